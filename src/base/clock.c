@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Time as the rest of the program sees it, and its text form. The hand-turned clock of the tests lives in the same two
+ * functions, so nothing above needs to know whether time is real. It is kept in atomics because worker threads may ask
+ * for the time while a test moves it.
+ *
+ * Times that come from CloudStack carry "+0000" without a colon; people and our own API write "Z". Both are read.
+ */
+#include "base/clock.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+
+static atomic_bool test_on;
+static _Atomic int64_t test_mono, test_wall;
+
+/* From year 0 to the end of year 9999: what has four digits. */
+#define TIME_MIN_MS (-INT64_C(62167219200000))
+#define TIME_MAX_MS INT64_C(253402300799999)
+
+static int64_t read_clock(clockid_t id)
+{
+	struct timespec now;
+
+	clock_gettime(id, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t clock_mono_ms(void)
+{
+	return atomic_load(&test_on) ? atomic_load(&test_mono) : read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t clock_wall_ms(void)
+{
+	return atomic_load(&test_on) ? atomic_load(&test_wall) : read_clock(CLOCK_REALTIME);
+}
+
+void clock_test_start(int64_t mono_ms, int64_t wall_ms)
+{
+	atomic_store(&test_mono, mono_ms);
+	atomic_store(&test_wall, wall_ms);
+	atomic_store(&test_on, true);
+}
+
+void clock_test_advance(int64_t ms)
+{
+	assert(atomic_load(&test_on) && ms >= 0);
+	atomic_fetch_add(&test_mono, ms);
+	atomic_fetch_add(&test_wall, ms);
+}
+
+bool clock_is_test(void)
+{
+	return atomic_load(&test_on);
+}
+
+void time_format(int64_t wall_ms, char out[TIME_TEXT_SIZE])
+{
+	char text[80];
+	struct tm tm;
+	time_t seconds;
+	int ms;
+
+	wall_ms = wall_ms < TIME_MIN_MS ? TIME_MIN_MS : wall_ms > TIME_MAX_MS ? TIME_MAX_MS : wall_ms;
+	ms = (int)(((wall_ms % 1000) + 1000) % 1000);
+	seconds = (wall_ms - ms) / 1000;
+	gmtime_r(&seconds, &tm);
+	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
+		 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ms);
+	assert(strlen(text) == TIME_TEXT_SIZE - 1);
+	memcpy(out, text, TIME_TEXT_SIZE);
+}
+
+/* Exactly count digits, then the character `then` unless that is 0. */
+static int take_number(const char **text, int count, char then, int *out)
+{
+	const char *p = *text;
+	int value = 0;
+
+	for (int i = 0; i < count; i++, p++) {
+		if (*p < '0' || *p > '9')
+			return -1;
+		value = value * 10 + (*p - '0');
+	}
+	if (then && *p++ != then)
+		return -1;
+	*text = p;
+	*out = value;
+	return 0;
+}
+
+static int days_in_month(int year, int month)
+{
+	static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+	return days[month - 1] + (month == 2 && leap);
+}
+
+/* "2026-11-22T21:50:03"; *text points behind it afterwards. */
+static int take_date_time(const char **text, int64_t *out_seconds)
+{
+	struct tm tm = { 0 };
+	int year, month;
+
+	if (take_number(text, 4, '-', &year) < 0 || take_number(text, 2, '-', &month) < 0 ||
+	    take_number(text, 2, 0, &tm.tm_mday) < 0)
+		return -1;
+	if (**text != 'T' && **text != 't')
+		return -1;
+	(*text)++;
+	if (take_number(text, 2, ':', &tm.tm_hour) < 0 || take_number(text, 2, ':', &tm.tm_min) < 0 ||
+	    take_number(text, 2, 0, &tm.tm_sec) < 0)
+		return -1;
+	if (month < 1 || month > 12 || tm.tm_mday < 1 || tm.tm_mday > days_in_month(year, month))
+		return -1;
+	/* 60 is a leap second. */
+	if (tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+		return -1;
+	tm.tm_year = year - 1900;
+	tm.tm_mon = month - 1;
+	*out_seconds = timegm(&tm);
+	return 0;
+}
+
+/* ".123456789", shortened to milliseconds; nothing is fine, too. */
+static int take_fraction(const char **text, int64_t *out_ms)
+{
+	int scale = 100, digits = 0;
+	const char *p = *text;
+
+	*out_ms = 0;
+	if (*p != '.')
+		return 0;
+	for (p++; *p >= '0' && *p <= '9'; p++, digits++) {
+		*out_ms += (int64_t)(*p - '0') * scale;
+		scale /= 10;
+	}
+	*text = p;
+	return digits >= 1 && digits <= 9 ? 0 : -1;
+}
+
+/* "Z", "+01:00" or "+0100", to the end of the text. */
+static int take_offset(const char *text, int64_t *out_seconds)
+{
+	int sign = *text == '-' ? -1 : 1, hours, minutes;
+
+	*out_seconds = 0;
+	if ((*text == 'Z' || *text == 'z') && !text[1])
+		return 0;
+	if (*text != '+' && *text != '-')
+		return -1;
+	text++;
+	if (take_number(&text, 2, 0, &hours) < 0)
+		return -1;
+	if (*text == ':')
+		text++;
+	if (take_number(&text, 2, 0, &minutes) < 0 || *text || hours > 23 || minutes > 59)
+		return -1;
+	*out_seconds = sign * (hours * 3600 + minutes * 60);
+	return 0;
+}
+
+int time_parse(const char *text, int64_t *out_wall_ms)
+{
+	int64_t seconds, ms, offset;
+
+	if (take_date_time(&text, &seconds) < 0 || take_fraction(&text, &ms) < 0 || take_offset(text, &offset) < 0)
+		return -1;
+	*out_wall_ms = (seconds - offset) * 1000 + ms;
+	return 0;
+}

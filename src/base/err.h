@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Errors, and the one map from an error to everything the outside sees of it.
+ *
+ * A function that can fail returns 0 or -1 and fills its last parameter, a struct err. The text is written once, where
+ * the cause is known, in the user's words: what, why and what to do; it names the field and never holds a key, a
+ * signature or a signed URL. Layers above pass it on untouched or put their own circumstance in front (err_prefix).
+ */
+
+#include "base/util.h"
+
+enum err_code {
+	ERR_NONE,
+	ERR_INVALID,       /* the request is malformed or outside its limits */
+	ERR_UNAUTHORIZED,  /* who are you? */
+	ERR_FORBIDDEN,     /* you may not */
+	ERR_NOT_FOUND,     /* no such object */
+	ERR_NO_SUCH_PATH,  /* no such route or method name */
+	ERR_BAD_VERB,      /* the path exists, the HTTP method does not fit it */
+	ERR_CONFLICT,      /* wrong state, in use, already mapped, ambiguous device */
+	ERR_CANCELLED,     /* stopped by request */
+	ERR_TOO_LARGE,
+	ERR_MEDIA_TYPE,
+	ERR_MISDIRECTED,   /* HTTP Host is not ours */
+	ERR_TOO_MANY,      /* a bound of ours or of CloudStack is reached */
+	ERR_CLOUD,         /* CloudStack refused; cloud_code and cloud_text say its words */
+	ERR_INTERNAL,      /* our own fault */
+	ERR_UNAVAILABLE,   /* a part we need is away; trying later helps */
+	ERR_TIMEOUT,       /* a deadline passed */
+	ERR_CODE_COUNT
+};
+
+struct err {
+	enum err_code code;
+	int cloud_code;        /* CloudStack's errorcode, 0 when none */
+	char field[48];        /* the argument or configuration key at fault, "" when none */
+	char text[640];
+	char cloud_text[320];  /* CloudStack's errortext, "" when none */
+};
+
+/* How one code looks from outside. */
+struct err_view {
+	const char *word;      /* REST "code", fixed by the contract */
+	int http_status;
+	const char *bus_name;  /* last part of org.migratekit.VolumeDaemon1.Error.<Name> */
+	int exit_code;         /* of volumectl */
+	bool retry_helps;
+};
+
+#define ERR_BUS_PREFIX "org.migratekit.VolumeDaemon1.Error."
+
+const struct err_view *err_view(enum err_code code);
+/* The code whose D-Bus error name is this one (with prefix), ERR_INTERNAL when none is. */
+enum err_code err_from_bus_name(const char *name);
+/* The code for a stored REST word, ERR_INTERNAL when none is. */
+enum err_code err_from_word(const char *word);
+
+/* Both return -1, so that "return err_set(...)" reads well. err may be NULL. */
+int err_set(struct err *err, enum err_code code, const char *format, ...) _printf_(3, 4);
+int err_set_field(struct err *err, const char *field, enum err_code code, const char *format, ...) _printf_(4, 5);
+/* Puts the circumstance in front of the text: "attaching volume X: <text>". */
+void err_prefix(struct err *err, const char *format, ...) _printf_(2, 3);

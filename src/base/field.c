@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * One member of a described struct: its limits, and its way from and to JSON. Every refusal is written here, in the
+ * words of whoever gave the value, and names the field; the surfaces above only pass it on.
+ *
+ * A value is read into a variable first and checked there, so that a refused value leaves the struct as it was.
+ */
+#include <assert.h>
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/field_impl.h"
+#include "base/uuid.h"
+
+static const struct field_type_view views[] = {
+	[FIELD_TEXT] = { "string", NULL, "s", "text" },
+	[FIELD_UUID] = { "string", "uuid", "s", "a UUID such as 0d9ef9f6-3f7e-4b2a-9c8d-3f1f6f0f2a11" },
+	[FIELD_BOOL] = { "boolean", NULL, "b", "yes or no" },
+	[FIELD_INT] = { "integer", "int64", "x", "a whole number" },
+	[FIELD_SIZE] = { "integer", "int64", "t", "a size such as 5GiB" },
+	[FIELD_TIME] = { "string", "date-time", "s", "a time such as 2026-11-22T21:50:03Z" },
+	[FIELD_DURATION] = { "integer", "int64", "x", "a duration such as 2s, 250ms or 5min" },
+	[FIELD_ENUM] = { "string", NULL, "s", "one of a few words" },
+	[FIELD_OBJECT] = { "object", NULL, "a{sv}", "a JSON object" },
+};
+_Static_assert(ARRAY_SIZE(views) == FIELD_TYPE_COUNT, "each field type has one row");
+
+const struct field_type_view *field_type_view(enum field_type type)
+{
+	assert((unsigned)type < FIELD_TYPE_COUNT);
+	return &views[type];
+}
+
+bool field_is_set(const struct field *field, const void *object)
+{
+	switch (field->type) {
+	case FIELD_TEXT:
+	case FIELD_UUID:
+	case FIELD_OBJECT:
+		return field_text_value(field, object) != NULL;
+	case FIELD_BOOL:
+		return field_bool_value(field, object);
+	case FIELD_INT:
+	case FIELD_TIME:
+	case FIELD_DURATION:
+		return field_int_value(field, object) != 0;
+	case FIELD_SIZE:
+		return field_size_value(field, object) != 0;
+	case FIELD_ENUM:
+		return field_enum_value(field, object) != 0;
+	case FIELD_TYPE_COUNT:
+		break;
+	}
+	abort();
+}
+
+const char *field_word(const struct field *field, const void *object)
+{
+	int wanted = field_enum_value(field, object), value;
+
+	assert(field->type == FIELD_ENUM && wanted >= 0);
+	/* Counted, since the table's length is only known by its end. */
+	for (value = 0; value < wanted && field->names[value]; value++)
+		;
+	assert(value == wanted && field->names[value]);
+	return field->names[value];
+}
+
+/* ---- limits ---- */
+
+static bool has_limits(const struct field *field)
+{
+	return field->min != 0 || field->max != 0;
+}
+
+/* .min alone leaves .max 0: no upper limit. */
+static bool has_maximum(const struct field *field)
+{
+	return has_limits(field) && field->max >= field->min;
+}
+
+/* A value or a limit for people: "1 GiB (1073741824)", "2s", "17". */
+static void describe(const struct field *field, int64_t value, struct buf *out)
+{
+	if (field->type == FIELD_SIZE && value >= 1024) {
+		struct buf unit = BUF_NULL;
+
+		field_size_text((uint64_t)value, " ", &unit);
+		if (strchr(unit.data, ' '))
+			buf_printf(out, "%s (%" PRId64 ")", unit.data, value);
+		else
+			buf_printf(out, "%" PRId64, value);
+		buf_clear(&unit);
+	} else if (field->type == FIELD_DURATION) {
+		field_duration_text(value, out);
+	} else if (field->type == FIELD_TIME) {
+		char text[TIME_TEXT_SIZE];
+
+		time_format(value, text);
+		buf_add_text(out, text);
+	} else {
+		buf_printf(out, "%" PRId64, value);
+	}
+}
+
+static int refuse_limit(const struct field *field, const char *which, int64_t limit, int64_t got, struct err *err)
+{
+	_cleanup_buf_ struct buf text = BUF_NULL;
+
+	buf_printf(&text, "%s must be %s ", field->name, which);
+	describe(field, limit, &text);
+	buf_add_text(&text, ", got ");
+	if (field->type == FIELD_SIZE)
+		buf_printf(&text, "%" PRId64, got);
+	else
+		describe(field, got, &text);
+	return err_set_field(err, field->name, ERR_INVALID, "%s", text.data);
+}
+
+static int check_number(const struct field *field, int64_t value, struct err *err)
+{
+	if (has_limits(field) && value < field->min)
+		return refuse_limit(field, "at least", field->min, value, err);
+	if (has_maximum(field) && value > field->max)
+		return refuse_limit(field, "at most", field->max, value, err);
+	/* Nothing takes a time less than none. */
+	if (field->type == FIELD_DURATION && value < 0)
+		return refuse_limit(field, "at least", 0, value, err);
+	return 0;
+}
+
+static int check_size(const struct field *field, uint64_t value, struct err *err)
+{
+	if (value > INT64_MAX)
+		return err_set_field(err, field->name, ERR_INVALID, "%s is far too large: %" PRIu64 " bytes",
+				     field->name, value);
+	return check_number(field, (int64_t)value, err);
+}
+
+static int check_length(const struct field *field, const char *text, struct err *err)
+{
+	int64_t length = (int64_t)utf8_count(text);
+
+	if (has_limits(field) && length < field->min) {
+		if (length == 0)
+			return err_set_field(err, field->name, ERR_INVALID, "%s must not be empty", field->name);
+		return err_set_field(err, field->name, ERR_INVALID,
+				     "%s must have at least %" PRId64 " characters, got %" PRId64, field->name,
+				     field->min, length);
+	}
+	if (has_maximum(field) && length > field->max)
+		return err_set_field(err, field->name, ERR_INVALID,
+				     "%s must have at most %" PRId64 " characters, got %" PRId64, field->name,
+				     field->max, length);
+	return 0;
+}
+
+static int check_string(const struct field *field, const char *text, struct err *err)
+{
+	if (!text)
+		return 0;
+	if (field->type == FIELD_UUID) {
+		if (!*text || uuid_is_valid(text))
+			return 0;
+		return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got \"%.64s\"", field->name,
+				     views[FIELD_UUID].what, text);
+	}
+	if (field->type == FIELD_TEXT && !str_is_plain_text(text))
+		return err_set_field(err, field->name, ERR_INVALID,
+				     "%s must be UTF-8 text without control characters or line ends", field->name);
+	return check_length(field, text, err);
+}
+
+static int check_enum(const struct field *field, int value, struct err *err)
+{
+	for (int i = 0; field->names[i]; i++) {
+		if (i == value)
+			return 0;
+	}
+	return err_set_field(err, field->name, ERR_INVALID, "%s has no meaning for the number %d", field->name, value);
+}
+
+int field_check(const struct field *field, const void *object, struct err *err)
+{
+	switch (field->type) {
+	case FIELD_TEXT:
+	case FIELD_UUID:
+	case FIELD_OBJECT:
+		return check_string(field, field_text_value(field, object), err);
+	case FIELD_BOOL:
+		return 0;
+	case FIELD_TIME:
+		if (field_int_value(field, object) == 0)
+			return 0;
+		return check_number(field, field_int_value(field, object), err);
+	case FIELD_INT:
+	case FIELD_DURATION:
+		return check_number(field, field_int_value(field, object), err);
+	case FIELD_SIZE:
+		return check_size(field, field_size_value(field, object), err);
+	case FIELD_ENUM:
+		return check_enum(field, field_enum_value(field, object), err);
+	case FIELD_TYPE_COUNT:
+		break;
+	}
+	abort();
+}
+
+/* ---- taking values ---- */
+
+int field_take_string(const struct field *field, void *object, const char *text, struct err *err)
+{
+	char **slot = field_text_slot(field, object);
+
+	if (check_string(field, text, err) < 0)
+		return -1;
+	if (field->type == FIELD_UUID && !*text) {
+		str_set(slot, NULL); /* an empty id is no id */
+		return 0;
+	}
+	str_set(slot, text);
+	if (field->type == FIELD_UUID) {
+		for (char *c = *slot; *c; c++)
+			*c = (char)tolower((unsigned char)*c);
+	}
+	return 0;
+}
+
+int field_take_word(const struct field *field, void *object, const char *word, struct err *err)
+{
+	_cleanup_buf_ struct buf known = BUF_NULL;
+
+	for (int value = 0; field->names[value]; value++) {
+		if (streq(field->names[value], word)) {
+			*(int *)field_of(field, object) = value;
+			return 0;
+		}
+		buf_printf(&known, "%s%s", value ? ", " : "", field->names[value]);
+	}
+	return err_set_field(err, field->name, ERR_INVALID, "%s must be one of %s; got \"%.64s\"", field->name,
+			     str_or(known.data, "nothing"), word);
+}
+
+/* ---- JSON ---- */
+
+/* "size must be a whole number of bytes, got a string" */
+static int refuse_json(const struct field *field, const struct json *node, struct err *err)
+{
+	static const char *const wanted[] = {
+		[FIELD_TEXT] = "a string",
+		[FIELD_UUID] = "a string",
+		[FIELD_BOOL] = "true or false",
+		[FIELD_INT] = "a whole number",
+		[FIELD_SIZE] = "a whole number of bytes",
+		[FIELD_TIME] = "a string",
+		[FIELD_DURATION] = "a whole number of milliseconds",
+		[FIELD_ENUM] = "a string",
+		[FIELD_OBJECT] = "an object",
+	};
+	enum json_kind kind = json_kind(node);
+
+	_Static_assert(ARRAY_SIZE(wanted) == FIELD_TYPE_COUNT, "each field type has one row");
+	if (kind == JSON_NUMBER)
+		return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got %.17g", field->name,
+				     wanted[field->type], json_number(node));
+	return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got %s", field->name, wanted[field->type],
+			     json_kind_name(kind));
+}
+
+static int from_json_string(const struct field *field, void *object, const char *text, struct err *err)
+{
+	if (field->type == FIELD_ENUM)
+		return field_take_word(field, object, text, err);
+	if (field->type == FIELD_TIME)
+		return field_from_text(field, object, text, err);
+	return field_take_string(field, object, text, err);
+}
+
+static int from_json_number(const struct field *field, void *object, const struct json *node, struct err *err)
+{
+	int64_t value;
+
+	if (json_integer(node, &value) < 0 || (field->type == FIELD_SIZE && value < 0))
+		return refuse_json(field, node, err);
+	if (check_number(field, value, err) < 0)
+		return -1;
+	if (field->type == FIELD_SIZE)
+		*(uint64_t *)field_of(field, object) = (uint64_t)value;
+	else
+		*(int64_t *)field_of(field, object) = value;
+	return 0;
+}
+
+static int from_json_object(const struct field *field, void *object, const struct json *node, struct err *err)
+{
+	_cleanup_buf_ struct buf text = BUF_NULL;
+	struct json_writer w = { .out = &text };
+
+	json_put_node(&w, node);
+	return field_take_string(field, object, text.data, err);
+}
+
+int field_from_json(const struct field *field, void *object, const struct json *node, struct err *err)
+{
+	enum json_kind kind = json_kind(node);
+
+	switch (field->type) {
+	case FIELD_TEXT:
+	case FIELD_UUID:
+	case FIELD_TIME:
+	case FIELD_ENUM:
+		return kind == JSON_TEXT ? from_json_string(field, object, json_text(node), err)
+					 : refuse_json(field, node, err);
+	case FIELD_BOOL:
+		if (kind != JSON_BOOL)
+			return refuse_json(field, node, err);
+		*(bool *)field_of(field, object) = json_true(node);
+		return 0;
+	case FIELD_INT:
+	case FIELD_SIZE:
+	case FIELD_DURATION:
+		return from_json_number(field, object, node, err);
+	case FIELD_OBJECT:
+		return kind == JSON_OBJECT ? from_json_object(field, object, node, err) : refuse_json(field, node, err);
+	case FIELD_TYPE_COUNT:
+		break;
+	}
+	abort();
+}
+
+void field_to_json(const struct field *field, const void *object, struct json_writer *w)
+{
+	char time[TIME_TEXT_SIZE];
+
+	switch (field->type) {
+	case FIELD_TEXT:
+	case FIELD_UUID:
+		/* The declared type is string; null would not be one. */
+		json_put_text(w, str_or(field_text_value(field, object), ""));
+		return;
+	case FIELD_OBJECT:
+		json_put_raw(w, str_or(field_text_value(field, object), "{}"));
+		return;
+	case FIELD_BOOL:
+		json_put_bool(w, field_bool_value(field, object));
+		return;
+	case FIELD_INT:
+	case FIELD_DURATION:
+		json_put_int(w, field_int_value(field, object));
+		return;
+	case FIELD_SIZE:
+		json_put_uint(w, field_size_value(field, object));
+		return;
+	case FIELD_TIME:
+		if (field_is_set(field, object))
+			time_format(field_int_value(field, object), time);
+		json_put_text(w, field_is_set(field, object) ? time : NULL);
+		return;
+	case FIELD_ENUM:
+		json_put_text(w, field_word(field, object));
+		return;
+	case FIELD_TYPE_COUNT:
+		break;
+	}
+	abort();
+}

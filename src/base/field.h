@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A struct that can describe itself.
+ *
+ * A record is a C struct with a table of its members: name, type, limits, default, documentation. Arguments, results,
+ * configuration, stored rows and operation contexts are records, so JSON, D-Bus, SQL, command lines, the sample
+ * configuration and help texts are all walks over one table and cannot disagree with the struct or each other.
+ *
+ * FIELD() takes offset and size from the member and does not compile when the member's C type is not the one its
+ * field type stands for.
+ */
+
+#include "base/err.h"
+#include "base/json.h"
+
+/*          field type | C type   | JSON               | D-Bus | text                       */
+enum field_type {
+	FIELD_TEXT,     /* char *    string                 s       as it is                  */
+	FIELD_UUID,     /* char *    string                 s       lower-cased when read     */
+	FIELD_BOOL,     /* bool      true/false             b       yes/no                    */
+	FIELD_INT,      /* int64_t   integer                x       decimal                   */
+	FIELD_SIZE,     /* uint64_t  integer, bytes         t       5GiB, or bytes            */
+	FIELD_TIME,     /* int64_t   RFC 3339 string        s       RFC 3339; 0 = not set     */
+	FIELD_DURATION, /* int64_t   integer, milliseconds  x       2s, 250ms, 5min           */
+	FIELD_ENUM,     /* int       string                 s       one of names[]            */
+	FIELD_OBJECT,   /* char *    object (kept as text)  a{sv}   JSON                      */
+	FIELD_TYPE_COUNT
+};
+
+struct field_type_view {
+	const char *json;      /* OpenAPI type */
+	const char *format;    /* OpenAPI format or NULL */
+	const char *bus;       /* D-Bus signature */
+	const char *what;      /* "a size such as 5GiB", for people */
+};
+const struct field_type_view *field_type_view(enum field_type type);
+
+enum field_flag {
+	FIELD_REQUIRED = 1 << 0,   /* must be given; on D-Bus and the command line by position, in table order */
+	FIELD_OMIT = 1 << 1,       /* left out of JSON when NULL, 0 or false */
+	FIELD_COLUMN = 1 << 2,     /* shown as a column in volumectl's tables */
+	FIELD_REST_ONLY = 1 << 3,  /* accepted over REST because existing clients send it, or only means something there */
+	FIELD_PRIVATE = 1 << 4,    /* stored, never shown outside */
+	FIELD_APPLIANCE = 1 << 5,  /* volumectl fills in the appliance's VM id when it is not given */
+};
+
+struct field {
+	const char *name;
+	enum field_type type;
+	unsigned short offset;
+	unsigned short size;
+	unsigned flags;
+	int64_t min, max;           /* value, or length of a text in characters; both 0, or max < min = unlimited */
+	const char *fallback;       /* default, as text; NULL = zero */
+	const char *const *names;   /* FIELD_ENUM: words by value, ended by NULL */
+	const char *option;         /* volumectl's --option when it is not the name with dashes */
+	const char *doc;            /* one sentence for people; never empty */
+};
+
+struct record {
+	const char *name;           /* "volume", used in OpenAPI and texts */
+	size_t size;
+	const struct field *fields;
+	size_t count;
+};
+
+#define FIELD_C_TEXT char *
+#define FIELD_C_UUID char *
+#define FIELD_C_BOOL bool
+#define FIELD_C_INT int64_t
+#define FIELD_C_SIZE uint64_t
+#define FIELD_C_TIME int64_t
+#define FIELD_C_DURATION int64_t
+#define FIELD_C_ENUM int
+#define FIELD_C_OBJECT char *
+
+#define FIELD_SIZE_OF(STRUCT, MEMBER, TYPE)                                                        \
+	(sizeof(((struct STRUCT *)0)->MEMBER) *                                                    \
+	 sizeof(char[__builtin_types_compatible_p(typeof(((struct STRUCT *)0)->MEMBER), FIELD_C_##TYPE) ? 1 : -1]))
+
+/* FIELD(volume_create_args, name, TEXT, .flags = FIELD_REQUIRED, .max = 255, .doc = "…") */
+#define FIELD(STRUCT, MEMBER, TYPE, ...)                                                           \
+	{                                                                                          \
+		.name = #MEMBER, .type = FIELD_##TYPE, .offset = offsetof(struct STRUCT, MEMBER),  \
+		.size = FIELD_SIZE_OF(STRUCT, MEMBER, TYPE), __VA_ARGS__                           \
+	}
+
+#define RECORD(NAME, STRUCT, TABLE)                                                                \
+	{ .name = NAME, .size = sizeof(struct STRUCT), .fields = TABLE, .count = ARRAY_SIZE(TABLE) }
+
+const struct field *record_find(const struct record *record, const char *name);
+
+/* The member itself. */
+static inline void *field_of(const struct field *field, void *object)
+{
+	return (char *)object + field->offset;
+}
+static inline const void *field_of_const(const struct field *field, const void *object)
+{
+	return (const char *)object + field->offset;
+}
+
+void record_init(const struct record *record, void *object);    /* all defaults */
+void record_clear(const struct record *record, void *object);   /* frees the texts, zeroes everything */
+void record_copy(const struct record *record, void *to, const void *from);   /* deep; clears `to` first */
+
+/* Typed access for surfaces. field_get_text: NULL unless TEXT, UUID or OBJECT. Enum gives its word. */
+bool field_is_set(const struct field *field, const void *object);   /* not NULL, not 0, not false */
+const char *field_word(const struct field *field, const void *object);   /* FIELD_ENUM */
+
+/* One value from text (configuration, query string, command line); checks the limits. */
+int field_from_text(const struct field *field, void *object, const char *text, struct err *err);
+/* One value to text, as field_from_text() reads it. */
+void field_to_text(const struct field *field, const void *object, struct buf *out);
+int field_from_json(const struct field *field, void *object, const struct json *node, struct err *err);
+/* The value only, without its name. NULL texts are "", a NULL object is {}, a time that is not set is null. */
+void field_to_json(const struct field *field, const void *object, struct json_writer *w);
+/* Limits only, for a value set by other means (D-Bus). */
+int field_check(const struct field *field, const void *object, struct err *err);
+
+/*
+ * The members of a JSON object into an initialised struct. An unknown member or a wrong type is ERR_INVALID naming
+ * the field; null for a field that is not required leaves its default. record_check_required() is separate, since some required values come from the path.
+ */
+int record_from_json(const struct record *record, void *object, const struct json *node, struct err *err);
+/*
+ * ERR_INVALID naming the first required field that is missing: a text that is NULL or "", a size or time of 0, or a
+ * number of 0 whose limits do not allow 0.
+ */
+int record_check_required(const struct record *record, const void *object, struct err *err);
+/* An object with all public fields; with_private adds the FIELD_PRIVATE ones (for the store). */
+void record_to_json(const struct record *record, const void *object, bool with_private, struct json_writer *w);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What field.c, field_text.c and record.c share; nobody else includes it. */
+
+#include "base/field.h"
+
+/* The member by its C type. The types were checked by FIELD() when the table was compiled. */
+static inline char **field_text_slot(const struct field *field, void *object)
+{
+	return field_of(field, object);
+}
+
+static inline const char *field_text_value(const struct field *field, const void *object)
+{
+	return *(char *const *)field_of_const(field, object);
+}
+
+/* FIELD_INT, FIELD_TIME and FIELD_DURATION */
+static inline int64_t field_int_value(const struct field *field, const void *object)
+{
+	return *(const int64_t *)field_of_const(field, object);
+}
+
+static inline uint64_t field_size_value(const struct field *field, const void *object)
+{
+	return *(const uint64_t *)field_of_const(field, object);
+}
+
+static inline int field_enum_value(const struct field *field, const void *object)
+{
+	return *(const int *)field_of_const(field, object);
+}
+
+static inline bool field_bool_value(const struct field *field, const void *object)
+{
+	return *(const bool *)field_of_const(field, object);
+}
+
+/* A new value of a FIELD_TEXT or FIELD_UUID into the struct, after its checks. */
+int field_take_string(const struct field *field, void *object, const char *text, struct err *err);
+/* The word's number into the struct. */
+int field_take_word(const struct field *field, void *object, const char *word, struct err *err);
+/* The largest unit that says it exactly: "5GiB", with a gap "5 GiB", 1000 bytes "1000". */
+void field_size_text(uint64_t bytes, const char *gap, struct buf *out);
+void field_duration_text(int64_t ms, struct buf *out);

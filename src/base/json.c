@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Reading JSON: cJSON does the parsing, and a scan of the text before it and a walk over the tree after it add what
+ * cJSON leaves open. The scan looks at structure only: depth, since cJSON recurses up to 1000 levels; NUL, raw or as
+ * \u0000, because it would silently cut a string; numbers written in a way JSON does not know. The walk finds doubled
+ * names, and it marks numbers that were written with a fraction or an exponent: cJSON keeps only the double, in which
+ * 9007199254740991.4 looks like an integer, and a size must never be the result of rounding.
+ *
+ * struct json is cJSON under another name; nobody outside can look into it.
+ */
+#include "base/json.h"
+
+#include <cjson/cJSON.h>
+
+#define INTEGER_MAX INT64_C(9007199254740991) /* 2^53 - 1 */
+
+/* A bit of cJSON's type that it leaves to us (it uses the lowest ten). */
+#define NUMBER_NOT_PLAIN (1 << 16)
+
+static const cJSON *node_of(const struct json *node)
+{
+	return (const cJSON *)(const void *)node;
+}
+
+static const struct json *json_of(const cJSON *node)
+{
+	return (const struct json *)(const void *)node;
+}
+
+/* ---- the text ---- */
+
+struct scan {
+	const char *at, *end;
+	int depth;
+};
+
+/* From behind the opening quote to behind the closing one. */
+static int scan_string(struct scan *scan, struct err *err)
+{
+	while (scan->at < scan->end) {
+		char c = *scan->at++;
+
+		if (c == '"')
+			return 0;
+		if (c == '\0')
+			break;
+		if (c != '\\' || scan->at == scan->end)
+			continue;
+		if (scan->end - scan->at >= 5 && memcmp(scan->at, "u0000", 5) == 0)
+			return err_set(err, ERR_INVALID, "not accepted: a string with a NUL character (\\u0000)");
+		scan->at++;
+	}
+	return err_set(err, ERR_INVALID, "not JSON: a string does not end");
+}
+
+static size_t scan_digits(struct scan *scan)
+{
+	const char *start = scan->at;
+
+	while (scan->at < scan->end && *scan->at >= '0' && *scan->at <= '9')
+		scan->at++;
+	return (size_t)(scan->at - start);
+}
+
+static bool scan_take(struct scan *scan, const char *any_of)
+{
+	if (scan->at == scan->end || !*scan->at || !strchr(any_of, *scan->at))
+		return false;
+	scan->at++;
+	return true;
+}
+
+/* -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?; cJSON takes whatever strtod() takes. */
+static int scan_number(struct scan *scan, bool *out_plain, struct err *err)
+{
+	const char *first;
+	size_t digits;
+
+	*out_plain = true;
+	scan_take(scan, "-");
+	first = scan->at;
+	digits = scan_digits(scan);
+	if (digits == 0 || (digits > 1 && *first == '0'))
+		goto bad;
+	if (scan_take(scan, ".")) {
+		*out_plain = false;
+		if (scan_digits(scan) == 0)
+			goto bad;
+	}
+	if (scan_take(scan, "eE")) {
+		*out_plain = false;
+		scan_take(scan, "+-");
+		if (scan_digits(scan) == 0)
+			goto bad;
+	}
+	return 0;
+bad:
+	return err_set(err, ERR_INVALID, "not JSON: a number is malformed");
+}
+
+/* Moves to behind the next number, over everything else. 1: there was one, 0: the text is at its end. */
+static int scan_next_number(struct scan *scan, bool *out_plain, struct err *err)
+{
+	while (scan->at < scan->end) {
+		char c = *scan->at;
+
+		if (c == '-' || (c >= '0' && c <= '9'))
+			return scan_number(scan, out_plain, err) < 0 ? -1 : 1;
+		scan->at++;
+		if (c == '\0')
+			return err_set(err, ERR_INVALID, "not JSON: a NUL byte in the text");
+		if (c == '"' && scan_string(scan, err) < 0)
+			return -1;
+		if (c == '[' || c == '{')
+			scan->depth++;
+		if (c == ']' || c == '}')
+			scan->depth--;
+		if (scan->depth > JSON_DEPTH_MAX)
+			return err_set(err, ERR_INVALID, "not accepted: more than %d levels of JSON", JSON_DEPTH_MAX);
+	}
+	return 0;
+}
+
+static int check_text(const char *text, size_t length, struct err *err)
+{
+	struct scan scan = { .at = text, .end = text + length };
+	bool plain;
+	int r;
+
+	do
+		r = scan_next_number(&scan, &plain, err);
+	while (r > 0);
+	return r;
+}
+
+/* ---- the tree ---- */
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int check_names(const cJSON *object, struct err *err)
+{
+	_cleanup_free_ const char **names = NULL;
+	size_t count = 0;
+
+	for (const cJSON *member = object->child; member; member = member->next)
+		count++;
+	if (count < 2)
+		return 0;
+	names = xcalloc(count, sizeof(*names));
+	count = 0;
+	for (const cJSON *member = object->child; member; member = member->next)
+		names[count++] = member->string;
+	qsort(names, count, sizeof(*names), compare_names);
+	for (size_t i = 1; i < count; i++) {
+		if (strcmp(names[i - 1], names[i]) == 0)
+			return err_set_field(err, names[i], ERR_INVALID, "\"%.64s\" is given twice", names[i]);
+	}
+	return 0;
+}
+
+/* In the order of the text, so that the nth number node is the nth number of the scan. Depth is bounded by then. */
+static int check_tree(cJSON *node, struct scan *scan, bool strict, struct err *err)
+{
+	bool plain = true;
+
+	if (cJSON_IsNumber(node) && scan_next_number(scan, &plain, err) > 0 && !plain)
+		node->type |= NUMBER_NOT_PLAIN;
+	if (strict && cJSON_IsObject(node) && check_names(node, err) < 0)
+		return -1;
+	for (cJSON *child = node->child; child; child = child->next) {
+		if (check_tree(child, scan, strict, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static struct json *parse(const char *text, size_t length, bool strict, struct err *err)
+{
+	struct scan scan = { .at = text, .end = text + length };
+	const char *end = NULL;
+	cJSON *tree;
+
+	if (check_text(text, length, err) < 0)
+		return NULL;
+	tree = cJSON_ParseWithLengthOpts(text, length, &end, false);
+	if (!tree) {
+		err_set(err, ERR_INVALID, "not JSON: the text cannot be understood at byte %zu",
+			end && end >= text ? (size_t)(end - text) + 1 : (size_t)1);
+		return NULL;
+	}
+	while (end < text + length && strchr(" \t\r\n", *end))
+		end++;
+	if (end < text + length)
+		err_set(err, ERR_INVALID, "not JSON: something follows the value at byte %zu",
+			(size_t)(end - text) + 1);
+	else if (check_tree(tree, &scan, strict, err) == 0)
+		return (struct json *)(void *)tree;
+	cJSON_Delete(tree);
+	return NULL;
+}
+
+struct json *json_parse(const char *text, size_t length, struct err *err)
+{
+	return parse(text, length, true, err);
+}
+
+struct json *json_parse_lenient(const char *text, size_t length, struct err *err)
+{
+	return parse(text, length, false, err);
+}
+
+void json_free(struct json *document)
+{
+	cJSON_Delete((cJSON *)(void *)document);
+}
+
+void json_freep(struct json **document)
+{
+	json_free(*document);
+}
+
+/* ---- looking at it ---- */
+
+enum json_kind json_kind(const struct json *node)
+{
+	const cJSON *item = node_of(node);
+
+	if (cJSON_IsBool(item))
+		return JSON_BOOL;
+	if (cJSON_IsNumber(item))
+		return JSON_NUMBER;
+	if (cJSON_IsString(item))
+		return JSON_TEXT;
+	if (cJSON_IsArray(item))
+		return JSON_ARRAY;
+	if (cJSON_IsObject(item))
+		return JSON_OBJECT;
+	return JSON_NULL;
+}
+
+const char *json_kind_name(enum json_kind kind)
+{
+	static const char *const names[] = {
+		[JSON_NULL] = "null",     [JSON_BOOL] = "true or false", [JSON_NUMBER] = "a number",
+		[JSON_TEXT] = "a string", [JSON_ARRAY] = "an array",     [JSON_OBJECT] = "an object",
+	};
+
+	_Static_assert(ARRAY_SIZE(names) == JSON_OBJECT + 1, "each kind has a name");
+	return names[kind];
+}
+
+const struct json *json_get(const struct json *object, const char *name)
+{
+	if (!cJSON_IsObject(node_of(object)))
+		return NULL;
+	return json_of(cJSON_GetObjectItemCaseSensitive(node_of(object), name));
+}
+
+const struct json *json_first(const struct json *container)
+{
+	return container ? json_of(node_of(container)->child) : NULL;
+}
+
+const struct json *json_next(const struct json *node)
+{
+	return node ? json_of(node_of(node)->next) : NULL;
+}
+
+const char *json_name(const struct json *member)
+{
+	return member ? node_of(member)->string : NULL;
+}
+
+const char *json_text(const struct json *node)
+{
+	return cJSON_GetStringValue(node_of(node));
+}
+
+int json_integer(const struct json *node, int64_t *out)
+{
+	const cJSON *item = node_of(node);
+
+	if (!cJSON_IsNumber(item) || (item->type & NUMBER_NOT_PLAIN))
+		return -1;
+	if (!(item->valuedouble >= (double)-INTEGER_MAX && item->valuedouble <= (double)INTEGER_MAX))
+		return -1;
+	*out = (int64_t)item->valuedouble;
+	return 0;
+}
+
+bool json_true(const struct json *node)
+{
+	return cJSON_IsTrue(node_of(node)) || streq(json_text(node), "true");
+}
+
+double json_number(const struct json *node)
+{
+	return cJSON_IsNumber(node_of(node)) ? node_of(node)->valuedouble : 0;
+}

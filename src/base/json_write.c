@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Writing JSON: straight into a buffer, since a tree that is built only to be printed costs twice, and since cJSON
+ * prints integers above 10^15 as rounded exponents. The writer knows one thing, whether a comma is due.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "base/json.h"
+
+/* Before each value and each member's name. */
+static void put_comma(struct json_writer *w)
+{
+	if (w->comma)
+		buf_add_char(w->out, ',');
+	w->comma = true;
+}
+
+static void begin(struct json_writer *w, char bracket)
+{
+	put_comma(w);
+	buf_add_char(w->out, bracket);
+	w->comma = false;
+}
+
+static void end(struct json_writer *w, char bracket)
+{
+	buf_add_char(w->out, bracket);
+	w->comma = true;
+}
+
+void json_begin_object(struct json_writer *w)
+{
+	begin(w, '{');
+}
+
+void json_end_object(struct json_writer *w)
+{
+	end(w, '}');
+}
+
+void json_begin_array(struct json_writer *w)
+{
+	begin(w, '[');
+}
+
+void json_end_array(struct json_writer *w)
+{
+	end(w, ']');
+}
+
+static void put_escaped(struct buf *out, unsigned char c)
+{
+	static const char plain[] = "\"\\\b\f\n\r\t", letter[] = "\"\\bfnrt";
+	const char *found = memchr(plain, c, sizeof(plain) - 1);
+
+	if (found) {
+		buf_add_char(out, '\\');
+		buf_add_char(out, letter[found - plain]);
+	} else {
+		buf_printf(out, "\\u%04x", c);
+	}
+}
+
+static void put_string(struct buf *out, const char *text)
+{
+	const char *run = text; /* start of what can be copied as it is */
+	size_t left = strlen(text);
+
+	buf_add_char(out, '"');
+	while (left > 0) {
+		uint32_t code;
+		size_t step = utf8_next(text, left, &code);
+		/* DEL and the C1 controls are legal but would reach somebody's terminal. */
+		bool special = step == 0 || code == '"' || code == '\\' || utf8_is_control(code);
+
+		if (special) {
+			buf_add(out, run, (size_t)(text - run));
+			if (step == 0)
+				buf_add_text(out, "\xef\xbf\xbd");
+			else
+				put_escaped(out, (unsigned char)code);
+			run = text + (step ? step : 1);
+		}
+		text += step ? step : 1;
+		left -= step ? step : 1;
+	}
+	buf_add(out, run, (size_t)(text - run));
+	buf_add_char(out, '"');
+}
+
+void json_put_name(struct json_writer *w, const char *name)
+{
+	put_comma(w);
+	put_string(w->out, name);
+	buf_add_char(w->out, ':');
+	w->comma = false;
+}
+
+void json_put_text(struct json_writer *w, const char *text)
+{
+	if (!text) {
+		json_put_raw(w, "null");
+		return;
+	}
+	put_comma(w);
+	put_string(w->out, text);
+}
+
+void json_put_int(struct json_writer *w, int64_t value)
+{
+	put_comma(w);
+	buf_printf(w->out, "%" PRId64, value);
+}
+
+void json_put_uint(struct json_writer *w, uint64_t value)
+{
+	put_comma(w);
+	buf_printf(w->out, "%" PRIu64, value);
+}
+
+void json_put_bool(struct json_writer *w, bool value)
+{
+	json_put_raw(w, value ? "true" : "false");
+}
+
+/* The shorter of 15 and 17 digits that reads back as the same double; 17 always does. */
+void json_put_double(struct json_writer *w, double value)
+{
+	char text[40];
+
+	if (!isfinite(value)) {
+		json_put_raw(w, "null"); /* JSON has no word for it */
+		return;
+	}
+	snprintf(text, sizeof(text), "%.15g", value);
+	if (memcmp(&(double){ strtod(text, NULL) }, &value, sizeof(value)) != 0)
+		snprintf(text, sizeof(text), "%.17g", value);
+	json_put_raw(w, text);
+}
+
+void json_put_raw(struct json_writer *w, const char *json)
+{
+	put_comma(w);
+	buf_add_text(w->out, json);
+}
+
+static void put_members(struct json_writer *w, const struct json *container)
+{
+	for (const struct json *child = json_first(container); child; child = json_next(child)) {
+		if (json_kind(container) == JSON_OBJECT)
+			json_put_name(w, json_name(child));
+		json_put_node(w, child);
+	}
+}
+
+void json_put_node(struct json_writer *w, const struct json *node)
+{
+	int64_t integer;
+
+	switch (json_kind(node)) {
+	case JSON_NULL:
+		json_put_raw(w, "null");
+		break;
+	case JSON_BOOL:
+		json_put_bool(w, json_true(node));
+		break;
+	case JSON_NUMBER:
+		if (json_integer(node, &integer) == 0)
+			json_put_int(w, integer);
+		else
+			json_put_double(w, json_number(node));
+		break;
+	case JSON_TEXT:
+		json_put_text(w, json_text(node));
+		break;
+	case JSON_ARRAY:
+		json_begin_array(w);
+		put_members(w, node);
+		json_end_array(w);
+		break;
+	case JSON_OBJECT:
+		json_begin_object(w);
+		put_members(w, node);
+		json_end_object(w);
+		break;
+	}
+}

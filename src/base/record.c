@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Whole records: each function is a walk over the record's table. A struct is filled with record_init() before
+ * anything is read into it, and emptied with record_clear(); the texts in it are its own.
+ */
+#include <assert.h>
+
+#include "base/field_impl.h"
+
+static bool is_string(const struct field *field)
+{
+	return field->type == FIELD_TEXT || field->type == FIELD_UUID || field->type == FIELD_OBJECT;
+}
+
+const struct field *record_find(const struct record *record, const char *name)
+{
+	for (size_t i = 0; i < record->count; i++) {
+		if (streq(record->fields[i].name, name))
+			return &record->fields[i];
+	}
+	return NULL;
+}
+
+void record_init(const struct record *record, void *object)
+{
+	memset(object, 0, record->size);
+	for (size_t i = 0; i < record->count; i++) {
+		const struct field *field = &record->fields[i];
+
+		if (field->fallback) {
+			int r = field_from_text(field, object, field->fallback, NULL);
+
+			/* A default outside its own limits is a mistake in the table. */
+			assert(r == 0);
+		}
+	}
+}
+
+void record_clear(const struct record *record, void *object)
+{
+	for (size_t i = 0; i < record->count; i++) {
+		if (is_string(&record->fields[i]))
+			free(*field_text_slot(&record->fields[i], object));
+	}
+	memset(object, 0, record->size);
+}
+
+void record_copy(const struct record *record, void *to, const void *from)
+{
+	assert(to != from);
+	record_clear(record, to);
+	for (size_t i = 0; i < record->count; i++) {
+		const struct field *field = &record->fields[i];
+
+		if (is_string(field))
+			*field_text_slot(field, to) = xstrdup(field_text_value(field, from));
+		else
+			memcpy(field_of(field, to), field_of_const(field, from), field->size);
+	}
+}
+
+static int refuse_unknown(const struct record *record, const char *name, struct err *err)
+{
+	_cleanup_buf_ struct buf known = BUF_NULL;
+
+	for (size_t i = 0; i < record->count; i++) {
+		if (!(record->fields[i].flags & FIELD_PRIVATE))
+			buf_printf(&known, "%s%s", known.length ? ", " : "", record->fields[i].name);
+	}
+	return err_set_field(err, name, ERR_INVALID, "unknown field \"%.64s\"; known are: %s", name,
+			     str_or(known.data, "none"));
+}
+
+int record_from_json(const struct record *record, void *object, const struct json *node, struct err *err)
+{
+	if (json_kind(node) != JSON_OBJECT)
+		return err_set(err, ERR_INVALID, "a JSON object is needed, got %s", json_kind_name(json_kind(node)));
+	for (const struct json *member = json_first(node); member; member = json_next(member)) {
+		const struct field *field = record_find(record, json_name(member));
+
+		if (!field)
+			return refuse_unknown(record, json_name(member), err);
+		/* Many clients write null for "nothing". */
+		if (json_kind(member) == JSON_NULL && !(field->flags & FIELD_REQUIRED))
+			continue;
+		if (field_from_json(field, object, member, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/*
+ * Whether a required member was given can only be told from its value. A zero that is a proper value (disk number 0,
+ * "false", the first word) is taken as given.
+ */
+static bool is_missing(const struct field *field, const void *object)
+{
+	if (is_string(field))
+		return str_empty(field_text_value(field, object));
+	if (field_is_set(field, object))
+		return false;
+	if (field->type == FIELD_BOOL || field->type == FIELD_ENUM)
+		return false;
+	if (field->type == FIELD_INT || field->type == FIELD_DURATION)
+		return field_check(field, object, NULL) < 0;
+	return true;
+}
+
+int record_check_required(const struct record *record, const void *object, struct err *err)
+{
+	for (size_t i = 0; i < record->count; i++) {
+		const struct field *field = &record->fields[i];
+
+		if ((field->flags & FIELD_REQUIRED) && is_missing(field, object))
+			return err_set_field(err, field->name, ERR_INVALID, "%s is required", field->name);
+	}
+	return 0;
+}
+
+void record_to_json(const struct record *record, const void *object, bool with_private, struct json_writer *w)
+{
+	json_begin_object(w);
+	for (size_t i = 0; i < record->count; i++) {
+		const struct field *field = &record->fields[i];
+
+		if ((field->flags & FIELD_PRIVATE) && !with_private)
+			continue;
+		if ((field->flags & FIELD_OMIT) && !field_is_set(field, object))
+			continue;
+		json_put_name(w, field->name);
+		field_to_json(field, object, w);
+	}
+	json_end_object(w);
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Keys in pages of their own: whole pages, because the kernel can only leave pages out of a core dump, and never on the
+ * heap, because a freed heap block keeps its bytes. The file is read straight into those pages, so no copy is left in a
+ * stdio or heap buffer. A key that others may read is refused rather than warned about: a warning is read by nobody.
+ *
+ * systemd hands over credentials (LoadCredential=) as files of root with mode 0400 or, when the service has its own
+ * user, 0440 with an access list behind the group bits. Those are as private as systemd makes them and are accepted.
+ */
+#include "base/secret.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define SECRET_MAX 4096
+
+struct secret {
+	char *bytes; /* room bytes of private pages; zero-terminated */
+	size_t length;
+	size_t room;
+};
+
+static struct secret *secret_make(size_t length)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct secret *secret = xnew(struct secret);
+
+	secret->room = (length / page + 1) * page;
+	secret->bytes = mmap(NULL, secret->room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (secret->bytes == MAP_FAILED)
+		abort();
+	/* Both as well as the system allows: an unusual limit must not keep the daemon from starting. */
+	(void)madvise(secret->bytes, secret->room, MADV_DONTDUMP);
+	(void)mlock(secret->bytes, secret->room);
+	secret->length = length;
+	return secret;
+}
+
+struct secret *secret_new(const char *bytes, size_t length)
+{
+	struct secret *secret = secret_make(length);
+
+	memcpy(secret->bytes, bytes, length);
+	return secret;
+}
+
+struct secret *secret_free(struct secret *secret)
+{
+	if (!secret)
+		return NULL;
+	explicit_bzero(secret->bytes, secret->room);
+	munmap(secret->bytes, secret->room);
+	free(secret);
+	return NULL;
+}
+
+static void secret_freep(struct secret **secret)
+{
+	secret_free(*secret);
+}
+
+const char *secret_bytes(const struct secret *secret)
+{
+	return secret->bytes;
+}
+
+size_t secret_length(const struct secret *secret)
+{
+	return secret->length;
+}
+
+static bool is_systemd_credential(const char *path)
+{
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+
+	return !str_empty(folder) && str_has_prefix(path, folder) && path[strlen(folder)] == '/' &&
+	       !strstr(path, "/../");
+}
+
+static int check_file(const char *path, const struct stat *st, struct err *err)
+{
+	unsigned mode = st->st_mode & 07777;
+
+	if (!S_ISREG(st->st_mode))
+		return err_set(err, ERR_INVALID, "%s is not a regular file", path);
+	if (st->st_uid != 0 && st->st_uid != geteuid())
+		return err_set(err, ERR_INVALID,
+			       "%s belongs to another user (uid %u); it must belong to root or the daemon's user", path,
+			       st->st_uid);
+	if ((mode & 077) == 040 && st->st_uid == 0 && is_systemd_credential(path))
+		return 0;
+	if (mode & 077)
+		return err_set(err, ERR_INVALID,
+			       "%s may be used by others (mode %04o); make it private with: chmod 600 %s", path, mode,
+			       path);
+	return 0;
+}
+
+static int read_all(int fd, struct secret *secret)
+{
+	secret->length = 0;
+	while (secret->length < secret->room - 1) {
+		ssize_t got = read(fd, secret->bytes + secret->length, secret->room - 1 - secret->length);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return (int)got;
+		secret->length += (size_t)got;
+	}
+	return 0;
+}
+
+/* Ends the secret at its first line end and wipes what was behind. */
+static void keep_first_line(struct secret *secret)
+{
+	const char *end = memchr(secret->bytes, '\n', secret->length);
+
+	if (end)
+		secret->length = (size_t)(end - secret->bytes);
+	if (secret->length > 0 && secret->bytes[secret->length - 1] == '\r')
+		secret->length--;
+	explicit_bzero(secret->bytes + secret->length, secret->room - secret->length);
+}
+
+struct secret *secret_read(const char *path, struct err *err)
+{
+	/* O_NONBLOCK: a FIFO put in the key's place must not hang the start. */
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	_cleanup_(secret_freep) struct secret *secret = NULL;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		err_set(err, ERR_INVALID, "cannot read the secret in %s: %s", path, strerror(errno));
+		return NULL;
+	}
+	if (check_file(path, &st, err) < 0)
+		return NULL;
+	if (st.st_size > SECRET_MAX) {
+		err_set(err, ERR_INVALID, "%s is too long for a secret: %lld bytes, at most %d", path,
+			(long long)st.st_size, SECRET_MAX);
+		return NULL;
+	}
+	secret = secret_make(SECRET_MAX);
+	if (read_all(fd, secret) < 0) {
+		err_set(err, ERR_INVALID, "cannot read the secret in %s: %s", path, strerror(errno));
+		return NULL;
+	}
+	keep_first_line(secret);
+	if (secret->length == 0) {
+		err_set(err, ERR_INVALID, "%s holds no secret: its first line is empty", path);
+		return NULL;
+	}
+	return TAKE_PTR(secret);
+}

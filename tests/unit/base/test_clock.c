@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The hand-turned clock, and times as text in both directions. */
+#include "unit.h"
+
+#include "base/clock.h"
+
+static void stands_still_until_turned(void **state)
+{
+	assert_false(clock_is_test());
+	assert_true(clock_mono_ms() > 0);
+	clock_test_start(1000, 5000000);
+	assert_true(clock_is_test());
+	assert_true(clock_mono_ms() == 1000 && clock_wall_ms() == 5000000);
+	clock_test_advance(250);
+	assert_true(clock_mono_ms() == 1250 && clock_wall_ms() == 5000250);
+}
+
+static void formats(void **state)
+{
+	static const struct {
+		int64_t ms;
+		const char *text;
+	} rows[] = {
+		{ 0, "1970-01-01T00:00:00.000Z" },
+		{ 1, "1970-01-01T00:00:00.001Z" },
+		{ -1, "1969-12-31T23:59:59.999Z" },
+		{ INT64_C(1795384203123), "2026-11-22T21:50:03.123Z" },
+		{ INT64_C(253402300799999), "9999-12-31T23:59:59.999Z" },
+		{ INT64_MAX, "9999-12-31T23:59:59.999Z" },
+		{ INT64_MIN, "0000-01-01T00:00:00.000Z" },
+	};
+	char text[TIME_TEXT_SIZE];
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		time_format(rows[i].ms, text);
+		assert_string_equal(text, rows[i].text);
+	}
+}
+
+static void parses(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t ms;
+	} rows[] = {
+		{ "2026-11-22T21:50:03.123Z", INT64_C(1795384203123) },
+		{ "2026-11-22T21:50:03Z", INT64_C(1795384203000) },
+		{ "2026-11-22T21:50:03.1Z", INT64_C(1795384203100) },
+		{ "2026-11-22T21:50:03.123999999Z", INT64_C(1795384203123) },
+		{ "2026-11-22T22:50:03+0100", INT64_C(1795384203000) }, /* CloudStack's form */
+		{ "2026-11-22T16:20:03-05:30", INT64_C(1795384203000) },
+		{ "2024-02-29T00:00:00Z", INT64_C(1709164800000) },
+		{ "1969-12-31T23:59:59.999Z", -1 },
+		{ "2016-12-31T23:59:60Z", INT64_C(1483228800000) },
+	};
+	int64_t ms;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		assert_int_equal(time_parse(rows[i].text, &ms), 0);
+		assert_true(ms == rows[i].ms);
+	}
+}
+
+static void refuses(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"2026-11-22",
+		"2026-11-22T21:50:03",
+		"2026-11-22 21:50:03Z",
+		"2026-11-22T21:50:03.Z",
+		"2026-11-22T21:50:03.1234567890Z",
+		"2026-11-22T21:50:03Zx",
+		"2026-11-22T21:50:03+01",
+		"2026-11-22T21:50:03+24:00",
+		"2026-11-22T21:50:03+01:60",
+		"2026-13-22T21:50:03Z",
+		"2026-00-22T21:50:03Z",
+		"2026-11-31T21:50:03Z",
+		"2023-02-29T00:00:00Z",
+		"1900-02-29T00:00:00Z",
+		"2026-11-22T24:00:00Z",
+		"2026-11-22T21:60:00Z",
+		"2026-11-22T21:50:61Z",
+		"26-11-22T21:50:03Z",
+		"2026-11-22T21:50:3Z",
+		" 2026-11-22T21:50:03Z",
+	};
+	int64_t ms = 7;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(time_parse(bad[i], &ms), -1);
+	assert_true(ms == 7);
+}
+
+static void there_and_back(void **state)
+{
+	char text[TIME_TEXT_SIZE];
+	int64_t back;
+
+	for (int64_t ms = -INT64_C(62167219200000); ms < INT64_C(253402300800000); ms += INT64_C(98765432101)) {
+		time_format(ms, text);
+		assert_int_equal(time_parse(text, &back), 0);
+		assert_true(back == ms);
+	}
+}
+
+RUN_TESTS(cmocka_unit_test(stands_still_until_turned), cmocka_unit_test(formats), cmocka_unit_test(parses),
+	  cmocka_unit_test(refuses), cmocka_unit_test(there_and_back))

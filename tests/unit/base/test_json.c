@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Reading what is JSON and nothing else, exact integers in both directions, text that stays UTF-8. */
+#include "unit.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "base/json.h"
+
+static struct json *parse(const char *text)
+{
+	return json_parse(text, strlen(text), NULL);
+}
+
+/* Read and written again. */
+static void assert_rewritten(const char *text, const char *expected)
+{
+	_cleanup_buf_ struct buf out = BUF_NULL;
+	struct json_writer w = { .out = &out };
+	_cleanup_json_ struct json *document = parse(text);
+
+	assert_non_null(document);
+	json_put_node(&w, document);
+	assert_string_equal(out.data, expected);
+}
+
+static void reads_and_writes_again(void **state)
+{
+	assert_rewritten(" { \"a\" : [ 1 , -2, true, false, null, \"x\\u00fc\\n\" ], \"b\":{} } ",
+			 "{\"a\":[1,-2,true,false,null,\"x\xc3\xbc\\n\"],\"b\":{}}");
+	assert_rewritten("9007199254740991", "9007199254740991");
+	assert_rewritten("-9007199254740991", "-9007199254740991");
+	assert_rewritten("0.5", "0.5");
+	assert_rewritten("0.1", "0.1");
+	assert_rewritten("[]\n", "[]");
+	assert_rewritten("\"\\ud83d\\udcbe\"", "\"\xf0\x9f\x92\xbe\"");
+}
+
+static void refuses_what_is_not_json(void **state)
+{
+	static const char *const bad[] = {
+		"",        " ",    "{",       "}",       "[1,]",    "{\"a\":1,}",  "{\"a\"}",     "{a:1}",
+		"nul",     "True", "'a'",     "\"a",     "\"a\\",   "01",          "-",           "+1",
+		"1.",      ".5",   "-.5",     "1e",      "1e+",     "0x10",        "00",          "-01",
+		"NaN",     "1 2",  "{} x",    "[1] ]",   "\"\\x\"", "\"\\ud83d\"", "\"\\udcbe\"", "[1 2]",
+		"// c\n1", "1,",   "\"a\"\"", "Infinity"
+	};
+	struct err err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		memset(&err, 0, sizeof(err));
+		if (json_parse(bad[i], strlen(bad[i]), &err))
+			fail_msg("accepted: %s", bad[i]);
+		assert_int_equal(err.code, ERR_INVALID);
+		assert_true(err.text[0] != '\0');
+	}
+}
+
+static void length_counts_not_the_zero(void **state)
+{
+	static const char raw[] = { '[', '1', ']' }; /* nothing behind it, for the address sanitizer */
+	_cleanup_json_ struct json *document = json_parse(raw, sizeof(raw), NULL);
+
+	assert_non_null(document);
+	for (size_t cut = 0; cut < sizeof(raw); cut++)
+		assert_null(json_parse(raw, cut, NULL));
+	assert_null(json_parse("[1]\0", 4, NULL));
+	assert_null(json_parse("[1]\0]", 5, NULL));
+	assert_null(json_parse("\"a\0b\"", 5, NULL));
+	assert_null(json_parse("[\0]", 3, NULL));
+}
+
+static void refuses_nul_characters(void **state)
+{
+	_cleanup_json_ struct json *fine = parse("\"a\\\\u0000\""); /* a backslash and letters */
+	struct err err;
+
+	assert_null(json_parse("\"a\\u0000b\"", 10, &err));
+	assert_non_null(strstr(err.text, "NUL"));
+	assert_null(parse("{\"a\\u0000b\":1}"));
+	assert_string_equal(json_text(fine), "a\\u0000");
+}
+
+static char *nested(size_t depth, const char *open, const char *close)
+{
+	struct buf text = BUF_NULL;
+
+	for (size_t i = 0; i < depth; i++)
+		buf_add_text(&text, open);
+	buf_add_text(&text, "1");
+	for (size_t i = 0; i < depth; i++)
+		buf_add_text(&text, close);
+	return buf_take(&text);
+}
+
+static void depth_is_bounded(void **state)
+{
+	_cleanup_free_ char *fits = nested(JSON_DEPTH_MAX, "[", "]"), *deep = nested(JSON_DEPTH_MAX + 1, "[", "]");
+	_cleanup_free_ char *fits2 = nested(JSON_DEPTH_MAX / 2, "[{\"a\":", "}]"), *hostile = nested(500000, "[", "]");
+	_cleanup_json_ struct json *a = parse(fits), *b = parse(fits2),
+				   *c = parse("\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"");
+	struct err err;
+
+	assert_non_null(a);
+	assert_non_null(b);
+	assert_non_null(c); /* brackets in a string are text */
+	assert_null(json_parse(deep, strlen(deep), &err));
+	assert_non_null(strstr(err.text, "32 levels"));
+	assert_null(parse(hostile));
+}
+
+static void doubled_names(void **state)
+{
+	static const char text[] = "{\"a\":1,\"x\":[{\"size\":1,\"b\":2,\"size\":3}]}";
+	struct err err;
+	struct json *lenient;
+	int64_t value;
+
+	assert_null(json_parse(text, strlen(text), &err));
+	assert_int_equal(err.code, ERR_INVALID);
+	assert_string_equal(err.field, "size");
+	lenient = json_parse_lenient(text, strlen(text), &err);
+	assert_int_equal(json_integer(json_get(json_first(json_get(lenient, "x")), "size"), &value), 0);
+	assert_int_equal(value, 1);
+	json_free(lenient);
+	lenient = parse("{\"a\":1,\"A\":2,\"b\":{\"a\":1}}"); /* none is doubled here */
+	assert_non_null(lenient);
+	assert_int_equal(json_integer(json_get(lenient, "A"), &value), 0);
+	assert_int_equal(value, 2);
+	json_free(lenient);
+}
+
+static void integers_are_exact_or_refused(void **state)
+{
+	static const struct {
+		const char *text;
+		bool good;
+		int64_t value;
+	} rows[] = {
+		{ "0", true, 0 },
+		{ "-0", true, 0 },
+		{ "9007199254740991", true, INT64_C(9007199254740991) },
+		{ "-9007199254740991", true, -INT64_C(9007199254740991) },
+		{ "9007199254740992", false, 0 },
+		{ "9007199254740993", false, 0 }, /* a double rounds it to ...992 */
+		{ "18446744073709551616", false, 0 },
+		{ "1.5", false, 0 },
+		{ "1.0", false, 0 },
+		{ "1e3", false, 0 },
+		{ "1E3", false, 0 },
+		{ "1e30", false, 0 },
+		{ "1e999", false, 0 },
+		{ "9007199254740990.6", false, 0 }, /* a double rounds it to ...991 */
+		{ "\"5\"", false, 0 },
+		{ "true", false, 0 },
+		{ "null", false, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_json_ struct json *document = parse(rows[i].text);
+		int64_t value = 7;
+
+		assert_non_null(document);
+		assert_int_equal(json_integer(document, &value), rows[i].good ? 0 : -1);
+		assert_true(value == (rows[i].good ? rows[i].value : 7));
+	}
+	assert_int_equal(json_integer(NULL, &(int64_t){ 0 }), -1);
+}
+
+/* Which number was written how must not be mixed up by what stands between them. */
+static void fractions_are_matched_to_their_numbers(void **state)
+{
+	_cleanup_json_ struct json *document =
+		parse("{\"1.5\":1,\"b\":[2.0,{\"c-3\":3},\"4.5 \\\" 5.5\",6e0],\"d\":7,\"e\":-8.0,\"f\":-9}");
+	const struct json *b = json_get(document, "b"), *item = json_first(b);
+	int64_t value;
+
+	assert_int_equal(json_integer(json_get(document, "1.5"), &value), 0);
+	assert_int_equal(json_integer(item, &value), -1);
+	item = json_next(item);
+	assert_int_equal(json_integer(json_first(item), &value), 0);
+	assert_int_equal(value, 3);
+	assert_string_equal(json_name(json_first(item)), "c-3");
+	item = json_next(json_next(item));
+	assert_int_equal(json_integer(item, &value), -1);
+	assert_null(json_next(item));
+	assert_int_equal(json_integer(json_get(document, "d"), &value), 0);
+	assert_int_equal(value, 7);
+	assert_int_equal(json_integer(json_get(document, "e"), &value), -1);
+	assert_int_equal(json_integer(json_get(document, "f"), &value), 0);
+	assert_int_equal(value, -9);
+}
+
+static void lookups_chain_over_nothing(void **state)
+{
+	_cleanup_json_ struct json *document = parse("{\"a\":{\"b\":\"x\"},\"yes\":true,\"old\":\"true\",\"n\":2.5}");
+
+	assert_string_equal(json_text(json_get(json_get(document, "a"), "b")), "x");
+	assert_null(json_text(json_get(json_get(json_get(document, "no"), "b"), "c")));
+	assert_null(json_get(document, "Yes"));
+	assert_null(json_get(json_get(document, "n"), "x"));
+	assert_null(json_first(NULL));
+	assert_null(json_next(NULL));
+	assert_null(json_name(NULL));
+	assert_int_equal(json_kind(NULL), JSON_NULL);
+	assert_true(json_true(json_get(document, "yes")));
+	assert_true(json_true(json_get(document, "old")));
+	assert_false(json_true(json_get(document, "a")));
+	assert_false(json_true(NULL));
+	assert_true(json_number(json_get(document, "n")) == 2.5);
+	assert_true(json_number(json_get(document, "yes")) == 0);
+	json_free(NULL);
+	for (int kind = JSON_NULL; kind <= JSON_OBJECT; kind++)
+		assert_non_null(json_kind_name((enum json_kind)kind));
+}
+
+static void raw_controls_are_read_and_escaped(void **state)
+{
+	assert_rewritten("\"a\tb\x01\x1f\"", "\"a\\tb\\u0001\\u001f\"");
+	assert_rewritten("{\"a\nb\":\"\x7f\"}", "{\"a\\nb\":\"\\u007f\"}");
+}
+
+static void broken_utf8_is_replaced(void **state)
+{
+#define BAD "\xef\xbf\xbd"
+	assert_rewritten("\"a\xff z\"", "\"a" BAD " z\"");
+	assert_rewritten("\"\xc3\"", "\"" BAD "\"");
+	assert_rewritten("\"\xed\xa0\x80\"", "\"" BAD BAD BAD "\"");
+	assert_rewritten("{\"\xff\":1}", "{\"" BAD "\":1}");
+	assert_rewritten("\"\xe2\x82\xac\"", "\"\xe2\x82\xac\"");
+}
+
+static void writes(void **state)
+{
+	_cleanup_buf_ struct buf out = BUF_NULL;
+	struct json_writer w = { .out = &out };
+
+	json_begin_object(&w);
+	json_put_name(&w, "a");
+	json_begin_array(&w);
+	json_put_int(&w, INT64_MIN);
+	json_put_uint(&w, UINT64_MAX);
+	json_put_int(&w, INT64_C(1125899906842625));
+	json_put_text(&w, "\"\\/\b\f\n\r\t");
+	json_put_text(&w, NULL);
+	json_put_bool(&w, true);
+	json_begin_object(&w);
+	json_end_object(&w);
+	json_put_raw(&w, "[0]");
+	json_end_array(&w);
+	json_put_name(&w, "b\"");
+	json_put_bool(&w, false);
+	json_end_object(&w);
+	assert_string_equal(out.data, "{\"a\":[-9223372036854775808,18446744073709551615,1125899906842625,"
+				      "\"\\\"\\\\/\\b\\f\\n\\r\\t\",null,true,{},[0]],\"b\\\"\":false}");
+}
+
+static void doubles_survive(void **state)
+{
+	static const double values[] = { 0, 0.1, 1.0 / 3, 1e21, -2.5, DBL_MAX, DBL_MIN, 123456789.125 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		_cleanup_buf_ struct buf out = BUF_NULL;
+		struct json_writer w = { .out = &out };
+
+		json_put_double(&w, values[i]);
+		_cleanup_json_ struct json *back = parse(out.data);
+		assert_true(json_number(back) == values[i]);
+	}
+	_cleanup_buf_ struct buf out = BUF_NULL;
+	struct json_writer w = { .out = &out };
+
+	json_begin_array(&w);
+	json_put_double(&w, (double)INFINITY);
+	json_put_double(&w, (double)NAN);
+	json_end_array(&w);
+	assert_string_equal(out.data, "[null,null]");
+}
+
+RUN_TESTS(cmocka_unit_test(reads_and_writes_again), cmocka_unit_test(refuses_what_is_not_json),
+	  cmocka_unit_test(length_counts_not_the_zero), cmocka_unit_test(refuses_nul_characters),
+	  cmocka_unit_test(depth_is_bounded), cmocka_unit_test(doubled_names),
+	  cmocka_unit_test(integers_are_exact_or_refused), cmocka_unit_test(fractions_are_matched_to_their_numbers),
+	  cmocka_unit_test(lookups_chain_over_nothing), cmocka_unit_test(raw_controls_are_read_and_escaped),
+	  cmocka_unit_test(broken_utf8_is_replaced), cmocka_unit_test(writes), cmocka_unit_test(doubles_survive))

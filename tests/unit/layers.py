@@ -1,0 +1,67 @@
+#!/usr/bin/python3
+"""The picture of the house, checked against the source.
+
+Folders in src/ are layers, and a layer may include only what stands to its right in the picture. Some libraries belong
+to one layer alone: whoever includes their headers elsewhere has let something leak through the floor.
+"""
+
+import pathlib
+import re
+import sys
+
+LAYERS = {
+    "base": set(),
+    "spec": {"base"},
+    "io": {"base"},
+    "store": {"spec", "io", "base"},
+    "cloud": {"spec", "io", "base"},
+    "disk": {"spec", "io", "base"},
+    "core": {"store", "cloud", "disk", "spec", "io", "base"},
+    "api": {"core", "spec", "io", "base"},
+    "daemon": {"api", "core", "store", "cloud", "disk", "spec", "io", "base"},
+    "volumectl": {"spec", "base"},
+}
+OWNERS = {
+    "cjson": {"base"},
+    "sqlite3.h": {"store"},
+    "systemd/sd-bus.h": {"io", "api"},
+    "event2/http": {"api"},
+    "curl/": {"io"},
+    "blkid": {"disk"},
+    "ini.h": {"daemon"},
+}
+# Not a word of these outside their folder, wherever they come from.
+WORDS = {
+    r"\b(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM)\b": {"store"},
+    r"evhttp_request|sd_bus_message": {"api", "io", "volumectl"},
+}
+
+
+def faults(source):
+    for path in sorted(source.glob("*/*.[ch]")):
+        layer = path.parent.name
+        text = path.read_text()
+        for line, name in ((i, m[1]) for i, row in enumerate(text.splitlines(), 1)
+                           if (m := re.match(r'#\s*include\s*[<"]([^>"]+)', row))):
+            folder = name.split("/")[0]
+            if folder in LAYERS and folder != layer and folder not in LAYERS[layer]:
+                yield f"{path}:{line}: {layer} must not include {name}"
+            for start, owners in OWNERS.items():
+                if name.startswith(start) and layer not in owners:
+                    yield f"{path}:{line}: {name} belongs to {', '.join(sorted(owners))}"
+        code = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+        for pattern, owners in WORDS.items():
+            if layer not in owners and (found := re.search(pattern, code)):
+                yield f"{path}: {found[0]} belongs to {', '.join(sorted(owners))}"
+
+
+def main():
+    source = pathlib.Path(sys.argv[1])
+    unknown = {p.name for p in source.iterdir() if p.is_dir()} - LAYERS.keys()
+    found = [f"{name}: a folder that is not in the picture" for name in sorted(unknown)] + list(faults(source))
+    print(*found, sep="\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
