@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The method table. To add a method is to add a row here, its arguments in records.c and its handler in core/; every
+ * surface then has it.
+ */
+
+#include "spec/methods.h"
+
+const char *const http_verb_names[] = {
+	[HTTP_GET] = "GET", [HTTP_POST] = "POST", [HTTP_PUT] = "PUT", [HTTP_DELETE] = "DELETE", [HTTP_VERB_COUNT] = NULL,
+};
+
+const struct method methods[METHOD_COUNT] = {
+	[METHOD_VOLUME_CREATE] = {
+		.name = "volume.create", .command = "create", .member = "CreateVolume",
+		.summary = "Create a volume in CloudStack.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_CHANGE, .lock = LOCK_NONE,
+		.verb = HTTP_POST, .path = "/api/v1/volumes",
+		.args = &volume_create_args, .answer = ANSWER_OPERATION, .result = &operation_record,
+	},
+	[METHOD_VOLUME_ATTACH] = {
+		.name = "volume.attach", .command = "attach", .member = "AttachVolume", .object_member = "Attach",
+		.summary = "Attach a volume to a virtual machine and find the device it becomes.",
+		.scope = SCOPE_VOLUME, .access = ACCESS_CHANGE, .lock = LOCK_VOLUME,
+		.verb = HTTP_POST, .path = "/api/v1/volumes/{volume_id}/attach",
+		.args = &volume_attach_args, .answer = ANSWER_OPERATION, .result = &operation_record,
+	},
+	[METHOD_VOLUME_DETACH] = {
+		.name = "volume.detach", .command = "detach", .member = "DetachVolume", .object_member = "Detach",
+		.summary = "Detach a volume from the virtual machine it is attached to.",
+		.scope = SCOPE_VOLUME, .access = ACCESS_CHANGE, .lock = LOCK_VOLUME,
+		.verb = HTTP_POST, .path = "/api/v1/volumes/{volume_id}/detach",
+		.args = &volume_detach_args, .answer = ANSWER_OPERATION, .result = &operation_record,
+	},
+	[METHOD_VOLUME_DELETE] = {
+		.name = "volume.delete", .command = "delete", .member = "DeleteVolume", .object_member = "Delete",
+		.summary = "Delete a volume and all its data, detaching it first.",
+		.scope = SCOPE_VOLUME, .access = ACCESS_CHANGE, .lock = LOCK_VOLUME,
+		.verb = HTTP_DELETE, .path = "/api/v1/volumes/{volume_id}",
+		.args = &volume_args, .answer = ANSWER_OPERATION, .result = &operation_record,
+	},
+	[METHOD_VOLUME_LIST] = {
+		.name = "volume.list", .command = "list", .member = "ListVolumes",
+		.summary = "List the volumes CloudStack shows.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/volumes",
+		.args = &volume_list_args, .answer = ANSWER_MANY, .result = &volume_record, .list_key = "volumes",
+	},
+	[METHOD_VOLUME_GET] = {
+		.name = "volume.get", .command = "show", .member = "GetVolume",
+		.summary = "Show one volume.",
+		.scope = SCOPE_VOLUME, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/volumes/{volume_id}",
+		.args = &volume_get_args, .answer = ANSWER_ONE, .result = &volume_record, .bus_object = SCOPE_VOLUME,
+	},
+	[METHOD_VOLUME_DEVICE] = {
+		.name = "volume.device", .command = "device", .member = "GetDevice",
+		.summary = "Show which device a volume is.",
+		.scope = SCOPE_VOLUME, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/volumes/{volume_id}/device",
+		.args = &volume_args, .answer = ANSWER_ONE, .result = &mapping_record,
+	},
+	[METHOD_VM_VOLUMES] = {
+		.name = "vm.volumes", .command = "vm-volumes", .member = "ListVolumesOfVM",
+		.summary = "List the volumes attached to a virtual machine.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/vms/{vm_id}/volumes",
+		.args = &vm_args, .answer = ANSWER_MANY, .result = &volume_record,
+	},
+	[METHOD_MAPPING_LIST] = {
+		.name = "mapping.list", .command = "mappings", .member = "ListMappings",
+		.summary = "List which volume is which device.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/mappings",
+		.args = &no_args, .answer = ANSWER_MANY, .result = &mapping_record, .list_key = "mappings",
+	},
+	[METHOD_DEVICE_LIST] = {
+		.name = "device.list", .command = "devices", .member = "ListDevices",
+		.summary = "List the disks the kernel shows, mapped or not.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/devices",
+		.args = &no_args, .answer = ANSWER_MANY, .result = &device_record, .list_key = "devices",
+	},
+	[METHOD_DEVICE_VOLUME] = {
+		.name = "device.volume", .command = "which", .member = "GetVolumeForDevice",
+		.summary = "Show which volume a device is.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/devices/{device}/volume",
+		.args = &device_args, .answer = ANSWER_ONE, .result = &mapping_record, .bus_object = SCOPE_VOLUME,
+	},
+	[METHOD_OPERATION_LIST] = {
+		.name = "operation.list", .command = "operations", .member = "ListOperations",
+		.summary = "List operations, newest first.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/operations",
+		.args = &operation_list_args, .answer = ANSWER_MANY, .result = &operation_record,
+	},
+	[METHOD_OPERATION_GET] = {
+		.name = "operation.get", .command = "operation", .member = "GetOperation",
+		.summary = "Show one operation.",
+		.scope = SCOPE_OPERATION, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/operations/{operation_id}",
+		.args = &operation_get_args, .answer = ANSWER_ONE, .result = &operation_record,
+	},
+	[METHOD_OPERATION_CANCEL] = {
+		.name = "operation.cancel", .command = "cancel", .member = "CancelOperation", .object_member = "Cancel",
+		.summary = "Stop an operation and take back what it did.",
+		.scope = SCOPE_OPERATION, .access = ACCESS_CHANGE,
+		.verb = HTTP_POST, .path = "/api/v1/operations/{operation_id}/cancel",
+		.args = &operation_args, .answer = ANSWER_ONE, .result = &operation_record,
+	},
+	[METHOD_HEALTH_GET] = {
+		.name = "health.get", .command = "health", .member = "GetHealth",
+		.summary = "Show how the daemon and what it depends on are doing.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/health", .path_alias = "/health",
+		.args = &no_args, .answer = ANSWER_ONE, .result = &health_record,
+	},
+};
+
+bool method_path_has(const struct method *method, const char *field_name)
+{
+	const char *open = method->path;
+	size_t length = strlen(field_name);
+
+	while ((open = strchr(open, '{'))) {
+		open++;
+		if (strncmp(open, field_name, length) == 0 && open[length] == '}')
+			return true;
+	}
+	return false;
+}
+
+const struct field *method_object_field(const struct method *method)
+{
+	switch (method->scope) {
+	case SCOPE_VOLUME:
+		return record_find(method->args, "volume_id");
+	case SCOPE_OPERATION:
+		return record_find(method->args, "operation_id");
+	case SCOPE_MANAGER:
+	case SCOPE_COUNT:
+		break;
+	}
+	return NULL;
+}
+
+bool method_bus_has_options(const struct method *method)
+{
+	if (method->access != ACCESS_READ)
+		return true;
+	for (size_t i = 0; i < method->args->count; i++) {
+		if (!(method->args->fields[i].flags & (FIELD_REQUIRED | FIELD_REST_ONLY)))
+			return true;
+	}
+	return false;
+}
+
+char *method_bus_signature(const struct method *method, bool on_object)
+{
+	const struct field *self = on_object ? method_object_field(method) : NULL;
+	struct buf out = BUF_NULL;
+
+	for (size_t i = 0; i < method->args->count; i++) {
+		const struct field *field = &method->args->fields[i];
+
+		if ((field->flags & FIELD_REQUIRED) && field != self)
+			buf_add_text(&out, field_type_view(field->type)->bus);
+	}
+	if (method_bus_has_options(method))
+		buf_add_text(&out, "a{sv}");
+	return buf_take(&out);
+}
+
+const char *method_bus_result(const struct method *method)
+{
+	if (method->answer == ANSWER_OPERATION || method->bus_object != SCOPE_MANAGER)
+		return "o";
+	return method->answer == ANSWER_MANY ? "aa{sv}" : "a{sv}";
+}
+
+void method_bus_property(const char *field_name, char out[BUS_PROPERTY_SIZE])
+{
+	size_t length = 0;
+	bool upper = true;
+
+	for (const char *p = field_name; *p && length < BUS_PROPERTY_SIZE - 1; p++) {
+		if (*p == '_') {
+			upper = true;
+			continue;
+		}
+		out[length++] = upper && *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
+		upper = false;
+	}
+	out[length] = '\0';
+}

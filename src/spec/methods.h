@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Everything the daemon can be asked, as const data. A method is one row of methods[]; REST routes, D-Bus vtables,
+ * introspection and volumectl's subcommands with their help are walks over this table, and no surface has a list of
+ * its own. Handlers are bound to rows in core/, so that programs which only ask need none of them.
+ */
+
+#include "spec/records.h"
+
+#define BUS_NAME "org.migratekit.VolumeDaemon1"
+#define BUS_ROOT "/org/migratekit/VolumeDaemon1"
+
+enum method_id {
+	METHOD_VOLUME_CREATE,
+	METHOD_VOLUME_ATTACH,
+	METHOD_VOLUME_DETACH,
+	METHOD_VOLUME_DELETE,
+	METHOD_VOLUME_LIST,
+	METHOD_VOLUME_GET,
+	METHOD_VOLUME_DEVICE,
+	METHOD_VM_VOLUMES,
+	METHOD_MAPPING_LIST,
+	METHOD_DEVICE_LIST,
+	METHOD_DEVICE_VOLUME,
+	METHOD_OPERATION_LIST,
+	METHOD_OPERATION_GET,
+	METHOD_OPERATION_CANCEL,
+	METHOD_HEALTH_GET,
+	METHOD_COUNT
+};
+
+/* What kind of object a method belongs to; on D-Bus also the interface it appears on besides the Manager. */
+enum method_scope { SCOPE_MANAGER, SCOPE_VOLUME, SCOPE_OPERATION, SCOPE_COUNT };
+
+/* Who may: decides the polkit action and the token scope. */
+enum method_access { ACCESS_READ, ACCESS_CHANGE, ACCESS_ADMIN };
+
+/* Which queue an operation stands in. */
+enum method_lock { LOCK_NONE, LOCK_VOLUME };
+
+enum method_answer {
+	ANSWER_ONE,        /* a record: 200 */
+	ANSWER_MANY,       /* records: 200 */
+	ANSWER_OPERATION   /* an operation that was committed: 201 and Location; an object path on D-Bus */
+};
+
+enum http_verb { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_VERB_COUNT };
+extern const char *const http_verb_names[HTTP_VERB_COUNT + 1];
+
+struct method {
+	const char *name;             /* "volume.attach" */
+	const char *summary;          /* one sentence for people */
+	enum method_scope scope;
+	enum method_access access;
+	enum method_lock lock;
+	enum http_verb verb;
+	const char *path;             /* "/api/v1/volumes/{volume_id}/attach"; a name in braces is an argument */
+	const char *path_alias;       /* a second path for the same, NULL when none */
+	const char *member;           /* D-Bus method of the Manager, "AttachVolume" */
+	const char *object_member;    /* D-Bus method on the scope's own object, "Attach"; NULL when none */
+	const char *command;          /* volumectl subcommand */
+	const struct record *args;
+	enum method_answer answer;
+	const struct record *result;  /* of one item */
+	const char *list_key;         /* ANSWER_MANY: the member holding the array; NULL = a bare array */
+	enum method_scope bus_object; /* not SCOPE_MANAGER: on D-Bus the answer is the path of this object */
+};
+
+extern const struct method methods[METHOD_COUNT];
+
+/* True when the argument stands in the path template (and so is positional for volumectl). */
+bool method_path_has(const struct method *method, const char *field_name);
+/*
+ * D-Bus input signature on the Manager: required fields by position, then a{sv} when the method changes something or
+ * has optional fields that mean something on D-Bus. The caller frees it.
+ */
+char *method_bus_signature(const struct method *method, bool on_object);
+bool method_bus_has_options(const struct method *method);
+/* "o", "a{sv}" or "aa{sv}". */
+const char *method_bus_result(const struct method *method);
+/* A field's name as a D-Bus property: volume_id is VolumeId. */
+#define BUS_PROPERTY_SIZE 64
+void method_bus_property(const char *field_name, char out[BUS_PROPERTY_SIZE]);
+/* The field of the arguments that names the scope's own object, NULL for the Manager. */
+const struct field *method_object_field(const struct method *method);

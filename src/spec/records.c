@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The tables behind spec/records.h. A row here is all that is needed for a member to appear in JSON, on D-Bus, in the
+ * store and in volumectl; the order of rows is the order people see, and for required arguments the order of
+ * positions on D-Bus.
+ */
+
+#include "spec/records.h"
+
+#define GIB (INT64_C(1) << 30)
+#define VOLUME_SIZE_LIMITS .min = GIB, .max = 64 * 1024 * GIB
+
+const char *const operation_type_names[] = {
+	[OPERATION_CREATE] = "create",
+	[OPERATION_ATTACH] = "attach",
+	[OPERATION_DETACH] = "detach",
+	[OPERATION_DELETE] = "delete",
+	[OPERATION_TYPE_COUNT] = NULL,
+};
+
+const char *const operation_status_names[] = {
+	[OPERATION_PENDING] = "pending",     [OPERATION_EXECUTING] = "executing",
+	[OPERATION_COMPLETED] = "completed", [OPERATION_FAILED] = "failed",
+	[OPERATION_CANCELLED] = "cancelled", [OPERATION_STATUS_COUNT] = NULL,
+};
+
+const char *const matched_by_names[] = {
+	[MATCHED_NOT] = "none",
+	[MATCHED_BY_IDENTITY] = "identity",
+	[MATCHED_BY_SIZE] = "size",
+	[MATCHED_BY_COUNT] = NULL,
+};
+
+#define F(MEMBER, TYPE, ...) FIELD(operation_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field operation_fields[] = {
+	F(id, TEXT, .flags = FIELD_COLUMN, .doc = "Identifier: \"op-\" and a UUID version 7."),
+	F(type, ENUM, .flags = FIELD_COLUMN, .names = operation_type_names, .doc = "What was asked."),
+	F(status, ENUM, .flags = FIELD_COLUMN, .names = operation_status_names, .doc = "How far it is."),
+	F(volume_id, TEXT, .flags = FIELD_COLUMN, .fallback = "", .doc = "The volume; empty until it is known."),
+	F(vm_id, UUID, .flags = FIELD_OMIT, .doc = "The virtual machine, when there is one."),
+	F(request, OBJECT, .flags = FIELD_OMIT, .doc = "The arguments as they were accepted."),
+	F(response, OBJECT, .flags = FIELD_OMIT, .doc = "The outcome, once completed."),
+	F(error, TEXT, .flags = FIELD_OMIT, .doc = "Why it failed and what to do."),
+	F(error_code, TEXT, .flags = FIELD_OMIT, .doc = "The error's code word."),
+	F(step, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "The step under way, or the last one run."),
+	F(needs_attention, BOOL, .flags = FIELD_OMIT,
+	  .doc = "True when something could not be taken back; the error says what is left where."),
+	F(step_since, TIME, .flags = FIELD_OMIT, .doc = "When that step was entered."),
+	F(created_at, TIME, .flags = FIELD_COLUMN, .doc = "When it was accepted."),
+	F(updated_at, TIME, .doc = "When it last changed."),
+	F(completed_at, TIME, .flags = FIELD_OMIT, .doc = "When it ended."),
+	F(context, OBJECT, .flags = FIELD_PRIVATE, .doc = "What the steps remember across a restart."),
+	F(error_details, OBJECT, .flags = FIELD_PRIVATE, .doc = "CloudStack's own error code and text."),
+	F(undoing, BOOL, .flags = FIELD_PRIVATE, .doc = "True while steps are taken back."),
+};
+#undef F
+const struct record operation_record = RECORD("operation", operation_record, operation_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(mapping_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field mapping_fields[] = {
+	F(id, TEXT, .doc = "Identifier of the mapping."),
+	F(volume_id, UUID, .flags = FIELD_COLUMN, .doc = "The volume."),
+	F(volume_uuid, UUID, .doc = "The same as volume_id."),
+	F(vm_id, UUID, .flags = FIELD_COLUMN, .doc = "The virtual machine it is attached to."),
+	F(device_path, TEXT, .flags = FIELD_COLUMN,
+	  .doc = "The kernel device, or remote-vm-<vm>-<deviceid> on another virtual machine."),
+	F(by_id_path, TEXT, .flags = FIELD_OMIT, .doc = "The link udev makes from the serial."),
+	F(persistent_device_name, TEXT, .flags = FIELD_OMIT, .doc = "The name that never changes."),
+	F(symlink_path, TEXT, .flags = FIELD_OMIT, .doc = "Where the name that never changes is found."),
+	F(cloudstack_device_id, INT, .doc = "CloudStack's deviceid; it does not tell the kernel name."),
+	F(cloudstack_state, TEXT, .doc = "What CloudStack says: attached."),
+	F(linux_state, TEXT, .flags = FIELD_COLUMN, .doc = "What the kernel says: detected, gone, n/a elsewhere."),
+	F(size, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes, as the kernel shows the device."),
+	F(matched_by, ENUM, .flags = FIELD_COLUMN, .names = matched_by_names, .doc = "How the device was recognised."),
+	F(operation_mode, TEXT, .doc = "oma on the appliance, failover on another virtual machine."),
+	F(filesystem, TEXT, .flags = FIELD_OMIT, .doc = "File system or other signature found on the device."),
+	F(label, TEXT, .flags = FIELD_OMIT, .doc = "Label of that file system."),
+	F(filesystem_uuid, TEXT, .flags = FIELD_OMIT, .doc = "UUID of that file system."),
+	F(partition_table, TEXT, .flags = FIELD_OMIT, .doc = "Type of the partition table found on the device."),
+	F(last_sync, TIME, .doc = "When it was last compared with the kernel."),
+	F(attached_at, TIME, .doc = "When the volume was attached."),
+	F(created_at, TIME, .doc = "When the mapping was made."),
+	F(updated_at, TIME, .doc = "When it last changed."),
+	F(diskseq, INT, .flags = FIELD_PRIVATE, .doc = "The kernel's sequence number of this very disk."),
+};
+#undef F
+const struct record mapping_record = RECORD("mapping", mapping_record, mapping_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(volume_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field volume_fields[] = {
+	F(volume_id, UUID, .flags = FIELD_COLUMN, .doc = "CloudStack's UUID of the volume."),
+	F(name, TEXT, .flags = FIELD_COLUMN, .doc = "Its name in CloudStack."),
+	F(vm_id, UUID, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "The virtual machine it is attached to."),
+	F(device_path, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "The kernel device it became."),
+	F(state, TEXT, .flags = FIELD_COLUMN, .doc = "CloudStack's state of the volume."),
+	F(size, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes."),
+	F(zone_id, UUID, .flags = FIELD_OMIT, .doc = "CloudStack's zone."),
+	F(cloudstack_data, OBJECT, .doc = "The volume as CloudStack describes it."),
+	F(linux_data, OBJECT, .doc = "The device as the kernel and its contents describe it."),
+	F(last_operation, OBJECT, .flags = FIELD_OMIT, .doc = "Id, type and status of the latest operation."),
+};
+#undef F
+const struct record volume_record = RECORD("volume", volume_record, volume_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(device_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field device_fields[] = {
+	F(device_path, TEXT, .flags = FIELD_COLUMN, .doc = "The kernel's name of the device."),
+	F(bus, TEXT, .flags = FIELD_COLUMN, .doc = "How it is connected."),
+	F(serial, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "What the device itself says it is."),
+	F(size, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes."),
+	F(diskseq, INT, .doc = "The kernel's sequence number; no two disks of one boot share it."),
+	F(read_only, BOOL, .doc = "True when the kernel refuses writes."),
+	F(volume_id, UUID, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "The volume mapped to it."),
+};
+#undef F
+const struct record device_record = RECORD("device", device_record, device_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(health_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field health_fields[] = {
+	F(status, TEXT, .flags = FIELD_COLUMN, .doc = "healthy, degraded or unhealthy."),
+	F(timestamp, TIME, .doc = "When this was looked at."),
+	F(cloudstack_health, TEXT, .flags = FIELD_COLUMN, .doc = "Whether CloudStack answers."),
+	F(database_health, TEXT, .flags = FIELD_COLUMN, .doc = "Whether the store commits."),
+	F(device_monitor, TEXT, .flags = FIELD_COLUMN, .doc = "Whether the kernel's devices can be read."),
+	F(details, OBJECT, .doc = "Figures, and the reason of what is not well."),
+};
+#undef F
+const struct record health_record = RECORD("health", health_record, health_fields);
+
+#define VOLUME_ID(STRUCT, FLAGS) FIELD(STRUCT, volume_id, UUID, .flags = FLAGS, .option = "volume", .doc = "The volume's UUID.")
+#define VM_ID(STRUCT, FLAGS) FIELD(STRUCT, vm_id, UUID, .flags = FLAGS, .option = "vm", .doc = "The virtual machine's UUID.")
+#define LIMIT(STRUCT) FIELD(STRUCT, limit, INT, .min = 1, .max = 1000, .fallback = "100", .doc = "At most this many.")
+#define CURSOR(STRUCT) FIELD(STRUCT, cursor, TEXT, .max = 255, .doc = "Where the page before this one ended.")
+
+const struct record no_args = { .name = "nothing", .size = sizeof(struct no_args) };
+
+#define F(MEMBER, TYPE, ...) FIELD(volume_create_args, MEMBER, TYPE, __VA_ARGS__)
+static const struct field volume_create_fields[] = {
+	F(name, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 255, .doc = "Name of the new volume."),
+	F(disk_offering_id, UUID, .flags = FIELD_REQUIRED, .option = "offering", .doc = "CloudStack's disk offering."),
+	F(size, SIZE, .flags = FIELD_REQUIRED, VOLUME_SIZE_LIMITS, .doc = "Bytes; rounded up to whole GiB."),
+	F(zone_id, UUID, .flags = FIELD_REQUIRED, .option = "zone", .doc = "CloudStack's zone."),
+	F(metadata, OBJECT, .doc = "Kept with the operation, for the caller's own use."),
+};
+#undef F
+const struct record volume_create_args = RECORD("volume_create", volume_create_args, volume_create_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(volume_attach_args, MEMBER, TYPE, __VA_ARGS__)
+static const struct field volume_attach_fields[] = {
+	VOLUME_ID(volume_attach_args, FIELD_REQUIRED),
+	VM_ID(volume_attach_args, FIELD_REQUIRED | FIELD_APPLIANCE),
+	F(vm_name, TEXT, .flags = FIELD_REST_ONLY, .max = 255, .doc = "Accepted for existing clients; kept in the request."),
+	F(disk_id, TEXT, .flags = FIELD_REST_ONLY, .max = 255, .doc = "Accepted for existing clients; kept in the request."),
+	F(request_persistent_name, BOOL, .flags = FIELD_REST_ONLY, .doc = "Accepted for existing clients."),
+};
+#undef F
+const struct record volume_attach_args = RECORD("volume_attach", volume_attach_args, volume_attach_fields);
+
+static const struct field volume_detach_fields[] = {
+	VOLUME_ID(volume_detach_args, FIELD_REQUIRED),
+	FIELD(volume_detach_args, force, BOOL, .doc = "Detach even while the device is held; never the root disk."),
+};
+const struct record volume_detach_args = RECORD("volume_detach", volume_detach_args, volume_detach_fields);
+
+static const struct field volume_fields_args[] = { VOLUME_ID(volume_args, FIELD_REQUIRED) };
+const struct record volume_args = RECORD("volume_id", volume_args, volume_fields_args);
+
+static const struct field volume_get_fields[] = {
+	VOLUME_ID(volume_get_args, FIELD_REQUIRED),
+	FIELD(volume_get_args, refresh, BOOL, .flags = FIELD_REST_ONLY, .doc = "Ask CloudStack now."),
+};
+const struct record volume_get_args = RECORD("volume_get", volume_get_args, volume_get_fields);
+
+static const struct field volume_list_fields[] = {
+	FIELD(volume_list_args, state, TEXT, .max = 64, .doc = "Only volumes in this CloudStack state."),
+	VM_ID(volume_list_args, 0),
+	FIELD(volume_list_args, name, TEXT, .max = 255, .doc = "Only volumes with exactly this name."),
+	LIMIT(volume_list_args),
+	CURSOR(volume_list_args),
+};
+const struct record volume_list_args = RECORD("volume_list", volume_list_args, volume_list_fields);
+
+static const struct field vm_fields[] = { VM_ID(vm_args, FIELD_REQUIRED) };
+const struct record vm_args = RECORD("vm_id", vm_args, vm_fields);
+
+static const struct field device_args_fields[] = {
+	FIELD(device_args, device, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 255,
+	      .doc = "A device: /dev/vdb, dev/vdb, vdb, or a name under /dev/disk/by-id."),
+};
+const struct record device_args = RECORD("device", device_args, device_args_fields);
+
+#define OPERATION_ID(STRUCT)                                                                                           \
+	FIELD(STRUCT, operation_id, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 64, .option = "operation",         \
+	      .doc = "The operation's id.")
+static const struct field operation_args_fields[] = { OPERATION_ID(operation_args) };
+const struct record operation_args = RECORD("operation_id", operation_args, operation_args_fields);
+
+static const struct field operation_get_fields[] = {
+	OPERATION_ID(operation_get_args),
+	FIELD(operation_get_args, wait, INT, .flags = FIELD_REST_ONLY, .max = 60,
+	      .doc = "Answer when the operation ends, or after this many seconds."),
+};
+const struct record operation_get_args = RECORD("operation_get", operation_get_args, operation_get_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(operation_list_args, MEMBER, TYPE, __VA_ARGS__)
+static const struct field operation_list_fields[] = {
+	F(type, TEXT, .max = 32, .doc = "Only operations of this type."),
+	F(status, TEXT, .max = 32, .doc = "Only operations in this status."),
+	VOLUME_ID(operation_list_args, 0),
+	VM_ID(operation_list_args, 0),
+	F(since, TIME, .doc = "Only operations accepted at or after this time."),
+	F(until, TIME, .doc = "Only operations accepted before this time."),
+	LIMIT(operation_list_args),
+	CURSOR(operation_list_args),
+};
+#undef F
+const struct record operation_list_args = RECORD("operation_list", operation_list_args, operation_list_fields);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The things the outside sees, as self-describing structs. Member names are the JSON names of the contract and, for
+ * operations and mappings, the column names of the store. All texts are heap copies owned by the struct; use
+ * record_init(), record_copy() and record_clear().
+ */
+
+#include "base/field.h"
+
+enum operation_type { OPERATION_CREATE, OPERATION_ATTACH, OPERATION_DETACH, OPERATION_DELETE, OPERATION_TYPE_COUNT };
+enum operation_status {
+	OPERATION_PENDING,    /* accepted and durable, waits for its turn */
+	OPERATION_EXECUTING,
+	OPERATION_COMPLETED,
+	OPERATION_FAILED,
+	OPERATION_CANCELLED,
+	OPERATION_STATUS_COUNT
+};
+extern const char *const operation_type_names[OPERATION_TYPE_COUNT + 1];
+extern const char *const operation_status_names[OPERATION_STATUS_COUNT + 1];
+
+static inline bool operation_status_is_final(int status)
+{
+	return status >= OPERATION_COMPLETED;
+}
+
+struct operation_record {
+	char *id;              /* "op-" and a UUID version 7: ids sort by creation time */
+	int type;
+	int status;
+	char *volume_id;       /* "" until known */
+	char *vm_id;
+	char *request;         /* JSON object, what was asked */
+	char *response;        /* JSON object, when completed */
+	char *error;           /* when failed */
+	char *error_code;      /* a word of the error table */
+	char *step;            /* the step under way or last run */
+	int64_t step_since;    /* when it was entered */
+	bool needs_attention;  /* an undo failed: something is left over */
+	int64_t created_at;
+	int64_t updated_at;
+	int64_t completed_at;
+	/* stored only */
+	char *context;         /* JSON object: what the steps remember */
+	char *error_details;   /* JSON object: CloudStack's own code and text */
+	bool undoing;          /* steps run backwards */
+};
+extern const struct record operation_record;
+
+enum matched_by { MATCHED_NOT, MATCHED_BY_IDENTITY, MATCHED_BY_SIZE, MATCHED_BY_COUNT };
+extern const char *const matched_by_names[MATCHED_BY_COUNT + 1];
+
+struct mapping_record {
+	char *id;
+	char *volume_id;
+	char *volume_uuid;            /* the same value, for older clients */
+	char *vm_id;
+	char *device_path;            /* "/dev/vdb", or "remote-vm-<vm>-<deviceid>" on another VM */
+	char *by_id_path;
+	char *persistent_device_name;
+	char *symlink_path;
+	int64_t cloudstack_device_id;
+	char *cloudstack_state;       /* "attached" */
+	char *linux_state;            /* "detected", "n/a" on another VM */
+	uint64_t size;                /* bytes, as the kernel shows it (CloudStack's on another VM) */
+	int matched_by;
+	char *operation_mode;         /* "oma" for the appliance, "failover" for another VM */
+	char *filesystem;             /* what libblkid sees, NULL when nothing */
+	char *label;
+	char *filesystem_uuid;
+	char *partition_table;
+	int64_t last_sync;
+	int64_t attached_at;
+	int64_t created_at;
+	int64_t updated_at;
+	/* stored only */
+	int64_t diskseq;              /* kernel's sequence number of the disk this mapping was made for, 0 unknown */
+};
+extern const struct record mapping_record;
+
+struct volume_record {
+	char *volume_id;
+	char *name;
+	char *vm_id;           /* NULL when detached */
+	char *device_path;     /* NULL when not on the appliance */
+	char *state;           /* CloudStack's word: Allocated, Ready, … */
+	uint64_t size;         /* bytes */
+	char *zone_id;
+	char *cloudstack_data; /* JSON object: the fields CloudStack gave */
+	char *linux_data;      /* JSON object: what the kernel and libblkid say */
+	char *last_operation;  /* JSON object: id, type, status */
+};
+extern const struct record volume_record;
+
+struct device_record {
+	char *device_path;     /* "/dev/vdb" */
+	char *bus;             /* virtio, scsi, loop, other */
+	char *serial;          /* what the device says it is; NULL when nothing */
+	uint64_t size;
+	int64_t diskseq;
+	bool read_only;
+	char *volume_id;       /* the volume mapped to it, NULL when none */
+};
+extern const struct record device_record;
+
+struct health_record {
+	char *status;          /* healthy, degraded, unhealthy */
+	int64_t timestamp;
+	char *cloudstack_health;
+	char *database_health;
+	char *device_monitor;
+	char *details;         /* JSON object */
+};
+extern const struct record health_record;
+
+/* Arguments, one struct a method (or a family of methods that take the same). */
+
+struct no_args {
+	char unused;
+};
+struct volume_create_args {
+	char *name;
+	char *disk_offering_id;
+	uint64_t size;
+	char *zone_id;
+	char *metadata;
+};
+struct volume_attach_args {
+	char *volume_id;
+	char *vm_id;
+	char *vm_name;
+	char *disk_id;
+	bool request_persistent_name;
+};
+struct volume_detach_args {
+	char *volume_id;
+	bool force;
+};
+struct volume_args {
+	char *volume_id;
+};
+struct volume_get_args {
+	char *volume_id;
+	bool refresh;
+};
+struct volume_list_args {
+	char *state;
+	char *vm_id;
+	char *name;
+	int64_t limit;
+	char *cursor;
+};
+struct vm_args {
+	char *vm_id;
+};
+struct device_args {
+	char *device;
+};
+struct operation_args {
+	char *operation_id;
+};
+struct operation_get_args {
+	char *operation_id;
+	int64_t wait;
+};
+struct operation_list_args {
+	char *type;
+	char *status;
+	char *volume_id;
+	char *vm_id;
+	int64_t since;
+	int64_t until;
+	int64_t limit;
+	char *cursor;
+};
+
+extern const struct record no_args, volume_create_args, volume_attach_args, volume_detach_args, volume_args, volume_get_args,
+	volume_list_args, vm_args, device_args, operation_args, operation_get_args, operation_list_args;

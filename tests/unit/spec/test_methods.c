@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The method table is the interface, so mistakes in it are checked here once instead of on every surface: no holes, no
+ * doubles, nothing without words for people, and the D-Bus signatures that programs rely on.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "spec/methods.h"
+
+static void rows_are_whole(void **state)
+{
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		const struct method *method = &methods[i];
+
+		assert_non_null(method->name);
+		assert_false(str_empty(method->summary));
+		assert_non_null(method->member);
+		assert_non_null(method->command);
+		assert_non_null(method->args);
+		assert_non_null(method->result);
+		assert_true(str_has_prefix(method->path, "/api/v1/"));
+		if (method->answer == ANSWER_OPERATION) {
+			assert_ptr_equal(method->result, &operation_record);
+			assert_int_not_equal(method->access, ACCESS_READ);
+		}
+		if (method->scope != SCOPE_MANAGER)
+			assert_non_null(method_object_field(method));
+		else
+			assert_null(method->object_member);
+	}
+}
+
+static void fields_are_documented(void **state)
+{
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		const struct record *records[] = { methods[i].args, methods[i].result };
+
+		for (size_t r = 0; r < ARRAY_SIZE(records); r++) {
+			for (size_t f = 0; f < records[r]->count; f++) {
+				assert_false(str_empty(records[r]->fields[f].doc));
+				assert_ptr_equal(record_find(records[r], records[r]->fields[f].name),
+						 &records[r]->fields[f]);
+			}
+		}
+	}
+}
+
+static void paths_name_required_arguments(void **state)
+{
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		const struct method *method = &methods[i];
+
+		for (const char *open = strchr(method->path, '{'); open; open = strchr(open + 1, '{')) {
+			_cleanup_free_ char *name = xstrndup(open + 1, strcspn(open + 1, "}"));
+			const struct field *field = record_find(method->args, name);
+
+			assert_non_null(field);
+			assert_true(field->flags & FIELD_REQUIRED);
+			assert_true(method_path_has(method, name));
+		}
+	}
+}
+
+static void nothing_is_there_twice(void **state)
+{
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		for (size_t k = i + 1; k < METHOD_COUNT; k++) {
+			assert_string_not_equal(methods[i].name, methods[k].name);
+			assert_string_not_equal(methods[i].member, methods[k].member);
+			assert_string_not_equal(methods[i].command, methods[k].command);
+			assert_false(methods[i].verb == methods[k].verb && streq(methods[i].path, methods[k].path));
+			assert_false(methods[i].scope == methods[k].scope &&
+				     streq(methods[i].object_member, methods[k].object_member));
+		}
+	}
+}
+
+static void signatures_are_the_promised_ones(void **state)
+{
+	static const struct {
+		enum method_id id;
+		const char *manager, *object, *result;
+	} promised[] = {
+		{ METHOD_VOLUME_CREATE, "ssts" "a{sv}", NULL, "o" },
+		{ METHOD_VOLUME_ATTACH, "ssa{sv}", "sa{sv}", "o" },
+		{ METHOD_VOLUME_DETACH, "sa{sv}", "a{sv}", "o" },
+		{ METHOD_VOLUME_DELETE, "sa{sv}", "a{sv}", "o" },
+		{ METHOD_VOLUME_GET, "s", NULL, "o" },
+		{ METHOD_VOLUME_DEVICE, "s", NULL, "a{sv}" },
+		{ METHOD_DEVICE_VOLUME, "s", NULL, "o" },
+		{ METHOD_VOLUME_LIST, "a{sv}", NULL, "aa{sv}" },
+		{ METHOD_OPERATION_LIST, "a{sv}", NULL, "aa{sv}" },
+		{ METHOD_HEALTH_GET, "", NULL, "a{sv}" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(promised); i++) {
+		const struct method *method = &methods[promised[i].id];
+		_cleanup_free_ char *manager = method_bus_signature(method, false);
+		_cleanup_free_ char *object = method_bus_signature(method, true);
+
+		assert_string_equal(manager, promised[i].manager);
+		if (promised[i].object)
+			assert_string_equal(object, promised[i].object);
+		assert_string_equal(method_bus_result(method), promised[i].result);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rows_are_whole),
+		cmocka_unit_test(fields_are_documented),
+		cmocka_unit_test(paths_name_required_arguments),
+		cmocka_unit_test(nothing_is_there_twice),
+		cmocka_unit_test(signatures_are_the_promised_ones),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
