@@ -83,6 +83,7 @@ static const struct field mapping_fields[] = {
 	F(created_at, TIME, .doc = "When the mapping was made."),
 	F(updated_at, TIME, .doc = "When it last changed."),
 	F(diskseq, INT, .flags = FIELD_PRIVATE, .doc = "The kernel's sequence number of this very disk."),
+	F(boot_id, TEXT, .flags = FIELD_PRIVATE, .doc = "The boot in which the kernel counted so."),
 };
 #undef F
 const struct record mapping_record = RECORD("mapping", mapping_record, mapping_fields);

@@ -77,6 +77,7 @@ struct mapping_record {
 	int64_t updated_at;
 	/* stored only */
 	int64_t diskseq;              /* kernel's sequence number of the disk this mapping was made for, 0 unknown */
+	char *boot_id;                /* the boot in which the kernel counted so */
 };
 extern const struct record mapping_record;
 

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The loop is ours, libevent is what it waits in. libevent 2.1 has no hook before the wait, which sd-bus needs, and its
+ * timers follow its own clock, which tests could not turn. So each turn runs the tasks and the due timers here, then
+ * the hooks, and only then one round of event_base_loop().
+ *
+ * Tasks: a marker is put behind the queued ones when a turn begins, and the turn ends its tasks there; what they queue
+ * comes behind the marker and waits for the next turn. Timers: a binary heap ordered by time, then by the order of
+ * setting; libevent only ever knows the first one, and is told again only when that one changes. With the clock in a
+ * test's hand libevent knows none.
+ *
+ * The changelist flag saves evhttp three of its four epoll_ctl() calls per request; no lock is needed since only one
+ * thread touches the base (worker.c comes back through an eventfd).
+ */
+#include "io/loop.h"
+
+#include <assert.h>
+#include <event2/event.h>
+
+#include "base/clock.h"
+
+TAILQ_HEAD(task_list, loop_task);
+TAILQ_HEAD(hook_list, loop_hook);
+
+struct loop {
+	struct event_base *base;
+	struct task_list tasks;
+	struct loop_task marker;
+	struct hook_list hooks;
+	struct loop_hook *next_hook; /* the one to call next, while hooks are being called */
+	struct loop_timer **heap;
+	size_t timers, room;
+	uint64_t timer_order;
+	struct event *wake;  /* libevent's timer for heap[0] */
+	int64_t wake_due_ms; /* what it is set to, while it is pending */
+	uint64_t turns;
+	bool stop;
+	bool in_turn;
+};
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	/* Nothing to do: the wait has ended, and the next turn fires the timer. */
+}
+
+struct loop *loop_new(void)
+{
+	struct loop *loop = xnew(struct loop);
+	struct event_config *config = event_config_new();
+
+	TAILQ_INIT(&loop->tasks);
+	TAILQ_INIT(&loop->hooks);
+	if (!config || event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST | EVENT_BASE_FLAG_NOLOCK) < 0)
+		abort();
+	loop->base = event_base_new_with_config(config);
+	event_config_free(config);
+	if (!loop->base)
+		abort();
+	loop->wake = evtimer_new(loop->base, on_wake, loop);
+	if (!loop->wake)
+		abort();
+	return loop;
+}
+
+struct loop *loop_free(struct loop *loop)
+{
+	if (!loop)
+		return NULL;
+	assert(!loop->in_turn);
+	assert(TAILQ_EMPTY(&loop->tasks));
+	assert(TAILQ_EMPTY(&loop->hooks));
+	assert(loop->timers == 0);
+	event_free(loop->wake);
+	event_base_free(loop->base);
+	free(loop->heap);
+	free(loop);
+	return NULL;
+}
+
+struct event_base *loop_base(struct loop *loop)
+{
+	return loop->base;
+}
+
+uint64_t loop_turns(const struct loop *loop)
+{
+	return loop->turns;
+}
+
+/* ---- tasks ---- */
+
+void loop_task_queue(struct loop *loop, struct loop_task *task)
+{
+	assert(task->run);
+	if (task->queued)
+		return;
+	task->queued = true;
+	TAILQ_INSERT_TAIL(&loop->tasks, task, entry);
+}
+
+void loop_task_cancel(struct loop *loop, struct loop_task *task)
+{
+	if (!task->queued)
+		return;
+	task->queued = false;
+	TAILQ_REMOVE(&loop->tasks, task, entry);
+}
+
+static bool run_tasks(struct loop *loop)
+{
+	struct loop_task *task;
+	bool ran = false;
+
+	if (TAILQ_EMPTY(&loop->tasks))
+		return false;
+	TAILQ_INSERT_TAIL(&loop->tasks, &loop->marker, entry);
+	while ((task = TAILQ_FIRST(&loop->tasks)) != &loop->marker) {
+		loop_task_cancel(loop, task);
+		ran = true;
+		task->run(task); /* may free it */
+	}
+	TAILQ_REMOVE(&loop->tasks, &loop->marker, entry);
+	return ran;
+}
+
+/* ---- timers ---- */
+
+static bool fires_before(const struct loop_timer *a, const struct loop_timer *b)
+{
+	return a->due_ms != b->due_ms ? a->due_ms < b->due_ms : a->order < b->order;
+}
+
+static void heap_put(struct loop *loop, size_t place, struct loop_timer *timer)
+{
+	loop->heap[place] = timer;
+	timer->index = place + 1;
+}
+
+/* Finds the place for a timer, starting from a free one: up towards the root, or down. */
+static void heap_settle(struct loop *loop, size_t place, struct loop_timer *timer)
+{
+	while (place > 0 && fires_before(timer, loop->heap[(place - 1) / 2])) {
+		heap_put(loop, place, loop->heap[(place - 1) / 2]);
+		place = (place - 1) / 2;
+	}
+	for (;;) {
+		size_t child = 2 * place + 1;
+
+		if (child + 1 < loop->timers && fires_before(loop->heap[child + 1], loop->heap[child]))
+			child++;
+		if (child >= loop->timers || !fires_before(loop->heap[child], timer))
+			break;
+		heap_put(loop, place, loop->heap[child]);
+		place = child;
+	}
+	heap_put(loop, place, timer);
+}
+
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms)
+{
+	assert(timer->fire);
+	loop_timer_clear(loop, timer);
+	if (__builtin_add_overflow(clock_mono_ms(), delay_ms < 0 ? 0 : delay_ms, &timer->due_ms))
+		timer->due_ms = INT64_MAX;
+	timer->order = loop->timer_order++;
+	if (loop->timers == loop->room) {
+		loop->room = loop->room ? loop->room * 2 : 16;
+		loop->heap = xrealloc(loop->heap, loop->room * sizeof(struct loop_timer *));
+	}
+	heap_settle(loop, loop->timers++, timer);
+}
+
+void loop_timer_clear(struct loop *loop, struct loop_timer *timer)
+{
+	struct loop_timer *last;
+	size_t place;
+
+	if (timer->index == 0)
+		return;
+	place = timer->index - 1;
+	assert(place < loop->timers && loop->heap[place] == timer);
+	timer->index = 0;
+	last = loop->heap[--loop->timers];
+	if (last != timer)
+		heap_settle(loop, place, last);
+}
+
+static bool fire_timers(struct loop *loop)
+{
+	/* A timer that sets itself to now again belongs to the next turn, or the events would starve. */
+	uint64_t from_now_on = loop->timer_order;
+	int64_t now;
+	bool ran = false;
+
+	if (loop->timers == 0)
+		return false;
+	now = clock_mono_ms();
+	while (loop->timers > 0) {
+		struct loop_timer *timer = loop->heap[0];
+
+		if (timer->due_ms > now || timer->order >= from_now_on)
+			break;
+		loop_timer_clear(loop, timer);
+		ran = true;
+		timer->fire(timer); /* may free it */
+	}
+	return ran;
+}
+
+/* Tells libevent when the first timer is due. False when that is now. */
+static bool arm_wake(struct loop *loop)
+{
+	struct timeval delay;
+	int64_t due, left;
+
+	if (loop->timers == 0 || clock_is_test()) {
+		if (evtimer_pending(loop->wake, NULL))
+			event_del(loop->wake);
+		return loop->timers == 0 || loop->heap[0]->due_ms > clock_mono_ms();
+	}
+	due = loop->heap[0]->due_ms;
+	left = due - clock_mono_ms();
+	if (left <= 0)
+		return false;
+	if (evtimer_pending(loop->wake, NULL) && loop->wake_due_ms == due)
+		return true;
+	/* libevent gives up on waits it cannot count; an hour more or less of sleep is free. */
+	if (left > 3600 * 1000)
+		left = 3600 * 1000;
+	delay.tv_sec = (time_t)(left / 1000);
+	delay.tv_usec = (suseconds_t)(left % 1000 * 1000);
+	event_add(loop->wake, &delay);
+	loop->wake_due_ms = due;
+	return true;
+}
+
+/* ---- hooks ---- */
+
+void loop_hook_add(struct loop *loop, struct loop_hook *hook)
+{
+	assert(hook->prepare);
+	TAILQ_INSERT_TAIL(&loop->hooks, hook, entry);
+}
+
+void loop_hook_remove(struct loop *loop, struct loop_hook *hook)
+{
+	if (loop->next_hook == hook)
+		loop->next_hook = TAILQ_NEXT(hook, entry);
+	TAILQ_REMOVE(&loop->hooks, hook, entry);
+}
+
+static void call_hooks(struct loop *loop)
+{
+	struct loop_hook *hook = TAILQ_FIRST(&loop->hooks);
+
+	for (; hook; hook = loop->next_hook) {
+		loop->next_hook = TAILQ_NEXT(hook, entry);
+		hook->prepare(hook);
+	}
+}
+
+/* ---- turns ---- */
+
+static bool turn(struct loop *loop, bool may_wait)
+{
+	/* ONCE also together with NONBLOCK, which alone goes on for as long as there are events. */
+	int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
+	bool ran;
+
+	assert(!loop->in_turn);
+	loop->in_turn = true;
+	ran = run_tasks(loop);
+	ran = fire_timers(loop) || ran;
+	call_hooks(loop);
+	if (!arm_wake(loop) || !may_wait || loop->stop || !TAILQ_EMPTY(&loop->tasks))
+		flags |= EVLOOP_NONBLOCK;
+	event_base_loop(loop->base, flags);
+	loop->in_turn = false;
+	return ran;
+}
+
+bool loop_turn(struct loop *loop)
+{
+	return turn(loop, false);
+}
+
+void loop_run(struct loop *loop)
+{
+	while (!loop->stop) {
+		loop->turns++;
+		turn(loop, true);
+	}
+	loop->stop = false;
+}
+
+void loop_stop(struct loop *loop)
+{
+	loop->stop = true;
+}

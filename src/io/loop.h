@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The one loop. Everything in the daemon that is not a worker thread runs inside loop_run(), on one thread.
+ *
+ * A turn is: run the tasks queued since the last turn, fire due timers, call the prepare hooks (sd-bus re-arms there),
+ * then wait in libevent for one round of events. Timers follow clock_mono_ms(), so a test that has called
+ * clock_test_start() owns time: loop_turn() runs what is due and never waits.
+ *
+ * Rule that the whole program relies on: a completion never runs inside the call that started it. Whoever has a result
+ * at once queues a task.
+ */
+
+#include <sys/queue.h>
+
+#include "base/util.h"
+
+struct event_base;
+struct loop;
+
+struct loop *loop_new(void);
+struct loop *loop_free(struct loop *loop);   /* asserts that no timer is armed and no task queued; returns NULL */
+struct event_base *loop_base(struct loop *loop);
+
+void loop_run(struct loop *loop);            /* until loop_stop() */
+void loop_stop(struct loop *loop);           /* before loop_run(): it returns at once */
+/* One turn that does not wait for events. True when a task or timer ran. For tests and draining. */
+bool loop_turn(struct loop *loop);
+/* How many turns loop_run() has made: idle wake-ups per second are measured with it. */
+uint64_t loop_turns(const struct loop *loop);
+
+/* A task: runs once, in the next turn, in the order of queueing. Embedded in its owner. */
+struct loop_task {
+	TAILQ_ENTRY(loop_task) entry;
+	void (*run)(struct loop_task *task);
+	bool queued;
+};
+void loop_task_queue(struct loop *loop, struct loop_task *task);   /* queued already: no change */
+void loop_task_cancel(struct loop *loop, struct loop_task *task);  /* not queued: no change */
+
+/* A one-shot timer. Embedded in its owner; setting an armed timer moves it. */
+struct loop_timer {
+	void (*fire)(struct loop_timer *timer);
+	int64_t due_ms;      /* clock_mono_ms() */
+	uint64_t order;      /* of setting: timers due at the same time fire in it */
+	size_t index;        /* place in the heap + 1; 0 = not armed */
+};
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms);
+void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
+static inline bool loop_timer_is_set(const struct loop_timer *timer)
+{
+	return timer->index != 0;
+}
+
+/* Called once a turn, right before the wait. Embedded in its owner. */
+struct loop_hook {
+	TAILQ_ENTRY(loop_hook) entry;
+	void (*prepare)(struct loop_hook *hook);
+};
+void loop_hook_add(struct loop *loop, struct loop_hook *hook);
+void loop_hook_remove(struct loop *loop, struct loop_hook *hook);
