@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The store: the journal of the daemon's model and the archive of ended operations.
+ *
+ * Changes are batches; a batch lands whole or not at all, batches about one volume land in the order they were
+ * submitted, and done() runs on the loop after the commit is durable. Reads of ended operations are asynchronous
+ * too. Living things are served from the model in memory, never from here.
+ *
+ * A store that is away (disk full, database stopped) keeps the batches and lands them, in order, when it is back; only
+ * a batch marked `optional` is given back with ERR_UNAVAILABLE, within a second, so that new requests can be refused.
+ */
+
+#include "base/err.h"
+#include "io/loop.h"
+#include "spec/records.h"
+
+struct store;
+struct store_batch;
+struct store_read;
+
+/* "sqlite:///var/lib/volume-daemon/volume-daemon.db" or "memory:". Opens or creates it with its schema; blocks. */
+struct store *store_open(struct loop *loop, const char *url, struct err *err);
+/* Waits for what is queued, then closes. Returns NULL, takes NULL. */
+struct store *store_close(struct store *store);
+
+/* ---- changes ---- */
+
+struct store_batch *store_batch_new(const char *entity_key); /* what the order is kept for: a volume or operation id */
+void store_batch_free(struct store_batch *batch);            /* only for one that was not submitted */
+void store_batch_optional(struct store_batch *batch);
+/* Insert or replace by id; copies the record. */
+void store_batch_operation(struct store_batch *batch, const struct operation_record *operation);
+/* One transition: what it was, what it is, and details as JSON (the step, the error; NULL for none). */
+void store_batch_history(struct store_batch *batch, const char *operation_id, const char *previous_status,
+			 const char *new_status, const char *details);
+/*
+ * Insert or replace by volume id. ERR_CONFLICT for the whole batch when (vm_id, device_path) belongs to another
+ * volume.
+ */
+void store_batch_mapping(struct store_batch *batch, const struct mapping_record *mapping);
+void store_batch_unmap(struct store_batch *batch, const char *volume_id);
+
+/* err->code is ERR_NONE when it is durable. */
+typedef void (*store_done_fn)(void *arg, const struct err *err);
+/* Takes the batch. done (may be NULL) runs exactly once, on a later turn. */
+void store_submit(struct store *store, struct store_batch *batch, store_done_fn done, void *arg);
+
+/* ---- reads ---- */
+
+struct store_operations {
+	struct err err;
+	const struct operation_record *items; /* newest first; valid during the callback */
+	size_t count;
+	bool more; /* there are others behind these */
+};
+typedef void (*store_operations_fn)(void *arg, const struct store_operations *result);
+
+struct store_operation_filter {
+	int type;              /* -1 any */
+	int status;            /* -1 any */
+	const char *volume_id; /* NULL any */
+	const char *vm_id;
+	int64_t since_ms;      /* created_at >= since; 0 any */
+	int64_t until_ms;      /* created_at < until; 0 any */
+	const char *before_id; /* keyset cursor: ids below this one; NULL from the newest */
+	size_t limit;
+};
+
+struct store_read *store_find_operation(struct store *store, const char *id, store_operations_fn done, void *arg);
+struct store_read *store_list_operations(struct store *store, const struct store_operation_filter *filter,
+					 store_operations_fn done, void *arg);
+void store_read_cancel(struct store_read *read); /* done will not run; not from inside it */
+
+/* ---- at start ---- */
+
+struct store_loaded {
+	struct operation_record *operations; /* not ended, oldest first */
+	size_t operation_count;
+	struct mapping_record *mappings;
+	size_t mapping_count;
+};
+/* Everything that lives; blocks, so only before the loop runs. Free with store_loaded_clear(). */
+int store_load(struct store *store, struct store_loaded *out, struct err *err);
+void store_loaded_clear(struct store_loaded *loaded);
+
+/* ---- health ---- */
+
+struct store_health {
+	bool away;
+	char reason[256];      /* "" when well */
+	size_t waiting;        /* batches and reads not yet answered */
+	int64_t oldest_ms;     /* age of the oldest of them */
+	uint64_t transactions; /* commits since start */
+};
+void store_health(const struct store *store, struct store_health *out);

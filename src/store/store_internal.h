@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Between store.c, which every caller sees, and the places rows are kept in.
+ *
+ * A backend is a table of functions and a struct that begins with a struct store. It gets items (batches and reads) on
+ * the loop, and gives each one back with store_answer(), on the loop, in a later turn. What can block runs in a lane
+ * (store_lane.h), which also keeps what could not be written and tries again.
+ */
+
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include "io/worker.h"
+#include "store/store.h"
+
+/* ---- rows ---- */
+
+/* One transition of one operation, in volume_operation_history. */
+struct history_record {
+	char *id; /* made by us, so that a batch written twice is one row */
+	char *operation_id;
+	char *previous_status;
+	char *new_status;
+	int64_t changed_at;
+	char *details; /* JSON object or NULL */
+};
+extern const struct record history_record;
+
+enum store_table { STORE_OPERATIONS, STORE_MAPPINGS, STORE_HISTORY, STORE_TABLE_COUNT };
+
+struct store_table_view {
+	const char *name; /* fixed by the contract; columns are named as the record's fields */
+	const struct record *record;
+	const char *key; /* the column that "insert or replace" goes by */
+};
+extern const struct store_table_view store_tables[STORE_TABLE_COUNT];
+
+const struct field *store_table_key(enum store_table table);
+
+/* ---- items ---- */
+
+struct lane;
+
+struct store_change {
+	STAILQ_ENTRY(store_change) entry;
+	enum store_table table;
+	bool remove; /* only the key of the row is set */
+	union store_row {
+		struct operation_record operation;
+		struct mapping_record mapping;
+		struct history_record history;
+	} row;
+};
+
+enum store_item_kind { STORE_ITEM_BATCH, STORE_ITEM_READ, STORE_ITEM_TIDY };
+
+/* What waits for an answer. */
+struct store_item {
+	enum store_item_kind kind;
+	struct store *store;          /* NULL until submitted */
+	TAILQ_ENTRY(store_item) open; /* in store->open, while somebody waits for it */
+	bool is_open;
+	TAILQ_ENTRY(store_item) queue; /* in a queue of the backend or in store->answers */
+	struct lane *lane;              /* where it went, if the backend has lanes */
+	struct worker_job job;
+	int64_t since_ms;
+	struct err err; /* the answer */
+};
+TAILQ_HEAD(store_queue, store_item);
+
+/* Who may decide about an optional batch that has waited too long: only one of loop and thread gets it. */
+enum store_batch_claim { STORE_BATCH_FREE, STORE_BATCH_TAKEN, STORE_BATCH_WITHDRAWN };
+
+struct store_batch {
+	struct store_item item;
+	char *entity_key;
+	bool optional;
+	STAILQ_HEAD(, store_change) changes;
+	store_done_fn done;
+	void *arg;
+	/* for the lane */
+	atomic_int claim; /* enum store_batch_claim */
+	bool under_way;   /* its job is with the worker */
+	bool resume;      /* the first one after the store had gone away */
+	bool probe;       /* has no changes but must be written nevertheless: asks whether the store is back */
+	bool kept;        /* out: it did not land, the store is away */
+};
+
+struct store_read {
+	struct store_item item;
+	char *id;                             /* find this one; or NULL: list by filter */
+	struct store_operation_filter filter; /* its texts are copies */
+	store_operations_fn done;
+	void *arg;
+	bool cancelled;
+	/* out */
+	struct operation_record *items;
+	size_t count;
+	size_t room;
+	bool more;
+};
+
+struct store_batch *store_batch_of(struct store_item *item);
+struct store_read *store_read_of(struct store_item *item);
+/* A zeroed operation at the end of the result, for the backend to fill. */
+struct operation_record *store_read_add(struct store_read *read);
+/* The result found one more than the limit: drop it and say so. */
+void store_read_trim(struct store_read *read);
+/* A zeroed row at the end of a growing array. */
+struct operation_record *store_loaded_add_operation(struct store_loaded *loaded);
+struct mapping_record *store_loaded_add_mapping(struct store_loaded *loaded);
+
+/* ---- the store ---- */
+
+struct store_backend {
+	const char *scheme;  /* "sqlite:" */
+	const char *example; /* for the error that names what is allowed */
+	struct store *(*open)(struct loop *loop, const char *url, struct err *err);
+	/* Answers every item it still has and frees the store. */
+	void (*close)(struct store *store);
+	void (*submit)(struct store *store, struct store_item *item);
+	int (*load)(struct store *store, struct store_loaded *out, struct err *err);
+	/* waiting and oldest_ms are filled in already. */
+	void (*health)(const struct store *store, struct store_health *out);
+};
+extern const struct store_backend store_sqlite_backend, store_memory_backend;
+
+struct store {
+	const struct store_backend *backend;
+	struct loop *loop;
+	TAILQ_HEAD(, store_item) open; /* not answered yet, in the order of submission */
+	size_t open_count;
+	struct store_queue answers; /* decided on the loop, told in the next turn */
+	struct loop_task answer_task;
+	bool closing; /* what is submitted now is refused */
+};
+
+void store_init(struct store *store, const struct store_backend *backend, struct loop *loop);
+void store_fini(struct store *store); /* asserts that nothing waits */
+
+/* Tells the caller what item->err says, and frees the item. Not inside a call that submits. */
+void store_answer(struct store_item *item);
+/* The same, in the next turn. */
+void store_answer_later(struct store_item *item);
+/* ERR_UNAVAILABLE, in the next turn. */
+void store_refuse(struct store_item *item, const char *reason);
+/* Tells all that wait in answers, those they add included; for close. */
+void store_answer_all(struct store *store);
+/* Frees without telling. */
+void store_drop(struct store_item *item);

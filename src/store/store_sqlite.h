@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Inside the SQLite backend: the schema, the statements and rows, and the file and its thread. */
+
+#include <sqlite3.h>
+
+#include "store/migrate.h"
+#include "store/store_internal.h"
+
+extern const struct migration sqlite_migrations[];
+extern const size_t sqlite_migration_count;
+
+/* What a list of operations can be narrowed by; a set of them is a bit mask and names one prepared statement. */
+enum list_clause {
+	LIST_BY_ID,
+	LIST_BY_TYPE,
+	LIST_BY_STATUS,
+	LIST_BY_VOLUME,
+	LIST_BY_VM,
+	LIST_BY_SINCE,
+	LIST_BY_UNTIL,
+	LIST_BY_BEFORE,
+	LIST_BY_COUNT
+};
+
+/* Prepared statements, made when first needed. */
+struct sqlite_statements {
+	sqlite3_stmt *put[STORE_TABLE_COUNT];
+	sqlite3_stmt *remove[STORE_TABLE_COUNT];
+	sqlite3_stmt *list[1 << LIST_BY_COUNT];
+};
+void sqlite_statements_clear(struct sqlite_statements *statements);
+
+/* All return SQLite's extended result code, SQLITE_OK when done. */
+int sqlite_apply(sqlite3 *db, struct sqlite_statements *statements, const struct store_change *change);
+/* A value in the file that no record can hold is SQLITE_MISMATCH with err set. */
+int sqlite_list(sqlite3 *db, struct sqlite_statements *statements, struct store_read *read, struct err *err);
+int sqlite_load_operations(sqlite3 *db, struct store_loaded *out, struct err *err);
+int sqlite_load_mappings(sqlite3 *db, struct store_loaded *out, struct err *err);
+/* The volume whose mapping has this path on this machine; NULL when none has or it cannot be told. */
+char *sqlite_path_owner(sqlite3 *db, const char *vm_id, const char *device_path);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The tables in SQLite's dialect. Table and column names are the contract's and are what people's own SQL relies on.
+ *
+ * Times are text, "2026-11-22 21:50:03.123" in UTC: readable, sortable, what SQLite's date functions take, and a
+ * DATETIME(3) elsewhere. Enums are their words, JSON is text, bytes are integers. Indexes carry the id behind their
+ * column, because every list comes newest id first and then needs no sorting.
+ */
+
+#include "store/store_sqlite.h"
+
+const struct migration sqlite_migrations[] = {
+	{
+		.version = 1,
+		.summary = "operations, mappings, history",
+		.sql = "CREATE TABLE volume_operations (\n"
+		       "  id TEXT NOT NULL PRIMARY KEY,\n"
+		       "  type TEXT NOT NULL,\n"
+		       "  status TEXT NOT NULL,\n"
+		       "  volume_id TEXT NOT NULL DEFAULT '',\n"
+		       "  vm_id TEXT,\n"
+		       "  request TEXT,\n"
+		       "  response TEXT,\n"
+		       "  error TEXT,\n"
+		       "  error_code TEXT,\n"
+		       "  step TEXT,\n"
+		       "  needs_attention INTEGER NOT NULL DEFAULT 0,\n"
+		       "  created_at TEXT,\n"
+		       "  updated_at TEXT,\n"
+		       "  completed_at TEXT,\n"
+		       "  context TEXT,\n"
+		       "  error_details TEXT,\n"
+		       "  undoing INTEGER NOT NULL DEFAULT 0,\n"
+		       "  step_since TEXT\n"
+		       ") STRICT;\n"
+		       "CREATE INDEX volume_operations_volume_id ON volume_operations (volume_id, id);\n"
+		       "CREATE INDEX volume_operations_vm_id ON volume_operations (vm_id, id);\n"
+		       "CREATE INDEX volume_operations_status ON volume_operations (status, id);\n"
+		       "CREATE INDEX volume_operations_type ON volume_operations (type, id);\n"
+		       "CREATE INDEX volume_operations_created_at ON volume_operations (created_at, id);\n"
+		       "\n"
+		       "CREATE TABLE device_mappings (\n"
+		       "  id TEXT NOT NULL PRIMARY KEY,\n"
+		       "  volume_id TEXT NOT NULL,\n"
+		       "  volume_uuid TEXT,\n"
+		       "  vm_id TEXT,\n"
+		       "  device_path TEXT,\n"
+		       "  by_id_path TEXT,\n"
+		       "  persistent_device_name TEXT,\n"
+		       "  symlink_path TEXT,\n"
+		       "  cloudstack_device_id INTEGER,\n"
+		       "  cloudstack_state TEXT,\n"
+		       "  linux_state TEXT,\n"
+		       "  size INTEGER NOT NULL DEFAULT 0,\n"
+		       "  matched_by TEXT NOT NULL,\n"
+		       "  operation_mode TEXT,\n"
+		       "  filesystem TEXT,\n"
+		       "  label TEXT,\n"
+		       "  filesystem_uuid TEXT,\n"
+		       "  partition_table TEXT,\n"
+		       "  last_sync TEXT,\n"
+		       "  attached_at TEXT,\n"
+		       "  created_at TEXT,\n"
+		       "  updated_at TEXT,\n"
+		       "  diskseq INTEGER NOT NULL DEFAULT 0,\n"
+		       "  boot_id TEXT,\n"
+		       "  CONSTRAINT unique_volume_id UNIQUE (volume_id),\n"
+		       "  CONSTRAINT unique_device_path UNIQUE (vm_id, device_path)\n"
+		       ") STRICT;\n"
+		       "\n"
+		       "CREATE TABLE volume_operation_history (\n"
+		       "  id TEXT NOT NULL PRIMARY KEY,\n"
+		       "  operation_id TEXT NOT NULL REFERENCES volume_operations (id) ON DELETE CASCADE,\n"
+		       "  previous_status TEXT,\n"
+		       "  new_status TEXT NOT NULL,\n"
+		       "  changed_at TEXT NOT NULL,\n"
+		       "  details TEXT\n"
+		       ") STRICT;\n"
+		       "CREATE INDEX volume_operation_history_operation_id ON volume_operation_history (operation_id, "
+		       "id);\n",
+	},
+};
+const size_t sqlite_migration_count = ARRAY_SIZE(sqlite_migrations);

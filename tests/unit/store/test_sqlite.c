@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What only a file can be: somebody else's, too new, damaged, readable by others, held by another process, left behind
+ * by a process that was killed. For other processes the program starts itself with the name of a part to play.
+ */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "fixture.h"
+#include "store/store_internal.h"
+
+static atomic_uint syncs;
+
+/* Stands before the C library's, so that it can be counted how often a file was really made durable. */
+__attribute__((visibility("default"))) int fdatasync(int fd)
+{
+	atomic_fetch_add(&syncs, 1);
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+static int set_up(void **state)
+{
+	*state = fixture_new(&variant_sqlite);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	fixture_free(*state);
+	return 0;
+}
+
+static void assert_refused(struct fixture *f, const char *url, enum err_code code, const char *word)
+{
+	struct err err = { 0 };
+
+	assert_null(store_open(f->loop, url, &err));
+	assert_int_equal(err.code, code);
+	if (!strstr(err.text, word))
+		fail_msg("\"%s\" is not in \"%s\"", word, err.text);
+}
+
+static void run_sql(struct fixture *f, const char *sql)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+/* The first value of the first row. */
+static char *ask_sql(struct fixture *f, const char *sql)
+{
+	sqlite3_stmt *stmt;
+	sqlite3 *db;
+	char *value;
+
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	value = xstrdup((const char *)sqlite3_column_text(stmt, 0));
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	return value;
+}
+
+static void assert_sql(struct fixture *f, const char *sql, const char *expected)
+{
+	_cleanup_free_ char *value = ask_sql(f, sql);
+
+	assert_string_equal(str_or(value, "NULL"), expected);
+}
+
+/* ---- other processes ---- */
+
+static FILE *start_self(const char *part, const char *url)
+{
+	_cleanup_free_ char *self = realpath("/proc/self/exe", NULL);
+	_cleanup_free_ char *command = xasprintf("exec '%s' %s '%s'", self, part, url);
+
+	return popen(command, "r");
+}
+
+/* Tries to open the store and says what came of it. */
+static int play_open(const char *url)
+{
+	struct loop *loop = loop_new();
+	struct err err = { 0 };
+	struct store *store = store_open(loop, url, &err);
+
+	puts(store ? "opened" : err.text);
+	store_close(store);
+	loop_free(loop);
+	return 0;
+}
+
+struct dying {
+	struct loop *loop;
+	unsigned answered;
+};
+
+static void on_dying(void *arg, const struct err *err)
+{
+	struct dying *dying = arg;
+
+	if (err->code == ERR_NONE && ++dying->answered == 300) {
+		printf("%u\n", dying->answered);
+		fflush(stdout);
+		raise(SIGKILL);
+	}
+}
+
+/* Is killed while it commits, having said how many commits were answered. */
+static int play_die(const char *url)
+{
+	struct dying dying = { .loop = loop_new() };
+	struct store *store = store_open(dying.loop, url, NULL);
+	char id[16];
+
+	for (int i = 0; i < 2000; i++) {
+		snprintf(id, sizeof(id), "op-%04d", i);
+		store_submit(store, batch_with_operation(id, OPERATION_EXECUTING), on_dying, &dying);
+		/* In turns, so that there are several commits. */
+		if (i % 50 == 0)
+			loop_turn(dying.loop);
+	}
+	loop_run(dying.loop);
+	return 0;
+}
+
+static void assert_second_instance(struct fixture *f, const char *expected)
+{
+	char line[1024] = "";
+	FILE *process = start_self("open", f->url);
+
+	assert_non_null(fgets(line, sizeof(line), process));
+	pclose(process);
+	if (!strstr(line, expected))
+		fail_msg("\"%s\" is not in \"%s\"", expected, line);
+}
+
+static void a_second_instance_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_refused(f, f->url, ERR_CONFLICT, "is already in use by another volume-daemon");
+	/* Nor has that loosened what keeps other processes out. */
+	assert_second_instance(f, "is already in use by another volume-daemon");
+	assert_int_equal(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)).code, ERR_NONE);
+	assert_second_instance(f, f->path);
+	fixture_close(f);
+	assert_second_instance(f, "opened");
+	fixture_open(f);
+}
+
+static void an_answer_comes_after_the_disk_has_it(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 10; i++) {
+		unsigned before = atomic_load(&syncs);
+
+		assert_int_equal(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)).code, ERR_NONE);
+		assert_true(atomic_load(&syncs) > before);
+	}
+}
+
+static void what_was_answered_survives_a_kill(void **state)
+{
+	struct fixture *f = *state;
+	struct store_loaded loaded;
+	char line[32] = "";
+	FILE *process;
+
+	fixture_close(f);
+	process = start_self("die", f->url);
+	assert_non_null(fgets(line, sizeof(line), process));
+	pclose(process);
+	assert_string_equal(line, "300\n");
+	fixture_open(f);
+	loaded = fixture_load(f);
+	assert_true(loaded.operation_count >= 300);
+	/* And nothing is there without what was submitted before it. */
+	for (size_t i = 0; i < loaded.operation_count; i++)
+		assert_int_equal(atoi(loaded.operations[i].id + 3), i);
+	store_loaded_clear(&loaded);
+}
+
+static void load_is_fast(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = store_batch_new("many");
+	struct store_loaded loaded;
+	char id[32], path[32];
+	int64_t began;
+
+	for (int i = 0; i < 10000; i++) {
+		snprintf(id, sizeof(id), "op-%05d", i);
+		put_operation(batch, id, OPERATION_EXECUTING, id, 1);
+		snprintf(path, sizeof(path), "/dev/vd%d", i);
+		put_mapping(batch, id, "vm", path);
+	}
+	assert_int_equal(fixture_commit(f, batch).code, ERR_NONE);
+	fixture_close(f);
+	began = clock_mono_ms();
+	fixture_open(f);
+	loaded = fixture_load(f);
+	assert_true(clock_mono_ms() - began < 1000);
+	assert_int_equal(loaded.operation_count, 10000);
+	assert_int_equal(loaded.mapping_count, 10000);
+	store_loaded_clear(&loaded);
+}
+
+/* ---- files that are not as they should be ---- */
+
+static void a_newer_store_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	run_sql(f, "PRAGMA user_version = 99");
+	assert_refused(f, f->url, ERR_CONFLICT, "version 99");
+	assert_sql(f, "PRAGMA user_version", "99");
+	run_sql(f, "PRAGMA user_version = 1");
+	fixture_open(f);
+}
+
+static void a_database_of_others_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	unlink(f->path);
+	run_sql(f, "CREATE TABLE theirs (x)");
+	assert_refused(f, f->url, ERR_CONFLICT, "another program");
+	assert_sql(f, "SELECT count(*) FROM sqlite_schema", "1");
+}
+
+static void overwrite(struct fixture *f, off_t from, size_t length)
+{
+	int _cleanup_close_ fd = open(f->path, O_WRONLY | O_CLOEXEC);
+	_cleanup_free_ char *noise = xmalloc(length);
+
+	memset(noise, 0xa5, length);
+	assert_int_equal(pwrite(fd, noise, length, from), length);
+}
+
+static void a_damaged_file_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+
+	for (int i = 0; i < 50; i++) {
+		_cleanup_free_ char *id = xasprintf("op-%d", i);
+
+		assert_int_equal(fixture_commit(f, batch_with_operation(id, OPERATION_PENDING)).code, ERR_NONE);
+	}
+	fixture_close(f);
+	assert_int_equal(stat(f->path, &st), 0);
+	overwrite(f, st.st_size / 2, 8192);
+	assert_refused(f, f->url, ERR_UNAVAILABLE, "damaged");
+	overwrite(f, 0, 4096);
+	assert_refused(f, f->url, ERR_UNAVAILABLE, f->path);
+	assert_refused(f, f->url, ERR_UNAVAILABLE, "damaged");
+	assert_int_equal(truncate(f->path, 100), 0);
+	assert_refused(f, f->url, ERR_UNAVAILABLE, "damaged");
+	/* Nothing at all is a new store. */
+	assert_int_equal(truncate(f->path, 0), 0);
+	fixture_open(f);
+}
+
+static void values_nobody_knows_are_named(void **state)
+{
+	struct fixture *f = *state;
+	struct store_loaded loaded;
+	struct err err = { 0 };
+
+	fixture_close(f);
+	run_sql(f, "INSERT INTO volume_operations (id, type, status) VALUES ('op-7', 'explode', 'pending')");
+	fixture_open(f);
+	assert_int_equal(store_load(f->store, &loaded, &err), -1);
+	assert_non_null(strstr(err.text, "volume_operations"));
+	assert_non_null(strstr(err.text, "op-7"));
+	assert_non_null(strstr(err.text, "explode"));
+	assert_int_equal(loaded.operation_count, 0);
+}
+
+static mode_t mode_of(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_mode & 0777;
+}
+
+static void nobody_else_may_read_it(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *log = xasprintf("%s-wal", f->path);
+
+	assert_int_equal(mode_of(f->path), 0600);
+	assert_int_equal(mode_of(log), 0600);
+	fixture_close(f);
+	assert_int_equal(chmod(f->path, 0644), 0);
+	fixture_open(f);
+	assert_int_equal(mode_of(f->path), 0600);
+	assert_int_equal(mode_of(log), 0600);
+}
+
+static void urls_are_checked(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *missing = xasprintf("sqlite://%s/missing/x.db", f->folder);
+	_cleanup_free_ char *folder = xasprintf("sqlite://%s", f->folder);
+	_cleanup_free_ char *below_file = xasprintf("sqlite://%s/x.db", f->path);
+	struct err err = { 0 };
+
+	assert_refused(f, missing, ERR_UNAVAILABLE, "/missing of the store");
+	assert_refused(f, missing, ERR_UNAVAILABLE, "create it");
+	assert_refused(f, folder, ERR_INVALID, "is not a file");
+	assert_refused(f, below_file, ERR_INVALID, "is not a folder");
+	assert_refused(f, "sqlite:x.db", ERR_INVALID, "absolute path");
+	assert_refused(f, "sqlite://x.db", ERR_INVALID, "absolute path");
+	assert_refused(f, "memory:x", ERR_INVALID, "memory:");
+	assert_refused(f, "", ERR_INVALID, "sqlite:///var/lib/volume-daemon/volume-daemon.db");
+	assert_null(store_open(f->loop, "oracle://scott:tiger@host/db", &err));
+	assert_non_null(strstr(err.text, "\"oracle\""));
+	assert_non_null(strstr(err.text, "sqlite:///"));
+	assert_null(strstr(err.text, "tiger"));
+}
+
+/* ---- the schema ---- */
+
+static void every_field_has_a_column_and_back(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	for (int table = 0; table < STORE_TABLE_COUNT; table++) {
+		const struct store_table_view *view = &store_tables[table];
+		_cleanup_free_ char *count_sql = xasprintf("SELECT count(*) FROM pragma_table_info('%s')", view->name);
+		_cleanup_free_ char *count = xasprintf("%zu", view->record->count);
+
+		assert_sql(f, count_sql, count);
+		for (size_t i = 0; i < view->record->count; i++) {
+			_cleanup_free_ char *sql =
+				xasprintf("SELECT count(*) FROM pragma_table_info('%s') WHERE name = '%s'", view->name,
+					  view->record->fields[i].name);
+
+			assert_sql(f, sql, "1");
+		}
+	}
+}
+
+/* Columns other programs' SQL names. */
+static void what_other_sql_relies_on_is_there(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	run_sql(f, "SELECT id, type, status, volume_id, vm_id, request, response, error, created_at, updated_at, "
+		   "completed_at FROM volume_operations");
+	run_sql(f, "SELECT id, volume_id, vm_id, device_path, cloudstack_state, linux_state, size, last_sync, "
+		   "created_at, updated_at, persistent_device_name, symlink_path FROM device_mappings");
+	run_sql(f, "SELECT id, operation_id, previous_status, new_status, changed_at, details FROM "
+		   "volume_operation_history");
+	for (size_t i = 0; i < 5; i++) {
+		static const char *const columns[] = { "volume_id", "vm_id", "status", "type", "created_at" };
+		_cleanup_free_ char *sql =
+			xasprintf("SELECT count(*) FROM pragma_index_list('volume_operations') AS l, "
+				  "pragma_index_info(l.name) AS c WHERE c.seqno = 0 AND c.name = '%s'",
+				  columns[i]);
+
+		assert_sql(f, sql, "1");
+	}
+	assert_sql(f,
+		   "SELECT sql LIKE '%CONSTRAINT unique_volume_id UNIQUE (volume_id)%' AND "
+		   "sql LIKE '%CONSTRAINT unique_device_path UNIQUE (vm_id, device_path)%' "
+		   "FROM sqlite_schema WHERE name = 'device_mappings'",
+		   "1");
+	assert_sql(f, "SELECT \"table\" FROM pragma_foreign_key_list('volume_operation_history')", "volume_operations");
+}
+
+static void people_can_read_the_values(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = batch_with_operation("op-1", OPERATION_EXECUTING);
+	struct store_loaded loaded;
+
+	store_batch_history(batch, "op-1", "pending", "executing", NULL);
+	assert_int_equal(fixture_commit(f, batch).code, ERR_NONE);
+	fixture_close(f);
+	assert_sql(f, "SELECT created_at FROM volume_operations", "2026-11-22 21:50:03.123");
+	assert_sql(f, "SELECT completed_at FROM volume_operations", "NULL");
+	assert_sql(f, "SELECT type || ' ' || status FROM volume_operations", "attach executing");
+	assert_sql(f, "SELECT abs(julianday(changed_at) - julianday()) < 0.01 FROM volume_operation_history", "1");
+	assert_sql(f, "PRAGMA journal_mode", "wal");
+	/* And write them, in other precisions. */
+	run_sql(f, "UPDATE volume_operations SET created_at = '2026-11-22 21:50:03', "
+		   "updated_at = '2026-11-22T21:50:03.5Z'");
+	fixture_open(f);
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.operations[0].created_at, INT64_C(1795384203000));
+	assert_int_equal(loaded.operations[0].updated_at, INT64_C(1795384203500));
+	store_loaded_clear(&loaded);
+}
+
+/* Turns the clock; the last test. */
+static void the_log_is_emptied_when_it_is_quiet(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *log = xasprintf("%s-wal", f->path);
+	struct stat st;
+
+	clock_test_start(clock_mono_ms(), clock_wall_ms());
+	assert_int_equal(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)).code, ERR_NONE);
+	assert_int_equal(stat(log, &st), 0);
+	assert_true(st.st_size > 0);
+	clock_test_advance(60 * 1000);
+	do {
+		loop_turn(f->loop);
+		assert_int_equal(stat(log, &st), 0);
+	} while (st.st_size > 0);
+}
+
+#define T(NAME) cmocka_unit_test_setup_teardown(NAME, set_up, tear_down)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_second_instance_is_refused),      T(an_answer_comes_after_the_disk_has_it),
+		T(what_was_answered_survives_a_kill), T(load_is_fast),
+		T(a_newer_store_is_refused),          T(a_database_of_others_is_refused),
+		T(a_damaged_file_is_refused),         T(values_nobody_knows_are_named),
+		T(nobody_else_may_read_it),           T(urls_are_checked),
+		T(every_field_has_a_column_and_back), T(what_other_sql_relies_on_is_there),
+		T(people_can_read_the_values),        T(the_log_is_emptied_when_it_is_quiet),
+	};
+
+	if (argc == 3 && streq(argv[1], "open"))
+		return play_open(argv[2]);
+	if (argc == 3 && streq(argv[1], "die"))
+		return play_die(argv[2]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

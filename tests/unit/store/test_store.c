@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What every store promises: each test runs against every variant. */
+
+#include <stdio.h>
+
+#include "fixture.h"
+
+#define VM_A "aaaaaaaa-0000-4000-8000-000000000000"
+#define VM_B "bbbbbbbb-0000-4000-8000-000000000000"
+
+static const struct variant *variant;
+
+static int set_up(void **state)
+{
+	*state = fixture_new(variant);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	f->variant->set_away(f, false);
+	fixture_free(f);
+	return 0;
+}
+
+static void assert_ok(struct err err)
+{
+	assert_string_equal(err.text, "");
+	assert_int_equal(err.code, ERR_NONE);
+}
+
+static void assert_stored(struct fixture *f, const char *id, bool stored)
+{
+	struct list list = fixture_find(f, id);
+
+	assert_ok(list.err);
+	assert_int_equal(list.count, stored);
+	list_clear(&list);
+}
+
+/* ---- rows ---- */
+
+static void a_new_store_is_empty_and_well(void **state)
+{
+	struct fixture *f = *state;
+	struct store_loaded loaded = fixture_load(f);
+	struct store_health health = fixture_health(f);
+
+	assert_int_equal(loaded.operation_count, 0);
+	assert_int_equal(loaded.mapping_count, 0);
+	assert_false(health.away);
+	assert_string_equal(health.reason, "");
+	assert_int_equal(health.waiting, 0);
+	assert_int_equal(health.oldest_ms, 0);
+	assert_int_equal(health.transactions, 0);
+	store_loaded_clear(&loaded);
+}
+
+static void every_field_survives_a_restart(void **state)
+{
+	struct fixture *f = *state;
+	struct operation_record operation = { 0 };
+	struct mapping_record mapping = { 0 };
+	struct store_batch *batch = store_batch_new("v");
+	struct store_loaded loaded;
+
+	fill_record(&operation_record, &operation, 1);
+	fill_record(&mapping_record, &mapping, 2);
+	store_batch_operation(batch, &operation);
+	store_batch_mapping(batch, &mapping);
+	assert_ok(fixture_commit(f, batch));
+	fixture_reopen(f);
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.operation_count, 1);
+	assert_int_equal(loaded.mapping_count, 1);
+	assert_same(&operation_record, &loaded.operations[0], &operation);
+	assert_same(&mapping_record, &loaded.mappings[0], &mapping);
+	store_loaded_clear(&loaded);
+	record_clear(&operation_record, &operation);
+	record_clear(&mapping_record, &mapping);
+}
+
+static void what_is_not_set_stays_not_set(void **state)
+{
+	struct fixture *f = *state;
+	struct operation_record operation = { .id = (char[]){ "op-1" } };
+	struct mapping_record mapping = { .id = (char[]){ "map" },
+					  .volume_id = (char[]){ "v" },
+					  .device_path = (char[]){ "" } };
+	struct store_batch *batch = store_batch_new("v");
+	struct store_loaded loaded;
+
+	store_batch_operation(batch, &operation);
+	store_batch_mapping(batch, &mapping);
+	assert_ok(fixture_commit(f, batch));
+	loaded = fixture_load(f);
+	/* Except the one that is "" until it is known. */
+	assert_string_equal(loaded.operations[0].volume_id, "");
+	assert_null(loaded.operations[0].vm_id);
+	assert_int_equal(loaded.operations[0].completed_at, 0);
+	assert_null(loaded.mappings[0].device_path);
+	operation.volume_id = (char[]){ "" };
+	mapping.device_path = NULL;
+	assert_same(&operation_record, &loaded.operations[0], &operation);
+	assert_same(&mapping_record, &loaded.mappings[0], &mapping);
+	store_loaded_clear(&loaded);
+}
+
+static void a_later_row_replaces_an_earlier_one(void **state)
+{
+	struct fixture *f = *state;
+	struct mapping_record second = { 0 };
+	struct store_batch *batch;
+	struct store_loaded loaded;
+
+	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)));
+	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_EXECUTING)));
+	assert_ok(fixture_commit(f, batch_with_mapping("v", VM_A, "/dev/vdb")));
+	assert_ok(fixture_commit(f, batch_with_mapping("v", VM_A, "/dev/vdb")));
+	/* By the volume, whatever the id. */
+	fill_record(&mapping_record, &second, 3);
+	str_set(&second.volume_id, "v");
+	batch = store_batch_new("v");
+	store_batch_mapping(batch, &second);
+	assert_ok(fixture_commit(f, batch));
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.operation_count, 1);
+	assert_int_equal(loaded.operations[0].status, OPERATION_EXECUTING);
+	assert_int_equal(loaded.mapping_count, 1);
+	assert_same(&mapping_record, &loaded.mappings[0], &second);
+	store_loaded_clear(&loaded);
+	record_clear(&mapping_record, &second);
+}
+
+static void load_gives_what_lives_oldest_first(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const ids[] = { "op-1", "op-3", "op-5", "op-2", "op-4" };
+	struct store_loaded loaded;
+
+	for (int status = 0; status < OPERATION_STATUS_COUNT; status++)
+		assert_ok(fixture_commit(f, batch_with_operation(ids[status], status)));
+	assert_ok(fixture_commit(f, batch_with_operation("op-0", OPERATION_EXECUTING)));
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.operation_count, 3);
+	assert_string_equal(loaded.operations[0].id, "op-0");
+	assert_string_equal(loaded.operations[1].id, "op-1");
+	assert_string_equal(loaded.operations[2].id, "op-3");
+	store_loaded_clear(&loaded);
+}
+
+static void transitions_are_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = batch_with_operation("op-1", OPERATION_PENDING);
+	_cleanup_free_ char *history = NULL;
+
+	store_batch_history(batch, "op-1", NULL, "pending", NULL);
+	assert_ok(fixture_commit(f, batch));
+	batch = batch_with_operation("op-1", OPERATION_EXECUTING);
+	store_batch_history(batch, "op-1", "pending", "executing", "{\"step\":\"claim\"}");
+	store_batch_history(batch, "op-1", "executing", "executing", "{\"step\":\"publish\"}");
+	assert_ok(fixture_commit(f, batch));
+	assert_ok(fixture_commit(f, batch_with_operation("op-2", OPERATION_PENDING)));
+	history = f->variant->history(f, "op-1");
+	assert_string_equal(history, ">pending: pending>executing:{\"step\":\"claim\"} "
+				     "executing>executing:{\"step\":\"publish\"}");
+}
+
+static void a_transition_needs_its_operation(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = batch_with_operation("op-1", OPERATION_PENDING);
+	struct err err;
+
+	store_batch_history(batch, "op-2", NULL, "pending", NULL);
+	err = fixture_commit(f, batch);
+	assert_int_equal(err.code, ERR_INTERNAL);
+	assert_non_null(strstr(err.text, "op-2"));
+	assert_stored(f, "op-1", false);
+}
+
+/* ---- keys ---- */
+
+static void a_conflict_fails_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *second = store_batch_new("v2");
+	struct answer answers[3];
+	struct store_loaded loaded;
+
+	put_operation(second, "op-2", OPERATION_EXECUTING, "v2", 1);
+	put_mapping(second, "v2", VM_A, "/dev/vdb");
+	fixture_submit(f, batch_with_mapping("v1", VM_A, "/dev/vdb"), &answers[0]);
+	fixture_submit(f, second, &answers[1]);
+	fixture_submit(f, batch_with_mapping("v3", VM_B, "/dev/vdb"), &answers[2]);
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
+		fixture_wait_answer(f, &answers[i]);
+	assert_ok(answers[0].err);
+	assert_int_equal(answers[1].err.code, ERR_CONFLICT);
+	assert_non_null(strstr(answers[1].err.text, "/dev/vdb"));
+	assert_non_null(strstr(answers[1].err.text, "volume v1"));
+	assert_non_null(strstr(answers[1].err.text, "volume v2"));
+	assert_ok(answers[2].err);
+	/* Nothing of the failed one, the operation included, and all of the others. */
+	fixture_reopen(f);
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.operation_count, 0);
+	assert_int_equal(loaded.mapping_count, 2);
+	assert_string_equal(loaded.mappings[0].volume_id, "v1");
+	assert_string_equal(loaded.mappings[1].volume_id, "v3");
+	store_loaded_clear(&loaded);
+}
+
+static void a_failed_batch_takes_back_what_it_replaced(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = store_batch_new("v2");
+	struct store_loaded loaded;
+
+	assert_ok(fixture_commit(f, batch_with_mapping("v1", VM_A, "/dev/vdb")));
+	assert_ok(fixture_commit(f, batch_with_mapping("v2", VM_A, "/dev/vdc")));
+	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)));
+	put_operation(batch, "op-1", OPERATION_EXECUTING, NULL, 2);
+	put_operation(batch, "op-1", OPERATION_COMPLETED, NULL, 3);
+	store_batch_unmap(batch, "v2");
+	put_mapping(batch, "v3", VM_A, "/dev/vdb");
+	assert_int_equal(fixture_commit(f, batch).code, ERR_CONFLICT);
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.operation_count, 1);
+	assert_int_equal(loaded.operations[0].status, OPERATION_PENDING);
+	assert_int_equal(loaded.mapping_count, 2);
+	assert_string_equal(loaded.mappings[1].device_path, "/dev/vdc");
+	store_loaded_clear(&loaded);
+}
+
+static void a_path_is_free_again_after_unmap(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = store_batch_new("v2");
+	struct store_loaded loaded;
+
+	assert_ok(fixture_commit(f, batch_with_mapping("v1", VM_A, "/dev/vdb")));
+	store_batch_unmap(batch, "v1");
+	store_batch_unmap(batch, "never was");
+	put_mapping(batch, "v2", VM_A, "/dev/vdb");
+	assert_ok(fixture_commit(f, batch));
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.mapping_count, 1);
+	assert_string_equal(loaded.mappings[0].volume_id, "v2");
+	store_loaded_clear(&loaded);
+}
+
+static void paths_not_known_yet_do_not_collide(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_ok(fixture_commit(f, batch_with_mapping("v1", VM_A, NULL)));
+	assert_ok(fixture_commit(f, batch_with_mapping("v2", VM_A, NULL)));
+	assert_ok(fixture_commit(f, batch_with_mapping("v3", VM_A, "")));
+	assert_ok(fixture_commit(f, batch_with_mapping("v4", VM_A, "")));
+}
+
+/* ---- order ---- */
+
+static void many_batches_land_in_order(void **state)
+{
+	struct fixture *f = *state;
+	enum { COUNT = 2000 };
+	struct answer *answers = xcalloc(COUNT, sizeof(answers[0]));
+	struct store_loaded loaded;
+
+	for (int i = 0; i < COUNT; i++) {
+		struct store_batch *batch = store_batch_new("op-1");
+
+		put_operation(batch, "op-1", OPERATION_EXECUTING, NULL, i + 1);
+		fixture_submit(f, batch, &answers[i]);
+	}
+	assert_int_equal(fixture_health(f).waiting, COUNT);
+	for (int i = 0; i < COUNT; i++) {
+		fixture_wait_answer(f, &answers[i]);
+		assert_ok(answers[i].err);
+		assert_true(i == 0 || answers[i].order == answers[i - 1].order + 1);
+	}
+	assert_int_equal(fixture_health(f).waiting, 0);
+	fixture_reopen(f);
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.operation_count, 1);
+	assert_int_equal(loaded.operations[0].updated_at, COUNT);
+	store_loaded_clear(&loaded);
+	free(answers);
+}
+
+static void a_read_sees_what_was_submitted_before(void **state)
+{
+	struct fixture *f = *state;
+	struct list list = { .loop = f->loop };
+
+	store_submit(f->store, batch_with_operation("op-1", OPERATION_COMPLETED), NULL, NULL);
+	store_find_operation(f->store, "op-1", list_on_done, &list);
+	fixture_wait(f, &list.done);
+	assert_int_equal(list.count, 1);
+	list_clear(&list);
+}
+
+struct chain {
+	struct fixture *f;
+	int left;
+	bool done;
+};
+
+static void on_chain(void *arg, const struct err *err)
+{
+	struct chain *chain = arg;
+	int left = chain->left;
+
+	assert_ok(*err);
+	if (chain->left-- > 0) {
+		store_submit(chain->f->store, batch_with_operation("op-1", OPERATION_EXECUTING), on_chain, chain);
+		assert_int_equal(chain->left, left - 1);
+		return;
+	}
+	chain->done = true;
+	loop_stop(chain->f->loop);
+}
+
+static void done_may_submit(void **state)
+{
+	struct chain chain = { .f = *state, .left = 10 };
+
+	store_submit(chain.f->store, batch_with_operation("op-1", OPERATION_PENDING), on_chain, &chain);
+	fixture_wait(chain.f, &chain.done);
+	assert_int_equal(fixture_health(chain.f).transactions, 11);
+}
+
+/* ---- away ---- */
+
+static void an_away_store_refuses_the_optional_and_keeps_the_rest(void **state)
+{
+	struct fixture *f = *state;
+	struct answer first, optional, second, late_optional, third;
+	struct store_batch *batch = batch_with_operation("op-optional", OPERATION_PENDING);
+	struct store_loaded loaded;
+
+	f->variant->set_away(f, true);
+	fixture_submit(f, batch_with_mapping("v", VM_A, "/dev/vdb"), &first);
+	store_batch_optional(batch);
+	fixture_submit(f, batch, &optional);
+	fixture_submit(f, batch_with_mapping("v", VM_A, "/dev/vdc"), &second);
+	fixture_wait_answer(f, &optional);
+	assert_int_equal(optional.err.code, ERR_UNAVAILABLE);
+	assert_true(fixture_health(f).away);
+	assert_true(strlen(fixture_health(f).reason) > 10);
+	/* Now it is known. */
+	batch = batch_with_operation("op-late", OPERATION_PENDING);
+	store_batch_optional(batch);
+	fixture_submit(f, batch, &late_optional);
+	fixture_submit(f, batch_with_mapping("v", VM_A, "/dev/vdd"), &third);
+	fixture_wait_answer(f, &late_optional);
+	assert_int_equal(late_optional.err.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(late_optional.err.text, fixture_health(f).reason));
+	assert_int_equal(fixture_health(f).waiting, 3);
+	assert_false(first.done || second.done || third.done);
+
+	f->variant->set_away(f, false);
+	fixture_wait_answer(f, &third);
+	assert_ok(first.err);
+	assert_ok(second.err);
+	assert_ok(third.err);
+	assert_true(first.order < second.order && second.order < third.order);
+	assert_false(fixture_health(f).away);
+	assert_string_equal(fixture_health(f).reason, "");
+	fixture_reopen(f);
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.operation_count, 0);
+	assert_int_equal(loaded.mapping_count, 1);
+	assert_string_equal(loaded.mappings[0].device_path, "/dev/vdd");
+	store_loaded_clear(&loaded);
+}
+
+static void a_store_that_only_refused_gets_well_again(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = batch_with_operation("op-1", OPERATION_PENDING);
+
+	f->variant->set_away(f, true);
+	store_batch_optional(batch);
+	assert_int_equal(fixture_commit(f, batch).code, ERR_UNAVAILABLE);
+	/* Not before it is: several attempts fall into this time. */
+	for (int64_t until = clock_mono_ms() + 400; clock_mono_ms() < until; loop_turn(f->loop))
+		assert_true(fixture_health(f).away);
+	f->variant->set_away(f, false);
+	fixture_wait_well(f);
+	batch = batch_with_operation("op-2", OPERATION_PENDING);
+	store_batch_optional(batch);
+	assert_ok(fixture_commit(f, batch));
+	fixture_reopen(f);
+	assert_stored(f, "op-1", false);
+	assert_stored(f, "op-2", true);
+}
+
+static void closing_an_away_store_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct answer answers[3];
+	int64_t began = clock_mono_ms();
+
+	f->variant->set_away(f, true);
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
+		fixture_submit(f, batch_with_operation("op-1", OPERATION_PENDING), &answers[i]);
+	while (!fixture_health(f).away)
+		loop_turn(f->loop);
+	fixture_close(f);
+	assert_true(clock_mono_ms() - began < 3000);
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		assert_int_equal(answers[i].calls, 1);
+		assert_int_equal(answers[i].err.code, ERR_UNAVAILABLE);
+	}
+	f->variant->set_away(f, false);
+	fixture_open(f);
+	assert_stored(f, "op-1", false);
+}
+
+/* ---- closing ---- */
+
+struct late {
+	struct fixture *f;
+	struct answer answer;
+};
+
+static void on_last(void *arg, const struct err *err)
+{
+	struct late *late = arg;
+
+	assert_ok(*err);
+	fixture_submit(late->f, batch_with_operation("op-late", OPERATION_PENDING), &late->answer);
+}
+
+static void close_waits_for_what_is_queued(void **state)
+{
+	struct fixture *f = *state;
+	struct answer answers[300];
+	struct late late = { .f = f };
+
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
+		fixture_submit(f, batch_with_operation("op-1", OPERATION_PENDING), &answers[i]);
+	store_submit(f->store, batch_with_operation("op-2", OPERATION_PENDING), on_last, &late);
+	fixture_close(f);
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		assert_int_equal(answers[i].calls, 1);
+		assert_ok(answers[i].err);
+	}
+	/* What an answer asks for while the store closes is refused, not forgotten. */
+	assert_int_equal(late.answer.calls, 1);
+	assert_int_equal(late.answer.err.code, ERR_UNAVAILABLE);
+	fixture_open(f);
+}
+
+/* ---- reads ---- */
+
+static void put_listed(struct fixture *f)
+{
+	struct store_batch *batch = store_batch_new("list");
+
+	for (int i = 0; i < 10; i++) {
+		struct operation_record operation = { 0 };
+		char id[16];
+
+		snprintf(id, sizeof(id), "op-%d", (i * 7) % 10);
+		make_operation(&operation, id, i % 2 ? OPERATION_COMPLETED : OPERATION_FAILED, i < 5 ? "v1" : "v2");
+		operation.type = i % 3 ? OPERATION_ATTACH : OPERATION_DETACH;
+		str_set(&operation.vm_id, i < 8 ? VM_A : NULL);
+		operation.created_at = 1000 + (i * 7) % 10;
+		store_batch_operation(batch, &operation);
+		record_clear(&operation_record, &operation);
+	}
+	assert_ok(fixture_commit(f, batch));
+}
+
+/* The last characters of the ids, in the order of the list; a + when there are more. */
+static void assert_list(struct fixture *f, struct store_operation_filter filter, const char *expected)
+{
+	struct list list = fixture_list(f, &filter);
+	char ids[64] = "";
+
+	assert_ok(list.err);
+	for (size_t i = 0; i < list.count; i++)
+		ids[i] = list.items[i].id[3];
+	if (list.more)
+		ids[list.count] = '+';
+	assert_string_equal(ids, expected);
+	list_clear(&list);
+}
+
+static void lists_come_in_pages_newest_first(void **state)
+{
+	struct fixture *f = *state;
+	struct store_operation_filter filter = LIST_ANY;
+
+	assert_list(f, filter, "");
+	put_listed(f);
+	assert_list(f, filter, "9876543210");
+	filter.limit = 10;
+	assert_list(f, filter, "9876543210");
+	filter.limit = 4;
+	assert_list(f, filter, "9876+");
+	filter.before_id = "op-6";
+	assert_list(f, filter, "5432+");
+	filter.before_id = "op-2";
+	assert_list(f, filter, "10");
+	filter.before_id = "op-0";
+	assert_list(f, filter, "");
+}
+
+#define ASSERT_FILTER(F, EXPECTED, ...)                                                                                \
+	assert_list(F, (struct store_operation_filter){ .limit = 100, __VA_ARGS__ }, EXPECTED)
+
+static void filters_narrow_lists(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = store_batch_new("op-x");
+	struct operation_record timeless = { 0 };
+
+	put_listed(f);
+	ASSERT_FILTER(f, "3210", .type = OPERATION_DETACH, .status = -1);
+	ASSERT_FILTER(f, "97531", .type = -1, .status = OPERATION_COMPLETED);
+	ASSERT_FILTER(f, "", .type = -1, .status = OPERATION_PENDING);
+	ASSERT_FILTER(f, "87410", .type = -1, .status = -1, .volume_id = "v1");
+	ASSERT_FILTER(f, "", .type = -1, .status = -1, .volume_id = "' OR ''='");
+	ASSERT_FILTER(f, "98754210", .type = -1, .status = -1, .vm_id = VM_A);
+	ASSERT_FILTER(f, "987654", .type = -1, .status = -1, .since_ms = 1004);
+	ASSERT_FILTER(f, "3210", .type = -1, .status = -1, .until_ms = 1004);
+	ASSERT_FILTER(f, "65432", .type = -1, .status = -1, .since_ms = 1002, .until_ms = 1007);
+	/* A time that is not known is in no span. */
+	make_operation(&timeless, "op-x", OPERATION_PENDING, "v3");
+	timeless.created_at = 0;
+	store_batch_operation(batch, &timeless);
+	record_clear(&operation_record, &timeless);
+	assert_ok(fixture_commit(f, batch));
+	ASSERT_FILTER(f, "3210", .type = -1, .status = -1, .until_ms = 1004);
+	ASSERT_FILTER(f, "x", .type = -1, .status = -1, .volume_id = "v3");
+	ASSERT_FILTER(f, "975", .type = OPERATION_ATTACH, .status = OPERATION_COMPLETED);
+	/* All at once, and again, with other values in the same statement. */
+	ASSERT_FILTER(f, "5", .type = OPERATION_ATTACH, .status = OPERATION_COMPLETED, .volume_id = "v2", .vm_id = VM_A,
+		      .since_ms = 1001, .until_ms = 1009, .before_id = "op-9");
+	ASSERT_FILTER(f, "0", .type = OPERATION_DETACH, .status = OPERATION_FAILED, .volume_id = "v1", .vm_id = VM_A,
+		      .since_ms = 1000, .until_ms = 1009, .before_id = "op-9");
+}
+
+static void a_cancelled_read_is_silent(void **state)
+{
+	struct fixture *f = *state;
+	struct list cancelled = { .loop = f->loop }, other = { .loop = f->loop };
+	struct store_read *read;
+
+	put_listed(f);
+	read = store_find_operation(f->store, "op-1", list_on_done, &cancelled);
+	store_find_operation(f->store, "op-2", list_on_done, &other);
+	assert_int_equal(fixture_health(f).waiting, 2);
+	store_read_cancel(read);
+	assert_int_equal(fixture_health(f).waiting, 1);
+	fixture_wait(f, &other.done);
+	/* Also when it had been read already, and also when the store closes. */
+	read = store_find_operation(f->store, "op-1", list_on_done, &cancelled);
+	store_read_cancel(read);
+	fixture_close(f);
+	assert_false(cancelled.done);
+	list_clear(&other);
+}
+
+static void closing_answers_reads(void **state)
+{
+	struct fixture *f = *state;
+	struct list list = { .loop = f->loop };
+
+	put_listed(f);
+	store_find_operation(f->store, "op-1", list_on_done, &list);
+	fixture_close(f);
+	assert_true(list.done);
+	assert_int_equal(list.count, 1);
+	list_clear(&list);
+}
+
+#define T(NAME) cmocka_unit_test_setup_teardown(NAME, set_up, tear_down)
+
+static int run(const struct variant *which)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_new_store_is_empty_and_well),
+		T(every_field_survives_a_restart),
+		T(what_is_not_set_stays_not_set),
+		T(a_later_row_replaces_an_earlier_one),
+		T(load_gives_what_lives_oldest_first),
+		T(transitions_are_kept),
+		T(a_transition_needs_its_operation),
+		T(a_conflict_fails_alone),
+		T(a_failed_batch_takes_back_what_it_replaced),
+		T(a_path_is_free_again_after_unmap),
+		T(paths_not_known_yet_do_not_collide),
+		T(many_batches_land_in_order),
+		T(a_read_sees_what_was_submitted_before),
+		T(done_may_submit),
+		T(an_away_store_refuses_the_optional_and_keeps_the_rest),
+		T(a_store_that_only_refused_gets_well_again),
+		T(closing_an_away_store_ends),
+		T(close_waits_for_what_is_queued),
+		T(lists_come_in_pages_newest_first),
+		T(filters_narrow_lists),
+		T(a_cancelled_read_is_silent),
+		T(closing_answers_reads),
+	};
+
+	/* The small file system has no room for the others. */
+	const struct CMUnitTest full_tests[] = {
+		T(an_away_store_refuses_the_optional_and_keeps_the_rest),
+		T(a_store_that_only_refused_gets_well_again),
+		T(closing_an_away_store_ends),
+	};
+
+	variant = which;
+	if (which != &variant_sqlite_full)
+		return cmocka_run_group_tests_name(which->name, tests, NULL, NULL);
+	/* What meson takes for "skipped". */
+	if (!fixture_may_mount())
+		return 77;
+	return cmocka_run_group_tests_name(which->name, full_tests, NULL, NULL);
+}
+
+/* "test_store memory", "test_store sqlite", … */
+int main(int argc, char **argv)
+{
+	const struct variant *const variants[] = { &variant_memory, &variant_sqlite, &variant_sqlite_full };
+
+	for (size_t i = 0; i < ARRAY_SIZE(variants); i++) {
+		if (argc == 2 && streq(argv[1], variants[i]->name))
+			return run(variants[i]);
+	}
+	fprintf(stderr, "usage: %s memory|sqlite|sqlite-full\n", argv[0]);
+	return 2;
+}
