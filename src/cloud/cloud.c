@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Commands on their way to CloudStack.
+ *
+ * A call is a row of the command table and a few parameters. It waits in one queue until fewer than max_parallel are
+ * on the wire and CloudStack is willing to listen, and only then gets its expiry time and signature: a signed request
+ * lives ten minutes, and a queue may be longer than that. When CloudStack answers 429, the account has asked too much,
+ * not the one call that got to hear it, so nothing at all is sent until the time it names has passed.
+ *
+ * Whatever changes something is a POST, and whatever is a job carries a job id of the caller's choice (customjobid).
+ * That is undocumented, works since 4.5, and makes a command that was cut off something one can ask about. Servers that
+ * ignore it answer with an id of their own, which then is the one to keep.
+ */
+
+#include <assert.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cloud/cloud_error.h"
+#include "cloud/cloud_internal.h"
+#include "cloud/cloud_reply.h"
+#include "cloud/cloud_sign.h"
+
+#define EXPIRES_MS (10 * 60 * 1000) /* servers that enforce it allow at most 15 minutes */
+#define EXPIRES_SIZE sizeof("2030-01-02T03:04:05+0000")
+#define PARAMS_MAX 8   /* of one command */
+#define FRAME_PARAMS 5 /* of every request: apikey, command, response, signatureversion, expires */
+#define USER_AGENT "volume-daemon"
+
+enum command_id {
+	COMMAND_CREATE_VOLUME,
+	COMMAND_ATTACH_VOLUME,
+	COMMAND_DETACH_VOLUME,
+	COMMAND_DESTROY_VOLUME,
+	COMMAND_UPDATE_VOLUME,
+	COMMAND_LIST_VOLUMES,
+	COMMAND_QUERY_JOB,
+	COMMAND_LIST_CAPABILITIES,
+	COMMAND_COUNT
+};
+
+struct command {
+	const char *name; /* exactly so: CloudStack knows no listvolumes */
+	const char *what; /* see struct cloud_question */
+	enum cloud_reply_kind reply;
+	bool change;
+};
+
+static const struct command commands[COMMAND_COUNT] = {
+	[COMMAND_CREATE_VOLUME] = { "createVolume", "create the volume", CLOUD_REPLY_JOB_ID, true },
+	[COMMAND_ATTACH_VOLUME] = { "attachVolume", "attach the volume", CLOUD_REPLY_JOB_ID, true },
+	[COMMAND_DETACH_VOLUME] = { "detachVolume", "detach the volume", CLOUD_REPLY_JOB_ID, true },
+	[COMMAND_DESTROY_VOLUME] = { "destroyVolume", "delete the volume", CLOUD_REPLY_JOB_ID, true },
+	[COMMAND_UPDATE_VOLUME] = { "updateVolume", "rename the volume", CLOUD_REPLY_JOB_ID, true },
+	[COMMAND_LIST_VOLUMES] = { "listVolumes", "list volumes", CLOUD_REPLY_VOLUMES, false },
+	[COMMAND_QUERY_JOB] = { "queryAsyncJobResult", "look at a job", CLOUD_REPLY_JOB, false },
+	[COMMAND_LIST_CAPABILITIES] = { "listCapabilities", "name its capabilities", CLOUD_REPLY_ANY, false },
+};
+
+struct cloud_call {
+	TAILQ_ENTRY(cloud_call) entry; /* in cloud->waiting or cloud->running; in neither while done runs */
+	struct cloud *cloud;
+	const struct command *command;
+	struct cloud_param params[PARAMS_MAX]; /* names are literals, values ours */
+	size_t param_count;
+	char *name;             /* see struct cloud_question */
+	struct http_call *http; /* while on the wire */
+	cloud_done_fn done;
+	void *arg;
+};
+
+static void cloud_pump(struct cloud *cloud);
+
+/* --- health --- */
+
+static void note_health(struct cloud *cloud, const struct cloud_reply *reply)
+{
+	struct cloud_health *health = &cloud->health;
+	bool well = reply->result.outcome == CLOUD_OK || reply->result.outcome == CLOUD_REFUSED;
+
+	/* Refused keys and a server about to stop are as good as silence; a rate limit only asks for patience. */
+	health->usable = reply->answered && reply->result.err.code != ERR_UNAVAILABLE;
+	cloud_text_copy(health->reason, sizeof(health->reason), well ? "" : reply->result.err.text);
+	if (!reply->answered)
+		return;
+	health->last_answer_ms = clock_wall_ms();
+	if (reply->has_skew)
+		health->skew_ms = reply->skew_ms;
+}
+
+void cloud_health(const struct cloud *cloud, struct cloud_health *out)
+{
+	assert(cloud && out);
+
+	*out = cloud->health;
+	out->in_flight = cloud->running_count + cloud->waiting_count;
+}
+
+/* --- a call's life --- */
+
+static struct cloud_call *call_new(struct cloud *cloud, enum command_id id, cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = xnew(struct cloud_call);
+
+	assert(cloud && done);
+
+	call->cloud = cloud;
+	call->command = &commands[id];
+	call->done = done;
+	call->arg = arg;
+	return call;
+}
+
+static void call_free(struct cloud_call *call)
+{
+	for (size_t i = 0; i < call->param_count; i++)
+		free((void *)(uintptr_t)call->params[i].value);
+	free(call->name);
+	free(call);
+}
+
+/* name is a literal; NULL values are left out. */
+static void call_add(struct cloud_call *call, const char *name, const char *value)
+{
+	if (!value)
+		return;
+	assert(call->param_count < PARAMS_MAX);
+	call->params[call->param_count++] = (struct cloud_param){ .name = name, .value = xstrdup(value) };
+}
+
+static void call_add_int(struct cloud_call *call, const char *name, int64_t value)
+{
+	_cleanup_free_ char *text = xasprintf("%lld", (long long)value);
+
+	call_add(call, name, text);
+}
+
+static struct cloud_call *call_queue(struct cloud_call *call)
+{
+	struct cloud *cloud = call->cloud;
+
+	TAILQ_INSERT_TAIL(&cloud->waiting, call, entry);
+	cloud->waiting_count++;
+	cloud_pump(cloud);
+	return call;
+}
+
+static void call_unlink(struct cloud_call *call)
+{
+	struct cloud *cloud = call->cloud;
+
+	if (call->http) {
+		TAILQ_REMOVE(&cloud->running, call, entry);
+		cloud->running_count--;
+	} else {
+		TAILQ_REMOVE(&cloud->waiting, call, entry);
+		cloud->waiting_count--;
+	}
+}
+
+void cloud_call_cancel(struct cloud_call *call)
+{
+	struct cloud *cloud;
+
+	assert(call);
+
+	cloud = call->cloud;
+	call_unlink(call);
+	if (call->http)
+		http_call_cancel(call->http);
+	call_free(call);
+	cloud_pump(cloud);
+}
+
+static void hold_back(struct cloud *cloud, int64_t wait_ms)
+{
+	int64_t until = clock_mono_ms() + wait_ms;
+
+	if (until > cloud->not_before_ms)
+		cloud->not_before_ms = until;
+}
+
+static void on_answer(void *arg, const struct http_response *response)
+{
+	struct cloud_call *call = arg;
+	struct cloud *cloud = call->cloud;
+	const struct cloud_question question = {
+		.what = call->command->what,
+		.kind = call->command->reply,
+		.change = call->command->change,
+		.name = call->name,
+	};
+	struct cloud_reply reply;
+
+	call_unlink(call);
+	call->http = NULL;
+	cloud_reply_read(&reply, &question, response);
+	log_debug("cloud: %s: HTTP %d, outcome %d %s", call->command->name, response->status, (int)reply.result.outcome,
+		  reply.result.err.text);
+	note_health(cloud, &reply);
+	if (reply.wait_ms > 0)
+		hold_back(cloud, reply.wait_ms);
+	/* Before done: whoever has waited longer goes before what done may ask. */
+	cloud_pump(cloud);
+	call->done(call->arg, &reply.result);
+	cloud_reply_clear(&reply);
+	call_free(call);
+}
+
+/* --- the wire --- */
+
+static void format_expires(char out[EXPIRES_SIZE])
+{
+	time_t when = (time_t)((clock_wall_ms() + EXPIRES_MS) / 1000);
+	struct tm parts;
+
+	gmtime_r(&when, &parts);
+	strftime(out, EXPIRES_SIZE, "%Y-%m-%dT%H:%M:%S+0000", &parts);
+}
+
+/* The signed query, to be wiped by the caller. */
+static void build_query(const struct cloud_call *call, struct buf *out)
+{
+	const struct cloud *cloud = call->cloud;
+	size_t key_length = secret_length(cloud->api_key), count = 0;
+	struct cloud_param params[FRAME_PARAMS + PARAMS_MAX];
+	char *key = xmalloc(key_length + 1);
+	char expires[EXPIRES_SIZE];
+
+	memcpy(key, secret_bytes(cloud->api_key), key_length);
+	key[key_length] = '\0';
+	format_expires(expires);
+	params[count++] = (struct cloud_param){ "apikey", key };
+	params[count++] = (struct cloud_param){ "command", call->command->name };
+	params[count++] = (struct cloud_param){ "expires", expires };
+	params[count++] = (struct cloud_param){ "response", "json" };
+	params[count++] = (struct cloud_param){ "signatureversion", "3" };
+	for (size_t i = 0; i < call->param_count; i++)
+		params[count++] = call->params[i];
+	cloud_sign_query(params, count, cloud->secret_key, out);
+
+	explicit_bzero(key, key_length);
+	free(key);
+}
+
+static void wipe(struct buf *buf)
+{
+	if (buf->data)
+		explicit_bzero(buf->data, buf->length);
+	buf_clear(buf);
+}
+
+static void call_send(struct cloud_call *call)
+{
+	struct cloud *cloud = call->cloud;
+	struct http_request request = { .timeout_ms = cloud->timeout_ms, .max_response = CLOUD_REPLY_MAX };
+	struct buf query = BUF_NULL;
+	char *url = NULL;
+	size_t url_size = 0;
+
+	build_query(call, &query);
+	if (call->command->change) {
+		request.url = cloud->url;
+		request.body = query.data;
+		request.body_length = query.length;
+	} else {
+		size_t prefix = strlen(cloud->url) + 1;
+
+		url_size = prefix + query.length + 1;
+		url = xmalloc(url_size);
+		memcpy(url, cloud->url, prefix - 1);
+		url[prefix - 1] = '?';
+		memcpy(url + prefix, query.data, query.length + 1);
+		request.url = url;
+	}
+	call->http = http_client_start(cloud->http, &request, on_answer, call);
+	assert(call->http);
+	cloud->health.calls++;
+
+	wipe(&query);
+	if (url)
+		explicit_bzero(url, url_size);
+	free(url);
+}
+
+/* Sends what may be sent. Runs no callback, so it can be called from anywhere. */
+static void cloud_pump(struct cloud *cloud)
+{
+	int64_t wait = cloud->not_before_ms - clock_mono_ms();
+	struct cloud_call *call;
+
+	if (TAILQ_EMPTY(&cloud->waiting)) {
+		loop_timer_clear(cloud->loop, &cloud->resume);
+		return;
+	}
+	if (wait > 0) {
+		loop_timer_set(cloud->loop, &cloud->resume, wait);
+		return;
+	}
+	while (cloud->running_count < cloud->max_parallel && (call = TAILQ_FIRST(&cloud->waiting))) {
+		TAILQ_REMOVE(&cloud->waiting, call, entry);
+		cloud->waiting_count--;
+		TAILQ_INSERT_TAIL(&cloud->running, call, entry);
+		cloud->running_count++;
+		call_send(call);
+	}
+}
+
+static void on_resume(struct loop_timer *timer)
+{
+	cloud_pump(container_of(timer, struct cloud, resume));
+}
+
+/* --- commands --- */
+
+struct cloud_call *cloud_create_volume(struct cloud *cloud, const char *name, const char *zone_id,
+				       const char *offering_id, uint64_t size_gib, const char *job_id,
+				       cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = call_new(cloud, COMMAND_CREATE_VOLUME, done, arg);
+
+	assert(!str_empty(name) && !str_empty(zone_id) && !str_empty(offering_id) && !str_empty(job_id));
+	assert(size_gib <= INT64_MAX);
+
+	call_add(call, "name", name);
+	call_add(call, "zoneid", zone_id);
+	call_add(call, "diskofferingid", offering_id);
+	/* Offerings of a fixed size refuse to be told one. */
+	if (size_gib > 0)
+		call_add_int(call, "size", (int64_t)size_gib);
+	call_add(call, "customjobid", job_id);
+	return call_queue(call);
+}
+
+struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_id, const char *vm_id,
+				       const char *job_id, cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = call_new(cloud, COMMAND_ATTACH_VOLUME, done, arg);
+
+	assert(!str_empty(volume_id) && !str_empty(vm_id) && !str_empty(job_id));
+
+	/* No deviceid: it says nothing about the device in the guest, and 0 would turn the volume into a root disk. */
+	call_add(call, "id", volume_id);
+	call_add(call, "virtualmachineid", vm_id);
+	call_add(call, "customjobid", job_id);
+	return call_queue(call);
+}
+
+struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_id, const char *job_id,
+				       cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = call_new(cloud, COMMAND_DETACH_VOLUME, done, arg);
+
+	assert(!str_empty(volume_id) && !str_empty(job_id));
+
+	call_add(call, "id", volume_id);
+	call_add(call, "customjobid", job_id);
+	return call_queue(call);
+}
+
+/* Not deleteVolume, which keeps the connection waiting until the storage is done and has no job to ask about. */
+struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id, const char *job_id,
+					cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = call_new(cloud, COMMAND_DESTROY_VOLUME, done, arg);
+
+	assert(!str_empty(volume_id) && !str_empty(job_id));
+
+	call_add(call, "id", volume_id);
+	call_add(call, "expunge", "true");
+	call_add(call, "customjobid", job_id);
+	return call_queue(call);
+}
+
+struct cloud_call *cloud_rename_volume(struct cloud *cloud, const char *volume_id, const char *name, const char *job_id,
+				       cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = call_new(cloud, COMMAND_UPDATE_VOLUME, done, arg);
+
+	assert(!str_empty(volume_id) && !str_empty(name) && !str_empty(job_id));
+
+	call_add(call, "id", volume_id);
+	call_add(call, "name", name);
+	call_add(call, "customjobid", job_id);
+	return call_queue(call);
+}
+
+struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_volume_filter *filter, cloud_done_fn done,
+				      void *arg)
+{
+	struct cloud_call *call = call_new(cloud, COMMAND_LIST_VOLUMES, done, arg);
+
+	assert(filter && filter->page >= 0);
+
+	call_add(call, "listall", "true");
+	call_add(call, "id", filter->id);
+	call_add(call, "name", filter->name);
+	call_add(call, "virtualmachineid", filter->vm_id);
+	if (filter->page > 0) {
+		call_add_int(call, "page", filter->page);
+		call_add_int(call, "pagesize", CLOUD_PAGE_SIZE);
+	}
+	call->name = xstrdup(filter->name);
+	return call_queue(call);
+}
+
+struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = call_new(cloud, COMMAND_QUERY_JOB, done, arg);
+
+	assert(!str_empty(job_id));
+
+	call_add(call, "jobid", job_id);
+	return call_queue(call);
+}
+
+struct cloud_call *cloud_ping(struct cloud *cloud, cloud_done_fn done, void *arg)
+{
+	return call_queue(call_new(cloud, COMMAND_LIST_CAPABILITIES, done, arg));
+}
+
+/* --- the cloud --- */
+
+static int check_options(const struct cloud_options *options, struct err *err)
+{
+	const char *url = options->url;
+
+	/* Never quoted: whoever put a key or a password there must not find it in the log. */
+	if (str_empty(url) || !(str_has_prefix(url, "http://") || str_has_prefix(url, "https://")))
+		return err_set(err, ERR_INVALID,
+			       "CloudStack's address must begin with http:// or https://, such as "
+			       "http://10.1.1.1:8080/client/api");
+	if (strpbrk(url, "?#@ ") || !str_is_plain_text(url))
+		return err_set(err, ERR_INVALID,
+			       "CloudStack's address must be host, port and path only, such as "
+			       "http://10.1.1.1:8080/client/api; user names, questions and blanks have no place in it");
+	if (!options->api_key || secret_length(options->api_key) == 0)
+		return err_set(err, ERR_INVALID, "CloudStack's API key is missing");
+	if (!options->secret_key || secret_length(options->secret_key) == 0)
+		return err_set(err, ERR_INVALID, "CloudStack's secret key is missing");
+	return 0;
+}
+
+struct cloud *cloud_new(struct loop *loop, const struct cloud_options *options, struct err *err)
+{
+	struct http_client_options http_options;
+	struct cloud *cloud;
+
+	assert(loop && options);
+	assert(options->timeout_ms > 0 && options->max_parallel > 0);
+	assert(options->poll_min_ms > 0 && options->poll_max_ms >= options->poll_min_ms);
+
+	if (check_options(options, err) < 0)
+		return NULL;
+	cloud = xnew(struct cloud);
+	cloud->loop = loop;
+	cloud->url = xstrdup(options->url);
+	cloud->api_key = options->api_key;
+	cloud->secret_key = options->secret_key;
+	cloud->timeout_ms = options->timeout_ms;
+	cloud->poll_min_ms = options->poll_min_ms;
+	cloud->poll_max_ms = options->poll_max_ms;
+	cloud->max_parallel = options->max_parallel;
+	cloud->resume.fire = on_resume;
+	TAILQ_INIT(&cloud->waiting);
+	TAILQ_INIT(&cloud->running);
+	TAILQ_INIT(&cloud->jobs);
+	cloud_text_copy(cloud->health.reason, sizeof(cloud->health.reason),
+			"CloudStack has not been asked anything yet");
+	http_options = (struct http_client_options){
+		.max_parallel = options->max_parallel,
+		.ca_file = options->ca_file,
+		.user_agent = USER_AGENT,
+	};
+	cloud->http = http_client_new(loop, &http_options);
+	return cloud;
+}
+
+struct cloud *cloud_free(struct cloud *cloud)
+{
+	if (!cloud)
+		return NULL;
+	assert(TAILQ_EMPTY(&cloud->jobs));
+	assert(TAILQ_EMPTY(&cloud->waiting) && TAILQ_EMPTY(&cloud->running));
+
+	loop_timer_clear(cloud->loop, &cloud->resume);
+	http_client_free(cloud->http);
+	free(cloud->url);
+	free(cloud);
+	return NULL;
+}

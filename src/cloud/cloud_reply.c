@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Reading CloudStack's answers.
+ *
+ * An answer is an object with one member, whose name is the command's in lower case plus "response", except when it is
+ * "errorresponse" or even "null"; so the name is never looked at. Inside is the payload: the list (empty lists have
+ * neither count nor array), the job id, the job, or an error with errorcode and errortext. The payload's errorcode is
+ * what counts, the HTTP status only repeats it.
+ *
+ * The server undoes Java's \uXXXX escapes after the JSON is made. That puts raw control characters into strings, and a
+ * volume named a\u0041 comes out as "a\A", which is no JSON: one such name would hide all other volumes. So a text that
+ * does not parse gets a second chance with its impossible escapes taken as plain backslashes.
+ *
+ * Whatever is kept is bounded and cleaned, since it goes on to the log, the store and the bus.
+ */
+
+#include <assert.h>
+#include <limits.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "cloud/cloud_error.h"
+#include "cloud/cloud_reply.h"
+
+#define TEXT_MAX 1024 /* bytes of one stored member; names have at most 255 characters */
+#define ID_MAX 64
+#define RAW_MAX ((size_t)64 << 10)
+#define VOLUMES_MAX 10000 /* a page has 500 unless an administrator has changed it */
+#define HTTP_OK 200
+
+/* NULL when absent, empty or not a text. Some old servers write numbers as texts, none writes texts as numbers. */
+static char *get_text(const struct json *object, const char *name)
+{
+	char text[TEXT_MAX];
+
+	cloud_text_copy(text, sizeof(text), json_text(json_get(object, name)));
+	return *text ? xstrdup(text) : NULL;
+}
+
+/* An id too long to be one is none. UUIDs on all but rows older than CloudStack 3, which kept their numbers. */
+static char *get_id(const struct json *object, const char *name)
+{
+	const char *text = json_text(json_get(object, name));
+
+	if (str_empty(text) || strlen(text) > ID_MAX || !str_is_plain_text(text))
+		return NULL;
+	return xstrdup(text);
+}
+
+static int64_t get_integer(const struct json *object, const char *name, int64_t otherwise)
+{
+	const struct json *node = json_get(object, name);
+	int64_t value;
+
+	if (!node)
+		return otherwise;
+	if (json_integer(node, &value) == 0)
+		return value;
+	if (json_text(node) && parse_i64(json_text(node), &value) == 0)
+		return value;
+	return otherwise;
+}
+
+/* The volume as it is, without the job that happened to be under way when it was described. */
+static char *get_raw(const struct json *object)
+{
+	_cleanup_buf_ struct buf text = BUF_NULL;
+	struct json_writer w = { .out = &text };
+
+	json_begin_object(&w);
+	for (const struct json *member = json_first(object); member; member = json_next(member)) {
+		if (streq(json_name(member), "jobid") || streq(json_name(member), "jobstatus"))
+			continue;
+		json_put_name(&w, json_name(member));
+		json_put_node(&w, member);
+	}
+	json_end_object(&w);
+	if (text.length > RAW_MAX)
+		return xstrdup("{}");
+	return buf_take(&text);
+}
+
+static void volume_clear(struct cloud_volume *volume)
+{
+	free(volume->id);
+	free(volume->name);
+	free(volume->zone_id);
+	free(volume->type);
+	free(volume->state);
+	free(volume->vm_id);
+	free(volume->job_id);
+	free(volume->hypervisor);
+	free(volume->raw);
+}
+
+/* -1 when it is not a volume. */
+static int volume_read(struct cloud_volume *volume, const struct json *object)
+{
+	_cleanup_free_ char *id = get_id(object, "id");
+	int64_t size = get_integer(object, "size", 0);
+
+	if (!id)
+		return -1;
+	*volume = (struct cloud_volume){
+		.id = TAKE_PTR(id),
+		.name = get_text(object, "name"),
+		.zone_id = get_id(object, "zoneid"),
+		.type = get_text(object, "type"),
+		.state = get_text(object, "state"),
+		.vm_id = get_id(object, "virtualmachineid"),
+		.job_id = get_id(object, "jobid"),
+		.hypervisor = get_text(object, "hypervisor"),
+		.size = size > 0 ? (uint64_t)size : 0,
+		.device_id = get_integer(object, "deviceid", -1),
+		.raw = get_raw(object),
+	};
+	if (!volume->vm_id)
+		volume->device_id = -1;
+	return 0;
+}
+
+/* NULL when all is well, else what is wrong with the list. */
+static const char *read_volumes(struct cloud_reply *reply, const struct cloud_question *question,
+				const struct json *payload)
+{
+	const struct json *array = json_get(payload, "volume"), *item;
+	size_t found = 0, dropped = 0;
+
+	if (array && json_kind(array) != JSON_ARRAY)
+		return "its list of volumes is not a list";
+	for (item = json_first(array); item; item = json_next(item))
+		if (++found > VOLUMES_MAX)
+			return "its list of volumes is too long";
+	if (found > 0)
+		reply->volumes = xcalloc(found, sizeof(*reply->volumes));
+	for (item = json_first(array); item; item = json_next(item)) {
+		/* The server compares names as its database does, without regard to case. */
+		if (question->name && !streq(json_text(json_get(item, "name")), question->name)) {
+			dropped++;
+			continue;
+		}
+		if (volume_read(&reply->volumes[reply->count], item) < 0)
+			return "a volume in it has no id";
+		reply->count++;
+	}
+	reply->result.total = get_integer(payload, "count", (int64_t)found) - (int64_t)dropped;
+	return NULL;
+}
+
+static const char *read_job_id(struct cloud_reply *reply, const struct json *payload)
+{
+	reply->job_id = get_id(payload, "jobid");
+	reply->entity_id = get_id(payload, "id");
+	return reply->job_id ? NULL : "it names no job";
+}
+
+/*
+ * The volume inside a finished job carries a jobid with status pending: this very job, as it was when the object was
+ * made. It is over, so it is left out.
+ */
+static void read_job_volume(struct cloud_reply *reply, const struct json *object)
+{
+	reply->volumes = xcalloc(1, sizeof(*reply->volumes));
+	if (volume_read(reply->volumes, object) < 0)
+		return;
+	reply->count = 1;
+	str_set(&reply->volumes[0].job_id, NULL);
+	if (!reply->entity_id)
+		reply->entity_id = xstrdup(reply->volumes[0].id);
+}
+
+static int clamp_code(int64_t code)
+{
+	return code > 0 && code < INT_MAX ? (int)code : CLOUD_CODE_INTERNAL;
+}
+
+static const char *read_job(struct cloud_reply *reply, const struct json *payload)
+{
+	const struct json *result = json_get(payload, "jobresult");
+	const struct json *volume = json_get(result, "volume");
+	int64_t status = get_integer(payload, "jobstatus", -1), code;
+
+	if (status < 0)
+		return "it does not say how the job stands";
+	reply->entity_id = get_id(payload, "jobinstanceid");
+	if (status == 0) {
+		reply->result.job_status = CLOUD_JOB_PENDING;
+	} else if (status == 1) {
+		reply->result.job_status = CLOUD_JOB_SUCCEEDED;
+		if (volume && json_kind(volume) == JSON_OBJECT)
+			read_job_volume(reply, volume);
+	} else {
+		reply->result.job_status = CLOUD_JOB_FAILED;
+		code = get_integer(result, "errorcode", get_integer(payload, "jobresultcode", 0));
+		cloud_error_job(clamp_code(code), json_text(json_get(result, "errortext")), &reply->result.err);
+	}
+	return NULL;
+}
+
+static const char *read_payload(struct cloud_reply *reply, const struct cloud_question *question,
+				const struct json *payload)
+{
+	switch (question->kind) {
+	case CLOUD_REPLY_ANY:
+		return NULL;
+	case CLOUD_REPLY_JOB_ID:
+		return read_job_id(reply, payload);
+	case CLOUD_REPLY_VOLUMES:
+		return read_volumes(reply, question, payload);
+	case CLOUD_REPLY_JOB:
+		return read_job(reply, payload);
+	}
+	return "nobody asked for it";
+}
+
+/* 0 and a fault when the payload is an error, -1 when it is not. */
+static int read_fault(struct cloud_fault *fault, const struct json *payload, const struct http_response *response)
+{
+	const char *text = json_text(json_get(payload, "errortext"));
+	int64_t code = get_integer(payload, "errorcode", 0);
+
+	if (code <= 0 && response->status >= 400 && text)
+		code = response->status;
+	if (code <= 0)
+		return -1;
+	fault->code = clamp_code(code);
+	fault->text = text;
+	return 0;
+}
+
+/* Backslashes that begin no JSON escape are doubled. NULL when there is none. */
+static char *repair_escapes(const char *body, size_t length, size_t *out_length)
+{
+	_cleanup_buf_ struct buf text = BUF_NULL;
+	bool repaired = false;
+
+	for (size_t i = 0; i < length; i++) {
+		char next = i + 1 < length ? body[i + 1] : '\0';
+
+		buf_add_char(&text, body[i]);
+		if (body[i] != '\\')
+			continue;
+		if (next && strchr("\"\\/bfnrtu", next)) {
+			buf_add_char(&text, next);
+			i++;
+			continue;
+		}
+		buf_add_char(&text, '\\');
+		repaired = true;
+	}
+	*out_length = text.length;
+	return repaired ? buf_take(&text) : NULL;
+}
+
+static struct json *parse_body(const char *body, size_t length)
+{
+	struct json *document = json_parse(body, length, NULL);
+	_cleanup_free_ char *repaired = NULL;
+
+	if (document || !memchr(body, '\\', length))
+		return document;
+	repaired = repair_escapes(body, length, &length);
+	return repaired ? json_parse(repaired, length, NULL) : NULL;
+}
+
+/* An unknown id lists nothing, as a deleted one does: the server only tells them apart by accident. */
+static bool is_empty_list(const struct cloud_question *question, const struct cloud_reply *reply)
+{
+	return question->kind == CLOUD_REPLY_VOLUMES && reply->result.outcome == CLOUD_REFUSED &&
+	       reply->result.err.code == ERR_NOT_FOUND;
+}
+
+static void read_error(struct cloud_reply *reply, const struct cloud_question *question, struct cloud_fault *fault)
+{
+	struct cloud_result *result = &reply->result;
+
+	fault->has_skew = reply->has_skew;
+	fault->skew_ms = reply->skew_ms;
+	result->outcome = cloud_error_answer(question, fault, &result->err);
+	if (fault->code == CLOUD_CODE_LIMIT)
+		reply->wait_ms = cloud_error_wait_ms(fault->text);
+	if (is_empty_list(question, reply)) {
+		result->outcome = CLOUD_OK;
+		result->err = (struct err){ 0 };
+	}
+}
+
+static void read_nonsense(struct cloud_reply *reply, const struct cloud_question *question,
+			  const struct http_response *response, const char *why)
+{
+	/* Half of a list is worse than none. */
+	cloud_reply_clear(reply);
+	reply->result.outcome = cloud_error_nonsense(question, response, why, &reply->result.err);
+}
+
+/* 401 and 429 say the same whoever says them: CloudStack or something in front of it. */
+static int fault_of_status(struct cloud_fault *fault, const struct http_response *response)
+{
+	if (response->status != CLOUD_CODE_UNAUTHORIZED && response->status != CLOUD_CODE_LIMIT)
+		return -1;
+	fault->code = response->status;
+	return 0;
+}
+
+static void read_answer(struct cloud_reply *reply, const struct cloud_question *question,
+			const struct http_response *response)
+{
+	_cleanup_json_ struct json *document = NULL;
+	struct cloud_fault fault = { 0 };
+	const struct json *payload;
+	const char *why;
+
+	if (response->body_length > 0)
+		document = parse_body(response->body, response->body_length);
+	payload = document && json_kind(document) == JSON_OBJECT ? json_first(document) : NULL;
+	if (!payload || json_kind(payload) != JSON_OBJECT) {
+		if (fault_of_status(&fault, response) == 0)
+			read_error(reply, question, &fault);
+		else
+			read_nonsense(reply, question, response,
+				      response->body_length == 0 ? "it is empty" : "it is not CloudStack's JSON");
+		return;
+	}
+	if (read_fault(&fault, payload, response) == 0) {
+		reply->answered = true;
+		read_error(reply, question, &fault);
+		return;
+	}
+	why = response->status == HTTP_OK ? read_payload(reply, question, payload) : "its HTTP status does not fit it";
+	if (why) {
+		read_nonsense(reply, question, response, why);
+		return;
+	}
+	reply->answered = true;
+}
+
+void cloud_reply_read(struct cloud_reply *reply, const struct cloud_question *question,
+		      const struct http_response *response)
+{
+	assert(reply && question && question->what && response);
+
+	*reply = (struct cloud_reply){ 0 };
+	if (response->status == 0 || response->err.code != ERR_NONE) {
+		reply->result.outcome = cloud_error_silence(question, response, &reply->result.err);
+		return;
+	}
+	if (response->date_ms > 0) {
+		reply->has_skew = true;
+		reply->skew_ms = response->date_ms - clock_wall_ms();
+	}
+	read_answer(reply, question, response);
+	reply->result.job_id = reply->job_id;
+	reply->result.entity_id = reply->entity_id;
+	reply->result.volumes = reply->volumes;
+	reply->result.count = reply->count;
+}
+
+void cloud_reply_clear(struct cloud_reply *reply)
+{
+	for (size_t i = 0; i < reply->count; i++)
+		volume_clear(&reply->volumes[i]);
+	free(reply->volumes);
+	free(reply->job_id);
+	free(reply->entity_id);
+	*reply = (struct cloud_reply){ .has_skew = reply->has_skew, .skew_ms = reply->skew_ms };
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* From an HTTP answer to a cloud_result: pure, so that every shape CloudStack is known for can be tried in a test. */
+
+#include "cloud/cloud.h"
+#include "io/http_client.h"
+
+#define CLOUD_REPLY_MAX ((size_t)8 << 20) /* bytes of one answer; a full page of volumes is about 1 MiB */
+
+enum cloud_reply_kind {
+	CLOUD_REPLY_ANY,    /* any success will do */
+	CLOUD_REPLY_JOB_ID, /* an asynchronous command: a job id */
+	CLOUD_REPLY_VOLUMES,
+	CLOUD_REPLY_JOB
+};
+
+/* What was asked, as far as the meaning of the answer depends on it. */
+struct cloud_question {
+	const char *what; /* "attach the volume": follows "refused to" and "asked to" */
+	enum cloud_reply_kind kind;
+	bool change;      /* may have an effect */
+	const char *name; /* CLOUD_REPLY_VOLUMES: only volumes with exactly this name; NULL all */
+};
+
+struct cloud_reply {
+	struct cloud_result result; /* points into what follows */
+	bool answered;              /* CloudStack itself has spoken */
+	bool has_skew;
+	int64_t skew_ms;
+	int64_t wait_ms; /* ask nothing before this has passed; 0 = no such wish */
+	char *job_id;
+	char *entity_id;
+	struct cloud_volume *volumes;
+	size_t count;
+};
+
+/* Fills an uninitialised reply, whatever the response holds; to be cleared afterwards. */
+void cloud_reply_read(struct cloud_reply *reply, const struct cloud_question *question,
+		      const struct http_response *response);
+void cloud_reply_clear(struct cloud_reply *reply);

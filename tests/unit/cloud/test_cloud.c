@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Commands, outcomes and health, against a server that behaves as badly as the ones out there. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "cloud/cloud_reply.h"
+#include "cloud/cloud_sign.h"
+#include "cloud_fixture.h"
+
+#define PARAMS_MAX 24
+
+static const char *param(const struct fixture *fixture, size_t request, const char *name)
+{
+	return str_or(fake_server_param(&fixture->server, request, name), "(none)");
+}
+
+/* As the server does it: from the decoded parameters. */
+static void check_signature(const struct fixture *fixture, size_t request)
+{
+	struct cloud_param params[PARAMS_MAX];
+	char signature[CLOUD_SIGNATURE_SIZE];
+	struct evkeyval *pair;
+	size_t count = 0;
+
+	TAILQ_FOREACH (pair, &fixture->server.requests[request].params, next)
+		params[count++] = (struct cloud_param){ pair->key, pair->value };
+	cloud_sign(params, count, fixture->secret_key, signature);
+	assert_string_equal(param(fixture, request, "signature"), signature);
+	assert_string_equal(param(fixture, request, "apikey"), FIXTURE_API_KEY);
+	assert_string_equal(param(fixture, request, "response"), "json");
+	assert_string_equal(param(fixture, request, "signatureversion"), "3");
+	assert_string_equal(param(fixture, request, "expires"), "2030-01-02T03:14:05+0000");
+}
+
+static struct cloud_call *attach(struct fixture *fixture, struct seen *seen)
+{
+	return cloud_attach_volume(fixture->cloud, VOLUME_ID, VM_ID, JOB_ID, on_done, seen);
+}
+
+static struct cloud_call *list(struct fixture *fixture, struct seen *seen)
+{
+	const struct cloud_volume_filter filter = { .id = VOLUME_ID };
+
+	return cloud_list_volumes(fixture->cloud, &filter, on_done, seen);
+}
+
+/* --- requests --- */
+
+static void test_attach_is_a_signed_post(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = "{\"attachvolumeresponse\":{\"jobid\":\"" OTHER_JOB_ID "\"}}" });
+	attach(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	/* A server that ignores customjobid: its own id is the one that counts. */
+	assert_string_equal(seen.job_id, OTHER_JOB_ID);
+
+	assert_true(fixture->server.requests[0].post);
+	check_signature(fixture, 0);
+	assert_string_equal(param(fixture, 0, "command"), "attachVolume");
+	assert_string_equal(param(fixture, 0, "id"), VOLUME_ID);
+	assert_string_equal(param(fixture, 0, "virtualmachineid"), VM_ID);
+	assert_string_equal(param(fixture, 0, "customjobid"), JOB_ID);
+	assert_null(fake_server_param(&fixture->server, 0, "deviceid"));
+}
+
+static void test_create(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200,
+			  .body = "{\"createvolumeresponse\":{\"id\":\"" VOLUME_ID "\",\"jobid\":\"" JOB_ID "\"}}" });
+	cloud_create_volume(fixture->cloud, "db data+log *~ (\xc3\xa9)/v1", "zone", "offering", 20, JOB_ID, on_done,
+			    &seen);
+	run_until(fixture, &seen.runs, 1);
+	cloud_create_volume(fixture->cloud, "fixed", "zone", "offering", 0, JOB_ID, on_done, &seen);
+	run_until(fixture, &seen.runs, 2);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	assert_string_equal(seen.job_id, JOB_ID);
+	assert_string_equal(seen.entity_id, VOLUME_ID);
+
+	assert_true(fixture->server.requests[0].post);
+	check_signature(fixture, 0);
+	assert_string_equal(param(fixture, 0, "command"), "createVolume");
+	assert_string_equal(param(fixture, 0, "name"), "db data+log *~ (\xc3\xa9)/v1");
+	assert_string_equal(param(fixture, 0, "zoneid"), "zone");
+	assert_string_equal(param(fixture, 0, "diskofferingid"), "offering");
+	assert_string_equal(param(fixture, 0, "size"), "20");
+	assert_string_equal(param(fixture, 0, "customjobid"), JOB_ID);
+	assert_null(fake_server_param(&fixture->server, 1, "size"));
+}
+
+static void test_detach_destroy_rename(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = ACCEPTED });
+	cloud_detach_volume(fixture->cloud, VOLUME_ID, JOB_ID, on_done, &seen);
+	run_until(fixture, &seen.runs, 1);
+	cloud_destroy_volume(fixture->cloud, VOLUME_ID, JOB_ID, on_done, &seen);
+	run_until(fixture, &seen.runs, 2);
+	cloud_rename_volume(fixture->cloud, VOLUME_ID, "new name", JOB_ID, on_done, &seen);
+	run_until(fixture, &seen.runs, 3);
+
+	assert_string_equal(param(fixture, 0, "command"), "detachVolume");
+	assert_string_equal(param(fixture, 1, "command"), "destroyVolume");
+	assert_string_equal(param(fixture, 1, "expunge"), "true");
+	assert_string_equal(param(fixture, 2, "command"), "updateVolume");
+	assert_string_equal(param(fixture, 2, "name"), "new name");
+	for (size_t i = 0; i < 3; i++) {
+		assert_true(fixture->server.requests[i].post);
+		check_signature(fixture, i);
+		assert_string_equal(param(fixture, i, "id"), VOLUME_ID);
+		assert_string_equal(param(fixture, i, "customjobid"), JOB_ID);
+	}
+}
+
+static void test_list_is_a_signed_get(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct cloud_volume_filter page = { .vm_id = VM_ID, .page = 3 };
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES });
+	list(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	cloud_list_volumes(fixture->cloud, &page, on_done, &seen);
+	run_until(fixture, &seen.runs, 2);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	assert_int_equal(seen.count, 0);
+
+	assert_false(fixture->server.requests[0].post);
+	check_signature(fixture, 0);
+	assert_string_equal(param(fixture, 0, "command"), "listVolumes");
+	assert_string_equal(param(fixture, 0, "listall"), "true");
+	assert_string_equal(param(fixture, 0, "id"), VOLUME_ID);
+	assert_null(fake_server_param(&fixture->server, 0, "page"));
+	assert_null(fake_server_param(&fixture->server, 0, "pagesize"));
+	assert_string_equal(param(fixture, 1, "page"), "3");
+	assert_string_equal(param(fixture, 1, "pagesize"), "500");
+	assert_string_equal(param(fixture, 1, "virtualmachineid"), VM_ID);
+	assert_null(fake_server_param(&fixture->server, 1, "id"));
+}
+
+static void test_name_filter(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct cloud_volume_filter filter = { .name = "data" };
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200,
+			  .body = "{\"x\":{\"count\":2,\"volume\":[{\"id\":\"a\",\"name\":\"Data\"},{\"id\":\"b\","
+				  "\"name\":\"data\"}]}}" });
+	cloud_list_volumes(fixture->cloud, &filter, on_done, &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_string_equal(param(fixture, 0, "name"), "data");
+	assert_int_equal(seen.count, 1);
+	assert_string_equal(seen.first_id, "b");
+}
+
+static void test_find_job_and_ping(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = SUCCEEDED });
+	cloud_find_job(fixture->cloud, JOB_ID, on_done, &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	assert_int_equal(seen.job_status, CLOUD_JOB_SUCCEEDED);
+	assert_int_equal(seen.device_id, 4);
+	assert_string_equal(param(fixture, 0, "command"), "queryAsyncJobResult");
+	assert_string_equal(param(fixture, 0, "jobid"), JOB_ID);
+	assert_null(fake_server_param(&fixture->server, 0, "customjobid"));
+
+	cloud_ping(fixture->cloud, on_done, &seen);
+	run_until(fixture, &seen.runs, 2);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	assert_string_equal(param(fixture, 1, "command"), "listCapabilities");
+	assert_false(fixture->server.requests[1].post);
+}
+
+static void test_done_comes_later_and_once(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = ACCEPTED });
+	attach(fixture, &seen);
+	assert_int_equal(seen.runs, 0);
+	run_until(fixture, &seen.runs, 1);
+	run_idle(fixture);
+	assert_int_equal(seen.runs, 1);
+	assert_int_equal(fixture->server.asked, 1);
+}
+
+static void test_queue(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct fake_row accepted = { .status = 200, .body = ACCEPTED };
+	struct cloud_health health;
+	struct seen first = { 0 }, rest = { 0 };
+
+	SCRIPT(fixture, { .action = FAKE_HOLD }, { .action = FAKE_HOLD }, { .action = FAKE_HOLD },
+	       { .status = 200, .body = ACCEPTED });
+	attach(fixture, &first);
+	attach(fixture, &rest);
+	attach(fixture, &rest);
+	run_until(fixture, &fixture->server.held_count, FIXTURE_PARALLEL);
+	run_idle(fixture);
+	assert_int_equal(fixture->server.asked, FIXTURE_PARALLEL);
+	cloud_health(fixture->cloud, &health);
+	assert_int_equal(health.in_flight, 3);
+	assert_int_equal(health.calls, FIXTURE_PARALLEL);
+
+	/* Time in the queue does not eat up the life of the signature. */
+	clock_test_advance(5000);
+	fake_server_release(&fixture->server, &accepted);
+	run_until(fixture, &fixture->server.asked, 3);
+	assert_string_equal(param(fixture, 2, "expires"), "2030-01-02T03:14:10+0000");
+	fake_server_release(&fixture->server, &accepted);
+	fake_server_release(&fixture->server, &accepted);
+	run_until(fixture, &first.runs, 1);
+	run_until(fixture, &rest.runs, 2);
+}
+
+/* --- outcomes --- */
+
+static void test_no_connection(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cloud_health health;
+	struct seen change = { 0 };
+
+	/* The port was free a moment ago and nobody listens on it any more. */
+	evhttp_free(fixture->server.http);
+	fixture->server.http = NULL;
+	attach(fixture, &change);
+	run_until(fixture, &change.runs, 1);
+	assert_int_equal(change.outcome, CLOUD_AWAY);
+	assert_int_equal(change.err.code, ERR_UNAVAILABLE);
+	cloud_health(fixture->cloud, &health);
+	assert_false(health.usable);
+	assert_string_not_equal(health.reason, "");
+	assert_int_equal(health.last_answer_ms, 0);
+}
+
+static void test_cut_after_sending(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen change = { 0 }, look = { 0 };
+
+	SCRIPT(fixture, { .action = FAKE_CUT });
+	attach(fixture, &change);
+	run_until(fixture, &change.runs, 1);
+	assert_int_equal(change.outcome, CLOUD_UNKNOWN);
+	assert_non_null(strstr(change.err.text, "may have happened"));
+	list(fixture, &look);
+	run_until(fixture, &look.runs, 1);
+	assert_int_equal(look.outcome, CLOUD_AWAY);
+}
+
+/* A second create would make a second volume, so nothing below may send it again by itself. */
+static void test_kept_connection_cut_after_sending(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES }, { .action = FAKE_CUT },
+	       { .status = 200, .body = ACCEPTED });
+	list(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	attach(fixture, &seen);
+	run_until(fixture, &seen.runs, 2);
+	assert_int_equal(seen.outcome, CLOUD_UNKNOWN);
+	assert_int_equal(fixture->server.asked, 2);
+}
+
+static void test_timeout(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen change = { 0 };
+
+	SCRIPT(fixture, { .action = FAKE_HOLD });
+	attach(fixture, &change);
+	run_until(fixture, &fixture->server.asked, 1);
+	clock_test_advance(FIXTURE_TIMEOUT_MS + 1);
+	run_until(fixture, &change.runs, 1);
+	assert_int_equal(change.outcome, CLOUD_UNKNOWN);
+	assert_int_equal(change.err.code, ERR_TIMEOUT);
+}
+
+static void test_html_502(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cloud_health health;
+	struct seen change = { 0 }, look = { 0 };
+
+	SCRIPT(fixture, HTML_502);
+	attach(fixture, &change);
+	run_until(fixture, &change.runs, 1);
+	assert_int_equal(change.outcome, CLOUD_UNKNOWN);
+	assert_int_equal(change.err.cloud_code, 0);
+	list(fixture, &look);
+	run_until(fixture, &look.runs, 1);
+	assert_int_equal(look.outcome, CLOUD_AWAY);
+	cloud_health(fixture->cloud, &health);
+	assert_false(health.usable);
+	assert_non_null(strstr(health.reason, "HTTP 502"));
+}
+
+static void test_empty_200(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen change = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = "" });
+	attach(fixture, &change);
+	run_until(fixture, &change.runs, 1);
+	assert_int_equal(change.outcome, CLOUD_UNKNOWN);
+	assert_int_equal(change.err.code, ERR_UNAVAILABLE);
+}
+
+static void test_endless_answer(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_free_ char *body = xmalloc(CLOUD_REPLY_MAX + 2);
+	struct fake_row row = { .status = 200, .body = body };
+	struct seen change = { 0 };
+
+	memset(body, ' ', CLOUD_REPLY_MAX + 1);
+	body[CLOUD_REPLY_MAX + 1] = '\0';
+	fake_server_script(&fixture->server, &row, 1);
+	attach(fixture, &change);
+	run_until(fixture, &change.runs, 1);
+	assert_int_equal(change.outcome, CLOUD_UNKNOWN);
+	assert_int_equal(change.err.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(change.err.text, "longer than 8388608 bytes"));
+}
+
+static void test_refusal(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cloud_health health;
+	struct seen change = { 0 };
+
+	SCRIPT(fixture, { .status = 431,
+			  .body = "{\"detachvolumeresponse\":{\"uuidList\":[],\"errorcode\":431,\"cserrorcode\":4350,"
+				  "\"errortext\":\"The specified volume is not attached to a VM.\"}}" });
+	cloud_detach_volume(fixture->cloud, VOLUME_ID, JOB_ID, on_done, &change);
+	run_until(fixture, &change.runs, 1);
+	assert_int_equal(change.outcome, CLOUD_REFUSED);
+	assert_int_equal(change.err.code, ERR_CLOUD);
+	assert_int_equal(change.err.cloud_code, 431);
+	assert_string_equal(change.err.cloud_text, "The specified volume is not attached to a VM.");
+	assert_string_equal(change.err.text,
+			    "CloudStack refused to detach the volume: The specified volume is not attached "
+			    "to a VM. (code 431)");
+	assert_true(cloud_err_is_not_attached(&change.err));
+	cloud_health(fixture->cloud, &health);
+	assert_true(health.usable);
+	assert_string_equal(health.reason, "");
+}
+
+static void test_unauthorized_with_skewed_clock(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cloud_health health;
+	struct seen change = { 0 };
+
+	SCRIPT(fixture,
+	       { .status = 401,
+		 .date = "Wed, 02 Jan 2030 03:24:05 GMT",
+		 .body = "{\"errorresponse\":{\"uuidList\":[],\"errorcode\":401,\"errortext\":\"unable to verify user "
+			 "credentials and/or request signature\"}}" });
+	attach(fixture, &change);
+	run_until(fixture, &change.runs, 1);
+	assert_int_equal(change.outcome, CLOUD_AWAY);
+	assert_int_equal(change.err.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(change.err.text, "clock is 1200 s behind"));
+	cloud_health(fixture->cloud, &health);
+	assert_false(health.usable);
+	assert_int_equal(health.skew_ms, 1200000);
+	assert_non_null(strstr(health.reason, "secret key"));
+}
+
+static void test_rate_limit_slows_everything_down(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen first = { 0 }, second = { 0 }, third = { 0 };
+
+	SCRIPT(fixture,
+	       { .status = 429,
+		 .body = "{\"x\":{\"errorcode\":429,\"errortext\":\"The given user has reached his/her account api "
+			 "limit, please "
+			 "retry after [700] ms.\"}}" },
+	       { .status = 200, .body = NO_VOLUMES });
+	attach(fixture, &first);
+	run_until(fixture, &first.runs, 1);
+	assert_int_equal(first.outcome, CLOUD_AWAY);
+	assert_int_equal(first.err.code, ERR_TOO_MANY);
+
+	list(fixture, &second);
+	cloud_ping(fixture->cloud, on_done, &third);
+	run_idle(fixture);
+	clock_test_advance(699);
+	run_idle(fixture);
+	assert_int_equal(fixture->server.asked, 1);
+	clock_test_advance(1);
+	run_until(fixture, &second.runs, 1);
+	run_until(fixture, &third.runs, 1);
+	assert_int_equal(second.outcome, CLOUD_OK);
+	assert_string_equal(param(fixture, 1, "command"), "listVolumes");
+	assert_string_equal(param(fixture, 2, "command"), "listCapabilities");
+}
+
+/* --- cancelling --- */
+
+static void test_cancel(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen cancelled = { 0 }, kept = { 0 };
+	struct cloud_call *on_wire, *waiting;
+
+	SCRIPT(fixture, { .action = FAKE_HOLD }, { .action = FAKE_HOLD }, { .status = 200, .body = ACCEPTED });
+	on_wire = attach(fixture, &cancelled);
+	run_until(fixture, &fixture->server.asked, 1);
+	attach(fixture, &kept);
+	waiting = attach(fixture, &cancelled);
+	attach(fixture, &kept);
+	run_until(fixture, &fixture->server.held_count, 2);
+
+	/* The place on the wire goes to the next one that still wants it. */
+	cloud_call_cancel(waiting);
+	cloud_call_cancel(on_wire);
+	run_until(fixture, &kept.runs, 1);
+	clock_test_advance(FIXTURE_TIMEOUT_MS + 1);
+	run_until(fixture, &kept.runs, 2);
+	assert_int_equal(cancelled.runs, 0);
+	assert_int_equal(fixture->server.asked, 3);
+}
+
+static void test_cancel_at_once_and_while_held_back(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 }, cancelled = { 0 };
+	struct cloud_call *call;
+
+	SCRIPT(fixture, { .status = 429, .body = "{\"x\":{\"errorcode\":429,\"errortext\":\"[700] ms\"}}" },
+	       { .status = 200, .body = ACCEPTED });
+	cloud_call_cancel(attach(fixture, &cancelled));
+	attach(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	call = attach(fixture, &cancelled);
+	cloud_call_cancel(call);
+	clock_test_advance(1000);
+	run_idle(fixture);
+	assert_int_equal(cancelled.runs, 0);
+	assert_int_equal(fixture->server.asked, 1);
+}
+
+struct chain {
+	struct fixture *fixture;
+	struct cloud_call *other;
+	struct seen seen, next;
+};
+
+static void on_chain(void *arg, const struct cloud_result *result)
+{
+	struct chain *chain = arg;
+
+	on_done(&chain->seen, result);
+	cloud_call_cancel(chain->other);
+	attach(chain->fixture, &chain->next);
+	assert_int_equal(chain->next.runs, 0);
+}
+
+static void test_done_may_start_and_cancel_others(void **state)
+{
+	struct fixture *fixture = *state;
+	struct chain chain = { .fixture = fixture };
+	struct seen cancelled = { 0 };
+
+	SCRIPT(fixture, { .action = FAKE_HOLD }, { .status = 200, .body = ACCEPTED });
+	chain.other = attach(fixture, &cancelled);
+	run_until(fixture, &fixture->server.asked, 1);
+	cloud_detach_volume(fixture->cloud, VOLUME_ID, JOB_ID, on_chain, &chain);
+	run_until(fixture, &chain.next.runs, 1);
+	assert_int_equal(chain.seen.runs, 1);
+	assert_int_equal(cancelled.runs, 0);
+}
+
+/* --- health and options --- */
+
+static void test_health_recovers(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cloud_health health;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, HTML_502, { .status = 200, .date = "Wed, 02 Jan 2030 03:04:07 GMT", .body = NO_VOLUMES });
+	cloud_health(fixture->cloud, &health);
+	assert_false(health.usable);
+	list(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	list(fixture, &seen);
+	run_until(fixture, &seen.runs, 2);
+	cloud_health(fixture->cloud, &health);
+	assert_true(health.usable);
+	assert_string_equal(health.reason, "");
+	assert_int_equal(health.last_answer_ms, FIXTURE_WALL_MS);
+	assert_int_equal(health.skew_ms, 2000);
+	assert_int_equal(health.calls, 2);
+	assert_int_equal(health.in_flight, 0);
+}
+
+static void test_options(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char *const bad[] = {
+		NULL,          "",           "10.1.1.1:8080", "ftp://h/", "http://user:pw@h/", "http://h/?a=b",
+		"http://h/#x", "http://h/ x"
+	};
+	struct cloud_options options = {
+		.api_key = fixture->api_key,
+		.secret_key = fixture->secret_key,
+		.timeout_ms = 1,
+		.poll_min_ms = 1,
+		.poll_max_ms = 1,
+		.max_parallel = 1,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct err err = { 0 };
+
+		options.url = bad[i];
+		assert_null(cloud_new(fixture->loop, &options, &err));
+		assert_int_equal(err.code, ERR_INVALID);
+		assert_null(strstr(err.text, "pw"));
+	}
+	options.url = "https://h/client/api";
+	options.api_key = NULL;
+	assert_null(cloud_new(fixture->loop, &options, NULL));
+	options.api_key = fixture->api_key;
+	options.secret_key = NULL;
+	assert_null(cloud_new(fixture->loop, &options, NULL));
+	assert_null(cloud_free(NULL));
+}
+
+#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_attach_is_a_signed_post),
+		TEST(test_create),
+		TEST(test_detach_destroy_rename),
+		TEST(test_list_is_a_signed_get),
+		TEST(test_name_filter),
+		TEST(test_find_job_and_ping),
+		TEST(test_done_comes_later_and_once),
+		TEST(test_queue),
+		TEST(test_no_connection),
+		TEST(test_cut_after_sending),
+		TEST(test_kept_connection_cut_after_sending),
+		TEST(test_timeout),
+		TEST(test_html_502),
+		TEST(test_empty_200),
+		TEST(test_endless_answer),
+		TEST(test_refusal),
+		TEST(test_unauthorized_with_skewed_clock),
+		TEST(test_rate_limit_slows_everything_down),
+		TEST(test_cancel),
+		TEST(test_cancel_at_once_and_while_held_back),
+		TEST(test_done_may_start_and_cancel_others),
+		TEST(test_health_recovers),
+		TEST(test_options),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Watching jobs. The clock is turned by hand, so every look can be counted. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "cloud_fixture.h"
+
+#define UNKNOWN_JOB                                                                                                    \
+	{                                                                                                              \
+		.status = 431,                                                                                         \
+		.body = "{\"x\":{\"errorcode\":431,\"errortext\":\"Invalid parameter jobid value=U due to incorrect "  \
+			"long "                                                                                        \
+			"value format, or entity does not exist\"}}",                                                  \
+	}
+#define JOB_PENDING                                                                                                    \
+	{                                                                                                              \
+		.status = 200, .body = PENDING                                                                         \
+	}
+#define JOB_SUCCEEDED                                                                                                  \
+	{                                                                                                              \
+		.status = 200, .body = SUCCEEDED                                                                       \
+	}
+
+static struct cloud_job *watch(struct fixture *fixture, struct seen *seen)
+{
+	return cloud_job_watch(fixture->cloud, JOB_ID, on_done, seen);
+}
+
+/* No look in the first three quarters of the wait, one at its end. */
+static void expect_look_after(struct fixture *fixture, int64_t wait_ms)
+{
+	size_t asked = fixture->server.asked;
+
+	run_idle(fixture);
+	clock_test_advance(wait_ms * 3 / 4 - 1);
+	run_idle(fixture);
+	assert_int_equal(fixture->server.asked, asked);
+	clock_test_advance(wait_ms - (wait_ms * 3 / 4 - 1));
+	run_until(fixture, &fixture->server.asked, asked + 1);
+	run_idle(fixture);
+}
+
+static void test_looks_less_and_less_often(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, JOB_PENDING, JOB_PENDING, JOB_PENDING, JOB_PENDING, JOB_SUCCEEDED);
+	watch(fixture, &seen);
+	expect_look_after(fixture, 1000);
+	expect_look_after(fixture, 2000);
+	expect_look_after(fixture, 4000);
+	expect_look_after(fixture, 4000);
+	assert_int_equal(seen.runs, 0);
+	expect_look_after(fixture, 4000);
+	assert_int_equal(seen.runs, 1);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	assert_int_equal(seen.job_status, CLOUD_JOB_SUCCEEDED);
+	assert_string_equal(seen.first_id, VOLUME_ID);
+	assert_int_equal(seen.device_id, 4);
+	assert_string_equal(fake_server_param(&fixture->server, 0, "jobid"), JOB_ID);
+
+	clock_test_advance(60000);
+	run_idle(fixture);
+	assert_int_equal(fixture->server.asked, 5);
+}
+
+static void test_failed(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture,
+	       { .status = 200,
+		 .body = "{\"x\":{\"jobstatus\":2,\"jobresult\":{\"errorcode\":530,\"errortext\":\"no room\"}}}" });
+	watch(fixture, &seen);
+	clock_test_advance(1000);
+	run_until(fixture, &seen.runs, 1);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	assert_int_equal(seen.job_status, CLOUD_JOB_FAILED);
+	assert_int_equal(seen.err.code, ERR_CLOUD);
+	assert_string_equal(seen.err.cloud_text, "no room");
+}
+
+static void test_unknown(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, UNKNOWN_JOB);
+	watch(fixture, &seen);
+	clock_test_advance(1000);
+	run_until(fixture, &seen.runs, 1);
+	assert_int_equal(seen.outcome, CLOUD_REFUSED);
+	assert_int_equal(seen.err.code, ERR_NOT_FOUND);
+}
+
+static void test_trouble_only_delays(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, HTML_502, { .action = FAKE_CUT }, { .status = 200, .body = "" }, HTML_502, HTML_502, HTML_502,
+	       HTML_502, JOB_PENDING, JOB_SUCCEEDED);
+	watch(fixture, &seen);
+	expect_look_after(fixture, 1000);
+	expect_look_after(fixture, 2000);
+	expect_look_after(fixture, 4000);
+	expect_look_after(fixture, 8000);
+	expect_look_after(fixture, 16000);
+	expect_look_after(fixture, 30000);
+	expect_look_after(fixture, 30000);
+	expect_look_after(fixture, 30000);
+	assert_int_equal(seen.runs, 0);
+	/* That was an answer: back to the usual waits. */
+	expect_look_after(fixture, 4000);
+	assert_int_equal(seen.runs, 1);
+	assert_int_equal(seen.job_status, CLOUD_JOB_SUCCEEDED);
+}
+
+static void test_poke_looks_at_once(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+	struct cloud_job *job;
+
+	SCRIPT(fixture, JOB_PENDING, JOB_PENDING, JOB_PENDING, JOB_SUCCEEDED);
+	job = watch(fixture, &seen);
+	expect_look_after(fixture, 1000);
+	expect_look_after(fixture, 2000);
+	cloud_job_poke(job);
+	assert_int_equal(seen.runs, 0);
+	run_until(fixture, &fixture->server.asked, 3);
+	/* Not quite done yet, but soon. */
+	expect_look_after(fixture, 1000);
+	assert_int_equal(seen.runs, 1);
+	assert_int_equal(fixture->server.asked, 4);
+}
+
+static void test_poke_during_a_look_looks_again(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct fake_row pending = JOB_PENDING;
+	struct seen seen = { 0 };
+	struct cloud_job *job;
+
+	SCRIPT(fixture, { .action = FAKE_HOLD }, JOB_PENDING, JOB_SUCCEEDED);
+	job = watch(fixture, &seen);
+	cloud_job_poke(job);
+	run_until(fixture, &fixture->server.held_count, 1);
+	cloud_job_poke(job);
+	cloud_job_poke(job);
+	run_idle(fixture);
+	assert_int_equal(fixture->server.asked, 1);
+	fake_server_release(&fixture->server, &pending);
+	run_until(fixture, &fixture->server.asked, 2);
+	/* Many pokes are one. */
+	expect_look_after(fixture, 1000);
+	assert_int_equal(seen.runs, 1);
+}
+
+static void test_cancel(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+	struct cloud_job *idle, *looking, *again;
+
+	SCRIPT(fixture, { .action = FAKE_HOLD }, { .action = FAKE_HOLD });
+	idle = watch(fixture, &seen);
+	looking = watch(fixture, &seen);
+	again = watch(fixture, &seen);
+	cloud_job_poke(looking);
+	cloud_job_poke(again);
+	run_until(fixture, &fixture->server.held_count, 2);
+	cloud_job_poke(again);
+	cloud_job_cancel(idle);
+	cloud_job_cancel(looking);
+	cloud_job_cancel(again);
+	clock_test_advance(60000);
+	run_idle(fixture);
+	assert_int_equal(seen.runs, 0);
+	assert_int_equal(fixture->server.asked, 2);
+}
+
+struct pair {
+	struct seen seen;
+	struct cloud_job *other;
+};
+
+static void on_pair(void *arg, const struct cloud_result *result)
+{
+	struct pair *pair = arg;
+
+	on_done(&pair->seen, result);
+	cloud_job_cancel(pair->other);
+}
+
+static void test_done_may_cancel_others(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+	struct pair pair = { .other = watch(fixture, &seen) };
+
+	SCRIPT(fixture, JOB_SUCCEEDED);
+	cloud_job_poke(cloud_job_watch(fixture->cloud, OTHER_JOB_ID, on_pair, &pair));
+	run_until(fixture, &pair.seen.runs, 1);
+	clock_test_advance(60000);
+	run_idle(fixture);
+	assert_int_equal(seen.runs, 0);
+	assert_int_equal(fixture->server.asked, 1);
+}
+
+#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_looks_less_and_less_often),
+		TEST(test_failed),
+		TEST(test_unknown),
+		TEST(test_trouble_only_delays),
+		TEST(test_poke_looks_at_once),
+		TEST(test_poke_during_a_look_looks_again),
+		TEST(test_cancel),
+		TEST(test_done_may_cancel_others),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
