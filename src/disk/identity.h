@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* How a disk proves which volume it is: one row per bus. Only disk/ uses this. */
+
+#include "disk/device.h"
+
+#define IDENTITY_ATTRIBUTES_MAX 2
+
+struct identity_attribute {
+	const char *path; /* below the disk's directory in sysfs */
+	/* Fills serial, identity and has_identity; leaves them empty when the bytes say nothing. */
+	void (*parse)(const char *bytes, size_t length, struct device *device);
+};
+
+struct identity_bus {
+	const char *prefix; /* of the kernel's name, followed by one or more characters of tail and nothing else */
+	const char *tail;
+	const char *subsystem; /* where device/subsystem, if there is one, must lead; NULL: not asked */
+	bool required;         /* without it there is no disk (a loop device without a file) */
+	struct identity_attribute attributes[IDENTITY_ATTRIBUTES_MAX]; /* the first that says something counts */
+};
+
+/* By bus; the row of BUS_OTHER is empty. */
+extern const struct identity_bus identity_buses[BUS_COUNT];
+
+/* Which bus the disk in block_fd (a directory like /sys/block) is on; -1 when it is not a disk of its own. */
+int identity_find_bus(int block_fd, const char *name, enum device_bus *out);
+/* True when disks on this bus can say who they are. */
+bool identity_can_have(enum device_bus bus);
+/* Reads who it is, anew. device->name and bus are given. */
+void identity_read(int block_fd, struct device *device);

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The kernel's disks, by looking at /sys/block.
+ *
+ * Every scan_ms the directory is listed, names and inodes only; attributes are read for new entries, and sizes of the
+ * others again in slices, since not every change raises an event. A kernel uevent only makes the next scan early. The
+ * scan alone is the truth and alone is enough. Partitions, empty drives and zero-sized disks are not listed, nor are
+ * devices that stand for something else (dm, md, nbd, ram, zram, CD drives, …) and loop devices without a file.
+ *
+ * A disk whose bus can prove who it is, but which does not say so yet, is held back for the next SYSBLOCK_LOOKS scans
+ * (SYSBLOCK_SETTLE_MS apart) before it is taken for one without identity: an added() device has its final one. The
+ * exception are disks that the first scan finds; they are listed at once, and should one of them speak up in the
+ * following scans, it is removed() and added() again, now with its identity and the same `seen`.
+ *
+ * A new inode under an old name or another diskseq is another disk: removed() and added(). All callbacks of a scan come
+ * at its end, first what was removed, then what changed size, then what was added; they may ask and wake, but neither
+ * scan nor close.
+ *
+ * When the directory cannot be read, nothing is known: the devices stay as they were, health says why, and every tick
+ * tries again.
+ */
+
+#include "base/err.h"
+#include "disk/device.h"
+#include "io/loop.h"
+
+#define SYSBLOCK_LOOKS 3
+#define SYSBLOCK_SETTLE_MS 100
+#define SYSBLOCK_ENTRIES_MAX 65536   /* a directory with more of them counts as unreadable */
+
+struct sysblock;
+
+struct sysblock_options {
+	const char *sysfs_root;     /* "/sys"; the scan reads <root>/block */
+	const char *dev_root;       /* "/dev" */
+	int64_t scan_ms;
+	unsigned buses;             /* bit (1 << enum device_bus): which ones are looked at */
+	bool uevents;               /* listen for kernel uevents too */
+};
+
+struct sysblock_listener {
+	void *arg;
+	void (*added)(void *arg, const struct device *device);
+	void (*removed)(void *arg, const struct device *device);
+	void (*resized)(void *arg, const struct device *device, uint64_t old_size);
+};
+
+/* Makes the first scan before it returns (callbacks are not called for it). */
+struct sysblock *sysblock_open(struct loop *loop, const struct sysblock_options *options,
+			       const struct sysblock_listener *listener, struct err *err);
+struct sysblock *sysblock_close(struct sysblock *sysblock);   /* returns NULL, takes NULL */
+
+/* Looks now; callbacks run before it returns. -1 when the directory can't be read. */
+int sysblock_scan(struct sysblock *sysblock, struct err *err);
+/* Brings the next scan forward; several calls close together make one scan. */
+void sysblock_wake(struct sysblock *sysblock);
+
+size_t sysblock_count(const struct sysblock *sysblock);
+/* Valid until the next scan. The devices lie one behind the other, sorted by name: at(0) is the whole array. */
+const struct device *sysblock_at(const struct sysblock *sysblock, size_t index);
+const struct device *sysblock_find(const struct sysblock *sysblock, const char *name);   /* NULL when not there */
+/*
+ * Re-reads inode, identity, diskseq and size of one device right now: true when it is still the very same disk. What
+ * cannot be read is not the same.
+ */
+bool sysblock_verify(struct sysblock *sysblock, const struct device *device);
+/* The highest diskseq ever seen, 0 when the kernel has none. */
+uint64_t sysblock_last_diskseq(const struct sysblock *sysblock);
+uint64_t sysblock_last_seen(const struct sysblock *sysblock);
+
+struct sysblock_health {
+	bool ok;
+	bool uevents;             /* a uevent socket is open */
+	char reason[256];
+	uint64_t scans;
+	uint64_t changes;         /* devices that came, went or changed size */
+};
+void sysblock_health(const struct sysblock *sysblock, struct sysblock_health *out);
