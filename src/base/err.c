@@ -94,9 +94,11 @@ static _printf_(3, 0) void plain_format(char *out, size_t size, const char *form
 
 static void plain_copy(char *out, size_t size, const char *text)
 {
-	int length = snprintf(out, size, "%s", text);
+	size_t length = strnlen(text, size - 1);
 
-	make_plain(out, length < 0 || (size_t)length >= size);
+	memcpy(out, text, length);
+	out[length] = '\0';
+	make_plain(out, text[length] != '\0');
 }
 
 static _printf_(4, 0) void err_fill(struct err *err, const char *field, enum err_code code, const char *format,

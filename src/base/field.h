@@ -122,7 +122,8 @@ int field_check(const struct field *field, const void *object, struct err *err);
 
 /*
  * The members of a JSON object into an initialised struct. An unknown member or a wrong type is ERR_INVALID naming
- * the field; null for a field that is not required leaves its default. record_check_required() is separate, since some required values come from the path.
+ * the field; null for a field that is not required leaves its default. record_check_required() is separate, since some
+ * required values come from the path.
  */
 int record_from_json(const struct record *record, void *object, const struct json *node, struct err *err);
 /*

@@ -4,8 +4,9 @@
 /*
  * JSON in and out; the only place that knows the JSON library.
  *
- * Reading is strict about shape (one value, nothing behind it, at most JSON_DEPTH_MAX levels) and exact about integers: a number is an integer only if it
- * has no fraction and lies within +-(2^53 - 1), where a double is exact; anything else is refused, never rounded.
+ * Reading is strict about shape (one value, nothing behind it, at most JSON_DEPTH_MAX levels) and exact about integers:
+ * a number is an integer only if it is written without fraction and exponent and lies within +-(2^53 - 1), where a
+ * double is exact; anything else is refused, never rounded.
  * Raw control characters inside strings are accepted, since CloudStack sends them.
  *
  * Writing goes straight into a buf with exact 64-bit integers. Text that is not UTF-8 is written with U+FFFD.

@@ -59,7 +59,7 @@ bool str_has_prefix(const char *text, const char *prefix);
 /* True for well-formed UTF-8 (no surrogates, no overlong forms) without control characters (C0, DEL, C1). */
 bool str_is_plain_text(const char *text);
 
-/* Bytes of the well-formed character at the start of text (1 to 4), its code point in *out_code; 0 when there is none. */
+/* Bytes (1 to 4) of the well-formed character at the start of text, its code point in *out_code; 0: there is none. */
 size_t utf8_next(const char *text, size_t length, uint32_t *out_code);
 /* Characters in well-formed text. */
 size_t utf8_count(const char *text);

@@ -255,13 +255,13 @@ static char *repair_escapes(const char *body, size_t length, size_t *out_length)
 
 static struct json *parse_body(const char *body, size_t length)
 {
-	struct json *document = json_parse(body, length, NULL);
+	struct json *document = json_parse_lenient(body, length, NULL);
 	_cleanup_free_ char *repaired = NULL;
 
 	if (document || !memchr(body, '\\', length))
 		return document;
 	repaired = repair_escapes(body, length, &length);
-	return repaired ? json_parse(repaired, length, NULL) : NULL;
+	return repaired ? json_parse_lenient(repaired, length, NULL) : NULL;
 }
 
 /* An unknown id lists nothing, as a deleted one does: the server only tells them apart by accident. */

@@ -270,7 +270,7 @@ static void on_timeout(struct loop_timer *timer)
 	call_finish(container_of(timer, struct http_call, timer), CURLE_OPERATION_TIMEDOUT);
 }
 
-/* Takes what has finished. Each message is asked for anew, since done() may cancel calls and their messages with them. */
+/* Takes what has finished. Each message is asked for anew, since done() may cancel calls, and their messages go too. */
 static void reap(struct loop_task *task)
 {
 	struct http_client *client = container_of(task, struct http_client, reap_task);

@@ -63,7 +63,7 @@ struct store_item {
 	TAILQ_ENTRY(store_item) open; /* in store->open, while somebody waits for it */
 	bool is_open;
 	TAILQ_ENTRY(store_item) queue; /* in a queue of the backend or in store->answers */
-	struct lane *lane;              /* where it went, if the backend has lanes */
+	struct lane *lane;             /* where it went, if the backend has lanes */
 	struct worker_job job;
 	int64_t since_ms;
 	struct err err; /* the answer */

@@ -13,7 +13,8 @@
  *   /half      announces 100 bytes, sends 10 and closes
  *   /nothing   closes without an answer
  *   /leave     as /ok, but closes afterwards without having said so
- *   /hold      answers as /ok when the gate is opened; posts `held` when the request is there, `gone` if the client left
+ *   /hold      answers as /ok when the gate is opened; posts `held` when the request is there, `gone` if the client
+ *              has left
  */
 
 #include <pthread.h>

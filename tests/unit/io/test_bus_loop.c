@@ -22,6 +22,7 @@ static sd_bus *server, *client;
 static struct bus_loop *server_loop, *client_loop;
 static int server_lost, client_lost, calls, replies, signals, last_error;
 static sd_bus_message *unanswered;
+static char payload[8000]; /* of the signals */
 
 static void on_server_lost(void *arg)
 {
@@ -154,7 +155,6 @@ static int on_signal(sd_bus_message *message, void *arg, sd_bus_error *error)
 }
 
 static int burst;
-static char payload[8000];
 
 static void emit_burst(struct loop_task *task)
 {

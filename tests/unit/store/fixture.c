@@ -252,7 +252,45 @@ const struct variant variant_sqlite_full = {
 	.history = sqlite_history,
 };
 
+const struct variant *fixture_variant;
+
+bool fixture_choose(int argc, char **argv)
+{
+	static const struct variant *const variants[] = { &variant_memory, &variant_sqlite, &variant_sqlite_full };
+
+	for (size_t i = 0; i < ARRAY_SIZE(variants); i++) {
+		if (argc == 2 && streq(argv[1], variants[i]->name))
+			fixture_variant = variants[i];
+	}
+	if (!fixture_variant) {
+		fprintf(stderr, "usage: %s memory|sqlite|sqlite-full\n", argv[0]);
+		exit(2);
+	}
+	return fixture_variant != &variant_sqlite_full || fixture_may_mount();
+}
+
+int fixture_set_up(void **state)
+{
+	*state = fixture_new(fixture_variant);
+	return 0;
+}
+
+int fixture_tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	f->variant->set_away(f, false);
+	fixture_free(f);
+	return 0;
+}
+
 /* ---- answers ---- */
+
+void assert_ok(struct err err)
+{
+	assert_string_equal(err.text, "");
+	assert_int_equal(err.code, ERR_NONE);
+}
 
 static void on_answer(void *arg, const struct err *err)
 {

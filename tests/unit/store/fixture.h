@@ -36,6 +36,10 @@ extern const struct variant variant_sqlite_full;
 /* Enters a name space in which file systems can be mounted; false where that is not possible. */
 bool fixture_may_mount(void);
 
+/* The variant named on the command line. False when it cannot be had here: "skipped", 77 for meson. */
+bool fixture_choose(int argc, char **argv);
+extern const struct variant *fixture_variant;
+
 struct fixture {
 	const struct variant *variant;
 	struct loop *loop;
@@ -51,6 +55,9 @@ void fixture_free(struct fixture *f);
 void fixture_open(struct fixture *f); /* f->url, must work */
 void fixture_close(struct fixture *f);
 void fixture_reopen(struct fixture *f);
+/* For cmocka, with the chosen variant. */
+int fixture_set_up(void **state);
+int fixture_tear_down(void **state);
 /* Turns the loop until *flag. */
 void fixture_wait(struct fixture *f, const bool *flag);
 void fixture_wait_well(struct fixture *f); /* until health says that the store is back */
@@ -87,6 +94,11 @@ void list_clear(struct list *list);
 struct list fixture_list(struct fixture *f, const struct store_operation_filter *filter);
 struct list fixture_find(struct fixture *f, const char *id);
 struct store_loaded fixture_load(struct fixture *f);
+
+void assert_ok(struct err err);
+
+#define VM_A "aaaaaaaa-0000-4000-8000-000000000000"
+#define VM_B "bbbbbbbb-0000-4000-8000-000000000000"
 
 /* Batches. */
 void make_operation(struct operation_record *operation, const char *id, int status, const char *volume_id);

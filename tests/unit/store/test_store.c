@@ -1,36 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What every store promises: each test runs against every variant. */
+/* What every store promises about changes: each test runs against every variant. */
 
 #include <stdio.h>
 
 #include "fixture.h"
-
-#define VM_A "aaaaaaaa-0000-4000-8000-000000000000"
-#define VM_B "bbbbbbbb-0000-4000-8000-000000000000"
-
-static const struct variant *variant;
-
-static int set_up(void **state)
-{
-	*state = fixture_new(variant);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-
-	f->variant->set_away(f, false);
-	fixture_free(f);
-	return 0;
-}
-
-static void assert_ok(struct err err)
-{
-	assert_string_equal(err.text, "");
-	assert_int_equal(err.code, ERR_NONE);
-}
 
 static void assert_stored(struct fixture *f, const char *id, bool stored)
 {
@@ -459,134 +433,9 @@ static void close_waits_for_what_is_queued(void **state)
 	fixture_open(f);
 }
 
-/* ---- reads ---- */
+#define T(NAME) cmocka_unit_test_setup_teardown(NAME, fixture_set_up, fixture_tear_down)
 
-static void put_listed(struct fixture *f)
-{
-	struct store_batch *batch = store_batch_new("list");
-
-	for (int i = 0; i < 10; i++) {
-		struct operation_record operation = { 0 };
-		char id[16];
-
-		snprintf(id, sizeof(id), "op-%d", (i * 7) % 10);
-		make_operation(&operation, id, i % 2 ? OPERATION_COMPLETED : OPERATION_FAILED, i < 5 ? "v1" : "v2");
-		operation.type = i % 3 ? OPERATION_ATTACH : OPERATION_DETACH;
-		str_set(&operation.vm_id, i < 8 ? VM_A : NULL);
-		operation.created_at = 1000 + (i * 7) % 10;
-		store_batch_operation(batch, &operation);
-		record_clear(&operation_record, &operation);
-	}
-	assert_ok(fixture_commit(f, batch));
-}
-
-/* The last characters of the ids, in the order of the list; a + when there are more. */
-static void assert_list(struct fixture *f, struct store_operation_filter filter, const char *expected)
-{
-	struct list list = fixture_list(f, &filter);
-	char ids[64] = "";
-
-	assert_ok(list.err);
-	for (size_t i = 0; i < list.count; i++)
-		ids[i] = list.items[i].id[3];
-	if (list.more)
-		ids[list.count] = '+';
-	assert_string_equal(ids, expected);
-	list_clear(&list);
-}
-
-static void lists_come_in_pages_newest_first(void **state)
-{
-	struct fixture *f = *state;
-	struct store_operation_filter filter = LIST_ANY;
-
-	assert_list(f, filter, "");
-	put_listed(f);
-	assert_list(f, filter, "9876543210");
-	filter.limit = 10;
-	assert_list(f, filter, "9876543210");
-	filter.limit = 4;
-	assert_list(f, filter, "9876+");
-	filter.before_id = "op-6";
-	assert_list(f, filter, "5432+");
-	filter.before_id = "op-2";
-	assert_list(f, filter, "10");
-	filter.before_id = "op-0";
-	assert_list(f, filter, "");
-}
-
-#define ASSERT_FILTER(F, EXPECTED, ...)                                                                                \
-	assert_list(F, (struct store_operation_filter){ .limit = 100, __VA_ARGS__ }, EXPECTED)
-
-static void filters_narrow_lists(void **state)
-{
-	struct fixture *f = *state;
-	struct store_batch *batch = store_batch_new("op-x");
-	struct operation_record timeless = { 0 };
-
-	put_listed(f);
-	ASSERT_FILTER(f, "3210", .type = OPERATION_DETACH, .status = -1);
-	ASSERT_FILTER(f, "97531", .type = -1, .status = OPERATION_COMPLETED);
-	ASSERT_FILTER(f, "", .type = -1, .status = OPERATION_PENDING);
-	ASSERT_FILTER(f, "87410", .type = -1, .status = -1, .volume_id = "v1");
-	ASSERT_FILTER(f, "", .type = -1, .status = -1, .volume_id = "' OR ''='");
-	ASSERT_FILTER(f, "98754210", .type = -1, .status = -1, .vm_id = VM_A);
-	ASSERT_FILTER(f, "987654", .type = -1, .status = -1, .since_ms = 1004);
-	ASSERT_FILTER(f, "3210", .type = -1, .status = -1, .until_ms = 1004);
-	ASSERT_FILTER(f, "65432", .type = -1, .status = -1, .since_ms = 1002, .until_ms = 1007);
-	/* A time that is not known is in no span. */
-	make_operation(&timeless, "op-x", OPERATION_PENDING, "v3");
-	timeless.created_at = 0;
-	store_batch_operation(batch, &timeless);
-	record_clear(&operation_record, &timeless);
-	assert_ok(fixture_commit(f, batch));
-	ASSERT_FILTER(f, "3210", .type = -1, .status = -1, .until_ms = 1004);
-	ASSERT_FILTER(f, "x", .type = -1, .status = -1, .volume_id = "v3");
-	ASSERT_FILTER(f, "975", .type = OPERATION_ATTACH, .status = OPERATION_COMPLETED);
-	/* All at once, and again, with other values in the same statement. */
-	ASSERT_FILTER(f, "5", .type = OPERATION_ATTACH, .status = OPERATION_COMPLETED, .volume_id = "v2", .vm_id = VM_A,
-		      .since_ms = 1001, .until_ms = 1009, .before_id = "op-9");
-	ASSERT_FILTER(f, "0", .type = OPERATION_DETACH, .status = OPERATION_FAILED, .volume_id = "v1", .vm_id = VM_A,
-		      .since_ms = 1000, .until_ms = 1009, .before_id = "op-9");
-}
-
-static void a_cancelled_read_is_silent(void **state)
-{
-	struct fixture *f = *state;
-	struct list cancelled = { .loop = f->loop }, other = { .loop = f->loop };
-	struct store_read *read;
-
-	put_listed(f);
-	read = store_find_operation(f->store, "op-1", list_on_done, &cancelled);
-	store_find_operation(f->store, "op-2", list_on_done, &other);
-	assert_int_equal(fixture_health(f).waiting, 2);
-	store_read_cancel(read);
-	assert_int_equal(fixture_health(f).waiting, 1);
-	fixture_wait(f, &other.done);
-	/* Also when it had been read already, and also when the store closes. */
-	read = store_find_operation(f->store, "op-1", list_on_done, &cancelled);
-	store_read_cancel(read);
-	fixture_close(f);
-	assert_false(cancelled.done);
-	list_clear(&other);
-}
-
-static void closing_answers_reads(void **state)
-{
-	struct fixture *f = *state;
-	struct list list = { .loop = f->loop };
-
-	put_listed(f);
-	store_find_operation(f->store, "op-1", list_on_done, &list);
-	fixture_close(f);
-	assert_true(list.done);
-	assert_int_equal(list.count, 1);
-	list_clear(&list);
-}
-
-#define T(NAME) cmocka_unit_test_setup_teardown(NAME, set_up, tear_down)
-
-static int run(const struct variant *which)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_new_store_is_empty_and_well),
@@ -607,12 +456,7 @@ static int run(const struct variant *which)
 		T(a_store_that_only_refused_gets_well_again),
 		T(closing_an_away_store_ends),
 		T(close_waits_for_what_is_queued),
-		T(lists_come_in_pages_newest_first),
-		T(filters_narrow_lists),
-		T(a_cancelled_read_is_silent),
-		T(closing_answers_reads),
 	};
-
 	/* The small file system has no room for the others. */
 	const struct CMUnitTest full_tests[] = {
 		T(an_away_store_refuses_the_optional_and_keeps_the_rest),
@@ -620,24 +464,9 @@ static int run(const struct variant *which)
 		T(closing_an_away_store_ends),
 	};
 
-	variant = which;
-	if (which != &variant_sqlite_full)
-		return cmocka_run_group_tests_name(which->name, tests, NULL, NULL);
-	/* What meson takes for "skipped". */
-	if (!fixture_may_mount())
+	if (!fixture_choose(argc, argv))
 		return 77;
-	return cmocka_run_group_tests_name(which->name, full_tests, NULL, NULL);
-}
-
-/* "test_store memory", "test_store sqlite", … */
-int main(int argc, char **argv)
-{
-	const struct variant *const variants[] = { &variant_memory, &variant_sqlite, &variant_sqlite_full };
-
-	for (size_t i = 0; i < ARRAY_SIZE(variants); i++) {
-		if (argc == 2 && streq(argv[1], variants[i]->name))
-			return run(variants[i]);
-	}
-	fprintf(stderr, "usage: %s memory|sqlite|sqlite-full\n", argv[0]);
-	return 2;
+	if (fixture_variant == &variant_sqlite_full)
+		return cmocka_run_group_tests_name(fixture_variant->name, full_tests, NULL, NULL);
+	return cmocka_run_group_tests_name(fixture_variant->name, tests, NULL, NULL);
 }
