@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What steps that talk to CloudStack have in common: sorting outcomes into verbs, and the pair "submit a command under
+ * a job id chosen before, then see the job to its end".
+ */
+
+#include "core/internal.h"
+
+/*
+ * Trouble that passes (away, outcome unknown) runs the step again later; true when that was said. A refusal and success
+ * are the caller's business.
+ */
+bool cloud_step_retried(struct operation *operation, const struct cloud_result *result);
+/* The same, and a refusal fails the operation. True unless the outcome is CLOUD_OK. */
+bool cloud_step_failed(struct operation *operation, const struct cloud_result *result);
+
+/* The volume in the result that has this id, NULL when it is not there. Brings the model up to date with it. */
+const struct cloud_volume *cloud_step_volume(struct operation *operation, const struct cloud_result *result,
+					     const char *volume_id);
+/* Replaces *slot by a new random UUID: a job id. */
+void cloud_step_new_job(char **slot);
+/* The id CloudStack really gave; a server that ignores ours answers with its own. */
+void cloud_step_note_job(char **slot, const struct cloud_result *result);

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Putting core together: what the store remembers is loaded, the kernel's disks are looked at, and unfinished
+ * operations are put back to work, in that order, before anybody can ask anything.
+ */
+
+#include <assert.h>
+#include <fcntl.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/internal.h"
+
+static void on_device_added(void *arg, const struct device *device)
+{
+	struct core *core = arg;
+
+	log_info("device %s: appeared, %llu bytes, serial %s", device->path, (unsigned long long)device->size,
+		 device->serial[0] ? device->serial : "none");
+	events_device(core, EVENT_DEVICE_ADDED, device);
+	operation_on_device(core, device);
+	mappings_follow_kernel(core);
+}
+
+static void on_device_removed(void *arg, const struct device *device)
+{
+	struct core *core = arg;
+
+	log_info("device %s: gone", device->path);
+	events_device(core, EVENT_DEVICE_REMOVED, device);
+	operation_on_device(core, device);
+	mappings_follow_kernel(core);
+}
+
+static void on_device_resized(void *arg, const struct device *device, uint64_t old_size)
+{
+	struct core *core = arg;
+
+	log_info("device %s: size %llu, was %llu", device->path, (unsigned long long)device->size,
+		 (unsigned long long)old_size);
+	events_device(core, EVENT_DEVICE_CHANGED, device);
+	operation_on_device(core, device);
+	mappings_follow_kernel(core);
+}
+
+static void options_copy(struct core_options *to, const struct core_options *from)
+{
+	*to = *from;
+	to->appliance_id = xstrdup(from->appliance_id);
+	to->sysfs_root = xstrdup(from->sysfs_root);
+	to->dev_root = xstrdup(from->dev_root);
+	to->proc_root = xstrdup(from->proc_root);
+}
+
+static void options_clear(struct core_options *options)
+{
+	freep(&options->appliance_id);
+	freep(&options->sysfs_root);
+	freep(&options->dev_root);
+	freep(&options->proc_root);
+}
+
+static void read_boot_id(struct core *core)
+{
+	_cleanup_free_ char *path = xasprintf("%s/sys/kernel/random/boot_id", core->options.proc_root);
+	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, 64, NULL);
+
+	if (text)
+		memcpy(core->boot_id, text, strnlen(text, sizeof(core->boot_id) - 1));
+}
+
+/* Those that had begun come first, so that they find themselves at the head of their queues whatever the clock did. */
+static void resume(struct core *core, const struct store_loaded *loaded, bool pending)
+{
+	for (size_t i = 0; i < loaded->operation_count; i++) {
+		if ((loaded->operations[i].status == OPERATION_PENDING) == pending)
+			operation_resume(core, &loaded->operations[i]);
+	}
+}
+
+static int load(struct core *core, struct err *err)
+{
+	struct store_loaded loaded = { 0 };
+
+	if (store_load(core->store, &loaded, err) < 0)
+		return -1;
+	for (size_t i = 0; i < loaded.mapping_count; i++)
+		mapping_put(core, &loaded.mappings[i]);
+	resume(core, &loaded, false);
+	resume(core, &loaded, true);
+	if (loaded.operation_count > 0)
+		log_notice("%zu operations go on where they stood", loaded.operation_count);
+	store_loaded_clear(&loaded);
+	mappings_follow_kernel(core);
+	return 0;
+}
+
+static int open_devices(struct core *core, struct err *err)
+{
+	struct sysblock_options options = {
+		.sysfs_root = core->options.sysfs_root,
+		.dev_root = core->options.dev_root,
+		.scan_ms = core->options.scan_ms,
+		.buses = core->options.buses,
+		.uevents = true,
+	};
+	struct sysblock_listener listener = {
+		.arg = core,
+		.added = on_device_added,
+		.removed = on_device_removed,
+		.resized = on_device_resized,
+	};
+
+	core->sysblock = sysblock_open(core->loop, &options, &listener, err);
+	return core->sysblock ? 0 : -1;
+}
+
+struct core *core_new(struct loop *loop, const struct core_options *options, struct store *store, struct cloud *cloud,
+		      struct err *err)
+{
+	struct core *core = xnew(struct core);
+
+	core->loop = loop;
+	core->store = store;
+	core->cloud = cloud;
+	core->started_ms = clock_mono_ms();
+	options_copy(&core->options, options);
+	TAILQ_INIT(&core->unfinished);
+	TAILQ_INIT(&core->ended);
+	TAILQ_INIT(&core->calls);
+	events_init(core);
+	read_boot_id(core);
+	core->prober = prober_new(loop, options->probe_ms);
+	if (open_devices(core, err) < 0 || load(core, err) < 0)
+		return core_free(core);
+	volumes_refresh_start(core);
+	return core;
+}
+
+bool core_drain(struct core *core)
+{
+	core->draining = true;
+	loop_timer_clear(core->loop, &core->refresh);
+	return core->commits_waiting == 0;
+}
+
+struct core *core_free(struct core *core)
+{
+	if (!core)
+		return NULL;
+	core->draining = true;
+	calls_free(core);
+	operation_free_all(core);
+	core->sysblock = sysblock_close(core->sysblock);
+	mappings_free(core);
+	volumes_free(core);
+	events_free(core);
+	prober_free(core->prober);
+	options_clear(&core->options);
+	free(core);
+	return NULL;
+}
+
+const char *core_appliance_id(const struct core *core)
+{
+	return str_or(core->options.appliance_id, "");
+}
+
+const struct operation_record *core_operation(struct core *core, const char *operation_id)
+{
+	const struct operation *operation = operation_find(core, operation_id);
+
+	return operation ? &operation->record : NULL;
+}
+
+void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg)
+{
+	struct operation *operation, *next;
+
+	HASH_ITER(hh, core->operations, operation, next)
+		fn(arg, operation->record.id);
+}

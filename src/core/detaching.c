@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Taking a volume away from a virtual machine.
+ *
+ * Before CloudStack is asked, the kernel is: a disk that is mounted, used as swap or part of another device is not
+ * pulled from under anybody, and the root disk never. Afterwards the step waits until the kernel has let go, since a
+ * name that still leads to the old disk must not be promised to anybody else.
+ */
+
+#include "core/detaching.h"
+
+#include "base/log.h"
+#include "disk/usage.h"
+
+#define LOOK_AGAIN_MS 1000
+
+static struct detaching *detaching_of(const struct operation *operation)
+{
+	return operation->context;
+}
+
+static void list_volume(struct operation *operation, cloud_done_fn done)
+{
+	struct cloud_volume_filter filter = { .id = operation->record.volume_id };
+
+	operation_wait_call(operation, cloud_list_volumes(operation->core->cloud, &filter, done, operation));
+}
+
+/* ---- check ---- */
+
+static int check_device(struct operation *operation, const struct device *device, struct err *err)
+{
+	struct core *core = operation->core;
+	struct detaching *detaching = detaching_of(operation);
+	_cleanup_buf_ struct buf what = BUF_NULL;
+	enum usage_kind kind;
+
+	str_set(&detaching->device_path, device->path);
+	if (usage_of(core->options.proc_root, core->options.sysfs_root, device->name, &kind, &what, err) < 0)
+		return -1;
+	switch (kind) {
+	case USAGE_NONE:
+		return 0;
+	case USAGE_ROOT:
+		return err_set(err, ERR_CONFLICT, "%s carries this system (%s); it is never detached", device->path,
+			       what.data);
+	case USAGE_HELD:
+		if (detaching->force) {
+			log_warning("volume=%s: %s is detached by force while %s", operation->record.volume_id, device->path,
+				    what.data);
+			return 0;
+		}
+		return err_set(err, ERR_CONFLICT, "%s is in use: %s; release it, or use force", device->path, what.data);
+	}
+	abort();
+}
+
+/*
+ * Asked of the kernel as it is now, and of every disk that is this volume, mapped or not: what is pulled out is what
+ * CloudStack attached, not what we noted.
+ */
+static int check_usage(struct operation *operation, struct err *err)
+{
+	struct core *core = operation->core;
+
+	if (sysblock_scan(core->sysblock, err) < 0)
+		return -1;
+	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
+		const struct device *device = sysblock_at(core->sysblock, i);
+
+		if (mapping_is_disk(core, operation->record.volume_id, device) && check_device(operation, device, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void on_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct detaching *detaching = detaching_of(operation);
+	const struct cloud_volume *volume;
+	struct err err;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	if (!volume) {
+		operation_failf(operation, ERR_NOT_FOUND, "volume %s does not exist in CloudStack",
+				operation->record.volume_id);
+	} else if (volume->job_id) {
+		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)", volume->job_id);
+	} else if (!volume->vm_id) {
+		if (!detaching->if_attached)
+			operation_failf(operation, ERR_CONFLICT, "volume %s is not attached to any VM",
+					operation->record.volume_id);
+		else
+			operation_next(operation);
+	} else if (core_is_appliance(operation->core, volume->vm_id) && check_usage(operation, &err) < 0) {
+		operation_fail(operation, &err);
+	} else {
+		detaching->attached = true;
+		str_set(&detaching->vm_id, volume->vm_id);
+		str_set(&operation->record.vm_id, volume->vm_id);
+		operation_next(operation);
+	}
+}
+
+void detaching_check(struct operation *operation)
+{
+	list_volume(operation, on_checked);
+}
+
+/* ---- ask-cloud ---- */
+
+static void on_asked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct detaching *detaching = detaching_of(operation);
+
+	if (cloud_step_retried(operation, result))
+		return;
+	if (result->outcome == CLOUD_REFUSED && !cloud_err_is_duplicate_job(&result->err) &&
+	    !(operation_is_rerun(operation) && cloud_err_is_not_attached(&result->err))) {
+		operation_fail(operation, &result->err);
+		return;
+	}
+	cloud_step_note_job(&detaching->job_id, result);
+	operation_next(operation);
+}
+
+void detaching_ask_cloud(struct operation *operation)
+{
+	struct detaching *detaching = detaching_of(operation);
+
+	if (!detaching->attached) {
+		operation_next(operation);
+		return;
+	}
+	operation_wait_call(operation, cloud_detach_volume(operation->core->cloud, operation->record.volume_id,
+							   detaching->job_id, on_asked, operation));
+}
+
+/* ---- await-job ---- */
+
+static void on_outcome_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	const struct cloud_volume *volume;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	if (volume && volume->job_id)
+		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)", volume->job_id);
+	else if (volume && volume->vm_id)
+		operation_failf(operation, ERR_CLOUD,
+				"CloudStack lost the job that detached volume %s, and the volume is still attached; try "
+				"again",
+				operation->record.volume_id);
+	else
+		operation_next(operation);
+}
+
+static void on_job_ended(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+
+	if (result->job_status == CLOUD_JOB_FAILED && !cloud_err_is_lost_job(&result->err) &&
+	    !cloud_err_is_not_attached(&result->err) && result->err.code != ERR_NOT_FOUND) {
+		operation_fail(operation, &result->err);
+		return;
+	}
+	/* Whatever the job says, the volume decides. */
+	list_volume(operation, on_outcome_checked);
+}
+
+void detaching_await_job(struct operation *operation)
+{
+	struct detaching *detaching = detaching_of(operation);
+
+	if (!detaching->attached) {
+		operation_next(operation);
+		return;
+	}
+	operation_wait_job(operation,
+			   cloud_job_watch(operation->core->cloud, detaching->job_id, on_job_ended, operation));
+}
+
+/* ---- await-gone ---- */
+
+void detaching_await_gone(struct operation *operation)
+{
+	struct core *core = operation->core;
+	const struct detaching *detaching = detaching_of(operation);
+
+	if (detaching->attached && core_is_appliance(core, detaching->vm_id)) {
+		for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
+			const struct device *device = sysblock_at(core->sysblock, i);
+
+			if (mapping_is_disk(core, operation->record.volume_id, device)) {
+				operation_again(operation, LOOK_AGAIN_MS,
+						"CloudStack says it is detached, but the kernel still shows it as %s",
+						device->path);
+				return;
+			}
+		}
+	}
+	operation_stage_unmap(operation);
+	operation_next(operation);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The steps that detach a volume, shared by the operations that do: detach, and delete of an attached volume. Their
+ * context starts with a struct detaching.
+ */
+
+#include "core/cloud_step.h"
+
+struct detaching {
+	char *job_id;
+	bool force;          /* also a device that is held */
+	bool if_attached;    /* not attached is no error: there is nothing to detach */
+	bool attached;       /* found by the check */
+	char *vm_id;         /* from which VM */
+	char *device_path;   /* the disk it was, for the response */
+};
+
+/* Rows of the field table of a context whose first member is `struct detaching detaching`. */
+#define DETACHING_FIELD(CONTEXT, MEMBER, TYPE, DOC)                                                                    \
+	{                                                                                                              \
+		.name = #MEMBER, .type = FIELD_##TYPE,                                                                 \
+		.offset = offsetof(struct CONTEXT, detaching) + offsetof(struct detaching, MEMBER),                    \
+		.size = FIELD_SIZE_OF(detaching, MEMBER, TYPE), .doc = DOC                                             \
+	}
+#define DETACHING_FIELDS(CONTEXT)                                                                                      \
+	DETACHING_FIELD(CONTEXT, job_id, UUID, "Job of the detachment."),                                              \
+		DETACHING_FIELD(CONTEXT, force, BOOL, "Detach although it is held."),                                  \
+		DETACHING_FIELD(CONTEXT, if_attached, BOOL, "Not attached is no error."),                              \
+		DETACHING_FIELD(CONTEXT, attached, BOOL, "It was attached when the turn came."),                       \
+		DETACHING_FIELD(CONTEXT, vm_id, UUID, "The virtual machine it is detached from."),                     \
+		DETACHING_FIELD(CONTEXT, device_path, TEXT, "The device it was.")
+
+/* Is it attached, and does anybody use it? Nothing has been changed when this fails. */
+void detaching_check(struct operation *operation);
+void detaching_ask_cloud(struct operation *operation);
+void detaching_await_job(struct operation *operation);
+/* The kernel lets go of the device; the mapping is dropped with the commit that follows. */
+void detaching_await_gone(struct operation *operation);
+
+#define DETACHING_STEPS                                                                                                \
+	{ .name = "check", .run = detaching_check, .deadline = STEP_CLOUD },                                           \
+		{ .name = "ask-cloud", .run = detaching_ask_cloud, .deadline = STEP_CLOUD, .no_return = true },        \
+		{ .name = "await-job", .run = detaching_await_job, .deadline = STEP_CLOUD },                           \
+		{ .name = "await-gone", .run = detaching_await_gone, .deadline = STEP_DEVICE }

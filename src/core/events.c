@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Events wait in a list and are delivered by a task, so that a listener never runs inside the change it hears of and
+ * hears of everything in order. Each carries copies: what it tells is what was true then. Volumes are the exception:
+ * they are marked, and one event a turn says "look again".
+ */
+
+#include <assert.h>
+
+#include "core/internal.h"
+
+struct pending_event {
+	TAILQ_ENTRY(pending_event) entry;
+	enum event_type type;
+	char *id;
+	struct operation_record operation;
+	struct device_record device;
+	struct mapping_record mapping;
+};
+
+static void pending_event_free(struct pending_event *pending)
+{
+	record_clear(&operation_record, &pending->operation);
+	record_clear(&device_record, &pending->device);
+	record_clear(&mapping_record, &pending->mapping);
+	free(pending->id);
+	free(pending);
+}
+
+static void deliver_one(struct core *core, const struct event *event)
+{
+	struct event_listener *listener, *next;
+
+	if (event->type == EVENT_OPERATION_ENDED)
+		calls_on_ended(core, event->operation);
+	for (listener = TAILQ_FIRST(&core->listeners); listener; listener = next) {
+		next = TAILQ_NEXT(listener, entry);
+		listener->on_event(listener, event);
+	}
+}
+
+static void deliver_dirty_volumes(struct core *core)
+{
+	struct volume *volume, *next;
+
+	core->volumes_dirty = false;
+	HASH_ITER(hh, core->volumes, volume, next) {
+		if (!volume->dirty)
+			continue;
+		volume->dirty = false;
+		deliver_one(core, &(struct event){ .type = EVENT_VOLUME_CHANGED, .id = volume->id });
+	}
+}
+
+static void on_events_task(struct loop_task *task)
+{
+	struct core *core = container_of(task, struct core, events_task);
+	TAILQ_HEAD(, pending_event) list = TAILQ_HEAD_INITIALIZER(list);
+	struct pending_event *pending;
+
+	TAILQ_CONCAT(&list, &core->events, entry);
+	/* Volumes first: whoever hears that an operation has ended finds the volume as the operation left it. */
+	if (core->volumes_dirty)
+		deliver_dirty_volumes(core);
+	while ((pending = TAILQ_FIRST(&list))) {
+		struct event event = {
+			.type = pending->type,
+			.id = pending->id,
+			.operation = pending->operation.id ? &pending->operation : NULL,
+			.device = pending->device.device_path ? &pending->device : NULL,
+			.mapping = pending->mapping.volume_id ? &pending->mapping : NULL,
+		};
+
+		TAILQ_REMOVE(&list, pending, entry);
+		deliver_one(core, &event);
+		pending_event_free(pending);
+	}
+}
+
+static struct pending_event *pending_event_add(struct core *core, enum event_type type, const char *id)
+{
+	struct pending_event *pending = xnew(struct pending_event);
+
+	pending->type = type;
+	pending->id = xstrdup(id);
+	TAILQ_INSERT_TAIL(&core->events, pending, entry);
+	loop_task_queue(core->loop, &core->events_task);
+	return pending;
+}
+
+void events_operation(struct core *core, enum event_type type, const struct operation_record *record)
+{
+	struct pending_event *pending = pending_event_add(core, type, record->id);
+
+	if (type != EVENT_OPERATION_FORGOTTEN)
+		record_copy(&operation_record, &pending->operation, record);
+}
+
+void events_device(struct core *core, enum event_type type, const struct device *device)
+{
+	device_to_record(core, device, &pending_event_add(core, type, device->path)->device);
+}
+
+void events_mapping(struct core *core, enum event_type type, const struct mapping_record *record)
+{
+	record_copy(&mapping_record, &pending_event_add(core, type, record->volume_id)->mapping, record);
+}
+
+void events_volume(struct core *core, enum event_type type, const char *volume_id)
+{
+	pending_event_add(core, type, volume_id);
+}
+
+void core_listen(struct core *core, struct event_listener *listener)
+{
+	TAILQ_INSERT_TAIL(&core->listeners, listener, entry);
+}
+
+void core_unlisten(struct core *core, struct event_listener *listener)
+{
+	TAILQ_REMOVE(&core->listeners, listener, entry);
+}
+
+void events_free(struct core *core)
+{
+	struct pending_event *pending;
+
+	loop_task_cancel(core->loop, &core->events_task);
+	while ((pending = TAILQ_FIRST(&core->events))) {
+		TAILQ_REMOVE(&core->events, pending, entry);
+		pending_event_free(pending);
+	}
+	assert(TAILQ_EMPTY(&core->listeners));
+}
+
+void events_init(struct core *core)
+{
+	TAILQ_INIT(&core->listeners);
+	TAILQ_INIT(&core->events);
+	core->events_task.run = on_events_task;
+}

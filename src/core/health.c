@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * How we are. Unhealthy means that answers may be wrong or lost (the store or the kernel's devices cannot be read);
+ * without CloudStack the daemon is degraded: everything known is still true, and changes are refused.
+ */
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "core/internal.h"
+
+struct parts {
+	struct cloud_health cloud;
+	struct store_health store;
+	struct sysblock_health devices;
+	bool cloud_configured;
+};
+
+static void look(struct core *core, struct parts *parts)
+{
+	memset(parts, 0, sizeof(*parts));
+	parts->cloud_configured = core->cloud != NULL;
+	if (core->cloud)
+		cloud_health(core->cloud, &parts->cloud);
+	store_health(core->store, &parts->store);
+	sysblock_health(core->sysblock, &parts->devices);
+}
+
+static const char *cloud_word(const struct parts *parts)
+{
+	if (!parts->cloud_configured)
+		return "not configured";
+	if (parts->cloud.reason[0])
+		return parts->cloud.reason;
+	return parts->cloud.usable ? "healthy" : "it has not answered yet";
+}
+
+int health_check_changes(struct core *core, struct err *err)
+{
+	struct parts parts;
+
+	look(core, &parts);
+	if (core->draining)
+		return err_set(err, ERR_UNAVAILABLE, "the daemon is stopping; try again when it is back");
+	if (!parts.cloud_configured)
+		return err_set(err, ERR_UNAVAILABLE,
+			       "no CloudStack is configured; set cloud.url, cloud.api_key_file and cloud.secret_key_file");
+	if (!parts.cloud.usable) {
+		volumes_refresh_soon(core);
+		return err_set(err, ERR_UNAVAILABLE, "CloudStack cannot be asked: %s", cloud_word(&parts));
+	}
+	if (parts.store.away)
+		return err_set(err, ERR_UNAVAILABLE, "the store cannot commit: %s", parts.store.reason);
+	if (core->unfinished_count >= core->options.max_operations)
+		return err_set(err, ERR_TOO_MANY, "%zu operations are unfinished, which is the limit; try again later",
+			       core->unfinished_count);
+	return 0;
+}
+
+static void put_figure(struct json_writer *writer, const char *name, uint64_t value)
+{
+	json_put_name(writer, name);
+	json_put_uint(writer, value);
+}
+
+static char *details_json(struct core *core, const struct parts *parts)
+{
+	struct buf out = BUF_NULL;
+	struct json_writer writer = { .out = &out };
+	_cleanup_free_ char *interval = xasprintf("%lldms", (long long)core->options.scan_ms);
+
+	json_begin_object(&writer);
+	json_put_name(&writer, "implementation_status");
+	json_put_text(&writer, "complete");
+	json_put_name(&writer, "polling_interval");
+	json_put_text(&writer, interval);
+	put_figure(&writer, "active_operations", core->unfinished_count);
+	put_figure(&writer, "device_count", sysblock_count(core->sysblock));
+	put_figure(&writer, "active_mappings", HASH_COUNT(core->mappings));
+	put_figure(&writer, "known_volumes", HASH_COUNT(core->volumes));
+	put_figure(&writer, "cloudstack_api_calls", parts->cloud.calls);
+	put_figure(&writer, "device_events_processed", parts->devices.changes);
+	put_figure(&writer, "database_transactions", parts->store.transactions);
+	put_figure(&writer, "store_waiting", parts->store.waiting);
+	put_figure(&writer, "loop_turns", loop_turns(core->loop));
+	put_figure(&writer, "uptime_seconds", (uint64_t)(clock_mono_ms() - core->started_ms) / 1000);
+	json_put_name(&writer, "uevents");
+	json_put_bool(&writer, parts->devices.uevents);
+	json_put_name(&writer, "appliance_id");
+	json_put_text(&writer, core_appliance_id(core));
+	json_end_object(&writer);
+	return buf_take(&out);
+}
+
+bool health_to_record(struct core *core, struct health_record *out)
+{
+	struct parts parts;
+	bool sound, well;
+
+	look(core, &parts);
+	sound = !parts.store.away && parts.devices.ok;
+	well = parts.cloud_configured && parts.cloud.usable && !parts.cloud.reason[0] && core->options.appliance_id;
+	str_set(&out->status, !sound ? "unhealthy" : well ? "healthy" : "degraded");
+	out->timestamp = clock_wall_ms();
+	str_set(&out->cloudstack_health, cloud_word(&parts));
+	str_set(&out->database_health, parts.store.away ? parts.store.reason : "healthy");
+	str_set(&out->device_monitor, !parts.devices.ok		   ? parts.devices.reason :
+				      !core->options.appliance_id ? "this VM's CloudStack id is unknown; set "
+								    "appliance.vm_id" :
+								    "healthy");
+	out->details = details_json(core, &parts);
+	return sound;
+}

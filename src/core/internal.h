@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of core/ share and nobody else sees. */
+
+#include "cloud/cloud.h"
+#include "core/call.h"
+#include "core/operation.h"
+#include "disk/probe.h"
+#include "disk/sysblock.h"
+
+struct volume {
+	char *id;
+	struct cloud_volume cloud;    /* what CloudStack last said; owned copies */
+	char *last_operation_id;
+	int last_operation_type;
+	int last_operation_status;
+	uint64_t round;               /* of the last refresh that saw it */
+	bool dirty;                   /* a change event is due */
+	UT_hash_handle hh;
+};
+
+struct mapping {
+	struct mapping_record record;
+	struct core *core;
+	struct probe *probe;          /* libblkid is looking */
+	UT_hash_handle hh;
+};
+
+/* All operations on one volume, the one at the head runs. Lives as long as it has members. */
+struct volume_queue {
+	char *volume_id;
+	TAILQ_HEAD(, operation) operations;
+	UT_hash_handle hh;
+};
+
+struct pending_event;
+TAILQ_HEAD(operation_list, operation);
+
+struct core {
+	struct loop *loop;
+	struct core_options options;  /* texts owned */
+	struct store *store;
+	struct cloud *cloud;
+	struct sysblock *sysblock;
+	struct prober *prober;
+	char boot_id[37];             /* of the running kernel, "" when it cannot be read */
+	bool draining;
+	int64_t started_ms;
+
+	struct volume *volumes;
+	struct mapping *mappings;
+	struct operation *operations;             /* in memory: unfinished and recently ended */
+	struct operation_list unfinished;         /* oldest first */
+	struct operation_list ended;              /* oldest first */
+	size_t unfinished_count, ended_count;
+	struct volume_queue *queues;
+	size_t commits_waiting, mappings_committing;
+
+	struct loop_timer refresh;                /* fetch the list of volumes */
+	struct cloud_call *refresh_call;
+	uint64_t refresh_round;
+	int64_t refresh_page;
+	bool volumes_known;                       /* one whole list has been fetched */
+
+	TAILQ_HEAD(, event_listener) listeners;
+	TAILQ_HEAD(, pending_event) events;
+	struct loop_task events_task;
+	struct loop_task follow_task;             /* mappings are compared with the kernel */
+	bool follow_again;                        /* once the commit under way has ended */
+	bool volumes_dirty;
+
+	TAILQ_HEAD(, call) calls;
+};
+
+/* ---- events.c ---- */
+
+void events_operation(struct core *core, enum event_type type, const struct operation_record *record);
+void events_device(struct core *core, enum event_type type, const struct device *device);
+void events_mapping(struct core *core, enum event_type type, const struct mapping_record *record);
+void events_volume(struct core *core, enum event_type type, const char *volume_id);
+void events_init(struct core *core);
+void events_free(struct core *core);
+
+/* ---- volume.c: what CloudStack said ---- */
+
+struct volume *volume_find(struct core *core, const char *id);
+struct volume *volume_update(struct core *core, const struct cloud_volume *cloud);
+void volume_remove(struct core *core, const char *id);
+void volume_touch(struct core *core, const char *id);   /* something shown with it has changed */
+void volume_note_operation(struct core *core, const struct operation_record *record);
+void volume_to_record(struct core *core, const struct volume *volume, struct volume_record *out);
+void volumes_refresh_start(struct core *core);
+/* CloudStack did not answer somebody: find out soon, but not for each of many, whether it is back. */
+void volumes_refresh_soon(struct core *core);
+void volumes_free(struct core *core);
+
+/* ---- mapping.c: which volume is which device ---- */
+
+struct mapping *mapping_find(struct core *core, const char *volume_id);
+/* The device is the volume's disk: it says so itself, or it is the nameless one the volume was mapped to. */
+bool mapping_is_disk(struct core *core, const char *volume_id, const struct device *device);
+/* The mapping of a kernel device on this VM, NULL when it is nobody's. */
+struct mapping *mapping_of_device(struct core *core, const struct device *device);
+/* The device behind a mapping on this VM, re-read from the kernel this moment; NULL when it is not there. */
+const struct device *mapping_device(struct core *core, const struct mapping *mapping);
+/* As the outside sees it: an address is given only when the disk is there at this moment. */
+void mapping_to_record(struct core *core, const struct mapping *mapping, struct mapping_record *out);
+/* After the commit: into the model, with its event. */
+void mapping_put(struct core *core, const struct mapping_record *record);
+void mapping_remove(struct core *core, const char *volume_id);
+/*
+ * On the next turn: compares every mapping on this VM with the kernel and commits what is different - another name
+ * after a reboot, a device that is gone or is back.
+ */
+void mappings_follow_kernel(struct core *core);
+void mappings_free(struct core *core);
+bool core_is_appliance(const struct core *core, const char *vm_id);
+void device_to_record(struct core *core, const struct device *device, struct device_record *out);
+
+/* ---- health.c ---- */
+
+/* ERR_UNAVAILABLE when a change can't be accepted now. */
+int health_check_changes(struct core *core, struct err *err);
+bool health_to_record(struct core *core, struct health_record *out);   /* false: unhealthy */
+
+/* ---- call.c ---- */
+
+struct call {
+	TAILQ_ENTRY(call) entry;
+	struct core *core;
+	const struct method *method;
+	void *args;                      /* of method->args */
+	struct caller caller;
+	call_done_fn done;
+	void *arg;
+	struct loop_task begin;
+	/* what it waits for, at most one of these */
+	struct cloud_call *cloud_call;
+	struct store_read *store_read;
+	struct operation *accepting;
+	const char *awaits;              /* id of an operation whose end is awaited; in args */
+	struct loop_timer patience;
+};
+
+/* Each answers and frees the call. Items are shown as they are, and stay the caller's. */
+void call_answer(struct call *call, const void *item);
+void call_answer_many(struct call *call, const void *items, size_t count, const char *next_cursor);
+void call_answer_as(struct call *call, const struct answer *answer);
+void call_fail(struct call *call, const struct err *err);
+void call_failf(struct call *call, enum err_code code, const char *format, ...) _printf_(3, 4);
+
+typedef void (*call_impl)(struct call *call);
+extern const call_impl impls[METHOD_COUNT];
+
+/* An operation has ended: whoever waits for it is answered. */
+void calls_on_ended(struct core *core, const struct operation_record *record);
+void calls_free(struct core *core);

@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Attaching a volume, and finding out which device it became.
+ *
+ * CloudStack is asked to attach; on this VM a disk then appears some time before or after CloudStack says so. Which one
+ * it is, is decided by core/match alone: by the disk's own identity where it has one. What cannot be decided is an error
+ * and the attachment is taken back; a wrong device is never named.
+ */
+
+#include <assert.h>
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "base/uuid.h"
+#include "core/cloud_step.h"
+#include "core/match.h"
+#include "core/ops.h"
+
+/* How soon a step looks again when nothing wakes it. */
+#define LOOK_AGAIN_MS 1000
+
+struct attach_context {
+	char *job_id;
+	char *undo_job_id;
+	char *boot_id;           /* the kernel that after_diskseq belongs to */
+	int64_t after_diskseq;   /* disks with a higher sequence number came after we began */
+	uint64_t size;           /* CloudStack's */
+	int64_t device_id;       /* CloudStack's, -1 unknown */
+	bool refused;            /* CloudStack said no: nothing to take back */
+	/* not stored: found again by looking again */
+	uint64_t after_seen;     /* the same for sysblock's own count; 0 in a later process */
+	struct device device;
+	enum matched_by matched_by;
+	int64_t looking_since;   /* clock_mono_ms() of the first look for a job nobody knows */
+	bool in_doubt;           /* a request was sent whose answer got lost: it may still arrive */
+};
+
+#define F(MEMBER, TYPE, ...) FIELD(attach_context, MEMBER, TYPE, __VA_ARGS__)
+static const struct field attach_fields[] = {
+	F(job_id, UUID, .doc = "Job of the attachment."),
+	F(undo_job_id, UUID, .doc = "Job of the detachment, if it must be taken back."),
+	F(boot_id, TEXT, .doc = "The boot that after_diskseq belongs to."),
+	F(after_diskseq, INT, .doc = "Disks above it appeared after the operation began."),
+	F(size, SIZE, .doc = "CloudStack's size of the volume."),
+	F(device_id, INT, .doc = "CloudStack's deviceid."),
+	F(refused, BOOL, .doc = "CloudStack refused: there is nothing to take back."),
+};
+#undef F
+static const struct record attach_context = RECORD("attach_context", attach_context, attach_fields);
+
+static bool on_appliance(const struct operation *operation)
+{
+	return core_is_appliance(operation->core, operation->record.vm_id);
+}
+
+static bool is_attached_here(const struct operation *operation, const struct cloud_volume *volume)
+{
+	return volume && volume->vm_id && streq(volume->vm_id, operation->record.vm_id);
+}
+
+static void list_volume(struct operation *operation, cloud_done_fn done)
+{
+	struct cloud_volume_filter filter = { .id = operation->record.volume_id };
+
+	operation_wait_call(operation, cloud_list_volumes(operation->core->cloud, &filter, done, operation));
+}
+
+/* ---- check: may it be done, now that it is our turn? ---- */
+
+/*
+ * Where no disk of this VM says who it is, two attachments at once could not be told apart: the younger one waits.
+ */
+static bool must_wait_for_older(const struct operation *operation)
+{
+	struct core *core = operation->core;
+	const struct operation *other;
+
+	if (!on_appliance(operation))
+		return false;
+	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
+		if (sysblock_at(core->sysblock, i)->has_identity)
+			return false;
+	}
+	TAILQ_FOREACH(other, &core->unfinished, age_entry) {
+		if (other == operation)
+			return false;
+		if (other->kind == &op_attach && other->record.status == OPERATION_EXECUTING && on_appliance(other))
+			return true;
+	}
+	return false;
+}
+
+static void on_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+	const struct cloud_volume *volume;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	if (!volume) {
+		operation_failf(operation, ERR_NOT_FOUND, "volume %s does not exist in CloudStack",
+				operation->record.volume_id);
+	} else if (volume->vm_id) {
+		operation_failf(operation, ERR_CONFLICT, "volume %s is already attached to VM %s; detach it first",
+				operation->record.volume_id, volume->vm_id);
+	} else if (volume->job_id) {
+		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)", volume->job_id);
+	} else if (must_wait_for_older(operation)) {
+		operation_again(operation, LOOK_AGAIN_MS, "disks here do not say who they are, so one attachment is made "
+							  "at a time");
+	} else {
+		context->size = volume->size;
+		context->after_diskseq = (int64_t)sysblock_last_diskseq(operation->core->sysblock);
+		context->after_seen = sysblock_last_seen(operation->core->sysblock);
+		str_set(&context->boot_id, operation->core->boot_id);
+		operation_next(operation);
+	}
+}
+
+static void check(struct operation *operation)
+{
+	list_volume(operation, on_checked);
+}
+
+/* ---- ask-cloud ---- */
+
+static void on_refusal_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	if (is_attached_here(operation, cloud_step_volume(operation, result, operation->record.volume_id))) {
+		operation_next(operation);
+		return;
+	}
+	context->refused = true;
+	operation_failf(operation, ERR_CONFLICT, "volume %s was attached elsewhere meanwhile", operation->record.volume_id);
+}
+
+static void on_asked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+
+	if (operation->resumed || result->outcome == CLOUD_UNKNOWN)
+		context->in_doubt = true;
+	if (cloud_step_retried(operation, result))
+		return;
+	if (result->outcome == CLOUD_OK || cloud_err_is_duplicate_job(&result->err)) {
+		cloud_step_note_job(&context->job_id, result);
+		operation_next(operation);
+		return;
+	}
+	/* "Attached already", when we may have asked before, can be our own doing under a job id we never learned. */
+	if (operation_is_rerun(operation) && cloud_err_is_attached(&result->err)) {
+		list_volume(operation, on_refusal_checked);
+		return;
+	}
+	context->refused = !context->in_doubt;
+	operation_fail(operation, &result->err);
+}
+
+static void ask_cloud(struct operation *operation)
+{
+	struct attach_context *context = operation->context;
+
+	/* Safe to repeat: CloudStack refuses a job id it knows before it attaches anything. */
+	operation_wait_call(operation, cloud_attach_volume(operation->core->cloud, operation->record.volume_id,
+							   operation->record.vm_id, context->job_id, on_asked, operation));
+}
+
+/* ---- await-job ---- */
+
+static void on_lost_job_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+	const struct cloud_volume *volume;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	if (volume && volume->job_id) {
+		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)", volume->job_id);
+		return;
+	}
+	if (!is_attached_here(operation, volume)) {
+		operation_failf(operation, ERR_CLOUD,
+				"CloudStack lost the job that attached volume %s, and the volume is not attached; try "
+				"again",
+				operation->record.volume_id);
+		return;
+	}
+	context->device_id = volume->device_id;
+	operation_next(operation);
+}
+
+static void on_job_ended(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+	const struct cloud_volume *volume;
+
+	if (result->job_status == CLOUD_JOB_SUCCEEDED) {
+		volume = cloud_step_volume(operation, result, operation->record.volume_id);
+		if (is_attached_here(operation, volume)) {
+			context->device_id = volume->device_id;
+			operation_next(operation);
+			return;
+		}
+	} else if (!cloud_err_is_lost_job(&result->err) && result->err.code != ERR_NOT_FOUND) {
+		/* Somebody was faster, and what somebody else attached is not ours to take back. */
+		context->refused = cloud_err_is_attached(&result->err);
+		operation_fail(operation, &result->err);
+		return;
+	}
+	list_volume(operation, on_lost_job_checked);
+}
+
+static void await_job(struct operation *operation)
+{
+	struct attach_context *context = operation->context;
+
+	operation_wait_job(operation,
+			   cloud_job_watch(operation->core->cloud, context->job_id, on_job_ended, operation));
+}
+
+/* ---- await-device ---- */
+
+/* Another attachment to this VM that could get a disk as large as ours at any moment. */
+static bool has_rivals(const struct operation *operation)
+{
+	const struct attach_context *context = operation->context, *others;
+	const struct operation *other;
+
+	TAILQ_FOREACH(other, &operation->core->unfinished, age_entry) {
+		others = other->context;
+		if (other != operation && other->kind == &op_attach && other->record.status == OPERATION_EXECUTING &&
+		    on_appliance(other) && others->size == context->size)
+			return true;
+	}
+	return false;
+}
+
+static const char *mapped_to(void *arg, const struct device *device)
+{
+	const struct mapping *mapping = mapping_of_device(arg, device);
+
+	return mapping ? mapping->record.volume_id : NULL;
+}
+
+static enum match_verdict look(struct operation *operation, struct match_result *result)
+{
+	struct core *core = operation->core;
+	const struct attach_context *context = operation->context;
+	const struct device *devices;
+	bool same_boot = streq(context->boot_id, core->boot_id);
+	struct match_query query = {
+		.volume_id = operation->record.volume_id,
+		.size = context->size,
+		/* Without a beginning to compare with, no disk counts as new. */
+		.after_diskseq = same_boot && context->after_diskseq ? (uint64_t)context->after_diskseq : UINT64_MAX,
+		.after_seen = context->after_seen ? context->after_seen : UINT64_MAX,
+		.rivals = has_rivals(operation),
+		.mapped_to = mapped_to,
+		.arg = core,
+	};
+
+	devices = sysblock_count(core->sysblock) ? sysblock_at(core->sysblock, 0) : NULL;
+	return match_device(&query, devices, sysblock_count(core->sysblock), result);
+}
+
+/* Finds the device and makes sure, by reading the kernel's words again, that it is still that very disk. */
+static bool find_device(struct operation *operation)
+{
+	struct core *core = operation->core;
+	struct attach_context *context = operation->context;
+	struct match_result result = { 0 };
+
+	switch (look(operation, &result)) {
+	case MATCH_NONE:
+		operation_again(operation, LOOK_AGAIN_MS, "%s", result.reason);
+		return false;
+	case MATCH_AMBIGUOUS:
+		operation_again(operation, LOOK_AGAIN_MS, "%s", result.reason);
+		/* Disks that go or come may settle it. If they do not, it was not for lack of time. */
+		operation->reason.code = ERR_CONFLICT;
+		return false;
+	case MATCH_FOUND:
+		break;
+	}
+	if (!sysblock_verify(core->sysblock, result.device)) {
+		sysblock_wake(core->sysblock);
+		operation_again(operation, LOOK_AGAIN_MS, "%s changed while it was looked at", result.device->path);
+		return false;
+	}
+	context->device = *result.device;
+	context->matched_by = result.matched_by;
+	return true;
+}
+
+static void await_device(struct operation *operation)
+{
+	if (!on_appliance(operation) || find_device(operation))
+		operation_next(operation);
+}
+
+/* ---- publish ---- */
+
+/* The links udev makes for the buses CloudStack uses; they are told, never followed. */
+static char *by_id_path(const struct device *device)
+{
+	if (!device->serial[0])
+		return NULL;
+	switch (device->bus) {
+	case BUS_VIRTIO:
+		return xasprintf("/dev/disk/by-id/virtio-%s", device->serial);
+	case BUS_SCSI:
+		return xasprintf("/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_%s", device->serial);
+	case BUS_LOOP:
+	case BUS_OTHER:
+	case BUS_COUNT:
+		break;
+	}
+	return NULL;
+}
+
+static void stage(struct operation *operation)
+{
+	const struct attach_context *context = operation->context;
+	const struct operation_record *asked = &operation->record;
+	struct mapping_record record = { 0 };
+	char uuid[UUID_TEXT_SIZE];
+
+	record_init(&mapping_record, &record);
+	uuid_make_v7(uuid);
+	str_set(&record.id, uuid);
+	str_set(&record.volume_id, asked->volume_id);
+	str_set(&record.volume_uuid, asked->volume_id);
+	str_set(&record.vm_id, asked->vm_id);
+	str_set(&record.cloudstack_state, "attached");
+	record.cloudstack_device_id = context->device_id;
+	record.created_at = record.updated_at = record.attached_at = record.last_sync = clock_wall_ms();
+	if (on_appliance(operation)) {
+		str_set(&record.device_path, context->device.path);
+		record.by_id_path = by_id_path(&context->device);
+		str_set(&record.linux_state, "detected");
+		str_set(&record.operation_mode, "oma");
+		record.size = context->device.size;
+		record.diskseq = (int64_t)context->device.diskseq;
+		str_set(&record.boot_id, operation->core->boot_id);
+		record.matched_by = (int)context->matched_by;
+	} else {
+		record.device_path = xasprintf("remote-vm-%s-%" PRId64, record.vm_id, context->device_id);
+		str_set(&record.linux_state, "n/a");
+		str_set(&record.operation_mode, "failover");
+		record.size = context->size;
+	}
+	operation_stage_mapping(operation, &record);
+}
+
+/* A name the kernel has just given away again may still stand in the mapping of its last owner. */
+static bool name_is_free(struct operation *operation)
+{
+	const struct attach_context *context = operation->context;
+	struct mapping *mapping, *next;
+
+	HASH_ITER(hh, operation->core->mappings, mapping, next) {
+		if (streq(mapping->record.device_path, context->device.path) &&
+		    !streq(mapping->record.volume_id, operation->record.volume_id)) {
+			mappings_follow_kernel(operation->core);
+			operation_again(operation, LOOK_AGAIN_MS / 10, "%s is still noted for volume %s",
+					context->device.path, mapping->record.volume_id);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void publish(struct operation *operation)
+{
+	/* After a restart the device must be found anew: names may have changed hands. */
+	if (on_appliance(operation) && (!find_device(operation) || !name_is_free(operation)))
+		return;
+	stage(operation);
+	operation_next(operation);
+}
+
+/* ---- taking back ---- */
+
+static void on_undone(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+
+	if (result->job_status == CLOUD_JOB_FAILED && !cloud_err_is_not_attached(&result->err)) {
+		operation_fail(operation, &result->err);
+		return;
+	}
+	operation_next(operation);
+}
+
+static void on_undo_asked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+
+	if (cloud_step_retried(operation, result))
+		return;
+	if (result->outcome == CLOUD_REFUSED && cloud_err_is_not_attached(&result->err)) {
+		operation_next(operation);
+		return;
+	}
+	if (result->outcome == CLOUD_REFUSED && !cloud_err_is_duplicate_job(&result->err)) {
+		operation_fail(operation, &result->err);
+		return;
+	}
+	cloud_step_note_job(&context->undo_job_id, result);
+	operation_wait_job(operation,
+			   cloud_job_watch(operation->core->cloud, context->undo_job_id, on_undone, operation));
+}
+
+static void on_undo_looked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+	const struct cloud_volume *volume;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	if (volume && volume->job_id && !streq(volume->job_id, context->undo_job_id)) {
+		/* Never detach under a running job: CloudStack serialises per VM, not per volume. */
+		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)", volume->job_id);
+	} else if (!is_attached_here(operation, volume)) {
+		operation_next(operation);
+	} else {
+		operation_wait_call(operation,
+				    cloud_detach_volume(operation->core->cloud, operation->record.volume_id,
+							context->undo_job_id, on_undo_asked, operation));
+	}
+}
+
+static void on_undo_job_found(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+
+	if (cloud_step_retried(operation, result))
+		return;
+	if (result->outcome == CLOUD_OK && result->job_status == CLOUD_JOB_PENDING) {
+		operation_again(operation, LOOK_AGAIN_MS, "CloudStack has not ended the attachment yet");
+		return;
+	}
+	/* Our request may still be on its way; only after its time-out is it certain that nothing comes of it. */
+	if (!context->looking_since)
+		context->looking_since = clock_mono_ms();
+	if (result->outcome == CLOUD_REFUSED &&
+	    clock_mono_ms() - context->looking_since < operation->core->options.request_ms) {
+		operation_again(operation, LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
+		return;
+	}
+	list_volume(operation, on_undo_looked);
+}
+
+static void take_back(struct operation *operation)
+{
+	struct attach_context *context = operation->context;
+
+	if (context->refused) {
+		operation_next(operation);
+		return;
+	}
+	operation_wait_call(operation,
+			    cloud_find_job(operation->core->cloud, context->job_id, on_undo_job_found, operation));
+}
+
+/* ---- the table ---- */
+
+static const struct step attach_steps[] = {
+	{ .name = "check", .run = check, .deadline = STEP_CLOUD },
+	{ .name = "ask-cloud", .run = ask_cloud, .undo = take_back, .deadline = STEP_CLOUD },
+	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD },
+	{ .name = "await-device", .run = await_device, .deadline = STEP_DEVICE },
+	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
+};
+
+static void put_text(struct json_writer *writer, const char *name, const char *text)
+{
+	json_put_name(writer, name);
+	json_put_text(writer, str_or(text, ""));
+}
+
+static void respond(struct operation *operation, struct json_writer *writer)
+{
+	const struct mapping_record *record = operation->stage_map;
+
+	put_text(writer, "volume_id", record->volume_id);
+	put_text(writer, "vm_id", record->vm_id);
+	put_text(writer, "device_path", record->device_path);
+	put_text(writer, "by_id_path", record->by_id_path);
+	put_text(writer, "persistent_device_name", record->persistent_device_name);
+	put_text(writer, "symlink_path", record->symlink_path);
+	json_put_name(writer, "size");
+	json_put_uint(writer, record->size);
+	put_text(writer, "matched_by", matched_by_names[record->matched_by]);
+	put_text(writer, "message", "Volume attached");
+}
+
+const struct operation_kind op_attach = {
+	.type = OPERATION_ATTACH,
+	.context = &attach_context,
+	.steps = attach_steps,
+	.step_count = ARRAY_SIZE(attach_steps),
+	.respond = respond,
+};
+
+void *op_attach_context(void)
+{
+	struct attach_context *context = xnew(struct attach_context);
+
+	context->device_id = -1;
+	cloud_step_new_job(&context->job_id);
+	cloud_step_new_job(&context->undo_job_id);
+	return context;
+}

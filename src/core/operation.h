@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The operation engine.
+ *
+ * An operation is a table of steps and a context. The engine alone moves it: it commits the step number and the
+ * context, then runs the step, and the step ends in exactly one verb - next, fail, again or wait. Every step is written
+ * to be run twice, because after a crash the engine simply runs the stored step again. When a step fails, is cancelled
+ * or overdue (the same path), the steps are taken back from there, the failed one included, by their undo functions
+ * and the same verbs.
+ *
+ * Operations on one volume queue first-in first-out; the others run side by side. There is one exit, which commits,
+ * frees the queue and tells everybody once.
+ */
+
+#include <sys/queue.h>
+
+#include "base/hash.h"
+#include "core/core.h"
+#include "spec/methods.h"
+#include "store/store.h"
+
+struct device;
+struct operation;
+struct cloud_call;
+struct cloud_job;
+
+/* How long a step may take, counted from its first run in this process; the figures are configuration. */
+enum step_deadline {
+	STEP_CLOUD,    /* answers of CloudStack; stands still while CloudStack cannot be reached */
+	STEP_DEVICE,   /* the kernel */
+};
+
+struct step {
+	const char *name;
+	void (*run)(struct operation *operation);
+	void (*undo)(struct operation *operation);   /* NULL: nothing to take back */
+	enum step_deadline deadline;
+	bool no_return;                              /* once entered, it can only go forward: no cancel, no undo */
+};
+
+struct operation_kind {
+	enum operation_type type;
+	const struct record *context;
+	const struct step *steps;
+	size_t step_count;
+	/* The response object's members, once the last step is through. */
+	void (*respond)(struct operation *operation, struct json_writer *writer);
+};
+
+extern const struct operation_kind *const operation_kinds[OPERATION_TYPE_COUNT];
+
+enum operation_phase {
+	PHASE_QUEUED,      /* waits for its volume */
+	PHASE_COMMITTING,  /* waits for the store */
+	PHASE_READY,       /* the step runs on the next turn */
+	PHASE_RUNNING,     /* inside the step function */
+	PHASE_WAITING,     /* for a callback */
+	PHASE_SLEEPING,    /* runs again later, or when woken */
+	PHASE_ENDED
+};
+
+struct volume_queue;
+
+typedef void (*operation_accepted_fn)(void *arg, struct operation *operation, const struct err *err);
+
+struct operation {
+	struct operation_record record;
+	const struct operation_kind *kind;
+	struct core *core;
+	void *context;
+	size_t step;
+	enum operation_phase phase;
+	unsigned runs;              /* of this step in this process */
+	bool resumed;               /* this step may have run before this process */
+	struct err failure;         /* the first error */
+	struct err interruption;    /* cancel or time-out that arrived while it could not be handled */
+	struct err reason;          /* why it last asked to run again; with a code if overdue it fails with that one */
+	bool accepting;             /* its first commit: the asker has not been told yet */
+	operation_accepted_fn accepted;
+	void *accepted_arg;
+	struct loop_task turn;
+	struct loop_timer sleep;
+	struct loop_timer deadline;
+	/* the wait slot: at most one of these */
+	struct cloud_call *call;
+	struct cloud_job *job;
+	/* as it will be once its last commit is durable, NULL before: until then nobody sees it ended */
+	struct operation_record *ended;
+	/* staged for the next commit, applied to the model after it */
+	struct mapping_record *stage_map;
+	bool stage_unmap;
+
+	struct volume_queue *queue;
+	TAILQ_ENTRY(operation) queue_entry;
+	TAILQ_ENTRY(operation) age_entry;
+	UT_hash_handle hh;
+};
+
+/* ---- verbs: for steps and for the callbacks they wait for ---- */
+
+void operation_next(struct operation *operation);
+void operation_fail(struct operation *operation, const struct err *err);
+void operation_failf(struct operation *operation, enum err_code code, const char *format, ...) _printf_(3, 4);
+/* Run this step again after delay_ms or when woken; the text says what it waits for and is shown when it is overdue. */
+void operation_again(struct operation *operation, int64_t delay_ms, const char *format, ...) _printf_(3, 4);
+/* A callback will come: exactly one of call and job is given, and is cancelled if the operation is interrupted. */
+void operation_wait_call(struct operation *operation, struct cloud_call *call);
+void operation_wait_job(struct operation *operation, struct cloud_job *job);
+
+/* ---- for steps ---- */
+
+/* True when this step may have had its effect before: look before doing it again. */
+static inline bool operation_is_rerun(const struct operation *operation)
+{
+	return operation->resumed || operation->runs > 1;
+}
+/* The operation has learned which volume it is about; it holds that volume's queue from now on. */
+void operation_set_volume(struct operation *operation, const char *volume_id);
+/* With the next commit: the volume is this device (takes the record's texts), or is no device any more. */
+void operation_stage_mapping(struct operation *operation, struct mapping_record *mapping);
+void operation_stage_unmap(struct operation *operation);
+
+/* ---- for the rest of core ---- */
+
+/*
+ * A new operation; request is the JSON kept with it, context is a heap struct of the kind; both are taken over. accepted
+ * runs once, on a later turn, when it is durable or was refused by the store (then operation is NULL).
+ */
+struct operation *operation_start(struct core *core, enum operation_type type, const char *volume_id,
+				  const char *vm_id, char *request, void *context, operation_accepted_fn accepted,
+				  void *arg);
+/* The asker has left before it was told: accepted will not run. */
+void operation_forget_asker(struct operation *operation);
+/* Puts a stored, unfinished operation back to work. */
+void operation_resume(struct core *core, const struct operation_record *record);
+struct operation *operation_find(struct core *core, const char *id);
+/* ERR_CONFLICT when it has ended or can only go forward. */
+int operation_cancel(struct operation *operation, struct err *err);
+/* A device came, went or changed: steps that wait for the kernel look again, and so do jobs it may belong to. */
+void operation_on_device(struct core *core, const struct device *device);
+/* True while an operation on the volume is under way or queued. */
+bool operation_busy(struct core *core, const char *volume_id);
+void operation_free_all(struct core *core);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The operations there are, each in a file of its own, and their contexts made from arguments. */
+
+#include "core/operation.h"
+
+extern const struct operation_kind op_create, op_attach, op_detach, op_delete;
+
+/* Heap contexts for operation_start(). */
+void *op_create_context(const struct volume_create_args *args);
+void *op_attach_context(void);
+void *op_detach_context(const struct volume_detach_args *args);
+void *op_delete_context(void);

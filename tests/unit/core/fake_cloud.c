@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The client's side of the CloudStack in memory: cloud/cloud.h, with each call a request that takes its time to arrive
+ * and whose answer takes its time to come back, and with the scripted faults in between.
+ */
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "cloud/cloud_error.h"
+#include "fake_server.h"
+
+#define POLL_MS 400
+
+struct cloud {
+	struct fake_server *server;
+	size_t open; /* calls and jobs */
+	bool usable;
+	uint64_t calls;
+};
+
+struct cloud_call {
+	struct cloud *cloud;
+	struct fake_request *request;
+	cloud_done_fn done;
+	void *arg;
+};
+
+struct cloud_job {
+	struct cloud *cloud;
+	char *id;
+	struct loop_timer timer;
+	cloud_done_fn done;
+	void *arg;
+};
+
+struct cloud *server_connect(struct fake_server *server)
+{
+	struct cloud *cloud = xnew(struct cloud);
+
+	cloud->server = server;
+	return cloud;
+}
+
+struct cloud *cloud_free(struct cloud *cloud)
+{
+	if (cloud)
+		assert_int_equal(cloud->open, 0);
+	free(cloud);
+	return NULL;
+}
+
+void cloud_health(const struct cloud *cloud, struct cloud_health *out)
+{
+	*out = (struct cloud_health){ .usable = cloud->usable, .calls = cloud->calls, .in_flight = cloud->open };
+	if (!cloud->usable)
+		snprintf(out->reason, sizeof(out->reason), "CloudStack does not answer");
+}
+
+/* ---- results ---- */
+
+struct listing {
+	struct cloud_volume *volumes;
+	size_t count;
+	int64_t total;
+};
+
+static void list_one(struct listing *listing, const struct fake_server *server, const struct fake_volume *volume)
+{
+	struct cloud_volume *out;
+	const char *job_id = server_pending_job(server, volume);
+
+	listing->volumes = xrealloc(listing->volumes, (listing->count + 1) * sizeof(*listing->volumes));
+	out = &listing->volumes[listing->count++];
+	*out = (struct cloud_volume){
+		.id = xstrdup(volume->id),
+		.name = xstrdup(volume->name),
+		.zone_id = xstrdup("cccccccc-0000-4000-8000-00000000000c"),
+		.type = xstrdup("DATADISK"),
+		.state = xstrdup("Ready"),
+		.vm_id = volume->vm_id[0] ? xstrdup(volume->vm_id) : NULL,
+		.job_id = xstrdup(job_id),
+		.size = volume->size,
+		.device_id = volume->device_id,
+		.raw = xasprintf("{\"id\":\"%s\",\"name\":\"%s\",\"vm\":\"%s\",\"size\":%" PRIu64 "}", volume->id,
+				 volume->name, volume->vm_id, volume->size),
+	};
+}
+
+static void list(struct listing *listing, struct fake_server *server, const struct fake_request *request)
+{
+	int64_t first = request->page > 0 ? (request->page - 1) * CLOUD_PAGE_SIZE : 0;
+	const struct fake_volume *volume;
+
+	TAILQ_FOREACH (volume, &server->volumes, entry) {
+		if (volume->gone || (request->volume_id && !streq(request->volume_id, volume->id)) ||
+		    (request->name && !streq(request->name, volume->name)) ||
+		    (request->vm_id && !streq(request->vm_id, volume->vm_id)))
+			continue;
+		if (listing->total >= first && listing->total < first + CLOUD_PAGE_SIZE)
+			list_one(listing, server, volume);
+		listing->total++;
+	}
+}
+
+static void listing_clear(struct listing *listing)
+{
+	for (size_t i = 0; i < listing->count; i++) {
+		free(listing->volumes[i].id);
+		free(listing->volumes[i].name);
+		free(listing->volumes[i].zone_id);
+		free(listing->volumes[i].type);
+		free(listing->volumes[i].state);
+		free(listing->volumes[i].vm_id);
+		free(listing->volumes[i].job_id);
+		free(listing->volumes[i].raw);
+	}
+	free(listing->volumes);
+}
+
+static void put_job(struct cloud_result *result, struct listing *listing, const struct fake_job *job)
+{
+	result->entity_id = job->volume->id;
+	if (job->state == JOB_SUCCEEDED)
+		result->job_status = CLOUD_JOB_SUCCEEDED;
+	if (job->state == JOB_FAILED) {
+		result->job_status = CLOUD_JOB_FAILED;
+		cloud_error_job(job->code, job->text[0] ? job->text : NULL, &result->err);
+	}
+	if (job->state == JOB_SUCCEEDED && job->command <= FAKE_DETACH) {
+		list_one(listing, job->server, job->volume);
+		free(TAKE_PTR(listing->volumes[0].job_id));
+		result->volumes = listing->volumes;
+		result->count = 1;
+	}
+}
+
+static void put_refusal(struct cloud_result *result, bool change, int code, const char *text)
+{
+	struct cloud_question question = { .what = "do what was asked", .change = change };
+	struct cloud_fault fault = { .code = code, .text = text };
+
+	result->outcome = cloud_error_answer(&question, &fault, &result->err);
+}
+
+static void put_unknown_job(struct cloud_result *result)
+{
+	put_refusal(result, false, 431, "Invalid parameter jobid value=X due to: entity does not exist");
+	assert_int_equal(result->err.code, ERR_NOT_FOUND);
+}
+
+static void put_silence(struct cloud_result *result, const struct fake_request *request)
+{
+	bool reads = request->command == FAKE_LIST || request->command == FAKE_FIND_JOB;
+
+	result->outcome = request->fault.kind == FAULT_AWAY || reads ? CLOUD_AWAY : CLOUD_UNKNOWN;
+	err_set(&result->err, ERR_UNAVAILABLE, "CloudStack did not answer");
+}
+
+static void put_answer(struct cloud_result *result, struct listing *listing, struct fake_request *request)
+{
+	struct fake_server *server = request->server;
+	const struct fake_job *job;
+
+	if (request->code) {
+		put_refusal(result, request->command < FAKE_LIST, request->code, request->text);
+	} else if (request->command == FAKE_LIST) {
+		list(listing, server, request);
+		result->volumes = listing->volumes;
+		result->count = listing->count;
+		result->total = listing->total;
+	} else if (request->command == FAKE_FIND_JOB) {
+		job = server_job(server, request->job_id);
+		if (job)
+			put_job(result, listing, job);
+		else
+			put_unknown_job(result);
+	} else {
+		result->job_id = request->job_id;
+		result->entity_id = request->entity_id[0] ? request->entity_id : NULL;
+	}
+}
+
+/* ---- requests ---- */
+
+void request_free(struct fake_request *request)
+{
+	TAILQ_REMOVE(&request->server->requests, request, entry);
+	loop_timer_clear(request->server->loop, &request->arrive);
+	loop_timer_clear(request->server->loop, &request->answer);
+	free(request->volume_id);
+	free(request->vm_id);
+	free(request->name);
+	free(request->job_id);
+	free(request);
+}
+
+static bool is_silent(const struct fake_request *request)
+{
+	return request->fault.kind >= FAULT_AWAY && request->fault.kind <= FAULT_LATE;
+}
+
+static void answer(struct fake_request *request)
+{
+	struct cloud_call *call = TAKE_PTR(request->call);
+	struct cloud_result result = { .outcome = CLOUD_OK };
+	struct listing listing = { 0 };
+
+	if (!call)
+		return;
+	if (is_silent(request))
+		put_silence(&result, request);
+	else
+		put_answer(&result, &listing, request);
+	call->cloud->usable = result.outcome <= CLOUD_REFUSED;
+	call->cloud->open--;
+	call->done(call->arg, &result);
+	listing_clear(&listing);
+	free(call);
+}
+
+static void on_answer(struct loop_timer *timer)
+{
+	struct fake_request *request = container_of(timer, struct fake_request, answer);
+
+	answer(request);
+	if (!loop_timer_is_set(&request->arrive))
+		request_free(request);
+}
+
+static void on_arrive(struct loop_timer *timer)
+{
+	struct fake_request *request = container_of(timer, struct fake_request, arrive);
+	const struct fake_fault *fault = &request->fault;
+
+	if (fault->kind == FAULT_REFUSED) {
+		request->code = fault->code ? fault->code : 530;
+		snprintf(request->text, sizeof(request->text), "%s", str_or(fault->text, "Scripted refusal"));
+	} else if (fault->kind != FAULT_AWAY && fault->kind != FAULT_LOST_BEFORE) {
+		server_receive(request->server, request);
+	}
+	if (fault->kind == FAULT_LATE && !loop_timer_is_set(&request->answer))
+		request_free(request);
+	else if (fault->kind != FAULT_LATE)
+		loop_timer_set(request->server->loop, &request->answer, request->server->trip_ms);
+}
+
+/* The last one scripted counts first. */
+static struct fake_fault find_fault(const struct fake_server *server, enum fake_command command, bool of_job)
+{
+	for (size_t i = server->fault_count; i-- > 0;) {
+		const struct fake_fault *fault = &server->faults[i];
+		unsigned nth = server->calls[fault->command];
+
+		if ((fault->kind >= FAULT_JOB_FAILED) == of_job &&
+		    (fault->command == command || fault->command == FAKE_ANY) && nth >= fault->nth &&
+		    nth < fault->nth + (fault->times ? fault->times : 1))
+			return *fault;
+	}
+	return (struct fake_fault){ .kind = server->down && !of_job ? FAULT_AWAY : FAULT_NONE };
+}
+
+static struct fake_request *request_new(struct cloud *cloud, enum fake_command command, cloud_done_fn done, void *arg)
+{
+	struct fake_server *server = cloud->server;
+	struct fake_request *request = xnew(struct fake_request);
+
+	request->server = server;
+	request->command = command;
+	request->arrive.fire = on_arrive;
+	request->answer.fire = on_answer;
+	request->call = xnew(struct cloud_call);
+	*request->call = (struct cloud_call){ .cloud = cloud, .request = request, .done = done, .arg = arg };
+	server->calls[command]++;
+	server->calls[FAKE_ANY]++;
+	request->fault = find_fault(server, command, false);
+	request->job_fault = find_fault(server, command, true);
+	cloud->open++;
+	cloud->calls++;
+	TAILQ_INSERT_TAIL(&server->requests, request, entry);
+	if (request->fault.kind == FAULT_LATE)
+		loop_timer_set(server->loop, &request->answer, server->trip_ms);
+	loop_timer_set(server->loop, &request->arrive,
+		       request->fault.kind == FAULT_LATE ? server->late_ms : server->trip_ms);
+	return request;
+}
+
+void cloud_call_cancel(struct cloud_call *call)
+{
+	call->request->call = NULL;
+	call->cloud->open--;
+	free(call);
+}
+
+struct cloud_call *cloud_create_volume(struct cloud *cloud, const char *name, const char *zone_id,
+				       const char *offering_id, uint64_t size_gib, const char *job_id,
+				       cloud_done_fn done, void *arg)
+{
+	struct fake_request *request = request_new(cloud, FAKE_CREATE, done, arg);
+
+	request->name = xstrdup(name);
+	request->job_id = xstrdup(job_id);
+	request->size_gib = size_gib;
+	return request->call;
+}
+
+struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_id, const char *vm_id,
+				       const char *job_id, cloud_done_fn done, void *arg)
+{
+	struct fake_request *request = request_new(cloud, FAKE_ATTACH, done, arg);
+
+	request->volume_id = xstrdup(volume_id);
+	request->vm_id = xstrdup(vm_id);
+	request->job_id = xstrdup(job_id);
+	return request->call;
+}
+
+static struct cloud_call *ask_about(struct cloud *cloud, enum fake_command command, const char *volume_id,
+				    const char *name, const char *job_id, cloud_done_fn done, void *arg)
+{
+	struct fake_request *request = request_new(cloud, command, done, arg);
+
+	request->volume_id = xstrdup(volume_id);
+	request->name = xstrdup(name);
+	request->job_id = xstrdup(job_id);
+	return request->call;
+}
+
+struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_id, const char *job_id,
+				       cloud_done_fn done, void *arg)
+{
+	return ask_about(cloud, FAKE_DETACH, volume_id, NULL, job_id, done, arg);
+}
+
+struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id, const char *job_id,
+					cloud_done_fn done, void *arg)
+{
+	return ask_about(cloud, FAKE_DESTROY, volume_id, NULL, job_id, done, arg);
+}
+
+struct cloud_call *cloud_rename_volume(struct cloud *cloud, const char *volume_id, const char *name, const char *job_id,
+				       cloud_done_fn done, void *arg)
+{
+	return ask_about(cloud, FAKE_RENAME, volume_id, name, job_id, done, arg);
+}
+
+struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud_done_fn done, void *arg)
+{
+	return ask_about(cloud, FAKE_FIND_JOB, NULL, NULL, job_id, done, arg);
+}
+
+struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_volume_filter *filter, cloud_done_fn done,
+				      void *arg)
+{
+	struct fake_request *request = request_new(cloud, FAKE_LIST, done, arg);
+
+	request->volume_id = xstrdup(filter->id);
+	request->name = xstrdup(filter->name);
+	request->vm_id = xstrdup(filter->vm_id);
+	request->page = filter->page;
+	return request->call;
+}
+
+/* ---- watching jobs ---- */
+
+static void on_look(struct loop_timer *timer)
+{
+	struct cloud_job *job = container_of(timer, struct cloud_job, timer);
+	struct fake_server *server = job->cloud->server;
+	struct cloud_result result = { .outcome = CLOUD_OK };
+	struct listing listing = { 0 };
+	const struct fake_job *there = server_job(server, job->id);
+
+	job->cloud->usable = !server->down;
+	if (server->down || (there && there->state <= JOB_RUNNING)) {
+		loop_timer_set(server->loop, timer, POLL_MS);
+		return;
+	}
+	if (there)
+		put_job(&result, &listing, there);
+	else
+		put_unknown_job(&result);
+	job->cloud->open--;
+	job->done(job->arg, &result);
+	listing_clear(&listing);
+	free(job->id);
+	free(job);
+}
+
+struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud_done_fn done, void *arg)
+{
+	struct cloud_job *job = xnew(struct cloud_job);
+
+	*job = (struct cloud_job){ .cloud = cloud, .id = xstrdup(job_id), .done = done, .arg = arg };
+	job->timer.fire = on_look;
+	cloud->open++;
+	loop_timer_set(cloud->server->loop, &job->timer, POLL_MS);
+	return job;
+}
+
+void cloud_job_poke(struct cloud_job *job)
+{
+	loop_timer_set(job->cloud->server->loop, &job->timer, 0);
+}
+
+void cloud_job_cancel(struct cloud_job *job)
+{
+	loop_timer_clear(job->cloud->server->loop, &job->timer);
+	job->cloud->open--;
+	free(job->id);
+	free(job);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A CloudStack in memory, behind the very functions of cloud/cloud.h.
+ *
+ * The server (struct fake_server) outlives the daemon's client (struct cloud): volumes, jobs and requests that are on
+ * their way go on when a core has "crashed". It keeps CloudStack's rules: one job at a time per virtual machine, a job
+ * id is accepted once, but a create inserts its row before it looks at the job id. Faults are scripted by the call.
+ * Attached to the appliance, a volume becomes a disk of the fake kernel, sooner or later or never.
+ */
+
+#include "cloud/cloud.h"
+#include "fake_kernel.h"
+
+#define APPLIANCE "aaaaaaaa-0000-4000-8000-00000000000a"
+#define OTHER_VM "bbbbbbbb-0000-4000-8000-00000000000b"
+#define GIB (UINT64_C(1) << 30)
+
+enum fake_command {
+	FAKE_CREATE,
+	FAKE_ATTACH,
+	FAKE_DETACH,
+	FAKE_DESTROY,
+	FAKE_RENAME,
+	FAKE_LIST,
+	FAKE_FIND_JOB,
+	FAKE_ANY, /* and their number */
+};
+
+enum fault_kind {
+	FAULT_NONE,
+	FAULT_AWAY,        /* it did not happen, and that is known */
+	FAULT_LOST_BEFORE, /* nobody knows; it did not happen */
+	FAULT_LOST_AFTER,  /* nobody knows; it did */
+	FAULT_LATE,        /* nobody knows; it will happen in late_ms */
+	FAULT_REFUSED,
+	FAULT_JOB_FAILED,
+	FAULT_JOB_LOST,       /* the job vanishes without effect */
+	FAULT_JOB_LOST_AFTER, /* the job vanishes after its effect */
+	FAULT_JOB_STUCK,      /* never ends */
+	FAULT_KIND_COUNT
+};
+
+struct fake_fault {
+	enum fake_command command;
+	unsigned nth, times; /* times 0: once */
+	enum fault_kind kind;
+	int code;         /* 0: 530 */
+	const char *text; /* NULL: some text */
+};
+
+enum serial_kind { SERIAL_OWN, SERIAL_NONE, SERIAL_FOREIGN };
+
+struct fake_server;
+
+struct fake_volume {
+	TAILQ_ENTRY(fake_volume) entry;
+	struct fake_server *server;
+	char id[37], name[256], vm_id[37]; /* vm_id "" when detached */
+	uint64_t size;
+	int64_t device_id;
+	bool gone;
+	char disk[16]; /* the kernel's name at the moment it was plugged, "" when it is not */
+	struct loop_timer plug, unplug;
+	/* how its disk will look */
+	enum serial_kind serial;
+	int64_t size_error;
+	int64_t plug_ms, unplug_ms; /* after the job began; -1 never */
+};
+
+struct fake_server {
+	struct loop *loop;
+	struct fake_kernel *kernel;
+	TAILQ_HEAD(, fake_volume) volumes;
+	TAILQ_HEAD(, fake_job) jobs;
+	TAILQ_HEAD(, fake_request) requests;
+	unsigned volumes_made;
+	unsigned calls[FAKE_ANY + 1]; /* received by the client functions */
+	struct fake_fault faults[8];
+	size_t fault_count;
+	bool down; /* every call is away, no look at a job is answered */
+	int64_t trip_ms, job_ms, late_ms;
+	/* for volumes made from now on */
+	enum serial_kind serial;
+	int64_t plug_ms, unplug_ms;
+};
+
+void server_init(struct fake_server *server, struct loop *loop, struct fake_kernel *kernel);
+void server_fini(struct fake_server *server);
+struct cloud *server_connect(struct fake_server *server);
+void server_fault(struct fake_server *server, struct fake_fault fault);
+
+struct fake_volume *server_add(struct fake_server *server, const char *name, uint64_t gib);
+struct fake_volume *server_find(struct fake_server *server, const char *id);
+/* As somebody else would do it: at once, without a job. */
+void server_attach(struct fake_server *server, struct fake_volume *volume, const char *vm_id);
+void server_detach(struct fake_server *server, struct fake_volume *volume);
+/* What exists. */
+size_t server_count(const struct fake_server *server);
+/* Jobs and requests that have not ended. */
+size_t server_busy(const struct fake_server *server);
+/* Jobs that were accepted for this command. */
+unsigned server_jobs(const struct fake_server *server, enum fake_command command);
+void server_release_stuck(struct fake_server *server); /* they end well */
+void volume_serial(const struct fake_volume *volume, char serial[21]);

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The inside of the CloudStack in memory: volumes, jobs, the queue of each virtual machine and the disks that come of
+ * it. What is asked comes in through server_receive(), at the moment the request arrives; fake_cloud.c is the way there.
+ */
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "fake_server.h"
+
+/* ---- volumes and their disks ---- */
+
+void volume_serial(const struct fake_volume *volume, char serial[21])
+{
+	size_t length = 0;
+
+	for (const char *c = volume->id; *c && length < 20; c++) {
+		if (*c != '-')
+			serial[length++] = *c;
+	}
+	serial[length] = '\0';
+}
+
+static void on_plug(struct loop_timer *timer)
+{
+	struct fake_volume *volume = container_of(timer, struct fake_volume, plug);
+	char serial[21];
+
+	volume_serial(volume, serial);
+	kernel_free_name(volume->server->kernel, volume->disk);
+	kernel_plug(volume->server->kernel, volume->disk,
+		    volume->serial == SERIAL_NONE ? NULL : volume->serial == SERIAL_OWN ? serial : "ffffffffffffffffffff",
+		    volume->size + (uint64_t)volume->size_error);
+}
+
+static void on_unplug(struct loop_timer *timer)
+{
+	struct fake_volume *volume = container_of(timer, struct fake_volume, unplug);
+
+	loop_timer_clear(volume->server->loop, &volume->plug);
+	if (volume->disk[0])
+		kernel_unplug(volume->server->kernel, volume->disk);
+	volume->disk[0] = '\0';
+}
+
+static void plug_soon(struct fake_volume *volume, const char *vm_id)
+{
+	if (streq(vm_id, APPLIANCE) && volume->plug_ms >= 0 && !volume->disk[0])
+		loop_timer_set(volume->server->loop, &volume->plug, volume->plug_ms);
+}
+
+static void unplug_soon(struct fake_volume *volume)
+{
+	if (volume->unplug_ms >= 0)
+		loop_timer_set(volume->server->loop, &volume->unplug, volume->unplug_ms);
+}
+
+static bool device_id_taken(struct fake_server *server, const char *vm_id, int64_t device_id)
+{
+	struct fake_volume *volume;
+
+	TAILQ_FOREACH (volume, &server->volumes, entry) {
+		if (streq(volume->vm_id, vm_id) && volume->device_id == device_id)
+			return true;
+	}
+	return false;
+}
+
+static void set_vm(struct fake_volume *volume, const char *vm_id)
+{
+	int64_t device_id = 1;
+
+	while (device_id_taken(volume->server, vm_id, device_id) || device_id == 3)
+		device_id++;
+	snprintf(volume->vm_id, sizeof(volume->vm_id), "%s", vm_id);
+	volume->device_id = *vm_id ? device_id : -1;
+}
+
+struct fake_volume *server_add(struct fake_server *server, const char *name, uint64_t gib)
+{
+	struct fake_volume *volume = xnew(struct fake_volume);
+
+	volume->server = server;
+	snprintf(volume->id, sizeof(volume->id), "%08x-1111-4222-8333-444444444444", ++server->volumes_made);
+	snprintf(volume->name, sizeof(volume->name), "%s", name);
+	volume->size = gib * GIB;
+	volume->device_id = -1;
+	volume->serial = server->serial;
+	volume->plug_ms = server->plug_ms;
+	volume->unplug_ms = server->unplug_ms;
+	volume->plug.fire = on_plug;
+	volume->unplug.fire = on_unplug;
+	TAILQ_INSERT_TAIL(&server->volumes, volume, entry);
+	return volume;
+}
+
+struct fake_volume *server_find(struct fake_server *server, const char *id)
+{
+	struct fake_volume *volume;
+
+	TAILQ_FOREACH (volume, &server->volumes, entry) {
+		if (streq(volume->id, id) && !volume->gone)
+			return volume;
+	}
+	return NULL;
+}
+
+void server_attach(struct fake_server *server, struct fake_volume *volume, const char *vm_id)
+{
+	set_vm(volume, vm_id);
+	if (streq(vm_id, APPLIANCE) && volume->plug_ms >= 0)
+		on_plug(&volume->plug);
+}
+
+void server_detach(struct fake_server *server, struct fake_volume *volume)
+{
+	set_vm(volume, "");
+	on_unplug(&volume->unplug);
+}
+
+size_t server_count(const struct fake_server *server)
+{
+	const struct fake_volume *volume;
+	size_t count = 0;
+
+	TAILQ_FOREACH (volume, &server->volumes, entry)
+		count += volume->gone ? 0 : 1;
+	return count;
+}
+
+/* ---- jobs ---- */
+
+struct fake_job *server_job(const struct fake_server *server, const char *id)
+{
+	struct fake_job *job;
+
+	TAILQ_FOREACH (job, &server->jobs, entry) {
+		if (streq(job->id, id))
+			return job;
+	}
+	return NULL;
+}
+
+const char *server_pending_job(const struct fake_server *server, const struct fake_volume *volume)
+{
+	const struct fake_job *job;
+
+	TAILQ_FOREACH (job, &server->jobs, entry) {
+		if (job->volume == volume && job->state <= JOB_RUNNING)
+			return job->id;
+	}
+	return NULL;
+}
+
+static void fail_job(struct fake_job *job, int code, const char *text)
+{
+	job->code = code;
+	job->text = text;
+}
+
+static void begin_job(struct fake_job *job)
+{
+	struct fake_volume *volume = job->volume;
+
+	job->state = JOB_RUNNING;
+	if (job->fault.kind == FAULT_JOB_FAILED)
+		fail_job(job, job->fault.code ? job->fault.code : 530, str_or(job->fault.text, "Scripted failure"));
+	else if (job->fault.kind == FAULT_JOB_LOST)
+		fail_job(job, 530, "");
+	else if (job->command == FAKE_ATTACH && volume->vm_id[0])
+		fail_job(job, 431, "Please specify a volume that is not attached to any VM.");
+	else if (job->command == FAKE_ATTACH && volume->gone)
+		fail_job(job, 431, "Please specify a volume that is not destroyed.");
+	else if (job->command == FAKE_DETACH && !volume->vm_id[0])
+		fail_job(job, 431, "The specified volume is not attached to a VM.");
+	else if (job->command == FAKE_DESTROY && volume->vm_id[0])
+		fail_job(job, 431, "Please specify a volume that is not attached to any VM.");
+	else if (job->command == FAKE_ATTACH)
+		plug_soon(volume, job->vm_id);
+	else if (job->command == FAKE_DETACH)
+		unplug_soon(volume);
+	if (job->fault.kind != FAULT_JOB_STUCK)
+		loop_timer_set(job->server->loop, &job->timer, job->server->job_ms);
+}
+
+static void begin_waiting(struct fake_server *server, const char *vm_id)
+{
+	struct fake_job *job;
+
+	TAILQ_FOREACH (job, &server->jobs, entry) {
+		if (!streq(job->vm_id, vm_id) || job->state > JOB_RUNNING)
+			continue;
+		if (job->state == JOB_WAITING)
+			begin_job(job);
+		return;
+	}
+}
+
+static void on_job_timer(struct loop_timer *timer)
+{
+	struct fake_job *job = container_of(timer, struct fake_job, timer);
+
+	job->state = job->code ? JOB_FAILED : JOB_SUCCEEDED;
+	if (!job->code) {
+		if (job->command == FAKE_ATTACH)
+			set_vm(job->volume, job->vm_id);
+		else if (job->command == FAKE_DETACH)
+			set_vm(job->volume, "");
+		else if (job->command == FAKE_DESTROY)
+			job->volume->gone = true;
+		else if (job->command == FAKE_RENAME)
+			snprintf(job->volume->name, sizeof(job->volume->name), "%s", job->name);
+	}
+	if (job->fault.kind == FAULT_JOB_LOST_AFTER) {
+		job->state = JOB_FAILED;
+		fail_job(job, 530, "");
+	}
+	if (job->vm_id[0])
+		begin_waiting(job->server, job->vm_id);
+}
+
+static void add_job(struct fake_server *server, const struct fake_request *request, struct fake_volume *volume)
+{
+	struct fake_job *job = xnew(struct fake_job);
+
+	job->server = server;
+	job->command = request->command;
+	job->volume = volume;
+	job->fault = request->job_fault;
+	job->timer.fire = on_job_timer;
+	snprintf(job->id, sizeof(job->id), "%s", request->job_id);
+	snprintf(job->name, sizeof(job->name), "%s", str_or(request->name, ""));
+	if (request->command == FAKE_ATTACH)
+		snprintf(job->vm_id, sizeof(job->vm_id), "%s", request->vm_id);
+	else if (request->command == FAKE_DETACH)
+		snprintf(job->vm_id, sizeof(job->vm_id), "%s", volume->vm_id);
+	TAILQ_INSERT_TAIL(&server->jobs, job, entry);
+	if (job->vm_id[0])
+		begin_waiting(server, job->vm_id);
+	else
+		begin_job(job);
+}
+
+void server_release_stuck(struct fake_server *server)
+{
+	struct fake_job *job;
+
+	TAILQ_FOREACH (job, &server->jobs, entry) {
+		if (job->state == JOB_RUNNING && job->fault.kind == FAULT_JOB_STUCK)
+			loop_timer_set(server->loop, &job->timer, 0);
+	}
+}
+
+unsigned server_jobs(const struct fake_server *server, enum fake_command command)
+{
+	const struct fake_job *job;
+	unsigned count = 0;
+
+	TAILQ_FOREACH (job, &server->jobs, entry)
+		count += job->command == command ? 1 : 0;
+	return count;
+}
+
+size_t server_busy(const struct fake_server *server)
+{
+	const struct fake_request *request;
+	const struct fake_job *job;
+	size_t count = 0;
+
+	TAILQ_FOREACH (job, &server->jobs, entry)
+		count += job->state <= JOB_RUNNING ? 1 : 0;
+	TAILQ_FOREACH (request, &server->requests, entry)
+		count++;
+	return count;
+}
+
+/* ---- requests that change something, at the moment they arrive ---- */
+
+static void refuse(struct fake_request *request, int code, const char *text)
+{
+	request->code = code;
+	snprintf(request->text, sizeof(request->text), "%s", text);
+}
+
+static bool is_duplicate(struct fake_server *server, struct fake_request *request)
+{
+	char text[128];
+
+	if (!server_job(server, request->job_id))
+		return false;
+	snprintf(text, sizeof(text), "UUID: %s already exists so can't create/update with custom id", request->job_id);
+	refuse(request, 431, text);
+	return true;
+}
+
+void server_receive(struct fake_server *server, struct fake_request *request)
+{
+	struct fake_volume *volume = request->volume_id ? server_find(server, request->volume_id) : NULL;
+
+	if (request->command == FAKE_LIST || request->command == FAKE_FIND_JOB)
+		return;
+	if (request->command == FAKE_CREATE) {
+		/* As in CloudStack: the row is there before anybody looks at the job's id. */
+		volume = server_add(server, request->name, request->size_gib);
+		snprintf(request->entity_id, sizeof(request->entity_id), "%s", volume->id);
+	} else if (!volume) {
+		refuse(request, 431, "Unable to find volume with ID: 42");
+		return;
+	}
+	if (!is_duplicate(server, request))
+		add_job(server, request, volume);
+}
+
+/* ---- life ---- */
+
+void server_init(struct fake_server *server, struct loop *loop, struct fake_kernel *kernel)
+{
+	*server = (struct fake_server){
+		.loop = loop,
+		.kernel = kernel,
+		.trip_ms = 20,
+		.job_ms = 500,
+		.late_ms = 25000,
+		.plug_ms = 200,
+		.unplug_ms = 200,
+	};
+	TAILQ_INIT(&server->volumes);
+	TAILQ_INIT(&server->jobs);
+	TAILQ_INIT(&server->requests);
+}
+
+void server_fini(struct fake_server *server)
+{
+	struct fake_volume *volume;
+	struct fake_request *request;
+	struct fake_job *job;
+
+	while ((request = TAILQ_FIRST(&server->requests)))
+		request_free(request);
+	while ((job = TAILQ_FIRST(&server->jobs))) {
+		TAILQ_REMOVE(&server->jobs, job, entry);
+		loop_timer_clear(server->loop, &job->timer);
+		free(job);
+	}
+	while ((volume = TAILQ_FIRST(&server->volumes))) {
+		TAILQ_REMOVE(&server->volumes, volume, entry);
+		loop_timer_clear(server->loop, &volume->plug);
+		loop_timer_clear(server->loop, &volume->unplug);
+		free(volume);
+	}
+}
+
+void server_fault(struct fake_server *server, struct fake_fault fault)
+{
+	assert_true(server->fault_count < ARRAY_SIZE(server->faults));
+	server->faults[server->fault_count++] = fault;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What fake_server.c and fake_cloud.c share: jobs and requests. */
+
+#include "fake_cloud.h"
+
+enum fake_job_state { JOB_WAITING, JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED };
+
+struct fake_job {
+	TAILQ_ENTRY(fake_job) entry;
+	struct fake_server *server;
+	char id[37], vm_id[37], name[256]; /* vm_id: whose queue it stands in, "" none */
+	enum fake_command command;
+	struct fake_volume *volume;
+	enum fake_job_state state;
+	int code; /* not 0: it fails, or has failed */
+	const char *text;
+	struct fake_fault fault;
+	struct loop_timer timer;
+};
+
+/* A request on its way: it arrives whether or not somebody still waits for the answer. */
+struct fake_request {
+	TAILQ_ENTRY(fake_request) entry;
+	struct fake_server *server;
+	struct cloud_call *call; /* NULL: nobody waits any more */
+	enum fake_command command;
+	struct fake_fault fault;     /* on the way */
+	struct fake_fault job_fault; /* of the job it becomes */
+	struct loop_timer arrive, answer;
+	char *volume_id, *vm_id, *name, *job_id;
+	uint64_t size_gib;
+	int64_t page;
+	/* the answer */
+	int code; /* refused */
+	char text[256];
+	char entity_id[37];
+};
+
+void request_free(struct fake_request *request);
+void server_receive(struct fake_server *server, struct fake_request *request);
+struct fake_job *server_job(const struct fake_server *server, const char *id);
+const char *server_pending_job(const struct fake_server *server, const struct fake_volume *volume);

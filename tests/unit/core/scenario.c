@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The operations that are disturbed; see scenario.h. Whoever adds an operation adds a row here. */
+
+#include "scenario.h"
+
+static void one_volume(struct world *world)
+{
+	server_add(&world->server, "one", 5);
+}
+
+static void one_attached(struct world *world)
+{
+	one_volume(world);
+	attached(world, VOLUME(1));
+}
+
+static void one_remote(struct world *world)
+{
+	one_volume(world);
+	completed(world, accepted(world, ask_attach(world, VOLUME(1), OTHER_VM)));
+}
+
+static void without_device(struct world *world)
+{
+	server_add(&world->server, "one", 5)->plug_ms = -1;
+}
+
+static void create_fails(struct world *world)
+{
+	server_fault(&world->server, (struct fake_fault){ FAKE_CREATE, 1, 1000, FAULT_JOB_FAILED, 530, "No room" });
+}
+
+static struct reply *create(struct world *world)
+{
+	return ask_create(world, "new");
+}
+
+static struct reply *attach(struct world *world)
+{
+	return ask_attach(world, VOLUME(1), APPLIANCE);
+}
+
+static struct reply *attach_remote(struct world *world)
+{
+	return ask_attach(world, VOLUME(1), OTHER_VM);
+}
+
+static struct reply *detach(struct world *world)
+{
+	return ask_detach(world, VOLUME(1), false);
+}
+
+static struct reply *delete(struct world *world)
+{
+	return ask_delete(world, VOLUME(1));
+}
+
+static void cancel_at(struct world *world, const char *step)
+{
+	struct operation *operation = TAILQ_FIRST(&world->core->unfinished);
+	struct err err;
+
+	if (operation && !operation->accepting && !operation->record.undoing && streq(operation->record.step, step))
+		(void)operation_cancel(operation, &err);
+}
+
+static void cancel_await_device(struct world *world)
+{
+	cancel_at(world, "await-device");
+}
+
+static void cancel_await_job(struct world *world)
+{
+	cancel_at(world, "await-job");
+}
+
+static void cancel_rename(struct world *world)
+{
+	cancel_at(world, "rename");
+}
+
+const struct scenario scenarios[] = {
+	{ "create", NULL, create, NULL, OPERATION_COMPLETED, 1, 0, false, false },
+	{ "create, no room", create_fails, create, NULL, OPERATION_FAILED, 0, 0, false, false },
+	{ "create, cancelled", NULL, create, cancel_rename, OPERATION_CANCELLED, 0, 0, false, false },
+	{ "attach", one_volume, attach, NULL, OPERATION_COMPLETED, 1, 1, true, false },
+	{ "attach, no device", without_device, attach, NULL, OPERATION_FAILED, 1, 1, false, false },
+	{ "attach, cancelled", one_volume, attach, cancel_await_job, OPERATION_CANCELLED, 1, 1, false, false },
+	{ "attach, cancelled late", without_device, attach, cancel_await_device, OPERATION_CANCELLED, 1, 1, false, false },
+	{ "attach to another VM", one_volume, attach_remote, NULL, OPERATION_COMPLETED, 1, 1, true, false },
+	{ "detach", one_attached, detach, NULL, OPERATION_COMPLETED, 1, 1, false, true },
+	{ "detach from another VM", one_remote, detach, NULL, OPERATION_COMPLETED, 1, 1, false, true },
+	{ "delete", one_volume, delete, NULL, OPERATION_COMPLETED, 0, 1, false, false },
+	{ "delete, attached", one_attached, delete, NULL, OPERATION_COMPLETED, 0, 1, false, true },
+};
+const size_t scenario_count = ARRAY_SIZE(scenarios);
+
+static bool is_quiet(struct world *world, const void *arg)
+{
+	const struct scenario *scenario = arg;
+
+	if (scenario->meddle)
+		scenario->meddle(world);
+	return store_memory_has_crashed(world->store) ||
+	       (world->core->unfinished_count == 0 && world->core->commits_waiting == 0 && TAILQ_EMPTY(&world->core->calls) &&
+		server_busy(&world->server) == 0);
+}
+
+struct world *scenario_start(const struct scenario *scenario)
+{
+	void *state = NULL;
+	struct world *world;
+
+	world_setup(&state);
+	world = state;
+	if (scenario->prepare)
+		scenario->prepare(world);
+	world_pass(world, 5000);
+	return world;
+}
+
+static bool meddle_only(struct world *world, const void *arg)
+{
+	const struct scenario *scenario = arg;
+
+	if (scenario->meddle)
+		scenario->meddle(world);
+	return false;
+}
+
+void scenario_pass(struct world *world, const struct scenario *scenario, int64_t ms)
+{
+	world_until(world, meddle_only, scenario, ms);
+}
+
+void scenario_finish(struct world *world, const struct scenario *scenario)
+{
+	if (!world_until(world, is_quiet, scenario, DAY_MS))
+		fail_msg("%s: still %zu under way", scenario->name, world->core->unfinished_count);
+}
+
+static int expected_type(const struct scenario *scenario)
+{
+	for (int type = 0; type < OPERATION_TYPE_COUNT; type++) {
+		if (str_has_prefix(scenario->name, operation_type_names[type]))
+			return type;
+	}
+	fail_msg("%s: the name of a scenario begins with the type", scenario->name);
+	return -1;
+}
+
+void scenario_check(struct world *world, const struct scenario *scenario)
+{
+	struct operation_list_args args = { .type = (char *)(intptr_t)operation_type_names[expected_type(scenario)],
+					    .limit = 100 };
+	struct reply *reply = ask(world, METHOD_OPERATION_LIST, &args);
+	const struct operation_record *operation;
+	bool happened;
+
+	answered(world, reply);
+	assert_true(reply->count <= 1);
+	happened = reply->count == 1;
+	operation = happened ? item(reply, 0) : NULL;
+	if (happened && (operation->status != (int)scenario->status || operation->needs_attention))
+		fail_msg("%s: %s%s: %s", scenario->name, operation_status_names[operation->status],
+			 operation->needs_attention ? ", needs attention" : "", str_or(operation->error, ""));
+	check_world(world, happened ? scenario->volumes : scenario->volumes_before);
+	if (happened ? scenario->attached : scenario->attached_before)
+		check_mapped(world, VOLUME(1));
+	else
+		check_unmapped(world, VOLUME(1));
+	if (happened && expected_type(scenario) == OPERATION_CREATE && scenario->volumes)
+		assert_string_equal(server_find(&world->server, VOLUME(1))->name, "new");
+}

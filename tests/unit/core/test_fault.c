@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * CloudStack fails: at every call in turn it is away, or the answer is lost, before or after the effect, or the request
+ * arrives long after everybody has given it up. Each operation comes to its end as if nothing had happened, and
+ * nothing is done twice. The same with the daemon killed in the middle of the trouble.
+ */
+
+#include "scenario.h"
+
+static unsigned calls_of(const struct scenario *scenario)
+{
+	struct world *world = scenario_start(scenario);
+	unsigned before = world->server.calls[FAKE_ANY];
+	void *state = world;
+
+	scenario->begin(world);
+	scenario_finish(world, scenario);
+	before = world->server.calls[FAKE_ANY] - before;
+	world_teardown(&state);
+	return before;
+}
+
+struct moment {
+	const struct scenario *scenario;
+	unsigned calls;
+};
+
+static bool has_come(struct world *world, const void *arg)
+{
+	const struct moment *moment = arg;
+
+	if (moment->scenario->meddle)
+		moment->scenario->meddle(world);
+	return world->server.calls[FAKE_ANY] >= moment->calls;
+}
+
+/* killed_ms: how long after the faulty call was made the daemon is killed; -1 not at all. */
+static void disturb(const struct scenario *scenario, unsigned nth, enum fault_kind kind, unsigned times, int64_t killed_ms)
+{
+	struct world *world = scenario_start(scenario);
+	void *state = world;
+
+	nth += world->server.calls[FAKE_ANY];
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_ANY, .nth = nth, .times = times, .kind = kind });
+	scenario->begin(world);
+	if (killed_ms >= 0 && world_until(world, has_come, &(struct moment){ scenario, nth }, 120000)) {
+		scenario_pass(world, scenario, killed_ms);
+		world_restart(world);
+	}
+	scenario_finish(world, scenario);
+	world_pass(world, 2 * DEVICE_WAIT_MS); /* whatever comes late has come */
+	scenario_check(world, scenario);
+	world_teardown(&state);
+}
+
+static void every_call(enum fault_kind kind, unsigned times, int64_t killed_ms)
+{
+	for (size_t i = 0; i < scenario_count; i++) {
+		unsigned count = calls_of(&scenarios[i]);
+
+		for (unsigned nth = 1; nth <= count; nth++)
+			disturb(&scenarios[i], nth, kind, times, killed_ms);
+	}
+}
+
+static void away(void **state)
+{
+	every_call(FAULT_AWAY, 1, -1);
+	every_call(FAULT_AWAY, 5, -1);
+}
+
+static void lost_before(void **state)
+{
+	every_call(FAULT_LOST_BEFORE, 1, -1);
+	every_call(FAULT_LOST_BEFORE, 3, -1);
+}
+
+static void lost_after(void **state)
+{
+	every_call(FAULT_LOST_AFTER, 1, -1);
+	every_call(FAULT_LOST_AFTER, 3, -1);
+}
+
+static void late(void **state)
+{
+	every_call(FAULT_LATE, 1, -1);
+}
+
+static void killed_in_trouble(void **state)
+{
+	static const enum fault_kind kinds[] = { FAULT_AWAY, FAULT_LOST_BEFORE, FAULT_LOST_AFTER, FAULT_LATE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		every_call(kinds[i], 1, 0);
+		every_call(kinds[i], 1, 100);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(away),	     cmocka_unit_test(lost_before), cmocka_unit_test(lost_after),
+		cmocka_unit_test(late),	     cmocka_unit_test(killed_in_trouble),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
