@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The object tree: the Manager at the root, and under volume/ and operation/ one object for each thing the core has in
+ * memory. Objects are not registered one by one. A fallback vtable covers a whole prefix, and a find function says
+ * for a path whether there is such an object; so nothing has to be kept in step with the model.
+ *
+ * sd-bus asks find once for a message (or once for an interface of an object it describes) and then calls the getters
+ * one after the other, all within one turn. A volume is therefore copied out of the model once, in find, into a
+ * struct the getters read; an operation is pointed to.
+ */
+
+#include <assert.h>
+#include <errno.h>
+
+#include "api/bus_internal.h"
+#include "build_config.h"
+
+static const char *const scope_prefixes[SCOPE_COUNT] = {
+	[SCOPE_MANAGER] = BUS_ROOT,
+	[SCOPE_VOLUME] = BUS_ROOT "/volume",
+	[SCOPE_OPERATION] = BUS_ROOT "/operation",
+};
+
+const struct record *bus_scope_record(enum method_scope scope)
+{
+	switch (scope) {
+	case SCOPE_VOLUME:
+		return &volume_record;
+	case SCOPE_OPERATION:
+		return &operation_record;
+	case SCOPE_MANAGER:
+	case SCOPE_COUNT:
+		break;
+	}
+	return NULL;
+}
+
+const char *bus_scope_id_field(enum method_scope scope)
+{
+	return scope == SCOPE_VOLUME ? "volume_id" : "id";
+}
+
+char *bus_object_path(enum method_scope scope, const char *id)
+{
+	char *path = NULL;
+
+	/* Fails for lack of memory only: the prefix is ours and every id can be encoded. */
+	if (sd_bus_path_encode(scope_prefixes[scope], id, &path) < 0)
+		abort();
+	return path;
+}
+
+static int find_object(struct bus *bus, enum method_scope scope, const char *path, void **ret_found)
+{
+	struct bus_view *view = &bus->view[scope];
+	_cleanup_free_ char *id = NULL;
+
+	view->object = NULL;
+	if (sd_bus_path_decode(path, scope_prefixes[scope], &id) <= 0 || str_empty(id))
+		return 0;
+	if (scope == SCOPE_OPERATION) {
+		view->object = core_operation(bus->core, id);
+	} else {
+		record_clear(&volume_record, &bus->volume);
+		record_init(&volume_record, &bus->volume);
+		if (core_volume(bus->core, id, &bus->volume))
+			view->object = &bus->volume;
+	}
+	*ret_found = view;
+	return view->object ? 1 : 0;
+}
+
+static int find_volume(sd_bus *sd_bus, const char *path, const char *interface, void *userdata, void **ret_found,
+		       sd_bus_error *error)
+{
+	return find_object(userdata, SCOPE_VOLUME, path, ret_found);
+}
+
+static int find_operation(sd_bus *sd_bus, const char *path, const char *interface, void *userdata, void **ret_found,
+			  sd_bus_error *error)
+{
+	return find_object(userdata, SCOPE_OPERATION, path, ret_found);
+}
+
+int bus_get_property(sd_bus *sd_bus, const char *path, const char *interface, const char *property,
+		     sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct bus_view *view = userdata;
+	const struct record *record = bus_scope_record((enum method_scope)(view - view->bus->view));
+	char name[BUS_PROPERTY_SIZE];
+
+	assert(view->object);
+	for (size_t i = 0; i < record->count; i++) {
+		method_bus_property(record->fields[i].name, name);
+		if (streq(name, property))
+			return bus_append_field(reply, &record->fields[i], view->object);
+	}
+	return -ENOENT;
+}
+
+int bus_get_manager_property(sd_bus *sd_bus, const char *path, const char *interface, const char *property,
+			     sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct bus_view *view = userdata;
+
+	if (streq(property, "Version"))
+		return bus_append_text(reply, VERSION);
+	return bus_append_text(reply, core_appliance_id(view->bus->core));
+}
+
+/* --- enumeration ----------------------------------------------------------------------------------------------- */
+
+struct path_list {
+	enum method_scope scope;
+	char **paths; /* ended by NULL, each from malloc(), as sd-bus wants */
+	size_t count;
+	size_t room;
+};
+
+static void path_list_add(void *arg, const char *id)
+{
+	struct path_list *list = arg;
+
+	if (list->count + 1 >= list->room) {
+		list->room = list->room ? 2 * list->room : 16;
+		list->paths = xrealloc(list->paths, list->room * sizeof(char *));
+	}
+	list->paths[list->count++] = bus_object_path(list->scope, id);
+	list->paths[list->count] = NULL;
+}
+
+static void count_one(void *arg, const char *id)
+{
+	++*(size_t *)arg;
+}
+
+static int enumerate_volumes(sd_bus *sd_bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error)
+{
+	struct bus *bus = userdata;
+	struct path_list list = { .scope = SCOPE_VOLUME };
+	size_t count = 0;
+
+	core_each_volume(bus->core, count_one, &count);
+	if (count <= ENUMERATED_VOLUMES_MAX)
+		core_each_volume(bus->core, path_list_add, &list);
+	*ret_nodes = list.paths;
+	return 0;
+}
+
+static int enumerate_operations(sd_bus *sd_bus, const char *prefix, void *userdata, char ***ret_nodes,
+				sd_bus_error *error)
+{
+	struct bus *bus = userdata;
+	struct path_list list = { .scope = SCOPE_OPERATION };
+
+	core_each_operation(bus->core, path_list_add, &list);
+	*ret_nodes = list.paths;
+	return 0;
+}
+
+/* --- registration ---------------------------------------------------------------------------------------------- */
+
+static int register_scope(struct bus *bus, enum method_scope scope, sd_bus_object_find_t find,
+			  sd_bus_node_enumerator_t enumerate)
+{
+	const struct bus_interface *interface = bus->interfaces[scope];
+	int r;
+
+	r = sd_bus_add_fallback_vtable(bus->sd_bus, NULL, scope_prefixes[scope], interface->name, interface->rows, find,
+				       bus);
+	return r < 0 ? r : sd_bus_add_node_enumerator(bus->sd_bus, NULL, scope_prefixes[scope], enumerate, bus);
+}
+
+int bus_objects_register(struct bus *bus)
+{
+	const struct bus_interface *manager = bus->interfaces[SCOPE_MANAGER];
+	int r;
+
+	r = sd_bus_add_object_vtable(bus->sd_bus, NULL, BUS_ROOT, manager->name, manager->rows,
+				     &bus->view[SCOPE_MANAGER]);
+	if (r >= 0)
+		r = sd_bus_add_object_manager(bus->sd_bus, NULL, BUS_ROOT);
+	if (r >= 0)
+		r = register_scope(bus, SCOPE_VOLUME, find_volume, enumerate_volumes);
+	if (r >= 0)
+		r = register_scope(bus, SCOPE_OPERATION, find_operation, enumerate_operations);
+	return r;
+}

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * How values cross the bus.
+ *
+ * A record becomes a{sv}: each field a string key and a variant of the field's declared type. A field that holds a
+ * JSON object becomes a nested a{sv}, so that a client reads response["device_path"] without a JSON parser. JSON has
+ * fewer types than D-Bus: integers become x, other numbers d, arrays av; null has no counterpart and is left out.
+ *
+ * The way back is used for options such as metadata. There D-Bus has more types than JSON; dicts become objects,
+ * arrays and structs become arrays, and what JSON has no word for (file descriptors) is refused.
+ */
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "api/bus_value.h"
+
+#define OBJECT_LENGTH_MAX (256 * 1024) /* of one option that holds an object, as JSON */
+
+/*
+ * The bus ends the connection of whoever sends a value nested deeper than 64, and one level of JSON is three of
+ * D-Bus: array, dict entry, variant. What lies deeper than this goes as a string of JSON.
+ */
+#define APPEND_DEPTH_MAX 16
+#define READ_DEPTH_MAX 64
+
+int bus_append_text(sd_bus_message *m, const char *text)
+{
+	_cleanup_json_ struct json *clean = NULL;
+	_cleanup_buf_ struct buf quoted = BUF_NULL;
+	struct json_writer w = { .out = &quoted };
+
+	text = str_or(text, "");
+	if (str_is_plain_text(text))
+		return sd_bus_message_append_basic(m, 's', text);
+	/* The JSON writer already knows how to replace what is not UTF-8. */
+	json_put_text(&w, text);
+	clean = json_parse(quoted.data, quoted.length, NULL);
+	return sd_bus_message_append_basic(m, 's', str_or(json_text(clean), ""));
+}
+
+static int append_integer(sd_bus_message *m, int64_t value)
+{
+	return sd_bus_message_append_basic(m, 'x', &value);
+}
+
+static int append_node(sd_bus_message *m, const struct json *node, unsigned depth);
+
+static int append_as_text(sd_bus_message *m, const struct json *node)
+{
+	_cleanup_buf_ struct buf text = BUF_NULL;
+	struct json_writer w = { .out = &text };
+	int r = sd_bus_message_open_container(m, 'v', "s");
+
+	json_put_node(&w, node);
+	if (r >= 0)
+		r = bus_append_text(m, text.data);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* node in a variant of the type that fits it. */
+static int append_variant(sd_bus_message *m, const struct json *node, unsigned depth)
+{
+	const char *type = "s";
+	int64_t integer;
+	int r;
+
+	if (depth >= APPEND_DEPTH_MAX)
+		return append_as_text(m, node);
+	switch (json_kind(node)) {
+	case JSON_NULL:
+	case JSON_TEXT:
+		break;
+	case JSON_BOOL:
+		type = "b";
+		break;
+	case JSON_NUMBER:
+		type = json_integer(node, &integer) == 0 ? "x" : "d";
+		break;
+	case JSON_ARRAY:
+		type = "av";
+		break;
+	case JSON_OBJECT:
+		type = "a{sv}";
+		break;
+	}
+	r = sd_bus_message_open_container(m, 'v', type);
+	if (r >= 0)
+		r = append_node(m, node, depth);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_array(sd_bus_message *m, const struct json *array, unsigned depth)
+{
+	int r = sd_bus_message_open_container(m, 'a', "v");
+
+	for (const struct json *item = json_first(array); item && r >= 0; item = json_next(item)) {
+		if (json_kind(item) != JSON_NULL)
+			r = append_variant(m, item, depth + 1);
+	}
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_object(sd_bus_message *m, const struct json *object, unsigned depth)
+{
+	int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+	for (const struct json *member = json_first(object); member && r >= 0; member = json_next(member)) {
+		if (json_kind(member) == JSON_NULL)
+			continue;
+		r = sd_bus_message_open_container(m, 'e', "sv");
+		if (r >= 0)
+			r = bus_append_text(m, json_name(member));
+		if (r >= 0)
+			r = append_variant(m, member, depth + 1);
+		if (r >= 0)
+			r = sd_bus_message_close_container(m);
+	}
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_node(sd_bus_message *m, const struct json *node, unsigned depth)
+{
+	int64_t integer = 0;
+	double number;
+
+	switch (json_kind(node)) {
+	case JSON_NULL:
+	case JSON_TEXT:
+		break;
+	case JSON_BOOL:
+		return sd_bus_message_append_basic(m, 'b', &(int){ json_true(node) });
+	case JSON_NUMBER:
+		if (json_integer(node, &integer) == 0)
+			return append_integer(m, integer);
+		number = json_number(node);
+		return sd_bus_message_append_basic(m, 'd', &number);
+	case JSON_ARRAY:
+		return append_array(m, node, depth);
+	case JSON_OBJECT:
+		return append_object(m, node, depth);
+	}
+	return bus_append_text(m, json_text(node));
+}
+
+int bus_append_json_object(sd_bus_message *m, const char *json)
+{
+	_cleanup_json_ struct json *document = json ? json_parse(json, strlen(json), NULL) : NULL;
+	int r;
+
+	if (document && json_kind(document) == JSON_OBJECT)
+		return append_object(m, document, 0);
+	r = sd_bus_message_open_container(m, 'a', "{sv}");
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int bus_append_field(sd_bus_message *m, const struct field *field, const void *object)
+{
+	const void *value = field_of_const(field, object);
+	_cleanup_buf_ struct buf text = BUF_NULL;
+
+	switch (field->type) {
+	case FIELD_TEXT:
+	case FIELD_UUID:
+		return bus_append_text(m, *(char *const *)value);
+	case FIELD_BOOL:
+		return sd_bus_message_append_basic(m, 'b', &(int){ *(const bool *)value });
+	case FIELD_INT:
+	case FIELD_DURATION:
+		return append_integer(m, *(const int64_t *)value);
+	case FIELD_SIZE:
+		return sd_bus_message_append_basic(m, 't', value);
+	case FIELD_TIME:
+		if (*(const int64_t *)value != 0)
+			field_to_text(field, object, &text);
+		return bus_append_text(m, text.data);
+	case FIELD_ENUM:
+		return bus_append_text(m, field_word(field, object));
+	case FIELD_OBJECT:
+		return bus_append_json_object(m, *(char *const *)value);
+	case FIELD_TYPE_COUNT:
+		break;
+	}
+	return -EINVAL;
+}
+
+static int append_field_entry(sd_bus_message *m, const struct field *field, const void *object)
+{
+	int r = sd_bus_message_open_container(m, 'e', "sv");
+
+	if (r >= 0)
+		r = sd_bus_message_append_basic(m, 's', field->name);
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'v', field_type_view(field->type)->bus);
+	if (r >= 0)
+		r = bus_append_field(m, field, object);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int bus_append_record(sd_bus_message *m, const struct record *record, const void *object)
+{
+	int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+	for (size_t i = 0; i < record->count && r >= 0; i++) {
+		const struct field *field = &record->fields[i];
+
+		if (field->flags & FIELD_PRIVATE)
+			continue;
+		if ((field->flags & FIELD_OMIT) && !field_is_set(field, object))
+			continue;
+		r = append_field_entry(m, field, object);
+	}
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int bus_append_text_entry(sd_bus_message *m, const char *key, const char *text)
+{
+	int r = sd_bus_message_open_container(m, 'e', "sv");
+
+	if (r >= 0)
+		r = sd_bus_message_append_basic(m, 's', key);
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'v', "s");
+	if (r >= 0)
+		r = bus_append_text(m, text);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* --- reading --------------------------------------------------------------------------------------------------- */
+
+static int broken(struct err *err)
+{
+	return err_set(err, ERR_INVALID, "the message cannot be read");
+}
+
+/* A number of any integer type: its magnitude and sign. False for other types. */
+static bool read_integer(sd_bus_message *m, char type, bool *negative, uint64_t *magnitude)
+{
+	union {
+		uint8_t y;
+		int16_t n;
+		uint16_t q;
+		int32_t i;
+		uint32_t u;
+		int64_t x;
+		uint64_t t;
+	} v = { 0 };
+	int64_t number;
+
+	if (!strchr("ynqiuxt", type) || sd_bus_message_read_basic(m, type, &v) < 0)
+		return false;
+	if (type == 't' || type == 'u' || type == 'q' || type == 'y') {
+		*negative = false;
+		*magnitude = type == 't' ? v.t : type == 'u' ? v.u : type == 'q' ? v.q : v.y;
+		return true;
+	}
+	number = type == 'x' ? v.x : type == 'i' ? v.i : v.n;
+	*negative = number < 0;
+	*magnitude = number < 0 ? -(uint64_t)number : (uint64_t)number;
+	return true;
+}
+
+static int read_integer_field(sd_bus_message *m, char type, const struct field *field, void *value, struct err *err)
+{
+	bool negative = false;
+	uint64_t magnitude = 0;
+
+	if (!read_integer(m, type, &negative, &magnitude))
+		return broken(err);
+	if (field->type == FIELD_SIZE) {
+		if (negative)
+			return err_set_field(err, field->name, ERR_INVALID, "%s must not be negative", field->name);
+		*(uint64_t *)value = magnitude;
+		return 0;
+	}
+	if (magnitude > (uint64_t)INT64_MAX)
+		return err_set_field(err, field->name, ERR_INVALID, "%s is out of range", field->name);
+	*(int64_t *)value = negative ? -(int64_t)magnitude : (int64_t)magnitude;
+	return 0;
+}
+
+static int read_object_field(sd_bus_message *m, const struct field *field, void *object, struct err *err)
+{
+	_cleanup_buf_ struct buf json = BUF_NULL;
+
+	if (bus_read_json(m, &json, OBJECT_LENGTH_MAX, err) < 0) {
+		err_prefix(err, "%s", field->name);
+		if (err)
+			snprintf(err->field, sizeof(err->field), "%s", field->name);
+		return -1;
+	}
+	return field_from_text(field, object, json.data, err);
+}
+
+static bool type_fits(const struct field *field, char type, const char *contents)
+{
+	switch (field->type) {
+	case FIELD_TEXT:
+	case FIELD_UUID:
+	case FIELD_TIME:
+	case FIELD_ENUM:
+		return type == 's';
+	case FIELD_BOOL:
+		return type == 'b';
+	case FIELD_INT:
+	case FIELD_DURATION:
+	case FIELD_SIZE:
+		return strchr("ynqiuxt", type);
+	case FIELD_OBJECT:
+		return type == 'a' && (streq(contents, "{sv}") || streq(contents, "{ss}"));
+	case FIELD_TYPE_COUNT:
+		break;
+	}
+	return false;
+}
+
+int bus_read_field(sd_bus_message *m, const struct field *field, void *object, struct err *err)
+{
+	const char *contents = NULL;
+	const char *text = NULL;
+	char type = 0;
+	int flag = 0;
+
+	if (sd_bus_message_peek_type(m, &type, &contents) <= 0)
+		return broken(err);
+	if (!type_fits(field, type, contents))
+		return err_set_field(err, field->name, ERR_INVALID, "%s must be %s (D-Bus type %s), got type %c%s",
+				     field->name, field_type_view(field->type)->what, field_type_view(field->type)->bus,
+				     type, str_or(contents, ""));
+	switch (field->type) {
+	case FIELD_TEXT:
+	case FIELD_UUID:
+	case FIELD_TIME:
+	case FIELD_ENUM:
+		if (sd_bus_message_read_basic(m, 's', &text) < 0)
+			return broken(err);
+		return field_from_text(field, object, text, err);
+	case FIELD_BOOL:
+		if (sd_bus_message_read_basic(m, 'b', &flag) < 0)
+			return broken(err);
+		*(bool *)field_of(field, object) = flag;
+		return 0;
+	case FIELD_INT:
+	case FIELD_DURATION:
+	case FIELD_SIZE:
+		if (read_integer_field(m, type, field, field_of(field, object), err) < 0)
+			return -1;
+		return field_check(field, object, err);
+	case FIELD_OBJECT:
+		return read_object_field(m, field, object, err);
+	case FIELD_TYPE_COUNT:
+		break;
+	}
+	return broken(err);
+}
+
+struct json_reader {
+	sd_bus_message *m;
+	struct json_writer w;
+	size_t max_length;
+	unsigned depth;
+	struct err *err;
+};
+
+static int read_value(struct json_reader *r);
+
+static int read_basic(struct json_reader *r, char type)
+{
+	bool negative = false;
+	uint64_t magnitude = 0;
+	const char *text = NULL;
+	double number = 0;
+	int flag = 0;
+
+	if (strchr("sog", type)) {
+		if (sd_bus_message_read_basic(r->m, type, &text) < 0)
+			return broken(r->err);
+		json_put_text(&r->w, text);
+	} else if (type == 'b') {
+		if (sd_bus_message_read_basic(r->m, type, &flag) < 0)
+			return broken(r->err);
+		json_put_bool(&r->w, flag);
+	} else if (type == 'd') {
+		if (sd_bus_message_read_basic(r->m, type, &number) < 0)
+			return broken(r->err);
+		if (!isfinite(number))
+			return err_set(r->err, ERR_INVALID, "numbers must be finite");
+		json_put_double(&r->w, number);
+	} else if (read_integer(r->m, type, &negative, &magnitude)) {
+		if (negative)
+			json_put_int(&r->w, (int64_t)-magnitude);
+		else
+			json_put_uint(&r->w, magnitude);
+	} else {
+		return err_set(r->err, ERR_INVALID, "D-Bus type %c has no place in JSON", type);
+	}
+	return 0;
+}
+
+/* Until the end of the container that was just entered: its values, or in a dict its entries. */
+static int read_items(struct json_reader *r, bool dict)
+{
+	const char *key = NULL;
+	int more;
+
+	while ((more = sd_bus_message_at_end(r->m, false)) == 0) {
+		if (dict) {
+			if (sd_bus_message_enter_container(r->m, 'e', NULL) <= 0 ||
+			    sd_bus_message_read_basic(r->m, 's', &key) < 0)
+				return err_set(r->err, ERR_INVALID, "the keys of a dict must be strings");
+			json_put_name(&r->w, key);
+		}
+		if (read_value(r) < 0)
+			return -1;
+		if (dict && sd_bus_message_exit_container(r->m) < 0)
+			return broken(r->err);
+		if (r->w.out->length > r->max_length)
+			return err_set(r->err, ERR_TOO_LARGE, "the value is larger than %zu bytes", r->max_length);
+	}
+	return more < 0 ? broken(r->err) : 0;
+}
+
+static int read_container(struct json_reader *r, char type, const char *contents)
+{
+	bool dict = type == 'a' && contents[0] == '{';
+	int result;
+
+	if (dict && !strchr("s", contents[1]))
+		return err_set(r->err, ERR_INVALID, "the keys of a dict must be strings");
+	if (sd_bus_message_enter_container(r->m, type, contents) <= 0)
+		return broken(r->err);
+	if (type == 'v') {
+		result = read_value(r);
+	} else if (dict) {
+		json_begin_object(&r->w);
+		result = read_items(r, true);
+		json_end_object(&r->w);
+	} else {
+		json_begin_array(&r->w);
+		result = read_items(r, false);
+		json_end_array(&r->w);
+	}
+	if (result == 0 && sd_bus_message_exit_container(r->m) < 0)
+		return broken(r->err);
+	return result;
+}
+
+static int read_value(struct json_reader *r)
+{
+	const char *contents = NULL;
+	char type = 0;
+	int result;
+
+	if (sd_bus_message_peek_type(r->m, &type, &contents) <= 0)
+		return broken(r->err);
+	if (!strchr("avr", type))
+		return read_basic(r, type);
+	/* A variant is a level too: nothing else bounds variants in variants. */
+	if (r->depth >= READ_DEPTH_MAX)
+		return err_set(r->err, ERR_INVALID, "the value is nested too deeply");
+	r->depth++;
+	result = read_container(r, type, contents);
+	r->depth--;
+	return result;
+}
+
+int bus_read_json(sd_bus_message *m, struct buf *out, size_t max_length, struct err *err)
+{
+	struct json_reader r = { .m = m, .w.out = out, .max_length = max_length, .err = err };
+
+	return read_value(&r);
+}

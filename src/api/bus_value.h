@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Records and JSON on one side, sd-bus messages on the other. Functions that append return sd-bus's negative errno;
+ * functions that read return 0 or -1 and say in err what the caller of the method did wrong.
+ */
+
+#include <systemd/sd-bus.h>
+
+#include "base/field.h"
+
+/* The public fields of an object as a{sv}; optional ones that are not set are left out. */
+int bus_append_record(sd_bus_message *m, const struct record *record, const void *object);
+/* One field by its declared type: what a property or a positional value is. */
+int bus_append_field(sd_bus_message *m, const struct field *field, const void *object);
+/* "key": <text>, an entry of a dict that is open in m. */
+int bus_append_text_entry(sd_bus_message *m, const char *key, const char *text);
+/* The members of a JSON object, given as text, as a{sv}; NULL or not an object gives an empty one. */
+int bus_append_json_object(sd_bus_message *m, const char *json);
+/* Text that is surely UTF-8: the bus cuts off whoever sends anything else. */
+int bus_append_text(sd_bus_message *m, const char *text);
+
+/*
+ * The next value of m into a field, limits checked. Integers of any width are taken when the value fits exactly;
+ * every other type must be the declared one.
+ */
+int bus_read_field(sd_bus_message *m, const struct field *field, void *object, struct err *err);
+/* The next value of m as JSON. Bounded in depth, and in length by max_length. */
+int bus_read_json(sd_bus_message *m, struct buf *out, size_t max_length, struct err *err);

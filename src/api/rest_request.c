@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What comes in over HTTP, from headers to an argument struct. Nothing here knows a single method: path, query string and
+ * JSON body are three spellings of the same field table.
+ *
+ * The guards are for a daemon that trusts the machine it runs on, but not the web pages somebody opens on it. A page can
+ * make a browser send requests to 127.0.0.1, directly (then the browser adds an Origin) or by pointing a name of its own
+ * there (then Host is that name). Both are refused, and what a browser sends needs the content type that pages cannot
+ * send without asking first.
+ */
+
+#include "api/rest_internal.h"
+
+#include <event2/buffer.h>
+#include <event2/http_struct.h>
+#include <event2/keyvalq_struct.h>
+#include <strings.h>
+
+/* Headers of which a second one would be read differently by different programs on the way. */
+static int take_header(const char **slot, const struct evkeyval *header, struct err *err)
+{
+	if (*slot)
+		return err_set(err, ERR_INVALID, "the header %s is given twice", header->key);
+	*slot = header->value;
+	return 0;
+}
+
+static int walk_headers(struct evhttp_request *http, struct rest_headers *out, struct err *err)
+{
+	const char *length = NULL, *authorization = NULL;
+	const struct {
+		const char *name;
+		const char **slot;
+	} once[] = {
+		{ "Host", &out->host },
+		{ "Origin", &out->origin },
+		{ "Content-Length", &length },
+		{ "Content-Type", &out->content_type },
+		{ "Authorization", &authorization },
+	};
+	struct evkeyval *header;
+
+	TAILQ_FOREACH (header, evhttp_request_get_input_headers(http), next) {
+		for (size_t i = 0; i < ARRAY_SIZE(once); i++) {
+			if (strcasecmp(header->key, once[i].name) == 0 && take_header(once[i].slot, header, err) < 0)
+				return -1;
+		}
+		if (strncasecmp(header->key, "Sec-Fetch-", strlen("Sec-Fetch-")) == 0)
+			out->from_browser = true;
+	}
+	if (out->origin)
+		out->from_browser = true;
+	return 0;
+}
+
+/* The length of the name in "name" or "name:port", 0 when what follows is not a port. */
+static size_t host_name_length(const char *host)
+{
+	size_t length = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
+	const char *port;
+	uint64_t number;
+
+	if (length > strlen(host))
+		return 0;
+	port = host + length;
+	if (*port == '\0')
+		return length;
+	return *port == ':' && parse_u64(port + 1, &number) == 0 && number <= UINT16_MAX ? length : 0;
+}
+
+static bool host_is_ours(const struct rest *rest, const char *host)
+{
+	const char *const names[] = { "localhost", "127.0.0.1", "[::1]", rest->host };
+	size_t length = host_name_length(host);
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (length == strlen(names[i]) && strncasecmp(host, names[i], length) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Our own pages have the Origin "http://" and the Host that was asked, port included. */
+static bool origin_is_ours(const char *origin, const char *host)
+{
+	const char scheme[] = "http://";
+	size_t length = strlen(scheme);
+
+	return host && strncasecmp(origin, scheme, length) == 0 && strcasecmp(origin + length, host) == 0;
+}
+
+int rest_guard(const struct rest *rest, struct evhttp_request *http, struct rest_headers *out, struct err *err)
+{
+	*out = (struct rest_headers){ 0 };
+	if (walk_headers(http, out, err) < 0)
+		return -1;
+	if (!out->host) {
+		if (http->major > 1 || (http->major == 1 && http->minor >= 1))
+			return err_set(err, ERR_INVALID, "the header Host is missing");
+	} else if (!host_is_ours(rest, out->host)) {
+		return err_set(err, ERR_MISDIRECTED,
+			       "this server answers to localhost and the address it listens on, not to Host '%s'",
+			       out->host);
+	}
+	if (out->origin && !origin_is_ours(out->origin, out->host))
+		return err_set(err, ERR_FORBIDDEN, "requests from the origin '%s' are not allowed", out->origin);
+	return 0;
+}
+
+static bool content_type_is_json(const char *type)
+{
+	const char json[] = "application/json";
+	size_t length = strlen(json);
+
+	return type && strncasecmp(type, json, length) == 0 && strchr(" \t;", type[length]);
+}
+
+static int decode_query(const struct record *record, const char *query, void *args, struct err *err)
+{
+	_cleanup_free_ char *text = xstrdup(query);
+	char *cursor = text, *name, *value;
+	uint64_t seen = 0;
+	int more;
+
+	while ((more = query_next(&cursor, &name, &value, err)) > 0) {
+		const struct field *field = record_find(record, name);
+		uint64_t bit;
+
+		if (!field)
+			return err_set_field(err, name, ERR_INVALID, "unknown argument %s in the query string", name);
+		bit = UINT64_C(1) << (field - record->fields);
+		if (seen & bit)
+			return err_set_field(err, name, ERR_INVALID, "%s is given twice in the query string", name);
+		seen |= bit;
+		if (field_from_text(field, args, value, err) < 0)
+			return -1;
+	}
+	return more;
+}
+
+static int decode_body(const struct record *record, const struct rest_headers *headers, struct evbuffer *body,
+		       void *args, struct err *err)
+{
+	size_t length = evbuffer_get_length(body);
+	const char *text = (const char *)evbuffer_pullup(body, -1);
+	_cleanup_json_ struct json *document = NULL;
+
+	if (headers->from_browser && !content_type_is_json(headers->content_type))
+		return err_set(err, ERR_MEDIA_TYPE, "a body sent by a browser needs Content-Type: application/json");
+	document = json_parse(text, length, err);
+	if (!document) {
+		err_prefix(err, "the body is not JSON");
+		return -1;
+	}
+	return record_from_json(record, args, document, err);
+}
+
+/* What is named in the path holds; a query or body may repeat it, as existing clients do, but not contradict it. */
+static int decode_path(const struct route *route, const struct route_target *target, void *args, struct err *err)
+{
+	for (size_t i = 0; i < route->count; i++) {
+		const struct field *field = route->segments[i].field;
+		_cleanup_buf_ struct buf repeated = BUF_NULL, named = BUF_NULL;
+		bool given;
+
+		if (!field)
+			continue;
+		given = field_is_set(field, args);
+		if (given)
+			field_to_text(field, args, &repeated);
+		if (field_from_text(field, args, target->segments[i], err) < 0)
+			return -1;
+		if (!given)
+			continue;
+		field_to_text(field, args, &named);
+		if (!streq(named.data, repeated.data))
+			return err_set_field(err, field->name, ERR_INVALID, "%s is %s in the path and %s elsewhere",
+					     field->name, named.data, repeated.data);
+	}
+	return 0;
+}
+
+int rest_decode(const struct route *route, const struct route_target *target, const struct rest_headers *headers,
+		struct evhttp_request *http, void *args, struct err *err)
+{
+	const struct record *record = route->method->args;
+	struct evbuffer *body = evhttp_request_get_input_buffer(http);
+	bool has_body = evbuffer_get_length(body) > 0;
+	bool has_query = !str_empty(target->query);
+
+	if (route->method->verb == HTTP_GET && has_body)
+		return err_set(err, ERR_INVALID, "GET takes its arguments from the query string, not from a body");
+	if (route->method->verb != HTTP_GET && has_query)
+		return err_set(err, ERR_INVALID, "%s takes its arguments from a JSON body, not from the query string",
+			       http_verb_names[route->method->verb]);
+	if (has_query && decode_query(record, target->query, args, err) < 0)
+		return -1;
+	if (has_body && decode_body(record, headers, body, args, err) < 0)
+		return -1;
+	if (decode_path(route, target, args, err) < 0)
+		return -1;
+	return record_check_required(record, args, err);
+}
