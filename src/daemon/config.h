@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The configuration: an INI file read into a record. A member's name up to its first underscore is the section, the
+ * rest is the key: cloud_api_key_file is "api_key_file" in [cloud]. Parser, limits, defaults and the commented sample
+ * file are walks over the one table.
+ */
+
+#include "base/field.h"
+
+struct config {
+	char *http_listen;
+	int64_t http_max_requests;
+	char *cloud_url;
+	char *cloud_api_key_file;
+	char *cloud_secret_key_file;
+	char *cloud_ca_file;
+	int64_t cloud_timeout;
+	int64_t cloud_poll_min;
+	int64_t cloud_poll_max;
+	int64_t cloud_job_wait;
+	int64_t cloud_refresh;
+	int64_t cloud_parallel;
+	char *appliance_vm_id;
+	char *device_buses;
+	int64_t device_scan_interval;
+	int64_t device_wait;
+	int64_t device_probe_timeout;
+	char *device_sysfs_root;
+	char *device_dev_root;
+	char *store_url;
+	int64_t operations_max;
+	int log_level;
+};
+
+extern const struct record config_record;
+
+/*
+ * Defaults, then the file. A missing file is an error only when must_exist; otherwise the defaults stand. Errors name
+ * file, line, key and what is allowed. Fills an initialised or zeroed struct.
+ */
+int config_read(struct config *config, const char *path, bool must_exist, struct err *err);
+/* What no single value shows: unknown bus names, a minimum above its maximum, keys without an address. */
+int config_check(const struct config *config, struct err *err);
+/* Bits of enum device_bus from device.buses. */
+int config_buses(const struct config *config, unsigned *out, struct err *err);
+/* The commented sample file. */
+void config_sample(struct buf *out);
+void config_clear(struct config *config);

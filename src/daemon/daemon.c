@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Wiring. The order of opening is the order of need: store and CloudStack, then core, then the surfaces; READY is said
+ * when all of it stands. Stopping is a drain: nothing new is accepted, answers under way and commits get a few seconds,
+ * and whatever an operation was doing is left where the store says it is, for the next start.
+ */
+
+#include "daemon/daemon.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <systemd/sd-daemon.h>
+
+#include "api/bus.h"
+#include "api/rest.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "base/uuid.h"
+#include "cloud/cloud.h"
+#include "core/core.h"
+#include "disk/device.h"
+#include "store/store.h"
+
+/* systemd allows 10 s by our unit; a drain that takes longer is cut. */
+#define DRAIN_MS 8000
+#define DRAIN_LOOK_MS 20
+
+struct daemon {
+	const struct config *config;
+	struct loop *loop;
+	struct store *store;
+	struct secret *api_key, *secret_key;
+	struct cloud *cloud;
+	struct core *core;
+	struct bus *bus;
+	struct rest *rest;
+	struct event *signals[2];
+	struct loop_timer drain;
+	struct loop_timer watchdog;
+	int64_t drain_until_ms;
+	int64_t watchdog_ms;
+	int exit_code;
+};
+
+/* ---- stopping ---- */
+
+static void on_drain_look(struct loop_timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, drain);
+	bool settled = core_drain(daemon->core) && rest_in_flight(daemon->rest) == 0 && bus_queued(daemon->bus) == 0;
+
+	if (settled || clock_mono_ms() >= daemon->drain_until_ms)
+		loop_stop(daemon->loop);
+	else
+		loop_timer_set(daemon->loop, timer, DRAIN_LOOK_MS);
+}
+
+static void stop(struct daemon *daemon)
+{
+	if (daemon->drain_until_ms)
+		return;
+	daemon->drain_until_ms = clock_mono_ms() + DRAIN_MS;
+	sd_notify(0, "STOPPING=1");
+	rest_drain(daemon->rest);
+	core_drain(daemon->core);
+	loop_timer_set(daemon->loop, &daemon->drain, 0);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+	log_notice("stopping: %s", strsignal((int)number));
+	stop(arg);
+}
+
+static void on_name_lost(void *arg, const char *reason)
+{
+	struct daemon *daemon = arg;
+
+	log_error("the D-Bus name is taken: %s; another volume-daemon seems to run", reason);
+	daemon->exit_code = EXIT_FAILURE;
+	stop(daemon);
+}
+
+/* Half the time systemd allows; a loop that stands still stops saying it is alive. */
+static void on_watchdog(struct loop_timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, watchdog);
+
+	sd_notify(0, "WATCHDOG=1");
+	loop_timer_set(daemon->loop, timer, daemon->watchdog_ms);
+}
+
+/* ---- starting ---- */
+
+/* From the configured file, otherwise from systemd's credentials. */
+static struct secret *read_key(const char *file, const char *credential, const char *key, struct err *err)
+{
+	const char *directory = getenv("CREDENTIALS_DIRECTORY");
+	_cleanup_free_ char *path = NULL;
+
+	if (file)
+		return secret_read(file, err);
+	if (!directory) {
+		err_set(err, ERR_INVALID, "%s is not set, and there is no systemd credential %s", key, credential);
+		return NULL;
+	}
+	path = xasprintf("%s/%s", directory, credential);
+	return secret_read(path, err);
+}
+
+static int open_cloud(struct daemon *daemon, struct err *err)
+{
+	const struct config *config = daemon->config;
+	struct cloud_options options = {
+		.url = config->cloud_url,
+		.ca_file = config->cloud_ca_file,
+		.timeout_ms = config->cloud_timeout,
+		.poll_min_ms = config->cloud_poll_min,
+		.poll_max_ms = config->cloud_poll_max,
+		.max_parallel = (size_t)config->cloud_parallel,
+	};
+
+	if (!config->cloud_url) {
+		log_warning("cloud.url is not set: volumes cannot be changed");
+		return 0;
+	}
+	daemon->api_key = read_key(config->cloud_api_key_file, "cloudstack-api-key", "cloud.api_key_file", err);
+	if (!daemon->api_key)
+		return -1;
+	daemon->secret_key =
+		read_key(config->cloud_secret_key_file, "cloudstack-secret-key", "cloud.secret_key_file", err);
+	if (!daemon->secret_key)
+		return -1;
+	options.api_key = daemon->api_key;
+	options.secret_key = daemon->secret_key;
+	daemon->cloud = cloud_new(daemon->loop, &options, err);
+	return daemon->cloud ? 0 : -1;
+}
+
+/* KVM gives the machine CloudStack's id of the VM as its product UUID (readable by root only). */
+static char *find_appliance_id(const struct config *config)
+{
+	_cleanup_free_ char *path = xasprintf("%s/class/dmi/id/product_uuid", config->device_sysfs_root);
+	_cleanup_free_ char *text = NULL;
+
+	if (config->appliance_vm_id)
+		return xstrdup(config->appliance_vm_id);
+	text = read_file_at(AT_FDCWD, path, 256, NULL);
+	if (text)
+		text[strcspn(text, "\n")] = '\0';
+	if (!text || !uuid_is_valid(text)) {
+		log_warning("this VM's CloudStack id is unknown: no devices will be named; set appliance.vm_id");
+		return NULL;
+	}
+	for (char *c = text; *c; c++)
+		*c = (char)(*c >= 'A' && *c <= 'F' ? *c + ('a' - 'A') : *c);
+	return TAKE_PTR(text);
+}
+
+static int open_core(struct daemon *daemon, struct err *err)
+{
+	const struct config *config = daemon->config;
+	_cleanup_free_ char *appliance_id = find_appliance_id(config);
+	struct core_options options = {
+		.appliance_id = appliance_id,
+		.sysfs_root = config->device_sysfs_root,
+		.dev_root = config->device_dev_root,
+		.proc_root = "/proc",
+		.scan_ms = config->device_scan_interval,
+		.device_wait_ms = config->device_wait,
+		.cloud_wait_ms = config->cloud_job_wait,
+		.request_ms = config->cloud_timeout,
+		.probe_ms = config->device_probe_timeout,
+		.refresh_ms = config->cloud_refresh,
+		.max_operations = (size_t)config->operations_max,
+	};
+
+	if (config_buses(config, &options.buses, err) < 0)
+		return -1;
+	daemon->core = core_new(daemon->loop, &options, daemon->store, daemon->cloud, err);
+	return daemon->core ? 0 : -1;
+}
+
+/* A socket handed over by systemd replaces the configured address. */
+static int activated_socket(struct err *err)
+{
+	int count = sd_listen_fds(1);
+
+	if (count > 1) {
+		err_set(err, ERR_INVALID, "systemd handed over %d sockets; volume-daemon takes one", count);
+		return -2;
+	}
+	return count == 1 ? SD_LISTEN_FDS_START : -1;
+}
+
+static int open_surfaces(struct daemon *daemon, struct err *err)
+{
+	struct bus_options bus_options = { .name_lost = on_name_lost, .arg = daemon };
+	struct rest_options rest_options = {
+		.listen = daemon->config->http_listen,
+		.listen_fd = activated_socket(err),
+		.max_requests = (size_t)daemon->config->http_max_requests,
+	};
+
+	if (rest_options.listen_fd == -2)
+		return -1;
+	daemon->bus = bus_open(daemon->loop, daemon->core, &bus_options);
+	daemon->rest = rest_open(daemon->loop, daemon->core, &rest_options, err);
+	return daemon->rest ? 0 : -1;
+}
+
+static void open_signals(struct daemon *daemon)
+{
+	static const int numbers[ARRAY_SIZE(daemon->signals)] = { SIGTERM, SIGINT };
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		daemon->signals[i] = evsignal_new(loop_base(daemon->loop), numbers[i], on_signal, daemon);
+		event_add(daemon->signals[i], NULL);
+	}
+}
+
+struct daemon *daemon_new(const struct config *config, struct err *err)
+{
+	struct daemon *daemon = xnew(struct daemon);
+	uint64_t watchdog_us = 0;
+
+	daemon->config = config;
+	daemon->loop = loop_new();
+	daemon->drain.fire = on_drain_look;
+	daemon->watchdog.fire = on_watchdog;
+	daemon->store = store_open(daemon->loop, config->store_url, err);
+	if (!daemon->store || open_cloud(daemon, err) < 0 || open_core(daemon, err) < 0 || open_surfaces(daemon, err) < 0)
+		return daemon_free(daemon);
+	open_signals(daemon);
+	if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
+		daemon->watchdog_ms = (int64_t)(watchdog_us / 2000);
+		loop_timer_set(daemon->loop, &daemon->watchdog, daemon->watchdog_ms);
+	}
+	return daemon;
+}
+
+int daemon_run(struct daemon *daemon)
+{
+	const char *listen = daemon->config->http_listen;
+
+	log_notice("listening on http://%.*s:%d", (int)(strrchr(listen, ':') - listen), listen, rest_port(daemon->rest));
+	sd_notify(0, "READY=1");
+	loop_run(daemon->loop);
+	log_notice("stopped");
+	return daemon->exit_code;
+}
+
+/*
+ * The surfaces go first, since they ask core; the store before core, since it hands back what is still queued; CloudStack
+ * after core, which cancels what it asked.
+ */
+struct daemon *daemon_free(struct daemon *daemon)
+{
+	if (!daemon)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(daemon->signals); i++) {
+		if (daemon->signals[i])
+			event_free(daemon->signals[i]);
+	}
+	rest_close(daemon->rest);
+	bus_close(daemon->bus);
+	if (daemon->core)
+		core_drain(daemon->core);
+	store_close(daemon->store);
+	core_free(daemon->core);
+	cloud_free(daemon->cloud);
+	secret_free(daemon->api_key);
+	secret_free(daemon->secret_key);
+	loop_timer_clear(daemon->loop, &daemon->drain);
+	loop_timer_clear(daemon->loop, &daemon->watchdog);
+	loop_free(daemon->loop);
+	free(daemon);
+	return NULL;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The daemon put together: opened from a configuration, run until a signal, closed in order. */
+
+#include "daemon/config.h"
+
+struct daemon;
+
+/* NULL and err when it cannot start. The configuration is borrowed until daemon_free(). */
+struct daemon *daemon_new(const struct config *config, struct err *err);
+/* Until SIGTERM, SIGINT or a fatal condition. The exit code. */
+int daemon_run(struct daemon *daemon);
+struct daemon *daemon_free(struct daemon *daemon);
