@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Help texts, all from the method table, and the guess at what a mistyped command was meant to be. */
+
+#include <ctype.h>
+#include <stdio.h>
+
+#include "volumectl/volumectl.h"
+
+/* The commands without a row of their own. */
+static const struct {
+	const char *name;
+	const char *usage;
+	const char *summary;
+} extra_commands[] = {
+	{ "wait", "wait OPERATION", "Wait until an operation has ended and show its outcome." },
+	{ "watch", "watch", "Print what happens, until interrupted." },
+	{ "help", "help [COMMAND]", "Show this help, or that of a command." },
+};
+
+static const char common_help[] =
+	"Options of every command:\n"
+	"  --json             Print compact JSON instead of tables and lines.\n"
+	"  --wait             Wait until a change has ended (the default).\n"
+	"  --no-wait          Print the operation's id and leave it to itself.\n"
+	"  --timeout TIME     Give up waiting after this time (30s, 5min); the operation goes on.\n"
+	"  --address ADDRESS  Use this bus instead of the system's.\n"
+	"  --help             Show help.\n";
+
+static void upper_name(const struct field *field, char out[64])
+{
+	command_option_name(field, out);
+	for (char *p = out; *p; p++)
+		*p = (char)toupper((unsigned char)*p);
+}
+
+static const char *value_word(const struct field *field)
+{
+	switch (field->type) {
+	case FIELD_UUID:
+		return "UUID";
+	case FIELD_BOOL:
+		return NULL;
+	case FIELD_INT:
+		return "NUMBER";
+	case FIELD_SIZE:
+		return "SIZE";
+	case FIELD_TIME:
+	case FIELD_DURATION:
+		return "TIME";
+	case FIELD_OBJECT:
+		return "JSON";
+	case FIELD_TEXT:
+	case FIELD_ENUM:
+	case FIELD_TYPE_COUNT:
+		break;
+	}
+	return "TEXT";
+}
+
+static void add_option(const struct field *field, struct buf *out)
+{
+	char name[64];
+
+	command_option_name(field, name);
+	buf_printf(out, "--%s", name);
+	if (value_word(field))
+		buf_printf(out, " %s", value_word(field));
+}
+
+/* "attach VOLUME [--vm UUID]" */
+static char *usage_of(const struct method *method)
+{
+	struct buf out = BUF_NULL;
+	char name[64];
+
+	buf_add_text(&out, method->command);
+	for (size_t i = 0; i < method->args->count; i++) {
+		const struct field *field = &method->args->fields[i];
+
+		if (!command_is_positional(method, field))
+			continue;
+		upper_name(field, name);
+		buf_printf(&out, " %s", name);
+	}
+	for (size_t i = 0; i < method->args->count; i++) {
+		const struct field *field = &method->args->fields[i];
+		bool must = (field->flags & (FIELD_REQUIRED | FIELD_APPLIANCE)) == FIELD_REQUIRED;
+
+		if (!command_is_option(method, field))
+			continue;
+		buf_add_text(&out, must ? " " : " [");
+		add_option(field, &out);
+		buf_add_text(&out, must ? "" : "]");
+	}
+	return buf_take(&out);
+}
+
+void help_all(void)
+{
+	puts("Usage: volumectl [OPTIONS] COMMAND [ARGUMENTS]\n\n"
+	     "Ask volume-daemon to create, attach, detach and delete CloudStack volumes.\n\nCommands:");
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		if (methods[i].command)
+			printf("  %-12s %s\n", methods[i].command, methods[i].summary);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(extra_commands); i++)
+		printf("  %-12s %s\n", extra_commands[i].name, extra_commands[i].summary);
+	printf("\n%s  --version          Show the version.\n\n"
+	       "'volumectl help COMMAND' shows a command's arguments.\n",
+	       common_help);
+}
+
+static void help_field(const struct method *method, const struct field *field)
+{
+	_cleanup_buf_ struct buf label = BUF_NULL;
+	char name[64];
+
+	if (command_is_positional(method, field)) {
+		upper_name(field, name);
+		buf_add_text(&label, name);
+	} else {
+		add_option(field, &label);
+	}
+	printf("  %-22s %s", label.data, field->doc);
+	if (field->flags & FIELD_APPLIANCE)
+		fputs(" Without it, this machine.", stdout);
+	else if (!str_empty(field->fallback))
+		printf(" Without it, %s.", field->fallback);
+	putchar('\n');
+}
+
+void help_command(const struct method *method)
+{
+	_cleanup_free_ char *usage = usage_of(method);
+	bool heading = false;
+
+	printf("Usage: volumectl %s\n\n%s\n", usage, method->summary);
+	for (size_t i = 0; i < method->args->count; i++) {
+		const struct field *field = &method->args->fields[i];
+
+		if (!command_is_positional(method, field) && !command_is_option(method, field))
+			continue;
+		if (!heading)
+			puts("\nArguments:");
+		heading = true;
+		help_field(method, field);
+	}
+	printf("\n%s", common_help);
+}
+
+int help_main(int argc, char **argv)
+{
+	const struct method *method;
+
+	if (argc < 2) {
+		help_all();
+		return 0;
+	}
+	method = command_find(argv[1]);
+	if (method) {
+		help_command(method);
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(extra_commands); i++) {
+		if (!streq(extra_commands[i].name, argv[1]))
+			continue;
+		printf("Usage: volumectl %s\n\n%s\n\n%s", extra_commands[i].usage, extra_commands[i].summary,
+		       common_help);
+		return 0;
+	}
+	return help_unknown(argv[1]);
+}
+
+/* --- the nearest command ----------------------------------------------------------------------------------------- */
+
+#define WORD_MAX 32
+
+/* How many letters must be added, dropped or replaced to make one word the other; two swapped ones count as two. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[WORD_MAX + 1], length = strlen(b);
+
+	if (length > WORD_MAX)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= length; j++)
+		row[j] = j;
+	for (size_t i = 0; a[i]; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i + 1;
+		for (size_t j = 0; j < length; j++) {
+			size_t replace = diagonal + (a[i] != b[j]);
+			size_t change = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
+
+			diagonal = row[j + 1];
+			row[j + 1] = replace < change ? replace : change;
+		}
+	}
+	return row[length];
+}
+
+static void consider(const char *name, const char *candidate, const char **best, size_t *best_distance)
+{
+	size_t d;
+
+	if (!candidate)
+		return;
+	d = distance(name, candidate);
+	if (d < *best_distance) {
+		*best = candidate;
+		*best_distance = d;
+	}
+}
+
+int help_unknown(const char *name)
+{
+	const char *best = NULL;
+	size_t best_distance = 4; /* further away it is no typing error */
+
+	for (size_t i = 0; i < METHOD_COUNT; i++)
+		consider(name, methods[i].command, &best, &best_distance);
+	for (size_t i = 0; i < ARRAY_SIZE(extra_commands); i++)
+		consider(name, extra_commands[i].name, &best, &best_distance);
+	/* More than half of the word wrong: rather another word. */
+	if (best && best_distance * 2 <= strlen(name))
+		return ctl_usage("there is no command '%s'; did you mean '%s'?", name, best);
+	return ctl_usage("there is no command '%s'; see 'volumectl --help'", name);
+}

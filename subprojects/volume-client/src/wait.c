@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Waiting without polling. The order is what makes it safe: first ask the bus for the signals, then look at the
+ * operation, then wait. Whatever ends it after the look is told by a signal, whatever ended it before is seen.
+ *
+ * A signal here only says "look again"; the state always comes from GetOperation, so a caller gets the same record in
+ * every case. When the daemon leaves the bus its operations are in its store, not lost: the wait goes on, and looks
+ * again when the name is back. It does not call the daemon meanwhile, since a call would start it, and whoever
+ * stopped it may have meant that. A daemon whose bus is stuck leaves signals out, so once in a while the wait looks
+ * without having been told.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define LOOK_AGAIN_US (UINT64_C(30) * 1000000)
+
+struct wait {
+	const char *id;
+	char *path; /* of the operation's object */
+	bool look;  /* something says the operation has changed */
+	bool away;  /* the daemon is not on the bus */
+	bool left;  /* it has just gone and nobody was told */
+};
+
+/* --- signals ----------------------------------------------------------------------------------------------------- */
+
+bool client_is_owner_change(sd_bus_message *m, bool *arrived)
+{
+	const char *name, *old, *new;
+
+	if (!sd_bus_message_is_signal(m, "org.freedesktop.DBus", "NameOwnerChanged") ||
+	    sd_bus_message_read(m, "sss", &name, &old, &new) < 0)
+		return false;
+	*arrived = *new != '\0';
+	return strcmp(name, VOLUME_CLIENT_NAME) == 0;
+}
+
+static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *bus_error)
+{
+	struct volume_client *client = userdata;
+
+	if (client->on_signal && client->signal_result == 0)
+		client->signal_result = client->on_signal(m, client->on_signal_arg);
+	return 0;
+}
+
+PUBLIC int volume_client_subscribe(struct volume_client *client, struct volume_client_error *error)
+{
+	int r;
+
+	if (client->subscribed)
+		return 0;
+	r = sd_bus_add_match(client->bus, NULL, "type='signal',sender='" VOLUME_CLIENT_NAME "'", on_signal, client);
+	if (r >= 0)
+		r = sd_bus_add_match(client->bus, NULL,
+				     "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
+				     "interface='org.freedesktop.DBus',member='NameOwnerChanged',"
+				     "arg0='" VOLUME_CLIENT_NAME "'",
+				     on_signal, client);
+	if (r < 0)
+		return client_fail_errno(error, r, "asking the bus for signals");
+	client->subscribed = true;
+	return 0;
+}
+
+static void listen(struct volume_client *client, int (*fn)(sd_bus_message *m, void *arg), void *arg)
+{
+	client->on_signal = fn;
+	client->on_signal_arg = arg;
+	client->signal_result = 0;
+}
+
+/* --- wait -------------------------------------------------------------------------------------------------------- */
+
+static int wait_on_signal(sd_bus_message *m, void *arg)
+{
+	struct wait *wait = arg;
+	const char *path, *id;
+	bool arrived;
+
+	if (client_is_owner_change(m, &arrived)) {
+		wait->left = !arrived && !wait->away;
+		wait->away = !arrived;
+		wait->look = arrived;
+	} else if (sd_bus_message_is_signal(m, VOLUME_CLIENT_MANAGER, "OperationCompleted")) {
+		if (sd_bus_message_read(m, "os", &path, &id) >= 0 && strcmp(id, wait->id) == 0)
+			wait->look = true;
+	} else if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Properties", "PropertiesChanged")) {
+		if (strcmp(sd_bus_message_get_path(m), wait->path) == 0)
+			wait->look = true;
+	}
+	return 0;
+}
+
+static bool is_final(const struct volume_client_value *operation)
+{
+	const char *status = volume_client_text(volume_client_get(operation, "status"));
+
+	return strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0;
+}
+
+/* What a failed look means: the daemon is away, or was just about to leave, or a true error. */
+static int wait_look_failed(struct wait *wait, const struct volume_client_error *own, struct volume_client_error *error)
+{
+	if (strcmp(own->name, VOLUME_CLIENT_ERROR_NO_DAEMON) == 0 ||
+	    strcmp(own->name, "org.freedesktop.DBus.Error.NameHasNoOwner") == 0) {
+		wait->left = !wait->away;
+		wait->away = true;
+		return 0;
+	}
+	/* No answer: it died while we asked, which a signal tells next, or is stuck, which the next look will show. */
+	if (strcmp(own->name, "org.freedesktop.DBus.Error.NoReply") == 0 ||
+	    strcmp(own->name, VOLUME_CLIENT_ERROR_TIMEOUT) == 0)
+		return 0;
+	return client_fail(error, own->name, "%s", own->text);
+}
+
+/* 0 and the operation as it is now (NULL: no answer), or -1 and error. */
+static int wait_look(struct volume_client *client, struct wait *wait, bool may_start_daemon,
+		     struct volume_client_value **operation, struct volume_client_error *error)
+{
+	struct volume_client_error own;
+	sd_bus_message *call = NULL, *reply = NULL;
+	int r;
+
+	wait->look = false;
+	if (volume_client_call_new(client, NULL, NULL, "GetOperation", &call, error) < 0)
+		return -1;
+	r = sd_bus_message_append(call, "s", wait->id);
+	if (r >= 0)
+		r = sd_bus_message_set_auto_start(call, may_start_daemon);
+	if (r < 0) {
+		sd_bus_message_unref(call);
+		return client_fail_errno(error, r, "GetOperation");
+	}
+	r = volume_client_call_send(client, call, &reply, &own);
+	sd_bus_message_unref(call);
+	if (r < 0)
+		return wait_look_failed(wait, &own, error);
+	r = volume_client_read(reply, operation, error);
+	sd_bus_message_unref(reply);
+	return r;
+}
+
+static int tell(const struct volume_client_wait *options, const struct volume_client_value *operation,
+		struct volume_client_error *error)
+{
+	if (options && options->changed && options->changed(options->arg, operation) < 0)
+		return client_fail(error, VOLUME_CLIENT_ERROR_FAILED, "the wait was stopped");
+	return 0;
+}
+
+/* Turns until there is a reason to look, or to tell that the daemon left. 1, or as client_turn(). */
+static int wait_for_signal(struct volume_client *client, struct wait *wait, uint64_t deadline,
+			   struct volume_client_error *error)
+{
+	uint64_t look_at = client_now_us() + LOOK_AGAIN_US;
+	int r;
+
+	for (;;) {
+		r = client_turn(client, look_at < deadline ? look_at : deadline, error);
+		if (r < 0 || wait->look || wait->left)
+			return r < 0 ? -1 : 1;
+		if (r > 0)
+			continue;
+		if (client_now_us() >= deadline)
+			return 0;
+		look_at = client_now_us() + LOOK_AGAIN_US;
+		wait->look = !wait->away;
+	}
+}
+
+/* One look, told to the caller. 1: it has ended and *out is its record. 0: not yet. */
+static int wait_step(struct volume_client *client, struct wait *wait, const struct volume_client_wait *options,
+		     bool first, struct volume_client_value **out, struct volume_client_error *error)
+{
+	struct volume_client_value *operation = NULL;
+	int r = 0;
+
+	if (wait->look && !wait->away && wait_look(client, wait, first, &operation, error) < 0)
+		return -1;
+	if (first && wait->away)
+		return client_fail(error, VOLUME_CLIENT_ERROR_NO_DAEMON, "volume-daemon is not on the bus");
+	if (operation || wait->left)
+		r = tell(options, operation, error);
+	wait->left = false;
+	if (r >= 0 && operation && is_final(operation)) {
+		*out = operation;
+		return 1;
+	}
+	volume_client_value_free(operation);
+	return r;
+}
+
+static int wait_run(struct volume_client *client, struct wait *wait, const struct volume_client_wait *options,
+		    struct volume_client_value **out, struct volume_client_error *error)
+{
+	int64_t timeout_ms = options ? options->timeout_ms : 0;
+	uint64_t deadline = timeout_ms > 0 ? client_now_us() + (uint64_t)timeout_ms * 1000 : UINT64_MAX;
+	bool first = true;
+	int r;
+
+	for (;;) {
+		r = wait_step(client, wait, options, first, out, error);
+		if (r != 0)
+			return r < 0 ? -1 : 0;
+		first = false;
+		r = wait_for_signal(client, wait, deadline, error);
+		if (r < 0)
+			return -1;
+		if (r == 0)
+			return client_fail(error, VOLUME_CLIENT_ERROR_TIMEOUT,
+					   "operation %s has not ended in the time given; it goes on", wait->id);
+	}
+}
+
+PUBLIC int volume_client_wait(struct volume_client *client, const char *operation_id,
+			      const struct volume_client_wait *options, struct volume_client_value **operation,
+			      struct volume_client_error *error)
+{
+	struct wait wait = { .id = operation_id, .look = true };
+	int r;
+
+	if (volume_client_subscribe(client, error) < 0)
+		return -1;
+	if (sd_bus_path_encode(VOLUME_CLIENT_ROOT "/operation", operation_id, &wait.path) < 0)
+		return client_fail_errno(error, -ENOMEM, "waiting");
+	listen(client, wait_on_signal, &wait);
+	r = wait_run(client, &wait, options, operation, error);
+	listen(client, NULL, NULL);
+	free(wait.path);
+	return r;
+}
+
+/* --- watch ------------------------------------------------------------------------------------------------------- */
+
+struct watch {
+	volume_client_signal_fn fn;
+	void *arg;
+};
+
+static int watch_on_signal(sd_bus_message *m, void *arg)
+{
+	struct volume_client_value *arguments;
+	struct watch *watch = arg;
+	bool arrived;
+	int r;
+
+	if (client_is_owner_change(m, &arrived))
+		return watch->fn(watch->arg, arrived ? "DaemonArrived" : "DaemonLeft", NULL, NULL);
+	arguments = client_read_arguments(m);
+	if (!arguments)
+		return 0;
+	r = watch->fn(watch->arg, sd_bus_message_get_member(m), sd_bus_message_get_path(m), arguments);
+	volume_client_value_free(arguments);
+	return r;
+}
+
+PUBLIC int volume_client_watch(struct volume_client *client, volume_client_signal_fn on_daemon_signal, void *arg,
+			       struct volume_client_error *error)
+{
+	struct watch watch = { .fn = on_daemon_signal, .arg = arg };
+	int r = 1;
+
+	if (volume_client_subscribe(client, error) < 0)
+		return -1;
+	listen(client, watch_on_signal, &watch);
+	while (r > 0 && client->signal_result == 0)
+		r = client_turn(client, UINT64_MAX, error);
+	listen(client, NULL, NULL);
+	return r < 0 ? -1 : 0;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Records are filled from their own field tables, so that a new method or field needs nothing here. */
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "fake_core.h"
+
+struct call {
+	TAILQ_ENTRY(call) entry;
+	struct core *core;
+	struct loop_task task;
+	enum method_id id;
+	call_done_fn done;
+	void *arg;
+};
+
+void fake_fill(const struct record *record, void *item)
+{
+	for (size_t i = 0; i < record->count; i++) {
+		const struct field *field = &record->fields[i];
+		const char *text = "7";
+		int r;
+
+		if (field->type == FIELD_UUID)
+			text = SAMPLE_UUID;
+		else if (field->type == FIELD_TEXT)
+			text = streq(field->name, "id") ? SAMPLE_OPERATION : "text";
+		else if (field->type == FIELD_OBJECT)
+			text = "{\"number\":1,\"nested\":{\"list\":[true,\"x\",2.5,null]}}";
+		else if (field->type == FIELD_BOOL)
+			text = "yes";
+		else if (field->type == FIELD_TIME)
+			text = "2026-11-22T21:50:03.123Z";
+		else if (field->type == FIELD_ENUM)
+			text = field->names[1];
+		r = field_from_text(field, item, text, NULL);
+		assert(r == 0);
+	}
+}
+
+static void call_end(struct call *call)
+{
+	TAILQ_REMOVE(&call->core->calls, call, entry);
+	free(call);
+}
+
+static void call_answer(struct loop_task *task)
+{
+	struct call *call = container_of(task, struct call, task);
+	struct core *core = call->core;
+	const struct method *method = &methods[call->id];
+	const struct record *record = method->result;
+	struct answer answer = { .err = core->err, .record = record };
+	call_done_fn done = call->done;
+	void *arg = call->arg;
+	char *items;
+
+	answer.count = method->answer == ANSWER_MANY ? core->count : 1;
+	items = xcalloc(answer.count + 1, record->size);
+	for (size_t i = 0; i < answer.count; i++) {
+		record_init(record, items + i * record->size);
+		fake_fill(record, items + i * record->size);
+	}
+	if (record == &operation_record && answer.count == 1 && core->operation.id)
+		record_copy(record, items, &core->operation);
+	answer.items = items;
+	call_end(call);
+	done(arg, &answer);
+	for (size_t i = 0; i < answer.count; i++)
+		record_clear(record, items + i * record->size);
+	free(items);
+}
+
+struct call *call_start(struct core *core, enum method_id id, const void *args, const struct caller *caller,
+			call_done_fn done, void *arg)
+{
+	struct call *call = xnew(struct call);
+	struct json_writer w = { .out = &core->args };
+
+	assert(streq(caller->surface, "bus"));
+	buf_reset(&core->args);
+	record_to_json(methods[id].args, args, false, &w);
+	core->method = id;
+	core->access = caller->access;
+	core->started++;
+	*call = (struct call){ .core = core, .task.run = call_answer, .id = id, .done = done, .arg = arg };
+	TAILQ_INSERT_TAIL(&core->calls, call, entry);
+	if (!core->hold)
+		loop_task_queue(core->loop, &call->task);
+	if (core->on_call)
+		core->on_call(core, id);
+	return call;
+}
+
+void call_cancel(struct call *call)
+{
+	call->core->cancelled++;
+	loop_task_cancel(call->core->loop, &call->task);
+	call_end(call);
+}
+
+void core_listen(struct core *core, struct event_listener *listener)
+{
+	core->listener = listener;
+}
+
+void core_unlisten(struct core *core, struct event_listener *listener)
+{
+	core->listener = NULL;
+}
+
+const char *core_appliance_id(const struct core *core)
+{
+	return OTHER_UUID;
+}
+
+void fake_volume_id(size_t index, char out[37])
+{
+	/* The first is SAMPLE_UUID, the second OTHER_UUID. */
+	snprintf(out, 37, "0195a1f0-7c3e-7b11-8f00-0123%08x", 0x456789abu + (unsigned)index);
+}
+
+void core_each_volume(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg)
+{
+	char id[37];
+
+	for (size_t i = 0; i < core->volume_count; i++) {
+		fake_volume_id(i, id);
+		fn(arg, id);
+	}
+}
+
+bool core_volume(struct core *core, const char *volume_id, struct volume_record *out)
+{
+	char id[37];
+
+	for (size_t i = 0; i < core->volume_count; i++) {
+		fake_volume_id(i, id);
+		if (!streq(id, volume_id))
+			continue;
+		fake_fill(&volume_record, out);
+		str_set(&out->volume_id, id);
+		if (core->volume_name)
+			str_set(&out->name, core->volume_name);
+		return true;
+	}
+	return false;
+}
+
+const struct operation_record *core_operation(struct core *core, const char *operation_id)
+{
+	return streq(core->operation.id, operation_id) ? &core->operation : NULL;
+}
+
+void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg)
+{
+	if (core->operation.id)
+		fn(arg, core->operation.id);
+}
+
+void fake_core_init(struct core *core, struct loop *loop)
+{
+	*core = (struct core){ .loop = loop, .count = 2 };
+	TAILQ_INIT(&core->calls);
+	record_init(&operation_record, &core->operation);
+}
+
+void fake_core_fini(struct core *core)
+{
+	/* A call that nobody answered or cancelled is a message that was lost. */
+	assert(TAILQ_EMPTY(&core->calls));
+	record_clear(&operation_record, &core->operation);
+	buf_clear(&core->args);
+}
+
+void fake_core_release(struct core *core)
+{
+	struct call *call;
+
+	core->hold = false;
+	TAILQ_FOREACH (call, &core->calls, entry)
+		loop_task_queue(core->loop, &call->task);
+}
+
+void fake_core_tell(struct core *core, const struct event *event)
+{
+	if (core->listener)
+		core->listener->on_event(core->listener, event);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A core made of paper, for what surfaces need of it: calls are noted and answered from the field tables (or held, or
+ * refused), volumes and operations are what the test puts there, and events are what the test tells.
+ */
+
+#include "core/call.h"
+
+#define SAMPLE_UUID "0195a1f0-7c3e-7b11-8f00-0123456789ab"
+#define OTHER_UUID "0195a1f0-7c3e-7b11-8f00-0123456789ac"
+#define SAMPLE_OPERATION "op-" SAMPLE_UUID
+
+struct core {
+	struct loop *loop;
+	struct event_listener *listener;
+	TAILQ_HEAD(, call) calls;
+	bool hold; /* calls wait for core_release() */
+	size_t started;
+	size_t cancelled;
+	enum method_id method; /* of the last call, its arguments as JSON, and what its caller may do */
+	struct buf args;
+	enum method_access access;
+	struct err err;      /* the answer: an error, */
+	size_t count;        /* or this many items for ANSWER_MANY */
+	size_t volume_count; /* ids from fake_volume_id() */
+	const char *volume_name;
+	void (*on_call)(struct core *core, enum method_id id); /* may be NULL; after it was noted */
+	struct operation_record operation;                     /* the one in memory, when its id is set */
+};
+
+void fake_core_init(struct core *core, struct loop *loop);
+void fake_core_fini(struct core *core);
+void fake_core_release(struct core *core); /* answers what is held */
+void fake_core_tell(struct core *core, const struct event *event);
+void fake_volume_id(size_t index, char out[37]);
+/* Every field of an initialised struct gets a value that fits its type. */
+void fake_fill(const struct record *record, void *item);

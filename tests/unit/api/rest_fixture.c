@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The fake core answers any method: its records are filled from their own field tables, so that a new method needs
+ * nothing here.
+ */
+
+#include "rest_fixture.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+
+struct call {
+	TAILQ_ENTRY(call) entry;
+	struct core *core;
+	struct loop_task task;
+	enum method_id id;
+	call_done_fn done;
+	void *arg;
+};
+
+static void fill(const struct record *record, void *item)
+{
+	record_init(record, item);
+	for (size_t i = 0; i < record->count; i++) {
+		const struct field *field = &record->fields[i];
+		const char *text = "7";
+
+		if (field->type == FIELD_UUID)
+			text = SAMPLE_UUID;
+		else if (field->type == FIELD_TEXT)
+			text = streq(field->name, "id") ? SAMPLE_OPERATION : "text";
+		else if (field->type == FIELD_OBJECT)
+			text = "{\"a\":1}";
+		else if (field->type == FIELD_BOOL)
+			text = "yes";
+		else if (field->type == FIELD_TIME)
+			text = "2026-11-22T21:50:03.123Z";
+		else if (field->type == FIELD_ENUM)
+			text = field->names[0];
+		assert_int_equal(field_from_text(field, item, text, NULL), 0);
+	}
+}
+
+static void call_end(struct call *call)
+{
+	TAILQ_REMOVE(&call->core->calls, call, entry);
+	free(call);
+}
+
+static void call_answer(struct loop_task *task)
+{
+	struct call *call = container_of(task, struct call, task);
+	struct core *core = call->core;
+	const struct method *method = &methods[call->id];
+	const struct record *record = method->result;
+	struct answer answer = { .err = core->err, .record = record };
+	call_done_fn done = call->done;
+	void *arg = call->arg;
+	char *items;
+
+	answer.count = method->answer == ANSWER_MANY ? core->count : 1;
+	answer.next_cursor = method->answer == ANSWER_MANY ? core->next_cursor : NULL;
+	answer.unhealthy = core->unhealthy;
+	items = xcalloc(answer.count + 1, record->size);
+	for (size_t i = 0; i < answer.count; i++)
+		fill(record, items + i * record->size);
+	answer.items = items;
+	call_end(call);
+	done(arg, &answer);
+	for (size_t i = 0; i < answer.count; i++)
+		record_clear(record, items + i * record->size);
+	free(items);
+}
+
+struct call *call_start(struct core *core, enum method_id id, const void *args, const struct caller *caller,
+			call_done_fn done, void *arg)
+{
+	struct call *call = xnew(struct call);
+	struct json_writer w = { .out = &core->args };
+
+	assert_string_equal(caller->surface, "rest");
+	buf_reset(&core->args);
+	record_to_json(methods[id].args, args, false, &w);
+	core->method = id;
+	core->started++;
+	*call = (struct call){ .core = core, .task.run = call_answer, .id = id, .done = done, .arg = arg };
+	TAILQ_INSERT_TAIL(&core->calls, call, entry);
+	if (!core->hold)
+		loop_task_queue(core->loop, &call->task);
+	return call;
+}
+
+void call_cancel(struct call *call)
+{
+	call->core->cancelled++;
+	loop_task_cancel(call->core->loop, &call->task);
+	call_end(call);
+}
+
+void core_release(struct core *core)
+{
+	struct call *call;
+
+	core->hold = false;
+	TAILQ_FOREACH (call, &core->calls, entry)
+		loop_task_queue(core->loop, &call->task);
+}
+
+void fixture_open(struct fixture *f, const struct rest_options *options)
+{
+	struct err err = { 0 };
+
+	f->rest = rest_close(f->rest);
+	f->rest = rest_open(f->loop, &f->core, options, &err);
+	assert_string_equal(err.text, "");
+	assert_non_null(f->rest);
+}
+
+int fixture_setup(void **state)
+{
+	struct fixture *f = xnew(struct fixture);
+
+	clock_test_start(1000, 1000);
+	f->loop = loop_new();
+	f->core.loop = f->loop;
+	f->core.count = 2;
+	TAILQ_INIT(&f->core.calls);
+	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0", .listen_fd = -1, .max_requests = 100 });
+	*state = f;
+	return 0;
+}
+
+int fixture_teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	f->rest = rest_close(f->rest);
+	/* A call that nobody answered or cancelled is a request that was lost. */
+	assert_true(TAILQ_EMPTY(&f->core.calls));
+	loop_free(f->loop);
+	buf_clear(&f->core.args);
+	free(f);
+	return 0;
+}
+
+void fixture_settle(struct fixture *f)
+{
+	for (int i = 0; i < 50; i++)
+		loop_turn(f->loop);
+}
+
+void client_open(struct client *c, struct fixture *f)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)rest_port(f->rest)),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+
+	*c = (struct client){ .fixture = f, .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
+	assert_true(c->fd >= 0);
+	/* The kernel completes this; accept() comes when the loop turns. */
+	assert_int_equal(connect(c->fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(fcntl(c->fd, F_SETFL, O_NONBLOCK), 0);
+}
+
+void client_close(struct client *c)
+{
+	closep(&c->fd);
+	c->fd = -1;
+	buf_clear(&c->in);
+}
+
+/* One turn of both sides. */
+static void client_turn(struct client *c)
+{
+	char chunk[65536];
+	ssize_t got;
+
+	loop_turn(c->fixture->loop);
+	got = recv(c->fd, chunk, sizeof(chunk), 0);
+	if (got > 0)
+		buf_add(&c->in, chunk, (size_t)got);
+	else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+		c->closed = true;
+}
+
+/* Far more than any of these tests needs; a reply that never comes shall not hang the run. */
+#define TURNS_MAX 2000000
+
+void client_send(struct client *c, const char *bytes, size_t length)
+{
+	for (int turn = 0; length > 0 && !c->closed; turn++) {
+		ssize_t sent = send(c->fd, bytes, length, MSG_NOSIGNAL);
+
+		assert_true(turn < TURNS_MAX);
+		if (sent > 0) {
+			bytes += sent;
+			length -= (size_t)sent;
+		} else {
+			client_turn(c);
+		}
+	}
+}
+
+void client_text(struct client *c, const char *format, ...)
+{
+	char text[4096];
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	assert_true(length >= 0 && (size_t)length < sizeof(text));
+	client_send(c, text, (size_t)length);
+}
+
+void client_request(struct client *c, const char *verb, const char *target, const char *headers, const char *body)
+{
+	_cleanup_buf_ struct buf text = BUF_NULL;
+
+	buf_printf(&text, "%s %s HTTP/1.1\r\nHost: localhost\r\n", verb, target);
+	buf_add_text(&text, headers ? headers : "");
+	if (body)
+		buf_printf(&text, "Content-Length: %zu\r\n", strlen(body));
+	buf_printf(&text, "\r\n%s", body ? body : "");
+	client_send(c, text.data, text.length);
+}
+
+void reply_clear(struct reply *reply)
+{
+	free(reply->headers);
+	free(reply->body);
+	*reply = (struct reply){ 0 };
+}
+
+const char *reply_header(const struct reply *reply, const char *name)
+{
+	static char value[512];
+	const char *line = reply->headers;
+	size_t length = strlen(name);
+
+	while ((line = strstr(line, "\r\n"))) {
+		line += 2;
+		if (strncasecmp(line, name, length) == 0 && strncmp(line + length, ": ", 2) == 0) {
+			line += length + 2;
+			snprintf(value, sizeof(value), "%.*s", (int)strcspn(line, "\r"), line);
+			return value;
+		}
+	}
+	return NULL;
+}
+
+/* Takes one whole reply off what has come; false: not there yet. */
+static bool take_reply(struct client *c, bool head, struct reply *out)
+{
+	char *end = c->in.data ? strstr(c->in.data, "\r\n\r\n") : NULL;
+	size_t headers, body = 0;
+	const char *length;
+
+	if (!end)
+		return false;
+	headers = (size_t)(end - c->in.data) + 4;
+	out->headers = xstrndup(c->in.data, headers);
+	assert_int_equal(sscanf(out->headers, "HTTP/1.%*c %d", &out->status), 1);
+	length = reply_header(out, "Content-Length");
+	if (!head && length)
+		body = strtoul(length, NULL, 10);
+	if (c->in.length < headers + body) {
+		reply_clear(out);
+		return false;
+	}
+	out->body = xstrndup(c->in.data + headers, body);
+	out->length = body;
+	memmove(c->in.data, c->in.data + headers + body, c->in.length - headers - body + 1);
+	c->in.length -= headers + body;
+	return true;
+}
+
+void client_reply(struct client *c, bool head, struct reply *out)
+{
+	*out = (struct reply){ 0 };
+	for (int turn = 0; !take_reply(c, head, out); turn++) {
+		if (c->closed || turn == TURNS_MAX)
+			fail_msg("no reply, only '%s'", str_or(c->in.data, ""));
+		client_turn(c);
+	}
+}
+
+void client_await_close(struct client *c)
+{
+	for (int turn = 0; !c->closed; turn++) {
+		assert_true(turn < TURNS_MAX);
+		client_turn(c);
+	}
+}
+
+void ask(struct fixture *f, const char *verb, const char *target, const char *headers, const char *body,
+	 struct reply *out)
+{
+	_cleanup_client_ struct client c;
+
+	client_open(&c, f);
+	client_request(&c, verb, target, headers, body);
+	client_reply(&c, streq(verb, "HEAD"), out);
+}
+
+void assert_error(const struct reply *reply, int status, const char *word, const char *field)
+{
+	_cleanup_json_ struct json *body = json_parse(reply->body, reply->length, NULL);
+
+	if (reply->status != status || !body)
+		fail_msg("%d expected, got %d: %s", status, reply->status, reply->body);
+	assert_string_equal(reply_header(reply, "Content-Type"), "application/json");
+	assert_string_equal(json_text(json_get(body, "code")), word);
+	assert_true(strlen(json_text(json_get(body, "error"))) > 0);
+	if (field)
+		assert_string_equal(str_or(json_text(json_get(json_get(body, "details"), "field")), "(none)"), field);
+	else
+		assert_null(json_get(json_get(body, "details"), "field"));
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A REST server above a core that is made of paper, and a client that writes bytes as they are and reads replies. Both
+ * run on the test's own thread: whoever waits for the other turns the loop.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after those it needs */
+#include <cmocka.h>
+
+#include "api/rest.h"
+
+#define SAMPLE_UUID "0195a1f0-7c3e-7b11-8f00-0123456789ab"
+#define OTHER_UUID "0195a1f0-7c3e-7b11-8f00-0123456789ac"
+#define SAMPLE_OPERATION "op-" SAMPLE_UUID
+#define VOLUME_PATH "/api/v1/volumes/" SAMPLE_UUID
+
+/* The fake core: what it was asked, and what it shall answer. */
+struct core {
+	struct loop *loop;
+	TAILQ_HEAD(, call) calls;
+	bool hold; /* calls wait for core_release() */
+	size_t started;
+	size_t cancelled;
+	enum method_id method; /* of the last call, and its arguments as JSON */
+	struct buf args;
+	struct err err; /* the answer: an error, */
+	size_t count;   /* or this many items for ANSWER_MANY, */
+	const char *next_cursor;
+	bool unhealthy;
+};
+
+struct fixture {
+	struct loop *loop;
+	struct core core;
+	struct rest *rest;
+};
+
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
+/* In place of the one that fixture_setup() opened. */
+void fixture_open(struct fixture *f, const struct rest_options *options);
+void core_release(struct core *core); /* answers what is held */
+
+struct client {
+	struct fixture *fixture;
+	int fd;
+	struct buf in; /* received and not yet taken */
+	bool closed;   /* by the server */
+};
+
+struct reply {
+	int status;
+	char *headers; /* from the status line on */
+	char *body;
+	size_t length;
+};
+#define _cleanup_reply_ _cleanup_(reply_clear)
+void reply_clear(struct reply *reply);
+/* The value of a header, NULL when it is not there. Valid until the next call. */
+const char *reply_header(const struct reply *reply, const char *name);
+
+void client_open(struct client *c, struct fixture *f);
+void client_close(struct client *c);
+#define _cleanup_client_ _cleanup_(client_close)
+void client_send(struct client *c, const char *bytes, size_t length);
+void client_text(struct client *c, const char *format, ...) _printf_(2, 3);
+/* "VERB target HTTP/1.1" with Host, more header lines ("A: b\r\n…" or NULL) and a body (NULL none). */
+void client_request(struct client *c, const char *verb, const char *target, const char *headers, const char *body);
+/* Turns the loop until a reply is complete; head: to HEAD, so without its body. */
+void client_reply(struct client *c, bool head, struct reply *out);
+/* Turns the loop until the server closed this connection. */
+void client_await_close(struct client *c);
+/* A few turns, in which anything that could happen without waiting does. */
+void fixture_settle(struct fixture *f);
+
+/* One request on a connection of its own. */
+void ask(struct fixture *f, const char *verb, const char *target, const char *headers, const char *body,
+	 struct reply *out);
+/* The reply is an error of the fixed form with this status, word and field (NULL: without details). */
+void assert_error(const struct reply *reply, int status, const char *word, const char *field);
