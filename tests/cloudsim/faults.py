@@ -1,0 +1,136 @@
+"""Fault scripts: what goes wrong, on which request, how often.
+
+A script is a list of rules. Each says which requests it is about (`command`, or `*`; optionally
+`volume`), which of those it strikes (from the `nth` on, `times` in a row, 0 for ever) and what it
+does (`do`). For example, the second attach loses its answer, and every poll takes half a second:
+
+    [{"command": "attachVolume", "nth": 2, "do": "cut_after"},
+     {"command": "queryAsyncJobResult", "do": "slow", "seconds": 0.5, "times": 0}]
+
+Kinds fall into groups, and of each group at most one rule strikes a request, the first in the
+list that is due. So one request may be slow *and* answered with 503, while two `status` rules in
+a row strike two successive requests. Rules about jobs count only commands that make jobs.
+"""
+
+import threading
+from dataclasses import dataclass, field
+
+from .commands import COMMANDS
+
+# kind -> (group, the options it takes, those of them it cannot do without)
+KINDS = {
+    "slow": ("pace", {"seconds"}, {"seconds"}),
+    "date_skew": ("clock", {"seconds"}, {"seconds"}),
+    "status": ("answer", {"code", "text", "cserrorcode", "after"}, {"code"}),
+    "html": ("answer", {"code", "after"}, {"code"}),
+    "empty": ("answer", {"after"}, set()),
+    "cut_before": ("answer", set(), set()),
+    "cut_after": ("answer", set(), set()),
+    "refuse_connect": ("answer", {"seconds"}, {"seconds"}),
+    "job_delay": ("job_delay", {"seconds"}, {"seconds"}),
+    "plug_delay": ("plug_delay", {"seconds"}, {"seconds"}),
+    "job_pending": ("job_pending", {"polls"}, {"polls"}),
+    "job_fail": ("job_end", {"code", "text", "bare", "effect"}, set()),
+    "no_plug": ("guest", set(), set()),
+    "wrong_size": ("guest", {"size"}, {"size"}),
+}
+
+HELP = """\
+kinds of fault ("do") and their options:
+  slow seconds             answer only after so many seconds
+  date_skew seconds        the server's clock is off by so much (Date header, expires)
+  status code [text] [cserrorcode] [after]
+                           refuse in the error envelope; "after": true has the effect first
+  html code [after]        what a proxy says: a status with a web page
+  empty [after]            HTTP 200 without a body
+  cut_before, cut_after    close the connection before or after the effect, without an answer
+  refuse_connect seconds   cut this request and accept no connection for so long
+  job_delay, plug_delay seconds
+                           this job's own timing
+  job_pending polls        the finished job reads as pending for so many more polls
+  job_fail [code] [text] [bare] [effect]
+                           the job fails; "bare" leaves jobresult out, "effect" lets the guest
+                           see the change all the same
+  no_plug                  the job succeeds but nothing happens in the guest
+  wrong_size size          the device appears with this many bytes
+"""
+
+_COMMON = {"do", "command", "volume", "nth", "times"}
+_JOB_GROUPS = {"job_delay", "plug_delay", "job_pending", "job_end", "guest"}
+
+
+@dataclass
+class Rule:
+    do: str
+    command: str = "*"
+    volume: str | None = None
+    nth: int = 1
+    times: int = 1
+    options: dict = field(default_factory=dict)
+    seen: int = 0
+    struck: int = 0
+
+    @classmethod
+    def parse(cls, row):
+        kind = row.get("do")
+        if kind not in KINDS:
+            raise ValueError(f"unknown fault {kind!r}")
+        if row.get("command", "*") not in ("*", *COMMANDS):
+            raise ValueError(f"unknown command {row['command']!r}")
+        _, allowed, needed = KINDS[kind]
+        options = {name: value for name, value in row.items() if name not in _COMMON}
+        if options.keys() - allowed:
+            raise ValueError(f"{kind} does not take {sorted(options.keys() - allowed)}")
+        if needed - options.keys():
+            raise ValueError(f"{kind} needs {sorted(needed - options.keys())}")
+        return cls(options=options, **{n: v for n, v in row.items() if n in _COMMON})
+
+    @property
+    def group(self):
+        return KINDS[self.do][0]
+
+    @property
+    def spent(self):
+        return self.times and self.struck >= self.times
+
+    def strikes(self, command, volume, makes_job):
+        """Count a request and say whether it is this rule's turn."""
+        if self.spent or self.command not in ("*", command):
+            return False
+        if self.volume is not None and self.volume != volume:
+            return False
+        if self.group in _JOB_GROUPS and not makes_job:
+            return False
+        self.seen += 1
+        if self.seen < self.nth:
+            return False
+        self.struck += 1
+        return True
+
+    def row(self):
+        return {"do": self.do, "command": self.command, "volume": self.volume, "nth": self.nth,
+                "times": self.times, **self.options, "seen": self.seen, "struck": self.struck}
+
+
+class FaultScript:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._rules = []
+
+    def load(self, rows, append):
+        rules = [Rule.parse(row) for row in rows]
+        with self._lock:
+            self._rules = self._rules + rules if append else rules
+
+    def strike(self, command, volume, makes_job):
+        """The faults due for one request: a dict from group to rule."""
+        due = {}
+        with self._lock:
+            for rule in self._rules:
+                if rule.group not in due and rule.strikes(command, volume, makes_job):
+                    due[rule.group] = rule
+        return due
+
+    def rows(self):
+        with self._lock:
+            return [rule.row() for rule in self._rules]
