@@ -1,0 +1,261 @@
+"""Build what the appliance VM boots from: a kernel, an initramfs and a root disk, all from Debian.
+
+The guest is the Debian release of the host, because the program under test is built on the host
+and must find the same libraries. mmdebstrap makes the root file system; the kernel is the package
+`linux-image-amd64` depends on, unpacked but never installed, so the host's own kernel does not
+matter. From its thousands of modules only those the tests need go into the guest. The initramfs
+(busybox and a few lines of shell) mounts the disk, copies over it whatever a test session appended
+to the archive under /overlay, and hands over to systemd.
+
+A build takes about a minute and is cached under a name that hashes this file: a changed recipe is a
+new image, an unchanged one is found at once. Deleting the cache folder is always safe. Nothing is
+installed on the host; the tools needed are listed in the file `packages` beside this one, and apt's
+package lists must be there (`apt-get update`).
+
+Run as a program it builds the image if need be and prints its folder.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+LAB = Path(__file__).resolve().parent
+
+# A system that boots to D-Bus, with the libraries the daemon links. The two sanitizer libraries let
+# a build made with -Db_sanitize run in the guest as well.
+GUEST_PACKAGES = (
+    "ca-certificates", "dbus", "e2fsprogs", "iproute2", "kmod", "qemu-guest-agent", "systemd",
+    "systemd-sysv", "udev", "util-linux",
+    "libblkid1", "libcjson1", "libcurl4", "libevent-2.1-7", "libevent-core-2.1-7",
+    "libevent-extra-2.1-7", "libevent-pthreads-2.1-7", "libinih1", "libsqlite3-0", "libsystemd0",
+    "libasan8", "libubsan1",
+)
+
+# Loaded by the initramfs, in this order: what it takes to see the root disk and the network.
+BOOT_MODULES = ("virtio_pci", "virtio_blk", "ext4", "virtio_net")
+
+# Left for udev or the daemon to load once the system runs.
+GUEST_MODULES = BOOT_MODULES + (
+    "virtio_console", "virtio_scsi", "sd_mod", "dm_mod", "nbd", "loop")
+
+# The guest's whole configuration beyond Debian's defaults. None is a masked unit: no login prompts
+# on the console, which belongs to the log, and no timers that wake up in the middle of a test.
+GUEST_FILES = {
+    "etc/hostname": "appliance\n",
+    "etc/hosts": "127.0.0.1 localhost appliance\n",
+    "etc/fstab": "",
+    "etc/systemd/system/serial-getty@ttyS0.service": None,
+    "etc/systemd/system/getty@tty1.service": None,
+    "etc/systemd/system/apt-daily.timer": None,
+    "etc/systemd/system/apt-daily-upgrade.timer": None,
+    "etc/systemd/system/dpkg-db-backup.timer": None,
+    "etc/systemd/system/e2scrub_all.timer": None,
+    "etc/systemd/system/e2scrub_reap.service": None,
+    "etc/systemd/system/fstrim.timer": None,
+}
+
+# QEMU's user network gives the guest this address; see vm.py for what it can reach.
+GUEST_ADDRESS = "10.0.2.15/24"
+
+# The kernel's accelerated checksum modules refuse an emulated CPU, hence the ignored errors: if a
+# module was really needed, mounting fails right after and says so, and the VM ends.
+INIT = f"""\
+#!/bin/busybox sh
+export PATH=/bin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+for module in /modules/*.ko; do insmod "$module" 2>/dev/null; done
+ip link set lo up
+ip address add {GUEST_ADDRESS} dev eth0
+ip link set eth0 up
+mount -t ext4 /dev/vda /root || poweroff -f
+[ ! -d /overlay ] || cp -a /overlay/. /root/
+mount --move /dev /root/dev
+umount /sys /proc
+exec switch_root /root /sbin/init
+"""
+
+DISK_SIZE = "1G"
+
+
+class Image(NamedTuple):
+    """A finished build."""
+
+    kernel: Path
+    initramfs: Path
+    root: Path
+
+    @classmethod
+    def in_folder(cls, folder):
+        return cls(folder / "vmlinuz", folder / "initramfs.cpio", folder / "root.ext4")
+
+
+def get():
+    """The image for the present recipe, built now if the cache lacks it."""
+    cache = _cache()
+    folder = cache / hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    with _locked(cache / "lock"):
+        if not folder.is_dir():
+            _build_into(folder)
+    return Image.in_folder(folder)
+
+
+def pack(tree, archive, append=False):
+    """Write a folder as a cpio archive the kernel unpacks, owned by root.
+
+    The kernel accepts several archives one after the other; `append` adds one.
+    """
+    names = sorted(str(path.relative_to(tree)) for path in tree.rglob("*"))
+    with open(archive, "ab" if append else "wb") as out:
+        _run("cpio", "--create", "--format=newc", "--owner=0:0", "--quiet", cwd=tree,
+             input="\n".join(names).encode(), stdout=out)
+
+
+def _cache():
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = Path(os.environ.get("VOLD_LAB_CACHE") or Path(base, "volume-daemon-lab"))
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
+@contextlib.contextmanager
+def _locked(path):
+    """Hold a file lock: of two sessions that start together, one builds and the other waits."""
+    with open(path, "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build_into(folder):
+    """Build beside the final place and rename, so that a folder that exists is complete."""
+    missing = [tool for tool in ("apt-get", "busybox", "cpio", "depmod", "dpkg", "mke2fs",
+                                 "mmdebstrap", "modprobe") if not shutil.which(tool)]
+    if missing:
+        raise RuntimeError(f"to build the appliance, {', '.join(missing)} must be installed: "
+                           f"see {LAB / 'packages'}")
+    with tempfile.TemporaryDirectory(prefix="build.", dir=folder.parent) as name:
+        work = Path(name)
+        result = work / "result"
+        result.mkdir()
+        image = Image.in_folder(result)
+        kernel = _unpack_kernel(work)
+        shutil.copy(next(kernel.glob("boot/vmlinuz-*")), image.kernel)
+        _make_initramfs(work, kernel, image.initramfs)
+        _make_root(work, kernel, image.root)
+        result.rename(folder)
+
+
+def _unpack_kernel(work):
+    """Download the kernel package `linux-image-amd64` stands for, and unpack it."""
+    depends = _run("apt-cache", "depends", "--important", "linux-image-amd64")
+    package = depends.split("Depends:")[1].split()[0]
+    _run("apt-get", "download", package, cwd=work)
+    kernel = work / "kernel"
+    _run("dpkg", "-x", next(work.glob("linux-image-*.deb")), kernel)
+    _run("depmod", "-b", kernel, _version(kernel))
+    return kernel
+
+
+def _version(kernel):
+    return next(kernel.glob("lib/modules/*")).name
+
+
+def _modules(kernel, names):
+    """The files of the named modules and of all they need, in the order they must be loaded."""
+    files = {}
+    for name in names:
+        shown = _run("modprobe", "-d", kernel, "-S", _version(kernel), "--show-depends", name)
+        for line in shown.splitlines():
+            action, file = line.split()[:2]
+            if action == "insmod":
+                files[Path(file)] = None
+    return list(files)
+
+
+def _make_initramfs(work, kernel, archive):
+    tree = work / "initramfs"
+    for folder in ("bin", "dev", "modules", "proc", "root", "sys"):
+        (tree / folder).mkdir(parents=True)
+    shutil.copy(shutil.which("busybox"), tree / "bin" / "busybox")
+    (tree / "init").write_text(INIT, encoding="utf-8")
+    (tree / "init").chmod(0o755)
+    for number, module in enumerate(_modules(kernel, BOOT_MODULES)):
+        shutil.copy(module, tree / "modules" / f"{number:02}-{module.name}")
+    pack(tree, archive)
+
+
+def _make_root(work, kernel, disk):
+    files = work / "files"
+    for name, text in GUEST_FILES.items():
+        path = files / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if text is None:
+            path.symlink_to("/dev/null")
+        else:
+            path.write_text(text, encoding="utf-8")
+
+    version = _version(kernel)
+    modules = work / "modules"
+    for module in _modules(kernel, GUEST_MODULES):
+        path = modules / module.relative_to(kernel)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(module, path)
+    for index in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
+        shutil.copy(kernel / "lib/modules" / version / index, modules / "lib/modules" / version)
+    _run("depmod", "-b", modules, version)
+
+    # The disk is made inside mmdebstrap's last hook: only there do the files belong to root when
+    # the build itself runs without privilege. The plain bind mount hides /proc and /sys, which are
+    # mounted meanwhile; apt's lists and archives are dead weight by then.
+    make_disk = (f'rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*'
+                 f' && mkdir "$1.bare" && mount --bind "$1" "$1.bare"'
+                 f' && mke2fs -q -t ext4 -d "$1.bare" "$1.ext4" {DISK_SIZE}'
+                 f' && umount "$1.bare" && rmdir "$1.bare" && mv "$1.ext4" "$1/root.ext4"')
+    settings = work / "apt.conf"
+    settings.write_text(_run("apt-config", "dump", "--no-empty", "Acquire"), encoding="utf-8")
+    _run("mmdebstrap", "--quiet", "--variant=minbase", "--format=null", f"--aptopt={settings}",
+         f"--include={','.join(GUEST_PACKAGES)}",
+         f"--customize-hook=copy-in {shlex.quote(str(files / 'etc'))} /",
+         f"--customize-hook=copy-in {shlex.quote(str(modules / 'lib/modules'))} /usr/lib",
+         f"--customize-hook={make_disk}",
+         f"--customize-hook=download /root.ext4 {shlex.quote(str(disk))}",
+         platform.freedesktop_os_release()["VERSION_CODENAME"], "/dev/null", *_sources())
+    _run("fallocate", "--dig-holes", disk)
+
+
+def _sources():
+    """The Debian archives the host itself uses, as lines of a sources.list."""
+    lines = _run("apt-get", "indextargets", "--format", "deb $(REPO_URI) $(RELEASE) $(COMPONENT)",
+                 "Created-By: Packages", "Origin: Debian").splitlines()
+    if not lines:
+        raise RuntimeError("apt knows no Debian archive: run apt-get update")
+    return lines
+
+
+def _run(*command, **options):
+    """Run a host tool and return what it printed; its complaints become the exception's text."""
+    options.setdefault("stdout", subprocess.PIPE)
+    done = subprocess.run([str(word) for word in command], stderr=subprocess.PIPE, check=False,
+                          **options)
+    if done.returncode != 0:
+        complaint = done.stderr.decode(errors="replace")[-4000:]
+        raise RuntimeError(f"{shlex.join(map(str, command))} failed:\n{complaint}")
+    return (done.stdout or b"").decode()
+
+
+if __name__ == "__main__":
+    try:
+        print(get().root.parent)
+    except RuntimeError as error:
+        sys.exit(str(error))

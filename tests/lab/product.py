@@ -1,0 +1,119 @@
+"""The daemon as an administrator of the appliance meets it: a unit, a configuration, a command.
+
+The tests go through nothing else. `volumectl` speaks D-Bus and waits for the end of what it began;
+BusMonitor shows what that looked like on the bus.
+"""
+
+import json
+import shlex
+
+import cloudsim
+
+from lab.vm import CLOUD_ADDRESS, CommandFailed
+
+UNIT = "volume-daemon.service"
+BUS_NAME = "org.migratekit.VolumeDaemon1"
+
+# volumectl's exit codes for the two refusals the tests provoke.
+EXIT_NOT_FOUND = 6
+EXIT_CONFLICT = 9
+
+# The appliance's own id is left out on purpose: the daemon has to find it in the firmware.
+_CONFIG = f"""\
+[cloud]
+url = http://{CLOUD_ADDRESS}/client/api
+api_key_file = /etc/volume-daemon/api-key
+secret_key_file = /etc/volume-daemon/secret-key
+[device]
+scan_interval = 2s
+[store]
+url = sqlite:///var/lib/volume-daemon/volume-daemon.db
+[http]
+listen = 127.0.0.1:8090
+"""
+
+
+class Product:
+    """The installed daemon and its command, in a running appliance."""
+
+    def __init__(self, vm):
+        self._vm = vm
+
+    def configure(self):
+        """Write the configuration, so that it survives even a reset."""
+        self._vm.write_file("/etc/volume-daemon/volume-daemon.conf", _CONFIG)
+        self._vm.write_file("/etc/volume-daemon/api-key", cloudsim.API_KEY, mode="0600")
+        self._vm.write_file("/etc/volume-daemon/secret-key", cloudsim.SECRET_KEY, mode="0600")
+        self._vm.run("sync")
+
+    def start_afresh(self):
+        """Start without any memory of what was before."""
+        self.stop()
+        self._vm.run("rm -rf /var/lib/volume-daemon")
+        self.start()
+
+    def start(self):
+        self._systemctl("start")
+
+    def restart(self):
+        self._systemctl("restart")
+
+    def stop(self):
+        self._systemctl("stop")
+
+    def kill(self):
+        """Let it die without a chance to tidy up, and stay dead."""
+        self._vm.run(f"systemctl kill --signal=KILL {UNIT}; systemctl stop {UNIT}")
+
+    def journal(self):
+        """The last lines the unit logged."""
+        return self._vm.run(f"journalctl --no-pager --lines=200 --unit={UNIT}").out
+
+    def volumectl(self, *words):
+        """Run a command to its end and return the JSON it prints."""
+        result = self.try_volumectl(*words)
+        if result.rc != 0:
+            raise CommandFailed(f"volumectl {shlex.join(words)} ended with {result.rc}:\n"
+                                f"{result.out}{result.err}")
+        return json.loads(result.out)
+
+    def try_volumectl(self, *words):
+        """Run a command that may be refused; returns (rc, out, err)."""
+        return self._vm.run(shlex.join(["volumectl", *words, "--json"]), timeout=180, check=False)
+
+    def begin(self, *words):
+        """Begin a change without waiting for its end; returns the operation's id."""
+        return self._vm.run(shlex.join(["volumectl", *words, "--no-wait"])).out.strip()
+
+    def _systemctl(self, verb):
+        result = self._vm.run(f"systemctl {verb} {UNIT}", timeout=150, check=False)
+        if result.rc != 0:
+            raise CommandFailed(f"systemctl {verb} {UNIT}: {result.err}{self.journal()}")
+
+
+class BusMonitor:
+    """Records the daemon's D-Bus traffic while the `with` block runs."""
+
+    _UNIT = "bus-monitor"
+
+    def __init__(self, vm):
+        self._vm = vm
+        self._file = None
+
+    def __enter__(self):
+        self._file = self._vm.spawn(self._UNIT, f"exec busctl monitor --json=short {BUS_NAME}")
+        self._vm.wait_output(self._file, "Monitoring bus message stream")
+        return self
+
+    def __exit__(self, *_):
+        self._vm.run(f"systemctl stop {self._UNIT}")
+
+    def wait_signal(self, member, text):
+        """Wait for a signal whose JSON contains a text, and return it."""
+        line = self._vm.wait_output(self._file, f'"member":"{member}".*{text}')
+        return json.loads(line)
+
+    def messages(self):
+        """All messages so far, in the order the bus carried them."""
+        lines = self._vm.read_file(self._file).decode().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]

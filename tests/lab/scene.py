@@ -1,0 +1,80 @@
+"""What a test has in its hands: a daemon in an appliance in a cloud, and the means to compare.
+
+A volume is told by its contents: the cloud's side of a test writes a pattern into the file behind
+the volume, the guest's side reads it from a device.
+"""
+
+import cloudsim
+
+from lab.product import BusMonitor
+
+PATTERN_SIZE = 4096
+
+
+class Lab:
+    """A daemon in an appliance in a cloud, and the hands of a test."""
+
+    def __init__(self, vm, product, cloud, images, root_volume):
+        self.vm = vm
+        self.product = product
+        self.cloud = cloud
+        self.root_volume = root_volume
+        self._images = images
+
+    def new_volume(self):
+        """Create a volume through the daemon and mark its contents; returns its id.
+
+        All volumes are of one size, so that size never tells them apart.
+        """
+        created = self.product.volumectl(
+            "create", "--name", "lab", "--size", "1GiB", "--offering", cloudsim.OFFERING_CUSTOM,
+            "--zone", cloudsim.ZONE)
+        assert created["status"] == "completed"
+        volume = created["volume_id"]
+        (self._images / f"{volume}.img").write_bytes(pattern(volume))
+        return volume
+
+    def attach(self, volume):
+        """Attach a volume through the daemon; returns the device it names."""
+        return device_of(self.product.volumectl("attach", volume))
+
+    def wait(self, operation):
+        """Wait for the end of an operation; returns it."""
+        return self.product.volumectl("wait", operation)
+
+    def plug(self, volume):
+        """Plug a volume whose attach job was told to leave the guest alone."""
+        self.cloud.plug_volume(volume, cloudsim.GIB)
+
+    def contents(self, device):
+        """The part of a device where new_volume() left its mark."""
+        return self.vm.read_file(device, PATTERN_SIZE)
+
+    def settle(self):
+        """Wait until the kernel and udev know of every disk plugged or unplugged so far."""
+        self.vm.run("udevadm settle")
+
+    def disks(self):
+        """The disks the kernel shows: name to serial, for a SCSI disk an empty one."""
+        listing = self.vm.run(
+            'cd /sys/block; for d in [vs]d*; do echo "$d $(cat $d/serial 2>/dev/null)"; done').out
+        return {name: serial.strip() for name, _, serial in
+                (line.partition(" ") for line in listing.splitlines())}
+
+    def jobs(self, command):
+        """The cloud's jobs of one kind."""
+        return [job for job in self.cloud.state()["jobs"] if job["command"] == command]
+
+    def monitor(self):
+        return BusMonitor(self.vm)
+
+
+def pattern(volume):
+    """The contents that prove a device to be a volume."""
+    return (volume.encode() * PATTERN_SIZE)[:PATTERN_SIZE]
+
+
+def device_of(operation):
+    """The device a completed attach names."""
+    assert operation["status"] == "completed", operation
+    return operation["response"]["device_path"]
