@@ -217,21 +217,6 @@ int bus_append_record(sd_bus_message *m, const struct record *record, const void
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-int bus_append_text_entry(sd_bus_message *m, const char *key, const char *text)
-{
-	int r = sd_bus_message_open_container(m, 'e', "sv");
-
-	if (r >= 0)
-		r = sd_bus_message_append_basic(m, 's', key);
-	if (r >= 0)
-		r = sd_bus_message_open_container(m, 'v', "s");
-	if (r >= 0)
-		r = bus_append_text(m, text);
-	if (r >= 0)
-		r = sd_bus_message_close_container(m);
-	return r < 0 ? r : sd_bus_message_close_container(m);
-}
-
 /* --- reading --------------------------------------------------------------------------------------------------- */
 
 static int broken(struct err *err)

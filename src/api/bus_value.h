@@ -14,8 +14,6 @@
 int bus_append_record(sd_bus_message *m, const struct record *record, const void *object);
 /* One field by its declared type: what a property or a positional value is. */
 int bus_append_field(sd_bus_message *m, const struct field *field, const void *object);
-/* "key": <text>, an entry of a dict that is open in m. */
-int bus_append_text_entry(sd_bus_message *m, const char *key, const char *text);
 /* The members of a JSON object, given as text, as a{sv}; NULL or not an object gives an empty one. */
 int bus_append_json_object(sd_bus_message *m, const char *json);
 /* Text that is surely UTF-8: the bus cuts off whoever sends anything else. */

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Time as the rest of the program sees it, and its text form. The hand-turned clock of the tests lives in the same two
  * functions, so nothing above needs to know whether time is real. It is kept in atomics because worker threads may ask

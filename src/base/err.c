@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The one place where an error code meets the words the outside knows it by: the REST code and status, the D-Bus name,
  * volumectl's exit code. Two codes may share a REST word where the contract has no finer one (a cancelled operation is

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One member of a described struct: its limits, and its way from and to JSON. Every refusal is written here, in the
  * words of whoever gave the value, and names the field; the surfaces above only pass it on.

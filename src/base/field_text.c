@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Fields as people write them: in the configuration, on the command line, in a query string. What field_to_text()
  * writes, field_from_text() reads back to the same value; the sample configuration is made that way.

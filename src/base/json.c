@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Reading JSON: cJSON does the parsing, and a scan of the text before it and a walk over the tree after it add what
  * cJSON leaves open. The scan looks at structure only: depth, since cJSON recurses up to 1000 levels; NUL, raw or as

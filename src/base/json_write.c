@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Writing JSON: straight into a buffer, since a tree that is built only to be printed costs twice, and since cJSON
  * prints integers above 10^15 as rounded exponents. The writer knows one thing, whether a comma is due.

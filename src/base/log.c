@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A line is put together in memory and leaves with a single write(2), so lines of different threads never mix. What is
  * logged often quotes the outside (a volume's name, CloudStack's error text); a line end in there could forge a line

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Keys in pages of their own: whole pages, because the kernel can only leave pages out of a core dump, and never on the
  * heap, because a freed heap block keeps its bytes. The file is read straight into those pages, so no copy is left in a

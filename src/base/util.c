@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The tools below everything else: allocation that cannot fail, numbers that are checked to the last character, UTF-8,
  * and reading a small file. The number parsers take no white space, no sign where none is meant and nothing behind the

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Version 7 as RFC 9562 lays it out: 48 bits of milliseconds, 12 bits that count within one millisecond (method 1, with
  * a random start below half so that at least 2048 ids fit), 62 random bits. When the count runs over, or the wall clock

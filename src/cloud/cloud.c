@@ -37,7 +37,6 @@ enum command_id {
 	COMMAND_UPDATE_VOLUME,
 	COMMAND_LIST_VOLUMES,
 	COMMAND_QUERY_JOB,
-	COMMAND_LIST_CAPABILITIES,
 	COMMAND_COUNT
 };
 
@@ -56,7 +55,6 @@ static const struct command commands[COMMAND_COUNT] = {
 	[COMMAND_UPDATE_VOLUME] = { "updateVolume", "rename the volume", CLOUD_REPLY_JOB_ID, true },
 	[COMMAND_LIST_VOLUMES] = { "listVolumes", "list volumes", CLOUD_REPLY_VOLUMES, false },
 	[COMMAND_QUERY_JOB] = { "queryAsyncJobResult", "look at a job", CLOUD_REPLY_JOB, false },
-	[COMMAND_LIST_CAPABILITIES] = { "listCapabilities", "name its capabilities", CLOUD_REPLY_ANY, false },
 };
 
 struct cloud_call {
@@ -414,11 +412,6 @@ struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud
 
 	call_add(call, "jobid", job_id);
 	return call_queue(call);
-}
-
-struct cloud_call *cloud_ping(struct cloud *cloud, cloud_done_fn done, void *arg)
-{
-	return call_queue(call_new(cloud, COMMAND_LIST_CAPABILITIES, done, arg));
 }
 
 /* --- the cloud --- */

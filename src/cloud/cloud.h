@@ -95,8 +95,6 @@ struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_vo
 				      void *arg);
 /* One look at a job. An id CloudStack does not know is CLOUD_REFUSED with ERR_NOT_FOUND. */
 struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud_done_fn done, void *arg);
-/* Cheapest call that proves address, keys and clock. */
-struct cloud_call *cloud_ping(struct cloud *cloud, cloud_done_fn done, void *arg);
 void cloud_call_cancel(struct cloud_call *call); /* not from inside done */
 
 /*

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * sd-bus wants three things from a loop: its file descriptor watched for what it asks for now, process() called when
  * that happens or its time-out passes, and both wishes read again before each wait, since any call into sd-bus may

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * curl's multi interface on the loop. curl says which sockets it wants watched and when it wants to be called again;
  * those two callbacks only take notes. When events come, curl is driven, and what has finished is taken by a task in
@@ -36,7 +36,6 @@ struct http_client {
 	struct curl_slist *headers;
 	size_t max_parallel;
 	size_t on_wire, waiting_count;
-	uint64_t total;
 	struct call_list wire, waiting;
 	struct loop_timer curl_timer;
 	struct loop_task reap_task;
@@ -409,7 +408,6 @@ struct http_call *http_client_start(struct http_client *client, const struct htt
 		call->body_length = request->body_length;
 	}
 	call->easy = easy_new(call, request->url);
-	client->total++;
 	TAILQ_INSERT_TAIL(&client->waiting, call, entry);
 	client->waiting_count++;
 	start_waiting(client);
@@ -479,9 +477,4 @@ struct http_client *http_client_free(struct http_client *client)
 size_t http_client_active(const struct http_client *client)
 {
 	return client->on_wire + client->waiting_count;
-}
-
-uint64_t http_client_total(const struct http_client *client)
-{
-	return client->total;
 }

@@ -50,4 +50,3 @@ struct http_call *http_client_start(struct http_client *client, const struct htt
 				    void *arg);
 void http_call_cancel(struct http_call *call);   /* done will not run; the call is freed; not from inside done */
 size_t http_client_active(const struct http_client *client);    /* started and not ended, waiting ones included */
-uint64_t http_client_total(const struct http_client *client);   /* ever started */

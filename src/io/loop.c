@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The loop is ours, libevent is what it waits in. libevent 2.1 has no hook before the wait, which sd-bus needs, and its
  * timers follow its own clock, which tests could not turn. So each turn runs the tasks and the due timers here, then

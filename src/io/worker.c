@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One thread and three lists. Jobs wait in `queue`; the thread takes what waits as one batch (no timer delays it: while
  * one batch is committed the next one gathers) and puts it on `ended` when run() is through; the loop is woken by an

@@ -96,6 +96,15 @@ static char *usage_of(const struct method *method)
 	return buf_take(&out);
 }
 
+static void help_exit_codes(void)
+{
+	fputs("Exit codes: 0 it worked, 1 something else went wrong, 2 wrong usage", stdout);
+	for (unsigned code = ERR_NONE + 1; code < ERR_CODE_COUNT; code++)
+		printf(",%s%d %s", code % 4 == 1 ? "\n  " : " ", err_view((enum err_code)code)->exit_code,
+		       err_view((enum err_code)code)->bus_name);
+	puts(".");
+}
+
 void help_all(void)
 {
 	puts("Usage: volumectl [OPTIONS] COMMAND [ARGUMENTS]\n\n"
@@ -107,8 +116,9 @@ void help_all(void)
 	for (size_t i = 0; i < ARRAY_SIZE(extra_commands); i++)
 		printf("  %-12s %s\n", extra_commands[i].name, extra_commands[i].summary);
 	printf("\n%s  --version          Show the version.\n\n"
-	       "'volumectl help COMMAND' shows a command's arguments.\n",
+	       "'volumectl help COMMAND' shows a command's arguments.\n\n",
 	       common_help);
+	help_exit_codes();
 }
 
 static void help_field(const struct method *method, const struct field *field)

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The buffer grows, stays terminated, and can be emptied and given away. */
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The error table against the contract, and texts that stay fit for every surface. */
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One record with a member of each type, taken through JSON, text, limits, defaults and copies. */
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reading what is JSON and nothing else, exact integers in both directions, text that stays UTF-8. */
 #include "unit.h"
 

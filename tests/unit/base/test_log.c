@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What really arrives on stderr: on a pipe as under systemd, on a pseudo terminal as for a person. */
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which key files are accepted, what is read from them, and that the pages are kept out of core dumps. */
 #include "unit.h"
 

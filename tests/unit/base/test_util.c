@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Checked numbers, UTF-8, texts and small files: mostly what must be refused. */
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Ids: their form, their order within one standing millisecond, and when the clock steps back. */
 #include "unit.h"
 

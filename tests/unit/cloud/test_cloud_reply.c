@@ -28,7 +28,7 @@
 static const struct cloud_question change = { "attach the volume", CLOUD_REPLY_JOB_ID, true, NULL };
 static const struct cloud_question listing = { "list volumes", CLOUD_REPLY_VOLUMES, false, NULL };
 static const struct cloud_question job = { "look at a job", CLOUD_REPLY_JOB, false, NULL };
-static const struct cloud_question ping = { "name its capabilities", CLOUD_REPLY_ANY, false, NULL };
+static const struct cloud_question ping = { "do anything", CLOUD_REPLY_ANY, false, NULL };
 
 static struct http_response answer(int status, const char *body)
 {

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A thread accepts, a thread per connection serves; blocking calls all the way, since simple is what a test server has
  * to be. At the end all connections are shut down, which ends their threads, and everything is joined.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * sd-bus on the loop: two peers over a socket pair, both on the same loop, and a real dbus-daemon for what only
  * happens with one. Each test would hang (the alarm ends it) if a wish of sd-bus were not read again before the wait.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Order of tasks and timers within and across turns, with the clock turned by hand; and one run in real time. */
 #include "unit.h"
 

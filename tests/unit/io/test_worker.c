@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Batches form by themselves while the thread is busy, every job comes back once, on the loop, in order. */
 #include "unit.h"
 
