@@ -29,7 +29,8 @@ struct attach_context {
 	int64_t device_id;       /* CloudStack's, -1 unknown */
 	bool refused;            /* CloudStack said no: nothing to take back */
 	/* not stored: found again by looking again */
-	uint64_t after_seen;     /* the same for sysblock's own count; 0 in a later process */
+	uint64_t after_seen;     /* the same for sysblock's own count, which starts anew with each process */
+	bool began_here;         /* after_seen was counted by this process */
 	struct device device;
 	enum matched_by matched_by;
 	int64_t looking_since;   /* clock_mono_ms() of the first look for a job nobody knows */
@@ -91,6 +92,24 @@ static bool must_wait_for_older(const struct operation *operation)
 	return false;
 }
 
+/* From here on disks are new. The last scan may be seconds old, so what is there now is looked at first. */
+static void note_beginning(struct operation *operation)
+{
+	struct attach_context *context = operation->context;
+	struct sysblock *sysblock = operation->core->sysblock;
+	struct err err = { 0 };
+
+	if (on_appliance(operation) && sysblock_scan(sysblock, &err) < 0) {
+		operation_again(operation, LOOK_AGAIN_MS, "%s", err.text);
+		return;
+	}
+	context->after_diskseq = (int64_t)sysblock_last_diskseq(sysblock);
+	context->after_seen = sysblock_last_seen(sysblock);
+	context->began_here = true;
+	str_set(&context->boot_id, operation->core->boot_id);
+	operation_next(operation);
+}
+
 static void on_checked(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
@@ -113,10 +132,7 @@ static void on_checked(void *arg, const struct cloud_result *result)
 							  "at a time");
 	} else {
 		context->size = volume->size;
-		context->after_diskseq = (int64_t)sysblock_last_diskseq(operation->core->sysblock);
-		context->after_seen = sysblock_last_seen(operation->core->sysblock);
-		str_set(&context->boot_id, operation->core->boot_id);
-		operation_next(operation);
+		note_beginning(operation);
 	}
 }
 
@@ -265,7 +281,7 @@ static enum match_verdict look(struct operation *operation, struct match_result 
 		.size = context->size,
 		/* Without a beginning to compare with, no disk counts as new. */
 		.after_diskseq = same_boot && context->after_diskseq ? (uint64_t)context->after_diskseq : UINT64_MAX,
-		.after_seen = context->after_seen ? context->after_seen : UINT64_MAX,
+		.after_seen = context->began_here ? context->after_seen : UINT64_MAX,
 		.rivals = has_rivals(operation),
 		.mapped_to = mapped_to,
 		.arg = core,

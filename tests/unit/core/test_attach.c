@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Attaching, with a kernel and a CloudStack that take every liberty: no volume may ever get another one's disk. */
+
+#include "fixture.h"
+
+/* Attaches VOLUME(1), which cannot work: it fails with this text and is taken back. */
+static void must_fail(struct world *world, const char *text)
+{
+	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)), OPERATION_FAILED, text);
+	world_pass(world, 5000);
+	assert_string_equal(server_find(&world->server, VOLUME(1))->vm_id, "");
+	check_world(world, server_count(&world->server));
+}
+
+static void device_before_the_job_ends(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5)->plug_ms = 0;
+	world->server.job_ms = 30000;
+	attached(world, VOLUME(1));
+	check_world(world, 1);
+}
+
+static void device_long_after(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5)->plug_ms = DEVICE_WAIT_MS - 5000;
+	attached(world, VOLUME(1));
+	check_world(world, 1);
+}
+
+static void wrong_size(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5)->size_error = (int64_t)GIB;
+	must_fail(world, "bytes where CloudStack says");
+}
+
+static void foreign_serial(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5)->serial = SERIAL_FOREIGN;
+	must_fail(world, "no disk of volume");
+}
+
+static void nameless_among_named(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5)->serial = SERIAL_NONE;
+	must_fail(world, "does not say who it is");
+}
+
+static void equal_sizes_at_once(void **state)
+{
+	static const char *const ids[] = { VOLUME(1), VOLUME(2), VOLUME(3), VOLUME(4), VOLUME(5) };
+	struct world *world = *state;
+	struct reply *replies[ARRAY_SIZE(ids)];
+
+	/* The later ones appear first. */
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+		server_add(&world->server, "equal", 5)->plug_ms = 20000 - 4000 * (int64_t)i;
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+		replies[i] = ask_attach(world, ids[i], APPLIANCE);
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+		completed(world, accepted(world, replies[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		check_mapped(world, ids[i]);
+		assert_int_equal(mapping_find(world->core, ids[i])->record.matched_by, MATCHED_BY_IDENTITY);
+	}
+	check_world(world, ARRAY_SIZE(ids));
+}
+
+static void to_another_vm(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5);
+	completed(world, accepted(world, ask_attach(world, VOLUME(1), OTHER_VM)));
+	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.device_path, "remote-vm-" OTHER_VM "-1");
+	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "n/a");
+	check_world(world, 1);
+}
+
+static void what_may_not_be(void **state)
+{
+	struct world *world = *state;
+
+	server_attach(&world->server, server_add(&world->server, "one", 5), OTHER_VM);
+	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)), OPERATION_FAILED, "already attached to VM");
+	ended_with(world, accepted(world, ask_attach(world, VOLUME(9), APPLIANCE)), OPERATION_FAILED, "does not exist");
+	assert_int_equal(world->server.calls[FAKE_ATTACH], 0);
+	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
+}
+
+/* ---- no disk says who it is ---- */
+
+static void by_size(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5);
+	attached(world, VOLUME(1));
+	assert_int_equal(mapping_find(world->core, VOLUME(1))->record.matched_by, MATCHED_BY_SIZE);
+	check_world(world, 1);
+}
+
+static void by_size_one_at_a_time(void **state)
+{
+	static const char *const ids[] = { VOLUME(1), VOLUME(2), VOLUME(3) };
+	struct world *world = *state;
+	struct reply *replies[ARRAY_SIZE(ids)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+		server_add(&world->server, "equal", 5)->plug_ms = 20000 - 8000 * (int64_t)i;
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+		replies[i] = ask_attach(world, ids[i], APPLIANCE);
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		completed(world, accepted(world, replies[i]));
+		assert_int_equal(server_jobs(&world->server, FAKE_ATTACH), i + 1);
+		check_mapped(world, ids[i]);
+	}
+	check_world(world, ARRAY_SIZE(ids));
+}
+
+static void by_size_two_new_ones(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	server_add(&world->server, "one", 5)->plug_ms = 20000;
+	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+	at_step(world, id, "await-device", PHASE_SLEEPING);
+	kernel_plug(&world->kernel, "vdx", NULL, 5 * GIB);
+	kernel_plug(&world->kernel, "vdy", NULL, 5 * GIB);
+	ended_with(world, id, OPERATION_FAILED, "are both new");
+}
+
+/* A new process in a new boot cannot know which disks are new. */
+static void by_size_across_a_boot(void **state)
+{
+	struct world *world = *state;
+	char id[64];
+
+	server_add(&world->server, "one", 5)->plug_ms = 1000;
+	snprintf(id, sizeof(id), "%s", accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
+	at_step(world, id, "await-device", PHASE_SLEEPING);
+	world_kill(world);
+	clock_test_advance(5000);
+	loop_turn(world->loop);
+	assert_true(kernel_has(&world->kernel, "vdb"));
+	kernel_reboot(&world->kernel, (const char *const[]){ "vda", "vdb", NULL });
+	world_open(world);
+	ended_with(world, id, OPERATION_FAILED, "no disk of volume");
+	world_pass(world, 5000);
+	check_world(world, 1);
+}
+
+/* ---- names ---- */
+
+/* The kernel gives a name away at once; the mapping of its last owner must have let go of it first. */
+static void name_changes_hands(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *first;
+
+	first = server_add(&world->server, "one", 5);
+	server_add(&world->server, "two", 7);
+	attached(world, VOLUME(1));
+	assert_string_equal(first->disk, "vdb");
+	kernel_unplug(&world->kernel, "vdb");
+	first->disk[0] = '\0';
+	server_find(&world->server, VOLUME(2))->plug_ms = 0;
+	attached(world, VOLUME(2));
+	assert_string_equal(server_find(&world->server, VOLUME(2))->disk, "vdb");
+	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "gone");
+}
+
+/* The same while the last owner's mapping is still held by its detachment. */
+static void name_of_one_being_detached(void **state)
+{
+	struct world *world = *state;
+	const char *detach, *attach;
+
+	server_add(&world->server, "one", 5)->unplug_ms = 0;
+	server_add(&world->server, "two", 7)->plug_ms = 50;
+	attached(world, VOLUME(1));
+	world->server.job_ms = 3000;
+	detach = accepted(world, ask_detach(world, VOLUME(1), false));
+	at_step(world, detach, "await-job", PHASE_WAITING);
+	world_pass(world, 200);
+	assert_false(kernel_has(&world->kernel, "vdb"));
+	kernel_plug(&world->kernel, "vdb", "00000002111142228333", 7 * GIB);
+	server_find(&world->server, VOLUME(2))->plug_ms = -1;
+	snprintf(server_find(&world->server, VOLUME(2))->disk, 16, "vdb");
+	attach = accepted(world, ask_attach(world, VOLUME(2), APPLIANCE));
+	completed(world, attach);
+	completed(world, detach);
+	check_world(world, 2);
+}
+
+/* Found under one name, killed, and published under another. */
+static void names_change_before_publish(void **state)
+{
+	struct world *world = *state;
+	char id[64];
+
+	server_add(&world->server, "one", 5);
+	snprintf(id, sizeof(id), "%s", accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
+	at_step(world, id, "publish", PHASE_COMMITTING);
+	world_turn(world);
+	world_kill(world);
+	kernel_plug(&world->kernel, "vdc", "00000007111142228333", 5 * GIB);
+	kernel_swap(&world->kernel, "vdb", "vdc");
+	snprintf(server_find(&world->server, VOLUME(1))->disk, 16, "vdc");
+	world_open(world);
+	completed(world, id);
+	check_mapped(world, VOLUME(1));
+}
+
+/* ---- somebody else ---- */
+
+/* Between our look and our request somebody else attaches it: an error, and theirs is not taken back. */
+static void somebody_was_faster(void **state)
+{
+	static const char *const vms[] = { OTHER_VM, APPLIANCE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(vms); i++) {
+		void *each = NULL;
+		struct world *world;
+		const char *id;
+
+		world_setup(&each);
+		world = each;
+		server_add(&world->server, "one", 5);
+		id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+		at_step(world, id, "ask-cloud", PHASE_COMMITTING);
+		server_attach(&world->server, server_find(&world->server, VOLUME(1)), vms[i]);
+		ended_with(world, id, OPERATION_FAILED, "not attached to any VM");
+		world_pass(world, 60000);
+		assert_string_equal(server_find(&world->server, VOLUME(1))->vm_id, vms[i]);
+		world_teardown(&each);
+	}
+}
+
+/* The first request is late, its repetition is refused: the first may still attach, and must then be taken back. */
+static void refused_while_another_is_on_its_way(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5);
+	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_LATE });
+	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 2, 1, FAULT_REFUSED, 530, "Not now" });
+	must_fail(world, "Not now");
+}
+
+static void job_fails(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5);
+	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_JOB_FAILED, 530, "Agent is down" });
+	must_fail(world, "Agent is down");
+}
+
+static void job_lost_without_effect(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5);
+	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_JOB_LOST });
+	must_fail(world, "lost the job that attached");
+}
+
+static void job_lost_after_its_effect(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5);
+	server_fault(&world->server, (struct fake_fault){ FAKE_ANY, 1, 1000, FAULT_JOB_LOST_AFTER });
+	attached(world, VOLUME(1));
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
+	check_world(world, 1);
+	completed(world, accepted(world, ask_delete(world, VOLUME(1))));
+	completed(world, accepted(world, ask_create(world, "new")));
+	world_pass(world, 5000); /* nobody waits for the renaming */
+	check_world(world, 1);
+}
+
+#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup, world_teardown)
+#define NAMELESS(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup_nameless, world_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(device_before_the_job_ends),
+		TEST(device_long_after),
+		TEST(wrong_size),
+		TEST(foreign_serial),
+		TEST(nameless_among_named),
+		TEST(equal_sizes_at_once),
+		TEST(to_another_vm),
+		TEST(what_may_not_be),
+		NAMELESS(by_size),
+		NAMELESS(by_size_one_at_a_time),
+		NAMELESS(by_size_two_new_ones),
+		NAMELESS(by_size_across_a_boot),
+		TEST(name_changes_hands),
+		TEST(name_of_one_being_detached),
+		TEST(names_change_before_publish),
+		cmocka_unit_test(somebody_was_faster),
+		TEST(refused_while_another_is_on_its_way),
+		TEST(job_fails),
+		TEST(job_lost_without_effect),
+		TEST(job_lost_after_its_effect),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
