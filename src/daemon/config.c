@@ -112,6 +112,8 @@ static int refuse_unknown(const char *section, const char *key, struct err *err)
 	if (keys.length)
 		return err_set(err, ERR_INVALID, "[%s] has no key \"%s\"; it has: %s", section, key, keys.data);
 	list_sections(&keys);
+	if (!*section)
+		return err_set(err, ERR_INVALID, "%s stands above the first [section]; there are: %s", key, keys.data);
 	return err_set(err, ERR_INVALID, "there is no section [%s]; there are: %s", section, keys.data);
 }
 
@@ -157,6 +159,18 @@ static int check_lines(const char *path, const char *text, struct err *err)
 	return 0;
 }
 
+/* inih tells the first bad line only. Was it bad in itself, or did we refuse what it says? */
+static bool is_pair_at(const char *text, int line)
+{
+	size_t length;
+
+	for (; line > 1; line--)
+		text = strchr(text, '\n') + 1;
+	text += strspn(text, " \t");
+	length = strcspn(text, "\n");
+	return *text != '[' && (memchr(text, '=', length) || memchr(text, ':', length));
+}
+
 int config_read(struct config *config, const char *path, bool must_exist, struct err *err)
 {
 	struct reading reading = { .config = config };
@@ -173,7 +187,7 @@ int config_read(struct config *config, const char *path, bool must_exist, struct
 	if (check_lines(path, text, err) < 0)
 		return -1;
 	line = ini_parse_string(text, on_pair, &reading);
-	if (line > 0 && !reading.err.code)
+	if (line > 0 && (!reading.err.code || !is_pair_at(text, line)))
 		return err_set(err, ERR_INVALID, "%s:%d: this is neither [section] nor key = value", path, line);
 	if (line > 0)
 		return err_set_field(err, reading.err.field, ERR_INVALID, "%s:%d: %s", path, line, reading.err.text);

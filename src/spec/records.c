@@ -97,7 +97,7 @@ static const struct field volume_fields[] = {
 	F(state, TEXT, .flags = FIELD_COLUMN, .doc = "CloudStack's state of the volume."),
 	F(size, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes."),
 	F(zone_id, UUID, .flags = FIELD_OMIT, .doc = "CloudStack's zone."),
-	F(cloudstack_data, OBJECT, .doc = "The volume as CloudStack describes it."),
+	F(cloudstack_data, OBJECT, .flags = FIELD_DETAIL, .doc = "The volume as CloudStack describes it."),
 	F(linux_data, OBJECT, .doc = "The device as the kernel and its contents describe it."),
 	F(last_operation, OBJECT, .flags = FIELD_OMIT, .doc = "Id, type and status of the latest operation."),
 };
@@ -124,7 +124,7 @@ static const struct field health_fields[] = {
 	F(cloudstack_health, TEXT, .flags = FIELD_COLUMN, .doc = "Whether CloudStack answers."),
 	F(database_health, TEXT, .flags = FIELD_COLUMN, .doc = "Whether the store commits."),
 	F(device_monitor, TEXT, .flags = FIELD_COLUMN, .doc = "Whether the kernel's devices can be read."),
-	F(details, OBJECT, .doc = "Figures, and the reason of what is not well."),
+	F(details, OBJECT, .flags = FIELD_DETAIL, .doc = "Figures, and the reason of what is not well."),
 };
 #undef F
 const struct record health_record = RECORD("health", health_record, health_fields);

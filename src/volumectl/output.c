@@ -144,8 +144,12 @@ void output_record(const struct record *record, const struct volume_client_value
 		output_json(dict);
 		return;
 	}
-	for (size_t i = 0; i < dict->count; i++)
-		print_line(NULL, dict->items[i].key, record_find(record, dict->items[i].key), &dict->items[i]);
+	for (size_t i = 0; i < dict->count; i++) {
+		const struct field *field = record_find(record, dict->items[i].key);
+
+		if (!field || !(field->flags & FIELD_DETAIL))
+			print_line(NULL, dict->items[i].key, field, &dict->items[i]);
+	}
 }
 
 /* --- tables ------------------------------------------------------------------------------------------------------ */
