@@ -18,23 +18,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/uuid.h"
-#include "core/internal.h"
+#include "core/operation_internal.h"
 
 /* Ended operations stay readable in memory (and on D-Bus) until this many younger ones have ended. */
 #define ENDED_KEPT 256
 
-static void enter_step(struct operation *operation, size_t step);
-static void commit(struct operation *operation, const char *previous_status);
 static void run_step(struct operation *operation);
-static void begin_if_turn(struct operation *operation);
 
-static const struct step *current_step(const struct operation *operation)
-{
-	return &operation->kind->steps[operation->step];
-}
-
-/* ---- memory ---- */
+/* ---- what wakes it ---- */
 
 static void on_turn(struct loop_task *task)
 {
@@ -48,137 +39,11 @@ static void on_sleep_over(struct loop_timer *timer)
 
 static void on_deadline(struct loop_timer *timer);
 
-static struct operation *operation_new(struct core *core, enum operation_type type)
+void operation_init_wakers(struct operation *operation)
 {
-	struct operation *operation = xnew(struct operation);
-
-	record_init(&operation_record, &operation->record);
-	operation->core = core;
-	operation->kind = operation_kinds[type];
-	operation->record.type = type;
 	operation->turn.run = on_turn;
 	operation->sleep.fire = on_sleep_over;
 	operation->deadline.fire = on_deadline;
-	return operation;
-}
-
-static void operation_add(struct operation *operation)
-{
-	struct core *core = operation->core;
-
-	HASH_ADD_KEYPTR(hh, core->operations, operation->record.id, strlen(operation->record.id), operation);
-	TAILQ_INSERT_TAIL(&core->unfinished, operation, age_entry);
-	core->unfinished_count++;
-}
-
-static void drop_stage(struct operation *operation)
-{
-	if (operation->stage_map) {
-		record_clear(&mapping_record, operation->stage_map);
-		free(TAKE_PTR(operation->stage_map));
-	}
-	operation->stage_unmap = false;
-}
-
-static void drop_ended(struct operation *operation)
-{
-	if (!operation->ended)
-		return;
-	record_clear(&operation_record, operation->ended);
-	free(TAKE_PTR(operation->ended));
-}
-
-/* Stops everything the operation waits for; none of its callbacks will run. */
-static void stop_waiting(struct operation *operation)
-{
-	struct loop *loop = operation->core->loop;
-
-	if (operation->call)
-		cloud_call_cancel(TAKE_PTR(operation->call));
-	if (operation->job)
-		cloud_job_cancel(TAKE_PTR(operation->job));
-	loop_task_cancel(loop, &operation->turn);
-	loop_timer_clear(loop, &operation->sleep);
-}
-
-/* From the hash and whichever list it is in: unfinished, or ended. */
-static void operation_unlink(struct operation *operation)
-{
-	struct core *core = operation->core;
-
-	HASH_DEL(core->operations, operation);
-	if (operation->phase == PHASE_ENDED) {
-		TAILQ_REMOVE(&core->ended, operation, age_entry);
-		core->ended_count--;
-	} else {
-		TAILQ_REMOVE(&core->unfinished, operation, age_entry);
-		core->unfinished_count--;
-	}
-}
-
-static void operation_free(struct operation *operation)
-{
-	assert(!operation->queue);
-	stop_waiting(operation);
-	loop_timer_clear(operation->core->loop, &operation->deadline);
-	drop_stage(operation);
-	drop_ended(operation);
-	if (operation->context) {
-		record_clear(operation->kind->context, operation->context);
-		free(operation->context);
-	}
-	record_clear(&operation_record, &operation->record);
-	free(operation);
-}
-
-/* ---- the queue of a volume ---- */
-
-static struct volume_queue *queue_get(struct core *core, const char *volume_id)
-{
-	struct volume_queue *queue;
-
-	HASH_FIND_STR(core->queues, volume_id, queue);
-	if (queue)
-		return queue;
-	queue = xnew(struct volume_queue);
-	queue->volume_id = xstrdup(volume_id);
-	TAILQ_INIT(&queue->operations);
-	HASH_ADD_KEYPTR(hh, core->queues, queue->volume_id, strlen(queue->volume_id), queue);
-	return queue;
-}
-
-static void queue_leave(struct operation *operation)
-{
-	struct volume_queue *queue = TAKE_PTR(operation->queue);
-
-	if (!queue)
-		return;
-	TAILQ_REMOVE(&queue->operations, operation, queue_entry);
-	if (!TAILQ_EMPTY(&queue->operations))
-		return;
-	HASH_DEL(operation->core->queues, queue);
-	free(queue->volume_id);
-	free(queue);
-}
-
-static bool has_turn(const struct operation *operation)
-{
-	return !operation->queue || TAILQ_FIRST(&operation->queue->operations) == operation;
-}
-
-bool operation_busy(struct core *core, const char *volume_id)
-{
-	struct volume_queue *queue;
-
-	HASH_FIND_STR(core->queues, volume_id, queue);
-	return queue != NULL;
-}
-
-void operation_set_volume(struct operation *operation, const char *volume_id)
-{
-	str_set(&operation->record.volume_id, volume_id);
-	operation->queue = queue_get(operation->core, volume_id);
-	TAILQ_INSERT_HEAD(&operation->queue->operations, operation, queue_entry);
 }
 
 /* ---- commits ---- */
@@ -221,7 +86,7 @@ static void apply_stage(struct operation *operation)
 		mapping_put(operation->core, operation->stage_map);
 	if (operation->stage_unmap)
 		mapping_remove(operation->core, operation->record.volume_id);
-	drop_stage(operation);
+	operation_drop_stage(operation);
 }
 
 static void tell_accepted(struct operation *operation, const struct err *err)
@@ -243,10 +108,10 @@ static void on_refused(struct operation *operation, const struct err *err)
 	struct operation *waiting = next_in_queue(operation);
 
 	tell_accepted(operation, err);
-	queue_leave(operation);
+	operation_leave_queue(operation);
 	operation_unlink(operation);
 	operation_free(operation);
-	begin_if_turn(waiting);
+	operation_begin_if_turn(waiting);
 }
 
 static void on_ended(struct operation *operation)
@@ -262,16 +127,16 @@ static void on_ended(struct operation *operation)
 	HASH_ADD_KEYPTR(hh, core->operations, operation->record.id, strlen(operation->record.id), operation);
 	TAILQ_INSERT_TAIL(&core->ended, operation, age_entry);
 	core->ended_count++;
-	queue_leave(operation);
+	operation_leave_queue(operation);
 
 	log_write(operation->record.status == OPERATION_FAILED ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-		  "%s operation=%s volume=%s: %s%s%s", operation_type_names[operation->record.type], operation->record.id,
-		  operation->record.volume_id, operation_status_names[operation->record.status],
+		  "%s operation=%s volume=%s: %s%s%s", operation_type_names[operation->record.type],
+		  operation->record.id, operation->record.volume_id, operation_status_names[operation->record.status],
 		  operation->record.error ? ": " : "", str_or(operation->record.error, ""));
 	volume_note_operation(core, &operation->record);
 	events_operation(core, EVENT_OPERATION_ENDED, &operation->record);
 	mappings_follow_kernel(core);
-	begin_if_turn(waiting);
+	operation_begin_if_turn(waiting);
 
 	while (core->ended_count > ENDED_KEPT) {
 		oldest = TAILQ_FIRST(&core->ended);
@@ -289,11 +154,12 @@ static void on_commit_refused(struct operation *operation, const struct err *err
 	if (err->code == ERR_UNAVAILABLE || operation->record.undoing || operation->failure.code) {
 		/* Going down, or nothing is left to try: the stored step runs again after the next start. */
 		if (!core->draining)
-			log_error("operation=%s stands still until the next start: %s", operation->record.id, err->text);
+			log_error("operation=%s stands still until the next start: %s", operation->record.id,
+				  err->text);
 		return;
 	}
-	drop_stage(operation);
-	drop_ended(operation);
+	operation_drop_stage(operation);
+	operation_drop_ended(operation);
 	operation->phase = PHASE_RUNNING;
 	operation_fail(operation, err);
 }
@@ -313,7 +179,7 @@ static void on_committed(void *arg, const struct err *err)
 		volume_note_operation(core, &operation->record);
 		operation->phase = PHASE_QUEUED;
 		tell_accepted(operation, err);
-		begin_if_turn(operation);
+		operation_begin_if_turn(operation);
 		return;
 	}
 	if (err->code) {
@@ -331,7 +197,7 @@ static void on_committed(void *arg, const struct err *err)
 	run_step(operation);
 }
 
-static void commit(struct operation *operation, const char *previous_status)
+void operation_commit(struct operation *operation, const char *previous_status)
 {
 	struct operation_record *record = operation->ended ? operation->ended : &operation->record;
 	struct store_batch *batch = store_batch_new(str_empty(record->volume_id) ? record->id : record->volume_id);
@@ -366,15 +232,15 @@ static void enter_step(struct operation *operation, size_t step)
 	memset(&operation->reason, 0, sizeof(operation->reason));
 	operation->record.status = OPERATION_EXECUTING;
 	operation->record.step_since = clock_wall_ms();
-	str_set(&operation->record.step, current_step(operation)->name);
+	str_set(&operation->record.step, operation_step(operation)->name);
 	log_debug("operation=%s %s%s", operation->record.id, operation->record.undoing ? "undo " : "",
 		  operation->record.step);
-	commit(operation, previous);
+	operation_commit(operation, previous);
 }
 
 static int64_t step_deadline_ms(const struct operation *operation)
 {
-	switch (current_step(operation)->deadline) {
+	switch (operation_step(operation)->deadline) {
 	case STEP_CLOUD:
 		return operation->core->options.cloud_wait_ms;
 	case STEP_DEVICE:
@@ -394,7 +260,7 @@ static bool is_past_return(const struct operation *operation)
 
 static void run_step(struct operation *operation)
 {
-	const struct step *step = current_step(operation);
+	const struct step *step = operation_step(operation);
 	struct core *core = operation->core;
 
 	/* Without CloudStack (the configuration lost it) nothing can be done, and nothing be taken back. */
@@ -414,16 +280,12 @@ static void run_step(struct operation *operation)
 		loop_timer_set(core->loop, &operation->deadline, step_deadline_ms(operation));
 	operation->runs++;
 	(operation->record.undoing ? step->undo : step->run)(operation);
-	assert(operation->phase != PHASE_RUNNING);   /* a step ends in exactly one verb */
+	assert(operation->phase != PHASE_RUNNING); /* a step ends in exactly one verb */
 }
 
-/*
- * One that waits, and is now at the head of its queue or in none: start it, or go on where it stood when the daemon
- * stopped. One that is still being accepted, or has been cancelled where it stood, comes back by its own commit.
- */
-static void begin_if_turn(struct operation *operation)
+void operation_begin_if_turn(struct operation *operation)
 {
-	if (!operation || operation->phase != PHASE_QUEUED || !has_turn(operation))
+	if (!operation || operation->phase != PHASE_QUEUED || !operation_has_turn(operation))
 		return;
 	if (operation->resumed) {
 		operation->phase = PHASE_READY;
@@ -449,7 +311,7 @@ static void finish(struct operation *operation, enum operation_status status)
 		ended->response = buf_take(&out);
 	}
 	operation->ended = ended;
-	commit(operation, operation_status_names[operation->record.status]);
+	operation_commit(operation, operation_status_names[operation->record.status]);
 }
 
 static void finish_failed(struct operation *operation)
@@ -517,7 +379,7 @@ static void record_failure(struct operation *operation)
 static void needs_attention(struct operation *operation, const struct err *err)
 {
 	_cleanup_free_ char *text = xasprintf("%s; taking it back failed at %s: %s", operation->record.error,
-					      current_step(operation)->name, err->text);
+					      operation_step(operation)->name, err->text);
 
 	operation->record.needs_attention = true;
 	str_set(&operation->record.error, text);
@@ -532,9 +394,9 @@ void operation_fail(struct operation *operation, const struct err *err)
 		needs_attention(operation, err);
 		return;
 	}
-	drop_stage(operation);
+	operation_drop_stage(operation);
 	operation->failure = *err;
-	memset(&operation->interruption, 0, sizeof(operation->interruption));   /* what it asked for is done */
+	memset(&operation->interruption, 0, sizeof(operation->interruption)); /* what it asked for is done */
 	record_failure(operation);
 	if (is_past_return(operation)) {
 		/* A refusal leaves things as they were; silence may have left them half done. */
@@ -586,7 +448,7 @@ void operation_wait_job(struct operation *operation, struct cloud_job *job)
 
 void operation_stage_mapping(struct operation *operation, struct mapping_record *mapping)
 {
-	drop_stage(operation);
+	operation_drop_stage(operation);
 	operation->stage_map = xnew(struct mapping_record);
 	*operation->stage_map = *mapping;
 	memset(mapping, 0, sizeof(*mapping));
@@ -594,25 +456,25 @@ void operation_stage_mapping(struct operation *operation, struct mapping_record 
 
 void operation_stage_unmap(struct operation *operation)
 {
-	drop_stage(operation);
+	operation_drop_stage(operation);
 	operation->stage_unmap = true;
 }
 
 /* ---- interruptions: cancel and time-out ---- */
 
-static void interrupt(struct operation *operation, const struct err *err)
+void operation_interrupt(struct operation *operation, const struct err *err)
 {
 	switch (operation->phase) {
 	case PHASE_WAITING:
 	case PHASE_SLEEPING:
 	case PHASE_READY:
-		stop_waiting(operation);
+		operation_stop_waiting(operation);
 		operation->phase = PHASE_RUNNING;
 		operation_fail(operation, err);
 		break;
 	case PHASE_QUEUED:
 		if (operation->resumed) {
-			operation->interruption = *err;   /* it has begun long ago, and must be taken back in its turn */
+			operation->interruption = *err; /* it has begun long ago, and must be taken back in its turn */
 			break;
 		}
 		operation->failure = *err;
@@ -631,7 +493,7 @@ static void interrupt(struct operation *operation, const struct err *err)
 static void on_deadline(struct loop_timer *timer)
 {
 	struct operation *operation = container_of(timer, struct operation, deadline);
-	const struct step *step = current_step(operation);
+	const struct step *step = operation_step(operation);
 	int64_t allowed_ms = step_deadline_ms(operation);
 	struct cloud_health health = { .usable = true };
 	struct err err;
@@ -643,9 +505,10 @@ static void on_deadline(struct loop_timer *timer)
 		loop_timer_set(operation->core->loop, timer, allowed_ms);
 		return;
 	}
-	err_set(&err, operation->reason.code ? operation->reason.code : ERR_TIMEOUT, "step %s did not end within %g s%s%s",
-		step->name, (double)allowed_ms / 1000, operation->reason.text[0] ? ": " : "", operation->reason.text);
-	interrupt(operation, &err);
+	err_set(&err, operation->reason.code ? operation->reason.code : ERR_TIMEOUT,
+		"step %s did not end within %g s%s%s", step->name, (double)allowed_ms / 1000,
+		operation->reason.text[0] ? ": " : "", operation->reason.text);
+	operation_interrupt(operation, &err);
 }
 
 int operation_cancel(struct operation *operation, struct err *err)
@@ -653,144 +516,15 @@ int operation_cancel(struct operation *operation, struct err *err)
 	struct err cancelled;
 
 	if (operation->phase == PHASE_ENDED || operation->ended)
-		return err_set(err, ERR_CONFLICT, "operation %s has already ended: %s", operation->record.id,
-			       operation_status_names[operation->ended ? operation->ended->status : operation->record.status]);
+		return err_set(
+			err, ERR_CONFLICT, "operation %s has already ended: %s", operation->record.id,
+			operation_status_names[operation->ended ? operation->ended->status : operation->record.status]);
 	if (operation->record.undoing)
 		return err_set(err, ERR_CONFLICT, "operation %s is already being taken back", operation->record.id);
 	if (operation->record.status == OPERATION_EXECUTING && is_past_return(operation))
 		return err_set(err, ERR_CONFLICT, "operation %s can no longer be stopped: it is at step %s",
 			       operation->record.id, operation->record.step);
 	err_set(&cancelled, ERR_CANCELLED, "cancelled by request");
-	interrupt(operation, &cancelled);
+	operation_interrupt(operation, &cancelled);
 	return 0;
-}
-
-/* ---- from outside ---- */
-
-struct operation *operation_find(struct core *core, const char *id)
-{
-	struct operation *operation;
-
-	HASH_FIND_STR(core->operations, id, operation);
-	return operation;
-}
-
-struct operation *operation_start(struct core *core, enum operation_type type, const char *volume_id,
-				  const char *vm_id, char *request, void *context, operation_accepted_fn accepted,
-				  void *arg)
-{
-	struct operation *operation = operation_new(core, type);
-	char uuid[UUID_TEXT_SIZE];
-
-	uuid_make_v7(uuid);
-	operation->record.id = xasprintf("op-%s", uuid);
-	operation->record.status = OPERATION_PENDING;
-	str_set(&operation->record.volume_id, str_or(volume_id, ""));
-	str_set(&operation->record.vm_id, vm_id);
-	operation->record.request = request;
-	operation->record.created_at = clock_wall_ms();
-	operation->context = context;
-	operation->accepting = true;
-	operation->accepted = accepted;
-	operation->accepted_arg = arg;
-	operation_add(operation);
-	if (volume_id) {
-		operation->queue = queue_get(core, volume_id);
-		TAILQ_INSERT_TAIL(&operation->queue->operations, operation, queue_entry);
-	}
-	commit(operation, "");
-	return operation;
-}
-
-void operation_forget_asker(struct operation *operation)
-{
-	operation->accepted = NULL;
-}
-
-static void restore_failure(struct operation *operation)
-{
-	const struct operation_record *record = &operation->record;
-	_cleanup_json_ struct json *details = NULL;
-	_cleanup_free_ char *name = NULL;
-
-	if (!record->error)
-		return;
-	if (record->error_details)
-		details = json_parse(record->error_details, strlen(record->error_details), NULL);
-	name = xasprintf("%s%s", ERR_BUS_PREFIX, str_or(json_text(json_get(details, "name")), ""));
-	err_set(&operation->failure, err_from_bus_name(name), "%s", record->error);
-}
-
-static int restore_context(struct operation *operation, struct err *err)
-{
-	const char *text = str_or(operation->record.context, "{}");
-	_cleanup_json_ struct json *json = json_parse(text, strlen(text), err);
-
-	operation->context = xcalloc(1, operation->kind->context->size);
-	record_init(operation->kind->context, operation->context);
-	if (!json)
-		return -1;
-	return record_from_json(operation->kind->context, operation->context, json, err);
-}
-
-static int restore_step(struct operation *operation, struct err *err)
-{
-	if (operation->record.status == OPERATION_PENDING)
-		return 0;
-	for (size_t i = 0; i < operation->kind->step_count; i++) {
-		if (streq(operation->kind->steps[i].name, operation->record.step)) {
-			operation->step = i;
-			operation->resumed = true;
-			return 0;
-		}
-	}
-	return err_set(err, ERR_INTERNAL, "the store says step \"%s\", which this program does not know",
-		       str_or(operation->record.step, ""));
-}
-
-void operation_resume(struct core *core, const struct operation_record *record)
-{
-	struct operation *operation = operation_new(core, (enum operation_type)record->type);
-	struct err err = { 0 };
-
-	record_copy(&operation_record, &operation->record, record);
-	operation_add(operation);
-	if (!str_empty(record->volume_id)) {
-		operation->queue = queue_get(core, record->volume_id);
-		TAILQ_INSERT_TAIL(&operation->queue->operations, operation, queue_entry);
-	}
-	restore_failure(operation);
-	volume_note_operation(core, record);
-	operation->phase = PHASE_QUEUED;
-	if (restore_context(operation, &err) < 0 || restore_step(operation, &err) < 0) {
-		operation->record.needs_attention = true;
-		interrupt(operation, &err);
-		return;
-	}
-	begin_if_turn(operation);
-}
-
-void operation_on_device(struct core *core, const struct device *device)
-{
-	struct operation *operation;
-
-	TAILQ_FOREACH(operation, &core->unfinished, age_entry) {
-		if (operation->kind->type == OPERATION_CREATE)
-			continue;
-		if (operation->phase == PHASE_SLEEPING && current_step(operation)->deadline == STEP_DEVICE)
-			loop_task_queue(core->loop, &operation->turn);
-		else if (operation->job && device_identity(device, operation->record.volume_id) != IDENTITY_OTHER)
-			cloud_job_poke(operation->job);
-	}
-}
-
-void operation_free_all(struct core *core)
-{
-	struct operation *operation, *next;
-
-	HASH_ITER(hh, core->operations, operation, next) {
-		queue_leave(operation);
-		operation_unlink(operation);
-		operation_free(operation);
-	}
 }

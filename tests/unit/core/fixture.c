@@ -207,9 +207,14 @@ int world_teardown(void **state)
 {
 	struct world *world = *state;
 
-	if (world->core)
-		close_core(world);
+	/* In the daemon's own order. */
+	if (world->core) {
+		core_unlisten(world->core, &world->listener);
+		core_drain(world->core);
+	}
 	store_close(world->store);
+	core_free(world->core);
+	cloud_free(world->cloud);
 	server_fini(&world->server);
 	kernel_fini(&world->kernel);
 	forget_events(world);

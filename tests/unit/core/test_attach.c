@@ -181,27 +181,91 @@ static void name_changes_hands(void **state)
 	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "gone");
 }
 
-/* The same while the last owner's mapping is still held by its detachment. */
-static void name_of_one_being_detached(void **state)
+static void ignore(void *arg, const struct cloud_result *result)
+{
+}
+
+/* Somebody else's job on VOLUME(1) that does not end. */
+static void foreign_job(struct world *world)
+{
+	server_fault(&world->server, (struct fake_fault){ FAKE_RENAME, 1, 1, FAULT_JOB_STUCK });
+	cloud_rename_volume(world->cloud, VOLUME(1), "other", "eeeeeeee-0000-4000-8000-00000000000e", ignore, NULL);
+	world_pass(world, 200);
+}
+
+/* The same while an operation holds the last owner's mapping. */
+static void name_is_held_by_an_operation(void **state)
 {
 	struct world *world = *state;
 	const char *detach, *attach;
 
-	server_add(&world->server, "one", 5)->unplug_ms = 0;
-	server_add(&world->server, "two", 7)->plug_ms = 50;
+	server_add(&world->server, "one", 5);
+	server_add(&world->server, "two", 7);
 	attached(world, VOLUME(1));
-	world->server.job_ms = 3000;
+	foreign_job(world);
 	detach = accepted(world, ask_detach(world, VOLUME(1), false));
-	at_step(world, detach, "await-job", PHASE_WAITING);
-	world_pass(world, 200);
-	assert_false(kernel_has(&world->kernel, "vdb"));
-	kernel_plug(&world->kernel, "vdb", "00000002111142228333", 7 * GIB);
-	server_find(&world->server, VOLUME(2))->plug_ms = -1;
-	snprintf(server_find(&world->server, VOLUME(2))->disk, 16, "vdb");
+	at_step(world, detach, "check", PHASE_SLEEPING);
+	kernel_unplug(&world->kernel, "vdb");
+	server_find(&world->server, VOLUME(1))->disk[0] = '\0';
 	attach = accepted(world, ask_attach(world, VOLUME(2), APPLIANCE));
-	completed(world, attach);
+	at_step(world, attach, "publish", PHASE_SLEEPING);
+	world_pass(world, 10000);
+	check_unmapped(world, VOLUME(2));
+	server_release_stuck(&world->server);
 	completed(world, detach);
+	completed(world, attach);
+	world_pass(world, 1000);
 	check_world(world, 2);
+}
+
+/* Never detach under a running job, whoever's it is. */
+static void taken_back_after_foreign_job(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+	struct err err;
+
+	server_add(&world->server, "one", 5)->plug_ms = -1;
+	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+	at_step(world, id, "await-device", PHASE_SLEEPING);
+	foreign_job(world);
+	assert_int_equal(operation_cancel(operation_find(world->core, id), &err), 0);
+	world_pass(world, 60000);
+	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
+	server_release_stuck(&world->server);
+	ended_with(world, id, OPERATION_CANCELLED, NULL);
+	world_pass(world, 1000);
+	check_world(world, 1);
+}
+
+/* Between the commit of the last step and the step itself another disk takes the name. */
+static void name_changes_while_publishing(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	server_add(&world->server, "one", 5);
+	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+	at_step(world, id, "publish", PHASE_COMMITTING);
+	kernel_plug(&world->kernel, "vdc", "00000007111142228333", 5 * GIB);
+	kernel_swap(&world->kernel, "vdb", "vdc");
+	snprintf(server_find(&world->server, VOLUME(1))->disk, 16, "vdc");
+	completed(world, id);
+	check_mapped(world, VOLUME(1));
+}
+
+/* An answer that got lost, and a repetition that is told there is nothing to detach: then it has happened. */
+static void detached_by_the_first_request(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5);
+	attached(world, VOLUME(1));
+	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 1, 1, FAULT_LOST_AFTER });
+	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 2, 1, FAULT_REFUSED, 431,
+							  "The specified volume is not attached to a VM." });
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
+	check_world(world, 1);
 }
 
 /* Found under one name, killed, and published under another. */
@@ -311,7 +375,10 @@ int main(void)
 		NAMELESS(by_size_two_new_ones),
 		NAMELESS(by_size_across_a_boot),
 		TEST(name_changes_hands),
-		TEST(name_of_one_being_detached),
+		TEST(name_is_held_by_an_operation),
+		TEST(name_changes_while_publishing),
+		TEST(taken_back_after_foreign_job),
+		TEST(detached_by_the_first_request),
 		TEST(names_change_before_publish),
 		cmocka_unit_test(somebody_was_faster),
 		TEST(refused_while_another_is_on_its_way),

@@ -123,7 +123,7 @@ static void kill_at_every_turn(void **state)
 	}
 }
 
-/* The daemon's own way down, at every turn: the store answers what it still has, then core is freed, then the cloud. */
+/* The daemon's own way down, at every turn; the teardown goes it. */
 static void close_at_every_turn(void **state)
 {
 	for (size_t i = 0; i < scenario_count; i++) {
@@ -135,11 +135,6 @@ static void close_at_every_turn(void **state)
 
 			scenarios[i].begin(world);
 			over = some_turns(world, &scenarios[i], turns);
-			core_unlisten(world->core, &world->listener);
-			core_drain(world->core);
-			world->store = store_close(world->store);
-			world->core = core_free(world->core);
-			world->cloud = cloud_free(world->cloud);
 			world_teardown(&each);
 		}
 	}

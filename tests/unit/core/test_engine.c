@@ -426,27 +426,37 @@ static void without_cloud_it_waits(void **state)
 	check_world(world, 1);
 }
 
+/* An operation on VOLUME(1) as another process left it; step NULL: it has not begun. */
+static void put_operation(struct world *world, const char *id, enum operation_type type, const char *step)
+{
+	struct operation_record record = { 0 };
+	struct store_batch *batch = store_batch_new(VOLUME(1));
+
+	record_init(&operation_record, &record);
+	str_set(&record.id, id);
+	str_set(&record.volume_id, VOLUME(1));
+	str_set(&record.context, "{\"name\":\"one\",\"job_id\":\"eeeeeeee-0000-4000-8000-00000000000e\","
+				 "\"rename_job_id\":\"eeeeeeee-0000-4000-8000-00000000000f\"}");
+	str_set(&record.step, step);
+	record.type = (int)type;
+	record.status = step ? OPERATION_EXECUTING : OPERATION_PENDING;
+	store_batch_operation(batch, &record);
+	store_submit(world->store, batch, NULL, NULL);
+	record_clear(&operation_record, &record);
+	world_turn(world);
+}
+
 /* The clock was set back between two starts, so that the younger one seems the older. */
 static void what_had_begun_goes_first(void **state)
 {
 	struct world *world = *state;
-	struct operation_record pending = { 0 };
-	struct store_batch *batch = store_batch_new(VOLUME(1));
 	const char *older = "op-00000000-0000-7000-8000-000000000000";
 	char id[64];
 
 	server_add(&world->server, "one", 5);
 	snprintf(id, sizeof(id), "%s", accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
 	at_step(world, id, "await-job", PHASE_WAITING);
-	record_init(&operation_record, &pending);
-	str_set(&pending.id, older);
-	str_set(&pending.volume_id, VOLUME(1));
-	str_set(&pending.context, "{\"job_id\":\"eeeeeeee-0000-4000-8000-00000000000e\"}");
-	pending.type = OPERATION_DETACH;
-	store_batch_operation(batch, &pending);
-	store_submit(world->store, batch, NULL, NULL);
-	record_clear(&operation_record, &pending);
-	world_turn(world);
+	put_operation(world, older, OPERATION_DETACH, NULL);
 	world_restart(world);
 	assert_int_equal(operation_find(world->core, older)->phase, PHASE_QUEUED);
 	completed(world, id);
@@ -454,25 +464,36 @@ static void what_had_begun_goes_first(void **state)
 	check_world(world, 1);
 }
 
+/* Two had begun on one volume: the one that waits behind the other is cancelled, and what it had done is taken back. */
+static void cancelled_behind_another(void **state)
+{
+	struct world *world = *state;
+	const char *create = "op-00000000-0000-7000-8000-000000000000";
+	struct err err;
+	char id[64];
+
+	server_add(&world->server, "one", 5)->plug_ms = -1;
+	snprintf(id, sizeof(id), "%s", accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
+	at_step(world, id, "await-device", PHASE_SLEEPING);
+	put_operation(world, create, OPERATION_CREATE, "await-job");
+	world_restart(world);
+	assert_int_equal(operation_find(world->core, id)->phase, PHASE_QUEUED);
+	assert_int_equal(operation_cancel(operation_find(world->core, id), &err), 0);
+	completed(world, create);
+	ended_with(world, id, OPERATION_CANCELLED, NULL);
+	world_pass(world, 1000);
+	check_world(world, 1);
+	assert_string_equal(server_find(&world->server, VOLUME(1))->vm_id, "");
+}
+
 /* The store holds what no program of today has written: it is shown as failed, and the next one has its turn. */
 static void unknown_step(void **state)
 {
 	struct world *world = *state;
-	struct operation_record stray = { 0 };
-	struct store_batch *batch = store_batch_new(VOLUME(1));
 	const char *id = "op-00000000-0000-7000-8000-000000000000";
 
 	server_add(&world->server, "one", 5);
-	record_init(&operation_record, &stray);
-	str_set(&stray.id, id);
-	str_set(&stray.volume_id, VOLUME(1));
-	str_set(&stray.step, "levitate");
-	stray.type = OPERATION_ATTACH;
-	stray.status = OPERATION_EXECUTING;
-	store_batch_operation(batch, &stray);
-	store_submit(world->store, batch, NULL, NULL);
-	record_clear(&operation_record, &stray);
-	world_turn(world);
+	put_operation(world, id, OPERATION_ATTACH, "levitate");
 	world_restart(world);
 	ended_with(world, id, OPERATION_FAILED, "levitate");
 	assert_true(core_operation(world->core, id)->needs_attention);
@@ -504,6 +525,7 @@ int main(void)
 		TEST(ended_ones_are_forgotten),
 		TEST(without_cloud_it_waits),
 		TEST(what_had_begun_goes_first),
+		TEST(cancelled_behind_another),
 		TEST(unknown_step),
 	};
 

@@ -87,6 +87,23 @@ static void late(void **state)
 	every_call(FAULT_LATE, 1, -1);
 }
 
+/* A create that is asked for again may be late as well: it is waited for as the first one was. */
+static void late_again(void **state)
+{
+	const struct scenario *create = &scenarios[0];
+	struct world *world = scenario_start(create);
+	void *each = world;
+
+	server_fault(&world->server, (struct fake_fault){ FAKE_CREATE, 1, 1, FAULT_LOST_BEFORE });
+	server_fault(&world->server, (struct fake_fault){ FAKE_CREATE, 2, 1, FAULT_LATE });
+	create->begin(world);
+	scenario_finish(world, create);
+	world_pass(world, 2 * DEVICE_WAIT_MS);
+	scenario_check(world, create);
+	assert_int_equal(world->server.calls[FAKE_CREATE], 2);
+	world_teardown(&each);
+}
+
 static void killed_in_trouble(void **state)
 {
 	static const enum fault_kind kinds[] = { FAULT_AWAY, FAULT_LOST_BEFORE, FAULT_LOST_AFTER, FAULT_LATE };
@@ -101,7 +118,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(away),	     cmocka_unit_test(lost_before), cmocka_unit_test(lost_after),
-		cmocka_unit_test(late),	     cmocka_unit_test(killed_in_trouble),
+		cmocka_unit_test(late),	     cmocka_unit_test(late_again),  cmocka_unit_test(killed_in_trouble),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

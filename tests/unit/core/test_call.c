@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The one door: who may come in and when, that each asker is answered once, and that one who leaves leaves nothing. */
+
+#include "fixture.h"
+
+static enum err_code code_of(struct world *world, struct reply *reply)
+{
+	answered(world, reply);
+	return reply->err.code;
+}
+
+/* ---- coming in ---- */
+
+static void never_from_inside(void **state)
+{
+	struct world *world = *state;
+	struct no_args args = { 0 };
+	struct reply *reply = ask(world, METHOD_HEALTH_GET, &args);
+
+	assert_false(reply->done);
+	answered(world, reply);
+	assert_string_equal(((const struct health_record *)item(reply, 0))->status, "healthy");
+}
+
+static void access_levels(void **state)
+{
+	struct world *world = *state;
+	char volume[] = VOLUME(1), vm[] = APPLIANCE;
+	struct volume_attach_args args = { .volume_id = volume, .vm_id = vm };
+
+	server_add(&world->server, "one", 5);
+	for (int id = 0; id < METHOD_COUNT; id++) {
+		const struct method *method = &methods[id];
+		char text[] = "x";
+		union {
+			struct operation_args operation;
+			struct operation_list_args list;
+			struct volume_create_args create;
+		} any = { 0 };
+
+		if (method->args == &operation_args)
+			any.operation.operation_id = text;
+		for (int access = ACCESS_READ; access < (int)method->access; access++)
+			assert_int_equal(code_of(world, ask_as(world, (enum method_id)id, &any, (enum method_access)access)),
+					 ERR_FORBIDDEN);
+	}
+	assert_int_equal(code_of(world, ask_as(world, METHOD_VOLUME_ATTACH, &args, ACCESS_READ)), ERR_FORBIDDEN);
+	assert_int_equal(world->core->unfinished_count, 0);
+	completed(world, accepted(world, ask_as(world, METHOD_VOLUME_ATTACH, &args, ACCESS_CHANGE)));
+}
+
+static void required_arguments(void **state)
+{
+	struct world *world = *state;
+	struct volume_attach_args args = { 0 };
+	struct reply *reply = ask(world, METHOD_VOLUME_ATTACH, &args);
+
+	assert_int_equal(code_of(world, reply), ERR_INVALID);
+	assert_string_equal(reply->err.field, "volume_id");
+	assert_int_equal(world->core->unfinished_count, 0);
+}
+
+static void too_many(void **state)
+{
+	struct world *world = *state;
+	struct reply *replies[4];
+
+	world->core->options.max_operations = 3;
+	for (int i = 0; i < 4; i++) {
+		server_add(&world->server, "one", 5);
+		replies[i] = ask_attach(world, i == 0 ? VOLUME(1) : i == 1 ? VOLUME(2) : i == 2 ? VOLUME(3) : VOLUME(4),
+					OTHER_VM);
+	}
+	for (int i = 0; i < 3; i++)
+		accepted(world, replies[i]);
+	assert_int_equal(code_of(world, replies[3]), ERR_TOO_MANY);
+	completed(world, accepted(world, replies[0]));
+	completed(world, accepted(world, ask_attach(world, VOLUME(4), OTHER_VM)));
+}
+
+static void without_cloud(void **state)
+{
+	struct world *world = *state;
+	char id[] = VOLUME(1);
+	struct volume_get_args args = { .volume_id = id, .refresh = true };
+
+	server_add(&world->server, "one", 5);
+	world->server.down = true;
+	assert_int_equal(code_of(world, ask(world, METHOD_VOLUME_GET, &args)), ERR_UNAVAILABLE);
+	assert_int_equal(code_of(world, ask_attach(world, VOLUME(1), OTHER_VM)), ERR_UNAVAILABLE);
+	assert_int_equal(world->core->unfinished_count, 0);
+	/* It comes back, and that is noticed within seconds. */
+	world->server.down = false;
+	world_pass(world, 6000);
+	completed(world, accepted(world, ask_attach(world, VOLUME(1), OTHER_VM)));
+	world_kill(world);
+	world->core = core_new(world->loop, &world->options, world->store, NULL, NULL);
+	core_listen(world->core, &world->listener);
+	assert_int_equal(code_of(world, ask_attach(world, VOLUME(1), OTHER_VM)), ERR_UNAVAILABLE);
+	assert_int_equal(code_of(world, ask(world, METHOD_VOLUME_GET, &args)), ERR_UNAVAILABLE);
+	assert_int_equal(code_of(world, ask(world, METHOD_VOLUME_LIST, &(struct volume_list_args){ 0 })), ERR_UNAVAILABLE);
+}
+
+static void store_away(void **state)
+{
+	struct world *world = *state;
+	struct reply *health;
+
+	store_memory_set_away(world->store, "disk full");
+	assert_int_equal(code_of(world, ask_attach(world, VOLUME(1), OTHER_VM)), ERR_UNAVAILABLE);
+	assert_int_equal(code_of(world, ask_operation(world, METHOD_OPERATION_GET, "op-x")), ERR_UNAVAILABLE);
+	health = ask(world, METHOD_HEALTH_GET, &(struct no_args){ 0 });
+	answered(world, health);
+	assert_true(health->unhealthy);
+	assert_string_equal(((const struct health_record *)item(health, 0))->database_health, "disk full");
+}
+
+static void draining(void **state)
+{
+	struct world *world = *state;
+	char id[64];
+
+	server_add(&world->server, "one", 5);
+	snprintf(id, sizeof(id), "%s", accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
+	at_step(world, id, "await-job", PHASE_WAITING);
+	core_drain(world->core);
+	assert_int_equal(code_of(world, ask_detach(world, VOLUME(1), false)), ERR_UNAVAILABLE);
+	assert_int_equal(code_of(world, ask(world, METHOD_MAPPING_LIST, &(struct no_args){ 0 })), ERR_NONE);
+	world_pass(world, 60000);
+	/* What had begun stands where it was, and goes on after the next start. */
+	assert_int_equal(events_of(world, EVENT_OPERATION_ENDED, id), 0);
+	world_stop(world);
+	world_open(world);
+	completed(world, id);
+	world_pass(world, 1000);
+	check_world(world, 1);
+}
+
+/* ---- leaving ---- */
+
+static struct reply *ask_any(struct world *world, enum method_id id)
+{
+	char volume[] = VOLUME(1), operation[] = "op-unknown", name[] = "new", vm[] = APPLIANCE;
+	struct volume_create_args create = { .name = name, .disk_offering_id = volume, .size = GIB, .zone_id = volume };
+	struct volume_attach_args attach = { .volume_id = volume, .vm_id = vm };
+	struct volume_detach_args detach = { .volume_id = volume };
+	struct operation_get_args get = { .operation_id = operation };
+	struct operation_list_args list = { .limit = 10 };
+	struct volume_list_args volumes = { 0 };
+	struct volume_get_args volume_get = { .volume_id = volume, .refresh = true };
+	struct vm_args vms = { .vm_id = vm };
+	struct device_args device = { .device = name };
+	const struct record *record = methods[id].args;
+
+	return ask(world, id,
+		   record == &volume_create_args ? (void *)&create :
+		   record == &volume_detach_args ? (void *)&detach :
+		   record == &operation_get_args || record == &operation_args ? (void *)&get :
+		   record == &operation_list_args ? (void *)&list :
+		   record == &volume_list_args	  ? (void *)&volumes :
+		   record == &volume_get_args	  ? (void *)&volume_get :
+		   record == &vm_args		  ? (void *)&vms :
+		   record == &device_args	  ? (void *)&device :
+						    (void *)&attach);
+}
+
+/* At every turn of every method the asker leaves: nothing is left of the call, and an operation goes on by itself. */
+static void asker_leaves_at_every_turn(void **state)
+{
+	for (int id = 0; id < METHOD_COUNT; id++) {
+		for (unsigned count = 0; count < 12; count++) {
+			void *each = NULL;
+			struct world *world;
+			struct reply *reply;
+			bool late;
+
+			world_setup(&each);
+			world = each;
+			server_add(&world->server, "one", 5);
+			reply = ask_any(world, (enum method_id)id);
+			for (unsigned i = 0; i < count; i++) {
+				if (!world_turn(world))
+					clock_test_advance(20);
+			}
+			late = reply->done;
+			if (!late)
+				call_cancel(reply->call);
+			assert_true(TAILQ_EMPTY(&world->core->calls));
+			world_pass(world, 120000);
+			assert_int_equal(reply->done, late);
+			assert_int_equal(world->core->unfinished_count, 0);
+			world_teardown(&each);
+		}
+	}
+}
+
+/* ---- waiting for an operation ---- */
+
+static struct reply *ask_wait(struct world *world, const char *operation_id, int64_t seconds)
+{
+	char id[64];
+	struct operation_get_args args = { .operation_id = id, .wait = seconds };
+
+	snprintf(id, sizeof(id), "%s", operation_id);
+	return ask(world, METHOD_OPERATION_GET, &args);
+}
+
+static void wait_is_over(void **state)
+{
+	struct world *world = *state;
+	struct reply *short_one, *long_one, *late;
+	const char *id;
+
+	server_add(&world->server, "one", 5)->plug_ms = 20000;
+	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+	short_one = ask_wait(world, id, 5);
+	long_one = ask_wait(world, id, 60);
+	world_pass(world, 4000);
+	assert_false(short_one->done);
+	world_pass(world, 2000);
+	assert_int_equal(((const struct operation_record *)item(short_one, 0))->status, OPERATION_EXECUTING);
+	completed(world, id);
+	assert_int_equal(((const struct operation_record *)item(long_one, 0))->status, OPERATION_COMPLETED);
+	late = ask_wait(world, id, 60);
+	world_pass(world, 0);
+	assert_int_equal(((const struct operation_record *)item(late, 0))->status, OPERATION_COMPLETED);
+	assert_int_equal(code_of(world, ask_wait(world, "op-unknown", 60)), ERR_NOT_FOUND);
+}
+
+static void cancel_other(struct reply *reply)
+{
+	if (reply->other && reply->other->call)
+		call_cancel(TAKE_PTR(reply->other->call));
+}
+
+/* The one who is answered first makes the next one leave. */
+static void answered_one_sends_the_next_away(void **state)
+{
+	struct world *world = *state;
+	struct reply *replies[3];
+	const char *id;
+
+	server_add(&world->server, "one", 5);
+	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+	for (int i = 0; i < 3; i++)
+		replies[i] = ask_wait(world, id, 60);
+	replies[0]->then = cancel_other;
+	replies[0]->other = replies[1];
+	completed(world, id);
+	assert_true(replies[0]->done);
+	assert_false(replies[1]->done);
+	assert_true(replies[2]->done);
+}
+
+/* ---- lists ---- */
+
+static size_t count_of(struct world *world, struct volume_list_args args)
+{
+	struct reply *reply = ask(world, METHOD_VOLUME_LIST, &args);
+
+	answered(world, reply);
+	assert_int_equal(reply->err.code, ERR_NONE);
+	return reply->count;
+}
+
+static void volume_filters(void **state)
+{
+	struct world *world = *state;
+	char one[] = "one", ready[] = "Ready", allocated[] = "Allocated", vm[] = OTHER_VM;
+	struct volume_list_args page = { .limit = 2 };
+	struct reply *reply;
+
+	server_attach(&world->server, server_add(&world->server, "one", 5), OTHER_VM);
+	server_add(&world->server, "two", 5);
+	server_add(&world->server, "one", 5);
+	world_pass(world, 310000);
+	assert_int_equal(count_of(world, (struct volume_list_args){ 0 }), 3);
+	assert_int_equal(count_of(world, (struct volume_list_args){ .name = one }), 2);
+	assert_int_equal(count_of(world, (struct volume_list_args){ .vm_id = vm }), 1);
+	assert_int_equal(count_of(world, (struct volume_list_args){ .name = one, .state = ready }), 2);
+	assert_int_equal(count_of(world, (struct volume_list_args){ .state = allocated }), 0);
+	reply = ask(world, METHOD_VOLUME_LIST, &page);
+	answered(world, reply);
+	assert_int_equal(reply->count, 2);
+	assert_string_equal(reply->next_cursor, VOLUME(2));
+	page.cursor = reply->next_cursor;
+	reply = ask(world, METHOD_VOLUME_LIST, &page);
+	answered(world, reply);
+	assert_string_equal(((const struct volume_record *)item(reply, 0))->volume_id, VOLUME(3));
+	assert_int_equal(reply->count, 1);
+	assert_null(reply->next_cursor);
+}
+
+/* The list is fetched page by page; what it no longer shows is forgotten. */
+static void many_volumes(void **state)
+{
+	struct world *world = *state;
+
+	for (int i = 0; i < 2 * CLOUD_PAGE_SIZE + 1; i++)
+		server_add(&world->server, "many", 5);
+	world_pass(world, 310000);
+	assert_int_equal(count_of(world, (struct volume_list_args){ 0 }), 2 * CLOUD_PAGE_SIZE + 1);
+	server_find(&world->server, VOLUME(1))->gone = true;
+	world_pass(world, 310000);
+	assert_int_equal(count_of(world, (struct volume_list_args){ 0 }), 2 * CLOUD_PAGE_SIZE);
+	assert_int_equal(events_of(world, EVENT_VOLUME_REMOVED, VOLUME(1)), 1);
+}
+
+static void operation_filters(void **state)
+{
+	struct world *world = *state;
+	char detach[] = "detach", failed[] = "failed", nonsense[] = "levitate";
+	struct operation_list_args args = { .limit = 2 };
+	struct reply *reply;
+	char newest[64];
+
+	server_add(&world->server, "one", 5);
+	attached(world, VOLUME(1));
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
+	snprintf(newest, sizeof(newest), "%s", accepted(world, ask_detach(world, VOLUME(1), false)));
+	ended_with(world, newest, OPERATION_FAILED, "not attached");
+	reply = ask(world, METHOD_OPERATION_LIST, &args);
+	answered(world, reply);
+	assert_int_equal(reply->count, 2);
+	assert_string_equal(((const struct operation_record *)item(reply, 0))->id, newest);
+	args.cursor = reply->next_cursor;
+	reply = ask(world, METHOD_OPERATION_LIST, &args);
+	answered(world, reply);
+	assert_int_equal(reply->count, 1);
+	assert_null(reply->next_cursor);
+	args = (struct operation_list_args){ .limit = 9, .type = detach, .status = failed };
+	reply = ask(world, METHOD_OPERATION_LIST, &args);
+	answered(world, reply);
+	assert_int_equal(reply->count, 1);
+	args.type = nonsense;
+	reply = ask(world, METHOD_OPERATION_LIST, &args);
+	assert_int_equal(code_of(world, reply), ERR_INVALID);
+	assert_string_equal(reply->err.field, "type");
+}
+
+#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup, world_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(never_from_inside),
+		TEST(access_levels),
+		TEST(required_arguments),
+		TEST(too_many),
+		TEST(without_cloud),
+		TEST(store_away),
+		TEST(draining),
+		cmocka_unit_test(asker_leaves_at_every_turn),
+		TEST(wait_is_over),
+		TEST(answered_one_sends_the_next_away),
+		TEST(volume_filters),
+		TEST(many_volumes),
+		TEST(operation_filters),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Mappings follow the kernel, answers are true at the moment they are given, and nobody's disk is pulled out in use. */
+
+#include "fixture.h"
+
+static struct reply *ask_device(struct world *world, const char *volume_id)
+{
+	char id[37];
+	struct volume_args args = { .volume_id = id };
+	struct reply *reply;
+
+	snprintf(id, sizeof(id), "%s", volume_id);
+	reply = ask(world, METHOD_VOLUME_DEVICE, &args);
+	/* No time passes, so no scan has seen what the test has done to the kernel. */
+	while (!reply->done)
+		world_turn(world);
+	return reply;
+}
+
+static const char *device_of(struct world *world, const char *volume_id)
+{
+	const struct mapping_record *mapping = item(ask_device(world, volume_id), 0);
+
+	return strrchr(mapping->device_path, '/') ? strrchr(mapping->device_path, '/') + 1 : mapping->device_path;
+}
+
+static struct reply *ask_volume(struct world *world, const char *device)
+{
+	char name[64];
+	struct device_args args = { .device = name };
+	struct reply *reply;
+
+	snprintf(name, sizeof(name), "%s", device);
+	reply = ask(world, METHOD_DEVICE_VOLUME, &args);
+	while (!reply->done)
+		world_turn(world);
+	return reply;
+}
+
+static void two_attached(struct world *world)
+{
+	server_add(&world->server, "one", 5);
+	server_add(&world->server, "two", 5);
+	attached(world, VOLUME(1));
+	attached(world, VOLUME(2));
+	assert_string_equal(device_of(world, VOLUME(1)), "vdb");
+	assert_string_equal(device_of(world, VOLUME(2)), "vdc");
+}
+
+static void swap(struct world *world)
+{
+	struct fake_volume *one = server_find(&world->server, VOLUME(1)), *two = server_find(&world->server, VOLUME(2));
+
+	kernel_swap(&world->kernel, "vdb", "vdc");
+	snprintf(one->disk, sizeof(one->disk), "vdc");
+	snprintf(two->disk, sizeof(two->disk), "vdb");
+}
+
+static void names_swapped_in_one_scan(void **state)
+{
+	struct world *world = *state;
+
+	two_attached(world);
+	swap(world);
+	world_pass(world, 5000);
+	check_world(world, 2);
+	world_restart(world);
+	world_pass(world, 5000);
+	check_world(world, 2);
+}
+
+static void gone_and_back(void **state)
+{
+	struct world *world = *state;
+	size_t changes;
+
+	two_attached(world);
+	kernel_rename(&world->kernel, "vdb", "../../staging/vdb");
+	world_pass(world, 5000);
+	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.device_path, "gone-" VOLUME(1));
+	kernel_rename(&world->kernel, "../../staging/vdb", "vdd");
+	snprintf(server_find(&world->server, VOLUME(1))->disk, 16, "vdd");
+	world_pass(world, 5000);
+	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "detected");
+	check_world(world, 2);
+	changes = events_of(world, EVENT_MAPPING_CHANGED, NULL);
+	world_pass(world, 3600 * 1000);
+	assert_int_equal(events_of(world, EVENT_MAPPING_CHANGED, NULL), changes); /* and then it is still */
+}
+
+static void answers_are_true_at_the_moment(void **state)
+{
+	struct world *world = *state;
+	struct reply *reply;
+
+	two_attached(world);
+	assert_string_equal(((const struct mapping_record *)item(ask_volume(world, "/dev/vdb"), 0))->volume_id, VOLUME(1));
+	swap(world);
+	/* What the last scan saw is wrong now; no answer may repeat it. */
+	assert_string_not_equal(device_of(world, VOLUME(1)), "vdb");
+	reply = ask_volume(world, "vdb");
+	assert_true(reply->err.code || strcmp(((const struct mapping_record *)item(reply, 0))->volume_id, VOLUME(1)) != 0);
+	world_pass(world, 5000);
+	assert_string_equal(device_of(world, VOLUME(1)), "vdc");
+	assert_string_equal(((const struct mapping_record *)item(ask_volume(world, "vdb"), 0))->volume_id, VOLUME(2));
+	kernel_unplug(&world->kernel, "vdc");
+	assert_string_equal(device_of(world, VOLUME(1)), "gone-" VOLUME(1));
+	assert_int_equal(ask_volume(world, "vdc")->err.code, ERR_NOT_FOUND);
+	assert_int_equal(ask_volume(world, "vda")->err.code, ERR_NOT_FOUND);
+	assert_int_equal(ask_device(world, VOLUME(9))->err.code, ERR_NOT_FOUND);
+}
+
+static void by_link_name(void **state)
+{
+	struct world *world = *state;
+	struct reply *reply;
+
+	two_attached(world);
+	reply = ask_volume(world, "/dev/disk/by-id/virtio-00000002111142228333");
+	assert_string_equal(((const struct mapping_record *)item(reply, 0))->volume_id, VOLUME(2));
+}
+
+static void untouched_while_an_operation_has_it(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	server_add(&world->server, "one", 5)->unplug_ms = 30000;
+	attached(world, VOLUME(1));
+	id = accepted(world, ask_detach(world, VOLUME(1), false));
+	at_step(world, id, "await-gone", PHASE_SLEEPING);
+	kernel_rename(&world->kernel, "vdb", "vdd");
+	snprintf(server_find(&world->server, VOLUME(1))->disk, 16, "vdd");
+	world_pass(world, 5000);
+	assert_non_null(strstr(mapping_find(world->core, VOLUME(1))->record.device_path, "vdb"));
+	completed(world, id);
+	check_world(world, 1);
+}
+
+static void one_commit_at_a_time(void **state)
+{
+	struct world *world = *state;
+
+	two_attached(world);
+	store_memory_set_away(world->store, "disk full");
+	for (int i = 0; i < 20; i++) {
+		swap(world);
+		world_pass(world, 2100);
+	}
+	/* What the first one says is no longer so. */
+	assert_int_equal(world->core->commits_waiting, 1);
+	store_memory_set_away(world->store, NULL);
+	world_pass(world, 100);
+	check_world(world, 2);
+}
+
+/* ---- boots ---- */
+
+static void reboot_with_identity(void **state)
+{
+	struct world *world = *state;
+
+	two_attached(world);
+	world_kill(world);
+	swap(world);
+	kernel_reboot(&world->kernel, (const char *const[]){ "vda", "vdb", "vdc", NULL });
+	world_open(world);
+	world_pass(world, 5000);
+	check_world(world, 2);
+}
+
+/* The kernel counts disks anew: VOLUME(1)'s disk now has the number VOLUME(2)'s had, and nobody says who he is. */
+static void reboot_without(void **state)
+{
+	struct world *world = *state;
+
+	two_attached(world);
+	world_kill(world);
+	swap(world);
+	kernel_reboot(&world->kernel, (const char *const[]){ "vda", "vdb", "vdc", NULL });
+	world_open(world);
+	while (world_turn(world))
+		;
+	assert_string_equal(device_of(world, VOLUME(1)), "gone-" VOLUME(1));
+	assert_string_equal(device_of(world, VOLUME(2)), "gone-" VOLUME(2));
+	world_pass(world, 5000);
+	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core, VOLUME(2))->record.linux_state, "gone");
+}
+
+static void restart_without_reboot(void **state)
+{
+	struct world *world = *state;
+
+	two_attached(world);
+	world_restart(world);
+	world_pass(world, 5000);
+	check_world(world, 2);
+}
+
+/* ---- detaching what is in use ---- */
+
+static void in_use(void **state)
+{
+	struct world *world = *state;
+
+	two_attached(world);
+	kernel_mount(&world->kernel, "vdb");
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, "mounted at /mnt/data");
+	ended_with(world, accepted(world, ask_delete(world, VOLUME(1))), OPERATION_FAILED, "mounted at /mnt/data");
+	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), true)));
+	check_world(world, 2);
+}
+
+/* What the last scan noted is old: another size, another name. It is in use all the same. */
+static void in_use_and_changed(void **state)
+{
+	struct world *world = *state;
+
+	two_attached(world);
+	world->options.scan_ms = DAY_MS;
+	world_restart(world);
+	world_pass(world, 5000);
+	kernel_mount(&world->kernel, "vdb");
+	kernel_resize(&world->kernel, "vdb", 6 * GIB);
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, "mounted at /mnt/data");
+	kernel_rename(&world->kernel, "vdb", "vdf");
+	kernel_mount(&world->kernel, "vdf");
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, "mounted at /mnt/data");
+	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
+}
+
+/* Not mapped by us, but CloudStack attached it and the disk says so. */
+static void in_use_but_never_mapped(void **state)
+{
+	struct world *world = *state;
+
+	server_attach(&world->server, server_add(&world->server, "one", 5), APPLIANCE);
+	world_pass(world, 5000);
+	kernel_mount(&world->kernel, "vdb");
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, "mounted at /mnt/data");
+	kernel_mount(&world->kernel, NULL);
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
+	check_world(world, 1);
+}
+
+static void nobody_can_say_who_uses_it(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	two_attached(world);
+	tree_unlink(&world->kernel.tree, "proc/self/mountinfo");
+	id = accepted(world, ask_detach(world, VOLUME(1), false));
+	ended_with(world, id, OPERATION_FAILED, "cannot be found out");
+	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
+}
+
+static void disk_that_does_not_go(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	server_add(&world->server, "one", 5)->unplug_ms = -1;
+	attached(world, VOLUME(1));
+	id = accepted(world, ask_detach(world, VOLUME(1), false));
+	ended_with(world, id, OPERATION_FAILED, "but the kernel still shows it as");
+	assert_true(core_operation(world->core, id)->needs_attention);
+	/* The name still leads to the disk, so the mapping says so. */
+	assert_string_equal(device_of(world, VOLUME(1)), "vdb");
+	kernel_unplug(&world->kernel, "vdb");
+	world_pass(world, 5000);
+	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "gone");
+}
+
+#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup, world_teardown)
+#define NAMELESS(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup_nameless, world_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(names_swapped_in_one_scan),
+		TEST(gone_and_back),
+		TEST(answers_are_true_at_the_moment),
+		TEST(by_link_name),
+		TEST(untouched_while_an_operation_has_it),
+		TEST(one_commit_at_a_time),
+		TEST(reboot_with_identity),
+		NAMELESS(reboot_without),
+		NAMELESS(restart_without_reboot),
+		TEST(in_use),
+		TEST(in_use_and_changed),
+		TEST(in_use_but_never_mapped),
+		TEST(nobody_can_say_who_uses_it),
+		TEST(disk_that_does_not_go),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
