@@ -11,13 +11,13 @@
 struct rest;
 
 struct rest_options {
-	const char *listen;            /* "127.0.0.1:8090", "[::1]:0", …; loopback only */
-	int listen_fd;                 /* an activated socket instead, -1 none; taken over */
-	size_t max_requests;           /* in flight at once; more get 429 */
+	const char *listen;  /* "127.0.0.1:8090", "[::1]:0", …; loopback only */
+	int listen_fd;       /* an activated socket instead, -1 none; taken over */
+	size_t max_requests; /* in flight at once; more get 429 */
 };
 
 struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_options *options, struct err *err);
-int rest_port(const struct rest *rest);            /* the port really bound */
-void rest_drain(struct rest *rest);                /* accept nothing more; answers carry Connection: close */
+int rest_port(const struct rest *rest); /* the port really bound */
+void rest_drain(struct rest *rest);     /* accept nothing more; answers carry Connection: close */
 size_t rest_in_flight(const struct rest *rest);
-struct rest *rest_close(struct rest *rest);        /* cancels what is in flight; returns NULL, takes NULL */
+struct rest *rest_close(struct rest *rest); /* cancels what is in flight; returns NULL, takes NULL */

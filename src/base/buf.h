@@ -11,13 +11,16 @@ struct buf {
 	size_t room;
 };
 
-#define BUF_NULL { NULL, 0, 0 }
+#define BUF_NULL                                                                                                       \
+	{                                                                                                              \
+		NULL, 0, 0                                                                                             \
+	}
 #define _cleanup_buf_ _cleanup_(buf_clear)
 
 void buf_add(struct buf *buf, const void *bytes, size_t length);
 void buf_add_text(struct buf *buf, const char *text);
 void buf_add_char(struct buf *buf, char c);
 void buf_printf(struct buf *buf, const char *format, ...) _printf_(2, 3);
-void buf_reset(struct buf *buf);   /* empties, keeps the memory */
-void buf_clear(struct buf *buf);   /* frees; the buffer may be used again */
-char *buf_take(struct buf *buf);   /* the text, now the caller's ("" when empty); the buffer is empty again */
+void buf_reset(struct buf *buf); /* empties, keeps the memory */
+void buf_clear(struct buf *buf); /* frees; the buffer may be used again */
+char *buf_take(struct buf *buf); /* the text, now the caller's ("" when empty); the buffer is empty again */

@@ -8,8 +8,8 @@
 
 #include "base/util.h"
 
-int64_t clock_mono_ms(void);  /* CLOCK_MONOTONIC, milliseconds */
-int64_t clock_wall_ms(void);  /* milliseconds since 1970, UTC */
+int64_t clock_mono_ms(void); /* CLOCK_MONOTONIC, milliseconds */
+int64_t clock_wall_ms(void); /* milliseconds since 1970, UTC */
 
 void clock_test_start(int64_t mono_ms, int64_t wall_ms);
 void clock_test_advance(int64_t ms);

@@ -13,39 +13,39 @@
 
 enum err_code {
 	ERR_NONE,
-	ERR_INVALID,       /* the request is malformed or outside its limits */
-	ERR_UNAUTHORIZED,  /* who are you? */
-	ERR_FORBIDDEN,     /* you may not */
-	ERR_NOT_FOUND,     /* no such object */
-	ERR_NO_SUCH_PATH,  /* no such route or method name */
-	ERR_BAD_VERB,      /* the path exists, the HTTP method does not fit it */
-	ERR_CONFLICT,      /* wrong state, in use, already mapped, ambiguous device */
-	ERR_CANCELLED,     /* stopped by request */
+	ERR_INVALID,      /* the request is malformed or outside its limits */
+	ERR_UNAUTHORIZED, /* who are you? */
+	ERR_FORBIDDEN,    /* you may not */
+	ERR_NOT_FOUND,    /* no such object */
+	ERR_NO_SUCH_PATH, /* no such route or method name */
+	ERR_BAD_VERB,     /* the path exists, the HTTP method does not fit it */
+	ERR_CONFLICT,     /* wrong state, in use, already mapped, ambiguous device */
+	ERR_CANCELLED,    /* stopped by request */
 	ERR_TOO_LARGE,
 	ERR_MEDIA_TYPE,
-	ERR_MISDIRECTED,   /* HTTP Host is not ours */
-	ERR_TOO_MANY,      /* a bound of ours or of CloudStack is reached */
-	ERR_CLOUD,         /* CloudStack refused; cloud_code and cloud_text say its words */
-	ERR_INTERNAL,      /* our own fault */
-	ERR_UNAVAILABLE,   /* a part we need is away; trying later helps */
-	ERR_TIMEOUT,       /* a deadline passed */
+	ERR_MISDIRECTED, /* HTTP Host is not ours */
+	ERR_TOO_MANY,    /* a bound of ours or of CloudStack is reached */
+	ERR_CLOUD,       /* CloudStack refused; cloud_code and cloud_text say its words */
+	ERR_INTERNAL,    /* our own fault */
+	ERR_UNAVAILABLE, /* a part we need is away; trying later helps */
+	ERR_TIMEOUT,     /* a deadline passed */
 	ERR_CODE_COUNT
 };
 
 struct err {
 	enum err_code code;
-	int cloud_code;        /* CloudStack's errorcode, 0 when none */
-	char field[48];        /* the argument or configuration key at fault, "" when none */
+	int cloud_code; /* CloudStack's errorcode, 0 when none */
+	char field[48]; /* the argument or configuration key at fault, "" when none */
 	char text[640];
-	char cloud_text[320];  /* CloudStack's errortext, "" when none */
+	char cloud_text[320]; /* CloudStack's errortext, "" when none */
 };
 
 /* How one code looks from outside. */
 struct err_view {
-	const char *word;      /* REST "code", fixed by the contract */
+	const char *word; /* REST "code", fixed by the contract */
 	int http_status;
-	const char *bus_name;  /* last part of org.migratekit.VolumeDaemon1.Error.<Name> */
-	int exit_code;         /* of volumectl */
+	const char *bus_name; /* last part of org.migratekit.VolumeDaemon1.Error.<Name> */
+	int exit_code;        /* of volumectl */
 	bool retry_helps;
 };
 

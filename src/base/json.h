@@ -17,7 +17,7 @@
 
 #define JSON_DEPTH_MAX 32
 
-struct json;   /* a node; belongs to the document it was found in */
+struct json; /* a node; belongs to the document it was found in */
 
 enum json_kind { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_TEXT, JSON_ARRAY, JSON_OBJECT };
 
@@ -33,16 +33,16 @@ void json_freep(struct json **document);
 #define _cleanup_json_ _cleanup_(json_freep)
 
 enum json_kind json_kind(const struct json *node);
-const char *json_kind_name(enum json_kind kind);   /* "a number", "an object", … */
+const char *json_kind_name(enum json_kind kind); /* "a number", "an object", … */
 /* NULL node gives NULL everywhere below, so lookups chain. Names compare exactly. */
 const struct json *json_get(const struct json *object, const char *name);
 const struct json *json_first(const struct json *container);
 const struct json *json_next(const struct json *node);
 const char *json_name(const struct json *member);
-const char *json_text(const struct json *node);                 /* NULL unless a string */
-int json_integer(const struct json *node, int64_t *out);        /* -1 unless an exact integer */
-bool json_true(const struct json *node);                        /* true, or the string "true" as old servers send */
-double json_number(const struct json *node);                    /* 0 unless a number */
+const char *json_text(const struct json *node);          /* NULL unless a string */
+int json_integer(const struct json *node, int64_t *out); /* -1 unless an exact integer */
+bool json_true(const struct json *node);                 /* true, or the string "true" as old servers send */
+double json_number(const struct json *node);             /* 0 unless a number */
 
 struct json_writer {
 	struct buf *out;
@@ -54,10 +54,10 @@ void json_end_object(struct json_writer *w);
 void json_begin_array(struct json_writer *w);
 void json_end_array(struct json_writer *w);
 void json_put_name(struct json_writer *w, const char *name);
-void json_put_text(struct json_writer *w, const char *text);    /* NULL writes null */
+void json_put_text(struct json_writer *w, const char *text); /* NULL writes null */
 void json_put_int(struct json_writer *w, int64_t value);
 void json_put_uint(struct json_writer *w, uint64_t value);
 void json_put_bool(struct json_writer *w, bool value);
 void json_put_double(struct json_writer *w, double value);
-void json_put_raw(struct json_writer *w, const char *json);     /* already JSON */
+void json_put_raw(struct json_writer *w, const char *json); /* already JSON */
 void json_put_node(struct json_writer *w, const struct json *node);

@@ -28,8 +28,8 @@ void log_write(enum log_level level, const char *format, ...) _printf_(2, 3);
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_notice(...) log_write(LOG_LEVEL_NOTICE, __VA_ARGS__)
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...)                                             \
-	do {                                                       \
-		if (log_enabled(LOG_LEVEL_DEBUG))                  \
-			log_write(LOG_LEVEL_DEBUG, __VA_ARGS__);   \
+#define log_debug(...)                                                                                                 \
+	do {                                                                                                           \
+		if (log_enabled(LOG_LEVEL_DEBUG))                                                                      \
+			log_write(LOG_LEVEL_DEBUG, __VA_ARGS__);                                                       \
 	} while (0)

@@ -13,6 +13,6 @@ struct secret;
 struct secret *secret_new(const char *bytes, size_t length);
 /* First line of the file without its line end; refuses empty files and files that others may read. */
 struct secret *secret_read(const char *path, struct err *err);
-struct secret *secret_free(struct secret *secret);   /* returns NULL, takes NULL */
+struct secret *secret_free(struct secret *secret); /* returns NULL, takes NULL */
 const char *secret_bytes(const struct secret *secret);
 size_t secret_length(const struct secret *secret);

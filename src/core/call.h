@@ -13,17 +13,17 @@
 struct call;
 
 struct caller {
-	const char *surface;           /* "rest" or "bus", for the log */
-	enum method_access access;     /* the most this caller may do */
+	const char *surface;       /* "rest" or "bus", for the log */
+	enum method_access access; /* the most this caller may do */
 };
 
 struct answer {
-	struct err err;                /* err.code ERR_NONE: it worked */
-	const struct record *record;   /* of each item */
-	const void *items;             /* count structs in a row, valid during the callback */
-	size_t count;                  /* 1 for ANSWER_ONE and ANSWER_OPERATION */
-	const char *next_cursor;       /* ANSWER_MANY: where the next page starts, NULL on the last */
-	bool unhealthy;                /* health.get: answer 503, with the record */
+	struct err err;              /* err.code ERR_NONE: it worked */
+	const struct record *record; /* of each item */
+	const void *items;           /* count structs in a row, valid during the callback */
+	size_t count;                /* 1 for ANSWER_ONE and ANSWER_OPERATION */
+	const char *next_cursor;     /* ANSWER_MANY: where the next page starts, NULL on the last */
+	bool unhealthy;              /* health.get: answer 503, with the record */
 };
 
 typedef void (*call_done_fn)(void *arg, const struct answer *answer);
@@ -34,7 +34,7 @@ typedef void (*call_done_fn)(void *arg, const struct answer *answer);
  */
 struct call *call_start(struct core *core, enum method_id id, const void *args, const struct caller *caller,
 			call_done_fn done, void *arg);
-void call_cancel(struct call *call);   /* the asker has left; not from inside done */
+void call_cancel(struct call *call); /* the asker has left; not from inside done */
 
 /* The i-th item of an answer. */
 static inline const void *answer_item(const struct answer *answer, size_t index)

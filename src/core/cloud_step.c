@@ -2,8 +2,8 @@
 
 /* Shared by the steps that talk to CloudStack; see cloud_step.h. */
 
-#include "base/uuid.h"
 #include "core/cloud_step.h"
+#include "base/uuid.h"
 
 #define RETRY_FIRST_MS 500
 #define RETRY_MAX_MS 15000

@@ -14,18 +14,18 @@ struct store;
 struct cloud;
 
 struct core_options {
-	const char *appliance_id;      /* CloudStack's UUID of this VM, NULL when unknown */
-	const char *sysfs_root;        /* "/sys" */
-	const char *dev_root;          /* "/dev" */
-	const char *proc_root;         /* "/proc" */
-	unsigned buses;                /* as sysblock_options.buses */
+	const char *appliance_id; /* CloudStack's UUID of this VM, NULL when unknown */
+	const char *sysfs_root;   /* "/sys" */
+	const char *dev_root;     /* "/dev" */
+	const char *proc_root;    /* "/proc" */
+	unsigned buses;           /* as sysblock_options.buses */
 	int64_t scan_ms;
-	int64_t device_wait_ms;        /* how long an attach waits for its device, a detach for its going */
-	int64_t cloud_wait_ms;         /* how long one step waits for a CloudStack job */
-	int64_t request_ms;            /* time-out of one CloudStack request */
+	int64_t device_wait_ms; /* how long an attach waits for its device, a detach for its going */
+	int64_t cloud_wait_ms;  /* how long one step waits for a CloudStack job */
+	int64_t request_ms;     /* time-out of one CloudStack request */
 	int64_t probe_ms;
-	int64_t refresh_ms;            /* how often the list of volumes is fetched anew */
-	size_t max_operations;         /* unfinished at once; more is ERR_TOO_MANY */
+	int64_t refresh_ms;    /* how often the list of volumes is fetched anew */
+	size_t max_operations; /* unfinished at once; more is ERR_TOO_MANY */
 };
 
 /*
@@ -39,7 +39,7 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
  * stand, since each is committed and runs again after the next start. True when nothing waits for a commit any more.
  */
 bool core_drain(struct core *core);
-struct core *core_free(struct core *core);   /* returns NULL, takes NULL */
+struct core *core_free(struct core *core); /* returns NULL, takes NULL */
 
 void core_listen(struct core *core, struct event_listener *listener);
 void core_unlisten(struct core *core, struct event_listener *listener);
@@ -50,4 +50,4 @@ bool core_volume(struct core *core, const char *volume_id, struct volume_record 
 const struct operation_record *core_operation(struct core *core, const char *operation_id);
 void core_each_volume(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg);
 void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg);
-const char *core_appliance_id(const struct core *core);   /* "" when unknown */
+const char *core_appliance_id(const struct core *core); /* "" when unknown */

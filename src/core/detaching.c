@@ -47,11 +47,12 @@ static int check_device(struct operation *operation, const struct device *device
 			       what.data);
 	case USAGE_HELD:
 		if (detaching->force) {
-			log_warning("volume=%s: %s is detached by force while %s", operation->record.volume_id, device->path,
-				    what.data);
+			log_warning("volume=%s: %s is detached by force while %s", operation->record.volume_id,
+				    device->path, what.data);
 			return 0;
 		}
-		return err_set(err, ERR_CONFLICT, "%s is in use: %s; release it, or use force", device->path, what.data);
+		return err_set(err, ERR_CONFLICT, "%s is in use: %s; release it, or use force", device->path,
+			       what.data);
 	}
 	abort();
 }
@@ -69,7 +70,8 @@ static int check_usage(struct operation *operation, struct err *err)
 	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
 		const struct device *device = sysblock_at(core->sysblock, i);
 
-		if (mapping_is_disk(core, operation->record.volume_id, device) && check_device(operation, device, err) < 0)
+		if (mapping_is_disk(core, operation->record.volume_id, device) &&
+		    check_device(operation, device, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -89,7 +91,8 @@ static void on_checked(void *arg, const struct cloud_result *result)
 		operation_failf(operation, ERR_NOT_FOUND, "volume %s does not exist in CloudStack",
 				operation->record.volume_id);
 	} else if (volume->job_id) {
-		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)", volume->job_id);
+		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)",
+				volume->job_id);
 	} else if (!volume->vm_id) {
 		if (!detaching->if_attached)
 			operation_failf(operation, ERR_CONFLICT, "volume %s is not attached to any VM",
@@ -152,12 +155,14 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (volume && volume->job_id)
-		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)", volume->job_id);
+		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)",
+				volume->job_id);
 	else if (volume && volume->vm_id)
-		operation_failf(operation, ERR_CLOUD,
-				"CloudStack lost the job that detached volume %s, and the volume is still attached; try "
-				"again",
-				operation->record.volume_id);
+		operation_failf(
+			operation, ERR_CLOUD,
+			"CloudStack lost the job that detached volume %s, and the volume is still attached; try "
+			"again",
+			operation->record.volume_id);
 	else
 		operation_next(operation);
 }

@@ -10,11 +10,11 @@
 
 struct detaching {
 	char *job_id;
-	bool force;          /* also a device that is held */
-	bool if_attached;    /* not attached is no error: there is nothing to detach */
-	bool attached;       /* found by the check */
-	char *vm_id;         /* from which VM */
-	char *device_path;   /* the disk it was, for the response */
+	bool force;        /* also a device that is held */
+	bool if_attached;  /* not attached is no error: there is nothing to detach */
+	bool attached;     /* found by the check */
+	char *vm_id;       /* from which VM */
+	char *device_path; /* the disk it was, for the response */
 };
 
 /* Rows of the field table of a context whose first member is `struct detaching detaching`. */
@@ -43,4 +43,6 @@ void detaching_await_gone(struct operation *operation);
 	{ .name = "check", .run = detaching_check, .deadline = STEP_CLOUD },                                           \
 		{ .name = "ask-cloud", .run = detaching_ask_cloud, .deadline = STEP_CLOUD, .no_return = true },        \
 		{ .name = "await-job", .run = detaching_await_job, .deadline = STEP_CLOUD },                           \
-		{ .name = "await-gone", .run = detaching_await_gone, .deadline = STEP_DEVICE }
+	{                                                                                                              \
+		.name = "await-gone", .run = detaching_await_gone, .deadline = STEP_DEVICE                             \
+	}

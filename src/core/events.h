@@ -11,27 +11,27 @@
 #include "spec/records.h"
 
 enum event_type {
-	EVENT_OPERATION_STARTED,    /* accepted and committed */
-	EVENT_OPERATION_CHANGED,    /* status or step */
-	EVENT_OPERATION_ENDED,      /* exactly once an operation */
-	EVENT_OPERATION_FORGOTTEN,  /* left memory; the store still has it. Only `id` is set. */
+	EVENT_OPERATION_STARTED,   /* accepted and committed */
+	EVENT_OPERATION_CHANGED,   /* status or step */
+	EVENT_OPERATION_ENDED,     /* exactly once an operation */
+	EVENT_OPERATION_FORGOTTEN, /* left memory; the store still has it. Only `id` is set. */
 	EVENT_DEVICE_ADDED,
 	EVENT_DEVICE_REMOVED,
-	EVENT_DEVICE_CHANGED,       /* its size */
-	EVENT_MAPPING_CHANGED,      /* new or different */
-	EVENT_MAPPING_REMOVED,      /* mapping holds what it was */
-	EVENT_VOLUME_ADDED,         /* `id` only, here and below: ask core_volume() for the record */
-	EVENT_VOLUME_CHANGED,       /* at most once a volume and turn */
+	EVENT_DEVICE_CHANGED,  /* its size */
+	EVENT_MAPPING_CHANGED, /* new or different */
+	EVENT_MAPPING_REMOVED, /* mapping holds what it was */
+	EVENT_VOLUME_ADDED,    /* `id` only, here and below: ask core_volume() for the record */
+	EVENT_VOLUME_CHANGED,  /* at most once a volume and turn */
 	EVENT_VOLUME_REMOVED,
 	EVENT_TYPE_COUNT
 };
 
 struct event {
 	enum event_type type;
-	const char *id;                              /* of the operation, the volume or the device ("/dev/vdb") */
-	const struct operation_record *operation;    /* operation events */
-	const struct device_record *device;          /* device events */
-	const struct mapping_record *mapping;        /* mapping events */
+	const char *id;                           /* of the operation, the volume or the device ("/dev/vdb") */
+	const struct operation_record *operation; /* operation events */
+	const struct device_record *device;       /* device events */
+	const struct mapping_record *mapping;     /* mapping events */
 };
 
 struct event_listener {

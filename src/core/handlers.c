@@ -30,8 +30,8 @@ static void start(struct call *call, enum operation_type type, const char *volum
 	struct json_writer writer = { .out = &request };
 
 	record_to_json(call->method->args, call->args, false, &writer);
-	call->accepting = operation_start(call->core, type, volume_id, vm_id, buf_take(&request), context, on_accepted,
-					  call);
+	call->accepting =
+		operation_start(call->core, type, volume_id, vm_id, buf_take(&request), context, on_accepted, call);
 }
 
 static void volume_create(struct call *call)
@@ -106,7 +106,8 @@ static void answer_volumes(struct call *call, const struct volume_list_args *arg
 	struct volume_record *records;
 	struct volume *volume, *next;
 
-	HASH_ITER(hh, core->volumes, volume, next) {
+	HASH_ITER(hh, core->volumes, volume, next)
+	{
 		if (volume_fits(volume, args))
 			found[count++] = volume;
 	}
@@ -214,7 +215,7 @@ static void mapping_list(struct call *call)
 	struct mapping *mapping, *next;
 
 	HASH_ITER(hh, core->mappings, mapping, next)
-		mapping_to_record(core, mapping, &records[count++]);
+	mapping_to_record(core, mapping, &records[count++]);
 	call_answer_many(call, records, count, NULL);
 	for (size_t i = 0; i < count; i++)
 		record_clear(&mapping_record, &records[i]);
@@ -248,7 +249,8 @@ static const struct mapping *mapping_by_link(struct core *core, const char *name
 {
 	struct mapping *mapping, *next;
 
-	HASH_ITER(hh, core->mappings, mapping, next) {
+	HASH_ITER(hh, core->mappings, mapping, next)
+	{
 		const struct mapping_record *record = &mapping->record;
 
 		if ((record->by_id_path && streq(base_name(record->by_id_path), name)) ||
@@ -408,19 +410,12 @@ static void health_get(struct call *call)
 }
 
 const call_impl impls[METHOD_COUNT] = {
-	[METHOD_VOLUME_CREATE] = volume_create,
-	[METHOD_VOLUME_ATTACH] = volume_attach,
-	[METHOD_VOLUME_DETACH] = volume_detach,
-	[METHOD_VOLUME_DELETE] = volume_delete,
-	[METHOD_VOLUME_LIST] = volume_list,
-	[METHOD_VOLUME_GET] = volume_get,
-	[METHOD_VOLUME_DEVICE] = volume_device,
-	[METHOD_VM_VOLUMES] = vm_volumes,
-	[METHOD_MAPPING_LIST] = mapping_list,
-	[METHOD_DEVICE_LIST] = device_list,
-	[METHOD_DEVICE_VOLUME] = device_volume,
-	[METHOD_OPERATION_LIST] = operation_list,
-	[METHOD_OPERATION_GET] = operation_get,
-	[METHOD_OPERATION_CANCEL] = operation_cancel_asked,
+	[METHOD_VOLUME_CREATE] = volume_create, [METHOD_VOLUME_ATTACH] = volume_attach,
+	[METHOD_VOLUME_DETACH] = volume_detach, [METHOD_VOLUME_DELETE] = volume_delete,
+	[METHOD_VOLUME_LIST] = volume_list,     [METHOD_VOLUME_GET] = volume_get,
+	[METHOD_VOLUME_DEVICE] = volume_device, [METHOD_VM_VOLUMES] = vm_volumes,
+	[METHOD_MAPPING_LIST] = mapping_list,   [METHOD_DEVICE_LIST] = device_list,
+	[METHOD_DEVICE_VOLUME] = device_volume, [METHOD_OPERATION_LIST] = operation_list,
+	[METHOD_OPERATION_GET] = operation_get, [METHOD_OPERATION_CANCEL] = operation_cancel_asked,
 	[METHOD_HEALTH_GET] = health_get,
 };

@@ -44,8 +44,9 @@ int health_check_changes(struct core *core, struct err *err)
 	if (core->draining)
 		return err_set(err, ERR_UNAVAILABLE, "the daemon is stopping; try again when it is back");
 	if (!parts.cloud_configured)
-		return err_set(err, ERR_UNAVAILABLE,
-			       "no CloudStack is configured; set cloud.url, cloud.api_key_file and cloud.secret_key_file");
+		return err_set(
+			err, ERR_UNAVAILABLE,
+			"no CloudStack is configured; set cloud.url, cloud.api_key_file and cloud.secret_key_file");
 	if (!parts.cloud.usable) {
 		volumes_refresh_soon(core);
 		return err_set(err, ERR_UNAVAILABLE, "CloudStack cannot be asked: %s", cloud_word(&parts));
@@ -105,10 +106,10 @@ bool health_to_record(struct core *core, struct health_record *out)
 	out->timestamp = clock_wall_ms();
 	str_set(&out->cloudstack_health, cloud_word(&parts));
 	str_set(&out->database_health, parts.store.away ? parts.store.reason : "healthy");
-	str_set(&out->device_monitor, !parts.devices.ok		   ? parts.devices.reason :
-				      !core->options.appliance_id ? "this VM's CloudStack id is unknown; set "
-								    "appliance.vm_id" :
-								    "healthy");
+	str_set(&out->device_monitor, !parts.devices.ok             ? parts.devices.reason
+				      : !core->options.appliance_id ? "this VM's CloudStack id is unknown; set "
+								      "appliance.vm_id"
+								    : "healthy");
 	out->details = details_json(core, &parts);
 	return sound;
 }

@@ -11,19 +11,19 @@
 
 struct volume {
 	char *id;
-	struct cloud_volume cloud;    /* what CloudStack last said; owned copies */
+	struct cloud_volume cloud; /* what CloudStack last said; owned copies */
 	char *last_operation_id;
 	int last_operation_type;
 	int last_operation_status;
-	uint64_t round;               /* of the last refresh that saw it */
-	bool dirty;                   /* a change event is due */
+	uint64_t round; /* of the last refresh that saw it */
+	bool dirty;     /* a change event is due */
 	UT_hash_handle hh;
 };
 
 struct mapping {
 	struct mapping_record record;
 	struct core *core;
-	struct probe *probe;          /* libblkid is looking */
+	struct probe *probe; /* libblkid is looking */
 	UT_hash_handle hh;
 };
 
@@ -39,35 +39,35 @@ TAILQ_HEAD(operation_list, operation);
 
 struct core {
 	struct loop *loop;
-	struct core_options options;  /* texts owned */
+	struct core_options options; /* texts owned */
 	struct store *store;
 	struct cloud *cloud;
 	struct sysblock *sysblock;
 	struct prober *prober;
-	char boot_id[37];             /* of the running kernel, "" when it cannot be read */
+	char boot_id[37]; /* of the running kernel, "" when it cannot be read */
 	bool draining;
 	int64_t started_ms;
 
 	struct volume *volumes;
 	struct mapping *mappings;
-	struct operation *operations;             /* in memory: unfinished and recently ended */
-	struct operation_list unfinished;         /* oldest first */
-	struct operation_list ended;              /* oldest first */
+	struct operation *operations;     /* in memory: unfinished and recently ended */
+	struct operation_list unfinished; /* oldest first */
+	struct operation_list ended;      /* oldest first */
 	size_t unfinished_count, ended_count;
 	struct volume_queue *queues;
 	size_t commits_waiting, mappings_committing;
 
-	struct loop_timer refresh;                /* fetch the list of volumes */
+	struct loop_timer refresh; /* fetch the list of volumes */
 	struct cloud_call *refresh_call;
 	uint64_t refresh_round;
 	int64_t refresh_page;
-	bool volumes_known;                       /* one whole list has been fetched */
+	bool volumes_known; /* one whole list has been fetched */
 
 	TAILQ_HEAD(, event_listener) listeners;
 	TAILQ_HEAD(, pending_event) events;
 	struct loop_task events_task;
-	struct loop_task follow_task;             /* mappings are compared with the kernel */
-	bool follow_again;                        /* once the commit under way has ended */
+	struct loop_task follow_task; /* mappings are compared with the kernel */
+	bool follow_again;            /* once the commit under way has ended */
 	bool volumes_dirty;
 
 	TAILQ_HEAD(, call) calls;
@@ -87,7 +87,7 @@ void events_free(struct core *core);
 struct volume *volume_find(struct core *core, const char *id);
 struct volume *volume_update(struct core *core, const struct cloud_volume *cloud);
 void volume_remove(struct core *core, const char *id);
-void volume_touch(struct core *core, const char *id);   /* something shown with it has changed */
+void volume_touch(struct core *core, const char *id); /* something shown with it has changed */
 void volume_note_operation(struct core *core, const struct operation_record *record);
 void volume_to_record(struct core *core, const struct volume *volume, struct volume_record *out);
 void volumes_refresh_start(struct core *core);
@@ -122,7 +122,7 @@ void device_to_record(struct core *core, const struct device *device, struct dev
 
 /* ERR_UNAVAILABLE when a change can't be accepted now. */
 int health_check_changes(struct core *core, struct err *err);
-bool health_to_record(struct core *core, struct health_record *out);   /* false: unhealthy */
+bool health_to_record(struct core *core, struct health_record *out); /* false: unhealthy */
 
 /* ---- call.c ---- */
 
@@ -130,7 +130,7 @@ struct call {
 	TAILQ_ENTRY(call) entry;
 	struct core *core;
 	const struct method *method;
-	void *args;                      /* of method->args */
+	void *args; /* of method->args */
 	struct caller caller;
 	call_done_fn done;
 	void *arg;
@@ -139,7 +139,7 @@ struct call {
 	struct cloud_call *cloud_call;
 	struct store_read *store_read;
 	struct operation *accepting;
-	const char *awaits;              /* id of an operation whose end is awaited; in args */
+	const char *awaits; /* id of an operation whose end is awaited; in args */
 	struct loop_timer patience;
 };
 

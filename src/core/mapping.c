@@ -51,8 +51,8 @@ bool mapping_is_disk(struct core *core, const char *volume_id, const struct devi
 {
 	const struct mapping *mapping = mapping_find(core, volume_id);
 
-	return mapping ? is_same_disk(core, &mapping->record, device) :
-			 device_identity(device, volume_id) == IDENTITY_SAME;
+	return mapping ? is_same_disk(core, &mapping->record, device)
+		       : device_identity(device, volume_id) == IDENTITY_SAME;
 }
 
 /* The one disk a mapping belongs to; two with the same identity are none. */
@@ -89,7 +89,8 @@ struct mapping *mapping_of_device(struct core *core, const struct device *device
 {
 	struct mapping *mapping, *next;
 
-	HASH_ITER(hh, core->mappings, mapping, next) {
+	HASH_ITER(hh, core->mappings, mapping, next)
+	{
 		if (is_disk_of(core, &mapping->record, device))
 			return mapping;
 	}
@@ -182,11 +183,13 @@ void mapping_put(struct core *core, const struct mapping_record *record)
 		mapping = xnew(struct mapping);
 		mapping->core = core;
 		record_copy(&mapping_record, &mapping->record, record);
-		HASH_ADD_KEYPTR(hh, core->mappings, mapping->record.volume_id, strlen(mapping->record.volume_id), mapping);
+		HASH_ADD_KEYPTR(hh, core->mappings, mapping->record.volume_id, strlen(mapping->record.volume_id),
+				mapping);
 	} else {
 		HASH_DEL(core->mappings, mapping);
 		record_copy(&mapping_record, &mapping->record, record);
-		HASH_ADD_KEYPTR(hh, core->mappings, mapping->record.volume_id, strlen(mapping->record.volume_id), mapping);
+		HASH_ADD_KEYPTR(hh, core->mappings, mapping->record.volume_id, strlen(mapping->record.volume_id),
+				mapping);
 	}
 	if (look)
 		probe_contents(mapping);
@@ -220,7 +223,7 @@ void mappings_free(struct core *core)
 
 	loop_task_cancel(core->loop, &core->follow_task);
 	HASH_ITER(hh, core->mappings, mapping, next)
-		mapping_free(core, mapping);
+	mapping_free(core, mapping);
 }
 
 /* ---- following the kernel ---- */
@@ -304,7 +307,8 @@ static bool is_up_to_date(const struct core *core, const struct mapping_record *
 	if (!device)
 		return streq(record->linux_state, "gone");
 	return streq(record->linux_state, "detected") && streq(record->device_path, device->path) &&
-	       record->size == device->size && (uint64_t)record->diskseq == device->diskseq && is_this_boot(core, record);
+	       record->size == device->size && (uint64_t)record->diskseq == device->diskseq &&
+	       is_this_boot(core, record);
 }
 
 static void describe(const struct core *core, struct mapping_record *record, const struct device *device)
@@ -335,7 +339,8 @@ static void follow_kernel(struct core *core)
 	struct mapping *mapping, *next;
 
 	follow->core = core;
-	HASH_ITER(hh, core->mappings, mapping, next) {
+	HASH_ITER(hh, core->mappings, mapping, next)
+	{
 		const struct device *device;
 
 		/* While an operation is under way, it alone says what becomes of the mapping. */

@@ -28,7 +28,7 @@
 
 struct match_query {
 	const char *volume_id;
-	uint64_t size;            /* CloudStack's, in bytes */
+	uint64_t size; /* CloudStack's, in bytes */
 	/*
 	 * When the operation began, this was the highest diskseq and this the highest `seen`. diskseq decides where the
 	 * device and the query have one (0 and UINT64_MAX: none), `seen` otherwise. `seen` counts anew in each process
@@ -36,7 +36,7 @@ struct match_query {
 	 */
 	uint64_t after_diskseq;
 	uint64_t after_seen;
-	bool rivals;              /* another operation on this VM waits for a disk that could look the same */
+	bool rivals; /* another operation on this VM waits for a disk that could look the same */
 	/* The volume a device is mapped to, NULL when none. The mapping to the volume asked for is no obstacle. */
 	const char *(*mapped_to)(void *arg, const struct device *device);
 	void *arg;
@@ -45,9 +45,9 @@ struct match_query {
 enum match_verdict { MATCH_NONE, MATCH_FOUND, MATCH_AMBIGUOUS };
 
 struct match_result {
-	const struct device *device;   /* MATCH_FOUND only: one of those given */
-	enum matched_by matched_by;    /* MATCHED_NOT unless found */
-	char reason[320];              /* what stands in the way, in the user's words; "" when found */
+	const struct device *device; /* MATCH_FOUND only: one of those given */
+	enum matched_by matched_by;  /* MATCHED_NOT unless found */
+	char reason[320];            /* what stands in the way, in the user's words; "" when found */
 };
 
 enum match_verdict match_device(const struct match_query *query, const struct device *devices, size_t count,

@@ -23,18 +23,18 @@
 struct attach_context {
 	char *job_id;
 	char *undo_job_id;
-	char *boot_id;           /* the kernel that after_diskseq belongs to */
-	int64_t after_diskseq;   /* disks with a higher sequence number came after we began */
-	uint64_t size;           /* CloudStack's */
-	int64_t device_id;       /* CloudStack's, -1 unknown */
-	bool refused;            /* CloudStack said no: nothing to take back */
+	char *boot_id;         /* the kernel that after_diskseq belongs to */
+	int64_t after_diskseq; /* disks with a higher sequence number came after we began */
+	uint64_t size;         /* CloudStack's */
+	int64_t device_id;     /* CloudStack's, -1 unknown */
+	bool refused;          /* CloudStack said no: nothing to take back */
 	/* not stored: found again by looking again */
-	uint64_t after_seen;     /* the same for sysblock's own count, which starts anew with each process */
-	bool began_here;         /* after_seen was counted by this process */
+	uint64_t after_seen; /* the same for sysblock's own count, which starts anew with each process */
+	bool began_here;     /* after_seen was counted by this process */
 	struct device device;
 	enum matched_by matched_by;
-	int64_t looking_since;   /* clock_mono_ms() of the first look for a job nobody knows */
-	bool in_doubt;           /* a request was sent whose answer got lost: it may still arrive */
+	int64_t looking_since; /* clock_mono_ms() of the first look for a job nobody knows */
+	bool in_doubt;         /* a request was sent whose answer got lost: it may still arrive */
 };
 
 #define F(MEMBER, TYPE, ...) FIELD(attach_context, MEMBER, TYPE, __VA_ARGS__)
@@ -83,7 +83,7 @@ static bool must_wait_for_older(const struct operation *operation)
 		if (sysblock_at(core->sysblock, i)->has_identity)
 			return false;
 	}
-	TAILQ_FOREACH(other, &core->unfinished, age_entry) {
+	TAILQ_FOREACH (other, &core->unfinished, age_entry) {
 		if (other == operation)
 			return false;
 		if (other->kind == &op_attach && other->record.status == OPERATION_EXECUTING && on_appliance(other))
@@ -126,10 +126,12 @@ static void on_checked(void *arg, const struct cloud_result *result)
 		operation_failf(operation, ERR_CONFLICT, "volume %s is already attached to VM %s; detach it first",
 				operation->record.volume_id, volume->vm_id);
 	} else if (volume->job_id) {
-		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)", volume->job_id);
+		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)",
+				volume->job_id);
 	} else if (must_wait_for_older(operation)) {
-		operation_again(operation, LOOK_AGAIN_MS, "disks here do not say who they are, so one attachment is made "
-							  "at a time");
+		operation_again(operation, LOOK_AGAIN_MS,
+				"disks here do not say who they are, so one attachment is made "
+				"at a time");
 	} else {
 		context->size = volume->size;
 		note_beginning(operation);
@@ -155,7 +157,8 @@ static void on_refusal_checked(void *arg, const struct cloud_result *result)
 		return;
 	}
 	context->refused = true;
-	operation_failf(operation, ERR_CONFLICT, "volume %s was attached elsewhere meanwhile", operation->record.volume_id);
+	operation_failf(operation, ERR_CONFLICT, "volume %s was attached elsewhere meanwhile",
+			operation->record.volume_id);
 }
 
 static void on_asked(void *arg, const struct cloud_result *result)
@@ -186,8 +189,9 @@ static void ask_cloud(struct operation *operation)
 	struct attach_context *context = operation->context;
 
 	/* Safe to repeat: CloudStack refuses a job id it knows before it attaches anything. */
-	operation_wait_call(operation, cloud_attach_volume(operation->core->cloud, operation->record.volume_id,
-							   operation->record.vm_id, context->job_id, on_asked, operation));
+	operation_wait_call(operation,
+			    cloud_attach_volume(operation->core->cloud, operation->record.volume_id,
+						operation->record.vm_id, context->job_id, on_asked, operation));
 }
 
 /* ---- await-job ---- */
@@ -202,7 +206,8 @@ static void on_lost_job_checked(void *arg, const struct cloud_result *result)
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (volume && volume->job_id) {
-		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)", volume->job_id);
+		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)",
+				volume->job_id);
 		return;
 	}
 	if (!is_attached_here(operation, volume)) {
@@ -254,7 +259,7 @@ static bool has_rivals(const struct operation *operation)
 	const struct attach_context *context = operation->context, *others;
 	const struct operation *other;
 
-	TAILQ_FOREACH(other, &operation->core->unfinished, age_entry) {
+	TAILQ_FOREACH (other, &operation->core->unfinished, age_entry) {
 		others = other->context;
 		if (other != operation && other->kind == &op_attach && other->record.status == OPERATION_EXECUTING &&
 		    on_appliance(other) && others->size == context->size)
@@ -386,7 +391,8 @@ static bool name_is_free(struct operation *operation)
 	const struct attach_context *context = operation->context;
 	struct mapping *mapping, *next;
 
-	HASH_ITER(hh, operation->core->mappings, mapping, next) {
+	HASH_ITER(hh, operation->core->mappings, mapping, next)
+	{
 		if (streq(mapping->record.device_path, context->device.path) &&
 		    !streq(mapping->record.volume_id, operation->record.volume_id)) {
 			mappings_follow_kernel(operation->core);
@@ -451,13 +457,13 @@ static void on_undo_looked(void *arg, const struct cloud_result *result)
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (volume && volume->job_id && !streq(volume->job_id, context->undo_job_id)) {
 		/* Never detach under a running job: CloudStack serialises per VM, not per volume. */
-		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)", volume->job_id);
+		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)",
+				volume->job_id);
 	} else if (!is_attached_here(operation, volume)) {
 		operation_next(operation);
 	} else {
-		operation_wait_call(operation,
-				    cloud_detach_volume(operation->core->cloud, operation->record.volume_id,
-							context->undo_job_id, on_undo_asked, operation));
+		operation_wait_call(operation, cloud_detach_volume(operation->core->cloud, operation->record.volume_id,
+								   context->undo_job_id, on_undo_asked, operation));
 	}
 }
 

@@ -30,7 +30,7 @@ struct create_context {
 	char *rename_job_id;
 	char *undo_job_id;
 	/* not stored */
-	int64_t looking_since;   /* clock_mono_ms() of the first look for an earlier self */
+	int64_t looking_since; /* clock_mono_ms() of the first look for an earlier self */
 };
 
 #define F(MEMBER, TYPE, ...) FIELD(create_context, MEMBER, TYPE, __VA_ARGS__)
@@ -69,10 +69,11 @@ static void submit(struct operation *operation)
 {
 	struct create_context *context = operation->context;
 
-	context->looking_since = 0;   /* this request, too, may get lost and arrive late */
-	operation_wait_call(operation, cloud_create_volume(operation->core->cloud, context->unique_name, context->zone_id,
-							   context->offering_id, (uint64_t)context->size_gib,
-							   context->job_id, on_submitted, operation));
+	context->looking_since = 0; /* this request, too, may get lost and arrive late */
+	operation_wait_call(operation,
+			    cloud_create_volume(operation->core->cloud, context->unique_name, context->zone_id,
+						context->offering_id, (uint64_t)context->size_gib, context->job_id,
+						on_submitted, operation));
 }
 
 static void look_by_name(struct operation *operation, cloud_done_fn done)

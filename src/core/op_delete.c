@@ -69,11 +69,13 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (!is_destroyed(volume)) {
 		if (volume->job_id)
-			operation_again(operation, 1000, "CloudStack still works on the volume (job %s)", volume->job_id);
+			operation_again(operation, 1000, "CloudStack still works on the volume (job %s)",
+					volume->job_id);
 		else
-			operation_failf(operation, ERR_CLOUD,
-					"CloudStack lost the job that destroyed volume %s, and it still exists; try again",
-					operation->record.volume_id);
+			operation_failf(
+				operation, ERR_CLOUD,
+				"CloudStack lost the job that destroyed volume %s, and it still exists; try again",
+				operation->record.volume_id);
 		return;
 	}
 	volume_remove(operation->core, operation->record.volume_id);

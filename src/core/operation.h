@@ -28,16 +28,16 @@ struct cloud_job;
 
 /* How long a step may take, counted from its first run in this process; the figures are configuration. */
 enum step_deadline {
-	STEP_CLOUD,    /* answers of CloudStack; stands still while CloudStack cannot be reached */
-	STEP_DEVICE,   /* the kernel */
+	STEP_CLOUD,  /* answers of CloudStack; stands still while CloudStack cannot be reached */
+	STEP_DEVICE, /* the kernel */
 };
 
 struct step {
 	const char *name;
 	void (*run)(struct operation *operation);
-	void (*undo)(struct operation *operation);   /* NULL: nothing to take back */
+	void (*undo)(struct operation *operation); /* NULL: nothing to take back */
 	enum step_deadline deadline;
-	bool no_return;                              /* once entered, it can only go forward: no cancel, no undo */
+	bool no_return; /* once entered, it can only go forward: no cancel, no undo */
 };
 
 struct operation_kind {
@@ -52,12 +52,12 @@ struct operation_kind {
 extern const struct operation_kind *const operation_kinds[OPERATION_TYPE_COUNT];
 
 enum operation_phase {
-	PHASE_QUEUED,      /* waits for its volume */
-	PHASE_COMMITTING,  /* waits for the store */
-	PHASE_READY,       /* the step runs on the next turn */
-	PHASE_RUNNING,     /* inside the step function */
-	PHASE_WAITING,     /* for a callback */
-	PHASE_SLEEPING,    /* runs again later, or when woken */
+	PHASE_QUEUED,     /* waits for its volume */
+	PHASE_COMMITTING, /* waits for the store */
+	PHASE_READY,      /* the step runs on the next turn */
+	PHASE_RUNNING,    /* inside the step function */
+	PHASE_WAITING,    /* for a callback */
+	PHASE_SLEEPING,   /* runs again later, or when woken */
 	PHASE_ENDED
 };
 
@@ -72,12 +72,12 @@ struct operation {
 	void *context;
 	size_t step;
 	enum operation_phase phase;
-	unsigned runs;              /* of this step in this process */
-	bool resumed;               /* this step may have run before this process */
-	struct err failure;         /* the first error */
-	struct err interruption;    /* cancel or time-out that arrived while it could not be handled */
-	struct err reason;          /* why it last asked to run again; with a code if overdue it fails with that one */
-	bool accepting;             /* its first commit: the asker has not been told yet */
+	unsigned runs;           /* of this step in this process */
+	bool resumed;            /* this step may have run before this process */
+	struct err failure;      /* the first error */
+	struct err interruption; /* cancel or time-out that arrived while it could not be handled */
+	struct err reason;       /* why it last asked to run again; with a code if overdue it fails with that one */
+	bool accepting;          /* its first commit: the asker has not been told yet */
 	operation_accepted_fn accepted;
 	void *accepted_arg;
 	struct loop_task turn;
@@ -128,9 +128,8 @@ void operation_stage_unmap(struct operation *operation);
  * A new operation; request is the JSON kept with it, context is a heap struct of the kind; both are taken over. accepted
  * runs once, on a later turn, when it is durable or was refused by the store (then operation is NULL).
  */
-struct operation *operation_start(struct core *core, enum operation_type type, const char *volume_id,
-				  const char *vm_id, char *request, void *context, operation_accepted_fn accepted,
-				  void *arg);
+struct operation *operation_start(struct core *core, enum operation_type type, const char *volume_id, const char *vm_id,
+				  char *request, void *context, operation_accepted_fn accepted, void *arg);
 /* The asker has left before it was told: accepted will not run. */
 void operation_forget_asker(struct operation *operation);
 /* Puts a stored, unfinished operation back to work. */

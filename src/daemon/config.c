@@ -39,7 +39,8 @@ static const struct field config_fields[] = {
 	  .doc = "Time for one job. The default is a little more than CloudStack itself waits for a hypervisor."),
 	F(cloud_refresh, DURATION, .fallback = "60s", .min = 1000, .max = 24 * HOUR,
 	  .doc = "How often the list of volumes is fetched anew."),
-	F(cloud_parallel, INT, .fallback = "16", .min = 1, .max = 256, .doc = "Requests to CloudStack at the same time."),
+	F(cloud_parallel, INT, .fallback = "16", .min = 1, .max = 256,
+	  .doc = "Requests to CloudStack at the same time."),
 	F(appliance_vm_id, UUID, .doc = "CloudStack's id of this virtual machine. Default: its DMI product UUID."),
 	F(device_buses, TEXT, .fallback = "virtio scsi", .max = 100,
 	  .doc = "Disks that can be volumes: virtio, scsi, other, and loop for trials without a hypervisor."),
@@ -208,8 +209,8 @@ int config_buses(const struct config *config, unsigned *out, struct err *err)
 		while (bus < BUS_COUNT && !streq(device_bus_names[bus], word))
 			bus++;
 		if (bus == BUS_COUNT)
-			return err_set(err, ERR_INVALID, "device.buses: \"%s\" is no bus; there are virtio, scsi, loop, other",
-				       word);
+			return err_set(err, ERR_INVALID,
+				       "device.buses: \"%s\" is no bus; there are virtio, scsi, loop, other", word);
 		*out |= 1u << bus;
 	}
 	if (!*out)
@@ -275,8 +276,9 @@ void config_sample(struct buf *out)
 {
 	const char *section = "";
 
-	buf_add_text(out, "# Configuration of volume-daemon. Every key is shown with its default; remove the # in front to "
-			  "change one.\n");
+	buf_add_text(out,
+		     "# Configuration of volume-daemon. Every key is shown with its default; remove the # in front to "
+		     "change one.\n");
 	for (size_t i = 0; i < ARRAY_SIZE(config_fields); i++) {
 		const struct field *field = &config_fields[i];
 		int length = section_length(field);

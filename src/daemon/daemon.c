@@ -233,7 +233,8 @@ struct daemon *daemon_new(const struct config *config, struct err *err)
 	daemon->drain.fire = on_drain_look;
 	daemon->watchdog.fire = on_watchdog;
 	daemon->store = store_open(daemon->loop, config->store_url, err);
-	if (!daemon->store || open_cloud(daemon, err) < 0 || open_core(daemon, err) < 0 || open_surfaces(daemon, err) < 0)
+	if (!daemon->store || open_cloud(daemon, err) < 0 || open_core(daemon, err) < 0 ||
+	    open_surfaces(daemon, err) < 0)
 		return daemon_free(daemon);
 	open_signals(daemon);
 	if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
@@ -247,7 +248,8 @@ int daemon_run(struct daemon *daemon)
 {
 	const char *listen = daemon->config->http_listen;
 
-	log_notice("listening on http://%.*s:%d", (int)(strrchr(listen, ':') - listen), listen, rest_port(daemon->rest));
+	log_notice("listening on http://%.*s:%d", (int)(strrchr(listen, ':') - listen), listen,
+		   rest_port(daemon->rest));
 	sd_notify(0, "READY=1");
 	loop_run(daemon->loop);
 	log_notice("stopped");

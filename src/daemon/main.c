@@ -12,19 +12,18 @@
 #include "build_config.h"
 #include "daemon/daemon.h"
 
-static const char help[] =
-	"Usage: volume-daemon [OPTION]…\n"
-	"Manage the CloudStack volumes of this virtual machine.\n"
-	"\n"
-	"  -c, --config FILE         read FILE instead of " CONFIG_FILE "\n"
-	"      --check-config        read the configuration, say what is wrong with it, and end\n"
-	"      --sample-config       print a commented configuration with all defaults\n"
-	"      --introspect NAME     print the XML of a D-Bus interface\n"
-	"  -h, --help                show this\n"
-	"  -V, --version             show the version\n"
-	"\n"
-	"Without an option that ends it, it serves D-Bus (org.migratekit.VolumeDaemon1) and REST\n"
-	"until SIGTERM or SIGINT. See volume-daemon(8), volumectl(1).\n";
+static const char help[] = "Usage: volume-daemon [OPTION]…\n"
+			   "Manage the CloudStack volumes of this virtual machine.\n"
+			   "\n"
+			   "  -c, --config FILE         read FILE instead of " CONFIG_FILE "\n"
+			   "      --check-config        read the configuration, say what is wrong with it, and end\n"
+			   "      --sample-config       print a commented configuration with all defaults\n"
+			   "      --introspect NAME     print the XML of a D-Bus interface\n"
+			   "  -h, --help                show this\n"
+			   "  -V, --version             show the version\n"
+			   "\n"
+			   "Without an option that ends it, it serves D-Bus (org.migratekit.VolumeDaemon1) and REST\n"
+			   "until SIGTERM or SIGINT. See volume-daemon(8), volumectl(1).\n";
 
 enum action { ACTION_RUN, ACTION_CHECK };
 
@@ -85,9 +84,12 @@ static int with_config(const char *path, enum action action)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' },	{ "check-config", no_argument, NULL, 'k' },
-		{ "sample-config", no_argument, NULL, 's' },	{ "introspect", required_argument, NULL, 'i' },
-		{ "help", no_argument, NULL, 'h' },		{ "version", no_argument, NULL, 'V' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "check-config", no_argument, NULL, 'k' },
+		{ "sample-config", no_argument, NULL, 's' },
+		{ "introspect", required_argument, NULL, 'i' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *path = NULL;
@@ -117,7 +119,8 @@ int main(int argc, char **argv)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "volume-daemon: unexpected argument \"%s\"\nTry 'volume-daemon --help'.\n", argv[optind]);
+		fprintf(stderr, "volume-daemon: unexpected argument \"%s\"\nTry 'volume-daemon --help'.\n",
+			argv[optind]);
 		return 2;
 	}
 	umask(0077);

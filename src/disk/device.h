@@ -8,28 +8,28 @@
 enum device_bus { BUS_VIRTIO, BUS_SCSI, BUS_LOOP, BUS_OTHER, BUS_COUNT };
 extern const char *const device_bus_names[BUS_COUNT + 1];
 
-#define DEVICE_NAME_SIZE 32       /* DISK_NAME_LEN of the kernel */
-#define DEVICE_PATH_SIZE 256      /* room for another root than /dev; sysblock_open() refuses one that is too long */
+#define DEVICE_NAME_SIZE 32  /* DISK_NAME_LEN of the kernel */
+#define DEVICE_PATH_SIZE 256 /* room for another root than /dev; sysblock_open() refuses one that is too long */
 #define DEVICE_SERIAL_SIZE 128
 /* Shortest identity that proves anything: CloudStack gives the first 20 hex digits of the volume's UUID. */
 #define DEVICE_IDENTITY_MIN 20
 
 struct device {
-	char name[DEVICE_NAME_SIZE];        /* "vdb" */
-	char path[DEVICE_PATH_SIZE];        /* "/dev/vdb" */
+	char name[DEVICE_NAME_SIZE]; /* "vdb" */
+	char path[DEVICE_PATH_SIZE]; /* "/dev/vdb" */
 	enum device_bus bus;
-	uint64_t inode;                     /* of its directory: a new disk under an old name has another one */
-	uint64_t diskseq;                   /* /sys/block/X/diskseq; 0 before Linux 5.15 */
-	uint64_t seen;                      /* counts appearances since the program started, 1, 2, … */
-	uint64_t size;                      /* bytes */
+	uint64_t inode;   /* of its directory: a new disk under an old name has another one */
+	uint64_t diskseq; /* /sys/block/X/diskseq; 0 before Linux 5.15 */
+	uint64_t seen;    /* counts appearances since the program started, 1, 2, … */
+	uint64_t size;    /* bytes */
 	bool read_only;
-	char serial[DEVICE_SERIAL_SIZE];    /* as the device says it, trimmed; "" when it says nothing */
+	char serial[DEVICE_SERIAL_SIZE]; /* as the device says it, trimmed; "" when it says nothing */
 	/*
 	 * The serial as lower-case hex digits without hyphens when it is 20 to 32 of them, otherwise "": such a device
 	 * has an identity but it is nobody's volume (has_identity tells), or it has none at all.
 	 */
 	char identity[33];
-	bool has_identity;                  /* the device says who it is, whoever that may be */
+	bool has_identity; /* the device says who it is, whoever that may be */
 };
 
 enum device_identity { IDENTITY_NONE, IDENTITY_SAME, IDENTITY_OTHER };

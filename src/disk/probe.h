@@ -17,14 +17,14 @@ struct probe;
 
 struct probe_result {
 	struct err err;
-	char filesystem[32];        /* "ext4", "LVM2_member", …; "" when nothing is known */
+	char filesystem[32]; /* "ext4", "LVM2_member", …; "" when nothing is known */
 	char label[256];
 	char uuid[64];
-	char partition_table[16];   /* "gpt", "dos", … */
+	char partition_table[16]; /* "gpt", "dos", … */
 };
 typedef void (*probe_done_fn)(void *arg, const struct probe_result *result);
 
 struct prober *prober_new(struct loop *loop, int64_t timeout_ms);
-struct prober *prober_free(struct prober *prober);   /* pending probes are dropped; returns NULL */
+struct prober *prober_free(struct prober *prober); /* pending probes are dropped; returns NULL */
 struct probe *probe_start(struct prober *prober, const char *path, probe_done_fn done, void *arg);
-void probe_cancel(struct probe *probe);              /* not from inside done */
+void probe_cancel(struct probe *probe); /* not from inside done */

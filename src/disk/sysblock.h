@@ -28,16 +28,16 @@
 
 #define SYSBLOCK_LOOKS 3
 #define SYSBLOCK_SETTLE_MS 100
-#define SYSBLOCK_ENTRIES_MAX 65536   /* a directory with more of them counts as unreadable */
+#define SYSBLOCK_ENTRIES_MAX 65536 /* a directory with more of them counts as unreadable */
 
 struct sysblock;
 
 struct sysblock_options {
-	const char *sysfs_root;     /* "/sys"; the scan reads <root>/block */
-	const char *dev_root;       /* "/dev" */
+	const char *sysfs_root; /* "/sys"; the scan reads <root>/block */
+	const char *dev_root;   /* "/dev" */
 	int64_t scan_ms;
-	unsigned buses;             /* bit (1 << enum device_bus): which ones are looked at */
-	bool uevents;               /* listen for kernel uevents too */
+	unsigned buses; /* bit (1 << enum device_bus): which ones are looked at */
+	bool uevents;   /* listen for kernel uevents too */
 };
 
 struct sysblock_listener {
@@ -50,7 +50,7 @@ struct sysblock_listener {
 /* Makes the first scan before it returns (callbacks are not called for it). */
 struct sysblock *sysblock_open(struct loop *loop, const struct sysblock_options *options,
 			       const struct sysblock_listener *listener, struct err *err);
-struct sysblock *sysblock_close(struct sysblock *sysblock);   /* returns NULL, takes NULL */
+struct sysblock *sysblock_close(struct sysblock *sysblock); /* returns NULL, takes NULL */
 
 /* Looks now; callbacks run before it returns. -1 when the directory can't be read. */
 int sysblock_scan(struct sysblock *sysblock, struct err *err);
@@ -60,7 +60,7 @@ void sysblock_wake(struct sysblock *sysblock);
 size_t sysblock_count(const struct sysblock *sysblock);
 /* Valid until the next scan. The devices lie one behind the other, sorted by name: at(0) is the whole array. */
 const struct device *sysblock_at(const struct sysblock *sysblock, size_t index);
-const struct device *sysblock_find(const struct sysblock *sysblock, const char *name);   /* NULL when not there */
+const struct device *sysblock_find(const struct sysblock *sysblock, const char *name); /* NULL when not there */
 /*
  * Re-reads inode, identity, diskseq and size of one device right now: true when it is still the very same disk. What
  * cannot be read is not the same.
@@ -72,9 +72,9 @@ uint64_t sysblock_last_seen(const struct sysblock *sysblock);
 
 struct sysblock_health {
 	bool ok;
-	bool uevents;             /* a uevent socket is open */
+	bool uevents; /* a uevent socket is open */
 	char reason[256];
 	uint64_t scans;
-	uint64_t changes;         /* devices that came, went or changed size */
+	uint64_t changes; /* devices that came, went or changed size */
 };
 void sysblock_health(const struct sysblock *sysblock, struct sysblock_health *out);

@@ -11,8 +11,8 @@
 
 enum usage_kind {
 	USAGE_NONE,
-	USAGE_HELD,   /* mounted, swap, held: may be forced */
-	USAGE_ROOT    /* the root file system depends on it: never touched */
+	USAGE_HELD, /* mounted, swap, held: may be forced */
+	USAGE_ROOT  /* the root file system depends on it: never touched */
 };
 
 /*

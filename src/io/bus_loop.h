@@ -17,4 +17,4 @@ struct bus_loop;
  * the owner detaches and builds a new bus.
  */
 struct bus_loop *bus_loop_attach(struct loop *loop, sd_bus *bus, void (*lost)(void *arg), void *arg);
-struct bus_loop *bus_loop_detach(struct bus_loop *bus_loop);   /* returns NULL, takes NULL */
+struct bus_loop *bus_loop_detach(struct bus_loop *bus_loop); /* returns NULL, takes NULL */

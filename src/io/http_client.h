@@ -17,30 +17,30 @@ struct http_client;
 struct http_call;
 
 struct http_client_options {
-	size_t max_parallel;       /* connections and requests at once */
-	const char *ca_file;       /* NULL: the system's */
+	size_t max_parallel; /* connections and requests at once */
+	const char *ca_file; /* NULL: the system's */
 	const char *user_agent;
 };
 
 struct http_client *http_client_new(struct loop *loop, const struct http_client_options *options);
-struct http_client *http_client_free(struct http_client *client);   /* asserts that no call is under way; NULL */
+struct http_client *http_client_free(struct http_client *client); /* asserts that no call is under way; NULL */
 
 struct http_request {
-	const char *url;             /* may carry secrets: never logged, never in an error */
-	const char *body;            /* NULL: GET; otherwise POST application/x-www-form-urlencoded */
+	const char *url;  /* may carry secrets: never logged, never in an error */
+	const char *body; /* NULL: GET; otherwise POST application/x-www-form-urlencoded */
 	size_t body_length;
-	int64_t timeout_ms;          /* whole request, waiting for its turn not included */
-	size_t max_response;         /* bytes; more ends the call with ERR_TOO_LARGE */
+	int64_t timeout_ms;  /* whole request, waiting for its turn not included */
+	size_t max_response; /* bytes; more ends the call with ERR_TOO_LARGE */
 };
 
 struct http_response {
-	int status;                  /* 0: no answer; then err says why */
-	const char *body;            /* zero-terminated */
+	int status;       /* 0: no answer; then err says why */
+	const char *body; /* zero-terminated */
 	size_t body_length;
-	const char *content_type;    /* "" when none */
-	int64_t date_ms;             /* the server's Date header, 0 when none */
-	bool sent;                   /* false: certain that the server never got the request (no connection) */
-	struct err err;              /* ERR_UNAVAILABLE, ERR_TIMEOUT, ERR_TOO_LARGE; text names host and reason only */
+	const char *content_type; /* "" when none */
+	int64_t date_ms;          /* the server's Date header, 0 when none */
+	bool sent;                /* false: certain that the server never got the request (no connection) */
+	struct err err;           /* ERR_UNAVAILABLE, ERR_TIMEOUT, ERR_TOO_LARGE; text names host and reason only */
 };
 
 typedef void (*http_done_fn)(void *arg, const struct http_response *response);
@@ -48,5 +48,5 @@ typedef void (*http_done_fn)(void *arg, const struct http_response *response);
 /* Copies what the request points to. done runs exactly once, on a later turn, unless the call is cancelled. */
 struct http_call *http_client_start(struct http_client *client, const struct http_request *request, http_done_fn done,
 				    void *arg);
-void http_call_cancel(struct http_call *call);   /* done will not run; the call is freed; not from inside done */
-size_t http_client_active(const struct http_client *client);    /* started and not ended, waiting ones included */
+void http_call_cancel(struct http_call *call); /* done will not run; the call is freed; not from inside done */
+size_t http_client_active(const struct http_client *client); /* started and not ended, waiting ones included */

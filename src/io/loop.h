@@ -20,11 +20,11 @@ struct event_base;
 struct loop;
 
 struct loop *loop_new(void);
-struct loop *loop_free(struct loop *loop);   /* asserts that no timer is armed and no task queued; returns NULL */
+struct loop *loop_free(struct loop *loop); /* asserts that no timer is armed and no task queued; returns NULL */
 struct event_base *loop_base(struct loop *loop);
 
-void loop_run(struct loop *loop);            /* until loop_stop() */
-void loop_stop(struct loop *loop);           /* before loop_run(): it returns at once */
+void loop_run(struct loop *loop);  /* until loop_stop() */
+void loop_stop(struct loop *loop); /* before loop_run(): it returns at once */
 /* One turn that does not wait for events. True when a task or timer ran. For tests and draining. */
 bool loop_turn(struct loop *loop);
 /* How many turns loop_run() has made: idle wake-ups per second are measured with it. */
@@ -36,15 +36,15 @@ struct loop_task {
 	void (*run)(struct loop_task *task);
 	bool queued;
 };
-void loop_task_queue(struct loop *loop, struct loop_task *task);   /* queued already: no change */
-void loop_task_cancel(struct loop *loop, struct loop_task *task);  /* not queued: no change */
+void loop_task_queue(struct loop *loop, struct loop_task *task);  /* queued already: no change */
+void loop_task_cancel(struct loop *loop, struct loop_task *task); /* not queued: no change */
 
 /* A one-shot timer. Embedded in its owner; setting an armed timer moves it. */
 struct loop_timer {
 	void (*fire)(struct loop_timer *timer);
-	int64_t due_ms;      /* clock_mono_ms() */
-	uint64_t order;      /* of setting: timers due at the same time fire in it */
-	size_t index;        /* place in the heap + 1; 0 = not armed */
+	int64_t due_ms; /* clock_mono_ms() */
+	uint64_t order; /* of setting: timers due at the same time fire in it */
+	size_t index;   /* place in the heap + 1; 0 = not armed */
 };
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms);
 void loop_timer_clear(struct loop *loop, struct loop_timer *timer);

@@ -13,8 +13,8 @@ struct worker;
 
 struct worker_job {
 	STAILQ_ENTRY(worker_job) entry;
-	int64_t since_ms;                       /* set by worker_submit() */
-	void (*done)(struct worker_job *job);   /* on the loop, in the order the jobs ended */
+	int64_t since_ms;                     /* set by worker_submit() */
+	void (*done)(struct worker_job *job); /* on the loop, in the order the jobs ended */
 };
 STAILQ_HEAD(worker_jobs, worker_job);
 

@@ -41,26 +41,26 @@ enum method_access { ACCESS_READ, ACCESS_CHANGE, ACCESS_ADMIN };
 enum method_lock { LOCK_NONE, LOCK_VOLUME };
 
 enum method_answer {
-	ANSWER_ONE,        /* a record: 200 */
-	ANSWER_MANY,       /* records: 200 */
-	ANSWER_OPERATION   /* an operation that was committed: 201 and Location; an object path on D-Bus */
+	ANSWER_ONE,      /* a record: 200 */
+	ANSWER_MANY,     /* records: 200 */
+	ANSWER_OPERATION /* an operation that was committed: 201 and Location; an object path on D-Bus */
 };
 
 enum http_verb { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_VERB_COUNT };
 extern const char *const http_verb_names[HTTP_VERB_COUNT + 1];
 
 struct method {
-	const char *name;             /* "volume.attach" */
-	const char *summary;          /* one sentence for people */
+	const char *name;    /* "volume.attach" */
+	const char *summary; /* one sentence for people */
 	enum method_scope scope;
 	enum method_access access;
 	enum method_lock lock;
 	enum http_verb verb;
-	const char *path;             /* "/api/v1/volumes/{volume_id}/attach"; a name in braces is an argument */
-	const char *path_alias;       /* a second path for the same, NULL when none */
-	const char *member;           /* D-Bus method of the Manager, "AttachVolume" */
-	const char *object_member;    /* D-Bus method on the scope's own object, "Attach"; NULL when none */
-	const char *command;          /* volumectl subcommand */
+	const char *path;          /* "/api/v1/volumes/{volume_id}/attach"; a name in braces is an argument */
+	const char *path_alias;    /* a second path for the same, NULL when none */
+	const char *member;        /* D-Bus method of the Manager, "AttachVolume" */
+	const char *object_member; /* D-Bus method on the scope's own object, "Attach"; NULL when none */
+	const char *command;       /* volumectl subcommand */
 	const struct record *args;
 	enum method_answer answer;
 	const struct record *result;  /* of one item */

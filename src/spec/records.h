@@ -11,7 +11,7 @@
 
 enum operation_type { OPERATION_CREATE, OPERATION_ATTACH, OPERATION_DETACH, OPERATION_DELETE, OPERATION_TYPE_COUNT };
 enum operation_status {
-	OPERATION_PENDING,    /* accepted and durable, waits for its turn */
+	OPERATION_PENDING, /* accepted and durable, waits for its turn */
 	OPERATION_EXECUTING,
 	OPERATION_COMPLETED,
 	OPERATION_FAILED,
@@ -27,25 +27,25 @@ static inline bool operation_status_is_final(int status)
 }
 
 struct operation_record {
-	char *id;              /* "op-" and a UUID version 7: ids sort by creation time */
+	char *id; /* "op-" and a UUID version 7: ids sort by creation time */
 	int type;
 	int status;
-	char *volume_id;       /* "" until known */
+	char *volume_id; /* "" until known */
 	char *vm_id;
-	char *request;         /* JSON object, what was asked */
-	char *response;        /* JSON object, when completed */
-	char *error;           /* when failed */
-	char *error_code;      /* a word of the error table */
-	char *step;            /* the step under way or last run */
-	int64_t step_since;    /* when it was entered */
-	bool needs_attention;  /* an undo failed: something is left over */
+	char *request;        /* JSON object, what was asked */
+	char *response;       /* JSON object, when completed */
+	char *error;          /* when failed */
+	char *error_code;     /* a word of the error table */
+	char *step;           /* the step under way or last run */
+	int64_t step_since;   /* when it was entered */
+	bool needs_attention; /* an undo failed: something is left over */
 	int64_t created_at;
 	int64_t updated_at;
 	int64_t completed_at;
 	/* stored only */
-	char *context;         /* JSON object: what the steps remember */
-	char *error_details;   /* JSON object: CloudStack's own code and text */
-	bool undoing;          /* steps run backwards */
+	char *context;       /* JSON object: what the steps remember */
+	char *error_details; /* JSON object: CloudStack's own code and text */
+	bool undoing;        /* steps run backwards */
 };
 extern const struct record operation_record;
 
@@ -55,19 +55,19 @@ extern const char *const matched_by_names[MATCHED_BY_COUNT + 1];
 struct mapping_record {
 	char *id;
 	char *volume_id;
-	char *volume_uuid;            /* the same value, for older clients */
+	char *volume_uuid; /* the same value, for older clients */
 	char *vm_id;
-	char *device_path;            /* "/dev/vdb", or "remote-vm-<vm>-<deviceid>" on another VM */
+	char *device_path; /* "/dev/vdb", or "remote-vm-<vm>-<deviceid>" on another VM */
 	char *by_id_path;
 	char *persistent_device_name;
 	char *symlink_path;
 	int64_t cloudstack_device_id;
-	char *cloudstack_state;       /* "attached" */
-	char *linux_state;            /* "detected", "n/a" on another VM */
-	uint64_t size;                /* bytes, as the kernel shows it (CloudStack's on another VM) */
+	char *cloudstack_state; /* "attached" */
+	char *linux_state;      /* "detected", "n/a" on another VM */
+	uint64_t size;          /* bytes, as the kernel shows it (CloudStack's on another VM) */
 	int matched_by;
-	char *operation_mode;         /* "oma" for the appliance, "failover" for another VM */
-	char *filesystem;             /* what libblkid sees, NULL when nothing */
+	char *operation_mode; /* "oma" for the appliance, "failover" for another VM */
+	char *filesystem;     /* what libblkid sees, NULL when nothing */
 	char *label;
 	char *filesystem_uuid;
 	char *partition_table;
@@ -76,18 +76,18 @@ struct mapping_record {
 	int64_t created_at;
 	int64_t updated_at;
 	/* stored only */
-	int64_t diskseq;              /* kernel's sequence number of the disk this mapping was made for, 0 unknown */
-	char *boot_id;                /* the boot in which the kernel counted so */
+	int64_t diskseq; /* kernel's sequence number of the disk this mapping was made for, 0 unknown */
+	char *boot_id;   /* the boot in which the kernel counted so */
 };
 extern const struct record mapping_record;
 
 struct volume_record {
 	char *volume_id;
 	char *name;
-	char *vm_id;           /* NULL when detached */
-	char *device_path;     /* NULL when not on the appliance */
-	char *state;           /* CloudStack's word: Allocated, Ready, … */
-	uint64_t size;         /* bytes */
+	char *vm_id;       /* NULL when detached */
+	char *device_path; /* NULL when not on the appliance */
+	char *state;       /* CloudStack's word: Allocated, Ready, … */
+	uint64_t size;     /* bytes */
 	char *zone_id;
 	char *cloudstack_data; /* JSON object: the fields CloudStack gave */
 	char *linux_data;      /* JSON object: what the kernel and libblkid say */
@@ -96,23 +96,23 @@ struct volume_record {
 extern const struct record volume_record;
 
 struct device_record {
-	char *device_path;     /* "/dev/vdb" */
-	char *bus;             /* virtio, scsi, loop, other */
-	char *serial;          /* what the device says it is; NULL when nothing */
+	char *device_path; /* "/dev/vdb" */
+	char *bus;         /* virtio, scsi, loop, other */
+	char *serial;      /* what the device says it is; NULL when nothing */
 	uint64_t size;
 	int64_t diskseq;
 	bool read_only;
-	char *volume_id;       /* the volume mapped to it, NULL when none */
+	char *volume_id; /* the volume mapped to it, NULL when none */
 };
 extern const struct record device_record;
 
 struct health_record {
-	char *status;          /* healthy, degraded, unhealthy */
+	char *status; /* healthy, degraded, unhealthy */
 	int64_t timestamp;
 	char *cloudstack_health;
 	char *database_health;
 	char *device_monitor;
-	char *details;         /* JSON object */
+	char *details; /* JSON object */
 };
 extern const struct record health_record;
 
@@ -177,5 +177,6 @@ struct operation_list_args {
 	char *cursor;
 };
 
-extern const struct record no_args, volume_create_args, volume_attach_args, volume_detach_args, volume_args, volume_get_args,
-	volume_list_args, vm_args, device_args, operation_args, operation_get_args, operation_list_args;
+extern const struct record no_args, volume_create_args, volume_attach_args, volume_detach_args, volume_args,
+	volume_get_args, volume_list_args, vm_args, device_args, operation_args, operation_get_args,
+	operation_list_args;
