@@ -127,6 +127,15 @@ static const char *text_or_null(const char *text)
 	return *text ? text : NULL;
 }
 
+/* A look that found nothing new is not worth a commit and a signal. */
+static bool same_contents(const struct mapping_record *record, const struct probe_result *result)
+{
+	return streq(str_or(record->filesystem, ""), result->filesystem) &&
+	       streq(str_or(record->label, ""), result->label) &&
+	       streq(str_or(record->filesystem_uuid, ""), result->uuid) &&
+	       streq(str_or(record->partition_table, ""), result->partition_table);
+}
+
 static void on_probed(void *arg, const struct probe_result *result)
 {
 	struct mapping *mapping = arg;
@@ -140,7 +149,8 @@ static void on_probed(void *arg, const struct probe_result *result)
 			   mapping->record.device_path, result->err.text);
 		return;
 	}
-	if (core->draining || operation_busy(core, mapping->record.volume_id))
+	if (core->draining || operation_busy(core, mapping->record.volume_id) ||
+	    same_contents(&mapping->record, result))
 		return;
 	/* The name that was read may lead to another disk by now; then a new look is on its way. */
 	device = mapping_device(core, mapping);

@@ -135,7 +135,8 @@ void kernel_reboot(struct fake_kernel *kernel, const char *const *names)
 void kernel_mount(struct fake_kernel *kernel, const char *name)
 {
 	_cleanup_free_ char *line =
-		name ? xasprintf("30 26 254:%d / /mnt/data rw - ext4 /dev/%s rw\n", 16 * (name[2] - 'a'), name) : xstrdup("");
+		name ? xasprintf("30 26 254:%d / /mnt/data rw - ext4 /dev/%s rw\n", 16 * (name[2] - 'a'), name)
+		     : xstrdup("");
 	_cleanup_free_ char *text = xasprintf("26 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n%s", line);
 
 	tree_write(&kernel->tree, "proc/self/mountinfo", text);

@@ -2,7 +2,8 @@
 
 /*
  * The inside of the CloudStack in memory: volumes, jobs, the queue of each virtual machine and the disks that come of
- * it. What is asked comes in through server_receive(), at the moment the request arrives; fake_cloud.c is the way there.
+ * it. What is asked comes in through server_receive(), at the moment the request arrives; fake_cloud.c is the way
+ * there.
  */
 
 #include <inttypes.h>
@@ -35,7 +36,9 @@ static void on_plug(struct loop_timer *timer)
 	volume_serial(volume, serial);
 	kernel_free_name(volume->server->kernel, volume->disk);
 	kernel_plug(volume->server->kernel, volume->disk,
-		    volume->serial == SERIAL_NONE ? NULL : volume->serial == SERIAL_OWN ? serial : "ffffffffffffffffffff",
+		    volume->serial == SERIAL_NONE  ? NULL
+		    : volume->serial == SERIAL_OWN ? serial
+						   : "ffffffffffffffffffff",
 		    volume->size + (uint64_t)volume->size_error);
 }
 

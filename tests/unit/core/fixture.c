@@ -294,8 +294,11 @@ const void *item(const struct reply *reply, size_t index)
 
 struct reply *ask_create(struct world *world, const char *name)
 {
-	char text[64], offering[] = "dddddddd-0000-4000-8000-00000000000d", zone[] = "cccccccc-0000-4000-8000-00000000000c";
-	struct volume_create_args args = { .name = text, .disk_offering_id = offering, .size = 5 * GIB, .zone_id = zone };
+	char text[64], offering[] = "dddddddd-0000-4000-8000-00000000000d",
+		       zone[] = "cccccccc-0000-4000-8000-00000000000c";
+	struct volume_create_args args = {
+		.name = text, .disk_offering_id = offering, .size = 5 * GIB, .zone_id = zone
+	};
 
 	snprintf(text, sizeof(text), "%s", name);
 	return ask(world, METHOD_VOLUME_CREATE, &args);
@@ -370,8 +373,8 @@ void ended_with(struct world *world, const char *operation_id, enum operation_st
 	const struct operation_record *record = ended(world, operation_id);
 
 	if (record->status != (int)status || (text && (!record->error || !strstr(record->error, text))))
-		fail_msg("%s: %s, not %s: %s", operation_status_names[record->status], str_or(record->error, "no error"),
-			 operation_status_names[status], str_or(text, ""));
+		fail_msg("%s: %s, not %s: %s", operation_status_names[record->status],
+			 str_or(record->error, "no error"), operation_status_names[status], str_or(text, ""));
 }
 
 void completed(struct world *world, const char *operation_id)
@@ -389,7 +392,8 @@ static bool is_at_place(struct world *world, const void *arg)
 	const struct place *place = arg;
 	const struct operation *operation = operation_find(world->core, place->id);
 
-	return operation && operation->phase == place->phase && (!place->step || streq(operation->record.step, place->step));
+	return operation && operation->phase == place->phase &&
+	       (!place->step || streq(operation->record.step, place->step));
 }
 
 struct operation *at_step(struct world *world, const char *operation_id, const char *step, enum operation_phase phase)
@@ -411,9 +415,8 @@ void check_mapped(struct world *world, const char *volume_id)
 	assert_non_null(volume);
 	assert_non_null(mapping);
 	assert_string_equal(mapping->record.vm_id, volume->vm_id);
-	path = streq(volume->vm_id, APPLIANCE) ?
-		       xasprintf("%s/%s", world->kernel.dev, volume->disk) :
-		       xasprintf("remote-vm-%s-%d", volume->vm_id, (int)volume->device_id);
+	path = streq(volume->vm_id, APPLIANCE) ? xasprintf("%s/%s", world->kernel.dev, volume->disk)
+					       : xasprintf("remote-vm-%s-%d", volume->vm_id, (int)volume->device_id);
 	assert_string_equal(mapping->record.device_path, path);
 	if (volume->serial == SERIAL_OWN && streq(volume->vm_id, APPLIANCE)) {
 		char serial[21], shown[64];

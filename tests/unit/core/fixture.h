@@ -64,12 +64,12 @@ struct world {
 	size_t reply_count;
 };
 
-int world_setup(void **state);             /* appliance with a root disk "vda" that has a serial; the core runs */
-int world_setup_nameless(void **state);    /* the root disk has none, and neither have the volumes */
+int world_setup(void **state);          /* appliance with a root disk "vda" that has a serial; the core runs */
+int world_setup_nameless(void **state); /* the root disk has none, and neither have the volumes */
 int world_teardown(void **state);
-void world_open(struct world *world);      /* a core on what the store holds; nothing has run yet */
-void world_kill(struct world *world);      /* as kill -9: nobody is told anything; the store keeps what was committed */
-void world_stop(struct world *world);      /* drained, then closed */
+void world_open(struct world *world); /* a core on what the store holds; nothing has run yet */
+void world_kill(struct world *world); /* as kill -9: nobody is told anything; the store keeps what was committed */
+void world_stop(struct world *world); /* drained, then closed */
 static inline void world_restart(struct world *world)
 {
 	world_kill(world);

@@ -51,7 +51,7 @@ static struct reply *detach(struct world *world)
 	return ask_detach(world, VOLUME(1), false);
 }
 
-static struct reply *delete(struct world *world)
+static struct reply *delete (struct world *world)
 {
 	return ask_delete(world, VOLUME(1));
 }
@@ -87,7 +87,8 @@ const struct scenario scenarios[] = {
 	{ "attach", one_volume, attach, NULL, OPERATION_COMPLETED, 1, 1, true, false },
 	{ "attach, no device", without_device, attach, NULL, OPERATION_FAILED, 1, 1, false, false },
 	{ "attach, cancelled", one_volume, attach, cancel_await_job, OPERATION_CANCELLED, 1, 1, false, false },
-	{ "attach, cancelled late", without_device, attach, cancel_await_device, OPERATION_CANCELLED, 1, 1, false, false },
+	{ "attach, cancelled late", without_device, attach, cancel_await_device, OPERATION_CANCELLED, 1, 1, false,
+	  false },
 	{ "attach to another VM", one_volume, attach_remote, NULL, OPERATION_COMPLETED, 1, 1, true, false },
 	{ "detach", one_attached, detach, NULL, OPERATION_COMPLETED, 1, 1, false, true },
 	{ "detach from another VM", one_remote, detach, NULL, OPERATION_COMPLETED, 1, 1, false, true },
@@ -103,8 +104,8 @@ static bool is_quiet(struct world *world, const void *arg)
 	if (scenario->meddle)
 		scenario->meddle(world);
 	return store_memory_has_crashed(world->store) ||
-	       (world->core->unfinished_count == 0 && world->core->commits_waiting == 0 && TAILQ_EMPTY(&world->core->calls) &&
-		server_busy(&world->server) == 0);
+	       (world->core->unfinished_count == 0 && world->core->commits_waiting == 0 &&
+		TAILQ_EMPTY(&world->core->calls) && server_busy(&world->server) == 0);
 }
 
 struct world *scenario_start(const struct scenario *scenario)

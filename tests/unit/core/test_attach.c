@@ -92,7 +92,8 @@ static void what_may_not_be(void **state)
 	struct world *world = *state;
 
 	server_attach(&world->server, server_add(&world->server, "one", 5), OTHER_VM);
-	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)), OPERATION_FAILED, "already attached to VM");
+	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)), OPERATION_FAILED,
+		   "already attached to VM");
 	ended_with(world, accepted(world, ask_attach(world, VOLUME(9), APPLIANCE)), OPERATION_FAILED, "does not exist");
 	assert_int_equal(world->server.calls[FAKE_ATTACH], 0);
 	assert_int_equal(world->server.calls[FAKE_DETACH], 0);

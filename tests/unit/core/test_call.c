@@ -42,8 +42,9 @@ static void access_levels(void **state)
 		if (method->args == &operation_args)
 			any.operation.operation_id = text;
 		for (int access = ACCESS_READ; access < (int)method->access; access++)
-			assert_int_equal(code_of(world, ask_as(world, (enum method_id)id, &any, (enum method_access)access)),
-					 ERR_FORBIDDEN);
+			assert_int_equal(
+				code_of(world, ask_as(world, (enum method_id)id, &any, (enum method_access)access)),
+				ERR_FORBIDDEN);
 	}
 	assert_int_equal(code_of(world, ask_as(world, METHOD_VOLUME_ATTACH, &args, ACCESS_READ)), ERR_FORBIDDEN);
 	assert_int_equal(world->core->unfinished_count, 0);
@@ -69,7 +70,11 @@ static void too_many(void **state)
 	world->core->options.max_operations = 3;
 	for (int i = 0; i < 4; i++) {
 		server_add(&world->server, "one", 5);
-		replies[i] = ask_attach(world, i == 0 ? VOLUME(1) : i == 1 ? VOLUME(2) : i == 2 ? VOLUME(3) : VOLUME(4),
+		replies[i] = ask_attach(world,
+					i == 0   ? VOLUME(1)
+					: i == 1 ? VOLUME(2)
+					: i == 2 ? VOLUME(3)
+						 : VOLUME(4),
 					OTHER_VM);
 	}
 	for (int i = 0; i < 3; i++)
@@ -99,7 +104,8 @@ static void without_cloud(void **state)
 	core_listen(world->core, &world->listener);
 	assert_int_equal(code_of(world, ask_attach(world, VOLUME(1), OTHER_VM)), ERR_UNAVAILABLE);
 	assert_int_equal(code_of(world, ask(world, METHOD_VOLUME_GET, &args)), ERR_UNAVAILABLE);
-	assert_int_equal(code_of(world, ask(world, METHOD_VOLUME_LIST, &(struct volume_list_args){ 0 })), ERR_UNAVAILABLE);
+	assert_int_equal(code_of(world, ask(world, METHOD_VOLUME_LIST, &(struct volume_list_args){ 0 })),
+			 ERR_UNAVAILABLE);
 }
 
 static void store_away(void **state)
@@ -154,15 +160,15 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 	const struct record *record = methods[id].args;
 
 	return ask(world, id,
-		   record == &volume_create_args ? (void *)&create :
-		   record == &volume_detach_args ? (void *)&detach :
-		   record == &operation_get_args || record == &operation_args ? (void *)&get :
-		   record == &operation_list_args ? (void *)&list :
-		   record == &volume_list_args	  ? (void *)&volumes :
-		   record == &volume_get_args	  ? (void *)&volume_get :
-		   record == &vm_args		  ? (void *)&vms :
-		   record == &device_args	  ? (void *)&device :
-						    (void *)&attach);
+		   record == &volume_create_args                                ? (void *)&create
+		   : record == &volume_detach_args                              ? (void *)&detach
+		   : record == &operation_get_args || record == &operation_args ? (void *)&get
+		   : record == &operation_list_args                             ? (void *)&list
+		   : record == &volume_list_args                                ? (void *)&volumes
+		   : record == &volume_get_args                                 ? (void *)&volume_get
+		   : record == &vm_args                                         ? (void *)&vms
+		   : record == &device_args                                     ? (void *)&device
+										: (void *)&attach);
 }
 
 /* At every turn of every method the asker leaves: nothing is left of the call, and an operation goes on by itself. */
@@ -344,18 +350,12 @@ static void operation_filters(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(never_from_inside),
-		TEST(access_levels),
-		TEST(required_arguments),
-		TEST(too_many),
-		TEST(without_cloud),
-		TEST(store_away),
-		TEST(draining),
-		cmocka_unit_test(asker_leaves_at_every_turn),
-		TEST(wait_is_over),
-		TEST(answered_one_sends_the_next_away),
-		TEST(volume_filters),
-		TEST(many_volumes),
+		TEST(never_from_inside),  TEST(access_levels),
+		TEST(required_arguments), TEST(too_many),
+		TEST(without_cloud),      TEST(store_away),
+		TEST(draining),           cmocka_unit_test(asker_leaves_at_every_turn),
+		TEST(wait_is_over),       TEST(answered_one_sends_the_next_away),
+		TEST(volume_filters),     TEST(many_volumes),
 		TEST(operation_filters),
 	};
 

@@ -426,8 +426,11 @@ static void without_cloud_it_waits(void **state)
 	check_world(world, 1);
 }
 
+#define JOB "\"job_id\":\"eeeeeeee-0000-4000-8000-00000000000e\""
+
 /* An operation on VOLUME(1) as another process left it; step NULL: it has not begun. */
-static void put_operation(struct world *world, const char *id, enum operation_type type, const char *step)
+static void put_operation(struct world *world, const char *id, enum operation_type type, const char *step,
+			  const char *context)
 {
 	struct operation_record record = { 0 };
 	struct store_batch *batch = store_batch_new(VOLUME(1));
@@ -435,8 +438,7 @@ static void put_operation(struct world *world, const char *id, enum operation_ty
 	record_init(&operation_record, &record);
 	str_set(&record.id, id);
 	str_set(&record.volume_id, VOLUME(1));
-	str_set(&record.context, "{\"name\":\"one\",\"job_id\":\"eeeeeeee-0000-4000-8000-00000000000e\","
-				 "\"rename_job_id\":\"eeeeeeee-0000-4000-8000-00000000000f\"}");
+	str_set(&record.context, context);
 	str_set(&record.step, step);
 	record.type = (int)type;
 	record.status = step ? OPERATION_EXECUTING : OPERATION_PENDING;
@@ -456,7 +458,7 @@ static void what_had_begun_goes_first(void **state)
 	server_add(&world->server, "one", 5);
 	snprintf(id, sizeof(id), "%s", accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
 	at_step(world, id, "await-job", PHASE_WAITING);
-	put_operation(world, older, OPERATION_DETACH, NULL);
+	put_operation(world, older, OPERATION_DETACH, NULL, "{" JOB "}");
 	world_restart(world);
 	assert_int_equal(operation_find(world->core, older)->phase, PHASE_QUEUED);
 	completed(world, id);
@@ -475,7 +477,8 @@ static void cancelled_behind_another(void **state)
 	server_add(&world->server, "one", 5)->plug_ms = -1;
 	snprintf(id, sizeof(id), "%s", accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
 	at_step(world, id, "await-device", PHASE_SLEEPING);
-	put_operation(world, create, OPERATION_CREATE, "await-job");
+	put_operation(world, create, OPERATION_CREATE, "await-job",
+		      "{" JOB ",\"name\":\"one\",\"rename_job_id\":\"eeeeeeee-0000-4000-8000-00000000000f\"}");
 	world_restart(world);
 	assert_int_equal(operation_find(world->core, id)->phase, PHASE_QUEUED);
 	assert_int_equal(operation_cancel(operation_find(world->core, id), &err), 0);
@@ -493,7 +496,7 @@ static void unknown_step(void **state)
 	const char *id = "op-00000000-0000-7000-8000-000000000000";
 
 	server_add(&world->server, "one", 5);
-	put_operation(world, id, OPERATION_ATTACH, "levitate");
+	put_operation(world, id, OPERATION_ATTACH, "levitate", "{}");
 	world_restart(world);
 	ended_with(world, id, OPERATION_FAILED, "levitate");
 	assert_true(core_operation(world->core, id)->needs_attention);

@@ -36,13 +36,15 @@ static bool has_come(struct world *world, const void *arg)
 }
 
 /* killed_ms: how long after the faulty call was made the daemon is killed; -1 not at all. */
-static void disturb(const struct scenario *scenario, unsigned nth, enum fault_kind kind, unsigned times, int64_t killed_ms)
+static void disturb(const struct scenario *scenario, unsigned nth, enum fault_kind kind, unsigned times,
+		    int64_t killed_ms)
 {
 	struct world *world = scenario_start(scenario);
 	void *state = world;
 
 	nth += world->server.calls[FAKE_ANY];
-	server_fault(&world->server, (struct fake_fault){ .command = FAKE_ANY, .nth = nth, .times = times, .kind = kind });
+	server_fault(&world->server,
+		     (struct fake_fault){ .command = FAKE_ANY, .nth = nth, .times = times, .kind = kind });
 	scenario->begin(world);
 	if (killed_ms >= 0 && world_until(world, has_come, &(struct moment){ scenario, nth }, 120000)) {
 		scenario_pass(world, scenario, killed_ms);
@@ -117,8 +119,8 @@ static void killed_in_trouble(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(away),	     cmocka_unit_test(lost_before), cmocka_unit_test(lost_after),
-		cmocka_unit_test(late),	     cmocka_unit_test(late_again),  cmocka_unit_test(killed_in_trouble),
+		cmocka_unit_test(away), cmocka_unit_test(lost_before), cmocka_unit_test(lost_after),
+		cmocka_unit_test(late), cmocka_unit_test(late_again),  cmocka_unit_test(killed_in_trouble),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,10 +51,12 @@ static void two_attached(struct world *world)
 static void swap(struct world *world)
 {
 	struct fake_volume *one = server_find(&world->server, VOLUME(1)), *two = server_find(&world->server, VOLUME(2));
+	char name[sizeof(one->disk)];
 
 	kernel_swap(&world->kernel, "vdb", "vdc");
-	snprintf(one->disk, sizeof(one->disk), "vdc");
-	snprintf(two->disk, sizeof(two->disk), "vdb");
+	memcpy(name, one->disk, sizeof(name));
+	memcpy(one->disk, two->disk, sizeof(name));
+	memcpy(two->disk, name, sizeof(name));
 }
 
 static void names_swapped_in_one_scan(void **state)
@@ -96,12 +98,14 @@ static void answers_are_true_at_the_moment(void **state)
 	struct reply *reply;
 
 	two_attached(world);
-	assert_string_equal(((const struct mapping_record *)item(ask_volume(world, "/dev/vdb"), 0))->volume_id, VOLUME(1));
+	assert_string_equal(((const struct mapping_record *)item(ask_volume(world, "/dev/vdb"), 0))->volume_id,
+			    VOLUME(1));
 	swap(world);
 	/* What the last scan saw is wrong now; no answer may repeat it. */
 	assert_string_not_equal(device_of(world, VOLUME(1)), "vdb");
 	reply = ask_volume(world, "vdb");
-	assert_true(reply->err.code || strcmp(((const struct mapping_record *)item(reply, 0))->volume_id, VOLUME(1)) != 0);
+	assert_true(reply->err.code ||
+		    strcmp(((const struct mapping_record *)item(reply, 0))->volume_id, VOLUME(1)) != 0);
 	world_pass(world, 5000);
 	assert_string_equal(device_of(world, VOLUME(1)), "vdc");
 	assert_string_equal(((const struct mapping_record *)item(ask_volume(world, "vdb"), 0))->volume_id, VOLUME(2));
@@ -208,7 +212,8 @@ static void in_use(void **state)
 
 	two_attached(world);
 	kernel_mount(&world->kernel, "vdb");
-	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, "mounted at /mnt/data");
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
+		   "mounted at /mnt/data");
 	ended_with(world, accepted(world, ask_delete(world, VOLUME(1))), OPERATION_FAILED, "mounted at /mnt/data");
 	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), true)));
@@ -226,10 +231,12 @@ static void in_use_and_changed(void **state)
 	world_pass(world, 5000);
 	kernel_mount(&world->kernel, "vdb");
 	kernel_resize(&world->kernel, "vdb", 6 * GIB);
-	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, "mounted at /mnt/data");
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
+		   "mounted at /mnt/data");
 	kernel_rename(&world->kernel, "vdb", "vdf");
 	kernel_mount(&world->kernel, "vdf");
-	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, "mounted at /mnt/data");
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
+		   "mounted at /mnt/data");
 	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
 }
 
@@ -241,7 +248,8 @@ static void in_use_but_never_mapped(void **state)
 	server_attach(&world->server, server_add(&world->server, "one", 5), APPLIANCE);
 	world_pass(world, 5000);
 	kernel_mount(&world->kernel, "vdb");
-	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, "mounted at /mnt/data");
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
+		   "mounted at /mnt/data");
 	kernel_mount(&world->kernel, NULL);
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
 	check_world(world, 1);
