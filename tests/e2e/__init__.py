@@ -1,0 +1,1 @@
+"""End-to-end tests: the real daemon, volumectl and bus, with a simulated CloudStack behind them."""

@@ -1,0 +1,174 @@
+"""What the contract says answers look like.
+
+A shape lists the members an object always has, those it may have, and those that were added to the
+contract's; a member on none of the lists is a mistake, be it in the daemon or here. The lists are
+written down by hand on purpose: taken from the daemon they would agree with anything it does.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+
+def text(value):
+    return isinstance(value, str)
+
+
+def truth(value):
+    return isinstance(value, bool)
+
+
+def whole(value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def table(value):
+    return isinstance(value, dict)
+
+
+def matching(pattern):
+    expression = re.compile(pattern)
+    return lambda value: isinstance(value, str) and expression.fullmatch(value) is not None
+
+
+def one_of(*words):
+    return lambda value: value in words
+
+
+uuid = matching(_UUID)
+no_or_uuid = matching(f"(?:{_UUID})?")
+time = matching(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+operation_id = matching("op-[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+@dataclass
+class Shape:
+    name: str
+    always: dict
+    sometimes: dict = field(default_factory=dict)
+    added: dict = field(default_factory=dict)   # not in the contract, which allows more
+    parts: dict = field(default_factory=dict)   # member -> shape of what is inside
+
+    def check(self, record):
+        """Assert that a record has this shape, and return it."""
+        members = self.always | self.sometimes | self.added
+        assert isinstance(record, dict), f"{self.name}: {record!r}"
+        assert not self.always.keys() - record.keys(), \
+            f"{self.name} lacks {sorted(self.always.keys() - record.keys())}: {record}"
+        assert not record.keys() - members.keys(), \
+            f"{self.name} has unknown {sorted(record.keys() - members.keys())}"
+        for name, value in record.items():
+            assert members[name](value), f"{self.name}.{name} must not be {value!r}"
+        for name, part in self.parts.items():
+            if name in record:
+                part.check(record[name])
+        return record
+
+    def check_all(self, records):
+        for record in records:
+            self.check(record)
+        return records
+
+
+OPERATION_TYPES = ("create", "attach", "detach", "delete")
+STATUSES = ("pending", "executing", "completed", "failed", "cancelled")
+
+OPERATION = Shape(
+    "operation",
+    always={"id": operation_id, "type": one_of(*OPERATION_TYPES), "status": one_of(*STATUSES),
+            "volume_id": no_or_uuid, "created_at": time, "updated_at": time},
+    sometimes={"vm_id": uuid, "request": table, "response": table, "error": text,
+               "error_code": text, "step": text, "needs_attention": truth, "completed_at": time},
+    added={"step_since": time})
+
+RESPONSES = {
+    "create": Shape("response of create", {"volume_id": uuid, "message": text},
+                    added={"size": whole}),
+    "attach": Shape("response of attach",
+                    {"volume_id": uuid, "vm_id": uuid, "device_path": text, "by_id_path": text,
+                     "persistent_device_name": text, "symlink_path": text, "size": whole,
+                     "message": text},
+                    added={"matched_by": text}),
+    "detach": Shape("response of detach",
+                    {"volume_id": uuid, "device_path": text, "message": text}),
+    "delete": Shape("response of delete", {"volume_id": uuid, "message": text}),
+}
+
+VOLUME = Shape(
+    "volume",
+    always={"volume_id": uuid, "state": text, "size": whole, "cloudstack_data": table,
+            "linux_data": table},
+    sometimes={"vm_id": uuid, "device_path": text, "last_operation": table},
+    added={"name": text, "zone_id": uuid},
+    parts={"last_operation": Shape(
+        "last_operation", {"id": operation_id, "type": one_of(*OPERATION_TYPES),
+                           "status": one_of(*STATUSES)})})
+
+MAPPING = Shape(
+    "mapping",
+    always={"id": text, "volume_id": uuid, "volume_uuid": uuid, "vm_id": uuid,
+            "device_path": text, "cloudstack_device_id": whole, "cloudstack_state": text,
+            "linux_state": one_of("detected", "gone", "n/a"), "size": whole,
+            "matched_by": one_of("none", "identity", "size"),
+            "operation_mode": one_of("oma", "failover"), "last_sync": time, "attached_at": time,
+            "created_at": time, "updated_at": time},
+    sometimes={"by_id_path": text, "persistent_device_name": text, "symlink_path": text},
+    added={"filesystem": text, "label": text, "filesystem_uuid": text, "partition_table": text})
+
+DEVICE = Shape(
+    "device",
+    always={"device_path": text, "bus": text, "size": whole, "diskseq": whole, "read_only": truth},
+    sometimes={"serial": text, "volume_id": uuid})
+
+HEALTH = Shape(
+    "health",
+    always={"status": one_of("healthy", "degraded", "unhealthy"), "timestamp": time,
+            "cloudstack_health": text, "database_health": text, "device_monitor": text,
+            "details": table},
+    parts={"details": Shape(
+        "details of health",
+        {"implementation_status": text, "polling_interval": text, "active_operations": whole,
+         "device_count": whole},
+        added={"active_mappings": whole, "known_volumes": whole, "cloudstack_api_calls": whole,
+               "device_events_processed": whole, "database_transactions": whole,
+               "store_waiting": whole, "loop_turns": whole, "uptime_seconds": whole,
+               "uevents": truth, "appliance_id": text})})
+
+ERROR = Shape("error", {"error": text, "code": text}, {"details": table},
+              parts={"details": Shape("details of error", {}, {
+                  "field": text, "cloudstack_error_code": whole, "cloudstack_message": text})})
+
+# REST's word, HTTP's status, the end of D-Bus's name. Where a word stands twice D-Bus is finer.
+ERRORS = (
+    ("INVALID_REQUEST", 400, "InvalidRequest"),
+    ("UNAUTHORIZED", 401, "Unauthorized"),
+    ("FORBIDDEN", 403, "Forbidden"),
+    ("NOT_FOUND", 404, "NotFound"),
+    ("CONFLICT", 409, "Conflict"),
+    ("CONFLICT", 409, "Cancelled"),
+    ("TOO_LARGE", 413, "TooLarge"),
+    ("UNSUPPORTED_MEDIA_TYPE", 415, "UnsupportedMediaType"),
+    ("MISDIRECTED", 421, "Misdirected"),
+    ("TOO_MANY_REQUESTS", 429, "TooManyRequests"),
+    ("CLOUDSTACK_ERROR", 422, "CloudStackError"),
+    ("INTERNAL_ERROR", 500, "InternalError"),
+    ("SERVICE_UNAVAILABLE", 503, "ServiceUnavailable"),
+    ("TIMEOUT", 504, "Timeout"),
+)
+STATUS_OF = {word: status for word, status, _ in ERRORS}
+WORD_OF_BUS_NAME = {name: word for word, _, name in ERRORS}
+
+
+def check_ended(record):
+    """An operation that has ended holds what its status promises."""
+    OPERATION.check(record)
+    assert record.keys() >= {"completed_at", "step"}, record
+    if record["status"] == "completed":
+        RESPONSES[record["type"]].check(record["response"])
+        assert record["response"]["volume_id"] == record["volume_id"]
+        assert not record.keys() & {"error", "error_code"}, record
+    else:
+        assert record["error"] and record["error_code"] in STATUS_OF, record
+        assert "response" not in record
+    return record

@@ -1,0 +1,399 @@
+"""What goes wrong at CloudStack, on the way there, and here.
+
+Every kind of fault strikes every request of a volume's life. Some faults are refusals, and then
+the operation fails and nothing has happened; some are noise, and then it must go on as if nothing
+had been; and of some it cannot be known whether the request had its effect, and then it must be
+found out. Whatever it was, there is one volume and not two, one attachment and not two, and the
+last word on an operation is true.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, OTHER_VM, ZONE
+
+from . import shapes
+from .harness import eventually
+
+FOREVER = 3600.0
+
+
+# ---- each fault at each request ----
+
+@dataclass
+class Fault:
+    """`fails` are the operations that fail of it; the others complete in spite of it."""
+
+    name: str
+    rule: dict
+    fails: tuple = ()
+
+
+ALL = ("create", "attach", "detach", "delete")
+FAULTS = (
+    Fault("slower than our patience", {"do": "slow", "seconds": 1.5}),
+    Fault("cut before", {"do": "cut_before"}),
+    Fault("cut after", {"do": "cut_after"}),
+    Fault("empty", {"do": "empty"}),
+    Fault("empty after", {"do": "empty", "after": True}),
+    Fault("502 page", {"do": "html", "code": 502}),
+    Fault("504 page after", {"do": "html", "code": 504, "after": True}),
+    Fault("200 page", {"do": "html", "code": 200}),
+    Fault("429", {"do": "status", "code": 429}),
+    Fault("503", {"do": "status", "code": 503}),
+    Fault("401", {"do": "status", "code": 401}),
+    Fault("431", {"do": "status", "code": 431}, fails=ALL),
+    Fault("530", {"do": "status", "code": 530}, fails=ALL),
+    Fault("535", {"do": "status", "code": 535}, fails=ALL),
+    Fault("no connections", {"do": "refuse_connect", "seconds": 0.3}),
+    Fault("pending for long", {"do": "job_pending", "polls": 5}),
+    Fault("job fails", {"do": "job_fail"}, fails=ALL),
+    Fault("job fails after", {"do": "job_fail", "effect": True}, fails=ALL),
+    # The volume is there before its job is, and it is the volume that counts.
+    Fault("job fails without a result", {"do": "job_fail", "bare": True}, fails=ALL[1:]),
+)
+
+
+class Life:
+    """Four volumes at the four turns of a life, all of which are taken at the same time."""
+
+    def __init__(self, world):
+        self.world, self.daemon = world, world.daemon
+        self.volumes = {"attach": world.volume(), "detach": world.attached()[0],
+                        "delete": world.volume()}
+        self.name = "new one"
+
+    def rules(self, rule):
+        commands = {"attach": "attachVolume", "detach": "detachVolume", "delete": "destroyVolume"}
+        return [{**rule, "command": "createVolume"}, {**rule, "command": "updateVolume"},
+                *({**rule, "command": commands[turn], "volume": volume}
+                  for turn, volume in self.volumes.items())]
+
+    def begin(self, turn):
+        """Changes are refused while the cloud is not well; a client then asks again."""
+        asks = {"create": lambda: ("POST", "/api/v1/volumes", self._new()),
+                "attach": lambda: ("POST", self._path("attach") + "/attach",
+                                   {"vm_id": APPLIANCE_VM}),
+                "detach": lambda: ("POST", self._path("detach") + "/detach"),
+                "delete": lambda: ("DELETE", self._path("delete"))}
+
+        def ask():
+            answer = self.daemon.rest(*asks[turn]())
+            assert answer.status in (201, 503), answer
+            return answer.status == 201 and answer.json
+
+        return eventually(ask, f"{turn} is accepted")
+
+    def _path(self, turn):
+        return f"/api/v1/volumes/{self.volumes[turn]}"
+
+    def _new(self):
+        return {"name": self.name, "size": GIB, "zone_id": ZONE,
+                "disk_offering_id": OFFERING_CUSTOM}
+
+    def check(self, turn, record, rule):
+        """Is what the operation says last what the cloud and the guest say?"""
+        getattr(self, f"_check_{turn}")(record, record["status"] == "completed", rule)
+
+    def _check_create(self, record, completed, rule):
+        found = [v for v in self.world.data_volumes() if v["name"].startswith(self.name)]
+        assert [v["id"] for v in found] == ([record["volume_id"]] if completed else [])
+        # A volume that could not be renamed works under its longer name.
+        if completed and rule["do"] not in ("status", "job_fail"):
+            assert found[0]["name"] == self.name
+
+    def _check_attach(self, record, completed, rule):
+        volume = self.volumes["attach"]
+        disks = self.world.disks_of(volume)
+        if completed:
+            assert self.world.cloud.volume(volume)["vm"] == APPLIANCE_VM
+            assert [self.world.path(name) for name in disks] == [record["response"]["device_path"]]
+        else:
+            assert self.world.cloud.volume(volume)["vm"] is None
+            # Where CloudStack does not know of a disk, it cannot be asked to take it away.
+            assert not disks or rule.get("effect")
+            assert self.daemon.rest("GET", self._path("attach") + "/device").status == 404
+
+    def _check_detach(self, record, completed, rule):
+        volume = self.volumes["detach"]
+        attached = self.world.cloud.volume(volume)["vm"] == APPLIANCE_VM
+        answer = self.daemon.rest("GET", self._path("detach") + "/device")
+        assert attached == (not completed) and answer.status == (404 if completed else 200)
+        if completed:
+            assert self.world.disks_of(volume) == []
+        elif not rule.get("effect"):
+            self.world.assert_is(answer.json["device_path"], volume)
+
+    def _check_delete(self, record, completed, rule):
+        assert self.world.cloud.volume(self.volumes["delete"])["removed"] == completed
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_at_every_request(make_world, fault):
+    world = make_world(cloud={"timeout": "1s"})
+    life = Life(world)
+    world.cloud.set_faults(life.rules(fault.rule))
+    operations = {turn: life.begin(turn) for turn in ALL}
+    for turn, operation in operations.items():
+        record = shapes.check_ended(world.daemon.ended(operation))
+        assert record["status"] == ("failed" if turn in fault.fails else "completed"), record
+        assert "needs_attention" not in record, record
+        if turn in fault.fails:
+            assert record["error_code"] == "CLOUDSTACK_ERROR", record
+        life.check(turn, record, fault.rule)
+    for rule in world.cloud.state()["faults"]:
+        # A volume that was not made is not renamed.
+        assert rule["struck"] or (rule["command"] == "updateVolume" and "create" in fault.fails)
+
+    # What failed leaves nothing that stands in the way of the next try.
+    world.cloud.clear_faults()
+    for turn in fault.fails:
+        record = world.daemon.completed(life.begin(turn))
+        life.check(turn, record, {"do": "nothing"})
+
+
+# ---- questions that get no good answer ----
+
+@pytest.mark.parametrize("rule", [
+    {"do": "empty"}, {"do": "html", "code": 503}, {"do": "cut_before"}, {"do": "cut_after"},
+    {"do": "status", "code": 530}, {"do": "status", "code": 429}, {"do": "status", "code": 401},
+    {"do": "slow", "seconds": 1.5}],
+    ids=lambda rule: f"{rule['do']} {rule.get('code', '')}".strip())
+@pytest.mark.parametrize("command", ["listVolumes", "queryAsyncJobResult"])
+def test_a_question_without_an_answer_is_asked_again(make_world, command, rule):
+    world = make_world(cloud={"timeout": "1s"})
+    volume = world.volume()
+    world.cloud.set_faults([{**rule, "command": command, "times": 2}])
+    operation = world.daemon.attach(volume)
+    world.assert_is(world.daemon.completed(operation)["response"]["device_path"], volume)
+    assert world.cloud.state()["faults"][0]["struck"] == 2
+
+
+# ---- CloudStack goes away and comes back ----
+
+@pytest.mark.parametrize("command", ["attachVolume", "queryAsyncJobResult"])
+def test_cloudstack_down_in_mid_attach_is_waited_for(make_world, command):
+    """Longer than a job may take: silence is no reason to give up."""
+    world = make_world(cloud={"job_wait": "1s"})
+    volume = world.volume()
+    world.cloud.set_faults([{"do": "refuse_connect", "seconds": FOREVER, "command": command}])
+    operation = world.daemon.attach(volume)
+    world.cloud.wait_request(command)
+    tries = {"attachVolume": 3, "queryAsyncJobResult": 7}[command]   # well over a second of them
+    since = len(world.daemon.log)
+    for _ in range(tries):
+        world.daemon.log.wait(lambda line: f"{command}: HTTP 0" in line, since)
+        since = 1 + next(i for i, line in enumerate(world.daemon.log.all())
+                         if i >= since and f"{command}: HTTP 0" in line)
+    assert world.daemon.operation(operation["id"])["status"] == "executing"
+    assert world.daemon.health()["status"] == "degraded"
+    world.cloud.up()
+    world.assert_is(world.daemon.completed(operation)["response"]["device_path"], volume)
+
+
+@pytest.mark.parametrize("effects", [False, True])
+def test_a_restart_of_cloudstack_loses_jobs(world, effects):
+    """The volume is looked at, and what the operations say then is what is."""
+    life = Life(world)
+    world.cloud.set(job_delay=FOREVER, plug_delay=FOREVER)
+    operations = {}
+    commands = ("createVolume", "attachVolume", "detachVolume", "destroyVolume")
+    for turn, command in zip(ALL, commands):
+        operations[turn] = life.begin(turn)
+        world.cloud.wait_request(command)
+    world.cloud.wait_request("queryAsyncJobResult", 4)
+    world.cloud.set(job_delay=0)
+    world.cloud.restart(effects)
+    rule = {"do": "restart", "effect": effects}
+    for turn, operation in operations.items():
+        record = shapes.check_ended(world.daemon.ended(operation))
+        assert record["status"] == ("completed" if turn == "create" else "failed"), record
+        life.check(turn, record, rule)
+
+
+def test_a_wrong_clock_is_named_and_recovered_from(world):
+    world.cloud.set_faults([{"do": "date_skew", "seconds": 3600, "times": 0}])
+    volume = world.volume()
+    operation = world.daemon.attach(volume)
+    world.cloud.wait_request("listVolumes", 2)
+    text = eventually(lambda: (h := world.daemon.health())["status"] == "degraded"
+                      and h["cloudstack_health"], "the cloud's refusal")
+    assert "401" in text and "clock" in text and "behind" in text, text
+    assert any(f" {s} s " in text for s in range(3590, 3611)), text
+    world.cloud.clear_faults()
+    world.daemon.completed(operation)
+    world.daemon.wait_healthy()
+
+
+# ---- the daemon ends in mid-operation ----
+
+@dataclass
+class Point:
+    """A place in an operation where it can be held: by these faults, as soon as that request has
+    come, and for steps without a request when it is there."""
+
+    name: str
+    begin: object
+    command: str
+    rules: list
+    count: int = 1
+    step: str | None = None
+    release: object = None      # what else it needs to go on
+    ends: str = "completed"
+    config: dict | None = None
+
+
+def _attach(world, volume):
+    return world.daemon.attach(volume)
+
+
+def _remote(world, volume):
+    return world.daemon.attach(volume, OTHER_VM)
+
+
+def _detach(world, volume):
+    return world.daemon.detach(volume)
+
+
+def _delete(world, volume):
+    return world.daemon.delete(volume)
+
+
+def _create(world, volume):
+    return world.daemon.create(name="new one")
+
+
+def _always(command, do="slow", **options):
+    return {"do": do, "command": command, "times": 0,
+            **({"seconds": FOREVER} if do == "slow" else {}), **options}
+
+
+_NO_JOB = _always("queryAsyncJobResult", "status", code=530)
+
+POINTS = (
+    Point("create: asked", _create, "createVolume", [_always("createVolume")]),
+    Point("create: asked and lost", _create, "createVolume",
+          [_always("createVolume", "cut_after"), _always("queryAsyncJobResult")]),
+    Point("create: job", _create, "queryAsyncJobResult", [_NO_JOB]),
+    Point("create: rename", _create, "updateVolume", [_always("updateVolume")]),
+    Point("attach: check", _attach, "listVolumes", [_always("listVolumes")], count=2),
+    Point("attach: asked", _attach, "attachVolume", [_always("attachVolume")]),
+    Point("attach: asked and lost", _attach, "attachVolume",
+          [_always("attachVolume", "cut_after")]),
+    Point("attach: job", _attach, "queryAsyncJobResult", [_NO_JOB]),
+    Point("attach: device", _attach, "attachVolume", [_always("attachVolume", "no_plug")],
+          step="await-device",
+          release=lambda world, volume: world.cloud.plug_volume(volume, GIB)),
+    Point("attach elsewhere: job", _remote, "queryAsyncJobResult", [_NO_JOB]),
+    Point("attach: taking back", _attach, "detachVolume",
+          [_always("attachVolume", "no_plug"), _always("detachVolume")], ends="failed",
+          config={"device": {"wait": "500ms"}}),
+    Point("detach: asked", _detach, "detachVolume", [_always("detachVolume")]),
+    Point("detach: job", _detach, "queryAsyncJobResult", [_NO_JOB]),
+    Point("detach: gone", _detach, "detachVolume", [_always("detachVolume", "no_plug")],
+          step="await-gone", release=lambda world, volume: world.cloud.unplug_volume(volume)),
+    Point("delete: asked", _delete, "destroyVolume", [_always("destroyVolume")]),
+    Point("delete: asked and lost", _delete, "destroyVolume",
+          [_always("destroyVolume", "cut_after")]),
+    Point("delete: job", _delete, "queryAsyncJobResult", [_NO_JOB]),
+)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
+def test_an_operation_goes_on_after_the_next_start(make_world, point, end):
+    world = make_world(**(point.config or {}))
+    volume = world.volume(name="old one")
+    operation = held(world, point, volume)
+    getattr(world.daemon, end)()
+    world.cloud.clear_faults()
+    world.daemon.start()
+    if point.release:
+        point.release(world, volume)
+    record = shapes.check_ended(world.daemon.ended(operation))
+    assert record["status"] == point.ends, record
+    assert record["id"] == operation["id"]
+    check_once(world, record, volume)
+
+
+def held(world, point, volume):
+    """Begin the operation and wait until it stands at the point."""
+    if point.begin is _detach:
+        world.daemon.completed(world.daemon.attach(volume))
+    world.cloud.clear_requests()
+    world.cloud.set_faults(point.rules)
+    operation = point.begin(world, volume)
+    world.cloud.wait_request(point.command, point.count)
+    if point.step:
+        eventually(lambda: world.daemon.operation(operation["id"])["step"] == point.step,
+                   point.step)
+    return operation
+
+
+def check_once(world, record, volume):
+    """Everything happened, and happened once."""
+    new = [v for v in world.data_volumes() if v["name"].startswith("new one")]
+    assert len(new) == (record["type"] == "create")
+    if new:
+        assert new[0]["id"] == record["volume_id"] and new[0]["name"] == "new one"
+    row = world.cloud.volume(volume)
+    attached = record["type"] == "attach" and record["status"] == "completed"
+    assert row["vm"] == (record["vm_id"] if attached else None)
+    assert row["removed"] == (record["type"] == "delete")
+    disks = [world.path(name) for name in world.disks_of(volume)]
+    if attached and record["vm_id"] == APPLIANCE_VM:
+        assert disks == [record["response"]["device_path"]]
+    else:
+        assert disks == []
+    mappings = [m["volume_id"] for m in world.daemon.get("/api/v1/mappings")["mappings"]]
+    assert mappings == ([volume] if attached else [])
+
+
+def test_operations_that_wait_keep_their_order_over_a_restart(world):
+    volume = world.volume()
+    world.cloud.set(job_delay=1.0)
+    attach = world.daemon.attach(volume)
+    world.cloud.wait_request("attachVolume")
+    later = [world.daemon.detach(volume), world.daemon.attach(volume, OTHER_VM),
+             world.daemon.delete(volume)]
+    world.daemon.kill()
+    world.cloud.set(job_delay=0)
+    world.daemon.start()
+    ended = [world.daemon.completed(operation) for operation in (attach, *later)]
+    assert [r["completed_at"] for r in ended] == sorted(r["completed_at"] for r in ended)
+    assert world.data_volumes() == []
+
+
+def test_many_kills_in_one_life(world):
+    """A daemon that dies again and again, a moment after each start, still gets there."""
+    world.cloud.set_faults([{"do": "cut_after", "times": 2, "command": command} for command in
+                            ("createVolume", "updateVolume", "attachVolume", "detachVolume",
+                             "destroyVolume")])
+
+    def through(operation):
+        for _ in range(2):
+            world.daemon.kill()
+            world.daemon.start()
+        return world.daemon.completed(operation)
+
+    volume = through(world.daemon.create(name="new one"))["volume_id"]
+    world.daemon.wait_healthy()
+    path = through(world.daemon.attach(volume))["response"]["device_path"]
+    world.assert_is(path, volume)
+    assert [v["id"] for v in world.data_volumes()] == [volume]
+    world.daemon.wait_healthy()
+    through(world.daemon.detach(volume))
+    world.daemon.wait_healthy()
+    through(world.daemon.delete(volume))
+    assert world.data_volumes() == []
+
+
+# ---- what the kernel keeps ----
+
+def test_a_disk_that_does_not_go_needs_attention(make_world):
+    world = make_world(device={"wait": "500ms"})
+    volume, path = world.attached()
+    world.cloud.set_faults([{"do": "no_plug", "command": "detachVolume"}])
+    record = shapes.check_ended(world.daemon.failed(world.daemon.detach(volume)))
+    assert record["needs_attention"] is True and record["error_code"] == "TIMEOUT"
+    assert path in record["error"]
