@@ -253,7 +253,7 @@ static void emit_mapping(struct bus *bus, const struct mapping_record *mapping, 
 	signal_send(bus, SIGNAL_MAPPING, m, r);
 }
 
-static void emit_event(struct bus *bus, const struct event *event)
+static void emit_event(struct bus *bus, const struct core_event *event)
 {
 	switch (event->type) {
 	case EVENT_OPERATION_STARTED:
@@ -293,7 +293,7 @@ static void emit_event(struct bus *bus, const struct event *event)
 	}
 }
 
-static void on_event(struct event_listener *listener, const struct event *event)
+static void on_event(struct event_listener *listener, const struct core_event *event)
 {
 	struct bus *bus = container_of(listener, struct bus, listener);
 

@@ -28,7 +28,7 @@ static void pending_event_free(struct pending_event *pending)
 	free(pending);
 }
 
-static void deliver_one(struct core *core, const struct event *event)
+static void deliver_one(struct core *core, const struct core_event *event)
 {
 	struct event_listener *listener, *next;
 
@@ -50,7 +50,7 @@ static void deliver_dirty_volumes(struct core *core)
 		if (!volume->dirty)
 			continue;
 		volume->dirty = false;
-		deliver_one(core, &(struct event){ .type = EVENT_VOLUME_CHANGED, .id = volume->id });
+		deliver_one(core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = volume->id });
 	}
 }
 
@@ -65,7 +65,7 @@ static void on_events_task(struct loop_task *task)
 	if (core->volumes_dirty)
 		deliver_dirty_volumes(core);
 	while ((pending = TAILQ_FIRST(&list))) {
-		struct event event = {
+		struct core_event event = {
 			.type = pending->type,
 			.id = pending->id,
 			.operation = pending->operation.id ? &pending->operation : NULL,

@@ -26,7 +26,8 @@ enum event_type {
 	EVENT_TYPE_COUNT
 };
 
-struct event {
+/* Not "struct event": that is libevent's. */
+struct core_event {
 	enum event_type type;
 	const char *id;                           /* of the operation, the volume or the device ("/dev/vdb") */
 	const struct operation_record *operation; /* operation events */
@@ -36,5 +37,5 @@ struct event {
 
 struct event_listener {
 	TAILQ_ENTRY(event_listener) entry;
-	void (*on_event)(struct event_listener *listener, const struct event *event);
+	void (*on_event)(struct event_listener *listener, const struct core_event *event);
 };

@@ -236,12 +236,25 @@ static void device_list(struct call *call)
 	free(records);
 }
 
-/* The last part of a path: "vdb" of "/dev/vdb", the link's own name of a by-id path. */
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
+#define BY_ID_FOLDER "disk/by-id/"
 
-	return slash ? slash + 1 : path;
+/*
+ * What is left of a device's path behind its folder: "vdb" of "/dev/vdb", the link's own name of a by-id path. Another
+ * folder is not taken off, since "/dev/mapper/vdb" is another device than "/dev/vdb".
+ */
+static const char *name_in_dev(const struct core *core, const char *path)
+{
+	const char *const folders[] = { core->options.dev_root, "/dev", "dev" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		size_t length = strlen(folders[i]);
+
+		if (str_has_prefix(path, folders[i]) && path[length] == '/') {
+			path += length + 1;
+			break;
+		}
+	}
+	return str_has_prefix(path, BY_ID_FOLDER) ? path + strlen(BY_ID_FOLDER) : path;
 }
 
 /* By-id links are compared as the names they are; the link itself may be stale and is not followed. */
@@ -253,7 +266,7 @@ static const struct mapping *mapping_by_link(struct core *core, const char *name
 	{
 		const struct mapping_record *record = &mapping->record;
 
-		if ((record->by_id_path && streq(base_name(record->by_id_path), name)) ||
+		if ((record->by_id_path && streq(name_in_dev(core, record->by_id_path), name)) ||
 		    streq(record->persistent_device_name, name) || streq(record->device_path, name))
 			return mapping;
 	}
@@ -263,7 +276,7 @@ static const struct mapping *mapping_by_link(struct core *core, const char *name
 static void device_volume(struct call *call)
 {
 	const struct device_args *args = call->args;
-	const char *name = base_name(args->device);
+	const char *name = name_in_dev(call->core, args->device);
 	const struct device *device = sysblock_find(call->core->sysblock, name);
 	const struct mapping *mapping;
 

@@ -184,7 +184,7 @@ void fake_core_release(struct core *core)
 		loop_task_queue(core->loop, &call->task);
 }
 
-void fake_core_tell(struct core *core, const struct event *event)
+void fake_core_tell(struct core *core, const struct core_event *event)
 {
 	if (core->listener)
 		core->listener->on_event(core->listener, event);

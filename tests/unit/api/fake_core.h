@@ -33,7 +33,7 @@ struct core {
 void fake_core_init(struct core *core, struct loop *loop);
 void fake_core_fini(struct core *core);
 void fake_core_release(struct core *core); /* answers what is held */
-void fake_core_tell(struct core *core, const struct event *event);
+void fake_core_tell(struct core *core, const struct core_event *event);
 void fake_volume_id(size_t index, char out[37]);
 /* Every field of an initialised struct gets a value that fits its type. */
 void fake_fill(const struct record *record, void *item);

@@ -38,7 +38,7 @@ static void test_no_bus_at_first(void **state)
 		loop_turn(f->loop);
 	assert_false(bus_is_ready(f->bus));
 	/* Nothing is kept for a bus that is not there. */
-	fake_core_tell(&f->core, &(struct event){ .type = EVENT_VOLUME_CHANGED, .id = SAMPLE_UUID });
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = SAMPLE_UUID });
 	assert_int_equal(bus_queued(f->bus), 0);
 	bus_daemon_start(&f->daemon);
 	clock_test_advance(1000);
@@ -111,7 +111,7 @@ static void test_bus_that_does_not_read(void **state)
 {
 	struct fixture *f = *state;
 	struct device_record device;
-	struct event event = { .type = EVENT_DEVICE_ADDED, .id = "/dev/vdb", .device = &device };
+	struct core_event event = { .type = EVENT_DEVICE_ADDED, .id = "/dev/vdb", .device = &device };
 	char id[37];
 
 	f->core.volume_count = 1500;
@@ -124,7 +124,7 @@ static void test_bus_that_does_not_read(void **state)
 	/* The state of objects is not lost, it is late. */
 	for (size_t i = 0; i < 1500; i++) {
 		fake_volume_id(i, id);
-		fake_core_tell(&f->core, &(struct event){ .type = EVENT_VOLUME_CHANGED, .id = id });
+		fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = id });
 	}
 	loop_turn(f->loop);
 	assert_in_range(bus_queued(f->bus), 900, 1010);

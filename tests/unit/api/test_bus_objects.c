@@ -152,7 +152,7 @@ static void assert_heard(struct fixture *f, const char *expected)
 
 static void tell_operation(struct fixture *f, enum event_type type)
 {
-	struct event event = { .type = type, .id = SAMPLE_OPERATION, .operation = &f->core.operation };
+	struct core_event event = { .type = type, .id = SAMPLE_OPERATION, .operation = &f->core.operation };
 
 	fake_core_tell(&f->core, &event);
 }
@@ -178,7 +178,7 @@ static void test_life_of_an_operation(void **state)
 	tell_operation(f, EVENT_OPERATION_ENDED);
 	assert_heard(f, ended);
 	str_set(&f->core.operation.id, NULL);
-	fake_core_tell(&f->core, &(struct event){ .type = EVENT_OPERATION_FORGOTTEN, .id = SAMPLE_OPERATION });
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_OPERATION_FORGOTTEN, .id = SAMPLE_OPERATION });
 	assert_heard(f, "InterfacesRemoved " BUS_ROOT "\n");
 }
 
@@ -192,15 +192,15 @@ static void test_changes_of_volumes(void **state)
 	f->core.volume_count = 2;
 	for (size_t i = 0; i < 2; i++)
 		fake_volume_id(i, ids[i]);
-	fake_core_tell(&f->core, &(struct event){ .type = EVENT_VOLUME_ADDED, .id = ids[0] });
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_ADDED, .id = ids[0] });
 	assert_heard(f, "InterfacesAdded " BUS_ROOT "\n");
 	for (size_t i = 0; i < 6; i++)
-		fake_core_tell(&f->core, &(struct event){ .type = EVENT_VOLUME_CHANGED, .id = ids[i % 2] });
+		fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = ids[i % 2] });
 	assert_heard(f, both);
 	/* Changed and gone in one turn: it is only gone. */
-	fake_core_tell(&f->core, &(struct event){ .type = EVENT_VOLUME_CHANGED, .id = ids[1] });
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = ids[1] });
 	f->core.volume_count = 1;
-	fake_core_tell(&f->core, &(struct event){ .type = EVENT_VOLUME_REMOVED, .id = ids[1] });
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_REMOVED, .id = ids[1] });
 	assert_heard(f, "InterfacesRemoved " BUS_ROOT "\n");
 }
 
@@ -238,7 +238,7 @@ static void test_arguments_of_signals(void **state)
 	record_init(&mapping_record, &mapping);
 	fake_fill(&mapping_record, &mapping);
 	fake_core_tell(&f->core,
-		       &(struct event){ .type = EVENT_MAPPING_REMOVED, .id = SAMPLE_UUID, .mapping = &mapping });
+		       &(struct core_event){ .type = EVENT_MAPPING_REMOVED, .id = SAMPLE_UUID, .mapping = &mapping });
 	fixture_settle(f);
 	assert_answer(last_signal, "ssa{sv}");
 	assert_true(sd_bus_message_read(last_signal, "ss", &volume, &device) >= 0);
@@ -252,7 +252,7 @@ static void test_devices(void **state)
 {
 	struct fixture *f = *state;
 	struct device_record device;
-	struct event event = { .id = "/dev/vdb", .device = &device };
+	struct core_event event = { .id = "/dev/vdb", .device = &device };
 
 	record_init(&device_record, &device);
 	fake_fill(&device_record, &device);

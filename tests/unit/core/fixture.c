@@ -26,7 +26,7 @@ static const char *stored_status(struct world *world, const char *operation_id)
 }
 
 /* An event tells what is durable, the first is STARTED, the last ENDED, and both come once. */
-static void check_operation_event(struct world *world, const struct event *event)
+static void check_operation_event(struct world *world, const struct core_event *event)
 {
 	size_t started = events_of(world, EVENT_OPERATION_STARTED, event->id);
 	size_t ended_before = events_of(world, EVENT_OPERATION_ENDED, event->id);
@@ -43,7 +43,7 @@ static void check_operation_event(struct world *world, const struct event *event
 	assert_string_equal(stored_status(world, event->id), operation_status_names[event->operation->status]);
 }
 
-static void on_event(struct event_listener *listener, const struct event *event)
+static void on_event(struct event_listener *listener, const struct core_event *event)
 {
 	struct world *world = container_of(listener, struct world, listener);
 	struct seen *seen;

@@ -33,7 +33,7 @@ struct paper_daemon {
 
 static void tell(struct paper_daemon *d, enum event_type type)
 {
-	struct event event = { .type = type, .id = d->core.operation.id, .operation = &d->core.operation };
+	struct core_event event = { .type = type, .id = d->core.operation.id, .operation = &d->core.operation };
 
 	fake_core_tell(&d->core, &event);
 }
