@@ -73,13 +73,24 @@ static void cloud_pump(struct cloud *cloud);
 
 /* --- health --- */
 
+/* So many answers missing in a row mean that CloudStack is away. */
+#define LOST_MAX 2
+
 static void note_health(struct cloud *cloud, const struct cloud_reply *reply)
 {
 	struct cloud_health *health = &cloud->health;
 	bool well = reply->result.outcome == CLOUD_OK || reply->result.outcome == CLOUD_REFUSED;
 
-	/* Refused keys and a server about to stop are as good as silence; a rate limit only asks for patience. */
-	health->usable = reply->answered && reply->result.err.code != ERR_UNAVAILABLE;
+	/*
+	 * Refused keys and a server about to stop are final; a rate limit only asks for patience. One answer lost on the
+	 * way happens to everybody and must not turn every change away; the next one lost tells.
+	 */
+	if (reply->answered && reply->result.err.code != ERR_UNAVAILABLE) {
+		health->usable = true;
+		cloud->lost = 0;
+	} else if (reply->answered || ++cloud->lost >= LOST_MAX) {
+		health->usable = false;
+	}
 	cloud_text_copy(health->reason, sizeof(health->reason), well ? "" : reply->result.err.text);
 	if (!reply->answered)
 		return;

@@ -119,7 +119,7 @@ bool cloud_err_is_duplicate_job(const struct err *err); /* the job id is known: 
 bool cloud_err_is_lost_job(const struct err *err);
 
 struct cloud_health {
-	bool usable;            /* the last call was answered by CloudStack itself, which knows our keys */
+	bool usable;            /* CloudStack answers and knows our keys; a single lost answer does not count */
 	char reason[256];       /* "" when well; never holds a key or a URL with one */
 	int64_t last_answer_ms; /* wall clock, 0 never */
 	int64_t skew_ms;        /* server's Date minus our clock, at the last answer */

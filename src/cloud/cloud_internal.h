@@ -29,4 +29,5 @@ struct cloud {
 
 	struct cloud_job_list jobs; /* all watches: one listAsyncJobs could serve many */
 	struct cloud_health health;
+	unsigned lost; /* answers missing in a row */
 };

@@ -23,6 +23,7 @@ struct volume {
 struct mapping {
 	struct mapping_record record;
 	struct core *core;
+	bool unread;         /* contents were read at a bad moment: look again when it has passed */
 	struct probe *probe; /* libblkid is looking */
 	UT_hash_handle hh;
 };

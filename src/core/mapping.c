@@ -149,8 +149,8 @@ static void on_probed(void *arg, const struct probe_result *result)
 			   mapping->record.device_path, result->err.text);
 		return;
 	}
-	if (core->draining || operation_busy(core, mapping->record.volume_id) ||
-	    same_contents(&mapping->record, result))
+	mapping->unread = operation_busy(core, mapping->record.volume_id);
+	if (core->draining || mapping->unread || same_contents(&mapping->record, result))
 		return;
 	/* The name that was read may lead to another disk by now; then a new look is on its way. */
 	device = mapping_device(core, mapping);
@@ -357,8 +357,11 @@ static void follow_kernel(struct core *core)
 		if (!core_is_appliance(core, mapping->record.vm_id) || operation_busy(core, mapping->record.volume_id))
 			continue;
 		device = disk_of(core, &mapping->record);
-		if (is_up_to_date(core, &mapping->record, device))
+		if (is_up_to_date(core, &mapping->record, device)) {
+			if (mapping->unread)
+				probe_contents(mapping);
 			continue;
+		}
 		log_notice("volume=%s: was %s, is %s", mapping->record.volume_id, mapping->record.device_path,
 			   device ? device->path : "gone from the kernel");
 		describe(core, follow_add(follow, &mapping->record), device);

@@ -523,6 +523,23 @@ static void test_health_recovers(void **state)
 	assert_int_equal(health.in_flight, 0);
 }
 
+static void test_one_lost_answer_is_no_absence(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cloud_health health;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES }, HTML_502, { .status = 200, .body = NO_VOLUMES }, HTML_502,
+	       HTML_502);
+	for (int i = 1; i <= 5; i++) {
+		list(fixture, &seen);
+		run_until(fixture, &seen.runs, i);
+		cloud_health(fixture->cloud, &health);
+		assert_int_equal(health.usable, i < 5);
+		assert_int_equal(health.reason[0] == '\0', i == 1 || i == 3);
+	}
+}
+
 static void test_options(void **state)
 {
 	struct fixture *fixture = *state;
@@ -583,6 +600,7 @@ int main(void)
 		TEST(test_cancel_at_once_and_while_held_back),
 		TEST(test_done_may_start_and_cancel_others),
 		TEST(test_health_recovers),
+		TEST(test_one_lost_answer_is_no_absence),
 		TEST(test_options),
 	};
 
