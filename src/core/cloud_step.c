@@ -5,6 +5,7 @@
 #include "core/cloud_step.h"
 #include "base/uuid.h"
 
+#define LOOK_AGAIN_MS 1000
 #define RETRY_FIRST_MS 500
 #define RETRY_MAX_MS 15000
 
@@ -53,6 +54,18 @@ const struct cloud_volume *cloud_step_volume(struct operation *operation, const 
 		return &result->volumes[i];
 	}
 	return NULL;
+}
+
+void cloud_step_list(struct operation *operation, cloud_done_fn done)
+{
+	struct cloud_volume_filter filter = { .id = operation->record.volume_id };
+
+	operation_wait_call(operation, cloud_list_volumes(operation->core->cloud, &filter, done, operation));
+}
+
+void cloud_step_busy(struct operation *operation, const struct cloud_volume *volume)
+{
+	operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)", volume->job_id);
 }
 
 void cloud_step_new_job(char **slot)

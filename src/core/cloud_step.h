@@ -19,6 +19,10 @@ bool cloud_step_failed(struct operation *operation, const struct cloud_result *r
 /* The volume in the result that has this id, NULL when it is not there. Brings the model up to date with it. */
 const struct cloud_volume *cloud_step_volume(struct operation *operation, const struct cloud_result *result,
 					     const char *volume_id);
+/* Waits for CloudStack's present view of the operation's volume. */
+void cloud_step_list(struct operation *operation, cloud_done_fn done);
+/* A job is under way on the volume, somebody else's perhaps: run the step again when it may have ended. */
+void cloud_step_busy(struct operation *operation, const struct cloud_volume *volume);
 /* Replaces *slot by a new random UUID: a job id. */
 void cloud_step_new_job(char **slot);
 /* The id CloudStack really gave; a server that ignores ours answers with its own. */

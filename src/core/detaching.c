@@ -20,13 +20,6 @@ static struct detaching *detaching_of(const struct operation *operation)
 	return operation->context;
 }
 
-static void list_volume(struct operation *operation, cloud_done_fn done)
-{
-	struct cloud_volume_filter filter = { .id = operation->record.volume_id };
-
-	operation_wait_call(operation, cloud_list_volumes(operation->core->cloud, &filter, done, operation));
-}
-
 /* ---- check ---- */
 
 static int check_device(struct operation *operation, const struct device *device, struct err *err)
@@ -91,8 +84,7 @@ static void on_checked(void *arg, const struct cloud_result *result)
 		operation_failf(operation, ERR_NOT_FOUND, "volume %s does not exist in CloudStack",
 				operation->record.volume_id);
 	} else if (volume->job_id) {
-		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)",
-				volume->job_id);
+		cloud_step_busy(operation, volume);
 	} else if (!volume->vm_id) {
 		if (!detaching->if_attached)
 			operation_failf(operation, ERR_CONFLICT, "volume %s is not attached to any VM",
@@ -111,7 +103,7 @@ static void on_checked(void *arg, const struct cloud_result *result)
 
 void detaching_check(struct operation *operation)
 {
-	list_volume(operation, on_checked);
+	cloud_step_list(operation, on_checked);
 }
 
 /* ---- ask-cloud ---- */
@@ -155,8 +147,7 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (volume && volume->job_id)
-		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)",
-				volume->job_id);
+		cloud_step_busy(operation, volume);
 	else if (volume && volume->vm_id)
 		operation_failf(
 			operation, ERR_CLOUD,
@@ -177,7 +168,7 @@ static void on_job_ended(void *arg, const struct cloud_result *result)
 		return;
 	}
 	/* Whatever the job says, the volume decides. */
-	list_volume(operation, on_outcome_checked);
+	cloud_step_list(operation, on_outcome_checked);
 }
 
 void detaching_await_job(struct operation *operation)

@@ -60,13 +60,6 @@ static bool is_attached_here(const struct operation *operation, const struct clo
 	return volume && volume->vm_id && streq(volume->vm_id, operation->record.vm_id);
 }
 
-static void list_volume(struct operation *operation, cloud_done_fn done)
-{
-	struct cloud_volume_filter filter = { .id = operation->record.volume_id };
-
-	operation_wait_call(operation, cloud_list_volumes(operation->core->cloud, &filter, done, operation));
-}
-
 /* ---- check: may it be done, now that it is our turn? ---- */
 
 /*
@@ -126,8 +119,7 @@ static void on_checked(void *arg, const struct cloud_result *result)
 		operation_failf(operation, ERR_CONFLICT, "volume %s is already attached to VM %s; detach it first",
 				operation->record.volume_id, volume->vm_id);
 	} else if (volume->job_id) {
-		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)",
-				volume->job_id);
+		cloud_step_busy(operation, volume);
 	} else if (must_wait_for_older(operation)) {
 		operation_again(operation, LOOK_AGAIN_MS,
 				"disks here do not say who they are, so one attachment is made "
@@ -140,7 +132,7 @@ static void on_checked(void *arg, const struct cloud_result *result)
 
 static void check(struct operation *operation)
 {
-	list_volume(operation, on_checked);
+	cloud_step_list(operation, on_checked);
 }
 
 /* ---- ask-cloud ---- */
@@ -177,7 +169,7 @@ static void on_asked(void *arg, const struct cloud_result *result)
 	}
 	/* "Attached already", when we may have asked before, can be our own doing under a job id we never learned. */
 	if (operation_is_rerun(operation) && cloud_err_is_attached(&result->err)) {
-		list_volume(operation, on_refusal_checked);
+		cloud_step_list(operation, on_refusal_checked);
 		return;
 	}
 	context->refused = !context->in_doubt;
@@ -206,8 +198,7 @@ static void on_lost_job_checked(void *arg, const struct cloud_result *result)
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (volume && volume->job_id) {
-		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)",
-				volume->job_id);
+		cloud_step_busy(operation, volume);
 		return;
 	}
 	if (!is_attached_here(operation, volume)) {
@@ -240,7 +231,7 @@ static void on_job_ended(void *arg, const struct cloud_result *result)
 		operation_fail(operation, &result->err);
 		return;
 	}
-	list_volume(operation, on_lost_job_checked);
+	cloud_step_list(operation, on_lost_job_checked);
 }
 
 static void await_job(struct operation *operation)
@@ -457,8 +448,7 @@ static void on_undo_looked(void *arg, const struct cloud_result *result)
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (volume && volume->job_id && !streq(volume->job_id, context->undo_job_id)) {
 		/* Never detach under a running job: CloudStack serialises per VM, not per volume. */
-		operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)",
-				volume->job_id);
+		cloud_step_busy(operation, volume);
 	} else if (!is_attached_here(operation, volume)) {
 		operation_next(operation);
 	} else {
@@ -486,7 +476,7 @@ static void on_undo_job_found(void *arg, const struct cloud_result *result)
 		operation_again(operation, LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
 		return;
 	}
-	list_volume(operation, on_undo_looked);
+	cloud_step_list(operation, on_undo_looked);
 }
 
 static void take_back(struct operation *operation)

@@ -151,13 +151,12 @@ static void on_found_volume(void *arg, const struct cloud_result *result)
 static void on_job_ended(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
-	struct cloud_volume_filter filter = { .id = operation->record.volume_id };
 
 	if (result->job_status == CLOUD_JOB_FAILED && !cloud_err_is_lost_job(&result->err)) {
 		operation_fail(operation, &result->err);
 		return;
 	}
-	operation_wait_call(operation, cloud_list_volumes(operation->core->cloud, &filter, on_found_volume, operation));
+	cloud_step_list(operation, on_found_volume);
 }
 
 static void await_job(struct operation *operation)

@@ -69,8 +69,7 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (!is_destroyed(volume)) {
 		if (volume->job_id)
-			operation_again(operation, 1000, "CloudStack still works on the volume (job %s)",
-					volume->job_id);
+			cloud_step_busy(operation, volume);
 		else
 			operation_failf(
 				operation, ERR_CLOUD,
@@ -85,15 +84,13 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 static void on_job_ended(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
-	struct cloud_volume_filter filter = { .id = operation->record.volume_id };
 
 	if (result->job_status == CLOUD_JOB_FAILED && !cloud_err_is_lost_job(&result->err) &&
 	    result->err.code != ERR_NOT_FOUND) {
 		operation_fail(operation, &result->err);
 		return;
 	}
-	operation_wait_call(operation,
-			    cloud_list_volumes(operation->core->cloud, &filter, on_outcome_checked, operation));
+	cloud_step_list(operation, on_outcome_checked);
 }
 
 static void await_destroyed(struct operation *operation)
