@@ -65,7 +65,7 @@ static void put_figure(struct json_writer *writer, const char *name, uint64_t va
 	json_put_uint(writer, value);
 }
 
-static char *details_json(struct core *core, const struct parts *parts)
+static char *details_json(struct core *core, const struct parts *parts, bool accepting)
 {
 	struct buf out = BUF_NULL;
 	struct json_writer writer = { .out = &out };
@@ -76,6 +76,8 @@ static char *details_json(struct core *core, const struct parts *parts)
 	json_put_text(&writer, "complete");
 	json_put_name(&writer, "polling_interval");
 	json_put_text(&writer, interval);
+	json_put_name(&writer, "accepting_changes");
+	json_put_bool(&writer, accepting);
 	put_figure(&writer, "active_operations", core->unfinished_count);
 	put_figure(&writer, "device_count", sysblock_count(core->sysblock));
 	put_figure(&writer, "active_mappings", HASH_COUNT(core->mappings));
@@ -110,6 +112,6 @@ bool health_to_record(struct core *core, struct health_record *out)
 				      : !core->options.appliance_id ? "this VM's CloudStack id is unknown; set "
 								      "appliance.vm_id"
 								    : "healthy");
-	out->details = details_json(core, &parts);
+	out->details = details_json(core, &parts, health_check_changes(core, NULL) == 0);
 	return sound;
 }

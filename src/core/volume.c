@@ -199,13 +199,16 @@ static void forget_unseen(struct core *core)
 static void on_page(void *arg, const struct cloud_result *result)
 {
 	struct core *core = arg;
+	struct cloud_health health;
 
 	core->refresh_call = NULL;
 	if (core->draining)
 		return;
 	if (result->outcome != CLOUD_OK) {
 		log_debug("list of volumes: %s", result->err.text);
-		loop_timer_set(core->loop, &core->refresh, AWAY_RETRY_MS);
+		cloud_health(core->cloud, &health);
+		/* While it is in doubt whether CloudStack is away at all, that is found out soon. */
+		loop_timer_set(core->loop, &core->refresh, health.usable ? REFRESH_SOON_MS : AWAY_RETRY_MS);
 		return;
 	}
 	for (size_t i = 0; i < result->count; i++)

@@ -133,7 +133,7 @@ HEALTH = Shape(
         added={"active_mappings": whole, "known_volumes": whole, "cloudstack_api_calls": whole,
                "device_events_processed": whole, "database_transactions": whole,
                "store_waiting": whole, "loop_turns": whole, "uptime_seconds": whole,
-               "uevents": truth, "appliance_id": text})})
+               "accepting_changes": truth, "uevents": truth, "appliance_id": text})})
 
 ERROR = Shape("error", {"error": text, "code": text}, {"details": table},
               parts={"details": Shape("details of error", {}, {
