@@ -77,7 +77,7 @@ static struct known_sender *known_sender_find(struct auth_bus *auth, const char 
 {
 	struct known_sender *sender;
 
-	TAILQ_FOREACH (sender, &auth->senders, entry) {
+	TAILQ_FOREACH(sender, &auth->senders, entry) {
 		if (streq(sender->name, name))
 			return sender;
 	}

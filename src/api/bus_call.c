@@ -237,7 +237,7 @@ static int check_bounds(const struct bus *bus, sd_bus_message *m, struct err *er
 
 	if (bus->call_count >= CALLS_MAX)
 		return err_set(err, ERR_TOO_MANY, "%d calls are under way already; try again later", CALLS_MAX);
-	TAILQ_FOREACH (call, &bus->calls, entry)
+	TAILQ_FOREACH(call, &bus->calls, entry)
 		same += streq(sd_bus_message_get_sender(call->m), sender);
 	if (same >= CALLS_PER_SENDER_MAX)
 		return err_set(err, ERR_TOO_MANY, "%d of your calls are under way already; wait for their answers",

@@ -85,7 +85,7 @@ static void on_watch(struct loop_timer *timer)
 	struct rest *rest = container_of(timer, struct rest, watch);
 	struct rest_request *request;
 
-	TAILQ_FOREACH (request, &rest->requests, entry) {
+	TAILQ_FOREACH(request, &rest->requests, entry) {
 		if (!request->gone)
 			request_watch(request);
 	}
@@ -187,7 +187,7 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 	int error = evutil_socket_geterror(evconnlistener_get_fd(listener));
 	struct rest *rest;
 
-	LIST_FOREACH (rest, &servers, entry) {
+	LIST_FOREACH(rest, &servers, entry) {
 		if (rest->http != arg)
 			continue;
 		log_warning("accepting connections pauses for %d ms: %s", REST_ACCEPT_PAUSE_MS,

@@ -41,7 +41,7 @@ static int walk_headers(struct evhttp_request *http, struct rest_headers *out, s
 	};
 	struct evkeyval *header;
 
-	TAILQ_FOREACH (header, evhttp_request_get_input_headers(http), next) {
+	TAILQ_FOREACH(header, evhttp_request_get_input_headers(http), next) {
 		for (size_t i = 0; i < ARRAY_SIZE(once); i++) {
 			if (strcasecmp(header->key, once[i].name) == 0 && take_header(once[i].slot, header, err) < 0)
 				return -1;

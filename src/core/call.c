@@ -124,7 +124,7 @@ static struct call *find_awaiting(struct core *core, const char *operation_id)
 {
 	struct call *call;
 
-	TAILQ_FOREACH (call, &core->calls, entry) {
+	TAILQ_FOREACH(call, &core->calls, entry) {
 		if (call->awaits && streq(call->awaits, operation_id))
 			return call;
 	}

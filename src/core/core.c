@@ -179,5 +179,5 @@ void core_each_operation(struct core *core, void (*fn)(void *arg, const char *op
 	struct operation *operation, *next;
 
 	HASH_ITER(hh, core->operations, operation, next)
-	fn(arg, operation->record.id);
+		fn(arg, operation->record.id);
 }

@@ -45,8 +45,7 @@ static void deliver_dirty_volumes(struct core *core)
 	struct volume *volume, *next;
 
 	core->volumes_dirty = false;
-	HASH_ITER(hh, core->volumes, volume, next)
-	{
+	HASH_ITER(hh, core->volumes, volume, next) {
 		if (!volume->dirty)
 			continue;
 		volume->dirty = false;

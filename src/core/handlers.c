@@ -106,8 +106,7 @@ static void answer_volumes(struct call *call, const struct volume_list_args *arg
 	struct volume_record *records;
 	struct volume *volume, *next;
 
-	HASH_ITER(hh, core->volumes, volume, next)
-	{
+	HASH_ITER(hh, core->volumes, volume, next) {
 		if (volume_fits(volume, args))
 			found[count++] = volume;
 	}
@@ -215,7 +214,7 @@ static void mapping_list(struct call *call)
 	struct mapping *mapping, *next;
 
 	HASH_ITER(hh, core->mappings, mapping, next)
-	mapping_to_record(core, mapping, &records[count++]);
+		mapping_to_record(core, mapping, &records[count++]);
 	call_answer_many(call, records, count, NULL);
 	for (size_t i = 0; i < count; i++)
 		record_clear(&mapping_record, &records[i]);
@@ -262,8 +261,7 @@ static const struct mapping *mapping_by_link(struct core *core, const char *name
 {
 	struct mapping *mapping, *next;
 
-	HASH_ITER(hh, core->mappings, mapping, next)
-	{
+	HASH_ITER(hh, core->mappings, mapping, next) {
 		const struct mapping_record *record = &mapping->record;
 
 		if ((record->by_id_path && streq(name_in_dev(core, record->by_id_path), name)) ||

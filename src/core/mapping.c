@@ -89,8 +89,7 @@ struct mapping *mapping_of_device(struct core *core, const struct device *device
 {
 	struct mapping *mapping, *next;
 
-	HASH_ITER(hh, core->mappings, mapping, next)
-	{
+	HASH_ITER(hh, core->mappings, mapping, next) {
 		if (is_disk_of(core, &mapping->record, device))
 			return mapping;
 	}
@@ -233,7 +232,7 @@ void mappings_free(struct core *core)
 
 	loop_task_cancel(core->loop, &core->follow_task);
 	HASH_ITER(hh, core->mappings, mapping, next)
-	mapping_free(core, mapping);
+		mapping_free(core, mapping);
 }
 
 /* ---- following the kernel ---- */
@@ -349,8 +348,7 @@ static void follow_kernel(struct core *core)
 	struct mapping *mapping, *next;
 
 	follow->core = core;
-	HASH_ITER(hh, core->mappings, mapping, next)
-	{
+	HASH_ITER(hh, core->mappings, mapping, next) {
 		const struct device *device;
 
 		/* While an operation is under way, it alone says what becomes of the mapping. */

@@ -76,7 +76,7 @@ static bool must_wait_for_older(const struct operation *operation)
 		if (sysblock_at(core->sysblock, i)->has_identity)
 			return false;
 	}
-	TAILQ_FOREACH (other, &core->unfinished, age_entry) {
+	TAILQ_FOREACH(other, &core->unfinished, age_entry) {
 		if (other == operation)
 			return false;
 		if (other->kind == &op_attach && other->record.status == OPERATION_EXECUTING && on_appliance(other))
@@ -250,7 +250,7 @@ static bool has_rivals(const struct operation *operation)
 	const struct attach_context *context = operation->context, *others;
 	const struct operation *other;
 
-	TAILQ_FOREACH (other, &operation->core->unfinished, age_entry) {
+	TAILQ_FOREACH(other, &operation->core->unfinished, age_entry) {
 		others = other->context;
 		if (other != operation && other->kind == &op_attach && other->record.status == OPERATION_EXECUTING &&
 		    on_appliance(other) && others->size == context->size)
@@ -382,8 +382,7 @@ static bool name_is_free(struct operation *operation)
 	const struct attach_context *context = operation->context;
 	struct mapping *mapping, *next;
 
-	HASH_ITER(hh, operation->core->mappings, mapping, next)
-	{
+	HASH_ITER(hh, operation->core->mappings, mapping, next) {
 		if (streq(mapping->record.device_path, context->device.path) &&
 		    !streq(mapping->record.volume_id, operation->record.volume_id)) {
 			mappings_follow_kernel(operation->core);

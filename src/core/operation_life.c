@@ -248,7 +248,7 @@ void operation_on_device(struct core *core, const struct device *device)
 {
 	struct operation *operation;
 
-	TAILQ_FOREACH (operation, &core->unfinished, age_entry) {
+	TAILQ_FOREACH(operation, &core->unfinished, age_entry) {
 		if (operation->kind->type == OPERATION_CREATE)
 			continue;
 		if (operation->phase == PHASE_SLEEPING && operation_step(operation)->deadline == STEP_DEVICE)
@@ -262,8 +262,7 @@ void operation_free_all(struct core *core)
 {
 	struct operation *operation, *next;
 
-	HASH_ITER(hh, core->operations, operation, next)
-	{
+	HASH_ITER(hh, core->operations, operation, next) {
 		operation_leave_queue(operation);
 		operation_unlink(operation);
 		operation_free(operation);

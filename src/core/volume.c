@@ -189,8 +189,7 @@ static void forget_unseen(struct core *core)
 {
 	struct volume *volume, *next;
 
-	HASH_ITER(hh, core->volumes, volume, next)
-	{
+	HASH_ITER(hh, core->volumes, volume, next) {
 		if (volume->round != core->refresh_round && !operation_busy(core, volume->id))
 			volume_remove(core, volume->id);
 	}
@@ -253,7 +252,7 @@ void volumes_free(struct core *core)
 	if (core->refresh_call)
 		cloud_call_cancel(TAKE_PTR(core->refresh_call));
 	HASH_ITER(hh, core->volumes, volume, next)
-	volume_free(core, volume);
+		volume_free(core, volume);
 }
 
 bool core_volume(struct core *core, const char *volume_id, struct volume_record *out)
@@ -270,5 +269,5 @@ void core_each_volume(struct core *core, void (*fn)(void *arg, const char *volum
 	struct volume *volume, *next;
 
 	HASH_ITER(hh, core->volumes, volume, next)
-	fn(arg, volume->id);
+		fn(arg, volume->id);
 }

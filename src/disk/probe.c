@@ -254,7 +254,7 @@ static void refuse_waiting(struct prober *prober)
 {
 	struct probe *probe;
 
-	TAILQ_FOREACH (probe, &prober->waiting, entry)
+	TAILQ_FOREACH(probe, &prober->waiting, entry)
 		loop_task_queue(prober->loop, &probe->refused);
 }
 
@@ -263,7 +263,7 @@ static struct probe *first_waiting(struct prober *prober)
 {
 	struct probe *probe;
 
-	TAILQ_FOREACH (probe, &prober->waiting, entry) {
+	TAILQ_FOREACH(probe, &prober->waiting, entry) {
 		if (!probe->refused.queued)
 			return probe;
 	}

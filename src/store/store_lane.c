@@ -97,7 +97,7 @@ static void run(void *context, struct worker_jobs *jobs, size_t count)
 	size_t taken = 0;
 
 	assert(count <= LANE_GROUP_MAX);
-	STAILQ_FOREACH (job, jobs, entry) {
+	STAILQ_FOREACH(job, jobs, entry) {
 		struct store_item *item = container_of(job, struct store_item, job);
 
 		if (item->kind == STORE_ITEM_BATCH && take(lane, store_batch_of(item)))
@@ -105,7 +105,7 @@ static void run(void *context, struct worker_jobs *jobs, size_t count)
 	}
 	if (taken)
 		commit(lane, group, taken);
-	STAILQ_FOREACH (job, jobs, entry) {
+	STAILQ_FOREACH(job, jobs, entry) {
 		struct store_item *item = container_of(job, struct store_item, job);
 
 		switch (item->kind) {
@@ -272,7 +272,7 @@ static void on_patience(struct loop_timer *timer)
 	struct lane *lane = container_of(timer, struct lane, patience);
 	struct store_item *item;
 
-	TAILQ_FOREACH (item, &lane->store->open, open) {
+	TAILQ_FOREACH(item, &lane->store->open, open) {
 		int64_t age = clock_mono_ms() - item->since_ms;
 		int claim = STORE_BATCH_FREE;
 		struct store_batch *batch;

@@ -227,7 +227,7 @@ static void apply_batch(struct memory_data *data, struct store_batch *batch)
 	struct undo_list undo = { 0 };
 	struct store_change *change;
 
-	STAILQ_FOREACH (change, &batch->changes, entry) {
+	STAILQ_FOREACH(change, &batch->changes, entry) {
 		const char *key = key_of(store_table_key(change->table), &change->row);
 		void *row;
 

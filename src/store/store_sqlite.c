@@ -147,7 +147,7 @@ static int apply_batch(struct sqlite_store *store, struct store_batch *batch)
 
 	if (rc != SQLITE_OK)
 		return rc;
-	STAILQ_FOREACH (change, &batch->changes, entry) {
+	STAILQ_FOREACH(change, &batch->changes, entry) {
 		rc = sqlite_apply(store->db, &store->statements, change);
 		if (rc != SQLITE_OK)
 			break;

@@ -180,7 +180,7 @@ void fake_core_release(struct core *core)
 	struct call *call;
 
 	core->hold = false;
-	TAILQ_FOREACH (call, &core->calls, entry)
+	TAILQ_FOREACH(call, &core->calls, entry)
 		loop_task_queue(core->loop, &call->task);
 }
 

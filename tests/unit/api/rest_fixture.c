@@ -109,7 +109,7 @@ void core_release(struct core *core)
 	struct call *call;
 
 	core->hold = false;
-	TAILQ_FOREACH (call, &core->calls, entry)
+	TAILQ_FOREACH(call, &core->calls, entry)
 		loop_task_queue(core->loop, &call->task);
 }
 

@@ -31,7 +31,7 @@ static void check_signature(const struct fixture *fixture, size_t request)
 	struct evkeyval *pair;
 	size_t count = 0;
 
-	TAILQ_FOREACH (pair, &fixture->server.requests[request].params, next)
+	TAILQ_FOREACH(pair, &fixture->server.requests[request].params, next)
 		params[count++] = (struct cloud_param){ pair->key, pair->value };
 	cloud_sign(params, count, fixture->secret_key, signature);
 	assert_string_equal(param(fixture, request, "signature"), signature);
@@ -529,8 +529,8 @@ static void test_one_lost_answer_is_no_absence(void **state)
 	struct cloud_health health;
 	struct seen seen = { 0 };
 
-	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES }, HTML_502, { .status = 200, .body = NO_VOLUMES }, HTML_502,
-	       HTML_502);
+	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES }, HTML_502, { .status = 200, .body = NO_VOLUMES },
+	       HTML_502, HTML_502);
 	for (int i = 1; i <= 5; i++) {
 		list(fixture, &seen);
 		run_until(fixture, &seen.runs, i);

@@ -98,7 +98,7 @@ static void list(struct listing *listing, struct fake_server *server, const stru
 	int64_t first = request->page > 0 ? (request->page - 1) * CLOUD_PAGE_SIZE : 0;
 	const struct fake_volume *volume;
 
-	TAILQ_FOREACH (volume, &server->volumes, entry) {
+	TAILQ_FOREACH(volume, &server->volumes, entry) {
 		if (volume->gone || (request->volume_id && !streq(request->volume_id, volume->id)) ||
 		    (request->name && !streq(request->name, volume->name)) ||
 		    (request->vm_id && !streq(request->vm_id, volume->vm_id)))

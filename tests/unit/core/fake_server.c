@@ -68,7 +68,7 @@ static bool device_id_taken(struct fake_server *server, const char *vm_id, int64
 {
 	struct fake_volume *volume;
 
-	TAILQ_FOREACH (volume, &server->volumes, entry) {
+	TAILQ_FOREACH(volume, &server->volumes, entry) {
 		if (streq(volume->vm_id, vm_id) && volume->device_id == device_id)
 			return true;
 	}
@@ -107,7 +107,7 @@ struct fake_volume *server_find(struct fake_server *server, const char *id)
 {
 	struct fake_volume *volume;
 
-	TAILQ_FOREACH (volume, &server->volumes, entry) {
+	TAILQ_FOREACH(volume, &server->volumes, entry) {
 		if (streq(volume->id, id) && !volume->gone)
 			return volume;
 	}
@@ -132,7 +132,7 @@ size_t server_count(const struct fake_server *server)
 	const struct fake_volume *volume;
 	size_t count = 0;
 
-	TAILQ_FOREACH (volume, &server->volumes, entry)
+	TAILQ_FOREACH(volume, &server->volumes, entry)
 		count += volume->gone ? 0 : 1;
 	return count;
 }
@@ -143,7 +143,7 @@ struct fake_job *server_job(const struct fake_server *server, const char *id)
 {
 	struct fake_job *job;
 
-	TAILQ_FOREACH (job, &server->jobs, entry) {
+	TAILQ_FOREACH(job, &server->jobs, entry) {
 		if (streq(job->id, id))
 			return job;
 	}
@@ -154,7 +154,7 @@ const char *server_pending_job(const struct fake_server *server, const struct fa
 {
 	const struct fake_job *job;
 
-	TAILQ_FOREACH (job, &server->jobs, entry) {
+	TAILQ_FOREACH(job, &server->jobs, entry) {
 		if (job->volume == volume && job->state <= JOB_RUNNING)
 			return job->id;
 	}
@@ -196,7 +196,7 @@ static void begin_waiting(struct fake_server *server, const char *vm_id)
 {
 	struct fake_job *job;
 
-	TAILQ_FOREACH (job, &server->jobs, entry) {
+	TAILQ_FOREACH(job, &server->jobs, entry) {
 		if (!streq(job->vm_id, vm_id) || job->state > JOB_RUNNING)
 			continue;
 		if (job->state == JOB_WAITING)
@@ -254,7 +254,7 @@ void server_release_stuck(struct fake_server *server)
 {
 	struct fake_job *job;
 
-	TAILQ_FOREACH (job, &server->jobs, entry) {
+	TAILQ_FOREACH(job, &server->jobs, entry) {
 		if (job->state == JOB_RUNNING && job->fault.kind == FAULT_JOB_STUCK)
 			loop_timer_set(server->loop, &job->timer, 0);
 	}
@@ -265,7 +265,7 @@ unsigned server_jobs(const struct fake_server *server, enum fake_command command
 	const struct fake_job *job;
 	unsigned count = 0;
 
-	TAILQ_FOREACH (job, &server->jobs, entry)
+	TAILQ_FOREACH(job, &server->jobs, entry)
 		count += job->command == command ? 1 : 0;
 	return count;
 }
@@ -276,9 +276,9 @@ size_t server_busy(const struct fake_server *server)
 	const struct fake_job *job;
 	size_t count = 0;
 
-	TAILQ_FOREACH (job, &server->jobs, entry)
+	TAILQ_FOREACH(job, &server->jobs, entry)
 		count += job->state <= JOB_RUNNING ? 1 : 0;
-	TAILQ_FOREACH (request, &server->requests, entry)
+	TAILQ_FOREACH(request, &server->requests, entry)
 		count++;
 	return count;
 }

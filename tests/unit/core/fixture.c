@@ -440,7 +440,7 @@ void check_world(struct world *world, size_t volumes)
 
 	assert_int_equal(server_count(&world->server), volumes);
 	assert_int_equal(server_busy(&world->server), 0);
-	TAILQ_FOREACH (volume, &world->server.volumes, entry) {
+	TAILQ_FOREACH(volume, &world->server.volumes, entry) {
 		if (volume->gone || !volume->vm_id[0]) {
 			check_unmapped(world, volume->id);
 			assert_string_equal(volume->disk, "");

@@ -48,7 +48,7 @@ static void run_batch(void *context, struct worker_jobs *jobs, size_t count)
 	size_t seen = 0;
 
 	assert_false(pthread_equal(pthread_self(), loop_thread));
-	STAILQ_FOREACH (job, jobs, entry)
+	STAILQ_FOREACH(job, jobs, entry)
 		seen++;
 	assert_int_equal(seen, count);
 	batches[batch_count++] = count;
