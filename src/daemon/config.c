@@ -130,7 +130,9 @@ static int read_pair(struct reading *reading, const char *section, const char *k
 	reading->seen[field - config_fields] = true;
 	if (field_from_text(field, reading->config, value, &reading->err) == 0)
 		return 0;
-	err_prefix(&reading->err, "[%s] %s", section, key);
+	/* The text begins with the member's name; people know the key by its section and a dot. */
+	if (str_has_prefix(reading->err.text, name))
+		reading->err.text[strlen(section)] = '.';
 	return -1;
 }
 
