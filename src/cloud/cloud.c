@@ -86,6 +86,8 @@ static void note_health(struct cloud *cloud, const struct cloud_reply *reply)
 	 * way happens to everybody and must not turn every change away; the next one lost tells.
 	 */
 	if (reply->answered && reply->result.err.code != ERR_UNAVAILABLE) {
+		if (!health->usable)
+			health->usable_since_ms = clock_mono_ms();
 		health->usable = true;
 		cloud->lost = 0;
 	} else if (reply->answered || ++cloud->lost >= LOST_MAX) {

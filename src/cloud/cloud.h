@@ -119,11 +119,12 @@ bool cloud_err_is_duplicate_job(const struct err *err); /* the job id is known: 
 bool cloud_err_is_lost_job(const struct err *err);
 
 struct cloud_health {
-	bool usable;            /* CloudStack answers and knows our keys; a single lost answer does not count */
-	char reason[256];       /* "" when well; never holds a key or a URL with one */
-	int64_t last_answer_ms; /* wall clock, 0 never */
-	int64_t skew_ms;        /* server's Date minus our clock, at the last answer */
-	uint64_t calls;         /* requests sent, looks at jobs included */
-	size_t in_flight;       /* on the wire and waiting */
+	bool usable;             /* CloudStack answers and knows our keys; a single lost answer does not count */
+	char reason[256];        /* "" when well; never holds a key or a URL with one */
+	int64_t usable_since_ms; /* clock_mono_ms() of when it last became so, 0 never */
+	int64_t last_answer_ms;  /* wall clock, 0 never */
+	int64_t skew_ms;         /* server's Date minus our clock, at the last answer */
+	uint64_t calls;          /* requests sent, looks at jobs included */
+	size_t in_flight;        /* on the wire and waiting */
 };
 void cloud_health(const struct cloud *cloud, struct cloud_health *out);

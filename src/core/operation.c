@@ -490,19 +490,31 @@ void operation_interrupt(struct operation *operation, const struct err *err)
 	}
 }
 
+/*
+ * An absent CloudStack is waited for, since giving up would not take anything back either; and when it is back, the step
+ * has its whole time again.
+ */
+static int64_t patience_left_ms(const struct operation *operation, int64_t allowed_ms)
+{
+	struct cloud_health health;
+
+	cloud_health(operation->core->cloud, &health);
+	if (!health.usable)
+		return allowed_ms;
+	return health.usable_since_ms ? health.usable_since_ms + allowed_ms - clock_mono_ms() : 0;
+}
+
 static void on_deadline(struct loop_timer *timer)
 {
 	struct operation *operation = container_of(timer, struct operation, deadline);
 	const struct step *step = operation_step(operation);
-	int64_t allowed_ms = step_deadline_ms(operation);
-	struct cloud_health health = { .usable = true };
+	int64_t allowed_ms = step_deadline_ms(operation), left_ms = 0;
 	struct err err;
 
-	if (operation->core->cloud)
-		cloud_health(operation->core->cloud, &health);
-	/* An absent CloudStack is waited for: giving up would not take anything back either. */
-	if (step->deadline == STEP_CLOUD && !health.usable) {
-		loop_timer_set(operation->core->loop, timer, allowed_ms);
+	if (step->deadline == STEP_CLOUD)
+		left_ms = patience_left_ms(operation, allowed_ms);
+	if (left_ms > 0) {
+		loop_timer_set(operation->core->loop, timer, left_ms);
 		return;
 	}
 	err_set(&err, operation->reason.code ? operation->reason.code : ERR_TIMEOUT,

@@ -139,6 +139,8 @@ struct operation *operation_find(struct core *core, const char *id);
 int operation_cancel(struct operation *operation, struct err *err);
 /* A device came, went or changed: steps that wait for the kernel look again, and so do jobs it may belong to. */
 void operation_on_device(struct core *core, const struct device *device);
+/* CloudStack is back: steps that wait for it try at once. */
+void operation_on_cloud_back(struct core *core);
 /* True while an operation on the volume is under way or queued. */
 bool operation_busy(struct core *core, const char *volume_id);
 void operation_free_all(struct core *core);

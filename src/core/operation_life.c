@@ -258,6 +258,16 @@ void operation_on_device(struct core *core, const struct device *device)
 	}
 }
 
+void operation_on_cloud_back(struct core *core)
+{
+	struct operation *operation;
+
+	TAILQ_FOREACH(operation, &core->unfinished, age_entry) {
+		if (operation->phase == PHASE_SLEEPING && operation_step(operation)->deadline == STEP_CLOUD)
+			loop_task_queue(core->loop, &operation->turn);
+	}
+}
+
 void operation_free_all(struct core *core)
 {
 	struct operation *operation, *next;

@@ -203,13 +203,16 @@ static void on_page(void *arg, const struct cloud_result *result)
 	core->refresh_call = NULL;
 	if (core->draining)
 		return;
+	cloud_health(core->cloud, &health);
 	if (result->outcome != CLOUD_OK) {
 		log_debug("list of volumes: %s", result->err.text);
-		cloud_health(core->cloud, &health);
 		/* While it is in doubt whether CloudStack is away at all, that is found out soon. */
 		loop_timer_set(core->loop, &core->refresh, health.usable ? REFRESH_SOON_MS : AWAY_RETRY_MS);
 		return;
 	}
+	if (core->cloud_usable_since_ms != health.usable_since_ms)
+		operation_on_cloud_back(core);
+	core->cloud_usable_since_ms = health.usable_since_ms;
 	for (size_t i = 0; i < result->count; i++)
 		volume_update(core, &result->volumes[i]);
 	if (result->count > 0 && core->refresh_page * CLOUD_PAGE_SIZE < result->total) {
