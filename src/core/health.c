@@ -36,27 +36,33 @@ static const char *cloud_word(const struct parts *parts)
 	return parts->cloud.usable ? "healthy" : "it has not answered yet";
 }
 
+static int may_change(const struct core *core, const struct parts *parts, struct err *err)
+{
+	if (core->draining)
+		return err_set(err, ERR_UNAVAILABLE, "the daemon is stopping; try again when it is back");
+	if (!parts->cloud_configured)
+		return err_set(
+			err, ERR_UNAVAILABLE,
+			"no CloudStack is configured; set cloud.url, cloud.api_key_file and cloud.secret_key_file");
+	if (!parts->cloud.usable)
+		return err_set(err, ERR_UNAVAILABLE, "CloudStack cannot be asked: %s", cloud_word(parts));
+	if (parts->store.away)
+		return err_set(err, ERR_UNAVAILABLE, "the store cannot commit: %s", parts->store.reason);
+	if (core->unfinished_count >= core->options.max_operations)
+		return err_set(err, ERR_TOO_MANY, "%zu operations are unfinished, which is the limit; try again later",
+			       core->unfinished_count);
+	return 0;
+}
+
 int health_check_changes(struct core *core, struct err *err)
 {
 	struct parts parts;
 
 	look(core, &parts);
-	if (core->draining)
-		return err_set(err, ERR_UNAVAILABLE, "the daemon is stopping; try again when it is back");
-	if (!parts.cloud_configured)
-		return err_set(
-			err, ERR_UNAVAILABLE,
-			"no CloudStack is configured; set cloud.url, cloud.api_key_file and cloud.secret_key_file");
-	if (!parts.cloud.usable) {
+	/* Only who wants to change something has missed CloudStack; asking how we are must not cost a request to it. */
+	if (parts.cloud_configured && !parts.cloud.usable)
 		volumes_refresh_soon(core);
-		return err_set(err, ERR_UNAVAILABLE, "CloudStack cannot be asked: %s", cloud_word(&parts));
-	}
-	if (parts.store.away)
-		return err_set(err, ERR_UNAVAILABLE, "the store cannot commit: %s", parts.store.reason);
-	if (core->unfinished_count >= core->options.max_operations)
-		return err_set(err, ERR_TOO_MANY, "%zu operations are unfinished, which is the limit; try again later",
-			       core->unfinished_count);
-	return 0;
+	return may_change(core, &parts, err);
 }
 
 static void put_figure(struct json_writer *writer, const char *name, uint64_t value)
@@ -112,6 +118,6 @@ bool health_to_record(struct core *core, struct health_record *out)
 				      : !core->options.appliance_id ? "this VM's CloudStack id is unknown; set "
 								      "appliance.vm_id"
 								    : "healthy");
-	out->details = details_json(core, &parts, health_check_changes(core, NULL) == 0);
+	out->details = details_json(core, &parts, may_change(core, &parts, NULL) == 0);
 	return sound;
 }
