@@ -25,7 +25,15 @@
 #define NAMES2(A, B) A "\0" B "\0"
 #define NAMES3(A, B, C) NAMES2(A, B) C "\0"
 
-enum { SIGNAL_STARTED, SIGNAL_COMPLETED, SIGNAL_DEVICE_ADDED, SIGNAL_DEVICE_REMOVED, SIGNAL_MAPPING, SIGNAL_COUNT };
+enum {
+	SIGNAL_STARTED,
+	SIGNAL_COMPLETED,
+	SIGNAL_DEVICE_ADDED,
+	SIGNAL_DEVICE_REMOVED,
+	SIGNAL_MAPPING,
+	SIGNAL_DRIFT,
+	SIGNAL_COUNT
+};
 
 const struct bus_signal bus_signals[] = {
 	[SIGNAL_STARTED] = {
@@ -48,6 +56,10 @@ const struct bus_signal bus_signals[] = {
 	[SIGNAL_MAPPING] = {
 		"MappingChanged", "ssa{sv}", NAMES3("volume_id", "device_path", "mapping"),
 		"A volume is now this device; device_path is empty when it is none any more.",
+	},
+	[SIGNAL_DRIFT] = {
+		"DriftFound", "sa{sv}", NAMES2("kind", "drift"),
+		"Store, CloudStack and kernel disagree about a volume; said once while it lasts.",
 	},
 	[SIGNAL_COUNT] = { NULL, NULL, NULL, NULL },
 };
@@ -253,6 +265,18 @@ static void emit_mapping(struct bus *bus, const struct mapping_record *mapping, 
 	signal_send(bus, SIGNAL_MAPPING, m, r);
 }
 
+static void emit_drift(struct bus *bus, const struct drift_record *drift)
+{
+	sd_bus_message *m = NULL;
+	int r = signal_new(bus, SIGNAL_DRIFT, &m);
+
+	if (r >= 0)
+		r = bus_append_text(m, drift_kind_names[drift->kind]);
+	if (r >= 0)
+		r = bus_append_record(m, &drift_record, drift);
+	signal_send(bus, SIGNAL_DRIFT, m, r);
+}
+
 static void emit_event(struct bus *bus, const struct core_event *event)
 {
 	switch (event->type) {
@@ -278,6 +302,9 @@ static void emit_event(struct bus *bus, const struct core_event *event)
 		break;
 	case EVENT_MAPPING_REMOVED:
 		emit_mapping(bus, event->mapping, true);
+		break;
+	case EVENT_DRIFT_FOUND:
+		emit_drift(bus, event->drift);
 		break;
 	case EVENT_VOLUME_ADDED:
 		emit_added(bus, SCOPE_VOLUME, event->id);
@@ -320,6 +347,7 @@ static void on_event(struct event_listener *listener, const struct core_event *e
 	case EVENT_MAPPING_CHANGED:
 	case EVENT_MAPPING_REMOVED:
 	case EVENT_VOLUME_ADDED:
+	case EVENT_DRIFT_FOUND:
 	case EVENT_TYPE_COUNT:
 		break;
 	}

@@ -81,3 +81,32 @@ void cloud_step_note_job(char **slot, const struct cloud_result *result)
 	if (result->job_id)
 		str_set(slot, result->job_id);
 }
+
+bool cloud_volume_is_destroyed(const struct cloud_volume *volume)
+{
+	static const char *const words[] = { "Destroy", "Destroyed", "Destroying", "Expunging", "Expunged" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (streq(volume->state, words[i]))
+			return true;
+	}
+	return false;
+}
+
+bool cloud_step_job_lost(struct operation *operation, const struct cloud_result *result)
+{
+	struct drift_record record = { .kind = DRIFT_OPERATION_LOST, .repaired = true };
+
+	if (result->outcome == CLOUD_OK && result->job_status == CLOUD_JOB_SUCCEEDED)
+		return false;
+	if (!cloud_err_is_lost_job(&result->err) && result->err.code != ERR_NOT_FOUND)
+		return false;
+	str_set(&record.volume_id, operation->record.volume_id);
+	str_set(&record.operation_id, operation->record.id);
+	record.found = xasprintf("CloudStack lost the job of operation %s, step %s: %s", operation->record.id,
+				 operation->record.step, result->err.text);
+	str_set(&record.action, "the volume itself is looked at, and decides how the operation goes on");
+	events_drift(operation->core, &record);
+	record_clear(&drift_record, &record);
+	return true;
+}

@@ -27,3 +27,7 @@ void cloud_step_busy(struct operation *operation, const struct cloud_volume *vol
 void cloud_step_new_job(char **slot);
 /* The id CloudStack really gave; a server that ignores ours answers with its own. */
 void cloud_step_note_job(char **slot, const struct cloud_result *result);
+/* CloudStack is about to forget it, or has no more than its name. */
+bool cloud_volume_is_destroyed(const struct cloud_volume *volume);
+/* A watched job ended because CloudStack lost or never knew it: told as drift, and the volume has to be looked at. */
+bool cloud_step_job_lost(struct operation *operation, const struct cloud_result *result);

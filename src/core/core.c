@@ -151,6 +151,7 @@ struct core *core_free(struct core *core)
 		return NULL;
 	core->draining = true;
 	calls_free(core);
+	reconcile_free(core);
 	operation_free_all(core);
 	core->sysblock = sysblock_close(core->sysblock);
 	mappings_free(core);

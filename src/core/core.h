@@ -24,7 +24,7 @@ struct core_options {
 	int64_t cloud_wait_ms;  /* how long one step waits for a CloudStack job */
 	int64_t request_ms;     /* time-out of one CloudStack request */
 	int64_t probe_ms;
-	int64_t refresh_ms;    /* how often the list of volumes is fetched anew */
+	int64_t reconcile_ms;  /* how often the volumes are listed anew and compared with store and kernel */
 	size_t max_operations; /* unfinished at once; more is ERR_TOO_MANY */
 };
 

@@ -161,9 +161,9 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 static void on_job_ended(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
+	bool lost = cloud_step_job_lost(operation, result);
 
-	if (result->job_status == CLOUD_JOB_FAILED && !cloud_err_is_lost_job(&result->err) &&
-	    !cloud_err_is_not_attached(&result->err) && result->err.code != ERR_NOT_FOUND) {
+	if (result->job_status == CLOUD_JOB_FAILED && !lost && !cloud_err_is_not_attached(&result->err)) {
 		operation_fail(operation, &result->err);
 		return;
 	}
@@ -204,4 +204,10 @@ void detaching_await_gone(struct operation *operation)
 	}
 	operation_stage_unmap(operation);
 	operation_next(operation);
+}
+
+char *detaching_left_over(const struct operation *operation)
+{
+	return xasprintf("volume %s may be detached from VM %s or not", operation->record.volume_id,
+			 str_or(detaching_of(operation)->vm_id, ""));
 }

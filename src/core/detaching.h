@@ -39,6 +39,8 @@ void detaching_await_job(struct operation *operation);
 /* The kernel lets go of the device; the mapping is dropped with the commit that follows. */
 void detaching_await_gone(struct operation *operation);
 
+char *detaching_left_over(const struct operation *operation); /* of an operation_kind */
+
 #define DETACHING_STEPS                                                                                                \
 	{ .name = "check", .run = detaching_check, .deadline = STEP_CLOUD },                                           \
 		{ .name = "ask-cloud", .run = detaching_ask_cloud, .deadline = STEP_CLOUD, .no_return = true },        \

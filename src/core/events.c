@@ -17,6 +17,7 @@ struct pending_event {
 	struct operation_record operation;
 	struct device_record device;
 	struct mapping_record mapping;
+	struct drift_record drift;
 };
 
 static void pending_event_free(struct pending_event *pending)
@@ -24,6 +25,7 @@ static void pending_event_free(struct pending_event *pending)
 	record_clear(&operation_record, &pending->operation);
 	record_clear(&device_record, &pending->device);
 	record_clear(&mapping_record, &pending->mapping);
+	record_clear(&drift_record, &pending->drift);
 	free(pending->id);
 	free(pending);
 }
@@ -70,6 +72,7 @@ static void on_events_task(struct loop_task *task)
 			.operation = pending->operation.id ? &pending->operation : NULL,
 			.device = pending->device.device_path ? &pending->device : NULL,
 			.mapping = pending->mapping.volume_id ? &pending->mapping : NULL,
+			.drift = pending->drift.volume_id ? &pending->drift : NULL,
 		};
 
 		TAILQ_REMOVE(&list, pending, entry);
@@ -105,6 +108,11 @@ void events_device(struct core *core, enum event_type type, const struct device 
 void events_mapping(struct core *core, enum event_type type, const struct mapping_record *record)
 {
 	record_copy(&mapping_record, &pending_event_add(core, type, record->volume_id)->mapping, record);
+}
+
+void events_drift(struct core *core, const struct drift_record *record)
+{
+	record_copy(&drift_record, &pending_event_add(core, EVENT_DRIFT_FOUND, record->volume_id)->drift, record);
 }
 
 void events_volume(struct core *core, enum event_type type, const char *volume_id)

@@ -23,6 +23,7 @@ enum event_type {
 	EVENT_VOLUME_ADDED,    /* `id` only, here and below: ask core_volume() for the record */
 	EVENT_VOLUME_CHANGED,  /* at most once a volume and turn */
 	EVENT_VOLUME_REMOVED,
+	EVENT_DRIFT_FOUND, /* store, CloudStack and kernel disagree; once while it lasts */
 	EVENT_TYPE_COUNT
 };
 
@@ -33,6 +34,7 @@ struct core_event {
 	const struct operation_record *operation; /* operation events */
 	const struct device_record *device;       /* device events */
 	const struct mapping_record *mapping;     /* mapping events */
+	const struct drift_record *drift;         /* drift events */
 };
 
 struct event_listener {

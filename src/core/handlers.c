@@ -408,6 +408,18 @@ static void operation_cancel_asked(struct call *call)
 		call_answer(call, &operation->record);
 }
 
+/* ---- administration ---- */
+
+static void force_sync(struct call *call)
+{
+	struct err err = { 0 };
+
+	if (health_check_changes(call->core, &err) < 0)
+		call_fail(call, &err);
+	else
+		reconcile_request(call);
+}
+
 /* ---- health ---- */
 
 static void health_get(struct call *call)
@@ -428,5 +440,5 @@ const call_impl impls[METHOD_COUNT] = {
 	[METHOD_MAPPING_LIST] = mapping_list,   [METHOD_DEVICE_LIST] = device_list,
 	[METHOD_DEVICE_VOLUME] = device_volume, [METHOD_OPERATION_LIST] = operation_list,
 	[METHOD_OPERATION_GET] = operation_get, [METHOD_OPERATION_CANCEL] = operation_cancel_asked,
-	[METHOD_HEALTH_GET] = health_get,
+	[METHOD_FORCE_SYNC] = force_sync,       [METHOD_HEALTH_GET] = health_get,
 };

@@ -65,6 +65,9 @@ struct core {
 	int64_t refresh_page;
 	bool volumes_known; /* one whole list has been fetched */
 
+	struct reconcile *reconcile; /* the comparison under way, NULL when none is */
+	struct known_drift *known_drift;
+
 	TAILQ_HEAD(, event_listener) listeners;
 	TAILQ_HEAD(, pending_event) events;
 	struct loop_task events_task;
@@ -80,6 +83,7 @@ struct core {
 void events_operation(struct core *core, enum event_type type, const struct operation_record *record);
 void events_device(struct core *core, enum event_type type, const struct device *device);
 void events_mapping(struct core *core, enum event_type type, const struct mapping_record *record);
+void events_drift(struct core *core, const struct drift_record *record);
 void events_volume(struct core *core, enum event_type type, const char *volume_id);
 void events_init(struct core *core);
 void events_free(struct core *core);
@@ -95,30 +99,72 @@ void volume_to_record(struct core *core, const struct volume *volume, struct vol
 void volumes_refresh_start(struct core *core);
 /* CloudStack did not answer somebody: find out soon, but not for each of many, whether it is back. */
 void volumes_refresh_soon(struct core *core);
+/* The comparison that followed the last list has ended: the next list is due later, or now if somebody asked. */
+void volumes_refresh_next(struct core *core, bool now);
 void volumes_free(struct core *core);
 
 /* ---- mapping.c: which volume is which device ---- */
+
+bool core_is_appliance(const struct core *core, const char *vm_id);
+void mappings_free(struct core *core);
+void device_to_record(struct core *core, const struct device *device, struct device_record *out);
 
 struct mapping *mapping_find(struct core *core, const char *volume_id);
 /* The device is the volume's disk: it says so itself, or it is the nameless one the volume was mapped to. */
 bool mapping_is_disk(struct core *core, const char *volume_id, const struct device *device);
 /* The mapping of a kernel device on this VM, NULL when it is nobody's. */
 struct mapping *mapping_of_device(struct core *core, const struct device *device);
+/* The one disk a mapping belongs to, as the last scan saw it; NULL when there is none, or more than one. */
+const struct device *mapping_disk(struct core *core, const struct mapping_record *record);
 /* The device behind a mapping on this VM, re-read from the kernel this moment; NULL when it is not there. */
 const struct device *mapping_device(struct core *core, const struct mapping *mapping);
 /* As the outside sees it: an address is given only when the disk is there at this moment. */
 void mapping_to_record(struct core *core, const struct mapping *mapping, struct mapping_record *out);
+/* A new mapping of a volume to a VM, without its place; the caller clears it. */
+void mapping_make(struct core *core, const char *volume_id, const char *vm_id, struct mapping_record *out);
+/* Where it is: the disk on this VM (NULL: gone), or CloudStack's slot and size on another. */
+void mapping_place(const struct core *core, struct mapping_record *record, int64_t device_id, uint64_t size,
+		   const struct device *device);
+void mapping_describe(const struct core *core, struct mapping_record *record, const struct device *device);
+/* The record says what the kernel shows. */
+bool mapping_is_up_to_date(const struct core *core, const struct mapping_record *record, const struct device *device);
+/* Looks at what is on its disk. */
+void mapping_probe(struct mapping *mapping);
 /* After the commit: into the model, with its event. */
 void mapping_put(struct core *core, const struct mapping_record *record);
 void mapping_remove(struct core *core, const char *volume_id);
+
+/* ---- follow.c: mappings stay true ---- */
+
+typedef void (*mapping_done_fn)(void *arg, const struct err *err);
+/*
+ * Commits a changed mapping, or drops the volume's (record NULL); the model follows. done, if given, runs once, after
+ * that, and what waits for it is given back when the store is away.
+ */
+void mapping_commit(struct core *core, const char *volume_id, const struct mapping_record *record, mapping_done_fn done,
+		    void *arg);
 /*
  * On the next turn: compares every mapping on this VM with the kernel and commits what is different - another name
  * after a reboot, a device that is gone or is back.
  */
 void mappings_follow_kernel(struct core *core);
-void mappings_free(struct core *core);
-bool core_is_appliance(const struct core *core, const char *vm_id);
-void device_to_record(struct core *core, const struct device *device, struct device_record *out);
+
+/* ---- reconcile.c ---- */
+
+struct drift;
+struct drift_facts;
+
+/* A list of volumes is about to be fetched: the calls that wait now will be answered from it. */
+void reconcile_begin(struct core *core);
+/* It is whole: store, CloudStack and kernel are compared. Ends in volumes_refresh_next(). */
+void reconcile_compare(struct core *core);
+/* It could not be fetched: those calls are told why. */
+void reconcile_fail(struct core *core, const struct err *err);
+/* A call waits for a comparison that begins after now. */
+void reconcile_request(struct call *call);
+/* Says that a drift was found and repaired. */
+void reconcile_tell(struct core *core, const struct drift_facts *facts, const struct drift *drift);
+void reconcile_free(struct core *core);
 
 /* ---- health.c ---- */
 
@@ -142,6 +188,8 @@ struct call {
 	struct store_read *store_read;
 	struct operation *accepting;
 	const char *awaits; /* id of an operation whose end is awaited; in args */
+	bool awaits_sync;   /* a comparison that begins after the question */
+	bool in_sync;       /* the comparison under way is for it */
 	struct loop_timer patience;
 };
 

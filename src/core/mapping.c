@@ -10,10 +10,12 @@
  */
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/uuid.h"
 #include "core/internal.h"
 
 bool core_is_appliance(const struct core *core, const char *vm_id)
@@ -55,8 +57,7 @@ bool mapping_is_disk(struct core *core, const char *volume_id, const struct devi
 		       : device_identity(device, volume_id) == IDENTITY_SAME;
 }
 
-/* The one disk a mapping belongs to; two with the same identity are none. */
-static const struct device *disk_of(struct core *core, const struct mapping_record *record)
+const struct device *mapping_disk(struct core *core, const struct mapping_record *record)
 {
 	const struct device *found = NULL;
 
@@ -73,7 +74,7 @@ static const struct device *disk_of(struct core *core, const struct mapping_reco
 }
 
 /* By the name that was noted, or, when names have changed hands since, by being the only such disk. */
-static bool is_disk_of(struct core *core, const struct mapping_record *record, const struct device *device)
+static bool is_mapping_disk(struct core *core, const struct mapping_record *record, const struct device *device)
 {
 	const struct device *only;
 
@@ -81,7 +82,7 @@ static bool is_disk_of(struct core *core, const struct mapping_record *record, c
 		return false;
 	if (streq(record->device_path, device->path))
 		return true;
-	only = disk_of(core, record);
+	only = mapping_disk(core, record);
 	return only && streq(only->path, device->path);
 }
 
@@ -90,7 +91,7 @@ struct mapping *mapping_of_device(struct core *core, const struct device *device
 	struct mapping *mapping, *next;
 
 	HASH_ITER(hh, core->mappings, mapping, next) {
-		if (is_disk_of(core, &mapping->record, device))
+		if (is_mapping_disk(core, &mapping->record, device))
 			return mapping;
 	}
 	return NULL;
@@ -98,7 +99,7 @@ struct mapping *mapping_of_device(struct core *core, const struct device *device
 
 const struct device *mapping_device(struct core *core, const struct mapping *mapping)
 {
-	const struct device *device = disk_of(core, &mapping->record);
+	const struct device *device = mapping_disk(core, &mapping->record);
 
 	return device && sysblock_verify(core->sysblock, device) ? device : NULL;
 }
@@ -116,10 +117,91 @@ void device_to_record(struct core *core, const struct device *device, struct dev
 	str_set(&out->volume_id, mapping ? mapping->record.volume_id : NULL);
 }
 
-/* ---- what is on it ---- */
+/* ---- records ---- */
 
-static void commit_mapping(struct core *core, const struct mapping_record *record);
-static void describe(const struct core *core, struct mapping_record *record, const struct device *device);
+/* The links udev makes for the buses CloudStack uses; they are told, never followed. */
+static char *by_id_path(const struct device *device)
+{
+	if (!device->serial[0])
+		return NULL;
+	switch (device->bus) {
+	case BUS_VIRTIO:
+		return xasprintf("/dev/disk/by-id/virtio-%s", device->serial);
+	case BUS_SCSI:
+		return xasprintf("/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_%s", device->serial);
+	case BUS_LOOP:
+	case BUS_OTHER:
+	case BUS_COUNT:
+		break;
+	}
+	return NULL;
+}
+
+void mapping_make(struct core *core, const char *volume_id, const char *vm_id, struct mapping_record *out)
+{
+	const struct mapping *mapping = mapping_find(core, volume_id);
+	char uuid[UUID_TEXT_SIZE];
+
+	record_init(&mapping_record, out);
+	uuid_make_v7(uuid);
+	str_set(&out->id, mapping ? mapping->record.id : uuid);
+	str_set(&out->volume_id, volume_id);
+	str_set(&out->volume_uuid, volume_id);
+	str_set(&out->vm_id, vm_id);
+	str_set(&out->cloudstack_state, "attached");
+	str_set(&out->operation_mode, core_is_appliance(core, vm_id) ? "oma" : "failover");
+	out->created_at = out->attached_at = clock_wall_ms();
+}
+
+void mapping_place(const struct core *core, struct mapping_record *record, int64_t device_id, uint64_t size,
+		   const struct device *device)
+{
+	record->cloudstack_device_id = device_id;
+	record->updated_at = record->last_sync = clock_wall_ms();
+	if (core_is_appliance(core, record->vm_id)) {
+		free(record->by_id_path);
+		record->by_id_path = device ? by_id_path(device) : NULL;
+		mapping_describe(core, record, device);
+		return;
+	}
+	free(record->device_path);
+	record->device_path = xasprintf("remote-vm-%s-%" PRId64, record->vm_id, device_id);
+	str_set(&record->linux_state, "n/a");
+	record->size = size;
+}
+
+void mapping_describe(const struct core *core, struct mapping_record *record, const struct device *device)
+{
+	if (!device) {
+		free(record->device_path);
+		record->device_path = xasprintf("gone-%s", record->volume_id);
+		str_set(&record->linux_state, "gone");
+		return;
+	}
+	str_set(&record->device_path, device->path);
+	str_set(&record->linux_state, "detected");
+	record->size = device->size;
+	record->diskseq = (int64_t)device->diskseq;
+	str_set(&record->boot_id, core->boot_id);
+}
+
+void mapping_to_record(struct core *core, const struct mapping *mapping, struct mapping_record *out)
+{
+	record_copy(&mapping_record, out, &mapping->record);
+	if (core_is_appliance(core, out->vm_id))
+		mapping_describe(core, out, mapping_device(core, mapping));
+}
+
+bool mapping_is_up_to_date(const struct core *core, const struct mapping_record *record, const struct device *device)
+{
+	if (!device)
+		return streq(record->linux_state, "gone");
+	return streq(record->linux_state, "detected") && streq(record->device_path, device->path) &&
+	       record->size == device->size && (uint64_t)record->diskseq == device->diskseq &&
+	       is_this_boot(core, record);
+}
+
+/* ---- what is on it ---- */
 
 static const char *text_or_null(const char *text)
 {
@@ -160,12 +242,12 @@ static void on_probed(void *arg, const struct probe_result *result)
 	str_set(&record.label, text_or_null(result->label));
 	str_set(&record.filesystem_uuid, text_or_null(result->uuid));
 	str_set(&record.partition_table, text_or_null(result->partition_table));
-	describe(core, &record, device);
-	commit_mapping(core, &record);
+	mapping_describe(core, &record, device);
+	mapping_commit(core, record.volume_id, &record, NULL, NULL);
 	record_clear(&mapping_record, &record);
 }
 
-static void probe_contents(struct mapping *mapping)
+void mapping_probe(struct mapping *mapping)
 {
 	struct core *core = mapping->core;
 
@@ -201,7 +283,7 @@ void mapping_put(struct core *core, const struct mapping_record *record)
 				mapping);
 	}
 	if (look)
-		probe_contents(mapping);
+		mapping_probe(mapping);
 	volume_touch(core, mapping->record.volume_id);
 	events_mapping(core, EVENT_MAPPING_CHANGED, &mapping->record);
 }
@@ -233,155 +315,4 @@ void mappings_free(struct core *core)
 	loop_task_cancel(core->loop, &core->follow_task);
 	HASH_ITER(hh, core->mappings, mapping, next)
 		mapping_free(core, mapping);
-}
-
-/* ---- following the kernel ---- */
-
-/* The records of one batch, to be applied to the model when it has landed. */
-struct follow {
-	struct core *core;
-	struct mapping_record *records;
-	size_t count;
-};
-
-static void follow_free(struct follow *follow)
-{
-	for (size_t i = 0; i < follow->count; i++)
-		record_clear(&mapping_record, &follow->records[i]);
-	free(follow->records);
-	free(follow);
-}
-
-static void on_followed(void *arg, const struct err *err)
-{
-	struct follow *follow = arg;
-	struct core *core = follow->core;
-
-	core->commits_waiting--;
-	core->mappings_committing--;
-	if (err->code) {
-		log_error("a mapping could not be kept up to date: %s", err->text);
-	} else {
-		for (size_t i = 0; i < follow->count; i++) {
-			/* An operation may have removed it meanwhile; it is newer than this. */
-			if (mapping_find(core, follow->records[i].volume_id))
-				mapping_put(core, &follow->records[i]);
-		}
-	}
-	if (core->follow_again)
-		mappings_follow_kernel(core);
-	follow_free(follow);
-}
-
-/*
- * Two disks may have swapped names, so all rows that change are taken out before any is put back: the store's unique
- * key then sees no passing double.
- */
-static void commit_follow(struct follow *follow)
-{
-	struct store_batch *batch = store_batch_new(follow->records[0].volume_id);
-
-	for (size_t i = 0; i < follow->count; i++)
-		store_batch_unmap(batch, follow->records[i].volume_id);
-	for (size_t i = 0; i < follow->count; i++)
-		store_batch_mapping(batch, &follow->records[i]);
-	follow->core->commits_waiting++;
-	follow->core->mappings_committing++;
-	store_submit(follow->core->store, batch, on_followed, follow);
-}
-
-static struct mapping_record *follow_add(struct follow *follow, const struct mapping_record *record)
-{
-	struct mapping_record *copy;
-
-	follow->records = xrealloc(follow->records, (follow->count + 1) * sizeof(*follow->records));
-	copy = &follow->records[follow->count++];
-	memset(copy, 0, sizeof(*copy));
-	record_copy(&mapping_record, copy, record);
-	copy->updated_at = copy->last_sync = clock_wall_ms();
-	return copy;
-}
-
-static void commit_mapping(struct core *core, const struct mapping_record *record)
-{
-	struct follow *follow = xnew(struct follow);
-
-	follow->core = core;
-	follow_add(follow, record);
-	commit_follow(follow);
-}
-
-static bool is_up_to_date(const struct core *core, const struct mapping_record *record, const struct device *device)
-{
-	if (!device)
-		return streq(record->linux_state, "gone");
-	return streq(record->linux_state, "detected") && streq(record->device_path, device->path) &&
-	       record->size == device->size && (uint64_t)record->diskseq == device->diskseq &&
-	       is_this_boot(core, record);
-}
-
-static void describe(const struct core *core, struct mapping_record *record, const struct device *device)
-{
-	if (!device) {
-		free(record->device_path);
-		record->device_path = xasprintf("gone-%s", record->volume_id);
-		str_set(&record->linux_state, "gone");
-		return;
-	}
-	str_set(&record->device_path, device->path);
-	str_set(&record->linux_state, "detected");
-	record->size = device->size;
-	record->diskseq = (int64_t)device->diskseq;
-	str_set(&record->boot_id, core->boot_id);
-}
-
-void mapping_to_record(struct core *core, const struct mapping *mapping, struct mapping_record *out)
-{
-	record_copy(&mapping_record, out, &mapping->record);
-	if (core_is_appliance(core, out->vm_id))
-		describe(core, out, mapping_device(core, mapping));
-}
-
-static void follow_kernel(struct core *core)
-{
-	struct follow *follow = xnew(struct follow);
-	struct mapping *mapping, *next;
-
-	follow->core = core;
-	HASH_ITER(hh, core->mappings, mapping, next) {
-		const struct device *device;
-
-		/* While an operation is under way, it alone says what becomes of the mapping. */
-		if (!core_is_appliance(core, mapping->record.vm_id) || operation_busy(core, mapping->record.volume_id))
-			continue;
-		device = disk_of(core, &mapping->record);
-		if (is_up_to_date(core, &mapping->record, device)) {
-			if (mapping->unread)
-				probe_contents(mapping);
-			continue;
-		}
-		log_notice("volume=%s: was %s, is %s", mapping->record.volume_id, mapping->record.device_path,
-			   device ? device->path : "gone from the kernel");
-		describe(core, follow_add(follow, &mapping->record), device);
-	}
-	if (follow->count > 0)
-		commit_follow(follow);
-	else
-		follow_free(follow);
-}
-
-static void on_follow_task(struct loop_task *task)
-{
-	struct core *core = container_of(task, struct core, follow_task);
-
-	/* One commit at a time, however long the store takes. */
-	core->follow_again = core->mappings_committing > 0;
-	if (!core->draining && !core->follow_again)
-		follow_kernel(core);
-}
-
-void mappings_follow_kernel(struct core *core)
-{
-	core->follow_task.run = on_follow_task;
-	loop_task_queue(core->loop, &core->follow_task);
 }

@@ -225,7 +225,7 @@ static void on_job_ended(void *arg, const struct cloud_result *result)
 			operation_next(operation);
 			return;
 		}
-	} else if (!cloud_err_is_lost_job(&result->err) && result->err.code != ERR_NOT_FOUND) {
+	} else if (!cloud_step_job_lost(operation, result)) {
 		/* Somebody was faster, and what somebody else attached is not ours to take back. */
 		context->refused = cloud_err_is_attached(&result->err);
 		operation_fail(operation, &result->err);
@@ -324,72 +324,40 @@ static void await_device(struct operation *operation)
 
 /* ---- publish ---- */
 
-/* The links udev makes for the buses CloudStack uses; they are told, never followed. */
-static char *by_id_path(const struct device *device)
-{
-	if (!device->serial[0])
-		return NULL;
-	switch (device->bus) {
-	case BUS_VIRTIO:
-		return xasprintf("/dev/disk/by-id/virtio-%s", device->serial);
-	case BUS_SCSI:
-		return xasprintf("/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_%s", device->serial);
-	case BUS_LOOP:
-	case BUS_OTHER:
-	case BUS_COUNT:
-		break;
-	}
-	return NULL;
-}
-
 static void stage(struct operation *operation)
 {
 	const struct attach_context *context = operation->context;
 	const struct operation_record *asked = &operation->record;
 	struct mapping_record record = { 0 };
-	char uuid[UUID_TEXT_SIZE];
 
-	record_init(&mapping_record, &record);
-	uuid_make_v7(uuid);
-	str_set(&record.id, uuid);
-	str_set(&record.volume_id, asked->volume_id);
-	str_set(&record.volume_uuid, asked->volume_id);
-	str_set(&record.vm_id, asked->vm_id);
-	str_set(&record.cloudstack_state, "attached");
-	record.cloudstack_device_id = context->device_id;
-	record.created_at = record.updated_at = record.attached_at = record.last_sync = clock_wall_ms();
-	if (on_appliance(operation)) {
-		str_set(&record.device_path, context->device.path);
-		record.by_id_path = by_id_path(&context->device);
-		str_set(&record.linux_state, "detected");
-		str_set(&record.operation_mode, "oma");
-		record.size = context->device.size;
-		record.diskseq = (int64_t)context->device.diskseq;
-		str_set(&record.boot_id, operation->core->boot_id);
-		record.matched_by = (int)context->matched_by;
-	} else {
-		record.device_path = xasprintf("remote-vm-%s-%" PRId64, record.vm_id, context->device_id);
-		str_set(&record.linux_state, "n/a");
-		str_set(&record.operation_mode, "failover");
-		record.size = context->size;
-	}
+	mapping_make(operation->core, asked->volume_id, asked->vm_id, &record);
+	mapping_place(operation->core, &record, context->device_id, context->size,
+		      on_appliance(operation) ? &context->device : NULL);
+	record.matched_by = (int)context->matched_by;
 	operation_stage_mapping(operation, &record);
 }
 
-/* A name the kernel has just given away again may still stand in the mapping of its last owner. */
-static bool name_is_free(struct operation *operation)
+/*
+ * A name the kernel, or a slot CloudStack, has just given away again may still stand in the mapping of its last owner.
+ * Then that mapping is out of date, and whoever keeps it up to date is called.
+ */
+static bool path_is_free(struct operation *operation)
 {
-	const struct attach_context *context = operation->context;
+	const struct mapping_record *wanted = operation->stage_map;
 	struct mapping *mapping, *next;
 
 	HASH_ITER(hh, operation->core->mappings, mapping, next) {
-		if (streq(mapping->record.device_path, context->device.path) &&
-		    !streq(mapping->record.volume_id, operation->record.volume_id)) {
+		if (!streq(mapping->record.device_path, wanted->device_path) ||
+		    !streq(mapping->record.vm_id, wanted->vm_id) ||
+		    streq(mapping->record.volume_id, operation->record.volume_id))
+			continue;
+		if (on_appliance(operation))
 			mappings_follow_kernel(operation->core);
-			operation_again(operation, LOOK_AGAIN_MS / 10, "%s is still noted for volume %s",
-					context->device.path, mapping->record.volume_id);
-			return false;
-		}
+		else
+			volumes_refresh_soon(operation->core);
+		operation_again(operation, LOOK_AGAIN_MS / 10, "%s is still noted for volume %s",
+				mapping->record.device_path, mapping->record.volume_id);
+		return false;
 	}
 	return true;
 }
@@ -397,10 +365,11 @@ static bool name_is_free(struct operation *operation)
 static void publish(struct operation *operation)
 {
 	/* After a restart the device must be found anew: names may have changed hands. */
-	if (on_appliance(operation) && (!find_device(operation) || !name_is_free(operation)))
+	if (on_appliance(operation) && !find_device(operation))
 		return;
 	stage(operation);
-	operation_next(operation);
+	if (path_is_free(operation))
+		operation_next(operation);
 }
 
 /* ---- taking back ---- */
@@ -522,12 +491,19 @@ static void respond(struct operation *operation, struct json_writer *writer)
 	put_text(writer, "message", "Volume attached");
 }
 
+static char *left_over(const struct operation *operation)
+{
+	return xasprintf("volume %s may still be attached to VM %s", operation->record.volume_id,
+			 operation->record.vm_id);
+}
+
 const struct operation_kind op_attach = {
 	.type = OPERATION_ATTACH,
 	.context = &attach_context,
 	.steps = attach_steps,
 	.step_count = ARRAY_SIZE(attach_steps),
 	.respond = respond,
+	.left_over = left_over,
 };
 
 void *op_attach_context(void)

@@ -5,24 +5,25 @@
  *
  * CloudStack gives volumes their ids itself, volume names need not be unique, and its create command inserts the volume
  * before it looks whether the job id was used before - so asking twice can make two volumes. A create must therefore
- * recognise its own earlier self: the volume is made under a unique name (the wanted one and a part of the job
- * id), looked for by job and by that name before it is ever asked for again, and gets its wanted name at the end.
+ * recognise its own earlier self: the volume is made under a unique name (the wanted one and the operation's id),
+ * looked for by job and by that name before it is ever asked for again, and gets its wanted name at the end. Whatever a
+ * create leaves behind in CloudStack says by its name whose it is.
  */
 
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/uuid.h"
 #include "core/cloud_step.h"
 #include "core/ops.h"
 
 #define GIB (UINT64_C(1) << 30)
 #define NAME_MAX_BYTES 255
-/* "-" and the last 12 digits of the job id, which are random. */
-#define TOKEN_BYTES 13
+/* An operation's id is "op-" and a UUID; in a name it stands behind a hyphen. */
+#define ID_BYTES 39
 
 struct create_context {
 	char *name;
-	char *unique_name;
 	char *zone_id;
 	char *offering_id;
 	int64_t size_gib;
@@ -36,7 +37,6 @@ struct create_context {
 #define F(MEMBER, TYPE, ...) FIELD(create_context, MEMBER, TYPE, __VA_ARGS__)
 static const struct field create_fields[] = {
 	F(name, TEXT, .doc = "The name that was asked for."),
-	F(unique_name, TEXT, .doc = "The name it is created under."),
 	F(zone_id, UUID, .doc = "The zone."),
 	F(offering_id, UUID, .doc = "The disk offering."),
 	F(size_gib, INT, .doc = "GiB, rounded up."),
@@ -48,6 +48,28 @@ static const struct field create_fields[] = {
 static const struct record create_context = RECORD("create_context", create_context, create_fields);
 
 /* ---- ask-cloud ---- */
+
+/* The wanted name, shortened at a character's boundary so that the id fits behind it. */
+static char *unique_name(const struct operation *operation)
+{
+	const struct create_context *context = operation->context;
+	size_t length = strlen(context->name);
+
+	if (length > NAME_MAX_BYTES - 1 - ID_BYTES) {
+		length = NAME_MAX_BYTES - 1 - ID_BYTES;
+		while (length > 0 && ((unsigned char)context->name[length] & 0xc0) == 0x80)
+			length--;
+	}
+	return xasprintf("%.*s-%s", (int)length, context->name, operation->record.id);
+}
+
+const char *op_create_of_name(const char *name)
+{
+	size_t length = name ? strlen(name) : 0;
+	const char *id = length > ID_BYTES ? name + length - ID_BYTES : "";
+
+	return str_has_prefix(id, "op-") && id[-1] == '-' && uuid_is_valid(id + 3) ? id : NULL;
+}
 
 static void on_submitted(void *arg, const struct cloud_result *result)
 {
@@ -68,18 +90,18 @@ static void on_submitted(void *arg, const struct cloud_result *result)
 static void submit(struct operation *operation)
 {
 	struct create_context *context = operation->context;
+	_cleanup_free_ char *name = unique_name(operation);
 
 	context->looking_since = 0; /* this request, too, may get lost and arrive late */
 	operation_wait_call(operation,
-			    cloud_create_volume(operation->core->cloud, context->unique_name, context->zone_id,
-						context->offering_id, (uint64_t)context->size_gib, context->job_id,
-						on_submitted, operation));
+			    cloud_create_volume(operation->core->cloud, name, context->zone_id, context->offering_id,
+						(uint64_t)context->size_gib, context->job_id, on_submitted, operation));
 }
 
 static void look_by_name(struct operation *operation, cloud_done_fn done)
 {
-	struct create_context *context = operation->context;
-	struct cloud_volume_filter filter = { .name = context->unique_name };
+	_cleanup_free_ char *name = unique_name(operation);
+	struct cloud_volume_filter filter = { .name = name };
 
 	operation_wait_call(operation, cloud_list_volumes(operation->core->cloud, &filter, done, operation));
 }
@@ -151,8 +173,9 @@ static void on_found_volume(void *arg, const struct cloud_result *result)
 static void on_job_ended(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
+	bool lost = cloud_step_job_lost(operation, result);
 
-	if (result->job_status == CLOUD_JOB_FAILED && !cloud_err_is_lost_job(&result->err)) {
+	if (result->job_status == CLOUD_JOB_FAILED && !lost) {
 		operation_fail(operation, &result->err);
 		return;
 	}
@@ -280,26 +303,23 @@ static void respond(struct operation *operation, struct json_writer *writer)
 	json_put_text(writer, "Volume created");
 }
 
+static char *left_over(const struct operation *operation)
+{
+	_cleanup_free_ char *name = unique_name(operation);
+
+	if (str_empty(operation->record.volume_id))
+		return xasprintf("a volume named %s may be left in CloudStack", name);
+	return xasprintf("volume %s may be left in CloudStack", operation->record.volume_id);
+}
+
 const struct operation_kind op_create = {
 	.type = OPERATION_CREATE,
 	.context = &create_context,
 	.steps = create_steps,
 	.step_count = ARRAY_SIZE(create_steps),
 	.respond = respond,
+	.left_over = left_over,
 };
-
-/* The wanted name, shortened at a character's boundary so that the token fits behind it. */
-static char *make_unique_name(const char *name, const char *token)
-{
-	size_t length = strlen(name);
-
-	if (length > NAME_MAX_BYTES - TOKEN_BYTES) {
-		length = NAME_MAX_BYTES - TOKEN_BYTES;
-		while (length > 0 && ((unsigned char)name[length] & 0xc0) == 0x80)
-			length--;
-	}
-	return xasprintf("%.*s-%s", (int)length, name, token);
-}
 
 void *op_create_context(const struct volume_create_args *args)
 {
@@ -312,7 +332,5 @@ void *op_create_context(const struct volume_create_args *args)
 	cloud_step_new_job(&context->job_id);
 	cloud_step_new_job(&context->rename_job_id);
 	cloud_step_new_job(&context->undo_job_id);
-	/* The last group of a random UUID, as unique as the job it stands beside. */
-	context->unique_name = make_unique_name(args->name, context->job_id + 24);
 	return context;
 }

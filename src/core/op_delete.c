@@ -48,17 +48,6 @@ static void destroy(struct operation *operation)
 
 /* ---- await-destroyed ---- */
 
-static bool is_destroyed(const struct cloud_volume *volume)
-{
-	static const char *const words[] = { "Destroy", "Destroyed", "Destroying", "Expunging", "Expunged" };
-
-	for (size_t i = 0; volume && i < ARRAY_SIZE(words); i++) {
-		if (streq(volume->state, words[i]))
-			return true;
-	}
-	return !volume;
-}
-
 static void on_outcome_checked(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
@@ -67,7 +56,7 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 	if (cloud_step_failed(operation, result))
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
-	if (!is_destroyed(volume)) {
+	if (volume && !cloud_volume_is_destroyed(volume)) {
 		if (volume->job_id)
 			cloud_step_busy(operation, volume);
 		else
@@ -84,9 +73,9 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 static void on_job_ended(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
+	bool lost = cloud_step_job_lost(operation, result);
 
-	if (result->job_status == CLOUD_JOB_FAILED && !cloud_err_is_lost_job(&result->err) &&
-	    result->err.code != ERR_NOT_FOUND) {
+	if (result->job_status == CLOUD_JOB_FAILED && !lost) {
 		operation_fail(operation, &result->err);
 		return;
 	}
@@ -117,12 +106,18 @@ static void respond(struct operation *operation, struct json_writer *writer)
 	json_put_text(writer, "Volume deleted");
 }
 
+static char *left_over(const struct operation *operation)
+{
+	return xasprintf("volume %s may be detached, or gone with its data", operation->record.volume_id);
+}
+
 const struct operation_kind op_delete = {
 	.type = OPERATION_DELETE,
 	.context = &delete_context,
 	.steps = delete_steps,
 	.step_count = ARRAY_SIZE(delete_steps),
 	.respond = respond,
+	.left_over = left_over,
 };
 
 void *op_delete_context(void)

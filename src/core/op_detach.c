@@ -32,6 +32,7 @@ const struct operation_kind op_detach = {
 	.steps = detach_steps,
 	.step_count = ARRAY_SIZE(detach_steps),
 	.respond = respond,
+	.left_over = detaching_left_over,
 };
 
 void *op_detach_context(const struct volume_detach_args *args)

@@ -376,10 +376,11 @@ static void record_failure(struct operation *operation)
 	operation->record.error_details = buf_take(&out);
 }
 
-static void needs_attention(struct operation *operation, const struct err *err)
+/* Why it could not be taken back, or how it ended, and what is where now. */
+static void needs_attention(struct operation *operation, const char *why)
 {
-	_cleanup_free_ char *text = xasprintf("%s; taking it back failed at %s: %s", operation->record.error,
-					      operation_step(operation)->name, err->text);
+	_cleanup_free_ char *left_over = operation->kind->left_over(operation);
+	_cleanup_free_ char *text = xasprintf("%s; %s%s", operation->record.error, why, left_over);
 
 	operation->record.needs_attention = true;
 	str_set(&operation->record.error, text);
@@ -391,7 +392,10 @@ void operation_fail(struct operation *operation, const struct err *err)
 	settle(operation);
 	assert(err->code != ERR_NONE);
 	if (operation->record.undoing) {
-		needs_attention(operation, err);
+		_cleanup_free_ char *why =
+			xasprintf("taking it back failed at %s: %s; ", operation_step(operation)->name, err->text);
+
+		needs_attention(operation, why);
 		return;
 	}
 	operation_drop_stage(operation);
@@ -400,8 +404,10 @@ void operation_fail(struct operation *operation, const struct err *err)
 	record_failure(operation);
 	if (is_past_return(operation)) {
 		/* A refusal leaves things as they were; silence may have left them half done. */
-		operation->record.needs_attention = err->code == ERR_TIMEOUT;
-		finish_failed(operation);
+		if (err->code == ERR_TIMEOUT)
+			needs_attention(operation, "");
+		else
+			finish_failed(operation);
 		return;
 	}
 	operation->record.undoing = true;

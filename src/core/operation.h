@@ -47,6 +47,8 @@ struct operation_kind {
 	size_t step_count;
 	/* The response object's members, once the last step is through. */
 	void (*respond)(struct operation *operation, struct json_writer *writer);
+	/* What may be where when it could not be taken back or ended in silence, as half a sentence; to be freed. */
+	char *(*left_over)(const struct operation *operation);
 };
 
 extern const struct operation_kind *const operation_kinds[OPERATION_TYPE_COUNT];
@@ -135,6 +137,8 @@ void operation_forget_asker(struct operation *operation);
 /* Puts a stored, unfinished operation back to work. */
 void operation_resume(struct core *core, const struct operation_record *record);
 struct operation *operation_find(struct core *core, const char *id);
+/* Nothing is left of what this ended operation could not take back: it needs no attention any more. */
+void operation_settle(struct core *core, const struct operation_record *record);
 /* ERR_CONFLICT when it has ended or can only go forward. */
 int operation_cancel(struct operation *operation, struct err *err);
 /* A device came, went or changed: steps that wait for the kernel look again, and so do jobs it may belong to. */

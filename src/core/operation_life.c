@@ -8,6 +8,7 @@
 #include <assert.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/uuid.h"
 #include "core/operation_internal.h"
 
@@ -242,6 +243,54 @@ void operation_resume(struct core *core, const struct operation_record *record)
 		return;
 	}
 	operation_begin_if_turn(operation);
+}
+
+/* ---- ended, and settled later ---- */
+
+struct settling {
+	struct core *core;
+	struct operation_record record;
+};
+
+static void on_settled(void *arg, const struct err *err)
+{
+	struct settling *settling = arg;
+	struct operation *operation = operation_find(settling->core, settling->record.id);
+
+	settling->core->commits_waiting--;
+	if (err->code) {
+		log_notice("operation=%s still needs attention: %s", settling->record.id, err->text);
+	} else {
+		if (operation) {
+			operation->record.needs_attention = false;
+			operation->record.updated_at = settling->record.updated_at;
+			str_set(&operation->record.error, settling->record.error);
+		}
+		log_notice("operation=%s needs no attention any more", settling->record.id);
+		events_operation(settling->core, EVENT_OPERATION_CHANGED, &settling->record);
+	}
+	record_clear(&operation_record, &settling->record);
+	free(settling);
+}
+
+void operation_settle(struct core *core, const struct operation_record *record)
+{
+	struct store_batch *batch = store_batch_new(str_empty(record->volume_id) ? record->id : record->volume_id);
+	struct settling *settling = xnew(struct settling);
+	const char *status = operation_status_names[record->status];
+
+	settling->core = core;
+	record_copy(&operation_record, &settling->record, record);
+	settling->record.needs_attention = false;
+	settling->record.updated_at = clock_wall_ms();
+	free(settling->record.error);
+	settling->record.error =
+		xasprintf("%s; since then nothing of it was found", str_or(record->error, "it failed"));
+	store_batch_operation(batch, &settling->record);
+	store_batch_history(batch, record->id, status, status, "{\"settled\":true}");
+	store_batch_optional(batch);
+	core->commits_waiting++;
+	store_submit(core->store, batch, on_settled, settling);
 }
 
 void operation_on_device(struct core *core, const struct device *device)

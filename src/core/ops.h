@@ -12,3 +12,6 @@ void *op_create_context(const struct volume_create_args *args);
 void *op_attach_context(void);
 void *op_detach_context(const struct volume_detach_args *args);
 void *op_delete_context(void);
+
+/* The id of the operation that gave a volume this name for the time of its creation; points into name, or is NULL. */
+const char *op_create_of_name(const char *name);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The volumes CloudStack shows, as last seen: the whole list is fetched page by page every now and then, and every
- * operation brings what it learned. Nothing is decided from these copies - operations ask CloudStack when their turn
+ * The volumes CloudStack shows, as last seen: the whole list is fetched page by page every now and then, for the
+ * comparison of core/reconcile, and every operation brings what it learned. Nothing is decided from these copies - operations ask CloudStack when their turn
  * comes - they only answer questions quickly.
  */
 
@@ -181,6 +181,7 @@ static void on_refresh_due(struct loop_timer *timer)
 
 	core->refresh_round++;
 	core->refresh_page = 1;
+	reconcile_begin(core);
 	fetch_page(core);
 }
 
@@ -206,6 +207,7 @@ static void on_page(void *arg, const struct cloud_result *result)
 	cloud_health(core->cloud, &health);
 	if (result->outcome != CLOUD_OK) {
 		log_debug("list of volumes: %s", result->err.text);
+		reconcile_fail(core, &result->err);
 		/* While it is in doubt whether CloudStack is away at all, that is found out soon. */
 		loop_timer_set(core->loop, &core->refresh, health.usable ? REFRESH_SOON_MS : AWAY_RETRY_MS);
 		return;
@@ -222,7 +224,7 @@ static void on_page(void *arg, const struct cloud_result *result)
 	}
 	forget_unseen(core);
 	core->volumes_known = true;
-	loop_timer_set(core->loop, &core->refresh, core->options.refresh_ms);
+	reconcile_compare(core);
 }
 
 static void fetch_page(struct core *core)
@@ -245,6 +247,12 @@ void volumes_refresh_soon(struct core *core)
 
 	if (loop_timer_is_set(&core->refresh) && core->refresh.due_ms > soon_ms)
 		loop_timer_set(core->loop, &core->refresh, REFRESH_SOON_MS);
+}
+
+void volumes_refresh_next(struct core *core, bool now)
+{
+	if (!core->draining)
+		loop_timer_set(core->loop, &core->refresh, now ? 0 : core->options.reconcile_ms);
 }
 
 void volumes_free(struct core *core)

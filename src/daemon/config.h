@@ -20,7 +20,6 @@ struct config {
 	int64_t cloud_poll_min;
 	int64_t cloud_poll_max;
 	int64_t cloud_job_wait;
-	int64_t cloud_refresh;
 	int64_t cloud_parallel;
 	char *appliance_vm_id;
 	char *device_buses;
@@ -30,6 +29,7 @@ struct config {
 	char *device_sysfs_root;
 	char *device_dev_root;
 	char *store_url;
+	int64_t reconcile_interval;
 	int64_t operations_max;
 	int log_level;
 };

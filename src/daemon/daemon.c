@@ -175,7 +175,7 @@ static int open_core(struct daemon *daemon, struct err *err)
 		.cloud_wait_ms = config->cloud_job_wait,
 		.request_ms = config->cloud_timeout,
 		.probe_ms = config->device_probe_timeout,
-		.refresh_ms = config->cloud_refresh,
+		.reconcile_ms = config->reconcile_interval,
 		.max_operations = (size_t)config->operations_max,
 	};
 

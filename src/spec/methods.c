@@ -110,6 +110,13 @@ const struct method methods[METHOD_COUNT] = {
 		.verb = HTTP_POST, .path = "/api/v1/operations/{operation_id}/cancel",
 		.args = &operation_args, .answer = ANSWER_ONE, .result = &operation_record,
 	},
+	[METHOD_FORCE_SYNC] = {
+		.name = "admin.force-sync", .command = "sync", .member = "ForceSync",
+		.summary = "Compare store, CloudStack and kernel now, and repair what differs.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_ADMIN,
+		.verb = HTTP_POST, .path = "/api/v1/admin/force-sync",
+		.args = &sync_args, .answer = ANSWER_ONE, .result = &sync_record,
+	},
 	[METHOD_HEALTH_GET] = {
 		.name = "health.get", .command = "health", .member = "GetHealth",
 		.summary = "Show how the daemon and what it depends on are doing.",

@@ -32,6 +32,22 @@ const char *const matched_by_names[] = {
 	[MATCHED_BY_COUNT] = NULL,
 };
 
+const char *const drift_kind_names[] = {
+	[DRIFT_NONE] = "none",
+	[DRIFT_ATTACHED_OUTSIDE] = "attached-outside",
+	[DRIFT_DETACHED_OUTSIDE] = "detached-outside",
+	[DRIFT_DELETED_OUTSIDE] = "deleted-outside",
+	[DRIFT_MOVED] = "moved",
+	[DRIFT_DEVICE_RENAMED] = "device-renamed",
+	[DRIFT_DEVICE_MISSING] = "device-missing",
+	[DRIFT_DEVICE_UNEXPECTED] = "device-unexpected",
+	[DRIFT_SIZE_CHANGED] = "size-changed",
+	[DRIFT_OPERATION_LOST] = "operation-lost",
+	[DRIFT_NOT_TAKEN_BACK] = "not-taken-back",
+	[DRIFT_ORPHAN] = "orphan",
+	[DRIFT_KIND_COUNT] = NULL,
+};
+
 #define F(MEMBER, TYPE, ...) FIELD(operation_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field operation_fields[] = {
 	F(id, TEXT, .flags = FIELD_COLUMN, .doc = "Identifier: \"op-\" and a UUID version 7."),
@@ -117,6 +133,29 @@ static const struct field device_fields[] = {
 #undef F
 const struct record device_record = RECORD("device", device_record, device_fields);
 
+#define F(MEMBER, TYPE, ...) FIELD(drift_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field drift_fields[] = {
+	F(kind, ENUM, .flags = FIELD_COLUMN, .names = drift_kind_names, .doc = "How the three disagree."),
+	F(volume_id, UUID, .flags = FIELD_COLUMN, .doc = "The volume."),
+	F(vm_id, UUID, .flags = FIELD_OMIT, .doc = "The virtual machine CloudStack says it is attached to."),
+	F(device_path, TEXT, .flags = FIELD_OMIT, .doc = "The device the kernel shows it as."),
+	F(operation_id, TEXT, .flags = FIELD_OMIT, .doc = "The operation that left it behind, or that repairs it."),
+	F(found, TEXT, .flags = FIELD_COLUMN, .doc = "What was found."),
+	F(action, TEXT, .flags = FIELD_COLUMN, .doc = "What was done, or what somebody has to do."),
+	F(repaired, BOOL, .flags = FIELD_COLUMN, .doc = "True when the daemon has repaired it or is about to."),
+};
+#undef F
+const struct record drift_record = RECORD("drift", drift_record, drift_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(sync_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field sync_fields[] = {
+	F(message, TEXT, .doc = "The outcome in one sentence."),
+	F(timestamp, TIME, .doc = "When the comparison ended."),
+	F(report, OBJECT, .doc = "checked: how many volumes; drift, repaired and failed: what was found of them."),
+};
+#undef F
+const struct record sync_record = RECORD("sync", sync_record, sync_fields);
+
 #define F(MEMBER, TYPE, ...) FIELD(health_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field health_fields[] = {
 	F(status, TEXT, .flags = FIELD_COLUMN, .doc = "healthy, degraded or unhealthy."),
@@ -181,6 +220,11 @@ static const struct field volume_list_fields[] = {
 	CURSOR(volume_list_args),
 };
 const struct record volume_list_args = RECORD("volume_list", volume_list_args, volume_list_fields);
+
+static const struct field sync_args_fields[] = {
+	FIELD(sync_args, dry_run, BOOL, .doc = "Only tell what differs; repair nothing."),
+};
+const struct record sync_args = RECORD("sync_options", sync_args, sync_args_fields);
 
 static const struct field vm_fields[] = { VM_ID(vm_args, FIELD_REQUIRED) };
 const struct record vm_args = RECORD("vm_id", vm_args, vm_fields);

@@ -106,6 +106,43 @@ struct device_record {
 };
 extern const struct record device_record;
 
+/* How store, CloudStack and kernel can disagree; core/drift.h says when it is which. */
+enum drift_kind {
+	DRIFT_NONE,
+	DRIFT_ATTACHED_OUTSIDE,
+	DRIFT_DETACHED_OUTSIDE,
+	DRIFT_DELETED_OUTSIDE,
+	DRIFT_MOVED,
+	DRIFT_DEVICE_RENAMED,
+	DRIFT_DEVICE_MISSING,
+	DRIFT_DEVICE_UNEXPECTED,
+	DRIFT_SIZE_CHANGED,
+	DRIFT_OPERATION_LOST,
+	DRIFT_NOT_TAKEN_BACK,
+	DRIFT_ORPHAN,
+	DRIFT_KIND_COUNT
+};
+extern const char *const drift_kind_names[DRIFT_KIND_COUNT + 1];
+
+struct drift_record {
+	int kind;
+	char *volume_id;
+	char *vm_id;        /* where CloudStack says it is, NULL when nowhere */
+	char *device_path;  /* where the kernel shows it, NULL when nowhere */
+	char *operation_id; /* the operation that left it, lost it or repairs it; NULL when none */
+	char *found;
+	char *action; /* what was done, is being done, or has to be done by somebody else */
+	bool repaired;
+};
+extern const struct record drift_record;
+
+struct sync_record {
+	char *message;
+	int64_t timestamp;
+	char *report; /* JSON object: checked, dry_run, and drift[], repaired[], failed[] of drift records */
+};
+extern const struct record sync_record;
+
 struct health_record {
 	char *status; /* healthy, degraded, unhealthy */
 	int64_t timestamp;
@@ -153,6 +190,9 @@ struct volume_list_args {
 	int64_t limit;
 	char *cursor;
 };
+struct sync_args {
+	bool dry_run;
+};
 struct vm_args {
 	char *vm_id;
 };
@@ -178,5 +218,5 @@ struct operation_list_args {
 };
 
 extern const struct record no_args, volume_create_args, volume_attach_args, volume_detach_args, volume_args,
-	volume_get_args, volume_list_args, vm_args, device_args, operation_args, operation_get_args,
+	volume_get_args, volume_list_args, sync_args, vm_args, device_args, operation_args, operation_get_args,
 	operation_list_args;

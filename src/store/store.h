@@ -67,6 +67,7 @@ struct store_operation_filter {
 	const char *vm_id;
 	int64_t since_ms;      /* created_at >= since; 0 any */
 	int64_t until_ms;      /* created_at < until; 0 any */
+	bool needs_attention;  /* only those that left something behind */
 	const char *before_id; /* keyset cursor: ids below this one; NULL from the newest */
 	size_t limit;
 };

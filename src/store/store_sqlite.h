@@ -21,6 +21,7 @@ enum list_clause {
 	LIST_BY_SINCE,
 	LIST_BY_UNTIL,
 	LIST_BY_BEFORE,
+	LIST_BY_ATTENTION,
 	LIST_BY_COUNT
 };
 

@@ -39,6 +39,7 @@ const struct migration sqlite_migrations[] = {
 		       "CREATE INDEX volume_operations_status ON volume_operations (status, id);\n"
 		       "CREATE INDEX volume_operations_type ON volume_operations (type, id);\n"
 		       "CREATE INDEX volume_operations_created_at ON volume_operations (created_at, id);\n"
+		       "CREATE INDEX volume_operations_needs_attention ON volume_operations (needs_attention, id);\n"
 		       "\n"
 		       "CREATE TABLE device_mappings (\n"
 		       "  id TEXT NOT NULL PRIMARY KEY,\n"

@@ -116,6 +116,21 @@ static void add_value(struct buf *out, const struct field *field, const struct v
 
 /* --- one record -------------------------------------------------------------------------------------------------- */
 
+/* "kind=moved volume_id=…": the members of a record that is one of many in a list. */
+static void print_pairs(const char *label, const struct volume_client_value *dict)
+{
+	_cleanup_buf_ struct buf text = BUF_NULL;
+
+	for (size_t i = 0; i < dict->count; i++) {
+		if (i)
+			buf_add_text(&text, ", ");
+		add_clean(&text, dict->items[i].key);
+		buf_add_char(&text, '=');
+		add_value(&text, NULL, &dict->items[i]);
+	}
+	printf("%-28s %s\n", label, text.data);
+}
+
 static void print_line(const char *prefix, const char *name, const struct field *field,
 		       const struct volume_client_value *value)
 {
@@ -125,6 +140,11 @@ static void print_line(const char *prefix, const char *name, const struct field 
 	if (value->kind == VOLUME_CLIENT_DICT) {
 		for (size_t i = 0; i < value->count; i++)
 			print_line(label, value->items[i].key, NULL, &value->items[i]);
+		return;
+	}
+	if (value->kind == VOLUME_CLIENT_LIST && value->count > 0 && value->items[0].kind == VOLUME_CLIENT_DICT) {
+		for (size_t i = 0; i < value->count; i++)
+			print_pairs(label, &value->items[i]);
 		return;
 	}
 	add_value(&text, field, value);

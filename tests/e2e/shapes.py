@@ -27,6 +27,10 @@ def table(value):
     return isinstance(value, dict)
 
 
+def rows(value):
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+
+
 def matching(pattern):
     expression = re.compile(pattern)
     return lambda value: isinstance(value, str) and expression.fullmatch(value) is not None
@@ -135,6 +139,18 @@ HEALTH = Shape(
                "store_waiting": whole, "loop_turns": whole, "uptime_seconds": whole,
                "accepting_changes": truth, "uevents": truth, "appliance_id": text})})
 
+DRIFT_KINDS = ("attached-outside", "detached-outside", "deleted-outside", "moved", "device-renamed",
+               "device-missing", "device-unexpected", "size-changed", "operation-lost",
+               "not-taken-back", "orphan")
+
+DRIFT = Shape("drift", {"kind": one_of(*DRIFT_KINDS), "volume_id": uuid, "found": text,
+                        "action": text, "repaired": truth},
+              {"vm_id": uuid, "device_path": text, "operation_id": operation_id})
+
+SYNC = Shape("sync", {"message": text, "timestamp": time, "report": table},
+             parts={"report": Shape("report", {"checked": whole, "dry_run": truth, "drift": rows,
+                                               "repaired": rows, "failed": rows})})
+
 ERROR = Shape("error", {"error": text, "code": text}, {"details": table},
               parts={"details": Shape("details of error", {}, {
                   "field": text, "cloudstack_error_code": whole, "cloudstack_message": text})})
@@ -158,6 +174,16 @@ ERRORS = (
 )
 STATUS_OF = {word: status for word, status, _ in ERRORS}
 WORD_OF_BUS_NAME = {name: word for word, _, name in ERRORS}
+
+
+def check_sync(answer):
+    """A comparison's report: each drift is either repaired or failed."""
+    report = SYNC.check(answer)["report"]
+    DRIFT.check_all(report["drift"])
+    assert all(d["repaired"] for d in report["repaired"])
+    assert not any(d["repaired"] for d in report["failed"])
+    assert len(report["repaired"]) + len(report["failed"]) == len(report["drift"])
+    return report
 
 
 def check_ended(record):

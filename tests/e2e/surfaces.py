@@ -234,7 +234,7 @@ class Ctl(Surface):
         rest = dict(arguments)
         words = [method.command, *(rest.pop(name) for name in method.path_arguments)]
         for name, value in rest.items():
-            words += [f"--{self.OPTIONS.get(name, name)}={_written(value)}"]
+            words += [f"--{self.OPTIONS.get(name, name.replace('_', '-'))}={_written(value)}"]
         done = self.world.daemon.ctl(*words, "--json", *(["--no-wait"] if method.changes else []))
         if done.returncode:
             raise Refused(self._word(done), done.stderr)

@@ -39,7 +39,7 @@ def sample_keys():
 # ---- mistakes ----
 
 @pytest.mark.parametrize("text, line, words", [
-    ("[cloud]\ntimout = 3s\n", 2, ["[cloud]", "timout", "timeout", "poll_min", "refresh"]),
+    ("[cloud]\ntimout = 3s\n", 2, ["[cloud]", "timout", "timeout", "poll_min", "parallel"]),
     ("[clowd]\nurl = x\n", 2, ["[clowd]", "cloud", "device", "store"]),
     ("\n# a comment\n[http]\n\n  max_requests = many\n", 5,
      ["max_requests", "whole number", '"many"']),

@@ -77,7 +77,7 @@ def test_cloudstack_away_from_the_start_until_it_comes(make_world):
 
 
 def test_cloudstack_goes_and_comes_back(make_world):
-    world = make_world(cloud={"refresh": "1s"})
+    world = make_world(reconcile={"interval": "1s"})
     volume, path = world.attached()
     world.cloud.down()
     # One lost answer is no absence yet; the next one is.

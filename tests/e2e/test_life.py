@@ -248,6 +248,16 @@ def operation_cancel(world, surface):
     assert refused.value.word == "CONFLICT"
 
 
+def admin_force_sync(world, surface):
+    volume, _ = world.attached()
+    assert shapes.check_sync(surface.ask("admin.force-sync"))["drift"] == []
+    world.cloud.detach_behind(volume)
+    report = shapes.check_sync(surface.ask("admin.force-sync", dry_run=True))
+    assert [d["volume_id"] for d in report["failed"]] == [volume] and report["dry_run"]
+    report = shapes.check_sync(surface.ask("admin.force-sync", dry_run=False))
+    assert [d["kind"] for d in report["repaired"]] == ["detached-outside"]
+
+
 def health_get(world, surface):
     health = shapes.HEALTH.check(surface.ask("health.get"))
     assert health["status"] == health["cloudstack_health"] == "healthy"
@@ -257,7 +267,7 @@ def health_get(world, surface):
 
 @pytest.mark.parametrize("name", methods())
 def test_every_method(world, surface, name):
-    globals()[name.replace(".", "_")](world, surface)
+    globals()[name.replace(".", "_").replace("-", "_")](world, surface)
     assert name in surface.answered
 
 

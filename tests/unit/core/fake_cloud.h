@@ -60,8 +60,8 @@ struct fake_volume {
 	char id[37], name[256], vm_id[37]; /* vm_id "" when detached */
 	uint64_t size;
 	int64_t device_id;
-	bool gone;
-	char disk[16]; /* the kernel's name at the moment it was plugged, "" when it is not */
+	bool gone, used; /* used: was attached once, and so has storage */
+	char disk[16];   /* the kernel's name at the moment it was plugged, "" when it is not */
 	struct loop_timer plug, unplug;
 	/* how its disk will look */
 	enum serial_kind serial;

@@ -83,6 +83,7 @@ static void set_vm(struct fake_volume *volume, const char *vm_id)
 		device_id++;
 	snprintf(volume->vm_id, sizeof(volume->vm_id), "%s", vm_id);
 	volume->device_id = *vm_id ? device_id : -1;
+	volume->used = volume->used || *vm_id;
 }
 
 struct fake_volume *server_add(struct fake_server *server, const char *name, uint64_t gib)

@@ -32,6 +32,7 @@ struct seen {
 	char *id;
 	struct operation_record operation;
 	struct mapping_record mapping;
+	struct drift_record drift;
 };
 
 /* What a call was answered. */

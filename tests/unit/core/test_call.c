@@ -284,8 +284,8 @@ static void volume_filters(void **state)
 	assert_int_equal(count_of(world, (struct volume_list_args){ 0 }), 3);
 	assert_int_equal(count_of(world, (struct volume_list_args){ .name = one }), 2);
 	assert_int_equal(count_of(world, (struct volume_list_args){ .vm_id = vm }), 1);
-	assert_int_equal(count_of(world, (struct volume_list_args){ .name = one, .state = ready }), 2);
-	assert_int_equal(count_of(world, (struct volume_list_args){ .state = allocated }), 0);
+	assert_int_equal(count_of(world, (struct volume_list_args){ .name = one, .state = ready }), 1);
+	assert_int_equal(count_of(world, (struct volume_list_args){ .state = allocated }), 2);
 	reply = ask(world, METHOD_VOLUME_LIST, &page);
 	answered(world, reply);
 	assert_int_equal(reply->count, 2);
