@@ -120,24 +120,35 @@ void call_cancel(struct call *call)
 	call_free(call);
 }
 
-static struct call *find_awaiting(struct core *core, const char *operation_id)
+static struct call *find_awaiting(struct core *core, const char *operation_id, bool undoing)
 {
 	struct call *call;
 
 	TAILQ_FOREACH(call, &core->calls, entry) {
-		if (call->awaits && streq(call->awaits, operation_id))
+		if (call->awaits && streq(call->awaits, operation_id) && (!undoing || call->awaits_undo))
 			return call;
 	}
 	return NULL;
 }
 
-void calls_on_ended(struct core *core, const struct operation_record *record)
+/* From the start each time: whoever is answered may cancel any other call. */
+static void answer_awaiting(struct core *core, const struct operation_record *record, bool undoing)
 {
 	struct call *call;
 
-	/* From the start each time: whoever is answered may cancel any other call. */
-	while ((call = find_awaiting(core, record->id)))
+	while ((call = find_awaiting(core, record->id, undoing)))
 		call_answer(call, record);
+}
+
+void calls_on_changed(struct core *core, const struct operation_record *record)
+{
+	if (record->undoing)
+		answer_awaiting(core, record, true);
+}
+
+void calls_on_ended(struct core *core, const struct operation_record *record)
+{
+	answer_awaiting(core, record, false);
 }
 
 void calls_free(struct core *core)

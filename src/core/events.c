@@ -34,6 +34,8 @@ static void deliver_one(struct core *core, const struct core_event *event)
 {
 	struct event_listener *listener, *next;
 
+	if (event->type == EVENT_OPERATION_CHANGED)
+		calls_on_changed(core, event->operation);
 	if (event->type == EVENT_OPERATION_ENDED)
 		calls_on_ended(core, event->operation);
 	for (listener = TAILQ_FIRST(&core->listeners); listener; listener = next) {

@@ -11,6 +11,9 @@
 #include "core/internal.h"
 #include "core/ops.h"
 
+/* What a cancelled operation is doing just now is not always interrupted at once. */
+#define CANCEL_PATIENCE_MS 10000
+
 /* ---- changes ---- */
 
 static void on_accepted(void *arg, struct operation *operation, const struct err *err)
@@ -378,6 +381,13 @@ static struct operation *find_living(struct call *call, const char *id)
 	return operation && !operation->accepting ? operation : NULL;
 }
 
+static void await(struct call *call, const char *operation_id, int64_t patience_ms)
+{
+	call->awaits = operation_id;
+	call->patience.fire = on_patience_over;
+	loop_timer_set(call->core->loop, &call->patience, patience_ms);
+}
+
 static void operation_get(struct call *call)
 {
 	const struct operation_get_args *args = call->args;
@@ -386,9 +396,7 @@ static void operation_get(struct call *call)
 	if (!operation) {
 		call->store_read = store_find_operation(call->core->store, args->operation_id, on_operation, call);
 	} else if (args->wait > 0 && operation->phase != PHASE_ENDED) {
-		call->awaits = args->operation_id;
-		call->patience.fire = on_patience_over;
-		loop_timer_set(call->core->loop, &call->patience, args->wait * 1000);
+		await(call, args->operation_id, args->wait * 1000);
 	} else {
 		call_answer(call, &operation->record);
 	}
@@ -400,12 +408,15 @@ static void operation_cancel_asked(struct call *call)
 	struct operation *operation = find_living(call, args->operation_id);
 	struct err err = { 0 };
 
-	if (!operation)
+	if (!operation) {
 		call->store_read = store_find_operation(call->core->store, args->operation_id, on_operation, call);
-	else if (operation_cancel(operation, &err) < 0)
+	} else if (operation_cancel(operation, &err) < 0) {
 		call_fail(call, &err);
-	else
-		call_answer(call, &operation->record);
+	} else {
+		/* Answered when the store knows of it: a cancellation that was granted survives a crash. */
+		call->awaits_undo = true;
+		await(call, args->operation_id, CANCEL_PATIENCE_MS);
+	}
 }
 
 /* ---- administration ---- */

@@ -188,6 +188,7 @@ struct call {
 	struct store_read *store_read;
 	struct operation *accepting;
 	const char *awaits; /* id of an operation whose end is awaited; in args */
+	bool awaits_undo;   /* its turning back will do */
 	bool awaits_sync;   /* a comparison that begins after the question */
 	bool in_sync;       /* the comparison under way is for it */
 	struct loop_timer patience;
@@ -203,6 +204,7 @@ void call_failf(struct call *call, enum err_code code, const char *format, ...) 
 typedef void (*call_impl)(struct call *call);
 extern const call_impl impls[METHOD_COUNT];
 
-/* An operation has ended: whoever waits for it is answered. */
+/* An operation is taken back, or has ended, and that is durable: whoever waits for it is answered. */
+void calls_on_changed(struct core *core, const struct operation_record *record);
 void calls_on_ended(struct core *core, const struct operation_record *record);
 void calls_free(struct core *core);

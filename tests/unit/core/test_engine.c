@@ -297,6 +297,63 @@ static void cancel_at_every_turn(void **state)
 	}
 }
 
+/* Whoever was told that it is cancelled finds it cancelled, whatever dies then. */
+static void granted_cancel_survives_a_kill(void **state)
+{
+	for (size_t i = 0; i < scenario_count; i++) {
+		bool over = scenarios[i].meddle != NULL;
+
+		for (unsigned count = 0; !over && count < 60; count++) {
+			struct world *world = scenario_start(&scenarios[i]);
+			struct reply *begun = scenarios[i].begin(world), *cancel;
+			void *each = world;
+
+			while (!begun->done)
+				world_turn(world);
+			turns(world, count);
+			over = world->core->unfinished_count == 0;
+			cancel = ask_operation(world, METHOD_OPERATION_CANCEL, accepted(world, begun));
+			answered(world, cancel);
+			world_restart(world);
+			scenario_finish(world, &scenarios[i]);
+			world_pass(world, 5000);
+			if (cancel->err.code == ERR_NONE)
+				check_world(world, scenarios[i].volumes_before);
+			else
+				check_world(world, scenarios[i].volumes);
+			world_teardown(&each);
+		}
+	}
+}
+
+/* Somebody sets the clock, by years and in both directions: deadlines count what has passed. */
+static void the_wall_clock_jumps(void **state)
+{
+	static const int64_t jumps[] = { 400 * DAY_MS, -800 * DAY_MS };
+
+	for (size_t i = 0; i < ARRAY_SIZE(jumps); i++) {
+		struct world *world;
+		void *each;
+		const char *id;
+
+		world_setup(&each);
+		world = each;
+		server_add(&world->server, "one", 5)->plug_ms = -1;
+		id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+		at_step(world, id, "await-device", PHASE_SLEEPING);
+		clock_test_start(clock_mono_ms(), clock_wall_ms() + jumps[i]);
+		world_pass(world, DEVICE_WAIT_MS - 5000);
+		assert_int_equal(events_of(world, EVENT_OPERATION_ENDED, id), 0);
+		world_pass(world, 10000);
+		assert_int_equal(operation_find(world->core, id)->record.undoing, true);
+		ended_with(world, id, OPERATION_FAILED, "did not end within 60 s");
+		/* Ids still sort by age, and what comes next works. */
+		server_find(&world->server, VOLUME(1))->plug_ms = 100;
+		attached(world, VOLUME(1));
+		world_teardown(&each);
+	}
+}
+
 static void cancelled_while_its_commit_is_refused(void **state)
 {
 	struct world *world = *state;
@@ -520,6 +577,8 @@ int main(void)
 		TEST(history),
 		cmocka_unit_test(refused_at_every_commit),
 		cmocka_unit_test(cancel_at_every_turn),
+		cmocka_unit_test(granted_cancel_survives_a_kill),
+		cmocka_unit_test(the_wall_clock_jumps),
 		TEST(cancelled_while_its_commit_is_refused),
 		TEST(deadline_takes_back),
 		TEST(absent_cloud_is_waited_for),
