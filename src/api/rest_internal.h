@@ -56,6 +56,7 @@ struct rest_headers {
 	const char *host;
 	const char *origin;
 	const char *content_type;
+	const char *idempotency_key;
 	bool from_browser; /* Origin or a Sec-Fetch-* header is there */
 };
 

@@ -37,6 +37,7 @@ static int walk_headers(struct evhttp_request *http, struct rest_headers *out, s
 		{ "Origin", &out->origin },
 		{ "Content-Length", &length },
 		{ "Content-Type", &out->content_type },
+		{ "Idempotency-Key", &out->idempotency_key },
 		{ "Authorization", &authorization },
 	};
 	struct evkeyval *header;
@@ -181,6 +182,18 @@ static int decode_path(const struct route *route, const struct route_target *tar
 	return 0;
 }
 
+/* Only methods that begin something have a use for it; the others do no harm when they are repeated. */
+static int decode_key(const struct record *record, const char *key, void *args, struct err *err)
+{
+	for (size_t i = 0; i < record->count && key; i++) {
+		if (!(record->fields[i].flags & FIELD_KEY) || field_from_text(&record->fields[i], args, key, err) == 0)
+			continue;
+		err_prefix(err, "the header Idempotency-Key");
+		return -1;
+	}
+	return 0;
+}
+
 int rest_decode(const struct route *route, const struct route_target *target, const struct rest_headers *headers,
 		struct evhttp_request *http, void *args, struct err *err)
 {
@@ -198,7 +211,7 @@ int rest_decode(const struct route *route, const struct route_target *target, co
 		return -1;
 	if (has_body && decode_body(record, headers, body, args, err) < 0)
 		return -1;
-	if (decode_path(route, target, args, err) < 0)
+	if (decode_path(route, target, args, err) < 0 || decode_key(record, headers->idempotency_key, args, err) < 0)
 		return -1;
 	return record_check_required(record, args, err);
 }

@@ -44,6 +44,7 @@ enum field_flag {
 	FIELD_REST_ONLY = 1 << 3,  /* accepted over REST because existing clients send it, or only means something there */
 	FIELD_PRIVATE = 1 << 4,    /* stored, never shown outside */
 	FIELD_APPLIANCE = 1 << 5,  /* volumectl fills in the appliance's VM id when it is not given */
+	FIELD_KEY = 1 << 7,        /* marks the request, is no part of what is asked: never in JSON in or out; see spec */
 	FIELD_DETAIL = 1 << 6,     /* for programs: volumectl shows it with --json only */
 };
 

@@ -64,7 +64,7 @@ static int refuse_unknown(const struct record *record, const char *name, struct 
 	_cleanup_buf_ struct buf known = BUF_NULL;
 
 	for (size_t i = 0; i < record->count; i++) {
-		if (!(record->fields[i].flags & FIELD_PRIVATE))
+		if (!(record->fields[i].flags & (FIELD_PRIVATE | FIELD_KEY)))
 			buf_printf(&known, "%s%s", known.length ? ", " : "", record->fields[i].name);
 	}
 	return err_set_field(err, name, ERR_INVALID, "unknown field \"%.64s\"; known are: %s", name,
@@ -78,7 +78,7 @@ int record_from_json(const struct record *record, void *object, const struct jso
 	for (const struct json *member = json_first(node); member; member = json_next(member)) {
 		const struct field *field = record_find(record, json_name(member));
 
-		if (!field)
+		if (!field || (field->flags & FIELD_KEY))
 			return refuse_unknown(record, json_name(member), err);
 		/* Many clients write null for "nothing". */
 		if (json_kind(member) == JSON_NULL && !(field->flags & FIELD_REQUIRED))
@@ -123,7 +123,7 @@ void record_to_json(const struct record *record, const void *object, bool with_p
 	for (size_t i = 0; i < record->count; i++) {
 		const struct field *field = &record->fields[i];
 
-		if ((field->flags & FIELD_PRIVATE) && !with_private)
+		if ((field->flags & FIELD_KEY) || ((field->flags & FIELD_PRIVATE) && !with_private))
 			continue;
 		if ((field->flags & FIELD_OMIT) && !field_is_set(field, object))
 			continue;

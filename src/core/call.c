@@ -78,11 +78,17 @@ static int check(struct call *call, struct err *err)
 
 	if (method->access > call->caller.access)
 		return err_set(err, ERR_FORBIDDEN, "%s needs more rights than this caller has", method->name);
-	if (record_check_required(method->args, call->args, err) < 0)
-		return -1;
-	if (method->answer == ANSWER_OPERATION)
-		return health_check_changes(call->core, err);
-	return 0;
+	return record_check_required(method->args, call->args, err);
+}
+
+void call_admit(struct call *call)
+{
+	struct err err = { 0 };
+
+	if (call->method->answer == ANSWER_OPERATION && health_check_changes(call->core, &err) < 0)
+		call_fail(call, &err);
+	else
+		impls[call->method - methods](call);
 }
 
 static void on_begin(struct loop_task *task)
@@ -92,8 +98,10 @@ static void on_begin(struct loop_task *task)
 
 	if (check(call, &err) < 0)
 		call_fail(call, &err);
+	else if (request_id_of(call))
+		request_begin(call);
 	else
-		impls[call->method - methods](call);
+		call_admit(call);
 }
 
 struct call *call_start(struct core *core, enum method_id id, const void *args, const struct caller *caller,
@@ -138,6 +146,29 @@ static void answer_awaiting(struct core *core, const struct operation_record *re
 
 	while ((call = find_awaiting(core, record->id, undoing)))
 		call_answer(call, record);
+}
+
+static struct call *find_joined(struct core *core, const struct operation *operation)
+{
+	struct call *call;
+
+	TAILQ_FOREACH(call, &core->calls, entry) {
+		if (call->joined == operation)
+			return call;
+	}
+	return NULL;
+}
+
+void calls_on_accepted(struct operation *operation, const struct err *err)
+{
+	struct call *call;
+
+	while ((call = find_joined(operation->core, operation))) {
+		if (err->code)
+			call_fail(call, err);
+		else
+			call_answer(call, &operation->record);
+	}
 }
 
 void calls_on_changed(struct core *core, const struct operation_record *record)

@@ -31,10 +31,17 @@ static void start(struct call *call, enum operation_type type, const char *volum
 {
 	struct buf request = BUF_NULL;
 	struct json_writer writer = { .out = &request };
+	struct operation_order order = {
+		.type = type,
+		.volume_id = volume_id,
+		.vm_id = vm_id,
+		.request_id = request_id_of(call),
+		.context = context,
+	};
 
 	record_to_json(call->method->args, call->args, false, &writer);
-	call->accepting =
-		operation_start(call->core, type, volume_id, vm_id, buf_take(&request), context, on_accepted, call);
+	order.request = buf_take(&request);
+	call->accepting = operation_start(call->core, &order, on_accepted, call);
 }
 
 static void volume_create(struct call *call)
@@ -61,7 +68,7 @@ static void volume_detach(struct call *call)
 
 static void volume_delete(struct call *call)
 {
-	const struct volume_args *args = call->args;
+	const struct volume_delete_args *args = call->args;
 
 	start(call, OPERATION_DELETE, args->volume_id, NULL, op_delete_context());
 }

@@ -52,6 +52,7 @@ struct core {
 	struct volume *volumes;
 	struct mapping *mappings;
 	struct operation *operations;     /* in memory: unfinished and recently ended */
+	struct operation *requests;       /* of these, those that were asked for under a key, by that key */
 	struct operation_list unfinished; /* oldest first */
 	struct operation_list ended;      /* oldest first */
 	size_t unfinished_count, ended_count;
@@ -172,6 +173,13 @@ void reconcile_free(struct core *core);
 int health_check_changes(struct core *core, struct err *err);
 bool health_to_record(struct core *core, struct health_record *out); /* false: unhealthy */
 
+/* ---- request.c ---- */
+
+/* The key of a call that asks for a change, NULL when it gave none. */
+const char *request_id_of(const struct call *call);
+/* A call with a key: answered with the operation that was begun under it, or admitted. */
+void request_begin(struct call *call);
+
 /* ---- call.c ---- */
 
 struct call {
@@ -187,6 +195,8 @@ struct call {
 	struct cloud_call *cloud_call;
 	struct store_read *store_read;
 	struct operation *accepting;
+	struct operation
+		*joined;    /* another call's operation that is being accepted: it was asked for under the same key */
 	const char *awaits; /* id of an operation whose end is awaited; in args */
 	bool awaits_undo;   /* its turning back will do */
 	bool awaits_sync;   /* a comparison that begins after the question */
@@ -204,6 +214,10 @@ void call_failf(struct call *call, enum err_code code, const char *format, ...) 
 typedef void (*call_impl)(struct call *call);
 extern const call_impl impls[METHOD_COUNT];
 
+/* Lets a call in, if what it asks for may be begun now. */
+void call_admit(struct call *call);
+/* An operation was accepted, or refused by the store (err says why): whoever asked for the same is told. */
+void calls_on_accepted(struct operation *operation, const struct err *err);
 /* An operation is taken back, or has ended, and that is durable: whoever waits for it is answered. */
 void calls_on_changed(struct core *core, const struct operation_record *record);
 void calls_on_ended(struct core *core, const struct operation_record *record);

@@ -96,6 +96,7 @@ static void tell_accepted(struct operation *operation, const struct err *err)
 	operation->accepting = false;
 	if (accepted)
 		accepted(operation->accepted_arg, err->code == ERR_NONE ? operation : NULL, err);
+	calls_on_accepted(operation, err);
 }
 
 static struct operation *next_in_queue(const struct operation *operation)
@@ -124,7 +125,7 @@ static void on_ended(struct operation *operation)
 	operation->record = *operation->ended;
 	free(TAKE_PTR(operation->ended));
 	operation->phase = PHASE_ENDED;
-	HASH_ADD_KEYPTR(hh, core->operations, operation->record.id, strlen(operation->record.id), operation);
+	operation_link(operation);
 	TAILQ_INSERT_TAIL(&core->ended, operation, age_entry);
 	core->ended_count++;
 	operation_leave_queue(operation);

@@ -98,6 +98,8 @@ struct operation {
 	TAILQ_ENTRY(operation) queue_entry;
 	TAILQ_ENTRY(operation) age_entry;
 	UT_hash_handle hh;
+	UT_hash_handle request_hh; /* in core->requests, if has_request */
+	bool has_request;
 };
 
 /* ---- verbs: for steps and for the callbacks they wait for ---- */
@@ -126,12 +128,21 @@ void operation_stage_unmap(struct operation *operation);
 
 /* ---- for the rest of core ---- */
 
-/*
- * A new operation; request is the JSON kept with it, context is a heap struct of the kind; both are taken over. accepted
- * runs once, on a later turn, when it is durable or was refused by the store (then operation is NULL).
- */
-struct operation *operation_start(struct core *core, enum operation_type type, const char *volume_id, const char *vm_id,
-				  char *request, void *context, operation_accepted_fn accepted, void *arg);
+/* What a new operation is begun with. */
+struct operation_order {
+	enum operation_type type;
+	const char *volume_id; /* NULL when it is not known yet */
+	const char *vm_id;
+	const char *request_id; /* NULL when the asker gave none */
+	char *request;          /* JSON kept with it; taken over */
+	void *context;          /* heap struct of the kind; taken over */
+};
+
+/* accepted runs once, on a later turn, when it is durable or was refused by the store (then operation is NULL). */
+struct operation *operation_start(struct core *core, const struct operation_order *order,
+				  operation_accepted_fn accepted, void *arg);
+/* The one in memory that was asked for under this key. */
+struct operation *operation_find_request(struct core *core, const char *request_id);
 /* The asker has left before it was told: accepted will not run. */
 void operation_forget_asker(struct operation *operation);
 /* Puts a stored, unfinished operation back to work. */

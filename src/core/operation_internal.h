@@ -32,6 +32,8 @@ void operation_drop_ended(struct operation *operation);
 void operation_stop_waiting(struct operation *operation);
 bool operation_has_turn(const struct operation *operation);
 void operation_leave_queue(struct operation *operation);
-/* From the hash and whichever list it is in: unfinished, or ended. */
+/* Into the hashes, by id and by the request's key. */
+void operation_link(struct operation *operation);
+/* From the hashes and whichever list it is in: unfinished, or ended. */
 void operation_unlink(struct operation *operation);
 void operation_free(struct operation *operation);

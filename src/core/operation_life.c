@@ -24,11 +24,32 @@ static struct operation *operation_new(struct core *core, enum operation_type ty
 	return operation;
 }
 
+void operation_link(struct operation *operation)
+{
+	struct core *core = operation->core;
+	const struct operation_record *record = &operation->record;
+	struct operation *older;
+
+	HASH_ADD_KEYPTR(hh, core->operations, record->id, strlen(record->id), operation);
+	if (!record->request_id)
+		return;
+	/* A key is free again after a day, and the one who had it may still be in memory. */
+	older = operation_find_request(core, record->request_id);
+	if (older && strcmp(older->record.id, record->id) > 0)
+		return;
+	if (older) {
+		HASH_DELETE(request_hh, core->requests, older);
+		older->has_request = false;
+	}
+	HASH_ADD_KEYPTR(request_hh, core->requests, record->request_id, strlen(record->request_id), operation);
+	operation->has_request = true;
+}
+
 static void operation_add(struct operation *operation)
 {
 	struct core *core = operation->core;
 
-	HASH_ADD_KEYPTR(hh, core->operations, operation->record.id, strlen(operation->record.id), operation);
+	operation_link(operation);
 	TAILQ_INSERT_TAIL(&core->unfinished, operation, age_entry);
 	core->unfinished_count++;
 }
@@ -67,6 +88,9 @@ void operation_unlink(struct operation *operation)
 	struct core *core = operation->core;
 
 	HASH_DEL(core->operations, operation);
+	if (operation->has_request)
+		HASH_DELETE(request_hh, core->requests, operation);
+	operation->has_request = false;
 	if (operation->phase == PHASE_ENDED) {
 		TAILQ_REMOVE(&core->ended, operation, age_entry);
 		core->ended_count--;
@@ -151,26 +175,35 @@ struct operation *operation_find(struct core *core, const char *id)
 	return operation;
 }
 
-struct operation *operation_start(struct core *core, enum operation_type type, const char *volume_id, const char *vm_id,
-				  char *request, void *context, operation_accepted_fn accepted, void *arg)
+struct operation *operation_find_request(struct core *core, const char *request_id)
 {
-	struct operation *operation = operation_new(core, type);
+	struct operation *operation;
+
+	HASH_FIND(request_hh, core->requests, request_id, strlen(request_id), operation);
+	return operation;
+}
+
+struct operation *operation_start(struct core *core, const struct operation_order *order,
+				  operation_accepted_fn accepted, void *arg)
+{
+	struct operation *operation = operation_new(core, order->type);
 	char uuid[UUID_TEXT_SIZE];
 
 	uuid_make_v7(uuid);
 	operation->record.id = xasprintf("op-%s", uuid);
 	operation->record.status = OPERATION_PENDING;
-	str_set(&operation->record.volume_id, str_or(volume_id, ""));
-	str_set(&operation->record.vm_id, vm_id);
-	operation->record.request = request;
+	str_set(&operation->record.volume_id, str_or(order->volume_id, ""));
+	str_set(&operation->record.vm_id, order->vm_id);
+	str_set(&operation->record.request_id, order->request_id);
+	operation->record.request = order->request;
 	operation->record.created_at = clock_wall_ms();
-	operation->context = context;
+	operation->context = order->context;
 	operation->accepting = true;
 	operation->accepted = accepted;
 	operation->accepted_arg = arg;
 	operation_add(operation);
-	if (volume_id) {
-		operation->queue = queue_get(core, volume_id);
+	if (order->volume_id) {
+		operation->queue = queue_get(core, order->volume_id);
 		TAILQ_INSERT_TAIL(&operation->queue->operations, operation, queue_entry);
 	}
 	operation_commit(operation, "");

@@ -230,16 +230,21 @@ static bool is_time_to_repair(struct suspect *suspect)
 static void start(struct suspect *suspect, enum operation_type type)
 {
 	struct core *core = suspect->reconcile->core;
-	void *context;
+	struct operation_order order = {
+		.type = type,
+		.volume_id = suspect->volume_id,
+		.vm_id = suspect->origin.vm_id,
+	};
 
 	if (!is_time_to_repair(suspect)) {
 		str_set(&suspect->record.action, "it could not be taken back so far and will be tried again later");
 		suspect_done(suspect);
 		return;
 	}
-	context = type == OPERATION_DETACH ? op_detach_context(&(struct volume_detach_args){ 0 }) : op_delete_context();
-	suspect->starting = operation_start(core, type, suspect->volume_id, suspect->origin.vm_id,
-					    repair_request(suspect), context, on_accepted, suspect);
+	order.context =
+		type == OPERATION_DETACH ? op_detach_context(&(struct volume_detach_args){ 0 }) : op_delete_context();
+	order.request = repair_request(suspect);
+	suspect->starting = operation_start(core, &order, on_accepted, suspect);
 }
 
 void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, const struct drift *drift)

@@ -38,7 +38,7 @@ const struct method methods[METHOD_COUNT] = {
 		.summary = "Delete a volume and all its data, detaching it first.",
 		.scope = SCOPE_VOLUME, .access = ACCESS_CHANGE, .lock = LOCK_VOLUME,
 		.verb = HTTP_DELETE, .path = "/api/v1/volumes/{volume_id}",
-		.args = &volume_args, .answer = ANSWER_OPERATION, .result = &operation_record,
+		.args = &volume_delete_args, .answer = ANSWER_OPERATION, .result = &operation_record,
 	},
 	[METHOD_VOLUME_LIST] = {
 		.name = "volume.list", .command = "list", .member = "ListVolumes",

@@ -56,6 +56,7 @@ static const struct field operation_fields[] = {
 	F(volume_id, TEXT, .flags = FIELD_COLUMN, .fallback = "", .doc = "The volume; empty until it is known."),
 	F(vm_id, UUID, .flags = FIELD_OMIT, .doc = "The virtual machine, when there is one."),
 	F(request, OBJECT, .flags = FIELD_OMIT, .doc = "The arguments as they were accepted."),
+	F(request_id, TEXT, .flags = FIELD_OMIT, .doc = "The caller's own key of the request."),
 	F(response, OBJECT, .flags = FIELD_OMIT, .doc = "The outcome, once completed."),
 	F(error, TEXT, .flags = FIELD_OMIT, .doc = "Why it failed and what to do."),
 	F(error_code, TEXT, .flags = FIELD_OMIT, .doc = "The error's code word."),
@@ -170,6 +171,9 @@ const struct record health_record = RECORD("health", health_record, health_field
 
 #define VOLUME_ID(STRUCT, FLAGS) FIELD(STRUCT, volume_id, UUID, .flags = FLAGS, .option = "volume", .doc = "The volume's UUID.")
 #define VM_ID(STRUCT, FLAGS) FIELD(STRUCT, vm_id, UUID, .flags = FLAGS, .option = "vm", .doc = "The virtual machine's UUID.")
+#define REQUEST_ID(STRUCT)                                                                                             \
+	FIELD(STRUCT, request_id, TEXT, .flags = FIELD_KEY, .min = 1, .max = 255,                                      \
+	      .doc = "Your own key of the request: asked again within 24 hours, it is the same operation.")
 #define LIMIT(STRUCT) FIELD(STRUCT, limit, INT, .min = 1, .max = 1000, .fallback = "100", .doc = "At most this many.")
 #define CURSOR(STRUCT) FIELD(STRUCT, cursor, TEXT, .max = 255, .doc = "Where the page before this one ended.")
 
@@ -182,6 +186,7 @@ static const struct field volume_create_fields[] = {
 	F(size, SIZE, .flags = FIELD_REQUIRED, VOLUME_SIZE_LIMITS, .doc = "Bytes; rounded up to whole GiB."),
 	F(zone_id, UUID, .flags = FIELD_REQUIRED, .option = "zone", .doc = "CloudStack's zone."),
 	F(metadata, OBJECT, .doc = "Kept with the operation, for the caller's own use."),
+	REQUEST_ID(volume_create_args),
 };
 #undef F
 const struct record volume_create_args = RECORD("volume_create", volume_create_args, volume_create_fields);
@@ -193,6 +198,7 @@ static const struct field volume_attach_fields[] = {
 	F(vm_name, TEXT, .flags = FIELD_REST_ONLY, .max = 255, .doc = "Accepted for existing clients; kept in the request."),
 	F(disk_id, TEXT, .flags = FIELD_REST_ONLY, .max = 255, .doc = "Accepted for existing clients; kept in the request."),
 	F(request_persistent_name, BOOL, .flags = FIELD_REST_ONLY, .doc = "Accepted for existing clients."),
+	REQUEST_ID(volume_attach_args),
 };
 #undef F
 const struct record volume_attach_args = RECORD("volume_attach", volume_attach_args, volume_attach_fields);
@@ -200,8 +206,15 @@ const struct record volume_attach_args = RECORD("volume_attach", volume_attach_a
 static const struct field volume_detach_fields[] = {
 	VOLUME_ID(volume_detach_args, FIELD_REQUIRED),
 	FIELD(volume_detach_args, force, BOOL, .doc = "Detach even while the device is held; never the root disk."),
+	REQUEST_ID(volume_detach_args),
 };
 const struct record volume_detach_args = RECORD("volume_detach", volume_detach_args, volume_detach_fields);
+
+static const struct field volume_delete_fields[] = {
+	VOLUME_ID(volume_delete_args, FIELD_REQUIRED),
+	REQUEST_ID(volume_delete_args),
+};
+const struct record volume_delete_args = RECORD("volume_delete", volume_delete_args, volume_delete_fields);
 
 static const struct field volume_fields_args[] = { VOLUME_ID(volume_args, FIELD_REQUIRED) };
 const struct record volume_args = RECORD("volume_id", volume_args, volume_fields_args);

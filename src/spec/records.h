@@ -33,6 +33,7 @@ struct operation_record {
 	char *volume_id; /* "" until known */
 	char *vm_id;
 	char *request;        /* JSON object, what was asked */
+	char *request_id;     /* the caller's own key of the request, NULL when it gave none */
 	char *response;       /* JSON object, when completed */
 	char *error;          /* when failed */
 	char *error_code;     /* a word of the error table */
@@ -164,6 +165,7 @@ struct volume_create_args {
 	uint64_t size;
 	char *zone_id;
 	char *metadata;
+	char *request_id; /* here and below: REST takes it from the header Idempotency-Key */
 };
 struct volume_attach_args {
 	char *volume_id;
@@ -171,10 +173,16 @@ struct volume_attach_args {
 	char *vm_name;
 	char *disk_id;
 	bool request_persistent_name;
+	char *request_id;
 };
 struct volume_detach_args {
 	char *volume_id;
 	bool force;
+	char *request_id;
+};
+struct volume_delete_args {
+	char *volume_id;
+	char *request_id;
 };
 struct volume_args {
 	char *volume_id;
@@ -217,6 +225,6 @@ struct operation_list_args {
 	char *cursor;
 };
 
-extern const struct record no_args, volume_create_args, volume_attach_args, volume_detach_args, volume_args,
+extern const struct record no_args, volume_create_args, volume_attach_args, volume_detach_args, volume_delete_args, volume_args,
 	volume_get_args, volume_list_args, sync_args, vm_args, device_args, operation_args, operation_get_args,
 	operation_list_args;

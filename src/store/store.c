@@ -196,6 +196,7 @@ static void read_free(struct store_read *read)
 	freep(&read->filter.volume_id);
 	freep(&read->filter.vm_id);
 	freep(&read->filter.before_id);
+	freep(&read->filter.request_id);
 	free(read);
 }
 
@@ -308,6 +309,7 @@ static struct store_read *start_read(struct store *store, const char *id, const 
 	read->filter.volume_id = xstrdup(filter->volume_id);
 	read->filter.vm_id = xstrdup(filter->vm_id);
 	read->filter.before_id = xstrdup(filter->before_id);
+	read->filter.request_id = xstrdup(filter->request_id);
 	read->done = done;
 	read->arg = arg;
 	submit(store, &read->item);

@@ -256,6 +256,7 @@ static bool matches(const struct operation_record *operation, const struct store
 	       (!filter->vm_id || streq(operation->vm_id, filter->vm_id)) &&
 	       (!filter->since_ms || operation->created_at >= filter->since_ms) &&
 	       (!filter->until_ms || operation->created_at < filter->until_ms) &&
+	       (!filter->request_id || streq(operation->request_id, filter->request_id)) &&
 	       (!filter->needs_attention || operation->needs_attention) &&
 	       (!filter->before_id || strcmp(operation->id, filter->before_id) < 0);
 }

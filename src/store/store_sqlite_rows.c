@@ -29,6 +29,7 @@ static const char *const clauses[] = {
 	[LIST_BY_UNTIL] = " AND created_at < ?8",
 	[LIST_BY_BEFORE] = " AND id < ?9",
 	[LIST_BY_ATTENTION] = " AND needs_attention = ?10",
+	[LIST_BY_REQUEST] = " AND request_id = ?11",
 };
 _Static_assert(ARRAY_SIZE(clauses) == LIST_BY_COUNT, "each clause has its text");
 #define LIMIT_PARAMETER 1
@@ -279,7 +280,8 @@ static unsigned clauses_of(const struct store_read *read)
 	       (unsigned)(filter->status >= 0) << LIST_BY_STATUS | (unsigned)!!filter->volume_id << LIST_BY_VOLUME |
 	       (unsigned)!!filter->vm_id << LIST_BY_VM | (unsigned)!!filter->since_ms << LIST_BY_SINCE |
 	       (unsigned)!!filter->until_ms << LIST_BY_UNTIL | (unsigned)!!filter->before_id << LIST_BY_BEFORE |
-	       (unsigned)filter->needs_attention << LIST_BY_ATTENTION;
+	       (unsigned)filter->needs_attention << LIST_BY_ATTENTION |
+	       (unsigned)!!filter->request_id << LIST_BY_REQUEST;
 }
 
 static int bind_clause(sqlite3_stmt *stmt, enum list_clause clause, const struct store_read *read)
@@ -306,6 +308,8 @@ static int bind_clause(sqlite3_stmt *stmt, enum list_clause clause, const struct
 		return bind_text(stmt, parameter, filter->before_id);
 	case LIST_BY_ATTENTION:
 		return sqlite3_bind_int(stmt, parameter, 1);
+	case LIST_BY_REQUEST:
+		return bind_text(stmt, parameter, filter->request_id);
 	case LIST_BY_COUNT:
 		break;
 	}

@@ -84,7 +84,7 @@ OPERATION = Shape(
             "volume_id": no_or_uuid, "created_at": time, "updated_at": time},
     sometimes={"vm_id": uuid, "request": table, "response": table, "error": text,
                "error_code": text, "step": text, "needs_attention": truth, "completed_at": time},
-    added={"step_since": time})
+    added={"step_since": time, "request_id": text})
 
 RESPONSES = {
     "create": Shape("response of create", {"volume_id": uuid, "message": text},

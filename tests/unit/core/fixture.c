@@ -333,7 +333,7 @@ struct reply *ask_detach(struct world *world, const char *volume_id, bool force)
 struct reply *ask_delete(struct world *world, const char *volume_id)
 {
 	char volume[37];
-	struct volume_args args = { .volume_id = volume };
+	struct volume_delete_args args = { .volume_id = volume };
 
 	snprintf(volume, sizeof(volume), "%s", volume_id);
 	return ask(world, METHOD_VOLUME_DELETE, &args);

@@ -18,6 +18,7 @@ static void rows_are_whole(void **state)
 {
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
 		const struct method *method = &methods[i];
+		const struct field *key;
 
 		assert_non_null(method->name);
 		assert_false(str_empty(method->summary));
@@ -29,6 +30,10 @@ static void rows_are_whole(void **state)
 		if (method->answer == ANSWER_OPERATION) {
 			assert_ptr_equal(method->result, &operation_record);
 			assert_int_not_equal(method->access, ACCESS_READ);
+			/* Whatever begins something can be asked for again safely; see core/request.c. */
+			key = record_find(method->args, "request_id");
+			assert_true(key && (key->flags & FIELD_KEY));
+			assert_string_equal(strchr(method->name, '.') + 1, method->command);
 		}
 		if (method->scope != SCOPE_MANAGER)
 			assert_non_null(method_object_field(method));

@@ -357,7 +357,7 @@ static void test_help(void **state)
 			assert_has(all.out, methods[i].summary);
 	}
 	assert_worked(&one);
-	assert_has(one.out, "Usage: volumectl attach VOLUME [--vm UUID]\n");
+	assert_has(one.out, "Usage: volumectl attach VOLUME [--vm UUID] [--request-id TEXT]\n");
 	assert_string_equal(one.out, same.out);
 	assert_worked(&version);
 	assert_has(version.out, "volumectl ");

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The same request twice.
+ *
+ * A client that lost our answer asks again, and must not get a second volume. If it gives its request a key of its own,
+ * the operation keeps that key, and for a day whoever comes with it gets that operation - being accepted, running or long
+ * ended, in this process or a later one. The key is looked up before anything else is checked, so that an answer can
+ * be had again even while nothing new could be begun.
+ */
+
+#include "base/clock.h"
+#include "core/internal.h"
+
+#define KEPT_MS (24 * 3600 * INT64_C(1000))
+
+const char *request_id_of(const struct call *call)
+{
+	const struct field *field = record_find(call->method->args, "request_id");
+
+	return field ? *(char *const *)field_of_const(field, call->args) : NULL;
+}
+
+static bool is_same_request(const struct call *call, const struct operation_record *record)
+{
+	_cleanup_buf_ struct buf request = BUF_NULL;
+	struct json_writer writer = { .out = &request };
+
+	record_to_json(call->method->args, call->args, false, &writer);
+	/* "volume.create" and "create": methods that begin operations are named after them. */
+	return streq(strchr(call->method->name, '.') + 1, operation_type_names[record->type]) &&
+	       streq(request.data, record->request);
+}
+
+static void answer_again(struct call *call, const struct operation_record *record)
+{
+	if (is_same_request(call, record))
+		call_answer(call, record);
+	else
+		call_failf(call, ERR_CONFLICT,
+			   "the request key was used for another request: operation %s, %s; give each request a key of "
+			   "its own",
+			   record->id, operation_type_names[record->type]);
+}
+
+/* True when an operation in memory has the key, and the call is settled or waits for it. */
+static bool find_in_memory(struct call *call)
+{
+	struct operation *operation = operation_find_request(call->core, request_id_of(call));
+
+	if (!operation || clock_wall_ms() - operation->record.created_at >= KEPT_MS)
+		return false;
+	if (operation->accepting && is_same_request(call, &operation->record))
+		call->joined = operation;
+	else
+		answer_again(call, &operation->record);
+	return true;
+}
+
+static void on_looked_up(void *arg, const struct store_operations *result)
+{
+	struct call *call = arg;
+
+	call->store_read = NULL;
+	if (result->err.code)
+		call_fail(call, &result->err);
+	else if (result->count > 0)
+		answer_again(call, &result->items[0]);
+	else if (!find_in_memory(call)) /* somebody may have come with it meanwhile */
+		call_admit(call);
+}
+
+void request_begin(struct call *call)
+{
+	const struct store_operation_filter filter = {
+		.type = -1,
+		.status = -1,
+		.request_id = request_id_of(call),
+		.since_ms = clock_wall_ms() - KEPT_MS,
+		.limit = 1,
+	};
+
+	if (!find_in_memory(call))
+		call->store_read = store_list_operations(call->core->store, &filter, on_looked_up, call);
+}
