@@ -5,12 +5,11 @@
  *
  * A call is a row of the command table and a few parameters. It waits in one queue until fewer than max_parallel are
  * on the wire and CloudStack is willing to listen, and only then gets its expiry time and signature: a signed request
- * lives ten minutes, and a queue may be longer than that. When CloudStack answers 429, the account has asked too much,
- * not the one call that got to hear it, so nothing at all is sent until the time it names has passed.
+ * lives ten minutes, and a queue may be longer than that.
  *
- * Whatever changes something is a POST, and whatever is a job carries a job id of the caller's choice (customjobid).
- * That is undocumented, works since 4.5, and makes a command that was cut off something one can ask about. Servers that
- * ignore it answer with an id of their own, which then is the one to keep.
+ * It is CloudStack's clock that requests expire by. Every answer tells what it is, so when ours is off by more than the
+ * time a request may take, the difference is added: a wrong clock on this machine is then no reason not to work. A
+ * clock that is off by more than a day is left alone, since a forged Date must not make requests that live for years.
  */
 
 #include <assert.h>
@@ -20,53 +19,23 @@
 #include "base/log.h"
 #include "cloud/cloud_error.h"
 #include "cloud/cloud_internal.h"
-#include "cloud/cloud_reply.h"
-#include "cloud/cloud_sign.h"
 
 #define EXPIRES_MS (10 * 60 * 1000) /* servers that enforce it allow at most 15 minutes */
+#define SKEW_MIN_MS 60000
+#define SKEW_MAX_MS (24 * 60 * 60 * 1000)
 #define EXPIRES_SIZE sizeof("2030-01-02T03:04:05+0000")
-#define PARAMS_MAX 8   /* of one command */
 #define FRAME_PARAMS 5 /* of every request: apikey, command, response, signatureversion, expires */
 #define USER_AGENT "volume-daemon"
 
-enum command_id {
-	COMMAND_CREATE_VOLUME,
-	COMMAND_ATTACH_VOLUME,
-	COMMAND_DETACH_VOLUME,
-	COMMAND_DESTROY_VOLUME,
-	COMMAND_UPDATE_VOLUME,
-	COMMAND_LIST_VOLUMES,
-	COMMAND_QUERY_JOB,
-	COMMAND_COUNT
-};
-
-struct command {
-	const char *name; /* exactly so: CloudStack knows no listvolumes */
-	const char *what; /* see struct cloud_question */
-	enum cloud_reply_kind reply;
-	bool change;
-};
-
-static const struct command commands[COMMAND_COUNT] = {
-	[COMMAND_CREATE_VOLUME] = { "createVolume", "create the volume", CLOUD_REPLY_JOB_ID, true },
-	[COMMAND_ATTACH_VOLUME] = { "attachVolume", "attach the volume", CLOUD_REPLY_JOB_ID, true },
-	[COMMAND_DETACH_VOLUME] = { "detachVolume", "detach the volume", CLOUD_REPLY_JOB_ID, true },
-	[COMMAND_DESTROY_VOLUME] = { "destroyVolume", "delete the volume", CLOUD_REPLY_JOB_ID, true },
-	[COMMAND_UPDATE_VOLUME] = { "updateVolume", "rename the volume", CLOUD_REPLY_JOB_ID, true },
-	[COMMAND_LIST_VOLUMES] = { "listVolumes", "list volumes", CLOUD_REPLY_VOLUMES, false },
-	[COMMAND_QUERY_JOB] = { "queryAsyncJobResult", "look at a job", CLOUD_REPLY_JOB, false },
-};
-
-struct cloud_call {
-	TAILQ_ENTRY(cloud_call) entry; /* in cloud->waiting or cloud->running; in neither while done runs */
-	struct cloud *cloud;
-	const struct command *command;
-	struct cloud_param params[PARAMS_MAX]; /* names are literals, values ours */
-	size_t param_count;
-	char *name;             /* see struct cloud_question */
-	struct http_call *http; /* while on the wire */
-	cloud_done_fn done;
-	void *arg;
+static const struct cloud_command commands[CLOUD_COMMAND_COUNT] = {
+	[CLOUD_COMMAND_CREATE_VOLUME] = { "createVolume", "create the volume", CLOUD_REPLY_JOB_ID, true, false },
+	[CLOUD_COMMAND_ATTACH_VOLUME] = { "attachVolume", "attach the volume", CLOUD_REPLY_JOB_ID, true, false },
+	[CLOUD_COMMAND_DETACH_VOLUME] = { "detachVolume", "detach the volume", CLOUD_REPLY_JOB_ID, true, false },
+	[CLOUD_COMMAND_DESTROY_VOLUME] = { "destroyVolume", "delete the volume", CLOUD_REPLY_JOB_ID, true, false },
+	[CLOUD_COMMAND_UPDATE_VOLUME] = { "updateVolume", "rename the volume", CLOUD_REPLY_JOB_ID, true, false },
+	[CLOUD_COMMAND_LIST_VOLUMES] = { "listVolumes", "list volumes", CLOUD_REPLY_VOLUMES, false, false },
+	[CLOUD_COMMAND_QUERY_JOB] = { "queryAsyncJobResult", "look at a job", CLOUD_REPLY_JOB, false, false },
+	[CLOUD_COMMAND_LIST_JOBS] = { "listAsyncJobs", "list jobs", CLOUD_REPLY_JOBS, false, true },
 };
 
 static void cloud_pump(struct cloud *cloud);
@@ -76,10 +45,15 @@ static void cloud_pump(struct cloud *cloud);
 /* So many answers missing in a row mean that CloudStack is away. */
 #define LOST_MAX 2
 
-static void note_health(struct cloud *cloud, const struct cloud_reply *reply)
+static void note_health(struct cloud *cloud, const struct cloud_command *command, const struct cloud_reply *reply)
 {
 	struct cloud_health *health = &cloud->health;
 	bool well = reply->result.outcome == CLOUD_OK || reply->result.outcome == CLOUD_REFUSED;
+
+	if (reply->answered && reply->has_skew)
+		health->skew_ms = reply->skew_ms;
+	if (command->optional && !well)
+		return;
 
 	/*
 	 * Refused keys and a server about to stop are final; a rate limit only asks for patience. One answer lost on the
@@ -94,11 +68,8 @@ static void note_health(struct cloud *cloud, const struct cloud_reply *reply)
 		health->usable = false;
 	}
 	cloud_text_copy(health->reason, sizeof(health->reason), well ? "" : reply->result.err.text);
-	if (!reply->answered)
-		return;
-	health->last_answer_ms = clock_wall_ms();
-	if (reply->has_skew)
-		health->skew_ms = reply->skew_ms;
+	if (reply->answered)
+		health->last_answer_ms = clock_wall_ms();
 }
 
 void cloud_health(const struct cloud *cloud, struct cloud_health *out)
@@ -107,11 +78,12 @@ void cloud_health(const struct cloud *cloud, struct cloud_health *out)
 
 	*out = cloud->health;
 	out->in_flight = cloud->running_count + cloud->waiting_count;
+	cloud_throttle_health(cloud, out);
 }
 
 /* --- a call's life --- */
 
-static struct cloud_call *call_new(struct cloud *cloud, enum command_id id, cloud_done_fn done, void *arg)
+struct cloud_call *cloud_call_new(struct cloud *cloud, enum cloud_command_id id, cloud_done_fn done, void *arg)
 {
 	struct cloud_call *call = xnew(struct cloud_call);
 
@@ -121,34 +93,36 @@ static struct cloud_call *call_new(struct cloud *cloud, enum command_id id, clou
 	call->command = &commands[id];
 	call->done = done;
 	call->arg = arg;
+	TAILQ_INIT(&call->members);
 	return call;
 }
 
-static void call_free(struct cloud_call *call)
+void cloud_call_free(struct cloud_call *call)
 {
+	assert(TAILQ_EMPTY(&call->members));
+
 	for (size_t i = 0; i < call->param_count; i++)
 		free((void *)(uintptr_t)call->params[i].value);
 	free(call->name);
 	free(call);
 }
 
-/* name is a literal; NULL values are left out. */
-static void call_add(struct cloud_call *call, const char *name, const char *value)
+void cloud_call_add(struct cloud_call *call, const char *name, const char *value)
 {
 	if (!value)
 		return;
-	assert(call->param_count < PARAMS_MAX);
+	assert(call->param_count < CLOUD_PARAMS_MAX);
 	call->params[call->param_count++] = (struct cloud_param){ .name = name, .value = xstrdup(value) };
 }
 
-static void call_add_int(struct cloud_call *call, const char *name, int64_t value)
+void cloud_call_add_int(struct cloud_call *call, const char *name, int64_t value)
 {
 	_cleanup_free_ char *text = xasprintf("%lld", (long long)value);
 
-	call_add(call, name, text);
+	cloud_call_add(call, name, text);
 }
 
-static struct cloud_call *call_queue(struct cloud_call *call)
+struct cloud_call *cloud_call_queue(struct cloud_call *call)
 {
 	struct cloud *cloud = call->cloud;
 
@@ -158,11 +132,21 @@ static struct cloud_call *call_queue(struct cloud_call *call)
 	return call;
 }
 
-static void call_unlink(struct cloud_call *call)
+void cloud_call_requeue_first(struct cloud_call *call)
+{
+	TAILQ_INSERT_HEAD(&call->cloud->waiting, call, entry);
+	call->cloud->waiting_count++;
+}
+
+void cloud_call_unlink(struct cloud_call *call)
 {
 	struct cloud *cloud = call->cloud;
 
-	if (call->http) {
+	if (call->carrier) {
+		TAILQ_REMOVE(&call->carrier->members, call, entry);
+		call->carrier->member_count--;
+		call->carrier = NULL;
+	} else if (call->http) {
 		TAILQ_REMOVE(&cloud->running, call, entry);
 		cloud->running_count--;
 	} else {
@@ -173,24 +157,21 @@ static void call_unlink(struct cloud_call *call)
 
 void cloud_call_cancel(struct cloud_call *call)
 {
+	struct cloud_call *carrier;
 	struct cloud *cloud;
 
 	assert(call);
 
 	cloud = call->cloud;
-	call_unlink(call);
+	carrier = call->carrier;
+	cloud_call_unlink(call);
 	if (call->http)
 		http_call_cancel(call->http);
-	call_free(call);
+	cloud_call_free(call);
+	/* Nobody is left to hear the answer, unless it is just being told. */
+	if (carrier && carrier->member_count == 0 && carrier->http)
+		cloud_call_cancel(carrier);
 	cloud_pump(cloud);
-}
-
-static void hold_back(struct cloud *cloud, int64_t wait_ms)
-{
-	int64_t until = clock_mono_ms() + wait_ms;
-
-	if (until > cloud->not_before_ms)
-		cloud->not_before_ms = until;
 }
 
 static void on_answer(void *arg, const struct http_response *response)
@@ -202,29 +183,41 @@ static void on_answer(void *arg, const struct http_response *response)
 		.kind = call->command->reply,
 		.change = call->command->change,
 		.name = call->name,
+		.correction_ms = call->correction_ms,
 	};
 	struct cloud_reply reply;
 
-	call_unlink(call);
+	cloud_call_unlink(call);
 	call->http = NULL;
 	cloud_reply_read(&reply, &question, response);
 	log_debug("cloud: %s: HTTP %d, outcome %d %s", call->command->name, response->status, (int)reply.result.outcome,
 		  reply.result.err.text);
-	note_health(cloud, &reply);
-	if (reply.wait_ms > 0)
-		hold_back(cloud, reply.wait_ms);
+	note_health(cloud, call->command, &reply);
+	cloud_throttle_note(cloud, call, &reply);
 	/* Before done: whoever has waited longer goes before what done may ask. */
 	cloud_pump(cloud);
-	call->done(call->arg, &reply.result);
+	if (call->member_count > 0)
+		cloud_merge_answer(call, &reply, response->status);
+	else
+		call->done(call->arg, &reply.result);
 	cloud_reply_clear(&reply);
-	call_free(call);
+	cloud_call_free(call);
+	cloud_pump(cloud);
 }
 
 /* --- the wire --- */
 
-static void format_expires(char out[EXPIRES_SIZE])
+/* What has to be added to our clock to be understood. */
+static int64_t correction_ms(const struct cloud *cloud)
 {
-	time_t when = (time_t)((clock_wall_ms() + EXPIRES_MS) / 1000);
+	int64_t skew_ms = cloud->health.skew_ms, size_ms = skew_ms < 0 ? -skew_ms : skew_ms;
+
+	return size_ms > SKEW_MIN_MS && size_ms <= SKEW_MAX_MS ? skew_ms : 0;
+}
+
+static void format_expires(int64_t now_ms, char out[EXPIRES_SIZE])
+{
+	time_t when = (time_t)((now_ms + EXPIRES_MS) / 1000);
 	struct tm parts;
 
 	gmtime_r(&when, &parts);
@@ -236,13 +229,13 @@ static void build_query(const struct cloud_call *call, struct buf *out)
 {
 	const struct cloud *cloud = call->cloud;
 	size_t key_length = secret_length(cloud->api_key), count = 0;
-	struct cloud_param params[FRAME_PARAMS + PARAMS_MAX];
+	struct cloud_param params[FRAME_PARAMS + CLOUD_PARAMS_MAX];
 	char *key = xmalloc(key_length + 1);
 	char expires[EXPIRES_SIZE];
 
 	memcpy(key, secret_bytes(cloud->api_key), key_length);
 	key[key_length] = '\0';
-	format_expires(expires);
+	format_expires(clock_wall_ms() + call->correction_ms, expires);
 	params[count++] = (struct cloud_param){ "apikey", key };
 	params[count++] = (struct cloud_param){ "command", call->command->name };
 	params[count++] = (struct cloud_param){ "expires", expires };
@@ -271,6 +264,8 @@ static void call_send(struct cloud_call *call)
 	char *url = NULL;
 	size_t url_size = 0;
 
+	call->sent_ms = clock_mono_ms();
+	call->correction_ms = correction_ms(cloud);
 	build_query(call, &query);
 	if (call->command->change) {
 		request.url = cloud->url;
@@ -299,7 +294,7 @@ static void call_send(struct cloud_call *call)
 /* Sends what may be sent. Runs no callback, so it can be called from anywhere. */
 static void cloud_pump(struct cloud *cloud)
 {
-	int64_t wait = cloud->not_before_ms - clock_mono_ms();
+	int64_t wait = cloud_throttle_wait_ms(cloud);
 	struct cloud_call *call;
 
 	if (TAILQ_EMPTY(&cloud->waiting)) {
@@ -310,9 +305,9 @@ static void cloud_pump(struct cloud *cloud)
 		loop_timer_set(cloud->loop, &cloud->resume, wait);
 		return;
 	}
-	while (cloud->running_count < cloud->max_parallel && (call = TAILQ_FIRST(&cloud->waiting))) {
-		TAILQ_REMOVE(&cloud->waiting, call, entry);
-		cloud->waiting_count--;
+	while (cloud->running_count < cloud->throttle.window && (call = TAILQ_FIRST(&cloud->waiting))) {
+		cloud_call_unlink(call);
+		call = cloud_merge(call);
 		TAILQ_INSERT_TAIL(&cloud->running, call, entry);
 		cloud->running_count++;
 		call_send(call);
@@ -322,109 +317,6 @@ static void cloud_pump(struct cloud *cloud)
 static void on_resume(struct loop_timer *timer)
 {
 	cloud_pump(container_of(timer, struct cloud, resume));
-}
-
-/* --- commands --- */
-
-struct cloud_call *cloud_create_volume(struct cloud *cloud, const char *name, const char *zone_id,
-				       const char *offering_id, uint64_t size_gib, const char *job_id,
-				       cloud_done_fn done, void *arg)
-{
-	struct cloud_call *call = call_new(cloud, COMMAND_CREATE_VOLUME, done, arg);
-
-	assert(!str_empty(name) && !str_empty(zone_id) && !str_empty(offering_id) && !str_empty(job_id));
-	assert(size_gib <= INT64_MAX);
-
-	call_add(call, "name", name);
-	call_add(call, "zoneid", zone_id);
-	call_add(call, "diskofferingid", offering_id);
-	/* Offerings of a fixed size refuse to be told one. */
-	if (size_gib > 0)
-		call_add_int(call, "size", (int64_t)size_gib);
-	call_add(call, "customjobid", job_id);
-	return call_queue(call);
-}
-
-struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_id, const char *vm_id,
-				       const char *job_id, cloud_done_fn done, void *arg)
-{
-	struct cloud_call *call = call_new(cloud, COMMAND_ATTACH_VOLUME, done, arg);
-
-	assert(!str_empty(volume_id) && !str_empty(vm_id) && !str_empty(job_id));
-
-	/* No deviceid: it says nothing about the device in the guest, and 0 would turn the volume into a root disk. */
-	call_add(call, "id", volume_id);
-	call_add(call, "virtualmachineid", vm_id);
-	call_add(call, "customjobid", job_id);
-	return call_queue(call);
-}
-
-struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_id, const char *job_id,
-				       cloud_done_fn done, void *arg)
-{
-	struct cloud_call *call = call_new(cloud, COMMAND_DETACH_VOLUME, done, arg);
-
-	assert(!str_empty(volume_id) && !str_empty(job_id));
-
-	call_add(call, "id", volume_id);
-	call_add(call, "customjobid", job_id);
-	return call_queue(call);
-}
-
-/* Not deleteVolume, which keeps the connection waiting until the storage is done and has no job to ask about. */
-struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id, const char *job_id,
-					cloud_done_fn done, void *arg)
-{
-	struct cloud_call *call = call_new(cloud, COMMAND_DESTROY_VOLUME, done, arg);
-
-	assert(!str_empty(volume_id) && !str_empty(job_id));
-
-	call_add(call, "id", volume_id);
-	call_add(call, "expunge", "true");
-	call_add(call, "customjobid", job_id);
-	return call_queue(call);
-}
-
-struct cloud_call *cloud_rename_volume(struct cloud *cloud, const char *volume_id, const char *name, const char *job_id,
-				       cloud_done_fn done, void *arg)
-{
-	struct cloud_call *call = call_new(cloud, COMMAND_UPDATE_VOLUME, done, arg);
-
-	assert(!str_empty(volume_id) && !str_empty(name) && !str_empty(job_id));
-
-	call_add(call, "id", volume_id);
-	call_add(call, "name", name);
-	call_add(call, "customjobid", job_id);
-	return call_queue(call);
-}
-
-struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_volume_filter *filter, cloud_done_fn done,
-				      void *arg)
-{
-	struct cloud_call *call = call_new(cloud, COMMAND_LIST_VOLUMES, done, arg);
-
-	assert(filter && filter->page >= 0);
-
-	call_add(call, "listall", "true");
-	call_add(call, "id", filter->id);
-	call_add(call, "name", filter->name);
-	call_add(call, "virtualmachineid", filter->vm_id);
-	if (filter->page > 0) {
-		call_add_int(call, "page", filter->page);
-		call_add_int(call, "pagesize", CLOUD_PAGE_SIZE);
-	}
-	call->name = xstrdup(filter->name);
-	return call_queue(call);
-}
-
-struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud_done_fn done, void *arg)
-{
-	struct cloud_call *call = call_new(cloud, COMMAND_QUERY_JOB, done, arg);
-
-	assert(!str_empty(job_id));
-
-	call_add(call, "jobid", job_id);
-	return call_queue(call);
 }
 
 /* --- the cloud --- */
@@ -472,7 +364,8 @@ struct cloud *cloud_new(struct loop *loop, const struct cloud_options *options, 
 	cloud->resume.fire = on_resume;
 	TAILQ_INIT(&cloud->waiting);
 	TAILQ_INIT(&cloud->running);
-	TAILQ_INIT(&cloud->jobs);
+	cloud->throttle.window = options->max_parallel;
+	cloud_jobs_init(cloud);
 	cloud_text_copy(cloud->health.reason, sizeof(cloud->health.reason),
 			"CloudStack has not been asked anything yet");
 	http_options = (struct http_client_options){
@@ -488,7 +381,7 @@ struct cloud *cloud_free(struct cloud *cloud)
 {
 	if (!cloud)
 		return NULL;
-	assert(TAILQ_EMPTY(&cloud->jobs));
+	cloud_jobs_release(cloud);
 	assert(TAILQ_EMPTY(&cloud->waiting) && TAILQ_EMPTY(&cloud->running));
 
 	loop_timer_clear(cloud->loop, &cloud->resume);

@@ -63,7 +63,8 @@ struct cloud_result {
 	enum cloud_job_status job_status;   /* find_job and watch_job */
 	const struct cloud_volume *volumes; /* list; finished create, attach, detach jobs: the volume */
 	size_t count;
-	int64_t total; /* list: matches in all */
+	int64_t total;           /* list: matches in all */
+	const char *const *jobs; /* ids of a page of jobs, count of them; only cloud/ itself lists jobs */
 };
 /* Everything the result points to is valid during the callback only. */
 typedef void (*cloud_done_fn)(void *arg, const struct cloud_result *result);
@@ -90,7 +91,10 @@ struct cloud_volume_filter {
 	int64_t page; /* from 1; pages of CLOUD_PAGE_SIZE; 0 = no paging (for id and name) */
 };
 #define CLOUD_PAGE_SIZE 500
-/* An id CloudStack never knew is CLOUD_OK with count 0, like a deleted one. */
+/*
+ * An id CloudStack never knew is CLOUD_OK with count 0, like a deleted one. Lists of one id that have to wait for their
+ * turn go out together, in one request; that is not seen from here.
+ */
 struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_volume_filter *filter, cloud_done_fn done,
 				      void *arg);
 /* One look at a job. An id CloudStack does not know is CLOUD_REFUSED with ERR_NOT_FOUND. */
@@ -99,7 +103,8 @@ void cloud_call_cancel(struct cloud_call *call); /* not from inside done */
 
 /*
  * Looks at a job until it has ended, with back-off; trouble on the way (CLOUD_AWAY, CLOUD_UNKNOWN) only delays, at most
- * 30 s. The first look comes after poll_min_ms. done runs once: CLOUD_OK with job_status succeeded or failed (err says
+ * 30 s. The first look comes after poll_min_ms. When many jobs are watched, one list tells which are still running, and
+ * only the others are looked at. done runs once: CLOUD_OK with job_status succeeded or failed (err says
  * why), or CLOUD_REFUSED with ERR_NOT_FOUND when CloudStack does not know the job, with another error when it does not
  * let us look.
  */
@@ -119,12 +124,14 @@ bool cloud_err_is_duplicate_job(const struct err *err); /* the job id is known: 
 bool cloud_err_is_lost_job(const struct err *err);
 
 struct cloud_health {
-	bool usable;             /* CloudStack answers and knows our keys; a single lost answer does not count */
-	char reason[256];        /* "" when well; never holds a key or a URL with one */
-	int64_t usable_since_ms; /* clock_mono_ms() of when it last became so, 0 never */
-	int64_t last_answer_ms;  /* wall clock, 0 never */
-	int64_t skew_ms;         /* server's Date minus our clock, at the last answer */
-	uint64_t calls;          /* requests sent, looks at jobs included */
-	size_t in_flight;        /* on the wire and waiting */
+	bool usable;                /* CloudStack answers and knows our keys; a single lost answer does not count */
+	char reason[256];           /* "" when well; never holds a key or a URL with one */
+	int64_t usable_since_ms;    /* clock_mono_ms() of when it last became so, 0 never */
+	int64_t last_answer_ms;     /* wall clock, 0 never */
+	int64_t skew_ms;            /* server's Date minus our clock, at the last answer */
+	int64_t throttled_until_ms; /* clock_mono_ms() of when CloudStack may be asked again after a 429; 0 now */
+	uint64_t throttled;         /* answers that were 429 */
+	uint64_t calls;             /* requests sent, looks at jobs included */
+	size_t in_flight;           /* on the wire and waiting */
 };
 void cloud_health(const struct cloud *cloud, struct cloud_health *out);

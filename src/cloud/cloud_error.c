@@ -93,25 +93,48 @@ static void remember(struct err *err, int code, const char *text)
 	cloud_text_copy(err->cloud_text, sizeof(err->cloud_text), text);
 }
 
+/* "35 min behind CloudStack's" */
+static void describe_skew(int64_t skew_ms, char *out, size_t size)
+{
+	int64_t seconds = (skew_ms < 0 ? -skew_ms : skew_ms) / 1000;
+	bool minutes = seconds >= 600;
+
+	snprintf(out, size, "%lld %s %s CloudStack's", (long long)(minutes ? seconds / 60 : seconds),
+		 minutes ? "min" : "s", skew_ms > 0 ? "behind" : "ahead of");
+}
+
 /*
  * One text for a wrong key, a wrong secret, a clock that is off, a disabled account and a command the server doesn't
  * know: all that can be done is to name them, and to measure the one that can be measured.
  */
 static void explain_unauthorized(const struct cloud_fault *fault, const char *words, struct err *err)
 {
-	char clocks[160] = "this machine's clock is wrong by more than 10 minutes";
-	int64_t skew = fault->skew_ms < 0 ? -fault->skew_ms : fault->skew_ms;
+	static const char others[] =
+		"the API key or the secret key is wrong, or the user or account is disabled or may "
+		"not use keys, or not from this address";
+	int64_t left = fault->skew_ms - fault->correction_ms;
+	char skew[64];
 
-	if (fault->has_skew && skew > SKEW_NOTICE_MS)
-		snprintf(clocks, sizeof(clocks),
-			 "this machine's clock is %lld s %s CloudStack's (10 minutes are too much)",
-			 (long long)(skew / 1000), fault->skew_ms > 0 ? "behind" : "ahead of");
-	err_set(err, ERR_UNAVAILABLE,
-		"CloudStack did not accept our signature (code 401) and does not say why. Either the API key or the "
-		"secret key is wrong, or %s, or the user or account is disabled or may not use keys, or not from this "
-		"address. Nothing was done. Compare both keys with the user's in CloudStack, then the clocks. "
-		"CloudStack's words: %s",
-		clocks, words);
+	describe_skew(fault->skew_ms, skew, sizeof(skew));
+	if (!fault->has_skew)
+		err_set(err, ERR_UNAVAILABLE,
+			"CloudStack did not accept our signature (code 401) and does not say why. Either %s, or this "
+			"machine's clock is wrong by more than 10 minutes. Nothing was done. Compare both keys with "
+			"the "
+			"user's in CloudStack, then the clocks. CloudStack's words: %s",
+			others, words);
+	else if (left > SKEW_NOTICE_MS || left < -SKEW_NOTICE_MS)
+		err_set(err, ERR_UNAVAILABLE,
+			"CloudStack did not accept our signature (code 401): this machine's clock is %s, and requests "
+			"expire by it. Nothing was done. Set this machine's clock, or have it set (timedatectl set-ntp "
+			"true). If that does not help, %s. CloudStack's words: %s",
+			skew, others, words);
+	else
+		err_set(err, ERR_UNAVAILABLE,
+			"CloudStack did not accept our signature (code 401) and does not say why. Either %s. It is not "
+			"the clock: this machine's is %s%s. Nothing was done. Compare both keys with the user's in "
+			"CloudStack. CloudStack's words: %s",
+			others, skew, fault->correction_ms ? ", which is allowed for" : "", words);
 }
 
 enum cloud_outcome cloud_error_answer(const struct cloud_question *question, const struct cloud_fault *fault,

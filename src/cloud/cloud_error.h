@@ -11,6 +11,7 @@ enum cloud_code {
 	CLOUD_CODE_UNAUTHORIZED = 401,
 	CLOUD_CODE_LIMIT = 429,
 	CLOUD_CODE_PARAMETER = 431,
+	CLOUD_CODE_UNSUPPORTED = 432, /* also: not for this role */
 	CLOUD_CODE_MAINTENANCE = 503,
 	CLOUD_CODE_INTERNAL = 530,
 };
@@ -20,7 +21,8 @@ struct cloud_fault {
 	int code;
 	const char *text; /* CloudStack's words, NULL when it gave none */
 	bool has_skew;
-	int64_t skew_ms; /* its clock minus ours */
+	int64_t skew_ms;       /* its clock minus ours */
+	int64_t correction_ms; /* what of that the request allowed for */
 };
 
 /* CloudStack answered with an error: sorts it and writes err. */

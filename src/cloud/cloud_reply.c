@@ -26,7 +26,7 @@
 #define TEXT_MAX 1024 /* bytes of one stored member; names have at most 255 characters */
 #define ID_MAX 64
 #define RAW_MAX ((size_t)64 << 10)
-#define VOLUMES_MAX 10000 /* a page has 500 unless an administrator has changed it */
+#define ITEMS_MAX 10000 /* a page has 500 unless an administrator has changed it */
 #define HTTP_OK 200
 
 /* NULL when absent, empty or not a text. Some old servers write numbers as texts, none writes texts as numbers. */
@@ -130,7 +130,7 @@ static const char *read_volumes(struct cloud_reply *reply, const struct cloud_qu
 	if (array && json_kind(array) != JSON_ARRAY)
 		return "its list of volumes is not a list";
 	for (item = json_first(array); item; item = json_next(item))
-		if (++found > VOLUMES_MAX)
+		if (++found > ITEMS_MAX)
 			return "its list of volumes is too long";
 	if (found > 0)
 		reply->volumes = xcalloc(found, sizeof(*reply->volumes));
@@ -145,6 +145,29 @@ static const char *read_volumes(struct cloud_reply *reply, const struct cloud_qu
 		reply->count++;
 	}
 	reply->result.total = get_integer(payload, "count", (int64_t)found) - (int64_t)dropped;
+	return NULL;
+}
+
+/* A list of jobs is asked for their ids alone. Only pending ones are in it. */
+static const char *read_jobs(struct cloud_reply *reply, const struct json *payload)
+{
+	const struct json *array = json_get(payload, "asyncjobs"), *item;
+	size_t found = 0;
+
+	if (array && json_kind(array) != JSON_ARRAY)
+		return "its list of jobs is not a list";
+	for (item = json_first(array); item; item = json_next(item))
+		if (++found > ITEMS_MAX)
+			return "its list of jobs is too long";
+	if (found > 0)
+		reply->jobs = xcalloc(found, sizeof(*reply->jobs));
+	for (item = json_first(array); item; item = json_next(item)) {
+		reply->jobs[reply->count] = get_id(item, "jobid");
+		if (!reply->jobs[reply->count])
+			return "a job in it has no id";
+		reply->count++;
+	}
+	reply->result.total = get_integer(payload, "count", (int64_t)found);
 	return NULL;
 }
 
@@ -210,6 +233,8 @@ static const char *read_payload(struct cloud_reply *reply, const struct cloud_qu
 		return read_volumes(reply, question, payload);
 	case CLOUD_REPLY_JOB:
 		return read_job(reply, payload);
+	case CLOUD_REPLY_JOBS:
+		return read_jobs(reply, payload);
 	}
 	return "nobody asked for it";
 }
@@ -277,6 +302,7 @@ static void read_error(struct cloud_reply *reply, const struct cloud_question *q
 
 	fault->has_skew = reply->has_skew;
 	fault->skew_ms = reply->skew_ms;
+	fault->correction_ms = question->correction_ms;
 	result->outcome = cloud_error_answer(question, fault, &result->err);
 	if (fault->code == CLOUD_CODE_LIMIT)
 		reply->wait_ms = cloud_error_wait_ms(fault->text);
@@ -353,14 +379,20 @@ void cloud_reply_read(struct cloud_reply *reply, const struct cloud_question *qu
 	reply->result.job_id = reply->job_id;
 	reply->result.entity_id = reply->entity_id;
 	reply->result.volumes = reply->volumes;
+	reply->result.jobs = (const char *const *)reply->jobs;
 	reply->result.count = reply->count;
 }
 
 void cloud_reply_clear(struct cloud_reply *reply)
 {
-	for (size_t i = 0; i < reply->count; i++)
-		volume_clear(&reply->volumes[i]);
+	for (size_t i = 0; i < reply->count; i++) {
+		if (reply->volumes)
+			volume_clear(&reply->volumes[i]);
+		else
+			free(reply->jobs[i]);
+	}
 	free(reply->volumes);
+	free(reply->jobs);
 	free(reply->job_id);
 	free(reply->entity_id);
 	*reply = (struct cloud_reply){ .has_skew = reply->has_skew, .skew_ms = reply->skew_ms };

@@ -12,15 +12,17 @@ enum cloud_reply_kind {
 	CLOUD_REPLY_ANY,    /* any success will do */
 	CLOUD_REPLY_JOB_ID, /* an asynchronous command: a job id */
 	CLOUD_REPLY_VOLUMES,
-	CLOUD_REPLY_JOB
+	CLOUD_REPLY_JOB,
+	CLOUD_REPLY_JOBS
 };
 
 /* What was asked, as far as the meaning of the answer depends on it. */
 struct cloud_question {
 	const char *what; /* "attach the volume": follows "refused to" and "asked to" */
 	enum cloud_reply_kind kind;
-	bool change;      /* may have an effect */
-	const char *name; /* CLOUD_REPLY_VOLUMES: only volumes with exactly this name; NULL all */
+	bool change;           /* may have an effect */
+	const char *name;      /* CLOUD_REPLY_VOLUMES: only volumes with exactly this name; NULL all */
+	int64_t correction_ms; /* was added to our clock for the request's expiry */
 };
 
 struct cloud_reply {
@@ -32,7 +34,8 @@ struct cloud_reply {
 	char *job_id;
 	char *entity_id;
 	struct cloud_volume *volumes;
-	size_t count;
+	char **jobs;
+	size_t count; /* of volumes or jobs */
 };
 
 /* Fills an uninitialised reply, whatever the response holds; to be cleared afterwards. */

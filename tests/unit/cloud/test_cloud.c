@@ -371,58 +371,6 @@ static void test_refusal(void **state)
 	assert_string_equal(health.reason, "");
 }
 
-static void test_unauthorized_with_skewed_clock(void **state)
-{
-	struct fixture *fixture = *state;
-	struct cloud_health health;
-	struct seen change = { 0 };
-
-	SCRIPT(fixture,
-	       { .status = 401,
-		 .date = "Wed, 02 Jan 2030 03:24:05 GMT",
-		 .body = "{\"errorresponse\":{\"uuidList\":[],\"errorcode\":401,\"errortext\":\"unable to verify user "
-			 "credentials and/or request signature\"}}" });
-	attach(fixture, &change);
-	run_until(fixture, &change.runs, 1);
-	assert_int_equal(change.outcome, CLOUD_AWAY);
-	assert_int_equal(change.err.code, ERR_UNAVAILABLE);
-	assert_non_null(strstr(change.err.text, "clock is 1200 s behind"));
-	cloud_health(fixture->cloud, &health);
-	assert_false(health.usable);
-	assert_int_equal(health.skew_ms, 1200000);
-	assert_non_null(strstr(health.reason, "secret key"));
-}
-
-static void test_rate_limit_slows_everything_down(void **state)
-{
-	struct fixture *fixture = *state;
-	struct seen first = { 0 }, second = { 0 }, third = { 0 };
-
-	SCRIPT(fixture,
-	       { .status = 429,
-		 .body = "{\"x\":{\"errorcode\":429,\"errortext\":\"The given user has reached his/her account api "
-			 "limit, please "
-			 "retry after [700] ms.\"}}" },
-	       { .status = 200, .body = NO_VOLUMES });
-	attach(fixture, &first);
-	run_until(fixture, &first.runs, 1);
-	assert_int_equal(first.outcome, CLOUD_AWAY);
-	assert_int_equal(first.err.code, ERR_TOO_MANY);
-
-	list(fixture, &second);
-	cloud_find_job(fixture->cloud, JOB_ID, on_done, &third);
-	run_idle(fixture);
-	clock_test_advance(699);
-	run_idle(fixture);
-	assert_int_equal(fixture->server.asked, 1);
-	clock_test_advance(1);
-	run_until(fixture, &second.runs, 1);
-	run_until(fixture, &third.runs, 1);
-	assert_int_equal(second.outcome, CLOUD_OK);
-	assert_string_equal(param(fixture, 1, "command"), "listVolumes");
-	assert_string_equal(param(fixture, 2, "command"), "queryAsyncJobResult");
-}
-
 /* --- cancelling --- */
 
 static void test_cancel(void **state)
@@ -594,8 +542,6 @@ int main(void)
 		TEST(test_empty_200),
 		TEST(test_endless_answer),
 		TEST(test_refusal),
-		TEST(test_unauthorized_with_skewed_clock),
-		TEST(test_rate_limit_slows_everything_down),
 		TEST(test_cancel),
 		TEST(test_cancel_at_once_and_while_held_back),
 		TEST(test_done_may_start_and_cancel_others),

@@ -499,9 +499,9 @@ static void test_unauthorized_names_the_clocks(void **state)
 {
 	int64_t now = clock_wall_ms();
 
-	check_skew(now + 900000, "clock is 900 s behind CloudStack's", "ahead");
+	check_skew(now + 900000, "clock is 15 min behind CloudStack's", "ahead");
 	check_skew(now - 61001, "clock is 61 s ahead of CloudStack's", "behind");
-	check_skew(now - 59000, "clock is wrong by more than 10 minutes", "59 s");
+	check_skew(now - 59000, "It is not the clock", "Set this machine's clock");
 	check_skew(0, "clock is wrong by more than 10 minutes", NULL);
 }
 
