@@ -89,6 +89,11 @@ static char *details_json(struct core *core, const struct parts *parts, bool acc
 	put_figure(&writer, "active_mappings", HASH_COUNT(core->mappings));
 	put_figure(&writer, "known_volumes", HASH_COUNT(core->volumes));
 	put_figure(&writer, "cloudstack_api_calls", parts->cloud.calls);
+	json_put_name(&writer, "cloudstack_throttled");
+	json_put_bool(&writer, parts->cloud.throttled_until_ms > 0);
+	put_figure(&writer, "cloudstack_throttled_count", parts->cloud.throttled);
+	json_put_name(&writer, "cloudstack_clock_ahead_ms");
+	json_put_int(&writer, parts->cloud.skew_ms);
 	put_figure(&writer, "device_events_processed", parts->devices.changes);
 	put_figure(&writer, "database_transactions", parts->store.transactions);
 	put_figure(&writer, "store_waiting", parts->store.waiting);

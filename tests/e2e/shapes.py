@@ -135,7 +135,8 @@ HEALTH = Shape(
         {"implementation_status": text, "polling_interval": text, "active_operations": whole,
          "device_count": whole},
         added={"active_mappings": whole, "known_volumes": whole, "cloudstack_api_calls": whole,
-               "device_events_processed": whole, "database_transactions": whole,
+               "cloudstack_throttled": truth, "cloudstack_throttled_count": whole,
+               "cloudstack_clock_ahead_ms": whole, "device_events_processed": whole, "database_transactions": whole,
                "store_waiting": whole, "loop_turns": whole, "uptime_seconds": whole,
                "accepting_changes": truth, "uevents": truth, "appliance_id": text})})
 

@@ -172,3 +172,18 @@ def test_more_operations_than_are_allowed_at_a_time(make_world, limit):
         world.daemon.failed(operation)
     world.cloud.set(job_delay=0)
     world.attached()
+
+
+def test_a_rate_limit_is_told(world):
+    world.cloud.set_faults([{"do": "status", "code": 429, "command": "listVolumes",
+                             "text": "please retry after [3000] ms"}])
+    operation = world.daemon.attach(world.volume())
+    told = eventually(lambda: (h := health(world.daemon))["details"]["cloudstack_throttled"] and h,
+                      "the rate limit")
+    assert told["status"] == "degraded"
+    assert "limits" in told["cloudstack_health"] and "ms" in told["cloudstack_health"]
+    assert told["details"]["accepting_changes"]     # they wait in line
+    world.daemon.completed(operation)
+    world.daemon.wait_healthy()
+    after = health(world.daemon)["details"]
+    assert not after["cloudstack_throttled"] and after["cloudstack_throttled_count"] == 1
