@@ -1,0 +1,33 @@
+"""Many operations at once cost CloudStack little.
+
+An operation looks at its volume, asks for the change and waits for the job. Done for each one by one
+that would be a dozen requests an operation; they are made together where they wait anyway.
+"""
+
+from collections import Counter
+
+MANY = 60
+MACHINES = 20
+
+
+def test_many_attaches_take_few_requests(make_world):
+    world = make_world(cloud={"poll_min": "100ms", "poll_max": "1s", "parallel": "4"})
+    machines = [world.cloud.put_vm(name=f"many-{i}")["id"] for i in range(MACHINES)]
+    volumes = [world.volume() for _ in range(MANY)]
+    world.cloud.set(job_delay=0.5)      # three jobs in a machine's queue: a second and a half
+    world.cloud.set_faults([{"do": "slow", "command": "listVolumes", "seconds": 0.3, "times": 0}])
+    world.cloud.clear_requests()
+    begun = [world.daemon.attach(volume, machines[i % MACHINES])
+             for i, volume in enumerate(volumes)]
+    ended = [world.daemon.completed(operation) for operation in begun]
+    for i, record in enumerate(ended):
+        assert record["vm_id"] == machines[i % MACHINES], record
+    assert {v["vm"] for v in world.data_volumes()} == set(machines)
+
+    asked = Counter(r["command"] for r in world.cloud.requests())
+    assert asked["attachVolume"] == MANY
+    # One look tells how a job ended; a few more when few are left, or the list is older than the job.
+    assert MANY <= asked["queryAsyncJobResult"] <= 1.5 * MANY, asked
+    assert asked["listVolumes"] <= MANY / 2, asked
+    assert 0 < asked["listAsyncJobs"] <= MANY, asked
+    assert sum(asked.values()) <= 4 * MANY, asked
