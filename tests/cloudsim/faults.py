@@ -1,8 +1,9 @@
 """Fault scripts: what goes wrong, on which request, how often.
 
 A script is a list of rules. Each says which requests it is about (`command`, or `*`; optionally
-`volume`), which of those it strikes (from the `nth` on, `times` in a row, 0 for ever) and what it
-does (`do`). For example, the second attach loses its answer, and every poll takes half a second:
+`volume`, an id, or `name`, the beginning of a volume's name), which of those it strikes (from the
+`nth` on, `times` in a row, 0 for ever) and what it does (`do`). For example, the second attach
+loses its answer, and every poll takes half a second:
 
     [{"command": "attachVolume", "nth": 2, "do": "cut_after"},
      {"command": "queryAsyncJobResult", "do": "slow", "seconds": 0.5, "times": 0}]
@@ -24,8 +25,11 @@ KINDS = {
     "status": ("answer", {"code", "text", "cserrorcode", "after"}, {"code"}),
     "html": ("answer", {"code", "after"}, {"code"}),
     "empty": ("answer", {"after"}, set()),
+    "half": ("answer", set(), set()),
+    "other_job": ("answer", set(), set()),
     "cut_before": ("answer", set(), set()),
     "cut_after": ("answer", set(), set()),
+    "cut_within": ("answer", set(), set()),
     "refuse_connect": ("answer", {"seconds"}, {"seconds"}),
     "job_delay": ("job_delay", {"seconds"}, {"seconds"}),
     "plug_delay": ("plug_delay", {"seconds"}, {"seconds"}),
@@ -43,7 +47,10 @@ kinds of fault ("do") and their options:
                            refuse in the error envelope; "after": true has the effect first
   html code [after]        what a proxy says: a status with a web page
   empty [after]            HTTP 200 without a body
+  half                     after the effect, only the first half of the answer: JSON without end
+  other_job                after the effect, the answer names a job that does not exist
   cut_before, cut_after    close the connection before or after the effect, without an answer
+  cut_within               after the effect, close the connection in the middle of the answer
   refuse_connect seconds   cut this request and accept no connection for so long
   job_delay, plug_delay seconds
                            this job's own timing
@@ -55,7 +62,7 @@ kinds of fault ("do") and their options:
   wrong_size size          the device appears with this many bytes
 """
 
-_COMMON = {"do", "command", "volume", "nth", "times"}
+_COMMON = {"do", "command", "volume", "name", "nth", "times"}
 _JOB_GROUPS = {"job_delay", "plug_delay", "job_pending", "job_end", "guest"}
 
 
@@ -64,6 +71,7 @@ class Rule:
     do: str
     command: str = "*"
     volume: str | None = None
+    name: str | None = None
     nth: int = 1
     times: int = 1
     options: dict = field(default_factory=dict)
@@ -93,11 +101,13 @@ class Rule:
     def spent(self):
         return self.times and self.struck >= self.times
 
-    def strikes(self, command, volume, makes_job):
+    def strikes(self, command, volume, name, makes_job):
         """Count a request and say whether it is this rule's turn."""
         if self.spent or self.command not in ("*", command):
             return False
         if self.volume is not None and self.volume != volume:
+            return False
+        if self.name is not None and not (name or "").startswith(self.name):
             return False
         if self.group in _JOB_GROUPS and not makes_job:
             return False
@@ -108,8 +118,8 @@ class Rule:
         return True
 
     def row(self):
-        return {"do": self.do, "command": self.command, "volume": self.volume, "nth": self.nth,
-                "times": self.times, **self.options, "seen": self.seen, "struck": self.struck}
+        return {"do": self.do, "command": self.command, "volume": self.volume, "name": self.name,
+                "nth": self.nth, "times": self.times, **self.options, "seen": self.seen, "struck": self.struck}
 
 
 class FaultScript:
@@ -122,12 +132,13 @@ class FaultScript:
         with self._lock:
             self._rules = self._rules + rules if append else rules
 
-    def strike(self, command, volume, makes_job):
-        """The faults due for one request: a dict from group to rule."""
+    def strike(self, command, volume, name, makes_job):
+        """The faults due for one request, about the volume of that id and name, where it has
+        them: a dict from group to rule."""
         due = {}
         with self._lock:
             for rule in self._rules:
-                if rule.group not in due and rule.strikes(command, volume, makes_job):
+                if rule.group not in due and rule.strikes(command, volume, name, makes_job):
                     due[rule.group] = rule
         return due
 

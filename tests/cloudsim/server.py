@@ -12,9 +12,11 @@ failures have the same text; a client cannot tell a wrong key from a wrong clock
 import hmac
 import json
 import logging
+import re
 import socket
 import threading
 import time
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -41,6 +43,7 @@ class Reply:
     description: str | None = None      # the X-Description header
     skew: float = 0.0                   # how far the Date header is off
     then: object = None                 # called when the reply has been sent
+    missing: int = 0                    # bytes promised that never come: the connection is cut
 
 
 def json_reply(status, body, **rest):
@@ -134,12 +137,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response_only(reply.status)
         self.send_header("Date", formatdate(time.time() + reply.skew, usegmt=True))
         self.send_header("Content-Type", reply.content_type)
-        self.send_header("Content-Length", str(len(reply.body)))
+        self.send_header("Content-Length", str(len(reply.body) + reply.missing))
         if reply.description:
             self.send_header("X-Description", reply.description.encode("ascii", "replace").decode())
         self.end_headers()
         self.wfile.write(reply.body)
         self.wfile.flush()
+        self.close_connection |= reply.missing > 0
         if reply.then:
             reply.then()
 
@@ -163,7 +167,7 @@ class Endpoint:
         command = params.get("command", "")
         plain = {k if k in ("command", "response") else k.lower(): v for k, v in params.items()}
         row = COMMANDS.get(command)
-        faults = self.sim.faults.strike(command, self._volume(plain), bool(row and row.makes_job))
+        faults = self.sim.faults.strike(command, *self._volume(plain), bool(row and row.makes_job))
         entry = self.sim.record(method, command, plain, faults)
         if pace := faults.get("pace"):
             self.sim.pause(pace.options["seconds"])
@@ -172,9 +176,11 @@ class Endpoint:
         return reply
 
     def _volume(self, params):
-        if job := self.sim.world.jobs.get(params.get("jobid")):
-            return job.volume_id
-        return params.get("id") or params.get("resourceid")
+        """Id and name of the volume a request is about, as far as there are such."""
+        job = self.sim.world.jobs.get(params.get("jobid"))
+        id = job.volume_id if job else params.get("id") or params.get("resourceid")
+        volume = self.sim.world.volumes.get(id)
+        return id, volume.name if volume else params.get("name")
 
     def _faulty(self, command, params, plain, method, faults):
         """The answer, or what a fault makes of it."""
@@ -186,6 +192,8 @@ class Endpoint:
         fault = faults.get("answer")
         if not fault:
             return honest()
+        if fault.do in ("half", "cut_within", "other_job"):
+            return _spoilt(honest(), fault.do)
         if fault.do == "cut_after" or fault.options.get("after"):
             honest()
         reply = self._instead(command, fault)
@@ -302,6 +310,18 @@ def router(sim):
         return Reply(404, b"not found\n", "text/plain")
 
     return answer
+
+
+def _spoilt(reply, how):
+    """An honest answer that something between the server and the client has touched."""
+    half = reply.body[:len(reply.body) // 2]
+    if how == "half":
+        reply.body = half
+    elif how == "cut_within":
+        reply.body, reply.missing = half, len(reply.body) - len(half)
+    else:
+        reply.body = re.sub(rb'(?<="jobid": ")[^"]*', str(uuid.uuid4()).encode(), reply.body)
+    return reply
 
 
 def _refusal(command, error):

@@ -550,6 +550,45 @@ def test_faults_before_and_after_the_effect(sim, cloud, fault, made):
     assert cloud.call("listVolumes", name="v").get("count", 0) == made
 
 
+def test_fault_half(sim, cloud):
+    strike(sim, "half", "createVolume")
+    status, _, body = ask(sim, signed(sim, command="createVolume", name="v", zoneid=ZONE,
+                                      diskofferingid=OFFERING_CUSTOM, size="1"))
+    assert status == 200 and body
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(body)
+    assert cloud.call("listVolumes", name="v")["count"] == 1
+
+
+def test_fault_cut_within(sim, cloud):
+    strike(sim, "cut_within", "createVolume")
+    with pytest.raises(http.client.IncompleteRead) as cut:
+        ask(sim, signed(sim, command="createVolume", name="v", zoneid=ZONE,
+                        diskofferingid=OFFERING_CUSTOM, size="1"))
+    assert cut.value.partial
+    assert cloud.call("listVolumes", name="v")["count"] == 1
+
+
+def test_fault_other_job(sim, cloud):
+    volume = make(sim)
+    strike(sim, "other_job", "updateVolume")
+    job = cloud.call("updateVolume", id=volume, name="new", customjobid=JOB_A)["jobid"]
+    assert job != JOB_A
+    assert refusal(cloud.call, "queryAsyncJobResult", jobid=job).status == 431
+    assert cloud.wait(JOB_A)["volume"]["name"] == "new"
+
+
+def test_fault_by_name(sim, cloud):
+    new = dict(zoneid=ZONE, diskofferingid=OFFERING_CUSTOM, size=1)
+    sim.set_faults([{"do": "status", "code": 530, "name": "mine", "times": 0}])
+    assert refusal(cloud.call, "createVolume", name="mine-1", **new).status == 530
+    assert refusal(cloud.call, "listVolumes", name="mine-1").status == 530
+    volume = make(sim, "yours")
+    assert cloud.call("listZones") and cloud.call("listVolumes", id=volume)
+    sim.put_volume(id=volume, name="mine-2")
+    assert refusal(cloud.call, "listVolumes", id=volume).status == 530
+
+
 def test_fault_slow(sim, cloud):
     strike(sim, "slow", seconds=FOREVER)
     answered = threading.Event()
