@@ -43,6 +43,14 @@ bool cloud_step_failed(struct operation *operation, const struct cloud_result *r
 	return true;
 }
 
+bool cloud_step_unseen(struct operation *operation, const struct cloud_result *result)
+{
+	if (result->outcome == CLOUD_OK)
+		return false;
+	operation_again(operation, retry_delay_ms(operation), "%s", result->err.text);
+	return true;
+}
+
 const struct cloud_volume *cloud_step_volume(struct operation *operation, const struct cloud_result *result,
 					     const char *volume_id)
 {

@@ -15,6 +15,11 @@
 bool cloud_step_retried(struct operation *operation, const struct cloud_result *result);
 /* The same, and a refusal fails the operation. True unless the outcome is CLOUD_OK. */
 bool cloud_step_failed(struct operation *operation, const struct cloud_result *result);
+/*
+ * For a look at what became of a change that cannot be taken back: a refusal to show it leaves that open just as silence
+ * does, so the step runs again later. True unless the outcome is CLOUD_OK.
+ */
+bool cloud_step_unseen(struct operation *operation, const struct cloud_result *result);
 
 /* The volume in the result that has this id, NULL when it is not there. Brings the model up to date with it. */
 const struct cloud_volume *cloud_step_volume(struct operation *operation, const struct cloud_result *result,

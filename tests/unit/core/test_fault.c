@@ -116,11 +116,34 @@ static void killed_in_trouble(void **state)
 	}
 }
 
+/* What was detached or destroyed stays so when CloudStack refuses to show it: it is looked at again. */
+static void not_shown(void **state)
+{
+	for (size_t i = 0; i < scenario_count; i++) {
+		const struct scenario *scenario = &scenarios[i];
+		struct world *world;
+		void *each;
+
+		if (!str_has_prefix(scenario->name, "detach") && !str_has_prefix(scenario->name, "delete"))
+			continue;
+		each = world = scenario_start(scenario);
+		server_fault(&world->server, (struct fake_fault){ .command = FAKE_LIST,
+								  .nth = world->server.calls[FAKE_LIST] + 2,
+								  .times = 3,
+								  .kind = FAULT_REFUSED });
+		scenario->begin(world);
+		scenario_finish(world, scenario);
+		scenario_check(world, scenario);
+		world_teardown(&each);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(away), cmocka_unit_test(lost_before), cmocka_unit_test(lost_after),
-		cmocka_unit_test(late), cmocka_unit_test(late_again),  cmocka_unit_test(killed_in_trouble),
+		cmocka_unit_test(away),      cmocka_unit_test(lost_before), cmocka_unit_test(lost_after),
+		cmocka_unit_test(late),      cmocka_unit_test(late_again),  cmocka_unit_test(killed_in_trouble),
+		cmocka_unit_test(not_shown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
