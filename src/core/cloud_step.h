@@ -17,7 +17,7 @@ bool cloud_step_retried(struct operation *operation, const struct cloud_result *
 bool cloud_step_failed(struct operation *operation, const struct cloud_result *result);
 /*
  * For a look at what became of a change that cannot be taken back: a refusal to show it leaves that open just as silence
- * does, so the step runs again later. True unless the outcome is CLOUD_OK.
+ * does, so the step runs again later. True unless the outcome is CLOUD_OK. (ERR_NOT_FOUND is no such refusal but an answer.)
  */
 bool cloud_step_unseen(struct operation *operation, const struct cloud_result *result);
 

@@ -143,7 +143,7 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 	struct operation *operation = arg;
 	const struct cloud_volume *volume;
 
-	if (cloud_step_unseen(operation, result))
+	if (result->err.code != ERR_NOT_FOUND && cloud_step_unseen(operation, result))
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (volume && volume->job_id)
