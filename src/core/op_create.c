@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/uuid.h"
 #include "core/cloud_step.h"
 #include "core/ops.h"
@@ -192,20 +193,36 @@ static void await_job(struct operation *operation)
 
 /* ---- rename ---- */
 
-static void on_renamed(void *arg, const struct cloud_result *result)
+/* A name that could not be changed leaves a volume that works under its longer one: no reason to destroy it. */
+static void on_rename_job(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
 	struct create_context *context = operation->context;
 	struct volume *volume = volume_find(operation->core, operation->record.volume_id);
 
-	if (cloud_step_retried(operation, result))
-		return;
-	/* A server too old to rename leaves a volume that works under its longer name: no reason to destroy it. */
-	if (result->outcome == CLOUD_OK && volume) {
+	if (result->job_status != CLOUD_JOB_SUCCEEDED) {
+		log_warning("volume=%s keeps its longer name: %s", operation->record.volume_id, result->err.text);
+	} else if (volume) {
 		str_set(&volume->cloud.name, context->name);
 		volume_touch(operation->core, volume->id);
 	}
 	operation_next(operation);
+}
+
+static void on_renamed(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct create_context *context = operation->context;
+
+	if (cloud_step_retried(operation, result))
+		return;
+	if (result->outcome == CLOUD_REFUSED && !cloud_err_is_duplicate_job(&result->err)) {
+		on_rename_job(operation, result);
+		return;
+	}
+	cloud_step_note_job(&context->rename_job_id, result);
+	operation_wait_job(operation,
+			   cloud_job_watch(operation->core->cloud, context->rename_job_id, on_rename_job, operation));
 }
 
 static void rename_volume(struct operation *operation)
