@@ -212,6 +212,67 @@ def assert_attach_ends_well(lab, operation, volume):
     assert len(lab.jobs("attachVolume")) == 1
 
 
+def test_a_reboot_that_renames_disks(lab):
+    first, second = lab.new_volume(), lab.new_volume()
+    assert (lab.attach(first), lab.attach(second)) == ("/dev/vdb", "/dev/vdc")
+
+    lab.product.kill()
+    for volume in (first, second):
+        lab.cloud.unplug_volume(volume)
+    for volume in (second, first):
+        lab.plug(volume)
+    lab.vm.reset()
+    lab.product.start()
+    report = lab.product.volumectl("sync")["report"]
+
+    assert report["drift"] == []
+    for volume, device in ((first, "/dev/vdc"), (second, "/dev/vdb")):
+        assert lab.contents(device) == pattern(volume)
+        mapping = lab.product.volumectl("device", volume)
+        assert (mapping["device_path"], mapping["linux_state"]) == (device, "detected")
+        assert lab.product.volumectl("which", device)["volume_id"] == volume
+    journal = lab.product.journal()
+    assert f"device-renamed: volume {first} was /dev/vdb and is /dev/vdc" in journal
+    assert f"device-renamed: volume {second} was /dev/vdc and is /dev/vdb" in journal
+
+
+def test_a_disk_detached_behind_our_back(lab):
+    volume = lab.new_volume()
+    lab.attach(volume)
+
+    with lab.monitor() as monitor:
+        lab.cloud.detach_behind(volume)
+        found, = lab.product.volumectl("sync")["report"]["repaired"]
+        monitor.wait_signal("DriftFound", "detached-outside")
+
+    assert (found["kind"], found["volume_id"]) == ("detached-outside", volume)
+    assert list(lab.disks()) == ["vda"]
+    assert lab.product.try_volumectl("device", volume).rc == EXIT_NOT_FOUND
+    assert lab.attach(volume) == "/dev/vdb"
+    assert lab.contents("/dev/vdb") == pattern(volume)
+
+
+def test_cloudstack_and_kernel_disagree_about_a_disk(lab):
+    volume = lab.new_volume()
+    lab.attach(volume)
+
+    lab.cloud.detach_behind(volume, guest=False)
+    found, = lab.product.volumectl("sync")["report"]["failed"]
+    still_there = lab.product.volumectl("device", volume)
+    lab.cloud.attach_behind(volume, guest=False)
+    known_again = lab.product.volumectl("sync")["report"]["repaired"]
+    with lab.monitor() as monitor:
+        lab.cloud.detach_behind(volume, row=False)
+        monitor.wait_signal("DeviceRemoved", "/dev/vdb")
+    missing, = lab.product.volumectl("sync")["report"]["failed"]
+
+    assert found["kind"] == "device-unexpected"
+    assert (still_there["device_path"], still_there["cloudstack_state"]) == ("/dev/vdb", "detached")
+    assert [drift["kind"] for drift in known_again] == ["attached-outside"]
+    assert missing["kind"] == "device-missing"
+    assert lab.product.volumectl("device", volume)["linux_state"] == "gone"
+
+
 def test_the_root_disk_is_never_ours(lab):
     root, = lab.product.volumectl("devices")
     which = lab.product.try_volumectl("which", "/dev/vda")
