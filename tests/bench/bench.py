@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The figures of the README, measured on this machine now.
 
-How long an attach takes from the kernel's disk to the D-Bus signal, what the idle daemon costs, and
-what its REST costs beside an evhttp that sends a fixed text. Asserts nothing: figures depend on the
+How long an attach takes from the kernel's disk to the D-Bus signal, what the idle daemon costs, what
+its REST costs beside an evhttp that sends a fixed text, what many operations at once cost CloudStack,
+and how long a start takes that finds very much unfinished. Asserts nothing: figures depend on the
 machine, only their ratios travel. VOLD_BUILD names the build to measure.
 """
 
@@ -15,6 +16,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -23,6 +25,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import uuid
+from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -122,7 +126,7 @@ listen = 127.0.0.1:0
 url = {cloud}
 api_key_file = {run}/api-key
 secret_key_file = {run}/secret-key
-poll_min = 20ms
+poll_min = {poll}
 [appliance]
 vm_id = {appliance}
 [device]
@@ -135,17 +139,24 @@ url = sqlite://{run}/bench.db
 """
 
 
-@contextlib.contextmanager
-def serving(build, run, sim, disks, scan="2s"):
-    """A fresh daemon that knows the volumes of the cloud."""
-    for stale in run.glob("bench.db*"):
-        stale.unlink()
+def configure(run, sim, disks, scan="2s", poll="20ms"):
+    """The daemon's configuration file."""
     for name, key in (("api-key", sim.api_key), ("secret-key", sim.secret_key)):
         (run / name).touch(0o600)
         (run / name).write_text(key + "\n")
     config = run / "volume-daemon.conf"
     config.write_text(CONFIG.format(run=run, cloud=sim.url, appliance=ids.APPLIANCE_VM, scan=scan,
-                                    sysfs=disks.sysfs, dev=disks.dev, buses=disks.buses))
+                                    sysfs=disks.sysfs, dev=disks.dev, buses=disks.buses,
+                                    poll=poll))
+    return config
+
+
+@contextlib.contextmanager
+def serving(build, run, sim, disks, scan="2s", poll="20ms"):
+    """A fresh daemon that knows the volumes of the cloud."""
+    for stale in run.glob("bench.db*"):
+        stale.unlink()
+    config = configure(run, sim, disks, scan, poll)
     bus = f"unix:path={run}/bus"
     with contextlib.ExitStack() as stack:
         log = run / "dbus.log"
@@ -399,8 +410,134 @@ def measure_http(daemon, sim, build, run, rounds, seconds):
          f"{middle(0, 1):.1f} and {middle(1, 1):.1f} us of CPU each")
 
 
+# -- many at once
+
+def finish_all(daemon, sim, what, begin, count):
+    """Begin so many changes one right after the other, and count what all of them ask the cloud."""
+    sim.clear_requests()
+    moment = time.monotonic()
+    operations = [begin(index)["id"] for index in range(count)]
+    for operation in operations:
+        daemon.finish(operation)
+    taken = time.monotonic() - moment
+    asked = Counter(request["command"] for request in sim.requests())
+    detail = ", ".join(f"{number} {command}" for command, number in asked.most_common())
+    show(f"{what}: CloudStack calls each, {count} at once", f"{asked.total() / count:.2f}",
+         f"{taken:.1f} s; {detail}")
+
+
+def measure_many(build, run, disks, counts):
+    """To other machines, four volumes each: their disks are not ours to see, and a machine's jobs
+    queue up."""
+    for count in counts:
+        with CloudSim(0, "none", job_delay=1.5) as sim:
+            machines = [sim.put_vm(name=f"bench-{index}")["id"] for index in range(-(-count // 4))]
+            volumes = [sim.put_volume(name=f"bench-{index}", size=ids.GIB)["id"]
+                       for index in range(count)]
+            with serving(build, run, sim, disks, poll="500ms") as daemon:
+                def attach(index):
+                    return daemon.ask("POST", f"/api/v1/volumes/{volumes[index]}/attach",
+                                      {"vm_id": machines[index // 4]})
+
+                def detach(index):
+                    return daemon.ask("POST", f"/api/v1/volumes/{volumes[index]}/detach")
+
+                def create(index):
+                    return daemon.ask("POST", "/api/v1/volumes", {
+                        "name": f"new-{index}", "size": ids.GIB, "zone_id": ids.ZONE,
+                        "disk_offering_id": ids.OFFERING_CUSTOM})
+
+                for begin in (attach, detach, create):
+                    finish_all(daemon, sim, begin.__name__, begin, count)
+
+
+# -- a start that finds much
+
+def multiply(database, table, count, change):
+    """Copies of a table's only row; `change` gives each its own values."""
+    database.row_factory = sqlite3.Row
+    row, = database.execute(f"SELECT * FROM {table}").fetchall()
+    for index in range(count):
+        copy = dict(row) | change(dict(row), index)
+        database.execute(f"INSERT INTO {table} ({', '.join(copy)}) "
+                         f"VALUES ({', '.join('?' * len(copy))})", list(copy.values()))
+
+
+def fill_store(build, run, disks, count):
+    """A store with so many unfinished attaches and as many mappings, grown from one of each that
+    the daemon has written itself."""
+    with CloudSim(0, "none") as sim:
+        mapped, pending = (sim.put_volume(name=name, size=ids.GIB)["id"] for name in "mp")
+        with serving(build, run, sim, disks) as daemon:
+            daemon.finish(daemon.ask("POST", f"/api/v1/volumes/{mapped}/attach",
+                                     {"vm_id": ids.OTHER_VM})["id"])
+            sim.set(job_delay=3600)
+            operation = daemon.ask("POST", f"/api/v1/volumes/{pending}/attach",
+                                   {"vm_id": ids.OTHER_VM})["id"]
+            daemon.await_step(operation, "await-job")
+            daemon.process.kill()
+            daemon.process.wait()
+    with contextlib.closing(sqlite3.connect(run / "bench.db")) as database, database:
+        database.execute("DELETE FROM volume_operations WHERE id <> ?", [operation])
+
+        def another_operation(row, index):
+            volume, job = str(uuid.uuid4()), str(uuid.uuid4())
+            old = json.loads(row["context"])["job_id"]
+            return {"id": row["id"][:-8] + f"{index:08x}", "volume_id": volume,
+                    "context": row["context"].replace(old, job),
+                    "request": row["request"] and row["request"].replace(pending, volume)}
+
+        def another_mapping(row, index):
+            volume = str(uuid.uuid4())
+            return {"id": row["id"][:-8] + f"{index:08x}", "volume_id": volume,
+                    "volume_uuid": volume, "device_path": f"{row['device_path']}-{index}"}
+
+        multiply(database, "volume_operations", count - 1, another_operation)
+        multiply(database, "device_mappings", count - 1, another_mapping)
+
+
+def await_ready(build, config, run, bus):
+    """Start the daemon on the store as it is: (seconds until it says READY, MiB resident then)."""
+    address = run / "notify"
+    address.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(address))
+        notify.settimeout(PATIENCE)
+        begin = time.monotonic()
+        with running([program(build, "src/daemon/volume-daemon"), "--config", str(config)],
+                     run / "daemon.log",
+                     env=os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": bus,
+                                       "NOTIFY_SOCKET": str(address)}) as process:
+            while b"READY=1" not in notify.recv(4096):
+                pass
+            taken = time.monotonic() - begin
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            resident = int(re.search(r"^VmRSS:\s*(\d+)", status, re.M)[1]) / 1024
+            process.kill()
+    return taken, resident
+
+
+def measure_restart(build, run, disks, count, rounds):
+    fill_store(build, run, disks, count)
+    with CloudSim(0, "none") as sim:
+        config = configure(run, sim, disks, poll="500ms")
+        bus = f"unix:path={run}/bus"
+        with running(["dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={bus}",
+                      "--print-address"], run / "dbus.log") as process:
+            await_line(process, run / "dbus.log", "unix:")
+            for state, change in (("down", sim.down), ("up", sim.up)):
+                change()
+                taken = [await_ready(build, config, run, bus) for _ in range(rounds)]
+                show(f"start with {count} unfinished, CloudStack {state}",
+                     f"{statistics.median(second for second, _ in taken):.2f} s",
+                     f"median of {rounds} until READY, {count} mappings; "
+                     f"{max(resident for _, resident in taken):.1f} MiB resident then")
+
+
 def bench(build, run, options):
     disks = make_disks(run)
+    measure_many(build, run, disks, options.many)
+    measure_restart(build, run, disks, options.unfinished, options.rounds)
     with CloudSim(0, make_plug(disks.plug)) as sim:
         for index in range(25):
             sim.put_volume(name=f"bench-{index}", size=ids.GIB, state="Ready")
@@ -419,6 +556,10 @@ def main():
                         help="seconds to watch (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of wrk (default %(default)s)")
     parser.add_argument("--seconds", type=int, default=3, help="of each wrk (default %(default)s)")
+    parser.add_argument("--many", type=int, nargs="*", default=[1, 100, 1000],
+                        help="operations at once (default %(default)s)")
+    parser.add_argument("--unfinished", type=int, default=10000,
+                        help="operations and mappings a start finds (default %(default)s)")
     options = parser.parse_args()
     try:
         if "VOLD_BUILD" not in os.environ:
