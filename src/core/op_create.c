@@ -180,6 +180,11 @@ static void on_job_ended(void *arg, const struct cloud_result *result)
 		operation_fail(operation, &result->err);
 		return;
 	}
+	if (result->job_status == CLOUD_JOB_SUCCEEDED &&
+	    cloud_step_volume(operation, result, operation->record.volume_id)) {
+		operation_next(operation);
+		return;
+	}
 	cloud_step_list(operation, on_found_volume);
 }
 
