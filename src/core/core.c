@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <malloc.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -92,6 +93,7 @@ static int load(struct core *core, struct err *err)
 	if (loaded.operation_count > 0)
 		log_notice("%zu operations go on where they stood", loaded.operation_count);
 	store_loaded_clear(&loaded);
+	malloc_trim(0); /* what was read stood twice in memory, once as the store has it */
 	mappings_follow_kernel(core);
 	return 0;
 }

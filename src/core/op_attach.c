@@ -301,7 +301,7 @@ static bool find_device(struct operation *operation)
 	case MATCH_AMBIGUOUS:
 		operation_again(operation, LOOK_AGAIN_MS, "%s", result.reason);
 		/* Disks that go or come may settle it. If they do not, it was not for lack of time. */
-		operation->reason.code = ERR_CONFLICT;
+		operation->reason_code = ERR_CONFLICT;
 		return false;
 	case MATCH_FOUND:
 		break;

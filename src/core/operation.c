@@ -152,7 +152,7 @@ static void on_commit_refused(struct operation *operation, const struct err *err
 {
 	struct core *core = operation->core;
 
-	if (err->code == ERR_UNAVAILABLE || operation->record.undoing || operation->failure.code) {
+	if (err->code == ERR_UNAVAILABLE || operation->record.undoing || operation->failure) {
 		/* Going down, or nothing is left to try: the stored step runs again after the next start. */
 		if (!core->draining)
 			log_error("operation=%s stands still until the next start: %s", operation->record.id,
@@ -230,7 +230,8 @@ static void enter_step(struct operation *operation, size_t step)
 	operation->step = step;
 	operation->runs = 0;
 	operation->resumed = false;
-	memset(&operation->reason, 0, sizeof(operation->reason));
+	str_set(&operation->reason, NULL);
+	operation->reason_code = ERR_NONE;
 	operation->record.status = OPERATION_EXECUTING;
 	operation->record.step_since = clock_wall_ms();
 	str_set(&operation->record.step, operation_step(operation)->name);
@@ -270,10 +271,10 @@ static void run_step(struct operation *operation)
 	loop_task_cancel(core->loop, &operation->turn);
 	loop_timer_clear(core->loop, &operation->sleep);
 	operation->phase = PHASE_RUNNING;
-	if (operation->interruption.code) {
-		struct err err = operation->interruption;
+	if (operation->interruption) {
+		struct err err = *operation->interruption;
 
-		memset(&operation->interruption, 0, sizeof(operation->interruption));
+		operation_keep_err(&operation->interruption, NULL);
 		operation_fail(operation, &err);
 		return;
 	}
@@ -317,7 +318,8 @@ static void finish(struct operation *operation, enum operation_status status)
 
 static void finish_failed(struct operation *operation)
 {
-	finish(operation, operation->failure.code == ERR_CANCELLED ? OPERATION_CANCELLED : OPERATION_FAILED);
+	finish(operation, operation->failure && operation->failure->code == ERR_CANCELLED ? OPERATION_CANCELLED
+											  : OPERATION_FAILED);
 }
 
 /* The next step at or below index that has something to take back. */
@@ -357,7 +359,7 @@ void operation_next(struct operation *operation)
 /* What the outside and a later process need to know of the first error. */
 static void record_failure(struct operation *operation)
 {
-	const struct err *err = &operation->failure;
+	const struct err *err = operation->failure;
 	struct buf out = BUF_NULL;
 	struct json_writer writer = { .out = &out };
 
@@ -400,8 +402,8 @@ void operation_fail(struct operation *operation, const struct err *err)
 		return;
 	}
 	operation_drop_stage(operation);
-	operation->failure = *err;
-	memset(&operation->interruption, 0, sizeof(operation->interruption)); /* what it asked for is done */
+	operation_keep_err(&operation->failure, err);
+	operation_keep_err(&operation->interruption, NULL); /* what it asked for is done */
 	record_failure(operation);
 	if (is_past_return(operation)) {
 		/* A refusal leaves things as they were; silence may have left them half done. */
@@ -428,13 +430,15 @@ void operation_failf(struct operation *operation, enum err_code code, const char
 
 void operation_again(struct operation *operation, int64_t delay_ms, const char *format, ...)
 {
+	char reason[sizeof((struct err){ 0 }.text)];
 	va_list args;
 
 	settle(operation);
-	operation->reason.code = ERR_NONE;
+	operation->reason_code = ERR_NONE;
 	va_start(args, format);
-	vsnprintf(operation->reason.text, sizeof(operation->reason.text), format, args);
+	vsnprintf(reason, sizeof(reason), format, args);
 	va_end(args);
+	str_set(&operation->reason, reason);
 	operation->phase = PHASE_SLEEPING;
 	loop_timer_set(operation->core->loop, &operation->sleep, delay_ms);
 }
@@ -469,6 +473,18 @@ void operation_stage_unmap(struct operation *operation)
 
 /* ---- interruptions: cancel and time-out ---- */
 
+void operation_keep_err(struct err **slot, const struct err *err)
+{
+	struct err *kept = NULL;
+
+	if (err) {
+		kept = xnew(struct err);
+		*kept = *err;
+	}
+	free(*slot);
+	*slot = kept;
+}
+
 void operation_interrupt(struct operation *operation, const struct err *err)
 {
 	switch (operation->phase) {
@@ -481,15 +497,16 @@ void operation_interrupt(struct operation *operation, const struct err *err)
 		break;
 	case PHASE_QUEUED:
 		if (operation->resumed) {
-			operation->interruption = *err; /* it has begun long ago, and must be taken back in its turn */
+			operation_keep_err(&operation->interruption,
+					   err); /* it has begun long ago, and must be taken back in its turn */
 			break;
 		}
-		operation->failure = *err;
+		operation_keep_err(&operation->failure, err);
 		record_failure(operation);
 		finish_failed(operation);
 		break;
 	case PHASE_COMMITTING:
-		operation->interruption = *err;
+		operation_keep_err(&operation->interruption, err);
 		break;
 	case PHASE_RUNNING:
 	case PHASE_ENDED:
@@ -524,9 +541,9 @@ static void on_deadline(struct loop_timer *timer)
 		loop_timer_set(operation->core->loop, timer, left_ms);
 		return;
 	}
-	err_set(&err, operation->reason.code ? operation->reason.code : ERR_TIMEOUT,
+	err_set(&err, operation->reason_code ? operation->reason_code : ERR_TIMEOUT,
 		"step %s did not end within %g s%s%s", step->name, (double)allowed_ms / 1000,
-		operation->reason.text[0] ? ": " : "", operation->reason.text);
+		operation->reason ? ": " : "", str_or(operation->reason, ""));
 	operation_interrupt(operation, &err);
 }
 

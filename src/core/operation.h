@@ -74,12 +74,14 @@ struct operation {
 	void *context;
 	size_t step;
 	enum operation_phase phase;
-	unsigned runs;           /* of this step in this process */
-	bool resumed;            /* this step may have run before this process */
-	struct err failure;      /* the first error */
-	struct err interruption; /* cancel or time-out that arrived while it could not be handled */
-	struct err reason;       /* why it last asked to run again; with a code if overdue it fails with that one */
-	bool accepting;          /* its first commit: the asker has not been told yet */
+	unsigned runs; /* of this step in this process */
+	bool resumed;  /* this step may have run before this process */
+	/* Thousands may be unfinished and hardly any of them has one of these, so they are not part of it. */
+	struct err *failure;       /* the first error */
+	struct err *interruption;  /* cancel or time-out that arrived while it could not be handled */
+	char *reason;              /* why it last asked to run again */
+	enum err_code reason_code; /* overdue, it fails with this one; ERR_NONE with a time-out */
+	bool accepting;            /* its first commit: the asker has not been told yet */
 	operation_accepted_fn accepted;
 	void *accepted_arg;
 	struct loop_task turn;

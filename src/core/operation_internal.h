@@ -22,6 +22,8 @@ void operation_commit(struct operation *operation, const char *previous_status);
  */
 void operation_begin_if_turn(struct operation *operation);
 /* Cancel and time-out, in whatever phase it is. */
+/* Keeps a copy in *slot; NULL empties it. */
+void operation_keep_err(struct err **slot, const struct err *err);
 void operation_interrupt(struct operation *operation, const struct err *err);
 
 /* ---- operation_life.c ---- */

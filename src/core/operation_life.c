@@ -111,6 +111,9 @@ void operation_free(struct operation *operation)
 		record_clear(operation->kind->context, operation->context);
 		free(operation->context);
 	}
+	operation_keep_err(&operation->failure, NULL);
+	operation_keep_err(&operation->interruption, NULL);
+	free(operation->reason);
 	record_clear(&operation_record, &operation->record);
 	free(operation);
 }
@@ -220,13 +223,15 @@ static void restore_failure(struct operation *operation)
 	const struct operation_record *record = &operation->record;
 	_cleanup_json_ struct json *details = NULL;
 	_cleanup_free_ char *name = NULL;
+	struct err failure;
 
 	if (!record->error)
 		return;
 	if (record->error_details)
 		details = json_parse(record->error_details, strlen(record->error_details), NULL);
 	name = xasprintf("%s%s", ERR_BUS_PREFIX, str_or(json_text(json_get(details, "name")), ""));
-	err_set(&operation->failure, err_from_bus_name(name), "%s", record->error);
+	err_set(&failure, err_from_bus_name(name), "%s", record->error);
+	operation_keep_err(&operation->failure, &failure);
 }
 
 static int restore_context(struct operation *operation, struct err *err)
