@@ -29,9 +29,9 @@ struct attach_context {
 	int64_t device_id;     /* CloudStack's, -1 unknown */
 	bool refused;          /* CloudStack said no: nothing to take back */
 	/* not stored: found again by looking again */
-	uint64_t after_seen; /* the same for sysblock's own count, which starts anew with each process */
-	bool began_here;     /* after_seen was counted by this process */
-	struct device device;
+	uint64_t after_seen;         /* the same for sysblock's own count, which starts anew with each process */
+	bool began_here;             /* after_seen was counted by this process */
+	const struct device *device; /* borrowed, until the next turn of the loop */
 	enum matched_by matched_by;
 	int64_t looking_since; /* clock_mono_ms() of the first look for a job nobody knows */
 	bool in_doubt;         /* a request was sent whose answer got lost: it may still arrive */
@@ -311,7 +311,7 @@ static bool find_device(struct operation *operation)
 		operation_again(operation, LOOK_AGAIN_MS, "%s changed while it was looked at", result.device->path);
 		return false;
 	}
-	context->device = *result.device;
+	context->device = result.device;
 	context->matched_by = result.matched_by;
 	return true;
 }
@@ -332,7 +332,7 @@ static void stage(struct operation *operation)
 
 	mapping_make(operation->core, asked->volume_id, asked->vm_id, &record);
 	mapping_place(operation->core, &record, context->device_id, context->size,
-		      on_appliance(operation) ? &context->device : NULL);
+		      on_appliance(operation) ? context->device : NULL);
 	record.matched_by = (int)context->matched_by;
 	operation_stage_mapping(operation, &record);
 }

@@ -208,6 +208,7 @@ void operation_commit(struct operation *operation, const char *previous_status)
 	free(record->context);
 	record->context = context_to_json(operation);
 	store_batch_operation(batch, record);
+	str_set(&record->context, NULL); /* the batch has a copy */
 	store_batch_history(batch, record->id, previous_status, operation_status_names[record->status], details);
 	if (operation->stage_map)
 		store_batch_mapping(batch, operation->stage_map);

@@ -241,9 +241,10 @@ static int restore_context(struct operation *operation, struct err *err)
 
 	operation->context = xcalloc(1, operation->kind->context->size);
 	record_init(operation->kind->context, operation->context);
-	if (!json)
+	if (!json || record_from_json(operation->kind->context, operation->context, json, err) < 0)
 		return -1;
-	return record_from_json(operation->kind->context, operation->context, json, err);
+	str_set(&operation->record.context, NULL); /* written anew by every commit */
+	return 0;
 }
 
 static int restore_step(struct operation *operation, struct err *err)

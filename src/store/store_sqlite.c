@@ -438,6 +438,7 @@ static int sqlite_load(struct store *base, struct store_loaded *out, struct err 
 	rc = sqlite_load_operations(store->db, out, &found);
 	if (rc == SQLITE_OK)
 		rc = sqlite_load_mappings(store->db, out, &found);
+	sqlite3_db_release_memory(store->db); /* pages that are not read again */
 	if (rc == SQLITE_OK)
 		return 0;
 	if (found.code == ERR_NONE)
