@@ -234,9 +234,17 @@ static void mapping_list(struct call *call)
 static void device_list(struct call *call)
 {
 	struct core *core = call->core;
-	size_t count = sysblock_count(core->sysblock);
-	struct device_record *records = xcalloc(count + 1, sizeof(*records));
+	struct device_record *records;
+	struct err err = { 0 };
+	size_t count;
 
+	/* What the last scan saw may have changed hands since. */
+	if (sysblock_scan(core->sysblock, &err) < 0) {
+		call_fail(call, &err);
+		return;
+	}
+	count = sysblock_count(core->sysblock);
+	records = xcalloc(count + 1, sizeof(*records));
 	for (size_t i = 0; i < count; i++)
 		device_to_record(core, sysblock_at(core->sysblock, i), &records[i]);
 	call_answer_many(call, records, count, NULL);

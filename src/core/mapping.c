@@ -269,6 +269,7 @@ void mapping_put(struct core *core, const struct mapping_record *record)
 {
 	struct mapping *mapping = mapping_find(core, record->volume_id);
 	bool look = !mapping || !same_disk_as_before(mapping, record);
+	struct mapping_record shown = { 0 };
 
 	if (!mapping) {
 		mapping = xnew(struct mapping);
@@ -285,7 +286,10 @@ void mapping_put(struct core *core, const struct mapping_record *record)
 	if (look)
 		mapping_probe(mapping);
 	volume_touch(core, mapping->record.volume_id);
-	events_mapping(core, EVENT_MAPPING_CHANGED, &mapping->record);
+	/* What was noted may have changed hands since, above all while we did not run. */
+	mapping_to_record(core, mapping, &shown);
+	events_mapping(core, EVENT_MAPPING_CHANGED, &shown);
+	record_clear(&mapping_record, &shown);
 }
 
 static void mapping_free(struct core *core, struct mapping *mapping)

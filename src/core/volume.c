@@ -133,9 +133,8 @@ static void put_text_member(struct json_writer *writer, const char *name, const 
 	json_put_text(writer, text);
 }
 
-static char *linux_json(const struct mapping *mapping)
+static char *linux_json(const struct mapping_record *record)
 {
-	const struct mapping_record *record = &mapping->record;
 	struct buf out = BUF_NULL;
 	struct json_writer writer = { .out = &out };
 
@@ -156,19 +155,23 @@ static char *linux_json(const struct mapping *mapping)
 void volume_to_record(struct core *core, const struct volume *volume, struct volume_record *out)
 {
 	const struct mapping *mapping = mapping_find(core, volume->id);
+	struct mapping_record shown = { 0 };
 
+	if (mapping)
+		mapping_to_record(core, mapping, &shown);
 	str_set(&out->volume_id, volume->id);
 	str_set(&out->name, volume->cloud.name);
 	str_set(&out->vm_id, volume->cloud.vm_id);
-	str_set(&out->device_path, mapping ? mapping->record.device_path : NULL);
+	str_set(&out->device_path, shown.device_path);
 	str_set(&out->state, volume->cloud.state);
 	str_set(&out->zone_id, volume->cloud.zone_id);
 	str_set(&out->cloudstack_data, str_or(volume->cloud.raw, "{}"));
 	out->size = volume->cloud.size;
 	free(out->linux_data);
-	out->linux_data = mapping ? linux_json(mapping) : xstrdup("{}");
+	out->linux_data = mapping ? linux_json(&shown) : xstrdup("{}");
 	free(out->last_operation);
 	out->last_operation = last_operation_json(volume);
+	record_clear(&mapping_record, &shown);
 }
 
 /* ---- fetching the list ---- */

@@ -116,6 +116,53 @@ static void answers_are_true_at_the_moment(void **state)
 	assert_int_equal(ask_device(world, VOLUME(9))->err.code, ERR_NOT_FOUND);
 }
 
+/* The name in a volume's own record and in the list of devices is as true as that of its mapping. */
+static void records_are_true_at_the_moment(void **state)
+{
+	struct world *world = *state;
+	char id[37] = VOLUME(1);
+	struct volume_get_args args = { .volume_id = id };
+	const struct volume_record *volume;
+	struct reply *reply;
+
+	two_attached(world);
+	swap(world);
+	reply = ask(world, METHOD_VOLUME_GET, &args);
+	while (!reply->done)
+		world_turn(world);
+	volume = item(reply, 0);
+	assert_null(strstr(volume->device_path, "vdb"));
+	assert_null(strstr(volume->linux_data, "vdb"));
+	reply = ask(world, METHOD_DEVICE_LIST, &(struct no_args){ 0 });
+	while (!reply->done)
+		world_turn(world);
+	for (size_t i = 0; i < reply->count; i++) {
+		const struct device_record *device = item(reply, i);
+
+		if (strstr(device->device_path, "vdb"))
+			assert_string_equal(device->volume_id, VOLUME(2));
+	}
+}
+
+/* While nobody looked, two disks have changed places: the first that is told of them is where they are now. */
+static void told_after_a_start_is_true(void **state)
+{
+	struct world *world = *state;
+
+	two_attached(world);
+	world_kill(world);
+	swap(world);
+	world_open(world);
+	world_pass(world, 5000);
+	assert_true(events_of(world, EVENT_MAPPING_CHANGED, VOLUME(1)) > 0);
+	for (size_t i = 0; i < world->seen_count; i++) {
+		const struct seen *seen = &world->seen[i];
+
+		if (seen->type == EVENT_MAPPING_CHANGED && streq(seen->id, VOLUME(1)))
+			assert_null(strstr(seen->mapping.device_path, "vdb"));
+	}
+}
+
 static void by_link_name(void **state)
 {
 	struct world *world = *state;
@@ -293,6 +340,8 @@ int main(void)
 		TEST(names_swapped_in_one_scan),
 		TEST(gone_and_back),
 		TEST(answers_are_true_at_the_moment),
+		TEST(records_are_true_at_the_moment),
+		TEST(told_after_a_start_is_true),
 		TEST(by_link_name),
 		TEST(untouched_while_an_operation_has_it),
 		TEST(one_commit_at_a_time),
