@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What must be so at every moment, and what must be so in the end.
+ *
+ * An answer is judged when it is given, against the kernel as it is then, not as the daemon last saw it: the name in it
+ * must not lead to another disk than the volume's own. A name that leads nowhere misleads nobody and is allowed; a disk
+ * that goes in the very instant in which it is told counts as still there, since no program can be faster than that.
+ */
+
+#include <inttypes.h>
+
+#include "base/json.h"
+#include "sim.h"
+
+/* ---- at every moment ---- */
+
+static void judge(struct sim *sim, const char *where, const char *volume_id, const char *path)
+{
+	const struct fake_volume *volume;
+	const struct disk *disk;
+	int index;
+
+	if (!path || !volume_id || !str_has_prefix(path, "/dev/"))
+		return;
+	index = disk_index(path + strlen("/dev/"));
+	if (index < 0) {
+		sim_fail(sim, "%s: %s is no disk's name", where, path);
+		return;
+	}
+	volume = sim_volume(sim, volume_id);
+	disk = &sim->kernel.disks[index];
+	if (!disk->there || (volume && streq(volume->disk, path + strlen("/dev/"))) ||
+	    (volume && disk->left == volume && disk->left_ms == clock_mono_ms()))
+		return;
+	sim_fail(sim, "%s: volume %s is said to be %s, which is another disk (it is %s)", where, volume_id, path,
+		 volume && volume->disk[0] ? volume->disk : "not there");
+}
+
+static void judge_json(struct sim *sim, const char *where, const char *volume_id, const char *text)
+{
+	_cleanup_json_ struct json *object = text ? json_parse(text, strlen(text), NULL) : NULL;
+
+	judge(sim, where, volume_id, json_text(json_get(object, "device_path")));
+}
+
+/* The name, and what libblkid saw: in these worlds every disk holds a file system with its volume's id. */
+static void judge_mapping(struct sim *sim, const char *where, const struct mapping_record *mapping)
+{
+	judge(sim, where, mapping->volume_id, mapping->device_path);
+	if (mapping->filesystem && !streq(mapping->filesystem_uuid, mapping->volume_id))
+		sim_fail(sim, "%s: the contents of volume %s are those of %s", where, mapping->volume_id,
+			 str_or(mapping->filesystem_uuid, "another disk"));
+}
+
+void check_shown(struct sim *sim)
+{
+	struct mapping *mapping, *next;
+
+	if (!sim->core)
+		return;
+	HASH_ITER(hh, sim->core->mappings, mapping, next) {
+		struct mapping_record shown = { 0 };
+		struct volume_record volume = { 0 };
+
+		mapping_to_record(sim->core, mapping, &shown);
+		judge_mapping(sim, "mapping", &shown);
+		record_clear(&mapping_record, &shown);
+		if (core_volume(sim->core, mapping->record.volume_id, &volume)) {
+			judge(sim, "volume", volume.volume_id, volume.device_path);
+			judge_json(sim, "volume's linux_data", volume.volume_id, volume.linux_data);
+		}
+		record_clear(&volume_record, &volume);
+	}
+}
+
+static void on_ended(struct sim *sim, const struct operation_record *operation)
+{
+	struct score *ours = &scores[RULE_OURS];
+	bool here = operation->type == OPERATION_ATTACH && streq(operation->vm_id, APPLIANCE);
+
+	for (size_t i = 0; i < sim->ask_count; i++) {
+		if (!streq(sim->asks[i].operation_id, operation->id))
+			continue;
+		if (sim->asks[i].ended)
+			sim_fail(sim, "operation %s has ended twice", operation->id);
+		sim->asks[i].ended = true;
+	}
+	if (!here)
+		return;
+	ours->asked++;
+	if (operation->status == OPERATION_COMPLETED)
+		ours->right++;
+	else if (streq(operation->step, "await-device") || streq(operation->step, "publish") ||
+		 (operation->error && strstr(operation->error, "does not say who it is")))
+		ours->ambiguous++;
+	else
+		ours->none++;
+	judge_json(sim, "the operation's response", operation->volume_id, operation->response);
+}
+
+void check_event(struct sim *sim, const struct core_event *event)
+{
+	struct volume_record volume = { 0 };
+
+	switch (event->type) {
+	case EVENT_OPERATION_STARTED:
+	case EVENT_OPERATION_CHANGED:
+		sim_say(sim, "daemon: %s %s: %s %s", operation_type_names[event->operation->type], event->id,
+			operation_status_names[event->operation->status], str_or(event->operation->step, ""));
+		break;
+	case EVENT_OPERATION_ENDED:
+		sim_say(sim, "daemon: %s %s: %s, %s", operation_type_names[event->operation->type], event->id,
+			operation_status_names[event->operation->status],
+			str_or(event->operation->error, str_or(event->operation->response, "")));
+		on_ended(sim, event->operation);
+		break;
+	case EVENT_DEVICE_ADDED:
+	case EVENT_DEVICE_CHANGED:
+		judge(sim, "device event", event->device->volume_id, event->device->device_path);
+		break;
+	case EVENT_MAPPING_CHANGED:
+		sim_say(sim, "daemon: volume %s is %s", event->id, event->mapping->device_path);
+		judge_mapping(sim, "mapping event", event->mapping);
+		break;
+	case EVENT_VOLUME_ADDED:
+	case EVENT_VOLUME_CHANGED:
+		if (core_volume(sim->core, event->id, &volume))
+			judge(sim, "volume event", event->id, volume.device_path);
+		record_clear(&volume_record, &volume);
+		break;
+	case EVENT_MAPPING_REMOVED:
+		sim_say(sim, "daemon: volume %s is no device any more", event->id);
+		break;
+	case EVENT_OPERATION_FORGOTTEN:
+	case EVENT_DEVICE_REMOVED:
+	case EVENT_VOLUME_REMOVED:
+	case EVENT_TYPE_COUNT:
+		break;
+	}
+}
+
+/* As the store has it. An undo that failed has been reported as such: what is left over then is for a person. */
+static void check_operation(struct sim *sim, const struct operation_record *operation)
+{
+	const struct fake_volume *volume = sim_volume(sim, operation->volume_id);
+
+	if (volume && operation->needs_attention)
+		sim->meddled[sim_number(volume)] = true;
+	if (!operation_status_is_final(operation->status))
+		sim_fail(sim, "operation %s has not ended: %s, step %s", operation->id,
+			 operation_status_names[operation->status], str_or(operation->step, ""));
+}
+
+void check_answer(struct sim *sim, const struct ask *ask, const struct answer *answer)
+{
+	for (size_t i = 0; i < answer->count && answer->err.code == ERR_NONE; i++) {
+		const void *item = answer_item(answer, i);
+
+		if (answer->record == &mapping_record) {
+			judge_mapping(sim, methods[ask->method].name, item);
+		} else if (answer->record == &device_record) {
+			const struct device_record *device = item;
+
+			judge(sim, methods[ask->method].name, device->volume_id, device->device_path);
+		} else if (answer->record == &volume_record) {
+			const struct volume_record *volume = item;
+
+			judge(sim, methods[ask->method].name, volume->volume_id, volume->device_path);
+		} else if (ask->method == METHOD_OPERATION_LIST) {
+			check_operation(sim, item);
+		}
+	}
+}
+
+/* ---- in the end ---- */
+
+static void check_volume(struct sim *sim, const struct fake_volume *volume)
+{
+	const struct mapping *mapping = mapping_find(sim->core, volume->id);
+	struct mapping_record shown = { 0 };
+	char path[32];
+
+	if (sim->meddled[sim_number(volume)])
+		return;
+	if (!mapping) {
+		if (!volume->gone && volume->vm_id[0])
+			sim_fail(sim, "volume %s is attached to %s and mapped to nothing", volume->id, volume->vm_id);
+		return;
+	}
+	mapping_to_record(sim->core, mapping, &shown);
+	snprintf(path, sizeof(path), "/dev/%s", volume->disk);
+	if (volume->gone || !streq(shown.vm_id, volume->vm_id))
+		sim_fail(sim, "volume %s is mapped to VM %s, but attached to VM \"%s\"", volume->id, shown.vm_id,
+			 volume->vm_id);
+	else if (streq(volume->vm_id, APPLIANCE) && volume->disk[0] && !streq(shown.device_path, path) &&
+		 !(sim->rebooted && volume->serial == SERIAL_NONE))
+		sim_fail(sim, "volume %s is %s, but mapped to %s", volume->id, path, shown.device_path);
+	record_clear(&mapping_record, &shown);
+}
+
+/* One call makes at most one volume; what it could not take back it has reported. */
+static void check_created(struct sim *sim, const struct ask *ask)
+{
+	const struct fake_volume *volume;
+	size_t count = 0;
+
+	TAILQ_FOREACH(volume, &sim->server.volumes, entry) {
+		if (!volume->gone && !sim->meddled[sim_number(volume)] && streq(volume->name, ask->name))
+			count++;
+	}
+	if (count > 1)
+		sim_fail(sim, "%zu volumes are called %s", count, ask->name);
+}
+
+void check_end(struct sim *sim)
+{
+	const struct fake_volume *volume;
+
+	if (sim->core->unfinished_count > 0)
+		sim_fail(sim, "operation %s does not end: step %s, waits for %s",
+			 TAILQ_FIRST(&sim->core->unfinished)->record.id,
+			 TAILQ_FIRST(&sim->core->unfinished)->record.step,
+			 TAILQ_FIRST(&sim->core->unfinished)->reason.text);
+	if (server_busy(&sim->server) > 0)
+		sim_fail(sim, "CloudStack is still busy");
+	TAILQ_FOREACH(volume, &sim->server.volumes, entry)
+		check_volume(sim, volume);
+	for (size_t i = 0; i < sim->ask_count; i++) {
+		if (sim->asks[i].method == METHOD_VOLUME_CREATE)
+			check_created(sim, &sim->asks[i]);
+		if (!sim->asks[i].call)
+			continue;
+		sim_fail(sim, "%s was never answered", methods[sim->asks[i].method].name);
+	}
+}

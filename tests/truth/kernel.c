@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The kernel in memory: disk/sysblock.h, usage.h and probe.h on a table instead of a file system, since a hundred
+ * thousand worlds of files would take a day.
+ *
+ * There are two pictures of it. The table is the truth and changes at any moment; what the daemon has scanned is as old
+ * as its last scan, which uevents bring forward if they are not lost. Only sysblock_verify() and a new scan read the
+ * truth, as with the real one, and a disk that does not say who it is is held back for as many looks.
+ */
+
+#include "disk/identity.h"
+#include "disk/probe.h"
+#include "disk/usage.h"
+#include "sim.h"
+
+#define WAKE_MS 50
+#define PROBE_MS 30
+
+/* ---- the truth ---- */
+
+void disk_name(size_t index, char name[16])
+{
+	snprintf(name, 16, "vd%c", (char)('a' + index));
+}
+
+int disk_index(const char *name)
+{
+	return strlen(name) == 3 && name[0] == 'v' && name[1] == 'd' && name[2] >= 'a' && name[2] <= 'z' ? name[2] - 'a'
+													 : -1;
+}
+
+static void tell(struct sim_kernel *kernel)
+{
+	kernel->generation++;
+	if (kernel->watcher && !random_percent(&kernel->sim->chance, kernel->lost_percent))
+		sysblock_wake(kernel->watcher);
+}
+
+void kernel_free_name(const struct fake_kernel *face, char name[16])
+{
+	const struct sim_kernel *kernel = &sim_now->kernel;
+	size_t index = kernel->in_order ? 1 : (size_t)random_between(&kernel->sim->chance, 1, 6);
+
+	while (kernel->disks[index].there)
+		index = index + 1 < DISKS_MAX ? index + 1 : 1;
+	disk_name(index, name);
+}
+
+uint64_t kernel_plug(struct fake_kernel *face, const char *name, const char *serial, uint64_t size)
+{
+	struct sim_kernel *kernel = &sim_now->kernel;
+	struct disk *disk = &kernel->disks[disk_index(name)];
+	struct random *chance = &kernel->sim->chance;
+
+	disk->there = true;
+	disk->held = false;
+	disk->inode = ++kernel->last_inode;
+	disk->diskseq = ++kernel->last_diskseq;
+	disk->size = size;
+	snprintf(disk->serial, sizeof(disk->serial), "%s", str_or(serial, ""));
+	disk->serial_at_ms = clock_mono_ms() + (random_percent(chance, 10) ? random_between(chance, 1, 200) : 0);
+	sim_say(kernel->sim, "kernel: %s appears, %llu bytes, serial %s", name, (unsigned long long)size,
+		str_or(serial, "none"));
+	tell(kernel);
+	return disk->diskseq;
+}
+
+void kernel_unplug(struct fake_kernel *face, const char *name)
+{
+	struct sim_kernel *kernel = &sim_now->kernel;
+	struct disk *disk = &kernel->disks[disk_index(name)];
+	const struct fake_volume *volume;
+
+	disk->there = false;
+	disk->left = NULL;
+	disk->left_ms = clock_mono_ms();
+	TAILQ_FOREACH(volume, &kernel->sim->server.volumes, entry) {
+		if (streq(volume->disk, name))
+			disk->left = volume;
+	}
+	sim_say(kernel->sim, "kernel: %s goes", name);
+	tell(kernel);
+}
+
+void sim_kernel_init(struct sim_kernel *kernel, struct sim *sim)
+{
+	*kernel = (struct sim_kernel){ .sim = sim, .boots = 1 };
+}
+
+void sim_kernel_reboot(struct sim_kernel *kernel)
+{
+	struct disk old[DISKS_MAX];
+	struct fake_volume *volume;
+
+	memcpy(old, kernel->disks, sizeof(old));
+	for (size_t i = 1; i < DISKS_MAX; i++)
+		kernel->disks[i] = (struct disk){ 0 };
+	kernel->boots++;
+	kernel->disks[0].diskseq = kernel->last_diskseq = 1;
+	for (size_t i = 1; i < DISKS_MAX; i++) {
+		size_t to = (size_t)random_between(&kernel->sim->chance, 1, 6);
+		char from_name[16], to_name[16];
+
+		if (!old[i].there)
+			continue;
+		while (kernel->disks[to].there)
+			to = to + 1 < DISKS_MAX ? to + 1 : 1;
+		disk_name(i, from_name);
+		disk_name(to, to_name);
+		kernel->disks[to] = old[i];
+		kernel->disks[to].held = false;
+		kernel->disks[to].diskseq = ++kernel->last_diskseq;
+		kernel->disks[to].inode = ++kernel->last_inode;
+		sim_say(kernel->sim, "kernel: what was %s is %s", from_name, to_name);
+		TAILQ_FOREACH(volume, &kernel->sim->server.volumes, entry) {
+			if (!streq(volume->disk, from_name))
+				continue;
+			memcpy(volume->disk, to_name, sizeof(to_name));
+			volume->disk[0] = 'V'; /* lest it be renamed twice */
+		}
+	}
+	TAILQ_FOREACH(volume, &kernel->sim->server.volumes, entry) {
+		if (volume->disk[0] == 'V')
+			volume->disk[0] = 'v';
+	}
+	kernel->generation++;
+}
+
+/* ---- what the daemon scans ---- */
+
+struct entry {
+	bool there, listed;
+	unsigned looks;
+	struct device device;
+};
+
+struct sysblock {
+	struct loop *loop;
+	struct sim_kernel *kernel;
+	struct sysblock_listener listener;
+	struct loop_timer tick;
+	int64_t scan_ms;
+	bool opening;
+	struct entry entries[DISKS_MAX];
+	struct device devices[DISKS_MAX]; /* the listed ones */
+	size_t count;
+	uint64_t last_diskseq, last_seen, scans;
+};
+
+/* Through the real parser of serials. */
+static void read_identity(const struct disk *disk, struct device *device)
+{
+	memset(device->serial, 0, sizeof(device->serial));
+	memset(device->identity, 0, sizeof(device->identity));
+	device->has_identity = false;
+	if (disk->serial[0] && clock_mono_ms() >= disk->serial_at_ms)
+		identity_buses[BUS_VIRTIO].attributes[0].parse(disk->serial, strlen(disk->serial), device);
+}
+
+static void entry_begin(struct sysblock *sysblock, struct entry *entry, size_t index)
+{
+	const struct disk *disk = &sysblock->kernel->disks[index];
+	struct device *device = &entry->device;
+
+	*entry = (struct entry){ .there = true, .looks = 1 + SYSBLOCK_LOOKS };
+	disk_name(index, device->name);
+	snprintf(device->path, sizeof(device->path), "/dev/vd%c", (char)('a' + index));
+	device->bus = BUS_VIRTIO;
+	device->inode = disk->inode;
+	device->diskseq = disk->diskseq;
+	device->size = disk->size;
+	device->seen = ++sysblock->last_seen;
+	if (disk->diskseq > sysblock->last_diskseq)
+		sysblock->last_diskseq = disk->diskseq;
+}
+
+/* One that speaks up after it was listed is removed and added again. */
+static void entry_look(struct sysblock *sysblock, struct entry *entry, size_t index, struct device *removed,
+		       size_t *removed_count)
+{
+	if (entry->device.has_identity || entry->looks == 0)
+		return;
+	entry->looks--;
+	if (entry->listed) {
+		struct device now = entry->device;
+
+		read_identity(&sysblock->kernel->disks[index], &now);
+		if (!now.has_identity)
+			return;
+		removed[(*removed_count)++] = entry->device;
+		entry->listed = false;
+		entry->device = now;
+		return;
+	}
+	read_identity(&sysblock->kernel->disks[index], &entry->device);
+}
+
+static void plan_next(struct sysblock *sysblock)
+{
+	int64_t delay_ms = sysblock->scan_ms;
+
+	for (size_t i = 0; i < DISKS_MAX; i++) {
+		if (sysblock->entries[i].there && !sysblock->entries[i].listed && delay_ms > SYSBLOCK_SETTLE_MS)
+			delay_ms = SYSBLOCK_SETTLE_MS;
+	}
+	loop_timer_set(sysblock->loop, &sysblock->tick, delay_ms);
+}
+
+int sysblock_scan(struct sysblock *sysblock, struct err *err)
+{
+	struct device removed[2 * DISKS_MAX], added[DISKS_MAX];
+	size_t removed_count = 0, added_count = 0;
+
+	sysblock->scans++;
+	sysblock->count = 0;
+	for (size_t i = 0; i < DISKS_MAX; i++) {
+		const struct disk *disk = &sysblock->kernel->disks[i];
+		struct entry *entry = &sysblock->entries[i];
+
+		if (entry->there && (!disk->there || disk->inode != entry->device.inode)) {
+			if (entry->listed)
+				removed[removed_count++] = entry->device;
+			entry->there = entry->listed = false;
+		}
+		if (disk->there && !entry->there)
+			entry_begin(sysblock, entry, i);
+		if (!entry->there)
+			continue;
+		entry_look(sysblock, entry, i, removed, &removed_count);
+		if (!entry->listed && (sysblock->opening || entry->device.has_identity || entry->looks == 0)) {
+			entry->listed = true;
+			added[added_count++] = entry->device;
+		}
+		if (entry->listed)
+			sysblock->devices[sysblock->count++] = entry->device;
+	}
+	plan_next(sysblock);
+	for (size_t i = 0; i < removed_count && !sysblock->opening; i++)
+		sysblock->listener.removed(sysblock->listener.arg, &removed[i]);
+	for (size_t i = 0; i < added_count && !sysblock->opening; i++)
+		sysblock->listener.added(sysblock->listener.arg, &added[i]);
+	return 0;
+}
+
+static void on_tick(struct loop_timer *timer)
+{
+	(void)sysblock_scan(container_of(timer, struct sysblock, tick), NULL);
+}
+
+void sysblock_wake(struct sysblock *sysblock)
+{
+	if (!loop_timer_is_set(&sysblock->tick) || sysblock->tick.due_ms > clock_mono_ms() + WAKE_MS)
+		loop_timer_set(sysblock->loop, &sysblock->tick, WAKE_MS);
+}
+
+struct sysblock *sysblock_open(struct loop *loop, const struct sysblock_options *options,
+			       const struct sysblock_listener *listener, struct err *err)
+{
+	struct sysblock *sysblock = xnew(struct sysblock);
+
+	sysblock->loop = loop;
+	sysblock->kernel = &sim_now->kernel;
+	sysblock->kernel->watcher = sysblock;
+	sysblock->listener = *listener;
+	sysblock->tick.fire = on_tick;
+	sysblock->scan_ms = options->scan_ms;
+	sysblock->opening = true;
+	(void)sysblock_scan(sysblock, err);
+	sysblock->opening = false;
+	return sysblock;
+}
+
+struct sysblock *sysblock_close(struct sysblock *sysblock)
+{
+	if (!sysblock)
+		return NULL;
+	sysblock->kernel->watcher = NULL;
+	loop_timer_clear(sysblock->loop, &sysblock->tick);
+	free(sysblock);
+	return NULL;
+}
+
+size_t sysblock_count(const struct sysblock *sysblock)
+{
+	return sysblock->count;
+}
+
+const struct device *sysblock_at(const struct sysblock *sysblock, size_t index)
+{
+	return &sysblock->devices[index];
+}
+
+const struct device *sysblock_find(const struct sysblock *sysblock, const char *name)
+{
+	for (size_t i = 0; i < sysblock->count; i++) {
+		if (streq(sysblock->devices[i].name, name))
+			return &sysblock->devices[i];
+	}
+	return NULL;
+}
+
+bool sysblock_verify(struct sysblock *sysblock, const struct device *device)
+{
+	const struct disk *disk = &sysblock->kernel->disks[disk_index(device->name)];
+	struct device now = *device;
+
+	if (!disk->there)
+		return false;
+	read_identity(disk, &now);
+	return disk->inode == device->inode && disk->diskseq == device->diskseq && disk->size == device->size &&
+	       now.has_identity == device->has_identity && streq(now.serial, device->serial) &&
+	       streq(now.identity, device->identity);
+}
+
+uint64_t sysblock_last_diskseq(const struct sysblock *sysblock)
+{
+	return sysblock->last_diskseq;
+}
+
+uint64_t sysblock_last_seen(const struct sysblock *sysblock)
+{
+	return sysblock->last_seen;
+}
+
+void sysblock_health(const struct sysblock *sysblock, struct sysblock_health *out)
+{
+	*out = (struct sysblock_health){ .ok = true, .uevents = true, .scans = sysblock->scans };
+}
+
+/* ---- who uses it, and what is on it ---- */
+
+int usage_of(const char *proc_root, const char *sysfs_root, const char *name, enum usage_kind *kind, struct buf *what,
+	     struct err *err)
+{
+	int index = disk_index(name);
+
+	*kind = index == 0 ? USAGE_ROOT : sim_now->kernel.disks[index].held ? USAGE_HELD : USAGE_NONE;
+	buf_add_text(what, "mounted");
+	return 0;
+}
+
+struct prober {
+	struct loop *loop;
+};
+
+struct probe {
+	struct prober *prober;
+	struct loop_timer timer;
+	char path[32];
+	probe_done_fn done;
+	void *arg;
+};
+
+struct prober *prober_new(struct loop *loop, int64_t timeout_ms)
+{
+	struct prober *prober = xnew(struct prober);
+
+	prober->loop = loop;
+	return prober;
+}
+
+struct prober *prober_free(struct prober *prober)
+{
+	free(prober);
+	return NULL;
+}
+
+/* Reads the disk that has the name now, whoever's that is; its contents are its owner's id. */
+static void on_probe(struct loop_timer *timer)
+{
+	struct probe *probe = container_of(timer, struct probe, timer);
+	struct probe_result result = { .filesystem = "ext4" };
+	const struct fake_volume *volume;
+
+	TAILQ_FOREACH(volume, &sim_now->server.volumes, entry) {
+		if (volume->disk[0] && streq(probe->path + strlen("/dev/"), volume->disk))
+			snprintf(result.uuid, sizeof(result.uuid), "%s", volume->id);
+	}
+	probe->done(probe->arg, &result);
+	free(probe);
+}
+
+struct probe *probe_start(struct prober *prober, const char *path, probe_done_fn done, void *arg)
+{
+	struct probe *probe = xnew(struct probe);
+
+	*probe = (struct probe){ .prober = prober, .timer.fire = on_probe, .done = done, .arg = arg };
+	snprintf(probe->path, sizeof(probe->path), "%s", path);
+	loop_timer_set(prober->loop, &probe->timer, PROBE_MS);
+	return probe;
+}
+
+void probe_cancel(struct probe *probe)
+{
+	loop_timer_clear(probe->prober->loop, &probe->timer);
+	free(probe);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The truth test: does the daemon ever name a wrong device?
+ *
+ *	test_truth [--schedules N] [--base SEED]     many schedules, a table of error rates
+ *	test_truth --seed SEED                       exactly one of them, with a log of all that happens
+ *
+ * A schedule is a random life of an appliance (schedule.c) in a world of which everything is known (sim.c, kernel.c,
+ * and the CloudStack in memory of tests/unit/core), around the daemon's own engine, matcher, model and memory store.
+ * After every event whatever the daemon shows is compared with the truth (check.c). Two naive rules see the same
+ * attachments (naive.c): should they make no mistakes, the schedules prove nothing and the test fails as well.
+ */
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/random.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "sim.h"
+
+static bool run(uint64_t seed, bool verbose)
+{
+	static struct sim sim;
+
+	sim_start(&sim, seed, verbose);
+	schedule_run(&sim);
+	if (sim.failure[0])
+		printf("seed %" PRIu64 ": %s\n", seed, sim.failure);
+	sim_stop(&sim);
+	return !sim.failure[0];
+}
+
+static double per_cent(unsigned long part, unsigned long whole)
+{
+	return whole ? 100.0 * (double)part / (double)whole : 0;
+}
+
+static void print_table(unsigned long wrong)
+{
+	static const char *const names[RULE_COUNT] = { "volume-daemon", "first new device", "same size within 10 %" };
+
+	printf("\n%-24s %9s %9s %9s %9s %9s %9s\n", "rule", "attaches", "right", "wrong", "refused", "none", "wrong");
+	for (enum rule rule = 0; rule < RULE_COUNT; rule++) {
+		const struct score *score = &scores[rule];
+		unsigned long bad = rule == RULE_OURS ? wrong : score->wrong;
+
+		printf("%-24s %9lu %9lu %9lu %9lu %9lu %8.3f%%\n", names[rule], score->asked, score->right, bad,
+		       score->ambiguous, score->none, per_cent(bad, score->asked));
+	}
+}
+
+static int run_many(uint64_t base, unsigned long schedules)
+{
+	unsigned long failed = 0;
+
+	printf("base seed %" PRIu64 ", %lu schedules\n", base, schedules);
+	fflush(stdout);
+	for (unsigned long i = 0; i < schedules; i++) {
+		if (run(base + i, false))
+			continue;
+		if (failed++ == 0) {
+			struct score kept[RULE_COUNT];
+
+			memcpy(kept, scores, sizeof(kept));
+			run(base + i, true);
+			memcpy(scores, kept, sizeof(kept));
+		}
+		if (failed == 10)
+			break;
+	}
+	print_table(failed);
+	printf("%lu of %lu schedules failed\n", failed, schedules);
+	for (enum rule rule = RULE_FIRST_NEW; rule < RULE_COUNT; rule++) {
+		if (scores[rule].wrong == 0) {
+			printf("a naive rule made no mistake: the schedules are too tame\n");
+			failed++;
+		}
+	}
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static uint64_t number(const char *text)
+{
+	uint64_t value;
+
+	if (parse_u64(text, &value) < 0) {
+		fprintf(stderr, "test_truth: %s is no number\n", text);
+		exit(2);
+	}
+	return value;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "schedules", required_argument, NULL, 'n' },
+		{ "base", required_argument, NULL, 'b' },
+		{ "seed", required_argument, NULL, 's' },
+		{ 0 },
+	};
+	unsigned long schedules = 1000;
+	uint64_t base;
+	int option;
+
+	if (getrandom(&base, sizeof(base), 0) != (ssize_t)sizeof(base))
+		abort();
+	base >>= 1;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (option == 's') {
+			log_set_level(LOG_LEVEL_DEBUG);
+			setvbuf(stdout, NULL, _IOLBF, 0);
+			return run(number(optarg), true) ? EXIT_SUCCESS : EXIT_FAILURE;
+		}
+		if (option == 'n')
+			schedules = number(optarg);
+		else if (option == 'b')
+			base = number(optarg);
+		else
+			return 2;
+	}
+	log_set_level(LOG_LEVEL_ERROR);
+	return run_many(base, schedules);
+}
