@@ -33,6 +33,7 @@ static void judge(struct sim *sim, const char *where, const char *volume_id, con
 	if (!disk->there || (volume && streq(volume->disk, path + strlen("/dev/"))) ||
 	    (volume && disk->left == volume && disk->left_ms == clock_mono_ms()))
 		return;
+	sim->wrong = true;
 	sim_fail(sim, "%s: volume %s is said to be %s, which is another disk (it is %s)", where, volume_id, path,
 		 volume && volume->disk[0] ? volume->disk : "not there");
 }

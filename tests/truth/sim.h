@@ -114,6 +114,7 @@ struct sim {
 	const struct fake_volume *size_named[DISKS_MAX]; /* the disks the size rule has given away */
 	uint64_t size_named_seq[DISKS_MAX];
 	char failure[512]; /* "" none */
+	bool wrong;        /* a wrong device was named */
 };
 
 extern struct sim *sim_now; /* the one that runs: chance and boot id of code that asks the machine */

@@ -29,6 +29,7 @@ static bool run(uint64_t seed, bool verbose)
 
 	sim_start(&sim, seed, verbose);
 	schedule_run(&sim);
+	scores[RULE_OURS].wrong += sim.wrong ? 1 : 0;
 	if (sim.failure[0])
 		printf("seed %" PRIu64 ": %s\n", seed, sim.failure);
 	sim_stop(&sim);
@@ -40,17 +41,16 @@ static double per_cent(unsigned long part, unsigned long whole)
 	return whole ? 100.0 * (double)part / (double)whole : 0;
 }
 
-static void print_table(unsigned long wrong)
+static void print_table(void)
 {
 	static const char *const names[RULE_COUNT] = { "volume-daemon", "first new device", "same size within 10 %" };
 
 	printf("\n%-24s %9s %9s %9s %9s %9s %9s\n", "rule", "attaches", "right", "wrong", "refused", "none", "wrong");
 	for (enum rule rule = 0; rule < RULE_COUNT; rule++) {
 		const struct score *score = &scores[rule];
-		unsigned long bad = rule == RULE_OURS ? wrong : score->wrong;
 
-		printf("%-24s %9lu %9lu %9lu %9lu %9lu %8.3f%%\n", names[rule], score->asked, score->right, bad,
-		       score->ambiguous, score->none, per_cent(bad, score->asked));
+		printf("%-24s %9lu %9lu %9lu %9lu %9lu %8.3f%%\n", names[rule], score->asked, score->right,
+		       score->wrong, score->ambiguous, score->none, per_cent(score->wrong, score->asked));
 	}
 }
 
@@ -73,7 +73,7 @@ static int run_many(uint64_t base, unsigned long schedules)
 		if (failed == 10)
 			break;
 	}
-	print_table(failed);
+	print_table();
 	printf("%lu of %lu schedules failed\n", failed, schedules);
 	for (enum rule rule = RULE_FIRST_NEW; rule < RULE_COUNT; rule++) {
 		if (scores[rule].wrong == 0) {
