@@ -113,9 +113,12 @@ static void on_asked(void *arg, const struct cloud_result *result)
 	struct operation *operation = arg;
 	struct detaching *detaching = detaching_of(operation);
 
+	if (operation->resumed || result->outcome == CLOUD_UNKNOWN)
+		detaching->in_doubt = true;
 	if (cloud_step_retried(operation, result))
 		return;
-	if (result->outcome == CLOUD_REFUSED && !cloud_err_is_duplicate_job(&result->err) &&
+	/* When an earlier request may have arrived, its job and the volume decide, not what became of this one. */
+	if (result->outcome == CLOUD_REFUSED && !detaching->in_doubt && !cloud_err_is_duplicate_job(&result->err) &&
 	    !(operation_is_rerun(operation) && cloud_err_is_not_attached(&result->err))) {
 		operation_fail(operation, &result->err);
 		return;

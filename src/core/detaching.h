@@ -15,6 +15,8 @@ struct detaching {
 	bool attached;     /* found by the check */
 	char *vm_id;       /* from which VM */
 	char *device_path; /* the disk it was, for the response */
+	/* not stored */
+	bool in_doubt; /* a request was sent whose answer got lost: it may have arrived */
 };
 
 /* Rows of the field table of a context whose first member is `struct detaching detaching`. */

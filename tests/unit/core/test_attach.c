@@ -269,6 +269,19 @@ static void detached_by_the_first_request(void **state)
 	check_world(world, 1);
 }
 
+/* The same, and the repetition is refused for a reason that says nothing about the first. */
+static void detached_though_the_second_is_refused(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5);
+	attached(world, VOLUME(1));
+	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 1, 1, FAULT_LOST_AFTER });
+	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 2, 1, FAULT_REFUSED, 530, "Not now" });
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
+	check_world(world, 1);
+}
+
 /* Found under one name, killed, and published under another. */
 static void names_change_before_publish(void **state)
 {
@@ -380,6 +393,7 @@ int main(void)
 		TEST(name_changes_while_publishing),
 		TEST(taken_back_after_foreign_job),
 		TEST(detached_by_the_first_request),
+		TEST(detached_though_the_second_is_refused),
 		TEST(names_change_before_publish),
 		cmocka_unit_test(somebody_was_faster),
 		TEST(refused_while_another_is_on_its_way),
