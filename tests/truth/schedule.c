@@ -197,8 +197,8 @@ static void plug_stranger(struct sim *sim)
 	bool nameless = random_percent(&sim->chance, 50);
 	uint64_t size = random_percent(&sim->chance, 70) ? volume->size : (1 + roll(sim, 3)) * GIB + 4096;
 
-	/* See must_be_told_apart(). */
-	if (sim->server.serial == SERIAL_NONE && size == volume->size)
+	/* Where no disk has a serial, one of this very size that comes during an attachment cannot be told apart. */
+	if (sim->server.serial == SERIAL_NONE && size % GIB == 0)
 		size += 512;
 	snprintf(serial, sizeof(serial), "5%019llx", (unsigned long long)roll(sim, UINT32_MAX));
 	kernel_free_name(&sim->kernel.face, name);
@@ -317,6 +317,15 @@ static void cloud_restarts(struct sim *sim)
 	}
 }
 
+static void store_goes_or_comes(struct sim *sim)
+{
+	if (!sim->core)
+		return;
+	sim->store_away = !sim->store_away;
+	sim_say(sim, "the store is %s", sim->store_away ? "away" : "back");
+	store_memory_set_away(sim->store, sim->store_away ? "No space left on device" : NULL);
+}
+
 static void crash(struct sim *sim)
 {
 	sim_say(sim, "the daemon crashes");
@@ -376,6 +385,7 @@ static const struct {
 	{ mount_something, 2 },
 	{ cloud_goes_or_comes, 3 },
 	{ cloud_restarts, 2 },
+	{ store_goes_or_comes, 3 },
 	{ crash, 3 },
 	{ crash_soon, 3 },
 	{ reboot, 2 },
@@ -445,6 +455,8 @@ static void make_peace(struct sim *sim)
 
 	sim->server.fault_count = 0;
 	sim->server.down = false;
+	if (sim->store_away)
+		store_goes_or_comes(sim);
 	sim->kernel.lost_percent = 0;
 	TAILQ_FOREACH(volume, &sim->server.volumes, entry)
 		volume->plug_ms = volume->unplug_ms = 100;

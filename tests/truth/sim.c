@@ -215,6 +215,9 @@ void sim_kill(struct sim *sim)
 	sim->core = core_free(sim->core);
 	sim->cloud = cloud_free(sim->cloud);
 	sim->store = store_memory_reopen(sim->store);
+	/* The next one could not start without it. */
+	store_memory_set_away(sim->store, NULL);
+	sim->store_away = false;
 }
 
 static void choose_appliance(struct sim *sim)

@@ -107,6 +107,7 @@ struct sim {
 	struct ask asks[ASKS_MAX];
 	size_t ask_count;
 	uint64_t uuids;
+	bool store_away;
 	bool meddled[VOLUMES_MAX + 1]; /* changed behind the daemon's back, by the number in its id */
 	bool rebooted;
 	struct naive naives[ASKS_MAX];
