@@ -130,6 +130,10 @@ void check_event(struct sim *sim, const struct core_event *event)
 			judge(sim, "volume event", event->id, volume.device_path);
 		record_clear(&volume_record, &volume);
 		break;
+	case EVENT_DRIFT_FOUND:
+		sim_say(sim, "daemon: drift: %s; %s", event->drift->found, event->drift->action);
+		judge(sim, "drift", event->id, event->drift->device_path);
+		break;
 	case EVENT_MAPPING_REMOVED:
 		sim_say(sim, "daemon: volume %s is no device any more", event->id);
 		break;
@@ -222,7 +226,7 @@ void check_end(struct sim *sim)
 		sim_fail(sim, "operation %s does not end: step %s, waits for %s",
 			 TAILQ_FIRST(&sim->core->unfinished)->record.id,
 			 TAILQ_FIRST(&sim->core->unfinished)->record.step,
-			 TAILQ_FIRST(&sim->core->unfinished)->reason.text);
+			 str_or(TAILQ_FIRST(&sim->core->unfinished)->reason, "nothing"));
 	if (server_busy(&sim->server) > 0)
 		sim_fail(sim, "CloudStack is still busy");
 	TAILQ_FOREACH(volume, &sim->server.volumes, entry)

@@ -245,7 +245,7 @@ static void choose_appliance(struct sim *sim)
 		.cloud_wait_ms = 600000,
 		.request_ms = 30000,
 		.probe_ms = 60000,
-		.refresh_ms = 300000,
+		.reconcile_ms = 20000,
 		.max_operations = 300,
 	};
 }
