@@ -87,7 +87,7 @@ struct cloud_call *cloud_call_new(struct cloud *cloud, enum cloud_command_id id,
 {
 	struct cloud_call *call = xnew(struct cloud_call);
 
-	assert(cloud && done);
+	assert(cloud);
 
 	call->cloud = cloud;
 	call->command = &commands[id];
@@ -125,6 +125,8 @@ void cloud_call_add_int(struct cloud_call *call, const char *name, int64_t value
 struct cloud_call *cloud_call_queue(struct cloud_call *call)
 {
 	struct cloud *cloud = call->cloud;
+
+	assert(call->done);
 
 	TAILQ_INSERT_TAIL(&cloud->waiting, call, entry);
 	cloud->waiting_count++;

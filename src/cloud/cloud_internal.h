@@ -95,6 +95,7 @@ struct cloud_call {
 	size_t member_count;
 };
 
+/* done is NULL for one that carries others: they hear the answer. */
 struct cloud_call *cloud_call_new(struct cloud *cloud, enum cloud_command_id id, cloud_done_fn done, void *arg);
 void cloud_call_free(struct cloud_call *call);
 /* name is a literal; NULL values are left out. */

@@ -20,13 +20,6 @@
 /* 39 characters each in a URL, in all half of the 8 KiB that servers and proxies take. */
 #define MEMBERS_MAX 100
 
-static void on_never(void *arg, const struct cloud_result *result)
-{
-	(void)arg;
-	(void)result;
-	abort(); /* a carrier's answer goes to its members */
-}
-
 static bool may_join(const struct cloud_call *call)
 {
 	return call->lookup && !call->alone;
@@ -55,7 +48,7 @@ struct cloud_call *cloud_merge(struct cloud_call *call)
 		if (!may_join(other))
 			continue;
 		if (!carrier) {
-			carrier = cloud_call_new(cloud, CLOUD_COMMAND_LIST_VOLUMES, on_never, NULL);
+			carrier = cloud_call_new(cloud, CLOUD_COMMAND_LIST_VOLUMES, NULL, NULL);
 			add_member(carrier, call, &ids);
 		}
 		if (carrier->member_count == MEMBERS_MAX)
