@@ -14,11 +14,7 @@
 
 #include <getopt.h>
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <sys/random.h>
-
-#include <cmocka.h>
 
 #include "base/log.h"
 #include "sim.h"
