@@ -99,6 +99,40 @@ static void tell_accepted(struct operation *operation, const struct err *err)
 	calls_on_accepted(operation, err);
 }
 
+static char *response_json(struct operation *operation)
+{
+	struct buf out = BUF_NULL;
+	struct json_writer writer = { .out = &out };
+
+	json_begin_object(&writer);
+	operation->kind->respond(operation, &writer);
+	json_end_object(&writer);
+	return buf_take(&out);
+}
+
+/*
+ * The last commit may have waited for the store while the disk it names has gone, and another may have got its name. Then
+ * what has just become durable is corrected and committed once more, before anybody hears of it.
+ */
+static bool is_still_true(struct operation *operation)
+{
+	struct core *core = operation->core;
+	struct mapping_record *mapping = operation->stage_map;
+	const struct device *device;
+
+	if (!operation->ended || !mapping || !core_is_appliance(core, mapping->vm_id))
+		return true;
+	device = mapping_disk(core, mapping);
+	if (device && !sysblock_verify(core->sysblock, device))
+		device = NULL;
+	if (mapping_is_up_to_date(core, mapping, device))
+		return true;
+	mapping_describe(core, mapping, device);
+	free(operation->ended->response);
+	operation->ended->response = response_json(operation);
+	return false;
+}
+
 static struct operation *next_in_queue(const struct operation *operation)
 {
 	return operation->queue ? TAILQ_NEXT(operation, queue_entry) : NULL;
@@ -185,6 +219,10 @@ static void on_committed(void *arg, const struct err *err)
 	}
 	if (err->code) {
 		on_commit_refused(operation, err);
+		return;
+	}
+	if (!is_still_true(operation)) {
+		operation_commit(operation, operation_status_names[operation->ended->status]);
 		return;
 	}
 	apply_stage(operation);
@@ -301,18 +339,12 @@ void operation_begin_if_turn(struct operation *operation)
 static void finish(struct operation *operation, enum operation_status status)
 {
 	struct operation_record *ended = xnew(struct operation_record);
-	struct buf out = BUF_NULL;
-	struct json_writer writer = { .out = &out };
 
 	record_copy(&operation_record, ended, &operation->record);
 	ended->status = status;
 	ended->completed_at = clock_wall_ms();
-	if (status == OPERATION_COMPLETED) {
-		json_begin_object(&writer);
-		operation->kind->respond(operation, &writer);
-		json_end_object(&writer);
-		ended->response = buf_take(&out);
-	}
+	if (status == OPERATION_COMPLETED)
+		ended->response = response_json(operation);
 	operation->ended = ended;
 	operation_commit(operation, operation_status_names[operation->record.status]);
 }

@@ -186,7 +186,8 @@ static void check_volume(struct sim *sim, const struct fake_volume *volume)
 	struct mapping_record shown = { 0 };
 	char path[32];
 
-	if (sim->meddled[sim_number(volume)])
+	/* What others did is found and followed, where disks say who they are. */
+	if (sim->meddled[sim_number(volume)] && (volume->serial != SERIAL_OWN || !volume->disk[0]))
 		return;
 	if (!mapping) {
 		if (!volume->gone && volume->vm_id[0])

@@ -163,6 +163,34 @@ static void told_after_a_start_is_true(void **state)
 	}
 }
 
+/* The store was away when the attachment ended, and when it is back the name has changed hands. */
+static void told_late_is_true(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = server_add(&world->server, "one", 5);
+	const struct operation_record *record;
+	char id[64];
+
+	snprintf(id, sizeof(id), "%s", accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
+	at_step(world, id, "await-device", PHASE_SLEEPING);
+	while (!operation_find(world->core, id)->ended) {
+		if (!world_turn(world))
+			clock_test_advance(10);
+	}
+	store_memory_set_away(world->store, "the test says so"); /* the last commit is still on its way */
+	assert_string_equal(volume->disk, "vdb");
+	kernel_unplug(&world->kernel, "vdb");
+	kernel_plug(&world->kernel, "vdb", "88888888888888888888", 5 * GIB);
+	store_memory_set_away(world->store, NULL);
+	record = ended(world, id);
+	assert_int_equal(record->status, OPERATION_COMPLETED);
+	assert_null(strstr(record->response, "/dev/vdb"));
+	for (size_t i = 0; i < world->seen_count; i++) {
+		if (world->seen[i].mapping.device_path)
+			assert_null(strstr(world->seen[i].mapping.device_path, "/dev/vdb"));
+	}
+}
+
 static void by_link_name(void **state)
 {
 	struct world *world = *state;
@@ -342,6 +370,7 @@ int main(void)
 		TEST(answers_are_true_at_the_moment),
 		TEST(records_are_true_at_the_moment),
 		TEST(told_after_a_start_is_true),
+		TEST(told_late_is_true),
 		TEST(by_link_name),
 		TEST(untouched_while_an_operation_has_it),
 		TEST(one_commit_at_a_time),
