@@ -92,8 +92,8 @@ static void on_ended(struct sim *sim, const struct operation_record *operation)
 	ours->asked++;
 	if (operation->status == OPERATION_COMPLETED)
 		ours->right++;
-	else if (streq(operation->step, "await-device") || streq(operation->step, "publish") ||
-		 (operation->error && strstr(operation->error, "does not say who it is")))
+	else if (operation->error && strstr(operation->error, "step await-device") &&
+		 streq(operation->error_code, "CONFLICT"))
 		ours->ambiguous++;
 	else
 		ours->none++;

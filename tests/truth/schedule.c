@@ -93,7 +93,12 @@ static void ask_about(struct sim *sim, enum method_id method, const struct fake_
 
 static void attach(struct sim *sim)
 {
-	ask_about(sim, METHOD_VOLUME_ATTACH, some_volume(sim));
+	const struct fake_volume *volume = some_volume(sim);
+
+	/* Mostly what can be attached. */
+	for (int tries = 0; tries < 4 && (volume->vm_id[0] || volume->gone); tries++)
+		volume = some_volume(sim);
+	ask_about(sim, METHOD_VOLUME_ATTACH, volume);
 }
 
 /* Several at once: the hardest case for whoever counts disks. */
@@ -105,7 +110,11 @@ static void attach_many(struct sim *sim)
 
 static void detach(struct sim *sim)
 {
-	ask_about(sim, METHOD_VOLUME_DETACH, some_volume(sim));
+	const struct fake_volume *volume = some_volume(sim);
+
+	for (int tries = 0; tries < 4 && !volume->vm_id[0]; tries++)
+		volume = some_volume(sim);
+	ask_about(sim, METHOD_VOLUME_DETACH, volume);
 }
 
 /* Without waiting in between, as old clients do. */
