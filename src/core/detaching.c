@@ -10,6 +10,7 @@
 
 #include "core/detaching.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "disk/usage.h"
 
@@ -141,6 +142,17 @@ void detaching_ask_cloud(struct operation *operation)
 
 /* ---- await-job ---- */
 
+/* A request whose answer got lost can arrive until its time-out; only then is it certain that nothing comes of it. */
+static bool may_still_arrive(const struct operation *operation)
+{
+	struct detaching *detaching = detaching_of(operation);
+
+	if (!detaching->looking_since)
+		detaching->looking_since = clock_mono_ms();
+	return (detaching->in_doubt || operation->resumed) &&
+	       clock_mono_ms() - detaching->looking_since < operation->core->options.request_ms;
+}
+
 static void on_outcome_checked(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
@@ -151,6 +163,8 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (volume && volume->job_id)
 		cloud_step_busy(operation, volume);
+	else if (volume && volume->vm_id && may_still_arrive(operation))
+		operation_again(operation, LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
 	else if (volume && volume->vm_id)
 		operation_failf(
 			operation, ERR_CLOUD,

@@ -16,7 +16,8 @@ struct detaching {
 	char *vm_id;       /* from which VM */
 	char *device_path; /* the disk it was, for the response */
 	/* not stored */
-	bool in_doubt; /* a request was sent whose answer got lost: it may have arrived */
+	bool in_doubt;         /* a request was sent whose answer got lost: it may have arrived */
+	int64_t looking_since; /* clock_mono_ms() of the first look that found it still attached, 0 none */
 };
 
 /* Rows of the field table of a context whose first member is `struct detaching detaching`. */

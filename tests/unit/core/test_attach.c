@@ -282,6 +282,19 @@ static void detached_though_the_second_is_refused(void **state)
 	check_world(world, 1);
 }
 
+/* The first request is late, its repetition is refused: the first still detaches, and that is waited for. */
+static void detached_by_a_late_request(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5);
+	attached(world, VOLUME(1));
+	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 1, 1, FAULT_LATE });
+	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 2, 1, FAULT_REFUSED, 530, "Not now" });
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
+	check_world(world, 1);
+}
+
 /* Found under one name, killed, and published under another. */
 static void names_change_before_publish(void **state)
 {
@@ -394,6 +407,7 @@ int main(void)
 		TEST(taken_back_after_foreign_job),
 		TEST(detached_by_the_first_request),
 		TEST(detached_though_the_second_is_refused),
+		TEST(detached_by_a_late_request),
 		TEST(names_change_before_publish),
 		cmocka_unit_test(somebody_was_faster),
 		TEST(refused_while_another_is_on_its_way),
