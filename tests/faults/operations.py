@@ -1,0 +1,168 @@
+"""The operations that faults meet, the calls they consist of, and what must be true at their end.
+
+An operation here is one that has been made ready to begin, on a volume of its own, so that many can
+run at the same time in one world and be told apart in the record of the cloud's requests.
+"""
+
+import re
+from dataclasses import dataclass
+
+from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, OTHER_VM, ZONE
+from e2e import shapes
+from e2e.harness import TOP, eventually
+
+# What each operation asks CloudStack when nothing goes wrong, in order. A test counts them.
+CALLS = {
+    "create": ("createVolume", "queryAsyncJobResult", "listVolumes", "updateVolume"),
+    "attach": ("listVolumes", "attachVolume", "queryAsyncJobResult"),
+    "attach-elsewhere": ("listVolumes", "attachVolume", "queryAsyncJobResult"),
+    "detach": ("listVolumes", "detachVolume", "queryAsyncJobResult", "listVolumes"),
+    "delete": ("listVolumes", "detachVolume", "queryAsyncJobResult", "listVolumes",
+               "destroyVolume", "queryAsyncJobResult", "listVolumes"),
+}
+
+
+def types():
+    """The types of operations the daemon knows, from its own table of words."""
+    source = (TOP / "src/spec/records.c").read_text()
+    words = re.search(r"operation_type_names\[\] = {(.*?)}", source, re.DOTALL)[1]
+    return set(re.findall(r'= "(\w+)"', words))
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of one operation: the `nth` of that command."""
+
+    operation: str
+    command: str
+    nth: int
+
+    def __str__(self):
+        return f"{self.operation}-{self.command}-{self.nth}"
+
+
+def calls_of(operation):
+    commands = CALLS[operation]
+    return [Call(operation, command, commands[:index + 1].count(command))
+            for index, command in enumerate(commands)]
+
+
+ALL_CALLS = [call for operation in CALLS for call in calls_of(operation)]
+
+
+class Operation:
+    """One operation, from before its beginning to what is left of it."""
+
+    def __init__(self, world, kind, name):
+        self.world, self.daemon, self.kind, self.name = world, world.daemon, kind, name
+        self.volume = None if kind == "create" else world.volume(name=name)
+        self.id = self.record = None
+
+    def make_ready(self):
+        """What has to be done before it can begin; the operation that does it, or None."""
+        if self.kind in ("detach", "delete"):
+            return self.daemon.attach(self.volume)
+        return None
+
+    @property
+    def subject(self):
+        """The part of a fault's rule that makes it strike this operation only."""
+        return {"name": self.name} if self.kind == "create" else {"volume": self.volume}
+
+    def begin(self):
+        """Changes are refused while the cloud is not well; a client then asks again."""
+        path = f"/api/v1/volumes/{self.volume}"
+        ask = {
+            "create": ("POST", "/api/v1/volumes",
+                       {"name": self.name, "size": GIB, "zone_id": ZONE,
+                        "disk_offering_id": OFFERING_CUSTOM}),
+            "attach": ("POST", path + "/attach", {"vm_id": APPLIANCE_VM}),
+            "attach-elsewhere": ("POST", path + "/attach", {"vm_id": OTHER_VM}),
+            "detach": ("POST", path + "/detach"),
+            "delete": ("DELETE", path),
+        }[self.kind]
+
+        def accepted():
+            answer = self.daemon.rest(*ask)
+            assert answer.status in (201, 503), answer
+            return answer.status == 201 and answer.json["id"]
+
+        self.id = eventually(accepted, f"{self.kind} is accepted")
+        return self
+
+    def end(self):
+        self.record = shapes.check_ended(self.daemon.ended(self.id))
+        return self
+
+    def completed(self):
+        assert self.end().record["status"] == "completed", f"{self.record}\n{self.daemon.tail}"
+        self.world.cloud.wait_idle()        # nobody waits for the renaming of a new volume
+        self.assert_true()
+        return self
+
+    @property
+    def done(self):
+        return self.record["status"] == "completed"
+
+    # -- what is left
+
+    def assert_true(self, disk_left=False, renamed=True):
+        """What the record says last is what is, in the cloud, in the guest and among the mappings.
+        `disk_left`: the guest has or lacks a disk that the cloud does not know of."""
+        if self.kind == "create":
+            self._assert_created(renamed)
+        else:
+            row = self.world.cloud.volume(self.volume)
+            assert row["removed"] == (self.kind == "delete" and self.done), row
+            assert row["vm"] == self._vm(), row
+            if not disk_left:
+                self._assert_disk(row["vm"] == APPLIANCE_VM)
+        mapping = self._mapping()
+        assert bool(mapping) == self._mapped(), mapping
+        if self.kind == "attach" and self.done:
+            assert mapping["device_path"] == self.record["response"]["device_path"]
+
+    def _vm(self):
+        """The machine that the volume must be attached to now, if what was said is true."""
+        if self.kind == "attach":
+            return APPLIANCE_VM if self.done else None
+        if self.kind == "attach-elsewhere":
+            return OTHER_VM if self.done else None
+        # What could not be destroyed, or does not leave the guest, has been detached all the same.
+        kept = not self.done and self.record["step"] not in ("await-gone", "destroy",
+                                                             "await-destroyed")
+        return APPLIANCE_VM if kept else None
+
+    def _mapped(self):
+        # A disk that stays in the guest keeps its name from others.
+        stays = not self.done and self.record["step"] == "await-gone"
+        return self.kind != "create" and (stays or self._vm() is not None)
+
+    def _mapping(self):
+        found = [m for m in self.daemon.get("/api/v1/mappings")["mappings"]
+                 if m["volume_id"] == (self.volume or self.record["volume_id"])]
+        assert len(found) <= 1, found
+        return found[0] if found else None
+
+    def _assert_created(self, renamed):
+        found = [v for v in self.world.data_volumes() if v["name"].startswith(self.name)]
+        assert [v["id"] for v in found] == ([self.record["volume_id"]] if self.done else []), found
+        if self.done and renamed:
+            assert found[0]["name"] == self.name
+
+    def _assert_disk(self, attached):
+        disks = [self.world.path(name) for name in self.world.disks_of(self.volume)]
+        assert len(disks) == attached, disks
+        if attached:
+            self.world.assert_is(self._mapping()["device_path"], self.volume)
+            assert disks == [self._mapping()["device_path"]]
+
+
+def make_operations(world, kinds, prefix=""):
+    """Operations on volumes of their own, ready to begin."""
+    made = [Operation(world, kind, f"{prefix}{kind}-{index:03}")
+            for index, kind in enumerate(kinds)]
+    for operation in [operation.make_ready() for operation in made]:
+        if operation:
+            world.daemon.completed(operation)
+    return made

@@ -1,0 +1,70 @@
+"""Trouble that lasts.
+
+Operations wait for its end, each at another call, and ask again after longer and longer pauses:
+CloudStack is shared by many, and a daemon that hammers it makes the trouble worse. When it is over
+they go on by themselves.
+"""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from e2e.test_secrets import assert_no_secret
+
+from .kinds import FAULTS, outcome
+from .lot import Lot
+from .operations import CALLS
+
+WINDOW = 5.0
+# A pause that doubles from half a second, at times shortened by a quarter, is taken four times in
+# the window, and six where an operation asks about its job as well; without a pause it is hundreds.
+MOST_OF_ONE = 10
+# The daemon's own look at all volumes, at most every second, and when it is asked for a change.
+MOST_OF_ITS_OWN = 2 * WINDOW + 10
+WORLDS = 8          # at the same time; they mostly wait
+
+
+def passes(fault):
+    """Does every operation survive it, however long it lasts?"""
+    return not fault.about_jobs and all(not outcome(fault, call).code and outcome(fault, call).renamed
+                                        for call in Lot.calls_of(fault))
+
+
+LASTING = [fault for fault in FAULTS if passes(fault)]
+
+
+@pytest.fixture(scope="module")
+def lots(tmp_path_factory, request):
+    """All that were chosen, as they mostly wait some at the same time."""
+    chosen = {item.callspec.params["fault"] for item in request.session.items
+              if item.module is request.module}
+    with ThreadPoolExecutor(WORLDS) as pool:
+        yield {fault: pool.submit(Lot(tmp_path_factory.mktemp("lot"), fault, 0, WINDOW).run)
+               for fault in sorted(chosen, key=str)}
+
+
+@pytest.mark.parametrize("fault", LASTING, ids=str)
+def test_lasting(lots, fault):
+    lot = lots[fault].result()
+    for call, error in lot.errors.items():
+        if error:
+            raise AssertionError(str(call)) from error
+        record = lot.operations[call].record
+        assert record["status"] == "completed", (str(call), record)
+    assert sum(lot.struck.values())
+
+    for call, requests in lot.requests.items():
+        asked = Counter(r["command"] for r in requests)
+        for command, count in asked.items():
+            most = MOST_OF_ONE + CALLS[call.operation].count(command)
+            assert count <= most, f"{call}: {asked}"
+    its_own = [r for r in lot.all_requests if r["command"] == "listVolumes"
+               and not r["params"].keys() & {"id", "name"}]
+    assert len(its_own) <= MOST_OF_ITS_OWN
+    # What never arrives the cloud cannot count.
+    assert lot.api_calls <= len(lot.calls) * MOST_OF_ONE + MOST_OF_ITS_OWN
+
+    if lot.recovered:
+        raise lot.recovered
+    for where, text in lot.said.items():
+        assert_no_secret(lot.world, where, text)
