@@ -3,15 +3,17 @@
 /*
  * The store in one SQLite file: opening it, and what its one lane does on its thread.
  *
- * The file is ours alone: locking_mode=EXCLUSIVE keeps a second daemon and curious readers out, and lets SQLite keep
- * the index of the write-ahead log in memory. synchronous=FULL makes a commit durable when it returns. A group of
+ * The file is ours alone: locking_mode=EXCLUSIVE takes SQLite's own lock at the start and keeps it for life, which keeps
+ * a second daemon and curious readers out, needs no lock file of our own, ends with the process however that ends, and
+ * lets SQLite keep the index of the write-ahead log in memory. synchronous=FULL makes a commit durable when it returns. A group of
  * batches is one transaction with a savepoint around each batch, so that the one that breaks a constraint is taken
  * back alone.
  *
  * Errors are of two kinds. A constraint, or a value that does not fit, is the batch's own fault and its answer. A disk
  * that is full, broken or read-only is nobody's fault: the whole group is taken back and the lane tries it again later.
  * What cannot be told apart counts as the second kind, because giving up a batch could lose what already happened
- * in the cloud.
+ * in the cloud. A damaged file is not tried again: what is still in SQLite's cache would make it look well now and then,
+ * and each write could spoil more. It stays refused until the daemon is started with a sound one.
  */
 
 #include "store/store_sqlite.h"
@@ -42,6 +44,8 @@ struct sqlite_store {
 	struct lane *lane;
 	/* The thread's, and the loop's while nothing is submitted. */
 	sqlite3 *db;
+	struct sqlite_files files;
+	struct err damage; /* once found, for the rest of this process */
 	sqlite3_stmt *control[CONTROL_COUNT];
 	struct sqlite_statements statements;
 };
@@ -70,10 +74,17 @@ static const char *advice(int rc)
 	}
 }
 
+static bool is_damage(int rc)
+{
+	return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
+}
+
 static void set_file_error(struct sqlite_store *store, enum err_code code, int rc, struct err *err)
 {
 	err_set(err, code, "the store file %s cannot be used: %s (SQLite code %d); %s", store->path,
 		sqlite3_errmsg(store->db), rc, advice(rc));
+	if (is_damage(rc) && err)
+		store->damage = *err;
 }
 
 /* True when only this batch is at fault. */
@@ -166,8 +177,15 @@ static int apply_batch(struct sqlite_store *store, struct store_batch *batch)
 static int sqlite_commit(void *session, struct store_batch *const *batches, size_t count, struct err *err)
 {
 	struct sqlite_store *store = session;
-	int rc = control(store, BEGIN);
+	int rc;
 
+	if (store->damage.code) {
+		*err = store->damage;
+		return -1;
+	}
+	if (sqlite_files_check(&store->files, err) < 0)
+		return -1;
+	rc = control(store, BEGIN);
 	for (size_t i = 0; i < count && rc == SQLITE_OK; i++)
 		rc = apply_batch(store, batches[i]);
 	if (rc == SQLITE_OK)
@@ -220,14 +238,17 @@ static int query(struct sqlite_store *store, const char *sql, char **out)
 
 static int open_failed(struct sqlite_store *store, int rc, struct err *err)
 {
-	if ((rc & 0xff) == SQLITE_BUSY)
-		err_set(err, ERR_CONFLICT,
-			"the store %s is already in use by another volume-daemon (or by a program such as sqlite3): "
-			"stop that first",
-			store->path);
-	else
+	char _cleanup_free_ *holder = NULL;
+
+	if ((rc & 0xff) != SQLITE_BUSY) {
 		set_file_error(store, ERR_UNAVAILABLE, rc, err);
-	return -1;
+		return -1;
+	}
+	holder = sqlite_file_holder(store->path);
+	return err_set(err, ERR_CONFLICT,
+		       "the store %s is already in use by another volume-daemon (or by a program such as sqlite3)%s%s: "
+		       "stop that first",
+		       store->path, holder ? ", " : "", str_or(holder, ""));
 }
 
 static int get_number(struct sqlite_store *store, const char *sql, uint64_t *out, struct err *err)
@@ -373,7 +394,8 @@ static int open_file(struct sqlite_store *store, struct err *err)
 			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 	if (rc != SQLITE_OK)
 		return open_failed(store, rc, err);
-	if (set_up_connection(store, err) < 0 || check_file(store, err) < 0)
+	if (set_up_connection(store, err) < 0 || check_file(store, err) < 0 ||
+	    sqlite_files_note(&store->files, store->path, err) < 0)
 		return -1;
 	return migrate_run(sqlite_migrations, sqlite_migration_count, &migrate_driver, store, store->path, err);
 }
@@ -387,6 +409,7 @@ static void close_file(struct sqlite_store *store)
 		sqlite3_finalize(store->control[i]);
 	rc = sqlite3_close(store->db);
 	assert(rc == SQLITE_OK);
+	sqlite_files_clear(&store->files);
 	free(store->path);
 	free(store);
 }

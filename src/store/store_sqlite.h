@@ -1,15 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Inside the SQLite backend: the schema, the statements and rows, and the file and its thread. */
+/* Inside the SQLite backend: the files as others see them, the schema, the statements and rows, and the thread. */
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #include "store/migrate.h"
 #include "store/store_internal.h"
 
 extern const struct migration sqlite_migrations[];
 extern const size_t sqlite_migration_count;
+
+/* The database and its log, as they were when they were opened. */
+struct sqlite_files {
+	struct {
+		char *path;
+		dev_t device;
+		ino_t inode;
+	} items[2];
+};
+int sqlite_files_note(struct sqlite_files *files, const char *path, struct err *err);
+/* -1 and what to do when their names do not lead to them any more. */
+int sqlite_files_check(const struct sqlite_files *files, struct err *err);
+void sqlite_files_clear(struct sqlite_files *files);
+/* Who has locked the file, in words; NULL when it cannot be told. */
+char *sqlite_file_holder(const char *path);
 
 /* What a list of operations can be narrowed by; a set of them is a bit mask and names one prepared statement. */
 enum list_clause {
