@@ -358,12 +358,7 @@ static int set_up_connection(struct sqlite_store *store, struct err *err)
 
 		rc = query(store, pragmas[i], &value);
 	}
-	if (rc != SQLITE_OK)
-		return open_failed(store, rc, err);
-	if (sqlite3_db_readonly(store->db, "main"))
-		return err_set_field(err, "store", ERR_UNAVAILABLE,
-				     "the store file %s can only be read: the daemon's user must own it", store->path);
-	return 0;
+	return rc == SQLITE_OK ? 0 : open_failed(store, rc, err);
 }
 
 static int check_file(struct sqlite_store *store, struct err *err)
@@ -394,6 +389,12 @@ static int open_file(struct sqlite_store *store, struct err *err)
 			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 	if (rc != SQLITE_OK)
 		return open_failed(store, rc, err);
+	/* SQLite makes do with reading, and then fails at its lock with words nobody understands. */
+	if (sqlite3_db_readonly(store->db, "main"))
+		return err_set_field(err, "store", ERR_UNAVAILABLE,
+				     "the store file %s can only be read: make it and its file system writable for the "
+				     "daemon's user",
+				     store->path);
 	if (set_up_connection(store, err) < 0 || check_file(store, err) < 0 ||
 	    sqlite_files_note(&store->files, store->path, err) < 0)
 		return -1;

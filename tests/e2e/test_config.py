@@ -188,14 +188,6 @@ def test_a_store_that_cannot_be(make_world, url, words):
     assert all(word in text for word in words), text
 
 
-def test_a_store_that_is_none(make_world):
-    world = make_world(start=False)
-    world.daemon.store.write_bytes(b"not a database at all " * 1000)
-    text = start_fails(world)
-    assert str(world.daemon.store) in text
-    assert world.daemon.store.read_bytes().startswith(b"not a database")
-
-
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.0.2.1:8090", "localhost:8090",
                                     "127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000", "[::1:80"])
 def test_an_address_that_is_not_loopback(make_world, listen):

@@ -1,10 +1,8 @@
 """What goes wrong at CloudStack, on the way there, and here.
 
-Every kind of fault strikes every request of a volume's life. Some faults are refusals, and then
-the operation fails and nothing has happened; some are noise, and then it must go on as if nothing
-had been; and of some it cannot be known whether the request had its effect, and then it must be
-found out. Whatever it was, there is one volume and not two, one attachment and not two, and the
-last word on an operation is true.
+CloudStack goes away, restarts and forgets; the daemon is stopped or killed in the middle. Whatever
+it was, there is one volume and not two, one attachment and not two, and the last word on an
+operation is true. What each single request can meet is the matter of tests/faults.
 """
 
 from dataclasses import dataclass
@@ -16,42 +14,7 @@ from . import shapes
 from .harness import eventually
 
 FOREVER = 3600.0
-
-
-# ---- each fault at each request ----
-
-@dataclass
-class Fault:
-    """`fails` are the operations that fail of it; the others complete in spite of it."""
-
-    name: str
-    rule: dict
-    fails: tuple = ()
-
-
 ALL = ("create", "attach", "detach", "delete")
-FAULTS = (
-    Fault("slower than our patience", {"do": "slow", "seconds": 1.5}),
-    Fault("cut before", {"do": "cut_before"}),
-    Fault("cut after", {"do": "cut_after"}),
-    Fault("empty", {"do": "empty"}),
-    Fault("empty after", {"do": "empty", "after": True}),
-    Fault("502 page", {"do": "html", "code": 502}),
-    Fault("504 page after", {"do": "html", "code": 504, "after": True}),
-    Fault("200 page", {"do": "html", "code": 200}),
-    Fault("429", {"do": "status", "code": 429}),
-    Fault("503", {"do": "status", "code": 503}),
-    Fault("401", {"do": "status", "code": 401}),
-    Fault("431", {"do": "status", "code": 431}, fails=ALL),
-    Fault("530", {"do": "status", "code": 530}, fails=ALL),
-    Fault("535", {"do": "status", "code": 535}, fails=ALL),
-    Fault("no connections", {"do": "refuse_connect", "seconds": 0.3}),
-    Fault("pending for long", {"do": "job_pending", "polls": 5}),
-    Fault("job fails", {"do": "job_fail"}, fails=ALL),
-    Fault("job fails after", {"do": "job_fail", "effect": True}, fails=ALL),
-    # The volume is there before its job is, and it is the volume that counts.
-    Fault("job fails without a result", {"do": "job_fail", "bare": True}, fails=ALL[1:]),
-)
 
 
 class Life:
@@ -62,12 +25,6 @@ class Life:
         self.volumes = {"attach": world.volume(), "detach": world.attached()[0],
                         "delete": world.volume()}
         self.name = "new one"
-
-    def rules(self, rule):
-        commands = {"attach": "attachVolume", "detach": "detachVolume", "delete": "destroyVolume"}
-        return [{**rule, "command": "createVolume"}, {**rule, "command": "updateVolume"},
-                *({**rule, "command": commands[turn], "volume": volume}
-                  for turn, volume in self.volumes.items())]
 
     def begin(self, turn):
         """Changes are refused while the cloud is not well; a client then asks again."""
@@ -126,47 +83,6 @@ class Life:
 
     def _check_delete(self, record, completed, rule):
         assert self.world.cloud.volume(self.volumes["delete"])["removed"] == completed
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_fault_at_every_request(make_world, fault):
-    world = make_world(cloud={"timeout": "1s"})
-    life = Life(world)
-    world.cloud.set_faults(life.rules(fault.rule))
-    operations = {turn: life.begin(turn) for turn in ALL}
-    for turn, operation in operations.items():
-        record = shapes.check_ended(world.daemon.ended(operation))
-        assert record["status"] == ("failed" if turn in fault.fails else "completed"), record
-        assert "needs_attention" not in record, record
-        if turn in fault.fails:
-            assert record["error_code"] == "CLOUDSTACK_ERROR", record
-        life.check(turn, record, fault.rule)
-    for rule in world.cloud.state()["faults"]:
-        # A volume that was not made is not renamed.
-        assert rule["struck"] or (rule["command"] == "updateVolume" and "create" in fault.fails)
-
-    # What failed leaves nothing that stands in the way of the next try.
-    world.cloud.clear_faults()
-    for turn in fault.fails:
-        record = world.daemon.completed(life.begin(turn))
-        life.check(turn, record, {"do": "nothing"})
-
-
-# ---- questions that get no good answer ----
-
-@pytest.mark.parametrize("rule", [
-    {"do": "empty"}, {"do": "html", "code": 503}, {"do": "cut_before"}, {"do": "cut_after"},
-    {"do": "status", "code": 530}, {"do": "status", "code": 429}, {"do": "status", "code": 401},
-    {"do": "slow", "seconds": 1.5}],
-    ids=lambda rule: f"{rule['do']} {rule.get('code', '')}".strip())
-@pytest.mark.parametrize("command", ["listVolumes", "queryAsyncJobResult"])
-def test_a_question_without_an_answer_is_asked_again(make_world, command, rule):
-    world = make_world(cloud={"timeout": "1s"})
-    volume = world.volume()
-    world.cloud.set_faults([{**rule, "command": command, "times": 2}])
-    operation = world.daemon.attach(volume)
-    world.assert_is(world.daemon.completed(operation)["response"]["device_path"], volume)
-    assert world.cloud.state()["faults"][0]["struck"] == 2
 
 
 # ---- CloudStack goes away and comes back ----

@@ -1,6 +1,7 @@
 """One world in which operations meet one fault, each at a call of its own."""
 
 import sqlite3
+from contextlib import closing
 
 from e2e.harness import World
 from e2e.test_secrets import everything_said
@@ -44,7 +45,7 @@ class Lot:
             self.world.daemon.stop()
         finally:
             self.world.close()
-        with sqlite3.connect(self.world.daemon.store) as store:
+        with closing(sqlite3.connect(self.world.daemon.store)) as store:
             self.details = dict(store.execute("SELECT id, error_details FROM volume_operations"))
         return self
 
