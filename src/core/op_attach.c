@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/uuid.h"
@@ -287,6 +288,31 @@ static enum match_verdict look(struct operation *operation, struct match_result 
 	return match_device(&query, devices, sysblock_count(core->sysblock), result);
 }
 
+/*
+ * By size alone it counts which other disks are there at this moment: one that came after the last scan, or that is
+ * still being asked who it is, may be the very one.
+ */
+static enum match_verdict look_closely(struct operation *operation, struct match_result *result)
+{
+	struct sysblock *sysblock = operation->core->sysblock;
+	enum match_verdict verdict = look(operation, result);
+	struct err err = { 0 };
+
+	if (verdict != MATCH_FOUND || result->matched_by != MATCHED_BY_SIZE)
+		return verdict;
+	if (sysblock_scan(sysblock, &err) < 0) {
+		snprintf(result->reason, sizeof(result->reason), "%.255s", err.text);
+		return MATCH_NONE;
+	}
+	verdict = look(operation, result);
+	if (verdict == MATCH_FOUND && result->matched_by == MATCHED_BY_SIZE && sysblock_is_settling(sysblock)) {
+		snprintf(result->reason, sizeof(result->reason),
+			 "another disk has just appeared and may say who it is");
+		return MATCH_NONE;
+	}
+	return verdict;
+}
+
 /* Finds the device and makes sure, by reading the kernel's words again, that it is still that very disk. */
 static bool find_device(struct operation *operation)
 {
@@ -294,7 +320,7 @@ static bool find_device(struct operation *operation)
 	struct attach_context *context = operation->context;
 	struct match_result result = { 0 };
 
-	switch (look(operation, &result)) {
+	switch (look_closely(operation, &result)) {
 	case MATCH_NONE:
 		operation_again(operation, LOOK_AGAIN_MS, "%s", result.reason);
 		return false;

@@ -584,6 +584,11 @@ bool sysblock_verify(struct sysblock *sysblock, const struct device *device)
 	       streq(now.identity, device->identity);
 }
 
+bool sysblock_is_settling(const struct sysblock *sysblock)
+{
+	return has_held(sysblock);
+}
+
 uint64_t sysblock_last_diskseq(const struct sysblock *sysblock)
 {
 	return sysblock->last_diskseq;

@@ -66,6 +66,8 @@ const struct device *sysblock_find(const struct sysblock *sysblock, const char *
  * cannot be read is not the same.
  */
 bool sysblock_verify(struct sysblock *sysblock, const struct device *device);
+/* The last scan found a disk that is held back: it is there, but listed only by one of the next scans. */
+bool sysblock_is_settling(const struct sysblock *sysblock);
 /* The highest diskseq ever seen, 0 when the kernel has none. */
 uint64_t sysblock_last_diskseq(const struct sysblock *sysblock);
 uint64_t sysblock_last_seen(const struct sysblock *sysblock);

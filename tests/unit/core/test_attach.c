@@ -142,6 +142,21 @@ static void by_size_two_new_ones(void **state)
 	ended_with(world, id, OPERATION_FAILED, "are both new");
 }
 
+/* Ours is there, too, but the last scan has not seen it. */
+static void by_size_one_not_seen_yet(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	world->server.job_ms = 1500;
+	server_add(&world->server, "one", 5)->plug_ms = 1400;
+	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+	at_step(world, id, "await-job", PHASE_WAITING);
+	kernel_plug(&world->kernel, "vdx", NULL, 5 * GIB);
+	assert_int_equal(sysblock_scan(world->core->sysblock, NULL), 0);
+	ended_with(world, id, OPERATION_FAILED, "are both new");
+}
+
 /* A new process in a new boot cannot know which disks are new. */
 static void by_size_across_a_boot(void **state)
 {
@@ -400,6 +415,7 @@ int main(void)
 		NAMELESS(by_size),
 		NAMELESS(by_size_one_at_a_time),
 		NAMELESS(by_size_two_new_ones),
+		NAMELESS(by_size_one_not_seen_yet),
 		NAMELESS(by_size_across_a_boot),
 		TEST(name_changes_hands),
 		TEST(name_is_held_by_an_operation),
