@@ -139,6 +139,44 @@ void mapping_commit(struct core *core, const char *volume_id, const struct mappi
 	commit(follow);
 }
 
+static bool follow_has(const struct follow *follow, const char *volume_id)
+{
+	for (size_t i = 0; i < follow->count; i++) {
+		if (streq(follow->records[i].volume_id, volume_id))
+			return true;
+	}
+	return false;
+}
+
+static bool is_name_free(const struct follow *follow, const struct mapping_record *record)
+{
+	struct mapping *mapping, *next;
+
+	HASH_ITER(hh, follow->core->mappings, mapping, next) {
+		if (streq(mapping->record.device_path, record->device_path) &&
+		    streq(mapping->record.vm_id, record->vm_id) && !follow_has(follow, mapping->record.volume_id))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Names that are noted for somebody who does not change now, because of an operation on him, are not free before its
+ * end; the store would refuse all for one. Who has to wait keeps a name himself, so this is asked until nobody has to.
+ */
+static void drop_waiting(struct follow *follow)
+{
+	for (size_t i = 0; i < follow->count;) {
+		if (is_name_free(follow, &follow->records[i])) {
+			i++;
+			continue;
+		}
+		record_clear(&mapping_record, &follow->records[i]);
+		follow->records[i] = follow->records[--follow->count];
+		i = 0;
+	}
+}
+
 static void follow_kernel(struct core *core)
 {
 	struct follow *follow = xnew(struct follow);
@@ -161,6 +199,7 @@ static void follow_kernel(struct core *core)
 			   device ? device->path : "gone from the kernel");
 		mapping_describe(core, follow_add(follow, &mapping->record), device);
 	}
+	drop_waiting(follow);
 	if (follow->count > 0)
 		commit(follow);
 	else

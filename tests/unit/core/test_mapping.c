@@ -250,6 +250,41 @@ static void reboot_with_identity(void **state)
 	check_world(world, 2);
 }
 
+static void has_disk(struct world *world, const char *volume_id, const char *name)
+{
+	snprintf(server_find(&world->server, volume_id)->disk, 16, "%s", name);
+}
+
+/* VOLUME(1) keeps its old name noted until its detachment has ended, and its name is VOLUME(2)'s now. */
+static void reboot_during_an_operation(void **state)
+{
+	struct world *world = *state;
+
+	two_attached(world);
+	server_add(&world->server, "three", 7);
+	attached(world, VOLUME(3));
+	server_find(&world->server, VOLUME(1))->unplug_ms = -1;
+	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 1, 1, FAULT_JOB_STUCK });
+	at_step(world, accepted(world, ask_detach(world, VOLUME(1), false)), "await-job", PHASE_WAITING);
+	world_kill(world);
+	kernel_swap(&world->kernel, "vdb", "vdc");
+	kernel_rename(&world->kernel, "vdd", "vde");
+	has_disk(world, VOLUME(2), "vdb");
+	has_disk(world, VOLUME(3), "vde");
+	has_disk(world, VOLUME(1), "vdc");
+	kernel_reboot(&world->kernel, (const char *const[]){ "vda", "vdb", "vdc", "vde", NULL });
+	world->server.down = true; /* no comparison comes to help */
+	world_open(world);
+	world_pass(world, 5000);
+	check_mapped(world, VOLUME(3)); /* it has nothing to do with the two */
+	world->server.down = false;
+	server_detach(&world->server, server_find(&world->server, VOLUME(1)));
+	server_release_stuck(&world->server);
+	world_pass(world, 10000);
+	check_unmapped(world, VOLUME(1));
+	check_world(world, 3);
+}
+
 /* The kernel counts disks anew: VOLUME(1)'s disk now has the number VOLUME(2)'s had, and nobody says who he is. */
 static void reboot_without(void **state)
 {
@@ -375,6 +410,7 @@ int main(void)
 		TEST(untouched_while_an_operation_has_it),
 		TEST(one_commit_at_a_time),
 		TEST(reboot_with_identity),
+		TEST(reboot_during_an_operation),
 		NAMELESS(reboot_without),
 		NAMELESS(restart_without_reboot),
 		TEST(in_use),
