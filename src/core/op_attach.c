@@ -363,6 +363,24 @@ static void stage(struct operation *operation)
 	operation_stage_mapping(operation, &record);
 }
 
+/* While an operation has the owner nobody else touches its mapping; but that its disk is gone is true in any case. */
+static void call_owner_up_to_date(const struct operation *operation, const struct mapping *owner)
+{
+	struct core *core = operation->core;
+	struct mapping_record record = { 0 };
+
+	if (!on_appliance(operation)) {
+		volumes_refresh_soon(core);
+	} else if (!operation_busy(core, owner->record.volume_id)) {
+		mappings_follow_kernel(core);
+	} else if (core->mappings_committing == 0 && !mapping_device(core, owner)) {
+		record_copy(&mapping_record, &record, &owner->record);
+		mapping_describe(core, &record, NULL);
+		mapping_commit(core, record.volume_id, &record, NULL, NULL);
+		record_clear(&mapping_record, &record);
+	}
+}
+
 /*
  * A name the kernel, or a slot CloudStack, has just given away again may still stand in the mapping of its last owner.
  * Then that mapping is out of date, and whoever keeps it up to date is called.
@@ -377,10 +395,7 @@ static bool path_is_free(struct operation *operation)
 		    !streq(mapping->record.vm_id, wanted->vm_id) ||
 		    streq(mapping->record.volume_id, operation->record.volume_id))
 			continue;
-		if (on_appliance(operation))
-			mappings_follow_kernel(operation->core);
-		else
-			volumes_refresh_soon(operation->core);
+		call_owner_up_to_date(operation, mapping);
 		operation_again(operation, LOOK_AGAIN_MS / 10, "%s is still noted for volume %s",
 				mapping->record.device_path, mapping->record.volume_id);
 		return false;

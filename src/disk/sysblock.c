@@ -408,7 +408,7 @@ static void publish(struct sysblock *sysblock)
 	sysblock->device_count = count;
 }
 
-static bool has_held(const struct sysblock *sysblock)
+bool sysblock_is_settling(const struct sysblock *sysblock)
 {
 	for (size_t i = 0; i < sysblock->entry_count; i++) {
 		if (sysblock->entries[i]->state == ENTRY_HELD)
@@ -421,7 +421,7 @@ static void plan_next(struct sysblock *sysblock)
 {
 	int64_t delay_ms = sysblock->scan_ms;
 
-	if (delay_ms > SYSBLOCK_SETTLE_MS && has_held(sysblock))
+	if (delay_ms > SYSBLOCK_SETTLE_MS && sysblock_is_settling(sysblock))
 		delay_ms = SYSBLOCK_SETTLE_MS;
 	loop_timer_set(sysblock->loop, &sysblock->tick, delay_ms);
 }
@@ -582,11 +582,6 @@ bool sysblock_verify(struct sysblock *sysblock, const struct device *device)
 	return same && now.diskseq == device->diskseq && now.size == device->size &&
 	       now.has_identity == device->has_identity && streq(now.serial, device->serial) &&
 	       streq(now.identity, device->identity);
-}
-
-bool sysblock_is_settling(const struct sysblock *sysblock)
-{
-	return has_held(sysblock);
 }
 
 uint64_t sysblock_last_diskseq(const struct sysblock *sysblock)

@@ -313,6 +313,15 @@ bool sysblock_verify(struct sysblock *sysblock, const struct device *device)
 	       streq(now.identity, device->identity);
 }
 
+bool sysblock_is_settling(const struct sysblock *sysblock)
+{
+	for (size_t i = 0; i < DISKS_MAX; i++) {
+		if (sysblock->entries[i].there && !sysblock->entries[i].listed)
+			return true;
+	}
+	return false;
+}
+
 uint64_t sysblock_last_diskseq(const struct sysblock *sysblock)
 {
 	return sysblock->last_diskseq;
