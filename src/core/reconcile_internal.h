@@ -38,8 +38,8 @@ void suspect_done(struct suspect *suspect);
 
 /* What can be done about it is done, and ends in suspect_done(). */
 void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, const struct drift *drift);
-/* Tells of it, unless that was done before. */
-void drift_tell(struct core *core, const struct drift_record *record);
+/* Tells of it, unless that was done before; a device_path that is not true any more is emptied. */
+void drift_tell(struct core *core, struct drift_record *record);
 /* What the last comparison did not find any more is over. */
 void drift_forget_old(struct core *core);
 void drift_forget_all(struct core *core);

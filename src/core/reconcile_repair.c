@@ -69,13 +69,28 @@ void drift_forget_all(struct core *core)
 		known_free(core, known);
 }
 
-static void tell(struct core *core, const struct drift_record *record)
+/* A repair takes its time; a name is told only if it is the disk's at this moment. */
+static bool is_path_true(struct core *core, const struct drift_record *record)
 {
+	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
+		const struct device *device = sysblock_at(core->sysblock, i);
+
+		if (streq(device->path, record->device_path))
+			return mapping_is_disk(core, record->volume_id, device) &&
+			       sysblock_verify(core->sysblock, device);
+	}
+	return false;
+}
+
+static void tell(struct core *core, struct drift_record *record)
+{
+	if (!is_path_true(core, record))
+		str_set(&record->device_path, NULL);
 	log_notice("drift: %s: %s; %s", drift_kind_names[record->kind], record->found, record->action);
 	events_drift(core, record);
 }
 
-void drift_tell(struct core *core, const struct drift_record *record)
+void drift_tell(struct core *core, struct drift_record *record)
 {
 	struct known_drift *known = known_get(core, record);
 
