@@ -114,6 +114,7 @@ static int on_name_answer(sd_bus_message *m, void *userdata, sd_bus_error *error
 	else
 		log_info("bus: connected, the name is %s", BUS_NAME);
 	bus->absence_logged = false;
+	bus_signals_begin(bus);
 	return 0;
 }
 

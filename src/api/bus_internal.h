@@ -15,6 +15,8 @@
 /* Calls under way, in all and from one sender; more are refused with ERR_TOO_MANY. */
 #define CALLS_MAX 1024
 #define CALLS_PER_SENDER_MAX 128
+/* Completions kept while nobody can be told; of more than that the oldest are left out. */
+#define MISSED_MAX 1000
 /* Messages that wait for the bus to read; with more than this nothing is emitted. */
 #define QUEUE_MAX 1000
 /* With more volumes ObjectManager does not list them: that stalls the loop. ListVolumes pages. */
@@ -40,6 +42,12 @@ struct dirty_object {
 	TAILQ_ENTRY(dirty_object) entry;
 	enum method_scope scope;
 	char *path;
+};
+
+/* An operation that ended while the name was not ours. */
+struct missed_completion {
+	TAILQ_ENTRY(missed_completion) entry;
+	struct operation_record operation;
 };
 
 struct bus_call;
@@ -75,6 +83,8 @@ struct bus {
 	struct loop_task flush_task;
 	struct loop_timer flush_timer;
 	bool overflow_logged;
+	TAILQ_HEAD(, missed_completion) missed; /* oldest first */
+	size_t missed_count;
 };
 
 /* bus.c: the connection cannot be used any more; a new one is made later. */
@@ -107,5 +117,7 @@ struct bus_signal {
 };
 extern const struct bus_signal bus_signals[]; /* of the Manager, ended by a row without member */
 void bus_signals_init(struct bus *bus);
+/* The name is ours: completions of the time without it are told. */
+void bus_signals_begin(struct bus *bus);
 void bus_signals_reset(struct bus *bus);
 void bus_signals_fini(struct bus *bus);

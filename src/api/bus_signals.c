@@ -10,7 +10,8 @@
  *
  * A bus that does not read must not make us grow. Above QUEUE_MAX unwritten messages signals are left out (logged once
  * until the queue has drained) and marked objects simply wait, for there are never more of them than objects. Nothing
- * at all is sent while the name is not ours: clients read everything anew when it appears.
+ * at all is sent while the name is not ours: clients read everything anew when it appears. Only completions are kept and
+ * told then, since after a start some operations end before the bus is there, and somebody may wait for just that.
  */
 
 #include <assert.h>
@@ -239,6 +240,33 @@ static void emit_completed(struct bus *bus, const struct operation_record *opera
 	signal_send(bus, SIGNAL_COMPLETED, m, r);
 }
 
+static void missed_drop_oldest(struct bus *bus)
+{
+	struct missed_completion *missed = TAILQ_FIRST(&bus->missed);
+
+	TAILQ_REMOVE(&bus->missed, missed, entry);
+	bus->missed_count--;
+	record_clear(&operation_record, &missed->operation);
+	free(missed);
+}
+
+static void missed_add(struct bus *bus, const struct operation_record *operation)
+{
+	struct missed_completion *missed = xnew(struct missed_completion);
+
+	if (bus->missed_count == MISSED_MAX)
+		missed_drop_oldest(bus);
+	record_copy(&operation_record, &missed->operation, operation);
+	TAILQ_INSERT_TAIL(&bus->missed, missed, entry);
+	bus->missed_count++;
+}
+
+void bus_signals_begin(struct bus *bus)
+{
+	for (; !TAILQ_EMPTY(&bus->missed); missed_drop_oldest(bus))
+		emit_completed(bus, &TAILQ_FIRST(&bus->missed)->operation);
+}
+
 static void emit_device(struct bus *bus, int which, const struct device_record *device)
 {
 	sd_bus_message *m = NULL;
@@ -339,6 +367,8 @@ static void on_event(struct event_listener *listener, const struct core_event *e
 		break;
 	case EVENT_OPERATION_ENDED:
 		dirty_mark(bus, SCOPE_OPERATION, event->id);
+		if (!bus->ready)
+			missed_add(bus, event->operation);
 		break;
 	case EVENT_OPERATION_STARTED:
 	case EVENT_DEVICE_ADDED:
@@ -358,6 +388,7 @@ static void on_event(struct event_listener *listener, const struct core_event *e
 void bus_signals_init(struct bus *bus)
 {
 	TAILQ_INIT(&bus->dirty);
+	TAILQ_INIT(&bus->missed);
 	bus->flush_task.run = on_flush_task;
 	bus->flush_timer.fire = on_flush_timer;
 	bus->listener.on_event = on_event;
@@ -377,6 +408,8 @@ void bus_signals_reset(struct bus *bus)
 void bus_signals_fini(struct bus *bus)
 {
 	core_unlisten(bus->core, &bus->listener);
+	while (!TAILQ_EMPTY(&bus->missed))
+		missed_drop_oldest(bus);
 	bus_signals_reset(bus);
 	assert(!bus->dirty_tree);
 }

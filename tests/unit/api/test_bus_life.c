@@ -45,6 +45,46 @@ static void test_no_bus_at_first(void **state)
 	fixture_until(f, fixture_is_ready);
 }
 
+static bool has_heard(struct fixture *f)
+{
+	return f->heard.length > 0;
+}
+
+static void test_completed_before_the_bus_was_there(void **state)
+{
+	struct fixture *f = *state;
+	struct core_event event = { .type = EVENT_OPERATION_ENDED, .operation = &f->core.operation };
+	struct buf all = { 0 };
+
+	fake_fill(&operation_record, &f->core.operation);
+	event.id = f->core.operation.id;
+	/* Of too many the oldest are left out. */
+	for (int i = 0; i < 1003; i++)
+		fake_core_tell(&f->core, &event);
+	bus_daemon_start(&f->daemon);
+	f->client = fixture_connect(f);
+	fixture_listen(f);
+	clock_test_advance(1000);
+	fixture_until(f, has_heard);
+	fixture_settle(f);
+	for (int i = 0; i < 1000; i++)
+		buf_add_text(&all, "OperationCompleted " BUS_ROOT "\n");
+	assert_string_equal(f->heard.data, all.data);
+	buf_reset(&f->heard);
+	/* And once. */
+	bus_daemon_stop(&f->daemon);
+	f->client = sd_bus_close_unref(f->client);
+	fixture_until(f, is_not_ready);
+	bus_daemon_start(&f->daemon);
+	f->client = fixture_connect(f);
+	fixture_listen(f);
+	clock_test_advance(1000);
+	fixture_until(f, fixture_is_ready);
+	fixture_settle(f);
+	assert_false(has_heard(f));
+	buf_clear(&all);
+}
+
 static void test_bus_is_restarted(void **state)
 {
 	struct fixture *f = *state;
@@ -292,6 +332,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_no_bus_at_first, setup_without_daemon, bus_fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_completed_before_the_bus_was_there, setup_without_daemon,
+						bus_fixture_teardown),
 		TEST(test_bus_is_restarted),
 		TEST(test_name_is_taken),
 		TEST(test_bus_that_does_not_read),
