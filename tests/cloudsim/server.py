@@ -171,9 +171,11 @@ class Endpoint:
         entry = self.sim.record(method, command, plain, faults)
         if pace := faults.get("pace"):
             self.sim.pause(pace.options["seconds"])
+        if self.sim.interrupt("before", command):
+            return None
         reply = self._faulty(command, params, plain, method, faults)
         self.sim.record_outcome(entry, reply)
-        return reply
+        return None if self.sim.interrupt("after", command) else reply
 
     def _volume(self, params):
         """Id and name of the volume a request is about, as far as there are such."""

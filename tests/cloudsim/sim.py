@@ -46,6 +46,8 @@ class CloudSim:
         self.faults = FaultScript()
         self.jobs = JobRunner(self.world)
         self.api = Api(self)
+        # Called with "before" or "after" its effect and a request's command; True: cut it off there.
+        self.interrupt = lambda moment, command: False
         self._requests = []
         self._closing = threading.Event()
         self._behind = 0

@@ -240,6 +240,20 @@ def test_keep_alive_and_stale_connections(sim):
         assert idle.recv(1) == b""
 
 
+@pytest.mark.parametrize("moment, made", [("before", 0), ("after", 1)])
+def test_interrupt(sim, moment, made):
+    """The answer is cut off, and the moment says whether the request had its effect."""
+    met = []
+    sim.interrupt = lambda now, command: (now, command) == (moment, "createVolume") and \
+        not met.append(command)
+    with pytest.raises(http.client.RemoteDisconnected):
+        ask(sim, signed(sim, command="createVolume", name="v", zoneid=ZONE, size="2",
+                        diskofferingid=OFFERING_CUSTOM))
+    assert met == ["createVolume"]
+    sim.wait_idle()
+    assert [v["name"] for v in sim.state()["volumes"] if v["type"] == "DATADISK"] == ["v"] * made
+
+
 # -- parameters and lists
 
 def test_parameter_refusals(cloud):

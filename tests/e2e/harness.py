@@ -38,7 +38,8 @@ FINAL = ("completed", "failed", "cancelled")
 _SANITIZER = re.compile(r"Sanitizer|runtime error:")
 
 
-_FOLDERS = {"volume-daemon": "src/daemon", "volumectl": "src/volumectl"}
+_FOLDERS = {"volume-daemon": "src/daemon", "volumectl": "src/volumectl", "steps": "tests/crash",
+            "volume-daemon-crash": "tests/crash"}
 
 
 def program(name):
@@ -353,16 +354,19 @@ class Daemon:
 
     # -- its life
 
-    def launch(self):
-        """Start the process without waiting for anything."""
+    def launch(self, crash_at=None):
+        """Start the process without waiting for anything. `crash_at` names the commit at which it
+        dies; see tests/crash/crash_at.c."""
+        name = "volume-daemon-crash" if crash_at else "volume-daemon"
         self.process = subprocess.Popen(
-            [program("volume-daemon"), "--config", self.config], env=self.bus.environment,
+            [program(name), "--config", self.config],
+            env={**self.bus.environment, "VOLD_CRASH_AT": crash_at or ""},
             stderr=subprocess.PIPE, text=True, errors="replace")
         self.log = Lines(self.process.stderr)
 
-    def start(self, wait_for_bus=True):
+    def start(self, wait_for_bus=True, crash_at=None):
         """Start it and wait until it serves."""
-        self.launch()
+        self.launch(crash_at)
         line = self.log.wait(lambda line: "listening on" in line)
         self.url = line.split("listening on ")[1]
         self.port = int(self.url.rsplit(":", 1)[1])
@@ -393,6 +397,11 @@ class Daemon:
         process.wait(DEADLINE)
         self.log.join()
         self.check_log()
+
+    def dies(self):
+        """Wait until it is killed, by whomever."""
+        status = self.exits()
+        assert status == -signal.SIGKILL, f"ended with {status}:\n{self.tail}"
 
     def exits(self):
         """Wait until it ends by itself; its exit status."""

@@ -1,0 +1,113 @@
+"""The operations that are killed: how each begins, how it must end, and what is true afterwards.
+
+An operation that is new needs a row here, and one that is taken back for each step that can be;
+the tests fail for a step of the daemon's tables that no row reaches.
+"""
+
+import json
+import subprocess
+from dataclasses import dataclass, field
+
+import cloudsim
+from e2e.harness import program
+
+
+def steps():
+    """The daemon's step tables: rows of operation, step and whether it can be taken back."""
+    done = subprocess.run([program("steps")], capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    operation: str
+    path: str                           # of the POST; DELETE when there is no body
+    body: dict | None = None
+    attached: bool = False              # before
+    status: str = "completed"
+    faults: tuple = ()                  # what makes it fail
+    config: dict = field(default_factory=dict)
+
+    def __str__(self):
+        return self.name
+
+    @property
+    def undone(self):
+        return self.status != "completed"
+
+    def prepare(self, world):
+        """The volume it is about; a create has none of its own, and must leave this one alone."""
+        volume = world.volume(name="old one")
+        if self.attached:
+            world.daemon.completed(world.daemon.attach(volume))
+        world.cloud.set_faults(list(self.faults))
+        world.cloud.clear_requests()
+        return volume
+
+    def begin(self, world, volume):
+        """Ask for it. The operation's id, or None when the daemon died before it could answer."""
+        verb = "POST" if self.body is not None else "DELETE"
+        try:
+            answer = world.daemon.rest(verb, self.path.format(volume), self.body or None)
+        except OSError:
+            return None
+        assert answer.status == 201, answer
+        return answer.json["id"]
+
+    def check(self, world, volume, record):
+        """Everything happened once, or, when there is no record or it was taken back, nothing."""
+        done = record is not None and record["status"] == "completed"
+        assert record is None or record["status"] == self.status, record
+        new = [v for v in world.data_volumes() if v["id"] != volume]
+        assert len(new) == (done and self.operation == "create"), new
+        if new:
+            assert (new[0]["id"], new[0]["name"]) == (record["volume_id"], "new one")
+        row = world.cloud.volume(volume)
+        assert row["removed"] == (done and self.operation == "delete")
+        vm = {"attach": self.body and self.body.get("vm_id"), "detach": None, "delete": None,
+              "create": None}[self.operation] if done else \
+            cloudsim.APPLIANCE_VM if self.attached else None
+        assert row["vm"] == vm
+        disks = [world.path(name) for name in world.disks_of(volume)]
+        mappings = world.daemon.get("/api/v1/mappings")["mappings"]
+        assert [m["volume_id"] for m in mappings] == ([volume] if vm else [])
+        assert len(disks) == (vm == cloudsim.APPLIANCE_VM)
+        if disks:
+            assert mappings[0]["device_path"] == disks[0]
+            world.assert_is(disks[0], volume)
+
+
+_NEW = {"name": "new one", "size": cloudsim.GIB, "disk_offering_id": cloudsim.OFFERING_CUSTOM,
+        "zone_id": cloudsim.ZONE}
+_HERE, _THERE = {"vm_id": cloudsim.APPLIANCE_VM}, {"vm_id": cloudsim.OTHER_VM}
+_FAILS = {"do": "job_fail", "code": 530, "times": 0}
+_CREATE, _ATTACH = "/api/v1/volumes", "/api/v1/volumes/{}/attach"
+_DETACH, _DELETE = "/api/v1/volumes/{}/detach", "/api/v1/volumes/{}"
+
+SCENARIOS = (
+    Scenario("create", "create", _CREATE, _NEW),
+    Scenario("attach", "attach", _ATTACH, _HERE),
+    Scenario("attach elsewhere", "attach", _ATTACH, _THERE),
+    Scenario("detach", "detach", _DETACH, {}, attached=True),
+    Scenario("delete, attached", "delete", _DELETE, attached=True),
+    Scenario("delete", "delete", _DELETE),
+    Scenario("create that fails", "create", _CREATE, _NEW, status="failed",
+             faults=({**_FAILS, "command": "createVolume"},)),
+    Scenario("attach that fails", "attach", _ATTACH, _HERE, status="failed",
+             faults=({**_FAILS, "command": "attachVolume"},)),
+    Scenario("attach without a device", "attach", _ATTACH, _HERE, status="failed",
+             faults=({"do": "no_plug", "command": "attachVolume", "times": 0},),
+             config={"device": {"wait": "500ms"}}),
+)
+
+
+def moments():
+    """Every commit there is: (scenario, its name). The first and the last are no steps."""
+    rows = steps()
+    for scenario in SCENARIOS:
+        own = [row for row in rows if row["operation"] == scenario.operation]
+        names = [f"undo {row['step']}" for row in own if row["undo"]] if scenario.undone else \
+            ["accept", *(row["step"] for row in own)]
+        for name in (*names, "end"):
+            yield scenario, name

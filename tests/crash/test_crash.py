@@ -1,0 +1,105 @@
+"""The daemon is killed at every commit and at every request to CloudStack, and started again.
+
+The commits come from the daemon's own step tables, the requests are counted in a run that nobody
+disturbs. Whatever was promised to anybody must be there afterwards, once.
+"""
+
+from collections import Counter
+
+import pytest
+
+from e2e import shapes
+from e2e.harness import Monitor
+
+from .scenarios import SCENARIOS, moments, steps
+
+# Nothing is compared and repaired behind the operations' backs: they must get there themselves.
+QUIET = {"reconcile": {"interval": "1h"}}
+
+
+@pytest.fixture
+def begin_world(make_world):
+    def begin(scenario, crash_at=None):
+        world = make_world(start=False, **(QUIET | scenario.config))
+        world.bus.start()
+        world.daemon.start(crash_at=crash_at).wait_healthy()
+        return world, scenario.prepare(world)
+    return begin
+
+
+def goes_on(world, scenario, volume, told, ended=False):
+    """Start it again; what it had promised comes true, and is said."""
+    with Monitor(world.bus) as monitor:
+        world.daemon.start().wait_healthy()
+        records = [r for r in world.daemon.get("/api/v1/operations")
+                   if r["type"] == scenario.operation]
+        if told:
+            assert [r["id"] for r in records] == [told]
+        record = shapes.check_ended(world.daemon.ended(records[0])) if records else None
+        if record and not ended:
+            monitor.completed(record["id"])
+            signals = [s for s in monitor.signals("OperationCompleted")
+                       if s.arguments[1] == record["id"]]
+            assert len(signals) == 1
+    world.cloud.wait_idle()
+    assert not record or "needs_attention" not in record, record
+    scenario.check(world, volume, record)
+    return record
+
+
+def test_every_operation_and_every_undo_has_a_scenario():
+    rows = steps()
+    whole = {s.operation for s in SCENARIOS if not s.undone}
+    undone = {s.operation for s in SCENARIOS if s.undone}
+    assert {row["operation"] for row in rows} == whole
+    assert {row["operation"] for row in rows if row["undo"]} == undone
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("scenario, moment", moments(), ids=str)
+def test_killed_at_a_commit(begin_world, scenario, moment, when):
+    world, volume = begin_world(scenario, f"{scenario.operation}/{moment}/{when}")
+    told = scenario.begin(world, volume)
+    world.daemon.dies()
+    # Who ended without having been heard has ended; bus clients read anew when the daemon is back.
+    record = goes_on(world, scenario, volume, told, ended=(moment, when) == ("end", "after"))
+    assert (record is None) == ((moment, when) == ("accept", "before"))
+    assert not (told and moment == "accept")    # nothing is promised before it is durable
+
+
+def requests_of(begin_world, scenario):
+    """How often each command is sent, in a run that nobody disturbs."""
+    world, volume = begin_world(scenario)
+    record = world.daemon.ended({"id": scenario.begin(world, volume)})
+    scenario.check(world, volume, record)
+    return Counter(request["command"] for request in world.cloud.requests())
+
+
+def kill_at(world, command, nth, moment):
+    """Kill the daemon when CloudStack meets the nth such request: before it has an effect, or
+    when it has had it and nobody knows."""
+    seen, process = Counter(), world.daemon.process
+
+    def interrupt(now, this):
+        if (now, this) != (moment, command):
+            return False
+        seen[command] += 1
+        if seen[command] != nth:
+            return False
+        process.kill()
+        return True
+
+    world.cloud.interrupt = interrupt
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+def test_killed_in_a_request(begin_world, scenario, moment):
+    for command, count in requests_of(begin_world, scenario).items():
+        for nth in range(1, min(count, 3) + 1):
+            print(f"{command} {nth}")       # shown when it fails
+            world, volume = begin_world(scenario)
+            kill_at(world, command, nth, moment)
+            told = scenario.begin(world, volume)
+            world.daemon.dies()
+            goes_on(world, scenario, volume, told)
