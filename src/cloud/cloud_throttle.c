@@ -5,8 +5,8 @@
  *
  * When CloudStack answers 429, the account has asked too much, not the one call that got to hear it, so nothing at all
  * is sent until the time it names has passed. If all that has gathered were sent then at once, the limit would be hit
- * again at once. So it begins with one request, and each good answer allows one more, up to the usual number; and as
- * long as it has not come to that, every further 429 doubles the wait.
+ * again at once. So it begins with one request, and each good answer allows one more, up to the usual number. A 429 with
+ * no good answer since the last one says that the time was too short, and doubles it.
  *
  * Holds are durations, so they are measured on the monotonic clock.
  */
@@ -50,10 +50,9 @@ void cloud_throttle_note(struct cloud *cloud, const struct cloud_call *call, con
 	}
 	if (!reply->answered || call->sent_ms < throttle->not_before_ms)
 		return;
+	throttle->streak = 0;
 	if (throttle->window < cloud->max_parallel)
 		throttle->window++;
-	if (throttle->window == cloud->max_parallel)
-		throttle->streak = 0;
 }
 
 int64_t cloud_throttle_wait_ms(const struct cloud *cloud)

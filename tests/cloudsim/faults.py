@@ -101,11 +101,11 @@ class Rule:
     def spent(self):
         return self.times and self.struck >= self.times
 
-    def strikes(self, command, volume, name, makes_job):
+    def strikes(self, command, volumes, name, makes_job):
         """Count a request and say whether it is this rule's turn."""
         if self.spent or self.command not in ("*", command):
             return False
-        if self.volume is not None and self.volume != volume:
+        if self.volume is not None and self.volume not in volumes:
             return False
         if self.name is not None and not (name or "").startswith(self.name):
             return False
@@ -132,13 +132,13 @@ class FaultScript:
         with self._lock:
             self._rules = self._rules + rules if append else rules
 
-    def strike(self, command, volume, name, makes_job):
-        """The faults due for one request, about the volume of that id and name, where it has
-        them: a dict from group to rule."""
+    def strike(self, command, volumes, name, makes_job):
+        """The faults due for one request, about the volumes of those ids, and of that name where
+        it is one: a dict from group to rule."""
         due = {}
         with self._lock:
             for rule in self._rules:
-                if rule.group not in due and rule.strikes(command, volume, name, makes_job):
+                if rule.group not in due and rule.strikes(command, volumes, name, makes_job):
                     due[rule.group] = rule
         return due
 

@@ -167,7 +167,7 @@ class Endpoint:
         command = params.get("command", "")
         plain = {k if k in ("command", "response") else k.lower(): v for k, v in params.items()}
         row = COMMANDS.get(command)
-        faults = self.sim.faults.strike(command, *self._volume(plain), bool(row and row.makes_job))
+        faults = self.sim.faults.strike(command, *self._volumes(plain), bool(row and row.makes_job))
         entry = self.sim.record(method, command, plain, faults)
         if pace := faults.get("pace"):
             self.sim.pause(pace.options["seconds"])
@@ -177,12 +177,14 @@ class Endpoint:
         self.sim.record_outcome(entry, reply)
         return None if self.sim.interrupt("after", command) else reply
 
-    def _volume(self, params):
-        """Id and name of the volume a request is about, as far as there are such."""
+    def _volumes(self, params):
+        """Ids of the volumes a request is about, and the name of one, as far as there are such."""
+        if "ids" in params:
+            return params["ids"].split(","), None
         job = self.sim.world.jobs.get(params.get("jobid"))
         id = job.volume_id if job else params.get("id") or params.get("resourceid")
         volume = self.sim.world.volumes.get(id)
-        return id, volume.name if volume else params.get("name")
+        return [id], volume.name if volume else params.get("name")
 
     def _faulty(self, command, params, plain, method, faults):
         """The answer, or what a fault makes of it."""

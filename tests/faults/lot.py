@@ -31,7 +31,9 @@ class Lot:
         """With `times` 0 the fault lasts for a window of so many seconds, and then is over."""
         self.fault, self.times, self.window = fault, times, window
         self.calls = self.calls_of(fault)
-        self.world = World(folder, cloud={"timeout": f"{TIMEOUT_MS}ms", "job_wait": "60s"},
+        # With a request for everybody lists do not travel together, and each is met alone.
+        self.world = World(folder, cloud={"timeout": f"{TIMEOUT_MS}ms", "job_wait": "60s",
+                                          "parallel": 256},
                            device={"wait": WAIT_IN_VAIN if fault.in_guest else WAIT})
         self.world.cloud.set(max_data_volumes=100)
 
