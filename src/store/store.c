@@ -150,6 +150,13 @@ void store_batch_unmap(struct store_batch *batch, const char *volume_id)
 	change->row.mapping.volume_id = xstrdup(volume_id);
 }
 
+bool store_batch_claim(struct store_batch *batch)
+{
+	int claim = STORE_BATCH_FREE;
+
+	return atomic_compare_exchange_strong(&batch->claim, &claim, STORE_BATCH_TAKEN) || claim == STORE_BATCH_TAKEN;
+}
+
 /* ---- items ---- */
 
 struct store_batch *store_batch_of(struct store_item *item)

@@ -70,7 +70,7 @@ struct store_item {
 };
 TAILQ_HEAD(store_queue, store_item);
 
-/* Who may decide about an optional batch that has waited too long: only one of loop and thread gets it. */
+/* Who may decide about a batch that has waited too long: only one of loop and thread gets it. */
 enum store_batch_claim { STORE_BATCH_FREE, STORE_BATCH_TAKEN, STORE_BATCH_WITHDRAWN };
 
 struct store_batch {
@@ -81,12 +81,15 @@ struct store_batch {
 	store_done_fn done;
 	void *arg;
 	/* for the lane */
-	atomic_int claim; /* enum store_batch_claim */
+	atomic_int claim; /* enum store_batch_claim, see store_batch_claim() */
 	bool under_way;   /* its job is with the worker */
 	bool resume;      /* the first one after the store had gone away */
 	bool probe;       /* has no changes but must be written nevertheless: asks whether the store is back */
 	bool kept;        /* out: it did not land, the store is away */
+	bool uncertain;   /* out: its commit was not answered; only to be written again can settle it */
 };
+/* On the thread, before the commit: from now on the batch lands or is given back. False: it has been withdrawn. */
+bool store_batch_claim(struct store_batch *batch);
 
 struct store_read {
 	struct store_item item;

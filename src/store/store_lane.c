@@ -13,9 +13,9 @@
  * behind it is handed back untouched, until one marked `resume` comes. The loop sends that one only when nothing is
  * under way any more. So a commit that would work again by chance cannot overtake the one that failed.
  *
- * Optional batches never stay: they are refused when the database is away, and withdrawn when the thread has not come
- * to them in time because it is stuck. A batch the thread has taken cannot be withdrawn, for nobody could say then
- * whether it lands.
+ * Optional batches never stay: they are refused when the database is away, and withdrawn when they have not come to
+ * their commit in time because the thread is stuck. From there on nobody could say whether it lands, so such a batch
+ * waits for the answer; and when the answer is cut off it is written again like any other, which settles it.
  *
  * When nothing is left to write, an empty batch is written as a probe: without it a store that only ever refuses would
  * never learn that it is well again.
@@ -59,11 +59,9 @@ struct lane {
 /* True when the batch is to be written now. */
 static bool take(struct lane *lane, struct store_batch *batch)
 {
-	int claim = STORE_BATCH_FREE;
-
 	if (batch->resume)
 		lane->blocked = false;
-	if (!atomic_compare_exchange_strong(&batch->claim, &claim, STORE_BATCH_TAKEN))
+	if (atomic_load(&batch->claim) == STORE_BATCH_WITHDRAWN)
 		return false;
 	if (!lane->blocked)
 		return true;
@@ -211,7 +209,7 @@ static void settle(struct lane *lane, struct store_batch *batch)
 		store_drop(&batch->item);
 	else if (!kept)
 		store_answer(&batch->item);
-	else if (batch->optional)
+	else if (batch->optional && !batch->uncertain)
 		store_refuse(&batch->item, lane->reason);
 	else
 		TAILQ_INSERT_TAIL(&lane->returned, &batch->item, queue);
@@ -280,7 +278,8 @@ static void on_patience(struct loop_timer *timer)
 		if (item->kind != STORE_ITEM_BATCH || item->lane != lane)
 			continue;
 		batch = store_batch_of(item);
-		if (!batch->optional || !batch->under_way || atomic_load(&batch->claim) != STORE_BATCH_FREE)
+		if (!batch->optional || batch->uncertain || !batch->under_way ||
+		    atomic_load(&batch->claim) != STORE_BATCH_FREE)
 			continue;
 		if (age < LANE_PATIENCE_MS) {
 			loop_timer_set(lane->store->loop, timer, LANE_PATIENCE_MS - age);
@@ -347,7 +346,15 @@ static void refuse_queue(struct lane *lane, struct store_queue *queue)
 
 	while ((item = TAILQ_FIRST(queue))) {
 		TAILQ_REMOVE(queue, item, queue);
-		store_refuse(item, lane->reason);
+		if (store_batch_of(item)->uncertain) {
+			err_set(&item->err, ERR_UNAVAILABLE,
+				"the store went away while this was written, ask whether it was before asking again: "
+				"%s",
+				lane->reason);
+			store_answer_later(item);
+		} else {
+			store_refuse(item, lane->reason);
+		}
 	}
 }
 

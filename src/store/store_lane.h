@@ -14,10 +14,12 @@ struct lane;
 /* All on the lane's thread. */
 struct lane_driver {
 	/*
-	 * Writes the batches in one transaction, in order, and returns when it is durable. A batch that cannot be
-	 * written for a reason of its own gets its item.err and leaves no trace; the others are not touched by it.
-	 * -1 and the reason in err: the database is away and nothing at all was written; the lane tries again later.
-	 * A batch marked probe must cause a real write though it has no changes.
+	 * Writes the batches in one transaction, in order, and returns when it is durable. Each must be claimed
+	 * (store_batch_claim()) before the commit, and one that has been withdrawn leaves no trace. Neither does one
+	 * that cannot be written for a reason of its own, which goes into its item.err; the others are not touched by
+	 * it. -1 and the reason in err: the database is away and nothing was written, but for batches marked uncertain,
+	 * of which nobody knows; the lane writes them all again later. A batch marked probe must cause a real write
+	 * though it has no changes.
 	 */
 	int (*commit)(void *session, struct store_batch *const *batches, size_t count, struct err *err);
 	/* Fills the result or read->item.err. */

@@ -170,6 +170,8 @@ static int apply_batch(struct sqlite_store *store, struct store_batch *batch)
 			return rc;
 		set_batch_error(store, change, rc, &batch->item.err);
 		rc = control(store, ROLLBACK_TO);
+	} else if (!store_batch_claim(batch)) {
+		rc = control(store, ROLLBACK_TO);
 	}
 	return rc == SQLITE_OK ? control(store, RELEASE) : rc;
 }

@@ -20,6 +20,8 @@ struct fake {
 	pthread_cond_t changed;
 	bool gate_closed;
 	bool at_gate;
+	bool claims_late;  /* the gate is before the commit, not in it */
+	bool uncertain;    /* nobody knows whether a commit that fails has landed */
 	unsigned failures; /* how many commits are to fail from now on */
 	unsigned attempts;
 	unsigned probes;
@@ -38,16 +40,22 @@ static int fake_commit(void *session, struct store_batch *const *batches, size_t
 
 	pthread_mutex_lock(&fake->lock);
 	fake->attempts++;
+	for (size_t i = 0; i < count && !fake->claims_late; i++)
+		assert_true(store_batch_claim(batches[i]));
 	fake->at_gate = true;
 	pthread_cond_broadcast(&fake->changed);
 	while (fake->gate_closed)
 		pthread_cond_wait(&fake->changed, &fake->lock);
 	fake->at_gate = false;
 	failed = fake->failures > 0;
+	for (size_t i = 0; i < count && failed; i++)
+		batches[i]->uncertain = fake->uncertain;
 	if (failed) {
 		fake->failures--;
 	} else {
 		for (size_t i = 0; i < count; i++) {
+			if (!store_batch_claim(batches[i]))
+				continue;
 			fake->probes += batches[i]->probe;
 			if (streq(batches[i]->entity_key, "bad"))
 				err_set(&batches[i]->item.err, ERR_CONFLICT, "it is bad");
@@ -390,6 +398,63 @@ static void a_stuck_thread_does_not_hold_optional_batches(void **state)
 	assert_int_equal(third.calls, 1);
 }
 
+static void what_hangs_before_its_commit_is_withdrawn(void **state)
+{
+	struct fake *fake = *state;
+	struct answer first, second;
+
+	fake->claims_late = true;
+	set_gate(fake, true);
+	submit(fake, "first", true, &first);
+	wait_at_gate(fake);
+	clock_test_advance(LANE_PATIENCE_MS);
+	wait_answer(fake, &first);
+	assert_int_equal(first.err.code, ERR_UNAVAILABLE);
+	set_gate(fake, false);
+	submit(fake, "second", false, &second);
+	wait_answer(fake, &second);
+	assert_log(fake, "second ");
+	assert_int_equal(first.calls, 1);
+}
+
+static void what_may_have_landed_is_not_refused(void **state)
+{
+	struct fake *fake = *state;
+	struct answer first, second;
+
+	fake->uncertain = true;
+	set_failures(fake, 2);
+	submit(fake, "first", true, &first);
+	while (!is_away(fake))
+		loop_turn(fake->loop);
+	submit(fake, "second", true, &second);
+	wait_answer(fake, &second);
+	assert_int_equal(second.err.code, ERR_UNAVAILABLE);
+	clock_test_advance(LANE_RETRY_FIRST_MS);
+	while (read_count(fake, &fake->attempts) < 2)
+		loop_turn(fake->loop);
+	clock_test_advance(2 * LANE_PATIENCE_MS);
+	wait_answer(fake, &first);
+	assert_int_equal(first.err.code, ERR_NONE);
+	assert_log(fake, "first ");
+}
+
+static void closing_does_not_deny_what_may_have_landed(void **state)
+{
+	struct fake *fake = *state;
+	struct answer answer;
+
+	fake->uncertain = true;
+	set_failures(fake, 2);
+	submit(fake, "a", true, &answer);
+	while (!is_away(fake))
+		loop_turn(fake->loop);
+	store_close(&fake->store);
+	assert_int_equal(answer.calls, 1);
+	assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
+	assert_null(strstr(answer.err.text, "nothing was changed"));
+}
+
 static void what_the_thread_has_taken_is_not_withdrawn(void **state)
 {
 	struct fake *fake = *state;
@@ -495,6 +560,9 @@ int main(void)
 		T(retries_back_off),
 		T(a_probe_finds_out_that_it_is_back),
 		T(a_stuck_thread_does_not_hold_optional_batches),
+		T(what_hangs_before_its_commit_is_withdrawn),
+		T(what_may_have_landed_is_not_refused),
+		T(closing_does_not_deny_what_may_have_landed),
 		T(what_the_thread_has_taken_is_not_withdrawn),
 		T(closing_answers_what_was_withdrawn_once),
 		T(closing_tries_once_more),
