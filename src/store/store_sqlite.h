@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 #include "store/migrate.h"
-#include "store/store_internal.h"
+#include "store/store_sql.h"
 
 extern const struct migration sqlite_migrations[];
 extern const size_t sqlite_migration_count;
@@ -27,26 +27,11 @@ void sqlite_files_clear(struct sqlite_files *files);
 /* Who has locked the file, in words; NULL when it cannot be told. */
 char *sqlite_file_holder(const char *path);
 
-/* What a list of operations can be narrowed by; a set of them is a bit mask and names one prepared statement. */
-enum list_clause {
-	LIST_BY_ID,
-	LIST_BY_TYPE,
-	LIST_BY_STATUS,
-	LIST_BY_VOLUME,
-	LIST_BY_VM,
-	LIST_BY_SINCE,
-	LIST_BY_UNTIL,
-	LIST_BY_BEFORE,
-	LIST_BY_ATTENTION,
-	LIST_BY_REQUEST,
-	LIST_BY_COUNT
-};
-
 /* Prepared statements, made when first needed. */
 struct sqlite_statements {
 	sqlite3_stmt *put[STORE_TABLE_COUNT];
 	sqlite3_stmt *remove[STORE_TABLE_COUNT];
-	sqlite3_stmt *list[1 << LIST_BY_COUNT];
+	sqlite3_stmt *list[1 << SQL_CLAUSE_COUNT];
 };
 void sqlite_statements_clear(struct sqlite_statements *statements);
 

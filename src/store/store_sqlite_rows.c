@@ -1,105 +1,40 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Rows and statements. No column is named here: a statement's columns, what is bound to them and what is read from them
- * are walks over the table's record, so a field added to a record is stored once the schema has its column (a test
- * fails until it has). Statements are put together from constant pieces only; every value is bound.
+ * Rows and statements, in SQLite's dialect.
  *
  * "Insert or replace" is an upsert by the table's key and never REPLACE, which would delete the row first and with it
  * the history that hangs on it.
  */
 
 #include <assert.h>
-#include <stdio.h>
 
-#include "base/clock.h"
 #include "store/store_sqlite.h"
-
-/* "2026-11-22 21:50:03.123", always this length. */
-#define SQL_TIME_SIZE 24
-
-/* Parameter ?1 is the limit, the others follow in the order of the enum. */
-static const char *const clauses[] = {
-	[LIST_BY_ID] = " AND id = ?2",
-	[LIST_BY_TYPE] = " AND type = ?3",
-	[LIST_BY_STATUS] = " AND status = ?4",
-	[LIST_BY_VOLUME] = " AND volume_id = ?5",
-	[LIST_BY_VM] = " AND vm_id = ?6",
-	[LIST_BY_SINCE] = " AND created_at >= ?7",
-	[LIST_BY_UNTIL] = " AND created_at < ?8",
-	[LIST_BY_BEFORE] = " AND id < ?9",
-	[LIST_BY_ATTENTION] = " AND needs_attention = ?10",
-	[LIST_BY_REQUEST] = " AND request_id = ?11",
-};
-_Static_assert(ARRAY_SIZE(clauses) == LIST_BY_COUNT, "each clause has its text");
-#define LIMIT_PARAMETER 1
-#define CLAUSE_PARAMETER(CLAUSE) ((CLAUSE) + 2)
 
 /* ---- values ---- */
 
-static void time_to_sql(int64_t ms, char out[SQL_TIME_SIZE])
+/* A text must outlive the step it is bound for, but for a time, which is in the value itself. */
+static int bind_value(sqlite3_stmt *stmt, int parameter, const struct sql_value *value)
 {
-	char text[TIME_TEXT_SIZE];
-
-	time_format(ms, text);
-	text[10] = ' ';
-	memcpy(out, text, SQL_TIME_SIZE - 1);
-	out[SQL_TIME_SIZE - 1] = '\0';
-}
-
-/* Takes what people may have written by hand, too: a T, fewer digits. */
-static int time_from_sql(const char *text, int64_t *out_ms)
-{
-	char rfc[40];
-
-	if (strlen(text) < 19 || strlen(text) > 32)
-		return -1;
-	snprintf(rfc, sizeof(rfc), "%s%s", text, text[strlen(text) - 1] == 'Z' ? "" : "Z");
-	rfc[10] = 'T';
-	return time_parse(rfc, out_ms);
-}
-
-static int bind_text(sqlite3_stmt *stmt, int column, const char *text)
-{
-	/* Rows outlive the step they are bound for. */
-	return text ? sqlite3_bind_text(stmt, column, text, -1, SQLITE_STATIC) : sqlite3_bind_null(stmt, column);
-}
-
-static int bind_time(sqlite3_stmt *stmt, int column, int64_t ms)
-{
-	char text[SQL_TIME_SIZE];
-
-	if (ms == 0)
-		return sqlite3_bind_null(stmt, column);
-	time_to_sql(ms, text);
-	return sqlite3_bind_text(stmt, column, text, -1, SQLITE_TRANSIENT);
-}
-
-static int bind_field(sqlite3_stmt *stmt, int column, const struct field *field, const void *row)
-{
-	const void *value = field_of_const(field, row);
-
-	switch (field->type) {
-	case FIELD_TEXT:
-	case FIELD_UUID:
-	case FIELD_OBJECT:
-		return bind_text(stmt, column, *(char *const *)value);
-	case FIELD_BOOL:
-		return sqlite3_bind_int(stmt, column, *(const bool *)value);
-	case FIELD_INT:
-	case FIELD_DURATION:
-		return sqlite3_bind_int64(stmt, column, *(const int64_t *)value);
-	case FIELD_SIZE:
-		return sqlite3_bind_int64(stmt, column, (int64_t) * (const uint64_t *)value);
-	case FIELD_TIME:
-		return bind_time(stmt, column, *(const int64_t *)value);
-	case FIELD_ENUM:
-		return bind_text(stmt, column, field_word(field, row));
-	case FIELD_TYPE_COUNT:
-		break;
+	switch (value->type) {
+	case SQL_NULL:
+		return sqlite3_bind_null(stmt, parameter);
+	case SQL_NUMBER:
+		return sqlite3_bind_int64(stmt, parameter, value->number);
+	case SQL_TEXT:
+		return sqlite3_bind_text(stmt, parameter, value->text, -1,
+					 value->text == value->time ? SQLITE_TRANSIENT : SQLITE_STATIC);
 	}
-	assert(!"a field of no type");
+	assert(!"a value of no type");
 	return SQLITE_MISUSE;
+}
+
+static int bind_field(sqlite3_stmt *stmt, int parameter, const struct field *field, const void *row)
+{
+	struct sql_value value;
+
+	sql_value_of_field(field, row, &value);
+	return bind_value(stmt, parameter, &value);
 }
 
 static int bind_row(sqlite3_stmt *stmt, const struct record *record, const void *row)
@@ -111,63 +46,17 @@ static int bind_row(sqlite3_stmt *stmt, const struct record *record, const void 
 	return rc;
 }
 
-static int enum_from_word(const struct field *field, const char *word, int *out)
-{
-	for (int i = 0; field->names[i]; i++) {
-		if (streq(field->names[i], word)) {
-			*out = i;
-			return 0;
-		}
-	}
-	return -1;
-}
-
-static int read_field(sqlite3_stmt *stmt, int column, const struct field *field, void *row)
-{
-	void *value = field_of(field, row);
-	const char *text;
-
-	switch (field->type) {
-	case FIELD_TEXT:
-	case FIELD_UUID:
-	case FIELD_OBJECT:
-		*(char **)value = xstrdup((const char *)sqlite3_column_text(stmt, column));
-		return 0;
-	case FIELD_BOOL:
-		*(bool *)value = sqlite3_column_int(stmt, column);
-		return 0;
-	case FIELD_INT:
-	case FIELD_DURATION:
-		*(int64_t *)value = sqlite3_column_int64(stmt, column);
-		return 0;
-	case FIELD_SIZE:
-		*(uint64_t *)value = (uint64_t)sqlite3_column_int64(stmt, column);
-		return 0;
-	case FIELD_TIME:
-		text = (const char *)sqlite3_column_text(stmt, column);
-		return text ? time_from_sql(text, value) : 0;
-	case FIELD_ENUM:
-		return enum_from_word(field, (const char *)sqlite3_column_text(stmt, column), value);
-	case FIELD_TYPE_COUNT:
-		break;
-	}
-	assert(!"a field of no type");
-	return -1;
-}
-
 /* row is zeroed. */
 static int read_row(sqlite3_stmt *stmt, enum store_table table, void *row, struct err *err)
 {
 	const struct record *record = store_tables[table].record;
-	const char *id;
 
 	for (size_t i = 0; i < record->count; i++) {
-		if (read_field(stmt, (int)i, &record->fields[i], row) == 0)
+		const char *text = (const char *)sqlite3_column_text(stmt, (int)i);
+
+		if (sql_value_to_field(&record->fields[i], row, text) == 0)
 			continue;
-		id = (const char *)sqlite3_column_text(stmt, 0);
-		err_set(err, ERR_INTERNAL, "table %s of the store, row %s: column %s holds \"%s\", which is not known",
-			store_tables[table].name, str_or(id, ""), record->fields[i].name,
-			str_or((const char *)sqlite3_column_text(stmt, (int)i), ""));
+		sql_value_refuse(table, (const char *)sqlite3_column_text(stmt, 0), &record->fields[i], text, err);
 		return SQLITE_MISMATCH;
 	}
 	return SQLITE_OK;
@@ -180,12 +69,6 @@ static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out)
 	return sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
 }
 
-static void add_columns(struct buf *sql, const struct record *record)
-{
-	for (size_t i = 0; i < record->count; i++)
-		buf_printf(sql, "%s\"%s\"", i ? ", " : "", record->fields[i].name);
-}
-
 static int prepare_put(sqlite3 *db, enum store_table table, sqlite3_stmt **out)
 {
 	const struct store_table_view *view = &store_tables[table];
@@ -193,7 +76,7 @@ static int prepare_put(sqlite3 *db, enum store_table table, sqlite3_stmt **out)
 	const char *comma = "";
 
 	buf_printf(&sql, "INSERT INTO %s (", view->name);
-	add_columns(&sql, view->record);
+	sql_add_columns(&sql, view->record, '"');
 	buf_add_text(&sql, ") VALUES (");
 	for (size_t i = 0; i < view->record->count; i++)
 		buf_printf(&sql, "%s?%zu", i ? ", " : "", i + 1);
@@ -222,13 +105,9 @@ static int prepare_list(sqlite3 *db, unsigned mask, sqlite3_stmt **out)
 	struct buf _cleanup_buf_ sql = BUF_NULL;
 
 	buf_add_text(&sql, "SELECT ");
-	add_columns(&sql, &operation_record);
-	buf_printf(&sql, " FROM %s WHERE TRUE", store_tables[STORE_OPERATIONS].name);
-	for (unsigned i = 0; i < LIST_BY_COUNT; i++) {
-		if (mask & 1u << i)
-			buf_add_text(&sql, clauses[i]);
-	}
-	buf_add_text(&sql, " ORDER BY id DESC LIMIT ?1");
+	sql_add_columns(&sql, &operation_record, '"');
+	buf_printf(&sql, " FROM %s", store_tables[STORE_OPERATIONS].name);
+	sql_add_clauses(&sql, mask);
 	return prepare(db, sql.data, out);
 }
 
@@ -272,66 +151,24 @@ int sqlite_apply(sqlite3 *db, struct sqlite_statements *statements, const struct
 
 /* ---- lists ---- */
 
-static unsigned clauses_of(const struct store_read *read)
-{
-	const struct store_operation_filter *filter = &read->filter;
-
-	return (unsigned)!!read->id << LIST_BY_ID | (unsigned)(filter->type >= 0) << LIST_BY_TYPE |
-	       (unsigned)(filter->status >= 0) << LIST_BY_STATUS | (unsigned)!!filter->volume_id << LIST_BY_VOLUME |
-	       (unsigned)!!filter->vm_id << LIST_BY_VM | (unsigned)!!filter->since_ms << LIST_BY_SINCE |
-	       (unsigned)!!filter->until_ms << LIST_BY_UNTIL | (unsigned)!!filter->before_id << LIST_BY_BEFORE |
-	       (unsigned)filter->needs_attention << LIST_BY_ATTENTION |
-	       (unsigned)!!filter->request_id << LIST_BY_REQUEST;
-}
-
-static int bind_clause(sqlite3_stmt *stmt, enum list_clause clause, const struct store_read *read)
-{
-	const struct store_operation_filter *filter = &read->filter;
-	int parameter = CLAUSE_PARAMETER((int)clause);
-
-	switch (clause) {
-	case LIST_BY_ID:
-		return bind_text(stmt, parameter, read->id);
-	case LIST_BY_TYPE:
-		return bind_text(stmt, parameter, operation_type_names[filter->type]);
-	case LIST_BY_STATUS:
-		return bind_text(stmt, parameter, operation_status_names[filter->status]);
-	case LIST_BY_VOLUME:
-		return bind_text(stmt, parameter, filter->volume_id);
-	case LIST_BY_VM:
-		return bind_text(stmt, parameter, filter->vm_id);
-	case LIST_BY_SINCE:
-		return bind_time(stmt, parameter, filter->since_ms);
-	case LIST_BY_UNTIL:
-		return bind_time(stmt, parameter, filter->until_ms);
-	case LIST_BY_BEFORE:
-		return bind_text(stmt, parameter, filter->before_id);
-	case LIST_BY_ATTENTION:
-		return sqlite3_bind_int(stmt, parameter, 1);
-	case LIST_BY_REQUEST:
-		return bind_text(stmt, parameter, filter->request_id);
-	case LIST_BY_COUNT:
-		break;
-	}
-	assert(!"no such clause");
-	return SQLITE_MISUSE;
-}
-
 int sqlite_list(sqlite3 *db, struct sqlite_statements *statements, struct store_read *read, struct err *err)
 {
-	unsigned mask = clauses_of(read);
+	unsigned mask = sql_clauses_of(read);
 	sqlite3_stmt **stmt = &statements->list[mask];
-	int rc = SQLITE_OK;
+	struct sql_value value;
+	int rc = SQLITE_OK, parameter = 0;
 
 	if (!*stmt)
 		rc = prepare_list(db, mask, stmt);
-	for (unsigned i = 0; i < LIST_BY_COUNT && rc == SQLITE_OK; i++) {
-		if (mask & 1u << i)
-			rc = bind_clause(*stmt, (enum list_clause)i, read);
+	for (unsigned i = 0; i < SQL_CLAUSE_COUNT && rc == SQLITE_OK; i++) {
+		if (!(mask & 1u << i))
+			continue;
+		sql_value_of_clause((enum sql_clause)i, read, &value);
+		rc = bind_value(*stmt, ++parameter, &value);
 	}
 	/* One more than asked for tells whether there are more. */
 	if (rc == SQLITE_OK)
-		rc = sqlite3_bind_int64(*stmt, LIMIT_PARAMETER, (int64_t)read->filter.limit + 1);
+		rc = sqlite3_bind_int64(*stmt, ++parameter, (int64_t)read->filter.limit + 1);
 	while (rc == SQLITE_OK && (rc = sqlite3_step(*stmt)) == SQLITE_ROW)
 		rc = read_row(*stmt, STORE_OPERATIONS, store_read_add(read), err);
 	sqlite3_reset(*stmt);
@@ -352,24 +189,13 @@ int sqlite_load_operations(sqlite3 *db, struct store_loaded *out, struct err *er
 {
 	struct buf _cleanup_buf_ sql = BUF_NULL;
 	sqlite3_stmt _cleanup_(sqlite_finalizep) *stmt = NULL;
-	const char *comma = "";
-	int rc, parameter = 0;
+	int rc;
 
 	buf_add_text(&sql, "SELECT ");
-	add_columns(&sql, &operation_record);
-	buf_printf(&sql, " FROM %s WHERE status IN (", store_tables[STORE_OPERATIONS].name);
-	for (int i = 0; i < OPERATION_STATUS_COUNT; i++) {
-		if (operation_status_is_final(i))
-			continue;
-		buf_printf(&sql, "%s?", comma);
-		comma = ", ";
-	}
-	buf_add_text(&sql, ") ORDER BY id");
+	sql_add_columns(&sql, &operation_record, '"');
+	buf_printf(&sql, " FROM %s", store_tables[STORE_OPERATIONS].name);
+	sql_add_living(&sql);
 	rc = prepare(db, sql.data, &stmt);
-	for (int i = 0; i < OPERATION_STATUS_COUNT && rc == SQLITE_OK; i++) {
-		if (!operation_status_is_final(i))
-			rc = bind_text(stmt, ++parameter, operation_status_names[i]);
-	}
 	while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
 		rc = read_row(stmt, STORE_OPERATIONS, store_loaded_add_operation(out), err);
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
@@ -382,7 +208,7 @@ int sqlite_load_mappings(sqlite3 *db, struct store_loaded *out, struct err *err)
 	int rc;
 
 	buf_add_text(&sql, "SELECT ");
-	add_columns(&sql, &mapping_record);
+	sql_add_columns(&sql, &mapping_record, '"');
 	buf_printf(&sql, " FROM %s ORDER BY volume_id", store_tables[STORE_MAPPINGS].name);
 	rc = prepare(db, sql.data, &stmt);
 	while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
@@ -396,8 +222,8 @@ char *sqlite_path_owner(sqlite3 *db, const char *vm_id, const char *device_path)
 
 	if (prepare(db, "SELECT volume_id FROM device_mappings WHERE vm_id = ?1 AND device_path = ?2", &stmt) !=
 		    SQLITE_OK ||
-	    bind_text(stmt, 1, vm_id) != SQLITE_OK || bind_text(stmt, 2, device_path) != SQLITE_OK ||
-	    sqlite3_step(stmt) != SQLITE_ROW)
+	    sqlite3_bind_text(stmt, 1, vm_id, -1, SQLITE_STATIC) != SQLITE_OK ||
+	    sqlite3_bind_text(stmt, 2, device_path, -1, SQLITE_STATIC) != SQLITE_OK || sqlite3_step(stmt) != SQLITE_ROW)
 		return NULL;
 	return xstrdup((const char *)sqlite3_column_text(stmt, 0));
 }

@@ -3,9 +3,7 @@
 /*
  * The tables in SQLite's dialect. Table and column names are the contract's and are what people's own SQL relies on.
  *
- * Times are text, "2026-11-22 21:50:03.123" in UTC: readable, sortable, what SQLite's date functions take, and a
- * DATETIME(3) elsewhere. Enums are their words, JSON is text, bytes are integers. Indexes carry the id behind their
- * column, because every list comes newest id first and then needs no sorting.
+ * Indexes carry the id behind their column, because every list comes newest id first and then needs no sorting.
  */
 
 #include "store/store_sqlite.h"

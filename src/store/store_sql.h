@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What SQL backends have in common: how the value of a field looks in a column, and the pieces statements are put together
+ * from. Everything that differs between dialects stays with them.
+ */
+
+#include "store/store_internal.h"
+
+/* "2026-11-22 21:50:03.123", always this length. */
+#define SQL_TIME_SIZE 24
+
+/* A value to be bound. */
+struct sql_value {
+	enum sql_value_type { SQL_NULL, SQL_NUMBER, SQL_TEXT } type;
+	int64_t number;
+	const char *text; /* the row's, or `time` below */
+	char time[SQL_TIME_SIZE];
+};
+void sql_value_of_field(const struct field *field, const void *row, struct sql_value *out);
+/* The other way, from the text any database gives for any column; NULL leaves the zeroed member. -1: it cannot hold it. */
+int sql_value_to_field(const struct field *field, void *row, const char *text) _must_check_;
+/* Words for a column that cannot be read into its record. */
+void sql_value_refuse(enum store_table table, const char *id, const struct field *field, const char *text,
+		      struct err *err);
+
+/* `"id", "type", …` with the dialect's quote. */
+void sql_add_columns(struct buf *sql, const struct record *record, char quote);
+
+/* What a list of operations can be narrowed by; a set of them is a bit mask and names one prepared statement. */
+enum sql_clause {
+	SQL_BY_ID,
+	SQL_BY_TYPE,
+	SQL_BY_STATUS,
+	SQL_BY_VOLUME,
+	SQL_BY_VM,
+	SQL_BY_SINCE,
+	SQL_BY_UNTIL,
+	SQL_BY_BEFORE,
+	SQL_BY_ATTENTION,
+	SQL_BY_REQUEST,
+	SQL_CLAUSE_COUNT
+};
+unsigned sql_clauses_of(const struct store_read *read);
+void sql_value_of_clause(enum sql_clause clause, const struct store_read *read, struct sql_value *out);
+/* " WHERE TRUE AND id = ? … ORDER BY id DESC LIMIT ?"; parameters in the order of the clauses, the limit last. */
+void sql_add_clauses(struct buf *sql, unsigned mask);
+/* " WHERE status IN ('pending', …) ORDER BY id": the operations that have not ended. */
+void sql_add_living(struct buf *sql);
