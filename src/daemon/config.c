@@ -51,7 +51,13 @@ static const struct field config_fields[] = {
 	F(device_sysfs_root, TEXT, .fallback = "/sys", .min = 1, .max = 4000, .doc = "Where sysfs is mounted."),
 	F(device_dev_root, TEXT, .fallback = "/dev", .min = 1, .max = 4000, .doc = "Where device nodes are."),
 	F(store_url, TEXT, .fallback = "sqlite:///var/lib/volume-daemon/volume-daemon.db", .min = 1, .max = 4000,
-	  .doc = "Where operations and mappings are kept: sqlite:// and a path."),
+	  .doc = "Where operations and mappings are kept: sqlite:// and a path, or "
+		 "mariadb://USER@HOST[:PORT][,HOST...]/DATABASE[?socket=PATH&tls=off|on|verify&ca=PATH&cert=PATH&"
+		 "key=PATH]."),
+	F(store_password_file, TEXT,
+	  .doc = "File with the database user's password on its first line, readable by nobody else. Default: the "
+		 "systemd "
+		 "credential store-password; without either there is none."),
 	F(reconcile_interval, DURATION, .fallback = "60s", .min = 1000, .max = 24 * HOUR,
 	  .doc = "How often CloudStack's volumes are listed anew and compared with store and kernel."),
 	F(operations_max, INT, .fallback = "10000", .min = 1, .max = 1000000,

@@ -33,7 +33,7 @@ struct daemon {
 	const struct config *config;
 	struct loop *loop;
 	struct store *store;
-	struct secret *api_key, *secret_key;
+	struct secret *api_key, *secret_key, *store_password;
 	struct cloud *cloud;
 	struct core *core;
 	struct bus *bus;
@@ -96,6 +96,14 @@ static void on_watchdog(struct loop_timer *timer)
 
 /* ---- starting ---- */
 
+static bool has_credential(const char *name)
+{
+	const char *directory = getenv("CREDENTIALS_DIRECTORY");
+	_cleanup_free_ char *path = directory ? xasprintf("%s/%s", directory, name) : NULL;
+
+	return path && access(path, F_OK) == 0;
+}
+
 /* From the configured file, otherwise from systemd's credentials. */
 static struct secret *read_key(const char *file, const char *credential, const char *key, struct err *err)
 {
@@ -110,6 +118,23 @@ static struct secret *read_key(const char *file, const char *credential, const c
 	}
 	path = xasprintf("%s/%s", directory, credential);
 	return secret_read(path, err);
+}
+
+/* A database server may ask for none. */
+static int open_store(struct daemon *daemon, struct err *err)
+{
+	const struct config *config = daemon->config;
+	struct store_options options = { .url = config->store_url };
+
+	if (config->store_password_file || has_credential("store-password")) {
+		daemon->store_password =
+			read_key(config->store_password_file, "store-password", "store.password_file", err);
+		if (!daemon->store_password)
+			return -1;
+	}
+	options.password = daemon->store_password;
+	daemon->store = store_open(daemon->loop, &options, err);
+	return daemon->store ? 0 : -1;
 }
 
 static int open_cloud(struct daemon *daemon, struct err *err)
@@ -232,8 +257,7 @@ struct daemon *daemon_new(const struct config *config, struct err *err)
 	daemon->loop = loop_new();
 	daemon->drain.fire = on_drain_look;
 	daemon->watchdog.fire = on_watchdog;
-	daemon->store = store_open(daemon->loop, config->store_url, err);
-	if (!daemon->store || open_cloud(daemon, err) < 0 || open_core(daemon, err) < 0 ||
+	if (open_store(daemon, err) < 0 || open_cloud(daemon, err) < 0 || open_core(daemon, err) < 0 ||
 	    open_surfaces(daemon, err) < 0)
 		return daemon_free(daemon);
 	open_signals(daemon);
@@ -277,6 +301,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	cloud_free(daemon->cloud);
 	secret_free(daemon->api_key);
 	secret_free(daemon->secret_key);
+	secret_free(daemon->store_password);
 	loop_timer_clear(daemon->loop, &daemon->drain);
 	loop_timer_clear(daemon->loop, &daemon->watchdog);
 	loop_free(daemon->loop);

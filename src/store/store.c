@@ -37,7 +37,8 @@ const struct store_table_view store_tables[] = {
 };
 _Static_assert(ARRAY_SIZE(store_tables) == STORE_TABLE_COUNT, "each table has one row");
 
-static const struct store_backend *const backends[] = { &store_sqlite_backend, &store_memory_backend };
+static const struct store_backend *const backends[] = { &store_sqlite_backend, &store_mariadb_backend,
+							&store_memory_backend };
 
 const struct field *store_table_key(enum store_table table)
 {
@@ -196,9 +197,7 @@ static void close_item(struct store_item *item)
 
 static void read_free(struct store_read *read)
 {
-	for (size_t i = 0; i < read->count; i++)
-		record_clear(&operation_record, &read->items[i]);
-	free(read->items);
+	store_read_reset(read);
 	free(read->id);
 	freep(&read->filter.volume_id);
 	freep(&read->filter.vm_id);
@@ -362,6 +361,14 @@ struct operation_record *store_read_add(struct store_read *read)
 	return &read->items[read->count++];
 }
 
+void store_read_reset(struct store_read *read)
+{
+	for (size_t i = 0; i < read->count; i++)
+		record_clear(&operation_record, &read->items[i]);
+	freep(&read->items);
+	read->count = 0;
+}
+
 void store_read_trim(struct store_read *read)
 {
 	read->more = read->count > read->filter.limit;
@@ -385,14 +392,15 @@ void store_fini(struct store *store)
 	assert(TAILQ_EMPTY(&store->open) && TAILQ_EMPTY(&store->answers) && !store->answer_task.queued);
 }
 
-struct store *store_open(struct loop *loop, const char *url, struct err *err)
+struct store *store_open(struct loop *loop, const struct store_options *options, struct err *err)
 {
+	const char *url = options->url;
 	int scheme = (int)strcspn(url, ":/");
 	struct buf _cleanup_buf_ allowed = BUF_NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
 		if (str_has_prefix(url, backends[i]->scheme))
-			return backends[i]->open(loop, url, err);
+			return backends[i]->open(loop, options, err);
 		buf_printf(&allowed, "%s%s", i ? " or " : "", backends[i]->example);
 	}
 	/* Only the scheme is repeated: what stands behind it may hold a password. */

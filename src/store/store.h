@@ -20,8 +20,15 @@ struct store;
 struct store_batch;
 struct store_read;
 
-/* "sqlite:///var/lib/volume-daemon/volume-daemon.db" or "memory:". Opens or creates it with its schema; blocks. */
-struct store *store_open(struct loop *loop, const char *url, struct err *err);
+struct secret;
+
+struct store_options {
+	/* "sqlite:///var/lib/volume-daemon/volume-daemon.db", "mariadb://user@host/database?tls=verify" or "memory:" */
+	const char *url;
+	const struct secret *password; /* for a database server, NULL for none; outlives the store */
+};
+/* Opens it, and brings its schema up; blocks. */
+struct store *store_open(struct loop *loop, const struct store_options *options, struct err *err);
 /*
  * Waits for what is queued, then closes. Every done() that is still due runs inside; what cannot land at once because
  * the store is away gets ERR_UNAVAILABLE, and so does what they submit. Returns NULL, takes NULL.
@@ -73,7 +80,7 @@ struct store_operation_filter {
 	size_t limit;
 };
 
-/* Finds one or none: count is 1 or 0. A read fails with ERR_UNAVAILABLE while the store is away and cannot be read. */
+/* Sees what was answered before. Finds one or none: count is 1 or 0. A read fails with ERR_UNAVAILABLE while the store is away and cannot be read. */
 struct store_read *store_find_operation(struct store *store, const char *id, store_operations_fn done, void *arg);
 struct store_read *store_list_operations(struct store *store, const struct store_operation_filter *filter,
 					 store_operations_fn done, void *arg);

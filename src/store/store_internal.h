@@ -109,6 +109,7 @@ struct store_batch *store_batch_of(struct store_item *item);
 struct store_read *store_read_of(struct store_item *item);
 /* A zeroed operation at the end of the result, for the backend to fill. */
 struct operation_record *store_read_add(struct store_read *read);
+void store_read_reset(struct store_read *read); /* drops what was added so far */
 /* The result found one more than the limit: drop it and say so. */
 void store_read_trim(struct store_read *read);
 /* A zeroed row at the end of a growing array. */
@@ -120,7 +121,7 @@ struct mapping_record *store_loaded_add_mapping(struct store_loaded *loaded);
 struct store_backend {
 	const char *scheme;  /* "sqlite:" */
 	const char *example; /* for the error that names what is allowed */
-	struct store *(*open)(struct loop *loop, const char *url, struct err *err);
+	struct store *(*open)(struct loop *loop, const struct store_options *options, struct err *err);
 	/* Answers every item it still has and frees the store. */
 	void (*close)(struct store *store);
 	void (*submit)(struct store *store, struct store_item *item);
@@ -128,7 +129,7 @@ struct store_backend {
 	/* waiting and oldest_ms are filled in already. */
 	void (*health)(const struct store *store, struct store_health *out);
 };
-extern const struct store_backend store_sqlite_backend, store_memory_backend;
+extern const struct store_backend store_sqlite_backend, store_mariadb_backend, store_memory_backend;
 
 struct store {
 	const struct store_backend *backend;

@@ -380,9 +380,9 @@ struct store *store_memory_new(struct loop *loop)
 	return &store->store;
 }
 
-static struct store *memory_open(struct loop *loop, const char *url, struct err *err)
+static struct store *memory_open(struct loop *loop, const struct store_options *options, struct err *err)
 {
-	if (!streq(url, "memory:")) {
+	if (!streq(options->url, "memory:")) {
 		err_set_field(err, "store", ERR_INVALID, "nothing can stand behind \"memory:\"");
 		return NULL;
 	}

@@ -134,6 +134,18 @@ void sql_value_refuse(enum store_table table, const char *id, const struct field
 		store_tables[table].name, str_or(id, ""), field->name, str_or(text, ""));
 }
 
+void sql_set_conflict(const struct mapping_record *mapping, const char *owner, struct err *err)
+{
+	err_set(err, ERR_CONFLICT, "%s on virtual machine %s is mapped to volume %s already, volume %s cannot have it",
+		mapping->device_path, mapping->vm_id, str_or(owner, "unknown"), mapping->volume_id);
+}
+
+void sql_set_no_operation(const struct history_record *history, struct err *err)
+{
+	err_set(err, ERR_INTERNAL, "a transition of operation %s cannot be stored before the operation itself",
+		history->operation_id);
+}
+
 /* ---- statements ---- */
 
 void sql_add_columns(struct buf *sql, const struct record *record, char quote)

@@ -25,6 +25,11 @@ int sql_value_to_field(const struct field *field, void *row, const char *text) _
 void sql_value_refuse(enum store_table table, const char *id, const struct field *field, const char *text,
 		      struct err *err);
 
+/* ERR_CONFLICT: its path belongs to another volume, NULL when nobody knows which. */
+void sql_set_conflict(const struct mapping_record *mapping, const char *owner, struct err *err);
+/* ERR_INTERNAL: there is no operation it could belong to. */
+void sql_set_no_operation(const struct history_record *history, struct err *err);
+
 /* `"id", "type", …` with the dialect's quote. */
 void sql_add_columns(struct buf *sql, const struct record *record, char quote);
 

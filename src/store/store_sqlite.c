@@ -107,8 +107,7 @@ static void set_conflict(struct sqlite_store *store, const struct mapping_record
 {
 	char _cleanup_free_ *owner = sqlite_path_owner(store->db, mapping->vm_id, mapping->device_path);
 
-	err_set(err, ERR_CONFLICT, "%s on virtual machine %s is mapped to volume %s already, volume %s cannot have it",
-		mapping->device_path, mapping->vm_id, str_or(owner, "unknown"), mapping->volume_id);
+	sql_set_conflict(mapping, owner, err);
 }
 
 /* While the failed change is still the last thing the connection did. */
@@ -117,8 +116,7 @@ static void set_batch_error(struct sqlite_store *store, const struct store_chang
 	if (change && change->table == STORE_MAPPINGS && rc == SQLITE_CONSTRAINT_UNIQUE)
 		set_conflict(store, &change->row.mapping, err);
 	else if (change && change->table == STORE_HISTORY && rc == SQLITE_CONSTRAINT_FOREIGNKEY)
-		err_set(err, ERR_INTERNAL, "a transition of operation %s cannot be stored before the operation itself",
-			change->row.history.operation_id);
+		sql_set_no_operation(&change->row.history, err);
 	else
 		err_set(err, ERR_INTERNAL, "the store refuses a row of table %s: %s",
 			change ? store_tables[change->table].name : "(none)", sqlite3_errmsg(store->db));
@@ -417,10 +415,10 @@ static void close_file(struct sqlite_store *store)
 	free(store);
 }
 
-static struct store *sqlite_open(struct loop *loop, const char *url, struct err *err)
+static struct store *sqlite_open(struct loop *loop, const struct store_options *options, struct err *err)
 {
 	struct sqlite_store *store;
-	const char *path = url + strlen("sqlite:");
+	const char *path = options->url + strlen("sqlite:");
 
 	if (!str_has_prefix(path, "///")) {
 		err_set_field(err, "store", ERR_INVALID, "a sqlite store needs an absolute path, as in " EXAMPLE);

@@ -24,6 +24,7 @@ LAYERS = {
 OWNERS = {
     "cjson": {"base"},
     "sqlite3.h": {"store"},
+    "mysql": {"store"},
     "systemd/sd-bus.h": {"io", "api"},
     "event2/http": {"api"},
     "curl/": {"io"},

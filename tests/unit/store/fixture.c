@@ -62,7 +62,7 @@ void fixture_open(struct fixture *f)
 {
 	struct err err = { 0 };
 
-	f->store = store_open(f->loop, f->url, &err);
+	f->store = store_open(f->loop, &(struct store_options){ .url = f->url }, &err);
 	assert_string_equal(err.text, "");
 	assert_non_null(f->store);
 }
@@ -256,16 +256,19 @@ const struct variant *fixture_variant;
 
 bool fixture_choose(int argc, char **argv)
 {
-	static const struct variant *const variants[] = { &variant_memory, &variant_sqlite, &variant_sqlite_full };
+	static const struct variant *const variants[] = { &variant_memory, &variant_sqlite, &variant_sqlite_full,
+							  &variant_mariadb };
 
 	for (size_t i = 0; i < ARRAY_SIZE(variants); i++) {
 		if (argc == 2 && streq(argv[1], variants[i]->name))
 			fixture_variant = variants[i];
 	}
 	if (!fixture_variant) {
-		fprintf(stderr, "usage: %s memory|sqlite|sqlite-full\n", argv[0]);
+		fprintf(stderr, "usage: %s memory|sqlite|sqlite-full|mariadb\n", argv[0]);
 		exit(2);
 	}
+	if (fixture_variant == &variant_mariadb)
+		return fixture_mariadb_start();
 	return fixture_variant != &variant_sqlite_full || fixture_may_mount();
 }
 

@@ -30,6 +30,12 @@ struct variant {
 	char *(*history)(struct fixture *f, const char *operation_id);
 };
 extern const struct variant variant_memory, variant_sqlite;
+/* In a database of a server that fixture_mariadb_start() has started; false from that where none is installed. */
+extern const struct variant variant_mariadb;
+bool fixture_mariadb_start(void);
+/* As the server's root in the test's database; text: the rows, "a|b" a line. */
+void fixture_mariadb_run(struct fixture *f, const char *sql);
+char *fixture_mariadb_text(struct fixture *f, const char *sql);
 /* On a small file system of its own, which fixture_may_mount() must have allowed. */
 extern const struct variant variant_sqlite_full;
 
@@ -79,6 +85,7 @@ struct err fixture_commit(struct fixture *f, struct store_batch *batch);
 /* What a read was answered; items are copies. */
 struct list {
 	struct loop *loop;
+	struct store *store; /* the test's to use */
 	bool done;
 	struct err err;
 	struct operation_record *items;

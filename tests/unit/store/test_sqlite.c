@@ -42,7 +42,7 @@ static void assert_refused(struct fixture *f, const char *url, enum err_code cod
 {
 	struct err err = { 0 };
 
-	assert_null(store_open(f->loop, url, &err));
+	assert_null(store_open(f->loop, &(struct store_options){ .url = url }, &err));
 	assert_int_equal(err.code, code);
 	if (!strstr(err.text, word))
 		fail_msg("\"%s\" is not in \"%s\"", word, err.text);
@@ -95,7 +95,7 @@ static int play_open(const char *url)
 {
 	struct loop *loop = loop_new();
 	struct err err = { 0 };
-	struct store *store = store_open(loop, url, &err);
+	struct store *store = store_open(loop, &(struct store_options){ .url = url }, &err);
 
 	puts(store ? "opened" : err.text);
 	store_close(store);
@@ -123,7 +123,7 @@ static void on_dying(void *arg, const struct err *err)
 static int play_die(const char *url)
 {
 	struct dying dying = { .loop = loop_new() };
-	struct store *store = store_open(dying.loop, url, NULL);
+	struct store *store = store_open(dying.loop, &(struct store_options){ .url = url }, NULL);
 	char id[16];
 
 	for (int i = 0; i < 2000; i++) {
@@ -406,7 +406,7 @@ static void urls_are_checked(void **state)
 	assert_refused(f, "sqlite://x.db", ERR_INVALID, "absolute path");
 	assert_refused(f, "memory:x", ERR_INVALID, "memory:");
 	assert_refused(f, "", ERR_INVALID, "sqlite:///var/lib/volume-daemon/volume-daemon.db");
-	assert_null(store_open(f->loop, "oracle://scott:tiger@host/db", &err));
+	assert_null(store_open(f->loop, &(struct store_options){ .url = "oracle://scott:tiger@host/db" }, &err));
 	assert_non_null(strstr(err.text, "\"oracle\""));
 	assert_non_null(strstr(err.text, "sqlite:///"));
 	assert_null(strstr(err.text, "tiger"));

@@ -268,13 +268,20 @@ static void many_batches_land_in_order(void **state)
 	free(answers);
 }
 
-static void a_read_sees_what_was_submitted_before(void **state)
+static void find_landed(void *arg, const struct err *err)
+{
+	struct list *list = arg;
+
+	assert_ok(*err);
+	store_find_operation(list->store, "op-1", list_on_done, list);
+}
+
+static void a_read_sees_what_has_landed(void **state)
 {
 	struct fixture *f = *state;
-	struct list list = { .loop = f->loop };
+	struct list list = { .loop = f->loop, .store = f->store };
 
-	store_submit(f->store, batch_with_operation("op-1", OPERATION_COMPLETED), NULL, NULL);
-	store_find_operation(f->store, "op-1", list_on_done, &list);
+	store_submit(f->store, batch_with_operation("op-1", OPERATION_COMPLETED), find_landed, &list);
 	fixture_wait(f, &list.done);
 	assert_int_equal(list.count, 1);
 	list_clear(&list);
@@ -450,7 +457,7 @@ int main(int argc, char **argv)
 		T(a_path_is_free_again_after_unmap),
 		T(paths_not_known_yet_do_not_collide),
 		T(many_batches_land_in_order),
-		T(a_read_sees_what_was_submitted_before),
+		T(a_read_sees_what_has_landed),
 		T(done_may_submit),
 		T(an_away_store_refuses_the_optional_and_keeps_the_rest),
 		T(a_store_that_only_refused_gets_well_again),

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The store in a MariaDB database: lanes, and what they do on their threads.
+ *
+ * A server commits for several connections at once, so there are several lanes. What must keep an order stays in one of
+ * them: all changes of mappings in the first, since the key that no two volumes of a machine share a device path lies
+ * across volumes; everything else in the lane its entity falls to. An operation begins a batch only when its last one is
+ * durable, so its batches may be in either. Reads have a lane of their own and do not wait behind commits.
+ *
+ * A group of batches is one transaction. When a row in it cannot be stored, the transaction is taken back and the batches
+ * are written one by one, so that only the bad one is refused: savepoints would cost each batch two round trips. A
+ * transaction that another one has beaten (deadlock, lock wait, certification in a cluster) is run again. A connection
+ * that broke is made anew, with the next host first, and the transaction is run again there.
+ *
+ * When a COMMIT is not answered nobody knows whether it has happened. To write the batch again settles it, since every
+ * row carries a key of ours: where it has landed already it is the same row once more.
+ */
+
+#include "store/store_mariadb.h"
+
+#include <assert.h>
+#include <time.h>
+
+#include "store/store_lane.h"
+
+#define WRITERS 4
+#define AGAIN_MAX 6
+#define CONNECTS_MAX 2
+
+struct mariadb_lane {
+	struct mariadb_session session;
+	struct lane *lane;
+};
+
+struct mariadb_store {
+	struct store store;
+	struct mariadb_cluster cluster;
+	struct mariadb_lane writers[WRITERS]; /* the first for mappings */
+	struct mariadb_lane reader;
+};
+
+static struct mariadb_store *mariadb_store_of(struct store *store)
+{
+	return container_of(store, struct mariadb_store, store);
+}
+
+/* ---- on a lane's thread ---- */
+
+static void set_conflict(struct mariadb_session *session, const struct mapping_record *mapping, struct err *err)
+{
+	_cleanup_free_ char *why = xstrdup(err->text);
+	_cleanup_free_ char *owner = mariadb_path_owner(session, mapping->vm_id, mapping->device_path);
+
+	sql_set_conflict(mapping, owner, err);
+	err_prefix(err, "%s", why);
+}
+
+/* While the failed change is still the last thing the session did. */
+static void set_batch_error(struct mariadb_session *session, const struct store_change *change, struct err *err)
+{
+	if (change->table == STORE_MAPPINGS && session->code == ER_DUP_ENTRY && strstr(err->text, "unique_device_path"))
+		set_conflict(session, &change->row.mapping, err);
+	else if (change->table == STORE_HISTORY && session->code == ER_NO_REFERENCED_ROW_2)
+		sql_set_no_operation(&change->row.history, err);
+}
+
+static enum mariadb_fault apply_batch(struct mariadb_session *session, struct store_batch *batch, struct err *err)
+{
+	enum mariadb_fault fault = MARIADB_OK;
+	struct store_change *change;
+
+	STAILQ_FOREACH(change, &batch->changes, entry) {
+		fault = mariadb_apply(session, change, err);
+		if (fault == MARIADB_OWN)
+			set_batch_error(session, change, err);
+		if (fault != MARIADB_OK)
+			return fault;
+	}
+	/* Without a change the server would have nothing to make durable. */
+	if (batch->probe)
+		fault = mariadb_run(session, "UPDATE volume_daemon_schema SET probes = probes + 1", err);
+	return fault;
+}
+
+static bool is_withdrawn(const struct store_batch *batch)
+{
+	return atomic_load(&batch->claim) == STORE_BATCH_WITHDRAWN;
+}
+
+/* True when all that was written may be committed: nothing of it has been withdrawn in the meantime. */
+static bool claim_all(struct store_batch *const *batches, const bool *written, size_t count)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < count; i++)
+		all = (!written[i] || store_batch_claim(batches[i])) && all;
+	return all;
+}
+
+/* *committing tells that the fault came with the COMMIT itself. */
+static enum mariadb_fault run_transaction(struct mariadb_session *session, struct store_batch *const *batches,
+					  size_t count, bool *committing, struct err *err)
+{
+	bool written[LANE_GROUP_MAX];
+	enum mariadb_fault fault;
+
+	*committing = false;
+	do {
+		fault = mariadb_run(session, "START TRANSACTION", err);
+		for (size_t i = 0; i < count && fault == MARIADB_OK; i++) {
+			written[i] = !is_withdrawn(batches[i]);
+			if (written[i])
+				fault = apply_batch(session, batches[i], err);
+		}
+		if (fault == MARIADB_OK && claim_all(batches, written, count)) {
+			*committing = true;
+			return mariadb_run(session, "COMMIT", err);
+		}
+		/* The first error is the one that tells; a connection that is broken is noticed next time. */
+		if (fault != MARIADB_AWAY)
+			mariadb_run(session, "ROLLBACK", NULL);
+	} while (fault == MARIADB_OK);
+	return fault;
+}
+
+static void pause_before(unsigned attempt)
+{
+	/* Those who collided must not collide again. */
+	long ms = (2L << attempt) + random() % (4L << attempt);
+	struct timespec pause = { .tv_nsec = ms * 1000000 };
+
+	nanosleep(&pause, NULL);
+}
+
+/* Runs it until it has worked or will not. MARIADB_OWN: a row is bad, and nothing was written. */
+static enum mariadb_fault write_group(struct mariadb_session *session, struct store_batch *const *batches, size_t count,
+				      struct err *err)
+{
+	unsigned again = 0, connects = 0;
+	enum mariadb_fault fault;
+	bool committing;
+
+	for (;;) {
+		if (mariadb_ready(session, err) < 0)
+			return MARIADB_AWAY;
+		fault = run_transaction(session, batches, count, &committing, err);
+		if (fault == MARIADB_AGAIN && again < AGAIN_MAX) {
+			pause_before(again++);
+			continue;
+		}
+		if (fault != MARIADB_AWAY)
+			return fault == MARIADB_AGAIN ? MARIADB_AWAY : fault;
+		for (size_t i = 0; i < count && committing; i++)
+			batches[i]->uncertain = true;
+		mariadb_leave(session);
+		if (++connects == CONNECTS_MAX)
+			return MARIADB_AWAY;
+	}
+}
+
+static int mariadb_commit(void *context, struct store_batch *const *batches, size_t count, struct err *err)
+{
+	struct mariadb_session *session = context;
+	enum mariadb_fault fault = write_group(session, batches, count, err);
+
+	if (fault == MARIADB_OWN && count == 1)
+		batches[0]->item.err = *err;
+	for (size_t i = 0; i < count && fault == MARIADB_OWN && count > 1; i++) {
+		if (mariadb_commit(session, &batches[i], 1, err) == 0)
+			continue;
+		/* Those before it have landed, and will be written again with the rest. */
+		for (size_t j = 0; j < i; j++)
+			batches[j]->uncertain = true;
+		return -1;
+	}
+	return fault == MARIADB_AWAY ? -1 : 0;
+}
+
+static void mariadb_read(void *context, struct store_read *read)
+{
+	struct mariadb_session *session = context;
+
+	for (unsigned connects = 0; connects < CONNECTS_MAX; connects++) {
+		read->item.err = (struct err){ 0 };
+		if (mariadb_ready(session, &read->item.err) < 0)
+			return;
+		if (mariadb_list(session, read, &read->item.err) != MARIADB_AWAY)
+			return;
+		mariadb_leave(session);
+		store_read_reset(read);
+	}
+}
+
+static const struct lane_driver driver = { .commit = mariadb_commit, .read = mariadb_read };
+
+/* ---- opening and closing ---- */
+
+static void init_lane(struct mariadb_store *store, struct mariadb_lane *lane, const char *name)
+{
+	lane->session.cluster = &store->cluster;
+	lane->lane = lane_new(&store->store, name, &driver, &lane->session);
+}
+
+static void free_lane(struct mariadb_lane *lane)
+{
+	lane->lane = lane_free(lane->lane);
+	mariadb_close(&lane->session);
+}
+
+static void free_store(struct mariadb_store *store)
+{
+	mariadb_url_clear(&store->cluster.url);
+	free(store);
+}
+
+static int set_up_schema(struct mariadb_store *store, struct err *err)
+{
+	struct mariadb_session session = { .cluster = &store->cluster, .guards = true, .patient = true };
+	int r = mariadb_ready(&session, err);
+
+	if (r == 0)
+		r = mariadb_migrate(&session, err);
+	mariadb_close(&session);
+	return r;
+}
+
+static struct store *mariadb_open(struct loop *loop, const struct store_options *options, struct err *err)
+{
+	struct mariadb_store *store = xnew(struct mariadb_store);
+
+	mysql_library_init(0, NULL, NULL);
+	store->cluster.password = options->password;
+	if (mariadb_url_parse(options->url, &store->cluster.url, err) < 0 || set_up_schema(store, err) < 0) {
+		free_store(store);
+		return NULL;
+	}
+	store_init(&store->store, &store_mariadb_backend, loop);
+	for (size_t i = 0; i < WRITERS; i++)
+		init_lane(store, &store->writers[i], "store");
+	init_lane(store, &store->reader, "store-read");
+	store->writers[0].session.guards = true;
+	/* The lock is taken before anything is done; who holds it is told here. */
+	if (mariadb_ready(&store->writers[0].session, err) < 0)
+		return store_close(&store->store);
+	return &store->store;
+}
+
+static void close_store(struct store *base)
+{
+	struct mariadb_store *store = mariadb_store_of(base);
+
+	for (size_t i = 0; i < WRITERS; i++)
+		free_lane(&store->writers[i]);
+	free_lane(&store->reader);
+	store_answer_all(base);
+	store_fini(base);
+	free_store(store);
+}
+
+/* ---- the backend, on the loop ---- */
+
+static struct lane *lane_of_batch(struct mariadb_store *store, const struct store_batch *batch)
+{
+	const struct store_change *change;
+	unsigned hash = 0;
+
+	STAILQ_FOREACH(change, &batch->changes, entry) {
+		if (change->table == STORE_MAPPINGS)
+			return store->writers[0].lane;
+	}
+	for (const char *c = batch->entity_key; *c; c++)
+		hash = hash * 31 + (unsigned char)*c;
+	return store->writers[1 + hash % (WRITERS - 1)].lane;
+}
+
+static void submit_item(struct store *base, struct store_item *item)
+{
+	struct mariadb_store *store = mariadb_store_of(base);
+
+	lane_submit(item->kind == STORE_ITEM_BATCH ? lane_of_batch(store, store_batch_of(item)) : store->reader.lane,
+		    item);
+}
+
+static int load(struct store *base, struct store_loaded *out, struct err *err)
+{
+	struct mariadb_store *store = mariadb_store_of(base);
+	struct mariadb_session session = { .cluster = &store->cluster, .patient = true };
+	int r = mariadb_ready(&session, err);
+
+	if (r == 0 && mariadb_load(&session, out, err) != MARIADB_OK)
+		r = -1;
+	mariadb_close(&session);
+	return r;
+}
+
+static void health(const struct store *base, struct store_health *out)
+{
+	const struct mariadb_store *store = (const void *)((const char *)base - offsetof(struct mariadb_store, store));
+
+	for (size_t i = 0; i < WRITERS; i++)
+		lane_health(store->writers[i].lane, out);
+	lane_health(store->reader.lane, out);
+}
+
+const struct store_backend store_mariadb_backend = {
+	.scheme = "mariadb:",
+	.example = MARIADB_EXAMPLE,
+	.open = mariadb_open,
+	.close = close_store,
+	.submit = submit_item,
+	.load = load,
+	.health = health,
+};

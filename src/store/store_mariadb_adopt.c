@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Tables that were there before this daemon. Programs of other kinds read them, so they are changed in place, and no row
+ * is thrown away: columns that are missing are added, ours get the type they need, and columns that are not ours stay,
+ * but may no longer insist on a value, since we have none for them.
+ *
+ * Some rules of ours may not hold for what is there: keys that are unique, history that belongs to an operation, types of
+ * operations that we know.
+ * The rows that break them are named in the log and moved to a table <name>_set_aside, the older ones of those that
+ * collide, for people to look at. Text that should be JSON and is not becomes {"text": …}. Every statement finds
+ * nothing to do when it has been run before.
+ */
+
+#include "base/log.h"
+#include "store/store_mariadb.h"
+
+struct adoption {
+	struct mariadb_session *session;
+	const struct mariadb_table *table;
+	struct buf sql;
+	bool any;
+};
+
+/* Sends what has been gathered. */
+static enum mariadb_fault send(struct adoption *adoption, struct err *err)
+{
+	enum mariadb_fault fault = mariadb_run(adoption->session, adoption->sql.data, err);
+
+	buf_reset(&adoption->sql);
+	return fault;
+}
+
+/* ---- columns ---- */
+
+static enum mariadb_fault add_columns(struct adoption *adoption, struct err *err)
+{
+	const char *comma = " ";
+
+	buf_printf(&adoption->sql, "ALTER TABLE %s", adoption->table->name);
+	for (const struct mariadb_column *column = adoption->table->columns; column->name; column++) {
+		buf_printf(&adoption->sql, "%sADD COLUMN IF NOT EXISTS `%s` %s", comma, column->name,
+			   column->definition);
+		comma = ", ";
+	}
+	return send(adoption, err);
+}
+
+static const struct mariadb_column *find_column(const struct mariadb_table *table, const char *name)
+{
+	for (const struct mariadb_column *column = table->columns; column->name; column++) {
+		if (strcasecmp(column->name, name) == 0)
+			return column;
+	}
+	return NULL;
+}
+
+/* Columns: name, type, whether it may be NULL, default, extra. */
+static bool change_column(void *arg, char **row)
+{
+	struct adoption *adoption = arg;
+	const struct mariadb_column *ours = find_column(adoption->table, row[0]);
+	bool insists = streq(row[2], "NO") && !row[3] && !strstr(row[4], "auto_increment");
+
+	if (!ours && !insists)
+		return true;
+	buf_printf(&adoption->sql, adoption->any ? ", " : "ALTER TABLE %s ", adoption->table->name);
+	buf_printf(&adoption->sql, "MODIFY COLUMN `%s` %s", row[0], ours ? ours->definition : row[1]);
+	adoption->any = true;
+	return true;
+}
+
+static enum mariadb_fault change_columns(struct adoption *adoption, struct err *err)
+{
+	_cleanup_buf_ struct buf list = BUF_NULL;
+	enum mariadb_fault fault;
+
+	buf_printf(
+		&list,
+		"SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA FROM information_schema.COLUMNS "
+		"WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '%s'",
+		adoption->table->name);
+	adoption->any = false;
+	fault = mariadb_query(adoption->session, list.data, change_column, adoption, err);
+	return fault == MARIADB_OK && adoption->any ? send(adoption, err) : fault;
+}
+
+static enum mariadb_fault repair_json(struct adoption *adoption, struct err *err)
+{
+	enum mariadb_fault fault = MARIADB_OK;
+
+	for (const struct mariadb_column *column = adoption->table->columns; column->name; column++) {
+		if (!streq(column->definition, "JSON") || fault != MARIADB_OK)
+			continue;
+		buf_printf(&adoption->sql,
+			   "UPDATE %s SET `%s` = IF(`%s` = '', NULL, JSON_OBJECT('text', `%s`)) WHERE `%s` IS NOT NULL "
+			   "AND NOT JSON_VALID(`%s`)",
+			   adoption->table->name, column->name, column->name, column->name, column->name, column->name);
+		fault = send(adoption, err);
+	}
+	return fault;
+}
+
+/* ---- rows that cannot stay ---- */
+
+/* Columns: id, and the values that collide. */
+static bool tell_row(void *arg, char **row)
+{
+	struct adoption *adoption = arg;
+
+	adoption->any = true;
+	log_warning("store: row %s of table %s (%s) was moved to %s_set_aside", row[0], adoption->table->name, row[1],
+		    adoption->table->name);
+	return true;
+}
+
+/* Moves the rows `which` says; `values` is told about each. */
+static enum mariadb_fault set_aside(struct adoption *adoption, const char *which, const char *values, struct err *err)
+{
+	const char *name = adoption->table->name;
+	_cleanup_buf_ struct buf list = BUF_NULL;
+	enum mariadb_fault fault;
+
+	buf_printf(&list, "SELECT id, %s FROM %s AS this WHERE %s", values, name, which);
+	adoption->any = false;
+	fault = mariadb_query(adoption->session, list.data, tell_row, adoption, err);
+	if (fault != MARIADB_OK || !adoption->any)
+		return fault;
+	/* A copy without keys, so that nothing can collide there. */
+	buf_printf(&adoption->sql,
+		   "CREATE TABLE IF NOT EXISTS %s_set_aside ENGINE=InnoDB AS SELECT * FROM %s WHERE 1 = 0", name, name);
+	fault = send(adoption, err);
+	if (fault == MARIADB_OK)
+		fault = mariadb_run(adoption->session, "START TRANSACTION", err);
+	buf_printf(&adoption->sql, "INSERT INTO %s_set_aside SELECT * FROM %s AS this WHERE %s", name, name, which);
+	if (fault == MARIADB_OK)
+		fault = send(adoption, err);
+	/* A statement may not delete from a table it asks about other rows of, but for a list that is made first. */
+	buf_reset(&adoption->sql);
+	buf_printf(&adoption->sql,
+		   "DELETE FROM %s WHERE id IN (SELECT id FROM (SELECT id FROM %s AS this WHERE %s) AS list)", name,
+		   name, which);
+	if (fault == MARIADB_OK)
+		fault = send(adoption, err);
+	if (fault == MARIADB_OK)
+		fault = mariadb_run(adoption->session, "COMMIT", err);
+	return fault;
+}
+
+static void add_same(struct buf *out, const char *columns)
+{
+	_cleanup_free_ char *copy = xstrdup(columns);
+	char *column, *rest = copy;
+
+	while ((column = strsep(&rest, ", "))) {
+		if (*column)
+			buf_printf(out, "other.`%s` = this.`%s` AND ", column, column);
+	}
+}
+
+static enum mariadb_fault make_unique(struct adoption *adoption, const struct mariadb_key *key, struct err *err)
+{
+	_cleanup_buf_ struct buf which = BUF_NULL, values = BUF_NULL;
+
+	/* NULL is equal to nothing, here as in the key. */
+	buf_printf(&which, "EXISTS (SELECT 1 FROM %s AS other WHERE ", adoption->table->name);
+	add_same(&which, key->columns);
+	buf_add_text(&which, "(COALESCE(other.updated_at, '1000-01-01'), other.id) > (COALESCE(this.updated_at, "
+			     "'1000-01-01'), this.id))");
+	buf_printf(&values, "CONCAT_WS(', ', %s)", key->columns);
+	return set_aside(adoption, which.data, values.data, err);
+}
+
+static enum mariadb_fault add_keys(struct adoption *adoption, struct err *err)
+{
+	const struct mariadb_table *table = adoption->table;
+	enum mariadb_fault fault = MARIADB_OK;
+
+	for (const struct mariadb_key *key = table->keys; key->name && fault == MARIADB_OK; key++) {
+		if (key->unique)
+			fault = make_unique(adoption, key, err);
+		buf_printf(&adoption->sql, "ALTER TABLE %s ADD %s IF NOT EXISTS %s (%s)", table->name,
+			   key->unique ? "UNIQUE KEY" : "KEY", key->name, key->columns);
+		if (fault == MARIADB_OK)
+			fault = send(adoption, err);
+	}
+	return fault;
+}
+
+static enum mariadb_fault check_types(struct adoption *adoption, struct err *err)
+{
+	_cleanup_buf_ struct buf which = BUF_NULL;
+
+	if (!adoption->table->types)
+		return MARIADB_OK;
+	for (size_t i = 0; adoption->table->types[i]; i++)
+		buf_printf(&which, "%s'%s'", i ? ", " : "type NOT IN (", adoption->table->types[i]);
+	buf_add_char(&which, ')');
+	return set_aside(adoption, which.data, "type", err);
+}
+
+static enum mariadb_fault add_parent(struct adoption *adoption, struct err *err)
+{
+	const struct mariadb_table *table = adoption->table;
+	_cleanup_buf_ struct buf which = BUF_NULL;
+	enum mariadb_fault fault;
+
+	if (!table->parent)
+		return MARIADB_OK;
+	buf_printf(&which, "NOT EXISTS (SELECT 1 FROM %s AS parent WHERE parent.id = this.operation_id)",
+		   table->parent);
+	fault = set_aside(adoption, which.data, "operation_id", err);
+	buf_printf(&adoption->sql,
+		   "ALTER TABLE %s ADD CONSTRAINT %s_operation FOREIGN KEY IF NOT EXISTS (operation_id) REFERENCES %s "
+		   "(id) "
+		   "ON DELETE CASCADE",
+		   table->name, table->name, table->parent);
+	return fault == MARIADB_OK ? send(adoption, err) : fault;
+}
+
+enum mariadb_fault mariadb_adopt(struct mariadb_session *session, const struct mariadb_table *table, struct err *err)
+{
+	struct adoption adoption = { .session = session, .table = table };
+	enum mariadb_fault fault = add_columns(&adoption, err);
+
+	log_notice("store: table %s of %s is there already and is taken over", table->name,
+		   session->cluster->url.shown);
+	if (fault == MARIADB_OK)
+		fault = repair_json(&adoption, err);
+	if (fault == MARIADB_OK)
+		fault = change_columns(&adoption, err);
+	if (fault == MARIADB_OK)
+		fault = check_types(&adoption, err);
+	if (fault == MARIADB_OK)
+		fault = add_keys(&adoption, err);
+	if (fault == MARIADB_OK)
+		fault = add_parent(&adoption, err);
+	buf_clear(&adoption.sql);
+	return fault;
+}

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Rows and prepared statements, in MariaDB's dialect.
+ *
+ * "Insert or replace" is INSERT … ON DUPLICATE KEY UPDATE where the id is the only unique key. That statement takes any
+ * unique key for the key, though: a mapping whose device path belongs to another volume would overwrite that volume's
+ * row instead of being refused. So a mapping is an UPDATE by its volume and, when there was none, an INSERT.
+ *
+ * Columns are fetched as texts, short ones into a buffer in the row, longer ones in a second step, since nobody knows
+ * their length beforehand.
+ */
+
+#include <assert.h>
+
+#include "store/store_mariadb.h"
+
+#define COLUMNS_MAX 32
+
+/* ---- statements ---- */
+
+static enum mariadb_fault set_stmt_error(struct mariadb_session *session, MYSQL_STMT *stmt, struct err *err)
+{
+	return mariadb_set_error(session, mysql_stmt_errno(stmt), mysql_stmt_error(stmt), err);
+}
+
+static enum mariadb_fault prepare(struct mariadb_session *session, const struct buf *sql, MYSQL_STMT **out,
+				  struct err *err)
+{
+	MYSQL_STMT *stmt = mysql_stmt_init(session->mysql);
+	enum mariadb_fault fault;
+
+	if (mysql_stmt_prepare(stmt, sql->data, sql->length) == 0) {
+		*out = stmt;
+		return MARIADB_OK;
+	}
+	fault = set_stmt_error(session, stmt, err);
+	mysql_stmt_close(stmt);
+	return fault;
+}
+
+void mariadb_statements_clear(struct mariadb_statements *statements)
+{
+	MYSQL_STMT **all = (MYSQL_STMT **)statements;
+
+	for (size_t i = 0; i < sizeof(*statements) / sizeof(*all); i++) {
+		if (all[i])
+			mysql_stmt_close(all[i]);
+		all[i] = NULL;
+	}
+}
+
+static void add_assignments(struct buf *sql, const struct record *record, bool from_insert)
+{
+	for (size_t i = 0; i < record->count; i++) {
+		const char *name = record->fields[i].name;
+
+		buf_printf(sql, "%s`%s` = ", i ? ", " : "", name);
+		if (from_insert)
+			buf_printf(sql, "VALUES(`%s`)", name);
+		else
+			buf_add_char(sql, '?');
+	}
+}
+
+static void add_put(struct buf *sql, const struct store_table_view *view)
+{
+	buf_printf(sql, "INSERT INTO %s (", view->name);
+	sql_add_columns(sql, view->record, '`');
+	buf_add_text(sql, ") VALUES (");
+	for (size_t i = 0; i < view->record->count; i++)
+		buf_add_text(sql, i ? ", ?" : "?");
+	buf_add_char(sql, ')');
+	if (view == &store_tables[STORE_MAPPINGS])
+		return;
+	buf_add_text(sql, " ON DUPLICATE KEY UPDATE ");
+	add_assignments(sql, view->record, true);
+}
+
+/* The values of an insert, and the key once more. */
+static void add_update(struct buf *sql, const struct store_table_view *view)
+{
+	buf_printf(sql, "UPDATE %s SET ", view->name);
+	add_assignments(sql, view->record, false);
+	buf_printf(sql, " WHERE `%s` = ?", view->key);
+}
+
+static void add_remove(struct buf *sql, const struct store_table_view *view)
+{
+	buf_printf(sql, "DELETE FROM %s WHERE `%s` = ?", view->name, view->key);
+}
+
+/* ---- binding ---- */
+
+struct parameters {
+	MYSQL_BIND binds[COLUMNS_MAX];
+	struct sql_value values[COLUMNS_MAX];
+	unsigned count;
+};
+
+static struct sql_value *parameters_add(struct parameters *parameters)
+{
+	assert(parameters->count < COLUMNS_MAX);
+	return &parameters->values[parameters->count++];
+}
+
+static enum mariadb_fault execute(struct mariadb_session *session, MYSQL_STMT *stmt, struct parameters *parameters,
+				  struct err *err)
+{
+	memset(parameters->binds, 0, sizeof(parameters->binds[0]) * parameters->count);
+	for (unsigned i = 0; i < parameters->count; i++) {
+		struct sql_value *value = &parameters->values[i];
+		MYSQL_BIND *bind = &parameters->binds[i];
+
+		switch (value->type) {
+		case SQL_NULL:
+			bind->buffer_type = MYSQL_TYPE_NULL;
+			break;
+		case SQL_NUMBER:
+			bind->buffer_type = MYSQL_TYPE_LONGLONG;
+			bind->buffer = &value->number;
+			break;
+		case SQL_TEXT:
+			bind->buffer_type = MYSQL_TYPE_STRING;
+			bind->buffer = (void *)(uintptr_t)value->text; /* only read */
+			bind->buffer_length = strlen(value->text);
+			break;
+		}
+	}
+	assert(mysql_stmt_param_count(stmt) == parameters->count);
+	if (mysql_stmt_bind_param(stmt, parameters->binds) != 0 || mysql_stmt_execute(stmt) != 0)
+		return set_stmt_error(session, stmt, err);
+	return MARIADB_OK;
+}
+
+static enum mariadb_fault run_change(struct mariadb_session *session, MYSQL_STMT **slot,
+				     void (*add)(struct buf *sql, const struct store_table_view *view),
+				     const struct store_table_view *view, struct parameters *parameters,
+				     struct err *err)
+{
+	_cleanup_buf_ struct buf sql = BUF_NULL;
+	enum mariadb_fault fault;
+
+	if (!*slot) {
+		add(&sql, view);
+		fault = prepare(session, &sql, slot, err);
+		if (fault != MARIADB_OK)
+			return fault;
+	}
+	return execute(session, *slot, parameters, err);
+}
+
+/* *found: there was such a mapping. */
+static enum mariadb_fault update_mapping(struct mariadb_session *session, struct parameters *parameters,
+					 const struct store_change *change, bool *found, struct err *err)
+{
+	MYSQL_STMT **stmt = &session->statements.update_mapping;
+	enum mariadb_fault fault;
+
+	sql_value_of_field(store_table_key(STORE_MAPPINGS), &change->row, parameters_add(parameters));
+	fault = run_change(session, stmt, add_update, &store_tables[STORE_MAPPINGS], parameters, err);
+	parameters->count--;
+	/* CLIENT_FOUND_ROWS: rows that were found, changed or not. */
+	*found = fault == MARIADB_OK && mysql_stmt_affected_rows(*stmt) > 0;
+	return fault;
+}
+
+enum mariadb_fault mariadb_apply(struct mariadb_session *session, const struct store_change *change, struct err *err)
+{
+	struct mariadb_statements *statements = &session->statements;
+	const struct store_table_view *view = &store_tables[change->table];
+	struct parameters parameters = { .count = 0 };
+	enum mariadb_fault fault = MARIADB_OK;
+	bool found = false;
+
+	if (change->remove) {
+		sql_value_of_field(store_table_key(change->table), &change->row, parameters_add(&parameters));
+		return run_change(session, &statements->remove[change->table], add_remove, view, &parameters, err);
+	}
+	for (size_t i = 0; i < view->record->count; i++)
+		sql_value_of_field(&view->record->fields[i], &change->row, parameters_add(&parameters));
+	if (change->table == STORE_MAPPINGS)
+		fault = update_mapping(session, &parameters, change, &found, err);
+	if (fault != MARIADB_OK || found)
+		return fault;
+	return run_change(session, &statements->put[change->table], add_put, view, &parameters, err);
+}
+
+/* ---- reading ---- */
+
+struct column {
+	char text[256];
+	unsigned long length;
+	my_bool is_null, error;
+};
+
+static void bind_columns(MYSQL_BIND *binds, struct column *columns, size_t count)
+{
+	memset(binds, 0, sizeof(*binds) * count);
+	for (size_t i = 0; i < count; i++) {
+		binds[i].buffer_type = MYSQL_TYPE_STRING;
+		binds[i].buffer = columns[i].text;
+		binds[i].buffer_length = sizeof(columns[i].text) - 1;
+		binds[i].length = &columns[i].length;
+		binds[i].is_null = &columns[i].is_null;
+		binds[i].error = &columns[i].error;
+	}
+}
+
+/* The column's text; *heap is the caller's to free when it was too long for the row's own buffer. */
+static const char *column_text(MYSQL_STMT *stmt, struct column *column, unsigned index, char **heap)
+{
+	MYSQL_BIND bind = { .buffer_type = MYSQL_TYPE_STRING };
+	unsigned long length = 0;
+
+	if (column->is_null)
+		return NULL;
+	if (column->length < sizeof(column->text)) {
+		column->text[column->length] = '\0';
+		return column->text;
+	}
+	*heap = xmalloc(column->length + 1);
+	bind.buffer = *heap;
+	bind.buffer_length = column->length;
+	bind.length = &length;
+	mysql_stmt_fetch_column(stmt, &bind, index, 0);
+	(*heap)[column->length] = '\0';
+	return *heap;
+}
+
+/* row is zeroed. -1: a column holds what no record can. */
+static int read_row(MYSQL_STMT *stmt, struct column *columns, enum store_table table, void *row, struct err *err)
+{
+	const struct record *record = store_tables[table].record;
+	_cleanup_free_ char *id = NULL;
+
+	for (size_t i = 0; i < record->count; i++) {
+		_cleanup_free_ char *heap = NULL;
+		const char *text = column_text(stmt, &columns[i], (unsigned)i, &heap);
+
+		if (i == 0)
+			id = xstrdup(text);
+		if (sql_value_to_field(&record->fields[i], row, text) == 0)
+			continue;
+		sql_value_refuse(table, id, &record->fields[i], text, err);
+		return -1;
+	}
+	return 0;
+}
+
+/* Hands every row of an executed statement to a zeroed place that add() makes. */
+static enum mariadb_fault read_rows(struct mariadb_session *session, MYSQL_STMT *stmt, enum store_table table,
+				    void *(*add)(void *arg), void *arg, struct err *err)
+{
+	size_t count = store_tables[table].record->count;
+	MYSQL_BIND binds[COLUMNS_MAX];
+	struct column columns[COLUMNS_MAX];
+	enum mariadb_fault fault = MARIADB_OK;
+	int r;
+
+	assert(count <= COLUMNS_MAX);
+	bind_columns(binds, columns, count);
+	if (mysql_stmt_bind_result(stmt, binds) != 0 || mysql_stmt_store_result(stmt) != 0)
+		return set_stmt_error(session, stmt, err);
+	while ((r = mysql_stmt_fetch(stmt)) == 0 || r == MYSQL_DATA_TRUNCATED) {
+		if (read_row(stmt, columns, table, add(arg), err) < 0) {
+			fault = MARIADB_OWN;
+			break;
+		}
+	}
+	if (r == 1)
+		fault = set_stmt_error(session, stmt, err);
+	mysql_stmt_free_result(stmt);
+	return fault;
+}
+
+static void *add_read(void *arg)
+{
+	return store_read_add(arg);
+}
+
+static void *add_loaded_operation(void *arg)
+{
+	return store_loaded_add_operation(arg);
+}
+
+static void *add_loaded_mapping(void *arg)
+{
+	return store_loaded_add_mapping(arg);
+}
+
+static void add_select(struct buf *sql, enum store_table table)
+{
+	buf_add_text(sql, "SELECT ");
+	sql_add_columns(sql, store_tables[table].record, '`');
+	buf_printf(sql, " FROM %s", store_tables[table].name);
+}
+
+enum mariadb_fault mariadb_list(struct mariadb_session *session, struct store_read *read, struct err *err)
+{
+	unsigned mask = sql_clauses_of(read);
+	MYSQL_STMT **stmt = &session->statements.list[mask];
+	struct parameters parameters = { .count = 0 };
+	_cleanup_buf_ struct buf sql = BUF_NULL;
+	enum mariadb_fault fault = MARIADB_OK;
+	struct sql_value *limit;
+
+	if (!*stmt) {
+		add_select(&sql, STORE_OPERATIONS);
+		sql_add_clauses(&sql, mask);
+		fault = prepare(session, &sql, stmt, err);
+	}
+	if (fault != MARIADB_OK)
+		return fault;
+	for (unsigned i = 0; i < SQL_CLAUSE_COUNT; i++) {
+		if (mask & 1u << i)
+			sql_value_of_clause((enum sql_clause)i, read, parameters_add(&parameters));
+	}
+	/* One more than asked for tells whether there are more. */
+	limit = parameters_add(&parameters);
+	*limit = (struct sql_value){ .type = SQL_NUMBER, .number = (int64_t)read->filter.limit + 1 };
+	fault = execute(session, *stmt, &parameters, err);
+	if (fault == MARIADB_OK)
+		fault = read_rows(session, *stmt, STORE_OPERATIONS, add_read, read, err);
+	if (fault == MARIADB_OK)
+		store_read_trim(read);
+	return fault;
+}
+
+static enum mariadb_fault load_table(struct mariadb_session *session, enum store_table table, const struct buf *sql,
+				     void *(*add)(void *arg), struct store_loaded *out, struct err *err)
+{
+	struct parameters none = { .count = 0 };
+	MYSQL_STMT *stmt = NULL;
+	enum mariadb_fault fault = prepare(session, sql, &stmt, err);
+
+	if (fault != MARIADB_OK)
+		return fault;
+	fault = execute(session, stmt, &none, err);
+	if (fault == MARIADB_OK)
+		fault = read_rows(session, stmt, table, add, out, err);
+	mysql_stmt_close(stmt);
+	return fault;
+}
+
+enum mariadb_fault mariadb_load(struct mariadb_session *session, struct store_loaded *out, struct err *err)
+{
+	_cleanup_buf_ struct buf operations = BUF_NULL, mappings = BUF_NULL;
+	enum mariadb_fault fault;
+
+	add_select(&operations, STORE_OPERATIONS);
+	sql_add_living(&operations);
+	fault = load_table(session, STORE_OPERATIONS, &operations, add_loaded_operation, out, err);
+	if (fault != MARIADB_OK)
+		return fault;
+	add_select(&mappings, STORE_MAPPINGS);
+	buf_add_text(&mappings, " ORDER BY volume_id");
+	return load_table(session, STORE_MAPPINGS, &mappings, add_loaded_mapping, out, err);
+}
+
+static bool take_text(void *arg, char **columns)
+{
+	str_set(arg, columns[0]);
+	return false;
+}
+
+char *mariadb_path_owner(struct mariadb_session *session, const char *vm_id, const char *device_path)
+{
+	_cleanup_buf_ struct buf sql = BUF_NULL;
+	char *owner = NULL;
+
+	buf_printf(&sql, "SELECT volume_id FROM %s WHERE vm_id = ", store_tables[STORE_MAPPINGS].name);
+	mariadb_quote(session, &sql, vm_id);
+	buf_add_text(&sql, " AND device_path = ");
+	mariadb_quote(session, &sql, device_path);
+	mariadb_query(session, sql.data, take_text, &owner, NULL);
+	return owner;
+}
