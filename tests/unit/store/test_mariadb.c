@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What only the MariaDB store promises: its url, the tables of earlier daemons, versions, rights, one daemon a database,
+ * and several hosts. A connection is cut by the server's root, who can end anybody's.
+ */
+
+#include <stdio.h>
+
+#include "fixture.h"
+#include "store/store_mariadb.h"
+
+/* ---- the url ---- */
+
+static void urls_that_can_be_used(void **state)
+{
+	static const struct {
+		const char *text, *shown;
+		size_t hosts;
+		enum mariadb_tls tls;
+	} rows[] = {
+		{ "mariadb://u@db1/v", "mariadb://u@db1:3306/v", 1, MARIADB_TLS_VERIFY },
+		{ "mariadb://u@db1:3307,db2/v", "mariadb://u@db1:3307,db2:3306/v", 2, MARIADB_TLS_VERIFY },
+		{ "mariadb://u@127.0.0.1,[::1]:3307/v", "mariadb://u@127.0.0.1:3306,[::1]:3307/v", 2, MARIADB_TLS_OFF },
+		{ "mariadb://u@db1/v?tls=on", "mariadb://u@db1:3306/v", 1, MARIADB_TLS_ON },
+		{ "mariadb://u@127.0.0.1/v?tls=verify&ca=/c", "mariadb://u@127.0.0.1:3306/v", 1, MARIADB_TLS_VERIFY },
+		{ "mariadb://u@/v?socket=/run/s", "mariadb://u@/run/s/v", 1, MARIADB_TLS_OFF },
+		{ "mariadb://u@localhost/v?socket=/run/s", "mariadb://u@/run/s/v", 1, MARIADB_TLS_OFF },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct mariadb_url url;
+		struct err err = { 0 };
+
+		assert_int_equal(mariadb_url_parse(rows[i].text, &url, &err), 0);
+		assert_string_equal(url.shown, rows[i].shown);
+		assert_int_equal(url.host_count, rows[i].hosts);
+		assert_int_equal(url.tls, rows[i].tls);
+		assert_string_equal(url.user, "u");
+		assert_string_equal(url.database, "v");
+		mariadb_url_clear(&url);
+	}
+}
+
+static void urls_that_cannot(void **state)
+{
+	static const struct {
+		const char *text, *part;
+	} rows[] = {
+		{ "mariadb://u:geheim@db1/v", "password_file" },
+		{ "mariadb://u:ge@heim@db1/v", "password_file" },
+		{ "mariadb:u@db1/v", "mariadb://" },
+		{ "mariadb://db1/v", "user" },
+		{ "mariadb://@db1/v", "user" },
+		{ "mariadb://u@db1", "database" },
+		{ "mariadb://u@db1/", "database" },
+		{ "mariadb://u@db1/v/w", "database" },
+		{ "mariadb://u@db1/v`; DROP", "database" },
+		{ "mariadb://u@/v", "neither" },
+		{ "mariadb://u@db1,,db2/v", "host" },
+		{ "mariadb://u@db1:0/v", "host" },
+		{ "mariadb://u@db1:99999/v", "host" },
+		{ "mariadb://u@[::1/v", "host" },
+		{ "mariadb://u@db1/v?tls=maybe", "tls" },
+		{ "mariadb://u@db1/v?colour=red", "unknown option" },
+		{ "mariadb://u@db1/v?ca=relative", "path" },
+		{ "mariadb://u@db1/v?ca", "without a value" },
+		{ "mariadb://u@db1/v?socket=/s", "a socket and a host" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct mariadb_url url;
+		struct err err = { 0 };
+
+		assert_int_equal(mariadb_url_parse(rows[i].text, &url, &err), -1);
+		assert_int_equal(err.code, ERR_INVALID);
+		assert_string_equal(err.field, "store");
+		if (!strstr(err.text, rows[i].part))
+			fail_msg("%s: %s", rows[i].text, err.text);
+		assert_null(strstr(err.text, "heim"));
+	}
+}
+
+/* ---- opening ---- */
+
+static struct err refused(struct fixture *f)
+{
+	struct err err = { 0 };
+
+	assert_null(store_open(f->loop, &(struct store_options){ .url = f->url }, &err));
+	return err;
+}
+
+static void a_second_daemon_is_kept_out(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = refused(f);
+
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_non_null(strstr(err.text, "already in use by another volume-daemon"));
+	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)));
+	fixture_reopen(f);
+}
+
+static void a_newer_store_is_left_alone(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *tables = NULL;
+	struct err err;
+
+	fixture_close(f);
+	fixture_mariadb_run(f, "UPDATE volume_daemon_schema SET version = 999");
+	fixture_mariadb_run(f, "DROP TABLE device_mappings");
+	err = refused(f);
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_non_null(strstr(err.text, "version 999"));
+	tables = fixture_mariadb_text(f, "SHOW TABLES LIKE 'device_mappings'");
+	assert_string_equal(tables, "");
+}
+
+static void a_migration_goes_on_where_it_stopped(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_ok(fixture_commit(f, batch_with_mapping("v", VM_A, "/dev/vdb")));
+	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_COMPLETED)));
+	fixture_close(f);
+	/* As if the daemon had died in the middle of the first. */
+	fixture_mariadb_run(f, "UPDATE volume_daemon_schema SET version = 0");
+	fixture_mariadb_run(f, "DROP TABLE volume_operation_history");
+	fixture_mariadb_run(f, "ALTER TABLE device_mappings DROP KEY unique_device_path, DROP COLUMN boot_id");
+	fixture_open(f);
+	assert_int_equal(fixture_commit(f, batch_with_mapping("w", VM_A, "/dev/vdb")).code, ERR_CONFLICT);
+	fixture_reopen(f);
+}
+
+static void a_missing_right_is_told_at_start(void **state)
+{
+	struct fixture *f = *state;
+	struct err err;
+
+	fixture_close(f);
+	fixture_mariadb_run(f, "REVOKE ALL PRIVILEGES, GRANT OPTION FROM test@localhost");
+	fixture_mariadb_run(
+		f, "GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX, REFERENCES ON `test\\_%`.* TO test@localhost");
+	err = refused(f);
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "DELETE command denied"));
+	assert_non_null(strstr(err.text, "SELECT, INSERT, UPDATE, DELETE"));
+}
+
+static void a_wrong_password_is_told_at_start(void **state)
+{
+	struct fixture *f = *state;
+	struct secret *password = secret_new("very wrong", 10);
+	struct err err = { 0 };
+
+	fixture_close(f);
+	assert_null(store_open(f->loop, &(struct store_options){ .url = f->url, .password = password }, &err));
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "password_file"));
+	assert_null(strstr(err.text, "very wrong"));
+	secret_free(password);
+}
+
+/* ---- the tables of an earlier daemon ---- */
+
+static void earlier_tables_are_taken_over(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *kept = NULL, *aside = NULL, *history = NULL, *types = NULL, *operations = NULL,
+			    *json = NULL;
+	struct store_loaded loaded;
+	struct list list;
+
+	fixture_close(f);
+	fixture_mariadb_run(
+		f, "DROP TABLE volume_operation_history, volume_operations, device_mappings, volume_daemon_schema");
+	fixture_mariadb_run(f,
+			    "CREATE TABLE volume_operations (id VARCHAR(64) PRIMARY KEY, type ENUM('create', 'attach', "
+			    "'resize') NOT NULL, status VARCHAR(16) NOT NULL, volume_id VARCHAR(191) NOT NULL, request "
+			    "LONGTEXT, owner_team VARCHAR(20) NOT NULL, created_at TIMESTAMP NULL)");
+	fixture_mariadb_run(
+		f, "INSERT INTO volume_operations VALUES ('old-1', 'attach', 'completed', 'v1', '{\"a\":1}', "
+		   "'blue', '2025-01-02 03:04:05'), ('old-2', 'attach', 'executing', 'v2', 'not json', 'red', NULL), "
+		   "('old-3', 'resize', 'completed', 'v3', '', 'red', NULL)");
+	fixture_mariadb_run(
+		f, "CREATE TABLE device_mappings (id BIGINT AUTO_INCREMENT PRIMARY KEY, volume_id VARCHAR(191) NOT "
+		   "NULL, vm_id VARCHAR(191), device_path VARCHAR(100), size BIGINT, updated_at DATETIME, rack "
+		   "INT NOT NULL)");
+	fixture_mariadb_run(
+		f, "INSERT INTO device_mappings (volume_id, vm_id, device_path, size, updated_at, rack) VALUES "
+		   "('v1', 'm', '/dev/vdb', 5, '2025-01-01', 1), ('v2', 'm', '/dev/vdb', 6, '2025-01-03', 2), "
+		   "('v3', 'm', '/dev/vdb', 7, '2025-01-02', 3), ('v2', 'm', '/dev/vdc', 8, NULL, 4)");
+	fixture_mariadb_run(f,
+			    "CREATE TABLE volume_operation_history (id INT AUTO_INCREMENT PRIMARY KEY, operation_id "
+			    "VARCHAR(64), previous_status VARCHAR(16), new_status VARCHAR(16), changed_at DATETIME)");
+	fixture_mariadb_run(f, "INSERT INTO volume_operation_history (operation_id, new_status) VALUES ('old-1', "
+			       "'completed'), ('nobody', 'failed')");
+	fixture_open(f);
+
+	/* Of those that collide the newest stays, and nothing is lost. */
+	kept = fixture_mariadb_text(f, "SELECT volume_id, device_path, size, rack FROM device_mappings ORDER BY id");
+	assert_string_equal(kept, "v2|/dev/vdb|6|2");
+	aside = fixture_mariadb_text(
+		f, "SELECT volume_id, device_path, size, rack FROM device_mappings_set_aside ORDER BY "
+		   "rack");
+	assert_string_equal(aside, "v1|/dev/vdb|5|1\nv3|/dev/vdb|7|3\nv2|/dev/vdc|8|4");
+	history = fixture_mariadb_text(f, "SELECT operation_id FROM volume_operation_history_set_aside");
+	assert_string_equal(history, "nobody");
+	types = fixture_mariadb_text(f, "SELECT id, type, owner_team FROM volume_operations_set_aside");
+	assert_string_equal(types, "old-3|resize|red");
+	operations =
+		fixture_mariadb_text(f, "SELECT id, status, created_at, owner_team FROM volume_operations ORDER BY id");
+	assert_string_equal(operations, "old-1|completed|2025-01-02 03:04:05.000|blue\nold-2|failed|NULL|red");
+	json = fixture_mariadb_text(f, "SELECT request FROM volume_operations ORDER BY id");
+	assert_string_equal(json, "{\"a\":1}\n{\"text\": \"not json\"}");
+
+	/* It is an ordinary store from now on. */
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.operation_count, 0);
+	assert_int_equal(loaded.mapping_count, 1);
+	store_loaded_clear(&loaded);
+	list = fixture_find(f, "old-2");
+	assert_int_equal(list.count, 1);
+	assert_non_null(strstr(list.items[0].error, "an earlier daemon"));
+	list_clear(&list);
+	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)));
+	assert_ok(fixture_commit(f, batch_with_mapping("v4", "m", "/dev/vdc")));
+	assert_int_equal(fixture_commit(f, batch_with_mapping("v5", "m", "/dev/vdc")).code, ERR_CONFLICT);
+	fixture_reopen(f);
+}
+
+/* ---- changes ---- */
+
+static void a_taken_path_is_told_in_the_server_s_words(void **state)
+{
+	struct fixture *f = *state;
+	struct err err;
+
+	assert_ok(fixture_commit(f, batch_with_mapping("v1", VM_A, "/dev/vdb")));
+	err = fixture_commit(f, batch_with_mapping("v2", VM_A, "/dev/vdb"));
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_non_null(strstr(err.text, "Duplicate entry"));
+	assert_non_null(strstr(err.text, "for key 'unique_device_path'"));
+	assert_non_null(strstr(err.text, "volume v1"));
+}
+
+static void texts_differ_by_every_byte(void **state)
+{
+	struct fixture *f = *state;
+	struct list list;
+
+	assert_ok(fixture_commit(f, batch_with_operation("op-a", OPERATION_COMPLETED)));
+	assert_ok(fixture_commit(f, batch_with_operation("op-A", OPERATION_COMPLETED)));
+	list = fixture_find(f, "op-a");
+	assert_int_equal(list.count, 1);
+	assert_string_equal(list.items[0].id, "op-a");
+	list_clear(&list);
+}
+
+static void long_texts_come_back_whole(void **state)
+{
+	struct fixture *f = *state;
+	struct operation_record operation = { 0 };
+	struct store_batch *batch = store_batch_new("v");
+	struct buf text = BUF_NULL;
+	struct list list;
+
+	for (int i = 0; i < 20000; i++)
+		buf_add_text(&text, "ä");
+	make_operation(&operation, "op-1", OPERATION_COMPLETED, "v");
+	operation.response = xasprintf("{\"text\":\"%s\"}", text.data);
+	store_batch_operation(batch, &operation);
+	assert_ok(fixture_commit(f, batch));
+	list = fixture_find(f, "op-1");
+	assert_int_equal(list.count, 1);
+	assert_string_equal(list.items[0].response, operation.response);
+	list_clear(&list);
+	record_clear(&operation_record, &operation);
+	buf_clear(&text);
+}
+
+static void what_is_too_long_is_refused_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = store_batch_new("v");
+	struct answer bad, good;
+	char id[100];
+
+	memset(id, 'x', sizeof(id) - 1);
+	id[sizeof(id) - 1] = '\0';
+	put_operation(batch, id, OPERATION_PENDING, NULL, 1);
+	fixture_submit(f, batch, &bad);
+	fixture_submit(f, batch_with_operation("op-1", OPERATION_PENDING), &good);
+	fixture_wait_answer(f, &bad);
+	fixture_wait_answer(f, &good);
+	assert_int_equal(bad.err.code, ERR_INTERNAL);
+	assert_non_null(strstr(bad.err.text, "Data too long for column 'id'"));
+	assert_ok(good.err);
+}
+
+static void a_cut_connection_is_made_anew(void **state)
+{
+	struct fixture *f = *state;
+	struct list list;
+
+	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_COMPLETED)));
+	assert_ok(fixture_commit(f, batch_with_mapping("v", VM_A, "/dev/vdb")));
+	list = fixture_find(f, "op-1");
+	list_clear(&list);
+	fixture_mariadb_run(f, "KILL USER test@localhost");
+	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_FAILED)));
+	assert_ok(fixture_commit(f, batch_with_mapping("v", VM_A, "/dev/vdc")));
+	list = fixture_find(f, "op-1");
+	assert_int_equal(list.count, 1);
+	assert_int_equal(list.items[0].status, OPERATION_FAILED);
+	list_clear(&list);
+	/* The new connection holds the lock again. */
+	assert_int_equal(refused(f).code, ERR_CONFLICT);
+	assert_false(fixture_health(f).away);
+}
+
+/* Somebody else's transaction holds the row until it gives way. */
+static void a_locked_row_is_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct answer answer;
+
+	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)));
+	fixture_mariadb_run(f, "START TRANSACTION");
+	fixture_mariadb_run(f, "UPDATE volume_operations SET error = 'mine' WHERE id = 'op-1'");
+	fixture_submit(f, batch_with_operation("op-1", OPERATION_EXECUTING), &answer);
+	loop_turn(f->loop);
+	fixture_mariadb_run(f, "COMMIT");
+	fixture_wait_answer(f, &answer);
+	assert_ok(answer.err);
+}
+
+static void no_host_that_works_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	struct store *store = store_open(
+		f->loop, &(struct store_options){ .url = "mariadb://test@127.0.0.1:1,127.0.0.1:2/none" }, &err);
+
+	assert_null(store);
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "mariadb://test@127.0.0.1:1,127.0.0.1:2/none"));
+}
+
+int main(void)
+{
+#define T(NAME) cmocka_unit_test_setup_teardown(NAME, fixture_set_up, fixture_tear_down)
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(urls_that_can_be_used),
+		cmocka_unit_test(urls_that_cannot),
+		T(a_second_daemon_is_kept_out),
+		T(a_newer_store_is_left_alone),
+		T(a_migration_goes_on_where_it_stopped),
+		T(a_missing_right_is_told_at_start),
+		T(a_wrong_password_is_told_at_start),
+		T(earlier_tables_are_taken_over),
+		T(a_taken_path_is_told_in_the_server_s_words),
+		T(texts_differ_by_every_byte),
+		T(long_texts_come_back_whole),
+		T(what_is_too_long_is_refused_alone),
+		T(a_cut_connection_is_made_anew),
+		T(a_locked_row_is_waited_for),
+		T(no_host_that_works_is_told),
+	};
+
+	if (!fixture_mariadb_start())
+		return 77;
+	fixture_variant = &variant_mariadb;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
