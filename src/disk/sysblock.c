@@ -38,9 +38,10 @@ enum entry_state { ENTRY_EMPTY, ENTRY_HELD, ENTRY_LISTED };
 struct entry {
 	struct device device;
 	enum entry_state state;
-	unsigned looks; /* how often it may still be asked who it is */
-	uint64_t scan;  /* the last scan that looked at it */
-	bool is_new;    /* never looked at */
+	int64_t held_until_ms; /* once asked at this time or later, it is not asked any more who it is */
+	bool settled;
+	uint64_t scan; /* the last scan that looked at it */
+	bool is_new;   /* never looked at */
 };
 
 /* One line of the directory. */
@@ -275,14 +276,15 @@ static struct entry *entry_new(struct sysblock *sysblock, const struct found *fo
 static void entry_begin(struct sysblock *sysblock, struct entry *entry)
 {
 	entry->device.seen = ++sysblock->last_seen;
-	entry->looks = 1 + SYSBLOCK_LOOKS;
+	entry->held_until_ms = clock_mono_ms() + SYSBLOCK_HELD_MS;
+	entry->settled = false;
 	entry->state = ENTRY_HELD;
 	clear_identity(&entry->device);
 }
 
 static bool may_ask_identity(const struct entry *entry)
 {
-	return !entry->device.has_identity && entry->looks > 0 && identity_can_have(entry->device.bus);
+	return !entry->device.has_identity && !entry->settled && identity_can_have(entry->device.bus);
 }
 
 /* Asks who it is, if that can still bring something. A listed disk that answers otherwise than before starts again. */
@@ -293,8 +295,7 @@ static void look_at_identity(struct sysblock *sysblock, struct entry *entry)
 
 	if (!required && !may_ask_identity(entry))
 		return;
-	if (entry->looks > 0)
-		entry->looks--;
+	entry->settled = clock_mono_ms() >= entry->held_until_ms;
 	identity_read(dirfd(sysblock->dir), &now);
 	if (required && !now.has_identity) {
 		entry_unlist(sysblock, entry);

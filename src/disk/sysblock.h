@@ -9,10 +9,10 @@
  * scan alone is the truth and alone is enough. Partitions, empty drives and zero-sized disks are not listed, nor are
  * devices that stand for something else (dm, md, nbd, ram, zram, CD drives, …) and loop devices without a file.
  *
- * A disk whose bus can prove who it is, but which does not say so yet, is held back for the next SYSBLOCK_LOOKS scans
- * (SYSBLOCK_SETTLE_MS apart) before it is taken for one without identity: an added() device has its final one. The
- * exception are disks that the first scan finds; they are listed at once, and should one of them speak up in the
- * following scans, it is removed() and added() again, now with its identity and the same `seen`.
+ * A disk whose bus can prove who it is, but which does not say so yet, is held back for SYSBLOCK_HELD_MS and asked again
+ * in each scan (SYSBLOCK_SETTLE_MS apart, or sooner) before it is taken for one without identity: an added() device has
+ * its final one. The exception are disks that the first scan finds; they are listed at once, and should one of them
+ * speak up in that time, it is removed() and added() again, now with its identity and the same `seen`.
  *
  * A new inode under an old name or another diskseq is another disk: removed() and added(). All callbacks of a scan come
  * at its end, first what was removed, then what changed size, then what was added; they may ask and wake, but neither
@@ -26,7 +26,7 @@
 #include "disk/device.h"
 #include "io/loop.h"
 
-#define SYSBLOCK_LOOKS 3
+#define SYSBLOCK_HELD_MS 300
 #define SYSBLOCK_SETTLE_MS 100
 #define SYSBLOCK_ENTRIES_MAX 65536 /* a directory with more of them counts as unreadable */
 

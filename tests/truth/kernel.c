@@ -6,7 +6,7 @@
  *
  * There are two pictures of it. The table is the truth and changes at any moment; what the daemon has scanned is as old
  * as its last scan, which uevents bring forward if they are not lost. Only sysblock_verify() and a new scan read the
- * truth, as with the real one, and a disk that does not say who it is is held back for as many looks.
+ * truth, as with the real one, and a disk that does not say who it is is held back for as long.
  */
 
 #include "disk/identity.h"
@@ -131,7 +131,8 @@ void sim_kernel_reboot(struct sim_kernel *kernel)
 
 struct entry {
 	bool there, listed;
-	unsigned looks;
+	int64_t held_until_ms;
+	bool settled;
 	struct device device;
 };
 
@@ -163,7 +164,7 @@ static void entry_begin(struct sysblock *sysblock, struct entry *entry, size_t i
 	const struct disk *disk = &sysblock->kernel->disks[index];
 	struct device *device = &entry->device;
 
-	*entry = (struct entry){ .there = true, .looks = 1 + SYSBLOCK_LOOKS };
+	*entry = (struct entry){ .there = true, .held_until_ms = clock_mono_ms() + SYSBLOCK_HELD_MS };
 	disk_name(index, device->name);
 	snprintf(device->path, sizeof(device->path), "/dev/vd%c", (char)('a' + index));
 	device->bus = BUS_VIRTIO;
@@ -179,9 +180,9 @@ static void entry_begin(struct sysblock *sysblock, struct entry *entry, size_t i
 static void entry_look(struct sysblock *sysblock, struct entry *entry, size_t index, struct device *removed,
 		       size_t *removed_count)
 {
-	if (entry->device.has_identity || entry->looks == 0)
+	if (entry->device.has_identity || entry->settled)
 		return;
-	entry->looks--;
+	entry->settled = clock_mono_ms() >= entry->held_until_ms;
 	if (entry->listed) {
 		struct device now = entry->device;
 
@@ -228,7 +229,7 @@ int sysblock_scan(struct sysblock *sysblock, struct err *err)
 		if (!entry->there)
 			continue;
 		entry_look(sysblock, entry, i, removed, &removed_count);
-		if (!entry->listed && (sysblock->opening || entry->device.has_identity || entry->looks == 0)) {
+		if (!entry->listed && (sysblock->opening || entry->device.has_identity || entry->settled)) {
 			entry->listed = true;
 			added[added_count++] = entry->device;
 		}

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "world.h"
 
 #define GIB (1ull << 30)
@@ -231,8 +232,12 @@ static void test_no_identity(void **state)
 	disk_add(world, "vdb", GIB, 5, NULL);
 	disk_add(world, "xvdb", GIB, 6, NULL); /* a bus that can have none: nothing to wait for */
 	world_expect(world, "+xvdb");
-	for (int i = 1; i < SYSBLOCK_LOOKS; i++)
+	/* However often it was asked: it has its time. */
+	for (int i = 0; i < 10; i++)
 		world_expect(world, "");
+	clock_test_advance(SYSBLOCK_HELD_MS - 1);
+	world_expect(world, "");
+	clock_test_advance(1);
 	world_expect(world, "+vdb");
 	assert_false(world->last.has_identity);
 	assert_int_equal(world->last.seen, 1);
@@ -268,10 +273,13 @@ static void test_gone_while_held(void **state)
 	world_expect(world, "");
 	disk_remove(world, "vdb");
 	world_expect(world, "");
-	/* The next one under that name is asked as often as any. */
+	/* The next one under that name has as much time as any. */
 	disk_add(world, "vdb", GIB, 6, NULL);
-	for (int i = 0; i < SYSBLOCK_LOOKS; i++)
-		world_expect(world, "");
+	clock_test_advance(SYSBLOCK_HELD_MS - 1);
+	world_expect(world, "");
+	clock_test_advance(SYSBLOCK_HELD_MS - 1);
+	world_expect(world, "");
+	clock_test_advance(1);
 	world_expect(world, "+vdb");
 }
 

@@ -97,14 +97,14 @@ static void test_settling(void **state)
 	world_open(world);
 	disk_add(world, "vdb", GIB, 5, NULL);
 	world_expect(world, "");
-	for (int i = 1; i < SYSBLOCK_LOOKS; i++) {
+	for (int i = 1; i < SYSBLOCK_HELD_MS / SYSBLOCK_SETTLE_MS; i++) {
 		advance(world, SYSBLOCK_SETTLE_MS);
 		world_said(world, "");
 	}
 	advance(world, SYSBLOCK_SETTLE_MS);
 	world_said(world, "+vdb");
 	advance(world, SYSBLOCK_SETTLE_MS);
-	assert_int_equal(scans(world), 2 + SYSBLOCK_LOOKS);
+	assert_int_equal(scans(world), 2 + SYSBLOCK_HELD_MS / SYSBLOCK_SETTLE_MS);
 }
 
 /* ---- trouble ---- */
