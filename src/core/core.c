@@ -131,6 +131,8 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 	TAILQ_INIT(&core->unfinished);
 	TAILQ_INIT(&core->ended);
 	TAILQ_INIT(&core->calls);
+	TAILQ_INIT(&core->follows);
+	TAILQ_INIT(&core->settlings);
 	events_init(core);
 	read_boot_id(core);
 	core->prober = prober_new(loop, options->probe_ms);

@@ -15,6 +15,7 @@
 
 /* One batch: mappings that change, or one that is dropped. Applied to the model when it has landed. */
 struct follow {
+	TAILQ_ENTRY(follow) entry;
 	struct core *core;
 	struct mapping_record *records;
 	size_t count;
@@ -23,13 +24,31 @@ struct follow {
 	void *arg;
 };
 
+static struct follow *follow_new(struct core *core)
+{
+	struct follow *follow = xnew(struct follow);
+
+	follow->core = core;
+	TAILQ_INSERT_TAIL(&core->follows, follow, entry);
+	return follow;
+}
+
 static void follow_free(struct follow *follow)
 {
+	TAILQ_REMOVE(&follow->core->follows, follow, entry);
 	for (size_t i = 0; i < follow->count; i++)
 		record_clear(&mapping_record, &follow->records[i]);
 	free(follow->records);
 	free(follow->dropped);
 	free(follow);
+}
+
+void follow_free_all(struct core *core)
+{
+	struct follow *follow;
+
+	while ((follow = TAILQ_FIRST(&core->follows)))
+		follow_free(follow);
 }
 
 /* A volume with another name or size than yesterday is worth a word; one that comes or goes has had its own. */
@@ -127,9 +146,8 @@ static struct mapping_record *follow_add(struct follow *follow, const struct map
 void mapping_commit(struct core *core, const char *volume_id, const struct mapping_record *record, mapping_done_fn done,
 		    void *arg)
 {
-	struct follow *follow = xnew(struct follow);
+	struct follow *follow = follow_new(core);
 
-	follow->core = core;
 	follow->done = done;
 	follow->arg = arg;
 	if (record)
@@ -179,10 +197,9 @@ static void drop_waiting(struct follow *follow)
 
 static void follow_kernel(struct core *core)
 {
-	struct follow *follow = xnew(struct follow);
+	struct follow *follow = follow_new(core);
 	struct mapping *mapping, *next;
 
-	follow->core = core;
 	HASH_ITER(hh, core->mappings, mapping, next) {
 		const struct device *device;
 

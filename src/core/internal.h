@@ -58,6 +58,8 @@ struct core {
 	size_t unfinished_count, ended_count;
 	struct volume_queue *queues;
 	size_t commits_waiting, mappings_committing;
+	TAILQ_HEAD(, follow) follows;     /* batches of mappings that the store has not answered */
+	TAILQ_HEAD(, settling) settlings; /* likewise, of operations that need no attention any more */
 
 	struct loop_timer refresh; /* fetch the list of volumes */
 	struct cloud_call *refresh_call;
@@ -136,6 +138,8 @@ void mapping_put(struct core *core, const struct mapping_record *record);
 void mapping_remove(struct core *core, const char *volume_id);
 
 /* ---- follow.c: mappings stay true ---- */
+
+void follow_free_all(struct core *core);
 
 typedef void (*mapping_done_fn)(void *arg, const struct err *err);
 /*

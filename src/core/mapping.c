@@ -317,6 +317,7 @@ void mappings_free(struct core *core)
 	struct mapping *mapping, *next;
 
 	loop_task_cancel(core->loop, &core->follow_task);
+	follow_free_all(core);
 	HASH_ITER(hh, core->mappings, mapping, next)
 		mapping_free(core, mapping);
 }

@@ -287,9 +287,17 @@ void operation_resume(struct core *core, const struct operation_record *record)
 /* ---- ended, and settled later ---- */
 
 struct settling {
+	TAILQ_ENTRY(settling) entry;
 	struct core *core;
 	struct operation_record record;
 };
+
+static void settling_free(struct settling *settling)
+{
+	TAILQ_REMOVE(&settling->core->settlings, settling, entry);
+	record_clear(&operation_record, &settling->record);
+	free(settling);
+}
 
 static void on_settled(void *arg, const struct err *err)
 {
@@ -308,8 +316,7 @@ static void on_settled(void *arg, const struct err *err)
 		log_notice("operation=%s needs no attention any more", settling->record.id);
 		events_operation(settling->core, EVENT_OPERATION_CHANGED, &settling->record);
 	}
-	record_clear(&operation_record, &settling->record);
-	free(settling);
+	settling_free(settling);
 }
 
 void operation_settle(struct core *core, const struct operation_record *record)
@@ -319,6 +326,7 @@ void operation_settle(struct core *core, const struct operation_record *record)
 	const char *status = operation_status_names[record->status];
 
 	settling->core = core;
+	TAILQ_INSERT_TAIL(&core->settlings, settling, entry);
 	record_copy(&operation_record, &settling->record, record);
 	settling->record.needs_attention = false;
 	settling->record.updated_at = clock_wall_ms();
@@ -359,7 +367,10 @@ void operation_on_cloud_back(struct core *core)
 void operation_free_all(struct core *core)
 {
 	struct operation *operation, *next;
+	struct settling *settling;
 
+	while ((settling = TAILQ_FIRST(&core->settlings)))
+		settling_free(settling);
 	HASH_ITER(hh, core->operations, operation, next) {
 		operation_leave_queue(operation);
 		operation_unlink(operation);

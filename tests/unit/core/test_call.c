@@ -157,6 +157,7 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 	struct volume_get_args volume_get = { .volume_id = volume, .refresh = true };
 	struct vm_args vms = { .vm_id = vm };
 	struct device_args device = { .device = name };
+	struct sync_args sync = { 0 };
 	const struct record *record = methods[id].args;
 
 	return ask(world, id,
@@ -166,6 +167,7 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 		   : record == &operation_list_args                             ? (void *)&list
 		   : record == &volume_list_args                                ? (void *)&volumes
 		   : record == &volume_get_args                                 ? (void *)&volume_get
+		   : record == &sync_args                                       ? (void *)&sync
 		   : record == &vm_args                                         ? (void *)&vms
 		   : record == &device_args                                     ? (void *)&device
 										: (void *)&attach);
