@@ -15,7 +15,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define JSON_DEPTH_MAX 32
+#define JSON_DEPTH_MAX 31 /* MariaDB's JSON functions, which check what is stored, take no more */
 
 struct json; /* a node; belongs to the document it was found in */
 
