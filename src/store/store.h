@@ -102,7 +102,7 @@ void store_loaded_clear(struct store_loaded *loaded);
 
 struct store_health {
 	bool away;
-	char reason[256];      /* "" when well */
+	char reason[512];      /* "" when well */
 	size_t waiting;        /* batches and reads not yet answered */
 	int64_t oldest_ms;     /* age of the oldest of them */
 	uint64_t transactions; /* commits since start */

@@ -39,7 +39,7 @@ struct lane {
 	struct store_queue waiting;
 	size_t under_way;
 	bool away;
-	char reason[256];
+	char reason[512];
 	int64_t retry_ms;
 	struct loop_timer retry;
 	struct loop_timer patience;
@@ -177,7 +177,7 @@ static void on_retry(struct loop_timer *timer)
 static void note_away(struct lane *lane, const struct err *why)
 {
 	lane->away = true;
-	snprintf(lane->reason, sizeof(lane->reason), "%.255s", why->text);
+	snprintf(lane->reason, sizeof(lane->reason), "%.511s", why->text);
 }
 
 static void note_back(struct lane *lane)

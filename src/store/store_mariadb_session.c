@@ -243,6 +243,14 @@ static enum mariadb_fault connect_host(struct mariadb_session *session, unsigned
 		set_last_error(session, err);
 		return MARIADB_AWAY;
 	}
+	/* The library goes on in the clear when the server offers nothing else. */
+	if (url->tls != MARIADB_TLS_OFF && !mysql_get_ssl_cipher(session->mysql)) {
+		err_set(err, ERR_UNAVAILABLE,
+			"the store %s cannot be used: the server does not offer TLS; set it up there, "
+			"or give tls=off in the store url where the network can be trusted",
+			url->shown);
+		return MARIADB_AWAY;
+	}
 	/* The library's own copy, which nobody needs any more. */
 	if (session->mysql->passwd)
 		explicit_bzero(session->mysql->passwd, strlen(session->mysql->passwd));

@@ -431,7 +431,7 @@ static void what_may_have_landed_is_not_refused(void **state)
 	wait_answer(fake, &second);
 	assert_int_equal(second.err.code, ERR_UNAVAILABLE);
 	clock_test_advance(LANE_RETRY_FIRST_MS);
-	while (read_count(fake, &fake->attempts) < 2)
+	while (read_count(fake, &fake->attempts) < 2 || !lane_is_idle(fake->lane))
 		loop_turn(fake->loop);
 	clock_test_advance(2 * LANE_PATIENCE_MS);
 	wait_answer(fake, &first);

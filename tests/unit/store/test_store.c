@@ -352,7 +352,7 @@ static void an_away_store_refuses_the_optional_and_keeps_the_rest(void **state)
 	assert_ok(second.err);
 	assert_ok(third.err);
 	assert_true(first.order < second.order && second.order < third.order);
-	assert_false(fixture_health(f).away);
+	fixture_wait_well(f);
 	assert_string_equal(fixture_health(f).reason, "");
 	fixture_reopen(f);
 	loaded = fixture_load(f);
