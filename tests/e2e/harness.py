@@ -22,15 +22,15 @@ from pathlib import Path
 
 import cloudsim
 
+from .lines import DEADLINE, Lines, eventually
+from .stores import new_store
+
 TOP = Path(__file__).resolve().parents[2]
 NAME = "org.migratekit.VolumeDaemon1"
 ROOT = "/org/migratekit/VolumeDaemon1"
 MANAGER = NAME + ".Manager"
 ERROR_PREFIX = NAME + ".Error."
 
-# How long anything may take before it counts as not happening at all. Sanitizers are slow, and so
-# are busy machines.
-DEADLINE = 60.0
 # How long a daemon may take to end after SIGTERM; this one is a promise.
 STOP_DEADLINE = 10.0
 
@@ -48,67 +48,6 @@ def program(name):
     if not build:
         raise RuntimeError("VOLD_BUILD must name the meson build directory to test")
     return str(Path(build) / _FOLDERS[name] / name)
-
-
-def eventually(probe, what, deadline=DEADLINE):
-    """Call `probe` until it returns something true, and return that."""
-    until = time.monotonic() + deadline
-    while not (found := probe()):
-        assert time.monotonic() < until, f"{what}: not within {deadline} s"
-        time.sleep(0.01)
-    return found
-
-
-class Lines:
-    """What comes out of a stream, line by line: read by a thread, kept, and waited for. A last
-    line without its end is what a program leaves that is killed in the middle; it is dropped."""
-
-    def __init__(self, stream, parse=lambda line: line):
-        self._items = []
-        self._ended = False
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._read, args=(stream, parse), daemon=True)
-        self._thread.start()
-
-    def _read(self, stream, parse):
-        with stream:
-            for line in stream:
-                if not line.endswith("\n"):
-                    break
-                item = parse(line[:-1])
-                with self._changed:
-                    self._items.append(item)
-                    self._changed.notify_all()
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def __len__(self):
-        with self._changed:
-            return len(self._items)
-
-    def all(self, since=0):
-        with self._changed:
-            return self._items[since:]
-
-    def wait(self, fits, since=0, deadline=DEADLINE):
-        """The first item from number `since` on that fits."""
-        found = []
-
-        def look():
-            found[:] = [item for item in self._items[since:] if fits(item)][:1]
-            return found or self._ended
-
-        with self._changed:
-            self._changed.wait_for(look, deadline)
-            assert found, ("it did not come before the " + ("end" if self._ended else "deadline")
-                           + f"; there came {self._items[since:]}")
-        return found[0]
-
-    def join(self):
-        """Wait for the stream's end."""
-        self._thread.join(DEADLINE)
-        assert not self._thread.is_alive(), "the stream does not end"
 
 
 # ---- the bus ----
@@ -331,7 +270,7 @@ class Daemon:
     def __init__(self, folder, bus, cloud, /, **changes):
         """`changes` are keys to configure besides or instead of ours: device={"wait": "1s"}."""
         self.folder, self.bus = folder, bus
-        self.store = folder / "volume-daemon.db"
+        self.store = new_store(folder)
         self.config = folder / "volume-daemon.conf"
         self.sections = {
             "cloud": {"url": cloud.url, "api_key_file": _key(folder / "api-key", cloud.api_key),
@@ -341,7 +280,7 @@ class Daemon:
             "device": {"sysfs_root": folder / "disks", "dev_root": folder / "disks/dev",
                        "scan_interval": "50ms", "wait": "30s"},
             "http": {"listen": "127.0.0.1:0"},
-            "store": {"url": f"sqlite://{self.store}"},
+            "store": self.store.settings,
             "log": {"level": "debug"},
         }
         self.configure(**changes)

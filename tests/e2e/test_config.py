@@ -181,7 +181,7 @@ def test_keys_from_systemd_s_credentials(make_world):
 @pytest.mark.parametrize("url, words", [
     ("sqlite:///nonexistent/folder/store.db", ["/nonexistent/folder"]),
     ("sqlite:///proc/store.db", ["/proc/store.db"]),
-    ("mariadb://localhost/x", ["sqlite://"]), ("store.db", ["sqlite://"])])
+    ("mariadb://localhost/x", ["names no user"]), ("oracle://localhost/x", ["sqlite://", "mariadb://"]), ("store.db", ["sqlite://"])])
 def test_a_store_that_cannot_be(make_world, url, words):
     world = make_world(start=False, store={"url": url})
     text = start_fails(world)

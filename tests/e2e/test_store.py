@@ -1,4 +1,4 @@
-"""The store in trouble, while the daemon runs and at its start.
+"""The SQLite file in trouble, while the daemon runs and at its start.
 
 A change that could not be kept is refused before anything has happened. What is known is still
 told, what is under way waits with its next commit, and when the store is well again all goes on by
@@ -13,41 +13,11 @@ from contextlib import closing
 
 import pytest
 
-from . import shapes
-from .harness import Bus, Daemon, eventually
+from . import shapes, stores
+from .harness import Bus, Daemon
+from .trouble import FOREVER, refused, start_fails, unhealthy, unhealthy_soon, wait_well
 
-FOREVER = 3600.0
-
-
-def refused(daemon):
-    """The text of the refusal of a change."""
-    answer = daemon.rest("POST", "/api/v1/volumes/00000000-0000-4000-8000-000000000000/detach")
-    assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0, answer
-    error = shapes.ERROR.check(answer.json)
-    assert error["code"] == "SERVICE_UNAVAILABLE"
-    return error["error"]
-
-
-def unhealthy(daemon):
-    """What health says about the store, which must be what is wrong."""
-    answer = daemon.rest("GET", "/health")
-    assert answer.status == 503, answer
-    told = shapes.HEALTH.check(answer.json)
-    assert told["status"] == "unhealthy" and told["details"]["accepting_changes"] is False
-    assert told["cloudstack_health"] == told["device_monitor"] == "healthy"
-    return told["database_health"]
-
-
-def wait_well(daemon):
-    eventually(lambda: daemon.rest("GET", "/health").status == 200, "health")
-
-
-def start_fails(daemon):
-    daemon.launch()
-    assert daemon.exits() == 1
-    assert "listening on" not in daemon.text
-    return daemon.text
-
+pytestmark = pytest.mark.skipif(stores.KIND != "sqlite", reason="it is about the SQLite file")
 
 def mount(folder, *arguments):
     """Mount a file system for the test, or skip it where that cannot be done."""
@@ -139,11 +109,6 @@ def test_a_full_disk(small, make_world):
             assert set(steps[1:-1]) == {"executing"}
 
 
-def unhealthy_soon(daemon):
-    return eventually(lambda: daemon.rest("GET", "/health").status == 503 and unhealthy(daemon),
-                      "the store's complaint")
-
-
 def test_a_disk_that_fails_while_it_is_used(broken_disk, make_world):
     folder, fail = broken_disk
     world = make_world(**store_in(folder))
@@ -163,7 +128,7 @@ def test_a_file_that_is_damaged_while_it_is_used(make_world):
         world.daemon.attach(world.volume()))["id"])
     world.daemon.stop()
     # More than fits into SQLite's cache, or nothing would be read again.
-    with closing(sqlite3.connect(world.daemon.store)) as store, store:
+    with closing(sqlite3.connect(world.daemon.store.path)) as store, store:
         columns = [row[1] for row in store.execute("PRAGMA table_info(volume_operations)")]
         rest = ", ".join(c for c in columns if c != "id")
         store.execute(
@@ -171,17 +136,17 @@ def test_a_file_that_is_damaged_while_it_is_used(make_world):
             " SELECT i + 1 FROM n WHERE i < 20000) SELECT substr(?, 1, 29) || printf('%010d', i),"
             f" {rest} FROM n, volume_operations WHERE id = ?", [operation["id"]] * 2)
     world.daemon.start().wait_healthy()
-    size = world.daemon.store.stat().st_size
-    with open(world.daemon.store, "r+b") as file:
+    size = world.daemon.store.path.stat().st_size
+    with open(world.daemon.store.path, "r+b") as file:
         file.seek(4096)
         file.write(b"\xa5" * (size - 4096))
 
     text = refused(world.daemon)
-    assert str(world.daemon.store) in text and "damaged" in text and "backup" in text, text
+    assert str(world.daemon.store.path) in text and "damaged" in text and "backup" in text, text
     assert "damaged" in unhealthy(world.daemon)
     text = start_fails_after_stop(world.daemon)
-    assert str(world.daemon.store) in text and "damaged" in text and "backup" in text, text
-    assert world.daemon.store.stat().st_size == size
+    assert str(world.daemon.store.path) in text and "damaged" in text and "backup" in text, text
+    assert world.daemon.store.path.stat().st_size == size
 
 
 def start_fails_after_stop(daemon):
@@ -193,7 +158,7 @@ def start_fails_after_stop(daemon):
 def test_a_file_that_is_moved_away_and_put_back(world, suffix):
     daemon = world.daemon
     volume = world.volume()
-    file = daemon.store.with_name(daemon.store.name + suffix)
+    file = daemon.store.path.with_name(daemon.store.path.name + suffix)
     away = file.rename(file.with_name("away"))
     text = refused(daemon)
     assert str(file) in text and "put it back" in text, text
@@ -212,10 +177,10 @@ def test_a_file_that_is_moved_away_and_put_back(world, suffix):
 def test_a_file_that_is_not_a_store_is_left_alone(make_world):
     world = make_world(start=False)
     garbage = b"not a database at all " * 1000
-    world.daemon.store.write_bytes(garbage)
+    world.daemon.store.path.write_bytes(garbage)
     text = start_fails(world.daemon)
-    assert str(world.daemon.store) in text and "move it away" in text, text
-    assert world.daemon.store.read_bytes() == garbage
+    assert str(world.daemon.store.path) in text and "move it away" in text, text
+    assert world.daemon.store.path.read_bytes() == garbage
 
 
 def test_a_file_system_that_cannot_be_written(small, make_world):
@@ -238,11 +203,11 @@ def test_a_second_daemon(world, tmp_path):
     bus.start()
     try:
         second = Daemon(folder, bus, world.cloud, **store_in(tmp_path))
-        second.configure(store={"url": f"sqlite://{world.daemon.store}"})
+        second.configure(store=world.daemon.store.settings)
         text = start_fails(second)
     finally:
         bus.stop()
-    assert str(world.daemon.store) in text and "already in use" in text, text
+    assert str(world.daemon.store.path) in text and "already in use" in text, text
     assert f"process {world.daemon.process.pid} (volume-daemon)" in text, text
     world.attached()        # the first one has not noticed
 

@@ -1,8 +1,5 @@
 """One world in which operations meet one fault, each at a call of its own."""
 
-import sqlite3
-from contextlib import closing
-
 from e2e.harness import World
 from e2e.test_secrets import everything_said
 
@@ -47,8 +44,8 @@ class Lot:
             self.world.daemon.stop()
         finally:
             self.world.close()
-        with closing(sqlite3.connect(self.world.daemon.store)) as store:
-            self.details = dict(store.execute("SELECT id, error_details FROM volume_operations"))
+        self.details = dict(self.world.daemon.store.rows(
+            "SELECT id, COALESCE(error_details, '{}') FROM volume_operations"))
         return self
 
     def _run(self, world):

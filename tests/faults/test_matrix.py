@@ -60,7 +60,7 @@ def test_fault(lots, fault, call):
     assert record.get("error_code") == due.code, record
     assert record.get("needs_attention", False) == due.attention, record
     assert lot.struck[call] == 1
-    details = json.loads(lot.details[record["id"]] or "{}")
+    details = json.loads(lot.details[record["id"]])
     if due.said:
         code, text = due.said
         assert details["cloudstack_error_code"] == code, details

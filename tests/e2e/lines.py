@@ -1,0 +1,69 @@
+"""Waiting for what other programs do and say: nothing in a test sleeps for a time it guessed."""
+
+import threading
+import time
+
+# How long anything may take before it counts as not happening at all. Sanitizers are slow, and so
+# are busy machines.
+DEADLINE = 60.0
+
+
+def eventually(probe, what, deadline=DEADLINE):
+    """Call `probe` until it returns something true, and return that."""
+    until = time.monotonic() + deadline
+    while not (found := probe()):
+        assert time.monotonic() < until, f"{what}: not within {deadline} s"
+        time.sleep(0.01)
+    return found
+
+
+class Lines:
+    """What comes out of a stream, line by line: read by a thread, kept, and waited for. A last
+    line without its end is what a program leaves that is killed in the middle; it is dropped."""
+
+    def __init__(self, stream, parse=lambda line: line):
+        self._items = []
+        self._ended = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, args=(stream, parse), daemon=True)
+        self._thread.start()
+
+    def _read(self, stream, parse):
+        with stream:
+            for line in stream:
+                if not line.endswith("\n"):
+                    break
+                item = parse(line[:-1])
+                with self._changed:
+                    self._items.append(item)
+                    self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def __len__(self):
+        with self._changed:
+            return len(self._items)
+
+    def all(self, since=0):
+        with self._changed:
+            return self._items[since:]
+
+    def wait(self, fits, since=0, deadline=DEADLINE):
+        """The first item from number `since` on that fits."""
+        found = []
+
+        def look():
+            found[:] = [item for item in self._items[since:] if fits(item)][:1]
+            return found or self._ended
+
+        with self._changed:
+            self._changed.wait_for(look, deadline)
+            assert found, ("it did not come before the " + ("end" if self._ended else "deadline")
+                           + f"; there came {self._items[since:]}")
+        return found[0]
+
+    def join(self):
+        """Wait for the stream's end."""
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive(), "the stream does not end"

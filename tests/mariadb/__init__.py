@@ -1,0 +1,7 @@
+"""Private MariaDB servers for tests: one, or a Galera cluster of three, and wires that can be cut."""
+
+from .galera import Galera
+from .relay import Relay
+from .server import MariaDB
+
+__all__ = ["Galera", "MariaDB", "Relay"]
