@@ -146,11 +146,20 @@ static void send_queue(struct lane *lane, struct store_queue *queue)
 	}
 }
 
+static void send_probe(struct lane *lane, bool resume)
+{
+	struct store_batch *probe = store_batch_new("probe");
+
+	probe->item.store = lane->store;
+	probe->probe = true;
+	probe->resume = resume;
+	send_batch(lane, probe);
+}
+
 /* Tries again what came back, or asks with a probe when nothing did. What waits follows when that has landed. */
 static void resume(struct lane *lane)
 {
 	struct store_item *first;
-	struct store_batch *probe;
 
 	assert(lane->away && lane->under_way == 0);
 	first = TAILQ_FIRST(&lane->returned);
@@ -159,11 +168,7 @@ static void resume(struct lane *lane)
 		send_queue(lane, &lane->returned);
 		return;
 	}
-	probe = store_batch_new("probe");
-	probe->item.store = lane->store;
-	probe->probe = true;
-	probe->resume = true;
-	send_batch(lane, probe);
+	send_probe(lane, true);
 }
 
 static void on_retry(struct loop_timer *timer)
@@ -215,6 +220,12 @@ static void settle(struct lane *lane, struct store_batch *batch)
 		TAILQ_INSERT_TAIL(&lane->returned, &batch->item, queue);
 }
 
+static void await_quiet(struct lane *lane)
+{
+	if (lane->driver->tidy || lane->driver->beats)
+		loop_timer_set(lane->store->loop, &lane->quiet, LANE_QUIET_MS);
+}
+
 static void on_batch(struct worker_job *job)
 {
 	struct store_item *item = container_of(job, struct store_item, job);
@@ -228,8 +239,8 @@ static void on_batch(struct worker_job *job)
 		return;
 	if (lane->away)
 		loop_timer_set(lane->store->loop, &lane->retry, lane->retry_ms);
-	else if (lane->driver->tidy)
-		loop_timer_set(lane->store->loop, &lane->quiet, LANE_TIDY_MS);
+	else
+		await_quiet(lane);
 }
 
 static void on_read(struct worker_job *job)
@@ -246,8 +257,12 @@ static void on_quiet(struct loop_timer *timer)
 {
 	struct lane *lane = container_of(timer, struct lane, quiet);
 
-	if (lane->under_way || lane->tidying)
+	if (lane->under_way || lane->tidying || lane->away)
 		return;
+	if (lane->driver->beats) {
+		send_probe(lane, false);
+		return;
+	}
 	lane->tidying = true;
 	worker_submit(lane->worker, &lane->tidy.job);
 }
@@ -337,6 +352,8 @@ struct lane *lane_new(struct store *store, const char *name, const struct lane_d
 	TAILQ_INIT(&lane->returned);
 	TAILQ_INIT(&lane->waiting);
 	lane->worker = worker_new(store->loop, name, LANE_GROUP_MAX, run, lane);
+	if (driver->beats)
+		await_quiet(lane);
 	return lane;
 }
 

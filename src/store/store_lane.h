@@ -26,13 +26,15 @@ struct lane_driver {
 	void (*read)(void *session, struct store_read *read);
 	/* Nothing has been written for a while: time for housekeeping. May be NULL. */
 	void (*tidy)(void *session);
+	/* Instead of that it is written to, so that it is known to be away before somebody needs it. */
+	bool beats;
 };
 
 #define LANE_GROUP_MAX 256 /* jobs the thread takes at once, so also batches in one commit */
 #define LANE_RETRY_FIRST_MS 100
 #define LANE_RETRY_LAST_MS 2000
 #define LANE_PATIENCE_MS 900 /* an optional batch is refused when it has waited this long */
-#define LANE_TIDY_MS 5000
+#define LANE_QUIET_MS 5000
 
 struct lane *lane_new(struct store *store, const char *name, const struct lane_driver *driver, void *session);
 /* Answers everything: what cannot be written at once is refused. The session is the caller's again. Returns NULL. */

@@ -192,14 +192,19 @@ static void mariadb_read(void *context, struct store_read *read)
 	}
 }
 
+/* One that beats is enough: all sessions stay with one host. */
 static const struct lane_driver driver = { .commit = mariadb_commit, .read = mariadb_read };
+static const struct lane_driver first_driver = { .commit = mariadb_commit, .read = mariadb_read, .beats = true };
 
 /* ---- opening and closing ---- */
 
 static void init_lane(struct mariadb_store *store, struct mariadb_lane *lane, const char *name)
 {
+	bool first = lane == &store->writers[0];
+
 	lane->session.cluster = &store->cluster;
-	lane->lane = lane_new(&store->store, name, &driver, &lane->session);
+	lane->session.guards = first;
+	lane->lane = lane_new(&store->store, name, first ? &first_driver : &driver, &lane->session);
 }
 
 static void free_lane(struct mariadb_lane *lane)
@@ -239,7 +244,6 @@ static struct store *mariadb_open(struct loop *loop, const struct store_options 
 	for (size_t i = 0; i < WRITERS; i++)
 		init_lane(store, &store->writers[i], "store");
 	init_lane(store, &store->reader, "store-read");
-	store->writers[0].session.guards = true;
 	/* The lock is taken before anything is done; who holds it is told here. */
 	if (mariadb_ready(&store->writers[0].session, err) < 0)
 		return store_close(&store->store);

@@ -87,6 +87,7 @@ static void fake_tidy(void *session)
 }
 
 static const struct lane_driver driver = { .commit = fake_commit, .read = fake_read, .tidy = fake_tidy };
+static const struct lane_driver beating = { .commit = fake_commit, .read = fake_read, .beats = true };
 
 static void set_gate(struct fake *fake, bool closed)
 {
@@ -151,7 +152,7 @@ static void fake_health(const struct store *store, struct store_health *out)
 
 static const struct store_backend backend = { .close = fake_close, .submit = fake_submit, .health = fake_health };
 
-static int set_up(void **state)
+static int set_up_with(void **state, const struct lane_driver *with)
 {
 	struct fake *fake = xnew(struct fake);
 
@@ -160,9 +161,19 @@ static int set_up(void **state)
 	pthread_cond_init(&fake->changed, NULL);
 	fake->loop = loop_new();
 	store_init(&fake->store, &backend, fake->loop);
-	fake->lane = lane_new(&fake->store, "fake", &driver, fake);
+	fake->lane = lane_new(&fake->store, "fake", with, fake);
 	*state = fake;
 	return 0;
+}
+
+static int set_up(void **state)
+{
+	return set_up_with(state, &driver);
+}
+
+static int set_up_beating(void **state)
+{
+	return set_up_with(state, &beating);
 }
 
 static int tear_down(void **state)
@@ -533,19 +544,40 @@ static void it_tidies_when_quiet(void **state)
 
 	submit(fake, "a", false, &answer);
 	wait_answer(fake, &answer);
-	clock_test_advance(LANE_TIDY_MS - 1);
+	clock_test_advance(LANE_QUIET_MS - 1);
 	submit(fake, "b", false, &answer);
 	wait_answer(fake, &answer);
-	clock_test_advance(LANE_TIDY_MS - 1);
+	clock_test_advance(LANE_QUIET_MS - 1);
 	assert_false(loop_turn(fake->loop));
 	assert_int_equal(read_count(fake, &fake->tidied), 0);
 	clock_test_advance(1);
 	while (!read_count(fake, &fake->tidied) || !lane_is_idle(fake->lane))
 		loop_turn(fake->loop);
 	/* Once: a daemon nobody uses sleeps. */
-	clock_test_advance(10 * LANE_TIDY_MS);
+	clock_test_advance(10 * LANE_QUIET_MS);
 	assert_false(loop_turn(fake->loop));
 	assert_int_equal(read_count(fake, &fake->tidied), 1);
+}
+
+/* Nobody writes, and yet it is known to be away, and to be back. */
+static void it_beats_when_quiet(void **state)
+{
+	struct fake *fake = *state;
+
+	for (unsigned beats = 1; beats <= 2; beats++) {
+		clock_test_advance(LANE_QUIET_MS);
+		while (read_count(fake, &fake->probes) < beats || !lane_is_idle(fake->lane))
+			loop_turn(fake->loop);
+		assert_false(is_away(fake));
+	}
+	set_failures(fake, 1);
+	clock_test_advance(LANE_QUIET_MS);
+	while (!is_away(fake))
+		loop_turn(fake->loop);
+	clock_test_advance(LANE_RETRY_FIRST_MS);
+	while (is_away(fake))
+		loop_turn(fake->loop);
+	assert_int_equal(read_count(fake, &fake->probes), 3);
 }
 
 #define T(NAME) cmocka_unit_test_setup_teardown(NAME, set_up, tear_down)
@@ -568,6 +600,7 @@ int main(void)
 		T(closing_tries_once_more),
 		T(closing_gives_up_on_what_stays_away),
 		T(it_tidies_when_quiet),
+		cmocka_unit_test_setup_teardown(it_beats_when_quiet, set_up_beating, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,124 @@
+"""A cluster of three database servers that loses one of them, in every way.
+
+The daemon goes on with another node, at once for whoever asks it something; what was promised stays
+promised, and once. A node without the others refuses to write, and the daemon with it.
+"""
+
+from contextlib import contextmanager
+
+import pytest
+
+from . import stores
+from .trouble import FOREVER, refused, unhealthy_soon, wait_well
+
+pytestmark = pytest.mark.skipif(stores.KIND != "galera", reason="it is about a cluster")
+
+
+@contextmanager
+def killed(cluster, index):
+    cluster.nodes[index].kill()
+    yield
+    cluster.start_node(index)
+
+
+@contextmanager
+def frozen(cluster, index):
+    cluster.nodes[index].freeze()
+    yield
+    cluster.nodes[index].thaw()
+    cluster.await_status(index, "wsrep_local_state_comment", "Synced")
+
+
+@contextmanager
+def isolated(cluster, index):
+    cluster.isolate(index)
+    yield
+    cluster.isolate(index, False)
+
+
+WAYS = pytest.mark.parametrize("lost", [killed, frozen, isolated], ids=lambda way: way.__name__)
+
+
+@pytest.fixture
+def cluster():
+    cluster = stores.cluster()
+    yield cluster
+    for index in range(3):
+        assert cluster.status(index, "wsrep_cluster_size") == "3"
+
+
+def assert_once(world, operations):
+    """Each operation is there once, on every node, and so is each mapping."""
+    for node in stores.cluster().nodes:
+        rows = node.sql("SET SESSION wsrep_sync_wait = 1; SELECT id, status FROM volume_operations "
+                        "ORDER BY id", world.daemon.store.name)
+        assert rows == [[o["id"], "completed"] for o in sorted(operations, key=lambda o: o["id"])]
+
+
+@WAYS
+def test_the_daemon_s_own_node_is_lost(cluster, world, lost):
+    daemon = world.daemon
+    volumes = [world.volume() for _ in range(4)]
+    world.cloud.set_faults([{"do": "slow", "seconds": FOREVER, "command": "attachVolume", "times": 3}])
+    running = [daemon.attach(volume) for volume in volumes[:3]]
+    world.cloud.wait_request("attachVolume", 3)
+    with lost(cluster, 0):
+        for operation, volume in zip(running, volumes):
+            world.assert_is(daemon.completed(operation)["response"]["device_path"], volume)
+        wait_well(daemon)
+        later = daemon.attach(volumes[3])
+        daemon.completed(later)
+        daemon.stop()
+        daemon.start().wait_healthy()
+        for volume in volumes:
+            path = daemon.get(f"/api/v1/volumes/{volume}/device")["device_path"]
+            world.assert_is(path, volume)
+    assert_once(world, [*running, later])
+
+
+@WAYS
+def test_another_node_is_lost(cluster, world, lost):
+    volumes = [world.volume() for _ in range(2)]
+    with lost(cluster, 2):
+        operations = [world.daemon.attach(volume) for volume in volumes]
+        for operation in operations:
+            world.daemon.completed(operation)
+    assert_once(world, operations)
+
+
+def test_a_minority_refuses(cluster, make_world):
+    """Only the node is named that has lost the others."""
+    database = cluster.nodes[0].database()
+    world = make_world(store=database.settings)
+    volume, path = world.attached()
+    with isolated(cluster, 0):
+        unhealthy_soon(world.daemon)
+        assert "quorum" in refused(world.daemon)
+        assert world.daemon.get(f"/api/v1/volumes/{volume}/device")["device_path"] == path
+    wait_well(world.daemon)
+    world.daemon.completed(world.daemon.detach(volume))
+
+
+def test_a_second_daemon_of_the_cluster_is_refused(cluster, world, make_world):
+    second = make_world(start=False, store=world.daemon.store.settings)
+    second.bus.start()
+    second.daemon.launch()
+    assert second.daemon.exits() == 1
+    assert "already in use by another volume-daemon" in second.daemon.tail
+
+
+def test_two_nodes_write_one_row(cluster, world):
+    """Who comes second is turned away by the cluster and writes again."""
+    volume = world.volume()
+    operations = [world.daemon.attach(volume)]
+    world.daemon.completed(operations[0])
+    name = world.daemon.store.name
+    for _ in range(20):
+        cluster.nodes[1].sql("UPDATE device_mappings SET label = UUID()", name)
+        operations.append(world.daemon.detach(volume))
+        cluster.nodes[1].sql("UPDATE volume_operations SET error = UUID() WHERE status = 'executing'", name)
+        world.daemon.completed(operations[-1])
+        operations.append(world.daemon.attach(volume))
+        cluster.nodes[2].sql("UPDATE volume_operations SET error = UUID() WHERE status = 'executing'", name)
+        world.daemon.completed(operations[-1])
+    assert_once(world, operations)
