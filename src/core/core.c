@@ -139,6 +139,7 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 	if (open_devices(core, err) < 0 || load(core, err) < 0)
 		return core_free(core);
 	volumes_refresh_start(core);
+	retention_begin(core);
 	return core;
 }
 
@@ -155,6 +156,7 @@ struct core *core_free(struct core *core)
 		return NULL;
 	core->draining = true;
 	calls_free(core);
+	retention_end(core);
 	reconcile_free(core);
 	operation_free_all(core);
 	core->sysblock = sysblock_close(core->sysblock);

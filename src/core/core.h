@@ -25,6 +25,7 @@ struct core_options {
 	int64_t request_ms;     /* time-out of one CloudStack request */
 	int64_t probe_ms;
 	int64_t reconcile_ms;  /* how often the volumes are listed anew and compared with store and kernel */
+	int64_t retention_ms;  /* ended operations older than this leave the store; 0: they stay for ever */
 	size_t max_operations; /* unfinished at once; more is ERR_TOO_MANY */
 };
 

@@ -68,6 +68,9 @@ struct core {
 	int64_t refresh_page;
 	bool volumes_known; /* one whole list has been fetched */
 
+	struct loop_timer retention;
+	struct store_prune *prune; /* under way, NULL when not */
+
 	struct reconcile *reconcile; /* the comparison under way, NULL when none is */
 	struct known_drift *known_drift;
 
@@ -136,6 +139,11 @@ void mapping_probe(struct mapping *mapping);
 /* After the commit: into the model, with its event. */
 void mapping_put(struct core *core, const struct mapping_record *record);
 void mapping_remove(struct core *core, const char *volume_id);
+
+/* ---- retention.c: old operations leave the store ---- */
+
+void retention_begin(struct core *core);
+void retention_end(struct core *core);
 
 /* ---- follow.c: mappings stay true ---- */
 

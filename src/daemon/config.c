@@ -58,6 +58,9 @@ static const struct field config_fields[] = {
 	  .doc = "File with the database user's password on its first line, readable by nobody else. Default: the "
 		 "systemd "
 		 "credential store-password; without either there is none."),
+	F(store_retention, DURATION, .fallback = "0s", .min = 0, .max = 3650 * 24 * HOUR,
+	  .doc = "How long ended operations stay in the store, at least 1d; 0 keeps them for ever. Those that need attention "
+		 "stay in any case."),
 	F(reconcile_interval, DURATION, .fallback = "60s", .min = 1000, .max = 24 * HOUR,
 	  .doc = "How often CloudStack's volumes are listed anew and compared with store and kernel."),
 	F(operations_max, INT, .fallback = "10000", .min = 1, .max = 1000000,
@@ -234,6 +237,9 @@ int config_check(const struct config *config, struct err *err)
 		return -1;
 	if (config->cloud_poll_min > config->cloud_poll_max)
 		return err_set(err, ERR_INVALID, "cloud.poll_min must not be more than cloud.poll_max");
+	if (config->store_retention && config->store_retention < 24 * HOUR)
+		return err_set(err, ERR_INVALID,
+			       "store.retention must be 0 or at least 1d: so long a request can be asked again by its key");
 	if (config->cloud_url && !str_has_prefix(config->cloud_url, "http://") &&
 	    !str_has_prefix(config->cloud_url, "https://"))
 		return err_set(err, ERR_INVALID, "cloud.url must begin with http:// or https://");

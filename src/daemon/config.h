@@ -30,6 +30,7 @@ struct config {
 	char *device_dev_root;
 	char *store_url;
 	char *store_password_file;
+	int64_t store_retention;
 	int64_t reconcile_interval;
 	int64_t operations_max;
 	int log_level;

@@ -201,6 +201,7 @@ static int open_core(struct daemon *daemon, struct err *err)
 		.request_ms = config->cloud_timeout,
 		.probe_ms = config->device_probe_timeout,
 		.reconcile_ms = config->reconcile_interval,
+		.retention_ms = config->store_retention,
 		.max_operations = (size_t)config->operations_max,
 	};
 

@@ -142,6 +142,19 @@ void store_batch_mapping(struct store_batch *batch, const struct mapping_record 
 		str_set(&row->device_path, NULL);
 }
 
+void store_batch_row(struct store_batch *batch, enum store_table table, const void *row)
+{
+	record_copy(store_tables[table].record, &add_change(batch, table)->row, row);
+}
+
+void store_batch_forget(struct store_batch *batch, const char *operation_id)
+{
+	struct store_change *change = add_change(batch, STORE_OPERATIONS);
+
+	change->remove = true;
+	change->row.operation.id = xstrdup(operation_id);
+}
+
 void store_batch_unmap(struct store_batch *batch, const char *volume_id)
 {
 	struct store_change *change = add_change(batch, STORE_MAPPINGS);
@@ -426,6 +439,14 @@ int store_load(struct store *store, struct store_loaded *out, struct err *err)
 		return 0;
 	store_loaded_clear(out);
 	return -1;
+}
+
+int store_scan(struct store *store, enum store_table table, const char *after_id, size_t limit, store_row_fn fn,
+	       void *arg, struct err *err)
+{
+	if (!store->backend->scan)
+		return err_set(err, ERR_INVALID, "a store in memory ends with the daemon, there is nothing to read");
+	return store->backend->scan(store, table, after_id, limit, fn, arg, err);
 }
 
 struct operation_record *store_loaded_add_operation(struct store_loaded *loaded)

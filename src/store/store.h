@@ -72,8 +72,9 @@ struct store_operation_filter {
 	int status;            /* -1 any */
 	const char *volume_id; /* NULL any */
 	const char *vm_id;
-	int64_t since_ms; /* created_at >= since; 0 any */
-	int64_t until_ms; /* created_at < until; 0 any */
+	int64_t since_ms;        /* created_at >= since; 0 any */
+	int64_t until_ms;        /* created_at < until; 0 any */
+	int64_t ended_before_ms; /* completed_at < this; 0 any */
 	const char *request_id;
 	bool needs_attention;  /* only those that left something behind */
 	const char *before_id; /* keyset cursor: ids below this one; NULL from the newest */

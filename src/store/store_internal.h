@@ -13,29 +13,7 @@
 #include <sys/queue.h>
 
 #include "io/worker.h"
-#include "store/store.h"
-
-/* ---- rows ---- */
-
-/* One transition of one operation, in volume_operation_history. */
-struct history_record {
-	char *id; /* made by us, so that a batch written twice is one row */
-	char *operation_id;
-	char *previous_status;
-	char *new_status;
-	int64_t changed_at;
-	char *details; /* JSON object or NULL */
-};
-extern const struct record history_record;
-
-enum store_table { STORE_OPERATIONS, STORE_MAPPINGS, STORE_HISTORY, STORE_TABLE_COUNT };
-
-struct store_table_view {
-	const char *name; /* fixed by the contract; columns are named as the record's fields */
-	const struct record *record;
-	const char *key; /* the column that "insert or replace" goes by */
-};
-extern const struct store_table_view store_tables[STORE_TABLE_COUNT];
+#include "store/store_rows.h"
 
 const struct field *store_table_key(enum store_table table);
 
@@ -126,6 +104,9 @@ struct store_backend {
 	void (*close)(struct store *store);
 	void (*submit)(struct store *store, struct store_item *item);
 	int (*load)(struct store *store, struct store_loaded *out, struct err *err);
+	/* See store_scan(); NULL where there is nothing a tool could open. */
+	int (*scan)(struct store *store, enum store_table table, const char *after_id, size_t limit, store_row_fn fn,
+		    void *arg, struct err *err);
 	/* waiting and oldest_ms are filled in already. */
 	void (*health)(const struct store *store, struct store_health *out);
 };

@@ -298,6 +298,16 @@ static int load(struct store *base, struct store_loaded *out, struct err *err)
 	return r;
 }
 
+static int scan(struct store *base, enum store_table table, const char *after_id, size_t limit, store_row_fn fn,
+		void *arg, struct err *err)
+{
+	struct mariadb_session *session = &mariadb_store_of(base)->reader.session;
+
+	if (mariadb_ready(session, err) < 0)
+		return -1;
+	return mariadb_scan(session, table, after_id, limit, fn, arg, err) == MARIADB_OK ? 0 : -1;
+}
+
 static void health(const struct store *base, struct store_health *out)
 {
 	const struct mariadb_store *store = (const void *)((const char *)base - offsetof(struct mariadb_store, store));
@@ -314,5 +324,6 @@ const struct store_backend store_mariadb_backend = {
 	.close = close_store,
 	.submit = submit_item,
 	.load = load,
+	.scan = scan,
 	.health = health,
 };

@@ -101,6 +101,9 @@ void mariadb_quote(struct mariadb_session *session, struct buf *sql, const char 
 enum mariadb_fault mariadb_apply(struct mariadb_session *session, const struct store_change *change, struct err *err);
 enum mariadb_fault mariadb_list(struct mariadb_session *session, struct store_read *read, struct err *err);
 enum mariadb_fault mariadb_load(struct mariadb_session *session, struct store_loaded *out, struct err *err);
+/* A page of store_scan(). */
+enum mariadb_fault mariadb_scan(struct mariadb_session *session, enum store_table table, const char *after_id,
+				size_t limit, store_row_fn fn, void *arg, struct err *err);
 /* The volume whose mapping has this path on this machine; NULL when none has or it cannot be told. */
 char *mariadb_path_owner(struct mariadb_session *session, const char *vm_id, const char *device_path);
 void mariadb_statements_clear(struct mariadb_statements *statements);

@@ -248,9 +248,18 @@ static int read_row(MYSQL_STMT *stmt, struct column *columns, enum store_table t
 	return 0;
 }
 
-/* Hands every row of an executed statement to a zeroed place that add() makes. */
+/*
+ * What becomes of rows: each is read into a zeroed place that add() gives, and shown to done(), if there is one, with
+ * what was wrong with it. Without done() a row that cannot be read ends the list.
+ */
+struct sink {
+	void *(*add)(void *arg);
+	void (*done)(void *arg, const struct err *err);
+	void *arg;
+};
+
 static enum mariadb_fault read_rows(struct mariadb_session *session, MYSQL_STMT *stmt, enum store_table table,
-				    void *(*add)(void *arg), void *arg, struct err *err)
+				    const struct sink *sink, struct err *err)
 {
 	size_t count = store_tables[table].record->count;
 	MYSQL_BIND binds[COLUMNS_MAX];
@@ -263,7 +272,13 @@ static enum mariadb_fault read_rows(struct mariadb_session *session, MYSQL_STMT 
 	if (mysql_stmt_bind_result(stmt, binds) != 0 || mysql_stmt_store_result(stmt) != 0)
 		return set_stmt_error(session, stmt, err);
 	while ((r = mysql_stmt_fetch(stmt)) == 0 || r == MYSQL_DATA_TRUNCATED) {
-		if (read_row(stmt, columns, table, add(arg), err) < 0) {
+		struct err found = { 0 };
+		int bad = read_row(stmt, columns, table, sink->add(sink->arg), &found);
+
+		if (sink->done) {
+			sink->done(sink->arg, &found);
+		} else if (bad) {
+			*err = found;
 			fault = MARIADB_OWN;
 			break;
 		}
@@ -321,24 +336,24 @@ enum mariadb_fault mariadb_list(struct mariadb_session *session, struct store_re
 	*limit = (struct sql_value){ .type = SQL_NUMBER, .number = (int64_t)read->filter.limit + 1 };
 	fault = execute(session, *stmt, &parameters, err);
 	if (fault == MARIADB_OK)
-		fault = read_rows(session, *stmt, STORE_OPERATIONS, add_read, read, err);
+		fault = read_rows(session, *stmt, STORE_OPERATIONS, &(struct sink){ .add = add_read, .arg = read },
+				  err);
 	if (fault == MARIADB_OK)
 		store_read_trim(read);
 	return fault;
 }
 
-static enum mariadb_fault load_table(struct mariadb_session *session, enum store_table table, const struct buf *sql,
-				     void *(*add)(void *arg), struct store_loaded *out, struct err *err)
+static enum mariadb_fault read_table(struct mariadb_session *session, enum store_table table, const struct buf *sql,
+				     const struct sink *sink, struct parameters *parameters, struct err *err)
 {
-	struct parameters none = { .count = 0 };
 	MYSQL_STMT *stmt = NULL;
 	enum mariadb_fault fault = prepare(session, sql, &stmt, err);
 
 	if (fault != MARIADB_OK)
 		return fault;
-	fault = execute(session, stmt, &none, err);
+	fault = execute(session, stmt, parameters, err);
 	if (fault == MARIADB_OK)
-		fault = read_rows(session, stmt, table, add, out, err);
+		fault = read_rows(session, stmt, table, sink, err);
 	mysql_stmt_close(stmt);
 	return fault;
 }
@@ -346,16 +361,56 @@ static enum mariadb_fault load_table(struct mariadb_session *session, enum store
 enum mariadb_fault mariadb_load(struct mariadb_session *session, struct store_loaded *out, struct err *err)
 {
 	_cleanup_buf_ struct buf operations = BUF_NULL, mappings = BUF_NULL;
+	struct parameters none = { .count = 0 };
 	enum mariadb_fault fault;
 
 	add_select(&operations, STORE_OPERATIONS);
 	sql_add_living(&operations);
-	fault = load_table(session, STORE_OPERATIONS, &operations, add_loaded_operation, out, err);
+	fault = read_table(session, STORE_OPERATIONS, &operations,
+			   &(struct sink){ .add = add_loaded_operation, .arg = out }, &none, err);
 	if (fault != MARIADB_OK)
 		return fault;
 	add_select(&mappings, STORE_MAPPINGS);
 	buf_add_text(&mappings, " ORDER BY volume_id");
-	return load_table(session, STORE_MAPPINGS, &mappings, add_loaded_mapping, out, err);
+	return read_table(session, STORE_MAPPINGS, &mappings, &(struct sink){ .add = add_loaded_mapping, .arg = out },
+			  &none, err);
+}
+
+/* ---- for tools ---- */
+
+struct scan {
+	enum store_table table;
+	union store_row row;
+	store_row_fn fn;
+	void *arg;
+};
+
+static void *add_scanned(void *arg)
+{
+	return &((struct scan *)arg)->row;
+}
+
+static void show_scanned(void *arg, const struct err *err)
+{
+	struct scan *scan = arg;
+
+	scan->fn(scan->arg, &scan->row, err);
+	record_clear(store_tables[scan->table].record, &scan->row);
+}
+
+enum mariadb_fault mariadb_scan(struct mariadb_session *session, enum store_table table, const char *after_id,
+				size_t limit, store_row_fn fn, void *arg, struct err *err)
+{
+	_cleanup_buf_ struct buf sql = BUF_NULL;
+	struct scan scan = { .table = table, .fn = fn, .arg = arg };
+	const struct sink sink = { .add = add_scanned, .done = show_scanned, .arg = &scan };
+	struct parameters parameters = { .count = 0 };
+
+	add_select(&sql, table);
+	sql_add_page(&sql);
+	*parameters_add(&parameters) = (struct sql_value){ .type = SQL_TEXT, .text = after_id };
+	*parameters_add(&parameters) = (struct sql_value){ .type = SQL_NUMBER, .number = (int64_t)limit };
+	return read_table(session, table, &sql, &sink, &parameters, err);
 }
 
 static bool take_text(void *arg, char **columns)

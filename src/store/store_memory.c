@@ -222,6 +222,20 @@ static int check_change(const struct memory_data *data, const struct store_chang
 	return 0;
 }
 
+/* As a foreign key does. */
+static void forget_history(struct memory_data *data, const char *operation_id, struct undo_list *undo)
+{
+	struct memory_table *table = &data->tables[STORE_HISTORY];
+
+	for (size_t i = table->count; i-- > 0;) {
+		struct history_record *history = table->rows[i];
+		_cleanup_free_ char *id = xstrdup(history->id);
+
+		if (streq(history->operation_id, operation_id))
+			remember(undo, STORE_HISTORY, id, table_set(data, STORE_HISTORY, id, NULL));
+	}
+}
+
 static void apply_batch(struct memory_data *data, struct store_batch *batch)
 {
 	struct undo_list undo = { 0 };
@@ -237,6 +251,8 @@ static void apply_batch(struct memory_data *data, struct store_batch *batch)
 		}
 		row = change->remove ? NULL : row_copy(change->table, &change->row);
 		remember(&undo, change->table, key, table_set(data, change->table, key, row));
+		if (change->table == STORE_OPERATIONS && change->remove)
+			forget_history(data, key, &undo);
 	}
 	undo_forget(&undo);
 }
@@ -256,6 +272,8 @@ static bool matches(const struct operation_record *operation, const struct store
 	       (!filter->vm_id || streq(operation->vm_id, filter->vm_id)) &&
 	       (!filter->since_ms || operation->created_at >= filter->since_ms) &&
 	       (!filter->until_ms || operation->created_at < filter->until_ms) &&
+	       (!filter->ended_before_ms ||
+		(operation->completed_at && operation->completed_at < filter->ended_before_ms)) &&
 	       (!filter->request_id || streq(operation->request_id, filter->request_id)) &&
 	       (!filter->needs_attention || operation->needs_attention) &&
 	       (!filter->before_id || strcmp(operation->id, filter->before_id) < 0);

@@ -162,6 +162,7 @@ static const char *const clauses[] = {
 	[SQL_BY_VM] = " AND vm_id = ?",
 	[SQL_BY_SINCE] = " AND created_at >= ?",
 	[SQL_BY_UNTIL] = " AND created_at < ?",
+	[SQL_BY_ENDED] = " AND completed_at < ?",
 	[SQL_BY_BEFORE] = " AND id < ?",
 	[SQL_BY_ATTENTION] = " AND needs_attention = ?",
 	[SQL_BY_REQUEST] = " AND request_id = ?",
@@ -179,6 +180,7 @@ unsigned sql_clauses_of(const struct store_read *read)
 		[SQL_BY_VM] = filter->vm_id != NULL,
 		[SQL_BY_SINCE] = filter->since_ms != 0,
 		[SQL_BY_UNTIL] = filter->until_ms != 0,
+		[SQL_BY_ENDED] = filter->ended_before_ms != 0,
 		[SQL_BY_BEFORE] = filter->before_id != NULL,
 		[SQL_BY_ATTENTION] = filter->needs_attention,
 		[SQL_BY_REQUEST] = filter->request_id != NULL,
@@ -216,6 +218,9 @@ void sql_value_of_clause(enum sql_clause clause, const struct store_read *read, 
 	case SQL_BY_UNTIL:
 		set_time(out, filter->until_ms);
 		return;
+	case SQL_BY_ENDED:
+		set_time(out, filter->ended_before_ms);
+		return;
 	case SQL_BY_BEFORE:
 		set_text(out, filter->before_id);
 		return;
@@ -239,6 +244,11 @@ void sql_add_clauses(struct buf *sql, unsigned mask)
 			buf_add_text(sql, clauses[i]);
 	}
 	buf_add_text(sql, " ORDER BY id DESC LIMIT ?");
+}
+
+void sql_add_page(struct buf *sql)
+{
+	buf_add_text(sql, " WHERE id > ? ORDER BY id LIMIT ?");
 }
 
 void sql_add_living(struct buf *sql)

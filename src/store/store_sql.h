@@ -42,6 +42,7 @@ enum sql_clause {
 	SQL_BY_VM,
 	SQL_BY_SINCE,
 	SQL_BY_UNTIL,
+	SQL_BY_ENDED,
 	SQL_BY_BEFORE,
 	SQL_BY_ATTENTION,
 	SQL_BY_REQUEST,
@@ -51,5 +52,7 @@ unsigned sql_clauses_of(const struct store_read *read);
 void sql_value_of_clause(enum sql_clause clause, const struct store_read *read, struct sql_value *out);
 /* " WHERE TRUE AND id = ? … ORDER BY id DESC LIMIT ?"; parameters in the order of the clauses, the limit last. */
 void sql_add_clauses(struct buf *sql, unsigned mask);
+/* " WHERE id > ? ORDER BY id LIMIT ?": a page of store_scan(). */
+void sql_add_page(struct buf *sql);
 /* " WHERE status IN ('pending', …) ORDER BY id": the operations that have not ended. */
 void sql_add_living(struct buf *sql);

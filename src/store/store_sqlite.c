@@ -472,6 +472,20 @@ static int sqlite_load(struct store *base, struct store_loaded *out, struct err 
 	return -1;
 }
 
+static int scan(struct store *base, enum store_table table, const char *after_id, size_t limit, store_row_fn fn,
+		void *arg, struct err *err)
+{
+	struct sqlite_store *store = sqlite_store_of(base);
+	int rc;
+
+	assert(lane_is_idle(store->lane));
+	rc = sqlite_scan(store->db, table, after_id, limit, fn, arg);
+	if (rc == SQLITE_OK)
+		return 0;
+	set_file_error(store, ERR_UNAVAILABLE, rc, err);
+	return -1;
+}
+
 static void sqlite_health(const struct store *base, struct store_health *out)
 {
 	const struct sqlite_store *store = (const void *)((const char *)base - offsetof(struct sqlite_store, store));
@@ -486,5 +500,6 @@ const struct store_backend store_sqlite_backend = {
 	.close = sqlite_close,
 	.submit = sqlite_submit,
 	.load = sqlite_load,
+	.scan = scan,
 	.health = sqlite_health,
 };

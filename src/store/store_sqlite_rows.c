@@ -216,6 +216,33 @@ int sqlite_load_mappings(sqlite3 *db, struct store_loaded *out, struct err *err)
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+int sqlite_scan(sqlite3 *db, enum store_table table, const char *after_id, size_t limit, store_row_fn fn, void *arg)
+{
+	struct buf _cleanup_buf_ sql = BUF_NULL;
+	sqlite3_stmt _cleanup_(sqlite_finalizep) *stmt = NULL;
+	int rc;
+
+	buf_add_text(&sql, "SELECT ");
+	sql_add_columns(&sql, store_tables[table].record, '"');
+	buf_printf(&sql, " FROM %s", store_tables[table].name);
+	sql_add_page(&sql);
+	rc = prepare(db, sql.data, &stmt);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_text(stmt, 1, after_id, -1, SQLITE_STATIC);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_int64(stmt, 2, (int64_t)limit);
+	while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		union store_row row = { 0 };
+		struct err err = { 0 };
+
+		rc = SQLITE_OK;
+		read_row(stmt, table, &row, &err);
+		fn(arg, &row, &err);
+		record_clear(store_tables[table].record, &row);
+	}
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
 char *sqlite_path_owner(sqlite3 *db, const char *vm_id, const char *device_path)
 {
 	sqlite3_stmt _cleanup_(sqlite_finalizep) *stmt = NULL;

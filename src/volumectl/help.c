@@ -15,6 +15,7 @@ static const struct {
 } extra_commands[] = {
 	{ "wait", "wait OPERATION", "Wait until an operation has ended and show its outcome." },
 	{ "watch", "watch", "Print what happens, until interrupted." },
+	{ "store", "store copy|check|prune", "Copy, check or prune a store while the daemon is stopped." },
 	{ "help", "help [COMMAND]", "Show this help, or that of a command." },
 };
 

@@ -4,7 +4,8 @@
  * volumectl: the command line of volume-daemon, over D-Bus.
  *
  * Commands are the rows of the method table that have one; their arguments, options and help come from the table as
- * well. Only three commands have no row, because they are not one question and one answer: wait, watch and help.
+ * well. Only four commands have no row, because they are not one question and one answer to the daemon: wait, watch,
+ * store and help.
  *
  * Results go to stdout, everything said about the way there to stderr. The exit code is 0, 1 (volumectl itself could
  * not), 2 (wrong usage), or the one the error table gives to the error.
@@ -95,6 +96,8 @@ static int run_command(struct ctl *ctl, int argc, char **argv)
 		return wait_main(ctl, argc, argv);
 	if (streq(argv[0], "watch"))
 		return watch_main(ctl, argc, argv);
+	if (streq(argv[0], "store"))
+		return store_main(argv);
 	if (streq(argv[0], "help"))
 		return help_main(argc, argv);
 	return help_unknown(argv[0]);

@@ -59,6 +59,9 @@ int help_main(int argc, char **argv);
 int wait_operation(struct ctl *ctl, const char *operation_id);
 int wait_main(struct ctl *ctl, int argc, char **argv);
 
+/* store.c: becomes the program that works on stores while the daemon is stopped. Returns only when it cannot. */
+int store_main(char **argv);
+
 /* watch.c */
 int watch_main(struct ctl *ctl, int argc, char **argv);
 

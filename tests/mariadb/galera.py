@@ -44,10 +44,19 @@ class Galera:
         node.log.wait(lambda line: "Synchronized with group, ready for connections" in line, deadline=180)
 
     def isolate(self, index, yes=True):
-        """Cut it off from the others, and wait until both sides know."""
+        """Cut it off from the others, or let it come back."""
         self.nodes[index].sql(f"SET GLOBAL wsrep_provider_options = 'gmcast.isolate={int(yes)}'")
-        self.await_status(index, "wsrep_cluster_status", "non-Primary" if yes else "Primary")
-        if not yes:
+        if yes:
+            self.await_status(index, "wsrep_cluster_status", "non-Primary")
+
+    def await_loss(self, index):
+        """Wait until the others know that this node is not with them."""
+        for other in {0, 1, 2} - {index}:
+            self.await_status(other, "wsrep_cluster_size", "2")
+
+    def await_whole(self):
+        for index in range(3):
+            self.await_status(index, "wsrep_cluster_size", "3")
             self.await_status(index, "wsrep_local_state_comment", "Synced")
 
     def await_status(self, index, name, value):

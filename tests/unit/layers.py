@@ -20,6 +20,7 @@ LAYERS = {
     "api": {"core", "spec", "io", "base"},
     "daemon": {"api", "core", "store", "cloud", "disk", "spec", "io", "base"},
     "volumectl": {"spec", "base"},
+    "storectl": {"daemon", "store", "spec", "io", "base"},
 }
 OWNERS = {
     "cjson": {"base"},

@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 
+#include "base/uuid.h"
 #include "fixture.h"
+#include "store/store_prune.h"
 
 static void put_listed(struct fixture *f)
 {
@@ -131,6 +133,100 @@ static void closing_answers_reads(void **state)
 
 #define T(NAME) cmocka_unit_test_setup_teardown(NAME, fixture_set_up, fixture_tear_down)
 
+/* ---- old operations leave ---- */
+
+#define DAY_MS INT64_C(86400000)
+#define NOW_MS INT64_C(1795384203123)
+
+static void put_aged(struct fixture *f, int days_old, int status, bool needs_attention, char id[UUID_TEXT_SIZE + 3])
+{
+	struct operation_record operation = { 0 };
+	struct store_batch *batch = store_batch_new("aged");
+	char uuid[UUID_TEXT_SIZE];
+
+	uuid_lowest_v7(NOW_MS - days_old * DAY_MS, uuid);
+	snprintf(id, UUID_TEXT_SIZE + 3, "op-%s", uuid);
+	make_operation(&operation, id, status, "v");
+	operation.created_at = NOW_MS - days_old * DAY_MS;
+	operation.completed_at = operation_status_is_final(status) ? operation.created_at + 1000 : 0;
+	operation.needs_attention = needs_attention;
+	store_batch_operation(batch, &operation);
+	store_batch_history(batch, id, "", "pending", NULL);
+	assert_ok(fixture_commit(f, batch));
+	record_clear(&operation_record, &operation);
+}
+
+struct pruned {
+	struct loop *loop;
+	size_t removed;
+	struct err err;
+	bool done;
+};
+
+static void on_pruned(void *arg, size_t removed, const struct err *err)
+{
+	struct pruned *pruned = arg;
+
+	pruned->removed = removed;
+	pruned->err = *err;
+	pruned->done = true;
+	loop_stop(pruned->loop);
+}
+
+static void old_operations_leave(void **state)
+{
+	struct fixture *f = *state;
+	struct pruned pruned = { .loop = f->loop };
+	char old[UUID_TEXT_SIZE + 3], marked[UUID_TEXT_SIZE + 3], living[UUID_TEXT_SIZE + 3], young[UUID_TEXT_SIZE + 3];
+	_cleanup_free_ char *history = NULL;
+	struct store_operation_filter any = LIST_ANY;
+	struct list list;
+
+	put_aged(f, 100, OPERATION_COMPLETED, false, old);
+	put_aged(f, 99, OPERATION_FAILED, true, marked);
+	put_aged(f, 98, OPERATION_EXECUTING, false, living);
+	put_aged(f, 89, OPERATION_COMPLETED, false, young);
+	for (size_t i = 0; i < 2 * STORE_PRUNE_BATCH + 1; i++) {
+		char many[UUID_TEXT_SIZE + 3];
+
+		put_aged(f, (int)(200 + i), OPERATION_CANCELLED, false, many);
+	}
+	store_prune(f->store, NOW_MS - 90 * DAY_MS, on_pruned, &pruned);
+	fixture_wait(f, &pruned.done);
+	assert_ok(pruned.err);
+	assert_int_equal(pruned.removed, 2 * STORE_PRUNE_BATCH + 2);
+	list = fixture_list(f, &any);
+	assert_int_equal(list.count, 3);
+	assert_string_equal(list.items[0].id, young);
+	assert_string_equal(list.items[1].id, living);
+	assert_string_equal(list.items[2].id, marked);
+	list_clear(&list);
+	history = f->variant->history(f, old);
+	assert_string_equal(str_or(history, ""), "");
+}
+
+static void never_done(void *arg, size_t removed, const struct err *err)
+{
+	fail();
+}
+
+static void a_cancelled_prune_is_silent(void **state)
+{
+	struct fixture *f = *state;
+	char id[UUID_TEXT_SIZE + 3];
+
+	for (int turns = 0; turns < 6; turns++) {
+		struct store_prune *prune;
+
+		put_aged(f, 100 + turns, OPERATION_COMPLETED, false, id);
+		prune = store_prune(f->store, NOW_MS, never_done, NULL);
+		for (int i = 0; i < turns && i < 1; i++)
+			loop_turn(f->loop);
+		store_prune_cancel(prune);
+	}
+	fixture_close(f);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -138,6 +234,8 @@ int main(int argc, char **argv)
 		T(filters_narrow_lists),
 		T(a_cancelled_read_is_silent),
 		T(closing_answers_reads),
+		T(old_operations_leave),
+		T(a_cancelled_prune_is_silent),
 	};
 
 	if (!fixture_choose(argc, argv))

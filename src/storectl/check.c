@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What must hold in a store, looked at row by row: what columns may hold, JSON, keys, references, the order of times, and
+ * that the history of every operation is a way it can have gone. A database guards some of this itself, until somebody
+ * restores half of a backup or puts a row right by hand.
+ */
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "storectl/storectl.h"
+
+/* An operation, or a key that must be there once. */
+struct known {
+	UT_hash_handle hh;
+	char *key;
+	char *id;   /* of the row that has it */
+	int status; /* of an operation */
+	int last;   /* status its history has come to, -1: none yet */
+};
+
+struct check {
+	struct known *operations, *volumes, *paths;
+	enum store_table table;
+	size_t rows, bad;
+};
+
+static void complain(struct check *check, const char *id, const char *format, ...) _printf_(3, 4);
+static void complain(struct check *check, const char *id, const char *format, ...)
+{
+	va_list args;
+
+	check->bad++;
+	printf("%s %s: ", store_tables[check->table].name, id);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+}
+
+static struct known *known_find(struct known *table, const char *key)
+{
+	struct known *known;
+
+	HASH_FIND_STR(table, key, known);
+	return known;
+}
+
+static struct known *known_add(struct known **table, const char *key, const char *id)
+{
+	struct known *known = xnew(struct known);
+
+	known->key = xstrdup(key);
+	known->id = xstrdup(id);
+	HASH_ADD_KEYPTR(hh, *table, known->key, strlen(known->key), known);
+	return known;
+}
+
+static void known_free(struct known **table)
+{
+	struct known *known, *next;
+
+	HASH_ITER(hh, *table, known, next) {
+		HASH_DEL(*table, known);
+		free(known->key);
+		free(known->id);
+		free(known);
+	}
+}
+
+/* ---- any row ---- */
+
+static void check_json(struct check *check, const void *row)
+{
+	const struct record *record = store_tables[check->table].record;
+
+	for (size_t i = 0; i < record->count; i++) {
+		const struct field *field = &record->fields[i];
+		const char *text = *(char *const *)field_of_const(field, row);
+		struct json *json;
+		struct err err = { 0 };
+
+		if (field->type != FIELD_OBJECT || !text)
+			continue;
+		json = json_parse(text, strlen(text), &err);
+		if (!json)
+			complain(check, row_id(check->table, row), "column %s is no JSON: %s", field->name, err.text);
+		else if (*text != '{')
+			complain(check, row_id(check->table, row), "column %s is no JSON object", field->name);
+		json_free(json);
+	}
+}
+
+static bool check_any(struct check *check, const void *row, const struct err *err)
+{
+	check->rows++;
+	if (err->code) {
+		complain(check, row_id(check->table, row), "%s", err->text);
+		return false;
+	}
+	check_json(check, row);
+	return true;
+}
+
+/* ---- the tables ---- */
+
+static void check_operation(void *arg, const void *row, const struct err *err)
+{
+	struct check *check = arg;
+	const struct operation_record *operation = row;
+	struct known *known;
+
+	if (!check_any(check, row, err)) {
+		/* Its history is not at fault. */
+		known = known_add(&check->operations, str_or(operation->id, ""), "");
+		known->status = known->last = -1;
+		return;
+	}
+	known = known_add(&check->operations, operation->id, operation->id);
+	known->status = operation->status;
+	known->last = -1;
+	if (operation_status_is_final(operation->status) != (operation->completed_at != 0))
+		complain(check, operation->id,
+			 operation->completed_at ? "it has ended but its status is %s"
+						 : "its status is %s but not when it ended",
+			 operation_status_names[operation->status]);
+	if ((operation->completed_at && operation->completed_at < operation->created_at) ||
+	    (operation->updated_at && operation->updated_at < operation->created_at))
+		complain(check, operation->id, "it changed or ended before it began");
+}
+
+static void check_key(struct check *check, struct known **table, const char *key, const char *id, const char *what)
+{
+	const struct known *other = known_find(*table, key);
+
+	if (other)
+		complain(check, id, "%s %s is that of row %s as well", what, key, other->id);
+	else
+		known_add(table, key, id);
+}
+
+static void check_mapping(void *arg, const void *row, const struct err *err)
+{
+	struct check *check = arg;
+	const struct mapping_record *mapping = row;
+	_cleanup_free_ char *path = NULL;
+
+	if (!check_any(check, row, err))
+		return;
+	check_key(check, &check->volumes, str_or(mapping->volume_id, ""), mapping->id, "volume");
+	if (!mapping->vm_id || !mapping->device_path)
+		return;
+	path = xasprintf("%s on %s", mapping->device_path, mapping->vm_id);
+	check_key(check, &check->paths, path, mapping->id, "device");
+}
+
+static int status_of(const char *word)
+{
+	for (int i = 0; i < OPERATION_STATUS_COUNT; i++) {
+		if (streq(operation_status_names[i], word))
+			return i;
+	}
+	return -1;
+}
+
+static bool is_step(int from, int to)
+{
+	if (from < 0)
+		return to == OPERATION_PENDING;
+	/* An operation that has ended can only lose its mark. */
+	if (operation_status_is_final(from))
+		return to == from;
+	return to != OPERATION_PENDING || from == OPERATION_PENDING;
+}
+
+static void check_history(void *arg, const void *row, const struct err *err)
+{
+	struct check *check = arg;
+	const struct history_record *history = row;
+	const char *previous = str_empty(history->previous_status) ? "nothing" : history->previous_status;
+	struct known *operation;
+	int from, to;
+
+	if (!check_any(check, row, err))
+		return;
+	operation = known_find(check->operations, str_or(history->operation_id, ""));
+	if (!operation) {
+		complain(check, history->id, "there is no operation %s", str_or(history->operation_id, ""));
+		return;
+	}
+	to = status_of(history->new_status);
+	from = str_empty(history->previous_status) ? -1 : status_of(history->previous_status);
+	if (to < 0 || (!str_empty(history->previous_status) && from < 0))
+		complain(check, history->id, "%s to %s: one of these is no status",
+			 str_or(history->previous_status, ""), str_or(history->new_status, ""));
+	else if (from != operation->last)
+		complain(check, history->id, "operation %s goes on from %s, but it was %s", operation->key, previous,
+			 operation->last < 0 ? "nothing" : operation_status_names[operation->last]);
+	else if (!is_step(from, to))
+		complain(check, history->id, "operation %s cannot go from %s to %s", operation->key, previous,
+			 history->new_status);
+	if (to >= 0)
+		operation->last = to;
+}
+
+/* An operation of an earlier daemon may have no history; one that has some must have come to its status. */
+static void check_ends(struct check *check)
+{
+	struct known *operation, *next;
+
+	check->table = STORE_OPERATIONS;
+	HASH_ITER(hh, check->operations, operation, next) {
+		if (operation->last >= 0 && operation->status >= 0 && operation->last != operation->status)
+			complain(check, operation->key, "its status is %s, its history ends with %s",
+				 operation_status_names[operation->status], operation_status_names[operation->last]);
+	}
+}
+
+int check_store(struct place *place, size_t *bad, struct err *err)
+{
+	static const store_row_fn checks[] = {
+		[STORE_OPERATIONS] = check_operation,
+		[STORE_MAPPINGS] = check_mapping,
+		[STORE_HISTORY] = check_history,
+	};
+	struct check check = { 0 };
+	int r = 0;
+
+	for (int table = 0; table < STORE_TABLE_COUNT && r == 0; table++) {
+		check.table = (enum store_table)table;
+		r = place_scan(place, check.table, checks[table], &check, err);
+	}
+	if (r == 0)
+		check_ends(&check);
+	known_free(&check.operations);
+	known_free(&check.volumes);
+	known_free(&check.paths);
+	*bad = check.bad;
+	if (r == 0)
+		printf("%zu rows, %zu faults\n", check.rows, check.bad);
+	return r;
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * "volumectl store": moving a store, checking one, and taking old operations out of one, all while the daemon is stopped.
+ * The store's own lock keeps these programs and a running daemon apart.
+ */
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "build_config.h"
+#include "daemon/config.h"
+#include "storectl/storectl.h"
+
+#define EXIT_USAGE 2
+
+static const char help[] =
+	"Usage: volumectl store copy FROM TO [OPTION]…\n"
+	"       volumectl store check [URL] [OPTION]…\n"
+	"       volumectl store prune --older-than TIME [URL] [OPTION]…\n"
+	"Work on a store while the daemon is stopped.\n"
+	"\n"
+	"  copy    Copy everything into an empty store, and compare the two row by row.\n"
+	"  check   Look for rows that break a rule, and name them.\n"
+	"  prune   Remove operations that ended longer ago than TIME (90d) and need no attention.\n"
+	"\n"
+	"A url is sqlite:///PATH or mariadb://USER@HOST/DATABASE; without one it is the daemon's, from its\n"
+	"configuration.\n"
+	"\n"
+	"  -c, --config FILE              the daemon's configuration instead of " CONFIG_FILE "\n"
+	"      --password-file FILE       password for URL, or for TO\n"
+	"      --from-password-file FILE  password for FROM\n"
+	"      --older-than TIME          how long an operation must have ended (at least 1d)\n"
+	"      --dry-run                  prune: only say how many there are\n"
+	"  -h, --help                     show this\n"
+	"\n"
+	"Exit codes: 0 it worked, 1 it did not or check found something, 2 wrong usage.\n";
+
+struct arguments {
+	const char *config_file;
+	const char *password_file, *from_password_file;
+	const char *older_than;
+	bool dry_run;
+	char **words;
+	int count;
+};
+
+static int usage(const char *text)
+{
+	fprintf(stderr, "volumectl store: %s; see 'volumectl store --help'\n", text);
+	return EXIT_USAGE;
+}
+
+static int failed(const struct err *err)
+{
+	fprintf(stderr, "volumectl store: %s\n", err->text);
+	return EXIT_FAILURE;
+}
+
+/* ---- places ---- */
+
+int place_open(struct place *place, const char *url, const char *password_file, struct err *err)
+{
+	*place = (struct place){ .url = url };
+	if (password_file) {
+		place->password = secret_read(password_file, err);
+		if (!place->password)
+			return -1;
+	}
+	place->loop = loop_new();
+	place->store = store_open(place->loop, &(struct store_options){ .url = url, .password = place->password }, err);
+	return place->store ? 0 : -1;
+}
+
+void place_close(struct place *place)
+{
+	store_close(place->store);
+	if (place->loop)
+		loop_free(place->loop);
+	secret_free(place->password);
+}
+
+const char *row_id(enum store_table table, const void *row)
+{
+	const char *id = *(char *const *)field_of_const(&store_tables[table].record->fields[0], row);
+
+	return str_or(id, "");
+}
+
+struct page {
+	enum store_table table;
+	store_row_fn fn;
+	void *arg;
+	char *last;
+	size_t count;
+};
+
+static void on_row(void *arg, const void *row, const struct err *err)
+{
+	struct page *page = arg;
+
+	page->count++;
+	str_set(&page->last, row_id(page->table, row));
+	page->fn(page->arg, row, err);
+}
+
+int place_scan(struct place *place, enum store_table table, store_row_fn fn, void *arg, struct err *err)
+{
+	struct page page = { .table = table, .fn = fn, .arg = arg, .last = xstrdup("") };
+	int r;
+
+	do {
+		_cleanup_free_ char *after = xstrdup(page.last);
+
+		page.count = 0;
+		r = store_scan(place->store, table, after, PAGE, on_row, &page, err);
+	} while (r == 0 && page.count == PAGE);
+	free(page.last);
+	return r;
+}
+
+/* ---- commands ---- */
+
+static int run_copy(const struct arguments *arguments, const struct config *config)
+{
+	struct place from = { 0 }, to = { 0 };
+	struct err err = { 0 };
+	int r;
+
+	if (arguments->count != 2)
+		return usage("copy needs FROM and TO");
+	if (streq(arguments->words[0], arguments->words[1]))
+		return usage("FROM and TO are the same");
+	r = place_open(&from, arguments->words[0], arguments->from_password_file, &err);
+	if (r == 0)
+		r = place_open(&to, arguments->words[1], arguments->password_file, &err);
+	if (r == 0)
+		r = copy_stores(&from, &to, &err);
+	place_close(&to);
+	place_close(&from);
+	return r < 0 ? failed(&err) : EXIT_SUCCESS;
+}
+
+static int open_one(const struct arguments *arguments, const struct config *config, struct place *place,
+		    struct err *err)
+{
+	bool given = arguments->count == 1;
+	const char *password_file = arguments->password_file;
+
+	if (!password_file && !given)
+		password_file = config->store_password_file;
+	return place_open(place, given ? arguments->words[0] : config->store_url, password_file, err);
+}
+
+static int run_check(const struct arguments *arguments, const struct config *config)
+{
+	struct place place = { 0 };
+	struct err err = { 0 };
+	size_t bad = 0;
+	int r;
+
+	if (arguments->count > 1)
+		return usage("check takes one URL");
+	r = open_one(arguments, config, &place, &err);
+	if (r == 0)
+		r = check_store(&place, &bad, &err);
+	place_close(&place);
+	if (r < 0)
+		return failed(&err);
+	return bad ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int run_prune(const struct arguments *arguments, const struct config *config)
+{
+	struct place place = { 0 };
+	struct err err = { 0 };
+	int64_t age_ms;
+	int r;
+
+	if (arguments->count > 1)
+		return usage("prune takes one URL");
+	if (!arguments->older_than)
+		return usage("prune needs --older-than, such as 90d");
+	if (parse_duration(arguments->older_than, &age_ms) < 0 || age_ms < INT64_C(86400000))
+		return usage("--older-than must be a time of at least 1d, such as 90d");
+	r = open_one(arguments, config, &place, &err);
+	if (r == 0)
+		r = prune_store(&place, age_ms, arguments->dry_run, &err);
+	place_close(&place);
+	return r < 0 ? failed(&err) : EXIT_SUCCESS;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(const struct arguments *arguments, const struct config *config);
+} commands[] = { { "copy", run_copy }, { "check", run_check }, { "prune", run_prune } };
+
+/* ---- the command line ---- */
+
+static int run(const struct arguments *arguments)
+{
+	struct config config = { 0 };
+	struct err err = { 0 };
+	struct arguments rest = *arguments;
+
+	if (rest.count == 0)
+		return usage("there are copy, check and prune");
+	rest.words++;
+	rest.count--;
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		int code;
+
+		if (!streq(commands[i].name, arguments->words[0]))
+			continue;
+		if (config_read(&config, str_or(rest.config_file, CONFIG_FILE), rest.config_file != NULL, &err) < 0)
+			return failed(&err);
+		code = commands[i].run(&rest, &config);
+		config_clear(&config);
+		return code;
+	}
+	return usage("there are copy, check and prune");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "password-file", required_argument, NULL, 'p' },
+		{ "from-password-file", required_argument, NULL, 'f' },
+		{ "older-than", required_argument, NULL, 'o' },
+		{ "dry-run", no_argument, NULL, 'd' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	struct arguments arguments = { 0 };
+	int code;
+
+	log_set_level(LOG_LEVEL_NOTICE);
+	opterr = 0;
+	while ((code = getopt_long(argc, argv, ":c:h", options, NULL)) >= 0) {
+		switch (code) {
+		case 'c':
+			arguments.config_file = optarg;
+			break;
+		case 'p':
+			arguments.password_file = optarg;
+			break;
+		case 'f':
+			arguments.from_password_file = optarg;
+			break;
+		case 'o':
+			arguments.older_than = optarg;
+			break;
+		case 'd':
+			arguments.dry_run = true;
+			break;
+		case 'h':
+			return fputs(help, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+		case ':':
+			return usage("an option lacks its value");
+		default:
+			return usage("there is an option nobody knows");
+		}
+	}
+	arguments.words = argv + optind;
+	arguments.count = argc - optind;
+	code = run(&arguments);
+	if (fflush(stdout) != 0 && code == 0) {
+		fprintf(stderr, "volumectl store: cannot write: %s\n", strerror(errno));
+		return EXIT_FAILURE;
+	}
+	return code;
+}

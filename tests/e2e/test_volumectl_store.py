@@ -1,0 +1,183 @@
+"""volumectl store: what works on a store while the daemon is stopped."""
+
+import sqlite3
+import subprocess
+from contextlib import closing
+
+import pytest
+
+from . import stores
+from .harness import program
+
+sqlite_only = pytest.mark.skipif(stores.KIND != "sqlite", reason="it breaks the SQLite file by hand")
+
+
+def store(*arguments):
+    return subprocess.run([program("volumectl"), "store", *map(str, arguments)], capture_output=True,
+                          text=True, check=False)
+
+
+def worked(*arguments):
+    done = store(*arguments)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return done.stdout
+
+
+@pytest.fixture
+def lived(world):
+    """A daemon that has seen something, and is stopped."""
+    for _ in range(2):
+        world.attached()
+    volume, _ = world.attached()
+    world.daemon.completed(world.daemon.detach(volume))
+    world.daemon.ended(world.daemon.attach("00000000-0000-4000-8000-000000000000"))
+    world.daemon.stop()
+    return world
+
+
+def password(place, option="--password-file"):
+    file = place.settings.get("password_file")
+    return [option, file] if file else []
+
+
+ALL = ["SELECT id, type, status, volume_id, error, created_at, completed_at FROM volume_operations ORDER BY id",
+       "SELECT id, volume_id, device_path, size, diskseq, boot_id FROM device_mappings ORDER BY id",
+       "SELECT id, operation_id, previous_status, new_status, details FROM volume_operation_history ORDER BY id"]
+
+
+def test_copy_there_and_back(lived, tmp_path):
+    here = lived.daemon.store
+    there = stores.server().database() if stores.KIND != "mariadb" else stores.SqliteFile(tmp_path)
+    text = worked("copy", here.settings["url"], there.settings["url"],
+                  *password(here, "--from-password-file"), *password(there))
+    assert "Every row is the same in both." in text
+    again = stores.SqliteFile(tmp_path / "again")
+    (tmp_path / "again").mkdir()
+    worked("copy", there.settings["url"], again.settings["url"],
+           *password(there, "--from-password-file"))
+    for sql in ALL:
+        assert again.rows(sql) and again.rows(sql) == here.rows(sql)
+    # The daemon goes on with the copy as if it had never had another.
+    lived.daemon.configure(store={"password_file": None, **there.settings})
+    lived.daemon.start().wait_healthy()
+    assert len(lived.daemon.get("/api/v1/operations")) == 5
+    lived.attached()
+
+
+def test_copy_into_a_store_that_is_not_empty(lived, tmp_path):
+    url = lived.daemon.store.settings["url"]
+    worked("copy", url, f"sqlite://{tmp_path}/a.db", *password(lived.daemon.store, "--from-password-file"))
+    done = store("copy", url, f"sqlite://{tmp_path}/a.db", *password(lived.daemon.store, "--from-password-file"))
+    assert done.returncode == 1 and "not empty" in done.stderr and "volume_operations" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "prune"])
+def test_not_while_the_daemon_runs(world, command):
+    done = store(command, "--config", world.daemon.config,
+                 *(["--older-than", "90d"] if command == "prune" else []))
+    assert done.returncode == 1 and "in use by another volume-daemon" in done.stderr, done.stderr
+
+
+def test_a_store_that_is_well(lived):
+    text = worked("check", "--config", lived.daemon.config)
+    assert text.endswith(" 0 faults\n")
+
+
+FAULTS = [
+    ("UPDATE volume_operations SET status = 'dancing' WHERE rowid = 1", "\"dancing\", which is not known"),
+    ("UPDATE volume_operations SET request = '{\"a\":' WHERE rowid = 1", "column request is no JSON"),
+    ("UPDATE volume_operations SET request = '[1]' WHERE rowid = 1", "column request is no JSON object"),
+    ("UPDATE volume_operations SET completed_at = NULL WHERE rowid = 1", "but not when it ended"),
+    ("UPDATE volume_operations SET completed_at = '2001-01-01 00:00:00.000' WHERE rowid = 1", "before it began"),
+    ("UPDATE volume_operations SET created_at = 'yesterday' WHERE rowid = 1", "\"yesterday\", which is not known"),
+    ("UPDATE volume_operations SET status = 'failed' WHERE rowid = 1", "its history ends with completed"),
+    ("DELETE FROM volume_operations WHERE rowid = 1", "there is no operation"),
+    ("UPDATE volume_operation_history SET new_status = 'lost' WHERE rowid = 2", "no status"),
+    ("DELETE FROM volume_operation_history WHERE rowid = 1", "but it was nothing"),
+    ("UPDATE volume_operation_history SET previous_status = 'failed' WHERE rowid = 3", "goes on from failed"),
+    ("UPDATE volume_operation_history SET new_status = 'pending' WHERE rowid = 3", "cannot go from executing"),
+]
+
+
+@sqlite_only
+@pytest.mark.parametrize("sql, words", FAULTS, ids=[words for _, words in FAULTS])
+def test_what_is_wrong_is_named(lived, sql, words):
+    with closing(sqlite3.connect(lived.daemon.store.path)) as file, file:
+        file.execute("PRAGMA foreign_keys = OFF")
+        assert file.execute(sql).rowcount == 1
+    done = store("check", "--config", lived.daemon.config)
+    assert done.returncode == 1
+    assert words in done.stdout, done.stdout
+
+
+@sqlite_only
+def test_keys_that_are_not_unique_any_more(lived):
+    with closing(sqlite3.connect(lived.daemon.store.path)) as file, file:
+        text = file.execute("SELECT sql FROM sqlite_schema WHERE name = 'device_mappings'").fetchone()[0]
+        file.execute("ALTER TABLE device_mappings RENAME TO old")
+        file.execute(text.split("CONSTRAINT")[0].rstrip().rstrip(",") + ") STRICT")
+        for key in ("a", "b"):
+            file.execute("INSERT INTO device_mappings SELECT * FROM old")
+            file.execute(f"UPDATE device_mappings SET id = id || '{key}'")
+    done = store("check", "--config", lived.daemon.config)
+    assert done.returncode == 1
+    assert "is that of row" in done.stdout and "device /" in done.stdout, done.stdout
+
+
+def age(world, days):
+    """All operations are so much older than they are."""
+    rows = world.daemon.store.rows("SELECT id, created_at FROM volume_operations")
+    assert rows
+    with closing(sqlite3.connect(world.daemon.store.path)) as file, file:
+        file.execute("PRAGMA foreign_keys = OFF")
+        for id, _ in rows:
+            old = f"op-{int(id[3:11] + id[12:16], 16) - days * 86400000:012x}"
+            new = f"{old[:11]}-{old[11:]}{id[16:]}"
+            for sql in ("UPDATE volume_operations SET id = ?1, created_at = strftime('%Y-%m-%d %H:%M:%f', "
+                        f"created_at, '-{days} days'), completed_at = strftime('%Y-%m-%d %H:%M:%f', "
+                        f"completed_at, '-{days} days') WHERE id = ?2",
+                        "UPDATE volume_operation_history SET operation_id = ?1 WHERE operation_id = ?2"):
+                file.execute(sql, [new, id])
+
+
+@sqlite_only
+def test_prune(lived):
+    age(lived, 100)
+    lived.daemon.start().wait_healthy()
+    lived.attached()
+    lived.daemon.stop()
+    with closing(sqlite3.connect(lived.daemon.store.path)) as file, file:
+        file.execute("UPDATE volume_operations SET needs_attention = 1 WHERE status = 'failed'")
+    arguments = ["--config", lived.daemon.config, "--older-than"]
+    assert "0 operations removed" in worked("prune", *arguments, "101d")
+    assert "4 operations would be removed" in worked("prune", *arguments, "99d", "--dry-run")
+    assert "4 operations removed" in worked("prune", *arguments, "99d")
+    assert "0 operations removed" in worked("prune", *arguments, "99d")
+    left = lived.daemon.store.rows("SELECT status, needs_attention FROM volume_operations ORDER BY id")
+    assert left == [["failed", "1"], ["completed", "0"]]
+    assert lived.daemon.store.rows("SELECT COUNT(*) FROM volume_operation_history WHERE operation_id NOT IN "
+                                   "(SELECT id FROM volume_operations)") == [["0"]]
+    worked("check", "--config", lived.daemon.config)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ([], "copy, check and prune"), (["dance"], "copy, check and prune"), (["copy", "a"], "FROM and TO"),
+    (["copy", "a", "a"], "the same"), (["check", "a", "b"], "one URL"), (["prune"], "--older-than"),
+    (["prune", "--older-than", "1h"], "at least 1d"), (["prune", "--older-than"], "lacks its value"),
+    (["check", "--colour"], "nobody knows")])
+def test_wrong_usage(arguments, words):
+    done = store(*arguments)
+    assert done.returncode == 2 and words in done.stderr and not done.stdout
+
+
+def test_help():
+    assert "volumectl store copy FROM TO" in worked("--help")
+
+
+@pytest.mark.parametrize("url, words", [
+    ("oracle://x", "cannot begin with"), ("memory:", "in memory"),
+    ("sqlite:///nonexistent/x.db", "/nonexistent"), ("mariadb://me:opensesame@h/d", "password_file")])
+def test_a_url_that_cannot_be(url, words):
+    done = store("check", url)
+    assert done.returncode == 1 and words in done.stderr, done.stderr
+    assert "opensesame" not in done.stderr
