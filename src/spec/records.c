@@ -25,6 +25,13 @@ const char *const operation_status_names[] = {
 	[OPERATION_CANCELLED] = "cancelled", [OPERATION_STATUS_COUNT] = NULL,
 };
 
+const char *const export_status_names[] = {
+	[EXPORT_PENDING] = "pending",
+	[EXPORT_ACTIVE] = "active",
+	[EXPORT_FAILED] = "failed",
+	[EXPORT_STATUS_COUNT] = NULL,
+};
+
 const char *const matched_by_names[] = {
 	[MATCHED_NOT] = "none",
 	[MATCHED_BY_IDENTITY] = "identity",
@@ -104,6 +111,44 @@ static const struct field mapping_fields[] = {
 };
 #undef F
 const struct record mapping_record = RECORD("mapping", mapping_record, mapping_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(name_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field name_fields[] = {
+	F(id, TEXT, .doc = "Identifier of the row."),
+	F(volume_id, UUID, .doc = "The volume."),
+	F(name, TEXT, .doc = "What its device is called under /dev/mapper."),
+	F(created_at, TIME, .doc = "When it was given."),
+};
+#undef F
+const struct record name_record = RECORD("name", name_record, name_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(export_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field export_fields[] = {
+	F(id, TEXT, .doc = "Identifier of the export."),
+	F(volume_id, UUID, .flags = FIELD_COLUMN, .doc = "The volume."),
+	F(export_name, TEXT, .flags = FIELD_COLUMN, .doc = "The name an NBD client asks for."),
+	F(device_path, TEXT, .flags = FIELD_COLUMN, .doc = "The device that is served."),
+	F(port, INT, .flags = FIELD_COLUMN, .doc = "TCP port of the server, 0 on a unix socket."),
+	F(status, ENUM, .flags = FIELD_COLUMN, .names = export_status_names, .doc = "Whether it is served."),
+	F(read_only, BOOL, .doc = "True when clients cannot write."),
+	F(size, SIZE, .doc = "Bytes, as clients see it."),
+	F(vm_name, TEXT, .flags = FIELD_OMIT, .doc = "As given when it was made."),
+	F(vm_id, UUID, .flags = FIELD_OMIT, .doc = "As given when it was made."),
+	F(disk_number, INT, .flags = FIELD_OMIT, .doc = "As given when it was made."),
+	F(error, TEXT, .flags = FIELD_OMIT, .doc = "Why it is not served."),
+	F(metadata, OBJECT, .doc = "Kept with it, for the caller's own use."),
+	F(created_at, TIME, .doc = "When it was made."),
+	F(updated_at, TIME, .doc = "When it last changed."),
+	F(clients, OBJECT, .doc = "addresses: who is connected; certain: false when they may use another export."),
+};
+#undef F
+const struct record export_record = RECORD("export", export_record, export_fields);
+const struct record export_row = {
+	.name = "export",
+	.size = sizeof(struct export_record),
+	.fields = export_fields,
+	.count = ARRAY_SIZE(export_fields) - 1, /* without the clients */
+};
 
 #define F(MEMBER, TYPE, ...) FIELD(volume_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field volume_fields[] = {

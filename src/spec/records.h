@@ -82,6 +82,44 @@ struct mapping_record {
 };
 extern const struct record mapping_record;
 
+/* The name a volume's device has on the appliance. It outlives mappings: whoever comes back is called the same. */
+struct name_record {
+	char *id;
+	char *volume_id;
+	char *name; /* "vol" and the first 8 hex digits of the volume's UUID, more when that is another's */
+	int64_t created_at;
+};
+extern const struct record name_record;
+
+enum export_status {
+	EXPORT_PENDING, /* wanted; the engine does not serve it yet, or its device is away */
+	EXPORT_ACTIVE,  /* an NBD client was answered */
+	EXPORT_FAILED,  /* the engine refuses it */
+	EXPORT_STATUS_COUNT
+};
+extern const char *const export_status_names[EXPORT_STATUS_COUNT + 1];
+
+struct export_record {
+	char *id;
+	char *volume_id;
+	char *export_name; /* "migration-vol-<volume uuid>" */
+	char *device_path; /* what is served: the stable name, or the kernel's where there are none */
+	int64_t port;      /* 0: a unix socket */
+	int status;
+	bool read_only;
+	uint64_t size; /* bytes, as served */
+	char *vm_name; /* this and the next two as the asker gave them */
+	char *vm_id;
+	int64_t disk_number;
+	char *error;    /* why it is not active */
+	char *metadata; /* JSON object */
+	int64_t created_at;
+	int64_t updated_at;
+	/* shown, not stored; the last member */
+	char *clients; /* JSON object: addresses[], and certain: whether these very clients use this export */
+};
+extern const struct record export_record, export_row; /* as shown, and what is stored of it */
+
 struct volume_record {
 	char *volume_id;
 	char *name;

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Stable names: device-mapper maps of ours, one a volume, linear over the whole of its disk.
+ *
+ * A map of ours has the uuid "VOLD-<volume uuid>"; whatever carries another uuid belongs to somebody else and is never
+ * touched. Every verb says how things shall be, not what to do: asked twice, the second time changes nothing. All of it
+ * runs on a worker of its own, since device mapper may block for as long as I/O below it hangs; a verb that does not
+ * end within its deadline answers ERR_TIMEOUT, and what it may still do is found by the next list.
+ */
+
+#include "base/err.h"
+#include "io/loop.h"
+
+#define DEVMAP_UUID_PREFIX "VOLD-"
+#define DEVMAP_NAME_SIZE 128 /* DM_NAME_LEN */
+
+struct devmap;
+struct devmap_call;
+
+struct devmap_options {
+	const char *dev_root; /* "/dev": <dev_root>/mapper/control must be there, or there is no device mapper */
+	const char *run_root; /* "/run": without <run_root>/udev/control nodes are made here, not by udevd */
+	int64_t timeout_ms;   /* for one verb */
+	int64_t cookie_ms;    /* a udev cookie nobody completes is completed after this long */
+};
+
+enum devmap_target {
+	DEVMAP_LINEAR, /* over a disk */
+	DEVMAP_ERROR,  /* every access fails */
+	DEVMAP_OTHER,  /* a table that is not one of ours: several targets, another type, or none */
+};
+
+struct devmap_map {
+	char name[DEVMAP_NAME_SIZE];
+	char volume_id[37];
+	char kernel_name[32]; /* "dm-3" */
+	char device[24];      /* DEVMAP_LINEAR: "254:16", the disk below */
+	enum devmap_target target;
+	uint64_t size;  /* bytes */
+	bool suspended; /* whoever uses it waits */
+	uint32_t open_count;
+};
+
+/* err->code is ERR_NONE when it is so now; ERR_CONFLICT when the name is somebody else's, or the map is in use (remove). */
+typedef void (*devmap_done_fn)(void *arg, const struct err *err);
+/* maps is valid during the callback. */
+typedef void (*devmap_listed_fn)(void *arg, const struct devmap_map *maps, size_t count, const struct err *err);
+
+/*
+ * The table of functions behind it, so that tests put a device mapper of their own there. They run on the worker and
+ * may block.
+ */
+struct devmap_backend {
+	int (*list)(void *context, struct devmap_map **out, size_t *count, struct err *err);
+	int (*point)(void *context, const char *name, const char *volume_id, const char *device, uint64_t size,
+		     struct err *err);
+	int (*hold)(void *context, const char *volume_id, struct err *err);
+	int (*fail)(void *context, const char *volume_id, struct err *err);
+	int (*remove)(void *context, const char *volume_id, struct err *err);
+};
+
+/* libdevmapper. NULL and ERR_UNAVAILABLE with the reason where this kernel or machine has no device mapper. */
+struct devmap *devmap_new(struct loop *loop, const struct devmap_options *options, struct err *err);
+/* backend and context outlive it. */
+struct devmap *devmap_new_with(struct loop *loop, const struct devmap_options *options,
+			       const struct devmap_backend *backend, void *context);
+struct devmap *devmap_free(struct devmap *devmap); /* no done() runs any more; returns NULL, takes NULL */
+
+/*
+ * The map of the volume is called name, is linear over device ("254:16", size in bytes, whole sectors), and runs. Made
+ * if it is not there; if it is, its table is loaded and swapped in (suspend noflush, resume) under whoever uses it, and
+ * what waited goes on. A map of the volume under another name is renamed. The node under <dev_root>/mapper is there
+ * when this has ended.
+ */
+struct devmap_call *devmap_point(struct devmap *devmap, const char *name, const char *volume_id, const char *device,
+				 uint64_t size, devmap_done_fn done, void *arg);
+/* The map is suspended without flushing: whoever uses it waits. No map: ERR_NOT_FOUND. */
+struct devmap_call *devmap_hold(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg);
+/* The map is all errors and runs: whoever waited is told. No map: nothing to do. */
+struct devmap_call *devmap_fail(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg);
+/* There is no map of the volume. ERR_CONFLICT, and nothing done, while somebody has it open. */
+struct devmap_call *devmap_remove(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg);
+/* All maps of ours. */
+struct devmap_call *devmap_list(struct devmap *devmap, devmap_listed_fn done, void *arg);
+void devmap_cancel(
+	struct devmap_call *call); /* done will not run; what is under way may still happen. Not from inside done */

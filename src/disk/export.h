@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * NBD exports: one server, one export a volume.
+ *
+ * Behind this interface stand engines: qemu-storage-daemon, spoken to over QMP, and nbdkit, which serves a folder of
+ * links. Every verb says how things shall be: asked twice, the second time changes nothing. An engine that dies is
+ * started again, or its socket awaited again, with growing pauses; then lost() is called, because a new one serves
+ * nothing yet, and whoever knows what should be there adds it again.
+ */
+
+#include "base/err.h"
+#include "base/json.h"
+#include "io/loop.h"
+
+struct exporter;
+struct export_call;
+
+enum export_engine {
+	EXPORT_ENGINE_NONE,
+	EXPORT_ENGINE_QEMU,
+	EXPORT_ENGINE_NBDKIT,
+	EXPORT_ENGINE_NBD_SERVER,
+	EXPORT_ENGINE_COUNT
+};
+extern const char *const export_engine_names[EXPORT_ENGINE_COUNT + 1]; /* "none", "qemu-storage-daemon", … */
+
+struct exporter_options {
+	enum export_engine engine;
+	const char *run_dir;    /* a folder of ours that outlives the daemon, for sockets and links */
+	const char *qmp_socket; /* qemu: of an engine somebody else runs (a systemd unit); NULL: ours, in run_dir */
+	const char *listen;     /* "127.0.0.1:10809", or "unix:/path"; port 0 takes a free one */
+	const char *tls_dir;    /* ca-cert.pem, server-cert.pem, server-key.pem; NULL: no TLS */
+	const char *proc_root;  /* "/proc": who is connected */
+	int64_t timeout_ms;     /* for one verb */
+	/* A new engine has taken over and serves nothing: add what should be there. Never inside a call. */
+	void (*lost)(void *arg);
+	void *arg;
+};
+
+struct export_item {
+	const char *name;        /* "migration-vol-<volume uuid>" */
+	const char *device_path; /* "/dev/mapper/vol01234567" */
+	bool read_only;
+};
+
+struct export_client {
+	char address[64]; /* "127.0.0.1:41234", or "pid 4711" on a unix socket */
+};
+
+struct export_seen {
+	const char *name;
+	const char *device_path;
+	bool read_only;
+	const struct export_client *clients;
+	size_t client_count;
+	/* False: the engine can't tell which export a client of the server uses, and these may be any of them. */
+	bool clients_certain;
+};
+
+/* err->code is ERR_NONE when it is so now. */
+typedef void (*export_done_fn)(void *arg, const struct err *err);
+/* items are valid during the callback. */
+typedef void (*export_listed_fn)(void *arg, const struct export_seen *items, size_t count, const struct err *err);
+
+/*
+ * Looks for the programs needed and starts or finds the engine on a later turn. NULL: EXPORT_ENGINE_NONE is not one, a
+ * nbd-server is refused below 3.25 (ERR_INVALID says why: its reload corrupts its memory), options that make no sense.
+ */
+struct exporter *exporter_new(struct loop *loop, const struct exporter_options *options, struct err *err);
+/* Stops an engine it started, its clients with it; leaves alone one that somebody else runs. Returns NULL, takes NULL. */
+struct exporter *exporter_free(struct exporter *exporter);
+
+/* Served under this name, from this device at its present size. Another device or mode under the name is replaced. */
+struct export_call *export_add(struct exporter *exporter, const struct export_item *item, export_done_fn done,
+			       void *arg);
+/*
+ * Not served any more. ERR_CONFLICT naming the clients while there are any, and then nothing is changed; with force
+ * they are disconnected.
+ */
+struct export_call *export_remove(struct exporter *exporter, const char *name, bool force, export_done_fn done,
+				  void *arg);
+struct export_call *export_list(struct exporter *exporter, export_listed_fn done, void *arg);
+/*
+ * An NBD handshake as a client makes it, up to and including the choice of the export: ERR_NONE when the server offers
+ * it with this size (0: any).
+ */
+struct export_call *export_check(struct exporter *exporter, const char *name, uint64_t size, export_done_fn done,
+				 void *arg);
+void export_cancel(struct export_call *call); /* done will not run. Not from inside done */
+
+int export_port(const struct exporter *exporter); /* 0: a unix socket, or not known yet */
+
+struct export_health {
+	bool ok;
+	char reason[256]; /* what is not well and what to do, "" when ok */
+	char engine[32];
+	int pid; /* of the engine, 0 when it is not ours or does not run */
+	uint64_t restarts;
+};
+void exporter_health(const struct exporter *exporter, struct export_health *out);
