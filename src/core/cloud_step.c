@@ -64,11 +64,40 @@ const struct cloud_volume *cloud_step_volume(struct operation *operation, const 
 	return NULL;
 }
 
+static void cancel_call(void *awaited)
+{
+	cloud_call_cancel(awaited);
+}
+
+void cloud_step_wait_call(struct operation *operation, struct cloud_call *call)
+{
+	static const struct wait_kind kind = { .cancel = cancel_call };
+
+	operation_wait(operation, call, &kind);
+}
+
+static void cancel_job(void *awaited)
+{
+	cloud_job_cancel(awaited);
+}
+
+static void poke_job(void *awaited)
+{
+	cloud_job_poke(awaited);
+}
+
+void cloud_step_wait_job(struct operation *operation, struct cloud_job *job)
+{
+	static const struct wait_kind kind = { .cancel = cancel_job, .poke = poke_job };
+
+	operation_wait(operation, job, &kind);
+}
+
 void cloud_step_list(struct operation *operation, cloud_done_fn done)
 {
 	struct cloud_volume_filter filter = { .id = operation->record.volume_id };
 
-	operation_wait_call(operation, cloud_list_volumes(operation->core->cloud, &filter, done, operation));
+	cloud_step_wait_call(operation, cloud_list_volumes(operation->core->cloud, &filter, done, operation));
 }
 
 void cloud_step_busy(struct operation *operation, const struct cloud_volume *volume)

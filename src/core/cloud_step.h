@@ -24,6 +24,9 @@ bool cloud_step_unseen(struct operation *operation, const struct cloud_result *r
 /* The volume in the result that has this id, NULL when it is not there. Brings the model up to date with it. */
 const struct cloud_volume *cloud_step_volume(struct operation *operation, const struct cloud_result *result,
 					     const char *volume_id);
+/* Waits for the answer to one request, or for the end of a job: operation_wait(). */
+void cloud_step_wait_call(struct operation *operation, struct cloud_call *call);
+void cloud_step_wait_job(struct operation *operation, struct cloud_job *job);
 /* Waits for CloudStack's present view of the operation's volume. */
 void cloud_step_list(struct operation *operation, cloud_done_fn done);
 /* A job is under way on the volume, somebody else's perhaps: run the step again when it may have ended. */

@@ -136,8 +136,8 @@ void detaching_ask_cloud(struct operation *operation)
 		operation_next(operation);
 		return;
 	}
-	operation_wait_call(operation, cloud_detach_volume(operation->core->cloud, operation->record.volume_id,
-							   detaching->job_id, on_asked, operation));
+	cloud_step_wait_call(operation, cloud_detach_volume(operation->core->cloud, operation->record.volume_id,
+							    detaching->job_id, on_asked, operation));
 }
 
 /* ---- await-job ---- */
@@ -196,8 +196,8 @@ void detaching_await_job(struct operation *operation)
 		operation_next(operation);
 		return;
 	}
-	operation_wait_job(operation,
-			   cloud_job_watch(operation->core->cloud, detaching->job_id, on_job_ended, operation));
+	cloud_step_wait_job(operation,
+			    cloud_job_watch(operation->core->cloud, detaching->job_id, on_job_ended, operation));
 }
 
 /* ---- await-gone ---- */

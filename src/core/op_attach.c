@@ -182,9 +182,9 @@ static void ask_cloud(struct operation *operation)
 	struct attach_context *context = operation->context;
 
 	/* Safe to repeat: CloudStack refuses a job id it knows before it attaches anything. */
-	operation_wait_call(operation,
-			    cloud_attach_volume(operation->core->cloud, operation->record.volume_id,
-						operation->record.vm_id, context->job_id, on_asked, operation));
+	cloud_step_wait_call(operation,
+			     cloud_attach_volume(operation->core->cloud, operation->record.volume_id,
+						 operation->record.vm_id, context->job_id, on_asked, operation));
 }
 
 /* ---- await-job ---- */
@@ -239,8 +239,8 @@ static void await_job(struct operation *operation)
 {
 	struct attach_context *context = operation->context;
 
-	operation_wait_job(operation,
-			   cloud_job_watch(operation->core->cloud, context->job_id, on_job_ended, operation));
+	cloud_step_wait_job(operation,
+			    cloud_job_watch(operation->core->cloud, context->job_id, on_job_ended, operation));
 }
 
 /* ---- await-device ---- */
@@ -442,8 +442,8 @@ static void on_undo_asked(void *arg, const struct cloud_result *result)
 		return;
 	}
 	cloud_step_note_job(&context->undo_job_id, result);
-	operation_wait_job(operation,
-			   cloud_job_watch(operation->core->cloud, context->undo_job_id, on_undone, operation));
+	cloud_step_wait_job(operation,
+			    cloud_job_watch(operation->core->cloud, context->undo_job_id, on_undone, operation));
 }
 
 static void on_undo_looked(void *arg, const struct cloud_result *result)
@@ -461,8 +461,8 @@ static void on_undo_looked(void *arg, const struct cloud_result *result)
 	} else if (!is_attached_here(operation, volume)) {
 		operation_next(operation);
 	} else {
-		operation_wait_call(operation, cloud_detach_volume(operation->core->cloud, operation->record.volume_id,
-								   context->undo_job_id, on_undo_asked, operation));
+		cloud_step_wait_call(operation, cloud_detach_volume(operation->core->cloud, operation->record.volume_id,
+								    context->undo_job_id, on_undo_asked, operation));
 	}
 }
 
@@ -496,8 +496,8 @@ static void take_back(struct operation *operation)
 		operation_next(operation);
 		return;
 	}
-	operation_wait_call(operation,
-			    cloud_find_job(operation->core->cloud, context->job_id, on_undo_job_found, operation));
+	cloud_step_wait_call(operation,
+			     cloud_find_job(operation->core->cloud, context->job_id, on_undo_job_found, operation));
 }
 
 /* ---- the table ---- */

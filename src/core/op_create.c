@@ -94,9 +94,9 @@ static void submit(struct operation *operation)
 	_cleanup_free_ char *name = unique_name(operation);
 
 	context->looking_since = 0; /* this request, too, may get lost and arrive late */
-	operation_wait_call(operation,
-			    cloud_create_volume(operation->core->cloud, name, context->zone_id, context->offering_id,
-						(uint64_t)context->size_gib, context->job_id, on_submitted, operation));
+	cloud_step_wait_call(operation, cloud_create_volume(operation->core->cloud, name, context->zone_id,
+							    context->offering_id, (uint64_t)context->size_gib,
+							    context->job_id, on_submitted, operation));
 }
 
 static void look_by_name(struct operation *operation, cloud_done_fn done)
@@ -104,7 +104,7 @@ static void look_by_name(struct operation *operation, cloud_done_fn done)
 	_cleanup_free_ char *name = unique_name(operation);
 	struct cloud_volume_filter filter = { .name = name };
 
-	operation_wait_call(operation, cloud_list_volumes(operation->core->cloud, &filter, done, operation));
+	cloud_step_wait_call(operation, cloud_list_volumes(operation->core->cloud, &filter, done, operation));
 }
 
 static void on_looked_by_name(void *arg, const struct cloud_result *result)
@@ -151,8 +151,8 @@ static void ask_cloud(struct operation *operation)
 	}
 	if (!context->looking_since)
 		context->looking_since = clock_mono_ms();
-	operation_wait_call(operation,
-			    cloud_find_job(operation->core->cloud, context->job_id, on_looked_by_job, operation));
+	cloud_step_wait_call(operation,
+			     cloud_find_job(operation->core->cloud, context->job_id, on_looked_by_job, operation));
 }
 
 /* ---- await-job ---- */
@@ -192,8 +192,8 @@ static void await_job(struct operation *operation)
 {
 	struct create_context *context = operation->context;
 
-	operation_wait_job(operation,
-			   cloud_job_watch(operation->core->cloud, context->job_id, on_job_ended, operation));
+	cloud_step_wait_job(operation,
+			    cloud_job_watch(operation->core->cloud, context->job_id, on_job_ended, operation));
 }
 
 /* ---- rename ---- */
@@ -226,17 +226,17 @@ static void on_renamed(void *arg, const struct cloud_result *result)
 		return;
 	}
 	cloud_step_note_job(&context->rename_job_id, result);
-	operation_wait_job(operation,
-			   cloud_job_watch(operation->core->cloud, context->rename_job_id, on_rename_job, operation));
+	cloud_step_wait_job(operation,
+			    cloud_job_watch(operation->core->cloud, context->rename_job_id, on_rename_job, operation));
 }
 
 static void rename_volume(struct operation *operation)
 {
 	struct create_context *context = operation->context;
 
-	operation_wait_call(operation,
-			    cloud_rename_volume(operation->core->cloud, operation->record.volume_id, context->name,
-						context->rename_job_id, on_renamed, operation));
+	cloud_step_wait_call(operation,
+			     cloud_rename_volume(operation->core->cloud, operation->record.volume_id, context->name,
+						 context->rename_job_id, on_renamed, operation));
 }
 
 /* ---- taking back ---- */
@@ -269,16 +269,16 @@ static void on_destroy_asked(void *arg, const struct cloud_result *result)
 		return;
 	}
 	cloud_step_note_job(&context->undo_job_id, result);
-	operation_wait_job(operation,
-			   cloud_job_watch(operation->core->cloud, context->undo_job_id, on_destroy_job, operation));
+	cloud_step_wait_job(operation,
+			    cloud_job_watch(operation->core->cloud, context->undo_job_id, on_destroy_job, operation));
 }
 
 static void destroy(struct operation *operation)
 {
 	struct create_context *context = operation->context;
 
-	operation_wait_call(operation, cloud_destroy_volume(operation->core->cloud, operation->record.volume_id,
-							    context->undo_job_id, on_destroy_asked, operation));
+	cloud_step_wait_call(operation, cloud_destroy_volume(operation->core->cloud, operation->record.volume_id,
+							     context->undo_job_id, on_destroy_asked, operation));
 }
 
 static void on_left_over(void *arg, const struct cloud_result *result)

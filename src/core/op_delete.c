@@ -42,8 +42,8 @@ static void destroy(struct operation *operation)
 {
 	struct delete_context *context = operation->context;
 
-	operation_wait_call(operation, cloud_destroy_volume(operation->core->cloud, operation->record.volume_id,
-							    context->destroy_job_id, on_asked, operation));
+	cloud_step_wait_call(operation, cloud_destroy_volume(operation->core->cloud, operation->record.volume_id,
+							     context->destroy_job_id, on_asked, operation));
 }
 
 /* ---- await-destroyed ---- */
@@ -86,8 +86,8 @@ static void await_destroyed(struct operation *operation)
 {
 	struct delete_context *context = operation->context;
 
-	operation_wait_job(operation,
-			   cloud_job_watch(operation->core->cloud, context->destroy_job_id, on_job_ended, operation));
+	cloud_step_wait_job(operation,
+			    cloud_job_watch(operation->core->cloud, context->destroy_job_id, on_job_ended, operation));
 }
 
 /* ---- the table ---- */

@@ -374,8 +374,7 @@ static void undo_from(struct operation *operation, size_t count)
 static void settle(struct operation *operation)
 {
 	assert(operation->phase == PHASE_RUNNING || operation->phase == PHASE_WAITING);
-	operation->call = NULL;
-	operation->job = NULL;
+	operation->awaited = NULL;
 }
 
 void operation_next(struct operation *operation)
@@ -476,18 +475,13 @@ void operation_again(struct operation *operation, int64_t delay_ms, const char *
 	loop_timer_set(operation->core->loop, &operation->sleep, delay_ms);
 }
 
-void operation_wait_call(struct operation *operation, struct cloud_call *call)
+void operation_wait(struct operation *operation, void *awaited, const struct wait_kind *kind)
 {
+	assert(awaited && kind->cancel);
 	settle(operation);
 	operation->phase = PHASE_WAITING;
-	operation->call = call;
-}
-
-void operation_wait_job(struct operation *operation, struct cloud_job *job)
-{
-	settle(operation);
-	operation->phase = PHASE_WAITING;
-	operation->job = job;
+	operation->awaited = awaited;
+	operation->wait_kind = kind;
 }
 
 void operation_stage_mapping(struct operation *operation, struct mapping_record *mapping)

@@ -23,8 +23,6 @@
 
 struct device;
 struct operation;
-struct cloud_call;
-struct cloud_job;
 
 /* How long a step may take, counted from its first run in this process; the figures are configuration. */
 enum step_deadline {
@@ -63,6 +61,12 @@ enum operation_phase {
 	PHASE_ENDED
 };
 
+/* How the engine speaks to one kind of thing that operations wait for. */
+struct wait_kind {
+	void (*cancel)(void *awaited); /* its callback will not run */
+	void (*poke)(void *awaited);   /* one of the volume's devices came, went or changed; NULL: no matter */
+};
+
 struct volume_queue;
 
 typedef void (*operation_accepted_fn)(void *arg, struct operation *operation, const struct err *err);
@@ -87,9 +91,9 @@ struct operation {
 	struct loop_task turn;
 	struct loop_timer sleep;
 	struct loop_timer deadline;
-	/* the wait slot: at most one of these */
-	struct cloud_call *call;
-	struct cloud_job *job;
+	/* the wait slot: whose callback will go on, NULL when nothing is awaited */
+	void *awaited;
+	const struct wait_kind *wait_kind;
 	/* as it will be once its last commit is durable, NULL before: until then nobody sees it ended */
 	struct operation_record *ended;
 	/* staged for the next commit, applied to the model after it */
@@ -111,9 +115,11 @@ void operation_fail(struct operation *operation, const struct err *err);
 void operation_failf(struct operation *operation, enum err_code code, const char *format, ...) _printf_(3, 4);
 /* Run this step again after delay_ms or when woken; the text says what it waits for and is shown when it is overdue. */
 void operation_again(struct operation *operation, int64_t delay_ms, const char *format, ...) _printf_(3, 4);
-/* A callback will come: exactly one of call and job is given, and is cancelled if the operation is interrupted. */
-void operation_wait_call(struct operation *operation, struct cloud_call *call);
-void operation_wait_job(struct operation *operation, struct cloud_job *job);
+/*
+ * A callback will come, once and on a later turn, and say one of these verbs; it is cancelled if the operation is
+ * interrupted before. Whoever has something to wait for brings its kind, which outlives the operation.
+ */
+void operation_wait(struct operation *operation, void *awaited, const struct wait_kind *kind);
 
 /* ---- for steps ---- */
 

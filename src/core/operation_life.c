@@ -75,10 +75,8 @@ void operation_stop_waiting(struct operation *operation)
 {
 	struct loop *loop = operation->core->loop;
 
-	if (operation->call)
-		cloud_call_cancel(TAKE_PTR(operation->call));
-	if (operation->job)
-		cloud_job_cancel(TAKE_PTR(operation->job));
+	if (operation->awaited)
+		operation->wait_kind->cancel(TAKE_PTR(operation->awaited));
 	loop_task_cancel(loop, &operation->turn);
 	loop_timer_clear(loop, &operation->sleep);
 }
@@ -349,8 +347,9 @@ void operation_on_device(struct core *core, const struct device *device)
 			continue;
 		if (operation->phase == PHASE_SLEEPING && operation_step(operation)->deadline == STEP_DEVICE)
 			loop_task_queue(core->loop, &operation->turn);
-		else if (operation->job && device_identity(device, operation->record.volume_id) != IDENTITY_OTHER)
-			cloud_job_poke(operation->job);
+		else if (operation->awaited && operation->wait_kind->poke &&
+			 device_identity(device, operation->record.volume_id) != IDENTITY_OTHER)
+			operation->wait_kind->poke(operation->awaited);
 	}
 }
 
