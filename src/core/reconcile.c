@@ -24,6 +24,7 @@
 /* More suspects than this wait for the next comparison. */
 #define SUSPECTS_MAX 200
 #define LEFT_OVERS_MAX 100
+
 /* ---- the end ---- */
 
 static void put_drifts(struct json_writer *writer, const char *name, const struct reconcile *reconcile, int repaired)
@@ -197,19 +198,19 @@ static void judge(struct suspect *suspect, const struct cloud_volume *cloud)
 	if (suspect->origin.id) {
 		facts.origin = &suspect->origin;
 		drift_judge_left_over(&facts, &drift);
-		if (drift.kind == DRIFT_NONE && suspect->origin.needs_attention && !reconcile->dry_run &&
-		    !(cloud && cloud->job_id))
-			operation_settle(reconcile->core, &suspect->origin);
-		facts.origin = NULL;
 	}
-	if (drift.kind == DRIFT_NONE)
+	if (drift.kind == DRIFT_NONE) {
+		facts.origin = NULL;
 		drift_judge(&facts, &drift);
-	else
-		facts.origin = &suspect->origin;
-	if (drift.kind == DRIFT_NONE)
-		suspect_done(suspect);
-	else
+	}
+	if (drift.kind != DRIFT_NONE) {
 		suspect_repair(suspect, &facts, &drift);
+		return;
+	}
+	/* Only when all three agree: what a detachment leaves behind is the disk in the kernel. */
+	if (suspect->origin.needs_attention && !reconcile->dry_run && !(cloud && cloud->job_id))
+		operation_settle(reconcile->core, &suspect->origin);
+	suspect_done(suspect);
 }
 
 static void on_listed(void *arg, const struct cloud_result *result)

@@ -306,6 +306,29 @@ static void not_taken_back(void **state)
 	check_world(world, 1);
 }
 
+/* A detachment that ended in silence: while the disk is still here, somebody has to look, whatever CloudStack says. */
+static void a_disk_that_does_not_go(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = server_add(&world->server, "one", 5);
+	char id[64];
+
+	volume->unplug_ms = -1;
+	attached(world, VOLUME(1));
+	snprintf(id, sizeof(id), "%s", accepted(world, ask_detach(world, VOLUME(1), false)));
+	ended_with(world, id, OPERATION_FAILED, "but the kernel still shows it as");
+	found(world, "failed", "device-unexpected");
+	world_pass(world, 3 * world->options.reconcile_ms);
+	assert_true(core_operation(world->core, id)->needs_attention);
+	kernel_unplug(&world->kernel, volume->disk);
+	volume->disk[0] = '\0';
+	found(world, "repaired", "detached-outside");
+	nothing_found(world);
+	world_pass(world, 1000);
+	assert_false(core_operation(world->core, id)->needs_attention);
+	check_world(world, 1);
+}
+
 /* The same after a restart, and CloudStack goes on refusing: it is not asked every minute. */
 static void refused_again_and_again(void **state)
 {
@@ -496,6 +519,7 @@ int main(void)
 		TEST(size_changed),
 		TEST(operation_lost),
 		TEST(not_taken_back),
+		TEST(a_disk_that_does_not_go),
 		TEST(refused_again_and_again),
 		TEST(orphan_of_a_failed_create),
 		TEST(orphan_by_name),
