@@ -3,7 +3,11 @@
 /* Shared by the steps that talk to CloudStack; see cloud_step.h. */
 
 #include "core/cloud_step.h"
+
+#include <stdio.h>
+
 #include "base/uuid.h"
+#include "core/drift.h"
 
 #define LOOK_AGAIN_MS 1000
 #define RETRY_FIRST_MS 500
@@ -130,20 +134,27 @@ bool cloud_volume_is_destroyed(const struct cloud_volume *volume)
 	return false;
 }
 
+static void tell_lost(struct operation *operation, const char *why)
+{
+	const struct drift_facts facts = { .volume_id = operation->record.volume_id, .origin = &operation->record };
+	struct drift drift = { .kind = DRIFT_OPERATION_LOST };
+
+	snprintf(drift.found, sizeof(drift.found), "CloudStack lost the job of operation %s, step %s: %.200s",
+		 operation->record.id, operation->record.step, why);
+	snprintf(drift.action, sizeof(drift.action),
+		 "the volume itself is looked at, and decides how the operation goes on");
+	reconcile_tell(operation->core, &facts, &drift);
+}
+
 bool cloud_step_job_lost(struct operation *operation, const struct cloud_result *result)
 {
-	struct drift_record record = { .kind = DRIFT_OPERATION_LOST, .repaired = true };
-
 	if (result->outcome == CLOUD_OK && result->job_status == CLOUD_JOB_SUCCEEDED)
 		return false;
 	if (!cloud_err_is_lost_job(&result->err) && result->err.code != ERR_NOT_FOUND)
 		return false;
-	str_set(&record.volume_id, operation->record.volume_id);
-	str_set(&record.operation_id, operation->record.id);
-	record.found = xasprintf("CloudStack lost the job of operation %s, step %s: %s", operation->record.id,
-				 operation->record.step, result->err.text);
-	str_set(&record.action, "the volume itself is looked at, and decides how the operation goes on");
-	events_drift(operation->core, &record);
-	record_clear(&drift_record, &record);
+	/* A step that looks until a late request can no longer arrive finds it lost each time. */
+	if (!operation->job_lost)
+		tell_lost(operation, result->err.text);
+	operation->job_lost = true;
 	return true;
 }

@@ -268,7 +268,7 @@ static void enter_step(struct operation *operation, size_t step)
 
 	operation->step = step;
 	operation->runs = 0;
-	operation->resumed = false;
+	operation->resumed = operation->job_lost = false;
 	str_set(&operation->reason, NULL);
 	operation->reason_code = ERR_NONE;
 	operation->record.status = OPERATION_EXECUTING;

@@ -80,6 +80,7 @@ struct operation {
 	enum operation_phase phase;
 	unsigned runs; /* of this step in this process */
 	bool resumed;  /* this step may have run before this process */
+	bool job_lost; /* this step's, and that was told */
 	/* Thousands may be unfinished and hardly any of them has one of these, so they are not part of it. */
 	struct err *failure;       /* the first error */
 	struct err *interruption;  /* cancel or time-out that arrived while it could not be handled */

@@ -283,6 +283,20 @@ static void operation_lost(void **state)
 	check_mapped(world, VOLUME(1));
 }
 
+/* Its request may still arrive, so the volume is looked at again and again: one loss all the same. */
+static void operation_lost_and_looked_for(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	one_attached(world);
+	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 1, 1, FAULT_LOST_BEFORE });
+	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 2, 1, FAULT_JOB_LOST });
+	id = accepted(world, ask_detach(world, VOLUME(1), false));
+	ended_with(world, id, OPERATION_FAILED, "lost the job");
+	assert_int_equal(told(world, DRIFT_OPERATION_LOST, VOLUME(1)), 1);
+}
+
 /* An attachment that fails, and whose taking back is refused, is taken back when CloudStack lets us. */
 static void not_taken_back(void **state)
 {
@@ -518,6 +532,7 @@ int main(void)
 		TEST(device_renamed),
 		TEST(size_changed),
 		TEST(operation_lost),
+		TEST(operation_lost_and_looked_for),
 		TEST(not_taken_back),
 		TEST(a_disk_that_does_not_go),
 		TEST(refused_again_and_again),
