@@ -282,7 +282,7 @@ def test_surfaces_have_the_tables_methods(world):
              if m.scope == word.upper() and m.object_member}
     text = world.daemon.ctl("help").stdout.split("Commands:\n")[1].split("\n\n")[0]
     assert {line.split()[0] for line in text.splitlines()} == \
-        {m.command for m in methods().values()} | {"wait", "watch", "help"}
+        {m.command for m in methods().values()} | {"wait", "watch", "store", "help"}
     for method in methods().values():
         answer = world.daemon.rest("OPTIONS", method.path.replace("{", "").replace("}", ""))
         assert method.verb in answer.headers["Allow"], method
