@@ -13,11 +13,12 @@ from contextlib import closing
 
 import pytest
 
-from . import shapes, stores
-from .harness import Bus, Daemon
+from . import stores
+from .harness import Bus, Daemon, eventually
 from .trouble import FOREVER, refused, start_fails, unhealthy, unhealthy_soon, wait_well
 
 pytestmark = pytest.mark.skipif(stores.KIND != "sqlite", reason="it is about the SQLite file")
+
 
 def mount(folder, *arguments):
     """Mount a file system for the test, or skip it where that cannot be done."""
