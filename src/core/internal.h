@@ -64,6 +64,7 @@ struct core {
 	struct loop_timer refresh; /* fetch the list of volumes */
 	struct cloud_call *refresh_call;
 	int64_t cloud_usable_since_ms; /* as the last refresh found it in cloud_health */
+	int64_t next_retry_ms;         /* clock_mono_ms(): nobody asks an absent CloudStack again before */
 	uint64_t refresh_round;
 	int64_t refresh_page;
 	bool volumes_known; /* one whole list has been fetched */

@@ -22,6 +22,7 @@ struct cloud {
 	struct fake_server *server;
 	size_t open; /* calls and jobs */
 	bool usable;
+	int64_t usable_since_ms;
 	uint64_t calls;
 };
 
@@ -58,9 +59,21 @@ struct cloud *cloud_free(struct cloud *cloud)
 
 void cloud_health(const struct cloud *cloud, struct cloud_health *out)
 {
-	*out = (struct cloud_health){ .usable = cloud->usable, .calls = cloud->calls, .in_flight = cloud->open };
+	*out = (struct cloud_health){
+		.usable = cloud->usable,
+		.usable_since_ms = cloud->usable_since_ms,
+		.calls = cloud->calls,
+		.in_flight = cloud->open,
+	};
 	if (!cloud->usable)
 		snprintf(out->reason, sizeof(out->reason), "CloudStack does not answer");
+}
+
+static void note_usable(struct cloud *cloud, bool usable)
+{
+	if (usable && !cloud->usable)
+		cloud->usable_since_ms = clock_mono_ms();
+	cloud->usable = usable;
 }
 
 /* ---- results ---- */
@@ -218,7 +231,7 @@ static void answer(struct fake_request *request)
 		put_silence(&result, request);
 	else
 		put_answer(&result, &listing, request);
-	call->cloud->usable = result.outcome <= CLOUD_REFUSED;
+	note_usable(call->cloud, result.outcome <= CLOUD_REFUSED);
 	call->cloud->open--;
 	call->done(call->arg, &result);
 	listing_clear(&listing);
@@ -377,7 +390,7 @@ static void on_look(struct loop_timer *timer)
 	struct listing listing = { 0 };
 	const struct fake_job *there = server_job(server, job->id);
 
-	job->cloud->usable = !server->down;
+	note_usable(job->cloud, !server->down);
 	if (server->down || (there && there->state <= JOB_RUNNING)) {
 		loop_timer_set(server->loop, timer, POLL_MS);
 		return;

@@ -138,12 +138,43 @@ static void not_shown(void **state)
 	}
 }
 
+static bool all_ended(struct world *world, const void *arg)
+{
+	return world->core->unfinished_count == 0;
+}
+
+/* An absent CloudStack is asked seldom, however many wait for it; when it is back, all of them go on at once. */
+static void many_wait(void **state)
+{
+	struct world *world = *state;
+	struct reply *replies[MAX_OPERATIONS];
+	const unsigned minutes = 30;
+
+	for (size_t i = 0; i < MAX_OPERATIONS; i++)
+		replies[i] = ask_create(world, "one");
+	world->server.trip_ms = 1000;
+	for (size_t i = 0; i < MAX_OPERATIONS; i++)
+		accepted(world, replies[i]);
+	world->server.down = true;
+	world_restart(world);
+	world_pass(world, 60000);
+	assert_int_equal(world->core->unfinished_count, MAX_OPERATIONS);
+	world->server.calls[FAKE_ANY] = 0;
+	world_pass(world, minutes * 60000);
+	assert_in_range(world->server.calls[FAKE_ANY], minutes, minutes * 320);
+	world->server.down = false;
+	world->server.trip_ms = 10;
+	assert_true(world_until(world, all_ended, NULL, 60000));
+	check_world(world, MAX_OPERATIONS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(away),      cmocka_unit_test(lost_before), cmocka_unit_test(lost_after),
-		cmocka_unit_test(late),      cmocka_unit_test(late_again),  cmocka_unit_test(killed_in_trouble),
-		cmocka_unit_test(not_shown),
+		cmocka_unit_test(away),       cmocka_unit_test(lost_before),
+		cmocka_unit_test(lost_after), cmocka_unit_test(late),
+		cmocka_unit_test(late_again), cmocka_unit_test(killed_in_trouble),
+		cmocka_unit_test(not_shown),  cmocka_unit_test_setup_teardown(many_wait, world_setup, world_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
