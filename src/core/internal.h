@@ -74,6 +74,7 @@ struct core {
 
 	struct reconcile *reconcile; /* the comparison under way, NULL when none is */
 	struct known_drift *known_drift;
+	size_t suspects_passed; /* by the comparisons before, while there are more than one can look at */
 
 	TAILQ_HEAD(, event_listener) listeners;
 	TAILQ_HEAD(, pending_event) events;

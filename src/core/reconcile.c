@@ -21,9 +21,9 @@
 #include "core/ops.h"
 #include "core/reconcile_internal.h"
 
-/* More suspects than this wait for the next comparison. */
+/* So many are looked at closely in one comparison, each by a request of its own. */
 #define SUSPECTS_MAX 200
-#define LEFT_OVERS_MAX 100
+#define LEFT_OVERS_MAX 1000
 
 /* ---- the end ---- */
 
@@ -61,15 +61,19 @@ static char *message(const struct reconcile *reconcile)
 {
 	const struct suspect *suspect;
 	size_t found = 0, repaired = 0;
+	char left[64] = "";
 
 	TAILQ_FOREACH(suspect, &reconcile->suspects, entry) {
 		found += suspect->record.kind != DRIFT_NONE;
 		repaired += suspect->record.repaired;
 	}
+	if (reconcile->left > 0)
+		snprintf(left, sizeof(left), "; %zu more are looked at the next times", reconcile->left);
 	if (found == 0)
-		return xasprintf("%zu volumes compared, nothing differs", reconcile->checked);
-	return xasprintf("%zu volumes compared, %zu differ: %zu repaired, %zu %s", reconcile->checked, found, repaired,
-			 found - repaired, reconcile->dry_run ? "only reported" : "for somebody else to settle");
+		return xasprintf("%zu volumes compared, nothing differs%s", reconcile->checked, left);
+	return xasprintf("%zu volumes compared, %zu differ: %zu repaired, %zu %s%s", reconcile->checked, found,
+			 repaired, found - repaired,
+			 reconcile->dry_run ? "only reported" : "for somebody else to settle", left);
 }
 
 static struct call *find_served(struct core *core)
@@ -133,7 +137,7 @@ static void finish(struct reconcile *reconcile)
 
 	record.message = message(reconcile);
 	record.report = report_json(reconcile);
-	if (!reconcile->dry_run)
+	if (!reconcile->dry_run && reconcile->left == 0)
 		drift_forget_old(core);
 	reconcile_drop(core);
 	while ((call = find_served(core)))
@@ -289,11 +293,8 @@ static struct suspect *suspect_find(const struct reconcile *reconcile, const cha
 
 static struct suspect *suspect_add(struct reconcile *reconcile, const char *volume_id)
 {
-	struct suspect *suspect = suspect_find(reconcile, volume_id);
+	struct suspect *suspect = xnew(struct suspect);
 
-	if (suspect || reconcile->count >= SUSPECTS_MAX)
-		return suspect;
-	suspect = xnew(struct suspect);
 	suspect->reconcile = reconcile;
 	suspect->volume_id = xstrdup(volume_id);
 	TAILQ_INSERT_TAIL(&reconcile->suspects, suspect, entry);
@@ -316,8 +317,7 @@ static void compare_one(struct reconcile *reconcile, const char *volume_id, cons
 	if (drift.kind == DRIFT_NONE && !origin_id)
 		return;
 	suspect = suspect_add(reconcile, volume_id);
-	if (suspect)
-		str_set(&suspect->origin_id, origin_id);
+	str_set(&suspect->origin_id, origin_id);
 }
 
 static void compare_all(struct reconcile *reconcile)
@@ -353,6 +353,28 @@ static void settle_unknown(struct reconcile *reconcile, const struct operation_r
 		operation_settle(reconcile->core, record);
 }
 
+/* More than can be looked at take turns: those that only people can settle are there each time. */
+static void choose(struct reconcile *reconcile)
+{
+	struct core *core = reconcile->core;
+	size_t count = reconcile->count, first, index = 0;
+	struct suspect *suspect, *next;
+
+	if (count <= SUSPECTS_MAX) {
+		core->suspects_passed = 0;
+		return;
+	}
+	first = core->suspects_passed % count;
+	for (suspect = TAILQ_FIRST(&reconcile->suspects); suspect; suspect = next, index++) {
+		next = TAILQ_NEXT(suspect, entry);
+		if ((index + count - first) % count >= SUSPECTS_MAX)
+			suspect_free(suspect);
+	}
+	core->suspects_passed = first + SUSPECTS_MAX;
+	reconcile->count = SUSPECTS_MAX;
+	reconcile->left = count - SUSPECTS_MAX;
+}
+
 static void on_left_overs(void *arg, const struct store_operations *result)
 {
 	struct reconcile *reconcile = arg;
@@ -368,10 +390,13 @@ static void on_left_overs(void *arg, const struct store_operations *result)
 			settle_unknown(reconcile, &result->items[i]);
 			continue;
 		}
-		suspect = suspect_add(reconcile, result->items[i].volume_id);
-		if (suspect && !suspect->origin.id)
+		suspect = suspect_find(reconcile, result->items[i].volume_id);
+		if (!suspect)
+			suspect = suspect_add(reconcile, result->items[i].volume_id);
+		if (!suspect->origin.id)
 			record_copy(&operation_record, &suspect->origin, &result->items[i]);
 	}
+	choose(reconcile);
 	reconcile->waiting = reconcile->count + 1;
 	for (suspect = TAILQ_FIRST(&reconcile->suspects); suspect; suspect = next) {
 		next = TAILQ_NEXT(suspect, entry);

@@ -25,6 +25,7 @@ struct reconcile {
 	bool dry_run;
 	size_t checked;
 	size_t count, waiting; /* suspects, and those not done */
+	size_t left;           /* suspects that have to wait for another comparison */
 	struct store_read *left_overs;
 	TAILQ_HEAD(, suspect) suspects;
 };

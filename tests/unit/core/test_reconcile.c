@@ -414,6 +414,26 @@ static void orphan_with_storage(void **state)
 	assert_int_equal(server_count(&world->server), 2);
 }
 
+/* Hundreds that only people can settle do not keep the one behind them from being found. */
+static void more_than_can_be_looked_at(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *last;
+
+	for (int i = 0; i < 450; i++)
+		snprintf(server_add(&world->server, "missing", 5)->vm_id, sizeof(last->vm_id), "%s", APPLIANCE);
+	last = server_add(&world->server, "last", 5);
+	server_attach(&world->server, last, APPLIANCE);
+	server_find(&world->server, VOLUME(1))->gone = true; /* whoever counts must not lose count */
+	for (int i = 0; i < 3; i++)
+		sync_all(world, false, "drift");
+	check_mapped(world, last->id);
+	for (int i = 0; i < 6; i++)
+		sync_all(world, false, "drift");
+	assert_int_equal(told(world, DRIFT_DEVICE_MISSING, VOLUME(2)), 1);
+	assert_int_equal(events_of(world, EVENT_DRIFT_FOUND, NULL), 450);
+}
+
 static void dry_run_changes_nothing(void **state)
 {
 	struct world *world = *state;
@@ -539,6 +559,7 @@ int main(void)
 		TEST(orphan_of_a_failed_create),
 		TEST(orphan_by_name),
 		TEST(orphan_with_storage),
+		TEST(more_than_can_be_looked_at),
 		TEST(dry_run_changes_nothing),
 		TEST(a_busy_volume_is_left_alone),
 		TEST(by_itself),
