@@ -78,11 +78,14 @@ static void check_json(struct check *check, const void *row)
 
 	for (size_t i = 0; i < record->count; i++) {
 		const struct field *field = &record->fields[i];
-		const char *text = *(char *const *)field_of_const(field, row);
+		const char *text;
 		struct json *json;
 		struct err err = { 0 };
 
-		if (field->type != FIELD_OBJECT || !text)
+		if (field->type != FIELD_OBJECT)
+			continue;
+		text = *(char *const *)field_of_const(field, row);
+		if (!text)
 			continue;
 		json = json_parse(text, strlen(text), &err);
 		if (!json)
