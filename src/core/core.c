@@ -87,7 +87,7 @@ static int load(struct core *core, struct err *err)
 	if (store_load(core->store, &loaded, err) < 0)
 		return -1;
 	for (size_t i = 0; i < loaded.mapping_count; i++)
-		mapping_put(core, &loaded.mappings[i]);
+		mapping_load(core, &loaded.mappings[i]);
 	resume(core, &loaded, false);
 	resume(core, &loaded, true);
 	if (loaded.operation_count > 0)

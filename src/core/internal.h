@@ -138,6 +138,8 @@ void mapping_describe(const struct core *core, struct mapping_record *record, co
 bool mapping_is_up_to_date(const struct core *core, const struct mapping_record *record, const struct device *device);
 /* Looks at what is on its disk. */
 void mapping_probe(struct mapping *mapping);
+/* Into the model as the store has it. Nobody is told: after a start everybody reads everything anew. */
+struct mapping *mapping_load(struct core *core, const struct mapping_record *record);
 /* After the commit: into the model, with its event. */
 void mapping_put(struct core *core, const struct mapping_record *record);
 void mapping_remove(struct core *core, const char *volume_id);

@@ -265,11 +265,10 @@ static bool same_disk_as_before(const struct mapping *mapping, const struct mapp
 	       streq(mapping->record.linux_state, record->linux_state);
 }
 
-void mapping_put(struct core *core, const struct mapping_record *record)
+struct mapping *mapping_load(struct core *core, const struct mapping_record *record)
 {
 	struct mapping *mapping = mapping_find(core, record->volume_id);
 	bool look = !mapping || !same_disk_as_before(mapping, record);
-	struct mapping_record shown = { 0 };
 
 	if (!mapping) {
 		mapping = xnew(struct mapping);
@@ -285,8 +284,16 @@ void mapping_put(struct core *core, const struct mapping_record *record)
 	}
 	if (look)
 		mapping_probe(mapping);
+	return mapping;
+}
+
+void mapping_put(struct core *core, const struct mapping_record *record)
+{
+	const struct mapping *mapping = mapping_load(core, record);
+	struct mapping_record shown = { 0 };
+
 	volume_touch(core, mapping->record.volume_id);
-	/* What was noted may have changed hands since, above all while we did not run. */
+	/* The name may have changed hands while the store was busy. */
 	mapping_to_record(core, mapping, &shown);
 	events_mapping(core, EVENT_MAPPING_CHANGED, &shown);
 	record_clear(&mapping_record, &shown);
