@@ -118,6 +118,9 @@ struct fake_volume *server_find(struct fake_server *server, const char *id)
 void server_attach(struct fake_server *server, struct fake_volume *volume, const char *vm_id)
 {
 	set_vm(volume, vm_id);
+	/* A disk that was still to come, or to go, for what was before it: a volume is one disk. */
+	loop_timer_clear(server->loop, &volume->plug);
+	loop_timer_clear(server->loop, &volume->unplug);
 	if (streq(vm_id, APPLIANCE) && volume->plug_ms >= 0)
 		on_plug(&volume->plug);
 }
