@@ -107,6 +107,11 @@ static enum match_verdict match_by_size(const struct match_query *query, const s
 				"so every volume here does",
 				candidate->path, query->volume_id, devices[i].path);
 	}
+	if (query->crowded)
+		return undecided(MATCH_AMBIGUOUS, result,
+				 "%s does not say who it is, and other disks did when the attachment began: it may be "
+				 "what another attachment left behind",
+				 candidate->path);
 	if (query->rivals)
 		return undecided(
 			MATCH_AMBIGUOUS, result,

@@ -13,8 +13,9 @@
  *     that was there before the operation began.
  *  4. Among the devices left (no identity, new, nobody's), those of exactly the volume's size are candidates. None:
  *     nothing yet. Two or more: ambiguous. One, but some disk here does say who it is: then the hypervisor gives
- *     serials and a disk without one is no volume; ambiguous. One, but another operation waits for a disk like it:
- *     ambiguous. Otherwise it is the one, and the answer says that size and time decided.
+ *     serials and a disk without one is no volume; ambiguous. One, but the operation did not begin alone, so that it
+ *     may be what another one has left behind, or another one waits for a disk like it: ambiguous. Otherwise it is
+ *     the one, and the answer says that size and time decided.
  *
  * With an identity the size fits when it is not smaller than CloudStack's and less than MATCH_SIZE_SLACK larger: some
  * storages round up to units of theirs, but CloudStack's sizes are whole GiB, so that a GiB more is another volume. By
@@ -36,7 +37,8 @@ struct match_query {
 	 */
 	uint64_t after_diskseq;
 	uint64_t after_seen;
-	bool rivals; /* another operation on this VM waits for a disk that could look the same */
+	bool crowded; /* the operation did not begin alone: what others attach, or leave behind, is new to it, too */
+	bool rivals;  /* another operation on this VM waits for a disk that could look the same */
 	/* The volume a device is mapped to, NULL when none. The mapping to the volume asked for is no obstacle. */
 	const char *(*mapped_to)(void *arg, const struct device *device);
 	void *arg;

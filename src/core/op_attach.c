@@ -29,6 +29,7 @@ struct attach_context {
 	uint64_t size;         /* CloudStack's */
 	int64_t device_id;     /* CloudStack's, -1 unknown */
 	bool refused;          /* CloudStack said no: nothing to take back */
+	bool alone;            /* no disk here said who it is, and no attachment of ours was under way, when we began */
 	/* not stored: found again by looking again */
 	uint64_t after_seen;         /* the same for sysblock's own count, which starts anew with each process */
 	bool began_here;             /* after_seen was counted by this process */
@@ -47,6 +48,7 @@ static const struct field attach_fields[] = {
 	F(size, SIZE, .doc = "CloudStack's size of the volume."),
 	F(device_id, INT, .doc = "CloudStack's deviceid."),
 	F(refused, BOOL, .doc = "CloudStack refused: there is nothing to take back."),
+	F(alone, BOOL, .doc = "No other attachment was under way when it began, and none begins before it ends."),
 };
 #undef F
 static const struct record attach_context = RECORD("attach_context", attach_context, attach_fields);
@@ -63,31 +65,40 @@ static bool is_attached_here(const struct operation *operation, const struct clo
 
 /* ---- check: may it be done, now that it is our turn? ---- */
 
+static bool disks_say_who_they_are(const struct core *core)
+{
+	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
+		if (sysblock_at(core->sysblock, i)->has_identity)
+			return true;
+	}
+	return false;
+}
+
 /*
- * Where no disk of this VM says who it is, two attachments at once could not be told apart: the younger one waits.
+ * Where no disk of this VM says who it is, two attachments at once could not be told apart, and what one of them leaves
+ * behind when it is taken back could be taken for the other's: the younger one waits until the older one has ended. That
+ * an older one began alone counts also when a disk that says who it is has come since: it may go again.
  */
 static bool must_wait_for_older(const struct operation *operation)
 {
 	struct core *core = operation->core;
+	bool known = disks_say_who_they_are(core);
 	const struct operation *other;
 
-	if (!on_appliance(operation))
-		return false;
-	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
-		if (sysblock_at(core->sysblock, i)->has_identity)
-			return false;
-	}
 	TAILQ_FOREACH(other, &core->unfinished, age_entry) {
+		const struct attach_context *context = other->context;
+
 		if (other == operation)
 			return false;
-		if (other->kind == &op_attach && other->record.status == OPERATION_EXECUTING && on_appliance(other))
+		if (other->kind == &op_attach && other->record.status == OPERATION_EXECUTING && on_appliance(other) &&
+		    (!known || context->alone))
 			return true;
 	}
 	return false;
 }
 
 /* From here on disks are new. The last scan may be seconds old, so what is there now is looked at first. */
-static void note_beginning(struct operation *operation)
+static void note_beginning(struct operation *operation, uint64_t size)
 {
 	struct attach_context *context = operation->context;
 	struct sysblock *sysblock = operation->core->sysblock;
@@ -97,6 +108,13 @@ static void note_beginning(struct operation *operation)
 		operation_again(operation, LOOK_AGAIN_MS, "%s", err.text);
 		return;
 	}
+	if (on_appliance(operation) && must_wait_for_older(operation)) {
+		operation_again(operation, LOOK_AGAIN_MS,
+				"disks here do not say who they are, so one attachment is made at a time");
+		return;
+	}
+	context->size = size;
+	context->alone = !disks_say_who_they_are(operation->core);
 	context->after_diskseq = (int64_t)sysblock_last_diskseq(sysblock);
 	context->after_seen = sysblock_last_seen(sysblock);
 	context->began_here = true;
@@ -107,7 +125,6 @@ static void note_beginning(struct operation *operation)
 static void on_checked(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
-	struct attach_context *context = operation->context;
 	const struct cloud_volume *volume;
 
 	if (cloud_step_failed(operation, result))
@@ -121,13 +138,8 @@ static void on_checked(void *arg, const struct cloud_result *result)
 				operation->record.volume_id, volume->vm_id);
 	} else if (volume->job_id) {
 		cloud_step_busy(operation, volume);
-	} else if (must_wait_for_older(operation)) {
-		operation_again(operation, LOOK_AGAIN_MS,
-				"disks here do not say who they are, so one attachment is made "
-				"at a time");
 	} else {
-		context->size = volume->size;
-		note_beginning(operation);
+		note_beginning(operation, volume->size);
 	}
 }
 
@@ -279,6 +291,7 @@ static enum match_verdict look(struct operation *operation, struct match_result 
 		/* Without a beginning to compare with, no disk counts as new. */
 		.after_diskseq = same_boot && context->after_diskseq ? (uint64_t)context->after_diskseq : UINT64_MAX,
 		.after_seen = context->began_here ? context->after_seen : UINT64_MAX,
+		.crowded = !context->alone,
 		.rivals = has_rivals(operation),
 		.mapped_to = mapped_to,
 		.arg = core,

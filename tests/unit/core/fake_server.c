@@ -60,6 +60,8 @@ static void plug_soon(struct fake_volume *volume, const char *vm_id)
 
 static void unplug_soon(struct fake_volume *volume)
 {
+	/* What has not come by then does not come any more. */
+	loop_timer_clear(volume->server->loop, &volume->plug);
 	if (volume->unplug_ms >= 0)
 		loop_timer_set(volume->server->loop, &volume->unplug, volume->unplug_ms);
 }

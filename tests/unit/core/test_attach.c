@@ -56,6 +56,21 @@ static void nameless_among_named(void **state)
 	must_fail(world, "does not say who it is");
 }
 
+/* When it began others could be attached beside it; that nobody else is there now proves nothing. */
+static void named_ones_go_meanwhile(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	server_add(&world->server, "one", 5)->serial = SERIAL_NONE;
+	server_find(&world->server, VOLUME(1))->plug_ms = 10000;
+	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+	at_step(world, id, "await-device", PHASE_SLEEPING);
+	kernel_unplug(&world->kernel, "vda");
+	ended_with(world, id, OPERATION_FAILED, "left behind");
+	check_world(world, 1);
+}
+
 static void equal_sizes_at_once(void **state)
 {
 	static const char *const ids[] = { VOLUME(1), VOLUME(2), VOLUME(3), VOLUME(4), VOLUME(5) };
@@ -409,6 +424,7 @@ int main(void)
 		TEST(wrong_size),
 		TEST(foreign_serial),
 		TEST(nameless_among_named),
+		TEST(named_ones_go_meanwhile),
 		TEST(equal_sizes_at_once),
 		TEST(to_another_vm),
 		TEST(what_may_not_be),

@@ -31,6 +31,7 @@ struct row {
 	struct row_device devices[3];
 	uint64_t size;
 	uint64_t after_diskseq, after_seen;
+	bool crowded;
 	bool rivals;
 	enum match_verdict verdict;
 	int found;
@@ -157,6 +158,18 @@ static const struct row rows[] = {
 	  NEW,
 	  .rivals = true,
 	  AMBIGUOUS("another attachment") },
+	{ "by size, not begun alone",
+	  { { NULL, 5 * GIB, 11, 11 } },
+	  5 * GIB,
+	  NEW,
+	  .crowded = true,
+	  AMBIGUOUS("left behind") },
+	{ "identity, not begun alone",
+	  { { SAME, 5 * GIB, 11, 11 } },
+	  5 * GIB,
+	  NEW,
+	  .crowded = true,
+	  FOUND(0, MATCHED_BY_IDENTITY) },
 	{ "rivals and nothing there", { { OTHER, 5 * GIB, 11, 11 } }, 5 * GIB, NEW, .rivals = true, NONE },
 	/* what counts as new */
 	{ "as old as the operation", { { NULL, 5 * GIB, 10, 11 } }, 5 * GIB, NEW, NONE },
@@ -244,6 +257,7 @@ static void test_rows(void **state)
 			.size = row->size,
 			.after_diskseq = row->after_diskseq,
 			.after_seen = row->after_seen,
+			.crowded = row->crowded,
 			.rivals = row->rivals,
 			.mapped_to = mapped_to,
 			.arg = &mappings,
@@ -339,6 +353,7 @@ static void check_found(const struct match_query *query, const struct mappings *
 		assert_int_equal(device->size, query->size);
 		assert_int_equal(speaking, 0);
 		assert_int_equal(alike, 1);
+		assert_false(query->crowded);
 		assert_false(query->rivals);
 	}
 }
@@ -356,6 +371,7 @@ static void test_random_worlds(void **state)
 			.size = (1 + random_below(3)) * GIB,
 			.after_diskseq = 1 + random_below(5),
 			.after_seen = random_below(6),
+			.crowded = random_below(4) == 0,
 			.rivals = random_below(4) == 0,
 			.mapped_to = mapped_to,
 			.arg = &mappings,
