@@ -77,12 +77,12 @@ static bool disks_say_who_they_are(const struct core *core)
 /*
  * Where no disk of this VM says who it is, two attachments at once could not be told apart, and what one of them leaves
  * behind when it is taken back could be taken for the other's: the younger one waits until the older one has ended. That
- * an older one began alone counts also when a disk that says who it is has come since: it may go again.
+ * an older one began alone counts also when a disk that says who it is has come since: it may go again. known: some
+ * disk does say it now.
  */
-static bool must_wait_for_older(const struct operation *operation)
+static bool must_wait_for_older(const struct operation *operation, bool known)
 {
 	struct core *core = operation->core;
-	bool known = disks_say_who_they_are(core);
 	const struct operation *other;
 
 	TAILQ_FOREACH(other, &core->unfinished, age_entry) {
@@ -103,18 +103,20 @@ static void note_beginning(struct operation *operation, uint64_t size)
 	struct attach_context *context = operation->context;
 	struct sysblock *sysblock = operation->core->sysblock;
 	struct err err = { 0 };
+	bool known;
 
 	if (on_appliance(operation) && sysblock_scan(sysblock, &err) < 0) {
 		operation_again(operation, LOOK_AGAIN_MS, "%s", err.text);
 		return;
 	}
-	if (on_appliance(operation) && must_wait_for_older(operation)) {
+	known = disks_say_who_they_are(operation->core);
+	if (on_appliance(operation) && must_wait_for_older(operation, known)) {
 		operation_again(operation, LOOK_AGAIN_MS,
 				"disks here do not say who they are, so one attachment is made at a time");
 		return;
 	}
 	context->size = size;
-	context->alone = !disks_say_who_they_are(operation->core);
+	context->alone = !known;
 	context->after_diskseq = (int64_t)sysblock_last_diskseq(sysblock);
 	context->after_seen = sysblock_last_seen(sysblock);
 	context->began_here = true;

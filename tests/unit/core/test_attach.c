@@ -60,10 +60,11 @@ static void nameless_among_named(void **state)
 static void named_ones_go_meanwhile(void **state)
 {
 	struct world *world = *state;
+	struct fake_volume *one = server_add(&world->server, "one", 5);
 	const char *id;
 
-	server_add(&world->server, "one", 5)->serial = SERIAL_NONE;
-	server_find(&world->server, VOLUME(1))->plug_ms = 10000;
+	one->serial = SERIAL_NONE;
+	one->plug_ms = 10000;
 	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
 	at_step(world, id, "await-device", PHASE_SLEEPING);
 	kernel_unplug(&world->kernel, "vda");
