@@ -22,6 +22,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <systemd/sd-daemon.h>
 
@@ -275,6 +276,18 @@ static int listener_from_fd(struct rest *rest, int fd, struct evconnlistener **o
 	return *out ? 0 : err_set(err, ERR_INTERNAL, "can't use the passed socket: %s", strerror(errno));
 }
 
+/*
+ * evhttp writes an answer of more than 16 KiB in pieces, and the kernel would hold the last one back until the client has
+ * acknowledged the others, which it does 40 ms later. The connections have what their listener has.
+ */
+static void send_at_once(struct evconnlistener *listener)
+{
+	const int on = 1;
+
+	/* Without it answers are only later. */
+	(void)setsockopt(evconnlistener_get_fd(listener), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
 static void remember_address(struct rest *rest, struct evconnlistener *listener)
 {
 	union address address = { 0 };
@@ -333,6 +346,7 @@ struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_o
 	if (r < 0)
 		return rest_close(rest);
 	TAKE_FD(fd);
+	send_at_once(listener);
 	remember_address(rest, listener);
 	rest->http = http_new(rest);
 	evconnlistener_set_error_cb(listener, on_accept_error);

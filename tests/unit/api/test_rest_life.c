@@ -7,6 +7,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -31,6 +33,39 @@ static void test_pipelined_requests_are_answered_in_order(void **state)
 	assert_int_equal(second.status, 201);
 	assert_int_equal(third.status, 404);
 	assert_int_equal(c.in.length, 0);
+}
+
+/* The server's end of a connection of this process. */
+static int server_end(const struct client *c)
+{
+	struct sockaddr_in client = { 0 }, peer;
+	socklen_t length = sizeof(client);
+
+	assert_int_equal(getsockname(c->fd, (struct sockaddr *)&client, &length), 0);
+	for (int fd = 0; fd < 1024; fd++) {
+		length = sizeof(peer);
+		if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0 && peer.sin_family == AF_INET &&
+		    peer.sin_port == client.sin_port)
+			return fd;
+	}
+	fail_msg("the server has no such connection");
+	return -1;
+}
+
+/* Otherwise whoever keeps a connection waits 40 ms for the end of each long answer. */
+static void test_the_end_of_an_answer_is_not_held_back(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_client_ struct client c;
+	_cleanup_reply_ struct reply reply;
+	int at_once = 0;
+	socklen_t length = sizeof(at_once);
+
+	client_open(&c, f);
+	client_request(&c, "GET", "/health", NULL, NULL);
+	client_reply(&c, false, &reply);
+	assert_int_equal(getsockopt(server_end(&c), IPPROTO_TCP, TCP_NODELAY, &at_once, &length), 0);
+	assert_true(at_once);
 }
 
 static void test_a_waiting_request_holds_the_next_of_its_connection_only(void **state)
@@ -497,6 +532,7 @@ int main(void)
 #define T(FN) cmocka_unit_test_setup_teardown(FN, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_pipelined_requests_are_answered_in_order),
+		T(test_the_end_of_an_answer_is_not_held_back),
 		T(test_a_waiting_request_holds_the_next_of_its_connection_only),
 		T(test_keep_alive_and_close),
 		T(test_expect_100_continue),
