@@ -5,6 +5,7 @@
  * show each other and in logs, so a password has no place in it and is refused without being repeated.
  */
 
+#include <arpa/inet.h>
 #include <ctype.h>
 
 #include "store/store_mariadb.h"
@@ -70,12 +71,20 @@ static int parse_hosts(char *text, struct mariadb_url *out, struct err *err)
 	return 0;
 }
 
+/* An address and no name that looks like one: what is found by its name can be anywhere. */
+static bool is_loopback_host(const char *name)
+{
+	struct in_addr address;
+
+	if (inet_pton(AF_INET, name, &address) == 1)
+		return ntohl(address.s_addr) >> 24 == 127;
+	return streq(name, "::1") || streq(name, "localhost");
+}
+
 static bool is_loopback(const struct mariadb_url *url)
 {
 	for (size_t i = 0; i < url->host_count; i++) {
-		const char *name = url->hosts[i].name;
-
-		if (name && !str_has_prefix(name, "127.") && !streq(name, "::1") && !streq(name, "localhost"))
+		if (!is_loopback_host(url->hosts[i].name))
 			return false;
 	}
 	return true;
