@@ -26,6 +26,7 @@ struct store_options {
 	/* "sqlite:///var/lib/volume-daemon/volume-daemon.db", "mariadb://user@host/database?tls=verify" or "memory:" */
 	const char *url;
 	const struct secret *password; /* for a database server, NULL for none; outlives the store */
+	bool must_exist;               /* a file that is not there is ERR_NOT_FOUND and is not made */
 };
 /* Opens it, and brings its schema up; blocks. */
 struct store *store_open(struct loop *loop, const struct store_options *options, struct err *err);

@@ -296,11 +296,13 @@ static int apply_migration(void *session, const struct migration *migration, str
 static const struct migrate_driver migrate_driver = { .get_version = get_version, .apply = apply_migration };
 
 /* SQLite would make the file with the umask's mode; its log gets the mode of the file. */
-static int make_file(const char *path, struct err *err)
+static int make_file(const char *path, bool must_exist, struct err *err)
 {
 	int _cleanup_close_ fd = -1;
 	struct stat st;
 
+	if (must_exist && access(path, F_OK) < 0 && errno == ENOENT)
+		return err_set_field(err, "store", ERR_NOT_FOUND, "there is no store file %s", path);
 	/* Only a file nobody has yet is opened here: closing it would drop the locks of a store open in this process. */
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd >= 0)
@@ -378,11 +380,11 @@ static int check_file(struct sqlite_store *store, struct err *err)
 	return 0;
 }
 
-static int open_file(struct sqlite_store *store, struct err *err)
+static int open_file(struct sqlite_store *store, bool must_exist, struct err *err)
 {
 	int rc;
 
-	if (check_folder(store->path, err) < 0 || make_file(store->path, err) < 0)
+	if (check_folder(store->path, err) < 0 || make_file(store->path, must_exist, err) < 0)
 		return -1;
 	/* One thread at a time uses the connection, so it needs no lock of its own. */
 	rc = sqlite3_open_v2(store->path, &store->db,
@@ -426,7 +428,7 @@ static struct store *sqlite_open(struct loop *loop, const struct store_options *
 	}
 	store = xnew(struct sqlite_store);
 	store->path = xstrdup(path + 2);
-	if (open_file(store, err) < 0) {
+	if (open_file(store, options->must_exist, err) < 0) {
 		close_file(store);
 		return NULL;
 	}

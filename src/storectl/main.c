@@ -61,8 +61,10 @@ static int failed(const struct err *err)
 
 /* ---- places ---- */
 
-int place_open(struct place *place, const char *url, const char *password_file, struct err *err)
+int place_open(struct place *place, const char *url, const char *password_file, bool must_exist, struct err *err)
 {
+	struct store_options options = { .url = url, .must_exist = must_exist };
+
 	*place = (struct place){ .url = url };
 	if (password_file) {
 		place->password = secret_read(password_file, err);
@@ -70,7 +72,8 @@ int place_open(struct place *place, const char *url, const char *password_file, 
 			return -1;
 	}
 	place->loop = loop_new();
-	place->store = store_open(place->loop, &(struct store_options){ .url = url, .password = place->password }, err);
+	options.password = place->password;
+	place->store = store_open(place->loop, &options, err);
 	return place->store ? 0 : -1;
 }
 
@@ -133,9 +136,9 @@ static int run_copy(const struct arguments *arguments, const struct config *conf
 		return usage("copy needs FROM and TO");
 	if (streq(arguments->words[0], arguments->words[1]))
 		return usage("FROM and TO are the same");
-	r = place_open(&from, arguments->words[0], arguments->from_password_file, &err);
+	r = place_open(&from, arguments->words[0], arguments->from_password_file, true, &err);
 	if (r == 0)
-		r = place_open(&to, arguments->words[1], arguments->password_file, &err);
+		r = place_open(&to, arguments->words[1], arguments->password_file, false, &err);
 	if (r == 0)
 		r = copy_stores(&from, &to, &err);
 	place_close(&to);
@@ -151,7 +154,7 @@ static int open_one(const struct arguments *arguments, const struct config *conf
 
 	if (!password_file && !given)
 		password_file = config->store_password_file;
-	return place_open(place, given ? arguments->words[0] : config->store_url, password_file, err);
+	return place_open(place, given ? arguments->words[0] : config->store_url, password_file, true, err);
 }
 
 static int run_check(const struct arguments *arguments, const struct config *config)

@@ -16,7 +16,8 @@ struct place {
 	struct secret *password;
 	const char *url;
 };
-int place_open(struct place *place, const char *url, const char *password_file, struct err *err);
+/* A file that is not there is made only where something is to be copied to. */
+int place_open(struct place *place, const char *url, const char *password_file, bool must_exist, struct err *err);
 void place_close(struct place *place);
 
 /* Every row of a table, page by page. */

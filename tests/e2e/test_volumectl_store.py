@@ -71,6 +71,16 @@ def test_copy_into_a_store_that_is_not_empty(lived, tmp_path):
     assert done.returncode == 1 and "not empty" in done.stderr and "volume_operations" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [["check"], ["prune", "--older-than", "90d"], ["copy"]],
+                         ids=lambda arguments: arguments[0])
+def test_a_file_that_is_not_there_is_not_made(tmp_path, arguments):
+    """Otherwise a mistyped name would be an empty store in which all is well."""
+    to = [f"sqlite://{tmp_path}/to.db"] if arguments[0] == "copy" else []
+    done = store(*arguments, f"sqlite://{tmp_path}/typo.db", *to)
+    assert done.returncode == 1 and f"there is no store file {tmp_path}/typo.db" in done.stderr, done
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("command", ["check", "prune"])
 def test_not_while_the_daemon_runs(world, command):
     done = store(command, "--config", world.daemon.config,
