@@ -64,8 +64,8 @@ static const char *advice(unsigned code)
 		return "check the user in the store url and [store] password_file";
 	case ER_DBACCESS_DENIED_ERROR:
 	case ER_TABLEACCESS_DENIED_ERROR:
-		return "give the user SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, REFERENCES and DROP on "
-		       "this database";
+		return "give the user SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX and REFERENCES on this "
+		       "database";
 	case ER_BAD_DB_ERROR:
 		return "create the database";
 	case ER_CON_COUNT_ERROR:

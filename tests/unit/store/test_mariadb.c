@@ -148,7 +148,29 @@ static void a_missing_right_is_told_at_start(void **state)
 	err = refused(f);
 	assert_int_equal(err.code, ERR_UNAVAILABLE);
 	assert_non_null(strstr(err.text, "DELETE command denied"));
-	assert_non_null(strstr(err.text, "SELECT, INSERT, UPDATE, DELETE"));
+	assert_non_null(strstr(err.text, "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX and REFERENCES on"));
+}
+
+/* What only the probe of a store that was away needs. */
+static void a_right_that_is_needed_later_is_told_at_start(void **state)
+{
+	struct fixture *f = *state;
+	struct err err;
+
+	fixture_close(f);
+	fixture_mariadb_run(f, "REVOKE ALL PRIVILEGES, GRANT OPTION FROM test@localhost");
+	fixture_mariadb_run(
+		f, "GRANT SELECT, INSERT, DELETE, CREATE, ALTER, INDEX, REFERENCES ON `test\\_%`.* TO test@localhost");
+	for (int table = 0; table < STORE_TABLE_COUNT; table++) {
+		_cleanup_free_ char *grant =
+			xasprintf("GRANT UPDATE ON %s TO test@localhost", store_tables[table].name);
+
+		fixture_mariadb_run(f, grant);
+	}
+	err = refused(f);
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "UPDATE command denied"));
+	assert_non_null(strstr(err.text, "volume_daemon_schema"));
 }
 
 static void a_wrong_password_is_told_at_start(void **state)
@@ -361,6 +383,7 @@ int main(void)
 		T(a_newer_store_is_left_alone),
 		T(a_migration_goes_on_where_it_stopped),
 		T(a_missing_right_is_told_at_start),
+		T(a_right_that_is_needed_later_is_told_at_start),
 		T(a_wrong_password_is_told_at_start),
 		T(earlier_tables_are_taken_over),
 		T(a_taken_path_is_told_in_the_server_s_words),
