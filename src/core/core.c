@@ -122,6 +122,12 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 		      struct err *err)
 {
 	struct core *core = xnew(struct core);
+	struct usage_options usage = {
+		.proc_root = options->proc_root,
+		.sysfs_root = options->sysfs_root,
+		.dev_root = options->dev_root,
+		.timeout_ms = options->probe_ms,
+	};
 
 	core->loop = loop;
 	core->store = store;
@@ -136,6 +142,7 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 	events_init(core);
 	read_boot_id(core);
 	core->prober = prober_new(loop, options->probe_ms);
+	core->usage_checker = usage_checker_new(loop, &usage);
 	if (open_devices(core, err) < 0 || load(core, err) < 0)
 		return core_free(core);
 	volumes_refresh_start(core);
@@ -164,6 +171,7 @@ struct core *core_free(struct core *core)
 	volumes_free(core);
 	events_free(core);
 	prober_free(core->prober);
+	usage_checker_free(core->usage_checker);
 	options_clear(&core->options);
 	free(core);
 	return NULL;

@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "disk/usage.h"
+#include "disk/devmap.h"
 
 #define LOOK_AGAIN_MS 1000
 
@@ -23,52 +23,91 @@ static struct detaching *detaching_of(const struct operation *operation)
 
 /* ---- check ---- */
 
-static int check_device(struct operation *operation, const struct device *device, struct err *err)
+static void cancel_usage_check(void *awaited)
 {
-	struct core *core = operation->core;
-	struct detaching *detaching = detaching_of(operation);
-	_cleanup_buf_ struct buf what = BUF_NULL;
-	enum usage_kind kind;
+	usage_check_cancel(awaited);
+}
 
-	str_set(&detaching->device_path, device->path);
-	if (usage_of(core->options.proc_root, core->options.sysfs_root, device->name, &kind, &what, err) < 0)
-		return -1;
-	switch (kind) {
+static void check_next_disk(struct operation *operation);
+
+static bool may_go(struct operation *operation, const struct usage_result *result)
+{
+	const struct detaching *detaching = detaching_of(operation);
+
+	switch (result->kind) {
 	case USAGE_NONE:
-		return 0;
+		return true;
 	case USAGE_ROOT:
-		return err_set(err, ERR_CONFLICT, "%s carries this system (%s); it is never detached", device->path,
-			       what.data);
+		operation_failf(operation, ERR_CONFLICT, "%s carries this system (%s); it is never detached",
+				detaching->device_path, result->what);
+		return false;
 	case USAGE_HELD:
 		if (detaching->force) {
 			log_warning("volume=%s: %s is detached by force while %s", operation->record.volume_id,
-				    device->path, what.data);
-			return 0;
+				    detaching->device_path, result->what);
+			return true;
 		}
-		return err_set(err, ERR_CONFLICT, "%s is in use: %s; release it, or use force", device->path,
-			       what.data);
+		operation_failf(operation, ERR_CONFLICT, "%s is in use: %s; release it, or use force",
+				detaching->device_path, result->what);
+		return false;
 	}
 	abort();
 }
 
-/*
- * Asked of the kernel as it is now, and of every disk that is this volume, mapped or not: what is pulled out is what
- * CloudStack attached, not what we noted.
- */
-static int check_usage(struct operation *operation, struct err *err)
+static void on_usage(void *arg, const struct usage_result *result)
+{
+	struct operation *operation = arg;
+
+	if (result->err.code)
+		operation_fail(operation, &result->err);
+	else if (may_go(operation, result))
+		check_next_disk(operation);
+}
+
+/* The first of the disks that are this volume, mapped or not, that has appeared after the one checked last. */
+static const struct device *next_disk(struct operation *operation)
 {
 	struct core *core = operation->core;
+	const struct detaching *detaching = detaching_of(operation);
+	const struct device *next = NULL;
 
-	if (sysblock_scan(core->sysblock, err) < 0)
-		return -1;
 	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
 		const struct device *device = sysblock_at(core->sysblock, i);
 
-		if (mapping_is_disk(core, operation->record.volume_id, device) &&
-		    check_device(operation, device, err) < 0)
-			return -1;
+		if (mapping_is_disk(core, operation->record.volume_id, device) && device->seen > detaching->checked &&
+		    (!next || device->seen < next->seen))
+			next = device;
 	}
-	return 0;
+	return next;
+}
+
+/*
+ * Asked of the kernel as it is now, and of every disk that is this volume: what is pulled out is what CloudStack
+ * attached, not what we noted. A disk that comes while another is looked at, or gets its name, is checked in its turn.
+ */
+static void check_next_disk(struct operation *operation)
+{
+	static const struct wait_kind kind = { .cancel = cancel_usage_check };
+	struct core *core = operation->core;
+	struct detaching *detaching = detaching_of(operation);
+	_cleanup_free_ char *map = xasprintf(DEVMAP_UUID_PREFIX "%s", operation->record.volume_id);
+	const struct usage_ignore ours = { .map_uuid = map };
+	const struct device *device;
+	struct err err;
+
+	if (sysblock_scan(core->sysblock, &err) < 0) {
+		operation_fail(operation, &err);
+		return;
+	}
+	device = next_disk(operation);
+	if (!device) {
+		operation_next(operation);
+		return;
+	}
+	detaching->checked = device->seen;
+	str_set(&detaching->device_path, device->path);
+	operation_wait(operation, usage_check_start(core->usage_checker, device->name, &ours, on_usage, operation),
+		       &kind);
 }
 
 static void on_checked(void *arg, const struct cloud_result *result)
@@ -76,7 +115,6 @@ static void on_checked(void *arg, const struct cloud_result *result)
 	struct operation *operation = arg;
 	struct detaching *detaching = detaching_of(operation);
 	const struct cloud_volume *volume;
-	struct err err;
 
 	if (cloud_step_failed(operation, result))
 		return;
@@ -92,13 +130,15 @@ static void on_checked(void *arg, const struct cloud_result *result)
 					operation->record.volume_id);
 		else
 			operation_next(operation);
-	} else if (core_is_appliance(operation->core, volume->vm_id) && check_usage(operation, &err) < 0) {
-		operation_fail(operation, &err);
 	} else {
 		detaching->attached = true;
+		detaching->checked = 0;
 		str_set(&detaching->vm_id, volume->vm_id);
 		str_set(&operation->record.vm_id, volume->vm_id);
-		operation_next(operation);
+		if (core_is_appliance(operation->core, volume->vm_id))
+			check_next_disk(operation);
+		else
+			operation_next(operation);
 	}
 }
 

@@ -8,6 +8,7 @@
 #include "core/operation.h"
 #include "disk/probe.h"
 #include "disk/sysblock.h"
+#include "disk/usage.h"
 
 struct volume {
 	char *id;
@@ -45,6 +46,7 @@ struct core {
 	struct cloud *cloud;
 	struct sysblock *sysblock;
 	struct prober *prober;
+	struct usage_checker *usage_checker;
 	char boot_id[37]; /* of the running kernel, "" when it cannot be read */
 	bool draining;
 	int64_t started_ms;

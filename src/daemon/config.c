@@ -47,7 +47,7 @@ static const struct field config_fields[] = {
 	F(device_wait, DURATION, .fallback = "2min", .min = 100, .max = HOUR,
 	  .doc = "Time for a disk to appear after an attachment, or to go after a detachment."),
 	F(device_probe_timeout, DURATION, .fallback = "30s", .min = 100, .max = HOUR,
-	  .doc = "Time for reading what is on a disk."),
+	  .doc = "Time for reading what is on a disk, and for finding out who uses it."),
 	F(device_sysfs_root, TEXT, .fallback = "/sys", .min = 1, .max = 4000, .doc = "Where sysfs is mounted."),
 	F(device_dev_root, TEXT, .fallback = "/dev", .min = 1, .max = 4000, .doc = "Where device nodes are."),
 	F(store_url, TEXT, .fallback = "sqlite:///var/lib/volume-daemon/volume-daemon.db", .min = 1, .max = 4000,

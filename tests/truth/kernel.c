@@ -16,6 +16,7 @@
 
 #define WAKE_MS 50
 #define PROBE_MS 30
+#define USAGE_MS 20
 
 /* ---- the truth ---- */
 
@@ -340,14 +341,60 @@ void sysblock_health(const struct sysblock *sysblock, struct sysblock_health *ou
 
 /* ---- who uses it, and what is on it ---- */
 
-int usage_of(const char *proc_root, const char *sysfs_root, const char *name, enum usage_kind *kind, struct buf *what,
-	     struct err *err)
-{
-	int index = disk_index(name);
+struct usage_checker {
+	struct loop *loop;
+};
 
-	*kind = index == 0 ? USAGE_ROOT : sim_now->kernel.disks[index].held ? USAGE_HELD : USAGE_NONE;
-	buf_add_text(what, "mounted");
-	return 0;
+struct usage_check {
+	struct usage_checker *checker;
+	struct loop_timer timer;
+	int index;
+	usage_done_fn done;
+	void *arg;
+};
+
+struct usage_checker *usage_checker_new(struct loop *loop, const struct usage_options *options)
+{
+	struct usage_checker *checker = xnew(struct usage_checker);
+
+	checker->loop = loop;
+	return checker;
+}
+
+struct usage_checker *usage_checker_free(struct usage_checker *checker)
+{
+	free(checker);
+	return NULL;
+}
+
+static void on_usage_check(struct loop_timer *timer)
+{
+	struct usage_check *check = container_of(timer, struct usage_check, timer);
+	struct usage_result result = { .what = "mounted" };
+
+	result.kind = check->index == 0                          ? USAGE_ROOT
+		      : sim_now->kernel.disks[check->index].held ? USAGE_HELD
+								 : USAGE_NONE;
+	check->done(check->arg, &result);
+	free(check);
+}
+
+struct usage_check *usage_check_start(struct usage_checker *checker, const char *name,
+				      const struct usage_ignore *ignore, usage_done_fn done, void *arg)
+{
+	struct usage_check *check = xnew(struct usage_check);
+
+	*check = (struct usage_check){
+		.checker = checker, .timer.fire = on_usage_check, .index = disk_index(name), .done = done, .arg = arg
+	};
+	loop_timer_set(checker->loop, &check->timer, USAGE_MS);
+	return check;
+}
+
+void usage_check_cancel(struct usage_check *check)
+{
+	loop_timer_clear(check->checker->loop, &check->timer);
+	free(check);
 }
 
 struct prober {

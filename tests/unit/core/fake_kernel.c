@@ -45,6 +45,8 @@ void kernel_init(struct fake_kernel *kernel)
 	kernel->proc = tree_path(&kernel->tree, "proc");
 	put_boot_id(kernel);
 	tree_write(&kernel->tree, "proc/swaps", "Filename\tType\tSize\tUsed\tPriority\n");
+	tree_folder(&kernel->tree, "proc/self/ns");
+	tree_link(&kernel->tree, "mnt:[4026531841]", "proc/self/ns/mnt");
 	kernel_mount(kernel, NULL);
 }
 

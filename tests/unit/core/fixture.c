@@ -175,6 +175,7 @@ static int setup(void **state, const char *root_serial, enum serial_kind serial)
 	log_set_level(getenv("TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
 	world->loop = loop_new();
 	kernel_init(&world->kernel);
+	fake_disk_init();
 	kernel_plug(&world->kernel, "vda", root_serial, 20 * GIB);
 	server_init(&world->server, world->loop, &world->kernel);
 	world->server.serial = serial;
@@ -190,7 +191,7 @@ static int setup(void **state, const char *root_serial, enum serial_kind serial)
 		.device_wait_ms = DEVICE_WAIT_MS,
 		.cloud_wait_ms = CLOUD_WAIT_MS,
 		.request_ms = REQUEST_MS,
-		.probe_ms = 1000 * DAY_MS,
+		.probe_ms = PROBE_MS,
 		.reconcile_ms = 300000,
 		.max_operations = MAX_OPERATIONS,
 	};

@@ -18,12 +18,14 @@
 #include "core/core.h"
 #include "core/internal.h"
 #include "fake_cloud.h"
+#include "fake_disk.h"
 #include "store/store_memory.h"
 
 #define ROOT_SERIAL "99999999999999999999"
 #define DEVICE_WAIT_MS 60000
 #define CLOUD_WAIT_MS 600000
 #define REQUEST_MS 30000
+#define PROBE_MS 5000
 #define MAX_OPERATIONS 300
 #define DAY_MS (24 * 3600 * 1000ll)
 

@@ -377,6 +377,41 @@ static void nobody_can_say_who_uses_it(void **state)
 	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
 }
 
+static void users_are_not_found_in_time(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	two_attached(world);
+	fake_disk.hangs = true;
+	id = accepted(world, ask_detach(world, VOLUME(1), false));
+	ended_with(world, id, OPERATION_FAILED, "the disk hangs");
+	/* One that is under way when the daemon stops is made again. */
+	id = accepted(world, ask_detach(world, VOLUME(1), false));
+	world_pass(world, PROBE_MS / 2);
+	fake_disk.hangs = false;
+	fake_disk.usage_checks = 0;
+	world_restart(world);
+	completed(world, id);
+	assert_int_equal(fake_disk.usage_checks, 1);
+	check_world(world, 2);
+}
+
+static void its_own_map_is_no_user(void **state)
+{
+	struct world *world = *state;
+	struct tree *tree = &world->kernel.tree;
+
+	two_attached(world);
+	tree_write(tree, "sys/block/dm-3/dev", "253:3\n");
+	tree_write(tree, "sys/block/dm-3/dm/uuid", "VOLD-somebody else's\n");
+	tree_folder(tree, "sys/block/vdb/holders");
+	tree_link(tree, "../../dm-3", "sys/block/vdb/holders/dm-3");
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, "held by dm-3");
+	tree_write(tree, "sys/block/dm-3/dm/uuid", "VOLD-" VOLUME(1) "\n");
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
+}
+
 static void disk_that_does_not_go(void **state)
 {
 	struct world *world = *state;
@@ -417,6 +452,8 @@ int main(void)
 		TEST(in_use_and_changed),
 		TEST(in_use_but_never_mapped),
 		TEST(nobody_can_say_who_uses_it),
+		TEST(users_are_not_found_in_time),
+		TEST(its_own_map_is_no_user),
 		TEST(disk_that_does_not_go),
 	};
 

@@ -1,108 +1,63 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Who uses a disk, on made-up proc and sys folders. */
+/* Who uses a disk: one look at it. */
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
-#include <cmocka.h>
+#include "disk/usage_look.h"
+#include "usage_scene.h"
 
-#include "disk/usage.h"
-#include "tree.h"
-
-#define ROOT_LINE "26 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
-#define SWAPS_HEADING "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
-
-struct scene {
-	struct tree tree;
-	char *sys, *proc;
-};
-
-static void disk(struct scene *scene, const char *folder, const char *number)
+/* One look, here and now; its text is the scene's. */
+static void look(struct scene *scene, const char *name, const struct usage_ignore *ignore)
 {
-	_cleanup_free_ char *dev = xasprintf("sys/block/%s/dev", folder);
-	_cleanup_free_ char *holders = xasprintf("sys/block/%s/holders", folder);
-	_cleanup_free_ char *partition = xasprintf("sys/block/%s/partition", folder);
-	_cleanup_free_ char *line = xasprintf("%s\n", number);
+	struct usage_look look;
 
-	tree_write(&scene->tree, dev, line);
-	tree_folder(&scene->tree, holders);
-	if (strchr(folder, '/'))
-		tree_write(&scene->tree, partition, "1\n");
+	usage_look_init(&look, &scene->options, name, ignore);
+	usage_look(&look);
+	scene->err = look.err;
+	scene->kind = look.kind;
+	snprintf(scene->what, sizeof(scene->what), "%s", str_or(look.what.data, ""));
+	usage_look_clear(&look);
 }
 
-static void hold(struct scene *scene, const char *folder, const char *holder)
+static void expect_but(struct scene *scene, const char *name, const struct usage_ignore *ignore,
+		       enum usage_kind expected, const char *text)
 {
-	_cleanup_free_ char *path = xasprintf("sys/block/%s/holders/%s", folder, holder);
-	_cleanup_free_ char *target = xasprintf("../../%s", holder);
-
-	tree_link(&scene->tree, target, path);
-}
-
-static void mounts(struct scene *scene, const char *lines)
-{
-	_cleanup_free_ char *text = xasprintf("22 26 0:21 / /sys rw - sysfs sysfs rw\n" ROOT_LINE "%s", lines);
-
-	tree_write(&scene->tree, "proc/self/mountinfo", text);
-}
-
-static void swaps(struct scene *scene, const char *lines)
-{
-	_cleanup_free_ char *text = xasprintf(SWAPS_HEADING "%s", lines);
-
-	tree_write(&scene->tree, "proc/swaps", text);
-}
-
-static int setup(void **state)
-{
-	struct scene *scene = xnew(struct scene);
-
-	tree_make(&scene->tree);
-	scene->sys = tree_path(&scene->tree, "sys");
-	scene->proc = tree_path(&scene->tree, "proc");
-	disk(scene, "vda", "254:0");
-	disk(scene, "vdb", "254:16");
-	tree_folder(&scene->tree, "sys/block/vdb/queue");
-	disk(scene, "vdc", "254:32");
-	mounts(scene, "");
-	swaps(scene, "");
-	*state = scene;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct scene *scene = *state;
-
-	tree_destroy(&scene->tree);
-	free(scene->sys);
-	free(scene->proc);
-	free(scene);
-	return 0;
+	look(scene, name, ignore);
+	if (scene->err.code)
+		fail_msg("%s: %s", name, scene->err.text);
+	assert_string_equal(scene->what, text);
+	assert_int_equal(scene->kind, expected);
 }
 
 static void expect(struct scene *scene, const char *name, enum usage_kind expected, const char *text)
 {
-	_cleanup_buf_ struct buf what = BUF_NULL;
-	enum usage_kind kind = USAGE_NONE;
-	struct err err = { 0 };
+	struct usage_ignore nothing = { 0 };
 
-	if (usage_of(scene->proc, scene->sys, name, &kind, &what, &err) < 0)
-		fail_msg("%s: %s", name, err.text);
-	assert_string_equal(str_or(what.data, ""), text);
-	assert_int_equal(kind, expected);
+	expect_but(scene, name, &nothing, expected, text);
+}
+
+/* For what comes in the order of a folder. */
+static void expect_among(struct scene *scene, const char *name, enum usage_kind expected, const char *text)
+{
+	struct usage_ignore nothing = { 0 };
+
+	look(scene, name, &nothing);
+	assert_int_equal(scene->err.code, ERR_NONE);
+	assert_int_equal(scene->kind, expected);
+	if (!strstr(scene->what, text))
+		fail_msg("\"%s\" is not in \"%s\"", text, scene->what);
 }
 
 static void expect_error(struct scene *scene, const char *name, enum err_code code)
 {
-	_cleanup_buf_ struct buf what = BUF_NULL;
-	enum usage_kind kind = USAGE_NONE;
-	struct err err = { 0 };
+	struct usage_ignore nothing = { 0 };
 
-	assert_int_equal(usage_of(scene->proc, scene->sys, name, &kind, &what, &err), -1);
-	assert_int_equal(err.code, code);
-	assert_true(err.text[0] != '\0');
+	look(scene, name, &nothing);
+	assert_int_equal(scene->err.code, code);
+	assert_true(scene->err.text[0] != '\0');
+	assert_int_equal(scene->kind, USAGE_NONE);
 }
 
 static void test_unused(void **state)
@@ -220,26 +175,13 @@ static void test_stacked_partitions(void **state)
 	hold(scene, "vdb/vdb2", "md0");
 	mounts(scene, "30 26 259:7 / /raid rw - ext4 /dev/md0p1 rw\n");
 	/* The order of the partitions is the folder's. */
-	{
-		_cleanup_buf_ struct buf what = BUF_NULL;
-		enum usage_kind kind;
-		struct err err;
-
-		assert_int_equal(usage_of(scene->proc, scene->sys, "vdb", &kind, &what, &err), 0);
-		assert_int_equal(kind, USAGE_HELD);
-		assert_non_null(strstr(what.data, "vdb1 held by md0"));
-		assert_non_null(strstr(what.data, "vdb2 held by md0"));
-		assert_non_null(strstr(what.data, "md0p1 mounted at /raid"));
-	}
+	expect_among(scene, "vdb", USAGE_HELD, "vdb1 held by md0");
+	expect_among(scene, "vdb", USAGE_HELD, "vdb2 held by md0");
+	expect_among(scene, "vdb", USAGE_HELD, "md0p1 mounted at /raid");
 	/* A ring, which the kernel does not make, ends all the same. */
 	hold(scene, "md0", "vdb");
 	expect(scene, "vdc", USAGE_NONE, "");
-	{
-		_cleanup_buf_ struct buf what = BUF_NULL;
-		enum usage_kind kind;
-
-		assert_int_equal(usage_of(scene->proc, scene->sys, "vdb", &kind, &what, NULL), 0);
-	}
+	expect_among(scene, "vdb", USAGE_HELD, "md0 held by vdb");
 }
 
 static void test_loop_on_top(void **state)
@@ -273,17 +215,155 @@ static void test_btrfs_members(void **state)
 static void test_many(void **state)
 {
 	struct scene *scene = *state;
-	_cleanup_buf_ struct buf lines = BUF_NULL, what = BUF_NULL;
-	enum usage_kind kind;
+	_cleanup_buf_ struct buf lines = BUF_NULL;
 
-	for (int i = 0; i < 100; i++)
+	for (int i = 0; i < 1000; i++)
 		buf_printf(&lines, "30 26 254:16 / /m%d rw - ext4 /dev/vdb rw\n", i);
 	buf_add_text(&lines, "30 26 254:16 / /usr rw - ext4 /dev/vdb rw\n");
 	mounts(scene, lines.data);
-	assert_int_equal(usage_of(scene->proc, scene->sys, "vdb", &kind, &what, NULL), 0);
-	assert_int_equal(kind, USAGE_ROOT); /* the one not shown counts, too */
-	assert_non_null(strstr(what.data, "/m15 and 85 more"));
-	assert_null(strstr(what.data, "/m16"));
+	expect_among(scene, "vdb", USAGE_ROOT, "/m15 and 985 more"); /* one that is not shown counts, too */
+	assert_null(strstr(scene->what, "/m16"));
+}
+
+/* ---- other mount namespaces ---- */
+
+static void test_namespaces(void **state)
+{
+	struct scene *scene = *state;
+
+	mounts(scene, "30 26 254:16 / /mnt/x rw - ext4 /dev/vdb rw\n");
+	/* Copies of ours, as services have them, and two processes of one that has more. */
+	process(scene, "1", "systemd", "4026531840", ROOT_LINE "30 26 254:16 / /mnt/x rw - ext4 /dev/vdb rw\n");
+	process(scene, "300", "dhclient", OUR_NAMESPACE, "30 26 254:16 / /never/read rw - ext4 /dev/vdb rw\n");
+	process(scene, "4000", "nginx", "4026532000",
+		"30 26 254:16 / /mnt/x rw - ext4 /dev/vdb rw\n31 26 254:32 / /srv rw - xfs /dev/vdc rw\n");
+	process(scene, "4001", "nginx", "4026532000", "31 26 254:32 / /srv rw - xfs /dev/vdc rw\n");
+	expect(scene, "vdb", USAGE_HELD, "mounted at /mnt/x");
+	expect(scene, "vdc", USAGE_HELD, "mounted at /srv in the mount namespace of pid 4000 (nginx)");
+	expect(scene, "vda", USAGE_ROOT, "mounted at /");
+}
+
+/* The first process's root is this system's, even where we have been given another; a container's root is not. */
+static void test_roots_elsewhere(void **state)
+{
+	struct scene *scene = *state;
+
+	process(scene, "1", "systemd", "4026531840", "26 1 254:16 / / rw - ext4 /dev/vdb rw\n");
+	process(scene, "77", "init", "4026532000", "26 1 254:32 / / rw - ext4 /dev/vdc rw\n");
+	expect(scene, "vdb", USAGE_ROOT, "mounted at / in the mount namespace of pid 1 (systemd)");
+	expect(scene, "vdc", USAGE_HELD, "mounted at / in the mount namespace of pid 77 (init)");
+}
+
+static void test_processes_that_cannot_be_read(void **state)
+{
+	struct scene *scene = *state;
+
+	/* It has ended while it was looked at; another one tells. */
+	process(scene, "50", "gone", "4026532000", "");
+	tree_unlink(&scene->tree, "proc/50/mountinfo");
+	process(scene, "51", "there", "4026532000", "31 26 254:16 / /srv rw - xfs /dev/vdb rw\n");
+	/* These show neither a namespace nor a name, nor what they have open. */
+	tree_folder(&scene->tree, "proc/52");
+	process(scene, "53", "kept\x1bquiet", "4026532001", "31 26 254:32 / /srv rw - xfs /dev/vdc rw\n");
+	tree_unlink(&scene->tree, "proc/53/fd");
+	tree_folder(&scene->tree, "proc/54");
+	expect(scene, "vdb", USAGE_HELD, "mounted at /srv in the mount namespace of pid 51 (there)");
+	expect(scene, "vdc", USAGE_HELD, "mounted at /srv in the mount namespace of pid 53 (?)");
+	/* Our own must say where it is. */
+	tree_unlink(&scene->tree, "proc/self/ns/mnt");
+	expect_error(scene, "vdb", ERR_UNAVAILABLE);
+}
+
+/* ---- what is open ---- */
+
+static void test_opened(void **state)
+{
+	struct scene *scene = *state;
+
+	disk(scene, "vdb/vdb1", "254:17");
+	process(scene, "4711", "qemu-img", OUR_NAMESPACE, "");
+	opens(scene, "4711", "3", "254:16");
+	opens(scene, "4711", "4", "254:16");
+	process(scene, "4712", "dd", OUR_NAMESPACE, "");
+	opens(scene, "4712", "0", "254:17");
+	process(scene, "4713", "bash", OUR_NAMESPACE, "");
+	tree_link(&scene->tree, "/dev/null", "proc/4713/fd/0");
+	tree_link(&scene->tree, "socket:[77]", "proc/4713/fd/1");
+	opens(scene, "4713", "2", "254:160");
+	expect(scene, "vdb", USAGE_HELD, "opened by qemu-img (pid 4711), vdb1 opened by dd (pid 4712)");
+	expect(scene, "vdc", USAGE_NONE, "");
+	mounts(scene, "30 26 254:16 / /mnt/x rw - ext4 /dev/vdb rw\n");
+	expect(scene, "vdb", USAGE_HELD,
+	       "mounted at /mnt/x, opened by qemu-img (pid 4711), vdb1 opened by dd (pid 4712)");
+}
+
+static void test_who_does_not_count(void **state)
+{
+	struct scene *scene = *state;
+	struct usage_ignore engine = { .pid = 900 };
+
+	process(scene, "300", "(udev-worker)", OUR_NAMESPACE, "");
+	opens(scene, "300", "5", "254:16");
+	process(scene, "900", "qemu-storage-da", OUR_NAMESPACE, "");
+	opens(scene, "900", "11", "254:16");
+	expect_but(scene, "vdb", &engine, USAGE_NONE, "");
+	expect(scene, "vdb", USAGE_HELD, "opened by qemu-storage-da (pid 900)");
+	/* Ourselves. */
+	tree_move(&scene->tree, "proc/self", "proc/800");
+	tree_link(&scene->tree, "800", "proc/self");
+	tree_folder(&scene->tree, "proc/800/fd");
+	opens(scene, "800", "9", "254:16");
+	expect_but(scene, "vdb", &engine, USAGE_NONE, "");
+}
+
+static void test_claimed(void **state)
+{
+	struct scene *scene = *state;
+	struct usage_ignore map = { .map_uuid = OUR_MAP };
+
+	claimed = "vdb";
+	expect(scene, "vdb", USAGE_HELD,
+	       "claimed by a program, or by a file system that is mounted nowhere to be seen");
+	expect(scene, "vdc", USAGE_NONE, "");
+	/* Our map claims what it stands on; then it is the map that nobody else may claim. */
+	disk(scene, "dm-3", "253:3");
+	tree_write(&scene->tree, "sys/block/dm-3/dm/uuid", OUR_MAP "\n");
+	hold(scene, "vdb", "dm-3");
+	expect_but(scene, "vdb", &map, USAGE_NONE, "");
+	claimed = "dm-3";
+	expect_but(scene, "vdb", &map, USAGE_HELD,
+		   "dm-3 claimed by a program, or by a file system that is mounted nowhere to be seen");
+}
+
+/* ---- our own map ---- */
+
+static void test_our_map(void **state)
+{
+	struct scene *scene = *state;
+	struct usage_ignore map = { .map_uuid = OUR_MAP, .pid = 900 };
+
+	disk(scene, "dm-3", "253:3");
+	tree_write(&scene->tree, "sys/block/dm-3/dm/name", "vol01234567\n");
+	tree_write(&scene->tree, "sys/block/dm-3/dm/uuid", OUR_MAP "\n");
+	hold(scene, "vdb", "dm-3");
+	process(scene, "900", "qemu-storage-da", OUR_NAMESPACE, "");
+	opens(scene, "900", "11", "253:3");
+	expect_but(scene, "vdb", &map, USAGE_NONE, "");
+	expect(scene, "vdb", USAGE_HELD, "held by dm-3, dm-3 opened by qemu-storage-da (pid 900)");
+	/* Whoever uses it does count. */
+	process(scene, "901", "qemu-img", OUR_NAMESPACE, "");
+	opens(scene, "901", "3", "253:3");
+	expect_but(scene, "vdb", &map, USAGE_HELD, "dm-3 opened by qemu-img (pid 901)");
+	disk(scene, "dm-4", "253:4");
+	tree_write(&scene->tree, "sys/block/dm-4/dm/name", "vol01234567-copy\n");
+	tree_write(&scene->tree, "sys/block/dm-4/dm/uuid", "LVM-01234567\n");
+	hold(scene, "dm-3", "dm-4");
+	mounts(scene, "30 26 253:3 / /mnt/x rw - ext4 /dev/mapper/vol01234567 rw\n");
+	expect_but(scene, "vdb", &map, USAGE_HELD,
+		   "dm-3 held by dm-4, dm-3 mounted at /mnt/x, dm-3 opened by qemu-img (pid 901)");
+	/* Another's map is not ours because ours is there as well. */
+	hold(scene, "vdb", "dm-4");
+	expect_among(scene, "vdb", USAGE_HELD, "held by dm-4");
 }
 
 /* ---- nothing is assumed ---- */
@@ -339,24 +419,44 @@ static void test_nonsense(void **state)
 /* This machine's own disks can be asked without an error. */
 static void test_real(void **state)
 {
-	_cleanup_buf_ struct buf what = BUF_NULL;
-	enum usage_kind kind;
-	struct err err = { 0 };
+	struct scene *scene = *state;
+	struct usage_ignore nothing = { 0 };
 
 	if (access("/sys/block/vda/dev", R_OK) < 0 || access("/proc/swaps", R_OK) < 0)
 		skip();
-	if (usage_of("/proc", "/sys", "vda", &kind, &what, &err) < 0)
-		fail_msg("%s", err.text);
+	scene->options = (struct usage_options){ .proc_root = "/proc", .sysfs_root = "/sys", .dev_root = "/dev" };
+	look(scene, "vda", &nothing);
+	if (scene->err.code)
+		fail_msg("%s", scene->err.text);
 }
+
+#define TEST(NAME) cmocka_unit_test_setup_teardown(test_##NAME, scene_setup, scene_teardown)
 
 int main(void)
 {
-#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_unused),      TEST(test_mounted),       TEST(test_escapes), TEST(test_root),
-		TEST(test_partition),   TEST(test_swap),          TEST(test_stack),   TEST(test_stacked_partitions),
-		TEST(test_loop_on_top), TEST(test_btrfs_members), TEST(test_many),    TEST(test_unknown_disk),
-		TEST(test_unreadable),  TEST(test_nonsense),      TEST(test_real),
+		TEST(unused),
+		TEST(mounted),
+		TEST(escapes),
+		TEST(root),
+		TEST(partition),
+		TEST(swap),
+		TEST(stack),
+		TEST(stacked_partitions),
+		TEST(loop_on_top),
+		TEST(btrfs_members),
+		TEST(many),
+		TEST(namespaces),
+		TEST(roots_elsewhere),
+		TEST(processes_that_cannot_be_read),
+		TEST(opened),
+		TEST(who_does_not_count),
+		TEST(claimed),
+		TEST(our_map),
+		TEST(unknown_disk),
+		TEST(unreadable),
+		TEST(nonsense),
+		TEST(real),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

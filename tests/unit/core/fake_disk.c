@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Disks that are looked at without workers; see fake_disk.h. */
+
+#include "fake_disk.h"
+
+#include "disk/usage_look.h"
+
+#define ANSWER_MS 20
+
+struct fake_disk fake_disk;
+
+void fake_disk_init(void)
+{
+	fake_disk = (struct fake_disk){ 0 };
+}
+
+/* ---- disk/probe.h ---- */
+
+struct prober {
+	struct loop *loop;
+	int64_t timeout_ms;
+	size_t pending;
+};
+
+struct probe {
+	struct prober *prober;
+	struct loop_timer timer;
+	bool hangs;
+	probe_done_fn done;
+	void *arg;
+};
+
+struct prober *prober_new(struct loop *loop, int64_t timeout_ms)
+{
+	struct prober *prober = xnew(struct prober);
+
+	prober->loop = loop;
+	prober->timeout_ms = timeout_ms;
+	return prober;
+}
+
+struct prober *prober_free(struct prober *prober)
+{
+	if (prober && prober->pending)
+		abort(); /* whoever asked is gone, or leaks */
+	free(prober);
+	return NULL;
+}
+
+static void on_probe(struct loop_timer *timer)
+{
+	struct probe *probe = container_of(timer, struct probe, timer);
+	struct probe_result result = fake_disk.contents;
+
+	if (probe->hangs)
+		err_set(&result.err, ERR_TIMEOUT, "the disk hangs");
+	probe->prober->pending--;
+	probe->done(probe->arg, &result);
+	free(probe);
+}
+
+struct probe *probe_start(struct prober *prober, const char *path, probe_done_fn done, void *arg)
+{
+	struct probe *probe = xnew(struct probe);
+
+	*probe = (struct probe){
+		.prober = prober, .timer.fire = on_probe, .hangs = fake_disk.hangs, .done = done, .arg = arg
+	};
+	prober->pending++;
+	loop_timer_set(prober->loop, &probe->timer, probe->hangs ? prober->timeout_ms : ANSWER_MS);
+	return probe;
+}
+
+void probe_cancel(struct probe *probe)
+{
+	probe->prober->pending--;
+	loop_timer_clear(probe->prober->loop, &probe->timer);
+	free(probe);
+}
+
+/* ---- disk/usage.h ---- */
+
+struct usage_checker {
+	struct loop *loop;
+	struct usage_options options;
+	size_t pending;
+};
+
+struct usage_check {
+	struct usage_checker *checker;
+	struct loop_timer timer;
+	struct usage_look look;
+	bool hangs;
+	usage_done_fn done;
+	void *arg;
+};
+
+struct usage_checker *usage_checker_new(struct loop *loop, const struct usage_options *options)
+{
+	struct usage_checker *checker = xnew(struct usage_checker);
+
+	checker->loop = loop;
+	checker->options = *options;
+	checker->options.proc_root = xstrdup(options->proc_root);
+	checker->options.sysfs_root = xstrdup(options->sysfs_root);
+	checker->options.dev_root = xstrdup(options->dev_root);
+	return checker;
+}
+
+struct usage_checker *usage_checker_free(struct usage_checker *checker)
+{
+	if (!checker)
+		return NULL;
+	if (checker->pending)
+		abort();
+	freep(&checker->options.proc_root);
+	freep(&checker->options.sysfs_root);
+	freep(&checker->options.dev_root);
+	free(checker);
+	return NULL;
+}
+
+static void check_free(struct usage_check *check)
+{
+	check->checker->pending--;
+	loop_timer_clear(check->checker->loop, &check->timer);
+	usage_look_clear(&check->look);
+	free(check);
+}
+
+static void on_check(struct loop_timer *timer)
+{
+	struct usage_check *check = container_of(timer, struct usage_check, timer);
+	struct usage_result result = { .what = "" };
+
+	if (check->hangs) {
+		err_set(&result.err, ERR_TIMEOUT, "the disk hangs");
+	} else {
+		usage_look(&check->look);
+		result.err = check->look.err;
+		result.kind = check->look.kind;
+		result.what = str_or(check->look.what.data, "");
+	}
+	check->done(check->arg, &result);
+	check_free(check);
+}
+
+struct usage_check *usage_check_start(struct usage_checker *checker, const char *name,
+				      const struct usage_ignore *ignore, usage_done_fn done, void *arg)
+{
+	struct usage_check *check = xnew(struct usage_check);
+
+	fake_disk.usage_checks++;
+	checker->pending++;
+	*check = (struct usage_check){
+		.checker = checker, .timer.fire = on_check, .hangs = fake_disk.hangs, .done = done, .arg = arg
+	};
+	usage_look_init(&check->look, &checker->options, name, ignore);
+	loop_timer_set(checker->loop, &check->timer, check->hangs ? checker->options.timeout_ms : ANSWER_MS);
+	return check;
+}
+
+void usage_check_cancel(struct usage_check *check)
+{
+	check_free(check);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What is on a disk and who uses it, behind the functions of disk/probe.h and disk/usage.h but without their workers:
+ * answers come after a while of the test's own time. Who uses a disk is really looked up, in the fake kernel.
+ */
+
+#include "disk/probe.h"
+#include "disk/usage.h"
+
+struct fake_disk {
+	struct probe_result contents; /* of every disk */
+	bool hangs;                   /* nothing is ever answered but, in the end, that it took too long */
+	size_t usage_checks;          /* begun */
+};
+extern struct fake_disk fake_disk;
+
+void fake_disk_init(void);
