@@ -4,7 +4,7 @@
 /*
  * The log: one line an event on stderr. Under systemd each line starts with "<N>", which journald turns into its
  * priority; on a terminal the level is written out. Layers below core/ return errors and do not log; debug lines are
- * the exception, they tell the story of a run, and so is what a migration had to move.
+ * the exception, they tell the story of a run, and so is what a migration had to move, and that udevd is silent.
  */
 
 #include "base/util.h"

@@ -6,8 +6,10 @@
  *
  * A map of ours has the uuid "VOLD-<volume uuid>"; whatever carries another uuid belongs to somebody else and is never
  * touched. Every verb says how things shall be, not what to do: asked twice, the second time changes nothing. All of it
- * runs on a worker of its own, since device mapper may block for as long as I/O below it hangs; a verb that does not
- * end within its deadline answers ERR_TIMEOUT, and what it may still do is found by the next list.
+ * runs on a worker of its own, one verb after the other in the order they were asked, since device mapper may block for
+ * as long as I/O below it hangs. A verb that does not end within its deadline answers ERR_TIMEOUT, its worker is
+ * replaced, and what it may still do is found by the next list. Until it has come back, other verbs on the same volume
+ * are refused (ERR_UNAVAILABLE); those on other volumes are not, unless DEVMAP_STUCK_MAX hang.
  */
 
 #include "base/err.h"
@@ -15,6 +17,7 @@
 
 #define DEVMAP_UUID_PREFIX "VOLD-"
 #define DEVMAP_NAME_SIZE 128 /* DM_NAME_LEN */
+#define DEVMAP_STUCK_MAX 8
 
 struct devmap;
 struct devmap_call;
@@ -43,7 +46,10 @@ struct devmap_map {
 	uint32_t open_count;
 };
 
-/* err->code is ERR_NONE when it is so now; ERR_CONFLICT when the name is somebody else's, or the map is in use (remove). */
+/*
+ * err->code is ERR_NONE when it is so now; ERR_CONFLICT when the name or the disk is somebody else's (point), or the map
+ * is in use (remove).
+ */
 typedef void (*devmap_done_fn)(void *arg, const struct err *err);
 /* maps is valid during the callback. */
 typedef void (*devmap_listed_fn)(void *arg, const struct devmap_map *maps, size_t count, const struct err *err);
@@ -59,20 +65,30 @@ struct devmap_backend {
 	int (*hold)(void *context, const char *volume_id, struct err *err);
 	int (*fail)(void *context, const char *volume_id, struct err *err);
 	int (*remove)(void *context, const char *volume_id, struct err *err);
+	/*
+	 * On the loop, while a verb is under way and then again after *left_ms, and with cookie_ms 0 before the verb is
+	 * given up by devmap_free(): if the verb has been waiting for udevd for cookie_ms, it goes on without, and this
+	 * returns true.
+	 */
+	bool (*give_up_udev)(void *context, int64_t cookie_ms, int64_t *left_ms);
 };
 
-/* libdevmapper. NULL and ERR_UNAVAILABLE with the reason where this kernel or machine has no device mapper. */
+/*
+ * Backed by libdevmapper; the first one decides about the roots. NULL and ERR_UNAVAILABLE with the reason where this
+ * kernel or machine has no device mapper.
+ */
 struct devmap *devmap_new(struct loop *loop, const struct devmap_options *options, struct err *err);
 /* backend and context outlive it. */
 struct devmap *devmap_new_with(struct loop *loop, const struct devmap_options *options,
 			       const struct devmap_backend *backend, void *context);
-struct devmap *devmap_free(struct devmap *devmap); /* no done() runs any more; returns NULL, takes NULL */
+/* No done() runs any more; waits for no disk. Not from inside done(). Returns NULL, takes NULL. */
+struct devmap *devmap_free(struct devmap *devmap);
 
 /*
- * The map of the volume is called name, is linear over device ("254:16", size in bytes, whole sectors), and runs. Made
- * if it is not there; if it is, its table is loaded and swapped in (suspend noflush, resume) under whoever uses it, and
- * what waited goes on. A map of the volume under another name is renamed. The node under <dev_root>/mapper is there
- * when this has ended.
+ * The map of the volume is called name (letters, digits, ".", "_", "-"), is linear over device ("254:16", size in bytes,
+ * whole sectors), and runs. Made if it is not there; if it is, its table is loaded and swapped in (suspend noflush,
+ * resume) under whoever uses it, and what waited goes on. A map of the volume under another name is renamed. The node
+ * under <dev_root>/mapper is there when this has ended.
  */
 struct devmap_call *devmap_point(struct devmap *devmap, const char *name, const char *volume_id, const char *device,
 				 uint64_t size, devmap_done_fn done, void *arg);
@@ -84,5 +100,5 @@ struct devmap_call *devmap_fail(struct devmap *devmap, const char *volume_id, de
 struct devmap_call *devmap_remove(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg);
 /* All maps of ours. */
 struct devmap_call *devmap_list(struct devmap *devmap, devmap_listed_fn done, void *arg);
-void devmap_cancel(
-	struct devmap_call *call); /* done will not run; what is under way may still happen. Not from inside done */
+/* done() will not run; what is under way may still happen. Not from inside its done(). */
+void devmap_cancel(struct devmap_call *call);

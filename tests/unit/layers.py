@@ -30,6 +30,8 @@ OWNERS = {
     "event2/http": {"api"},
     "curl/": {"io"},
     "blkid": {"disk"},
+    "libdevmapper.h": {"disk"},
+    "linux/dm-ioctl.h": {"disk"},
     "ini.h": {"daemon"},
 }
 # Not a word of these outside their folder, wherever they come from.

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * /dev/mapper/<name> where udevd does not make it. It is the link udevd would have made, so udevd takes it over when it
+ * comes back, and it needs no privilege to make device nodes. Both are to be called when udevd has had its time.
+ */
+
+#include <sys/types.h>
+
+#include "base/err.h"
+
+/* <dev_root>/mapper/<name> leads to the block device: as it is already, or by a link to ../<kernel_name>. */
+int devmap_link_make(const char *dev_root, const char *name, const char *kernel_name, dev_t number, struct err *err);
+/* There is no such link to ../<kernel_name>. What leads elsewhere is not touched. */
+void devmap_link_drop(const char *dev_root, const char *name, const char *kernel_name);
