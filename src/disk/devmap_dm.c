@@ -65,6 +65,7 @@ struct view {
 struct table {
 	const char *type;
 	const char *parameters;
+	const char *disk; /* for people */
 	uint64_t sectors;
 };
 
@@ -305,16 +306,15 @@ static int load(const char *uuid, const struct view *view, const struct table *t
 
 	if (task && dm_task_add_target(task, 0, table->sectors, table->type, table->parameters) && dm_task_run(task))
 		return 0;
-	error = task ? dm_task_get_errno(task) : ENOMEM;
+	error = task && dm_task_get_errno(task) ? dm_task_get_errno(task) : ENOMEM;
 	if (error == EBUSY)
 		return err_set(err, ERR_CONFLICT,
-			       "%s cannot lead to disk %s: the disk, or a partition of it, is mounted or held by "
+			       "%s cannot lead to disk %s: the disk or a partition of it is mounted, or held by "
 			       "somebody else",
-			       view->map.name, table->parameters);
+			       view->map.name, table->disk);
 	return err_set(err, ERR_UNAVAILABLE,
 		       "%s cannot lead to disk %s with %llu bytes: %s. Is the disk there, and that large?",
-		       view->map.name, table->parameters, (unsigned long long)table->sectors * 512,
-		       strerror(error ? error : EIO));
+		       view->map.name, table->disk, (unsigned long long)table->sectors * 512, strerror(error));
 }
 
 /* The map has this table and runs. If it fails, the map is what it was. */
@@ -398,7 +398,7 @@ static bool holds_disk(const struct view *view, const char *device)
 static int point_table(const char *uuid, struct view *view, const char *device, uint64_t size, struct err *err)
 {
 	char parameters[40];
-	struct table linear = { "linear", parameters, size / 512 };
+	struct table linear = { "linear", parameters, device, size / 512 };
 	bool same_number = view->map.target == DEVMAP_LINEAR && streq(view->map.device, device);
 	bool same_disk = same_number && holds_disk(view, device);
 
@@ -407,7 +407,7 @@ static int point_table(const char *uuid, struct view *view, const char *device, 
 	snprintf(parameters, sizeof(parameters), "%s 0", device);
 	if (same_number && !same_disk) {
 		/* As long as the map has the former disk, the kernel takes that for this number; who waits is told. */
-		struct table error = { "error", "", view->map.size / 512 };
+		struct table error = { "error", "", "none", view->map.size / 512 };
 
 		if (swap(uuid, view, &error, err) < 0 || look(uuid, view, err) < 0)
 			return -1;
@@ -465,7 +465,7 @@ static int dm_hold(void *context, const char *volume_id, struct err *err)
 
 static int fail_locked(const char *uuid, struct err *err)
 {
-	struct table error = { .type = "error", .parameters = "" };
+	struct table error = { .type = "error", .parameters = "", .disk = "none" };
 	struct view view;
 
 	if (look(uuid, &view, err) < 0)
