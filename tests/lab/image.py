@@ -30,14 +30,16 @@ from typing import NamedTuple
 
 LAB = Path(__file__).resolve().parent
 
-# A system that boots to D-Bus, with the libraries the daemon links. The two sanitizer libraries let
+# A system that boots to D-Bus, with the libraries the daemon links, the programs that export disks
+# (qemu-system-common has qemu-storage-daemon) and clients for them. The two sanitizer libraries let
 # a build made with -Db_sanitize run in the guest as well.
 GUEST_PACKAGES = (
     "ca-certificates", "dbus", "e2fsprogs", "iproute2", "kmod", "qemu-guest-agent", "systemd",
     "systemd-sysv", "udev", "util-linux",
-    "libblkid1", "libcjson1", "libcurl4", "libdevmapper1.02.1", "libevent-2.1-7", "libevent-core-2.1-7",
-    "libevent-extra-2.1-7", "libevent-pthreads-2.1-7", "libinih1", "libmariadb3", "libsqlite3-0",
-    "libsystemd0",
+    "libblkid1", "libcjson1", "libcurl4", "libdevmapper1.02.1", "libevent-2.1-7",
+    "libevent-core-2.1-7", "libevent-extra-2.1-7", "libevent-pthreads-2.1-7", "libinih1",
+    "libmariadb3", "libsqlite3-0", "libsystemd0",
+    "libnbd-bin", "nbdkit", "qemu-system-common", "qemu-utils",
     "libasan8", "libubsan1",
 )
 
