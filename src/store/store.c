@@ -32,8 +32,14 @@ const struct record history_record = RECORD("history", history_record, history_f
 
 const struct store_table_view store_tables[] = {
 	[STORE_OPERATIONS] = { "volume_operations", &operation_record, "id" },
-	[STORE_MAPPINGS] = { "device_mappings", &mapping_record, "volume_id" },
+	[STORE_MAPPINGS] = { "device_mappings",
+			     &mapping_record,
+			     "volume_id",
+			     { "vm_id", "device_path" },
+			     "unique_device_path" },
 	[STORE_HISTORY] = { "volume_operation_history", &history_record, "id" },
+	[STORE_NAMES] = { "device_names", &name_record, "volume_id", { "name" }, "unique_name" },
+	[STORE_EXPORTS] = { "nbd_exports", &export_row, "volume_id", { "export_name" }, "unique_export_name" },
 };
 _Static_assert(ARRAY_SIZE(store_tables) == STORE_TABLE_COUNT, "each table has one row");
 
@@ -46,6 +52,40 @@ const struct field *store_table_key(enum store_table table)
 
 	assert(key);
 	return key;
+}
+
+const struct field *store_table_unique(enum store_table table, size_t n)
+{
+	const struct store_table_view *view = &store_tables[table];
+
+	return n < ARRAY_SIZE(view->unique) && view->unique[n] ? record_find(view->record, view->unique[n]) : NULL;
+}
+
+void store_set_conflict(const struct store_change *change, const char *owner, struct err *err)
+{
+	const union store_row *row = &change->row;
+
+	owner = str_or(owner, "unknown");
+	switch (change->table) {
+	case STORE_MAPPINGS:
+		err_set(err, ERR_CONFLICT,
+			"%s on virtual machine %s is mapped to volume %s already, volume %s cannot have it",
+			row->mapping.device_path, row->mapping.vm_id, owner, row->mapping.volume_id);
+		return;
+	case STORE_NAMES:
+		err_set(err, ERR_CONFLICT, "the device name %s is that of volume %s already, volume %s cannot have it",
+			row->name.name, owner, row->name.volume_id);
+		return;
+	case STORE_EXPORTS:
+		err_set(err, ERR_CONFLICT, "the export name %s is that of volume %s already, volume %s cannot have it",
+			row->export.export_name, owner, row->export.volume_id);
+		return;
+	case STORE_OPERATIONS:
+	case STORE_HISTORY:
+	case STORE_TABLE_COUNT:
+		break;
+	}
+	assert(!"nothing in this table is one volume's only");
 }
 
 /* ---- batches ---- */
@@ -142,6 +182,22 @@ void store_batch_mapping(struct store_batch *batch, const struct mapping_record 
 		str_set(&row->device_path, NULL);
 }
 
+void store_batch_name(struct store_batch *batch, const struct name_record *name)
+{
+	struct name_record *row = &add_change(batch, STORE_NAMES)->row.name;
+
+	assert(!str_empty(name->id) && !str_empty(name->volume_id) && !str_empty(name->name));
+	record_copy(&name_record, row, name);
+}
+
+void store_batch_export(struct store_batch *batch, const struct export_record *export)
+{
+	struct export_record *row = &add_change(batch, STORE_EXPORTS)->row.export;
+
+	assert(!str_empty(export->id) && !str_empty(export->volume_id) && !str_empty(export->export_name));
+	record_copy(&export_row, row, export);
+}
+
 void store_batch_row(struct store_batch *batch, enum store_table table, const void *row)
 {
 	record_copy(store_tables[table].record, &add_change(batch, table)->row, row);
@@ -155,13 +211,28 @@ void store_batch_forget(struct store_batch *batch, const char *operation_id)
 	change->row.operation.id = xstrdup(operation_id);
 }
 
-void store_batch_unmap(struct store_batch *batch, const char *volume_id)
+static void remove_row(struct store_batch *batch, enum store_table table, const char *volume_id)
 {
-	struct store_change *change = add_change(batch, STORE_MAPPINGS);
+	struct store_change *change = add_change(batch, table);
 
 	assert(!str_empty(volume_id));
 	change->remove = true;
-	change->row.mapping.volume_id = xstrdup(volume_id);
+	*(char **)field_of(store_table_key(table), &change->row) = xstrdup(volume_id);
+}
+
+void store_batch_unmap(struct store_batch *batch, const char *volume_id)
+{
+	remove_row(batch, STORE_MAPPINGS, volume_id);
+}
+
+void store_batch_unname(struct store_batch *batch, const char *volume_id)
+{
+	remove_row(batch, STORE_NAMES, volume_id);
+}
+
+void store_batch_unexport(struct store_batch *batch, const char *volume_id)
+{
+	remove_row(batch, STORE_EXPORTS, volume_id);
 }
 
 bool store_batch_claim(struct store_batch *batch)
@@ -449,26 +520,49 @@ int store_scan(struct store *store, enum store_table table, const char *after_id
 	return store->backend->scan(store, table, after_id, limit, fn, arg, err);
 }
 
-struct operation_record *store_loaded_add_operation(struct store_loaded *loaded)
+bool store_table_is_loaded(enum store_table table)
 {
-	loaded->operations = grow(loaded->operations, loaded->operation_count, sizeof(loaded->operations[0]));
-	return &loaded->operations[loaded->operation_count++];
+	return table != STORE_HISTORY;
 }
 
-struct mapping_record *store_loaded_add_mapping(struct store_loaded *loaded)
+void *store_loaded_add(struct store_loaded *loaded, enum store_table table)
 {
-	loaded->mappings = grow(loaded->mappings, loaded->mapping_count, sizeof(loaded->mappings[0]));
-	return &loaded->mappings[loaded->mapping_count++];
+	switch (table) {
+	case STORE_OPERATIONS:
+		loaded->operations = grow(loaded->operations, loaded->operation_count, sizeof(loaded->operations[0]));
+		return &loaded->operations[loaded->operation_count++];
+	case STORE_MAPPINGS:
+		loaded->mappings = grow(loaded->mappings, loaded->mapping_count, sizeof(loaded->mappings[0]));
+		return &loaded->mappings[loaded->mapping_count++];
+	case STORE_NAMES:
+		loaded->names = grow(loaded->names, loaded->name_count, sizeof(loaded->names[0]));
+		return &loaded->names[loaded->name_count++];
+	case STORE_EXPORTS:
+		loaded->exports = grow(loaded->exports, loaded->export_count, sizeof(loaded->exports[0]));
+		return &loaded->exports[loaded->export_count++];
+	case STORE_HISTORY:
+	case STORE_TABLE_COUNT:
+		break;
+	}
+	assert(!"a table that is not loaded");
+	return NULL;
+}
+
+static void clear_rows(enum store_table table, void *rows, size_t count)
+{
+	const struct record *record = store_tables[table].record;
+
+	for (size_t i = 0; i < count; i++)
+		record_clear(record, (char *)rows + i * record->size);
+	free(rows);
 }
 
 void store_loaded_clear(struct store_loaded *loaded)
 {
-	for (size_t i = 0; i < loaded->operation_count; i++)
-		record_clear(&operation_record, &loaded->operations[i]);
-	for (size_t i = 0; i < loaded->mapping_count; i++)
-		record_clear(&mapping_record, &loaded->mappings[i]);
-	free(loaded->operations);
-	free(loaded->mappings);
+	clear_rows(STORE_OPERATIONS, loaded->operations, loaded->operation_count);
+	clear_rows(STORE_MAPPINGS, loaded->mappings, loaded->mapping_count);
+	clear_rows(STORE_NAMES, loaded->names, loaded->name_count);
+	clear_rows(STORE_EXPORTS, loaded->exports, loaded->export_count);
 	*loaded = (struct store_loaded){ 0 };
 }
 

@@ -52,6 +52,11 @@ void store_batch_history(struct store_batch *batch, const char *operation_id, co
  */
 void store_batch_mapping(struct store_batch *batch, const struct mapping_record *mapping);
 void store_batch_unmap(struct store_batch *batch, const char *volume_id);
+/* The same for the name a volume's device has, and for its export. ERR_CONFLICT when another volume has that name. */
+void store_batch_name(struct store_batch *batch, const struct name_record *name);
+void store_batch_unname(struct store_batch *batch, const char *volume_id);
+void store_batch_export(struct store_batch *batch, const struct export_record *export);
+void store_batch_unexport(struct store_batch *batch, const char *volume_id);
 
 /* err->code is ERR_NONE when it is durable. */
 typedef void (*store_done_fn)(void *arg, const struct err *err);
@@ -95,6 +100,10 @@ struct store_loaded {
 	size_t operation_count;
 	struct mapping_record *mappings;
 	size_t mapping_count;
+	struct name_record *names;
+	size_t name_count;
+	struct export_record *exports;
+	size_t export_count;
 };
 /* Everything that lives; blocks, so only before the loop runs. Free with store_loaded_clear(). */
 int store_load(struct store *store, struct store_loaded *out, struct err *err);

@@ -16,6 +16,8 @@
 #include "store/store_rows.h"
 
 const struct field *store_table_key(enum store_table table);
+/* The n-th column that only one row may have like this together with the others, NULL behind the last. */
+const struct field *store_table_unique(enum store_table table, size_t n);
 
 /* ---- items ---- */
 
@@ -29,8 +31,12 @@ struct store_change {
 		struct operation_record operation;
 		struct mapping_record mapping;
 		struct history_record history;
+		struct name_record name;
+		struct export_record export;
 	} row;
 };
+/* ERR_CONFLICT: what the row wants for its volume is another's; owner is that one, NULL when nobody knows which. */
+void store_set_conflict(const struct store_change *change, const char *owner, struct err *err);
 
 enum store_item_kind { STORE_ITEM_BATCH, STORE_ITEM_READ, STORE_ITEM_TIDY };
 
@@ -90,9 +96,10 @@ struct operation_record *store_read_add(struct store_read *read);
 void store_read_reset(struct store_read *read); /* drops what was added so far */
 /* The result found one more than the limit: drop it and say so. */
 void store_read_trim(struct store_read *read);
-/* A zeroed row at the end of a growing array. */
-struct operation_record *store_loaded_add_operation(struct store_loaded *loaded);
-struct mapping_record *store_loaded_add_mapping(struct store_loaded *loaded);
+/* The tables that are loaded at start: of operations those that live, of others all rows, in the order of their keys. */
+bool store_table_is_loaded(enum store_table table);
+/* A zeroed row of such a table, at the end of its array. */
+void *store_loaded_add(struct store_loaded *loaded, enum store_table table);
 
 /* ---- the store ---- */
 

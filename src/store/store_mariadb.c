@@ -4,8 +4,8 @@
  * The store in a MariaDB database: lanes, and what they do on their threads.
  *
  * A server commits for several connections at once, so there are several lanes. What must keep an order stays in one of
- * them: all changes of mappings in the first, since the key that no two volumes of a machine share a device path lies
- * across volumes; everything else in the lane its entity falls to. An operation begins a batch only when its last one is
+ * them: all changes of mappings, names and exports in the first, since their keys (no two volumes of a machine share a
+ * device path, …) lie across volumes; everything else in the lane its entity falls to. An operation begins a batch only when its last one is
  * durable, so its batches may be in either. Reads have a lane of their own and do not wait behind commits.
  *
  * A group of batches is one transaction. When a row in it cannot be stored, the transaction is taken back and the batches
@@ -36,7 +36,7 @@ struct mariadb_lane {
 struct mariadb_store {
 	struct store store;
 	struct mariadb_cluster cluster;
-	struct mariadb_lane writers[WRITERS]; /* the first for mappings */
+	struct mariadb_lane writers[WRITERS]; /* the first for what volumes can take from each other */
 	struct mariadb_lane reader;
 };
 
@@ -47,20 +47,23 @@ static struct mariadb_store *mariadb_store_of(struct store *store)
 
 /* ---- on a lane's thread ---- */
 
-static void set_conflict(struct mariadb_session *session, const struct mapping_record *mapping, struct err *err)
+/* An adopted table may have a key of its own on the same columns, so the name of the key decides nothing. */
+static void set_conflict(struct mariadb_session *session, const struct store_change *change, struct err *err)
 {
 	_cleanup_free_ char *why = xstrdup(err->text);
-	_cleanup_free_ char *owner = mariadb_path_owner(session, mapping->vm_id, mapping->device_path);
+	_cleanup_free_ char *owner = mariadb_owner(session, change);
 
-	sql_set_conflict(mapping, owner, err);
+	if (!owner && !strstr(why, store_tables[change->table].unique_key))
+		return;
+	store_set_conflict(change, owner, err);
 	err_prefix(err, "%s", why);
 }
 
 /* While the failed change is still the last thing the session did. */
 static void set_batch_error(struct mariadb_session *session, const struct store_change *change, struct err *err)
 {
-	if (change->table == STORE_MAPPINGS && session->code == ER_DUP_ENTRY && strstr(err->text, "unique_device_path"))
-		set_conflict(session, &change->row.mapping, err);
+	if (store_tables[change->table].unique_key && session->code == ER_DUP_ENTRY)
+		set_conflict(session, change, err);
 	else if (change->table == STORE_HISTORY && session->code == ER_NO_REFERENCED_ROW_2)
 		sql_set_no_operation(&change->row.history, err);
 }
@@ -270,7 +273,7 @@ static struct lane *lane_of_batch(struct mariadb_store *store, const struct stor
 	unsigned hash = 0;
 
 	STAILQ_FOREACH(change, &batch->changes, entry) {
-		if (change->table == STORE_MAPPINGS)
+		if (store_tables[change->table].unique_key)
 			return store->writers[0].lane;
 	}
 	for (const char *c = batch->entity_key; *c; c++)

@@ -52,7 +52,7 @@ struct mariadb_cluster {
 
 struct mariadb_statements {
 	MYSQL_STMT *put[STORE_TABLE_COUNT];
-	MYSQL_STMT *update_mapping;
+	MYSQL_STMT *update[STORE_TABLE_COUNT];
 	MYSQL_STMT *remove[STORE_TABLE_COUNT];
 	MYSQL_STMT *list[1 << SQL_CLAUSE_COUNT];
 };
@@ -104,8 +104,8 @@ enum mariadb_fault mariadb_load(struct mariadb_session *session, struct store_lo
 /* A page of store_scan(). */
 enum mariadb_fault mariadb_scan(struct mariadb_session *session, enum store_table table, const char *after_id,
 				size_t limit, store_row_fn fn, void *arg, struct err *err);
-/* The volume whose mapping has this path on this machine; NULL when none has or it cannot be told. */
-char *mariadb_path_owner(struct mariadb_session *session, const char *vm_id, const char *device_path);
+/* The volume that has what the change wants for its own; NULL when none has or it cannot be told. */
+char *mariadb_owner(struct mariadb_session *session, const struct store_change *change);
 void mariadb_statements_clear(struct mariadb_statements *statements);
 
 /* ---- schema ---- */
@@ -122,6 +122,7 @@ struct mariadb_key {
 };
 
 struct mariadb_table {
+	unsigned version; /* that makes it */
 	const char *name;
 	const struct mariadb_column *columns; /* the first is the primary key; ended by one without a name */
 	const struct mariadb_key *keys;

@@ -5,8 +5,8 @@
  * is thrown away: columns that are missing are added, ours get the type they need, and columns that are not ours stay,
  * but may no longer insist on a value, since we have none for them.
  *
- * Some rules of ours may not hold for what is there: keys that are unique, history that belongs to an operation, types of
- * operations that we know.
+ * Some rules of ours may not hold for what is there: keys that are unique, values that must be there, history that belongs
+ * to an operation, types of operations that we know.
  * The rows that break them are named in the log and moved to a table <name>_set_aside, the older ones of those that
  * collide, for people to look at. Text that should be JSON and is not becomes {"text": …}. Every statement finds
  * nothing to do when it has been run before.
@@ -160,13 +160,14 @@ static void add_same(struct buf *out, const char *columns)
 
 static enum mariadb_fault make_unique(struct adoption *adoption, const struct mariadb_key *key, struct err *err)
 {
+	const char *age = find_column(adoption->table, "updated_at") ? "updated_at" : "created_at";
 	_cleanup_buf_ struct buf which = BUF_NULL, values = BUF_NULL;
 
 	/* NULL is equal to nothing, here as in the key. */
 	buf_printf(&which, "EXISTS (SELECT 1 FROM %s AS other WHERE ", adoption->table->name);
 	add_same(&which, key->columns);
-	buf_add_text(&which, "(COALESCE(other.updated_at, '1000-01-01'), other.id) > (COALESCE(this.updated_at, "
-			     "'1000-01-01'), this.id))");
+	buf_printf(&which, "(COALESCE(other.%s, '1000-01-01'), other.id) > (COALESCE(this.%s, '1000-01-01'), this.id))",
+		   age, age);
 	buf_printf(&values, "CONCAT_WS(', ', %s)", key->columns);
 	return set_aside(adoption, which.data, values.data, err);
 }
@@ -183,6 +184,29 @@ static enum mariadb_fault add_keys(struct adoption *adoption, struct err *err)
 			   key->unique ? "UNIQUE KEY" : "KEY", key->name, key->columns);
 		if (fault == MARIADB_OK)
 			fault = send(adoption, err);
+	}
+	return fault;
+}
+
+/* Where a value of ours is missing: its default, and rows that nothing can stand in for go. */
+static enum mariadb_fault fill_columns(struct adoption *adoption, struct err *err)
+{
+	enum mariadb_fault fault = MARIADB_OK;
+
+	for (const struct mariadb_column *column = adoption->table->columns; column->name && fault == MARIADB_OK;
+	     column++) {
+		const char *fallback = strstr(column->definition, "DEFAULT ");
+		_cleanup_free_ char *which = xasprintf("`%s` IS NULL", column->name);
+
+		if (!strstr(column->definition, "NOT NULL"))
+			continue;
+		if (!fallback) {
+			fault = set_aside(adoption, which, "'no value'", err);
+			continue;
+		}
+		buf_printf(&adoption->sql, "UPDATE %s SET `%s` = %s WHERE %s", adoption->table->name, column->name,
+			   fallback + strlen("DEFAULT "), which);
+		fault = send(adoption, err);
 	}
 	return fault;
 }
@@ -227,6 +251,8 @@ enum mariadb_fault mariadb_adopt(struct mariadb_session *session, const struct m
 		   session->cluster->url.shown);
 	if (fault == MARIADB_OK)
 		fault = repair_json(&adoption, err);
+	if (fault == MARIADB_OK)
+		fault = fill_columns(&adoption, err);
 	if (fault == MARIADB_OK)
 		fault = change_columns(&adoption, err);
 	if (fault == MARIADB_OK)

@@ -5,7 +5,8 @@
  *
  * "Insert or replace" is INSERT … ON DUPLICATE KEY UPDATE where the id is the only unique key. That statement takes any
  * unique key for the key, though: a mapping whose device path belongs to another volume would overwrite that volume's
- * row instead of being refused. So a mapping is an UPDATE by its volume and, when there was none, an INSERT.
+ * row instead of being refused. So where there are other keys it is an UPDATE by the volume and, when there was none, an
+ * INSERT.
  *
  * Columns are fetched as texts, short ones into a buffer in the row, longer ones in a second step, since nobody knows
  * their length beforehand.
@@ -71,7 +72,7 @@ static void add_put(struct buf *sql, const struct store_table_view *view)
 	for (size_t i = 0; i < view->record->count; i++)
 		buf_add_text(sql, i ? ", ?" : "?");
 	buf_add_char(sql, ')');
-	if (view == &store_tables[STORE_MAPPINGS])
+	if (view->unique_key)
 		return;
 	buf_add_text(sql, " ON DUPLICATE KEY UPDATE ");
 	add_assignments(sql, view->record, true);
@@ -150,15 +151,15 @@ static enum mariadb_fault run_change(struct mariadb_session *session, MYSQL_STMT
 	return execute(session, *slot, parameters, err);
 }
 
-/* *found: there was such a mapping. */
-static enum mariadb_fault update_mapping(struct mariadb_session *session, struct parameters *parameters,
-					 const struct store_change *change, bool *found, struct err *err)
+/* *found: the volume had such a row. */
+static enum mariadb_fault update_row(struct mariadb_session *session, struct parameters *parameters,
+				     const struct store_change *change, bool *found, struct err *err)
 {
-	MYSQL_STMT **stmt = &session->statements.update_mapping;
+	MYSQL_STMT **stmt = &session->statements.update[change->table];
 	enum mariadb_fault fault;
 
-	sql_value_of_field(store_table_key(STORE_MAPPINGS), &change->row, parameters_add(parameters));
-	fault = run_change(session, stmt, add_update, &store_tables[STORE_MAPPINGS], parameters, err);
+	sql_value_of_field(store_table_key(change->table), &change->row, parameters_add(parameters));
+	fault = run_change(session, stmt, add_update, &store_tables[change->table], parameters, err);
 	parameters->count--;
 	/* CLIENT_FOUND_ROWS: rows that were found, changed or not. */
 	*found = fault == MARIADB_OK && mysql_stmt_affected_rows(*stmt) > 0;
@@ -179,8 +180,8 @@ enum mariadb_fault mariadb_apply(struct mariadb_session *session, const struct s
 	}
 	for (size_t i = 0; i < view->record->count; i++)
 		sql_value_of_field(&view->record->fields[i], &change->row, parameters_add(&parameters));
-	if (change->table == STORE_MAPPINGS)
-		fault = update_mapping(session, &parameters, change, &found, err);
+	if (view->unique_key)
+		fault = update_row(session, &parameters, change, &found, err);
 	if (fault != MARIADB_OK || found)
 		return fault;
 	return run_change(session, &statements->put[change->table], add_put, view, &parameters, err);
@@ -294,16 +295,6 @@ static void *add_read(void *arg)
 	return store_read_add(arg);
 }
 
-static void *add_loaded_operation(void *arg)
-{
-	return store_loaded_add_operation(arg);
-}
-
-static void *add_loaded_mapping(void *arg)
-{
-	return store_loaded_add_mapping(arg);
-}
-
 static void add_select(struct buf *sql, enum store_table table)
 {
 	buf_add_text(sql, "SELECT ");
@@ -358,22 +349,36 @@ static enum mariadb_fault read_table(struct mariadb_session *session, enum store
 	return fault;
 }
 
+struct load {
+	enum store_table table;
+	struct store_loaded *out;
+};
+
+static void *add_loaded(void *arg)
+{
+	const struct load *load = arg;
+
+	return store_loaded_add(load->out, load->table);
+}
+
 enum mariadb_fault mariadb_load(struct mariadb_session *session, struct store_loaded *out, struct err *err)
 {
-	_cleanup_buf_ struct buf operations = BUF_NULL, mappings = BUF_NULL;
+	struct load load = { .out = out };
+	const struct sink sink = { .add = add_loaded, .arg = &load };
 	struct parameters none = { .count = 0 };
-	enum mariadb_fault fault;
+	enum mariadb_fault fault = MARIADB_OK;
 
-	add_select(&operations, STORE_OPERATIONS);
-	sql_add_living(&operations);
-	fault = read_table(session, STORE_OPERATIONS, &operations,
-			   &(struct sink){ .add = add_loaded_operation, .arg = out }, &none, err);
-	if (fault != MARIADB_OK)
-		return fault;
-	add_select(&mappings, STORE_MAPPINGS);
-	buf_add_text(&mappings, " ORDER BY volume_id");
-	return read_table(session, STORE_MAPPINGS, &mappings, &(struct sink){ .add = add_loaded_mapping, .arg = out },
-			  &none, err);
+	for (int table = 0; table < STORE_TABLE_COUNT && fault == MARIADB_OK; table++) {
+		_cleanup_buf_ struct buf sql = BUF_NULL;
+
+		load.table = (enum store_table)table;
+		if (!store_table_is_loaded(load.table))
+			continue;
+		add_select(&sql, load.table);
+		sql_add_loaded(&sql, load.table);
+		fault = read_table(session, load.table, &sql, &sink, &none, err);
+	}
+	return fault;
 }
 
 /* ---- for tools ---- */
@@ -413,21 +418,31 @@ enum mariadb_fault mariadb_scan(struct mariadb_session *session, enum store_tabl
 	return read_table(session, table, &sql, &sink, &parameters, err);
 }
 
-static bool take_text(void *arg, char **columns)
+struct owner {
+	enum store_table table;
+	char *key;
+};
+
+static void take_key(void *arg, const void *row, const struct err *err)
 {
-	str_set(arg, columns[0]);
-	return false;
+	struct owner *owner = arg;
+
+	str_set(&owner->key, *(char *const *)field_of_const(store_table_key(owner->table), row));
 }
 
-char *mariadb_path_owner(struct mariadb_session *session, const char *vm_id, const char *device_path)
+char *mariadb_owner(struct mariadb_session *session, const struct store_change *change)
 {
 	_cleanup_buf_ struct buf sql = BUF_NULL;
-	char *owner = NULL;
+	struct owner owner = { .table = change->table };
+	struct scan scan = { .table = change->table, .fn = take_key, .arg = &owner };
+	const struct sink sink = { .add = add_scanned, .done = show_scanned, .arg = &scan };
+	struct parameters parameters = { .count = 0 };
+	const struct field *field;
 
-	buf_printf(&sql, "SELECT volume_id FROM %s WHERE vm_id = ", store_tables[STORE_MAPPINGS].name);
-	mariadb_quote(session, &sql, vm_id);
-	buf_add_text(&sql, " AND device_path = ");
-	mariadb_quote(session, &sql, device_path);
-	mariadb_query(session, sql.data, take_text, &owner, NULL);
-	return owner;
+	add_select(&sql, change->table);
+	sql_add_unique(&sql, change->table, '`');
+	for (size_t i = 0; (field = store_table_unique(change->table, i)); i++)
+		sql_value_of_field(field, &change->row, parameters_add(&parameters));
+	read_table(session, change->table, &sql, &sink, &parameters, NULL);
+	return owner.key;
 }

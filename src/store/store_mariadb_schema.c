@@ -98,11 +98,52 @@ static const struct mariadb_key history_keys[] = {
 	{ NULL, NULL, false },
 };
 
-/* The tables of version 1. The parent stands before its children. */
+static const struct mariadb_column name_columns[] = {
+	{ "id", "VARCHAR(64) NOT NULL" },
+	{ "volume_id", "VARCHAR(64) NOT NULL" },
+	{ "name", "VARCHAR(64) NOT NULL" },
+	{ "created_at", "DATETIME(3)" },
+	{ NULL, NULL },
+};
+
+static const struct mariadb_key name_keys[] = {
+	{ "unique_volume_id", "volume_id", true },
+	{ "unique_name", "name", true },
+	{ NULL, NULL, false },
+};
+
+static const struct mariadb_column export_columns[] = {
+	{ "id", "VARCHAR(64) NOT NULL" },
+	{ "volume_id", "VARCHAR(64) NOT NULL" },
+	{ "export_name", "VARCHAR(255) NOT NULL" },
+	{ "device_path", "VARCHAR(255)" },
+	{ "port", "BIGINT NOT NULL DEFAULT 0" },
+	{ "status", "VARCHAR(32) NOT NULL DEFAULT 'pending'" },
+	{ "read_only", "TINYINT(1) NOT NULL DEFAULT 0" },
+	{ "size", "BIGINT NOT NULL DEFAULT 0" },
+	{ "vm_name", "VARCHAR(255)" },
+	{ "vm_id", "VARCHAR(64)" },
+	{ "disk_number", "BIGINT" },
+	{ "error", "TEXT" },
+	{ "metadata", "JSON" },
+	{ "created_at", "DATETIME(3)" },
+	{ "updated_at", "DATETIME(3)" },
+	{ NULL, NULL },
+};
+
+static const struct mariadb_key export_keys[] = {
+	{ "unique_volume_id", "volume_id", true },
+	{ "unique_export_name", "export_name", true },
+	{ NULL, NULL, false },
+};
+
+/* The parent stands before its children. */
 static const struct mariadb_table tables[] = {
-	{ "volume_operations", operation_columns, operation_keys, NULL, operation_type_names },
-	{ "device_mappings", mapping_columns, mapping_keys, NULL, NULL },
-	{ "volume_operation_history", history_columns, history_keys, "volume_operations", NULL },
+	{ 1, "volume_operations", operation_columns, operation_keys, NULL, operation_type_names },
+	{ 1, "device_mappings", mapping_columns, mapping_keys, NULL, NULL },
+	{ 1, "volume_operation_history", history_columns, history_keys, "volume_operations", NULL },
+	{ 2, "device_names", name_columns, name_keys, NULL, NULL },
+	{ 2, "nbd_exports", export_columns, export_keys, NULL, NULL },
 };
 
 static const struct migration migrations[] = {
@@ -114,6 +155,12 @@ static const struct migration migrations[] = {
 		       "error_code = 'INTERNAL_ERROR', "
 		       "error = 'an earlier daemon left it unfinished; look what became of the volume' "
 		       "WHERE status NOT IN ('completed', 'failed', 'cancelled')",
+	},
+	{
+		.version = 2,
+		.summary = "stable names, exports",
+		.sql = "UPDATE nbd_exports SET error = CONCAT('an earlier daemon left it ', status), status = 'failed' "
+		       "WHERE status NOT IN ('pending', 'active', 'failed')",
 	},
 };
 
@@ -153,12 +200,14 @@ static enum mariadb_fault is_there(struct mariadb_session *session, const struct
 	return fault;
 }
 
-static enum mariadb_fault make_tables(struct mariadb_session *session, struct err *err)
+static enum mariadb_fault make_tables(struct mariadb_session *session, unsigned version, struct err *err)
 {
 	enum mariadb_fault fault = MARIADB_OK;
 	bool there;
 
 	for (size_t i = 0; i < ARRAY_SIZE(tables) && fault == MARIADB_OK; i++) {
+		if (tables[i].version != version)
+			continue;
 		fault = is_there(session, &tables[i], &there, err);
 		if (fault == MARIADB_OK)
 			fault = there ? mariadb_adopt(session, &tables[i], err) : create(session, &tables[i], err);
@@ -192,7 +241,7 @@ static int apply_migration(void *context, const struct migration *migration, str
 	char version[80];
 
 	snprintf(version, sizeof(version), "UPDATE volume_daemon_schema SET version = %u", migration->version);
-	if ((migration->version == 1 && make_tables(session, err) != MARIADB_OK) ||
+	if (make_tables(session, migration->version, err) != MARIADB_OK ||
 	    mariadb_run(session, migration->sql, err) != MARIADB_OK || mariadb_run(session, version, err) != MARIADB_OK)
 		return -1;
 	return 0;

@@ -179,25 +179,37 @@ static void undo_forget(struct undo_list *list)
 	*list = (struct undo_list){ 0 };
 }
 
-static int check_mapping(const struct memory_data *data, const struct mapping_record *mapping, struct err *err)
+/* What is not set is equal to nothing, as in SQL. */
+static bool collides(enum store_table table, const void *a, const void *b)
 {
-	const struct memory_table *table = &data->tables[STORE_MAPPINGS];
+	const struct field *field;
+
+	for (size_t i = 0; (field = store_table_unique(table, i)); i++) {
+		if (!streq(key_of(field, a), key_of(field, b)))
+			return false;
+	}
+	return true;
+}
+
+static int check_unique(const struct memory_data *data, const struct store_change *change, struct err *err)
+{
+	const struct memory_table *table = &data->tables[change->table];
+	const struct field *key = store_table_key(change->table);
+	const struct field *id = &store_tables[change->table].record->fields[0];
 
 	for (size_t i = 0; i < table->count; i++) {
-		const struct mapping_record *other = table->rows[i];
+		const void *other = table->rows[i];
 
-		if (streq(other->volume_id, mapping->volume_id))
+		if (streq(key_of(key, other), key_of(key, &change->row)))
 			continue;
-		if (streq(other->vm_id, mapping->vm_id) && streq(other->device_path, mapping->device_path))
-			return err_set(
-				err, ERR_CONFLICT,
-				"%s on virtual machine %s is mapped to volume %s already, volume %s cannot have it",
-				mapping->device_path, mapping->vm_id, other->volume_id, mapping->volume_id);
-		if (streq(other->id, mapping->id))
+		if (collides(change->table, other, &change->row)) {
+			store_set_conflict(change, key_of(key, other), err);
+			return -1;
+		}
+		if (streq(key_of(id, other), key_of(id, &change->row)))
 			return err_set(err, ERR_INTERNAL,
-				       "the store refuses a row of table device_mappings: id %s is that of "
-				       "volume %s",
-				       mapping->id, other->volume_id);
+				       "the store refuses a row of table %s: id %s is that of volume %s",
+				       store_tables[change->table].name, key_of(id, other), key_of(key, other));
 	}
 	return 0;
 }
@@ -208,7 +220,9 @@ static int check_change(const struct memory_data *data, const struct store_chang
 		return 0;
 	switch (change->table) {
 	case STORE_MAPPINGS:
-		return check_mapping(data, &change->row.mapping, err);
+	case STORE_NAMES:
+	case STORE_EXPORTS:
+		return check_unique(data, change, err);
 	case STORE_HISTORY:
 		if (table_find(data, STORE_OPERATIONS, change->row.history.operation_id))
 			return 0;
@@ -441,23 +455,27 @@ static void memory_close(struct store *base)
 	memory_free(store);
 }
 
+static void load_table(const struct memory_data *data, enum store_table table, struct store_loaded *out)
+{
+	const struct memory_table *t = &data->tables[table];
+
+	for (size_t i = 0; i < t->count && store_table_is_loaded(table); i++) {
+		const struct operation_record *operation = t->rows[i];
+
+		if (table != STORE_OPERATIONS || !operation_status_is_final(operation->status))
+			record_copy(store_tables[table].record, store_loaded_add(out, table), t->rows[i]);
+	}
+}
+
 static int memory_load(struct store *base, struct store_loaded *out, struct err *err)
 {
 	struct memory_store *store = memory_store_of(base);
-	const struct memory_table *operations = &store->data.tables[STORE_OPERATIONS];
-	const struct memory_table *mappings = &store->data.tables[STORE_MAPPINGS];
 
 	assert(TAILQ_EMPTY(&store->queue));
 	if (store->away)
 		return err_set(err, ERR_UNAVAILABLE, "the store is away: %s", store->away);
-	for (size_t i = 0; i < operations->count; i++) {
-		const struct operation_record *operation = operations->rows[i];
-
-		if (!operation_status_is_final(operation->status))
-			record_copy(&operation_record, store_loaded_add_operation(out), operation);
-	}
-	for (size_t i = 0; i < mappings->count; i++)
-		record_copy(&mapping_record, store_loaded_add_mapping(out), mappings->rows[i]);
+	for (int table = 0; table < STORE_TABLE_COUNT; table++)
+		load_table(&store->data, (enum store_table)table, out);
 	return 0;
 }
 

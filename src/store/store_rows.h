@@ -19,12 +19,22 @@ struct history_record {
 extern const struct record history_record;
 
 /* A row stands behind those it refers to. */
-enum store_table { STORE_OPERATIONS, STORE_MAPPINGS, STORE_HISTORY, STORE_TABLE_COUNT };
+enum store_table {
+	STORE_OPERATIONS,
+	STORE_MAPPINGS,
+	STORE_HISTORY,
+	STORE_NAMES,
+	STORE_EXPORTS,
+	STORE_TABLE_COUNT
+};
 
 struct store_table_view {
 	const char *name; /* fixed by the contract; columns are named as the record's fields, the first is the id */
 	const struct record *record;
 	const char *key; /* the column that "insert or replace" goes by */
+	/* What else can be one row's only: the columns, and the key they make. NULL: nothing but the id. */
+	const char *unique[2];
+	const char *unique_key;
 };
 extern const struct store_table_view store_tables[STORE_TABLE_COUNT];
 

@@ -134,12 +134,6 @@ void sql_value_refuse(enum store_table table, const char *id, const struct field
 		store_tables[table].name, str_or(id, ""), field->name, str_or(text, ""));
 }
 
-void sql_set_conflict(const struct mapping_record *mapping, const char *owner, struct err *err)
-{
-	err_set(err, ERR_CONFLICT, "%s on virtual machine %s is mapped to volume %s already, volume %s cannot have it",
-		mapping->device_path, mapping->vm_id, str_or(owner, "unknown"), mapping->volume_id);
-}
-
 void sql_set_no_operation(const struct history_record *history, struct err *err)
 {
 	err_set(err, ERR_INTERNAL, "a transition of operation %s cannot be stored before the operation itself",
@@ -251,10 +245,22 @@ void sql_add_page(struct buf *sql)
 	buf_add_text(sql, " WHERE id > ? ORDER BY id LIMIT ?");
 }
 
-void sql_add_living(struct buf *sql)
+void sql_add_unique(struct buf *sql, enum store_table table, char quote)
+{
+	const struct field *field;
+
+	for (size_t i = 0; (field = store_table_unique(table, i)); i++)
+		buf_printf(sql, "%s%c%s%c = ?", i ? " AND " : " WHERE ", quote, field->name, quote);
+}
+
+void sql_add_loaded(struct buf *sql, enum store_table table)
 {
 	const char *comma = " WHERE status IN (";
 
+	if (table != STORE_OPERATIONS) {
+		buf_printf(sql, " ORDER BY %s", store_tables[table].key);
+		return;
+	}
 	for (int i = 0; i < OPERATION_STATUS_COUNT; i++) {
 		if (operation_status_is_final(i))
 			continue;

@@ -25,8 +25,6 @@ int sql_value_to_field(const struct field *field, void *row, const char *text) _
 void sql_value_refuse(enum store_table table, const char *id, const struct field *field, const char *text,
 		      struct err *err);
 
-/* ERR_CONFLICT: its path belongs to another volume, NULL when nobody knows which. */
-void sql_set_conflict(const struct mapping_record *mapping, const char *owner, struct err *err);
 /* ERR_INTERNAL: there is no operation it could belong to. */
 void sql_set_no_operation(const struct history_record *history, struct err *err);
 
@@ -54,5 +52,7 @@ void sql_value_of_clause(enum sql_clause clause, const struct store_read *read, 
 void sql_add_clauses(struct buf *sql, unsigned mask);
 /* " WHERE id > ? ORDER BY id LIMIT ?": a page of store_scan(). */
 void sql_add_page(struct buf *sql);
-/* " WHERE status IN ('pending', …) ORDER BY id": the operations that have not ended. */
-void sql_add_living(struct buf *sql);
+/* " WHERE `vm_id` = ? AND …": the row that has what only one may have. */
+void sql_add_unique(struct buf *sql, enum store_table table, char quote);
+/* Which rows are loaded at start, and in which order: of operations those that have not ended. */
+void sql_add_loaded(struct buf *sql, enum store_table table);

@@ -103,18 +103,18 @@ static bool is_own_fault(int rc)
 	}
 }
 
-static void set_conflict(struct sqlite_store *store, const struct mapping_record *mapping, struct err *err)
+static void set_conflict(struct sqlite_store *store, const struct store_change *change, struct err *err)
 {
-	char _cleanup_free_ *owner = sqlite_path_owner(store->db, mapping->vm_id, mapping->device_path);
+	char _cleanup_free_ *owner = sqlite_owner(store->db, change);
 
-	sql_set_conflict(mapping, owner, err);
+	store_set_conflict(change, owner, err);
 }
 
 /* While the failed change is still the last thing the connection did. */
 static void set_batch_error(struct sqlite_store *store, const struct store_change *change, int rc, struct err *err)
 {
-	if (change && change->table == STORE_MAPPINGS && rc == SQLITE_CONSTRAINT_UNIQUE)
-		set_conflict(store, &change->row.mapping, err);
+	if (change && store_tables[change->table].unique_key && rc == SQLITE_CONSTRAINT_UNIQUE)
+		set_conflict(store, change, err);
 	else if (change && change->table == STORE_HISTORY && rc == SQLITE_CONSTRAINT_FOREIGNKEY)
 		sql_set_no_operation(&change->row.history, err);
 	else
@@ -454,16 +454,14 @@ static void sqlite_submit(struct store *base, struct store_item *item)
 	lane_submit(sqlite_store_of(base)->lane, item);
 }
 
-static int sqlite_load(struct store *base, struct store_loaded *out, struct err *err)
+static int load(struct store *base, struct store_loaded *out, struct err *err)
 {
 	struct sqlite_store *store = sqlite_store_of(base);
 	struct err found = { 0 };
 	int rc;
 
 	assert(lane_is_idle(store->lane));
-	rc = sqlite_load_operations(store->db, out, &found);
-	if (rc == SQLITE_OK)
-		rc = sqlite_load_mappings(store->db, out, &found);
+	rc = sqlite_load(store->db, out, &found);
 	sqlite3_db_release_memory(store->db); /* pages that are not read again */
 	if (rc == SQLITE_OK)
 		return 0;
@@ -501,7 +499,7 @@ const struct store_backend store_sqlite_backend = {
 	.open = sqlite_open,
 	.close = sqlite_close,
 	.submit = sqlite_submit,
-	.load = sqlite_load,
+	.load = load,
 	.scan = scan,
 	.health = sqlite_health,
 };

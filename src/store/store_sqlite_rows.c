@@ -100,13 +100,18 @@ static int prepare_remove(sqlite3 *db, enum store_table table, sqlite3_stmt **ou
 	return prepare(db, sql.data, out);
 }
 
+static void add_select(struct buf *sql, enum store_table table)
+{
+	buf_add_text(sql, "SELECT ");
+	sql_add_columns(sql, store_tables[table].record, '"');
+	buf_printf(sql, " FROM %s", store_tables[table].name);
+}
+
 static int prepare_list(sqlite3 *db, unsigned mask, sqlite3_stmt **out)
 {
 	struct buf _cleanup_buf_ sql = BUF_NULL;
 
-	buf_add_text(&sql, "SELECT ");
-	sql_add_columns(&sql, &operation_record, '"');
-	buf_printf(&sql, " FROM %s", store_tables[STORE_OPERATIONS].name);
+	add_select(&sql, STORE_OPERATIONS);
 	sql_add_clauses(&sql, mask);
 	return prepare(db, sql.data, out);
 }
@@ -185,35 +190,29 @@ static void sqlite_finalizep(sqlite3_stmt **stmt)
 	sqlite3_finalize(*stmt);
 }
 
-int sqlite_load_operations(sqlite3 *db, struct store_loaded *out, struct err *err)
+static int load_table(sqlite3 *db, enum store_table table, struct store_loaded *out, struct err *err)
 {
 	struct buf _cleanup_buf_ sql = BUF_NULL;
 	sqlite3_stmt _cleanup_(sqlite_finalizep) *stmt = NULL;
 	int rc;
 
-	buf_add_text(&sql, "SELECT ");
-	sql_add_columns(&sql, &operation_record, '"');
-	buf_printf(&sql, " FROM %s", store_tables[STORE_OPERATIONS].name);
-	sql_add_living(&sql);
+	add_select(&sql, table);
+	sql_add_loaded(&sql, table);
 	rc = prepare(db, sql.data, &stmt);
 	while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
-		rc = read_row(stmt, STORE_OPERATIONS, store_loaded_add_operation(out), err);
+		rc = read_row(stmt, table, store_loaded_add(out, table), err);
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-int sqlite_load_mappings(sqlite3 *db, struct store_loaded *out, struct err *err)
+int sqlite_load(sqlite3 *db, struct store_loaded *out, struct err *err)
 {
-	struct buf _cleanup_buf_ sql = BUF_NULL;
-	sqlite3_stmt _cleanup_(sqlite_finalizep) *stmt = NULL;
-	int rc;
+	int rc = SQLITE_OK;
 
-	buf_add_text(&sql, "SELECT ");
-	sql_add_columns(&sql, &mapping_record, '"');
-	buf_printf(&sql, " FROM %s ORDER BY volume_id", store_tables[STORE_MAPPINGS].name);
-	rc = prepare(db, sql.data, &stmt);
-	while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
-		rc = read_row(stmt, STORE_MAPPINGS, store_loaded_add_mapping(out), err);
-	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+	for (int table = 0; table < STORE_TABLE_COUNT && rc == SQLITE_OK; table++) {
+		if (store_table_is_loaded((enum store_table)table))
+			rc = load_table(db, (enum store_table)table, out, err);
+	}
+	return rc;
 }
 
 int sqlite_scan(sqlite3 *db, enum store_table table, const char *after_id, size_t limit, store_row_fn fn, void *arg)
@@ -222,9 +221,7 @@ int sqlite_scan(sqlite3 *db, enum store_table table, const char *after_id, size_
 	sqlite3_stmt _cleanup_(sqlite_finalizep) *stmt = NULL;
 	int rc;
 
-	buf_add_text(&sql, "SELECT ");
-	sql_add_columns(&sql, store_tables[table].record, '"');
-	buf_printf(&sql, " FROM %s", store_tables[table].name);
+	add_select(&sql, table);
 	sql_add_page(&sql);
 	rc = prepare(db, sql.data, &stmt);
 	if (rc == SQLITE_OK)
@@ -243,14 +240,19 @@ int sqlite_scan(sqlite3 *db, enum store_table table, const char *after_id, size_
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-char *sqlite_path_owner(sqlite3 *db, const char *vm_id, const char *device_path)
+char *sqlite_owner(sqlite3 *db, const struct store_change *change)
 {
+	struct buf _cleanup_buf_ sql = BUF_NULL;
 	sqlite3_stmt _cleanup_(sqlite_finalizep) *stmt = NULL;
+	const struct field *field;
+	int rc;
 
-	if (prepare(db, "SELECT volume_id FROM device_mappings WHERE vm_id = ?1 AND device_path = ?2", &stmt) !=
-		    SQLITE_OK ||
-	    sqlite3_bind_text(stmt, 1, vm_id, -1, SQLITE_STATIC) != SQLITE_OK ||
-	    sqlite3_bind_text(stmt, 2, device_path, -1, SQLITE_STATIC) != SQLITE_OK || sqlite3_step(stmt) != SQLITE_ROW)
+	buf_printf(&sql, "SELECT \"%s\" FROM %s", store_tables[change->table].key, store_tables[change->table].name);
+	sql_add_unique(&sql, change->table, '"');
+	rc = prepare(db, sql.data, &stmt);
+	for (size_t i = 0; (field = store_table_unique(change->table, i)) && rc == SQLITE_OK; i++)
+		rc = bind_field(stmt, (int)i + 1, field, &change->row);
+	if (rc != SQLITE_OK || sqlite3_step(stmt) != SQLITE_ROW)
 		return NULL;
 	return xstrdup((const char *)sqlite3_column_text(stmt, 0));
 }

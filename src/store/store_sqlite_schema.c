@@ -82,5 +82,37 @@ const struct migration sqlite_migrations[] = {
 		       "CREATE INDEX volume_operation_history_operation_id ON volume_operation_history (operation_id, "
 		       "id);\n",
 	},
+	{
+		.version = 2,
+		.summary = "stable names, exports",
+		.sql = "CREATE TABLE device_names (\n"
+		       "  id TEXT NOT NULL PRIMARY KEY,\n"
+		       "  volume_id TEXT NOT NULL,\n"
+		       "  name TEXT NOT NULL,\n"
+		       "  created_at TEXT,\n"
+		       "  CONSTRAINT unique_volume_id UNIQUE (volume_id),\n"
+		       "  CONSTRAINT unique_name UNIQUE (name)\n"
+		       ") STRICT;\n"
+		       "\n"
+		       "CREATE TABLE nbd_exports (\n"
+		       "  id TEXT NOT NULL PRIMARY KEY,\n"
+		       "  volume_id TEXT NOT NULL,\n"
+		       "  export_name TEXT NOT NULL,\n"
+		       "  device_path TEXT,\n"
+		       "  port INTEGER NOT NULL DEFAULT 0,\n"
+		       "  status TEXT NOT NULL,\n"
+		       "  read_only INTEGER NOT NULL DEFAULT 0,\n"
+		       "  size INTEGER NOT NULL DEFAULT 0,\n"
+		       "  vm_name TEXT,\n"
+		       "  vm_id TEXT,\n"
+		       "  disk_number INTEGER,\n"
+		       "  error TEXT,\n"
+		       "  metadata TEXT,\n"
+		       "  created_at TEXT,\n"
+		       "  updated_at TEXT,\n"
+		       "  CONSTRAINT unique_volume_id UNIQUE (volume_id),\n"
+		       "  CONSTRAINT unique_export_name UNIQUE (export_name)\n"
+		       ") STRICT;\n",
+	},
 };
 const size_t sqlite_migration_count = ARRAY_SIZE(sqlite_migrations);

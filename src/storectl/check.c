@@ -22,7 +22,8 @@ struct known {
 };
 
 struct check {
-	struct known *operations, *volumes, *paths;
+	struct known *operations;
+	struct known *volumes, *names; /* of one table */
 	enum store_table table;
 	size_t rows, bad;
 };
@@ -156,7 +157,29 @@ static void check_mapping(void *arg, const void *row, const struct err *err)
 	if (!mapping->vm_id || !mapping->device_path)
 		return;
 	path = xasprintf("%s on %s", mapping->device_path, mapping->vm_id);
-	check_key(check, &check->paths, path, mapping->id, "device");
+	check_key(check, &check->names, path, mapping->id, "device");
+}
+
+static void check_name(void *arg, const void *row, const struct err *err)
+{
+	struct check *check = arg;
+	const struct name_record *name = row;
+
+	if (!check_any(check, row, err))
+		return;
+	check_key(check, &check->volumes, str_or(name->volume_id, ""), name->id, "volume");
+	check_key(check, &check->names, str_or(name->name, ""), name->id, "name");
+}
+
+static void check_export(void *arg, const void *row, const struct err *err)
+{
+	struct check *check = arg;
+	const struct export_record *export = row;
+
+	if (!check_any(check, row, err))
+		return;
+	check_key(check, &check->volumes, str_or(export->volume_id, ""), export->id, "volume");
+	check_key(check, &check->names, str_or(export->export_name, ""), export->id, "export");
 }
 
 static int status_of(const char *word)
@@ -224,9 +247,8 @@ static void check_ends(struct check *check)
 int check_store(struct place *place, size_t *bad, struct err *err)
 {
 	static const store_row_fn checks[] = {
-		[STORE_OPERATIONS] = check_operation,
-		[STORE_MAPPINGS] = check_mapping,
-		[STORE_HISTORY] = check_history,
+		[STORE_OPERATIONS] = check_operation, [STORE_MAPPINGS] = check_mapping, [STORE_HISTORY] = check_history,
+		[STORE_NAMES] = check_name,           [STORE_EXPORTS] = check_export,
 	};
 	struct check check = { 0 };
 	int r = 0;
@@ -234,12 +256,12 @@ int check_store(struct place *place, size_t *bad, struct err *err)
 	for (int table = 0; table < STORE_TABLE_COUNT && r == 0; table++) {
 		check.table = (enum store_table)table;
 		r = place_scan(place, check.table, checks[table], &check, err);
+		known_free(&check.volumes);
+		known_free(&check.names);
 	}
 	if (r == 0)
 		check_ends(&check);
 	known_free(&check.operations);
-	known_free(&check.volumes);
-	known_free(&check.paths);
 	*bad = check.bad;
 	if (r == 0)
 		printf("%zu rows, %zu faults\n", check.rows, check.bad);

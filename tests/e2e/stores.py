@@ -17,8 +17,8 @@ class SqliteFile:
         self.settings = {"url": f"sqlite://{self.path}"}
 
     def rows(self, sql):
-        """The rows of a SELECT, as texts; only while no daemon has the file."""
-        with closing(sqlite3.connect(self.path)) as store:
+        """The rows of a statement, as texts; only while no daemon has the file."""
+        with closing(sqlite3.connect(self.path)) as store, store:
             return [["NULL" if value is None else str(value) for value in row]
                     for row in store.execute(sql)]
 

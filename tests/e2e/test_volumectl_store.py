@@ -23,6 +23,17 @@ def worked(*arguments):
     return done.stdout
 
 
+# Of volumes that are elsewhere by now.
+KEPT = [
+    "INSERT INTO device_names (id, volume_id, name, created_at) VALUES ('name-1', 'volume-1', 'vol00000001', "
+    "'2026-01-02 03:04:05.006'), ('name-2', 'volume-2', 'vol00000002', NULL)",
+    "INSERT INTO nbd_exports (id, volume_id, export_name, device_path, port, status, read_only, size, metadata, "
+    "updated_at) VALUES ('export-1', 'volume-1', 'migration-vol-1', '/dev/mapper/vol00000001', 10809, 'active', 1, "
+    "5368709120, '{\"a\": \"ä\"}', '2026-01-02 03:04:05.006'), ('export-2', 'volume-2', 'migration-vol-2', NULL, "
+    "0, 'failed', 0, 0, NULL, NULL)",
+]
+
+
 @pytest.fixture
 def lived(world):
     """A daemon that has seen something, and is stopped."""
@@ -32,6 +43,8 @@ def lived(world):
     world.daemon.completed(world.daemon.detach(volume))
     world.daemon.ended(world.daemon.attach("00000000-0000-4000-8000-000000000000"))
     world.daemon.stop()
+    for sql in KEPT:
+        world.daemon.store.rows(sql)
     return world
 
 
@@ -42,7 +55,10 @@ def password(place, option="--password-file"):
 
 ALL = ["SELECT id, type, status, volume_id, error, created_at, completed_at FROM volume_operations ORDER BY id",
        "SELECT id, volume_id, device_path, size, diskseq, boot_id FROM device_mappings ORDER BY id",
-       "SELECT id, operation_id, previous_status, new_status, details FROM volume_operation_history ORDER BY id"]
+       "SELECT id, operation_id, previous_status, new_status, details FROM volume_operation_history ORDER BY id",
+       "SELECT id, volume_id, name, created_at FROM device_names ORDER BY id",
+       "SELECT id, volume_id, export_name, device_path, port, status, read_only, size, metadata, created_at, "
+       "updated_at FROM nbd_exports ORDER BY id"]
 
 
 def test_copy_there_and_back(lived, tmp_path):
@@ -106,6 +122,8 @@ FAULTS = [
     ("DELETE FROM volume_operation_history WHERE rowid = 1", "but it was nothing"),
     ("UPDATE volume_operation_history SET previous_status = 'failed' WHERE rowid = 3", "goes on from failed"),
     ("UPDATE volume_operation_history SET new_status = 'pending' WHERE rowid = 3", "cannot go from executing"),
+    ("UPDATE nbd_exports SET status = 'dancing' WHERE id = 'export-2'", "\"dancing\", which is not known"),
+    ("UPDATE nbd_exports SET metadata = '{' WHERE id = 'export-2'", "column metadata is no JSON"),
 ]
 
 
@@ -121,17 +139,20 @@ def test_what_is_wrong_is_named(lived, sql, words):
 
 
 @sqlite_only
-def test_keys_that_are_not_unique_any_more(lived):
+@pytest.mark.parametrize("table, key_words", [("device_mappings", "device /"), ("device_names", "name vol"),
+                                              ("nbd_exports", "export migration-vol-")])
+def test_keys_that_are_not_unique_any_more(lived, table, key_words):
     with closing(sqlite3.connect(lived.daemon.store.path)) as file, file:
-        text = file.execute("SELECT sql FROM sqlite_schema WHERE name = 'device_mappings'").fetchone()[0]
-        file.execute("ALTER TABLE device_mappings RENAME TO old")
+        text = file.execute(f"SELECT sql FROM sqlite_schema WHERE name = '{table}'").fetchone()[0]
+        file.execute(f"ALTER TABLE {table} RENAME TO old")
         file.execute(text.split("CONSTRAINT")[0].rstrip().rstrip(",") + ") STRICT")
         for key in ("a", "b"):
-            file.execute("INSERT INTO device_mappings SELECT * FROM old")
-            file.execute(f"UPDATE device_mappings SET id = id || '{key}'")
+            file.execute(f"INSERT INTO {table} SELECT * FROM old")
+            file.execute(f"UPDATE {table} SET id = id || '{key}'")
     done = store("check", "--config", lived.daemon.config)
     assert done.returncode == 1
-    assert "is that of row" in done.stdout and "device /" in done.stdout, done.stdout
+    assert f"{table} " in done.stdout and "is that of row" in done.stdout, done.stdout
+    assert key_words in done.stdout, done.stdout
 
 
 def age(world, days):

@@ -382,6 +382,37 @@ struct store_loaded fixture_load(struct fixture *f)
 	return loaded;
 }
 
+/* ---- stores of earlier versions ---- */
+
+char *fixture_old_store(const char *dialect, unsigned version)
+{
+	_cleanup_free_ char *path = xasprintf(STORES "/%s_%u.sql", dialect, version);
+	char *sql = read_file_at(AT_FDCWD, path, 1 << 20, NULL);
+
+	if (!sql)
+		fail_msg("keep a store of each version that is given up: %s is missing", path);
+	return sql;
+}
+
+void fixture_assert_brought_up(struct fixture *f)
+{
+	struct store_loaded loaded = fixture_load(f);
+	struct list list = fixture_find(f, "op-1");
+	struct store_batch *batch = store_batch_new("v1");
+
+	assert_int_equal(list.count, 1);
+	assert_int_equal(list.items[0].status, OPERATION_COMPLETED);
+	list_clear(&list);
+	assert_int_equal(loaded.operation_count, 1);
+	assert_string_equal(loaded.operations[0].id, "op-2");
+	assert_int_equal(loaded.mapping_count, 1);
+	assert_string_equal(loaded.mappings[0].device_path, "/dev/vdb");
+	store_loaded_clear(&loaded);
+	put_name(batch, "v1", "vol1");
+	put_export(batch, "v1", "migration-vol-v1");
+	assert_ok(fixture_commit(f, batch));
+}
+
 /* ---- records ---- */
 
 void make_operation(struct operation_record *operation, const char *id, int status, const char *volume_id)
@@ -417,6 +448,28 @@ void put_mapping(struct store_batch *batch, const char *volume_id, const char *v
 	mapping.created_at = WALL_MS;
 	store_batch_mapping(batch, &mapping);
 	record_clear(&mapping_record, &mapping);
+}
+
+void put_name(struct store_batch *batch, const char *volume_id, const char *name)
+{
+	struct name_record record = { .created_at = WALL_MS };
+
+	record.id = xasprintf("name-%s", volume_id);
+	str_set(&record.volume_id, volume_id);
+	str_set(&record.name, name);
+	store_batch_name(batch, &record);
+	record_clear(&name_record, &record);
+}
+
+void put_export(struct store_batch *batch, const char *volume_id, const char *export_name)
+{
+	struct export_record record = { .created_at = WALL_MS };
+
+	record.id = xasprintf("export-%s", volume_id);
+	str_set(&record.volume_id, volume_id);
+	str_set(&record.export_name, export_name);
+	store_batch_export(batch, &record);
+	record_clear(&export_record, &record);
 }
 
 struct store_batch *batch_with_operation(const char *id, int status)

@@ -36,8 +36,14 @@ bool fixture_mariadb_start(void);
 /* As the server's root in the test's database; text: the rows, "a|b" a line. */
 void fixture_mariadb_run(struct fixture *f, const char *sql);
 char *fixture_mariadb_text(struct fixture *f, const char *sql);
+void fixture_mariadb_drop_all(struct fixture *f);
 /* On a small file system of its own, which fixture_may_mount() must have allowed. */
 extern const struct variant variant_sqlite_full;
+
+/* The SQL that makes a store of an earlier version, with one of those that live and one of each other kind in it. */
+char *fixture_old_store(const char *dialect, unsigned version);
+/* They are in there still, and what that version did not know can be kept as well. */
+void fixture_assert_brought_up(struct fixture *f);
 
 /* Enters a name space in which file systems can be mounted; false where that is not possible. */
 bool fixture_may_mount(void);
@@ -111,6 +117,8 @@ void assert_ok(struct err err);
 void make_operation(struct operation_record *operation, const char *id, int status, const char *volume_id);
 void put_operation(struct store_batch *batch, const char *id, int status, const char *volume_id, int64_t updated_at);
 void put_mapping(struct store_batch *batch, const char *volume_id, const char *vm_id, const char *device_path);
+void put_name(struct store_batch *batch, const char *volume_id, const char *name);
+void put_export(struct store_batch *batch, const char *volume_id, const char *export_name);
 struct store_batch *batch_with_operation(const char *id, int status);
 struct store_batch *batch_with_mapping(const char *volume_id, const char *vm_id, const char *device_path);
 /* A value of its own in every field of the record, and JSON to compare records by. */

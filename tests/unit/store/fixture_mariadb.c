@@ -185,6 +185,12 @@ static void set_up(struct fixture *f)
 	f->url = xasprintf("mariadb://test@/test_%u?socket=%s", number, server.socket);
 }
 
+void fixture_mariadb_drop_all(struct fixture *f)
+{
+	run("DROP DATABASE test_%u", server.databases);
+	run("CREATE DATABASE test_%u", server.databases);
+}
+
 static void reopen(struct fixture *f)
 {
 	fixture_close(f);

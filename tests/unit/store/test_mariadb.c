@@ -120,19 +120,70 @@ static void a_newer_store_is_left_alone(void **state)
 	assert_string_equal(tables, "");
 }
 
+#define COLUMNS                                                                                                        \
+	"SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT FROM information_schema.COLUMNS "    \
+	"WHERE TABLE_SCHEMA = DATABASE() ORDER BY 1, 2"
+#define KEYS                                                                                                           \
+	"SELECT TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, NON_UNIQUE FROM information_schema.STATISTICS "     \
+	"WHERE TABLE_SCHEMA = DATABASE() ORDER BY 1, 2, 3"
+
+static void run_all(struct fixture *f, char *sql)
+{
+	char *statement, *end;
+
+	for (statement = sql; (end = strstr(statement, ";\n")); statement = end + 2) {
+		*end = '\0';
+		fixture_mariadb_run(f, statement);
+	}
+}
+
+static void a_store_of_every_version_is_brought_up(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *columns = fixture_mariadb_text(f, COLUMNS), *keys = fixture_mariadb_text(f, KEYS);
+	_cleanup_free_ char *last = fixture_mariadb_text(f, "SELECT version FROM volume_daemon_schema");
+
+	for (unsigned version = 1; version < (unsigned)atoi(last); version++) {
+		_cleanup_free_ char *sql = fixture_old_store("mariadb", version);
+		_cleanup_free_ char *columns_now = NULL, *keys_now = NULL, *history = NULL;
+
+		fixture_close(f);
+		fixture_mariadb_drop_all(f);
+		run_all(f, sql);
+		fixture_open(f);
+		fixture_assert_brought_up(f);
+		columns_now = fixture_mariadb_text(f, COLUMNS);
+		assert_string_equal(columns_now, columns);
+		keys_now = fixture_mariadb_text(f, KEYS);
+		assert_string_equal(keys_now, keys);
+		history = fixture_mariadb_text(f, "SELECT id FROM volume_operation_history ORDER BY id");
+		assert_string_equal(history, "h-1\nh-2");
+	}
+}
+
 static void a_migration_goes_on_where_it_stopped(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_ok(fixture_commit(f, batch_with_mapping("v", VM_A, "/dev/vdb")));
+	struct store_batch *batch = batch_with_mapping("v", VM_A, "/dev/vdb");
+
+	put_name(batch, "v", "vol1");
+	assert_ok(fixture_commit(f, batch));
 	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_COMPLETED)));
 	fixture_close(f);
-	/* As if the daemon had died in the middle of the first. */
+	/* As if the daemon had died in the middle of each. */
 	fixture_mariadb_run(f, "UPDATE volume_daemon_schema SET version = 0");
-	fixture_mariadb_run(f, "DROP TABLE volume_operation_history");
+	fixture_mariadb_run(f, "DROP TABLE volume_operation_history, nbd_exports");
 	fixture_mariadb_run(f, "ALTER TABLE device_mappings DROP KEY unique_device_path, DROP COLUMN boot_id");
+	fixture_mariadb_run(f, "ALTER TABLE device_names DROP KEY unique_name");
 	fixture_open(f);
 	assert_int_equal(fixture_commit(f, batch_with_mapping("w", VM_A, "/dev/vdb")).code, ERR_CONFLICT);
+	batch = store_batch_new("w");
+	put_name(batch, "w", "vol1");
+	assert_int_equal(fixture_commit(f, batch).code, ERR_CONFLICT);
+	batch = store_batch_new("w");
+	put_export(batch, "w", "migration-vol-w");
+	assert_ok(fixture_commit(f, batch));
 	fixture_reopen(f);
 }
 
@@ -203,8 +254,7 @@ static void earlier_tables_are_taken_over(void **state)
 	struct list list;
 
 	fixture_close(f);
-	fixture_mariadb_run(
-		f, "DROP TABLE volume_operation_history, volume_operations, device_mappings, volume_daemon_schema");
+	fixture_mariadb_drop_all(f);
 	fixture_mariadb_run(f,
 			    "CREATE TABLE volume_operations (id VARCHAR(64) PRIMARY KEY, type ENUM('create', 'attach', "
 			    "'resize') NOT NULL, status VARCHAR(16) NOT NULL, volume_id VARCHAR(191) NOT NULL, request "
@@ -260,6 +310,49 @@ static void earlier_tables_are_taken_over(void **state)
 	fixture_reopen(f);
 }
 
+static void earlier_exports_are_taken_over(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *kept = NULL, *aside = NULL;
+	struct store_loaded loaded;
+	struct store_batch *batch;
+	struct err err;
+
+	fixture_close(f);
+	fixture_mariadb_drop_all(f);
+	fixture_mariadb_run(
+		f, "CREATE TABLE nbd_exports (id INT AUTO_INCREMENT PRIMARY KEY, volume_id VARCHAR(191), export_name "
+		   "VARCHAR(191) NOT NULL UNIQUE, device_path VARCHAR(191) NOT NULL, port INT, status ENUM('pending', "
+		   "'active', 'stopped') NOT NULL, metadata TEXT, job_id INT NOT NULL, updated_at DATETIME)");
+	fixture_mariadb_run(f, "INSERT INTO nbd_exports VALUES "
+			       "(1, 'v1', 'a', '/dev/vdb', 10809, 'active', '{\"k\":1}', 7, '2025-01-01'), "
+			       "(2, 'v2', 'b', '/dev/vdc', NULL, 'stopped', 'x', 8, '2025-01-01'), "
+			       "(3, 'v1', 'c', '/dev/vdd', 10809, 'pending', NULL, 9, '2025-01-02'), "
+			       "(4, NULL, 'd', '/dev/vde', 10809, 'active', NULL, 10, '2025-01-02')");
+	fixture_open(f);
+	kept = fixture_mariadb_text(f, "SELECT volume_id, export_name, device_path, port, status, error, metadata, "
+				       "job_id FROM nbd_exports ORDER BY id");
+	assert_string_equal(kept, "v2|b|/dev/vdc|0|failed|an earlier daemon left it stopped|{\"text\": \"x\"}|8\n"
+				  "v1|c|/dev/vdd|10809|pending|NULL|NULL|9");
+	aside = fixture_mariadb_text(f, "SELECT volume_id, export_name, job_id FROM nbd_exports_set_aside ORDER BY id");
+	assert_string_equal(aside, "v1|a|7\nNULL|d|10");
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.export_count, 2);
+	assert_int_equal(loaded.exports[1].status, EXPORT_FAILED);
+	store_loaded_clear(&loaded);
+	/* Whatever that key is called. */
+	batch = store_batch_new("v3");
+	put_export(batch, "v3", "b");
+	err = fixture_commit(f, batch);
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_non_null(strstr(err.text, "Duplicate entry 'b' for key"));
+	assert_non_null(strstr(err.text, "that of volume v2"));
+	batch = store_batch_new("v3");
+	put_export(batch, "v3", "e");
+	assert_ok(fixture_commit(f, batch));
+	fixture_reopen(f);
+}
+
 /* ---- changes ---- */
 
 static void a_taken_path_is_told_in_the_server_s_words(void **state)
@@ -273,6 +366,25 @@ static void a_taken_path_is_told_in_the_server_s_words(void **state)
 	assert_non_null(strstr(err.text, "Duplicate entry"));
 	assert_non_null(strstr(err.text, "for key 'unique_device_path'"));
 	assert_non_null(strstr(err.text, "volume v1"));
+}
+
+static void a_taken_name_is_told_in_the_server_s_words(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = store_batch_new("v1");
+	struct err err;
+
+	put_name(batch, "v1", "vol1");
+	put_export(batch, "v1", "migration-vol-1");
+	assert_ok(fixture_commit(f, batch));
+	batch = store_batch_new("v2");
+	put_name(batch, "v2", "vol1");
+	err = fixture_commit(f, batch);
+	assert_non_null(strstr(err.text, "Duplicate entry 'vol1' for key 'unique_name'"));
+	batch = store_batch_new("v2");
+	put_export(batch, "v2", "migration-vol-1");
+	err = fixture_commit(f, batch);
+	assert_non_null(strstr(err.text, "Duplicate entry 'migration-vol-1' for key 'unique_export_name'"));
 }
 
 static void texts_differ_by_every_byte(void **state)
@@ -386,12 +498,15 @@ int main(void)
 		cmocka_unit_test(urls_that_cannot),
 		T(a_second_daemon_is_kept_out),
 		T(a_newer_store_is_left_alone),
+		T(a_store_of_every_version_is_brought_up),
 		T(a_migration_goes_on_where_it_stopped),
 		T(a_missing_right_is_told_at_start),
 		T(a_right_that_is_needed_later_is_told_at_start),
 		T(a_wrong_password_is_told_at_start),
 		T(earlier_tables_are_taken_over),
+		T(earlier_exports_are_taken_over),
 		T(a_taken_path_is_told_in_the_server_s_words),
+		T(a_taken_name_is_told_in_the_server_s_words),
 		T(texts_differ_by_every_byte),
 		T(long_texts_come_back_whole),
 		T(what_is_too_long_is_refused_alone),

@@ -48,6 +48,30 @@ static void the_nth_commit_fails(void **state)
 	assert_int_equal(fixture_health(f).transactions, 3);
 }
 
+static void names_and_exports_crash_like_the_rest(void **state)
+{
+	struct fixture *f = *state;
+	struct store_loaded loaded;
+
+	for (int before = 1; before >= 0; before--) {
+		struct store_batch *batch = store_batch_new("v");
+		struct answer answer;
+
+		store_memory_crash_at(f->store, 1, before);
+		put_name(batch, "v", "vol1");
+		put_export(batch, "v", "migration-vol-v");
+		fixture_submit(f, batch, &answer);
+		while (loop_turn(f->loop))
+			;
+		assert_true(store_memory_has_crashed(f->store) && !answer.done);
+		fixture_reopen(f);
+		loaded = fixture_load(f);
+		assert_int_equal(loaded.name_count, !before);
+		assert_int_equal(loaded.export_count, !before);
+		store_loaded_clear(&loaded);
+	}
+}
+
 static void crash(struct fixture *f, bool before)
 {
 	struct list list = { .loop = f->loop };
@@ -124,6 +148,7 @@ int main(void)
 		T(the_nth_commit_fails),
 		T(a_crash_before_the_commit_loses_it),
 		T(a_crash_behind_the_commit_keeps_it),
+		T(names_and_exports_crash_like_the_rest),
 		T(closing_a_crashed_store_is_silent),
 		T(reads_do_not_wait_for_an_away_store),
 	};

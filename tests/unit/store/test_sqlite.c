@@ -7,7 +7,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -16,6 +15,7 @@
 #include "fixture.h"
 #include "store/store_internal.h"
 #include "store/store_lane.h"
+#include "store/store_sqlite.h"
 
 static atomic_uint syncs;
 
@@ -301,11 +301,32 @@ static void a_newer_store_is_refused(void **state)
 	struct fixture *f = *state;
 
 	fixture_close(f);
-	run_sql(f, "PRAGMA user_version = 99");
+	run_sql(f, "PRAGMA user_version = 99; DROP TABLE device_mappings");
 	assert_refused(f, f->url, ERR_CONFLICT, "version 99");
 	assert_sql(f, "PRAGMA user_version", "99");
-	run_sql(f, "PRAGMA user_version = 1");
-	fixture_open(f);
+	assert_sql(f, "SELECT count(*) FROM sqlite_schema WHERE name = 'device_mappings'", "0");
+}
+
+#define SCHEMA "SELECT group_concat(sql) FROM (SELECT sql FROM sqlite_schema WHERE sql NOT NULL ORDER BY name)"
+
+static void a_store_of_every_version_is_brought_up(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *schema = NULL;
+
+	fixture_close(f);
+	schema = ask_sql(f, SCHEMA);
+	for (unsigned version = 1; version < sqlite_migration_count; version++) {
+		_cleanup_free_ char *sql = fixture_old_store("sqlite", version);
+
+		unlink(f->path);
+		run_sql(f, sql);
+		fixture_open(f);
+		fixture_assert_brought_up(f);
+		fixture_close(f);
+		assert_sql(f, SCHEMA, schema);
+		assert_sql(f, "SELECT group_concat(id) FROM volume_operation_history", "h-1,h-2");
+	}
 }
 
 static void a_database_of_others_is_refused(void **state)
@@ -447,6 +468,8 @@ static void what_other_sql_relies_on_is_there(void **state)
 		   "created_at, updated_at, persistent_device_name, symlink_path FROM device_mappings");
 	run_sql(f, "SELECT id, operation_id, previous_status, new_status, changed_at, details FROM "
 		   "volume_operation_history");
+	run_sql(f, "SELECT id, volume_id, export_name, device_path, port, status, created_at, updated_at FROM "
+		   "nbd_exports");
 	for (size_t i = 0; i < 5; i++) {
 		static const char *const columns[] = { "volume_id", "vm_id", "status", "type", "created_at" };
 		_cleanup_free_ char *sql =
@@ -516,6 +539,7 @@ int main(int argc, char **argv)
 		T(what_was_answered_survives_a_kill),
 		T(load_is_fast),
 		T(a_newer_store_is_refused),
+		T(a_store_of_every_version_is_brought_up),
 		T(a_database_of_others_is_refused),
 		T(a_damaged_file_is_refused),
 		T(a_file_moved_away_is_not_written),

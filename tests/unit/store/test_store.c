@@ -25,6 +25,8 @@ static void a_new_store_is_empty_and_well(void **state)
 
 	assert_int_equal(loaded.operation_count, 0);
 	assert_int_equal(loaded.mapping_count, 0);
+	assert_int_equal(loaded.name_count, 0);
+	assert_int_equal(loaded.export_count, 0);
 	assert_false(health.away);
 	assert_string_equal(health.reason, "");
 	assert_int_equal(health.waiting, 0);
@@ -38,23 +40,37 @@ static void every_field_survives_a_restart(void **state)
 	struct fixture *f = *state;
 	struct operation_record operation = { 0 };
 	struct mapping_record mapping = { 0 };
+	struct name_record name = { 0 };
+	struct export_record export = { 0 };
 	struct store_batch *batch = store_batch_new("v");
 	struct store_loaded loaded;
 
 	fill_record(&operation_record, &operation, 1);
 	fill_record(&mapping_record, &mapping, 2);
+	fill_record(&name_record, &name, 3);
+	fill_record(&export_record, &export, 4);
 	store_batch_operation(batch, &operation);
 	store_batch_mapping(batch, &mapping);
+	store_batch_name(batch, &name);
+	store_batch_export(batch, &export);
 	assert_ok(fixture_commit(f, batch));
 	fixture_reopen(f);
 	loaded = fixture_load(f);
 	assert_int_equal(loaded.operation_count, 1);
 	assert_int_equal(loaded.mapping_count, 1);
 	assert_same(&operation_record, &loaded.operations[0], &operation);
+	assert_int_equal(loaded.name_count, 1);
+	assert_int_equal(loaded.export_count, 1);
 	assert_same(&mapping_record, &loaded.mappings[0], &mapping);
+	assert_same(&name_record, &loaded.names[0], &name);
+	assert_same(&export_row, &loaded.exports[0], &export);
+	/* Whoever was connected is not any more. */
+	assert_null(loaded.exports[0].clients);
 	store_loaded_clear(&loaded);
 	record_clear(&operation_record, &operation);
 	record_clear(&mapping_record, &mapping);
+	record_clear(&name_record, &name);
+	record_clear(&export_record, &export);
 }
 
 static void what_is_not_set_stays_not_set(void **state)
@@ -64,11 +80,15 @@ static void what_is_not_set_stays_not_set(void **state)
 	struct mapping_record mapping = { .id = (char[]){ "map" },
 					  .volume_id = (char[]){ "v" },
 					  .device_path = (char[]){ "" } };
+	struct export_record export = { .id = (char[]){ "exp" },
+					.volume_id = (char[]){ "v" },
+					.export_name = (char[]){ "migration-vol-v" } };
 	struct store_batch *batch = store_batch_new("v");
 	struct store_loaded loaded;
 
 	store_batch_operation(batch, &operation);
 	store_batch_mapping(batch, &mapping);
+	store_batch_export(batch, &export);
 	assert_ok(fixture_commit(f, batch));
 	loaded = fixture_load(f);
 	/* Except the one that is "" until it is known. */
@@ -80,6 +100,7 @@ static void what_is_not_set_stays_not_set(void **state)
 	mapping.device_path = NULL;
 	assert_same(&operation_record, &loaded.operations[0], &operation);
 	assert_same(&mapping_record, &loaded.mappings[0], &mapping);
+	assert_same(&export_row, &loaded.exports[0], &export);
 	store_loaded_clear(&loaded);
 }
 
@@ -107,6 +128,41 @@ static void a_later_row_replaces_an_earlier_one(void **state)
 	assert_same(&mapping_record, &loaded.mappings[0], &second);
 	store_loaded_clear(&loaded);
 	record_clear(&mapping_record, &second);
+}
+
+static void a_later_name_or_export_replaces_that_of_the_volume(void **state)
+{
+	struct fixture *f = *state;
+	struct export_record export = { 0 };
+	struct name_record name = { 0 };
+	struct store_batch *batch = store_batch_new("v");
+	struct store_loaded loaded;
+
+	put_name(batch, "v", "vol1");
+	put_name(batch, "w", "vol2");
+	put_export(batch, "v", "first");
+	put_export(batch, "w", "second");
+	assert_ok(fixture_commit(f, batch));
+	fill_record(&name_record, &name, 1);
+	fill_record(&export_row, &export, 2);
+	str_set(&name.volume_id, "v");
+	str_set(&export.volume_id, "v");
+	batch = store_batch_new("v");
+	store_batch_name(batch, &name);
+	store_batch_export(batch, &export);
+	store_batch_unname(batch, "w");
+	store_batch_unexport(batch, "w");
+	store_batch_unexport(batch, "never was");
+	assert_ok(fixture_commit(f, batch));
+	fixture_reopen(f);
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.name_count, 1);
+	assert_same(&name_record, &loaded.names[0], &name);
+	assert_int_equal(loaded.export_count, 1);
+	assert_same(&export_row, &loaded.exports[0], &export);
+	store_loaded_clear(&loaded);
+	record_clear(&name_record, &name);
+	record_clear(&export_row, &export);
 }
 
 static void load_gives_what_lives_oldest_first(void **state)
@@ -186,6 +242,49 @@ static void a_conflict_fails_alone(void **state)
 	assert_int_equal(loaded.mapping_count, 2);
 	assert_string_equal(loaded.mappings[0].volume_id, "v1");
 	assert_string_equal(loaded.mappings[1].volume_id, "v3");
+	store_loaded_clear(&loaded);
+}
+
+static void assert_taken(struct err err, const char *name)
+{
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_non_null(strstr(err.text, name));
+	assert_non_null(strstr(err.text, "that of volume v1"));
+	assert_non_null(strstr(err.text, "volume v2 cannot have it"));
+}
+
+static void a_name_is_one_volume_s_until_it_is_given_back(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = store_batch_new("v1");
+	struct store_loaded loaded;
+
+	put_name(batch, "v1", "vol12345678");
+	put_export(batch, "v1", "migration-vol-x");
+	assert_ok(fixture_commit(f, batch));
+	batch = batch_with_operation("op-1", OPERATION_EXECUTING);
+	put_name(batch, "v2", "vol12345678");
+	assert_taken(fixture_commit(f, batch), "vol12345678");
+	batch = batch_with_operation("op-1", OPERATION_EXECUTING);
+	put_name(batch, "v2", "vol123456789");
+	put_export(batch, "v2", "migration-vol-x");
+	assert_taken(fixture_commit(f, batch), "migration-vol-x");
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.operation_count, 0);
+	assert_int_equal(loaded.name_count, 1);
+	assert_int_equal(loaded.export_count, 1);
+	store_loaded_clear(&loaded);
+	batch = store_batch_new("v2");
+	store_batch_unname(batch, "v1");
+	store_batch_unexport(batch, "v1");
+	put_name(batch, "v2", "vol12345678");
+	put_export(batch, "v2", "migration-vol-x");
+	assert_ok(fixture_commit(f, batch));
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.name_count, 1);
+	assert_string_equal(loaded.names[0].volume_id, "v2");
+	assert_int_equal(loaded.export_count, 1);
+	assert_string_equal(loaded.exports[0].volume_id, "v2");
 	store_loaded_clear(&loaded);
 }
 
@@ -449,10 +548,12 @@ int main(int argc, char **argv)
 		T(every_field_survives_a_restart),
 		T(what_is_not_set_stays_not_set),
 		T(a_later_row_replaces_an_earlier_one),
+		T(a_later_name_or_export_replaces_that_of_the_volume),
 		T(load_gives_what_lives_oldest_first),
 		T(transitions_are_kept),
 		T(a_transition_needs_its_operation),
 		T(a_conflict_fails_alone),
+		T(a_name_is_one_volume_s_until_it_is_given_back),
 		T(a_failed_batch_takes_back_what_it_replaced),
 		T(a_path_is_free_again_after_unmap),
 		T(paths_not_known_yet_do_not_collide),
