@@ -202,6 +202,7 @@ struct bus *bus_open(struct loop *loop, struct core *core, const struct bus_opti
 	bus->drop_task.run = on_drop_task;
 	TAILQ_INIT(&bus->calls);
 	record_init(&volume_record, &bus->volume);
+	record_init(&export_record, &bus->export);
 	for (enum method_scope scope = SCOPE_MANAGER; scope < SCOPE_COUNT; scope++) {
 		bus->view[scope].bus = bus;
 		bus->interfaces[scope] = bus_interface_new(scope);
@@ -237,6 +238,7 @@ struct bus *bus_close(struct bus *bus)
 	for (enum method_scope scope = SCOPE_MANAGER; scope < SCOPE_COUNT; scope++)
 		bus_interface_free(bus->interfaces[scope]);
 	record_clear(&volume_record, &bus->volume);
+	record_clear(&export_record, &bus->export);
 	free(bus->name_lost_reason);
 	free(bus->address);
 	free(bus);

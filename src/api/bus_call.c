@@ -58,7 +58,7 @@ static int reply_error(sd_bus_message *m, const struct err *err)
 
 static int append_path(sd_bus_message *reply, enum method_scope scope, const struct answer *answer)
 {
-	const struct field *field = record_find(answer->record, bus_scope_id_field(scope));
+	const struct field *field = record_find(answer->record, scopes[scope].id);
 	const char *id = field ? *(char *const *)field_of_const(field, answer_item(answer, 0)) : NULL;
 	_cleanup_free_ char *path = str_empty(id) ? NULL : bus_object_path(scope, id);
 
@@ -67,13 +67,12 @@ static int append_path(sd_bus_message *reply, enum method_scope scope, const str
 
 static int append_answer(sd_bus_message *reply, const struct method *method, const struct answer *answer)
 {
+	enum method_scope scope = method_answer_scope(method);
 	int r;
 
-	if (method->answer == ANSWER_OPERATION)
-		return append_path(reply, SCOPE_OPERATION, answer);
-	if (method->bus_object != SCOPE_MANAGER)
-		return append_path(reply, method->bus_object, answer);
-	if (method->answer == ANSWER_ONE)
+	if (scope != SCOPE_MANAGER)
+		return append_path(reply, scope, answer);
+	if (method->answer != ANSWER_MANY)
 		return bus_append_record(reply, answer->record, answer_item(answer, 0));
 	r = sd_bus_message_open_container(reply, 'a', "a{sv}");
 	for (size_t i = 0; i < answer->count && r >= 0; i++)
@@ -258,7 +257,6 @@ int bus_on_method(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	enum method_scope scope = view_scope(view);
 	const struct method *method = find_method(m, scope);
 	const struct field *self = NULL;
-	const struct field *id_field = NULL;
 	struct err err = { 0 };
 	struct bus_call *call;
 	const char *id = NULL;
@@ -268,8 +266,7 @@ int bus_on_method(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		return reply_error(m, &err);
 	if (scope != SCOPE_MANAGER) {
 		self = method_object_field(method);
-		id_field = record_find(bus_scope_record(scope), bus_scope_id_field(scope));
-		id = *(char *const *)field_of_const(id_field, view->object);
+		id = scope_id_of(scope, view->object);
 	}
 	call = xnew(struct bus_call);
 	call->bus = bus;

@@ -10,8 +10,6 @@
 #include "api/bus_value.h"
 #include "io/bus_loop.h"
 
-#define MANAGER_INTERFACE BUS_NAME ".Manager"
-
 /* Calls under way, in all and from one sender; more are refused with ERR_TOO_MANY. */
 #define CALLS_MAX 1024
 #define CALLS_PER_SENDER_MAX 128
@@ -30,7 +28,7 @@ struct bus_view {
 
 /* One D-Bus interface: the vtable built from methods[] and the texts it points to. */
 struct bus_interface {
-	char *name;
+	const char *name; /* the table's */
 	sd_bus_vtable *rows;
 	size_t count; /* without the end mark */
 	char **texts;
@@ -74,7 +72,8 @@ struct bus {
 	TAILQ_HEAD(, bus_call) calls;
 	size_t call_count;
 
-	struct volume_record volume; /* what view[SCOPE_VOLUME] shows */
+	struct volume_record volume; /* what view[SCOPE_VOLUME] shows, */
+	struct export_record export; /* and view[SCOPE_EXPORT] */
 	struct bus_view view[SCOPE_COUNT];
 
 	struct event_listener listener;
@@ -101,8 +100,6 @@ void bus_calls_cancel(struct bus *bus);
 /* bus_objects.c */
 int bus_objects_register(struct bus *bus);
 char *bus_object_path(enum method_scope scope, const char *id); /* the caller frees it */
-const struct record *bus_scope_record(enum method_scope scope); /* NULL for the Manager */
-const char *bus_scope_id_field(enum method_scope scope);        /* the field of that record that names the object */
 int bus_get_property(sd_bus *sd_bus, const char *path, const char *interface, const char *property,
 		     sd_bus_message *reply, void *userdata, sd_bus_error *error);
 int bus_get_manager_property(sd_bus *sd_bus, const char *path, const char *interface, const char *property,

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The object tree: the Manager at the root, and under volume/ and operation/ one object for each thing the core has in
- * memory. Objects are not registered one by one. A fallback vtable covers a whole prefix, and a find function says
+ * The object tree: the Manager at the root, and under volume/, operation/ and export/ one object for each thing the
+ * core has in memory. Objects are not registered one by one. A fallback vtable covers a whole prefix, and a find function says
  * for a path whether there is such an object; so nothing has to be kept in step with the model.
  *
  * sd-bus asks find once for a message (or once for an interface of an object it describes) and then calls the getters
- * one after the other, all within one turn. A volume is therefore copied out of the model once, in find, into a
- * struct the getters read; an operation is pointed to.
+ * one after the other, all within one turn. A volume or an export is therefore copied out of the model once, in
+ * find, into a struct the getters read; an operation is pointed to.
  */
 
 #include <assert.h>
@@ -16,39 +16,44 @@
 #include "api/bus_internal.h"
 #include "build_config.h"
 
-static const char *const scope_prefixes[SCOPE_COUNT] = {
-	[SCOPE_MANAGER] = BUS_ROOT,
-	[SCOPE_VOLUME] = BUS_ROOT "/volume",
-	[SCOPE_OPERATION] = BUS_ROOT "/operation",
-};
-
-const struct record *bus_scope_record(enum method_scope scope)
-{
-	switch (scope) {
-	case SCOPE_VOLUME:
-		return &volume_record;
-	case SCOPE_OPERATION:
-		return &operation_record;
-	case SCOPE_MANAGER:
-	case SCOPE_COUNT:
-		break;
-	}
-	return NULL;
-}
-
-const char *bus_scope_id_field(enum method_scope scope)
-{
-	return scope == SCOPE_VOLUME ? "volume_id" : "id";
-}
-
 char *bus_object_path(enum method_scope scope, const char *id)
 {
 	char *path = NULL;
 
 	/* Fails for lack of memory only: the prefix is ours and every id can be encoded. */
-	if (sd_bus_path_encode(scope_prefixes[scope], id, &path) < 0)
+	if (sd_bus_path_encode(scopes[scope].path, id, &path) < 0)
 		abort();
 	return path;
+}
+
+static const struct volume_record *copy_volume(struct bus *bus, const char *id)
+{
+	record_clear(&volume_record, &bus->volume);
+	record_init(&volume_record, &bus->volume);
+	return core_volume(bus->core, id, &bus->volume) ? &bus->volume : NULL;
+}
+
+static const struct export_record *copy_export(struct bus *bus, const char *id)
+{
+	record_clear(&export_record, &bus->export);
+	record_init(&export_record, &bus->export);
+	return core_export(bus->core, id, &bus->export) ? &bus->export : NULL;
+}
+
+static const void *get_object(struct bus *bus, enum method_scope scope, const char *id)
+{
+	switch (scope) {
+	case SCOPE_VOLUME:
+		return copy_volume(bus, id);
+	case SCOPE_OPERATION:
+		return core_operation(bus->core, id);
+	case SCOPE_EXPORT:
+		return copy_export(bus, id);
+	case SCOPE_MANAGER:
+	case SCOPE_COUNT:
+		break;
+	}
+	return NULL;
 }
 
 static int find_object(struct bus *bus, enum method_scope scope, const char *path, void **ret_found)
@@ -57,16 +62,9 @@ static int find_object(struct bus *bus, enum method_scope scope, const char *pat
 	_cleanup_free_ char *id = NULL;
 
 	view->object = NULL;
-	if (sd_bus_path_decode(path, scope_prefixes[scope], &id) <= 0 || str_empty(id))
+	if (sd_bus_path_decode(path, scopes[scope].path, &id) <= 0 || str_empty(id))
 		return 0;
-	if (scope == SCOPE_OPERATION) {
-		view->object = core_operation(bus->core, id);
-	} else {
-		record_clear(&volume_record, &bus->volume);
-		record_init(&volume_record, &bus->volume);
-		if (core_volume(bus->core, id, &bus->volume))
-			view->object = &bus->volume;
-	}
+	view->object = get_object(bus, scope, id);
 	*ret_found = view;
 	return view->object ? 1 : 0;
 }
@@ -83,11 +81,17 @@ static int find_operation(sd_bus *sd_bus, const char *path, const char *interfac
 	return find_object(userdata, SCOPE_OPERATION, path, ret_found);
 }
 
+static int find_export(sd_bus *sd_bus, const char *path, const char *interface, void *userdata, void **ret_found,
+		       sd_bus_error *error)
+{
+	return find_object(userdata, SCOPE_EXPORT, path, ret_found);
+}
+
 int bus_get_property(sd_bus *sd_bus, const char *path, const char *interface, const char *property,
 		     sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct bus_view *view = userdata;
-	const struct record *record = bus_scope_record((enum method_scope)(view - view->bus->view));
+	const struct record *record = scopes[view - view->bus->view].record;
 	char name[BUS_PROPERTY_SIZE];
 
 	assert(view->object);
@@ -159,6 +163,16 @@ static int enumerate_operations(sd_bus *sd_bus, const char *prefix, void *userda
 	return 0;
 }
 
+static int enumerate_exports(sd_bus *sd_bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error)
+{
+	struct bus *bus = userdata;
+	struct path_list list = { .scope = SCOPE_EXPORT };
+
+	core_each_export(bus->core, path_list_add, &list);
+	*ret_nodes = list.paths;
+	return 0;
+}
+
 /* --- registration ---------------------------------------------------------------------------------------------- */
 
 static int register_scope(struct bus *bus, enum method_scope scope, sd_bus_object_find_t find,
@@ -167,9 +181,9 @@ static int register_scope(struct bus *bus, enum method_scope scope, sd_bus_objec
 	const struct bus_interface *interface = bus->interfaces[scope];
 	int r;
 
-	r = sd_bus_add_fallback_vtable(bus->sd_bus, NULL, scope_prefixes[scope], interface->name, interface->rows, find,
+	r = sd_bus_add_fallback_vtable(bus->sd_bus, NULL, scopes[scope].path, interface->name, interface->rows, find,
 				       bus);
-	return r < 0 ? r : sd_bus_add_node_enumerator(bus->sd_bus, NULL, scope_prefixes[scope], enumerate, bus);
+	return r < 0 ? r : sd_bus_add_node_enumerator(bus->sd_bus, NULL, scopes[scope].path, enumerate, bus);
 }
 
 int bus_objects_register(struct bus *bus)
@@ -185,5 +199,7 @@ int bus_objects_register(struct bus *bus)
 		r = register_scope(bus, SCOPE_VOLUME, find_volume, enumerate_volumes);
 	if (r >= 0)
 		r = register_scope(bus, SCOPE_OPERATION, find_operation, enumerate_operations);
+	if (r >= 0)
+		r = register_scope(bus, SCOPE_EXPORT, find_export, enumerate_exports);
 	return r;
 }

@@ -86,7 +86,8 @@ static bool may_emit(struct bus *bus)
 
 static int signal_new(struct bus *bus, int which, sd_bus_message **out)
 {
-	return sd_bus_message_new_signal(bus->sd_bus, out, BUS_ROOT, MANAGER_INTERFACE, bus_signals[which].member);
+	return sd_bus_message_new_signal(bus->sd_bus, out, BUS_ROOT, scopes[SCOPE_MANAGER].interface,
+					 bus_signals[which].member);
 }
 
 static void signal_send(struct bus *bus, int which, sd_bus_message *m, int r)
@@ -340,8 +341,15 @@ static void emit_event(struct bus *bus, const struct core_event *event)
 	case EVENT_VOLUME_REMOVED:
 		emit_removed(bus, SCOPE_VOLUME, event->id);
 		break;
+	case EVENT_EXPORT_ADDED:
+		emit_added(bus, SCOPE_EXPORT, event->id);
+		break;
+	case EVENT_EXPORT_REMOVED:
+		emit_removed(bus, SCOPE_EXPORT, event->id);
+		break;
 	case EVENT_OPERATION_CHANGED:
 	case EVENT_VOLUME_CHANGED:
+	case EVENT_EXPORT_CHANGED:
 	case EVENT_DEVICE_CHANGED: /* no signal of its own: a mapped device shows in its volume's properties */
 	case EVENT_TYPE_COUNT:
 		break;
@@ -359,11 +367,17 @@ static void on_event(struct event_listener *listener, const struct core_event *e
 	case EVENT_VOLUME_CHANGED:
 		dirty_mark(bus, SCOPE_VOLUME, event->id);
 		return;
+	case EVENT_EXPORT_CHANGED:
+		dirty_mark(bus, SCOPE_EXPORT, event->id);
+		return;
 	case EVENT_OPERATION_FORGOTTEN:
 		dirty_forget(bus, SCOPE_OPERATION, event->id, false);
 		break;
 	case EVENT_VOLUME_REMOVED:
 		dirty_forget(bus, SCOPE_VOLUME, event->id, false);
+		break;
+	case EVENT_EXPORT_REMOVED:
+		dirty_forget(bus, SCOPE_EXPORT, event->id, false);
 		break;
 	case EVENT_OPERATION_ENDED:
 		dirty_mark(bus, SCOPE_OPERATION, event->id);
@@ -377,6 +391,7 @@ static void on_event(struct event_listener *listener, const struct core_event *e
 	case EVENT_MAPPING_CHANGED:
 	case EVENT_MAPPING_REMOVED:
 	case EVENT_VOLUME_ADDED:
+	case EVENT_EXPORT_ADDED:
 	case EVENT_DRIFT_FOUND:
 	case EVENT_TYPE_COUNT:
 		break;

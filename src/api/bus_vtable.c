@@ -15,12 +15,6 @@
 
 #include "api/bus_internal.h"
 
-static const char *const scope_words[SCOPE_COUNT] = {
-	[SCOPE_MANAGER] = "Manager",
-	[SCOPE_VOLUME] = "Volume",
-	[SCOPE_OPERATION] = "Operation",
-};
-
 /* The text now belongs to the interface. */
 static const char *interface_keep(struct bus_interface *interface, char *text)
 {
@@ -48,6 +42,7 @@ static void add_name(struct buf *names, const char *name)
 static char *method_arg_names(const struct method *method, bool on_object)
 {
 	const struct field *self = on_object ? method_object_field(method) : NULL;
+	enum method_scope scope = method_answer_scope(method);
 	struct buf names = BUF_NULL;
 
 	for (size_t i = 0; i < method->args->count; i++) {
@@ -58,10 +53,8 @@ static char *method_arg_names(const struct method *method, bool on_object)
 	}
 	if (method_bus_has_options(method))
 		add_name(&names, "options");
-	if (method->answer == ANSWER_OPERATION)
-		add_name(&names, "operation");
-	else if (method->bus_object == SCOPE_VOLUME)
-		add_name(&names, "volume");
+	if (scope != SCOPE_MANAGER)
+		add_name(&names, scopes[scope].name);
 	else if (method->answer == ANSWER_MANY)
 		buf_printf(&names, "%ss%c", method->result->name, '\0');
 	else
@@ -116,7 +109,7 @@ static void add_manager(struct bus_interface *interface)
 
 static void add_object(struct bus_interface *interface, enum method_scope scope)
 {
-	const struct record *record = bus_scope_record(scope);
+	const struct record *record = scopes[scope].record;
 
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
 		if (methods[i].scope == scope && methods[i].object_member)
@@ -125,8 +118,8 @@ static void add_object(struct bus_interface *interface, enum method_scope scope)
 	for (size_t i = 0; i < record->count; i++) {
 		const struct field *field = &record->fields[i];
 
-		if (!(field->flags & FIELD_PRIVATE))
-			add_property(interface, field, streq(field->name, bus_scope_id_field(scope)));
+		if (!(field->flags & (FIELD_PRIVATE | FIELD_ASKED)))
+			add_property(interface, field, streq(field->name, scopes[scope].id));
 	}
 }
 
@@ -137,7 +130,7 @@ struct bus_interface *bus_interface_new(enum method_scope scope)
 	sd_bus_vtable end = SD_BUS_VTABLE_END;
 
 	assert(scope < SCOPE_COUNT);
-	interface->name = xasprintf("%s.%s", BUS_NAME, scope_words[scope]);
+	interface->name = scopes[scope].interface;
 	interface_add(interface, start);
 	if (scope == SCOPE_MANAGER)
 		add_manager(interface);
@@ -156,7 +149,6 @@ struct bus_interface *bus_interface_free(struct bus_interface *interface)
 		free(interface->texts[i]);
 	free(interface->texts);
 	free(interface->rows);
-	free(interface->name);
 	free(interface);
 	return NULL;
 }
@@ -208,7 +200,9 @@ static void xml_args(struct buf *out, const char *signature, const char **names,
 static const char *method_summary(enum method_scope scope, const char *member)
 {
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
-		if (streq(scope == SCOPE_MANAGER ? methods[i].member : methods[i].object_member, member))
+		if (scope == SCOPE_MANAGER && streq(methods[i].member, member))
+			return methods[i].summary;
+		if (scope == methods[i].scope && streq(methods[i].object_member, member))
 			return methods[i].summary;
 	}
 	return NULL;
@@ -216,7 +210,7 @@ static const char *method_summary(enum method_scope scope, const char *member)
 
 static const char *property_summary(enum method_scope scope, const char *property)
 {
-	const struct record *record = bus_scope_record(scope);
+	const struct record *record = scopes[scope].record;
 	char name[BUS_PROPERTY_SIZE];
 
 	for (size_t i = 0; record && i < record->count; i++) {

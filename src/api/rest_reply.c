@@ -127,6 +127,8 @@ static void put_many(struct evhttp_request *http, const struct method *method, c
 	json_begin_object(w);
 	json_put_name(w, method->list_key);
 	put_items(answer, w);
+	json_put_name(w, "count");
+	json_put_uint(w, answer->count);
 	if (answer->next_cursor) {
 		json_put_name(w, "next_cursor");
 		json_put_text(w, answer->next_cursor);
@@ -134,13 +136,14 @@ static void put_many(struct evhttp_request *http, const struct method *method, c
 	json_end_object(w);
 }
 
-static void add_location(struct evhttp_request *http, const struct answer *answer)
+/* Where the object that was begun or made is shown. */
+static void add_location(struct evhttp_request *http, const struct method *method, const struct answer *answer)
 {
-	const struct operation_record *operation = answer->items;
+	enum method_scope scope = method_answer_scope(method);
 	_cleanup_buf_ struct buf location = BUF_NULL;
 
-	assert(answer->record == &operation_record);
-	route_fill(methods[METHOD_OPERATION_GET].path, operation->id, &location);
+	assert(answer->record == scopes[scope].record);
+	route_fill(methods[scopes[scope].show].path, scope_id_of(scope, answer->items), &location);
 	add_header(http, "Location", location.data);
 }
 
@@ -160,8 +163,9 @@ void rest_reply_answer(struct rest *rest, struct evhttp_request *http, const str
 		put_many(http, method, answer, &w);
 		break;
 	case ANSWER_OPERATION:
+	case ANSWER_CREATED:
 		status = 201;
-		add_location(http, answer);
+		add_location(http, method, answer);
 		record_to_json(answer->record, answer->items, false, &w);
 		break;
 	case ANSWER_ONE:

@@ -128,7 +128,7 @@ static int decode_query(const struct record *record, const char *query, void *ar
 		const struct field *field = record_find(record, name);
 		uint64_t bit;
 
-		if (!field)
+		if (!field || (field->flags & FIELD_KEY))
 			return err_set_field(err, name, ERR_INVALID, "unknown argument %s in the query string", name);
 		bit = UINT64_C(1) << (field - record->fields);
 		if (seen & bit)
@@ -194,6 +194,21 @@ static int decode_key(const struct record *record, const char *key, void *args, 
 	return 0;
 }
 
+/* GET has a query string, POST and PUT have a body; for DELETE, to which programs give either, it is the one that is there. */
+static int check_source(enum http_verb verb, bool has_query, bool has_body, struct err *err)
+{
+	if (verb == HTTP_GET && has_body)
+		return err_set(err, ERR_INVALID, "GET takes its arguments from the query string, not from a body");
+	if ((verb == HTTP_POST || verb == HTTP_PUT) && has_query)
+		return err_set(err, ERR_INVALID, "%s takes its arguments from a JSON body, not from the query string",
+			       http_verb_names[verb]);
+	if (has_query && has_body)
+		return err_set(err, ERR_INVALID,
+			       "%s takes its arguments from the query string or from a JSON body, not from both",
+			       http_verb_names[verb]);
+	return 0;
+}
+
 int rest_decode(const struct route *route, const struct route_target *target, const struct rest_headers *headers,
 		struct evhttp_request *http, void *args, struct err *err)
 {
@@ -202,11 +217,8 @@ int rest_decode(const struct route *route, const struct route_target *target, co
 	bool has_body = evbuffer_get_length(body) > 0;
 	bool has_query = !str_empty(target->query);
 
-	if (route->method->verb == HTTP_GET && has_body)
-		return err_set(err, ERR_INVALID, "GET takes its arguments from the query string, not from a body");
-	if (route->method->verb != HTTP_GET && has_query)
-		return err_set(err, ERR_INVALID, "%s takes its arguments from a JSON body, not from the query string",
-			       http_verb_names[route->method->verb]);
+	if (check_source(route->method->verb, has_query, has_body, err) < 0)
+		return -1;
 	if (has_query && decode_query(record, target->query, args, err) < 0)
 		return -1;
 	if (has_body && decode_body(record, headers, body, args, err) < 0)

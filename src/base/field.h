@@ -46,6 +46,7 @@ enum field_flag {
 	FIELD_APPLIANCE = 1 << 5,  /* volumectl fills in the appliance's VM id when it is not given */
 	FIELD_KEY = 1 << 7,        /* marks the request, is no part of what is asked: never in JSON in or out; see spec */
 	FIELD_DETAIL = 1 << 6,     /* for programs: volumectl shows it with --json only */
+	FIELD_ASKED = 1 << 8,      /* found out when asked for: in answers, not among an object's D-Bus properties */
 };
 
 struct field {

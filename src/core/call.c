@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "core/internal.h"
+#include "core/serving.h"
 
 static void call_free(struct call *call)
 {
@@ -22,6 +23,14 @@ static void call_free(struct call *call)
 		cloud_call_cancel(call->cloud_call);
 	if (call->store_read)
 		store_read_cancel(call->store_read);
+	if (call->serving)
+		serving_cancel(call->serving);
+	if (call->export_call)
+		export_cancel(call->export_call);
+	if (call->export_commit)
+		export_commit_forget(call->export_commit);
+	if (call->sweep)
+		sweep_free(call->sweep);
 	if (call->accepting)
 		operation_forget_asker(call->accepting);
 	TAILQ_REMOVE(&core->calls, call, entry);

@@ -11,7 +11,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/hold.h"
 #include "core/internal.h"
+#include "core/serving.h"
 
 static void on_device_added(void *arg, const struct device *device)
 {
@@ -86,6 +88,10 @@ static int load(struct core *core, struct err *err)
 
 	if (store_load(core->store, &loaded, err) < 0)
 		return -1;
+	for (size_t i = 0; i < loaded.name_count; i++)
+		name_load(core, &loaded.names[i]);
+	for (size_t i = 0; i < loaded.export_count; i++)
+		export_put(core, &loaded.exports[i]);
 	for (size_t i = 0; i < loaded.mapping_count; i++)
 		mapping_load(core, &loaded.mappings[i]);
 	resume(core, &loaded, false);
@@ -95,6 +101,7 @@ static int load(struct core *core, struct err *err)
 	store_loaded_clear(&loaded);
 	malloc_trim(0); /* what was read stood twice in memory, once as the store has it */
 	mappings_follow_kernel(core);
+	tidy_soon(core);
 	return 0;
 }
 
@@ -139,10 +146,14 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 	TAILQ_INIT(&core->calls);
 	TAILQ_INIT(&core->follows);
 	TAILQ_INIT(&core->settlings);
+	TAILQ_INIT(&core->servings);
+	TAILQ_INIT(&core->export_commits);
 	events_init(core);
 	read_boot_id(core);
 	core->prober = prober_new(loop, options->probe_ms);
 	core->usage_checker = usage_checker_new(loop, &usage);
+	/* Before the step's own deadline, so that force can go on. */
+	core->flusher = flusher_new(loop, options->device_wait_ms / 2);
 	if (open_devices(core, err) < 0 || load(core, err) < 0)
 		return core_free(core);
 	volumes_refresh_start(core);
@@ -154,6 +165,7 @@ bool core_drain(struct core *core)
 {
 	core->draining = true;
 	loop_timer_clear(core->loop, &core->refresh);
+	loop_timer_clear(core->loop, &core->tidy_timer);
 	return core->commits_waiting == 0;
 }
 
@@ -166,15 +178,26 @@ struct core *core_free(struct core *core)
 	retention_end(core);
 	reconcile_free(core);
 	operation_free_all(core);
+	tidy_free(core);
+	servings_free(core);
+	holds_free(core);
+	exports_free(core);
+	names_free(core);
 	core->sysblock = sysblock_close(core->sysblock);
 	mappings_free(core);
 	volumes_free(core);
 	events_free(core);
 	prober_free(core->prober);
 	usage_checker_free(core->usage_checker);
+	flusher_free(core->flusher);
 	options_clear(&core->options);
 	free(core);
 	return NULL;
+}
+
+void core_exports_lost(struct core *core)
+{
+	tidy_soon(core);
 }
 
 const char *core_appliance_id(const struct core *core)

@@ -12,6 +12,8 @@
 struct core;
 struct store;
 struct cloud;
+struct devmap;
+struct exporter;
 
 struct core_options {
 	const char *appliance_id; /* CloudStack's UUID of this VM, NULL when unknown */
@@ -24,9 +26,12 @@ struct core_options {
 	int64_t cloud_wait_ms;  /* how long one step waits for a CloudStack job */
 	int64_t request_ms;     /* time-out of one CloudStack request */
 	int64_t probe_ms;
-	int64_t reconcile_ms;  /* how often the volumes are listed anew and compared with store and kernel */
-	int64_t retention_ms;  /* ended operations older than this leave the store; 0: they stay for ever */
-	size_t max_operations; /* unfinished at once; more is ERR_TOO_MANY */
+	int64_t reconcile_ms;      /* how often the volumes are listed anew and compared with store and kernel */
+	int64_t retention_ms;      /* ended operations older than this leave the store; 0: they stay for ever */
+	int64_t hold_ms;           /* how long the users of a name wait for a volume that shall come back */
+	struct devmap *devmap;     /* stable names; borrowed, NULL: none */
+	struct exporter *exporter; /* NBD exports; borrowed, NULL: none */
+	size_t max_operations;     /* unfinished at once; more is ERR_TOO_MANY */
 };
 
 /*
@@ -42,13 +47,19 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 bool core_drain(struct core *core);
 struct core *core_free(struct core *core); /* returns NULL, takes NULL */
 
+/* The NBD engine began anew and serves nothing yet. */
+void core_exports_lost(struct core *core);
+
 void core_listen(struct core *core, struct event_listener *listener);
 void core_unlisten(struct core *core, struct event_listener *listener);
 
 /* Fills an initialised record; false when the model does not know the volume. The caller clears it. */
 bool core_volume(struct core *core, const char *volume_id, struct volume_record *out);
+/* The same for the export of a volume; who is connected is not in it. */
+bool core_export(struct core *core, const char *volume_id, struct export_record *out);
 /* An operation in memory: unfinished, or ended recently. NULL otherwise; the store may still have it. */
 const struct operation_record *core_operation(struct core *core, const char *operation_id);
 void core_each_volume(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg);
+void core_each_export(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg);
 void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg);
 const char *core_appliance_id(const struct core *core); /* "" when unknown */

@@ -4,14 +4,18 @@
  * Taking a volume away from a virtual machine.
  *
  * Before CloudStack is asked, the kernel is: a disk that is mounted, used as swap or part of another device is not
- * pulled from under anybody, and the root disk never. Afterwards the step waits until the kernel has let go, since a
- * name that still leads to the old disk must not be promised to anybody else.
+ * pulled from under anybody, and the root disk never. Then nobody may begin to use it: the export is closed and the name
+ * taken away, or, if the volume shall come back, the name stays and whoever uses it waits. If CloudStack refuses, all of
+ * it is returned. Afterwards the step waits until the kernel has let go, since a name that still leads to the old disk
+ * must not be promised to anybody else.
  */
 
 #include "core/detaching.h"
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/hold.h"
+#include "core/serving.h"
 #include "disk/devmap.h"
 
 #define LOOK_AGAIN_MS 1000
@@ -19,6 +23,34 @@
 static struct detaching *detaching_of(const struct operation *operation)
 {
 	return operation->context;
+}
+
+static bool is_served_here(const struct operation *operation)
+{
+	const struct detaching *detaching = detaching_of(operation);
+
+	return detaching->attached && core_is_appliance(operation->core, detaching->vm_id);
+}
+
+static bool keeps_name(const struct operation *operation)
+{
+	return detaching_of(operation)->keep_name && operation->core->options.devmap;
+}
+
+/* The first of the disks that are this volume, mapped or not, that has appeared after the one seen last. */
+static const struct device *next_disk(const struct operation *operation, uint64_t seen)
+{
+	struct core *core = operation->core;
+	const struct device *next = NULL;
+
+	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
+		const struct device *device = sysblock_at(core->sysblock, i);
+
+		if (mapping_is_disk(core, operation->record.volume_id, device) && device->seen > seen &&
+		    (!next || device->seen < next->seen))
+			next = device;
+	}
+	return next;
 }
 
 /* ---- check ---- */
@@ -42,6 +74,8 @@ static bool may_go(struct operation *operation, const struct usage_result *resul
 				detaching->device_path, result->what);
 		return false;
 	case USAGE_HELD:
+		if (keeps_name(operation))
+			return true; /* they wait with the name */
 		if (detaching->force) {
 			log_warning("volume=%s: %s is detached by force while %s", operation->record.volume_id,
 				    detaching->device_path, result->what);
@@ -64,23 +98,6 @@ static void on_usage(void *arg, const struct usage_result *result)
 		check_next_disk(operation);
 }
 
-/* The first of the disks that are this volume, mapped or not, that has appeared after the one checked last. */
-static const struct device *next_disk(struct operation *operation)
-{
-	struct core *core = operation->core;
-	const struct detaching *detaching = detaching_of(operation);
-	const struct device *next = NULL;
-
-	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
-		const struct device *device = sysblock_at(core->sysblock, i);
-
-		if (mapping_is_disk(core, operation->record.volume_id, device) && device->seen > detaching->checked &&
-		    (!next || device->seen < next->seen))
-			next = device;
-	}
-	return next;
-}
-
 /*
  * Asked of the kernel as it is now, and of every disk that is this volume: what is pulled out is what CloudStack
  * attached, not what we noted. A disk that comes while another is looked at, or gets its name, is checked in its turn.
@@ -91,7 +108,8 @@ static void check_next_disk(struct operation *operation)
 	struct core *core = operation->core;
 	struct detaching *detaching = detaching_of(operation);
 	_cleanup_free_ char *map = xasprintf(DEVMAP_UUID_PREFIX "%s", operation->record.volume_id);
-	const struct usage_ignore ours = { .map_uuid = map };
+	struct usage_ignore ours = { .map_uuid = map };
+	struct export_health engine = { 0 };
 	const struct device *device;
 	struct err err;
 
@@ -99,11 +117,14 @@ static void check_next_disk(struct operation *operation)
 		operation_fail(operation, &err);
 		return;
 	}
-	device = next_disk(operation);
+	device = next_disk(operation, detaching->checked);
 	if (!device) {
 		operation_next(operation);
 		return;
 	}
+	if (core->options.exporter)
+		exporter_health(core->options.exporter, &engine);
+	ours.pid = engine.pid; /* its clients are asked about when the export is closed */
 	detaching->checked = device->seen;
 	str_set(&detaching->device_path, device->path);
 	operation_wait(operation, usage_check_start(core->usage_checker, device->name, &ours, on_usage, operation),
@@ -145,6 +166,102 @@ static void on_checked(void *arg, const struct cloud_result *result)
 void detaching_check(struct operation *operation)
 {
 	cloud_step_list(operation, on_checked);
+}
+
+/* ---- close-export, flush, take-name, and back ---- */
+
+static enum serving_goal goal(const struct operation *operation)
+{
+	return detaching_of(operation)->force ? SERVING_CUT : SERVING_GONE;
+}
+
+void detaching_close_export(struct operation *operation)
+{
+	/* Its clients are users of the name and wait with it. */
+	if (!is_served_here(operation) || keeps_name(operation))
+		operation_next(operation);
+	else
+		serving_step(operation, goal(operation), SERVING_EXPORT, NULL);
+}
+
+static void flush_next_disk(struct operation *operation);
+
+static void on_flushed(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+	const struct detaching *detaching = detaching_of(operation);
+
+	if (!err->code || err->code == ERR_NOT_FOUND) {
+		flush_next_disk(operation);
+	} else if (detaching->force) {
+		log_warning("volume=%s: it is detached by force, and what was written may be lost: %s",
+			    operation->record.volume_id, err->text);
+		flush_next_disk(operation);
+	} else {
+		operation_failf(operation, err->code, "%s; what was written may not be on the disk yet", err->text);
+	}
+}
+
+static void cancel_flush(void *awaited)
+{
+	flush_cancel(awaited);
+}
+
+static void flush_next_disk(struct operation *operation)
+{
+	static const struct wait_kind kind = { .cancel = cancel_flush };
+	struct core *core = operation->core;
+	struct detaching *detaching = detaching_of(operation);
+	const struct device *device = next_disk(operation, detaching->flushed);
+
+	if (!device) {
+		operation_next(operation);
+		return;
+	}
+	detaching->flushed = device->seen;
+	operation_wait(operation, flush_start(core->flusher, device->path, on_flushed, operation), &kind);
+}
+
+void detaching_flush(struct operation *operation)
+{
+	detaching_of(operation)->flushed = 0;
+	if (is_served_here(operation))
+		flush_next_disk(operation);
+	else
+		operation_next(operation);
+}
+
+void detaching_take_name(struct operation *operation)
+{
+	if (!is_served_here(operation))
+		operation_next(operation);
+	else if (keeps_name(operation))
+		serving_step(operation, SERVING_ON_HOLD, SERVING_NAME, NULL);
+	else
+		serving_step(operation, goal(operation), SERVING_NAME, NULL);
+}
+
+/* What is still there gets back what it had; what has gone by now has no use for it. */
+static void give_back(struct operation *operation, unsigned part)
+{
+	struct core *core = operation->core;
+	const struct mapping *mapping = mapping_find(core, operation->record.volume_id);
+	const struct device *device = mapping ? mapping_disk(core, &mapping->record) : NULL;
+
+	if (device && is_served_here(operation))
+		serving_step(operation, SERVING_THERE, part, device);
+	else
+		operation_next(operation);
+}
+
+void detaching_return_name(struct operation *operation)
+{
+	give_back(operation, SERVING_NAME);
+}
+
+void detaching_reopen_export(struct operation *operation)
+{
+	give_back(operation, export_find(operation->core, operation->record.volume_id) ? SERVING_EXPORT : 0);
 }
 
 /* ---- ask-cloud ---- */
@@ -242,6 +359,23 @@ void detaching_await_job(struct operation *operation)
 
 /* ---- await-gone ---- */
 
+static void settle_export(struct operation *operation)
+{
+	struct core *core = operation->core;
+	struct export_record record = { 0 };
+
+	if (!export_find(core, operation->record.volume_id))
+		return;
+	if (!hold_is_on(core, operation->record.volume_id)) {
+		operation_stage_unexport(operation);
+		return;
+	}
+	export_make(core, operation->record.volume_id, &record);
+	record.status = EXPORT_PENDING;
+	str_set(&record.error, "the volume is detached and shall come back; clients wait");
+	operation_stage_export(operation, &record);
+}
+
 void detaching_await_gone(struct operation *operation)
 {
 	struct core *core = operation->core;
@@ -260,6 +394,8 @@ void detaching_await_gone(struct operation *operation)
 		}
 	}
 	operation_stage_unmap(operation);
+	if (is_served_here(operation))
+		settle_export(operation);
 	operation_next(operation);
 }
 

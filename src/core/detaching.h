@@ -11,12 +11,14 @@
 struct detaching {
 	char *job_id;
 	bool force;        /* also a device that is held */
+	bool keep_name;    /* the name and its users wait for the volume to come back */
 	bool if_attached;  /* not attached is no error: there is nothing to detach */
 	bool attached;     /* found by the check */
 	char *vm_id;       /* from which VM */
 	char *device_path; /* the disk it was, for the response */
 	/* not stored */
 	uint64_t checked;      /* device->seen of the disk whose users were looked for last */
+	uint64_t flushed;      /* the same of the disk that was flushed last */
 	bool in_doubt;         /* a request was sent whose answer got lost: it may have arrived */
 	int64_t looking_since; /* clock_mono_ms() of the first look that found it still attached, 0 none */
 };
@@ -31,6 +33,7 @@ struct detaching {
 #define DETACHING_FIELDS(CONTEXT)                                                                                      \
 	DETACHING_FIELD(CONTEXT, job_id, UUID, "Job of the detachment."),                                              \
 		DETACHING_FIELD(CONTEXT, force, BOOL, "Detach although it is held."),                                  \
+		DETACHING_FIELD(CONTEXT, keep_name, BOOL, "The name and its users wait for it to come back."),         \
 		DETACHING_FIELD(CONTEXT, if_attached, BOOL, "Not attached is no error."),                              \
 		DETACHING_FIELD(CONTEXT, attached, BOOL, "It was attached when the turn came."),                       \
 		DETACHING_FIELD(CONTEXT, vm_id, UUID, "The virtual machine it is detached from."),                     \
@@ -38,6 +41,13 @@ struct detaching {
 
 /* Is it attached, and does anybody use it? Nothing has been changed when this fails. */
 void detaching_check(struct operation *operation);
+/* Nobody else uses it from here on; taken back when CloudStack refuses. */
+void detaching_close_export(struct operation *operation);
+void detaching_reopen_export(struct operation *operation);
+/* What the kernel still holds of it is written to it. By force what cannot be is given up. */
+void detaching_flush(struct operation *operation);
+void detaching_take_name(struct operation *operation);
+void detaching_return_name(struct operation *operation);
 void detaching_ask_cloud(struct operation *operation);
 void detaching_await_job(struct operation *operation);
 /* The kernel lets go of the device; the mapping is dropped with the commit that follows. */
@@ -47,6 +57,15 @@ char *detaching_left_over(const struct operation *operation); /* of an operation
 
 #define DETACHING_STEPS                                                                                                \
 	{ .name = "check", .run = detaching_check, .deadline = STEP_CLOUD },                                           \
+		{ .name = "close-export",                                                                              \
+		  .run = detaching_close_export,                                                                       \
+		  .undo = detaching_reopen_export,                                                                     \
+		  .deadline = STEP_DEVICE },                                                                           \
+		{ .name = "flush", .run = detaching_flush, .deadline = STEP_DEVICE },                                  \
+		{ .name = "take-name",                                                                                 \
+		  .run = detaching_take_name,                                                                          \
+		  .undo = detaching_return_name,                                                                       \
+		  .deadline = STEP_DEVICE },                                                                           \
 		{ .name = "ask-cloud", .run = detaching_ask_cloud, .deadline = STEP_CLOUD, .no_return = true },        \
 		{ .name = "await-job", .run = detaching_await_job, .deadline = STEP_CLOUD },                           \
 	{                                                                                                              \

@@ -122,6 +122,11 @@ void events_volume(struct core *core, enum event_type type, const char *volume_i
 	pending_event_add(core, type, volume_id);
 }
 
+void events_export(struct core *core, enum event_type type, const char *volume_id)
+{
+	pending_event_add(core, type, volume_id);
+}
+
 void core_listen(struct core *core, struct event_listener *listener)
 {
 	TAILQ_INSERT_TAIL(&core->listeners, listener, entry);

@@ -23,6 +23,9 @@ enum event_type {
 	EVENT_VOLUME_ADDED,    /* `id` only, here and below: ask core_volume() for the record */
 	EVENT_VOLUME_CHANGED,  /* at most once a volume and turn */
 	EVENT_VOLUME_REMOVED,
+	EVENT_EXPORT_ADDED,  /* `id` only, here and below: of the volume; ask core_export() */
+	EVENT_EXPORT_CHANGED,
+	EVENT_EXPORT_REMOVED,
 	EVENT_DRIFT_FOUND, /* store, CloudStack and kernel disagree; once while it lasts */
 	EVENT_TYPE_COUNT
 };

@@ -99,6 +99,8 @@ static void on_committed(void *arg, const struct err *err)
 
 	core->commits_waiting--;
 	core->mappings_committing--;
+	for (size_t i = 0; i < follow->count && !err->code; i++)
+		name_on_committed(core, follow->records[i].volume_id);
 	if (err->code == ERR_NONE)
 		apply(follow);
 	else if (!follow->done)
@@ -122,8 +124,10 @@ static void commit(struct follow *follow)
 		store_batch_unmap(batch, follow->dropped);
 	for (size_t i = 0; i < follow->count; i++)
 		store_batch_unmap(batch, follow->records[i].volume_id);
-	for (size_t i = 0; i < follow->count; i++)
+	for (size_t i = 0; i < follow->count; i++) {
 		store_batch_mapping(batch, &follow->records[i]);
+		name_stage(follow->core, follow->records[i].volume_id, batch);
+	}
 	if (follow->done)
 		store_batch_optional(batch);
 	follow->core->commits_waiting++;

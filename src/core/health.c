@@ -14,6 +14,7 @@ struct parts {
 	struct cloud_health cloud;
 	struct store_health store;
 	struct sysblock_health devices;
+	struct export_health exports;
 	bool cloud_configured;
 };
 
@@ -25,6 +26,16 @@ static void look(struct core *core, struct parts *parts)
 		cloud_health(core->cloud, &parts->cloud);
 	store_health(core->store, &parts->store);
 	sysblock_health(core->sysblock, &parts->devices);
+	parts->exports.ok = true;
+	if (core->options.exporter)
+		exporter_health(core->options.exporter, &parts->exports);
+}
+
+static const char *export_word(const struct core *core, const struct parts *parts)
+{
+	if (!core->options.exporter)
+		return "turned off";
+	return parts->exports.ok ? "healthy" : parts->exports.reason;
 }
 
 static const char *cloud_word(const struct parts *parts)
@@ -36,22 +47,37 @@ static const char *cloud_word(const struct parts *parts)
 	return parts->cloud.usable ? "healthy" : "it has not answered yet";
 }
 
-static int may_change(const struct core *core, const struct parts *parts, struct err *err)
+static int store_may_change(const struct core *core, const struct parts *parts, struct err *err)
 {
 	if (core->draining)
 		return err_set(err, ERR_UNAVAILABLE, "the daemon is stopping; try again when it is back");
+	if (parts->store.away)
+		return err_set(err, ERR_UNAVAILABLE, "the store cannot commit: %s", parts->store.reason);
+	return 0;
+}
+
+static int may_change(const struct core *core, const struct parts *parts, struct err *err)
+{
+	if (store_may_change(core, parts, err) < 0)
+		return -1;
 	if (!parts->cloud_configured)
 		return err_set(
 			err, ERR_UNAVAILABLE,
 			"no CloudStack is configured; set cloud.url, cloud.api_key_file and cloud.secret_key_file");
 	if (!parts->cloud.usable)
 		return err_set(err, ERR_UNAVAILABLE, "CloudStack cannot be asked: %s", cloud_word(parts));
-	if (parts->store.away)
-		return err_set(err, ERR_UNAVAILABLE, "the store cannot commit: %s", parts->store.reason);
 	if (core->unfinished_count >= core->options.max_operations)
 		return err_set(err, ERR_TOO_MANY, "%zu operations are unfinished, which is the limit; try again later",
 			       core->unfinished_count);
 	return 0;
+}
+
+int health_check_store(struct core *core, struct err *err)
+{
+	struct parts parts;
+
+	look(core, &parts);
+	return store_may_change(core, &parts, err);
 }
 
 int health_check_changes(struct core *core, struct err *err)
@@ -101,6 +127,15 @@ static char *details_json(struct core *core, const struct parts *parts, bool acc
 	put_figure(&writer, "uptime_seconds", (uint64_t)(clock_mono_ms() - core->started_ms) / 1000);
 	json_put_name(&writer, "uevents");
 	json_put_bool(&writer, parts->devices.uevents);
+	json_put_name(&writer, "stable_names");
+	json_put_bool(&writer, core->options.devmap != NULL);
+	json_put_name(&writer, "nbd_engine");
+	json_put_text(&writer, parts->exports.engine);
+	json_put_name(&writer, "nbd_health");
+	json_put_text(&writer, export_word(core, parts));
+	put_figure(&writer, "nbd_pid", (uint64_t)parts->exports.pid);
+	put_figure(&writer, "nbd_restarts", parts->exports.restarts);
+	put_figure(&writer, "exports", HASH_COUNT(core->exports));
 	json_put_name(&writer, "appliance_id");
 	json_put_text(&writer, core_appliance_id(core));
 	json_end_object(&writer);
@@ -114,7 +149,8 @@ bool health_to_record(struct core *core, struct health_record *out)
 
 	look(core, &parts);
 	sound = !parts.store.away && parts.devices.ok;
-	well = parts.cloud_configured && parts.cloud.usable && !parts.cloud.reason[0] && core->options.appliance_id;
+	well = parts.cloud_configured && parts.cloud.usable && !parts.cloud.reason[0] && core->options.appliance_id &&
+	       parts.exports.ok;
 	str_set(&out->status, !sound ? "unhealthy" : well ? "healthy" : "degraded");
 	out->timestamp = clock_wall_ms();
 	str_set(&out->cloudstack_health, cloud_word(&parts));

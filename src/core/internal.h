@@ -6,6 +6,9 @@
 #include "cloud/cloud.h"
 #include "core/call.h"
 #include "core/operation.h"
+#include "disk/devmap.h"
+#include "disk/export.h"
+#include "disk/flush.h"
 #include "disk/probe.h"
 #include "disk/sysblock.h"
 #include "disk/usage.h"
@@ -29,6 +32,12 @@ struct mapping {
 	UT_hash_handle hh;
 };
 
+struct export
+{
+	struct export_record record;
+	UT_hash_handle hh;
+};
+
 /* All operations on one volume, the one at the head runs. Lives as long as it has members. */
 struct volume_queue {
 	char *volume_id;
@@ -37,6 +46,7 @@ struct volume_queue {
 };
 
 struct pending_event;
+struct sweep;
 TAILQ_HEAD(operation_list, operation);
 
 struct core {
@@ -47,12 +57,20 @@ struct core {
 	struct sysblock *sysblock;
 	struct prober *prober;
 	struct usage_checker *usage_checker;
+	struct flusher *flusher;
 	char boot_id[37]; /* of the running kernel, "" when it cannot be read */
 	bool draining;
 	int64_t started_ms;
 
 	struct volume *volumes;
 	struct mapping *mappings;
+	struct name *names;
+	struct export *exports;
+	struct hold *holds;
+	TAILQ_HEAD(, serving) servings;
+	TAILQ_HEAD(, export_commit) export_commits;
+	struct tidy *tidy; /* the comparison under way, NULL when none is */
+	struct loop_timer tidy_timer;
 	struct operation *operations;     /* in memory: unfinished and recently ended */
 	struct operation *requests;       /* of these, those that were asked for under a key, by that key */
 	struct operation_list unfinished; /* oldest first */
@@ -95,6 +113,7 @@ void events_device(struct core *core, enum event_type type, const struct device 
 void events_mapping(struct core *core, enum event_type type, const struct mapping_record *record);
 void events_drift(struct core *core, const struct drift_record *record);
 void events_volume(struct core *core, enum event_type type, const char *volume_id);
+void events_export(struct core *core, enum event_type type, const char *volume_id);
 void events_init(struct core *core);
 void events_free(struct core *core);
 
@@ -133,7 +152,7 @@ void mapping_to_record(struct core *core, const struct mapping *mapping, struct 
 /* A new mapping of a volume to a VM, without its place; the caller clears it. */
 void mapping_make(struct core *core, const char *volume_id, const char *vm_id, struct mapping_record *out);
 /* Where it is: the disk on this VM (NULL: gone), or CloudStack's slot and size on another. */
-void mapping_place(const struct core *core, struct mapping_record *record, int64_t device_id, uint64_t size,
+void mapping_place(struct core *core, struct mapping_record *record, int64_t device_id, uint64_t size,
 		   const struct device *device);
 void mapping_describe(const struct core *core, struct mapping_record *record, const struct device *device);
 /* The record says what the kernel shows. */
@@ -145,6 +164,65 @@ struct mapping *mapping_load(struct core *core, const struct mapping_record *rec
 /* After the commit: into the model, with its event. */
 void mapping_put(struct core *core, const struct mapping_record *record);
 void mapping_remove(struct core *core, const char *volume_id);
+
+/* ---- names.c: what a volume's device is always called ---- */
+
+const char *name_find(struct core *core, const char *volume_id); /* NULL when it has none */
+/* The one it has, or a new one, which is durable with the next commit about the volume. */
+const char *name_give(struct core *core, const char *volume_id);
+/* Somebody else has the name: more digits. -1 when it has all of them. */
+int name_lengthen(struct core *core, const char *volume_id);
+void name_load(struct core *core, const struct name_record *record);
+/* What is not durable yet goes with this batch; and it has landed. */
+void name_stage(struct core *core, const char *volume_id, struct store_batch *batch);
+void name_on_committed(struct core *core, const char *volume_id);
+void name_drop(struct core *core, const char *volume_id); /* the volume is gone for good */
+void names_free(struct core *core);
+
+/* ---- exports.c: which volumes are served ---- */
+
+#define EXPORT_NAME_PREFIX "migration-vol-"
+
+struct export *export_find(struct core *core, const char *volume_id);
+char *export_name_of(const char *volume_id);    /* the caller frees it */
+const char *export_volume_of(const char *name); /* points into name; NULL for a name that is not ours */
+/* The record as it is, or a new one; the caller clears it. */
+void export_make(struct core *core, const char *volume_id, struct export_record *out);
+/* It is served from this disk. */
+void export_place(struct core *core, struct export_record *record, const struct device *device);
+/* After the commit: into the model, with its event. */
+void export_put(struct core *core, const struct export_record *record);
+void export_drop(struct core *core, const char *volume_id);
+
+typedef void (*commit_done_fn)(void *arg, const struct err *err);
+/*
+ * Commits a changed export, or drops it (record NULL); the model follows. done, if given, runs once, after that, and what
+ * waits for it is given back when the store is away.
+ */
+struct export_commit *export_commit(struct core *core, const char *volume_id, const struct export_record *record,
+				    commit_done_fn done, void *arg);
+void export_commit_forget(struct export_commit *commit); /* done will not run */
+bool export_is_committing(const struct core *core, const char *volume_id);
+void exports_free(struct core *core);
+
+/* ---- export_calls.c, export_report.c ---- */
+
+void export_create(struct call *call);
+void export_list_asked(struct call *call);
+void export_get(struct call *call);
+void export_delete(struct call *call);
+void export_validate(struct call *call);
+void export_cleanup(struct call *call);
+void export_cleanup_age(struct call *call);
+void export_orphans(struct call *call);
+void sweep_free(struct sweep *sweep);
+
+/* ---- tidy.c: names and exports are what they should be ---- */
+
+void tidy_soon(struct core *core);
+void tidy_free(struct core *core);
+/* One of ours whose volume is provably not attached here. */
+bool export_is_orphan(struct core *core, const char *name);
 
 /* ---- retention.c: old operations leave the store ---- */
 
@@ -187,7 +265,8 @@ void reconcile_free(struct core *core);
 
 /* ---- health.c ---- */
 
-/* ERR_UNAVAILABLE when a change can't be accepted now. */
+/* ERR_UNAVAILABLE when a change can't be accepted now; of a change that needs no CloudStack, only the store is asked. */
+int health_check_store(struct core *core, struct err *err);
 int health_check_changes(struct core *core, struct err *err);
 bool health_to_record(struct core *core, struct health_record *out); /* false: unhealthy */
 
@@ -212,6 +291,11 @@ struct call {
 	/* what it waits for, at most one of these */
 	struct cloud_call *cloud_call;
 	struct store_read *store_read;
+	struct serving *serving;
+	struct export_call *export_call;
+	struct export_commit *export_commit;
+	struct sweep *sweep; /* several exports are being removed for it */
+	const char *serves;  /* the volume whose export it changes: whoever else wants to waits; in args */
 	struct operation *accepting;
 	struct operation
 		*joined;    /* another call's operation that is being accepted: it was asked for under the same key */

@@ -153,7 +153,16 @@ void mapping_make(struct core *core, const char *volume_id, const char *vm_id, s
 	out->created_at = out->attached_at = clock_wall_ms();
 }
 
-void mapping_place(const struct core *core, struct mapping_record *record, int64_t device_id, uint64_t size,
+static void place_name(struct core *core, struct mapping_record *record)
+{
+	if (!core->options.devmap)
+		return;
+	str_set(&record->persistent_device_name, name_give(core, record->volume_id));
+	free(record->symlink_path);
+	record->symlink_path = xasprintf("%s/mapper/%s", core->options.dev_root, record->persistent_device_name);
+}
+
+void mapping_place(struct core *core, struct mapping_record *record, int64_t device_id, uint64_t size,
 		   const struct device *device)
 {
 	record->cloudstack_device_id = device_id;
@@ -161,6 +170,7 @@ void mapping_place(const struct core *core, struct mapping_record *record, int64
 	if (core_is_appliance(core, record->vm_id)) {
 		free(record->by_id_path);
 		record->by_id_path = device ? by_id_path(device) : NULL;
+		place_name(core, record);
 		mapping_describe(core, record, device);
 		return;
 	}
@@ -284,6 +294,8 @@ struct mapping *mapping_load(struct core *core, const struct mapping_record *rec
 	}
 	if (look)
 		mapping_probe(mapping);
+	if (look && !operation_busy(core, mapping->record.volume_id))
+		tidy_soon(core);
 	return mapping;
 }
 
@@ -317,6 +329,7 @@ void mapping_remove(struct core *core, const char *volume_id)
 	volume_touch(core, volume_id);
 	events_mapping(core, EVENT_MAPPING_REMOVED, &mapping->record);
 	mapping_free(core, mapping);
+	tidy_soon(core);
 }
 
 void mappings_free(struct core *core)

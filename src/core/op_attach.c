@@ -5,7 +5,8 @@
  *
  * CloudStack is asked to attach; on this VM a disk then appears some time before or after CloudStack says so. Which one
  * it is, is decided by core/match alone: by the disk's own identity where it has one. What cannot be decided is an error
- * and the attachment is taken back; a wrong device is never named.
+ * and the attachment is taken back; a wrong device is never named. The disk then gets the volume's stable name and is
+ * exported under it, and only when an NBD client was answered is anybody told.
  */
 
 #include <assert.h>
@@ -16,28 +17,9 @@
 #include "base/uuid.h"
 #include "core/cloud_step.h"
 #include "core/match.h"
+#include "core/op_attach.h"
 #include "core/ops.h"
-
-/* How soon a step looks again when nothing wakes it. */
-#define LOOK_AGAIN_MS 1000
-
-struct attach_context {
-	char *job_id;
-	char *undo_job_id;
-	char *boot_id;         /* the kernel that after_diskseq belongs to */
-	int64_t after_diskseq; /* disks with a higher sequence number came after we began */
-	uint64_t size;         /* CloudStack's */
-	int64_t device_id;     /* CloudStack's, -1 unknown */
-	bool refused;          /* CloudStack said no: nothing to take back */
-	bool alone;            /* no disk here said who it is, and no attachment of ours was under way, when we began */
-	/* not stored: found again by looking again */
-	uint64_t after_seen;         /* the same for sysblock's own count, which starts anew with each process */
-	bool began_here;             /* after_seen was counted by this process */
-	const struct device *device; /* borrowed, until the next turn of the loop */
-	enum matched_by matched_by;
-	int64_t looking_since; /* clock_mono_ms() of the first look for a job nobody knows */
-	bool in_doubt;         /* a request was sent whose answer got lost: it may still arrive */
-};
+#include "core/serving.h"
 
 #define F(MEMBER, TYPE, ...) FIELD(attach_context, MEMBER, TYPE, __VA_ARGS__)
 static const struct field attach_fields[] = {
@@ -58,7 +40,7 @@ static bool on_appliance(const struct operation *operation)
 	return core_is_appliance(operation->core, operation->record.vm_id);
 }
 
-static bool is_attached_here(const struct operation *operation, const struct cloud_volume *volume)
+bool op_attach_is_here(const struct operation *operation, const struct cloud_volume *volume)
 {
 	return volume && volume->vm_id && streq(volume->vm_id, operation->record.vm_id);
 }
@@ -106,12 +88,12 @@ static void note_beginning(struct operation *operation, uint64_t size)
 	bool known;
 
 	if (on_appliance(operation) && sysblock_scan(sysblock, &err) < 0) {
-		operation_again(operation, LOOK_AGAIN_MS, "%s", err.text);
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", err.text);
 		return;
 	}
 	known = disks_say_who_they_are(operation->core);
 	if (on_appliance(operation) && must_wait_for_older(operation, known)) {
-		operation_again(operation, LOOK_AGAIN_MS,
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS,
 				"disks here do not say who they are, so one attachment is made at a time");
 		return;
 	}
@@ -159,7 +141,7 @@ static void on_refusal_checked(void *arg, const struct cloud_result *result)
 
 	if (cloud_step_failed(operation, result))
 		return;
-	if (is_attached_here(operation, cloud_step_volume(operation, result, operation->record.volume_id))) {
+	if (op_attach_is_here(operation, cloud_step_volume(operation, result, operation->record.volume_id))) {
 		operation_next(operation);
 		return;
 	}
@@ -216,7 +198,7 @@ static void on_lost_job_checked(void *arg, const struct cloud_result *result)
 		cloud_step_busy(operation, volume);
 		return;
 	}
-	if (!is_attached_here(operation, volume)) {
+	if (!op_attach_is_here(operation, volume)) {
 		operation_failf(operation, ERR_CLOUD,
 				"CloudStack lost the job that attached volume %s, and the volume is not attached; try "
 				"again",
@@ -235,7 +217,7 @@ static void on_job_ended(void *arg, const struct cloud_result *result)
 
 	if (result->job_status == CLOUD_JOB_SUCCEEDED) {
 		volume = cloud_step_volume(operation, result, operation->record.volume_id);
-		if (is_attached_here(operation, volume)) {
+		if (op_attach_is_here(operation, volume)) {
 			context->device_id = volume->device_id;
 			operation_next(operation);
 			return;
@@ -337,10 +319,10 @@ static bool find_device(struct operation *operation)
 
 	switch (look_closely(operation, &result)) {
 	case MATCH_NONE:
-		operation_again(operation, LOOK_AGAIN_MS, "%s", result.reason);
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
 		return false;
 	case MATCH_AMBIGUOUS:
-		operation_again(operation, LOOK_AGAIN_MS, "%s", result.reason);
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
 		/* Disks that go or come may settle it. If they do not, it was not for lack of time. */
 		operation->reason_code = ERR_CONFLICT;
 		return false;
@@ -349,7 +331,8 @@ static bool find_device(struct operation *operation)
 	}
 	if (!sysblock_verify(core->sysblock, result.device)) {
 		sysblock_wake(core->sysblock);
-		operation_again(operation, LOOK_AGAIN_MS, "%s changed while it was looked at", result.device->path);
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s changed while it was looked at",
+				result.device->path);
 		return false;
 	}
 	context->device = result.device;
@@ -359,11 +342,76 @@ static bool find_device(struct operation *operation)
 
 static void await_device(struct operation *operation)
 {
-	if (!on_appliance(operation) || find_device(operation))
+	if (on_appliance(operation)) {
+		if (!find_device(operation))
+			return;
+		/* Durable before it is used. */
+		if (operation->core->options.devmap)
+			name_give(operation->core, operation->record.volume_id);
+	}
+	operation_next(operation);
+}
+
+/* ---- name, export ---- */
+
+static void on_served(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+
+	if (err->code) {
+		serving_step_failed(operation, err);
+		return;
+	}
+	context->served |= context->serving;
+	operation_again(operation, 0, "its name or export leads to it");
+}
+
+/*
+ * This process has brought these parts to the very disk that was found. Otherwise they are on their way, and the disk is
+ * looked for once more afterwards: what was served is what is published.
+ */
+static bool is_served(struct operation *operation, unsigned parts)
+{
+	const struct core_options *options = &operation->core->options;
+	struct attach_context *context = operation->context;
+
+	if (context->served_seen != context->device->seen)
+		context->served = 0;
+	context->served_seen = context->device->seen;
+	parts &= (options->devmap ? SERVING_NAME : 0) | (options->exporter ? SERVING_EXPORT : 0);
+	context->serving = parts & ~context->served;
+	if (context->serving)
+		serving_step_then(operation, SERVING_THERE, context->serving, context->device, on_served);
+	return !context->serving;
+}
+
+static void serve(struct operation *operation, unsigned parts)
+{
+	if (!on_appliance(operation) || (find_device(operation) && is_served(operation, parts)))
 		operation_next(operation);
 }
 
+static void name(struct operation *operation)
+{
+	serve(operation, SERVING_NAME);
+}
+
+static void export(struct operation *operation)
+{
+	serve(operation, SERVING_ALL);
+}
+
 /* ---- publish ---- */
+
+static void stage_export(struct operation *operation, const struct device *device)
+{
+	struct export_record record = { 0 };
+
+	export_make(operation->core, operation->record.volume_id, &record);
+	export_place(operation->core, &record, device);
+	operation_stage_export(operation, &record);
+}
 
 static void stage(struct operation *operation)
 {
@@ -376,6 +424,8 @@ static void stage(struct operation *operation)
 		      on_appliance(operation) ? context->device : NULL);
 	record.matched_by = (int)context->matched_by;
 	operation_stage_mapping(operation, &record);
+	if (on_appliance(operation) && operation->core->options.exporter)
+		stage_export(operation, context->device);
 }
 
 /* While an operation has the owner nobody else touches its mapping; but that its disk is gone is true in any case. */
@@ -411,7 +461,7 @@ static bool path_is_free(struct operation *operation)
 		    streq(mapping->record.volume_id, operation->record.volume_id))
 			continue;
 		call_owner_up_to_date(operation, mapping);
-		operation_again(operation, LOOK_AGAIN_MS / 10, "%s is still noted for volume %s",
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS / 10, "%s is still noted for volume %s",
 				mapping->record.device_path, mapping->record.volume_id);
 		return false;
 	}
@@ -421,107 +471,22 @@ static bool path_is_free(struct operation *operation)
 static void publish(struct operation *operation)
 {
 	/* After a restart the device must be found anew: names may have changed hands. */
-	if (on_appliance(operation) && !find_device(operation))
+	if (on_appliance(operation) && (!find_device(operation) || !is_served(operation, SERVING_ALL)))
 		return;
 	stage(operation);
 	if (path_is_free(operation))
 		operation_next(operation);
 }
 
-/* ---- taking back ---- */
-
-static void on_undone(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-
-	if (result->job_status == CLOUD_JOB_FAILED && !cloud_err_is_not_attached(&result->err)) {
-		operation_fail(operation, &result->err);
-		return;
-	}
-	operation_next(operation);
-}
-
-static void on_undo_asked(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	struct attach_context *context = operation->context;
-
-	if (cloud_step_retried(operation, result))
-		return;
-	if (result->outcome == CLOUD_REFUSED && cloud_err_is_not_attached(&result->err)) {
-		operation_next(operation);
-		return;
-	}
-	if (result->outcome == CLOUD_REFUSED && !cloud_err_is_duplicate_job(&result->err)) {
-		operation_fail(operation, &result->err);
-		return;
-	}
-	cloud_step_note_job(&context->undo_job_id, result);
-	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->core->cloud, context->undo_job_id, on_undone, operation));
-}
-
-static void on_undo_looked(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	struct attach_context *context = operation->context;
-	const struct cloud_volume *volume;
-
-	if (cloud_step_failed(operation, result))
-		return;
-	volume = cloud_step_volume(operation, result, operation->record.volume_id);
-	if (volume && volume->job_id && !streq(volume->job_id, context->undo_job_id)) {
-		/* Never detach under a running job: CloudStack serialises per VM, not per volume. */
-		cloud_step_busy(operation, volume);
-	} else if (!is_attached_here(operation, volume)) {
-		operation_next(operation);
-	} else {
-		cloud_step_wait_call(operation, cloud_detach_volume(operation->core->cloud, operation->record.volume_id,
-								    context->undo_job_id, on_undo_asked, operation));
-	}
-}
-
-static void on_undo_job_found(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	struct attach_context *context = operation->context;
-
-	if (cloud_step_retried(operation, result))
-		return;
-	if (result->outcome == CLOUD_OK && result->job_status == CLOUD_JOB_PENDING) {
-		operation_again(operation, LOOK_AGAIN_MS, "CloudStack has not ended the attachment yet");
-		return;
-	}
-	/* Our request may still be on its way; only after its time-out is it certain that nothing comes of it. */
-	if (!context->looking_since)
-		context->looking_since = clock_mono_ms();
-	if (result->outcome == CLOUD_REFUSED &&
-	    clock_mono_ms() - context->looking_since < operation->core->options.request_ms) {
-		operation_again(operation, LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
-		return;
-	}
-	cloud_step_list(operation, on_undo_looked);
-}
-
-static void take_back(struct operation *operation)
-{
-	struct attach_context *context = operation->context;
-
-	if (context->refused) {
-		operation_next(operation);
-		return;
-	}
-	cloud_step_wait_call(operation,
-			     cloud_find_job(operation->core->cloud, context->job_id, on_undo_job_found, operation));
-}
-
 /* ---- the table ---- */
 
 static const struct step attach_steps[] = {
 	{ .name = "check", .run = check, .deadline = STEP_CLOUD },
-	{ .name = "ask-cloud", .run = ask_cloud, .undo = take_back, .deadline = STEP_CLOUD },
+	{ .name = "ask-cloud", .run = ask_cloud, .undo = op_attach_take_back, .deadline = STEP_CLOUD },
 	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD },
 	{ .name = "await-device", .run = await_device, .deadline = STEP_DEVICE },
+	{ .name = "name", .run = name, .undo = op_attach_take_back_name, .deadline = STEP_DEVICE },
+	{ .name = "export", .run = export, .undo = op_attach_take_back_export, .deadline = STEP_DEVICE },
 	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
 };
 

@@ -67,6 +67,7 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 		return;
 	}
 	volume_remove(operation->core, operation->record.volume_id);
+	operation_stage_unname(operation);
 	operation_next(operation);
 }
 

@@ -40,6 +40,7 @@ void *op_detach_context(const struct volume_detach_args *args)
 	struct detach_context *context = xnew(struct detach_context);
 
 	context->detaching.force = args->force;
+	context->detaching.keep_name = args->keep_name;
 	cloud_step_new_job(&context->detaching.job_id);
 	return context;
 }

@@ -79,16 +79,6 @@ static char *history_details(const struct operation *operation)
 	return buf_take(&out);
 }
 
-/* The model follows the store, never the other way round. */
-static void apply_stage(struct operation *operation)
-{
-	if (operation->stage_map)
-		mapping_put(operation->core, operation->stage_map);
-	if (operation->stage_unmap)
-		mapping_remove(operation->core, operation->record.volume_id);
-	operation_drop_stage(operation);
-}
-
 static void tell_accepted(struct operation *operation, const struct err *err)
 {
 	operation_accepted_fn accepted = TAKE_PTR(operation->accepted);
@@ -171,6 +161,8 @@ static void on_ended(struct operation *operation)
 	volume_note_operation(core, &operation->record);
 	events_operation(core, EVENT_OPERATION_ENDED, &operation->record);
 	mappings_follow_kernel(core);
+	if (operation->record.status != OPERATION_COMPLETED)
+		tidy_soon(core);
 	operation_begin_if_turn(waiting);
 
 	while (core->ended_count > ENDED_KEPT) {
@@ -193,7 +185,7 @@ static void on_commit_refused(struct operation *operation, const struct err *err
 				  err->text);
 		return;
 	}
-	operation_drop_stage(operation);
+	operation_stage_drop(operation);
 	operation_drop_ended(operation);
 	operation->phase = PHASE_RUNNING;
 	operation_fail(operation, err);
@@ -225,7 +217,7 @@ static void on_committed(void *arg, const struct err *err)
 		operation_commit(operation, operation_status_names[operation->ended->status]);
 		return;
 	}
-	apply_stage(operation);
+	operation_stage_apply(operation);
 	if (operation->ended) {
 		on_ended(operation);
 		return;
@@ -248,10 +240,7 @@ void operation_commit(struct operation *operation, const char *previous_status)
 	store_batch_operation(batch, record);
 	str_set(&record->context, NULL); /* the batch has a copy */
 	store_batch_history(batch, record->id, previous_status, operation_status_names[record->status], details);
-	if (operation->stage_map)
-		store_batch_mapping(batch, operation->stage_map);
-	if (operation->stage_unmap)
-		store_batch_unmap(batch, record->volume_id);
+	operation_stage_put(operation, batch);
 	if (operation->accepting)
 		store_batch_optional(batch);
 	operation->phase = PHASE_COMMITTING;
@@ -412,14 +401,13 @@ static void record_failure(struct operation *operation)
 }
 
 /* Why it could not be taken back, or how it ended, and what is where now. */
-static void needs_attention(struct operation *operation, const char *why)
+static void note_left_over(struct operation *operation, const char *why)
 {
 	_cleanup_free_ char *left_over = operation->kind->left_over(operation);
 	_cleanup_free_ char *text = xasprintf("%s; %s%s", operation->record.error, why, left_over);
 
 	operation->record.needs_attention = true;
 	str_set(&operation->record.error, text);
-	finish_failed(operation);
 }
 
 void operation_fail(struct operation *operation, const struct err *err)
@@ -430,21 +418,17 @@ void operation_fail(struct operation *operation, const struct err *err)
 		_cleanup_free_ char *why =
 			xasprintf("taking it back failed at %s: %s; ", operation_step(operation)->name, err->text);
 
-		needs_attention(operation, why);
+		note_left_over(operation, why);
+		finish_failed(operation);
 		return;
 	}
-	operation_drop_stage(operation);
+	operation_stage_drop(operation);
 	operation_keep_err(&operation->failure, err);
 	operation_keep_err(&operation->interruption, NULL); /* what it asked for is done */
 	record_failure(operation);
-	if (is_past_return(operation)) {
-		/* A refusal leaves things as they were; silence may have left them half done. */
-		if (err->code == ERR_TIMEOUT)
-			needs_attention(operation, "");
-		else
-			finish_failed(operation);
-		return;
-	}
+	/* A refusal leaves things as they were; silence may have left them half done. */
+	if (is_past_return(operation) && err->code == ERR_TIMEOUT)
+		note_left_over(operation, "");
 	operation->record.undoing = true;
 	undo_from(operation, operation->step + 1);
 }
@@ -482,20 +466,6 @@ void operation_wait(struct operation *operation, void *awaited, const struct wai
 	operation->phase = PHASE_WAITING;
 	operation->awaited = awaited;
 	operation->wait_kind = kind;
-}
-
-void operation_stage_mapping(struct operation *operation, struct mapping_record *mapping)
-{
-	operation_drop_stage(operation);
-	operation->stage_map = xnew(struct mapping_record);
-	*operation->stage_map = *mapping;
-	memset(mapping, 0, sizeof(*mapping));
-}
-
-void operation_stage_unmap(struct operation *operation)
-{
-	operation_drop_stage(operation);
-	operation->stage_unmap = true;
 }
 
 /* ---- interruptions: cancel and time-out ---- */

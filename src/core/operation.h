@@ -35,7 +35,7 @@ struct step {
 	void (*run)(struct operation *operation);
 	void (*undo)(struct operation *operation); /* NULL: nothing to take back */
 	enum step_deadline deadline;
-	bool no_return; /* once entered, it can only go forward: no cancel, no undo */
+	bool no_return; /* once entered, no cancel; what it did itself stays, the steps before it are taken back */
 };
 
 struct operation_kind {
@@ -99,7 +99,8 @@ struct operation {
 	struct operation_record *ended;
 	/* staged for the next commit, applied to the model after it */
 	struct mapping_record *stage_map;
-	bool stage_unmap;
+	struct export_record *stage_export;
+	bool stage_unmap, stage_unexport, stage_unname;
 
 	struct volume_queue *queue;
 	TAILQ_ENTRY(operation) queue_entry;
@@ -134,6 +135,10 @@ void operation_set_volume(struct operation *operation, const char *volume_id);
 /* With the next commit: the volume is this device (takes the record's texts), or is no device any more. */
 void operation_stage_mapping(struct operation *operation, struct mapping_record *mapping);
 void operation_stage_unmap(struct operation *operation);
+/* After those: it is served like this (takes the texts), or not any more; its name is given up. */
+void operation_stage_export(struct operation *operation, struct export_record *record);
+void operation_stage_unexport(struct operation *operation);
+void operation_stage_unname(struct operation *operation);
 
 /* ---- for the rest of core ---- */
 

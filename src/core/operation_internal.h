@@ -26,9 +26,14 @@ void operation_begin_if_turn(struct operation *operation);
 void operation_keep_err(struct err **slot, const struct err *err);
 void operation_interrupt(struct operation *operation, const struct err *err);
 
+/* ---- operation_stage.c: into the batch, into the model after it has landed, or forgotten ---- */
+
+void operation_stage_put(struct operation *operation, struct store_batch *batch);
+void operation_stage_apply(struct operation *operation);
+void operation_stage_drop(struct operation *operation);
+
 /* ---- operation_life.c ---- */
 
-void operation_drop_stage(struct operation *operation);
 void operation_drop_ended(struct operation *operation);
 /* Stops everything the operation waits for; none of its callbacks will run. */
 void operation_stop_waiting(struct operation *operation);

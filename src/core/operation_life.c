@@ -54,15 +54,6 @@ static void operation_add(struct operation *operation)
 	core->unfinished_count++;
 }
 
-void operation_drop_stage(struct operation *operation)
-{
-	if (operation->stage_map) {
-		record_clear(&mapping_record, operation->stage_map);
-		free(TAKE_PTR(operation->stage_map));
-	}
-	operation->stage_unmap = false;
-}
-
 void operation_drop_ended(struct operation *operation)
 {
 	if (!operation->ended)
@@ -103,7 +94,7 @@ void operation_free(struct operation *operation)
 	assert(!operation->queue);
 	operation_stop_waiting(operation);
 	loop_timer_clear(operation->core->loop, &operation->deadline);
-	operation_drop_stage(operation);
+	operation_stage_drop(operation);
 	operation_drop_ended(operation);
 	if (operation->context) {
 		record_clear(operation->kind->context, operation->context);

@@ -137,8 +137,11 @@ static void finish(struct reconcile *reconcile)
 
 	record.message = message(reconcile);
 	record.report = report_json(reconcile);
-	if (!reconcile->dry_run && reconcile->left == 0)
-		drift_forget_old(core);
+	if (!reconcile->dry_run) {
+		if (reconcile->left == 0)
+			drift_forget_old(core);
+		tidy_soon(core);
+	}
 	reconcile_drop(core);
 	while ((call = find_served(core)))
 		call_answer(call, &record);

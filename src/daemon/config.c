@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "disk/device.h"
+#include "disk/export.h"
 
 #define CONFIG_MAX (64 * 1024)
 #define MINUTE INT64_C(60000)
@@ -48,8 +49,23 @@ static const struct field config_fields[] = {
 	  .doc = "Time for a disk to appear after an attachment, or to go after a detachment."),
 	F(device_probe_timeout, DURATION, .fallback = "30s", .min = 100, .max = HOUR,
 	  .doc = "Time for reading what is on a disk, and for finding out who uses it."),
+	F(device_stable_names, BOOL, .fallback = "yes",
+	  .doc = "Give each volume a name under /dev/mapper that never changes. Needs the kernel's device mapper."),
+	F(device_hold_seconds, INT, .fallback = "60", .min = 1, .max = 3600,
+	  .doc = "Seconds that those who use a name wait for a volume that was detached to come back."),
 	F(device_sysfs_root, TEXT, .fallback = "/sys", .min = 1, .max = 4000, .doc = "Where sysfs is mounted."),
 	F(device_dev_root, TEXT, .fallback = "/dev", .min = 1, .max = 4000, .doc = "Where device nodes are."),
+	F(export_engine, ENUM, .fallback = "qemu-storage-daemon", .names = export_engine_names,
+	  .doc = "What serves volumes over NBD. none turns exports off."),
+	F(export_listen, TEXT, .fallback = "127.0.0.1:10809", .min = 1, .max = 255,
+	  .doc = "Where it serves: a loopback address and port, or unix: and a path."),
+	F(export_tls_dir, TEXT, .max = 4000,
+	  .doc = "Folder with ca-cert.pem, server-cert.pem and server-key.pem. Without it there is no TLS."),
+	F(export_qmp_socket, TEXT, .max = 100,
+	  .doc = "QMP socket of a qemu-storage-daemon that runs as a unit of its own, and so outlives this daemon. "
+		 "Default: the daemon starts one itself."),
+	F(export_run_dir, TEXT, .fallback = "/run/volume-daemon/export", .min = 1, .max = 80,
+	  .doc = "Where the engine's sockets and links are kept."),
 	F(store_url, TEXT, .fallback = "sqlite:///var/lib/volume-daemon/volume-daemon.db", .min = 1, .max = 4000,
 	  .doc = "Where operations and mappings are kept: sqlite:// and a path, or "
 		 "mariadb://USER@HOST[:PORT][,HOST...]/DATABASE[?socket=PATH&tls=off|on|verify&ca=PATH&cert=PATH&"

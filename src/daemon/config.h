@@ -26,8 +26,15 @@ struct config {
 	int64_t device_scan_interval;
 	int64_t device_wait;
 	int64_t device_probe_timeout;
+	bool device_stable_names;
+	int64_t device_hold_seconds;
 	char *device_sysfs_root;
 	char *device_dev_root;
+	int export_engine;
+	char *export_listen;
+	char *export_tls_dir;
+	char *export_qmp_socket;
+	char *export_run_dir;
 	char *store_url;
 	char *store_password_file;
 	int64_t store_retention;

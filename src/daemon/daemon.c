@@ -23,11 +23,18 @@
 #include "cloud/cloud.h"
 #include "core/core.h"
 #include "disk/device.h"
+#include "disk/devmap.h"
+#include "disk/export.h"
 #include "store/store.h"
 
 /* systemd allows 10 s by our unit; a drain that takes longer is cut. */
 #define DRAIN_MS 8000
 #define DRAIN_LOOK_MS 20
+
+/* Time for one change of a name or an export, and how long udev may take to say that it has seen it. */
+#define NAME_MS 30000
+#define EXPORT_MS 10000
+#define UDEV_MS 10000
 
 struct daemon {
 	const struct config *config;
@@ -35,6 +42,8 @@ struct daemon {
 	struct store *store;
 	struct secret *api_key, *secret_key, *store_password;
 	struct cloud *cloud;
+	struct devmap *devmap;
+	struct exporter *exporter;
 	struct core *core;
 	struct bus *bus;
 	struct rest *rest;
@@ -186,6 +195,53 @@ static char *find_appliance_id(const struct config *config)
 	return TAKE_PTR(text);
 }
 
+static void open_names(struct daemon *daemon)
+{
+	const struct config *config = daemon->config;
+	struct devmap_options options = {
+		.dev_root = config->device_dev_root,
+		.run_root = "/run",
+		.timeout_ms = NAME_MS,
+		.cookie_ms = UDEV_MS,
+	};
+	struct err err = { 0 };
+
+	if (!config->device_stable_names)
+		return;
+	daemon->devmap = devmap_new(daemon->loop, &options, &err);
+	if (!daemon->devmap)
+		log_notice("volumes have no stable names: %s", err.text);
+}
+
+static void on_exports_lost(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	core_exports_lost(daemon->core);
+}
+
+static int open_exporter(struct daemon *daemon, struct err *err)
+{
+	const struct config *config = daemon->config;
+	struct exporter_options options = {
+		.engine = (enum export_engine)config->export_engine,
+		.run_dir = config->export_run_dir,
+		.qmp_socket = config->export_qmp_socket,
+		.listen = config->export_listen,
+		.tls_dir = config->export_tls_dir,
+		.proc_root = "/proc",
+		.sysfs_root = config->device_sysfs_root,
+		.timeout_ms = EXPORT_MS,
+		.lost = on_exports_lost,
+		.arg = daemon,
+	};
+
+	if (options.engine == EXPORT_ENGINE_NONE)
+		return 0;
+	daemon->exporter = exporter_new(daemon->loop, &options, err);
+	return daemon->exporter ? 0 : -1;
+}
+
 static int open_core(struct daemon *daemon, struct err *err)
 {
 	const struct config *config = daemon->config;
@@ -202,6 +258,9 @@ static int open_core(struct daemon *daemon, struct err *err)
 		.probe_ms = config->device_probe_timeout,
 		.reconcile_ms = config->reconcile_interval,
 		.retention_ms = config->store_retention,
+		.hold_ms = config->device_hold_seconds * 1000,
+		.devmap = daemon->devmap,
+		.exporter = daemon->exporter,
 		.max_operations = (size_t)config->operations_max,
 	};
 
@@ -258,8 +317,9 @@ struct daemon *daemon_new(const struct config *config, struct err *err)
 	daemon->loop = loop_new();
 	daemon->drain.fire = on_drain_look;
 	daemon->watchdog.fire = on_watchdog;
-	if (open_store(daemon, err) < 0 || open_cloud(daemon, err) < 0 || open_core(daemon, err) < 0 ||
-	    open_surfaces(daemon, err) < 0)
+	open_names(daemon);
+	if (open_store(daemon, err) < 0 || open_cloud(daemon, err) < 0 || open_exporter(daemon, err) < 0 ||
+	    open_core(daemon, err) < 0 || open_surfaces(daemon, err) < 0)
 		return daemon_free(daemon);
 	open_signals(daemon);
 	if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
@@ -299,6 +359,8 @@ struct daemon *daemon_free(struct daemon *daemon)
 		core_drain(daemon->core);
 	store_close(daemon->store);
 	core_free(daemon->core);
+	exporter_free(daemon->exporter);
+	devmap_free(daemon->devmap);
 	cloud_free(daemon->cloud);
 	secret_free(daemon->api_key);
 	secret_free(daemon->secret_key);

@@ -22,6 +22,7 @@ struct device {
 	uint64_t diskseq; /* /sys/block/X/diskseq; 0 before Linux 5.15 */
 	uint64_t seen;    /* counts appearances since the program started, 1, 2, … */
 	uint64_t size;    /* bytes */
+	char number[24];  /* "254:16"; "" when sysfs does not tell */
 	bool read_only;
 	char serial[DEVICE_SERIAL_SIZE]; /* as the device says it, trimmed; "" when it says nothing */
 	/*

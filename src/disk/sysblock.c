@@ -170,7 +170,18 @@ static int read_number(int block_fd, const char *name, const char *attribute, ui
 	return parse_u64(text, out);
 }
 
-/* Size, diskseq and read-only. -1 when there is no size to be read; the others stay as they are then. */
+static void read_device_number(int block_fd, struct device *device)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[DEVICE_NAME_SIZE + 8];
+
+	snprintf(path, sizeof(path), "%s/dev", device->name);
+	text = read_file_at(block_fd, path, NUMBER_MAX, NULL);
+	snprintf(device->number, sizeof(device->number), "%.*s", text ? (int)strcspn(text, "\n") : 0,
+		 str_or(text, ""));
+}
+
+/* Size, diskseq, numbers and read-only. -1 when there is no size to be read; the others stay as they are then. */
 static int read_numbers(int block_fd, struct device *device)
 {
 	uint64_t sectors, diskseq, read_only;
@@ -182,6 +193,7 @@ static int read_numbers(int block_fd, struct device *device)
 		device->diskseq = diskseq;
 	if (read_number(block_fd, device->name, "ro", &read_only) == 0)
 		device->read_only = read_only != 0;
+	read_device_number(block_fd, device);
 	return 0;
 }
 

@@ -89,6 +89,62 @@ const struct method methods[METHOD_COUNT] = {
 		.verb = HTTP_GET, .path = "/api/v1/devices/{device}/volume",
 		.args = &device_args, .answer = ANSWER_ONE, .result = &mapping_record, .bus_object = SCOPE_VOLUME,
 	},
+	[METHOD_EXPORT_CREATE] = {
+		.name = "export.create", .command = "export", .member = "CreateExport",
+		.summary = "Serve a volume attached to the appliance over NBD.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_CHANGE,
+		.verb = HTTP_POST, .path = "/api/v1/exports",
+		.args = &export_create_args, .answer = ANSWER_CREATED, .result = &export_record, .bus_object = SCOPE_EXPORT,
+	},
+	[METHOD_EXPORT_LIST] = {
+		.name = "export.list", .command = "exports", .member = "ListExports",
+		.summary = "List the volumes that are served over NBD.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/exports",
+		.args = &export_list_args, .answer = ANSWER_MANY, .result = &export_record, .list_key = "exports",
+	},
+	[METHOD_EXPORT_GET] = {
+		.name = "export.get", .command = "export-show", .member = "GetExport",
+		.summary = "Show how a volume is served over NBD and who is connected.",
+		.scope = SCOPE_EXPORT, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/exports/{volume_id}",
+		.args = &volume_args, .answer = ANSWER_ONE, .result = &export_record,
+	},
+	[METHOD_EXPORT_DELETE] = {
+		.name = "export.delete", .command = "unexport", .member = "DeleteExport", .object_member = "Delete",
+		.summary = "Stop serving a volume over NBD.",
+		.scope = SCOPE_EXPORT, .access = ACCESS_CHANGE,
+		.verb = HTTP_DELETE, .path = "/api/v1/exports/{volume_id}",
+		.args = &export_delete_args, .answer = ANSWER_ONE, .result = &message_record,
+	},
+	[METHOD_EXPORT_VALIDATE] = {
+		.name = "export.validate", .command = "exports-validate", .member = "ValidateExports",
+		.summary = "Compare exports, NBD server and devices, and name each difference.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
+		.verb = HTTP_POST, .path = "/api/v1/exports/validate",
+		.args = &no_args, .answer = ANSWER_ONE, .result = &export_report_record,
+	},
+	[METHOD_EXPORT_CLEANUP] = {
+		.name = "export.cleanup", .command = "exports-cleanup", .member = "CleanupExports",
+		.summary = "Remove orphaned exports, whose volume is not attached to the appliance.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_CHANGE,
+		.verb = HTTP_POST, .path = "/api/v1/exports/cleanup",
+		.args = &export_cleanup_args, .answer = ANSWER_ONE, .result = &export_report_record,
+	},
+	[METHOD_EXPORT_CLEANUP_AGE] = {
+		.name = "export.cleanup-age", .command = "exports-cleanup-age", .member = "CleanupExportsByAge",
+		.summary = "Remove orphaned exports that have not changed for some time.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_CHANGE,
+		.verb = HTTP_POST, .path = "/api/v1/exports/cleanup/age",
+		.args = &export_cleanup_age_args, .answer = ANSWER_ONE, .result = &export_report_record,
+	},
+	[METHOD_EXPORT_ORPHANS] = {
+		.name = "export.orphans", .command = "exports-orphaned", .member = "CountOrphanedExports",
+		.summary = "Count the orphaned exports, whose volume is not attached to the appliance.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/exports/orphaned/count",
+		.args = &no_args, .answer = ANSWER_ONE, .result = &orphan_count_record,
+	},
 	[METHOD_OPERATION_LIST] = {
 		.name = "operation.list", .command = "operations", .member = "ListOperations",
 		.summary = "List operations, newest first.",
@@ -126,6 +182,22 @@ const struct method methods[METHOD_COUNT] = {
 	},
 };
 
+const struct scope scopes[SCOPE_COUNT] = {
+	[SCOPE_MANAGER] = { .name = "manager", .path = BUS_ROOT, .interface = BUS_NAME ".Manager" },
+	[SCOPE_VOLUME] = {
+		.name = "volume", .path = BUS_ROOT "/volume", .interface = BUS_NAME ".Volume",
+		.record = &volume_record, .id = "volume_id", .argument = "volume_id", .show = METHOD_VOLUME_GET,
+	},
+	[SCOPE_OPERATION] = {
+		.name = "operation", .path = BUS_ROOT "/operation", .interface = BUS_NAME ".Operation",
+		.record = &operation_record, .id = "id", .argument = "operation_id", .show = METHOD_OPERATION_GET,
+	},
+	[SCOPE_EXPORT] = {
+		.name = "export", .path = BUS_ROOT "/export", .interface = BUS_NAME ".Export",
+		.record = &export_record, .id = "volume_id", .argument = "volume_id", .show = METHOD_EXPORT_GET,
+	},
+};
+
 bool method_path_has(const struct method *method, const char *field_name)
 {
 	const char *open = method->path;
@@ -141,16 +213,21 @@ bool method_path_has(const struct method *method, const char *field_name)
 
 const struct field *method_object_field(const struct method *method)
 {
-	switch (method->scope) {
-	case SCOPE_VOLUME:
-		return record_find(method->args, "volume_id");
-	case SCOPE_OPERATION:
-		return record_find(method->args, "operation_id");
-	case SCOPE_MANAGER:
-	case SCOPE_COUNT:
-		break;
-	}
-	return NULL;
+	const struct scope *scope = &scopes[method->scope];
+
+	return scope->record ? record_find(method->args, scope->argument) : NULL;
+}
+
+const char *scope_id_of(enum method_scope scope, const void *object)
+{
+	const struct field *field = record_find(scopes[scope].record, scopes[scope].id);
+
+	return *(char *const *)field_of_const(field, object);
+}
+
+enum method_scope method_answer_scope(const struct method *method)
+{
+	return method->answer == ANSWER_OPERATION ? SCOPE_OPERATION : method->bus_object;
 }
 
 bool method_bus_has_options(const struct method *method)
@@ -182,7 +259,7 @@ char *method_bus_signature(const struct method *method, bool on_object)
 
 const char *method_bus_result(const struct method *method)
 {
-	if (method->answer == ANSWER_OPERATION || method->bus_object != SCOPE_MANAGER)
+	if (method_answer_scope(method) != SCOPE_MANAGER)
 		return "o";
 	return method->answer == ANSWER_MANY ? "aa{sv}" : "a{sv}";
 }

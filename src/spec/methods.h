@@ -24,6 +24,14 @@ enum method_id {
 	METHOD_MAPPING_LIST,
 	METHOD_DEVICE_LIST,
 	METHOD_DEVICE_VOLUME,
+	METHOD_EXPORT_CREATE,
+	METHOD_EXPORT_LIST,
+	METHOD_EXPORT_GET,
+	METHOD_EXPORT_DELETE,
+	METHOD_EXPORT_VALIDATE,
+	METHOD_EXPORT_CLEANUP,
+	METHOD_EXPORT_CLEANUP_AGE,
+	METHOD_EXPORT_ORPHANS,
 	METHOD_OPERATION_LIST,
 	METHOD_OPERATION_GET,
 	METHOD_OPERATION_CANCEL,
@@ -33,7 +41,7 @@ enum method_id {
 };
 
 /* What kind of object a method belongs to; on D-Bus also the interface it appears on besides the Manager. */
-enum method_scope { SCOPE_MANAGER, SCOPE_VOLUME, SCOPE_OPERATION, SCOPE_COUNT };
+enum method_scope { SCOPE_MANAGER, SCOPE_VOLUME, SCOPE_OPERATION, SCOPE_EXPORT, SCOPE_COUNT };
 
 /* Who may: decides the polkit action and the token scope. */
 enum method_access { ACCESS_READ, ACCESS_CHANGE, ACCESS_ADMIN };
@@ -43,6 +51,7 @@ enum method_lock { LOCK_NONE, LOCK_VOLUME };
 
 enum method_answer {
 	ANSWER_ONE,      /* a record: 200 */
+	ANSWER_CREATED,  /* the record of an object that there is now: 201 and Location; its path on D-Bus */
 	ANSWER_MANY,     /* records: 200 */
 	ANSWER_OPERATION /* an operation that was committed: 201 and Location; an object path on D-Bus */
 };
@@ -71,7 +80,25 @@ struct method {
 
 extern const struct method methods[METHOD_COUNT];
 
-/* True when the argument stands in the path template (and so is positional for volumectl). */
+/* The kinds of objects there are. The Manager is one, and has neither a record nor what follows it. */
+struct scope {
+	const char *name;            /* "volume" */
+	const char *path;            /* on D-Bus: objects are below it, the Manager is there */
+	const char *interface;       /* on D-Bus */
+	const struct record *record; /* what an object is */
+	const char *id;              /* the field of it that names the object, */
+	const char *argument;        /* and the argument of methods that does */
+	enum method_id show;         /* the method that shows one object */
+};
+
+extern const struct scope scopes[SCOPE_COUNT];
+
+/* What names an object, which is a struct of the scope's record. */
+const char *scope_id_of(enum method_scope scope, const void *object);
+/* Of what kind the object is whose path D-Bus gets as the answer; SCOPE_MANAGER: it gets no path. */
+enum method_scope method_answer_scope(const struct method *method);
+
+/* True when the argument stands in the path template. */
 bool method_path_has(const struct method *method, const char *field_name);
 /*
  * D-Bus input signature on the Manager: required fields by position, then a{sv} when the method changes something or

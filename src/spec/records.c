@@ -139,7 +139,8 @@ static const struct field export_fields[] = {
 	F(metadata, OBJECT, .doc = "Kept with it, for the caller's own use."),
 	F(created_at, TIME, .doc = "When it was made."),
 	F(updated_at, TIME, .doc = "When it last changed."),
-	F(clients, OBJECT, .doc = "addresses: who is connected; certain: false when they may use another export."),
+	F(clients, OBJECT, .flags = FIELD_ASKED,
+	  .doc = "addresses: who is connected; certain: false when they may use another export."),
 };
 #undef F
 const struct record export_record = RECORD("export", export_record, export_fields);
@@ -149,6 +150,28 @@ const struct record export_row = {
 	.fields = export_fields,
 	.count = ARRAY_SIZE(export_fields) - 1, /* without the clients */
 };
+
+static const struct field message_fields[] = {
+	FIELD(message_record, message, TEXT, .flags = FIELD_COLUMN, .doc = "The outcome in one sentence."),
+};
+const struct record message_record = RECORD("message", message_record, message_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(export_report_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field export_report_fields[] = {
+	F(message, TEXT, .doc = "The outcome in one sentence."),
+	F(timestamp, TIME, .doc = "When it was looked at."),
+	F(report, OBJECT, .doc = "checked: how many exports; differences, or orphaned, removed and failed: each by name."),
+};
+#undef F
+const struct record export_report_record = RECORD("export_report", export_report_record, export_report_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(orphan_count_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field orphan_count_fields[] = {
+	F(orphaned_exports_count, INT, .doc = "Exports whose volume is not attached to the appliance."),
+	F(timestamp, TIME, .doc = "When they were counted."),
+};
+#undef F
+const struct record orphan_count_record = RECORD("orphan_count", orphan_count_record, orphan_count_fields);
 
 #define F(MEMBER, TYPE, ...) FIELD(volume_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field volume_fields[] = {
@@ -251,6 +274,8 @@ const struct record volume_attach_args = RECORD("volume_attach", volume_attach_a
 static const struct field volume_detach_fields[] = {
 	VOLUME_ID(volume_detach_args, FIELD_REQUIRED),
 	FIELD(volume_detach_args, force, BOOL, .doc = "Detach even while the device is held; never the root disk."),
+	FIELD(volume_detach_args, keep_name, BOOL,
+	      .doc = "It comes back soon: who uses its name or export waits for it."),
 	REQUEST_ID(volume_detach_args),
 };
 const struct record volume_detach_args = RECORD("volume_detach", volume_detach_args, volume_detach_fields);
@@ -283,6 +308,48 @@ static const struct field sync_args_fields[] = {
 	FIELD(sync_args, dry_run, BOOL, .doc = "Only tell what differs; repair nothing."),
 };
 const struct record sync_args = RECORD("sync_options", sync_args, sync_args_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(export_create_args, MEMBER, TYPE, __VA_ARGS__)
+static const struct field export_create_fields[] = {
+	VOLUME_ID(export_create_args, FIELD_REQUIRED),
+	F(vm_name, TEXT, .max = 255, .doc = "Kept with the export, for the caller's own use."),
+	VM_ID(export_create_args, 0),
+	F(disk_number, INT, .max = 1000000, .doc = "Kept with the export, for the caller's own use."),
+	F(read_only, BOOL, .doc = "Clients cannot write."),
+	F(metadata, OBJECT, .doc = "Kept with the export, for the caller's own use."),
+};
+#undef F
+const struct record export_create_args = RECORD("export_create", export_create_args, export_create_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(export_list_args, MEMBER, TYPE, __VA_ARGS__)
+static const struct field export_list_fields[] = {
+	VOLUME_ID(export_list_args, 0),
+	F(status, TEXT, .max = 32, .doc = "Only exports in this status."),
+	F(vm_name, TEXT, .max = 255, .doc = "Only exports that were made with this name of a virtual machine."),
+	LIMIT(export_list_args),
+	CURSOR(export_list_args),
+};
+#undef F
+const struct record export_list_args = RECORD("export_list", export_list_args, export_list_fields);
+
+static const struct field export_delete_fields[] = {
+	VOLUME_ID(export_delete_args, FIELD_REQUIRED),
+	FIELD(export_delete_args, force, BOOL, .doc = "Disconnect the clients that use it."),
+};
+const struct record export_delete_args = RECORD("export_delete", export_delete_args, export_delete_fields);
+
+#define DRY_RUN(STRUCT)                                                                                                \
+	FIELD(STRUCT, dry_run, BOOL, .fallback = "yes", .doc = "Only tell what would be removed.")
+static const struct field export_cleanup_fields[] = { DRY_RUN(export_cleanup_args) };
+const struct record export_cleanup_args = RECORD("export_cleanup", export_cleanup_args, export_cleanup_fields);
+
+static const struct field export_cleanup_age_fields[] = {
+	FIELD(export_cleanup_age_args, max_age_hours, INT, .min = 1, .max = 87600, .fallback = "24",
+	      .doc = "Only those that have not changed for this many hours."),
+	DRY_RUN(export_cleanup_age_args),
+};
+const struct record export_cleanup_age_args =
+	RECORD("export_cleanup_age", export_cleanup_age_args, export_cleanup_age_fields);
 
 static const struct field vm_fields[] = { VM_ID(vm_args, FIELD_REQUIRED) };
 const struct record vm_args = RECORD("vm_id", vm_args, vm_fields);

@@ -120,6 +120,24 @@ struct export_record {
 };
 extern const struct record export_record, export_row; /* as shown, and what is stored of it */
 
+struct message_record {
+	char *message;
+};
+extern const struct record message_record;
+
+struct export_report_record {
+	char *message;
+	int64_t timestamp;
+	char *report; /* JSON object: checked, dry_run, and differences[] or orphaned[], removed[] and failed[] */
+};
+extern const struct record export_report_record;
+
+struct orphan_count_record {
+	int64_t orphaned_exports_count;
+	int64_t timestamp;
+};
+extern const struct record orphan_count_record;
+
 struct volume_record {
 	char *volume_id;
 	char *name;
@@ -216,6 +234,7 @@ struct volume_attach_args {
 struct volume_detach_args {
 	char *volume_id;
 	bool force;
+	bool keep_name;
 	char *request_id;
 };
 struct volume_delete_args {
@@ -237,6 +256,32 @@ struct volume_list_args {
 	char *cursor;
 };
 struct sync_args {
+	bool dry_run;
+};
+struct export_create_args {
+	char *volume_id;
+	char *vm_name;
+	char *vm_id;
+	int64_t disk_number;
+	bool read_only;
+	char *metadata;
+};
+struct export_list_args {
+	char *volume_id;
+	char *status;
+	char *vm_name;
+	int64_t limit;
+	char *cursor;
+};
+struct export_delete_args {
+	char *volume_id;
+	bool force;
+};
+struct export_cleanup_args {
+	bool dry_run;
+};
+struct export_cleanup_age_args {
+	int64_t max_age_hours;
 	bool dry_run;
 };
 struct vm_args {
@@ -264,5 +309,6 @@ struct operation_list_args {
 };
 
 extern const struct record no_args, volume_create_args, volume_attach_args, volume_detach_args, volume_delete_args, volume_args,
-	volume_get_args, volume_list_args, sync_args, vm_args, device_args, operation_args, operation_get_args,
+	volume_get_args, volume_list_args, sync_args, export_create_args, export_list_args, export_delete_args,
+	export_cleanup_args, export_cleanup_age_args, vm_args, device_args, operation_args, operation_get_args,
 	operation_list_args;

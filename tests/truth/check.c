@@ -140,6 +140,9 @@ void check_event(struct sim *sim, const struct core_event *event)
 	case EVENT_OPERATION_FORGOTTEN:
 	case EVENT_DEVICE_REMOVED:
 	case EVENT_VOLUME_REMOVED:
+	case EVENT_EXPORT_ADDED: /* no machine of these schedules serves one */
+	case EVENT_EXPORT_CHANGED:
+	case EVENT_EXPORT_REMOVED:
 	case EVENT_TYPE_COUNT:
 		break;
 	}

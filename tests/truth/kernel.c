@@ -9,6 +9,7 @@
  * truth, as with the real one, and a disk that does not say who it is is held back for as long.
  */
 
+#include "disk/flush.h"
 #include "disk/identity.h"
 #include "disk/probe.h"
 #include "disk/usage.h"
@@ -395,6 +396,54 @@ void usage_check_cancel(struct usage_check *check)
 {
 	loop_timer_clear(check->checker->loop, &check->timer);
 	free(check);
+}
+
+struct flusher {
+	struct loop *loop;
+};
+
+struct flush {
+	struct flusher *flusher;
+	struct loop_timer timer;
+	flush_done_fn done;
+	void *arg;
+};
+
+struct flusher *flusher_new(struct loop *loop, int64_t timeout_ms)
+{
+	struct flusher *flusher = xnew(struct flusher);
+
+	flusher->loop = loop;
+	return flusher;
+}
+
+struct flusher *flusher_free(struct flusher *flusher)
+{
+	free(flusher);
+	return NULL;
+}
+
+static void on_flush(struct loop_timer *timer)
+{
+	struct flush *flush = container_of(timer, struct flush, timer);
+
+	flush->done(flush->arg, &(struct err){ 0 });
+	free(flush);
+}
+
+struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_fn done, void *arg)
+{
+	struct flush *flush = xnew(struct flush);
+
+	*flush = (struct flush){ .flusher = flusher, .timer.fire = on_flush, .done = done, .arg = arg };
+	loop_timer_set(flusher->loop, &flush->timer, USAGE_MS);
+	return flush;
+}
+
+void flush_cancel(struct flush *flush)
+{
+	loop_timer_clear(flush->flusher->loop, &flush->timer);
+	free(flush);
 }
 
 struct prober {

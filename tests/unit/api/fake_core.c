@@ -149,6 +149,31 @@ bool core_volume(struct core *core, const char *volume_id, struct volume_record 
 	return false;
 }
 
+void core_each_export(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg)
+{
+	char id[37];
+
+	for (size_t i = 0; i < core->export_count; i++) {
+		fake_volume_id(i, id);
+		fn(arg, id);
+	}
+}
+
+bool core_export(struct core *core, const char *volume_id, struct export_record *out)
+{
+	char id[37];
+
+	for (size_t i = 0; i < core->export_count; i++) {
+		fake_volume_id(i, id);
+		if (!streq(id, volume_id))
+			continue;
+		fake_fill(&export_record, out);
+		str_set(&out->volume_id, id);
+		return true;
+	}
+	return false;
+}
+
 const struct operation_record *core_operation(struct core *core, const char *operation_id)
 {
 	return streq(core->operation.id, operation_id) ? &core->operation : NULL;

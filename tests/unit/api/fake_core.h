@@ -3,7 +3,7 @@
 
 /*
  * A core made of paper, for what surfaces need of it: calls are noted and answered from the field tables (or held, or
- * refused), volumes and operations are what the test puts there, and events are what the test tells.
+ * refused), volumes, exports and operations are what the test puts there, and events are what the test tells.
  */
 
 #include "core/call.h"
@@ -25,6 +25,7 @@ struct core {
 	struct err err;      /* the answer: an error, */
 	size_t count;        /* or this many items for ANSWER_MANY */
 	size_t volume_count; /* ids from fake_volume_id() */
+	size_t export_count; /* of the first volumes */
 	const char *volume_name;
 	void (*on_call)(struct core *core, enum method_id id); /* may be NULL; after it was noted */
 	struct operation_record operation;                     /* the one in memory, when its id is set */

@@ -45,6 +45,39 @@ static void test_change_answers_a_path(void **state)
 	assert_int_equal(f->core.access, ACCESS_ADMIN);
 }
 
+static void test_what_is_made_is_answered_by_its_path(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_message_ sd_bus_message *answer = ask(f, NULL, NULL, "CreateExport", "sa{sv}", SAMPLE_UUID, 2,
+						       "read_only", "b", 1, "disk_number", "i", 3);
+	_cleanup_free_ char *id = NULL;
+	const char *path = NULL;
+
+	assert_answer(answer, "o");
+	assert_true(sd_bus_message_read(answer, "o", &path) >= 0);
+	/* By the volume: an export has no other name. */
+	assert_true(sd_bus_path_decode(path, BUS_ROOT "/export", &id) > 0);
+	assert_string_equal(id, SAMPLE_UUID);
+	assert_int_equal(f->core.method, METHOD_EXPORT_CREATE);
+	assert_arg(f, "volume_id", "\"" SAMPLE_UUID "\"");
+	assert_arg(f, "read_only", "true");
+	assert_arg(f, "disk_number", "3");
+}
+
+static void test_clean_up_is_dry_unless_told(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_message_ sd_bus_message *dry = ask(f, NULL, NULL, "CleanupExports", "a{sv}", 0), *wet = NULL;
+
+	assert_answer(dry, "a{sv}");
+	assert_arg(f, "dry_run", "true");
+	wet = ask(f, NULL, NULL, "CleanupExportsByAge", "a{sv}", 2, "dry_run", "b", 0, "max_age_hours", "x",
+		  INT64_C(1));
+	assert_answer(wet, "a{sv}");
+	assert_arg(f, "dry_run", "false");
+	assert_arg(f, "max_age_hours", "1");
+}
+
 static void test_every_type_of_argument(void **state)
 {
 	struct fixture *f = *state;
@@ -368,23 +401,37 @@ static void check_introspection(struct fixture *f, const char *path, const char 
 static void test_xml_is_what_is_served(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup_free_ char *volume = NULL, *operation = NULL;
+	_cleanup_free_ char *volume = NULL, *operation = NULL, *export = NULL;
 	char id[37];
 
 	f->core.volume_count = 1;
+	f->core.export_count = 1;
 	fake_volume_id(0, id);
 	str_set(&f->core.operation.id, SAMPLE_OPERATION);
 	assert_true(sd_bus_path_encode(BUS_ROOT "/volume", id, &volume) >= 0);
 	assert_true(sd_bus_path_encode(BUS_ROOT "/operation", SAMPLE_OPERATION, &operation) >= 0);
+	assert_true(sd_bus_path_encode(BUS_ROOT "/export", id, &export) >= 0);
 	check_introspection(f, BUS_ROOT, BUS_NAME ".Manager");
 	check_introspection(f, volume, BUS_NAME ".Volume");
 	check_introspection(f, operation, BUS_NAME ".Operation");
+	check_introspection(f, export, BUS_NAME ".Export");
 	assert_null(bus_interface_xml(BUS_NAME ".Nothing"));
+}
+
+/* Volumes and exports have a Delete each, and they are not the same. */
+static void test_xml_describes_the_method_of_its_own_object(void **state)
+{
+	_cleanup_free_ char *volume = bus_interface_xml(BUS_NAME ".Volume");
+	_cleanup_free_ char *export = bus_interface_xml(BUS_NAME ".Export");
+
+	assert_non_null(strstr(volume, methods[METHOD_VOLUME_DELETE].summary));
+	assert_non_null(strstr(export, methods[METHOD_EXPORT_DELETE].summary));
+	assert_null(strstr(export, methods[METHOD_VOLUME_DELETE].summary));
 }
 
 static void test_xml_is_what_is_shipped(void **state)
 {
-	static const char *const interfaces[] = { "Manager", "Volume", "Operation" };
+	static const char *const interfaces[] = { "Manager", "Volume", "Operation", "Export" };
 	const char *directory = getenv("DBUS_XML_DIRECTORY");
 
 	if (!directory)
@@ -420,7 +467,10 @@ int main(void)
 		TEST(test_too_many_of_one_sender),
 		TEST(test_a_caller_that_leaves),
 		TEST(test_xml_is_what_is_served),
+		cmocka_unit_test(test_xml_describes_the_method_of_its_own_object),
 		cmocka_unit_test(test_xml_is_what_is_shipped),
+		TEST(test_what_is_made_is_answered_by_its_path),
+		TEST(test_clean_up_is_dry_unless_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "api/bus_value.h"
 #include "bus_fixture.h"
 
 #define PROPERTIES "org.freedesktop.DBus.Properties"
@@ -15,6 +16,15 @@ static char *volume_path(size_t index)
 
 	fake_volume_id(index, id);
 	assert_true(sd_bus_path_encode(BUS_ROOT "/volume", id, &path) >= 0);
+	return path;
+}
+
+static char *export_path(size_t index)
+{
+	char id[37], *path = NULL;
+
+	fake_volume_id(index, id);
+	assert_true(sd_bus_path_encode(BUS_ROOT "/export", id, &path) >= 0);
 	return path;
 }
 
@@ -54,6 +64,41 @@ static void test_properties(void **state)
 	assert_true(sd_bus_message_enter_container(data, 'e', "sv") > 0);
 	assert_true(sd_bus_message_read(data, "s", &text) > 0);
 	assert_string_equal(text, "number");
+}
+
+/* Who is connected changes without anybody being told, so it is no property; whoever asks is answered. */
+static void test_properties_of_an_export(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *path = export_path(1);
+	_cleanup_message_ sd_bus_message *id = NULL, *status = NULL, *clients = NULL, *other = NULL;
+	const char *text = NULL;
+
+	f->core.export_count = 2;
+	id = ask(f, path, PROPERTIES, "Get", "ss", BUS_NAME ".Export", "VolumeId");
+	assert_answer(id, "v");
+	assert_true(sd_bus_message_read(id, "v", "s", &text) >= 0);
+	assert_string_equal(text, OTHER_UUID);
+	status = ask(f, path, PROPERTIES, "Get", "ss", BUS_NAME ".Export", "Status");
+	assert_answer(status, "v");
+	assert_true(sd_bus_message_read(status, "v", "s", &text) >= 0);
+	assert_string_equal(text, "active");
+	clients = ask(f, path, PROPERTIES, "Get", "ss", BUS_NAME ".Export", "Clients");
+	assert_non_null(sd_bus_message_get_error(clients));
+	f->core.export_count = 1;
+	other = ask(f, path, PROPERTIES, "Get", "ss", BUS_NAME ".Export", "Status");
+	assert_non_null(sd_bus_message_get_error(other));
+}
+
+static void test_clients_are_in_the_answer(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_message_ sd_bus_message *answer = ask(f, NULL, NULL, "GetExport", "s", SAMPLE_UUID);
+	_cleanup_buf_ struct buf record = BUF_NULL;
+
+	assert_answer(answer, "a{sv}");
+	assert_int_equal(bus_read_json(answer, &record, 1 << 20, NULL), 0);
+	assert_non_null(strstr(record.data, "\"clients\":{\"number\":1"));
 }
 
 static void test_manager_properties(void **state)
@@ -96,10 +141,12 @@ static void test_methods_of_objects(void **state)
 	struct fixture *f = *state;
 	_cleanup_free_ char *volume = volume_path(0);
 	_cleanup_free_ char *operation = operation_path();
-	_cleanup_message_ sd_bus_message *detach = NULL, *cancel = NULL;
+	_cleanup_free_ char *export = export_path(0);
+	_cleanup_message_ sd_bus_message *detach = NULL, *cancel = NULL, *delete = NULL;
 	char id[37];
 
 	f->core.volume_count = 1;
+	f->core.export_count = 1;
 	have_operation(f);
 	fake_volume_id(0, id);
 	detach = ask(f, volume, BUS_NAME ".Volume", "Detach", "a{sv}", 1, "force", "b", 1);
@@ -111,6 +158,12 @@ static void test_methods_of_objects(void **state)
 	assert_answer(cancel, "a{sv}");
 	assert_int_equal(f->core.method, METHOD_OPERATION_CANCEL);
 	assert_non_null(strstr(f->core.args.data, SAMPLE_OPERATION));
+	/* A volume has a Delete as well. */
+	delete = ask(f, export, BUS_NAME ".Export", "Delete", "a{sv}", 1, "force", "b", 1);
+	assert_answer(delete, "a{sv}");
+	assert_int_equal(f->core.method, METHOD_EXPORT_DELETE);
+	assert_non_null(strstr(f->core.args.data, id));
+	assert_non_null(strstr(f->core.args.data, "\"force\":true"));
 }
 
 /* How many objects ObjectManager shows. */
@@ -135,10 +188,11 @@ static void test_object_manager(void **state)
 	assert_int_equal(managed_objects(f), 0);
 	f->core.volume_count = 3;
 	have_operation(f);
-	assert_int_equal(managed_objects(f), 4);
+	f->core.export_count = 2;
+	assert_int_equal(managed_objects(f), 6);
 	/* Listing thousands would stall the loop; ListVolumes pages. */
 	f->core.volume_count = 2001;
-	assert_int_equal(managed_objects(f), 1);
+	assert_int_equal(managed_objects(f), 3);
 }
 
 /* --- signals ----------------------------------------------------------------------------------------------------- */
@@ -201,6 +255,24 @@ static void test_changes_of_volumes(void **state)
 	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = ids[1] });
 	f->core.volume_count = 1;
 	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_REMOVED, .id = ids[1] });
+	assert_heard(f, "InterfacesRemoved " BUS_ROOT "\n");
+}
+
+static void test_changes_of_exports(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *path = export_path(0);
+	_cleanup_free_ char *changed = xasprintf("PropertiesChanged %s\n", path);
+
+	f->core.export_count = 1;
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_EXPORT_ADDED, .id = SAMPLE_UUID });
+	assert_heard(f, "InterfacesAdded " BUS_ROOT "\n");
+	for (int i = 0; i < 3; i++)
+		fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_EXPORT_CHANGED, .id = SAMPLE_UUID });
+	assert_heard(f, changed);
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_EXPORT_CHANGED, .id = SAMPLE_UUID });
+	f->core.export_count = 0;
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_EXPORT_REMOVED, .id = SAMPLE_UUID });
 	assert_heard(f, "InterfacesRemoved " BUS_ROOT "\n");
 }
 
@@ -271,9 +343,18 @@ static void test_devices(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_properties),         TEST(test_manager_properties),   TEST(test_objects_that_are_not_there),
-		TEST(test_methods_of_objects), TEST(test_object_manager),       TEST(test_life_of_an_operation),
-		TEST(test_changes_of_volumes), TEST(test_arguments_of_signals), TEST(test_devices),
+		TEST(test_properties),
+		TEST(test_manager_properties),
+		TEST(test_objects_that_are_not_there),
+		TEST(test_methods_of_objects),
+		TEST(test_object_manager),
+		TEST(test_life_of_an_operation),
+		TEST(test_changes_of_volumes),
+		TEST(test_arguments_of_signals),
+		TEST(test_devices),
+		TEST(test_properties_of_an_export),
+		TEST(test_clients_are_in_the_answer),
+		TEST(test_changes_of_exports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,7 +56,8 @@ static void check_route(struct fixture *f, enum method_id id, const char *templa
 
 	sample_target(method, template, &target);
 	ask(f, http_verb_names[method->verb], target.data, NULL, body, &reply);
-	if (reply.status != (method->answer == ANSWER_OPERATION ? 201 : 200) || f->core.method != id)
+	if (reply.status != (method->answer == ANSWER_OPERATION || method->answer == ANSWER_CREATED ? 201 : 200) ||
+	    f->core.method != id)
 		fail_msg("%s %s gave %d: %s", http_verb_names[method->verb], target.data, reply.status, reply.body);
 	json = json_parse(reply.body, reply.length, NULL);
 	assert_non_null(json);
@@ -111,6 +112,80 @@ static void test_an_operation_is_201_with_its_location(void **state)
 	assert_null(json_get(body, "context"));
 }
 
+static void test_what_is_made_is_201_with_its_location(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_reply_ struct reply reply;
+	_cleanup_json_ struct json *body = NULL;
+
+	ask(f, "POST", "/api/v1/exports", NULL,
+	    "{\"volume_id\":\"" SAMPLE_UUID "\",\"vm_name\":\"db\",\"vm_id\":\"" OTHER_UUID "\",\"disk_number\":0}",
+	    &reply);
+	assert_int_equal(reply.status, 201);
+	assert_string_equal(reply_header(&reply, "Location"), "/api/v1/exports/" SAMPLE_UUID);
+	body = json_parse(reply.body, reply.length, NULL);
+	assert_string_equal(json_text(json_get(body, "volume_id")), SAMPLE_UUID);
+	assert_non_null(json_get(body, "clients"));
+}
+
+/* "validate" and "cleanup" stand where a volume's id could. */
+static void test_words_are_no_volumes(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *path;
+		enum method_id id;
+		const char *args;
+	} rows[] = {
+		{ "/api/v1/exports/validate", METHOD_EXPORT_VALIDATE, "{}" },
+		{ "/api/v1/exports/cleanup", METHOD_EXPORT_CLEANUP, "{\"dry_run\":true}" },
+		{ "/api/v1/exports/cleanup/age", METHOD_EXPORT_CLEANUP_AGE, "{\"max_age_hours\":24,\"dry_run\":true}" },
+	};
+	static const char *const bodies[] = { NULL, "", "{}" };
+	_cleanup_reply_ struct reply wet, not_there, not_an_id;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows) * ARRAY_SIZE(bodies); i++) {
+		_cleanup_reply_ struct reply reply;
+
+		ask(f, "POST", rows[i / ARRAY_SIZE(bodies)].path, NULL, bodies[i % ARRAY_SIZE(bodies)], &reply);
+		assert_int_equal(reply.status, 200);
+		assert_null(reply_header(&reply, "Location"));
+		assert_int_equal(f->core.method, rows[i / ARRAY_SIZE(bodies)].id);
+		assert_string_equal(f->core.args.data, rows[i / ARRAY_SIZE(bodies)].args);
+	}
+	ask(f, "POST", "/api/v1/exports/cleanup", NULL, "{\"dry_run\":false}", &wet);
+	assert_string_equal(f->core.args.data, "{\"dry_run\":false}");
+	ask(f, "GET", "/api/v1/exports/validate", NULL, NULL, &not_there);
+	assert_error(&not_there, 405, "METHOD_NOT_ALLOWED", NULL);
+	ask(f, "GET", "/api/v1/exports/everything", NULL, NULL, &not_an_id);
+	assert_error(&not_an_id, 400, "INVALID_REQUEST", "volume_id");
+}
+
+/* Programs differ in what they can send with DELETE. */
+static void test_delete_takes_its_options_either_way(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_reply_ struct reply none, query, body, both, unknown, key;
+
+	ask(f, "DELETE", "/api/v1/exports/" SAMPLE_UUID, NULL, NULL, &none);
+	assert_int_equal(none.status, 200);
+	assert_string_equal(f->core.args.data, "{\"volume_id\":\"" SAMPLE_UUID "\",\"force\":false}");
+	ask(f, "DELETE", "/api/v1/exports/" SAMPLE_UUID "?force=true", NULL, NULL, &query);
+	assert_int_equal(query.status, 200);
+	assert_string_equal(f->core.args.data, "{\"volume_id\":\"" SAMPLE_UUID "\",\"force\":true}");
+	buf_reset(&f->core.args);
+	ask(f, "DELETE", "/api/v1/exports/" SAMPLE_UUID, NULL, "{\"force\":true}", &body);
+	assert_int_equal(body.status, 200);
+	assert_string_equal(f->core.args.data, "{\"volume_id\":\"" SAMPLE_UUID "\",\"force\":true}");
+	ask(f, "DELETE", "/api/v1/exports/" SAMPLE_UUID "?force=true", NULL, "{\"force\":false}", &both);
+	assert_error(&both, 400, "INVALID_REQUEST", NULL);
+	ask(f, "DELETE", "/api/v1/exports/" SAMPLE_UUID "?forse=true", NULL, NULL, &unknown);
+	assert_error(&unknown, 400, "INVALID_REQUEST", "forse");
+	/* The key of a request has a header of its own. */
+	ask(f, "DELETE", VOLUME_PATH "?request_id=k", NULL, NULL, &key);
+	assert_error(&key, 400, "INVALID_REQUEST", "request_id");
+}
+
 static void test_lists(void **state)
 {
 	struct fixture *f = *state;
@@ -121,12 +196,13 @@ static void test_lists(void **state)
 	assert_null(strstr(last.body, "next_cursor"));
 	f->core.next_cursor = "a/b";
 	ask(f, "GET", "/api/v1/volumes?limit=2", NULL, NULL, &first);
-	assert_non_null(strstr(first.body, "}],\"next_cursor\":\"a/b\"}"));
+	/* Of this page: how many there are altogether is not known. */
+	assert_non_null(strstr(first.body, "}],\"count\":2,\"next_cursor\":\"a/b\"}"));
 	assert_null(reply_header(&first, "Link"));
 	f->core.count = 0;
 	f->core.next_cursor = NULL;
 	ask(f, "GET", "/api/v1/volumes", NULL, NULL, &none);
-	assert_string_equal(none.body, "{\"volumes\":[]}");
+	assert_string_equal(none.body, "{\"volumes\":[],\"count\":0}");
 }
 
 static void test_bare_lists(void **state)
@@ -282,7 +358,8 @@ static void test_no_body_empty_body_and_empty_object_are_equal(void **state)
 		ask(f, "POST", VOLUME_PATH "/detach", NULL, bodies[i], &reply);
 		assert_int_equal(reply.status, 201);
 		assert_int_equal(f->core.method, METHOD_VOLUME_DETACH);
-		assert_string_equal(f->core.args.data, "{\"volume_id\":\"" SAMPLE_UUID "\",\"force\":false}");
+		assert_string_equal(f->core.args.data,
+				    "{\"volume_id\":\"" SAMPLE_UUID "\",\"force\":false,\"keep_name\":false}");
 	}
 }
 
@@ -332,6 +409,9 @@ int main(void)
 		T(test_each_method_has_its_routes),
 		T(test_one_record),
 		T(test_an_operation_is_201_with_its_location),
+		T(test_what_is_made_is_201_with_its_location),
+		T(test_words_are_no_volumes),
+		T(test_delete_takes_its_options_either_way),
 		T(test_lists),
 		T(test_bare_lists),
 		T(test_unhealthy_is_503_with_the_record),

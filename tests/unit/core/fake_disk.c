@@ -165,3 +165,68 @@ void usage_check_cancel(struct usage_check *check)
 {
 	check_free(check);
 }
+
+/* ---- disk/flush.h ---- */
+
+struct flusher {
+	struct loop *loop;
+	int64_t timeout_ms;
+	size_t pending;
+};
+
+struct flush {
+	struct flusher *flusher;
+	struct loop_timer timer;
+	bool hangs;
+	flush_done_fn done;
+	void *arg;
+};
+
+struct flusher *flusher_new(struct loop *loop, int64_t timeout_ms)
+{
+	struct flusher *flusher = xnew(struct flusher);
+
+	flusher->loop = loop;
+	flusher->timeout_ms = timeout_ms;
+	return flusher;
+}
+
+struct flusher *flusher_free(struct flusher *flusher)
+{
+	if (flusher && flusher->pending)
+		abort();
+	free(flusher);
+	return NULL;
+}
+
+static void on_flush(struct loop_timer *timer)
+{
+	struct flush *flush = container_of(timer, struct flush, timer);
+	struct err err = fake_disk.flush_err;
+
+	if (flush->hangs)
+		err_set(&err, ERR_TIMEOUT, "the disk hangs");
+	flush->flusher->pending--;
+	flush->done(flush->arg, &err);
+	free(flush);
+}
+
+struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_fn done, void *arg)
+{
+	struct flush *flush = xnew(struct flush);
+
+	fake_disk.flushes++;
+	flusher->pending++;
+	*flush = (struct flush){
+		.flusher = flusher, .timer.fire = on_flush, .hangs = fake_disk.hangs, .done = done, .arg = arg
+	};
+	loop_timer_set(flusher->loop, &flush->timer, flush->hangs ? flusher->timeout_ms : ANSWER_MS);
+	return flush;
+}
+
+void flush_cancel(struct flush *flush)
+{
+	flush->flusher->pending--;
+	loop_timer_clear(flush->flusher->loop, &flush->timer);
+	free(flush);
+}

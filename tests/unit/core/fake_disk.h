@@ -2,17 +2,19 @@
 #pragma once
 
 /*
- * What is on a disk and who uses it, behind the functions of disk/probe.h and disk/usage.h but without their workers:
+ * What is on a disk and who uses it, behind the functions of disk/probe.h, disk/usage.h and disk/flush.h but without their workers:
  * answers come after a while of the test's own time. Who uses a disk is really looked up, in the fake kernel.
  */
 
+#include "disk/flush.h"
 #include "disk/probe.h"
 #include "disk/usage.h"
 
 struct fake_disk {
 	struct probe_result contents; /* of every disk */
 	bool hangs;                   /* nothing is ever answered but, in the end, that it took too long */
-	size_t usage_checks;          /* begun */
+	size_t usage_checks, flushes; /* begun */
+	struct err flush_err;         /* of every flush */
 };
 extern struct fake_disk fake_disk;
 

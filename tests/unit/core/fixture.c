@@ -179,6 +179,7 @@ static int setup(void **state, const char *root_serial, enum serial_kind serial)
 	kernel_plug(&world->kernel, "vda", root_serial, 20 * GIB);
 	server_init(&world->server, world->loop, &world->kernel);
 	world->server.serial = serial;
+	serving_fake_init(&world->serving, world->loop);
 	world->store = store_memory_new(world->loop);
 	world->listener.on_event = on_event;
 	world->options = (struct core_options){
@@ -193,6 +194,9 @@ static int setup(void **state, const char *root_serial, enum serial_kind serial)
 		.request_ms = REQUEST_MS,
 		.probe_ms = PROBE_MS,
 		.reconcile_ms = 300000,
+		.hold_ms = HOLD_MS,
+		.devmap = fake_devmap(&world->serving),
+		.exporter = fake_exporter(&world->serving),
 		.max_operations = MAX_OPERATIONS,
 	};
 	world_open(world);
@@ -435,9 +439,40 @@ void check_mapped(struct world *world, const char *volume_id)
 	}
 }
 
+void check_served(struct world *world, const char *volume_id)
+{
+	const struct fake_volume *volume = server_find(&world->server, volume_id);
+	const struct mapping *mapping = mapping_find(world->core, volume_id);
+	const struct fake_map *map = fake_map_of(&world->serving, volume_id);
+	const struct fake_export *export = fake_export_of(&world->serving, volume_id);
+	const struct export *noted = export_find(world->core, volume_id);
+	_cleanup_free_ char *path = xasprintf("%s/block/%s/dev", world->kernel.sys, volume->disk);
+	_cleanup_free_ char *number = read_file_at(AT_FDCWD, path, 32, NULL);
+
+	assert_non_null(map);
+	assert_string_equal(map->map.name, name_find(world->core, volume_id));
+	assert_string_equal(map->map.name, mapping->record.persistent_device_name);
+	assert_int_equal(map->map.target, DEVMAP_LINEAR);
+	assert_false(map->map.suspended);
+	assert_int_equal(map->map.size, mapping->record.size);
+	assert_memory_equal(map->map.device, number, strlen(map->map.device));
+	/* Only attachments of ours are exported. */
+	if (!noted)
+		return;
+	assert_non_null(export);
+	assert_string_equal(export->path, mapping->record.symlink_path);
+	assert_string_equal(noted->record.device_path, export->path);
+	assert_int_equal(noted->record.status, EXPORT_ACTIVE);
+}
+
 void check_unmapped(struct world *world, const char *volume_id)
 {
 	assert_null(mapping_find(world->core, volume_id));
+	/* What somebody else took away leaves a name behind, for a moment. */
+	world_pass(world, 1000);
+	assert_null(fake_map_of(&world->serving, volume_id));
+	assert_null(fake_export_of(&world->serving, volume_id));
+	assert_null(export_find(world->core, volume_id));
 }
 
 void check_world(struct world *world, size_t volumes)
@@ -455,6 +490,8 @@ void check_world(struct world *world, size_t volumes)
 			continue;
 		}
 		check_mapped(world, volume->id);
+		if (streq(volume->vm_id, APPLIANCE))
+			check_served(world, volume->id);
 		mapped++;
 	}
 	assert_int_equal(HASH_COUNT(world->core->mappings), mapped);

@@ -19,6 +19,7 @@
 #include "core/internal.h"
 #include "fake_cloud.h"
 #include "fake_disk.h"
+#include "fake_serving.h"
 #include "store/store_memory.h"
 
 #define ROOT_SERIAL "99999999999999999999"
@@ -27,6 +28,7 @@
 #define REQUEST_MS 30000
 #define PROBE_MS 5000
 #define MAX_OPERATIONS 300
+#define HOLD_MS 60000
 #define DAY_MS (24 * 3600 * 1000ll)
 
 struct seen {
@@ -56,6 +58,7 @@ struct world {
 	struct loop *loop;
 	struct fake_kernel kernel;
 	struct fake_server server;
+	struct fake_serving serving;
 	struct store *store;
 	struct cloud *cloud;
 	struct core *core;
@@ -114,6 +117,8 @@ size_t events_of(const struct world *world, enum event_type type, const char *id
 void check_world(struct world *world, size_t volumes);
 /* The mapping leads to the very disk that CloudStack made of the volume. */
 void check_mapped(struct world *world, const char *volume_id);
+/* Its name leads to that disk, and its export to the name. */
+void check_served(struct world *world, const char *volume_id);
 void check_unmapped(struct world *world, const char *volume_id);
 void attached(struct world *world, const char *volume_id); /* attach it to the appliance and wait */
 

@@ -196,7 +196,7 @@ static void nothing_is_told_while_the_store_is_away(void **state)
 	world_pass(world, 3600 * 1000);
 	assert_int_equal(events_of(world, EVENT_OPERATION_ENDED, id), 0);
 	assert_int_equal(operation->phase, PHASE_COMMITTING);
-	check_unmapped(world, VOLUME(1));
+	assert_null(mapping_find(world->core, VOLUME(1)));
 	store_memory_set_away(world->store, NULL);
 	at_step(world, id, "publish", PHASE_COMMITTING);
 	while (!operation->ended)
@@ -207,7 +207,8 @@ static void nothing_is_told_while_the_store_is_away(void **state)
 	record = item(get(world, id), 0);
 	assert_int_equal(record->status, OPERATION_EXECUTING);
 	assert_null(record->response);
-	check_unmapped(world, VOLUME(1));
+	assert_null(mapping_find(world->core, VOLUME(1)));
+	assert_null(export_find(world->core, VOLUME(1)));
 	store_memory_set_away(world->store, NULL);
 	completed(world, id);
 	check_world(world, 1);
@@ -215,7 +216,8 @@ static void nothing_is_told_while_the_store_is_away(void **state)
 
 static void history(void **state)
 {
-	static const char *const steps[] = { "check", "ask-cloud", "await-job", "await-device", "publish" };
+	static const char *const steps[] = { "check", "ask-cloud", "await-job", "await-device",
+					     "name",  "export",	   "publish" };
 	struct world *world = *state;
 	struct store_memory_transition rows[16];
 	const char *id;

@@ -35,10 +35,28 @@ static void rows_are_whole(void **state)
 			assert_true(key && (key->flags & FIELD_KEY));
 			assert_string_equal(strchr(method->name, '.') + 1, method->command);
 		}
+		/* Where it is has to be told. */
+		if (method->answer == ANSWER_CREATED)
+			assert_ptr_equal(method->result, scopes[method->bus_object].record);
 		if (method->scope != SCOPE_MANAGER)
 			assert_non_null(method_object_field(method));
 		else
 			assert_null(method->object_member);
+	}
+}
+
+static void objects_are_named_and_shown(void **state)
+{
+	for (enum method_scope scope = SCOPE_MANAGER + 1; scope < SCOPE_COUNT; scope++) {
+		const struct field *id = record_find(scopes[scope].record, scopes[scope].id);
+		const struct method *show = &methods[scopes[scope].show];
+
+		assert_non_null(id);
+		assert_true(id->type == FIELD_TEXT || id->type == FIELD_UUID);
+		assert_int_equal(show->scope, scope);
+		assert_int_equal(show->verb, HTTP_GET);
+		assert_ptr_equal(show->result, scopes[scope].record);
+		assert_true(method_path_has(show, scopes[scope].argument));
 	}
 }
 
@@ -102,6 +120,14 @@ static void signatures_are_the_promised_ones(void **state)
 		{ METHOD_DEVICE_VOLUME, "s", NULL, "o" },
 		{ METHOD_VOLUME_LIST, "a{sv}", NULL, "aa{sv}" },
 		{ METHOD_OPERATION_LIST, "a{sv}", NULL, "aa{sv}" },
+		{ METHOD_EXPORT_CREATE, "sa{sv}", NULL, "o" },
+		{ METHOD_EXPORT_LIST, "a{sv}", NULL, "aa{sv}" },
+		{ METHOD_EXPORT_GET, "s", NULL, "a{sv}" },
+		{ METHOD_EXPORT_DELETE, "sa{sv}", "a{sv}", "a{sv}" },
+		{ METHOD_EXPORT_VALIDATE, "", NULL, "a{sv}" },
+		{ METHOD_EXPORT_CLEANUP, "a{sv}", NULL, "a{sv}" },
+		{ METHOD_EXPORT_CLEANUP_AGE, "a{sv}", NULL, "a{sv}" },
+		{ METHOD_EXPORT_ORPHANS, "", NULL, "a{sv}" },
 		{ METHOD_HEALTH_GET, "", NULL, "a{sv}" },
 	};
 
@@ -121,6 +147,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rows_are_whole),
+		cmocka_unit_test(objects_are_named_and_shown),
 		cmocka_unit_test(fields_are_documented),
 		cmocka_unit_test(paths_name_required_arguments),
 		cmocka_unit_test(nothing_is_there_twice),

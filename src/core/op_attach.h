@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* An attachment's context, and how it is taken back. */
+
+#include "core/operation.h"
+
+/* How soon a step looks again when nothing wakes it. */
+#define ATTACH_LOOK_AGAIN_MS 1000
+
+struct attach_context {
+	char *job_id;
+	char *undo_job_id;
+	char *boot_id;         /* the kernel that after_diskseq belongs to */
+	int64_t after_diskseq; /* disks with a higher sequence number came after we began */
+	uint64_t size;         /* CloudStack's */
+	int64_t device_id;     /* CloudStack's, -1 unknown */
+	bool refused;          /* CloudStack said no: nothing to take back */
+	bool alone;            /* no disk here said who it is, and no attachment of ours was under way, when we began */
+	/* not stored: found again by looking again */
+	uint64_t after_seen;         /* the same for sysblock's own count, which starts anew with each process */
+	bool began_here;             /* after_seen was counted by this process */
+	const struct device *device; /* borrowed, until the next turn of the loop */
+	enum matched_by matched_by;
+	int64_t looking_since; /* clock_mono_ms() of the first look for a job nobody knows */
+	bool in_doubt;         /* a request was sent whose answer got lost: it may still arrive */
+	uint64_t served_seen;  /* device.seen of the disk that the served parts lead to */
+	unsigned served;       /* parts (enum serving_part) that this process has brought to it */
+	unsigned serving;      /* and those on their way */
+};
+
+bool op_attach_is_here(const struct operation *operation, const struct cloud_volume *volume);
+
+/* Undo steps, in the order they run. */
+void op_attach_take_back_export(struct operation *operation);
+void op_attach_take_back_name(struct operation *operation);
+void op_attach_take_back(struct operation *operation);
