@@ -4,8 +4,8 @@
  * A row of the method table as a command: words of the command line become the row's argument struct, the struct
  * becomes a D-Bus call, the answer becomes lines.
  *
- * Required arguments that stand in the row's path are positional (attach VOLUME), everything else is an --option, be
- * it required or not. Values are read by the field tables, so "5GiB" means here what it means everywhere. Which
+ * Required arguments that name an object are positional (attach VOLUME, export VOLUME), everything else is an --option,
+ * be it required or not. Values are read by the field tables, so "5GiB" means here what it means everywhere. Which
  * optional values were given is kept apart from the values, because the daemon's defaults are the daemon's.
  */
 
@@ -46,7 +46,11 @@ void command_option_name(const struct field *field, char out[64])
 
 bool command_is_positional(const struct method *method, const struct field *field)
 {
-	return (field->flags & FIELD_REQUIRED) && method_path_has(method, field->name);
+	if (!(field->flags & FIELD_REQUIRED))
+		return false;
+	/* What is made anew stands in no path; its name is the subject of the command all the same. */
+	return method_path_has(method, field->name) ||
+	       (method->answer == ANSWER_CREATED && streq(field->name, scopes[method->bus_object].argument));
 }
 
 bool command_is_option(const struct method *method, const struct field *field)
@@ -373,22 +377,17 @@ static int call(struct ctl *ctl, const struct request *request, sd_bus_message *
 
 static int show_object(struct ctl *ctl, const struct method *method, const char *path)
 {
-	static const char *const interfaces[SCOPE_COUNT] = {
-		[SCOPE_MANAGER] = BUS_NAME ".Manager",
-		[SCOPE_VOLUME] = BUS_NAME ".Volume",
-		[SCOPE_OPERATION] = BUS_NAME ".Operation",
-	};
-	const struct record *record = method->bus_object == SCOPE_VOLUME ? &volume_record : &operation_record;
+	const struct scope *scope = &scopes[method->bus_object];
 	struct volume_client_value *properties = NULL;
 	struct volume_client_error error;
 	struct err err = { 0 };
 
-	if (volume_client_properties(ctl->client, path, interfaces[method->bus_object], &properties, &error) < 0) {
+	if (volume_client_properties(ctl->client, path, scope->interface, &properties, &error) < 0) {
 		ctl_client_error(&error, &err);
 		return ctl_fail(&err);
 	}
-	output_properties_to_fields(record, properties);
-	output_record(record, properties, ctl->options.json);
+	output_properties_to_fields(scope->record, properties);
+	output_record(scope->record, properties, ctl->options.json);
 	volume_client_value_free(properties);
 	return 0;
 }

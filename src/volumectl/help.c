@@ -65,6 +65,9 @@ static void add_option(const struct field *field, struct buf *out)
 
 	command_option_name(field, name);
 	buf_printf(out, "--%s", name);
+	/* What is on by itself is only named to turn it off. */
+	if (field->type == FIELD_BOOL && streq(field->fallback, "yes"))
+		buf_add_text(out, "=yes|no");
 	if (value_word(field))
 		buf_printf(out, " %s", value_word(field));
 }
@@ -106,16 +109,29 @@ static void help_exit_codes(void)
 	puts(".");
 }
 
+static int command_width(void)
+{
+	size_t width = 0;
+
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		if (methods[i].command && strlen(methods[i].command) > width)
+			width = strlen(methods[i].command);
+	}
+	return (int)width;
+}
+
 void help_all(void)
 {
+	int width = command_width();
+
 	puts("Usage: volumectl [OPTIONS] COMMAND [ARGUMENTS]\n\n"
 	     "Ask volume-daemon to create, attach, detach and delete CloudStack volumes.\n\nCommands:");
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
 		if (methods[i].command)
-			printf("  %-12s %s\n", methods[i].command, methods[i].summary);
+			printf("  %-*s  %s\n", width, methods[i].command, methods[i].summary);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(extra_commands); i++)
-		printf("  %-12s %s\n", extra_commands[i].name, extra_commands[i].summary);
+		printf("  %-*s  %s\n", width, extra_commands[i].name, extra_commands[i].summary);
 	printf("\n%s  --version          Show the version.\n\n"
 	       "'volumectl help COMMAND' shows a command's arguments.\n\n",
 	       common_help);

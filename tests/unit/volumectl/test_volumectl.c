@@ -96,6 +96,7 @@ static void paper_daemon_run(int ready_fd)
 	fake_core_init(&d.core, loop);
 	d.core.on_call = on_call;
 	d.core.volume_count = 2;
+	d.core.export_count = 1;
 	d.bus = bus_open(loop, &d.core, &(struct bus_options){ .address = bus_daemon.address });
 	loop_hook_add(loop, &d.hook);
 	loop_run(loop);
@@ -286,6 +287,28 @@ static void test_table(void **state)
 	assert_has(o.out, SAMPLE_UUID "  text  " SAMPLE_UUID);
 }
 
+static void test_exports(void **state)
+{
+	_cleanup_outcome_ struct outcome made = run("export " SAMPLE_UUID " --read-only --disk-number 1");
+	_cleanup_outcome_ struct outcome json = run("export --json " SAMPLE_UUID);
+	_cleanup_outcome_ struct outcome shown = run("export-show " SAMPLE_UUID);
+	_cleanup_outcome_ struct outcome list = run("exports --status active");
+	_cleanup_outcome_ struct outcome gone = run("unexport --force " SAMPLE_UUID);
+	_cleanup_json_ struct json *record = json_parse(json.out, strlen(json.out), NULL);
+
+	assert_worked(&made);
+	assert_has(made.out, "volume_id                    " SAMPLE_UUID "\n");
+	assert_has(made.out, "status                       active\n");
+	assert_worked(&json);
+	assert_string_equal(json_text(json_get(record, "volume_id")), SAMPLE_UUID);
+	assert_worked(&shown);
+	assert_has(shown.out, "clients.number               1\n");
+	assert_worked(&list);
+	assert_has(list.out, "VOLUME ID                             EXPORT NAME  DEVICE PATH  PORT  STATUS");
+	assert_worked(&gone);
+	assert_has(gone.out, "message                      text\n");
+}
+
 /* Nobody says when the watcher has begun to hear: changes go on until it has told of one. */
 static void test_watch(void **state)
 {
@@ -338,6 +361,8 @@ static void test_wrong_usage(void **state)
 	assert_usage("attach " SAMPLE_UUID " --vm-name x", "--vm-name"); /* only REST knows it */
 	assert_usage("create --name n", "create needs --offering");
 	assert_usage("create --name n --size 5parsec", "size");
+	assert_usage("export", "export needs a volume");
+	assert_usage("export --volume " SAMPLE_UUID, "--volume");
 	assert_usage("list --limit", "a value is missing after '--limit'");
 	assert_usage("list --timeout soon", "--timeout");
 	assert_usage("--frob list", "--frob");
@@ -349,6 +374,7 @@ static void test_help(void **state)
 	_cleanup_outcome_ struct outcome all = run("--help");
 	_cleanup_outcome_ struct outcome one = run("help attach");
 	_cleanup_outcome_ struct outcome same = run("attach --help");
+	_cleanup_outcome_ struct outcome dry = run("help exports-cleanup");
 	_cleanup_outcome_ struct outcome version = run("--version");
 
 	assert_worked(&all);
@@ -359,6 +385,9 @@ static void test_help(void **state)
 	assert_worked(&one);
 	assert_has(one.out, "Usage: volumectl attach VOLUME [--vm UUID] [--request-id TEXT]\n");
 	assert_string_equal(one.out, same.out);
+	/* What is on by itself: help says how to turn it off. */
+	assert_worked(&dry);
+	assert_has(dry.out, "--dry-run=yes|no       Only tell what would be removed. Without it, yes.\n");
 	assert_worked(&version);
 	assert_has(version.out, "volumectl ");
 }
@@ -394,6 +423,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_table),        cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_wrong_usage),  cmocka_unit_test(test_help),
 		cmocka_unit_test(test_no_bus),       cmocka_unit_test(test_no_daemon),
+		cmocka_unit_test(test_exports),
 	};
 
 	if (argc != 2) {
