@@ -15,6 +15,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -270,6 +271,8 @@ class Daemon:
         """`changes` are keys to configure besides or instead of ours: device={"wait": "1s"}."""
         self.folder, self.bus = folder, bus
         self.store = new_store(folder)
+        # Not below the test's folder, whose name is too long for that of a socket.
+        self.run = tempfile.TemporaryDirectory(prefix="vold-")
         self.config = folder / "volume-daemon.conf"
         self.sections = {
             "cloud": {"url": cloud.url, "api_key_file": _key(folder / "api-key", cloud.api_key),
@@ -277,7 +280,8 @@ class Daemon:
                       "timeout": "2s", "poll_min": "20ms", "poll_max": "200ms"},
             "appliance": {"vm_id": cloudsim.APPLIANCE_VM},
             "device": {"sysfs_root": folder / "disks", "dev_root": folder / "disks/dev",
-                       "scan_interval": "50ms", "wait": "30s"},
+                       "scan_interval": "50ms", "wait": "30s", "stable_names": "no"},
+            "export": {"engine": "none", "listen": "127.0.0.1:0", "run_dir": self.run.name},
             "http": {"listen": "127.0.0.1:0"},
             "store": self.store.settings,
             "log": {"level": "debug"},
@@ -418,8 +422,8 @@ class Daemon:
     def attach(self, volume, vm=cloudsim.APPLIANCE_VM):
         return self.begin("POST", f"/api/v1/volumes/{volume}/attach", {"vm_id": vm})
 
-    def detach(self, volume):
-        return self.begin("POST", f"/api/v1/volumes/{volume}/detach")
+    def detach(self, volume, **options):
+        return self.begin("POST", f"/api/v1/volumes/{volume}/detach", options or None)
 
     def delete(self, volume):
         return self.begin("DELETE", f"/api/v1/volumes/{volume}")
@@ -507,6 +511,7 @@ class World:
         finally:
             self.bus.stop()
             self.cloud.close()
+            self.daemon.run.cleanup()
 
     def monitor(self):
         return Monitor(self.bus)

@@ -31,6 +31,10 @@ def rows(value):
     return isinstance(value, list) and all(isinstance(row, dict) for row in value)
 
 
+def texts(value):
+    return isinstance(value, list) and all(isinstance(row, str) for row in value)
+
+
 def matching(pattern):
     expression = re.compile(pattern)
     return lambda value: isinstance(value, str) and expression.fullmatch(value) is not None
@@ -138,7 +142,37 @@ HEALTH = Shape(
                "cloudstack_throttled": truth, "cloudstack_throttled_count": whole,
                "cloudstack_clock_ahead_ms": whole, "device_events_processed": whole, "database_transactions": whole,
                "store_waiting": whole, "loop_turns": whole, "uptime_seconds": whole,
-               "accepting_changes": truth, "uevents": truth, "appliance_id": text})})
+               "accepting_changes": truth, "uevents": truth, "appliance_id": text,
+               "stable_names": truth, "exports": whole, "nbd_engine": text, "nbd_health": text, "nbd_pid": whole,
+               "nbd_restarts": whole})})
+
+# Who is connected is asked of the server: it is in answers, not among an object's properties.
+EXPORT = Shape(
+    "export",
+    always={"id": text, "volume_id": uuid, "export_name": matching(f"migration-vol-{_UUID}"),
+            "device_path": text, "port": whole, "status": one_of("pending", "active", "failed"),
+            "created_at": time, "updated_at": time, "metadata": table},
+    sometimes={"clients": table},
+    added={"read_only": truth, "size": whole, "vm_name": text, "vm_id": uuid, "disk_number": whole,
+           "error": text},
+    parts={"clients": Shape("clients of export", {}, added={"addresses": texts, "certain": truth})})
+
+MESSAGE = Shape("message", {"message": text})
+
+DIFFERENCE = Shape("difference", {
+    "export_name": text, "volume_id": no_or_uuid, "found": text,
+    "kind": one_of("not-served", "device-differs", "mode-differs", "not-attached", "device-gone",
+                   "size-differs", "foreign", "not-noted")})
+ORPHAN = Shape("orphan", {"export_name": text, "volume_id": uuid}, {"error": text})
+
+# What a look at the exports found, and what was done about it if it was more than a look.
+VALIDATION = Shape("validation", {"message": text, "timestamp": time, "report": table},
+                   parts={"report": Shape("report", {"checked": whole, "differences": rows})})
+CLEANUP = Shape("cleanup", {"message": text, "timestamp": time, "report": table},
+                parts={"report": Shape("report", {
+                    "checked": whole, "dry_run": truth, "orphaned": rows, "removed": rows,
+                    "failed": rows})})
+ORPHANS = Shape("orphans", {"orphaned_exports_count": whole, "timestamp": time})
 
 DRIFT_KINDS = ("attached-outside", "detached-outside", "deleted-outside", "moved", "device-renamed",
                "device-missing", "device-unexpected", "size-changed", "operation-lost",
@@ -184,6 +218,20 @@ def check_sync(answer):
     assert all(d["repaired"] for d in report["repaired"])
     assert not any(d["repaired"] for d in report["failed"])
     assert len(report["repaired"]) + len(report["failed"]) == len(report["drift"])
+    return report
+
+
+def check_validation(answer):
+    """The differences between exports, server and devices."""
+    return DIFFERENCE.check_all(VALIDATION.check(answer)["report"]["differences"])
+
+
+def check_cleanup(answer):
+    """A report on orphaned exports; nothing is removed by looking."""
+    report = CLEANUP.check(answer)["report"]
+    for found in ("orphaned", "removed", "failed"):
+        ORPHAN.check_all(report[found])
+    assert not report["dry_run"] or report["removed"] == report["failed"] == []
     return report
 
 

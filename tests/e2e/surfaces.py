@@ -29,6 +29,7 @@ class Method:
     verb: str
     path: str
     changes: bool               # it answers with an operation
+    makes: bool                 # it answers with an object that there is from then on
     many: bool
     list_key: str | None
     bus_object: str | None      # "VOLUME": on D-Bus it answers with that object's path
@@ -37,6 +38,23 @@ class Method:
     @property
     def path_arguments(self):
         return re.findall(r"{(\w+)}", self.path)
+
+    @property
+    def subject(self):
+        """The arguments that volumectl takes without an option's name."""
+        return self.path_arguments + ([OBJECTS[self.bus_object].id] if self.makes else [])
+
+
+@dataclass(frozen=True)
+class Object:
+    id: str             # the field that names it
+    shape: shapes.Shape
+    path: str           # where REST shows it
+
+
+OBJECTS = {"VOLUME": Object("volume_id", shapes.VOLUME, "/api/v1/volumes/"),
+           "OPERATION": Object("id", shapes.OPERATION, "/api/v1/operations/"),
+           "EXPORT": Object("volume_id", shapes.EXPORT, "/api/v1/exports/")}
 
 
 @cache
@@ -49,6 +67,7 @@ def methods():
         object_member=_text(row, "object_member"), command=_text(row, "command"),
         verb=_word(row, "verb").removeprefix("HTTP_"), path=_text(row, "path"),
         changes=_word(row, "answer") == "ANSWER_OPERATION",
+        makes=_word(row, "answer") == "ANSWER_CREATED",
         many=_word(row, "answer") == "ANSWER_MANY", list_key=_text(row, "list_key"),
         bus_object=(_word(row, "bus_object") or "").removeprefix("SCOPE_") or None,
         scope=_word(row, "scope").removeprefix("SCOPE_")) for row in rows]
@@ -80,7 +99,7 @@ def bus_arguments(word, member):
 
 
 def object_path(kind, id):
-    """The path of a volume's or operation's object: what is no letter or digit is escaped."""
+    """The path of a volume's, operation's or export's object: what is no letter or digit is escaped."""
     escaped = "".join(c if c.isalnum() and (i or not c.isdigit()) else f"_{ord(c):02x}"
                       for i, c in enumerate(id))
     return f"{ROOT}/{kind}/{escaped}"
@@ -147,8 +166,14 @@ class Rest(Surface):
             record = shapes.OPERATION.check(answer.json)
             assert answer.headers["Location"] == f"/api/v1/operations/{record['id']}"
             return record["id"]
-        assert answer.status == 200
-        return answer.json[method.list_key] if method.list_key else answer.json
+        assert answer.status == (201 if method.makes else 200)
+        if method.makes:
+            made = OBJECTS[method.bus_object]
+            assert answer.headers["Location"] == made.path + answer.json[made.id]
+        if not method.list_key:
+            return answer.json
+        assert answer.json["count"] == len(answer.json[method.list_key])
+        return answer.json[method.list_key]
 
     def ended(self, id):
         return self.world.daemon.ended(id)
@@ -170,13 +195,13 @@ class OnBus(Surface):
                 method.member, *self._encoded(method, "Manager", method.member, arguments))
             if method.changes:
                 return id_of_path(answer)
-            return self._object(answer) if method.bus_object else answer
+            return self._object(method.bus_object, answer) if method.bus_object else answer
         except BusError as error:
             assert error.word in shapes.WORD_OF_BUS_NAME, error
             raise Refused(shapes.WORD_OF_BUS_NAME[error.word], error.text) from error
 
     def on_object(self, name, id, /, **arguments):
-        """Call a method on the volume's or operation's own object."""
+        """Call a method on the volume's, operation's or export's own object."""
         method = methods()[name]
         word = method.scope.capitalize()
         return self.world.bus.call(
@@ -198,16 +223,17 @@ class OnBus(Surface):
         assert not rest, f"{member} has no way to take {rest}"
         return signature, *words
 
-    def _object(self, path):
-        """A volume's properties under the names they have everywhere else."""
-        properties = self.world.bus.properties(path, NAME + ".Volume")
+    def _object(self, scope, path):
+        """An object's properties under the names they have everywhere else."""
+        kind = OBJECTS[scope]
+        properties = self.world.bus.properties(path, f"{NAME}.{scope.capitalize()}")
         record = {re.sub("(?!^)([A-Z])", r"_\1", name).lower(): value
                   for name, value in properties.items()}
         # A property cannot be absent; where the record would leave it out it is empty.
-        for name in shapes.VOLUME.sometimes | shapes.VOLUME.added:
-            if not record[name]:
+        for name in kind.shape.sometimes | kind.shape.added:
+            if not record.get(name, True):
                 del record[name]
-        assert record["volume_id"] == id_of_path(path)
+        assert record[kind.id] == id_of_path(path)
         return record
 
     def ended(self, id):
@@ -232,7 +258,7 @@ class Ctl(Surface):
 
     def _ask(self, method, arguments):
         rest = dict(arguments)
-        words = [method.command, *(rest.pop(name) for name in method.path_arguments)]
+        words = [method.command, *(rest.pop(name) for name in method.subject)]
         for name, value in rest.items():
             words += [f"--{self.OPTIONS.get(name, name.replace('_', '-'))}={_written(value)}"]
         done = self.world.daemon.ctl(*words, "--json", *(["--no-wait"] if method.changes else []))

@@ -256,7 +256,7 @@ def test_busctl_introspects_every_interface(world):
         assert shown == declared
 
 
-@pytest.mark.parametrize("word", ["Manager", "Volume", "Operation"])
+@pytest.mark.parametrize("word", ["Manager", "Volume", "Operation", "Export"])
 def test_shipped_interfaces_are_those_of_the_program(word):
     assert (TOP / f"dbus/{NAME}.{word}.xml").read_text() == interface(word)
 

@@ -38,7 +38,7 @@ def assert_changes_refused(daemon, *words):
 def assert_local_questions_answered(daemon):
     assert [d["bus"] for d in daemon.get("/api/v1/devices")["devices"]] == ["virtio"]
     assert daemon.get("/api/v1/operations") == []
-    assert daemon.get("/api/v1/mappings") == {"mappings": []}
+    assert daemon.get("/api/v1/mappings") == {"mappings": [], "count": 0}
 
 
 def test_no_cloudstack_configured(make_world):

@@ -275,7 +275,7 @@ def test_surfaces_have_the_tables_methods(world):
     """A method of a surface that is not in the table would not be tested above."""
     xml = ElementTree.fromstring(interface("Manager"))
     assert {m.get("name") for m in xml.iter("method")} == {m.member for m in methods().values()}
-    for word in ("Volume", "Operation"):
+    for word in ("Volume", "Operation", "Export"):
         xml = ElementTree.fromstring(interface(word))
         assert {m.get("name") for m in xml.iter("method")} == \
             {m.object_member for m in methods().values()
