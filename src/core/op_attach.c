@@ -30,6 +30,11 @@ static const struct field attach_fields[] = {
 	F(size, SIZE, .doc = "CloudStack's size of the volume."),
 	F(device_id, INT, .doc = "CloudStack's deviceid."),
 	F(refused, BOOL, .doc = "CloudStack refused: there is nothing to take back."),
+	F(filesystem, TEXT, .doc = "File system found on the disk."),
+	F(label, TEXT, .doc = "Its label."),
+	F(filesystem_uuid, TEXT, .doc = "Its UUID."),
+	F(partition_table, TEXT, .doc = "Partition table found on the disk."),
+	F(unreadable, TEXT, .doc = "Why what is on the disk is not known."),
 	F(alone, BOOL, .doc = "No other attachment was under way when it began, and none begins before it ends."),
 };
 #undef F
@@ -311,7 +316,7 @@ static enum match_verdict look_closely(struct operation *operation, struct match
 }
 
 /* Finds the device and makes sure, by reading the kernel's words again, that it is still that very disk. */
-static bool find_device(struct operation *operation)
+bool op_attach_find_device(struct operation *operation)
 {
 	struct core *core = operation->core;
 	struct attach_context *context = operation->context;
@@ -343,7 +348,7 @@ static bool find_device(struct operation *operation)
 static void await_device(struct operation *operation)
 {
 	if (on_appliance(operation)) {
-		if (!find_device(operation))
+		if (!op_attach_find_device(operation))
 			return;
 		/* Durable before it is used. */
 		if (operation->core->options.devmap)
@@ -388,7 +393,7 @@ static bool is_served(struct operation *operation, unsigned parts)
 
 static void serve(struct operation *operation, unsigned parts)
 {
-	if (!on_appliance(operation) || (find_device(operation) && is_served(operation, parts)))
+	if (!on_appliance(operation) || (op_attach_find_device(operation) && is_served(operation, parts)))
 		operation_next(operation);
 }
 
@@ -423,6 +428,7 @@ static void stage(struct operation *operation)
 	mapping_place(operation->core, &record, context->device_id, context->size,
 		      on_appliance(operation) ? context->device : NULL);
 	record.matched_by = (int)context->matched_by;
+	op_attach_note_contents(context, &record);
 	operation_stage_mapping(operation, &record);
 	if (on_appliance(operation) && operation->core->options.exporter)
 		stage_export(operation, context->device);
@@ -471,7 +477,7 @@ static bool path_is_free(struct operation *operation)
 static void publish(struct operation *operation)
 {
 	/* After a restart the device must be found anew: names may have changed hands. */
-	if (on_appliance(operation) && (!find_device(operation) || !is_served(operation, SERVING_ALL)))
+	if (on_appliance(operation) && (!op_attach_find_device(operation) || !is_served(operation, SERVING_ALL)))
 		return;
 	stage(operation);
 	if (path_is_free(operation))
@@ -485,6 +491,7 @@ static const struct step attach_steps[] = {
 	{ .name = "ask-cloud", .run = ask_cloud, .undo = op_attach_take_back, .deadline = STEP_CLOUD },
 	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD },
 	{ .name = "await-device", .run = await_device, .deadline = STEP_DEVICE },
+	{ .name = "read", .run = op_attach_read, .deadline = STEP_DEVICE },
 	{ .name = "name", .run = name, .undo = op_attach_take_back_name, .deadline = STEP_DEVICE },
 	{ .name = "export", .run = export, .undo = op_attach_take_back_export, .deadline = STEP_DEVICE },
 	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
@@ -499,6 +506,7 @@ static void put_text(struct json_writer *writer, const char *name, const char *t
 static void respond(struct operation *operation, struct json_writer *writer)
 {
 	const struct mapping_record *record = operation->stage_map;
+	_cleanup_free_ char *text = op_attach_message(operation->context);
 
 	put_text(writer, "volume_id", record->volume_id);
 	put_text(writer, "vm_id", record->vm_id);
@@ -509,7 +517,8 @@ static void respond(struct operation *operation, struct json_writer *writer)
 	json_put_name(writer, "size");
 	json_put_uint(writer, record->size);
 	put_text(writer, "matched_by", matched_by_names[record->matched_by]);
-	put_text(writer, "message", "Volume attached");
+	op_attach_put_contents(writer, record);
+	put_text(writer, "message", text);
 }
 
 static char *left_over(const struct operation *operation)

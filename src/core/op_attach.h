@@ -3,7 +3,7 @@
 
 /* An attachment's context, and how it is taken back. */
 
-#include "core/operation.h"
+#include "core/internal.h"
 
 /* How soon a step looks again when nothing wakes it. */
 #define ATTACH_LOOK_AGAIN_MS 1000
@@ -17,6 +17,9 @@ struct attach_context {
 	int64_t device_id;     /* CloudStack's, -1 unknown */
 	bool refused;          /* CloudStack said no: nothing to take back */
 	bool alone;            /* no disk here said who it is, and no attachment of ours was under way, when we began */
+	/* what libblkid found on the disk; NULL: nothing that is known */
+	char *filesystem, *label, *filesystem_uuid, *partition_table;
+	char *unreadable; /* why that is not known */
 	/* not stored: found again by looking again */
 	uint64_t after_seen;         /* the same for sysblock's own count, which starts anew with each process */
 	bool began_here;             /* after_seen was counted by this process */
@@ -30,6 +33,15 @@ struct attach_context {
 };
 
 bool op_attach_is_here(const struct operation *operation, const struct cloud_volume *volume);
+
+/* True: context->device is the volume's disk at this moment. Otherwise the operation has been told to look again. */
+bool op_attach_find_device(struct operation *operation);
+
+/* A step; what it found goes into the mapping and into the response. */
+void op_attach_read(struct operation *operation);
+void op_attach_note_contents(const struct attach_context *context, struct mapping_record *record);
+char *op_attach_message(const struct attach_context *context); /* the caller frees it */
+void op_attach_put_contents(struct json_writer *writer, const struct mapping_record *record);
 
 /* Undo steps, in the order they run. */
 void op_attach_take_back_export(struct operation *operation);

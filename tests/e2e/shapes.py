@@ -97,6 +97,8 @@ RESPONSES = {
                     {"volume_id": uuid, "vm_id": uuid, "device_path": text, "by_id_path": text,
                      "persistent_device_name": text, "symlink_path": text, "size": whole,
                      "message": text},
+                    {"filesystem": text, "label": text, "filesystem_uuid": text,
+                     "partition_table": text},
                     added={"matched_by": text}),
     "detach": Shape("response of detach",
                     {"volume_id": uuid, "device_path": text, "message": text}),

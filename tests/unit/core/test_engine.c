@@ -217,7 +217,7 @@ static void nothing_is_told_while_the_store_is_away(void **state)
 static void history(void **state)
 {
 	static const char *const steps[] = { "check", "ask-cloud", "await-job", "await-device",
-					     "name",  "export",	   "publish" };
+					     "read",  "name",      "export",    "publish" };
 	struct world *world = *state;
 	struct store_memory_transition rows[16];
 	const char *id;

@@ -55,6 +55,33 @@ static void an_attachment_is_served(void **state)
 	assert_int_equal(world->serving.asked[VERB_CHECK], 1);
 }
 
+static void what_is_on_it_is_said(void **state)
+{
+	struct world *world = *state;
+	const struct operation_record *operation;
+
+	server_add(&world->server, "one", 5);
+	snprintf(fake_disk.contents.filesystem, sizeof(fake_disk.contents.filesystem), "ext4");
+	snprintf(fake_disk.contents.label, sizeof(fake_disk.contents.label), "backup");
+	operation = ended(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
+	assert_non_null(strstr(operation->response, "\"filesystem\":\"ext4\""));
+	assert_non_null(strstr(operation->response, "do not format it: ext4 \\\"backup\\\""));
+	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.label, "backup");
+}
+
+static void a_disk_that_cannot_be_read(void **state)
+{
+	struct world *world = *state;
+	const struct operation_record *operation;
+
+	server_add(&world->server, "one", 5);
+	err_set(&fake_disk.contents.err, ERR_UNAVAILABLE, "/dev/vdb: Input/output error");
+	operation = ended(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
+	assert_int_equal(operation->status, OPERATION_COMPLETED);
+	assert_non_null(strstr(operation->response, "is not known: /dev/vdb: Input/output error"));
+	check_world(world, 1);
+}
+
 static void elsewhere_nothing_is_served(void **state)
 {
 	struct world *world = *state;
@@ -458,6 +485,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(an_attachment_is_served),
+		TEST(what_is_on_it_is_said),
+		TEST(a_disk_that_cannot_be_read),
 		TEST(elsewhere_nothing_is_served),
 		TEST(the_name_comes_back_with_the_volume),
 		TEST(equal_digits),

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What is on a disk is read before anybody is told of it, and told with it: nobody shall format a disk with data on it
+ * because it was called new. A disk that can't be read is attached still, and that is said.
+ */
+
+#include "core/op_attach.h"
+
+static void on_read(void *arg, const struct probe_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+	bool good = result->err.code == ERR_NONE;
+
+	str_set(&context->unreadable, good ? NULL : result->err.text);
+	str_set(&context->filesystem, good && result->filesystem[0] ? result->filesystem : NULL);
+	str_set(&context->label, good && result->label[0] ? result->label : NULL);
+	str_set(&context->filesystem_uuid, good && result->uuid[0] ? result->uuid : NULL);
+	str_set(&context->partition_table, good && result->partition_table[0] ? result->partition_table : NULL);
+	operation_next(operation);
+}
+
+static void cancel_read(void *awaited)
+{
+	probe_cancel(awaited);
+}
+
+void op_attach_read(struct operation *operation)
+{
+	static const struct wait_kind kind = { .cancel = cancel_read };
+	const struct attach_context *context = operation->context;
+	struct core *core = operation->core;
+
+	if (!core_is_appliance(core, operation->record.vm_id))
+		operation_next(operation);
+	else if (op_attach_find_device(operation))
+		operation_wait(operation, probe_start(core->prober, context->device->path, on_read, operation), &kind);
+}
+
+void op_attach_note_contents(const struct attach_context *context, struct mapping_record *record)
+{
+	str_set(&record->filesystem, context->filesystem);
+	str_set(&record->label, context->label);
+	str_set(&record->filesystem_uuid, context->filesystem_uuid);
+	str_set(&record->partition_table, context->partition_table);
+}
+
+/* ext4 "backup" and a partition table (gpt) */
+static char *describe_contents(const struct attach_context *context)
+{
+	struct buf text = BUF_NULL;
+
+	if (context->filesystem)
+		buf_printf(&text, "%s", context->filesystem);
+	if (context->label)
+		buf_printf(&text, " \"%s\"", context->label);
+	if (context->partition_table)
+		buf_printf(&text, "%sa partition table (%s)", text.length ? " and " : "", context->partition_table);
+	return buf_take(&text);
+}
+
+char *op_attach_message(const struct attach_context *context)
+{
+	_cleanup_free_ char *contents = describe_contents(context);
+
+	if (context->unreadable)
+		return xasprintf("Volume attached; what is on it is not known: %s", context->unreadable);
+	if (context->filesystem || context->partition_table)
+		return xasprintf("Volume attached; it is not empty, do not format it: %s", contents);
+	return xstrdup("Volume attached");
+}
+
+static void put_found(struct json_writer *writer, const char *name, const char *text)
+{
+	if (!text)
+		return;
+	json_put_name(writer, name);
+	json_put_text(writer, text);
+}
+
+void op_attach_put_contents(struct json_writer *writer, const struct mapping_record *record)
+{
+	put_found(writer, "filesystem", record->filesystem);
+	put_found(writer, "label", record->label);
+	put_found(writer, "filesystem_uuid", record->filesystem_uuid);
+	put_found(writer, "partition_table", record->partition_table);
+}
