@@ -189,6 +189,11 @@ static enum mariadb_fault set_up(struct mariadb_session *session, struct err *er
 	if (fault == MARIADB_OK)
 		fault = mariadb_run(
 			session, "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()", err);
+	if (fault == MARIADB_AGAIN) /* which the server calls a lock wait */
+		err_set(err, ERR_UNAVAILABLE,
+			"the store %s cannot be used: the node cannot catch up with its cluster (MariaDB code %u): it "
+			"has no quorum or is far behind; bring the others back",
+			session->cluster->url.shown, session->code);
 	if (fault == MARIADB_OK)
 		fault = mariadb_run(session, "SET SESSION wsrep_sync_wait = 0", err);
 	return fault;
@@ -300,6 +305,9 @@ int mariadb_ready(struct mariadb_session *session, struct err *err)
 			return 0;
 		}
 		mariadb_close(session);
+		/* Another daemon has the database there, and would not be met on the next host. */
+		if (err->code == ERR_CONFLICT)
+			return -1;
 	}
 	return -1;
 }
