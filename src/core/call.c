@@ -23,6 +23,8 @@ static void call_free(struct call *call)
 		cloud_call_cancel(call->cloud_call);
 	if (call->store_read)
 		store_read_cancel(call->store_read);
+	if (call->usage_check)
+		usage_check_cancel(call->usage_check);
 	if (call->serving)
 		serving_cancel(call->serving);
 	if (call->export_call)

@@ -16,7 +16,6 @@
 #include "base/log.h"
 #include "core/hold.h"
 #include "core/serving.h"
-#include "disk/devmap.h"
 
 #define LOOK_AGAIN_MS 1000
 
@@ -107,9 +106,6 @@ static void check_next_disk(struct operation *operation)
 	static const struct wait_kind kind = { .cancel = cancel_usage_check };
 	struct core *core = operation->core;
 	struct detaching *detaching = detaching_of(operation);
-	_cleanup_free_ char *map = xasprintf(DEVMAP_UUID_PREFIX "%s", operation->record.volume_id);
-	struct usage_ignore ours = { .map_uuid = map };
-	struct export_health engine = { 0 };
 	const struct device *device;
 	struct err err;
 
@@ -122,13 +118,9 @@ static void check_next_disk(struct operation *operation)
 		operation_next(operation);
 		return;
 	}
-	if (core->options.exporter)
-		exporter_health(core->options.exporter, &engine);
-	ours.pid = engine.pid; /* its clients are asked about when the export is closed */
 	detaching->checked = device->seen;
 	str_set(&detaching->device_path, device->path);
-	operation_wait(operation, usage_check_start(core->usage_checker, device->name, &ours, on_usage, operation),
-		       &kind);
+	operation_wait(operation, usage_start(core, operation->record.volume_id, device, on_usage, operation), &kind);
 }
 
 static void on_checked(void *arg, const struct cloud_result *result)
@@ -175,13 +167,29 @@ static enum serving_goal goal(const struct operation *operation)
 	return detaching_of(operation)->force ? SERVING_CUT : SERVING_GONE;
 }
 
+/* By force the volume goes also when the NBD server can't be spoken to. */
+static void on_export_closed(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+	bool away = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT;
+
+	if (away && detaching_of(operation)->force)
+		log_warning("volume=%s: it is detached by force, and its export may stay for a while: %s",
+			    operation->record.volume_id, err->text);
+	else if (err->code) {
+		serving_step_failed(operation, err);
+		return;
+	}
+	operation_next(operation);
+}
+
 void detaching_close_export(struct operation *operation)
 {
 	/* Its clients are users of the name and wait with it. */
 	if (!is_served_here(operation) || keeps_name(operation))
 		operation_next(operation);
 	else
-		serving_step(operation, goal(operation), SERVING_EXPORT, NULL);
+		serving_step_then(operation, goal(operation), SERVING_EXPORT, NULL, on_export_closed);
 }
 
 static void flush_next_disk(struct operation *operation);

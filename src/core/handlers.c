@@ -58,7 +58,7 @@ static void volume_attach(struct call *call)
 	start(call, OPERATION_ATTACH, args->volume_id, args->vm_id, op_attach_context());
 }
 
-static void volume_detach(struct call *call)
+static void begin_detach(struct call *call)
 {
 	const struct volume_detach_args *args = call->args;
 	const struct volume *volume = volume_find(call->core, args->volume_id);
@@ -66,11 +66,27 @@ static void volume_detach(struct call *call)
 	start(call, OPERATION_DETACH, args->volume_id, volume ? volume->cloud.vm_id : NULL, op_detach_context(args));
 }
 
-static void volume_delete(struct call *call)
+static void volume_detach(struct call *call)
+{
+	const struct volume_detach_args *args = call->args;
+
+	/* With the name kept, those who use it wait with it. */
+	in_use_check(call, args->volume_id, args->force || (args->keep_name && call->core->options.devmap),
+		     begin_detach);
+}
+
+static void begin_delete(struct call *call)
 {
 	const struct volume_delete_args *args = call->args;
 
 	start(call, OPERATION_DELETE, args->volume_id, NULL, op_delete_context());
+}
+
+static void volume_delete(struct call *call)
+{
+	const struct volume_delete_args *args = call->args;
+
+	in_use_check(call, args->volume_id, false, begin_delete);
 }
 
 /* ---- volumes ---- */

@@ -263,6 +263,14 @@ void reconcile_request(struct call *call);
 void reconcile_tell(struct core *core, const struct drift_facts *facts, const struct drift *drift);
 void reconcile_free(struct core *core);
 
+/* ---- in_use.c ---- */
+
+/* Answers the call with what uses the volume's disk here, or else lets it proceed, now or on a later turn. */
+void in_use_check(struct call *call, const char *volume_id, bool by_force, void (*proceed)(struct call *call));
+/* Who uses this disk of a volume, but for our own map and NBD engine? */
+struct usage_check *usage_start(struct core *core, const char *volume_id, const struct device *device,
+				usage_done_fn done, void *arg);
+
 /* ---- health.c ---- */
 
 /* ERR_UNAVAILABLE when a change can't be accepted now; of a change that needs no CloudStack, only the store is asked. */
@@ -294,8 +302,12 @@ struct call {
 	struct serving *serving;
 	struct export_call *export_call;
 	struct export_commit *export_commit;
-	struct sweep *sweep; /* several exports are being removed for it */
-	const char *serves;  /* the volume whose export it changes: whoever else wants to waits; in args */
+	struct usage_check *usage_check;
+	const char *about;                  /* the volume that is looked whether it is in use; in args */
+	bool by_force;                      /* even then */
+	void (*proceed)(struct call *call); /* when it is not */
+	struct sweep *sweep;                /* several exports are being removed for it */
+	const char *serves; /* the volume whose export it changes: whoever else wants to waits; in args */
 	struct operation *accepting;
 	struct operation
 		*joined;    /* another call's operation that is being accepted: it was asked for under the same key */

@@ -16,9 +16,20 @@ void op_attach_take_back_name(struct operation *operation)
 	serving_step(operation, SERVING_CUT, SERVING_NAME, NULL);
 }
 
+/* An engine that is away serves nothing now; what it may serve when it comes back is found by tidying. */
+static void on_export_taken_back(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+
+	if (err->code && err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT)
+		serving_step_failed(operation, err);
+	else
+		operation_next(operation);
+}
+
 void op_attach_take_back_export(struct operation *operation)
 {
-	serving_step(operation, SERVING_CUT, SERVING_EXPORT, NULL);
+	serving_step_then(operation, SERVING_CUT, SERVING_EXPORT, NULL, on_export_taken_back);
 }
 
 static void on_undone(void *arg, const struct cloud_result *result)

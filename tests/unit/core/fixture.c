@@ -296,6 +296,13 @@ void answered(struct world *world, const struct reply *reply)
 	assert_true(world_until(world, is_answered, reply, DAY_MS));
 }
 
+void refused(struct world *world, const struct reply *reply, enum err_code code, const char *text)
+{
+	answered(world, reply);
+	if (reply->err.code != code || !strstr(reply->err.text, text))
+		fail_msg("not refused with \"%s\": %s", text, reply->err.code ? reply->err.text : "accepted");
+}
+
 const void *item(const struct reply *reply, size_t index)
 {
 	if (!reply->done || reply->err.code)

@@ -92,7 +92,9 @@ void world_pass(struct world *world, int64_t ms);
 /* Asking. Replies live as long as the world. */
 struct reply *ask(struct world *world, enum method_id method, const void *args);
 struct reply *ask_as(struct world *world, enum method_id method, const void *args, enum method_access access);
-void answered(struct world *world, const struct reply *reply); /* waits; fails the test when nothing comes */
+void answered(struct world *world, const struct reply *reply);
+/* Answered with this error, whose text has this part. */
+void refused(struct world *world, const struct reply *reply, enum err_code code, const char *text); /* waits; fails the test when nothing comes */
 /* The i-th item of an answer without error. */
 const void *item(const struct reply *reply, size_t index);
 struct reply *ask_create(struct world *world, const char *name);

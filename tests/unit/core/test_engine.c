@@ -267,8 +267,7 @@ static void cancel_one_at(const struct scenario *scenario, unsigned count, bool 
 	const struct operation_record *record;
 	void *each = world;
 
-	while (!begun->done)
-		world_turn(world);
+	answered(world, begun);
 	turns(world, count);
 	*over = world->core->unfinished_count == 0;
 	cancel = ask_operation(world, METHOD_OPERATION_CANCEL, accepted(world, begun));
@@ -310,8 +309,7 @@ static void granted_cancel_survives_a_kill(void **state)
 			struct reply *begun = scenarios[i].begin(world), *cancel;
 			void *each = world;
 
-			while (!begun->done)
-				world_turn(world);
+			answered(world, begun);
 			turns(world, count);
 			over = world->core->unfinished_count == 0;
 			cancel = ask_operation(world, METHOD_OPERATION_CANCEL, accepted(world, begun));

@@ -13,8 +13,7 @@ static struct reply *ask_device(struct world *world, const char *volume_id)
 	snprintf(id, sizeof(id), "%s", volume_id);
 	reply = ask(world, METHOD_VOLUME_DEVICE, &args);
 	/* No time passes, so no scan has seen what the test has done to the kernel. */
-	while (!reply->done)
-		world_turn(world);
+	answered(world, reply);
 	return reply;
 }
 
@@ -33,8 +32,7 @@ static struct reply *ask_volume(struct world *world, const char *device)
 
 	snprintf(name, sizeof(name), "%s", device);
 	reply = ask(world, METHOD_DEVICE_VOLUME, &args);
-	while (!reply->done)
-		world_turn(world);
+	answered(world, reply);
 	return reply;
 }
 
@@ -128,14 +126,12 @@ static void records_are_true_at_the_moment(void **state)
 	two_attached(world);
 	swap(world);
 	reply = ask(world, METHOD_VOLUME_GET, &args);
-	while (!reply->done)
-		world_turn(world);
+	answered(world, reply);
 	volume = item(reply, 0);
 	assert_null(strstr(volume->device_path, "vdb"));
 	assert_null(strstr(volume->linux_data, "vdb"));
 	reply = ask(world, METHOD_DEVICE_LIST, &(struct no_args){ 0 });
-	while (!reply->done)
-		world_turn(world);
+	answered(world, reply);
 	for (size_t i = 0; i < reply->count; i++) {
 		const struct device_record *device = item(reply, i);
 
@@ -322,9 +318,8 @@ static void in_use(void **state)
 
 	two_attached(world);
 	kernel_mount(&world->kernel, "vdb");
-	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
-		   "mounted at /mnt/data");
-	ended_with(world, accepted(world, ask_delete(world, VOLUME(1))), OPERATION_FAILED, "mounted at /mnt/data");
+	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT, "mounted at /mnt/data");
+	refused(world, ask_delete(world, VOLUME(1)), ERR_CONFLICT, "mounted at /mnt/data");
 	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), true)));
 	check_world(world, 2);
@@ -341,12 +336,10 @@ static void in_use_and_changed(void **state)
 	world_pass(world, 5000);
 	kernel_mount(&world->kernel, "vdb");
 	kernel_resize(&world->kernel, "vdb", 6 * GIB);
-	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
-		   "mounted at /mnt/data");
+	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT, "mounted at /mnt/data");
 	kernel_rename(&world->kernel, "vdb", "vdf");
 	kernel_mount(&world->kernel, "vdf");
-	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
-		   "mounted at /mnt/data");
+	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT, "mounted at /mnt/data");
 	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
 }
 
@@ -358,8 +351,7 @@ static void in_use_but_never_mapped(void **state)
 	server_attach(&world->server, server_add(&world->server, "one", 5), APPLIANCE);
 	world_pass(world, 5000);
 	kernel_mount(&world->kernel, "vdb");
-	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
-		   "mounted at /mnt/data");
+	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT, "mounted at /mnt/data");
 	kernel_mount(&world->kernel, NULL);
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
 	check_world(world, 1);
@@ -407,7 +399,7 @@ static void its_own_map_is_no_user(void **state)
 	tree_write(tree, "sys/block/dm-3/dm/uuid", "VOLD-somebody else's\n");
 	tree_folder(tree, "sys/block/vdb/holders");
 	tree_link(tree, "../../dm-3", "sys/block/vdb/holders/dm-3");
-	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, "held by dm-3");
+	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT, "held by dm-3");
 	tree_write(tree, "sys/block/dm-3/dm/uuid", "VOLD-" VOLUME(1) "\n");
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
 }

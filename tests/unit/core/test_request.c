@@ -36,13 +36,6 @@ static const char *id_of(struct world *world, struct reply *reply)
 	return ((const struct operation_record *)item(reply, 0))->id;
 }
 
-static void refused(struct world *world, struct reply *reply, enum err_code code, const char *text)
-{
-	answered(world, reply);
-	assert_int_equal(reply->err.code, code);
-	assert_non_null(strstr(reply->err.text, text));
-}
-
 /* The second comes at each turn of the first one's life. */
 static void asked_again_at_every_turn(void **state)
 {

@@ -171,6 +171,22 @@ static void an_engine_that_stays_away(void **state)
 	assert_int_equal(world->serving.export_count, 0);
 }
 
+/* What cannot be closed is no reason to leave a volume attached that nobody was told of. */
+static void an_engine_that_goes_for_good(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	server_add(&world->server, "one", 5);
+	fake_fault(&world->serving, VERB_ADD, 1000000, ERR_UNAVAILABLE, false);
+	fake_fault(&world->serving, VERB_REMOVE, 1000000, ERR_UNAVAILABLE, false);
+	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+	ended_with(world, id, OPERATION_FAILED, "a fault was asked for");
+	assert_false(core_operation(world->core, id)->needs_attention);
+	assert_string_equal(server_find(&world->server, VOLUME(1))->vm_id, "");
+	assert_int_equal(world->serving.map_count, 0);
+}
+
 /* ---- with the detachment ---- */
 
 static void nobody_is_cut_off(void **state)
@@ -179,8 +195,7 @@ static void nobody_is_cut_off(void **state)
 
 	one_attached(world);
 	connect(world, VOLUME(1));
-	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
-		   "NBD client 127.0.0.1:41234");
+	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT, "NBD client 127.0.0.1:41234");
 	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
 	check_world(world, 1);
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), true)));
@@ -493,6 +508,7 @@ int main(void)
 		TEST(a_name_of_somebody_else),
 		TEST(an_engine_that_is_away_for_a_while),
 		TEST(an_engine_that_stays_away),
+		TEST(an_engine_that_goes_for_good),
 		TEST(nobody_is_cut_off),
 		TEST(what_is_refused_comes_back),
 		TEST(what_was_written_is_flushed),
