@@ -31,6 +31,7 @@ static const struct cloud_command commands[CLOUD_COMMAND_COUNT] = {
 	[CLOUD_COMMAND_CREATE_VOLUME] = { "createVolume", "create the volume", CLOUD_REPLY_JOB_ID, true, false },
 	[CLOUD_COMMAND_ATTACH_VOLUME] = { "attachVolume", "attach the volume", CLOUD_REPLY_JOB_ID, true, false },
 	[CLOUD_COMMAND_DETACH_VOLUME] = { "detachVolume", "detach the volume", CLOUD_REPLY_JOB_ID, true, false },
+	[CLOUD_COMMAND_RESIZE_VOLUME] = { "resizeVolume", "resize the volume", CLOUD_REPLY_JOB_ID, true, false },
 	[CLOUD_COMMAND_DESTROY_VOLUME] = { "destroyVolume", "delete the volume", CLOUD_REPLY_JOB_ID, true, false },
 	[CLOUD_COMMAND_UPDATE_VOLUME] = { "updateVolume", "rename the volume", CLOUD_REPLY_JOB_ID, true, false },
 	[CLOUD_COMMAND_LIST_VOLUMES] = { "listVolumes", "list volumes", CLOUD_REPLY_VOLUMES, false, false },

@@ -61,13 +61,20 @@ struct cloud_result {
 	const char *job_id;                 /* of a submitted command: the id CloudStack really gave it; else NULL */
 	const char *entity_id;              /* create: the new volume's id; finished job: its instance; else NULL */
 	enum cloud_job_status job_status;   /* find_job and watch_job */
-	const struct cloud_volume *volumes; /* list; finished create, attach, detach jobs: the volume */
+	const struct cloud_volume *volumes; /* list; finished create, attach, detach, resize jobs: the volume */
 	size_t count;
 	int64_t total;           /* list: matches in all */
 	const char *const *jobs; /* ids of a page of jobs, count of them; only cloud/ itself lists jobs */
 };
 /* Everything the result points to is valid during the callback only. */
 typedef void (*cloud_done_fn)(void *arg, const struct cloud_result *result);
+
+#define CLOUD_GIB (UINT64_C(1) << 30)
+/* CloudStack counts volumes in whole GiB; a part of one is one. */
+static inline uint64_t cloud_gib(uint64_t bytes)
+{
+	return bytes / CLOUD_GIB + (bytes % CLOUD_GIB ? 1 : 0);
+}
 
 /* All: done runs once, on a later turn, unless cancelled. Cancelling does not undo what was sent. */
 /* size_gib is 0 for an offering of a fixed size, which refuses to be told one. */
@@ -78,6 +85,9 @@ struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_i
 				       const char *job_id, cloud_done_fn done, void *arg);
 struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_id, const char *job_id,
 				       cloud_done_fn done, void *arg);
+/* To so many GiB in all. shrink_ok: also to fewer, which cuts off what lies behind; CloudStack refuses it otherwise. */
+struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_id, uint64_t size_gib, bool shrink_ok,
+				       const char *job_id, cloud_done_fn done, void *arg);
 /* destroyVolume with expunge: all data is gone. */
 struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id, const char *job_id,
 					cloud_done_fn done, void *arg);

@@ -59,6 +59,23 @@ struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_i
 	return cloud_call_queue(call);
 }
 
+struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_id, uint64_t size_gib, bool shrink_ok,
+				       const char *job_id, cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = cloud_call_new(cloud, CLOUD_COMMAND_RESIZE_VOLUME, done, arg);
+
+	assert(!str_empty(volume_id) && !str_empty(job_id));
+	assert(size_gib > 0 && size_gib <= INT64_MAX);
+
+	/* No disk offering: even one of a fixed size allows another size of the same volume, and moving to another
+	 * offering would be another thing to ask for. */
+	cloud_call_add(call, "id", volume_id);
+	cloud_call_add_int(call, "size", (int64_t)size_gib);
+	cloud_call_add(call, "shrinkok", shrink_ok ? "true" : NULL);
+	cloud_call_add(call, "customjobid", job_id);
+	return cloud_call_queue(call);
+}
+
 /* Not deleteVolume, which keeps the connection waiting until the storage is done and has no job to ask about. */
 struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id, const char *job_id,
 					cloud_done_fn done, void *arg)

@@ -129,6 +129,32 @@ static void test_detach_destroy_rename(void **state)
 	}
 }
 
+static void test_resize(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = ACCEPTED });
+	cloud_resize_volume(fixture->cloud, VOLUME_ID, 20, false, JOB_ID, on_done, &seen);
+	run_until(fixture, &seen.runs, 1);
+	cloud_resize_volume(fixture->cloud, VOLUME_ID, 2, true, JOB_ID, on_done, &seen);
+	run_until(fixture, &seen.runs, 2);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	assert_string_equal(seen.job_id, JOB_ID);
+
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(fixture->server.requests[i].post);
+		check_signature(fixture, i);
+		assert_string_equal(param(fixture, i, "command"), "resizeVolume");
+		assert_string_equal(param(fixture, i, "id"), VOLUME_ID);
+		assert_string_equal(param(fixture, i, "customjobid"), JOB_ID);
+	}
+	assert_string_equal(param(fixture, 0, "size"), "20");
+	assert_null(fake_server_param(&fixture->server, 0, "shrinkok"));
+	assert_string_equal(param(fixture, 1, "size"), "2");
+	assert_string_equal(param(fixture, 1, "shrinkok"), "true");
+}
+
 static void test_list_is_a_signed_get(void **state)
 {
 	struct fixture *fixture = *state;
@@ -529,6 +555,7 @@ int main(void)
 		TEST(test_attach_is_a_signed_post),
 		TEST(test_create),
 		TEST(test_detach_destroy_rename),
+		TEST(test_resize),
 		TEST(test_list_is_a_signed_get),
 		TEST(test_name_filter),
 		TEST(test_find_job),
