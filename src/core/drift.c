@@ -57,11 +57,6 @@ static void judge_not_attached(const struct drift_facts *facts, struct drift *ou
 		    "volume %s was deleted by somebody else", facts->volume_id);
 }
 
-static bool size_fits(uint64_t expected, uint64_t size)
-{
-	return expected == 0 || (size >= expected && size - expected < MATCH_SIZE_SLACK);
-}
-
 static void judge_device(const struct drift_facts *facts, struct drift *out)
 {
 	const struct mapping_record *mapping = facts->mapping;
@@ -81,7 +76,7 @@ static void judge_device(const struct drift_facts *facts, struct drift *out)
 	else if (mapping->size != device->size)
 		say(out, DRIFT_SIZE_CHANGED, REPAIR_MAP, "its mapping follows the kernel",
 		    "volume %s had %" PRIu64 " bytes and has %" PRIu64, facts->volume_id, mapping->size, device->size);
-	else if (!size_fits(facts->cloud->size, device->size))
+	else if (!match_size_fits(facts->cloud->size, device->size))
 		say(out, DRIFT_SIZE_CHANGED, REPAIR_NONE, "if it stays so, detach the volume and attach it again",
 		    "volume %s has %" PRIu64 " bytes in CloudStack, but %s has %" PRIu64, facts->volume_id,
 		    facts->cloud->size, device->path, device->size);

@@ -45,11 +45,6 @@ static const char *other_volume(const struct match_query *query, const struct de
 
 /* ---- by identity ---- */
 
-static bool size_fits(uint64_t expected, uint64_t size)
-{
-	return expected == 0 || (size >= expected && size - expected < MATCH_SIZE_SLACK);
-}
-
 static enum match_verdict match_by_identity(const struct match_query *query, const struct device *device,
 					    struct match_result *result)
 {
@@ -59,7 +54,7 @@ static enum match_verdict match_by_identity(const struct match_query *query, con
 		return undecided(MATCH_AMBIGUOUS, result,
 				 "%s carries the serial of volume %s but is mapped to volume %s", device->path,
 				 query->volume_id, other);
-	if (!size_fits(query->size, device->size))
+	if (!match_size_fits(query->size, device->size))
 		return undecided(MATCH_AMBIGUOUS, result,
 				 "%s carries the serial of volume %s but has %" PRIu64
 				 " bytes where CloudStack says %" PRIu64,

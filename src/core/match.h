@@ -27,6 +27,12 @@
 
 #define MATCH_SIZE_SLACK (1ull << 30)
 
+/* The size of a disk that has an identity, beside CloudStack's. */
+static inline bool match_size_fits(uint64_t expected, uint64_t size)
+{
+	return expected == 0 || (size >= expected && size - expected < MATCH_SIZE_SLACK);
+}
+
 struct match_query {
 	const char *volume_id;
 	uint64_t size; /* CloudStack's, in bytes */

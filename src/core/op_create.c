@@ -18,7 +18,6 @@
 #include "core/cloud_step.h"
 #include "core/ops.h"
 
-#define GIB (UINT64_C(1) << 30)
 #define NAME_MAX_BYTES 255
 /* An operation's id is "op-" and a UUID; in a name it stands behind a hyphen. */
 #define ID_BYTES 39
@@ -350,7 +349,7 @@ void *op_create_context(const struct volume_create_args *args)
 	context->name = xstrdup(args->name);
 	context->zone_id = xstrdup(args->zone_id);
 	context->offering_id = xstrdup(args->disk_offering_id);
-	context->size_gib = (int64_t)((args->size + GIB - 1) / GIB);
+	context->size_gib = (int64_t)cloud_gib(args->size);
 	cloud_step_new_job(&context->job_id);
 	cloud_step_new_job(&context->rename_job_id);
 	cloud_step_new_job(&context->undo_job_id);
