@@ -47,6 +47,7 @@ enum field_flag {
 	FIELD_KEY = 1 << 7,        /* marks the request, is no part of what is asked: never in JSON in or out; see spec */
 	FIELD_DETAIL = 1 << 6,     /* for programs: volumectl shows it with --json only */
 	FIELD_ASKED = 1 << 8,      /* found out when asked for: in answers, not among an object's D-Bus properties */
+	FIELD_POSITIONAL = 1 << 9, /* volumectl takes it by position, although it stands in no path */
 };
 
 struct field {

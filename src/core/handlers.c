@@ -89,6 +89,14 @@ static void volume_delete(struct call *call)
 	in_use_check(call, args->volume_id, false, begin_delete);
 }
 
+static void volume_resize(struct call *call)
+{
+	const struct volume_resize_args *args = call->args;
+	const struct volume *volume = volume_find(call->core, args->volume_id);
+
+	start(call, OPERATION_RESIZE, args->volume_id, volume ? volume->cloud.vm_id : NULL, op_resize_context(args));
+}
+
 /* ---- volumes ---- */
 
 /* Where the list has never been fetched, an empty answer would be a lie. */
@@ -487,6 +495,7 @@ const call_impl impls[METHOD_COUNT] = {
 	[METHOD_VOLUME_ATTACH] = volume_attach,
 	[METHOD_VOLUME_DETACH] = volume_detach,
 	[METHOD_VOLUME_DELETE] = volume_delete,
+	[METHOD_VOLUME_RESIZE] = volume_resize,
 	[METHOD_VOLUME_LIST] = volume_list,
 	[METHOD_VOLUME_GET] = volume_get,
 	[METHOD_VOLUME_DEVICE] = volume_device,

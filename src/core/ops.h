@@ -5,13 +5,14 @@
 
 #include "core/operation.h"
 
-extern const struct operation_kind op_create, op_attach, op_detach, op_delete;
+extern const struct operation_kind op_create, op_attach, op_detach, op_delete, op_resize;
 
 /* Heap contexts for operation_start(). */
 void *op_create_context(const struct volume_create_args *args);
 void *op_attach_context(void);
 void *op_detach_context(const struct volume_detach_args *args);
 void *op_delete_context(void);
+void *op_resize_context(const struct volume_resize_args *args);
 
 /* The id of the operation that gave a volume this name for the time of its creation; points into name, or is NULL. */
 const char *op_create_of_name(const char *name);

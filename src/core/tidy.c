@@ -85,7 +85,8 @@ static void note_export(struct core *core, const char *volume_id, const struct e
 	const struct device *device = mapping ? mapping_disk(core, &mapping->record) : NULL;
 	struct export_record record = { 0 };
 
-	if (!export)
+	/* Who uses it as it was keeps it so; it is looked at again with the next comparison. */
+	if (!export || err->code == ERR_CONFLICT)
 		return;
 	export_make(core, volume_id, &record);
 	if (err->code == ERR_NONE && device) {
@@ -109,7 +110,9 @@ static void on_chore_done(void *arg, const struct err *err)
 	struct core *core = tidy->core;
 
 	chore->serving = NULL;
-	if (err->code)
+	if (err->code == ERR_CONFLICT)
+		log_info("volume=%s: its name or export is not as it should be yet: %s", chore->volume_id, err->text);
+	else if (err->code)
 		log_warning("volume=%s: its name or export could not be put right: %s", chore->volume_id, err->text);
 	if (core->draining || operation_busy(core, chore->volume_id)) {
 		/* The operation says what becomes of it. */

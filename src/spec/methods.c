@@ -40,6 +40,13 @@ const struct method methods[METHOD_COUNT] = {
 		.verb = HTTP_DELETE, .path = "/api/v1/volumes/{volume_id}",
 		.args = &volume_delete_args, .answer = ANSWER_OPERATION, .result = &operation_record,
 	},
+	[METHOD_VOLUME_RESIZE] = {
+		.name = "volume.resize", .command = "resize", .member = "ResizeVolume", .object_member = "Resize",
+		.summary = "Give a volume another size, also while it is in use; the device follows.",
+		.scope = SCOPE_VOLUME, .access = ACCESS_CHANGE, .lock = LOCK_VOLUME,
+		.verb = HTTP_POST, .path = "/api/v1/volumes/{volume_id}/resize",
+		.args = &volume_resize_args, .answer = ANSWER_OPERATION, .result = &operation_record,
+	},
 	[METHOD_VOLUME_LIST] = {
 		.name = "volume.list", .command = "list", .member = "ListVolumes",
 		.summary = "List the volumes CloudStack shows.",

@@ -16,6 +16,7 @@ const char *const operation_type_names[] = {
 	[OPERATION_ATTACH] = "attach",
 	[OPERATION_DETACH] = "detach",
 	[OPERATION_DELETE] = "delete",
+	[OPERATION_RESIZE] = "resize",
 	[OPERATION_TYPE_COUNT] = NULL,
 };
 
@@ -286,6 +287,17 @@ static const struct field volume_delete_fields[] = {
 };
 const struct record volume_delete_args = RECORD("volume_delete", volume_delete_args, volume_delete_fields);
 
+#define F(MEMBER, TYPE, ...) FIELD(volume_resize_args, MEMBER, TYPE, __VA_ARGS__)
+static const struct field volume_resize_fields[] = {
+	VOLUME_ID(volume_resize_args, FIELD_REQUIRED),
+	F(size, SIZE, .flags = FIELD_REQUIRED | FIELD_POSITIONAL, VOLUME_SIZE_LIMITS,
+	  .doc = "Bytes, in all; rounded up to whole GiB."),
+	F(allow_shrink, BOOL, .doc = "Also make it smaller, which cuts off what lies behind the new end."),
+	REQUEST_ID(volume_resize_args),
+};
+#undef F
+const struct record volume_resize_args = RECORD("volume_resize", volume_resize_args, volume_resize_fields);
+
 static const struct field volume_fields_args[] = { VOLUME_ID(volume_args, FIELD_REQUIRED) };
 const struct record volume_args = RECORD("volume_id", volume_args, volume_fields_args);
 
@@ -311,7 +323,7 @@ const struct record sync_args = RECORD("sync_options", sync_args, sync_args_fiel
 
 #define F(MEMBER, TYPE, ...) FIELD(export_create_args, MEMBER, TYPE, __VA_ARGS__)
 static const struct field export_create_fields[] = {
-	VOLUME_ID(export_create_args, FIELD_REQUIRED),
+	VOLUME_ID(export_create_args, FIELD_REQUIRED | FIELD_POSITIONAL),
 	F(vm_name, TEXT, .max = 255, .doc = "Kept with the export, for the caller's own use."),
 	VM_ID(export_create_args, 0),
 	F(disk_number, INT, .max = 1000000, .doc = "Kept with the export, for the caller's own use."),

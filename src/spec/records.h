@@ -9,7 +9,14 @@
 
 #include "base/field.h"
 
-enum operation_type { OPERATION_CREATE, OPERATION_ATTACH, OPERATION_DETACH, OPERATION_DELETE, OPERATION_TYPE_COUNT };
+enum operation_type {
+	OPERATION_CREATE,
+	OPERATION_ATTACH,
+	OPERATION_DETACH,
+	OPERATION_DELETE,
+	OPERATION_RESIZE,
+	OPERATION_TYPE_COUNT
+};
 enum operation_status {
 	OPERATION_PENDING, /* accepted and durable, waits for its turn */
 	OPERATION_EXECUTING,
@@ -241,6 +248,12 @@ struct volume_delete_args {
 	char *volume_id;
 	char *request_id;
 };
+struct volume_resize_args {
+	char *volume_id;
+	uint64_t size;
+	bool allow_shrink;
+	char *request_id;
+};
 struct volume_args {
 	char *volume_id;
 };
@@ -308,7 +321,7 @@ struct operation_list_args {
 	char *cursor;
 };
 
-extern const struct record no_args, volume_create_args, volume_attach_args, volume_detach_args, volume_delete_args, volume_args,
-	volume_get_args, volume_list_args, sync_args, export_create_args, export_list_args, export_delete_args,
-	export_cleanup_args, export_cleanup_age_args, vm_args, device_args, operation_args, operation_get_args,
-	operation_list_args;
+extern const struct record no_args, volume_create_args, volume_attach_args, volume_detach_args, volume_delete_args,
+	volume_resize_args, volume_args, volume_get_args, volume_list_args, sync_args, export_create_args,
+	export_list_args, export_delete_args, export_cleanup_args, export_cleanup_age_args, vm_args, device_args,
+	operation_args, operation_get_args, operation_list_args;

@@ -4,9 +4,10 @@
  * A row of the method table as a command: words of the command line become the row's argument struct, the struct
  * becomes a D-Bus call, the answer becomes lines.
  *
- * Required arguments that name an object are positional (attach VOLUME, export VOLUME), everything else is an --option,
- * be it required or not. Values are read by the field tables, so "5GiB" means here what it means everywhere. Which
- * optional values were given is kept apart from the values, because the daemon's defaults are the daemon's.
+ * Required arguments that stand in the row's path, or are marked so, are positional (resize VOLUME SIZE), everything
+ * else is an --option, be it required or not. Values are read by the field tables, so "5GiB" means here what it means
+ * everywhere. Which optional values were given is kept apart from the values, because the daemon's defaults are the
+ * daemon's.
  */
 
 #include <assert.h>
@@ -46,11 +47,8 @@ void command_option_name(const struct field *field, char out[64])
 
 bool command_is_positional(const struct method *method, const struct field *field)
 {
-	if (!(field->flags & FIELD_REQUIRED))
-		return false;
-	/* What is made anew stands in no path; its name is the subject of the command all the same. */
-	return method_path_has(method, field->name) ||
-	       (method->answer == ANSWER_CREATED && streq(field->name, scopes[method->bus_object].argument));
+	return (field->flags & FIELD_REQUIRED) &&
+	       ((field->flags & FIELD_POSITIONAL) || method_path_has(method, field->name));
 }
 
 bool command_is_option(const struct method *method, const struct field *field)

@@ -125,7 +125,7 @@ void help_all(void)
 	int width = command_width();
 
 	puts("Usage: volumectl [OPTIONS] COMMAND [ARGUMENTS]\n\n"
-	     "Ask volume-daemon to create, attach, detach and delete CloudStack volumes.\n\nCommands:");
+	     "Ask volume-daemon to create, attach, detach, resize and delete CloudStack volumes.\n\nCommands:");
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
 		if (methods[i].command)
 			printf("  %-*s  %s\n", width, methods[i].command, methods[i].summary);

@@ -65,16 +65,18 @@ class Scenario:
             assert (new[0]["id"], new[0]["name"]) == (record["volume_id"], "new one")
         row = world.cloud.volume(volume)
         assert row["removed"] == (done and self.operation == "delete")
+        before = cloudsim.APPLIANCE_VM if self.attached else None
         vm = {"attach": self.body and self.body.get("vm_id"), "detach": None, "delete": None,
-              "create": None}[self.operation] if done else \
-            cloudsim.APPLIANCE_VM if self.attached else None
+              "create": None, "resize": before}[self.operation] if done else before
         assert row["vm"] == vm
+        size = self.body["size"] if done and self.operation == "resize" else cloudsim.GIB
+        assert row["size"] == size
         disks = [world.path(name) for name in world.disks_of(volume)]
         mappings = world.daemon.get("/api/v1/mappings")["mappings"]
         assert [m["volume_id"] for m in mappings] == ([volume] if vm else [])
         assert len(disks) == (vm == cloudsim.APPLIANCE_VM)
         if disks:
-            assert mappings[0]["device_path"] == disks[0]
+            assert (mappings[0]["device_path"], mappings[0]["size"]) == (disks[0], size)
             world.assert_is(disks[0], volume)
 
 
@@ -84,12 +86,15 @@ _HERE, _THERE = {"vm_id": cloudsim.APPLIANCE_VM}, {"vm_id": cloudsim.OTHER_VM}
 _FAILS = {"do": "job_fail", "code": 530, "times": 0}
 _CREATE, _ATTACH = "/api/v1/volumes", "/api/v1/volumes/{}/attach"
 _DETACH, _DELETE = "/api/v1/volumes/{}/detach", "/api/v1/volumes/{}"
+_RESIZE, _LARGER = "/api/v1/volumes/{}/resize", {"size": 2 * cloudsim.GIB}
 
 SCENARIOS = (
     Scenario("create", "create", _CREATE, _NEW),
     Scenario("attach", "attach", _ATTACH, _HERE),
     Scenario("attach elsewhere", "attach", _ATTACH, _THERE),
     Scenario("detach", "detach", _DETACH, {}, attached=True),
+    Scenario("resize", "resize", _RESIZE, _LARGER, attached=True),
+    Scenario("resize, detached", "resize", _RESIZE, _LARGER),
     Scenario("delete, attached", "delete", _DELETE, attached=True),
     Scenario("delete", "delete", _DELETE),
     Scenario("create that fails", "create", _CREATE, _NEW, status="failed",

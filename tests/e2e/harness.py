@@ -425,6 +425,10 @@ class Daemon:
     def detach(self, volume, **options):
         return self.begin("POST", f"/api/v1/volumes/{volume}/detach", options or None)
 
+    def resize(self, volume, gib, **options):
+        return self.begin("POST", f"/api/v1/volumes/{volume}/resize",
+                          {"size": gib * cloudsim.GIB, **options})
+
     def delete(self, volume):
         return self.begin("DELETE", f"/api/v1/volumes/{volume}")
 

@@ -79,7 +79,7 @@ class Shape:
         return records
 
 
-OPERATION_TYPES = ("create", "attach", "detach", "delete")
+OPERATION_TYPES = ("create", "attach", "detach", "delete", "resize")
 STATUSES = ("pending", "executing", "completed", "failed", "cancelled")
 
 OPERATION = Shape(
@@ -103,6 +103,9 @@ RESPONSES = {
     "detach": Shape("response of detach",
                     {"volume_id": uuid, "device_path": text, "message": text}),
     "delete": Shape("response of delete", {"volume_id": uuid, "message": text}),
+    "resize": Shape("response of resize",
+                    {"volume_id": uuid, "size": whole, "previous_size": whole,
+                     "device_path": text, "message": text}),
 }
 
 VOLUME = Shape(

@@ -13,6 +13,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 
@@ -38,11 +39,6 @@ class Method:
     @property
     def path_arguments(self):
         return re.findall(r"{(\w+)}", self.path)
-
-    @property
-    def subject(self):
-        """The arguments that volumectl takes without an option's name."""
-        return self.path_arguments + ([OBJECTS[self.bus_object].id] if self.makes else [])
 
 
 @dataclass(frozen=True)
@@ -254,11 +250,11 @@ def _variant(value):
 
 class Ctl(Surface):
     OPTIONS = {"volume_id": "volume", "vm_id": "vm", "disk_offering_id": "offering",
-               "zone_id": "zone"}
+               "zone_id": "zone", "operation_id": "operation"}
 
     def _ask(self, method, arguments):
         rest = dict(arguments)
-        words = [method.command, *(rest.pop(name) for name in method.subject)]
+        words = [method.command, *(rest.pop(name) for name in self._positional(method))]
         for name, value in rest.items():
             words += [f"--{self.OPTIONS.get(name, name.replace('_', '-'))}={_written(value)}"]
         done = self.world.daemon.ctl(*words, "--json", *(["--no-wait"] if method.changes else []))
@@ -266,6 +262,13 @@ class Ctl(Surface):
             raise Refused(self._word(done), done.stderr)
         answer = json.loads(done.stdout)
         return answer["id"] if method.changes else answer
+
+    def _positional(self, method):
+        """The arguments without an option, as the usage line gives them: resize VOLUME SIZE."""
+        usage = self.world.daemon.ctl("help", method.command).stdout.splitlines()[0]
+        names = {option: name for name, option in self.OPTIONS.items()}
+        words = takewhile(str.isupper, usage.split(f" {method.command}", 1)[1].split())
+        return [names.get(word.lower(), word.lower()) for word in words]
 
     def _word(self, done):
         assert done.stderr.startswith("volumectl: "), done

@@ -187,6 +187,10 @@ def _delete(world, volume):
     return world.daemon.delete(volume)
 
 
+def _resize(world, volume):
+    return world.daemon.resize(volume, 2)
+
+
 def _create(world, volume):
     return world.daemon.create(name="new one")
 
@@ -220,6 +224,13 @@ POINTS = (
     Point("detach: job", _detach, "queryAsyncJobResult", [_NO_JOB]),
     Point("detach: gone", _detach, "detachVolume", [_always("detachVolume", "no_plug")],
           step="await-gone", release=lambda world, volume: world.cloud.unplug_volume(volume)),
+    Point("resize: asked", _resize, "resizeVolume", [_always("resizeVolume")]),
+    Point("resize: asked and lost", _resize, "resizeVolume",
+          [_always("resizeVolume", "cut_after")]),
+    Point("resize: job", _resize, "queryAsyncJobResult", [_NO_JOB]),
+    Point("resize: size", _resize, "resizeVolume", [_always("resizeVolume", "no_plug")],
+          step="await-size",
+          release=lambda world, volume: world.cloud.resize_plugged(volume, 2 * GIB)),
     Point("delete: asked", _delete, "destroyVolume", [_always("destroyVolume")]),
     Point("delete: asked and lost", _delete, "destroyVolume",
           [_always("destroyVolume", "cut_after")]),
@@ -246,7 +257,7 @@ def test_an_operation_goes_on_after_the_next_start(make_world, point, end):
 
 def held(world, point, volume):
     """Begin the operation and wait until it stands at the point."""
-    if point.begin is _detach:
+    if point.begin in (_detach, _resize):
         world.daemon.completed(world.daemon.attach(volume))
     world.cloud.clear_requests()
     world.cloud.set_faults(point.rules)
@@ -265,7 +276,7 @@ def check_once(world, record, volume):
     if new:
         assert new[0]["id"] == record["volume_id"] and new[0]["name"] == "new one"
     row = world.cloud.volume(volume)
-    attached = record["type"] == "attach" and record["status"] == "completed"
+    attached = record["type"] in ("attach", "resize") and record["status"] == "completed"
     assert row["vm"] == (record["vm_id"] if attached else None)
     assert row["removed"] == (record["type"] == "delete")
     disks = [world.path(name) for name in world.disks_of(volume)]
@@ -275,6 +286,7 @@ def check_once(world, record, volume):
         assert disks == []
     mappings = [m["volume_id"] for m in world.daemon.get("/api/v1/mappings")["mappings"]]
     assert mappings == ([volume] if attached else [])
+    assert row["size"] == (2 * GIB if record["type"] == "resize" else GIB)
 
 
 def test_operations_that_wait_keep_their_order_over_a_restart(world):
@@ -295,8 +307,8 @@ def test_operations_that_wait_keep_their_order_over_a_restart(world):
 def test_many_kills_in_one_life(world):
     """A daemon that dies again and again, a moment after each start, still gets there."""
     world.cloud.set_faults([{"do": "cut_after", "times": 2, "command": command} for command in
-                            ("createVolume", "updateVolume", "attachVolume", "detachVolume",
-                             "destroyVolume")])
+                            ("createVolume", "updateVolume", "attachVolume", "resizeVolume",
+                             "detachVolume", "destroyVolume")])
 
     def through(operation):
         for _ in range(2):
@@ -309,6 +321,8 @@ def test_many_kills_in_one_life(world):
     path = through(world.daemon.attach(volume))["response"]["device_path"]
     world.assert_is(path, volume)
     assert [v["id"] for v in world.data_volumes()] == [volume]
+    world.daemon.wait_healthy()
+    assert through(world.daemon.resize(volume, 2))["response"]["size"] == 2 * GIB
     world.daemon.wait_healthy()
     through(world.daemon.detach(volume))
     world.daemon.wait_healthy()

@@ -119,6 +119,7 @@ def test_what_is_not_there(world, surface):
             ("volume.attach", {"volume_id": NOBODY, "vm_id": cloudsim.APPLIANCE_VM}, "NOT_FOUND"),
             ("volume.detach", {"volume_id": NOBODY}, "NOT_FOUND"),
             ("volume.delete", {"volume_id": NOBODY}, "NOT_FOUND"),
+            ("volume.resize", {"volume_id": NOBODY, "size": cloudsim.GIB}, "NOT_FOUND"),
             ("volume.attach", {"volume_id": world.volume(), "vm_id": NOBODY}, "CLOUDSTACK_ERROR")):
         record = surface.done(name, **arguments)
         assert (record["status"], record["error_code"]) == ("failed", code), record
@@ -156,6 +157,17 @@ def volume_detach(world, surface):
 def volume_delete(world, surface):
     volume = world.volume()
     assert surface.completed("volume.delete", volume_id=volume)["type"] == "delete"
+
+
+def volume_resize(world, surface):
+    volume, path = world.attached()
+    record = surface.completed("volume.resize", volume_id=volume, size=2 * cloudsim.GIB)
+    assert (record["type"], record["response"]["device_path"]) == ("resize", path)
+    # 1 byte more is 1 GiB more.
+    record = surface.completed("volume.resize", volume_id=volume, size=2 * cloudsim.GIB + 1,
+                               allow_shrink=True)
+    assert (record["response"]["previous_size"], record["response"]["size"]) == \
+        (2 * cloudsim.GIB, 3 * cloudsim.GIB)
 
 
 def volume_create(world, surface):
@@ -359,13 +371,14 @@ def test_methods_of_a_volumes_own_object(world):
                                zone_id=cloudsim.ZONE)["volume_id"]
         seen = []
         for name, arguments in (("volume.attach", {"vm_id": cloudsim.APPLIANCE_VM}),
+                                ("volume.resize", {"size": 2 * cloudsim.GIB}),
                                 ("volume.detach", {}), ("volume.delete", {})):
             path = bus.on_object(name, volume, **arguments)
             record = next(o for o in world.daemon.get("/api/v1/operations")
                           if object_path("operation", o["id"]) == path)
             assert world.daemon.completed(record)["volume_id"] == volume
             seen.append(record["type"])
-        assert seen == ["attach", "detach", "delete"]
+        assert seen == ["attach", "resize", "detach", "delete"]
     finally:
         bus.close()
 

@@ -103,6 +103,8 @@ def outcome(fault, call):
     if fault.do == "no_plug" and in_guest and call.command in ("attachVolume", "detachVolume"):
         gone = call.command == "detachVolume"
         return Outcome("TIMEOUT", attention=gone, disk_left=gone)
+    if fault.in_guest and call.command == "resizeVolume":
+        return Outcome("TIMEOUT", attention=True, disk_left=True)
     if fault.do == "wrong_size" and call.operation == "attach":
         return Outcome("CONFLICT")
     return Outcome()
@@ -110,15 +112,15 @@ def outcome(fault, call):
 
 def _outcome_of_refusal(fault, call):
     """A question that failed inside CloudStack is asked again, and so is the one what became of a
-    detachment or destruction, which nobody can take back. A volume that cannot be renamed is one
-    all the same."""
+    detachment, resizing or destruction, which nobody can take back. A volume that cannot be renamed
+    is one all the same."""
     if call.command == "updateVolume":
         return Outcome(renamed=False)
     if call.command not in CHANGES:
         attaches = call.operation.startswith("attach")
         if fault["code"] == 530 or (call.command == "queryAsyncJobResult" and not attaches):
             return Outcome()
-        if call.operation in ("detach", "delete") and call.nth > 1:
+        if call.operation in ("detach", "resize", "delete") and call.nth > 1:
             return Outcome()
     return Outcome("CLOUDSTACK_ERROR", (fault["code"], REFUSAL_TEXT))
 

@@ -17,6 +17,7 @@ CALLS = {
     "attach": ("listVolumes", "attachVolume", "queryAsyncJobResult"),
     "attach-elsewhere": ("listVolumes", "attachVolume", "queryAsyncJobResult"),
     "detach": ("listVolumes", "detachVolume", "queryAsyncJobResult", "listVolumes"),
+    "resize": ("listVolumes", "resizeVolume", "queryAsyncJobResult"),
     "delete": ("listVolumes", "detachVolume", "queryAsyncJobResult", "listVolumes",
                "destroyVolume", "queryAsyncJobResult", "listVolumes"),
 }
@@ -60,7 +61,7 @@ class Operation:
 
     def make_ready(self):
         """What has to be done before it can begin; the operation that does it, or None."""
-        if self.kind in ("detach", "delete"):
+        if self.kind in ("detach", "resize", "delete"):
             return self.daemon.attach(self.volume)
         return None
 
@@ -79,6 +80,7 @@ class Operation:
             "attach": ("POST", path + "/attach", {"vm_id": APPLIANCE_VM}),
             "attach-elsewhere": ("POST", path + "/attach", {"vm_id": OTHER_VM}),
             "detach": ("POST", path + "/detach"),
+            "resize": ("POST", path + "/resize", {"size": 2 * GIB}),
             "delete": ("DELETE", path),
         }[self.kind]
 
@@ -116,8 +118,11 @@ class Operation:
             assert row["vm"] == self._vm(), row
             if not disk_left:
                 self._assert_disk(row["vm"] == APPLIANCE_VM)
+            assert row["size"] == self._size(), row
         mapping = self._mapping()
         assert bool(mapping) == self._mapped(), mapping
+        if self.kind == "resize" and not disk_left:
+            assert mapping["size"] == row["size"], mapping
         if self.kind == "attach" and self.done:
             assert mapping["device_path"] == self.record["response"]["device_path"]
 
@@ -127,10 +132,17 @@ class Operation:
             return APPLIANCE_VM if self.done else None
         if self.kind == "attach-elsewhere":
             return OTHER_VM if self.done else None
+        if self.kind == "resize":
+            return APPLIANCE_VM
         # What could not be destroyed, or does not leave the guest, has been detached all the same.
         kept = not self.done and self.record["step"] not in ("await-gone", "destroy",
                                                              "await-destroyed")
         return APPLIANCE_VM if kept else None
+
+    def _size(self):
+        """What CloudStack has done stays, also when the kernel does not follow."""
+        done = self.done or self.record["step"] == "await-size"
+        return 2 * GIB if self.kind == "resize" and done else GIB
 
     def _mapped(self):
         # A disk that stays in the guest keeps its name from others.

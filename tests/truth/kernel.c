@@ -85,6 +85,15 @@ void kernel_unplug(struct fake_kernel *face, const char *name)
 	tell(kernel);
 }
 
+void kernel_resize(struct fake_kernel *face, const char *name, uint64_t size)
+{
+	struct sim_kernel *kernel = &sim_now->kernel;
+
+	kernel->disks[disk_index(name)].size = size;
+	sim_say(kernel->sim, "kernel: %s has %llu bytes", name, (unsigned long long)size);
+	tell(kernel);
+}
+
 void sim_kernel_init(struct sim_kernel *kernel, struct sim *sim)
 {
 	*kernel = (struct sim_kernel){ .sim = sim, .boots = 1 };
@@ -212,8 +221,8 @@ static void plan_next(struct sysblock *sysblock)
 
 int sysblock_scan(struct sysblock *sysblock, struct err *err)
 {
-	struct device removed[2 * DISKS_MAX], added[DISKS_MAX];
-	size_t removed_count = 0, added_count = 0;
+	struct device removed[2 * DISKS_MAX], added[DISKS_MAX], resized[DISKS_MAX];
+	size_t removed_count = 0, added_count = 0, resized_count = 0;
 
 	sysblock->scans++;
 	sysblock->count = 0;
@@ -231,6 +240,11 @@ int sysblock_scan(struct sysblock *sysblock, struct err *err)
 		if (!entry->there)
 			continue;
 		entry_look(sysblock, entry, i, removed, &removed_count);
+		if (entry->device.size != disk->size) {
+			entry->device.size = disk->size;
+			if (entry->listed)
+				resized[resized_count++] = entry->device;
+		}
 		if (!entry->listed && (sysblock->opening || entry->device.has_identity || entry->settled)) {
 			entry->listed = true;
 			added[added_count++] = entry->device;
@@ -241,6 +255,8 @@ int sysblock_scan(struct sysblock *sysblock, struct err *err)
 	plan_next(sysblock);
 	for (size_t i = 0; i < removed_count && !sysblock->opening; i++)
 		sysblock->listener.removed(sysblock->listener.arg, &removed[i]);
+	for (size_t i = 0; i < resized_count && !sysblock->opening; i++)
+		sysblock->listener.resized(sysblock->listener.arg, &resized[i], 0);
 	for (size_t i = 0; i < added_count && !sysblock->opening; i++)
 		sysblock->listener.added(sysblock->listener.arg, &added[i]);
 	return 0;

@@ -262,6 +262,8 @@ static void test_every_method(void **state)
 			answer = ask(f, NULL, NULL, methods[i].member, signature, s, s, 0);
 		else if (streq(signature, "sa{sv}"))
 			answer = ask(f, NULL, NULL, methods[i].member, signature, s, 0);
+		else if (streq(signature, "sta{sv}"))
+			answer = ask(f, NULL, NULL, methods[i].member, signature, s, UINT64_C(1) << 30, 0);
 		else if (streq(signature, "s"))
 			answer = ask(f, NULL, NULL, methods[i].member, signature, s);
 		else if (streq(signature, "a{sv}"))

@@ -146,7 +146,7 @@ static void put_job(struct cloud_result *result, struct listing *listing, const 
 		result->job_status = CLOUD_JOB_FAILED;
 		cloud_error_job(job->code, job->text[0] ? job->text : NULL, &result->err);
 	}
-	if (job->state == JOB_SUCCEEDED && job->command <= FAKE_DETACH) {
+	if (job->state == JOB_SUCCEEDED && job->command <= FAKE_RESIZE) {
 		list_one(listing, job->server, job->volume);
 		free(TAKE_PTR(listing->volumes[0].job_id));
 		result->volumes = listing->volumes;
@@ -349,6 +349,16 @@ struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_i
 				       cloud_done_fn done, void *arg)
 {
 	return ask_about(cloud, FAKE_DETACH, volume_id, NULL, job_id, done, arg);
+}
+
+struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_id, uint64_t size_gib, bool shrink_ok,
+				       const char *job_id, cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = ask_about(cloud, FAKE_RESIZE, volume_id, NULL, job_id, done, arg);
+
+	call->request->size_gib = size_gib;
+	call->request->shrink_ok = shrink_ok;
+	return call;
 }
 
 struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id, const char *job_id,

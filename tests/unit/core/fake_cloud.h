@@ -21,6 +21,7 @@ enum fake_command {
 	FAKE_CREATE,
 	FAKE_ATTACH,
 	FAKE_DETACH,
+	FAKE_RESIZE,
 	FAKE_DESTROY,
 	FAKE_RENAME,
 	FAKE_LIST,
@@ -62,11 +63,12 @@ struct fake_volume {
 	int64_t device_id;
 	bool gone, used; /* used: was attached once, and so has storage */
 	char disk[16];   /* the kernel's name at the moment it was plugged, "" when it is not */
-	struct loop_timer plug, unplug;
+	struct loop_timer plug, unplug, resize;
+	uint64_t next_size; /* for resize */
 	/* how its disk will look */
 	enum serial_kind serial;
 	int64_t size_error;
-	int64_t plug_ms, unplug_ms; /* after the job began; -1 never */
+	int64_t plug_ms, unplug_ms, resize_ms; /* after the job began; -1 never */
 };
 
 struct fake_server {
@@ -83,7 +85,7 @@ struct fake_server {
 	int64_t trip_ms, job_ms, late_ms;
 	/* for volumes made from now on */
 	enum serial_kind serial;
-	int64_t plug_ms, unplug_ms;
+	int64_t plug_ms, unplug_ms, resize_ms;
 };
 
 void server_init(struct fake_server *server, struct loop *loop, struct fake_kernel *kernel);
@@ -96,6 +98,7 @@ struct fake_volume *server_find(struct fake_server *server, const char *id);
 /* As somebody else would do it: at once, without a job. */
 void server_attach(struct fake_server *server, struct fake_volume *volume, const char *vm_id);
 void server_detach(struct fake_server *server, struct fake_volume *volume);
+void server_resize(struct fake_server *server, struct fake_volume *volume, uint64_t size);
 /* What exists. */
 size_t server_count(const struct fake_server *server);
 /* Jobs and requests that have not ended. */

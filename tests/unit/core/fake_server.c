@@ -42,11 +42,20 @@ static void on_plug(struct loop_timer *timer)
 		    volume->size + (uint64_t)volume->size_error);
 }
 
+static void on_resize(struct loop_timer *timer)
+{
+	struct fake_volume *volume = container_of(timer, struct fake_volume, resize);
+
+	if (volume->disk[0])
+		kernel_resize(volume->server->kernel, volume->disk, volume->next_size + (uint64_t)volume->size_error);
+}
+
 static void on_unplug(struct loop_timer *timer)
 {
 	struct fake_volume *volume = container_of(timer, struct fake_volume, unplug);
 
 	loop_timer_clear(volume->server->loop, &volume->plug);
+	loop_timer_clear(volume->server->loop, &volume->resize);
 	if (volume->disk[0])
 		kernel_unplug(volume->server->kernel, volume->disk);
 	volume->disk[0] = '\0';
@@ -64,6 +73,13 @@ static void unplug_soon(struct fake_volume *volume)
 	loop_timer_clear(volume->server->loop, &volume->plug);
 	if (volume->unplug_ms >= 0)
 		loop_timer_set(volume->server->loop, &volume->unplug, volume->unplug_ms);
+}
+
+static void resize_soon(struct fake_volume *volume, uint64_t size)
+{
+	volume->next_size = size;
+	if (volume->resize_ms >= 0)
+		loop_timer_set(volume->server->loop, &volume->resize, volume->resize_ms);
 }
 
 static bool device_id_taken(struct fake_server *server, const char *vm_id, int64_t device_id)
@@ -100,8 +116,10 @@ struct fake_volume *server_add(struct fake_server *server, const char *name, uin
 	volume->serial = server->serial;
 	volume->plug_ms = server->plug_ms;
 	volume->unplug_ms = server->unplug_ms;
+	volume->resize_ms = server->resize_ms;
 	volume->plug.fire = on_plug;
 	volume->unplug.fire = on_unplug;
+	volume->resize.fire = on_resize;
 	TAILQ_INSERT_TAIL(&server->volumes, volume, entry);
 	return volume;
 }
@@ -131,6 +149,12 @@ void server_detach(struct fake_server *server, struct fake_volume *volume)
 {
 	set_vm(volume, "");
 	on_unplug(&volume->unplug);
+}
+
+void server_resize(struct fake_server *server, struct fake_volume *volume, uint64_t size)
+{
+	volume->size = volume->next_size = size;
+	on_resize(&volume->resize);
 }
 
 size_t server_count(const struct fake_server *server)
@@ -190,8 +214,12 @@ static void begin_job(struct fake_job *job)
 		fail_job(job, 431, "The specified volume is not attached to a VM.");
 	else if (job->command == FAKE_DESTROY && volume->vm_id[0])
 		fail_job(job, 431, "Please specify a volume that is not attached to any VM.");
+	else if (job->command == FAKE_RESIZE && job->size < volume->size && !job->shrink_ok)
+		fail_job(job, 432, "Need to sign off by supplying the shrinkok parameter with value of true.");
 	else if (job->command == FAKE_ATTACH)
 		plug_soon(volume, job->vm_id);
+	else if (job->command == FAKE_RESIZE)
+		resize_soon(volume, job->size);
 	else if (job->command == FAKE_DETACH)
 		unplug_soon(volume);
 	if (job->fault.kind != FAULT_JOB_STUCK)
@@ -221,6 +249,8 @@ static void on_job_timer(struct loop_timer *timer)
 			set_vm(job->volume, job->vm_id);
 		else if (job->command == FAKE_DETACH)
 			set_vm(job->volume, "");
+		else if (job->command == FAKE_RESIZE)
+			job->volume->size = job->size;
 		else if (job->command == FAKE_DESTROY)
 			job->volume->gone = true;
 		else if (job->command == FAKE_RENAME)
@@ -242,12 +272,14 @@ static void add_job(struct fake_server *server, const struct fake_request *reque
 	job->command = request->command;
 	job->volume = volume;
 	job->fault = request->job_fault;
+	job->size = request->size_gib * GIB;
+	job->shrink_ok = request->shrink_ok;
 	job->timer.fire = on_job_timer;
 	snprintf(job->id, sizeof(job->id), "%s", request->job_id);
 	snprintf(job->name, sizeof(job->name), "%s", str_or(request->name, ""));
 	if (request->command == FAKE_ATTACH)
 		snprintf(job->vm_id, sizeof(job->vm_id), "%s", request->vm_id);
-	else if (request->command == FAKE_DETACH)
+	else if (request->command == FAKE_DETACH || request->command == FAKE_RESIZE)
 		snprintf(job->vm_id, sizeof(job->vm_id), "%s", volume->vm_id);
 	TAILQ_INSERT_TAIL(&server->jobs, job, entry);
 	if (job->vm_id[0])
@@ -338,6 +370,7 @@ void server_init(struct fake_server *server, struct loop *loop, struct fake_kern
 		.late_ms = 25000,
 		.plug_ms = 200,
 		.unplug_ms = 200,
+		.resize_ms = 200,
 	};
 	TAILQ_INIT(&server->volumes);
 	TAILQ_INIT(&server->jobs);
@@ -361,6 +394,7 @@ void server_fini(struct fake_server *server)
 		TAILQ_REMOVE(&server->volumes, volume, entry);
 		loop_timer_clear(server->loop, &volume->plug);
 		loop_timer_clear(server->loop, &volume->unplug);
+		loop_timer_clear(server->loop, &volume->resize);
 		free(volume);
 	}
 }

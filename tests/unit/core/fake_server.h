@@ -13,6 +13,8 @@ struct fake_job {
 	char id[37], vm_id[37], name[256]; /* vm_id: whose queue it stands in, "" none */
 	enum fake_command command;
 	struct fake_volume *volume;
+	uint64_t size; /* of a resize */
+	bool shrink_ok;
 	enum fake_job_state state;
 	int code; /* not 0: it fails, or has failed */
 	const char *text;
@@ -31,6 +33,7 @@ struct fake_request {
 	struct loop_timer arrive, answer;
 	char *volume_id, *vm_id, *name, *job_id;
 	uint64_t size_gib;
+	bool shrink_ok;
 	int64_t page;
 	/* the answer */
 	int code; /* refused */

@@ -137,10 +137,22 @@ static int unmap(struct fake_serving *fake, const struct fake_call *call, struct
 	return 0;
 }
 
-static int add(struct fake_serving *fake, const struct fake_call *call)
+static uint64_t size_behind(const struct fake_serving *fake, const char *path)
+{
+	for (size_t i = 0; i < fake->map_count; i++) {
+		if (streq(fake->maps[i].map.name, strrchr(path, '/') + 1))
+			return fake->maps[i].map.size;
+	}
+	return 0;
+}
+
+static int add(struct fake_serving *fake, const struct fake_call *call, struct err *err)
 {
 	struct fake_export *export = export_called(fake, call->name);
+	uint64_t size = size_behind(fake, call->device);
 
+	if (export && export->client.address[0] && export->size != size)
+		return err_set(err, ERR_CONFLICT, "%s is used by NBD client %s", call->name, export->client.address);
 	if (!export) {
 		assert(fake->export_count < FAKE_MAPS_MAX);
 		export = &fake->exports[fake->export_count++];
@@ -149,6 +161,7 @@ static int add(struct fake_serving *fake, const struct fake_call *call)
 	snprintf(export->name, sizeof(export->name), "%s", call->name);
 	snprintf(export->path, sizeof(export->path), "%s", call->device);
 	export->read_only = call->flag;
+	export->size = size;
 	return 0;
 }
 
@@ -185,7 +198,7 @@ static int carry_out(struct fake_serving *fake, const struct fake_call *call, st
 	case VERB_UNMAP:
 		return unmap(fake, call, err);
 	case VERB_ADD:
-		return add(fake, call);
+		return add(fake, call, err);
 	case VERB_REMOVE:
 		return take_off(fake, call, err);
 	case VERB_CHECK:

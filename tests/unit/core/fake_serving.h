@@ -34,6 +34,7 @@ struct fake_export {
 	char name[64];
 	char path[300];
 	bool read_only;
+	uint64_t size;               /* of what it is made of, when it was made */
 	struct export_client client; /* connected when its address is set */
 };
 

@@ -351,6 +351,15 @@ struct reply *ask_delete(struct world *world, const char *volume_id)
 	return ask(world, METHOD_VOLUME_DELETE, &args);
 }
 
+struct reply *ask_resize(struct world *world, const char *volume_id, uint64_t size, bool allow_shrink)
+{
+	char volume[37];
+	struct volume_resize_args args = { .volume_id = volume, .size = size, .allow_shrink = allow_shrink };
+
+	snprintf(volume, sizeof(volume), "%s", volume_id);
+	return ask(world, METHOD_VOLUME_RESIZE, &args);
+}
+
 struct reply *ask_operation(struct world *world, enum method_id method, const char *operation_id)
 {
 	char id[64];

@@ -4,6 +4,10 @@
 
 #include "scenario.h"
 
+#define SIZE (5 * GIB) /* of every volume, before */
+#define BIGGER (8 * GIB)
+#define SMALLER (2 * GIB)
+
 static void one_volume(struct world *world)
 {
 	server_add(&world->server, "one", 5);
@@ -31,6 +35,12 @@ static void create_fails(struct world *world)
 	server_fault(&world->server, (struct fake_fault){ FAKE_CREATE, 1, 1000, FAULT_JOB_FAILED, 530, "No room" });
 }
 
+static void resize_fails(struct world *world)
+{
+	one_attached(world);
+	server_fault(&world->server, (struct fake_fault){ FAKE_RESIZE, 1, 1000, FAULT_JOB_FAILED, 530, "No room" });
+}
+
 static struct reply *create(struct world *world)
 {
 	return ask_create(world, "new");
@@ -51,6 +61,16 @@ static struct reply *detach(struct world *world)
 	return ask_detach(world, VOLUME(1), false);
 }
 
+static struct reply *resize(struct world *world)
+{
+	return ask_resize(world, VOLUME(1), BIGGER, false);
+}
+
+static struct reply *resize_smaller(struct world *world)
+{
+	return ask_resize(world, VOLUME(1), SMALLER, true);
+}
+
 static struct reply *delete (struct world *world)
 {
 	return ask_delete(world, VOLUME(1));
@@ -68,6 +88,11 @@ static void cancel_at(struct world *world, const char *step)
 static void cancel_await_device(struct world *world)
 {
 	cancel_at(world, "await-device");
+}
+
+static void cancel_check(struct world *world)
+{
+	cancel_at(world, "check");
 }
 
 static void cancel_await_job(struct world *world)
@@ -92,6 +117,12 @@ const struct scenario scenarios[] = {
 	{ "attach to another VM", one_volume, attach_remote, NULL, OPERATION_COMPLETED, 1, 1, true, false },
 	{ "detach", one_attached, detach, NULL, OPERATION_COMPLETED, 1, 1, false, true },
 	{ "detach from another VM", one_remote, detach, NULL, OPERATION_COMPLETED, 1, 1, false, true },
+	{ "resize", one_attached, resize, NULL, OPERATION_COMPLETED, 1, 1, true, true },
+	{ "resize, smaller", one_volume, resize_smaller, NULL, OPERATION_COMPLETED, 1, 1, false, false },
+	{ "resize on another VM", one_remote, resize, NULL, OPERATION_COMPLETED, 1, 1, true, true },
+	{ "resize, detached", one_volume, resize, NULL, OPERATION_COMPLETED, 1, 1, false, false },
+	{ "resize, no room", resize_fails, resize, NULL, OPERATION_FAILED, 1, 1, true, true },
+	{ "resize, cancelled", one_attached, resize, cancel_check, OPERATION_CANCELLED, 1, 1, true, true },
 	{ "delete", one_volume, delete, NULL, OPERATION_COMPLETED, 0, 1, false, false },
 	{ "delete, attached", one_attached, delete, NULL, OPERATION_COMPLETED, 0, 1, false, true },
 };
@@ -151,6 +182,18 @@ static int expected_type(const struct scenario *scenario)
 	return -1;
 }
 
+/* In CloudStack, in the mapping and so in the kernel. */
+static void check_size(struct world *world, const struct scenario *scenario, bool happened)
+{
+	uint64_t size = !happened || scenario->status != OPERATION_COMPLETED ? SIZE
+			: scenario->begin == resize                          ? BIGGER
+									     : SMALLER;
+
+	assert_int_equal(server_find(&world->server, VOLUME(1))->size, size);
+	if (mapping_find(world->core, VOLUME(1)))
+		assert_int_equal(mapping_find(world->core, VOLUME(1))->record.size, size);
+}
+
 void scenario_check(struct world *world, const struct scenario *scenario)
 {
 	struct operation_list_args args = { .type = (char *)(intptr_t)operation_type_names[expected_type(scenario)],
@@ -171,6 +214,8 @@ void scenario_check(struct world *world, const struct scenario *scenario)
 		check_mapped(world, VOLUME(1));
 	else
 		check_unmapped(world, VOLUME(1));
+	if (expected_type(scenario) == OPERATION_RESIZE)
+		check_size(world, scenario, happened);
 	if (happened && expected_type(scenario) == OPERATION_CREATE && scenario->volumes)
 		assert_string_equal(server_find(&world->server, VOLUME(1))->name, "new");
 }

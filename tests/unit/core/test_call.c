@@ -151,6 +151,7 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 	struct volume_create_args create = { .name = name, .disk_offering_id = volume, .size = GIB, .zone_id = volume };
 	struct volume_attach_args attach = { .volume_id = volume, .vm_id = vm };
 	struct volume_detach_args detach = { .volume_id = volume };
+	struct volume_resize_args resize = { .volume_id = volume, .size = 8 * GIB };
 	struct operation_get_args get = { .operation_id = operation };
 	struct operation_list_args list = { .limit = 10 };
 	struct volume_list_args volumes = { 0 };
@@ -163,6 +164,7 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 	return ask(world, id,
 		   record == &volume_create_args                                ? (void *)&create
 		   : record == &volume_detach_args                              ? (void *)&detach
+		   : record == &volume_resize_args                              ? (void *)&resize
 		   : record == &operation_get_args || record == &operation_args ? (void *)&get
 		   : record == &operation_list_args                             ? (void *)&list
 		   : record == &volume_list_args                                ? (void *)&volumes

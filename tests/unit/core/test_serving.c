@@ -233,6 +233,38 @@ static void what_was_written_is_flushed(void **state)
 	check_world(world, 1);
 }
 
+static void name_and_export_grow(void **state)
+{
+	struct world *world = *state;
+
+	one_attached(world);
+	completed(world, accepted(world, ask_resize(world, VOLUME(1), 6 * GIB, false)));
+	check_world(world, 1);
+	assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.size, 6 * GIB);
+	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 6 * GIB);
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 6 * GIB);
+}
+
+/* It goes on with what it was told when it connected; the next one is told the truth. */
+static void a_client_keeps_the_size_it_knows(void **state)
+{
+	struct world *world = *state;
+
+	one_attached(world);
+	connect(world, VOLUME(1));
+	completed(world, accepted(world, ask_resize(world, VOLUME(1), 6 * GIB, false)));
+	world_pass(world, 10 * 60000);
+	assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.size, 6 * GIB);
+	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 5 * GIB);
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 5 * GIB);
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.status, EXPORT_ACTIVE);
+	fake_export_of(&world->serving, VOLUME(1))->client.address[0] = '\0';
+	world_pass(world, 10 * 60000);
+	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 6 * GIB);
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 6 * GIB);
+	check_world(world, 1);
+}
+
 static void a_deleted_volume_gives_up_its_name(void **state)
 {
 	struct world *world = *state;
@@ -512,6 +544,8 @@ int main(void)
 		TEST(nobody_is_cut_off),
 		TEST(what_is_refused_comes_back),
 		TEST(what_was_written_is_flushed),
+		TEST(name_and_export_grow),
+		TEST(a_client_keeps_the_size_it_knows),
 		TEST(a_deleted_volume_gives_up_its_name),
 		TEST(it_comes_back_in_time),
 		TEST(it_does_not_come_back),

@@ -115,6 +115,7 @@ static void signatures_are_the_promised_ones(void **state)
 		{ METHOD_VOLUME_ATTACH, "ssa{sv}", "sa{sv}", "o" },
 		{ METHOD_VOLUME_DETACH, "sa{sv}", "a{sv}", "o" },
 		{ METHOD_VOLUME_DELETE, "sa{sv}", "a{sv}", "o" },
+		{ METHOD_VOLUME_RESIZE, "sta{sv}", "ta{sv}", "o" },
 		{ METHOD_VOLUME_GET, "s", NULL, "o" },
 		{ METHOD_VOLUME_DEVICE, "s", NULL, "a{sv}" },
 		{ METHOD_DEVICE_VOLUME, "s", NULL, "o" },

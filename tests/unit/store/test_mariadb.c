@@ -257,12 +257,12 @@ static void earlier_tables_are_taken_over(void **state)
 	fixture_mariadb_drop_all(f);
 	fixture_mariadb_run(f,
 			    "CREATE TABLE volume_operations (id VARCHAR(64) PRIMARY KEY, type ENUM('create', 'attach', "
-			    "'resize') NOT NULL, status VARCHAR(16) NOT NULL, volume_id VARCHAR(191) NOT NULL, request "
+			    "'migrate') NOT NULL, status VARCHAR(16) NOT NULL, volume_id VARCHAR(191) NOT NULL, request "
 			    "LONGTEXT, owner_team VARCHAR(20) NOT NULL, created_at TIMESTAMP NULL)");
 	fixture_mariadb_run(
 		f, "INSERT INTO volume_operations VALUES ('old-1', 'attach', 'completed', 'v1', '{\"a\":1}', "
 		   "'blue', '2025-01-02 03:04:05'), ('old-2', 'attach', 'executing', 'v2', 'not json', 'red', NULL), "
-		   "('old-3', 'resize', 'completed', 'v3', '', 'red', NULL)");
+		   "('old-3', 'migrate', 'completed', 'v3', '', 'red', NULL)");
 	fixture_mariadb_run(
 		f, "CREATE TABLE device_mappings (id BIGINT AUTO_INCREMENT PRIMARY KEY, volume_id VARCHAR(191) NOT "
 		   "NULL, vm_id VARCHAR(191), device_path VARCHAR(100), size BIGINT, updated_at DATETIME, rack "
@@ -288,7 +288,7 @@ static void earlier_tables_are_taken_over(void **state)
 	history = fixture_mariadb_text(f, "SELECT operation_id FROM volume_operation_history_set_aside");
 	assert_string_equal(history, "nobody");
 	types = fixture_mariadb_text(f, "SELECT id, type, owner_team FROM volume_operations_set_aside");
-	assert_string_equal(types, "old-3|resize|red");
+	assert_string_equal(types, "old-3|migrate|red");
 	operations =
 		fixture_mariadb_text(f, "SELECT id, status, created_at, owner_team FROM volume_operations ORDER BY id");
 	assert_string_equal(operations, "old-1|completed|2025-01-02 03:04:05.000|blue\nold-2|failed|NULL|red");

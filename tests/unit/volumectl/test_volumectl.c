@@ -249,6 +249,13 @@ static void test_create(void **state)
 	assert_string_equal(o.out, SAMPLE_UUID "\n");
 }
 
+static void test_resize(void **state)
+{
+	_cleanup_outcome_ struct outcome o = run("resize " SAMPLE_UUID " 6GiB --allow-shrink");
+
+	assert_worked(&o);
+}
+
 static void test_every_reading_command(void **state)
 {
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
@@ -363,6 +370,9 @@ static void test_wrong_usage(void **state)
 	assert_usage("create --name n --size 5parsec", "size");
 	assert_usage("export", "export needs a volume");
 	assert_usage("export --volume " SAMPLE_UUID, "--volume");
+	assert_usage("resize " SAMPLE_UUID, "resize needs a size");
+	assert_usage("resize " SAMPLE_UUID " 1MiB", "size must be at least 1 GiB");
+	assert_usage("resize " SAMPLE_UUID " --size 6GiB", "--size"); /* it has its place */
 	assert_usage("list --limit", "a value is missing after '--limit'");
 	assert_usage("list --timeout soon", "--timeout");
 	assert_usage("--frob list", "--frob");
@@ -417,12 +427,19 @@ static void test_no_daemon(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_attach_waits), cmocka_unit_test(test_json_of_a_change),
-		cmocka_unit_test(test_no_wait),      cmocka_unit_test(test_failure),
-		cmocka_unit_test(test_create),       cmocka_unit_test(test_every_reading_command),
-		cmocka_unit_test(test_table),        cmocka_unit_test(test_watch),
-		cmocka_unit_test(test_wrong_usage),  cmocka_unit_test(test_help),
-		cmocka_unit_test(test_no_bus),       cmocka_unit_test(test_no_daemon),
+		cmocka_unit_test(test_attach_waits),
+		cmocka_unit_test(test_json_of_a_change),
+		cmocka_unit_test(test_no_wait),
+		cmocka_unit_test(test_failure),
+		cmocka_unit_test(test_create),
+		cmocka_unit_test(test_resize),
+		cmocka_unit_test(test_every_reading_command),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_watch),
+		cmocka_unit_test(test_wrong_usage),
+		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_no_bus),
+		cmocka_unit_test(test_no_daemon),
 		cmocka_unit_test(test_exports),
 	};
 
