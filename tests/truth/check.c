@@ -75,6 +75,24 @@ void check_shown(struct sim *sim)
 	}
 }
 
+/* When it is said, the kernel shows it. */
+static void judge_resize(struct sim *sim, const struct operation_record *operation)
+{
+	const char *text = str_or(operation->response, "{}");
+	_cleanup_json_ struct json *response = json_parse(text, strlen(text), NULL);
+	const char *path = str_or(json_text(json_get(response, "device_path")), "");
+	const struct disk *disk;
+	int64_t size = 0;
+
+	judge(sim, "the response of a resize", operation->volume_id, path);
+	if (!str_has_prefix(path, "/dev/") || disk_index(path + strlen("/dev/")) < 0)
+		return;
+	disk = &sim->kernel.disks[disk_index(path + strlen("/dev/"))];
+	if (json_integer(json_get(response, "size"), &size) < 0 || (disk->there && disk->size != (uint64_t)size))
+		sim_fail(sim, "volume %s is said to have %" PRId64 " bytes as %s, which has %" PRIu64,
+			 operation->volume_id, size, path, disk->size);
+}
+
 static void on_ended(struct sim *sim, const struct operation_record *operation)
 {
 	struct score *ours = &scores[RULE_OURS];
@@ -87,6 +105,8 @@ static void on_ended(struct sim *sim, const struct operation_record *operation)
 			sim_fail(sim, "operation %s has ended twice", operation->id);
 		sim->asks[i].ended = true;
 	}
+	if (operation->type == OPERATION_RESIZE && operation->status == OPERATION_COMPLETED)
+		judge_resize(sim, operation);
 	if (!here)
 		return;
 	ours->asked++;
@@ -205,6 +225,10 @@ static void check_volume(struct sim *sim, const struct fake_volume *volume)
 	else if (streq(volume->vm_id, APPLIANCE) && volume->disk[0] && !streq(shown.device_path, path) &&
 		 !(sim->rebooted && volume->serial == SERIAL_NONE))
 		sim_fail(sim, "volume %s is %s, but mapped to %s", volume->id, path, shown.device_path);
+	else if (streq(volume->vm_id, APPLIANCE) && volume->disk[0] && streq(shown.device_path, path) &&
+		 shown.size != sim->kernel.disks[disk_index(volume->disk)].size)
+		sim_fail(sim, "volume %s has %" PRIu64 " bytes as %s, but is mapped with %" PRIu64, volume->id,
+			 sim->kernel.disks[disk_index(volume->disk)].size, path, shown.size);
 	record_clear(&mapping_record, &shown);
 }
 

@@ -40,7 +40,7 @@ void ask_answered(void *arg, const struct answer *answer)
 	if (answer->err.code)
 		sim_say(ask->sim, "answer: %s: %s", methods[ask->method].name, answer->err.text);
 	check_answer(ask->sim, ask, answer);
-	if (answer->err.code || answer->record != &operation_record || ask->method > METHOD_VOLUME_DELETE)
+	if (answer->err.code || answer->record != &operation_record || methods[ask->method].answer != ANSWER_OPERATION)
 		return;
 	operation = answer_item(answer, 0);
 	snprintf(ask->operation_id, sizeof(ask->operation_id), "%s", operation->id);
@@ -92,6 +92,12 @@ static void ask_about(struct sim *sim, enum method_id method, const struct fake_
 	} else if (method == METHOD_VOLUME_DETACH) {
 		struct volume_detach_args args = { .volume_id = ask->volume_id,
 						   .force = random_percent(&sim->chance, 30) };
+
+		ask_begin(ask, &args);
+	} else if (method == METHOD_VOLUME_RESIZE) {
+		struct volume_resize_args args = { .volume_id = ask->volume_id,
+						   .size = (1 + roll(sim, 4)) * GIB,
+						   .allow_shrink = random_percent(&sim->chance, 30) };
 
 		ask_begin(ask, &args);
 	} else {
@@ -154,6 +160,11 @@ static void create(struct sim *sim)
 static void destroy(struct sim *sim)
 {
 	ask_about(sim, METHOD_VOLUME_DELETE, some_volume(sim));
+}
+
+static void resize(struct sim *sim)
+{
+	ask_about(sim, METHOD_VOLUME_RESIZE, some_volume(sim));
 }
 
 static void cancel(struct sim *sim)
@@ -322,6 +333,8 @@ static void cloud_restarts(struct sim *sim)
 				volume->device_id = 9;
 			} else if (job->command == FAKE_DETACH) {
 				server_detach(&sim->server, volume);
+			} else if (job->command == FAKE_RESIZE) {
+				server_resize(&sim->server, volume, job->size);
 			} else if (job->command == FAKE_DESTROY) {
 				volume->gone = true;
 			}
@@ -329,6 +342,8 @@ static void cloud_restarts(struct sim *sim)
 			server_detach(&sim->server, volume);
 		} else if (job->command == FAKE_DETACH) {
 			loop_timer_clear(sim->loop, &volume->unplug);
+		} else if (job->command == FAKE_RESIZE) {
+			loop_timer_clear(sim->loop, &volume->resize);
 		}
 		job->state = JOB_FAILED;
 		job->code = 530;
@@ -394,6 +409,7 @@ static const struct {
 	{ detach_and_attach, 8 },
 	{ create, 5 },
 	{ destroy, 4 },
+	{ resize, 6 },
 	{ cancel, 5 },
 	{ read_something, 10 },
 	{ plug_stranger, 10 },
@@ -464,6 +480,7 @@ static void change_delays(struct sim *sim)
 		uint64_t kind = roll(sim, 99);
 
 		volume->plug_ms = kind < 70 ? (int64_t)roll(sim, 2000) : kind < 95 ? (int64_t)roll(sim, 40000) : -1;
+		volume->resize_ms = kind < 70 ? (int64_t)roll(sim, 2000) : (int64_t)roll(sim, 40000);
 		volume->unplug_ms = (int64_t)(kind < 90 ? roll(sim, 1000) : roll(sim, 20000));
 	}
 }
@@ -480,7 +497,7 @@ static void make_peace(struct sim *sim)
 		store_memory_crash_at(sim->store, UINT64_MAX, true); /* no crash is still to come */
 	sim->kernel.lost_percent = 0;
 	TAILQ_FOREACH(volume, &sim->server.volumes, entry)
-		volume->plug_ms = volume->unplug_ms = 100;
+		volume->plug_ms = volume->unplug_ms = volume->resize_ms = 100;
 	for (size_t i = 0; i < DISKS_MAX; i++)
 		sim->kernel.disks[i].held = false;
 	sim_say(sim, "peace");
