@@ -37,8 +37,8 @@ GUEST_PACKAGES = (
     "ca-certificates", "dbus", "e2fsprogs", "iproute2", "kmod", "qemu-guest-agent", "systemd",
     "systemd-sysv", "udev", "util-linux",
     "libblkid1", "libcjson1", "libcurl4", "libdevmapper1.02.1", "libevent-2.1-7",
-    "libevent-core-2.1-7", "libevent-extra-2.1-7", "libevent-pthreads-2.1-7", "libinih1",
-    "libmariadb3", "libsqlite3-0", "libsystemd0",
+    "libevent-core-2.1-7", "libevent-extra-2.1-7", "libevent-openssl-2.1-7",
+    "libevent-pthreads-2.1-7", "libinih1", "libmariadb3", "libsqlite3-0", "libsystemd0",
     "libnbd-bin", "nbdkit", "qemu-system-common", "qemu-utils",
     "libasan8", "libubsan1",
 )
