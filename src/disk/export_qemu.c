@@ -43,6 +43,14 @@ void qemu_send(struct qemu *qemu, const char *command, const char *arguments, qm
 	qmp_send(qemu->qmp, command, arguments, reply, qemu);
 }
 
+static void dismiss(struct qemu *qemu)
+{
+	if (!qemu->process)
+		return;
+	qemu->was_dismissed = true;
+	export_process_end(qemu->process);
+}
+
 /* ---- the note about what it was started with ---- */
 
 static char *settings_text(const struct qemu *qemu)
@@ -103,8 +111,7 @@ static void on_server_started(void *arg, const struct json *result, const struct
 	if (err->code != ERR_NONE && !strstr(err->text, "already running")) {
 		export_address_format(&qemu->exporter->address, address, sizeof(address));
 		go_away(qemu);
-		if (qemu->process)
-			export_process_end(qemu->process);
+		dismiss(qemu);
 		exporter_down(qemu->exporter, "qemu-storage-daemon cannot serve on %s: %s", address, err->text);
 		return;
 	}
@@ -194,9 +201,12 @@ static void on_ended(void *arg, const char *how)
 	qemu->process = export_process_forget(qemu->process);
 	qemu->pid = 0;
 	if (qemu->stage == QEMU_AWAY) {
-		exporter_explain(qemu->exporter, reason);
+		if (!qemu->was_dismissed)
+			exporter_explain(qemu->exporter, reason);
+		qemu->was_dismissed = false;
 		return;
 	}
+	qemu->was_dismissed = false;
 	go_away(qemu);
 	exporter_down(qemu->exporter, "%s", reason);
 }
@@ -251,8 +261,7 @@ static bool take_over(struct qemu *qemu)
 	log_debug("export: an engine is running already, process %d %s", (int)qmp_pid(qemu->qmp), err.text);
 	if (settings_are_ours(qemu))
 		return true;
-	if (qemu->process)
-		export_process_end(qemu->process);
+	dismiss(qemu);
 	return false;
 }
 
@@ -328,7 +337,7 @@ static void on_timer(struct loop_timer *timer)
 	}
 	/* It may serve clients, so one that listens and does not greet (it hangs, or another one holds it) goes on. */
 	if (qemu->stage == QEMU_CONNECTING)
-		export_process_end(qemu->process);
+		dismiss(qemu);
 	go_away(qemu);
 	exporter_down(qemu->exporter,
 		      "qemu-storage-daemon does not answer on %s; a device may hang, or another "
