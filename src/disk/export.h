@@ -53,7 +53,7 @@ struct export_item {
 };
 
 struct export_client {
-	char address[64]; /* "127.0.0.1:41234", or "pid 4711" on a unix socket */
+	char address[64]; /* "127.0.0.1:41234", or "a local process" on a unix socket */
 };
 
 struct export_seen {

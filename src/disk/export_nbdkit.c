@@ -7,7 +7,11 @@
  *
  * What the simple engine can't do: serve one export read-only, or part with a single client. nbdkit opens the device once
  * for each client, so whether an export is in use is read from its open files; where a client must go by force, nbdkit is
- * started anew and the other clients connect again. It ends with the daemon.
+ * started anew and the other clients connect again. A client that has just left (our handshake is one) is in these files
+ * for a moment still, hence nothing counts as used before it was seen to stay so.
+ *
+ * It ends with the daemon. Another one begins with an empty folder: what a link of yesterday points to may be another disk
+ * today.
  */
 
 #include <assert.h>
@@ -25,6 +29,7 @@
 
 #define LOOK_EVERY_MS 20
 #define START_MS 10000 /* until it listens */
+#define LINGER_MS 500  /* what is open for longer has a client */
 
 struct nbdkit {
 	struct exporter *exporter;
@@ -37,6 +42,16 @@ struct nbdkit {
 	int64_t until_ms;
 	struct export_call *call; /* NULL: none, or nobody waits for it any more */
 	struct export_look *look;
+	struct probe *probe;
+	struct loop_timer linger;
+	int64_t linger_until_ms;
+};
+
+/* What nbdkit has open: block devices and regular files. */
+struct open_files {
+	struct stat *files;
+	size_t count;
+	bool unknown; /* it could not be read, and so everything may be open */
 };
 
 /* ---- the folder ---- */
@@ -74,22 +89,54 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 	return S_ISREG(b->st_mode) && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* A client has it open. */
-static bool is_open(const struct nbdkit *nbdkit, const char *device_path)
+static void clear_open_files(struct open_files *open)
+{
+	free(open->files);
+}
+#define _cleanup_open_files_ __attribute__((cleanup(clear_open_files)))
+
+static struct open_files read_open_files(const struct nbdkit *nbdkit)
 {
 	_cleanup_free_ char *path =
 		xasprintf("%s/%d/fd", nbdkit->exporter->options.proc_root, (int)export_process_pid(nbdkit->process));
-	struct stat device, file;
+	struct open_files open = { 0 };
 	struct dirent *entry;
-	bool found = false;
-	DIR *folder;
+	struct stat file;
+	DIR *folder = opendir(path);
 
-	if (stat(device_path, &device) < 0 || !(folder = opendir(path)))
-		return false;
-	while (!found && (entry = readdir(folder)))
-		found = fstatat(dirfd(folder), entry->d_name, &file, 0) == 0 && is_same_file(&device, &file);
+	if (!folder) {
+		open.unknown = errno != ENOENT; /* without the process nobody has anything open */
+		return open;
+	}
+	while ((entry = readdir(folder))) {
+		if (fstatat(dirfd(folder), entry->d_name, &file, 0) < 0 ||
+		    (!S_ISBLK(file.st_mode) && !S_ISREG(file.st_mode)))
+			continue;
+		open.files = xrealloc(open.files, (open.count + 1) * sizeof(*open.files));
+		open.files[open.count++] = file;
+	}
 	closedir(folder);
+	return open;
+}
+
+/* A client has it open. */
+static bool is_open(const struct open_files *open, const char *device_path)
+{
+	bool found = open->unknown;
+	struct stat device;
+
+	if (stat(device_path, &device) < 0)
+		return found;
+	for (size_t i = 0; i < open->count && !found; i++)
+		found = is_same_file(&device, &open->files[i]);
 	return found;
+}
+
+static bool is_open_now(const struct nbdkit *nbdkit, const char *device_path)
+{
+	_cleanup_open_files_ struct open_files open = read_open_files(nbdkit);
+
+	return is_open(&open, device_path);
 }
 
 typedef void (*link_fn)(struct nbdkit *nbdkit, const char *name, const char *device_path, void *arg);
@@ -109,11 +156,11 @@ static void each_link(struct nbdkit *nbdkit, link_fn fn, void *arg)
 		closedir(folder);
 }
 
-static void count_open(struct nbdkit *nbdkit, const char *name, const char *device_path, void *arg)
+static void drop_link(struct nbdkit *nbdkit, const char *name, const char *device_path, void *arg)
 {
-	size_t *count = arg;
+	_cleanup_free_ char *path = link_path(nbdkit, name);
 
-	*count += is_open(nbdkit, device_path);
+	unlink(path);
 }
 
 /* ---- the process ---- */
@@ -138,47 +185,68 @@ static void stop_looking(struct nbdkit *nbdkit)
 
 static void on_ended(void *arg, const char *how);
 
-static int start(struct nbdkit *nbdkit, struct err *err)
-{
-	struct exporter *exporter = nbdkit->exporter;
-	struct export_address *address = &exporter->address;
-	const char *tls_dir = exporter->options.tls_dir;
-	_cleanup_free_ char *program = export_process_find(export_nbdkit_ops.program);
-	_cleanup_free_ char *dir = xasprintf("dir=%s", nbdkit->folder), *certificates = NULL, *port = NULL;
-	const char *argv[20] = { program, "--foreground", "--exit-with-parent" };
-	size_t count = 3;
-	int free_port;
+#define ARGUMENTS_MAX 16
 
-	if (!program)
-		return err_set(err, ERR_UNAVAILABLE, "nbdkit is not installed; install Debian's package %s",
-			       export_nbdkit_ops.package);
+/* Its arguments, behind the program; texts are the caller's. */
+static void put_arguments(const struct exporter *exporter, const char *port, const char *certificates, const char *dir,
+			  const char **argv)
+{
+	const struct export_address *address = &exporter->address;
+	size_t count = 0;
+
+	argv[count++] = "--foreground";
+	argv[count++] = "--exit-with-parent";
 	if (export_address_is_unix(address)) {
-		unlink(address->sa.local.sun_path); /* a dead one's; it would be in the way */
 		argv[count++] = "--unix";
 		argv[count++] = address->sa.local.sun_path;
 	} else {
-		if (address->port == 0) {
-			if (export_address_free_port(address, &free_port, err) < 0)
-				return -1;
-			export_address_set_port(address, free_port);
-		}
-		port = xasprintf("%d", address->port);
 		argv[count++] = "--ipaddr";
 		argv[count++] = address->host;
 		argv[count++] = "--port";
 		argv[count++] = port;
 	}
-	if (tls_dir) {
-		certificates = xasprintf("--tls-certificates=%s", tls_dir);
+	if (exporter->options.tls_dir) {
 		argv[count++] = "--tls=require";
 		argv[count++] = certificates;
-		if (export_tls_verifies_clients(tls_dir))
+		if (export_tls_verifies_clients(exporter->options.tls_dir))
 			argv[count++] = "--tls-verify-peer";
 	}
 	argv[count++] = "file";
 	argv[count++] = dir;
 	argv[count] = NULL;
-	assert(count < ARRAY_SIZE(argv));
+}
+
+static int choose_port(struct export_address *address, struct err *err)
+{
+	int port;
+
+	if (export_address_is_unix(address)) {
+		unlink(address->sa.local.sun_path); /* a dead one's; it would be in the way */
+		return 0;
+	}
+	if (address->port != 0)
+		return 0;
+	if (export_address_free_port(address, &port, err) < 0)
+		return -1;
+	export_address_set_port(address, port);
+	return 0;
+}
+
+static int start(struct nbdkit *nbdkit, struct err *err)
+{
+	struct exporter *exporter = nbdkit->exporter;
+	_cleanup_free_ char *program = export_process_find(export_nbdkit_ops.program);
+	_cleanup_free_ char *dir = xasprintf("dir=%s", nbdkit->folder), *port = NULL;
+	_cleanup_free_ char *certificates = xasprintf("--tls-certificates=%s", str_or(exporter->options.tls_dir, ""));
+	const char *argv[ARGUMENTS_MAX] = { program };
+
+	if (!program)
+		return err_set(err, ERR_UNAVAILABLE, "nbdkit is not installed; install Debian's package %s",
+			       export_nbdkit_ops.package);
+	if (choose_port(&exporter->address, err) < 0)
+		return -1;
+	port = xasprintf("%d", exporter->address.port);
+	put_arguments(exporter, port, certificates, dir, argv + 1);
 	nbdkit->process = export_process_start(exporter->loop, argv, on_ended, nbdkit, err);
 	return nbdkit->process ? 0 : -1;
 }
@@ -244,34 +312,63 @@ static void attempt(void *engine)
 	struct nbdkit *nbdkit = engine;
 
 	/* One that was told to end is still there. */
-	if (nbdkit->process)
+	if (nbdkit->process) {
 		exporter_down(nbdkit->exporter, "nbdkit does not end");
-	else
-		begin_start(nbdkit);
+		return;
+	}
+	each_link(nbdkit, drop_link, NULL);
+	begin_start(nbdkit);
 }
 
 /* ---- the verbs ---- */
 
-static void add(struct nbdkit *nbdkit)
-{
-	const struct export_call *call = nbdkit->call;
-	_cleanup_free_ char *target = link_target(nbdkit, call->name);
-	struct export_device device;
-	struct err err = { 0 };
+/* What a list tells, and to find out for it. */
+struct listing {
+	struct open_files open;
+	const struct export_client *clients;
+	size_t client_count, used;
+	bool certain;
+};
 
-	if (export_device_look(nbdkit->exporter->options.sysfs_root, call->device_path, &device, &err) < 0) {
-		end(nbdkit, &err);
-	} else if (call->read_only) {
-		err_set_field(&err, "read_only", ERR_INVALID,
-			      "nbdkit serves either all exports read-only or none; use qemu-storage-daemon");
-		end(nbdkit, &err);
-	} else if (target && !streq(target, call->device_path) && is_open(nbdkit, target)) {
-		export_in_use(&err, call->name, NULL, 0, false);
-		end(nbdkit, &err);
+static void count_used(struct nbdkit *nbdkit, const char *name, const char *device_path, void *arg)
+{
+	struct listing *listing = arg;
+
+	listing->used += is_open(&listing->open, device_path);
+}
+
+static void list_link(struct nbdkit *nbdkit, const char *name, const char *device_path, void *arg)
+{
+	const struct listing *listing = arg;
+	bool is_used = is_open(&listing->open, device_path);
+
+	exporter_add_item(nbdkit->exporter, name, device_path, false, listing->clients,
+			  is_used ? listing->client_count : 0, !is_used || listing->certain);
+}
+
+static void on_clients(void *arg, const struct export_client *clients, size_t count, const struct err *looked)
+{
+	struct nbdkit *nbdkit = arg;
+	const struct export_call *call = nbdkit->call;
+	struct listing listing = { .open = read_open_files(nbdkit), .clients = clients, .client_count = count };
+	struct err err;
+
+	nbdkit->look = NULL;
+	each_link(nbdkit, count_used, &listing);
+	listing.certain = looked->code == ERR_NONE && listing.used <= 1 && !listing.open.unknown;
+	if (call->verb == EXPORT_LIST) {
+		each_link(nbdkit, list_link, &listing);
+		end(nbdkit, NULL);
 	} else {
-		(void)set_link(nbdkit, call->name, call->device_path, &err);
+		export_in_use(&err, call->name, clients, count, listing.certain);
 		end(nbdkit, &err);
 	}
+	clear_open_files(&listing.open);
+}
+
+static void look_at_clients(struct nbdkit *nbdkit)
+{
+	nbdkit->look = export_look_start(nbdkit->exporter->watch, &nbdkit->exporter->address, on_clients, nbdkit);
 }
 
 static int remove_link(struct nbdkit *nbdkit, struct err *err)
@@ -283,11 +380,11 @@ static int remove_link(struct nbdkit *nbdkit, struct err *err)
 	return 0;
 }
 
-static void remove_now(struct nbdkit *nbdkit, bool is_used)
+static void part_from_clients(struct nbdkit *nbdkit)
 {
-	struct err err = { 0 };
+	struct err err;
 
-	if (remove_link(nbdkit, &err) < 0 || !is_used) {
+	if (remove_link(nbdkit, &err) < 0) {
 		end(nbdkit, &err);
 		return;
 	}
@@ -296,60 +393,99 @@ static void remove_now(struct nbdkit *nbdkit, bool is_used)
 	export_process_end(nbdkit->process);
 }
 
-static void list_link(struct nbdkit *nbdkit, const char *name, const char *device_path, void *arg)
+static void change_link(struct nbdkit *nbdkit)
 {
-	const struct export_seen *seen = arg;
-	bool is_used = is_open(nbdkit, device_path);
+	const struct export_call *call = nbdkit->call;
+	struct err err = { 0 };
 
-	exporter_add_item(nbdkit->exporter, name, device_path, false, seen->clients, is_used ? seen->client_count : 0,
-			  !is_used || seen->clients_certain);
+	if (call->verb == EXPORT_ADD)
+		(void)set_link(nbdkit, call->name, call->device_path, &err);
+	else
+		(void)remove_link(nbdkit, &err);
+	end(nbdkit, &err);
 }
 
-static void on_clients(void *arg, const struct export_client *clients, size_t count, const struct err *looked)
+/* Changes the link, once nobody uses what it points to. */
+static void change(struct nbdkit *nbdkit)
+{
+	_cleanup_free_ char *target = link_target(nbdkit, nbdkit->call->name);
+
+	if (!target || !is_open_now(nbdkit, target))
+		change_link(nbdkit);
+	else if (clock_mono_ms() < nbdkit->linger_until_ms)
+		loop_timer_set(nbdkit->exporter->loop, &nbdkit->linger, LOOK_EVERY_MS);
+	else if (nbdkit->call->verb == EXPORT_REMOVE && nbdkit->call->force)
+		part_from_clients(nbdkit);
+	else
+		look_at_clients(nbdkit);
+}
+
+static void on_linger(struct loop_timer *timer)
+{
+	change(container_of(timer, struct nbdkit, linger));
+}
+
+static void on_probed(void *arg, const struct probe_result *result)
 {
 	struct nbdkit *nbdkit = arg;
+
+	nbdkit->probe = NULL;
+	if (result->err.code != ERR_NONE)
+		end(nbdkit, &result->err);
+	else
+		change(nbdkit);
+}
+
+static int check_item(const struct nbdkit *nbdkit, struct err *err)
+{
 	const struct export_call *call = nbdkit->call;
-	struct export_seen seen = { .clients = clients, .client_count = count };
-	size_t used = 0;
+	struct export_device device;
+
+	if (export_device_look(nbdkit->exporter->options.sysfs_root, call->device_path, &device, err) < 0)
+		return -1;
+	if (call->read_only)
+		return err_set_field(err, "read_only", ERR_INVALID,
+				     "nbdkit serves either all exports read-only or none; use qemu-storage-daemon");
+	if (device.read_only)
+		return err_set(err, ERR_CONFLICT, "%s is read-only, which nbdkit cannot serve; use qemu-storage-daemon",
+			       call->device_path);
+	return 0;
+}
+
+static void add(struct nbdkit *nbdkit)
+{
+	const struct export_call *call = nbdkit->call;
+	_cleanup_free_ char *target = link_target(nbdkit, call->name);
 	struct err err;
 
-	nbdkit->look = NULL;
-	each_link(nbdkit, count_open, &used);
-	seen.clients_certain = looked->code == ERR_NONE && used <= 1;
-	if (call->verb == EXPORT_LIST) {
-		each_link(nbdkit, list_link, &seen);
-		end(nbdkit, NULL);
-	} else {
-		export_in_use(&err, call->name, clients, count, seen.clients_certain);
+	if (check_item(nbdkit, &err) < 0)
 		end(nbdkit, &err);
-	}
+	else if (target && streq(target, call->device_path))
+		end(nbdkit, NULL);
+	else
+		nbdkit->probe = probe_start(nbdkit->exporter->prober, call->device_path, on_probed, nbdkit);
 }
 
 static void begin(void *engine, struct export_call *call)
 {
 	struct nbdkit *nbdkit = engine;
-	_cleanup_free_ char *target = NULL;
-	bool is_used;
 
 	assert(!nbdkit->call && nbdkit->process);
 	nbdkit->call = call;
+	nbdkit->linger_until_ms = clock_mono_ms() + LINGER_MS;
 	switch (call->verb) {
 	case EXPORT_ADD:
 		add(nbdkit);
-		return;
+		break;
 	case EXPORT_REMOVE:
-		target = link_target(nbdkit, call->name);
-		is_used = target && is_open(nbdkit, target);
-		if (!is_used || call->force) {
-			remove_now(nbdkit, is_used);
-			return;
-		}
+		change(nbdkit);
 		break;
 	case EXPORT_LIST:
-	case EXPORT_CHECK: /* needs no engine */
+		look_at_clients(nbdkit);
 		break;
+	case EXPORT_CHECK:
+		break; /* needs no engine */
 	}
-	nbdkit->look = export_look_start(nbdkit->exporter->watch, &nbdkit->exporter->address, on_clients, nbdkit);
 }
 
 static bool is_idle(const void *engine)
@@ -364,9 +500,13 @@ static void abandon(void *engine)
 	struct nbdkit *nbdkit = engine;
 
 	nbdkit->call = NULL;
+	loop_timer_clear(nbdkit->exporter->loop, &nbdkit->linger);
 	if (nbdkit->look)
 		export_look_cancel(nbdkit->look);
+	if (nbdkit->probe)
+		probe_cancel(nbdkit->probe);
 	nbdkit->look = NULL;
+	nbdkit->probe = NULL;
 }
 
 /* ---- the engine ---- */
@@ -384,6 +524,7 @@ static void *open_engine(struct exporter *exporter, struct err *err)
 	nbdkit->exporter = exporter;
 	nbdkit->folder = TAKE_PTR(folder);
 	nbdkit->again.fire = on_again;
+	nbdkit->linger.fire = on_linger;
 	return nbdkit;
 }
 
