@@ -4,8 +4,8 @@
 
 How long an attach takes from the kernel's disk to the D-Bus signal, what the idle daemon costs, what
 its REST costs beside an evhttp that sends a fixed text, what many operations at once cost CloudStack,
-and how long a start takes that finds very much unfinished. Asserts nothing: figures depend on the
-machine, only their ratios travel. VOLD_BUILD names the build to measure.
+what an export that comes and goes costs those who read another one, and how long a start takes that
+finds very much unfinished. Asserts nothing: figures depend on the machine, only their ratios travel. VOLD_BUILD names the build to measure.
 """
 
 import argparse
@@ -134,12 +134,16 @@ sysfs_root = {sysfs}
 dev_root = {dev}
 buses = {buses}
 scan_interval = {scan}
+[export]
+engine = {engine}
+listen = 127.0.0.1:0
+run_dir = {run}/export
 [store]
 url = sqlite://{run}/bench.db
 """
 
 
-def configure(run, sim, disks, scan="2s", poll="20ms"):
+def configure(run, sim, disks, scan="2s", poll="20ms", engine="none"):
     """The daemon's configuration file."""
     for name, key in (("api-key", sim.api_key), ("secret-key", sim.secret_key)):
         (run / name).touch(0o600)
@@ -147,16 +151,16 @@ def configure(run, sim, disks, scan="2s", poll="20ms"):
     config = run / "volume-daemon.conf"
     config.write_text(CONFIG.format(run=run, cloud=sim.url, appliance=ids.APPLIANCE_VM, scan=scan,
                                     sysfs=disks.sysfs, dev=disks.dev, buses=disks.buses,
-                                    poll=poll))
+                                    poll=poll, engine=engine))
     return config
 
 
 @contextlib.contextmanager
-def serving(build, run, sim, disks, scan="2s", poll="20ms"):
+def serving(build, run, sim, disks, scan="2s", poll="20ms", engine="none"):
     """A fresh daemon that knows the volumes of the cloud."""
     for stale in run.glob("bench.db*"):
         stale.unlink()
-    config = configure(run, sim, disks, scan, poll)
+    config = configure(run, sim, disks, scan, poll, engine)
     bus = f"unix:path={run}/bus"
     with contextlib.ExitStack() as stack:
         log = run / "dbus.log"
@@ -410,6 +414,60 @@ def measure_http(daemon, sim, build, run, rounds, seconds):
          f"{middle(0, 1):.1f} and {middle(1, 1):.1f} us of CPU each")
 
 
+# -- exports
+
+STREAM = 256 << 20      # bytes that a client reads
+
+
+def read_all(uri):
+    """Seconds that a client needs to read an export; it fails when an answer does."""
+    moment = time.monotonic()
+    subprocess.run(["nbdcopy", uri, "null:"], check=True, capture_output=True)
+    return time.monotonic() - moment
+
+
+def change_until(stop, daemon, volume, taken):
+    """Remove and add one export over and over; notes how long each took, in ms."""
+    while not stop.is_set():
+        for what, verb, path, body in (
+                ("remove", "DELETE", f"/api/v1/exports/{volume}", None),
+                ("add", "POST", "/api/v1/exports", {"volume_id": volume})):
+            moment = time.monotonic()
+            daemon.ask(verb, path, body)
+            taken[what].append((time.monotonic() - moment) * 1000)
+
+
+def measure_exports(daemon, sim, rounds):
+    """One volume is read while the export of another one comes and goes, and in turns while not."""
+    volumes = [v["id"] for v in sim.state()["volumes"] if v["type"] == "DATADISK"][:2]
+    for volume in volumes:
+        daemon.finish(daemon.ask("POST", f"/api/v1/volumes/{volume}/attach",
+                                 {"vm_id": ids.APPLIANCE_VM})["id"])
+    read, changed = volumes
+    with open(daemon.ask("GET", f"/api/v1/volumes/{read}/device")["device_path"], "r+b") as disk:
+        for _ in range(STREAM >> 20):
+            disk.write(os.urandom(1 << 20))
+    export = daemon.ask("GET", f"/api/v1/exports/{read}")
+    uri = f"nbd://127.0.0.1:{export['port']}/{export['export_name']}"
+    taken, ratios = {"remove": [], "add": []}, []
+    read_all(uri)
+    for _ in range(rounds):
+        alone = read_all(uri)
+        stop = threading.Event()
+        changer = threading.Thread(target=change_until, args=(stop, daemon, changed, taken))
+        changer.start()
+        try:
+            ratios.append(alone / read_all(uri))
+        finally:
+            stop.set()
+            changer.join()
+    for what, figures in taken.items():
+        show(f"export {what}, while another one is read", f"{statistics.median(figures):.1f} ms",
+             f"median of {len(figures)}, {min(figures):.1f} to {max(figures):.1f}")
+    show("throughput of the reader, to undisturbed", f"{statistics.median(ratios):.2f}",
+         f"median of {rounds} pairs of {STREAM >> 20} MiB, no errors")
+
+
 # -- many at once
 
 def finish_all(daemon, sim, what, begin, count):
@@ -546,6 +604,8 @@ def bench(build, run, options):
         with serving(build, run, sim, disks) as daemon:
             measure_idle(daemon, sim, options.idle)
             measure_http(daemon, sim, build, run, options.rounds, options.seconds)
+        with serving(build, run, sim, disks, engine="qemu-storage-daemon") as daemon:
+            measure_exports(daemon, sim, options.rounds)
 
 
 def main():
