@@ -57,10 +57,23 @@ static void on_clients(void *arg, const struct export_seen *items, size_t count,
 		   clients.data);
 }
 
+static const struct device *disk_of(struct core *core, const char *volume_id)
+{
+	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
+		const struct device *device = sysblock_at(core->sysblock, i);
+
+		if (mapping_is_disk(core, volume_id, device))
+			return device;
+	}
+	return NULL;
+}
+
 static void on_usage(void *arg, const struct usage_result *result)
 {
 	struct call *call = arg;
 	struct core *core = call->core;
+	const struct device *device = disk_of(core, call->about);
+	const char *path = device ? device->path : "its disk";
 
 	call->usage_check = NULL;
 	if (result->err.code) {
@@ -71,24 +84,12 @@ static void on_usage(void *arg, const struct usage_result *result)
 	} else if (call->by_force) {
 		go_on(call);
 	} else if (result->kind == USAGE_HELD) {
-		call_failf(call, ERR_CONFLICT, "volume %s is in use: %s; release it, or use force", call->about,
-			   result->what);
+		call_failf(call, ERR_CONFLICT, "%s is in use: %s; release it, or use force", path, result->what);
 	} else if (core->options.exporter && export_find(core, call->about)) {
 		call->export_call = export_list(core->options.exporter, on_clients, call);
 	} else {
 		go_on(call);
 	}
-}
-
-static const struct device *disk_of(struct core *core, const char *volume_id)
-{
-	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
-		const struct device *device = sysblock_at(core->sysblock, i);
-
-		if (mapping_is_disk(core, volume_id, device))
-			return device;
-	}
-	return NULL;
 }
 
 void in_use_check(struct call *call, const char *volume_id, bool by_force, void (*proceed)(struct call *call))

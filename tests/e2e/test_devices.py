@@ -307,10 +307,11 @@ def test_a_disk_that_is_held_is_not_pulled_away(world):
     (block / "vdb/holders/dm-0").mkdir()
     (block / "dm-0").mkdir()
     (block / "dm-0/dev").write_text("253:0\n")
-    for ask in (world.daemon.detach, world.daemon.delete):
-        record = shapes.check_ended(world.daemon.failed(ask(volume)))
-        assert record["error_code"] == "CONFLICT"
-        assert path in record["error"] and "dm-0" in record["error"], record["error"]
+    for verb, way in (("POST", "/detach"), ("DELETE", "")):
+        answer = world.daemon.rest(verb, f"/api/v1/volumes/{volume}{way}")
+        assert answer.status == 409
+        assert f"{path} is in use: held by dm-0" in answer.json["error"], answer.json
+    assert world.daemon.get("/api/v1/operations?type=detach") == []
     assert world.cloud.volume(volume)["vm"] == APPLIANCE_VM and world.disks_of(volume)
     world.daemon.completed(
         world.daemon.begin("POST", f"/api/v1/volumes/{volume}/detach", {"force": True}))
