@@ -27,6 +27,7 @@ class Scenario:
     attached: bool = False              # before
     status: str = "completed"
     faults: tuple = ()                  # what makes it fail
+    fails_at: str | None = None         # the step that does
     config: dict = field(default_factory=dict)
 
     def __str__(self):
@@ -98,12 +99,22 @@ SCENARIOS = (
     Scenario("delete, attached", "delete", _DELETE, attached=True),
     Scenario("delete", "delete", _DELETE),
     Scenario("create that fails", "create", _CREATE, _NEW, status="failed",
-             faults=({**_FAILS, "command": "createVolume"},)),
+             fails_at="await-job", faults=({**_FAILS, "command": "createVolume"},)),
     Scenario("attach that fails", "attach", _ATTACH, _HERE, status="failed",
-             faults=({**_FAILS, "command": "attachVolume"},)),
+             fails_at="await-job", faults=({**_FAILS, "command": "attachVolume"},)),
     Scenario("attach without a device", "attach", _ATTACH, _HERE, status="failed",
+             fails_at="await-device",
              faults=({"do": "no_plug", "command": "attachVolume", "times": 0},),
              config={"device": {"wait": "500ms"}}),
+    Scenario("attach without an NBD server", "attach", _ATTACH, _HERE, status="failed",
+             fails_at="export",
+             config={"device": {"wait": "500ms"},
+                     "export": {"engine": "qemu-storage-daemon", "listen": "127.0.0.1:1",
+                                "qmp_socket": "/nowhere/qmp.sock"}}),
+    Scenario("detach that fails", "detach", _DETACH, {}, attached=True, status="failed",
+             fails_at="await-job", faults=({**_FAILS, "command": "detachVolume"},)),
+    Scenario("delete that fails", "delete", _DELETE, attached=True, status="failed",
+             fails_at="await-job", faults=({**_FAILS, "command": "detachVolume"},)),
 )
 
 
@@ -112,7 +123,10 @@ def moments():
     rows = steps()
     for scenario in SCENARIOS:
         own = [row for row in rows if row["operation"] == scenario.operation]
-        names = [f"undo {row['step']}" for row in own if row["undo"]] if scenario.undone else \
-            ["accept", *(row["step"] for row in own)]
+        if scenario.undone:
+            last = next(i for i, row in enumerate(own) if row["step"] == scenario.fails_at)
+            names = [f"undo {row['step']}" for row in own[:last + 1] if row["undo"]]
+        else:
+            names = ["accept", *(row["step"] for row in own)]
         for name in (*names, "end"):
             yield scenario, name

@@ -436,7 +436,8 @@ class Daemon:
         return self.get("/api/v1/health")
 
     def wait_healthy(self):
-        eventually(lambda: self.health()["status"] == "healthy", "health")
+        """Until it accepts changes, whatever else is not well."""
+        eventually(lambda: self.health()["details"]["accepting_changes"], "changes are accepted")
 
     # -- the other programs
 
