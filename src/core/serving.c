@@ -26,9 +26,9 @@ struct serving {
 	enum serving_goal goal;
 	enum part plan[PART_COUNT];
 	size_t planned, at;
-	char *number; /* of the disk: "254:16" */
-	char *path;   /* what is exported */
-	uint64_t size;
+	struct device device; /* as it was found */
+	char *path;           /* what is exported */
+	bool is_stale;        /* another disk may have got the number meanwhile */
 	struct devmap_call *map_call;
 	struct export_call *export_call;
 	struct loop_task turn;
@@ -52,7 +52,6 @@ static void serving_free(struct serving *serving)
 		export_cancel(serving->export_call);
 	loop_task_cancel(serving->core->loop, &serving->turn);
 	free(serving->volume_id);
-	free(serving->number);
 	free(serving->path);
 	free(serving);
 }
@@ -75,7 +74,7 @@ static void point(struct serving *serving)
 	struct core *core = serving->core;
 
 	serving->map_call = devmap_point(core->options.devmap, name_give(core, serving->volume_id), serving->volume_id,
-					 serving->number, serving->size, on_part_done, serving);
+					 serving->device.number, serving->device.size, on_part_done, serving);
 }
 
 static void add(struct serving *serving)
@@ -97,7 +96,7 @@ static void check(struct serving *serving)
 	_cleanup_free_ char *name = export_name_of(serving->volume_id);
 
 	serving->export_call =
-		export_check(serving->core->options.exporter, name, serving->size, on_part_done, serving);
+		export_check(serving->core->options.exporter, name, serving->device.size, on_part_done, serving);
 }
 
 static void unexport(struct serving *serving)
@@ -139,12 +138,29 @@ static void begin_part(struct serving *serving)
 	}
 }
 
+/*
+ * A name is pointed at a number, and the kernel gives numbers out again: only if the disk is still there afterwards, it
+ * is the disk the name leads to. A name that may lead to another one is cut off at once.
+ */
+static void cut_if_stale(struct serving *serving)
+{
+	if (sysblock_verify(serving->core->sysblock, &serving->device))
+		return;
+	serving->is_stale = true;
+	serving->plan[0] = PART_FAIL;
+	serving->planned = 1;
+	serving->at = 0;
+}
+
 static void on_turn(struct loop_task *task)
 {
 	struct serving *serving = container_of(task, struct serving, turn);
+	struct err err = { 0 };
 
+	if (serving->at == serving->planned && serving->is_stale)
+		err_set(&err, ERR_UNAVAILABLE, "%s changed while it got its name", serving->device.path);
 	if (serving->at == serving->planned)
-		finish(serving, &(struct err){ 0 });
+		finish(serving, &err);
 	else
 		begin_part(serving);
 }
@@ -185,7 +201,10 @@ static void on_part_done(void *arg, const struct err *err)
 	serving->map_call = NULL;
 	serving->export_call = NULL;
 	if (may_pass(serving, err)) {
-		serving->at++;
+		enum part part = serving->plan[serving->at++];
+
+		if (part == PART_POINT)
+			cut_if_stale(serving);
 	} else if (serving->plan[serving->at] != PART_POINT || err->code != ERR_CONFLICT ||
 		   name_lengthen(serving->core, serving->volume_id) < 0) {
 		struct err copy = *err;
@@ -251,9 +270,8 @@ struct serving *serving_start(struct core *core, const char *volume_id, enum ser
 	serving->arg = arg;
 	serving->turn.run = on_turn;
 	if (device) {
-		serving->number = xstrdup(device->number);
+		serving->device = *device;
 		serving->path = served_path(core, volume_id, device);
-		serving->size = device->size;
 	}
 	make_plan(serving, parts);
 	TAILQ_INSERT_TAIL(&core->servings, serving, entry);

@@ -146,6 +146,27 @@ static void a_name_of_somebody_else(void **state)
 	check_world(world, 1);
 }
 
+/* The number that was looked up is another disk's by the time the name leads to it. */
+static void a_disk_that_changes_under_its_name(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = server_add(&world->server, "one", 5);
+	const struct fake_map *map;
+	char disk[16];
+	const char *id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+
+	at_step(world, id, "name", PHASE_WAITING);
+	snprintf(disk, sizeof(disk), "%s", one->disk);
+	kernel_unplug(&world->kernel, disk);
+	one->disk[0] = '\0';
+	kernel_plug(&world->kernel, disk, "00000009111142228333", 5 * GIB);
+	at_step(world, id, "name", PHASE_SLEEPING);
+	map = fake_map_of(&world->serving, VOLUME(1));
+	assert_true(!map || map->map.target == DEVMAP_ERROR);
+	ended_with(world, id, OPERATION_FAILED, NULL);
+	assert_null(fake_map_of(&world->serving, VOLUME(1)));
+}
+
 static void an_engine_that_is_away_for_a_while(void **state)
 {
 	struct world *world = *state;
@@ -538,6 +559,7 @@ int main(void)
 		TEST(the_name_comes_back_with_the_volume),
 		TEST(equal_digits),
 		TEST(a_name_of_somebody_else),
+		TEST(a_disk_that_changes_under_its_name),
 		TEST(an_engine_that_is_away_for_a_while),
 		TEST(an_engine_that_stays_away),
 		TEST(an_engine_that_goes_for_good),
