@@ -159,6 +159,11 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 	struct vm_args vms = { .vm_id = vm };
 	struct device_args device = { .device = name };
 	struct sync_args sync = { 0 };
+	struct export_create_args export = { .volume_id = volume };
+	struct export_list_args exports = { .limit = 10 };
+	struct export_delete_args unexport = { .volume_id = volume };
+	struct export_cleanup_args cleanup = { 0 };
+	struct export_cleanup_age_args cleanup_age = { .max_age_hours = 1 };
 	const struct record *record = methods[id].args;
 
 	return ask(world, id,
@@ -170,6 +175,11 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 		   : record == &volume_list_args                                ? (void *)&volumes
 		   : record == &volume_get_args                                 ? (void *)&volume_get
 		   : record == &sync_args                                       ? (void *)&sync
+		   : record == &export_create_args                              ? (void *)&export
+		   : record == &export_list_args                                ? (void *)&exports
+		   : record == &export_delete_args                              ? (void *)&unexport
+		   : record == &export_cleanup_args                             ? (void *)&cleanup
+		   : record == &export_cleanup_age_args                         ? (void *)&cleanup_age
 		   : record == &vm_args                                         ? (void *)&vms
 		   : record == &device_args                                     ? (void *)&device
 										: (void *)&attach);
