@@ -10,6 +10,8 @@
 
 /* Nobody waits longer to hear that the operation will find out. */
 #define PATIENCE_MS 3000
+/* An NBD server may need a moment to part with a client that has just left. */
+#define LEAVING_MS 700
 
 static void go_on(struct call *call)
 {
@@ -39,6 +41,23 @@ static const struct export_seen *seen_of(const struct call *call, const struct e
 	return NULL;
 }
 
+static void on_clients(void *arg, const struct export_seen *items, size_t count, const struct err *err);
+
+static void ask_for_clients(struct call *call)
+{
+	call->export_call = export_list(call->core->options.exporter, on_clients, call);
+}
+
+static void on_look_again(struct loop_timer *timer)
+{
+	struct call *call = container_of(timer, struct call, patience);
+
+	call->looked = true;
+	call->patience.fire = on_impatient;
+	loop_timer_set(call->core->loop, &call->patience, PATIENCE_MS);
+	ask_for_clients(call);
+}
+
 static void on_clients(void *arg, const struct export_seen *items, size_t count, const struct err *err)
 {
 	struct call *call = arg;
@@ -49,6 +68,11 @@ static void on_clients(void *arg, const struct export_seen *items, size_t count,
 	/* Clients that may be another export's are no reason yet. */
 	if (!seen || seen->client_count == 0 || !seen->clients_certain) {
 		go_on(call);
+		return;
+	}
+	if (!call->looked) {
+		call->patience.fire = on_look_again;
+		loop_timer_set(call->core->loop, &call->patience, LEAVING_MS);
 		return;
 	}
 	for (size_t i = 0; i < seen->client_count && i < 8; i++)
@@ -86,7 +110,7 @@ static void on_usage(void *arg, const struct usage_result *result)
 	} else if (result->kind == USAGE_HELD) {
 		call_failf(call, ERR_CONFLICT, "%s is in use: %s; release it, or use force", path, result->what);
 	} else if (core->options.exporter && export_find(core, call->about)) {
-		call->export_call = export_list(core->options.exporter, on_clients, call);
+		ask_for_clients(call);
 	} else {
 		go_on(call);
 	}

@@ -305,6 +305,7 @@ struct call {
 	struct usage_check *usage_check;
 	const char *about;                  /* the volume that is looked whether it is in use; in args */
 	bool by_force;                      /* even then */
+	bool looked;                        /* once already, for clients of its export */
 	void (*proceed)(struct call *call); /* when it is not */
 	struct sweep *sweep;                /* several exports are being removed for it */
 	const char *serves; /* the volume whose export it changes: whoever else wants to waits; in args */

@@ -21,6 +21,7 @@ struct attach_context {
 	char *filesystem, *label, *filesystem_uuid, *partition_table;
 	char *unreadable; /* why that is not known */
 	/* not stored: found again by looking again */
+	uint64_t read_seen;          /* device.seen of the disk that is being read */
 	uint64_t after_seen;         /* the same for sysblock's own count, which starts anew with each process */
 	bool began_here;             /* after_seen was counted by this process */
 	const struct device *device; /* borrowed, until the next turn of the loop */

@@ -13,6 +13,13 @@ static void on_read(void *arg, const struct probe_result *result)
 	struct attach_context *context = operation->context;
 	bool good = result->err.code == ERR_NONE;
 
+	/* The name that was read may lead to another disk by now. */
+	if (!op_attach_find_device(operation))
+		return;
+	if (context->device->seen != context->read_seen) {
+		operation_again(operation, 0, "%s changed while it was read", context->device->path);
+		return;
+	}
 	str_set(&context->unreadable, good ? NULL : result->err.text);
 	str_set(&context->filesystem, good && result->filesystem[0] ? result->filesystem : NULL);
 	str_set(&context->label, good && result->label[0] ? result->label : NULL);
@@ -29,21 +36,29 @@ static void cancel_read(void *awaited)
 void op_attach_read(struct operation *operation)
 {
 	static const struct wait_kind kind = { .cancel = cancel_read };
-	const struct attach_context *context = operation->context;
+	struct attach_context *context = operation->context;
 	struct core *core = operation->core;
 
-	if (!core_is_appliance(core, operation->record.vm_id))
+	if (!core_is_appliance(core, operation->record.vm_id)) {
 		operation_next(operation);
-	else if (op_attach_find_device(operation))
+	} else if (op_attach_find_device(operation)) {
+		context->read_seen = context->device->seen;
 		operation_wait(operation, probe_start(core->prober, context->device->path, on_read, operation), &kind);
+	}
+}
+
+/* A context that was loaded has empty texts for what it does not know. */
+static const char *known(const char *text)
+{
+	return str_empty(text) ? NULL : text;
 }
 
 void op_attach_note_contents(const struct attach_context *context, struct mapping_record *record)
 {
-	str_set(&record->filesystem, context->filesystem);
-	str_set(&record->label, context->label);
-	str_set(&record->filesystem_uuid, context->filesystem_uuid);
-	str_set(&record->partition_table, context->partition_table);
+	str_set(&record->filesystem, known(context->filesystem));
+	str_set(&record->label, known(context->label));
+	str_set(&record->filesystem_uuid, known(context->filesystem_uuid));
+	str_set(&record->partition_table, known(context->partition_table));
 }
 
 /* ext4 "backup" and a partition table (gpt) */
@@ -51,11 +66,11 @@ static char *describe_contents(const struct attach_context *context)
 {
 	struct buf text = BUF_NULL;
 
-	if (context->filesystem)
+	if (known(context->filesystem))
 		buf_printf(&text, "%s", context->filesystem);
-	if (context->label)
+	if (known(context->label))
 		buf_printf(&text, " \"%s\"", context->label);
-	if (context->partition_table)
+	if (known(context->partition_table))
 		buf_printf(&text, "%sa partition table (%s)", text.length ? " and " : "", context->partition_table);
 	return buf_take(&text);
 }
@@ -64,9 +79,9 @@ char *op_attach_message(const struct attach_context *context)
 {
 	_cleanup_free_ char *contents = describe_contents(context);
 
-	if (context->unreadable)
+	if (known(context->unreadable))
 		return xasprintf("Volume attached; what is on it is not known: %s", context->unreadable);
-	if (context->filesystem || context->partition_table)
+	if (known(context->filesystem) || known(context->partition_table))
 		return xasprintf("Volume attached; it is not empty, do not format it: %s", contents);
 	return xstrdup("Volume attached");
 }
