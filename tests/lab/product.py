@@ -26,6 +26,7 @@ api_key_file = /etc/volume-daemon/api-key
 secret_key_file = /etc/volume-daemon/secret-key
 [device]
 scan_interval = 2s
+hold_seconds = {{hold_seconds}}
 [store]
 url = sqlite:///var/lib/volume-daemon/volume-daemon.db
 [http]
@@ -39,9 +40,10 @@ class Product:
     def __init__(self, vm):
         self._vm = vm
 
-    def configure(self):
+    def configure(self, hold_seconds=60):
         """Write the configuration, so that it survives even a reset."""
-        self._vm.write_file("/etc/volume-daemon/volume-daemon.conf", _CONFIG)
+        self._vm.write_file("/etc/volume-daemon/volume-daemon.conf",
+                            _CONFIG.format(hold_seconds=hold_seconds))
         self._vm.write_file("/etc/volume-daemon/api-key", cloudsim.API_KEY, mode="0600")
         self._vm.write_file("/etc/volume-daemon/secret-key", cloudsim.SECRET_KEY, mode="0600")
         self._vm.run("sync")
@@ -64,6 +66,12 @@ class Product:
     def kill(self):
         """Let it die without a chance to tidy up, and stay dead."""
         self._vm.run(f"systemctl kill --signal=KILL {UNIT}; systemctl stop {UNIT}")
+
+    def crash(self):
+        """Let it die alone, as by a fault of its own, and wait until systemd has it back."""
+        pid = f"$(systemctl show --property=MainPID --value {UNIT})"
+        self._vm.run(f"old={pid}; kill -KILL $old; until [ {pid} != $old ] && "
+                     f"systemctl --quiet is-active {UNIT}; do sleep .2; done")
 
     def journal(self):
         """The last lines the unit logged."""

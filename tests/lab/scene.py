@@ -31,8 +31,12 @@ class Lab:
             "--zone", cloudsim.ZONE)
         assert created["status"] == "completed"
         volume = created["volume_id"]
-        (self._images / f"{volume}.img").write_bytes(pattern(volume))
+        self.mark(volume)
         return volume
+
+    def mark(self, volume):
+        """Make the contents of a volume those that prove it to be that volume."""
+        (self._images / f"{volume}.img").write_bytes(pattern(volume))
 
     def attach(self, volume):
         """Attach a volume through the daemon; returns the device it names."""
@@ -49,6 +53,12 @@ class Lab:
     def contents(self, device):
         """The part of a device where new_volume() left its mark."""
         return self.vm.read_file(device, PATTERN_SIZE)
+
+    def contents_behind(self, volume, start, size):
+        """What the cloud has of a volume."""
+        with open(self._images / f"{volume}.img", "rb") as image:
+            image.seek(start)
+            return image.read(size)
 
     def settle(self):
         """Wait until the kernel and udev know of every disk plugged or unplugged so far."""
