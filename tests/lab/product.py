@@ -27,6 +27,9 @@ secret_key_file = /etc/volume-daemon/secret-key
 [device]
 scan_interval = 2s
 hold_seconds = {{hold_seconds}}
+stable_names = {{stable_names}}
+[export]
+engine = {{engine}}
 [store]
 url = sqlite:///var/lib/volume-daemon/volume-daemon.db
 [http]
@@ -40,10 +43,10 @@ class Product:
     def __init__(self, vm):
         self._vm = vm
 
-    def configure(self, hold_seconds=60):
+    def configure(self, hold_seconds=60, stable_names="yes", engine="qemu-storage-daemon"):
         """Write the configuration, so that it survives even a reset."""
-        self._vm.write_file("/etc/volume-daemon/volume-daemon.conf",
-                            _CONFIG.format(hold_seconds=hold_seconds))
+        self._vm.write_file("/etc/volume-daemon/volume-daemon.conf", _CONFIG.format(
+            hold_seconds=hold_seconds, stable_names=stable_names, engine=engine))
         self._vm.write_file("/etc/volume-daemon/api-key", cloudsim.API_KEY, mode="0600")
         self._vm.write_file("/etc/volume-daemon/secret-key", cloudsim.SECRET_KEY, mode="0600")
         self._vm.run("sync")
