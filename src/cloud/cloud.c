@@ -324,10 +324,8 @@ static void on_resume(struct loop_timer *timer)
 
 /* --- the cloud --- */
 
-static int check_options(const struct cloud_options *options, struct err *err)
+static int check_access(const char *url, const struct secret *api_key, const struct secret *secret_key, struct err *err)
 {
-	const char *url = options->url;
-
 	/* Never quoted: whoever put a key or a password there must not find it in the log. */
 	if (str_empty(url) || !(str_has_prefix(url, "http://") || str_has_prefix(url, "https://")))
 		return err_set(err, ERR_INVALID,
@@ -337,10 +335,37 @@ static int check_options(const struct cloud_options *options, struct err *err)
 		return err_set(err, ERR_INVALID,
 			       "CloudStack's address must be host, port and path only, such as "
 			       "http://10.1.1.1:8080/client/api; user names, questions and blanks have no place in it");
-	if (!options->api_key || secret_length(options->api_key) == 0)
+	if (!api_key || secret_length(api_key) == 0)
 		return err_set(err, ERR_INVALID, "CloudStack's API key is missing");
-	if (!options->secret_key || secret_length(options->secret_key) == 0)
+	if (!secret_key || secret_length(secret_key) == 0)
 		return err_set(err, ERR_INVALID, "CloudStack's secret key is missing");
+	return 0;
+}
+
+static void replace(struct secret **secret, const struct secret *by)
+{
+	secret_free(*secret);
+	*secret = secret_new(secret_bytes(by), secret_length(by));
+}
+
+static void set_access(struct cloud *cloud, const char *url, const struct secret *api_key,
+		       const struct secret *secret_key)
+{
+	str_set(&cloud->url, url);
+	replace(&cloud->api_key, api_key);
+	replace(&cloud->secret_key, secret_key);
+	cloud_text_copy(cloud->health.reason, sizeof(cloud->health.reason),
+			"CloudStack has not been asked anything yet");
+}
+
+int cloud_set_access(struct cloud *cloud, const char *url, const struct secret *api_key,
+		     const struct secret *secret_key, struct err *err)
+{
+	if (check_access(url, api_key, secret_key, err) < 0)
+		return -1;
+	set_access(cloud, url, api_key, secret_key);
+	cloud->lost = 0;
+	cloud_jobs_allow(cloud);
 	return 0;
 }
 
@@ -353,13 +378,11 @@ struct cloud *cloud_new(struct loop *loop, const struct cloud_options *options, 
 	assert(options->timeout_ms > 0 && options->max_parallel > 0);
 	assert(options->poll_min_ms > 0 && options->poll_max_ms >= options->poll_min_ms);
 
-	if (check_options(options, err) < 0)
+	if (check_access(options->url, options->api_key, options->secret_key, err) < 0)
 		return NULL;
 	cloud = xnew(struct cloud);
 	cloud->loop = loop;
-	cloud->url = xstrdup(options->url);
-	cloud->api_key = options->api_key;
-	cloud->secret_key = options->secret_key;
+	set_access(cloud, options->url, options->api_key, options->secret_key);
 	cloud->timeout_ms = options->timeout_ms;
 	cloud->poll_min_ms = options->poll_min_ms;
 	cloud->poll_max_ms = options->poll_max_ms;
@@ -369,8 +392,6 @@ struct cloud *cloud_new(struct loop *loop, const struct cloud_options *options, 
 	TAILQ_INIT(&cloud->running);
 	cloud->throttle.window = options->max_parallel;
 	cloud_jobs_init(cloud);
-	cloud_text_copy(cloud->health.reason, sizeof(cloud->health.reason),
-			"CloudStack has not been asked anything yet");
 	http_options = (struct http_client_options){
 		.max_parallel = options->max_parallel,
 		.ca_file = options->ca_file,
@@ -389,6 +410,8 @@ struct cloud *cloud_free(struct cloud *cloud)
 
 	loop_timer_clear(cloud->loop, &cloud->resume);
 	http_client_free(cloud->http);
+	secret_free(cloud->api_key);
+	secret_free(cloud->secret_key);
 	free(cloud->url);
 	free(cloud);
 	return NULL;

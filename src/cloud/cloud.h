@@ -19,7 +19,7 @@ struct cloud_job;
 
 struct cloud_options {
 	const char *url;              /* "http://10.1.1.1:8080/client/api" */
-	const struct secret *api_key; /* both borrowed for the life of the cloud */
+	const struct secret *api_key; /* both are copied */
 	const struct secret *secret_key;
 	const char *ca_file; /* NULL: the system's */
 	int64_t timeout_ms;  /* of one request */
@@ -29,6 +29,12 @@ struct cloud_options {
 };
 
 struct cloud *cloud_new(struct loop *loop, const struct cloud_options *options, struct err *err);
+/*
+ * Another address, other keys; copied. What is on the wire keeps those it was sent with, what waits for its turn goes out
+ * with these. What was known about the old ones is forgotten. -1: they cannot be right, and the old ones stay.
+ */
+int cloud_set_access(struct cloud *cloud, const char *url, const struct secret *api_key,
+		     const struct secret *secret_key, struct err *err);
 /* Asserts that no call or job is left; not from inside a done. Returns NULL, takes NULL. */
 struct cloud *cloud_free(struct cloud *cloud);
 

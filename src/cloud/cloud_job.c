@@ -330,6 +330,12 @@ static void job_unlink(struct cloud_job *job)
 		sweep_stop(cloud);
 }
 
+void cloud_jobs_allow(struct cloud *cloud)
+{
+	cloud->sweep.refused_until_ms = 0;
+	cloud->sweep.denied = 0;
+}
+
 void cloud_jobs_release(struct cloud *cloud)
 {
 	assert(TAILQ_EMPTY(&cloud->jobs));

@@ -259,6 +259,72 @@ static void test_queue(void **state)
 	run_until(fixture, &rest.runs, 2);
 }
 
+/* --- other keys --- */
+
+/* The signature of a request is that of a key. */
+static bool is_signed_with(const struct fixture *fixture, size_t request, const struct secret *key)
+{
+	struct cloud_param params[PARAMS_MAX];
+	char signature[CLOUD_SIGNATURE_SIZE];
+	struct evkeyval *pair;
+	size_t count = 0;
+
+	TAILQ_FOREACH(pair, &fixture->server.requests[request].params, next)
+		params[count++] = (struct cloud_param){ pair->key, pair->value };
+	cloud_sign(params, count, key, signature);
+	return streq(param(fixture, request, "signature"), signature);
+}
+
+static void test_other_keys(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct fake_row accepted = { .status = 200, .body = ACCEPTED };
+	struct secret *api_key = secret_new("other-id", 8), *secret_key = secret_new("other-key", 9);
+	_cleanup_free_ char *url = xasprintf("http://localhost:%u/moved", fixture->server.port);
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .action = FAKE_HOLD }, { .action = FAKE_HOLD }, { .status = 200, .body = ACCEPTED });
+	attach(fixture, &seen);
+	attach(fixture, &seen);
+	attach(fixture, &seen);
+	run_until(fixture, &fixture->server.held_count, FIXTURE_PARALLEL);
+	assert_int_equal(cloud_set_access(fixture->cloud, url, api_key, secret_key, NULL), 0);
+	/* It has copies. */
+	secret_free(api_key);
+	secret_free(secret_key);
+	fake_server_release(&fixture->server, &accepted);
+	fake_server_release(&fixture->server, &accepted);
+	run_until(fixture, &seen.runs, 3);
+
+	/* What was on the wire came through with the old keys; what waited went out with the new ones. */
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	assert_string_equal(param(fixture, 0, "apikey"), FIXTURE_API_KEY);
+	assert_string_equal(param(fixture, 1, "apikey"), FIXTURE_API_KEY);
+	assert_string_equal(param(fixture, 2, "apikey"), "other-id");
+	secret_key = secret_new("other-key", 9);
+	assert_true(is_signed_with(fixture, 2, secret_key));
+	assert_false(is_signed_with(fixture, 2, fixture->secret_key));
+	secret_free(secret_key);
+}
+
+static void test_keys_that_cannot_be_right(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+	struct err err = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES });
+	assert_int_equal(cloud_set_access(fixture->cloud, "http://me:" FIXTURE_SECRET_KEY "@cloud/client/api",
+					  fixture->api_key, fixture->secret_key, &err),
+			 -1);
+	assert_no_secret(err.text);
+	assert_int_equal(cloud_set_access(fixture->cloud, "http://cloud/client/api", fixture->api_key, NULL, &err), -1);
+	assert_non_null(strstr(err.text, "secret key is missing"));
+	list(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	check_signature(fixture, 0);
+}
+
 /* --- outcomes --- */
 
 static void test_no_connection(void **state)
@@ -561,6 +627,8 @@ int main(void)
 		TEST(test_find_job),
 		TEST(test_done_comes_later_and_once),
 		TEST(test_queue),
+		TEST(test_other_keys),
+		TEST(test_keys_that_cannot_be_right),
 		TEST(test_no_connection),
 		TEST(test_cut_after_sending),
 		TEST(test_kept_connection_cut_after_sending),
