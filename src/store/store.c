@@ -256,7 +256,7 @@ struct store_read *store_read_of(struct store_item *item)
 	return container_of(item, struct store_read, item);
 }
 
-static void submit(struct store *store, struct store_item *item)
+void store_submit_item(struct store *store, struct store_item *item)
 {
 	assert(!item->store);
 	item->store = store;
@@ -300,6 +300,9 @@ void store_drop(struct store_item *item)
 	case STORE_ITEM_READ:
 		read_free(store_read_of(item));
 		break;
+	case STORE_ITEM_ACCESS:
+		store_look_free(store_look_of(item));
+		break;
 	case STORE_ITEM_TIDY:
 		break;
 	}
@@ -325,6 +328,8 @@ void store_answer(struct store_item *item)
 	close_item(item);
 	if (item->kind == STORE_ITEM_READ) {
 		tell_read(store_read_of(item));
+	} else if (item->kind == STORE_ITEM_ACCESS) {
+		store_look_answer(store_look_of(item));
 	} else {
 		batch = store_batch_of(item);
 		if (batch->done)
@@ -382,7 +387,7 @@ void store_submit(struct store *store, struct store_batch *batch, store_done_fn 
 {
 	batch->done = done;
 	batch->arg = arg;
-	submit(store, &batch->item);
+	store_submit_item(store, &batch->item);
 }
 
 /* ---- reads ---- */
@@ -402,7 +407,7 @@ static struct store_read *start_read(struct store *store, const char *id, const 
 	read->filter.request_id = xstrdup(filter->request_id);
 	read->done = done;
 	read->arg = arg;
-	submit(store, &read->item);
+	store_submit_item(store, &read->item);
 	return read;
 }
 

@@ -109,6 +109,35 @@ struct store_loaded {
 int store_load(struct store *store, struct store_loaded *out, struct err *err);
 void store_loaded_clear(struct store_loaded *loaded);
 
+/* ---- what another program writes about CloudStack ---- */
+
+/*
+ * The row that counts in a table we only read, ossea_configs: of those that are active the one changed last. Whatever it
+ * does not say is NULL.
+ */
+struct store_access {
+	struct err
+		err; /* ERR_NOT_FOUND: there is no such table or row; ERR_UNAVAILABLE: the store is away; others: why not */
+	char *mark;    /* another one whenever anything below is */
+	bool same;     /* the mark is the one that was asked with; nothing below has been read */
+	size_t active; /* rows that are */
+	char *name;
+	char *url;
+	struct secret *api_key;
+	struct secret *secret_key;
+	char *appliance_id;
+};
+/* The result is the callback's to keep; free with store_access_clear(). */
+typedef void (*store_access_fn)(void *arg, struct store_access *result);
+
+/* Only a database others write to can have such a table; the functions below need one. */
+bool store_has_access(const struct store *store);
+/* Blocks, so only before the loop runs. */
+void store_read_access(struct store *store, struct store_access *out);
+/* done runs exactly once, on a later turn. mark: that of the last result, NULL to read in any case. */
+void store_look_access(struct store *store, const char *mark, store_access_fn done, void *arg);
+void store_access_clear(struct store_access *access);
+
 /* ---- health ---- */
 
 struct store_health {

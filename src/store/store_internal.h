@@ -38,7 +38,7 @@ struct store_change {
 /* ERR_CONFLICT: what the row wants for its volume is another's; owner is that one, NULL when nobody knows which. */
 void store_set_conflict(const struct store_change *change, const char *owner, struct err *err);
 
-enum store_item_kind { STORE_ITEM_BATCH, STORE_ITEM_READ, STORE_ITEM_TIDY };
+enum store_item_kind { STORE_ITEM_BATCH, STORE_ITEM_READ, STORE_ITEM_ACCESS, STORE_ITEM_TIDY };
 
 /* What waits for an answer. */
 struct store_item {
@@ -89,6 +89,21 @@ struct store_read {
 	bool more;
 };
 
+struct store_look {
+	struct store_item item;
+	char *mark; /* NULL: read in any case */
+	struct store_access access;
+	store_access_fn done;
+	void *arg;
+};
+
+struct store_look *store_look_of(struct store_item *item);
+/* Tells the caller, who has the result from then on. */
+void store_look_answer(struct store_look *look);
+void store_look_free(struct store_look *look);
+/* Gives it to the backend, or refuses it when the store is closing. */
+void store_submit_item(struct store *store, struct store_item *item);
+
 struct store_batch *store_batch_of(struct store_item *item);
 struct store_read *store_read_of(struct store_item *item);
 /* A zeroed operation at the end of the result, for the backend to fill. */
@@ -114,6 +129,8 @@ struct store_backend {
 	/* See store_scan(); NULL where there is nothing a tool could open. */
 	int (*scan)(struct store *store, enum store_table table, const char *after_id, size_t limit, store_row_fn fn,
 		    void *arg, struct err *err);
+	/* Blocks; NULL where no other program writes. If there is one, items may be looks. */
+	void (*read_access)(struct store *store, struct store_access *out);
 	/* waiting and oldest_ms are filled in already. */
 	void (*health)(const struct store *store, struct store_health *out);
 };

@@ -112,6 +112,9 @@ static void run(void *context, struct worker_jobs *jobs, size_t count)
 		case STORE_ITEM_READ:
 			lane->driver->read(lane->session, store_read_of(item));
 			break;
+		case STORE_ITEM_ACCESS:
+			lane->driver->look(lane->session, store_look_of(item));
+			break;
 		case STORE_ITEM_TIDY:
 			lane->driver->tidy(lane->session);
 			break;
@@ -327,6 +330,7 @@ void lane_submit(struct lane *lane, struct store_item *item)
 		submit_batch(lane, store_batch_of(item));
 		return;
 	case STORE_ITEM_READ:
+	case STORE_ITEM_ACCESS:
 		item->lane = lane;
 		item->job.done = on_read;
 		worker_submit(lane->worker, &item->job);

@@ -24,6 +24,8 @@ struct lane_driver {
 	int (*commit)(void *session, struct store_batch *const *batches, size_t count, struct err *err);
 	/* Fills the result or read->item.err. */
 	void (*read)(void *session, struct store_read *read);
+	/* Fills look->access. NULL where nobody looks. */
+	void (*look)(void *session, struct store_look *look);
 	/* Nothing has been written for a while: time for housekeeping. May be NULL. */
 	void (*tidy)(void *session);
 	/* Instead of that it is written to, so that it is known to be away before somebody needs it. */

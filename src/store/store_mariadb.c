@@ -195,8 +195,13 @@ static void mariadb_read(void *context, struct store_read *read)
 	}
 }
 
+static void mariadb_look(void *context, struct store_look *look)
+{
+	mariadb_access(context, look->mark, &look->access);
+}
+
 /* One that beats is enough: all sessions stay with one host. */
-static const struct lane_driver driver = { .commit = mariadb_commit, .read = mariadb_read };
+static const struct lane_driver driver = { .commit = mariadb_commit, .read = mariadb_read, .look = mariadb_look };
 static const struct lane_driver first_driver = { .commit = mariadb_commit, .read = mariadb_read, .beats = true };
 
 /* ---- opening and closing ---- */
@@ -311,6 +316,15 @@ static int scan(struct store *base, enum store_table table, const char *after_id
 	return mariadb_scan(session, table, after_id, limit, fn, arg, err) == MARIADB_OK ? 0 : -1;
 }
 
+static void read_access(struct store *base, struct store_access *out)
+{
+	struct mariadb_store *store = mariadb_store_of(base);
+	struct mariadb_session session = { .cluster = &store->cluster };
+
+	mariadb_access(&session, NULL, out);
+	mariadb_close(&session);
+}
+
 static void health(const struct store *base, struct store_health *out)
 {
 	const struct mariadb_store *store = (const void *)((const char *)base - offsetof(struct mariadb_store, store));
@@ -328,5 +342,6 @@ const struct store_backend store_mariadb_backend = {
 	.submit = submit_item,
 	.load = load,
 	.scan = scan,
+	.read_access = read_access,
 	.health = health,
 };

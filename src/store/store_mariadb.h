@@ -108,6 +108,11 @@ enum mariadb_fault mariadb_scan(struct mariadb_session *session, enum store_tabl
 char *mariadb_owner(struct mariadb_session *session, const struct store_change *change);
 void mariadb_statements_clear(struct mariadb_statements *statements);
 
+/* ---- ossea_configs, another program's ---- */
+
+/* The row that counts, unless its mark is the one given. */
+void mariadb_access(struct mariadb_session *session, const char *mark, struct store_access *out);
+
 /* ---- schema ---- */
 
 struct mariadb_column {
