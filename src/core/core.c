@@ -195,6 +195,15 @@ struct core *core_free(struct core *core)
 	return NULL;
 }
 
+void core_set_cloud(struct core *core, struct cloud *cloud)
+{
+	bool first = !core->cloud;
+
+	core->cloud = cloud;
+	if (first || loop_timer_is_set(&core->refresh))
+		volumes_refresh_next(core, true);
+}
+
 void core_exports_lost(struct core *core)
 {
 	tidy_soon(core);

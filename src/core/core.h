@@ -47,6 +47,9 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 bool core_drain(struct core *core);
 struct core *core_free(struct core *core); /* returns NULL, takes NULL */
 
+/* There is a CloudStack now, or the one there is has other keys: asked at once, and what waited for it goes on. */
+void core_set_cloud(struct core *core, struct cloud *cloud);
+
 /* The NBD engine began anew and serves nothing yet. */
 void core_exports_lost(struct core *core);
 

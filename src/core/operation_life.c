@@ -350,7 +350,9 @@ void operation_on_cloud_back(struct core *core)
 
 	core->next_retry_ms = 0;
 	TAILQ_FOREACH(operation, &core->unfinished, age_entry) {
-		if (operation->phase == PHASE_SLEEPING && operation_step(operation)->deadline == STEP_CLOUD)
+		/* Ready: no CloudStack was configured when their turn came. */
+		if (operation->phase == PHASE_READY ||
+		    (operation->phase == PHASE_SLEEPING && operation_step(operation)->deadline == STEP_CLOUD))
 			loop_task_queue(core->loop, &operation->turn);
 	}
 }

@@ -22,6 +22,7 @@
 #include "base/uuid.h"
 #include "cloud/cloud.h"
 #include "core/core.h"
+#include "daemon/access.h"
 #include "disk/device.h"
 #include "disk/devmap.h"
 #include "disk/export.h"
@@ -40,7 +41,8 @@ struct daemon {
 	const struct config *config;
 	struct loop *loop;
 	struct store *store;
-	struct secret *api_key, *secret_key, *store_password;
+	struct secret *store_password;
+	struct access *access;
 	struct cloud *cloud;
 	struct devmap *devmap;
 	struct exporter *exporter;
@@ -105,52 +107,26 @@ static void on_watchdog(struct loop_timer *timer)
 
 /* ---- starting ---- */
 
-static bool has_credential(const char *name)
-{
-	const char *directory = getenv("CREDENTIALS_DIRECTORY");
-	_cleanup_free_ char *path = directory ? xasprintf("%s/%s", directory, name) : NULL;
-
-	return path && access(path, F_OK) == 0;
-}
-
-/* From the configured file, otherwise from systemd's credentials. */
-static struct secret *read_key(const char *file, const char *credential, const char *key, struct err *err)
-{
-	const char *directory = getenv("CREDENTIALS_DIRECTORY");
-	_cleanup_free_ char *path = NULL;
-
-	if (file)
-		return secret_read(file, err);
-	if (!directory) {
-		err_set(err, ERR_INVALID, "%s is not set, and there is no systemd credential %s", key, credential);
-		return NULL;
-	}
-	path = xasprintf("%s/%s", directory, credential);
-	return secret_read(path, err);
-}
-
 /* A database server may ask for none. */
 static int open_store(struct daemon *daemon, struct err *err)
 {
 	const struct config *config = daemon->config;
 	struct store_options options = { .url = config->store_url };
 
-	if (config->store_password_file || has_credential("store-password")) {
-		daemon->store_password =
-			read_key(config->store_password_file, "store-password", "store.password_file", err);
-		if (!daemon->store_password)
-			return -1;
-	}
+	if (access_read_key(config->store_password_file, "store-password", &daemon->store_password, err) < 0)
+		return -1;
 	options.password = daemon->store_password;
 	daemon->store = store_open(daemon->loop, &options, err);
 	return daemon->store ? 0 : -1;
 }
 
-static int open_cloud(struct daemon *daemon, struct err *err)
+static int make_cloud(struct daemon *daemon, struct err *err)
 {
 	const struct config *config = daemon->config;
 	struct cloud_options options = {
-		.url = config->cloud_url,
+		.url = access_url(daemon->access),
+		.api_key = access_api_key(daemon->access),
+		.secret_key = access_secret_key(daemon->access),
 		.ca_file = config->cloud_ca_file,
 		.timeout_ms = config->cloud_timeout,
 		.poll_min_ms = config->cloud_poll_min,
@@ -158,31 +134,72 @@ static int open_cloud(struct daemon *daemon, struct err *err)
 		.max_parallel = (size_t)config->cloud_parallel,
 	};
 
-	if (!config->cloud_url) {
-		log_warning("cloud.url is not set: volumes cannot be changed");
-		return 0;
-	}
-	daemon->api_key = read_key(config->cloud_api_key_file, "cloudstack-api-key", "cloud.api_key_file", err);
-	if (!daemon->api_key)
+	if (access_check(daemon->access, err) < 0)
 		return -1;
-	daemon->secret_key =
-		read_key(config->cloud_secret_key_file, "cloudstack-secret-key", "cloud.secret_key_file", err);
-	if (!daemon->secret_key)
-		return -1;
-	options.api_key = daemon->api_key;
-	options.secret_key = daemon->secret_key;
 	daemon->cloud = cloud_new(daemon->loop, &options, err);
 	return daemon->cloud ? 0 : -1;
 }
 
-/* KVM gives the machine CloudStack's id of the VM as its product UUID (readable by root only). */
-static char *find_appliance_id(const struct config *config)
+static void note_appliance(struct daemon *daemon)
 {
-	_cleanup_free_ char *path = xasprintf("%s/class/dmi/id/product_uuid", config->device_sysfs_root);
+	const char *id = access_appliance_id(daemon->access);
+
+	if (id && strcasecmp(id, core_appliance_id(daemon->core)) != 0)
+		log_warning("this VM's CloudStack id is said to be %s now; that takes effect at the next start", id);
+}
+
+static void on_access_changed(void *arg)
+{
+	struct daemon *daemon = arg;
+	struct err err = { 0 };
+	int r;
+
+	note_appliance(daemon);
+	if (!daemon->cloud)
+		r = make_cloud(daemon, &err);
+	else
+		r = cloud_set_access(daemon->cloud, access_url(daemon->access), access_api_key(daemon->access),
+				     access_secret_key(daemon->access), &err);
+	if (r == 0)
+		core_set_cloud(daemon->core, daemon->cloud);
+	else
+		log_warning("CloudStack cannot be asked with what is said now%s: %s",
+			    daemon->cloud ? ", so it is asked as before" : "", err.text);
+}
+
+static int open_cloud(struct daemon *daemon, struct err *err)
+{
+	const struct access_options options = {
+		.loop = daemon->loop,
+		.config = daemon->config,
+		.store = daemon->store,
+		.changed = on_access_changed,
+		.arg = daemon,
+	};
+	struct err why = { 0 };
+
+	daemon->access = access_open(&options, err);
+	if (!daemon->access)
+		return -1;
+	if (make_cloud(daemon, &why) == 0)
+		return 0;
+	/* Somebody began to configure it here, and nobody else can end that. */
+	if (daemon->config->cloud_url && !access_follows(daemon->access)) {
+		*err = why;
+		return -1;
+	}
+	log_warning("volumes cannot be changed: %s", why.text);
+	return 0;
+}
+
+/* KVM gives the machine CloudStack's id of the VM as its product UUID (readable by root only). */
+static char *find_appliance_id(const struct daemon *daemon)
+{
+	_cleanup_free_ char *path = xasprintf("%s/class/dmi/id/product_uuid", daemon->config->device_sysfs_root);
 	_cleanup_free_ char *text = NULL;
 
-	if (config->appliance_vm_id)
-		return xstrdup(config->appliance_vm_id);
+	if (access_appliance_id(daemon->access))
+		return xstrdup(access_appliance_id(daemon->access));
 	text = read_file_at(AT_FDCWD, path, 256, NULL);
 	if (text)
 		text[strcspn(text, "\n")] = '\0';
@@ -245,7 +262,7 @@ static int open_exporter(struct daemon *daemon, struct err *err)
 static int open_core(struct daemon *daemon, struct err *err)
 {
 	const struct config *config = daemon->config;
-	_cleanup_free_ char *appliance_id = find_appliance_id(config);
+	_cleanup_free_ char *appliance_id = find_appliance_id(daemon);
 	struct core_options options = {
 		.appliance_id = appliance_id,
 		.sysfs_root = config->device_sysfs_root,
@@ -362,8 +379,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	exporter_free(daemon->exporter);
 	devmap_free(daemon->devmap);
 	cloud_free(daemon->cloud);
-	secret_free(daemon->api_key);
-	secret_free(daemon->secret_key);
+	access_free(daemon->access);
 	secret_free(daemon->store_password);
 	loop_timer_clear(daemon->loop, &daemon->drain);
 	loop_timer_clear(daemon->loop, &daemon->watchdog);

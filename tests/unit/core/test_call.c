@@ -108,6 +108,24 @@ static void without_cloud(void **state)
 			 ERR_UNAVAILABLE);
 }
 
+static void cloud_comes_later(void **state)
+{
+	struct world *world = *state;
+	char id[64];
+
+	server_add(&world->server, "one", 5);
+	snprintf(id, sizeof(id), "%s", accepted(world, ask_attach(world, VOLUME(1), OTHER_VM)));
+	world_kill(world);
+	world->core = core_new(world->loop, &world->options, world->store, NULL, NULL);
+	core_listen(world->core, &world->listener);
+	world_pass(world, 60000);
+	assert_int_equal(core_operation(world->core, id)->status, OPERATION_EXECUTING);
+	world->cloud = server_connect(&world->server);
+	core_set_cloud(world->core, world->cloud);
+	completed(world, id);
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
+}
+
 static void store_away(void **state)
 {
 	struct world *world = *state;
@@ -364,12 +382,19 @@ static void operation_filters(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(never_from_inside),  TEST(access_levels),
-		TEST(required_arguments), TEST(too_many),
-		TEST(without_cloud),      TEST(store_away),
-		TEST(draining),           cmocka_unit_test(asker_leaves_at_every_turn),
-		TEST(wait_is_over),       TEST(answered_one_sends_the_next_away),
-		TEST(volume_filters),     TEST(many_volumes),
+		TEST(never_from_inside),
+		TEST(access_levels),
+		TEST(required_arguments),
+		TEST(too_many),
+		TEST(without_cloud),
+		TEST(cloud_comes_later),
+		TEST(store_away),
+		TEST(draining),
+		cmocka_unit_test(asker_leaves_at_every_turn),
+		TEST(wait_is_over),
+		TEST(answered_one_sends_the_next_away),
+		TEST(volume_filters),
+		TEST(many_volumes),
 		TEST(operation_filters),
 	};
 

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Configuration over row, value by value. Where the configuration says all, the table is not even looked at.
+ *
+ * The row is another program's. Whatever is wrong with it is told once, and what was read before stays in use: a table
+ * that is being rebuilt, or a right taken away by mistake, must not stop the work of a daemon that is well.
+ */
+
+#include "daemon/access.h"
+
+#include "base/log.h"
+#include "base/uuid.h"
+#include "store/store.h"
+
+#define LOOK_MS 5000
+
+struct access {
+	struct access_options options;
+	struct secret *api_key, *secret_key; /* the configuration's */
+	bool follows;
+	struct loop_timer look;
+	struct store_access row; /* the last that could be read */
+	char told[sizeof(((struct err *)0)->text)];
+};
+
+/* ---- the configuration's keys ---- */
+
+int access_read_key(const char *file, const char *credential, struct secret **out, struct err *err)
+{
+	const char *directory = getenv("CREDENTIALS_DIRECTORY");
+	_cleanup_free_ char *path = NULL;
+
+	if (!file && directory) {
+		path = xasprintf("%s/%s", directory, credential);
+		file = access(path, F_OK) == 0 ? path : NULL;
+	}
+	if (!file)
+		return 0;
+	*out = secret_read(file, err);
+	return *out ? 0 : -1;
+}
+
+/* ---- what the row adds ---- */
+
+const char *access_url(const struct access *access)
+{
+	return access->options.config->cloud_url ? access->options.config->cloud_url : access->row.url;
+}
+
+const struct secret *access_api_key(const struct access *access)
+{
+	return access->api_key ? access->api_key : access->row.api_key;
+}
+
+const struct secret *access_secret_key(const struct access *access)
+{
+	return access->secret_key ? access->secret_key : access->row.secret_key;
+}
+
+const char *access_appliance_id(const struct access *access)
+{
+	const char *configured = access->options.config->appliance_vm_id;
+
+	return configured ? configured : access->row.appliance_id;
+}
+
+bool access_follows(const struct access *access)
+{
+	return access->follows;
+}
+
+int access_check(const struct access *access, struct err *err)
+{
+	const char *nor = access->follows ? ", nor does an active row of table ossea_configs say it" : "";
+
+	if (!access_url(access))
+		return err_set(err, ERR_INVALID, "cloud.url is not set%s", nor);
+	if (!access_api_key(access))
+		return err_set(err, ERR_INVALID,
+			       "cloud.api_key_file is not set, and there is no systemd credential cloudstack-api-key%s",
+			       nor);
+	if (!access_secret_key(access))
+		return err_set(err, ERR_INVALID,
+			       "cloud.secret_key_file is not set, and there is no systemd credential "
+			       "cloudstack-secret-key%s",
+			       nor);
+	return 0;
+}
+
+/* ---- the row ---- */
+
+static void add_word(struct buf *words, bool wanted, const char *word)
+{
+	if (wanted)
+		buf_printf(words, "%s%s", words->length ? ", " : "", word);
+}
+
+static void tell_row(const struct access *access)
+{
+	const struct config *config = access->options.config;
+	const struct store_access *row = &access->row;
+	const char *name = row->name && str_is_plain_text(row->name) ? row->name : "";
+	_cleanup_buf_ struct buf said = BUF_NULL, open = BUF_NULL;
+
+	add_word(&said, !config->cloud_url && row->url, "api_url");
+	add_word(&said, !access->api_key && row->api_key, "api_key");
+	add_word(&said, !access->secret_key && row->secret_key, "secret_key");
+	add_word(&said, !config->appliance_vm_id && row->appliance_id, "oma_vm_id");
+	add_word(&open, !access_url(access), "api_url");
+	add_word(&open, !access_api_key(access), "api_key");
+	add_word(&open, !access_secret_key(access), "secret_key");
+	add_word(&open, !access_appliance_id(access), "oma_vm_id");
+	if (row->active > 1)
+		log_warning("%zu rows of table ossea_configs are active; \"%s\", changed last, is the one that counts",
+			    row->active, name);
+	log_notice("taken from row \"%s\" of table ossea_configs: %s", name, said.length ? said.data : "nothing");
+	if (open.length)
+		log_notice("neither the configuration nor row \"%s\" of table ossea_configs says: %s", name, open.data);
+}
+
+static void tell_trouble(struct access *access, const struct err *err)
+{
+	const char *stays = access->row.mark ? "; what was read before stays in use" : "";
+
+	/* The store's own health says that. */
+	if (err->code == ERR_UNAVAILABLE || streq(access->told, err->text))
+		return;
+	memcpy(access->told, err->text, sizeof(access->told));
+	if (err->code == ERR_NOT_FOUND)
+		log_notice("%s%s", err->text, stays);
+	else
+		log_warning("%s%s", err->text, stays);
+}
+
+static void drop_bad_id(struct store_access *row)
+{
+	if (!row->appliance_id || uuid_is_valid(row->appliance_id))
+		return;
+	log_warning("oma_vm_id in table ossea_configs is no UUID and is not used");
+	str_set(&row->appliance_id, NULL);
+}
+
+/* Takes the result. True when the row says something else than before. */
+static bool take(struct access *access, struct store_access *result)
+{
+	if (result->err.code || result->same) {
+		if (result->err.code)
+			tell_trouble(access, &result->err);
+		else
+			access->told[0] = '\0';
+		store_access_clear(result);
+		return false;
+	}
+	access->told[0] = '\0';
+	drop_bad_id(result);
+	store_access_clear(&access->row);
+	access->row = *result;
+	tell_row(access);
+	return true;
+}
+
+static void on_looked(void *arg, struct store_access *result)
+{
+	struct access *access = arg;
+
+	if (take(access, result))
+		access->options.changed(access->options.arg);
+	loop_timer_set(access->options.loop, &access->look, LOOK_MS);
+}
+
+static void on_look(struct loop_timer *timer)
+{
+	struct access *access = container_of(timer, struct access, look);
+
+	store_look_access(access->options.store, access->row.mark, on_looked, access);
+}
+
+/* ---- opening ---- */
+
+static void follow(struct access *access)
+{
+	struct store_access row;
+
+	access->follows = true;
+	store_read_access(access->options.store, &row);
+	take(access, &row);
+	loop_timer_set(access->options.loop, &access->look, LOOK_MS);
+}
+
+struct access *access_open(const struct access_options *options, struct err *err)
+{
+	const struct config *config = options->config;
+	struct access *access = xnew(struct access);
+
+	access->options = *options;
+	access->look.fire = on_look;
+	if (access_read_key(config->cloud_api_key_file, "cloudstack-api-key", &access->api_key, err) < 0 ||
+	    access_read_key(config->cloud_secret_key_file, "cloudstack-secret-key", &access->secret_key, err) < 0)
+		return access_free(access);
+	if (store_has_access(options->store) &&
+	    !(config->cloud_url && access->api_key && access->secret_key && config->appliance_vm_id))
+		follow(access);
+	return access;
+}
+
+struct access *access_free(struct access *access)
+{
+	if (!access)
+		return NULL;
+	loop_timer_clear(access->options.loop, &access->look);
+	store_access_clear(&access->row);
+	secret_free(access->api_key);
+	secret_free(access->secret_key);
+	free(access);
+	return NULL;
+}
