@@ -25,7 +25,8 @@ static const struct field config_fields[] = {
 	  .doc = "Requests answered at the same time; more are told to come back."),
 	F(cloud_url, TEXT,
 	  .doc = "Address of CloudStack's API, such as https://cloud.example.org/client/api. Without it nothing can be "
-		 "changed."),
+		 "changed. What this section leaves open of address and keys can, with a store in MariaDB, be "
+		 "said by the active row of its table ossea_configs."),
 	F(cloud_api_key_file, TEXT,
 	  .doc = "File with the API key on its first line, readable by nobody else. Default: the systemd credential "
 		 "cloudstack-api-key."),
@@ -40,7 +41,8 @@ static const struct field config_fields[] = {
 	  .doc = "Time for one job. The default is a little more than CloudStack itself waits for a hypervisor."),
 	F(cloud_parallel, INT, .fallback = "16", .min = 1, .max = 256,
 	  .doc = "Requests to CloudStack at the same time."),
-	F(appliance_vm_id, UUID, .doc = "CloudStack's id of this virtual machine. Default: its DMI product UUID."),
+	F(appliance_vm_id, UUID,
+	  .doc = "CloudStack's id of this virtual machine. Default: oma_vm_id in ossea_configs, its DMI product UUID."),
 	F(device_buses, TEXT, .fallback = "virtio scsi", .max = 100,
 	  .doc = "Disks that can be volumes: virtio, scsi, other, and loop for trials without a hypervisor."),
 	F(device_scan_interval, DURATION, .fallback = "2s", .min = 10, .max = 10 * MINUTE,

@@ -120,7 +120,8 @@ static int open_store(struct daemon *daemon, struct err *err)
 	return daemon->store ? 0 : -1;
 }
 
-static int make_cloud(struct daemon *daemon, struct err *err)
+/* Makes the cloud or, where there is one, gives it what is said now. */
+static int use_access(struct daemon *daemon, struct err *err)
 {
 	const struct config *config = daemon->config;
 	struct cloud_options options = {
@@ -136,6 +137,8 @@ static int make_cloud(struct daemon *daemon, struct err *err)
 
 	if (access_check(daemon->access, err) < 0)
 		return -1;
+	if (daemon->cloud)
+		return cloud_set_access(daemon->cloud, options.url, options.api_key, options.secret_key, err);
 	daemon->cloud = cloud_new(daemon->loop, &options, err);
 	return daemon->cloud ? 0 : -1;
 }
@@ -152,15 +155,9 @@ static void on_access_changed(void *arg)
 {
 	struct daemon *daemon = arg;
 	struct err err = { 0 };
-	int r;
 
 	note_appliance(daemon);
-	if (!daemon->cloud)
-		r = make_cloud(daemon, &err);
-	else
-		r = cloud_set_access(daemon->cloud, access_url(daemon->access), access_api_key(daemon->access),
-				     access_secret_key(daemon->access), &err);
-	if (r == 0)
+	if (use_access(daemon, &err) == 0)
 		core_set_cloud(daemon->core, daemon->cloud);
 	else
 		log_warning("CloudStack cannot be asked with what is said now%s: %s",
@@ -181,7 +178,7 @@ static int open_cloud(struct daemon *daemon, struct err *err)
 	daemon->access = access_open(&options, err);
 	if (!daemon->access)
 		return -1;
-	if (make_cloud(daemon, &why) == 0)
+	if (use_access(daemon, &why) == 0)
 		return 0;
 	/* Somebody began to configure it here, and nobody else can end that. */
 	if (daemon->config->cloud_url && !access_follows(daemon->access)) {

@@ -141,7 +141,7 @@ def test_the_row_comes_later(make_world):
 
 @pytest.mark.parametrize("damage, words", [
     ("UPDATE ossea_configs SET api_url = 'ftp://cloud'", ["asked as before", "http://"]),
-    ("UPDATE ossea_configs SET api_key = ''", ["asked as before", "api_key"]),
+    ("UPDATE ossea_configs SET api_key = ''", ["asked as before", "cloud.api_key_file", "ossea_configs"]),
     ("UPDATE ossea_configs SET oma_vm_id = 'this one'", ["oma_vm_id", "no UUID"]),
     ("UPDATE ossea_configs SET is_active = FALSE", ["no row", "stays in use"]),
     ("ALTER TABLE ossea_configs DROP COLUMN secret_key", ["secret_key", "stays in use"]),
@@ -152,3 +152,5 @@ def test_what_is_wrong_with_it_hurts_nobody(make_told, damage, words):
     world.daemon.store.rows(damage)
     told(world, *words)
     works(world)
+    world.daemon.stop()
+    assert "next start" not in world.daemon.text

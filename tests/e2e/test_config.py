@@ -162,7 +162,9 @@ def test_key_files_that_are_missing_empty_or_open_to_others(make_world):
     secret.unlink()
     text = start_fails(world)
     assert str(secret) in text and "No such file" in text
-    world.daemon.configure(cloud={"secret_key_file": None})
+    # In a store that says nothing about it.
+    world.daemon.configure(cloud={"secret_key_file": None},
+                           store={"url": f"sqlite://{world.folder / 'none.db'}", "password_file": None})
     text = start_fails(world)
     assert "cloud.secret_key_file" in text and "cloudstack-secret-key" in text
     assert key.strip() not in text
