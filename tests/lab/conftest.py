@@ -50,7 +50,7 @@ def lab(appliance, tmp_path):
         appliance.connect_cloud(cloud.port)
         product.start_afresh()
         yield Lab(appliance, product, cloud, images, ROOT_VOLUME)
-        product.stop()
+        product.let_go()
     if has_left_disks(appliance):
         appliance.stop()
         boot(appliance)

@@ -52,10 +52,17 @@ class Product:
         self._vm.run("sync")
 
     def start_afresh(self):
-        """Start without any memory of what was before."""
+        """Start without any memory of what was before, and wait until it knows its cloud."""
         self.stop()
         self._vm.run("rm -rf /var/lib/volume-daemon")
         self.start()
+        self._vm.run("until volumectl health --json | grep -q '\"accepting_changes\":true'; do sleep .2; done")
+
+    def let_go(self):
+        """End it and what goes on without it, exports and names, so that nothing holds a disk."""
+        self.kill()
+        self._vm.run("dmsetup info -c --noheadings -o name -S 'uuid =~ ^VOLD-' | while read -r map; do "
+                     "dmsetup resume $map; dmsetup remove --retry $map; done", check=False)
 
     def start(self):
         self._systemctl("start")
