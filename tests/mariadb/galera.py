@@ -12,8 +12,8 @@ PROVIDER = "/usr/lib/galera/libgalera_smm.so"
 
 
 class Galera:
-    def __init__(self):
-        self.nodes = [MariaDB() for _ in range(3)]
+    def __init__(self, **settings):
+        self.nodes = [MariaDB(**settings) for _ in range(3)]
         self.ports = [free_port() for _ in range(3)]
         self._states = [free_port() for _ in range(3)]
 
