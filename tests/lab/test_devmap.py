@@ -8,6 +8,7 @@ reads and writes through the name, and dmsetup, which plays the other owner of m
 import os
 import re
 import shlex
+import statistics
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ NAME = "vol0abcdef0"
 NODE = f"/dev/mapper/{NAME}"
 
 CHECK = "/usr/local/bin/devmap_check"
+SWAP_PAUSE = "/usr/local/bin/swap_pause"
 UNIT_FILE = "/usr/lib/systemd/system/volume-daemon.service"
 SANDBOX = re.compile(r"^((?:Capability|NoNew|Device|Lock|MemoryDeny|Protect|Private|Restrict"
                      r"|SystemCall)\w*=.*)$", re.MULTILINE)
@@ -39,6 +41,7 @@ EXPORT = "nbd://127.0.0.1/disk"
 MIB = 1 << 20
 LONG_MS = 60_000
 SHORT_MS = 2_000
+SWAPS = 50
 
 FIRST, SECOND = b"1" * 4096, b"2" * 4096
 
@@ -187,7 +190,9 @@ def pointing(disk, name, volume):
 @pytest.fixture
 def maps(appliance, tmp_path):
     build = Path(os.environ["VOLD_BUILD"])
-    appliance.write_file(CHECK, (build / "tests/lab/devmap_check").read_bytes(), mode="0755")
+    for program in (CHECK, SWAP_PAUSE):
+        appliance.write_file(program, (build / "tests/lab" / Path(program).name).read_bytes(),
+                             mode="0755")
     maps = Maps(appliance, tmp_path)
     yield maps
     maps.clean()
@@ -236,6 +241,27 @@ def test_a_user_goes_on_when_the_volume_comes_back_as_another_disk(maps):
     assert second.block(1) == SECOND
     assert first.block(0) == FIRST and first.block(1) == bytes(4096)
     assert maps.vm.run(f"readlink {NODE}").out == kernel_name
+
+
+def test_who_writes_hardly_notices_a_swap(maps, capsys):
+    """Each block is on the disk the name led to; how long they had to wait is printed, not judged."""
+    disks = [maps.plug(name, size=256 * MIB) for name in ("first", "second")]
+
+    told = maps.vm.run(shlex.join([SWAP_PAUSE, NAME, VOLUME_A, str(disks[0].size), str(SWAPS),
+                                   *(disk.number for disk in disks)]), timeout=300).out
+
+    swaps = [[int(word) for word in line.split()[1:]] for line in told.splitlines()]
+    assert len(swaps) == SWAPS
+    for index, (_, first, last) in enumerate(swaps):
+        disk, other = disks[(index + 1) % 2], disks[index % 2]
+        assert last > first
+        for block in range(first, last + 1):
+            assert int(disk.block(block)) == block
+            assert other.block(block) == bytes(4096)
+    pauses = [pause / 1000 for pause, _, _ in swaps]
+    with capsys.disabled():
+        print(f"\na name swapped under a writer: it waits {statistics.median(pauses):.1f} ms, "
+              f"median of {SWAPS}, {min(pauses):.1f} to {max(pauses):.1f}")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
