@@ -4,7 +4,8 @@
  * The peer greets with {"QMP": …}; qmp_capabilities takes us out of its negotiation mode; from then on each command gets
  * {"return": …} or {"error": …} with its id, and {"event": …} comes in between at any time.
  *
- * Commands are told apart by a counter. One at a time is enough: the peer works on them one by one anyway.
+ * One command at a time is enough: the peer works on them one by one anyway. Their ids are like no other connection's: it
+ * finishes also what somebody asked who has hung up since, as a daemon that was killed, and gives us the answer.
  */
 
 #include "disk/qmp.h"
@@ -19,6 +20,7 @@
 #include <sys/un.h>
 
 #include "base/log.h"
+#include "base/uuid.h"
 
 #define LINE_MAX_BYTES (4 << 20) /* a list of nodes has half a kilobyte for each */
 
@@ -29,8 +31,10 @@ struct qmp {
 	pid_t pid;
 	qmp_reply_fn reply; /* of the command under way, NULL when there is none */
 	void *reply_arg;
-	uint64_t id;    /* of the last command */
-	size_t scanned; /* bytes at hand that hold no line end */
+	char connection[UUID_TEXT_SIZE];
+	char id[UUID_TEXT_SIZE + 20]; /* of the last command */
+	uint64_t sent;                /* commands */
+	size_t scanned;               /* bytes at hand that hold no line end */
 	bool greeted;
 	bool reading; /* on_read() is on the stack and frees it when it was closed */
 	bool is_closed;
@@ -77,21 +81,25 @@ static void on_capabilities(void *arg, const struct json *result, const struct e
 		qmp->handler->ready(qmp->arg);
 }
 
-/* False: the id is not that of the command under way. */
-static bool is_our_id(const struct qmp *qmp, const struct json *message)
+/* An answer to somebody before us. */
+static bool is_not_ours(const struct qmp *qmp, const struct json *message)
 {
-	int64_t id;
+	const char *id = json_text(json_get(message, "id"));
 
-	return json_integer(json_get(message, "id"), &id) == 0 && (uint64_t)id == qmp->id;
+	if (!id || streq(id, qmp->id))
+		return false;
+	log_debug("qmp: passed over what was meant for another connection");
+	return true;
 }
 
 static int take_reply(struct qmp *qmp, const struct json *message)
 {
 	const struct json *result = json_get(message, "return"), *error = json_get(message, "error");
+	const char *id = json_text(json_get(message, "id"));
 	qmp_reply_fn reply = qmp->reply;
 	struct err err = { 0 };
 
-	if (!reply || !is_our_id(qmp, message) || (!result && !error))
+	if (!reply || !id || (!result && !error))
 		return -1;
 	if (error) {
 		err_set(&err, ERR_UNAVAILABLE, "%s", str_or(json_text(json_get(error, "desc")), "no reason given"));
@@ -107,6 +115,8 @@ static int take_message(struct qmp *qmp, const struct json *message)
 {
 	const char *event = json_text(json_get(message, "event"));
 
+	if (is_not_ours(qmp, message))
+		return 0;
 	if (!qmp->greeted) {
 		if (json_kind(json_get(message, "QMP")) != JSON_OBJECT)
 			return -1;
@@ -189,7 +199,8 @@ void qmp_send(struct qmp *qmp, const char *command, const char *arguments, qmp_r
 	assert(!qmp->reply && reply);
 	qmp->reply = reply;
 	qmp->reply_arg = arg;
-	buf_printf(&line, "{\"execute\":\"%s\",\"id\":%llu", command, (unsigned long long)++qmp->id);
+	snprintf(qmp->id, sizeof(qmp->id), "%s.%llu", qmp->connection, (unsigned long long)++qmp->sent);
+	buf_printf(&line, "{\"execute\":\"%s\",\"id\":\"%s\"", command, qmp->id);
 	if (arguments)
 		buf_printf(&line, ",\"arguments\":%s", arguments);
 	buf_add_text(&line, "}\n");
@@ -240,6 +251,7 @@ struct qmp *qmp_open(struct loop *loop, const char *path, const struct qmp_handl
 	qmp->handler = handler;
 	qmp->arg = arg;
 	qmp->pid = pid;
+	uuid_make_v4(qmp->connection);
 	qmp->stream = bufferevent_socket_new(loop_base(loop), fd, BEV_OPT_CLOSE_ON_FREE);
 	if (!qmp->stream)
 		abort();

@@ -181,18 +181,18 @@ static const char *obey(struct fake_qmp *fake, const char *command, const struct
 
 /* ---- the conversation ---- */
 
-static void answer(struct fake_qmp *fake, int64_t id, const char *wrong, const char *result)
+static void answer(struct fake_qmp *fake, const char *id, const char *wrong, const char *result)
 {
 	_cleanup_free_ char *text =
-		wrong ? xasprintf("{\"id\":%lld,\"error\":{\"class\":\"GenericError\",\"desc\":\"%s\"}}\r\n",
-				  (long long)id, wrong)
-		      : xasprintf("{\"return\":%s,\"id\":%lld}\r\n", result, (long long)id);
+		wrong ? xasprintf("{\"id\":\"%s\",\"error\":{\"class\":\"GenericError\",\"desc\":\"%s\"}}\r\n", id,
+				  wrong)
+		      : xasprintf("{\"return\":%s,\"id\":\"%s\"}\r\n", result, id);
 
 	send_text(fake, text);
 }
 
 /* What goes wrong instead of an answer. */
-static void misbehave(struct fake_qmp *fake, enum fake_fault fault, int64_t id)
+static void misbehave(struct fake_qmp *fake, enum fake_fault fault, const char *id)
 {
 	static const char noise[] = "\x01\x02 no JSON \xff\n";
 	char block[65536];
@@ -212,33 +212,43 @@ static void misbehave(struct fake_qmp *fake, enum fake_fault fault, int64_t id)
 		for (int i = 0; i < 80; i++)
 			bufferevent_write(fake->stream, block, sizeof(block));
 		break;
-	case FAULT_FOREIGN:
-		answer(fake, id + 1000, NULL, "{}");
-		break;
 	case FAULT_DIE:
 		fake_qmp_hang_up(fake);
 		break;
 	case FAULT_HANG:
+	case FAULT_FOREIGN:
 	case FAULT_NONE:
 		break;
 	}
 }
 
+/* True: that is all. */
+static bool goes_wrong(struct fake_qmp *fake, const char *command, const char *id)
+{
+	if (fake->fault == FAULT_NONE || !streq(fake->fault_command, command))
+		return false;
+	if (fake->fault != FAULT_FOREIGN) {
+		misbehave(fake, fake->fault, id);
+		return true;
+	}
+	answer(fake, "somebody's", NULL, "{}");
+	answer(fake, "somebody's", "it is not there", NULL);
+	return false;
+}
+
 static void take_command(struct fake_qmp *fake, const char *line, size_t length)
 {
 	_cleanup_json_ struct json *message = json_parse(line, length, NULL);
-	const char *command = json_text(json_get(message, "execute")), *wrong;
+	const char *command = json_text(json_get(message, "execute")), *id = json_text(json_get(message, "id")), *wrong;
 	_cleanup_buf_ struct buf result = BUF_NULL;
 	struct json_writer w = { .out = &result };
-	int64_t id;
 
 	assert_non_null(command);
-	assert_int_equal(json_integer(json_get(message, "id"), &id), 0);
+	assert_non_null(id);
 	buf_printf(&fake->heard, "%s ", command);
-	if (fake->fault != FAULT_NONE && streq(fake->fault_command, command)) {
+	if (goes_wrong(fake, command, id)) {
 		if (fake->fault == FAULT_HANG)
 			str_set(&fake->held, line);
-		misbehave(fake, fake->fault, id);
 		return;
 	}
 	wrong = obey(fake, command, json_get(message, "arguments"), &w);
@@ -282,9 +292,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	fake->stream = bufferevent_socket_new(loop_base(fake->loop), fd, BEV_OPT_CLOSE_ON_FREE);
 	bufferevent_setcb(fake->stream, on_read, NULL, on_event, fake);
 	bufferevent_enable(fake->stream, EV_READ | EV_WRITE);
-	if (fake->fault != FAULT_NONE && streq(fake->fault_command, "greeting"))
-		misbehave(fake, fake->fault, 0);
-	else
+	if (!goes_wrong(fake, "greeting", "none"))
 		send_text(fake, "{\"QMP\":{\"version\":{},\"capabilities\":[\"oob\"]}}\r\n");
 }
 

@@ -16,7 +16,7 @@ enum fake_fault {
 	FAULT_LIE,    /* says yes and does nothing */
 	FAULT_GARBAGE,
 	FAULT_ENDLESS, /* a line without an end */
-	FAULT_FOREIGN, /* answers a question nobody asked */
+	FAULT_FOREIGN, /* first says what it owes somebody who hung up */
 	FAULT_DIE,     /* closes in the middle of the answer */
 };
 

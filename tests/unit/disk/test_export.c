@@ -388,8 +388,18 @@ static void test_hangs(void **state)
 static void test_nonsense(void **state)
 {
 	each_command(*state, FAULT_GARBAGE, ERR_UNAVAILABLE, PATIENCE_MS);
-	each_command(*state, FAULT_FOREIGN, ERR_UNAVAILABLE, PATIENCE_MS);
 	each_command(*state, FAULT_ENDLESS, ERR_UNAVAILABLE, PATIENCE_MS);
+}
+
+/* As the real one does after a daemon was killed. */
+static void test_owes_an_answer_to_somebody_else(void **state)
+{
+	struct scene *scene = *state;
+
+	each_command(scene, FAULT_FOREIGN, ERR_NONE, PATIENCE_MS);
+	set_fault(scene, "greeting", FAULT_FOREIGN);
+	open_exporter(scene, PATIENCE_MS);
+	assert_well(scene);
 }
 
 static void test_dies_in_the_middle(void **state)
@@ -589,6 +599,7 @@ int main(void)
 		T(test_refused),
 		T(test_hangs),
 		T(test_nonsense),
+		T(test_owes_an_answer_to_somebody_else),
 		T(test_dies_in_the_middle),
 		T(test_lies),
 		T(test_greeting),
