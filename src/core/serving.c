@@ -194,6 +194,12 @@ static bool may_pass(struct serving *serving, const struct err *err)
 	return err->code == ERR_NONE;
 }
 
+/* Only that asks for another name: a disk that is held today shall be called tomorrow what it was called before. */
+static bool is_name_taken(const struct serving *serving, const struct err *err)
+{
+	return serving->plan[serving->at] == PART_POINT && err->code == ERR_CONFLICT && streq(err->field, "name");
+}
+
 static void on_part_done(void *arg, const struct err *err)
 {
 	struct serving *serving = arg;
@@ -205,8 +211,7 @@ static void on_part_done(void *arg, const struct err *err)
 
 		if (part == PART_POINT)
 			cut_if_stale(serving);
-	} else if (serving->plan[serving->at] != PART_POINT || err->code != ERR_CONFLICT ||
-		   name_lengthen(serving->core, serving->volume_id) < 0) {
+	} else if (!is_name_taken(serving, err) || name_lengthen(serving->core, serving->volume_id) < 0) {
 		struct err copy = *err;
 
 		finish(serving, &copy);

@@ -47,8 +47,8 @@ struct devmap_map {
 };
 
 /*
- * err->code is ERR_NONE when it is so now; ERR_CONFLICT when the name or the disk is somebody else's (point), or the map
- * is in use (remove).
+ * err->code is ERR_NONE when it is so now; ERR_CONFLICT when the name or the disk is somebody else's (point; err->field is
+ * "name" or "disk"), or the map is in use (remove).
  */
 typedef void (*devmap_done_fn)(void *arg, const struct err *err);
 /* maps is valid during the callback. */

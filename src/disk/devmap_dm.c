@@ -308,10 +308,10 @@ static int load(const char *uuid, const struct view *view, const struct table *t
 		return 0;
 	error = task && dm_task_get_errno(task) ? dm_task_get_errno(task) : ENOMEM;
 	if (error == EBUSY)
-		return err_set(err, ERR_CONFLICT,
-			       "%s cannot lead to disk %s: the disk or a partition of it is mounted, or held by "
-			       "somebody else",
-			       view->map.name, table->disk);
+		return err_set_field(err, "disk", ERR_CONFLICT,
+				     "%s cannot lead to disk %s: the disk or a partition of it is mounted, or held by "
+				     "somebody else",
+				     view->map.name, table->disk);
 	return err_set(err, ERR_UNAVAILABLE,
 		       "%s cannot lead to disk %s with %llu bytes: %s. Is the disk there, and that large?",
 		       view->map.name, table->disk, (unsigned long long)table->sectors * 512, strerror(error));
@@ -349,7 +349,7 @@ static int remove_map(const char *uuid, const struct view *view)
 
 static int name_taken(struct err *err, const char *name)
 {
-	return err_set(err, ERR_CONFLICT, "the name %s belongs to another device-mapper map", name);
+	return err_set_field(err, "name", ERR_CONFLICT, "the name %s belongs to another device-mapper map", name);
 }
 
 /* A map without a table. */

@@ -95,7 +95,7 @@ static int point(struct fake_serving *fake, const struct fake_call *call, struct
 	struct fake_map *map = fake_map_of(fake, call->volume_id), *other = map_called(fake, call->name);
 
 	if (other && other != map)
-		return err_set(err, ERR_CONFLICT, "%s is the name of another map", call->name);
+		return err_set_field(err, "name", ERR_CONFLICT, "%s is the name of another map", call->name);
 	assert(call->device[0] && call->size > 0);
 	if (!map) {
 		assert(fake->map_count < FAKE_MAPS_MAX);

@@ -146,6 +146,17 @@ static void a_name_of_somebody_else(void **state)
 	check_world(world, 1);
 }
 
+/* Somebody has the disk for a moment, as what looks for parts of a volume group does: no reason for another name. */
+static void a_disk_that_is_held_keeps_its_name(void **state)
+{
+	struct world *world = *state;
+
+	fake_fault(&world->serving, VERB_POINT, 3, ERR_CONFLICT, false);
+	one_attached(world);
+	assert_string_equal(name_find(world->core, VOLUME(1)), "vol00000001");
+	check_world(world, 1);
+}
+
 /* The number that was looked up is another disk's by the time the name leads to it. */
 static void a_disk_that_changes_under_its_name(void **state)
 {
@@ -559,6 +570,7 @@ int main(void)
 		TEST(the_name_comes_back_with_the_volume),
 		TEST(equal_digits),
 		TEST(a_name_of_somebody_else),
+		TEST(a_disk_that_is_held_keeps_its_name),
 		TEST(a_disk_that_changes_under_its_name),
 		TEST(an_engine_that_is_away_for_a_while),
 		TEST(an_engine_that_stays_away),
