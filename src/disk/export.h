@@ -111,7 +111,7 @@ struct export_health {
 	bool ok;
 	char reason[256]; /* what is not well and what to do, "" when ok */
 	char engine[32];
-	int pid; /* of the engine, 0 when it is not ours or does not run */
+	int pid; /* of the engine, whoever runs it; 0 when it does not run, as far as is known */
 	uint64_t restarts;
 };
 void exporter_health(const struct exporter *exporter, struct export_health *out);

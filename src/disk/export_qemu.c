@@ -407,7 +407,9 @@ static int get_pid(const void *engine)
 {
 	const struct qemu *qemu = engine;
 
-	return qemu->process ? (int)export_process_pid(qemu->process) : 0;
+	if (qemu->process)
+		return (int)export_process_pid(qemu->process);
+	return qemu->qmp ? (int)qmp_pid(qemu->qmp) : 0;
 }
 
 static const char *get_trouble(const void *engine)

@@ -428,7 +428,7 @@ def test_an_engine_of_its_own_unit(start, disk, tmp_path):
     with unit(tmp_path) as process:
         driver.await_lost(1)
         driver.do("add", NAME, disk)
-        assert driver.health()["pid"] == 0
+        assert driver.health()["pid"] == process.pid
         driver.close()
         assert process.poll() is None
         assert size_over_nbd(f"nbd://{listen}/{NAME}") == 8 * MIB
