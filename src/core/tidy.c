@@ -197,15 +197,28 @@ static void look_at_mapping(struct tidy *tidy, const struct mapping *mapping, co
 		begin(tidy, volume_id, SERVING_THERE, parts, device);
 }
 
-/* CloudStack has been heard, and nothing says that the volume is or will be here. */
+static bool kernel_shows(struct core *core, const char *volume_id)
+{
+	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
+		if (mapping_is_disk(core, volume_id, sysblock_at(core->sysblock, i)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * CloudStack has been heard, and nothing says that the volume is or will be here. Who does not know which VM this is,
+ * or has been told another one, takes every volume for one that is elsewhere; so the kernel is asked as well.
+ */
 static bool is_provably_away(struct core *core, const char *volume_id)
 {
 	const struct volume *volume = volume_find(core, volume_id);
 	const struct mapping *mapping = mapping_find(core, volume_id);
 
-	return core->volumes_known && !(mapping && core_is_appliance(core, mapping->record.vm_id)) &&
-	       !operation_busy(core, volume_id) && !hold_is_on(core, volume_id) &&
-	       !(volume && core_is_appliance(core, volume->cloud.vm_id));
+	return core->volumes_known && core->options.appliance_id &&
+	       !(mapping && core_is_appliance(core, mapping->record.vm_id)) && !operation_busy(core, volume_id) &&
+	       !hold_is_on(core, volume_id) && !(volume && core_is_appliance(core, volume->cloud.vm_id)) &&
+	       !kernel_shows(core, volume_id);
 }
 
 bool export_is_orphan(struct core *core, const char *name)

@@ -451,6 +451,26 @@ static void what_cannot_be_told_apart_is_left(void **state)
 	assert_non_null(fake_map_of(&world->serving, VOLUME(1)));
 }
 
+/* Its id was lost, or somebody wrote down another one's: then no volume seems to be here. */
+static void who_does_not_know_himself_takes_nothing_away(void **state)
+{
+	static const char *const others[] = { NULL, OTHER_VM };
+	struct world *world = *state;
+
+	one_attached(world);
+	connect(world, VOLUME(1));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		world_kill(world);
+		world->options.appliance_id = others[i];
+		world_open(world);
+		world_pass(world, 15 * 60000);
+		assert_non_null(fake_map_of(&world->serving, VOLUME(1)));
+		assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.target, DEVMAP_LINEAR);
+		assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
+		assert_non_null(export_find(world->core, VOLUME(1)));
+	}
+}
+
 /* ---- by request ---- */
 
 static struct reply *ask_export(struct world *world, enum method_id method, const char *volume_id, bool read_only)
@@ -589,6 +609,7 @@ int main(void)
 		TEST(all_of_it_is_gone),
 		TEST(the_engine_began_anew),
 		TEST(what_cannot_be_told_apart_is_left),
+		TEST(who_does_not_know_himself_takes_nothing_away),
 		TEST(made_and_removed_by_request),
 		TEST(not_of_what_is_not_here),
 		TEST(validated_and_cleaned_up),
