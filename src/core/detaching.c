@@ -249,14 +249,17 @@ void detaching_take_name(struct operation *operation)
 		serving_step(operation, goal(operation), SERVING_NAME, NULL);
 }
 
-/* What is still there gets back what it had; what has gone by now has no use for it. */
+/*
+ * What is still there gets back what it had; what has gone by now has no use for it. A disk that stays although CloudStack
+ * has let it go may be another VM's next, so nobody is led to it again.
+ */
 static void give_back(struct operation *operation, unsigned part)
 {
 	struct core *core = operation->core;
 	const struct mapping *mapping = mapping_find(core, operation->record.volume_id);
 	const struct device *device = mapping ? mapping_disk(core, &mapping->record) : NULL;
 
-	if (device && is_served_here(operation))
+	if (device && is_served_here(operation) && volume_may_be_here(core, operation->record.volume_id))
 		serving_step(operation, SERVING_THERE, part, device);
 	else
 		operation_next(operation);

@@ -186,7 +186,8 @@ static void look_at_mapping(struct tidy *tidy, const struct mapping *mapping, co
 	const struct device *device = mapping_disk(core, &mapping->record);
 	unsigned parts = 0;
 
-	if (!core_is_appliance(core, mapping->record.vm_id) || operation_busy(core, volume_id) || !device)
+	if (!core_is_appliance(core, mapping->record.vm_id) || operation_busy(core, volume_id) || !device ||
+	    !volume_may_be_here(core, volume_id))
 		return;
 	if (tidy->maps_known && !is_well(core, map_of(tidy, volume_id), device))
 		parts |= SERVING_NAME;

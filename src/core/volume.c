@@ -107,6 +107,13 @@ void volume_note_operation(struct core *core, const struct operation_record *rec
 	volume_touch(core, volume->id);
 }
 
+bool volume_may_be_here(struct core *core, const char *id)
+{
+	const struct volume *volume = volume_find(core, id);
+
+	return !volume || core_is_appliance(core, volume->cloud.vm_id);
+}
+
 static char *last_operation_json(const struct volume *volume)
 {
 	struct buf out = BUF_NULL;

@@ -248,6 +248,21 @@ static void what_is_refused_comes_back(void **state)
 	check_world(world, 1);
 }
 
+/* CloudStack has let it go and may give it to another VM: nobody here is led to the disk that stays. */
+static void what_was_let_go_does_not_come_back(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = one_attached(world);
+
+	one->unplug_ms = -1;
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
+		   "but the kernel still shows it as");
+	world_pass(world, 15 * 60000);
+	assert_true(kernel_has(&world->kernel, one->disk));
+	assert_null(fake_map_of(&world->serving, VOLUME(1)));
+	assert_null(fake_export_of(&world->serving, VOLUME(1)));
+}
+
 static void what_was_written_is_flushed(void **state)
 {
 	struct world *world = *state;
@@ -597,6 +612,7 @@ int main(void)
 		TEST(an_engine_that_goes_for_good),
 		TEST(nobody_is_cut_off),
 		TEST(what_is_refused_comes_back),
+		TEST(what_was_let_go_does_not_come_back),
 		TEST(what_was_written_is_flushed),
 		TEST(name_and_export_grow),
 		TEST(a_client_keeps_the_size_it_knows),
