@@ -152,8 +152,8 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 	read_boot_id(core);
 	core->prober = prober_new(loop, options->probe_ms);
 	core->usage_checker = usage_checker_new(loop, &usage);
-	/* Before the step's own deadline, so that force can go on. */
-	core->flusher = flusher_new(loop, options->device_wait_ms / 2);
+	/* Name and disk before the step's own deadline, so that force can go on. */
+	core->flusher = flusher_new(loop, options->device_wait_ms / 3);
 	if (open_devices(core, err) < 0 || load(core, err) < 0)
 		return core_free(core);
 	volumes_refresh_start(core);

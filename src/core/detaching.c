@@ -167,14 +167,17 @@ static enum serving_goal goal(const struct operation *operation)
 	return detaching_of(operation)->force ? SERVING_CUT : SERVING_GONE;
 }
 
-/* By force the volume goes also when the NBD server can't be spoken to. */
-static void on_export_closed(void *arg, const struct err *err)
+/*
+ * By force the volume goes also when the NBD server can't be spoken to, and when the disk does not answer, so that device
+ * mapper waits for it. Both lead to this disk or to errors, and tidying takes them away when it is gone.
+ */
+static void on_cut_off(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
 	bool away = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT;
 
 	if (away && detaching_of(operation)->force)
-		log_warning("volume=%s: it is detached by force, and its export may stay for a while: %s",
+		log_warning("volume=%s: it is detached by force, and its name or export may stay for a while: %s",
 			    operation->record.volume_id, err->text);
 	else if (err->code) {
 		serving_step_failed(operation, err);
@@ -189,7 +192,7 @@ void detaching_close_export(struct operation *operation)
 	if (!is_served_here(operation) || keeps_name(operation))
 		operation_next(operation);
 	else
-		serving_step_then(operation, goal(operation), SERVING_EXPORT, NULL, on_export_closed);
+		serving_step_then(operation, goal(operation), SERVING_EXPORT, NULL, on_cut_off);
 }
 
 static void flush_next_disk(struct operation *operation);
@@ -215,10 +218,15 @@ static void cancel_flush(void *awaited)
 	flush_cancel(awaited);
 }
 
-static void flush_next_disk(struct operation *operation)
+static void flush(struct operation *operation, const char *path)
 {
 	static const struct wait_kind kind = { .cancel = cancel_flush };
-	struct core *core = operation->core;
+
+	operation_wait(operation, flush_start(operation->core->flusher, path, on_flushed, operation), &kind);
+}
+
+static void flush_next_disk(struct operation *operation)
+{
 	struct detaching *detaching = detaching_of(operation);
 	const struct device *device = next_disk(operation, detaching->flushed);
 
@@ -227,16 +235,29 @@ static void flush_next_disk(struct operation *operation)
 		return;
 	}
 	detaching->flushed = device->seen;
-	operation_wait(operation, flush_start(core->flusher, device->path, on_flushed, operation), &kind);
+	flush(operation, device->path);
+}
+
+/* What a file system or a program has not written yet is kept with the name it uses, not with the disk below. */
+static void flush_name(struct operation *operation, const char *name)
+{
+	_cleanup_free_ char *path = xasprintf("%s/mapper/%s", operation->core->options.dev_root, name);
+
+	flush(operation, path);
 }
 
 void detaching_flush(struct operation *operation)
 {
+	struct core *core = operation->core;
+	const char *name = core->options.devmap ? name_find(core, operation->record.volume_id) : NULL;
+
 	detaching_of(operation)->flushed = 0;
-	if (is_served_here(operation))
-		flush_next_disk(operation);
-	else
+	if (!is_served_here(operation))
 		operation_next(operation);
+	else if (name && detaching_of(operation)->force) /* else nobody uses it */
+		flush_name(operation, name);
+	else
+		flush_next_disk(operation);
 }
 
 void detaching_take_name(struct operation *operation)
@@ -246,7 +267,7 @@ void detaching_take_name(struct operation *operation)
 	else if (keeps_name(operation))
 		serving_step(operation, SERVING_ON_HOLD, SERVING_NAME, NULL);
 	else
-		serving_step(operation, goal(operation), SERVING_NAME, NULL);
+		serving_step_then(operation, goal(operation), SERVING_NAME, NULL, on_cut_off);
 }
 
 /*

@@ -4,6 +4,8 @@
 
 #include "fake_disk.h"
 
+#include <stdio.h>
+
 #include "disk/usage_look.h"
 
 #define ANSWER_MS 20
@@ -216,6 +218,8 @@ struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_
 	struct flush *flush = xnew(struct flush);
 
 	fake_disk.flushes++;
+	snprintf(fake_disk.flushed + strlen(fake_disk.flushed), sizeof(fake_disk.flushed) - strlen(fake_disk.flushed),
+		 "%s ", strrchr(path, '/') + 1);
 	flusher->pending++;
 	*flush = (struct flush){
 		.flusher = flusher, .timer.fire = on_flush, .hangs = fake_disk.hangs, .done = done, .arg = arg

@@ -275,8 +275,22 @@ static void what_was_written_is_flushed(void **state)
 	check_world(world, 1);
 	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
 	assert_string_not_equal(server_find(&world->server, VOLUME(1))->vm_id, "");
+	/* By force also what those who use the name have written. */
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), true)));
-	assert_int_equal(fake_disk.flushes, 2);
+	assert_string_equal(fake_disk.flushed, "vdb vol00000001 vdb ");
+	check_world(world, 1);
+}
+
+static void a_disk_that_does_not_answer(void **state)
+{
+	struct world *world = *state;
+
+	one_attached(world);
+	connect(world, VOLUME(1));
+	fake_fault(&world->serving, VERB_REMOVE, 1, ERR_TIMEOUT, false);
+	fake_fault(&world->serving, VERB_FAIL, 1, ERR_TIMEOUT, false);
+	err_set(&fake_disk.flush_err, ERR_TIMEOUT, "flushing /dev/vdb took too long");
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), true)));
 	check_world(world, 1);
 }
 
@@ -614,6 +628,7 @@ int main(void)
 		TEST(what_is_refused_comes_back),
 		TEST(what_was_let_go_does_not_come_back),
 		TEST(what_was_written_is_flushed),
+		TEST(a_disk_that_does_not_answer),
 		TEST(name_and_export_grow),
 		TEST(a_client_keeps_the_size_it_knows),
 		TEST(a_deleted_volume_gives_up_its_name),
