@@ -135,6 +135,9 @@ static void on_checked(void *arg, const struct cloud_result *result)
 	if (!volume) {
 		operation_failf(operation, ERR_NOT_FOUND, "volume %s does not exist in CloudStack",
 				operation->record.volume_id);
+	} else if (volume_is_own_root(operation->core, volume)) {
+		operation_failf(operation, ERR_CONFLICT, "volume %s carries this system; it is never detached",
+				operation->record.volume_id);
 	} else if (volume->job_id) {
 		cloud_step_busy(operation, volume);
 	} else if (!volume->vm_id) {

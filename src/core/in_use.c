@@ -119,8 +119,13 @@ static void on_usage(void *arg, const struct usage_result *result)
 void in_use_check(struct call *call, const char *volume_id, bool by_force, void (*proceed)(struct call *call))
 {
 	struct core *core = call->core;
+	const struct volume *volume = volume_find(core, volume_id);
 	const struct device *device;
 
+	if (volume && volume_is_own_root(core, &volume->cloud)) {
+		call_failf(call, ERR_CONFLICT, "volume %s carries this system; it is never detached", volume_id);
+		return;
+	}
 	/* What the last scan saw may be seconds old. */
 	device = sysblock_scan(core->sysblock, NULL) < 0 ? NULL : disk_of(core, volume_id);
 	call->about = volume_id;

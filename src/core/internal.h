@@ -124,6 +124,8 @@ struct volume *volume_update(struct core *core, const struct cloud_volume *cloud
 void volume_remove(struct core *core, const char *id);
 void volume_touch(struct core *core, const char *id); /* something shown with it has changed */
 void volume_note_operation(struct core *core, const struct operation_record *record);
+/* The one this machine was started from, whether or not its disk can be told from the others. */
+bool volume_is_own_root(const struct core *core, const struct cloud_volume *cloud);
 /* Not seen attached elsewhere, or nowhere. Otherwise another VM may have it now or get it at any moment. */
 bool volume_may_be_here(struct core *core, const char *id);
 void volume_to_record(struct core *core, const struct volume *volume, struct volume_record *out);

@@ -107,6 +107,11 @@ void volume_note_operation(struct core *core, const struct operation_record *rec
 	volume_touch(core, volume->id);
 }
 
+bool volume_is_own_root(const struct core *core, const struct cloud_volume *cloud)
+{
+	return streq(cloud->type, "ROOT") && core_is_appliance(core, cloud->vm_id);
+}
+
 bool volume_may_be_here(struct core *core, const char *id)
 {
 	const struct volume *volume = volume_find(core, id);

@@ -62,6 +62,7 @@ struct fake_volume {
 	uint64_t size;
 	int64_t device_id;
 	bool gone, used; /* used: was attached once, and so has storage */
+	bool is_root;    /* CloudStack calls it the root volume of its VM */
 	char disk[16];   /* the kernel's name at the moment it was plugged, "" when it is not */
 	struct loop_timer plug, unplug, resize;
 	uint64_t next_size; /* for resize */

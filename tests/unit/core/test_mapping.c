@@ -357,6 +357,20 @@ static void in_use_but_never_mapped(void **state)
 	check_world(world, 1);
 }
 
+/* No disk here says who it is; CloudStack does. */
+static void root_that_cannot_be_told_apart(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *root = server_add(&world->server, "root", 20);
+
+	root->is_root = true;
+	server_attach(&world->server, root, APPLIANCE);
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), true)), OPERATION_FAILED, "carries this system");
+	refused(world, ask_detach(world, VOLUME(1), true), ERR_CONFLICT, "carries this system");
+	refused(world, ask_delete(world, VOLUME(1)), ERR_CONFLICT, "carries this system");
+	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
+}
+
 static void nobody_can_say_who_uses_it(void **state)
 {
 	struct world *world = *state;
@@ -438,6 +452,7 @@ int main(void)
 		TEST(one_commit_at_a_time),
 		TEST(reboot_with_identity),
 		TEST(reboot_during_an_operation),
+		NAMELESS(root_that_cannot_be_told_apart),
 		NAMELESS(reboot_without),
 		NAMELESS(restart_without_reboot),
 		TEST(in_use),
