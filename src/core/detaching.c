@@ -73,7 +73,7 @@ static bool may_go(struct operation *operation, const struct usage_result *resul
 				detaching->device_path, result->what);
 		return false;
 	case USAGE_HELD:
-		if (keeps_name(operation))
+		if (keeps_name(operation) && !result->beside)
 			return true; /* they wait with the name */
 		if (detaching->force) {
 			log_warning("volume=%s: %s is detached by force while %s", operation->record.volume_id,

@@ -11,7 +11,7 @@
 struct detaching {
 	char *job_id;
 	bool force;        /* also a device that is held */
-	bool keep_name;    /* the name and its users wait for the volume to come back */
+	bool keep_name;    /* the name and its users wait for the volume to come back; others do not */
 	bool if_attached;  /* not attached is no error: there is nothing to detach */
 	bool attached;     /* found by the check */
 	char *vm_id;       /* from which VM */

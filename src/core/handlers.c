@@ -69,10 +69,14 @@ static void begin_detach(struct call *call)
 static void volume_detach(struct call *call)
 {
 	const struct volume_detach_args *args = call->args;
+	enum in_use_leave leave = IN_USE_REFUSED;
 
 	/* With the name kept, those who use it wait with it. */
-	in_use_check(call, args->volume_id, args->force || (args->keep_name && call->core->options.devmap),
-		     begin_detach);
+	if (args->keep_name && call->core->options.devmap)
+		leave = IN_USE_BY_NAME;
+	if (args->force)
+		leave = IN_USE_BY_FORCE;
+	in_use_check(call, args->volume_id, leave, begin_detach);
 }
 
 static void begin_delete(struct call *call)
@@ -86,7 +90,7 @@ static void volume_delete(struct call *call)
 {
 	const struct volume_delete_args *args = call->args;
 
-	in_use_check(call, args->volume_id, false, begin_delete);
+	in_use_check(call, args->volume_id, IN_USE_REFUSED, begin_delete);
 }
 
 static void volume_resize(struct call *call)

@@ -92,6 +92,19 @@ static const struct device *disk_of(struct core *core, const char *volume_id)
 	return NULL;
 }
 
+static bool may_stay(const struct call *call, const struct usage_result *result)
+{
+	switch (call->leave) {
+	case IN_USE_REFUSED:
+		return false;
+	case IN_USE_BY_NAME:
+		return !result->beside;
+	case IN_USE_BY_FORCE:
+		return true;
+	}
+	abort();
+}
+
 static void on_usage(void *arg, const struct usage_result *result)
 {
 	struct call *call = arg;
@@ -105,7 +118,7 @@ static void on_usage(void *arg, const struct usage_result *result)
 	} else if (result->kind == USAGE_ROOT) {
 		call_failf(call, ERR_CONFLICT, "volume %s carries this system (%s); it is never detached", call->about,
 			   result->what);
-	} else if (call->by_force) {
+	} else if (may_stay(call, result)) {
 		go_on(call);
 	} else if (result->kind == USAGE_HELD) {
 		call_failf(call, ERR_CONFLICT, "%s is in use: %s; release it, or use force", path, result->what);
@@ -116,7 +129,7 @@ static void on_usage(void *arg, const struct usage_result *result)
 	}
 }
 
-void in_use_check(struct call *call, const char *volume_id, bool by_force, void (*proceed)(struct call *call))
+void in_use_check(struct call *call, const char *volume_id, enum in_use_leave leave, void (*proceed)(struct call *call))
 {
 	struct core *core = call->core;
 	const struct volume *volume = volume_find(core, volume_id);
@@ -129,7 +142,7 @@ void in_use_check(struct call *call, const char *volume_id, bool by_force, void 
 	/* What the last scan saw may be seconds old. */
 	device = sysblock_scan(core->sysblock, NULL) < 0 ? NULL : disk_of(core, volume_id);
 	call->about = volume_id;
-	call->by_force = by_force;
+	call->leave = leave;
 	call->proceed = proceed;
 	if (!device || operation_busy(core, volume_id)) {
 		go_on(call);

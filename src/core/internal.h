@@ -269,8 +269,14 @@ void reconcile_free(struct core *core);
 
 /* ---- in_use.c ---- */
 
+enum in_use_leave {
+	IN_USE_REFUSED,
+	IN_USE_BY_NAME, /* who uses the volume's name may stay: the name stays, too */
+	IN_USE_BY_FORCE,
+};
 /* Answers the call with what uses the volume's disk here, or else lets it proceed, now or on a later turn. */
-void in_use_check(struct call *call, const char *volume_id, bool by_force, void (*proceed)(struct call *call));
+void in_use_check(struct call *call, const char *volume_id, enum in_use_leave leave,
+		  void (*proceed)(struct call *call));
 /* Who uses this disk of a volume, but for our own map and NBD engine? */
 struct usage_check *usage_start(struct core *core, const char *volume_id, const struct device *device,
 				usage_done_fn done, void *arg);
@@ -308,7 +314,7 @@ struct call {
 	struct export_commit *export_commit;
 	struct usage_check *usage_check;
 	const char *about;                  /* the volume that is looked whether it is in use; in args */
-	bool by_force;                      /* even then */
+	enum in_use_leave leave;            /* even then */
 	bool looked;                        /* once already, for clients of its export */
 	void (*proceed)(struct call *call); /* when it is not */
 	struct sweep *sweep;                /* several exports are being removed for it */

@@ -15,6 +15,7 @@ struct usage_look {
 	int pid;        /* likewise */
 	struct err err;
 	enum usage_kind kind;
+	bool beside; /* of struct usage_result */
 	struct buf what;
 	bool passing; /* nothing but descriptors that somebody has open: it may be over in a moment */
 };
@@ -37,6 +38,7 @@ struct usage_node {
 	char alias[USAGE_ALIAS_SIZE];      /* "/dev/mapper/vg-root", "" when it has none */
 	bool is_partition;
 	bool is_map; /* the one that is ours */
+	bool by_map; /* that one, or what stands on it */
 };
 
 struct usage {
@@ -52,7 +54,9 @@ struct usage {
 
 /* Fills nodes with the disk and everything that stands on it; who holds whom is added as users. */
 int usage_climb(struct usage *usage);
-void usage_add(struct usage *usage, enum usage_kind kind, const char *format, ...) _printf_(3, 4);
+/* Somebody uses this node. */
+void usage_add(struct usage *usage, const struct usage_node *node, enum usage_kind kind, const char *format, ...)
+	_printf_(4, 5);
 /* Says that who uses the disk cannot be found out, because of errno at path. -1. */
 int usage_cannot_read(const struct usage *usage, const char *path);
 int usage_too_many(const struct usage *usage, const char *what);

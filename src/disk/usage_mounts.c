@@ -92,12 +92,12 @@ static void add_mount(struct mounts *mounts, size_t node, const char *mount_poin
 		return;
 	usage_label(usage, &usage->nodes[node], label);
 	if (mounts->pid == 0) {
-		usage_add(usage, kind, "%smounted at %s", label, mount_point);
+		usage_add(usage, &usage->nodes[node], kind, "%smounted at %s", label, mount_point);
 		return;
 	}
 	usage_process_name(usage, mounts->pid, process);
-	usage_add(usage, kind, "%smounted at %s in the mount namespace of pid %d (%s)", label, mount_point, mounts->pid,
-		  process);
+	usage_add(usage, &usage->nodes[node], kind, "%smounted at %s in the mount namespace of pid %d (%s)", label,
+		  mount_point, mounts->pid, process);
 }
 
 static void check_mount(struct mounts *mounts, const char *number, const char *source, const char *mount_point)
@@ -233,7 +233,7 @@ static void read_swap(struct usage *usage, char *line)
 		if (!usage_is_path_of(&usage->nodes[i], path))
 			continue;
 		usage_label(usage, &usage->nodes[i], label);
-		usage_add(usage, USAGE_HELD, "%sused as swap", label);
+		usage_add(usage, &usage->nodes[i], USAGE_HELD, "%sused as swap", label);
 	}
 }
 

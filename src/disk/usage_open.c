@@ -119,6 +119,7 @@ static void look_at_descriptors(struct usage *usage, int pid, DIR *dir, size_t *
 	const struct usage_node *node;
 	char process[64], label[USAGE_NODE_LABEL_SIZE];
 	struct statx st;
+	bool is_told = false;
 
 	while ((entry = readdir(dir))) {
 		if (entry->d_name[0] == '.')
@@ -131,12 +132,16 @@ static void look_at_descriptors(struct usage *usage, int pid, DIR *dir, size_t *
 		node = node_of(usage, &st);
 		if (!node)
 			continue;
+		if (is_told) {
+			usage->look->beside = usage->look->beside || !node->by_map;
+			continue;
+		}
 		usage_process_name(usage, pid, process);
 		if (is_udev(process))
 			return;
 		usage_label(usage, node, label);
-		usage_add(usage, USAGE_HELD, "%sopened by %s (pid %d)", label, process, pid);
-		return;
+		usage_add(usage, node, USAGE_HELD, "%sopened by %s (pid %d)", label, process, pid);
+		is_told = true;
 	}
 }
 
@@ -184,6 +189,6 @@ void usage_find_claim(struct usage *usage)
 	if (fd >= 0 || errno != EBUSY)
 		return;
 	usage_label(usage, node, label);
-	usage_add(usage, USAGE_HELD, "%sclaimed by a program, or by a file system that is mounted nowhere to be seen",
-		  label);
+	usage_add(usage, node, USAGE_HELD,
+		  "%sclaimed by a program, or by a file system that is mounted nowhere to be seen", label);
 }

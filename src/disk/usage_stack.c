@@ -34,7 +34,7 @@ int usage_too_many(const struct usage *usage, const char *what)
 	return err_set(&usage->look->err, ERR_TOO_MANY, "who uses %s cannot be found out: %s", usage->look->name, what);
 }
 
-void usage_add(struct usage *usage, enum usage_kind kind, const char *format, ...)
+void usage_add(struct usage *usage, const struct usage_node *node, enum usage_kind kind, const char *format, ...)
 {
 	struct usage_look *look = usage->look;
 	char text[4200];
@@ -42,6 +42,7 @@ void usage_add(struct usage *usage, enum usage_kind kind, const char *format, ..
 
 	if (kind > look->kind)
 		look->kind = kind;
+	look->beside = look->beside || !node->by_map;
 	if (usage->users++ >= USERS_SHOWN)
 		return;
 	va_start(args, format);
@@ -138,8 +139,8 @@ static int is_our_map(const struct usage *usage, const char *folder, bool *is_ma
 	return 0;
 }
 
-/* Adds the disk or partition in block/<folder>. */
-static int add_node(struct usage *usage, const char *folder, bool is_partition)
+/* Adds the disk or partition in block/<folder>; by_map: it stands on our map. */
+static int add_node(struct usage *usage, const char *folder, bool is_partition, bool by_map)
 {
 	const char *slash = strrchr(folder, '/');
 	_cleanup_free_ char *number_path = xasprintf("%s/block/%s/dev", usage->look->sysfs_root, folder);
@@ -159,7 +160,9 @@ static int add_node(struct usage *usage, const char *folder, bool is_partition)
 		snprintf(node->alias, sizeof(node->alias), "/dev/mapper/%s", alias);
 	else if (errno != ENOENT)
 		return usage_cannot_read(usage, alias_path);
-	return is_our_map(usage, folder, &node->is_map);
+	r = is_our_map(usage, folder, &node->is_map);
+	node->by_map = by_map || node->is_map;
+	return r;
 }
 
 /* ---- what stands on a node ---- */
@@ -173,8 +176,8 @@ static int on_holder(struct usage *usage, size_t node, const char *name)
 		return -1;
 	usage_label(usage, &usage->nodes[node], who);
 	if (!is_map)
-		usage_add(usage, USAGE_HELD, "%sheld by %s", who, name);
-	return add_node(usage, name, false);
+		usage_add(usage, &usage->nodes[node], USAGE_HELD, "%sheld by %s", who, name);
+	return add_node(usage, name, false, usage->nodes[node].by_map);
 }
 
 static int on_child(struct usage *usage, size_t node, const char *name)
@@ -183,7 +186,7 @@ static int on_child(struct usage *usage, size_t node, const char *name)
 	_cleanup_free_ char *path = xasprintf("%s/block/%s/partition", usage->look->sysfs_root, folder);
 
 	if (faccessat(AT_FDCWD, path, F_OK, 0) == 0)
-		return add_node(usage, folder, true);
+		return add_node(usage, folder, true, usage->nodes[node].by_map);
 	return errno == ENOENT || errno == ENOTDIR ? 0 : usage_cannot_read(usage, path);
 }
 
@@ -208,9 +211,13 @@ static int on_block(struct usage *usage, size_t node, const char *name)
 
 static int on_btrfs_member(struct usage *usage, size_t node, const char *name)
 {
+	bool by_map = usage->nodes[node].by_map;
+	struct usage_node *member;
 	int r;
 
-	(void)new_node(usage, name, &r);
+	member = new_node(usage, name, &r);
+	if (member)
+		member->by_map = by_map;
 	return r;
 }
 
@@ -224,7 +231,7 @@ static int on_btrfs(struct usage *usage, size_t node, const char *name)
 	if (faccessat(AT_FDCWD, member, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : usage_cannot_read(usage, member);
 	usage_label(usage, &usage->nodes[node], who);
-	usage_add(usage, USAGE_HELD, "%spart of btrfs %s", who, name);
+	usage_add(usage, &usage->nodes[node], USAGE_HELD, "%spart of btrfs %s", who, name);
 	return each_entry(usage, devices, node, on_btrfs_member);
 }
 
@@ -252,7 +259,7 @@ int usage_climb(struct usage *usage)
 	if (faccessat(AT_FDCWD, folder, F_OK, 0) < 0)
 		return err_set(&usage->look->err, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "disk %s: %s: %s",
 			       name, folder, strerror(errno));
-	if (add_node(usage, name, false) < 0)
+	if (add_node(usage, name, false, false) < 0)
 		return -1;
 	for (size_t i = 0; i < usage->node_count; i++) {
 		if (climb(usage, i) < 0)

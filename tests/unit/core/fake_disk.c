@@ -142,6 +142,7 @@ static void on_check(struct loop_timer *timer)
 		usage_look(&check->look);
 		result.err = check->look.err;
 		result.kind = check->look.kind;
+		result.beside = check->look.beside;
 		result.what = str_or(check->look.what.data, "");
 	}
 	check->done(check->arg, &result);

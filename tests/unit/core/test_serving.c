@@ -413,6 +413,22 @@ static void a_refusal_while_they_wait(void **state)
 	assert_false(world_until(world, is_expired, VOLUME(1), 3 * HOLD_MS));
 }
 
+/* As after a boot that mounted it before it had its name: who uses the disk beside the name does not wait with that. */
+static void who_does_not_use_the_name_is_not_left_behind(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = one_attached(world);
+	const char *id;
+
+	kernel_mount(&world->kernel, one->disk);
+	refused(world, ask_detach_keeping(world, VOLUME(1)), ERR_CONFLICT, "mounted at /mnt/data");
+	kernel_mount(&world->kernel, NULL);
+	id = accepted(world, ask_detach_keeping(world, VOLUME(1)));
+	kernel_mount(&world->kernel, one->disk);
+	ended_with(world, id, OPERATION_FAILED, "mounted at /mnt/data");
+	check_world(world, 1);
+}
+
 /* ---- put right ---- */
 
 static void left_overs_are_taken_away(void **state)
@@ -636,6 +652,7 @@ int main(void)
 		TEST(it_does_not_come_back),
 		TEST(a_restart_while_they_wait),
 		TEST(a_refusal_while_they_wait),
+		TEST(who_does_not_use_the_name_is_not_left_behind),
 		TEST(left_overs_are_taken_away),
 		TEST(all_of_it_is_gone),
 		TEST(the_engine_began_anew),

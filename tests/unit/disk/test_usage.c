@@ -17,6 +17,7 @@ static void look(struct scene *scene, const char *name, const struct usage_ignor
 	usage_look(&look);
 	scene->err = look.err;
 	scene->kind = look.kind;
+	scene->beside = look.beside;
 	snprintf(scene->what, sizeof(scene->what), "%s", str_or(look.what.data, ""));
 	usage_look_clear(&look);
 }
@@ -361,6 +362,11 @@ static void test_our_map(void **state)
 	mounts(scene, "30 26 253:3 / /mnt/x rw - ext4 /dev/mapper/vol01234567 rw\n");
 	expect_but(scene, "vdb", &map, USAGE_HELD,
 		   "dm-3 held by dm-4, dm-3 mounted at /mnt/x, dm-3 opened by qemu-img (pid 901)");
+	assert_false(scene->beside);
+	/* Who has the disk itself open uses it beside the map, also if he has both. */
+	opens(scene, "901", "4", "254:16");
+	look(scene, "vdb", &map);
+	assert_true(scene->beside);
 	/* Another's map is not ours because ours is there as well. */
 	hold(scene, "vdb", "dm-4");
 	expect_among(scene, "vdb", USAGE_HELD, "held by dm-4");

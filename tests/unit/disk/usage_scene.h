@@ -33,6 +33,7 @@ struct scene {
 	int answers, wanted;
 	struct err err; /* of the last one */
 	enum usage_kind kind;
+	bool beside;
 	char what[512];
 };
 
