@@ -110,22 +110,11 @@ static const struct export *check_create(struct call *call, struct err *err)
 	return NULL;
 }
 
-void export_create(struct call *call)
+static void wish(struct call *call)
 {
 	const struct export_create_args *args = call->args;
-	const struct export *export;
 	struct export_record record = { 0 };
-	struct err err = { 0 };
 
-	export = check_create(call, &err);
-	if (export) {
-		call_answer(call, &export->record);
-		return;
-	}
-	if (err.code) {
-		call_fail(call, &err);
-		return;
-	}
 	export_make(call->core, args->volume_id, &record);
 	record.status = EXPORT_PENDING;
 	record.read_only = args->read_only;
@@ -133,9 +122,44 @@ void export_create(struct call *call)
 	str_set(&record.vm_name, args->vm_name);
 	str_set(&record.vm_id, args->vm_id);
 	str_set(&record.metadata, args->metadata);
-	call->serves = args->volume_id;
 	call->export_commit = export_commit(call->core, args->volume_id, &record, on_wished, call);
 	record_clear(&export_record, &record);
+}
+
+/* Two who write to a disk without knowing of each other destroy what is on it. Who only has it open may know. */
+static void on_usage(void *arg, const struct usage_result *result)
+{
+	struct call *call = arg;
+	const struct export_create_args *args = call->args;
+
+	call->usage_check = NULL;
+	if (result->err.code)
+		call_fail(call, &result->err);
+	else if (result->kind != USAGE_NONE && !result->only_open)
+		call_failf(call, ERR_CONFLICT, "the disk of volume %s is in use: %s; release it before it is exported",
+			   args->volume_id, result->what);
+	else
+		wish(call);
+}
+
+void export_create(struct call *call)
+{
+	struct core *core = call->core;
+	const struct export_create_args *args = call->args;
+	const struct export *export;
+	struct err err = { 0 };
+
+	export = check_create(call, &err);
+	if (export) {
+		call_answer(call, &export->record);
+	} else if (err.code) {
+		call_fail(call, &err);
+	} else {
+		call->serves = args->volume_id;
+		call->usage_check =
+			usage_start(core, args->volume_id,
+				    mapping_disk(core, &mapping_find(core, args->volume_id)->record), on_usage, call);
+	}
 }
 
 /* ---- delete ---- */

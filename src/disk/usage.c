@@ -98,6 +98,7 @@ static void on_looked(struct patient_call *call, void *work, const struct err *e
 	if (look) {
 		result.err = look->err;
 		result.kind = look->kind;
+		result.only_open = look->only_open;
 		result.beside = look->beside;
 		result.what = str_or(look->what.data, "");
 	}

@@ -40,6 +40,7 @@ struct usage_ignore {
 struct usage_result {
 	struct err err; /* when something could not be read; then nothing is known, and it is not "unused" */
 	enum usage_kind kind;
+	bool only_open;   /* nothing but descriptors that somebody has open */
 	bool beside;      /* not all of them use it by our own map, and so would not wait with that */
 	const char *what; /* "mounted at /mnt/x, held by dm-3"; valid during the callback */
 };

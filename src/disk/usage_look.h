@@ -15,7 +15,7 @@ struct usage_look {
 	int pid;        /* likewise */
 	struct err err;
 	enum usage_kind kind;
-	bool beside; /* of struct usage_result */
+	bool only_open, beside; /* of struct usage_result */
 	struct buf what;
 	bool passing; /* nothing but descriptors that somebody has open: it may be over in a moment */
 };

@@ -280,6 +280,7 @@ static int find_users(struct usage *usage)
 	look->passing = look->kind == USAGE_NONE;
 	if (usage_find_openers(usage, pids, count) < 0)
 		return -1;
+	look->only_open = look->passing && look->kind == USAGE_HELD;
 	if (look->kind == USAGE_NONE)
 		usage_find_claim(usage);
 	if (usage->users > USERS_SHOWN)

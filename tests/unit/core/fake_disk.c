@@ -142,6 +142,7 @@ static void on_check(struct loop_timer *timer)
 		usage_look(&check->look);
 		result.err = check->look.err;
 		result.kind = check->look.kind;
+		result.only_open = check->look.only_open;
 		result.beside = check->look.beside;
 		result.what = str_or(check->look.what.data, "");
 	}

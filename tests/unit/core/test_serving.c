@@ -589,6 +589,24 @@ static void not_of_what_is_not_here(void **state)
 	assert_null(export_find(world->core, VOLUME(2)));
 }
 
+static void not_while_it_is_in_use(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = one_attached(world);
+	struct reply *reply;
+
+	item(ask_export(world, METHOD_EXPORT_DELETE, VOLUME(1), false), 0);
+	kernel_mount(&world->kernel, one->disk);
+	reply = ask_export(world, METHOD_EXPORT_CREATE, VOLUME(1), false);
+	assert_int_equal(reply->err.code, ERR_CONFLICT);
+	assert_non_null(strstr(reply->err.text, "mounted at /mnt/data"));
+	assert_null(export_find(world->core, VOLUME(1)));
+	assert_null(fake_export_of(&world->serving, VOLUME(1)));
+	kernel_mount(&world->kernel, NULL);
+	item(ask_export(world, METHOD_EXPORT_CREATE, VOLUME(1), false), 0);
+	check_world(world, 1);
+}
+
 static const char *report(struct world *world, enum method_id method, const void *args)
 {
 	struct reply *reply = ask(world, method, args);
@@ -660,6 +678,7 @@ int main(void)
 		TEST(who_does_not_know_himself_takes_nothing_away),
 		TEST(made_and_removed_by_request),
 		TEST(not_of_what_is_not_here),
+		TEST(not_while_it_is_in_use),
 		TEST(validated_and_cleaned_up),
 	};
 
