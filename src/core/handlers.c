@@ -311,6 +311,7 @@ static const struct mapping *mapping_by_link(struct core *core, const char *name
 		const struct mapping_record *record = &mapping->record;
 
 		if ((record->by_id_path && streq(name_in_dev(core, record->by_id_path), name)) ||
+		    (record->symlink_path && streq(name_in_dev(core, record->symlink_path), name)) ||
 		    streq(record->persistent_device_name, name) || streq(record->device_path, name))
 			return mapping;
 	}

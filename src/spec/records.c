@@ -12,18 +12,13 @@
 #define VOLUME_SIZE_LIMITS .min = GIB, .max = 64 * 1024 * GIB
 
 const char *const operation_type_names[] = {
-	[OPERATION_CREATE] = "create",
-	[OPERATION_ATTACH] = "attach",
-	[OPERATION_DETACH] = "detach",
-	[OPERATION_DELETE] = "delete",
-	[OPERATION_RESIZE] = "resize",
-	[OPERATION_TYPE_COUNT] = NULL,
+	[OPERATION_CREATE] = "create", [OPERATION_ATTACH] = "attach", [OPERATION_DETACH] = "detach",
+	[OPERATION_DELETE] = "delete", [OPERATION_RESIZE] = "resize", [OPERATION_TYPE_COUNT] = NULL,
 };
 
 const char *const operation_status_names[] = {
-	[OPERATION_PENDING] = "pending",     [OPERATION_EXECUTING] = "executing",
-	[OPERATION_COMPLETED] = "completed", [OPERATION_FAILED] = "failed",
-	[OPERATION_CANCELLED] = "cancelled", [OPERATION_STATUS_COUNT] = NULL,
+	[OPERATION_PENDING] = "pending", [OPERATION_EXECUTING] = "executing", [OPERATION_COMPLETED] = "completed",
+	[OPERATION_FAILED] = "failed",   [OPERATION_CANCELLED] = "cancelled", [OPERATION_STATUS_COUNT] = NULL,
 };
 
 const char *const export_status_names[] = {
@@ -161,7 +156,8 @@ const struct record message_record = RECORD("message", message_record, message_f
 static const struct field export_report_fields[] = {
 	F(message, TEXT, .doc = "The outcome in one sentence."),
 	F(timestamp, TIME, .doc = "When it was looked at."),
-	F(report, OBJECT, .doc = "checked: how many exports; differences, or orphaned, removed and failed: each by name."),
+	F(report, OBJECT,
+	  .doc = "checked: how many exports; differences, or orphaned, removed and failed: each by name."),
 };
 #undef F
 const struct record export_report_record = RECORD("export_report", export_report_record, export_report_fields);
@@ -238,8 +234,10 @@ static const struct field health_fields[] = {
 #undef F
 const struct record health_record = RECORD("health", health_record, health_fields);
 
-#define VOLUME_ID(STRUCT, FLAGS) FIELD(STRUCT, volume_id, UUID, .flags = FLAGS, .option = "volume", .doc = "The volume's UUID.")
-#define VM_ID(STRUCT, FLAGS) FIELD(STRUCT, vm_id, UUID, .flags = FLAGS, .option = "vm", .doc = "The virtual machine's UUID.")
+#define VOLUME_ID(STRUCT, FLAGS)                                                                                       \
+	FIELD(STRUCT, volume_id, UUID, .flags = FLAGS, .option = "volume", .doc = "The volume's UUID.")
+#define VM_ID(STRUCT, FLAGS)                                                                                           \
+	FIELD(STRUCT, vm_id, UUID, .flags = FLAGS, .option = "vm", .doc = "The virtual machine's UUID.")
 #define REQUEST_ID(STRUCT)                                                                                             \
 	FIELD(STRUCT, request_id, TEXT, .flags = FIELD_KEY, .min = 1, .max = 255,                                      \
 	      .doc = "Your own key of the request: asked again within 24 hours, it is the same operation.")
@@ -264,8 +262,10 @@ const struct record volume_create_args = RECORD("volume_create", volume_create_a
 static const struct field volume_attach_fields[] = {
 	VOLUME_ID(volume_attach_args, FIELD_REQUIRED),
 	VM_ID(volume_attach_args, FIELD_REQUIRED | FIELD_APPLIANCE),
-	F(vm_name, TEXT, .flags = FIELD_REST_ONLY, .max = 255, .doc = "Accepted for existing clients; kept in the request."),
-	F(disk_id, TEXT, .flags = FIELD_REST_ONLY, .max = 255, .doc = "Accepted for existing clients; kept in the request."),
+	F(vm_name, TEXT, .flags = FIELD_REST_ONLY, .max = 255,
+	  .doc = "Accepted for existing clients; kept in the request."),
+	F(disk_id, TEXT, .flags = FIELD_REST_ONLY, .max = 255,
+	  .doc = "Accepted for existing clients; kept in the request."),
 	F(request_persistent_name, BOOL, .flags = FIELD_REST_ONLY, .doc = "Accepted for existing clients."),
 	REQUEST_ID(volume_attach_args),
 };
@@ -350,8 +350,7 @@ static const struct field export_delete_fields[] = {
 };
 const struct record export_delete_args = RECORD("export_delete", export_delete_args, export_delete_fields);
 
-#define DRY_RUN(STRUCT)                                                                                                \
-	FIELD(STRUCT, dry_run, BOOL, .fallback = "yes", .doc = "Only tell what would be removed.")
+#define DRY_RUN(STRUCT) FIELD(STRUCT, dry_run, BOOL, .fallback = "yes", .doc = "Only tell what would be removed.")
 static const struct field export_cleanup_fields[] = { DRY_RUN(export_cleanup_args) };
 const struct record export_cleanup_args = RECORD("export_cleanup", export_cleanup_args, export_cleanup_fields);
 
@@ -368,7 +367,7 @@ const struct record vm_args = RECORD("vm_id", vm_args, vm_fields);
 
 static const struct field device_args_fields[] = {
 	FIELD(device_args, device, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 255,
-	      .doc = "A device: /dev/vdb, dev/vdb, vdb, or a name under /dev/disk/by-id."),
+	      .doc = "A device: /dev/vdb, dev/vdb, vdb, a name under /dev/disk/by-id, or a stable name."),
 };
 const struct record device_args = RECORD("device", device_args, device_args_fields);
 

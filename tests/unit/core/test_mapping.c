@@ -46,6 +46,24 @@ static void two_attached(struct world *world)
 	assert_string_equal(device_of(world, VOLUME(2)), "vdc");
 }
 
+static void by_its_stable_name(void **state)
+{
+	static const char *const names[] = { "vol00000002", "/dev/mapper/vol00000002", "dev/mapper/vol00000002" };
+	struct world *world = *state;
+	const struct mapping_record *mapping;
+	struct reply *reply;
+
+	two_attached(world);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		mapping = item(ask_volume(world, names[i]), 0);
+		assert_string_equal(mapping->volume_id, VOLUME(2));
+	}
+	reply = ask_volume(world, "/dev/mapper/vdc");
+	assert_int_equal(reply->err.code, ERR_NOT_FOUND);
+	reply = ask_volume(world, "/dev/vol00000002x");
+	assert_int_equal(reply->err.code, ERR_NOT_FOUND);
+}
+
 static void swap(struct world *world)
 {
 	struct fake_volume *one = server_find(&world->server, VOLUME(1)), *two = server_find(&world->server, VOLUME(2));
@@ -441,6 +459,7 @@ static void disk_that_does_not_go(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(by_its_stable_name),
 		TEST(names_swapped_in_one_scan),
 		TEST(gone_and_back),
 		TEST(answers_are_true_at_the_moment),
