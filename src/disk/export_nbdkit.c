@@ -38,7 +38,7 @@ struct nbdkit {
 	bool is_up;
 	bool parting; /* it is started anew to get rid of a client, for the call under way */
 	struct nbd_check *check;
-	struct loop_timer again;
+	struct loop_timer again; /* the next check, or the end of patience with this one */
 	int64_t until_ms;
 	struct export_call *call; /* NULL: none, or nobody waits for it any more */
 	struct export_look *look;
@@ -282,6 +282,7 @@ static void on_looked(void *arg, uint64_t size, const struct err *err)
 	struct nbdkit *nbdkit = arg;
 
 	nbdkit->check = NULL;
+	loop_timer_clear(nbdkit->exporter->loop, &nbdkit->again);
 	/* It has no export of that name, and says so. */
 	if (err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT) {
 		nbdkit->is_up = true;
@@ -298,13 +299,23 @@ static void on_looked(void *arg, uint64_t size, const struct err *err)
 static void look_whether_it_listens(struct nbdkit *nbdkit)
 {
 	const struct exporter *exporter = nbdkit->exporter;
+	int64_t left_ms = nbdkit->until_ms - clock_mono_ms();
 
 	nbdkit->check = nbd_check_start(exporter->loop, &exporter->address, exporter->tls, "-", on_looked, nbdkit);
+	loop_timer_set(exporter->loop, &nbdkit->again, left_ms > 0 ? left_ms : 0);
 }
 
 static void on_again(struct loop_timer *timer)
 {
-	look_whether_it_listens(container_of(timer, struct nbdkit, again));
+	struct nbdkit *nbdkit = container_of(timer, struct nbdkit, again);
+
+	if (!nbdkit->check) {
+		look_whether_it_listens(nbdkit);
+		return;
+	}
+	stop_looking(nbdkit);
+	export_process_end(nbdkit->process);
+	exporter_down(nbdkit->exporter, "nbdkit listens and does not answer");
 }
 
 static void attempt(void *engine)

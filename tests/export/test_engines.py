@@ -403,6 +403,30 @@ def test_a_hanging_engine(start, disk):
     assert driver.health()["ok"] and driver.health()["pid"] == pid
 
 
+SILENT_NBDKIT = """#!/usr/bin/python3
+import socket, sys, time
+server = socket.create_server(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])))
+time.sleep(600)
+"""
+
+
+def test_an_nbdkit_that_says_nothing_is_not_waited_for_for_ever(start, tmp_path, monkeypatch):
+    program = tmp_path / "bin/nbdkit"
+    program.parent.mkdir()
+    program.write_text(SILENT_NBDKIT, encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    driver = start(NBDKIT)
+    eventually(lambda: driver.health()["pid"] != 0, "it is started")
+    pid = driver.health()["pid"]
+
+    eventually(lambda: "does not answer" in driver.health()["reason"], "that is told")
+    eventually(lambda: gone(pid), "it is ended")
+    program.unlink()
+    driver.await_lost(1)
+    assert driver.health()["ok"]
+
+
 # ---- run by somebody else ----
 
 UNIT = Path(__file__).resolve().parents[2] / "data/volume-daemon-export.service"
