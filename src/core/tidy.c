@@ -103,6 +103,23 @@ static void note_export(struct core *core, const char *volume_id, const struct e
 	record_clear(&export_record, &record);
 }
 
+/* It is not served any more: for good, or until its disk is back. */
+static void note_cut(struct core *core, const char *volume_id)
+{
+	const struct mapping *mapping = mapping_find(core, volume_id);
+	struct export_record record = { 0 };
+
+	if (!mapping || !core_is_appliance(core, mapping->record.vm_id)) {
+		export_commit(core, volume_id, NULL, NULL, NULL);
+		return;
+	}
+	export_make(core, volume_id, &record);
+	record.status = EXPORT_PENDING;
+	str_set(&record.error, "its disk is gone");
+	export_commit(core, volume_id, &record, NULL, NULL);
+	record_clear(&export_record, &record);
+}
+
 static void on_chore_done(void *arg, const struct err *err)
 {
 	struct chore *chore = arg;
@@ -119,7 +136,7 @@ static void on_chore_done(void *arg, const struct err *err)
 	} else if (chore->goal == SERVING_THERE && (chore->parts & SERVING_EXPORT)) {
 		note_export(core, chore->volume_id, err);
 	} else if (chore->goal == SERVING_CUT && !err->code && export_find(core, chore->volume_id)) {
-		export_commit(core, chore->volume_id, NULL, NULL, NULL);
+		note_cut(core, chore->volume_id);
 	}
 	chore_free(chore);
 	finish_if_done(tidy);
@@ -184,15 +201,19 @@ static void look_at_mapping(struct tidy *tidy, const struct mapping *mapping, co
 	const char *volume_id = mapping->record.volume_id;
 	const struct export *export = export_find(core, volume_id);
 	const struct device *device = mapping_disk(core, &mapping->record);
+	const struct export_seen *seen = export ? seen_of(items, count, export->record.export_name) : NULL;
 	unsigned parts = 0;
 
-	if (!core_is_appliance(core, mapping->record.vm_id) || operation_busy(core, volume_id) || !device ||
-	    !volume_may_be_here(core, volume_id))
+	if (!core_is_appliance(core, mapping->record.vm_id) || operation_busy(core, volume_id))
+		return;
+	/* Without a name of its own it is served under the kernel's, which the next disk may get. */
+	if (!device && seen && !core->options.devmap)
+		begin(tidy, volume_id, SERVING_CUT, SERVING_EXPORT, NULL);
+	if (!device || !volume_may_be_here(core, volume_id))
 		return;
 	if (tidy->maps_known && !is_well(core, map_of(tidy, volume_id), device))
 		parts |= SERVING_NAME;
-	if (exports_known && export &&
-	    !is_served(core, &export->record, device, seen_of(items, count, export->record.export_name)))
+	if (exports_known && export && !is_served(core, &export->record, device, seen))
 		parts |= SERVING_EXPORT;
 	if (parts)
 		begin(tidy, volume_id, SERVING_THERE, parts, device);

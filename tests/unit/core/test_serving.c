@@ -480,6 +480,30 @@ static void the_engine_began_anew(void **state)
 	check_world(world, 1);
 }
 
+/* Then the export leads to the kernel's name of the disk, and that to whichever disk has it. */
+static void without_names_an_export_goes_with_its_disk(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one;
+	const struct export *noted;
+
+	world->options.devmap = NULL;
+	world_restart(world);
+	world_pass(world, 1000);
+	one = one_attached(world);
+	assert_non_null(strstr(fake_export_of(&world->serving, VOLUME(1))->path, one->disk));
+	kernel_unplug(&world->kernel, one->disk);
+	world_pass(world, 5000);
+	assert_null(fake_export_of(&world->serving, VOLUME(1)));
+	noted = export_find(world->core, VOLUME(1));
+	assert_int_equal(noted->record.status, EXPORT_PENDING);
+	kernel_plug(&world->kernel, one->disk, "00000001111142228333", 5 * GIB);
+	world_pass(world, 5000);
+	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
+	noted = export_find(world->core, VOLUME(1));
+	assert_int_equal(noted->record.status, EXPORT_ACTIVE);
+}
+
 static void what_cannot_be_told_apart_is_left(void **state)
 {
 	struct world *world = *state;
@@ -674,6 +698,7 @@ int main(void)
 		TEST(left_overs_are_taken_away),
 		TEST(all_of_it_is_gone),
 		TEST(the_engine_began_anew),
+		TEST(without_names_an_export_goes_with_its_disk),
 		TEST(what_cannot_be_told_apart_is_left),
 		TEST(who_does_not_know_himself_takes_nothing_away),
 		TEST(made_and_removed_by_request),
