@@ -46,7 +46,8 @@ static void on_served(void *arg, const struct err *err)
 
 	call->serving = NULL;
 	if (err->code || !device) {
-		export_commit(core, args->volume_id, NULL, NULL, NULL);
+		if (!call->was_wished)
+			export_commit(core, args->volume_id, NULL, NULL, NULL);
 		if (err->code)
 			call_fail(call, err);
 		else
@@ -115,6 +116,7 @@ static void wish(struct call *call)
 	const struct export_create_args *args = call->args;
 	struct export_record record = { 0 };
 
+	call->was_wished = export_find(call->core, args->volume_id) != NULL;
 	export_make(call->core, args->volume_id, &record);
 	record.status = EXPORT_PENDING;
 	record.read_only = args->read_only;

@@ -317,6 +317,7 @@ struct call {
 	enum in_use_leave leave;            /* even then */
 	bool looked;                        /* once already, for clients of its export */
 	void (*proceed)(struct call *call); /* when it is not */
+	bool was_wished;                    /* the export was to be there before it was asked for */
 	struct sweep *sweep;                /* several exports are being removed for it */
 	const char *serves; /* the volume whose export it changes: whoever else wants to waits; in args */
 	struct operation *accepting;

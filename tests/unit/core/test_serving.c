@@ -631,6 +631,25 @@ static void not_while_it_is_in_use(void **state)
 	check_world(world, 1);
 }
 
+/* The one that came with the attachment is only not there yet; that it was asked for as well does not end it. */
+static void asked_for_while_the_engine_is_away(void **state)
+{
+	struct world *world = *state;
+
+	one_attached(world);
+	world->serving.export_count = 0;
+	fake_fault(&world->serving, VERB_ADD, 2, ERR_UNAVAILABLE, false);
+	core_exports_lost(world->core);
+	world_pass(world, 1000);
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.status, EXPORT_PENDING);
+	assert_int_equal(ask_export(world, METHOD_EXPORT_CREATE, VOLUME(1), false)->err.code, ERR_UNAVAILABLE);
+	core_exports_lost(world->core);
+	world_pass(world, 1000);
+	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
+	check_world(world, 1);
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.status, EXPORT_ACTIVE);
+}
+
 static const char *report(struct world *world, enum method_id method, const void *args)
 {
 	struct reply *reply = ask(world, method, args);
@@ -704,6 +723,7 @@ int main(void)
 		TEST(made_and_removed_by_request),
 		TEST(not_of_what_is_not_here),
 		TEST(not_while_it_is_in_use),
+		TEST(asked_for_while_the_engine_is_away),
 		TEST(validated_and_cleaned_up),
 	};
 
