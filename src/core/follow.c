@@ -216,8 +216,11 @@ static void follow_kernel(struct core *core)
 				mapping_probe(mapping);
 			continue;
 		}
-		log_notice("volume=%s: was %s, is %s", mapping->record.volume_id, mapping->record.device_path,
-			   device ? device->path : "gone from the kernel");
+		if (!device || !streq(device->path, mapping->record.device_path))
+			log_notice("volume=%s: was %s, is %s", mapping->record.volume_id, mapping->record.device_path,
+				   device ? device->path : "gone from the kernel");
+		if (core->options.devmap)
+			name_give(core, mapping->record.volume_id);
 		mapping_describe(core, follow_add(follow, &mapping->record), device);
 	}
 	drop_waiting(follow);

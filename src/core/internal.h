@@ -158,9 +158,9 @@ void mapping_make(struct core *core, const char *volume_id, const char *vm_id, s
 /* Where it is: the disk on this VM (NULL: gone), or CloudStack's slot and size on another. */
 void mapping_place(struct core *core, struct mapping_record *record, int64_t device_id, uint64_t size,
 		   const struct device *device);
-void mapping_describe(const struct core *core, struct mapping_record *record, const struct device *device);
-/* The record says what the kernel shows. */
-bool mapping_is_up_to_date(const struct core *core, const struct mapping_record *record, const struct device *device);
+void mapping_describe(struct core *core, struct mapping_record *record, const struct device *device);
+/* The record says what the kernel shows, and what the volume's device is called here. */
+bool mapping_is_up_to_date(struct core *core, const struct mapping_record *record, const struct device *device);
 /* Looks at what is on its disk. */
 void mapping_probe(struct mapping *mapping);
 /* Into the model as the store has it. Nobody is told: after a start everybody reads everything anew. */

@@ -153,13 +153,19 @@ void mapping_make(struct core *core, const char *volume_id, const char *vm_id, s
 	out->created_at = out->attached_at = clock_wall_ms();
 }
 
-static void place_name(struct core *core, struct mapping_record *record)
+/* Where there are no names (any more), nobody is told one. */
+static const char *name_here(struct core *core, const struct mapping_record *record)
 {
-	if (!core->options.devmap)
-		return;
-	str_set(&record->persistent_device_name, name_give(core, record->volume_id));
+	return core->options.devmap ? name_find(core, record->volume_id) : NULL;
+}
+
+static void describe_name(struct core *core, struct mapping_record *record)
+{
+	const char *name = name_here(core, record);
+
+	str_set(&record->persistent_device_name, name);
 	free(record->symlink_path);
-	record->symlink_path = xasprintf("%s/mapper/%s", core->options.dev_root, record->persistent_device_name);
+	record->symlink_path = name ? xasprintf("%s/mapper/%s", core->options.dev_root, name) : NULL;
 }
 
 void mapping_place(struct core *core, struct mapping_record *record, int64_t device_id, uint64_t size,
@@ -170,7 +176,8 @@ void mapping_place(struct core *core, struct mapping_record *record, int64_t dev
 	if (core_is_appliance(core, record->vm_id)) {
 		free(record->by_id_path);
 		record->by_id_path = device ? by_id_path(device) : NULL;
-		place_name(core, record);
+		if (core->options.devmap)
+			name_give(core, record->volume_id);
 		mapping_describe(core, record, device);
 		return;
 	}
@@ -180,8 +187,9 @@ void mapping_place(struct core *core, struct mapping_record *record, int64_t dev
 	record->size = size;
 }
 
-void mapping_describe(const struct core *core, struct mapping_record *record, const struct device *device)
+void mapping_describe(struct core *core, struct mapping_record *record, const struct device *device)
 {
+	describe_name(core, record);
 	if (!device) {
 		free(record->device_path);
 		record->device_path = xasprintf("gone-%s", record->volume_id);
@@ -202,8 +210,12 @@ void mapping_to_record(struct core *core, const struct mapping *mapping, struct 
 		mapping_describe(core, out, mapping_device(core, mapping));
 }
 
-bool mapping_is_up_to_date(const struct core *core, const struct mapping_record *record, const struct device *device)
+bool mapping_is_up_to_date(struct core *core, const struct mapping_record *record, const struct device *device)
 {
+	const char *name = name_here(core, record);
+
+	if ((core->options.devmap && !name) || !streq(str_or(record->persistent_device_name, ""), str_or(name, "")))
+		return false;
 	if (!device)
 		return streq(record->linux_state, "gone");
 	return streq(record->linux_state, "detected") && streq(record->device_path, device->path) &&

@@ -221,6 +221,7 @@ static void on_part_done(void *arg, const struct err *err)
 			   err->text, name_find(serving->core, serving->volume_id));
 		free(serving->path);
 		serving->path = served_path(serving->core, serving->volume_id, NULL);
+		mappings_follow_kernel(serving->core);
 	}
 	loop_task_queue(serving->core->loop, &serving->turn);
 }

@@ -112,6 +112,32 @@ static void the_name_comes_back_with_the_volume(void **state)
 	check_world(world, 2);
 }
 
+static const char *symlink_of(struct world *world, const char *volume_id)
+{
+	return str_or(mapping_find(world->core, volume_id)->record.symlink_path, "");
+}
+
+/* What is told follows what is there. */
+static void names_are_turned_off_and_on(void **state)
+{
+	struct world *world = *state;
+	struct devmap *devmap = world->options.devmap;
+
+	one_attached(world);
+	world->options.devmap = NULL;
+	world_restart(world);
+	world_pass(world, 5000);
+	assert_string_equal(symlink_of(world, VOLUME(1)), "");
+	server_add(&world->server, "two", 5);
+	attached(world, VOLUME(2));
+	world->options.devmap = devmap;
+	world_restart(world);
+	world_pass(world, 5000);
+	assert_non_null(strstr(symlink_of(world, VOLUME(1)), "/mapper/vol00000001"));
+	assert_non_null(strstr(symlink_of(world, VOLUME(2)), "/mapper/vol00000002"));
+	check_world(world, 2);
+}
+
 static void equal_digits(void **state)
 {
 	struct world *world = *state;
@@ -694,6 +720,7 @@ int main(void)
 		TEST(a_disk_that_cannot_be_read),
 		TEST(elsewhere_nothing_is_served),
 		TEST(the_name_comes_back_with_the_volume),
+		TEST(names_are_turned_off_and_on),
 		TEST(equal_digits),
 		TEST(a_name_of_somebody_else),
 		TEST(a_disk_that_is_held_keeps_its_name),
