@@ -524,3 +524,24 @@ void attached(struct world *world, const char *volume_id)
 	completed(world, accepted(world, ask_attach(world, volume_id, APPLIANCE)));
 	check_mapped(world, volume_id);
 }
+
+struct fake_volume *served_one(struct world *world)
+{
+	struct fake_volume *volume = server_add(&world->server, "one", 5);
+
+	attached(world, volume->id);
+	return volume;
+}
+
+void connect_client(struct world *world, const char *volume_id)
+{
+	struct fake_export *export = fake_export_of(&world->serving, volume_id);
+
+	assert_non_null(export);
+	snprintf(export->client.address, sizeof(export->client.address), "127.0.0.1:41234");
+}
+
+bool is_served_nowhere(struct world *world, const void *volume_id)
+{
+	return !fake_map_of(&world->serving, volume_id) && !export_find(world->core, volume_id);
+}

@@ -94,7 +94,8 @@ struct reply *ask(struct world *world, enum method_id method, const void *args);
 struct reply *ask_as(struct world *world, enum method_id method, const void *args, enum method_access access);
 void answered(struct world *world, const struct reply *reply);
 /* Answered with this error, whose text has this part. */
-void refused(struct world *world, const struct reply *reply, enum err_code code, const char *text); /* waits; fails the test when nothing comes */
+void refused(struct world *world, const struct reply *reply, enum err_code code,
+	     const char *text); /* waits; fails the test when nothing comes */
 /* The i-th item of an answer without error. */
 const void *item(const struct reply *reply, size_t index);
 struct reply *ask_create(struct world *world, const char *name);
@@ -124,6 +125,10 @@ void check_mapped(struct world *world, const char *volume_id);
 void check_served(struct world *world, const char *volume_id);
 void check_unmapped(struct world *world, const char *volume_id);
 void attached(struct world *world, const char *volume_id); /* attach it to the appliance and wait */
+/* A new volume of 5 GiB, attached; somebody connects to its export; neither its name nor its export is left. */
+struct fake_volume *served_one(struct world *world);
+void connect_client(struct world *world, const char *volume_id);
+bool is_served_nowhere(struct world *world, const void *volume_id);
 
 /* The id of the nth volume the server made (1 to 9). */
 #define VOLUME(N) "0000000" #N "-1111-4222-8333-444444444444"

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What stands on a disk goes with the detachment, comes back when that is refused, and waits when it is told to. */
+
+#include "fixture.h"
+
+static struct reply *ask_detach_keeping(struct world *world, const char *volume_id)
+{
+	char volume[37];
+	struct volume_detach_args args = { .volume_id = volume, .keep_name = true };
+
+	snprintf(volume, sizeof(volume), "%s", volume_id);
+	return ask(world, METHOD_VOLUME_DETACH, &args);
+}
+
+/* ---- with the detachment ---- */
+
+static void nobody_is_cut_off(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	connect_client(world, VOLUME(1));
+	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT, "NBD client 127.0.0.1:41234");
+	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
+	check_world(world, 1);
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), true)));
+	check_world(world, 1);
+}
+
+static void what_is_refused_comes_back(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH, .nth = 1, .kind = FAULT_REFUSED });
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, NULL);
+	check_world(world, 1);
+	assert_non_null(export_find(world->core, VOLUME(1)));
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH, .nth = 2, .kind = FAULT_JOB_FAILED });
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, NULL);
+	check_world(world, 1);
+}
+
+/* CloudStack has let it go and may give it to another VM: nobody here is led to the disk that stays. */
+static void what_was_let_go_does_not_come_back(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = served_one(world);
+
+	one->unplug_ms = -1;
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
+		   "but the kernel still shows it as");
+	world_pass(world, 15 * 60000);
+	assert_true(kernel_has(&world->kernel, one->disk));
+	assert_null(fake_map_of(&world->serving, VOLUME(1)));
+	assert_null(fake_export_of(&world->serving, VOLUME(1)));
+}
+
+static void what_was_written_is_flushed(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	err_set(&fake_disk.flush_err, ERR_TIMEOUT, "flushing /dev/vdb took too long");
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
+		   "may not be on the disk yet");
+	assert_int_equal(fake_disk.flushes, 1);
+	check_world(world, 1);
+	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
+	assert_string_not_equal(server_find(&world->server, VOLUME(1))->vm_id, "");
+	/* By force also what those who use the name have written. */
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), true)));
+	assert_string_equal(fake_disk.flushed, "vdb vol00000001 vdb ");
+	check_world(world, 1);
+}
+
+static void a_disk_that_does_not_answer(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	connect_client(world, VOLUME(1));
+	fake_fault(&world->serving, VERB_REMOVE, 1, ERR_TIMEOUT, false);
+	fake_fault(&world->serving, VERB_FAIL, 1, ERR_TIMEOUT, false);
+	err_set(&fake_disk.flush_err, ERR_TIMEOUT, "flushing /dev/vdb took too long");
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), true)));
+	check_world(world, 1);
+}
+
+static void name_and_export_grow(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	completed(world, accepted(world, ask_resize(world, VOLUME(1), 6 * GIB, false)));
+	check_world(world, 1);
+	assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.size, 6 * GIB);
+	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 6 * GIB);
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 6 * GIB);
+}
+
+/* It goes on with what it was told when it connected; the next one is told the truth. */
+static void a_client_keeps_the_size_it_knows(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	connect_client(world, VOLUME(1));
+	completed(world, accepted(world, ask_resize(world, VOLUME(1), 6 * GIB, false)));
+	world_pass(world, 10 * 60000);
+	assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.size, 6 * GIB);
+	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 5 * GIB);
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 5 * GIB);
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.status, EXPORT_ACTIVE);
+	fake_export_of(&world->serving, VOLUME(1))->client.address[0] = '\0';
+	world_pass(world, 10 * 60000);
+	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 6 * GIB);
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 6 * GIB);
+	check_world(world, 1);
+}
+
+static void a_deleted_volume_gives_up_its_name(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	completed(world, accepted(world, ask_delete(world, VOLUME(1))));
+	assert_null(name_find(world->core, VOLUME(1)));
+	world_restart(world);
+	assert_null(name_find(world->core, VOLUME(1)));
+}
+
+/* ---- on hold ---- */
+
+static bool is_expired(struct world *world, const void *volume_id)
+{
+	const struct fake_map *map = fake_map_of(&world->serving, volume_id);
+
+	return !map || map->map.target == DEVMAP_ERROR;
+}
+
+static void it_comes_back_in_time(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = served_one(world);
+	char first[16];
+
+	snprintf(first, sizeof(first), "%s", one->disk);
+	connect_client(world, VOLUME(1));
+	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(1))));
+	assert_null(mapping_find(world->core, VOLUME(1)));
+	assert_true(fake_map_of(&world->serving, VOLUME(1))->map.suspended);
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.status, EXPORT_PENDING);
+	server_add(&world->server, "two", 5);
+	attached(world, VOLUME(2));
+	attached(world, VOLUME(1));
+	assert_string_not_equal(one->disk, first);
+	/* The client never left. */
+	assert_string_equal(fake_export_of(&world->serving, VOLUME(1))->client.address, "127.0.0.1:41234");
+	assert_int_equal(world->serving.asked[VERB_REMOVE], 0);
+	check_world(world, 2);
+	assert_false(world_until(world, is_expired, VOLUME(1), 3 * HOLD_MS));
+}
+
+static void it_does_not_come_back(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	connect_client(world, VOLUME(1));
+	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(1))));
+	assert_false(world_until(world, is_expired, VOLUME(1), HOLD_MS - 10000));
+	assert_true(world_until(world, is_expired, VOLUME(1), 20000));
+	assert_true(world_until(world, is_served_nowhere, VOLUME(1), 10000));
+	check_world(world, 1);
+	attached(world, VOLUME(1));
+	check_world(world, 1);
+}
+
+static void a_restart_while_they_wait(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(1))));
+	world_restart(world);
+	assert_false(world_until(world, is_expired, VOLUME(1), HOLD_MS - 10000));
+	assert_true(world_until(world, is_served_nowhere, VOLUME(1), 20000));
+	check_world(world, 1);
+}
+
+static void a_refusal_while_they_wait(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	connect_client(world, VOLUME(1));
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH, .nth = 1, .kind = FAULT_REFUSED });
+	ended_with(world, accepted(world, ask_detach_keeping(world, VOLUME(1))), OPERATION_FAILED, NULL);
+	check_world(world, 1);
+	assert_false(world_until(world, is_expired, VOLUME(1), 3 * HOLD_MS));
+}
+
+/* As after a boot that mounted it before it had its name: who uses the disk beside the name does not wait with that. */
+static void who_does_not_use_the_name_is_not_left_behind(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = served_one(world);
+	const char *id;
+
+	kernel_mount(&world->kernel, one->disk);
+	refused(world, ask_detach_keeping(world, VOLUME(1)), ERR_CONFLICT, "mounted at /mnt/data");
+	kernel_mount(&world->kernel, NULL);
+	id = accepted(world, ask_detach_keeping(world, VOLUME(1)));
+	kernel_mount(&world->kernel, one->disk);
+	ended_with(world, id, OPERATION_FAILED, "mounted at /mnt/data");
+	check_world(world, 1);
+}
+
+#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup, world_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(nobody_is_cut_off),
+		TEST(what_is_refused_comes_back),
+		TEST(what_was_let_go_does_not_come_back),
+		TEST(what_was_written_is_flushed),
+		TEST(a_disk_that_does_not_answer),
+		TEST(name_and_export_grow),
+		TEST(a_client_keeps_the_size_it_knows),
+		TEST(a_deleted_volume_gives_up_its_name),
+		TEST(it_comes_back_in_time),
+		TEST(it_does_not_come_back),
+		TEST(a_restart_while_they_wait),
+		TEST(a_refusal_while_they_wait),
+		TEST(who_does_not_use_the_name_is_not_left_behind),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
