@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/hold.h"
+#include "core/match.h"
 #include "core/serving.h"
 
 #define LOOK_AGAIN_MS 1000
@@ -36,8 +37,10 @@ static bool keeps_name(const struct operation *operation)
 	return detaching_of(operation)->keep_name && operation->core->options.devmap;
 }
 
-/* The first of the disks that are this volume, mapped or not, that has appeared after the one seen last. */
-static const struct device *next_disk(const struct operation *operation, uint64_t seen)
+typedef bool (*disk_test)(struct core *core, const char *volume_id, const struct device *device);
+
+/* The first of such disks that has appeared after the one seen last. */
+static const struct device *next_such_disk(const struct operation *operation, uint64_t seen, disk_test is_such)
 {
 	struct core *core = operation->core;
 	const struct device *next = NULL;
@@ -45,11 +48,34 @@ static const struct device *next_disk(const struct operation *operation, uint64_
 	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
 		const struct device *device = sysblock_at(core->sysblock, i);
 
-		if (mapping_is_disk(core, operation->record.volume_id, device) && device->seen > seen &&
+		if (is_such(core, operation->record.volume_id, device) && device->seen > seen &&
 		    (!next || device->seen < next->seen))
 			next = device;
 	}
 	return next;
+}
+
+/* No disk here says who it is, this one is noted for nobody, and it has the size. */
+static bool could_be_disk(struct core *core, const char *volume_id, const struct device *device)
+{
+	const struct volume *volume = volume_find(core, volume_id);
+
+	return volume && !disks_say_who_they_are(core) && !mapping_of_device(core, device) &&
+	       match_size_fits(volume->cloud.size, device->size);
+}
+
+static bool is_known(const struct operation *operation)
+{
+	return next_such_disk(operation, 0, mapping_is_disk);
+}
+
+/*
+ * Of the disks that are this volume, mapped or not. Where disks do not say who they are, a boot makes strangers of them;
+ * then of all that could be it.
+ */
+static const struct device *next_disk(const struct operation *operation, uint64_t seen)
+{
+	return next_such_disk(operation, seen, is_known(operation) ? mapping_is_disk : could_be_disk);
 }
 
 /* ---- check ---- */
@@ -61,9 +87,25 @@ static void cancel_usage_check(void *awaited)
 
 static void check_next_disk(struct operation *operation);
 
+/* A disk that may be another's. What carries this system has a volume of its own in CloudStack. */
+static bool may_go_unknown(struct operation *operation, const struct usage_result *result)
+{
+	if (result->kind != USAGE_HELD || detaching_of(operation)->force)
+		return true;
+	operation_failf(
+		operation, ERR_CONFLICT,
+		"disks here do not say who they are, and volume %s may be one that is in use: %s; release it, or "
+		"use force",
+		operation->record.volume_id, result->what);
+	return false;
+}
+
 static bool may_go(struct operation *operation, const struct usage_result *result)
 {
 	const struct detaching *detaching = detaching_of(operation);
+
+	if (detaching->is_guessed)
+		return may_go_unknown(operation, result);
 
 	switch (result->kind) {
 	case USAGE_NONE:
@@ -119,7 +161,9 @@ static void check_next_disk(struct operation *operation)
 		return;
 	}
 	detaching->checked = device->seen;
-	str_set(&detaching->device_path, device->path);
+	detaching->is_guessed = !is_known(operation);
+	if (!detaching->is_guessed)
+		str_set(&detaching->device_path, device->path);
 	operation_wait(operation, usage_start(core, operation->record.volume_id, device, on_usage, operation), &kind);
 }
 

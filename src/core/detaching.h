@@ -18,6 +18,7 @@ struct detaching {
 	char *device_path; /* the disk it was, for the response */
 	/* not stored */
 	uint64_t checked;      /* device->seen of the disk whose users were looked for last */
+	bool is_guessed;       /* that disk may be another's */
 	uint64_t flushed;      /* the same of the disk that was flushed last */
 	bool in_doubt;         /* a request was sent whose answer got lost: it may have arrived */
 	int64_t looking_since; /* clock_mono_ms() of the first look that found it still attached, 0 none */

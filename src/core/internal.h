@@ -145,6 +145,8 @@ void device_to_record(struct core *core, const struct device *device, struct dev
 struct mapping *mapping_find(struct core *core, const char *volume_id);
 /* The device is the volume's disk: it says so itself, or it is the nameless one the volume was mapped to. */
 bool mapping_is_disk(struct core *core, const char *volume_id, const struct device *device);
+/* Some disk here does, and so every volume's would. */
+bool disks_say_who_they_are(const struct core *core);
 /* The mapping of a kernel device on this VM, NULL when it is nobody's. */
 struct mapping *mapping_of_device(struct core *core, const struct device *device);
 /* The one disk a mapping belongs to, as the last scan saw it; NULL when there is none, or more than one. */

@@ -57,6 +57,15 @@ bool mapping_is_disk(struct core *core, const char *volume_id, const struct devi
 		       : device_identity(device, volume_id) == IDENTITY_SAME;
 }
 
+bool disks_say_who_they_are(const struct core *core)
+{
+	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
+		if (sysblock_at(core->sysblock, i)->has_identity)
+			return true;
+	}
+	return false;
+}
+
 const struct device *mapping_disk(struct core *core, const struct mapping_record *record)
 {
 	const struct device *found = NULL;

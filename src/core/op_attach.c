@@ -52,15 +52,6 @@ bool op_attach_is_here(const struct operation *operation, const struct cloud_vol
 
 /* ---- check: may it be done, now that it is our turn? ---- */
 
-static bool disks_say_who_they_are(const struct core *core)
-{
-	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
-		if (sysblock_at(core->sysblock, i)->has_identity)
-			return true;
-	}
-	return false;
-}
-
 /*
  * Where no disk of this VM says who it is, two attachments at once could not be told apart, and what one of them leaves
  * behind when it is taken back could be taken for the other's: the younger one waits until the older one has ended. That

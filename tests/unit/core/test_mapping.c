@@ -318,6 +318,26 @@ static void reboot_without(void **state)
 	assert_string_equal(mapping_find(world->core, VOLUME(2))->record.linux_state, "gone");
 }
 
+/* Then nobody knows which of them is detached, so one that is in use may be it. */
+static void in_use_after_a_reboot_without(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5);
+	attached(world, VOLUME(1));
+	world_kill(world);
+	kernel_reboot(&world->kernel, (const char *const[]){ "vda", "vdb", NULL });
+	world_open(world);
+	world_pass(world, 5000);
+	kernel_mount(&world->kernel, "vdb");
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
+		   "may be one that is in use: mounted at /mnt/data");
+	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
+	kernel_mount(&world->kernel, NULL);
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
+	check_world(world, 1);
+}
+
 static void restart_without_reboot(void **state)
 {
 	struct world *world = *state;
@@ -471,6 +491,7 @@ int main(void)
 		TEST(one_commit_at_a_time),
 		TEST(reboot_with_identity),
 		TEST(reboot_during_an_operation),
+		NAMELESS(in_use_after_a_reboot_without),
 		NAMELESS(root_that_cannot_be_told_apart),
 		NAMELESS(reboot_without),
 		NAMELESS(restart_without_reboot),
