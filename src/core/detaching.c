@@ -321,26 +321,45 @@ void detaching_take_name(struct operation *operation)
  * What is still there gets back what it had; what has gone by now has no use for it. A disk that stays although CloudStack
  * has let it go may be another VM's next, so nobody is led to it again.
  */
-static void give_back(struct operation *operation, unsigned part)
+static const struct device *disk_to_serve(const struct operation *operation)
 {
 	struct core *core = operation->core;
 	const struct mapping *mapping = mapping_find(core, operation->record.volume_id);
-	const struct device *device = mapping ? mapping_disk(core, &mapping->record) : NULL;
 
-	if (device && is_served_here(operation) && volume_may_be_here(core, operation->record.volume_id))
-		serving_step(operation, SERVING_THERE, part, device);
-	else
-		operation_next(operation);
+	if (!mapping || !is_served_here(operation) || !volume_may_be_here(core, operation->record.volume_id))
+		return NULL;
+	return mapping_disk(core, &mapping->record);
 }
 
 void detaching_return_name(struct operation *operation)
 {
-	give_back(operation, SERVING_NAME);
+	const struct device *device = disk_to_serve(operation);
+
+	if (device)
+		serving_step(operation, SERVING_THERE, SERVING_NAME, device);
+	else
+		operation_next(operation);
+}
+
+/* An engine that is away gets its exports when it is back; nobody has to wait for that, or look after it. */
+static void on_export_reopened(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+
+	if (err->code && err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT)
+		serving_step_failed(operation, err);
+	else
+		operation_next(operation);
 }
 
 void detaching_reopen_export(struct operation *operation)
 {
-	give_back(operation, export_find(operation->core, operation->record.volume_id) ? SERVING_EXPORT : 0);
+	const struct device *device = disk_to_serve(operation);
+
+	if (device && export_find(operation->core, operation->record.volume_id))
+		serving_step_then(operation, SERVING_THERE, SERVING_EXPORT, device, on_export_reopened);
+	else
+		operation_next(operation);
 }
 
 /* ---- ask-cloud ---- */

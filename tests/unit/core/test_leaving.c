@@ -42,6 +42,25 @@ static void what_is_refused_comes_back(void **state)
 	check_world(world, 1);
 }
 
+/* Then the volume is where it was, and its export follows with the engine. */
+static void an_engine_that_is_away_when_it_is_refused(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	served_one(world);
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH, .nth = 1, .kind = FAULT_REFUSED });
+	fake_fault(&world->serving, VERB_ADD, 1000000, ERR_UNAVAILABLE, false);
+	id = accepted(world, ask_detach(world, VOLUME(1), false));
+	ended_with(world, id, OPERATION_FAILED, NULL);
+	assert_false(core_operation(world->core, id)->needs_attention);
+	assert_null(fake_export_of(&world->serving, VOLUME(1)));
+	fake_fault(&world->serving, VERB_ADD, 0, ERR_NONE, false);
+	core_exports_lost(world->core);
+	world_pass(world, 1000);
+	check_world(world, 1);
+}
+
 /* CloudStack has let it go and may give it to another VM: nobody here is led to the disk that stays. */
 static void what_was_let_go_does_not_come_back(void **state)
 {
@@ -225,6 +244,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nobody_is_cut_off),
 		TEST(what_is_refused_comes_back),
+		TEST(an_engine_that_is_away_when_it_is_refused),
 		TEST(what_was_let_go_does_not_come_back),
 		TEST(what_was_written_is_flushed),
 		TEST(a_disk_that_does_not_answer),
