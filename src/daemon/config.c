@@ -60,7 +60,8 @@ static const struct field config_fields[] = {
 	F(export_engine, ENUM, .fallback = "qemu-storage-daemon", .names = export_engine_names,
 	  .doc = "What serves volumes over NBD. none turns exports off."),
 	F(export_listen, TEXT, .fallback = "127.0.0.1:10809", .min = 1, .max = 255,
-	  .doc = "Where it serves: a loopback address and port, or unix: and a path."),
+	  .doc = "Where it serves: a loopback address and port, or unix: and a path. Another address needs "
+		 "tls_dir with a client-cert.pem in it, so that clients must show a certificate, too."),
 	F(export_tls_dir, TEXT, .max = 4000,
 	  .doc = "Folder with ca-cert.pem, server-cert.pem and server-key.pem. Without it there is no TLS."),
 	F(export_qmp_socket, TEXT, .max = 100,

@@ -461,13 +461,26 @@ static void free_options(struct exporter_options *options)
 	free((char *)(uintptr_t)options->sysfs_root);
 }
 
+/* Who can connect can read and write every volume. */
+static int check_access(const struct exporter *exporter, struct err *err)
+{
+	const char *tls_dir = exporter->options.tls_dir;
+
+	if (export_address_is_local(&exporter->address) || (tls_dir && export_tls_verifies_clients(tls_dir)))
+		return 0;
+	return err_set(err, ERR_INVALID,
+		       "%s can be reached from other machines, which needs TLS with certificates of clients: a folder "
+		       "that holds client-cert.pem, too; else listen on 127.0.0.1, [::1] or unix:",
+		       exporter->options.listen);
+}
+
 static int open_parts(struct exporter *exporter, struct err *err)
 {
 	const struct exporter_options *options = &exporter->options;
 
 	exporter->ops = find_ops(options->engine, err);
 	if (!exporter->ops || export_address_parse(options->listen, &exporter->address, err) < 0 ||
-	    make_run_dir(options->run_dir, err) < 0)
+	    check_access(exporter, err) < 0 || make_run_dir(options->run_dir, err) < 0)
 		return -1;
 	if (options->tls_dir) {
 		exporter->tls = export_tls_open(options->tls_dir, err);

@@ -33,7 +33,8 @@ struct exporter_options {
 	enum export_engine engine;
 	const char *run_dir;    /* a folder of ours that outlives the daemon, for sockets and links */
 	const char *qmp_socket; /* qemu: of an engine somebody else runs (a systemd unit); NULL: ours, in run_dir */
-	const char *listen;     /* "127.0.0.1:10809", or "unix:/path"; port 0 takes a free one */
+	/* "127.0.0.1:10809", or "unix:/path"; port 0 takes a free one. Not a loopback address: needs clients' certificates */
+	const char *listen;
 	const char *tls_dir;    /* ca-cert.pem, server-cert.pem, server-key.pem; NULL: no TLS */
 	const char *proc_root;  /* "/proc": who is connected */
 	const char *sysfs_root; /* "/sys": size and identity of a device */

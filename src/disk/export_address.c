@@ -77,6 +77,15 @@ int export_address_parse(const char *text, struct export_address *out, struct er
 	return 0;
 }
 
+bool export_address_is_local(const struct export_address *address)
+{
+	const struct sockaddr_in *v4 = &address->sa.v4;
+
+	if (address->sa.any.sa_family == AF_INET)
+		return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return export_address_is_unix(address) || IN6_IS_ADDR_LOOPBACK(&address->sa.v6.sin6_addr);
+}
+
 void export_address_set_port(struct export_address *address, int port)
 {
 	address->port = port;

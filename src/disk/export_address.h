@@ -27,6 +27,8 @@ static inline bool export_address_is_unix(const struct export_address *address)
 }
 
 int export_address_parse(const char *text, struct export_address *out, struct err *err);
+/* Only this machine can connect. */
+bool export_address_is_local(const struct export_address *address);
 void export_address_set_port(struct export_address *address, int port);
 /* A port nobody listens on at this moment. */
 int export_address_free_port(const struct export_address *address, int *out, struct err *err);

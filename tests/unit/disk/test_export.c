@@ -536,8 +536,20 @@ static void test_options(void **state)
 		.sysfs_root = "/sys",
 		.timeout_ms = PATIENCE_MS,
 	};
-	static const char *const bad_addresses[] = { "localhost:10809", "127.0.0.1",  ":10809", "127.0.0.1:70000",
-						     "unix:x",          "[::1:10809", "" };
+	static const char *const bad_addresses[] = {
+		"localhost:10809",
+		"127.0.0.1",
+		":10809",
+		"127.0.0.1:70000",
+		"unix:x",
+		"[::1:10809",
+		"",
+		/* Of other machines, without certificates of theirs. */
+		"0.0.0.0:10809",
+		"192.0.2.1:10809",
+		"[::]:10809",
+		"[2001:db8::1]:10809",
+	};
 	struct err err = { 0 };
 
 	assert_null(exporter_new(scene->loop, &options, &err));
