@@ -3,6 +3,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -243,6 +244,29 @@ def test_a_client_survives_the_daemon(qemu_world):
         eventually(lambda: is_served(qemu_world, volume), "it is served again")
         assert engine_pid(qemu_world) == pid
         client.write(3)
+
+
+@pytest.fixture
+def foreign_engine(tmp_path):
+    """As its own unit runs it: the process, and how the daemon is told of it."""
+    path = tmp_path / "foreign.sock"
+    process = subprocess.Popen([QEMU, "--chardev", f"socket,id=qmp,path={path},server=on,wait=off",
+                                "--monitor", "chardev=qmp,mode=control"])
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    yield process, {"engine": QEMU, "qmp_socket": str(path), "listen": f"127.0.0.1:{port}"}
+    process.kill()
+    process.wait()
+
+
+def test_an_engine_of_somebody_else_has_volumes_open_and_lets_them_go(make_world, foreign_engine):
+    process, options = foreign_engine
+    world = make_world(export=options)
+    volume, _ = world.attached()
+    assert size_over_nbd(uri(world, volume)) == cloudsim.GIB
+    assert engine_pid(world) == process.pid
+    world.daemon.completed(world.daemon.detach(volume))
+    assert process.poll() is None
 
 
 def test_without_the_program_volumes_are_not_attached(make_world, tmp_path):
