@@ -2,8 +2,9 @@
 
 /*
  * Tables that were there before this daemon. Programs of other kinds read them, so they are changed in place, and no row
- * is thrown away: columns that are missing are added, ours get the type they need, and columns that are not ours stay,
- * but may no longer insist on a value, since we have none for them.
+ * is thrown away: columns that are missing are added, ours get the type and the character set they need, and columns that
+ * are not ours stay, but may no longer insist on a value, since we have none for them. Foreign keys that were there go:
+ * they would take history along with a row that is moved, forbid what follows, or bind our rows to tables of others.
  *
  * Some rules of ours may not hold for what is there: keys that are unique, values that must be there, history that belongs
  * to an operation, types of operations that we know.
@@ -31,18 +32,53 @@ static enum mariadb_fault send(struct adoption *adoption, struct err *err)
 	return fault;
 }
 
+/* ---- foreign keys ---- */
+
+struct drops {
+	struct mariadb_session *session;
+	enum mariadb_fault fault;
+	struct err *err;
+};
+
+/* Columns: table, name. */
+static bool drop_foreign_key(void *arg, char **row)
+{
+	struct drops *drops = arg;
+	_cleanup_free_ char *sql = xasprintf("ALTER TABLE `%s` DROP FOREIGN KEY `%s`", row[0], row[1]);
+
+	log_notice("store: foreign key %s of table %s is removed, the daemon makes its own", row[1], row[0]);
+	drops->fault = mariadb_run(drops->session, sql, drops->err);
+	return drops->fault == MARIADB_OK;
+}
+
+/* Those of the table, and those by which our other tables refer to it. Ours are made again when all is in its place. */
+static enum mariadb_fault drop_foreign_keys(struct adoption *adoption, struct err *err)
+{
+	struct drops drops = { .session = adoption->session, .err = err };
+	_cleanup_buf_ struct buf list = BUF_NULL;
+	enum mariadb_fault fault;
+
+	buf_printf(&list,
+		   "SELECT TABLE_NAME, CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE "
+		   "CONSTRAINT_SCHEMA = DATABASE() AND (TABLE_NAME = '%s' OR REFERENCED_TABLE_NAME = '%s') AND "
+		   "TABLE_NAME IN (",
+		   adoption->table->name, adoption->table->name);
+	for (int table = 0; table < STORE_TABLE_COUNT; table++)
+		buf_printf(&list, "%s'%s'", table ? ", " : "", store_tables[table].name);
+	buf_add_char(&list, ')');
+	fault = mariadb_query(adoption->session, list.data, drop_foreign_key, &drops, err);
+	return fault == MARIADB_OK ? drops.fault : fault;
+}
+
 /* ---- columns ---- */
 
+/* A column without a character set of its own gets the table's, also when it is changed later. */
 static enum mariadb_fault add_columns(struct adoption *adoption, struct err *err)
 {
-	const char *comma = " ";
-
-	buf_printf(&adoption->sql, "ALTER TABLE %s", adoption->table->name);
-	for (const struct mariadb_column *column = adoption->table->columns; column->name; column++) {
-		buf_printf(&adoption->sql, "%sADD COLUMN IF NOT EXISTS `%s` %s", comma, column->name,
-			   column->definition);
-		comma = ", ";
-	}
+	buf_printf(&adoption->sql, "ALTER TABLE %s ENGINE = InnoDB, DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+		   adoption->table->name);
+	for (const struct mariadb_column *column = adoption->table->columns; column->name; column++)
+		buf_printf(&adoption->sql, ", ADD COLUMN IF NOT EXISTS `%s` %s", column->name, column->definition);
 	return send(adoption, err);
 }
 
@@ -55,7 +91,7 @@ static const struct mariadb_column *find_column(const struct mariadb_table *tabl
 	return NULL;
 }
 
-/* Columns: name, type, whether it may be NULL, default, extra. */
+/* Columns: name, type, whether it may be NULL, default, extra, collation. */
 static bool change_column(void *arg, char **row)
 {
 	struct adoption *adoption = arg;
@@ -66,6 +102,8 @@ static bool change_column(void *arg, char **row)
 		return true;
 	buf_printf(&adoption->sql, adoption->any ? ", " : "ALTER TABLE %s ", adoption->table->name);
 	buf_printf(&adoption->sql, "MODIFY COLUMN `%s` %s", row[0], ours ? ours->definition : row[1]);
+	if (!ours && row[5])
+		buf_printf(&adoption->sql, " COLLATE %s", row[5]);
 	adoption->any = true;
 	return true;
 }
@@ -75,11 +113,10 @@ static enum mariadb_fault change_columns(struct adoption *adoption, struct err *
 	_cleanup_buf_ struct buf list = BUF_NULL;
 	enum mariadb_fault fault;
 
-	buf_printf(
-		&list,
-		"SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA FROM information_schema.COLUMNS "
-		"WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '%s'",
-		adoption->table->name);
+	buf_printf(&list,
+		   "SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, COLLATION_NAME FROM "
+		   "information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '%s'",
+		   adoption->table->name);
 	adoption->any = false;
 	fault = mariadb_query(adoption->session, list.data, change_column, adoption, err);
 	return fault == MARIADB_OK && adoption->any ? send(adoption, err) : fault;
@@ -172,19 +209,49 @@ static enum mariadb_fault make_unique(struct adoption *adoption, const struct ma
 	return set_aside(adoption, which.data, values.data, err);
 }
 
+/* *other: the table has a key of this name that is another one. */
+static enum mariadb_fault find_other_key(struct adoption *adoption, const struct mariadb_key *key, bool *other,
+					 struct err *err)
+{
+	_cleanup_buf_ struct buf sql = BUF_NULL;
+	uint64_t count;
+	enum mariadb_fault fault;
+
+	buf_printf(
+		&sql,
+		"SELECT COUNT(*) FROM (SELECT GROUP_CONCAT(COLUMN_NAME ORDER BY SEQ_IN_INDEX SEPARATOR ', ') AS list, "
+		"MIN(NON_UNIQUE) AS plain, MAX(SUB_PART) AS part FROM information_schema.STATISTICS WHERE TABLE_SCHEMA "
+		"= DATABASE() AND TABLE_NAME = '%s' AND INDEX_NAME = '%s' GROUP BY INDEX_NAME) AS there "
+		"WHERE list <> '%s' OR plain <> %d OR part IS NOT NULL",
+		adoption->table->name, key->name, key->columns, !key->unique);
+	fault = mariadb_number(adoption->session, sql.data, &count, err);
+	*other = count > 0;
+	return fault;
+}
+
+static enum mariadb_fault add_key(struct adoption *adoption, const struct mariadb_key *key, struct err *err)
+{
+	bool other;
+	enum mariadb_fault fault = find_other_key(adoption, key, &other, err);
+
+	if (fault == MARIADB_OK && key->unique)
+		fault = make_unique(adoption, key, err);
+	if (fault != MARIADB_OK)
+		return fault;
+	buf_printf(&adoption->sql, "ALTER TABLE %s ", adoption->table->name);
+	if (other)
+		buf_printf(&adoption->sql, "DROP KEY %s, ", key->name);
+	buf_printf(&adoption->sql, "ADD %s %s %s (%s)", key->unique ? "UNIQUE KEY" : "KEY",
+		   other ? "" : "IF NOT EXISTS", key->name, key->columns);
+	return send(adoption, err);
+}
+
 static enum mariadb_fault add_keys(struct adoption *adoption, struct err *err)
 {
-	const struct mariadb_table *table = adoption->table;
 	enum mariadb_fault fault = MARIADB_OK;
 
-	for (const struct mariadb_key *key = table->keys; key->name && fault == MARIADB_OK; key++) {
-		if (key->unique)
-			fault = make_unique(adoption, key, err);
-		buf_printf(&adoption->sql, "ALTER TABLE %s ADD %s IF NOT EXISTS %s (%s)", table->name,
-			   key->unique ? "UNIQUE KEY" : "KEY", key->name, key->columns);
-		if (fault == MARIADB_OK)
-			fault = send(adoption, err);
-	}
+	for (const struct mariadb_key *key = adoption->table->keys; key->name && fault == MARIADB_OK; key++)
+		fault = add_key(adoption, key, err);
 	return fault;
 }
 
@@ -245,10 +312,13 @@ static enum mariadb_fault add_parent(struct adoption *adoption, struct err *err)
 enum mariadb_fault mariadb_adopt(struct mariadb_session *session, const struct mariadb_table *table, struct err *err)
 {
 	struct adoption adoption = { .session = session, .table = table };
-	enum mariadb_fault fault = add_columns(&adoption, err);
+	enum mariadb_fault fault;
 
 	log_notice("store: table %s of %s is there already and is taken over", table->name,
 		   session->cluster->url.shown);
+	fault = drop_foreign_keys(&adoption, err);
+	if (fault == MARIADB_OK)
+		fault = add_columns(&adoption, err);
 	if (fault == MARIADB_OK)
 		fault = repair_json(&adoption, err);
 	if (fault == MARIADB_OK)

@@ -245,6 +245,18 @@ static void a_wrong_password_is_told_at_start(void **state)
 
 /* ---- the tables of an earlier daemon ---- */
 
+static void texts_differ(struct fixture *f)
+{
+	struct list list;
+
+	assert_ok(fixture_commit(f, batch_with_operation("op-a", OPERATION_COMPLETED)));
+	assert_ok(fixture_commit(f, batch_with_operation("op-A", OPERATION_COMPLETED)));
+	list = fixture_find(f, "op-a");
+	assert_int_equal(list.count, 1);
+	assert_string_equal(list.items[0].id, "op-a");
+	list_clear(&list);
+}
+
 static void earlier_tables_are_taken_over(void **state)
 {
 	struct fixture *f = *state;
@@ -255,10 +267,10 @@ static void earlier_tables_are_taken_over(void **state)
 
 	fixture_close(f);
 	fixture_mariadb_drop_all(f);
-	fixture_mariadb_run(f,
-			    "CREATE TABLE volume_operations (id VARCHAR(64) PRIMARY KEY, type ENUM('create', 'attach', "
-			    "'migrate') NOT NULL, status VARCHAR(16) NOT NULL, volume_id VARCHAR(191) NOT NULL, request "
-			    "LONGTEXT, owner_team VARCHAR(20) NOT NULL, created_at TIMESTAMP NULL)");
+	fixture_mariadb_run(
+		f, "CREATE TABLE volume_operations (id VARCHAR(64) PRIMARY KEY, type ENUM('create', 'attach', "
+		   "'migrate') NOT NULL, status VARCHAR(16) NOT NULL, volume_id VARCHAR(191) NOT NULL, request "
+		   "LONGTEXT, owner_team VARCHAR(20) NOT NULL, created_at TIMESTAMP NULL)");
 	fixture_mariadb_run(
 		f, "INSERT INTO volume_operations VALUES ('old-1', 'attach', 'completed', 'v1', '{\"a\":1}', "
 		   "'blue', '2025-01-02 03:04:05'), ('old-2', 'attach', 'executing', 'v2', 'not json', 'red', NULL), "
@@ -353,6 +365,89 @@ static void earlier_exports_are_taken_over(void **state)
 	fixture_reopen(f);
 }
 
+static void an_earlier_table_of_another_character_set_is_taken_over(void **state)
+{
+	struct fixture *f = *state;
+	struct operation_record operation = { 0 };
+	struct store_batch *batch = store_batch_new("v");
+	_cleanup_free_ char *others = NULL;
+	struct list list;
+
+	fixture_close(f);
+	fixture_mariadb_drop_all(f);
+	/* And the table that refers to it is not there yet. */
+	fixture_mariadb_run(f, "CREATE TABLE volume_operations (id VARCHAR(36) PRIMARY KEY, type VARCHAR(16), status "
+			       "VARCHAR(16), error TEXT, team VARCHAR(20) NOT NULL) CHARACTER SET latin1");
+	fixture_mariadb_run(f, "INSERT INTO volume_operations VALUES ('op-0', 'attach', 'failed', 'zerstört', 'x')");
+	fixture_open(f);
+	list = fixture_find(f, "op-0");
+	assert_int_equal(list.count, 1);
+	assert_string_equal(list.items[0].error, "zerstört");
+	list_clear(&list);
+	make_operation(&operation, "op-1", OPERATION_FAILED, "v");
+	str_set(&operation.error, "… 💾");
+	store_batch_operation(batch, &operation);
+	assert_ok(fixture_commit(f, batch));
+	list = fixture_find(f, "op-1");
+	assert_string_equal(list.items[0].error, operation.error);
+	list_clear(&list);
+	record_clear(&operation_record, &operation);
+	texts_differ(f);
+	others = fixture_mariadb_text(f, "SELECT COLLATION_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = "
+					 "DATABASE() AND TABLE_NAME = 'volume_operations' AND COLUMN_NAME = 'team'");
+	assert_string_equal(others, "latin1_swedish_ci");
+}
+
+static void a_foreign_key_of_an_earlier_daemon_takes_nothing_along(void **state)
+{
+	static const char *const rules[] = { "CASCADE", "RESTRICT" };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+		_cleanup_free_ char *history = xasprintf(
+			"CREATE TABLE volume_operation_history (id INT AUTO_INCREMENT PRIMARY KEY, operation_id "
+			"VARCHAR(64) NOT NULL, new_status VARCHAR(16), FOREIGN KEY (operation_id) REFERENCES "
+			"volume_operations (id) ON DELETE %s)",
+			rules[i]);
+		_cleanup_free_ char *aside = NULL;
+
+		fixture_close(f);
+		fixture_mariadb_drop_all(f);
+		fixture_mariadb_run(f, "CREATE TABLE volume_operations (id VARCHAR(64) PRIMARY KEY, type VARCHAR(16), "
+				       "status VARCHAR(16))");
+		fixture_mariadb_run(f, history);
+		fixture_mariadb_run(f, "CREATE TABLE others (id VARCHAR(64) PRIMARY KEY)");
+		fixture_mariadb_run(f,
+				    "CREATE TABLE device_mappings (id VARCHAR(64) PRIMARY KEY, volume_id VARCHAR(64) "
+				    "NOT NULL, FOREIGN KEY (volume_id) REFERENCES others (id))");
+		fixture_mariadb_run(f, "INSERT INTO volume_operations VALUES ('old-1', 'migrate', 'completed')");
+		fixture_mariadb_run(f,
+				    "INSERT INTO volume_operation_history (operation_id, new_status) VALUES ('old-1', "
+				    "'pending'), ('old-1', 'completed')");
+		fixture_open(f);
+		aside = fixture_mariadb_text(f, "SELECT operation_id, new_status FROM "
+						"volume_operation_history_set_aside ORDER BY id");
+		assert_string_equal(aside, "old-1|pending\nold-1|completed");
+		/* Nor does one bind our rows to what others keep. */
+		assert_ok(fixture_commit(f, batch_with_mapping("v", VM_A, "/dev/vdb")));
+	}
+}
+
+static void a_key_of_our_name_is_made_ours(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	fixture_mariadb_drop_all(f);
+	fixture_mariadb_run(f, "CREATE TABLE device_mappings (id VARCHAR(64) PRIMARY KEY, volume_id VARCHAR(64), vm_id "
+			       "VARCHAR(64), device_path VARCHAR(64), KEY unique_volume_id (volume_id(4)), UNIQUE KEY "
+			       "unique_device_path (device_path))");
+	fixture_open(f);
+	assert_ok(fixture_commit(f, batch_with_mapping("volume-1", VM_A, "/dev/vdb")));
+	assert_ok(fixture_commit(f, batch_with_mapping("volume-2", VM_B, "/dev/vdb")));
+	assert_int_equal(fixture_commit(f, batch_with_mapping("volume-3", VM_B, "/dev/vdb")).code, ERR_CONFLICT);
+}
+
 /* ---- changes ---- */
 
 static void a_taken_path_is_told_in_the_server_s_words(void **state)
@@ -389,15 +484,7 @@ static void a_taken_name_is_told_in_the_server_s_words(void **state)
 
 static void texts_differ_by_every_byte(void **state)
 {
-	struct fixture *f = *state;
-	struct list list;
-
-	assert_ok(fixture_commit(f, batch_with_operation("op-a", OPERATION_COMPLETED)));
-	assert_ok(fixture_commit(f, batch_with_operation("op-A", OPERATION_COMPLETED)));
-	list = fixture_find(f, "op-a");
-	assert_int_equal(list.count, 1);
-	assert_string_equal(list.items[0].id, "op-a");
-	list_clear(&list);
+	texts_differ(*state);
 }
 
 static void long_texts_come_back_whole(void **state)
@@ -505,6 +592,9 @@ int main(void)
 		T(a_wrong_password_is_told_at_start),
 		T(earlier_tables_are_taken_over),
 		T(earlier_exports_are_taken_over),
+		T(an_earlier_table_of_another_character_set_is_taken_over),
+		T(a_foreign_key_of_an_earlier_daemon_takes_nothing_along),
+		T(a_key_of_our_name_is_made_ours),
 		T(a_taken_path_is_told_in_the_server_s_words),
 		T(a_taken_name_is_told_in_the_server_s_words),
 		T(texts_differ_by_every_byte),
