@@ -10,8 +10,11 @@
 
 #include "storectl/storectl.h"
 
+#define WAIT_MS 2000
+
 struct copying {
 	struct place *to;
+	struct loop_timer wait;
 	enum store_table table;
 	struct store_batch *batch;
 	size_t in_batch, under_way, copied;
@@ -28,14 +31,29 @@ static void on_written(void *arg, const struct err *err)
 	loop_stop(copying->to->loop);
 }
 
+/* A store that is away gets the batch when it is back; until then somebody should know what is waited for. */
+static void on_wait(struct loop_timer *timer)
+{
+	struct copying *copying = container_of(timer, struct copying, wait);
+	struct store_health health;
+
+	store_health(copying->to->store, &health);
+	if (health.away)
+		fprintf(stderr, "volumectl store: waiting: %s\n", health.reason);
+	loop_timer_set(copying->to->loop, timer, WAIT_MS);
+}
+
 static void write_batch(struct copying *copying)
 {
 	if (!copying->batch)
 		return;
+	copying->wait.fire = on_wait;
+	loop_timer_set(copying->to->loop, &copying->wait, WAIT_MS);
 	copying->under_way++;
 	store_submit(copying->to->store, TAKE_PTR(copying->batch), on_written, copying);
 	while (copying->under_way)
 		loop_run(copying->to->loop);
+	loop_timer_clear(copying->to->loop, &copying->wait);
 }
 
 static void copy_row(void *arg, const void *row, const struct err *err)

@@ -1,5 +1,7 @@
 """volumectl store: what works on a store while the daemon is stopped."""
 
+import resource
+import signal
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -85,6 +87,26 @@ def test_copy_into_a_store_that_is_not_empty(lived, tmp_path):
     worked("copy", url, f"sqlite://{tmp_path}/a.db", *password(lived.daemon.store, "--from-password-file"))
     done = store("copy", url, f"sqlite://{tmp_path}/a.db", *password(lived.daemon.store, "--from-password-file"))
     assert done.returncode == 1 and "not empty" in done.stderr and "volume_operations" in done.stderr
+
+
+def full_disk():
+    """No file of this process may become larger."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+
+@sqlite_only
+def test_copy_onto_a_full_disk(lived, tmp_path):
+    """It says what it waits for, and can be ended."""
+    lived.daemon.store.rows(
+        "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 30000) INSERT INTO "
+        "device_names (id, volume_id, name) SELECT 'name-' || i, 'volume-' || i, 'vol' || i FROM n")
+    copy = subprocess.Popen(
+        [program("volumectl"), "store", "copy", lived.daemon.store.settings["url"], f"sqlite://{tmp_path}/to.db"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=full_disk)
+    assert f"waiting: the store file {tmp_path}/to.db cannot be used" in copy.stderr.readline()
+    copy.kill()
+    copy.communicate()
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["prune", "--older-than", "90d"], ["copy"]],
