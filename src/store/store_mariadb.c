@@ -66,6 +66,9 @@ static void set_batch_error(struct mariadb_session *session, const struct store_
 		set_conflict(session, change, err);
 	else if (change->table == STORE_HISTORY && session->code == ER_NO_REFERENCED_ROW_2)
 		sql_set_no_operation(&change->row.history, err);
+	else
+		err_prefix(err, "table %s, %s %s", store_tables[change->table].name, store_tables[change->table].key,
+			   *(char *const *)field_of_const(store_table_key(change->table), &change->row));
 }
 
 static enum mariadb_fault apply_batch(struct mariadb_session *session, struct store_batch *batch, struct err *err)

@@ -525,6 +525,7 @@ static void what_is_too_long_is_refused_alone(void **state)
 	fixture_wait_answer(f, &good);
 	assert_int_equal(bad.err.code, ERR_INTERNAL);
 	assert_non_null(strstr(bad.err.text, "Data too long for column 'id'"));
+	assert_non_null(strstr(bad.err.text, "table volume_operations, id xxx"));
 	assert_ok(good.err);
 }
 
