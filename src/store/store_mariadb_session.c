@@ -76,8 +76,21 @@ static const char *advice(unsigned code)
 		return "the server only reads: make it writable, or name the one that is in the store url";
 	case ER_UNKNOWN_COM_ERROR:
 		return "the node has no quorum: bring the others back";
+	case CR_SSL_CONNECTION_ERROR:
+		return "check the server's certificate and the name it is for; ca= in the store url names who vouches "
+		       "for "
+		       "it";
+	case ER_DISK_FULL:
+	case ER_RECORD_FILE_FULL:
+		return "make room on the server's disk";
+	case ER_NO_SUCH_TABLE:
+	case ER_BAD_FIELD_ERROR:
+		return "somebody has changed the daemon's tables: put back what is missing";
+	case ER_LOCK_DEADLOCK:
+	case ER_LOCK_WAIT_TIMEOUT:
+		return "other programs hold the rows: end their transactions";
 	default:
-		return "check the server and the network to it";
+		return "check the server, its log and the network to it";
 	}
 }
 

@@ -566,6 +566,24 @@ static void a_locked_row_is_waited_for(void **state)
 	assert_ok(answer.err);
 }
 
+static void a_table_that_is_gone_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = store_batch_new("v");
+	struct answer answer;
+
+	put_name(batch, "v", "vol1");
+	fixture_mariadb_run(f, "RENAME TABLE device_names TO gone");
+	fixture_submit(f, batch, &answer);
+	while (!fixture_health(f).away)
+		loop_turn(f->loop);
+	assert_non_null(strstr(fixture_health(f).reason, "device_names' doesn't exist"));
+	assert_non_null(strstr(fixture_health(f).reason, "put back what is missing"));
+	fixture_mariadb_run(f, "RENAME TABLE gone TO device_names");
+	fixture_wait_answer(f, &answer);
+	assert_ok(answer.err);
+}
+
 static void no_host_that_works_is_told(void **state)
 {
 	struct fixture *f = *state;
@@ -603,6 +621,7 @@ int main(void)
 		T(what_is_too_long_is_refused_alone),
 		T(a_cut_connection_is_made_anew),
 		T(a_locked_row_is_waited_for),
+		T(a_table_that_is_gone_is_told),
 		T(no_host_that_works_is_told),
 	};
 
