@@ -204,6 +204,18 @@ void core_set_cloud(struct core *core, struct cloud *cloud)
 		volumes_refresh_next(core, true);
 }
 
+bool core_set_appliance(struct core *core, const char *id)
+{
+	if (core->unfinished_count)
+		return false;
+	freep(&core->options.appliance_id);
+	core->options.appliance_id = xstrdup(id);
+	/* Otherwise they are being listed just now. */
+	if (loop_timer_is_set(&core->refresh))
+		volumes_refresh_next(core, true);
+	return true;
+}
+
 void core_exports_lost(struct core *core)
 {
 	tidy_soon(core);

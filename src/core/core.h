@@ -50,6 +50,12 @@ struct core *core_free(struct core *core); /* returns NULL, takes NULL */
 /* There is a CloudStack now, or the one there is has other keys: asked at once, and what waited for it goes on. */
 void core_set_cloud(struct core *core, struct cloud *cloud);
 
+/*
+ * This machine has another id: its volumes are looked for at once. False while operations are unfinished, which began with
+ * the one there was: ask again later.
+ */
+bool core_set_appliance(struct core *core, const char *id);
+
 /* The NBD engine began anew and serves nothing yet. */
 void core_exports_lost(struct core *core);
 

@@ -31,6 +31,7 @@
 /* systemd allows 10 s by our unit; a drain that takes longer is cut. */
 #define DRAIN_MS 8000
 #define DRAIN_LOOK_MS 20
+#define APPLIANCE_LOOK_MS 1000
 
 /* Time for one change of a name or an export, and how long udev may take to say that it has seen it. */
 #define NAME_MS 30000
@@ -52,6 +53,7 @@ struct daemon {
 	struct event *signals[2];
 	struct loop_timer drain;
 	struct loop_timer watchdog;
+	struct loop_timer appliance;
 	int64_t drain_until_ms;
 	int64_t watchdog_ms;
 	int exit_code;
@@ -143,12 +145,32 @@ static int use_access(struct daemon *daemon, struct err *err)
 	return daemon->cloud ? 0 : -1;
 }
 
-static void note_appliance(struct daemon *daemon)
+static bool is_other_appliance(const struct daemon *daemon)
 {
 	const char *id = access_appliance_id(daemon->access);
 
-	if (id && strcasecmp(id, core_appliance_id(daemon->core)) != 0)
-		log_warning("this VM's CloudStack id is said to be %s now; that takes effect at the next start", id);
+	return id && strcasecmp(id, core_appliance_id(daemon->core)) != 0;
+}
+
+static void on_appliance(struct loop_timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, appliance);
+
+	if (!is_other_appliance(daemon))
+		return;
+	if (core_set_appliance(daemon->core, access_appliance_id(daemon->access)))
+		log_notice("this VM's CloudStack id is %s now", core_appliance_id(daemon->core));
+	else
+		loop_timer_set(daemon->loop, timer, APPLIANCE_LOOK_MS);
+}
+
+static void note_appliance(struct daemon *daemon)
+{
+	if (!is_other_appliance(daemon))
+		return;
+	log_warning("this VM's CloudStack id is said to be %s now; it is used as soon as no operation is under way",
+		    access_appliance_id(daemon->access));
+	loop_timer_set(daemon->loop, &daemon->appliance, 0);
 }
 
 static void on_access_changed(void *arg)
@@ -331,6 +353,7 @@ struct daemon *daemon_new(const struct config *config, struct err *err)
 	daemon->loop = loop_new();
 	daemon->drain.fire = on_drain_look;
 	daemon->watchdog.fire = on_watchdog;
+	daemon->appliance.fire = on_appliance;
 	open_names(daemon);
 	if (open_store(daemon, err) < 0 || open_cloud(daemon, err) < 0 || open_exporter(daemon, err) < 0 ||
 	    open_core(daemon, err) < 0 || open_surfaces(daemon, err) < 0)
@@ -380,6 +403,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	secret_free(daemon->store_password);
 	loop_timer_clear(daemon->loop, &daemon->drain);
 	loop_timer_clear(daemon->loop, &daemon->watchdog);
+	loop_timer_clear(daemon->loop, &daemon->appliance);
 	loop_free(daemon->loop);
 	free(daemon);
 	return NULL;

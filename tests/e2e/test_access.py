@@ -10,6 +10,7 @@ import pytest
 from . import stores
 from .lines import eventually
 from .test_secrets import assert_no_secret
+from .trouble import FOREVER
 
 pytestmark = pytest.mark.skipif(stores.KIND != "mariadb", reason="only a shared database has the table")
 
@@ -46,6 +47,10 @@ def make_told(make_world):
 
 def appliance(world):
     return world.daemon.health()["details"]["appliance_id"]
+
+
+def mapped(world, volume):
+    return world.daemon.get(f"/api/v1/volumes/{volume}/device")["device_path"]
 
 
 def works(world):
@@ -87,6 +92,34 @@ def test_an_address_changes_while_it_runs(make_told):
     eventually(lambda: world.daemon.health()["cloudstack_health"] != "healthy", "CloudStack's absence")
     world.daemon.store.rows(f"UPDATE ossea_configs SET api_url = '{world.cloud.url}'")
     world.daemon.wait_healthy()
+    works(world)
+
+
+def test_the_appliance_is_told_while_it_runs(make_told):
+    world = make_told(oma_vm_id=None)
+    volume = world.volume()
+    assert appliance(world) == ""
+    world.daemon.completed(world.daemon.attach(volume))
+    assert mapped(world, volume).startswith("remote-vm-")
+    world.daemon.store.rows(f"UPDATE ossea_configs SET oma_vm_id = '{cloudsim.APPLIANCE_VM}'")
+    eventually(lambda: appliance(world) == cloudsim.APPLIANCE_VM, "the id")
+    world.daemon.wait_healthy()
+    eventually(lambda: mapped(world, volume).startswith("/"), "the device")
+    world.assert_is(mapped(world, volume), volume)
+    works(world)
+
+
+def test_another_appliance_waits_for_what_is_under_way(make_told):
+    world = make_told(oma_vm_id=cloudsim.OTHER_VM)
+    world.cloud.set_faults([{"do": "slow", "seconds": FOREVER, "command": "attachVolume", "times": 0}])
+    running = world.daemon.attach(world.volume())
+    world.cloud.wait_request("attachVolume")
+    world.daemon.store.rows(f"UPDATE ossea_configs SET oma_vm_id = '{cloudsim.APPLIANCE_VM}'")
+    told(world, "is said to be", cloudsim.APPLIANCE_VM, "no operation is under way")
+    assert appliance(world) == cloudsim.OTHER_VM
+    world.cloud.set_faults([])
+    world.daemon.ended(running)
+    eventually(lambda: appliance(world) == cloudsim.APPLIANCE_VM, "the id")
     works(world)
 
 
