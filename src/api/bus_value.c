@@ -325,6 +325,8 @@ int bus_read_field(sd_bus_message *m, const struct field *field, void *object, s
 	case FIELD_ENUM:
 		if (sd_bus_message_read_basic(m, 's', &text) < 0)
 			return broken(err);
+		if ((field->flags & FIELD_DEFAULTED) && !*text)
+			return 0;
 		return field_from_text(field, object, text, err);
 	case FIELD_BOOL:
 		if (sd_bus_message_read_basic(m, 'b', &flag) < 0)

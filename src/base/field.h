@@ -48,6 +48,7 @@ enum field_flag {
 	FIELD_DETAIL = 1 << 6,     /* for programs: volumectl shows it with --json only */
 	FIELD_ASKED = 1 << 8,      /* found out when asked for: in answers, not among an object's D-Bus properties */
 	FIELD_POSITIONAL = 1 << 9, /* volumectl takes it by position, although it stands in no path */
+	FIELD_DEFAULTED = 1 << 10, /* required, but the daemon may know it: absent, or "" on D-Bus, leaves it to that */
 };
 
 struct field {
@@ -69,6 +70,11 @@ struct record {
 	const struct field *fields;
 	size_t count;
 };
+
+static inline bool field_must_be_given(const struct field *field)
+{
+	return (field->flags & (FIELD_REQUIRED | FIELD_DEFAULTED)) == FIELD_REQUIRED;
+}
 
 #define FIELD_C_TEXT char *
 #define FIELD_C_UUID char *

@@ -81,7 +81,7 @@ int record_from_json(const struct record *record, void *object, const struct jso
 		if (!field || (field->flags & FIELD_KEY))
 			return refuse_unknown(record, json_name(member), err);
 		/* Many clients write null for "nothing". */
-		if (json_kind(member) == JSON_NULL && !(field->flags & FIELD_REQUIRED))
+		if (json_kind(member) == JSON_NULL && !field_must_be_given(field))
 			continue;
 		if (field_from_json(field, object, member, err) < 0)
 			return -1;
@@ -111,7 +111,7 @@ int record_check_required(const struct record *record, const void *object, struc
 	for (size_t i = 0; i < record->count; i++) {
 		const struct field *field = &record->fields[i];
 
-		if ((field->flags & FIELD_REQUIRED) && is_missing(field, object))
+		if (field_must_be_given(field) && is_missing(field, object))
 			return err_set_field(err, field->name, ERR_INVALID, "%s is required", field->name);
 	}
 	return 0;

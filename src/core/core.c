@@ -191,6 +191,7 @@ struct core *core_free(struct core *core)
 	usage_checker_free(core->usage_checker);
 	flusher_free(core->flusher);
 	options_clear(&core->options);
+	free(core->zone_id);
 	free(core);
 	return NULL;
 }
@@ -202,6 +203,11 @@ void core_set_cloud(struct core *core, struct cloud *cloud)
 	core->cloud = cloud;
 	if (first || loop_timer_is_set(&core->refresh))
 		volumes_refresh_next(core, true);
+}
+
+void core_set_zone(struct core *core, const char *id)
+{
+	str_set(&core->zone_id, id);
 }
 
 bool core_set_appliance(struct core *core, const char *id)

@@ -56,6 +56,9 @@ void core_set_cloud(struct core *core, struct cloud *cloud);
  */
 bool core_set_appliance(struct core *core, const char *id);
 
+/* The zone of volumes whose creation names none from now on; NULL: it must name one. */
+void core_set_zone(struct core *core, const char *id);
+
 /* The NBD engine began anew and serves nothing yet. */
 void core_exports_lost(struct core *core);
 

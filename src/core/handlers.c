@@ -47,8 +47,16 @@ static void start(struct call *call, enum operation_type type, const char *volum
 static void volume_create(struct call *call)
 {
 	const struct volume_create_args *args = call->args;
+	const char *zone_id = args->zone_id ? args->zone_id : call->core->zone_id;
+	struct err err = { 0 };
 
-	start(call, OPERATION_CREATE, NULL, NULL, op_create_context(args));
+	if (zone_id) {
+		start(call, OPERATION_CREATE, NULL, NULL, op_create_context(args, zone_id));
+		return;
+	}
+	err_set_field(&err, "zone_id", ERR_INVALID,
+		      "zone_id is required: neither cloud.zone_id nor a row of ossea_configs names a zone for all");
+	call_fail(call, &err);
 }
 
 static void volume_attach(struct call *call)

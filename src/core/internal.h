@@ -54,6 +54,7 @@ struct core {
 	struct core_options options; /* texts owned */
 	struct store *store;
 	struct cloud *cloud;
+	char *zone_id; /* for creations that name none, or NULL */
 	struct sysblock *sysblock;
 	struct prober *prober;
 	struct usage_checker *usage_checker;

@@ -342,12 +342,12 @@ const struct operation_kind op_create = {
 	.left_over = left_over,
 };
 
-void *op_create_context(const struct volume_create_args *args)
+void *op_create_context(const struct volume_create_args *args, const char *zone_id)
 {
 	struct create_context *context = xnew(struct create_context);
 
 	context->name = xstrdup(args->name);
-	context->zone_id = xstrdup(args->zone_id);
+	context->zone_id = xstrdup(zone_id);
 	context->offering_id = xstrdup(args->disk_offering_id);
 	context->size_gib = (int64_t)cloud_gib(args->size);
 	cloud_step_new_job(&context->job_id);

@@ -8,7 +8,7 @@
 extern const struct operation_kind op_create, op_attach, op_detach, op_delete, op_resize;
 
 /* Heap contexts for operation_start(). */
-void *op_create_context(const struct volume_create_args *args);
+void *op_create_context(const struct volume_create_args *args, const char *zone_id);
 void *op_attach_context(void);
 void *op_detach_context(const struct volume_detach_args *args);
 void *op_delete_context(void);

@@ -18,7 +18,7 @@
 struct access {
 	struct access_options options;
 	struct secret *api_key, *secret_key; /* the configuration's */
-	bool follows;
+	bool follows;                        /* the row can say what is missing to do anything */
 	struct loop_timer look;
 	struct store_access row; /* the last that could be read */
 	char told[sizeof(((struct err *)0)->text)];
@@ -65,6 +65,13 @@ const char *access_appliance_id(const struct access *access)
 	return configured ? configured : access->row.appliance_id;
 }
 
+const char *access_zone_id(const struct access *access)
+{
+	const char *configured = access->options.config->cloud_zone_id;
+
+	return configured ? configured : access->row.zone_id;
+}
+
 bool access_follows(const struct access *access)
 {
 	return access->follows;
@@ -107,6 +114,7 @@ static void tell_row(const struct access *access)
 	add_word(&said, !access->api_key && row->api_key, "api_key");
 	add_word(&said, !access->secret_key && row->secret_key, "secret_key");
 	add_word(&said, !config->appliance_vm_id && row->appliance_id, "oma_vm_id");
+	add_word(&said, !config->cloud_zone_id && row->zone_id, "zone");
 	add_word(&open, !access_url(access), "api_url");
 	add_word(&open, !access_api_key(access), "api_key");
 	add_word(&open, !access_secret_key(access), "secret_key");
@@ -133,12 +141,12 @@ static void tell_trouble(struct access *access, const struct err *err)
 		log_warning("%s%s", err->text, stays);
 }
 
-static void drop_bad_id(struct store_access *row)
+static void drop_bad_id(const char *column, char **id)
 {
-	if (!row->appliance_id || uuid_is_valid(row->appliance_id))
+	if (!*id || uuid_is_valid(*id))
 		return;
-	log_warning("oma_vm_id in table ossea_configs is no UUID and is not used");
-	str_set(&row->appliance_id, NULL);
+	log_warning("%s in table ossea_configs is no UUID and is not used", column);
+	str_set(id, NULL);
 }
 
 /* Takes the result. True when the row says something else than before. */
@@ -153,7 +161,8 @@ static bool take(struct access *access, struct store_access *result)
 		return false;
 	}
 	access->told[0] = '\0';
-	drop_bad_id(result);
+	drop_bad_id("oma_vm_id", &result->appliance_id);
+	drop_bad_id("zone", &result->zone_id);
 	store_access_clear(&access->row);
 	access->row = *result;
 	tell_row(access);
@@ -182,7 +191,6 @@ static void follow(struct access *access)
 {
 	struct store_access row;
 
-	access->follows = true;
 	store_read_access(access->options.store, &row);
 	take(access, &row);
 	loop_timer_set(access->options.loop, &access->look, LOOK_MS);
@@ -192,14 +200,16 @@ struct access *access_open(const struct access_options *options, struct err *err
 {
 	const struct config *config = options->config;
 	struct access *access = xnew(struct access);
+	bool whole;
 
 	access->options = *options;
 	access->look.fire = on_look;
 	if (access_read_key(config->cloud_api_key_file, "cloudstack-api-key", &access->api_key, err) < 0 ||
 	    access_read_key(config->cloud_secret_key_file, "cloudstack-secret-key", &access->secret_key, err) < 0)
 		return access_free(access);
-	if (store_has_access(options->store) &&
-	    !(config->cloud_url && access->api_key && access->secret_key && config->appliance_vm_id))
+	whole = config->cloud_url && access->api_key && access->secret_key && config->appliance_vm_id;
+	access->follows = store_has_access(options->store) && !whole;
+	if (access->follows || (store_has_access(options->store) && !config->cloud_zone_id))
 		follow(access);
 	return access;
 }

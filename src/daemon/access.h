@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * How CloudStack is reached: its address, the keys, and which of its machines this one is. The configuration says so or,
+ * How CloudStack is reached: its address, the keys, which of its machines this one is, and its zone. The configuration says so or,
  * for each value it leaves open, a row that another program keeps in the store's database; that row is followed.
  */
 
@@ -37,3 +37,4 @@ const char *access_url(const struct access *access);
 const struct secret *access_api_key(const struct access *access);
 const struct secret *access_secret_key(const struct access *access);
 const char *access_appliance_id(const struct access *access);
+const char *access_zone_id(const struct access *access); /* of volumes whose creation names none */

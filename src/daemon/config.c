@@ -41,6 +41,8 @@ static const struct field config_fields[] = {
 	  .doc = "Time for one job. The default is a little more than CloudStack itself waits for a hypervisor."),
 	F(cloud_parallel, INT, .fallback = "16", .min = 1, .max = 256,
 	  .doc = "Requests to CloudStack at the same time."),
+	F(cloud_zone_id, UUID,
+	  .doc = "Zone of volumes whose creation names none. Default: zone in ossea_configs."),
 	F(appliance_vm_id, UUID,
 	  .doc = "CloudStack's id of this virtual machine. Default: oma_vm_id in ossea_configs, its DMI product UUID."),
 	F(device_buses, TEXT, .fallback = "virtio scsi", .max = 100,

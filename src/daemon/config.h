@@ -21,6 +21,7 @@ struct config {
 	int64_t cloud_poll_max;
 	int64_t cloud_job_wait;
 	int64_t cloud_parallel;
+	char *cloud_zone_id;
 	char *appliance_vm_id;
 	char *device_buses;
 	int64_t device_scan_interval;

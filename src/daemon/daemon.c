@@ -179,6 +179,7 @@ static void on_access_changed(void *arg)
 	struct err err = { 0 };
 
 	note_appliance(daemon);
+	core_set_zone(daemon->core, access_zone_id(daemon->access));
 	if (use_access(daemon, &err) == 0)
 		core_set_cloud(daemon->core, daemon->cloud);
 	else
@@ -303,7 +304,10 @@ static int open_core(struct daemon *daemon, struct err *err)
 	if (config_buses(config, &options.buses, err) < 0)
 		return -1;
 	daemon->core = core_new(daemon->loop, &options, daemon->store, daemon->cloud, err);
-	return daemon->core ? 0 : -1;
+	if (!daemon->core)
+		return -1;
+	core_set_zone(daemon->core, access_zone_id(daemon->access));
+	return 0;
 }
 
 /* A socket handed over by systemd replaces the configured address. */

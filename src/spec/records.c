@@ -251,7 +251,8 @@ static const struct field volume_create_fields[] = {
 	F(name, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 255, .doc = "Name of the new volume."),
 	F(disk_offering_id, UUID, .flags = FIELD_REQUIRED, .option = "offering", .doc = "CloudStack's disk offering."),
 	F(size, SIZE, .flags = FIELD_REQUIRED, VOLUME_SIZE_LIMITS, .doc = "Bytes; rounded up to whole GiB."),
-	F(zone_id, UUID, .flags = FIELD_REQUIRED, .option = "zone", .doc = "CloudStack's zone."),
+	F(zone_id, UUID, .flags = FIELD_REQUIRED | FIELD_DEFAULTED, .option = "zone",
+	  .doc = "CloudStack's zone; needed unless the daemon is told one for all."),
 	F(metadata, OBJECT, .doc = "Kept with the operation, for the caller's own use."),
 	REQUEST_ID(volume_create_args),
 };

@@ -126,6 +126,7 @@ struct store_access {
 	struct secret *api_key;
 	struct secret *secret_key;
 	char *appliance_id;
+	char *zone_id;
 };
 /* The result is the callback's to keep; free with store_access_clear(). */
 typedef void (*store_access_fn)(void *arg, struct store_access *result);

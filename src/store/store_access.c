@@ -20,6 +20,7 @@ void store_access_clear(struct store_access *access)
 	secret_free(access->api_key);
 	secret_free(access->secret_key);
 	free(access->appliance_id);
+	free(access->zone_id);
 	*access = (struct store_access){ 0 };
 }
 

@@ -15,7 +15,7 @@
 /* QUOTE() tells NULL from a text and one column from the next. */
 #define MARK                                                                                                           \
 	"SHA2(CONCAT_WS(',', " ACTIVE ", QUOTE(name), QUOTE(api_url), QUOTE(api_key), QUOTE(secret_key), "             \
-	"QUOTE(oma_vm_id)), 256)"
+	"QUOTE(oma_vm_id), QUOTE(zone)), 256)"
 #define NEWEST " FROM ossea_configs WHERE is_active ORDER BY updated_at DESC, name LIMIT 1"
 
 /* What is empty says as little as NULL. */
@@ -56,6 +56,7 @@ static bool take_row(void *arg, char **columns)
 	access->api_key = secret_of(columns[4]);
 	access->secret_key = secret_of(columns[5]);
 	access->appliance_id = text_of(columns[6]);
+	access->zone_id = text_of(columns[7]);
 	return false;
 }
 
@@ -103,8 +104,8 @@ void mariadb_access(struct mariadb_session *session, const char *mark, struct st
 			return;
 		str_set(&out->mark, NULL);
 	}
-	ask(session, "SELECT " MARK ", " ACTIVE ", name, api_url, api_key, secret_key, oma_vm_id" NEWEST, take_row,
-	    out);
+	ask(session, "SELECT " MARK ", " ACTIVE ", name, api_url, api_key, secret_key, oma_vm_id, zone" NEWEST,
+	    take_row, out);
 	if (session->mysql)
 		mariadb_run(session, "SELECT REPEAT('-', 8000)", NULL);
 }

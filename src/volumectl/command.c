@@ -204,7 +204,7 @@ static int check_required(struct ctl *ctl, struct request *request)
 	for (size_t i = 0; i < args->count; i++) {
 		const struct field *field = &args->fields[i];
 
-		if (!(field->flags & FIELD_REQUIRED) || (request->given & UINT64_C(1) << i))
+		if (!field_must_be_given(field) || (request->given & UINT64_C(1) << i))
 			continue;
 		if (field->flags & FIELD_APPLIANCE) {
 			result = fill_appliance(ctl, request, i);

@@ -89,7 +89,7 @@ static char *usage_of(const struct method *method)
 	}
 	for (size_t i = 0; i < method->args->count; i++) {
 		const struct field *field = &method->args->fields[i];
-		bool must = (field->flags & (FIELD_REQUIRED | FIELD_APPLIANCE)) == FIELD_REQUIRED;
+		bool must = field_must_be_given(field) && !(field->flags & FIELD_APPLIANCE);
 
 		if (!command_is_option(method, field))
 			continue;

@@ -61,7 +61,7 @@ def works(world):
 def test_the_row_says_all(make_told):
     world = make_told()
     works(world)
-    told(world, 'row "main"', "api_url, api_key, secret_key, oma_vm_id")
+    told(world, 'row "main"', "api_url, api_key, secret_key, oma_vm_id, zone")
     assert appliance(world) == cloudsim.APPLIANCE_VM
     world.daemon.stop()
     assert_no_secret(world, "log", world.daemon.text)
@@ -121,6 +121,31 @@ def test_another_appliance_waits_for_what_is_under_way(make_told):
     world.daemon.ended(running)
     eventually(lambda: appliance(world) == cloudsim.APPLIANCE_VM, "the id")
     works(world)
+
+
+def created(world, **zone):
+    """The answer to a creation that names no zone or this one."""
+    return world.daemon.rest("POST", "/api/v1/volumes", {
+        "name": "data", "size": 1 << 30, "disk_offering_id": cloudsim.OFFERING_CUSTOM, **zone})
+
+
+def test_the_zone_of_those_who_name_none(make_told):
+    world = make_told()
+    for zone in ({}, {"zone_id": None}, {"zone_id": cloudsim.ZONE}):
+        volume = world.daemon.completed(created(world, **zone).json)["volume_id"]
+        assert world.daemon.get(f"/api/v1/volumes/{volume}")["zone_id"] == cloudsim.ZONE
+    world.bus.manager("CreateVolume", "sstsa{sv}", "data", cloudsim.OFFERING_CUSTOM, 1 << 30, "", 0)
+    done = world.daemon.ctl("create", "--name", "data", "--size", "1GiB", "--offering",
+                            cloudsim.OFFERING_CUSTOM, "--wait")
+    assert done.returncode == 0, done
+    world.daemon.store.rows("UPDATE ossea_configs SET zone = 'the big one'")
+    told(world, "zone in table ossea_configs is no UUID")
+    assert created(world).json["details"] == {"field": "zone_id"}
+
+
+def test_the_zone_of_the_configuration(make_world):
+    world = make_world(cloud={"zone_id": cloudsim.ZONE})
+    world.daemon.completed(created(world).json)
 
 
 def test_the_newest_of_two_counts(make_told):

@@ -104,6 +104,7 @@ static void the_newest_active_row_counts(void **state)
 				   "('newest', 'http://2', 'k2', 's2', '" VM_A "', TRUE, '2026-02-02'),"
 				   "('older', 'http://3', 'k3', 's3', NULL, TRUE, '2026-01-01'),"
 				   "('off', 'http://4', 'k4', 's4', NULL, FALSE, '2026-03-03')");
+	fixture_mariadb_run(f, "UPDATE ossea_configs SET zone = CONCAT('zone of ', name)");
 	store_read_access(f->store, &access);
 	assert_ok(access.err);
 	assert_int_equal(access.active, 3);
@@ -112,6 +113,7 @@ static void the_newest_active_row_counts(void **state)
 	assert_secret(access.api_key, "k2");
 	assert_secret(access.secret_key, "s2");
 	assert_string_equal(access.appliance_id, VM_A);
+	assert_string_equal(access.zone_id, "zone of newest");
 	store_access_clear(&access);
 }
 
@@ -122,6 +124,7 @@ static void null_and_empty_are_nothing(void **state)
 
 	fixture_mariadb_run(f, TABLE);
 	fixture_mariadb_run(f, ROW "('bare', NULL, '', NULL, '', TRUE, NULL)");
+	fixture_mariadb_run(f, "UPDATE ossea_configs SET zone = ''");
 	access = look(f, NULL);
 	assert_ok(access.err);
 	assert_string_equal(access.name, "bare");
@@ -129,6 +132,7 @@ static void null_and_empty_are_nothing(void **state)
 	assert_null(access.api_key);
 	assert_null(access.secret_key);
 	assert_null(access.appliance_id);
+	assert_null(access.zone_id);
 	store_access_clear(&access);
 }
 
@@ -138,6 +142,7 @@ static void only_what_is_another_is_read_again(void **state)
 		"UPDATE ossea_configs SET secret_key = 's2'",
 		"UPDATE ossea_configs SET api_key = NULL",
 		"UPDATE ossea_configs SET oma_vm_id = 'NULL'",
+		"UPDATE ossea_configs SET zone = 'z'",
 		"UPDATE ossea_configs SET api_url = 'http://2'",
 		ROW "('b', 'http://1', 'k', 's', NULL, TRUE, '2020-01-01')",
 	};
