@@ -290,6 +290,16 @@ static enum mariadb_fault check_types(struct adoption *adoption, struct err *err
 	return set_aside(adoption, which.data, "type", err);
 }
 
+/* Ids of history sort by time, and as texts numbers would not: 10 would come before 9. */
+static enum mariadb_fault pad_ids(struct adoption *adoption, struct err *err)
+{
+	if (!adoption->table->parent)
+		return MARIADB_OK;
+	buf_printf(&adoption->sql, "UPDATE %s SET id = LPAD(id, 20, '0') WHERE id REGEXP '^[0-9]{1,19}$'",
+		   adoption->table->name);
+	return send(adoption, err);
+}
+
 static enum mariadb_fault add_parent(struct adoption *adoption, struct err *err)
 {
 	const struct mariadb_table *table = adoption->table;
@@ -325,6 +335,8 @@ enum mariadb_fault mariadb_adopt(struct mariadb_session *session, const struct m
 		fault = fill_columns(&adoption, err);
 	if (fault == MARIADB_OK)
 		fault = change_columns(&adoption, err);
+	if (fault == MARIADB_OK)
+		fault = pad_ids(&adoption, err);
 	if (fault == MARIADB_OK)
 		fault = check_types(&adoption, err);
 	if (fault == MARIADB_OK)

@@ -398,6 +398,25 @@ static void an_earlier_table_of_another_character_set_is_taken_over(void **state
 	assert_string_equal(others, "latin1_swedish_ci");
 }
 
+static void numbers_of_earlier_history_keep_their_order(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *order = NULL;
+
+	fixture_close(f);
+	fixture_mariadb_drop_all(f);
+	fixture_mariadb_run(f, "CREATE TABLE volume_operations (id VARCHAR(64) PRIMARY KEY, type VARCHAR(16), status "
+			       "VARCHAR(16))");
+	fixture_mariadb_run(f, "INSERT INTO volume_operations VALUES ('old-1', 'attach', 'completed')");
+	fixture_mariadb_run(f, "CREATE TABLE volume_operation_history (id BIGINT AUTO_INCREMENT PRIMARY KEY, "
+			       "operation_id VARCHAR(64), new_status VARCHAR(16))");
+	fixture_mariadb_run(f, "INSERT INTO volume_operation_history VALUES (9, 'old-1', 'pending'), (10, 'old-1', "
+			       "'executing'), (11, 'old-1', 'completed')");
+	fixture_open(f);
+	order = fixture_mariadb_text(f, "SELECT new_status FROM volume_operation_history ORDER BY id");
+	assert_string_equal(order, "pending\nexecuting\ncompleted");
+}
+
 static void a_foreign_key_of_an_earlier_daemon_takes_nothing_along(void **state)
 {
 	static const char *const rules[] = { "CASCADE", "RESTRICT" };
@@ -612,6 +631,7 @@ int main(void)
 		T(earlier_tables_are_taken_over),
 		T(earlier_exports_are_taken_over),
 		T(an_earlier_table_of_another_character_set_is_taken_over),
+		T(numbers_of_earlier_history_keep_their_order),
 		T(a_foreign_key_of_an_earlier_daemon_takes_nothing_along),
 		T(a_key_of_our_name_is_made_ours),
 		T(a_taken_path_is_told_in_the_server_s_words),
