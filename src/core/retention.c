@@ -2,7 +2,7 @@
 
 /*
  * How long the archive goes back. Once an hour operations that ended longer ago than store.retention leave the store, a
- * few hundred in a transaction, so that requests in between wait for one of these at most. When the store is away
+ * few dozen in a transaction, so that requests in between wait for one of these at most. When the store is away
  * the next hour will do.
  */
 

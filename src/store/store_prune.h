@@ -8,7 +8,7 @@
 
 #include "store/store.h"
 
-#define STORE_PRUNE_BATCH 200
+#define STORE_PRUNE_BATCH 50 /* one round trip each, and together less than the patience for an optional batch */
 
 struct store_prune;
 
