@@ -205,10 +205,13 @@ static size_t count_traces(void)
 static void keys_are_gone_when_they_are_not_needed(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup_free_ char *row = xasprintf(ROW "('a', 'http://1', REVERSE('%s'), REVERSE('%s'), NULL, TRUE, NOW())",
-					     backwards, backwards);
+	_cleanup_free_ char *row = NULL;
 	struct store_access access, again;
 
+#ifdef __SANITIZE_ADDRESS__
+	skip(); /* its shadow is memory nobody can walk through */
+#endif
+	row = xasprintf(ROW "('a', 'http://1', REVERSE('%s'), REVERSE('%s'), NULL, TRUE, NOW())", backwards, backwards);
 	fixture_mariadb_run(f, TABLE);
 	fixture_mariadb_run(f, row);
 	assert_int_equal(count_traces(), 0);
