@@ -434,14 +434,17 @@ UNIT = Path(__file__).resolve().parents[2] / "data/volume-daemon-export.service"
 
 @contextmanager
 def unit(folder):
-    """The engine as its unit starts it, but with its socket in this folder."""
-    command = re.search(r"^ExecStart=(.*)$", UNIT.read_text(encoding="utf-8"), re.M)[1]
-    process = subprocess.Popen(command.replace("/run/volume-daemon-export", str(folder)).split())
+    """The engine as its unit starts it, but with its socket in this folder; yields its pid."""
+    text = UNIT.read_text(encoding="utf-8").replace("/run/volume-daemon-export", str(folder))
+    for key in ("ExecStart", "ExecStartPost"):
+        subprocess.run(re.search(f"^{key}=(.*)$", text, re.M)[1].split(), check=True)
+    pid_file = re.search("^PIDFile=(.*)$", text, re.M)[1]
+    pid = int(Path(pid_file).read_text(encoding="utf-8"))
     try:
-        yield process
+        yield pid
     finally:
-        process.kill()
-        process.wait()
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: gone(pid), "it has ended")
 
 
 def test_an_engine_of_its_own_unit(start, disk, tmp_path):
@@ -449,12 +452,12 @@ def test_an_engine_of_its_own_unit(start, disk, tmp_path):
     listen = f"127.0.0.1:{free_port()}"
     driver = start(QEMU, listen=listen, qmp=str(path))
     eventually(lambda: "start its unit" in driver.health()["reason"], "it is told")
-    with unit(tmp_path) as process:
+    with unit(tmp_path) as pid:
         driver.await_lost(1)
         driver.do("add", NAME, disk)
-        assert driver.health()["pid"] == process.pid
+        assert driver.health()["pid"] == pid
         driver.close()
-        assert process.poll() is None
+        assert not gone(pid)
         assert size_over_nbd(f"nbd://{listen}/{NAME}") == 8 * MIB
         driver = start(QEMU, listen=listen, qmp=str(path))
         assert list(driver.exports()) == [NAME]
