@@ -41,7 +41,7 @@ EXPORT = "nbd://127.0.0.1/disk"
 MIB = 1 << 20
 LONG_MS = 60_000
 SHORT_MS = 2_000
-SWAPS = 50
+SWAPS = 20
 
 FIRST, SECOND = b"1" * 4096, b"2" * 4096
 
