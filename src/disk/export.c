@@ -24,8 +24,8 @@
 #include "disk/export_internal.h"
 
 #define PAUSE_MIN_MS 1000
-#define PAUSE_MAX_MS 30000
-#define STEADY_MS 60000 /* who was up that long begins with short pauses again */
+#define PAUSE_MAX_MS 10000 /* trying costs little, and meanwhile nobody is served */
+#define STEADY_MS 60000    /* who was up that long begins with short pauses again */
 
 const char *const export_engine_names[EXPORT_ENGINE_COUNT + 1] = {
 	[EXPORT_ENGINE_NONE] = "none",

@@ -9,7 +9,8 @@
  * exports and clients, and one whose connection was merely lost is not started twice. Its pid comes with the connection.
  *
  * What an engine of ours was started with is noted in a file beside the socket. One found running that listens elsewhere,
- * because the configuration was changed, is ended and replaced.
+ * because the configuration was changed, is ended and replaced. Its pid is in a file as well, so that it is known for ours
+ * from the first moment, also while it does not answer.
  */
 
 #include "disk/export_qemu.h"
@@ -26,6 +27,7 @@
 #define START_MS 10000 /* until it listens, and for the greeting */
 #define TLS_OBJECT "vold-tls"
 #define SETTINGS_FILE "qemu-storage-daemon.settings"
+#define PID_FILE "qemu-storage-daemon.pid"
 
 static void try_to_connect(struct qemu *qemu);
 
@@ -99,6 +101,29 @@ static bool settings_are_ours(struct qemu *qemu)
 	return streq(text, wanted);
 }
 
+/* ---- the note about its process ---- */
+
+static char *pid_path(const struct qemu *qemu)
+{
+	return xasprintf("%s/" PID_FILE, qemu->exporter->options.run_dir);
+}
+
+/* It writes the file when all of it is set up. */
+static bool is_set_up(const struct qemu *qemu)
+{
+	_cleanup_free_ char *path = pid_path(qemu);
+
+	return access(path, F_OK) == 0;
+}
+
+static pid_t noted_pid(const struct qemu *qemu)
+{
+	_cleanup_free_ char *path = pid_path(qemu);
+	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, 64, NULL);
+
+	return text ? (pid_t)strtol(text, NULL, 10) : 0;
+}
+
 /* ---- the NBD server in it ---- */
 
 static void on_server_started(void *arg, const struct json *result, const struct err *err)
@@ -117,6 +142,7 @@ static void on_server_started(void *arg, const struct json *result, const struct
 	}
 	loop_timer_clear(qemu->exporter->loop, &qemu->timer);
 	qemu->stage = QEMU_UP;
+	qemu->is_fresh = false;
 	qemu->pid = qmp_pid(qemu->qmp);
 	exporter_up(qemu->exporter, is_new);
 }
@@ -199,7 +225,8 @@ static void on_ended(void *arg, const char *how)
 	_cleanup_free_ char *reason = xasprintf("qemu-storage-daemon %s", how);
 
 	qemu->process = export_process_forget(qemu->process);
-	qemu->pid = 0;
+	qemu->pid = qemu->listener = 0;
+	qemu->is_fresh = false;
 	if (qemu->stage == QEMU_AWAY) {
 		if (!qemu->was_dismissed)
 			exporter_explain(qemu->exporter, reason);
@@ -230,7 +257,9 @@ static int start_process(struct qemu *qemu, struct err *err)
 	_cleanup_free_ char *program = export_process_find(export_qemu_ops.program);
 	_cleanup_free_ char *path = escape_commas(qemu->socket);
 	_cleanup_free_ char *chardev = xasprintf("socket,id=qmp,path=%s,server=on,wait=off", path);
-	const char *const argv[] = { program, "--chardev", chardev, "--monitor", "chardev=qmp,mode=control", NULL };
+	_cleanup_free_ char *pid_file = pid_path(qemu);
+	const char *const argv[] = { program,     "--chardev", chardev, "--monitor", "chardev=qmp,mode=control",
+				     "--pidfile", pid_file,    NULL };
 	int port;
 
 	if (!program)
@@ -244,7 +273,10 @@ static int start_process(struct qemu *qemu, struct err *err)
 	if (write_settings(qemu, err) < 0)
 		return -1;
 	unlink(qemu->socket); /* a dead one's; it would be in the way */
+	unlink(pid_file);
 	qemu->process = export_process_start(exporter->loop, argv, on_ended, qemu, err);
+	qemu->is_fresh = qemu->process != NULL;
+	qemu->was_set_up = false;
 	return qemu->process ? 0 : -1;
 }
 
@@ -300,6 +332,7 @@ static void nobody_listens(struct qemu *qemu)
 {
 	struct err err;
 
+	qemu->listener = 0;
 	if (qemu->is_foreign) {
 		go_away(qemu);
 		exporter_down(qemu->exporter, "no qemu-storage-daemon listens on %s; start its unit", qemu->socket);
@@ -311,12 +344,29 @@ static void nobody_listens(struct qemu *qemu)
 	}
 }
 
+/*
+ * It listens before it is set up, and then hands its socket from one thread to another: who connects meanwhile may never
+ * be greeted, and neither is anybody after. So it is given one more turn after it says that it is set up.
+ */
+static bool may_be_reached(struct qemu *qemu)
+{
+	bool was_set_up = qemu->was_set_up;
+
+	qemu->was_set_up = !qemu->is_fresh || is_set_up(qemu);
+	return !qemu->is_fresh || was_set_up;
+}
+
 static void try_to_connect(struct qemu *qemu)
 {
 	struct err err;
 
+	if (!may_be_reached(qemu)) {
+		loop_timer_set(qemu->exporter->loop, &qemu->timer, CONNECT_EVERY_MS);
+		return;
+	}
 	qemu->qmp = qmp_open(qemu->exporter->loop, qemu->socket, &handler, qemu, &err);
 	if (qemu->qmp) {
+		qemu->listener = qmp_pid(qemu->qmp);
 		qemu->stage = QEMU_GREETING;
 		loop_timer_set(qemu->exporter->loop, &qemu->timer, START_MS);
 	} else if (err.code == ERR_NOT_FOUND) {
@@ -335,8 +385,8 @@ static void on_timer(struct loop_timer *timer)
 		try_to_connect(qemu);
 		return;
 	}
-	/* It may serve clients, so one that listens and does not greet (it hangs, or another one holds it) goes on. */
-	if (qemu->stage == QEMU_CONNECTING)
+	/* One that may serve clients goes on, though it hangs or another one holds it. */
+	if (qemu->stage == QEMU_CONNECTING || qemu->is_fresh)
 		dismiss(qemu);
 	go_away(qemu);
 	exporter_down(qemu->exporter,
@@ -366,6 +416,7 @@ static void *open_engine(struct exporter *exporter, struct err *err)
 	qemu->is_foreign = options->qmp_socket != NULL;
 	qemu->socket = qemu->is_foreign ? xstrdup(options->qmp_socket) : xasprintf("%s/qmp.sock", options->run_dir);
 	qemu->timer.fire = on_timer;
+	qemu->listener = qemu->is_foreign ? 0 : noted_pid(qemu);
 	qemu_work_init(qemu);
 	if (strlen(qemu->socket) >= sizeof(exporter->address.sa.local.sun_path))
 		err_set(err, ERR_INVALID, "%s is too long for the path of a socket", qemu->socket);
@@ -407,9 +458,7 @@ static int get_pid(const void *engine)
 {
 	const struct qemu *qemu = engine;
 
-	if (qemu->process)
-		return (int)export_process_pid(qemu->process);
-	return qemu->qmp ? (int)qmp_pid(qemu->qmp) : 0;
+	return (int)(qemu->process ? export_process_pid(qemu->process) : qemu->listener);
 }
 
 static const char *get_trouble(const void *engine)

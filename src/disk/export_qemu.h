@@ -52,7 +52,10 @@ struct qemu {
 	enum { QEMU_AWAY, QEMU_CONNECTING, QEMU_GREETING, QEMU_OPENING, QEMU_UP } stage;
 	struct qmp *qmp;
 	struct export_process *process; /* not of a foreign one */
+	bool is_fresh;                  /* the process was started here and has never been up: it serves nobody */
+	bool was_set_up;                /* a fresh one, at the last look */
 	bool was_dismissed;             /* the process was told to end, and the reason for that was told */
+	pid_t listener;                 /* who listens on the socket, as far as is known */
 	pid_t pid;                      /* of the one that was up last */
 	struct loop_timer timer;        /* of the stages before UP */
 	int64_t until_ms;

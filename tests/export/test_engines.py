@@ -342,6 +342,24 @@ def test_the_engine_survives_a_crash_of_its_owner(start, disk):
     assert gone(pid)
 
 
+def test_an_engine_that_hangs_is_known_to_an_heir(start, disk):
+    driver = start(QEMU)
+    driver.do("add", NAME, disk)
+    pid = driver.health()["pid"]
+    driver.kill()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in range(4):  # until nobody more can connect
+            heir = start(QEMU)
+            assert heir.health()["pid"] == pid
+            heir.kill()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    heir = start(QEMU)
+    heir.await_lost(1)
+    assert list(heir.exports()) == [NAME] and heir.health()["pid"] == pid
+
+
 def test_links_of_yesterday_are_not_served(start, disk):
     driver = start(NBDKIT)
     driver.do("add", NAME, disk)
@@ -409,20 +427,32 @@ server = socket.create_server(("127.0.0.1", int(sys.argv[sys.argv.index("--port"
 time.sleep(600)
 """
 
+SILENT_QEMU = """#!/usr/bin/python3
+import os, re, signal, socket, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+server = socket.socket(socket.AF_UNIX)
+server.bind(re.search("path=([^,]*)", " ".join(sys.argv))[1])
+server.listen()
+with open(sys.argv[sys.argv.index("--pidfile") + 1], "w") as file:
+    print(os.getpid(), file=file)
+time.sleep(600)
+"""
 
-def test_an_nbdkit_that_says_nothing_is_not_waited_for_for_ever(start, tmp_path, monkeypatch):
-    program = tmp_path / "bin/nbdkit"
-    program.parent.mkdir()
-    program.write_text(SILENT_NBDKIT, encoding="utf-8")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    driver = start(NBDKIT)
+
+@pytest.mark.parametrize("engine, program", [(QEMU, SILENT_QEMU), (NBDKIT, SILENT_NBDKIT)])
+def test_an_engine_that_says_nothing_is_replaced(start, tmp_path, monkeypatch, engine, program):
+    path = tmp_path / "bin" / engine
+    path.parent.mkdir()
+    path.write_text(program, encoding="utf-8")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{path.parent}:{os.environ['PATH']}")
+    driver = start(engine)
     eventually(lambda: driver.health()["pid"] != 0, "it is started")
     pid = driver.health()["pid"]
 
     eventually(lambda: "does not answer" in driver.health()["reason"], "that is told")
+    path.unlink()
     eventually(lambda: gone(pid), "it is ended")
-    program.unlink()
     driver.await_lost(1)
     assert driver.health()["ok"]
 
