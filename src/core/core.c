@@ -54,6 +54,7 @@ static void options_copy(struct core_options *to, const struct core_options *fro
 	to->sysfs_root = xstrdup(from->sysfs_root);
 	to->dev_root = xstrdup(from->dev_root);
 	to->proc_root = xstrdup(from->proc_root);
+	to->run_dir = xstrdup(from->run_dir);
 }
 
 static void options_clear(struct core_options *options)
@@ -62,6 +63,7 @@ static void options_clear(struct core_options *options)
 	freep(&options->sysfs_root);
 	freep(&options->dev_root);
 	freep(&options->proc_root);
+	freep(&options->run_dir);
 }
 
 static void read_boot_id(struct core *core)
@@ -166,7 +168,7 @@ bool core_drain(struct core *core)
 	core->draining = true;
 	loop_timer_clear(core->loop, &core->refresh);
 	loop_timer_clear(core->loop, &core->tidy_timer);
-	return core->commits_waiting == 0;
+	return holds_give_up(core) && core->commits_waiting == 0;
 }
 
 struct core *core_free(struct core *core)

@@ -20,6 +20,7 @@ struct core_options {
 	const char *sysfs_root;   /* "/sys" */
 	const char *dev_root;     /* "/dev" */
 	const char *proc_root;    /* "/proc" */
+	const char *run_dir;      /* a folder of ours that lasts until the machine is switched off; made when needed */
 	unsigned buses;           /* as sysblock_options.buses */
 	int64_t scan_ms;
 	int64_t device_wait_ms; /* how long an attach waits for its device, a detach for its going */
@@ -42,7 +43,8 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 		      struct err *err);
 /*
  * First half of stopping: nothing new is accepted (503) and no further step starts; running steps are left where they
- * stand, since each is committed and runs again after the next start. True when nothing waits for a commit any more.
+ * stand, since each is committed and runs again after the next start. Who waits for a volume to come back to its name gets
+ * errors. True when nothing waits for that or for a commit any more.
  */
 bool core_drain(struct core *core);
 struct core *core_free(struct core *core); /* returns NULL, takes NULL */

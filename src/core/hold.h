@@ -2,16 +2,25 @@
 #pragma once
 
 /*
- * Names on hold: their volume is away and shall come back, and whoever uses them waits. Nobody waits for ever: after
- * device.hold_seconds the name becomes all errors, and core/tidy takes away what nobody uses any more. The time is
- * counted in this process; after a restart it begins anew with what is found suspended.
+ * Names on hold: their volume is away and shall come back, and whoever uses them waits. Nobody waits for ever:
+ * device.hold_seconds after the volume was detached the name becomes all errors, and core/tidy takes away what nobody
+ * uses any more. A daemon that was killed goes on with what is left of the time; one that stops waits for nobody, since
+ * nobody may come to end it.
  */
 
 #include "base/util.h"
 
 struct core;
 
-void hold_begin(struct core *core, const char *volume_id); /* once more is no change */
-void hold_end(struct core *core, const char *volume_id);   /* it is back, or gone; none is no change */
+/* About to be suspended; once more is no change. */
+void hold_begin(struct core *core, const char *volume_id);
+/* It is found suspended: for what is left of the time. */
+void hold_found(struct core *core, const char *volume_id);
+/* It is back, or gone; none is no change. */
+void hold_end(struct core *core, const char *volume_id);
+/* The volume will not come back. */
+void hold_give_up(struct core *core, const char *volume_id);
+/* None will, as this process ends. True when there is none any more: ask until then. */
+bool holds_give_up(struct core *core);
 bool hold_is_on(struct core *core, const char *volume_id);
 void holds_free(struct core *core);

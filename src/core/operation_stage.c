@@ -8,6 +8,7 @@
 
 #include <assert.h>
 
+#include "core/hold.h"
 #include "core/internal.h"
 #include "core/operation_internal.h"
 
@@ -75,8 +76,10 @@ void operation_stage_apply(struct operation *operation)
 	if (operation->stage_unexport)
 		export_drop(core, volume_id);
 	name_on_committed(core, volume_id);
-	if (operation->stage_unname)
+	if (operation->stage_unname) {
 		name_drop(core, volume_id);
+		hold_give_up(core, volume_id);
+	}
 	operation_stage_drop(operation);
 }
 

@@ -125,6 +125,7 @@ static void begin_part(struct serving *serving)
 		unexport(serving);
 		break;
 	case PART_HOLD:
+		hold_begin(serving->core, serving->volume_id);
 		serving->map_call = devmap_hold(devmap, serving->volume_id, on_part_done, serving);
 		break;
 	case PART_FAIL:
@@ -172,8 +173,8 @@ static bool may_pass(struct serving *serving, const struct err *err)
 
 	switch (serving->plan[serving->at]) {
 	case PART_HOLD:
-		if (err->code == ERR_NONE)
-			hold_begin(core, serving->volume_id);
+		if (err->code != ERR_NONE)
+			hold_end(core, serving->volume_id);
 		return err->code == ERR_NONE || err->code == ERR_NOT_FOUND;
 	case PART_POINT:
 		if (err->code == ERR_NONE)

@@ -260,9 +260,8 @@ static void take_away(struct tidy *tidy, const char *volume_id, unsigned parts)
 
 static void look_at_map(struct tidy *tidy, const struct devmap_map *map)
 {
-	/* An earlier process may have been about to say how long. */
 	if (map->suspended && !serving_is_busy(tidy->core, map->volume_id))
-		hold_begin(tidy->core, map->volume_id);
+		hold_found(tidy->core, map->volume_id);
 	take_away(tidy, map->volume_id, SERVING_ALL);
 }
 

@@ -56,7 +56,8 @@ static const struct field config_fields[] = {
 	F(device_stable_names, BOOL, .fallback = "yes",
 	  .doc = "Give each volume a name under /dev/mapper that never changes. Needs the kernel's device mapper."),
 	F(device_hold_seconds, INT, .fallback = "60", .min = 1, .max = 3600,
-	  .doc = "Seconds that those who use a name wait for a volume that was detached to come back."),
+	  .doc = "Seconds that those who use a name wait for a volume that was detached to come back, at the most: "
+		 "when the daemon stops they get errors at once."),
 	F(device_sysfs_root, TEXT, .fallback = "/sys", .min = 1, .max = 4000, .doc = "Where sysfs is mounted."),
 	F(device_dev_root, TEXT, .fallback = "/dev", .min = 1, .max = 4000, .doc = "Where device nodes are."),
 	F(export_engine, ENUM, .fallback = "qemu-storage-daemon", .names = export_engine_names,
@@ -70,7 +71,7 @@ static const struct field config_fields[] = {
 	  .doc = "QMP socket of a qemu-storage-daemon that runs as a unit of its own, and so outlives this daemon. "
 		 "Default: the daemon starts one itself."),
 	F(export_run_dir, TEXT, .fallback = "/run/volume-daemon/export", .min = 1, .max = 80,
-	  .doc = "Where the engine's sockets and links are kept."),
+	  .doc = "Where the engine's sockets and links are kept, and until when the users of names wait."),
 	F(store_url, TEXT, .fallback = "sqlite:///var/lib/volume-daemon/volume-daemon.db", .min = 1, .max = 4000,
 	  .doc = "Where operations and mappings are kept: sqlite:// and a path, or "
 		 "mariadb://USER@HOST[:PORT][,HOST...]/DATABASE[?socket=PATH&tls=off|on|verify&ca=PATH&cert=PATH&"

@@ -288,6 +288,7 @@ static int open_core(struct daemon *daemon, struct err *err)
 		.sysfs_root = config->device_sysfs_root,
 		.dev_root = config->device_dev_root,
 		.proc_root = "/proc",
+		.run_dir = config->export_run_dir,
 		.scan_ms = config->device_scan_interval,
 		.device_wait_ms = config->device_wait,
 		.cloud_wait_ms = config->cloud_job_wait,

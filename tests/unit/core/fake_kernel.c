@@ -43,6 +43,7 @@ void kernel_init(struct fake_kernel *kernel)
 	kernel->sys = tree_path(&kernel->tree, "sys");
 	kernel->dev = tree_path(&kernel->tree, "dev");
 	kernel->proc = tree_path(&kernel->tree, "proc");
+	kernel->run = tree_path(&kernel->tree, "run");
 	put_boot_id(kernel);
 	tree_write(&kernel->tree, "proc/swaps", "Filename\tType\tSize\tUsed\tPriority\n");
 	tree_folder(&kernel->tree, "proc/self/ns");
@@ -56,6 +57,7 @@ void kernel_fini(struct fake_kernel *kernel)
 	free(kernel->sys);
 	free(kernel->dev);
 	free(kernel->proc);
+	free(kernel->run);
 }
 
 uint64_t kernel_plug(struct fake_kernel *kernel, const char *name, const char *serial, uint64_t size)

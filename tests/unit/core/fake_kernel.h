@@ -12,7 +12,7 @@ struct fake_kernel {
 	struct tree tree;
 	uint64_t last_diskseq;
 	unsigned boots;
-	char *sys, *dev, *proc;
+	char *sys, *dev, *proc, *run;
 };
 
 void kernel_init(struct fake_kernel *kernel);

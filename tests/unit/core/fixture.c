@@ -187,6 +187,7 @@ static int setup(void **state, const char *root_serial, enum serial_kind serial)
 		.sysfs_root = world->kernel.sys,
 		.dev_root = world->kernel.dev,
 		.proc_root = world->kernel.proc,
+		.run_dir = world->kernel.run,
 		.buses = 1u << BUS_VIRTIO | 1u << BUS_SCSI,
 		.scan_ms = 2000,
 		.device_wait_ms = DEVICE_WAIT_MS,

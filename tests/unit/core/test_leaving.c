@@ -203,10 +203,59 @@ static void a_restart_while_they_wait(void **state)
 
 	served_one(world);
 	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(1))));
+	/* However often: the time is not counted anew. */
+	for (int i = 0; i < 3; i++) {
+		world_pass(world, (HOLD_MS - 10000) / 3);
+		assert_true(fake_map_of(&world->serving, VOLUME(1))->map.suspended);
+		world_restart(world);
+	}
+	assert_true(world_until(world, is_served_nowhere, VOLUME(1), 20000));
+	check_world(world, 1);
+}
+
+/* The next one does not get what an earlier one has left. */
+static void they_wait_once_more(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(1))));
+	world_pass(world, HOLD_MS - 10000);
+	attached(world, VOLUME(1));
+	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(1))));
 	world_restart(world);
 	assert_false(world_until(world, is_expired, VOLUME(1), HOLD_MS - 10000));
 	assert_true(world_until(world, is_served_nowhere, VOLUME(1), 20000));
-	check_world(world, 1);
+}
+
+/* Nobody may come to end the wait. */
+static void a_stop_while_they_wait(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(1))));
+	world_stop(world);
+	assert_false(fake_map_of(&world->serving, VOLUME(1))->map.suspended);
+	assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.target, DEVMAP_ERROR);
+	world_open(world);
+	world_pass(world, 5000);
+	attached(world, VOLUME(1));
+	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(1))));
+	/* Nor is it waited for when device mapper does not do it. */
+	fake_fault(&world->serving, VERB_FAIL, 1000000, ERR_TIMEOUT, false);
+	world_stop(world);
+	world_open(world);
+}
+
+static void what_is_deleted_is_not_waited_for(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(1))));
+	completed(world, accepted(world, ask_delete(world, VOLUME(1))));
+	assert_true(world_until(world, is_served_nowhere, VOLUME(1), 5000));
 }
 
 static void a_refusal_while_they_wait(void **state)
@@ -254,6 +303,9 @@ int main(void)
 		TEST(it_comes_back_in_time),
 		TEST(it_does_not_come_back),
 		TEST(a_restart_while_they_wait),
+		TEST(they_wait_once_more),
+		TEST(a_stop_while_they_wait),
+		TEST(what_is_deleted_is_not_waited_for),
 		TEST(a_refusal_while_they_wait),
 		TEST(who_does_not_use_the_name_is_not_left_behind),
 	};
