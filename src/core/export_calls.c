@@ -166,20 +166,25 @@ void export_create(struct call *call)
 
 /* ---- delete ---- */
 
-static void on_dropped(void *arg, const struct err *err)
+static void answer_deleted(struct call *call)
 {
-	struct call *call = arg;
 	const struct export_delete_args *args = call->args;
 	struct message_record record = { 0 };
 
-	call->export_commit = NULL;
-	if (err->code) {
-		call_fail(call, err);
-		return;
-	}
 	record.message = xasprintf("volume %s is not exported any more", args->volume_id);
 	call_answer(call, &record);
 	record_clear(&message_record, &record);
+}
+
+static void on_dropped(void *arg, const struct err *err)
+{
+	struct call *call = arg;
+
+	call->export_commit = NULL;
+	if (err->code)
+		call_fail(call, err);
+	else
+		answer_deleted(call);
 }
 
 static void on_closed(void *arg, const struct err *err)
@@ -190,24 +195,20 @@ static void on_closed(void *arg, const struct err *err)
 	call->serving = NULL;
 	if (err->code)
 		call_fail(call, err);
-	else
+	else if (export_find(call->core, args->volume_id))
 		call->export_commit = export_commit(call->core, args->volume_id, NULL, on_dropped, call);
+	else
+		answer_deleted(call);
 }
 
+/* Also one that is not noted may be served: by an engine that is older than what is noted. */
 void export_delete(struct call *call)
 {
 	struct core *core = call->core;
 	const struct export_delete_args *args = call->args;
-	struct message_record record = { 0 };
 	struct err err = { 0 };
 
-	if (!export_find(core, args->volume_id)) {
-		record.message = xasprintf("volume %s was not exported", args->volume_id);
-		call_answer(call, &record);
-		record_clear(&message_record, &record);
-		return;
-	}
-	if (health_check_store(core, &err) < 0) {
+	if (export_find(core, args->volume_id) && health_check_store(core, &err) < 0) {
 		call_fail(call, &err);
 		return;
 	}

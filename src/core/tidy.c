@@ -250,11 +250,11 @@ bool export_is_orphan(struct core *core, const char *name)
 	return volume_id && is_provably_away(core, volume_id);
 }
 
-static void take_away(struct tidy *tidy, const char *volume_id, unsigned parts)
+static void take_away(struct tidy *tidy, const char *volume_id, unsigned parts, enum log_level level)
 {
 	if (!is_provably_away(tidy->core, volume_id))
 		return;
-	log_notice("volume=%s: it is not attached here, so its name and export are taken away", volume_id);
+	log_write(level, "volume=%s: it is not attached here, so its name and export are taken away", volume_id);
 	begin(tidy, volume_id, SERVING_CUT, parts, NULL);
 }
 
@@ -262,7 +262,20 @@ static void look_at_map(struct tidy *tidy, const struct devmap_map *map)
 {
 	if (map->suspended && !serving_is_busy(tidy->core, map->volume_id))
 		hold_found(tidy->core, map->volume_id);
-	take_away(tidy, map->volume_id, SERVING_ALL);
+	/* One that is cut off stays for as long as somebody has it open, and that was said. */
+	take_away(tidy, map->volume_id, SERVING_ALL, map->target == DEVMAP_ERROR ? LOG_LEVEL_DEBUG : LOG_LEVEL_NOTICE);
+}
+
+/* Served, though nobody wants it: not by force, since its disk is there and whoever uses it does no harm. */
+static void look_at_unwanted(struct tidy *tidy, const char *volume_id)
+{
+	struct core *core = tidy->core;
+	const struct mapping *mapping = mapping_find(core, volume_id);
+
+	if (!mapping || !core_is_appliance(core, mapping->record.vm_id))
+		take_away(tidy, volume_id, SERVING_EXPORT, LOG_LEVEL_NOTICE);
+	else if (!operation_busy(core, volume_id))
+		begin(tidy, volume_id, SERVING_GONE, SERVING_EXPORT, NULL);
 }
 
 static void look(struct tidy *tidy, const struct export_seen *items, size_t count, bool exports_known)
@@ -276,10 +289,12 @@ static void look(struct tidy *tidy, const struct export_seen *items, size_t coun
 	for (size_t i = 0; i < tidy->map_count; i++)
 		look_at_map(tidy, &tidy->maps[i]);
 	HASH_ITER(hh, core->exports, export, next_export)
-		take_away(tidy, export->record.volume_id, SERVING_EXPORT);
+		take_away(tidy, export->record.volume_id, SERVING_EXPORT, LOG_LEVEL_NOTICE);
 	for (size_t i = 0; i < count; i++) {
-		if (export_volume_of(items[i].name) && !export_find(core, export_volume_of(items[i].name)))
-			take_away(tidy, export_volume_of(items[i].name), SERVING_EXPORT);
+		const char *volume_id = export_volume_of(items[i].name);
+
+		if (volume_id && !export_find(core, volume_id))
+			look_at_unwanted(tidy, volume_id);
 	}
 	finish_if_done(tidy);
 }

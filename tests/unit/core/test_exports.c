@@ -57,6 +57,30 @@ static void made_and_removed_by_request(void **state)
 	check_world(world, 1);
 }
 
+/* As with a store that is older than the engine. */
+static void served_and_not_noted(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	item(ask_export(world, METHOD_EXPORT_DELETE, VOLUME(1), false), 0);
+	world->serving.exports[world->serving.export_count++] =
+		(struct fake_export){ .name = "migration-vol-" VOLUME(1), .path = "/dev/mapper/vol00000001" };
+	item(ask_export(world, METHOD_EXPORT_DELETE, VOLUME(1), false), 0);
+	assert_null(fake_export_of(&world->serving, VOLUME(1)));
+	world->serving.exports[world->serving.export_count++] =
+		(struct fake_export){ .name = "migration-vol-" VOLUME(1), .path = "/dev/mapper/vol00000001" };
+	connect_client(world, VOLUME(1));
+	world_restart(world);
+	world_pass(world, 5000);
+	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
+	fake_export_of(&world->serving, VOLUME(1))->client.address[0] = '\0';
+	core_exports_lost(world->core);
+	world_pass(world, 1000);
+	assert_null(fake_export_of(&world->serving, VOLUME(1)));
+	check_mapped(world, VOLUME(1));
+}
+
 static void not_of_what_is_not_here(void **state)
 {
 	struct world *world = *state;
@@ -151,8 +175,12 @@ static void validated_and_cleaned_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(made_and_removed_by_request),        TEST(not_of_what_is_not_here),  TEST(not_while_it_is_in_use),
-		TEST(asked_for_while_the_engine_is_away), TEST(validated_and_cleaned_up),
+		TEST(made_and_removed_by_request),
+		TEST(served_and_not_noted),
+		TEST(not_of_what_is_not_here),
+		TEST(not_while_it_is_in_use),
+		TEST(asked_for_while_the_engine_is_away),
+		TEST(validated_and_cleaned_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
