@@ -4,9 +4,14 @@
  * Who asks to take a volume away from under somebody is told so at once, instead of by an operation that fails a moment
  * later. This is a courtesy: the operation looks again when its turn comes, and that look decides. So whatever can't be
  * found out here is left to it, and a volume that something is being done to already is not looked at.
+ *
+ * Where several volumes are served, nobody can say whose a client is but the NBD server, and it says so only when it
+ * is asked to close the export. So it is asked, as the operation would do next. If no operation comes of it, tidying
+ * brings the export back.
  */
 
 #include "core/internal.h"
+#include "core/serving.h"
 
 /* Nobody waits longer to hear that the operation will find out. */
 #define PATIENCE_MS 3000
@@ -27,15 +32,16 @@ static void on_impatient(struct loop_timer *timer)
 		usage_check_cancel(TAKE_PTR(call->usage_check));
 	if (call->export_call)
 		export_cancel(TAKE_PTR(call->export_call));
+	if (call->serving)
+		serving_cancel(TAKE_PTR(call->serving));
+	call->serves = NULL;
 	go_on(call);
 }
 
 static const struct export_seen *seen_of(const struct call *call, const struct export_seen *items, size_t count)
 {
-	const struct export *export = export_find(call->core, call->about);
-
-	for (size_t i = 0; export && i < count; i++) {
-		if (streq(items[i].name, export->record.export_name))
+	for (size_t i = 0; i < count; i++) {
+		if (streq(export_volume_of(items[i].name), call->about))
 			return &items[i];
 	}
 	return NULL;
@@ -58,27 +64,61 @@ static void on_look_again(struct loop_timer *timer)
 	ask_for_clients(call);
 }
 
-static void on_clients(void *arg, const struct export_seen *items, size_t count, const struct err *err)
+/* False: that was the second look. */
+static bool look_again(struct call *call)
+{
+	if (call->looked)
+		return false;
+	call->patience.fire = on_look_again;
+	loop_timer_set(call->core->loop, &call->patience, LEAVING_MS);
+	return true;
+}
+
+static void on_closed(void *arg, const struct err *err)
 {
 	struct call *call = arg;
-	const struct export_seen *seen = seen_of(call, items, count);
-	_cleanup_buf_ struct buf clients = BUF_NULL;
 
-	call->export_call = NULL;
-	/* Clients that may be another export's are no reason yet. */
-	if (!seen || seen->client_count == 0 || !seen->clients_certain) {
+	call->serving = NULL;
+	call->serves = NULL;
+	tidy_soon(call->core);
+	if (err->code != ERR_CONFLICT)
+		go_on(call);
+	else if (!look_again(call))
+		call_failf(call, ERR_CONFLICT, "%s; disconnect it, or use force", err->text);
+}
+
+static void close_export(struct call *call)
+{
+	if (operation_busy(call->core, call->about) || serving_is_busy(call->core, call->about)) {
 		go_on(call);
 		return;
 	}
-	if (!call->looked) {
-		call->patience.fire = on_look_again;
-		loop_timer_set(call->core->loop, &call->patience, LEAVING_MS);
-		return;
-	}
+	call->serves = call->about;
+	call->serving = serving_start(call->core, call->about, SERVING_GONE, SERVING_EXPORT, NULL, on_closed, call);
+}
+
+static void name_clients(struct call *call, const struct export_seen *seen)
+{
+	_cleanup_buf_ struct buf clients = BUF_NULL;
+
 	for (size_t i = 0; i < seen->client_count && i < 8; i++)
 		buf_printf(&clients, "%sNBD client %s", i ? ", " : "", seen->clients[i].address);
 	call_failf(call, ERR_CONFLICT, "volume %s is in use: %s; disconnect it, or use force", call->about,
 		   clients.data);
+}
+
+static void on_clients(void *arg, const struct export_seen *items, size_t count, const struct err *err)
+{
+	struct call *call = arg;
+	const struct export_seen *seen = seen_of(call, items, count);
+
+	call->export_call = NULL;
+	if (!seen || seen->client_count == 0)
+		go_on(call);
+	else if (!seen->clients_certain)
+		close_export(call);
+	else if (!look_again(call))
+		name_clients(call, seen);
 }
 
 static const struct device *disk_of(struct core *core, const char *volume_id)
@@ -122,7 +162,7 @@ static void on_usage(void *arg, const struct usage_result *result)
 		go_on(call);
 	} else if (result->kind == USAGE_HELD) {
 		call_failf(call, ERR_CONFLICT, "%s is in use: %s; release it, or use force", path, result->what);
-	} else if (core->options.exporter && export_find(core, call->about)) {
+	} else if (core->options.exporter) {
 		ask_for_clients(call);
 	} else {
 		go_on(call);

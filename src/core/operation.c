@@ -131,11 +131,13 @@ static struct operation *next_in_queue(const struct operation *operation)
 static void on_refused(struct operation *operation, const struct err *err)
 {
 	struct operation *waiting = next_in_queue(operation);
+	struct core *core = operation->core;
 
 	tell_accepted(operation, err);
 	operation_leave_queue(operation);
 	operation_unlink(operation);
 	operation_free(operation);
+	tidy_soon(core); /* the export may have been closed for it */
 	operation_begin_if_turn(waiting);
 }
 

@@ -288,7 +288,10 @@ struct serving *serving_start(struct core *core, const char *volume_id, enum ser
 
 void serving_cancel(struct serving *serving)
 {
+	struct core *core = serving->core;
+
 	serving_free(serving);
+	tidy_soon(core);
 }
 
 bool serving_is_busy(struct core *core, const char *volume_id)

@@ -32,7 +32,7 @@ typedef void (*serving_done_fn)(void *arg, const struct err *err);
 /* One volume on its way to a goal. done runs exactly once, on a later turn, unless cancelled. device for SERVING_THERE. */
 struct serving *serving_start(struct core *core, const char *volume_id, enum serving_goal goal, unsigned parts,
 			      const struct device *device, serving_done_fn done, void *arg);
-/* What has been begun may still happen. Not from inside done. */
+/* What has been begun may still happen; tidying looks what has become of it. Not from inside done. */
 void serving_cancel(struct serving *serving);
 /* Somebody is at it: wait, and ask again. */
 bool serving_is_busy(struct core *core, const char *volume_id);

@@ -171,10 +171,11 @@ void export_in_use(struct err *err, const char *name, const struct export_client
 		buf_printf(&text, " and %zu more", count - 8);
 	if (count == 0)
 		err_set(err, ERR_CONFLICT, "export %s is in use by a client that cannot be named", name);
-	else if (certain)
+	else if (certain || count == 1)
 		err_set(err, ERR_CONFLICT, "export %s is in use by NBD client %s", name, text.data);
 	else
-		err_set(err, ERR_CONFLICT, "export %s is in use; connected to the NBD server: %s", name, text.data);
+		err_set(err, ERR_CONFLICT, "export %s is in use by some of the server's NBD clients: %s", name,
+			text.data);
 }
 
 static void unavailable(const struct exporter *exporter, struct err *err)

@@ -159,6 +159,19 @@ def test_a_client_keeps_its_volume(world):
         assert world.disks_of(volume) == []
 
 
+def test_only_who_has_a_client_is_kept(world):
+    """The servers do not tell whose their clients are."""
+    (used, _), (idle, _) = world.attached(), world.attached()
+    with Client(uri(world, used)) as client:
+        client.write(1)
+        refused = world.daemon.rest("POST", f"/api/v1/volumes/{used}/detach")
+        assert refused.status == 409, refused
+        assert "NBD client 127.0.0.1:" in refused.json["error"], refused
+        world.daemon.completed(world.daemon.detach(idle))
+        client.write(2)
+    world.daemon.completed(world.daemon.detach(used))
+
+
 def test_without_clients_nobody_is_named(world):
     volume, _ = world.attached()
     assert export_of(world, volume)["clients"] == {"addresses": [], "certain": True}

@@ -235,10 +235,17 @@ static void answer_maps(struct fake_call *call, const struct err *err)
 	call->maps_listed(call->arg, maps, count, err);
 }
 
+/* As qemu-storage-daemon does: nobody knows whose a client is when there are several exports. */
 static void answer_exports(struct fake_call *call, const struct err *err)
 {
 	struct export_seen seen[FAKE_MAPS_MAX];
+	struct export_client clients[FAKE_MAPS_MAX];
+	size_t count = 0;
 
+	for (size_t i = 0; i < call->fake->export_count; i++) {
+		if (call->fake->exports[i].client.address[0])
+			clients[count++] = call->fake->exports[i].client;
+	}
 	for (size_t i = 0; i < call->fake->export_count; i++) {
 		const struct fake_export *export = &call->fake->exports[i];
 
@@ -246,9 +253,9 @@ static void answer_exports(struct fake_call *call, const struct err *err)
 			.name = export->name,
 			.device_path = export->path,
 			.read_only = export->read_only,
-			.clients = &export->client,
-			.client_count = export->client.address[0] ? 1 : 0,
-			.clients_certain = true,
+			.clients = clients,
+			.client_count = count,
+			.clients_certain = count == 0 || call->fake->export_count == 1,
 		};
 	}
 	call->exports_listed(call->arg, seen, call->fake->export_count, err);

@@ -28,6 +28,31 @@ static void nobody_is_cut_off(void **state)
 	check_world(world, 1);
 }
 
+/* Whose of several exports a client is, only the server knows. */
+static void nobody_is_cut_off_among_several(void **state)
+{
+	struct world *world = *state;
+	struct store_health health = { 0 };
+
+	served_one(world);
+	server_add(&world->server, "two", 5);
+	attached(world, VOLUME(2));
+	connect_client(world, VOLUME(1));
+	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT, "NBD client 127.0.0.1:41234");
+	completed(world, accepted(world, ask_detach(world, VOLUME(2), false)));
+	attached(world, VOLUME(2));
+	check_world(world, 2);
+	/* It was asked for nothing: CloudStack refuses, or the store does. */
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH, .nth = 2, .kind = FAULT_REFUSED });
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(2), false)), OPERATION_FAILED, NULL);
+	check_world(world, 2);
+	store_health(world->store, &health);
+	store_memory_fail_at(world->store, health.transactions + 1, ERR_INTERNAL);
+	refused(world, ask_detach(world, VOLUME(2), false), ERR_INTERNAL, "");
+	world_pass(world, 5000);
+	check_world(world, 2);
+}
+
 static void what_is_refused_comes_back(void **state)
 {
 	struct world *world = *state;
@@ -292,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(nobody_is_cut_off),
+		TEST(nobody_is_cut_off_among_several),
 		TEST(what_is_refused_comes_back),
 		TEST(an_engine_that_is_away_when_it_is_refused),
 		TEST(what_was_let_go_does_not_come_back),
