@@ -183,6 +183,7 @@ struct core *core_free(struct core *core)
 	tidy_free(core);
 	servings_free(core);
 	holds_free(core);
+	old_names_free(core);
 	exports_free(core);
 	names_free(core);
 	core->sysblock = sysblock_close(core->sysblock);

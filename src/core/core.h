@@ -31,6 +31,7 @@ struct core_options {
 	int64_t retention_ms;      /* ended operations older than this leave the store; 0: they stay for ever */
 	int64_t hold_ms;           /* how long the users of a name wait for a volume that shall come back */
 	struct devmap *devmap;     /* stable names; borrowed, NULL: none */
+	struct devmap *old_names;  /* where names are turned off: to take away those there were; borrowed, NULL: none */
 	struct exporter *exporter; /* NBD exports; borrowed, NULL: none */
 	size_t max_operations;     /* unfinished at once; more is ERR_TOO_MANY */
 };

@@ -68,6 +68,7 @@ struct core {
 	struct name *names;
 	struct export *exports;
 	struct hold *holds;
+	struct old_names *old_names;
 	TAILQ_HEAD(, serving) servings;
 	TAILQ_HEAD(, export_commit) export_commits;
 	struct tidy *tidy; /* the comparison under way, NULL when none is */
@@ -230,6 +231,12 @@ void tidy_soon(struct core *core);
 void tidy_free(struct core *core);
 /* One of ours whose volume is provably not attached here. */
 bool export_is_orphan(struct core *core, const char *name);
+
+/* ---- old_names.c ---- */
+
+/* Where names are turned off: those there were, but for what is in use. */
+void old_names_take_away(struct core *core);
+void old_names_free(struct core *core);
 
 /* ---- retention.c: old operations leave the store ---- */
 

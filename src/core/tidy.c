@@ -71,8 +71,13 @@ void tidy_free(struct core *core)
 
 static void finish_if_done(struct tidy *tidy)
 {
-	if (TAILQ_EMPTY(&tidy->chores))
-		drop(tidy);
+	struct core *core = tidy->core;
+
+	if (!TAILQ_EMPTY(&tidy->chores))
+		return;
+	drop(tidy);
+	/* Not before, since an engine may still serve from them. */
+	old_names_take_away(core);
 }
 
 /* ---- chores ---- */
@@ -359,7 +364,7 @@ static void on_timer(struct loop_timer *timer)
 
 void tidy_soon(struct core *core)
 {
-	if (core->draining || (!core->options.devmap && !core->options.exporter))
+	if (core->draining || (!core->options.devmap && !core->options.old_names && !core->options.exporter))
 		return;
 	core->tidy_timer.fire = on_timer;
 	if (!loop_timer_is_set(&core->tidy_timer))

@@ -243,10 +243,8 @@ static void open_names(struct daemon *daemon)
 	};
 	struct err err = { 0 };
 
-	if (!config->device_stable_names)
-		return;
 	daemon->devmap = devmap_new(daemon->loop, &options, &err);
-	if (!daemon->devmap)
+	if (!daemon->devmap && config->device_stable_names)
 		log_notice("volumes have no stable names: %s", err.text);
 }
 
@@ -297,7 +295,8 @@ static int open_core(struct daemon *daemon, struct err *err)
 		.reconcile_ms = config->reconcile_interval,
 		.retention_ms = config->store_retention,
 		.hold_ms = config->device_hold_seconds * 1000,
-		.devmap = daemon->devmap,
+		.devmap = config->device_stable_names ? daemon->devmap : NULL,
+		.old_names = config->device_stable_names ? NULL : daemon->devmap,
 		.exporter = daemon->exporter,
 		.max_operations = (size_t)config->operations_max,
 	};

@@ -343,6 +343,15 @@ struct reply *ask_detach(struct world *world, const char *volume_id, bool force)
 	return ask(world, METHOD_VOLUME_DETACH, &args);
 }
 
+struct reply *ask_detach_keeping(struct world *world, const char *volume_id)
+{
+	char volume[37];
+	struct volume_detach_args args = { .volume_id = volume, .keep_name = true };
+
+	snprintf(volume, sizeof(volume), "%s", volume_id);
+	return ask(world, METHOD_VOLUME_DETACH, &args);
+}
+
 struct reply *ask_delete(struct world *world, const char *volume_id)
 {
 	char volume[37];

@@ -101,6 +101,7 @@ const void *item(const struct reply *reply, size_t index);
 struct reply *ask_create(struct world *world, const char *name);
 struct reply *ask_attach(struct world *world, const char *volume_id, const char *vm_id);
 struct reply *ask_detach(struct world *world, const char *volume_id, bool force);
+struct reply *ask_detach_keeping(struct world *world, const char *volume_id); /* its name */
 struct reply *ask_delete(struct world *world, const char *volume_id);
 struct reply *ask_resize(struct world *world, const char *volume_id, uint64_t size, bool allow_shrink);
 struct reply *ask_operation(struct world *world, enum method_id method, const char *operation_id);

@@ -4,15 +4,6 @@
 
 #include "fixture.h"
 
-static struct reply *ask_detach_keeping(struct world *world, const char *volume_id)
-{
-	char volume[37];
-	struct volume_detach_args args = { .volume_id = volume, .keep_name = true };
-
-	snprintf(volume, sizeof(volume), "%s", volume_id);
-	return ask(world, METHOD_VOLUME_DETACH, &args);
-}
-
 /* ---- with the detachment ---- */
 
 static void nobody_is_cut_off(void **state)

@@ -113,6 +113,39 @@ static void names_are_turned_off_and_on(void **state)
 	check_world(world, 2);
 }
 
+/* What is in use stays as it is until that is over; who waits does not wait for ever. */
+static void names_that_are_left(void **state)
+{
+	struct world *world = *state;
+	struct fake_map *map;
+
+	served_one(world);
+	for (int i = 2; i <= 3; i++)
+		server_add(&world->server, "more", 5);
+	attached(world, VOLUME(2));
+	attached(world, VOLUME(3));
+	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(3))));
+	fake_foreign_map(&world->serving, "data");
+	fake_map_of(&world->serving, VOLUME(2))->map.open_count = 1;
+	fake_map_of(&world->serving, VOLUME(3))->map.open_count = 1;
+	world->options.old_names = world->options.devmap;
+	world->options.devmap = NULL;
+	world_restart(world);
+	world_pass(world, 10 * 60000);
+	assert_null(fake_map_of(&world->serving, VOLUME(1)));
+	map = fake_map_of(&world->serving, VOLUME(2));
+	assert_int_equal(map->map.target, DEVMAP_LINEAR);
+	map->map.open_count = 0;
+	map = fake_map_of(&world->serving, VOLUME(3));
+	assert_int_equal(map->map.target, DEVMAP_ERROR);
+	assert_false(map->map.suspended);
+	map->map.open_count = 0;
+	world_pass(world, 10 * 60000);
+	assert_int_equal(world->serving.map_count, 1);
+	assert_true(world->serving.maps[0].foreign);
+	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
+}
+
 static void equal_digits(void **state)
 {
 	struct world *world = *state;
@@ -341,6 +374,7 @@ int main(void)
 		TEST(elsewhere_nothing_is_served),
 		TEST(the_name_comes_back_with_the_volume),
 		TEST(names_are_turned_off_and_on),
+		TEST(names_that_are_left),
 		TEST(equal_digits),
 		TEST(a_name_of_somebody_else),
 		TEST(a_disk_that_is_held_keeps_its_name),
