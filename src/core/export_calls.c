@@ -191,11 +191,13 @@ static void on_closed(void *arg, const struct err *err)
 {
 	struct call *call = arg;
 	const struct export_delete_args *args = call->args;
+	bool is_noted = export_find(call->core, args->volume_id) != NULL;
 
 	call->serving = NULL;
-	if (err->code)
+	/* What an engine that is away serves and is not noted is closed when it is back. */
+	if (err->code && (is_noted || err->code != ERR_UNAVAILABLE))
 		call_fail(call, err);
-	else if (export_find(call->core, args->volume_id))
+	else if (is_noted)
 		call->export_commit = export_commit(call->core, args->volume_id, NULL, on_dropped, call);
 	else
 		answer_deleted(call);

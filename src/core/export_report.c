@@ -71,13 +71,14 @@ static const struct export_seen *seen_of(const struct export_seen *items, size_t
 	return NULL;
 }
 
-static void compare_served(struct report *report, const struct export_record *record, const struct export_seen *seen)
+static void compare_served(struct report *report, const struct export_record *record, const struct export_seen *seen,
+			   const struct err *err)
 {
 	_cleanup_free_ char *found = NULL;
 
 	if (!seen) {
-		found = xasprintf("it is noted as %s, and the NBD server does not serve it",
-				  export_status_names[record->status]);
+		found = xasprintf("it is noted as %s, and the NBD server %s%s", export_status_names[record->status],
+				  err->code ? "cannot be asked: " : "does not serve it", err->code ? err->text : "");
 		differ(report, record->export_name, "not-served", found);
 		return;
 	}
@@ -120,15 +121,11 @@ static void on_seen_for_validate(void *arg, const struct export_seen *items, siz
 	struct report report;
 
 	call->export_call = NULL;
-	if (err->code) {
-		call_fail(call, err);
-		return;
-	}
 	report_begin(&report, checked);
 	json_put_name(&report.writer, "differences");
 	json_begin_array(&report.writer);
 	HASH_ITER(hh, core->exports, export, next) {
-		compare_served(&report, &export->record, seen_of(items, count, export->record.export_name));
+		compare_served(&report, &export->record, seen_of(items, count, export->record.export_name), err);
 		compare_device(core, &report, &export->record);
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -252,10 +249,6 @@ static void on_seen_for_count(void *arg, const struct export_seen *items, size_t
 	const struct orphan *orphan;
 
 	call->export_call = NULL;
-	if (err->code) {
-		call_fail(call, err);
-		return;
-	}
 	sweep = sweep_new(call);
 	find_orphans(sweep, items, count);
 	TAILQ_FOREACH(orphan, &sweep->orphans, entry)
@@ -373,7 +366,7 @@ static void on_seen_for_cleanup(void *arg, const struct export_seen *items, size
 	struct call *call = arg;
 
 	call->export_call = NULL;
-	if (err->code) {
+	if (err->code && !call->sweep->dry_run) {
 		call_fail(call, err);
 		return;
 	}

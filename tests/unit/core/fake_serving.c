@@ -258,7 +258,7 @@ static void answer_exports(struct fake_call *call, const struct err *err)
 			.clients_certain = count == 0 || call->fake->export_count == 1,
 		};
 	}
-	call->exports_listed(call->arg, seen, call->fake->export_count, err);
+	call->exports_listed(call->arg, seen, err->code ? 0 : call->fake->export_count, err);
 }
 
 static void on_due(struct loop_timer *timer)

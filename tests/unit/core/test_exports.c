@@ -170,6 +170,29 @@ static void validated_and_cleaned_up(void **state)
 	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
 }
 
+/* What is noted and which disks are there is known all the same. */
+static void looked_at_while_the_engine_is_away(void **state)
+{
+	struct world *world = *state;
+	struct export_cleanup_args args = { .dry_run = true };
+	const struct orphan_count_record *orphans;
+	struct no_args none = { 0 };
+	struct reply *reply;
+
+	served_one(world);
+	fake_fault(&world->serving, VERB_LIST_EXPORTS, 4, ERR_UNAVAILABLE, false);
+	fake_fault(&world->serving, VERB_REMOVE, 1, ERR_UNAVAILABLE, false);
+	assert_non_null(strstr(report(world, METHOD_EXPORT_VALIDATE, &none), "\"not-served\""));
+	assert_non_null(strstr(report(world, METHOD_EXPORT_CLEANUP, &args), "\"orphaned\":[]"));
+	reply = ask(world, METHOD_EXPORT_ORPHANS, &none);
+	answered(world, reply);
+	orphans = item(reply, 0);
+	assert_int_equal(orphans->orphaned_exports_count, 0);
+	args.dry_run = false;
+	refused(world, ask(world, METHOD_EXPORT_CLEANUP, &args), ERR_UNAVAILABLE, "");
+	item(ask_export(world, METHOD_EXPORT_DELETE, VOLUME(2), false), 0);
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup, world_teardown)
 
 int main(void)
@@ -180,6 +203,7 @@ int main(void)
 		TEST(not_of_what_is_not_here),
 		TEST(not_while_it_is_in_use),
 		TEST(asked_for_while_the_engine_is_away),
+		TEST(looked_at_while_the_engine_is_away),
 		TEST(validated_and_cleaned_up),
 	};
 
