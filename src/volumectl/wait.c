@@ -3,7 +3,8 @@
 /*
  * Waiting for an operation: its steps on stderr while it runs (one line that is rewritten on a terminal, a line a step
  * elsewhere), its outcome on stdout. The outcome is what the next command of a script needs: the device after an
- * attach, the volume's id after a create. Interrupting volumectl leaves the operation to itself.
+ * attach, the volume's id after a create. What a person should know of it - that the device is not empty, that it has no
+ * name yet - goes to stderr. Interrupting volumectl leaves the operation to itself.
  */
 
 #include <getopt.h>
@@ -73,7 +74,7 @@ static void print_outcome(const struct volume_client_value *operation)
 
 	if (streq(type, operation_type_names[OPERATION_ATTACH]) && *device)
 		puts(device);
-	else if (streq(type, operation_type_names[OPERATION_CREATE]))
+	if (streq(type, operation_type_names[OPERATION_CREATE]))
 		puts(member_text(operation, "volume_id"));
 	else if (*message)
 		fprintf(stderr, "%s\n", message);

@@ -243,7 +243,7 @@ def test_steps_are_shown_in_one_line_on_a_terminal(world):
         assert process.wait(DEADLINE) == 0
         assert process.stdout.read().strip() == world.path("vdb")
     assert b"\r\x1b[Kattach op-" in said and b"await-job" in said
-    assert b"\n" not in said and said.endswith(b"\r\x1b[K")     # and nothing is left of it
+    assert said.endswith(b"\r\x1b[KVolume attached\r\n") and said.count(b"\n") == 1   # nothing is left of it
 
 
 def test_waiting_asks_nothing(world):

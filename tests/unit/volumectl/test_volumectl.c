@@ -208,6 +208,7 @@ static void test_attach_waits(void **state)
 	assert_string_equal(o.out, "/dev/vdb\n");
 	/* Not a terminal: a line a step. Which steps are seen depends on how fast we look. */
 	assert_has(o.err, "attach " SAMPLE_OPERATION);
+	assert_has(o.err, "\nattached\n");
 }
 
 static void test_json_of_a_change(void **state)
