@@ -101,9 +101,9 @@ static void cancel_job(void *awaited)
 	cloud_job_cancel(awaited);
 }
 
-static void poke_job(void *awaited)
+static void poke_job(struct operation *operation)
 {
-	cloud_job_poke(awaited);
+	cloud_job_poke(operation->awaited);
 }
 
 void cloud_step_wait_job(struct operation *operation, struct cloud_job *job)

@@ -5,8 +5,8 @@
  *
  * CloudStack is asked to attach; on this VM a disk then appears some time before or after CloudStack says so. Which one
  * it is, is decided by core/match alone: by the disk's own identity where it has one. What cannot be decided is an error
- * and the attachment is taken back; a wrong device is never named. The disk then gets the volume's stable name and is
- * exported under it, and only when an NBD client was answered is anybody told.
+ * and the attachment is taken back; a wrong device is never named. The disk gets the volume's stable name and is exported
+ * under it (op_attach_serve.c), and only when an NBD client was answered is anybody told.
  */
 
 #include <assert.h>
@@ -19,7 +19,6 @@
 #include "core/match.h"
 #include "core/op_attach.h"
 #include "core/ops.h"
-#include "core/serving.h"
 
 #define F(MEMBER, TYPE, ...) FIELD(attach_context, MEMBER, TYPE, __VA_ARGS__)
 static const struct field attach_fields[] = {
@@ -35,6 +34,7 @@ static const struct field attach_fields[] = {
 	F(filesystem_uuid, TEXT, .doc = "Its UUID."),
 	F(partition_table, TEXT, .doc = "Partition table found on the disk."),
 	F(unreadable, TEXT, .doc = "Why what is on the disk is not known."),
+	F(taken, TEXT, .doc = "Who had the disk before it could have its name."),
 	F(alone, BOOL, .doc = "No other attachment was under way when it began, and none begins before it ends."),
 };
 #undef F
@@ -99,6 +99,9 @@ static void note_beginning(struct operation *operation, uint64_t size)
 	context->after_seen = sysblock_last_seen(sysblock);
 	context->began_here = true;
 	str_set(&context->boot_id, operation->core->boot_id);
+	/* Durable before it is used, and that is as soon as the disk is here. */
+	if (on_appliance(operation) && operation->core->options.devmap)
+		name_give(operation->core, operation->record.volume_id);
 	operation_next(operation);
 }
 
@@ -227,12 +230,34 @@ static void on_job_ended(void *arg, const struct cloud_result *result)
 	cloud_step_list(operation, on_lost_job_checked);
 }
 
+static void cancel_job(void *awaited)
+{
+	cloud_job_cancel(awaited);
+}
+
+/* Either way the job has very likely ended. */
+static void on_disk_changed(struct operation *operation)
+{
+	if (op_attach_may_be_named(operation)) {
+		cloud_job_cancel(operation->awaited);
+		operation_again(operation, 0, "its disk has come");
+	} else {
+		cloud_job_poke(operation->awaited);
+	}
+}
+
 static void await_job(struct operation *operation)
 {
+	static const struct wait_kind kind = { .cancel = cancel_job, .poke = on_disk_changed };
 	struct attach_context *context = operation->context;
+	struct cloud_job *job;
 
-	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->core->cloud, context->job_id, on_job_ended, operation));
+	if (op_attach_name_early(operation))
+		return;
+	job = cloud_job_watch(operation->core->cloud, context->job_id, on_job_ended, operation);
+	if (context->early_seen)
+		cloud_job_poke(job);
+	operation_wait(operation, job, &kind);
 }
 
 /* ---- await-device ---- */
@@ -336,78 +361,23 @@ bool op_attach_find_device(struct operation *operation)
 	return true;
 }
 
+const struct device *op_attach_own_disk(struct operation *operation)
+{
+	struct match_result result = { 0 };
+
+	if (!on_appliance(operation) || look(operation, &result) != MATCH_FOUND ||
+	    result.matched_by == MATCHED_BY_SIZE || !sysblock_verify(operation->core->sysblock, result.device))
+		return NULL;
+	return result.device;
+}
+
 static void await_device(struct operation *operation)
 {
-	if (on_appliance(operation)) {
-		if (!op_attach_find_device(operation))
-			return;
-		/* Durable before it is used. */
-		if (operation->core->options.devmap)
-			name_give(operation->core, operation->record.volume_id);
-	}
-	operation_next(operation);
-}
-
-/* ---- name, export ---- */
-
-static void on_served(void *arg, const struct err *err)
-{
-	struct operation *operation = arg;
-	struct attach_context *context = operation->context;
-
-	if (err->code) {
-		serving_step_failed(operation, err);
-		return;
-	}
-	context->served |= context->serving;
-	operation_again(operation, 0, "its name or export leads to it");
-}
-
-/*
- * This process has brought these parts to the very disk that was found. Otherwise they are on their way, and the disk is
- * looked for once more afterwards: what was served is what is published.
- */
-static bool is_served(struct operation *operation, unsigned parts)
-{
-	const struct core_options *options = &operation->core->options;
-	struct attach_context *context = operation->context;
-
-	if (context->served_seen != context->device->seen)
-		context->served = 0;
-	context->served_seen = context->device->seen;
-	parts &= (options->devmap ? SERVING_NAME : 0) | (options->exporter ? SERVING_EXPORT : 0);
-	context->serving = parts & ~context->served;
-	if (context->serving)
-		serving_step_then(operation, SERVING_THERE, context->serving, context->device, on_served);
-	return !context->serving;
-}
-
-static void serve(struct operation *operation, unsigned parts)
-{
-	if (!on_appliance(operation) || (op_attach_find_device(operation) && is_served(operation, parts)))
+	if (!on_appliance(operation) || op_attach_find_device(operation))
 		operation_next(operation);
 }
 
-static void name(struct operation *operation)
-{
-	serve(operation, SERVING_NAME);
-}
-
-static void export(struct operation *operation)
-{
-	serve(operation, SERVING_ALL);
-}
-
 /* ---- publish ---- */
-
-static void stage_export(struct operation *operation, const struct device *device)
-{
-	struct export_record record = { 0 };
-
-	export_make(operation->core, operation->record.volume_id, &record);
-	export_place(operation->core, &record, device);
-	operation_stage_export(operation, &record);
-}
 
 static void stage(struct operation *operation)
 {
@@ -422,7 +392,7 @@ static void stage(struct operation *operation)
 	op_attach_note_contents(context, &record);
 	operation_stage_mapping(operation, &record);
 	if (on_appliance(operation) && operation->core->options.exporter)
-		stage_export(operation, context->device);
+		op_attach_stage_export(operation);
 }
 
 /* While an operation has the owner nobody else touches its mapping; but that its disk is gone is true in any case. */
@@ -468,7 +438,7 @@ static bool path_is_free(struct operation *operation)
 static void publish(struct operation *operation)
 {
 	/* After a restart the device must be found anew: names may have changed hands. */
-	if (on_appliance(operation) && (!op_attach_find_device(operation) || !is_served(operation, SERVING_ALL)))
+	if (on_appliance(operation) && (!op_attach_find_device(operation) || !op_attach_is_served(operation)))
 		return;
 	stage(operation);
 	if (path_is_free(operation))
@@ -480,11 +450,11 @@ static void publish(struct operation *operation)
 static const struct step attach_steps[] = {
 	{ .name = "check", .run = check, .deadline = STEP_CLOUD },
 	{ .name = "ask-cloud", .run = ask_cloud, .undo = op_attach_take_back, .deadline = STEP_CLOUD },
-	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD },
+	{ .name = "await-job", .run = await_job, .undo = op_attach_take_back_early_name, .deadline = STEP_CLOUD },
 	{ .name = "await-device", .run = await_device, .deadline = STEP_DEVICE },
+	{ .name = "name", .run = op_attach_name, .undo = op_attach_take_back_name, .deadline = STEP_DEVICE },
 	{ .name = "read", .run = op_attach_read, .deadline = STEP_DEVICE },
-	{ .name = "name", .run = name, .undo = op_attach_take_back_name, .deadline = STEP_DEVICE },
-	{ .name = "export", .run = export, .undo = op_attach_take_back_export, .deadline = STEP_DEVICE },
+	{ .name = "export", .run = op_attach_export, .undo = op_attach_take_back_export, .deadline = STEP_DEVICE },
 	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
 };
 
@@ -497,14 +467,16 @@ static void put_text(struct json_writer *writer, const char *name, const char *t
 static void respond(struct operation *operation, struct json_writer *writer)
 {
 	const struct mapping_record *record = operation->stage_map;
-	_cleanup_free_ char *text = op_attach_message(operation->context);
+	const struct attach_context *context = operation->context;
+	bool named = str_empty(context->taken);
+	_cleanup_free_ char *text = op_attach_message(context);
 
 	put_text(writer, "volume_id", record->volume_id);
 	put_text(writer, "vm_id", record->vm_id);
 	put_text(writer, "device_path", record->device_path);
 	put_text(writer, "by_id_path", record->by_id_path);
-	put_text(writer, "persistent_device_name", record->persistent_device_name);
-	put_text(writer, "symlink_path", record->symlink_path);
+	put_text(writer, "persistent_device_name", named ? record->persistent_device_name : NULL);
+	put_text(writer, "symlink_path", named ? record->symlink_path : NULL);
 	json_put_name(writer, "size");
 	json_put_uint(writer, record->size);
 	put_text(writer, "matched_by", matched_by_names[record->matched_by]);

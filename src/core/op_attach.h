@@ -20,6 +20,7 @@ struct attach_context {
 	/* what libblkid found on the disk; NULL: nothing that is known */
 	char *filesystem, *label, *filesystem_uuid, *partition_table;
 	char *unreadable; /* why that is not known */
+	char *taken;      /* who had the disk to himself before it could have its name; NULL: nobody */
 	/* not stored: found again by looking again */
 	uint64_t read_seen;          /* device.seen of the disk that is being read */
 	uint64_t after_seen;         /* the same for sysblock's own count, which starts anew with each process */
@@ -31,12 +32,32 @@ struct attach_context {
 	uint64_t served_seen;  /* device.seen of the disk that the served parts lead to */
 	unsigned served;       /* parts (enum serving_part) that this process has brought to it */
 	unsigned serving;      /* and those on their way */
+	bool asked;            /* who has taken it */
+	uint64_t early_seen;   /* device.seen of the disk that was given its name before the job had ended */
 };
 
 bool op_attach_is_here(const struct operation *operation, const struct cloud_volume *volume);
 
 /* True: context->device is the volume's disk at this moment. Otherwise the operation has been told to look again. */
 bool op_attach_find_device(struct operation *operation);
+
+/* The disk that says itself that it is the volume; NULL when there is none, or something is odd about it. */
+const struct device *op_attach_own_disk(struct operation *operation);
+
+/*
+ * Steps that bring name and export to the disk. A disk that others have taken already does without both: they are made
+ * when it is free.
+ */
+void op_attach_name(struct operation *operation);
+void op_attach_export(struct operation *operation);
+/* While CloudStack's job is under way: the disk is here, and it has not been tried yet to name it. */
+bool op_attach_may_be_named(struct operation *operation);
+/* Then it is named, and the step runs again. False: there is nothing to name. */
+bool op_attach_name_early(struct operation *operation);
+/* True: it has what it can have. Otherwise the operation waits, and the device is to be found anew. */
+bool op_attach_is_served(struct operation *operation);
+void op_attach_stage_export(struct operation *operation);
+char *op_attach_users_note(const struct attach_context *context); /* for the message; the caller frees it */
 
 /* A step; what it found goes into the mapping and into the response. */
 void op_attach_read(struct operation *operation);
@@ -47,4 +68,5 @@ void op_attach_put_contents(struct json_writer *writer, const struct mapping_rec
 /* Undo steps, in the order they run. */
 void op_attach_take_back_export(struct operation *operation);
 void op_attach_take_back_name(struct operation *operation);
+void op_attach_take_back_early_name(struct operation *operation);
 void op_attach_take_back(struct operation *operation);

@@ -78,12 +78,13 @@ static char *describe_contents(const struct attach_context *context)
 char *op_attach_message(const struct attach_context *context)
 {
 	_cleanup_free_ char *contents = describe_contents(context);
+	_cleanup_free_ char *users = op_attach_users_note(context);
 
 	if (known(context->unreadable))
-		return xasprintf("Volume attached; what is on it is not known: %s", context->unreadable);
+		return xasprintf("Volume attached%s; what is on it is not known: %s", users, context->unreadable);
 	if (known(context->filesystem) || known(context->partition_table))
-		return xasprintf("Volume attached; it is not empty, do not format it: %s", contents);
-	return xstrdup("Volume attached");
+		return xasprintf("Volume attached%s; it is not empty, do not format it: %s", users, contents);
+	return xasprintf("Volume attached%s", users);
 }
 
 static void put_found(struct json_writer *writer, const char *name, const char *text)

@@ -16,6 +16,20 @@ void op_attach_take_back_name(struct operation *operation)
 	serving_step(operation, SERVING_CUT, SERVING_NAME, NULL);
 }
 
+/*
+ * Only what this process has made: whoever waits for the volume under its name waits on when CloudStack's job fails
+ * before the disk has come. What an earlier process made is found by tidying.
+ */
+void op_attach_take_back_early_name(struct operation *operation)
+{
+	const struct attach_context *context = operation->context;
+
+	if (context->served & SERVING_NAME)
+		op_attach_take_back_name(operation);
+	else
+		operation_next(operation);
+}
+
 /* An engine that is away serves nothing now; what it may serve when it comes back is found by tidying. */
 static void on_export_taken_back(void *arg, const struct err *err)
 {

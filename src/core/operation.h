@@ -64,7 +64,11 @@ enum operation_phase {
 /* How the engine speaks to one kind of thing that operations wait for. */
 struct wait_kind {
 	void (*cancel)(void *awaited); /* its callback will not run */
-	void (*poke)(void *awaited);   /* one of the volume's devices came, went or changed; NULL: no matter */
+	/*
+	 * One of the volume's devices came, went or changed; NULL: no matter. May end the wait: it cancels what is
+	 * awaited and says a verb.
+	 */
+	void (*poke)(struct operation *operation);
 };
 
 struct volume_queue;

@@ -340,7 +340,7 @@ void operation_on_device(struct core *core, const struct device *device)
 			loop_task_queue(core->loop, &operation->turn);
 		else if (operation->awaited && operation->wait_kind->poke &&
 			 device_identity(device, operation->record.volume_id) != IDENTITY_OTHER)
-			operation->wait_kind->poke(operation->awaited);
+			operation->wait_kind->poke(operation);
 	}
 }
 

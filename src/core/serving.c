@@ -337,6 +337,11 @@ void serving_step_failed(struct operation *operation, const struct err *err)
 	operation->reason_code = err->code;
 }
 
+bool serving_disk_is_taken(const struct operation *operation, const struct err *err)
+{
+	return err->code == ERR_CONFLICT && streq(err->field, "disk") && operation->runs >= BUSY_RUNS_MAX;
+}
+
 static void on_step_done(void *arg, const struct err *err)
 {
 	if (err->code)

@@ -51,3 +51,5 @@ void serving_step_then(struct operation *operation, enum serving_goal goal, unsi
 		       serving_done_fn done);
 /* What serving_step() does with an answer that is an error. */
 void serving_step_failed(struct operation *operation, const struct err *err);
+/* Another program has the disk to itself, so that no name can lead to it, and that has lasted: looking again is over. */
+bool serving_disk_is_taken(const struct operation *operation, const struct err *err);

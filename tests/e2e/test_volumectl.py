@@ -223,7 +223,7 @@ def test_to_another_machine(world):
 def test_steps_are_shown_a_line_each(world):
     done = world.daemon.ctl("attach", world.volume())
     steps = [line.rsplit(", ", 1)[1] for line in done.stderr.splitlines() if "executing" in line]
-    known = ["check", "ask-cloud", "await-job", "await-device", "read", "name", "export", "publish"]
+    known = ["check", "ask-cloud", "await-job", "await-device", "name", "read", "export", "publish"]
     assert steps and [s for s in known if s in steps] == steps      # in order, none twice
 
 

@@ -97,6 +97,8 @@ static int point(struct fake_serving *fake, const struct fake_call *call, struct
 	if (other && other != map)
 		return err_set_field(err, "name", ERR_CONFLICT, "%s is the name of another map", call->name);
 	assert(call->device[0] && call->size > 0);
+	if (fake->disks_taken)
+		return err_set_field(err, "disk", ERR_CONFLICT, "%s is held by somebody else", call->device);
 	if (!map) {
 		assert(fake->map_count < FAKE_MAPS_MAX);
 		map = &fake->maps[fake->map_count++];

@@ -217,7 +217,7 @@ static void nothing_is_told_while_the_store_is_away(void **state)
 static void history(void **state)
 {
 	static const char *const steps[] = { "check", "ask-cloud", "await-job", "await-device",
-					     "read",  "name",      "export",    "publish" };
+					     "name",  "read",      "export",    "publish" };
 	struct world *world = *state;
 	struct store_memory_transition rows[16];
 	const char *id;
@@ -480,6 +480,7 @@ static void without_cloud_it_waits(void **state)
 	assert_int_equal(status_of(world, id), OPERATION_EXECUTING);
 	world_restart(world);
 	completed(world, id);
+	world_pass(world, 1000);
 	check_world(world, 1);
 }
 

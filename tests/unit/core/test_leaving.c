@@ -198,6 +198,21 @@ static void it_comes_back_in_time(void **state)
 	assert_false(world_until(world, is_expired, VOLUME(1), 3 * HOLD_MS));
 }
 
+/* The name waits for the next attempt. */
+static void it_does_not_come_back_at_once(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	connect_client(world, VOLUME(1));
+	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(1))));
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_ATTACH, .nth = 2, .kind = FAULT_JOB_FAILED });
+	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)), OPERATION_FAILED, NULL);
+	assert_true(fake_map_of(&world->serving, VOLUME(1))->map.suspended);
+	attached(world, VOLUME(1));
+	check_world(world, 1);
+}
+
 static void it_does_not_come_back(void **state)
 {
 	struct world *world = *state;
@@ -318,6 +333,7 @@ int main(void)
 		TEST(a_client_keeps_the_size_it_knows),
 		TEST(a_deleted_volume_gives_up_its_name),
 		TEST(it_comes_back_in_time),
+		TEST(it_does_not_come_back_at_once),
 		TEST(it_does_not_come_back),
 		TEST(a_restart_while_they_wait),
 		TEST(they_wait_once_more),

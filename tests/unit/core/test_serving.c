@@ -191,6 +191,72 @@ static void a_disk_that_is_held_keeps_its_name(void **state)
 	check_world(world, 1);
 }
 
+static bool has_map(struct world *world, const void *volume_id)
+{
+	return fake_map_of(&world->serving, volume_id) != NULL;
+}
+
+/* LVM and md are started on a disk a moment after it has come, and CloudStack takes seconds to say that it is there. */
+static void a_disk_gets_its_name_as_it_comes(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	server_add(&world->server, "one", 5)->plug_ms = 0;
+	world->server.job_ms = 30000;
+	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+	assert_true(world_until(world, has_map, VOLUME(1), 5000));
+	assert_string_equal(core_operation(world->core, id)->step, "await-job");
+	completed(world, id);
+	assert_int_equal(world->serving.asked[VERB_POINT], 1);
+	check_world(world, 1);
+}
+
+static void a_name_that_came_early_is_taken_back(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	server_add(&world->server, "one", 5)->plug_ms = 0;
+	world->server.job_ms = 30000;
+	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+	assert_true(world_until(world, has_map, VOLUME(1), 5000));
+	ask_operation(world, METHOD_OPERATION_CANCEL, id);
+	ended_with(world, id, OPERATION_CANCELLED, NULL);
+	assert_false(has_map(world, VOLUME(1)));
+	check_world(world, 1);
+}
+
+/* Who works with it already keeps it, and everybody is told why there is no name. */
+static void a_disk_that_others_have_taken(void **state)
+{
+	struct world *world = *state;
+	const struct operation_record *operation;
+	const struct export_record *export;
+
+	server_add(&world->server, "one", 5);
+	world->serving.disks_taken = true;
+	kernel_mount(&world->kernel, "vdb");
+	operation = ended(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
+	assert_int_equal(operation->status, OPERATION_COMPLETED);
+	assert_non_null(strstr(operation->response, "/vdb\""));
+	assert_non_null(strstr(operation->response, "\"persistent_device_name\":\"\",\"symlink_path\":\"\""));
+	assert_non_null(strstr(operation->response, "without its stable name and its export"));
+	assert_non_null(strstr(operation->response, "mounted at /mnt/data"));
+	check_mapped(world, VOLUME(1));
+	assert_null(fake_export_of(&world->serving, VOLUME(1)));
+	export = &export_find(world->core, VOLUME(1))->record;
+	assert_int_equal(export->status, EXPORT_PENDING);
+	assert_non_null(strstr(export->error, "mounted at /mnt/data"));
+	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT, "mounted at /mnt/data");
+
+	kernel_mount(&world->kernel, NULL);
+	world->serving.disks_taken = false;
+	world_pass(world, 10 * 60000);
+	check_world(world, 1);
+	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
+}
+
 /* The number that was looked up is another disk's by the time the name leads to it. */
 static void a_disk_that_changes_under_its_name(void **state)
 {
@@ -378,6 +444,9 @@ int main(void)
 		TEST(equal_digits),
 		TEST(a_name_of_somebody_else),
 		TEST(a_disk_that_is_held_keeps_its_name),
+		TEST(a_disk_gets_its_name_as_it_comes),
+		TEST(a_name_that_came_early_is_taken_back),
+		TEST(a_disk_that_others_have_taken),
 		TEST(a_disk_that_changes_under_its_name),
 		TEST(an_engine_that_is_away_for_a_while),
 		TEST(an_engine_that_stays_away),
