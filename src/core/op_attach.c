@@ -35,6 +35,7 @@ static const struct field attach_fields[] = {
 	F(partition_table, TEXT, .doc = "Partition table found on the disk."),
 	F(unreadable, TEXT, .doc = "Why what is on the disk is not known."),
 	F(taken, TEXT, .doc = "Who had the disk before it could have its name."),
+	F(kept, TEXT, .doc = "Who keeps its export at the size it had."),
 	F(alone, BOOL, .doc = "No other attachment was under way when it began, and none begins before it ends."),
 };
 #undef F

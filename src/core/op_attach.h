@@ -21,6 +21,7 @@ struct attach_context {
 	char *filesystem, *label, *filesystem_uuid, *partition_table;
 	char *unreadable; /* why that is not known */
 	char *taken;      /* who had the disk to himself before it could have its name; NULL: nobody */
+	char *kept;       /* who keeps its export as it was before it went and grew; NULL: nobody */
 	/* not stored: found again by looking again */
 	uint64_t read_seen;          /* device.seen of the disk that is being read */
 	uint64_t after_seen;         /* the same for sysblock's own count, which starts anew with each process */

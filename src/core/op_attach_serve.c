@@ -12,6 +12,9 @@
  * It can still be too late. Then the volume is where it was asked for and somebody works with it: to take it back would
  * pull it from under him. So it stays, under the kernel's name alone and not exported, since what is held is never
  * exported; the response says who has it, and tidying makes both when it is free.
+ *
+ * A volume that comes back under the name its clients wait for may have grown. An NBD client has learned the export's size
+ * when it connected, and keeps it and the export until it leaves.
  */
 
 #include "core/op_attach.h"
@@ -20,6 +23,11 @@
 static bool is_taken(const struct attach_context *context)
 {
 	return !str_empty(context->taken);
+}
+
+static bool is_kept(const struct attach_context *context)
+{
+	return !str_empty(context->kept);
 }
 
 static bool on_appliance(const struct operation *operation)
@@ -57,6 +65,12 @@ static void ask_who(struct operation *operation)
 
 /* ---- name and export ---- */
 
+/* Whoever has waited for the volume still uses its export. Without such clients an attachment finds none. */
+static bool is_clients_own(const struct operation *operation, const struct err *err)
+{
+	return err->code == ERR_CONFLICT && !err->field[0] && export_find(operation->core, operation->record.volume_id);
+}
+
 static void on_served(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
@@ -65,9 +79,10 @@ static void on_served(void *arg, const struct err *err)
 	if (serving_disk_is_taken(operation, err)) {
 		str_set(&context->taken, err->text);
 		operation_again(operation, 0, "%s", err->text);
-	} else if (err->code) {
+	} else if (err->code && !is_clients_own(operation, err)) {
 		serving_step_failed(operation, err);
 	} else {
+		str_set(&context->kept, err->code ? err->text : NULL);
 		context->served |= context->serving;
 		operation_again(operation, 0, "its name or export leads to it");
 	}
@@ -82,6 +97,7 @@ static void begin_with_disk(struct attach_context *context)
 	context->served = 0;
 	context->asked = false;
 	str_set(&context->taken, NULL);
+	str_set(&context->kept, NULL);
 }
 
 /*
@@ -178,9 +194,13 @@ void op_attach_stage_export(struct operation *operation)
 {
 	const struct attach_context *context = operation->context;
 	struct export_record record = { 0 };
+	uint64_t former_size;
 
 	export_make(operation->core, operation->record.volume_id, &record);
+	former_size = record.size;
 	export_place(operation->core, &record, context->device);
+	if (is_kept(context))
+		record.size = former_size;
 	if (is_taken(context)) {
 		record.status = EXPORT_PENDING;
 		record.error = xasprintf("its disk is not free: %s", context->taken);
@@ -194,5 +214,8 @@ char *op_attach_users_note(const struct attach_context *context)
 		return xasprintf(
 			", but without its stable name and its export, which are made when its disk is free: %s",
 			context->taken);
+	if (is_kept(context))
+		return xasprintf("; its NBD clients keep the size they know until they connect again: %s",
+				 context->kept);
 	return xstrdup("");
 }

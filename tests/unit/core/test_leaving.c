@@ -213,6 +213,32 @@ static void it_does_not_come_back_at_once(void **state)
 	check_world(world, 1);
 }
 
+/* Whoever waited goes on with the size he was told when he connected, and it is said. */
+static void it_comes_back_larger(void **state)
+{
+	struct world *world = *state;
+	const struct operation_record *operation;
+
+	served_one(world);
+	connect_client(world, VOLUME(1));
+	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(1))));
+	completed(world, accepted(world, ask_resize(world, VOLUME(1), 6 * GIB, false)));
+	operation = ended(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
+	assert_int_equal(operation->status, OPERATION_COMPLETED);
+	assert_non_null(strstr(operation->response, "its NBD clients keep the size they know"));
+	assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.size, 6 * GIB);
+	assert_string_equal(fake_export_of(&world->serving, VOLUME(1))->client.address, "127.0.0.1:41234");
+	assert_int_equal(world->serving.asked[VERB_REMOVE], 0);
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 5 * GIB);
+	check_world(world, 1);
+
+	fake_export_of(&world->serving, VOLUME(1))->client.address[0] = '\0';
+	world_pass(world, 10 * 60000);
+	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 6 * GIB);
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 6 * GIB);
+	check_world(world, 1);
+}
+
 static void it_does_not_come_back(void **state)
 {
 	struct world *world = *state;
@@ -334,6 +360,7 @@ int main(void)
 		TEST(a_deleted_volume_gives_up_its_name),
 		TEST(it_comes_back_in_time),
 		TEST(it_does_not_come_back_at_once),
+		TEST(it_comes_back_larger),
 		TEST(it_does_not_come_back),
 		TEST(a_restart_while_they_wait),
 		TEST(they_wait_once_more),
