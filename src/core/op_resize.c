@@ -30,10 +30,10 @@ struct resize_context {
 	char *job_id;
 	uint64_t previous_size; /* CloudStack's, in bytes, when the turn came */
 	uint64_t size;          /* CloudStack's as it last said */
+	char *kept; /* why its export has the size it had, as half a sentence; NULL or empty: it has grown */
 	/* not stored */
 	bool in_doubt;               /* a request was sent whose answer got lost: it may have arrived */
 	int64_t looking_since;       /* clock_mono_ms() of the first look that found the old size, 0 none */
-	bool served;                 /* name and export have grown with the disk */
 	const struct device *device; /* borrowed, until the next turn of the loop */
 };
 
@@ -44,6 +44,7 @@ static const struct field resize_fields[] = {
 	F(job_id, UUID, .doc = "Job of the resizing."),
 	F(previous_size, SIZE, .doc = "CloudStack's size of the volume before."),
 	F(size, SIZE, .doc = "CloudStack's size of the volume."),
+	F(kept, TEXT, .doc = "Why its export has not grown."),
 };
 #undef F
 static const struct record resize_context = RECORD("resize_context", resize_context, resize_fields);
@@ -302,42 +303,64 @@ static void await_size(struct operation *operation)
 		operation_next(operation);
 }
 
-/* ---- grow ---- */
+/* ---- grow, grow-export ---- */
+
+static bool is_mapped_here(const struct operation *operation)
+{
+	return on_appliance(operation) && mapping_find(operation->core, operation->record.volume_id);
+}
+
+static void on_name_grown(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+
+	/* Others have the disk to themselves: there is no name yet that could grow. */
+	if (err->code && !serving_disk_is_taken(operation, err))
+		serving_step_failed(operation, err);
+	else
+		operation_next(operation);
+}
+
+/* It grows under those who use it. */
+static void grow_name(struct operation *operation)
+{
+	const struct resize_context *context = operation->context;
+
+	if (!is_mapped_here(operation))
+		operation_next(operation);
+	else if (has_new_size(operation))
+		serving_step_then(operation, SERVING_THERE, SERVING_NAME, context->device, on_name_grown);
+}
 
 /*
- * The name grows under those who use it. An NBD client has learned the export's size when it connected and keeps it for
- * as long as it stays, so its export is left alone; tidying makes it anew when the client has gone.
+ * An NBD client has learned the export's size when it connected and keeps it for as long as it stays, so its export is
+ * left alone. The volume has grown whatever becomes of its export, and tidying makes that anew when it can: who asked is
+ * told, and need not wait.
  */
-static void on_grown(void *arg, const struct err *err)
+static void on_export_grown(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
 	struct resize_context *context = operation->context;
 
-	if (err->code && err->code != ERR_CONFLICT) {
-		serving_step_failed(operation, err);
-		return;
-	}
-	context->served = !err->code;
+	free(TAKE_PTR(context->kept));
+	if (err->code == ERR_CONFLICT)
+		context->kept =
+			xasprintf("its NBD clients keep the size they know until they connect again: %s", err->text);
+	else if (err->code)
+		context->kept = xasprintf("its export has not grown yet: %s", err->text);
 	if (err->code)
-		log_notice("volume=%s: its NBD clients see the new size when they connect again: %s",
-			   operation->record.volume_id, err->text);
+		log_notice("volume=%s has grown; %s", operation->record.volume_id, context->kept);
 	operation_next(operation);
 }
 
-static void grow(struct operation *operation)
+static void grow_export(struct operation *operation)
 {
-	struct core *core = operation->core;
 	const struct resize_context *context = operation->context;
-	unsigned parts = SERVING_NAME;
 
-	if (!on_appliance(operation) || !mapping_find(core, operation->record.volume_id)) {
+	if (!is_mapped_here(operation) || !export_find(operation->core, operation->record.volume_id))
 		operation_next(operation);
-		return;
-	}
-	if (export_find(core, operation->record.volume_id))
-		parts |= SERVING_EXPORT;
-	if (has_new_size(operation))
-		serving_step_then(operation, SERVING_THERE, parts, context->device, on_grown);
+	else if (has_new_size(operation))
+		serving_step_then(operation, SERVING_THERE, SERVING_EXPORT, context->device, on_export_grown);
 }
 
 /* ---- publish ---- */
@@ -347,7 +370,7 @@ static void stage_export(struct operation *operation)
 	const struct resize_context *context = operation->context;
 	struct export_record record = { 0 };
 
-	if (!context->served || !export_find(operation->core, operation->record.volume_id))
+	if (!str_empty(context->kept) || !export_find(operation->core, operation->record.volume_id))
 		return;
 	export_make(operation->core, operation->record.volume_id, &record);
 	export_place(operation->core, &record, context->device);
@@ -394,25 +417,48 @@ static const struct step resize_steps[] = {
 	{ .name = "ask-cloud", .run = ask_cloud, .deadline = STEP_CLOUD, .no_return = true },
 	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD },
 	{ .name = "await-size", .run = await_size, .deadline = STEP_DEVICE },
-	{ .name = "grow", .run = grow, .deadline = STEP_DEVICE },
+	{ .name = "grow", .run = grow_name, .deadline = STEP_DEVICE },
+	{ .name = "grow-export", .run = grow_export, .deadline = STEP_DEVICE },
 	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
 };
+
+static void put_text(struct json_writer *writer, const char *name, const char *text)
+{
+	json_put_name(writer, name);
+	json_put_text(writer, text);
+}
+
+static void put_size(struct json_writer *writer, const char *name, uint64_t size)
+{
+	json_put_name(writer, name);
+	json_put_uint(writer, size);
+}
+
+/* What its NBD clients see. */
+static void put_export_size(struct json_writer *writer, const struct operation *operation)
+{
+	const struct export *export = export_find(operation->core, operation->record.volume_id);
+	const struct export_record *staged = operation->stage_export;
+
+	if (export)
+		put_size(writer, "export_size", staged ? staged->size : export->record.size);
+}
 
 static void respond(struct operation *operation, struct json_writer *writer)
 {
 	const struct resize_context *context = operation->context;
 	const struct mapping_record *mapping = operation->stage_map;
+	bool kept = !str_empty(context->kept);
+	_cleanup_free_ char *text =
+		xasprintf("%s%s%s", had_that_size(context) ? "Volume has that size already" : "Volume resized",
+			  kept ? "; " : "", kept ? context->kept : "");
 
-	json_put_name(writer, "volume_id");
-	json_put_text(writer, operation->record.volume_id);
-	json_put_name(writer, "size");
-	json_put_uint(writer, mapping ? mapping->size : context->size);
-	json_put_name(writer, "previous_size");
-	json_put_uint(writer, context->previous_size);
-	json_put_name(writer, "device_path");
-	json_put_text(writer, mapping ? mapping->device_path : "");
-	json_put_name(writer, "message");
-	json_put_text(writer, had_that_size(context) ? "Volume has that size already" : "Volume resized");
+	put_text(writer, "volume_id", operation->record.volume_id);
+	put_size(writer, "size", mapping ? mapping->size : context->size);
+	put_size(writer, "previous_size", context->previous_size);
+	put_export_size(writer, operation);
+	put_text(writer, "device_path", mapping ? mapping->device_path : "");
+	put_text(writer, "message", text);
 }
 
 static char *left_over(const struct operation *operation)

@@ -105,7 +105,8 @@ RESPONSES = {
     "delete": Shape("response of delete", {"volume_id": uuid, "message": text}),
     "resize": Shape("response of resize",
                     {"volume_id": uuid, "size": whole, "previous_size": whole,
-                     "device_path": text, "message": text}),
+                     "device_path": text, "message": text},
+                    added={"export_size": whole}),
 }
 
 VOLUME = Shape(

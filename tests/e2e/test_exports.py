@@ -172,6 +172,29 @@ def test_only_who_has_a_client_is_kept(world):
     world.daemon.completed(world.daemon.detach(used))
 
 
+def test_a_client_keeps_the_size_it_knows(qemu_world):
+    volume, _ = qemu_world.attached()
+    address = uri(qemu_world, volume)
+
+    def grown_to(gib):
+        operation = qemu_world.daemon.resize(volume, gib)
+        response = qemu_world.daemon.completed(operation)["response"]
+        assert response["size"] == gib * cloudsim.GIB
+        return response
+
+    with Client(address) as client:
+        client.write(1)
+        response = grown_to(2)
+        assert response["export_size"] == cloudsim.GIB
+        assert "its NBD clients keep the size they know" in response["message"]
+        assert "127.0.0.1:" in response["message"]
+        client.write(2)
+        assert size_over_nbd(address) == cloudsim.GIB
+    response = grown_to(3)
+    assert (response["export_size"], response["message"]) == (3 * cloudsim.GIB, "Volume resized")
+    assert size_over_nbd(address) == 3 * cloudsim.GIB
+
+
 def test_without_clients_nobody_is_named(world):
     volume, _ = world.attached()
     assert export_of(world, volume)["clients"] == {"addresses": [], "certain": True}

@@ -126,23 +126,32 @@ static void a_disk_that_does_not_answer(void **state)
 static void name_and_export_grow(void **state)
 {
 	struct world *world = *state;
+	const struct operation_record *operation;
 
 	served_one(world);
-	completed(world, accepted(world, ask_resize(world, VOLUME(1), 6 * GIB, false)));
+	operation = ended(world, accepted(world, ask_resize(world, VOLUME(1), 6 * GIB, false)));
+	assert_non_null(strstr(operation->response, "\"export_size\":6442450944"));
+	assert_non_null(strstr(operation->response, "\"message\":\"Volume resized\""));
 	check_world(world, 1);
 	assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.size, 6 * GIB);
 	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 6 * GIB);
 	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 6 * GIB);
 }
 
-/* It goes on with what it was told when it connected; the next one is told the truth. */
+/* It goes on with what it was told when it connected; the next one is told the truth, and who asked all of it. */
 static void a_client_keeps_the_size_it_knows(void **state)
 {
 	struct world *world = *state;
+	const struct operation_record *operation;
 
 	served_one(world);
 	connect_client(world, VOLUME(1));
-	completed(world, accepted(world, ask_resize(world, VOLUME(1), 6 * GIB, false)));
+	operation = ended(world, accepted(world, ask_resize(world, VOLUME(1), 6 * GIB, false)));
+	assert_int_equal(operation->status, OPERATION_COMPLETED);
+	assert_non_null(strstr(operation->response, "\"size\":6442450944"));
+	assert_non_null(strstr(operation->response, "\"export_size\":5368709120"));
+	assert_non_null(strstr(operation->response, "its NBD clients keep the size they know"));
+	assert_non_null(strstr(operation->response, "NBD client 127.0.0.1:41234"));
 	world_pass(world, 10 * 60000);
 	assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.size, 6 * GIB);
 	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 5 * GIB);
@@ -150,6 +159,27 @@ static void a_client_keeps_the_size_it_knows(void **state)
 	assert_int_equal(export_find(world->core, VOLUME(1))->record.status, EXPORT_ACTIVE);
 	fake_export_of(&world->serving, VOLUME(1))->client.address[0] = '\0';
 	world_pass(world, 10 * 60000);
+	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 6 * GIB);
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 6 * GIB);
+	check_world(world, 1);
+}
+
+/* The volume has grown all the same, and its export follows with the engine. */
+static void an_engine_that_is_away_when_it_grows(void **state)
+{
+	struct world *world = *state;
+	const struct operation_record *operation;
+
+	served_one(world);
+	world->serving.export_count = 0;
+	fake_fault(&world->serving, VERB_ADD, 1000000, ERR_UNAVAILABLE, false);
+	operation = ended(world, accepted(world, ask_resize(world, VOLUME(1), 6 * GIB, false)));
+	assert_int_equal(operation->status, OPERATION_COMPLETED);
+	assert_non_null(strstr(operation->response, "its export has not grown yet: a fault was asked for"));
+	assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.size, 6 * GIB);
+	fake_fault(&world->serving, VERB_ADD, 0, ERR_NONE, false);
+	core_exports_lost(world->core);
+	world_pass(world, 1000);
 	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 6 * GIB);
 	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 6 * GIB);
 	check_world(world, 1);
@@ -357,6 +387,7 @@ int main(void)
 		TEST(a_disk_that_does_not_answer),
 		TEST(name_and_export_grow),
 		TEST(a_client_keeps_the_size_it_knows),
+		TEST(an_engine_that_is_away_when_it_grows),
 		TEST(a_deleted_volume_gives_up_its_name),
 		TEST(it_comes_back_in_time),
 		TEST(it_does_not_come_back_at_once),
