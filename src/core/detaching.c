@@ -78,7 +78,7 @@ static const struct device *next_disk(const struct operation *operation, uint64_
 	return next_such_disk(operation, seen, is_known(operation) ? mapping_is_disk : could_be_disk);
 }
 
-/* ---- check ---- */
+/* ---- the look at its users ---- */
 
 static void cancel_usage_check(void *awaited)
 {
@@ -88,43 +88,39 @@ static void cancel_usage_check(void *awaited)
 static void check_next_disk(struct operation *operation);
 
 /* A disk that may be another's. What carries this system has a volume of its own in CloudStack. */
-static bool may_go_unknown(struct operation *operation, const struct usage_result *result)
+static int may_go_unknown(const struct operation *operation, const struct usage_result *result, struct err *err)
 {
 	if (result->kind != USAGE_HELD || detaching_of(operation)->force)
-		return true;
-	operation_failf(
-		operation, ERR_CONFLICT,
+		return 0;
+	return err_set(
+		err, ERR_CONFLICT,
 		"disks here do not say who they are, and volume %s may be one that is in use: %s; release it, or "
 		"use force",
 		operation->record.volume_id, result->what);
-	return false;
 }
 
-static bool may_go(struct operation *operation, const struct usage_result *result)
+static int may_go(const struct operation *operation, const struct usage_result *result, struct err *err)
 {
 	const struct detaching *detaching = detaching_of(operation);
 
 	if (detaching->is_guessed)
-		return may_go_unknown(operation, result);
+		return may_go_unknown(operation, result, err);
 
 	switch (result->kind) {
 	case USAGE_NONE:
-		return true;
+		return 0;
 	case USAGE_ROOT:
-		operation_failf(operation, ERR_CONFLICT, "%s carries this system (%s); it is never detached",
-				detaching->device_path, result->what);
-		return false;
+		return err_set(err, ERR_CONFLICT, "%s carries this system (%s); it is never detached",
+			       detaching->device_path, result->what);
 	case USAGE_HELD:
 		if (keeps_name(operation) && !result->beside)
-			return true; /* they wait with the name */
-		if (detaching->force) {
-			log_warning("volume=%s: %s is detached by force while %s", operation->record.volume_id,
-				    detaching->device_path, result->what);
-			return true;
-		}
-		operation_failf(operation, ERR_CONFLICT, "%s is in use: %s; release it, or use force",
-				detaching->device_path, result->what);
-		return false;
+			return 0; /* they wait with the name */
+		if (!detaching->force)
+			return err_set(err, ERR_CONFLICT, "%s is in use: %s; release it, or use force",
+				       detaching->device_path, result->what);
+		log_warning("volume=%s: %s is detached by force while %s", operation->record.volume_id,
+			    detaching->device_path, result->what);
+		return 0;
 	}
 	abort();
 }
@@ -132,10 +128,11 @@ static bool may_go(struct operation *operation, const struct usage_result *resul
 static void on_usage(void *arg, const struct usage_result *result)
 {
 	struct operation *operation = arg;
+	struct err err = result->err;
 
-	if (result->err.code)
-		operation_fail(operation, &result->err);
-	else if (may_go(operation, result))
+	if (err.code || may_go(operation, result, &err) < 0)
+		detaching_of(operation)->on_used(operation, &err);
+	else
 		check_next_disk(operation);
 }
 
@@ -152,12 +149,13 @@ static void check_next_disk(struct operation *operation)
 	struct err err;
 
 	if (sysblock_scan(core->sysblock, &err) < 0) {
-		operation_fail(operation, &err);
+		detaching->on_used(operation, &err);
 		return;
 	}
 	device = next_disk(operation, detaching->checked);
 	if (!device) {
-		operation_next(operation);
+		detaching->looked = true;
+		detaching->on_free(operation);
 		return;
 	}
 	detaching->checked = device->seen;
@@ -166,6 +164,20 @@ static void check_next_disk(struct operation *operation)
 		str_set(&detaching->device_path, device->path);
 	operation_wait(operation, usage_start(core, operation->record.volume_id, device, on_usage, operation), &kind);
 }
+
+/* One of the two runs, now or later, and says a verb: on_used also when it cannot be found out who uses it. */
+static void look_at_users(struct operation *operation, void (*on_free)(struct operation *operation),
+			  void (*on_used)(struct operation *operation, const struct err *err))
+{
+	struct detaching *detaching = detaching_of(operation);
+
+	detaching->checked = 0;
+	detaching->on_free = on_free;
+	detaching->on_used = on_used;
+	check_next_disk(operation);
+}
+
+/* ---- check ---- */
 
 static void on_checked(void *arg, const struct cloud_result *result)
 {
@@ -192,11 +204,10 @@ static void on_checked(void *arg, const struct cloud_result *result)
 			operation_next(operation);
 	} else {
 		detaching->attached = true;
-		detaching->checked = 0;
 		str_set(&detaching->vm_id, volume->vm_id);
 		str_set(&operation->record.vm_id, volume->vm_id);
 		if (core_is_appliance(operation->core, volume->vm_id))
-			check_next_disk(operation);
+			look_at_users(operation, operation_next, operation_fail);
 		else
 			operation_next(operation);
 	}
@@ -331,25 +342,50 @@ static const struct device *disk_to_serve(const struct operation *operation)
 	return mapping_disk(core, &mapping->record);
 }
 
+/* Whoever has come to use the disk keeps its name away; tidying makes it when the disk is free. */
+static void on_name_returned(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+
+	if (err->code && !serving_disk_is_taken(operation, err))
+		serving_step_failed(operation, err);
+	else
+		operation_next(operation);
+}
+
 void detaching_return_name(struct operation *operation)
 {
 	const struct device *device = disk_to_serve(operation);
 
 	if (device)
-		serving_step(operation, SERVING_THERE, SERVING_NAME, device);
+		serving_step_then(operation, SERVING_THERE, SERVING_NAME, device, on_name_returned);
 	else
 		operation_next(operation);
 }
 
-/* An engine that is away gets its exports when it is back; nobody has to wait for that, or look after it. */
+static void stage_pending_export(struct operation *operation, const char *why)
+{
+	struct export_record record = { 0 };
+
+	export_make(operation->core, operation->record.volume_id, &record);
+	record.status = EXPORT_PENDING;
+	str_set(&record.error, why);
+	operation_stage_export(operation, &record);
+}
+
+/* Without an engine, or a name, it is served when that is back; nobody has to wait for that, or look after it. */
 static void on_export_reopened(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
+	bool away = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT || err->code == ERR_NOT_FOUND;
 
-	if (err->code && err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT)
+	if (err->code && !away) {
 		serving_step_failed(operation, err);
-	else
-		operation_next(operation);
+		return;
+	}
+	if (err->code)
+		stage_pending_export(operation, err->text);
+	operation_next(operation);
 }
 
 void detaching_reopen_export(struct operation *operation)
@@ -383,16 +419,35 @@ static void on_asked(void *arg, const struct cloud_result *result)
 	operation_next(operation);
 }
 
-void detaching_ask_cloud(struct operation *operation)
+static void send_request(struct operation *operation)
 {
 	struct detaching *detaching = detaching_of(operation);
 
-	if (!detaching->attached) {
-		operation_next(operation);
-		return;
-	}
+	detaching->looking_since = 0;
+	str_set(&detaching->users, NULL);
 	cloud_step_wait_call(operation, cloud_detach_volume(operation->core->cloud, operation->record.volume_id,
 							    detaching->job_id, on_asked, operation));
+}
+
+static void on_outcome_checked(void *arg, const struct cloud_result *result);
+
+/* An earlier process may have asked already, and that cannot be stopped; otherwise nothing has happened yet. */
+static void on_used_meanwhile(struct operation *operation, const struct err *err)
+{
+	str_set(&detaching_of(operation)->users, err->text);
+	cloud_step_list(operation, on_outcome_checked);
+}
+
+void detaching_ask_cloud(struct operation *operation)
+{
+	const struct detaching *detaching = detaching_of(operation);
+
+	if (!detaching->attached)
+		operation_next(operation);
+	else if (is_served_here(operation) && !detaching->looked)
+		look_at_users(operation, send_request, on_used_meanwhile);
+	else
+		send_request(operation);
 }
 
 /* ---- await-job ---- */
@@ -420,6 +475,8 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 		cloud_step_busy(operation, volume);
 	else if (volume && volume->vm_id && may_still_arrive(operation))
 		operation_again(operation, LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
+	else if (volume && volume->vm_id && !str_empty(detaching_of(operation)->users))
+		operation_failf(operation, ERR_CONFLICT, "%s", detaching_of(operation)->users);
 	else if (volume && volume->vm_id)
 		operation_failf(
 			operation, ERR_CLOUD,
@@ -460,18 +517,13 @@ void detaching_await_job(struct operation *operation)
 static void settle_export(struct operation *operation)
 {
 	struct core *core = operation->core;
-	struct export_record record = { 0 };
 
 	if (!export_find(core, operation->record.volume_id))
 		return;
-	if (!hold_is_on(core, operation->record.volume_id)) {
+	if (hold_is_on(core, operation->record.volume_id))
+		stage_pending_export(operation, "the volume is detached and shall come back; clients wait");
+	else
 		operation_stage_unexport(operation);
-		return;
-	}
-	export_make(core, operation->record.volume_id, &record);
-	record.status = EXPORT_PENDING;
-	str_set(&record.error, "the volume is detached and shall come back; clients wait");
-	operation_stage_export(operation, &record);
 }
 
 void detaching_await_gone(struct operation *operation)

@@ -16,9 +16,13 @@ struct detaching {
 	bool attached;     /* found by the check */
 	char *vm_id;       /* from which VM */
 	char *device_path; /* the disk it was, for the response */
+	char *users;       /* who has come while nobody ran that could look; NULL or empty: nobody */
 	/* not stored */
-	uint64_t checked;      /* device->seen of the disk whose users were looked for last */
-	bool is_guessed;       /* that disk may be another's */
+	uint64_t checked;                             /* device->seen of the disk whose users were looked for last */
+	bool is_guessed;                              /* that disk may be another's */
+	bool looked;                                  /* this process has, and nobody is in the way */
+	void (*on_free)(struct operation *operation); /* what comes after the look */
+	void (*on_used)(struct operation *operation, const struct err *err);
 	uint64_t flushed;      /* the same of the disk that was flushed last */
 	bool in_doubt;         /* a request was sent whose answer got lost: it may have arrived */
 	int64_t looking_since; /* clock_mono_ms() of the first look that found it still attached, 0 none */
@@ -37,6 +41,7 @@ struct detaching {
 		DETACHING_FIELD(CONTEXT, keep_name, BOOL, "The name and its users wait for it to come back."),         \
 		DETACHING_FIELD(CONTEXT, if_attached, BOOL, "Not attached is no error."),                              \
 		DETACHING_FIELD(CONTEXT, attached, BOOL, "It was attached when the turn came."),                       \
+		DETACHING_FIELD(CONTEXT, users, TEXT, "Who has come to use it since the look at its users."),          \
 		DETACHING_FIELD(CONTEXT, vm_id, UUID, "The virtual machine it is detached from."),                     \
 		DETACHING_FIELD(CONTEXT, device_path, TEXT, "The device it was.")
 
@@ -49,6 +54,7 @@ void detaching_reopen_export(struct operation *operation);
 void detaching_flush(struct operation *operation);
 void detaching_take_name(struct operation *operation);
 void detaching_return_name(struct operation *operation);
+/* After a restart whoever has come meanwhile is looked for once more. */
 void detaching_ask_cloud(struct operation *operation);
 void detaching_await_job(struct operation *operation);
 /* The kernel lets go of the device; the mapping is dropped with the commit that follows. */

@@ -139,20 +139,14 @@ static int unmap(struct fake_serving *fake, const struct fake_call *call, struct
 	return 0;
 }
 
-static uint64_t size_behind(const struct fake_serving *fake, const char *path)
-{
-	for (size_t i = 0; i < fake->map_count; i++) {
-		if (streq(fake->maps[i].map.name, strrchr(path, '/') + 1))
-			return fake->maps[i].map.size;
-	}
-	return 0;
-}
-
 static int add(struct fake_serving *fake, const struct fake_call *call, struct err *err)
 {
 	struct fake_export *export = export_called(fake, call->name);
-	uint64_t size = size_behind(fake, call->device);
+	const struct fake_map *map = map_called(fake, strrchr(call->device, '/') + 1);
+	uint64_t size = map ? map->map.size : 0;
 
+	if (!map && strstr(call->device, "/mapper/"))
+		return err_set(err, ERR_NOT_FOUND, "%s is not there", call->device);
 	if (export && export->client.address[0] && export->size != size)
 		return err_set(err, ERR_CONFLICT, "%s is used by NBD client %s", call->name, export->client.address);
 	if (!export) {

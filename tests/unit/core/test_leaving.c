@@ -92,6 +92,109 @@ static void what_was_let_go_does_not_come_back(void **state)
 	assert_null(fake_export_of(&world->serving, VOLUME(1)));
 }
 
+/* The daemon ends when its request is on its way, and gets lost; until it runs again somebody begins to use the disk. */
+static const char *used_meanwhile(struct world *world, bool force)
+{
+	static char id[64];
+	struct fake_volume *one = served_one(world);
+
+	server_fault(&world->server,
+		     (struct fake_fault){ .command = FAKE_DETACH, .nth = 1, .kind = FAULT_LOST_BEFORE });
+	snprintf(id, sizeof(id), "%s", accepted(world, ask_detach(world, VOLUME(1), force)));
+	at_step(world, id, "ask-cloud", PHASE_WAITING);
+	world_kill(world);
+	kernel_mount(&world->kernel, one->disk);
+	return id;
+}
+
+static void who_came_meanwhile_is_left_alone(void **state)
+{
+	struct world *world = *state;
+	const char *id = used_meanwhile(world, false);
+
+	world_open(world);
+	ended_with(world, id, OPERATION_FAILED, "mounted at /mnt/data");
+	assert_string_equal(core_operation(world->core, id)->error_code, "CONFLICT");
+	assert_false(core_operation(world->core, id)->needs_attention);
+	assert_int_equal(server_jobs(&world->server, FAKE_DETACH), 0);
+	check_world(world, 1);
+	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
+}
+
+static void who_came_before_the_request_is_left_alone(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = served_one(world);
+	char id[64];
+
+	snprintf(id, sizeof(id), "%s", accepted(world, ask_detach(world, VOLUME(1), false)));
+	at_step(world, id, "ask-cloud", PHASE_COMMITTING);
+	world_kill(world);
+	kernel_mount(&world->kernel, one->disk);
+	world_open(world);
+	ended_with(world, id, OPERATION_FAILED, "mounted at /mnt/data");
+	assert_int_equal(server_jobs(&world->server, FAKE_DETACH), 0);
+	check_world(world, 1);
+}
+
+/* The kernel refuses to share it, so the name comes back when it is free. */
+static void who_came_meanwhile_has_the_disk_to_himself(void **state)
+{
+	struct world *world = *state;
+	const char *id = used_meanwhile(world, false);
+
+	world->serving.disks_taken = true;
+	world_open(world);
+	ended_with(world, id, OPERATION_FAILED, "mounted at /mnt/data");
+	assert_false(core_operation(world->core, id)->needs_attention);
+	assert_null(fake_export_of(&world->serving, VOLUME(1)));
+	assert_int_equal(export_find(world->core, VOLUME(1))->record.status, EXPORT_PENDING);
+	world->serving.disks_taken = false;
+	kernel_mount(&world->kernel, NULL);
+	world_pass(world, 10 * 60000);
+	check_world(world, 1);
+	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
+}
+
+static void who_came_meanwhile_leaves_again(void **state)
+{
+	struct world *world = *state;
+	const char *id = used_meanwhile(world, false);
+
+	world_open(world);
+	at_step(world, id, "ask-cloud", PHASE_SLEEPING);
+	kernel_mount(&world->kernel, NULL);
+	completed(world, id);
+	check_world(world, 1);
+}
+
+static void who_came_meanwhile_is_cut_off_by_force(void **state)
+{
+	struct world *world = *state;
+	const char *id = used_meanwhile(world, true);
+
+	world_open(world);
+	completed(world, id);
+	check_world(world, 1);
+}
+
+/* What CloudStack was asked for cannot be stopped, so there is nothing to bring back. */
+static void who_came_after_the_request_comes_too_late(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = served_one(world);
+	char id[64];
+
+	snprintf(id, sizeof(id), "%s", accepted(world, ask_detach(world, VOLUME(1), false)));
+	at_step(world, id, "ask-cloud", PHASE_WAITING);
+	world_kill(world);
+	kernel_mount(&world->kernel, one->disk);
+	world_open(world);
+	completed(world, id);
+	kernel_mount(&world->kernel, NULL);
+	check_world(world, 1);
+}
+
 static void what_was_written_is_flushed(void **state)
 {
 	struct world *world = *state;
@@ -383,6 +486,12 @@ int main(void)
 		TEST(what_is_refused_comes_back),
 		TEST(an_engine_that_is_away_when_it_is_refused),
 		TEST(what_was_let_go_does_not_come_back),
+		TEST(who_came_meanwhile_is_left_alone),
+		TEST(who_came_before_the_request_is_left_alone),
+		TEST(who_came_meanwhile_has_the_disk_to_himself),
+		TEST(who_came_meanwhile_leaves_again),
+		TEST(who_came_meanwhile_is_cut_off_by_force),
+		TEST(who_came_after_the_request_comes_too_late),
 		TEST(what_was_written_is_flushed),
 		TEST(a_disk_that_does_not_answer),
 		TEST(name_and_export_grow),
