@@ -154,8 +154,9 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 	read_boot_id(core);
 	core->prober = prober_new(loop, options->probe_ms);
 	core->usage_checker = usage_checker_new(loop, &usage);
-	/* Name and disk before the step's own deadline, so that force can go on. */
-	core->flusher = flusher_new(loop, options->device_wait_ms / 3);
+	/* A disk and what stands on it before the step's own deadline, so that force can go on. */
+	usage.timeout_ms = options->device_wait_ms / 3;
+	core->flusher = flusher_new(loop, &usage);
 	if (open_devices(core, err) < 0 || load(core, err) < 0)
 		return core_free(core);
 	volumes_refresh_start(core);

@@ -276,46 +276,50 @@ static void cancel_flush(void *awaited)
 	flush_cancel(awaited);
 }
 
-static void flush(struct operation *operation, const char *path)
+/* First what stands on the disks, if that is to be flushed, and then the disks. */
+static const struct device *next_to_flush(struct operation *operation)
 {
-	static const struct wait_kind kind = { .cancel = cancel_flush };
+	struct detaching *detaching = detaching_of(operation);
+	const struct device *device = next_disk(operation, detaching->flushed);
 
-	operation_wait(operation, flush_start(operation->core->flusher, path, on_flushed, operation), &kind);
+	if (device || !detaching->upper)
+		return device;
+	detaching->upper = false;
+	return next_disk(operation, 0);
 }
 
 static void flush_next_disk(struct operation *operation)
 {
+	static const struct wait_kind kind = { .cancel = cancel_flush };
 	struct detaching *detaching = detaching_of(operation);
-	const struct device *device = next_disk(operation, detaching->flushed);
+	struct flusher *flusher = operation->core->flusher;
+	const struct device *device = next_to_flush(operation);
 
 	if (!device) {
 		operation_next(operation);
 		return;
 	}
 	detaching->flushed = device->seen;
-	flush(operation, device->path);
-}
-
-/* What a file system or a program has not written yet is kept with the name it uses, not with the disk below. */
-static void flush_name(struct operation *operation, const char *name)
-{
-	_cleanup_free_ char *path = xasprintf("%s/mapper/%s", operation->core->options.dev_root, name);
-
-	flush(operation, path);
+	operation_wait(operation,
+		       detaching->upper ? flush_upper_start(flusher, device->name, on_flushed, operation)
+					: flush_start(flusher, device->path, on_flushed, operation),
+		       &kind);
 }
 
 void detaching_flush(struct operation *operation)
 {
-	struct core *core = operation->core;
-	const char *name = core->options.devmap ? name_find(core, operation->record.volume_id) : NULL;
+	struct detaching *detaching = detaching_of(operation);
 
-	detaching_of(operation)->flushed = 0;
-	if (!is_served_here(operation))
-		operation_next(operation);
-	else if (name && detaching_of(operation)->force) /* else nobody uses it */
-		flush_name(operation, name);
-	else
+	detaching->flushed = 0;
+	/*
+	 * Otherwise nobody stands on it, or those who do wait with the name. What a file system or a program has not
+	 * written yet is kept with the partition or the map it uses, not with the disk below.
+	 */
+	detaching->upper = detaching->force;
+	if (is_served_here(operation))
 		flush_next_disk(operation);
+	else
+		operation_next(operation);
 }
 
 void detaching_take_name(struct operation *operation)

@@ -7,7 +7,9 @@
  * writing for a change of what is on it, and reads it again.
  *
  * BLKFLSBUF writes as well but tells nobody whether that succeeded, so fsync comes first. What it adds is that nothing
- * old is read from memory when the kernel gives the same numbers to the next disk.
+ * old is read from memory when the kernel gives the same numbers to the next disk, and that a file system on the device
+ * writes what it has not written yet: fsync of a device knows nothing of that. Each partition and each map has a cache
+ * and a file system of its own, so what stands on a disk is flushed piece by piece.
  */
 
 #include "disk/flush.h"
@@ -18,10 +20,12 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
+#include "disk/usage_look.h"
 #include "io/patient.h"
 
 struct task {
-	char *path;
+	char *path;              /* NULL: what stands on a disk */
+	struct usage_look *look; /* then its name, and where it is shown */
 	struct err err;
 };
 
@@ -33,6 +37,7 @@ struct flush {
 
 struct flusher {
 	struct patient *patient;
+	struct usage_options options; /* texts owned */
 };
 
 /* ---- the thread ---- */
@@ -42,26 +47,56 @@ static bool is_gone(int error)
 	return error == ENOENT || error == ENXIO || error == ENODEV;
 }
 
+static int flush_device(const char *path, struct err *err)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return err_set(err, is_gone(errno) ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "%s cannot be opened: %s", path,
+			       strerror(errno));
+	if (fsync(fd) < 0)
+		return err_set(err, is_gone(errno) ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
+			       "not all that was written to %s is on it: %s", path, strerror(errno));
+	if (ioctl(fd, BLKFLSBUF, 0) < 0 && errno != ENOTTY)
+		return err_set(err, is_gone(errno) ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
+			       "what memory holds of %s cannot be dropped: %s", path, strerror(errno));
+	return 0;
+}
+
+/* What stands on another comes after it in the list. */
+static void flush_upper(struct usage_look *look, struct err *first)
+{
+	struct usage usage = { .look = look };
+	struct err err;
+
+	if (usage_climb(&usage) < 0)
+		*first = look->err;
+	for (size_t i = usage.node_count; i-- > 1;) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", look->dev_root, usage.nodes[i].path + strlen("/dev/"));
+
+		if (flush_device(path, &err) < 0 && err.code != ERR_NOT_FOUND && !first->code)
+			*first = err;
+	}
+	free(usage.nodes);
+}
+
 static void task_run(void *work)
 {
 	struct task *task = work;
-	_cleanup_close_ int fd = open(task->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-	if (fd < 0)
-		err_set(&task->err, is_gone(errno) ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "%s cannot be opened: %s",
-			task->path, strerror(errno));
-	else if (fsync(fd) < 0)
-		err_set(&task->err, is_gone(errno) ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
-			"not all that was written to %s is on it: %s", task->path, strerror(errno));
-	else if (ioctl(fd, BLKFLSBUF, 0) < 0 && errno != ENOTTY)
-		err_set(&task->err, is_gone(errno) ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
-			"what memory holds of %s cannot be dropped: %s", task->path, strerror(errno));
+	if (task->look)
+		flush_upper(task->look, &task->err);
+	else
+		(void)flush_device(task->path, &task->err);
 }
 
 static void task_free(void *work)
 {
 	struct task *task = work;
 
+	if (task->look)
+		usage_look_clear(task->look);
+	free(task->look);
 	free(task->path);
 	free(task);
 }
@@ -79,19 +114,23 @@ static void on_flushed(struct patient_call *call, void *work, const struct err *
 	done(arg, task ? &task->err : err);
 }
 
-struct flusher *flusher_new(struct loop *loop, int64_t timeout_ms)
+struct flusher *flusher_new(struct loop *loop, const struct usage_options *options)
 {
-	struct patient_options options = {
+	struct patient_options patient = {
 		.name = "flush",
 		.at_once = FLUSH_AT_ONCE,
 		.stuck_max = FLUSH_STUCK_MAX,
-		.timeout_ms = timeout_ms,
+		.timeout_ms = options->timeout_ms,
 		.run = task_run,
 		.free_work = task_free,
 	};
 	struct flusher *flusher = xnew(struct flusher);
 
-	flusher->patient = patient_new(loop, &options);
+	flusher->patient = patient_new(loop, &patient);
+	flusher->options = *options;
+	flusher->options.proc_root = xstrdup(options->proc_root);
+	flusher->options.sysfs_root = xstrdup(options->sysfs_root);
+	flusher->options.dev_root = xstrdup(options->dev_root);
 	return flusher;
 }
 
@@ -104,22 +143,41 @@ struct flusher *flusher_free(struct flusher *flusher)
 	while ((call = patient_first(flusher->patient)))
 		flush_cancel(container_of(call, struct flush, call));
 	patient_free(flusher->patient);
+	freep(&flusher->options.proc_root);
+	freep(&flusher->options.sysfs_root);
+	freep(&flusher->options.dev_root);
 	free(flusher);
 	return NULL;
 }
 
-struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_fn done, void *arg)
+static struct flush *start(struct flusher *flusher, struct task *task, char *what, flush_done_fn done, void *arg)
 {
 	struct flush *flush = xnew(struct flush);
-	struct task *task = xnew(struct task);
 
-	assert(path && done);
-	task->path = xstrdup(path);
+	assert(done);
 	flush->done = done;
 	flush->arg = arg;
 	flush->call.done = on_flushed;
-	patient_start(flusher->patient, &flush->call, xasprintf("flushing %s", path), task);
+	patient_start(flusher->patient, &flush->call, what, task);
 	return flush;
+}
+
+struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_fn done, void *arg)
+{
+	struct task *task = xnew(struct task);
+
+	task->path = xstrdup(path);
+	return start(flusher, task, xasprintf("flushing %s", path), done, arg);
+}
+
+struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush_done_fn done, void *arg)
+{
+	static const struct usage_ignore nothing = { 0 };
+	struct task *task = xnew(struct task);
+
+	task->look = xnew(struct usage_look);
+	usage_look_init(task->look, &flusher->options, name, &nothing);
+	return start(flusher, task, xasprintf("flushing what stands on %s", name), done, arg);
 }
 
 void flush_cancel(struct flush *flush)

@@ -11,6 +11,7 @@
  */
 
 #include "base/err.h"
+#include "disk/usage.h"
 #include "io/loop.h"
 
 struct flusher;
@@ -25,8 +26,15 @@ struct flush;
  */
 typedef void (*flush_done_fn)(void *arg, const struct err *err);
 
-struct flusher *flusher_new(struct loop *loop, int64_t timeout_ms);
+/* options say where the kernel shows what stands on a disk, and how long one flush may take. */
+struct flusher *flusher_new(struct loop *loop, const struct usage_options *options);
 struct flusher *flusher_free(struct flusher *flusher); /* pending ones are dropped; takes and returns NULL */
 /* path is a block device, "/dev/vdb", or a file, which has no cache of its own to drop; it is copied. */
 struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_fn done, void *arg);
+/*
+ * The same for all that stands on a disk ("vdb", the kernel's name), from the top down and without the disk itself: maps,
+ * arrays, partitions, each with the file system that is mounted from it in whatever namespace. What fails does not keep
+ * the others from it; the first error is the answer.
+ */
+struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush_done_fn done, void *arg);
 void flush_cancel(struct flush *flush); /* done will not run; not from inside done */

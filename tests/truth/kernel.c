@@ -425,7 +425,7 @@ struct flush {
 	void *arg;
 };
 
-struct flusher *flusher_new(struct loop *loop, int64_t timeout_ms)
+struct flusher *flusher_new(struct loop *loop, const struct usage_options *options)
 {
 	struct flusher *flusher = xnew(struct flusher);
 
@@ -454,6 +454,11 @@ struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_
 	*flush = (struct flush){ .flusher = flusher, .timer.fire = on_flush, .done = done, .arg = arg };
 	loop_timer_set(flusher->loop, &flush->timer, USAGE_MS);
 	return flush;
+}
+
+struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush_done_fn done, void *arg)
+{
+	return flush_start(flusher, name, done, arg);
 }
 
 void flush_cancel(struct flush *flush)

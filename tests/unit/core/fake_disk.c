@@ -186,12 +186,12 @@ struct flush {
 	void *arg;
 };
 
-struct flusher *flusher_new(struct loop *loop, int64_t timeout_ms)
+struct flusher *flusher_new(struct loop *loop, const struct usage_options *options)
 {
 	struct flusher *flusher = xnew(struct flusher);
 
 	flusher->loop = loop;
-	flusher->timeout_ms = timeout_ms;
+	flusher->timeout_ms = options->timeout_ms;
 	return flusher;
 }
 
@@ -215,19 +215,30 @@ static void on_flush(struct loop_timer *timer)
 	free(flush);
 }
 
-struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_fn done, void *arg)
+static struct flush *flush_begin(struct flusher *flusher, const char *mark, const char *name, flush_done_fn done,
+				 void *arg)
 {
 	struct flush *flush = xnew(struct flush);
 
 	fake_disk.flushes++;
 	snprintf(fake_disk.flushed + strlen(fake_disk.flushed), sizeof(fake_disk.flushed) - strlen(fake_disk.flushed),
-		 "%s ", strrchr(path, '/') + 1);
+		 "%s%s ", mark, name);
 	flusher->pending++;
 	*flush = (struct flush){
 		.flusher = flusher, .timer.fire = on_flush, .hangs = fake_disk.hangs, .done = done, .arg = arg
 	};
 	loop_timer_set(flusher->loop, &flush->timer, flush->hangs ? flusher->timeout_ms : ANSWER_MS);
 	return flush;
+}
+
+struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_fn done, void *arg)
+{
+	return flush_begin(flusher, "", strrchr(path, '/') + 1, done, arg);
+}
+
+struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush_done_fn done, void *arg)
+{
+	return flush_begin(flusher, "on-", name, done, arg);
 }
 
 void flush_cancel(struct flush *flush)

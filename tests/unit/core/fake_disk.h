@@ -15,7 +15,7 @@ struct fake_disk {
 	bool hangs;                   /* nothing is ever answered but, in the end, that it took too long */
 	size_t usage_checks, flushes; /* begun */
 	struct err flush_err;         /* of every flush */
-	char flushed[200];            /* the last parts of their paths, each with a blank behind it */
+	char flushed[200];            /* "on-vdb vdb ": what stands on it, itself */
 };
 extern struct fake_disk fake_disk;
 

@@ -207,9 +207,9 @@ static void what_was_written_is_flushed(void **state)
 	check_world(world, 1);
 	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
 	assert_string_not_equal(server_find(&world->server, VOLUME(1))->vm_id, "");
-	/* By force also what those who use the name have written. */
+	/* By force also what those who stand on it have written, as far as it can be. */
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), true)));
-	assert_string_equal(fake_disk.flushed, "vdb vol00000001 vdb ");
+	assert_string_equal(fake_disk.flushed, "vdb on-vdb vdb ");
 	check_world(world, 1);
 }
 

@@ -34,13 +34,26 @@ static atomic_bool hanging, is_block;
 static atomic_int synced, dropped;
 static atomic_int dropped_before_sync;
 static struct stat flushed;       /* what was synced last */
+static char tried[64];            /* the names of what was to be synced, each with a blank behind it */
 static sem_t entered, gate, left; /* of one that hangs */
 
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 
+static void note_try(int fd)
+{
+	_cleanup_free_ char *link = xasprintf("/proc/self/fd/%d", fd);
+	char path[256];
+	ssize_t length = readlink(link, path, sizeof(path) - 1);
+
+	path[length > 0 ? length : 0] = '\0';
+	snprintf(tried + strlen(tried), sizeof(tried) - strlen(tried), "%s ", strrchr(path, '/') + 1);
+}
+
 int __wrap_fsync(int fd)
 {
+	if (!atomic_load(&hanging))
+		note_try(fd);
 	if (atomic_load(&hanging)) {
 		sem_post(&entered);
 		sem_wait(&gate);
@@ -88,7 +101,9 @@ struct scene {
 static int setup(void **state)
 {
 	struct scene *scene = xnew(struct scene);
+	struct usage_options options = { .timeout_ms = TIMEOUT_MS };
 
+	tried[0] = '\0';
 	clock_test_start(1000000, 1700000000000);
 	fsync_errno = ioctl_errno = synced = dropped = dropped_before_sync = 0;
 	hanging = false;
@@ -100,7 +115,8 @@ static int setup(void **state)
 	tree_write(&scene->tree, "vdb", "data");
 	scene->path = tree_path(&scene->tree, "vdb");
 	scene->loop = loop_new();
-	scene->flusher = flusher_new(scene->loop, TIMEOUT_MS);
+	options.sysfs_root = options.dev_root = options.proc_root = scene->tree.root;
+	scene->flusher = flusher_new(scene->loop, &options);
 	*state = scene;
 	return 0;
 }
@@ -139,6 +155,16 @@ static void wait_for_answers(struct scene *scene, int answers)
 	if (scene->answers < answers)
 		loop_run(scene->loop);
 	assert_int_equal(scene->answers, answers);
+}
+
+static const struct err *flush_upper(struct scene *scene)
+{
+	int before = scene->answers;
+
+	flush_upper_start(scene->flusher, "vdb", on_done, scene);
+	assert_int_equal(scene->answers, before);
+	wait_for_answers(scene, before + 1);
+	return &scene->err;
 }
 
 static const struct err *flush(struct scene *scene)
@@ -220,6 +246,47 @@ static void test_failures(void **state)
 	expect_failure(scene, ERR_NOT_FOUND, "cannot be opened");
 }
 
+/* A volume group on a partition, a file system on one of its volumes. */
+static void pile_up(struct scene *scene)
+{
+	tree_write(&scene->tree, "block/vdb/dev", "254:16\n");
+	tree_write(&scene->tree, "block/vdb/vdb1/dev", "254:17\n");
+	tree_write(&scene->tree, "block/vdb/vdb1/partition", "1\n");
+	tree_folder(&scene->tree, "block/vdb/vdb1/holders/dm-3");
+	tree_write(&scene->tree, "block/dm-3/dev", "253:3\n");
+	tree_write(&scene->tree, "block/dm-3/dm/name", "vg-data\n");
+	tree_write(&scene->tree, "vdb1", "data");
+	tree_write(&scene->tree, "dm-3", "data");
+}
+
+static void test_upper(void **state)
+{
+	struct scene *scene = *state;
+
+	pile_up(scene);
+	assert_int_equal(flush_upper(scene)->code, ERR_NONE);
+	assert_string_equal(tried, "dm-3 vdb1 ");
+	assert_int_equal(dropped, 2);
+	assert_int_equal(dropped_before_sync, 0);
+}
+
+static void test_upper_failures(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_int_equal(flush_upper(scene)->code, ERR_NOT_FOUND); /* no such disk */
+	pile_up(scene);
+	fsync_errno = EIO;
+	assert_int_equal(flush_upper(scene)->code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(scene->err.text, "/dm-3 is on it"));
+	assert_string_equal(tried, "dm-3 vdb1 ");
+	/* What has just gone needs no flush. */
+	fsync_errno = 0;
+	tree_unlink(&scene->tree, "dm-3");
+	assert_int_equal(flush_upper(scene)->code, ERR_NONE);
+	assert_string_equal(tried, "dm-3 vdb1 vdb1 ");
+}
+
 /* ---- when it hangs ---- */
 
 static void test_deadline(void **state)
@@ -273,7 +340,8 @@ static void test_cancel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(disk), TEST(file), TEST(failures), TEST(deadline), TEST(all_stuck), TEST(cancel),
+		TEST(disk),           TEST(file),     TEST(failures),  TEST(upper),
+		TEST(upper_failures), TEST(deadline), TEST(all_stuck), TEST(cancel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
