@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The daemon with a weak spot. It is linked from the same parts as the real one, but every batch passes through here on its
- * way to the store. VOLD_CRASH_AT names one: "attach/await-job/before" or "…/after". Before: the process dies when
- * the batch is handed over, and nothing of it is ever written. After: it dies when the batch is durable and nobody has
- * heard of it yet.
+ * The daemon with a weak spot. It is linked from the same parts as the real one, but every batch passes through here
+ * on its way to the store. The file VOLD_CRASH_AT, once it is there, names one: "attach/await-job/before" or
+ * "…/after". Before: the process dies when the batch is handed over, and nothing of it is ever written. After: it
+ * dies when the batch is durable and nobody has heard of it yet.
  *
- * A batch is named after the operation's state that it holds: "accept" for the first, "end" for the last, otherwise the
- * step, with "undo " before it while things are taken back.
+ * A batch is named after the operation's state that it holds: "accept" for the first, "end" for the last, otherwise
+ * the step, with "undo " before it while things are taken back.
  */
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,7 @@ static const char *moment_of(const struct operation_record *record)
 
 static bool is_planned(const struct operation_record *record, const char *when)
 {
-	const char *plan = getenv("VOLD_CRASH_AT");
+	_cleanup_free_ char *plan = read_file_at(AT_FDCWD, getenv("VOLD_CRASH_AT"), 100, NULL);
 	bool undo = record->undoing && !operation_status_is_final(record->status);
 	_cleanup_free_ char *name = xasprintf("%s/%s%s/%s", operation_type_names[record->type], undo ? "undo " : "",
 					      moment_of(record), when);

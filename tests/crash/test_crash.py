@@ -19,20 +19,23 @@ QUIET = {"reconcile": {"interval": "1h"}}
 
 @pytest.fixture
 def begin_world(make_world):
-    def begin(scenario, crash_at=None):
+    def begin(scenario, crash_at=""):
         world = make_world(start=False, **(QUIET | scenario.config))
-        world.bus.start()
-        world.daemon.start(crash_at=crash_at).wait_healthy()
-        return world, scenario.prepare(world)
+        world.daemon.program = "volume-daemon-crash"
+        world.start()
+        before = scenario.prepare(world)
+        world.daemon.crash_at.write_text(crash_at)
+        return world, before
     return begin
 
 
-def goes_on(world, scenario, volume, told, ended=False):
+def goes_on(world, scenario, before, told, ended=False):
     """Start it again; what it had promised comes true, and is said."""
+    world.daemon.crash_at.unlink()
     with Monitor(world.bus) as monitor:
         world.daemon.start().wait_healthy()
         records = [r for r in world.daemon.get("/api/v1/operations")
-                   if r["type"] == scenario.operation]
+                   if r["id"] not in before.operations]
         if told:
             assert [r["id"] for r in records] == [told]
         record = shapes.check_ended(world.daemon.ended(records[0])) if records else None
@@ -43,7 +46,7 @@ def goes_on(world, scenario, volume, told, ended=False):
             assert len(signals) == 1
     world.cloud.wait_idle()
     assert not record or "needs_attention" not in record, record
-    scenario.check(world, volume, record)
+    scenario.check(world, before, record)
     return record
 
 
@@ -58,21 +61,22 @@ def test_every_operation_and_every_undo_has_a_scenario():
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("scenario, moment", moments(), ids=str)
 def test_killed_at_a_commit(begin_world, scenario, moment, when):
-    world, volume = begin_world(scenario, f"{scenario.operation}/{moment}/{when}")
-    told = scenario.begin(world, volume)
+    world, before = begin_world(scenario, f"{scenario.operation}/{moment}/{when}")
+    told = scenario.begin(world, before.volume)
     world.daemon.dies()
     # Who ended without having been heard has ended; bus clients read anew when the daemon is back.
-    record = goes_on(world, scenario, volume, told, ended=(moment, when) == ("end", "after"))
+    record = goes_on(world, scenario, before, told, ended=(moment, when) == ("end", "after"))
     assert (record is None) == ((moment, when) == ("accept", "before"))
     assert not (told and moment == "accept")    # nothing is promised before it is durable
 
 
 def requests_of(begin_world, scenario):
     """How often each command is sent, in a run that nobody disturbs."""
-    world, volume = begin_world(scenario)
-    record = world.daemon.ended({"id": scenario.begin(world, volume)})
-    scenario.check(world, volume, record)
-    return Counter(request["command"] for request in world.cloud.requests())
+    world, before = begin_world(scenario)
+    record = world.daemon.ended({"id": scenario.begin(world, before.volume)})
+    counts = Counter(request["command"] for request in world.cloud.requests())
+    scenario.check(world, before, record)
+    return counts
 
 
 def kill_at(world, command, nth, moment):
@@ -106,11 +110,11 @@ def test_killed_in_a_request(begin_world, scenario, moment):
     for command, count in requests_of(begin_world, scenario).items():
         for nth in range(1, min(count, 3) + 1):
             print(f"{command} {nth}")       # shown when it fails
-            world, volume = begin_world(scenario)
+            world, before = begin_world(scenario)
             kill_at(world, command, nth, moment)
-            told = scenario.begin(world, volume)
+            told = scenario.begin(world, before.volume)
             # How often a job is asked for until it is done is for the machine to say.
             if command == "queryAsyncJobResult" and nth > 1 and is_spared(world, told):
                 break
             world.daemon.dies()
-            goes_on(world, scenario, volume, told)
+            goes_on(world, scenario, before, told)

@@ -23,6 +23,7 @@ from pathlib import Path
 import cloudsim
 
 from .lines import DEADLINE, Lines, eventually
+from .nbd import NBDClient
 from .stores import new_store
 
 TOP = Path(__file__).resolve().parents[2]
@@ -270,6 +271,8 @@ class Daemon:
     def __init__(self, folder, bus, cloud, /, **changes):
         """`changes` are keys to configure besides or instead of ours: device={"wait": "1s"}."""
         self.folder, self.bus = folder, bus
+        # The one of tests/crash reads from that file when to die.
+        self.program, self.crash_at = "volume-daemon", folder / "crash-at"
         self.store = new_store(folder)
         # Not below the test's folder, whose name is too long for that of a socket.
         self.run = tempfile.TemporaryDirectory(prefix="vold-")
@@ -296,19 +299,17 @@ class Daemon:
 
     # -- its life
 
-    def launch(self, crash_at=None):
-        """Start the process without waiting for anything. `crash_at` names the commit at which it
-        dies; see tests/crash/crash_at.c."""
-        name = "volume-daemon-crash" if crash_at else "volume-daemon"
+    def launch(self):
+        """Start the process without waiting for anything."""
         self.process = subprocess.Popen(
-            [program(name), "--config", self.config],
-            env={**self.bus.environment, "VOLD_CRASH_AT": crash_at or ""},
+            [program(self.program), "--config", self.config],
+            env={**self.bus.environment, "VOLD_CRASH_AT": self.crash_at},
             stderr=subprocess.PIPE, text=True, errors="replace")
         self.log = Lines(self.process.stderr)
 
-    def start(self, wait_for_bus=True, crash_at=None):
+    def start(self, wait_for_bus=True):
         """Start it and wait until it serves."""
-        self.launch(crash_at)
+        self.launch()
         line = self.log.wait(lambda line: "listening on" in line)
         self.url = line.split("listening on ")[1]
         self.port = int(self.url.rsplit(":", 1)[1])
@@ -504,6 +505,7 @@ class World:
         self.cloud = cloudsim.CloudSim(plug=f"tree:{folder / 'disks'}", job_delay=0)
         self.bus = Bus(folder)
         self.daemon = Daemon(folder, self.bus, self.cloud, **changes)
+        self._clients = []
 
     def start(self):
         self.bus.start()
@@ -514,6 +516,8 @@ class World:
         try:
             self.daemon.stop()
         finally:
+            for client in self._clients:
+                client.close()
             self.bus.stop()
             self.cloud.close()
             self.daemon.run.cleanup()
@@ -531,6 +535,15 @@ class World:
         """A volume that the daemon has attached to the appliance; its id and its device's path."""
         volume = self.volume(gib)
         return volume, self.daemon.completed(self.daemon.attach(volume))["response"]["device_path"]
+
+    def export_uri(self, volume):
+        port = self.daemon.get(f"/api/v1/exports/{volume}")["port"]
+        return f"nbd://127.0.0.1:{port}/migration-vol-{volume}"
+
+    def connect(self, volume):
+        """An NBD client of a volume, connected until the world ends."""
+        self._clients.append(NBDClient(self.export_uri(volume)))
+        return self._clients[-1]
 
     def path(self, name):
         """The daemon's path of a device the kernel would call so."""

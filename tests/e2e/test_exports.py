@@ -12,6 +12,7 @@ import cloudsim
 
 from . import shapes
 from .harness import DEADLINE, eventually
+from .nbd import NBDClient
 from .surfaces import SURFACES, Refused
 
 QEMU, NBDKIT = "qemu-storage-daemon", "nbdkit"
@@ -32,42 +33,6 @@ def fails(*command):
     return result.stderr.decode()
 
 
-class Client:
-    """An NBD client that stays connected: qemu-io, told what to do."""
-
-    def __init__(self, uri, read_only=False):
-        self.process = subprocess.Popen(
-            ["stdbuf", "-oL", "qemu-io", "-f", "raw", *(["-r"] if read_only else []), uri],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    def say(self, command, until):
-        """The answer to a command, up to and including the line with that text. One command at a
-        time: qemu-io looks for more only when something comes."""
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        answer = ""
-        while until not in answer:
-            line = self.process.stdout.readline()
-            assert line, f"the client has ended: {answer}"
-            answer += line
-        return answer
-
-    def write(self, byte, offset=0, size=MIB):
-        answer = self.say(f"write -f -P {byte} {offset} {size}", "ops/sec")
-        assert f"wrote {size}/{size} bytes" in answer, answer
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(DEADLINE)
-        self.process.stdout.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-
 @pytest.fixture(params=[QEMU, NBDKIT])
 def world(request, make_world):
     return make_world(export={"engine": request.param})
@@ -80,10 +45,6 @@ def qemu_world(make_world):
 
 def export_of(world, volume):
     return shapes.EXPORT.check(world.daemon.get(f"/api/v1/exports/{volume}"))
-
-
-def uri(world, volume):
-    return f"nbd://127.0.0.1:{export_of(world, volume)['port']}/migration-vol-{volume}"
 
 
 def size_over_nbd(address):
@@ -105,7 +66,7 @@ def test_an_attached_volume_is_served(world):
     export = export_of(world, volume)
     assert (export["status"], export["size"], export["device_path"]) == \
         ("active", 2 * cloudsim.GIB, path)
-    address = uri(world, volume)
+    address = world.export_uri(volume)
     assert size_over_nbd(address) == 2 * cloudsim.GIB
     run("qemu-io", "-f", "raw", "-c", f"write -P 7 1M {MIB}", address)
     with open(path, "rb") as disk:
@@ -122,17 +83,17 @@ def test_what_one_wrote_the_next_reads(world, tmp_path):
     content = tmp_path / "content"
     content.write_bytes(os.urandom(3 * MIB))
     os.truncate(content, cloudsim.GIB)
-    run("nbdcopy", content, uri(world, volume))
+    run("nbdcopy", content, world.export_uri(volume))
     for _ in range(3):
         world.daemon.completed(world.daemon.detach(volume))
         world.daemon.completed(world.daemon.attach(volume))
-        assert run("nbdinfo", "--size", uri(world, other)).strip() == b"%d" % cloudsim.GIB
-        run("qemu-img", "compare", "-f", "raw", "-F", "raw", content, uri(world, volume))
+        assert run("nbdinfo", "--size", world.export_uri(other)).strip() == b"%d" % cloudsim.GIB
+        run("qemu-img", "compare", "-f", "raw", "-F", "raw", content, world.export_uri(volume))
 
 
 def test_others_do_not_notice(qemu_world):
     volume, _ = qemu_world.attached()
-    with Client(uri(qemu_world, volume)) as client:
+    with NBDClient(qemu_world.export_uri(volume)) as client:
         pid = engine_pid(qemu_world)
         for byte in range(3):
             other, _ = qemu_world.attached()
@@ -146,7 +107,7 @@ def test_others_do_not_notice(qemu_world):
 
 def test_a_client_keeps_its_volume(world):
     volume, path = world.attached()
-    with Client(uri(world, volume)) as client:
+    with NBDClient(world.export_uri(volume)) as client:
         client.write(1)
         clients = export_of(world, volume)["clients"]
         assert clients["certain"] and len(clients["addresses"]) == 1
@@ -162,7 +123,7 @@ def test_a_client_keeps_its_volume(world):
 def test_only_who_has_a_client_is_kept(world):
     """The servers do not tell whose their clients are."""
     (used, _), (idle, _) = world.attached(), world.attached()
-    with Client(uri(world, used)) as client:
+    with NBDClient(world.export_uri(used)) as client:
         client.write(1)
         refused = world.daemon.rest("POST", f"/api/v1/volumes/{used}/detach")
         assert refused.status == 409, refused
@@ -174,7 +135,7 @@ def test_only_who_has_a_client_is_kept(world):
 
 def test_a_client_keeps_the_size_it_knows(qemu_world):
     volume, _ = qemu_world.attached()
-    address = uri(qemu_world, volume)
+    address = qemu_world.export_uri(volume)
 
     def grown_to(gib):
         operation = qemu_world.daemon.resize(volume, gib)
@@ -182,7 +143,7 @@ def test_a_client_keeps_the_size_it_knows(qemu_world):
         assert response["size"] == gib * cloudsim.GIB
         return response
 
-    with Client(address) as client:
+    with NBDClient(address) as client:
         client.write(1)
         response = grown_to(2)
         assert response["export_size"] == cloudsim.GIB
@@ -206,7 +167,7 @@ def test_without_clients_nobody_is_named(world):
 def test_removed_and_made_again(qemu_world, name):
     volume, _ = qemu_world.attached()
     surface = SURFACES[name](qemu_world)
-    address = uri(qemu_world, volume)
+    address = qemu_world.export_uri(volume)
     surface.ask("export.delete", volume_id=volume)
     with pytest.raises(Refused) as refused:
         surface.ask("export.get", volume_id=volume)
@@ -223,7 +184,7 @@ def test_removed_and_made_again(qemu_world, name):
 
 def test_a_client_keeps_its_export(world):
     volume, _ = world.attached()
-    with Client(uri(world, volume)) as client:
+    with NBDClient(world.export_uri(volume)) as client:
         client.write(1)
         answer = world.daemon.rest("DELETE", f"/api/v1/exports/{volume}")
         assert answer.status == 409 and "NBD client 127.0.0.1:" in answer.json["error"]
@@ -257,8 +218,8 @@ def test_the_engine_is_killed(world):
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: engine_pid(world) not in (0, pid), "another engine runs")
     eventually(lambda: is_served(world, volume) and is_served(world, other), "it is served again")
-    assert size_over_nbd(uri(world, volume)) == cloudsim.GIB
-    assert size_over_nbd(uri(world, other)) == 2 * cloudsim.GIB
+    assert size_over_nbd(world.export_uri(volume)) == cloudsim.GIB
+    assert size_over_nbd(world.export_uri(other)) == 2 * cloudsim.GIB
 
 
 def test_the_daemon_is_killed(world):
@@ -266,12 +227,12 @@ def test_the_daemon_is_killed(world):
     world.daemon.kill()
     world.daemon.start()
     eventually(lambda: is_served(world, volume), "it is served again")
-    assert size_over_nbd(uri(world, volume)) == cloudsim.GIB
+    assert size_over_nbd(world.export_uri(volume)) == cloudsim.GIB
 
 
 def test_a_client_survives_the_daemon(qemu_world):
     volume, _ = qemu_world.attached()
-    with Client(uri(qemu_world, volume)) as client:
+    with NBDClient(qemu_world.export_uri(volume)) as client:
         client.write(1)
         pid = engine_pid(qemu_world)
         qemu_world.daemon.kill()
@@ -299,7 +260,7 @@ def test_an_engine_of_somebody_else_has_volumes_open_and_lets_them_go(make_world
     process, options = foreign_engine
     world = make_world(export=options)
     volume, _ = world.attached()
-    assert size_over_nbd(uri(world, volume)) == cloudsim.GIB
+    assert size_over_nbd(world.export_uri(volume)) == cloudsim.GIB
     assert engine_pid(world) == process.pid
     world.daemon.completed(world.daemon.detach(volume))
     assert process.poll() is None
