@@ -47,6 +47,12 @@ static int64_t now_us(void)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+static void pause_1ms(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+}
+
+/* It does not take the processor from udevd, which has a part in each swap. */
 static void *write_on(void *arg)
 {
 	char *block = aligned_alloc(BLOCK, (size_t)2 * BLOCK);
@@ -65,6 +71,7 @@ static void *write_on(void *arg)
 		if (taken > writer.longest_us)
 			writer.longest_us = taken;
 		writer.written = number + 1;
+		pause_1ms();
 	}
 	free(block);
 	return arg;
@@ -75,7 +82,7 @@ static void await_writes(void)
 	uint64_t until = writer.written + WRITES_BETWEEN;
 
 	while (writer.written < until)
-		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+		pause_1ms();
 }
 
 static void on_pointed(void *arg, const struct err *err)
