@@ -24,7 +24,8 @@
 #include "base/log.h"
 
 #define CONNECT_EVERY_MS 20
-#define START_MS 10000 /* until it listens, and for the greeting */
+#define START_MS 30000 /* until it listens: who is given up starts from the beginning, also on a busy machine */
+#define GREETING_MS 10000
 #define TLS_OBJECT "vold-tls"
 #define SETTINGS_FILE "qemu-storage-daemon.settings"
 #define PID_FILE "qemu-storage-daemon.pid"
@@ -368,7 +369,7 @@ static void try_to_connect(struct qemu *qemu)
 	if (qemu->qmp) {
 		qemu->listener = qmp_pid(qemu->qmp);
 		qemu->stage = QEMU_GREETING;
-		loop_timer_set(qemu->exporter->loop, &qemu->timer, START_MS);
+		loop_timer_set(qemu->exporter->loop, &qemu->timer, GREETING_MS);
 	} else if (err.code == ERR_NOT_FOUND) {
 		nobody_listens(qemu);
 	} else {
