@@ -30,6 +30,7 @@ hold_seconds = {{hold_seconds}}
 stable_names = {{stable_names}}
 [export]
 engine = {{engine}}
+{{engine_socket}}
 [store]
 url = sqlite:///var/lib/volume-daemon/volume-daemon.db
 [http]
@@ -43,10 +44,15 @@ class Product:
     def __init__(self, vm):
         self._vm = vm
 
-    def configure(self, hold_seconds=60, stable_names="yes", engine="qemu-storage-daemon"):
-        """Write the configuration, so that it survives even a reset."""
+    def configure(self, hold_seconds=60, stable_names="yes", engine="qemu-storage-daemon",
+                  engine_socket=None):
+        """Write the configuration, so that it survives even a reset.
+
+        `engine_socket` is that of an engine which is not the daemon's child.
+        """
         self._vm.write_file("/etc/volume-daemon/volume-daemon.conf", _CONFIG.format(
-            hold_seconds=hold_seconds, stable_names=stable_names, engine=engine))
+            hold_seconds=hold_seconds, stable_names=stable_names, engine=engine,
+            engine_socket=f"qmp_socket = {engine_socket}" if engine_socket else ""))
         self._vm.write_file("/etc/volume-daemon/api-key", cloudsim.API_KEY, mode="0600")
         self._vm.write_file("/etc/volume-daemon/secret-key", cloudsim.SECRET_KEY, mode="0600")
         self._vm.run("sync")

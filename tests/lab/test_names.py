@@ -271,6 +271,47 @@ def test_exports_are_served_again_when_the_engine_died(lab, client):
     assert lab.contents_behind(volumes[1], BLOCK, BLOCK) == b"\3" * BLOCK
 
 
+@pytest.fixture
+def engine_unit(lab):
+    """The engine as a unit of its own, for the daemon to use; its name."""
+    unit = "volume-daemon-export.service"
+    lab.product.configure(engine_socket="/run/volume-daemon-export/qmp.sock")
+    lab.vm.run(f"systemctl start {unit}")
+    lab.product.restart()
+    yield unit
+    lab.product.configure()
+    lab.vm.run(f"systemctl kill --signal=KILL {unit}; systemctl stop {unit}")
+
+
+def test_an_engine_of_its_own_unit(lab, client, engine_unit):
+    volume, other = lab.new_volume(), lab.new_volume()
+    for one in (volume, other):
+        lab.attach(one)
+    writer = client(volume)
+    writer.write(1, 1)
+    pid = unit_pid(lab, engine_unit)
+
+    lab.product.restart()
+    writer.write(2, 2)
+    detach(lab, other)
+    assert not is_served(lab, other)
+    writer.write(3, 3)
+    lab.attach(other)
+    assert engine_pid(lab) == unit_pid(lab, engine_unit) == pid
+
+    lab.vm.run(f"systemctl kill --signal=KILL {engine_unit}")
+    for one in (volume, other):
+        wait_served(lab, one)
+    client(volume).write(4, 4)
+    assert engine_pid(lab) == unit_pid(lab, engine_unit) != pid
+    assert lab.contents_behind(volume, 0, 5 * BLOCK) == \
+        pattern(volume) + b"".join(bytes([byte]) * BLOCK for byte in (1, 2, 3, 4))
+
+
+def unit_pid(lab, unit):
+    return int(lab.vm.run(f"systemctl show --property=MainPID --value {unit}").out)
+
+
 def test_clients_do_not_notice_that_the_daemon_died(lab, client):
     volume, other = lab.new_volume(), lab.new_volume()
     lab.attach(volume)
