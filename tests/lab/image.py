@@ -31,15 +31,16 @@ from typing import NamedTuple
 LAB = Path(__file__).resolve().parent
 
 # A system that boots to D-Bus, with the libraries the daemon links, the programs that export disks
-# (qemu-system-common has qemu-storage-daemon) and clients for them. The two sanitizer libraries let
-# a build made with -Db_sanitize run in the guest as well.
+# (qemu-system-common has qemu-storage-daemon) and clients for them, and LVM, which takes what it
+# knows on a disk that comes. The two sanitizer libraries let a build made with -Db_sanitize run in
+# the guest as well.
 GUEST_PACKAGES = (
     "ca-certificates", "dbus", "e2fsprogs", "iproute2", "kmod", "qemu-guest-agent", "systemd",
     "systemd-sysv", "udev", "util-linux",
     "libblkid1", "libcjson1", "libcurl4", "libdevmapper1.02.1", "libevent-2.1-7",
     "libevent-core-2.1-7", "libevent-extra-2.1-7", "libevent-openssl-2.1-7",
     "libevent-pthreads-2.1-7", "libinih1", "libmariadb3", "libsqlite3-0", "libsystemd0",
-    "libnbd-bin", "nbdkit", "qemu-system-common", "qemu-utils",
+    "libnbd-bin", "lvm2", "nbdkit", "qemu-system-common", "qemu-utils",
     "libasan8", "libubsan1",
 )
 
@@ -51,7 +52,8 @@ GUEST_MODULES = BOOT_MODULES + (
     "virtio_console", "virtio_scsi", "sd_mod", "dm_mod", "nbd", "loop")
 
 # The guest's whole configuration beyond Debian's defaults. None is a masked unit: no login prompts
-# on the console, which belongs to the log, and no timers that wake up in the middle of a test.
+# on the console, which belongs to the log, no timers that wake up in the middle of a test, and no
+# services of LVM for what the tests do not use.
 GUEST_FILES = {
     "etc/hostname": "appliance\n",
     "etc/hosts": "127.0.0.1 localhost appliance\n",
@@ -64,6 +66,8 @@ GUEST_FILES = {
     "etc/systemd/system/e2scrub_all.timer": None,
     "etc/systemd/system/e2scrub_reap.service": None,
     "etc/systemd/system/fstrim.timer": None,
+    "etc/systemd/system/lvm2-lvmpolld.socket": None,
+    "etc/systemd/system/lvm2-monitor.service": None,
 }
 
 # QEMU's user network gives the guest this address; see vm.py for what it can reach.

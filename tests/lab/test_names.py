@@ -380,6 +380,34 @@ def test_a_volume_in_use_is_not_detached(lab, user, how):
     assert is_served(lab, volume)
 
 
+def test_lvm_keeps_its_volume(lab):
+    """Whether LVM or the name was first: who attaches learns which, and what LVM uses stays."""
+    volume = lab.new_volume()
+    lab.attach(volume)
+    lvm = f"--quiet --config 'devices {{ global_filter = [ \"a|^{node(volume)}$|\", \"r|.*|\" ] }}'"
+    lab.vm.run(f"set -e; pvcreate {lvm} {node(volume)}; vgcreate {lvm} lab {node(volume)}; "
+               f"lvcreate {lvm} --name data --extents 1 --zero n --wipesignatures n lab; "
+               f"printf kept | dd of=/dev/lab/data conv=fsync; vgchange {lvm} -an lab")
+    detach(lab, volume)
+
+    response = lab.product.volumectl("attach", volume)["response"]
+
+    lab.settle()
+    lab.vm.run("while systemctl --quiet is-active lvm-activate-lab; do sleep .1; done")
+    if response["persistent_device_name"]:
+        assert b"LABELONE" in lab.contents(node(volume))
+        lab.vm.run(f"[ -e /dev/lab/data ] || vgchange {lvm} -ay lab")
+    else:
+        assert "held by dm-" in response["message"]
+    refused = lab.product.try_volumectl("detach", volume)
+    assert refused.rc == EXIT_CONFLICT, refused
+    assert "held by dm-" in refused.err
+    assert lab.vm.read_file("/dev/lab/data", 4) == b"kept"
+    lab.vm.run("vgchange --quiet -an lab")
+    detach(lab, volume)
+    assert list(lab.disks()) == ["vda"]
+
+
 def test_a_client_keeps_its_volume_and_force_takes_it(lab, client):
     volume = lab.new_volume()
     lab.attach(volume)
