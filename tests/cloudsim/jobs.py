@@ -75,6 +75,7 @@ class Job:
     refusal: ApiError | None = None     # found before the queue; told when the job ends
     guest_error: str | None = None
     lost: bool = False                  # to a restart of the management server
+    hurried: bool = False               # it sleeps no more
     after: threading.Event | None = None        # the volume's previous change in the guest
     acted: threading.Event = field(default_factory=threading.Event)
 
@@ -166,6 +167,14 @@ class JobRunner:
         for job in begun:
             job.acted.wait()
 
+    def hurry(self):
+        """Let the jobs there are take no more time than they need."""
+        world = self._world
+        with world.lock:
+            for job in world.jobs.values():
+                job.hurried = True
+            world.notify()
+
     def close(self):
         with self._world.lock:
             self._closing = True
@@ -193,12 +202,13 @@ class JobRunner:
                 self._threads.discard(threading.current_thread())
 
     def _sleep(self, job, until):
-        """Sleep until a moment; a job that is lost, or a simulator that closes, sleeps no more.
+        """Sleep until a moment; a job that is lost or hurried, or in a simulator that closes, sleeps
+        no more.
 
         A job that ended in the ordinary way still waits for its late change in the guest.
         """
         with self._world.lock:
-            self._world.wait_for(lambda: self._closing or job.lost,
+            self._world.wait_for(lambda: self._closing or job.lost or job.hurried,
                                  max(0, until - time.monotonic()))
 
     def _begin(self, job):

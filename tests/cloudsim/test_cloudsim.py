@@ -385,6 +385,17 @@ def test_jobs_of_one_machine_wait_for_each_other(sim, cloud):
     assert sim.volume(second)["state"] == "Allocated"
 
 
+def test_jobs_that_sleep_can_be_hurried(tree):
+    cloud, volume = tree.client(), make(tree)
+    tree.set(job_delay=FOREVER, plug_delay=FOREVER)
+    job = cloud.call("attachVolume", id=volume, virtualmachineid=APPLIANCE_VM)["jobid"]
+    tree.wait_for(lambda s: s.world.volumes[volume].state == "Attaching")
+    tree.hurry()
+    tree.wait_idle()
+    assert cloud.call("queryAsyncJobResult", jobid=job)["jobstatus"] == 1
+    assert volume in [disk["key"] for disk in tree.state()["devices"]]
+
+
 def test_queue_keeps_the_order_of_submission(sim, cloud):
     volumes = [make(sim, f"v{n}") for n in range(6)]
     jobs = [cloud.call("attachVolume", id=v, virtualmachineid=OTHER_VM)["jobid"]

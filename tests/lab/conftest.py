@@ -5,7 +5,9 @@ cloud runs on the host and plugs its disks into the appliance. A test gets all t
 """
 
 import os
+import shutil
 import subprocess
+from pathlib import Path
 
 import cloudsim
 import pytest
@@ -13,7 +15,7 @@ from cloudsim.world import World
 
 from lab.agent import AgentError
 from lab.product import Product
-from lab.scene import Lab
+from lab.scene import PROGRAMS, Lab
 from lab.vm import Appliance, CommandFailed
 
 # The cloud invents its ids from a seed, so the root volume's can be known before any cloud runs.
@@ -30,6 +32,10 @@ def appliance(tmp_path_factory):
                               "--destdir", tree], capture_output=True, text=True, check=False)
     if install.returncode != 0:
         pytest.fail(f"{build} cannot be installed:\n{install.stdout}{install.stderr}")
+    programs = tree / PROGRAMS.relative_to("/")
+    programs.mkdir(parents=True, exist_ok=True)
+    for name in ("devmap_check", "swap_pause"):
+        shutil.copy(Path(build, "tests/lab", name), programs)
     folder = tmp_path_factory.mktemp("appliance")
     with Appliance(folder, cloudsim.APPLIANCE_VM, ROOT_VOLUME, overlay=tree) as vm:
         boot(vm)

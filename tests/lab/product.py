@@ -12,6 +12,7 @@ import cloudsim
 from lab.vm import CLOUD_ADDRESS, CommandFailed
 
 UNIT = "volume-daemon.service"
+_KILL = f"systemctl kill --signal=KILL {UNIT}; systemctl stop {UNIT}"
 BUS_NAME = "org.migratekit.VolumeDaemon1"
 
 # volumectl's exit codes for the two refusals the tests provoke.
@@ -24,6 +25,7 @@ _CONFIG = f"""\
 url = http://{CLOUD_ADDRESS}/client/api
 api_key_file = /etc/volume-daemon/api-key
 secret_key_file = /etc/volume-daemon/secret-key
+poll_min = 50ms
 [device]
 scan_interval = 2s
 hold_seconds = {{hold_seconds}}
@@ -59,16 +61,16 @@ class Product:
 
     def start_afresh(self):
         """Start without any memory of what was before, and wait until it knows its cloud."""
-        self.stop()
-        self._vm.run("rm -rf /var/lib/volume-daemon")
+        self._vm.run(f"systemctl stop {UNIT}; rm -rf /var/lib/volume-daemon")
         self.start()
-        self._vm.run("until volumectl health --json | grep -q '\"accepting_changes\":true'; do sleep .2; done")
+        self._vm.run("until volumectl health --json | grep -q '\"accepting_changes\":true'; "
+                     "do sleep .1; done")
 
     def let_go(self):
         """End it and what goes on without it, exports and names, so that nothing holds a disk."""
-        self.kill()
-        self._vm.run("dmsetup info -c --noheadings -o name -S 'uuid =~ ^VOLD-' | while read -r map; do "
-                     "dmsetup resume $map; dmsetup remove --retry $map; done", check=False)
+        self._vm.run(f"{_KILL}; dmsetup info -c --noheadings -o name -S 'uuid =~ ^VOLD-' | "
+                     "while read -r map; do dmsetup resume $map; dmsetup remove --retry $map; done",
+                     check=False)
 
     def start(self):
         self._systemctl("start")
@@ -81,7 +83,7 @@ class Product:
 
     def kill(self):
         """Let it die without a chance to tidy up, and stay dead."""
-        self._vm.run(f"systemctl kill --signal=KILL {UNIT}; systemctl stop {UNIT}")
+        self._vm.run(_KILL)
 
     def crash(self):
         """Let it die alone, as by a fault of its own, and wait until systemd has it back."""

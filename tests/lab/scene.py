@@ -4,10 +4,14 @@ A volume is told by its contents: the cloud's side of a test writes a pattern in
 the volume, the guest's side reads it from a device.
 """
 
+from pathlib import Path
+
 import cloudsim
 
 from lab.product import BusMonitor
 
+# Where the appliance has the programs of the tests themselves.
+PROGRAMS = Path("/usr/local/bin")
 PATTERN_SIZE = 4096
 
 
@@ -22,15 +26,11 @@ class Lab:
         self._images = images
 
     def new_volume(self):
-        """Create a volume through the daemon and mark its contents; returns its id.
+        """A volume in the cloud, its contents marked; returns its id.
 
         All volumes are of one size, so that size never tells them apart.
         """
-        created = self.product.volumectl(
-            "create", "--name", "lab", "--size", "1GiB", "--offering", cloudsim.OFFERING_CUSTOM,
-            "--zone", cloudsim.ZONE)
-        assert created["status"] == "completed"
-        volume = created["volume_id"]
+        volume = self.cloud.put_volume(size=cloudsim.GIB)["id"]
         self.mark(volume)
         return volume
 

@@ -9,17 +9,17 @@ import os
 import re
 import shlex
 import statistics
-from pathlib import Path
 
 import pytest
+
+from lab.scene import PROGRAMS
 
 VOLUME_A = "0abcdef0-1111-4111-8111-111111111111"
 VOLUME_B = "0abcdef0-2222-4222-8222-222222222222"
 NAME = "vol0abcdef0"
 NODE = f"/dev/mapper/{NAME}"
 
-CHECK = "/usr/local/bin/devmap_check"
-SWAP_PAUSE = "/usr/local/bin/swap_pause"
+CHECK, SWAP_PAUSE = str(PROGRAMS / "devmap_check"), str(PROGRAMS / "swap_pause")
 UNIT_FILE = "/usr/lib/systemd/system/volume-daemon.service"
 SANDBOX = re.compile(r"^((?:Capability|NoNew|Device|Lock|MemoryDeny|Protect|Private|Restrict"
                      r"|SystemCall)\w*=.*)$", re.MULTILINE)
@@ -178,7 +178,8 @@ class Maps:
                check=False)
         vm.run("dmsetup info -c --noheadings -o name | while read -r map; do "
                "dmsetup resume $map; done; systemctl stop writer engine; udevadm settle; "
-               "dmsetup remove_all --retry; udevadm settle", check=False, timeout=120)
+               "dmsetup remove_all --retry; udevadm settle; dmsetup udevcomplete_all --yes",
+               check=False, timeout=120)
         for disk in self._disks:
             disk.unplug()
 
@@ -189,10 +190,6 @@ def pointing(disk, name, volume):
 
 @pytest.fixture
 def maps(appliance, tmp_path):
-    build = Path(os.environ["VOLD_BUILD"])
-    for program in (CHECK, SWAP_PAUSE):
-        appliance.write_file(program, (build / "tests/lab" / Path(program).name).read_bytes(),
-                             mode="0755")
     maps = Maps(appliance, tmp_path)
     yield maps
     maps.clean()

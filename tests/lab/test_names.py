@@ -104,7 +104,8 @@ def is_served(lab, volume):
 
 
 def wait_served(lab, volume):
-    lab.vm.run(f"until nbdinfo --size {uri(volume)}; do sleep .2; done")
+    # Each look takes the processor from the engine that is being started.
+    lab.vm.run(f"until nbdinfo --size {uri(volume)} >/dev/null 2>&1; do sleep 1; done", timeout=150)
 
 
 def read_by_name(lab, volume):
