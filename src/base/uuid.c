@@ -101,13 +101,3 @@ bool uuid_is_valid(const char *text)
 	}
 	return true;
 }
-
-void uuid_lowest_v7(int64_t wall_ms, char out[UUID_TEXT_SIZE])
-{
-	unsigned char id[16] = { 0 };
-	uint64_t ms = wall_ms < 0 ? 0 : (uint64_t)wall_ms;
-
-	for (int i = 0; i < 6; i++)
-		id[i] = (unsigned char)(ms >> (40 - 8 * i));
-	uuid_finish(id, 7, out);
-}

@@ -434,6 +434,22 @@ void store_read_cancel(struct store_read *read)
 	close_item(&read->item);
 }
 
+bool store_read_lacks_place(const struct store_read *read)
+{
+	return read->filter.before_id && !read->filter.before_ms;
+}
+
+int store_read_set_place(struct store_read *read, const struct operation_record *last)
+{
+	if (!last)
+		return err_set_field(&read->item.err, "cursor", ERR_INVALID,
+				     "operation %s, where the page before ended, is not in the store any more: begin "
+				     "with the first page",
+				     read->filter.before_id);
+	read->filter.before_ms = last->created_at;
+	return 0;
+}
+
 /* Room for one more of `size` bytes in an array that doubles. */
 static void *grow(void *items, size_t count, size_t size)
 {

@@ -67,7 +67,7 @@ void store_submit(struct store *store, struct store_batch *batch, store_done_fn 
 
 struct store_operations {
 	struct err err;
-	const struct operation_record *items; /* newest first; valid during the callback */
+	const struct operation_record *items; /* newest created_at first, then by id; valid during the callback */
 	size_t count;
 	bool more; /* there are others behind these */
 };
@@ -83,7 +83,8 @@ struct store_operation_filter {
 	int64_t ended_before_ms; /* completed_at < this; 0 any */
 	const char *request_id;
 	bool needs_attention;  /* only those that left something behind */
-	const char *before_id; /* keyset cursor: ids below this one; NULL from the newest */
+	const char *before_id; /* keyset cursor: those behind this one; NULL from the newest */
+	int64_t before_ms;     /* when that was accepted; 0: look it up, ERR_INVALID when it is not there any more */
 	size_t limit;
 };
 

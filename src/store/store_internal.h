@@ -106,6 +106,10 @@ void store_submit_item(struct store *store, struct store_item *item);
 
 struct store_batch *store_batch_of(struct store_item *item);
 struct store_read *store_read_of(struct store_item *item);
+/* The list is to go on behind an operation known by its id alone. */
+bool store_read_lacks_place(const struct store_read *read);
+/* That is this one; NULL: it is not there, which is the answer. */
+int store_read_set_place(struct store_read *read, const struct operation_record *last);
 /* A zeroed operation at the end of the result, for the backend to fill. */
 struct operation_record *store_read_add(struct store_read *read);
 void store_read_reset(struct store_read *read); /* drops what was added so far */

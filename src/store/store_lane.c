@@ -86,6 +86,22 @@ static void commit(struct lane *lane, struct store_batch *const *group, size_t c
 	}
 }
 
+static void read_list(struct lane *lane, struct store_read *read)
+{
+	struct store_read last = { .id = (char *)(uintptr_t)read->filter.before_id, /* only read */
+				   .filter = { .type = -1, .status = -1, .limit = 1 } };
+
+	if (store_read_lacks_place(read)) {
+		lane->driver->read(lane->session, &last);
+		read->item.err = last.item.err;
+		if (read->item.err.code == ERR_NONE)
+			store_read_set_place(read, last.count ? last.items : NULL);
+		store_read_reset(&last);
+	}
+	if (read->item.err.code == ERR_NONE)
+		lane->driver->read(lane->session, read);
+}
+
 /* Writes first: a read then sees everything that was submitted before it. */
 static void run(void *context, struct worker_jobs *jobs, size_t count)
 {
@@ -110,7 +126,7 @@ static void run(void *context, struct worker_jobs *jobs, size_t count)
 		case STORE_ITEM_BATCH:
 			break;
 		case STORE_ITEM_READ:
-			lane->driver->read(lane->session, store_read_of(item));
+			read_list(lane, store_read_of(item));
 			break;
 		case STORE_ITEM_ACCESS:
 			lane->driver->look(lane->session, store_look_of(item));

@@ -17,6 +17,7 @@
 #include "store/store_mariadb.h"
 
 #define COLUMNS_MAX 32
+_Static_assert(SQL_LIST_VALUES_MAX <= COLUMNS_MAX, "a list has fewer parameters than a row");
 
 /* ---- statements ---- */
 
@@ -302,29 +303,25 @@ static void add_select(struct buf *sql, enum store_table table)
 	buf_printf(sql, " FROM %s", store_tables[table].name);
 }
 
+/* Two ranges of an index; of a row's comparison the server would make none. */
+static const struct sql_before before = { " AND (created_at < ? OR (created_at = ? AND id < ?))", 2 };
+
 enum mariadb_fault mariadb_list(struct mariadb_session *session, struct store_read *read, struct err *err)
 {
 	unsigned mask = sql_clauses_of(read);
 	MYSQL_STMT **stmt = &session->statements.list[mask];
-	struct parameters parameters = { .count = 0 };
+	struct parameters parameters;
 	_cleanup_buf_ struct buf sql = BUF_NULL;
 	enum mariadb_fault fault = MARIADB_OK;
-	struct sql_value *limit;
 
 	if (!*stmt) {
 		add_select(&sql, STORE_OPERATIONS);
-		sql_add_clauses(&sql, mask);
+		sql_add_clauses(&sql, mask, &before);
 		fault = prepare(session, &sql, stmt, err);
 	}
 	if (fault != MARIADB_OK)
 		return fault;
-	for (unsigned i = 0; i < SQL_CLAUSE_COUNT; i++) {
-		if (mask & 1u << i)
-			sql_value_of_clause((enum sql_clause)i, read, parameters_add(&parameters));
-	}
-	/* One more than asked for tells whether there are more. */
-	limit = parameters_add(&parameters);
-	*limit = (struct sql_value){ .type = SQL_NUMBER, .number = (int64_t)read->filter.limit + 1 };
+	parameters.count = sql_values_of_list(read, mask, &before, parameters.values);
 	fault = execute(session, *stmt, &parameters, err);
 	if (fault == MARIADB_OK)
 		fault = read_rows(session, *stmt, STORE_OPERATIONS, &(struct sink){ .add = add_read, .arg = read },

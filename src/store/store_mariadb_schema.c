@@ -7,8 +7,8 @@
  * statements may run again ("if not exists"), and the version is raised when all of them have run: whoever is interrupted
  * begins that migration anew.
  *
- * Texts compare byte by byte, as in SQLite. Indexes carry the id behind their column, because every list comes newest id
- * first and then needs no sorting.
+ * Texts compare byte by byte, as in SQLite. Indexes carry the age, a time and an id, behind their column: every list comes
+ * newest first and then needs no sorting.
  */
 
 #include <stdio.h>
@@ -146,21 +146,48 @@ static const struct mariadb_table tables[] = {
 	{ 2, "nbd_exports", export_columns, export_keys, NULL, NULL },
 };
 
+#define ENDED "('completed', 'failed', 'cancelled')"
+#define LEFT_UNFINISHED "'an earlier daemon left it unfinished; look what became of the volume'"
+/* As the daemon makes them, so that the row comes last in the history of its operation. */
+#define HISTORY_ID                                                                                                     \
+	"LOWER(CONCAT(INSERT(LPAD(HEX(CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS UNSIGNED)), 12, '0'), 9, 0, '-'), "        \
+	"'-7000-8000-', LEFT(MD5(id), 12)))"
+
+#define BY_AGE(COLUMN)                                                                                                 \
+	"ALTER TABLE volume_operations DROP KEY volume_operations_" COLUMN ", ADD KEY volume_operations_" COLUMN       \
+	" (" COLUMN ", created_at, id); "
+
 static const struct migration migrations[] = {
 	{
 		.version = 1,
 		.summary = "operations, mappings, history",
 		/* A daemon that died before ours was born has left these behind for ever. */
-		.sql = "UPDATE volume_operations SET status = 'failed', completed_at = UTC_TIMESTAMP(3), "
-		       "error_code = 'INTERNAL_ERROR', "
-		       "error = 'an earlier daemon left it unfinished; look what became of the volume' "
-		       "WHERE status NOT IN ('completed', 'failed', 'cancelled')",
+		.sql = "BEGIN NOT ATOMIC START TRANSACTION; "
+		       "INSERT INTO volume_operation_history "
+		       "(id, operation_id, previous_status, new_status, changed_at, details) "
+		       "SELECT " HISTORY_ID ", id, IF(status = 'pending', status, 'executing'), 'failed', "
+		       "UTC_TIMESTAMP(3), JSON_OBJECT('error', " LEFT_UNFINISHED ") FROM volume_operations "
+		       "WHERE status NOT IN " ENDED "; "
+		       "UPDATE volume_operations SET status = 'failed', completed_at = UTC_TIMESTAMP(3), "
+		       "error_code = 'INTERNAL_ERROR', error = " LEFT_UNFINISHED " WHERE status NOT IN " ENDED "; "
+		       "COMMIT; END",
 	},
 	{
 		.version = 2,
 		.summary = "stable names, exports",
 		.sql = "UPDATE nbd_exports SET error = CONCAT('an earlier daemon left it ', status), status = 'failed' "
 		       "WHERE status NOT IN ('pending', 'active', 'failed')",
+	},
+	{
+		.version = 3,
+		.summary = "operations in the order of their age",
+		/* Those of an earlier daemon may lack a time. */
+		.sql = "BEGIN NOT ATOMIC "
+		       "UPDATE volume_operations SET created_at = "
+		       "COALESCE(updated_at, completed_at, '1970-01-01 00:00:00.001') WHERE created_at IS NULL; "
+		       "UPDATE volume_operations SET completed_at = COALESCE(updated_at, created_at) "
+		       "WHERE completed_at IS NULL AND status IN " ENDED "; " BY_AGE("volume_id") BY_AGE("vm_id")
+			       BY_AGE("status") BY_AGE("type") BY_AGE("request_id") BY_AGE("needs_attention") "END",
 	},
 };
 

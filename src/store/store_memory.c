@@ -273,6 +273,18 @@ static void apply_batch(struct memory_data *data, struct store_batch *batch)
 
 /* ---- reads ---- */
 
+static int compare_age(int64_t a_ms, const char *a_id, int64_t b_ms, const char *b_id)
+{
+	return a_ms != b_ms ? (a_ms < b_ms ? -1 : 1) : strcmp(a_id, b_id);
+}
+
+static int newest_first(const void *a, const void *b)
+{
+	const struct operation_record *x = *(void *const *)a, *y = *(void *const *)b;
+
+	return compare_age(y->created_at, y->id, x->created_at, x->id);
+}
+
 static bool matches(const struct operation_record *operation, const struct store_read *read)
 {
 	const struct store_operation_filter *filter = &read->filter;
@@ -290,17 +302,28 @@ static bool matches(const struct operation_record *operation, const struct store
 		(operation->completed_at && operation->completed_at < filter->ended_before_ms)) &&
 	       (!filter->request_id || streq(operation->request_id, filter->request_id)) &&
 	       (!filter->needs_attention || operation->needs_attention) &&
-	       (!filter->before_id || strcmp(operation->id, filter->before_id) < 0);
+	       (!filter->before_id ||
+		compare_age(operation->created_at, operation->id, filter->before_ms, filter->before_id) < 0);
 }
 
 static void run_read(const struct memory_data *data, struct store_read *read)
 {
 	const struct memory_table *table = &data->tables[STORE_OPERATIONS];
+	void **found;
+	size_t count = 0;
 
-	for (size_t i = table->count; i-- > 0 && read->count <= read->filter.limit;) {
+	if (store_read_lacks_place(read) &&
+	    store_read_set_place(read, table_find(data, STORE_OPERATIONS, read->filter.before_id)) < 0)
+		return;
+	found = xcalloc(table->count + 1, sizeof(found[0]));
+	for (size_t i = 0; i < table->count; i++) {
 		if (matches(table->rows[i], read))
-			record_copy(&operation_record, store_read_add(read), table->rows[i]);
+			found[count++] = table->rows[i];
 	}
+	qsort(found, count, sizeof(found[0]), newest_first);
+	for (size_t i = 0; i < count && i <= read->filter.limit; i++)
+		record_copy(&operation_record, store_read_add(read), found[i]);
+	free(found);
 	store_read_trim(read);
 }
 

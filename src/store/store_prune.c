@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A page of the list, a batch that removes what may go of it, the next page. Ids sort by the time an operation was
- * accepted, so those that were accepted too late to have ended before are never looked at. The batches are optional: a
- * store that is away has better things to do when it is back.
+ * A page of the list, a batch that removes what may go of it, the next page. The list begins at the time before which
+ * they must have ended: what was accepted later is never looked at. The batches are optional: a store that is away has
+ * better things to do when it is back.
  */
 
 #include "store/store_prune.h"
 
-#include "base/uuid.h"
 #include "store/store_rows.h"
 
 struct store_prune {
@@ -18,7 +17,8 @@ struct store_prune {
 	void *arg;
 	struct store_read *read;
 	bool committing, cancelled, more;
-	char *cursor;
+	int64_t last_ms; /* where the next page begins */
+	char *last_id;
 	size_t batch_count, removed;
 };
 
@@ -26,7 +26,7 @@ static void end(struct store_prune *prune, const struct err *err)
 {
 	if (!prune->cancelled)
 		prune->done(prune->arg, prune->removed, err);
-	free(prune->cursor);
+	free(prune->last_id);
 	free(prune);
 }
 
@@ -64,7 +64,8 @@ static void on_page(void *arg, const struct store_operations *result)
 		store_batch_forget(batch, result->items[i].id);
 		prune->batch_count++;
 	}
-	str_set(&prune->cursor, result->items[result->count - 1].id);
+	prune->last_ms = result->items[result->count - 1].created_at;
+	str_set(&prune->last_id, result->items[result->count - 1].id);
 	prune->more = result->more;
 	prune->committing = true;
 	store_submit(prune->store, batch, on_committed, prune);
@@ -76,7 +77,8 @@ static void next_page(struct store_prune *prune)
 		.type = -1,
 		.status = -1,
 		.ended_before_ms = prune->before_ms,
-		.before_id = prune->cursor,
+		.before_ms = prune->last_ms,
+		.before_id = prune->last_id,
 		.limit = STORE_PRUNE_BATCH,
 	};
 
@@ -86,14 +88,13 @@ static void next_page(struct store_prune *prune)
 struct store_prune *store_prune(struct store *store, int64_t before_ms, store_prune_fn done, void *arg)
 {
 	struct store_prune *prune = xnew(struct store_prune);
-	char lowest[UUID_TEXT_SIZE];
 
 	prune->store = store;
 	prune->before_ms = before_ms;
 	prune->done = done;
 	prune->arg = arg;
-	uuid_lowest_v7(before_ms, lowest);
-	prune->cursor = xasprintf("op-%s", lowest);
+	prune->last_ms = before_ms;
+	prune->last_id = xstrdup(""); /* of those of that very time none */
 	next_page(prune);
 	return prune;
 }

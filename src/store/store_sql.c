@@ -157,9 +157,9 @@ static const char *const clauses[] = {
 	[SQL_BY_SINCE] = " AND created_at >= ?",
 	[SQL_BY_UNTIL] = " AND created_at < ?",
 	[SQL_BY_ENDED] = " AND completed_at < ?",
-	[SQL_BY_BEFORE] = " AND id < ?",
 	[SQL_BY_ATTENTION] = " AND needs_attention = ?",
 	[SQL_BY_REQUEST] = " AND request_id = ?",
+	[SQL_BY_BEFORE] = NULL, /* the dialect's */
 };
 _Static_assert(ARRAY_SIZE(clauses) == SQL_CLAUSE_COUNT, "each clause has its text");
 
@@ -175,9 +175,9 @@ unsigned sql_clauses_of(const struct store_read *read)
 		[SQL_BY_SINCE] = filter->since_ms != 0,
 		[SQL_BY_UNTIL] = filter->until_ms != 0,
 		[SQL_BY_ENDED] = filter->ended_before_ms != 0,
-		[SQL_BY_BEFORE] = filter->before_id != NULL,
 		[SQL_BY_ATTENTION] = filter->needs_attention,
 		[SQL_BY_REQUEST] = filter->request_id != NULL,
+		[SQL_BY_BEFORE] = filter->before_id != NULL,
 	};
 	unsigned mask = 0;
 
@@ -186,7 +186,7 @@ unsigned sql_clauses_of(const struct store_read *read)
 	return mask;
 }
 
-void sql_value_of_clause(enum sql_clause clause, const struct store_read *read, struct sql_value *out)
+static void set_clause_value(enum sql_clause clause, const struct store_read *read, struct sql_value *out)
 {
 	const struct store_operation_filter *filter = &read->filter;
 
@@ -215,14 +215,14 @@ void sql_value_of_clause(enum sql_clause clause, const struct store_read *read, 
 	case SQL_BY_ENDED:
 		set_time(out, filter->ended_before_ms);
 		return;
-	case SQL_BY_BEFORE:
-		set_text(out, filter->before_id);
-		return;
 	case SQL_BY_ATTENTION:
 		set_number(out, 1);
 		return;
 	case SQL_BY_REQUEST:
 		set_text(out, filter->request_id);
+		return;
+	case SQL_BY_BEFORE:
+		set_text(out, filter->before_id);
 		return;
 	case SQL_CLAUSE_COUNT:
 		break;
@@ -230,14 +230,31 @@ void sql_value_of_clause(enum sql_clause clause, const struct store_read *read, 
 	assert(!"no such clause");
 }
 
-void sql_add_clauses(struct buf *sql, unsigned mask)
+unsigned sql_values_of_list(const struct store_read *read, unsigned mask, const struct sql_before *before,
+			    struct sql_value *out)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < SQL_CLAUSE_COUNT; i++) {
+		if (!(mask & 1u << i))
+			continue;
+		for (unsigned n = 0; i == SQL_BY_BEFORE && n < before->times; n++)
+			set_time(&out[count++], read->filter.before_ms);
+		set_clause_value((enum sql_clause)i, read, &out[count++]);
+	}
+	/* One more than asked for tells whether there are more. */
+	set_number(&out[count++], (int64_t)read->filter.limit + 1);
+	return count;
+}
+
+void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_before *before)
 {
 	buf_add_text(sql, " WHERE TRUE");
 	for (unsigned i = 0; i < SQL_CLAUSE_COUNT; i++) {
 		if (mask & 1u << i)
-			buf_add_text(sql, clauses[i]);
+			buf_add_text(sql, i == SQL_BY_BEFORE ? before->clause : clauses[i]);
 	}
-	buf_add_text(sql, " ORDER BY id DESC LIMIT ?");
+	buf_add_text(sql, " ORDER BY created_at DESC, id DESC LIMIT ?");
 }
 
 void sql_add_page(struct buf *sql)

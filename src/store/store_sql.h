@@ -41,15 +41,27 @@ enum sql_clause {
 	SQL_BY_SINCE,
 	SQL_BY_UNTIL,
 	SQL_BY_ENDED,
-	SQL_BY_BEFORE,
 	SQL_BY_ATTENTION,
 	SQL_BY_REQUEST,
+	SQL_BY_BEFORE,
 	SQL_CLAUSE_COUNT
 };
 unsigned sql_clauses_of(const struct store_read *read);
-void sql_value_of_clause(enum sql_clause clause, const struct store_read *read, struct sql_value *out);
-/* " WHERE TRUE AND id = ? … ORDER BY id DESC LIMIT ?"; parameters in the order of the clauses, the limit last. */
-void sql_add_clauses(struct buf *sql, unsigned mask);
+/*
+ * How a dialect says that (created_at, id) < (?, ?) so that it goes to that place in an index; no form does in all of them.
+ * The time is a parameter as often as `times` says, then the id.
+ */
+struct sql_before {
+	const char *clause;
+	unsigned times;
+};
+#define SQL_TIMES_MAX 2
+/* " WHERE TRUE AND id = ? … ORDER BY created_at DESC, id DESC LIMIT ?" */
+void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_before *before);
+/* The parameters of that, in their order; how many. They may point into themselves and are not to be moved. */
+#define SQL_LIST_VALUES_MAX (SQL_CLAUSE_COUNT + SQL_TIMES_MAX + 1)
+unsigned sql_values_of_list(const struct store_read *read, unsigned mask, const struct sql_before *before,
+			    struct sql_value *out);
 /* " WHERE id > ? ORDER BY id LIMIT ?": a page of store_scan(). */
 void sql_add_page(struct buf *sql);
 /* " WHERE `vm_id` = ? AND …": the row that has what only one may have. */

@@ -107,12 +107,14 @@ static void add_select(struct buf *sql, enum store_table table)
 	buf_printf(sql, " FROM %s", store_tables[table].name);
 }
 
+static const struct sql_before before = { " AND (created_at, id) < (?, ?)", 1 };
+
 static int prepare_list(sqlite3 *db, unsigned mask, sqlite3_stmt **out)
 {
 	struct buf _cleanup_buf_ sql = BUF_NULL;
 
 	add_select(&sql, STORE_OPERATIONS);
-	sql_add_clauses(&sql, mask);
+	sql_add_clauses(&sql, mask, &before);
 	return prepare(db, sql.data, out);
 }
 
@@ -160,20 +162,14 @@ int sqlite_list(sqlite3 *db, struct sqlite_statements *statements, struct store_
 {
 	unsigned mask = sql_clauses_of(read);
 	sqlite3_stmt **stmt = &statements->list[mask];
-	struct sql_value value;
-	int rc = SQLITE_OK, parameter = 0;
+	struct sql_value values[SQL_LIST_VALUES_MAX];
+	unsigned count = sql_values_of_list(read, mask, &before, values);
+	int rc = SQLITE_OK;
 
 	if (!*stmt)
 		rc = prepare_list(db, mask, stmt);
-	for (unsigned i = 0; i < SQL_CLAUSE_COUNT && rc == SQLITE_OK; i++) {
-		if (!(mask & 1u << i))
-			continue;
-		sql_value_of_clause((enum sql_clause)i, read, &value);
-		rc = bind_value(*stmt, ++parameter, &value);
-	}
-	/* One more than asked for tells whether there are more. */
-	if (rc == SQLITE_OK)
-		rc = sqlite3_bind_int64(*stmt, ++parameter, (int64_t)read->filter.limit + 1);
+	for (unsigned i = 0; i < count && rc == SQLITE_OK; i++)
+		rc = bind_value(*stmt, (int)i + 1, &values[i]);
 	while (rc == SQLITE_OK && (rc = sqlite3_step(*stmt)) == SQLITE_ROW)
 		rc = read_row(*stmt, STORE_OPERATIONS, store_read_add(read), err);
 	sqlite3_reset(*stmt);

@@ -3,7 +3,7 @@
 /*
  * The tables in SQLite's dialect. Table and column names are the contract's and are what people's own SQL relies on.
  *
- * Indexes carry the id behind their column, because every list comes newest id first and then needs no sorting.
+ * Indexes carry the age, a time and an id, behind their column: every list comes newest first and then needs no sorting.
  */
 
 #include "store/store_sqlite.h"
@@ -113,6 +113,30 @@ const struct migration sqlite_migrations[] = {
 		       "  CONSTRAINT unique_volume_id UNIQUE (volume_id),\n"
 		       "  CONSTRAINT unique_export_name UNIQUE (export_name)\n"
 		       ") STRICT;\n",
+	},
+	{
+		.version = 3,
+		.summary = "operations in the order of their age",
+		/* Those of an earlier daemon, copied from another store, may lack a time. */
+		.sql = "UPDATE volume_operations SET created_at =\n"
+		       "  COALESCE(updated_at, completed_at, '1970-01-01 00:00:00.001') WHERE created_at IS NULL;\n"
+		       "UPDATE volume_operations SET completed_at = COALESCE(updated_at, created_at)\n"
+		       "  WHERE completed_at IS NULL AND status IN ('completed', 'failed', 'cancelled');\n"
+		       "\n"
+		       "DROP INDEX volume_operations_volume_id;\n"
+		       "CREATE INDEX volume_operations_volume_id ON volume_operations (volume_id, created_at, id);\n"
+		       "DROP INDEX volume_operations_vm_id;\n"
+		       "CREATE INDEX volume_operations_vm_id ON volume_operations (vm_id, created_at, id);\n"
+		       "DROP INDEX volume_operations_status;\n"
+		       "CREATE INDEX volume_operations_status ON volume_operations (status, created_at, id);\n"
+		       "DROP INDEX volume_operations_type;\n"
+		       "CREATE INDEX volume_operations_type ON volume_operations (type, created_at, id);\n"
+		       "DROP INDEX volume_operations_request_id;\n"
+		       "CREATE INDEX volume_operations_request_id ON volume_operations (request_id, created_at, id)\n"
+		       "  WHERE request_id IS NOT NULL;\n"
+		       "DROP INDEX volume_operations_needs_attention;\n"
+		       "CREATE INDEX volume_operations_needs_attention ON volume_operations (needs_attention, "
+		       "created_at, id);\n",
 	},
 };
 const size_t sqlite_migration_count = ARRAY_SIZE(sqlite_migrations);

@@ -117,16 +117,16 @@ WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {
 SELECT {id}, 'attach', 'completed', '{volume}', '{vm}', '{{}}', '{{}}', '{time}', '{time}', '{time}',
     0, 0 FROM n
 """
-# What each calls the id of number i, the time, and the leave to count so far.
+# What each calls the id of number i, and the leave to count so far.
 DIALECTS = {
-    "SQLite": ("printf('op-%08x-0000-7000-8000-000000000000', i)", "%Y-%m-%dT%H:%M:%S.000Z", []),
+    "SQLite": ("printf('op-%08x-0000-7000-8000-000000000000', i)", []),
     "MariaDB": ("CONCAT('op-', LPAD(LOWER(HEX(i)), 8, '0'), '-0000-7000-8000-000000000000')",
-                "%Y-%m-%d %H:%M:%S.000", ["SET SESSION max_recursive_iterations = 10000000"])}
+                ["SET SESSION max_recursive_iterations = 10000000"])}
 
 
 def fill(name, store):
-    number, moment, before = DIALECTS[name]
-    now = time.strftime(moment, time.gmtime())
+    number, before = DIALECTS[name]
+    now = time.strftime("%Y-%m-%d %H:%M:%S.000", time.gmtime())
     for first in range(0, PAGE * PAGES, PART):
         store.run(*before, FILL.format(id=number, time=now, first=first, last=first + PART - 1,
                                        volume=ids.APPLIANCE_VM, vm=ids.OTHER_VM))

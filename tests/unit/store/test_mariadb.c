@@ -261,7 +261,7 @@ static void earlier_tables_are_taken_over(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_free_ char *kept = NULL, *aside = NULL, *history = NULL, *types = NULL, *operations = NULL,
-			    *json = NULL;
+			    *json = NULL, *ends = NULL, *untimed = NULL;
 	struct store_loaded loaded;
 	struct list list;
 
@@ -270,11 +270,11 @@ static void earlier_tables_are_taken_over(void **state)
 	fixture_mariadb_run(
 		f, "CREATE TABLE volume_operations (id VARCHAR(64) PRIMARY KEY, type ENUM('create', 'attach', "
 		   "'migrate') NOT NULL, status VARCHAR(16) NOT NULL, volume_id VARCHAR(191) NOT NULL, request "
-		   "LONGTEXT, owner_team VARCHAR(20) NOT NULL, created_at TIMESTAMP NULL)");
+		   "LONGTEXT, owner_team VARCHAR(20) NOT NULL, created_at TIMESTAMP NULL, updated_at TIMESTAMP NULL)");
 	fixture_mariadb_run(
 		f, "INSERT INTO volume_operations VALUES ('old-1', 'attach', 'completed', 'v1', '{\"a\":1}', "
-		   "'blue', '2025-01-02 03:04:05'), ('old-2', 'attach', 'executing', 'v2', 'not json', 'red', NULL), "
-		   "('old-3', 'migrate', 'completed', 'v3', '', 'red', NULL)");
+		   "'blue', '2025-01-02 03:04:05', NULL), ('old-2', 'attach', 'executing', 'v2', 'not json', 'red', "
+		   "NULL, '2025-01-03'), ('old-3', 'migrate', 'completed', 'v3', '', 'red', NULL, NULL)");
 	fixture_mariadb_run(
 		f, "CREATE TABLE device_mappings (id BIGINT AUTO_INCREMENT PRIMARY KEY, volume_id VARCHAR(191) NOT "
 		   "NULL, vm_id VARCHAR(191), device_path VARCHAR(100), size BIGINT, updated_at DATETIME, rack "
@@ -299,11 +299,17 @@ static void earlier_tables_are_taken_over(void **state)
 	assert_string_equal(aside, "v1|/dev/vdb|5|1\nv3|/dev/vdb|7|3\nv2|/dev/vdc|8|4");
 	history = fixture_mariadb_text(f, "SELECT operation_id FROM volume_operation_history_set_aside");
 	assert_string_equal(history, "nobody");
+	ends = fixture_mariadb_text(f, "SELECT operation_id, previous_status, new_status FROM volume_operation_history "
+				       "ORDER BY id");
+	assert_string_equal(ends, "old-1|NULL|completed\nold-2|executing|failed");
+	untimed = fixture_mariadb_text(f, "SELECT COUNT(*) FROM volume_operations WHERE completed_at IS NULL");
+	assert_string_equal(untimed, "0");
 	types = fixture_mariadb_text(f, "SELECT id, type, owner_team FROM volume_operations_set_aside");
 	assert_string_equal(types, "old-3|migrate|red");
 	operations =
 		fixture_mariadb_text(f, "SELECT id, status, created_at, owner_team FROM volume_operations ORDER BY id");
-	assert_string_equal(operations, "old-1|completed|2025-01-02 03:04:05.000|blue\nold-2|failed|NULL|red");
+	assert_string_equal(operations, "old-1|completed|2025-01-02 03:04:05.000|blue\nold-2|failed|2025-01-03 "
+					"00:00:00.000|red");
 	json = fixture_mariadb_text(f, "SELECT request FROM volume_operations ORDER BY id");
 	assert_string_equal(json, "{\"a\":1}\n{\"text\": \"not json\"}");
 

@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 
-#include "base/uuid.h"
 #include "fixture.h"
 #include "store/store_prune.h"
 
@@ -60,6 +59,50 @@ static void lists_come_in_pages_newest_first(void **state)
 	assert_list(f, filter, "10");
 	filter.before_id = "op-0";
 	assert_list(f, filter, "");
+}
+
+/* Ids of earlier daemons say nothing about age. */
+static void lists_and_their_pages_go_by_age(void **state)
+{
+	static const struct {
+		const char *id;
+		int64_t created_at;
+	} rows[] = { { "op-a", 3000 }, { "op-z", 1000 }, { "op-m", 2000 }, { "op-b", 2000 }, { "op-y", 500 } };
+	struct fixture *f = *state;
+	struct store_operation_filter filter = LIST_ANY;
+	struct store_batch *batch = store_batch_new("list");
+	struct list list;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct operation_record operation = { 0 };
+
+		make_operation(&operation, rows[i].id, OPERATION_COMPLETED, "v");
+		operation.created_at = rows[i].created_at;
+		store_batch_operation(batch, &operation);
+		record_clear(&operation_record, &operation);
+	}
+	assert_ok(fixture_commit(f, batch));
+	for (int narrowed = 0; narrowed < 2; narrowed++) {
+		filter = (struct store_operation_filter)LIST_ANY;
+		filter.volume_id = narrowed ? "v" : NULL;
+		assert_list(f, filter, "ambzy");
+		filter.limit = 2;
+		assert_list(f, filter, "am+");
+		filter.before_id = "op-m";
+		assert_list(f, filter, "bz+");
+		filter.before_id = "op-z";
+		assert_list(f, filter, "y");
+		/* Also behind one that has left, for who knows when it was. */
+		filter.before_id = "op-l";
+		filter.before_ms = 2000;
+		assert_list(f, filter, "bz+");
+	}
+	filter.before_ms = 0;
+	list = fixture_list(f, &filter);
+	assert_int_equal(list.err.code, ERR_INVALID);
+	assert_string_equal(list.err.field, "cursor");
+	assert_non_null(strstr(list.err.text, "op-l"));
+	list_clear(&list);
 }
 
 #define ASSERT_FILTER(F, EXPECTED, ...)                                                                                \
@@ -138,14 +181,15 @@ static void closing_answers_reads(void **state)
 #define DAY_MS INT64_C(86400000)
 #define NOW_MS INT64_C(1795384203123)
 
-static void put_aged(struct fixture *f, int days_old, int status, bool needs_attention, char id[UUID_TEXT_SIZE + 3])
+#define AGED_ID_SIZE 16
+
+/* Ids that say nothing about age, as those of earlier daemons. */
+static void put_aged(struct fixture *f, int days_old, int status, bool needs_attention, char id[AGED_ID_SIZE])
 {
 	struct operation_record operation = { 0 };
 	struct store_batch *batch = store_batch_new("aged");
-	char uuid[UUID_TEXT_SIZE];
 
-	uuid_lowest_v7(NOW_MS - days_old * DAY_MS, uuid);
-	snprintf(id, UUID_TEXT_SIZE + 3, "op-%s", uuid);
+	snprintf(id, AGED_ID_SIZE, "op-%03u-%03d", (unsigned)days_old * 7919 % 1000, days_old);
 	make_operation(&operation, id, status, "v");
 	operation.created_at = NOW_MS - days_old * DAY_MS;
 	operation.completed_at = operation_status_is_final(status) ? operation.created_at + 1000 : 0;
@@ -177,7 +221,7 @@ static void old_operations_leave(void **state)
 {
 	struct fixture *f = *state;
 	struct pruned pruned = { .loop = f->loop };
-	char old[UUID_TEXT_SIZE + 3], marked[UUID_TEXT_SIZE + 3], living[UUID_TEXT_SIZE + 3], young[UUID_TEXT_SIZE + 3];
+	char old[AGED_ID_SIZE], marked[AGED_ID_SIZE], living[AGED_ID_SIZE], young[AGED_ID_SIZE];
 	_cleanup_free_ char *history = NULL;
 	struct store_operation_filter any = LIST_ANY;
 	struct list list;
@@ -187,7 +231,7 @@ static void old_operations_leave(void **state)
 	put_aged(f, 98, OPERATION_EXECUTING, false, living);
 	put_aged(f, 89, OPERATION_COMPLETED, false, young);
 	for (size_t i = 0; i < 2 * STORE_PRUNE_BATCH + 1; i++) {
-		char many[UUID_TEXT_SIZE + 3];
+		char many[AGED_ID_SIZE];
 
 		put_aged(f, (int)(200 + i), OPERATION_CANCELLED, false, many);
 	}
@@ -213,7 +257,7 @@ static void never_done(void *arg, size_t removed, const struct err *err)
 static void a_cancelled_prune_is_silent(void **state)
 {
 	struct fixture *f = *state;
-	char id[UUID_TEXT_SIZE + 3];
+	char id[AGED_ID_SIZE];
 
 	for (int turns = 0; turns < 6; turns++) {
 		struct store_prune *prune;
@@ -230,11 +274,8 @@ static void a_cancelled_prune_is_silent(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		T(lists_come_in_pages_newest_first),
-		T(filters_narrow_lists),
-		T(a_cancelled_read_is_silent),
-		T(closing_answers_reads),
-		T(old_operations_leave),
+		T(lists_come_in_pages_newest_first), T(lists_and_their_pages_go_by_age), T(filters_narrow_lists),
+		T(a_cancelled_read_is_silent),       T(closing_answers_reads),           T(old_operations_leave),
 		T(a_cancelled_prune_is_silent),
 	};
 
