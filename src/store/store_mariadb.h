@@ -137,7 +137,7 @@ struct mariadb_table {
 
 /*
  * Makes a table that is there already, from whatever daemon, one of ours: its rows and its other columns stay. Rows that
- * cannot stand beside others in a unique key, whose parent is missing or whose type nobody knows, are moved to <name>_set_aside, each with
+ * cannot stand beside others in a unique key, whose parent is missing, whose type nobody knows or whose texts are too long, are moved to <name>_set_aside, each with
  * a line in the log. Can be run again after it was interrupted anywhere.
  */
 enum mariadb_fault mariadb_adopt(struct mariadb_session *session, const struct mariadb_table *table, struct err *err);

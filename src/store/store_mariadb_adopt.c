@@ -7,11 +7,13 @@
  * they would take history along with a row that is moved, forbid what follows, or bind our rows to tables of others.
  *
  * Some rules of ours may not hold for what is there: keys that are unique, values that must be there, history that belongs
- * to an operation, types of operations that we know.
+ * to an operation, types of operations that we know, texts that fit.
  * The rows that break them are named in the log and moved to a table <name>_set_aside, the older ones of those that
  * collide, for people to look at. Text that should be JSON and is not becomes {"text": …}. Every statement finds
  * nothing to do when it has been run before.
  */
+
+#include <stdio.h>
 
 #include "base/log.h"
 #include "store/store_mariadb.h"
@@ -290,6 +292,37 @@ static enum mariadb_fault check_types(struct adoption *adoption, struct err *err
 	return set_aside(adoption, which.data, "type", err);
 }
 
+/* A condition, "" where the column takes whatever there is; bytes are those of our character set. */
+static void add_too_long(struct buf *sql, const struct mariadb_column *column)
+{
+	unsigned room;
+
+	if (sscanf(column->definition, "VARCHAR(%u)", &room) == 1)
+		buf_printf(sql, "CHAR_LENGTH(`%s`) > %u", column->name, room);
+	else if (str_has_prefix(column->definition, "TEXT"))
+		buf_printf(sql, "LENGTH(CONVERT(`%s` USING utf8mb4)) > 65535", column->name);
+}
+
+/* A server that is strict would end the change of the table at the first of them. */
+static enum mariadb_fault check_lengths(struct adoption *adoption, struct err *err)
+{
+	_cleanup_buf_ struct buf which = BUF_NULL, values = BUF_NULL;
+
+	buf_add_text(&which, "FALSE");
+	buf_add_text(&values, "CONCAT_WS(', '");
+	for (const struct mariadb_column *column = adoption->table->columns; column->name; column++) {
+		_cleanup_buf_ struct buf condition = BUF_NULL;
+
+		add_too_long(&condition, column);
+		if (!condition.length)
+			continue;
+		buf_printf(&which, " OR %s", condition.data);
+		buf_printf(&values, ", IF(%s, '%s is too long', NULL)", condition.data, column->name);
+	}
+	buf_add_char(&values, ')');
+	return set_aside(adoption, which.data, values.data, err);
+}
+
 /* Ids of history sort by time, and as texts numbers would not: 10 would come before 9. */
 static enum mariadb_fault pad_ids(struct adoption *adoption, struct err *err)
 {
@@ -334,6 +367,8 @@ enum mariadb_fault mariadb_adopt(struct mariadb_session *session, const struct m
 	if (fault == MARIADB_OK)
 		fault = fill_columns(&adoption, err);
 	if (fault == MARIADB_OK)
+		fault = check_lengths(&adoption, err);
+	if (fault == MARIADB_OK)
 		fault = change_columns(&adoption, err);
 	if (fault == MARIADB_OK)
 		fault = pad_ids(&adoption, err);
@@ -343,6 +378,12 @@ enum mariadb_fault mariadb_adopt(struct mariadb_session *session, const struct m
 		fault = add_keys(&adoption, err);
 	if (fault == MARIADB_OK)
 		fault = add_parent(&adoption, err);
+	if (fault == MARIADB_OWN)
+		err_prefix(
+			err,
+			"table %s was there before this daemon and cannot be taken over (put the values that are named "
+			"right, or rename the table so that an empty one is made)",
+			table->name);
 	buf_clear(&adoption.sql);
 	return fault;
 }

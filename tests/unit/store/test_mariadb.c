@@ -404,6 +404,55 @@ static void an_earlier_table_of_another_character_set_is_taken_over(void **state
 	assert_string_equal(others, "latin1_swedish_ci");
 }
 
+static void earlier_values_that_are_too_long_are_set_aside(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *kept = NULL, *aside = NULL, *history = NULL;
+
+	fixture_close(f);
+	fixture_mariadb_drop_all(f);
+	fixture_mariadb_run(f, "CREATE TABLE volume_operations (id VARCHAR(200) PRIMARY KEY, type VARCHAR(16), status "
+			       "VARCHAR(16), volume_id TEXT, error LONGTEXT)");
+	fixture_mariadb_run(f,
+			    "INSERT INTO volume_operations VALUES ('a', 'attach', 'completed', REPEAT('ä', 64), NULL), "
+			    "('b', 'attach', 'completed', REPEAT('v', 65), NULL), "
+			    "(REPEAT('c', 65), 'attach', 'completed', 'v', NULL), "
+			    "('d', 'attach', 'failed', 'v', REPEAT('ä', 40000))");
+	fixture_mariadb_run(f, "CREATE TABLE volume_operation_history (id BIGINT AUTO_INCREMENT PRIMARY KEY, "
+			       "operation_id VARCHAR(200), new_status VARCHAR(16))");
+	fixture_mariadb_run(f,
+			    "INSERT INTO volume_operation_history VALUES (1, 'a', 'completed'), (2, REPEAT('c', 65), "
+			    "'completed')");
+	fixture_open(f);
+	kept = fixture_mariadb_text(f, "SELECT id FROM volume_operations ORDER BY id");
+	assert_string_equal(kept, "a");
+	aside = fixture_mariadb_text(f, "SELECT LEFT(id, 1), CHAR_LENGTH(volume_id), CHAR_LENGTH(error) FROM "
+					"volume_operations_set_aside ORDER BY id");
+	assert_string_equal(aside, "b|65|NULL\nc|1|NULL\nd|1|40000");
+	history = fixture_mariadb_text(f, "SELECT LEFT(operation_id, 1) FROM volume_operation_history_set_aside");
+	assert_string_equal(history, "c");
+	fixture_reopen(f);
+}
+
+static void an_earlier_table_that_cannot_be_taken_over_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct err err;
+
+	fixture_close(f);
+	fixture_mariadb_drop_all(f);
+	fixture_mariadb_run(f,
+			    "CREATE TABLE nbd_exports (id VARCHAR(64) PRIMARY KEY, volume_id VARCHAR(64), export_name "
+			    "VARCHAR(64), port VARCHAR(20))");
+	fixture_mariadb_run(f, "INSERT INTO nbd_exports VALUES ('e', 'v', 'n', 'not one')");
+	err = refused(f);
+	assert_non_null(strstr(err.text, "table nbd_exports was there before"));
+	assert_non_null(strstr(err.text, "rename the table"));
+	assert_non_null(strstr(err.text, "'not one'"));
+	fixture_mariadb_run(f, "UPDATE nbd_exports SET port = '10809'");
+	fixture_open(f);
+}
+
 static void numbers_of_earlier_history_keep_their_order(void **state)
 {
 	struct fixture *f = *state;
@@ -637,6 +686,8 @@ int main(void)
 		T(earlier_tables_are_taken_over),
 		T(earlier_exports_are_taken_over),
 		T(an_earlier_table_of_another_character_set_is_taken_over),
+		T(earlier_values_that_are_too_long_are_set_aside),
+		T(an_earlier_table_that_cannot_be_taken_over_is_told),
 		T(numbers_of_earlier_history_keep_their_order),
 		T(a_foreign_key_of_an_earlier_daemon_takes_nothing_along),
 		T(a_key_of_our_name_is_made_ours),
