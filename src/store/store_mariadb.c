@@ -13,6 +13,9 @@
  * transaction that another one has beaten (deadlock, lock wait, certification in a cluster) is run again. A connection
  * that broke is made anew, with the next host first, and the transaction is run again there.
  *
+ * Each transaction begins with the lease, so that a daemon another one has replaced writes nothing any more; see
+ * store_mariadb_lease.c.
+ *
  * When a COMMIT is not answered nobody knows whether it has happened. To write the batch again settles it, since every
  * row carries a key of ours: where it has landed already it is the same row once more.
  */
@@ -24,7 +27,6 @@
 
 #include "store/store_lane.h"
 
-#define WRITERS 4
 #define AGAIN_MAX 6
 #define CONNECTS_MAX 2
 
@@ -36,7 +38,7 @@ struct mariadb_lane {
 struct mariadb_store {
 	struct store store;
 	struct mariadb_cluster cluster;
-	struct mariadb_lane writers[WRITERS]; /* the first for what volumes can take from each other */
+	struct mariadb_lane writers[MARIADB_WRITERS]; /* the first for what volumes can take from each other */
 	struct mariadb_lane reader;
 };
 
@@ -73,20 +75,17 @@ static void set_batch_error(struct mariadb_session *session, const struct store_
 
 static enum mariadb_fault apply_batch(struct mariadb_session *session, struct store_batch *batch, struct err *err)
 {
-	enum mariadb_fault fault = MARIADB_OK;
 	struct store_change *change;
 
 	STAILQ_FOREACH(change, &batch->changes, entry) {
-		fault = mariadb_apply(session, change, err);
+		enum mariadb_fault fault = mariadb_apply(session, change, err);
+
 		if (fault == MARIADB_OWN)
 			set_batch_error(session, change, err);
 		if (fault != MARIADB_OK)
 			return fault;
 	}
-	/* Without a change the server would have nothing to make durable. */
-	if (batch->probe)
-		fault = mariadb_run(session, "UPDATE volume_daemon_schema SET probes = probes + 1", err);
-	return fault;
+	return MARIADB_OK;
 }
 
 static bool is_withdrawn(const struct store_batch *batch)
@@ -114,6 +113,8 @@ static enum mariadb_fault run_transaction(struct mariadb_session *session, struc
 	*committing = false;
 	do {
 		fault = mariadb_run(session, "START TRANSACTION", err);
+		if (fault == MARIADB_OK)
+			fault = mariadb_lease_write(session, err);
 		for (size_t i = 0; i < count && fault == MARIADB_OK; i++) {
 			written[i] = !is_withdrawn(batches[i]);
 			if (written[i])
@@ -157,6 +158,10 @@ static enum mariadb_fault write_group(struct mariadb_session *session, struct st
 		}
 		if (fault != MARIADB_AWAY)
 			return fault == MARIADB_AGAIN ? MARIADB_AWAY : fault;
+		if (atomic_load(&session->cluster->lost)) {
+			mariadb_close(session);
+			return MARIADB_AWAY;
+		}
 		for (size_t i = 0; i < count && committing; i++)
 			batches[i]->uncertain = true;
 		mariadb_leave(session);
@@ -214,6 +219,7 @@ static void init_lane(struct mariadb_store *store, struct mariadb_lane *lane, co
 	bool first = lane == &store->writers[0];
 
 	lane->session.cluster = &store->cluster;
+	lane->session.lane = (unsigned)(lane - store->writers);
 	lane->session.guards = first;
 	lane->lane = lane_new(&store->store, name, first ? &first_driver : &driver, &lane->session);
 }
@@ -236,6 +242,8 @@ static int set_up_schema(struct mariadb_store *store, struct err *err)
 	int r = mariadb_ready(&session, err);
 
 	if (r == 0)
+		r = mariadb_lease_take(&session, err);
+	if (r == 0)
 		r = mariadb_migrate(&session, err);
 	mariadb_close(&session);
 	return r;
@@ -252,7 +260,7 @@ static struct store *mariadb_open(struct loop *loop, const struct store_options 
 		return NULL;
 	}
 	store_init(&store->store, &store_mariadb_backend, loop);
-	for (size_t i = 0; i < WRITERS; i++)
+	for (size_t i = 0; i < MARIADB_WRITERS; i++)
 		init_lane(store, &store->writers[i], "store");
 	init_lane(store, &store->reader, "store-read");
 	/* The lock is taken before anything is done; who holds it is told here. */
@@ -265,7 +273,7 @@ static void close_store(struct store *base)
 {
 	struct mariadb_store *store = mariadb_store_of(base);
 
-	for (size_t i = 0; i < WRITERS; i++)
+	for (size_t i = 0; i < MARIADB_WRITERS; i++)
 		free_lane(&store->writers[i]);
 	free_lane(&store->reader);
 	store_answer_all(base);
@@ -286,7 +294,7 @@ static struct lane *lane_of_batch(struct mariadb_store *store, const struct stor
 	}
 	for (const char *c = batch->entity_key; *c; c++)
 		hash = hash * 31 + (unsigned char)*c;
-	return store->writers[1 + hash % (WRITERS - 1)].lane;
+	return store->writers[1 + hash % (MARIADB_WRITERS - 1)].lane;
 }
 
 static void submit_item(struct store *base, struct store_item *item)
@@ -332,7 +340,7 @@ static void health(const struct store *base, struct store_health *out)
 {
 	const struct mariadb_store *store = (const void *)((const char *)base - offsetof(struct mariadb_store, store));
 
-	for (size_t i = 0; i < WRITERS; i++)
+	for (size_t i = 0; i < MARIADB_WRITERS; i++)
 		lane_health(store->writers[i].lane, out);
 	lane_health(store->reader.lane, out);
 }

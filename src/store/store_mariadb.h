@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "base/secret.h"
+#include "base/uuid.h"
 #include "store/migrate.h"
 #include "store/store_sql.h"
 
@@ -48,7 +49,11 @@ struct mariadb_cluster {
 	struct mariadb_url url;
 	const struct secret *password; /* the caller's, NULL for none */
 	atomic_uint host;
+	char holder[UUID_TEXT_SIZE]; /* our word in the lease, "" before it is ours */
+	atomic_bool lost;            /* the lease, for good */
 };
+
+#define MARIADB_WRITERS 4
 
 struct mariadb_statements {
 	MYSQL_STMT *put[STORE_TABLE_COUNT];
@@ -59,12 +64,12 @@ struct mariadb_statements {
 
 struct mariadb_session {
 	struct mariadb_cluster *cluster;
-	bool guards;  /* holds the lock that keeps a second daemon out */
-	bool patient; /* migrations may take minutes */
-	MYSQL *mysql; /* NULL while there is no connection */
+	unsigned lane; /* below MARIADB_WRITERS, of one that writes */
+	bool guards;   /* holds the lock that keeps a second daemon out */
+	bool patient;  /* migrations may take minutes */
+	MYSQL *mysql;  /* NULL while there is no connection */
 	unsigned host;
-	unsigned code;          /* of the last error */
-	unsigned long guard_id; /* the connection that took the lock last */
+	unsigned code; /* of the last error */
 	struct mariadb_statements statements;
 };
 
@@ -95,6 +100,15 @@ enum mariadb_fault mariadb_query(struct mariadb_session *session, const char *sq
 enum mariadb_fault mariadb_number(struct mariadb_session *session, const char *sql, uint64_t *out, struct err *err);
 /* 'text' with everything special escaped. */
 void mariadb_quote(struct mariadb_session *session, struct buf *sql, const char *text);
+
+/* ---- the lease: one daemon a database ---- */
+
+/* For a session that guards, when it has connected. ERR_CONFLICT: another daemon has the lock or the lease. */
+enum mariadb_fault mariadb_lease_guard(struct mariadb_session *session, struct err *err);
+/* At start, with such a session: makes the database ours. May wait for seconds to see whether another daemon lives. */
+int mariadb_lease_take(struct mariadb_session *session, struct err *err);
+/* The first statement of every transaction. ERR_CONFLICT: the lease is another daemon's, we are to write nothing more. */
+enum mariadb_fault mariadb_lease_write(struct mariadb_session *session, struct err *err);
 
 /* ---- rows ---- */
 

@@ -181,13 +181,17 @@ static const struct migration migrations[] = {
 	{
 		.version = 3,
 		.summary = "operations in the order of their age",
-		/* Those of an earlier daemon may lack a time. */
+		/* Those of an earlier daemon may lack a time. What probed is the lease now. */
 		.sql = "BEGIN NOT ATOMIC "
 		       "UPDATE volume_operations SET created_at = "
 		       "COALESCE(updated_at, completed_at, '1970-01-01 00:00:00.001') WHERE created_at IS NULL; "
 		       "UPDATE volume_operations SET completed_at = COALESCE(updated_at, created_at) "
-		       "WHERE completed_at IS NULL AND status IN " ENDED "; " BY_AGE("volume_id") BY_AGE("vm_id")
-			       BY_AGE("status") BY_AGE("type") BY_AGE("request_id") BY_AGE("needs_attention") "END",
+		       "WHERE completed_at IS NULL AND status IN " ENDED "; "
+		       "ALTER TABLE volume_daemon_schema DROP COLUMN IF EXISTS probes; "
+		/* clang-format off */
+		       BY_AGE("volume_id") BY_AGE("vm_id") BY_AGE("status") BY_AGE("type") BY_AGE("request_id")
+		       BY_AGE("needs_attention") "END",
+		/* clang-format on */
 	},
 };
 
@@ -249,10 +253,10 @@ static int get_version(void *context, unsigned *out, struct err *err)
 	struct mariadb_session *session = context;
 	uint64_t version;
 
-	/* One row. It is also what a probe changes. */
+	/* One row. */
 	if (mariadb_run(session,
 			"CREATE TABLE IF NOT EXISTS volume_daemon_schema (id TINYINT NOT NULL PRIMARY KEY, version INT "
-			"UNSIGNED NOT NULL, probes BIGINT UNSIGNED NOT NULL DEFAULT 0) ENGINE=InnoDB",
+			"UNSIGNED NOT NULL) ENGINE=InnoDB",
 			err) != MARIADB_OK ||
 	    mariadb_run(session, "INSERT IGNORE INTO volume_daemon_schema (id, version) VALUES (1, 0)", err) !=
 		    MARIADB_OK ||
@@ -277,8 +281,6 @@ static int apply_migration(void *context, const struct migration *migration, str
 /* What the daemon will do later, done to no row: a right that is missing shows now, in the server's own words. */
 static int try_rights(struct mariadb_session *session, struct err *err)
 {
-	if (mariadb_run(session, "UPDATE volume_daemon_schema SET probes = probes WHERE 1 = 0", err) != MARIADB_OK)
-		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
 		const char *name = tables[i].name;
 		char *tries[] = {

@@ -9,15 +9,10 @@
  * the cluster had committed by then; after that no read needs to wait, since what is written from now on goes through
  * the same node.
  *
- * One session holds a lock of the server's under the database's name, which keeps a second daemon out as SQLite's lock
- * does. It ends with the connection; when our own old connection is still there, as after a cut, that one is ended. In a
- * cluster the lock is the node's, so all daemons that could meet must name the hosts in the same order.
- *
  * Every wait has an end: connecting after 3 s, a packet read or written after 5 s, a lock of a row after 4 s.
  */
 
 #include <assert.h>
-#include <stdio.h>
 
 #include "store/store_mariadb.h"
 
@@ -214,37 +209,6 @@ static enum mariadb_fault set_up(struct mariadb_session *session, struct err *er
 	return fault;
 }
 
-/* MD5, since a lock's name is short and a database's need not be. */
-#define GUARD "CONCAT('volume-daemon:', MD5(DATABASE()))"
-
-static enum mariadb_fault take_guard(struct mariadb_session *session, bool again, struct err *err)
-{
-	uint64_t got, holder;
-	char kill[48];
-	enum mariadb_fault fault;
-
-	fault = mariadb_number(session, "SELECT GET_LOCK(" GUARD ", 4)", &got, err);
-	if (fault == MARIADB_OK && got == 1) {
-		session->guard_id = mysql_thread_id(session->mysql);
-		return MARIADB_OK;
-	}
-	if (fault == MARIADB_OK)
-		fault = mariadb_number(session, "SELECT IS_USED_LOCK(" GUARD ")", &holder, err);
-	if (fault != MARIADB_OK)
-		return fault;
-	/* Our own connection from before, of whose end the server has not heard. */
-	if (again && holder && holder == session->guard_id) {
-		snprintf(kill, sizeof(kill), "KILL CONNECTION %llu", (unsigned long long)holder);
-		fault = mariadb_run(session, kill, err);
-		return fault == MARIADB_OK ? take_guard(session, false, err) : fault;
-	}
-	err_set(err, ERR_CONFLICT,
-		"the store %s is already in use by another volume-daemon (connection %llu of the server): stop that "
-		"first, or give each a database of its own",
-		session->cluster->url.shown, (unsigned long long)holder);
-	return MARIADB_AWAY;
-}
-
 static enum mariadb_fault connect_host(struct mariadb_session *session, unsigned index, struct err *err)
 {
 	const struct mariadb_url *url = &session->cluster->url;
@@ -277,7 +241,7 @@ static enum mariadb_fault connect_host(struct mariadb_session *session, unsigned
 	session->host = index;
 	fault = set_up(session, err);
 	if (fault == MARIADB_OK && session->guards)
-		fault = take_guard(session, true, err);
+		fault = mariadb_lease_guard(session, err);
 	return fault;
 }
 

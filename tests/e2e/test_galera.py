@@ -4,6 +4,7 @@ The daemon goes on with another node, at once for whoever asks it something; wha
 promised, and once. A node without the others refuses to write, and the daemon with it.
 """
 
+import signal
 from contextlib import contextmanager
 
 import cloudsim
@@ -120,12 +121,47 @@ def test_a_minority_refuses(cluster, make_world):
     world.daemon.completed(world.daemon.detach(volume))
 
 
-def test_a_second_daemon_of_the_cluster_is_refused(cluster, world, make_world):
-    second = make_world(start=False, store=world.daemon.store.settings)
+def second_daemon(world, make_world, ports):
+    """One with the same database, not started yet."""
+    database = world.daemon.store
+    second = make_world(start=False, store={**database.settings, "url": database.url(*ports)})
     second.bus.start()
+    return second
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["at the same node", "at another node"])
+def test_a_second_daemon_of_the_cluster_is_refused(cluster, world, make_world, order):
+    second = second_daemon(world, make_world, world.daemon.store.ports[::order])
     second.daemon.launch()
     assert second.daemon.exits() == 1
     assert "already in use by another volume-daemon" in second.daemon.tail
+    world.attached()
+
+
+def test_a_daemon_that_was_replaced_writes_nothing(cluster, world, make_world):
+    """It was frozen for so long that another one took its place, at another node."""
+    volume = world.volume()
+    world.cloud.set_faults([{"do": "slow", "seconds": FOREVER, "command": "attachVolume", "times": 1}])
+    operation = world.daemon.attach(volume)
+    world.cloud.wait_request("attachVolume", 1)
+    world.daemon.process.send_signal(signal.SIGSTOP)
+    second = second_daemon(world, make_world, world.daemon.store.ports[::-1])
+    second.daemon.start()
+    second.daemon.stop()
+    before = everything(world)
+    world.daemon.process.send_signal(signal.SIGCONT)
+    assert "taken over by another volume-daemon" in refused(world.daemon)
+    world.cloud.set_faults([])
+    assert world.daemon.get(f"/api/v1/operations/{operation['id']}")["status"] == "executing"
+    assert everything(world) == before
+
+
+def everything(world):
+    """The rows of our tables, at a node that has all of them."""
+    return [stores.cluster().nodes[0].sql(f"SET SESSION wsrep_sync_wait = 1; SELECT * FROM {table} ORDER BY 1",
+                                          world.daemon.store.name)
+            for table in ("volume_operations", "device_mappings", "volume_operation_history",
+                          "volume_daemon_lease")]
 
 
 def write(node, sql, database):

@@ -209,7 +209,7 @@ static void a_missing_right_is_told_at_start(void **state)
 	assert_non_null(strstr(err.text, "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX and REFERENCES on"));
 }
 
-/* What only the probe of a store that was away needs. */
+/* On a table that only the daemon knows. */
 static void a_right_that_is_needed_later_is_told_at_start(void **state)
 {
 	struct fixture *f = *state;
@@ -226,7 +226,7 @@ static void a_right_that_is_needed_later_is_told_at_start(void **state)
 	err = refused(f);
 	assert_int_equal(err.code, ERR_UNAVAILABLE);
 	assert_non_null(strstr(err.text, "UPDATE command denied"));
-	assert_non_null(strstr(err.text, "volume_daemon_schema"));
+	assert_non_null(strstr(err.text, "volume_daemon_lease"));
 }
 
 static void a_wrong_password_is_told_at_start(void **state)
@@ -624,6 +624,89 @@ static void a_cut_connection_is_made_anew(void **state)
 	assert_false(fixture_health(f).away);
 }
 
+/* ---- one daemon a database ---- */
+
+#define LOCK "CONCAT('volume-daemon:', MD5(DATABASE()))"
+
+/* A connection of the daemon's user that has the lock, after ours was cut. */
+static MYSQL *take_lock(struct fixture *f)
+{
+	_cleanup_free_ char *id = fixture_mariadb_text(f, "SELECT IS_USED_LOCK(" LOCK ")");
+	_cleanup_free_ char *kill = xasprintf("KILL CONNECTION %s", id);
+	struct mariadb_url url;
+	struct err err = { 0 };
+	MYSQL *other = mysql_init(NULL);
+	MYSQL_RES *result;
+
+	assert_int_equal(mariadb_url_parse(f->url, &url, &err), 0);
+	assert_non_null(mysql_real_connect(other, NULL, url.user, NULL, url.database, 0, url.socket, 0));
+	fixture_mariadb_run(f, kill);
+	assert_int_equal(mysql_query(other, "SELECT GET_LOCK(" LOCK ", 60)"), 0);
+	result = mysql_store_result(other);
+	assert_string_equal(mysql_fetch_row(result)[0], "1");
+	mysql_free_result(result);
+	mariadb_url_clear(&url);
+	return other;
+}
+
+static void assert_replaced(struct fixture *f, struct store_batch *batch)
+{
+	struct answer answer;
+	struct list list;
+
+	store_batch_optional(batch);
+	fixture_submit(f, batch, &answer);
+	fixture_wait_answer(f, &answer);
+	assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(answer.err.text, "taken over by another volume-daemon"));
+	assert_non_null(strstr(answer.err.text, "restart this one"));
+	assert_non_null(strstr(fixture_health(f).reason, "taken over"));
+	list = fixture_find(f, "op-2");
+	assert_ok(list.err);
+	assert_int_equal(list.count, 0);
+	list_clear(&list);
+}
+
+static void one_that_was_replaced_writes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *holder = fixture_mariadb_text(f, "SELECT DISTINCT holder FROM volume_daemon_lease");
+	_cleanup_free_ char *restore = xasprintf("UPDATE volume_daemon_lease SET holder = '%s'", holder);
+
+	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)));
+	/* Though it has the lock, as on another node of a cluster. */
+	fixture_mariadb_run(f, "UPDATE volume_daemon_lease SET holder = 'other'");
+	assert_replaced(f, batch_with_operation("op-2", OPERATION_PENDING));
+	assert_replaced(f, batch_with_mapping("v", VM_A, "/dev/vdb"));
+	/* What it knows is of the past now, also when the other one is gone. */
+	fixture_mariadb_run(f, restore);
+	assert_replaced(f, batch_with_operation("op-2", OPERATION_PENDING));
+	fixture_reopen(f);
+	assert_ok(fixture_commit(f, batch_with_operation("op-2", OPERATION_PENDING)));
+}
+
+static void a_lock_that_is_left_is_taken_back(void **state)
+{
+	struct fixture *f = *state;
+	MYSQL *left = take_lock(f);
+
+	assert_ok(fixture_commit(f, batch_with_mapping("v", VM_A, "/dev/vdb")));
+	assert_int_not_equal(mysql_ping(left), 0);
+	assert_int_equal(refused(f).code, ERR_CONFLICT);
+	mysql_close(left);
+}
+
+static void the_lock_of_the_one_that_took_over_is_left_alone(void **state)
+{
+	struct fixture *f = *state;
+	MYSQL *other = take_lock(f);
+
+	fixture_mariadb_run(f, "UPDATE volume_daemon_lease SET holder = 'other'");
+	assert_replaced(f, batch_with_mapping("v", VM_A, "/dev/vdb"));
+	assert_int_equal(mysql_ping(other), 0);
+	mysql_close(other);
+}
+
 /* Somebody else's transaction holds the row until it gives way. */
 static void a_locked_row_is_waited_for(void **state)
 {
@@ -697,6 +780,9 @@ int main(void)
 		T(long_texts_come_back_whole),
 		T(what_is_too_long_is_refused_alone),
 		T(a_cut_connection_is_made_anew),
+		T(one_that_was_replaced_writes_nothing),
+		T(a_lock_that_is_left_is_taken_back),
+		T(the_lock_of_the_one_that_took_over_is_left_alone),
 		T(a_locked_row_is_waited_for),
 		T(a_table_that_is_gone_is_told),
 		T(no_host_that_works_is_told),
