@@ -28,7 +28,8 @@ int migrate_run(const struct migration *migrations, size_t count, const struct m
 			       "a newer one; install that again, or use another store",
 			       store_name, version, count);
 	for (size_t i = version; i < count; i++) {
-		log_debug("store: migration %u: %s", migrations[i].version, migrations[i].summary);
+		log_info("store: %s is brought to schema version %u: %s", store_name, migrations[i].version,
+			 migrations[i].summary);
 		if (driver->apply(session, &migrations[i], err) < 0) {
 			err_prefix(err, "bringing the store %s to schema version %u", store_name,
 				   migrations[i].version);

@@ -308,7 +308,7 @@ static void submit_item(struct store *base, struct store_item *item)
 static int load(struct store *base, struct store_loaded *out, struct err *err)
 {
 	struct mariadb_store *store = mariadb_store_of(base);
-	struct mariadb_session session = { .cluster = &store->cluster, .patient = true };
+	struct mariadb_session session = { .cluster = &store->cluster };
 	int r = mariadb_ready(&session, err);
 
 	if (r == 0 && mariadb_load(&session, out, err) != MARIADB_OK)

@@ -66,7 +66,7 @@ struct mariadb_session {
 	struct mariadb_cluster *cluster;
 	unsigned lane; /* below MARIADB_WRITERS, of one that writes */
 	bool guards;   /* holds the lock that keeps a second daemon out */
-	bool patient;  /* migrations may take minutes */
+	bool patient;  /* waits for as long as the server lives, as long as that takes, and says so in the log */
 	MYSQL *mysql;  /* NULL while there is no connection */
 	unsigned host;
 	unsigned code; /* of the last error */

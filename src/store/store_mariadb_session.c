@@ -9,16 +9,19 @@
  * the cluster had committed by then; after that no read needs to wait, since what is written from now on goes through
  * the same node.
  *
- * Every wait has an end: connecting after 3 s, a packet read or written after 5 s, a lock of a row after 4 s.
+ * Every wait has an end: connecting after 3 s, a packet read or written after 5 s, a lock of a row after 4 s. A patient
+ * session waits for the answer to a statement as long as the server lives, which is asked by another connection.
  */
 
 #include <assert.h>
+#include <poll.h>
 
+#include "base/log.h"
 #include "store/store_mariadb.h"
 
 #define CONNECT_SECONDS 3u
 #define PACKET_SECONDS 5u
-#define PATIENT_SECONDS 3600u
+#define PATIENCE_SECONDS 5
 
 /* ---- what the server's codes mean to us ---- */
 
@@ -107,16 +110,102 @@ static enum mariadb_fault set_last_error(struct mariadb_session *session, struct
 	return mariadb_set_error(session, mysql_errno(session->mysql), mysql_error(session->mysql), err);
 }
 
+/* ---- reaching one host ---- */
+
+static void set_options(struct mariadb_session *session)
+{
+	const struct mariadb_url *url = &session->cluster->url;
+	const unsigned connect_seconds = CONNECT_SECONDS;
+	const unsigned packet_seconds = PACKET_SECONDS;
+	const my_bool yes = 1, no = 0;
+
+	mysql_options(session->mysql, MYSQL_OPT_CONNECT_TIMEOUT, &connect_seconds);
+	mysql_options(session->mysql, MYSQL_OPT_READ_TIMEOUT, &packet_seconds);
+	mysql_options(session->mysql, MYSQL_OPT_WRITE_TIMEOUT, &packet_seconds);
+	mysql_options(session->mysql, MYSQL_OPT_RECONNECT, &no);
+	mysql_options(session->mysql, MYSQL_OPT_LOCAL_INFILE, &(const unsigned){ 0 });
+	mysql_options(session->mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+	mysql_optionsv(session->mysql, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", "volume-daemon");
+	if (url->tls == MARIADB_TLS_OFF)
+		return;
+	mysql_options(session->mysql, MYSQL_OPT_SSL_ENFORCE, &yes);
+	mysql_options(session->mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, url->tls == MARIADB_TLS_VERIFY ? &yes : &no);
+	mysql_ssl_set(session->mysql, url->key, url->cert, url->ca, NULL, NULL);
+}
+
+static enum mariadb_fault reach_host(struct mariadb_session *session, unsigned index, struct err *err)
+{
+	const struct mariadb_url *url = &session->cluster->url;
+	const struct mariadb_host *host = &url->hosts[index];
+	const struct secret *password = session->cluster->password;
+
+	session->mysql = mysql_init(NULL);
+	set_options(session);
+	/* Otherwise "localhost" would be a socket whatever the port. */
+	mysql_options(session->mysql, MYSQL_OPT_PROTOCOL,
+		      &(const unsigned){ host->name ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET });
+	if (!mysql_real_connect(session->mysql, host->name ? host->name : "localhost", url->user,
+				password ? secret_bytes(password) : NULL, url->database, host->port,
+				host->name ? NULL : url->socket, CLIENT_FOUND_ROWS | CLIENT_REMEMBER_OPTIONS)) {
+		set_last_error(session, err);
+		return MARIADB_AWAY;
+	}
+	/* The library goes on in the clear when the server offers nothing else. */
+	if (url->tls != MARIADB_TLS_OFF && !mysql_get_ssl_cipher(session->mysql)) {
+		err_set(err, ERR_UNAVAILABLE,
+			"the store %s cannot be used: the server does not offer TLS; set it up there, "
+			"or give tls=off in the store url where the network can be trusted",
+			url->shown);
+		return MARIADB_AWAY;
+	}
+	/* The library's own copy, which nobody needs any more. */
+	if (session->mysql->passwd)
+		explicit_bzero(session->mysql->passwd, strlen(session->mysql->passwd));
+	session->host = index;
+	return MARIADB_OK;
+}
+
 /* ---- statements in text ---- */
+
+static enum mariadb_fault ask(struct mariadb_session *session, const char *sql, struct err *err)
+{
+	return mysql_real_query(session->mysql, sql, strlen(sql)) == 0 ? MARIADB_OK : set_last_error(session, err);
+}
+
+static bool lives(const struct mariadb_session *session)
+{
+	struct mariadb_session other = { .cluster = session->cluster };
+	enum mariadb_fault fault = reach_host(&other, session->host, NULL);
+
+	mariadb_close(&other);
+	return fault == MARIADB_OK;
+}
+
+static enum mariadb_fault ask_patiently(struct mariadb_session *session, const char *sql, struct err *err)
+{
+	struct pollfd answer = { .fd = mysql_get_socket(session->mysql), .events = POLLIN };
+	int seconds = 0;
+
+	if (mysql_send_query(session->mysql, sql, strlen(sql)) != 0)
+		return set_last_error(session, err);
+	while (poll(&answer, 1, PATIENCE_SECONDS * 1000) == 0) {
+		seconds += PATIENCE_SECONDS;
+		log_notice("store: waiting for %s, for %d s so far: %.100s", session->cluster->url.shown, seconds, sql);
+		if (!lives(session))
+			return mariadb_set_error(session, CR_SERVER_LOST, "it does not answer any more", err);
+	}
+	return mysql_read_query_result(session->mysql) == 0 ? MARIADB_OK : set_last_error(session, err);
+}
 
 enum mariadb_fault mariadb_query(struct mariadb_session *session, const char *sql, mariadb_row_fn row, void *arg,
 				 struct err *err)
 {
+	enum mariadb_fault fault = session->patient ? ask_patiently(session, sql, err) : ask(session, sql, err);
 	MYSQL_RES *result;
 	char **columns;
 
-	if (mysql_real_query(session->mysql, sql, strlen(sql)) != 0)
-		return set_last_error(session, err);
+	if (fault != MARIADB_OK)
+		return fault;
 	result = mysql_store_result(session->mysql);
 	if (!result)
 		return mysql_errno(session->mysql) ? set_last_error(session, err) : MARIADB_OK;
@@ -155,28 +244,7 @@ void mariadb_quote(struct mariadb_session *session, struct buf *sql, const char 
 	buf_printf(sql, "'%s'", quoted);
 }
 
-/* ---- one host ---- */
-
-static void set_options(struct mariadb_session *session)
-{
-	const struct mariadb_url *url = &session->cluster->url;
-	const unsigned connect_seconds = CONNECT_SECONDS;
-	const unsigned packet_seconds = session->patient ? PATIENT_SECONDS : PACKET_SECONDS;
-	const my_bool yes = 1, no = 0;
-
-	mysql_options(session->mysql, MYSQL_OPT_CONNECT_TIMEOUT, &connect_seconds);
-	mysql_options(session->mysql, MYSQL_OPT_READ_TIMEOUT, &packet_seconds);
-	mysql_options(session->mysql, MYSQL_OPT_WRITE_TIMEOUT, &packet_seconds);
-	mysql_options(session->mysql, MYSQL_OPT_RECONNECT, &no);
-	mysql_options(session->mysql, MYSQL_OPT_LOCAL_INFILE, &(const unsigned){ 0 });
-	mysql_options(session->mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-	mysql_optionsv(session->mysql, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", "volume-daemon");
-	if (url->tls == MARIADB_TLS_OFF)
-		return;
-	mysql_options(session->mysql, MYSQL_OPT_SSL_ENFORCE, &yes);
-	mysql_options(session->mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, url->tls == MARIADB_TLS_VERIFY ? &yes : &no);
-	mysql_ssl_set(session->mysql, url->key, url->cert, url->ca, NULL, NULL);
-}
+/* ---- setting up ---- */
 
 static enum mariadb_fault set_up(struct mariadb_session *session, struct err *err)
 {
@@ -211,35 +279,10 @@ static enum mariadb_fault set_up(struct mariadb_session *session, struct err *er
 
 static enum mariadb_fault connect_host(struct mariadb_session *session, unsigned index, struct err *err)
 {
-	const struct mariadb_url *url = &session->cluster->url;
-	const struct mariadb_host *host = &url->hosts[index];
-	const struct secret *password = session->cluster->password;
-	enum mariadb_fault fault;
+	enum mariadb_fault fault = reach_host(session, index, err);
 
-	session->mysql = mysql_init(NULL);
-	set_options(session);
-	/* Otherwise "localhost" would be a socket whatever the port. */
-	mysql_options(session->mysql, MYSQL_OPT_PROTOCOL,
-		      &(const unsigned){ host->name ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET });
-	if (!mysql_real_connect(session->mysql, host->name ? host->name : "localhost", url->user,
-				password ? secret_bytes(password) : NULL, url->database, host->port,
-				host->name ? NULL : url->socket, CLIENT_FOUND_ROWS | CLIENT_REMEMBER_OPTIONS)) {
-		set_last_error(session, err);
-		return MARIADB_AWAY;
-	}
-	/* The library goes on in the clear when the server offers nothing else. */
-	if (url->tls != MARIADB_TLS_OFF && !mysql_get_ssl_cipher(session->mysql)) {
-		err_set(err, ERR_UNAVAILABLE,
-			"the store %s cannot be used: the server does not offer TLS; set it up there, "
-			"or give tls=off in the store url where the network can be trusted",
-			url->shown);
-		return MARIADB_AWAY;
-	}
-	/* The library's own copy, which nobody needs any more. */
-	if (session->mysql->passwd)
-		explicit_bzero(session->mysql->passwd, strlen(session->mysql->passwd));
-	session->host = index;
-	fault = set_up(session, err);
+	if (fault == MARIADB_OK)
+		fault = set_up(session, err);
 	if (fault == MARIADB_OK && session->guards)
 		fault = mariadb_lease_guard(session, err);
 	return fault;

@@ -67,6 +67,14 @@ void fixture_open(struct fixture *f)
 	assert_non_null(f->store);
 }
 
+struct err fixture_refused(struct fixture *f)
+{
+	struct err err = { 0 };
+
+	assert_null(store_open(f->loop, &(struct store_options){ .url = f->url }, &err));
+	return err;
+}
+
 void fixture_close(struct fixture *f)
 {
 	f->store = store_close(f->store);

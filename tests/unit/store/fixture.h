@@ -37,6 +37,7 @@ bool fixture_mariadb_start(void);
 void fixture_mariadb_run(struct fixture *f, const char *sql);
 char *fixture_mariadb_text(struct fixture *f, const char *sql);
 void fixture_mariadb_drop_all(struct fixture *f);
+void assert_texts_differ(struct fixture *f); /* by every byte */
 /* On a small file system of its own, which fixture_may_mount() must have allowed. */
 extern const struct variant variant_sqlite_full;
 
@@ -64,7 +65,8 @@ struct fixture {
 /* A new empty folder is made for the file and removed again with everything in it. */
 struct fixture *fixture_new(const struct variant *variant);
 void fixture_free(struct fixture *f);
-void fixture_open(struct fixture *f); /* f->url, must work */
+void fixture_open(struct fixture *f);          /* f->url, must work */
+struct err fixture_refused(struct fixture *f); /* f->url must not open: why */
 void fixture_close(struct fixture *f);
 void fixture_reopen(struct fixture *f);
 /* For cmocka, with the chosen variant. */

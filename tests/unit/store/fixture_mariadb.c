@@ -233,3 +233,15 @@ const struct variant variant_mariadb = {
 	.tear_down = tear_down,
 	.history = history,
 };
+
+void assert_texts_differ(struct fixture *f)
+{
+	struct list list;
+
+	assert_ok(fixture_commit(f, batch_with_operation("op-a", OPERATION_COMPLETED)));
+	assert_ok(fixture_commit(f, batch_with_operation("op-A", OPERATION_COMPLETED)));
+	list = fixture_find(f, "op-a");
+	assert_int_equal(list.count, 1);
+	assert_string_equal(list.items[0].id, "op-a");
+	list_clear(&list);
+}

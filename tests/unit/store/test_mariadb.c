@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What only the MariaDB store promises: its url, the tables of earlier daemons, versions, rights, one daemon a database,
- * and several hosts. A connection is cut by the server's root, who can end anybody's.
+ * What only the MariaDB store promises: its url, versions, rights, one daemon a database, and several hosts. A connection is cut by the server's root, who can end anybody's.
  */
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 
 #include "fixture.h"
 #include "store/store_mariadb.h"
@@ -85,18 +87,10 @@ static void urls_that_cannot(void **state)
 
 /* ---- opening ---- */
 
-static struct err refused(struct fixture *f)
-{
-	struct err err = { 0 };
-
-	assert_null(store_open(f->loop, &(struct store_options){ .url = f->url }, &err));
-	return err;
-}
-
 static void a_second_daemon_is_kept_out(void **state)
 {
 	struct fixture *f = *state;
-	struct err err = refused(f);
+	struct err err = fixture_refused(f);
 
 	assert_int_equal(err.code, ERR_CONFLICT);
 	assert_non_null(strstr(err.text, "already in use by another volume-daemon"));
@@ -113,7 +107,7 @@ static void a_newer_store_is_left_alone(void **state)
 	fixture_close(f);
 	fixture_mariadb_run(f, "UPDATE volume_daemon_schema SET version = 999");
 	fixture_mariadb_run(f, "DROP TABLE device_mappings");
-	err = refused(f);
+	err = fixture_refused(f);
 	assert_int_equal(err.code, ERR_CONFLICT);
 	assert_non_null(strstr(err.text, "version 999"));
 	tables = fixture_mariadb_text(f, "SHOW TABLES LIKE 'device_mappings'");
@@ -203,7 +197,7 @@ static void a_missing_right_is_told_at_start(void **state)
 
 	fixture_close(f);
 	leave_rights(f, "SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX, REFERENCES");
-	err = refused(f);
+	err = fixture_refused(f);
 	assert_int_equal(err.code, ERR_UNAVAILABLE);
 	assert_non_null(strstr(err.text, "DELETE command denied"));
 	assert_non_null(strstr(err.text, "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX and REFERENCES on"));
@@ -223,7 +217,7 @@ static void a_right_that_is_needed_later_is_told_at_start(void **state)
 
 		fixture_mariadb_run(f, grant);
 	}
-	err = refused(f);
+	err = fixture_refused(f);
 	assert_int_equal(err.code, ERR_UNAVAILABLE);
 	assert_non_null(strstr(err.text, "UPDATE command denied"));
 	assert_non_null(strstr(err.text, "volume_daemon_lease"));
@@ -241,285 +235,6 @@ static void a_wrong_password_is_told_at_start(void **state)
 	assert_non_null(strstr(err.text, "password_file"));
 	assert_null(strstr(err.text, "very wrong"));
 	secret_free(password);
-}
-
-/* ---- the tables of an earlier daemon ---- */
-
-static void texts_differ(struct fixture *f)
-{
-	struct list list;
-
-	assert_ok(fixture_commit(f, batch_with_operation("op-a", OPERATION_COMPLETED)));
-	assert_ok(fixture_commit(f, batch_with_operation("op-A", OPERATION_COMPLETED)));
-	list = fixture_find(f, "op-a");
-	assert_int_equal(list.count, 1);
-	assert_string_equal(list.items[0].id, "op-a");
-	list_clear(&list);
-}
-
-static void earlier_tables_are_taken_over(void **state)
-{
-	struct fixture *f = *state;
-	_cleanup_free_ char *kept = NULL, *aside = NULL, *history = NULL, *types = NULL, *operations = NULL,
-			    *json = NULL, *ends = NULL, *untimed = NULL;
-	struct store_loaded loaded;
-	struct list list;
-
-	fixture_close(f);
-	fixture_mariadb_drop_all(f);
-	fixture_mariadb_run(
-		f, "CREATE TABLE volume_operations (id VARCHAR(64) PRIMARY KEY, type ENUM('create', 'attach', "
-		   "'migrate') NOT NULL, status VARCHAR(16) NOT NULL, volume_id VARCHAR(191) NOT NULL, request "
-		   "LONGTEXT, owner_team VARCHAR(20) NOT NULL, created_at TIMESTAMP NULL, updated_at TIMESTAMP NULL)");
-	fixture_mariadb_run(
-		f, "INSERT INTO volume_operations VALUES ('old-1', 'attach', 'completed', 'v1', '{\"a\":1}', "
-		   "'blue', '2025-01-02 03:04:05', NULL), ('old-2', 'attach', 'executing', 'v2', 'not json', 'red', "
-		   "NULL, '2025-01-03'), ('old-3', 'migrate', 'completed', 'v3', '', 'red', NULL, NULL)");
-	fixture_mariadb_run(
-		f, "CREATE TABLE device_mappings (id BIGINT AUTO_INCREMENT PRIMARY KEY, volume_id VARCHAR(191) NOT "
-		   "NULL, vm_id VARCHAR(191), device_path VARCHAR(100), size BIGINT, updated_at DATETIME, rack "
-		   "INT NOT NULL)");
-	fixture_mariadb_run(
-		f, "INSERT INTO device_mappings (volume_id, vm_id, device_path, size, updated_at, rack) VALUES "
-		   "('v1', 'm', '/dev/vdb', 5, '2025-01-01', 1), ('v2', 'm', '/dev/vdb', 6, '2025-01-03', 2), "
-		   "('v3', 'm', '/dev/vdb', 7, '2025-01-02', 3), ('v2', 'm', '/dev/vdc', 8, NULL, 4)");
-	fixture_mariadb_run(f,
-			    "CREATE TABLE volume_operation_history (id INT AUTO_INCREMENT PRIMARY KEY, operation_id "
-			    "VARCHAR(64), previous_status VARCHAR(16), new_status VARCHAR(16), changed_at DATETIME)");
-	fixture_mariadb_run(f, "INSERT INTO volume_operation_history (operation_id, new_status) VALUES ('old-1', "
-			       "'completed'), ('nobody', 'failed')");
-	fixture_open(f);
-
-	/* Of those that collide the newest stays, and nothing is lost. */
-	kept = fixture_mariadb_text(f, "SELECT volume_id, device_path, size, rack FROM device_mappings ORDER BY id");
-	assert_string_equal(kept, "v2|/dev/vdb|6|2");
-	aside = fixture_mariadb_text(
-		f, "SELECT volume_id, device_path, size, rack FROM device_mappings_set_aside ORDER BY "
-		   "rack");
-	assert_string_equal(aside, "v1|/dev/vdb|5|1\nv3|/dev/vdb|7|3\nv2|/dev/vdc|8|4");
-	history = fixture_mariadb_text(f, "SELECT operation_id FROM volume_operation_history_set_aside");
-	assert_string_equal(history, "nobody");
-	ends = fixture_mariadb_text(f, "SELECT operation_id, previous_status, new_status FROM volume_operation_history "
-				       "ORDER BY id");
-	assert_string_equal(ends, "old-1|NULL|completed\nold-2|executing|failed");
-	untimed = fixture_mariadb_text(f, "SELECT COUNT(*) FROM volume_operations WHERE completed_at IS NULL");
-	assert_string_equal(untimed, "0");
-	types = fixture_mariadb_text(f, "SELECT id, type, owner_team FROM volume_operations_set_aside");
-	assert_string_equal(types, "old-3|migrate|red");
-	operations =
-		fixture_mariadb_text(f, "SELECT id, status, created_at, owner_team FROM volume_operations ORDER BY id");
-	assert_string_equal(operations, "old-1|completed|2025-01-02 03:04:05.000|blue\nold-2|failed|2025-01-03 "
-					"00:00:00.000|red");
-	json = fixture_mariadb_text(f, "SELECT request FROM volume_operations ORDER BY id");
-	assert_string_equal(json, "{\"a\":1}\n{\"text\": \"not json\"}");
-
-	/* It is an ordinary store from now on. */
-	loaded = fixture_load(f);
-	assert_int_equal(loaded.operation_count, 0);
-	assert_int_equal(loaded.mapping_count, 1);
-	store_loaded_clear(&loaded);
-	list = fixture_find(f, "old-2");
-	assert_int_equal(list.count, 1);
-	assert_non_null(strstr(list.items[0].error, "an earlier daemon"));
-	list_clear(&list);
-	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)));
-	assert_ok(fixture_commit(f, batch_with_mapping("v4", "m", "/dev/vdc")));
-	assert_int_equal(fixture_commit(f, batch_with_mapping("v5", "m", "/dev/vdc")).code, ERR_CONFLICT);
-	fixture_reopen(f);
-}
-
-static void earlier_exports_are_taken_over(void **state)
-{
-	struct fixture *f = *state;
-	_cleanup_free_ char *kept = NULL, *aside = NULL;
-	struct store_loaded loaded;
-	struct store_batch *batch;
-	struct err err;
-
-	fixture_close(f);
-	fixture_mariadb_drop_all(f);
-	fixture_mariadb_run(
-		f, "CREATE TABLE nbd_exports (id INT AUTO_INCREMENT PRIMARY KEY, volume_id VARCHAR(191), export_name "
-		   "VARCHAR(191) NOT NULL UNIQUE, device_path VARCHAR(191) NOT NULL, port INT, status ENUM('pending', "
-		   "'active', 'stopped') NOT NULL, metadata TEXT, job_id INT NOT NULL, updated_at DATETIME)");
-	fixture_mariadb_run(f, "INSERT INTO nbd_exports VALUES "
-			       "(1, 'v1', 'a', '/dev/vdb', 10809, 'active', '{\"k\":1}', 7, '2025-01-01'), "
-			       "(2, 'v2', 'b', '/dev/vdc', NULL, 'stopped', 'x', 8, '2025-01-01'), "
-			       "(3, 'v1', 'c', '/dev/vdd', 10809, 'pending', NULL, 9, '2025-01-02'), "
-			       "(4, NULL, 'd', '/dev/vde', 10809, 'active', NULL, 10, '2025-01-02')");
-	fixture_open(f);
-	kept = fixture_mariadb_text(f, "SELECT volume_id, export_name, device_path, port, status, error, metadata, "
-				       "job_id FROM nbd_exports ORDER BY id");
-	assert_string_equal(kept, "v2|b|/dev/vdc|0|failed|an earlier daemon left it stopped|{\"text\": \"x\"}|8\n"
-				  "v1|c|/dev/vdd|10809|pending|NULL|NULL|9");
-	aside = fixture_mariadb_text(f, "SELECT volume_id, export_name, job_id FROM nbd_exports_set_aside ORDER BY id");
-	assert_string_equal(aside, "v1|a|7\nNULL|d|10");
-	loaded = fixture_load(f);
-	assert_int_equal(loaded.export_count, 2);
-	assert_int_equal(loaded.exports[1].status, EXPORT_FAILED);
-	store_loaded_clear(&loaded);
-	/* Whatever that key is called. */
-	batch = store_batch_new("v3");
-	put_export(batch, "v3", "b");
-	err = fixture_commit(f, batch);
-	assert_int_equal(err.code, ERR_CONFLICT);
-	assert_non_null(strstr(err.text, "Duplicate entry 'b' for key"));
-	assert_non_null(strstr(err.text, "that of volume v2"));
-	batch = store_batch_new("v3");
-	put_export(batch, "v3", "e");
-	assert_ok(fixture_commit(f, batch));
-	fixture_reopen(f);
-}
-
-static void an_earlier_table_of_another_character_set_is_taken_over(void **state)
-{
-	struct fixture *f = *state;
-	struct operation_record operation = { 0 };
-	struct store_batch *batch = store_batch_new("v");
-	_cleanup_free_ char *others = NULL;
-	struct list list;
-
-	fixture_close(f);
-	fixture_mariadb_drop_all(f);
-	/* And the table that refers to it is not there yet. */
-	fixture_mariadb_run(f, "CREATE TABLE volume_operations (id VARCHAR(36) PRIMARY KEY, type VARCHAR(16), status "
-			       "VARCHAR(16), error TEXT, team VARCHAR(20) NOT NULL) CHARACTER SET latin1");
-	fixture_mariadb_run(f, "INSERT INTO volume_operations VALUES ('op-0', 'attach', 'failed', 'zerstört', 'x')");
-	fixture_open(f);
-	list = fixture_find(f, "op-0");
-	assert_int_equal(list.count, 1);
-	assert_string_equal(list.items[0].error, "zerstört");
-	list_clear(&list);
-	make_operation(&operation, "op-1", OPERATION_FAILED, "v");
-	str_set(&operation.error, "… 💾");
-	store_batch_operation(batch, &operation);
-	assert_ok(fixture_commit(f, batch));
-	list = fixture_find(f, "op-1");
-	assert_string_equal(list.items[0].error, operation.error);
-	list_clear(&list);
-	record_clear(&operation_record, &operation);
-	texts_differ(f);
-	others = fixture_mariadb_text(f, "SELECT COLLATION_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = "
-					 "DATABASE() AND TABLE_NAME = 'volume_operations' AND COLUMN_NAME = 'team'");
-	assert_string_equal(others, "latin1_swedish_ci");
-}
-
-static void earlier_values_that_are_too_long_are_set_aside(void **state)
-{
-	struct fixture *f = *state;
-	_cleanup_free_ char *kept = NULL, *aside = NULL, *history = NULL;
-
-	fixture_close(f);
-	fixture_mariadb_drop_all(f);
-	fixture_mariadb_run(f, "CREATE TABLE volume_operations (id VARCHAR(200) PRIMARY KEY, type VARCHAR(16), status "
-			       "VARCHAR(16), volume_id TEXT, error LONGTEXT)");
-	fixture_mariadb_run(f,
-			    "INSERT INTO volume_operations VALUES ('a', 'attach', 'completed', REPEAT('ä', 64), NULL), "
-			    "('b', 'attach', 'completed', REPEAT('v', 65), NULL), "
-			    "(REPEAT('c', 65), 'attach', 'completed', 'v', NULL), "
-			    "('d', 'attach', 'failed', 'v', REPEAT('ä', 40000))");
-	fixture_mariadb_run(f, "CREATE TABLE volume_operation_history (id BIGINT AUTO_INCREMENT PRIMARY KEY, "
-			       "operation_id VARCHAR(200), new_status VARCHAR(16))");
-	fixture_mariadb_run(f,
-			    "INSERT INTO volume_operation_history VALUES (1, 'a', 'completed'), (2, REPEAT('c', 65), "
-			    "'completed')");
-	fixture_open(f);
-	kept = fixture_mariadb_text(f, "SELECT id FROM volume_operations ORDER BY id");
-	assert_string_equal(kept, "a");
-	aside = fixture_mariadb_text(f, "SELECT LEFT(id, 1), CHAR_LENGTH(volume_id), CHAR_LENGTH(error) FROM "
-					"volume_operations_set_aside ORDER BY id");
-	assert_string_equal(aside, "b|65|NULL\nc|1|NULL\nd|1|40000");
-	history = fixture_mariadb_text(f, "SELECT LEFT(operation_id, 1) FROM volume_operation_history_set_aside");
-	assert_string_equal(history, "c");
-	fixture_reopen(f);
-}
-
-static void an_earlier_table_that_cannot_be_taken_over_is_told(void **state)
-{
-	struct fixture *f = *state;
-	struct err err;
-
-	fixture_close(f);
-	fixture_mariadb_drop_all(f);
-	fixture_mariadb_run(f,
-			    "CREATE TABLE nbd_exports (id VARCHAR(64) PRIMARY KEY, volume_id VARCHAR(64), export_name "
-			    "VARCHAR(64), port VARCHAR(20))");
-	fixture_mariadb_run(f, "INSERT INTO nbd_exports VALUES ('e', 'v', 'n', 'not one')");
-	err = refused(f);
-	assert_non_null(strstr(err.text, "table nbd_exports was there before"));
-	assert_non_null(strstr(err.text, "rename the table"));
-	assert_non_null(strstr(err.text, "'not one'"));
-	fixture_mariadb_run(f, "UPDATE nbd_exports SET port = '10809'");
-	fixture_open(f);
-}
-
-static void numbers_of_earlier_history_keep_their_order(void **state)
-{
-	struct fixture *f = *state;
-	_cleanup_free_ char *order = NULL;
-
-	fixture_close(f);
-	fixture_mariadb_drop_all(f);
-	fixture_mariadb_run(f, "CREATE TABLE volume_operations (id VARCHAR(64) PRIMARY KEY, type VARCHAR(16), status "
-			       "VARCHAR(16))");
-	fixture_mariadb_run(f, "INSERT INTO volume_operations VALUES ('old-1', 'attach', 'completed')");
-	fixture_mariadb_run(f, "CREATE TABLE volume_operation_history (id BIGINT AUTO_INCREMENT PRIMARY KEY, "
-			       "operation_id VARCHAR(64), new_status VARCHAR(16))");
-	fixture_mariadb_run(f, "INSERT INTO volume_operation_history VALUES (9, 'old-1', 'pending'), (10, 'old-1', "
-			       "'executing'), (11, 'old-1', 'completed')");
-	fixture_open(f);
-	order = fixture_mariadb_text(f, "SELECT new_status FROM volume_operation_history ORDER BY id");
-	assert_string_equal(order, "pending\nexecuting\ncompleted");
-}
-
-static void a_foreign_key_of_an_earlier_daemon_takes_nothing_along(void **state)
-{
-	static const char *const rules[] = { "CASCADE", "RESTRICT" };
-	struct fixture *f = *state;
-
-	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
-		_cleanup_free_ char *history = xasprintf(
-			"CREATE TABLE volume_operation_history (id INT AUTO_INCREMENT PRIMARY KEY, operation_id "
-			"VARCHAR(64) NOT NULL, new_status VARCHAR(16), FOREIGN KEY (operation_id) REFERENCES "
-			"volume_operations (id) ON DELETE %s)",
-			rules[i]);
-		_cleanup_free_ char *aside = NULL;
-
-		fixture_close(f);
-		fixture_mariadb_drop_all(f);
-		fixture_mariadb_run(f, "CREATE TABLE volume_operations (id VARCHAR(64) PRIMARY KEY, type VARCHAR(16), "
-				       "status VARCHAR(16))");
-		fixture_mariadb_run(f, history);
-		fixture_mariadb_run(f, "CREATE TABLE others (id VARCHAR(64) PRIMARY KEY)");
-		fixture_mariadb_run(f,
-				    "CREATE TABLE device_mappings (id VARCHAR(64) PRIMARY KEY, volume_id VARCHAR(64) "
-				    "NOT NULL, FOREIGN KEY (volume_id) REFERENCES others (id))");
-		fixture_mariadb_run(f, "INSERT INTO volume_operations VALUES ('old-1', 'migrate', 'completed')");
-		fixture_mariadb_run(f,
-				    "INSERT INTO volume_operation_history (operation_id, new_status) VALUES ('old-1', "
-				    "'pending'), ('old-1', 'completed')");
-		fixture_open(f);
-		aside = fixture_mariadb_text(f, "SELECT operation_id, new_status FROM "
-						"volume_operation_history_set_aside ORDER BY id");
-		assert_string_equal(aside, "old-1|pending\nold-1|completed");
-		/* Nor does one bind our rows to what others keep. */
-		assert_ok(fixture_commit(f, batch_with_mapping("v", VM_A, "/dev/vdb")));
-	}
-}
-
-static void a_key_of_our_name_is_made_ours(void **state)
-{
-	struct fixture *f = *state;
-
-	fixture_close(f);
-	fixture_mariadb_drop_all(f);
-	fixture_mariadb_run(f, "CREATE TABLE device_mappings (id VARCHAR(64) PRIMARY KEY, volume_id VARCHAR(64), vm_id "
-			       "VARCHAR(64), device_path VARCHAR(64), KEY unique_volume_id (volume_id(4)), UNIQUE KEY "
-			       "unique_device_path (device_path))");
-	fixture_open(f);
-	assert_ok(fixture_commit(f, batch_with_mapping("volume-1", VM_A, "/dev/vdb")));
-	assert_ok(fixture_commit(f, batch_with_mapping("volume-2", VM_B, "/dev/vdb")));
-	assert_int_equal(fixture_commit(f, batch_with_mapping("volume-3", VM_B, "/dev/vdb")).code, ERR_CONFLICT);
 }
 
 /* ---- changes ---- */
@@ -558,7 +273,7 @@ static void a_taken_name_is_told_in_the_server_s_words(void **state)
 
 static void texts_differ_by_every_byte(void **state)
 {
-	texts_differ(*state);
+	assert_texts_differ(*state);
 }
 
 static void long_texts_come_back_whole(void **state)
@@ -620,7 +335,7 @@ static void a_cut_connection_is_made_anew(void **state)
 	assert_int_equal(list.items[0].status, OPERATION_FAILED);
 	list_clear(&list);
 	/* The new connection holds the lock again. */
-	assert_int_equal(refused(f).code, ERR_CONFLICT);
+	assert_int_equal(fixture_refused(f).code, ERR_CONFLICT);
 	assert_false(fixture_health(f).away);
 }
 
@@ -692,7 +407,7 @@ static void a_lock_that_is_left_is_taken_back(void **state)
 
 	assert_ok(fixture_commit(f, batch_with_mapping("v", VM_A, "/dev/vdb")));
 	assert_int_not_equal(mysql_ping(left), 0);
-	assert_int_equal(refused(f).code, ERR_CONFLICT);
+	assert_int_equal(fixture_refused(f).code, ERR_CONFLICT);
 	mysql_close(left);
 }
 
@@ -741,6 +456,55 @@ static void a_table_that_is_gone_is_told(void **state)
 	assert_ok(answer.err);
 }
 
+/* ---- a statement that takes long ---- */
+
+static struct mariadb_session patient_session(struct fixture *f, struct mariadb_cluster *cluster)
+{
+	struct mariadb_session session = { .cluster = cluster, .patient = true };
+	struct err err = { 0 };
+
+	assert_int_equal(mariadb_url_parse(f->url, &cluster->url, &err), 0);
+	assert_int_equal(mariadb_ready(&session, &err), 0);
+	return session;
+}
+
+static void a_patient_session_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct mariadb_cluster cluster = { 0 };
+	struct mariadb_session session = patient_session(f, &cluster);
+	struct err err = { 0 };
+	uint64_t number;
+
+	assert_int_equal(mariadb_number(&session, "SELECT 7 + SLEEP(6)", &number, &err), MARIADB_OK);
+	assert_int_equal(number, 7);
+	mariadb_close(&session);
+	mariadb_url_clear(&cluster.url);
+}
+
+static void but_not_for_a_server_that_is_frozen(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *file = fixture_mariadb_text(f, "SELECT @@pid_file");
+	_cleanup_free_ char *text = read_file_at(AT_FDCWD, file, 100, NULL);
+	struct mariadb_cluster cluster = { 0 };
+	struct mariadb_session session = patient_session(f, &cluster);
+	enum mariadb_fault fault;
+	struct err err = { 0 };
+	pid_t pid;
+
+	pid = atoi(text);
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);
+	fault = mariadb_run(&session, "SELECT 1", &err);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	assert_int_equal(fault, MARIADB_AWAY);
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "does not answer any more"));
+	mariadb_close(&session);
+	mariadb_url_clear(&cluster.url);
+}
+
 static void no_host_that_works_is_told(void **state)
 {
 	struct fixture *f = *state;
@@ -766,14 +530,6 @@ int main(void)
 		T(a_missing_right_is_told_at_start),
 		T(a_right_that_is_needed_later_is_told_at_start),
 		T(a_wrong_password_is_told_at_start),
-		T(earlier_tables_are_taken_over),
-		T(earlier_exports_are_taken_over),
-		T(an_earlier_table_of_another_character_set_is_taken_over),
-		T(earlier_values_that_are_too_long_are_set_aside),
-		T(an_earlier_table_that_cannot_be_taken_over_is_told),
-		T(numbers_of_earlier_history_keep_their_order),
-		T(a_foreign_key_of_an_earlier_daemon_takes_nothing_along),
-		T(a_key_of_our_name_is_made_ours),
 		T(a_taken_path_is_told_in_the_server_s_words),
 		T(a_taken_name_is_told_in_the_server_s_words),
 		T(texts_differ_by_every_byte),
@@ -785,6 +541,8 @@ int main(void)
 		T(the_lock_of_the_one_that_took_over_is_left_alone),
 		T(a_locked_row_is_waited_for),
 		T(a_table_that_is_gone_is_told),
+		T(a_patient_session_waits),
+		T(but_not_for_a_server_that_is_frozen),
 		T(no_host_that_works_is_told),
 	};
 
