@@ -158,7 +158,6 @@ void mapping_make(struct core *core, const char *volume_id, const char *vm_id, s
 	str_set(&out->volume_uuid, volume_id);
 	str_set(&out->vm_id, vm_id);
 	str_set(&out->cloudstack_state, "attached");
-	str_set(&out->operation_mode, core_is_appliance(core, vm_id) ? "oma" : "failover");
 	out->created_at = out->attached_at = clock_wall_ms();
 }
 
@@ -183,8 +182,6 @@ void mapping_place(struct core *core, struct mapping_record *record, int64_t dev
 	record->cloudstack_device_id = device_id;
 	record->updated_at = record->last_sync = clock_wall_ms();
 	if (core_is_appliance(core, record->vm_id)) {
-		free(record->by_id_path);
-		record->by_id_path = device ? by_id_path(device) : NULL;
 		if (core->options.devmap)
 			name_give(core, record->volume_id);
 		mapping_describe(core, record, device);
@@ -193,12 +190,15 @@ void mapping_place(struct core *core, struct mapping_record *record, int64_t dev
 	free(record->device_path);
 	record->device_path = xasprintf("remote-vm-%s-%" PRId64, record->vm_id, device_id);
 	str_set(&record->linux_state, "n/a");
+	str_set(&record->operation_mode, "failover");
+	record->matched_by = MATCHED_NOT;
 	record->size = size;
 }
 
 void mapping_describe(struct core *core, struct mapping_record *record, const struct device *device)
 {
 	describe_name(core, record);
+	str_set(&record->operation_mode, "oma");
 	if (!device) {
 		free(record->device_path);
 		record->device_path = xasprintf("gone-%s", record->volume_id);
@@ -206,7 +206,12 @@ void mapping_describe(struct core *core, struct mapping_record *record, const st
 		return;
 	}
 	str_set(&record->device_path, device->path);
+	free(record->by_id_path);
+	record->by_id_path = by_id_path(device);
 	str_set(&record->linux_state, "detected");
+	/* Before this machine was the appliance nobody has looked; whoever finds it now has gone by its name. */
+	if (record->matched_by == MATCHED_NOT)
+		record->matched_by = MATCHED_BY_IDENTITY;
 	record->size = device->size;
 	record->diskseq = (int64_t)device->diskseq;
 	str_set(&record->boot_id, core->boot_id);

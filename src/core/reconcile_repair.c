@@ -180,8 +180,6 @@ static void map(struct suspect *suspect, const struct drift_facts *facts)
 	mapping_make(core, facts->volume_id, cloud->vm_id, &record);
 	if (facts->mapping && streq(facts->mapping->vm_id, cloud->vm_id))
 		record_copy(&mapping_record, &record, facts->mapping);
-	else
-		record.matched_by = device ? MATCHED_BY_IDENTITY : MATCHED_NOT;
 	str_set(&record.cloudstack_state, "attached");
 	mapping_place(core, &record, cloud->device_id, cloud->size, device);
 	suspect->record.repaired = true;

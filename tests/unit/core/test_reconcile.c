@@ -197,6 +197,32 @@ static void moved_here(void **state)
 	nothing_found(world);
 }
 
+/* The volume stays where it is, and that machine turns out to be the appliance. */
+static void another_machine_is_the_appliance(void **state)
+{
+	struct world *world = *state;
+	const struct mapping *mapping;
+
+	world_kill(world);
+	world->options.appliance_id = OTHER_VM;
+	world_open(world);
+	world_pass(world, 5000);
+	server_add(&world->server, "one", 5);
+	completed(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
+	mapping = mapping_find(world->core, VOLUME(1));
+	assert_string_equal(mapping->record.operation_mode, "failover");
+	assert_int_equal(mapping->record.matched_by, MATCHED_NOT);
+	world_kill(world);
+	world->options.appliance_id = APPLIANCE;
+	world_open(world);
+	world_pass(world, 310000);
+	check_mapped(world, VOLUME(1));
+	mapping = mapping_find(world->core, VOLUME(1));
+	assert_string_equal(mapping->record.operation_mode, "oma");
+	assert_int_equal(mapping->record.matched_by, MATCHED_BY_IDENTITY);
+	nothing_found(world);
+}
+
 static void device_missing(void **state)
 {
 	struct world *world = *state;
@@ -547,6 +573,7 @@ int main(void)
 		TEST(deleted_outside),
 		TEST(moved_away),
 		TEST(moved_here),
+		TEST(another_machine_is_the_appliance),
 		TEST(device_missing),
 		TEST(device_unexpected),
 		TEST(device_renamed),
