@@ -181,7 +181,7 @@ static void closing_answers_reads(void **state)
 #define DAY_MS INT64_C(86400000)
 #define NOW_MS INT64_C(1795384203123)
 
-#define AGED_ID_SIZE 16
+#define AGED_ID_SIZE 32
 
 /* Ids that say nothing about age, as those of earlier daemons. */
 static void put_aged(struct fixture *f, int days_old, int status, bool needs_attention, char id[AGED_ID_SIZE])
