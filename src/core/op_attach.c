@@ -53,23 +53,26 @@ bool op_attach_is_here(const struct operation *operation, const struct cloud_vol
 
 /* ---- check: may it be done, now that it is our turn? ---- */
 
+/* Its disk may have come, or come at any moment, until it ends. */
+static bool has_begun(const struct attach_context *context)
+{
+	return !str_empty(context->boot_id);
+}
+
 /*
  * Where no disk of this VM says who it is, two attachments at once could not be told apart, and what one of them leaves
- * behind when it is taken back could be taken for the other's: the younger one waits until the older one has ended. That
- * an older one began alone counts also when a disk that says who it is has come since: it may go again. known: some
- * disk does say it now.
+ * behind when it is taken back could be taken for the other's: one begins when all others have ended, whichever was asked
+ * for first. That another one began alone counts also when a disk that says who it is has come since: it may go again.
+ * known: some disk does say it now.
  */
-static bool must_wait_for_older(const struct operation *operation, bool known)
+static bool must_wait_for_other(const struct operation *operation, bool known)
 {
-	struct core *core = operation->core;
 	const struct operation *other;
 
-	TAILQ_FOREACH(other, &core->unfinished, age_entry) {
+	TAILQ_FOREACH(other, &operation->core->unfinished, age_entry) {
 		const struct attach_context *context = other->context;
 
-		if (other == operation)
-			return false;
-		if (other->kind == &op_attach && other->record.status == OPERATION_EXECUTING && on_appliance(other) &&
+		if (other != operation && other->kind == &op_attach && on_appliance(other) && has_begun(context) &&
 		    (!known || context->alone))
 			return true;
 	}
@@ -89,7 +92,7 @@ static void note_beginning(struct operation *operation, uint64_t size)
 		return;
 	}
 	known = disks_say_who_they_are(operation->core);
-	if (on_appliance(operation) && must_wait_for_older(operation, known)) {
+	if (on_appliance(operation) && must_wait_for_other(operation, known)) {
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS,
 				"disks here do not say who they are, so one attachment is made at a time");
 		return;

@@ -145,6 +145,27 @@ static void by_size_one_at_a_time(void **state)
 	check_world(world, ARRAY_SIZE(ids));
 }
 
+/* The older one waits for its volume, and its turn comes when the younger one is under way. */
+static void by_size_the_younger_first(void **state)
+{
+	struct world *world = *state;
+	struct reply *older, *younger;
+
+	server_add(&world->server, "one", 5);
+	server_add(&world->server, "two", 5)->plug_ms = 20000;
+	attached(world, VOLUME(1));
+	accepted(world, ask_detach(world, VOLUME(1), false));
+	older = ask_attach(world, VOLUME(1), APPLIANCE);
+	younger = ask_attach(world, VOLUME(2), APPLIANCE);
+	completed(world, accepted(world, younger));
+	assert_int_equal(server_jobs(&world->server, FAKE_ATTACH), 2);
+	completed(world, accepted(world, older));
+	assert_int_equal(server_jobs(&world->server, FAKE_ATTACH), 3);
+	check_mapped(world, VOLUME(1));
+	check_mapped(world, VOLUME(2));
+	check_world(world, 2);
+}
+
 static void by_size_two_new_ones(void **state)
 {
 	struct world *world = *state;
@@ -431,6 +452,7 @@ int main(void)
 		TEST(what_may_not_be),
 		NAMELESS(by_size),
 		NAMELESS(by_size_one_at_a_time),
+		NAMELESS(by_size_the_younger_first),
 		NAMELESS(by_size_two_new_ones),
 		NAMELESS(by_size_one_not_seen_yet),
 		NAMELESS(by_size_across_a_boot),
