@@ -91,6 +91,7 @@ class Outcome:
     attention: bool = False
     disk_left: bool = False     # the guest differs from what CloudStack knows
     renamed: bool = True
+    detached: bool = False      # by a deletion, or without the guest
 
 
 def outcome(fault, call):
@@ -102,7 +103,7 @@ def outcome(fault, call):
     in_guest = call.operation in ("attach", "detach", "delete")
     if fault.do == "no_plug" and in_guest and call.command in ("attachVolume", "detachVolume"):
         gone = call.command == "detachVolume"
-        return Outcome("TIMEOUT", attention=gone, disk_left=gone)
+        return Outcome("TIMEOUT", attention=gone, disk_left=gone, detached=gone)
     if fault.in_guest and call.command == "resizeVolume":
         return Outcome("TIMEOUT", attention=True, disk_left=True)
     if fault.do == "wrong_size" and call.operation == "attach":
@@ -122,7 +123,8 @@ def _outcome_of_refusal(fault, call):
             return Outcome()
         if call.operation in ("detach", "resize", "delete") and call.nth > 1:
             return Outcome()
-    return Outcome("CLOUDSTACK_ERROR", (fault["code"], REFUSAL_TEXT))
+    return Outcome("CLOUDSTACK_ERROR", (fault["code"], REFUSAL_TEXT),
+                   detached=call.command == "destroyVolume")
 
 
 def _outcome_of_failed_job(fault, call):
@@ -132,4 +134,5 @@ def _outcome_of_failed_job(fault, call):
     if fault["bare"] and call.command == "createVolume":
         return Outcome()
     return Outcome("CLOUDSTACK_ERROR", disk_left=bool(fault["effect"]),
-                   said=None if fault["bare"] else (530, "the fault script says so"))
+                   said=None if fault["bare"] else (530, "the fault script says so"),
+                   detached=call.command == "destroyVolume")

@@ -88,7 +88,7 @@ class Lot:
     def _check(self, call):
         due = outcome(self.fault, call)
         try:
-            self.operations[call].assert_true(due.disk_left, due.renamed)
+            self.operations[call].assert_true(due.disk_left, due.renamed, due.detached)
         except AssertionError as error:
             return error
         return None

@@ -107,26 +107,27 @@ class Operation:
 
     # -- what is left
 
-    def assert_true(self, disk_left=False, renamed=True):
+    def assert_true(self, disk_left=False, renamed=True, detached=False):
         """What the record says last is what is, in the cloud, in the guest and among the mappings.
-        `disk_left`: the guest has or lacks a disk that the cloud does not know of."""
+        `disk_left`: the guest has or lacks a disk that the cloud does not know of.
+        `detached`: by what failed later on."""
         if self.kind == "create":
             self._assert_created(renamed)
         else:
             row = self.world.cloud.volume(self.volume)
             assert row["removed"] == (self.kind == "delete" and self.done), row
-            assert row["vm"] == self._vm(), row
+            assert row["vm"] == self._vm(detached), row
             if not disk_left:
                 self._assert_disk(row["vm"] == APPLIANCE_VM)
             assert row["size"] == self._size(), row
         mapping = self._mapping()
-        assert bool(mapping) == self._mapped(), mapping
+        assert bool(mapping) == self._mapped(detached), mapping
         if self.kind == "resize" and not disk_left:
             assert mapping["size"] == row["size"], mapping
         if self.kind == "attach" and self.done:
             assert mapping["device_path"] == self.record["response"]["device_path"]
 
-    def _vm(self):
+    def _vm(self, detached):
         """The machine that the volume must be attached to now, if what was said is true."""
         if self.kind == "attach":
             return APPLIANCE_VM if self.done else None
@@ -134,20 +135,17 @@ class Operation:
             return OTHER_VM if self.done else None
         if self.kind == "resize":
             return APPLIANCE_VM
-        # What could not be destroyed, or does not leave the guest, has been detached all the same.
-        kept = not self.done and self.record["step"] not in ("await-gone", "destroy",
-                                                             "await-destroyed")
-        return APPLIANCE_VM if kept else None
+        return None if self.done or detached else APPLIANCE_VM
 
     def _size(self):
         """What CloudStack has done stays, also when the kernel does not follow."""
         done = self.done or self.record["step"] == "await-size"
         return 2 * GIB if self.kind == "resize" and done else GIB
 
-    def _mapped(self):
+    def _mapped(self, detached):
         # A disk that stays in the guest keeps its name from others.
-        stays = not self.done and self.record["step"] == "await-gone"
-        return self.kind != "create" and (stays or self._vm() is not None)
+        stays = detached and self.record["error_code"] == "TIMEOUT"
+        return self.kind != "create" and (stays or self._vm(detached) is not None)
 
     def _mapping(self):
         found = [m for m in self.daemon.get("/api/v1/mappings")["mappings"]
