@@ -28,9 +28,10 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
-import stores
+# First, since it shows where the packages of the tests are.
 from rig import (PATIENCE, BenchError, await_line, configure, make_disks, program, running,
                  serving, show, signals)
+import stores
 from cloudsim import ids
 from cloudsim.plug import PlugError, make_plug
 from cloudsim.sim import CloudSim
