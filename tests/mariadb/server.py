@@ -54,10 +54,15 @@ def new_folder():
 
 @cache
 def _template():
-    """System tables, as they are right after the installation."""
-    data = new_folder() / "data"
+    """System tables, as they are right after the installation.
+
+    Servers must not share a folder for temporary tables: each removes as it starts what it finds
+    there, from under the others.
+    """
+    folder = new_folder()
+    data = folder / "data"
     subprocess.run(["mariadb-install-db", "--no-defaults", "--user=mysql", f"--datadir={data}",
-                    "--auth-root-authentication-method=normal", "--skip-test-db"],
+                    f"--tmpdir={folder}", "--auth-root-authentication-method=normal", "--skip-test-db"],
                    check=True, stdout=subprocess.DEVNULL)
     return data
 
@@ -112,8 +117,8 @@ class MariaDB:
                    for name, value in self.settings.items()]
         self.process = subprocess.Popen(
             ["mariadbd", "--no-defaults", "--user=mysql", f"--datadir={self.data}",
-             f"--socket={self.socket}", f"--port={self.port}", f"--pid-file={self.folder / 'pid'}",
-             *options, *arguments],
+             f"--tmpdir={self.folder}", f"--socket={self.socket}", f"--port={self.port}",
+             f"--pid-file={self.folder / 'pid'}", *options, *arguments],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
         self.log = Lines(self.process.stderr)
         atexit.register(self.kill)

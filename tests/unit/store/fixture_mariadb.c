@@ -68,9 +68,8 @@ static _Noreturn void say_why(void)
 }
 
 /* False where there is no server to start. */
-static bool install(const char *data, const char *log)
+static bool install(char *datadir, char *tmpdir, const char *log)
 {
-	_cleanup_free_ char *datadir = xasprintf("--datadir=%s", data);
 	char *const arguments[] = { (char[]){ "mariadb-install-db" },
 				    (char[]){ "--no-defaults" },
 				    (char[]){ "--auth-root-authentication-method=normal" },
@@ -78,6 +77,7 @@ static bool install(const char *data, const char *log)
 				    (char[]){ "--user=mysql" },
 				    (char[]){ "--innodb-use-native-aio=0" },
 				    datadir,
+				    tmpdir,
 				    NULL };
 	int status = 0;
 
@@ -108,10 +108,14 @@ static void connect_root(void)
 	}
 }
 
+/*
+ * Servers must not share a folder for temporary tables: each removes as it starts what it finds there, from under the
+ * others.
+ */
 bool fixture_mariadb_start(void)
 {
 	char folder[] = "/tmp/volume-daemon-mariadb-XXXXXX";
-	_cleanup_free_ char *data = NULL, *log = NULL, *datadir = NULL, *socket_option = NULL, *pid_file = NULL;
+	_cleanup_free_ char *log = NULL, *datadir = NULL, *tmpdir = NULL, *socket_option = NULL, *pid_file = NULL;
 	struct passwd *user = getpwnam("mysql");
 
 	server.folder = xstrdup(mkdtemp(folder));
@@ -119,16 +123,16 @@ bool fixture_mariadb_start(void)
 	atexit(stop_server);
 	if (user && geteuid() == 0)
 		assert_int_equal(chown(server.folder, user->pw_uid, user->pw_gid), 0);
-	data = xasprintf("%s/data", server.folder);
 	log = xasprintf("%s/log", server.folder);
-	if (!install(data, log))
+	datadir = xasprintf("--datadir=%s/data", server.folder);
+	tmpdir = xasprintf("--tmpdir=%s", server.folder);
+	if (!install(datadir, tmpdir, log))
 		return false;
 	server.socket = xasprintf("%s/socket", server.folder);
-	datadir = xasprintf("--datadir=%s", data);
 	socket_option = xasprintf("--socket=%s", server.socket);
 	pid_file = xasprintf("--pid-file=%s/pid", server.folder);
-	server.pid = start((char *const[]){ (char[]){ "mariadbd" }, (char[]){ "--no-defaults" }, datadir, socket_option,
-					    pid_file, (char[]){ "--skip-networking" },
+	server.pid = start((char *const[]){ (char[]){ "mariadbd" }, (char[]){ "--no-defaults" }, datadir, tmpdir,
+					    socket_option, pid_file, (char[]){ "--skip-networking" },
 					    (char[]){ "--innodb-use-native-aio=0" }, (char[]){ "--user=mysql" },
 					    (char[]){ "--innodb-buffer-pool-size=32M" },
 					    (char[]){ "--innodb-log-file-size=8M" }, NULL },
