@@ -57,7 +57,7 @@ def lab(appliance, tmp_path):
         product.start_afresh()
         yield Lab(appliance, product, cloud, images, ROOT_VOLUME)
         product.let_go()
-    if has_left_disks(appliance):
+    if has_left_disks(appliance) or has_left_names(appliance):
         appliance.stop()
         boot(appliance)
 
@@ -66,6 +66,11 @@ def has_left_disks(vm):
     """Did the guest refuse to let go of a disk when the cloud closed?"""
     nodes = vm.qmp.command("query-named-block-nodes")
     return any(node["node-name"].startswith("sim") for node in nodes)
+
+
+def has_left_names(vm):
+    """Does something in the guest still use the name of a disk that is gone?"""
+    return vm.run("ls /dev/mapper").out.split() != ["control"]
 
 
 @pytest.hookimpl(hookwrapper=True)

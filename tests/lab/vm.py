@@ -164,10 +164,12 @@ class Appliance:
         """Start a shell command in the background as a transient unit.
 
         Returns the guest's file that receives what it prints, complaints included.
-        `systemctl stop UNIT` ends it.
+        `systemctl stop UNIT` ends it; only the shell is told, or what its trap starts to tidy up
+        could be told to end as well.
         """
         output = f"/run/{unit}.out"
         self._checked(["systemd-run", "--quiet", "--collect", f"--unit={unit}",
+                       "--property=KillMode=mixed",
                        f"--property=StandardOutput=truncate:{output}", "/bin/sh", "-c", command])
         return output
 
