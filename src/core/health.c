@@ -131,8 +131,6 @@ static char *details_json(struct core *core, const struct parts *parts, bool acc
 	json_put_bool(&writer, core->options.devmap != NULL);
 	json_put_name(&writer, "nbd_engine");
 	json_put_text(&writer, parts->exports.engine);
-	json_put_name(&writer, "nbd_health");
-	json_put_text(&writer, export_word(core, parts));
 	put_figure(&writer, "nbd_pid", (uint64_t)parts->exports.pid);
 	put_figure(&writer, "nbd_restarts", parts->exports.restarts);
 	put_figure(&writer, "exports", HASH_COUNT(core->exports));
@@ -159,6 +157,7 @@ bool health_to_record(struct core *core, struct health_record *out)
 				      : !core->options.appliance_id ? "this VM's CloudStack id is unknown; set "
 								      "appliance.vm_id"
 								    : "healthy");
+	str_set(&out->nbd_health, export_word(core, &parts));
 	out->details = details_json(core, &parts, may_change(core, &parts, NULL) == 0);
 	return sound;
 }

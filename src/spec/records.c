@@ -229,7 +229,8 @@ static const struct field health_fields[] = {
 	F(cloudstack_health, TEXT, .flags = FIELD_COLUMN, .doc = "Whether CloudStack answers."),
 	F(database_health, TEXT, .flags = FIELD_COLUMN, .doc = "Whether the store commits."),
 	F(device_monitor, TEXT, .flags = FIELD_COLUMN, .doc = "Whether the kernel's devices can be read."),
-	F(details, OBJECT, .flags = FIELD_DETAIL, .doc = "Figures, and the reason of what is not well."),
+	F(nbd_health, TEXT, .flags = FIELD_COLUMN, .doc = "Whether the exports are served."),
+	F(details, OBJECT, .flags = FIELD_DETAIL, .doc = "Figures."),
 };
 #undef F
 const struct record health_record = RECORD("health", health_record, health_fields);

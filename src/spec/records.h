@@ -213,6 +213,7 @@ struct health_record {
 	char *cloudstack_health;
 	char *database_health;
 	char *device_monitor;
+	char *nbd_health;
 	char *details; /* JSON object */
 };
 extern const struct record health_record;

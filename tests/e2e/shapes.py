@@ -140,6 +140,7 @@ HEALTH = Shape(
     always={"status": one_of("healthy", "degraded", "unhealthy"), "timestamp": time,
             "cloudstack_health": text, "database_health": text, "device_monitor": text,
             "details": table},
+    added={"nbd_health": text},
     parts={"details": Shape(
         "details of health",
         {"implementation_status": text, "polling_interval": text, "active_operations": whole,
@@ -149,7 +150,7 @@ HEALTH = Shape(
                "cloudstack_clock_ahead_ms": whole, "device_events_processed": whole, "database_transactions": whole,
                "store_waiting": whole, "loop_turns": whole, "uptime_seconds": whole,
                "accepting_changes": truth, "uevents": truth, "appliance_id": text,
-               "stable_names": truth, "exports": whole, "nbd_engine": text, "nbd_health": text, "nbd_pid": whole,
+               "stable_names": truth, "exports": whole, "nbd_engine": text, "nbd_pid": whole,
                "nbd_restarts": whole})})
 
 # Who is connected is asked of the server: it is in answers, not among an object's properties.

@@ -275,7 +275,8 @@ def test_without_the_program_volumes_are_not_attached(make_world, tmp_path):
     eventually(lambda: world.daemon.health()["cloudstack_health"] == "healthy", "CloudStack is seen")
     health = world.daemon.health()
     assert health["status"] == "degraded"
-    assert "install Debian's package" in health["details"]["nbd_health"]
+    assert "install Debian's package" in health["nbd_health"]
+    assert "install Debian's package" in world.daemon.ctl("health").stdout
     volume = world.volume()
     record = world.daemon.failed(world.daemon.attach(volume))
     assert "install Debian's package qemu-system-common" in record["error"]
