@@ -16,34 +16,23 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "disk/attribute.h"
+
 #define SECTOR 512
-
-/* A number from a sysfs attribute of the device; -1 and errno. */
-static int read_number(const char *sysfs_root, dev_t device, const char *attribute, uint64_t *out)
-{
-	_cleanup_free_ char *path =
-		xasprintf("%s/dev/block/%u:%u/%s", sysfs_root, major(device), minor(device), attribute);
-	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, 64, NULL);
-
-	if (!text)
-		return -1;
-	text[strcspn(text, "\n")] = '\0';
-	errno = EINVAL;
-	return parse_u64(text, out);
-}
 
 static int look_block(const char *sysfs_root, const char *path, const struct stat *st, struct export_device *out,
 		      struct err *err)
 {
-	uint64_t sectors, read_only, sequence;
+	_cleanup_free_ char *folder =
+		xasprintf("%s/dev/block/%u:%u", sysfs_root, major(st->st_rdev), minor(st->st_rdev));
+	uint64_t read_only, sequence;
 
-	if (read_number(sysfs_root, st->st_rdev, "size", &sectors) < 0 ||
-	    read_number(sysfs_root, st->st_rdev, "ro", &read_only) < 0)
+	if (attribute_read_size(AT_FDCWD, folder, &out->size) < 0 ||
+	    attribute_read_number(AT_FDCWD, folder, "ro", &read_only) < 0)
 		return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
 			       "%s: the kernel does not know this device (any more): %s", path, strerror(errno));
-	if (read_number(sysfs_root, st->st_rdev, "diskseq", &sequence) < 0)
+	if (attribute_read_number(AT_FDCWD, folder, "diskseq", &sequence) < 0)
 		sequence = st->st_ino;
-	out->size = sectors * SECTOR;
 	out->is_block = true;
 	out->read_only = read_only != 0;
 	snprintf(out->identity, sizeof(out->identity), "b%u-%u-%" PRIu64, major(st->st_rdev), minor(st->st_rdev),

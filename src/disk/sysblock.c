@@ -24,14 +24,13 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "disk/attribute.h"
 #include "disk/identity.h"
 #include "disk/sysblock.h"
 #include "disk/uevent.h"
 
 #define SLICE 200      /* entries looked at again per scan: about a millisecond */
 #define DEBOUNCE_MS 50 /* one hot-plug raises a handful of uevents */
-#define NUMBER_MAX 64  /* bytes of an attribute that is a number */
-#define SECTOR 512     /* the unit of "size", whatever the device's own sector is */
 
 enum entry_state { ENTRY_EMPTY, ENTRY_HELD, ENTRY_LISTED };
 
@@ -155,45 +154,19 @@ static int list_directory(struct sysblock *sysblock, struct err *err)
 	return 0;
 }
 
-/* ---- attributes ---- */
-
-static int read_number(int block_fd, const char *name, const char *attribute, uint64_t *out)
-{
-	_cleanup_free_ char *text = NULL;
-	char path[DEVICE_NAME_SIZE + 32];
-
-	snprintf(path, sizeof(path), "%s/%s", name, attribute);
-	text = read_file_at(block_fd, path, NUMBER_MAX, NULL);
-	if (!text)
-		return -1;
-	text[strcspn(text, "\n")] = '\0';
-	return parse_u64(text, out);
-}
-
-static void read_device_number(int block_fd, struct device *device)
-{
-	_cleanup_free_ char *text = NULL;
-	char path[DEVICE_NAME_SIZE + 8];
-
-	snprintf(path, sizeof(path), "%s/dev", device->name);
-	text = read_file_at(block_fd, path, NUMBER_MAX, NULL);
-	snprintf(device->number, sizeof(device->number), "%.*s", text ? (int)strcspn(text, "\n") : 0,
-		 str_or(text, ""));
-}
-
 /* Size, diskseq, numbers and read-only. -1 when there is no size to be read; the others stay as they are then. */
 static int read_numbers(int block_fd, struct device *device)
 {
-	uint64_t sectors, diskseq, read_only;
+	_cleanup_free_ char *number = NULL;
+	uint64_t read_only;
 
-	if (read_number(block_fd, device->name, "size", &sectors) < 0 || sectors > UINT64_MAX / SECTOR)
+	if (attribute_read_size(block_fd, device->name, &device->size) < 0)
 		return -1;
-	device->size = sectors * SECTOR;
-	if (read_number(block_fd, device->name, "diskseq", &diskseq) == 0)
-		device->diskseq = diskseq;
-	if (read_number(block_fd, device->name, "ro", &read_only) == 0)
+	attribute_read_number(block_fd, device->name, "diskseq", &device->diskseq);
+	if (attribute_read_number(block_fd, device->name, "ro", &read_only) == 0)
 		device->read_only = read_only != 0;
-	read_device_number(block_fd, device);
+	number = attribute_read(block_fd, device->name, "dev");
+	snprintf(device->number, sizeof(device->number), "%s", str_or(number, ""));
 	return 0;
 }
 
