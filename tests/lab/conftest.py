@@ -70,7 +70,7 @@ def has_left_disks(vm):
 
 def has_left_names(vm):
     """Does something in the guest still use the name of a disk that is gone?"""
-    return vm.run("ls /dev/mapper").out.split() != ["control"]
+    return vm.mapper_nodes() != ["control"]
 
 
 @pytest.hookimpl(hookwrapper=True)

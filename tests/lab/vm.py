@@ -192,6 +192,10 @@ class Appliance:
         """A file of the guest as bytes, or the first `size` of them."""
         return self._checked(["head", f"--bytes={size}" if size else "--bytes=-0", str(path)])
 
+    def mapper_nodes(self):
+        """What is in /dev/mapper, in order: device mapper's own "control" and the names."""
+        return self.run("ls /dev/mapper").out.split()
+
     def console_tail(self, size=4000):
         """The last the guest wrote to its console, and QEMU's own complaints."""
         return "".join(path.read_text(errors="replace")[-size:]
