@@ -45,7 +45,7 @@ class Client:
         """Call a command and return the inside of its answer. Raises Refused."""
         data = urlencode(self.signed(command, **params)).encode()
         try:
-            with _opener.open(self.url, data, timeout=60) as response:
+            with _opener.open(self.url, data, timeout=180) as response:
                 status, body = response.status, response.read()
         except HTTPError as error:
             with error:
@@ -55,7 +55,7 @@ class Client:
             raise Refused(status, envelope, inner)
         return inner
 
-    def wait(self, job, timeout=30.0):
+    def wait(self, job, timeout=180.0):
         """Poll a job to its end and return its `jobresult`. Raises JobFailed."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:

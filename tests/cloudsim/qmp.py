@@ -20,7 +20,7 @@ class QMPError(Exception):
 
 
 class QMP:
-    def __init__(self, path, timeout=10.0):
+    def __init__(self, path, timeout=180.0):
         """Connect to the socket at `path`; `timeout` bounds each command, in seconds."""
         self._timeout = timeout
         self._lock = threading.RLock()

@@ -105,7 +105,7 @@ class CloudSim:
         with self.world.lock:
             return asdict(self.world.volumes[id])
 
-    def wait_for(self, predicate, timeout=60.0):
+    def wait_for(self, predicate, timeout=180.0):
         """Wait until `predicate(sim)`, which runs under the lock, returns something true, and
         return that. Raises TimeoutError."""
         with self.world.lock:
@@ -114,12 +114,12 @@ class CloudSim:
             raise TimeoutError("the cloud did not come to the state waited for")
         return found
 
-    def wait_idle(self, timeout=60.0):
+    def wait_idle(self, timeout=180.0):
         """Wait until no job runs any more and no late change in the guest is due."""
         self.wait_for(lambda sim: all(job.status != PENDING and job.acted.is_set()
                                       for job in sim.world.jobs.values()), timeout)
 
-    def wait_request(self, command, count=1, timeout=60.0):
+    def wait_request(self, command, count=1, timeout=180.0):
         """Wait until `command` has come `count` times since the record was last cleared, and
         return those requests."""
         def enough(_):

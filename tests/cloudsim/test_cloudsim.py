@@ -90,7 +90,7 @@ def detach(sim, volume):
 
 def ask(sim, params, method="POST"):
     """A request as it is: (status, headers, body text)."""
-    connection = http.client.HTTPConnection(urlsplit(sim.url).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(sim.url).netloc, timeout=180)
     form = urlencode(params)
     if method == "POST":
         connection.request("POST", "/client/api", form,
@@ -227,7 +227,7 @@ def test_json_only(sim):
 
 
 def test_keep_alive_and_stale_connections(sim):
-    connection = http.client.HTTPConnection(urlsplit(sim.url).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(sim.url).netloc, timeout=180)
     connection.connect()
     first = connection.sock
     for _ in range(3):
@@ -236,7 +236,7 @@ def test_keep_alive_and_stale_connections(sim):
     assert connection.sock is first
     connection.close()
     sim.set(idle_timeout=0.01)
-    with socket.create_connection(("127.0.0.1", sim.port), timeout=30) as idle:
+    with socket.create_connection(("127.0.0.1", sim.port), timeout=180) as idle:
         assert idle.recv(1) == b""
 
 
@@ -693,7 +693,7 @@ def test_fault_date_skew(sim):
 
 
 def test_down_and_up(sim, cloud):
-    kept = http.client.HTTPConnection(urlsplit(sim.url).netloc, timeout=30)
+    kept = http.client.HTTPConnection(urlsplit(sim.url).netloc, timeout=180)
     kept.request("GET", "/_sim/requests")
     kept.getresponse().read()
     sim.down()
@@ -1013,7 +1013,7 @@ class FakeQemu(threading.Thread):
 
 def test_qmp_client(tmp_path):
     FakeQemu(tmp_path / "qmp")
-    with QMP(tmp_path / "qmp", timeout=5) as qmp:
+    with QMP(tmp_path / "qmp", timeout=180) as qmp:
         assert qmp.command("query-status") == {}
         qmp.command("device_del", id="d1")
         assert qmp.wait_event("DEVICE_DELETED", 5, device="d1")["data"] == {"device": "d1"}
@@ -1068,7 +1068,7 @@ def test_record_of_requests(sim, cloud):
 def control(base, method, name, body=None):
     data = None if body is None else json.dumps(body).encode()
     request = Request(f"{base}/_sim/{name}", data, method=method)
-    with build_opener(ProxyHandler({})).open(request, timeout=30) as response:
+    with build_opener(ProxyHandler({})).open(request, timeout=180) as response:
         return json.loads(response.read())
 
 
@@ -1100,7 +1100,7 @@ def test_control_api(tree):
 
 
 def test_control_down_comes_back(sim, cloud):
-    connection = http.client.HTTPConnection(urlsplit(sim.url).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(sim.url).netloc, timeout=180)
     connection.request("POST", "/_sim/down", json.dumps({"seconds": 0.1}))
     assert connection.getresponse().read() == b"{}"
     assert connection.sock is None or connection.sock.recv(1) == b""
@@ -1147,7 +1147,7 @@ def test_program(tmp_path):
     ["--plug", "floppy"], ["--faults", "/nonexistent"], ["--plug", "tree:/usr"]])
 def test_program_refuses(arguments):
     wrapper = Path(__file__).parent / "cloudsim"
-    done = subprocess.run([wrapper, *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([wrapper, *arguments], capture_output=True, text=True, timeout=180)
     assert done.returncode == 1 and done.stderr.startswith("cloudsim: ")
 
 

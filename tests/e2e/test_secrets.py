@@ -4,7 +4,8 @@ At its most talkative, in its errors, its command line, its store and on its sur
 API key nor the secret key, nor anything that was signed with it.
 """
 
-from urllib.parse import quote, unquote
+import re
+from urllib.parse import quote
 
 import pytest
 from cloudsim import OTHER_VM
@@ -13,14 +14,18 @@ from .harness import eventually
 
 
 def traces(text):
-    """Text with what a careless escape would hide made plain."""
-    return text + unquote(text) + unquote(text.replace("+", " "))
+    """Text in lower case, and what a careless escape would hide in it made plain. The secrets are
+    ASCII, so each escape stands for itself: much faster on a store's bytes than unquote()."""
+    text = text.lower()
+    plain = re.sub("%([0-9a-f]{2})", lambda escape: chr(int(escape[1], 16)), text).lower()
+    return text, plain, plain.replace("+", " ")
 
 
 def assert_no_secret(world, where, text):
     keys = (world.cloud.api_key, world.cloud.secret_key)
+    shown = traces(text)
     for secret in (*keys, *map(quote, keys), "signature="):
-        assert secret.lower() not in traces(text).lower(), f"{where}: {secret}"
+        assert not any(secret.lower() in form for form in shown), f"{where}: {secret}"
 
 
 def everything_said(world):

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-DEADLINE = 60
+DEADLINE = 180
 PROGRAM = Path(os.environ["VOLD_BUILD"]).resolve() / "tests/export/exporter"
 QEMU, NBDKIT = "qemu-storage-daemon", "nbdkit"
 MIB = 1024 * 1024

@@ -59,7 +59,8 @@ def gone(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
             return stat.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    # It may go between the two calls.
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 
@@ -439,7 +440,8 @@ time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("engine, program", [(QEMU, SILENT_QEMU), (NBDKIT, SILENT_NBDKIT)])
+@pytest.mark.parametrize("engine, program", [(QEMU, SILENT_QEMU), (NBDKIT, SILENT_NBDKIT)],
+                         ids=[QEMU, NBDKIT])
 def test_an_engine_that_says_nothing_is_replaced(start, tmp_path, monkeypatch, engine, program):
     path = tmp_path / "bin" / engine
     path.parent.mkdir()

@@ -13,7 +13,7 @@ from cloudsim.errors import DEFAULT_TEXTS
 from cloudsim.faults import KINDS
 
 # Of the daemon under test; what is slow is slower than this.
-TIMEOUT_MS = 1000
+TIMEOUT_MS = 2000
 
 SWITCHES = ("after", "bare", "effect")
 VALUES = {

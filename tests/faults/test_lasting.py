@@ -6,7 +6,6 @@ they go on by themselves.
 """
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from e2e.test_secrets import assert_no_secret
@@ -15,7 +14,6 @@ from .kinds import FAULTS, outcome
 from .lot import Lot
 
 WINDOW = 5.0
-WORLDS = 8          # at the same time; they mostly wait
 
 
 def passes(fault):
@@ -33,19 +31,9 @@ def most_in(seconds):
 LASTING = [fault for fault in FAULTS if passes(fault)]
 
 
-@pytest.fixture(scope="module")
-def lots(tmp_path_factory, request):
-    """All that were chosen, as they mostly wait some at the same time."""
-    chosen = {item.callspec.params["fault"] for item in request.session.items
-              if item.module is request.module}
-    with ThreadPoolExecutor(WORLDS) as pool:
-        yield {fault: pool.submit(Lot(tmp_path_factory.mktemp("lot"), fault, 0, WINDOW).run)
-               for fault in sorted(chosen, key=str)}
-
-
 @pytest.mark.parametrize("fault", LASTING, ids=str)
-def test_lasting(lots, fault):
-    lot = lots[fault].result()
+def test_lasting(tmp_path, fault):
+    lot = Lot(tmp_path, fault, 0, WINDOW).run()
     for call, error in lot.errors.items():
         if error:
             raise AssertionError(str(call)) from error

@@ -48,7 +48,12 @@ def lots(tmp_path_factory):
     return cache(lambda fault: Lot(tmp_path_factory.mktemp("lot"), fault).run())
 
 
-CELLS = [(fault, call) for fault in FAULTS for call in ALL_CALLS if fault.meets(call)]
+def in_lot(fault, *more):
+    """A parameter of the tests that look at one lot: they stay together, or it is run more than once."""
+    return pytest.param(fault, *more, marks=pytest.mark.xdist_group(str(fault)))
+
+
+CELLS = [in_lot(fault, call) for fault in FAULTS for call in ALL_CALLS if fault.meets(call)]
 
 
 @pytest.mark.parametrize("fault, call", CELLS, ids=str)
@@ -71,7 +76,7 @@ def test_fault(lots, fault, call):
         assert count <= most[command] + MORE_CALLS, asked
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pytest.mark.parametrize("fault", map(in_lot, FAULTS), ids=str)
 def test_after_it(lots, fault):
     """Well again by itself, nothing told that is secret, and a daemon that ended as it should."""
     lot = lots(fault)

@@ -240,8 +240,8 @@ def test_a_user_goes_on_when_the_volume_comes_back_as_another_disk(maps):
     assert maps.vm.run(f"readlink {NODE}").out == kernel_name
 
 
-def test_who_writes_hardly_notices_a_swap(maps, capsys):
-    """Each block is on the disk the name led to; how long they had to wait is printed, not judged."""
+def test_who_writes_hardly_notices_a_swap(maps, record_property):
+    """Each block is on the disk the name led to; how long they had to wait is told, not judged."""
     disks = [maps.plug(name, size=256 * MIB) for name in ("first", "second")]
 
     told = maps.vm.run(shlex.join([SWAP_PAUSE, NAME, VOLUME_A, str(disks[0].size), str(SWAPS),
@@ -256,9 +256,8 @@ def test_who_writes_hardly_notices_a_swap(maps, capsys):
             assert int(disk.block(block)) == block
             assert other.block(block) == bytes(4096)
     pauses = [pause / 1000 for pause, _, _ in swaps]
-    with capsys.disabled():
-        print(f"\na name swapped under a writer: it waits {statistics.median(pauses):.1f} ms, "
-              f"median of {SWAPS}, {min(pauses):.1f} to {max(pauses):.1f}")
+    record_property("figure", f"a name swapped under a writer: it waits {statistics.median(pauses):.1f} ms, "
+                              f"median of {SWAPS}, {min(pauses):.1f} to {max(pauses):.1f}")
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -1,0 +1,375 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs the suites of tests/run side by side.
+
+A suite is one or more jobs, a job is one command. Some jobs compute (builds, random schedules, the
+emulated appliances), others mostly wait for daemons and databases; a machine is used well when both
+kinds run at the same time. So each job says how many cores it keeps busy, and the next one in the
+list begins when that many are free. A job that needs a build waits for it.
+
+What a job prints goes into build/logs, the report of each failed test into a file of its own. The
+end of the output is for whoever must mend it: times, then for each failed test its report and the
+command that runs this test alone.
+"""
+
+import math
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[1]
+BUILD = TOP / "build"
+LOGS = BUILD / "logs"
+PYTHON = "/usr/bin/python3"
+
+CORES = len(os.sched_getaffinity(0))
+MEMORY_GIB = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+# A worker of pytest has its own daemon, bus and clients, and waits for them three quarters of its time. An appliance
+# of the lab keeps a core busy.
+WORKERS = max(1, min(4 * CORES, int(MEMORY_GIB)))
+APPLIANCES = max(1, min(CORES, int(MEMORY_GIB / 2)))
+# Failed tests that are shown whole: with the times they fit into the last 60 lines.
+SHOWN = 12
+# Jobs that wait leave gaps, which a little too much work fills.
+ROOM = 1.5 * CORES
+
+SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1",
+              "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
+SCHEDULES = 100_000
+
+STORES = ("sqlite", "mariadb", "galera")
+SUITES = {"unit": (), "truth": (), "e2e": STORES, "crash": STORES[:2], "faults": STORES[:2], "lab": (),
+          "bench": ()}
+
+
+@dataclass
+class Failure:
+    """A failed test, or a job that ended without a report."""
+
+    name: str
+    log: Path
+    again: str
+
+
+@dataclass
+class Job:
+    name: str
+    suite: str
+    command: list
+    busy: float                     # cores
+    needs: str | None = None        # the name of another job
+    env: dict = field(default_factory=dict)
+    seconds: float = 0
+    passed: int = 0
+    failures: list = field(default_factory=list)
+    figures: list = field(default_factory=list)     # what tests have measured and do not judge
+
+    @property
+    def log(self):
+        return LOGS / f"{self.slug}.log"
+
+    @property
+    def slug(self):
+        return re.sub(r"[^\w-]+", "-", self.name)
+
+    def run(self, processes):
+        """Run it to its end and read its report."""
+        begun = time.monotonic()
+        with open(self.log, "wb") as log:
+            process = subprocess.Popen(self.command, cwd=TOP, env=os.environ | self.env,
+                                       stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            processes.add(process)
+            status = process.wait()
+            processes.discard(process)
+        self.seconds = time.monotonic() - begun
+        self.judge(status)
+
+    def judge(self, status):
+        """What its end says. A job without tests of its own only has to succeed."""
+        if status:
+            self.failures.append(Failure(self.name, self.log, self.in_words(self.command)))
+
+    def in_words(self, command):
+        words = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
+        return " ".join(words + [shlex.quote(str(word).replace(f"{TOP}/", "")) for word in command])
+
+
+class Build(Job):
+    """Configures build/NAME once and brings it up to date."""
+
+    def __init__(self, name, compiler, *options, target="all"):
+        folder = BUILD / name
+        setup = [] if (folder / "build.ninja").exists() else ["meson", "setup", *options, folder, TOP]
+        ninja = ["ninja", "-C", folder, target]
+        words = " && ".join(shlex.join(map(str, words)) for words in (setup, ninja) if words)
+        super().__init__(f"build {name}", "build", ["/bin/sh", "-c", words], 1, env={"CC": compiler})
+
+
+class Reported(Job):
+    """A job that writes a JUnit report."""
+
+    report: Path
+
+    def judge(self, status):
+        try:
+            cases = list(ElementTree.parse(self.report).iter("testcase"))
+        except (OSError, ElementTree.ParseError):
+            cases = []
+        for case in cases:
+            complaint = case.find("failure") if case.find("failure") is not None else case.find("error")
+            if complaint is not None:
+                self.failures.append(self.failure_of(case, complaint))
+            elif case.find("skipped") is None:
+                self.passed += 1
+            self.figures += [item.get("value") for item in case.iter("property") if item.get("name") == "figure"]
+        # A report that says nothing is none, and what the command itself complains of is not lost.
+        if not cases or (status and not self.failures):
+            super().judge(status or 1)
+
+    def failure_of(self, case, complaint):
+        title = self.title(case)
+        log = LOGS / f"{self.slug}.{len(self.failures) + 1}.log"
+        parts = [title, complaint.get("message"), complaint.text,
+                 *(part.text for part in case if part.tag in ("system-out", "system-err"))]
+        log.write_text("\n".join(part for part in parts if part), errors="replace")
+        return Failure(f"{self.name}: {title}", log, self.again(case))
+
+
+class Unit(Reported):
+    def __init__(self, build, env=None):
+        folder = BUILD / build
+        super().__init__(f"unit {build}", "unit",
+                         ["meson", "test", "-C", folder, "--no-rebuild", "--suite", "unit",
+                          "--print-errorlogs", "--timeout-multiplier", "10",
+                          "--num-processes", str(2 * CORES)],
+                         1, needs=f"build {build}", env=env or {})
+        self.folder = folder
+        self.report = folder / "meson-logs/testlog.junit.xml"
+
+    def title(self, case):
+        return case.get("name")
+
+    def again(self, case):
+        return self.in_words(["meson", "test", "-C", self.folder, "-v", case.get("name")])
+
+
+class Pytest(Reported):
+    def __init__(self, suite, build, store, *places, busy=1.0, workers=WORKERS, env=None):
+        super().__init__(f"{suite}{':' + store if SUITES[suite] else ''} {build}", suite, [], busy, needs=f"build {build}",
+                         env={"VOLD_BUILD": str(BUILD / build), "VOLD_STORE": store} | (env or {}))
+        self.report = LOGS / f"{self.slug}.xml"
+        # Tests that share something costly are a group, which stays with one worker.
+        self.command = [*self.pytest(), "-n", str(workers), "--dist", "loadgroup",
+                        "-o", "junit_family=xunit1", "--junitxml", self.report, *places]
+
+    @staticmethod
+    def pytest():
+        return [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+
+    def title(self, case):
+        # A group's name stands behind the test's.
+        name = re.sub(r"@[^@\]]*$", "", case.get("name"))
+        return f"{case.get('file')}::{name}" if case.get("file") else name
+
+    def again(self, case):
+        return self.in_words([*self.pytest(), self.title(case)])
+
+
+class Truth(Job):
+    """A share of the random schedules, from a seed of its own."""
+
+    def __init__(self, number, schedules):
+        self.program = BUILD / "release/tests/truth/test_truth"
+        super().__init__(f"truth {number}", "truth", [self.program, "--schedules", str(schedules)], 1,
+                         needs="build release")
+
+    def judge(self, status):
+        if not status:
+            self.passed = 1
+            return
+        seed = re.search(r"^seed (\d+): (.*)", self.log.read_text(errors="replace"), re.MULTILINE)
+        if seed:
+            self.failures.append(Failure(f"{self.name}: {seed[2]}", self.log,
+                                         self.in_words([self.program, "--seed", seed[1]])))
+        else:
+            super().judge(status)
+
+
+def jobs_of(wanted):
+    """The jobs of the wanted suites, in the order in which they begin."""
+    def wants(*names):
+        return any(name in wanted for name in names)
+
+    sanitized = wants("unit", "e2e:sqlite", "e2e:mariadb", "e2e:galera")
+    jobs = [Build("gcc", "gcc", "-Dwerror=true")]
+    if wants("lab"):
+        # The longest of all, and an appliance cannot use more than one core: it begins first.
+        jobs.append(Pytest("lab", "gcc", "sqlite", "tests/lab", busy=APPLIANCES, workers=APPLIANCES))
+    if sanitized:
+        jobs.append(Build("asan", "gcc", "-Dwerror=true", "-Db_sanitize=address,undefined",
+                          "-Db_lundef=false"))
+    for store in ("sqlite", "mariadb"):
+        if wants(f"faults:{store}"):
+            jobs.append(Pytest("faults", "gcc", store, "tests/faults"))
+    if wants("e2e:sqlite"):
+        jobs.append(Pytest("e2e", "asan", "sqlite", "tests/export", "tests/e2e", busy=1.5, env=SANITIZERS))
+    if wants("truth"):
+        jobs.append(Build("release", "gcc", "--buildtype=release", target="tests/truth/test_truth"))
+        jobs += [Truth(number + 1, math.ceil(SCHEDULES / CORES)) for number in range(CORES)]
+    if wants("e2e:sqlite"):
+        jobs.append(Pytest("e2e", "gcc", "sqlite", "tests/cloudsim", "tests/export", "tests/e2e"))
+    if wants("e2e:mariadb"):
+        jobs.append(Pytest("e2e", "gcc", "mariadb", "tests/e2e"))
+        jobs.append(Pytest("e2e", "asan", "mariadb", "tests/e2e/test_mariadb.py", env=SANITIZERS))
+    if wants("unit"):
+        jobs.append(Build("clang", "clang", "-Dwerror=true"))
+        jobs += [Unit("asan", SANITIZERS), Unit("gcc"), Unit("clang")]
+    for store in ("sqlite", "mariadb"):
+        if wants(f"crash:{store}"):
+            jobs.append(Pytest("crash", "gcc", store, "tests/crash"))
+    if wants("e2e:galera"):
+        # One cluster, whose nodes its tests kill.
+        jobs.append(Pytest("e2e", "asan", "galera", "tests/e2e/test_galera.py", workers=1, env=SANITIZERS))
+    if wants("bench"):
+        jobs.append(Build("release", "gcc", "--buildtype=release"))
+    return jobs
+
+
+class Run:
+    """All jobs, from the first to the last end."""
+
+    def __init__(self, jobs):
+        self.jobs = jobs
+        self._waiting = list(jobs)
+        self._running = []
+        self._ended = {}
+        self._processes = set()
+        self._changed = threading.Condition()
+
+    def run(self):
+        with self._changed:
+            while self._waiting or self._running:
+                job = self._next()
+                if job:
+                    self._begin(job)
+                else:
+                    self._changed.wait()
+
+    def interrupt(self):
+        """End what runs, as by Ctrl-C: it tidies up."""
+        for process in list(self._processes):
+            process.send_signal(signal.SIGINT)
+        for process in list(self._processes):
+            process.wait()
+
+    def _next(self):
+        """The first job that can begin."""
+        used = sum(job.busy for job in self._running)
+        for job in self._waiting:
+            if job.needs and job.needs not in self._ended:
+                continue
+            # Each build uses all cores by itself, and the first one is waited for the most.
+            if isinstance(job, Build) and any(isinstance(other, Build) for other in self._running):
+                continue
+            return job if not self._running or used + job.busy <= ROOM else None
+        return None
+
+    def _begin(self, job):
+        self._waiting.remove(job)
+        needed = self._ended.get(job.needs)
+        if needed and needed.failures:
+            # That failure stands in the list already.
+            self._ended[job.name] = job
+            return
+        self._running.append(job)
+        threading.Thread(target=self._run, args=[job], daemon=True).start()
+
+    def _run(self, job):
+        job.run(self._processes)
+        with self._changed:
+            self._running.remove(job)
+            self._ended[job.name] = job
+            print(f"{time.strftime('%H:%M:%S')}  {job.name}: {outcome(job)}", flush=True)
+            self._changed.notify()
+
+
+def outcome(job):
+    figures = [f"{job.passed} passed"] if job.passed else []
+    if job.failures:
+        figures.append(f"{len(job.failures)} failed")
+    return f"{', '.join(figures) or 'done'} in {job.seconds:.0f} s"
+
+
+def report(run, seconds):
+    """Times, then what is to be mended; returns whether nothing is."""
+    print("\n== times")
+    suites = {}
+    for job in run.jobs:
+        suites.setdefault(job.suite, []).append(job)
+    for suite, jobs in suites.items():
+        print(f"{suite:8} {sum(job.seconds for job in jobs):6.0f} s   "
+              + ", ".join(f"{job.name.removeprefix(suite).strip(' :')} {job.seconds:.0f}" for job in jobs))
+    print(f"{'in all':8} {seconds:6.0f} s   side by side on {CORES} cores")
+
+    for figure in (figure for job in run.jobs for figure in job.figures):
+        print(f"{'figure':8} {figure}")
+    failures = [failure for job in run.jobs for failure in job.failures]
+    if failures:
+        print("\n== failed")
+    for failure in failures[:SHOWN]:
+        print(f"{failure.name}\n    report: {failure.log.relative_to(TOP)}\n    again:  {failure.again}")
+    if failures[SHOWN:]:
+        rest = LOGS / "failed.txt"
+        rest.write_text("".join(f"{f.name}\n    {f.log}\n    {f.again}\n" for f in failures))
+        print(*(failure.name for failure in failures[SHOWN:]), f"all of them: {rest.relative_to(TOP)}", sep="\n")
+    print(f"\n{sum(job.passed for job in run.jobs)} passed, {len(failures)} failed", flush=True)
+    return not failures
+
+
+def wanted_of(words):
+    """The suites that the words name, each with its kind of store where it has kinds."""
+    wanted = []
+    for word in words or [suite for suite in SUITES if suite != "bench"]:
+        suite, _, store = word.partition(":")
+        if suite not in SUITES:
+            sys.exit(f"run: there is no suite \"{suite}\"; there are: {' '.join(SUITES)}")
+        if store and store not in SUITES[suite]:
+            stores = " ".join(SUITES[suite]) or "none"
+            sys.exit(f"run: {suite} has no store \"{store}\"; there are: {stores}")
+        wanted += [f"{suite}:{kind}" for kind in SUITES[suite] if store in ("", kind)] or [suite]
+    return wanted
+
+
+def main():
+    wanted = wanted_of(sys.argv[1:])
+    LOGS.mkdir(parents=True, exist_ok=True)
+    for old in LOGS.iterdir():
+        old.unlink()
+    begun = time.monotonic()
+    run = Run(jobs_of(wanted))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run.run()
+    except KeyboardInterrupt:
+        run.interrupt()
+        return 130
+    if "bench" in wanted:
+        # Its figures are compared with each other, so nothing runs beside it; and they are for reading now.
+        bench = subprocess.run([PYTHON, TOP / "tests/bench/bench.py"], check=False,
+                               env=os.environ | {"VOLD_BUILD": str(BUILD / "release")})
+        if bench.returncode:
+            run.jobs[-1].failures.append(Failure("bench", LOGS, "tests/run bench"))
+    return 0 if report(run, time.monotonic() - begun) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
