@@ -1,4 +1,4 @@
-"""One appliance for a whole session; for each test a new cloud and a daemon without a past.
+"""One appliance for a worker's whole session; for each test a new cloud and a daemon without a past.
 
 The daemon comes from the meson build directory named in the environment variable VOLD_BUILD. The
 cloud runs on the host and plugs its disks into the appliance. A test gets all three as `lab`.
@@ -20,6 +20,14 @@ from lab.vm import Appliance, CommandFailed
 
 # The cloud invents its ids from a seed, so the root volume's can be known before any cloud runs.
 ROOT_VOLUME = World(0, cloudsim.ZONE, cloudsim.APPLIANCE_VM).root_volume(cloudsim.APPLIANCE_VM).id
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slowest: begins first, so that no appliance is left with it at the end")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("slowest") is None)
 
 
 @pytest.fixture(scope="session")

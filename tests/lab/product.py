@@ -63,6 +63,10 @@ class Product:
         """Start without any memory of what was before, and wait until it knows its cloud."""
         self._vm.run(f"systemctl stop {UNIT}; rm -rf /var/lib/volume-daemon")
         self.start()
+        self.await_cloud()
+
+    def await_cloud(self):
+        """Until it has asked CloudStack and takes changes."""
         self._vm.run("until volumectl health --json | grep -q '\"accepting_changes\":true'; "
                      "do sleep .1; done")
 

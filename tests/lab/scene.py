@@ -84,6 +84,20 @@ def pattern(volume):
     return (volume.encode() * PATTERN_SIZE)[:PATTERN_SIZE]
 
 
+def node(volume):
+    """Where a volume's name is."""
+    return f"/dev/mapper/vol{volume[:8]}"
+
+
+def uri(volume):
+    return f"nbd://127.0.0.1/migration-vol-{volume}"
+
+
+def wait_served(lab, volume):
+    # Each look takes the processor from the engine that is being started.
+    lab.vm.run(f"until nbdinfo --size {uri(volume)} >/dev/null 2>&1; do sleep 1; done", timeout=150)
+
+
 def device_of(operation):
     """The device a completed attach names."""
     assert operation["status"] == "completed", operation

@@ -10,7 +10,7 @@ import json
 import pytest
 
 from lab.product import EXIT_CONFLICT
-from lab.scene import pattern
+from lab.scene import node, pattern, uri, wait_served
 
 BLOCK = 4096
 CYCLES = 50
@@ -18,14 +18,6 @@ CYCLES = 50
 # Where the NBD client writes, out of the way of the other writer.
 NBD_START = 64 << 20
 MOUNT_POINT = "/run/in-use"
-
-
-def node(volume):
-    return f"/dev/mapper/vol{volume[:8]}"
-
-
-def uri(volume):
-    return f"nbd://127.0.0.1/migration-vol-{volume}"
 
 
 def number(text):
@@ -103,17 +95,13 @@ def is_served(lab, volume):
     return lab.vm.run(f"nbdinfo --size {uri(volume)}", check=False).rc == 0
 
 
-def wait_served(lab, volume):
-    # Each look takes the processor from the engine that is being started.
-    lab.vm.run(f"until nbdinfo --size {uri(volume)} >/dev/null 2>&1; do sleep 1; done", timeout=150)
-
-
 def read_by_name(lab, volume):
     return lab.contents(node(volume))
 
 
 # ---- a name is a promise ----
 
+@pytest.mark.slowest
 def test_a_volume_keeps_its_name_and_its_contents(lab):
     """The kernel's name changes each time; the name, the export and what was written do not.
 
@@ -330,19 +318,6 @@ def test_clients_do_not_notice_that_the_daemon_died(lab, client):
     assert engine_pid(lab) == pid
     assert lab.contents_behind(volume, 0, 4 * BLOCK) == \
         pattern(volume) + b"".join(bytes([byte]) * BLOCK for byte in (1, 2, 3))
-
-
-def test_names_and_exports_are_back_after_a_power_loss(lab):
-    volumes = [lab.new_volume(), lab.new_volume()]
-    for volume in volumes:
-        lab.attach(volume)
-
-    lab.vm.reset()
-    lab.product.start()
-
-    for volume in volumes:
-        wait_served(lab, volume)
-        assert read_by_name(lab, volume) == pattern(volume)
 
 
 # ---- detach harms nobody ----
