@@ -387,8 +387,11 @@ class Daemon:
         return answer.json
 
     def begin(self, method, path, body=None):
-        """A change that must be accepted; the operation as it was then."""
-        answer = self.rest(method, path, body)
+        """A change that must be accepted; the operation as it was then. As a client does, it tries
+        again when it is told to: a busy machine makes store and cloud late."""
+        until = time.monotonic() + DEADLINE
+        while (answer := self.rest(method, path, body)).status == 503 and time.monotonic() < until:
+            time.sleep(0.1)
         assert answer.status == 201, (path, answer.body)
         return answer.json
 

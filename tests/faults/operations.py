@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, OTHER_VM, ZONE
 from e2e import shapes
-from e2e.harness import TOP, eventually
+from e2e.harness import TOP
 
 # What each operation asks CloudStack when nothing goes wrong, in order. A test counts them.
 CALLS = {
@@ -71,7 +71,6 @@ class Operation:
         return {"name": self.name} if self.kind == "create" else {"volume": self.volume}
 
     def begin(self):
-        """Changes are refused while the cloud is not well; a client then asks again."""
         path = f"/api/v1/volumes/{self.volume}"
         ask = {
             "create": ("POST", "/api/v1/volumes",
@@ -84,12 +83,7 @@ class Operation:
             "delete": ("DELETE", path),
         }[self.kind]
 
-        def accepted():
-            answer = self.daemon.rest(*ask)
-            assert answer.status in (201, 503), answer
-            return answer.status == 201 and answer.json["id"]
-
-        self.id = eventually(accepted, f"{self.kind} is accepted")
+        self.id = self.daemon.begin(*ask)["id"]
         return self
 
     def end(self):
