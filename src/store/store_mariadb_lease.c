@@ -102,14 +102,19 @@ static enum mariadb_fault end_owner(struct mariadb_session *session, struct err 
 {
 	uint64_t connection;
 	char sql[48];
+	struct err refusal = { 0 };
 	enum mariadb_fault fault = find_owner(session, &connection, err);
 
 	if (fault != MARIADB_OK || !connection)
 		return fault;
 	snprintf(sql, sizeof(sql), "KILL CONNECTION %llu", (unsigned long long)connection);
-	fault = mariadb_run(session, sql, err);
+	fault = mariadb_run(session, sql, &refusal);
 	/* It has ended by itself in between. */
-	return session->code == ER_NO_SUCH_THREAD ? MARIADB_OK : fault;
+	if (session->code == ER_NO_SUCH_THREAD)
+		return MARIADB_OK;
+	if (fault != MARIADB_OK)
+		*err = refusal;
+	return fault;
 }
 
 static enum mariadb_fault set_in_use(struct mariadb_session *session, struct err *err)
