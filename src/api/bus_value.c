@@ -30,7 +30,7 @@ int bus_append_text(sd_bus_message *m, const char *text)
 {
 	_cleanup_json_ struct json *clean = NULL;
 	_cleanup_buf_ struct buf quoted = BUF_NULL;
-	struct json_writer w = { .out = &quoted };
+	_cleanup_json_writer_ struct json_writer w = { .out = &quoted };
 
 	text = str_or(text, "");
 	if (str_is_plain_text(text))
@@ -51,7 +51,7 @@ static int append_node(sd_bus_message *m, const struct json *node, unsigned dept
 static int append_as_text(sd_bus_message *m, const struct json *node)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
-	struct json_writer w = { .out = &text };
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 	int r = sd_bus_message_open_container(m, 'v', "s");
 
 	json_put_node(&w, node);
@@ -427,11 +427,13 @@ static int read_container(struct json_reader *r, char type, const char *contents
 	} else if (dict) {
 		json_begin_object(&r->w);
 		result = read_items(r, true);
-		json_end_object(&r->w);
+		if (result == 0)
+			json_end_object(&r->w);
 	} else {
 		json_begin_array(&r->w);
 		result = read_items(r, false);
-		json_end_array(&r->w);
+		if (result == 0)
+			json_end_array(&r->w);
 	}
 	if (result == 0 && sd_bus_message_exit_container(r->m) < 0)
 		return broken(r->err);
@@ -461,5 +463,8 @@ int bus_read_json(sd_bus_message *m, struct buf *out, size_t max_length, struct 
 {
 	struct json_reader r = { .m = m, .w.out = out, .max_length = max_length, .err = err };
 
-	return read_value(&r);
+	if (read_value(&r) < 0)
+		return -1; /* in the middle of it, perhaps */
+	json_writer_check(&r.w);
+	return 0;
 }

@@ -76,7 +76,7 @@ static void put_error(const struct err *err, struct json_writer *w)
 void rest_reply_error(struct rest *rest, struct evhttp_request *http, const struct err *err)
 {
 	const struct err_view *view = err_view(err->code);
-	struct json_writer w = { .out = &rest->body };
+	_cleanup_json_writer_ struct json_writer w = { .out = &rest->body };
 
 	assert(err->code != ERR_NONE);
 	log_debug("%s: %d: %s", evhttp_request_get_uri(http), view->http_status, err->text);
@@ -150,7 +150,7 @@ static void add_location(struct evhttp_request *http, const struct method *metho
 void rest_reply_answer(struct rest *rest, struct evhttp_request *http, const struct method *method,
 		       const struct answer *answer)
 {
-	struct json_writer w = { .out = &rest->body };
+	_cleanup_json_writer_ struct json_writer w = { .out = &rest->body };
 	int status = answer->unhealthy ? 503 : 200;
 
 	if (answer->err.code != ERR_NONE) {

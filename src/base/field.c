@@ -296,7 +296,7 @@ static int from_json_number(const struct field *field, void *object, const struc
 static int from_json_object(const struct field *field, void *object, const struct json *node, struct err *err)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
-	struct json_writer w = { .out = &text };
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
 	json_put_node(&w, node);
 	return field_take_string(field, object, text.data, err);

@@ -9,7 +9,8 @@
  * double is exact; anything else is refused, never rounded.
  * Raw control characters inside strings are accepted, since CloudStack sends them.
  *
- * Writing goes straight into a buf with exact 64-bit integers. Text that is not UTF-8 is written with U+FFFD.
+ * Writing goes straight into a buf with exact 64-bit integers. Text that is not UTF-8 is written with U+FFFD. A writer
+ * asserts that what it writes is one JSON value: names only in objects, one for each value, and each end has its beginning.
  */
 
 #include "base/buf.h"
@@ -44,10 +45,19 @@ int json_integer(const struct json *node, int64_t *out); /* -1 unless an exact i
 bool json_true(const struct json *node);                 /* true, or the string "true" as old servers send */
 double json_number(const struct json *node);             /* 0 unless a number */
 
+#define JSON_WRITER_DEPTH_MAX 96 /* what a message on D-Bus can nest, and some levels around it */
+
 struct json_writer {
 	struct buf *out;
-	bool comma;
+	bool comma;                           /* due before what comes next */
+	bool named;                           /* a member's name is written, its value is due */
+	bool is_array[JSON_WRITER_DEPTH_MAX]; /* of the open levels; the others are objects */
+	unsigned depth;
 };
+
+/* Asserts that all that was begun has been ended. */
+void json_writer_check(const struct json_writer *w);
+#define _cleanup_json_writer_ _cleanup_(json_writer_check)
 
 void json_begin_object(struct json_writer *w);
 void json_end_object(struct json_writer *w);

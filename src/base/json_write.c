@@ -1,15 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Writing JSON: straight into a buffer, since a tree that is built only to be printed costs twice, and since cJSON
- * prints integers above 10^15 as rounded exponents. The writer knows one thing, whether a comma is due.
+ * prints integers above 10^15 as rounded exponents. The writer knows whether a comma is due, and enough about the open
+ * objects and arrays to assert that what it writes is JSON.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
 #include "base/json.h"
 
-/* Before each value and each member's name. */
+static bool is_in_array(const struct json_writer *w)
+{
+	return w->depth > 0 && w->is_array[w->depth - 1];
+}
+
+static bool is_in_object(const struct json_writer *w)
+{
+	return w->depth > 0 && !w->is_array[w->depth - 1];
+}
+
 static void put_comma(struct json_writer *w)
 {
 	if (w->comma)
@@ -17,17 +28,34 @@ static void put_comma(struct json_writer *w)
 	w->comma = true;
 }
 
+/* Before each value: there is one in all, one behind each name in an object, and any number in an array. */
+static void begin_value(struct json_writer *w)
+{
+	assert(is_in_object(w) ? w->named : is_in_array(w) || !w->comma);
+	w->named = false;
+	put_comma(w);
+}
+
 static void begin(struct json_writer *w, char bracket)
 {
-	put_comma(w);
+	begin_value(w);
+	assert(w->depth < JSON_WRITER_DEPTH_MAX);
+	w->is_array[w->depth++] = bracket == '[';
 	buf_add_char(w->out, bracket);
 	w->comma = false;
 }
 
 static void end(struct json_writer *w, char bracket)
 {
+	assert(bracket == ']' ? is_in_array(w) : is_in_object(w) && !w->named);
+	w->depth--;
 	buf_add_char(w->out, bracket);
 	w->comma = true;
+}
+
+void json_writer_check(const struct json_writer *w)
+{
+	assert(w->depth == 0);
 }
 
 void json_begin_object(struct json_writer *w)
@@ -92,10 +120,12 @@ static void put_string(struct buf *out, const char *text)
 
 void json_put_name(struct json_writer *w, const char *name)
 {
+	assert(is_in_object(w) && !w->named);
 	put_comma(w);
 	put_string(w->out, name);
 	buf_add_char(w->out, ':');
 	w->comma = false;
+	w->named = true;
 }
 
 void json_put_text(struct json_writer *w, const char *text)
@@ -104,19 +134,19 @@ void json_put_text(struct json_writer *w, const char *text)
 		json_put_raw(w, "null");
 		return;
 	}
-	put_comma(w);
+	begin_value(w);
 	put_string(w->out, text);
 }
 
 void json_put_int(struct json_writer *w, int64_t value)
 {
-	put_comma(w);
+	begin_value(w);
 	buf_printf(w->out, "%" PRId64, value);
 }
 
 void json_put_uint(struct json_writer *w, uint64_t value)
 {
-	put_comma(w);
+	begin_value(w);
 	buf_printf(w->out, "%" PRIu64, value);
 }
 
@@ -142,7 +172,7 @@ void json_put_double(struct json_writer *w, double value)
 
 void json_put_raw(struct json_writer *w, const char *json)
 {
-	put_comma(w);
+	begin_value(w);
 	buf_add_text(w->out, json);
 }
 

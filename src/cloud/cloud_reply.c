@@ -66,7 +66,7 @@ static int64_t get_integer(const struct json *object, const char *name, int64_t 
 static char *get_raw(const struct json *object)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
-	struct json_writer w = { .out = &text };
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
 	json_begin_object(&w);
 	for (const struct json *member = json_first(object); member; member = json_next(member)) {

@@ -230,7 +230,7 @@ void export_delete(struct call *call)
 static char *clients_json(const struct export_seen *seen)
 {
 	struct buf out = BUF_NULL;
-	struct json_writer writer = { .out = &out };
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
 
 	json_begin_object(&writer);
 	json_put_name(&writer, "addresses");

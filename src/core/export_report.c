@@ -42,6 +42,7 @@ static void report_answer(struct call *call, struct report *report, char *messag
 	struct export_report_record record = { .message = message, .timestamp = clock_wall_ms() };
 
 	json_end_object(&report->writer);
+	json_writer_check(&report->writer);
 	record.report = buf_take(&report->text);
 	call_answer(call, &record);
 	record_clear(&export_report_record, &record);

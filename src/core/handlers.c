@@ -30,7 +30,7 @@ static void on_accepted(void *arg, struct operation *operation, const struct err
 static void start(struct call *call, enum operation_type type, const char *volume_id, const char *vm_id, void *context)
 {
 	struct buf request = BUF_NULL;
-	struct json_writer writer = { .out = &request };
+	_cleanup_json_writer_ struct json_writer writer = { .out = &request };
 	struct operation_order order = {
 		.type = type,
 		.volume_id = volume_id,

@@ -100,7 +100,7 @@ static void put_figure(struct json_writer *writer, const char *name, uint64_t va
 static char *details_json(struct core *core, const struct parts *parts, bool accepting)
 {
 	struct buf out = BUF_NULL;
-	struct json_writer writer = { .out = &out };
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
 	_cleanup_free_ char *interval = xasprintf("%lldms", (long long)core->options.scan_ms);
 
 	json_begin_object(&writer);

@@ -51,7 +51,7 @@ void operation_init_wakers(struct operation *operation)
 static char *context_to_json(const struct operation *operation)
 {
 	struct buf out = BUF_NULL;
-	struct json_writer writer = { .out = &out };
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
 
 	record_to_json(operation->kind->context, operation->context, true, &writer);
 	return buf_take(&out);
@@ -60,7 +60,7 @@ static char *context_to_json(const struct operation *operation)
 static char *history_details(const struct operation *operation)
 {
 	struct buf out = BUF_NULL;
-	struct json_writer writer = { .out = &out };
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
 
 	json_begin_object(&writer);
 	if (operation->record.step) {
@@ -92,7 +92,7 @@ static void tell_accepted(struct operation *operation, const struct err *err)
 static char *response_json(struct operation *operation)
 {
 	struct buf out = BUF_NULL;
-	struct json_writer writer = { .out = &out };
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
 
 	json_begin_object(&writer);
 	operation->kind->respond(operation, &writer);
@@ -384,7 +384,7 @@ static void record_failure(struct operation *operation)
 {
 	const struct err *err = operation->failure;
 	struct buf out = BUF_NULL;
-	struct json_writer writer = { .out = &out };
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
 
 	json_begin_object(&writer);
 	json_put_name(&writer, "name");

@@ -43,7 +43,7 @@ static void put_drifts(struct json_writer *writer, const char *name, const struc
 static char *report_json(const struct reconcile *reconcile)
 {
 	struct buf out = BUF_NULL;
-	struct json_writer writer = { .out = &out };
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
 
 	json_begin_object(&writer);
 	json_put_name(&writer, "checked");

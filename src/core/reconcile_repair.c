@@ -214,7 +214,7 @@ static void on_accepted(void *arg, struct operation *operation, const struct err
 static char *repair_request(const struct suspect *suspect)
 {
 	struct buf out = BUF_NULL;
-	struct json_writer writer = { .out = &out };
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
 
 	json_begin_object(&writer);
 	json_put_name(&writer, "volume_id");

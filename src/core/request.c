@@ -24,7 +24,7 @@ const char *request_id_of(const struct call *call)
 static bool is_same_request(const struct call *call, const struct operation_record *record)
 {
 	_cleanup_buf_ struct buf request = BUF_NULL;
-	struct json_writer writer = { .out = &request };
+	_cleanup_json_writer_ struct json_writer writer = { .out = &request };
 
 	record_to_json(call->method->args, call->args, false, &writer);
 	/* "volume.create" and "create": methods that begin operations are named after them. */

@@ -122,7 +122,7 @@ bool volume_may_be_here(struct core *core, const char *id)
 static char *last_operation_json(const struct volume *volume)
 {
 	struct buf out = BUF_NULL;
-	struct json_writer writer = { .out = &out };
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
 
 	if (!volume->last_operation_id)
 		return NULL;
@@ -148,7 +148,7 @@ static void put_text_member(struct json_writer *writer, const char *name, const 
 static char *linux_json(const struct mapping_record *record)
 {
 	struct buf out = BUF_NULL;
-	struct json_writer writer = { .out = &out };
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
 
 	json_begin_object(&writer);
 	put_text_member(&writer, "device_path", record->device_path);

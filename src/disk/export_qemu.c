@@ -153,7 +153,7 @@ static void start_server(struct qemu *qemu)
 	const struct export_address *address = &qemu->exporter->address;
 	_cleanup_free_ char *port = xasprintf("%d", address->port);
 	_cleanup_buf_ struct buf text = BUF_NULL;
-	struct json_writer w = { .out = &text };
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
 	json_begin_object(&w);
 	json_put_name(&w, "addr");
@@ -201,7 +201,7 @@ static void add_tls(struct qemu *qemu)
 {
 	const char *tls_dir = qemu->exporter->options.tls_dir;
 	_cleanup_buf_ struct buf text = BUF_NULL;
-	struct json_writer w = { .out = &text };
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
 	json_begin_object(&w);
 	json_put_name(&w, "qom-type");

@@ -218,7 +218,7 @@ static void send_named(struct qemu *qemu, const char *command, const char *key, 
 		       qmp_reply_fn reply)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
-	struct json_writer w = { .out = &text };
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
 	json_begin_object(&w);
 	json_put_name(&w, key);
@@ -316,7 +316,7 @@ static void add_export(struct qemu *qemu)
 	const struct export_call *call = work->call;
 	_cleanup_free_ char *id = xasprintf(ID_PREFIX "%s.%s", call->name, work->device.identity);
 	_cleanup_buf_ struct buf text = BUF_NULL;
-	struct json_writer w = { .out = &text };
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
 	json_begin_object(&w);
 	json_put_name(&w, "type");
@@ -351,7 +351,7 @@ static void add_node(struct qemu *qemu)
 {
 	struct qemu_work *work = &qemu->work;
 	_cleanup_buf_ struct buf text = BUF_NULL;
-	struct json_writer w = { .out = &text };
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
 	/* An engine found running has names of an earlier daemon; the time tells them apart. */
 	snprintf(work->node, sizeof(work->node), NODE_PREFIX "%llx-%x", (unsigned long long)clock_wall_ms(),

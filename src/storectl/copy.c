@@ -89,7 +89,7 @@ struct listing {
 static void list_row(void *arg, const void *row, const struct err *err)
 {
 	struct listing *listing = arg;
-	struct json_writer writer = { .out = &listing->text };
+	_cleanup_json_writer_ struct json_writer writer = { .out = &listing->text };
 
 	listing->count++;
 	str_set(&listing->last, row_id(listing->table, row));

@@ -50,7 +50,7 @@ void output_json_value(const struct volume_client_value *value, struct json_writ
 void output_json(const struct volume_client_value *value)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
-	struct json_writer w = { .out = &text };
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
 	output_json_value(value, &w);
 	puts(text.data);
@@ -88,7 +88,7 @@ static void add_clean(struct buf *out, const char *text)
 /* field may be NULL: then only the value says what it is. */
 static void add_value(struct buf *out, const struct field *field, const struct volume_client_value *value)
 {
-	struct json_writer w = { .out = out };
+	_cleanup_json_writer_ struct json_writer w = { .out = out };
 
 	if (!value)
 		return;

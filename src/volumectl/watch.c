@@ -13,7 +13,7 @@
 static void print_json(const char *member, const char *path, const struct volume_client_value *arguments)
 {
 	_cleanup_buf_ struct buf line = BUF_NULL;
-	struct json_writer w = { .out = &line };
+	_cleanup_json_writer_ struct json_writer w = { .out = &line };
 
 	json_begin_object(&w);
 	json_put_name(&w, "signal");

@@ -70,7 +70,7 @@ static void on_done(void *arg, const struct err *err)
 {
 	struct question *question = arg;
 	struct buf text = BUF_NULL;
-	struct json_writer w = { .out = &text };
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
 	begin(&w, question->token, err);
 	json_end_object(&w);
@@ -101,7 +101,7 @@ static void on_listed(void *arg, const struct export_seen *items, size_t count, 
 {
 	struct question *question = arg;
 	struct buf text = BUF_NULL;
-	struct json_writer w = { .out = &text };
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
 	begin(&w, question->token, err);
 	json_put_name(&w, "exports");
@@ -118,7 +118,7 @@ static void tell_health(const char *token)
 {
 	struct export_health health;
 	struct buf text = BUF_NULL;
-	struct json_writer w = { .out = &text };
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
 	exporter_health(exporter, &health);
 	begin(&w, token, NULL);

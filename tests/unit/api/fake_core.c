@@ -77,7 +77,7 @@ struct call *call_start(struct core *core, enum method_id id, const void *args, 
 			call_done_fn done, void *arg)
 {
 	struct call *call = xnew(struct call);
-	struct json_writer w = { .out = &core->args };
+	_cleanup_json_writer_ struct json_writer w = { .out = &core->args };
 
 	assert(streq(caller->surface, "bus"));
 	buf_reset(&core->args);

@@ -83,7 +83,7 @@ struct call *call_start(struct core *core, enum method_id id, const void *args, 
 			call_done_fn done, void *arg)
 {
 	struct call *call = xnew(struct call);
-	struct json_writer w = { .out = &core->args };
+	_cleanup_json_writer_ struct json_writer w = { .out = &core->args };
 
 	assert_string_equal(caller->surface, "rest");
 	buf_reset(&core->args);
@@ -259,6 +259,17 @@ const char *reply_header(const struct reply *reply, const char *name)
 	return NULL;
 }
 
+static void assert_body_is_what_it_says(const struct reply *reply)
+{
+	_cleanup_json_ struct json *json = NULL;
+
+	if (reply->length == 0 || !streq(reply_header(reply, "Content-Type"), "application/json"))
+		return;
+	json = json_parse(reply->body, reply->length, NULL);
+	if (!json)
+		fail_msg("not JSON: %s", reply->body);
+}
+
 /* Takes one whole reply off what has come; false: not there yet. */
 static bool take_reply(struct client *c, bool head, struct reply *out)
 {
@@ -282,6 +293,7 @@ static bool take_reply(struct client *c, bool head, struct reply *out)
 	out->length = body;
 	memmove(c->in.data, c->in.data + headers + body, c->in.length - headers - body + 1);
 	c->in.length -= headers + body;
+	assert_body_is_what_it_says(out);
 	return true;
 }
 

@@ -15,7 +15,7 @@ static void assert_arg(struct fixture *f, const char *name, const char *expected
 {
 	_cleanup_json_ struct json *args = json_parse(f->core.args.data, f->core.args.length, NULL);
 	_cleanup_buf_ struct buf text = BUF_NULL;
-	struct json_writer w = { .out = &text };
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 	const struct json *value = json_get(args, name);
 
 	assert_non_null(value);
@@ -212,7 +212,7 @@ static void test_one_record(void **state)
 	_cleanup_message_ sd_bus_message *answer = ask(f, NULL, NULL, "GetOperation", "s", SAMPLE_OPERATION);
 	_cleanup_json_ struct json *record = NULL;
 	_cleanup_buf_ struct buf request = BUF_NULL;
-	struct json_writer w = { .out = &request };
+	_cleanup_json_writer_ struct json_writer w = { .out = &request };
 
 	assert_answer(answer, "a{sv}");
 	record = read_dict(answer);

@@ -26,7 +26,7 @@ static void sample_target(const struct method *method, const char *template, str
 static char *sample_body(const struct method *method)
 {
 	struct buf out = BUF_NULL;
-	struct json_writer w = { .out = &out };
+	_cleanup_json_writer_ struct json_writer w = { .out = &out };
 
 	if (method->verb == HTTP_GET)
 		return NULL;

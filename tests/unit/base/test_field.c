@@ -97,7 +97,7 @@ static void defaults(void **state)
 static void json_in_and_out(void **state)
 {
 	_cleanup_buf_ struct buf out = BUF_NULL;
-	struct json_writer w = { .out = &out };
+	_cleanup_json_writer_ struct json_writer w = { .out = &out };
 
 	assert_int_equal(
 		read_json("{\"name\":\"gr\\u00fcn\",\"vm_id\":\"" VM_UPPER "\",\"force\":true,\"disk_number\":3,"
@@ -112,7 +112,7 @@ static void json_in_and_out(void **state)
 				      "\"size\":5368709120,\"created_at\":\"2026-11-22T21:50:03.000Z\",\"wait\":250,"
 				      "\"state\":\"gone\",\"metadata\":{\"a\":[1,2.5]},\"limit\":9}");
 	buf_reset(&out);
-	w.comma = false;
+	w = (struct json_writer){ .out = &out };
 	record_to_json(&record, &sample, true, &w);
 	assert_non_null(strstr(out.data, "\"secret_note\":\"s\""));
 }
@@ -120,7 +120,7 @@ static void json_in_and_out(void **state)
 static void json_of_nothing_has_the_declared_types(void **state)
 {
 	_cleanup_buf_ struct buf out = BUF_NULL;
-	struct json_writer w = { .out = &out };
+	_cleanup_json_writer_ struct json_writer w = { .out = &out };
 
 	record_to_json(&record, &sample, false, &w);
 	assert_string_equal(out.data, "{\"name\":\"\",\"vm_id\":\"\",\"disk_number\":0,\"size\":0,\"created_at\":null,"
@@ -130,7 +130,7 @@ static void json_of_nothing_has_the_declared_types(void **state)
 static void sizes_beyond_a_doubles_reach_are_written_exactly(void **state)
 {
 	_cleanup_buf_ struct buf out = BUF_NULL;
-	struct json_writer w = { .out = &out };
+	_cleanup_json_writer_ struct json_writer w = { .out = &out };
 
 	sample.size = UINT64_C(9007199254740993);
 	field_to_json(record_find(&record, "size"), &sample, &w);

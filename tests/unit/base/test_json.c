@@ -2,8 +2,11 @@
 /* Reading what is JSON and nothing else, exact integers in both directions, text that stays UTF-8. */
 #include "unit.h"
 
+#include <fcntl.h>
 #include <float.h>
 #include <math.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include "base/json.h"
 
@@ -16,7 +19,7 @@ static struct json *parse(const char *text)
 static void assert_rewritten(const char *text, const char *expected)
 {
 	_cleanup_buf_ struct buf out = BUF_NULL;
-	struct json_writer w = { .out = &out };
+	_cleanup_json_writer_ struct json_writer w = { .out = &out };
 	_cleanup_json_ struct json *document = parse(text);
 
 	assert_non_null(document);
@@ -233,7 +236,7 @@ static void broken_utf8_is_replaced(void **state)
 static void writes(void **state)
 {
 	_cleanup_buf_ struct buf out = BUF_NULL;
-	struct json_writer w = { .out = &out };
+	_cleanup_json_writer_ struct json_writer w = { .out = &out };
 
 	json_begin_object(&w);
 	json_put_name(&w, "a");
@@ -261,14 +264,14 @@ static void doubles_survive(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
 		_cleanup_buf_ struct buf out = BUF_NULL;
-		struct json_writer w = { .out = &out };
+		_cleanup_json_writer_ struct json_writer w = { .out = &out };
 
 		json_put_double(&w, values[i]);
 		_cleanup_json_ struct json *back = parse(out.data);
 		assert_true(json_number(back) == values[i]);
 	}
 	_cleanup_buf_ struct buf out = BUF_NULL;
-	struct json_writer w = { .out = &out };
+	_cleanup_json_writer_ struct json_writer w = { .out = &out };
 
 	json_begin_array(&w);
 	json_put_double(&w, (double)INFINITY);
@@ -277,9 +280,133 @@ static void doubles_survive(void **state)
 	assert_string_equal(out.data, "[null,null]");
 }
 
+/* ---- what would not be JSON ---- */
+
+static void an_end_too_few(struct json_writer *w)
+{
+	json_begin_object(w);
+}
+
+static void an_end_too_many(struct json_writer *w)
+{
+	json_begin_object(w);
+	json_end_object(w);
+	json_end_object(w);
+}
+
+static void an_object_that_ends_as_an_array(struct json_writer *w)
+{
+	json_begin_object(w);
+	json_end_array(w);
+}
+
+static void an_array_that_ends_as_an_object(struct json_writer *w)
+{
+	json_begin_array(w);
+	json_end_object(w);
+}
+
+static void a_name_outside_of_an_object(struct json_writer *w)
+{
+	json_put_name(w, "a");
+}
+
+static void a_name_in_an_array(struct json_writer *w)
+{
+	json_begin_array(w);
+	json_put_name(w, "a");
+}
+
+static void two_names(struct json_writer *w)
+{
+	json_begin_object(w);
+	json_put_name(w, "a");
+	json_put_name(w, "b");
+}
+
+static void a_name_without_a_value(struct json_writer *w)
+{
+	json_begin_object(w);
+	json_put_name(w, "a");
+	json_end_object(w);
+}
+
+static void a_value_without_a_name(struct json_writer *w)
+{
+	json_begin_object(w);
+	json_put_bool(w, true);
+}
+
+static void two_values_for_a_name(struct json_writer *w)
+{
+	json_begin_object(w);
+	json_put_name(w, "a");
+	json_put_int(w, 1);
+	json_put_text(w, "2");
+}
+
+static void two_values(struct json_writer *w)
+{
+	json_put_int(w, 1);
+	json_begin_array(w);
+}
+
+static void too_many_levels(struct json_writer *w)
+{
+	for (int i = 0; i <= JSON_WRITER_DEPTH_MAX; i++)
+		json_begin_array(w);
+}
+
+/* In a child, since the assertion ends the process. */
+static int status_after(void (*misuse)(struct json_writer *w))
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		_cleanup_buf_ struct buf out = BUF_NULL;
+		struct json_writer w = { .out = &out };
+
+		dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
+		signal(SIGABRT, SIG_DFL);
+		misuse(&w);
+		json_writer_check(&w);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void asserts_that_it_writes_json(void **state)
+{
+	static void (*const misuses[])(struct json_writer * w) = {
+		an_end_too_few,
+		an_end_too_many,
+		an_object_that_ends_as_an_array,
+		an_array_that_ends_as_an_object,
+		a_name_outside_of_an_object,
+		a_name_in_an_array,
+		two_names,
+		a_name_without_a_value,
+		a_value_without_a_name,
+		two_values_for_a_name,
+		two_values,
+		too_many_levels,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(misuses); i++) {
+		int status = status_after(misuses[i]);
+
+		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
+			fail_msg("misuse %zu was not noticed", i);
+	}
+}
+
 RUN_TESTS(cmocka_unit_test(reads_and_writes_again), cmocka_unit_test(refuses_what_is_not_json),
 	  cmocka_unit_test(length_counts_not_the_zero), cmocka_unit_test(refuses_nul_characters),
 	  cmocka_unit_test(depth_is_bounded), cmocka_unit_test(doubled_names),
 	  cmocka_unit_test(integers_are_exact_or_refused), cmocka_unit_test(fractions_are_matched_to_their_numbers),
 	  cmocka_unit_test(lookups_chain_over_nothing), cmocka_unit_test(raw_controls_are_read_and_escaped),
-	  cmocka_unit_test(broken_utf8_is_replaced), cmocka_unit_test(writes), cmocka_unit_test(doubles_survive))
+	  cmocka_unit_test(broken_utf8_is_replaced), cmocka_unit_test(writes), cmocka_unit_test(doubles_survive),
+	  cmocka_unit_test(asserts_that_it_writes_json))

@@ -14,6 +14,20 @@
 #define STEP_MS 50
 #define TURNS_MAX 10000
 
+/* Copies a record that leaves the core. All of it must be JSON, the fields that hold JSON themselves included. */
+static void keep(const struct record *record, void *copy, const void *object)
+{
+	_cleanup_buf_ struct buf text = BUF_NULL;
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
+	_cleanup_json_ struct json *parsed = NULL;
+
+	record_to_json(record, object, true, &w);
+	parsed = json_parse(text.data, text.length, NULL);
+	if (!parsed)
+		fail_msg("not JSON: %s", text.data);
+	record_copy(record, copy, object);
+}
+
 /* ---- events ---- */
 
 static const char *stored_status(struct world *world, const char *operation_id)
@@ -61,11 +75,11 @@ static void on_event(struct event_listener *listener, const struct core_event *e
 	seen = &world->seen[world->seen_count++];
 	*seen = (struct seen){ .type = event->type, .id = xstrdup(event->id) };
 	if (event->operation)
-		record_copy(&operation_record, &seen->operation, event->operation);
+		keep(&operation_record, &seen->operation, event->operation);
 	if (event->mapping)
-		record_copy(&mapping_record, &seen->mapping, event->mapping);
+		keep(&mapping_record, &seen->mapping, event->mapping);
 	if (event->drift)
-		record_copy(&drift_record, &seen->drift, event->drift);
+		keep(&drift_record, &seen->drift, event->drift);
 }
 
 size_t events_of(const struct world *world, enum event_type type, const char *id)
@@ -263,8 +277,7 @@ static void on_answer(void *arg, const struct answer *answer)
 		reply->count = answer->count;
 		reply->items = xcalloc(answer->count + 1, answer->record->size);
 		for (size_t i = 0; i < answer->count; i++)
-			record_copy(answer->record, (char *)reply->items + i * answer->record->size,
-				    answer_item(answer, i));
+			keep(answer->record, (char *)reply->items + i * answer->record->size, answer_item(answer, i));
 	}
 	if (reply->then)
 		reply->then(reply);

@@ -22,7 +22,7 @@ static const char *sync_all(struct world *world, bool dry_run, const char *array
 	const struct sync_record *record;
 	_cleanup_json_ struct json *report = NULL;
 	struct buf out = BUF_NULL;
-	struct json_writer writer = { .out = &out };
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
 
 	answered(world, reply);
 	record = item(reply, 0);

@@ -241,7 +241,7 @@ static void take_command(struct fake_qmp *fake, const char *line, size_t length)
 	_cleanup_json_ struct json *message = json_parse(line, length, NULL);
 	const char *command = json_text(json_get(message, "execute")), *id = json_text(json_get(message, "id")), *wrong;
 	_cleanup_buf_ struct buf result = BUF_NULL;
-	struct json_writer w = { .out = &result };
+	_cleanup_json_writer_ struct json_writer w = { .out = &result };
 
 	assert_non_null(command);
 	assert_non_null(id);

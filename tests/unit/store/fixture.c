@@ -542,7 +542,7 @@ void fill_record(const struct record *record, void *object, int seed)
 void assert_same(const struct record *record, const void *a, const void *b)
 {
 	_cleanup_buf_ struct buf left = BUF_NULL, right = BUF_NULL;
-	struct json_writer left_json = { .out = &left }, right_json = { .out = &right };
+	_cleanup_json_writer_ struct json_writer left_json = { .out = &left }, right_json = { .out = &right };
 
 	record_to_json(record, a, true, &left_json);
 	record_to_json(record, b, true, &right_json);
