@@ -10,10 +10,14 @@
 
 #include "base/clock.h"
 #include "cloud_fixture.h"
+#include "wiping.h"
 
 /* Everything is in this process and on its loopback, so turns are plenty or something is broken. */
 #define TURNS_MAX 2000000
 #define TURNS_IDLE 3000
+
+/* What must not be left in memory that is not used any more. */
+static const char *const secrets[] = { FIXTURE_API_KEY, FIXTURE_SECRET_KEY, NULL };
 
 int fixture_setup(void **state)
 {
@@ -39,6 +43,7 @@ int fixture_setup(void **state)
 	};
 	fixture->cloud = cloud_new(fixture->loop, &options, &err);
 	assert_non_null(fixture->cloud);
+	wiping_watch(secrets);
 	*state = fixture;
 	return 0;
 }
@@ -57,6 +62,9 @@ int fixture_teardown(void **state)
 	secret_free(fixture->api_key);
 	secret_free(fixture->secret_key);
 	free(fixture);
+	if (wiping_missed())
+		fail_msg("memory was freed with \"%s\" in it", wiping_missed());
+	wiping_watch(NULL);
 	return 0;
 }
 

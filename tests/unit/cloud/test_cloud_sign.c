@@ -9,7 +9,10 @@
 
 #include <cmocka.h>
 
+#include <openssl/evp.h>
+
 #include "cloud/cloud_sign.h"
+#include "wiping.h"
 
 #define KEY_PARAM "vmd-Test_ApiKey-0123456789"
 #define SECRET "vmd-Test_Secret-9876543210"
@@ -179,12 +182,38 @@ static void test_buffer_never_moves(void **state)
 	secret_free(secret);
 }
 
+/* Who finds what was signed, or its digest, can send the request again. */
+static void test_nothing_stays_behind(void **state)
+{
+	const struct vector *vector = &vectors[0];
+	const char *const secrets[] = { vector->canonical, vector->signature, NULL };
+	struct secret *secret = secret_new(SECRET, strlen(SECRET));
+	struct cloud_param params[VECTOR_PARAMS];
+	_cleanup_buf_ struct buf query = BUF_NULL;
+	unsigned char digest[21];
+	size_t count = copy_params(vector, params);
+
+	assert_int_equal(
+		EVP_DecodeBlock(digest, (const unsigned char *)vector->signature, (int)strlen(vector->signature)),
+		sizeof(digest)); /* the last byte is padding */
+	wiping_watch(secrets);
+	cloud_sign_query(params, count, secret, &query);
+	assert_null(wiping_missed());
+	assert_true(wiping_saw(vector->canonical, strlen(vector->canonical)));
+	assert_true(wiping_saw(vector->signature, strlen(vector->signature)));
+	assert_true(wiping_saw(digest, sizeof(digest) - 1));
+	secret_free(secret);
+	assert_true(wiping_saw(SECRET, strlen(SECRET)));
+	wiping_watch(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_signature_is_encoded_on_the_wire),
 		cmocka_unit_test(test_buffer_never_moves),
+		cmocka_unit_test(test_nothing_stays_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "http_server.h"
 #include "io/http_client.h"
+#include "wiping.h"
 
 #define MAX_PARALLEL 2
 
@@ -204,6 +205,21 @@ static void bodies_are_posted_as_they_are(void **state)
 	finish(&empty);
 	assert_int_equal(empty.status, 200);
 	assert_true(str_has_prefix(server->last_request, "POST"));
+}
+
+static void what_was_sent_and_answered_is_wiped(void **state)
+{
+	static const char *const secrets[] = { "topsecret", NULL };
+	_cleanup_result_ struct result result = { 0 };
+	_cleanup_free_ char *url = xasprintf("http://127.0.0.1:%d/echo", server->port);
+
+	wiping_watch(secrets);
+	start_request((struct http_request){ .url = url, .body = "a=topsecret", .body_length = 11 }, &result);
+	finish(&result);
+	client = http_client_free(client);
+	assert_null(wiping_missed());
+	wiping_watch(NULL);
+	assert_string_equal(result.body, "a=topsecret");
 }
 
 static void every_status_is_an_answer(void **state)
@@ -603,6 +619,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(answers_arrive_whole),
 		T(bodies_are_posted_as_they_are),
+		T(what_was_sent_and_answered_is_wiped),
 		T(every_status_is_an_answer),
 		T(connections_are_kept),
 		T(too_much_ends_the_call),
