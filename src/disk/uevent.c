@@ -76,11 +76,8 @@ static enum received receive_one(int fd)
 	};
 	ssize_t length = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-	if (length < 0) {
-		if (errno == ENOBUFS)
-			return RECEIVED_BLOCK;
-		return errno == EINTR ? RECEIVED_OTHER : RECEIVED_NOTHING;
-	}
+	if (length < 0)
+		return errno == ENOBUFS ? RECEIVED_BLOCK : RECEIVED_NOTHING;
 	bytes[length] = '\0';
 	return is_from_kernel(&message) && is_block(bytes, (size_t)length) ? RECEIVED_BLOCK : RECEIVED_OTHER;
 }
