@@ -154,6 +154,31 @@ static const char *remove_export(struct fake_qmp *fake, const struct json *argum
 	return NULL;
 }
 
+static const char *add_object(struct fake_qmp *fake, const struct json *arguments)
+{
+	assert_string_equal(json_text(json_get(arguments, "qom-type")), "tls-creds-x509");
+	assert_string_equal(json_text(json_get(arguments, "endpoint")), "server");
+	copy(fake->tls_name, sizeof(fake->tls_name), arguments, "id");
+	copy(fake->tls_dir, sizeof(fake->tls_dir), arguments, "dir");
+	fake->tls_verifies = json_true(json_get(arguments, "verify-peer"));
+	return NULL;
+}
+
+static const char *start_server(struct fake_qmp *fake, const struct json *arguments)
+{
+	const struct json *address = json_get(arguments, "addr"), *data = json_get(address, "data");
+	int64_t limit;
+
+	/* Zero is no limit. */
+	assert_int_equal(json_integer(json_get(arguments, "max-connections"), &limit), 0);
+	assert_int_equal(limit, 0);
+	assert_string_equal(json_text(json_get(address, "type")), "inet");
+	snprintf(fake->server_address, sizeof(fake->server_address), "%s:%s", json_text(json_get(data, "host")),
+		 json_text(json_get(data, "port")));
+	copy(fake->server_tls, sizeof(fake->server_tls), arguments, "tls-creds");
+	return NULL;
+}
+
 static const char *obey(struct fake_qmp *fake, const char *command, const struct json *arguments, struct json_writer *w)
 {
 	const char *wrong = NULL;
@@ -174,6 +199,12 @@ static const char *obey(struct fake_qmp *fake, const char *command, const struct
 		wrong = add_export(fake, arguments);
 	else if (streq(command, "block-export-del"))
 		wrong = remove_export(fake, arguments);
+	else if (streq(command, "object-add"))
+		wrong = add_object(fake, arguments);
+	else if (streq(command, "nbd-server-start"))
+		wrong = start_server(fake, arguments);
+	else
+		assert_string_equal(command, "qmp_capabilities");
 	json_begin_object(w);
 	json_end_object(w);
 	return wrong;

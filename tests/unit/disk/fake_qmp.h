@@ -37,6 +37,10 @@ struct fake_qmp {
 	size_t node_count, export_count;
 	const char *fault_command; /* "greeting", or a command */
 	enum fake_fault fault;
+	/* What it was told about TLS and its NBD server. */
+	char tls_name[32], tls_dir[256];
+	bool tls_verifies;
+	char server_address[160], server_tls[32];
 	struct buf heard; /* all commands, blank-separated */
 	char *held;       /* the last command FAULT_HANG left unanswered */
 };

@@ -293,6 +293,39 @@ static void test_wrong_magic(void **state)
 	check(scene, ERR_UNAVAILABLE, "makes no sense");
 }
 
+/*
+ * All is said and the connection closed before the client looks for the first time: what was wrong with what was said is
+ * told, not that the answer to it cannot be sent.
+ */
+static void test_wrong_magic_and_gone(void **state)
+{
+	struct scene *scene = *state;
+	char folder[] = "/tmp/nbd-test-XXXXXX";
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+	_cleanup_free_ char *address = NULL;
+
+	greet(scene);
+	put64(scene, 1);
+	put64(scene, 2);
+	put64(scene, 3);
+	assert_non_null(mkdtemp(folder));
+	address = xasprintf("unix:%s/socket", folder);
+	assert_int_equal(export_address_parse(address, &scene->address, NULL), 0);
+	assert_int_equal(bind(listener, &scene->address.sa.any, scene->address.length), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	nbd_check_start(scene->loop, &scene->address, NULL, NAME, on_checked, scene);
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_int_equal(write(fd, scene->says.data, scene->says.length), scene->says.length);
+	close(fd);
+	close(listener);
+	loop_run(scene->loop);
+	unlink(scene->address.sa.local.sun_path);
+	rmdir(folder);
+	assert_int_equal(scene->err.code, ERR_UNAVAILABLE);
+	if (!strstr(scene->err.text, "makes no sense"))
+		fail_msg("%s", scene->err.text);
+}
+
 static void test_another_question(void **state)
 {
 	struct scene *scene = *state;
@@ -368,9 +401,22 @@ static void test_cancelled(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_good),    T(test_unknown),    T(test_refusals), T(test_wants_tls),   T(test_no_size),
-		T(test_not_nbd), T(test_old_server), T(test_closes),   T(test_wrong_magic), T(test_another_question),
-		T(test_huge),    T(test_never_ends), T(test_talks_on), T(test_nobody),      T(test_cancelled),
+		T(test_good),
+		T(test_unknown),
+		T(test_refusals),
+		T(test_wants_tls),
+		T(test_no_size),
+		T(test_not_nbd),
+		T(test_old_server),
+		T(test_closes),
+		T(test_wrong_magic),
+		T(test_another_question),
+		T(test_wrong_magic_and_gone),
+		T(test_huge),
+		T(test_never_ends),
+		T(test_talks_on),
+		T(test_nobody),
+		T(test_cancelled),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The life of an engine that the daemon starts itself: when it is waited for, when it is left alone, when it is given up,
+ * and what it is told before it serves. Neither process nor time is real, so the seconds of patience cost none.
+ */
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "disk/export.h"
+#include "fake_process.h"
+#include "fake_qmp.h"
+#include "tree.h"
+
+#define STEP_MS 20
+#define GREETING_MS 10000
+#define PAUSE_MS 1000
+#define PID_FILE "run/qemu-storage-daemon.pid"
+
+static const char certificate[] = "-----BEGIN CERTIFICATE-----\n"
+				  "MIIBdDCCARugAwIBAgIURwkMIIYRqLY3nMV+ezqsNQuM5rIwCgYIKoZIzj0EAwIw\n"
+				  "DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjkwMTMwMDhaGA8yMTI2MTEwNTAxMzAw\n"
+				  "OFowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABMqz\n"
+				  "GqVsm4aGdVfYlmRT/QmBxXLTnJdTa2DWYJblxn5FTAbgTXrylzuY7CCAA4iZlj8u\n"
+				  "JNODZFV7FV43ktj6H7ijUzBRMB0GA1UdDgQWBBTOG0krFOzDTMfLWzgmOnzHzK70\n"
+				  "eDAfBgNVHSMEGDAWgBTOG0krFOzDTMfLWzgmOnzHzK70eDAPBgNVHRMBAf8EBTAD\n"
+				  "AQH/MAoGCCqGSM49BAMCA0cAMEQCID0sHmaSebbCchAqRJzM5cK2ZT6JS0WBNdhh\n"
+				  "MIraUQ93AiBECvn9JkhBGsXQAqP3YqyGcqfWgHY2ZrtNAfTk61FwTA==\n"
+				  "-----END CERTIFICATE-----\n";
+
+struct scene {
+	struct tree tree;
+	struct loop *loop;
+	struct fake_qmp fake;
+	bool listens; /* the fake */
+	char *run, *proc, *socket, *tls;
+	struct exporter *exporter;
+};
+
+static void on_lost(void *arg)
+{
+}
+
+static int setup(void **state)
+{
+	struct scene *scene = xnew(struct scene);
+
+	clock_test_start(1000000, 1790000000000);
+	fake_process_reset();
+	tree_make(&scene->tree);
+	tree_folder(&scene->tree, "run");
+	tree_folder(&scene->tree, "proc/net");
+	tree_write(&scene->tree, "tls/ca-cert.pem", certificate);
+	tree_write(&scene->tree, "tls/server-cert.pem", certificate);
+	tree_write(&scene->tree, "tls/server-key.pem", "");
+	scene->run = tree_path(&scene->tree, "run");
+	scene->proc = tree_path(&scene->tree, "proc");
+	scene->socket = tree_path(&scene->tree, "run/qmp.sock");
+	scene->tls = tree_path(&scene->tree, "tls");
+	scene->loop = loop_new();
+	*state = scene;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct scene *scene = *state;
+
+	exporter_free(scene->exporter);
+	if (scene->listens)
+		fake_qmp_close(&scene->fake);
+	loop_free(scene->loop);
+	tree_destroy(&scene->tree);
+	free(scene->run);
+	free(scene->proc);
+	free(scene->socket);
+	free(scene->tls);
+	free(scene);
+	return 0;
+}
+
+static void pass(struct scene *scene, int64_t ms)
+{
+	for (int64_t passed = 0; passed <= ms; passed += STEP_MS) {
+		/* Both ends of the socket turn in this loop. */
+		for (int i = 0; i < 20; i++)
+			loop_turn(scene->loop);
+		clock_test_advance(STEP_MS);
+	}
+}
+
+static void open_exporter(struct scene *scene, const char *tls_dir)
+{
+	const struct exporter_options options = {
+		.engine = EXPORT_ENGINE_QEMU,
+		.run_dir = scene->run,
+		.listen = "127.0.0.1:10809",
+		.tls_dir = tls_dir,
+		.proc_root = scene->proc,
+		.sysfs_root = "/sys",
+		.timeout_ms = 20000,
+		.lost = on_lost,
+		.arg = scene,
+	};
+	struct err err = { 0 };
+
+	scene->exporter = exporter_new(scene->loop, &options, &err);
+	assert_string_equal(err.text, "");
+	assert_non_null(scene->exporter);
+	pass(scene, 0);
+	assert_int_equal(fake_process.starts, 1);
+}
+
+/* The process listens, but is not set up yet. */
+static void listen_there(struct scene *scene)
+{
+	fake_qmp_open(&scene->fake, scene->loop, scene->socket);
+	scene->listens = true;
+}
+
+static bool is_up(const struct scene *scene)
+{
+	struct export_health health;
+
+	exporter_health(scene->exporter, &health);
+	return health.ok;
+}
+
+static void assert_reason(const struct scene *scene, const char *text)
+{
+	struct export_health health;
+
+	exporter_health(scene->exporter, &health);
+	assert_false(health.ok);
+	if (!strstr(health.reason, text))
+		fail_msg("%s", health.reason);
+}
+
+static void bring_up(struct scene *scene, const char *tls_dir)
+{
+	open_exporter(scene, tls_dir);
+	listen_there(scene);
+	tree_write(&scene->tree, PID_FILE, "4711\n");
+	pass(scene, 100);
+	assert_true(is_up(scene));
+}
+
+/* A connection made before the process is set up may never be greeted. */
+static void it_is_reached_when_it_is_set_up(void **state)
+{
+	struct scene *scene = *state;
+
+	open_exporter(scene, NULL);
+	listen_there(scene);
+	pass(scene, 5000);
+	assert_null(scene->fake.stream);
+	tree_write(&scene->tree, PID_FILE, "4711\n");
+	pass(scene, 100);
+	assert_true(is_up(scene));
+	assert_int_equal(fake_process.starts, 1);
+}
+
+/* It serves nobody yet, so another one may do better. */
+static void one_that_never_greets_is_given_up(void **state)
+{
+	struct scene *scene = *state;
+
+	open_exporter(scene, NULL);
+	listen_there(scene);
+	scene->fake.fault_command = "greeting";
+	scene->fake.fault = FAULT_HANG;
+	tree_write(&scene->tree, PID_FILE, "4711\n");
+	pass(scene, GREETING_MS + 100);
+	assert_reason(scene, "does not answer");
+	assert_int_equal(fake_process.ends, 1);
+}
+
+/* It may serve clients, though it does not answer us. */
+static void one_that_was_up_is_left_alone(void **state)
+{
+	struct scene *scene = *state;
+
+	bring_up(scene, NULL);
+	scene->fake.fault_command = "greeting";
+	scene->fake.fault = FAULT_HANG;
+	fake_qmp_hang_up(&scene->fake);
+	pass(scene, PAUSE_MS + GREETING_MS + 100);
+	assert_reason(scene, "does not answer");
+	assert_int_equal(fake_process.ends, 0);
+	scene->fake.fault = FAULT_NONE;
+	pass(scene, 10 * PAUSE_MS);
+	assert_true(is_up(scene));
+	assert_int_equal(fake_process.starts, 1);
+}
+
+/* Not even far enough to be reached: the next one is started, nobody waits for the first any more. */
+static void one_that_ends_at_once_is_replaced(void **state)
+{
+	struct scene *scene = *state;
+
+	open_exporter(scene, NULL);
+	fake_process_die("ended with status 1: no such option");
+	assert_reason(scene, "no such option");
+	pass(scene, PAUSE_MS + 100);
+	assert_int_equal(fake_process.starts, 2);
+}
+
+static void it_is_given_the_certificates_first(void **state)
+{
+	struct scene *scene = *state;
+
+	bring_up(scene, scene->tls);
+	assert_string_equal(scene->fake.tls_dir, scene->tls);
+	assert_string_equal(scene->fake.server_tls, scene->fake.tls_name);
+	assert_false(scene->fake.tls_verifies);
+}
+
+static void it_is_given_the_address(void **state)
+{
+	struct scene *scene = *state;
+
+	bring_up(scene, NULL);
+	assert_string_equal(scene->fake.server_address, "127.0.0.1:10809");
+	assert_string_equal(scene->fake.server_tls, "");
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(it_is_reached_when_it_is_set_up),    T(one_that_never_greets_is_given_up),
+		T(one_that_was_up_is_left_alone),      T(one_that_ends_at_once_is_replaced),
+		T(it_is_given_the_certificates_first), T(it_is_given_the_address),
+	};
+
+	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
