@@ -131,6 +131,17 @@ static void check_free(struct usage_check *check)
 	free(check);
 }
 
+/* Descriptors of a block device are not in a folder of files. */
+static void add_opener(struct usage_look *look)
+{
+	if (!fake_disk.opener || fake_disk.opener == look->pid)
+		return;
+	if (look->kind < USAGE_HELD)
+		look->kind = USAGE_HELD;
+	look->beside = true;
+	buf_printf(&look->what, "open in process %d", fake_disk.opener);
+}
+
 static void on_check(struct loop_timer *timer)
 {
 	struct usage_check *check = container_of(timer, struct usage_check, timer);
@@ -140,6 +151,7 @@ static void on_check(struct loop_timer *timer)
 		err_set(&result.err, ERR_TIMEOUT, "the disk hangs");
 	} else {
 		usage_look(&check->look);
+		add_opener(&check->look);
 		result.err = check->look.err;
 		result.kind = check->look.kind;
 		result.only_open = check->look.only_open;

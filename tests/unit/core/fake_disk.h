@@ -12,6 +12,7 @@
 
 struct fake_disk {
 	struct probe_result contents; /* of every disk */
+	int opener;                   /* a process that has every disk open; 0: none has */
 	bool hangs;                   /* nothing is ever answered but, in the end, that it took too long */
 	size_t usage_checks, flushes; /* begun */
 	struct err flush_err;         /* of every flush */

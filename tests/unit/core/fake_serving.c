@@ -381,5 +381,7 @@ int export_port(const struct exporter *exporter)
 
 void exporter_health(const struct exporter *exporter, struct export_health *out)
 {
-	*out = (struct export_health){ .ok = true, .engine = "fake" };
+	const struct fake_serving *fake = (const struct fake_serving *)exporter;
+
+	*out = (struct export_health){ .ok = true, .engine = "fake", .pid = fake->engine_pid };
 }

@@ -53,6 +53,7 @@ struct fake_serving {
 		int64_t after_ms;
 	} fault[VERB_COUNT];
 	unsigned asked[VERB_COUNT];
+	int engine_pid;
 	bool disks_taken; /* somebody else has each disk to himself, so no name can be led to one */
 };
 

@@ -402,6 +402,30 @@ static void refused_while_another_is_on_its_way(void **state)
 	must_fail(world, "Not now");
 }
 
+static bool is_asked_to_detach(struct world *world, const void *arg)
+{
+	return world->server.calls[FAKE_DETACH] > 0;
+}
+
+/* Between our look and our request to take it back somebody else detaches it: nothing is left to be done. */
+static void somebody_else_took_it_back(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = server_add(&world->server, "one", 5);
+	const char *id;
+
+	volume->plug_ms = -1;
+	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 1, 1, FAULT_REFUSED, 431,
+							  "The specified volume is not attached to a VM." });
+	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+	assert_true(world_until(world, is_asked_to_detach, NULL, DAY_MS));
+	server_detach(&world->server, volume);
+	ended_with(world, id, OPERATION_FAILED, "no disk of volume");
+	assert_false(core_operation(world->core, id)->needs_attention);
+	world_pass(world, 5000);
+	check_world(world, 1);
+}
+
 static void job_fails(void **state)
 {
 	struct world *world = *state;
@@ -466,6 +490,7 @@ int main(void)
 		TEST(names_change_before_publish),
 		cmocka_unit_test(somebody_was_faster),
 		TEST(refused_while_another_is_on_its_way),
+		TEST(somebody_else_took_it_back),
 		TEST(job_fails),
 		TEST(job_lost_without_effect),
 		TEST(job_lost_after_its_effect),

@@ -19,6 +19,20 @@ static void nobody_is_cut_off(void **state)
 	check_world(world, 1);
 }
 
+/* The NBD engine has each disk that it serves open, and goes with the export. */
+static void the_engine_is_no_stranger(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	world->serving.engine_pid = fake_disk.opener = 4711;
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
+	attached(world, VOLUME(1));
+	fake_disk.opener = 4712;
+	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT, "open in process 4712");
+	check_world(world, 1);
+}
+
 /* Whose of several exports a client is, only the server knows. */
 static void nobody_is_cut_off_among_several(void **state)
 {
@@ -482,6 +496,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(nobody_is_cut_off),
+		TEST(the_engine_is_no_stranger),
 		TEST(nobody_is_cut_off_among_several),
 		TEST(what_is_refused_comes_back),
 		TEST(an_engine_that_is_away_when_it_is_refused),
