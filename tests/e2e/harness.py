@@ -6,7 +6,8 @@ by a thread and kept as `Lines`, which can be waited for; so can signals on the 
 the cloud. Nothing here sleeps, apart from `eventually()`, for the few things nobody announces.
 
 A daemon that ends with a sanitizer's report, or not with exit status 0 when it is told to stop,
-fails the test that ran it, whatever that was about.
+fails the test that ran it, whatever that was about; so does one that leaks descriptors, threads or
+processes (holdings.py), and a body that says it is JSON and is not.
 """
 
 import http.client
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import cloudsim
 
+from .holdings import Holdings, processes_of
 from .lines import DEADLINE, Lines, eventually
 from .nbd import NBDClient
 from .stores import new_store
@@ -290,7 +292,7 @@ class Daemon:
             "log": {"level": "debug"},
         }
         self.configure(**changes)
-        self.process = self.log = self.url = self.port = None
+        self.process = self.log = self.url = self.port = self.holdings = None
 
     def configure(self, **changes):
         for section, keys in changes.items():
@@ -306,6 +308,7 @@ class Daemon:
             env={**self.bus.environment, "VOLD_CRASH_AT": self.crash_at},
             stderr=subprocess.PIPE, text=True, errors="replace")
         self.log = Lines(self.process.stderr)
+        self.holdings = None
 
     def start(self, wait_for_bus=True):
         """Start it and wait until it serves."""
@@ -315,13 +318,38 @@ class Daemon:
         self.port = int(self.url.rsplit(":", 1)[1])
         if wait_for_bus:
             self.log.wait(lambda line: "bus: connected" in line)
+        self.holdings = self.held()
         return self
+
+    def held(self):
+        return Holdings(self.process.pid, self.run.name)
+
+    def check_leaks(self):
+        """What it has left to do ends, and then it holds no more than it needs."""
+        leaks, store = [], self.sections["store"]["url"].removeprefix("sqlite://")
+
+        def look():
+            leaks[:] = self.held().leaks(self.holdings, self.port, store)
+            return not leaks
+
+        try:
+            eventually(look, "what is not needed any more is let go", STOP_DEADLINE)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {leaks}\n{self.tail}") from None
 
     def stop(self):
         """SIGTERM, which must end it soon, cleanly and without a sanitizer's complaint."""
-        process, self.process = self.process, None
-        if not process:
+        if not self.process:
             return
+        try:
+            if self.holdings and self.process.poll() is None:
+                self.check_leaks()
+        finally:
+            self._terminate()
+
+    def _terminate(self):
+        process, self.process = self.process, None
+        left = processes_of(process.pid, self.run.name)
         process.send_signal(signal.SIGTERM)
         try:
             status = process.wait(STOP_DEADLINE)
@@ -332,6 +360,8 @@ class Daemon:
         self.log.join()
         self.check_log()
         assert status == 0, f"ended with {status}:\n{self.tail}"
+        left = [child for child in left if child.runs()]
+        assert not left, f"left behind: {left}\n{self.tail}"
 
     def kill(self):
         """SIGKILL: no chance to do anything any more."""
@@ -376,9 +406,12 @@ class Daemon:
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
+            answer = Answer(response.status, response.headers, response.read())
         finally:
             connection.close()
+        if answer.body and answer.headers["Content-Type"] == "application/json":
+            assert answer.json is not None, answer.body
+        return answer
 
     def get(self, path):
         """The body of an answer that must be 200."""
