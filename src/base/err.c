@@ -142,6 +142,12 @@ int err_set_field(struct err *err, const char *field, enum err_code code, const 
 	return -1;
 }
 
+void err_clear(struct err *err)
+{
+	if (err)
+		memset(err, 0, sizeof(*err));
+}
+
 void err_prefix(struct err *err, const char *format, ...)
 {
 	char before[sizeof(err->text)], whole[2 * sizeof(err->text) + 2];

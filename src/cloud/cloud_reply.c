@@ -308,7 +308,7 @@ static void read_error(struct cloud_reply *reply, const struct cloud_question *q
 		reply->wait_ms = cloud_error_wait_ms(fault->text);
 	if (is_empty_list(question, reply)) {
 		result->outcome = CLOUD_OK;
-		result->err = (struct err){ 0 };
+		err_clear(&result->err);
 	}
 }
 

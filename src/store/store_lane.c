@@ -148,7 +148,7 @@ static void send_batch(struct lane *lane, struct store_batch *batch)
 	atomic_store(&batch->claim, STORE_BATCH_FREE);
 	batch->under_way = true;
 	batch->kept = false;
-	batch->item.err = (struct err){ 0 };
+	err_clear(&batch->item.err);
 	batch->item.lane = lane;
 	batch->item.job.done = on_batch;
 	lane->under_way++;

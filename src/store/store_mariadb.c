@@ -149,6 +149,7 @@ static enum mariadb_fault write_group(struct mariadb_session *session, struct st
 	bool committing;
 
 	for (;;) {
+		err_clear(err); /* the last attempt's */
 		if (mariadb_ready(session, err) < 0)
 			return MARIADB_AWAY;
 		fault = run_transaction(session, batches, count, &committing, err);
@@ -175,8 +176,10 @@ static int mariadb_commit(void *context, struct store_batch *const *batches, siz
 	struct mariadb_session *session = context;
 	enum mariadb_fault fault = write_group(session, batches, count, err);
 
-	if (fault == MARIADB_OWN && count == 1)
+	if (fault == MARIADB_OWN && count == 1) {
 		batches[0]->item.err = *err;
+		err_clear(err);
+	}
 	for (size_t i = 0; i < count && fault == MARIADB_OWN && count > 1; i++) {
 		if (mariadb_commit(session, &batches[i], 1, err) == 0)
 			continue;
@@ -193,7 +196,7 @@ static void mariadb_read(void *context, struct store_read *read)
 	struct mariadb_session *session = context;
 
 	for (unsigned connects = 0; connects < CONNECTS_MAX; connects++) {
-		read->item.err = (struct err){ 0 };
+		err_clear(&read->item.err);
 		if (mariadb_ready(session, &read->item.err) < 0)
 			return;
 		if (mariadb_list(session, read, &read->item.err) != MARIADB_AWAY)

@@ -102,19 +102,17 @@ static enum mariadb_fault end_owner(struct mariadb_session *session, struct err 
 {
 	uint64_t connection;
 	char sql[48];
-	struct err refusal = { 0 };
 	enum mariadb_fault fault = find_owner(session, &connection, err);
 
 	if (fault != MARIADB_OK || !connection)
 		return fault;
 	snprintf(sql, sizeof(sql), "KILL CONNECTION %llu", (unsigned long long)connection);
-	fault = mariadb_run(session, sql, &refusal);
-	/* It has ended by itself in between. */
-	if (session->code == ER_NO_SUCH_THREAD)
-		return MARIADB_OK;
-	if (fault != MARIADB_OK)
-		*err = refusal;
-	return fault;
+	fault = mariadb_run(session, sql, err);
+	if (fault == MARIADB_OK || session->code != ER_NO_SUCH_THREAD)
+		return fault;
+	/* The connection has ended by itself since. */
+	err_clear(err);
+	return MARIADB_OK;
 }
 
 static enum mariadb_fault set_in_use(struct mariadb_session *session, struct err *err)
@@ -217,8 +215,10 @@ static enum mariadb_fault write_holder(struct mariadb_session *session, struct e
 	uuid_make_v4(holder);
 	snprintf(sql, sizeof(sql), "UPDATE volume_daemon_lease SET holder = '%s', server = " HERE, holder);
 	/* Transactions of the one before may still be under way. */
-	for (unsigned i = 0; i < TRIES_MAX && fault == MARIADB_AGAIN; i++)
+	for (unsigned i = 0; i < TRIES_MAX && fault == MARIADB_AGAIN; i++) {
+		err_clear(err);
 		fault = mariadb_run(session, sql, err);
+	}
 	if (fault == MARIADB_OK)
 		memcpy(session->cluster->holder, holder, sizeof(holder));
 	return fault;

@@ -322,6 +322,7 @@ int mariadb_ready(struct mariadb_session *session, struct err *err)
 	for (unsigned i = 0; i < cluster->url.host_count; i++) {
 		unsigned index = (first + i) % (unsigned)cluster->url.host_count;
 
+		err_clear(err); /* the last host's */
 		if (connect_host(session, index, err) == MARIADB_OK) {
 			atomic_compare_exchange_strong(&cluster->host, &first, index);
 			return 0;

@@ -248,7 +248,7 @@ static void test_errors(void **state)
 			    "{\"error\":\"CloudStack refused\",\"code\":\"CLOUDSTACK_ERROR\",\"details\":"
 			    "{\"cloudstack_error_code\":431,\"cloudstack_message\":\"no \\\"such\\\" offering\"}}");
 
-	f->core.err = (struct err){ 0 };
+	err_clear(&f->core.err);
 	err_set(&f->core.err, ERR_UNAVAILABLE, "the store is away");
 	ask(f, "GET", VOLUME_PATH, NULL, NULL, &busy);
 	assert_string_equal(busy.body, "{\"error\":\"the store is away\",\"code\":\"SERVICE_UNAVAILABLE\"}");
@@ -261,7 +261,7 @@ static void test_errors(void **state)
 	assert_null(reply_header(&conflict, "Retry-After"));
 	assert_null(reply_header(&conflict, "Location"));
 
-	f->core.err = (struct err){ 0 };
+	err_clear(&f->core.err);
 	err_set(&f->core.err, ERR_TIMEOUT, "too late");
 	ask(f, "GET", VOLUME_PATH, NULL, NULL, &late);
 	assert_error(&late, 504, "TIMEOUT", NULL);

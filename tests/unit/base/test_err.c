@@ -91,6 +91,11 @@ static void sets_and_replaces(void **state)
 	assert_string_equal(err.field, "");
 	assert_int_equal(err_set(NULL, ERR_CONFLICT, "nobody listens"), -1);
 	err_prefix(NULL, "nobody listens");
+
+	err_clear(&err);
+	assert_int_equal(err.code, ERR_NONE);
+	assert_string_equal(err.text, "");
+	err_clear(NULL);
 }
 
 static void prefix_keeps_the_rest(void **state)

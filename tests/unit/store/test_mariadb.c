@@ -4,6 +4,7 @@
  * What only the MariaDB store promises: its url, versions, rights, one daemon a database, and several hosts. A connection is cut by the server's root, who can end anybody's.
  */
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -343,25 +344,62 @@ static void a_cut_connection_is_made_anew(void **state)
 
 #define LOCK "CONCAT('volume-daemon:', MD5(DATABASE()))"
 
-/* A connection of the daemon's user that has the lock, after ours was cut. */
+/* A new connection of the daemon's user that has the lock, as soon as the connection that had it has ended. */
+static MYSQL *connect_and_lock(struct fixture *f)
+{
+	struct mariadb_url url;
+	struct err err = { 0 };
+	MYSQL *connection = mysql_init(NULL);
+	MYSQL_RES *result;
+
+	assert_int_equal(mariadb_url_parse(f->url, &url, &err), 0);
+	assert_non_null(mysql_real_connect(connection, NULL, url.user, NULL, url.database, 0, url.socket, 0));
+	assert_int_equal(mysql_query(connection, "SELECT GET_LOCK(" LOCK ", 60)"), 0);
+	result = mysql_store_result(connection);
+	assert_string_equal(mysql_fetch_row(result)[0], "1");
+	mysql_free_result(result);
+	mariadb_url_clear(&url);
+	return connection;
+}
+
+/* The same, after ours was cut. */
 static MYSQL *take_lock(struct fixture *f)
 {
 	_cleanup_free_ char *id = fixture_mariadb_text(f, "SELECT IS_USED_LOCK(" LOCK ")");
 	_cleanup_free_ char *kill = xasprintf("KILL CONNECTION %s", id);
-	struct mariadb_url url;
-	struct err err = { 0 };
-	MYSQL *other = mysql_init(NULL);
-	MYSQL_RES *result;
 
-	assert_int_equal(mariadb_url_parse(f->url, &url, &err), 0);
-	assert_non_null(mysql_real_connect(other, NULL, url.user, NULL, url.database, 0, url.socket, 0));
 	fixture_mariadb_run(f, kill);
-	assert_int_equal(mysql_query(other, "SELECT GET_LOCK(" LOCK ", 60)"), 0);
-	result = mysql_store_result(other);
-	assert_string_equal(mysql_fetch_row(result)[0], "1");
-	mysql_free_result(result);
-	mariadb_url_clear(&url);
-	return other;
+	return connect_and_lock(f);
+}
+
+static void end_connection(struct fixture *f, MYSQL *connection)
+{
+	_cleanup_free_ char *count = xasprintf("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = %lu",
+					       mysql_thread_id(connection));
+	bool ended = false;
+
+	mysql_close(connection);
+	while (!ended) {
+		_cleanup_free_ char *text = fixture_mariadb_text(f, count);
+
+		ended = streq(text, "0");
+	}
+}
+
+/*
+ * Every statement in text passes here on its way to the client library, so that a test can do between two statements of
+ * the store what happens there by chance otherwise. False from it: that was all.
+ */
+static _Thread_local bool (*before_statement)(const char *sql);
+
+int STDCALL mysql_real_query(MYSQL *mysql, const char *sql, unsigned long length)
+{
+	int STDCALL (*real)(MYSQL *, const char *, unsigned long) = dlsym(RTLD_NEXT, "mysql_real_query");
+	bool (*before)(const char *sql) = TAKE_PTR(before_statement); /* the test's own statements come here, too */
+
+	if (before && before(sql))
+		before_statement = before;
+	return real(mysql, sql, length);
 }
 
 static void assert_replaced(struct fixture *f, struct store_batch *batch)
@@ -409,6 +447,34 @@ static void a_lock_that_is_left_is_taken_back(void **state)
 	assert_int_not_equal(mysql_ping(left), 0);
 	assert_int_equal(fixture_refused(f).code, ERR_CONFLICT);
 	mysql_close(left);
+}
+
+static struct {
+	struct fixture *f;
+	MYSQL *connection;
+} late;
+
+/* The store asks for the lock, is told which connection has it, and kills that: here the connection ends in between. */
+static bool end_before_the_kill(const char *sql)
+{
+	if (streq(sql, "SELECT GET_LOCK(" LOCK ", 0)"))
+		late.connection = connect_and_lock(late.f);
+	if (!str_has_prefix(sql, "KILL CONNECTION"))
+		return true;
+	end_connection(late.f, TAKE_PTR(late.connection));
+	return false;
+}
+
+static void a_lock_that_ends_by_itself_is_no_error(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	late.f = f;
+	before_statement = end_before_the_kill;
+	fixture_open(f);
+	assert_null(before_statement);
+	assert_ok(fixture_commit(f, batch_with_mapping("v", VM_A, "/dev/vdb")));
 }
 
 static void the_lock_of_the_one_that_took_over_is_left_alone(void **state)
@@ -505,6 +571,27 @@ static void but_not_for_a_server_that_is_frozen(void **state)
 	mariadb_url_clear(&cluster.url);
 }
 
+/* ---- several hosts ---- */
+
+static void the_first_host_that_works_is_enough(void **state)
+{
+	struct fixture *f = *state;
+	struct mariadb_cluster cluster = { 0 };
+	struct mariadb_session session = { .cluster = &cluster };
+	struct err err = { 0 };
+
+	assert_int_equal(mariadb_url_parse(f->url, &cluster.url, &err), 0);
+	cluster.url.hosts = xrealloc(cluster.url.hosts, 2 * sizeof(*cluster.url.hosts));
+	cluster.url.hosts[1] = cluster.url.hosts[0];
+	cluster.url.hosts[0] = (struct mariadb_host){ .name = xstrdup("127.0.0.1"), .port = 1 };
+	cluster.url.host_count = 2;
+	assert_int_equal(mariadb_ready(&session, &err), 0);
+	assert_ok(err);
+	assert_int_equal(session.host, 1);
+	mariadb_close(&session);
+	mariadb_url_clear(&cluster.url);
+}
+
 static void no_host_that_works_is_told(void **state)
 {
 	struct fixture *f = *state;
@@ -538,11 +625,13 @@ int main(void)
 		T(a_cut_connection_is_made_anew),
 		T(one_that_was_replaced_writes_nothing),
 		T(a_lock_that_is_left_is_taken_back),
+		T(a_lock_that_ends_by_itself_is_no_error),
 		T(the_lock_of_the_one_that_took_over_is_left_alone),
 		T(a_locked_row_is_waited_for),
 		T(a_table_that_is_gone_is_told),
 		T(a_patient_session_waits),
 		T(but_not_for_a_server_that_is_frozen),
+		T(the_first_host_that_works_is_enough),
 		T(no_host_that_works_is_told),
 	};
 
