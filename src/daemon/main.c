@@ -81,6 +81,16 @@ static int with_config(const char *path, enum action action)
 	return code;
 }
 
+/* A mask is inherited, and a daemon whose parent blocked SIGTERM could not be stopped. */
+static void prepare_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -124,6 +134,6 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	umask(0077);
-	signal(SIGPIPE, SIG_IGN);
+	prepare_signals();
 	return with_config(path, action);
 }

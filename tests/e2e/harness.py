@@ -275,6 +275,7 @@ class Daemon:
         self.folder, self.bus = folder, bus
         # The one of tests/crash reads from that file when to die.
         self.program, self.crash_at = "volume-daemon", folder / "crash-at"
+        self.starter = []  # a program, with arguments, that becomes this one
         self.store = new_store(folder)
         # Not below the test's folder, whose name is too long for that of a socket.
         self.run = tempfile.TemporaryDirectory(prefix="vold-")
@@ -304,7 +305,7 @@ class Daemon:
     def launch(self):
         """Start the process without waiting for anything."""
         self.process = subprocess.Popen(
-            [program(self.program), "--config", self.config],
+            [*self.starter, program(self.program), "--config", self.config],
             env={**self.bus.environment, "VOLD_CRASH_AT": self.crash_at},
             stderr=subprocess.PIPE, text=True, errors="replace")
         self.log = Lines(self.process.stderr)
@@ -494,7 +495,9 @@ class Daemon:
 
     def ctl_start(self, *arguments):
         """Run volumectl beside the test; a Running."""
-        return Running([program("volumectl"), *map(str, arguments)], self.bus.environment)
+        # As from a terminal: where the tests run in the background, a shell may have made them ignore SIGINT.
+        return Running(["env", "--default-signal=INT", program("volumectl"), *map(str, arguments)],
+                       self.bus.environment)
 
 
 def _key(path, key):

@@ -204,6 +204,13 @@ def test_an_address_that_is_taken(make_world):
     assert f"127.0.0.1:{port}" in text and "in use" in text
 
 
+def test_signals_blocked_by_the_program_that_starts_it(make_world):
+    world = make_world(start=False)
+    world.daemon.starter = ["env", "--block-signal", "--ignore-signal=TERM"]
+    world.start()
+    world.daemon.stop()
+
+
 def test_sysfs_that_is_not_there(make_world):
     text = start_fails(make_world(start=False, device={"sysfs_root": "/nonexistent"}))
     assert "/nonexistent/block" in text
