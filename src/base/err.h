@@ -5,9 +5,10 @@
  * Errors, and the one map from an error to everything the outside sees of it.
  *
  * A function that can fail returns 0 or -1 and fills its last parameter, a struct err, if and only if it fails: answers
- * carry the struct alone, and its code says which they are. The text is written once, where the cause is known, in the
- * user's words: what, why and what to do; it names the field and never holds a key, a signature or a signed URL. Layers
- * above pass it on untouched or put their own circumstance in front (err_prefix).
+ * carry the struct alone, and its code says which they are (tests/err_checked watches over this). The text is written
+ * once, where the cause is known, in the user's words: what, why and what to do; it names the field and never holds a
+ * key, a signature or a signed URL. Layers above pass it on untouched or put their own circumstance in front
+ * (err_prefix).
  */
 
 #include "base/util.h"
