@@ -96,6 +96,7 @@ static void connect_root(void)
 	for (;;) {
 		server.root = mysql_init(NULL);
 		mysql_options(server.root, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+		mysql_options(server.root, MYSQL_INIT_COMMAND, "SET time_zone = '+00:00'");
 		if (mysql_real_connect(server.root, NULL, "root", NULL, NULL, 0, server.socket, 0))
 			return;
 		mysql_close(server.root);
