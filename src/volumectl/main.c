@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -114,7 +113,6 @@ int main(int argc, char **argv)
 	struct ctl ctl = { 0 };
 	int code, result;
 
-	setlocale(LC_ALL, "");
 	opterr = 0;
 	while ((code = getopt_long(argc, argv, "+:hV", global_options, NULL)) >= 0) {
 		if (code == 'h') {

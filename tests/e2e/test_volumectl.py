@@ -293,6 +293,21 @@ def test_interrupting_it_leaves_the_operation_alone(world):
     world.daemon.failed(operation)
 
 
+# ---- where it runs ----
+
+def test_the_locale_changes_nothing(world, tmp_path):
+    """In Turkish the capital of "i" is another letter than that of "SIZE"."""
+    world.volume()
+    commands = (("help", "resize"), ("resize", "--size"), ("list", "--json"))
+    before = [world.daemon.ctl(*command) for command in commands]
+    subprocess.run(["localedef", "-i", "tr_TR", "-f", "UTF-8", tmp_path / "tr_TR.UTF-8"], check=True)
+    world.bus.environment.update(LOCPATH=str(tmp_path), LC_ALL="tr_TR.UTF-8")
+    for command, expected in zip(commands, before, strict=True):
+        done = world.daemon.ctl(*command)
+        assert (done.returncode, done.stdout, done.stderr) == \
+            (expected.returncode, expected.stdout, expected.stderr)
+
+
 # ---- watching ----
 
 def watching(world, monitor, *options):
