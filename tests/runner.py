@@ -163,12 +163,13 @@ class Unit(Reported):
 
 
 class Pytest(Reported):
-    def __init__(self, suite, build, store, *places, busy=1.0, workers=WORKERS, env=None):
-        super().__init__(f"{suite}{':' + store if SUITES[suite] else ''} {build}", suite, [], busy, needs=f"build {build}",
+    def __init__(self, suite, build, store, *places, busy=1.0, workers=WORKERS, env=None, start=(), note=""):
+        super().__init__(f"{suite}{':' + store if SUITES[suite] else ''} {build}{note}", suite, [], busy,
+                         needs=f"build {build}",
                          env={"VOLD_BUILD": str(BUILD / build), "VOLD_STORE": store} | (env or {}))
         self.report = LOGS / f"{self.slug}.xml"
         # Tests that share something costly are a group, which stays with one worker.
-        self.command = [*self.pytest(), "-n", str(workers), "--dist", "loadgroup",
+        self.command = [*start, *self.pytest(), "-n", str(workers), "--dist", "loadgroup",
                         "-o", "junit_family=xunit1", "--junitxml", self.report, *places]
 
     @staticmethod
@@ -215,18 +216,21 @@ def jobs_of(wanted):
         # The longest of all, and an appliance cannot use more than one core: it begins first.
         jobs.append(Pytest("lab", "gcc", "sqlite", "tests/lab", busy=APPLIANCES, workers=APPLIANCES))
     if sanitized:
-        jobs.append(Build("asan", "gcc", "-Dwerror=true", "-Db_sanitize=address,undefined",
-                          "-Db_lundef=false"))
+        # And each function that succeeds is asked for the error it may have left.
+        jobs.append(Build("asan", f"{TOP}/tests/err_checked gcc", "-Dwerror=true",
+                          "-Db_sanitize=address,undefined", "-Db_lundef=false"))
     for store in ("sqlite", "mariadb"):
         if wants(f"faults:{store}"):
             jobs.append(Pytest("faults", "gcc", store, "tests/faults"))
     if wants("e2e:sqlite"):
-        jobs.append(Pytest("e2e", "asan", "sqlite", "tests/export", "tests/e2e", busy=1.5, env=SANITIZERS))
+        jobs.append(Pytest("e2e", "asan", "sqlite", "tests/export", "tests/e2e", env=SANITIZERS))
     if wants("truth"):
         jobs.append(Build("release", "gcc", "--buildtype=release", target="tests/truth/test_truth"))
         jobs += [Truth(number + 1, math.ceil(SCHEDULES / CORES)) for number in range(CORES)]
     if wants("e2e:sqlite"):
         jobs.append(Pytest("e2e", "gcc", "sqlite", "tests/cloudsim", "tests/export", "tests/e2e"))
+        jobs.append(Pytest("e2e", "gcc", "sqlite", "tests/e2e/test_volumectl.py", note=" inherited",
+                           start=[TOP / "tests/inherited", TOP / "tests/clean_start"]))
     if wants("e2e:mariadb"):
         jobs.append(Pytest("e2e", "gcc", "mariadb", "tests/e2e"))
         jobs.append(Pytest("e2e", "asan", "mariadb", "tests/e2e/test_mariadb.py", env=SANITIZERS))
