@@ -125,6 +125,7 @@ void check_event(struct sim *sim, const struct core_event *event)
 {
 	struct volume_record volume = { 0 };
 
+	trace_event(sim, event);
 	switch (event->type) {
 	case EVENT_OPERATION_STARTED:
 	case EVENT_OPERATION_CHANGED:
@@ -183,6 +184,7 @@ static void check_operation(struct sim *sim, const struct operation_record *oper
 
 void check_answer(struct sim *sim, const struct ask *ask, const struct answer *answer)
 {
+	trace_answer(sim, ask, answer);
 	for (size_t i = 0; i < answer->count && answer->err.code == ERR_NONE; i++) {
 		const void *item = answer_item(answer, i);
 

@@ -6,6 +6,7 @@
  * the middle. All chance comes from one seed, all time from a clock that jumps from one timer to the next.
  */
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "../unit/core/fake_server.h"
@@ -95,6 +96,8 @@ struct naive {
 struct sim {
 	uint64_t seed;
 	bool verbose;
+	bool tracing;   /* trace is worked out, which costs time */
+	uint64_t trace; /* of all that happened so far */
 	struct random chance;
 	struct sim_kernel kernel;
 	struct fake_server server;
@@ -120,7 +123,7 @@ struct sim {
 
 extern struct sim *sim_now; /* the one that runs: chance and boot id of code that asks the machine */
 
-void sim_start(struct sim *sim, uint64_t seed, bool verbose);
+void sim_start(struct sim *sim, uint64_t seed, bool verbose, bool tracing);
 void sim_stop(struct sim *sim);
 void sim_open(struct sim *sim);
 void sim_kill(struct sim *sim);
@@ -144,6 +147,13 @@ void check_event(struct sim *sim, const struct core_event *event);
 void check_answer(struct sim *sim, const struct ask *ask, const struct answer *answer);
 /* Nothing is under way, and all sides agree. */
 void check_end(struct sim *sim);
+
+/* ---- trace.c ---- */
+
+void trace_start(struct sim *sim);
+void trace_format(struct sim *sim, const char *format, va_list args) _printf_(2, 0);
+void trace_event(struct sim *sim, const struct core_event *event);
+void trace_answer(struct sim *sim, const struct ask *ask, const struct answer *answer);
 
 /* ---- naive.c ---- */
 
