@@ -11,9 +11,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "core/hold.h"
+#include "core/host/activation.h"
+#include "core/host/suspended.h"
 #include "core/internal.h"
-#include "core/serving.h"
 
 static void on_device_added(void *arg, const struct device *device)
 {

@@ -6,7 +6,7 @@
  * in memory, and events.
  */
 
-#include "core/events.h"
+#include "core/model/event.h"
 #include "io/loop.h"
 
 struct core;

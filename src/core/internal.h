@@ -4,14 +4,14 @@
 /* What the files of core/ share and nobody else sees. */
 
 #include "cloud/cloud.h"
-#include "core/call.h"
-#include "core/operation.h"
-#include "disk/devmap.h"
-#include "disk/export.h"
+#include "core/engine/operation.h"
+#include "core/methods/call.h"
 #include "disk/flush.h"
 #include "disk/probe.h"
 #include "disk/sysblock.h"
 #include "disk/usage.h"
+#include "dm/devmap.h"
+#include "nbd/exporter.h"
 
 struct volume {
 	char *id;

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "core/operation.h"
+#include "core/engine/operation.h"
 
 int main(void)
 {

@@ -11,7 +11,7 @@
 #include <inttypes.h>
 
 #include "base/json.h"
-#include "core/match.h"
+#include "core/rules/match.h"
 #include "sim.h"
 
 /* ---- at every moment ---- */

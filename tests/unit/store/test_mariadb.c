@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 
 #include "fixture.h"
-#include "store/store_mariadb.h"
+#include "store/mariadb/backend.h"
 
 /* ---- the url ---- */
 

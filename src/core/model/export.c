@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The exports there should be: what the store remembers and the NBD engine serves. One is made by every attachment to
+ * this machine and goes with the detachment; others are made and removed by request. As with mappings the store comes
+ * first, the model second, and events tell what is durable.
+ */
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/uuid.h"
+#include "core/host/activation.h"
+#include "core/internal.h"
+
+struct export_commit {
+	TAILQ_ENTRY(export_commit) entry;
+	struct core *core;
+	char *volume_id;
+	struct export_record record; /* volume_id NULL: it is dropped */
+	commit_done_fn done;
+	void *arg;
+};
+
+/* ---- the model ---- */
+
+struct export *export_find(struct core *core, const char *volume_id)
+{
+	struct export *export;
+
+	HASH_FIND_STR(core->exports, volume_id, export);
+	return export;
+}
+
+char *export_name_of(const char *volume_id)
+{
+	return xasprintf(EXPORT_NAME_PREFIX "%s", volume_id);
+}
+
+const char *export_volume_of(const char *name)
+{
+	const char *volume_id = name + strlen(EXPORT_NAME_PREFIX);
+
+	return str_has_prefix(name, EXPORT_NAME_PREFIX) && uuid_is_valid(volume_id) ? volume_id : NULL;
+}
+
+void export_make(struct core *core, const char *volume_id, struct export_record *out)
+{
+	const struct export *export = export_find(core, volume_id);
+	char uuid[UUID_TEXT_SIZE];
+
+	record_init(&export_record, out);
+	if (export) {
+		record_copy(&export_record, out, &export->record);
+	} else {
+		uuid_make_v7(uuid);
+		str_set(&out->id, uuid);
+		str_set(&out->volume_id, volume_id);
+		out->export_name = export_name_of(volume_id);
+		out->created_at = clock_wall_ms();
+	}
+	out->updated_at = clock_wall_ms();
+}
+
+void export_place(struct core *core, struct export_record *record, const struct device *device)
+{
+	free(record->device_path);
+	record->device_path = served_path(core, record->volume_id, device);
+	record->size = device->size;
+	record->port = export_port(core->options.exporter);
+	record->status = EXPORT_ACTIVE;
+	str_set(&record->error, NULL);
+	record->updated_at = clock_wall_ms();
+}
+
+void export_put(struct core *core, const struct export_record *record)
+{
+	struct export *export = export_find(core, record->volume_id);
+	bool is_new = !export;
+
+	if (is_new)
+		export = xnew(struct export);
+	else
+		HASH_DEL(core->exports, export);
+	record_copy(&export_record, &export->record, record);
+	HASH_ADD_KEYPTR(hh, core->exports, export->record.volume_id, strlen(export->record.volume_id), export);
+	events_export(core, is_new ? EVENT_EXPORT_ADDED : EVENT_EXPORT_CHANGED, record->volume_id);
+}
+
+static void export_free(struct core *core, struct export *export)
+{
+	HASH_DEL(core->exports, export);
+	record_clear(&export_record, &export->record);
+	free(export);
+}
+
+void export_drop(struct core *core, const char *volume_id)
+{
+	struct export *export = export_find(core, volume_id);
+
+	if (!export)
+		return;
+	events_export(core, EVENT_EXPORT_REMOVED, volume_id);
+	export_free(core, export);
+}
+
+/* ---- commits outside of operations ---- */
+
+static void commit_free(struct export_commit *commit)
+{
+	TAILQ_REMOVE(&commit->core->export_commits, commit, entry);
+	record_clear(&export_record, &commit->record);
+	free(commit->volume_id);
+	free(commit);
+}
+
+static void on_committed(void *arg, const struct err *err)
+{
+	struct export_commit *commit = arg;
+	struct core *core = commit->core;
+
+	core->commits_waiting--;
+	if (err->code)
+		log_error("volume=%s: its export could not be noted: %s", commit->volume_id, err->text);
+	else if (commit->record.volume_id)
+		export_put(core, &commit->record);
+	else
+		export_drop(core, commit->volume_id);
+	if (commit->done)
+		commit->done(commit->arg, err);
+	commit_free(commit);
+}
+
+struct export_commit *export_commit(struct core *core, const char *volume_id, const struct export_record *record,
+				    commit_done_fn done, void *arg)
+{
+	struct store_batch *batch = store_batch_new(volume_id);
+	struct export_commit *commit = xnew(struct export_commit);
+
+	commit->core = core;
+	commit->volume_id = xstrdup(volume_id);
+	commit->done = done;
+	commit->arg = arg;
+	TAILQ_INSERT_TAIL(&core->export_commits, commit, entry);
+	if (record) {
+		record_copy(&export_record, &commit->record, record);
+		store_batch_export(batch, record);
+	} else {
+		store_batch_unexport(batch, volume_id);
+	}
+	if (done)
+		store_batch_optional(batch);
+	core->commits_waiting++;
+	store_submit(core->store, batch, on_committed, commit);
+	return commit;
+}
+
+bool export_is_committing(const struct core *core, const char *volume_id)
+{
+	const struct export_commit *commit;
+
+	TAILQ_FOREACH(commit, &core->export_commits, entry) {
+		if (streq(commit->volume_id, volume_id))
+			return true;
+	}
+	return false;
+}
+
+void export_commit_forget(struct export_commit *commit)
+{
+	commit->done = NULL;
+}
+
+void exports_free(struct core *core)
+{
+	struct export *export, *next;
+	struct export_commit *commit;
+
+	while ((commit = TAILQ_FIRST(&core->export_commits)))
+		commit_free(commit);
+	HASH_ITER(hh, core->exports, export, next)
+		export_free(core, export);
+}
+
+/* ---- for the surfaces ---- */
+
+bool core_export(struct core *core, const char *volume_id, struct export_record *out)
+{
+	const struct export *export = export_find(core, volume_id);
+
+	if (export)
+		record_copy(&export_record, out, &export->record);
+	return export != NULL;
+}
+
+void core_each_export(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg)
+{
+	struct export *export, *next;
+
+	HASH_ITER(hh, core->exports, export, next)
+		fn(arg, export->record.volume_id);
+}

@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Attaching a volume, and finding out which device it became.
+ *
+ * CloudStack is asked to attach; on this VM a disk then appears some time before or after CloudStack says so. Which one
+ * it is, is decided by core/match alone: by the disk's own identity where it has one. What cannot be decided is an error
+ * and the attachment is taken back; a wrong device is never named. The disk gets the volume's stable name and is exported
+ * under it (op_attach_serve.c), and only when an NBD client was answered is anybody told.
+ */
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/uuid.h"
+#include "core/ops/attach.h"
+#include "core/ops/cloud_step.h"
+#include "core/ops/ops.h"
+#include "core/rules/match.h"
+
+#define F(MEMBER, TYPE, ...) FIELD(attach_context, MEMBER, TYPE, __VA_ARGS__)
+static const struct field attach_fields[] = {
+	F(job_id, UUID, .doc = "Job of the attachment."),
+	F(undo_job_id, UUID, .doc = "Job of the detachment, if it must be taken back."),
+	F(boot_id, TEXT, .doc = "The boot that after_diskseq belongs to."),
+	F(after_diskseq, INT, .doc = "Disks above it appeared after the operation began."),
+	F(size, SIZE, .doc = "CloudStack's size of the volume."),
+	F(device_id, INT, .doc = "CloudStack's deviceid."),
+	F(refused, BOOL, .doc = "CloudStack refused: there is nothing to take back."),
+	F(filesystem, TEXT, .doc = "File system found on the disk."),
+	F(label, TEXT, .doc = "Its label."),
+	F(filesystem_uuid, TEXT, .doc = "Its UUID."),
+	F(partition_table, TEXT, .doc = "Partition table found on the disk."),
+	F(unreadable, TEXT, .doc = "Why what is on the disk is not known."),
+	F(taken, TEXT, .doc = "Who had the disk before it could have its name."),
+	F(kept, TEXT, .doc = "Who keeps its export at the size it had."),
+	F(alone, BOOL, .doc = "No other attachment was under way when it began, and none begins before it ends."),
+};
+#undef F
+static const struct record attach_context = RECORD("attach_context", attach_context, attach_fields);
+
+static bool on_appliance(const struct operation *operation)
+{
+	return core_is_appliance(operation->core, operation->record.vm_id);
+}
+
+bool op_attach_is_here(const struct operation *operation, const struct cloud_volume *volume)
+{
+	return volume && volume->vm_id && streq(volume->vm_id, operation->record.vm_id);
+}
+
+/* ---- check: may it be done, now that it is our turn? ---- */
+
+/* Its disk may have come, or come at any moment, until it ends. */
+static bool has_begun(const struct attach_context *context)
+{
+	return !str_empty(context->boot_id);
+}
+
+/*
+ * Where no disk of this VM says who it is, two attachments at once could not be told apart, and what one of them leaves
+ * behind when it is taken back could be taken for the other's: one begins when all others have ended, whichever was asked
+ * for first. That another one began alone counts also when a disk that says who it is has come since: it may go again.
+ * known: some disk does say it now.
+ */
+static bool must_wait_for_other(const struct operation *operation, bool known)
+{
+	const struct operation *other;
+
+	TAILQ_FOREACH(other, &operation->core->unfinished, age_entry) {
+		const struct attach_context *context = other->context;
+
+		if (other != operation && other->kind == &op_attach && on_appliance(other) && has_begun(context) &&
+		    (!known || context->alone))
+			return true;
+	}
+	return false;
+}
+
+/* From here on disks are new. The last scan may be seconds old, so what is there now is looked at first. */
+static void note_beginning(struct operation *operation, uint64_t size)
+{
+	struct attach_context *context = operation->context;
+	struct sysblock *sysblock = operation->core->sysblock;
+	struct err err = { 0 };
+	bool known;
+
+	if (on_appliance(operation) && sysblock_scan(sysblock, &err) < 0) {
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", err.text);
+		return;
+	}
+	known = disks_say_who_they_are(operation->core);
+	if (on_appliance(operation) && must_wait_for_other(operation, known)) {
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS,
+				"disks here do not say who they are, so one attachment is made at a time");
+		return;
+	}
+	context->size = size;
+	context->alone = !known;
+	context->after_diskseq = (int64_t)sysblock_last_diskseq(sysblock);
+	context->after_seen = sysblock_last_seen(sysblock);
+	context->began_here = true;
+	str_set(&context->boot_id, operation->core->boot_id);
+	/* Durable before it is used, and that is as soon as the disk is here. */
+	if (on_appliance(operation) && operation->core->options.devmap)
+		name_give(operation->core, operation->record.volume_id);
+	operation_next(operation);
+}
+
+static void on_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	const struct cloud_volume *volume;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	if (!volume) {
+		operation_failf(operation, ERR_NOT_FOUND, "volume %s does not exist in CloudStack",
+				operation->record.volume_id);
+	} else if (volume->vm_id) {
+		operation_failf(operation, ERR_CONFLICT, "volume %s is already attached to VM %s; detach it first",
+				operation->record.volume_id, volume->vm_id);
+	} else if (volume->job_id) {
+		cloud_step_busy(operation, volume);
+	} else {
+		note_beginning(operation, volume->size);
+	}
+}
+
+static void check(struct operation *operation)
+{
+	cloud_step_list(operation, on_checked);
+}
+
+/* ---- ask-cloud ---- */
+
+static void on_refusal_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	if (op_attach_is_here(operation, cloud_step_volume(operation, result, operation->record.volume_id))) {
+		operation_next(operation);
+		return;
+	}
+	context->refused = true;
+	operation_failf(operation, ERR_CONFLICT, "volume %s was attached elsewhere meanwhile",
+			operation->record.volume_id);
+}
+
+static void on_asked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+
+	if (operation->resumed || result->outcome == CLOUD_UNKNOWN)
+		context->in_doubt = true;
+	if (cloud_step_retried(operation, result))
+		return;
+	if (result->outcome == CLOUD_OK || cloud_err_is_duplicate_job(&result->err)) {
+		cloud_step_note_job(&context->job_id, result);
+		operation_next(operation);
+		return;
+	}
+	/* "Attached already", when we may have asked before, can be our own doing under a job id we never learned. */
+	if (operation_is_rerun(operation) && cloud_err_is_attached(&result->err)) {
+		cloud_step_list(operation, on_refusal_checked);
+		return;
+	}
+	context->refused = !context->in_doubt;
+	operation_fail(operation, &result->err);
+}
+
+static void ask_cloud(struct operation *operation)
+{
+	struct attach_context *context = operation->context;
+
+	/* Safe to repeat: CloudStack refuses a job id it knows before it attaches anything. */
+	cloud_step_wait_call(operation,
+			     cloud_attach_volume(operation->core->cloud, operation->record.volume_id,
+						 operation->record.vm_id, context->job_id, on_asked, operation));
+}
+
+/* ---- await-job ---- */
+
+static void on_lost_job_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+	const struct cloud_volume *volume;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	if (volume && volume->job_id) {
+		cloud_step_busy(operation, volume);
+		return;
+	}
+	if (!op_attach_is_here(operation, volume)) {
+		operation_failf(operation, ERR_CLOUD,
+				"CloudStack lost the job that attached volume %s, and the volume is not attached; try "
+				"again",
+				operation->record.volume_id);
+		return;
+	}
+	context->device_id = volume->device_id;
+	operation_next(operation);
+}
+
+static void on_job_ended(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+	const struct cloud_volume *volume;
+
+	if (result->job_status == CLOUD_JOB_SUCCEEDED) {
+		volume = cloud_step_volume(operation, result, operation->record.volume_id);
+		if (op_attach_is_here(operation, volume)) {
+			context->device_id = volume->device_id;
+			operation_next(operation);
+			return;
+		}
+	} else if (!cloud_step_job_lost(operation, result)) {
+		/* Somebody was faster, and what somebody else attached is not ours to take back. */
+		context->refused = cloud_err_is_attached(&result->err);
+		operation_fail(operation, &result->err);
+		return;
+	}
+	cloud_step_list(operation, on_lost_job_checked);
+}
+
+static void cancel_job(void *awaited)
+{
+	cloud_job_cancel(awaited);
+}
+
+/* Either way the job has very likely ended. */
+static void on_disk_changed(struct operation *operation)
+{
+	if (op_attach_may_be_named(operation)) {
+		cloud_job_cancel(operation->awaited);
+		operation_again(operation, 0, "its disk has come");
+	} else {
+		cloud_job_poke(operation->awaited);
+	}
+}
+
+static void await_job(struct operation *operation)
+{
+	static const struct wait_kind kind = { .cancel = cancel_job, .poke = on_disk_changed };
+	struct attach_context *context = operation->context;
+	struct cloud_job *job;
+
+	if (op_attach_name_early(operation))
+		return;
+	job = cloud_job_watch(operation->core->cloud, context->job_id, on_job_ended, operation);
+	if (context->early_seen)
+		cloud_job_poke(job);
+	operation_wait(operation, job, &kind);
+}
+
+/* ---- await-device ---- */
+
+/* Another attachment to this VM that could get a disk as large as ours at any moment. */
+static bool has_rivals(const struct operation *operation)
+{
+	const struct attach_context *context = operation->context, *others;
+	const struct operation *other;
+
+	TAILQ_FOREACH(other, &operation->core->unfinished, age_entry) {
+		others = other->context;
+		if (other != operation && other->kind == &op_attach && other->record.status == OPERATION_EXECUTING &&
+		    on_appliance(other) && others->size == context->size)
+			return true;
+	}
+	return false;
+}
+
+static const char *mapped_to(void *arg, const struct device *device)
+{
+	const struct mapping *mapping = mapping_of_device(arg, device);
+
+	return mapping ? mapping->record.volume_id : NULL;
+}
+
+static enum match_verdict look(struct operation *operation, struct match_result *result)
+{
+	struct core *core = operation->core;
+	const struct attach_context *context = operation->context;
+	const struct device *devices;
+	bool same_boot = streq(context->boot_id, core->boot_id);
+	struct match_query query = {
+		.volume_id = operation->record.volume_id,
+		.size = context->size,
+		/* Without a beginning to compare with, no disk counts as new. */
+		.after_diskseq = same_boot && context->after_diskseq ? (uint64_t)context->after_diskseq : UINT64_MAX,
+		.after_seen = context->began_here ? context->after_seen : UINT64_MAX,
+		.crowded = !context->alone,
+		.rivals = has_rivals(operation),
+		.mapped_to = mapped_to,
+		.arg = core,
+	};
+
+	devices = sysblock_count(core->sysblock) ? sysblock_at(core->sysblock, 0) : NULL;
+	return match_device(&query, devices, sysblock_count(core->sysblock), result);
+}
+
+/*
+ * By size alone it counts which other disks are there at this moment: one that came after the last scan, or that is
+ * still being asked who it is, may be the very one.
+ */
+static enum match_verdict look_closely(struct operation *operation, struct match_result *result)
+{
+	struct sysblock *sysblock = operation->core->sysblock;
+	enum match_verdict verdict = look(operation, result);
+	struct err err = { 0 };
+
+	if (verdict != MATCH_FOUND || result->matched_by != MATCHED_BY_SIZE)
+		return verdict;
+	if (sysblock_scan(sysblock, &err) < 0) {
+		snprintf(result->reason, sizeof(result->reason), "%.255s", err.text);
+		return MATCH_NONE;
+	}
+	verdict = look(operation, result);
+	if (verdict == MATCH_FOUND && result->matched_by == MATCHED_BY_SIZE && sysblock_is_settling(sysblock)) {
+		snprintf(result->reason, sizeof(result->reason),
+			 "another disk has just appeared and may say who it is");
+		return MATCH_NONE;
+	}
+	return verdict;
+}
+
+/* Finds the device and makes sure, by reading the kernel's words again, that it is still that very disk. */
+bool op_attach_find_device(struct operation *operation)
+{
+	struct core *core = operation->core;
+	struct attach_context *context = operation->context;
+	struct match_result result = { 0 };
+
+	switch (look_closely(operation, &result)) {
+	case MATCH_NONE:
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
+		return false;
+	case MATCH_AMBIGUOUS:
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
+		/* Disks that go or come may settle it. If they do not, it was not for lack of time. */
+		operation->reason_code = ERR_CONFLICT;
+		return false;
+	case MATCH_FOUND:
+		break;
+	}
+	if (!sysblock_verify(core->sysblock, result.device)) {
+		sysblock_wake(core->sysblock);
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s changed while it was looked at",
+				result.device->path);
+		return false;
+	}
+	context->device = result.device;
+	context->matched_by = result.matched_by;
+	return true;
+}
+
+const struct device *op_attach_own_disk(struct operation *operation)
+{
+	struct match_result result = { 0 };
+
+	if (!on_appliance(operation) || look(operation, &result) != MATCH_FOUND ||
+	    result.matched_by == MATCHED_BY_SIZE || !sysblock_verify(operation->core->sysblock, result.device))
+		return NULL;
+	return result.device;
+}
+
+static void await_device(struct operation *operation)
+{
+	if (!on_appliance(operation) || op_attach_find_device(operation))
+		operation_next(operation);
+}
+
+/* ---- publish ---- */
+
+static void stage(struct operation *operation)
+{
+	const struct attach_context *context = operation->context;
+	const struct operation_record *asked = &operation->record;
+	struct mapping_record record = { 0 };
+
+	mapping_make(operation->core, asked->volume_id, asked->vm_id, &record);
+	mapping_place(operation->core, &record, context->device_id, context->size,
+		      on_appliance(operation) ? context->device : NULL);
+	record.matched_by = (int)context->matched_by;
+	op_attach_note_contents(context, &record);
+	operation_stage_mapping(operation, &record);
+	if (on_appliance(operation) && operation->core->options.exporter)
+		op_attach_stage_export(operation);
+}
+
+/* While an operation has the owner nobody else touches its mapping; but that its disk is gone is true in any case. */
+static void call_owner_up_to_date(const struct operation *operation, const struct mapping *owner)
+{
+	struct core *core = operation->core;
+	struct mapping_record record = { 0 };
+
+	if (!on_appliance(operation)) {
+		volumes_refresh_soon(core);
+	} else if (!operation_busy(core, owner->record.volume_id)) {
+		mappings_follow_kernel(core);
+	} else if (core->mappings_committing == 0 && !mapping_device(core, owner)) {
+		record_copy(&mapping_record, &record, &owner->record);
+		mapping_describe(core, &record, NULL);
+		mapping_commit(core, record.volume_id, &record, NULL, NULL);
+		record_clear(&mapping_record, &record);
+	}
+}
+
+/*
+ * A name the kernel, or a slot CloudStack, has just given away again may still stand in the mapping of its last owner.
+ * Then that mapping is out of date, and whoever keeps it up to date is called.
+ */
+static bool path_is_free(struct operation *operation)
+{
+	const struct mapping_record *wanted = operation->stage_map;
+	struct mapping *mapping, *next;
+
+	HASH_ITER(hh, operation->core->mappings, mapping, next) {
+		if (!streq(mapping->record.device_path, wanted->device_path) ||
+		    !streq(mapping->record.vm_id, wanted->vm_id) ||
+		    streq(mapping->record.volume_id, operation->record.volume_id))
+			continue;
+		call_owner_up_to_date(operation, mapping);
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS / 10, "%s is still noted for volume %s",
+				mapping->record.device_path, mapping->record.volume_id);
+		return false;
+	}
+	return true;
+}
+
+static void publish(struct operation *operation)
+{
+	/* After a restart the device must be found anew: names may have changed hands. */
+	if (on_appliance(operation) && (!op_attach_find_device(operation) || !op_attach_is_served(operation)))
+		return;
+	stage(operation);
+	if (path_is_free(operation))
+		operation_next(operation);
+}
+
+/* ---- the table ---- */
+
+static const struct step attach_steps[] = {
+	{ .name = "check", .run = check, .deadline = STEP_CLOUD },
+	{ .name = "ask-cloud", .run = ask_cloud, .undo = op_attach_take_back, .deadline = STEP_CLOUD },
+	{ .name = "await-job", .run = await_job, .undo = op_attach_take_back_early_name, .deadline = STEP_CLOUD },
+	{ .name = "await-device", .run = await_device, .deadline = STEP_DEVICE },
+	{ .name = "name", .run = op_attach_name, .undo = op_attach_take_back_name, .deadline = STEP_DEVICE },
+	{ .name = "read", .run = op_attach_read, .deadline = STEP_DEVICE },
+	{ .name = "export", .run = op_attach_export, .undo = op_attach_take_back_export, .deadline = STEP_DEVICE },
+	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
+};
+
+static void put_text(struct json_writer *writer, const char *name, const char *text)
+{
+	json_put_name(writer, name);
+	json_put_text(writer, str_or(text, ""));
+}
+
+static void respond(struct operation *operation, struct json_writer *writer)
+{
+	const struct mapping_record *record = operation->stage_map;
+	const struct attach_context *context = operation->context;
+	bool named = str_empty(context->taken);
+	_cleanup_free_ char *text = op_attach_message(context);
+
+	put_text(writer, "volume_id", record->volume_id);
+	put_text(writer, "vm_id", record->vm_id);
+	put_text(writer, "device_path", record->device_path);
+	put_text(writer, "by_id_path", record->by_id_path);
+	put_text(writer, "persistent_device_name", named ? record->persistent_device_name : NULL);
+	put_text(writer, "symlink_path", named ? record->symlink_path : NULL);
+	json_put_name(writer, "size");
+	json_put_uint(writer, record->size);
+	put_text(writer, "matched_by", matched_by_names[record->matched_by]);
+	op_attach_put_contents(writer, record);
+	put_text(writer, "message", text);
+}
+
+static char *left_over(const struct operation *operation)
+{
+	return xasprintf("volume %s may still be attached to VM %s", operation->record.volume_id,
+			 operation->record.vm_id);
+}
+
+const struct operation_kind op_attach = {
+	.type = OPERATION_ATTACH,
+	.context = &attach_context,
+	.steps = attach_steps,
+	.step_count = ARRAY_SIZE(attach_steps),
+	.respond = respond,
+	.left_over = left_over,
+};
+
+void *op_attach_context(void)
+{
+	struct attach_context *context = xnew(struct attach_context);
+
+	context->device_id = -1;
+	cloud_step_new_job(&context->job_id);
+	cloud_step_new_job(&context->undo_job_id);
+	return context;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the two halves of reconciliation share: reconcile.c finds and judges, reconcile_repair.c tells and repairs. */
+
+#include "core/internal.h"
+#include "core/rules/drift.h"
+
+struct suspect {
+	TAILQ_ENTRY(suspect) entry;
+	struct reconcile *reconcile;
+	char *volume_id;      /* NULL: an operation's, that never learned which */
+	char *origin_id;      /* the operation it may be left over from, by its name; NULL: none */
+	char *last_operation; /* on the volume when CloudStack was asked; NULL: none that is known */
+	struct operation_record origin;
+	/* what it waits for */
+	struct cloud_call *call;
+	struct store_read *read;
+	struct operation *starting;
+	struct drift_record record; /* kind DRIFT_NONE: innocent */
+};
+
+struct reconcile {
+	struct core *core;
+	bool dry_run;
+	size_t checked;
+	size_t count, waiting; /* suspects, and those not done */
+	size_t left;           /* suspects that have to wait for another comparison */
+	struct store_read *left_overs;
+	TAILQ_HEAD(, suspect) suspects;
+};
+
+/* ---- reconcile.c ---- */
+
+/* Innocent, told of or repaired: the comparison waits for it no longer. */
+void suspect_done(struct suspect *suspect);
+
+/* ---- reconcile_repair.c ---- */
+
+/* What can be done about it is done, and ends in suspect_done(). */
+void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, const struct drift *drift);
+/* Tells of it, unless that was done before; a device_path that is not true any more is emptied. */
+void drift_tell(struct core *core, struct drift_record *record);
+/* What the last comparison did not find any more is over. */
+void drift_forget_old(struct core *core);
+void drift_forget_all(struct core *core);
