@@ -7,7 +7,7 @@
  * and the connection is made again with back-off.
  */
 
-#include "core/methods/call.h"
+#include "core/core.h"
 
 struct bus;
 

@@ -5,15 +5,38 @@
  * operations are put back to work, in that order, before anybody can ask anything.
  */
 
+#include "core/core.h"
+
 #include <assert.h>
 #include <fcntl.h>
 #include <malloc.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/core_parts.h"
+#include "core/engine/operation_start.h"
+#include "core/env.h"
+#include "core/event.h"
 #include "core/host/activation.h"
 #include "core/host/suspended.h"
-#include "core/internal.h"
+#include "core/methods/call.h"
+#include "core/model/event.h"
+#include "core/model/export.h"
+#include "core/model/mapping.h"
+#include "core/model/stable_name.h"
+#include "core/model/volume.h"
+#include "core/reconcile/device_sync.h"
+#include "core/reconcile/host_sync.h"
+#include "core/reconcile/leftover_maps.h"
+#include "core/reconcile/reconciler.h"
+#include "core/reconcile/retention.h"
+#include "core/reconcile/volume_list.h"
+#include "disk/device.h"
+#include "disk/flush.h"
+#include "disk/probe.h"
+#include "disk/sysblock.h"
+#include "disk/usage.h"
+#include "store/store.h"
 
 static void on_device_added(void *arg, const struct device *device)
 {
@@ -45,34 +68,6 @@ static void on_device_resized(void *arg, const struct device *device, uint64_t o
 	events_device(core, EVENT_DEVICE_CHANGED, device);
 	operation_on_device(core, device);
 	mappings_follow_kernel(core);
-}
-
-static void options_copy(struct core_options *to, const struct core_options *from)
-{
-	*to = *from;
-	to->appliance_id = xstrdup(from->appliance_id);
-	to->sysfs_root = xstrdup(from->sysfs_root);
-	to->dev_root = xstrdup(from->dev_root);
-	to->proc_root = xstrdup(from->proc_root);
-	to->run_dir = xstrdup(from->run_dir);
-}
-
-static void options_clear(struct core_options *options)
-{
-	freep(&options->appliance_id);
-	freep(&options->sysfs_root);
-	freep(&options->dev_root);
-	freep(&options->proc_root);
-	freep(&options->run_dir);
-}
-
-static void read_boot_id(struct core *core)
-{
-	_cleanup_free_ char *path = xasprintf("%s/sys/kernel/random/boot_id", core->options.proc_root);
-	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, 64, NULL);
-
-	if (text)
-		memcpy(core->boot_id, text, strnlen(text, sizeof(core->boot_id) - 1));
 }
 
 /* Those that had begun come first, so that they find themselves at the head of their queues whatever the clock did. */
@@ -229,24 +224,4 @@ bool core_set_appliance(struct core *core, const char *id)
 void core_exports_lost(struct core *core)
 {
 	tidy_soon(core);
-}
-
-const char *core_appliance_id(const struct core *core)
-{
-	return str_or(core->options.appliance_id, "");
-}
-
-const struct operation_record *core_operation(struct core *core, const char *operation_id)
-{
-	const struct operation *operation = operation_find(core, operation_id);
-
-	return operation ? &operation->record : NULL;
-}
-
-void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg)
-{
-	struct operation *operation, *next;
-
-	HASH_ITER(hh, core->operations, operation, next)
-		fn(arg, operation->record.id);
 }

@@ -13,7 +13,13 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "core/core.h"
-#include "core/internal.h"
+#include "core/core_parts.h"
+#include "core/engine/operation.h"
+#include "core/methods/call.h"
+#include "core/model/export.h"
+#include "core/model/mapping.h"
+#include "core/model/stable_name.h"
+#include "core/model/volume.h"
 #include "store/memory.h"
 
 #define DISKS_MAX 26 /* vda to vdz */

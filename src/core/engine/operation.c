@@ -12,13 +12,28 @@
  * get anywhere, and what a crash leaves behind is always one of the states drawn here.
  */
 
+#include "core/engine/operation.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "core/engine/operation_internal.h"
+#include "cloud/cloud.h"
+#include "core/core_parts.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/event.h"
+#include "core/methods/idempotency.h"
+#include "core/model/event.h"
+#include "core/model/local_disk.h"
+#include "core/model/mapping.h"
+#include "core/model/volume.h"
+#include "core/reconcile/device_sync.h"
+#include "core/reconcile/host_sync.h"
+#include "disk/sysblock.h"
+#include "store/store.h"
 
 /* Ended operations stay readable in memory (and on D-Bus) until this many younger ones have ended. */
 #define ENDED_KEPT 256
@@ -471,18 +486,6 @@ void operation_wait(struct operation *operation, void *awaited, const struct wai
 }
 
 /* ---- interruptions: cancel and time-out ---- */
-
-void operation_keep_err(struct err **slot, const struct err *err)
-{
-	struct err *kept = NULL;
-
-	if (err) {
-		kept = xnew(struct err);
-		*kept = *err;
-	}
-	free(*slot);
-	*slot = kept;
-}
 
 void operation_interrupt(struct operation *operation, const struct err *err)
 {

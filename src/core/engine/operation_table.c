@@ -5,24 +5,13 @@
  * the unfinished or of the ended, lined up behind others on the same volume. How they move is operation.c.
  */
 
+#include "core/engine/operation_table.h"
+
 #include <assert.h>
 
-#include "base/clock.h"
-#include "base/log.h"
-#include "base/uuid.h"
-#include "core/engine/operation_internal.h"
-
-static struct operation *operation_new(struct core *core, enum operation_type type)
-{
-	struct operation *operation = xnew(struct operation);
-
-	record_init(&operation_record, &operation->record);
-	operation->core = core;
-	operation->kind = operation_kinds[type];
-	operation->record.type = type;
-	operation_init_wakers(operation);
-	return operation;
-}
+#include "core/core.h"
+#include "core/core_parts.h"
+#include "core/engine/operation.h"
 
 void operation_link(struct operation *operation)
 {
@@ -45,7 +34,7 @@ void operation_link(struct operation *operation)
 	operation->has_request = true;
 }
 
-static void operation_add(struct operation *operation)
+void operation_add(struct operation *operation)
 {
 	struct core *core = operation->core;
 
@@ -87,6 +76,18 @@ void operation_unlink(struct operation *operation)
 		TAILQ_REMOVE(&core->unfinished, operation, age_entry);
 		core->unfinished_count--;
 	}
+}
+
+void operation_keep_err(struct err **slot, const struct err *err)
+{
+	struct err *kept = NULL;
+
+	if (err) {
+		kept = xnew(struct err);
+		*kept = *err;
+	}
+	free(*slot);
+	*slot = kept;
 }
 
 void operation_free(struct operation *operation)
@@ -137,6 +138,12 @@ void operation_leave_queue(struct operation *operation)
 	free(queue);
 }
 
+void operation_join_queue(struct operation *operation, const char *volume_id)
+{
+	operation->queue = queue_get(operation->core, volume_id);
+	TAILQ_INSERT_TAIL(&operation->queue->operations, operation, queue_entry);
+}
+
 bool operation_has_turn(const struct operation *operation)
 {
 	return !operation->queue || TAILQ_FIRST(&operation->queue->operations) == operation;
@@ -175,198 +182,19 @@ struct operation *operation_find_request(struct core *core, const char *request_
 	return operation;
 }
 
-struct operation *operation_start(struct core *core, const struct operation_order *order,
-				  operation_accepted_fn accepted, void *arg)
-{
-	struct operation *operation = operation_new(core, order->type);
-	char uuid[UUID_TEXT_SIZE];
-
-	uuid_make_v7(uuid);
-	operation->record.id = xasprintf("op-%s", uuid);
-	operation->record.status = OPERATION_PENDING;
-	str_set(&operation->record.volume_id, str_or(order->volume_id, ""));
-	str_set(&operation->record.vm_id, order->vm_id);
-	str_set(&operation->record.request_id, order->request_id);
-	operation->record.request = order->request;
-	operation->record.created_at = clock_wall_ms();
-	operation->context = order->context;
-	operation->accepting = true;
-	operation->accepted = accepted;
-	operation->accepted_arg = arg;
-	operation_add(operation);
-	if (order->volume_id) {
-		operation->queue = queue_get(core, order->volume_id);
-		TAILQ_INSERT_TAIL(&operation->queue->operations, operation, queue_entry);
-	}
-	operation_commit(operation, "");
-	return operation;
-}
-
-void operation_forget_asker(struct operation *operation)
-{
-	operation->accepted = NULL;
-}
-
-static void restore_failure(struct operation *operation)
-{
-	const struct operation_record *record = &operation->record;
-	_cleanup_json_ struct json *details = NULL;
-	_cleanup_free_ char *name = NULL;
-	struct err failure;
-
-	if (!record->error)
-		return;
-	if (record->error_details)
-		details = json_parse(record->error_details, strlen(record->error_details), NULL);
-	name = xasprintf("%s%s", ERR_BUS_PREFIX, str_or(json_text(json_get(details, "name")), ""));
-	err_set(&failure, err_from_bus_name(name), "%s", record->error);
-	operation_keep_err(&operation->failure, &failure);
-}
-
-static int restore_context(struct operation *operation, struct err *err)
-{
-	const char *text = str_or(operation->record.context, "{}");
-	_cleanup_json_ struct json *json = json_parse(text, strlen(text), err);
-
-	operation->context = xcalloc(1, operation->kind->context->size);
-	record_init(operation->kind->context, operation->context);
-	if (!json || record_from_json(operation->kind->context, operation->context, json, err) < 0)
-		return -1;
-	str_set(&operation->record.context, NULL); /* written anew by every commit */
-	return 0;
-}
-
-static int restore_step(struct operation *operation, struct err *err)
-{
-	if (operation->record.status == OPERATION_PENDING)
-		return 0;
-	for (size_t i = 0; i < operation->kind->step_count; i++) {
-		if (streq(operation->kind->steps[i].name, operation->record.step)) {
-			operation->step = i;
-			operation->resumed = true;
-			return 0;
-		}
-	}
-	return err_set(err, ERR_INTERNAL, "the store says step \"%s\", which this program does not know",
-		       str_or(operation->record.step, ""));
-}
-
-void operation_resume(struct core *core, const struct operation_record *record)
-{
-	struct operation *operation = operation_new(core, (enum operation_type)record->type);
-	struct err err = { 0 };
-
-	record_copy(&operation_record, &operation->record, record);
-	operation_add(operation);
-	if (!str_empty(record->volume_id)) {
-		operation->queue = queue_get(core, record->volume_id);
-		TAILQ_INSERT_TAIL(&operation->queue->operations, operation, queue_entry);
-	}
-	restore_failure(operation);
-	volume_note_operation(core, record);
-	operation->phase = PHASE_QUEUED;
-	if (restore_context(operation, &err) < 0 || restore_step(operation, &err) < 0) {
-		operation->record.needs_attention = true;
-		operation_interrupt(operation, &err);
-		return;
-	}
-	operation_begin_if_turn(operation);
-}
-
 /* ---- ended, and settled later ---- */
 
-struct settling {
-	TAILQ_ENTRY(settling) entry;
-	struct core *core;
-	struct operation_record record;
-};
-
-static void settling_free(struct settling *settling)
+const struct operation_record *core_operation(struct core *core, const char *operation_id)
 {
-	TAILQ_REMOVE(&settling->core->settlings, settling, entry);
-	record_clear(&operation_record, &settling->record);
-	free(settling);
+	const struct operation *operation = operation_find(core, operation_id);
+
+	return operation ? &operation->record : NULL;
 }
 
-static void on_settled(void *arg, const struct err *err)
-{
-	struct settling *settling = arg;
-	struct operation *operation = operation_find(settling->core, settling->record.id);
-
-	settling->core->commits_waiting--;
-	if (err->code) {
-		log_notice("operation=%s still needs attention: %s", settling->record.id, err->text);
-	} else {
-		if (operation) {
-			operation->record.needs_attention = false;
-			operation->record.updated_at = settling->record.updated_at;
-			str_set(&operation->record.error, settling->record.error);
-		}
-		log_notice("operation=%s needs no attention any more", settling->record.id);
-		events_operation(settling->core, EVENT_OPERATION_CHANGED, &settling->record);
-	}
-	settling_free(settling);
-}
-
-void operation_settle(struct core *core, const struct operation_record *record)
-{
-	struct store_batch *batch = store_batch_new(str_empty(record->volume_id) ? record->id : record->volume_id);
-	struct settling *settling = xnew(struct settling);
-	const char *status = operation_status_names[record->status];
-
-	settling->core = core;
-	TAILQ_INSERT_TAIL(&core->settlings, settling, entry);
-	record_copy(&operation_record, &settling->record, record);
-	settling->record.needs_attention = false;
-	settling->record.updated_at = clock_wall_ms();
-	free(settling->record.error);
-	settling->record.error =
-		xasprintf("%s; since then nothing of it was found", str_or(record->error, "it failed"));
-	store_batch_operation(batch, &settling->record);
-	store_batch_history(batch, record->id, status, status, "{\"settled\":true}");
-	store_batch_optional(batch);
-	core->commits_waiting++;
-	store_submit(core->store, batch, on_settled, settling);
-}
-
-void operation_on_device(struct core *core, const struct device *device)
-{
-	struct operation *operation;
-
-	TAILQ_FOREACH(operation, &core->unfinished, age_entry) {
-		if (operation->kind->type == OPERATION_CREATE)
-			continue;
-		if (operation->phase == PHASE_SLEEPING && operation_step(operation)->deadline == STEP_DEVICE)
-			loop_task_queue(core->loop, &operation->turn);
-		else if (operation->awaited && operation->wait_kind->poke &&
-			 device_identity(device, operation->record.volume_id) != IDENTITY_OTHER)
-			operation->wait_kind->poke(operation);
-	}
-}
-
-void operation_on_cloud_back(struct core *core)
-{
-	struct operation *operation;
-
-	core->next_retry_ms = 0;
-	TAILQ_FOREACH(operation, &core->unfinished, age_entry) {
-		/* Ready: no CloudStack was configured when their turn came. */
-		if (operation->phase == PHASE_READY ||
-		    (operation->phase == PHASE_SLEEPING && operation_step(operation)->deadline == STEP_CLOUD))
-			loop_task_queue(core->loop, &operation->turn);
-	}
-}
-
-void operation_free_all(struct core *core)
+void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg)
 {
 	struct operation *operation, *next;
-	struct settling *settling;
 
-	while ((settling = TAILQ_FIRST(&core->settlings)))
-		settling_free(settling);
-	HASH_ITER(hh, core->operations, operation, next) {
-		operation_leave_queue(operation);
-		operation_unlink(operation);
-		operation_free(operation);
-	}
+	HASH_ITER(hh, core->operations, operation, next)
+		fn(arg, operation->record.id);
 }

@@ -10,12 +10,17 @@
 #include <assert.h>
 
 #include "base/log.h"
+#include "core/core_parts.h"
 #include "core/host/suspended.h"
-#include "core/internal.h"
-
-#define LOOK_AGAIN_MS 500
-/* udev looks at a map whenever it changes, so "in use" must last for a while to be believed. */
-#define BUSY_RUNS_MAX 10
+#include "core/methods/call.h"
+#include "core/model/export.h"
+#include "core/model/stable_name.h"
+#include "core/reconcile/device_sync.h"
+#include "core/reconcile/host_sync.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
+#include "dm/devmap.h"
+#include "nbd/exporter.h"
 
 enum part { PART_POINT, PART_ADD, PART_CHECK, PART_UNEXPORT, PART_HOLD, PART_FAIL, PART_UNMAP, PART_COUNT };
 
@@ -35,13 +40,6 @@ struct serving {
 	serving_done_fn done;
 	void *arg;
 };
-
-char *served_path(struct core *core, const char *volume_id, const struct device *device)
-{
-	if (core->options.devmap)
-		return xasprintf("%s/mapper/%s", core->options.dev_root, name_give(core, volume_id));
-	return xstrdup(device->path);
-}
 
 static void serving_free(struct serving *serving)
 {
@@ -319,53 +317,3 @@ void servings_free(struct core *core)
 }
 
 /* ---- for steps ---- */
-
-static void cancel(void *awaited)
-{
-	serving_cancel(awaited);
-}
-
-void serving_step_failed(struct operation *operation, const struct err *err)
-{
-	bool in_use = err->code == ERR_CONFLICT && operation->runs < BUSY_RUNS_MAX;
-
-	if (!in_use && err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT) {
-		operation_fail(operation, err);
-		return;
-	}
-	operation_again(operation, LOOK_AGAIN_MS, "%s", err->text);
-	operation->reason_code = err->code;
-}
-
-bool serving_disk_is_taken(const struct operation *operation, const struct err *err)
-{
-	return err->code == ERR_CONFLICT && streq(err->field, "disk") && operation->runs >= BUSY_RUNS_MAX;
-}
-
-static void on_step_done(void *arg, const struct err *err)
-{
-	if (err->code)
-		serving_step_failed(arg, err);
-	else
-		operation_next(arg);
-}
-
-void serving_step_then(struct operation *operation, enum serving_goal goal, unsigned parts, const struct device *device,
-		       serving_done_fn done)
-{
-	static const struct wait_kind kind = { .cancel = cancel };
-
-	if (serving_is_busy(operation->core, operation->record.volume_id)) {
-		operation_again(operation, LOOK_AGAIN_MS / 10, "its name or export is being changed already");
-		return;
-	}
-	operation_wait(
-		operation,
-		serving_start(operation->core, operation->record.volume_id, goal, parts, device, done, operation),
-		&kind);
-}
-
-void serving_step(struct operation *operation, enum serving_goal goal, unsigned parts, const struct device *device)
-{
-	serving_step_then(operation, goal, parts, device, on_step_done);
-}

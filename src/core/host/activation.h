@@ -11,7 +11,6 @@
 
 struct core;
 struct device;
-struct operation;
 struct serving;
 
 enum serving_part {
@@ -37,19 +36,3 @@ void serving_cancel(struct serving *serving);
 /* Somebody is at it: wait, and ask again. */
 bool serving_is_busy(struct core *core, const char *volume_id);
 void servings_free(struct core *core);
-
-/* Where the volume's users find it: under its name, or, where there are no names, at the kernel's. The caller frees it. */
-char *served_path(struct core *core, const char *volume_id, const struct device *device);
-
-/*
- * For steps: the operation waits in its slot, goes on with next when the goal is reached, looks again for a while when
- * something is away or in use, and fails otherwise. Ends in a verb.
- */
-void serving_step(struct operation *operation, enum serving_goal goal, unsigned parts, const struct device *device);
-/* The same with an end of the caller's own: done gets the operation, which waits for it to speak its verb. */
-void serving_step_then(struct operation *operation, enum serving_goal goal, unsigned parts, const struct device *device,
-		       serving_done_fn done);
-/* What serving_step() does with an answer that is an error. */
-void serving_step_failed(struct operation *operation, const struct err *err);
-/* Another program has the disk to itself, so that no name can lead to it, and that has lasted: looking again is over. */
-bool serving_disk_is_taken(const struct operation *operation, const struct err *err);

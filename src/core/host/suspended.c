@@ -16,7 +16,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "core/internal.h"
+#include "core/core_parts.h"
+#include "core/reconcile/host_sync.h"
+#include "dm/devmap.h"
 
 #define AGAIN_MS 5000
 

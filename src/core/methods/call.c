@@ -5,13 +5,23 @@
  * exactly once; whatever it waits for is let go when the asker leaves.
  */
 
+#include "core/methods/call.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "base/log.h"
+#include "cloud/cloud.h"
+#include "core/call.h"
+#include "core/core_parts.h"
+#include "core/engine/operation_start.h"
 #include "core/host/activation.h"
-#include "core/internal.h"
+#include "core/methods/export_audit.h"
+#include "core/model/export.h"
+#include "disk/usage.h"
+#include "nbd/exporter.h"
+#include "store/store.h"
 
 static void call_free(struct call *call)
 {
@@ -39,6 +49,13 @@ static void call_free(struct call *call)
 	record_clear(call->method->args, call->args);
 	free(call->args);
 	free(call);
+}
+
+const char *request_id_of(const struct call *call)
+{
+	const struct field *field = record_find(call->method->args, "request_id");
+
+	return field ? *(char *const *)field_of_const(field, call->args) : NULL;
 }
 
 void call_answer_as(struct call *call, const struct answer *answer)
@@ -83,114 +100,9 @@ void call_failf(struct call *call, enum err_code code, const char *format, ...)
 	call_fail(call, &err);
 }
 
-static int check(struct call *call, struct err *err)
-{
-	const struct method *method = call->method;
-
-	if (method->access > call->caller.access)
-		return err_set(err, ERR_FORBIDDEN, "%s needs more rights than this caller has", method->name);
-	return record_check_required(method->args, call->args, err);
-}
-
-void call_admit(struct call *call)
-{
-	struct err err = { 0 };
-
-	if (call->method->answer == ANSWER_OPERATION && health_check_changes(call->core, &err) < 0)
-		call_fail(call, &err);
-	else
-		impls[call->method - methods](call);
-}
-
-static void on_begin(struct loop_task *task)
-{
-	struct call *call = container_of(task, struct call, begin);
-	struct err err = { 0 };
-
-	if (check(call, &err) < 0)
-		call_fail(call, &err);
-	else if (request_id_of(call))
-		request_begin(call);
-	else
-		call_admit(call);
-}
-
-struct call *call_start(struct core *core, enum method_id id, const void *args, const struct caller *caller,
-			call_done_fn done, void *arg)
-{
-	struct call *call = xnew(struct call);
-
-	assert(id < METHOD_COUNT);
-	call->core = core;
-	call->method = &methods[id];
-	call->args = xcalloc(1, call->method->args->size);
-	record_copy(call->method->args, call->args, args);
-	call->caller = *caller;
-	call->done = done;
-	call->arg = arg;
-	call->begin.run = on_begin;
-	TAILQ_INSERT_TAIL(&core->calls, call, entry);
-	loop_task_queue(core->loop, &call->begin);
-	return call;
-}
-
 void call_cancel(struct call *call)
 {
 	call_free(call);
-}
-
-static struct call *find_awaiting(struct core *core, const char *operation_id, bool undoing)
-{
-	struct call *call;
-
-	TAILQ_FOREACH(call, &core->calls, entry) {
-		if (call->awaits && streq(call->awaits, operation_id) && (!undoing || call->awaits_undo))
-			return call;
-	}
-	return NULL;
-}
-
-/* From the start each time: whoever is answered may cancel any other call. */
-static void answer_awaiting(struct core *core, const struct operation_record *record, bool undoing)
-{
-	struct call *call;
-
-	while ((call = find_awaiting(core, record->id, undoing)))
-		call_answer(call, record);
-}
-
-static struct call *find_joined(struct core *core, const struct operation *operation)
-{
-	struct call *call;
-
-	TAILQ_FOREACH(call, &core->calls, entry) {
-		if (call->joined == operation)
-			return call;
-	}
-	return NULL;
-}
-
-void calls_on_accepted(struct operation *operation, const struct err *err)
-{
-	struct call *call;
-
-	while ((call = find_joined(operation->core, operation))) {
-		if (err->code)
-			call_fail(call, err);
-		else
-			call_answer(call, &operation->record);
-	}
-}
-
-void calls_on_changed(struct core *core, const struct operation_record *record)
-{
-	if (record->undoing)
-		answer_awaiting(core, record, true);
-}
-
-void calls_on_ended(struct core *core, const struct operation_record *record)
-{
-	answer_awaiting(core, record, false);
 }
 
 void calls_free(struct core *core)

@@ -2,42 +2,55 @@
 #pragma once
 
 /*
- * The one door. A surface decodes arguments into the method's argument struct, names the caller, and gets exactly one
- * answer on a later turn. Checks that are the same for everybody (access, required arguments, bounds, store and
- * CloudStack being there) are made here and nowhere else.
+ * A call under way: what was asked, by which caller, and what the answer waits for.
  */
 
-#include "core/core.h"
-#include "spec/methods.h"
+#include <sys/queue.h>
 
-struct call;
+#include "core/call.h"
+#include "core/methods/detach_precheck.h"
+#include "io/loop.h"
 
-struct caller {
-	const char *surface;       /* "rest" or "bus", for the log */
-	enum method_access access; /* the most this caller may do */
+struct call {
+	TAILQ_ENTRY(call) entry;
+	struct core *core;
+	const struct method *method;
+	void *args; /* of method->args */
+	struct caller caller;
+	call_done_fn done;
+	void *arg;
+	struct loop_task begin;
+	/* what it waits for, at most one of these */
+	struct cloud_call *cloud_call;
+	struct store_read *store_read;
+	struct serving *serving;
+	struct export_call *export_call;
+	struct export_commit *export_commit;
+	struct usage_check *usage_check;
+	const char *about;                  /* the volume that is looked whether it is in use; in args */
+	enum in_use_leave leave;            /* even then */
+	bool looked;                        /* once already, for clients of its export */
+	void (*proceed)(struct call *call); /* when it is not */
+	bool was_wished;                    /* the export was to be there before it was asked for */
+	struct sweep *sweep;                /* several exports are being removed for it */
+	const char *serves; /* the volume whose export it changes: whoever else wants to waits; in args */
+	struct operation *accepting;
+	struct operation
+		*joined;    /* another call's operation that is being accepted: it was asked for under the same key */
+	const char *awaits; /* id of an operation whose end is awaited; in args */
+	bool awaits_undo;   /* its turning back will do */
+	bool awaits_sync;   /* a comparison that begins after the question */
+	bool in_sync;       /* the comparison under way is for it */
+	struct loop_timer patience;
 };
 
-struct answer {
-	struct err err;              /* err.code ERR_NONE: it worked */
-	const struct record *record; /* of each item */
-	const void *items;           /* count structs in a row, valid during the callback */
-	size_t count;                /* 1 for ANSWER_ONE and ANSWER_OPERATION */
-	const char *next_cursor;     /* ANSWER_MANY: where the next page starts, NULL on the last */
-	bool unhealthy;              /* health.get: answer 503, with the record */
-};
+/* Each answers and frees the call. Items are shown as they are, and stay the caller's. */
+void call_answer(struct call *call, const void *item);
+void call_answer_many(struct call *call, const void *items, size_t count, const char *next_cursor);
+void call_answer_as(struct call *call, const struct answer *answer);
+void call_fail(struct call *call, const struct err *err);
+void call_failf(struct call *call, enum err_code code, const char *format, ...) _printf_(3, 4);
 
-typedef void (*call_done_fn)(void *arg, const struct answer *answer);
-
-/*
- * args is a struct of methods[id].args and is copied. done runs exactly once, never from inside call_start(), unless the
- * call is cancelled. An operation that was begun goes on whatever happens to its call.
- */
-struct call *call_start(struct core *core, enum method_id id, const void *args, const struct caller *caller,
-			call_done_fn done, void *arg);
-void call_cancel(struct call *call); /* the asker has left; not from inside done */
-
-/* The i-th item of an answer. */
-static inline const void *answer_item(const struct answer *answer, size_t index)
-{
-	return (const char *)answer->items + index * answer->record->size;
-}
+/* The key of a call that asks for a change, NULL when it gave none. */
+const char *request_id_of(const struct call *call);
+void calls_free(struct core *core);

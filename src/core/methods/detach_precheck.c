@@ -10,11 +10,25 @@
  * brings the export back.
  */
 
+#include "core/methods/detach_precheck.h"
+
+#include "core/core_parts.h"
+#include "core/engine/operation_table.h"
 #include "core/host/activation.h"
-#include "core/internal.h"
+#include "core/host/disk_users.h"
+#include "core/methods/call.h"
+#include "core/model/export.h"
+#include "core/model/mapping.h"
+#include "core/model/volume.h"
+#include "core/reconcile/host_sync.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
+#include "disk/usage.h"
+#include "nbd/exporter.h"
 
 /* Nobody waits longer to hear that the operation will find out. */
 #define PATIENCE_MS 3000
+
 /* An NBD server may need a moment to part with a client that has just left. */
 #define LEAVING_MS 700
 
@@ -191,18 +205,4 @@ void in_use_check(struct call *call, const char *volume_id, enum in_use_leave le
 	call->patience.fire = on_impatient;
 	loop_timer_set(core->loop, &call->patience, PATIENCE_MS);
 	call->usage_check = usage_start(core, volume_id, device, on_usage, call);
-}
-
-struct usage_check *usage_start(struct core *core, const char *volume_id, const struct device *device,
-				usage_done_fn done, void *arg)
-{
-	_cleanup_free_ char *map = xasprintf(DEVMAP_UUID_PREFIX "%s", volume_id);
-	struct usage_ignore ours = { .map_uuid = map };
-	struct export_health engine = { 0 };
-
-	/* The engine's clients are asked about where the export is closed. */
-	if (core->options.exporter)
-		exporter_health(core->options.exporter, &engine);
-	ours.pid = engine.pid;
-	return usage_check_start(core->usage_checker, device->name, &ours, done, arg);
 }

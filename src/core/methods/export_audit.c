@@ -7,10 +7,20 @@
  * is asked once more at the moment of removal, and who is still connected to one keeps it.
  */
 
+#include "core/methods/export_audit.h"
+
 #include "base/clock.h"
+#include "core/core_parts.h"
+#include "core/env.h"
 #include "core/host/activation.h"
 #include "core/host/suspended.h"
-#include "core/internal.h"
+#include "core/methods/call.h"
+#include "core/methods/health.h"
+#include "core/model/export.h"
+#include "core/model/mapping.h"
+#include "core/reconcile/host_sync.h"
+#include "disk/device.h"
+#include "nbd/exporter.h"
 
 #define HOUR_MS INT64_C(3600000)
 

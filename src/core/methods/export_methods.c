@@ -6,10 +6,22 @@
  * volume, operations on that volume wait where they would touch it, and the other way round.
  */
 
+#include "core/methods/export_methods.h"
+
 #include <stdlib.h>
 
+#include "core/core_parts.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/host/activation.h"
-#include "core/internal.h"
+#include "core/host/disk_users.h"
+#include "core/methods/call.h"
+#include "core/methods/health.h"
+#include "core/model/export.h"
+#include "core/model/local_disk.h"
+#include "core/model/mapping.h"
+#include "disk/usage.h"
+#include "nbd/exporter.h"
 
 /* ---- create ---- */
 

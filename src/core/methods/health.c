@@ -5,10 +5,21 @@
  * without CloudStack the daemon is degraded: everything known is still true, and changes are refused.
  */
 
+#include "core/methods/health.h"
+
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "core/internal.h"
+#include "cloud/cloud.h"
+#include "core/core.h"
+#include "core/core_parts.h"
+#include "core/model/export.h"
+#include "core/model/mapping.h"
+#include "core/model/volume.h"
+#include "core/reconcile/volume_list.h"
+#include "disk/sysblock.h"
+#include "nbd/exporter.h"
+#include "store/store.h"
 
 struct parts {
 	struct cloud_health cloud;

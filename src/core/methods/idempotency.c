@@ -9,17 +9,15 @@
  * be had again even while nothing new could be begun.
  */
 
+#include "core/methods/idempotency.h"
+
 #include "base/clock.h"
-#include "core/internal.h"
+#include "core/core_parts.h"
+#include "core/engine/operation_table.h"
+#include "core/methods/call.h"
+#include "store/store.h"
 
 #define KEPT_MS (24 * 3600 * INT64_C(1000))
-
-const char *request_id_of(const struct call *call)
-{
-	const struct field *field = record_find(call->method->args, "request_id");
-
-	return field ? *(char *const *)field_of_const(field, call->args) : NULL;
-}
 
 static bool is_same_request(const struct call *call, const struct operation_record *record)
 {
@@ -67,10 +65,10 @@ static void on_looked_up(void *arg, const struct store_operations *result)
 	else if (result->count > 0)
 		answer_again(call, &result->items[0]);
 	else if (!find_in_memory(call)) /* somebody may have come with it meanwhile */
-		call_admit(call);
+		call->proceed(call);
 }
 
-void request_begin(struct call *call)
+void request_begin(struct call *call, void (*admit)(struct call *call))
 {
 	const struct store_operation_filter filter = {
 		.type = -1,
@@ -80,6 +78,30 @@ void request_begin(struct call *call)
 		.limit = 1,
 	};
 
+	call->proceed = admit;
 	if (!find_in_memory(call))
 		call->store_read = store_list_operations(call->core->store, &filter, on_looked_up, call);
+}
+
+static struct call *find_joined(struct core *core, const struct operation *operation)
+{
+	struct call *call;
+
+	TAILQ_FOREACH(call, &core->calls, entry) {
+		if (call->joined == operation)
+			return call;
+	}
+	return NULL;
+}
+
+void calls_on_accepted(struct operation *operation, const struct err *err)
+{
+	struct call *call;
+
+	while ((call = find_joined(operation->core, operation))) {
+		if (err->code)
+			call_fail(call, err);
+		else
+			call_answer(call, &operation->record);
+	}
 }

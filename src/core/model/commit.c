@@ -8,9 +8,13 @@
 
 #include <assert.h>
 
-#include "core/engine/operation_internal.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
 #include "core/host/suspended.h"
-#include "core/internal.h"
+#include "core/model/export.h"
+#include "core/model/mapping.h"
+#include "core/model/stable_name.h"
+#include "store/store.h"
 
 void operation_stage_mapping(struct operation *operation, struct mapping_record *mapping)
 {

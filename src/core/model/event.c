@@ -6,9 +6,17 @@
  * they are marked, and one event a turn says "look again".
  */
 
+#include "core/model/event.h"
+
 #include <assert.h>
 
-#include "core/internal.h"
+#include "core/core.h"
+#include "core/core_parts.h"
+#include "core/event.h"
+#include "core/methods/operation_methods.h"
+#include "core/model/mapping.h"
+#include "core/model/volume.h"
+#include "disk/device.h"
 
 struct pending_event {
 	TAILQ_ENTRY(pending_event) entry;

@@ -6,11 +6,19 @@
  * first, the model second, and events tell what is durable.
  */
 
+#include "core/model/export.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/uuid.h"
-#include "core/host/activation.h"
-#include "core/internal.h"
+#include "core/core.h"
+#include "core/core_parts.h"
+#include "core/event.h"
+#include "core/model/event.h"
+#include "core/model/stable_name.h"
+#include "disk/device.h"
+#include "nbd/exporter.h"
+#include "store/store.h"
 
 struct export_commit {
 	TAILQ_ENTRY(export_commit) entry;

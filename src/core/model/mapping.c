@@ -9,19 +9,28 @@
  * another disk may get next.
  */
 
+#include "core/model/mapping.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/uuid.h"
-#include "core/internal.h"
-
-bool core_is_appliance(const struct core *core, const char *vm_id)
-{
-	return core->options.appliance_id && vm_id && strcasecmp(core->options.appliance_id, vm_id) == 0;
-}
+#include "core/core_parts.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/event.h"
+#include "core/model/event.h"
+#include "core/model/local_disk.h"
+#include "core/model/stable_name.h"
+#include "core/model/volume.h"
+#include "core/reconcile/content_probe.h"
+#include "core/reconcile/device_sync.h"
+#include "core/reconcile/host_sync.h"
+#include "disk/device.h"
+#include "disk/probe.h"
+#include "disk/sysblock.h"
 
 struct mapping *mapping_find(struct core *core, const char *volume_id)
 {
@@ -31,55 +40,12 @@ struct mapping *mapping_find(struct core *core, const char *volume_id)
 	return mapping;
 }
 
-static bool is_this_boot(const struct core *core, const struct mapping_record *record)
-{
-	return streq(str_or(record->boot_id, ""), core->boot_id);
-}
-
-static bool is_same_disk(const struct core *core, const struct mapping_record *record, const struct device *device)
-{
-	switch (device_identity(device, record->volume_id)) {
-	case IDENTITY_SAME:
-		return true;
-	case IDENTITY_OTHER:
-		return false;
-	case IDENTITY_NONE:
-		break;
-	}
-	return record->diskseq && (uint64_t)record->diskseq == device->diskseq && is_this_boot(core, record);
-}
-
 bool mapping_is_disk(struct core *core, const char *volume_id, const struct device *device)
 {
 	const struct mapping *mapping = mapping_find(core, volume_id);
 
-	return mapping ? is_same_disk(core, &mapping->record, device)
+	return mapping ? local_disk_is(core, &mapping->record, device)
 		       : device_identity(device, volume_id) == IDENTITY_SAME;
-}
-
-bool disks_say_who_they_are(const struct core *core)
-{
-	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
-		if (sysblock_at(core->sysblock, i)->has_identity)
-			return true;
-	}
-	return false;
-}
-
-const struct device *mapping_disk(struct core *core, const struct mapping_record *record)
-{
-	const struct device *found = NULL;
-
-	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
-		const struct device *device = sysblock_at(core->sysblock, i);
-
-		if (!is_same_disk(core, record, device))
-			continue;
-		if (found)
-			return NULL;
-		found = device;
-	}
-	return found;
 }
 
 /* By the name that was noted, or, when names have changed hands since, by being the only such disk. */
@@ -87,7 +53,7 @@ static bool is_mapping_disk(struct core *core, const struct mapping_record *reco
 {
 	const struct device *only;
 
-	if (!core_is_appliance(core, record->vm_id) || !is_same_disk(core, record, device))
+	if (!core_is_appliance(core, record->vm_id) || !local_disk_is(core, record, device))
 		return false;
 	if (streq(record->device_path, device->path))
 		return true;
@@ -234,64 +200,10 @@ bool mapping_is_up_to_date(struct core *core, const struct mapping_record *recor
 		return streq(record->linux_state, "gone");
 	return streq(record->linux_state, "detected") && streq(record->device_path, device->path) &&
 	       record->size == device->size && (uint64_t)record->diskseq == device->diskseq &&
-	       is_this_boot(core, record);
+	       local_disk_is_this_boot(core, record);
 }
 
 /* ---- what is on it ---- */
-
-static const char *text_or_null(const char *text)
-{
-	return *text ? text : NULL;
-}
-
-/* A look that found nothing new is not worth a commit and a signal. */
-static bool same_contents(const struct mapping_record *record, const struct probe_result *result)
-{
-	return streq(str_or(record->filesystem, ""), result->filesystem) &&
-	       streq(str_or(record->label, ""), result->label) &&
-	       streq(str_or(record->filesystem_uuid, ""), result->uuid) &&
-	       streq(str_or(record->partition_table, ""), result->partition_table);
-}
-
-static void on_probed(void *arg, const struct probe_result *result)
-{
-	struct mapping *mapping = arg;
-	struct core *core = mapping->core;
-	struct mapping_record record = { 0 };
-	const struct device *device;
-
-	mapping->probe = NULL;
-	if (result->err.code) {
-		log_notice("volume=%s: what is on %s could not be read: %s", mapping->record.volume_id,
-			   mapping->record.device_path, result->err.text);
-		return;
-	}
-	mapping->unread = operation_busy(core, mapping->record.volume_id);
-	if (core->draining || mapping->unread || same_contents(&mapping->record, result))
-		return;
-	/* The name that was read may lead to another disk by now; then a new look is on its way. */
-	device = mapping_device(core, mapping);
-	if (!device || !streq(device->path, mapping->record.device_path))
-		return;
-	record_copy(&mapping_record, &record, &mapping->record);
-	str_set(&record.filesystem, text_or_null(result->filesystem));
-	str_set(&record.label, text_or_null(result->label));
-	str_set(&record.filesystem_uuid, text_or_null(result->uuid));
-	str_set(&record.partition_table, text_or_null(result->partition_table));
-	mapping_describe(core, &record, device);
-	mapping_commit(core, record.volume_id, &record, NULL, NULL);
-	record_clear(&mapping_record, &record);
-}
-
-void mapping_probe(struct mapping *mapping)
-{
-	struct core *core = mapping->core;
-
-	if (mapping->probe)
-		probe_cancel(TAKE_PTR(mapping->probe));
-	if (core_is_appliance(core, mapping->record.vm_id) && streq(mapping->record.linux_state, "detected"))
-		mapping->probe = probe_start(core->prober, mapping->record.device_path, on_probed, mapping);
-}
 
 /* ---- the model ---- */
 

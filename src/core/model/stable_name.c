@@ -11,11 +11,15 @@
  * its volume; the engine commits before a step uses it.
  */
 
+#include "core/model/stable_name.h"
+
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/uuid.h"
-#include "core/internal.h"
+#include "core/core_parts.h"
+#include "disk/device.h"
+#include "store/store.h"
 
 #define PREFIX "vol"
 #define DIGITS_MIN 8
@@ -162,4 +166,11 @@ void names_free(struct core *core)
 
 	HASH_ITER(hh, core->names, name, next)
 		name_free(core, name);
+}
+
+char *served_path(struct core *core, const char *volume_id, const struct device *device)
+{
+	if (core->options.devmap)
+		return xasprintf("%s/mapper/%s", core->options.dev_root, name_give(core, volume_id));
+	return xstrdup(device->path);
 }

@@ -13,14 +13,26 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/clock.h"
-#include "base/uuid.h"
-#include "core/ops/attach.h"
+#include "cloud/cloud.h"
+#include "core/core_parts.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/model/local_disk.h"
+#include "core/model/mapping.h"
+#include "core/model/stable_name.h"
+#include "core/ops/attach_activate.h"
+#include "core/ops/attach_device.h"
+#include "core/ops/attach_probe.h"
+#include "core/ops/attach_undo.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
-#include "core/rules/match.h"
+#include "core/reconcile/device_sync.h"
+#include "core/reconcile/volume_list.h"
+#include "disk/sysblock.h"
 
 #define F(MEMBER, TYPE, ...) FIELD(attach_context, MEMBER, TYPE, __VA_ARGS__)
+
 static const struct field attach_fields[] = {
 	F(job_id, UUID, .doc = "Job of the attachment."),
 	F(undo_job_id, UUID, .doc = "Job of the detachment, if it must be taken back."),
@@ -38,17 +50,13 @@ static const struct field attach_fields[] = {
 	F(kept, TEXT, .doc = "Who keeps its export at the size it had."),
 	F(alone, BOOL, .doc = "No other attachment was under way when it began, and none begins before it ends."),
 };
+
 #undef F
 static const struct record attach_context = RECORD("attach_context", attach_context, attach_fields);
 
 static bool on_appliance(const struct operation *operation)
 {
 	return core_is_appliance(operation->core, operation->record.vm_id);
-}
-
-bool op_attach_is_here(const struct operation *operation, const struct cloud_volume *volume)
-{
-	return volume && volume->vm_id && streq(volume->vm_id, operation->record.vm_id);
 }
 
 /* ---- check: may it be done, now that it is our turn? ---- */
@@ -266,115 +274,6 @@ static void await_job(struct operation *operation)
 
 /* ---- await-device ---- */
 
-/* Another attachment to this VM that could get a disk as large as ours at any moment. */
-static bool has_rivals(const struct operation *operation)
-{
-	const struct attach_context *context = operation->context, *others;
-	const struct operation *other;
-
-	TAILQ_FOREACH(other, &operation->core->unfinished, age_entry) {
-		others = other->context;
-		if (other != operation && other->kind == &op_attach && other->record.status == OPERATION_EXECUTING &&
-		    on_appliance(other) && others->size == context->size)
-			return true;
-	}
-	return false;
-}
-
-static const char *mapped_to(void *arg, const struct device *device)
-{
-	const struct mapping *mapping = mapping_of_device(arg, device);
-
-	return mapping ? mapping->record.volume_id : NULL;
-}
-
-static enum match_verdict look(struct operation *operation, struct match_result *result)
-{
-	struct core *core = operation->core;
-	const struct attach_context *context = operation->context;
-	const struct device *devices;
-	bool same_boot = streq(context->boot_id, core->boot_id);
-	struct match_query query = {
-		.volume_id = operation->record.volume_id,
-		.size = context->size,
-		/* Without a beginning to compare with, no disk counts as new. */
-		.after_diskseq = same_boot && context->after_diskseq ? (uint64_t)context->after_diskseq : UINT64_MAX,
-		.after_seen = context->began_here ? context->after_seen : UINT64_MAX,
-		.crowded = !context->alone,
-		.rivals = has_rivals(operation),
-		.mapped_to = mapped_to,
-		.arg = core,
-	};
-
-	devices = sysblock_count(core->sysblock) ? sysblock_at(core->sysblock, 0) : NULL;
-	return match_device(&query, devices, sysblock_count(core->sysblock), result);
-}
-
-/*
- * By size alone it counts which other disks are there at this moment: one that came after the last scan, or that is
- * still being asked who it is, may be the very one.
- */
-static enum match_verdict look_closely(struct operation *operation, struct match_result *result)
-{
-	struct sysblock *sysblock = operation->core->sysblock;
-	enum match_verdict verdict = look(operation, result);
-	struct err err = { 0 };
-
-	if (verdict != MATCH_FOUND || result->matched_by != MATCHED_BY_SIZE)
-		return verdict;
-	if (sysblock_scan(sysblock, &err) < 0) {
-		snprintf(result->reason, sizeof(result->reason), "%.255s", err.text);
-		return MATCH_NONE;
-	}
-	verdict = look(operation, result);
-	if (verdict == MATCH_FOUND && result->matched_by == MATCHED_BY_SIZE && sysblock_is_settling(sysblock)) {
-		snprintf(result->reason, sizeof(result->reason),
-			 "another disk has just appeared and may say who it is");
-		return MATCH_NONE;
-	}
-	return verdict;
-}
-
-/* Finds the device and makes sure, by reading the kernel's words again, that it is still that very disk. */
-bool op_attach_find_device(struct operation *operation)
-{
-	struct core *core = operation->core;
-	struct attach_context *context = operation->context;
-	struct match_result result = { 0 };
-
-	switch (look_closely(operation, &result)) {
-	case MATCH_NONE:
-		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
-		return false;
-	case MATCH_AMBIGUOUS:
-		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
-		/* Disks that go or come may settle it. If they do not, it was not for lack of time. */
-		operation->reason_code = ERR_CONFLICT;
-		return false;
-	case MATCH_FOUND:
-		break;
-	}
-	if (!sysblock_verify(core->sysblock, result.device)) {
-		sysblock_wake(core->sysblock);
-		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s changed while it was looked at",
-				result.device->path);
-		return false;
-	}
-	context->device = result.device;
-	context->matched_by = result.matched_by;
-	return true;
-}
-
-const struct device *op_attach_own_disk(struct operation *operation)
-{
-	struct match_result result = { 0 };
-
-	if (!on_appliance(operation) || look(operation, &result) != MATCH_FOUND ||
-	    result.matched_by == MATCHED_BY_SIZE || !sysblock_verify(operation->core->sysblock, result.device))
-		return NULL;
-	return result.device;
-}
-
 static void await_device(struct operation *operation)
 {
 	if (!on_appliance(operation) || op_attach_find_device(operation))
@@ -382,6 +281,20 @@ static void await_device(struct operation *operation)
 }
 
 /* ---- publish ---- */
+
+/* A context that was loaded has empty texts for what it does not know. */
+static const char *known(const char *text)
+{
+	return str_empty(text) ? NULL : text;
+}
+
+static void note_contents(const struct attach_context *context, struct mapping_record *record)
+{
+	str_set(&record->filesystem, known(context->filesystem));
+	str_set(&record->label, known(context->label));
+	str_set(&record->filesystem_uuid, known(context->filesystem_uuid));
+	str_set(&record->partition_table, known(context->partition_table));
+}
 
 static void stage(struct operation *operation)
 {
@@ -393,7 +306,7 @@ static void stage(struct operation *operation)
 	mapping_place(operation->core, &record, context->device_id, context->size,
 		      on_appliance(operation) ? context->device : NULL);
 	record.matched_by = (int)context->matched_by;
-	op_attach_note_contents(context, &record);
+	note_contents(context, &record);
 	operation_stage_mapping(operation, &record);
 	if (on_appliance(operation) && operation->core->options.exporter)
 		op_attach_stage_export(operation);
@@ -468,12 +381,66 @@ static void put_text(struct json_writer *writer, const char *name, const char *t
 	json_put_text(writer, str_or(text, ""));
 }
 
+static char *users_note(const struct attach_context *context)
+{
+	if (known(context->taken))
+		return xasprintf(
+			", but without its stable name and its export, which are made when its disk is free: %s",
+			context->taken);
+	if (known(context->kept))
+		return xasprintf("; its NBD clients keep the size they know until they connect again: %s",
+				 context->kept);
+	return xstrdup("");
+}
+
+/* ext4 "backup" and a partition table (gpt) */
+static char *describe_contents(const struct attach_context *context)
+{
+	struct buf text = BUF_NULL;
+
+	if (known(context->filesystem))
+		buf_printf(&text, "%s", context->filesystem);
+	if (known(context->label))
+		buf_printf(&text, " \"%s\"", context->label);
+	if (known(context->partition_table))
+		buf_printf(&text, "%sa partition table (%s)", text.length ? " and " : "", context->partition_table);
+	return buf_take(&text);
+}
+
+static char *message(const struct attach_context *context)
+{
+	_cleanup_free_ char *contents = describe_contents(context);
+	_cleanup_free_ char *users = users_note(context);
+
+	if (known(context->unreadable))
+		return xasprintf("Volume attached%s; what is on it is not known: %s", users, context->unreadable);
+	if (known(context->filesystem) || known(context->partition_table))
+		return xasprintf("Volume attached%s; it is not empty, do not format it: %s", users, contents);
+	return xasprintf("Volume attached%s", users);
+}
+
+static void put_found(struct json_writer *writer, const char *name, const char *text)
+{
+	if (!text)
+		return;
+	json_put_name(writer, name);
+	json_put_text(writer, text);
+}
+
+static void put_contents(struct json_writer *writer, const struct mapping_record *record)
+{
+	put_found(writer, "filesystem", record->filesystem);
+	put_found(writer, "label", record->label);
+	put_found(writer, "filesystem_uuid", record->filesystem_uuid);
+	put_found(writer, "partition_table", record->partition_table);
+}
+
 static void respond(struct operation *operation, struct json_writer *writer)
 {
 	const struct mapping_record *record = operation->stage_map;
 	const struct attach_context *context = operation->context;
 	bool named = str_empty(context->taken);
-	_cleanup_free_ char *text = op_attach_message(context);
+	_cleanup_free_ char *text = message(context);
 
 	put_text(writer, "volume_id", record->volume_id);
 	put_text(writer, "vm_id", record->vm_id);
@@ -484,7 +451,7 @@ static void respond(struct operation *operation, struct json_writer *writer)
 	json_put_name(writer, "size");
 	json_put_uint(writer, record->size);
 	put_text(writer, "matched_by", matched_by_names[record->matched_by]);
-	op_attach_put_contents(writer, record);
+	put_contents(writer, record);
 	put_text(writer, "message", text);
 }
 

@@ -17,8 +17,20 @@
  * when it connected, and keeps it and the export until it leaves.
  */
 
+#include "core/ops/attach_activate.h"
+
+#include "core/core_parts.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/host/activation.h"
-#include "core/ops/attach.h"
+#include "core/host/disk_users.h"
+#include "core/model/export.h"
+#include "core/model/stable_name.h"
+#include "core/ops/activation_step.h"
+#include "core/ops/attach_device.h"
+#include "disk/device.h"
+#include "disk/usage.h"
 
 static bool is_taken(const struct attach_context *context)
 {
@@ -206,16 +218,4 @@ void op_attach_stage_export(struct operation *operation)
 		record.error = xasprintf("its disk is not free: %s", context->taken);
 	}
 	operation_stage_export(operation, &record);
-}
-
-char *op_attach_users_note(const struct attach_context *context)
-{
-	if (is_taken(context))
-		return xasprintf(
-			", but without its stable name and its export, which are made when its disk is free: %s",
-			context->taken);
-	if (is_kept(context))
-		return xasprintf("; its NBD clients keep the size they know until they connect again: %s",
-				 context->kept);
-	return xstrdup("");
 }

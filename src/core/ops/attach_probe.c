@@ -5,7 +5,14 @@
  * because it was called new. A disk that can't be read is attached still, and that is said.
  */
 
-#include "core/ops/attach.h"
+#include "core/ops/attach_probe.h"
+
+#include "core/core_parts.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/ops/attach_device.h"
+#include "disk/probe.h"
 
 static void on_read(void *arg, const struct probe_result *result)
 {
@@ -45,60 +52,4 @@ void op_attach_read(struct operation *operation)
 		context->read_seen = context->device->seen;
 		operation_wait(operation, probe_start(core->prober, context->device->path, on_read, operation), &kind);
 	}
-}
-
-/* A context that was loaded has empty texts for what it does not know. */
-static const char *known(const char *text)
-{
-	return str_empty(text) ? NULL : text;
-}
-
-void op_attach_note_contents(const struct attach_context *context, struct mapping_record *record)
-{
-	str_set(&record->filesystem, known(context->filesystem));
-	str_set(&record->label, known(context->label));
-	str_set(&record->filesystem_uuid, known(context->filesystem_uuid));
-	str_set(&record->partition_table, known(context->partition_table));
-}
-
-/* ext4 "backup" and a partition table (gpt) */
-static char *describe_contents(const struct attach_context *context)
-{
-	struct buf text = BUF_NULL;
-
-	if (known(context->filesystem))
-		buf_printf(&text, "%s", context->filesystem);
-	if (known(context->label))
-		buf_printf(&text, " \"%s\"", context->label);
-	if (known(context->partition_table))
-		buf_printf(&text, "%sa partition table (%s)", text.length ? " and " : "", context->partition_table);
-	return buf_take(&text);
-}
-
-char *op_attach_message(const struct attach_context *context)
-{
-	_cleanup_free_ char *contents = describe_contents(context);
-	_cleanup_free_ char *users = op_attach_users_note(context);
-
-	if (known(context->unreadable))
-		return xasprintf("Volume attached%s; what is on it is not known: %s", users, context->unreadable);
-	if (known(context->filesystem) || known(context->partition_table))
-		return xasprintf("Volume attached%s; it is not empty, do not format it: %s", users, contents);
-	return xasprintf("Volume attached%s", users);
-}
-
-static void put_found(struct json_writer *writer, const char *name, const char *text)
-{
-	if (!text)
-		return;
-	json_put_name(writer, name);
-	json_put_text(writer, text);
-}
-
-void op_attach_put_contents(struct json_writer *writer, const struct mapping_record *record)
-{
-	put_found(writer, "filesystem", record->filesystem);
-	put_found(writer, "label", record->label);
-	put_found(writer, "filesystem_uuid", record->filesystem_uuid);
-	put_found(writer, "partition_table", record->partition_table);
 }

@@ -6,9 +6,16 @@
  * attachment that is under way cannot be stopped, so both are waited for first.
  */
 
+#include "core/ops/attach_undo.h"
+
 #include "base/clock.h"
+#include "cloud/cloud.h"
+#include "core/core_parts.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
 #include "core/host/activation.h"
-#include "core/ops/attach.h"
+#include "core/ops/activation_step.h"
+#include "core/ops/attach_device.h"
 #include "core/ops/cloud_step.h"
 
 void op_attach_take_back_name(struct operation *operation)

@@ -8,6 +8,12 @@
 
 #include "base/clock.h"
 #include "base/uuid.h"
+#include "cloud/cloud.h"
+#include "core/core_parts.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/model/drift_event.h"
+#include "core/model/volume.h"
 #include "core/rules/drift.h"
 
 #define LOOK_AGAIN_MS 1000

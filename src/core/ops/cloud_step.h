@@ -6,7 +6,8 @@
  * a job id chosen before, then see the job to its end".
  */
 
-#include "core/internal.h"
+#include "cloud/cloud.h"
+#include "core/engine/operation.h"
 
 /*
  * Trouble that passes (away, outcome unknown) runs the step again later; true when that was said. A refusal and success

@@ -15,6 +15,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/uuid.h"
+#include "cloud/cloud.h"
+#include "core/core_parts.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/model/volume.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
 

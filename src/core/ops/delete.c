@@ -5,6 +5,12 @@
  * be stopped before CloudStack has been asked for anything.
  */
 
+#include "cloud/cloud.h"
+#include "core/core_parts.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/model/volume.h"
+#include "core/ops/cloud_step.h"
 #include "core/ops/detach_steps.h"
 #include "core/ops/ops.h"
 

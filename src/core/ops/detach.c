@@ -2,6 +2,8 @@
 
 /* Detaching a volume: the shared steps of core/detaching and nothing else. */
 
+#include "core/engine/operation_table.h"
+#include "core/ops/cloud_step.h"
 #include "core/ops/detach_steps.h"
 #include "core/ops/ops.h"
 

@@ -3,8 +3,9 @@
 
 /* The operations there are, each in a file of its own, and their contexts made from arguments. */
 
-#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
 
+extern const struct operation_kind *const operation_kinds[OPERATION_TYPE_COUNT];
 extern const struct operation_kind op_create, op_attach, op_detach, op_delete, op_resize;
 
 /* Heap contexts for operation_start(). */

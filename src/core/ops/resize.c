@@ -17,10 +17,20 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cloud/cloud.h"
+#include "core/core_parts.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/host/activation.h"
+#include "core/model/export.h"
+#include "core/model/mapping.h"
+#include "core/ops/activation_step.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
 #include "core/rules/match.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
 
 #define LOOK_AGAIN_MS 1000
 

@@ -6,12 +6,24 @@
  * that a signal about a mapping can be believed.
  */
 
+#include "core/reconcile/device_sync.h"
+
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "core/internal.h"
+#include "cloud/cloud.h"
+#include "core/core_parts.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/model/drift_event.h"
+#include "core/model/local_disk.h"
+#include "core/model/mapping.h"
+#include "core/model/stable_name.h"
+#include "core/reconcile/content_probe.h"
 #include "core/rules/drift.h"
+#include "disk/device.h"
+#include "store/store.h"
 
 /* One batch: mappings that change, or one that is dropped. Applied to the model when it has landed. */
 struct follow {

@@ -6,120 +6,30 @@
  * had storage. Everybody is told once, however long it lasts.
  */
 
+#include "core/reconcile/drift_repair.h"
+
 #include "base/clock.h"
-#include "base/log.h"
+#include "cloud/cloud.h"
+#include "core/core_parts.h"
+#include "core/engine/operation_start.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/model/drift_event.h"
+#include "core/model/mapping.h"
 #include "core/ops/ops.h"
-#include "core/reconcile/reconcile_internal.h"
+#include "core/reconcile/device_sync.h"
+#include "core/reconcile/drift_log.h"
+#include "core/rules/drift.h"
 #include "core/rules/match.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
 
 /* A repair that CloudStack has to make is tried again after this long, doubled each time. */
 #define AGAIN_FIRST_MS 60000
+
 #define AGAIN_MAX_MS 3600000
 
-/* What has been told already and still is so. */
-struct known_drift {
-	char *key; /* kind and volume */
-	bool told;
-	bool seen; /* in the comparison under way */
-	unsigned repairs;
-	int64_t next_repair_ms; /* clock_mono_ms() */
-	UT_hash_handle hh;
-};
-
 /* ---- who has been told ---- */
-
-static struct known_drift *known_get(struct core *core, const struct drift_record *record)
-{
-	_cleanup_free_ char *key = xasprintf("%s %s", drift_kind_names[record->kind], record->volume_id);
-	struct known_drift *known;
-
-	HASH_FIND_STR(core->known_drift, key, known);
-	if (known)
-		return known;
-	known = xnew(struct known_drift);
-	known->key = TAKE_PTR(key);
-	HASH_ADD_KEYPTR(hh, core->known_drift, known->key, strlen(known->key), known);
-	return known;
-}
-
-static void known_free(struct core *core, struct known_drift *known)
-{
-	HASH_DEL(core->known_drift, known);
-	free(known->key);
-	free(known);
-}
-
-void drift_forget_old(struct core *core)
-{
-	struct known_drift *known, *next;
-
-	HASH_ITER(hh, core->known_drift, known, next) {
-		if (!known->seen && known->next_repair_ms < clock_mono_ms())
-			known_free(core, known);
-		else
-			known->seen = false;
-	}
-}
-
-void drift_forget_all(struct core *core)
-{
-	struct known_drift *known, *next;
-
-	HASH_ITER(hh, core->known_drift, known, next)
-		known_free(core, known);
-}
-
-/* A repair takes its time; a name is told only if it is the disk's at this moment. */
-static bool is_path_true(struct core *core, const struct drift_record *record)
-{
-	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
-		const struct device *device = sysblock_at(core->sysblock, i);
-
-		if (streq(device->path, record->device_path))
-			return mapping_is_disk(core, record->volume_id, device) &&
-			       sysblock_verify(core->sysblock, device);
-	}
-	return false;
-}
-
-static void tell(struct core *core, struct drift_record *record)
-{
-	if (!is_path_true(core, record))
-		str_set(&record->device_path, NULL);
-	log_notice("drift: %s: %s; %s", drift_kind_names[record->kind], record->found, record->action);
-	events_drift(core, record);
-}
-
-void drift_tell(struct core *core, struct drift_record *record)
-{
-	struct known_drift *known = known_get(core, record);
-
-	/* What lasts is told once. */
-	if (record->repaired || !known->told)
-		tell(core, record);
-	known->told = known->seen = true;
-}
-
-static void fill_record(struct drift_record *record, const struct drift_facts *facts, const struct drift *drift)
-{
-	record->kind = (int)drift->kind;
-	str_set(&record->volume_id, facts->volume_id);
-	str_set(&record->vm_id, facts->cloud ? facts->cloud->vm_id : NULL);
-	str_set(&record->device_path, facts->device ? facts->device->path : NULL);
-	str_set(&record->operation_id, facts->origin ? facts->origin->id : NULL);
-	str_set(&record->found, drift->found);
-	str_set(&record->action, drift->action);
-}
-
-void reconcile_tell(struct core *core, const struct drift_facts *facts, const struct drift *drift)
-{
-	struct drift_record record = { 0 };
-
-	fill_record(&record, facts, drift);
-	record.repaired = true;
-	tell(core, &record);
-	record_clear(&drift_record, &record);
-}
 
 /* ---- repairs ---- */
 
@@ -262,7 +172,7 @@ static void start(struct suspect *suspect, enum operation_type type)
 
 void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, const struct drift *drift)
 {
-	fill_record(&suspect->record, facts, drift);
+	drift_fill_record(&suspect->record, facts, drift);
 	if (suspect->reconcile->dry_run) {
 		suspect_done(suspect);
 		return;

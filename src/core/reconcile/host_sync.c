@@ -7,11 +7,24 @@
  * operation is under way on is left to it, and what carries no identity of ours is somebody else's and not looked at.
  */
 
-#include "base/clock.h"
+#include "core/reconcile/host_sync.h"
+
 #include "base/log.h"
+#include "core/core_parts.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/host/activation.h"
 #include "core/host/suspended.h"
-#include "core/internal.h"
+#include "core/model/export.h"
+#include "core/model/local_disk.h"
+#include "core/model/mapping.h"
+#include "core/model/stable_name.h"
+#include "core/model/volume.h"
+#include "core/reconcile/leftover_maps.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
+#include "dm/devmap.h"
+#include "nbd/exporter.h"
 
 /* Several disks that come together are looked at together. */
 #define SOON_MS 100

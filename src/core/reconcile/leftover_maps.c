@@ -7,8 +7,11 @@
  * not be led to the disk again.
  */
 
+#include "core/reconcile/leftover_maps.h"
+
 #include "base/log.h"
-#include "core/internal.h"
+#include "core/core_parts.h"
+#include "dm/devmap.h"
 
 struct old_names {
 	struct core *core;

@@ -12,14 +12,32 @@
  * A volume with an operation under way is left alone, and so is one that had an operation between question and answer.
  */
 
+#include "core/reconcile/reconciler.h"
+
 #include <assert.h>
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cloud/cloud.h"
+#include "core/core_parts.h"
+#include "core/engine/operation_start.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/methods/call.h"
+#include "core/model/local_disk.h"
+#include "core/model/mapping.h"
+#include "core/model/volume.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
-#include "core/reconcile/reconcile_internal.h"
+#include "core/reconcile/drift_log.h"
+#include "core/reconcile/drift_repair.h"
+#include "core/reconcile/host_sync.h"
+#include "core/reconcile/volume_list.h"
+#include "core/rules/drift.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
+#include "store/store.h"
 
 /* So many are looked at closely in one comparison, each by a request of its own. */
 #define SUSPECTS_MAX 200

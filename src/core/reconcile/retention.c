@@ -6,9 +6,11 @@
  * the next hour will do.
  */
 
+#include "core/reconcile/retention.h"
+
 #include "base/clock.h"
 #include "base/log.h"
-#include "core/internal.h"
+#include "core/core_parts.h"
 #include "store/prune.h"
 
 #define FIRST_MS INT64_C(60000)

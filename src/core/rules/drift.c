@@ -6,12 +6,15 @@
  * what we have noted follows both. Where those two contradict each other nobody is believed, and a person is told.
  */
 
+#include "core/rules/drift.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "core/rules/drift.h"
+#include "cloud/cloud.h"
 #include "core/rules/match.h"
+#include "disk/device.h"
 
 static void say(struct drift *out, enum drift_kind kind, enum drift_repair repair, const char *action,
 		const char *format, ...) _printf_(5, 6);

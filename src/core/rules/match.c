@@ -8,12 +8,14 @@
  * argued with, and every "no" is asked before the one "yes" of each path. Whoever adds a rule adds it as a refusal.
  */
 
+#include "core/rules/match.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "core/rules/match.h"
+#include "disk/device.h"
 
 static enum match_verdict undecided(enum match_verdict verdict, struct match_result *result, const char *format, ...)
 	_printf_(3, 4);

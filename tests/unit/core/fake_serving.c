@@ -8,7 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/internal.h"
+#include "core/core_parts.h"
+#include "core/engine/operation.h"
+#include "core/methods/call.h"
+#include "core/model/export.h"
+#include "core/model/mapping.h"
+#include "core/model/stable_name.h"
+#include "core/model/volume.h"
 
 struct fake_call {
 	struct fake_serving *fake;

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* An attachment's context, and how it is taken back. */
+/* The device an attached volume has become, and the context of an attachment. */
 
-#include "core/internal.h"
+#include "disk/device.h"
+#include "spec/records.h"
+
+struct cloud_volume;
+struct operation;
 
 /* How soon a step looks again when nothing wakes it. */
 #define ATTACH_LOOK_AGAIN_MS 1000
@@ -38,36 +42,7 @@ struct attach_context {
 };
 
 bool op_attach_is_here(const struct operation *operation, const struct cloud_volume *volume);
-
 /* True: context->device is the volume's disk at this moment. Otherwise the operation has been told to look again. */
 bool op_attach_find_device(struct operation *operation);
-
 /* The disk that says itself that it is the volume; NULL when there is none, or something is odd about it. */
 const struct device *op_attach_own_disk(struct operation *operation);
-
-/*
- * Steps that bring name and export to the disk. A disk that others have taken already does without both: they are made
- * when it is free.
- */
-void op_attach_name(struct operation *operation);
-void op_attach_export(struct operation *operation);
-/* While CloudStack's job is under way: the disk is here, and it has not been tried yet to name it. */
-bool op_attach_may_be_named(struct operation *operation);
-/* Then it is named, and the step runs again. False: there is nothing to name. */
-bool op_attach_name_early(struct operation *operation);
-/* True: it has what it can have. Otherwise the operation waits, and the device is to be found anew. */
-bool op_attach_is_served(struct operation *operation);
-void op_attach_stage_export(struct operation *operation);
-char *op_attach_users_note(const struct attach_context *context); /* for the message; the caller frees it */
-
-/* A step; what it found goes into the mapping and into the response. */
-void op_attach_read(struct operation *operation);
-void op_attach_note_contents(const struct attach_context *context, struct mapping_record *record);
-char *op_attach_message(const struct attach_context *context); /* the caller frees it */
-void op_attach_put_contents(struct json_writer *writer, const struct mapping_record *record);
-
-/* Undo steps, in the order they run. */
-void op_attach_take_back_export(struct operation *operation);
-void op_attach_take_back_name(struct operation *operation);
-void op_attach_take_back_early_name(struct operation *operation);
-void op_attach_take_back(struct operation *operation);

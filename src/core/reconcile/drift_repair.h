@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the two halves of reconciliation share: reconcile.c finds and judges, reconcile_repair.c tells and repairs. */
+/* A volume about which store, CloudStack and kernel may disagree, and what is done about it. */
 
-#include "core/internal.h"
+#include <sys/queue.h>
+
 #include "core/rules/drift.h"
+#include "spec/records.h"
+
+struct core;
 
 struct suspect {
 	TAILQ_ENTRY(suspect) entry;
@@ -30,17 +34,7 @@ struct reconcile {
 	TAILQ_HEAD(, suspect) suspects;
 };
 
-/* ---- reconcile.c ---- */
-
 /* Innocent, told of or repaired: the comparison waits for it no longer. */
 void suspect_done(struct suspect *suspect);
-
-/* ---- reconcile_repair.c ---- */
-
 /* What can be done about it is done, and ends in suspect_done(). */
 void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, const struct drift *drift);
-/* Tells of it, unless that was done before; a device_path that is not true any more is emptied. */
-void drift_tell(struct core *core, struct drift_record *record);
-/* What the last comparison did not find any more is over. */
-void drift_forget_old(struct core *core);
-void drift_forget_all(struct core *core);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The one door. A surface decodes arguments into the method's argument struct, names the caller, and gets exactly one
+ * answer on a later turn. Checks that are the same for everybody (access, required arguments, bounds, store and
+ * CloudStack being there) are made here and nowhere else.
+ */
+
+#include "base/err.h"
+#include "spec/methods.h"
+
+struct call;
+struct core;
+
+struct caller {
+	const char *surface;       /* "rest" or "bus", for the log */
+	enum method_access access; /* the most this caller may do */
+};
+
+struct answer {
+	struct err err;              /* err.code ERR_NONE: it worked */
+	const struct record *record; /* of each item */
+	const void *items;           /* count structs in a row, valid during the callback */
+	size_t count;                /* 1 for ANSWER_ONE and ANSWER_OPERATION */
+	const char *next_cursor;     /* ANSWER_MANY: where the next page starts, NULL on the last */
+	bool unhealthy;              /* health.get: answer 503, with the record */
+};
+
+typedef void (*call_done_fn)(void *arg, const struct answer *answer);
+
+/*
+ * args is a struct of methods[id].args and is copied. done runs exactly once, never from inside call_start(), unless the
+ * call is cancelled. An operation that was begun goes on whatever happens to its call.
+ */
+struct call *call_start(struct core *core, enum method_id id, const void *args, const struct caller *caller,
+			call_done_fn done, void *arg);
+void call_cancel(struct call *call); /* the asker has left; not from inside done */
+
+/* The i-th item of an answer. */
+static inline const void *answer_item(const struct answer *answer, size_t index)
+{
+	return (const char *)answer->items + index * answer->record->size;
+}

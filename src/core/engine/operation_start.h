@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* How operations begin, come back and are woken. */
+
+#include "core/engine/operation_table.h"
+
+/* What a new operation is begun with. */
+struct operation_order {
+	enum operation_type type;
+	const char *volume_id; /* NULL when it is not known yet */
+	const char *vm_id;
+	const char *request_id; /* NULL when the asker gave none */
+	char *request;          /* JSON kept with it; taken over */
+	void *context;          /* heap struct of the kind; taken over */
+};
+
+/* accepted runs once, on a later turn, when it is durable or was refused by the store (then operation is NULL). */
+struct operation *operation_start(struct core *core, const struct operation_order *order,
+				  operation_accepted_fn accepted, void *arg);
+/* The asker has left before it was told: accepted will not run. */
+void operation_forget_asker(struct operation *operation);
+/* Puts a stored, unfinished operation back to work. */
+void operation_resume(struct core *core, const struct operation_record *record);
+/* Nothing is left of what this ended operation could not take back: it needs no attention any more. */
+void operation_settle(struct core *core, const struct operation_record *record);
+/* A device came, went or changed: steps that wait for the kernel look again, and so do jobs it may belong to. */
+void operation_on_device(struct core *core, const struct device *device);
+/* CloudStack is back: steps that wait for it try at once. */
+void operation_on_cloud_back(struct core *core);
+void operation_free_all(struct core *core);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What an administrator asks: how the daemon is, and a comparison of store, CloudStack and kernel now. */
+
+#include "core/methods/admin_methods.h"
+
+#include "core/call.h"
+#include "core/methods/call.h"
+#include "core/methods/health.h"
+#include "core/reconcile/reconciler.h"
+
+void force_sync(struct call *call)
+{
+	struct err err = { 0 };
+
+	if (health_check_changes(call->core, &err) < 0)
+		call_fail(call, &err);
+	else
+		reconcile_request(call);
+}
+
+void health_get(struct call *call)
+{
+	struct health_record record = { 0 };
+	struct answer answer = { .record = &health_record, .items = &record, .count = 1 };
+
+	answer.unhealthy = !health_to_record(call->core, &record);
+	call_answer_as(call, &answer);
+	record_clear(&health_record, &record);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A call that begins an operation: it is answered with the operation once that is durable. */
+
+#include "core/methods/begin_operation.h"
+
+#include "core/engine/operation_start.h"
+#include "core/engine/operation_table.h"
+#include "core/methods/call.h"
+
+static void on_accepted(void *arg, struct operation *operation, const struct err *err)
+{
+	struct call *call = arg;
+
+	call->accepting = NULL;
+	if (operation)
+		call_answer(call, &operation->record);
+	else
+		call_fail(call, err);
+}
+
+void begin_operation(struct call *call, enum operation_type type, const char *volume_id, const char *vm_id, void *context)
+{
+	struct buf request = BUF_NULL;
+	struct json_writer writer = { .out = &request };
+	struct operation_order order = {
+		.type = type,
+		.volume_id = volume_id,
+		.vm_id = vm_id,
+		.request_id = request_id_of(call),
+		.context = context,
+	};
+
+	record_to_json(call->method->args, call->args, false, &writer);
+	order.request = buf_take(&request);
+	call->accepting = operation_start(call->core, &order, on_accepted, call);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Questions about this machine's disks and the volumes they are. What the last scan saw may have changed hands since, so
+ * the kernel is asked again before an answer names a device.
+ */
+
+#include "core/methods/device_methods.h"
+
+#include "core/core_parts.h"
+#include "core/methods/call.h"
+#include "core/model/mapping.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
+
+static void answer_mapping(struct call *call, const struct mapping *mapping)
+{
+	struct mapping_record record = { 0 };
+
+	mapping_to_record(call->core, mapping, &record);
+	call_answer(call, &record);
+	record_clear(&mapping_record, &record);
+}
+
+void volume_device(struct call *call)
+{
+	const struct volume_args *args = call->args;
+	const struct mapping *mapping = mapping_find(call->core, args->volume_id);
+
+	if (mapping)
+		answer_mapping(call, mapping);
+	else
+		call_failf(call, ERR_NOT_FOUND, "volume %s is mapped to no device", args->volume_id);
+}
+
+void mapping_list(struct call *call)
+{
+	struct core *core = call->core;
+	size_t count = 0;
+	struct mapping_record *records = xcalloc(HASH_COUNT(core->mappings) + 1, sizeof(*records));
+	struct mapping *mapping, *next;
+
+	HASH_ITER(hh, core->mappings, mapping, next)
+		mapping_to_record(core, mapping, &records[count++]);
+	call_answer_many(call, records, count, NULL);
+	for (size_t i = 0; i < count; i++)
+		record_clear(&mapping_record, &records[i]);
+	free(records);
+}
+
+void device_list(struct call *call)
+{
+	struct core *core = call->core;
+	struct device_record *records;
+	struct err err = { 0 };
+	size_t count;
+
+	/* What the last scan saw may have changed hands since. */
+	if (sysblock_scan(core->sysblock, &err) < 0) {
+		call_fail(call, &err);
+		return;
+	}
+	count = sysblock_count(core->sysblock);
+	records = xcalloc(count + 1, sizeof(*records));
+	for (size_t i = 0; i < count; i++)
+		device_to_record(core, sysblock_at(core->sysblock, i), &records[i]);
+	call_answer_many(call, records, count, NULL);
+	for (size_t i = 0; i < count; i++)
+		record_clear(&device_record, &records[i]);
+	free(records);
+}
+
+#define BY_ID_FOLDER "disk/by-id/"
+
+/*
+ * What is left of a device's path behind its folder: "vdb" of "/dev/vdb", the link's own name of a by-id path. Another
+ * folder is not taken off, since "/dev/mapper/vdb" is another device than "/dev/vdb".
+ */
+static const char *name_in_dev(const struct core *core, const char *path)
+{
+	const char *const folders[] = { core->options.dev_root, "/dev", "dev" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		size_t length = strlen(folders[i]);
+
+		if (str_has_prefix(path, folders[i]) && path[length] == '/') {
+			path += length + 1;
+			break;
+		}
+	}
+	return str_has_prefix(path, BY_ID_FOLDER) ? path + strlen(BY_ID_FOLDER) : path;
+}
+
+/* By-id links are compared as the names they are; the link itself may be stale and is not followed. */
+static const struct mapping *mapping_by_link(struct core *core, const char *name)
+{
+	struct mapping *mapping, *next;
+
+	HASH_ITER(hh, core->mappings, mapping, next) {
+		const struct mapping_record *record = &mapping->record;
+
+		if ((record->by_id_path && streq(name_in_dev(core, record->by_id_path), name)) ||
+		    (record->symlink_path && streq(name_in_dev(core, record->symlink_path), name)) ||
+		    streq(record->persistent_device_name, name) || streq(record->device_path, name))
+			return mapping;
+	}
+	return NULL;
+}
+
+void device_volume(struct call *call)
+{
+	const struct device_args *args = call->args;
+	const char *name = name_in_dev(call->core, args->device);
+	const struct device *device = sysblock_find(call->core->sysblock, name);
+	const struct mapping *mapping;
+
+	/* What the last scan saw may have changed hands since. */
+	if (device && !sysblock_verify(call->core->sysblock, device))
+		device = NULL;
+	mapping = device ? mapping_of_device(call->core, device) : mapping_by_link(call->core, name);
+	if (mapping)
+		answer_mapping(call, mapping);
+	else if (device)
+		call_failf(call, ERR_NOT_FOUND, "device %s is mapped to no volume", device->path);
+	else
+		call_failf(call, ERR_NOT_FOUND, "there is no device %s", args->device);
+}

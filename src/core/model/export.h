@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Which volumes are exported. */
+
+#include "base/hash.h"
+#include "spec/records.h"
+
+#define EXPORT_NAME_PREFIX "migration-vol-"
+
+struct core;
+struct device;
+struct err;
+
+struct export
+{
+	struct export_record record;
+	UT_hash_handle hh;
+};
+
+struct export *export_find(struct core *core, const char *volume_id);
+char *export_name_of(const char *volume_id);    /* the caller frees it */
+const char *export_volume_of(const char *name); /* points into name; NULL for a name that is not ours */
+/* The record as it is, or a new one; the caller clears it. */
+void export_make(struct core *core, const char *volume_id, struct export_record *out);
+/* It is served from this disk. */
+void export_place(struct core *core, struct export_record *record, const struct device *device);
+/* After the commit: into the model, with its event. */
+void export_put(struct core *core, const struct export_record *record);
+void export_drop(struct core *core, const char *volume_id);
+
+typedef void (*commit_done_fn)(void *arg, const struct err *err);
+/*
+ * Commits a changed export, or drops it (record NULL); the model follows. done, if given, runs once, after that, and what
+ * waits for it is given back when the store is away.
+ */
+struct export_commit *export_commit(struct core *core, const char *volume_id, const struct export_record *record,
+				    commit_done_fn done, void *arg);
+void export_commit_forget(struct export_commit *commit); /* done will not run */
+bool export_is_committing(const struct core *core, const char *volume_id);
+void exports_free(struct core *core);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Which volume is which device. */
+
+#include "base/hash.h"
+#include "core/model/local_disk.h"
+
+struct core;
+struct probe;
+
+struct mapping {
+	struct mapping_record record;
+	struct core *core;
+	bool unread;         /* contents were read at a bad moment: look again when it has passed */
+	struct probe *probe; /* libblkid is looking */
+	UT_hash_handle hh;
+};
+
+struct mapping *mapping_find(struct core *core, const char *volume_id);
+/* The device is the volume's disk: it says so itself, or it is the nameless one the volume was mapped to. */
+bool mapping_is_disk(struct core *core, const char *volume_id, const struct device *device);
+/* The mapping of a kernel device on this VM, NULL when it is nobody's. */
+struct mapping *mapping_of_device(struct core *core, const struct device *device);
+/* The device behind a mapping on this VM, re-read from the kernel this moment; NULL when it is not there. */
+const struct device *mapping_device(struct core *core, const struct mapping *mapping);
+void device_to_record(struct core *core, const struct device *device, struct device_record *out);
+/* As the outside sees it: an address is given only when the disk is there at this moment. */
+void mapping_to_record(struct core *core, const struct mapping *mapping, struct mapping_record *out);
+/* A new mapping of a volume to a VM, without its place; the caller clears it. */
+void mapping_make(struct core *core, const char *volume_id, const char *vm_id, struct mapping_record *out);
+/* Where it is: the disk on this VM (NULL: gone), or CloudStack's slot and size on another. */
+void mapping_place(struct core *core, struct mapping_record *record, int64_t device_id, uint64_t size,
+		   const struct device *device);
+void mapping_describe(struct core *core, struct mapping_record *record, const struct device *device);
+/* The record says what the kernel shows, and what the volume's device is called here. */
+bool mapping_is_up_to_date(struct core *core, const struct mapping_record *record, const struct device *device);
+/* Into the model as the store has it. Nobody is told: after a start everybody reads everything anew. */
+struct mapping *mapping_load(struct core *core, const struct mapping_record *record);
+/* After the commit: into the model, with its event. */
+void mapping_put(struct core *core, const struct mapping_record *record);
+void mapping_remove(struct core *core, const char *volume_id);
+void mappings_free(struct core *core);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The volumes CloudStack shows, as last seen. Nothing is decided from these copies: operations ask CloudStack when their
+ * turn comes. They answer questions quickly.
+ */
+
+#include "base/hash.h"
+#include "cloud/cloud.h"
+#include "spec/records.h"
+
+struct core;
+
+struct volume {
+	char *id;
+	struct cloud_volume cloud; /* what CloudStack last said; owned copies */
+	char *last_operation_id;
+	int last_operation_type;
+	int last_operation_status;
+	uint64_t round; /* of the last list that showed it */
+	bool dirty;     /* a change event is due */
+	UT_hash_handle hh;
+};
+
+struct volume *volume_find(struct core *core, const char *id);
+struct volume *volume_update(struct core *core, const struct cloud_volume *cloud);
+void volume_remove(struct core *core, const char *id);
+void volume_touch(struct core *core, const char *id); /* something shown with it has changed */
+void volume_note_operation(struct core *core, const struct operation_record *record);
+/* The one this machine was started from, whether or not its disk can be told from the others. */
+bool volume_is_own_root(const struct core *core, const struct cloud_volume *cloud);
+/* Not seen attached elsewhere, or nowhere. Otherwise another VM may have it now or get it at any moment. */
+bool volume_may_be_here(struct core *core, const char *id);
+void volumes_free(struct core *core);
