@@ -20,11 +20,13 @@
 #include "core/host/activation.h"
 #include "core/host/suspended.h"
 #include "core/methods/call.h"
+#include "core/methods/operation_methods.h"
 #include "core/model/event.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/model/stable_name.h"
 #include "core/model/volume.h"
+#include "core/reconcile/content_probe.h"
 #include "core/reconcile/device_sync.h"
 #include "core/reconcile/host_sync.h"
 #include "core/reconcile/leftover_maps.h"
@@ -38,13 +40,22 @@
 #include "disk/usage.h"
 #include "store/store.h"
 
+static void tell_device(struct core *core, enum event_type type, const struct device *device)
+{
+	struct device_record record = { 0 };
+
+	device_to_record(core, device, &record);
+	events_device(core, type, &record);
+	record_clear(&device_record, &record);
+}
+
 static void on_device_added(void *arg, const struct device *device)
 {
 	struct core *core = arg;
 
 	log_info("device %s: appeared, %llu bytes, serial %s", device->path, (unsigned long long)device->size,
 		 device->serial[0] ? device->serial : "none");
-	events_device(core, EVENT_DEVICE_ADDED, device);
+	tell_device(core, EVENT_DEVICE_ADDED, device);
 	operation_on_device(core, device);
 	mappings_follow_kernel(core);
 }
@@ -54,7 +65,7 @@ static void on_device_removed(void *arg, const struct device *device)
 	struct core *core = arg;
 
 	log_info("device %s: gone", device->path);
-	events_device(core, EVENT_DEVICE_REMOVED, device);
+	tell_device(core, EVENT_DEVICE_REMOVED, device);
 	operation_on_device(core, device);
 	mappings_follow_kernel(core);
 }
@@ -65,7 +76,7 @@ static void on_device_resized(void *arg, const struct device *device, uint64_t o
 
 	log_info("device %s: size %llu, was %llu", device->path, (unsigned long long)device->size,
 		 (unsigned long long)old_size);
-	events_device(core, EVENT_DEVICE_CHANGED, device);
+	tell_device(core, EVENT_DEVICE_CHANGED, device);
 	operation_on_device(core, device);
 	mappings_follow_kernel(core);
 }
@@ -91,6 +102,7 @@ static int load(struct core *core, struct err *err)
 		export_put(core, &loaded.exports[i]);
 	for (size_t i = 0; i < loaded.mapping_count; i++)
 		mapping_load(core, &loaded.mappings[i]);
+	core->content_probe = content_probe_new(core);
 	resume(core, &loaded, false);
 	resume(core, &loaded, true);
 	if (loaded.operation_count > 0)
@@ -145,7 +157,13 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 	TAILQ_INIT(&core->settlings);
 	TAILQ_INIT(&core->servings);
 	TAILQ_INIT(&core->export_commits);
-	events_init(core);
+	TAILQ_INIT(&core->notice_listeners);
+	events_init(core, volumes_tell_changed);
+	operation_methods_begin(core);
+	holds_begin(core);
+	tidy_begin(core);
+	follow_begin(core);
+	volumes_refresh_begin(core);
 	read_boot_id(core);
 	core->prober = prober_new(loop, options->probe_ms);
 	core->usage_checker = usage_checker_new(loop, &usage);
@@ -183,8 +201,12 @@ struct core *core_free(struct core *core)
 	exports_free(core);
 	names_free(core);
 	core->sysblock = sysblock_close(core->sysblock);
+	follow_end(core);
+	core->content_probe = content_probe_free(core->content_probe);
 	mappings_free(core);
+	volumes_refresh_end(core);
 	volumes_free(core);
+	operation_methods_end(core);
 	events_free(core);
 	prober_free(core->prober);
 	usage_checker_free(core->usage_checker);
@@ -193,6 +215,16 @@ struct core *core_free(struct core *core)
 	free(core->zone_id);
 	free(core);
 	return NULL;
+}
+
+void core_listen(struct core *core, struct event_listener *listener)
+{
+	events_listen(core, listener);
+}
+
+void core_unlisten(struct core *core, struct event_listener *listener)
+{
+	events_unlisten(core, listener);
 }
 
 void core_set_cloud(struct core *core, struct cloud *cloud)

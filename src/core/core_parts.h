@@ -10,6 +10,7 @@
 #include "core/core.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
+#include "core/model/notice.h"
 #include "disk/flush.h"
 #include "disk/probe.h"
 #include "disk/sysblock.h"
@@ -67,6 +68,11 @@ struct core {
 	struct known_drift *known_drift;
 	size_t suspects_passed; /* by the comparisons before, while there are more than one can look at */
 
+	TAILQ_HEAD(, notice_listener) notice_listeners;
+	struct notice_listener hold_listener, tidy_listener, follow_listener, refresh_listener;
+	struct event_listener waiters_listener;
+	struct content_probe *content_probe;
+	void (*tell_volumes)(struct core *core);
 	TAILQ_HEAD(, event_listener) listeners;
 	TAILQ_HEAD(, pending_event) events;
 	struct loop_task events_task;

@@ -29,9 +29,8 @@
 #include "core/model/event.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
+#include "core/model/notice.h"
 #include "core/model/volume.h"
-#include "core/reconcile/device_sync.h"
-#include "core/reconcile/host_sync.h"
 #include "disk/sysblock.h"
 #include "store/store.h"
 
@@ -152,7 +151,7 @@ static void on_refused(struct operation *operation, const struct err *err)
 	operation_leave_queue(operation);
 	operation_unlink(operation);
 	operation_free(operation);
-	tidy_soon(core); /* the export may have been closed for it */
+	notice_tell(core, NOTICE_HOST_UNSURE); /* the export may have been closed for it */
 	operation_begin_if_turn(waiting);
 }
 
@@ -177,9 +176,9 @@ static void on_ended(struct operation *operation)
 		  operation->record.error ? ": " : "", str_or(operation->record.error, ""));
 	volume_note_operation(core, &operation->record);
 	events_operation(core, EVENT_OPERATION_ENDED, &operation->record);
-	mappings_follow_kernel(core);
+	notice_tell(core, NOTICE_DEVICES_UNSURE);
 	if (operation->record.status != OPERATION_COMPLETED)
-		tidy_soon(core);
+		notice_tell(core, NOTICE_HOST_UNSURE);
 	operation_begin_if_turn(waiting);
 
 	while (core->ended_count > ENDED_KEPT) {

@@ -14,9 +14,8 @@
 #include "core/host/suspended.h"
 #include "core/methods/call.h"
 #include "core/model/export.h"
+#include "core/model/notice.h"
 #include "core/model/stable_name.h"
-#include "core/reconcile/device_sync.h"
-#include "core/reconcile/host_sync.h"
 #include "disk/device.h"
 #include "disk/sysblock.h"
 #include "dm/devmap.h"
@@ -220,7 +219,7 @@ static void on_part_done(void *arg, const struct err *err)
 			   err->text, name_find(serving->core, serving->volume_id));
 		free(serving->path);
 		serving->path = served_path(serving->core, serving->volume_id, NULL);
-		mappings_follow_kernel(serving->core);
+		notice_tell(serving->core, NOTICE_DEVICES_UNSURE);
 	}
 	loop_task_queue(serving->core->loop, &serving->turn);
 }
@@ -289,7 +288,7 @@ void serving_cancel(struct serving *serving)
 	struct core *core = serving->core;
 
 	serving_free(serving);
-	tidy_soon(core);
+	notice_tell(core, NOTICE_HOST_UNSURE);
 }
 
 bool serving_is_busy(struct core *core, const char *volume_id)

@@ -17,7 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/core_parts.h"
-#include "core/reconcile/host_sync.h"
+#include "core/model/notice.h"
 #include "dm/devmap.h"
 
 #define AGAIN_MS 5000
@@ -104,7 +104,7 @@ static void on_failed(void *arg, const struct err *err)
 		drop_note(core, hold->volume_id);
 	}
 	hold_free(hold);
-	tidy_soon(core);
+	notice_tell(core, NOTICE_HOST_UNSURE);
 }
 
 static void let_go(struct hold *hold)
@@ -172,12 +172,24 @@ void hold_end(struct core *core, const char *volume_id)
 		hold_free(hold);
 }
 
-void hold_give_up(struct core *core, const char *volume_id)
+static void hold_give_up(struct core *core, const char *volume_id)
 {
 	struct hold *hold = find(core, volume_id);
 
 	if (hold)
 		let_go(hold);
+}
+
+static void on_notice(struct notice_listener *listener, const struct notice *notice)
+{
+	if (notice->type == NOTICE_NAME_DROPPED)
+		hold_give_up(container_of(listener, struct core, hold_listener), notice->volume_id);
+}
+
+void holds_begin(struct core *core)
+{
+	core->hold_listener.on_notice = on_notice;
+	notice_listen(core, &core->hold_listener);
 }
 
 bool holds_give_up(struct core *core)
@@ -203,6 +215,7 @@ void holds_free(struct core *core)
 {
 	struct hold *hold, *next;
 
+	notice_unlisten(core, &core->hold_listener);
 	HASH_ITER(hh, core->holds, hold, next)
 		hold_free(hold);
 }

@@ -18,9 +18,8 @@ void hold_begin(struct core *core, const char *volume_id);
 void hold_found(struct core *core, const char *volume_id);
 /* It is back, or gone; none is no change. */
 void hold_end(struct core *core, const char *volume_id);
-/* The volume will not come back. */
-void hold_give_up(struct core *core, const char *volume_id);
 /* None will, as this process ends. True when there is none any more: ask until then. */
 bool holds_give_up(struct core *core);
 bool hold_is_on(struct core *core, const char *volume_id);
+void holds_begin(struct core *core);
 void holds_free(struct core *core);

@@ -19,8 +19,8 @@
 #include "core/methods/call.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
+#include "core/model/notice.h"
 #include "core/model/volume.h"
-#include "core/reconcile/host_sync.h"
 #include "disk/device.h"
 #include "disk/sysblock.h"
 #include "disk/usage.h"
@@ -94,7 +94,7 @@ static void on_closed(void *arg, const struct err *err)
 
 	call->serving = NULL;
 	call->serves = NULL;
-	tidy_soon(call->core);
+	notice_tell(call->core, NOTICE_HOST_UNSURE);
 	if (err->code != ERR_CONFLICT)
 		go_on(call);
 	else if (!look_again(call))

@@ -10,7 +10,9 @@
 #include "core/core_parts.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
+#include "core/event.h"
 #include "core/methods/call.h"
+#include "core/model/event.h"
 #include "store/store.h"
 
 /* What a cancelled operation is doing just now is not always interrupted at once. */
@@ -36,15 +38,25 @@ static void answer_awaiting(struct core *core, const struct operation_record *re
 		call_answer(call, record);
 }
 
-void calls_on_changed(struct core *core, const struct operation_record *record)
+static void on_event(struct event_listener *listener, const struct core_event *event)
 {
-	if (record->undoing)
-		answer_awaiting(core, record, true);
+	struct core *core = container_of(listener, struct core, waiters_listener);
+
+	if (event->type == EVENT_OPERATION_CHANGED && event->operation->undoing)
+		answer_awaiting(core, event->operation, true);
+	else if (event->type == EVENT_OPERATION_ENDED)
+		answer_awaiting(core, event->operation, false);
 }
 
-void calls_on_ended(struct core *core, const struct operation_record *record)
+void operation_methods_begin(struct core *core)
 {
-	answer_awaiting(core, record, false);
+	core->waiters_listener.on_event = on_event;
+	events_listen(core, &core->waiters_listener);
+}
+
+void operation_methods_end(struct core *core)
+{
+	events_unlisten(core, &core->waiters_listener);
 }
 
 static int find_word(const char *word, const char *const *names, const char *field, int *out, struct err *err)

@@ -10,8 +10,7 @@ void operation_get(struct call *call);
 void operation_cancel_asked(struct call *call);
 
 struct core;
-struct operation_record;
 
-/* An operation is taken back, or has ended, and that is durable: whoever waits for it is answered. */
-void calls_on_changed(struct core *core, const struct operation_record *record);
-void calls_on_ended(struct core *core, const struct operation_record *record);
+/* Calls that wait for an operation are answered from its events. */
+void operation_methods_begin(struct core *core);
+void operation_methods_end(struct core *core);

@@ -10,9 +10,9 @@
 
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
-#include "core/host/suspended.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
+#include "core/model/notice.h"
 #include "core/model/stable_name.h"
 #include "store/store.h"
 
@@ -82,7 +82,7 @@ void operation_stage_apply(struct operation *operation)
 	name_on_committed(core, volume_id);
 	if (operation->stage_unname) {
 		name_drop(core, volume_id);
-		hold_give_up(core, volume_id);
+		notice_tell_volume(core, NOTICE_NAME_DROPPED, volume_id);
 	}
 	operation_stage_drop(operation);
 }

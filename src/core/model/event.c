@@ -10,13 +10,8 @@
 
 #include <assert.h>
 
-#include "core/core.h"
 #include "core/core_parts.h"
 #include "core/event.h"
-#include "core/methods/operation_methods.h"
-#include "core/model/mapping.h"
-#include "core/model/volume.h"
-#include "disk/device.h"
 
 struct pending_event {
 	TAILQ_ENTRY(pending_event) entry;
@@ -38,30 +33,13 @@ static void pending_event_free(struct pending_event *pending)
 	free(pending);
 }
 
-static void deliver_one(struct core *core, const struct core_event *event)
+void events_deliver(struct core *core, const struct core_event *event)
 {
 	struct event_listener *listener, *next;
 
-	if (event->type == EVENT_OPERATION_CHANGED)
-		calls_on_changed(core, event->operation);
-	if (event->type == EVENT_OPERATION_ENDED)
-		calls_on_ended(core, event->operation);
 	for (listener = TAILQ_FIRST(&core->listeners); listener; listener = next) {
 		next = TAILQ_NEXT(listener, entry);
 		listener->on_event(listener, event);
-	}
-}
-
-static void deliver_dirty_volumes(struct core *core)
-{
-	struct volume *volume, *next;
-
-	core->volumes_dirty = false;
-	HASH_ITER(hh, core->volumes, volume, next) {
-		if (!volume->dirty)
-			continue;
-		volume->dirty = false;
-		deliver_one(core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = volume->id });
 	}
 }
 
@@ -73,8 +51,7 @@ static void on_events_task(struct loop_task *task)
 
 	TAILQ_CONCAT(&list, &core->events, entry);
 	/* Volumes first: whoever hears that an operation has ended finds the volume as the operation left it. */
-	if (core->volumes_dirty)
-		deliver_dirty_volumes(core);
+	core->tell_volumes(core);
 	while ((pending = TAILQ_FIRST(&list))) {
 		struct core_event event = {
 			.type = pending->type,
@@ -86,9 +63,14 @@ static void on_events_task(struct loop_task *task)
 		};
 
 		TAILQ_REMOVE(&list, pending, entry);
-		deliver_one(core, &event);
+		events_deliver(core, &event);
 		pending_event_free(pending);
 	}
+}
+
+void events_queue_volumes(struct core *core)
+{
+	loop_task_queue(core->loop, &core->events_task);
 }
 
 static struct pending_event *pending_event_add(struct core *core, enum event_type type, const char *id)
@@ -110,9 +92,9 @@ void events_operation(struct core *core, enum event_type type, const struct oper
 		record_copy(&operation_record, &pending->operation, record);
 }
 
-void events_device(struct core *core, enum event_type type, const struct device *device)
+void events_device(struct core *core, enum event_type type, const struct device_record *record)
 {
-	device_to_record(core, device, &pending_event_add(core, type, device->path)->device);
+	record_copy(&device_record, &pending_event_add(core, type, record->device_path)->device, record);
 }
 
 void events_mapping(struct core *core, enum event_type type, const struct mapping_record *record)
@@ -135,12 +117,12 @@ void events_export(struct core *core, enum event_type type, const char *volume_i
 	pending_event_add(core, type, volume_id);
 }
 
-void core_listen(struct core *core, struct event_listener *listener)
+void events_listen(struct core *core, struct event_listener *listener)
 {
 	TAILQ_INSERT_TAIL(&core->listeners, listener, entry);
 }
 
-void core_unlisten(struct core *core, struct event_listener *listener)
+void events_unlisten(struct core *core, struct event_listener *listener)
 {
 	TAILQ_REMOVE(&core->listeners, listener, entry);
 }
@@ -157,8 +139,9 @@ void events_free(struct core *core)
 	assert(TAILQ_EMPTY(&core->listeners));
 }
 
-void events_init(struct core *core)
+void events_init(struct core *core, void (*tell_volumes)(struct core *core))
 {
+	core->tell_volumes = tell_volumes;
 	TAILQ_INIT(&core->listeners);
 	TAILQ_INIT(&core->events);
 	core->events_task.run = on_events_task;

@@ -18,18 +18,14 @@
 #include "base/clock.h"
 #include "base/uuid.h"
 #include "core/core_parts.h"
-#include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/event.h"
 #include "core/model/event.h"
 #include "core/model/local_disk.h"
+#include "core/model/notice.h"
 #include "core/model/stable_name.h"
 #include "core/model/volume.h"
-#include "core/reconcile/content_probe.h"
-#include "core/reconcile/device_sync.h"
-#include "core/reconcile/host_sync.h"
 #include "disk/device.h"
-#include "disk/probe.h"
 #include "disk/sysblock.h"
 
 struct mapping *mapping_find(struct core *core, const char *volume_id)
@@ -203,8 +199,6 @@ bool mapping_is_up_to_date(struct core *core, const struct mapping_record *recor
 	       local_disk_is_this_boot(core, record);
 }
 
-/* ---- what is on it ---- */
-
 /* ---- the model ---- */
 
 static bool same_disk_as_before(const struct mapping *mapping, const struct mapping_record *record)
@@ -213,35 +207,33 @@ static bool same_disk_as_before(const struct mapping *mapping, const struct mapp
 	       streq(mapping->record.linux_state, record->linux_state);
 }
 
-struct mapping *mapping_load(struct core *core, const struct mapping_record *record)
+static struct mapping *assign(struct core *core, const struct mapping_record *record)
 {
 	struct mapping *mapping = mapping_find(core, record->volume_id);
-	bool look = !mapping || !same_disk_as_before(mapping, record);
 
-	if (!mapping) {
-		mapping = xnew(struct mapping);
-		mapping->core = core;
-		record_copy(&mapping_record, &mapping->record, record);
-		HASH_ADD_KEYPTR(hh, core->mappings, mapping->record.volume_id, strlen(mapping->record.volume_id),
-				mapping);
-	} else {
+	if (mapping)
 		HASH_DEL(core->mappings, mapping);
-		record_copy(&mapping_record, &mapping->record, record);
-		HASH_ADD_KEYPTR(hh, core->mappings, mapping->record.volume_id, strlen(mapping->record.volume_id),
-				mapping);
-	}
-	if (look)
-		mapping_probe(mapping);
-	if (look && !operation_busy(core, mapping->record.volume_id))
-		tidy_soon(core);
+	else
+		mapping = xnew(struct mapping);
+	record_copy(&mapping_record, &mapping->record, record);
+	HASH_ADD_KEYPTR(hh, core->mappings, mapping->record.volume_id, strlen(mapping->record.volume_id), mapping);
 	return mapping;
+}
+
+void mapping_load(struct core *core, const struct mapping_record *record)
+{
+	assign(core, record);
 }
 
 void mapping_put(struct core *core, const struct mapping_record *record)
 {
-	const struct mapping *mapping = mapping_load(core, record);
+	const struct mapping *mapping = mapping_find(core, record->volume_id);
+	bool disk_changed = !mapping || !same_disk_as_before(mapping, record);
 	struct mapping_record shown = { 0 };
 
+	mapping = assign(core, record);
+	if (disk_changed)
+		notice_tell_volume(core, NOTICE_DISK_CHANGED, mapping->record.volume_id);
 	volume_touch(core, mapping->record.volume_id);
 	/* The name may have changed hands while the store was busy. */
 	mapping_to_record(core, mapping, &shown);
@@ -252,8 +244,6 @@ void mapping_put(struct core *core, const struct mapping_record *record)
 static void mapping_free(struct core *core, struct mapping *mapping)
 {
 	HASH_DEL(core->mappings, mapping);
-	if (mapping->probe)
-		probe_cancel(TAKE_PTR(mapping->probe));
 	record_clear(&mapping_record, &mapping->record);
 	free(mapping);
 }
@@ -267,15 +257,14 @@ void mapping_remove(struct core *core, const char *volume_id)
 	volume_touch(core, volume_id);
 	events_mapping(core, EVENT_MAPPING_REMOVED, &mapping->record);
 	mapping_free(core, mapping);
-	tidy_soon(core);
+	notice_tell_volume(core, NOTICE_DISK_CHANGED, volume_id);
+	notice_tell(core, NOTICE_HOST_UNSURE);
 }
 
 void mappings_free(struct core *core)
 {
 	struct mapping *mapping, *next;
 
-	loop_task_cancel(core->loop, &core->follow_task);
-	follow_free_all(core);
 	HASH_ITER(hh, core->mappings, mapping, next)
 		mapping_free(core, mapping);
 }

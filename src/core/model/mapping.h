@@ -7,13 +7,9 @@
 #include "core/model/local_disk.h"
 
 struct core;
-struct probe;
 
 struct mapping {
 	struct mapping_record record;
-	struct core *core;
-	bool unread;         /* contents were read at a bad moment: look again when it has passed */
-	struct probe *probe; /* libblkid is looking */
 	UT_hash_handle hh;
 };
 
@@ -36,7 +32,7 @@ void mapping_describe(struct core *core, struct mapping_record *record, const st
 /* The record says what the kernel shows, and what the volume's device is called here. */
 bool mapping_is_up_to_date(struct core *core, const struct mapping_record *record, const struct device *device);
 /* Into the model as the store has it. Nobody is told: after a start everybody reads everything anew. */
-struct mapping *mapping_load(struct core *core, const struct mapping_record *record);
+void mapping_load(struct core *core, const struct mapping_record *record);
 /* After the commit: into the model, with its event. */
 void mapping_put(struct core *core, const struct mapping_record *record);
 void mapping_remove(struct core *core, const char *volume_id);

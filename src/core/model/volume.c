@@ -52,7 +52,22 @@ void volume_touch(struct core *core, const char *id)
 		return;
 	volume->dirty = true;
 	core->volumes_dirty = true;
-	loop_task_queue(core->loop, &core->events_task);
+	events_queue_volumes(core);
+}
+
+void volumes_tell_changed(struct core *core)
+{
+	struct volume *volume, *next;
+
+	if (!core->volumes_dirty)
+		return;
+	core->volumes_dirty = false;
+	HASH_ITER(hh, core->volumes, volume, next) {
+		if (!volume->dirty)
+			continue;
+		volume->dirty = false;
+		events_deliver(core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = volume->id });
+	}
 }
 
 struct volume *volume_update(struct core *core, const struct cloud_volume *cloud)
@@ -125,9 +140,6 @@ void volumes_free(struct core *core)
 {
 	struct volume *volume, *next;
 
-	loop_timer_clear(core->loop, &core->refresh);
-	if (core->refresh_call)
-		cloud_call_cancel(TAKE_PTR(core->refresh_call));
 	HASH_ITER(hh, core->volumes, volume, next)
 		volume_free(core, volume);
 }

@@ -32,4 +32,6 @@ void volume_note_operation(struct core *core, const struct operation_record *rec
 bool volume_is_own_root(const struct core *core, const struct cloud_volume *cloud);
 /* Not seen attached elsewhere, or nowhere. Otherwise another VM may have it now or get it at any moment. */
 bool volume_may_be_here(struct core *core, const char *id);
+/* One event for each volume that was touched since. */
+void volumes_tell_changed(struct core *core);
 void volumes_free(struct core *core);

@@ -20,6 +20,7 @@
 #include "core/env.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
+#include "core/model/notice.h"
 #include "core/model/stable_name.h"
 #include "core/ops/attach_activate.h"
 #include "core/ops/attach_device.h"
@@ -28,7 +29,6 @@
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
 #include "core/reconcile/device_sync.h"
-#include "core/reconcile/volume_list.h"
 #include "disk/sysblock.h"
 
 #define F(MEMBER, TYPE, ...) FIELD(attach_context, MEMBER, TYPE, __VA_ARGS__)
@@ -319,9 +319,9 @@ static void call_owner_up_to_date(const struct operation *operation, const struc
 	struct mapping_record record = { 0 };
 
 	if (!on_appliance(operation)) {
-		volumes_refresh_soon(core);
+		notice_tell(core, NOTICE_CLOUD_UNSURE);
 	} else if (!operation_busy(core, owner->record.volume_id)) {
-		mappings_follow_kernel(core);
+		notice_tell(core, NOTICE_DEVICES_UNSURE);
 	} else if (core->mappings_committing == 0 && !mapping_device(core, owner)) {
 		record_copy(&mapping_record, &record, &owner->record);
 		mapping_describe(core, &record, NULL);

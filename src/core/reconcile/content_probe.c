@@ -12,9 +12,26 @@
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/model/mapping.h"
+#include "core/model/notice.h"
 #include "core/reconcile/device_sync.h"
 #include "disk/device.h"
 #include "disk/probe.h"
+
+struct content_probe {
+	struct core *core;
+	struct content *contents; /* of every mapping, by volume */
+	struct notice_listener listener;
+};
+
+struct content {
+	char *volume_id;
+	struct content_probe *owner;
+	bool unread;           /* it was read at a bad moment: read it again when that has passed */
+	struct probe *reading; /* libblkid is looking */
+	UT_hash_handle hh;
+};
+
+/* ---- one disk ---- */
 
 static const char *text_or_null(const char *text)
 {
@@ -30,42 +47,127 @@ static bool same_contents(const struct mapping_record *record, const struct prob
 	       streq(str_or(record->partition_table, ""), result->partition_table);
 }
 
-static void on_probed(void *arg, const struct probe_result *result)
+static void note(struct content_probe *probe, const struct mapping *mapping, const struct device *device,
+		 const struct probe_result *result)
 {
-	struct mapping *mapping = arg;
-	struct core *core = mapping->core;
 	struct mapping_record record = { 0 };
-	const struct device *device;
 
-	mapping->probe = NULL;
-	if (result->err.code) {
-		log_notice("volume=%s: what is on %s could not be read: %s", mapping->record.volume_id,
-			   mapping->record.device_path, result->err.text);
-		return;
-	}
-	mapping->unread = operation_busy(core, mapping->record.volume_id);
-	if (core->draining || mapping->unread || same_contents(&mapping->record, result))
-		return;
-	/* The name that was read may lead to another disk by now; then a new look is on its way. */
-	device = mapping_device(core, mapping);
-	if (!device || !streq(device->path, mapping->record.device_path))
-		return;
 	record_copy(&mapping_record, &record, &mapping->record);
 	str_set(&record.filesystem, text_or_null(result->filesystem));
 	str_set(&record.label, text_or_null(result->label));
 	str_set(&record.filesystem_uuid, text_or_null(result->uuid));
 	str_set(&record.partition_table, text_or_null(result->partition_table));
-	mapping_describe(core, &record, device);
-	mapping_commit(core, record.volume_id, &record, NULL, NULL);
+	mapping_describe(probe->core, &record, device);
+	mapping_commit(probe->core, record.volume_id, &record, NULL, NULL);
 	record_clear(&mapping_record, &record);
 }
 
-void mapping_probe(struct mapping *mapping)
+static void on_probed(void *arg, const struct probe_result *result)
 {
-	struct core *core = mapping->core;
+	struct content *content = arg;
+	struct core *core = content->owner->core;
+	const struct mapping *mapping = mapping_find(core, content->volume_id);
+	const struct device *device;
 
-	if (mapping->probe)
-		probe_cancel(TAKE_PTR(mapping->probe));
+	content->reading = NULL;
+	if (result->err.code) {
+		log_notice("volume=%s: what is on %s could not be read: %s", mapping->record.volume_id,
+			   mapping->record.device_path, result->err.text);
+		return;
+	}
+	content->unread = operation_busy(core, mapping->record.volume_id);
+	if (core->draining || content->unread || same_contents(&mapping->record, result))
+		return;
+	/* The name that was read may lead to another disk by now; then a new look is on its way. */
+	device = mapping_device(core, mapping);
+	if (device && streq(device->path, mapping->record.device_path))
+		note(content->owner, mapping, device, result);
+}
+
+static void read_contents(struct content *content)
+{
+	struct core *core = content->owner->core;
+	const struct mapping *mapping = mapping_find(core, content->volume_id);
+
+	if (content->reading)
+		probe_cancel(TAKE_PTR(content->reading));
 	if (core_is_appliance(core, mapping->record.vm_id) && streq(mapping->record.linux_state, "detected"))
-		mapping->probe = probe_start(core->prober, mapping->record.device_path, on_probed, mapping);
+		content->reading = probe_start(core->prober, mapping->record.device_path, on_probed, content);
+}
+
+/* ---- which disks ---- */
+
+static struct content *content_find(const struct content_probe *probe, const char *volume_id)
+{
+	struct content *content;
+
+	HASH_FIND_STR(probe->contents, volume_id, content);
+	return content;
+}
+
+static void content_free(struct content *content)
+{
+	HASH_DEL(content->owner->contents, content);
+	if (content->reading)
+		probe_cancel(content->reading);
+	free(content->volume_id);
+	free(content);
+}
+
+static void on_disk_changed(struct content_probe *probe, const char *volume_id)
+{
+	struct content *content = content_find(probe, volume_id);
+
+	if (!mapping_find(probe->core, volume_id)) {
+		if (content)
+			content_free(content);
+		return;
+	}
+	if (!content) {
+		content = xnew(struct content);
+		content->owner = probe;
+		content->volume_id = xstrdup(volume_id);
+		HASH_ADD_KEYPTR(hh, probe->contents, content->volume_id, strlen(content->volume_id), content);
+	}
+	read_contents(content);
+}
+
+static void on_notice(struct notice_listener *listener, const struct notice *notice)
+{
+	if (notice->type == NOTICE_DISK_CHANGED)
+		on_disk_changed(container_of(listener, struct content_probe, listener), notice->volume_id);
+}
+
+void content_probe_retry(struct content_probe *probe, const char *volume_id)
+{
+	struct content *content = content_find(probe, volume_id);
+
+	if (content && content->unread)
+		read_contents(content);
+}
+
+struct content_probe *content_probe_new(struct core *core)
+{
+	struct content_probe *probe = xnew(struct content_probe);
+	struct mapping *mapping, *next;
+
+	probe->core = core;
+	probe->listener.on_notice = on_notice;
+	notice_listen(core, &probe->listener);
+	HASH_ITER(hh, core->mappings, mapping, next)
+		on_disk_changed(probe, mapping->record.volume_id);
+	return probe;
+}
+
+struct content_probe *content_probe_free(struct content_probe *probe)
+{
+	struct content *content, *next;
+
+	if (!probe)
+		return NULL;
+	notice_unlisten(probe->core, &probe->listener);
+	HASH_ITER(hh, probe->contents, content, next)
+		content_free(content);
+	free(probe);
+	return NULL;
 }

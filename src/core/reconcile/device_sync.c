@@ -19,6 +19,7 @@
 #include "core/model/drift_event.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
+#include "core/model/notice.h"
 #include "core/model/stable_name.h"
 #include "core/reconcile/content_probe.h"
 #include "core/rules/drift.h"
@@ -55,7 +56,7 @@ static void follow_free(struct follow *follow)
 	free(follow);
 }
 
-void follow_free_all(struct core *core)
+static void follow_free_all(struct core *core)
 {
 	struct follow *follow;
 
@@ -119,8 +120,7 @@ static void on_committed(void *arg, const struct err *err)
 		log_error("a mapping could not be kept up to date: %s", err->text);
 	if (follow->done)
 		follow->done(follow->arg, err);
-	if (core->follow_again)
-		mappings_follow_kernel(core);
+	notice_tell(core, NOTICE_MAPPINGS_COMMITTED);
 	follow_free(follow);
 }
 
@@ -224,8 +224,7 @@ static void follow_kernel(struct core *core)
 			continue;
 		device = mapping_disk(core, &mapping->record);
 		if (mapping_is_up_to_date(core, &mapping->record, device)) {
-			if (mapping->unread)
-				mapping_probe(mapping);
+			content_probe_retry(core->content_probe, mapping->record.volume_id);
 			continue;
 		}
 		if (!device || !streq(device->path, mapping->record.device_path))
@@ -256,4 +255,25 @@ void mappings_follow_kernel(struct core *core)
 {
 	core->follow_task.run = on_follow_task;
 	loop_task_queue(core->loop, &core->follow_task);
+}
+
+static void on_notice(struct notice_listener *listener, const struct notice *notice)
+{
+	struct core *core = container_of(listener, struct core, follow_listener);
+
+	if (notice->type == NOTICE_DEVICES_UNSURE || (notice->type == NOTICE_MAPPINGS_COMMITTED && core->follow_again))
+		mappings_follow_kernel(core);
+}
+
+void follow_begin(struct core *core)
+{
+	core->follow_listener.on_notice = on_notice;
+	notice_listen(core, &core->follow_listener);
+}
+
+void follow_end(struct core *core)
+{
+	notice_unlisten(core, &core->follow_listener);
+	loop_task_cancel(core->loop, &core->follow_task);
+	follow_free_all(core);
 }

@@ -8,7 +8,8 @@
 struct core;
 struct err;
 
-void follow_free_all(struct core *core);
+void follow_begin(struct core *core);
+void follow_end(struct core *core);
 
 typedef void (*mapping_done_fn)(void *arg, const struct err *err);
 /*

@@ -18,6 +18,7 @@
 #include "core/model/export.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
+#include "core/model/notice.h"
 #include "core/model/stable_name.h"
 #include "core/model/volume.h"
 #include "core/reconcile/leftover_maps.h"
@@ -75,8 +76,26 @@ static void drop(struct tidy *tidy)
 	free(tidy);
 }
 
+static void on_notice(struct notice_listener *listener, const struct notice *notice)
+{
+	struct core *core = container_of(listener, struct core, tidy_listener);
+
+	if (notice->type == NOTICE_HOST_UNSURE)
+		tidy_soon(core);
+	/* An operation brings name and export to the disk itself. */
+	else if (notice->type == NOTICE_DISK_CHANGED && !operation_busy(core, notice->volume_id))
+		tidy_soon(core);
+}
+
+void tidy_begin(struct core *core)
+{
+	core->tidy_listener.on_notice = on_notice;
+	notice_listen(core, &core->tidy_listener);
+}
+
 void tidy_free(struct core *core)
 {
+	notice_unlisten(core, &core->tidy_listener);
 	loop_timer_clear(core->loop, &core->tidy_timer);
 	if (core->tidy)
 		drop(core->tidy);

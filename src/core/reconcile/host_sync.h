@@ -7,6 +7,7 @@
 
 struct core;
 
+void tidy_begin(struct core *core);
 void tidy_soon(struct core *core);
 void tidy_free(struct core *core);
 /* One of ours whose volume is provably not attached here. */

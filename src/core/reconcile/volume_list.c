@@ -10,6 +10,7 @@
 #include "core/core_parts.h"
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
+#include "core/model/notice.h"
 #include "core/model/volume.h"
 #include "core/reconcile/reconciler.h"
 
@@ -80,9 +81,21 @@ static void fetch_page(struct core *core)
 	core->refresh_call = cloud_list_volumes(core->cloud, &filter, on_page, core);
 }
 
+static void on_notice(struct notice_listener *listener, const struct notice *notice)
+{
+	if (notice->type == NOTICE_CLOUD_UNSURE)
+		volumes_refresh_soon(container_of(listener, struct core, refresh_listener));
+}
+
+void volumes_refresh_begin(struct core *core)
+{
+	core->refresh_listener.on_notice = on_notice;
+	notice_listen(core, &core->refresh_listener);
+	core->refresh.fire = on_refresh_due;
+}
+
 void volumes_refresh_start(struct core *core)
 {
-	core->refresh.fire = on_refresh_due;
 	if (core->cloud)
 		loop_timer_set(core->loop, &core->refresh, 0);
 }
@@ -99,4 +112,12 @@ void volumes_refresh_next(struct core *core, bool now)
 {
 	if (!core->draining)
 		loop_timer_set(core->loop, &core->refresh, now ? 0 : core->options.reconcile_ms);
+}
+
+void volumes_refresh_end(struct core *core)
+{
+	notice_unlisten(core, &core->refresh_listener);
+	loop_timer_clear(core->loop, &core->refresh);
+	if (core->refresh_call)
+		cloud_call_cancel(TAKE_PTR(core->refresh_call));
 }
