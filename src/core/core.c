@@ -26,13 +26,13 @@
 #include "core/model/mapping.h"
 #include "core/model/stable_name.h"
 #include "core/model/volume.h"
+#include "core/ops/ops.h"
 #include "core/reconcile/content_probe.h"
 #include "core/reconcile/device_sync.h"
 #include "core/reconcile/host_sync.h"
 #include "core/reconcile/leftover_maps.h"
 #include "core/reconcile/reconciler.h"
 #include "core/reconcile/retention.h"
-#include "core/reconcile/volume_list.h"
 #include "disk/device.h"
 #include "disk/flush.h"
 #include "disk/probe.h"
@@ -148,6 +148,7 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 	core->loop = loop;
 	core->store = store;
 	core->cloud = cloud;
+	core->operation_kinds = operation_kinds;
 	core->started_ms = clock_mono_ms();
 	options_copy(&core->options, options);
 	TAILQ_INIT(&core->unfinished);
@@ -156,6 +157,7 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 	TAILQ_INIT(&core->follows);
 	TAILQ_INIT(&core->settlings);
 	TAILQ_INIT(&core->servings);
+	TAILQ_INIT(&core->claims);
 	TAILQ_INIT(&core->export_commits);
 	TAILQ_INIT(&core->notice_listeners);
 	events_init(core, volumes_tell_changed);
@@ -163,7 +165,7 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 	holds_begin(core);
 	tidy_begin(core);
 	follow_begin(core);
-	volumes_refresh_begin(core);
+	reconcile_begin(core);
 	read_boot_id(core);
 	core->prober = prober_new(loop, options->probe_ms);
 	core->usage_checker = usage_checker_new(loop, &usage);
@@ -172,7 +174,7 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 	core->flusher = flusher_new(loop, &usage);
 	if (open_devices(core, err) < 0 || load(core, err) < 0)
 		return core_free(core);
-	volumes_refresh_start(core);
+	reconcile_start(core);
 	retention_begin(core);
 	return core;
 }
@@ -192,7 +194,7 @@ struct core *core_free(struct core *core)
 	core->draining = true;
 	calls_free(core);
 	retention_end(core);
-	reconcile_free(core);
+	reconcile_end(core);
 	operation_free_all(core);
 	tidy_free(core);
 	servings_free(core);
@@ -204,7 +206,6 @@ struct core *core_free(struct core *core)
 	follow_end(core);
 	core->content_probe = content_probe_free(core->content_probe);
 	mappings_free(core);
-	volumes_refresh_end(core);
 	volumes_free(core);
 	operation_methods_end(core);
 	events_free(core);
@@ -233,7 +234,7 @@ void core_set_cloud(struct core *core, struct cloud *cloud)
 
 	core->cloud = cloud;
 	if (first || loop_timer_is_set(&core->refresh))
-		volumes_refresh_next(core, true);
+		reconcile_in(core, 0);
 }
 
 void core_set_zone(struct core *core, const char *id)
@@ -249,7 +250,7 @@ bool core_set_appliance(struct core *core, const char *id)
 	core->options.appliance_id = xstrdup(id);
 	/* Otherwise they are being listed just now. */
 	if (loop_timer_is_set(&core->refresh))
-		volumes_refresh_next(core, true);
+		reconcile_in(core, 0);
 	return true;
 }
 

@@ -53,12 +53,14 @@ struct core {
 	TAILQ_HEAD(, follow) follows;     /* batches of mappings that the store has not answered */
 	TAILQ_HEAD(, settling) settlings; /* likewise, of operations that need no attention any more */
 
-	struct loop_timer refresh; /* fetch the list of volumes */
-	struct cloud_call *refresh_call;
-	int64_t cloud_usable_since_ms; /* as the last refresh found it in cloud_health */
+	struct loop_timer refresh; /* the next comparison begins */
+	struct volume_list *volume_list;
+	TAILQ_HEAD(, reconcile_ticket) tickets, tickets_served;
+	TAILQ_HEAD(, activation_claim) claims;
+	TAILQ_HEAD(, waiter) waiters;
+	const struct operation_kind *const *operation_kinds;
 	int64_t next_retry_ms;         /* clock_mono_ms(): nobody asks an absent CloudStack again before */
 	uint64_t refresh_round;
-	int64_t refresh_page;
 	bool volumes_known; /* one whole list has been fetched */
 
 	struct loop_timer retention;

@@ -25,7 +25,6 @@
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/event.h"
-#include "core/methods/idempotency.h"
 #include "core/model/event.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
@@ -95,12 +94,17 @@ static char *history_details(const struct operation *operation)
 
 static void tell_accepted(struct operation *operation, const struct err *err)
 {
-	operation_accepted_fn accepted = TAKE_PTR(operation->accepted);
+	struct operation_asker *asker;
 
 	operation->accepting = false;
-	if (accepted)
-		accepted(operation->accepted_arg, err->code == ERR_NONE ? operation : NULL, err);
-	calls_on_accepted(operation, err);
+	/* From the start each time: an asker that is told may take back the question of another one. */
+	while ((asker = TAILQ_FIRST(&operation->askers))) {
+		operation_accepted_fn accepted = asker->accepted;
+		void *arg = asker->arg;
+
+		operation_leave(asker);
+		accepted(arg, err->code == ERR_NONE ? operation : NULL, err);
+	}
 }
 
 static char *response_json(struct operation *operation)

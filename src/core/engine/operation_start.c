@@ -29,16 +29,18 @@ static struct operation *operation_new(struct core *core, enum operation_type ty
 
 	record_init(&operation_record, &operation->record);
 	operation->core = core;
-	operation->kind = operation_kinds[type];
+	operation->kind = core->operation_kinds[type];
+	TAILQ_INIT(&operation->askers);
 	operation->record.type = type;
 	operation_init_wakers(operation);
 	return operation;
 }
 
-struct operation *operation_start(struct core *core, const struct operation_order *order,
-				  operation_accepted_fn accepted, void *arg)
+struct operation_asker *operation_start(struct core *core, const struct operation_order *order,
+					operation_accepted_fn accepted, void *arg)
 {
 	struct operation *operation = operation_new(core, order->type);
+	struct operation_asker *asker;
 	char uuid[UUID_TEXT_SIZE];
 
 	uuid_make_v7(uuid);
@@ -51,18 +53,12 @@ struct operation *operation_start(struct core *core, const struct operation_orde
 	operation->record.created_at = clock_wall_ms();
 	operation->context = order->context;
 	operation->accepting = true;
-	operation->accepted = accepted;
-	operation->accepted_arg = arg;
+	asker = operation_join(operation, accepted, arg);
 	operation_add(operation);
 	if (order->volume_id)
 		operation_join_queue(operation, order->volume_id);
 	operation_commit(operation, "");
-	return operation;
-}
-
-void operation_forget_asker(struct operation *operation)
-{
-	operation->accepted = NULL;
+	return asker;
 }
 
 static void restore_failure(struct operation *operation)

@@ -16,10 +16,8 @@ struct operation_order {
 };
 
 /* accepted runs once, on a later turn, when it is durable or was refused by the store (then operation is NULL). */
-struct operation *operation_start(struct core *core, const struct operation_order *order,
-				  operation_accepted_fn accepted, void *arg);
-/* The asker has left before it was told: accepted will not run. */
-void operation_forget_asker(struct operation *operation);
+struct operation_asker *operation_start(struct core *core, const struct operation_order *order,
+					operation_accepted_fn accepted, void *arg);
 /* Puts a stored, unfinished operation back to work. */
 void operation_resume(struct core *core, const struct operation_record *record);
 /* Nothing is left of what this ended operation could not take back: it needs no attention any more. */

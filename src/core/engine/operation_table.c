@@ -90,8 +90,27 @@ void operation_keep_err(struct err **slot, const struct err *err)
 	*slot = kept;
 }
 
+struct operation_asker *operation_join(struct operation *operation, operation_accepted_fn accepted, void *arg)
+{
+	struct operation_asker *asker = xnew(struct operation_asker);
+
+	assert(operation->accepting);
+	asker->operation = operation;
+	asker->accepted = accepted;
+	asker->arg = arg;
+	TAILQ_INSERT_TAIL(&operation->askers, asker, entry);
+	return asker;
+}
+
+void operation_leave(struct operation_asker *asker)
+{
+	TAILQ_REMOVE(&asker->operation->askers, asker, entry);
+	free(asker);
+}
+
 void operation_free(struct operation *operation)
 {
+	assert(TAILQ_EMPTY(&operation->askers));
 	assert(!operation->queue);
 	operation_stop_waiting(operation);
 	loop_timer_clear(operation->core->loop, &operation->deadline);

@@ -72,6 +72,14 @@ TAILQ_HEAD(operation_list, operation);
 
 typedef void (*operation_accepted_fn)(void *arg, struct operation *operation, const struct err *err);
 
+/* Who asked for an operation, and has not been told yet whether it was accepted. */
+struct operation_asker {
+	TAILQ_ENTRY(operation_asker) entry;
+	struct operation *operation;
+	operation_accepted_fn accepted;
+	void *arg;
+};
+
 struct operation {
 	struct operation_record record;
 	const struct operation_kind *kind;
@@ -87,9 +95,8 @@ struct operation {
 	struct err *interruption;  /* cancel or time-out that arrived while it could not be handled */
 	char *reason;              /* why it last asked to run again */
 	enum err_code reason_code; /* overdue, it fails with this one; ERR_NONE with a time-out */
-	bool accepting;            /* its first commit: the asker has not been told yet */
-	operation_accepted_fn accepted;
-	void *accepted_arg;
+	bool accepting;            /* its first commit: its askers have not been told yet */
+	TAILQ_HEAD(, operation_asker) askers; /* until it has been accepted */
 	struct loop_task turn;
 	struct loop_timer sleep;
 	struct loop_timer deadline;
@@ -129,6 +136,11 @@ struct operation *operation_find_request(struct core *core, const char *request_
 bool operation_busy(struct core *core, const char *volume_id);
 /* The operation has learned which volume it is about; it holds that volume's queue from now on. */
 void operation_set_volume(struct operation *operation, const char *volume_id);
+
+/* Also asks for an operation that is being accepted: accepted runs once, as for the first asker. */
+struct operation_asker *operation_join(struct operation *operation, operation_accepted_fn accepted, void *arg);
+/* The asker has left before it was told: accepted will not run. */
+void operation_leave(struct operation_asker *asker);
 
 /* ---- for the engine ---- */
 

@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "core/core_parts.h"
 #include "core/host/suspended.h"
-#include "core/methods/call.h"
 #include "core/model/export.h"
 #include "core/model/notice.h"
 #include "core/model/stable_name.h"
@@ -22,6 +21,12 @@
 #include "nbd/exporter.h"
 
 enum part { PART_POINT, PART_ADD, PART_CHECK, PART_UNEXPORT, PART_HOLD, PART_FAIL, PART_UNMAP, PART_COUNT };
+
+struct activation_claim {
+	TAILQ_ENTRY(activation_claim) entry;
+	struct core *core;
+	char *volume_id;
+};
 
 struct serving {
 	TAILQ_ENTRY(serving) entry;
@@ -291,17 +296,37 @@ void serving_cancel(struct serving *serving)
 	notice_tell(core, NOTICE_HOST_UNSURE);
 }
 
+struct activation_claim *activation_claim(struct core *core, const char *volume_id)
+{
+	struct activation_claim *claim = xnew(struct activation_claim);
+
+	claim->core = core;
+	claim->volume_id = xstrdup(volume_id);
+	TAILQ_INSERT_TAIL(&core->claims, claim, entry);
+	return claim;
+}
+
+struct activation_claim *activation_release(struct activation_claim *claim)
+{
+	if (!claim)
+		return NULL;
+	TAILQ_REMOVE(&claim->core->claims, claim, entry);
+	free(claim->volume_id);
+	free(claim);
+	return NULL;
+}
+
 bool serving_is_busy(struct core *core, const char *volume_id)
 {
 	const struct serving *serving;
-	const struct call *call;
+	const struct activation_claim *claim;
 
 	TAILQ_FOREACH(serving, &core->servings, entry) {
 		if (streq(serving->volume_id, volume_id))
 			return true;
 	}
-	TAILQ_FOREACH(call, &core->calls, entry) {
-		if (call->serves && streq(call->serves, volume_id))
+	TAILQ_FOREACH(claim, &core->claims, entry) {
+		if (streq(claim->volume_id, volume_id))
 			return true;
 	}
 	return export_is_committing(core, volume_id);
@@ -311,6 +336,7 @@ void servings_free(struct core *core)
 {
 	struct serving *serving;
 
+	assert(TAILQ_EMPTY(&core->claims));
 	while ((serving = TAILQ_FIRST(&core->servings)))
 		serving_free(serving);
 }

@@ -33,6 +33,12 @@ struct serving *serving_start(struct core *core, const char *volume_id, enum ser
 			      const struct device *device, serving_done_fn done, void *arg);
 /* What has been begun may still happen; tidying looks what has become of it. Not from inside done. */
 void serving_cancel(struct serving *serving);
-/* Somebody is at it: wait, and ask again. */
+/*
+ * While a claim is held, only its holder changes the volume's map or export: others see it busy, wait, and ask again.
+ * volume_id is copied.
+ */
+struct activation_claim *activation_claim(struct core *core, const char *volume_id);
+struct activation_claim *activation_release(struct activation_claim *claim); /* returns NULL, takes NULL */
+/* An activation of the volume is under way, or a claim is held. */
 bool serving_is_busy(struct core *core, const char *volume_id);
 void servings_free(struct core *core);

@@ -9,14 +9,31 @@
 #include "core/methods/health.h"
 #include "core/reconcile/reconciler.h"
 
+static void on_compared(void *arg, const struct sync_record *record, const struct err *err)
+{
+	struct call *call = arg;
+
+	call_waited(call);
+	if (record)
+		call_answer(call, record);
+	else
+		call_fail(call, err);
+}
+
+static void cancel_ticket(void *awaited)
+{
+	reconcile_ticket_cancel(awaited);
+}
+
 void force_sync(struct call *call)
 {
+	const struct sync_args *args = call->args;
 	struct err err = { 0 };
 
 	if (health_check_changes(call->core, &err) < 0)
 		call_fail(call, &err);
 	else
-		reconcile_request(call);
+		call_wait(call, reconcile_request(call->core, args->dry_run, on_compared, call), cancel_ticket);
 }
 
 void health_get(struct call *call)

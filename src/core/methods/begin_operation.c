@@ -12,11 +12,21 @@ static void on_accepted(void *arg, struct operation *operation, const struct err
 {
 	struct call *call = arg;
 
-	call->accepting = NULL;
+	call_waited(call);
 	if (operation)
 		call_answer(call, &operation->record);
 	else
 		call_fail(call, err);
+}
+
+static void cancel_asker(void *awaited)
+{
+	operation_leave(awaited);
+}
+
+void join_operation(struct call *call, struct operation *operation)
+{
+	call_wait(call, operation_join(operation, on_accepted, call), cancel_asker);
 }
 
 void begin_operation(struct call *call, enum operation_type type, const char *volume_id, const char *vm_id, void *context)
@@ -33,5 +43,5 @@ void begin_operation(struct call *call, enum operation_type type, const char *vo
 
 	record_to_json(call->method->args, call->args, false, &writer);
 	order.request = buf_take(&request);
-	call->accepting = operation_start(call->core, &order, on_accepted, call);
+	call_wait(call, operation_start(call->core, &order, on_accepted, call), cancel_asker);
 }

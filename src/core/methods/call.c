@@ -12,39 +12,18 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "cloud/cloud.h"
 #include "core/call.h"
 #include "core/core_parts.h"
-#include "core/engine/operation_start.h"
-#include "core/host/activation.h"
-#include "core/methods/export_audit.h"
-#include "core/model/export.h"
-#include "disk/usage.h"
-#include "nbd/exporter.h"
-#include "store/store.h"
 
 static void call_free(struct call *call)
 {
 	struct core *core = call->core;
 
 	loop_task_cancel(core->loop, &call->begin);
-	loop_timer_clear(core->loop, &call->patience);
-	if (call->cloud_call)
-		cloud_call_cancel(call->cloud_call);
-	if (call->store_read)
-		store_read_cancel(call->store_read);
-	if (call->usage_check)
-		usage_check_cancel(call->usage_check);
-	if (call->serving)
-		serving_cancel(call->serving);
-	if (call->export_call)
-		export_cancel(call->export_call);
-	if (call->export_commit)
-		export_commit_forget(call->export_commit);
-	if (call->sweep)
-		sweep_free(call->sweep);
-	if (call->accepting)
-		operation_forget_asker(call->accepting);
+	if (call->awaited)
+		call->cancel(TAKE_PTR(call->awaited));
+	if (call->state)
+		call->free_state(TAKE_PTR(call->state));
 	TAILQ_REMOVE(&core->calls, call, entry);
 	record_clear(call->method->args, call->args);
 	free(call->args);
@@ -98,6 +77,41 @@ void call_failf(struct call *call, enum err_code code, const char *format, ...)
 	vsnprintf(err.text, sizeof(err.text), format, args);
 	va_end(args);
 	call_fail(call, &err);
+}
+
+struct call *call_new(struct core *core, enum method_id id, const void *args, const struct caller *caller,
+		      call_done_fn done, void *arg)
+{
+	struct call *call = xnew(struct call);
+
+	call->core = core;
+	call->method = &methods[id];
+	call->args = xcalloc(1, call->method->args->size);
+	record_copy(call->method->args, call->args, args);
+	call->caller = *caller;
+	call->done = done;
+	call->arg = arg;
+	TAILQ_INSERT_TAIL(&core->calls, call, entry);
+	return call;
+}
+
+void call_wait(struct call *call, void *awaited, void (*cancel)(void *awaited))
+{
+	assert(!call->awaited && awaited);
+	call->awaited = awaited;
+	call->cancel = cancel;
+}
+
+void call_waited(struct call *call)
+{
+	call->awaited = NULL;
+}
+
+void call_keep(struct call *call, void *state, void (*free_state)(void *state))
+{
+	assert(!call->state);
+	call->state = state;
+	call->free_state = free_state;
 }
 
 void call_cancel(struct call *call)

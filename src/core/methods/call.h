@@ -8,7 +8,6 @@
 #include <sys/queue.h>
 
 #include "core/call.h"
-#include "core/methods/detach_precheck.h"
 #include "io/loop.h"
 
 struct call {
@@ -20,29 +19,23 @@ struct call {
 	call_done_fn done;
 	void *arg;
 	struct loop_task begin;
-	/* what it waits for, at most one of these */
-	struct cloud_call *cloud_call;
-	struct store_read *store_read;
-	struct serving *serving;
-	struct export_call *export_call;
-	struct export_commit *export_commit;
-	struct usage_check *usage_check;
-	const char *about;                  /* the volume that is looked whether it is in use; in args */
-	enum in_use_leave leave;            /* even then */
-	bool looked;                        /* once already, for clients of its export */
-	void (*proceed)(struct call *call); /* when it is not */
-	bool was_wished;                    /* the export was to be there before it was asked for */
-	struct sweep *sweep;                /* several exports are being removed for it */
-	const char *serves; /* the volume whose export it changes: whoever else wants to waits; in args */
-	struct operation *accepting;
-	struct operation
-		*joined;    /* another call's operation that is being accepted: it was asked for under the same key */
-	const char *awaits; /* id of an operation whose end is awaited; in args */
-	bool awaits_undo;   /* its turning back will do */
-	bool awaits_sync;   /* a comparison that begins after the question */
-	bool in_sync;       /* the comparison under way is for it */
-	struct loop_timer patience;
+	/* the wait slot: what the answer waits for, NULL when it waits for nothing */
+	void *awaited;
+	void (*cancel)(void *awaited);
+	/* what the method keeps until the call is answered or cancelled */
+	void *state;
+	void (*free_state)(void *state);
 };
+
+struct call *call_new(struct core *core, enum method_id id, const void *args, const struct caller *caller,
+		      call_done_fn done, void *arg);
+
+/* The call waits for one thing, whose callback comes on a later turn; it is cancelled if the asker leaves before that. */
+void call_wait(struct call *call, void *awaited, void (*cancel)(void *awaited));
+/* That callback has come. */
+void call_waited(struct call *call);
+/* Freed after the wait slot has been emptied. */
+void call_keep(struct call *call, void *state, void (*free_state)(void *state));
 
 /* Each answers and frees the call. Items are shown as they are, and stay the caller's. */
 void call_answer(struct call *call, const void *item);

@@ -32,30 +32,59 @@
 /* An NBD server may need a moment to part with a client that has just left. */
 #define LEAVING_MS 700
 
-static void go_on(struct call *call)
+struct precheck {
+	struct call *call;
+	const char *volume_id; /* in the call's arguments */
+	enum in_use_leave leave;
+	void (*proceed)(struct call *call);
+	bool looked; /* once already, for clients of its export */
+	struct activation_claim *claim;
+	struct loop_timer patience;
+	/* what it waits for, at most one of these */
+	struct usage_check *usage_check;
+	struct export_call *listing;
+	struct serving *closing;
+};
+
+static void stop_waiting(struct precheck *precheck)
 {
-	loop_timer_clear(call->core->loop, &call->patience);
-	call->proceed(call);
+	if (precheck->usage_check)
+		usage_check_cancel(TAKE_PTR(precheck->usage_check));
+	if (precheck->listing)
+		export_cancel(TAKE_PTR(precheck->listing));
+	if (precheck->closing)
+		serving_cancel(TAKE_PTR(precheck->closing));
+}
+
+static void precheck_free(void *awaited)
+{
+	struct precheck *precheck = awaited;
+
+	stop_waiting(precheck);
+	loop_timer_clear(precheck->call->core->loop, &precheck->patience);
+	activation_release(precheck->claim);
+	free(precheck);
+}
+
+static void go_on(struct precheck *precheck)
+{
+	struct call *call = precheck->call;
+	void (*proceed)(struct call *call) = precheck->proceed;
+
+	call_waited(call);
+	precheck_free(precheck);
+	proceed(call);
 }
 
 static void on_impatient(struct loop_timer *timer)
 {
-	struct call *call = container_of(timer, struct call, patience);
-
-	if (call->usage_check)
-		usage_check_cancel(TAKE_PTR(call->usage_check));
-	if (call->export_call)
-		export_cancel(TAKE_PTR(call->export_call));
-	if (call->serving)
-		serving_cancel(TAKE_PTR(call->serving));
-	call->serves = NULL;
-	go_on(call);
+	go_on(container_of(timer, struct precheck, patience));
 }
 
-static const struct export_seen *seen_of(const struct call *call, const struct export_seen *items, size_t count)
+static const struct export_seen *seen_of(const struct precheck *precheck, const struct export_seen *items, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (streq(export_volume_of(items[i].name), call->about))
+		if (streq(export_volume_of(items[i].name), precheck->volume_id))
 			return &items[i];
 	}
 	return NULL;
@@ -63,76 +92,76 @@ static const struct export_seen *seen_of(const struct call *call, const struct e
 
 static void on_clients(void *arg, const struct export_seen *items, size_t count, const struct err *err);
 
-static void ask_for_clients(struct call *call)
+static void ask_for_clients(struct precheck *precheck)
 {
-	call->export_call = export_list(call->core->options.exporter, on_clients, call);
+	precheck->listing = export_list(precheck->call->core->options.exporter, on_clients, precheck);
 }
 
 static void on_look_again(struct loop_timer *timer)
 {
-	struct call *call = container_of(timer, struct call, patience);
+	struct precheck *precheck = container_of(timer, struct precheck, patience);
 
-	call->looked = true;
-	call->patience.fire = on_impatient;
-	loop_timer_set(call->core->loop, &call->patience, PATIENCE_MS);
-	ask_for_clients(call);
+	precheck->looked = true;
+	precheck->patience.fire = on_impatient;
+	loop_timer_set(precheck->call->core->loop, &precheck->patience, PATIENCE_MS);
+	ask_for_clients(precheck);
 }
 
 /* False: that was the second look. */
-static bool look_again(struct call *call)
+static bool look_again(struct precheck *precheck)
 {
-	if (call->looked)
+	if (precheck->looked)
 		return false;
-	call->patience.fire = on_look_again;
-	loop_timer_set(call->core->loop, &call->patience, LEAVING_MS);
+	precheck->patience.fire = on_look_again;
+	loop_timer_set(precheck->call->core->loop, &precheck->patience, LEAVING_MS);
 	return true;
 }
 
 static void on_closed(void *arg, const struct err *err)
 {
-	struct call *call = arg;
+	struct precheck *precheck = arg;
 
-	call->serving = NULL;
-	call->serves = NULL;
-	notice_tell(call->core, NOTICE_HOST_UNSURE);
+	precheck->closing = NULL;
+	precheck->claim = activation_release(precheck->claim);
+	notice_tell(precheck->call->core, NOTICE_HOST_UNSURE);
 	if (err->code != ERR_CONFLICT)
-		go_on(call);
-	else if (!look_again(call))
-		call_failf(call, ERR_CONFLICT, "%s; disconnect it, or use force", err->text);
+		go_on(precheck);
+	else if (!look_again(precheck))
+		call_failf(precheck->call, ERR_CONFLICT, "%s; disconnect it, or use force", err->text);
 }
 
-static void close_export(struct call *call)
+static void close_export(struct precheck *precheck)
 {
-	if (operation_busy(call->core, call->about) || serving_is_busy(call->core, call->about)) {
-		go_on(call);
+	if (operation_busy(precheck->call->core, precheck->volume_id) || serving_is_busy(precheck->call->core, precheck->volume_id)) {
+		go_on(precheck);
 		return;
 	}
-	call->serves = call->about;
-	call->serving = serving_start(call->core, call->about, SERVING_GONE, SERVING_EXPORT, NULL, on_closed, call);
+	precheck->claim = activation_claim(precheck->call->core, precheck->volume_id);
+	precheck->closing = serving_start(precheck->call->core, precheck->volume_id, SERVING_GONE, SERVING_EXPORT, NULL, on_closed, precheck);
 }
 
-static void name_clients(struct call *call, const struct export_seen *seen)
+static void name_clients(struct precheck *precheck, const struct export_seen *seen)
 {
 	_cleanup_buf_ struct buf clients = BUF_NULL;
 
 	for (size_t i = 0; i < seen->client_count && i < 8; i++)
 		buf_printf(&clients, "%sNBD client %s", i ? ", " : "", seen->clients[i].address);
-	call_failf(call, ERR_CONFLICT, "volume %s is in use: %s; disconnect it, or use force", call->about,
+	call_failf(precheck->call, ERR_CONFLICT, "volume %s is in use: %s; disconnect it, or use force", precheck->volume_id,
 		   clients.data);
 }
 
 static void on_clients(void *arg, const struct export_seen *items, size_t count, const struct err *err)
 {
-	struct call *call = arg;
-	const struct export_seen *seen = seen_of(call, items, count);
+	struct precheck *precheck = arg;
+	const struct export_seen *seen = seen_of(precheck, items, count);
 
-	call->export_call = NULL;
+	precheck->listing = NULL;
 	if (!seen || seen->client_count == 0)
-		go_on(call);
+		go_on(precheck);
 	else if (!seen->clients_certain)
-		close_export(call);
-	else if (!look_again(call))
-		name_clients(call, seen);
+		close_export(precheck);
+	else if (!look_again(precheck))
+		name_clients(precheck, seen);
 }
 
 static const struct device *disk_of(struct core *core, const char *volume_id)
@@ -146,9 +175,9 @@ static const struct device *disk_of(struct core *core, const char *volume_id)
 	return NULL;
 }
 
-static bool may_stay(const struct call *call, const struct usage_result *result)
+static bool may_stay(const struct precheck *precheck, const struct usage_result *result)
 {
-	switch (call->leave) {
+	switch (precheck->leave) {
 	case IN_USE_REFUSED:
 		return false;
 	case IN_USE_BY_NAME:
@@ -161,33 +190,34 @@ static bool may_stay(const struct call *call, const struct usage_result *result)
 
 static void on_usage(void *arg, const struct usage_result *result)
 {
-	struct call *call = arg;
-	struct core *core = call->core;
-	const struct device *device = disk_of(core, call->about);
+	struct precheck *precheck = arg;
+	struct core *core = precheck->call->core;
+	const struct device *device = disk_of(core, precheck->volume_id);
 	const char *path = device ? device->path : "its disk";
 
-	call->usage_check = NULL;
+	precheck->usage_check = NULL;
 	if (result->err.code) {
-		go_on(call);
+		go_on(precheck);
 	} else if (result->kind == USAGE_ROOT) {
-		call_failf(call, ERR_CONFLICT, "volume %s carries this system (%s); it is never detached", call->about,
+		call_failf(precheck->call, ERR_CONFLICT, "volume %s carries this system (%s); it is never detached", precheck->volume_id,
 			   result->what);
-	} else if (may_stay(call, result)) {
-		go_on(call);
+	} else if (may_stay(precheck, result)) {
+		go_on(precheck);
 	} else if (result->kind == USAGE_HELD) {
-		call_failf(call, ERR_CONFLICT, "%s is in use: %s; release it, or use force", path, result->what);
+		call_failf(precheck->call, ERR_CONFLICT, "%s is in use: %s; release it, or use force", path, result->what);
 	} else if (core->options.exporter) {
-		ask_for_clients(call);
+		ask_for_clients(precheck);
 	} else {
-		go_on(call);
+		go_on(precheck);
 	}
 }
 
-void in_use_check(struct call *call, const char *volume_id, enum in_use_leave leave, void (*proceed)(struct call *call))
+void detach_precheck(struct call *call, const char *volume_id, enum in_use_leave leave, void (*proceed)(struct call *call))
 {
 	struct core *core = call->core;
 	const struct volume *volume = volume_find(core, volume_id);
 	const struct device *device;
+	struct precheck *precheck;
 
 	if (volume && volume_is_own_root(core, &volume->cloud)) {
 		call_failf(call, ERR_CONFLICT, "volume %s carries this system; it is never detached", volume_id);
@@ -195,14 +225,17 @@ void in_use_check(struct call *call, const char *volume_id, enum in_use_leave le
 	}
 	/* What the last scan saw may be seconds old. */
 	device = sysblock_scan(core->sysblock, NULL) < 0 ? NULL : disk_of(core, volume_id);
-	call->about = volume_id;
-	call->leave = leave;
-	call->proceed = proceed;
 	if (!device || operation_busy(core, volume_id)) {
-		go_on(call);
+		proceed(call);
 		return;
 	}
-	call->patience.fire = on_impatient;
-	loop_timer_set(core->loop, &call->patience, PATIENCE_MS);
-	call->usage_check = usage_start(core, volume_id, device, on_usage, call);
+	precheck = xnew(struct precheck);
+	precheck->call = call;
+	precheck->volume_id = volume_id;
+	precheck->leave = leave;
+	precheck->proceed = proceed;
+	precheck->patience.fire = on_impatient;
+	call_wait(call, precheck, precheck_free);
+	loop_timer_set(core->loop, &precheck->patience, PATIENCE_MS);
+	precheck->usage_check = usage_start(core, volume_id, device, on_usage, precheck);
 }

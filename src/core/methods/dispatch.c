@@ -84,18 +84,11 @@ static void on_begin(struct loop_task *task)
 struct call *call_start(struct core *core, enum method_id id, const void *args, const struct caller *caller,
 			call_done_fn done, void *arg)
 {
-	struct call *call = xnew(struct call);
+	struct call *call;
 
 	assert(id < METHOD_COUNT);
-	call->core = core;
-	call->method = &methods[id];
-	call->args = xcalloc(1, call->method->args->size);
-	record_copy(call->method->args, call->args, args);
-	call->caller = *caller;
-	call->done = done;
-	call->arg = arg;
+	call = call_new(core, id, args, caller, done, arg);
 	call->begin.run = on_begin;
-	TAILQ_INSERT_TAIL(&core->calls, call, entry);
 	loop_task_queue(core->loop, &call->begin);
 	return call;
 }

@@ -15,6 +15,7 @@
 #include "core/host/activation.h"
 #include "core/host/suspended.h"
 #include "core/methods/call.h"
+#include "core/methods/call_wait.h"
 #include "core/methods/health.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
@@ -130,7 +131,7 @@ static void on_seen_for_validate(void *arg, const struct export_seen *items, siz
 	struct export *export, *next;
 	struct report report;
 
-	call->export_call = NULL;
+	call_waited(call);
 	report_begin(&report, checked);
 	json_put_name(&report.writer, "differences");
 	json_begin_array(&report.writer);
@@ -156,7 +157,7 @@ static void on_seen_for_validate(void *arg, const struct export_seen *items, siz
 static void with_served(struct call *call, export_listed_fn fn)
 {
 	if (call->core->options.exporter)
-		call->export_call = export_list(call->core->options.exporter, fn, call);
+		call_wait_exports(call, export_list(call->core->options.exporter, fn, call));
 	else
 		fn(call, NULL, 0, &(struct err){ 0 });
 }
@@ -233,8 +234,9 @@ static struct sweep *sweep_new(struct call *call)
 	return sweep;
 }
 
-void sweep_free(struct sweep *sweep)
+static void sweep_free(void *state)
 {
+	struct sweep *sweep = state;
 	struct orphan *orphan;
 
 	while ((orphan = TAILQ_FIRST(&sweep->orphans))) {
@@ -258,7 +260,7 @@ static void on_seen_for_count(void *arg, const struct export_seen *items, size_t
 	struct sweep *sweep;
 	const struct orphan *orphan;
 
-	call->export_call = NULL;
+	call_waited(call);
 	sweep = sweep_new(call);
 	find_orphans(sweep, items, count);
 	TAILQ_FOREACH(orphan, &sweep->orphans, entry)
@@ -374,27 +376,30 @@ static void sweep_begin(struct sweep *sweep)
 static void on_seen_for_cleanup(void *arg, const struct export_seen *items, size_t count, const struct err *err)
 {
 	struct call *call = arg;
+	struct sweep *sweep = call->state;
 
-	call->export_call = NULL;
-	if (err->code && !call->sweep->dry_run) {
+	call_waited(call);
+	if (err->code && !sweep->dry_run) {
 		call_fail(call, err);
 		return;
 	}
-	find_orphans(call->sweep, items, count);
-	sweep_begin(call->sweep);
+	find_orphans(sweep, items, count);
+	sweep_begin(sweep);
 }
 
 static void clean_up(struct call *call, bool dry_run, int64_t max_age_ms)
 {
+	struct sweep *sweep;
 	struct err err = { 0 };
 
 	if (!dry_run && health_check_store(call->core, &err) < 0) {
 		call_fail(call, &err);
 		return;
 	}
-	call->sweep = sweep_new(call);
-	call->sweep->dry_run = dry_run;
-	call->sweep->max_age_ms = max_age_ms;
+	sweep = sweep_new(call);
+	sweep->dry_run = dry_run;
+	sweep->max_age_ms = max_age_ms;
+	call_keep(call, sweep, sweep_free);
 	with_served(call, on_seen_for_cleanup);
 }
 

@@ -9,6 +9,3 @@ void export_validate(struct call *call);
 void export_cleanup(struct call *call);
 void export_cleanup_age(struct call *call);
 void export_orphans(struct call *call);
-
-struct sweep;
-void sweep_free(struct sweep *sweep);

@@ -16,12 +16,35 @@
 #include "core/host/activation.h"
 #include "core/host/disk_users.h"
 #include "core/methods/call.h"
+#include "core/methods/call_wait.h"
 #include "core/methods/health.h"
 #include "core/model/export.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
 #include "disk/usage.h"
 #include "nbd/exporter.h"
+
+/* A call that changes the export of a volume. */
+struct export_change {
+	struct activation_claim *claim;
+	bool was_desired; /* the export was to be there before it was asked for */
+};
+
+static void export_change_free(void *state)
+{
+	struct export_change *change = state;
+
+	activation_release(change->claim);
+	free(change);
+}
+
+static void keep_change(struct call *call, const char *volume_id)
+{
+	struct export_change *change = xnew(struct export_change);
+
+	change->claim = activation_claim(call->core, volume_id);
+	call_keep(call, change, export_change_free);
+}
 
 /* ---- create ---- */
 
@@ -40,7 +63,7 @@ static void on_made(void *arg, const struct err *err)
 	struct call *call = arg;
 	const struct export_create_args *args = call->args;
 
-	call->export_commit = NULL;
+	call_waited(call);
 	if (err->code)
 		call_fail(call, err);
 	else
@@ -50,15 +73,16 @@ static void on_made(void *arg, const struct err *err)
 static void on_served(void *arg, const struct err *err)
 {
 	struct call *call = arg;
+	const struct export_change *change = call->state;
 	struct core *core = call->core;
 	const struct export_create_args *args = call->args;
 	const struct mapping *mapping = mapping_find(core, args->volume_id);
 	const struct device *device = mapping ? mapping_disk(core, &mapping->record) : NULL;
 	struct export_record record = { 0 };
 
-	call->serving = NULL;
+	call_waited(call);
 	if (err->code || !device) {
-		if (!call->was_wished)
+		if (!change->was_desired)
 			export_commit(core, args->volume_id, NULL, NULL, NULL);
 		if (err->code)
 			call_fail(call, err);
@@ -68,7 +92,7 @@ static void on_served(void *arg, const struct err *err)
 	}
 	export_make(core, args->volume_id, &record);
 	export_place(core, &record, device);
-	call->export_commit = export_commit(core, args->volume_id, &record, on_made, call);
+	call_wait_commit(call, export_commit(core, args->volume_id, &record, on_made, call));
 	record_clear(&export_record, &record);
 }
 
@@ -80,14 +104,13 @@ static void on_wished(void *arg, const struct err *err)
 	const struct mapping *mapping = mapping_find(core, args->volume_id);
 	const struct device *device = mapping ? mapping_device(core, mapping) : NULL;
 
-	call->export_commit = NULL;
+	call_waited(call);
 	if (err->code)
 		call_fail(call, err);
 	else if (!device)
 		on_served(call, &(struct err){ 0 });
 	else
-		call->serving =
-			serving_start(core, args->volume_id, SERVING_THERE, SERVING_ALL, device, on_served, call);
+		call_wait_activation(call, serving_start(core, args->volume_id, SERVING_THERE, SERVING_ALL, device, on_served, call));
 }
 
 /* The one there may be as it is now; NULL when one has to be made, with *err saying why not, if so. */
@@ -125,10 +148,11 @@ static const struct export *check_create(struct call *call, struct err *err)
 
 static void wish(struct call *call)
 {
+	struct export_change *change = call->state;
 	const struct export_create_args *args = call->args;
 	struct export_record record = { 0 };
 
-	call->was_wished = export_find(call->core, args->volume_id) != NULL;
+	change->was_desired = export_find(call->core, args->volume_id) != NULL;
 	export_make(call->core, args->volume_id, &record);
 	record.status = EXPORT_PENDING;
 	record.read_only = args->read_only;
@@ -136,7 +160,7 @@ static void wish(struct call *call)
 	str_set(&record.vm_name, args->vm_name);
 	str_set(&record.vm_id, args->vm_id);
 	str_set(&record.metadata, args->metadata);
-	call->export_commit = export_commit(call->core, args->volume_id, &record, on_wished, call);
+	call_wait_commit(call, export_commit(call->core, args->volume_id, &record, on_wished, call));
 	record_clear(&export_record, &record);
 }
 
@@ -146,7 +170,7 @@ static void on_usage(void *arg, const struct usage_result *result)
 	struct call *call = arg;
 	const struct export_create_args *args = call->args;
 
-	call->usage_check = NULL;
+	call_waited(call);
 	if (result->err.code)
 		call_fail(call, &result->err);
 	else if (result->kind != USAGE_NONE && !result->only_open)
@@ -169,10 +193,9 @@ void export_create(struct call *call)
 	} else if (err.code) {
 		call_fail(call, &err);
 	} else {
-		call->serves = args->volume_id;
-		call->usage_check =
-			usage_start(core, args->volume_id,
-				    mapping_disk(core, &mapping_find(core, args->volume_id)->record), on_usage, call);
+		keep_change(call, args->volume_id);
+		call_wait_usage(call, usage_start(core, args->volume_id,
+				    mapping_disk(core, &mapping_find(core, args->volume_id)->record), on_usage, call));
 	}
 }
 
@@ -192,7 +215,7 @@ static void on_dropped(void *arg, const struct err *err)
 {
 	struct call *call = arg;
 
-	call->export_commit = NULL;
+	call_waited(call);
 	if (err->code)
 		call_fail(call, err);
 	else
@@ -205,12 +228,12 @@ static void on_closed(void *arg, const struct err *err)
 	const struct export_delete_args *args = call->args;
 	bool is_noted = export_find(call->core, args->volume_id) != NULL;
 
-	call->serving = NULL;
+	call_waited(call);
 	/* What an engine that is away serves and is not noted is closed when it is back. */
 	if (err->code && (is_noted || err->code != ERR_UNAVAILABLE))
 		call_fail(call, err);
 	else if (is_noted)
-		call->export_commit = export_commit(call->core, args->volume_id, NULL, on_dropped, call);
+		call_wait_commit(call, export_commit(call->core, args->volume_id, NULL, on_dropped, call));
 	else
 		answer_deleted(call);
 }
@@ -231,9 +254,9 @@ void export_delete(struct call *call)
 			   args->volume_id);
 		return;
 	}
-	call->serves = args->volume_id;
-	call->serving = serving_start(core, args->volume_id, args->force ? SERVING_CUT : SERVING_GONE, SERVING_EXPORT,
-				      NULL, on_closed, call);
+	keep_change(call, args->volume_id);
+	call_wait_activation(call, serving_start(core, args->volume_id, args->force ? SERVING_CUT : SERVING_GONE, SERVING_EXPORT,
+				      NULL, on_closed, call));
 }
 
 /* ---- list, get ---- */
@@ -329,7 +352,7 @@ static void on_clients_known(void *arg, const struct export_seen *items, size_t 
 	const struct export *export;
 	struct export_record record = { 0 };
 
-	call->export_call = NULL;
+	call_waited(call);
 	if (err->code)
 		count = 0; /* then who is connected is not certain, which is said */
 	if (call->method == &methods[METHOD_EXPORT_LIST]) {
@@ -351,7 +374,7 @@ void export_get(struct call *call)
 	const struct volume_args *args = call->args;
 
 	if (export_find(call->core, args->volume_id) && call->core->options.exporter)
-		call->export_call = export_list(call->core->options.exporter, on_clients_known, call);
+		call_wait_exports(call, export_list(call->core->options.exporter, on_clients_known, call));
 	else
 		on_clients_known(call, NULL, 0, &(struct err){ 0 });
 }
@@ -374,7 +397,7 @@ void export_list_asked(struct call *call)
 		err_set_field(&err, "status", ERR_INVALID, "status \"%s\" is not known", args->status);
 		call_fail(call, &err);
 	} else if (call->core->exports && call->core->options.exporter) {
-		call->export_call = export_list(call->core->options.exporter, on_clients_known, call);
+		call_wait_exports(call, export_list(call->core->options.exporter, on_clients_known, call));
 	} else {
 		on_clients_known(call, NULL, 0, &(struct err){ 0 });
 	}

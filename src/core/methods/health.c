@@ -16,7 +16,7 @@
 #include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/model/volume.h"
-#include "core/reconcile/volume_list.h"
+#include "core/reconcile/reconciler.h"
 #include "disk/sysblock.h"
 #include "nbd/exporter.h"
 #include "store/store.h"
@@ -98,7 +98,7 @@ int health_check_changes(struct core *core, struct err *err)
 	look(core, &parts);
 	/* Only who wants to change something has missed CloudStack; asking how we are must not cost a request to it. */
 	if (parts.cloud_configured && !parts.cloud.usable)
-		volumes_refresh_soon(core);
+		reconcile_soon(core);
 	return may_change(core, &parts, err);
 }
 

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "core/core_parts.h"
 #include "core/engine/operation_table.h"
+#include "core/methods/begin_operation.h"
 #include "core/methods/call.h"
 #include "store/store.h"
 
@@ -49,23 +50,42 @@ static bool find_in_memory(struct call *call)
 	if (!operation || clock_wall_ms() - operation->record.created_at >= KEPT_MS)
 		return false;
 	if (operation->accepting && is_same_request(call, &operation->record))
-		call->joined = operation;
+		join_operation(call, operation);
 	else
 		answer_again(call, &operation->record);
 	return true;
 }
 
+/* The key is looked up in the store. */
+struct lookup {
+	struct call *call;
+	struct store_read *read;
+	void (*admit)(struct call *call);
+};
+
+static void lookup_cancel(void *awaited)
+{
+	struct lookup *lookup = awaited;
+
+	if (lookup->read)
+		store_read_cancel(lookup->read);
+	free(lookup);
+}
+
 static void on_looked_up(void *arg, const struct store_operations *result)
 {
-	struct call *call = arg;
+	struct lookup *lookup = arg;
+	struct call *call = lookup->call;
+	void (*admit)(struct call *call) = lookup->admit;
 
-	call->store_read = NULL;
+	call_waited(call);
+	free(lookup);
 	if (result->err.code)
 		call_fail(call, &result->err);
 	else if (result->count > 0)
 		answer_again(call, &result->items[0]);
 	else if (!find_in_memory(call)) /* somebody may have come with it meanwhile */
-		call->proceed(call);
+		admit(call);
 }
 
 void request_begin(struct call *call, void (*admit)(struct call *call))
@@ -77,31 +97,13 @@ void request_begin(struct call *call, void (*admit)(struct call *call))
 		.since_ms = clock_wall_ms() - KEPT_MS,
 		.limit = 1,
 	};
+	struct lookup *lookup;
 
-	call->proceed = admit;
-	if (!find_in_memory(call))
-		call->store_read = store_list_operations(call->core->store, &filter, on_looked_up, call);
-}
-
-static struct call *find_joined(struct core *core, const struct operation *operation)
-{
-	struct call *call;
-
-	TAILQ_FOREACH(call, &core->calls, entry) {
-		if (call->joined == operation)
-			return call;
-	}
-	return NULL;
-}
-
-void calls_on_accepted(struct operation *operation, const struct err *err)
-{
-	struct call *call;
-
-	while ((call = find_joined(operation->core, operation))) {
-		if (err->code)
-			call_fail(call, err);
-		else
-			call_answer(call, &operation->record);
-	}
+	if (find_in_memory(call))
+		return;
+	lookup = xnew(struct lookup);
+	lookup->call = call;
+	lookup->admit = admit;
+	lookup->read = store_list_operations(call->core->store, &filter, on_looked_up, lookup);
+	call_wait(call, lookup, lookup_cancel);
 }

@@ -12,30 +12,76 @@
 #include "core/engine/operation_table.h"
 #include "core/event.h"
 #include "core/methods/call.h"
+#include "core/methods/call_wait.h"
 #include "core/model/event.h"
 #include "store/store.h"
 
 /* What a cancelled operation is doing just now is not always interrupted at once. */
 #define CANCEL_PATIENCE_MS 10000
 
-static struct call *find_awaiting(struct core *core, const char *operation_id, bool undoing)
-{
+/* A call that waits for an operation to end. */
+struct waiter {
+	TAILQ_ENTRY(waiter) entry;
 	struct call *call;
+	const char *operation_id; /* in the call's arguments */
+	bool undo_will_do;        /* its turning back is the answer, too */
+	struct loop_timer patience;
+};
 
-	TAILQ_FOREACH(call, &core->calls, entry) {
-		if (call->awaits && streq(call->awaits, operation_id) && (!undoing || call->awaits_undo))
-			return call;
+/* ---- waiting ---- */
+
+static void waiter_free(void *awaited)
+{
+	struct waiter *waiter = awaited;
+	struct core *core = waiter->call->core;
+
+	TAILQ_REMOVE(&core->waiters, waiter, entry);
+	loop_timer_clear(core->loop, &waiter->patience);
+	free(waiter);
+}
+
+static struct waiter *find_waiter(struct core *core, const char *operation_id, bool undoing)
+{
+	struct waiter *waiter;
+
+	TAILQ_FOREACH(waiter, &core->waiters, entry) {
+		if (streq(waiter->operation_id, operation_id) && (!undoing || waiter->undo_will_do))
+			return waiter;
 	}
 	return NULL;
 }
 
-/* From the start each time: whoever is answered may cancel any other call. */
-static void answer_awaiting(struct core *core, const struct operation_record *record, bool undoing)
+/* From the start each time: a caller that is answered may cancel any other call. */
+static void answer_waiters(struct core *core, const struct operation_record *record, bool undoing)
 {
-	struct call *call;
+	struct waiter *waiter;
 
-	while ((call = find_awaiting(core, record->id, undoing)))
-		call_answer(call, record);
+	while ((waiter = find_waiter(core, record->id, undoing)))
+		call_answer(waiter->call, record);
+}
+
+static void on_patience_over(struct loop_timer *timer)
+{
+	const struct waiter *waiter = container_of(timer, struct waiter, patience);
+	const struct operation *operation = operation_find(waiter->call->core, waiter->operation_id);
+
+	if (operation)
+		call_answer(waiter->call, &operation->record);
+	else
+		call_failf(waiter->call, ERR_NOT_FOUND, "operation %s does not exist", waiter->operation_id);
+}
+
+static void await(struct call *call, const char *operation_id, bool undo_will_do, int64_t patience_ms)
+{
+	struct waiter *waiter = xnew(struct waiter);
+
+	waiter->call = call;
+	waiter->operation_id = operation_id;
+	waiter->undo_will_do = undo_will_do;
+	waiter->patience.fire = on_patience_over;
+	TAILQ_INSERT_TAIL(&call->core->waiters, waiter, entry);
+	loop_timer_set(call->core->loop, &waiter->patience, patience_ms);
+	call_wait(call, waiter, waiter_free);
 }
 
 static void on_event(struct event_listener *listener, const struct core_event *event)
@@ -43,13 +89,14 @@ static void on_event(struct event_listener *listener, const struct core_event *e
 	struct core *core = container_of(listener, struct core, waiters_listener);
 
 	if (event->type == EVENT_OPERATION_CHANGED && event->operation->undoing)
-		answer_awaiting(core, event->operation, true);
+		answer_waiters(core, event->operation, true);
 	else if (event->type == EVENT_OPERATION_ENDED)
-		answer_awaiting(core, event->operation, false);
+		answer_waiters(core, event->operation, false);
 }
 
 void operation_methods_begin(struct core *core)
 {
+	TAILQ_INIT(&core->waiters);
 	core->waiters_listener.on_event = on_event;
 	events_listen(core, &core->waiters_listener);
 }
@@ -58,6 +105,8 @@ void operation_methods_end(struct core *core)
 {
 	events_unlisten(core, &core->waiters_listener);
 }
+
+/* ---- the methods ---- */
 
 static int find_word(const char *word, const char *const *names, const char *field, int *out, struct err *err)
 {
@@ -78,7 +127,7 @@ static void on_operations(void *arg, const struct store_operations *result)
 	struct call *call = arg;
 	const char *cursor = NULL;
 
-	call->store_read = NULL;
+	call_waited(call);
 	if (result->err.code) {
 		call_fail(call, &result->err);
 		return;
@@ -106,7 +155,7 @@ void operation_list(struct call *call)
 		call_fail(call, &err);
 		return;
 	}
-	call->store_read = store_list_operations(call->core->store, &filter, on_operations, call);
+	call_wait_read(call, store_list_operations(call->core->store, &filter, on_operations, call));
 }
 
 static void on_operation(void *arg, const struct store_operations *result)
@@ -114,7 +163,7 @@ static void on_operation(void *arg, const struct store_operations *result)
 	struct call *call = arg;
 	const struct operation_args *args = call->args;
 
-	call->store_read = NULL;
+	call_waited(call);
 	if (result->err.code)
 		call_fail(call, &result->err);
 	else if (result->count == 0)
@@ -126,17 +175,6 @@ static void on_operation(void *arg, const struct store_operations *result)
 		call_answer(call, &result->items[0]);
 }
 
-static void on_patience_over(struct loop_timer *timer)
-{
-	struct call *call = container_of(timer, struct call, patience);
-	const struct operation *operation = operation_find(call->core, call->awaits);
-
-	if (operation)
-		call_answer(call, &operation->record);
-	else
-		call_failf(call, ERR_NOT_FOUND, "operation %s does not exist", call->awaits);
-}
-
 /* Operations that are in memory but not yet durable have been promised to nobody and do not exist. */
 static struct operation *find_living(struct call *call, const char *id)
 {
@@ -145,22 +183,15 @@ static struct operation *find_living(struct call *call, const char *id)
 	return operation && !operation->accepting ? operation : NULL;
 }
 
-static void await(struct call *call, const char *operation_id, int64_t patience_ms)
-{
-	call->awaits = operation_id;
-	call->patience.fire = on_patience_over;
-	loop_timer_set(call->core->loop, &call->patience, patience_ms);
-}
-
 void operation_get(struct call *call)
 {
 	const struct operation_get_args *args = call->args;
 	const struct operation *operation = find_living(call, args->operation_id);
 
 	if (!operation) {
-		call->store_read = store_find_operation(call->core->store, args->operation_id, on_operation, call);
+		call_wait_read(call, store_find_operation(call->core->store, args->operation_id, on_operation, call));
 	} else if (args->wait > 0 && operation->phase != PHASE_ENDED) {
-		await(call, args->operation_id, args->wait * 1000);
+		await(call, args->operation_id, false, args->wait * 1000);
 	} else {
 		call_answer(call, &operation->record);
 	}
@@ -173,12 +204,11 @@ void operation_cancel_asked(struct call *call)
 	struct err err = { 0 };
 
 	if (!operation) {
-		call->store_read = store_find_operation(call->core->store, args->operation_id, on_operation, call);
+		call_wait_read(call, store_find_operation(call->core->store, args->operation_id, on_operation, call));
 	} else if (operation_cancel(operation, &err) < 0) {
 		call_fail(call, &err);
 	} else {
 		/* Answered when the store knows of it: a cancellation that was granted survives a crash. */
-		call->awaits_undo = true;
-		await(call, args->operation_id, CANCEL_PATIENCE_MS);
+		await(call, args->operation_id, true, CANCEL_PATIENCE_MS);
 	}
 }

@@ -15,6 +15,7 @@
 #include "core/engine/operation_table.h"
 #include "core/methods/begin_operation.h"
 #include "core/methods/call.h"
+#include "core/methods/call_wait.h"
 #include "core/methods/detach_precheck.h"
 #include "core/model/volume.h"
 #include "core/model/volume_view.h"
@@ -62,7 +63,7 @@ void volume_detach(struct call *call)
 		leave = IN_USE_BY_NAME;
 	if (args->force)
 		leave = IN_USE_BY_FORCE;
-	in_use_check(call, args->volume_id, leave, begin_detach);
+	detach_precheck(call, args->volume_id, leave, begin_detach);
 }
 
 static void begin_delete(struct call *call)
@@ -76,7 +77,7 @@ void volume_delete(struct call *call)
 {
 	const struct volume_delete_args *args = call->args;
 
-	in_use_check(call, args->volume_id, IN_USE_REFUSED, begin_delete);
+	detach_precheck(call, args->volume_id, IN_USE_REFUSED, begin_delete);
 }
 
 void volume_resize(struct call *call)
@@ -177,7 +178,7 @@ static void on_volume_listed(void *arg, const struct cloud_result *result)
 	struct call *call = arg;
 	const struct volume_get_args *args = call->args;
 
-	call->cloud_call = NULL;
+	call_waited(call);
 	if (result->outcome != CLOUD_OK) {
 		call_fail(call, &result->err);
 		return;
@@ -202,7 +203,7 @@ void volume_get(struct call *call)
 	if (volume && !args->refresh)
 		answer_volume(call, volume);
 	else if (call->core->cloud)
-		call->cloud_call = cloud_list_volumes(call->core->cloud, &filter, on_volume_listed, call);
+		call_wait_cloud(call, cloud_list_volumes(call->core->cloud, &filter, on_volume_listed, call));
 	else
 		call_failf(call, ERR_UNAVAILABLE, "no CloudStack is configured, so volume %s cannot be looked up",
 			   args->volume_id);

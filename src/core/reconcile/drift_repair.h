@@ -20,7 +20,7 @@ struct suspect {
 	/* what it waits for */
 	struct cloud_call *call;
 	struct store_read *read;
-	struct operation *starting;
+	struct operation_asker *starting;
 	struct drift_record record; /* kind DRIFT_NONE: innocent */
 };
 

@@ -24,9 +24,10 @@
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
-#include "core/methods/call.h"
+#include "core/methods/volume_methods.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
+#include "core/model/notice.h"
 #include "core/model/volume.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
@@ -42,6 +43,19 @@
 /* So many are looked at closely in one comparison, each by a request of its own. */
 #define SUSPECTS_MAX 200
 #define LEFT_OVERS_MAX 1000
+/* While CloudStack does not answer, it is asked this often whether it is back. */
+#define AWAY_RETRY_MS 5000
+/* And this long after a request has missed it. */
+#define SOON_MS 500
+
+struct reconcile_ticket {
+	TAILQ_ENTRY(reconcile_ticket) entry;
+	struct core *core;
+	bool dry_run;
+	bool served; /* by the comparison under way */
+	reconcile_done_fn done;
+	void *arg;
+};
 
 /* ---- the end ---- */
 
@@ -94,28 +108,6 @@ static char *message(const struct reconcile *reconcile)
 			 reconcile->dry_run ? "only reported" : "for somebody else to settle", left);
 }
 
-static struct call *find_served(struct core *core)
-{
-	struct call *call;
-
-	TAILQ_FOREACH(call, &core->calls, entry) {
-		if (call->in_sync)
-			return call;
-	}
-	return NULL;
-}
-
-static bool is_awaited(struct core *core)
-{
-	const struct call *call;
-
-	TAILQ_FOREACH(call, &core->calls, entry) {
-		if (call->awaits_sync)
-			return true;
-	}
-	return false;
-}
-
 static void suspect_free(struct suspect *suspect)
 {
 	if (suspect->call)
@@ -123,7 +115,7 @@ static void suspect_free(struct suspect *suspect)
 	if (suspect->read)
 		store_read_cancel(suspect->read);
 	if (suspect->starting)
-		operation_forget_asker(suspect->starting);
+		operation_leave(suspect->starting);
 	TAILQ_REMOVE(&suspect->reconcile->suspects, suspect, entry);
 	record_clear(&operation_record, &suspect->origin);
 	record_clear(&drift_record, &suspect->record);
@@ -147,11 +139,24 @@ static void reconcile_drop(struct core *core)
 	free(reconcile);
 }
 
+/* From the start each time: whoever is answered may cancel any other ticket. */
+static void answer_tickets(struct core *core, const struct sync_record *record, const struct err *err)
+{
+	struct reconcile_ticket *ticket;
+
+	while ((ticket = TAILQ_FIRST(&core->tickets_served))) {
+		reconcile_done_fn done = ticket->done;
+		void *arg = ticket->arg;
+
+		reconcile_ticket_cancel(ticket);
+		done(arg, record, err);
+	}
+}
+
 static void finish(struct reconcile *reconcile)
 {
 	struct core *core = reconcile->core;
 	struct sync_record record = { .timestamp = clock_wall_ms() };
-	struct call *call;
 
 	record.message = message(reconcile);
 	record.report = report_json(reconcile);
@@ -161,10 +166,9 @@ static void finish(struct reconcile *reconcile)
 		tidy_soon(core);
 	}
 	reconcile_drop(core);
-	while ((call = find_served(core)))
-		call_answer(call, &record);
+	answer_tickets(core, &record, NULL);
 	record_clear(&sync_record, &record);
-	volumes_refresh_next(core, is_awaited(core));
+	reconcile_in(core, TAILQ_EMPTY(&core->tickets) ? core->options.reconcile_ms : 0);
 }
 
 void suspect_done(struct suspect *suspect)
@@ -427,30 +431,7 @@ static void on_left_overs(void *arg, const struct store_operations *result)
 		finish(reconcile);
 }
 
-/* ---- for volume.c and the call ---- */
-
-void reconcile_begin(struct core *core)
-{
-	struct call *call, *first = NULL;
-
-	assert(!core->reconcile);
-	core->reconcile = xnew(struct reconcile);
-	core->reconcile->core = core;
-	TAILQ_INIT(&core->reconcile->suspects);
-	/* Whoever asked first says how; the others wait if they want it otherwise. */
-	TAILQ_FOREACH(call, &core->calls, entry) {
-		const struct sync_args *args = call->args, *first_args = first ? first->args : args;
-
-		if (!call->awaits_sync || args->dry_run != first_args->dry_run)
-			continue;
-		first = first ? first : call;
-		call->awaits_sync = false;
-		call->in_sync = true;
-		core->reconcile->dry_run = args->dry_run;
-	}
-}
-
-void reconcile_compare(struct core *core)
+static void compare(struct reconcile *reconcile)
 {
 	const struct store_operation_filter filter = {
 		.type = -1,
@@ -458,30 +439,124 @@ void reconcile_compare(struct core *core)
 		.needs_attention = true,
 		.limit = LEFT_OVERS_MAX,
 	};
-	struct reconcile *reconcile = core->reconcile;
 
 	compare_all(reconcile);
-	reconcile->left_overs = store_list_operations(core->store, &filter, on_left_overs, reconcile);
+	reconcile->left_overs = store_list_operations(reconcile->core->store, &filter, on_left_overs, reconcile);
 }
 
-void reconcile_fail(struct core *core, const struct err *err)
-{
-	struct call *call;
+/* ---- when ---- */
 
+static void on_listed_all(void *arg, const struct err *err)
+{
+	struct core *core = arg;
+	struct cloud_health health;
+
+	if (!err) {
+		compare(core->reconcile);
+		return;
+	}
+	cloud_health(core->cloud, &health);
 	reconcile_drop(core);
-	while ((call = find_served(core)))
-		call_fail(call, err);
+	answer_tickets(core, NULL, err);
+	/* While it is in doubt whether CloudStack is away at all, that is found out soon. */
+	loop_timer_set(core->loop, &core->refresh, health.usable ? SOON_MS : AWAY_RETRY_MS);
 }
 
-void reconcile_request(struct call *call)
+/* The first ticket says how; those that want it otherwise wait. */
+static void take_tickets(struct reconcile *reconcile)
 {
-	call->awaits_sync = true;
-	if (!call->core->reconcile)
-		volumes_refresh_next(call->core, true);
+	struct core *core = reconcile->core;
+	struct reconcile_ticket *ticket, *next;
+
+	ticket = TAILQ_FIRST(&core->tickets);
+	reconcile->dry_run = ticket && ticket->dry_run;
+	for (; ticket; ticket = next) {
+		next = TAILQ_NEXT(ticket, entry);
+		if (ticket->dry_run != reconcile->dry_run)
+			continue;
+		TAILQ_REMOVE(&core->tickets, ticket, entry);
+		TAILQ_INSERT_TAIL(&core->tickets_served, ticket, entry);
+		ticket->served = true;
+	}
 }
 
-void reconcile_free(struct core *core)
+static void on_due(struct loop_timer *timer)
 {
+	struct core *core = container_of(timer, struct core, refresh);
+
+	assert(!core->reconcile);
+	core->reconcile = xnew(struct reconcile);
+	core->reconcile->core = core;
+	TAILQ_INIT(&core->reconcile->suspects);
+	take_tickets(core->reconcile);
+	volume_list_fetch(core->volume_list, on_listed_all, core);
+}
+
+void reconcile_in(struct core *core, int64_t delay_ms)
+{
+	if (!core->draining)
+		loop_timer_set(core->loop, &core->refresh, delay_ms);
+}
+
+void reconcile_soon(struct core *core)
+{
+	int64_t soon_ms = clock_mono_ms() + SOON_MS;
+
+	if (loop_timer_is_set(&core->refresh) && core->refresh.due_ms > soon_ms)
+		loop_timer_set(core->loop, &core->refresh, SOON_MS);
+}
+
+struct reconcile_ticket *reconcile_request(struct core *core, bool dry_run, reconcile_done_fn done, void *arg)
+{
+	struct reconcile_ticket *ticket = xnew(struct reconcile_ticket);
+
+	ticket->core = core;
+	ticket->dry_run = dry_run;
+	ticket->done = done;
+	ticket->arg = arg;
+	TAILQ_INSERT_TAIL(&core->tickets, ticket, entry);
+	if (!core->reconcile)
+		reconcile_in(core, 0);
+	return ticket;
+}
+
+void reconcile_ticket_cancel(struct reconcile_ticket *ticket)
+{
+	if (ticket->served)
+		TAILQ_REMOVE(&ticket->core->tickets_served, ticket, entry);
+	else
+		TAILQ_REMOVE(&ticket->core->tickets, ticket, entry);
+	free(ticket);
+}
+
+static void on_notice(struct notice_listener *listener, const struct notice *notice)
+{
+	if (notice->type == NOTICE_CLOUD_UNSURE)
+		reconcile_soon(container_of(listener, struct core, refresh_listener));
+}
+
+void reconcile_begin(struct core *core)
+{
+	TAILQ_INIT(&core->tickets);
+	TAILQ_INIT(&core->tickets_served);
+	core->volume_list = volume_list_new(core);
+	core->refresh.fire = on_due;
+	core->refresh_listener.on_notice = on_notice;
+	notice_listen(core, &core->refresh_listener);
+}
+
+void reconcile_start(struct core *core)
+{
+	if (core->cloud)
+		loop_timer_set(core->loop, &core->refresh, 0);
+}
+
+void reconcile_end(struct core *core)
+{
+	notice_unlisten(core, &core->refresh_listener);
+	loop_timer_clear(core->loop, &core->refresh);
 	reconcile_drop(core);
+	core->volume_list = volume_list_free(core->volume_list);
 	drift_forget_all(core);
+	assert(TAILQ_EMPTY(&core->tickets) && TAILQ_EMPTY(&core->tickets_served));
 }

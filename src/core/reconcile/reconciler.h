@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The comparison of store, CloudStack and kernel. */
+/*
+ * The comparison of store, CloudStack and kernel: at the start, every now and then, and when it is asked for.
+ */
 
-struct call;
+#include "base/err.h"
+#include "spec/records.h"
+
 struct core;
-struct err;
+struct reconcile_ticket;
 
-/* A list of volumes is about to be fetched: the calls that wait now will be answered from it. */
+/* record: what was found; NULL when CloudStack's list could not be had, and err says why. */
+typedef void (*reconcile_done_fn)(void *arg, const struct sync_record *record, const struct err *err);
+
+/* Asks for a comparison that begins after now. done runs once, on a later turn, unless the ticket is cancelled. */
+struct reconcile_ticket *reconcile_request(struct core *core, bool dry_run, reconcile_done_fn done, void *arg);
+void reconcile_ticket_cancel(struct reconcile_ticket *ticket); /* not from inside done */
+
+/* The next comparison is due now, or after delay_ms. */
+void reconcile_in(struct core *core, int64_t delay_ms);
+/* CloudStack did not answer somebody: find out soon, but not for each of many, whether it is back. */
+void reconcile_soon(struct core *core);
 void reconcile_begin(struct core *core);
-/* It is whole: store, CloudStack and kernel are compared. Ends in volumes_refresh_next(). */
-void reconcile_compare(struct core *core);
-/* It could not be fetched: those calls are told why. */
-void reconcile_fail(struct core *core, const struct err *err);
-/* A call waits for a comparison that begins after now. */
-void reconcile_request(struct call *call);
-void reconcile_free(struct core *core);
+void reconcile_start(struct core *core);
+void reconcile_end(struct core *core);

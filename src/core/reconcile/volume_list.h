@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The list of volumes, fetched from CloudStack. */
-
-#include "base/util.h"
+/* CloudStack's list of volumes, fetched into the model. */
 
 struct core;
+struct err;
+struct volume_list;
 
-void volumes_refresh_begin(struct core *core);
-void volumes_refresh_start(struct core *core);
-void volumes_refresh_end(struct core *core);
-/* CloudStack did not answer somebody: find out soon, but not for each of many, whether it is back. */
-void volumes_refresh_soon(struct core *core);
-/* The comparison that followed the last list has ended: the next list is due later, or now if somebody asked. */
-void volumes_refresh_next(struct core *core, bool now);
+/* err NULL: the whole list is in the model, and what it did not show is forgotten. */
+typedef void (*volume_list_fn)(void *arg, const struct err *err);
+
+struct volume_list *volume_list_new(struct core *core);
+struct volume_list *volume_list_free(struct volume_list *list); /* returns NULL, takes NULL */
+/* One at a time. done runs once, on a later turn, but not while the daemon is stopping. */
+void volume_list_fetch(struct volume_list *list, volume_list_fn done, void *arg);
