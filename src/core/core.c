@@ -21,6 +21,7 @@
 #include "core/host/suspended.h"
 #include "core/methods/call.h"
 #include "core/methods/operation_methods.h"
+#include "core/model/commit.h"
 #include "core/model/event.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
@@ -154,11 +155,10 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 	TAILQ_INIT(&core->unfinished);
 	TAILQ_INIT(&core->ended);
 	TAILQ_INIT(&core->calls);
-	TAILQ_INIT(&core->follows);
+	TAILQ_INIT(&core->changes);
 	TAILQ_INIT(&core->settlings);
 	TAILQ_INIT(&core->servings);
 	TAILQ_INIT(&core->claims);
-	TAILQ_INIT(&core->export_commits);
 	TAILQ_INIT(&core->notice_listeners);
 	events_init(core, volumes_tell_changed);
 	operation_methods_begin(core);
@@ -200,6 +200,7 @@ struct core *core_free(struct core *core)
 	servings_free(core);
 	holds_free(core);
 	old_names_free(core);
+	changes_free(core);
 	exports_free(core);
 	names_free(core);
 	core->sysblock = sysblock_close(core->sysblock);

@@ -40,7 +40,6 @@ struct core {
 	struct hold *holds;
 	struct old_names *old_names;
 	TAILQ_HEAD(, serving) servings;
-	TAILQ_HEAD(, export_commit) export_commits;
 	struct tidy *tidy; /* the comparison under way, NULL when none is */
 	struct loop_timer tidy_timer;
 	struct operation *operations;     /* in memory: unfinished and recently ended */
@@ -49,8 +48,8 @@ struct core {
 	struct operation_list ended;      /* oldest first */
 	size_t unfinished_count, ended_count;
 	struct volume_queue *queues;
-	size_t commits_waiting, mappings_committing;
-	TAILQ_HEAD(, follow) follows;     /* batches of mappings that the store has not answered */
+	size_t commits_waiting;
+	TAILQ_HEAD(, change) changes;     /* on their way to the store */
 	TAILQ_HEAD(, settling) settlings; /* likewise, of operations that need no attention any more */
 
 	struct loop_timer refresh; /* the next comparison begins */

@@ -25,13 +25,13 @@
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/event.h"
+#include "core/model/commit.h"
 #include "core/model/event.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
 #include "core/model/notice.h"
 #include "core/model/volume.h"
 #include "disk/sysblock.h"
-#include "store/store.h"
 
 /* Ended operations stay readable in memory (and on D-Bus) until this many younger ones have ended. */
 #define ENDED_KEPT 256
@@ -122,10 +122,11 @@ static char *response_json(struct operation *operation)
  * The last commit may have waited for the store while the disk it names has gone, and another may have got its name. Then
  * what has just become durable is corrected and committed once more, before anybody hears of it.
  */
-static bool is_still_true(struct operation *operation)
+static bool is_still_true(void *arg)
 {
+	struct operation *operation = arg;
 	struct core *core = operation->core;
-	struct mapping_record *mapping = operation->stage_map;
+	struct mapping_record *mapping = change_mapping(operation->change);
 	const struct device *device;
 
 	if (!operation->ended || !mapping || !core_is_appliance(core, mapping->vm_id))
@@ -138,6 +139,7 @@ static bool is_still_true(struct operation *operation)
 	mapping_describe(core, mapping, device);
 	free(operation->ended->response);
 	operation->ended->response = response_json(operation);
+	operation_commit(operation, operation_status_names[operation->ended->status]);
 	return false;
 }
 
@@ -205,7 +207,6 @@ static void on_commit_refused(struct operation *operation, const struct err *err
 				  err->text);
 		return;
 	}
-	operation_stage_drop(operation);
 	operation_drop_ended(operation);
 	operation->phase = PHASE_RUNNING;
 	operation_fail(operation, err);
@@ -216,7 +217,7 @@ static void on_committed(void *arg, const struct err *err)
 	struct operation *operation = arg;
 	struct core *core = operation->core;
 
-	core->commits_waiting--;
+	operation->change = NULL;
 	if (operation->accepting) {
 		if (err->code) {
 			on_refused(operation, err);
@@ -233,11 +234,6 @@ static void on_committed(void *arg, const struct err *err)
 		on_commit_refused(operation, err);
 		return;
 	}
-	if (!is_still_true(operation)) {
-		operation_commit(operation, operation_status_names[operation->ended->status]);
-		return;
-	}
-	operation_stage_apply(operation);
 	if (operation->ended) {
 		on_ended(operation);
 		return;
@@ -248,25 +244,38 @@ static void on_committed(void *arg, const struct err *err)
 	run_step(operation);
 }
 
+struct change *operation_change(struct operation *operation)
+{
+	const struct operation_record *record = &operation->record;
+
+	if (!operation->change)
+		operation->change =
+			change_new(operation->core, str_empty(record->volume_id) ? record->id : record->volume_id);
+	return operation->change;
+}
+
+struct change *operation_change_anew(struct operation *operation)
+{
+	operation_change_drop(operation);
+	return operation_change(operation);
+}
+
 void operation_commit(struct operation *operation, const char *previous_status)
 {
+	static const struct change_hooks hooks = { .landed = is_still_true };
 	struct operation_record *record = operation->ended ? operation->ended : &operation->record;
-	struct store_batch *batch = store_batch_new(str_empty(record->volume_id) ? record->id : record->volume_id);
+	struct change *change = operation_change(operation);
 	_cleanup_free_ char *details = history_details(operation);
 
 	record->updated_at = clock_wall_ms();
 	free(record->context);
 	record->context = context_to_json(operation);
-	store_batch_operation(batch, record);
-	str_set(&record->context, NULL); /* the batch has a copy */
-	store_batch_history(batch, record->id, previous_status, operation_status_names[record->status], details);
-	operation_stage_put(operation, batch);
-	if (operation->accepting)
-		store_batch_optional(batch);
+	change_put_operation(change, record, previous_status, details);
+	str_set(&record->context, NULL); /* the change has a copy */
 	operation->phase = PHASE_COMMITTING;
 	loop_timer_clear(operation->core->loop, &operation->deadline);
-	operation->core->commits_waiting++;
-	store_submit(operation->core->store, batch, on_committed, operation);
+	change_submit(change, operation->accepting ? CHANGE_OPTIONAL : CHANGE_WHATEVER_COMES, &hooks, on_committed,
+		      operation);
 }
 
 /* ---- steps ---- */
@@ -442,7 +451,7 @@ void operation_fail(struct operation *operation, const struct err *err)
 		finish_failed(operation);
 		return;
 	}
-	operation_stage_drop(operation);
+	operation_change_drop(operation);
 	operation_keep_err(&operation->failure, err);
 	operation_keep_err(&operation->interruption, NULL); /* what it asked for is done */
 	record_failure(operation);

@@ -31,13 +31,10 @@ void operation_wait(struct operation *operation, void *awaited, const struct wai
 
 /* ---- for steps ---- */
 
-/* With the next commit: the volume is this device (takes the record's texts), or is no device any more. */
-void operation_stage_mapping(struct operation *operation, struct mapping_record *mapping);
-void operation_stage_unmap(struct operation *operation);
-/* After those: it is served like this (takes the texts), or not any more; its name is given up. */
-void operation_stage_export(struct operation *operation, struct export_record *record);
-void operation_stage_unexport(struct operation *operation);
-void operation_stage_unname(struct operation *operation);
+/* What becomes true of the volume with the next commit, which ends this step; dropped if the step fails. */
+struct change *operation_change(struct operation *operation);
+/* The same, and what an earlier run of this step has put there is dropped. */
+struct change *operation_change_anew(struct operation *operation);
 
 /* ERR_CONFLICT when it has ended or can only go forward. */
 int operation_cancel(struct operation *operation, struct err *err);
@@ -55,8 +52,3 @@ void operation_commit(struct operation *operation, const char *previous_status);
 void operation_begin_if_turn(struct operation *operation);
 /* Cancel and time-out, in whatever phase it is. */
 void operation_interrupt(struct operation *operation, const struct err *err);
-
-/* What is staged: into the batch, into the model after it has landed, or forgotten. */
-void operation_stage_put(struct operation *operation, struct store_batch *batch);
-void operation_stage_apply(struct operation *operation);
-void operation_stage_drop(struct operation *operation);

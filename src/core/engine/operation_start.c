@@ -17,11 +17,11 @@
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
 #include "core/event.h"
+#include "core/model/commit.h"
 #include "core/model/event.h"
 #include "core/model/volume.h"
 #include "core/ops/ops.h"
 #include "disk/device.h"
-#include "store/store.h"
 
 static struct operation *operation_new(struct core *core, enum operation_type type)
 {
@@ -143,7 +143,6 @@ static void on_settled(void *arg, const struct err *err)
 	struct settling *settling = arg;
 	struct operation *operation = operation_find(settling->core, settling->record.id);
 
-	settling->core->commits_waiting--;
 	if (err->code) {
 		log_notice("operation=%s still needs attention: %s", settling->record.id, err->text);
 	} else {
@@ -160,9 +159,8 @@ static void on_settled(void *arg, const struct err *err)
 
 void operation_settle(struct core *core, const struct operation_record *record)
 {
-	struct store_batch *batch = store_batch_new(str_empty(record->volume_id) ? record->id : record->volume_id);
+	struct change *change = change_new(core, str_empty(record->volume_id) ? record->id : record->volume_id);
 	struct settling *settling = xnew(struct settling);
-	const char *status = operation_status_names[record->status];
 
 	settling->core = core;
 	TAILQ_INSERT_TAIL(&core->settlings, settling, entry);
@@ -172,11 +170,8 @@ void operation_settle(struct core *core, const struct operation_record *record)
 	free(settling->record.error);
 	settling->record.error =
 		xasprintf("%s; since then nothing of it was found", str_or(record->error, "it failed"));
-	store_batch_operation(batch, &settling->record);
-	store_batch_history(batch, record->id, status, status, "{\"settled\":true}");
-	store_batch_optional(batch);
-	core->commits_waiting++;
-	store_submit(core->store, batch, on_settled, settling);
+	change_put_operation(change, &settling->record, operation_status_names[record->status], "{\"settled\":true}");
+	change_submit(change, CHANGE_OPTIONAL, NULL, on_settled, settling);
 }
 
 void operation_on_device(struct core *core, const struct device *device)

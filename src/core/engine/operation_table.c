@@ -11,7 +11,7 @@
 
 #include "core/core.h"
 #include "core/core_parts.h"
-#include "core/engine/operation.h"
+#include "core/model/commit.h"
 
 void operation_link(struct operation *operation)
 {
@@ -49,6 +49,11 @@ void operation_drop_ended(struct operation *operation)
 		return;
 	record_clear(&operation_record, operation->ended);
 	free(TAKE_PTR(operation->ended));
+}
+
+void operation_change_drop(struct operation *operation)
+{
+	change_free(TAKE_PTR(operation->change));
 }
 
 void operation_stop_waiting(struct operation *operation)
@@ -114,7 +119,8 @@ void operation_free(struct operation *operation)
 	assert(!operation->queue);
 	operation_stop_waiting(operation);
 	loop_timer_clear(operation->core->loop, &operation->deadline);
-	operation_stage_drop(operation);
+	if (operation->phase != PHASE_COMMITTING)
+		operation_change_drop(operation);
 	operation_drop_ended(operation);
 	if (operation->context) {
 		record_clear(operation->kind->context, operation->context);

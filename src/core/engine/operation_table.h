@@ -105,10 +105,7 @@ struct operation {
 	const struct wait_kind *wait_kind;
 	/* as it will be once its last commit is durable, NULL before: until then nobody sees it ended */
 	struct operation_record *ended;
-	/* staged for the next commit, applied to the model after it */
-	struct mapping_record *stage_map;
-	struct export_record *stage_export;
-	bool stage_unmap, stage_unexport, stage_unname;
+	struct change *change; /* staged for the next commit, or on its way with it; NULL when nothing is */
 
 	struct volume_queue *queue;
 	TAILQ_ENTRY(operation) queue_entry;
@@ -157,5 +154,7 @@ bool operation_has_turn(const struct operation *operation);
 /* Stops everything the operation waits for; none of its callbacks will run. */
 void operation_stop_waiting(struct operation *operation);
 void operation_drop_ended(struct operation *operation);
+/* What is staged and not on its way yet. */
+void operation_change_drop(struct operation *operation);
 /* Keeps a copy in *slot; NULL empties it. */
 void operation_keep_err(struct err **slot, const struct err *err);

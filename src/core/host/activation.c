@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "core/core_parts.h"
 #include "core/host/suspended.h"
+#include "core/model/commit.h"
 #include "core/model/export.h"
 #include "core/model/notice.h"
 #include "core/model/stable_name.h"
@@ -329,7 +330,7 @@ bool serving_is_busy(struct core *core, const char *volume_id)
 		if (streq(claim->volume_id, volume_id))
 			return true;
 	}
-	return export_is_committing(core, volume_id);
+	return change_has_export(core, volume_id);
 }
 
 void servings_free(struct core *core)

@@ -10,7 +10,7 @@
 #include "cloud/cloud.h"
 #include "core/host/activation.h"
 #include "core/methods/call.h"
-#include "core/model/export.h"
+#include "core/model/commit.h"
 #include "disk/usage.h"
 #include "nbd/exporter.h"
 #include "store/store.h"
@@ -65,12 +65,12 @@ void call_wait_exports(struct call *call, struct export_call *exports)
 	call_wait(call, exports, cancel_exports);
 }
 
-static void forget_commit(void *awaited)
+static void forget_change(void *awaited)
 {
-	export_commit_forget(awaited);
+	change_forget(awaited);
 }
 
-void call_wait_commit(struct call *call, struct export_commit *commit)
+void call_wait_change(struct call *call, struct change *change)
 {
-	call_wait(call, commit, forget_commit);
+	call_wait(call, change, forget_change);
 }

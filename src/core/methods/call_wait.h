@@ -9,7 +9,7 @@ struct serving;
 struct call;
 struct cloud_call;
 struct export_call;
-struct export_commit;
+struct change;
 struct store_read;
 struct usage_check;
 
@@ -18,4 +18,4 @@ void call_wait_read(struct call *call, struct store_read *read);
 void call_wait_usage(struct call *call, struct usage_check *check);
 void call_wait_activation(struct call *call, struct serving *serving);
 void call_wait_exports(struct call *call, struct export_call *exports);
-void call_wait_commit(struct call *call, struct export_commit *commit);
+void call_wait_change(struct call *call, struct change *change);

@@ -17,6 +17,7 @@
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
 #include "core/methods/health.h"
+#include "core/model/commit.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/reconcile/host_sync.h"
@@ -174,7 +175,7 @@ struct orphan {
 	struct sweep *sweep;
 	char *name;
 	struct serving *serving;
-	struct export_commit *commit;
+	struct change *commit;
 	struct err err;
 	bool removed;
 };
@@ -244,7 +245,7 @@ static void sweep_free(void *state)
 		if (orphan->serving)
 			serving_cancel(orphan->serving);
 		if (orphan->commit)
-			export_commit_forget(orphan->commit);
+			change_forget(orphan->commit);
 		free(orphan->name);
 		free(orphan);
 	}
@@ -345,7 +346,7 @@ static void on_orphan_closed(void *arg, const struct err *err)
 	orphan->err = *err;
 	orphan->removed = err->code == ERR_NONE;
 	if (orphan->removed && export_find(orphan->sweep->call->core, volume_id))
-		orphan->commit = export_commit(orphan->sweep->call->core, volume_id, NULL, on_orphan_dropped, orphan);
+		orphan->commit = commit_export(orphan->sweep->call->core, volume_id, NULL, CHANGE_OPTIONAL, on_orphan_dropped, orphan);
 	else
 		orphan_done(orphan);
 }

@@ -18,6 +18,7 @@
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
 #include "core/methods/health.h"
+#include "core/model/commit.h"
 #include "core/model/export.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
@@ -83,7 +84,7 @@ static void on_served(void *arg, const struct err *err)
 	call_waited(call);
 	if (err->code || !device) {
 		if (!change->was_desired)
-			export_commit(core, args->volume_id, NULL, NULL, NULL);
+			commit_export(core, args->volume_id, NULL, CHANGE_WHATEVER_COMES, NULL, NULL);
 		if (err->code)
 			call_fail(call, err);
 		else
@@ -92,8 +93,7 @@ static void on_served(void *arg, const struct err *err)
 	}
 	export_make(core, args->volume_id, &record);
 	export_place(core, &record, device);
-	call_wait_commit(call, export_commit(core, args->volume_id, &record, on_made, call));
-	record_clear(&export_record, &record);
+	call_wait_change(call, commit_export(core, args->volume_id, &record, CHANGE_OPTIONAL, on_made, call));
 }
 
 static void on_wished(void *arg, const struct err *err)
@@ -160,8 +160,7 @@ static void wish(struct call *call)
 	str_set(&record.vm_name, args->vm_name);
 	str_set(&record.vm_id, args->vm_id);
 	str_set(&record.metadata, args->metadata);
-	call_wait_commit(call, export_commit(call->core, args->volume_id, &record, on_wished, call));
-	record_clear(&export_record, &record);
+	call_wait_change(call, commit_export(call->core, args->volume_id, &record, CHANGE_OPTIONAL, on_wished, call));
 }
 
 /* Two who write to a disk without knowing of each other destroy what is on it. Who only has it open may know. */
@@ -233,7 +232,7 @@ static void on_closed(void *arg, const struct err *err)
 	if (err->code && (is_noted || err->code != ERR_UNAVAILABLE))
 		call_fail(call, err);
 	else if (is_noted)
-		call_wait_commit(call, export_commit(call->core, args->volume_id, NULL, on_dropped, call));
+		call_wait_change(call, commit_export(call->core, args->volume_id, NULL, CHANGE_OPTIONAL, on_dropped, call));
 	else
 		answer_deleted(call);
 }

@@ -1,101 +1,308 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What a step says about its volume - the device it is, how it is served, what it is called - waits here for the commit
- * that ends the step. It is durable together with the step, and the model learns of it only after that: the model
- * follows the store, never the other way round.
+ * One pipeline: collect, submit, wait for the store, apply to the model, tell. The model follows the store, never the
+ * other way round, so what a caller or a listener has been told survives a crash.
+ *
+ * A name that a volume has been given becomes durable with the next change about the volume, whatever that change is.
  */
+
+#include "core/model/commit.h"
 
 #include <assert.h>
 
-#include "core/engine/operation.h"
-#include "core/engine/operation_table.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/core_parts.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/model/notice.h"
 #include "core/model/stable_name.h"
 #include "store/store.h"
 
-void operation_stage_mapping(struct operation *operation, struct mapping_record *mapping)
+struct change {
+	TAILQ_ENTRY(change) entry; /* from the submission on */
+	struct core *core;
+	char *entity;
+	struct store_batch *batch; /* what the model does not keep */
+	bool has_operation;
+	struct mapping_record *mappings;
+	size_t mapping_count;
+	struct export_record export; /* volume_id NULL: none */
+	bool drops_mapping, drops_export, drops_name;
+	bool submitted;
+	unsigned flags;
+	const struct change_hooks *hooks;
+	change_done_fn done;
+	void *arg;
+};
+
+struct change *change_new(struct core *core, const char *entity)
 {
-	operation_stage_drop(operation);
-	operation->stage_map = xnew(struct mapping_record);
-	*operation->stage_map = *mapping;
-	memset(mapping, 0, sizeof(*mapping));
+	struct change *change = xnew(struct change);
+
+	change->core = core;
+	change->entity = xstrdup(entity);
+	return change;
 }
 
-void operation_stage_unmap(struct operation *operation)
+void change_free(struct change *change)
 {
-	operation_stage_drop(operation);
-	operation->stage_unmap = true;
+	if (!change)
+		return;
+	if (change->submitted)
+		TAILQ_REMOVE(&change->core->changes, change, entry);
+	for (size_t i = 0; i < change->mapping_count; i++)
+		record_clear(&mapping_record, &change->mappings[i]);
+	free(change->mappings);
+	record_clear(&export_record, &change->export);
+	store_batch_free(change->batch);
+	free(change->entity);
+	free(change);
 }
 
-void operation_stage_export(struct operation *operation, struct export_record *record)
+void changes_free(struct core *core)
 {
-	assert(!operation->stage_export);
-	operation->stage_export = xnew(struct export_record);
-	*operation->stage_export = *record;
+	struct change *change;
+
+	while ((change = TAILQ_FIRST(&core->changes)))
+		change_free(change);
+}
+
+/* ---- collecting ---- */
+
+static struct store_batch *batch_of(struct change *change)
+{
+	if (!change->batch)
+		change->batch = store_batch_new(change->entity);
+	return change->batch;
+}
+
+void change_put_operation(struct change *change, const struct operation_record *record, const char *previous_status,
+			  const char *details)
+{
+	change->has_operation = true;
+	store_batch_operation(batch_of(change), record);
+	store_batch_history(batch_of(change), record->id, previous_status, operation_status_names[record->status],
+			    details);
+}
+
+void change_put_mapping(struct change *change, struct mapping_record *record)
+{
+	record->updated_at = record->last_sync = clock_wall_ms();
+	change->mappings = xrealloc(change->mappings, (change->mapping_count + 1) * sizeof(*change->mappings));
+	change->mappings[change->mapping_count++] = *record;
+	*record = (struct mapping_record){ 0 };
+}
+
+void change_set_export(struct change *change, struct export_record *record)
+{
+	assert(!change->export.volume_id);
+	change->export = *record;
 	*record = (struct export_record){ 0 };
 }
 
-void operation_stage_unexport(struct operation *operation)
+void change_drop_mapping(struct change *change)
 {
-	operation->stage_unexport = true;
+	change->drops_mapping = true;
 }
 
-void operation_stage_unname(struct operation *operation)
+void change_drop_export(struct change *change)
 {
-	operation->stage_unname = true;
+	change->drops_export = true;
 }
 
-void operation_stage_put(struct operation *operation, struct store_batch *batch)
+void change_drop_name(struct change *change)
 {
-	const char *volume_id = operation->record.volume_id;
+	change->drops_name = true;
+}
 
-	if (operation->stage_map)
-		store_batch_mapping(batch, operation->stage_map);
-	if (operation->stage_unmap)
-		store_batch_unmap(batch, volume_id);
-	if (operation->stage_export)
-		store_batch_export(batch, operation->stage_export);
-	if (operation->stage_unexport)
-		store_batch_unexport(batch, volume_id);
-	if (operation->stage_unname)
-		store_batch_unname(batch, volume_id);
+struct mapping_record *change_mapping(struct change *change)
+{
+	return change && change->mapping_count ? &change->mappings[0] : NULL;
+}
+
+const struct export_record *change_export(const struct change *change)
+{
+	return change && change->export.volume_id ? &change->export : NULL;
+}
+
+static bool is_of_mappings(const struct change *change)
+{
+	return !change->has_operation && (change->mapping_count || change->drops_mapping);
+}
+
+static bool is_of_export(const struct change *change)
+{
+	return !change->has_operation && (change->export.volume_id || change->drops_export);
+}
+
+bool change_has_mappings(const struct core *core)
+{
+	const struct change *change;
+
+	TAILQ_FOREACH(change, &core->changes, entry) {
+		if (is_of_mappings(change))
+			return true;
+	}
+	return false;
+}
+
+bool change_has_export(const struct core *core, const char *volume_id)
+{
+	const struct change *change;
+
+	TAILQ_FOREACH(change, &core->changes, entry) {
+		if (is_of_export(change) && streq(change->entity, volume_id))
+			return true;
+	}
+	return false;
+}
+
+/* ---- after the store has answered ---- */
+
+static void apply_mapping(struct change *change, const struct mapping_record *record)
+{
+	const struct mapping *mapping = mapping_find(change->core, record->volume_id);
+
+	if (!mapping && (change->flags & CHANGE_IF_MAPPED))
+		return;
+	if (mapping && change->hooks && change->hooks->replacing)
+		change->hooks->replacing(change->arg, &mapping->record, record);
+	mapping_put(change->core, record);
+}
+
+static void apply(struct change *change)
+{
+	struct core *core = change->core;
+
+	for (size_t i = 0; i < change->mapping_count; i++)
+		name_on_committed(core, change->mappings[i].volume_id);
+	name_on_committed(core, change->entity);
+	for (size_t i = 0; i < change->mapping_count; i++)
+		apply_mapping(change, &change->mappings[i]);
+	if (change->drops_mapping)
+		mapping_remove(core, change->entity);
+	if (change->export.volume_id)
+		export_put(core, &change->export);
+	if (change->drops_export)
+		export_drop(core, change->entity);
+	if (change->drops_name) {
+		name_drop(core, change->entity);
+		notice_tell_volume(core, NOTICE_NAME_DROPPED, change->entity);
+	}
+}
+
+/* An operation says itself what a refusal means for it. */
+static void log_refusal(const struct change *change, const struct err *err)
+{
+	if (is_of_export(change))
+		log_error("volume=%s: its export could not be noted: %s", change->entity, err->text);
+	else if (is_of_mappings(change) && !change->done)
+		log_error("a mapping could not be kept up to date: %s", err->text);
+}
+
+static void on_answered(void *arg, const struct err *err)
+{
+	struct change *change = arg;
+	struct core *core = change->core;
+	bool of_mappings = is_of_mappings(change);
+	change_done_fn done;
+
+	core->commits_waiting--;
+	if (!err->code && change->hooks && change->hooks->landed && !change->hooks->landed(change->arg))
+		return;
+	if (err->code)
+		log_refusal(change, err);
 	else
-		name_stage(operation->core, volume_id, batch);
+		apply(change);
+	done = change->done;
+	arg = change->arg;
+	change_free(change);
+	if (done)
+		done(arg, err);
+	if (of_mappings)
+		notice_tell(core, NOTICE_MAPPINGS_COMMITTED);
 }
 
-void operation_stage_apply(struct operation *operation)
-{
-	struct core *core = operation->core;
-	const char *volume_id = operation->record.volume_id;
+/* ---- submitting ---- */
 
-	if (operation->stage_map)
-		mapping_put(core, operation->stage_map);
-	if (operation->stage_unmap)
-		mapping_remove(core, volume_id);
-	if (operation->stage_export)
-		export_put(core, operation->stage_export);
-	if (operation->stage_unexport)
-		export_drop(core, volume_id);
-	name_on_committed(core, volume_id);
-	if (operation->stage_unname) {
-		name_drop(core, volume_id);
-		notice_tell_volume(core, NOTICE_NAME_DROPPED, volume_id);
+/*
+ * Two disks may have swapped names. So all rows are taken out before any is put back: the store's unique key then sees no
+ * passing double.
+ */
+static void put_mappings(struct change *change, struct store_batch *batch)
+{
+	for (size_t i = 0; i < change->mapping_count && change->mapping_count > 1; i++)
+		store_batch_unmap(batch, change->mappings[i].volume_id);
+	for (size_t i = 0; i < change->mapping_count; i++) {
+		store_batch_mapping(batch, &change->mappings[i]);
+		if (!streq(change->mappings[i].volume_id, change->entity))
+			name_stage(change->core, change->mappings[i].volume_id, batch);
 	}
-	operation_stage_drop(operation);
 }
 
-void operation_stage_drop(struct operation *operation)
+static void put_all(struct change *change, struct store_batch *batch)
 {
-	if (operation->stage_map) {
-		record_clear(&mapping_record, operation->stage_map);
-		free(TAKE_PTR(operation->stage_map));
-	}
-	if (operation->stage_export) {
-		record_clear(&export_record, operation->stage_export);
-		free(TAKE_PTR(operation->stage_export));
-	}
-	operation->stage_unmap = operation->stage_unexport = operation->stage_unname = false;
+	put_mappings(change, batch);
+	if (change->drops_mapping)
+		store_batch_unmap(batch, change->entity);
+	if (change->export.volume_id)
+		store_batch_export(batch, &change->export);
+	if (change->drops_export)
+		store_batch_unexport(batch, change->entity);
+	if (change->drops_name)
+		store_batch_unname(batch, change->entity);
+	else
+		name_stage(change->core, change->entity, batch);
+	if (change->flags & CHANGE_OPTIONAL)
+		store_batch_optional(batch);
+}
+
+void change_submit(struct change *change, unsigned flags, const struct change_hooks *hooks, change_done_fn done,
+		   void *arg)
+{
+	struct core *core = change->core;
+
+	change->flags = flags;
+	change->hooks = hooks;
+	change->done = done;
+	change->arg = arg;
+	if (!change->submitted)
+		TAILQ_INSERT_TAIL(&core->changes, change, entry);
+	change->submitted = true;
+	put_all(change, batch_of(change));
+	core->commits_waiting++;
+	store_submit(core->store, TAKE_PTR(change->batch), on_answered, change);
+}
+
+void change_forget(struct change *change)
+{
+	change->done = NULL;
+}
+
+struct change *commit_mapping(struct core *core, const char *volume_id, struct mapping_record *record, unsigned flags,
+			      change_done_fn done, void *arg)
+{
+	struct change *change = change_new(core, volume_id);
+
+	if (record)
+		change_put_mapping(change, record);
+	else
+		change_drop_mapping(change);
+	change_submit(change, flags, NULL, done, arg);
+	return change;
+}
+
+struct change *commit_export(struct core *core, const char *volume_id, struct export_record *record, unsigned flags,
+			     change_done_fn done, void *arg)
+{
+	struct change *change = change_new(core, volume_id);
+
+	if (record)
+		change_set_export(change, record);
+	else
+		change_drop_export(change);
+	change_submit(change, flags, NULL, done, arg);
+	return change;
 }

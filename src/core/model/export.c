@@ -9,7 +9,6 @@
 #include "core/model/export.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/uuid.h"
 #include "core/core.h"
 #include "core/core_parts.h"
@@ -18,16 +17,6 @@
 #include "core/model/stable_name.h"
 #include "disk/device.h"
 #include "nbd/exporter.h"
-#include "store/store.h"
-
-struct export_commit {
-	TAILQ_ENTRY(export_commit) entry;
-	struct core *core;
-	char *volume_id;
-	struct export_record record; /* volume_id NULL: it is dropped */
-	commit_done_fn done;
-	void *arg;
-};
 
 /* ---- the model ---- */
 
@@ -111,80 +100,10 @@ void export_drop(struct core *core, const char *volume_id)
 	export_free(core, export);
 }
 
-/* ---- commits outside of operations ---- */
-
-static void commit_free(struct export_commit *commit)
-{
-	TAILQ_REMOVE(&commit->core->export_commits, commit, entry);
-	record_clear(&export_record, &commit->record);
-	free(commit->volume_id);
-	free(commit);
-}
-
-static void on_committed(void *arg, const struct err *err)
-{
-	struct export_commit *commit = arg;
-	struct core *core = commit->core;
-
-	core->commits_waiting--;
-	if (err->code)
-		log_error("volume=%s: its export could not be noted: %s", commit->volume_id, err->text);
-	else if (commit->record.volume_id)
-		export_put(core, &commit->record);
-	else
-		export_drop(core, commit->volume_id);
-	if (commit->done)
-		commit->done(commit->arg, err);
-	commit_free(commit);
-}
-
-struct export_commit *export_commit(struct core *core, const char *volume_id, const struct export_record *record,
-				    commit_done_fn done, void *arg)
-{
-	struct store_batch *batch = store_batch_new(volume_id);
-	struct export_commit *commit = xnew(struct export_commit);
-
-	commit->core = core;
-	commit->volume_id = xstrdup(volume_id);
-	commit->done = done;
-	commit->arg = arg;
-	TAILQ_INSERT_TAIL(&core->export_commits, commit, entry);
-	if (record) {
-		record_copy(&export_record, &commit->record, record);
-		store_batch_export(batch, record);
-	} else {
-		store_batch_unexport(batch, volume_id);
-	}
-	if (done)
-		store_batch_optional(batch);
-	core->commits_waiting++;
-	store_submit(core->store, batch, on_committed, commit);
-	return commit;
-}
-
-bool export_is_committing(const struct core *core, const char *volume_id)
-{
-	const struct export_commit *commit;
-
-	TAILQ_FOREACH(commit, &core->export_commits, entry) {
-		if (streq(commit->volume_id, volume_id))
-			return true;
-	}
-	return false;
-}
-
-void export_commit_forget(struct export_commit *commit)
-{
-	commit->done = NULL;
-}
-
 void exports_free(struct core *core)
 {
 	struct export *export, *next;
-	struct export_commit *commit;
 
-	while ((commit = TAILQ_FIRST(&core->export_commits)))
-		commit_free(commit);
 	HASH_ITER(hh, core->exports, export, next)
 		export_free(core, export);
 }

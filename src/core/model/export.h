@@ -10,7 +10,6 @@
 
 struct core;
 struct device;
-struct err;
 
 struct export
 {
@@ -28,14 +27,4 @@ void export_place(struct core *core, struct export_record *record, const struct 
 /* After the commit: into the model, with its event. */
 void export_put(struct core *core, const struct export_record *record);
 void export_drop(struct core *core, const char *volume_id);
-
-typedef void (*commit_done_fn)(void *arg, const struct err *err);
-/*
- * Commits a changed export, or drops it (record NULL); the model follows. done, if given, runs once, after that, and what
- * waits for it is given back when the store is away.
- */
-struct export_commit *export_commit(struct core *core, const char *volume_id, const struct export_record *record,
-				    commit_done_fn done, void *arg);
-void export_commit_forget(struct export_commit *commit); /* done will not run */
-bool export_is_committing(const struct core *core, const char *volume_id);
 void exports_free(struct core *core);

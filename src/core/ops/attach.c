@@ -18,6 +18,7 @@
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
+#include "core/model/commit.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
 #include "core/model/notice.h"
@@ -28,7 +29,6 @@
 #include "core/ops/attach_undo.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
-#include "core/reconcile/device_sync.h"
 #include "disk/sysblock.h"
 
 #define F(MEMBER, TYPE, ...) FIELD(attach_context, MEMBER, TYPE, __VA_ARGS__)
@@ -307,7 +307,7 @@ static void stage(struct operation *operation)
 		      on_appliance(operation) ? context->device : NULL);
 	record.matched_by = (int)context->matched_by;
 	note_contents(context, &record);
-	operation_stage_mapping(operation, &record);
+	change_put_mapping(operation_change_anew(operation), &record);
 	if (on_appliance(operation) && operation->core->options.exporter)
 		op_attach_stage_export(operation);
 }
@@ -322,11 +322,10 @@ static void call_owner_up_to_date(const struct operation *operation, const struc
 		notice_tell(core, NOTICE_CLOUD_UNSURE);
 	} else if (!operation_busy(core, owner->record.volume_id)) {
 		notice_tell(core, NOTICE_DEVICES_UNSURE);
-	} else if (core->mappings_committing == 0 && !mapping_device(core, owner)) {
+	} else if (!change_has_mappings(core) && !mapping_device(core, owner)) {
 		record_copy(&mapping_record, &record, &owner->record);
 		mapping_describe(core, &record, NULL);
-		mapping_commit(core, record.volume_id, &record, NULL, NULL);
-		record_clear(&mapping_record, &record);
+		commit_mapping(core, owner->record.volume_id, &record, CHANGE_IF_MAPPED, NULL, NULL);
 	}
 }
 
@@ -336,7 +335,7 @@ static void call_owner_up_to_date(const struct operation *operation, const struc
  */
 static bool path_is_free(struct operation *operation)
 {
-	const struct mapping_record *wanted = operation->stage_map;
+	const struct mapping_record *wanted = change_mapping(operation->change);
 	struct mapping *mapping, *next;
 
 	HASH_ITER(hh, operation->core->mappings, mapping, next) {
@@ -437,7 +436,7 @@ static void put_contents(struct json_writer *writer, const struct mapping_record
 
 static void respond(struct operation *operation, struct json_writer *writer)
 {
-	const struct mapping_record *record = operation->stage_map;
+	const struct mapping_record *record = change_mapping(operation->change);
 	const struct attach_context *context = operation->context;
 	bool named = str_empty(context->taken);
 	_cleanup_free_ char *text = message(context);

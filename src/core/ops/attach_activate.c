@@ -25,6 +25,7 @@
 #include "core/env.h"
 #include "core/host/activation.h"
 #include "core/host/disk_users.h"
+#include "core/model/commit.h"
 #include "core/model/export.h"
 #include "core/model/stable_name.h"
 #include "core/ops/activation_step.h"
@@ -217,5 +218,5 @@ void op_attach_stage_export(struct operation *operation)
 		record.status = EXPORT_PENDING;
 		record.error = xasprintf("its disk is not free: %s", context->taken);
 	}
-	operation_stage_export(operation, &record);
+	change_set_export(operation_change(operation), &record);
 }

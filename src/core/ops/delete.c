@@ -9,6 +9,7 @@
 #include "core/core_parts.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
+#include "core/model/commit.h"
 #include "core/model/volume.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/detach_steps.h"
@@ -73,7 +74,7 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 		return;
 	}
 	volume_remove(operation->core, operation->record.volume_id);
-	operation_stage_unname(operation);
+	change_drop_name(operation_change(operation));
 	operation_next(operation);
 }
 

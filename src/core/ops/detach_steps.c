@@ -22,6 +22,7 @@
 #include "core/host/activation.h"
 #include "core/host/disk_users.h"
 #include "core/host/suspended.h"
+#include "core/model/commit.h"
 #include "core/model/export.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
@@ -390,7 +391,7 @@ static void stage_pending_export(struct operation *operation, const char *why)
 	export_make(operation->core, operation->record.volume_id, &record);
 	record.status = EXPORT_PENDING;
 	str_set(&record.error, why);
-	operation_stage_export(operation, &record);
+	change_set_export(operation_change(operation), &record);
 }
 
 /* Without an engine, or a name, it is served when that is back; nobody has to wait for that, or look after it. */
@@ -543,7 +544,7 @@ static void settle_export(struct operation *operation)
 	if (hold_is_on(core, operation->record.volume_id))
 		stage_pending_export(operation, "the volume is detached and shall come back; clients wait");
 	else
-		operation_stage_unexport(operation);
+		change_drop_export(operation_change(operation));
 }
 
 void detaching_await_gone(struct operation *operation)
@@ -563,7 +564,7 @@ void detaching_await_gone(struct operation *operation)
 			}
 		}
 	}
-	operation_stage_unmap(operation);
+	change_drop_mapping(operation_change_anew(operation));
 	if (is_served_here(operation))
 		settle_export(operation);
 	operation_next(operation);

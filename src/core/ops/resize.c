@@ -23,6 +23,7 @@
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/host/activation.h"
+#include "core/model/commit.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/ops/activation_step.h"
@@ -384,7 +385,7 @@ static void stage_export(struct operation *operation)
 		return;
 	export_make(operation->core, operation->record.volume_id, &record);
 	export_place(operation->core, &record, context->device);
-	operation_stage_export(operation, &record);
+	change_set_export(operation_change(operation), &record);
 }
 
 /*
@@ -413,7 +414,7 @@ static void publish(struct operation *operation)
 	if (is_noted_where_it_is(operation, mapping)) {
 		record_copy(&mapping_record, &record, &mapping->record);
 		mapping_place(core, &record, record.cloudstack_device_id, context->size, context->device);
-		operation_stage_mapping(operation, &record);
+		change_put_mapping(operation_change_anew(operation), &record);
 		if (on_appliance(operation))
 			stage_export(operation);
 	}
@@ -448,7 +449,7 @@ static void put_size(struct json_writer *writer, const char *name, uint64_t size
 static void put_export_size(struct json_writer *writer, const struct operation *operation)
 {
 	const struct export *export = export_find(operation->core, operation->record.volume_id);
-	const struct export_record *staged = operation->stage_export;
+	const struct export_record *staged = change_export(operation->change);
 
 	if (export)
 		put_size(writer, "export_size", staged ? staged->size : export->record.size);
@@ -457,7 +458,7 @@ static void put_export_size(struct json_writer *writer, const struct operation *
 static void respond(struct operation *operation, struct json_writer *writer)
 {
 	const struct resize_context *context = operation->context;
-	const struct mapping_record *mapping = operation->stage_map;
+	const struct mapping_record *mapping = change_mapping(operation->change);
 	bool kept = !str_empty(context->kept);
 	_cleanup_free_ char *text =
 		xasprintf("%s%s%s", had_that_size(context) ? "Volume has that size already" : "Volume resized",

@@ -11,6 +11,7 @@
 #include "core/core_parts.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
+#include "core/model/commit.h"
 #include "core/model/mapping.h"
 #include "core/model/notice.h"
 #include "core/reconcile/device_sync.h"
@@ -51,6 +52,7 @@ static void note(struct content_probe *probe, const struct mapping *mapping, con
 		 const struct probe_result *result)
 {
 	struct mapping_record record = { 0 };
+	struct change *change;
 
 	record_copy(&mapping_record, &record, &mapping->record);
 	str_set(&record.filesystem, text_or_null(result->filesystem));
@@ -58,8 +60,9 @@ static void note(struct content_probe *probe, const struct mapping *mapping, con
 	str_set(&record.filesystem_uuid, text_or_null(result->uuid));
 	str_set(&record.partition_table, text_or_null(result->partition_table));
 	mapping_describe(probe->core, &record, device);
-	mapping_commit(probe->core, record.volume_id, &record, NULL, NULL);
-	record_clear(&mapping_record, &record);
+	change = change_new(probe->core, record.volume_id);
+	change_put_mapping(change, &record);
+	device_sync_submit(probe->core, change);
 }
 
 static void on_probed(void *arg, const struct probe_result *result)

@@ -10,12 +10,12 @@
 
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "cloud/cloud.h"
 #include "core/core_parts.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
+#include "core/model/commit.h"
 #include "core/model/drift_event.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
@@ -24,45 +24,13 @@
 #include "core/reconcile/content_probe.h"
 #include "core/rules/drift.h"
 #include "disk/device.h"
-#include "store/store.h"
 
-/* One batch: mappings that change, or one that is dropped. Applied to the model when it has landed. */
-struct follow {
-	TAILQ_ENTRY(follow) entry;
+/* Mappings that differ from the kernel, as they shall be. */
+struct followers {
 	struct core *core;
 	struct mapping_record *records;
 	size_t count;
-	char *dropped;
-	mapping_done_fn done;
-	void *arg;
 };
-
-static struct follow *follow_new(struct core *core)
-{
-	struct follow *follow = xnew(struct follow);
-
-	follow->core = core;
-	TAILQ_INSERT_TAIL(&core->follows, follow, entry);
-	return follow;
-}
-
-static void follow_free(struct follow *follow)
-{
-	TAILQ_REMOVE(&follow->core->follows, follow, entry);
-	for (size_t i = 0; i < follow->count; i++)
-		record_clear(&mapping_record, &follow->records[i]);
-	free(follow->records);
-	free(follow->dropped);
-	free(follow);
-}
-
-static void follow_free_all(struct core *core)
-{
-	struct follow *follow;
-
-	while ((follow = TAILQ_FIRST(&core->follows)))
-		follow_free(follow);
-}
 
 /* A volume with another name or size than yesterday is worth a word; one that comes or goes has had its own. */
 static void tell_drift(struct core *core, const struct mapping_record *old, const struct mapping_record *new)
@@ -86,109 +54,57 @@ static void tell_drift(struct core *core, const struct mapping_record *old, cons
 		reconcile_tell(core, &facts, &drift);
 }
 
-static void apply(const struct follow *follow)
+static void on_replacing(void *arg, const struct mapping_record *old, const struct mapping_record *new)
 {
-	struct core *core = follow->core;
-
-	if (follow->dropped)
-		mapping_remove(core, follow->dropped);
-	for (size_t i = 0; i < follow->count; i++) {
-		const struct mapping_record *record = &follow->records[i];
-		const struct mapping *mapping = mapping_find(core, record->volume_id);
-
-		/* An operation may have removed it meanwhile; it is newer than what the kernel showed before. */
-		if (!mapping && !follow->done)
-			continue;
-		if (mapping && !follow->done)
-			tell_drift(core, &mapping->record, record);
-		mapping_put(core, record);
-	}
+	tell_drift(arg, old, new);
 }
 
-static void on_committed(void *arg, const struct err *err)
+void device_sync_submit(struct core *core, struct change *change)
 {
-	struct follow *follow = arg;
-	struct core *core = follow->core;
+	static const struct change_hooks hooks = { .replacing = on_replacing };
 
-	core->commits_waiting--;
-	core->mappings_committing--;
-	for (size_t i = 0; i < follow->count && !err->code; i++)
-		name_on_committed(core, follow->records[i].volume_id);
-	if (err->code == ERR_NONE)
-		apply(follow);
-	else if (!follow->done)
-		log_error("a mapping could not be kept up to date: %s", err->text);
-	if (follow->done)
-		follow->done(follow->arg, err);
-	notice_tell(core, NOTICE_MAPPINGS_COMMITTED);
-	follow_free(follow);
+	change_submit(change, CHANGE_IF_MAPPED, &hooks, NULL, core);
 }
 
-/*
- * Two disks may have swapped names, so all rows that change are taken out before any is put back: the store's unique
- * key then sees no passing double.
- */
-static void commit(struct follow *follow)
+static void followers_add(struct followers *followers, const struct mapping *mapping, const struct device *device)
 {
-	struct store_batch *batch = store_batch_new(follow->dropped ? follow->dropped : follow->records[0].volume_id);
+	struct mapping_record *record;
 
-	if (follow->dropped)
-		store_batch_unmap(batch, follow->dropped);
-	for (size_t i = 0; i < follow->count; i++)
-		store_batch_unmap(batch, follow->records[i].volume_id);
-	for (size_t i = 0; i < follow->count; i++) {
-		store_batch_mapping(batch, &follow->records[i]);
-		name_stage(follow->core, follow->records[i].volume_id, batch);
-	}
-	if (follow->done)
-		store_batch_optional(batch);
-	follow->core->commits_waiting++;
-	follow->core->mappings_committing++;
-	store_submit(follow->core->store, batch, on_committed, follow);
+	followers->records = xrealloc(followers->records, (followers->count + 1) * sizeof(*followers->records));
+	record = &followers->records[followers->count++];
+	*record = (struct mapping_record){ 0 };
+	record_copy(&mapping_record, record, &mapping->record);
+	mapping_describe(followers->core, record, device);
 }
 
-static struct mapping_record *follow_add(struct follow *follow, const struct mapping_record *record)
+static void followers_commit(struct followers *followers)
 {
-	struct mapping_record *copy;
+	struct change *change;
 
-	follow->records = xrealloc(follow->records, (follow->count + 1) * sizeof(*follow->records));
-	copy = &follow->records[follow->count++];
-	memset(copy, 0, sizeof(*copy));
-	record_copy(&mapping_record, copy, record);
-	copy->updated_at = copy->last_sync = clock_wall_ms();
-	return copy;
+	if (followers->count == 0)
+		return;
+	change = change_new(followers->core, followers->records[0].volume_id);
+	for (size_t i = 0; i < followers->count; i++)
+		change_put_mapping(change, &followers->records[i]);
+	device_sync_submit(followers->core, change);
 }
 
-void mapping_commit(struct core *core, const char *volume_id, const struct mapping_record *record, mapping_done_fn done,
-		    void *arg)
+static bool has_follower(const struct followers *followers, const char *volume_id)
 {
-	struct follow *follow = follow_new(core);
-
-	follow->done = done;
-	follow->arg = arg;
-	if (record)
-		follow_add(follow, record);
-	else
-		follow->dropped = xstrdup(volume_id);
-	commit(follow);
-}
-
-static bool follow_has(const struct follow *follow, const char *volume_id)
-{
-	for (size_t i = 0; i < follow->count; i++) {
-		if (streq(follow->records[i].volume_id, volume_id))
+	for (size_t i = 0; i < followers->count; i++) {
+		if (streq(followers->records[i].volume_id, volume_id))
 			return true;
 	}
 	return false;
 }
 
-static bool is_name_free(const struct follow *follow, const struct mapping_record *record)
+static bool is_name_free(const struct followers *followers, const struct mapping_record *record)
 {
 	struct mapping *mapping, *next;
 
-	HASH_ITER(hh, follow->core->mappings, mapping, next) {
+	HASH_ITER(hh, followers->core->mappings, mapping, next) {
 		if (streq(mapping->record.device_path, record->device_path) &&
-		    streq(mapping->record.vm_id, record->vm_id) && !follow_has(follow, mapping->record.volume_id))
+		    streq(mapping->record.vm_id, record->vm_id) && !has_follower(followers, mapping->record.volume_id))
 			return false;
 	}
 	return true;
@@ -198,22 +114,22 @@ static bool is_name_free(const struct follow *follow, const struct mapping_recor
  * Names that are noted for somebody who does not change now, because of an operation on him, are not free before its
  * end; the store would refuse all for one. Who has to wait keeps a name himself, so this is asked until nobody has to.
  */
-static void drop_waiting(struct follow *follow)
+static void drop_waiting(struct followers *followers)
 {
-	for (size_t i = 0; i < follow->count;) {
-		if (is_name_free(follow, &follow->records[i])) {
+	for (size_t i = 0; i < followers->count;) {
+		if (is_name_free(followers, &followers->records[i])) {
 			i++;
 			continue;
 		}
-		record_clear(&mapping_record, &follow->records[i]);
-		follow->records[i] = follow->records[--follow->count];
+		record_clear(&mapping_record, &followers->records[i]);
+		followers->records[i] = followers->records[--followers->count];
 		i = 0;
 	}
 }
 
 static void follow_kernel(struct core *core)
 {
-	struct follow *follow = follow_new(core);
+	struct followers followers = { .core = core };
 	struct mapping *mapping, *next;
 
 	HASH_ITER(hh, core->mappings, mapping, next) {
@@ -232,13 +148,11 @@ static void follow_kernel(struct core *core)
 				   device ? device->path : "gone from the kernel");
 		if (core->options.devmap)
 			name_give(core, mapping->record.volume_id);
-		mapping_describe(core, follow_add(follow, &mapping->record), device);
+		followers_add(&followers, mapping, device);
 	}
-	drop_waiting(follow);
-	if (follow->count > 0)
-		commit(follow);
-	else
-		follow_free(follow);
+	drop_waiting(&followers);
+	followers_commit(&followers);
+	free(followers.records);
 }
 
 static void on_follow_task(struct loop_task *task)
@@ -246,7 +160,7 @@ static void on_follow_task(struct loop_task *task)
 	struct core *core = container_of(task, struct core, follow_task);
 
 	/* One commit at a time, however long the store takes. */
-	core->follow_again = core->mappings_committing > 0;
+	core->follow_again = change_has_mappings(core);
 	if (!core->draining && !core->follow_again)
 		follow_kernel(core);
 }
@@ -275,5 +189,4 @@ void follow_end(struct core *core)
 {
 	notice_unlisten(core, &core->follow_listener);
 	loop_task_cancel(core->loop, &core->follow_task);
-	follow_free_all(core);
 }

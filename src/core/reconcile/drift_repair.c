@@ -14,10 +14,10 @@
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
+#include "core/model/commit.h"
 #include "core/model/drift_event.h"
 #include "core/model/mapping.h"
 #include "core/ops/ops.h"
-#include "core/reconcile/device_sync.h"
 #include "core/reconcile/drift_log.h"
 #include "core/rules/drift.h"
 #include "core/rules/match.h"
@@ -93,8 +93,7 @@ static void map(struct suspect *suspect, const struct drift_facts *facts)
 	str_set(&record.cloudstack_state, "attached");
 	mapping_place(core, &record, cloud->device_id, cloud->size, device);
 	suspect->record.repaired = true;
-	mapping_commit(core, facts->volume_id, &record, on_mapping_repaired, suspect);
-	record_clear(&mapping_record, &record);
+	commit_mapping(core, facts->volume_id, &record, CHANGE_OPTIONAL, on_mapping_repaired, suspect);
 }
 
 static void note(struct suspect *suspect, const struct drift_facts *facts)
@@ -103,8 +102,7 @@ static void note(struct suspect *suspect, const struct drift_facts *facts)
 
 	record_copy(&mapping_record, &record, facts->mapping);
 	str_set(&record.cloudstack_state, "detached");
-	mapping_commit(suspect->reconcile->core, facts->volume_id, &record, on_mapping_repaired, suspect);
-	record_clear(&mapping_record, &record);
+	commit_mapping(suspect->reconcile->core, facts->volume_id, &record, CHANGE_OPTIONAL, on_mapping_repaired, suspect);
 }
 
 static void on_accepted(void *arg, struct operation *operation, const struct err *err)
@@ -186,7 +184,7 @@ void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, co
 		break;
 	case REPAIR_UNMAP:
 		suspect->record.repaired = true;
-		mapping_commit(suspect->reconcile->core, facts->volume_id, NULL, on_mapping_repaired, suspect);
+		commit_mapping(suspect->reconcile->core, facts->volume_id, NULL, CHANGE_OPTIONAL, on_mapping_repaired, suspect);
 		break;
 	case REPAIR_NOTE:
 		note(suspect, facts);

@@ -15,6 +15,7 @@
 #include "core/env.h"
 #include "core/host/activation.h"
 #include "core/host/suspended.h"
+#include "core/model/commit.h"
 #include "core/model/export.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
@@ -136,7 +137,7 @@ static void note_export(struct core *core, const char *volume_id, const struct e
 	if (record.status != export->record.status || record.size != export->record.size ||
 	    record.port != export->record.port || !streq(record.device_path, export->record.device_path) ||
 	    !streq(str_or(record.error, ""), str_or(export->record.error, "")))
-		export_commit(core, volume_id, &record, NULL, NULL);
+		commit_export(core, volume_id, &record, CHANGE_WHATEVER_COMES, NULL, NULL);
 	record_clear(&export_record, &record);
 }
 
@@ -147,13 +148,13 @@ static void note_cut(struct core *core, const char *volume_id)
 	struct export_record record = { 0 };
 
 	if (!mapping || !core_is_appliance(core, mapping->record.vm_id)) {
-		export_commit(core, volume_id, NULL, NULL, NULL);
+		commit_export(core, volume_id, NULL, CHANGE_WHATEVER_COMES, NULL, NULL);
 		return;
 	}
 	export_make(core, volume_id, &record);
 	record.status = EXPORT_PENDING;
 	str_set(&record.error, "its disk is gone");
-	export_commit(core, volume_id, &record, NULL, NULL);
+	commit_export(core, volume_id, &record, CHANGE_WHATEVER_COMES, NULL, NULL);
 	record_clear(&export_record, &record);
 }
 
