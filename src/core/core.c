@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "core/core_parts.h"
 #include "core/engine/operation_start.h"
+#include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/event.h"
 #include "core/host/activation.h"
@@ -27,6 +28,7 @@
 #include "core/model/mapping.h"
 #include "core/model/stable_name.h"
 #include "core/model/volume.h"
+#include "core/model/volume_view.h"
 #include "core/ops/ops.h"
 #include "core/reconcile/content_probe.h"
 #include "core/reconcile/device_sync.h"
@@ -229,6 +231,48 @@ void core_unlisten(struct core *core, struct event_listener *listener)
 	events_unlisten(core, listener);
 }
 
+bool core_volume(struct core *core, const char *volume_id, struct volume_record *out)
+{
+	const struct volume *volume = volume_find(core, volume_id);
+
+	if (volume)
+		volume_to_record(core, volume, out);
+	return volume != NULL;
+}
+
+void core_each_volume(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg)
+{
+	for (const struct volume *volume = volume_first(core); volume; volume = volume_next(volume))
+		fn(arg, volume->id);
+}
+
+bool core_export(struct core *core, const char *volume_id, struct export_record *out)
+{
+	const struct export *export = export_find(core, volume_id);
+
+	if (export)
+		record_copy(&export_record, out, &export->record);
+	return export != NULL;
+}
+
+void core_each_export(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg)
+{
+	for (const struct export *export = export_first(core); export; export = export_next(export))
+		fn(arg, export->record.volume_id);
+}
+
+const struct operation_record *core_operation(struct core *core, const char *operation_id)
+{
+	const struct operation *operation = operation_find(core, operation_id);
+
+	return operation ? &operation->record : NULL;
+}
+
+void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg)
+{
+	operation_each(core, fn, arg);
+}
+
 void core_set_cloud(struct core *core, struct cloud *cloud)
 {
 	bool first = !core->cloud;
@@ -245,7 +289,7 @@ void core_set_zone(struct core *core, const char *id)
 
 bool core_set_appliance(struct core *core, const char *id)
 {
-	if (core->unfinished_count)
+	if (operation_count(core))
 		return false;
 	freep(&core->options.appliance_id);
 	core->options.appliance_id = xstrdup(id);

@@ -23,6 +23,9 @@
 #include "core/ops/ops.h"
 #include "disk/device.h"
 
+/* An absent CloudStack is asked this often, by all that wait for it together. */
+#define RETRY_EVERY_MS 200
+
 static struct operation *operation_new(struct core *core, enum operation_type type)
 {
 	struct operation *operation = xnew(struct operation);
@@ -187,6 +190,16 @@ void operation_on_device(struct core *core, const struct device *device)
 			 device_identity(device, operation->record.volume_id) != IDENTITY_OTHER)
 			operation->wait_kind->poke(operation);
 	}
+}
+
+int64_t operation_retry_in(struct core *core, int64_t delay_ms)
+{
+	int64_t due_ms = clock_mono_ms() + delay_ms;
+
+	if (due_ms < core->next_retry_ms)
+		due_ms = core->next_retry_ms;
+	core->next_retry_ms = due_ms + RETRY_EVERY_MS;
+	return due_ms - clock_mono_ms();
 }
 
 void operation_on_cloud_back(struct core *core)

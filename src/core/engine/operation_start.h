@@ -24,6 +24,11 @@ void operation_resume(struct core *core, const struct operation_record *record);
 void operation_settle(struct core *core, const struct operation_record *record);
 /* A device came, went or changed: steps that wait for the kernel look again, and so do jobs it may belong to. */
 void operation_on_device(struct core *core, const struct device *device);
+/*
+ * While CloudStack is away all that wait for it ask in turn, so that thousands ask no more often than a few: when may
+ * this one, that would wait for delay_ms?
+ */
+int64_t operation_retry_in(struct core *core, int64_t delay_ms);
 /* CloudStack is back: steps that wait for it try at once. */
 void operation_on_cloud_back(struct core *core);
 void operation_free_all(struct core *core);

@@ -9,7 +9,6 @@
 
 #include <assert.h>
 
-#include "core/core.h"
 #include "core/core_parts.h"
 #include "core/model/commit.h"
 
@@ -174,6 +173,21 @@ bool operation_has_turn(const struct operation *operation)
 	return !operation->queue || TAILQ_FIRST(&operation->queue->operations) == operation;
 }
 
+struct operation *operation_first(const struct core *core)
+{
+	return TAILQ_FIRST(&core->unfinished);
+}
+
+struct operation *operation_after(const struct operation *operation)
+{
+	return TAILQ_NEXT(operation, age_entry);
+}
+
+size_t operation_count(const struct core *core)
+{
+	return core->unfinished_count;
+}
+
 bool operation_busy(struct core *core, const char *volume_id)
 {
 	struct volume_queue *queue;
@@ -209,14 +223,7 @@ struct operation *operation_find_request(struct core *core, const char *request_
 
 /* ---- ended, and settled later ---- */
 
-const struct operation_record *core_operation(struct core *core, const char *operation_id)
-{
-	const struct operation *operation = operation_find(core, operation_id);
-
-	return operation ? &operation->record : NULL;
-}
-
-void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg)
+void operation_each(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg)
 {
 	struct operation *operation, *next;
 

@@ -127,8 +127,14 @@ static inline bool operation_is_rerun(const struct operation *operation)
 }
 
 struct operation *operation_find(struct core *core, const char *id);
+/* The unfinished ones, oldest first; NULL after the last. */
+struct operation *operation_first(const struct core *core);
+struct operation *operation_after(const struct operation *operation);
+size_t operation_count(const struct core *core); /* of the unfinished */
 /* The one in memory that was asked for under this key. */
 struct operation *operation_find_request(struct core *core, const char *request_id);
+/* Unfinished and recently ended ones. */
+void operation_each(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg);
 /* True while an operation on the volume is under way or queued. */
 bool operation_busy(struct core *core, const char *volume_id);
 /* The operation has learned which volume it is about; it holds that volume's queue from now on. */

@@ -37,10 +37,10 @@ void mapping_list(struct call *call)
 {
 	struct core *core = call->core;
 	size_t count = 0;
-	struct mapping_record *records = xcalloc(HASH_COUNT(core->mappings) + 1, sizeof(*records));
-	struct mapping *mapping, *next;
+	struct mapping_record *records = xcalloc(mapping_count(core) + 1, sizeof(*records));
+	struct mapping *mapping;
 
-	HASH_ITER(hh, core->mappings, mapping, next)
+	for (mapping = mapping_first(core); mapping; mapping = mapping_next(mapping))
 		mapping_to_record(core, mapping, &records[count++]);
 	call_answer_many(call, records, count, NULL);
 	for (size_t i = 0; i < count; i++)
@@ -94,9 +94,9 @@ static const char *name_in_dev(const struct core *core, const char *path)
 /* By-id links are compared as the names they are; the link itself may be stale and is not followed. */
 static const struct mapping *mapping_by_link(struct core *core, const char *name)
 {
-	struct mapping *mapping, *next;
+	struct mapping *mapping;
 
-	HASH_ITER(hh, core->mappings, mapping, next) {
+	for (mapping = mapping_first(core); mapping; mapping = mapping_next(mapping)) {
 		const struct mapping_record *record = &mapping->record;
 
 		if ((record->by_id_path && streq(name_in_dev(core, record->by_id_path), name)) ||

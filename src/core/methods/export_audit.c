@@ -128,15 +128,15 @@ static void on_seen_for_validate(void *arg, const struct export_seen *items, siz
 {
 	struct call *call = arg;
 	struct core *core = call->core;
-	size_t checked = HASH_COUNT(core->exports);
-	struct export *export, *next;
+	size_t checked = export_count(core);
+	struct export *export;
 	struct report report;
 
 	call_waited(call);
 	report_begin(&report, checked);
 	json_put_name(&report.writer, "differences");
 	json_begin_array(&report.writer);
-	HASH_ITER(hh, core->exports, export, next) {
+	for (export = export_first(core); export; export = export_next(export)) {
 		compare_served(&report, &export->record, seen_of(items, count, export->record.export_name), err);
 		compare_device(core, &report, &export->record);
 	}
@@ -209,9 +209,9 @@ static void orphan_add(struct sweep *sweep, const char *name)
 static void find_orphans(struct sweep *sweep, const struct export_seen *items, size_t count)
 {
 	struct core *core = sweep->call->core;
-	struct export *export, *next;
+	struct export *export;
 
-	HASH_ITER(hh, core->exports, export, next) {
+	for (export = export_first(core); export; export = export_next(export)) {
 		sweep->checked++;
 		orphan_add(sweep, export->record.export_name);
 	}

@@ -321,12 +321,12 @@ static void answer_list(struct call *call, const struct export_list_args *args, 
 {
 	struct core *core = call->core;
 	size_t count = 0, limit = (size_t)args->limit;
-	_cleanup_free_ const struct export **found = xcalloc(HASH_COUNT(core->exports) + 1, sizeof(*found));
+	_cleanup_free_ const struct export **found = xcalloc(export_count(core) + 1, sizeof(*found));
 	_cleanup_free_ char *cursor = NULL;
 	struct export_record *records;
-	struct export *export, *next;
+	struct export *export;
 
-	HASH_ITER(hh, core->exports, export, next) {
+	for (export = export_first(core); export; export = export_next(export)) {
 		if (fits(export, args))
 			found[count++] = export;
 	}
@@ -395,7 +395,7 @@ void export_list_asked(struct call *call)
 	if (args->status && !is_status(args->status)) {
 		err_set_field(&err, "status", ERR_INVALID, "status \"%s\" is not known", args->status);
 		call_fail(call, &err);
-	} else if (call->core->exports && call->core->options.exporter) {
+	} else if (export_first(call->core) && call->core->options.exporter) {
 		call_wait_exports(call, export_list(call->core->options.exporter, on_clients_known, call));
 	} else {
 		on_clients_known(call, NULL, 0, &(struct err){ 0 });

@@ -13,6 +13,7 @@
 #include "cloud/cloud.h"
 #include "core/core.h"
 #include "core/core_parts.h"
+#include "core/engine/operation_table.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/model/volume.h"
@@ -77,9 +78,9 @@ static int may_change(const struct core *core, const struct parts *parts, struct
 			"no CloudStack is configured; set cloud.url, cloud.api_key_file and cloud.secret_key_file");
 	if (!parts->cloud.usable)
 		return err_set(err, ERR_UNAVAILABLE, "CloudStack cannot be asked: %s", cloud_word(parts));
-	if (core->unfinished_count >= core->options.max_operations)
+	if (operation_count(core) >= core->options.max_operations)
 		return err_set(err, ERR_TOO_MANY, "%zu operations are unfinished, which is the limit; try again later",
-			       core->unfinished_count);
+			       operation_count(core));
 	return 0;
 }
 
@@ -121,10 +122,10 @@ static char *details_json(struct core *core, const struct parts *parts, bool acc
 	json_put_text(&writer, interval);
 	json_put_name(&writer, "accepting_changes");
 	json_put_bool(&writer, accepting);
-	put_figure(&writer, "active_operations", core->unfinished_count);
+	put_figure(&writer, "active_operations", operation_count(core));
 	put_figure(&writer, "device_count", sysblock_count(core->sysblock));
-	put_figure(&writer, "active_mappings", HASH_COUNT(core->mappings));
-	put_figure(&writer, "known_volumes", HASH_COUNT(core->volumes));
+	put_figure(&writer, "active_mappings", mapping_count(core));
+	put_figure(&writer, "known_volumes", volume_count(core));
 	put_figure(&writer, "cloudstack_api_calls", parts->cloud.calls);
 	json_put_name(&writer, "cloudstack_throttled");
 	json_put_bool(&writer, parts->cloud.throttled_until_ms > 0);
@@ -144,7 +145,7 @@ static char *details_json(struct core *core, const struct parts *parts, bool acc
 	json_put_text(&writer, parts->exports.engine);
 	put_figure(&writer, "nbd_pid", (uint64_t)parts->exports.pid);
 	put_figure(&writer, "nbd_restarts", parts->exports.restarts);
-	put_figure(&writer, "exports", HASH_COUNT(core->exports));
+	put_figure(&writer, "exports", export_count(core));
 	json_put_name(&writer, "appliance_id");
 	json_put_text(&writer, core_appliance_id(core));
 	json_end_object(&writer);

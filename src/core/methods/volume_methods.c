@@ -91,11 +91,11 @@ void volume_resize(struct call *call)
 /* ---- volumes ---- */
 
 /* Where the list has never been fetched, an empty answer would be a lie. */
-static bool volumes_are_known(struct call *call)
+static bool check_known(struct call *call)
 {
 	struct cloud_health health = { 0 };
 
-	if (call->core->volumes_known)
+	if (volumes_are_known(call->core))
 		return true;
 	if (!call->core->cloud) {
 		call_failf(call, ERR_UNAVAILABLE, "no CloudStack is configured, so no volumes are known");
@@ -126,12 +126,12 @@ static void answer_volumes(struct call *call, const struct volume_list_args *arg
 {
 	struct core *core = call->core;
 	size_t count = 0, limit = args->limit > 0 ? (size_t)args->limit : SIZE_MAX;
-	_cleanup_free_ const struct volume **found = xcalloc(HASH_COUNT(core->volumes) + 1, sizeof(*found));
+	_cleanup_free_ const struct volume **found = xcalloc(volume_count(core) + 1, sizeof(*found));
 	_cleanup_free_ char *cursor = NULL;
 	struct volume_record *records;
-	struct volume *volume, *next;
+	struct volume *volume;
 
-	HASH_ITER(hh, core->volumes, volume, next) {
+	for (volume = volume_first(core); volume; volume = volume_next(volume)) {
 		if (volume_fits(volume, args))
 			found[count++] = volume;
 	}
@@ -151,7 +151,7 @@ static void answer_volumes(struct call *call, const struct volume_list_args *arg
 
 void volume_list(struct call *call)
 {
-	if (volumes_are_known(call))
+	if (check_known(call))
 		answer_volumes(call, call->args);
 }
 
@@ -160,7 +160,7 @@ void vm_volumes(struct call *call)
 	const struct vm_args *args = call->args;
 	struct volume_list_args filter = { .vm_id = args->vm_id };
 
-	if (volumes_are_known(call))
+	if (check_known(call))
 		answer_volumes(call, &filter);
 }
 

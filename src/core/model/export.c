@@ -10,7 +10,6 @@
 
 #include "base/clock.h"
 #include "base/uuid.h"
-#include "core/core.h"
 #include "core/core_parts.h"
 #include "core/event.h"
 #include "core/model/event.h"
@@ -19,6 +18,16 @@
 #include "nbd/exporter.h"
 
 /* ---- the model ---- */
+
+struct export *export_first(const struct core *core)
+{
+	return core->exports;
+}
+
+size_t export_count(const struct core *core)
+{
+	return HASH_COUNT(core->exports);
+}
 
 struct export *export_find(struct core *core, const char *volume_id)
 {
@@ -106,23 +115,4 @@ void exports_free(struct core *core)
 
 	HASH_ITER(hh, core->exports, export, next)
 		export_free(core, export);
-}
-
-/* ---- for the surfaces ---- */
-
-bool core_export(struct core *core, const char *volume_id, struct export_record *out)
-{
-	const struct export *export = export_find(core, volume_id);
-
-	if (export)
-		record_copy(&export_record, out, &export->record);
-	return export != NULL;
-}
-
-void core_each_export(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg)
-{
-	struct export *export, *next;
-
-	HASH_ITER(hh, core->exports, export, next)
-		fn(arg, export->record.volume_id);
 }

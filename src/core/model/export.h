@@ -17,6 +17,13 @@ struct export
 	UT_hash_handle hh;
 };
 
+/* All of them, in the order they came: each is followed by next, NULL after the last. */
+struct export *export_first(const struct core *core);
+static inline struct export *export_next(const struct export *export)
+{
+	return export->hh.next;
+}
+size_t export_count(const struct core *core);
 struct export *export_find(struct core *core, const char *volume_id);
 char *export_name_of(const char *volume_id);    /* the caller frees it */
 const char *export_volume_of(const char *name); /* points into name; NULL for a name that is not ours */

@@ -28,6 +28,16 @@
 #include "disk/device.h"
 #include "disk/sysblock.h"
 
+struct mapping *mapping_first(const struct core *core)
+{
+	return core->mappings;
+}
+
+size_t mapping_count(const struct core *core)
+{
+	return HASH_COUNT(core->mappings);
+}
+
 struct mapping *mapping_find(struct core *core, const char *volume_id)
 {
 	struct mapping *mapping;

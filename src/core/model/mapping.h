@@ -13,6 +13,13 @@ struct mapping {
 	UT_hash_handle hh;
 };
 
+/* All of them, in the order they came: each is followed by next, NULL after the last. */
+struct mapping *mapping_first(const struct core *core);
+static inline struct mapping *mapping_next(const struct mapping *mapping)
+{
+	return mapping->hh.next;
+}
+size_t mapping_count(const struct core *core);
 struct mapping *mapping_find(struct core *core, const char *volume_id);
 /* The device is the volume's disk: it says so itself, or it is the nameless one the volume was mapped to. */
 bool mapping_is_disk(struct core *core, const char *volume_id, const struct device *device);

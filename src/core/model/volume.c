@@ -11,7 +11,6 @@
 #include <assert.h>
 
 #include "cloud/cloud.h"
-#include "core/core.h"
 #include "core/core_parts.h"
 #include "core/env.h"
 #include "core/event.h"
@@ -34,6 +33,16 @@ static void cloud_volume_assign(struct cloud_volume *to, const struct cloud_volu
 static void cloud_volume_release(struct cloud_volume *volume)
 {
 	cloud_volume_assign(volume, &(struct cloud_volume){ 0 });
+}
+
+struct volume *volume_first(const struct core *core)
+{
+	return core->volumes;
+}
+
+size_t volume_count(const struct core *core)
+{
+	return HASH_COUNT(core->volumes);
 }
 
 struct volume *volume_find(struct core *core, const char *id)
@@ -136,18 +145,30 @@ bool volume_may_be_here(struct core *core, const char *id)
 
 /* ---- fetching the list ---- */
 
+void volumes_begin_list(struct core *core)
+{
+	core->refresh_round++;
+}
+
+bool volume_is_listed(const struct core *core, const struct volume *volume)
+{
+	return volume->round == core->refresh_round;
+}
+
+void volumes_end_list(struct core *core)
+{
+	core->volumes_known = true;
+}
+
+bool volumes_are_known(const struct core *core)
+{
+	return core->volumes_known;
+}
+
 void volumes_free(struct core *core)
 {
 	struct volume *volume, *next;
 
 	HASH_ITER(hh, core->volumes, volume, next)
 		volume_free(core, volume);
-}
-
-void core_each_volume(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg)
-{
-	struct volume *volume, *next;
-
-	HASH_ITER(hh, core->volumes, volume, next)
-		fn(arg, volume->id);
 }

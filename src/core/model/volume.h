@@ -23,6 +23,13 @@ struct volume {
 	UT_hash_handle hh;
 };
 
+/* All of them, in the order they came: each is followed by next, NULL after the last. */
+struct volume *volume_first(const struct core *core);
+static inline struct volume *volume_next(const struct volume *volume)
+{
+	return volume->hh.next;
+}
+size_t volume_count(const struct core *core);
 struct volume *volume_find(struct core *core, const char *id);
 struct volume *volume_update(struct core *core, const struct cloud_volume *cloud);
 void volume_remove(struct core *core, const char *id);
@@ -34,4 +41,10 @@ bool volume_is_own_root(const struct core *core, const struct cloud_volume *clou
 bool volume_may_be_here(struct core *core, const char *id);
 /* One event for each volume that was touched since. */
 void volumes_tell_changed(struct core *core);
+/* A whole list is about to be fetched; what it shows is updated, and the rest was not in it. */
+void volumes_begin_list(struct core *core);
+bool volume_is_listed(const struct core *core, const struct volume *volume);
+void volumes_end_list(struct core *core);
+/* One whole list has been fetched. */
+bool volumes_are_known(const struct core *core);
 void volumes_free(struct core *core);

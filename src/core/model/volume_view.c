@@ -4,7 +4,6 @@
 
 #include "core/model/volume_view.h"
 
-#include "core/core.h"
 #include "core/model/mapping.h"
 #include "core/model/volume.h"
 
@@ -73,13 +72,4 @@ void volume_to_record(struct core *core, const struct volume *volume, struct vol
 	free(out->last_operation);
 	out->last_operation = last_operation_json(volume);
 	record_clear(&mapping_record, &shown);
-}
-
-bool core_volume(struct core *core, const char *volume_id, struct volume_record *out)
-{
-	const struct volume *volume = volume_find(core, volume_id);
-
-	if (volume)
-		volume_to_record(core, volume, out);
-	return volume != NULL;
 }

@@ -77,7 +77,7 @@ static bool must_wait_for_other(const struct operation *operation, bool known)
 {
 	const struct operation *other;
 
-	TAILQ_FOREACH(other, &operation->core->unfinished, age_entry) {
+	for (other = operation_first(operation->core); other; other = operation_after(other)) {
 		const struct attach_context *context = other->context;
 
 		if (other != operation && other->kind == &op_attach && on_appliance(other) && has_begun(context) &&

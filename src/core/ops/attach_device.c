@@ -35,7 +35,7 @@ static bool has_rivals(const struct operation *operation)
 	const struct attach_context *context = operation->context, *others;
 	const struct operation *other;
 
-	TAILQ_FOREACH(other, &operation->core->unfinished, age_entry) {
+	for (other = operation_first(operation->core); other; other = operation_after(other)) {
 		others = other->context;
 		if (other != operation && other->kind->type == OPERATION_ATTACH && other->record.status == OPERATION_EXECUTING &&
 		    on_appliance(other) && others->size == context->size)

@@ -6,11 +6,11 @@
 
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "base/uuid.h"
 #include "cloud/cloud.h"
 #include "core/core_parts.h"
 #include "core/engine/operation.h"
+#include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
 #include "core/model/drift_event.h"
 #include "core/model/volume.h"
@@ -19,16 +19,14 @@
 #define LOOK_AGAIN_MS 1000
 #define RETRY_FIRST_MS 500
 #define RETRY_MAX_MS 15000
-#define RETRY_EVERY_MS 200
 
 /*
- * Doubling from half a second: CloudStack is shared by many. While it is away all who wait for it ask in turn, so that
- * thousands ask no more often than a few; whoever finds it back wakes them (operation_on_cloud_back).
+ * Doubling from half a second: CloudStack is shared by many.
  */
 static int64_t retry_delay_ms(const struct operation *operation)
 {
 	struct core *core = operation->core;
-	int64_t delay_ms = RETRY_FIRST_MS, due_ms;
+	int64_t delay_ms = RETRY_FIRST_MS;
 	struct cloud_health health;
 
 	for (unsigned i = 1; i < operation->runs && delay_ms < RETRY_MAX_MS; i++)
@@ -38,11 +36,7 @@ static int64_t retry_delay_ms(const struct operation *operation)
 	cloud_health(core->cloud, &health);
 	if (health.usable)
 		return delay_ms;
-	due_ms = clock_mono_ms() + delay_ms;
-	if (due_ms < core->next_retry_ms)
-		due_ms = core->next_retry_ms;
-	core->next_retry_ms = due_ms + RETRY_EVERY_MS;
-	return due_ms - clock_mono_ms();
+	return operation_retry_in(core, delay_ms);
 }
 
 bool cloud_step_retried(struct operation *operation, const struct cloud_result *result)

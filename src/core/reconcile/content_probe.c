@@ -14,7 +14,7 @@
 #include "core/model/commit.h"
 #include "core/model/mapping.h"
 #include "core/model/notice.h"
-#include "core/reconcile/device_sync.h"
+#include "core/reconcile/mapping_change.h"
 #include "disk/device.h"
 #include "disk/probe.h"
 
@@ -62,7 +62,7 @@ static void note(struct content_probe *probe, const struct mapping *mapping, con
 	mapping_describe(probe->core, &record, device);
 	change = change_new(probe->core, record.volume_id);
 	change_put_mapping(change, &record);
-	device_sync_submit(probe->core, change);
+	mapping_change_submit(probe->core, change);
 }
 
 static void on_probed(void *arg, const struct probe_result *result)
@@ -152,12 +152,12 @@ void content_probe_retry(struct content_probe *probe, const char *volume_id)
 struct content_probe *content_probe_new(struct core *core)
 {
 	struct content_probe *probe = xnew(struct content_probe);
-	struct mapping *mapping, *next;
+	struct mapping *mapping;
 
 	probe->core = core;
 	probe->listener.on_notice = on_notice;
 	notice_listen(core, &probe->listener);
-	HASH_ITER(hh, core->mappings, mapping, next)
+	for (mapping = mapping_first(core); mapping; mapping = mapping_next(mapping))
 		on_disk_changed(probe, mapping->record.volume_id);
 	return probe;
 }

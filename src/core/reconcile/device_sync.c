@@ -11,18 +11,16 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "cloud/cloud.h"
 #include "core/core_parts.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/model/commit.h"
-#include "core/model/drift_event.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
 #include "core/model/notice.h"
 #include "core/model/stable_name.h"
 #include "core/reconcile/content_probe.h"
-#include "core/rules/drift.h"
+#include "core/reconcile/mapping_change.h"
 #include "disk/device.h"
 
 /* Mappings that differ from the kernel, as they shall be. */
@@ -31,40 +29,6 @@ struct followers {
 	struct mapping_record *records;
 	size_t count;
 };
-
-/* A volume with another name or size than yesterday is worth a word; one that comes or goes has had its own. */
-static void tell_drift(struct core *core, const struct mapping_record *old, const struct mapping_record *new)
-{
-	struct device device = { .size = new->size };
-	const struct cloud_volume cloud = { .vm_id = new->vm_id };
-	const struct drift_facts facts = {
-		.volume_id = new->volume_id,
-		.appliance_id = core->options.appliance_id,
-		.cloud = &cloud,
-		.mapping = old,
-		.device = &device,
-	};
-	struct drift drift;
-
-	if (!streq(old->linux_state, "detected") || !streq(new->linux_state, "detected"))
-		return;
-	snprintf(device.path, sizeof(device.path), "%s", new->device_path);
-	drift_judge(&facts, &drift);
-	if (drift.kind == DRIFT_DEVICE_RENAMED || drift.kind == DRIFT_SIZE_CHANGED)
-		reconcile_tell(core, &facts, &drift);
-}
-
-static void on_replacing(void *arg, const struct mapping_record *old, const struct mapping_record *new)
-{
-	tell_drift(arg, old, new);
-}
-
-void device_sync_submit(struct core *core, struct change *change)
-{
-	static const struct change_hooks hooks = { .replacing = on_replacing };
-
-	change_submit(change, CHANGE_IF_MAPPED, &hooks, NULL, core);
-}
 
 static void followers_add(struct followers *followers, const struct mapping *mapping, const struct device *device)
 {
@@ -86,7 +50,7 @@ static void followers_commit(struct followers *followers)
 	change = change_new(followers->core, followers->records[0].volume_id);
 	for (size_t i = 0; i < followers->count; i++)
 		change_put_mapping(change, &followers->records[i]);
-	device_sync_submit(followers->core, change);
+	mapping_change_submit(followers->core, change);
 }
 
 static bool has_follower(const struct followers *followers, const char *volume_id)
@@ -100,9 +64,9 @@ static bool has_follower(const struct followers *followers, const char *volume_i
 
 static bool is_name_free(const struct followers *followers, const struct mapping_record *record)
 {
-	struct mapping *mapping, *next;
+	struct mapping *mapping;
 
-	HASH_ITER(hh, followers->core->mappings, mapping, next) {
+	for (mapping = mapping_first(followers->core); mapping; mapping = mapping_next(mapping)) {
 		if (streq(mapping->record.device_path, record->device_path) &&
 		    streq(mapping->record.vm_id, record->vm_id) && !has_follower(followers, mapping->record.volume_id))
 			return false;
@@ -130,9 +94,9 @@ static void drop_waiting(struct followers *followers)
 static void follow_kernel(struct core *core)
 {
 	struct followers followers = { .core = core };
-	struct mapping *mapping, *next;
+	struct mapping *mapping;
 
-	HASH_ITER(hh, core->mappings, mapping, next) {
+	for (mapping = mapping_first(core); mapping; mapping = mapping_next(mapping)) {
 		const struct device *device;
 
 		/* While an operation is under way, it alone says what becomes of the mapping. */

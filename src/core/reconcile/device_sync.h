@@ -5,14 +5,11 @@
 
 #include "spec/records.h"
 
-struct change;
 struct core;
 
 void follow_begin(struct core *core);
 void follow_end(struct core *core);
 
-/* A change of mappings that follows the kernel: another name or size is told as drift when it has landed. */
-void device_sync_submit(struct core *core, struct change *change);
 /*
  * On the next turn: compares every mapping on this VM with the kernel and commits what is different - another name
  * after a reboot, a device that is gone or is back.

@@ -32,9 +32,14 @@ struct reconcile {
 	size_t left;           /* suspects that have to wait for another comparison */
 	struct store_read *left_overs;
 	TAILQ_HEAD(, suspect) suspects;
+	void (*on_done)(struct suspect *suspect);
 };
 
 /* Innocent, told of or repaired: the comparison waits for it no longer. */
-void suspect_done(struct suspect *suspect);
+static inline void suspect_done(struct suspect *suspect)
+{
+	suspect->reconcile->on_done(suspect);
+}
+
 /* What can be done about it is done, and ends in suspect_done(). */
 void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, const struct drift *drift);

@@ -275,7 +275,7 @@ static bool is_provably_away(struct core *core, const char *volume_id)
 	const struct volume *volume = volume_find(core, volume_id);
 	const struct mapping *mapping = mapping_find(core, volume_id);
 
-	return core->volumes_known && core->options.appliance_id &&
+	return volumes_are_known(core) && core->options.appliance_id &&
 	       !(mapping && core_is_appliance(core, mapping->record.vm_id)) && !operation_busy(core, volume_id) &&
 	       !hold_is_on(core, volume_id) && !(volume && core_is_appliance(core, volume->cloud.vm_id)) &&
 	       !kernel_shows(core, volume_id);
@@ -319,14 +319,14 @@ static void look_at_unwanted(struct tidy *tidy, const char *volume_id)
 static void look(struct tidy *tidy, const struct export_seen *items, size_t count, bool exports_known)
 {
 	struct core *core = tidy->core;
-	struct mapping *mapping, *next_mapping;
-	struct export *export, *next_export;
+	struct mapping *mapping;
+	struct export *export;
 
-	HASH_ITER(hh, core->mappings, mapping, next_mapping)
+	for (mapping = mapping_first(core); mapping; mapping = mapping_next(mapping))
 		look_at_mapping(tidy, mapping, items, count, exports_known);
 	for (size_t i = 0; i < tidy->map_count; i++)
 		look_at_map(tidy, &tidy->maps[i]);
-	HASH_ITER(hh, core->exports, export, next_export)
+	for (export = export_first(core); export; export = export_next(export))
 		take_away(tidy, export->record.volume_id, SERVING_EXPORT, LOG_LEVEL_NOTICE);
 	for (size_t i = 0; i < count; i++) {
 		const char *volume_id = export_volume_of(items[i].name);

@@ -171,7 +171,7 @@ static void finish(struct reconcile *reconcile)
 	reconcile_in(core, TAILQ_EMPTY(&core->tickets) ? core->options.reconcile_ms : 0);
 }
 
-void suspect_done(struct suspect *suspect)
+static void on_suspect_done(struct suspect *suspect)
 {
 	struct reconcile *reconcile = suspect->reconcile;
 
@@ -348,19 +348,19 @@ static void compare_one(struct reconcile *reconcile, const char *volume_id, cons
 static void compare_all(struct reconcile *reconcile)
 {
 	struct core *core = reconcile->core;
-	struct mapping *mapping, *next_mapping;
-	struct volume *volume, *next_volume;
+	struct mapping *mapping;
+	struct volume *volume;
 	struct err err;
 
 	if (sysblock_scan(core->sysblock, &err) < 0)
 		log_warning("the kernel's disks could not be listed: %s", err.text);
-	HASH_ITER(hh, core->volumes, volume, next_volume) {
-		if (volume->round == core->refresh_round)
+	for (volume = volume_first(core); volume; volume = volume_next(volume)) {
+		if (volume_is_listed(core, volume))
 			compare_one(reconcile, volume->id, &volume->cloud);
 	}
-	HASH_ITER(hh, core->mappings, mapping, next_mapping) {
+	for (mapping = mapping_first(core); mapping; mapping = mapping_next(mapping)) {
 		volume = volume_find(core, mapping->record.volume_id);
-		if (!volume || volume->round != core->refresh_round)
+		if (!volume || !volume_is_listed(core, volume))
 			compare_one(reconcile, mapping->record.volume_id, NULL);
 	}
 }
@@ -487,6 +487,7 @@ static void on_due(struct loop_timer *timer)
 	assert(!core->reconcile);
 	core->reconcile = xnew(struct reconcile);
 	core->reconcile->core = core;
+	core->reconcile->on_done = on_suspect_done;
 	TAILQ_INIT(&core->reconcile->suspects);
 	take_tickets(core->reconcile);
 	volume_list_fetch(core->volume_list, on_listed_all, core);

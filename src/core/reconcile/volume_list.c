@@ -31,8 +31,9 @@ static void forget_unseen(struct core *core)
 {
 	struct volume *volume, *next;
 
-	HASH_ITER(hh, core->volumes, volume, next) {
-		if (volume->round != core->refresh_round && !operation_busy(core, volume->id))
+	for (volume = volume_first(core); volume; volume = next) {
+		next = volume_next(volume);
+		if (!volume_is_listed(core, volume) && !operation_busy(core, volume->id))
 			volume_remove(core, volume->id);
 	}
 }
@@ -69,7 +70,7 @@ static void on_page(void *arg, const struct cloud_result *result)
 		return;
 	}
 	forget_unseen(core);
-	core->volumes_known = true;
+	volumes_end_list(core);
 	list->done(list->arg, NULL);
 }
 
@@ -85,7 +86,7 @@ void volume_list_fetch(struct volume_list *list, volume_list_fn done, void *arg)
 	list->done = done;
 	list->arg = arg;
 	list->page = 1;
-	list->core->refresh_round++;
+	volumes_begin_list(list->core);
 	fetch_page(list);
 }
 
