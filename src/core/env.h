@@ -3,14 +3,20 @@
 
 /*
  * What core stands on: its options, the loop, the store, CloudStack, the kernel's disks and the workers that look at
- * them. It holds no state of core; every room of core may use it.
+ * them. It suspended no state of core; every room of core may use it.
  */
 
 #include "base/util.h"
 
-struct core;
+struct cloud;
 struct devmap;
 struct exporter;
+struct flusher;
+struct loop;
+struct prober;
+struct store;
+struct sysblock;
+struct usage_checker;
 
 struct core_options {
 	const char *appliance_id; /* CloudStack's UUID of this VM, NULL when unknown */
@@ -33,7 +39,25 @@ struct core_options {
 	size_t max_operations;     /* unfinished at once; more is ERR_TOO_MANY */
 };
 
-void options_copy(struct core_options *to, const struct core_options *from);
-void options_clear(struct core_options *options);
-void read_boot_id(struct core *core);
-bool core_is_appliance(const struct core *core, const char *vm_id);
+struct env {
+	struct loop *loop;
+	struct core_options options; /* texts owned */
+	struct store *store;
+	struct cloud *cloud; /* NULL: none is configured */
+	char *zone_id;       /* for creations that name none, or NULL */
+	struct sysblock *sysblock;
+	struct prober *prober;
+	struct usage_checker *usage_checker;
+	struct flusher *flusher;
+	char boot_id[37]; /* of the running kernel, "" when it cannot be read */
+	bool draining;    /* the daemon is stopping: nothing new begins */
+	int64_t started_ms;
+};
+
+/* Everything but the disks, which are opened by core. The options are copied; loop, store and cloud are borrowed. */
+void env_init(struct env *env, struct loop *loop, const struct core_options *options, struct store *store,
+	      struct cloud *cloud);
+void env_fini(struct env *env);
+void env_set_appliance(struct env *env, const char *vm_id);
+const char *env_appliance_id(const struct env *env); /* "" when unknown */
+bool env_is_appliance(const struct env *env, const char *vm_id);

@@ -19,11 +19,11 @@ enum event_type {
 	EVENT_DEVICE_REMOVED,
 	EVENT_DEVICE_CHANGED,  /* its size */
 	EVENT_MAPPING_CHANGED, /* new or different */
-	EVENT_MAPPING_REMOVED, /* mapping holds what it was */
+	EVENT_MAPPING_REMOVED, /* mapping suspended what it was */
 	EVENT_VOLUME_ADDED,    /* `id` only, here and below: ask core_volume() for the record */
 	EVENT_VOLUME_CHANGED,  /* at most once a volume and turn */
 	EVENT_VOLUME_REMOVED,
-	EVENT_EXPORT_ADDED,  /* `id` only, here and below: of the volume; ask core_export() */
+	EVENT_EXPORT_ADDED, /* `id` only, here and below: of the volume; ask core_export() */
 	EVENT_EXPORT_CHANGED,
 	EVENT_EXPORT_REMOVED,
 	EVENT_DRIFT_FOUND, /* store, CloudStack and kernel disagree; once while it lasts */

@@ -21,7 +21,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cloud/cloud.h"
-#include "core/core_parts.h"
+#include "core/engine/engine.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/event.h"
@@ -125,18 +125,18 @@ static char *response_json(struct operation *operation)
 static bool is_still_true(void *arg)
 {
 	struct operation *operation = arg;
-	struct core *core = operation->core;
+	struct engine *engine = operation->engine;
 	struct mapping_record *mapping = change_mapping(operation->change);
 	const struct device *device;
 
-	if (!operation->ended || !mapping || !core_is_appliance(core, mapping->vm_id))
+	if (!operation->ended || !mapping || !env_is_appliance(engine->env, mapping->vm_id))
 		return true;
-	device = mapping_disk(core, mapping);
-	if (device && !sysblock_verify(core->sysblock, device))
+	device = mapping_disk(engine->env, mapping);
+	if (device && !sysblock_verify(engine->env->sysblock, device))
 		device = NULL;
-	if (mapping_is_up_to_date(core, mapping, device))
+	if (mapping_is_up_to_date(engine->model, mapping, device))
 		return true;
-	mapping_describe(core, mapping, device);
+	mapping_describe(engine->model, mapping, device);
 	free(operation->ended->response);
 	operation->ended->response = response_json(operation);
 	operation_commit(operation, operation_status_names[operation->ended->status]);
@@ -151,19 +151,19 @@ static struct operation *next_in_queue(const struct operation *operation)
 static void on_refused(struct operation *operation, const struct err *err)
 {
 	struct operation *waiting = next_in_queue(operation);
-	struct core *core = operation->core;
+	struct engine *engine = operation->engine;
 
 	tell_accepted(operation, err);
 	operation_leave_queue(operation);
 	operation_unlink(operation);
 	operation_free(operation);
-	notice_tell(core, NOTICE_HOST_UNSURE); /* the export may have been closed for it */
+	notice_tell(engine->model, NOTICE_HOST_UNSURE); /* the export may have been closed for it */
 	operation_begin_if_turn(waiting);
 }
 
 static void on_ended(struct operation *operation)
 {
-	struct core *core = operation->core;
+	struct engine *engine = operation->engine;
 	struct operation *waiting = next_in_queue(operation), *oldest;
 
 	operation_unlink(operation);
@@ -172,24 +172,24 @@ static void on_ended(struct operation *operation)
 	free(TAKE_PTR(operation->ended));
 	operation->phase = PHASE_ENDED;
 	operation_link(operation);
-	TAILQ_INSERT_TAIL(&core->ended, operation, age_entry);
-	core->ended_count++;
+	TAILQ_INSERT_TAIL(&engine->ended, operation, age_entry);
+	engine->ended_count++;
 	operation_leave_queue(operation);
 
 	log_write(operation->record.status == OPERATION_FAILED ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
 		  "%s operation=%s volume=%s: %s%s%s", operation_type_names[operation->record.type],
 		  operation->record.id, operation->record.volume_id, operation_status_names[operation->record.status],
 		  operation->record.error ? ": " : "", str_or(operation->record.error, ""));
-	volume_note_operation(core, &operation->record);
-	events_operation(core, EVENT_OPERATION_ENDED, &operation->record);
-	notice_tell(core, NOTICE_DEVICES_UNSURE);
+	volume_note_operation(engine->model, &operation->record);
+	events_operation(engine->model, EVENT_OPERATION_ENDED, &operation->record);
+	notice_tell(engine->model, NOTICE_DEVICES_UNSURE);
 	if (operation->record.status != OPERATION_COMPLETED)
-		notice_tell(core, NOTICE_HOST_UNSURE);
+		notice_tell(engine->model, NOTICE_HOST_UNSURE);
 	operation_begin_if_turn(waiting);
 
-	while (core->ended_count > ENDED_KEPT) {
-		oldest = TAILQ_FIRST(&core->ended);
-		events_operation(core, EVENT_OPERATION_FORGOTTEN, &oldest->record);
+	while (engine->ended_count > ENDED_KEPT) {
+		oldest = TAILQ_FIRST(&engine->ended);
+		events_operation(engine->model, EVENT_OPERATION_FORGOTTEN, &oldest->record);
 		operation_unlink(oldest);
 		operation_free(oldest);
 	}
@@ -198,11 +198,11 @@ static void on_ended(struct operation *operation)
 /* A commit the store refused for good: what was staged is wrong (another volume has the device), or we are. */
 static void on_commit_refused(struct operation *operation, const struct err *err)
 {
-	struct core *core = operation->core;
+	struct engine *engine = operation->engine;
 
 	if (err->code == ERR_UNAVAILABLE || operation->record.undoing || operation->failure) {
 		/* Going down, or nothing is left to try: the stored step runs again after the next start. */
-		if (!core->draining)
+		if (!engine->env->draining)
 			log_error("operation=%s stands still until the next start: %s", operation->record.id,
 				  err->text);
 		return;
@@ -215,7 +215,7 @@ static void on_commit_refused(struct operation *operation, const struct err *err
 static void on_committed(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
-	struct core *core = operation->core;
+	struct engine *engine = operation->engine;
 
 	operation->change = NULL;
 	if (operation->accepting) {
@@ -223,8 +223,8 @@ static void on_committed(void *arg, const struct err *err)
 			on_refused(operation, err);
 			return;
 		}
-		events_operation(core, EVENT_OPERATION_STARTED, &operation->record);
-		volume_note_operation(core, &operation->record);
+		events_operation(engine->model, EVENT_OPERATION_STARTED, &operation->record);
+		volume_note_operation(engine->model, &operation->record);
 		operation->phase = PHASE_QUEUED;
 		tell_accepted(operation, err);
 		operation_begin_if_turn(operation);
@@ -238,8 +238,8 @@ static void on_committed(void *arg, const struct err *err)
 		on_ended(operation);
 		return;
 	}
-	volume_note_operation(core, &operation->record);
-	events_operation(core, EVENT_OPERATION_CHANGED, &operation->record);
+	volume_note_operation(engine->model, &operation->record);
+	events_operation(engine->model, EVENT_OPERATION_CHANGED, &operation->record);
 	operation->phase = PHASE_READY;
 	run_step(operation);
 }
@@ -249,8 +249,8 @@ struct change *operation_change(struct operation *operation)
 	const struct operation_record *record = &operation->record;
 
 	if (!operation->change)
-		operation->change =
-			change_new(operation->core, str_empty(record->volume_id) ? record->id : record->volume_id);
+		operation->change = change_new(operation->engine->model,
+					       str_empty(record->volume_id) ? record->id : record->volume_id);
 	return operation->change;
 }
 
@@ -273,7 +273,7 @@ void operation_commit(struct operation *operation, const char *previous_status)
 	change_put_operation(change, record, previous_status, details);
 	str_set(&record->context, NULL); /* the change has a copy */
 	operation->phase = PHASE_COMMITTING;
-	loop_timer_clear(operation->core->loop, &operation->deadline);
+	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
 	change_submit(change, operation->accepting ? CHANGE_OPTIONAL : CHANGE_WHATEVER_COMES, &hooks, on_committed,
 		      operation);
 }
@@ -301,9 +301,9 @@ static int64_t step_deadline_ms(const struct operation *operation)
 {
 	switch (operation_step(operation)->deadline) {
 	case STEP_CLOUD:
-		return operation->core->options.cloud_wait_ms;
+		return operation->engine->env->options.cloud_wait_ms;
 	case STEP_DEVICE:
-		return operation->core->options.device_wait_ms;
+		return operation->engine->env->options.device_wait_ms;
 	}
 	abort();
 }
@@ -320,13 +320,13 @@ static bool is_past_return(const struct operation *operation)
 static void run_step(struct operation *operation)
 {
 	const struct step *step = operation_step(operation);
-	struct core *core = operation->core;
+	struct engine *engine = operation->engine;
 
 	/* Without CloudStack (the configuration lost it) nothing can be done, and nothing be taken back. */
-	if (core->draining || !core->cloud)
+	if (engine->env->draining || !engine->env->cloud)
 		return;
-	loop_task_cancel(core->loop, &operation->turn);
-	loop_timer_clear(core->loop, &operation->sleep);
+	loop_task_cancel(engine->env->loop, &operation->turn);
+	loop_timer_clear(engine->env->loop, &operation->sleep);
 	operation->phase = PHASE_RUNNING;
 	if (operation->interruption) {
 		struct err err = *operation->interruption;
@@ -336,7 +336,7 @@ static void run_step(struct operation *operation)
 		return;
 	}
 	if (!loop_timer_is_set(&operation->deadline))
-		loop_timer_set(core->loop, &operation->deadline, step_deadline_ms(operation));
+		loop_timer_set(engine->env->loop, &operation->deadline, step_deadline_ms(operation));
 	operation->runs++;
 	(operation->record.undoing ? step->undo : step->run)(operation);
 	assert(operation->phase != PHASE_RUNNING); /* a step ends in exactly one verb */
@@ -348,7 +348,7 @@ void operation_begin_if_turn(struct operation *operation)
 		return;
 	if (operation->resumed) {
 		operation->phase = PHASE_READY;
-		loop_task_queue(operation->core->loop, &operation->turn);
+		loop_task_queue(operation->engine->env->loop, &operation->turn);
 		return;
 	}
 	enter_step(operation, 0);
@@ -485,7 +485,7 @@ void operation_again(struct operation *operation, int64_t delay_ms, const char *
 	va_end(args);
 	str_set(&operation->reason, reason);
 	operation->phase = PHASE_SLEEPING;
-	loop_timer_set(operation->core->loop, &operation->sleep, delay_ms);
+	loop_timer_set(operation->engine->env->loop, &operation->sleep, delay_ms);
 }
 
 void operation_wait(struct operation *operation, void *awaited, const struct wait_kind *kind)
@@ -536,7 +536,7 @@ static int64_t patience_left_ms(const struct operation *operation, int64_t allow
 {
 	struct cloud_health health;
 
-	cloud_health(operation->core->cloud, &health);
+	cloud_health(operation->engine->env->cloud, &health);
 	if (!health.usable)
 		return allowed_ms;
 	return health.usable_since_ms ? health.usable_since_ms + allowed_ms - clock_mono_ms() : 0;
@@ -552,7 +552,7 @@ static void on_deadline(struct loop_timer *timer)
 	if (step->deadline == STEP_CLOUD)
 		left_ms = patience_left_ms(operation, allowed_ms);
 	if (left_ms > 0) {
-		loop_timer_set(operation->core->loop, timer, left_ms);
+		loop_timer_set(operation->engine->env->loop, timer, left_ms);
 		return;
 	}
 	err_set(&err, operation->reason_code ? operation->reason_code : ERR_TIMEOUT,

@@ -13,36 +13,37 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/uuid.h"
-#include "core/core_parts.h"
+#include "core/engine/engine.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/event.h"
 #include "core/model/commit.h"
 #include "core/model/event.h"
 #include "core/model/volume.h"
-#include "core/ops/ops.h"
 #include "disk/device.h"
 
 /* An absent CloudStack is asked this often, by all that wait for it together. */
 #define RETRY_EVERY_MS 200
 
-static struct operation *operation_new(struct core *core, enum operation_type type)
+static struct operation *operation_new(struct engine *engine, enum operation_type type)
 {
 	struct operation *operation = xnew(struct operation);
 
 	record_init(&operation_record, &operation->record);
-	operation->core = core;
-	operation->kind = core->operation_kinds[type];
+	operation->engine = engine;
+	operation->ops = engine->ops;
+	operation->kind = engine->kinds[type];
 	TAILQ_INIT(&operation->askers);
 	operation->record.type = type;
 	operation_init_wakers(operation);
 	return operation;
 }
 
-struct operation_asker *operation_start(struct core *core, const struct operation_order *order,
+struct operation_asker *operation_start(struct engine *engine, const struct operation_order *order,
 					operation_accepted_fn accepted, void *arg)
 {
-	struct operation *operation = operation_new(core, order->type);
+	struct operation *operation = operation_new(engine, order->type);
 	struct operation_asker *asker;
 	char uuid[UUID_TEXT_SIZE];
 
@@ -108,9 +109,9 @@ static int restore_step(struct operation *operation, struct err *err)
 		       str_or(operation->record.step, ""));
 }
 
-void operation_resume(struct core *core, const struct operation_record *record)
+void operation_resume(struct engine *engine, const struct operation_record *record)
 {
-	struct operation *operation = operation_new(core, (enum operation_type)record->type);
+	struct operation *operation = operation_new(engine, (enum operation_type)record->type);
 	struct err err = { 0 };
 
 	record_copy(&operation_record, &operation->record, record);
@@ -118,7 +119,7 @@ void operation_resume(struct core *core, const struct operation_record *record)
 	if (!str_empty(record->volume_id))
 		operation_join_queue(operation, record->volume_id);
 	restore_failure(operation);
-	volume_note_operation(core, record);
+	volume_note_operation(engine->model, record);
 	operation->phase = PHASE_QUEUED;
 	if (restore_context(operation, &err) < 0 || restore_step(operation, &err) < 0) {
 		operation->record.needs_attention = true;
@@ -130,13 +131,13 @@ void operation_resume(struct core *core, const struct operation_record *record)
 
 struct settling {
 	TAILQ_ENTRY(settling) entry;
-	struct core *core;
+	struct engine *engine;
 	struct operation_record record;
 };
 
 static void settling_free(struct settling *settling)
 {
-	TAILQ_REMOVE(&settling->core->settlings, settling, entry);
+	TAILQ_REMOVE(&settling->engine->settlings, settling, entry);
 	record_clear(&operation_record, &settling->record);
 	free(settling);
 }
@@ -144,7 +145,7 @@ static void settling_free(struct settling *settling)
 static void on_settled(void *arg, const struct err *err)
 {
 	struct settling *settling = arg;
-	struct operation *operation = operation_find(settling->core, settling->record.id);
+	struct operation *operation = operation_find(settling->engine, settling->record.id);
 
 	if (err->code) {
 		log_notice("operation=%s still needs attention: %s", settling->record.id, err->text);
@@ -155,18 +156,19 @@ static void on_settled(void *arg, const struct err *err)
 			str_set(&operation->record.error, settling->record.error);
 		}
 		log_notice("operation=%s needs no attention any more", settling->record.id);
-		events_operation(settling->core, EVENT_OPERATION_CHANGED, &settling->record);
+		events_operation(settling->engine->model, EVENT_OPERATION_CHANGED, &settling->record);
 	}
 	settling_free(settling);
 }
 
-void operation_settle(struct core *core, const struct operation_record *record)
+void operation_settle(struct engine *engine, const struct operation_record *record)
 {
-	struct change *change = change_new(core, str_empty(record->volume_id) ? record->id : record->volume_id);
+	struct change *change =
+		change_new(engine->model, str_empty(record->volume_id) ? record->id : record->volume_id);
 	struct settling *settling = xnew(struct settling);
 
-	settling->core = core;
-	TAILQ_INSERT_TAIL(&core->settlings, settling, entry);
+	settling->engine = engine;
+	TAILQ_INSERT_TAIL(&engine->settlings, settling, entry);
 	record_copy(&operation_record, &settling->record, record);
 	settling->record.needs_attention = false;
 	settling->record.updated_at = clock_wall_ms();
@@ -177,54 +179,77 @@ void operation_settle(struct core *core, const struct operation_record *record)
 	change_submit(change, CHANGE_OPTIONAL, NULL, on_settled, settling);
 }
 
-void operation_on_device(struct core *core, const struct device *device)
+void operation_on_device(struct engine *engine, const struct device *device)
 {
 	struct operation *operation;
 
-	TAILQ_FOREACH(operation, &core->unfinished, age_entry) {
+	TAILQ_FOREACH(operation, &engine->unfinished, age_entry) {
 		if (operation->kind->type == OPERATION_CREATE)
 			continue;
 		if (operation->phase == PHASE_SLEEPING && operation_step(operation)->deadline == STEP_DEVICE)
-			loop_task_queue(core->loop, &operation->turn);
+			loop_task_queue(engine->env->loop, &operation->turn);
 		else if (operation->awaited && operation->wait_kind->poke &&
 			 device_identity(device, operation->record.volume_id) != IDENTITY_OTHER)
 			operation->wait_kind->poke(operation);
 	}
 }
 
-int64_t operation_retry_in(struct core *core, int64_t delay_ms)
+int64_t operation_retry_in(struct engine *engine, int64_t delay_ms)
 {
 	int64_t due_ms = clock_mono_ms() + delay_ms;
 
-	if (due_ms < core->next_retry_ms)
-		due_ms = core->next_retry_ms;
-	core->next_retry_ms = due_ms + RETRY_EVERY_MS;
+	if (due_ms < engine->next_retry_ms)
+		due_ms = engine->next_retry_ms;
+	engine->next_retry_ms = due_ms + RETRY_EVERY_MS;
 	return due_ms - clock_mono_ms();
 }
 
-void operation_on_cloud_back(struct core *core)
+void operation_on_cloud_back(struct engine *engine)
 {
 	struct operation *operation;
 
-	core->next_retry_ms = 0;
-	TAILQ_FOREACH(operation, &core->unfinished, age_entry) {
+	engine->next_retry_ms = 0;
+	TAILQ_FOREACH(operation, &engine->unfinished, age_entry) {
 		/* Ready: no CloudStack was configured when their turn came. */
 		if (operation->phase == PHASE_READY ||
 		    (operation->phase == PHASE_SLEEPING && operation_step(operation)->deadline == STEP_CLOUD))
-			loop_task_queue(core->loop, &operation->turn);
+			loop_task_queue(engine->env->loop, &operation->turn);
 	}
 }
 
-void operation_free_all(struct core *core)
+struct engine *engine_new(struct env *env, struct model *model, const struct operation_kind *const *kinds,
+			  struct ops *ops)
+{
+	struct engine *engine = xnew(struct engine);
+
+	engine->env = env;
+	engine->model = model;
+	engine->kinds = kinds;
+	engine->ops = ops;
+	TAILQ_INIT(&engine->unfinished);
+	TAILQ_INIT(&engine->ended);
+	TAILQ_INIT(&engine->settlings);
+	return engine;
+}
+
+static void free_all(struct engine *engine)
 {
 	struct operation *operation, *next;
 	struct settling *settling;
 
-	while ((settling = TAILQ_FIRST(&core->settlings)))
+	while ((settling = TAILQ_FIRST(&engine->settlings)))
 		settling_free(settling);
-	HASH_ITER(hh, core->operations, operation, next) {
+	HASH_ITER(hh, engine->operations, operation, next) {
 		operation_leave_queue(operation);
 		operation_unlink(operation);
 		operation_free(operation);
 	}
+}
+
+struct engine *engine_free(struct engine *engine)
+{
+	if (engine)
+		free_all(engine);
+	free(engine);
+	return NULL;
 }

@@ -5,6 +5,15 @@
 
 #include "core/engine/operation_table.h"
 
+struct engine;
+struct env;
+struct model;
+
+/* kinds: by type. ops: what the steps work with; the engine hands it on with each operation and does not look at it. */
+struct engine *engine_new(struct env *env, struct model *model, const struct operation_kind *const *kinds,
+			  struct ops *ops);
+struct engine *engine_free(struct engine *engine); /* returns NULL, takes NULL; all operations are forgotten */
+
 /* What a new operation is begun with. */
 struct operation_order {
 	enum operation_type type;
@@ -16,19 +25,18 @@ struct operation_order {
 };
 
 /* accepted runs once, on a later turn, when it is durable or was refused by the store (then operation is NULL). */
-struct operation_asker *operation_start(struct core *core, const struct operation_order *order,
+struct operation_asker *operation_start(struct engine *engine, const struct operation_order *order,
 					operation_accepted_fn accepted, void *arg);
 /* Puts a stored, unfinished operation back to work. */
-void operation_resume(struct core *core, const struct operation_record *record);
+void operation_resume(struct engine *engine, const struct operation_record *record);
 /* Nothing is left of what this ended operation could not take back: it needs no attention any more. */
-void operation_settle(struct core *core, const struct operation_record *record);
+void operation_settle(struct engine *engine, const struct operation_record *record);
 /* A device came, went or changed: steps that wait for the kernel look again, and so do jobs it may belong to. */
-void operation_on_device(struct core *core, const struct device *device);
+void operation_on_device(struct engine *engine, const struct device *device);
 /*
  * While CloudStack is away all that wait for it ask in turn, so that thousands ask no more often than a few: when may
  * this one, that would wait for delay_ms?
  */
-int64_t operation_retry_in(struct core *core, int64_t delay_ms);
+int64_t operation_retry_in(struct engine *engine, int64_t delay_ms);
 /* CloudStack is back: steps that wait for it try at once. */
-void operation_on_cloud_back(struct core *core);
-void operation_free_all(struct core *core);
+void operation_on_cloud_back(struct engine *engine);

@@ -9,37 +9,38 @@
 
 #include <assert.h>
 
-#include "core/core_parts.h"
+#include "core/engine/engine.h"
+#include "core/env.h"
 #include "core/model/commit.h"
 
 void operation_link(struct operation *operation)
 {
-	struct core *core = operation->core;
+	struct engine *engine = operation->engine;
 	const struct operation_record *record = &operation->record;
 	struct operation *older;
 
-	HASH_ADD_KEYPTR(hh, core->operations, record->id, strlen(record->id), operation);
+	HASH_ADD_KEYPTR(hh, engine->operations, record->id, strlen(record->id), operation);
 	if (!record->request_id)
 		return;
 	/* A key is free again after a day, and the one who had it may still be in memory. */
-	older = operation_find_request(core, record->request_id);
+	older = operation_find_request(engine, record->request_id);
 	if (older && strcmp(older->record.id, record->id) > 0)
 		return;
 	if (older) {
-		HASH_DELETE(request_hh, core->requests, older);
+		HASH_DELETE(request_hh, engine->requests, older);
 		older->has_request = false;
 	}
-	HASH_ADD_KEYPTR(request_hh, core->requests, record->request_id, strlen(record->request_id), operation);
+	HASH_ADD_KEYPTR(request_hh, engine->requests, record->request_id, strlen(record->request_id), operation);
 	operation->has_request = true;
 }
 
 void operation_add(struct operation *operation)
 {
-	struct core *core = operation->core;
+	struct engine *engine = operation->engine;
 
 	operation_link(operation);
-	TAILQ_INSERT_TAIL(&core->unfinished, operation, age_entry);
-	core->unfinished_count++;
+	TAILQ_INSERT_TAIL(&engine->unfinished, operation, age_entry);
+	engine->unfinished_count++;
 }
 
 void operation_drop_ended(struct operation *operation)
@@ -57,7 +58,7 @@ void operation_change_drop(struct operation *operation)
 
 void operation_stop_waiting(struct operation *operation)
 {
-	struct loop *loop = operation->core->loop;
+	struct loop *loop = operation->engine->env->loop;
 
 	if (operation->awaited)
 		operation->wait_kind->cancel(TAKE_PTR(operation->awaited));
@@ -67,18 +68,18 @@ void operation_stop_waiting(struct operation *operation)
 
 void operation_unlink(struct operation *operation)
 {
-	struct core *core = operation->core;
+	struct engine *engine = operation->engine;
 
-	HASH_DEL(core->operations, operation);
+	HASH_DEL(engine->operations, operation);
 	if (operation->has_request)
-		HASH_DELETE(request_hh, core->requests, operation);
+		HASH_DELETE(request_hh, engine->requests, operation);
 	operation->has_request = false;
 	if (operation->phase == PHASE_ENDED) {
-		TAILQ_REMOVE(&core->ended, operation, age_entry);
-		core->ended_count--;
+		TAILQ_REMOVE(&engine->ended, operation, age_entry);
+		engine->ended_count--;
 	} else {
-		TAILQ_REMOVE(&core->unfinished, operation, age_entry);
-		core->unfinished_count--;
+		TAILQ_REMOVE(&engine->unfinished, operation, age_entry);
+		engine->unfinished_count--;
 	}
 }
 
@@ -117,7 +118,7 @@ void operation_free(struct operation *operation)
 	assert(TAILQ_EMPTY(&operation->askers));
 	assert(!operation->queue);
 	operation_stop_waiting(operation);
-	loop_timer_clear(operation->core->loop, &operation->deadline);
+	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
 	if (operation->phase != PHASE_COMMITTING)
 		operation_change_drop(operation);
 	operation_drop_ended(operation);
@@ -134,17 +135,17 @@ void operation_free(struct operation *operation)
 
 /* ---- the queue of a volume ---- */
 
-static struct volume_queue *queue_get(struct core *core, const char *volume_id)
+static struct volume_queue *queue_get(struct engine *engine, const char *volume_id)
 {
 	struct volume_queue *queue;
 
-	HASH_FIND_STR(core->queues, volume_id, queue);
+	HASH_FIND_STR(engine->queues, volume_id, queue);
 	if (queue)
 		return queue;
 	queue = xnew(struct volume_queue);
 	queue->volume_id = xstrdup(volume_id);
 	TAILQ_INIT(&queue->operations);
-	HASH_ADD_KEYPTR(hh, core->queues, queue->volume_id, strlen(queue->volume_id), queue);
+	HASH_ADD_KEYPTR(hh, engine->queues, queue->volume_id, strlen(queue->volume_id), queue);
 	return queue;
 }
 
@@ -157,14 +158,14 @@ void operation_leave_queue(struct operation *operation)
 	TAILQ_REMOVE(&queue->operations, operation, queue_entry);
 	if (!TAILQ_EMPTY(&queue->operations))
 		return;
-	HASH_DEL(operation->core->queues, queue);
+	HASH_DEL(operation->engine->queues, queue);
 	free(queue->volume_id);
 	free(queue);
 }
 
 void operation_join_queue(struct operation *operation, const char *volume_id)
 {
-	operation->queue = queue_get(operation->core, volume_id);
+	operation->queue = queue_get(operation->engine, volume_id);
 	TAILQ_INSERT_TAIL(&operation->queue->operations, operation, queue_entry);
 }
 
@@ -173,9 +174,9 @@ bool operation_has_turn(const struct operation *operation)
 	return !operation->queue || TAILQ_FIRST(&operation->queue->operations) == operation;
 }
 
-struct operation *operation_first(const struct core *core)
+struct operation *operation_first(const struct engine *engine)
 {
-	return TAILQ_FIRST(&core->unfinished);
+	return TAILQ_FIRST(&engine->unfinished);
 }
 
 struct operation *operation_after(const struct operation *operation)
@@ -183,50 +184,50 @@ struct operation *operation_after(const struct operation *operation)
 	return TAILQ_NEXT(operation, age_entry);
 }
 
-size_t operation_count(const struct core *core)
+size_t operation_count(const struct engine *engine)
 {
-	return core->unfinished_count;
+	return engine->unfinished_count;
 }
 
-bool operation_busy(struct core *core, const char *volume_id)
+bool operation_busy(struct engine *engine, const char *volume_id)
 {
 	struct volume_queue *queue;
 
-	HASH_FIND_STR(core->queues, volume_id, queue);
+	HASH_FIND_STR(engine->queues, volume_id, queue);
 	return queue != NULL;
 }
 
 void operation_set_volume(struct operation *operation, const char *volume_id)
 {
 	str_set(&operation->record.volume_id, volume_id);
-	operation->queue = queue_get(operation->core, volume_id);
+	operation->queue = queue_get(operation->engine, volume_id);
 	TAILQ_INSERT_HEAD(&operation->queue->operations, operation, queue_entry);
 }
 
 /* ---- new ones, and old ones read back ---- */
 
-struct operation *operation_find(struct core *core, const char *id)
+struct operation *operation_find(struct engine *engine, const char *id)
 {
 	struct operation *operation;
 
-	HASH_FIND_STR(core->operations, id, operation);
+	HASH_FIND_STR(engine->operations, id, operation);
 	return operation;
 }
 
-struct operation *operation_find_request(struct core *core, const char *request_id)
+struct operation *operation_find_request(struct engine *engine, const char *request_id)
 {
 	struct operation *operation;
 
-	HASH_FIND(request_hh, core->requests, request_id, strlen(request_id), operation);
+	HASH_FIND(request_hh, engine->requests, request_id, strlen(request_id), operation);
 	return operation;
 }
 
 /* ---- ended, and settled later ---- */
 
-void operation_each(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg)
+void operation_each(struct engine *engine, void (*fn)(void *arg, const char *operation_id), void *arg)
 {
 	struct operation *operation, *next;
 
-	HASH_ITER(hh, core->operations, operation, next)
+	HASH_ITER(hh, engine->operations, operation, next)
 		fn(arg, operation->record.id);
 }

@@ -12,9 +12,10 @@
 #include "spec/methods.h"
 #include "store/store.h"
 
-struct core;
+struct engine;
 struct device;
 struct operation;
+struct ops;
 
 /* How long a step may take, counted from its first run in this process; the figures are configuration. */
 enum step_deadline {
@@ -83,7 +84,8 @@ struct operation_asker {
 struct operation {
 	struct operation_record record;
 	const struct operation_kind *kind;
-	struct core *core;
+	struct engine *engine;
+	struct ops *ops; /* what its steps work with */
 	void *context;
 	size_t step;
 	enum operation_phase phase;
@@ -91,11 +93,11 @@ struct operation {
 	bool resumed;  /* this step may have run before this process */
 	bool job_lost; /* this step's, and that was told */
 	/* Thousands may be unfinished and hardly any of them has one of these, so they are not part of it. */
-	struct err *failure;       /* the first error */
-	struct err *interruption;  /* cancel or time-out that arrived while it could not be handled */
-	char *reason;              /* why it last asked to run again */
-	enum err_code reason_code; /* overdue, it fails with this one; ERR_NONE with a time-out */
-	bool accepting;            /* its first commit: its askers have not been told yet */
+	struct err *failure;                  /* the first error */
+	struct err *interruption;             /* cancel or time-out that arrived while it could not be handled */
+	char *reason;                         /* why it last asked to run again */
+	enum err_code reason_code;            /* overdue, it fails with this one; ERR_NONE with a time-out */
+	bool accepting;                       /* its first commit: its askers have not been told yet */
 	TAILQ_HEAD(, operation_asker) askers; /* until it has been accepted */
 	struct loop_task turn;
 	struct loop_timer sleep;
@@ -111,7 +113,7 @@ struct operation {
 	TAILQ_ENTRY(operation) queue_entry;
 	TAILQ_ENTRY(operation) age_entry;
 	UT_hash_handle hh;
-	UT_hash_handle request_hh; /* in core->requests, if has_request */
+	UT_hash_handle request_hh; /* in engine->requests, if has_request */
 	bool has_request;
 };
 
@@ -126,18 +128,18 @@ static inline bool operation_is_rerun(const struct operation *operation)
 	return operation->resumed || operation->runs > 1;
 }
 
-struct operation *operation_find(struct core *core, const char *id);
+struct operation *operation_find(struct engine *engine, const char *id);
 /* The unfinished ones, oldest first; NULL after the last. */
-struct operation *operation_first(const struct core *core);
+struct operation *operation_first(const struct engine *engine);
 struct operation *operation_after(const struct operation *operation);
-size_t operation_count(const struct core *core); /* of the unfinished */
+size_t operation_count(const struct engine *engine); /* of the unfinished */
 /* The one in memory that was asked for under this key. */
-struct operation *operation_find_request(struct core *core, const char *request_id);
+struct operation *operation_find_request(struct engine *engine, const char *request_id);
 /* Unfinished and recently ended ones. */
-void operation_each(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg);
+void operation_each(struct engine *engine, void (*fn)(void *arg, const char *operation_id), void *arg);
 /* True while an operation on the volume is under way or queued. */
-bool operation_busy(struct core *core, const char *volume_id);
-/* The operation has learned which volume it is about; it holds that volume's queue from now on. */
+bool operation_busy(struct engine *engine, const char *volume_id);
+/* The operation has learned which volume it is about; it suspended that volume's queue from now on. */
 void operation_set_volume(struct operation *operation, const char *volume_id);
 
 /* Also asks for an operation that is being accepted: accepted runs once, as for the first asker. */

@@ -10,7 +10,8 @@
 #include <assert.h>
 
 #include "base/log.h"
-#include "core/core_parts.h"
+#include "core/env.h"
+#include "core/host/host.h"
 #include "core/host/suspended.h"
 #include "core/model/commit.h"
 #include "core/model/export.h"
@@ -25,15 +26,15 @@ enum part { PART_POINT, PART_ADD, PART_CHECK, PART_UNEXPORT, PART_HOLD, PART_FAI
 
 struct activation_claim {
 	TAILQ_ENTRY(activation_claim) entry;
-	struct core *core;
+	struct host *host;
 	char *volume_id;
 };
 
-struct serving {
-	TAILQ_ENTRY(serving) entry;
-	struct core *core;
+struct activation {
+	TAILQ_ENTRY(activation) entry;
+	struct host *host;
 	char *volume_id;
-	enum serving_goal goal;
+	enum activation_goal goal;
 	enum part plan[PART_COUNT];
 	size_t planned, at;
 	struct device device; /* as it was found */
@@ -42,29 +43,29 @@ struct serving {
 	struct devmap_call *map_call;
 	struct export_call *export_call;
 	struct loop_task turn;
-	serving_done_fn done;
+	activation_done_fn done;
 	void *arg;
 };
 
-static void serving_free(struct serving *serving)
+static void activation_free(struct activation *activation)
 {
-	TAILQ_REMOVE(&serving->core->servings, serving, entry);
-	if (serving->map_call)
-		devmap_cancel(serving->map_call);
-	if (serving->export_call)
-		export_cancel(serving->export_call);
-	loop_task_cancel(serving->core->loop, &serving->turn);
-	free(serving->volume_id);
-	free(serving->path);
-	free(serving);
+	TAILQ_REMOVE(&activation->host->activations, activation, entry);
+	if (activation->map_call)
+		devmap_cancel(activation->map_call);
+	if (activation->export_call)
+		export_cancel(activation->export_call);
+	loop_task_cancel(activation->host->env->loop, &activation->turn);
+	free(activation->volume_id);
+	free(activation->path);
+	free(activation);
 }
 
-static void finish(struct serving *serving, const struct err *err)
+static void finish(struct activation *activation, const struct err *err)
 {
-	serving_done_fn done = serving->done;
-	void *arg = serving->arg;
+	activation_done_fn done = activation->done;
+	void *arg = activation->arg;
 
-	serving_free(serving);
+	activation_free(activation);
 	done(arg, err);
 }
 
@@ -72,70 +73,71 @@ static void finish(struct serving *serving, const struct err *err)
 
 static void on_part_done(void *arg, const struct err *err);
 
-static void point(struct serving *serving)
+static void point(struct activation *activation)
 {
-	struct core *core = serving->core;
+	struct host *host = activation->host;
 
-	serving->map_call = devmap_point(core->options.devmap, name_give(core, serving->volume_id), serving->volume_id,
-					 serving->device.number, serving->device.size, on_part_done, serving);
+	activation->map_call = devmap_point(host->env->options.devmap, name_give(host->model, activation->volume_id),
+					    activation->volume_id, activation->device.number, activation->device.size,
+					    on_part_done, activation);
 }
 
-static void add(struct serving *serving)
+static void add(struct activation *activation)
 {
-	struct core *core = serving->core;
-	const struct export *export = export_find(core, serving->volume_id);
-	_cleanup_free_ char *name = export_name_of(serving->volume_id);
+	struct host *host = activation->host;
+	const struct export *export = export_find(host->model, activation->volume_id);
+	_cleanup_free_ char *name = export_name_of(activation->volume_id);
 	struct export_item item = {
 		.name = name,
-		.device_path = serving->path,
+		.device_path = activation->path,
 		.read_only = export && export->record.read_only,
 	};
 
-	serving->export_call = export_add(core->options.exporter, &item, on_part_done, serving);
+	activation->export_call = export_add(host->env->options.exporter, &item, on_part_done, activation);
 }
 
-static void check(struct serving *serving)
+static void check(struct activation *activation)
 {
-	_cleanup_free_ char *name = export_name_of(serving->volume_id);
+	_cleanup_free_ char *name = export_name_of(activation->volume_id);
 
-	serving->export_call =
-		export_check(serving->core->options.exporter, name, serving->device.size, on_part_done, serving);
+	activation->export_call = export_check(activation->host->env->options.exporter, name, activation->device.size,
+					       on_part_done, activation);
 }
 
-static void unexport(struct serving *serving)
+static void unexport(struct activation *activation)
 {
-	_cleanup_free_ char *name = export_name_of(serving->volume_id);
+	_cleanup_free_ char *name = export_name_of(activation->volume_id);
 
-	serving->export_call = export_remove(serving->core->options.exporter, name, serving->goal == SERVING_CUT,
-					     on_part_done, serving);
+	activation->export_call = export_remove(activation->host->env->options.exporter, name,
+						activation->goal == ACTIVATION_FORCED_DOWN, on_part_done, activation);
 }
 
-static void begin_part(struct serving *serving)
+static void begin_part(struct activation *activation)
 {
-	struct devmap *devmap = serving->core->options.devmap;
+	struct devmap *devmap = activation->host->env->options.devmap;
 
-	switch (serving->plan[serving->at]) {
+	switch (activation->plan[activation->at]) {
 	case PART_POINT:
-		point(serving);
+		point(activation);
 		break;
 	case PART_ADD:
-		add(serving);
+		add(activation);
 		break;
 	case PART_CHECK:
-		check(serving);
+		check(activation);
 		break;
 	case PART_UNEXPORT:
-		unexport(serving);
+		unexport(activation);
 		break;
 	case PART_HOLD:
-		hold_begin(serving->core, serving->volume_id);
-		serving->map_call = devmap_hold(devmap, serving->volume_id, on_part_done, serving);
+		suspended_add(activation->host, activation->volume_id);
+		activation->map_call = devmap_hold(devmap, activation->volume_id, on_part_done, activation);
 		break;
 	case PART_FAIL:
-		serving->map_call = devmap_fail(devmap, serving->volume_id, on_part_done, serving);
+		activation->map_call = devmap_fail(devmap, activation->volume_id, on_part_done, activation);
 		break;
 	case PART_UNMAP:
-		serving->map_call = devmap_remove(devmap, serving->volume_id, on_part_done, serving);
+		activation->map_call = devmap_remove(devmap, activation->volume_id, on_part_done, activation);
 		break;
 	case PART_COUNT:
 		break;
@@ -146,48 +148,49 @@ static void begin_part(struct serving *serving)
  * A name is pointed at a number, and the kernel gives numbers out again: only if the disk is still there afterwards, it
  * is the disk the name leads to. A name that may lead to another one is cut off at once.
  */
-static void cut_if_stale(struct serving *serving)
+static void cut_if_stale(struct activation *activation)
 {
-	if (sysblock_verify(serving->core->sysblock, &serving->device))
+	if (sysblock_verify(activation->host->env->sysblock, &activation->device))
 		return;
-	serving->is_stale = true;
-	serving->plan[0] = PART_FAIL;
-	serving->planned = 1;
-	serving->at = 0;
+	activation->is_stale = true;
+	activation->plan[0] = PART_FAIL;
+	activation->planned = 1;
+	activation->at = 0;
 }
 
 static void on_turn(struct loop_task *task)
 {
-	struct serving *serving = container_of(task, struct serving, turn);
+	struct activation *activation = container_of(task, struct activation, turn);
 	struct err err = { 0 };
 
-	if (serving->at == serving->planned && serving->is_stale)
-		err_set(&err, ERR_UNAVAILABLE, "%s changed while it got its name", serving->device.path);
-	if (serving->at == serving->planned)
-		finish(serving, &err);
+	if (activation->at == activation->planned && activation->is_stale)
+		err_set(&err, ERR_UNAVAILABLE, "%s changed while it got its name", activation->device.path);
+	if (activation->at == activation->planned)
+		finish(activation, &err);
 	else
-		begin_part(serving);
+		begin_part(activation);
 }
 
 /* True when the answer is as good as "done". */
-static bool may_pass(struct serving *serving, const struct err *err)
+static bool may_pass(struct activation *activation, const struct err *err)
 {
-	struct core *core = serving->core;
+	struct host *host = activation->host;
 
-	switch (serving->plan[serving->at]) {
+	switch (activation->plan[activation->at]) {
 	case PART_HOLD:
 		if (err->code != ERR_NONE)
-			hold_end(core, serving->volume_id);
+			suspended_remove(host, activation->volume_id);
 		return err->code == ERR_NONE || err->code == ERR_NOT_FOUND;
 	case PART_POINT:
 		if (err->code == ERR_NONE)
-			hold_end(core, serving->volume_id);
+			suspended_remove(host, activation->volume_id);
 		return err->code == ERR_NONE;
 	case PART_UNMAP:
 		if (err->code == ERR_NONE)
-			hold_end(core, serving->volume_id);
+			suspended_remove(host, activation->volume_id);
 		/* Cut off from its disk already; it goes when the last one has closed it. */
-		return err->code == ERR_NONE || (err->code == ERR_CONFLICT && serving->goal == SERVING_CUT);
+		return err->code == ERR_NONE ||
+		       (err->code == ERR_CONFLICT && activation->goal == ACTIVATION_FORCED_DOWN);
 	case PART_ADD:
 	case PART_CHECK:
 	case PART_UNEXPORT:
@@ -199,111 +202,112 @@ static bool may_pass(struct serving *serving, const struct err *err)
 }
 
 /* Only that asks for another name: a disk that is held today shall be called tomorrow what it was called before. */
-static bool is_name_taken(const struct serving *serving, const struct err *err)
+static bool is_name_taken(const struct activation *activation, const struct err *err)
 {
-	return serving->plan[serving->at] == PART_POINT && err->code == ERR_CONFLICT && streq(err->field, "name");
+	return activation->plan[activation->at] == PART_POINT && err->code == ERR_CONFLICT && streq(err->field, "name");
 }
 
 static void on_part_done(void *arg, const struct err *err)
 {
-	struct serving *serving = arg;
+	struct activation *activation = arg;
 
-	serving->map_call = NULL;
-	serving->export_call = NULL;
-	if (may_pass(serving, err)) {
-		enum part part = serving->plan[serving->at++];
+	activation->map_call = NULL;
+	activation->export_call = NULL;
+	if (may_pass(activation, err)) {
+		enum part part = activation->plan[activation->at++];
 
 		if (part == PART_POINT)
-			cut_if_stale(serving);
-	} else if (!is_name_taken(serving, err) || name_lengthen(serving->core, serving->volume_id) < 0) {
+			cut_if_stale(activation);
+	} else if (!is_name_taken(activation, err) ||
+		   name_lengthen(activation->host->model, activation->volume_id) < 0) {
 		struct err copy = *err;
 
-		finish(serving, &copy);
+		finish(activation, &copy);
 		return;
 	} else {
-		log_notice("volume=%s: its name is another program's: %s; it is called %s instead", serving->volume_id,
-			   err->text, name_find(serving->core, serving->volume_id));
-		free(serving->path);
-		serving->path = served_path(serving->core, serving->volume_id, NULL);
-		notice_tell(serving->core, NOTICE_DEVICES_UNSURE);
+		log_notice("volume=%s: its name is another program's: %s; it is called %s instead",
+			   activation->volume_id, err->text, name_find(activation->host->model, activation->volume_id));
+		free(activation->path);
+		activation->path = served_path(activation->host->model, activation->volume_id, NULL);
+		notice_tell(activation->host->model, NOTICE_DEVICES_UNSURE);
 	}
-	loop_task_queue(serving->core->loop, &serving->turn);
+	loop_task_queue(activation->host->env->loop, &activation->turn);
 }
 
 /* ---- the plan ---- */
 
-static void plan(struct serving *serving, enum part part)
+static void plan(struct activation *activation, enum part part)
 {
-	serving->plan[serving->planned++] = part;
+	activation->plan[activation->planned++] = part;
 }
 
-static void make_plan(struct serving *serving, unsigned parts)
+static void make_plan(struct activation *activation, unsigned parts)
 {
-	bool names = (parts & SERVING_NAME) && serving->core->options.devmap;
-	bool exports = (parts & SERVING_EXPORT) && serving->core->options.exporter;
+	bool names = (parts & ACTIVATION_MAP) && activation->host->env->options.devmap;
+	bool exports = (parts & ACTIVATION_EXPORT) && activation->host->env->options.exporter;
 
-	switch (serving->goal) {
-	case SERVING_THERE:
+	switch (activation->goal) {
+	case ACTIVATION_UP:
 		if (names)
-			plan(serving, PART_POINT);
+			plan(activation, PART_POINT);
 		if (exports) {
-			plan(serving, PART_ADD);
-			plan(serving, PART_CHECK);
+			plan(activation, PART_ADD);
+			plan(activation, PART_CHECK);
 		}
 		break;
-	case SERVING_GONE:
-	case SERVING_CUT:
+	case ACTIVATION_DOWN:
+	case ACTIVATION_FORCED_DOWN:
 		if (exports)
-			plan(serving, PART_UNEXPORT);
-		if (names && serving->goal == SERVING_CUT)
-			plan(serving, PART_FAIL);
+			plan(activation, PART_UNEXPORT);
+		if (names && activation->goal == ACTIVATION_FORCED_DOWN)
+			plan(activation, PART_FAIL);
 		if (names)
-			plan(serving, PART_UNMAP);
+			plan(activation, PART_UNMAP);
 		break;
-	case SERVING_ON_HOLD:
+	case ACTIVATION_SUSPENDED:
 		if (names)
-			plan(serving, PART_HOLD);
+			plan(activation, PART_HOLD);
 		break;
 	}
 }
 
-struct serving *serving_start(struct core *core, const char *volume_id, enum serving_goal goal, unsigned parts,
-			      const struct device *device, serving_done_fn done, void *arg)
+struct activation *activation_start(struct host *host, const char *volume_id, enum activation_goal goal, unsigned parts,
+				    const struct device *device, activation_done_fn done, void *arg)
 {
-	struct serving *serving = xnew(struct serving);
+	struct activation *activation = xnew(struct activation);
 
-	assert(device || goal != SERVING_THERE);
-	serving->core = core;
-	serving->volume_id = xstrdup(volume_id);
-	serving->goal = goal;
-	serving->done = done;
-	serving->arg = arg;
-	serving->turn.run = on_turn;
+	assert(device || goal != ACTIVATION_UP);
+	activation->host = host;
+	activation->volume_id = xstrdup(volume_id);
+	activation->goal = goal;
+	activation->done = done;
+	activation->arg = arg;
+	activation->turn.run = on_turn;
 	if (device) {
-		serving->device = *device;
-		serving->path = served_path(core, volume_id, device);
+		activation->device = *device;
+		activation->path = served_path(host->model, volume_id, device);
 	}
-	make_plan(serving, parts);
-	TAILQ_INSERT_TAIL(&core->servings, serving, entry);
-	loop_task_queue(core->loop, &serving->turn);
-	return serving;
+	make_plan(activation, parts);
+	TAILQ_INSERT_TAIL(&host->activations, activation, entry);
+	loop_task_queue(host->env->loop, &activation->turn);
+	return activation;
 }
 
-void serving_cancel(struct serving *serving)
+void activation_cancel(struct activation *activation)
 {
-	struct core *core = serving->core;
+	struct host *host = activation->host;
 
-	serving_free(serving);
-	notice_tell(core, NOTICE_HOST_UNSURE);
+	activation_free(activation);
+	notice_tell(host->model, NOTICE_HOST_UNSURE);
 }
 
-struct activation_claim *activation_claim(struct core *core, const char *volume_id)
+struct activation_claim *activation_claim(struct host *host, const char *volume_id)
 {
 	struct activation_claim *claim = xnew(struct activation_claim);
 
-	claim->core = core;
+	claim->host = host;
 	claim->volume_id = xstrdup(volume_id);
-	TAILQ_INSERT_TAIL(&core->claims, claim, entry);
+	TAILQ_INSERT_TAIL(&host->claims, claim, entry);
 	return claim;
 }
 
@@ -311,35 +315,35 @@ struct activation_claim *activation_release(struct activation_claim *claim)
 {
 	if (!claim)
 		return NULL;
-	TAILQ_REMOVE(&claim->core->claims, claim, entry);
+	TAILQ_REMOVE(&claim->host->claims, claim, entry);
 	free(claim->volume_id);
 	free(claim);
 	return NULL;
 }
 
-bool serving_is_busy(struct core *core, const char *volume_id)
+bool activation_is_busy(struct host *host, const char *volume_id)
 {
-	const struct serving *serving;
+	const struct activation *activation;
 	const struct activation_claim *claim;
 
-	TAILQ_FOREACH(serving, &core->servings, entry) {
-		if (streq(serving->volume_id, volume_id))
+	TAILQ_FOREACH(activation, &host->activations, entry) {
+		if (streq(activation->volume_id, volume_id))
 			return true;
 	}
-	TAILQ_FOREACH(claim, &core->claims, entry) {
+	TAILQ_FOREACH(claim, &host->claims, entry) {
 		if (streq(claim->volume_id, volume_id))
 			return true;
 	}
-	return change_has_export(core, volume_id);
+	return change_has_export(host->model, volume_id);
 }
 
-void servings_free(struct core *core)
+void activations_free(struct host *host)
 {
-	struct serving *serving;
+	struct activation *activation;
 
-	assert(TAILQ_EMPTY(&core->claims));
-	while ((serving = TAILQ_FIRST(&core->servings)))
-		serving_free(serving);
+	assert(TAILQ_EMPTY(&host->claims));
+	while ((activation = TAILQ_FIRST(&host->activations)))
+		activation_free(activation);
 }
 
 /* ---- for steps ---- */

@@ -6,13 +6,14 @@
 
 #include "core/host/disk_users.h"
 
-#include "core/core_parts.h"
+#include "core/env.h"
+#include "core/host/host.h"
 #include "disk/device.h"
 #include "disk/usage.h"
 #include "dm/devmap.h"
 #include "nbd/exporter.h"
 
-struct usage_check *usage_start(struct core *core, const char *volume_id, const struct device *device,
+struct usage_check *usage_start(struct host *host, const char *volume_id, const struct device *device,
 				usage_done_fn done, void *arg)
 {
 	_cleanup_free_ char *map = xasprintf(DEVMAP_UUID_PREFIX "%s", volume_id);
@@ -20,8 +21,8 @@ struct usage_check *usage_start(struct core *core, const char *volume_id, const 
 	struct export_health engine = { 0 };
 
 	/* The engine's clients are asked about where the export is closed. */
-	if (core->options.exporter)
-		exporter_health(core->options.exporter, &engine);
+	if (host->env->options.exporter)
+		exporter_health(host->env->options.exporter, &engine);
 	ours.pid = engine.pid;
-	return usage_check_start(core->usage_checker, device->name, &ours, done, arg);
+	return usage_check_start(host->env->usage_checker, device->name, &ours, done, arg);
 }

@@ -5,9 +5,9 @@
 
 #include "disk/usage.h"
 
-struct core;
+struct host;
 struct device;
 
 /* Who uses this disk of a volume, but for our own map and NBD engine? done runs once, on a later turn, unless cancelled. */
-struct usage_check *usage_start(struct core *core, const char *volume_id, const struct device *device,
+struct usage_check *usage_start(struct host *host, const char *volume_id, const struct device *device,
 				usage_done_fn done, void *arg);

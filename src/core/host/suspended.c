@@ -15,73 +15,75 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
-#include "core/core_parts.h"
+#include "core/env.h"
+#include "core/host/host.h"
 #include "core/model/notice.h"
 #include "dm/devmap.h"
 
 #define AGAIN_MS 5000
 
-struct hold {
+struct suspended {
 	char *volume_id;
-	struct core *core;
+	struct host *host;
 	struct loop_timer timer;
 	struct devmap_call *call; /* it is being made all errors */
 	UT_hash_handle hh;
 };
 
-static struct hold *find(struct core *core, const char *volume_id)
+static struct suspended *find(struct host *host, const char *volume_id)
 {
-	struct hold *hold;
+	struct suspended *suspended;
 
-	HASH_FIND_STR(core->holds, volume_id, hold);
-	return hold;
+	HASH_FIND_STR(host->suspended, volume_id, suspended);
+	return suspended;
 }
 
-static void hold_free(struct hold *hold)
+static void suspended_free(struct suspended *suspended)
 {
-	HASH_DEL(hold->core->holds, hold);
-	loop_timer_clear(hold->core->loop, &hold->timer);
-	if (hold->call)
-		devmap_cancel(hold->call);
-	free(hold->volume_id);
-	free(hold);
+	HASH_DEL(suspended->host->suspended, suspended);
+	loop_timer_clear(suspended->host->env->loop, &suspended->timer);
+	if (suspended->call)
+		devmap_cancel(suspended->call);
+	free(suspended->volume_id);
+	free(suspended);
 }
 
 /* ---- the note ---- */
 
-static char *note_path(const struct core *core, const char *volume_id)
+static char *note_path(const struct host *host, const char *volume_id)
 {
-	return xasprintf("%s/held-%s", core->options.run_dir, volume_id);
+	return xasprintf("%s/held-%s", host->env->options.run_dir, volume_id);
 }
 
 /* When it ends; 0: nobody has noted it. */
-static int64_t noted_end(const struct core *core, const char *volume_id)
+static int64_t noted_end(const struct host *host, const char *volume_id)
 {
-	_cleanup_free_ char *path = note_path(core, volume_id);
+	_cleanup_free_ char *path = note_path(host, volume_id);
 	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, 64, NULL);
-	int64_t latest = clock_mono_ms() + core->options.hold_ms;
+	int64_t latest = clock_mono_ms() + host->env->options.hold_ms;
 	long long end = text ? strtoll(text, NULL, 10) : 0;
 
 	return end < latest ? end : latest;
 }
 
 /* Without it the name is held anew after a restart, which is better than not at all. */
-static void note_end(const struct core *core, const char *volume_id, int64_t end)
+static void note_end(const struct host *host, const char *volume_id, int64_t end)
 {
-	_cleanup_free_ char *path = note_path(core, volume_id), *text = xasprintf("%lld\n", (long long)end);
+	_cleanup_free_ char *path = note_path(host, volume_id), *text = xasprintf("%lld\n", (long long)end);
 	_cleanup_close_ int fd = -1;
 
-	(void)mkdir(core->options.run_dir, 0700);
+	(void)mkdir(host->env->options.run_dir, 0700);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
 		log_warning("volume=%s: how long its name is held cannot be noted in %s: %s", volume_id, path,
 			    strerror(errno));
 }
 
-static void drop_note(const struct core *core, const char *volume_id)
+static void drop_note(const struct host *host, const char *volume_id)
 {
-	_cleanup_free_ char *path = note_path(core, volume_id);
+	_cleanup_free_ char *path = note_path(host, volume_id);
 
 	(void)unlink(path);
 }
@@ -90,132 +92,133 @@ static void drop_note(const struct core *core, const char *volume_id)
 
 static void on_failed(void *arg, const struct err *err)
 {
-	struct hold *hold = arg;
-	struct core *core = hold->core;
+	struct suspended *suspended = arg;
+	struct host *host = suspended->host;
 
-	hold->call = NULL;
+	suspended->call = NULL;
 	if (err->code) {
-		log_error("volume=%s: those who wait for it could not be told: %s", hold->volume_id, err->text);
-		if (!core->draining) {
-			loop_timer_set(core->loop, &hold->timer, AGAIN_MS);
+		log_error("volume=%s: those who wait for it could not be told: %s", suspended->volume_id, err->text);
+		if (!host->env->draining) {
+			loop_timer_set(host->env->loop, &suspended->timer, AGAIN_MS);
 			return;
 		}
 	} else {
-		drop_note(core, hold->volume_id);
+		drop_note(host, suspended->volume_id);
 	}
-	hold_free(hold);
-	notice_tell(core, NOTICE_HOST_UNSURE);
+	suspended_free(suspended);
+	notice_tell(host->model, NOTICE_HOST_UNSURE);
 }
 
-static void let_go(struct hold *hold)
+static void let_go(struct suspended *suspended)
 {
-	if (hold->call)
+	if (suspended->call)
 		return;
-	loop_timer_clear(hold->core->loop, &hold->timer);
-	hold->call = devmap_fail(hold->core->options.devmap, hold->volume_id, on_failed, hold);
+	loop_timer_clear(suspended->host->env->loop, &suspended->timer);
+	suspended->call = devmap_fail(suspended->host->env->options.devmap, suspended->volume_id, on_failed, suspended);
 }
 
 static void on_over(struct loop_timer *timer)
 {
-	struct hold *hold = container_of(timer, struct hold, timer);
+	struct suspended *suspended = container_of(timer, struct suspended, timer);
 
-	log_warning("volume=%s: it did not come back in time; whoever uses its name now gets errors", hold->volume_id);
-	let_go(hold);
+	log_warning("volume=%s: it did not come back in time; whoever uses its name now gets errors",
+		    suspended->volume_id);
+	let_go(suspended);
 }
 
 /* ---- for the others ---- */
 
-static void hold_until(struct core *core, const char *volume_id, int64_t end)
+static void suspended_until(struct host *host, const char *volume_id, int64_t end)
 {
-	struct hold *hold = xnew(struct hold);
+	struct suspended *suspended = xnew(struct suspended);
 	int64_t left_ms = end - clock_mono_ms();
 
-	hold->core = core;
-	hold->volume_id = xstrdup(volume_id);
-	hold->timer.fire = on_over;
-	HASH_ADD_KEYPTR(hh, core->holds, hold->volume_id, strlen(hold->volume_id), hold);
-	loop_timer_set(core->loop, &hold->timer, left_ms > 0 ? left_ms : 0);
+	suspended->host = host;
+	suspended->volume_id = xstrdup(volume_id);
+	suspended->timer.fire = on_over;
+	HASH_ADD_KEYPTR(hh, host->suspended, suspended->volume_id, strlen(suspended->volume_id), suspended);
+	loop_timer_set(host->env->loop, &suspended->timer, left_ms > 0 ? left_ms : 0);
 }
 
-void hold_begin(struct core *core, const char *volume_id)
+void suspended_add(struct host *host, const char *volume_id)
 {
-	int64_t end = noted_end(core, volume_id);
+	int64_t end = noted_end(host, volume_id);
 
-	if (find(core, volume_id))
+	if (find(host, volume_id))
 		return;
 	/* One that has passed is an earlier one's. */
 	if (end <= clock_mono_ms())
-		end = clock_mono_ms() + core->options.hold_ms;
-	note_end(core, volume_id, end);
-	hold_until(core, volume_id, end);
+		end = clock_mono_ms() + host->env->options.hold_ms;
+	note_end(host, volume_id, end);
+	suspended_until(host, volume_id, end);
 }
 
-void hold_found(struct core *core, const char *volume_id)
+void suspended_found(struct host *host, const char *volume_id)
 {
-	int64_t end = noted_end(core, volume_id);
+	int64_t end = noted_end(host, volume_id);
 
-	if (find(core, volume_id))
+	if (find(host, volume_id))
 		return;
 	if (end == 0)
-		hold_begin(core, volume_id);
+		suspended_add(host, volume_id);
 	else
-		hold_until(core, volume_id, end);
+		suspended_until(host, volume_id, end);
 }
 
-void hold_end(struct core *core, const char *volume_id)
+void suspended_remove(struct host *host, const char *volume_id)
 {
-	struct hold *hold = find(core, volume_id);
+	struct suspended *suspended = find(host, volume_id);
 
-	if (core->options.devmap)
-		drop_note(core, volume_id);
-	if (hold)
-		hold_free(hold);
+	if (host->env->options.devmap)
+		drop_note(host, volume_id);
+	if (suspended)
+		suspended_free(suspended);
 }
 
-static void hold_give_up(struct core *core, const char *volume_id)
+static void suspended_give_up(struct host *host, const char *volume_id)
 {
-	struct hold *hold = find(core, volume_id);
+	struct suspended *suspended = find(host, volume_id);
 
-	if (hold)
-		let_go(hold);
+	if (suspended)
+		let_go(suspended);
 }
 
 static void on_notice(struct notice_listener *listener, const struct notice *notice)
 {
 	if (notice->type == NOTICE_NAME_DROPPED)
-		hold_give_up(container_of(listener, struct core, hold_listener), notice->volume_id);
+		suspended_give_up(container_of(listener, struct host, listener), notice->volume_id);
 }
 
-void holds_begin(struct core *core)
+void suspended_init(struct host *host)
 {
-	core->hold_listener.on_notice = on_notice;
-	notice_listen(core, &core->hold_listener);
+	host->listener.on_notice = on_notice;
+	notice_listen(host->model, &host->listener);
 }
 
-bool holds_give_up(struct core *core)
+bool suspended_give_up_all(struct host *host)
 {
-	struct hold *hold, *next;
+	struct suspended *suspended, *next;
 
-	HASH_ITER(hh, core->holds, hold, next) {
-		if (!hold->call)
+	HASH_ITER(hh, host->suspended, suspended, next) {
+		if (!suspended->call)
 			log_warning("volume=%s: it is not back, and nobody is left to wait for it; whoever uses its "
 				    "name now gets errors",
-				    hold->volume_id);
-		let_go(hold);
+				    suspended->volume_id);
+		let_go(suspended);
 	}
-	return !core->holds;
+	return !host->suspended;
 }
 
-bool hold_is_on(struct core *core, const char *volume_id)
+bool suspended_has(struct host *host, const char *volume_id)
 {
-	return find(core, volume_id) != NULL;
+	return find(host, volume_id) != NULL;
 }
 
-void holds_free(struct core *core)
+void suspended_fini(struct host *host)
 {
-	struct hold *hold, *next;
+	struct suspended *suspended, *next;
 
-	notice_unlisten(core, &core->hold_listener);
-	HASH_ITER(hh, core->holds, hold, next)
-		hold_free(hold);
+	notice_unlisten(host->model, &host->listener);
+	HASH_ITER(hh, host->suspended, suspended, next)
+		suspended_free(suspended);
 }

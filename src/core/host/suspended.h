@@ -10,16 +10,16 @@
 
 #include "base/util.h"
 
-struct core;
+struct host;
 
 /* About to be suspended; once more is no change. */
-void hold_begin(struct core *core, const char *volume_id);
+void suspended_add(struct host *host, const char *volume_id);
 /* It is found suspended: for what is left of the time. */
-void hold_found(struct core *core, const char *volume_id);
+void suspended_found(struct host *host, const char *volume_id);
 /* It is back, or gone; none is no change. */
-void hold_end(struct core *core, const char *volume_id);
+void suspended_remove(struct host *host, const char *volume_id);
 /* None will, as this process ends. True when there is none any more: ask until then. */
-bool holds_give_up(struct core *core);
-bool hold_is_on(struct core *core, const char *volume_id);
-void holds_begin(struct core *core);
-void holds_free(struct core *core);
+bool suspended_give_up_all(struct host *host);
+bool suspended_has(struct host *host, const char *volume_id);
+void suspended_init(struct host *host);
+void suspended_fini(struct host *host);

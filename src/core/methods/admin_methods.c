@@ -6,6 +6,7 @@
 
 #include "core/call.h"
 #include "core/methods/call.h"
+#include "core/methods/calls.h"
 #include "core/methods/health.h"
 #include "core/reconcile/reconciler.h"
 
@@ -30,10 +31,11 @@ void force_sync(struct call *call)
 	const struct sync_args *args = call->args;
 	struct err err = { 0 };
 
-	if (health_check_changes(call->core, &err) < 0)
+	if (health_check_changes(call->calls, &err) < 0)
 		call_fail(call, &err);
 	else
-		call_wait(call, reconcile_request(call->core, args->dry_run, on_compared, call), cancel_ticket);
+		call_wait(call, reconcile_request(call->calls->reconciler, args->dry_run, on_compared, call),
+			  cancel_ticket);
 }
 
 void health_get(struct call *call)
@@ -41,7 +43,7 @@ void health_get(struct call *call)
 	struct health_record record = { 0 };
 	struct answer answer = { .record = &health_record, .items = &record, .count = 1 };
 
-	answer.unhealthy = !health_to_record(call->core, &record);
+	answer.unhealthy = !health_to_record(call->calls, &record);
 	call_answer_as(call, &answer);
 	record_clear(&health_record, &record);
 }

@@ -7,6 +7,7 @@
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
 #include "core/methods/call.h"
+#include "core/methods/calls.h"
 
 static void on_accepted(void *arg, struct operation *operation, const struct err *err)
 {
@@ -29,7 +30,8 @@ void join_operation(struct call *call, struct operation *operation)
 	call_wait(call, operation_join(operation, on_accepted, call), cancel_asker);
 }
 
-void begin_operation(struct call *call, enum operation_type type, const char *volume_id, const char *vm_id, void *context)
+void begin_operation(struct call *call, enum operation_type type, const char *volume_id, const char *vm_id,
+		     void *context)
 {
 	struct buf request = BUF_NULL;
 	struct json_writer writer = { .out = &request };
@@ -43,5 +45,5 @@ void begin_operation(struct call *call, enum operation_type type, const char *vo
 
 	record_to_json(call->method->args, call->args, false, &writer);
 	order.request = buf_take(&request);
-	call_wait(call, operation_start(call->core, &order, on_accepted, call), cancel_asker);
+	call_wait(call, operation_start(call->calls->engine, &order, on_accepted, call), cancel_asker);
 }

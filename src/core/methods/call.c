@@ -13,18 +13,19 @@
 
 #include "base/log.h"
 #include "core/call.h"
-#include "core/core_parts.h"
+#include "core/env.h"
+#include "core/methods/calls.h"
 
 static void call_free(struct call *call)
 {
-	struct core *core = call->core;
+	struct calls *calls = call->calls;
 
-	loop_task_cancel(core->loop, &call->begin);
+	loop_task_cancel(calls->env->loop, &call->begin);
 	if (call->awaited)
 		call->cancel(TAKE_PTR(call->awaited));
 	if (call->state)
 		call->free_state(TAKE_PTR(call->state));
-	TAILQ_REMOVE(&core->calls, call, entry);
+	TAILQ_REMOVE(&calls->calls, call, entry);
 	record_clear(call->method->args, call->args);
 	free(call->args);
 	free(call);
@@ -79,19 +80,19 @@ void call_failf(struct call *call, enum err_code code, const char *format, ...)
 	call_fail(call, &err);
 }
 
-struct call *call_new(struct core *core, enum method_id id, const void *args, const struct caller *caller,
+struct call *call_new(struct calls *calls, enum method_id id, const void *args, const struct caller *caller,
 		      call_done_fn done, void *arg)
 {
 	struct call *call = xnew(struct call);
 
-	call->core = core;
+	call->calls = calls;
 	call->method = &methods[id];
 	call->args = xcalloc(1, call->method->args->size);
 	record_copy(call->method->args, call->args, args);
 	call->caller = *caller;
 	call->done = done;
 	call->arg = arg;
-	TAILQ_INSERT_TAIL(&core->calls, call, entry);
+	TAILQ_INSERT_TAIL(&calls->calls, call, entry);
 	return call;
 }
 
@@ -117,12 +118,4 @@ void call_keep(struct call *call, void *state, void (*free_state)(void *state))
 void call_cancel(struct call *call)
 {
 	call_free(call);
-}
-
-void calls_free(struct core *core)
-{
-	struct call *call;
-
-	while ((call = TAILQ_FIRST(&core->calls)))
-		call_free(call);
 }

@@ -12,7 +12,7 @@
 
 struct call {
 	TAILQ_ENTRY(call) entry;
-	struct core *core;
+	struct calls *calls;
 	const struct method *method;
 	void *args; /* of method->args */
 	struct caller caller;
@@ -27,7 +27,7 @@ struct call {
 	void (*free_state)(void *state);
 };
 
-struct call *call_new(struct core *core, enum method_id id, const void *args, const struct caller *caller,
+struct call *call_new(struct calls *calls, enum method_id id, const void *args, const struct caller *caller,
 		      call_done_fn done, void *arg);
 
 /* The call waits for one thing, whose callback comes on a later turn; it is cancelled if the asker leaves before that. */
@@ -46,4 +46,3 @@ void call_failf(struct call *call, enum err_code code, const char *format, ...) 
 
 /* The key of a call that asks for a change, NULL when it gave none. */
 const char *request_id_of(const struct call *call);
-void calls_free(struct core *core);

@@ -47,12 +47,12 @@ void call_wait_usage(struct call *call, struct usage_check *check)
 
 static void cancel_activation(void *awaited)
 {
-	serving_cancel(awaited);
+	activation_cancel(awaited);
 }
 
-void call_wait_activation(struct call *call, struct serving *serving)
+void call_wait_activation(struct call *call, struct activation *activation)
 {
-	call_wait(call, serving, cancel_activation);
+	call_wait(call, activation, cancel_activation);
 }
 
 static void cancel_exports(void *awaited)

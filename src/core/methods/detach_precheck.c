@@ -12,11 +12,12 @@
 
 #include "core/methods/detach_precheck.h"
 
-#include "core/core_parts.h"
 #include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/host/activation.h"
 #include "core/host/disk_users.h"
 #include "core/methods/call.h"
+#include "core/methods/calls.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/model/notice.h"
@@ -43,7 +44,7 @@ struct precheck {
 	/* what it waits for, at most one of these */
 	struct usage_check *usage_check;
 	struct export_call *listing;
-	struct serving *closing;
+	struct activation *closing;
 };
 
 static void stop_waiting(struct precheck *precheck)
@@ -53,7 +54,7 @@ static void stop_waiting(struct precheck *precheck)
 	if (precheck->listing)
 		export_cancel(TAKE_PTR(precheck->listing));
 	if (precheck->closing)
-		serving_cancel(TAKE_PTR(precheck->closing));
+		activation_cancel(TAKE_PTR(precheck->closing));
 }
 
 static void precheck_free(void *awaited)
@@ -61,7 +62,7 @@ static void precheck_free(void *awaited)
 	struct precheck *precheck = awaited;
 
 	stop_waiting(precheck);
-	loop_timer_clear(precheck->call->core->loop, &precheck->patience);
+	loop_timer_clear(precheck->call->calls->env->loop, &precheck->patience);
 	activation_release(precheck->claim);
 	free(precheck);
 }
@@ -69,7 +70,7 @@ static void precheck_free(void *awaited)
 static void go_on(struct precheck *precheck)
 {
 	struct call *call = precheck->call;
-	void (*proceed)(struct call *call) = precheck->proceed;
+	void (*proceed)(struct call * call) = precheck->proceed;
 
 	call_waited(call);
 	precheck_free(precheck);
@@ -94,7 +95,7 @@ static void on_clients(void *arg, const struct export_seen *items, size_t count,
 
 static void ask_for_clients(struct precheck *precheck)
 {
-	precheck->listing = export_list(precheck->call->core->options.exporter, on_clients, precheck);
+	precheck->listing = export_list(precheck->call->calls->env->options.exporter, on_clients, precheck);
 }
 
 static void on_look_again(struct loop_timer *timer)
@@ -103,7 +104,7 @@ static void on_look_again(struct loop_timer *timer)
 
 	precheck->looked = true;
 	precheck->patience.fire = on_impatient;
-	loop_timer_set(precheck->call->core->loop, &precheck->patience, PATIENCE_MS);
+	loop_timer_set(precheck->call->calls->env->loop, &precheck->patience, PATIENCE_MS);
 	ask_for_clients(precheck);
 }
 
@@ -113,7 +114,7 @@ static bool look_again(struct precheck *precheck)
 	if (precheck->looked)
 		return false;
 	precheck->patience.fire = on_look_again;
-	loop_timer_set(precheck->call->core->loop, &precheck->patience, LEAVING_MS);
+	loop_timer_set(precheck->call->calls->env->loop, &precheck->patience, LEAVING_MS);
 	return true;
 }
 
@@ -123,7 +124,7 @@ static void on_closed(void *arg, const struct err *err)
 
 	precheck->closing = NULL;
 	precheck->claim = activation_release(precheck->claim);
-	notice_tell(precheck->call->core, NOTICE_HOST_UNSURE);
+	notice_tell(precheck->call->calls->model, NOTICE_HOST_UNSURE);
 	if (err->code != ERR_CONFLICT)
 		go_on(precheck);
 	else if (!look_again(precheck))
@@ -132,12 +133,14 @@ static void on_closed(void *arg, const struct err *err)
 
 static void close_export(struct precheck *precheck)
 {
-	if (operation_busy(precheck->call->core, precheck->volume_id) || serving_is_busy(precheck->call->core, precheck->volume_id)) {
+	if (operation_busy(precheck->call->calls->engine, precheck->volume_id) ||
+	    activation_is_busy(precheck->call->calls->host, precheck->volume_id)) {
 		go_on(precheck);
 		return;
 	}
-	precheck->claim = activation_claim(precheck->call->core, precheck->volume_id);
-	precheck->closing = serving_start(precheck->call->core, precheck->volume_id, SERVING_GONE, SERVING_EXPORT, NULL, on_closed, precheck);
+	precheck->claim = activation_claim(precheck->call->calls->host, precheck->volume_id);
+	precheck->closing = activation_start(precheck->call->calls->host, precheck->volume_id, ACTIVATION_DOWN,
+					     ACTIVATION_EXPORT, NULL, on_closed, precheck);
 }
 
 static void name_clients(struct precheck *precheck, const struct export_seen *seen)
@@ -146,8 +149,8 @@ static void name_clients(struct precheck *precheck, const struct export_seen *se
 
 	for (size_t i = 0; i < seen->client_count && i < 8; i++)
 		buf_printf(&clients, "%sNBD client %s", i ? ", " : "", seen->clients[i].address);
-	call_failf(precheck->call, ERR_CONFLICT, "volume %s is in use: %s; disconnect it, or use force", precheck->volume_id,
-		   clients.data);
+	call_failf(precheck->call, ERR_CONFLICT, "volume %s is in use: %s; disconnect it, or use force",
+		   precheck->volume_id, clients.data);
 }
 
 static void on_clients(void *arg, const struct export_seen *items, size_t count, const struct err *err)
@@ -164,12 +167,12 @@ static void on_clients(void *arg, const struct export_seen *items, size_t count,
 		name_clients(precheck, seen);
 }
 
-static const struct device *disk_of(struct core *core, const char *volume_id)
+static const struct device *disk_of(struct calls *calls, const char *volume_id)
 {
-	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
-		const struct device *device = sysblock_at(core->sysblock, i);
+	for (size_t i = 0; i < sysblock_count(calls->env->sysblock); i++) {
+		const struct device *device = sysblock_at(calls->env->sysblock, i);
 
-		if (mapping_is_disk(core, volume_id, device))
+		if (mapping_is_disk(calls->model, volume_id, device))
 			return device;
 	}
 	return NULL;
@@ -191,41 +194,43 @@ static bool may_stay(const struct precheck *precheck, const struct usage_result 
 static void on_usage(void *arg, const struct usage_result *result)
 {
 	struct precheck *precheck = arg;
-	struct core *core = precheck->call->core;
-	const struct device *device = disk_of(core, precheck->volume_id);
+	struct calls *calls = precheck->call->calls;
+	const struct device *device = disk_of(calls, precheck->volume_id);
 	const char *path = device ? device->path : "its disk";
 
 	precheck->usage_check = NULL;
 	if (result->err.code) {
 		go_on(precheck);
 	} else if (result->kind == USAGE_ROOT) {
-		call_failf(precheck->call, ERR_CONFLICT, "volume %s carries this system (%s); it is never detached", precheck->volume_id,
-			   result->what);
+		call_failf(precheck->call, ERR_CONFLICT, "volume %s carries this system (%s); it is never detached",
+			   precheck->volume_id, result->what);
 	} else if (may_stay(precheck, result)) {
 		go_on(precheck);
 	} else if (result->kind == USAGE_HELD) {
-		call_failf(precheck->call, ERR_CONFLICT, "%s is in use: %s; release it, or use force", path, result->what);
-	} else if (core->options.exporter) {
+		call_failf(precheck->call, ERR_CONFLICT, "%s is in use: %s; release it, or use force", path,
+			   result->what);
+	} else if (calls->env->options.exporter) {
 		ask_for_clients(precheck);
 	} else {
 		go_on(precheck);
 	}
 }
 
-void detach_precheck(struct call *call, const char *volume_id, enum in_use_leave leave, void (*proceed)(struct call *call))
+void detach_precheck(struct call *call, const char *volume_id, enum in_use_leave leave,
+		     void (*proceed)(struct call *call))
 {
-	struct core *core = call->core;
-	const struct volume *volume = volume_find(core, volume_id);
+	struct calls *calls = call->calls;
+	const struct volume *volume = volume_find(calls->model, volume_id);
 	const struct device *device;
 	struct precheck *precheck;
 
-	if (volume && volume_is_own_root(core, &volume->cloud)) {
+	if (volume && volume_is_own_root(calls->model, &volume->cloud)) {
 		call_failf(call, ERR_CONFLICT, "volume %s carries this system; it is never detached", volume_id);
 		return;
 	}
 	/* What the last scan saw may be seconds old. */
-	device = sysblock_scan(core->sysblock, NULL) < 0 ? NULL : disk_of(core, volume_id);
-	if (!device || operation_busy(core, volume_id)) {
+	device = sysblock_scan(calls->env->sysblock, NULL) < 0 ? NULL : disk_of(calls, volume_id);
+	if (!device || operation_busy(calls->engine, volume_id)) {
 		proceed(call);
 		return;
 	}
@@ -236,6 +241,6 @@ void detach_precheck(struct call *call, const char *volume_id, enum in_use_leave
 	precheck->proceed = proceed;
 	precheck->patience.fire = on_impatient;
 	call_wait(call, precheck, precheck_free);
-	loop_timer_set(core->loop, &precheck->patience, PATIENCE_MS);
-	precheck->usage_check = usage_start(core, volume_id, device, on_usage, precheck);
+	loop_timer_set(calls->env->loop, &precheck->patience, PATIENCE_MS);
+	precheck->usage_check = usage_start(calls->host, volume_id, device, on_usage, precheck);
 }

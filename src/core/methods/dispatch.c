@@ -5,14 +5,13 @@
  * whether a change can be begun now - and the list of methods.
  */
 
-#include "core/methods/dispatch.h"
-
 #include <assert.h>
 
 #include "core/call.h"
-#include "core/core_parts.h"
+#include "core/env.h"
 #include "core/methods/admin_methods.h"
 #include "core/methods/call.h"
+#include "core/methods/calls.h"
 #include "core/methods/device_methods.h"
 #include "core/methods/export_audit.h"
 #include "core/methods/export_methods.h"
@@ -20,6 +19,8 @@
 #include "core/methods/idempotency.h"
 #include "core/methods/operation_methods.h"
 #include "core/methods/volume_methods.h"
+
+typedef void (*call_impl)(struct call *call);
 
 static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_EXPORT_CREATE] = export_create,
@@ -62,7 +63,7 @@ static void admit(struct call *call)
 {
 	struct err err = { 0 };
 
-	if (call->method->answer == ANSWER_OPERATION && health_check_changes(call->core, &err) < 0)
+	if (call->method->answer == ANSWER_OPERATION && health_check_changes(call->calls, &err) < 0)
 		call_fail(call, &err);
 	else
 		impls[call->method - methods](call);
@@ -81,14 +82,29 @@ static void on_begin(struct loop_task *task)
 		admit(call);
 }
 
-struct call *call_start(struct core *core, enum method_id id, const void *args, const struct caller *caller,
-			call_done_fn done, void *arg)
+struct call *calls_start(struct calls *calls, enum method_id id, const void *args, const struct caller *caller,
+			 call_done_fn done, void *arg)
 {
 	struct call *call;
 
 	assert(id < METHOD_COUNT);
-	call = call_new(core, id, args, caller, done, arg);
+	call = call_new(calls, id, args, caller, done, arg);
 	call->begin.run = on_begin;
-	loop_task_queue(core->loop, &call->begin);
+	loop_task_queue(calls->env->loop, &call->begin);
 	return call;
+}
+
+void calls_init(struct calls *calls)
+{
+	TAILQ_INIT(&calls->calls);
+	operation_methods_begin(calls);
+}
+
+void calls_fini(struct calls *calls)
+{
+	struct call *call;
+
+	while ((call = TAILQ_FIRST(&calls->calls)))
+		call_cancel(call);
+	operation_methods_end(calls);
 }

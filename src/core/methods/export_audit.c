@@ -10,12 +10,12 @@
 #include "core/methods/export_audit.h"
 
 #include "base/clock.h"
-#include "core/core_parts.h"
 #include "core/env.h"
 #include "core/host/activation.h"
 #include "core/host/suspended.h"
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
+#include "core/methods/calls.h"
 #include "core/methods/health.h"
 #include "core/model/commit.h"
 #include "core/model/export.h"
@@ -105,16 +105,16 @@ static void compare_served(struct report *report, const struct export_record *re
 				       : "it is noted read-only and served for writing");
 }
 
-static void compare_device(struct core *core, struct report *report, const struct export_record *record)
+static void compare_device(struct calls *calls, struct report *report, const struct export_record *record)
 {
-	const struct mapping *mapping = mapping_find(core, record->volume_id);
-	const struct device *device = mapping ? mapping_device(core, mapping) : NULL;
+	const struct mapping *mapping = mapping_find(calls->model, record->volume_id);
+	const struct device *device = mapping ? mapping_device(calls->model, mapping) : NULL;
 	_cleanup_free_ char *found = NULL;
 
-	if (!mapping || !core_is_appliance(core, mapping->record.vm_id)) {
+	if (!mapping || !env_is_appliance(calls->env, mapping->record.vm_id)) {
 		differ(report, record->export_name, "not-attached",
-		       hold_is_on(core, record->volume_id) ? "its volume is away and shall come back"
-							   : "its volume is not attached to this machine");
+		       suspended_has(calls->host, record->volume_id) ? "its volume is away and shall come back"
+								     : "its volume is not attached to this machine");
 	} else if (!device) {
 		differ(report, record->export_name, "device-gone", "the disk of its volume is gone");
 	} else if (device->size != record->size) {
@@ -127,8 +127,8 @@ static void compare_device(struct core *core, struct report *report, const struc
 static void on_seen_for_validate(void *arg, const struct export_seen *items, size_t count, const struct err *err)
 {
 	struct call *call = arg;
-	struct core *core = call->core;
-	size_t checked = export_count(core);
+	struct calls *calls = call->calls;
+	size_t checked = export_count(calls->model);
 	struct export *export;
 	struct report report;
 
@@ -136,16 +136,16 @@ static void on_seen_for_validate(void *arg, const struct export_seen *items, siz
 	report_begin(&report, checked);
 	json_put_name(&report.writer, "differences");
 	json_begin_array(&report.writer);
-	for (export = export_first(core); export; export = export_next(export)) {
+	for (export = export_first(calls->model); export; export = export_next(export)) {
 		compare_served(&report, &export->record, seen_of(items, count, export->record.export_name), err);
-		compare_device(core, &report, &export->record);
+		compare_device(calls, &report, &export->record);
 	}
 	for (size_t i = 0; i < count; i++) {
 		const char *volume_id = export_volume_of(items[i].name);
 
 		if (!volume_id)
 			differ(&report, items[i].name, "foreign", "the NBD server serves it for somebody else");
-		else if (!export_find(core, volume_id))
+		else if (!export_find(calls->model, volume_id))
 			differ(&report, items[i].name, "not-noted", "the NBD server serves it, and it is not noted");
 	}
 	json_end_array(&report.writer);
@@ -157,8 +157,8 @@ static void on_seen_for_validate(void *arg, const struct export_seen *items, siz
 /* What the engine serves, then fn; without an engine nothing is. */
 static void with_served(struct call *call, export_listed_fn fn)
 {
-	if (call->core->options.exporter)
-		call_wait_exports(call, export_list(call->core->options.exporter, fn, call));
+	if (call->calls->env->options.exporter)
+		call_wait_exports(call, export_list(call->calls->env->options.exporter, fn, call));
 	else
 		fn(call, NULL, 0, &(struct err){ 0 });
 }
@@ -174,7 +174,7 @@ struct orphan {
 	TAILQ_ENTRY(orphan) entry;
 	struct sweep *sweep;
 	char *name;
-	struct serving *serving;
+	struct activation *activation;
 	struct change *commit;
 	struct err err;
 	bool removed;
@@ -190,12 +190,12 @@ struct sweep {
 
 static void orphan_add(struct sweep *sweep, const char *name)
 {
-	struct core *core = sweep->call->core;
+	struct calls *calls = sweep->call->calls;
 	const char *volume_id = export_volume_of(name);
-	const struct export *export = volume_id ? export_find(core, volume_id) : NULL;
+	const struct export *export = volume_id ? export_find(calls->model, volume_id) : NULL;
 	struct orphan *orphan;
 
-	if (!export_is_orphan(core, name))
+	if (!host_sync_is_orphan(calls->host_sync, name))
 		return;
 	/* How old it is, only a note tells. */
 	if (sweep->max_age_ms && (!export || clock_wall_ms() - export->record.updated_at < sweep->max_age_ms))
@@ -208,17 +208,17 @@ static void orphan_add(struct sweep *sweep, const char *name)
 
 static void find_orphans(struct sweep *sweep, const struct export_seen *items, size_t count)
 {
-	struct core *core = sweep->call->core;
+	struct calls *calls = sweep->call->calls;
 	struct export *export;
 
-	for (export = export_first(core); export; export = export_next(export)) {
+	for (export = export_first(calls->model); export; export = export_next(export)) {
 		sweep->checked++;
 		orphan_add(sweep, export->record.export_name);
 	}
 	for (size_t i = 0; i < count; i++) {
 		const char *volume_id = export_volume_of(items[i].name);
 
-		if (!volume_id || export_find(core, volume_id))
+		if (!volume_id || export_find(calls->model, volume_id))
 			continue;
 		sweep->checked++;
 		orphan_add(sweep, items[i].name);
@@ -242,8 +242,8 @@ static void sweep_free(void *state)
 
 	while ((orphan = TAILQ_FIRST(&sweep->orphans))) {
 		TAILQ_REMOVE(&sweep->orphans, orphan, entry);
-		if (orphan->serving)
-			serving_cancel(orphan->serving);
+		if (orphan->activation)
+			activation_cancel(orphan->activation);
 		if (orphan->commit)
 			change_forget(orphan->commit);
 		free(orphan->name);
@@ -342,18 +342,19 @@ static void on_orphan_closed(void *arg, const struct err *err)
 	struct orphan *orphan = arg;
 	const char *volume_id = export_volume_of(orphan->name);
 
-	orphan->serving = NULL;
+	orphan->activation = NULL;
 	orphan->err = *err;
 	orphan->removed = err->code == ERR_NONE;
-	if (orphan->removed && export_find(orphan->sweep->call->core, volume_id))
-		orphan->commit = commit_export(orphan->sweep->call->core, volume_id, NULL, CHANGE_OPTIONAL, on_orphan_dropped, orphan);
+	if (orphan->removed && export_find(orphan->sweep->call->calls->model, volume_id))
+		orphan->commit = commit_export(orphan->sweep->call->calls->model, volume_id, NULL, CHANGE_OPTIONAL,
+					       on_orphan_dropped, orphan);
 	else
 		orphan_done(orphan);
 }
 
 static void sweep_begin(struct sweep *sweep)
 {
-	struct core *core = sweep->call->core;
+	struct calls *calls = sweep->call->calls;
 	struct orphan *orphan;
 
 	sweep->waiting = 1; /* nothing may end while orphans are still being begun */
@@ -362,13 +363,13 @@ static void sweep_begin(struct sweep *sweep)
 
 		if (sweep->dry_run)
 			continue;
-		if (serving_is_busy(core, volume_id)) {
+		if (activation_is_busy(calls->host, volume_id)) {
 			err_set(&orphan->err, ERR_CONFLICT, "something is being done to volume %s", volume_id);
 			continue;
 		}
 		sweep->waiting++;
-		orphan->serving =
-			serving_start(core, volume_id, SERVING_GONE, SERVING_EXPORT, NULL, on_orphan_closed, orphan);
+		orphan->activation = activation_start(calls->host, volume_id, ACTIVATION_DOWN, ACTIVATION_EXPORT, NULL,
+						      on_orphan_closed, orphan);
 	}
 	if (--sweep->waiting == 0)
 		sweep_finish(sweep);
@@ -393,7 +394,7 @@ static void clean_up(struct call *call, bool dry_run, int64_t max_age_ms)
 	struct sweep *sweep;
 	struct err err = { 0 };
 
-	if (!dry_run && health_check_store(call->core, &err) < 0) {
+	if (!dry_run && health_check_store(call->calls, &err) < 0) {
 		call_fail(call, &err);
 		return;
 	}

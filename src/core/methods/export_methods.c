@@ -10,13 +10,13 @@
 
 #include <stdlib.h>
 
-#include "core/core_parts.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/host/activation.h"
 #include "core/host/disk_users.h"
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
+#include "core/methods/calls.h"
 #include "core/methods/health.h"
 #include "core/model/commit.h"
 #include "core/model/export.h"
@@ -43,7 +43,7 @@ static void keep_change(struct call *call, const char *volume_id)
 {
 	struct export_change *change = xnew(struct export_change);
 
-	change->claim = activation_claim(call->core, volume_id);
+	change->claim = activation_claim(call->calls->host, volume_id);
 	call_keep(call, change, export_change_free);
 }
 
@@ -51,7 +51,7 @@ static void keep_change(struct call *call, const char *volume_id)
 
 static void answer_export(struct call *call, const char *volume_id)
 {
-	const struct export *export = export_find(call->core, volume_id);
+	const struct export *export = export_find(call->calls->model, volume_id);
 
 	if (export)
 		call_answer(call, &export->record);
@@ -75,34 +75,34 @@ static void on_served(void *arg, const struct err *err)
 {
 	struct call *call = arg;
 	const struct export_change *change = call->state;
-	struct core *core = call->core;
+	struct calls *calls = call->calls;
 	const struct export_create_args *args = call->args;
-	const struct mapping *mapping = mapping_find(core, args->volume_id);
-	const struct device *device = mapping ? mapping_disk(core, &mapping->record) : NULL;
+	const struct mapping *mapping = mapping_find(calls->model, args->volume_id);
+	const struct device *device = mapping ? mapping_disk(calls->env, &mapping->record) : NULL;
 	struct export_record record = { 0 };
 
 	call_waited(call);
 	if (err->code || !device) {
 		if (!change->was_desired)
-			commit_export(core, args->volume_id, NULL, CHANGE_WHATEVER_COMES, NULL, NULL);
+			commit_export(calls->model, args->volume_id, NULL, CHANGE_WHATEVER_COMES, NULL, NULL);
 		if (err->code)
 			call_fail(call, err);
 		else
 			call_failf(call, ERR_CONFLICT, "the disk of volume %s has just gone", args->volume_id);
 		return;
 	}
-	export_make(core, args->volume_id, &record);
-	export_place(core, &record, device);
-	call_wait_change(call, commit_export(core, args->volume_id, &record, CHANGE_OPTIONAL, on_made, call));
+	export_make(calls->model, args->volume_id, &record);
+	export_place(calls->model, &record, device);
+	call_wait_change(call, commit_export(calls->model, args->volume_id, &record, CHANGE_OPTIONAL, on_made, call));
 }
 
 static void on_wished(void *arg, const struct err *err)
 {
 	struct call *call = arg;
-	struct core *core = call->core;
+	struct calls *calls = call->calls;
 	const struct export_create_args *args = call->args;
-	const struct mapping *mapping = mapping_find(core, args->volume_id);
-	const struct device *device = mapping ? mapping_device(core, mapping) : NULL;
+	const struct mapping *mapping = mapping_find(calls->model, args->volume_id);
+	const struct device *device = mapping ? mapping_device(calls->model, mapping) : NULL;
 
 	call_waited(call);
 	if (err->code)
@@ -110,18 +110,19 @@ static void on_wished(void *arg, const struct err *err)
 	else if (!device)
 		on_served(call, &(struct err){ 0 });
 	else
-		call_wait_activation(call, serving_start(core, args->volume_id, SERVING_THERE, SERVING_ALL, device, on_served, call));
+		call_wait_activation(call, activation_start(calls->host, args->volume_id, ACTIVATION_UP, ACTIVATION_ALL,
+							    device, on_served, call));
 }
 
 /* The one there may be as it is now; NULL when one has to be made, with *err saying why not, if so. */
 static const struct export *check_create(struct call *call, struct err *err)
 {
-	struct core *core = call->core;
+	struct calls *calls = call->calls;
 	const struct export_create_args *args = call->args;
-	const struct export *export = export_find(core, args->volume_id);
-	const struct mapping *mapping = mapping_find(core, args->volume_id);
+	const struct export *export = export_find(calls->model, args->volume_id);
+	const struct mapping *mapping = mapping_find(calls->model, args->volume_id);
 
-	if (!core->options.exporter) {
+	if (!calls->env->options.exporter) {
 		err_set(err, ERR_CONFLICT, "exports are turned off; set export.engine to turn them on");
 		return NULL;
 	}
@@ -133,15 +134,15 @@ static const struct export *check_create(struct call *call, struct err *err)
 	}
 	if (export && export->record.status == EXPORT_ACTIVE)
 		return export;
-	if (health_check_store(core, err) < 0)
+	if (health_check_store(calls, err) < 0)
 		return NULL;
-	if (operation_busy(core, args->volume_id) || serving_is_busy(core, args->volume_id))
+	if (operation_busy(calls->engine, args->volume_id) || activation_is_busy(calls->host, args->volume_id))
 		err_set(err, ERR_CONFLICT, "something is being done to volume %s; ask again when that has ended",
 			args->volume_id);
-	else if (!mapping || !core_is_appliance(core, mapping->record.vm_id))
+	else if (!mapping || !env_is_appliance(calls->env, mapping->record.vm_id))
 		err_set(err, ERR_CONFLICT, "volume %s is not attached to this machine; attach it first",
 			args->volume_id);
-	else if (!mapping_device(core, mapping))
+	else if (!mapping_device(calls->model, mapping))
 		err_set(err, ERR_CONFLICT, "the disk of volume %s is gone", args->volume_id);
 	return NULL;
 }
@@ -152,15 +153,16 @@ static void wish(struct call *call)
 	const struct export_create_args *args = call->args;
 	struct export_record record = { 0 };
 
-	change->was_desired = export_find(call->core, args->volume_id) != NULL;
-	export_make(call->core, args->volume_id, &record);
+	change->was_desired = export_find(call->calls->model, args->volume_id) != NULL;
+	export_make(call->calls->model, args->volume_id, &record);
 	record.status = EXPORT_PENDING;
 	record.read_only = args->read_only;
 	record.disk_number = args->disk_number;
 	str_set(&record.vm_name, args->vm_name);
 	str_set(&record.vm_id, args->vm_id);
 	str_set(&record.metadata, args->metadata);
-	call_wait_change(call, commit_export(call->core, args->volume_id, &record, CHANGE_OPTIONAL, on_wished, call));
+	call_wait_change(call,
+			 commit_export(call->calls->model, args->volume_id, &record, CHANGE_OPTIONAL, on_wished, call));
 }
 
 /* Two who write to a disk without knowing of each other destroy what is on it. Who only has it open may know. */
@@ -181,7 +183,7 @@ static void on_usage(void *arg, const struct usage_result *result)
 
 void export_create(struct call *call)
 {
-	struct core *core = call->core;
+	struct calls *calls = call->calls;
 	const struct export_create_args *args = call->args;
 	const struct export *export;
 	struct err err = { 0 };
@@ -193,8 +195,10 @@ void export_create(struct call *call)
 		call_fail(call, &err);
 	} else {
 		keep_change(call, args->volume_id);
-		call_wait_usage(call, usage_start(core, args->volume_id,
-				    mapping_disk(core, &mapping_find(core, args->volume_id)->record), on_usage, call));
+		call_wait_usage(call, usage_start(calls->host, args->volume_id,
+						  mapping_disk(calls->env,
+							       &mapping_find(calls->model, args->volume_id)->record),
+						  on_usage, call));
 	}
 }
 
@@ -225,14 +229,15 @@ static void on_closed(void *arg, const struct err *err)
 {
 	struct call *call = arg;
 	const struct export_delete_args *args = call->args;
-	bool is_noted = export_find(call->core, args->volume_id) != NULL;
+	bool is_noted = export_find(call->calls->model, args->volume_id) != NULL;
 
 	call_waited(call);
 	/* What an engine that is away serves and is not noted is closed when it is back. */
 	if (err->code && (is_noted || err->code != ERR_UNAVAILABLE))
 		call_fail(call, err);
 	else if (is_noted)
-		call_wait_change(call, commit_export(call->core, args->volume_id, NULL, CHANGE_OPTIONAL, on_dropped, call));
+		call_wait_change(call, commit_export(call->calls->model, args->volume_id, NULL, CHANGE_OPTIONAL,
+						     on_dropped, call));
 	else
 		answer_deleted(call);
 }
@@ -240,22 +245,23 @@ static void on_closed(void *arg, const struct err *err)
 /* Also one that is not noted may be served: by an engine that is older than what is noted. */
 void export_delete(struct call *call)
 {
-	struct core *core = call->core;
+	struct calls *calls = call->calls;
 	const struct export_delete_args *args = call->args;
 	struct err err = { 0 };
 
-	if (export_find(core, args->volume_id) && health_check_store(core, &err) < 0) {
+	if (export_find(calls->model, args->volume_id) && health_check_store(calls, &err) < 0) {
 		call_fail(call, &err);
 		return;
 	}
-	if (operation_busy(core, args->volume_id) || serving_is_busy(core, args->volume_id)) {
+	if (operation_busy(calls->engine, args->volume_id) || activation_is_busy(calls->host, args->volume_id)) {
 		call_failf(call, ERR_CONFLICT, "something is being done to volume %s; ask again when that has ended",
 			   args->volume_id);
 		return;
 	}
 	keep_change(call, args->volume_id);
-	call_wait_activation(call, serving_start(core, args->volume_id, args->force ? SERVING_CUT : SERVING_GONE, SERVING_EXPORT,
-				      NULL, on_closed, call));
+	call_wait_activation(call, activation_start(calls->host, args->volume_id,
+						    args->force ? ACTIVATION_FORCED_DOWN : ACTIVATION_DOWN,
+						    ACTIVATION_EXPORT, NULL, on_closed, call));
 }
 
 /* ---- list, get ---- */
@@ -309,7 +315,7 @@ static void show(const struct call *call, const struct export *export, const str
 	free(out->clients);
 	out->clients = clients_json(seen);
 	if (seen)
-		out->port = export_port(call->core->options.exporter);
+		out->port = export_port(call->calls->env->options.exporter);
 	if (seen || out->status != EXPORT_ACTIVE)
 		return;
 	out->status = EXPORT_PENDING;
@@ -319,14 +325,14 @@ static void show(const struct call *call, const struct export *export, const str
 static void answer_list(struct call *call, const struct export_list_args *args, const struct export_seen *items,
 			size_t item_count, const struct err *err)
 {
-	struct core *core = call->core;
+	struct calls *calls = call->calls;
 	size_t count = 0, limit = (size_t)args->limit;
-	_cleanup_free_ const struct export **found = xcalloc(export_count(core) + 1, sizeof(*found));
+	_cleanup_free_ const struct export **found = xcalloc(export_count(calls->model) + 1, sizeof(*found));
 	_cleanup_free_ char *cursor = NULL;
 	struct export_record *records;
 	struct export *export;
 
-	for (export = export_first(core); export; export = export_next(export)) {
+	for (export = export_first(calls->model); export; export = export_next(export)) {
 		if (fits(export, args))
 			found[count++] = export;
 	}
@@ -358,7 +364,7 @@ static void on_clients_known(void *arg, const struct export_seen *items, size_t 
 		answer_list(call, call->args, items, count, err);
 		return;
 	}
-	export = export_find(call->core, args->volume_id);
+	export = export_find(call->calls->model, args->volume_id);
 	if (!export) {
 		call_failf(call, ERR_NOT_FOUND, "volume %s is not exported", args->volume_id);
 		return;
@@ -372,8 +378,8 @@ void export_get(struct call *call)
 {
 	const struct volume_args *args = call->args;
 
-	if (export_find(call->core, args->volume_id) && call->core->options.exporter)
-		call_wait_exports(call, export_list(call->core->options.exporter, on_clients_known, call));
+	if (export_find(call->calls->model, args->volume_id) && call->calls->env->options.exporter)
+		call_wait_exports(call, export_list(call->calls->env->options.exporter, on_clients_known, call));
 	else
 		on_clients_known(call, NULL, 0, &(struct err){ 0 });
 }
@@ -395,8 +401,8 @@ void export_list_asked(struct call *call)
 	if (args->status && !is_status(args->status)) {
 		err_set_field(&err, "status", ERR_INVALID, "status \"%s\" is not known", args->status);
 		call_fail(call, &err);
-	} else if (export_first(call->core) && call->core->options.exporter) {
-		call_wait_exports(call, export_list(call->core->options.exporter, on_clients_known, call));
+	} else if (export_first(call->calls->model) && call->calls->env->options.exporter) {
+		call_wait_exports(call, export_list(call->calls->env->options.exporter, on_clients_known, call));
 	} else {
 		on_clients_known(call, NULL, 0, &(struct err){ 0 });
 	}

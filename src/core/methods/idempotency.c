@@ -12,10 +12,11 @@
 #include "core/methods/idempotency.h"
 
 #include "base/clock.h"
-#include "core/core_parts.h"
 #include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/methods/begin_operation.h"
 #include "core/methods/call.h"
+#include "core/methods/calls.h"
 #include "store/store.h"
 
 #define KEPT_MS (24 * 3600 * INT64_C(1000))
@@ -45,7 +46,7 @@ static void answer_again(struct call *call, const struct operation_record *recor
 /* True when an operation in memory has the key, and the call is settled or waits for it. */
 static bool find_in_memory(struct call *call)
 {
-	struct operation *operation = operation_find_request(call->core, request_id_of(call));
+	struct operation *operation = operation_find_request(call->calls->engine, request_id_of(call));
 
 	if (!operation || clock_wall_ms() - operation->record.created_at >= KEPT_MS)
 		return false;
@@ -76,7 +77,7 @@ static void on_looked_up(void *arg, const struct store_operations *result)
 {
 	struct lookup *lookup = arg;
 	struct call *call = lookup->call;
-	void (*admit)(struct call *call) = lookup->admit;
+	void (*admit)(struct call * call) = lookup->admit;
 
 	call_waited(call);
 	free(lookup);
@@ -104,6 +105,6 @@ void request_begin(struct call *call, void (*admit)(struct call *call))
 	lookup = xnew(struct lookup);
 	lookup->call = call;
 	lookup->admit = admit;
-	lookup->read = store_list_operations(call->core->store, &filter, on_looked_up, lookup);
+	lookup->read = store_list_operations(call->calls->env->store, &filter, on_looked_up, lookup);
 	call_wait(call, lookup, lookup_cancel);
 }

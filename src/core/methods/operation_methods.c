@@ -7,12 +7,13 @@
 
 #include "core/methods/operation_methods.h"
 
-#include "core/core_parts.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/event.h"
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
+#include "core/methods/calls.h"
 #include "core/model/event.h"
 #include "store/store.h"
 
@@ -33,18 +34,18 @@ struct waiter {
 static void waiter_free(void *awaited)
 {
 	struct waiter *waiter = awaited;
-	struct core *core = waiter->call->core;
+	struct calls *calls = waiter->call->calls;
 
-	TAILQ_REMOVE(&core->waiters, waiter, entry);
-	loop_timer_clear(core->loop, &waiter->patience);
+	TAILQ_REMOVE(&calls->waiters, waiter, entry);
+	loop_timer_clear(calls->env->loop, &waiter->patience);
 	free(waiter);
 }
 
-static struct waiter *find_waiter(struct core *core, const char *operation_id, bool undoing)
+static struct waiter *find_waiter(struct calls *calls, const char *operation_id, bool undoing)
 {
 	struct waiter *waiter;
 
-	TAILQ_FOREACH(waiter, &core->waiters, entry) {
+	TAILQ_FOREACH(waiter, &calls->waiters, entry) {
 		if (streq(waiter->operation_id, operation_id) && (!undoing || waiter->undo_will_do))
 			return waiter;
 	}
@@ -52,18 +53,18 @@ static struct waiter *find_waiter(struct core *core, const char *operation_id, b
 }
 
 /* From the start each time: a caller that is answered may cancel any other call. */
-static void answer_waiters(struct core *core, const struct operation_record *record, bool undoing)
+static void answer_waiters(struct calls *calls, const struct operation_record *record, bool undoing)
 {
 	struct waiter *waiter;
 
-	while ((waiter = find_waiter(core, record->id, undoing)))
+	while ((waiter = find_waiter(calls, record->id, undoing)))
 		call_answer(waiter->call, record);
 }
 
 static void on_patience_over(struct loop_timer *timer)
 {
 	const struct waiter *waiter = container_of(timer, struct waiter, patience);
-	const struct operation *operation = operation_find(waiter->call->core, waiter->operation_id);
+	const struct operation *operation = operation_find(waiter->call->calls->engine, waiter->operation_id);
 
 	if (operation)
 		call_answer(waiter->call, &operation->record);
@@ -79,31 +80,31 @@ static void await(struct call *call, const char *operation_id, bool undo_will_do
 	waiter->operation_id = operation_id;
 	waiter->undo_will_do = undo_will_do;
 	waiter->patience.fire = on_patience_over;
-	TAILQ_INSERT_TAIL(&call->core->waiters, waiter, entry);
-	loop_timer_set(call->core->loop, &waiter->patience, patience_ms);
+	TAILQ_INSERT_TAIL(&call->calls->waiters, waiter, entry);
+	loop_timer_set(call->calls->env->loop, &waiter->patience, patience_ms);
 	call_wait(call, waiter, waiter_free);
 }
 
 static void on_event(struct event_listener *listener, const struct core_event *event)
 {
-	struct core *core = container_of(listener, struct core, waiters_listener);
+	struct calls *calls = container_of(listener, struct calls, listener);
 
 	if (event->type == EVENT_OPERATION_CHANGED && event->operation->undoing)
-		answer_waiters(core, event->operation, true);
+		answer_waiters(calls, event->operation, true);
 	else if (event->type == EVENT_OPERATION_ENDED)
-		answer_waiters(core, event->operation, false);
+		answer_waiters(calls, event->operation, false);
 }
 
-void operation_methods_begin(struct core *core)
+void operation_methods_begin(struct calls *calls)
 {
-	TAILQ_INIT(&core->waiters);
-	core->waiters_listener.on_event = on_event;
-	events_listen(core, &core->waiters_listener);
+	TAILQ_INIT(&calls->waiters);
+	calls->listener.on_event = on_event;
+	events_listen(calls->model, &calls->listener);
 }
 
-void operation_methods_end(struct core *core)
+void operation_methods_end(struct calls *calls)
 {
-	events_unlisten(core, &core->waiters_listener);
+	events_unlisten(calls->model, &calls->listener);
 }
 
 /* ---- the methods ---- */
@@ -155,7 +156,7 @@ void operation_list(struct call *call)
 		call_fail(call, &err);
 		return;
 	}
-	call_wait_read(call, store_list_operations(call->core->store, &filter, on_operations, call));
+	call_wait_read(call, store_list_operations(call->calls->env->store, &filter, on_operations, call));
 }
 
 static void on_operation(void *arg, const struct store_operations *result)
@@ -178,7 +179,7 @@ static void on_operation(void *arg, const struct store_operations *result)
 /* Operations that are in memory but not yet durable have been promised to nobody and do not exist. */
 static struct operation *find_living(struct call *call, const char *id)
 {
-	struct operation *operation = operation_find(call->core, id);
+	struct operation *operation = operation_find(call->calls->engine, id);
 
 	return operation && !operation->accepting ? operation : NULL;
 }
@@ -189,7 +190,8 @@ void operation_get(struct call *call)
 	const struct operation *operation = find_living(call, args->operation_id);
 
 	if (!operation) {
-		call_wait_read(call, store_find_operation(call->core->store, args->operation_id, on_operation, call));
+		call_wait_read(call,
+			       store_find_operation(call->calls->env->store, args->operation_id, on_operation, call));
 	} else if (args->wait > 0 && operation->phase != PHASE_ENDED) {
 		await(call, args->operation_id, false, args->wait * 1000);
 	} else {
@@ -204,7 +206,8 @@ void operation_cancel_asked(struct call *call)
 	struct err err = { 0 };
 
 	if (!operation) {
-		call_wait_read(call, store_find_operation(call->core->store, args->operation_id, on_operation, call));
+		call_wait_read(call,
+			       store_find_operation(call->calls->env->store, args->operation_id, on_operation, call));
 	} else if (operation_cancel(operation, &err) < 0) {
 		call_fail(call, &err);
 	} else {

@@ -9,8 +9,8 @@ void operation_list(struct call *call);
 void operation_get(struct call *call);
 void operation_cancel_asked(struct call *call);
 
-struct core;
+struct calls;
 
 /* Calls that wait for an operation are answered from its events. */
-void operation_methods_begin(struct core *core);
-void operation_methods_end(struct core *core);
+void operation_methods_begin(struct calls *calls);
+void operation_methods_end(struct calls *calls);

@@ -11,11 +11,12 @@
 #include <stdio.h>
 
 #include "cloud/cloud.h"
-#include "core/core_parts.h"
 #include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/methods/begin_operation.h"
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
+#include "core/methods/calls.h"
 #include "core/methods/detach_precheck.h"
 #include "core/model/volume.h"
 #include "core/model/volume_view.h"
@@ -26,7 +27,7 @@
 void volume_create(struct call *call)
 {
 	const struct volume_create_args *args = call->args;
-	const char *zone_id = args->zone_id ? args->zone_id : call->core->zone_id;
+	const char *zone_id = args->zone_id ? args->zone_id : call->calls->env->zone_id;
 	struct err err = { 0 };
 
 	if (zone_id) {
@@ -48,9 +49,10 @@ void volume_attach(struct call *call)
 static void begin_detach(struct call *call)
 {
 	const struct volume_detach_args *args = call->args;
-	const struct volume *volume = volume_find(call->core, args->volume_id);
+	const struct volume *volume = volume_find(call->calls->model, args->volume_id);
 
-	begin_operation(call, OPERATION_DETACH, args->volume_id, volume ? volume->cloud.vm_id : NULL, op_detach_context(args));
+	begin_operation(call, OPERATION_DETACH, args->volume_id, volume ? volume->cloud.vm_id : NULL,
+			op_detach_context(args));
 }
 
 void volume_detach(struct call *call)
@@ -59,7 +61,7 @@ void volume_detach(struct call *call)
 	enum in_use_leave leave = IN_USE_REFUSED;
 
 	/* With the name kept, those who use it wait with it. */
-	if (args->keep_name && call->core->options.devmap)
+	if (args->keep_name && call->calls->env->options.devmap)
 		leave = IN_USE_BY_NAME;
 	if (args->force)
 		leave = IN_USE_BY_FORCE;
@@ -83,9 +85,10 @@ void volume_delete(struct call *call)
 void volume_resize(struct call *call)
 {
 	const struct volume_resize_args *args = call->args;
-	const struct volume *volume = volume_find(call->core, args->volume_id);
+	const struct volume *volume = volume_find(call->calls->model, args->volume_id);
 
-	begin_operation(call, OPERATION_RESIZE, args->volume_id, volume ? volume->cloud.vm_id : NULL, op_resize_context(args));
+	begin_operation(call, OPERATION_RESIZE, args->volume_id, volume ? volume->cloud.vm_id : NULL,
+			op_resize_context(args));
 }
 
 /* ---- volumes ---- */
@@ -95,13 +98,13 @@ static bool check_known(struct call *call)
 {
 	struct cloud_health health = { 0 };
 
-	if (volumes_are_known(call->core))
+	if (volumes_are_known(call->calls->model))
 		return true;
-	if (!call->core->cloud) {
+	if (!call->calls->env->cloud) {
 		call_failf(call, ERR_UNAVAILABLE, "no CloudStack is configured, so no volumes are known");
 		return false;
 	}
-	cloud_health(call->core->cloud, &health);
+	cloud_health(call->calls->env->cloud, &health);
 	call_failf(call, ERR_UNAVAILABLE, "the volumes are not known yet: %s",
 		   health.reason[0] ? health.reason : "CloudStack has not answered so far");
 	return false;
@@ -124,14 +127,14 @@ static int by_id(const void *a, const void *b)
 
 static void answer_volumes(struct call *call, const struct volume_list_args *args)
 {
-	struct core *core = call->core;
+	struct calls *calls = call->calls;
 	size_t count = 0, limit = args->limit > 0 ? (size_t)args->limit : SIZE_MAX;
-	_cleanup_free_ const struct volume **found = xcalloc(volume_count(core) + 1, sizeof(*found));
+	_cleanup_free_ const struct volume **found = xcalloc(volume_count(calls->model) + 1, sizeof(*found));
 	_cleanup_free_ char *cursor = NULL;
 	struct volume_record *records;
 	struct volume *volume;
 
-	for (volume = volume_first(core); volume; volume = volume_next(volume)) {
+	for (volume = volume_first(calls->model); volume; volume = volume_next(volume)) {
 		if (volume_fits(volume, args))
 			found[count++] = volume;
 	}
@@ -142,7 +145,7 @@ static void answer_volumes(struct call *call, const struct volume_list_args *arg
 	}
 	records = xcalloc(count + 1, sizeof(*records));
 	for (size_t i = 0; i < count; i++)
-		volume_to_record(core, found[i], &records[i]);
+		volume_to_record(calls->model, found[i], &records[i]);
 	call_answer_many(call, records, count, cursor);
 	for (size_t i = 0; i < count; i++)
 		record_clear(&volume_record, &records[i]);
@@ -168,7 +171,7 @@ static void answer_volume(struct call *call, const struct volume *volume)
 {
 	struct volume_record record = { 0 };
 
-	volume_to_record(call->core, volume, &record);
+	volume_to_record(call->calls->model, volume, &record);
 	call_answer(call, &record);
 	record_clear(&volume_record, &record);
 }
@@ -185,25 +188,25 @@ static void on_volume_listed(void *arg, const struct cloud_result *result)
 	}
 	for (size_t i = 0; i < result->count; i++) {
 		if (streq(result->volumes[i].id, args->volume_id)) {
-			answer_volume(call, volume_update(call->core, &result->volumes[i]));
+			answer_volume(call, volume_update(call->calls->model, &result->volumes[i]));
 			return;
 		}
 	}
-	if (!operation_busy(call->core, args->volume_id))
-		volume_remove(call->core, args->volume_id);
+	if (!operation_busy(call->calls->engine, args->volume_id))
+		volume_remove(call->calls->model, args->volume_id);
 	call_failf(call, ERR_NOT_FOUND, "volume %s does not exist in CloudStack", args->volume_id);
 }
 
 void volume_get(struct call *call)
 {
 	const struct volume_get_args *args = call->args;
-	const struct volume *volume = volume_find(call->core, args->volume_id);
+	const struct volume *volume = volume_find(call->calls->model, args->volume_id);
 	struct cloud_volume_filter filter = { .id = args->volume_id };
 
 	if (volume && !args->refresh)
 		answer_volume(call, volume);
-	else if (call->core->cloud)
-		call_wait_cloud(call, cloud_list_volumes(call->core->cloud, &filter, on_volume_listed, call));
+	else if (call->calls->env->cloud)
+		call_wait_cloud(call, cloud_list_volumes(call->calls->env->cloud, &filter, on_volume_listed, call));
 	else
 		call_failf(call, ERR_UNAVAILABLE, "no CloudStack is configured, so volume %s cannot be looked up",
 			   args->volume_id);

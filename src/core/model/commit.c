@@ -13,16 +13,17 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "core/core_parts.h"
+#include "core/env.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
+#include "core/model/model.h"
 #include "core/model/notice.h"
 #include "core/model/stable_name.h"
 #include "store/store.h"
 
 struct change {
 	TAILQ_ENTRY(change) entry; /* from the submission on */
-	struct core *core;
+	struct model *model;
 	char *entity;
 	struct store_batch *batch; /* what the model does not keep */
 	bool has_operation;
@@ -37,11 +38,11 @@ struct change {
 	void *arg;
 };
 
-struct change *change_new(struct core *core, const char *entity)
+struct change *change_new(struct model *model, const char *entity)
 {
 	struct change *change = xnew(struct change);
 
-	change->core = core;
+	change->model = model;
 	change->entity = xstrdup(entity);
 	return change;
 }
@@ -51,7 +52,7 @@ void change_free(struct change *change)
 	if (!change)
 		return;
 	if (change->submitted)
-		TAILQ_REMOVE(&change->core->changes, change, entry);
+		TAILQ_REMOVE(&change->model->changes, change, entry);
 	for (size_t i = 0; i < change->mapping_count; i++)
 		record_clear(&mapping_record, &change->mappings[i]);
 	free(change->mappings);
@@ -61,11 +62,11 @@ void change_free(struct change *change)
 	free(change);
 }
 
-void changes_free(struct core *core)
+void changes_free(struct model *model)
 {
 	struct change *change;
 
-	while ((change = TAILQ_FIRST(&core->changes)))
+	while ((change = TAILQ_FIRST(&model->changes)))
 		change_free(change);
 }
 
@@ -137,59 +138,64 @@ static bool is_of_export(const struct change *change)
 	return !change->has_operation && (change->export.volume_id || change->drops_export);
 }
 
-bool change_has_mappings(const struct core *core)
+bool change_has_mappings(const struct model *model)
 {
 	const struct change *change;
 
-	TAILQ_FOREACH(change, &core->changes, entry) {
+	TAILQ_FOREACH(change, &model->changes, entry) {
 		if (is_of_mappings(change))
 			return true;
 	}
 	return false;
 }
 
-bool change_has_export(const struct core *core, const char *volume_id)
+bool change_has_export(const struct model *model, const char *volume_id)
 {
 	const struct change *change;
 
-	TAILQ_FOREACH(change, &core->changes, entry) {
+	TAILQ_FOREACH(change, &model->changes, entry) {
 		if (is_of_export(change) && streq(change->entity, volume_id))
 			return true;
 	}
 	return false;
 }
 
+size_t change_count(const struct model *model)
+{
+	return model->commits_waiting;
+}
+
 /* ---- after the store has answered ---- */
 
 static void apply_mapping(struct change *change, const struct mapping_record *record)
 {
-	const struct mapping *mapping = mapping_find(change->core, record->volume_id);
+	const struct mapping *mapping = mapping_find(change->model, record->volume_id);
 
 	if (!mapping && (change->flags & CHANGE_IF_MAPPED))
 		return;
 	if (mapping && change->hooks && change->hooks->replacing)
 		change->hooks->replacing(change->arg, &mapping->record, record);
-	mapping_put(change->core, record);
+	mapping_put(change->model, record);
 }
 
 static void apply(struct change *change)
 {
-	struct core *core = change->core;
+	struct model *model = change->model;
 
 	for (size_t i = 0; i < change->mapping_count; i++)
-		name_on_committed(core, change->mappings[i].volume_id);
-	name_on_committed(core, change->entity);
+		name_on_committed(model, change->mappings[i].volume_id);
+	name_on_committed(model, change->entity);
 	for (size_t i = 0; i < change->mapping_count; i++)
 		apply_mapping(change, &change->mappings[i]);
 	if (change->drops_mapping)
-		mapping_remove(core, change->entity);
+		mapping_remove(model, change->entity);
 	if (change->export.volume_id)
-		export_put(core, &change->export);
+		export_put(model, &change->export);
 	if (change->drops_export)
-		export_drop(core, change->entity);
+		export_drop(model, change->entity);
 	if (change->drops_name) {
-		name_drop(core, change->entity);
-		notice_tell_volume(core, NOTICE_NAME_DROPPED, change->entity);
+		name_drop(model, change->entity);
+		notice_tell_volume(model, NOTICE_NAME_DROPPED, change->entity);
 	}
 }
 
@@ -205,11 +211,11 @@ static void log_refusal(const struct change *change, const struct err *err)
 static void on_answered(void *arg, const struct err *err)
 {
 	struct change *change = arg;
-	struct core *core = change->core;
+	struct model *model = change->model;
 	bool of_mappings = is_of_mappings(change);
 	change_done_fn done;
 
-	core->commits_waiting--;
+	model->commits_waiting--;
 	if (!err->code && change->hooks && change->hooks->landed && !change->hooks->landed(change->arg))
 		return;
 	if (err->code)
@@ -222,7 +228,7 @@ static void on_answered(void *arg, const struct err *err)
 	if (done)
 		done(arg, err);
 	if (of_mappings)
-		notice_tell(core, NOTICE_MAPPINGS_COMMITTED);
+		notice_tell(model, NOTICE_MAPPINGS_COMMITTED);
 }
 
 /* ---- submitting ---- */
@@ -238,7 +244,7 @@ static void put_mappings(struct change *change, struct store_batch *batch)
 	for (size_t i = 0; i < change->mapping_count; i++) {
 		store_batch_mapping(batch, &change->mappings[i]);
 		if (!streq(change->mappings[i].volume_id, change->entity))
-			name_stage(change->core, change->mappings[i].volume_id, batch);
+			name_stage(change->model, change->mappings[i].volume_id, batch);
 	}
 }
 
@@ -254,7 +260,7 @@ static void put_all(struct change *change, struct store_batch *batch)
 	if (change->drops_name)
 		store_batch_unname(batch, change->entity);
 	else
-		name_stage(change->core, change->entity, batch);
+		name_stage(change->model, change->entity, batch);
 	if (change->flags & CHANGE_OPTIONAL)
 		store_batch_optional(batch);
 }
@@ -262,18 +268,18 @@ static void put_all(struct change *change, struct store_batch *batch)
 void change_submit(struct change *change, unsigned flags, const struct change_hooks *hooks, change_done_fn done,
 		   void *arg)
 {
-	struct core *core = change->core;
+	struct model *model = change->model;
 
 	change->flags = flags;
 	change->hooks = hooks;
 	change->done = done;
 	change->arg = arg;
 	if (!change->submitted)
-		TAILQ_INSERT_TAIL(&core->changes, change, entry);
+		TAILQ_INSERT_TAIL(&model->changes, change, entry);
 	change->submitted = true;
 	put_all(change, batch_of(change));
-	core->commits_waiting++;
-	store_submit(core->store, TAKE_PTR(change->batch), on_answered, change);
+	model->commits_waiting++;
+	store_submit(model->env->store, TAKE_PTR(change->batch), on_answered, change);
 }
 
 void change_forget(struct change *change)
@@ -281,10 +287,10 @@ void change_forget(struct change *change)
 	change->done = NULL;
 }
 
-struct change *commit_mapping(struct core *core, const char *volume_id, struct mapping_record *record, unsigned flags,
+struct change *commit_mapping(struct model *model, const char *volume_id, struct mapping_record *record, unsigned flags,
 			      change_done_fn done, void *arg)
 {
-	struct change *change = change_new(core, volume_id);
+	struct change *change = change_new(model, volume_id);
 
 	if (record)
 		change_put_mapping(change, record);
@@ -294,10 +300,10 @@ struct change *commit_mapping(struct core *core, const char *volume_id, struct m
 	return change;
 }
 
-struct change *commit_export(struct core *core, const char *volume_id, struct export_record *record, unsigned flags,
+struct change *commit_export(struct model *model, const char *volume_id, struct export_record *record, unsigned flags,
 			     change_done_fn done, void *arg)
 {
-	struct change *change = change_new(core, volume_id);
+	struct change *change = change_new(model, volume_id);
 
 	if (record)
 		change_set_export(change, record);

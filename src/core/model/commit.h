@@ -9,7 +9,7 @@
 #include "spec/records.h"
 
 struct change;
-struct core;
+struct model;
 struct err;
 
 enum change_flags {
@@ -29,7 +29,7 @@ struct change_hooks {
 };
 
 /* entity: the volume, or what else the batch is about; batches about one entity land in order. */
-struct change *change_new(struct core *core, const char *entity);
+struct change *change_new(struct model *model, const char *entity);
 /* One that has not been submitted; takes NULL. */
 void change_free(struct change *change);
 
@@ -57,13 +57,16 @@ void change_submit(struct change *change, unsigned flags, const struct change_ho
 void change_forget(struct change *change); /* done will not run */
 
 /* A change of one thing, submitted; record NULL: it is dropped. Takes the texts of the record. */
-struct change *commit_mapping(struct core *core, const char *volume_id, struct mapping_record *record, unsigned flags,
+struct change *commit_mapping(struct model *model, const char *volume_id, struct mapping_record *record, unsigned flags,
 			      change_done_fn done, void *arg);
-struct change *commit_export(struct core *core, const char *volume_id, struct export_record *record, unsigned flags,
+struct change *commit_export(struct model *model, const char *volume_id, struct export_record *record, unsigned flags,
 			     change_done_fn done, void *arg);
 
 /* Changes on their way to the store that belong to no operation: of any mapping, of the export of a volume. */
-bool change_has_mappings(const struct core *core);
-bool change_has_export(const struct core *core, const char *volume_id);
+bool change_has_mappings(const struct model *model);
+bool change_has_export(const struct model *model, const char *volume_id);
 
-void changes_free(struct core *core);
+/* Everything that is on its way to the store. */
+size_t change_count(const struct model *model);
+
+void changes_free(struct model *model);

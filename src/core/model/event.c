@@ -10,8 +10,9 @@
 
 #include <assert.h>
 
-#include "core/core_parts.h"
+#include "core/env.h"
 #include "core/event.h"
+#include "core/model/model.h"
 
 struct pending_event {
 	TAILQ_ENTRY(pending_event) entry;
@@ -33,11 +34,11 @@ static void pending_event_free(struct pending_event *pending)
 	free(pending);
 }
 
-void events_deliver(struct core *core, const struct core_event *event)
+void events_deliver(struct model *model, const struct core_event *event)
 {
 	struct event_listener *listener, *next;
 
-	for (listener = TAILQ_FIRST(&core->listeners); listener; listener = next) {
+	for (listener = TAILQ_FIRST(&model->listeners); listener; listener = next) {
 		next = TAILQ_NEXT(listener, entry);
 		listener->on_event(listener, event);
 	}
@@ -45,13 +46,13 @@ void events_deliver(struct core *core, const struct core_event *event)
 
 static void on_events_task(struct loop_task *task)
 {
-	struct core *core = container_of(task, struct core, events_task);
+	struct model *model = container_of(task, struct model, events_task);
 	TAILQ_HEAD(, pending_event) list = TAILQ_HEAD_INITIALIZER(list);
 	struct pending_event *pending;
 
-	TAILQ_CONCAT(&list, &core->events, entry);
+	TAILQ_CONCAT(&list, &model->events, entry);
 	/* Volumes first: whoever hears that an operation has ended finds the volume as the operation left it. */
-	core->tell_volumes(core);
+	model->tell_volumes(model);
 	while ((pending = TAILQ_FIRST(&list))) {
 		struct core_event event = {
 			.type = pending->type,
@@ -63,86 +64,86 @@ static void on_events_task(struct loop_task *task)
 		};
 
 		TAILQ_REMOVE(&list, pending, entry);
-		events_deliver(core, &event);
+		events_deliver(model, &event);
 		pending_event_free(pending);
 	}
 }
 
-void events_queue_volumes(struct core *core)
+void events_queue_volumes(struct model *model)
 {
-	loop_task_queue(core->loop, &core->events_task);
+	loop_task_queue(model->env->loop, &model->events_task);
 }
 
-static struct pending_event *pending_event_add(struct core *core, enum event_type type, const char *id)
+static struct pending_event *pending_event_add(struct model *model, enum event_type type, const char *id)
 {
 	struct pending_event *pending = xnew(struct pending_event);
 
 	pending->type = type;
 	pending->id = xstrdup(id);
-	TAILQ_INSERT_TAIL(&core->events, pending, entry);
-	loop_task_queue(core->loop, &core->events_task);
+	TAILQ_INSERT_TAIL(&model->events, pending, entry);
+	loop_task_queue(model->env->loop, &model->events_task);
 	return pending;
 }
 
-void events_operation(struct core *core, enum event_type type, const struct operation_record *record)
+void events_operation(struct model *model, enum event_type type, const struct operation_record *record)
 {
-	struct pending_event *pending = pending_event_add(core, type, record->id);
+	struct pending_event *pending = pending_event_add(model, type, record->id);
 
 	if (type != EVENT_OPERATION_FORGOTTEN)
 		record_copy(&operation_record, &pending->operation, record);
 }
 
-void events_device(struct core *core, enum event_type type, const struct device_record *record)
+void events_device(struct model *model, enum event_type type, const struct device_record *record)
 {
-	record_copy(&device_record, &pending_event_add(core, type, record->device_path)->device, record);
+	record_copy(&device_record, &pending_event_add(model, type, record->device_path)->device, record);
 }
 
-void events_mapping(struct core *core, enum event_type type, const struct mapping_record *record)
+void events_mapping(struct model *model, enum event_type type, const struct mapping_record *record)
 {
-	record_copy(&mapping_record, &pending_event_add(core, type, record->volume_id)->mapping, record);
+	record_copy(&mapping_record, &pending_event_add(model, type, record->volume_id)->mapping, record);
 }
 
-void events_drift(struct core *core, const struct drift_record *record)
+void events_drift(struct model *model, const struct drift_record *record)
 {
-	record_copy(&drift_record, &pending_event_add(core, EVENT_DRIFT_FOUND, record->volume_id)->drift, record);
+	record_copy(&drift_record, &pending_event_add(model, EVENT_DRIFT_FOUND, record->volume_id)->drift, record);
 }
 
-void events_volume(struct core *core, enum event_type type, const char *volume_id)
+void events_volume(struct model *model, enum event_type type, const char *volume_id)
 {
-	pending_event_add(core, type, volume_id);
+	pending_event_add(model, type, volume_id);
 }
 
-void events_export(struct core *core, enum event_type type, const char *volume_id)
+void events_export(struct model *model, enum event_type type, const char *volume_id)
 {
-	pending_event_add(core, type, volume_id);
+	pending_event_add(model, type, volume_id);
 }
 
-void events_listen(struct core *core, struct event_listener *listener)
+void events_listen(struct model *model, struct event_listener *listener)
 {
-	TAILQ_INSERT_TAIL(&core->listeners, listener, entry);
+	TAILQ_INSERT_TAIL(&model->listeners, listener, entry);
 }
 
-void events_unlisten(struct core *core, struct event_listener *listener)
+void events_unlisten(struct model *model, struct event_listener *listener)
 {
-	TAILQ_REMOVE(&core->listeners, listener, entry);
+	TAILQ_REMOVE(&model->listeners, listener, entry);
 }
 
-void events_free(struct core *core)
+void events_free(struct model *model)
 {
 	struct pending_event *pending;
 
-	loop_task_cancel(core->loop, &core->events_task);
-	while ((pending = TAILQ_FIRST(&core->events))) {
-		TAILQ_REMOVE(&core->events, pending, entry);
+	loop_task_cancel(model->env->loop, &model->events_task);
+	while ((pending = TAILQ_FIRST(&model->events))) {
+		TAILQ_REMOVE(&model->events, pending, entry);
 		pending_event_free(pending);
 	}
-	assert(TAILQ_EMPTY(&core->listeners));
+	assert(TAILQ_EMPTY(&model->listeners));
 }
 
-void events_init(struct core *core, void (*tell_volumes)(struct core *core))
+void events_init(struct model *model, void (*tell_volumes)(struct model *model))
 {
-	core->tell_volumes = tell_volumes;
-	TAILQ_INIT(&core->listeners);
-	TAILQ_INIT(&core->events);
-	core->events_task.run = on_events_task;
+	model->tell_volumes = tell_volumes;
+	TAILQ_INIT(&model->listeners);
+	TAILQ_INIT(&model->events);
+	model->events_task.run = on_events_task;
 }

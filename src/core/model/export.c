@@ -10,30 +10,31 @@
 
 #include "base/clock.h"
 #include "base/uuid.h"
-#include "core/core_parts.h"
+#include "core/env.h"
 #include "core/event.h"
 #include "core/model/event.h"
+#include "core/model/model.h"
 #include "core/model/stable_name.h"
 #include "disk/device.h"
 #include "nbd/exporter.h"
 
 /* ---- the model ---- */
 
-struct export *export_first(const struct core *core)
+struct export *export_first(const struct model *model)
 {
-	return core->exports;
+	return model->exports;
 }
 
-size_t export_count(const struct core *core)
+size_t export_count(const struct model *model)
 {
-	return HASH_COUNT(core->exports);
+	return HASH_COUNT(model->exports);
 }
 
-struct export *export_find(struct core *core, const char *volume_id)
+struct export *export_find(struct model *model, const char *volume_id)
 {
 	struct export *export;
 
-	HASH_FIND_STR(core->exports, volume_id, export);
+	HASH_FIND_STR(model->exports, volume_id, export);
 	return export;
 }
 
@@ -49,9 +50,9 @@ const char *export_volume_of(const char *name)
 	return str_has_prefix(name, EXPORT_NAME_PREFIX) && uuid_is_valid(volume_id) ? volume_id : NULL;
 }
 
-void export_make(struct core *core, const char *volume_id, struct export_record *out)
+void export_make(struct model *model, const char *volume_id, struct export_record *out)
 {
-	const struct export *export = export_find(core, volume_id);
+	const struct export *export = export_find(model, volume_id);
 	char uuid[UUID_TEXT_SIZE];
 
 	record_init(&export_record, out);
@@ -67,52 +68,52 @@ void export_make(struct core *core, const char *volume_id, struct export_record 
 	out->updated_at = clock_wall_ms();
 }
 
-void export_place(struct core *core, struct export_record *record, const struct device *device)
+void export_place(struct model *model, struct export_record *record, const struct device *device)
 {
 	free(record->device_path);
-	record->device_path = served_path(core, record->volume_id, device);
+	record->device_path = served_path(model, record->volume_id, device);
 	record->size = device->size;
-	record->port = export_port(core->options.exporter);
+	record->port = export_port(model->env->options.exporter);
 	record->status = EXPORT_ACTIVE;
 	str_set(&record->error, NULL);
 	record->updated_at = clock_wall_ms();
 }
 
-void export_put(struct core *core, const struct export_record *record)
+void export_put(struct model *model, const struct export_record *record)
 {
-	struct export *export = export_find(core, record->volume_id);
+	struct export *export = export_find(model, record->volume_id);
 	bool is_new = !export;
 
 	if (is_new)
 		export = xnew(struct export);
 	else
-		HASH_DEL(core->exports, export);
+		HASH_DEL(model->exports, export);
 	record_copy(&export_record, &export->record, record);
-	HASH_ADD_KEYPTR(hh, core->exports, export->record.volume_id, strlen(export->record.volume_id), export);
-	events_export(core, is_new ? EVENT_EXPORT_ADDED : EVENT_EXPORT_CHANGED, record->volume_id);
+	HASH_ADD_KEYPTR(hh, model->exports, export->record.volume_id, strlen(export->record.volume_id), export);
+	events_export(model, is_new ? EVENT_EXPORT_ADDED : EVENT_EXPORT_CHANGED, record->volume_id);
 }
 
-static void export_free(struct core *core, struct export *export)
+static void export_free(struct model *model, struct export *export)
 {
-	HASH_DEL(core->exports, export);
+	HASH_DEL(model->exports, export);
 	record_clear(&export_record, &export->record);
 	free(export);
 }
 
-void export_drop(struct core *core, const char *volume_id)
+void export_drop(struct model *model, const char *volume_id)
 {
-	struct export *export = export_find(core, volume_id);
+	struct export *export = export_find(model, volume_id);
 
 	if (!export)
 		return;
-	events_export(core, EVENT_EXPORT_REMOVED, volume_id);
-	export_free(core, export);
+	events_export(model, EVENT_EXPORT_REMOVED, volume_id);
+	export_free(model, export);
 }
 
-void exports_free(struct core *core)
+void exports_free(struct model *model)
 {
 	struct export *export, *next;
 
-	HASH_ITER(hh, core->exports, export, next)
-		export_free(core, export);
+	HASH_ITER(hh, model->exports, export, next)
+		export_free(model, export);
 }

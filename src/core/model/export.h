@@ -8,7 +8,7 @@
 
 #define EXPORT_NAME_PREFIX "migration-vol-"
 
-struct core;
+struct model;
 struct device;
 
 struct export
@@ -18,20 +18,20 @@ struct export
 };
 
 /* All of them, in the order they came: each is followed by next, NULL after the last. */
-struct export *export_first(const struct core *core);
+struct export *export_first(const struct model *model);
 static inline struct export *export_next(const struct export *export)
 {
 	return export->hh.next;
 }
-size_t export_count(const struct core *core);
-struct export *export_find(struct core *core, const char *volume_id);
+size_t export_count(const struct model *model);
+struct export *export_find(struct model *model, const char *volume_id);
 char *export_name_of(const char *volume_id);    /* the caller frees it */
 const char *export_volume_of(const char *name); /* points into name; NULL for a name that is not ours */
 /* The record as it is, or a new one; the caller clears it. */
-void export_make(struct core *core, const char *volume_id, struct export_record *out);
+void export_make(struct model *model, const char *volume_id, struct export_record *out);
 /* It is served from this disk. */
-void export_place(struct core *core, struct export_record *record, const struct device *device);
+void export_place(struct model *model, struct export_record *record, const struct device *device);
 /* After the commit: into the model, with its event. */
-void export_put(struct core *core, const struct export_record *record);
-void export_drop(struct core *core, const char *volume_id);
-void exports_free(struct core *core);
+void export_put(struct model *model, const struct export_record *record);
+void export_drop(struct model *model, const char *volume_id);
+void exports_free(struct model *model);

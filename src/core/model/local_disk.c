@@ -8,17 +8,17 @@
 
 #include "core/model/local_disk.h"
 
-#include "core/core_parts.h"
+#include "core/env.h"
 #include "disk/device.h"
 #include "disk/identity.h"
 #include "disk/sysblock.h"
 
-bool local_disk_is_this_boot(const struct core *core, const struct mapping_record *record)
+bool local_disk_is_this_boot(const struct env *env, const struct mapping_record *record)
 {
-	return streq(str_or(record->boot_id, ""), core->boot_id);
+	return streq(str_or(record->boot_id, ""), env->boot_id);
 }
 
-bool local_disk_is(const struct core *core, const struct mapping_record *record, const struct device *device)
+bool local_disk_is(const struct env *env, const struct mapping_record *record, const struct device *device)
 {
 	switch (device_identity(device, record->volume_id)) {
 	case IDENTITY_SAME:
@@ -28,26 +28,26 @@ bool local_disk_is(const struct core *core, const struct mapping_record *record,
 	case IDENTITY_NONE:
 		break;
 	}
-	return record->diskseq && (uint64_t)record->diskseq == device->diskseq && local_disk_is_this_boot(core, record);
+	return record->diskseq && (uint64_t)record->diskseq == device->diskseq && local_disk_is_this_boot(env, record);
 }
 
-bool disks_say_who_they_are(const struct core *core)
+bool disks_say_who_they_are(const struct env *env)
 {
-	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
-		if (sysblock_at(core->sysblock, i)->has_identity)
+	for (size_t i = 0; i < sysblock_count(env->sysblock); i++) {
+		if (sysblock_at(env->sysblock, i)->has_identity)
 			return true;
 	}
 	return false;
 }
 
-const struct device *mapping_disk(struct core *core, const struct mapping_record *record)
+const struct device *mapping_disk(struct env *env, const struct mapping_record *record)
 {
 	const struct device *found = NULL;
 
-	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
-		const struct device *device = sysblock_at(core->sysblock, i);
+	for (size_t i = 0; i < sysblock_count(env->sysblock); i++) {
+		const struct device *device = sysblock_at(env->sysblock, i);
 
-		if (!local_disk_is(core, record, device))
+		if (!local_disk_is(env, record, device))
 			continue;
 		if (found)
 			return NULL;

@@ -17,77 +17,77 @@
 
 #include "base/clock.h"
 #include "base/uuid.h"
-#include "core/core_parts.h"
 #include "core/env.h"
 #include "core/event.h"
 #include "core/model/event.h"
 #include "core/model/local_disk.h"
+#include "core/model/model.h"
 #include "core/model/notice.h"
 #include "core/model/stable_name.h"
 #include "core/model/volume.h"
 #include "disk/device.h"
 #include "disk/sysblock.h"
 
-struct mapping *mapping_first(const struct core *core)
+struct mapping *mapping_first(const struct model *model)
 {
-	return core->mappings;
+	return model->mappings;
 }
 
-size_t mapping_count(const struct core *core)
+size_t mapping_count(const struct model *model)
 {
-	return HASH_COUNT(core->mappings);
+	return HASH_COUNT(model->mappings);
 }
 
-struct mapping *mapping_find(struct core *core, const char *volume_id)
+struct mapping *mapping_find(struct model *model, const char *volume_id)
 {
 	struct mapping *mapping;
 
-	HASH_FIND_STR(core->mappings, volume_id, mapping);
+	HASH_FIND_STR(model->mappings, volume_id, mapping);
 	return mapping;
 }
 
-bool mapping_is_disk(struct core *core, const char *volume_id, const struct device *device)
+bool mapping_is_disk(struct model *model, const char *volume_id, const struct device *device)
 {
-	const struct mapping *mapping = mapping_find(core, volume_id);
+	const struct mapping *mapping = mapping_find(model, volume_id);
 
-	return mapping ? local_disk_is(core, &mapping->record, device)
+	return mapping ? local_disk_is(model->env, &mapping->record, device)
 		       : device_identity(device, volume_id) == IDENTITY_SAME;
 }
 
 /* By the name that was noted, or, when names have changed hands since, by being the only such disk. */
-static bool is_mapping_disk(struct core *core, const struct mapping_record *record, const struct device *device)
+static bool is_mapping_disk(struct model *model, const struct mapping_record *record, const struct device *device)
 {
 	const struct device *only;
 
-	if (!core_is_appliance(core, record->vm_id) || !local_disk_is(core, record, device))
+	if (!env_is_appliance(model->env, record->vm_id) || !local_disk_is(model->env, record, device))
 		return false;
 	if (streq(record->device_path, device->path))
 		return true;
-	only = mapping_disk(core, record);
+	only = mapping_disk(model->env, record);
 	return only && streq(only->path, device->path);
 }
 
-struct mapping *mapping_of_device(struct core *core, const struct device *device)
+struct mapping *mapping_of_device(struct model *model, const struct device *device)
 {
 	struct mapping *mapping, *next;
 
-	HASH_ITER(hh, core->mappings, mapping, next) {
-		if (is_mapping_disk(core, &mapping->record, device))
+	HASH_ITER(hh, model->mappings, mapping, next) {
+		if (is_mapping_disk(model, &mapping->record, device))
 			return mapping;
 	}
 	return NULL;
 }
 
-const struct device *mapping_device(struct core *core, const struct mapping *mapping)
+const struct device *mapping_device(struct model *model, const struct mapping *mapping)
 {
-	const struct device *device = mapping_disk(core, &mapping->record);
+	const struct device *device = mapping_disk(model->env, &mapping->record);
 
-	return device && sysblock_verify(core->sysblock, device) ? device : NULL;
+	return device && sysblock_verify(model->env->sysblock, device) ? device : NULL;
 }
 
-void device_to_record(struct core *core, const struct device *device, struct device_record *out)
+void device_to_record(struct model *model, const struct device *device, struct device_record *out)
 {
-	const struct mapping *mapping = mapping_of_device(core, device);
+	const struct mapping *mapping = mapping_of_device(model, device);
 
 	str_set(&out->device_path, device->path);
 	str_set(&out->bus, device_bus_names[device->bus]);
@@ -118,9 +118,9 @@ static char *by_id_path(const struct device *device)
 	return NULL;
 }
 
-void mapping_make(struct core *core, const char *volume_id, const char *vm_id, struct mapping_record *out)
+void mapping_make(struct model *model, const char *volume_id, const char *vm_id, struct mapping_record *out)
 {
-	const struct mapping *mapping = mapping_find(core, volume_id);
+	const struct mapping *mapping = mapping_find(model, volume_id);
 	char uuid[UUID_TEXT_SIZE];
 
 	record_init(&mapping_record, out);
@@ -134,29 +134,29 @@ void mapping_make(struct core *core, const char *volume_id, const char *vm_id, s
 }
 
 /* Where there are no names (any more), nobody is told one. */
-static const char *name_here(struct core *core, const struct mapping_record *record)
+static const char *name_here(struct model *model, const struct mapping_record *record)
 {
-	return core->options.devmap ? name_find(core, record->volume_id) : NULL;
+	return model->env->options.devmap ? name_find(model, record->volume_id) : NULL;
 }
 
-static void describe_name(struct core *core, struct mapping_record *record)
+static void describe_name(struct model *model, struct mapping_record *record)
 {
-	const char *name = name_here(core, record);
+	const char *name = name_here(model, record);
 
 	str_set(&record->persistent_device_name, name);
 	free(record->symlink_path);
-	record->symlink_path = name ? xasprintf("%s/mapper/%s", core->options.dev_root, name) : NULL;
+	record->symlink_path = name ? xasprintf("%s/mapper/%s", model->env->options.dev_root, name) : NULL;
 }
 
-void mapping_place(struct core *core, struct mapping_record *record, int64_t device_id, uint64_t size,
+void mapping_place(struct model *model, struct mapping_record *record, int64_t device_id, uint64_t size,
 		   const struct device *device)
 {
 	record->cloudstack_device_id = device_id;
 	record->updated_at = record->last_sync = clock_wall_ms();
-	if (core_is_appliance(core, record->vm_id)) {
-		if (core->options.devmap)
-			name_give(core, record->volume_id);
-		mapping_describe(core, record, device);
+	if (env_is_appliance(model->env, record->vm_id)) {
+		if (model->env->options.devmap)
+			name_give(model, record->volume_id);
+		mapping_describe(model, record, device);
 		return;
 	}
 	free(record->device_path);
@@ -167,9 +167,9 @@ void mapping_place(struct core *core, struct mapping_record *record, int64_t dev
 	record->size = size;
 }
 
-void mapping_describe(struct core *core, struct mapping_record *record, const struct device *device)
+void mapping_describe(struct model *model, struct mapping_record *record, const struct device *device)
 {
-	describe_name(core, record);
+	describe_name(model, record);
 	str_set(&record->operation_mode, "oma");
 	if (!device) {
 		free(record->device_path);
@@ -186,27 +186,28 @@ void mapping_describe(struct core *core, struct mapping_record *record, const st
 		record->matched_by = MATCHED_BY_IDENTITY;
 	record->size = device->size;
 	record->diskseq = (int64_t)device->diskseq;
-	str_set(&record->boot_id, core->boot_id);
+	str_set(&record->boot_id, model->env->boot_id);
 }
 
-void mapping_to_record(struct core *core, const struct mapping *mapping, struct mapping_record *out)
+void mapping_to_record(struct model *model, const struct mapping *mapping, struct mapping_record *out)
 {
 	record_copy(&mapping_record, out, &mapping->record);
-	if (core_is_appliance(core, out->vm_id))
-		mapping_describe(core, out, mapping_device(core, mapping));
+	if (env_is_appliance(model->env, out->vm_id))
+		mapping_describe(model, out, mapping_device(model, mapping));
 }
 
-bool mapping_is_up_to_date(struct core *core, const struct mapping_record *record, const struct device *device)
+bool mapping_is_up_to_date(struct model *model, const struct mapping_record *record, const struct device *device)
 {
-	const char *name = name_here(core, record);
+	const char *name = name_here(model, record);
 
-	if ((core->options.devmap && !name) || !streq(str_or(record->persistent_device_name, ""), str_or(name, "")))
+	if ((model->env->options.devmap && !name) ||
+	    !streq(str_or(record->persistent_device_name, ""), str_or(name, "")))
 		return false;
 	if (!device)
 		return streq(record->linux_state, "gone");
 	return streq(record->linux_state, "detected") && streq(record->device_path, device->path) &&
 	       record->size == device->size && (uint64_t)record->diskseq == device->diskseq &&
-	       local_disk_is_this_boot(core, record);
+	       local_disk_is_this_boot(model->env, record);
 }
 
 /* ---- the model ---- */
@@ -217,64 +218,64 @@ static bool same_disk_as_before(const struct mapping *mapping, const struct mapp
 	       streq(mapping->record.linux_state, record->linux_state);
 }
 
-static struct mapping *assign(struct core *core, const struct mapping_record *record)
+static struct mapping *assign(struct model *model, const struct mapping_record *record)
 {
-	struct mapping *mapping = mapping_find(core, record->volume_id);
+	struct mapping *mapping = mapping_find(model, record->volume_id);
 
 	if (mapping)
-		HASH_DEL(core->mappings, mapping);
+		HASH_DEL(model->mappings, mapping);
 	else
 		mapping = xnew(struct mapping);
 	record_copy(&mapping_record, &mapping->record, record);
-	HASH_ADD_KEYPTR(hh, core->mappings, mapping->record.volume_id, strlen(mapping->record.volume_id), mapping);
+	HASH_ADD_KEYPTR(hh, model->mappings, mapping->record.volume_id, strlen(mapping->record.volume_id), mapping);
 	return mapping;
 }
 
-void mapping_load(struct core *core, const struct mapping_record *record)
+void mapping_load(struct model *model, const struct mapping_record *record)
 {
-	assign(core, record);
+	assign(model, record);
 }
 
-void mapping_put(struct core *core, const struct mapping_record *record)
+void mapping_put(struct model *model, const struct mapping_record *record)
 {
-	const struct mapping *mapping = mapping_find(core, record->volume_id);
+	const struct mapping *mapping = mapping_find(model, record->volume_id);
 	bool disk_changed = !mapping || !same_disk_as_before(mapping, record);
 	struct mapping_record shown = { 0 };
 
-	mapping = assign(core, record);
+	mapping = assign(model, record);
 	if (disk_changed)
-		notice_tell_volume(core, NOTICE_DISK_CHANGED, mapping->record.volume_id);
-	volume_touch(core, mapping->record.volume_id);
+		notice_tell_volume(model, NOTICE_DISK_CHANGED, mapping->record.volume_id);
+	volume_touch(model, mapping->record.volume_id);
 	/* The name may have changed hands while the store was busy. */
-	mapping_to_record(core, mapping, &shown);
-	events_mapping(core, EVENT_MAPPING_CHANGED, &shown);
+	mapping_to_record(model, mapping, &shown);
+	events_mapping(model, EVENT_MAPPING_CHANGED, &shown);
 	record_clear(&mapping_record, &shown);
 }
 
-static void mapping_free(struct core *core, struct mapping *mapping)
+static void mapping_free(struct model *model, struct mapping *mapping)
 {
-	HASH_DEL(core->mappings, mapping);
+	HASH_DEL(model->mappings, mapping);
 	record_clear(&mapping_record, &mapping->record);
 	free(mapping);
 }
 
-void mapping_remove(struct core *core, const char *volume_id)
+void mapping_remove(struct model *model, const char *volume_id)
 {
-	struct mapping *mapping = mapping_find(core, volume_id);
+	struct mapping *mapping = mapping_find(model, volume_id);
 
 	if (!mapping)
 		return;
-	volume_touch(core, volume_id);
-	events_mapping(core, EVENT_MAPPING_REMOVED, &mapping->record);
-	mapping_free(core, mapping);
-	notice_tell_volume(core, NOTICE_DISK_CHANGED, volume_id);
-	notice_tell(core, NOTICE_HOST_UNSURE);
+	volume_touch(model, volume_id);
+	events_mapping(model, EVENT_MAPPING_REMOVED, &mapping->record);
+	mapping_free(model, mapping);
+	notice_tell_volume(model, NOTICE_DISK_CHANGED, volume_id);
+	notice_tell(model, NOTICE_HOST_UNSURE);
 }
 
-void mappings_free(struct core *core)
+void mappings_free(struct model *model)
 {
 	struct mapping *mapping, *next;
 
-	HASH_ITER(hh, core->mappings, mapping, next)
-		mapping_free(core, mapping);
+	HASH_ITER(hh, model->mappings, mapping, next)
+		mapping_free(model, mapping);
 }

@@ -7,28 +7,28 @@
 
 #include "core/model/notice.h"
 
-#include "core/core_parts.h"
+#include "core/model/model.h"
 
-void notice_listen(struct core *core, struct notice_listener *listener)
+void notice_listen(struct model *model, struct notice_listener *listener)
 {
-	TAILQ_INSERT_TAIL(&core->notice_listeners, listener, entry);
+	TAILQ_INSERT_TAIL(&model->notice_listeners, listener, entry);
 }
 
-void notice_unlisten(struct core *core, struct notice_listener *listener)
+void notice_unlisten(struct model *model, struct notice_listener *listener)
 {
-	TAILQ_REMOVE(&core->notice_listeners, listener, entry);
+	TAILQ_REMOVE(&model->notice_listeners, listener, entry);
 }
 
-void notice_tell_volume(struct core *core, enum notice_type type, const char *volume_id)
+void notice_tell_volume(struct model *model, enum notice_type type, const char *volume_id)
 {
 	const struct notice notice = { .type = type, .volume_id = volume_id };
 	struct notice_listener *listener;
 
-	TAILQ_FOREACH(listener, &core->notice_listeners, entry)
+	TAILQ_FOREACH(listener, &model->notice_listeners, entry)
 		listener->on_notice(listener, &notice);
 }
 
-void notice_tell(struct core *core, enum notice_type type)
+void notice_tell(struct model *model, enum notice_type type)
 {
-	notice_tell_volume(core, type, NULL);
+	notice_tell_volume(model, type, NULL);
 }

@@ -11,7 +11,7 @@
 
 #include <sys/queue.h>
 
-struct core;
+struct model;
 
 enum notice_type {
 	NOTICE_HOST_UNSURE,        /* a name or an export may not be as it should be */
@@ -32,7 +32,7 @@ struct notice_listener {
 	void (*on_notice)(struct notice_listener *listener, const struct notice *notice);
 };
 
-void notice_listen(struct core *core, struct notice_listener *listener);
-void notice_unlisten(struct core *core, struct notice_listener *listener);
-void notice_tell(struct core *core, enum notice_type type);
-void notice_tell_volume(struct core *core, enum notice_type type, const char *volume_id);
+void notice_listen(struct model *model, struct notice_listener *listener);
+void notice_unlisten(struct model *model, struct notice_listener *listener);
+void notice_tell(struct model *model, enum notice_type type);
+void notice_tell_volume(struct model *model, enum notice_type type, const char *volume_id);

@@ -16,8 +16,10 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/uuid.h"
-#include "core/core_parts.h"
+#include "core/env.h"
+#include "core/model/model.h"
 #include "disk/device.h"
 #include "store/store.h"
 
@@ -33,19 +35,19 @@ struct name {
 	UT_hash_handle hh;
 };
 
-static struct name *find(struct core *core, const char *volume_id)
+static struct name *find(struct model *model, const char *volume_id)
 {
 	struct name *name;
 
-	HASH_FIND_STR(core->names, volume_id, name);
+	HASH_FIND_STR(model->names, volume_id, name);
 	return name;
 }
 
-static bool is_taken(struct core *core, const char *text, const struct name *by_other_than)
+static bool is_taken(struct model *model, const char *text, const struct name *by_other_than)
 {
 	struct name *name, *next;
 
-	HASH_ITER(hh, core->names, name, next) {
+	HASH_ITER(hh, model->names, name, next) {
 		if (name != by_other_than && streq(name->record.name, text))
 			return true;
 	}
@@ -53,7 +55,7 @@ static bool is_taken(struct core *core, const char *text, const struct name *by_
 }
 
 /* The UUID's first digits, at least this many; NULL when even all of them are taken. */
-static char *choose(struct core *core, const struct name *name, size_t digits)
+static char *choose(struct model *model, const struct name *name, size_t digits)
 {
 	char all[DIGITS_MAX + 1];
 	size_t count = 0;
@@ -66,24 +68,24 @@ static char *choose(struct core *core, const struct name *name, size_t digits)
 	for (; digits <= DIGITS_MAX; digits += DIGITS_MORE) {
 		_cleanup_free_ char *text = xasprintf(PREFIX "%.*s", (int)digits, all);
 
-		if (!is_taken(core, text, name))
+		if (!is_taken(model, text, name))
 			return TAKE_PTR(text);
 	}
 	return NULL;
 }
 
-static struct name *add(struct core *core, const char *volume_id)
+static struct name *add(struct model *model, const char *volume_id)
 {
 	struct name *name = xnew(struct name);
 
 	str_set(&name->record.volume_id, volume_id);
-	HASH_ADD_KEYPTR(hh, core->names, name->record.volume_id, strlen(name->record.volume_id), name);
+	HASH_ADD_KEYPTR(hh, model->names, name->record.volume_id, strlen(name->record.volume_id), name);
 	return name;
 }
 
-void name_load(struct core *core, const struct name_record *record)
+void name_load(struct model *model, const struct name_record *record)
 {
-	struct name *name = add(core, record->volume_id);
+	struct name *name = add(model, record->volume_id);
 
 	str_set(&name->record.id, record->id);
 	str_set(&name->record.name, record->name);
@@ -91,33 +93,33 @@ void name_load(struct core *core, const struct name_record *record)
 	name->durable = true;
 }
 
-const char *name_find(struct core *core, const char *volume_id)
+const char *name_find(struct model *model, const char *volume_id)
 {
-	const struct name *name = find(core, volume_id);
+	const struct name *name = find(model, volume_id);
 
 	return name ? name->record.name : NULL;
 }
 
-const char *name_give(struct core *core, const char *volume_id)
+const char *name_give(struct model *model, const char *volume_id)
 {
-	struct name *name = find(core, volume_id);
+	struct name *name = find(model, volume_id);
 	char uuid[UUID_TEXT_SIZE];
 
 	if (name)
 		return name->record.name;
-	name = add(core, volume_id);
+	name = add(model, volume_id);
 	uuid_make_v7(uuid);
 	str_set(&name->record.id, uuid);
 	/* All 32 digits are nobody else's. */
-	name->record.name = choose(core, name, DIGITS_MIN);
+	name->record.name = choose(model, name, DIGITS_MIN);
 	name->record.created_at = clock_wall_ms();
 	return name->record.name;
 }
 
-int name_lengthen(struct core *core, const char *volume_id)
+int name_lengthen(struct model *model, const char *volume_id)
 {
-	struct name *name = find(core, volume_id);
-	char *longer = name ? choose(core, name, strlen(name->record.name) - strlen(PREFIX) + DIGITS_MORE) : NULL;
+	struct name *name = find(model, volume_id);
+	char *longer = name ? choose(model, name, strlen(name->record.name) - strlen(PREFIX) + DIGITS_MORE) : NULL;
 
 	if (!longer)
 		return -1;
@@ -127,9 +129,9 @@ int name_lengthen(struct core *core, const char *volume_id)
 	return 0;
 }
 
-void name_stage(struct core *core, const char *volume_id, struct store_batch *batch)
+void name_stage(struct model *model, const char *volume_id, struct store_batch *batch)
 {
-	struct name *name = find(core, volume_id);
+	struct name *name = find(model, volume_id);
 
 	if (!name || name->durable)
 		return;
@@ -137,40 +139,40 @@ void name_stage(struct core *core, const char *volume_id, struct store_batch *ba
 	store_batch_name(batch, &name->record);
 }
 
-void name_on_committed(struct core *core, const char *volume_id)
+void name_on_committed(struct model *model, const char *volume_id)
 {
-	struct name *name = find(core, volume_id);
+	struct name *name = find(model, volume_id);
 
 	if (name && name->staged)
 		name->durable = true;
 }
 
-static void name_free(struct core *core, struct name *name)
+static void name_free(struct model *model, struct name *name)
 {
-	HASH_DEL(core->names, name);
+	HASH_DEL(model->names, name);
 	record_clear(&name_record, &name->record);
 	free(name);
 }
 
-void name_drop(struct core *core, const char *volume_id)
+void name_drop(struct model *model, const char *volume_id)
 {
-	struct name *name = find(core, volume_id);
+	struct name *name = find(model, volume_id);
 
 	if (name)
-		name_free(core, name);
+		name_free(model, name);
 }
 
-void names_free(struct core *core)
+void names_free(struct model *model)
 {
 	struct name *name, *next;
 
-	HASH_ITER(hh, core->names, name, next)
-		name_free(core, name);
+	HASH_ITER(hh, model->names, name, next)
+		name_free(model, name);
 }
 
-char *served_path(struct core *core, const char *volume_id, const struct device *device)
+char *served_path(struct model *model, const char *volume_id, const struct device *device)
 {
-	if (core->options.devmap)
-		return xasprintf("%s/mapper/%s", core->options.dev_root, name_give(core, volume_id));
+	if (model->env->options.devmap)
+		return xasprintf("%s/mapper/%s", model->env->options.dev_root, name_give(model, volume_id));
 	return xstrdup(device->path);
 }

@@ -52,13 +52,13 @@ static char *linux_json(const struct mapping_record *record)
 	return buf_take(&out);
 }
 
-void volume_to_record(struct core *core, const struct volume *volume, struct volume_record *out)
+void volume_to_record(struct model *model, const struct volume *volume, struct volume_record *out)
 {
-	const struct mapping *mapping = mapping_find(core, volume->id);
+	const struct mapping *mapping = mapping_find(model, volume->id);
 	struct mapping_record shown = { 0 };
 
 	if (mapping)
-		mapping_to_record(core, mapping, &shown);
+		mapping_to_record(model, mapping, &shown);
 	str_set(&out->volume_id, volume->id);
 	str_set(&out->name, volume->cloud.name);
 	str_set(&out->vm_id, volume->cloud.vm_id);

@@ -6,4 +6,4 @@
 #include "core/model/volume.h"
 
 /* Fills an initialised record; the caller clears it. */
-void volume_to_record(struct core *core, const struct volume *volume, struct volume_record *out);
+void volume_to_record(struct model *model, const struct volume *volume, struct volume_record *out);

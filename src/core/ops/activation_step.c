@@ -10,6 +10,7 @@
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
 #include "core/host/activation.h"
+#include "core/ops/ops.h"
 
 #define LOOK_AGAIN_MS 500
 
@@ -18,10 +19,10 @@
 
 static void cancel(void *awaited)
 {
-	serving_cancel(awaited);
+	activation_cancel(awaited);
 }
 
-void serving_step_failed(struct operation *operation, const struct err *err)
+void activation_step_failed(struct operation *operation, const struct err *err)
 {
 	bool in_use = err->code == ERR_CONFLICT && operation->runs < BUSY_RUNS_MAX;
 
@@ -33,7 +34,7 @@ void serving_step_failed(struct operation *operation, const struct err *err)
 	operation->reason_code = err->code;
 }
 
-bool serving_disk_is_taken(const struct operation *operation, const struct err *err)
+bool activation_disk_is_taken(const struct operation *operation, const struct err *err)
 {
 	return err->code == ERR_CONFLICT && streq(err->field, "disk") && operation->runs >= BUSY_RUNS_MAX;
 }
@@ -41,27 +42,28 @@ bool serving_disk_is_taken(const struct operation *operation, const struct err *
 static void on_step_done(void *arg, const struct err *err)
 {
 	if (err->code)
-		serving_step_failed(arg, err);
+		activation_step_failed(arg, err);
 	else
 		operation_next(arg);
 }
 
-void serving_step_then(struct operation *operation, enum serving_goal goal, unsigned parts, const struct device *device,
-		       serving_done_fn done)
+void activation_step_then(struct operation *operation, enum activation_goal goal, unsigned parts,
+			  const struct device *device, activation_done_fn done)
 {
 	static const struct wait_kind kind = { .cancel = cancel };
 
-	if (serving_is_busy(operation->core, operation->record.volume_id)) {
+	if (activation_is_busy(operation->ops->host, operation->record.volume_id)) {
 		operation_again(operation, LOOK_AGAIN_MS / 10, "its name or export is being changed already");
 		return;
 	}
-	operation_wait(
-		operation,
-		serving_start(operation->core, operation->record.volume_id, goal, parts, device, done, operation),
-		&kind);
+	operation_wait(operation,
+		       activation_start(operation->ops->host, operation->record.volume_id, goal, parts, device, done,
+					operation),
+		       &kind);
 }
 
-void serving_step(struct operation *operation, enum serving_goal goal, unsigned parts, const struct device *device)
+void activation_step(struct operation *operation, enum activation_goal goal, unsigned parts,
+		     const struct device *device)
 {
-	serving_step_then(operation, goal, parts, device, on_step_done);
+	activation_step_then(operation, goal, parts, device, on_step_done);
 }

@@ -10,11 +10,12 @@
 
 struct operation;
 
-void serving_step(struct operation *operation, enum serving_goal goal, unsigned parts, const struct device *device);
+void activation_step(struct operation *operation, enum activation_goal goal, unsigned parts,
+		     const struct device *device);
 /* The same with an end of the caller's own: done gets the operation, which waits for it to speak its verb. */
-void serving_step_then(struct operation *operation, enum serving_goal goal, unsigned parts, const struct device *device,
-		       serving_done_fn done);
-/* What serving_step() does with an answer that is an error. */
-void serving_step_failed(struct operation *operation, const struct err *err);
+void activation_step_then(struct operation *operation, enum activation_goal goal, unsigned parts,
+			  const struct device *device, activation_done_fn done);
+/* What activation_step() does with an answer that is an error. */
+void activation_step_failed(struct operation *operation, const struct err *err);
 /* Another program has the disk to itself, so that no name can lead to it, and that has lasted: looking again is over. */
-bool serving_disk_is_taken(const struct operation *operation, const struct err *err);
+bool activation_disk_is_taken(const struct operation *operation, const struct err *err);

@@ -14,7 +14,6 @@
 #include <stdio.h>
 
 #include "cloud/cloud.h"
-#include "core/core_parts.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
@@ -56,7 +55,7 @@ static const struct record attach_context = RECORD("attach_context", attach_cont
 
 static bool on_appliance(const struct operation *operation)
 {
-	return core_is_appliance(operation->core, operation->record.vm_id);
+	return env_is_appliance(operation->ops->env, operation->record.vm_id);
 }
 
 /* ---- check: may it be done, now that it is our turn? ---- */
@@ -77,7 +76,7 @@ static bool must_wait_for_other(const struct operation *operation, bool known)
 {
 	const struct operation *other;
 
-	for (other = operation_first(operation->core); other; other = operation_after(other)) {
+	for (other = operation_first(operation->ops->engine); other; other = operation_after(other)) {
 		const struct attach_context *context = other->context;
 
 		if (other != operation && other->kind == &op_attach && on_appliance(other) && has_begun(context) &&
@@ -91,7 +90,7 @@ static bool must_wait_for_other(const struct operation *operation, bool known)
 static void note_beginning(struct operation *operation, uint64_t size)
 {
 	struct attach_context *context = operation->context;
-	struct sysblock *sysblock = operation->core->sysblock;
+	struct sysblock *sysblock = operation->ops->env->sysblock;
 	struct err err = { 0 };
 	bool known;
 
@@ -99,7 +98,7 @@ static void note_beginning(struct operation *operation, uint64_t size)
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", err.text);
 		return;
 	}
-	known = disks_say_who_they_are(operation->core);
+	known = disks_say_who_they_are(operation->ops->env);
 	if (on_appliance(operation) && must_wait_for_other(operation, known)) {
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS,
 				"disks here do not say who they are, so one attachment is made at a time");
@@ -110,10 +109,10 @@ static void note_beginning(struct operation *operation, uint64_t size)
 	context->after_diskseq = (int64_t)sysblock_last_diskseq(sysblock);
 	context->after_seen = sysblock_last_seen(sysblock);
 	context->began_here = true;
-	str_set(&context->boot_id, operation->core->boot_id);
+	str_set(&context->boot_id, operation->ops->env->boot_id);
 	/* Durable before it is used, and that is as soon as the disk is here. */
-	if (on_appliance(operation) && operation->core->options.devmap)
-		name_give(operation->core, operation->record.volume_id);
+	if (on_appliance(operation) && operation->ops->env->options.devmap)
+		name_give(operation->ops->model, operation->record.volume_id);
 	operation_next(operation);
 }
 
@@ -190,7 +189,7 @@ static void ask_cloud(struct operation *operation)
 
 	/* Safe to repeat: CloudStack refuses a job id it knows before it attaches anything. */
 	cloud_step_wait_call(operation,
-			     cloud_attach_volume(operation->core->cloud, operation->record.volume_id,
+			     cloud_attach_volume(operation->ops->env->cloud, operation->record.volume_id,
 						 operation->record.vm_id, context->job_id, on_asked, operation));
 }
 
@@ -266,7 +265,7 @@ static void await_job(struct operation *operation)
 
 	if (op_attach_name_early(operation))
 		return;
-	job = cloud_job_watch(operation->core->cloud, context->job_id, on_job_ended, operation);
+	job = cloud_job_watch(operation->ops->env->cloud, context->job_id, on_job_ended, operation);
 	if (context->early_seen)
 		cloud_job_poke(job);
 	operation_wait(operation, job, &kind);
@@ -302,30 +301,30 @@ static void stage(struct operation *operation)
 	const struct operation_record *asked = &operation->record;
 	struct mapping_record record = { 0 };
 
-	mapping_make(operation->core, asked->volume_id, asked->vm_id, &record);
-	mapping_place(operation->core, &record, context->device_id, context->size,
+	mapping_make(operation->ops->model, asked->volume_id, asked->vm_id, &record);
+	mapping_place(operation->ops->model, &record, context->device_id, context->size,
 		      on_appliance(operation) ? context->device : NULL);
 	record.matched_by = (int)context->matched_by;
 	note_contents(context, &record);
 	change_put_mapping(operation_change_anew(operation), &record);
-	if (on_appliance(operation) && operation->core->options.exporter)
+	if (on_appliance(operation) && operation->ops->env->options.exporter)
 		op_attach_stage_export(operation);
 }
 
 /* While an operation has the owner nobody else touches its mapping; but that its disk is gone is true in any case. */
 static void call_owner_up_to_date(const struct operation *operation, const struct mapping *owner)
 {
-	struct core *core = operation->core;
+	struct ops *ops = operation->ops;
 	struct mapping_record record = { 0 };
 
 	if (!on_appliance(operation)) {
-		notice_tell(core, NOTICE_CLOUD_UNSURE);
-	} else if (!operation_busy(core, owner->record.volume_id)) {
-		notice_tell(core, NOTICE_DEVICES_UNSURE);
-	} else if (!change_has_mappings(core) && !mapping_device(core, owner)) {
+		notice_tell(ops->model, NOTICE_CLOUD_UNSURE);
+	} else if (!operation_busy(ops->engine, owner->record.volume_id)) {
+		notice_tell(ops->model, NOTICE_DEVICES_UNSURE);
+	} else if (!change_has_mappings(ops->model) && !mapping_device(ops->model, owner)) {
 		record_copy(&mapping_record, &record, &owner->record);
-		mapping_describe(core, &record, NULL);
-		commit_mapping(core, owner->record.volume_id, &record, CHANGE_IF_MAPPED, NULL, NULL);
+		mapping_describe(ops->model, &record, NULL);
+		commit_mapping(ops->model, owner->record.volume_id, &record, CHANGE_IF_MAPPED, NULL, NULL);
 	}
 }
 
@@ -336,9 +335,9 @@ static void call_owner_up_to_date(const struct operation *operation, const struc
 static bool path_is_free(struct operation *operation)
 {
 	const struct mapping_record *wanted = change_mapping(operation->change);
-	struct mapping *mapping, *next;
+	struct mapping *mapping;
 
-	HASH_ITER(hh, operation->core->mappings, mapping, next) {
+	for (mapping = mapping_first(operation->ops->model); mapping; mapping = mapping_next(mapping)) {
 		if (!streq(mapping->record.device_path, wanted->device_path) ||
 		    !streq(mapping->record.vm_id, wanted->vm_id) ||
 		    streq(mapping->record.volume_id, operation->record.volume_id))

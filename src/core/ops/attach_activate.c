@@ -19,7 +19,6 @@
 
 #include "core/ops/attach_activate.h"
 
-#include "core/core_parts.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
@@ -30,6 +29,7 @@
 #include "core/model/stable_name.h"
 #include "core/ops/activation_step.h"
 #include "core/ops/attach_device.h"
+#include "core/ops/ops.h"
 #include "disk/device.h"
 #include "disk/usage.h"
 
@@ -45,7 +45,7 @@ static bool is_kept(const struct attach_context *context)
 
 static bool on_appliance(const struct operation *operation)
 {
-	return core_is_appliance(operation->core, operation->record.vm_id);
+	return env_is_appliance(operation->ops->env, operation->record.vm_id);
 }
 
 /* ---- who was faster ---- */
@@ -71,9 +71,10 @@ static void ask_who(struct operation *operation)
 	struct attach_context *context = operation->context;
 
 	context->asked = true;
-	operation_wait(operation,
-		       usage_start(operation->core, operation->record.volume_id, context->device, on_usage, operation),
-		       &kind);
+	operation_wait(
+		operation,
+		usage_start(operation->ops->host, operation->record.volume_id, context->device, on_usage, operation),
+		&kind);
 }
 
 /* ---- name and export ---- */
@@ -81,7 +82,8 @@ static void ask_who(struct operation *operation)
 /* Whoever has waited for the volume still uses its export. Without such clients an attachment finds none. */
 static bool is_clients_own(const struct operation *operation, const struct err *err)
 {
-	return err->code == ERR_CONFLICT && !err->field[0] && export_find(operation->core, operation->record.volume_id);
+	return err->code == ERR_CONFLICT && !err->field[0] &&
+	       export_find(operation->ops->model, operation->record.volume_id);
 }
 
 static void on_served(void *arg, const struct err *err)
@@ -89,11 +91,11 @@ static void on_served(void *arg, const struct err *err)
 	struct operation *operation = arg;
 	struct attach_context *context = operation->context;
 
-	if (serving_disk_is_taken(operation, err)) {
+	if (activation_disk_is_taken(operation, err)) {
 		str_set(&context->taken, err->text);
 		operation_again(operation, 0, "%s", err->text);
 	} else if (err->code && !is_clients_own(operation, err)) {
-		serving_step_failed(operation, err);
+		activation_step_failed(operation, err);
 	} else {
 		str_set(&context->kept, err->code ? err->text : NULL);
 		context->served |= context->serving;
@@ -119,7 +121,7 @@ static void begin_with_disk(struct attach_context *context)
  */
 static bool is_served(struct operation *operation, unsigned parts)
 {
-	const struct core_options *options = &operation->core->options;
+	const struct core_options *options = &operation->ops->env->options;
 	struct attach_context *context = operation->context;
 
 	begin_with_disk(context);
@@ -129,16 +131,16 @@ static bool is_served(struct operation *operation, unsigned parts)
 	}
 	if (is_taken(context))
 		return true;
-	parts &= (options->devmap ? SERVING_NAME : 0) | (options->exporter ? SERVING_EXPORT : 0);
+	parts &= (options->devmap ? ACTIVATION_MAP : 0) | (options->exporter ? ACTIVATION_EXPORT : 0);
 	context->serving = parts & ~context->served;
 	if (context->serving)
-		serving_step_then(operation, SERVING_THERE, context->serving, context->device, on_served);
+		activation_step_then(operation, ACTIVATION_UP, context->serving, context->device, on_served);
 	return !context->serving;
 }
 
 bool op_attach_is_served(struct operation *operation)
 {
-	return is_served(operation, SERVING_ALL);
+	return is_served(operation, ACTIVATION_ALL);
 }
 
 static void serve(struct operation *operation, unsigned parts)
@@ -149,23 +151,23 @@ static void serve(struct operation *operation, unsigned parts)
 
 void op_attach_name(struct operation *operation)
 {
-	serve(operation, SERVING_NAME);
+	serve(operation, ACTIVATION_MAP);
 }
 
 void op_attach_export(struct operation *operation)
 {
-	serve(operation, SERVING_ALL);
+	serve(operation, ACTIVATION_ALL);
 }
 
 /* ---- as soon as the disk is here ---- */
 
 static const struct device *disk_to_name(struct operation *operation)
 {
-	struct core *core = operation->core;
+	struct ops *ops = operation->ops;
 	const struct attach_context *context = operation->context;
 	const struct device *device;
 
-	if (!core->options.devmap || !name_find(core, operation->record.volume_id))
+	if (!ops->env->options.devmap || !name_find(ops->model, operation->record.volume_id))
 		return NULL;
 	device = op_attach_own_disk(operation);
 	return device && device->seen != context->early_seen ? device : NULL;
@@ -184,7 +186,7 @@ static void on_named(void *arg, const struct err *err)
 
 	context->early_seen = context->served_seen;
 	if (!err->code)
-		context->served |= SERVING_NAME;
+		context->served |= ACTIVATION_MAP;
 	operation_again(operation, 0, "its disk has come");
 }
 
@@ -197,7 +199,7 @@ bool op_attach_name_early(struct operation *operation)
 		return false;
 	context->device = device;
 	begin_with_disk(context);
-	serving_step_then(operation, SERVING_THERE, SERVING_NAME, device, on_named);
+	activation_step_then(operation, ACTIVATION_UP, ACTIVATION_MAP, device, on_named);
 	return true;
 }
 
@@ -209,9 +211,9 @@ void op_attach_stage_export(struct operation *operation)
 	struct export_record record = { 0 };
 	uint64_t former_size;
 
-	export_make(operation->core, operation->record.volume_id, &record);
+	export_make(operation->ops->model, operation->record.volume_id, &record);
 	former_size = record.size;
-	export_place(operation->core, &record, context->device);
+	export_place(operation->ops->model, &record, context->device);
 	if (is_kept(context))
 		record.size = former_size;
 	if (is_taken(context)) {

@@ -10,11 +10,11 @@
 #include <stdio.h>
 
 #include "cloud/cloud.h"
-#include "core/core_parts.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/model/mapping.h"
+#include "core/ops/ops.h"
 #include "core/rules/match.h"
 #include "disk/device.h"
 #include "disk/sysblock.h"
@@ -26,7 +26,7 @@ bool op_attach_is_here(const struct operation *operation, const struct cloud_vol
 
 static bool on_appliance(const struct operation *operation)
 {
-	return core_is_appliance(operation->core, operation->record.vm_id);
+	return env_is_appliance(operation->ops->env, operation->record.vm_id);
 }
 
 /* Another attachment to this VM that could get a disk as large as ours at any moment. */
@@ -35,10 +35,10 @@ static bool has_rivals(const struct operation *operation)
 	const struct attach_context *context = operation->context, *others;
 	const struct operation *other;
 
-	for (other = operation_first(operation->core); other; other = operation_after(other)) {
+	for (other = operation_first(operation->ops->engine); other; other = operation_after(other)) {
 		others = other->context;
-		if (other != operation && other->kind->type == OPERATION_ATTACH && other->record.status == OPERATION_EXECUTING &&
-		    on_appliance(other) && others->size == context->size)
+		if (other != operation && other->kind->type == OPERATION_ATTACH &&
+		    other->record.status == OPERATION_EXECUTING && on_appliance(other) && others->size == context->size)
 			return true;
 	}
 	return false;
@@ -53,10 +53,10 @@ static const char *mapped_to(void *arg, const struct device *device)
 
 static enum match_verdict look(struct operation *operation, struct match_result *result)
 {
-	struct core *core = operation->core;
+	struct ops *ops = operation->ops;
 	const struct attach_context *context = operation->context;
 	const struct device *devices;
-	bool same_boot = streq(context->boot_id, core->boot_id);
+	bool same_boot = streq(context->boot_id, ops->env->boot_id);
 	struct match_query query = {
 		.volume_id = operation->record.volume_id,
 		.size = context->size,
@@ -66,11 +66,11 @@ static enum match_verdict look(struct operation *operation, struct match_result 
 		.crowded = !context->alone,
 		.rivals = has_rivals(operation),
 		.mapped_to = mapped_to,
-		.arg = core,
+		.arg = ops->model,
 	};
 
-	devices = sysblock_count(core->sysblock) ? sysblock_at(core->sysblock, 0) : NULL;
-	return match_device(&query, devices, sysblock_count(core->sysblock), result);
+	devices = sysblock_count(ops->env->sysblock) ? sysblock_at(ops->env->sysblock, 0) : NULL;
+	return match_device(&query, devices, sysblock_count(ops->env->sysblock), result);
 }
 
 /*
@@ -79,7 +79,7 @@ static enum match_verdict look(struct operation *operation, struct match_result 
  */
 static enum match_verdict look_closely(struct operation *operation, struct match_result *result)
 {
-	struct sysblock *sysblock = operation->core->sysblock;
+	struct sysblock *sysblock = operation->ops->env->sysblock;
 	enum match_verdict verdict = look(operation, result);
 	struct err err = { 0 };
 
@@ -101,7 +101,7 @@ static enum match_verdict look_closely(struct operation *operation, struct match
 /* Finds the device and makes sure, by reading the kernel's words again, that it is still that very disk. */
 bool op_attach_find_device(struct operation *operation)
 {
-	struct core *core = operation->core;
+	struct ops *ops = operation->ops;
 	struct attach_context *context = operation->context;
 	struct match_result result = { 0 };
 
@@ -117,8 +117,8 @@ bool op_attach_find_device(struct operation *operation)
 	case MATCH_FOUND:
 		break;
 	}
-	if (!sysblock_verify(core->sysblock, result.device)) {
-		sysblock_wake(core->sysblock);
+	if (!sysblock_verify(ops->env->sysblock, result.device)) {
+		sysblock_wake(ops->env->sysblock);
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s changed while it was looked at",
 				result.device->path);
 		return false;
@@ -133,7 +133,7 @@ const struct device *op_attach_own_disk(struct operation *operation)
 	struct match_result result = { 0 };
 
 	if (!on_appliance(operation) || look(operation, &result) != MATCH_FOUND ||
-	    result.matched_by == MATCHED_BY_SIZE || !sysblock_verify(operation->core->sysblock, result.device))
+	    result.matched_by == MATCHED_BY_SIZE || !sysblock_verify(operation->ops->env->sysblock, result.device))
 		return NULL;
 	return result.device;
 }

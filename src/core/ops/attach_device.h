@@ -35,7 +35,7 @@ struct attach_context {
 	int64_t looking_since; /* clock_mono_ms() of the first look for a job nobody knows */
 	bool in_doubt;         /* a request was sent whose answer got lost: it may still arrive */
 	uint64_t served_seen;  /* device.seen of the disk that the served parts lead to */
-	unsigned served;       /* parts (enum serving_part) that this process has brought to it */
+	unsigned served;       /* parts (enum activation_part) that this process has brought to it */
 	unsigned serving;      /* and those on their way */
 	bool asked;            /* who has taken it */
 	uint64_t early_seen;   /* device.seen of the disk that was given its name before the job had ended */

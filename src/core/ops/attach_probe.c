@@ -7,11 +7,11 @@
 
 #include "core/ops/attach_probe.h"
 
-#include "core/core_parts.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/ops/attach_device.h"
+#include "core/ops/ops.h"
 #include "disk/probe.h"
 
 static void on_read(void *arg, const struct probe_result *result)
@@ -44,12 +44,13 @@ void op_attach_read(struct operation *operation)
 {
 	static const struct wait_kind kind = { .cancel = cancel_read };
 	struct attach_context *context = operation->context;
-	struct core *core = operation->core;
+	struct ops *ops = operation->ops;
 
-	if (!core_is_appliance(core, operation->record.vm_id)) {
+	if (!env_is_appliance(ops->env, operation->record.vm_id)) {
 		operation_next(operation);
 	} else if (op_attach_find_device(operation)) {
 		context->read_seen = context->device->seen;
-		operation_wait(operation, probe_start(core->prober, context->device->path, on_read, operation), &kind);
+		operation_wait(operation, probe_start(ops->env->prober, context->device->path, on_read, operation),
+			       &kind);
 	}
 }

@@ -10,17 +10,18 @@
 
 #include "base/clock.h"
 #include "cloud/cloud.h"
-#include "core/core_parts.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/host/activation.h"
 #include "core/ops/activation_step.h"
 #include "core/ops/attach_device.h"
 #include "core/ops/cloud_step.h"
+#include "core/ops/ops.h"
 
 void op_attach_take_back_name(struct operation *operation)
 {
-	serving_step(operation, SERVING_CUT, SERVING_NAME, NULL);
+	activation_step(operation, ACTIVATION_FORCED_DOWN, ACTIVATION_MAP, NULL);
 }
 
 /*
@@ -31,7 +32,7 @@ void op_attach_take_back_early_name(struct operation *operation)
 {
 	const struct attach_context *context = operation->context;
 
-	if (context->served & SERVING_NAME)
+	if (context->served & ACTIVATION_MAP)
 		op_attach_take_back_name(operation);
 	else
 		operation_next(operation);
@@ -43,14 +44,14 @@ static void on_export_taken_back(void *arg, const struct err *err)
 	struct operation *operation = arg;
 
 	if (err->code && err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT)
-		serving_step_failed(operation, err);
+		activation_step_failed(operation, err);
 	else
 		operation_next(operation);
 }
 
 void op_attach_take_back_export(struct operation *operation)
 {
-	serving_step_then(operation, SERVING_CUT, SERVING_EXPORT, NULL, on_export_taken_back);
+	activation_step_then(operation, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL, on_export_taken_back);
 }
 
 static void on_undone(void *arg, const struct cloud_result *result)
@@ -81,7 +82,7 @@ static void on_undo_asked(void *arg, const struct cloud_result *result)
 	}
 	cloud_step_note_job(&context->undo_job_id, result);
 	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->core->cloud, context->undo_job_id, on_undone, operation));
+			    cloud_job_watch(operation->ops->env->cloud, context->undo_job_id, on_undone, operation));
 }
 
 static void on_undo_looked(void *arg, const struct cloud_result *result)
@@ -99,8 +100,9 @@ static void on_undo_looked(void *arg, const struct cloud_result *result)
 	} else if (!op_attach_is_here(operation, volume)) {
 		operation_next(operation);
 	} else {
-		cloud_step_wait_call(operation, cloud_detach_volume(operation->core->cloud, operation->record.volume_id,
-								    context->undo_job_id, on_undo_asked, operation));
+		cloud_step_wait_call(operation,
+				     cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id,
+							 context->undo_job_id, on_undo_asked, operation));
 	}
 }
 
@@ -119,7 +121,7 @@ static void on_undo_job_found(void *arg, const struct cloud_result *result)
 	if (!context->looking_since)
 		context->looking_since = clock_mono_ms();
 	if (result->outcome == CLOUD_REFUSED &&
-	    clock_mono_ms() - context->looking_since < operation->core->options.request_ms) {
+	    clock_mono_ms() - context->looking_since < operation->ops->env->options.request_ms) {
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
 		return;
 	}
@@ -135,5 +137,5 @@ void op_attach_take_back(struct operation *operation)
 		return;
 	}
 	cloud_step_wait_call(operation,
-			     cloud_find_job(operation->core->cloud, context->job_id, on_undo_job_found, operation));
+			     cloud_find_job(operation->ops->env->cloud, context->job_id, on_undo_job_found, operation));
 }

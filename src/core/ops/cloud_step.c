@@ -8,12 +8,13 @@
 
 #include "base/uuid.h"
 #include "cloud/cloud.h"
-#include "core/core_parts.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/model/drift_event.h"
 #include "core/model/volume.h"
+#include "core/ops/ops.h"
 #include "core/rules/drift.h"
 
 #define LOOK_AGAIN_MS 1000
@@ -25,7 +26,7 @@
  */
 static int64_t retry_delay_ms(const struct operation *operation)
 {
-	struct core *core = operation->core;
+	struct ops *ops = operation->ops;
 	int64_t delay_ms = RETRY_FIRST_MS;
 	struct cloud_health health;
 
@@ -33,10 +34,10 @@ static int64_t retry_delay_ms(const struct operation *operation)
 		delay_ms *= 2;
 	if (delay_ms > RETRY_MAX_MS)
 		delay_ms = RETRY_MAX_MS;
-	cloud_health(core->cloud, &health);
+	cloud_health(ops->env->cloud, &health);
 	if (health.usable)
 		return delay_ms;
-	return operation_retry_in(core, delay_ms);
+	return operation_retry_in(ops->engine, delay_ms);
 }
 
 bool cloud_step_retried(struct operation *operation, const struct cloud_result *result)
@@ -77,8 +78,8 @@ const struct cloud_volume *cloud_step_volume(struct operation *operation, const 
 	for (size_t i = 0; i < result->count; i++) {
 		if (!streq(result->volumes[i].id, volume_id))
 			continue;
-		volume_update(operation->core, &result->volumes[i]);
-		volume_note_operation(operation->core, &operation->record);
+		volume_update(operation->ops->model, &result->volumes[i]);
+		volume_note_operation(operation->ops->model, &operation->record);
 		return &result->volumes[i];
 	}
 	return NULL;
@@ -117,7 +118,7 @@ void cloud_step_list(struct operation *operation, cloud_done_fn done)
 {
 	struct cloud_volume_filter filter = { .id = operation->record.volume_id };
 
-	cloud_step_wait_call(operation, cloud_list_volumes(operation->core->cloud, &filter, done, operation));
+	cloud_step_wait_call(operation, cloud_list_volumes(operation->ops->env->cloud, &filter, done, operation));
 }
 
 void cloud_step_busy(struct operation *operation, const struct cloud_volume *volume)
@@ -159,7 +160,7 @@ static void tell_lost(struct operation *operation, const char *why)
 		 operation->record.id, operation->record.step, why);
 	snprintf(drift.action, sizeof(drift.action),
 		 "the volume itself is looked at, and decides how the operation goes on");
-	reconcile_tell(operation->core, &facts, &drift);
+	reconcile_tell(operation->ops->model, &facts, &drift);
 }
 
 bool cloud_step_job_lost(struct operation *operation, const struct cloud_result *result)

@@ -16,9 +16,9 @@
 #include "base/log.h"
 #include "base/uuid.h"
 #include "cloud/cloud.h"
-#include "core/core_parts.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/model/volume.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
@@ -98,7 +98,7 @@ static void submit(struct operation *operation)
 	_cleanup_free_ char *name = unique_name(operation);
 
 	context->looking_since = 0; /* this request, too, may get lost and arrive late */
-	cloud_step_wait_call(operation, cloud_create_volume(operation->core->cloud, name, context->zone_id,
+	cloud_step_wait_call(operation, cloud_create_volume(operation->ops->env->cloud, name, context->zone_id,
 							    context->offering_id, (uint64_t)context->size_gib,
 							    context->job_id, on_submitted, operation));
 }
@@ -108,7 +108,7 @@ static void look_by_name(struct operation *operation, cloud_done_fn done)
 	_cleanup_free_ char *name = unique_name(operation);
 	struct cloud_volume_filter filter = { .name = name };
 
-	cloud_step_wait_call(operation, cloud_list_volumes(operation->core->cloud, &filter, done, operation));
+	cloud_step_wait_call(operation, cloud_list_volumes(operation->ops->env->cloud, &filter, done, operation));
 }
 
 static void on_looked_by_name(void *arg, const struct cloud_result *result)
@@ -124,7 +124,7 @@ static void on_looked_by_name(void *arg, const struct cloud_result *result)
 		return;
 	}
 	/* An earlier request may still be on its way to CloudStack; only after its time-out is it certainly lost. */
-	if (clock_mono_ms() - context->looking_since < operation->core->options.request_ms) {
+	if (clock_mono_ms() - context->looking_since < operation->ops->env->options.request_ms) {
 		operation_again(operation, 1000, "waiting until an earlier request can no longer arrive");
 		return;
 	}
@@ -156,7 +156,7 @@ static void ask_cloud(struct operation *operation)
 	if (!context->looking_since)
 		context->looking_since = clock_mono_ms();
 	cloud_step_wait_call(operation,
-			     cloud_find_job(operation->core->cloud, context->job_id, on_looked_by_job, operation));
+			     cloud_find_job(operation->ops->env->cloud, context->job_id, on_looked_by_job, operation));
 }
 
 /* ---- await-job ---- */
@@ -197,7 +197,7 @@ static void await_job(struct operation *operation)
 	struct create_context *context = operation->context;
 
 	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->core->cloud, context->job_id, on_job_ended, operation));
+			    cloud_job_watch(operation->ops->env->cloud, context->job_id, on_job_ended, operation));
 }
 
 /* ---- rename ---- */
@@ -207,13 +207,13 @@ static void on_rename_job(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
 	struct create_context *context = operation->context;
-	struct volume *volume = volume_find(operation->core, operation->record.volume_id);
+	struct volume *volume = volume_find(operation->ops->model, operation->record.volume_id);
 
 	if (result->job_status != CLOUD_JOB_SUCCEEDED) {
 		log_warning("volume=%s keeps its longer name: %s", operation->record.volume_id, result->err.text);
 	} else if (volume) {
 		str_set(&volume->cloud.name, context->name);
-		volume_touch(operation->core, volume->id);
+		volume_touch(operation->ops->model, volume->id);
 	}
 	operation_next(operation);
 }
@@ -230,8 +230,8 @@ static void on_renamed(void *arg, const struct cloud_result *result)
 		return;
 	}
 	cloud_step_note_job(&context->rename_job_id, result);
-	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->core->cloud, context->rename_job_id, on_rename_job, operation));
+	cloud_step_wait_job(operation, cloud_job_watch(operation->ops->env->cloud, context->rename_job_id,
+						       on_rename_job, operation));
 }
 
 static void rename_volume(struct operation *operation)
@@ -239,7 +239,7 @@ static void rename_volume(struct operation *operation)
 	struct create_context *context = operation->context;
 
 	cloud_step_wait_call(operation,
-			     cloud_rename_volume(operation->core->cloud, operation->record.volume_id, context->name,
+			     cloud_rename_volume(operation->ops->env->cloud, operation->record.volume_id, context->name,
 						 context->rename_job_id, on_renamed, operation));
 }
 
@@ -253,7 +253,7 @@ static void on_destroy_job(void *arg, const struct cloud_result *result)
 		operation_fail(operation, &result->err);
 		return;
 	}
-	volume_remove(operation->core, operation->record.volume_id);
+	volume_remove(operation->ops->model, operation->record.volume_id);
 	operation_next(operation);
 }
 
@@ -273,15 +273,15 @@ static void on_destroy_asked(void *arg, const struct cloud_result *result)
 		return;
 	}
 	cloud_step_note_job(&context->undo_job_id, result);
-	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->core->cloud, context->undo_job_id, on_destroy_job, operation));
+	cloud_step_wait_job(operation, cloud_job_watch(operation->ops->env->cloud, context->undo_job_id, on_destroy_job,
+						       operation));
 }
 
 static void destroy(struct operation *operation)
 {
 	struct create_context *context = operation->context;
 
-	cloud_step_wait_call(operation, cloud_destroy_volume(operation->core->cloud, operation->record.volume_id,
+	cloud_step_wait_call(operation, cloud_destroy_volume(operation->ops->env->cloud, operation->record.volume_id,
 							     context->undo_job_id, on_destroy_asked, operation));
 }
 
@@ -317,7 +317,7 @@ static const struct step create_steps[] = {
 
 static void respond(struct operation *operation, struct json_writer *writer)
 {
-	const struct volume *volume = volume_find(operation->core, operation->record.volume_id);
+	const struct volume *volume = volume_find(operation->ops->model, operation->record.volume_id);
 
 	json_put_name(writer, "volume_id");
 	json_put_text(writer, operation->record.volume_id);

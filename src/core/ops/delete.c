@@ -6,9 +6,9 @@
  */
 
 #include "cloud/cloud.h"
-#include "core/core_parts.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/model/commit.h"
 #include "core/model/volume.h"
 #include "core/ops/cloud_step.h"
@@ -49,7 +49,7 @@ static void destroy(struct operation *operation)
 {
 	struct delete_context *context = operation->context;
 
-	cloud_step_wait_call(operation, cloud_destroy_volume(operation->core->cloud, operation->record.volume_id,
+	cloud_step_wait_call(operation, cloud_destroy_volume(operation->ops->env->cloud, operation->record.volume_id,
 							     context->destroy_job_id, on_asked, operation));
 }
 
@@ -73,7 +73,7 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 				operation->record.volume_id);
 		return;
 	}
-	volume_remove(operation->core, operation->record.volume_id);
+	volume_remove(operation->ops->model, operation->record.volume_id);
 	change_drop_name(operation_change(operation));
 	operation_next(operation);
 }
@@ -94,8 +94,8 @@ static void await_destroyed(struct operation *operation)
 {
 	struct delete_context *context = operation->context;
 
-	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->core->cloud, context->destroy_job_id, on_job_ended, operation));
+	cloud_step_wait_job(operation, cloud_job_watch(operation->ops->env->cloud, context->destroy_job_id,
+						       on_job_ended, operation));
 }
 
 /* ---- the table ---- */

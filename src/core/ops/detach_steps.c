@@ -15,7 +15,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cloud/cloud.h"
-#include "core/core_parts.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
@@ -29,6 +28,7 @@
 #include "core/model/volume.h"
 #include "core/ops/activation_step.h"
 #include "core/ops/cloud_step.h"
+#include "core/ops/ops.h"
 #include "core/rules/match.h"
 #include "disk/device.h"
 #include "disk/flush.h"
@@ -46,44 +46,49 @@ static bool is_served_here(const struct operation *operation)
 {
 	const struct detaching *detaching = detaching_of(operation);
 
-	return detaching->attached && core_is_appliance(operation->core, detaching->vm_id);
+	return detaching->attached && env_is_appliance(operation->ops->env, detaching->vm_id);
 }
 
 static bool keeps_name(const struct operation *operation)
 {
-	return detaching_of(operation)->keep_name && operation->core->options.devmap;
+	return detaching_of(operation)->keep_name && operation->ops->env->options.devmap;
 }
 
-typedef bool (*disk_test)(struct core *core, const char *volume_id, const struct device *device);
+typedef bool (*disk_test)(struct ops *ops, const char *volume_id, const struct device *device);
 
 /* The first of such disks that has appeared after the one seen last. */
 static const struct device *next_such_disk(const struct operation *operation, uint64_t seen, disk_test is_such)
 {
-	struct core *core = operation->core;
+	struct ops *ops = operation->ops;
 	const struct device *next = NULL;
 
-	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
-		const struct device *device = sysblock_at(core->sysblock, i);
+	for (size_t i = 0; i < sysblock_count(ops->env->sysblock); i++) {
+		const struct device *device = sysblock_at(ops->env->sysblock, i);
 
-		if (is_such(core, operation->record.volume_id, device) && device->seen > seen &&
+		if (is_such(ops, operation->record.volume_id, device) && device->seen > seen &&
 		    (!next || device->seen < next->seen))
 			next = device;
 	}
 	return next;
 }
 
-/* No disk here says who it is, this one is noted for nobody, and it has the size. */
-static bool could_be_disk(struct core *core, const char *volume_id, const struct device *device)
+static bool is_disk(struct ops *ops, const char *volume_id, const struct device *device)
 {
-	const struct volume *volume = volume_find(core, volume_id);
+	return mapping_is_disk(ops->model, volume_id, device);
+}
 
-	return volume && !disks_say_who_they_are(core) && !mapping_of_device(core, device) &&
+/* No disk here says who it is, this one is noted for nobody, and it has the size. */
+static bool could_be_disk(struct ops *ops, const char *volume_id, const struct device *device)
+{
+	const struct volume *volume = volume_find(ops->model, volume_id);
+
+	return volume && !disks_say_who_they_are(ops->env) && !mapping_of_device(ops->model, device) &&
 	       match_size_fits(volume->cloud.size, device->size);
 }
 
 static bool is_known(const struct operation *operation)
 {
-	return next_such_disk(operation, 0, mapping_is_disk);
+	return next_such_disk(operation, 0, is_disk);
 }
 
 /*
@@ -92,7 +97,7 @@ static bool is_known(const struct operation *operation)
  */
 static const struct device *next_disk(const struct operation *operation, uint64_t seen)
 {
-	return next_such_disk(operation, seen, is_known(operation) ? mapping_is_disk : could_be_disk);
+	return next_such_disk(operation, seen, is_known(operation) ? is_disk : could_be_disk);
 }
 
 /* ---- the look at its users ---- */
@@ -160,12 +165,12 @@ static void on_usage(void *arg, const struct usage_result *result)
 static void check_next_disk(struct operation *operation)
 {
 	static const struct wait_kind kind = { .cancel = cancel_usage_check };
-	struct core *core = operation->core;
+	struct ops *ops = operation->ops;
 	struct detaching *detaching = detaching_of(operation);
 	const struct device *device;
 	struct err err;
 
-	if (sysblock_scan(core->sysblock, &err) < 0) {
+	if (sysblock_scan(ops->env->sysblock, &err) < 0) {
 		detaching->on_used(operation, &err);
 		return;
 	}
@@ -179,7 +184,8 @@ static void check_next_disk(struct operation *operation)
 	detaching->is_guessed = !is_known(operation);
 	if (!detaching->is_guessed)
 		str_set(&detaching->device_path, device->path);
-	operation_wait(operation, usage_start(core, operation->record.volume_id, device, on_usage, operation), &kind);
+	operation_wait(operation, usage_start(ops->host, operation->record.volume_id, device, on_usage, operation),
+		       &kind);
 }
 
 /* One of the two runs, now or later, and says a verb: on_used also when it cannot be found out who uses it. */
@@ -208,7 +214,7 @@ static void on_checked(void *arg, const struct cloud_result *result)
 	if (!volume) {
 		operation_failf(operation, ERR_NOT_FOUND, "volume %s does not exist in CloudStack",
 				operation->record.volume_id);
-	} else if (volume_is_own_root(operation->core, volume)) {
+	} else if (volume_is_own_root(operation->ops->model, volume)) {
 		operation_failf(operation, ERR_CONFLICT, "volume %s carries this system; it is never detached",
 				operation->record.volume_id);
 	} else if (volume->job_id) {
@@ -223,7 +229,7 @@ static void on_checked(void *arg, const struct cloud_result *result)
 		detaching->attached = true;
 		str_set(&detaching->vm_id, volume->vm_id);
 		str_set(&operation->record.vm_id, volume->vm_id);
-		if (core_is_appliance(operation->core, volume->vm_id))
+		if (env_is_appliance(operation->ops->env, volume->vm_id))
 			look_at_users(operation, operation_next, operation_fail);
 		else
 			operation_next(operation);
@@ -237,9 +243,9 @@ void detaching_check(struct operation *operation)
 
 /* ---- close-export, flush, take-name, and back ---- */
 
-static enum serving_goal goal(const struct operation *operation)
+static enum activation_goal goal(const struct operation *operation)
 {
-	return detaching_of(operation)->force ? SERVING_CUT : SERVING_GONE;
+	return detaching_of(operation)->force ? ACTIVATION_FORCED_DOWN : ACTIVATION_DOWN;
 }
 
 /*
@@ -255,7 +261,7 @@ static void on_cut_off(void *arg, const struct err *err)
 		log_warning("volume=%s: it is detached by force, and its name or export may stay for a while: %s",
 			    operation->record.volume_id, err->text);
 	else if (err->code) {
-		serving_step_failed(operation, err);
+		activation_step_failed(operation, err);
 		return;
 	}
 	operation_next(operation);
@@ -267,7 +273,7 @@ void detaching_close_export(struct operation *operation)
 	if (!is_served_here(operation) || keeps_name(operation))
 		operation_next(operation);
 	else
-		serving_step_then(operation, goal(operation), SERVING_EXPORT, NULL, on_cut_off);
+		activation_step_then(operation, goal(operation), ACTIVATION_EXPORT, NULL, on_cut_off);
 }
 
 static void flush_next_disk(struct operation *operation);
@@ -309,7 +315,7 @@ static void flush_next_disk(struct operation *operation)
 {
 	static const struct wait_kind kind = { .cancel = cancel_flush };
 	struct detaching *detaching = detaching_of(operation);
-	struct flusher *flusher = operation->core->flusher;
+	struct flusher *flusher = operation->ops->env->flusher;
 	const struct device *device = next_to_flush(operation);
 
 	if (!device) {
@@ -344,9 +350,9 @@ void detaching_take_name(struct operation *operation)
 	if (!is_served_here(operation))
 		operation_next(operation);
 	else if (keeps_name(operation))
-		serving_step(operation, SERVING_ON_HOLD, SERVING_NAME, NULL);
+		activation_step(operation, ACTIVATION_SUSPENDED, ACTIVATION_MAP, NULL);
 	else
-		serving_step_then(operation, goal(operation), SERVING_NAME, NULL, on_cut_off);
+		activation_step_then(operation, goal(operation), ACTIVATION_MAP, NULL, on_cut_off);
 }
 
 /*
@@ -355,12 +361,12 @@ void detaching_take_name(struct operation *operation)
  */
 static const struct device *disk_to_serve(const struct operation *operation)
 {
-	struct core *core = operation->core;
-	const struct mapping *mapping = mapping_find(core, operation->record.volume_id);
+	struct ops *ops = operation->ops;
+	const struct mapping *mapping = mapping_find(ops->model, operation->record.volume_id);
 
-	if (!mapping || !is_served_here(operation) || !volume_may_be_here(core, operation->record.volume_id))
+	if (!mapping || !is_served_here(operation) || !volume_may_be_here(ops->model, operation->record.volume_id))
 		return NULL;
-	return mapping_disk(core, &mapping->record);
+	return mapping_disk(ops->env, &mapping->record);
 }
 
 /* Whoever has come to use the disk keeps its name away; tidying makes it when the disk is free. */
@@ -368,8 +374,8 @@ static void on_name_returned(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
 
-	if (err->code && !serving_disk_is_taken(operation, err))
-		serving_step_failed(operation, err);
+	if (err->code && !activation_disk_is_taken(operation, err))
+		activation_step_failed(operation, err);
 	else
 		operation_next(operation);
 }
@@ -379,7 +385,7 @@ void detaching_return_name(struct operation *operation)
 	const struct device *device = disk_to_serve(operation);
 
 	if (device)
-		serving_step_then(operation, SERVING_THERE, SERVING_NAME, device, on_name_returned);
+		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_MAP, device, on_name_returned);
 	else
 		operation_next(operation);
 }
@@ -388,7 +394,7 @@ static void stage_pending_export(struct operation *operation, const char *why)
 {
 	struct export_record record = { 0 };
 
-	export_make(operation->core, operation->record.volume_id, &record);
+	export_make(operation->ops->model, operation->record.volume_id, &record);
 	record.status = EXPORT_PENDING;
 	str_set(&record.error, why);
 	change_set_export(operation_change(operation), &record);
@@ -401,7 +407,7 @@ static void on_export_reopened(void *arg, const struct err *err)
 	bool away = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT || err->code == ERR_NOT_FOUND;
 
 	if (err->code && !away) {
-		serving_step_failed(operation, err);
+		activation_step_failed(operation, err);
 		return;
 	}
 	if (err->code)
@@ -413,8 +419,8 @@ void detaching_reopen_export(struct operation *operation)
 {
 	const struct device *device = disk_to_serve(operation);
 
-	if (device && export_find(operation->core, operation->record.volume_id))
-		serving_step_then(operation, SERVING_THERE, SERVING_EXPORT, device, on_export_reopened);
+	if (device && export_find(operation->ops->model, operation->record.volume_id))
+		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_EXPORT, device, on_export_reopened);
 	else
 		operation_next(operation);
 }
@@ -446,7 +452,7 @@ static void send_request(struct operation *operation)
 
 	detaching->looking_since = 0;
 	str_set(&detaching->users, NULL);
-	cloud_step_wait_call(operation, cloud_detach_volume(operation->core->cloud, operation->record.volume_id,
+	cloud_step_wait_call(operation, cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id,
 							    detaching->job_id, on_asked, operation));
 }
 
@@ -481,7 +487,7 @@ static bool may_still_arrive(const struct operation *operation)
 	if (!detaching->looking_since)
 		detaching->looking_since = clock_mono_ms();
 	return (detaching->in_doubt || operation->resumed) &&
-	       clock_mono_ms() - detaching->looking_since < operation->core->options.request_ms;
+	       clock_mono_ms() - detaching->looking_since < operation->ops->env->options.request_ms;
 }
 
 static void on_outcome_checked(void *arg, const struct cloud_result *result)
@@ -530,18 +536,18 @@ void detaching_await_job(struct operation *operation)
 		return;
 	}
 	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->core->cloud, detaching->job_id, on_job_ended, operation));
+			    cloud_job_watch(operation->ops->env->cloud, detaching->job_id, on_job_ended, operation));
 }
 
 /* ---- await-gone ---- */
 
 static void settle_export(struct operation *operation)
 {
-	struct core *core = operation->core;
+	struct ops *ops = operation->ops;
 
-	if (!export_find(core, operation->record.volume_id))
+	if (!export_find(ops->model, operation->record.volume_id))
 		return;
-	if (hold_is_on(core, operation->record.volume_id))
+	if (suspended_has(ops->host, operation->record.volume_id))
 		stage_pending_export(operation, "the volume is detached and shall come back; clients wait");
 	else
 		change_drop_export(operation_change(operation));
@@ -549,14 +555,14 @@ static void settle_export(struct operation *operation)
 
 void detaching_await_gone(struct operation *operation)
 {
-	struct core *core = operation->core;
+	struct ops *ops = operation->ops;
 	const struct detaching *detaching = detaching_of(operation);
 
-	if (detaching->attached && core_is_appliance(core, detaching->vm_id)) {
-		for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
-			const struct device *device = sysblock_at(core->sysblock, i);
+	if (detaching->attached && env_is_appliance(ops->env, detaching->vm_id)) {
+		for (size_t i = 0; i < sysblock_count(ops->env->sysblock); i++) {
+			const struct device *device = sysblock_at(ops->env->sysblock, i);
 
-			if (mapping_is_disk(core, operation->record.volume_id, device)) {
+			if (mapping_is_disk(ops->model, operation->record.volume_id, device)) {
 				operation_again(operation, LOOK_AGAIN_MS,
 						"CloudStack says it is detached, but the kernel still shows it as %s",
 						device->path);

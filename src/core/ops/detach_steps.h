@@ -51,7 +51,7 @@ void detaching_check(struct operation *operation);
 /* Nobody else uses it from here on; taken back when CloudStack refuses. */
 void detaching_close_export(struct operation *operation);
 void detaching_reopen_export(struct operation *operation);
-/* What the kernel still holds of it is written to it. By force what cannot be is given up. */
+/* What the kernel still suspended of it is written to it. By force what cannot be is given up. */
 void detaching_flush(struct operation *operation);
 void detaching_take_name(struct operation *operation);
 void detaching_return_name(struct operation *operation);

@@ -5,6 +5,19 @@
 
 #include "core/engine/operation_table.h"
 
+struct engine;
+struct env;
+struct host;
+struct model;
+
+/* What steps work with: operation->ops. */
+struct ops {
+	struct env *env;
+	struct model *model;
+	struct host *host;
+	struct engine *engine;
+};
+
 extern const struct operation_kind *const operation_kinds[OPERATION_TYPE_COUNT];
 extern const struct operation_kind op_create, op_attach, op_detach, op_delete, op_resize;
 

@@ -18,7 +18,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cloud/cloud.h"
-#include "core/core_parts.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
@@ -62,7 +61,7 @@ static const struct record resize_context = RECORD("resize_context", resize_cont
 
 static bool on_appliance(const struct operation *operation)
 {
-	return core_is_appliance(operation->core, operation->record.vm_id);
+	return env_is_appliance(operation->ops->env, operation->record.vm_id);
 }
 
 static uint64_t wanted_size(const struct resize_context *context)
@@ -87,13 +86,13 @@ static void note_volume(struct operation *operation, const struct cloud_volume *
 /* The volume's disks here, mapped or not: how many, and the last. */
 static size_t find_disks(struct operation *operation, const struct device **out)
 {
-	struct core *core = operation->core;
+	struct ops *ops = operation->ops;
 	size_t count = 0;
 
-	for (size_t i = 0; i < sysblock_count(core->sysblock); i++) {
-		const struct device *device = sysblock_at(core->sysblock, i);
+	for (size_t i = 0; i < sysblock_count(ops->env->sysblock); i++) {
+		const struct device *device = sysblock_at(ops->env->sysblock, i);
 
-		if (!mapping_is_disk(core, operation->record.volume_id, device))
+		if (!mapping_is_disk(ops->model, operation->record.volume_id, device))
 			continue;
 		*out = device;
 		count++;
@@ -108,7 +107,7 @@ static int check_gone(struct operation *operation, struct err *err)
 {
 	const struct device *device = NULL;
 
-	if (sysblock_scan(operation->core->sysblock, err) < 0)
+	if (sysblock_scan(operation->ops->env->sysblock, err) < 0)
 		return -1;
 	if (find_disks(operation, &device) > 0)
 		return err_set(err, ERR_CONFLICT,
@@ -200,7 +199,7 @@ static void ask_cloud(struct operation *operation)
 		return;
 	}
 	/* Safe to repeat: CloudStack refuses a job id it knows, and the size is the whole, not what is added. */
-	cloud_step_wait_call(operation, cloud_resize_volume(operation->core->cloud, operation->record.volume_id,
+	cloud_step_wait_call(operation, cloud_resize_volume(operation->ops->env->cloud, operation->record.volume_id,
 							    (uint64_t)context->size_gib, shrinks, context->job_id,
 							    on_asked, operation));
 }
@@ -215,7 +214,7 @@ static bool may_still_arrive(const struct operation *operation)
 	if (!context->looking_since)
 		context->looking_since = clock_mono_ms();
 	return (context->in_doubt || operation->resumed) &&
-	       clock_mono_ms() - context->looking_since < operation->core->options.request_ms;
+	       clock_mono_ms() - context->looking_since < operation->ops->env->options.request_ms;
 }
 
 /* Some storages round up further than to whole GiB. */
@@ -275,7 +274,7 @@ static void await_job(struct operation *operation)
 		return;
 	}
 	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->core->cloud, context->job_id, on_job_ended, operation));
+			    cloud_job_watch(operation->ops->env->cloud, context->job_id, on_job_ended, operation));
 }
 
 /* ---- await-size ---- */
@@ -284,7 +283,7 @@ static void await_job(struct operation *operation)
 static bool has_new_size(struct operation *operation)
 {
 	struct resize_context *context = operation->context;
-	struct sysblock *sysblock = operation->core->sysblock;
+	struct sysblock *sysblock = operation->ops->env->sysblock;
 	const char *volume_id = operation->record.volume_id;
 	const struct device *device = NULL;
 
@@ -318,7 +317,7 @@ static void await_size(struct operation *operation)
 
 static bool is_mapped_here(const struct operation *operation)
 {
-	return on_appliance(operation) && mapping_find(operation->core, operation->record.volume_id);
+	return on_appliance(operation) && mapping_find(operation->ops->model, operation->record.volume_id);
 }
 
 static void on_name_grown(void *arg, const struct err *err)
@@ -326,8 +325,8 @@ static void on_name_grown(void *arg, const struct err *err)
 	struct operation *operation = arg;
 
 	/* Others have the disk to themselves: there is no name yet that could grow. */
-	if (err->code && !serving_disk_is_taken(operation, err))
-		serving_step_failed(operation, err);
+	if (err->code && !activation_disk_is_taken(operation, err))
+		activation_step_failed(operation, err);
 	else
 		operation_next(operation);
 }
@@ -340,7 +339,7 @@ static void grow_name(struct operation *operation)
 	if (!is_mapped_here(operation))
 		operation_next(operation);
 	else if (has_new_size(operation))
-		serving_step_then(operation, SERVING_THERE, SERVING_NAME, context->device, on_name_grown);
+		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_MAP, context->device, on_name_grown);
 }
 
 /*
@@ -368,10 +367,10 @@ static void grow_export(struct operation *operation)
 {
 	const struct resize_context *context = operation->context;
 
-	if (!is_mapped_here(operation) || !export_find(operation->core, operation->record.volume_id))
+	if (!is_mapped_here(operation) || !export_find(operation->ops->model, operation->record.volume_id))
 		operation_next(operation);
 	else if (has_new_size(operation))
-		serving_step_then(operation, SERVING_THERE, SERVING_EXPORT, context->device, on_export_grown);
+		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_EXPORT, context->device, on_export_grown);
 }
 
 /* ---- publish ---- */
@@ -381,10 +380,10 @@ static void stage_export(struct operation *operation)
 	const struct resize_context *context = operation->context;
 	struct export_record record = { 0 };
 
-	if (!str_empty(context->kept) || !export_find(operation->core, operation->record.volume_id))
+	if (!str_empty(context->kept) || !export_find(operation->ops->model, operation->record.volume_id))
 		return;
-	export_make(operation->core, operation->record.volume_id, &record);
-	export_place(operation->core, &record, context->device);
+	export_make(operation->ops->model, operation->record.volume_id, &record);
+	export_place(operation->ops->model, &record, context->device);
 	change_set_export(operation_change(operation), &record);
 }
 
@@ -403,9 +402,9 @@ static bool is_noted_where_it_is(const struct operation *operation, const struct
 
 static void publish(struct operation *operation)
 {
-	struct core *core = operation->core;
+	struct ops *ops = operation->ops;
 	const struct resize_context *context = operation->context;
-	const struct mapping *mapping = mapping_find(core, operation->record.volume_id);
+	const struct mapping *mapping = mapping_find(ops->model, operation->record.volume_id);
 	struct mapping_record record = { 0 };
 
 	/* After a restart the device must be found anew. */
@@ -413,7 +412,7 @@ static void publish(struct operation *operation)
 		return;
 	if (is_noted_where_it_is(operation, mapping)) {
 		record_copy(&mapping_record, &record, &mapping->record);
-		mapping_place(core, &record, record.cloudstack_device_id, context->size, context->device);
+		mapping_place(ops->model, &record, record.cloudstack_device_id, context->size, context->device);
 		change_put_mapping(operation_change_anew(operation), &record);
 		if (on_appliance(operation))
 			stage_export(operation);
@@ -448,7 +447,7 @@ static void put_size(struct json_writer *writer, const char *name, uint64_t size
 /* What its NBD clients see. */
 static void put_export_size(struct json_writer *writer, const struct operation *operation)
 {
-	const struct export *export = export_find(operation->core, operation->record.volume_id);
+	const struct export *export = export_find(operation->ops->model, operation->record.volume_id);
 	const struct export_record *staged = change_export(operation->change);
 
 	if (export)

@@ -8,7 +8,6 @@
 #include "core/reconcile/content_probe.h"
 
 #include "base/log.h"
-#include "core/core_parts.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/model/commit.h"
@@ -19,7 +18,9 @@
 #include "disk/probe.h"
 
 struct content_probe {
-	struct core *core;
+	struct env *env;
+	struct model *model;
+	struct engine *engine;
 	struct content *contents; /* of every mapping, by volume */
 	struct notice_listener listener;
 };
@@ -59,17 +60,17 @@ static void note(struct content_probe *probe, const struct mapping *mapping, con
 	str_set(&record.label, text_or_null(result->label));
 	str_set(&record.filesystem_uuid, text_or_null(result->uuid));
 	str_set(&record.partition_table, text_or_null(result->partition_table));
-	mapping_describe(probe->core, &record, device);
-	change = change_new(probe->core, record.volume_id);
+	mapping_describe(probe->model, &record, device);
+	change = change_new(probe->model, record.volume_id);
 	change_put_mapping(change, &record);
-	mapping_change_submit(probe->core, change);
+	mapping_change_submit(probe->model, change);
 }
 
 static void on_probed(void *arg, const struct probe_result *result)
 {
 	struct content *content = arg;
-	struct core *core = content->owner->core;
-	const struct mapping *mapping = mapping_find(core, content->volume_id);
+	struct content_probe *probe = content->owner;
+	const struct mapping *mapping = mapping_find(probe->model, content->volume_id);
 	const struct device *device;
 
 	content->reading = NULL;
@@ -78,24 +79,24 @@ static void on_probed(void *arg, const struct probe_result *result)
 			   mapping->record.device_path, result->err.text);
 		return;
 	}
-	content->unread = operation_busy(core, mapping->record.volume_id);
-	if (core->draining || content->unread || same_contents(&mapping->record, result))
+	content->unread = operation_busy(probe->engine, mapping->record.volume_id);
+	if (probe->env->draining || content->unread || same_contents(&mapping->record, result))
 		return;
 	/* The name that was read may lead to another disk by now; then a new look is on its way. */
-	device = mapping_device(core, mapping);
+	device = mapping_device(probe->model, mapping);
 	if (device && streq(device->path, mapping->record.device_path))
 		note(content->owner, mapping, device, result);
 }
 
 static void read_contents(struct content *content)
 {
-	struct core *core = content->owner->core;
-	const struct mapping *mapping = mapping_find(core, content->volume_id);
+	struct content_probe *probe = content->owner;
+	const struct mapping *mapping = mapping_find(probe->model, content->volume_id);
 
 	if (content->reading)
 		probe_cancel(TAKE_PTR(content->reading));
-	if (core_is_appliance(core, mapping->record.vm_id) && streq(mapping->record.linux_state, "detected"))
-		content->reading = probe_start(core->prober, mapping->record.device_path, on_probed, content);
+	if (env_is_appliance(probe->env, mapping->record.vm_id) && streq(mapping->record.linux_state, "detected"))
+		content->reading = probe_start(probe->env->prober, mapping->record.device_path, on_probed, content);
 }
 
 /* ---- which disks ---- */
@@ -121,7 +122,7 @@ static void on_disk_changed(struct content_probe *probe, const char *volume_id)
 {
 	struct content *content = content_find(probe, volume_id);
 
-	if (!mapping_find(probe->core, volume_id)) {
+	if (!mapping_find(probe->model, volume_id)) {
 		if (content)
 			content_free(content);
 		return;
@@ -149,17 +150,24 @@ void content_probe_retry(struct content_probe *probe, const char *volume_id)
 		read_contents(content);
 }
 
-struct content_probe *content_probe_new(struct core *core)
+struct content_probe *content_probe_new(struct env *env, struct model *model, struct engine *engine)
 {
 	struct content_probe *probe = xnew(struct content_probe);
-	struct mapping *mapping;
 
-	probe->core = core;
+	probe->env = env;
+	probe->model = model;
+	probe->engine = engine;
 	probe->listener.on_notice = on_notice;
-	notice_listen(core, &probe->listener);
-	for (mapping = mapping_first(core); mapping; mapping = mapping_next(mapping))
-		on_disk_changed(probe, mapping->record.volume_id);
+	notice_listen(model, &probe->listener);
 	return probe;
+}
+
+void content_probe_start(struct content_probe *probe)
+{
+	const struct mapping *mapping;
+
+	for (mapping = mapping_first(probe->model); mapping; mapping = mapping_next(mapping))
+		on_disk_changed(probe, mapping->record.volume_id);
 }
 
 struct content_probe *content_probe_free(struct content_probe *probe)
@@ -168,7 +176,7 @@ struct content_probe *content_probe_free(struct content_probe *probe)
 
 	if (!probe)
 		return NULL;
-	notice_unlisten(probe->core, &probe->listener);
+	notice_unlisten(probe->model, &probe->listener);
 	HASH_ITER(hh, probe->contents, content, next)
 		content_free(content);
 	free(probe);

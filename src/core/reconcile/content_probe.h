@@ -6,12 +6,15 @@
  * another disk.
  */
 
-struct core;
-
 struct content_probe;
+struct engine;
+struct env;
+struct model;
 
-/* Reads every disk that is mapped, and from now on follows the notices. */
-struct content_probe *content_probe_new(struct core *core);
+/* From now on every mapping that gets another disk is noticed. */
+struct content_probe *content_probe_new(struct env *env, struct model *model, struct engine *engine);
 struct content_probe *content_probe_free(struct content_probe *probe); /* returns NULL, takes NULL */
+/* Reads every disk that is mapped now. */
+void content_probe_start(struct content_probe *probe);
 /* Reads the volume's disk again if it was read while an operation worked on the volume. */
 void content_probe_retry(struct content_probe *probe, const char *volume_id);

@@ -11,7 +11,6 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "core/core_parts.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/model/commit.h"
@@ -23,9 +22,19 @@
 #include "core/reconcile/mapping_change.h"
 #include "disk/device.h"
 
+struct device_sync {
+	struct env *env;
+	struct model *model;
+	struct engine *engine;
+	struct content_probe *content_probe;
+	struct loop_task task; /* mappings are compared with the kernel */
+	bool again;            /* once the commit under way has ended */
+	struct notice_listener listener;
+};
+
 /* Mappings that differ from the kernel, as they shall be. */
 struct followers {
-	struct core *core;
+	struct device_sync *sync;
 	struct mapping_record *records;
 	size_t count;
 };
@@ -38,7 +47,7 @@ static void followers_add(struct followers *followers, const struct mapping *map
 	record = &followers->records[followers->count++];
 	*record = (struct mapping_record){ 0 };
 	record_copy(&mapping_record, record, &mapping->record);
-	mapping_describe(followers->core, record, device);
+	mapping_describe(followers->sync->model, record, device);
 }
 
 static void followers_commit(struct followers *followers)
@@ -47,10 +56,10 @@ static void followers_commit(struct followers *followers)
 
 	if (followers->count == 0)
 		return;
-	change = change_new(followers->core, followers->records[0].volume_id);
+	change = change_new(followers->sync->model, followers->records[0].volume_id);
 	for (size_t i = 0; i < followers->count; i++)
 		change_put_mapping(change, &followers->records[i]);
-	mapping_change_submit(followers->core, change);
+	mapping_change_submit(followers->sync->model, change);
 }
 
 static bool has_follower(const struct followers *followers, const char *volume_id)
@@ -66,7 +75,7 @@ static bool is_name_free(const struct followers *followers, const struct mapping
 {
 	struct mapping *mapping;
 
-	for (mapping = mapping_first(followers->core); mapping; mapping = mapping_next(mapping)) {
+	for (mapping = mapping_first(followers->sync->model); mapping; mapping = mapping_next(mapping)) {
 		if (streq(mapping->record.device_path, record->device_path) &&
 		    streq(mapping->record.vm_id, record->vm_id) && !has_follower(followers, mapping->record.volume_id))
 			return false;
@@ -91,27 +100,28 @@ static void drop_waiting(struct followers *followers)
 	}
 }
 
-static void follow_kernel(struct core *core)
+static void follow_kernel(struct device_sync *sync)
 {
-	struct followers followers = { .core = core };
+	struct followers followers = { .sync = sync };
 	struct mapping *mapping;
 
-	for (mapping = mapping_first(core); mapping; mapping = mapping_next(mapping)) {
+	for (mapping = mapping_first(sync->model); mapping; mapping = mapping_next(mapping)) {
 		const struct device *device;
 
 		/* While an operation is under way, it alone says what becomes of the mapping. */
-		if (!core_is_appliance(core, mapping->record.vm_id) || operation_busy(core, mapping->record.volume_id))
+		if (!env_is_appliance(sync->env, mapping->record.vm_id) ||
+		    operation_busy(sync->engine, mapping->record.volume_id))
 			continue;
-		device = mapping_disk(core, &mapping->record);
-		if (mapping_is_up_to_date(core, &mapping->record, device)) {
-			content_probe_retry(core->content_probe, mapping->record.volume_id);
+		device = mapping_disk(sync->env, &mapping->record);
+		if (mapping_is_up_to_date(sync->model, &mapping->record, device)) {
+			content_probe_retry(sync->content_probe, mapping->record.volume_id);
 			continue;
 		}
 		if (!device || !streq(device->path, mapping->record.device_path))
 			log_notice("volume=%s: was %s, is %s", mapping->record.volume_id, mapping->record.device_path,
 				   device ? device->path : "gone from the kernel");
-		if (core->options.devmap)
-			name_give(core, mapping->record.volume_id);
+		if (sync->env->options.devmap)
+			name_give(sync->model, mapping->record.volume_id);
 		followers_add(&followers, mapping, device);
 	}
 	drop_waiting(&followers);
@@ -119,38 +129,50 @@ static void follow_kernel(struct core *core)
 	free(followers.records);
 }
 
-static void on_follow_task(struct loop_task *task)
+static void on_turn(struct loop_task *task)
 {
-	struct core *core = container_of(task, struct core, follow_task);
+	struct device_sync *sync = container_of(task, struct device_sync, task);
 
 	/* One commit at a time, however long the store takes. */
-	core->follow_again = change_has_mappings(core);
-	if (!core->draining && !core->follow_again)
-		follow_kernel(core);
+	sync->again = change_has_mappings(sync->model);
+	if (!sync->env->draining && !sync->again)
+		follow_kernel(sync);
 }
 
-void mappings_follow_kernel(struct core *core)
+void device_sync_soon(struct device_sync *sync)
 {
-	core->follow_task.run = on_follow_task;
-	loop_task_queue(core->loop, &core->follow_task);
+	loop_task_queue(sync->env->loop, &sync->task);
 }
 
 static void on_notice(struct notice_listener *listener, const struct notice *notice)
 {
-	struct core *core = container_of(listener, struct core, follow_listener);
+	struct device_sync *sync = container_of(listener, struct device_sync, listener);
 
-	if (notice->type == NOTICE_DEVICES_UNSURE || (notice->type == NOTICE_MAPPINGS_COMMITTED && core->follow_again))
-		mappings_follow_kernel(core);
+	if (notice->type == NOTICE_DEVICES_UNSURE || (notice->type == NOTICE_MAPPINGS_COMMITTED && sync->again))
+		device_sync_soon(sync);
 }
 
-void follow_begin(struct core *core)
+struct device_sync *device_sync_new(struct env *env, struct model *model, struct engine *engine,
+				    struct content_probe *content_probe)
 {
-	core->follow_listener.on_notice = on_notice;
-	notice_listen(core, &core->follow_listener);
+	struct device_sync *sync = xnew(struct device_sync);
+
+	sync->env = env;
+	sync->model = model;
+	sync->engine = engine;
+	sync->content_probe = content_probe;
+	sync->task.run = on_turn;
+	sync->listener.on_notice = on_notice;
+	notice_listen(model, &sync->listener);
+	return sync;
 }
 
-void follow_end(struct core *core)
+struct device_sync *device_sync_free(struct device_sync *sync)
 {
-	notice_unlisten(core, &core->follow_listener);
-	loop_task_cancel(core->loop, &core->follow_task);
+	if (!sync)
+		return NULL;
+	notice_unlisten(sync->model, &sync->listener);
+	loop_task_cancel(sync->env->loop, &sync->task);
+	free(sync);
+	return NULL;
 }

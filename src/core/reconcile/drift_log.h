@@ -6,7 +6,8 @@
 #include "base/hash.h"
 #include "spec/records.h"
 
-struct core;
+struct drift_log;
+struct model;
 
 struct known_drift {
 	char *key; /* kind and volume */
@@ -17,9 +18,11 @@ struct known_drift {
 	UT_hash_handle hh;
 };
 
-struct known_drift *known_get(struct core *core, const struct drift_record *record);
+struct drift_log *drift_log_new(struct model *model);
+struct drift_log *drift_log_free(struct drift_log *log); /* returns NULL, takes NULL */
+/* Made when it is not known yet. */
+struct known_drift *known_get(struct drift_log *log, const struct drift_record *record);
 /* Tells of it, unless that was done before; a device_path that is not true any more is emptied. */
-void drift_tell(struct core *core, struct drift_record *record);
+void drift_tell(struct drift_log *log, struct drift_record *record);
 /* What the last comparison did not find any more is over. */
-void drift_forget_old(struct core *core);
-void drift_forget_all(struct core *core);
+void drift_forget_old(struct drift_log *log);

@@ -10,7 +10,6 @@
 
 #include "base/clock.h"
 #include "cloud/cloud.h"
-#include "core/core_parts.h"
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
@@ -45,7 +44,7 @@ static void on_mapping_repaired(void *arg, const struct err *err)
 }
 
 /* The disk must prove who it is, at this moment; a disk that does not is reported and left alone. */
-static const struct device *proven_disk(struct core *core, const struct drift_facts *facts, struct err *err)
+static const struct device *proven_disk(struct reconciler *reconciler, const struct drift_facts *facts, struct err *err)
 {
 	const struct match_query query = {
 		.volume_id = facts->volume_id,
@@ -56,15 +55,16 @@ static const struct device *proven_disk(struct core *core, const struct drift_fa
 	struct match_result match;
 
 	/* One that was mapped before is known by its sequence number, too. */
-	if (facts->mapping && core_is_appliance(core, facts->mapping->vm_id))
+	if (facts->mapping && env_is_appliance(reconciler->env, facts->mapping->vm_id))
 		match = (struct match_result){ .device = facts->device };
 	else
-		match_device(&query, sysblock_at(core->sysblock, 0), sysblock_count(core->sysblock), &match);
+		match_device(&query, sysblock_at(reconciler->env->sysblock, 0),
+			     sysblock_count(reconciler->env->sysblock), &match);
 	if (!match.device) {
 		err_set(err, ERR_CONFLICT, "%s", match.reason);
 		return NULL;
 	}
-	if (!sysblock_verify(core->sysblock, match.device)) {
+	if (!sysblock_verify(reconciler->env->sysblock, match.device)) {
 		err_set(err, ERR_CONFLICT, "%s changed while it was looked at", match.device->path);
 		return NULL;
 	}
@@ -73,27 +73,27 @@ static const struct device *proven_disk(struct core *core, const struct drift_fa
 
 static void map(struct suspect *suspect, const struct drift_facts *facts)
 {
-	struct core *core = suspect->reconcile->core;
+	struct reconciler *reconciler = suspect->reconcile->reconciler;
 	const struct cloud_volume *cloud = facts->cloud;
 	const struct device *device = NULL;
 	struct mapping_record record = { 0 };
 	struct err err;
 
-	if (core_is_appliance(core, cloud->vm_id)) {
-		device = proven_disk(core, facts, &err);
+	if (env_is_appliance(reconciler->env, cloud->vm_id)) {
+		device = proven_disk(reconciler, facts, &err);
 		if (!device) {
 			str_set(&suspect->record.action, err.text);
 			suspect_done(suspect);
 			return;
 		}
 	}
-	mapping_make(core, facts->volume_id, cloud->vm_id, &record);
+	mapping_make(reconciler->model, facts->volume_id, cloud->vm_id, &record);
 	if (facts->mapping && streq(facts->mapping->vm_id, cloud->vm_id))
 		record_copy(&mapping_record, &record, facts->mapping);
 	str_set(&record.cloudstack_state, "attached");
-	mapping_place(core, &record, cloud->device_id, cloud->size, device);
+	mapping_place(reconciler->model, &record, cloud->device_id, cloud->size, device);
 	suspect->record.repaired = true;
-	commit_mapping(core, facts->volume_id, &record, CHANGE_OPTIONAL, on_mapping_repaired, suspect);
+	commit_mapping(reconciler->model, facts->volume_id, &record, CHANGE_OPTIONAL, on_mapping_repaired, suspect);
 }
 
 static void note(struct suspect *suspect, const struct drift_facts *facts)
@@ -102,7 +102,8 @@ static void note(struct suspect *suspect, const struct drift_facts *facts)
 
 	record_copy(&mapping_record, &record, facts->mapping);
 	str_set(&record.cloudstack_state, "detached");
-	commit_mapping(suspect->reconcile->core, facts->volume_id, &record, CHANGE_OPTIONAL, on_mapping_repaired, suspect);
+	commit_mapping(suspect->reconcile->reconciler->model, facts->volume_id, &record, CHANGE_OPTIONAL,
+		       on_mapping_repaired, suspect);
 }
 
 static void on_accepted(void *arg, struct operation *operation, const struct err *err)
@@ -136,7 +137,7 @@ static char *repair_request(const struct suspect *suspect)
 /* CloudStack may refuse for hours what it refused a minute ago. */
 static bool is_time_to_repair(struct suspect *suspect)
 {
-	struct known_drift *known = known_get(suspect->reconcile->core, &suspect->record);
+	struct known_drift *known = known_get(suspect->reconcile->reconciler->drift_log, &suspect->record);
 	int64_t now_ms = clock_mono_ms(), wait_ms = AGAIN_FIRST_MS;
 
 	if (now_ms < known->next_repair_ms)
@@ -150,7 +151,7 @@ static bool is_time_to_repair(struct suspect *suspect)
 
 static void start(struct suspect *suspect, enum operation_type type)
 {
-	struct core *core = suspect->reconcile->core;
+	struct reconciler *reconciler = suspect->reconcile->reconciler;
 	struct operation_order order = {
 		.type = type,
 		.volume_id = suspect->volume_id,
@@ -165,7 +166,7 @@ static void start(struct suspect *suspect, enum operation_type type)
 	order.context =
 		type == OPERATION_DETACH ? op_detach_context(&(struct volume_detach_args){ 0 }) : op_delete_context();
 	order.request = repair_request(suspect);
-	suspect->starting = operation_start(core, &order, on_accepted, suspect);
+	suspect->starting = operation_start(reconciler->engine, &order, on_accepted, suspect);
 }
 
 void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, const struct drift *drift)
@@ -184,7 +185,8 @@ void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, co
 		break;
 	case REPAIR_UNMAP:
 		suspect->record.repaired = true;
-		commit_mapping(suspect->reconcile->core, facts->volume_id, NULL, CHANGE_OPTIONAL, on_mapping_repaired, suspect);
+		commit_mapping(suspect->reconcile->reconciler->model, facts->volume_id, NULL, CHANGE_OPTIONAL,
+			       on_mapping_repaired, suspect);
 		break;
 	case REPAIR_NOTE:
 		note(suspect, facts);

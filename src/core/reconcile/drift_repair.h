@@ -5,10 +5,31 @@
 
 #include <sys/queue.h>
 
+#include "core/model/notice.h"
 #include "core/rules/drift.h"
+#include "io/loop.h"
 #include "spec/records.h"
 
-struct core;
+struct drift_log;
+struct engine;
+struct env;
+struct host_sync;
+struct model;
+struct volume_list;
+
+struct reconciler {
+	struct env *env;
+	struct model *model;
+	struct engine *engine;
+	struct host_sync *host_sync;
+	struct volume_list *volume_list;
+	struct drift_log *drift_log;
+	struct loop_timer timer; /* the next comparison begins */
+	TAILQ_HEAD(, reconcile_ticket) tickets, tickets_served;
+	struct reconcile *reconcile; /* the comparison under way, NULL when none is */
+	size_t suspects_passed;      /* by the comparisons before, while there are more than one can look at */
+	struct notice_listener listener;
+};
 
 struct suspect {
 	TAILQ_ENTRY(suspect) entry;
@@ -25,7 +46,7 @@ struct suspect {
 };
 
 struct reconcile {
-	struct core *core;
+	struct reconciler *reconciler;
 	bool dry_run;
 	size_t checked;
 	size_t count, waiting; /* suspects, and those not done */

@@ -10,11 +10,11 @@
 #include "core/reconcile/leftover_maps.h"
 
 #include "base/log.h"
-#include "core/core_parts.h"
+#include "core/env.h"
 #include "dm/devmap.h"
 
-struct old_names {
-	struct core *core;
+struct leftover_maps {
+	struct env *env;
 	struct devmap_call *call;
 	struct devmap_map *maps; /* as they were listed */
 	size_t count, at;
@@ -22,103 +22,106 @@ struct old_names {
 	bool are_gone;
 };
 
-static void look_at_next(struct old_names *old);
+static void look_at_next(struct leftover_maps *leftover);
 
-static void end(struct old_names *old)
+static void end(struct leftover_maps *leftover)
 {
-	old->are_gone = old->count == 0;
-	old->is_known = true;
-	free(TAKE_PTR(old->maps));
-	old->count = old->at = 0;
+	leftover->are_gone = leftover->count == 0;
+	leftover->is_known = true;
+	free(TAKE_PTR(leftover->maps));
+	leftover->count = leftover->at = 0;
 }
 
-static void leave(struct old_names *old, const char *why)
+static void leave(struct leftover_maps *leftover, const char *why)
 {
-	const struct devmap_map *map = &old->maps[old->at++];
+	const struct devmap_map *map = &leftover->maps[leftover->at++];
 
-	log_write(old->is_known ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
+	log_write(leftover->is_known ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
 		  "volume=%s: names are turned off, but %s stays for now: %s", map->volume_id, map->name, why);
-	look_at_next(old);
+	look_at_next(leftover);
 }
 
 static void on_removed(void *arg, const struct err *err)
 {
-	struct old_names *old = arg;
-	const struct devmap_map *map = &old->maps[old->at];
+	struct leftover_maps *leftover = arg;
+	const struct devmap_map *map = &leftover->maps[leftover->at];
 
-	old->call = NULL;
+	leftover->call = NULL;
 	if (err->code) {
-		leave(old, err->text);
+		leave(leftover, err->text);
 		return;
 	}
 	log_notice("volume=%s: names are turned off, so %s is taken away", map->volume_id, map->name);
-	old->at++;
-	look_at_next(old);
+	leftover->at++;
+	look_at_next(leftover);
 }
 
 static void on_failed(void *arg, const struct err *err)
 {
-	struct old_names *old = arg;
+	struct leftover_maps *leftover = arg;
 
-	old->call = NULL;
+	leftover->call = NULL;
 	if (err->code) {
-		leave(old, err->text);
+		leave(leftover, err->text);
 		return;
 	}
-	old->maps[old->at].suspended = false;
-	look_at_next(old);
+	leftover->maps[leftover->at].suspended = false;
+	look_at_next(leftover);
 }
 
-static void look_at_next(struct old_names *old)
+static void look_at_next(struct leftover_maps *leftover)
 {
-	struct devmap *devmap = old->core->options.old_names;
-	const struct devmap_map *map = &old->maps[old->at];
+	struct devmap *devmap = leftover->env->options.old_names;
+	const struct devmap_map *map = &leftover->maps[leftover->at];
 
-	if (old->at == old->count)
-		end(old);
+	if (leftover->at == leftover->count)
+		end(leftover);
 	else if (map->suspended)
-		old->call = devmap_fail(devmap, map->volume_id, on_failed, old);
+		leftover->call = devmap_fail(devmap, map->volume_id, on_failed, leftover);
 	else if (map->open_count > 0)
-		leave(old, "it is in use");
+		leave(leftover, "it is in use");
 	else
-		old->call = devmap_remove(devmap, map->volume_id, on_removed, old);
+		leftover->call = devmap_remove(devmap, map->volume_id, on_removed, leftover);
 }
 
 static void on_listed(void *arg, const struct devmap_map *maps, size_t count, const struct err *err)
 {
-	struct old_names *old = arg;
+	struct leftover_maps *leftover = arg;
 
-	old->call = NULL;
+	leftover->call = NULL;
 	if (err->code) {
 		log_warning("the names that are left could not be found out: %s", err->text);
 		return;
 	}
-	old->maps = xcalloc(count + 1, sizeof(*maps));
-	memcpy(old->maps, maps, count * sizeof(*maps));
-	old->count = count;
-	look_at_next(old);
+	leftover->maps = xcalloc(count + 1, sizeof(*maps));
+	memcpy(leftover->maps, maps, count * sizeof(*maps));
+	leftover->count = count;
+	look_at_next(leftover);
 }
 
-void old_names_take_away(struct core *core)
+void leftover_maps_remove(struct leftover_maps *leftover)
 {
-	if (!core->options.old_names || core->draining)
-		return;
-	if (!core->old_names) {
-		core->old_names = xnew(struct old_names);
-		core->old_names->core = core;
-	}
-	if (!core->old_names->call && !core->old_names->are_gone)
-		core->old_names->call = devmap_list(core->options.old_names, on_listed, core->old_names);
+	struct devmap *devmap = leftover->env->options.old_names;
+
+	if (devmap && !leftover->env->draining && !leftover->call && !leftover->are_gone)
+		leftover->call = devmap_list(devmap, on_listed, leftover);
 }
 
-void old_names_free(struct core *core)
+struct leftover_maps *leftover_maps_new(struct env *env)
 {
-	struct old_names *old = TAKE_PTR(core->old_names);
+	struct leftover_maps *leftover = xnew(struct leftover_maps);
 
-	if (!old)
-		return;
-	if (old->call)
-		devmap_cancel(old->call);
-	free(old->maps);
-	free(old);
+	leftover->env = env;
+	return leftover;
+}
+
+struct leftover_maps *leftover_maps_free(struct leftover_maps *leftover)
+{
+	if (!leftover)
+		return NULL;
+	if (leftover->call)
+		devmap_cancel(leftover->call);
+	free(leftover->maps);
+	free(leftover);
+	return NULL;
 }

@@ -3,7 +3,10 @@
 
 /* Where names are turned off: those there were go, but for what is in use. */
 
-struct core;
+struct env;
+struct leftover_maps;
 
-void old_names_take_away(struct core *core);
-void old_names_free(struct core *core);
+struct leftover_maps *leftover_maps_new(struct env *env);
+struct leftover_maps *leftover_maps_free(struct leftover_maps *leftover); /* returns NULL, takes NULL */
+/* Removes what can be removed now; once nothing is left this does nothing. */
+void leftover_maps_remove(struct leftover_maps *leftover);

@@ -10,20 +10,19 @@
 #include <stdio.h>
 
 #include "cloud/cloud.h"
-#include "core/core_parts.h"
 #include "core/model/commit.h"
 #include "core/model/drift_event.h"
 #include "core/rules/drift.h"
 #include "disk/device.h"
 
 /* A volume with another name or size than yesterday is worth a word; one that comes or goes has had its own. */
-static void tell_drift(struct core *core, const struct mapping_record *old, const struct mapping_record *new)
+static void tell_drift(struct model *model, const struct mapping_record *old, const struct mapping_record *new)
 {
 	struct device device = { .size = new->size };
 	const struct cloud_volume cloud = { .vm_id = new->vm_id };
 	const struct drift_facts facts = {
 		.volume_id = new->volume_id,
-		.appliance_id = core->options.appliance_id,
+		.appliance_id = new->vm_id,
 		.cloud = &cloud,
 		.mapping = old,
 		.device = &device,
@@ -35,7 +34,7 @@ static void tell_drift(struct core *core, const struct mapping_record *old, cons
 	snprintf(device.path, sizeof(device.path), "%s", new->device_path);
 	drift_judge(&facts, &drift);
 	if (drift.kind == DRIFT_DEVICE_RENAMED || drift.kind == DRIFT_SIZE_CHANGED)
-		reconcile_tell(core, &facts, &drift);
+		reconcile_tell(model, &facts, &drift);
 }
 
 static void on_replacing(void *arg, const struct mapping_record *old, const struct mapping_record *new)
@@ -43,9 +42,9 @@ static void on_replacing(void *arg, const struct mapping_record *old, const stru
 	tell_drift(arg, old, new);
 }
 
-void mapping_change_submit(struct core *core, struct change *change)
+void mapping_change_submit(struct model *model, struct change *change)
 {
 	static const struct change_hooks hooks = { .replacing = on_replacing };
 
-	change_submit(change, CHANGE_IF_MAPPED, &hooks, NULL, core);
+	change_submit(change, CHANGE_IF_MAPPED, &hooks, NULL, model);
 }

@@ -4,6 +4,6 @@
 /* Mappings follow the kernel: a disk with another name or size than before is told as drift when that has landed. */
 
 struct change;
-struct core;
+struct model;
 
-void mapping_change_submit(struct core *core, struct change *change);
+void mapping_change_submit(struct model *model, struct change *change);

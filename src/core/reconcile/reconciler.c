@@ -20,7 +20,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cloud/cloud.h"
-#include "core/core_parts.h"
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
@@ -50,7 +49,7 @@
 
 struct reconcile_ticket {
 	TAILQ_ENTRY(reconcile_ticket) entry;
-	struct core *core;
+	struct reconciler *reconciler;
 	bool dry_run;
 	bool served; /* by the comparison under way */
 	reconcile_done_fn done;
@@ -125,9 +124,9 @@ static void suspect_free(struct suspect *suspect)
 	free(suspect);
 }
 
-static void reconcile_drop(struct core *core)
+static void reconcile_drop(struct reconciler *reconciler)
 {
-	struct reconcile *reconcile = TAKE_PTR(core->reconcile);
+	struct reconcile *reconcile = TAKE_PTR(reconciler->reconcile);
 	struct suspect *suspect;
 
 	if (!reconcile)
@@ -140,11 +139,11 @@ static void reconcile_drop(struct core *core)
 }
 
 /* From the start each time: whoever is answered may cancel any other ticket. */
-static void answer_tickets(struct core *core, const struct sync_record *record, const struct err *err)
+static void answer_tickets(struct reconciler *reconciler, const struct sync_record *record, const struct err *err)
 {
 	struct reconcile_ticket *ticket;
 
-	while ((ticket = TAILQ_FIRST(&core->tickets_served))) {
+	while ((ticket = TAILQ_FIRST(&reconciler->tickets_served))) {
 		reconcile_done_fn done = ticket->done;
 		void *arg = ticket->arg;
 
@@ -155,20 +154,20 @@ static void answer_tickets(struct core *core, const struct sync_record *record, 
 
 static void finish(struct reconcile *reconcile)
 {
-	struct core *core = reconcile->core;
+	struct reconciler *reconciler = reconcile->reconciler;
 	struct sync_record record = { .timestamp = clock_wall_ms() };
 
 	record.message = message(reconcile);
 	record.report = report_json(reconcile);
 	if (!reconcile->dry_run) {
 		if (reconcile->left == 0)
-			drift_forget_old(core);
-		tidy_soon(core);
+			drift_forget_old(reconciler->drift_log);
+		host_sync_soon(reconciler->host_sync);
 	}
-	reconcile_drop(core);
-	answer_tickets(core, &record, NULL);
+	reconcile_drop(reconciler);
+	answer_tickets(reconciler, &record, NULL);
 	record_clear(&sync_record, &record);
-	reconcile_in(core, TAILQ_EMPTY(&core->tickets) ? core->options.reconcile_ms : 0);
+	reconcile_in(reconciler, TAILQ_EMPTY(&reconciler->tickets) ? reconciler->env->options.reconcile_ms : 0);
 }
 
 static void on_suspect_done(struct suspect *suspect)
@@ -176,43 +175,44 @@ static void on_suspect_done(struct suspect *suspect)
 	struct reconcile *reconcile = suspect->reconcile;
 
 	if (suspect->record.kind != DRIFT_NONE && !reconcile->dry_run)
-		drift_tell(reconcile->core, &suspect->record);
+		drift_tell(reconcile->reconciler->drift_log, &suspect->record);
 	if (--reconcile->waiting == 0)
 		finish(reconcile);
 }
 
 /* ---- looking closer ---- */
 
-static const struct device *disk_here(struct core *core, const char *volume_id)
+static const struct device *disk_here(struct reconciler *reconciler, const char *volume_id)
 {
-	const struct mapping *mapping = mapping_find(core, volume_id);
+	const struct mapping *mapping = mapping_find(reconciler->model, volume_id);
 	const struct device *found = NULL;
 
-	if (mapping && core_is_appliance(core, mapping->record.vm_id))
-		return mapping_disk(core, &mapping->record);
-	for (size_t i = 0; i < sysblock_count(core->sysblock) && !found; i++) {
-		if (device_identity(sysblock_at(core->sysblock, i), volume_id) == IDENTITY_SAME)
-			found = sysblock_at(core->sysblock, i);
+	if (mapping && env_is_appliance(reconciler->env, mapping->record.vm_id))
+		return mapping_disk(reconciler->env, &mapping->record);
+	for (size_t i = 0; i < sysblock_count(reconciler->env->sysblock) && !found; i++) {
+		if (device_identity(sysblock_at(reconciler->env->sysblock, i), volume_id) == IDENTITY_SAME)
+			found = sysblock_at(reconciler->env->sysblock, i);
 	}
 	return found;
 }
 
-static void gather(struct core *core, const char *volume_id, const struct cloud_volume *cloud, struct drift_facts *out)
+static void gather(struct reconciler *reconciler, const char *volume_id, const struct cloud_volume *cloud,
+		   struct drift_facts *out)
 {
-	const struct mapping *mapping = mapping_find(core, volume_id);
+	const struct mapping *mapping = mapping_find(reconciler->model, volume_id);
 
 	*out = (struct drift_facts){
 		.volume_id = volume_id,
-		.appliance_id = core->options.appliance_id,
+		.appliance_id = reconciler->env->options.appliance_id,
 		.cloud = cloud && !cloud_volume_is_destroyed(cloud) ? cloud : NULL,
 		.mapping = mapping ? &mapping->record : NULL,
-		.device = disk_here(core, volume_id),
+		.device = disk_here(reconciler, volume_id),
 	};
 }
 
-static const char *last_operation(struct core *core, const char *volume_id)
+static const char *last_operation(struct reconciler *reconciler, const char *volume_id)
 {
-	const struct volume *volume = volume_find(core, volume_id);
+	const struct volume *volume = volume_find(reconciler->model, volume_id);
 
 	return volume ? volume->last_operation_id : NULL;
 }
@@ -223,7 +223,7 @@ static void judge(struct suspect *suspect, const struct cloud_volume *cloud)
 	struct drift_facts facts;
 	struct drift drift = { 0 };
 
-	gather(reconcile->core, suspect->volume_id, cloud, &facts);
+	gather(reconcile->reconciler, suspect->volume_id, cloud, &facts);
 	if (suspect->origin.id) {
 		facts.origin = &suspect->origin;
 		drift_judge_left_over(&facts, &drift);
@@ -238,45 +238,45 @@ static void judge(struct suspect *suspect, const struct cloud_volume *cloud)
 	}
 	/* Only when all three agree: what a detachment leaves behind is the disk in the kernel. */
 	if (suspect->origin.needs_attention && !reconcile->dry_run && !(cloud && cloud->job_id))
-		operation_settle(reconcile->core, &suspect->origin);
+		operation_settle(reconcile->reconciler->engine, &suspect->origin);
 	suspect_done(suspect);
 }
 
 static void on_listed(void *arg, const struct cloud_result *result)
 {
 	struct suspect *suspect = arg;
-	struct core *core = suspect->reconcile->core;
+	struct reconciler *reconciler = suspect->reconcile->reconciler;
 	const struct cloud_volume *cloud = NULL;
 
 	suspect->call = NULL;
-	if (core->draining)
+	if (reconciler->env->draining)
 		return;
 	for (size_t i = 0; i < result->count; i++) {
 		if (streq(result->volumes[i].id, suspect->volume_id))
 			cloud = &result->volumes[i];
 	}
 	if ((result->outcome != CLOUD_OK && result->err.code != ERR_NOT_FOUND) ||
-	    operation_busy(core, suspect->volume_id) ||
-	    !streq(str_or(suspect->last_operation, ""), str_or(last_operation(core, suspect->volume_id), ""))) {
+	    operation_busy(reconciler->engine, suspect->volume_id) ||
+	    !streq(str_or(suspect->last_operation, ""), str_or(last_operation(reconciler, suspect->volume_id), ""))) {
 		suspect_done(suspect); /* the next comparison will tell */
 		return;
 	}
 	if (cloud)
-		volume_update(core, cloud);
+		volume_update(reconciler->model, cloud);
 	judge(suspect, cloud);
 }
 
 static void ask_cloud(struct suspect *suspect)
 {
-	struct core *core = suspect->reconcile->core;
+	struct reconciler *reconciler = suspect->reconcile->reconciler;
 	struct cloud_volume_filter filter = { .id = suspect->volume_id };
 
-	if (operation_busy(core, suspect->volume_id)) {
+	if (operation_busy(reconciler->engine, suspect->volume_id)) {
 		suspect_done(suspect);
 		return;
 	}
-	str_set(&suspect->last_operation, last_operation(core, suspect->volume_id));
-	suspect->call = cloud_list_volumes(core->cloud, &filter, on_listed, suspect);
+	str_set(&suspect->last_operation, last_operation(reconciler, suspect->volume_id));
+	suspect->call = cloud_list_volumes(reconciler->env->cloud, &filter, on_listed, suspect);
 }
 
 static void on_origin(void *arg, const struct store_operations *result)
@@ -284,7 +284,7 @@ static void on_origin(void *arg, const struct store_operations *result)
 	struct suspect *suspect = arg;
 
 	suspect->read = NULL;
-	if (suspect->reconcile->core->draining)
+	if (suspect->reconcile->reconciler->env->draining)
 		return;
 	/* An operation nobody remembers may be another daemon's. */
 	if (result->count > 0 && operation_status_is_final(result->items[0].status))
@@ -295,10 +295,10 @@ static void on_origin(void *arg, const struct store_operations *result)
 /* What can be done about it has to wait for a later turn, as nothing may end while suspects are still being begun. */
 static void look_closer(struct suspect *suspect)
 {
-	struct core *core = suspect->reconcile->core;
+	struct reconciler *reconciler = suspect->reconcile->reconciler;
 
 	if (suspect->origin_id && !suspect->origin.id)
-		suspect->read = store_find_operation(core->store, suspect->origin_id, on_origin, suspect);
+		suspect->read = store_find_operation(reconciler->env->store, suspect->origin_id, on_origin, suspect);
 	else
 		ask_cloud(suspect);
 }
@@ -335,9 +335,9 @@ static void compare_one(struct reconcile *reconcile, const char *volume_id, cons
 	struct drift drift;
 
 	reconcile->checked++;
-	if (operation_busy(reconcile->core, volume_id))
+	if (operation_busy(reconcile->reconciler->engine, volume_id))
 		return;
-	gather(reconcile->core, volume_id, cloud, &facts);
+	gather(reconcile->reconciler, volume_id, cloud, &facts);
 	drift_judge(&facts, &drift);
 	if (drift.kind == DRIFT_NONE && !origin_id)
 		return;
@@ -347,20 +347,20 @@ static void compare_one(struct reconcile *reconcile, const char *volume_id, cons
 
 static void compare_all(struct reconcile *reconcile)
 {
-	struct core *core = reconcile->core;
+	struct reconciler *reconciler = reconcile->reconciler;
 	struct mapping *mapping;
 	struct volume *volume;
 	struct err err;
 
-	if (sysblock_scan(core->sysblock, &err) < 0)
+	if (sysblock_scan(reconciler->env->sysblock, &err) < 0)
 		log_warning("the kernel's disks could not be listed: %s", err.text);
-	for (volume = volume_first(core); volume; volume = volume_next(volume)) {
-		if (volume_is_listed(core, volume))
+	for (volume = volume_first(reconciler->model); volume; volume = volume_next(volume)) {
+		if (volume_is_listed(reconciler->model, volume))
 			compare_one(reconcile, volume->id, &volume->cloud);
 	}
-	for (mapping = mapping_first(core); mapping; mapping = mapping_next(mapping)) {
-		volume = volume_find(core, mapping->record.volume_id);
-		if (!volume || !volume_is_listed(core, volume))
+	for (mapping = mapping_first(reconciler->model); mapping; mapping = mapping_next(mapping)) {
+		volume = volume_find(reconciler->model, mapping->record.volume_id);
+		if (!volume || !volume_is_listed(reconciler->model, volume))
 			compare_one(reconcile, mapping->record.volume_id, NULL);
 	}
 }
@@ -375,27 +375,27 @@ static void settle_unknown(struct reconcile *reconcile, const struct operation_r
 			return;
 	}
 	if (!reconcile->dry_run)
-		operation_settle(reconcile->core, record);
+		operation_settle(reconcile->reconciler->engine, record);
 }
 
 /* More than can be looked at take turns: those that only people can settle are there each time. */
 static void choose(struct reconcile *reconcile)
 {
-	struct core *core = reconcile->core;
+	struct reconciler *reconciler = reconcile->reconciler;
 	size_t count = reconcile->count, first, index = 0;
 	struct suspect *suspect, *next;
 
 	if (count <= SUSPECTS_MAX) {
-		core->suspects_passed = 0;
+		reconciler->suspects_passed = 0;
 		return;
 	}
-	first = core->suspects_passed % count;
+	first = reconciler->suspects_passed % count;
 	for (suspect = TAILQ_FIRST(&reconcile->suspects); suspect; suspect = next, index++) {
 		next = TAILQ_NEXT(suspect, entry);
 		if ((index + count - first) % count >= SUSPECTS_MAX)
 			suspect_free(suspect);
 	}
-	core->suspects_passed = first + SUSPECTS_MAX;
+	reconciler->suspects_passed = first + SUSPECTS_MAX;
 	reconcile->count = SUSPECTS_MAX;
 	reconcile->left = count - SUSPECTS_MAX;
 }
@@ -406,7 +406,7 @@ static void on_left_overs(void *arg, const struct store_operations *result)
 	struct suspect *suspect, *next;
 
 	reconcile->left_overs = NULL;
-	if (reconcile->core->draining)
+	if (reconcile->reconciler->env->draining)
 		return;
 	for (size_t i = 0; i < result->count; i++) {
 		if (!operation_status_is_final(result->items[i].status))
@@ -441,123 +441,147 @@ static void compare(struct reconcile *reconcile)
 	};
 
 	compare_all(reconcile);
-	reconcile->left_overs = store_list_operations(reconcile->core->store, &filter, on_left_overs, reconcile);
+	reconcile->left_overs =
+		store_list_operations(reconcile->reconciler->env->store, &filter, on_left_overs, reconcile);
 }
 
 /* ---- when ---- */
 
 static void on_listed_all(void *arg, const struct err *err)
 {
-	struct core *core = arg;
+	struct reconciler *reconciler = arg;
 	struct cloud_health health;
 
 	if (!err) {
-		compare(core->reconcile);
+		compare(reconciler->reconcile);
 		return;
 	}
-	cloud_health(core->cloud, &health);
-	reconcile_drop(core);
-	answer_tickets(core, NULL, err);
+	cloud_health(reconciler->env->cloud, &health);
+	reconcile_drop(reconciler);
+	answer_tickets(reconciler, NULL, err);
 	/* While it is in doubt whether CloudStack is away at all, that is found out soon. */
-	loop_timer_set(core->loop, &core->refresh, health.usable ? SOON_MS : AWAY_RETRY_MS);
+	loop_timer_set(reconciler->env->loop, &reconciler->timer, health.usable ? SOON_MS : AWAY_RETRY_MS);
 }
 
 /* The first ticket says how; those that want it otherwise wait. */
 static void take_tickets(struct reconcile *reconcile)
 {
-	struct core *core = reconcile->core;
+	struct reconciler *reconciler = reconcile->reconciler;
 	struct reconcile_ticket *ticket, *next;
 
-	ticket = TAILQ_FIRST(&core->tickets);
+	ticket = TAILQ_FIRST(&reconciler->tickets);
 	reconcile->dry_run = ticket && ticket->dry_run;
 	for (; ticket; ticket = next) {
 		next = TAILQ_NEXT(ticket, entry);
 		if (ticket->dry_run != reconcile->dry_run)
 			continue;
-		TAILQ_REMOVE(&core->tickets, ticket, entry);
-		TAILQ_INSERT_TAIL(&core->tickets_served, ticket, entry);
+		TAILQ_REMOVE(&reconciler->tickets, ticket, entry);
+		TAILQ_INSERT_TAIL(&reconciler->tickets_served, ticket, entry);
 		ticket->served = true;
 	}
 }
 
 static void on_due(struct loop_timer *timer)
 {
-	struct core *core = container_of(timer, struct core, refresh);
+	struct reconciler *reconciler = container_of(timer, struct reconciler, timer);
 
-	assert(!core->reconcile);
-	core->reconcile = xnew(struct reconcile);
-	core->reconcile->core = core;
-	core->reconcile->on_done = on_suspect_done;
-	TAILQ_INIT(&core->reconcile->suspects);
-	take_tickets(core->reconcile);
-	volume_list_fetch(core->volume_list, on_listed_all, core);
+	assert(!reconciler->reconcile);
+	reconciler->reconcile = xnew(struct reconcile);
+	reconciler->reconcile->reconciler = reconciler;
+	reconciler->reconcile->on_done = on_suspect_done;
+	TAILQ_INIT(&reconciler->reconcile->suspects);
+	take_tickets(reconciler->reconcile);
+	volume_list_fetch(reconciler->volume_list, on_listed_all, reconciler);
 }
 
-void reconcile_in(struct core *core, int64_t delay_ms)
+void reconcile_in(struct reconciler *reconciler, int64_t delay_ms)
 {
-	if (!core->draining)
-		loop_timer_set(core->loop, &core->refresh, delay_ms);
+	if (!reconciler->env->draining)
+		loop_timer_set(reconciler->env->loop, &reconciler->timer, delay_ms);
 }
 
-void reconcile_soon(struct core *core)
+void reconcile_soon(struct reconciler *reconciler)
 {
 	int64_t soon_ms = clock_mono_ms() + SOON_MS;
 
-	if (loop_timer_is_set(&core->refresh) && core->refresh.due_ms > soon_ms)
-		loop_timer_set(core->loop, &core->refresh, SOON_MS);
+	if (loop_timer_is_set(&reconciler->timer) && reconciler->timer.due_ms > soon_ms)
+		loop_timer_set(reconciler->env->loop, &reconciler->timer, SOON_MS);
 }
 
-struct reconcile_ticket *reconcile_request(struct core *core, bool dry_run, reconcile_done_fn done, void *arg)
+struct reconcile_ticket *reconcile_request(struct reconciler *reconciler, bool dry_run, reconcile_done_fn done,
+					   void *arg)
 {
 	struct reconcile_ticket *ticket = xnew(struct reconcile_ticket);
 
-	ticket->core = core;
+	ticket->reconciler = reconciler;
 	ticket->dry_run = dry_run;
 	ticket->done = done;
 	ticket->arg = arg;
-	TAILQ_INSERT_TAIL(&core->tickets, ticket, entry);
-	if (!core->reconcile)
-		reconcile_in(core, 0);
+	TAILQ_INSERT_TAIL(&reconciler->tickets, ticket, entry);
+	if (!reconciler->reconcile)
+		reconcile_in(reconciler, 0);
 	return ticket;
 }
 
 void reconcile_ticket_cancel(struct reconcile_ticket *ticket)
 {
 	if (ticket->served)
-		TAILQ_REMOVE(&ticket->core->tickets_served, ticket, entry);
+		TAILQ_REMOVE(&ticket->reconciler->tickets_served, ticket, entry);
 	else
-		TAILQ_REMOVE(&ticket->core->tickets, ticket, entry);
+		TAILQ_REMOVE(&ticket->reconciler->tickets, ticket, entry);
 	free(ticket);
 }
 
 static void on_notice(struct notice_listener *listener, const struct notice *notice)
 {
 	if (notice->type == NOTICE_CLOUD_UNSURE)
-		reconcile_soon(container_of(listener, struct core, refresh_listener));
+		reconcile_soon(container_of(listener, struct reconciler, listener));
 }
 
-void reconcile_begin(struct core *core)
+struct reconciler *reconciler_new(struct env *env, struct model *model, struct engine *engine,
+				  struct host_sync *host_sync)
 {
-	TAILQ_INIT(&core->tickets);
-	TAILQ_INIT(&core->tickets_served);
-	core->volume_list = volume_list_new(core);
-	core->refresh.fire = on_due;
-	core->refresh_listener.on_notice = on_notice;
-	notice_listen(core, &core->refresh_listener);
+	struct reconciler *reconciler = xnew(struct reconciler);
+
+	reconciler->env = env;
+	reconciler->model = model;
+	reconciler->engine = engine;
+	reconciler->host_sync = host_sync;
+	reconciler->volume_list = volume_list_new(env, model, engine);
+	reconciler->drift_log = drift_log_new(model);
+	TAILQ_INIT(&reconciler->tickets);
+	TAILQ_INIT(&reconciler->tickets_served);
+	reconciler->timer.fire = on_due;
+	reconciler->listener.on_notice = on_notice;
+	notice_listen(model, &reconciler->listener);
+	return reconciler;
 }
 
-void reconcile_start(struct core *core)
+bool reconciler_is_waiting(const struct reconciler *reconciler)
 {
-	if (core->cloud)
-		loop_timer_set(core->loop, &core->refresh, 0);
+	return loop_timer_is_set(&reconciler->timer);
 }
 
-void reconcile_end(struct core *core)
+bool reconciler_is_comparing(const struct reconciler *reconciler)
 {
-	notice_unlisten(core, &core->refresh_listener);
-	loop_timer_clear(core->loop, &core->refresh);
-	reconcile_drop(core);
-	core->volume_list = volume_list_free(core->volume_list);
-	drift_forget_all(core);
-	assert(TAILQ_EMPTY(&core->tickets) && TAILQ_EMPTY(&core->tickets_served));
+	return reconciler->reconcile != NULL;
+}
+
+void reconciler_drain(struct reconciler *reconciler)
+{
+	loop_timer_clear(reconciler->env->loop, &reconciler->timer);
+}
+
+struct reconciler *reconciler_free(struct reconciler *reconciler)
+{
+	if (!reconciler)
+		return NULL;
+	assert(TAILQ_EMPTY(&reconciler->tickets) && TAILQ_EMPTY(&reconciler->tickets_served));
+	notice_unlisten(reconciler->model, &reconciler->listener);
+	reconciler_drain(reconciler);
+	reconcile_drop(reconciler);
+	volume_list_free(reconciler->volume_list);
+	drift_log_free(reconciler->drift_log);
+	free(reconciler);
+	return NULL;
 }

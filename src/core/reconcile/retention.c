@@ -10,42 +10,56 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "core/core_parts.h"
+#include "core/env.h"
 #include "store/prune.h"
 
 #define FIRST_MS INT64_C(60000)
 #define EVERY_MS INT64_C(3600000)
 
+struct retention {
+	struct env *env;
+	struct loop_timer timer;
+	struct store_prune *prune; /* under way, NULL when not */
+};
+
 static void on_pruned(void *arg, size_t removed, const struct err *err)
 {
-	struct core *core = arg;
+	struct retention *retention = arg;
 
-	core->prune = NULL;
+	retention->prune = NULL;
 	if (removed)
 		log_info("%zu operations that ended before store.retention left the store", removed);
 	if (err->code)
 		log_notice("old operations stay in the store for now: %s", err->text);
-	loop_timer_set(core->loop, &core->retention, EVERY_MS);
+	loop_timer_set(retention->env->loop, &retention->timer, EVERY_MS);
 }
 
 static void on_due(struct loop_timer *timer)
 {
-	struct core *core = container_of(timer, struct core, retention);
+	struct retention *retention = container_of(timer, struct retention, timer);
 
-	core->prune = store_prune(core->store, clock_wall_ms() - core->options.retention_ms, on_pruned, core);
+	retention->prune = store_prune(retention->env->store, clock_wall_ms() - retention->env->options.retention_ms,
+				       on_pruned, retention);
 }
 
-void retention_begin(struct core *core)
+struct retention *retention_new(struct env *env)
 {
-	core->retention.fire = on_due;
-	if (core->options.retention_ms)
-		loop_timer_set(core->loop, &core->retention, FIRST_MS);
+	struct retention *retention = xnew(struct retention);
+
+	retention->env = env;
+	retention->timer.fire = on_due;
+	if (env->options.retention_ms)
+		loop_timer_set(env->loop, &retention->timer, FIRST_MS);
+	return retention;
 }
 
-void retention_end(struct core *core)
+struct retention *retention_free(struct retention *retention)
 {
-	loop_timer_clear(core->loop, &core->retention);
-	if (core->prune)
-		store_prune_cancel(core->prune);
-	core->prune = NULL;
+	if (!retention)
+		return NULL;
+	loop_timer_clear(retention->env->loop, &retention->timer);
+	if (retention->prune)
+		store_prune_cancel(retention->prune);
+	free(retention);
+	return NULL;
 }

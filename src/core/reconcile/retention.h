@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Old operations leave the store. */
+/* Old operations leave the store, from now on. */
 
-struct core;
+struct env;
+struct retention;
 
-void retention_begin(struct core *core);
-void retention_end(struct core *core);
+struct retention *retention_new(struct env *env);
+struct retention *retention_free(struct retention *retention); /* returns NULL, takes NULL */

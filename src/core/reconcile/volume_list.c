@@ -9,14 +9,16 @@
 
 #include "base/log.h"
 #include "cloud/cloud.h"
-#include "core/core_parts.h"
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/methods/volume_methods.h"
 #include "core/model/volume.h"
 
 struct volume_list {
-	struct core *core;
+	struct env *env;
+	struct model *model;
+	struct engine *engine;
 	struct cloud_call *call;
 	int64_t page;
 	int64_t cloud_usable_since_ms; /* as the last page found it in cloud_health */
@@ -27,14 +29,14 @@ struct volume_list {
 static void fetch_page(struct volume_list *list);
 
 /* What the whole list did not show is gone, unless an operation knows better. */
-static void forget_unseen(struct core *core)
+static void forget_unseen(struct volume_list *list)
 {
 	struct volume *volume, *next;
 
-	for (volume = volume_first(core); volume; volume = next) {
+	for (volume = volume_first(list->model); volume; volume = next) {
 		next = volume_next(volume);
-		if (!volume_is_listed(core, volume) && !operation_busy(core, volume->id))
-			volume_remove(core, volume->id);
+		if (!volume_is_listed(list->model, volume) && !operation_busy(list->engine, volume->id))
+			volume_remove(list->model, volume->id);
 	}
 }
 
@@ -42,19 +44,18 @@ static void note_health(struct volume_list *list)
 {
 	struct cloud_health health;
 
-	cloud_health(list->core->cloud, &health);
+	cloud_health(list->env->cloud, &health);
 	if (list->cloud_usable_since_ms != health.usable_since_ms)
-		operation_on_cloud_back(list->core);
+		operation_on_cloud_back(list->engine);
 	list->cloud_usable_since_ms = health.usable_since_ms;
 }
 
 static void on_page(void *arg, const struct cloud_result *result)
 {
 	struct volume_list *list = arg;
-	struct core *core = list->core;
 
 	list->call = NULL;
-	if (core->draining)
+	if (list->env->draining)
 		return;
 	if (result->outcome != CLOUD_OK) {
 		log_debug("list of volumes: %s", result->err.text);
@@ -63,14 +64,14 @@ static void on_page(void *arg, const struct cloud_result *result)
 	}
 	note_health(list);
 	for (size_t i = 0; i < result->count; i++)
-		volume_update(core, &result->volumes[i]);
+		volume_update(list->model, &result->volumes[i]);
 	if (result->count > 0 && list->page * CLOUD_PAGE_SIZE < result->total) {
 		list->page++;
 		fetch_page(list);
 		return;
 	}
-	forget_unseen(core);
-	volumes_end_list(core);
+	forget_unseen(list);
+	volumes_end_list(list->model);
 	list->done(list->arg, NULL);
 }
 
@@ -78,7 +79,7 @@ static void fetch_page(struct volume_list *list)
 {
 	struct cloud_volume_filter filter = { .page = list->page };
 
-	list->call = cloud_list_volumes(list->core->cloud, &filter, on_page, list);
+	list->call = cloud_list_volumes(list->env->cloud, &filter, on_page, list);
 }
 
 void volume_list_fetch(struct volume_list *list, volume_list_fn done, void *arg)
@@ -86,15 +87,17 @@ void volume_list_fetch(struct volume_list *list, volume_list_fn done, void *arg)
 	list->done = done;
 	list->arg = arg;
 	list->page = 1;
-	volumes_begin_list(list->core);
+	volumes_begin_list(list->model);
 	fetch_page(list);
 }
 
-struct volume_list *volume_list_new(struct core *core)
+struct volume_list *volume_list_new(struct env *env, struct model *model, struct engine *engine)
 {
 	struct volume_list *list = xnew(struct volume_list);
 
-	list->core = core;
+	list->env = env;
+	list->model = model;
+	list->engine = engine;
 	return list;
 }
 
