@@ -23,7 +23,6 @@
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
-#include "core/methods/volume_methods.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
 #include "core/model/notice.h"

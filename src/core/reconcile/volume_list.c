@@ -12,7 +12,6 @@
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
-#include "core/methods/volume_methods.h"
 #include "core/model/volume.h"
 
 struct volume_list {
