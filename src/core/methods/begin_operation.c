@@ -30,13 +30,12 @@ void join_operation(struct call *call, struct operation *operation)
 	call_wait(call, operation_join(operation, on_accepted, call), cancel_asker);
 }
 
-void begin_operation(struct call *call, enum operation_type type, const char *volume_id, const char *vm_id,
-		     void *context)
+void begin_operation(struct call *call, const char *volume_id, const char *vm_id, void *context)
 {
 	struct buf request = BUF_NULL;
 	struct json_writer writer = { .out = &request };
 	struct operation_order order = {
-		.type = type,
+		.type = call->method->operation,
 		.volume_id = volume_id,
 		.vm_id = vm_id,
 		.request_id = request_id_of(call),

@@ -27,9 +27,7 @@ static bool is_same_request(const struct call *call, const struct operation_reco
 	struct json_writer writer = { .out = &request };
 
 	record_to_json(call->method->args, call->args, false, &writer);
-	/* "volume.create" and "create": methods that begin operations are named after them. */
-	return streq(strchr(call->method->name, '.') + 1, operation_type_names[record->type]) &&
-	       streq(request.data, record->request);
+	return (int)call->method->operation == record->type && streq(request.data, record->request);
 }
 
 static void answer_again(struct call *call, const struct operation_record *record)

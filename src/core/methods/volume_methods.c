@@ -31,7 +31,7 @@ void volume_create(struct call *call)
 	struct err err = { 0 };
 
 	if (zone_id) {
-		begin_operation(call, OPERATION_CREATE, NULL, NULL, op_create_context(args, zone_id));
+		begin_operation(call, NULL, NULL, op_create_context(args, zone_id));
 		return;
 	}
 	err_set_field(&err, "zone_id", ERR_INVALID,
@@ -43,7 +43,7 @@ void volume_attach(struct call *call)
 {
 	const struct volume_attach_args *args = call->args;
 
-	begin_operation(call, OPERATION_ATTACH, args->volume_id, args->vm_id, op_attach_context());
+	begin_operation(call, args->volume_id, args->vm_id, op_attach_context());
 }
 
 static void begin_detach(struct call *call)
@@ -51,8 +51,7 @@ static void begin_detach(struct call *call)
 	const struct volume_detach_args *args = call->args;
 	const struct volume *volume = volume_find(call->calls->model, args->volume_id);
 
-	begin_operation(call, OPERATION_DETACH, args->volume_id, volume ? volume->cloud.vm_id : NULL,
-			op_detach_context(args));
+	begin_operation(call, args->volume_id, volume ? volume->cloud.vm_id : NULL, op_detach_context(args));
 }
 
 void volume_detach(struct call *call)
@@ -72,7 +71,7 @@ static void begin_delete(struct call *call)
 {
 	const struct volume_delete_args *args = call->args;
 
-	begin_operation(call, OPERATION_DELETE, args->volume_id, NULL, op_delete_context());
+	begin_operation(call, args->volume_id, NULL, op_delete_context());
 }
 
 void volume_delete(struct call *call)
@@ -87,8 +86,7 @@ void volume_resize(struct call *call)
 	const struct volume_resize_args *args = call->args;
 	const struct volume *volume = volume_find(call->calls->model, args->volume_id);
 
-	begin_operation(call, OPERATION_RESIZE, args->volume_id, volume ? volume->cloud.vm_id : NULL,
-			op_resize_context(args));
+	begin_operation(call, args->volume_id, volume ? volume->cloud.vm_id : NULL, op_resize_context(args));
 }
 
 /* ---- volumes ---- */
