@@ -7,7 +7,7 @@
  * and the connection is made again with back-off.
  */
 
-#include "core/call.h"
+#include "core/core.h"
 
 struct bus;
 

@@ -6,7 +6,7 @@
  * string and a JSON body, answers are records as JSON.
  */
 
-#include "core/call.h"
+#include "core/core.h"
 
 struct rest;
 

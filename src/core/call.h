@@ -7,10 +7,11 @@
  * CloudStack being there) are made here and nowhere else.
  */
 
-#include "core/core.h"
+#include "base/err.h"
 #include "spec/methods.h"
 
 struct call;
+struct core;
 
 struct caller {
 	const char *surface;       /* "rest" or "bus", for the log */

@@ -5,15 +5,48 @@
  * operations are put back to work, in that order, before anybody can ask anything.
  */
 
+#include "core/core.h"
+
 #include <assert.h>
 #include <fcntl.h>
 #include <malloc.h>
 
-#include "base/clock.h"
 #include "base/log.h"
-#include "core/hold.h"
-#include "core/internal.h"
-#include "core/serving.h"
+#include "core/call.h"
+#include "core/core_parts.h"
+#include "core/engine/operation_start.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/event.h"
+#include "core/host/host.h"
+#include "core/host/suspended.h"
+#include "core/methods/calls.h"
+#include "core/model/commit.h"
+#include "core/model/event.h"
+#include "core/model/export.h"
+#include "core/model/mapping.h"
+#include "core/model/model.h"
+#include "core/model/stable_name.h"
+#include "core/model/volume.h"
+#include "core/model/volume_view.h"
+#include "core/ops/ops.h"
+#include "core/reconcile/content_probe.h"
+#include "core/reconcile/device_sync.h"
+#include "core/reconcile/host_sync.h"
+#include "core/reconcile/reconciler.h"
+#include "core/reconcile/retention.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
+#include "store/store.h"
+
+static void tell_device(struct core *core, enum event_type type, const struct device *device)
+{
+	struct device_record record = { 0 };
+
+	device_to_record(core->model, device, &record);
+	events_device(core->model, type, &record);
+	record_clear(&device_record, &record);
+}
 
 static void on_device_added(void *arg, const struct device *device)
 {
@@ -21,9 +54,9 @@ static void on_device_added(void *arg, const struct device *device)
 
 	log_info("device %s: appeared, %llu bytes, serial %s", device->path, (unsigned long long)device->size,
 		 device->serial[0] ? device->serial : "none");
-	events_device(core, EVENT_DEVICE_ADDED, device);
-	operation_on_device(core, device);
-	mappings_follow_kernel(core);
+	tell_device(core, EVENT_DEVICE_ADDED, device);
+	operation_on_device(core->engine, device);
+	device_sync_soon(core->device_sync);
 }
 
 static void on_device_removed(void *arg, const struct device *device)
@@ -31,9 +64,9 @@ static void on_device_removed(void *arg, const struct device *device)
 	struct core *core = arg;
 
 	log_info("device %s: gone", device->path);
-	events_device(core, EVENT_DEVICE_REMOVED, device);
-	operation_on_device(core, device);
-	mappings_follow_kernel(core);
+	tell_device(core, EVENT_DEVICE_REMOVED, device);
+	operation_on_device(core->engine, device);
+	device_sync_soon(core->device_sync);
 }
 
 static void on_device_resized(void *arg, const struct device *device, uint64_t old_size)
@@ -42,37 +75,9 @@ static void on_device_resized(void *arg, const struct device *device, uint64_t o
 
 	log_info("device %s: size %llu, was %llu", device->path, (unsigned long long)device->size,
 		 (unsigned long long)old_size);
-	events_device(core, EVENT_DEVICE_CHANGED, device);
-	operation_on_device(core, device);
-	mappings_follow_kernel(core);
-}
-
-static void options_copy(struct core_options *to, const struct core_options *from)
-{
-	*to = *from;
-	to->appliance_id = xstrdup(from->appliance_id);
-	to->sysfs_root = xstrdup(from->sysfs_root);
-	to->dev_root = xstrdup(from->dev_root);
-	to->proc_root = xstrdup(from->proc_root);
-	to->run_dir = xstrdup(from->run_dir);
-}
-
-static void options_clear(struct core_options *options)
-{
-	freep(&options->appliance_id);
-	freep(&options->sysfs_root);
-	freep(&options->dev_root);
-	freep(&options->proc_root);
-	freep(&options->run_dir);
-}
-
-static void read_boot_id(struct core *core)
-{
-	_cleanup_free_ char *path = xasprintf("%s/sys/kernel/random/boot_id", core->options.proc_root);
-	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, 64, NULL);
-
-	if (text)
-		memcpy(core->boot_id, text, strnlen(text, sizeof(core->boot_id) - 1));
+	tell_device(core, EVENT_DEVICE_CHANGED, device);
+	operation_on_device(core->engine, device);
+	device_sync_soon(core->device_sync);
 }
 
 /* Those that had begun come first, so that they find themselves at the head of their queues whatever the clock did. */
@@ -80,7 +85,7 @@ static void resume(struct core *core, const struct store_loaded *loaded, bool pe
 {
 	for (size_t i = 0; i < loaded->operation_count; i++) {
 		if ((loaded->operations[i].status == OPERATION_PENDING) == pending)
-			operation_resume(core, &loaded->operations[i]);
+			operation_resume(core->engine, &loaded->operations[i]);
 	}
 }
 
@@ -88,32 +93,33 @@ static int load(struct core *core, struct err *err)
 {
 	struct store_loaded loaded = { 0 };
 
-	if (store_load(core->store, &loaded, err) < 0)
+	if (store_load(core->env.store, &loaded, err) < 0)
 		return -1;
 	for (size_t i = 0; i < loaded.name_count; i++)
-		name_load(core, &loaded.names[i]);
+		name_load(core->model, &loaded.names[i]);
 	for (size_t i = 0; i < loaded.export_count; i++)
-		export_put(core, &loaded.exports[i]);
+		export_put(core->model, &loaded.exports[i]);
 	for (size_t i = 0; i < loaded.mapping_count; i++)
-		mapping_load(core, &loaded.mappings[i]);
+		mapping_load(core->model, &loaded.mappings[i]);
+	content_probe_start(core->content_probe);
 	resume(core, &loaded, false);
 	resume(core, &loaded, true);
 	if (loaded.operation_count > 0)
 		log_notice("%zu operations go on where they stood", loaded.operation_count);
 	store_loaded_clear(&loaded);
 	malloc_trim(0); /* what was read stood twice in memory, once as the store has it */
-	mappings_follow_kernel(core);
-	tidy_soon(core);
+	device_sync_soon(core->device_sync);
+	host_sync_soon(core->host_sync);
 	return 0;
 }
 
 static int open_devices(struct core *core, struct err *err)
 {
 	struct sysblock_options options = {
-		.sysfs_root = core->options.sysfs_root,
-		.dev_root = core->options.dev_root,
-		.scan_ms = core->options.scan_ms,
-		.buses = core->options.buses,
+		.sysfs_root = core->env.options.sysfs_root,
+		.dev_root = core->env.options.dev_root,
+		.scan_ms = core->env.options.scan_ms,
+		.buses = core->env.options.buses,
 		.uevents = true,
 	};
 	struct sysblock_listener listener = {
@@ -123,130 +129,165 @@ static int open_devices(struct core *core, struct err *err)
 		.resized = on_device_resized,
 	};
 
-	core->sysblock = sysblock_open(core->loop, &options, &listener, err);
-	return core->sysblock ? 0 : -1;
+	core->env.sysblock = sysblock_open(core->env.loop, &options, &listener, err);
+	return core->env.sysblock ? 0 : -1;
+}
+
+static void make_modules(struct core *core)
+{
+	struct env *env = &core->env;
+
+	core->model = model_new(env);
+	core->host = host_new(env, core->model);
+	core->engine = engine_new(env, core->model, operation_kinds, &core->ops);
+	core->ops = (struct ops){ .env = env, .model = core->model, .host = core->host, .engine = core->engine };
+	core->content_probe = content_probe_new(env, core->model, core->engine);
+	core->device_sync = device_sync_new(env, core->model, core->engine, core->content_probe);
+	core->host_sync = host_sync_new(env, core->model, core->host, core->engine);
+	core->reconciler = reconciler_new(env, core->model, core->engine, core->host_sync);
+	core->calls = (struct calls){
+		.env = env,
+		.model = core->model,
+		.host = core->host,
+		.engine = core->engine,
+		.reconciler = core->reconciler,
+		.host_sync = core->host_sync,
+	};
+	calls_init(&core->calls);
 }
 
 struct core *core_new(struct loop *loop, const struct core_options *options, struct store *store, struct cloud *cloud,
 		      struct err *err)
 {
 	struct core *core = xnew(struct core);
-	struct usage_options usage = {
-		.proc_root = options->proc_root,
-		.sysfs_root = options->sysfs_root,
-		.dev_root = options->dev_root,
-		.timeout_ms = options->probe_ms,
-	};
 
-	core->loop = loop;
-	core->store = store;
-	core->cloud = cloud;
-	core->started_ms = clock_mono_ms();
-	options_copy(&core->options, options);
-	TAILQ_INIT(&core->unfinished);
-	TAILQ_INIT(&core->ended);
-	TAILQ_INIT(&core->calls);
-	TAILQ_INIT(&core->follows);
-	TAILQ_INIT(&core->settlings);
-	TAILQ_INIT(&core->servings);
-	TAILQ_INIT(&core->export_commits);
-	events_init(core);
-	read_boot_id(core);
-	core->prober = prober_new(loop, options->probe_ms);
-	core->usage_checker = usage_checker_new(loop, &usage);
-	/* A disk and what stands on it before the step's own deadline, so that force can go on. */
-	usage.timeout_ms = options->device_wait_ms / 3;
-	core->flusher = flusher_new(loop, &usage);
+	env_init(&core->env, loop, options, store, cloud);
+	make_modules(core);
 	if (open_devices(core, err) < 0 || load(core, err) < 0)
 		return core_free(core);
-	volumes_refresh_start(core);
-	retention_begin(core);
+	if (cloud)
+		reconcile_in(core->reconciler, 0);
+	core->retention = retention_new(&core->env);
 	return core;
 }
 
 bool core_drain(struct core *core)
 {
-	core->draining = true;
-	loop_timer_clear(core->loop, &core->refresh);
-	loop_timer_clear(core->loop, &core->tidy_timer);
-	return holds_give_up(core) && core->commits_waiting == 0;
+	core->env.draining = true;
+	reconciler_drain(core->reconciler);
+	host_sync_drain(core->host_sync);
+	return suspended_give_up_all(core->host) && change_count(core->model) == 0;
 }
 
 struct core *core_free(struct core *core)
 {
 	if (!core)
 		return NULL;
-	core->draining = true;
-	calls_free(core);
-	retention_end(core);
-	reconcile_free(core);
-	operation_free_all(core);
-	tidy_free(core);
-	servings_free(core);
-	holds_free(core);
-	old_names_free(core);
-	exports_free(core);
-	names_free(core);
-	core->sysblock = sysblock_close(core->sysblock);
-	mappings_free(core);
-	volumes_free(core);
-	events_free(core);
-	prober_free(core->prober);
-	usage_checker_free(core->usage_checker);
-	flusher_free(core->flusher);
-	options_clear(&core->options);
-	free(core->zone_id);
+	core->env.draining = true;
+	calls_fini(&core->calls);
+	retention_free(core->retention);
+	reconciler_free(core->reconciler);
+	engine_free(core->engine);
+	host_sync_free(core->host_sync);
+	device_sync_free(core->device_sync);
+	content_probe_free(core->content_probe);
+	host_free(core->host);
+	sysblock_close(core->env.sysblock);
+	model_free(core->model);
+	env_fini(&core->env);
 	free(core);
 	return NULL;
 }
 
-void core_set_cloud(struct core *core, struct cloud *cloud)
+struct call *call_start(struct core *core, enum method_id id, const void *args, const struct caller *caller,
+			call_done_fn done, void *arg)
 {
-	bool first = !core->cloud;
-
-	core->cloud = cloud;
-	if (first || loop_timer_is_set(&core->refresh))
-		volumes_refresh_next(core, true);
+	return calls_start(&core->calls, id, args, caller, done, arg);
 }
 
-void core_set_zone(struct core *core, const char *id)
+void core_listen(struct core *core, struct event_listener *listener)
 {
-	str_set(&core->zone_id, id);
+	events_listen(core->model, listener);
 }
 
-bool core_set_appliance(struct core *core, const char *id)
+void core_unlisten(struct core *core, struct event_listener *listener)
 {
-	if (core->unfinished_count)
-		return false;
-	freep(&core->options.appliance_id);
-	core->options.appliance_id = xstrdup(id);
-	/* Otherwise they are being listed just now. */
-	if (loop_timer_is_set(&core->refresh))
-		volumes_refresh_next(core, true);
-	return true;
+	events_unlisten(core->model, listener);
 }
 
-void core_exports_lost(struct core *core)
+bool core_volume(struct core *core, const char *volume_id, struct volume_record *out)
 {
-	tidy_soon(core);
+	const struct volume *volume = volume_find(core->model, volume_id);
+
+	if (volume)
+		volume_to_record(core->model, volume, out);
+	return volume != NULL;
 }
 
-const char *core_appliance_id(const struct core *core)
+void core_each_volume(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg)
 {
-	return str_or(core->options.appliance_id, "");
+	for (const struct volume *volume = volume_first(core->model); volume; volume = volume_next(volume))
+		fn(arg, volume->id);
+}
+
+bool core_export(struct core *core, const char *volume_id, struct export_record *out)
+{
+	const struct export *export = export_find(core->model, volume_id);
+
+	if (export)
+		record_copy(&export_record, out, &export->record);
+	return export != NULL;
+}
+
+void core_each_export(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg)
+{
+	for (const struct export *export = export_first(core->model); export; export = export_next(export))
+		fn(arg, export->record.volume_id);
 }
 
 const struct operation_record *core_operation(struct core *core, const char *operation_id)
 {
-	const struct operation *operation = operation_find(core, operation_id);
+	const struct operation *operation = operation_find(core->engine, operation_id);
 
 	return operation ? &operation->record : NULL;
 }
 
 void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg)
 {
-	struct operation *operation, *next;
+	operation_each(core->engine, fn, arg);
+}
 
-	HASH_ITER(hh, core->operations, operation, next)
-		fn(arg, operation->record.id);
+void core_set_cloud(struct core *core, struct cloud *cloud)
+{
+	bool first = !core->env.cloud;
+
+	core->env.cloud = cloud;
+	if (first || reconciler_is_waiting(core->reconciler))
+		reconcile_in(core->reconciler, 0);
+}
+
+void core_set_zone(struct core *core, const char *id)
+{
+	str_set(&core->env.zone_id, id);
+}
+
+bool core_set_appliance(struct core *core, const char *id)
+{
+	if (operation_count(core->engine))
+		return false;
+	env_set_appliance(&core->env, id);
+	/* Otherwise they are being listed just now. */
+	if (reconciler_is_waiting(core->reconciler))
+		reconcile_in(core->reconciler, 0);
+	return true;
+}
+
+void core_exports_lost(struct core *core)
+{
+	host_sync_soon(core->host_sync);
+}
+
+const char *core_appliance_id(const struct core *core)
+{
+	return env_appliance_id(&core->env);
 }

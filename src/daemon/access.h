@@ -7,7 +7,7 @@
  */
 
 #include "base/secret.h"
-#include "daemon/config.h"
+#include "config/config.h"
 #include "io/loop.h"
 
 struct access;

@@ -24,8 +24,8 @@
 #include "core/core.h"
 #include "daemon/access.h"
 #include "disk/device.h"
-#include "disk/devmap.h"
-#include "disk/export.h"
+#include "dm/devmap.h"
+#include "nbd/exporter.h"
 #include "store/store.h"
 
 /* systemd allows 10 s by our unit; a drain that takes longer is cut. */

@@ -3,7 +3,7 @@
 
 /* The daemon put together: opened from a configuration, run until a signal, closed in order. */
 
-#include "daemon/config.h"
+#include "config/config.h"
 
 struct daemon;
 

@@ -21,7 +21,7 @@
 #include <sys/ioctl.h>
 
 #include "disk/usage_look.h"
-#include "io/patient.h"
+#include "io/blocking.h"
 
 struct task {
 	char *path;              /* NULL: what stands on a disk */

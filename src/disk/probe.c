@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 
 #include "disk/probe.h"
-#include "io/patient.h"
+#include "io/blocking.h"
 
 struct look {
 	char *path;

@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "disk/usage_look.h"
-#include "io/patient.h"
+#include "io/blocking.h"
 
 #define LOOK_AGAIN_MS 200
 

@@ -47,9 +47,6 @@ enum method_scope { SCOPE_MANAGER, SCOPE_VOLUME, SCOPE_OPERATION, SCOPE_EXPORT, 
 /* Who may: decides the polkit action and the token scope. */
 enum method_access { ACCESS_READ, ACCESS_CHANGE, ACCESS_ADMIN };
 
-/* Which queue an operation stands in. */
-enum method_lock { LOCK_NONE, LOCK_VOLUME };
-
 enum method_answer {
 	ANSWER_ONE,      /* a record: 200 */
 	ANSWER_CREATED,  /* the record of an object that there is now: 201 and Location; its path on D-Bus */
@@ -65,7 +62,7 @@ struct method {
 	const char *summary; /* one sentence for people */
 	enum method_scope scope;
 	enum method_access access;
-	enum method_lock lock;
+	enum operation_type operation; /* ANSWER_OPERATION: the one it begins */
 	enum http_verb verb;
 	const char *path;          /* "/api/v1/volumes/{volume_id}/attach"; a name in braces is an argument */
 	const char *path_alias;    /* a second path for the same, NULL when none */

@@ -13,7 +13,7 @@
 #include <sys/queue.h>
 
 #include "io/worker.h"
-#include "store/store_rows.h"
+#include "store/rows.h"
 
 const struct field *store_table_key(enum store_table table);
 /* The n-th column that only one row may have like this together with the others, NULL behind the last. */

@@ -11,7 +11,7 @@
 
 #include "base/log.h"
 #include "build_config.h"
-#include "daemon/config.h"
+#include "config/config.h"
 #include "storectl/storectl.h"
 
 #define EXIT_USAGE 2

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "store/store_prune.h"
+#include "store/prune.h"
 #include "storectl/storectl.h"
 
 struct pruning {

@@ -5,7 +5,7 @@
 
 #include "base/secret.h"
 #include "io/loop.h"
-#include "store/store_rows.h"
+#include "store/rows.h"
 
 #define PAGE 500 /* rows read, and written, at once */
 

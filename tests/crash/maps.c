@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "disk/devmap.h"
+#include "dm/devmap.h"
 
 /* The linker sends the daemon here. */
 struct devmap *__wrap_devmap_new(struct loop *loop, const struct devmap_options *options, struct err *err);

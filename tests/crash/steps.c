@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "core/operation.h"
+#include "core/ops/ops.h"
 
 int main(void)
 {

@@ -19,7 +19,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
-#include "disk/export.h"
+#include "nbd/exporter.h"
 
 #define WORDS_MAX 6
 

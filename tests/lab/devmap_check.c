@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "disk/devmap.h"
+#include "dm/devmap.h"
 
 struct check {
 	struct loop *loop;

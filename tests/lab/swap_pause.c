@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "disk/devmap.h"
+#include "dm/devmap.h"
 
 #define BLOCK 4096
 #define WRITES_BETWEEN 16

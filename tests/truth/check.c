@@ -11,7 +11,7 @@
 #include <inttypes.h>
 
 #include "base/json.h"
-#include "core/match.h"
+#include "core/rules/match.h"
 #include "sim.h"
 
 /* ---- at every moment ---- */
@@ -57,15 +57,15 @@ static void judge_mapping(struct sim *sim, const char *where, const struct mappi
 
 void check_shown(struct sim *sim)
 {
-	struct mapping *mapping, *next;
+	const struct mapping *mapping;
 
 	if (!sim->core)
 		return;
-	HASH_ITER(hh, sim->core->mappings, mapping, next) {
+	for (mapping = mapping_first(sim->core->model); mapping; mapping = mapping_next(mapping)) {
 		struct mapping_record shown = { 0 };
 		struct volume_record volume = { 0 };
 
-		mapping_to_record(sim->core, mapping, &shown);
+		mapping_to_record(sim->core->model, mapping, &shown);
 		judge_mapping(sim, "mapping", &shown);
 		record_clear(&mapping_record, &shown);
 		if (core_volume(sim->core, mapping->record.volume_id, &volume)) {
@@ -125,6 +125,7 @@ void check_event(struct sim *sim, const struct core_event *event)
 {
 	struct volume_record volume = { 0 };
 
+	trace_event(sim, event);
 	switch (event->type) {
 	case EVENT_OPERATION_STARTED:
 	case EVENT_OPERATION_CHANGED:
@@ -183,6 +184,7 @@ static void check_operation(struct sim *sim, const struct operation_record *oper
 
 void check_answer(struct sim *sim, const struct ask *ask, const struct answer *answer)
 {
+	trace_answer(sim, ask, answer);
 	for (size_t i = 0; i < answer->count && answer->err.code == ERR_NONE; i++) {
 		const void *item = answer_item(answer, i);
 
@@ -212,7 +214,7 @@ static bool size_differs(const struct sim *sim, const struct fake_volume *volume
 
 static void check_volume(struct sim *sim, const struct fake_volume *volume)
 {
-	const struct mapping *mapping = mapping_find(sim->core, volume->id);
+	const struct mapping *mapping = mapping_find(sim->core->model, volume->id);
 	struct mapping_record shown = { 0 };
 	char path[32];
 
@@ -224,7 +226,7 @@ static void check_volume(struct sim *sim, const struct fake_volume *volume)
 			sim_fail(sim, "volume %s is attached to %s and mapped to nothing", volume->id, volume->vm_id);
 		return;
 	}
-	mapping_to_record(sim->core, mapping, &shown);
+	mapping_to_record(sim->core->model, mapping, &shown);
 	snprintf(path, sizeof(path), "/dev/%s", volume->disk);
 	if (volume->gone || !streq(shown.vm_id, volume->vm_id))
 		sim_fail(sim, "volume %s is mapped to VM %s, but attached to VM \"%s\"", volume->id, shown.vm_id,
@@ -257,11 +259,11 @@ void check_end(struct sim *sim)
 {
 	const struct fake_volume *volume;
 
-	if (sim->core->unfinished_count > 0)
+	if (operation_count(sim->core->engine) > 0)
 		sim_fail(sim, "operation %s does not end: step %s, waits for %s",
-			 TAILQ_FIRST(&sim->core->unfinished)->record.id,
-			 TAILQ_FIRST(&sim->core->unfinished)->record.step,
-			 str_or(TAILQ_FIRST(&sim->core->unfinished)->reason, "nothing"));
+			 operation_first(sim->core->engine)->record.id,
+			 operation_first(sim->core->engine)->record.step,
+			 str_or(operation_first(sim->core->engine)->reason, "nothing"));
 	if (server_busy(&sim->server) > 0)
 		sim_fail(sim, "CloudStack is still busy");
 	TAILQ_FOREACH(volume, &sim->server.volumes, entry)

@@ -167,9 +167,20 @@ static void resize(struct sim *sim)
 	ask_about(sim, METHOD_VOLUME_RESIZE, some_volume(sim));
 }
 
+static const struct operation *youngest_operation(struct sim *sim)
+{
+	const struct operation *youngest = NULL, *operation;
+
+	if (!sim->core)
+		return NULL;
+	for (operation = operation_first(sim->core->engine); operation; operation = operation_after(operation))
+		youngest = operation;
+	return youngest;
+}
+
 static void cancel(struct sim *sim)
 {
-	const struct operation *operation = sim->core ? TAILQ_LAST(&sim->core->unfinished, operation_list) : NULL;
+	const struct operation *operation = youngest_operation(sim);
 	struct ask *ask = operation ? ask_new(sim, METHOD_OPERATION_CANCEL) : NULL;
 
 	if (!ask)
@@ -505,7 +516,7 @@ static void make_peace(struct sim *sim)
 
 static bool is_quiet(const struct sim *sim)
 {
-	return sim->core && sim->core->unfinished_count == 0 && server_busy(&sim->server) == 0;
+	return sim->core && operation_count(sim->core->engine) == 0 && server_busy(&sim->server) == 0;
 }
 
 void schedule_run(struct sim *sim)

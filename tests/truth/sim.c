@@ -105,6 +105,11 @@ void sim_say(struct sim *sim, const char *format, ...)
 {
 	va_list args;
 
+	if (sim->tracing) {
+		va_start(args, format);
+		trace_format(sim, format, args);
+		va_end(args);
+	}
 	if (!sim->verbose)
 		return;
 	printf("%10.3f  ", (double)clock_mono_ms() / 1000);
@@ -250,9 +255,10 @@ static void choose_appliance(struct sim *sim)
 	};
 }
 
-void sim_start(struct sim *sim, uint64_t seed, bool verbose)
+void sim_start(struct sim *sim, uint64_t seed, bool verbose, bool tracing)
 {
-	*sim = (struct sim){ .seed = seed, .verbose = verbose, .chance.state = seed };
+	*sim = (struct sim){ .seed = seed, .verbose = verbose, .tracing = tracing, .chance.state = seed };
+	trace_start(sim);
 	sim_now = sim;
 	dues.count = 0;
 	clock_test_start(1000000, 1790000000000);

@@ -6,14 +6,30 @@
  * the middle. All chance comes from one seed, all time from a clock that jumps from one timer to the next.
  */
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "../unit/core/fake_server.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "core/core.h"
-#include "core/internal.h"
-#include "store/store_memory.h"
+#include "core/core_parts.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/methods/call.h"
+#include "core/model/commit.h"
+#include "core/model/export.h"
+#include "core/model/mapping.h"
+#include "core/model/stable_name.h"
+#include "core/model/volume.h"
+#include "core/reconcile/reconciler.h"
+#include "dm/devmap.h"
+#include "nbd/exporter.h"
+#include "disk/usage.h"
+#include "disk/sysblock.h"
+#include "disk/probe.h"
+#include "disk/flush.h"
+#include "store/memory.h"
 
 #define DISKS_MAX 26 /* vda to vdz */
 #define VOLUMES_MAX 16
@@ -95,6 +111,8 @@ struct naive {
 struct sim {
 	uint64_t seed;
 	bool verbose;
+	bool tracing;   /* trace is worked out, which costs time */
+	uint64_t trace; /* of all that happened so far */
 	struct random chance;
 	struct sim_kernel kernel;
 	struct fake_server server;
@@ -120,7 +138,7 @@ struct sim {
 
 extern struct sim *sim_now; /* the one that runs: chance and boot id of code that asks the machine */
 
-void sim_start(struct sim *sim, uint64_t seed, bool verbose);
+void sim_start(struct sim *sim, uint64_t seed, bool verbose, bool tracing);
 void sim_stop(struct sim *sim);
 void sim_open(struct sim *sim);
 void sim_kill(struct sim *sim);
@@ -144,6 +162,13 @@ void check_event(struct sim *sim, const struct core_event *event);
 void check_answer(struct sim *sim, const struct ask *ask, const struct answer *answer);
 /* Nothing is under way, and all sides agree. */
 void check_end(struct sim *sim);
+
+/* ---- trace.c ---- */
+
+void trace_start(struct sim *sim);
+void trace_format(struct sim *sim, const char *format, va_list args) _printf_(2, 0);
+void trace_event(struct sim *sim, const struct core_event *event);
+void trace_answer(struct sim *sim, const struct ask *ask, const struct answer *answer);
 
 /* ---- naive.c ---- */
 

@@ -5,6 +5,7 @@
  *
  *	test_truth [--schedules N] [--base SEED]     many schedules, a table of error rates
  *	test_truth --seed SEED                       exactly one of them, with a log of all that happens
+ *	test_truth --trace ...                       besides, for each seed one number for all that happened (trace.c)
  *
  * A schedule is a random life of an appliance (schedule.c) in a world of which everything is known (sim.c, kernel.c,
  * and the CloudStack in memory of tests/unit/core), around the daemon's own engine, matcher, model and memory store.
@@ -22,12 +23,16 @@
 #include "base/log.h"
 #include "sim.h"
 
+static bool tracing;
+
 static bool run(uint64_t seed, bool verbose)
 {
 	static struct sim sim;
 
-	sim_start(&sim, seed, verbose);
+	sim_start(&sim, seed, verbose, tracing);
 	schedule_run(&sim);
+	if (tracing)
+		printf("trace %" PRIu64 " %016" PRIx64 "\n", seed, sim.trace);
 	scores[RULE_OURS].wrong += sim.wrong ? 1 : 0;
 	if (sim.failure[0])
 		printf("seed %" PRIu64 ": %s\n", seed, sim.failure);
@@ -105,27 +110,34 @@ int main(int argc, char **argv)
 		{ "schedules", required_argument, NULL, 'n' },
 		{ "base", required_argument, NULL, 'b' },
 		{ "seed", required_argument, NULL, 's' },
+		{ "trace", no_argument, NULL, 't' },
 		{ 0 },
 	};
 	unsigned long schedules = 1000;
-	uint64_t base;
+	uint64_t base, seed = 0;
+	bool one = false;
 	int option;
 
 	if (getrandom(&base, sizeof(base), 0) != (ssize_t)sizeof(base))
 		abort();
 	base >>= 1;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		if (option == 's') {
-			log_set_level(LOG_LEVEL_DEBUG);
-			setvbuf(stdout, NULL, _IOLBF, 0);
-			return run(number(optarg), true) ? EXIT_SUCCESS : EXIT_FAILURE;
-		}
 		if (option == 'n')
 			schedules = number(optarg);
 		else if (option == 'b')
 			base = number(optarg);
+		else if (option == 's')
+			seed = number(optarg);
+		else if (option == 't')
+			tracing = true;
 		else
 			return 2;
+		one |= option == 's';
+	}
+	if (one) {
+		log_set_level(LOG_LEVEL_DEBUG);
+		setvbuf(stdout, NULL, _IOLBF, 0);
+		return run(seed, true) ? EXIT_SUCCESS : EXIT_FAILURE;
 	}
 	log_set_level(LOG_LEVEL_ERROR);
 	return run_many(base, schedules);

@@ -6,7 +6,7 @@
  * refused), volumes, exports and operations are what the test puts there, and events are what the test tells.
  */
 
-#include "core/call.h"
+#include "core/core.h"
 
 #define SAMPLE_UUID "0195a1f0-7c3e-7b11-8f00-0123456789ab"
 #define OTHER_UUID "0195a1f0-7c3e-7b11-8f00-0123456789ac"

@@ -366,7 +366,7 @@ static int status_after(void (*misuse)(struct json_writer *w))
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		_cleanup_buf_ struct buf out = BUF_NULL;
-		struct json_writer w = { .out = &out };
+		_cleanup_json_writer_ struct json_writer w = { .out = &out };
 
 		dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
 		signal(SIGABRT, SIG_DFL);

@@ -8,7 +8,22 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/internal.h"
+#include "core/core_parts.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/methods/call.h"
+#include "core/model/commit.h"
+#include "core/model/export.h"
+#include "core/model/mapping.h"
+#include "core/model/stable_name.h"
+#include "core/model/volume.h"
+#include "core/reconcile/reconciler.h"
+#include "dm/devmap.h"
+#include "nbd/exporter.h"
+#include "disk/usage.h"
+#include "disk/sysblock.h"
+#include "disk/probe.h"
+#include "disk/flush.h"
 
 struct fake_call {
 	struct fake_serving *fake;

@@ -7,8 +7,8 @@
  * after it was asked for, and can be told to fail, to take a long time, or to end in silence.
  */
 
-#include "disk/devmap.h"
-#include "disk/export.h"
+#include "dm/devmap.h"
+#include "nbd/exporter.h"
 
 #define FAKE_MAPS_MAX 64
 

@@ -137,7 +137,7 @@ void world_pass(struct world *world, int64_t ms)
 
 static bool cloud_has_answered(struct world *world, const void *arg)
 {
-	return world->core->volumes_known && !world->core->reconcile;
+	return volumes_are_known(world->core->model) && !reconciler_is_comparing(world->core->reconciler);
 }
 
 /* ---- life ---- */
@@ -441,7 +441,7 @@ struct place {
 static bool is_at_place(struct world *world, const void *arg)
 {
 	const struct place *place = arg;
-	const struct operation *operation = operation_find(world->core, place->id);
+	const struct operation *operation = operation_find(world->core->engine, place->id);
 
 	return operation && operation->phase == place->phase &&
 	       (!place->step || streq(operation->record.step, place->step));
@@ -452,7 +452,7 @@ struct operation *at_step(struct world *world, const char *operation_id, const c
 	struct place place = { .id = operation_id, .step = step, .phase = phase };
 
 	assert_true(world_until(world, is_at_place, &place, DAY_MS));
-	return operation_find(world->core, operation_id);
+	return operation_find(world->core->engine, operation_id);
 }
 
 /* ---- what must always be so ---- */
@@ -460,7 +460,7 @@ struct operation *at_step(struct world *world, const char *operation_id, const c
 void check_mapped(struct world *world, const char *volume_id)
 {
 	const struct fake_volume *volume = server_find(&world->server, volume_id);
-	const struct mapping *mapping = mapping_find(world->core, volume_id);
+	const struct mapping *mapping = mapping_find(world->core->model, volume_id);
 	_cleanup_free_ char *path = NULL;
 
 	assert_non_null(volume);
@@ -481,15 +481,15 @@ void check_mapped(struct world *world, const char *volume_id)
 void check_served(struct world *world, const char *volume_id)
 {
 	const struct fake_volume *volume = server_find(&world->server, volume_id);
-	const struct mapping *mapping = mapping_find(world->core, volume_id);
+	const struct mapping *mapping = mapping_find(world->core->model, volume_id);
 	const struct fake_map *map = fake_map_of(&world->serving, volume_id);
 	const struct fake_export *export = fake_export_of(&world->serving, volume_id);
-	const struct export *noted = export_find(world->core, volume_id);
+	const struct export *noted = export_find(world->core->model, volume_id);
 	_cleanup_free_ char *path = xasprintf("%s/block/%s/dev", world->kernel.sys, volume->disk);
 	_cleanup_free_ char *number = read_file_at(AT_FDCWD, path, 32, NULL);
 
 	assert_non_null(map);
-	assert_string_equal(map->map.name, name_find(world->core, volume_id));
+	assert_string_equal(map->map.name, name_find(world->core->model, volume_id));
 	assert_string_equal(map->map.name, mapping->record.persistent_device_name);
 	assert_int_equal(map->map.target, DEVMAP_LINEAR);
 	assert_false(map->map.suspended);
@@ -506,12 +506,12 @@ void check_served(struct world *world, const char *volume_id)
 
 void check_unmapped(struct world *world, const char *volume_id)
 {
-	assert_null(mapping_find(world->core, volume_id));
+	assert_null(mapping_find(world->core->model, volume_id));
 	/* What somebody else took away leaves a name behind, for a moment. */
 	world_pass(world, 1000);
 	assert_null(fake_map_of(&world->serving, volume_id));
 	assert_null(fake_export_of(&world->serving, volume_id));
-	assert_null(export_find(world->core, volume_id));
+	assert_null(export_find(world->core->model, volume_id));
 }
 
 void check_world(struct world *world, size_t volumes)
@@ -533,12 +533,12 @@ void check_world(struct world *world, size_t volumes)
 			check_served(world, volume->id);
 		mapped++;
 	}
-	assert_int_equal(HASH_COUNT(world->core->mappings), mapped);
+	assert_int_equal(mapping_count(world->core->model), mapped);
 	assert_int_equal(store_load(world->store, &loaded, NULL), 0);
 	assert_int_equal(loaded.mapping_count, mapped);
 	for (size_t i = 0; i < loaded.mapping_count; i++)
 		assert_string_equal(loaded.mappings[i].device_path,
-				    mapping_find(world->core, loaded.mappings[i].volume_id)->record.device_path);
+				    mapping_find(world->core->model, loaded.mappings[i].volume_id)->record.device_path);
 	store_loaded_clear(&loaded);
 }
 
@@ -566,5 +566,5 @@ void connect_client(struct world *world, const char *volume_id)
 
 bool is_served_nowhere(struct world *world, const void *volume_id)
 {
-	return !fake_map_of(&world->serving, volume_id) && !export_find(world->core, volume_id);
+	return !fake_map_of(&world->serving, volume_id) && !export_find(world->core->model, volume_id);
 }

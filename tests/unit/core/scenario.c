@@ -78,7 +78,7 @@ static struct reply *delete (struct world *world)
 
 static void cancel_at(struct world *world, const char *step)
 {
-	struct operation *operation = TAILQ_FIRST(&world->core->unfinished);
+	struct operation *operation = operation_first(world->core->engine);
 	struct err err;
 
 	if (operation && !operation->accepting && !operation->record.undoing && streq(operation->record.step, step))
@@ -135,8 +135,8 @@ static bool is_quiet(struct world *world, const void *arg)
 	if (scenario->meddle)
 		scenario->meddle(world);
 	return store_memory_has_crashed(world->store) ||
-	       (world->core->unfinished_count == 0 && world->core->commits_waiting == 0 &&
-		TAILQ_EMPTY(&world->core->calls) && server_busy(&world->server) == 0);
+	       (operation_count(world->core->engine) == 0 && change_count(world->core->model) == 0 &&
+		TAILQ_EMPTY(&world->core->calls.calls) && server_busy(&world->server) == 0);
 }
 
 struct world *scenario_start(const struct scenario *scenario)
@@ -169,7 +169,7 @@ void scenario_pass(struct world *world, const struct scenario *scenario, int64_t
 void scenario_finish(struct world *world, const struct scenario *scenario)
 {
 	if (!world_until(world, is_quiet, scenario, DAY_MS))
-		fail_msg("%s: still %zu under way", scenario->name, world->core->unfinished_count);
+		fail_msg("%s: still %zu under way", scenario->name, operation_count(world->core->engine));
 }
 
 static int expected_type(const struct scenario *scenario)
@@ -190,8 +190,8 @@ static void check_size(struct world *world, const struct scenario *scenario, boo
 									     : SMALLER;
 
 	assert_int_equal(server_find(&world->server, VOLUME(1))->size, size);
-	if (mapping_find(world->core, VOLUME(1)))
-		assert_int_equal(mapping_find(world->core, VOLUME(1))->record.size, size);
+	if (mapping_find(world->core->model, VOLUME(1)))
+		assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.size, size);
 }
 
 void scenario_check(struct world *world, const struct scenario *scenario)

@@ -87,7 +87,7 @@ static void equal_sizes_at_once(void **state)
 		completed(world, accepted(world, replies[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
 		check_mapped(world, ids[i]);
-		assert_int_equal(mapping_find(world->core, ids[i])->record.matched_by, MATCHED_BY_IDENTITY);
+		assert_int_equal(mapping_find(world->core->model, ids[i])->record.matched_by, MATCHED_BY_IDENTITY);
 	}
 	check_world(world, ARRAY_SIZE(ids));
 }
@@ -98,8 +98,8 @@ static void to_another_vm(void **state)
 
 	server_add(&world->server, "one", 5);
 	completed(world, accepted(world, ask_attach(world, VOLUME(1), OTHER_VM)));
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.device_path, "remote-vm-" OTHER_VM "-1");
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "n/a");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.device_path, "remote-vm-" OTHER_VM "-1");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "n/a");
 	check_world(world, 1);
 }
 
@@ -123,7 +123,7 @@ static void by_size(void **state)
 
 	server_add(&world->server, "one", 5);
 	attached(world, VOLUME(1));
-	assert_int_equal(mapping_find(world->core, VOLUME(1))->record.matched_by, MATCHED_BY_SIZE);
+	assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.matched_by, MATCHED_BY_SIZE);
 	check_world(world, 1);
 }
 
@@ -190,7 +190,7 @@ static void by_size_one_not_seen_yet(void **state)
 	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
 	at_step(world, id, "await-job", PHASE_WAITING);
 	kernel_plug(&world->kernel, "vdx", NULL, 5 * GIB);
-	assert_int_equal(sysblock_scan(world->core->sysblock, NULL), 0);
+	assert_int_equal(sysblock_scan(world->core->env.sysblock, NULL), 0);
 	ended_with(world, id, OPERATION_FAILED, "are both new");
 }
 
@@ -231,7 +231,7 @@ static void name_changes_hands(void **state)
 	server_find(&world->server, VOLUME(2))->plug_ms = 0;
 	attached(world, VOLUME(2));
 	assert_string_equal(server_find(&world->server, VOLUME(2))->disk, "vdb");
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "gone");
 }
 
 static void ignore(void *arg, const struct cloud_result *result)
@@ -263,8 +263,8 @@ static void name_is_not_held_by_an_operation(void **state)
 	attach = accepted(world, ask_attach(world, VOLUME(2), APPLIANCE));
 	completed(world, attach);
 	check_mapped(world, VOLUME(2));
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "gone");
-	assert_int_equal(operation_find(world->core, detach)->phase, PHASE_SLEEPING);
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "gone");
+	assert_int_equal(operation_find(world->core->engine, detach)->phase, PHASE_SLEEPING);
 	server_release_stuck(&world->server);
 	completed(world, detach);
 	world_pass(world, 1000);
@@ -282,7 +282,7 @@ static void taken_back_after_foreign_job(void **state)
 	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
 	at_step(world, id, "await-device", PHASE_SLEEPING);
 	foreign_job(world);
-	assert_int_equal(operation_cancel(operation_find(world->core, id), &err), 0);
+	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), &err), 0);
 	world_pass(world, 60000);
 	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
 	server_release_stuck(&world->server);

@@ -47,7 +47,7 @@ static void access_levels(void **state)
 				ERR_FORBIDDEN);
 	}
 	assert_int_equal(code_of(world, ask_as(world, METHOD_VOLUME_ATTACH, &args, ACCESS_READ)), ERR_FORBIDDEN);
-	assert_int_equal(world->core->unfinished_count, 0);
+	assert_int_equal(operation_count(world->core->engine), 0);
 	completed(world, accepted(world, ask_as(world, METHOD_VOLUME_ATTACH, &args, ACCESS_CHANGE)));
 }
 
@@ -59,7 +59,7 @@ static void required_arguments(void **state)
 
 	assert_int_equal(code_of(world, reply), ERR_INVALID);
 	assert_string_equal(reply->err.field, "volume_id");
-	assert_int_equal(world->core->unfinished_count, 0);
+	assert_int_equal(operation_count(world->core->engine), 0);
 }
 
 static void too_many(void **state)
@@ -67,7 +67,7 @@ static void too_many(void **state)
 	struct world *world = *state;
 	struct reply *replies[4];
 
-	world->core->options.max_operations = 3;
+	world->core->env.options.max_operations = 3;
 	for (int i = 0; i < 4; i++) {
 		server_add(&world->server, "one", 5);
 		replies[i] = ask_attach(world,
@@ -94,7 +94,7 @@ static void without_cloud(void **state)
 	world->server.down = true;
 	assert_int_equal(code_of(world, ask(world, METHOD_VOLUME_GET, &args)), ERR_UNAVAILABLE);
 	assert_int_equal(code_of(world, ask_attach(world, VOLUME(1), OTHER_VM)), ERR_UNAVAILABLE);
-	assert_int_equal(world->core->unfinished_count, 0);
+	assert_int_equal(operation_count(world->core->engine), 0);
 	/* It comes back, and that is noticed within seconds. */
 	world->server.down = false;
 	world_pass(world, 6000);
@@ -224,10 +224,10 @@ static void asker_leaves_at_every_turn(void **state)
 			late = reply->done;
 			if (!late)
 				call_cancel(reply->call);
-			assert_true(TAILQ_EMPTY(&world->core->calls));
+			assert_true(TAILQ_EMPTY(&world->core->calls.calls));
 			world_pass(world, 120000);
 			assert_int_equal(reply->done, late);
-			assert_int_equal(world->core->unfinished_count, 0);
+			assert_int_equal(operation_count(world->core->engine), 0);
 			world_teardown(&each);
 		}
 	}

@@ -94,7 +94,7 @@ static void crash_twice(void **state)
 static bool some_turns(struct world *world, const struct scenario *scenario, unsigned turns)
 {
 	for (; turns > 0; turns--) {
-		if (world->core->unfinished_count == 0 && TAILQ_EMPTY(&world->core->calls) &&
+		if (operation_count(world->core->engine) == 0 && TAILQ_EMPTY(&world->core->calls.calls) &&
 		    server_busy(&world->server) == 0)
 			return true;
 		if (scenario->meddle)

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "core/drift.h"
+#include "core/rules/drift.h"
 
 #define VOLUME "11111111-2222-4333-8444-555555555555"
 #define HERE "aaaaaaaa-0000-4000-8000-00000000000a"

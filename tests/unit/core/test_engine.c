@@ -161,7 +161,7 @@ static void accepted_only_when_durable(void **state)
 	assert_int_equal(reply->err.code, ERR_UNAVAILABLE);
 	world_pass(world, 5000);
 	assert_int_equal(events_of(world, EVENT_OPERATION_STARTED, NULL), 0);
-	assert_int_equal(world->core->unfinished_count, 0);
+	assert_int_equal(operation_count(world->core->engine), 0);
 	store_memory_set_away(world->store, NULL);
 	attached(world, VOLUME(1));
 }
@@ -196,7 +196,7 @@ static void nothing_is_told_while_the_store_is_away(void **state)
 	world_pass(world, 3600 * 1000);
 	assert_int_equal(events_of(world, EVENT_OPERATION_ENDED, id), 0);
 	assert_int_equal(operation->phase, PHASE_COMMITTING);
-	assert_null(mapping_find(world->core, VOLUME(1)));
+	assert_null(mapping_find(world->core->model, VOLUME(1)));
 	store_memory_set_away(world->store, NULL);
 	at_step(world, id, "publish", PHASE_COMMITTING);
 	while (!operation->ended)
@@ -207,8 +207,8 @@ static void nothing_is_told_while_the_store_is_away(void **state)
 	record = item(get(world, id), 0);
 	assert_int_equal(record->status, OPERATION_EXECUTING);
 	assert_null(record->response);
-	assert_null(mapping_find(world->core, VOLUME(1)));
-	assert_null(export_find(world->core, VOLUME(1)));
+	assert_null(mapping_find(world->core->model, VOLUME(1)));
+	assert_null(export_find(world->core->model, VOLUME(1)));
 	store_memory_set_away(world->store, NULL);
 	completed(world, id);
 	check_world(world, 1);
@@ -269,7 +269,7 @@ static void cancel_one_at(const struct scenario *scenario, unsigned count, bool 
 
 	answered(world, begun);
 	turns(world, count);
-	*over = world->core->unfinished_count == 0;
+	*over = operation_count(world->core->engine) == 0;
 	cancel = ask_operation(world, METHOD_OPERATION_CANCEL, accepted(world, begun));
 	answered(world, cancel);
 	scenario_finish(world, scenario);
@@ -279,7 +279,7 @@ static void cancel_one_at(const struct scenario *scenario, unsigned count, bool 
 	if (cancel->err.code == ERR_NONE) {
 		assert_int_equal(record->status, OPERATION_CANCELLED);
 		check_world(world, scenario->volumes_before);
-		assert_int_equal(mapping_find(world->core, VOLUME(1)) != NULL, scenario->attached_before);
+		assert_int_equal(mapping_find(world->core->model, VOLUME(1)) != NULL, scenario->attached_before);
 	} else {
 		assert_int_equal(cancel->err.code, ERR_CONFLICT);
 		assert_int_equal(record->status, scenario->status);
@@ -311,7 +311,7 @@ static void granted_cancel_survives_a_kill(void **state)
 
 			answered(world, begun);
 			turns(world, count);
-			over = world->core->unfinished_count == 0;
+			over = operation_count(world->core->engine) == 0;
 			cancel = ask_operation(world, METHOD_OPERATION_CANCEL, accepted(world, begun));
 			answered(world, cancel);
 			world_restart(world);
@@ -345,7 +345,7 @@ static void the_wall_clock_jumps(void **state)
 		world_pass(world, DEVICE_WAIT_MS - 5000);
 		assert_int_equal(events_of(world, EVENT_OPERATION_ENDED, id), 0);
 		world_pass(world, 10000);
-		assert_int_equal(operation_find(world->core, id)->record.undoing, true);
+		assert_int_equal(operation_find(world->core->engine, id)->record.undoing, true);
 		ended_with(world, id, OPERATION_FAILED, "did not end within 60 s");
 		/* Ids still sort by age, and what comes next works. */
 		server_find(&world->server, VOLUME(1))->plug_ms = 100;
@@ -366,7 +366,7 @@ static void cancelled_while_its_commit_is_refused(void **state)
 	at_step(world, id, "await-job", PHASE_COMMITTING);
 	store_health(world->store, &health);
 	store_memory_fail_at(world->store, health.transactions + 1, ERR_INTERNAL);
-	assert_int_equal(operation_cancel(operation_find(world->core, id), &err), 0);
+	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), &err), 0);
 	ended_with(world, id, OPERATION_FAILED, "the test wants commit");
 	assert_false(core_operation(world->core, id)->needs_attention);
 	check_world(world, 1);
@@ -413,7 +413,7 @@ static void job_that_does_not_end(void **state)
 	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
 	world_pass(world, CLOUD_WAIT_MS + 30000);
 	/* It is being taken back, but never while the job may still attach it. */
-	assert_true(operation_find(world->core, id)->record.undoing);
+	assert_true(operation_find(world->core->engine, id)->record.undoing);
 	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
 	server_release_stuck(&world->server);
 	ended_with(world, id, OPERATION_FAILED, "await-job did not end within 600 s");
@@ -435,7 +435,7 @@ static void failing_undo_stays_visible(void **state)
 	assert_true(record->needs_attention);
 	assert_non_null(strstr(record->error, "taking it back failed at ask-cloud"));
 	assert_non_null(strstr(record->error, "Agent is down"));
-	assert_false(operation_busy(world->core, VOLUME(1)));
+	assert_false(operation_busy(world->core->engine, VOLUME(1)));
 }
 
 /* ---- memory ---- */
@@ -518,7 +518,7 @@ static void what_had_begun_goes_first(void **state)
 	at_step(world, id, "await-job", PHASE_WAITING);
 	put_operation(world, older, OPERATION_DETACH, NULL, "{" JOB "}");
 	world_restart(world);
-	assert_int_equal(operation_find(world->core, older)->phase, PHASE_QUEUED);
+	assert_int_equal(operation_find(world->core->engine, older)->phase, PHASE_QUEUED);
 	completed(world, id);
 	completed(world, older);
 	check_world(world, 1);
@@ -538,8 +538,8 @@ static void cancelled_behind_another(void **state)
 	put_operation(world, create, OPERATION_CREATE, "await-job",
 		      "{" JOB ",\"name\":\"one\",\"rename_job_id\":\"eeeeeeee-0000-4000-8000-00000000000f\"}");
 	world_restart(world);
-	assert_int_equal(operation_find(world->core, id)->phase, PHASE_QUEUED);
-	assert_int_equal(operation_cancel(operation_find(world->core, id), &err), 0);
+	assert_int_equal(operation_find(world->core->engine, id)->phase, PHASE_QUEUED);
+	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), &err), 0);
 	completed(world, create);
 	ended_with(world, id, OPERATION_CANCELLED, NULL);
 	world_pass(world, 1000);

@@ -53,7 +53,7 @@ static void made_and_removed_by_request(void **state)
 	assert_true(fake_export_of(&world->serving, VOLUME(1))->read_only);
 	world_restart(world);
 	world_pass(world, 1000);
-	assert_true(export_find(world->core, VOLUME(1))->record.read_only);
+	assert_true(export_find(world->core->model, VOLUME(1))->record.read_only);
 	check_world(world, 1);
 }
 
@@ -96,7 +96,7 @@ static void not_of_what_is_not_here(void **state)
 	reply = ask_export(world, METHOD_EXPORT_CREATE, VOLUME(2), false);
 	assert_int_equal(reply->err.code, ERR_INTERNAL);
 	world_pass(world, 1000);
-	assert_null(export_find(world->core, VOLUME(2)));
+	assert_null(export_find(world->core->model, VOLUME(2)));
 }
 
 static void not_while_it_is_in_use(void **state)
@@ -110,7 +110,7 @@ static void not_while_it_is_in_use(void **state)
 	reply = ask_export(world, METHOD_EXPORT_CREATE, VOLUME(1), false);
 	assert_int_equal(reply->err.code, ERR_CONFLICT);
 	assert_non_null(strstr(reply->err.text, "mounted at /mnt/data"));
-	assert_null(export_find(world->core, VOLUME(1)));
+	assert_null(export_find(world->core->model, VOLUME(1)));
 	assert_null(fake_export_of(&world->serving, VOLUME(1)));
 	kernel_mount(&world->kernel, NULL);
 	item(ask_export(world, METHOD_EXPORT_CREATE, VOLUME(1), false), 0);
@@ -127,13 +127,13 @@ static void asked_for_while_the_engine_is_away(void **state)
 	fake_fault(&world->serving, VERB_ADD, 2, ERR_UNAVAILABLE, false);
 	core_exports_lost(world->core);
 	world_pass(world, 1000);
-	assert_int_equal(export_find(world->core, VOLUME(1))->record.status, EXPORT_PENDING);
+	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.status, EXPORT_PENDING);
 	assert_int_equal(ask_export(world, METHOD_EXPORT_CREATE, VOLUME(1), false)->err.code, ERR_UNAVAILABLE);
 	core_exports_lost(world->core);
 	world_pass(world, 1000);
 	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
 	check_world(world, 1);
-	assert_int_equal(export_find(world->core, VOLUME(1))->record.status, EXPORT_ACTIVE);
+	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.status, EXPORT_ACTIVE);
 }
 
 static const char *report(struct world *world, enum method_id method, const void *args)

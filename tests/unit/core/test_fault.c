@@ -140,7 +140,7 @@ static void not_shown(void **state)
 
 static bool all_ended(struct world *world, const void *arg)
 {
-	return world->core->unfinished_count == 0;
+	return operation_count(world->core->engine) == 0;
 }
 
 /* An absent CloudStack is asked seldom, however many wait for it; when it is back, all of them go on at once. */
@@ -158,7 +158,7 @@ static void many_wait(void **state)
 	world->server.down = true;
 	world_restart(world);
 	world_pass(world, 60000);
-	assert_int_equal(world->core->unfinished_count, MAX_OPERATIONS);
+	assert_int_equal(operation_count(world->core->engine), MAX_OPERATIONS);
 	world->server.calls[FAKE_ANY] = 0;
 	world_pass(world, minutes * 60000);
 	assert_in_range(world->server.calls[FAKE_ANY], minutes, minutes * 320);

@@ -66,7 +66,7 @@ static void what_is_refused_comes_back(void **state)
 	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH, .nth = 1, .kind = FAULT_REFUSED });
 	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, NULL);
 	check_world(world, 1);
-	assert_non_null(export_find(world->core, VOLUME(1)));
+	assert_non_null(export_find(world->core->model, VOLUME(1)));
 	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH, .nth = 2, .kind = FAULT_JOB_FAILED });
 	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, NULL);
 	check_world(world, 1);
@@ -162,7 +162,7 @@ static void who_came_meanwhile_has_the_disk_to_himself(void **state)
 	ended_with(world, id, OPERATION_FAILED, "mounted at /mnt/data");
 	assert_false(core_operation(world->core, id)->needs_attention);
 	assert_null(fake_export_of(&world->serving, VOLUME(1)));
-	assert_int_equal(export_find(world->core, VOLUME(1))->record.status, EXPORT_PENDING);
+	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.status, EXPORT_PENDING);
 	world->serving.disks_taken = false;
 	kernel_mount(&world->kernel, NULL);
 	world_pass(world, 10 * 60000);
@@ -252,7 +252,7 @@ static void name_and_export_grow(void **state)
 	check_world(world, 1);
 	assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.size, 6 * GIB);
 	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 6 * GIB);
-	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 6 * GIB);
+	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.size, 6 * GIB);
 }
 
 /* It goes on with what it was told when it connected; the next one is told the truth, and who asked all of it. */
@@ -272,12 +272,12 @@ static void a_client_keeps_the_size_it_knows(void **state)
 	world_pass(world, 10 * 60000);
 	assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.size, 6 * GIB);
 	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 5 * GIB);
-	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 5 * GIB);
-	assert_int_equal(export_find(world->core, VOLUME(1))->record.status, EXPORT_ACTIVE);
+	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.size, 5 * GIB);
+	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.status, EXPORT_ACTIVE);
 	fake_export_of(&world->serving, VOLUME(1))->client.address[0] = '\0';
 	world_pass(world, 10 * 60000);
 	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 6 * GIB);
-	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 6 * GIB);
+	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.size, 6 * GIB);
 	check_world(world, 1);
 }
 
@@ -298,7 +298,7 @@ static void an_engine_that_is_away_when_it_grows(void **state)
 	core_exports_lost(world->core);
 	world_pass(world, 1000);
 	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 6 * GIB);
-	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 6 * GIB);
+	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.size, 6 * GIB);
 	check_world(world, 1);
 }
 
@@ -308,9 +308,9 @@ static void a_deleted_volume_gives_up_its_name(void **state)
 
 	served_one(world);
 	completed(world, accepted(world, ask_delete(world, VOLUME(1))));
-	assert_null(name_find(world->core, VOLUME(1)));
+	assert_null(name_find(world->core->model, VOLUME(1)));
 	world_restart(world);
-	assert_null(name_find(world->core, VOLUME(1)));
+	assert_null(name_find(world->core->model, VOLUME(1)));
 }
 
 /* ---- on hold ---- */
@@ -331,9 +331,9 @@ static void it_comes_back_in_time(void **state)
 	snprintf(first, sizeof(first), "%s", one->disk);
 	connect_client(world, VOLUME(1));
 	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(1))));
-	assert_null(mapping_find(world->core, VOLUME(1)));
+	assert_null(mapping_find(world->core->model, VOLUME(1)));
 	assert_true(fake_map_of(&world->serving, VOLUME(1))->map.suspended);
-	assert_int_equal(export_find(world->core, VOLUME(1))->record.status, EXPORT_PENDING);
+	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.status, EXPORT_PENDING);
 	server_add(&world->server, "two", 5);
 	attached(world, VOLUME(2));
 	attached(world, VOLUME(1));
@@ -376,13 +376,13 @@ static void it_comes_back_larger(void **state)
 	assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.size, 6 * GIB);
 	assert_string_equal(fake_export_of(&world->serving, VOLUME(1))->client.address, "127.0.0.1:41234");
 	assert_int_equal(world->serving.asked[VERB_REMOVE], 0);
-	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 5 * GIB);
+	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.size, 5 * GIB);
 	check_world(world, 1);
 
 	fake_export_of(&world->serving, VOLUME(1))->client.address[0] = '\0';
 	world_pass(world, 10 * 60000);
 	assert_int_equal(fake_export_of(&world->serving, VOLUME(1))->size, 6 * GIB);
-	assert_int_equal(export_find(world->core, VOLUME(1))->record.size, 6 * GIB);
+	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.size, 6 * GIB);
 	check_world(world, 1);
 }
 

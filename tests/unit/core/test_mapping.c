@@ -96,12 +96,12 @@ static void gone_and_back(void **state)
 	two_attached(world);
 	kernel_rename(&world->kernel, "vdb", "../../staging/vdb");
 	world_pass(world, 5000);
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "gone");
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.device_path, "gone-" VOLUME(1));
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.device_path, "gone-" VOLUME(1));
 	kernel_rename(&world->kernel, "../../staging/vdb", "vdd");
 	snprintf(server_find(&world->server, VOLUME(1))->disk, 16, "vdd");
 	world_pass(world, 5000);
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "detected");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "detected");
 	check_world(world, 2);
 	changes = events_of(world, EVENT_MAPPING_CHANGED, NULL);
 	world_pass(world, 3600 * 1000);
@@ -187,7 +187,7 @@ static void told_late_is_true(void **state)
 
 	snprintf(id, sizeof(id), "%s", accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
 	at_step(world, id, "await-device", PHASE_SLEEPING);
-	while (!operation_find(world->core, id)->ended) {
+	while (!operation_find(world->core->engine, id)->ended) {
 		if (!world_turn(world))
 			clock_test_advance(10);
 	}
@@ -227,7 +227,7 @@ static void untouched_while_an_operation_has_it(void **state)
 	kernel_rename(&world->kernel, "vdb", "vdd");
 	snprintf(server_find(&world->server, VOLUME(1))->disk, 16, "vdd");
 	world_pass(world, 5000);
-	assert_non_null(strstr(mapping_find(world->core, VOLUME(1))->record.device_path, "vdb"));
+	assert_non_null(strstr(mapping_find(world->core->model, VOLUME(1))->record.device_path, "vdb"));
 	completed(world, id);
 	check_world(world, 1);
 }
@@ -243,7 +243,7 @@ static void one_commit_at_a_time(void **state)
 		world_pass(world, 2100);
 	}
 	/* What the first one says is no longer so. */
-	assert_int_equal(world->core->commits_waiting, 1);
+	assert_int_equal(change_count(world->core->model), 1);
 	store_memory_set_away(world->store, NULL);
 	world_pass(world, 100);
 	check_world(world, 2);
@@ -314,8 +314,8 @@ static void reboot_without(void **state)
 	assert_string_equal(device_of(world, VOLUME(1)), "gone-" VOLUME(1));
 	assert_string_equal(device_of(world, VOLUME(2)), "gone-" VOLUME(2));
 	world_pass(world, 5000);
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "gone");
-	assert_string_equal(mapping_find(world->core, VOLUME(2))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(2))->record.linux_state, "gone");
 }
 
 /* Then nobody knows which of them is detached, so one that is in use may be it. */
@@ -470,7 +470,7 @@ static void disk_that_does_not_go(void **state)
 	assert_string_equal(device_of(world, VOLUME(1)), "vdb");
 	kernel_unplug(&world->kernel, "vdb");
 	world_pass(world, 5000);
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "gone");
 }
 
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup, world_teardown)

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "core/match.h"
+#include "core/rules/match.h"
 
 #define GIB (1ull << 30)
 #define VOLUME "0c8f5a1e-3b7d-4e2f-9a6c-1d2e3f4a5b6c"

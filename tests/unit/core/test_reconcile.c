@@ -177,7 +177,7 @@ static void moved_away(void **state)
 	server_detach(&world->server, volume);
 	server_attach(&world->server, volume, OTHER_VM);
 	found(world, "repaired", "moved");
-	mapping = mapping_find(world->core, VOLUME(1));
+	mapping = mapping_find(world->core->model, VOLUME(1));
 	assert_string_equal(mapping->record.vm_id, OTHER_VM);
 	assert_non_null(strstr(mapping->record.device_path, "remote-vm-" OTHER_VM));
 	assert_string_equal(mapping->record.linux_state, "n/a");
@@ -209,7 +209,7 @@ static void another_machine_is_the_appliance(void **state)
 	world_pass(world, 5000);
 	server_add(&world->server, "one", 5);
 	completed(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
-	mapping = mapping_find(world->core, VOLUME(1));
+	mapping = mapping_find(world->core->model, VOLUME(1));
 	assert_string_equal(mapping->record.operation_mode, "failover");
 	assert_int_equal(mapping->record.matched_by, MATCHED_NOT);
 	world_kill(world);
@@ -217,7 +217,7 @@ static void another_machine_is_the_appliance(void **state)
 	world_open(world);
 	world_pass(world, 310000);
 	check_mapped(world, VOLUME(1));
-	mapping = mapping_find(world->core, VOLUME(1));
+	mapping = mapping_find(world->core->model, VOLUME(1));
 	assert_string_equal(mapping->record.operation_mode, "oma");
 	assert_int_equal(mapping->record.matched_by, MATCHED_BY_IDENTITY);
 	nothing_found(world);
@@ -234,11 +234,11 @@ static void device_missing(void **state)
 	found(world, "failed", "device-missing");
 	found(world, "failed", "device-missing");
 	assert_int_equal(told(world, DRIFT_DEVICE_MISSING, VOLUME(1)), 1); /* once while it lasts */
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "gone");
 	kernel_plug(&world->kernel, "vdk", serial, 5 * GIB);
 	world_pass(world, 5000);
 	nothing_found(world);
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "detected");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "detected");
 	kernel_unplug(&world->kernel, "vdk");
 	found(world, "failed", "device-missing");
 	assert_int_equal(told(world, DRIFT_DEVICE_MISSING, VOLUME(1)), 2); /* and again when it is new */
@@ -252,13 +252,13 @@ static void device_unexpected(void **state)
 
 	volume->vm_id[0] = '\0';
 	found(world, "failed", "device-unexpected");
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "detected");
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.cloudstack_state, "detached");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "detected");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.cloudstack_state, "detached");
 	found(world, "failed", "device-unexpected");
 	assert_int_equal(told(world, DRIFT_DEVICE_UNEXPECTED, VOLUME(1)), 1);
 	snprintf(volume->vm_id, sizeof(volume->vm_id), "%s", APPLIANCE);
 	found(world, "repaired", "attached-outside");
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.cloudstack_state, "attached");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.cloudstack_state, "attached");
 	nothing_found(world);
 }
 
@@ -277,8 +277,8 @@ static void device_renamed(void **state)
 	kernel_reboot(&world->kernel, order);
 	world_open(world);
 	world_pass(world, 5000);
-	assert_non_null(strstr(mapping_find(world->core, VOLUME(1))->record.device_path, "/dev/vdc"));
-	assert_non_null(strstr(mapping_find(world->core, VOLUME(2))->record.device_path, "/dev/vdb"));
+	assert_non_null(strstr(mapping_find(world->core->model, VOLUME(1))->record.device_path, "/dev/vdc"));
+	assert_non_null(strstr(mapping_find(world->core->model, VOLUME(2))->record.device_path, "/dev/vdb"));
 	assert_int_equal(told(world, DRIFT_DEVICE_RENAMED, VOLUME(1)), 1);
 	assert_int_equal(told(world, DRIFT_DEVICE_RENAMED, VOLUME(2)), 1);
 	nothing_found(world);
@@ -293,7 +293,7 @@ static void size_changed(void **state)
 	found(world, "failed", "size-changed"); /* the kernel does not know yet */
 	kernel_resize(&world->kernel, volume->disk, 8 * GIB);
 	world_pass(world, 120000);
-	assert_int_equal(mapping_find(world->core, VOLUME(1))->record.size, 8 * GIB);
+	assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.size, 8 * GIB);
 	assert_int_equal(told(world, DRIFT_SIZE_CHANGED, VOLUME(1)), 2);
 	nothing_found(world);
 }
@@ -394,7 +394,7 @@ static void orphan_of_a_failed_create(void **state)
 
 	server_fault(&world->server, (struct fake_fault){ FAKE_DESTROY, 1, 1, FAULT_REFUSED });
 	at_step(world, id, "await-job", PHASE_WAITING);
-	assert_int_equal(operation_cancel(operation_find(world->core, id), &err), 0);
+	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), &err), 0);
 	ended_with(world, id, OPERATION_CANCELLED, "may be left in CloudStack");
 	assert_int_equal(server_count(&world->server), 1);
 	world_pass(world, 10000); /* its job ends */
@@ -469,7 +469,7 @@ static void dry_run_changes_nothing(void **state)
 	world_pass(world, 3000); /* the kernel's part is followed in any case */
 	events = events_of(world, EVENT_MAPPING_CHANGED, NULL);
 	assert_non_null(strstr(sync_all(world, true, "failed"), "detached-outside"));
-	assert_non_null(mapping_find(world->core, VOLUME(1)));
+	assert_non_null(mapping_find(world->core->model, VOLUME(1)));
 	assert_int_equal(events_of(world, EVENT_MAPPING_CHANGED, NULL), events);
 	assert_int_equal(events_of(world, EVENT_MAPPING_REMOVED, NULL), 0);
 	assert_int_equal(events_of(world, EVENT_DRIFT_FOUND, NULL), 0);

@@ -45,8 +45,8 @@ static bool says(const char *object, const char *name, const char *text)
 static void check_sizes(struct world *world, uint64_t cloud, uint64_t kernel)
 {
 	const struct fake_volume *volume = server_find(&world->server, VOLUME(1));
-	const struct mapping *mapping = mapping_find(world->core, VOLUME(1));
-	const struct device *device = sysblock_find(world->core->sysblock, volume->disk);
+	const struct mapping *mapping = mapping_find(world->core->model, VOLUME(1));
+	const struct device *device = sysblock_find(world->core->env.sysblock, volume->disk);
 
 	assert_int_equal(volume->size, cloud);
 	assert_int_equal(device->size, kernel);
@@ -84,7 +84,7 @@ static void grows_under_its_users(void **state)
 	assert_int_equal(number_of(record->response, "previous_size"), 5 * GIB);
 	check_sizes(world, 6 * GIB, 6 * GIB);
 	assert_int_equal(events_of(world, EVENT_MAPPING_CHANGED, VOLUME(1)), changes + 1);
-	assert_int_equal(volume_find(world->core, VOLUME(1))->cloud.size, 6 * GIB);
+	assert_int_equal(volume_find(world->core->model, VOLUME(1))->cloud.size, 6 * GIB);
 }
 
 static void sizes_are_rounded_up(void **state)
@@ -112,7 +112,7 @@ static void nowhere_or_elsewhere(void **state)
 	record = ended(world, resized(world, 7 * GIB, false));
 	assert_int_equal(record->status, OPERATION_COMPLETED);
 	assert_true(says(record->response, "device_path", "remote-vm-" OTHER_VM "-1"));
-	assert_int_equal(mapping_find(world->core, VOLUME(1))->record.size, 7 * GIB);
+	assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.size, 7 * GIB);
 	check_world(world, 1);
 }
 
@@ -121,10 +121,10 @@ static void by_size_alone(void **state)
 	struct world *world = *state;
 
 	one_attached(world);
-	assert_int_equal(mapping_find(world->core, VOLUME(1))->record.matched_by, MATCHED_BY_SIZE);
+	assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.matched_by, MATCHED_BY_SIZE);
 	completed(world, resized(world, 6 * GIB, false));
 	check_sizes(world, 6 * GIB, 6 * GIB);
-	assert_int_equal(mapping_find(world->core, VOLUME(1))->record.matched_by, MATCHED_BY_SIZE);
+	assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.matched_by, MATCHED_BY_SIZE);
 }
 
 static void unknown_volume(void **state)
@@ -280,7 +280,7 @@ static void disk_goes_meanwhile(void **state)
 	volume->disk[0] = '\0';
 	ended_with(world, id, OPERATION_FAILED, "does not show one disk");
 	world_pass(world, 1000);
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "gone");
 }
 
 /* After a boot in the middle the disks have swapped names: each mapping gets its own, and none another's. */

@@ -24,7 +24,7 @@ static void an_attachment_is_served(void **state)
 	assert_int_equal(operation->status, OPERATION_COMPLETED);
 	assert_non_null(strstr(operation->response, "\"persistent_device_name\":\"vol00000001\""));
 	assert_non_null(strstr(operation->response, "/mapper/vol00000001\""));
-	assert_non_null(export_find(world->core, VOLUME(1)));
+	assert_non_null(export_find(world->core->model, VOLUME(1)));
 	check_world(world, 1);
 	/* The export was seen to answer before anybody was told. */
 	assert_int_equal(world->serving.asked[VERB_CHECK], 1);
@@ -41,7 +41,7 @@ static void what_is_on_it_is_said(void **state)
 	operation = ended(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
 	assert_non_null(strstr(operation->response, "\"filesystem\":\"ext4\""));
 	assert_non_null(strstr(operation->response, "do not format it: ext4 \\\"backup\\\""));
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.label, "backup");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.label, "backup");
 }
 
 static void a_disk_that_cannot_be_read(void **state)
@@ -65,7 +65,7 @@ static void elsewhere_nothing_is_served(void **state)
 	completed(world, accepted(world, ask_attach(world, VOLUME(1), OTHER_VM)));
 	assert_null(fake_map_of(&world->serving, VOLUME(1)));
 	assert_null(fake_export_of(&world->serving, VOLUME(1)));
-	assert_null(name_find(world->core, VOLUME(1)));
+	assert_null(name_find(world->core->model, VOLUME(1)));
 }
 
 static void the_name_comes_back_with_the_volume(void **state)
@@ -83,13 +83,13 @@ static void the_name_comes_back_with_the_volume(void **state)
 	attached(world, VOLUME(2));
 	attached(world, VOLUME(1));
 	assert_string_not_equal(one->disk, first);
-	assert_string_equal(mapping_find(world->core, VOLUME(1))->record.persistent_device_name, "vol00000001");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.persistent_device_name, "vol00000001");
 	check_world(world, 2);
 }
 
 static const char *symlink_of(struct world *world, const char *volume_id)
 {
-	return str_or(mapping_find(world->core, volume_id)->record.symlink_path, "");
+	return str_or(mapping_find(world->core->model, volume_id)->record.symlink_path, "");
 }
 
 /* What is told follows what is there. */
@@ -155,13 +155,13 @@ static void equal_digits(void **state)
 	detached(world, one->id);
 	/* The first one is away, but the name stays its own. */
 	attached(world, two->id);
-	assert_string_equal(name_find(world->core, two->id), "vol000000019999");
+	assert_string_equal(name_find(world->core->model, two->id), "vol000000019999");
 	attached(world, one->id);
-	assert_string_equal(name_find(world->core, one->id), "vol00000001");
+	assert_string_equal(name_find(world->core->model, one->id), "vol00000001");
 	check_world(world, 2);
 	world_restart(world);
 	world_pass(world, 5000);
-	assert_string_equal(name_find(world->core, two->id), "vol000000019999");
+	assert_string_equal(name_find(world->core->model, two->id), "vol000000019999");
 	check_world(world, 2);
 }
 
@@ -171,11 +171,11 @@ static void a_name_of_somebody_else(void **state)
 
 	fake_foreign_map(&world->serving, "vol00000001");
 	served_one(world);
-	assert_string_equal(name_find(world->core, VOLUME(1)), "vol000000011111");
+	assert_string_equal(name_find(world->core->model, VOLUME(1)), "vol000000011111");
 	check_world(world, 1);
 	world_restart(world);
 	world_pass(world, 400000); /* several comparisons */
-	assert_string_equal(name_find(world->core, VOLUME(1)), "vol000000011111");
+	assert_string_equal(name_find(world->core->model, VOLUME(1)), "vol000000011111");
 	assert_int_equal(world->serving.map_count, 2);
 	check_world(world, 1);
 }
@@ -187,7 +187,7 @@ static void a_disk_that_is_held_keeps_its_name(void **state)
 
 	fake_fault(&world->serving, VERB_POINT, 3, ERR_CONFLICT, false);
 	served_one(world);
-	assert_string_equal(name_find(world->core, VOLUME(1)), "vol00000001");
+	assert_string_equal(name_find(world->core->model, VOLUME(1)), "vol00000001");
 	check_world(world, 1);
 }
 
@@ -245,7 +245,7 @@ static void a_disk_that_others_have_taken(void **state)
 	assert_non_null(strstr(operation->response, "mounted at /mnt/data"));
 	check_mapped(world, VOLUME(1));
 	assert_null(fake_export_of(&world->serving, VOLUME(1)));
-	export = &export_find(world->core, VOLUME(1))->record;
+	export = &export_find(world->core->model, VOLUME(1))->record;
 	assert_int_equal(export->status, EXPORT_PENDING);
 	assert_non_null(strstr(export->error, "mounted at /mnt/data"));
 	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT, "mounted at /mnt/data");
@@ -355,7 +355,7 @@ static void all_of_it_is_gone(void **state)
 	world_open(world);
 	world_pass(world, 5000);
 	check_world(world, 1);
-	assert_non_null(export_find(world->core, VOLUME(1)));
+	assert_non_null(export_find(world->core->model, VOLUME(1)));
 }
 
 static void the_engine_began_anew(void **state)
@@ -385,12 +385,12 @@ static void without_names_an_export_goes_with_its_disk(void **state)
 	kernel_unplug(&world->kernel, one->disk);
 	world_pass(world, 5000);
 	assert_null(fake_export_of(&world->serving, VOLUME(1)));
-	noted = export_find(world->core, VOLUME(1));
+	noted = export_find(world->core->model, VOLUME(1));
 	assert_int_equal(noted->record.status, EXPORT_PENDING);
 	kernel_plug(&world->kernel, one->disk, "00000001111142228333", 5 * GIB);
 	world_pass(world, 5000);
 	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
-	noted = export_find(world->core, VOLUME(1));
+	noted = export_find(world->core->model, VOLUME(1));
 	assert_int_equal(noted->record.status, EXPORT_ACTIVE);
 }
 
@@ -426,7 +426,7 @@ static void who_does_not_know_himself_takes_nothing_away(void **state)
 		assert_non_null(fake_map_of(&world->serving, VOLUME(1)));
 		assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.target, DEVMAP_LINEAR);
 		assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
-		assert_non_null(export_find(world->core, VOLUME(1)));
+		assert_non_null(export_find(world->core->model, VOLUME(1)));
 	}
 }
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup, world_teardown)

@@ -7,7 +7,7 @@
  * hangs in it, and it knows no disks: a point always finds the disk there and large enough.
  */
 
-#include "disk/devmap.h"
+#include "dm/devmap.h"
 
 enum fake_verb { FAKE_LIST, FAKE_POINT, FAKE_HOLD, FAKE_FAIL, FAKE_REMOVE, FAKE_VERB_COUNT };
 

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "disk/devmap_link.h"
+#include "dm/node.h"
 #include "fake_devmap.h"
 #include "tree.h"
 

@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "disk/export.h"
 #include "fake_qmp.h"
+#include "nbd/exporter.h"
 #include "tree.h"
 
 #define NAME "migration-vol-0c8f5a1e-3b7d-4e2f-9a6c-1d2e3f4a5b6c"

@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
-#include "disk/nbd_client.h"
+#include "nbd/handshake.h"
 
 #define NAME "migration-vol-0c8f5a1e-3b7d-4e2f-9a6c-1d2e3f4a5b6c"
 #define OPTION_GO 7

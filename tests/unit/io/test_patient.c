@@ -5,7 +5,7 @@
 #include <semaphore.h>
 
 #include "base/clock.h"
-#include "io/patient.h"
+#include "io/blocking.h"
 
 #define TIMEOUT_MS 5000
 #define CALLS 8

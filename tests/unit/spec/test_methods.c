@@ -34,6 +34,7 @@ static void rows_are_whole(void **state)
 			key = record_find(method->args, "request_id");
 			assert_true(key && (key->flags & FIELD_KEY));
 			assert_string_equal(strchr(method->name, '.') + 1, method->command);
+			assert_string_equal(operation_type_names[method->operation], method->command);
 		}
 		/* Where it is has to be told. */
 		if (method->answer == ANSWER_CREATED)

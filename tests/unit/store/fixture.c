@@ -16,7 +16,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 
-#include "store/store_memory.h"
+#include "store/memory.h"
 
 #define WALL_MS INT64_C(1795384203123)
 

@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include "fixture.h"
-#include "store/store_lane.h"
+#include "store/writer.h"
 
 struct fake {
 	struct store store;

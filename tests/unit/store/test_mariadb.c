@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 
 #include "fixture.h"
-#include "store/store_mariadb.h"
+#include "store/mariadb/backend.h"
 
 /* ---- the url ---- */
 

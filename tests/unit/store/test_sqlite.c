@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "fixture.h"
+#include "store/sqlite/backend.h"
 #include "store/store_internal.h"
-#include "store/store_lane.h"
-#include "store/store_sqlite.h"
+#include "store/writer.h"
 
 static atomic_uint syncs;
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "fixture.h"
-#include "store/store_prune.h"
+#include "store/prune.h"
 
 static void put_listed(struct fixture *f)
 {

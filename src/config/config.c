@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The configuration table and its walks; inih does the reading of lines. */
+
+#include "config/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ini.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "disk/device.h"
+#include "nbd/exporter.h"
+
+#define CONFIG_MAX (64 * 1024)
+#define MINUTE INT64_C(60000)
+#define HOUR (60 * MINUTE)
+
+#define F(MEMBER, TYPE, ...) FIELD(config, MEMBER, TYPE, __VA_ARGS__)
+static const struct field config_fields[] = {
+	F(http_listen, TEXT, .fallback = "127.0.0.1:8090", .min = 1, .max = 255,
+	  .doc = "Loopback address and port of the REST interface. Port 0 takes a free one."),
+	F(http_max_requests, INT, .fallback = "256", .min = 1, .max = 10000,
+	  .doc = "Requests answered at the same time; more are told to come back."),
+	F(cloud_url, TEXT,
+	  .doc = "Address of CloudStack's API, such as https://cloud.example.org/client/api. Without it nothing can be "
+		 "changed. What this section leaves open of address and keys can, with a store in MariaDB, be "
+		 "said by the active row of its table ossea_configs."),
+	F(cloud_api_key_file, TEXT,
+	  .doc = "File with the API key on its first line, readable by nobody else. Default: the systemd credential "
+		 "cloudstack-api-key."),
+	F(cloud_secret_key_file, TEXT,
+	  .doc = "File with the secret key, likewise. Default: the systemd credential cloudstack-secret-key."),
+	F(cloud_ca_file, TEXT, .doc = "Certificates that sign CloudStack's. Default: the system's."),
+	F(cloud_timeout, DURATION, .fallback = "30s", .min = 100, .max = 10 * MINUTE, .doc = "Time for one request."),
+	F(cloud_poll_min, DURATION, .fallback = "500ms", .min = 10, .max = MINUTE,
+	  .doc = "First wait before a job is looked at again; doubled each time."),
+	F(cloud_poll_max, DURATION, .fallback = "5s", .min = 10, .max = 10 * MINUTE, .doc = "Longest such wait."),
+	F(cloud_job_wait, DURATION, .fallback = "35min", .min = 1000, .max = 48 * HOUR,
+	  .doc = "Time for one job. The default is a little more than CloudStack itself waits for a hypervisor."),
+	F(cloud_parallel, INT, .fallback = "16", .min = 1, .max = 256,
+	  .doc = "Requests to CloudStack at the same time."),
+	F(cloud_zone_id, UUID,
+	  .doc = "Zone of volumes whose creation names none. Default: zone in ossea_configs."),
+	F(appliance_vm_id, UUID,
+	  .doc = "CloudStack's id of this virtual machine. Default: oma_vm_id in ossea_configs, its DMI product UUID."),
+	F(device_buses, TEXT, .fallback = "virtio scsi", .max = 100,
+	  .doc = "Disks that can be volumes: virtio, scsi, other, and loop for trials without a hypervisor."),
+	F(device_scan_interval, DURATION, .fallback = "2s", .min = 10, .max = 10 * MINUTE,
+	  .doc = "How often the kernel's disks are listed; kernel events bring the next listing forward."),
+	F(device_wait, DURATION, .fallback = "2min", .min = 100, .max = HOUR,
+	  .doc = "Time for a disk to appear after an attachment, or to go after a detachment."),
+	F(device_probe_timeout, DURATION, .fallback = "30s", .min = 100, .max = HOUR,
+	  .doc = "Time for reading what is on a disk, and for finding out who uses it."),
+	F(device_stable_names, BOOL, .fallback = "yes",
+	  .doc = "Give each volume a name under /dev/mapper that never changes. Needs the kernel's device mapper."),
+	F(device_hold_seconds, INT, .fallback = "60", .min = 1, .max = 3600,
+	  .doc = "Seconds that those who use a name wait for a volume that was detached to come back, at the most: "
+		 "when the daemon stops they get errors at once."),
+	F(device_sysfs_root, TEXT, .fallback = "/sys", .min = 1, .max = 4000, .doc = "Where sysfs is mounted."),
+	F(device_dev_root, TEXT, .fallback = "/dev", .min = 1, .max = 4000, .doc = "Where device nodes are."),
+	F(export_engine, ENUM, .fallback = "qemu-storage-daemon", .names = export_engine_names,
+	  .doc = "What serves volumes over NBD. none turns exports off."),
+	F(export_listen, TEXT, .fallback = "127.0.0.1:10809", .min = 1, .max = 255,
+	  .doc = "Where it serves: a loopback address and port, or unix: and a path. Another address needs "
+		 "tls_dir with a client-cert.pem in it, so that clients must show a certificate, too."),
+	F(export_tls_dir, TEXT, .max = 4000,
+	  .doc = "Folder with ca-cert.pem, server-cert.pem and server-key.pem. Without it there is no TLS."),
+	F(export_qmp_socket, TEXT, .max = 100,
+	  .doc = "QMP socket of a qemu-storage-daemon that runs as a unit of its own, and so outlives this daemon. "
+		 "Default: the daemon starts one itself."),
+	F(export_run_dir, TEXT, .fallback = "/run/volume-daemon/export", .min = 1, .max = 80,
+	  .doc = "Where the engine's sockets and links are kept, and until when the users of names wait."),
+	F(store_url, TEXT, .fallback = "sqlite:///var/lib/volume-daemon/volume-daemon.db", .min = 1, .max = 4000,
+	  .doc = "Where operations and mappings are kept: sqlite:// and a path, or "
+		 "mariadb://USER@HOST[:PORT][,HOST...]/DATABASE[?socket=PATH&tls=off|on|verify&ca=PATH&cert=PATH&"
+		 "key=PATH]."),
+	F(store_password_file, TEXT,
+	  .doc = "File with the database user's password on its first line, readable by nobody else. Default: the "
+		 "systemd "
+		 "credential store-password; without either there is none."),
+	F(store_retention, DURATION, .fallback = "0s", .min = 0, .max = 3650 * 24 * HOUR,
+	  .doc = "How long ended operations stay in the store, at least 1d; 0 keeps them for ever. Those that need attention "
+		 "stay in any case."),
+	F(reconcile_interval, DURATION, .fallback = "60s", .min = 1000, .max = 24 * HOUR,
+	  .doc = "How often CloudStack's volumes are listed anew and compared with store and kernel."),
+	F(operations_max, INT, .fallback = "10000", .min = 1, .max = 1000000,
+	  .doc = "Unfinished operations at the same time; more are told to come back."),
+	F(log_level, ENUM, .fallback = "info", .names = log_level_names, .doc = "What is logged."),
+};
+#undef F
+const struct record config_record = RECORD("configuration", config, config_fields);
+
+static const char *key_of(const struct field *field)
+{
+	return strchr(field->name, '_') + 1;
+}
+
+static int section_length(const struct field *field)
+{
+	return (int)(strchr(field->name, '_') - field->name);
+}
+
+/* ---- reading ---- */
+
+struct reading {
+	struct config *config;
+	struct err err;
+	bool seen[ARRAY_SIZE(config_fields)];
+};
+
+static void list_keys(const char *section, struct buf *out)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(config_fields); i++) {
+		const struct field *field = &config_fields[i];
+		int length = section_length(field);
+
+		if ((int)strlen(section) == length && strncmp(section, field->name, (size_t)length) == 0)
+			buf_printf(out, "%s%s", out->length ? ", " : "", key_of(field));
+	}
+}
+
+static void list_sections(struct buf *out)
+{
+	int last = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(config_fields); i++) {
+		const char *name = config_fields[i].name;
+		int length = section_length(&config_fields[i]);
+
+		if (i > 0 && length == last && strncmp(name, config_fields[i - 1].name, (size_t)length) == 0)
+			continue;
+		buf_printf(out, "%s%.*s", out->length ? ", " : "", length, name);
+		last = length;
+	}
+}
+
+static int refuse_unknown(const char *section, const char *key, struct err *err)
+{
+	_cleanup_buf_ struct buf keys = BUF_NULL;
+
+	list_keys(section, &keys);
+	if (keys.length)
+		return err_set(err, ERR_INVALID, "[%s] has no key \"%s\"; it has: %s", section, key, keys.data);
+	list_sections(&keys);
+	if (!*section)
+		return err_set(err, ERR_INVALID, "%s stands above the first [section]; there are: %s", key, keys.data);
+	return err_set(err, ERR_INVALID, "there is no section [%s]; there are: %s", section, keys.data);
+}
+
+static int read_pair(struct reading *reading, const char *section, const char *key, const char *value)
+{
+	_cleanup_free_ char *name = xasprintf("%s_%s", section, key);
+	const struct field *field = record_find(&config_record, name);
+
+	if (!field)
+		return refuse_unknown(section, key, &reading->err);
+	if (reading->seen[field - config_fields])
+		return err_set(&reading->err, ERR_INVALID, "%s.%s is given twice", section, key);
+	reading->seen[field - config_fields] = true;
+	if (field_from_text(field, reading->config, value, &reading->err) == 0)
+		return 0;
+	/* The text begins with the member's name; people know the key by its section and a dot. */
+	if (str_has_prefix(reading->err.text, name))
+		reading->err.text[strlen(section)] = '.';
+	return -1;
+}
+
+/* inih's convention: 0 is an error, and the parser then returns the number of the first line that had one. */
+static int on_pair(void *user, const char *section, const char *key, const char *value)
+{
+	struct reading *reading = user;
+
+	if (reading->err.code)
+		return 1;
+	return read_pair(reading, section, key, value) == 0;
+}
+
+/* inih cuts lines that are longer without a word. */
+static int check_lines(const char *path, const char *text, struct err *err)
+{
+	int line = 1;
+
+	for (const char *start = text; *start; line++) {
+		size_t length = strcspn(start, "\n");
+
+		if (length >= INI_MAX_LINE - 2)
+			return err_set(err, ERR_INVALID, "%s:%d: the line is longer than %d characters", path, line,
+				       INI_MAX_LINE - 3);
+		start += length + (start[length] == '\n');
+	}
+	return 0;
+}
+
+/* inih tells the first bad line only. Was it bad in itself, or did we refuse what it says? */
+static bool is_pair_at(const char *text, int line)
+{
+	size_t length;
+
+	for (; line > 1; line--)
+		text = strchr(text, '\n') + 1;
+	text += strspn(text, " \t");
+	length = strcspn(text, "\n");
+	return *text != '[' && (memchr(text, '=', length) || memchr(text, ':', length));
+}
+
+int config_read(struct config *config, const char *path, bool must_exist, struct err *err)
+{
+	struct reading reading = { .config = config };
+	_cleanup_free_ char *text = NULL;
+	int line;
+
+	record_init(&config_record, config);
+	text = read_file_at(AT_FDCWD, path, CONFIG_MAX, NULL);
+	if (!text) {
+		if (errno == ENOENT && !must_exist)
+			return 0;
+		return err_set(err, ERR_INVALID, "%s: %s", path, strerror(errno));
+	}
+	if (check_lines(path, text, err) < 0)
+		return -1;
+	line = ini_parse_string(text, on_pair, &reading);
+	if (line > 0 && (!reading.err.code || !is_pair_at(text, line)))
+		return err_set(err, ERR_INVALID, "%s:%d: this is neither [section] nor key = value", path, line);
+	if (line > 0)
+		return err_set_field(err, reading.err.field, ERR_INVALID, "%s:%d: %s", path, line, reading.err.text);
+	return config_check(config, err);
+}
+
+/* ---- what no single value shows ---- */
+
+int config_buses(const struct config *config, unsigned *out, struct err *err)
+{
+	_cleanup_free_ char *words = xstrdup(config->device_buses);
+	char *rest = NULL;
+
+	*out = 0;
+	for (char *word = strtok_r(words, " ,", &rest); word; word = strtok_r(NULL, " ,", &rest)) {
+		unsigned bus = 0;
+
+		while (bus < BUS_COUNT && !streq(device_bus_names[bus], word))
+			bus++;
+		if (bus == BUS_COUNT)
+			return err_set(err, ERR_INVALID,
+				       "device.buses: \"%s\" is no bus; there are virtio, scsi, loop, other", word);
+		*out |= 1u << bus;
+	}
+	if (!*out)
+		return err_set(err, ERR_INVALID, "device.buses: name at least one of virtio, scsi, loop, other");
+	return 0;
+}
+
+int config_check(const struct config *config, struct err *err)
+{
+	unsigned buses;
+
+	if (config_buses(config, &buses, err) < 0)
+		return -1;
+	if (config->cloud_poll_min > config->cloud_poll_max)
+		return err_set(err, ERR_INVALID, "cloud.poll_min must not be more than cloud.poll_max");
+	if (config->store_retention && config->store_retention < 24 * HOUR)
+		return err_set(err, ERR_INVALID,
+			       "store.retention must be 0 or at least 1d: so long a request can be asked again by its key");
+	if (config->cloud_url && !str_has_prefix(config->cloud_url, "http://") &&
+	    !str_has_prefix(config->cloud_url, "https://"))
+		return err_set(err, ERR_INVALID, "cloud.url must begin with http:// or https://");
+	return 0;
+}
+
+/* ---- the sample ---- */
+
+static void put_wrapped(struct buf *out, const char *text)
+{
+	size_t column = 0;
+
+	for (const char *word = text; *word;) {
+		size_t length = strcspn(word, " ");
+
+		if (column > 0 && column + 1 + length > 98)
+			column = 0;
+		buf_add_text(out, column ? " " : word == text ? "# " : "\n# ");
+		buf_add(out, word, length);
+		column += length + 1;
+		word += length;
+		word += strspn(word, " ");
+	}
+	buf_add_char(out, '\n');
+}
+
+static void put_limits(struct buf *out, const struct field *field)
+{
+	struct config limit = { 0 };
+
+	buf_printf(out, "# %s", field_type_view(field->type)->what);
+	if (field->names) {
+		buf_add_text(out, ":");
+		for (size_t i = 0; field->names[i]; i++)
+			buf_printf(out, " %s", field->names[i]);
+	} else if (field->type == FIELD_INT || field->type == FIELD_DURATION) {
+		*(int64_t *)field_of(field, &limit) = field->min;
+		buf_add_text(out, ", ");
+		field_to_text(field, &limit, out);
+		*(int64_t *)field_of(field, &limit) = field->max;
+		buf_add_text(out, " to ");
+		field_to_text(field, &limit, out);
+	}
+	buf_add_char(out, '\n');
+}
+
+void config_sample(struct buf *out)
+{
+	const char *section = "";
+
+	buf_add_text(out,
+		     "# Configuration of volume-daemon. Every key is shown with its default; remove the # in front to "
+		     "change one.\n");
+	for (size_t i = 0; i < ARRAY_SIZE(config_fields); i++) {
+		const struct field *field = &config_fields[i];
+		int length = section_length(field);
+
+		if (strncmp(section, field->name, (size_t)length + 1) != 0)
+			buf_printf(out, "\n[%.*s]\n", length, field->name);
+		section = field->name;
+		buf_add_char(out, '\n');
+		put_wrapped(out, field->doc);
+		put_limits(out, field);
+		buf_printf(out, "#%s =%s%s\n", key_of(field), field->fallback ? " " : "", str_or(field->fallback, ""));
+	}
+}
+
+void config_clear(struct config *config)
+{
+	record_clear(&config_record, config);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What core is made of, from below: each module knows those above it in this list, and none of those that follow. */
+
+#include "core/env.h"
+#include "core/methods/calls.h"
+#include "core/ops/ops.h"
+
+struct core {
+	struct env env;
+	struct model *model;
+	struct host *host;
+	struct ops ops;
+	struct engine *engine;
+	struct content_probe *content_probe;
+	struct device_sync *device_sync;
+	struct host_sync *host_sync;
+	struct reconciler *reconciler;
+	struct retention *retention;
+	struct calls calls;
+};

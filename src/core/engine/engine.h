@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of this room share. */
+
+#include <sys/queue.h>
+
+#include "core/engine/operation_table.h"
+
+struct env;
+struct model;
+
+struct engine {
+	struct env *env;
+	struct model *model;
+	const struct operation_kind *const *kinds;
+	struct ops *ops;
+
+	struct operation *operations;     /* in memory: unfinished and recently ended */
+	struct operation *requests;       /* of these, those that were asked for under a key, by that key */
+	struct operation_list unfinished; /* oldest first */
+	struct operation_list ended;      /* oldest first */
+	size_t unfinished_count, ended_count;
+	struct volume_queue *queues;
+	TAILQ_HEAD(, settling) settlings; /* on their way to the store */
+	int64_t next_retry_ms;            /* clock_mono_ms(): an absent CloudStack is not asked again before */
+};

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * How operations come to be and how they come back: accepted for a request, put back to work after a start, settled when
+ * nothing is left of what they could not undo, and woken when a device or CloudStack changes. How they move is
+ * operation.c, where they stand is operation_table.c.
+ */
+
+#include "core/engine/operation_start.h"
+
+#include <assert.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/uuid.h"
+#include "core/engine/engine.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/event.h"
+#include "core/model/commit.h"
+#include "core/model/event.h"
+#include "core/model/volume.h"
+#include "disk/device.h"
+
+/* An absent CloudStack is asked this often, by all that wait for it together. */
+#define RETRY_EVERY_MS 200
+
+static struct operation *operation_new(struct engine *engine, enum operation_type type)
+{
+	struct operation *operation = xnew(struct operation);
+
+	record_init(&operation_record, &operation->record);
+	operation->engine = engine;
+	operation->ops = engine->ops;
+	operation->kind = engine->kinds[type];
+	TAILQ_INIT(&operation->askers);
+	operation->record.type = type;
+	operation_init_wakers(operation);
+	return operation;
+}
+
+struct operation_asker *operation_start(struct engine *engine, const struct operation_order *order,
+					operation_accepted_fn accepted, void *arg)
+{
+	struct operation *operation = operation_new(engine, order->type);
+	struct operation_asker *asker;
+	char uuid[UUID_TEXT_SIZE];
+
+	uuid_make_v7(uuid);
+	operation->record.id = xasprintf("op-%s", uuid);
+	operation->record.status = OPERATION_PENDING;
+	str_set(&operation->record.volume_id, str_or(order->volume_id, ""));
+	str_set(&operation->record.vm_id, order->vm_id);
+	str_set(&operation->record.request_id, order->request_id);
+	operation->record.request = order->request;
+	operation->record.created_at = clock_wall_ms();
+	operation->context = order->context;
+	operation->accepting = true;
+	asker = operation_join(operation, accepted, arg);
+	operation_add(operation);
+	if (order->volume_id)
+		operation_join_queue(operation, order->volume_id);
+	operation_commit(operation, "");
+	return asker;
+}
+
+static void restore_failure(struct operation *operation)
+{
+	const struct operation_record *record = &operation->record;
+	_cleanup_json_ struct json *details = NULL;
+	_cleanup_free_ char *name = NULL;
+	struct err failure;
+
+	if (!record->error)
+		return;
+	if (record->error_details)
+		details = json_parse(record->error_details, strlen(record->error_details), NULL);
+	name = xasprintf("%s%s", ERR_BUS_PREFIX, str_or(json_text(json_get(details, "name")), ""));
+	err_set(&failure, err_from_bus_name(name), "%s", record->error);
+	operation_keep_err(&operation->failure, &failure);
+}
+
+static int restore_context(struct operation *operation, struct err *err)
+{
+	const char *text = str_or(operation->record.context, "{}");
+	_cleanup_json_ struct json *json = json_parse(text, strlen(text), err);
+
+	operation->context = xcalloc(1, operation->kind->context->size);
+	record_init(operation->kind->context, operation->context);
+	if (!json || record_from_json(operation->kind->context, operation->context, json, err) < 0)
+		return -1;
+	str_set(&operation->record.context, NULL); /* written anew by every commit */
+	return 0;
+}
+
+static int restore_step(struct operation *operation, struct err *err)
+{
+	if (operation->record.status == OPERATION_PENDING)
+		return 0;
+	for (size_t i = 0; i < operation->kind->step_count; i++) {
+		if (streq(operation->kind->steps[i].name, operation->record.step)) {
+			operation->step = i;
+			operation->resumed = true;
+			return 0;
+		}
+	}
+	return err_set(err, ERR_INTERNAL, "the store says step \"%s\", which this program does not know",
+		       str_or(operation->record.step, ""));
+}
+
+void operation_resume(struct engine *engine, const struct operation_record *record)
+{
+	struct operation *operation = operation_new(engine, (enum operation_type)record->type);
+	struct err err = { 0 };
+
+	record_copy(&operation_record, &operation->record, record);
+	operation_add(operation);
+	if (!str_empty(record->volume_id))
+		operation_join_queue(operation, record->volume_id);
+	restore_failure(operation);
+	volume_note_operation(engine->model, record);
+	operation->phase = PHASE_QUEUED;
+	if (restore_context(operation, &err) < 0 || restore_step(operation, &err) < 0) {
+		operation->record.needs_attention = true;
+		operation_interrupt(operation, &err);
+		return;
+	}
+	operation_begin_if_turn(operation);
+}
+
+struct settling {
+	TAILQ_ENTRY(settling) entry;
+	struct engine *engine;
+	struct operation_record record;
+};
+
+static void settling_free(struct settling *settling)
+{
+	TAILQ_REMOVE(&settling->engine->settlings, settling, entry);
+	record_clear(&operation_record, &settling->record);
+	free(settling);
+}
+
+static void on_settled(void *arg, const struct err *err)
+{
+	struct settling *settling = arg;
+	struct operation *operation = operation_find(settling->engine, settling->record.id);
+
+	if (err->code) {
+		log_notice("operation=%s still needs attention: %s", settling->record.id, err->text);
+	} else {
+		if (operation) {
+			operation->record.needs_attention = false;
+			operation->record.updated_at = settling->record.updated_at;
+			str_set(&operation->record.error, settling->record.error);
+		}
+		log_notice("operation=%s needs no attention any more", settling->record.id);
+		events_operation(settling->engine->model, EVENT_OPERATION_CHANGED, &settling->record);
+	}
+	settling_free(settling);
+}
+
+void operation_settle(struct engine *engine, const struct operation_record *record)
+{
+	struct change *change =
+		change_new(engine->model, str_empty(record->volume_id) ? record->id : record->volume_id);
+	struct settling *settling = xnew(struct settling);
+
+	settling->engine = engine;
+	TAILQ_INSERT_TAIL(&engine->settlings, settling, entry);
+	record_copy(&operation_record, &settling->record, record);
+	settling->record.needs_attention = false;
+	settling->record.updated_at = clock_wall_ms();
+	free(settling->record.error);
+	settling->record.error =
+		xasprintf("%s; since then nothing of it was found", str_or(record->error, "it failed"));
+	change_put_operation(change, &settling->record, operation_status_names[record->status], "{\"settled\":true}");
+	change_submit(change, CHANGE_OPTIONAL, NULL, on_settled, settling);
+}
+
+void operation_on_device(struct engine *engine, const struct device *device)
+{
+	struct operation *operation;
+
+	TAILQ_FOREACH(operation, &engine->unfinished, age_entry) {
+		if (operation->kind->type == OPERATION_CREATE)
+			continue;
+		if (operation->phase == PHASE_SLEEPING && operation_step(operation)->deadline == STEP_DEVICE)
+			loop_task_queue(engine->env->loop, &operation->turn);
+		else if (operation->awaited && operation->wait_kind->poke &&
+			 device_identity(device, operation->record.volume_id) != IDENTITY_OTHER)
+			operation->wait_kind->poke(operation);
+	}
+}
+
+int64_t operation_retry_in(struct engine *engine, int64_t delay_ms)
+{
+	int64_t due_ms = clock_mono_ms() + delay_ms;
+
+	if (due_ms < engine->next_retry_ms)
+		due_ms = engine->next_retry_ms;
+	engine->next_retry_ms = due_ms + RETRY_EVERY_MS;
+	return due_ms - clock_mono_ms();
+}
+
+void operation_on_cloud_back(struct engine *engine)
+{
+	struct operation *operation;
+
+	engine->next_retry_ms = 0;
+	TAILQ_FOREACH(operation, &engine->unfinished, age_entry) {
+		/* Ready: no CloudStack was configured when their turn came. */
+		if (operation->phase == PHASE_READY ||
+		    (operation->phase == PHASE_SLEEPING && operation_step(operation)->deadline == STEP_CLOUD))
+			loop_task_queue(engine->env->loop, &operation->turn);
+	}
+}
+
+struct engine *engine_new(struct env *env, struct model *model, const struct operation_kind *const *kinds,
+			  struct ops *ops)
+{
+	struct engine *engine = xnew(struct engine);
+
+	engine->env = env;
+	engine->model = model;
+	engine->kinds = kinds;
+	engine->ops = ops;
+	TAILQ_INIT(&engine->unfinished);
+	TAILQ_INIT(&engine->ended);
+	TAILQ_INIT(&engine->settlings);
+	return engine;
+}
+
+static void free_all(struct engine *engine)
+{
+	struct operation *operation, *next;
+	struct settling *settling;
+
+	while ((settling = TAILQ_FIRST(&engine->settlings)))
+		settling_free(settling);
+	HASH_ITER(hh, engine->operations, operation, next) {
+		operation_leave_queue(operation);
+		operation_unlink(operation);
+		operation_free(operation);
+	}
+}
+
+struct engine *engine_free(struct engine *engine)
+{
+	if (engine)
+		free_all(engine);
+	free(engine);
+	return NULL;
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * How operations come to be and where they stand: made for a request or read back from the store, kept in the list of
+ * the unfinished or of the ended, lined up behind others on the same volume. How they move is operation.c.
+ */
+
+#include "core/engine/operation_table.h"
+
+#include <assert.h>
+
+#include "core/engine/engine.h"
+#include "core/env.h"
+#include "core/model/commit.h"
+
+void operation_link(struct operation *operation)
+{
+	struct engine *engine = operation->engine;
+	const struct operation_record *record = &operation->record;
+	struct operation *older;
+
+	HASH_ADD_KEYPTR(hh, engine->operations, record->id, strlen(record->id), operation);
+	if (!record->request_id)
+		return;
+	/* A key is free again after a day, and the one who had it may still be in memory. */
+	older = operation_find_request(engine, record->request_id);
+	if (older && strcmp(older->record.id, record->id) > 0)
+		return;
+	if (older) {
+		HASH_DELETE(request_hh, engine->requests, older);
+		older->has_request = false;
+	}
+	HASH_ADD_KEYPTR(request_hh, engine->requests, record->request_id, strlen(record->request_id), operation);
+	operation->has_request = true;
+}
+
+void operation_add(struct operation *operation)
+{
+	struct engine *engine = operation->engine;
+
+	operation_link(operation);
+	TAILQ_INSERT_TAIL(&engine->unfinished, operation, age_entry);
+	engine->unfinished_count++;
+}
+
+void operation_drop_ended(struct operation *operation)
+{
+	if (!operation->ended)
+		return;
+	record_clear(&operation_record, operation->ended);
+	free(TAKE_PTR(operation->ended));
+}
+
+void operation_change_drop(struct operation *operation)
+{
+	change_free(TAKE_PTR(operation->change));
+}
+
+void operation_stop_waiting(struct operation *operation)
+{
+	struct loop *loop = operation->engine->env->loop;
+
+	if (operation->awaited)
+		operation->wait_kind->cancel(TAKE_PTR(operation->awaited));
+	loop_task_cancel(loop, &operation->turn);
+	loop_timer_clear(loop, &operation->sleep);
+}
+
+void operation_unlink(struct operation *operation)
+{
+	struct engine *engine = operation->engine;
+
+	HASH_DEL(engine->operations, operation);
+	if (operation->has_request)
+		HASH_DELETE(request_hh, engine->requests, operation);
+	operation->has_request = false;
+	if (operation->phase == PHASE_ENDED) {
+		TAILQ_REMOVE(&engine->ended, operation, age_entry);
+		engine->ended_count--;
+	} else {
+		TAILQ_REMOVE(&engine->unfinished, operation, age_entry);
+		engine->unfinished_count--;
+	}
+}
+
+void operation_keep_err(struct err **slot, const struct err *err)
+{
+	struct err *kept = NULL;
+
+	if (err) {
+		kept = xnew(struct err);
+		*kept = *err;
+	}
+	free(*slot);
+	*slot = kept;
+}
+
+struct operation_asker *operation_join(struct operation *operation, operation_accepted_fn accepted, void *arg)
+{
+	struct operation_asker *asker = xnew(struct operation_asker);
+
+	assert(operation->accepting);
+	asker->operation = operation;
+	asker->accepted = accepted;
+	asker->arg = arg;
+	TAILQ_INSERT_TAIL(&operation->askers, asker, entry);
+	return asker;
+}
+
+void operation_leave(struct operation_asker *asker)
+{
+	TAILQ_REMOVE(&asker->operation->askers, asker, entry);
+	free(asker);
+}
+
+void operation_free(struct operation *operation)
+{
+	assert(TAILQ_EMPTY(&operation->askers));
+	assert(!operation->queue);
+	operation_stop_waiting(operation);
+	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
+	if (operation->phase != PHASE_COMMITTING)
+		operation_change_drop(operation);
+	operation_drop_ended(operation);
+	if (operation->context) {
+		record_clear(operation->kind->context, operation->context);
+		free(operation->context);
+	}
+	operation_keep_err(&operation->failure, NULL);
+	operation_keep_err(&operation->interruption, NULL);
+	free(operation->reason);
+	record_clear(&operation_record, &operation->record);
+	free(operation);
+}
+
+/* ---- the queue of a volume ---- */
+
+static struct volume_queue *queue_get(struct engine *engine, const char *volume_id)
+{
+	struct volume_queue *queue;
+
+	HASH_FIND_STR(engine->queues, volume_id, queue);
+	if (queue)
+		return queue;
+	queue = xnew(struct volume_queue);
+	queue->volume_id = xstrdup(volume_id);
+	TAILQ_INIT(&queue->operations);
+	HASH_ADD_KEYPTR(hh, engine->queues, queue->volume_id, strlen(queue->volume_id), queue);
+	return queue;
+}
+
+void operation_leave_queue(struct operation *operation)
+{
+	struct volume_queue *queue = TAKE_PTR(operation->queue);
+
+	if (!queue)
+		return;
+	TAILQ_REMOVE(&queue->operations, operation, queue_entry);
+	if (!TAILQ_EMPTY(&queue->operations))
+		return;
+	HASH_DEL(operation->engine->queues, queue);
+	free(queue->volume_id);
+	free(queue);
+}
+
+void operation_join_queue(struct operation *operation, const char *volume_id)
+{
+	operation->queue = queue_get(operation->engine, volume_id);
+	TAILQ_INSERT_TAIL(&operation->queue->operations, operation, queue_entry);
+}
+
+bool operation_has_turn(const struct operation *operation)
+{
+	return !operation->queue || TAILQ_FIRST(&operation->queue->operations) == operation;
+}
+
+struct operation *operation_first(const struct engine *engine)
+{
+	return TAILQ_FIRST(&engine->unfinished);
+}
+
+struct operation *operation_after(const struct operation *operation)
+{
+	return TAILQ_NEXT(operation, age_entry);
+}
+
+size_t operation_count(const struct engine *engine)
+{
+	return engine->unfinished_count;
+}
+
+bool operation_busy(struct engine *engine, const char *volume_id)
+{
+	struct volume_queue *queue;
+
+	HASH_FIND_STR(engine->queues, volume_id, queue);
+	return queue != NULL;
+}
+
+void operation_set_volume(struct operation *operation, const char *volume_id)
+{
+	str_set(&operation->record.volume_id, volume_id);
+	operation->queue = queue_get(operation->engine, volume_id);
+	TAILQ_INSERT_HEAD(&operation->queue->operations, operation, queue_entry);
+}
+
+/* ---- new ones, and old ones read back ---- */
+
+struct operation *operation_find(struct engine *engine, const char *id)
+{
+	struct operation *operation;
+
+	HASH_FIND_STR(engine->operations, id, operation);
+	return operation;
+}
+
+struct operation *operation_find_request(struct engine *engine, const char *request_id)
+{
+	struct operation *operation;
+
+	HASH_FIND(request_hh, engine->requests, request_id, strlen(request_id), operation);
+	return operation;
+}
+
+/* ---- ended, and settled later ---- */
+
+void operation_each(struct engine *engine, void (*fn)(void *arg, const char *operation_id), void *arg)
+{
+	struct operation *operation, *next;
+
+	HASH_ITER(hh, engine->operations, operation, next)
+		fn(arg, operation->record.id);
+}

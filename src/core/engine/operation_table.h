@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The operations there are: what an operation is made of, the registry of those in memory, and the queue of each volume.
+ */
+
+#include <sys/queue.h>
+
+#include "base/hash.h"
+#include "io/loop.h"
+#include "spec/methods.h"
+#include "store/store.h"
+
+struct engine;
+struct device;
+struct operation;
+struct ops;
+
+/* How long a step may take, counted from its first run in this process; the figures are configuration. */
+enum step_deadline {
+	STEP_CLOUD,  /* answers of CloudStack; stands still while CloudStack cannot be reached */
+	STEP_DEVICE, /* the kernel */
+};
+
+struct step {
+	const char *name;
+	void (*run)(struct operation *operation);
+	void (*undo)(struct operation *operation); /* NULL: nothing to take back */
+	enum step_deadline deadline;
+	bool no_return; /* once entered, no cancel; what it did itself stays, the steps before it are taken back */
+};
+
+struct operation_kind {
+	enum operation_type type;
+	const struct record *context;
+	const struct step *steps;
+	size_t step_count;
+	/* The response object's members, once the last step is through. */
+	void (*respond)(struct operation *operation, struct json_writer *writer);
+	/* What may be where when it could not be taken back or ended in silence, as half a sentence; to be freed. */
+	char *(*left_over)(const struct operation *operation);
+};
+
+enum operation_phase {
+	PHASE_QUEUED,     /* waits for its volume */
+	PHASE_COMMITTING, /* waits for the store */
+	PHASE_READY,      /* the step runs on the next turn */
+	PHASE_RUNNING,    /* inside the step function */
+	PHASE_WAITING,    /* for a callback */
+	PHASE_SLEEPING,   /* runs again later, or when woken */
+	PHASE_ENDED
+};
+
+/* How the engine speaks to one kind of thing that operations wait for. */
+struct wait_kind {
+	void (*cancel)(void *awaited); /* its callback will not run */
+	/*
+	 * One of the volume's devices came, went or changed; NULL: no matter. May end the wait: it cancels what is
+	 * awaited and says a verb.
+	 */
+	void (*poke)(struct operation *operation);
+};
+
+/* All operations on one volume, the one at the head runs. Lives as long as it has members. */
+struct volume_queue {
+	char *volume_id;
+	TAILQ_HEAD(, operation) operations;
+	UT_hash_handle hh;
+};
+
+TAILQ_HEAD(operation_list, operation);
+
+typedef void (*operation_accepted_fn)(void *arg, struct operation *operation, const struct err *err);
+
+/* Who asked for an operation, and has not been told yet whether it was accepted. */
+struct operation_asker {
+	TAILQ_ENTRY(operation_asker) entry;
+	struct operation *operation;
+	operation_accepted_fn accepted;
+	void *arg;
+};
+
+struct operation {
+	struct operation_record record;
+	const struct operation_kind *kind;
+	struct engine *engine;
+	struct ops *ops; /* what its steps work with */
+	void *context;
+	size_t step;
+	enum operation_phase phase;
+	unsigned runs; /* of this step in this process */
+	bool resumed;  /* this step may have run before this process */
+	bool job_lost; /* this step's, and that was told */
+	/* Thousands may be unfinished and hardly any of them has one of these, so they are not part of it. */
+	struct err *failure;                  /* the first error */
+	struct err *interruption;             /* cancel or time-out that arrived while it could not be handled */
+	char *reason;                         /* why it last asked to run again */
+	enum err_code reason_code;            /* overdue, it fails with this one; ERR_NONE with a time-out */
+	bool accepting;                       /* its first commit: its askers have not been told yet */
+	TAILQ_HEAD(, operation_asker) askers; /* until it has been accepted */
+	struct loop_task turn;
+	struct loop_timer sleep;
+	struct loop_timer deadline;
+	/* the wait slot: whose callback will go on, NULL when nothing is awaited */
+	void *awaited;
+	const struct wait_kind *wait_kind;
+	/* as it will be once its last commit is durable, NULL before: until then nobody sees it ended */
+	struct operation_record *ended;
+	struct change *change; /* staged for the next commit, or on its way with it; NULL when nothing is */
+
+	struct volume_queue *queue;
+	TAILQ_ENTRY(operation) queue_entry;
+	TAILQ_ENTRY(operation) age_entry;
+	UT_hash_handle hh;
+	UT_hash_handle request_hh; /* in engine->requests, if has_request */
+	bool has_request;
+};
+
+static inline const struct step *operation_step(const struct operation *operation)
+{
+	return &operation->kind->steps[operation->step];
+}
+
+/* True when this step may have had its effect before: look before doing it again. */
+static inline bool operation_is_rerun(const struct operation *operation)
+{
+	return operation->resumed || operation->runs > 1;
+}
+
+struct operation *operation_find(struct engine *engine, const char *id);
+/* The unfinished ones, oldest first; NULL after the last. */
+struct operation *operation_first(const struct engine *engine);
+struct operation *operation_after(const struct operation *operation);
+size_t operation_count(const struct engine *engine); /* of the unfinished */
+/* The one in memory that was asked for under this key. */
+struct operation *operation_find_request(struct engine *engine, const char *request_id);
+/* Unfinished and recently ended ones. */
+void operation_each(struct engine *engine, void (*fn)(void *arg, const char *operation_id), void *arg);
+/* True while an operation on the volume is under way or queued. */
+bool operation_busy(struct engine *engine, const char *volume_id);
+/* The operation has learned which volume it is about; it suspended that volume's queue from now on. */
+void operation_set_volume(struct operation *operation, const char *volume_id);
+
+/* Also asks for an operation that is being accepted: accepted runs once, as for the first asker. */
+struct operation_asker *operation_join(struct operation *operation, operation_accepted_fn accepted, void *arg);
+/* The asker has left before it was told: accepted will not run. */
+void operation_leave(struct operation_asker *asker);
+
+/* ---- for the engine ---- */
+
+/* Into the registry and the list of the unfinished. */
+void operation_add(struct operation *operation);
+/* Into the hashes, by id and by the request's key. */
+void operation_link(struct operation *operation);
+/* From the hashes and whichever list it is in: unfinished, or ended. */
+void operation_unlink(struct operation *operation);
+void operation_free(struct operation *operation);
+void operation_join_queue(struct operation *operation, const char *volume_id);
+void operation_leave_queue(struct operation *operation);
+bool operation_has_turn(const struct operation *operation);
+/* Stops everything the operation waits for; none of its callbacks will run. */
+void operation_stop_waiting(struct operation *operation);
+void operation_drop_ended(struct operation *operation);
+/* What is staged and not on its way yet. */
+void operation_change_drop(struct operation *operation);
+/* Keeps a copy in *slot; NULL empties it. */
+void operation_keep_err(struct err **slot, const struct err *err);

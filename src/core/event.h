@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What core tells whoever listens (the bus, the REST long polls). An event is delivered on a turn of its own, after
+ * what it tells is durable, and never from inside a call of the listener. Pointers are valid during the callback.
+ */
+
+#include <sys/queue.h>
+
+#include "spec/records.h"
+
+enum event_type {
+	EVENT_OPERATION_STARTED,   /* accepted and committed */
+	EVENT_OPERATION_CHANGED,   /* status or step */
+	EVENT_OPERATION_ENDED,     /* exactly once an operation */
+	EVENT_OPERATION_FORGOTTEN, /* left memory; the store still has it. Only `id` is set. */
+	EVENT_DEVICE_ADDED,
+	EVENT_DEVICE_REMOVED,
+	EVENT_DEVICE_CHANGED,  /* its size */
+	EVENT_MAPPING_CHANGED, /* new or different */
+	EVENT_MAPPING_REMOVED, /* mapping suspended what it was */
+	EVENT_VOLUME_ADDED,    /* `id` only, here and below: ask core_volume() for the record */
+	EVENT_VOLUME_CHANGED,  /* at most once a volume and turn */
+	EVENT_VOLUME_REMOVED,
+	EVENT_EXPORT_ADDED, /* `id` only, here and below: of the volume; ask core_export() */
+	EVENT_EXPORT_CHANGED,
+	EVENT_EXPORT_REMOVED,
+	EVENT_DRIFT_FOUND, /* store, CloudStack and kernel disagree; once while it lasts */
+	EVENT_TYPE_COUNT
+};
+
+/* Not "struct event": that is libevent's. */
+struct core_event {
+	enum event_type type;
+	const char *id;                           /* of the operation, the volume or the device ("/dev/vdb") */
+	const struct operation_record *operation; /* operation events */
+	const struct device_record *device;       /* device events */
+	const struct mapping_record *mapping;     /* mapping events */
+	const struct drift_record *drift;         /* drift events */
+};
+
+struct event_listener {
+	TAILQ_ENTRY(event_listener) entry;
+	void (*on_event)(struct event_listener *listener, const struct core_event *event);
+};

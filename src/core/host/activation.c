@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Names come before exports on the way up and after them on the way down. The chain below has one call under way at a
+ * time; on_part_done() alone decides what follows.
+ */
+
+#include "core/host/activation.h"
+
+#include <assert.h>
+
+#include "base/log.h"
+#include "core/env.h"
+#include "core/host/host.h"
+#include "core/host/suspended.h"
+#include "core/model/commit.h"
+#include "core/model/export.h"
+#include "core/model/notice.h"
+#include "core/model/stable_name.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
+#include "dm/devmap.h"
+#include "nbd/exporter.h"
+
+enum part { PART_POINT, PART_ADD, PART_CHECK, PART_UNEXPORT, PART_HOLD, PART_FAIL, PART_UNMAP, PART_COUNT };
+
+struct activation_claim {
+	TAILQ_ENTRY(activation_claim) entry;
+	struct host *host;
+	char *volume_id;
+};
+
+struct activation {
+	TAILQ_ENTRY(activation) entry;
+	struct host *host;
+	char *volume_id;
+	enum activation_goal goal;
+	enum part plan[PART_COUNT];
+	size_t planned, at;
+	struct device device; /* as it was found */
+	char *path;           /* what is exported */
+	bool is_stale;        /* another disk may have got the number meanwhile */
+	struct devmap_call *map_call;
+	struct export_call *export_call;
+	struct loop_task turn;
+	activation_done_fn done;
+	void *arg;
+};
+
+static void activation_free(struct activation *activation)
+{
+	TAILQ_REMOVE(&activation->host->activations, activation, entry);
+	if (activation->map_call)
+		devmap_cancel(activation->map_call);
+	if (activation->export_call)
+		export_cancel(activation->export_call);
+	loop_task_cancel(activation->host->env->loop, &activation->turn);
+	free(activation->volume_id);
+	free(activation->path);
+	free(activation);
+}
+
+static void finish(struct activation *activation, const struct err *err)
+{
+	activation_done_fn done = activation->done;
+	void *arg = activation->arg;
+
+	activation_free(activation);
+	done(arg, err);
+}
+
+/* ---- the parts ---- */
+
+static void on_part_done(void *arg, const struct err *err);
+
+static void point(struct activation *activation)
+{
+	struct host *host = activation->host;
+
+	activation->map_call = devmap_point(host->env->options.devmap, name_give(host->model, activation->volume_id),
+					    activation->volume_id, activation->device.number, activation->device.size,
+					    on_part_done, activation);
+}
+
+static void add(struct activation *activation)
+{
+	struct host *host = activation->host;
+	const struct export *export = export_find(host->model, activation->volume_id);
+	_cleanup_free_ char *name = export_name_of(activation->volume_id);
+	struct export_item item = {
+		.name = name,
+		.device_path = activation->path,
+		.read_only = export && export->record.read_only,
+	};
+
+	activation->export_call = export_add(host->env->options.exporter, &item, on_part_done, activation);
+}
+
+static void check(struct activation *activation)
+{
+	_cleanup_free_ char *name = export_name_of(activation->volume_id);
+
+	activation->export_call = export_check(activation->host->env->options.exporter, name, activation->device.size,
+					       on_part_done, activation);
+}
+
+static void unexport(struct activation *activation)
+{
+	_cleanup_free_ char *name = export_name_of(activation->volume_id);
+
+	activation->export_call = export_remove(activation->host->env->options.exporter, name,
+						activation->goal == ACTIVATION_FORCED_DOWN, on_part_done, activation);
+}
+
+static void begin_part(struct activation *activation)
+{
+	struct devmap *devmap = activation->host->env->options.devmap;
+
+	switch (activation->plan[activation->at]) {
+	case PART_POINT:
+		point(activation);
+		break;
+	case PART_ADD:
+		add(activation);
+		break;
+	case PART_CHECK:
+		check(activation);
+		break;
+	case PART_UNEXPORT:
+		unexport(activation);
+		break;
+	case PART_HOLD:
+		suspended_add(activation->host, activation->volume_id);
+		activation->map_call = devmap_hold(devmap, activation->volume_id, on_part_done, activation);
+		break;
+	case PART_FAIL:
+		activation->map_call = devmap_fail(devmap, activation->volume_id, on_part_done, activation);
+		break;
+	case PART_UNMAP:
+		activation->map_call = devmap_remove(devmap, activation->volume_id, on_part_done, activation);
+		break;
+	case PART_COUNT:
+		break;
+	}
+}
+
+/*
+ * A name is pointed at a number, and the kernel gives numbers out again: only if the disk is still there afterwards, it
+ * is the disk the name leads to. A name that may lead to another one is cut off at once.
+ */
+static void cut_if_stale(struct activation *activation)
+{
+	if (sysblock_verify(activation->host->env->sysblock, &activation->device))
+		return;
+	activation->is_stale = true;
+	activation->plan[0] = PART_FAIL;
+	activation->planned = 1;
+	activation->at = 0;
+}
+
+static void on_turn(struct loop_task *task)
+{
+	struct activation *activation = container_of(task, struct activation, turn);
+	struct err err = { 0 };
+
+	if (activation->at == activation->planned && activation->is_stale)
+		err_set(&err, ERR_UNAVAILABLE, "%s changed while it got its name", activation->device.path);
+	if (activation->at == activation->planned)
+		finish(activation, &err);
+	else
+		begin_part(activation);
+}
+
+/* True when the answer is as good as "done". */
+static bool may_pass(struct activation *activation, const struct err *err)
+{
+	struct host *host = activation->host;
+
+	switch (activation->plan[activation->at]) {
+	case PART_HOLD:
+		if (err->code != ERR_NONE)
+			suspended_remove(host, activation->volume_id);
+		return err->code == ERR_NONE || err->code == ERR_NOT_FOUND;
+	case PART_POINT:
+		if (err->code == ERR_NONE)
+			suspended_remove(host, activation->volume_id);
+		return err->code == ERR_NONE;
+	case PART_UNMAP:
+		if (err->code == ERR_NONE)
+			suspended_remove(host, activation->volume_id);
+		/* Cut off from its disk already; it goes when the last one has closed it. */
+		return err->code == ERR_NONE ||
+		       (err->code == ERR_CONFLICT && activation->goal == ACTIVATION_FORCED_DOWN);
+	case PART_ADD:
+	case PART_CHECK:
+	case PART_UNEXPORT:
+	case PART_FAIL:
+	case PART_COUNT:
+		break;
+	}
+	return err->code == ERR_NONE;
+}
+
+/* Only that asks for another name: a disk that is held today shall be called tomorrow what it was called before. */
+static bool is_name_taken(const struct activation *activation, const struct err *err)
+{
+	return activation->plan[activation->at] == PART_POINT && err->code == ERR_CONFLICT && streq(err->field, "name");
+}
+
+static void on_part_done(void *arg, const struct err *err)
+{
+	struct activation *activation = arg;
+
+	activation->map_call = NULL;
+	activation->export_call = NULL;
+	if (may_pass(activation, err)) {
+		enum part part = activation->plan[activation->at++];
+
+		if (part == PART_POINT)
+			cut_if_stale(activation);
+	} else if (!is_name_taken(activation, err) ||
+		   name_lengthen(activation->host->model, activation->volume_id) < 0) {
+		struct err copy = *err;
+
+		finish(activation, &copy);
+		return;
+	} else {
+		log_notice("volume=%s: its name is another program's: %s; it is called %s instead",
+			   activation->volume_id, err->text, name_find(activation->host->model, activation->volume_id));
+		free(activation->path);
+		activation->path = served_path(activation->host->model, activation->volume_id, NULL);
+		notice_tell(activation->host->model, NOTICE_DEVICES_UNSURE);
+	}
+	loop_task_queue(activation->host->env->loop, &activation->turn);
+}
+
+/* ---- the plan ---- */
+
+static void plan(struct activation *activation, enum part part)
+{
+	activation->plan[activation->planned++] = part;
+}
+
+static void make_plan(struct activation *activation, unsigned parts)
+{
+	bool names = (parts & ACTIVATION_MAP) && activation->host->env->options.devmap;
+	bool exports = (parts & ACTIVATION_EXPORT) && activation->host->env->options.exporter;
+
+	switch (activation->goal) {
+	case ACTIVATION_UP:
+		if (names)
+			plan(activation, PART_POINT);
+		if (exports) {
+			plan(activation, PART_ADD);
+			plan(activation, PART_CHECK);
+		}
+		break;
+	case ACTIVATION_DOWN:
+	case ACTIVATION_FORCED_DOWN:
+		if (exports)
+			plan(activation, PART_UNEXPORT);
+		if (names && activation->goal == ACTIVATION_FORCED_DOWN)
+			plan(activation, PART_FAIL);
+		if (names)
+			plan(activation, PART_UNMAP);
+		break;
+	case ACTIVATION_SUSPENDED:
+		if (names)
+			plan(activation, PART_HOLD);
+		break;
+	}
+}
+
+struct activation *activation_start(struct host *host, const char *volume_id, enum activation_goal goal, unsigned parts,
+				    const struct device *device, activation_done_fn done, void *arg)
+{
+	struct activation *activation = xnew(struct activation);
+
+	assert(device || goal != ACTIVATION_UP);
+	activation->host = host;
+	activation->volume_id = xstrdup(volume_id);
+	activation->goal = goal;
+	activation->done = done;
+	activation->arg = arg;
+	activation->turn.run = on_turn;
+	if (device) {
+		activation->device = *device;
+		activation->path = served_path(host->model, volume_id, device);
+	}
+	make_plan(activation, parts);
+	TAILQ_INSERT_TAIL(&host->activations, activation, entry);
+	loop_task_queue(host->env->loop, &activation->turn);
+	return activation;
+}
+
+void activation_cancel(struct activation *activation)
+{
+	struct host *host = activation->host;
+
+	activation_free(activation);
+	notice_tell(host->model, NOTICE_HOST_UNSURE);
+}
+
+struct activation_claim *activation_claim(struct host *host, const char *volume_id)
+{
+	struct activation_claim *claim = xnew(struct activation_claim);
+
+	claim->host = host;
+	claim->volume_id = xstrdup(volume_id);
+	TAILQ_INSERT_TAIL(&host->claims, claim, entry);
+	return claim;
+}
+
+struct activation_claim *activation_release(struct activation_claim *claim)
+{
+	if (!claim)
+		return NULL;
+	TAILQ_REMOVE(&claim->host->claims, claim, entry);
+	free(claim->volume_id);
+	free(claim);
+	return NULL;
+}
+
+bool activation_is_busy(struct host *host, const char *volume_id)
+{
+	const struct activation *activation;
+	const struct activation_claim *claim;
+
+	TAILQ_FOREACH(activation, &host->activations, entry) {
+		if (streq(activation->volume_id, volume_id))
+			return true;
+	}
+	TAILQ_FOREACH(claim, &host->claims, entry) {
+		if (streq(claim->volume_id, volume_id))
+			return true;
+	}
+	return change_has_export(host->model, volume_id);
+}
+
+void activations_free(struct host *host)
+{
+	struct activation *activation;
+
+	assert(TAILQ_EMPTY(&host->claims));
+	while ((activation = TAILQ_FIRST(&host->activations)))
+		activation_free(activation);
+}
+
+/* ---- for steps ---- */

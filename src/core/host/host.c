@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What stands between a disk and its users on this machine, put together. */
+
+#include "core/host/host.h"
+
+#include "core/host/activation.h"
+#include "core/host/suspended.h"
+
+struct host *host_new(struct env *env, struct model *model)
+{
+	struct host *host = xnew(struct host);
+
+	host->env = env;
+	host->model = model;
+	TAILQ_INIT(&host->activations);
+	TAILQ_INIT(&host->claims);
+	suspended_init(host);
+	return host;
+}
+
+struct host *host_free(struct host *host)
+{
+	if (!host)
+		return NULL;
+	activations_free(host);
+	suspended_fini(host);
+	free(host);
+	return NULL;
+}

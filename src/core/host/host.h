@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of this room share: activations under way, claims, and maps that are suspended. */
+
+#include <sys/queue.h>
+
+#include "core/model/notice.h"
+
+struct env;
+struct model;
+
+struct host {
+	struct env *env;
+	struct model *model;
+	TAILQ_HEAD(, activation) activations;
+	TAILQ_HEAD(, activation_claim) claims;
+	struct suspended *suspended;
+	struct notice_listener listener;
+};
+
+struct host *host_new(struct env *env, struct model *model);
+struct host *host_free(struct host *host); /* returns NULL, takes NULL */

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Methods for an administrator. Each answers the call, now or on a later turn. */
+
+struct call;
+
+void force_sync(struct call *call);
+void health_get(struct call *call);

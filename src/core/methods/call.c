@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The one door: what is the same for every method and every surface. A call begins on a turn of its own and is answered
+ * exactly once; whatever it waits for is let go when the asker leaves.
+ */
+
+#include "core/methods/call.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "core/call.h"
+#include "core/env.h"
+#include "core/methods/calls.h"
+
+static void call_free(struct call *call)
+{
+	struct calls *calls = call->calls;
+
+	loop_task_cancel(calls->env->loop, &call->begin);
+	if (call->awaited)
+		call->cancel(TAKE_PTR(call->awaited));
+	if (call->state)
+		call->free_state(TAKE_PTR(call->state));
+	TAILQ_REMOVE(&calls->calls, call, entry);
+	record_clear(call->method->args, call->args);
+	free(call->args);
+	free(call);
+}
+
+const char *request_id_of(const struct call *call)
+{
+	const struct field *field = record_find(call->method->args, "request_id");
+
+	return field ? *(char *const *)field_of_const(field, call->args) : NULL;
+}
+
+void call_answer_as(struct call *call, const struct answer *answer)
+{
+	call->done(call->arg, answer);
+	call_free(call);
+}
+
+void call_answer(struct call *call, const void *item)
+{
+	call_answer_many(call, item, 1, NULL);
+}
+
+void call_answer_many(struct call *call, const void *items, size_t count, const char *next_cursor)
+{
+	struct answer answer = {
+		.record = call->method->result,
+		.items = items,
+		.count = count,
+		.next_cursor = next_cursor,
+	};
+
+	call_answer_as(call, &answer);
+}
+
+void call_fail(struct call *call, const struct err *err)
+{
+	struct answer answer = { .err = *err, .record = call->method->result };
+
+	log_debug("%s by %s: %s", call->method->name, call->caller.surface, err->text);
+	call_answer_as(call, &answer);
+}
+
+void call_failf(struct call *call, enum err_code code, const char *format, ...)
+{
+	struct err err = { .code = code };
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(err.text, sizeof(err.text), format, args);
+	va_end(args);
+	call_fail(call, &err);
+}
+
+struct call *call_new(struct calls *calls, enum method_id id, const void *args, const struct caller *caller,
+		      call_done_fn done, void *arg)
+{
+	struct call *call = xnew(struct call);
+
+	call->calls = calls;
+	call->method = &methods[id];
+	call->args = xcalloc(1, call->method->args->size);
+	record_copy(call->method->args, call->args, args);
+	call->caller = *caller;
+	call->done = done;
+	call->arg = arg;
+	TAILQ_INSERT_TAIL(&calls->calls, call, entry);
+	return call;
+}
+
+void call_wait(struct call *call, void *awaited, void (*cancel)(void *awaited))
+{
+	assert(!call->awaited && awaited);
+	call->awaited = awaited;
+	call->cancel = cancel;
+}
+
+void call_waited(struct call *call)
+{
+	call->awaited = NULL;
+}
+
+void call_keep(struct call *call, void *state, void (*free_state)(void *state))
+{
+	assert(!call->state);
+	call->state = state;
+	call->free_state = free_state;
+}
+
+void call_cancel(struct call *call)
+{
+	call_free(call);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A call under way: what was asked, by which caller, and what the answer waits for.
+ */
+
+#include <sys/queue.h>
+
+#include "core/call.h"
+#include "io/loop.h"
+
+struct call {
+	TAILQ_ENTRY(call) entry;
+	struct calls *calls;
+	const struct method *method;
+	void *args; /* of method->args */
+	struct caller caller;
+	call_done_fn done;
+	void *arg;
+	struct loop_task begin;
+	/* the wait slot: what the answer waits for, NULL when it waits for nothing */
+	void *awaited;
+	void (*cancel)(void *awaited);
+	/* what the method keeps until the call is answered or cancelled */
+	void *state;
+	void (*free_state)(void *state);
+};
+
+struct call *call_new(struct calls *calls, enum method_id id, const void *args, const struct caller *caller,
+		      call_done_fn done, void *arg);
+
+/* The call waits for one thing, whose callback comes on a later turn; it is cancelled if the asker leaves before that. */
+void call_wait(struct call *call, void *awaited, void (*cancel)(void *awaited));
+/* That callback has come. */
+void call_waited(struct call *call);
+/* Freed after the wait slot has been emptied. */
+void call_keep(struct call *call, void *state, void (*free_state)(void *state));
+
+/* Each answers and frees the call. Items are shown as they are, and stay the caller's. */
+void call_answer(struct call *call, const void *item);
+void call_answer_many(struct call *call, const void *items, size_t count, const char *next_cursor);
+void call_answer_as(struct call *call, const struct answer *answer);
+void call_fail(struct call *call, const struct err *err);
+void call_failf(struct call *call, enum err_code code, const char *format, ...) _printf_(3, 4);
+
+/* The key of a call that asks for a change, NULL when it gave none. */
+const char *request_id_of(const struct call *call);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A call that takes a volume away is told at once that somebody uses it. */
+
+struct call;
+
+enum in_use_leave {
+	IN_USE_REFUSED,
+	IN_USE_BY_NAME, /* who uses the volume's name may stay: the name stays, too */
+	IN_USE_BY_FORCE,
+};
+
+/*
+ * Answers the call with what uses the volume's disk here, or else lets it proceed, now or on a later turn. volume_id
+ * lasts as long as the call.
+ */
+void detach_precheck(struct call *call, const char *volume_id, enum in_use_leave leave,
+		     void (*proceed)(struct call *call));

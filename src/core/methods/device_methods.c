@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Questions about this machine's disks and the volumes they are. What the last scan saw may have changed hands since, so
+ * the kernel is asked again before an answer names a device.
+ */
+
+#include "core/methods/device_methods.h"
+
+#include "core/env.h"
+#include "core/methods/call.h"
+#include "core/methods/calls.h"
+#include "core/model/mapping.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
+
+static void answer_mapping(struct call *call, const struct mapping *mapping)
+{
+	struct mapping_record record = { 0 };
+
+	mapping_to_record(call->calls->model, mapping, &record);
+	call_answer(call, &record);
+	record_clear(&mapping_record, &record);
+}
+
+void volume_device(struct call *call)
+{
+	const struct volume_args *args = call->args;
+	const struct mapping *mapping = mapping_find(call->calls->model, args->volume_id);
+
+	if (mapping)
+		answer_mapping(call, mapping);
+	else
+		call_failf(call, ERR_NOT_FOUND, "volume %s is mapped to no device", args->volume_id);
+}
+
+void mapping_list(struct call *call)
+{
+	struct calls *calls = call->calls;
+	size_t count = 0;
+	struct mapping_record *records = xcalloc(mapping_count(calls->model) + 1, sizeof(*records));
+	struct mapping *mapping;
+
+	for (mapping = mapping_first(calls->model); mapping; mapping = mapping_next(mapping))
+		mapping_to_record(calls->model, mapping, &records[count++]);
+	call_answer_many(call, records, count, NULL);
+	for (size_t i = 0; i < count; i++)
+		record_clear(&mapping_record, &records[i]);
+	free(records);
+}
+
+void device_list(struct call *call)
+{
+	struct calls *calls = call->calls;
+	struct device_record *records;
+	struct err err = { 0 };
+	size_t count;
+
+	/* What the last scan saw may have changed hands since. */
+	if (sysblock_scan(calls->env->sysblock, &err) < 0) {
+		call_fail(call, &err);
+		return;
+	}
+	count = sysblock_count(calls->env->sysblock);
+	records = xcalloc(count + 1, sizeof(*records));
+	for (size_t i = 0; i < count; i++)
+		device_to_record(calls->model, sysblock_at(calls->env->sysblock, i), &records[i]);
+	call_answer_many(call, records, count, NULL);
+	for (size_t i = 0; i < count; i++)
+		record_clear(&device_record, &records[i]);
+	free(records);
+}
+
+#define BY_ID_FOLDER "disk/by-id/"
+
+/*
+ * What is left of a device's path behind its folder: "vdb" of "/dev/vdb", the link's own name of a by-id path. Another
+ * folder is not taken off, since "/dev/mapper/vdb" is another device than "/dev/vdb".
+ */
+static const char *name_in_dev(const struct calls *calls, const char *path)
+{
+	const char *const folders[] = { calls->env->options.dev_root, "/dev", "dev" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		size_t length = strlen(folders[i]);
+
+		if (str_has_prefix(path, folders[i]) && path[length] == '/') {
+			path += length + 1;
+			break;
+		}
+	}
+	return str_has_prefix(path, BY_ID_FOLDER) ? path + strlen(BY_ID_FOLDER) : path;
+}
+
+/* By-id links are compared as the names they are; the link itself may be stale and is not followed. */
+static const struct mapping *mapping_by_link(struct calls *calls, const char *name)
+{
+	struct mapping *mapping;
+
+	for (mapping = mapping_first(calls->model); mapping; mapping = mapping_next(mapping)) {
+		const struct mapping_record *record = &mapping->record;
+
+		if ((record->by_id_path && streq(name_in_dev(calls, record->by_id_path), name)) ||
+		    (record->symlink_path && streq(name_in_dev(calls, record->symlink_path), name)) ||
+		    streq(record->persistent_device_name, name) || streq(record->device_path, name))
+			return mapping;
+	}
+	return NULL;
+}
+
+void device_volume(struct call *call)
+{
+	const struct device_args *args = call->args;
+	const char *name = name_in_dev(call->calls, args->device);
+	const struct device *device = sysblock_find(call->calls->env->sysblock, name);
+	const struct mapping *mapping;
+
+	/* What the last scan saw may have changed hands since. */
+	if (device && !sysblock_verify(call->calls->env->sysblock, device))
+		device = NULL;
+	mapping = device ? mapping_of_device(call->calls->model, device) : mapping_by_link(call->calls, name);
+	if (mapping)
+		answer_mapping(call, mapping);
+	else if (device)
+		call_failf(call, ERR_NOT_FOUND, "device %s is mapped to no volume", device->path);
+	else
+		call_failf(call, ERR_NOT_FOUND, "there is no device %s", args->device);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * From a call to its method: what is checked for every call, in one order - rights, required arguments, the request key,
+ * whether a change can be begun now - and the list of methods.
+ */
+
+#include <assert.h>
+
+#include "core/call.h"
+#include "core/env.h"
+#include "core/methods/admin_methods.h"
+#include "core/methods/call.h"
+#include "core/methods/calls.h"
+#include "core/methods/device_methods.h"
+#include "core/methods/export_audit.h"
+#include "core/methods/export_methods.h"
+#include "core/methods/health.h"
+#include "core/methods/idempotency.h"
+#include "core/methods/operation_methods.h"
+#include "core/methods/volume_methods.h"
+
+typedef void (*call_impl)(struct call *call);
+
+static const call_impl impls[METHOD_COUNT] = {
+	[METHOD_EXPORT_CREATE] = export_create,
+	[METHOD_EXPORT_LIST] = export_list_asked,
+	[METHOD_EXPORT_GET] = export_get,
+	[METHOD_EXPORT_DELETE] = export_delete,
+	[METHOD_EXPORT_VALIDATE] = export_validate,
+	[METHOD_EXPORT_CLEANUP] = export_cleanup,
+	[METHOD_EXPORT_CLEANUP_AGE] = export_cleanup_age,
+	[METHOD_EXPORT_ORPHANS] = export_orphans,
+	[METHOD_VOLUME_CREATE] = volume_create,
+	[METHOD_VOLUME_ATTACH] = volume_attach,
+	[METHOD_VOLUME_DETACH] = volume_detach,
+	[METHOD_VOLUME_DELETE] = volume_delete,
+	[METHOD_VOLUME_RESIZE] = volume_resize,
+	[METHOD_VOLUME_LIST] = volume_list,
+	[METHOD_VOLUME_GET] = volume_get,
+	[METHOD_VOLUME_DEVICE] = volume_device,
+	[METHOD_VM_VOLUMES] = vm_volumes,
+	[METHOD_MAPPING_LIST] = mapping_list,
+	[METHOD_DEVICE_LIST] = device_list,
+	[METHOD_DEVICE_VOLUME] = device_volume,
+	[METHOD_OPERATION_LIST] = operation_list,
+	[METHOD_OPERATION_GET] = operation_get,
+	[METHOD_OPERATION_CANCEL] = operation_cancel_asked,
+	[METHOD_FORCE_SYNC] = force_sync,
+	[METHOD_HEALTH_GET] = health_get,
+};
+
+static int check(struct call *call, struct err *err)
+{
+	const struct method *method = call->method;
+
+	if (method->access > call->caller.access)
+		return err_set(err, ERR_FORBIDDEN, "%s needs more rights than this caller has", method->name);
+	return record_check_required(method->args, call->args, err);
+}
+
+static void admit(struct call *call)
+{
+	struct err err = { 0 };
+
+	if (call->method->answer == ANSWER_OPERATION && health_check_changes(call->calls, &err) < 0)
+		call_fail(call, &err);
+	else
+		impls[call->method - methods](call);
+}
+
+static void on_begin(struct loop_task *task)
+{
+	struct call *call = container_of(task, struct call, begin);
+	struct err err = { 0 };
+
+	if (check(call, &err) < 0)
+		call_fail(call, &err);
+	else if (request_id_of(call))
+		request_begin(call, admit);
+	else
+		admit(call);
+}
+
+struct call *calls_start(struct calls *calls, enum method_id id, const void *args, const struct caller *caller,
+			 call_done_fn done, void *arg)
+{
+	struct call *call;
+
+	assert(id < METHOD_COUNT);
+	call = call_new(calls, id, args, caller, done, arg);
+	call->begin.run = on_begin;
+	loop_task_queue(calls->env->loop, &call->begin);
+	return call;
+}
+
+void calls_init(struct calls *calls)
+{
+	TAILQ_INIT(&calls->calls);
+	operation_methods_begin(calls);
+}
+
+void calls_fini(struct calls *calls)
+{
+	struct call *call;
+
+	while ((call = TAILQ_FIRST(&calls->calls)))
+		call_cancel(call);
+	operation_methods_end(calls);
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Exports compared and cleaned up by request. Three sides are laid beside each other - what is noted, what the engine
+ * serves, which disk is there - and each difference is named. An export counts as an orphan only if that is proven: its
+ * name is one of ours, CloudStack has been heard, the volume is not attached here, and nothing is being done to it. That
+ * is asked once more at the moment of removal, and who is still connected to one keeps it.
+ */
+
+#include "core/methods/export_audit.h"
+
+#include "base/clock.h"
+#include "core/env.h"
+#include "core/host/activation.h"
+#include "core/host/suspended.h"
+#include "core/methods/call.h"
+#include "core/methods/call_wait.h"
+#include "core/methods/calls.h"
+#include "core/methods/health.h"
+#include "core/model/commit.h"
+#include "core/model/export.h"
+#include "core/model/mapping.h"
+#include "core/reconcile/host_sync.h"
+#include "disk/device.h"
+#include "nbd/exporter.h"
+
+#define HOUR_MS INT64_C(3600000)
+
+/* ---- writing reports ---- */
+
+struct report {
+	struct buf text;
+	struct json_writer writer;
+	size_t count;
+};
+
+static void put_text(struct json_writer *writer, const char *name, const char *text)
+{
+	json_put_name(writer, name);
+	json_put_text(writer, text);
+}
+
+static void report_begin(struct report *report, size_t checked)
+{
+	*report = (struct report){ .text = BUF_NULL };
+	report->writer.out = &report->text;
+	json_begin_object(&report->writer);
+	json_put_name(&report->writer, "checked");
+	json_put_uint(&report->writer, checked);
+}
+
+static void report_answer(struct call *call, struct report *report, char *message)
+{
+	struct export_report_record record = { .message = message, .timestamp = clock_wall_ms() };
+
+	json_end_object(&report->writer);
+	json_writer_check(&report->writer);
+	record.report = buf_take(&report->text);
+	call_answer(call, &record);
+	record_clear(&export_report_record, &record);
+}
+
+/* ---- validate ---- */
+
+static void differ(struct report *report, const char *name, const char *kind, const char *found)
+{
+	const char *volume_id = export_volume_of(name);
+
+	report->count++;
+	json_begin_object(&report->writer);
+	put_text(&report->writer, "export_name", name);
+	put_text(&report->writer, "volume_id", str_or(volume_id, ""));
+	put_text(&report->writer, "kind", kind);
+	put_text(&report->writer, "found", found);
+	json_end_object(&report->writer);
+}
+
+static const struct export_seen *seen_of(const struct export_seen *items, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (streq(items[i].name, name))
+			return &items[i];
+	}
+	return NULL;
+}
+
+static void compare_served(struct report *report, const struct export_record *record, const struct export_seen *seen,
+			   const struct err *err)
+{
+	_cleanup_free_ char *found = NULL;
+
+	if (!seen) {
+		found = xasprintf("it is noted as %s, and the NBD server %s%s", export_status_names[record->status],
+				  err->code ? "cannot be asked: " : "does not serve it", err->code ? err->text : "");
+		differ(report, record->export_name, "not-served", found);
+		return;
+	}
+	if (!streq(seen->device_path, record->device_path)) {
+		found = xasprintf("it is noted for %s, and the NBD server serves %s", record->device_path,
+				  seen->device_path);
+		differ(report, record->export_name, "device-differs", found);
+	}
+	if (seen->read_only != record->read_only)
+		differ(report, record->export_name, "mode-differs",
+		       seen->read_only ? "it is noted for writing and served read-only"
+				       : "it is noted read-only and served for writing");
+}
+
+static void compare_device(struct calls *calls, struct report *report, const struct export_record *record)
+{
+	const struct mapping *mapping = mapping_find(calls->model, record->volume_id);
+	const struct device *device = mapping ? mapping_device(calls->model, mapping) : NULL;
+	_cleanup_free_ char *found = NULL;
+
+	if (!mapping || !env_is_appliance(calls->env, mapping->record.vm_id)) {
+		differ(report, record->export_name, "not-attached",
+		       suspended_has(calls->host, record->volume_id) ? "its volume is away and shall come back"
+								     : "its volume is not attached to this machine");
+	} else if (!device) {
+		differ(report, record->export_name, "device-gone", "the disk of its volume is gone");
+	} else if (device->size != record->size) {
+		found = xasprintf("it is served with %llu bytes, and the disk has %llu",
+				  (unsigned long long)record->size, (unsigned long long)device->size);
+		differ(report, record->export_name, "size-differs", found);
+	}
+}
+
+static void on_seen_for_validate(void *arg, const struct export_seen *items, size_t count, const struct err *err)
+{
+	struct call *call = arg;
+	struct calls *calls = call->calls;
+	size_t checked = export_count(calls->model);
+	struct export *export;
+	struct report report;
+
+	call_waited(call);
+	report_begin(&report, checked);
+	json_put_name(&report.writer, "differences");
+	json_begin_array(&report.writer);
+	for (export = export_first(calls->model); export; export = export_next(export)) {
+		compare_served(&report, &export->record, seen_of(items, count, export->record.export_name), err);
+		compare_device(calls, &report, &export->record);
+	}
+	for (size_t i = 0; i < count; i++) {
+		const char *volume_id = export_volume_of(items[i].name);
+
+		if (!volume_id)
+			differ(&report, items[i].name, "foreign", "the NBD server serves it for somebody else");
+		else if (!export_find(calls->model, volume_id))
+			differ(&report, items[i].name, "not-noted", "the NBD server serves it, and it is not noted");
+	}
+	json_end_array(&report.writer);
+	report_answer(call, &report,
+		      report.count ? xasprintf("%zu exports compared, %zu differences", checked, report.count)
+				   : xasprintf("%zu exports compared, nothing differs", checked));
+}
+
+/* What the engine serves, then fn; without an engine nothing is. */
+static void with_served(struct call *call, export_listed_fn fn)
+{
+	if (call->calls->env->options.exporter)
+		call_wait_exports(call, export_list(call->calls->env->options.exporter, fn, call));
+	else
+		fn(call, NULL, 0, &(struct err){ 0 });
+}
+
+void export_validate(struct call *call)
+{
+	with_served(call, on_seen_for_validate);
+}
+
+/* ---- orphans ---- */
+
+struct orphan {
+	TAILQ_ENTRY(orphan) entry;
+	struct sweep *sweep;
+	char *name;
+	struct activation *activation;
+	struct change *commit;
+	struct err err;
+	bool removed;
+};
+
+struct sweep {
+	struct call *call;
+	bool dry_run;
+	int64_t max_age_ms; /* 0: however young */
+	size_t checked, waiting;
+	TAILQ_HEAD(, orphan) orphans;
+};
+
+static void orphan_add(struct sweep *sweep, const char *name)
+{
+	struct calls *calls = sweep->call->calls;
+	const char *volume_id = export_volume_of(name);
+	const struct export *export = volume_id ? export_find(calls->model, volume_id) : NULL;
+	struct orphan *orphan;
+
+	if (!host_sync_is_orphan(calls->host_sync, name))
+		return;
+	/* How old it is, only a note tells. */
+	if (sweep->max_age_ms && (!export || clock_wall_ms() - export->record.updated_at < sweep->max_age_ms))
+		return;
+	orphan = xnew(struct orphan);
+	orphan->sweep = sweep;
+	orphan->name = xstrdup(name);
+	TAILQ_INSERT_TAIL(&sweep->orphans, orphan, entry);
+}
+
+static void find_orphans(struct sweep *sweep, const struct export_seen *items, size_t count)
+{
+	struct calls *calls = sweep->call->calls;
+	struct export *export;
+
+	for (export = export_first(calls->model); export; export = export_next(export)) {
+		sweep->checked++;
+		orphan_add(sweep, export->record.export_name);
+	}
+	for (size_t i = 0; i < count; i++) {
+		const char *volume_id = export_volume_of(items[i].name);
+
+		if (!volume_id || export_find(calls->model, volume_id))
+			continue;
+		sweep->checked++;
+		orphan_add(sweep, items[i].name);
+	}
+}
+
+static struct sweep *sweep_new(struct call *call)
+{
+	struct sweep *sweep = xnew(struct sweep);
+
+	sweep->call = call;
+	sweep->dry_run = true;
+	TAILQ_INIT(&sweep->orphans);
+	return sweep;
+}
+
+static void sweep_free(void *state)
+{
+	struct sweep *sweep = state;
+	struct orphan *orphan;
+
+	while ((orphan = TAILQ_FIRST(&sweep->orphans))) {
+		TAILQ_REMOVE(&sweep->orphans, orphan, entry);
+		if (orphan->activation)
+			activation_cancel(orphan->activation);
+		if (orphan->commit)
+			change_forget(orphan->commit);
+		free(orphan->name);
+		free(orphan);
+	}
+	free(sweep);
+}
+
+/* ---- the count ---- */
+
+static void on_seen_for_count(void *arg, const struct export_seen *items, size_t count, const struct err *err)
+{
+	struct call *call = arg;
+	struct orphan_count_record record = { .timestamp = clock_wall_ms() };
+	struct sweep *sweep;
+	const struct orphan *orphan;
+
+	call_waited(call);
+	sweep = sweep_new(call);
+	find_orphans(sweep, items, count);
+	TAILQ_FOREACH(orphan, &sweep->orphans, entry)
+		record.orphaned_exports_count++;
+	sweep_free(sweep);
+	call_answer(call, &record);
+}
+
+void export_orphans(struct call *call)
+{
+	with_served(call, on_seen_for_count);
+}
+
+/* ---- cleanup ---- */
+
+enum list { LIST_ALL, LIST_REMOVED, LIST_FAILED };
+
+static void put_list(struct json_writer *writer, const char *name, const struct sweep *sweep, enum list list)
+{
+	const struct orphan *orphan;
+
+	json_put_name(writer, name);
+	json_begin_array(writer);
+	TAILQ_FOREACH(orphan, &sweep->orphans, entry) {
+		if ((list == LIST_REMOVED && !orphan->removed) || (list == LIST_FAILED && !orphan->err.code))
+			continue;
+		json_begin_object(writer);
+		put_text(writer, "export_name", orphan->name);
+		put_text(writer, "volume_id", export_volume_of(orphan->name));
+		if (orphan->err.code)
+			put_text(writer, "error", orphan->err.text);
+		json_end_object(writer);
+	}
+	json_end_array(writer);
+}
+
+static void sweep_finish(struct sweep *sweep)
+{
+	struct call *call = sweep->call;
+	const struct orphan *orphan;
+	size_t found = 0, removed = 0;
+	struct report report;
+	char *message;
+
+	report_begin(&report, sweep->checked);
+	json_put_name(&report.writer, "dry_run");
+	json_put_bool(&report.writer, sweep->dry_run);
+	put_list(&report.writer, "orphaned", sweep, LIST_ALL);
+	put_list(&report.writer, "removed", sweep, LIST_REMOVED);
+	put_list(&report.writer, "failed", sweep, LIST_FAILED);
+	TAILQ_FOREACH(orphan, &sweep->orphans, entry) {
+		found++;
+		removed += orphan->removed;
+	}
+	message = xasprintf("%zu exports looked at, %zu orphaned, %zu removed%s", sweep->checked, found, removed,
+			    sweep->dry_run ? " (only reported; set dry_run to false to remove them)" : "");
+	report_answer(call, &report, message);
+}
+
+static void orphan_done(struct orphan *orphan)
+{
+	if (--orphan->sweep->waiting == 0)
+		sweep_finish(orphan->sweep);
+}
+
+static void on_orphan_dropped(void *arg, const struct err *err)
+{
+	struct orphan *orphan = arg;
+
+	orphan->commit = NULL;
+	orphan->err = *err;
+	orphan->removed = err->code == ERR_NONE;
+	orphan_done(orphan);
+}
+
+static void on_orphan_closed(void *arg, const struct err *err)
+{
+	struct orphan *orphan = arg;
+	const char *volume_id = export_volume_of(orphan->name);
+
+	orphan->activation = NULL;
+	orphan->err = *err;
+	orphan->removed = err->code == ERR_NONE;
+	if (orphan->removed && export_find(orphan->sweep->call->calls->model, volume_id))
+		orphan->commit = commit_export(orphan->sweep->call->calls->model, volume_id, NULL, CHANGE_OPTIONAL,
+					       on_orphan_dropped, orphan);
+	else
+		orphan_done(orphan);
+}
+
+static void sweep_begin(struct sweep *sweep)
+{
+	struct calls *calls = sweep->call->calls;
+	struct orphan *orphan;
+
+	sweep->waiting = 1; /* nothing may end while orphans are still being begun */
+	TAILQ_FOREACH(orphan, &sweep->orphans, entry) {
+		const char *volume_id = export_volume_of(orphan->name);
+
+		if (sweep->dry_run)
+			continue;
+		if (activation_is_busy(calls->host, volume_id)) {
+			err_set(&orphan->err, ERR_CONFLICT, "something is being done to volume %s", volume_id);
+			continue;
+		}
+		sweep->waiting++;
+		orphan->activation = activation_start(calls->host, volume_id, ACTIVATION_DOWN, ACTIVATION_EXPORT, NULL,
+						      on_orphan_closed, orphan);
+	}
+	if (--sweep->waiting == 0)
+		sweep_finish(sweep);
+}
+
+static void on_seen_for_cleanup(void *arg, const struct export_seen *items, size_t count, const struct err *err)
+{
+	struct call *call = arg;
+	struct sweep *sweep = call->state;
+
+	call_waited(call);
+	if (err->code && !sweep->dry_run) {
+		call_fail(call, err);
+		return;
+	}
+	find_orphans(sweep, items, count);
+	sweep_begin(sweep);
+}
+
+static void clean_up(struct call *call, bool dry_run, int64_t max_age_ms)
+{
+	struct sweep *sweep;
+	struct err err = { 0 };
+
+	if (!dry_run && health_check_store(call->calls, &err) < 0) {
+		call_fail(call, &err);
+		return;
+	}
+	sweep = sweep_new(call);
+	sweep->dry_run = dry_run;
+	sweep->max_age_ms = max_age_ms;
+	call_keep(call, sweep, sweep_free);
+	with_served(call, on_seen_for_cleanup);
+}
+
+void export_cleanup(struct call *call)
+{
+	const struct export_cleanup_args *args = call->args;
+
+	clean_up(call, args->dry_run, 0);
+}
+
+void export_cleanup_age(struct call *call)
+{
+	const struct export_cleanup_age_args *args = call->args;
+
+	clean_up(call, args->dry_run, args->max_age_hours * HOUR_MS);
+}

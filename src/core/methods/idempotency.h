@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The same request twice. */
+
+struct call;
+
+/* A call with a key: answered with the operation that was begun under it, or admitted. */
+void request_begin(struct call *call, void (*admit)(struct call *call));

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Questions about operations. Living ones are answered from memory, ended ones by the store; a caller can wait for the
+ * end of an operation, and a cancellation is answered when it is durable.
+ */
+
+#include "core/methods/operation_methods.h"
+
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/event.h"
+#include "core/methods/call.h"
+#include "core/methods/call_wait.h"
+#include "core/methods/calls.h"
+#include "core/model/event.h"
+#include "store/store.h"
+
+/* What a cancelled operation is doing just now is not always interrupted at once. */
+#define CANCEL_PATIENCE_MS 10000
+
+/* A call that waits for an operation to end. */
+struct waiter {
+	TAILQ_ENTRY(waiter) entry;
+	struct call *call;
+	const char *operation_id; /* in the call's arguments */
+	bool undo_will_do;        /* its turning back is the answer, too */
+	struct loop_timer patience;
+};
+
+/* ---- waiting ---- */
+
+static void waiter_free(void *awaited)
+{
+	struct waiter *waiter = awaited;
+	struct calls *calls = waiter->call->calls;
+
+	TAILQ_REMOVE(&calls->waiters, waiter, entry);
+	loop_timer_clear(calls->env->loop, &waiter->patience);
+	free(waiter);
+}
+
+static struct waiter *find_waiter(struct calls *calls, const char *operation_id, bool undoing)
+{
+	struct waiter *waiter;
+
+	TAILQ_FOREACH(waiter, &calls->waiters, entry) {
+		if (streq(waiter->operation_id, operation_id) && (!undoing || waiter->undo_will_do))
+			return waiter;
+	}
+	return NULL;
+}
+
+/* From the start each time: a caller that is answered may cancel any other call. */
+static void answer_waiters(struct calls *calls, const struct operation_record *record, bool undoing)
+{
+	struct waiter *waiter;
+
+	while ((waiter = find_waiter(calls, record->id, undoing)))
+		call_answer(waiter->call, record);
+}
+
+static void on_patience_over(struct loop_timer *timer)
+{
+	const struct waiter *waiter = container_of(timer, struct waiter, patience);
+	const struct operation *operation = operation_find(waiter->call->calls->engine, waiter->operation_id);
+
+	if (operation)
+		call_answer(waiter->call, &operation->record);
+	else
+		call_failf(waiter->call, ERR_NOT_FOUND, "operation %s does not exist", waiter->operation_id);
+}
+
+static void await(struct call *call, const char *operation_id, bool undo_will_do, int64_t patience_ms)
+{
+	struct waiter *waiter = xnew(struct waiter);
+
+	waiter->call = call;
+	waiter->operation_id = operation_id;
+	waiter->undo_will_do = undo_will_do;
+	waiter->patience.fire = on_patience_over;
+	TAILQ_INSERT_TAIL(&call->calls->waiters, waiter, entry);
+	loop_timer_set(call->calls->env->loop, &waiter->patience, patience_ms);
+	call_wait(call, waiter, waiter_free);
+}
+
+static void on_event(struct event_listener *listener, const struct core_event *event)
+{
+	struct calls *calls = container_of(listener, struct calls, listener);
+
+	if (event->type == EVENT_OPERATION_CHANGED && event->operation->undoing)
+		answer_waiters(calls, event->operation, true);
+	else if (event->type == EVENT_OPERATION_ENDED)
+		answer_waiters(calls, event->operation, false);
+}
+
+void operation_methods_begin(struct calls *calls)
+{
+	TAILQ_INIT(&calls->waiters);
+	calls->listener.on_event = on_event;
+	events_listen(calls->model, &calls->listener);
+}
+
+void operation_methods_end(struct calls *calls)
+{
+	events_unlisten(calls->model, &calls->listener);
+}
+
+/* ---- the methods ---- */
+
+static int find_word(const char *word, const char *const *names, const char *field, int *out, struct err *err)
+{
+	*out = -1;
+	if (!word)
+		return 0;
+	for (int i = 0; names[i]; i++) {
+		if (streq(names[i], word)) {
+			*out = i;
+			return 0;
+		}
+	}
+	return err_set_field(err, field, ERR_INVALID, "%s \"%s\" is not known", field, word);
+}
+
+static void on_operations(void *arg, const struct store_operations *result)
+{
+	struct call *call = arg;
+	const char *cursor = NULL;
+
+	call_waited(call);
+	if (result->err.code) {
+		call_fail(call, &result->err);
+		return;
+	}
+	if (result->more && result->count > 0)
+		cursor = result->items[result->count - 1].id;
+	call_answer_many(call, result->items, result->count, cursor);
+}
+
+void operation_list(struct call *call)
+{
+	const struct operation_list_args *args = call->args;
+	struct err err = { 0 };
+	struct store_operation_filter filter = {
+		.volume_id = args->volume_id,
+		.vm_id = args->vm_id,
+		.since_ms = args->since,
+		.until_ms = args->until,
+		.before_id = args->cursor,
+		.limit = (size_t)args->limit,
+	};
+
+	if (find_word(args->type, operation_type_names, "type", &filter.type, &err) < 0 ||
+	    find_word(args->status, operation_status_names, "status", &filter.status, &err) < 0) {
+		call_fail(call, &err);
+		return;
+	}
+	call_wait_read(call, store_list_operations(call->calls->env->store, &filter, on_operations, call));
+}
+
+static void on_operation(void *arg, const struct store_operations *result)
+{
+	struct call *call = arg;
+	const struct operation_args *args = call->args;
+
+	call_waited(call);
+	if (result->err.code)
+		call_fail(call, &result->err);
+	else if (result->count == 0)
+		call_failf(call, ERR_NOT_FOUND, "operation %s does not exist", args->operation_id);
+	else if (call->method == &methods[METHOD_OPERATION_CANCEL])
+		call_failf(call, ERR_CONFLICT, "operation %s has already ended: %s", args->operation_id,
+			   operation_status_names[result->items[0].status]);
+	else
+		call_answer(call, &result->items[0]);
+}
+
+/* Operations that are in memory but not yet durable have been promised to nobody and do not exist. */
+static struct operation *find_living(struct call *call, const char *id)
+{
+	struct operation *operation = operation_find(call->calls->engine, id);
+
+	return operation && !operation->accepting ? operation : NULL;
+}
+
+void operation_get(struct call *call)
+{
+	const struct operation_get_args *args = call->args;
+	const struct operation *operation = find_living(call, args->operation_id);
+
+	if (!operation) {
+		call_wait_read(call,
+			       store_find_operation(call->calls->env->store, args->operation_id, on_operation, call));
+	} else if (args->wait > 0 && operation->phase != PHASE_ENDED) {
+		await(call, args->operation_id, false, args->wait * 1000);
+	} else {
+		call_answer(call, &operation->record);
+	}
+}
+
+void operation_cancel_asked(struct call *call)
+{
+	const struct operation_args *args = call->args;
+	struct operation *operation = find_living(call, args->operation_id);
+	struct err err = { 0 };
+
+	if (!operation) {
+		call_wait_read(call,
+			       store_find_operation(call->calls->env->store, args->operation_id, on_operation, call));
+	} else if (operation_cancel(operation, &err) < 0) {
+		call_fail(call, &err);
+	} else {
+		/* Answered when the store knows of it: a cancellation that was granted survives a crash. */
+		await(call, args->operation_id, true, CANCEL_PATIENCE_MS);
+	}
+}

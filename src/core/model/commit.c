@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * One pipeline: collect, submit, wait for the store, apply to the model, tell. The model follows the store, never the
+ * other way round, so what a caller or a listener has been told survives a crash.
+ *
+ * A name that a volume has been given becomes durable with the next change about the volume, whatever that change is.
+ */
+
+#include "core/model/commit.h"
+
+#include <assert.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/env.h"
+#include "core/model/export.h"
+#include "core/model/mapping.h"
+#include "core/model/model.h"
+#include "core/model/notice.h"
+#include "core/model/stable_name.h"
+#include "store/store.h"
+
+struct change {
+	TAILQ_ENTRY(change) entry; /* from the submission on */
+	struct model *model;
+	char *entity;
+	struct store_batch *batch; /* what the model does not keep */
+	bool has_operation;
+	struct mapping_record *mappings;
+	size_t mapping_count;
+	struct export_record export; /* volume_id NULL: none */
+	bool drops_mapping, drops_export, drops_name;
+	bool submitted;
+	unsigned flags;
+	const struct change_hooks *hooks;
+	change_done_fn done;
+	void *arg;
+};
+
+struct change *change_new(struct model *model, const char *entity)
+{
+	struct change *change = xnew(struct change);
+
+	change->model = model;
+	change->entity = xstrdup(entity);
+	return change;
+}
+
+void change_free(struct change *change)
+{
+	if (!change)
+		return;
+	if (change->submitted)
+		TAILQ_REMOVE(&change->model->changes, change, entry);
+	for (size_t i = 0; i < change->mapping_count; i++)
+		record_clear(&mapping_record, &change->mappings[i]);
+	free(change->mappings);
+	record_clear(&export_record, &change->export);
+	store_batch_free(change->batch);
+	free(change->entity);
+	free(change);
+}
+
+void changes_free(struct model *model)
+{
+	struct change *change;
+
+	while ((change = TAILQ_FIRST(&model->changes)))
+		change_free(change);
+}
+
+/* ---- collecting ---- */
+
+static struct store_batch *batch_of(struct change *change)
+{
+	if (!change->batch)
+		change->batch = store_batch_new(change->entity);
+	return change->batch;
+}
+
+void change_put_operation(struct change *change, const struct operation_record *record, const char *previous_status,
+			  const char *details)
+{
+	change->has_operation = true;
+	store_batch_operation(batch_of(change), record);
+	store_batch_history(batch_of(change), record->id, previous_status, operation_status_names[record->status],
+			    details);
+}
+
+void change_put_mapping(struct change *change, struct mapping_record *record)
+{
+	record->updated_at = record->last_sync = clock_wall_ms();
+	change->mappings = xrealloc(change->mappings, (change->mapping_count + 1) * sizeof(*change->mappings));
+	change->mappings[change->mapping_count++] = *record;
+	*record = (struct mapping_record){ 0 };
+}
+
+void change_set_export(struct change *change, struct export_record *record)
+{
+	assert(!change->export.volume_id);
+	change->export = *record;
+	*record = (struct export_record){ 0 };
+}
+
+void change_drop_mapping(struct change *change)
+{
+	change->drops_mapping = true;
+}
+
+void change_drop_export(struct change *change)
+{
+	change->drops_export = true;
+}
+
+void change_drop_name(struct change *change)
+{
+	change->drops_name = true;
+}
+
+struct mapping_record *change_mapping(struct change *change)
+{
+	return change && change->mapping_count ? &change->mappings[0] : NULL;
+}
+
+const struct export_record *change_export(const struct change *change)
+{
+	return change && change->export.volume_id ? &change->export : NULL;
+}
+
+static bool is_of_mappings(const struct change *change)
+{
+	return !change->has_operation && (change->mapping_count || change->drops_mapping);
+}
+
+static bool is_of_export(const struct change *change)
+{
+	return !change->has_operation && (change->export.volume_id || change->drops_export);
+}
+
+bool change_has_mappings(const struct model *model)
+{
+	const struct change *change;
+
+	TAILQ_FOREACH(change, &model->changes, entry) {
+		if (is_of_mappings(change))
+			return true;
+	}
+	return false;
+}
+
+bool change_has_export(const struct model *model, const char *volume_id)
+{
+	const struct change *change;
+
+	TAILQ_FOREACH(change, &model->changes, entry) {
+		if (is_of_export(change) && streq(change->entity, volume_id))
+			return true;
+	}
+	return false;
+}
+
+size_t change_count(const struct model *model)
+{
+	return model->commits_waiting;
+}
+
+/* ---- after the store has answered ---- */
+
+static void apply_mapping(struct change *change, const struct mapping_record *record)
+{
+	const struct mapping *mapping = mapping_find(change->model, record->volume_id);
+
+	if (!mapping && (change->flags & CHANGE_IF_MAPPED))
+		return;
+	if (mapping && change->hooks && change->hooks->replacing)
+		change->hooks->replacing(change->arg, &mapping->record, record);
+	mapping_put(change->model, record);
+}
+
+static void apply(struct change *change)
+{
+	struct model *model = change->model;
+
+	for (size_t i = 0; i < change->mapping_count; i++)
+		name_on_committed(model, change->mappings[i].volume_id);
+	name_on_committed(model, change->entity);
+	for (size_t i = 0; i < change->mapping_count; i++)
+		apply_mapping(change, &change->mappings[i]);
+	if (change->drops_mapping)
+		mapping_remove(model, change->entity);
+	if (change->export.volume_id)
+		export_put(model, &change->export);
+	if (change->drops_export)
+		export_drop(model, change->entity);
+	if (change->drops_name) {
+		name_drop(model, change->entity);
+		notice_tell_volume(model, NOTICE_NAME_DROPPED, change->entity);
+	}
+}
+
+/* An operation says itself what a refusal means for it. */
+static void log_refusal(const struct change *change, const struct err *err)
+{
+	if (is_of_export(change))
+		log_error("volume=%s: its export could not be noted: %s", change->entity, err->text);
+	else if (is_of_mappings(change) && !change->done)
+		log_error("a mapping could not be kept up to date: %s", err->text);
+}
+
+static void on_answered(void *arg, const struct err *err)
+{
+	struct change *change = arg;
+	struct model *model = change->model;
+	bool of_mappings = is_of_mappings(change);
+	change_done_fn done;
+
+	model->commits_waiting--;
+	if (!err->code && change->hooks && change->hooks->landed && !change->hooks->landed(change->arg))
+		return;
+	if (err->code)
+		log_refusal(change, err);
+	else
+		apply(change);
+	done = change->done;
+	arg = change->arg;
+	change_free(change);
+	if (done)
+		done(arg, err);
+	if (of_mappings)
+		notice_tell(model, NOTICE_MAPPINGS_COMMITTED);
+}
+
+/* ---- submitting ---- */
+
+/*
+ * Two disks may have swapped names. So all rows are taken out before any is put back: the store's unique key then sees no
+ * passing double.
+ */
+static void put_mappings(struct change *change, struct store_batch *batch)
+{
+	for (size_t i = 0; i < change->mapping_count && change->mapping_count > 1; i++)
+		store_batch_unmap(batch, change->mappings[i].volume_id);
+	for (size_t i = 0; i < change->mapping_count; i++) {
+		store_batch_mapping(batch, &change->mappings[i]);
+		if (!streq(change->mappings[i].volume_id, change->entity))
+			name_stage(change->model, change->mappings[i].volume_id, batch);
+	}
+}
+
+static void put_all(struct change *change, struct store_batch *batch)
+{
+	put_mappings(change, batch);
+	if (change->drops_mapping)
+		store_batch_unmap(batch, change->entity);
+	if (change->export.volume_id)
+		store_batch_export(batch, &change->export);
+	if (change->drops_export)
+		store_batch_unexport(batch, change->entity);
+	if (change->drops_name)
+		store_batch_unname(batch, change->entity);
+	else
+		name_stage(change->model, change->entity, batch);
+	if (change->flags & CHANGE_OPTIONAL)
+		store_batch_optional(batch);
+}
+
+void change_submit(struct change *change, unsigned flags, const struct change_hooks *hooks, change_done_fn done,
+		   void *arg)
+{
+	struct model *model = change->model;
+
+	change->flags = flags;
+	change->hooks = hooks;
+	change->done = done;
+	change->arg = arg;
+	if (!change->submitted)
+		TAILQ_INSERT_TAIL(&model->changes, change, entry);
+	change->submitted = true;
+	put_all(change, batch_of(change));
+	model->commits_waiting++;
+	store_submit(model->env->store, TAKE_PTR(change->batch), on_answered, change);
+}
+
+void change_forget(struct change *change)
+{
+	change->done = NULL;
+}
+
+struct change *commit_mapping(struct model *model, const char *volume_id, struct mapping_record *record, unsigned flags,
+			      change_done_fn done, void *arg)
+{
+	struct change *change = change_new(model, volume_id);
+
+	if (record)
+		change_put_mapping(change, record);
+	else
+		change_drop_mapping(change);
+	change_submit(change, flags, NULL, done, arg);
+	return change;
+}
+
+struct change *commit_export(struct model *model, const char *volume_id, struct export_record *record, unsigned flags,
+			     change_done_fn done, void *arg)
+{
+	struct change *change = change_new(model, volume_id);
+
+	if (record)
+		change_set_export(change, record);
+	else
+		change_drop_export(change);
+	change_submit(change, flags, NULL, done, arg);
+	return change;
+}

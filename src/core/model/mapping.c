@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Which volume is which device.
+ *
+ * A mapping on this VM is tied to one very disk: by the disk's own identity, or, for buses that carry none, by the
+ * kernel's sequence number of the disk it was made for, which counts anew in each boot. The kernel's name is only the
+ * present address of that disk and follows it: when the disk is gone the mapping says so instead of keeping a name that
+ * another disk may get next.
+ */
+
+#include "core/model/mapping.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/uuid.h"
+#include "core/env.h"
+#include "core/event.h"
+#include "core/model/event.h"
+#include "core/model/local_disk.h"
+#include "core/model/model.h"
+#include "core/model/notice.h"
+#include "core/model/stable_name.h"
+#include "core/model/volume.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
+
+struct mapping *mapping_first(const struct model *model)
+{
+	return model->mappings;
+}
+
+size_t mapping_count(const struct model *model)
+{
+	return HASH_COUNT(model->mappings);
+}
+
+struct mapping *mapping_find(struct model *model, const char *volume_id)
+{
+	struct mapping *mapping;
+
+	HASH_FIND_STR(model->mappings, volume_id, mapping);
+	return mapping;
+}
+
+bool mapping_is_disk(struct model *model, const char *volume_id, const struct device *device)
+{
+	const struct mapping *mapping = mapping_find(model, volume_id);
+
+	return mapping ? local_disk_is(model->env, &mapping->record, device)
+		       : device_identity(device, volume_id) == IDENTITY_SAME;
+}
+
+/* By the name that was noted, or, when names have changed hands since, by being the only such disk. */
+static bool is_mapping_disk(struct model *model, const struct mapping_record *record, const struct device *device)
+{
+	const struct device *only;
+
+	if (!env_is_appliance(model->env, record->vm_id) || !local_disk_is(model->env, record, device))
+		return false;
+	if (streq(record->device_path, device->path))
+		return true;
+	only = mapping_disk(model->env, record);
+	return only && streq(only->path, device->path);
+}
+
+struct mapping *mapping_of_device(struct model *model, const struct device *device)
+{
+	struct mapping *mapping, *next;
+
+	HASH_ITER(hh, model->mappings, mapping, next) {
+		if (is_mapping_disk(model, &mapping->record, device))
+			return mapping;
+	}
+	return NULL;
+}
+
+const struct device *mapping_device(struct model *model, const struct mapping *mapping)
+{
+	const struct device *device = mapping_disk(model->env, &mapping->record);
+
+	return device && sysblock_verify(model->env->sysblock, device) ? device : NULL;
+}
+
+void device_to_record(struct model *model, const struct device *device, struct device_record *out)
+{
+	const struct mapping *mapping = mapping_of_device(model, device);
+
+	str_set(&out->device_path, device->path);
+	str_set(&out->bus, device_bus_names[device->bus]);
+	str_set(&out->serial, device->serial[0] ? device->serial : NULL);
+	out->size = device->size;
+	out->diskseq = (int64_t)device->diskseq;
+	out->read_only = device->read_only;
+	str_set(&out->volume_id, mapping ? mapping->record.volume_id : NULL);
+}
+
+/* ---- records ---- */
+
+/* The links udev makes for the buses CloudStack uses; they are told, never followed. */
+static char *by_id_path(const struct device *device)
+{
+	if (!device->serial[0])
+		return NULL;
+	switch (device->bus) {
+	case BUS_VIRTIO:
+		return xasprintf("/dev/disk/by-id/virtio-%s", device->serial);
+	case BUS_SCSI:
+		return xasprintf("/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_%s", device->serial);
+	case BUS_LOOP:
+	case BUS_OTHER:
+	case BUS_COUNT:
+		break;
+	}
+	return NULL;
+}
+
+void mapping_make(struct model *model, const char *volume_id, const char *vm_id, struct mapping_record *out)
+{
+	const struct mapping *mapping = mapping_find(model, volume_id);
+	char uuid[UUID_TEXT_SIZE];
+
+	record_init(&mapping_record, out);
+	uuid_make_v7(uuid);
+	str_set(&out->id, mapping ? mapping->record.id : uuid);
+	str_set(&out->volume_id, volume_id);
+	str_set(&out->volume_uuid, volume_id);
+	str_set(&out->vm_id, vm_id);
+	str_set(&out->cloudstack_state, "attached");
+	out->created_at = out->attached_at = clock_wall_ms();
+}
+
+/* Where there are no names (any more), nobody is told one. */
+static const char *name_here(struct model *model, const struct mapping_record *record)
+{
+	return model->env->options.devmap ? name_find(model, record->volume_id) : NULL;
+}
+
+static void describe_name(struct model *model, struct mapping_record *record)
+{
+	const char *name = name_here(model, record);
+
+	str_set(&record->persistent_device_name, name);
+	free(record->symlink_path);
+	record->symlink_path = name ? xasprintf("%s/mapper/%s", model->env->options.dev_root, name) : NULL;
+}
+
+void mapping_place(struct model *model, struct mapping_record *record, int64_t device_id, uint64_t size,
+		   const struct device *device)
+{
+	record->cloudstack_device_id = device_id;
+	record->updated_at = record->last_sync = clock_wall_ms();
+	if (env_is_appliance(model->env, record->vm_id)) {
+		if (model->env->options.devmap)
+			name_give(model, record->volume_id);
+		mapping_describe(model, record, device);
+		return;
+	}
+	free(record->device_path);
+	record->device_path = xasprintf("remote-vm-%s-%" PRId64, record->vm_id, device_id);
+	str_set(&record->linux_state, "n/a");
+	str_set(&record->operation_mode, "failover");
+	record->matched_by = MATCHED_NOT;
+	record->size = size;
+}
+
+void mapping_describe(struct model *model, struct mapping_record *record, const struct device *device)
+{
+	describe_name(model, record);
+	str_set(&record->operation_mode, "oma");
+	if (!device) {
+		free(record->device_path);
+		record->device_path = xasprintf("gone-%s", record->volume_id);
+		str_set(&record->linux_state, "gone");
+		return;
+	}
+	str_set(&record->device_path, device->path);
+	free(record->by_id_path);
+	record->by_id_path = by_id_path(device);
+	str_set(&record->linux_state, "detected");
+	/* Before this machine was the appliance nobody has looked; whoever finds it now has gone by its name. */
+	if (record->matched_by == MATCHED_NOT)
+		record->matched_by = MATCHED_BY_IDENTITY;
+	record->size = device->size;
+	record->diskseq = (int64_t)device->diskseq;
+	str_set(&record->boot_id, model->env->boot_id);
+}
+
+void mapping_to_record(struct model *model, const struct mapping *mapping, struct mapping_record *out)
+{
+	record_copy(&mapping_record, out, &mapping->record);
+	if (env_is_appliance(model->env, out->vm_id))
+		mapping_describe(model, out, mapping_device(model, mapping));
+}
+
+bool mapping_is_up_to_date(struct model *model, const struct mapping_record *record, const struct device *device)
+{
+	const char *name = name_here(model, record);
+
+	if ((model->env->options.devmap && !name) ||
+	    !streq(str_or(record->persistent_device_name, ""), str_or(name, "")))
+		return false;
+	if (!device)
+		return streq(record->linux_state, "gone");
+	return streq(record->linux_state, "detected") && streq(record->device_path, device->path) &&
+	       record->size == device->size && (uint64_t)record->diskseq == device->diskseq &&
+	       local_disk_is_this_boot(model->env, record);
+}
+
+/* ---- the model ---- */
+
+static bool same_disk_as_before(const struct mapping *mapping, const struct mapping_record *record)
+{
+	return streq(mapping->record.device_path, record->device_path) && mapping->record.diskseq == record->diskseq &&
+	       streq(mapping->record.linux_state, record->linux_state);
+}
+
+static struct mapping *assign(struct model *model, const struct mapping_record *record)
+{
+	struct mapping *mapping = mapping_find(model, record->volume_id);
+
+	if (mapping)
+		HASH_DEL(model->mappings, mapping);
+	else
+		mapping = xnew(struct mapping);
+	record_copy(&mapping_record, &mapping->record, record);
+	HASH_ADD_KEYPTR(hh, model->mappings, mapping->record.volume_id, strlen(mapping->record.volume_id), mapping);
+	return mapping;
+}
+
+void mapping_load(struct model *model, const struct mapping_record *record)
+{
+	assign(model, record);
+}
+
+void mapping_put(struct model *model, const struct mapping_record *record)
+{
+	const struct mapping *mapping = mapping_find(model, record->volume_id);
+	bool disk_changed = !mapping || !same_disk_as_before(mapping, record);
+	struct mapping_record shown = { 0 };
+
+	mapping = assign(model, record);
+	if (disk_changed)
+		notice_tell_volume(model, NOTICE_DISK_CHANGED, mapping->record.volume_id);
+	volume_touch(model, mapping->record.volume_id);
+	/* The name may have changed hands while the store was busy. */
+	mapping_to_record(model, mapping, &shown);
+	events_mapping(model, EVENT_MAPPING_CHANGED, &shown);
+	record_clear(&mapping_record, &shown);
+}
+
+static void mapping_free(struct model *model, struct mapping *mapping)
+{
+	HASH_DEL(model->mappings, mapping);
+	record_clear(&mapping_record, &mapping->record);
+	free(mapping);
+}
+
+void mapping_remove(struct model *model, const char *volume_id)
+{
+	struct mapping *mapping = mapping_find(model, volume_id);
+
+	if (!mapping)
+		return;
+	volume_touch(model, volume_id);
+	events_mapping(model, EVENT_MAPPING_REMOVED, &mapping->record);
+	mapping_free(model, mapping);
+	notice_tell_volume(model, NOTICE_DISK_CHANGED, volume_id);
+	notice_tell(model, NOTICE_HOST_UNSURE);
+}
+
+void mappings_free(struct model *model)
+{
+	struct mapping *mapping, *next;
+
+	HASH_ITER(hh, model->mappings, mapping, next)
+		mapping_free(model, mapping);
+}

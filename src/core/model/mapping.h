@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Which volume is which device. */
+
+#include "base/hash.h"
+#include "core/model/local_disk.h"
+
+struct model;
+
+struct mapping {
+	struct mapping_record record;
+	UT_hash_handle hh;
+};
+
+/* All of them, in the order they came: each is followed by next, NULL after the last. */
+struct mapping *mapping_first(const struct model *model);
+static inline struct mapping *mapping_next(const struct mapping *mapping)
+{
+	return mapping->hh.next;
+}
+size_t mapping_count(const struct model *model);
+struct mapping *mapping_find(struct model *model, const char *volume_id);
+/* The device is the volume's disk: it says so itself, or it is the nameless one the volume was mapped to. */
+bool mapping_is_disk(struct model *model, const char *volume_id, const struct device *device);
+/* The mapping of a kernel device on this VM, NULL when it is nobody's. */
+struct mapping *mapping_of_device(struct model *model, const struct device *device);
+/* The device behind a mapping on this VM, re-read from the kernel this moment; NULL when it is not there. */
+const struct device *mapping_device(struct model *model, const struct mapping *mapping);
+void device_to_record(struct model *model, const struct device *device, struct device_record *out);
+/* As the outside sees it: an address is given only when the disk is there at this moment. */
+void mapping_to_record(struct model *model, const struct mapping *mapping, struct mapping_record *out);
+/* A new mapping of a volume to a VM, without its place; the caller clears it. */
+void mapping_make(struct model *model, const char *volume_id, const char *vm_id, struct mapping_record *out);
+/* Where it is: the disk on this VM (NULL: gone), or CloudStack's slot and size on another. */
+void mapping_place(struct model *model, struct mapping_record *record, int64_t device_id, uint64_t size,
+		   const struct device *device);
+void mapping_describe(struct model *model, struct mapping_record *record, const struct device *device);
+/* The record says what the kernel shows, and what the volume's device is called here. */
+bool mapping_is_up_to_date(struct model *model, const struct mapping_record *record, const struct device *device);
+/* Into the model as the store has it. Nobody is told: after a start everybody reads everything anew. */
+void mapping_load(struct model *model, const struct mapping_record *record);
+/* After the commit: into the model, with its event. */
+void mapping_put(struct model *model, const struct mapping_record *record);
+void mapping_remove(struct model *model, const char *volume_id);
+void mappings_free(struct model *model);

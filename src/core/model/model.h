@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What is known, in memory. The files of this room keep one table each and share what suspended them together; other rooms
+ * hand a model on and see nothing of it.
+ */
+
+#include <sys/queue.h>
+
+#include "core/event.h"
+#include "core/model/notice.h"
+#include "io/loop.h"
+
+struct env;
+struct pending_event;
+
+struct model {
+	struct env *env;
+
+	struct volume *volumes;
+	uint64_t list_round; /* of the list of volumes that is or was fetched last */
+	bool volumes_known;  /* one whole list has been fetched */
+	bool volumes_dirty;
+
+	struct mapping *mappings;
+	struct name *names;
+	struct export *exports;
+
+	TAILQ_HEAD(, change) changes; /* on their way to the store */
+	size_t commits_waiting;
+
+	TAILQ_HEAD(, event_listener) listeners;
+	TAILQ_HEAD(, pending_event) events;
+	struct loop_task events_task;
+	void (*tell_volumes)(struct model *model);
+	TAILQ_HEAD(, notice_listener) notice_listeners;
+};
+
+struct model *model_new(struct env *env);
+/* Listeners have left. */
+struct model *model_free(struct model *model); /* returns NULL, takes NULL */

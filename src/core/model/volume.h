@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The volumes CloudStack shows, as last seen. Nothing is decided from these copies: operations ask CloudStack when their
+ * turn comes. They answer questions quickly.
+ */
+
+#include "base/hash.h"
+#include "cloud/cloud.h"
+#include "spec/records.h"
+
+struct model;
+
+struct volume {
+	char *id;
+	struct cloud_volume cloud; /* what CloudStack last said; owned copies */
+	char *last_operation_id;
+	int last_operation_type;
+	int last_operation_status;
+	uint64_t round; /* of the last list that showed it */
+	bool dirty;     /* a change event is due */
+	UT_hash_handle hh;
+};
+
+/* All of them, in the order they came: each is followed by next, NULL after the last. */
+struct volume *volume_first(const struct model *model);
+static inline struct volume *volume_next(const struct volume *volume)
+{
+	return volume->hh.next;
+}
+size_t volume_count(const struct model *model);
+struct volume *volume_find(struct model *model, const char *id);
+struct volume *volume_update(struct model *model, const struct cloud_volume *cloud);
+void volume_remove(struct model *model, const char *id);
+void volume_touch(struct model *model, const char *id); /* something shown with it has changed */
+void volume_note_operation(struct model *model, const struct operation_record *record);
+/* The one this machine was started from, whether or not its disk can be told from the others. */
+bool volume_is_own_root(const struct model *model, const struct cloud_volume *cloud);
+/* Not seen attached elsewhere, or nowhere. Otherwise another VM may have it now or get it at any moment. */
+bool volume_may_be_here(struct model *model, const char *id);
+/* One event for each volume that was touched since. */
+void volumes_tell_changed(struct model *model);
+/* A whole list is about to be fetched; what it shows is updated, and the rest was not in it. */
+void volumes_begin_list(struct model *model);
+bool volume_is_listed(const struct model *model, const struct volume *volume);
+void volumes_end_list(struct model *model);
+/* One whole list has been fetched. */
+bool volumes_are_known(const struct model *model);
+void volumes_free(struct model *model);

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A volume as the outside sees it. */
+
+#include "core/model/volume.h"
+
+/* Fills an initialised record; the caller clears it. */
+void volume_to_record(struct model *model, const struct volume *volume, struct volume_record *out);

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Attaching a volume, and finding out which device it became.
+ *
+ * CloudStack is asked to attach; on this VM a disk then appears some time before or after CloudStack says so. Which one
+ * it is, is decided by core/match alone: by the disk's own identity where it has one. What cannot be decided is an error
+ * and the attachment is taken back; a wrong device is never named. The disk gets the volume's stable name and is exported
+ * under it (op_attach_serve.c), and only when an NBD client was answered is anybody told.
+ */
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cloud/cloud.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/model/commit.h"
+#include "core/model/local_disk.h"
+#include "core/model/mapping.h"
+#include "core/model/notice.h"
+#include "core/model/stable_name.h"
+#include "core/ops/attach_activate.h"
+#include "core/ops/attach_device.h"
+#include "core/ops/attach_probe.h"
+#include "core/ops/attach_undo.h"
+#include "core/ops/cloud_step.h"
+#include "core/ops/ops.h"
+#include "disk/sysblock.h"
+
+#define F(MEMBER, TYPE, ...) FIELD(attach_context, MEMBER, TYPE, __VA_ARGS__)
+
+static const struct field attach_fields[] = {
+	F(job_id, UUID, .doc = "Job of the attachment."),
+	F(undo_job_id, UUID, .doc = "Job of the detachment, if it must be taken back."),
+	F(boot_id, TEXT, .doc = "The boot that after_diskseq belongs to."),
+	F(after_diskseq, INT, .doc = "Disks above it appeared after the operation began."),
+	F(size, SIZE, .doc = "CloudStack's size of the volume."),
+	F(device_id, INT, .doc = "CloudStack's deviceid."),
+	F(refused, BOOL, .doc = "CloudStack refused: there is nothing to take back."),
+	F(filesystem, TEXT, .doc = "File system found on the disk."),
+	F(label, TEXT, .doc = "Its label."),
+	F(filesystem_uuid, TEXT, .doc = "Its UUID."),
+	F(partition_table, TEXT, .doc = "Partition table found on the disk."),
+	F(unreadable, TEXT, .doc = "Why what is on the disk is not known."),
+	F(taken, TEXT, .doc = "Who had the disk before it could have its name."),
+	F(kept, TEXT, .doc = "Who keeps its export at the size it had."),
+	F(alone, BOOL, .doc = "No other attachment was under way when it began, and none begins before it ends."),
+};
+
+#undef F
+static const struct record attach_context = RECORD("attach_context", attach_context, attach_fields);
+
+static bool on_appliance(const struct operation *operation)
+{
+	return env_is_appliance(operation->ops->env, operation->record.vm_id);
+}
+
+/* ---- check: may it be done, now that it is our turn? ---- */
+
+/* Its disk may have come, or come at any moment, until it ends. */
+static bool has_begun(const struct attach_context *context)
+{
+	return !str_empty(context->boot_id);
+}
+
+/*
+ * Where no disk of this VM says who it is, two attachments at once could not be told apart, and what one of them leaves
+ * behind when it is taken back could be taken for the other's: one begins when all others have ended, whichever was asked
+ * for first. That another one began alone counts also when a disk that says who it is has come since: it may go again.
+ * known: some disk does say it now.
+ */
+static bool must_wait_for_other(const struct operation *operation, bool known)
+{
+	const struct operation *other;
+
+	for (other = operation_first(operation->ops->engine); other; other = operation_after(other)) {
+		const struct attach_context *context = other->context;
+
+		if (other != operation && other->kind == &op_attach && on_appliance(other) && has_begun(context) &&
+		    (!known || context->alone))
+			return true;
+	}
+	return false;
+}
+
+/* From here on disks are new. The last scan may be seconds old, so what is there now is looked at first. */
+static void note_beginning(struct operation *operation, uint64_t size)
+{
+	struct attach_context *context = operation->context;
+	struct sysblock *sysblock = operation->ops->env->sysblock;
+	struct err err = { 0 };
+	bool known;
+
+	if (on_appliance(operation) && sysblock_scan(sysblock, &err) < 0) {
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", err.text);
+		return;
+	}
+	known = disks_say_who_they_are(operation->ops->env);
+	if (on_appliance(operation) && must_wait_for_other(operation, known)) {
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS,
+				"disks here do not say who they are, so one attachment is made at a time");
+		return;
+	}
+	context->size = size;
+	context->alone = !known;
+	context->after_diskseq = (int64_t)sysblock_last_diskseq(sysblock);
+	context->after_seen = sysblock_last_seen(sysblock);
+	context->began_here = true;
+	str_set(&context->boot_id, operation->ops->env->boot_id);
+	/* Durable before it is used, and that is as soon as the disk is here. */
+	if (on_appliance(operation) && operation->ops->env->options.devmap)
+		name_give(operation->ops->model, operation->record.volume_id);
+	operation_next(operation);
+}
+
+static void on_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	const struct cloud_volume *volume;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	if (!volume) {
+		operation_failf(operation, ERR_NOT_FOUND, "volume %s does not exist in CloudStack",
+				operation->record.volume_id);
+	} else if (volume->vm_id) {
+		operation_failf(operation, ERR_CONFLICT, "volume %s is already attached to VM %s; detach it first",
+				operation->record.volume_id, volume->vm_id);
+	} else if (volume->job_id) {
+		cloud_step_busy(operation, volume);
+	} else {
+		note_beginning(operation, volume->size);
+	}
+}
+
+static void check(struct operation *operation)
+{
+	cloud_step_list(operation, on_checked);
+}
+
+/* ---- ask-cloud ---- */
+
+static void on_refusal_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	if (op_attach_is_here(operation, cloud_step_volume(operation, result, operation->record.volume_id))) {
+		operation_next(operation);
+		return;
+	}
+	context->refused = true;
+	operation_failf(operation, ERR_CONFLICT, "volume %s was attached elsewhere meanwhile",
+			operation->record.volume_id);
+}
+
+static void on_asked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+
+	if (operation->resumed || result->outcome == CLOUD_UNKNOWN)
+		context->in_doubt = true;
+	if (cloud_step_retried(operation, result))
+		return;
+	if (result->outcome == CLOUD_OK || cloud_err_is_duplicate_job(&result->err)) {
+		cloud_step_note_job(&context->job_id, result);
+		operation_next(operation);
+		return;
+	}
+	/* "Attached already", when we may have asked before, can be our own doing under a job id we never learned. */
+	if (operation_is_rerun(operation) && cloud_err_is_attached(&result->err)) {
+		cloud_step_list(operation, on_refusal_checked);
+		return;
+	}
+	context->refused = !context->in_doubt;
+	operation_fail(operation, &result->err);
+}
+
+static void ask_cloud(struct operation *operation)
+{
+	struct attach_context *context = operation->context;
+
+	/* Safe to repeat: CloudStack refuses a job id it knows before it attaches anything. */
+	cloud_step_wait_call(operation,
+			     cloud_attach_volume(operation->ops->env->cloud, operation->record.volume_id,
+						 operation->record.vm_id, context->job_id, on_asked, operation));
+}
+
+/* ---- await-job ---- */
+
+static void on_lost_job_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+	const struct cloud_volume *volume;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	if (volume && volume->job_id) {
+		cloud_step_busy(operation, volume);
+		return;
+	}
+	if (!op_attach_is_here(operation, volume)) {
+		operation_failf(operation, ERR_CLOUD,
+				"CloudStack lost the job that attached volume %s, and the volume is not attached; try "
+				"again",
+				operation->record.volume_id);
+		return;
+	}
+	context->device_id = volume->device_id;
+	operation_next(operation);
+}
+
+static void on_job_ended(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+	const struct cloud_volume *volume;
+
+	if (result->job_status == CLOUD_JOB_SUCCEEDED) {
+		volume = cloud_step_volume(operation, result, operation->record.volume_id);
+		if (op_attach_is_here(operation, volume)) {
+			context->device_id = volume->device_id;
+			operation_next(operation);
+			return;
+		}
+	} else if (!cloud_step_job_lost(operation, result)) {
+		/* Somebody was faster, and what somebody else attached is not ours to take back. */
+		context->refused = cloud_err_is_attached(&result->err);
+		operation_fail(operation, &result->err);
+		return;
+	}
+	cloud_step_list(operation, on_lost_job_checked);
+}
+
+static void cancel_job(void *awaited)
+{
+	cloud_job_cancel(awaited);
+}
+
+/* Either way the job has very likely ended. */
+static void on_disk_changed(struct operation *operation)
+{
+	if (op_attach_may_be_named(operation)) {
+		cloud_job_cancel(operation->awaited);
+		operation_again(operation, 0, "its disk has come");
+	} else {
+		cloud_job_poke(operation->awaited);
+	}
+}
+
+static void await_job(struct operation *operation)
+{
+	static const struct wait_kind kind = { .cancel = cancel_job, .poke = on_disk_changed };
+	struct attach_context *context = operation->context;
+	struct cloud_job *job;
+
+	if (op_attach_name_early(operation))
+		return;
+	job = cloud_job_watch(operation->ops->env->cloud, context->job_id, on_job_ended, operation);
+	if (context->early_seen)
+		cloud_job_poke(job);
+	operation_wait(operation, job, &kind);
+}
+
+/* ---- await-device ---- */
+
+static void await_device(struct operation *operation)
+{
+	if (!on_appliance(operation) || op_attach_find_device(operation))
+		operation_next(operation);
+}
+
+/* ---- publish ---- */
+
+/* A context that was loaded has empty texts for what it does not know. */
+static const char *known(const char *text)
+{
+	return str_empty(text) ? NULL : text;
+}
+
+static void note_contents(const struct attach_context *context, struct mapping_record *record)
+{
+	str_set(&record->filesystem, known(context->filesystem));
+	str_set(&record->label, known(context->label));
+	str_set(&record->filesystem_uuid, known(context->filesystem_uuid));
+	str_set(&record->partition_table, known(context->partition_table));
+}
+
+static void stage(struct operation *operation)
+{
+	const struct attach_context *context = operation->context;
+	const struct operation_record *asked = &operation->record;
+	struct mapping_record record = { 0 };
+
+	mapping_make(operation->ops->model, asked->volume_id, asked->vm_id, &record);
+	mapping_place(operation->ops->model, &record, context->device_id, context->size,
+		      on_appliance(operation) ? context->device : NULL);
+	record.matched_by = (int)context->matched_by;
+	note_contents(context, &record);
+	change_put_mapping(operation_change_anew(operation), &record);
+	if (on_appliance(operation) && operation->ops->env->options.exporter)
+		op_attach_stage_export(operation);
+}
+
+/* While an operation has the owner nobody else touches its mapping; but that its disk is gone is true in any case. */
+static void call_owner_up_to_date(const struct operation *operation, const struct mapping *owner)
+{
+	struct ops *ops = operation->ops;
+	struct mapping_record record = { 0 };
+
+	if (!on_appliance(operation)) {
+		notice_tell(ops->model, NOTICE_CLOUD_UNSURE);
+	} else if (!operation_busy(ops->engine, owner->record.volume_id)) {
+		notice_tell(ops->model, NOTICE_DEVICES_UNSURE);
+	} else if (!change_has_mappings(ops->model) && !mapping_device(ops->model, owner)) {
+		record_copy(&mapping_record, &record, &owner->record);
+		mapping_describe(ops->model, &record, NULL);
+		commit_mapping(ops->model, owner->record.volume_id, &record, CHANGE_IF_MAPPED, NULL, NULL);
+	}
+}
+
+/*
+ * A name the kernel, or a slot CloudStack, has just given away again may still stand in the mapping of its last owner.
+ * Then that mapping is out of date, and whoever keeps it up to date is called.
+ */
+static bool path_is_free(struct operation *operation)
+{
+	const struct mapping_record *wanted = change_mapping(operation->change);
+	struct mapping *mapping;
+
+	for (mapping = mapping_first(operation->ops->model); mapping; mapping = mapping_next(mapping)) {
+		if (!streq(mapping->record.device_path, wanted->device_path) ||
+		    !streq(mapping->record.vm_id, wanted->vm_id) ||
+		    streq(mapping->record.volume_id, operation->record.volume_id))
+			continue;
+		call_owner_up_to_date(operation, mapping);
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS / 10, "%s is still noted for volume %s",
+				mapping->record.device_path, mapping->record.volume_id);
+		return false;
+	}
+	return true;
+}
+
+static void publish(struct operation *operation)
+{
+	/* After a restart the device must be found anew: names may have changed hands. */
+	if (on_appliance(operation) && (!op_attach_find_device(operation) || !op_attach_is_served(operation)))
+		return;
+	stage(operation);
+	if (path_is_free(operation))
+		operation_next(operation);
+}
+
+/* ---- the table ---- */
+
+static const struct step attach_steps[] = {
+	{ .name = "check", .run = check, .deadline = STEP_CLOUD },
+	{ .name = "ask-cloud", .run = ask_cloud, .undo = op_attach_take_back, .deadline = STEP_CLOUD },
+	{ .name = "await-job", .run = await_job, .undo = op_attach_take_back_early_name, .deadline = STEP_CLOUD },
+	{ .name = "await-device", .run = await_device, .deadline = STEP_DEVICE },
+	{ .name = "name", .run = op_attach_name, .undo = op_attach_take_back_name, .deadline = STEP_DEVICE },
+	{ .name = "read", .run = op_attach_read, .deadline = STEP_DEVICE },
+	{ .name = "export", .run = op_attach_export, .undo = op_attach_take_back_export, .deadline = STEP_DEVICE },
+	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
+};
+
+static void put_text(struct json_writer *writer, const char *name, const char *text)
+{
+	json_put_name(writer, name);
+	json_put_text(writer, str_or(text, ""));
+}
+
+static char *users_note(const struct attach_context *context)
+{
+	if (known(context->taken))
+		return xasprintf(
+			", but without its stable name and its export, which are made when its disk is free: %s",
+			context->taken);
+	if (known(context->kept))
+		return xasprintf("; its NBD clients keep the size they know until they connect again: %s",
+				 context->kept);
+	return xstrdup("");
+}
+
+/* ext4 "backup" and a partition table (gpt) */
+static char *describe_contents(const struct attach_context *context)
+{
+	struct buf text = BUF_NULL;
+
+	if (known(context->filesystem))
+		buf_printf(&text, "%s", context->filesystem);
+	if (known(context->label))
+		buf_printf(&text, " \"%s\"", context->label);
+	if (known(context->partition_table))
+		buf_printf(&text, "%sa partition table (%s)", text.length ? " and " : "", context->partition_table);
+	return buf_take(&text);
+}
+
+static char *message(const struct attach_context *context)
+{
+	_cleanup_free_ char *contents = describe_contents(context);
+	_cleanup_free_ char *users = users_note(context);
+
+	if (known(context->unreadable))
+		return xasprintf("Volume attached%s; what is on it is not known: %s", users, context->unreadable);
+	if (known(context->filesystem) || known(context->partition_table))
+		return xasprintf("Volume attached%s; it is not empty, do not format it: %s", users, contents);
+	return xasprintf("Volume attached%s", users);
+}
+
+static void put_found(struct json_writer *writer, const char *name, const char *text)
+{
+	if (!text)
+		return;
+	json_put_name(writer, name);
+	json_put_text(writer, text);
+}
+
+static void put_contents(struct json_writer *writer, const struct mapping_record *record)
+{
+	put_found(writer, "filesystem", record->filesystem);
+	put_found(writer, "label", record->label);
+	put_found(writer, "filesystem_uuid", record->filesystem_uuid);
+	put_found(writer, "partition_table", record->partition_table);
+}
+
+static void respond(struct operation *operation, struct json_writer *writer)
+{
+	const struct mapping_record *record = change_mapping(operation->change);
+	const struct attach_context *context = operation->context;
+	bool named = str_empty(context->taken);
+	_cleanup_free_ char *text = message(context);
+
+	put_text(writer, "volume_id", record->volume_id);
+	put_text(writer, "vm_id", record->vm_id);
+	put_text(writer, "device_path", record->device_path);
+	put_text(writer, "by_id_path", record->by_id_path);
+	put_text(writer, "persistent_device_name", named ? record->persistent_device_name : NULL);
+	put_text(writer, "symlink_path", named ? record->symlink_path : NULL);
+	json_put_name(writer, "size");
+	json_put_uint(writer, record->size);
+	put_text(writer, "matched_by", matched_by_names[record->matched_by]);
+	put_contents(writer, record);
+	put_text(writer, "message", text);
+}
+
+static char *left_over(const struct operation *operation)
+{
+	return xasprintf("volume %s may still be attached to VM %s", operation->record.volume_id,
+			 operation->record.vm_id);
+}
+
+const struct operation_kind op_attach = {
+	.type = OPERATION_ATTACH,
+	.context = &attach_context,
+	.steps = attach_steps,
+	.step_count = ARRAY_SIZE(attach_steps),
+	.respond = respond,
+	.left_over = left_over,
+};
+
+void *op_attach_context(void)
+{
+	struct attach_context *context = xnew(struct attach_context);
+
+	context->device_id = -1;
+	cloud_step_new_job(&context->job_id);
+	cloud_step_new_job(&context->undo_job_id);
+	return context;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What is attached gets its stable name and is exported under it.
+ *
+ * The kernel lets one program at a time have a disk to itself, and a name needs that. Others want it, too: a moment after
+ * a disk has come, udev starts the LVM or md it finds on it, and systemd mounts what /etc/fstab knows. Whoever comes
+ * after the name finds the volume under the name and stands on that; whoever comes before it keeps the name out. So a
+ * disk that says who it is gets its name at once, before CloudStack says that it is attached and before anything of it is
+ * read.
+ *
+ * It can still be too late. Then the volume is where it was asked for and somebody works with it: to take it back would
+ * pull it from under him. So it stays, under the kernel's name alone and not exported, since what is held is never
+ * exported; the response says who has it, and tidying makes both when it is free.
+ *
+ * A volume that comes back under the name its clients wait for may have grown. An NBD client has learned the export's size
+ * when it connected, and keeps it and the export until it leaves.
+ */
+
+#include "core/ops/attach_activate.h"
+
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/host/activation.h"
+#include "core/host/disk_users.h"
+#include "core/model/commit.h"
+#include "core/model/export.h"
+#include "core/model/stable_name.h"
+#include "core/ops/activation_step.h"
+#include "core/ops/attach_device.h"
+#include "core/ops/ops.h"
+#include "disk/device.h"
+#include "disk/usage.h"
+
+static bool is_taken(const struct attach_context *context)
+{
+	return !str_empty(context->taken);
+}
+
+static bool is_kept(const struct attach_context *context)
+{
+	return !str_empty(context->kept);
+}
+
+static bool on_appliance(const struct operation *operation)
+{
+	return env_is_appliance(operation->ops->env, operation->record.vm_id);
+}
+
+/* ---- who was faster ---- */
+
+static void on_usage(void *arg, const struct usage_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+
+	if (!result->err.code && result->kind != USAGE_NONE)
+		str_set(&context->taken, result->what);
+	operation_again(operation, 0, "it is attached without its name");
+}
+
+static void cancel_usage(void *awaited)
+{
+	usage_check_cancel(awaited);
+}
+
+static void ask_who(struct operation *operation)
+{
+	static const struct wait_kind kind = { .cancel = cancel_usage };
+	struct attach_context *context = operation->context;
+
+	context->asked = true;
+	operation_wait(
+		operation,
+		usage_start(operation->ops->host, operation->record.volume_id, context->device, on_usage, operation),
+		&kind);
+}
+
+/* ---- name and export ---- */
+
+/* Whoever has waited for the volume still uses its export. Without such clients an attachment finds none. */
+static bool is_clients_own(const struct operation *operation, const struct err *err)
+{
+	return err->code == ERR_CONFLICT && !err->field[0] &&
+	       export_find(operation->ops->model, operation->record.volume_id);
+}
+
+static void on_served(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+
+	if (activation_disk_is_taken(operation, err)) {
+		str_set(&context->taken, err->text);
+		operation_again(operation, 0, "%s", err->text);
+	} else if (err->code && !is_clients_own(operation, err)) {
+		activation_step_failed(operation, err);
+	} else {
+		str_set(&context->kept, err->code ? err->text : NULL);
+		context->served |= context->serving;
+		operation_again(operation, 0, "its name or export leads to it");
+	}
+}
+
+/* What was brought to another disk is not there. */
+static void begin_with_disk(struct attach_context *context)
+{
+	if (context->served_seen == context->device->seen)
+		return;
+	context->served_seen = context->device->seen;
+	context->served = 0;
+	context->asked = false;
+	str_set(&context->taken, NULL);
+	str_set(&context->kept, NULL);
+}
+
+/*
+ * This process has brought these parts to the very disk that was found. Otherwise they are on their way, and the disk is
+ * looked for once more afterwards: what was served is what is published.
+ */
+static bool is_served(struct operation *operation, unsigned parts)
+{
+	const struct core_options *options = &operation->ops->env->options;
+	struct attach_context *context = operation->context;
+
+	begin_with_disk(context);
+	if (is_taken(context) && !context->asked) {
+		ask_who(operation);
+		return false;
+	}
+	if (is_taken(context))
+		return true;
+	parts &= (options->devmap ? ACTIVATION_MAP : 0) | (options->exporter ? ACTIVATION_EXPORT : 0);
+	context->serving = parts & ~context->served;
+	if (context->serving)
+		activation_step_then(operation, ACTIVATION_UP, context->serving, context->device, on_served);
+	return !context->serving;
+}
+
+bool op_attach_is_served(struct operation *operation)
+{
+	return is_served(operation, ACTIVATION_ALL);
+}
+
+static void serve(struct operation *operation, unsigned parts)
+{
+	if (!on_appliance(operation) || (op_attach_find_device(operation) && is_served(operation, parts)))
+		operation_next(operation);
+}
+
+void op_attach_name(struct operation *operation)
+{
+	serve(operation, ACTIVATION_MAP);
+}
+
+void op_attach_export(struct operation *operation)
+{
+	serve(operation, ACTIVATION_ALL);
+}
+
+/* ---- as soon as the disk is here ---- */
+
+static const struct device *disk_to_name(struct operation *operation)
+{
+	struct ops *ops = operation->ops;
+	const struct attach_context *context = operation->context;
+	const struct device *device;
+
+	if (!ops->env->options.devmap || !name_find(ops->model, operation->record.volume_id))
+		return NULL;
+	device = op_attach_own_disk(operation);
+	return device && device->seen != context->early_seen ? device : NULL;
+}
+
+bool op_attach_may_be_named(struct operation *operation)
+{
+	return disk_to_name(operation) != NULL;
+}
+
+/* If it did not work, the step whose task it is finds out why. */
+static void on_named(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+
+	context->early_seen = context->served_seen;
+	if (!err->code)
+		context->served |= ACTIVATION_MAP;
+	operation_again(operation, 0, "its disk has come");
+}
+
+bool op_attach_name_early(struct operation *operation)
+{
+	struct attach_context *context = operation->context;
+	const struct device *device = disk_to_name(operation);
+
+	if (!device)
+		return false;
+	context->device = device;
+	begin_with_disk(context);
+	activation_step_then(operation, ACTIVATION_UP, ACTIVATION_MAP, device, on_named);
+	return true;
+}
+
+/* ---- what is told ---- */
+
+void op_attach_stage_export(struct operation *operation)
+{
+	const struct attach_context *context = operation->context;
+	struct export_record record = { 0 };
+	uint64_t former_size;
+
+	export_make(operation->ops->model, operation->record.volume_id, &record);
+	former_size = record.size;
+	export_place(operation->ops->model, &record, context->device);
+	if (is_kept(context))
+		record.size = former_size;
+	if (is_taken(context)) {
+		record.status = EXPORT_PENDING;
+		record.error = xasprintf("its disk is not free: %s", context->taken);
+	}
+	change_set_export(operation_change(operation), &record);
+}

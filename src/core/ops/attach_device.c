@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Which device has the volume become? core/rules/match decides; here the question is put together from what the kernel
+ * shows and what the operation noted when it began, and the answer is read again from the kernel before it is used.
+ */
+
+#include "core/ops/attach_device.h"
+
+#include <stdio.h>
+
+#include "cloud/cloud.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/model/mapping.h"
+#include "core/ops/ops.h"
+#include "core/rules/match.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
+
+bool op_attach_is_here(const struct operation *operation, const struct cloud_volume *volume)
+{
+	return volume && volume->vm_id && streq(volume->vm_id, operation->record.vm_id);
+}
+
+static bool on_appliance(const struct operation *operation)
+{
+	return env_is_appliance(operation->ops->env, operation->record.vm_id);
+}
+
+/* Another attachment to this VM that could get a disk as large as ours at any moment. */
+static bool has_rivals(const struct operation *operation)
+{
+	const struct attach_context *context = operation->context, *others;
+	const struct operation *other;
+
+	for (other = operation_first(operation->ops->engine); other; other = operation_after(other)) {
+		others = other->context;
+		if (other != operation && other->kind->type == OPERATION_ATTACH &&
+		    other->record.status == OPERATION_EXECUTING && on_appliance(other) && others->size == context->size)
+			return true;
+	}
+	return false;
+}
+
+static const char *mapped_to(void *arg, const struct device *device)
+{
+	const struct mapping *mapping = mapping_of_device(arg, device);
+
+	return mapping ? mapping->record.volume_id : NULL;
+}
+
+static enum match_verdict look(struct operation *operation, struct match_result *result)
+{
+	struct ops *ops = operation->ops;
+	const struct attach_context *context = operation->context;
+	const struct device *devices;
+	bool same_boot = streq(context->boot_id, ops->env->boot_id);
+	struct match_query query = {
+		.volume_id = operation->record.volume_id,
+		.size = context->size,
+		/* Without a beginning to compare with, no disk counts as new. */
+		.after_diskseq = same_boot && context->after_diskseq ? (uint64_t)context->after_diskseq : UINT64_MAX,
+		.after_seen = context->began_here ? context->after_seen : UINT64_MAX,
+		.crowded = !context->alone,
+		.rivals = has_rivals(operation),
+		.mapped_to = mapped_to,
+		.arg = ops->model,
+	};
+
+	devices = sysblock_count(ops->env->sysblock) ? sysblock_at(ops->env->sysblock, 0) : NULL;
+	return match_device(&query, devices, sysblock_count(ops->env->sysblock), result);
+}
+
+/*
+ * By size alone it counts which other disks are there at this moment: one that came after the last scan, or that is
+ * still being asked who it is, may be the very one.
+ */
+static enum match_verdict look_closely(struct operation *operation, struct match_result *result)
+{
+	struct sysblock *sysblock = operation->ops->env->sysblock;
+	enum match_verdict verdict = look(operation, result);
+	struct err err = { 0 };
+
+	if (verdict != MATCH_FOUND || result->matched_by != MATCHED_BY_SIZE)
+		return verdict;
+	if (sysblock_scan(sysblock, &err) < 0) {
+		snprintf(result->reason, sizeof(result->reason), "%.255s", err.text);
+		return MATCH_NONE;
+	}
+	verdict = look(operation, result);
+	if (verdict == MATCH_FOUND && result->matched_by == MATCHED_BY_SIZE && sysblock_is_settling(sysblock)) {
+		snprintf(result->reason, sizeof(result->reason),
+			 "another disk has just appeared and may say who it is");
+		return MATCH_NONE;
+	}
+	return verdict;
+}
+
+/* Finds the device and makes sure, by reading the kernel's words again, that it is still that very disk. */
+bool op_attach_find_device(struct operation *operation)
+{
+	struct ops *ops = operation->ops;
+	struct attach_context *context = operation->context;
+	struct match_result result = { 0 };
+
+	switch (look_closely(operation, &result)) {
+	case MATCH_NONE:
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
+		return false;
+	case MATCH_AMBIGUOUS:
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
+		/* Disks that go or come may settle it. If they do not, it was not for lack of time. */
+		operation->reason_code = ERR_CONFLICT;
+		return false;
+	case MATCH_FOUND:
+		break;
+	}
+	if (!sysblock_verify(ops->env->sysblock, result.device)) {
+		sysblock_wake(ops->env->sysblock);
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s changed while it was looked at",
+				result.device->path);
+		return false;
+	}
+	context->device = result.device;
+	context->matched_by = result.matched_by;
+	return true;
+}
+
+const struct device *op_attach_own_disk(struct operation *operation)
+{
+	struct match_result result = { 0 };
+
+	if (!on_appliance(operation) || look(operation, &result) != MATCH_FOUND ||
+	    result.matched_by == MATCHED_BY_SIZE || !sysblock_verify(operation->ops->env->sysblock, result.device))
+		return NULL;
+	return result.device;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The device an attached volume has become, and the context of an attachment. */
+
+#include "disk/device.h"
+#include "spec/records.h"
+
+struct cloud_volume;
+struct operation;
+
+/* How soon a step looks again when nothing wakes it. */
+#define ATTACH_LOOK_AGAIN_MS 1000
+
+struct attach_context {
+	char *job_id;
+	char *undo_job_id;
+	char *boot_id;         /* the kernel that after_diskseq belongs to */
+	int64_t after_diskseq; /* disks with a higher sequence number came after we began */
+	uint64_t size;         /* CloudStack's */
+	int64_t device_id;     /* CloudStack's, -1 unknown */
+	bool refused;          /* CloudStack said no: nothing to take back */
+	bool alone;            /* no disk here said who it is, and no attachment of ours was under way, when we began */
+	/* what libblkid found on the disk; NULL: nothing that is known */
+	char *filesystem, *label, *filesystem_uuid, *partition_table;
+	char *unreadable; /* why that is not known */
+	char *taken;      /* who had the disk to himself before it could have its name; NULL: nobody */
+	char *kept;       /* who keeps its export as it was before it went and grew; NULL: nobody */
+	/* not stored: found again by looking again */
+	uint64_t read_seen;          /* device.seen of the disk that is being read */
+	uint64_t after_seen;         /* the same for sysblock's own count, which starts anew with each process */
+	bool began_here;             /* after_seen was counted by this process */
+	const struct device *device; /* borrowed, until the next turn of the loop */
+	enum matched_by matched_by;
+	int64_t looking_since; /* clock_mono_ms() of the first look for a job nobody knows */
+	bool in_doubt;         /* a request was sent whose answer got lost: it may still arrive */
+	uint64_t served_seen;  /* device.seen of the disk that the served parts lead to */
+	unsigned served;       /* parts (enum activation_part) that this process has brought to it */
+	unsigned serving;      /* and those on their way */
+	bool asked;            /* who has taken it */
+	uint64_t early_seen;   /* device.seen of the disk that was given its name before the job had ended */
+};
+
+bool op_attach_is_here(const struct operation *operation, const struct cloud_volume *volume);
+/* True: context->device is the volume's disk at this moment. Otherwise the operation has been told to look again. */
+bool op_attach_find_device(struct operation *operation);
+/* The disk that says itself that it is the volume; NULL when there is none, or something is odd about it. */
+const struct device *op_attach_own_disk(struct operation *operation);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What is on a disk is read before anybody is told of it, and told with it: nobody shall format a disk with data on it
+ * because it was called new. A disk that can't be read is attached still, and that is said.
+ */
+
+#include "core/ops/attach_probe.h"
+
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/ops/attach_device.h"
+#include "core/ops/ops.h"
+#include "disk/probe.h"
+
+static void on_read(void *arg, const struct probe_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+	bool good = result->err.code == ERR_NONE;
+
+	/* The name that was read may lead to another disk by now. */
+	if (!op_attach_find_device(operation))
+		return;
+	if (context->device->seen != context->read_seen) {
+		operation_again(operation, 0, "%s changed while it was read", context->device->path);
+		return;
+	}
+	str_set(&context->unreadable, good ? NULL : result->err.text);
+	str_set(&context->filesystem, good && result->filesystem[0] ? result->filesystem : NULL);
+	str_set(&context->label, good && result->label[0] ? result->label : NULL);
+	str_set(&context->filesystem_uuid, good && result->uuid[0] ? result->uuid : NULL);
+	str_set(&context->partition_table, good && result->partition_table[0] ? result->partition_table : NULL);
+	operation_next(operation);
+}
+
+static void cancel_read(void *awaited)
+{
+	probe_cancel(awaited);
+}
+
+void op_attach_read(struct operation *operation)
+{
+	static const struct wait_kind kind = { .cancel = cancel_read };
+	struct attach_context *context = operation->context;
+	struct ops *ops = operation->ops;
+
+	if (!env_is_appliance(ops->env, operation->record.vm_id)) {
+		operation_next(operation);
+	} else if (op_attach_find_device(operation)) {
+		context->read_seen = context->device->seen;
+		operation_wait(operation, probe_start(ops->env->prober, context->device->path, on_read, operation),
+			       &kind);
+	}
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Taking an attachment back: the export and the name go by force, since nobody was told of them yet; then the volume is
+ * detached, if and only if our request has attached it. A request whose answer got lost can still arrive, and an
+ * attachment that is under way cannot be stopped, so both are waited for first.
+ */
+
+#include "core/ops/attach_undo.h"
+
+#include "base/clock.h"
+#include "cloud/cloud.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/host/activation.h"
+#include "core/ops/activation_step.h"
+#include "core/ops/attach_device.h"
+#include "core/ops/cloud_step.h"
+#include "core/ops/ops.h"
+
+void op_attach_take_back_name(struct operation *operation)
+{
+	activation_step(operation, ACTIVATION_FORCED_DOWN, ACTIVATION_MAP, NULL);
+}
+
+/*
+ * Only what this process has made: whoever waits for the volume under its name waits on when CloudStack's job fails
+ * before the disk has come. What an earlier process made is found by tidying.
+ */
+void op_attach_take_back_early_name(struct operation *operation)
+{
+	const struct attach_context *context = operation->context;
+
+	if (context->served & ACTIVATION_MAP)
+		op_attach_take_back_name(operation);
+	else
+		operation_next(operation);
+}
+
+/* An engine that is away serves nothing now; what it may serve when it comes back is found by tidying. */
+static void on_export_taken_back(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+
+	if (err->code && err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT)
+		activation_step_failed(operation, err);
+	else
+		operation_next(operation);
+}
+
+void op_attach_take_back_export(struct operation *operation)
+{
+	activation_step_then(operation, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL, on_export_taken_back);
+}
+
+static void on_undone(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+
+	if (result->job_status == CLOUD_JOB_FAILED && !cloud_err_is_not_attached(&result->err)) {
+		operation_fail(operation, &result->err);
+		return;
+	}
+	operation_next(operation);
+}
+
+static void on_undo_asked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+
+	if (cloud_step_retried(operation, result))
+		return;
+	if (result->outcome == CLOUD_REFUSED && cloud_err_is_not_attached(&result->err)) {
+		operation_next(operation);
+		return;
+	}
+	if (result->outcome == CLOUD_REFUSED && !cloud_err_is_duplicate_job(&result->err)) {
+		operation_fail(operation, &result->err);
+		return;
+	}
+	cloud_step_note_job(&context->undo_job_id, result);
+	cloud_step_wait_job(operation,
+			    cloud_job_watch(operation->ops->env->cloud, context->undo_job_id, on_undone, operation));
+}
+
+static void on_undo_looked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+	const struct cloud_volume *volume;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	if (volume && volume->job_id && !streq(volume->job_id, context->undo_job_id)) {
+		/* Never detach under a running job: CloudStack serialises per VM, not per volume. */
+		cloud_step_busy(operation, volume);
+	} else if (!op_attach_is_here(operation, volume)) {
+		operation_next(operation);
+	} else {
+		cloud_step_wait_call(operation,
+				     cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id,
+							 context->undo_job_id, on_undo_asked, operation));
+	}
+}
+
+static void on_undo_job_found(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct attach_context *context = operation->context;
+
+	if (cloud_step_retried(operation, result))
+		return;
+	if (result->outcome == CLOUD_OK && result->job_status == CLOUD_JOB_PENDING) {
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "CloudStack has not ended the attachment yet");
+		return;
+	}
+	/* Our request may still be on its way; only after its time-out is it certain that nothing comes of it. */
+	if (!context->looking_since)
+		context->looking_since = clock_mono_ms();
+	if (result->outcome == CLOUD_REFUSED &&
+	    clock_mono_ms() - context->looking_since < operation->ops->env->options.request_ms) {
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
+		return;
+	}
+	cloud_step_list(operation, on_undo_looked);
+}
+
+void op_attach_take_back(struct operation *operation)
+{
+	struct attach_context *context = operation->context;
+
+	if (context->refused) {
+		operation_next(operation);
+		return;
+	}
+	cloud_step_wait_call(operation,
+			     cloud_find_job(operation->ops->env->cloud, context->job_id, on_undo_job_found, operation));
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Shared by the steps that talk to CloudStack; see cloud_step.h. */
+
+#include "core/ops/cloud_step.h"
+
+#include <stdio.h>
+
+#include "base/uuid.h"
+#include "cloud/cloud.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_start.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/model/drift_event.h"
+#include "core/model/volume.h"
+#include "core/ops/ops.h"
+#include "core/rules/drift.h"
+
+#define LOOK_AGAIN_MS 1000
+#define RETRY_FIRST_MS 500
+#define RETRY_MAX_MS 15000
+
+/*
+ * Doubling from half a second: CloudStack is shared by many.
+ */
+static int64_t retry_delay_ms(const struct operation *operation)
+{
+	struct ops *ops = operation->ops;
+	int64_t delay_ms = RETRY_FIRST_MS;
+	struct cloud_health health;
+
+	for (unsigned i = 1; i < operation->runs && delay_ms < RETRY_MAX_MS; i++)
+		delay_ms *= 2;
+	if (delay_ms > RETRY_MAX_MS)
+		delay_ms = RETRY_MAX_MS;
+	cloud_health(ops->env->cloud, &health);
+	if (health.usable)
+		return delay_ms;
+	return operation_retry_in(ops->engine, delay_ms);
+}
+
+bool cloud_step_retried(struct operation *operation, const struct cloud_result *result)
+{
+	switch (result->outcome) {
+	case CLOUD_OK:
+	case CLOUD_REFUSED:
+		return false;
+	case CLOUD_AWAY:
+	case CLOUD_UNKNOWN:
+		operation_again(operation, retry_delay_ms(operation), "%s", result->err.text);
+		return true;
+	}
+	abort();
+}
+
+bool cloud_step_failed(struct operation *operation, const struct cloud_result *result)
+{
+	if (cloud_step_retried(operation, result))
+		return true;
+	if (result->outcome == CLOUD_OK)
+		return false;
+	operation_fail(operation, &result->err);
+	return true;
+}
+
+bool cloud_step_unseen(struct operation *operation, const struct cloud_result *result)
+{
+	if (result->outcome == CLOUD_OK)
+		return false;
+	operation_again(operation, retry_delay_ms(operation), "%s", result->err.text);
+	return true;
+}
+
+const struct cloud_volume *cloud_step_volume(struct operation *operation, const struct cloud_result *result,
+					     const char *volume_id)
+{
+	for (size_t i = 0; i < result->count; i++) {
+		if (!streq(result->volumes[i].id, volume_id))
+			continue;
+		volume_update(operation->ops->model, &result->volumes[i]);
+		volume_note_operation(operation->ops->model, &operation->record);
+		return &result->volumes[i];
+	}
+	return NULL;
+}
+
+static void cancel_call(void *awaited)
+{
+	cloud_call_cancel(awaited);
+}
+
+void cloud_step_wait_call(struct operation *operation, struct cloud_call *call)
+{
+	static const struct wait_kind kind = { .cancel = cancel_call };
+
+	operation_wait(operation, call, &kind);
+}
+
+static void cancel_job(void *awaited)
+{
+	cloud_job_cancel(awaited);
+}
+
+static void poke_job(struct operation *operation)
+{
+	cloud_job_poke(operation->awaited);
+}
+
+void cloud_step_wait_job(struct operation *operation, struct cloud_job *job)
+{
+	static const struct wait_kind kind = { .cancel = cancel_job, .poke = poke_job };
+
+	operation_wait(operation, job, &kind);
+}
+
+void cloud_step_list(struct operation *operation, cloud_done_fn done)
+{
+	struct cloud_volume_filter filter = { .id = operation->record.volume_id };
+
+	cloud_step_wait_call(operation, cloud_list_volumes(operation->ops->env->cloud, &filter, done, operation));
+}
+
+void cloud_step_busy(struct operation *operation, const struct cloud_volume *volume)
+{
+	operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)", volume->job_id);
+}
+
+void cloud_step_new_job(char **slot)
+{
+	char uuid[UUID_TEXT_SIZE];
+
+	uuid_make_v4(uuid);
+	str_set(slot, uuid);
+}
+
+void cloud_step_note_job(char **slot, const struct cloud_result *result)
+{
+	if (result->job_id)
+		str_set(slot, result->job_id);
+}
+
+bool cloud_volume_is_destroyed(const struct cloud_volume *volume)
+{
+	static const char *const words[] = { "Destroy", "Destroyed", "Destroying", "Expunging", "Expunged" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (streq(volume->state, words[i]))
+			return true;
+	}
+	return false;
+}
+
+static void tell_lost(struct operation *operation, const char *why)
+{
+	const struct drift_facts facts = { .volume_id = operation->record.volume_id, .origin = &operation->record };
+	struct drift drift = { .kind = DRIFT_OPERATION_LOST };
+
+	snprintf(drift.found, sizeof(drift.found), "CloudStack lost the job of operation %s, step %s: %.200s",
+		 operation->record.id, operation->record.step, why);
+	snprintf(drift.action, sizeof(drift.action),
+		 "the volume itself is looked at, and decides how the operation goes on");
+	reconcile_tell(operation->ops->model, &facts, &drift);
+}
+
+bool cloud_step_job_lost(struct operation *operation, const struct cloud_result *result)
+{
+	if (result->outcome == CLOUD_OK && result->job_status == CLOUD_JOB_SUCCEEDED)
+		return false;
+	if (!cloud_err_is_lost_job(&result->err) && result->err.code != ERR_NOT_FOUND)
+		return false;
+	/* A step that looks until a late request can no longer arrive finds it lost each time. */
+	if (!operation->job_lost)
+		tell_lost(operation, result->err.text);
+	operation->job_lost = true;
+	return true;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Detaching a volume: the shared steps of core/detaching and nothing else. */
+
+#include "core/engine/operation_table.h"
+#include "core/ops/cloud_step.h"
+#include "core/ops/detach_steps.h"
+#include "core/ops/ops.h"
+
+struct detach_context {
+	struct detaching detaching;
+};
+
+static const struct field detach_fields[] = { DETACHING_FIELDS(detach_context) };
+static const struct record detach_context = RECORD("detach_context", detach_context, detach_fields);
+
+static const struct step detach_steps[] = { DETACHING_STEPS };
+
+static void respond(struct operation *operation, struct json_writer *writer)
+{
+	const struct detach_context *context = operation->context;
+
+	json_put_name(writer, "volume_id");
+	json_put_text(writer, operation->record.volume_id);
+	json_put_name(writer, "device_path");
+	json_put_text(writer, str_or(context->detaching.device_path, ""));
+	json_put_name(writer, "message");
+	json_put_text(writer, "Volume detached");
+}
+
+const struct operation_kind op_detach = {
+	.type = OPERATION_DETACH,
+	.context = &detach_context,
+	.steps = detach_steps,
+	.step_count = ARRAY_SIZE(detach_steps),
+	.respond = respond,
+	.left_over = detaching_left_over,
+};
+
+void *op_detach_context(const struct volume_detach_args *args)
+{
+	struct detach_context *context = xnew(struct detach_context);
+
+	context->detaching.force = args->force;
+	context->detaching.keep_name = args->keep_name;
+	cloud_step_new_job(&context->detaching.job_id);
+	return context;
+}

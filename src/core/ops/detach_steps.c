@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Taking a volume away from a virtual machine.
+ *
+ * Before CloudStack is asked, the kernel is: a disk that is mounted, used as swap or part of another device is not
+ * pulled from under anybody, and the root disk never. Then nobody may begin to use it: the export is closed and the name
+ * taken away, or, if the volume shall come back, the name stays and whoever uses it waits. If CloudStack refuses, all of
+ * it is returned. Afterwards the step waits until the kernel has let go, since a name that still leads to the old disk
+ * must not be promised to anybody else.
+ */
+
+#include "core/ops/detach_steps.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cloud/cloud.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/host/activation.h"
+#include "core/host/disk_users.h"
+#include "core/host/suspended.h"
+#include "core/model/commit.h"
+#include "core/model/export.h"
+#include "core/model/local_disk.h"
+#include "core/model/mapping.h"
+#include "core/model/volume.h"
+#include "core/ops/activation_step.h"
+#include "core/ops/cloud_step.h"
+#include "core/ops/ops.h"
+#include "core/rules/match.h"
+#include "disk/device.h"
+#include "disk/flush.h"
+#include "disk/sysblock.h"
+#include "disk/usage.h"
+
+#define LOOK_AGAIN_MS 1000
+
+static struct detaching *detaching_of(const struct operation *operation)
+{
+	return operation->context;
+}
+
+static bool is_served_here(const struct operation *operation)
+{
+	const struct detaching *detaching = detaching_of(operation);
+
+	return detaching->attached && env_is_appliance(operation->ops->env, detaching->vm_id);
+}
+
+static bool keeps_name(const struct operation *operation)
+{
+	return detaching_of(operation)->keep_name && operation->ops->env->options.devmap;
+}
+
+typedef bool (*disk_test)(struct ops *ops, const char *volume_id, const struct device *device);
+
+/* The first of such disks that has appeared after the one seen last. */
+static const struct device *next_such_disk(const struct operation *operation, uint64_t seen, disk_test is_such)
+{
+	struct ops *ops = operation->ops;
+	const struct device *next = NULL;
+
+	for (size_t i = 0; i < sysblock_count(ops->env->sysblock); i++) {
+		const struct device *device = sysblock_at(ops->env->sysblock, i);
+
+		if (is_such(ops, operation->record.volume_id, device) && device->seen > seen &&
+		    (!next || device->seen < next->seen))
+			next = device;
+	}
+	return next;
+}
+
+static bool is_disk(struct ops *ops, const char *volume_id, const struct device *device)
+{
+	return mapping_is_disk(ops->model, volume_id, device);
+}
+
+/* No disk here says who it is, this one is noted for nobody, and it has the size. */
+static bool could_be_disk(struct ops *ops, const char *volume_id, const struct device *device)
+{
+	const struct volume *volume = volume_find(ops->model, volume_id);
+
+	return volume && !disks_say_who_they_are(ops->env) && !mapping_of_device(ops->model, device) &&
+	       match_size_fits(volume->cloud.size, device->size);
+}
+
+static bool is_known(const struct operation *operation)
+{
+	return next_such_disk(operation, 0, is_disk);
+}
+
+/*
+ * Of the disks that are this volume, mapped or not. Where disks do not say who they are, a boot makes strangers of them;
+ * then of all that could be it.
+ */
+static const struct device *next_disk(const struct operation *operation, uint64_t seen)
+{
+	return next_such_disk(operation, seen, is_known(operation) ? is_disk : could_be_disk);
+}
+
+/* ---- the look at its users ---- */
+
+static void cancel_usage_check(void *awaited)
+{
+	usage_check_cancel(awaited);
+}
+
+static void check_next_disk(struct operation *operation);
+
+/* A disk that may be another's. What carries this system has a volume of its own in CloudStack. */
+static int may_go_unknown(const struct operation *operation, const struct usage_result *result, struct err *err)
+{
+	if (result->kind != USAGE_HELD || detaching_of(operation)->force)
+		return 0;
+	return err_set(
+		err, ERR_CONFLICT,
+		"disks here do not say who they are, and volume %s may be one that is in use: %s; release it, or "
+		"use force",
+		operation->record.volume_id, result->what);
+}
+
+static int may_go(const struct operation *operation, const struct usage_result *result, struct err *err)
+{
+	const struct detaching *detaching = detaching_of(operation);
+
+	if (detaching->is_guessed)
+		return may_go_unknown(operation, result, err);
+
+	switch (result->kind) {
+	case USAGE_NONE:
+		return 0;
+	case USAGE_ROOT:
+		return err_set(err, ERR_CONFLICT, "%s carries this system (%s); it is never detached",
+			       detaching->device_path, result->what);
+	case USAGE_HELD:
+		if (keeps_name(operation) && !result->beside)
+			return 0; /* they wait with the name */
+		if (!detaching->force)
+			return err_set(err, ERR_CONFLICT, "%s is in use: %s; release it, or use force",
+				       detaching->device_path, result->what);
+		log_warning("volume=%s: %s is detached by force while %s", operation->record.volume_id,
+			    detaching->device_path, result->what);
+		return 0;
+	}
+	abort();
+}
+
+static void on_usage(void *arg, const struct usage_result *result)
+{
+	struct operation *operation = arg;
+	struct err err = result->err;
+
+	if (err.code || may_go(operation, result, &err) < 0)
+		detaching_of(operation)->on_used(operation, &err);
+	else
+		check_next_disk(operation);
+}
+
+/*
+ * Asked of the kernel as it is now, and of every disk that is this volume: what is pulled out is what CloudStack
+ * attached, not what we noted. A disk that comes while another is looked at, or gets its name, is checked in its turn.
+ */
+static void check_next_disk(struct operation *operation)
+{
+	static const struct wait_kind kind = { .cancel = cancel_usage_check };
+	struct ops *ops = operation->ops;
+	struct detaching *detaching = detaching_of(operation);
+	const struct device *device;
+	struct err err;
+
+	if (sysblock_scan(ops->env->sysblock, &err) < 0) {
+		detaching->on_used(operation, &err);
+		return;
+	}
+	device = next_disk(operation, detaching->checked);
+	if (!device) {
+		detaching->looked = true;
+		detaching->on_free(operation);
+		return;
+	}
+	detaching->checked = device->seen;
+	detaching->is_guessed = !is_known(operation);
+	if (!detaching->is_guessed)
+		str_set(&detaching->device_path, device->path);
+	operation_wait(operation, usage_start(ops->host, operation->record.volume_id, device, on_usage, operation),
+		       &kind);
+}
+
+/* One of the two runs, now or later, and says a verb: on_used also when it cannot be found out who uses it. */
+static void look_at_users(struct operation *operation, void (*on_free)(struct operation *operation),
+			  void (*on_used)(struct operation *operation, const struct err *err))
+{
+	struct detaching *detaching = detaching_of(operation);
+
+	detaching->checked = 0;
+	detaching->on_free = on_free;
+	detaching->on_used = on_used;
+	check_next_disk(operation);
+}
+
+/* ---- check ---- */
+
+static void on_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct detaching *detaching = detaching_of(operation);
+	const struct cloud_volume *volume;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	if (!volume) {
+		operation_failf(operation, ERR_NOT_FOUND, "volume %s does not exist in CloudStack",
+				operation->record.volume_id);
+	} else if (volume_is_own_root(operation->ops->model, volume)) {
+		operation_failf(operation, ERR_CONFLICT, "volume %s carries this system; it is never detached",
+				operation->record.volume_id);
+	} else if (volume->job_id) {
+		cloud_step_busy(operation, volume);
+	} else if (!volume->vm_id) {
+		if (!detaching->if_attached)
+			operation_failf(operation, ERR_CONFLICT, "volume %s is not attached to any VM",
+					operation->record.volume_id);
+		else
+			operation_next(operation);
+	} else {
+		detaching->attached = true;
+		str_set(&detaching->vm_id, volume->vm_id);
+		str_set(&operation->record.vm_id, volume->vm_id);
+		if (env_is_appliance(operation->ops->env, volume->vm_id))
+			look_at_users(operation, operation_next, operation_fail);
+		else
+			operation_next(operation);
+	}
+}
+
+void detaching_check(struct operation *operation)
+{
+	cloud_step_list(operation, on_checked);
+}
+
+/* ---- close-export, flush, take-name, and back ---- */
+
+static enum activation_goal goal(const struct operation *operation)
+{
+	return detaching_of(operation)->force ? ACTIVATION_FORCED_DOWN : ACTIVATION_DOWN;
+}
+
+/*
+ * By force the volume goes also when the NBD server can't be spoken to, and when the disk does not answer, so that device
+ * mapper waits for it. Both lead to this disk or to errors, and tidying takes them away when it is gone.
+ */
+static void on_cut_off(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+	bool away = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT;
+
+	if (away && detaching_of(operation)->force)
+		log_warning("volume=%s: it is detached by force, and its name or export may stay for a while: %s",
+			    operation->record.volume_id, err->text);
+	else if (err->code) {
+		activation_step_failed(operation, err);
+		return;
+	}
+	operation_next(operation);
+}
+
+void detaching_close_export(struct operation *operation)
+{
+	/* Its clients are users of the name and wait with it. */
+	if (!is_served_here(operation) || keeps_name(operation))
+		operation_next(operation);
+	else
+		activation_step_then(operation, goal(operation), ACTIVATION_EXPORT, NULL, on_cut_off);
+}
+
+static void flush_next_disk(struct operation *operation);
+
+static void on_flushed(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+	const struct detaching *detaching = detaching_of(operation);
+
+	if (!err->code || err->code == ERR_NOT_FOUND) {
+		flush_next_disk(operation);
+	} else if (detaching->force) {
+		log_warning("volume=%s: it is detached by force, and what was written may be lost: %s",
+			    operation->record.volume_id, err->text);
+		flush_next_disk(operation);
+	} else {
+		operation_failf(operation, err->code, "%s; what was written may not be on the disk yet", err->text);
+	}
+}
+
+static void cancel_flush(void *awaited)
+{
+	flush_cancel(awaited);
+}
+
+/* First what stands on the disks, if that is to be flushed, and then the disks. */
+static const struct device *next_to_flush(struct operation *operation)
+{
+	struct detaching *detaching = detaching_of(operation);
+	const struct device *device = next_disk(operation, detaching->flushed);
+
+	if (device || !detaching->upper)
+		return device;
+	detaching->upper = false;
+	return next_disk(operation, 0);
+}
+
+static void flush_next_disk(struct operation *operation)
+{
+	static const struct wait_kind kind = { .cancel = cancel_flush };
+	struct detaching *detaching = detaching_of(operation);
+	struct flusher *flusher = operation->ops->env->flusher;
+	const struct device *device = next_to_flush(operation);
+
+	if (!device) {
+		operation_next(operation);
+		return;
+	}
+	detaching->flushed = device->seen;
+	operation_wait(operation,
+		       detaching->upper ? flush_upper_start(flusher, device->name, on_flushed, operation)
+					: flush_start(flusher, device->path, on_flushed, operation),
+		       &kind);
+}
+
+void detaching_flush(struct operation *operation)
+{
+	struct detaching *detaching = detaching_of(operation);
+
+	detaching->flushed = 0;
+	/*
+	 * Otherwise nobody stands on it, or those who do wait with the name. What a file system or a program has not
+	 * written yet is kept with the partition or the map it uses, not with the disk below.
+	 */
+	detaching->upper = detaching->force;
+	if (is_served_here(operation))
+		flush_next_disk(operation);
+	else
+		operation_next(operation);
+}
+
+void detaching_take_name(struct operation *operation)
+{
+	if (!is_served_here(operation))
+		operation_next(operation);
+	else if (keeps_name(operation))
+		activation_step(operation, ACTIVATION_SUSPENDED, ACTIVATION_MAP, NULL);
+	else
+		activation_step_then(operation, goal(operation), ACTIVATION_MAP, NULL, on_cut_off);
+}
+
+/*
+ * What is still there gets back what it had; what has gone by now has no use for it. A disk that stays although CloudStack
+ * has let it go may be another VM's next, so nobody is led to it again.
+ */
+static const struct device *disk_to_serve(const struct operation *operation)
+{
+	struct ops *ops = operation->ops;
+	const struct mapping *mapping = mapping_find(ops->model, operation->record.volume_id);
+
+	if (!mapping || !is_served_here(operation) || !volume_may_be_here(ops->model, operation->record.volume_id))
+		return NULL;
+	return mapping_disk(ops->env, &mapping->record);
+}
+
+/* Whoever has come to use the disk keeps its name away; tidying makes it when the disk is free. */
+static void on_name_returned(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+
+	if (err->code && !activation_disk_is_taken(operation, err))
+		activation_step_failed(operation, err);
+	else
+		operation_next(operation);
+}
+
+void detaching_return_name(struct operation *operation)
+{
+	const struct device *device = disk_to_serve(operation);
+
+	if (device)
+		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_MAP, device, on_name_returned);
+	else
+		operation_next(operation);
+}
+
+static void stage_pending_export(struct operation *operation, const char *why)
+{
+	struct export_record record = { 0 };
+
+	export_make(operation->ops->model, operation->record.volume_id, &record);
+	record.status = EXPORT_PENDING;
+	str_set(&record.error, why);
+	change_set_export(operation_change(operation), &record);
+}
+
+/* Without an engine, or a name, it is served when that is back; nobody has to wait for that, or look after it. */
+static void on_export_reopened(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+	bool away = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT || err->code == ERR_NOT_FOUND;
+
+	if (err->code && !away) {
+		activation_step_failed(operation, err);
+		return;
+	}
+	if (err->code)
+		stage_pending_export(operation, err->text);
+	operation_next(operation);
+}
+
+void detaching_reopen_export(struct operation *operation)
+{
+	const struct device *device = disk_to_serve(operation);
+
+	if (device && export_find(operation->ops->model, operation->record.volume_id))
+		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_EXPORT, device, on_export_reopened);
+	else
+		operation_next(operation);
+}
+
+/* ---- ask-cloud ---- */
+
+static void on_asked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct detaching *detaching = detaching_of(operation);
+
+	if (operation->resumed || result->outcome == CLOUD_UNKNOWN)
+		detaching->in_doubt = true;
+	if (cloud_step_retried(operation, result))
+		return;
+	/* When an earlier request may have arrived, its job and the volume decide, not what became of this one. */
+	if (result->outcome == CLOUD_REFUSED && !detaching->in_doubt && !cloud_err_is_duplicate_job(&result->err) &&
+	    !(operation_is_rerun(operation) && cloud_err_is_not_attached(&result->err))) {
+		operation_fail(operation, &result->err);
+		return;
+	}
+	cloud_step_note_job(&detaching->job_id, result);
+	operation_next(operation);
+}
+
+static void send_request(struct operation *operation)
+{
+	struct detaching *detaching = detaching_of(operation);
+
+	detaching->looking_since = 0;
+	str_set(&detaching->users, NULL);
+	cloud_step_wait_call(operation, cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id,
+							    detaching->job_id, on_asked, operation));
+}
+
+static void on_outcome_checked(void *arg, const struct cloud_result *result);
+
+/* An earlier process may have asked already, and that cannot be stopped; otherwise nothing has happened yet. */
+static void on_used_meanwhile(struct operation *operation, const struct err *err)
+{
+	str_set(&detaching_of(operation)->users, err->text);
+	cloud_step_list(operation, on_outcome_checked);
+}
+
+void detaching_ask_cloud(struct operation *operation)
+{
+	const struct detaching *detaching = detaching_of(operation);
+
+	if (!detaching->attached)
+		operation_next(operation);
+	else if (is_served_here(operation) && !detaching->looked)
+		look_at_users(operation, send_request, on_used_meanwhile);
+	else
+		send_request(operation);
+}
+
+/* ---- await-job ---- */
+
+/* A request whose answer got lost can arrive until its time-out; only then is it certain that nothing comes of it. */
+static bool may_still_arrive(const struct operation *operation)
+{
+	struct detaching *detaching = detaching_of(operation);
+
+	if (!detaching->looking_since)
+		detaching->looking_since = clock_mono_ms();
+	return (detaching->in_doubt || operation->resumed) &&
+	       clock_mono_ms() - detaching->looking_since < operation->ops->env->options.request_ms;
+}
+
+static void on_outcome_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	const struct cloud_volume *volume;
+
+	if (result->err.code != ERR_NOT_FOUND && cloud_step_unseen(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	if (volume && volume->job_id)
+		cloud_step_busy(operation, volume);
+	else if (volume && volume->vm_id && may_still_arrive(operation))
+		operation_again(operation, LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
+	else if (volume && volume->vm_id && !str_empty(detaching_of(operation)->users))
+		operation_failf(operation, ERR_CONFLICT, "%s", detaching_of(operation)->users);
+	else if (volume && volume->vm_id)
+		operation_failf(
+			operation, ERR_CLOUD,
+			"CloudStack lost the job that detached volume %s, and the volume is still attached; try "
+			"again",
+			operation->record.volume_id);
+	else
+		operation_next(operation);
+}
+
+static void on_job_ended(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	bool lost = cloud_step_job_lost(operation, result);
+
+	if (result->job_status == CLOUD_JOB_FAILED && !lost && !cloud_err_is_not_attached(&result->err)) {
+		operation_fail(operation, &result->err);
+		return;
+	}
+	/* Whatever the job says, the volume decides. */
+	cloud_step_list(operation, on_outcome_checked);
+}
+
+void detaching_await_job(struct operation *operation)
+{
+	struct detaching *detaching = detaching_of(operation);
+
+	if (!detaching->attached) {
+		operation_next(operation);
+		return;
+	}
+	cloud_step_wait_job(operation,
+			    cloud_job_watch(operation->ops->env->cloud, detaching->job_id, on_job_ended, operation));
+}
+
+/* ---- await-gone ---- */
+
+static void settle_export(struct operation *operation)
+{
+	struct ops *ops = operation->ops;
+
+	if (!export_find(ops->model, operation->record.volume_id))
+		return;
+	if (suspended_has(ops->host, operation->record.volume_id))
+		stage_pending_export(operation, "the volume is detached and shall come back; clients wait");
+	else
+		change_drop_export(operation_change(operation));
+}
+
+void detaching_await_gone(struct operation *operation)
+{
+	struct ops *ops = operation->ops;
+	const struct detaching *detaching = detaching_of(operation);
+
+	if (detaching->attached && env_is_appliance(ops->env, detaching->vm_id)) {
+		for (size_t i = 0; i < sysblock_count(ops->env->sysblock); i++) {
+			const struct device *device = sysblock_at(ops->env->sysblock, i);
+
+			if (mapping_is_disk(ops->model, operation->record.volume_id, device)) {
+				operation_again(operation, LOOK_AGAIN_MS,
+						"CloudStack says it is detached, but the kernel still shows it as %s",
+						device->path);
+				return;
+			}
+		}
+	}
+	change_drop_mapping(operation_change_anew(operation));
+	if (is_served_here(operation))
+		settle_export(operation);
+	operation_next(operation);
+}
+
+char *detaching_left_over(const struct operation *operation)
+{
+	return xasprintf("volume %s may be detached from VM %s or not", operation->record.volume_id,
+			 str_or(detaching_of(operation)->vm_id, ""));
+}

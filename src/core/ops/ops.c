@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The operations by type: the list a new one is added to. */
+
+#include "core/ops/ops.h"
+
+const struct operation_kind *const operation_kinds[OPERATION_TYPE_COUNT] = {
+	[OPERATION_CREATE] = &op_create, [OPERATION_ATTACH] = &op_attach, [OPERATION_DETACH] = &op_detach,
+	[OPERATION_DELETE] = &op_delete, [OPERATION_RESIZE] = &op_resize,
+};

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Giving a volume another size.
+ *
+ * CloudStack resizes the volume; on this VM the kernel's disk follows some time before or after CloudStack says so, and
+ * the operation has ended when it has. Nothing of it is taken back: a volume that has grown may be written to its new
+ * end at once, and to cut that off would harm more than a failure. So from the request on it only goes forward, and
+ * when it fails the error says what has which size; asked for again, it goes on from there.
+ *
+ * Growing disturbs nobody and is done under those who use the volume. Shrinking loses what lies behind the new end: the
+ * asker has to allow it, and it is never done to a device that can be in use, so only while the volume is attached
+ * nowhere: whoever opened the disk between a look at its users and the cut would lose data.
+ */
+
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cloud/cloud.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/host/activation.h"
+#include "core/model/commit.h"
+#include "core/model/export.h"
+#include "core/model/mapping.h"
+#include "core/ops/activation_step.h"
+#include "core/ops/cloud_step.h"
+#include "core/ops/ops.h"
+#include "core/rules/match.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
+
+#define LOOK_AGAIN_MS 1000
+
+struct resize_context {
+	int64_t size_gib; /* that is asked for */
+	bool allow_shrink;
+	char *job_id;
+	uint64_t previous_size; /* CloudStack's, in bytes, when the turn came */
+	uint64_t size;          /* CloudStack's as it last said */
+	char *kept; /* why its export has the size it had, as half a sentence; NULL or empty: it has grown */
+	/* not stored */
+	bool in_doubt;               /* a request was sent whose answer got lost: it may have arrived */
+	int64_t looking_since;       /* clock_mono_ms() of the first look that found the old size, 0 none */
+	const struct device *device; /* borrowed, until the next turn of the loop */
+};
+
+#define F(MEMBER, TYPE, ...) FIELD(resize_context, MEMBER, TYPE, __VA_ARGS__)
+static const struct field resize_fields[] = {
+	F(size_gib, INT, .doc = "GiB, rounded up."),
+	F(allow_shrink, BOOL, .doc = "The asker allows that it becomes smaller."),
+	F(job_id, UUID, .doc = "Job of the resizing."),
+	F(previous_size, SIZE, .doc = "CloudStack's size of the volume before."),
+	F(size, SIZE, .doc = "CloudStack's size of the volume."),
+	F(kept, TEXT, .doc = "Why its export has not grown."),
+};
+#undef F
+static const struct record resize_context = RECORD("resize_context", resize_context, resize_fields);
+
+static bool on_appliance(const struct operation *operation)
+{
+	return env_is_appliance(operation->ops->env, operation->record.vm_id);
+}
+
+static uint64_t wanted_size(const struct resize_context *context)
+{
+	return (uint64_t)context->size_gib * CLOUD_GIB;
+}
+
+/* Then CloudStack has nothing to do; but the kernel may still have to learn of it. */
+static bool had_that_size(const struct resize_context *context)
+{
+	return context->previous_size == wanted_size(context);
+}
+
+static void note_volume(struct operation *operation, const struct cloud_volume *volume)
+{
+	struct resize_context *context = operation->context;
+
+	context->size = volume->size;
+	str_set(&operation->record.vm_id, volume->vm_id);
+}
+
+/* The volume's disks here, mapped or not: how many, and the last. */
+static size_t find_disks(struct operation *operation, const struct device **out)
+{
+	struct ops *ops = operation->ops;
+	size_t count = 0;
+
+	for (size_t i = 0; i < sysblock_count(ops->env->sysblock); i++) {
+		const struct device *device = sysblock_at(ops->env->sysblock, i);
+
+		if (!mapping_is_disk(ops->model, operation->record.volume_id, device))
+			continue;
+		*out = device;
+		count++;
+	}
+	return count;
+}
+
+/* ---- check: may it be done, now that it is our turn? ---- */
+
+/* Asked of the kernel as it is now: a detachment that left the disk here left its users, too. */
+static int check_gone(struct operation *operation, struct err *err)
+{
+	const struct device *device = NULL;
+
+	if (sysblock_scan(operation->ops->env->sysblock, err) < 0)
+		return -1;
+	if (find_disks(operation, &device) > 0)
+		return err_set(err, ERR_CONFLICT,
+			       "volume %s is detached in CloudStack, but still here as %s, where it may be in use; it "
+			       "is made smaller only when it is gone",
+			       operation->record.volume_id, device->path);
+	return 0;
+}
+
+static void check_shrink(struct operation *operation)
+{
+	const struct resize_context *context = operation->context;
+	const struct operation_record *record = &operation->record;
+	struct err err;
+
+	if (!context->allow_shrink)
+		operation_failf(operation, ERR_CONFLICT,
+				"volume %s has %" PRIu64 " bytes; with %" PRIu64
+				" what lies behind them would be lost. If that is meant, give allow_shrink",
+				record->volume_id, context->previous_size, wanted_size(context));
+	else if (record->vm_id)
+		operation_failf(operation, ERR_CONFLICT,
+				"volume %s is attached to VM %s; it is made smaller only when it is detached",
+				record->volume_id, record->vm_id);
+	else if (check_gone(operation, &err) < 0)
+		operation_fail(operation, &err);
+	else
+		operation_next(operation);
+}
+
+static void on_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct resize_context *context = operation->context;
+	const struct cloud_volume *volume;
+
+	if (cloud_step_failed(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	if (!volume) {
+		operation_failf(operation, ERR_NOT_FOUND, "volume %s does not exist in CloudStack",
+				operation->record.volume_id);
+		return;
+	}
+	if (volume->job_id) {
+		cloud_step_busy(operation, volume);
+		return;
+	}
+	note_volume(operation, volume);
+	context->previous_size = volume->size;
+	if (wanted_size(context) < context->previous_size)
+		check_shrink(operation);
+	else
+		operation_next(operation);
+}
+
+static void check(struct operation *operation)
+{
+	cloud_step_list(operation, on_checked);
+}
+
+/* ---- ask-cloud ---- */
+
+static void on_asked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct resize_context *context = operation->context;
+
+	if (operation->resumed || result->outcome == CLOUD_UNKNOWN)
+		context->in_doubt = true;
+	if (cloud_step_retried(operation, result))
+		return;
+	/* When an earlier request may have arrived, its job and the volume decide, not what became of this one. */
+	if (result->outcome == CLOUD_REFUSED && !context->in_doubt && !cloud_err_is_duplicate_job(&result->err)) {
+		operation_fail(operation, &result->err);
+		return;
+	}
+	cloud_step_note_job(&context->job_id, result);
+	operation_next(operation);
+}
+
+static void ask_cloud(struct operation *operation)
+{
+	struct resize_context *context = operation->context;
+	bool shrinks = wanted_size(context) < context->previous_size;
+
+	if (had_that_size(context)) {
+		operation_next(operation);
+		return;
+	}
+	/* Safe to repeat: CloudStack refuses a job id it knows, and the size is the whole, not what is added. */
+	cloud_step_wait_call(operation, cloud_resize_volume(operation->ops->env->cloud, operation->record.volume_id,
+							    (uint64_t)context->size_gib, shrinks, context->job_id,
+							    on_asked, operation));
+}
+
+/* ---- await-job ---- */
+
+/* A request whose answer got lost can arrive until its time-out; only then is it certain that nothing comes of it. */
+static bool may_still_arrive(const struct operation *operation)
+{
+	struct resize_context *context = operation->context;
+
+	if (!context->looking_since)
+		context->looking_since = clock_mono_ms();
+	return (context->in_doubt || operation->resumed) &&
+	       clock_mono_ms() - context->looking_since < operation->ops->env->options.request_ms;
+}
+
+/* Some storages round up further than to whole GiB. */
+static bool is_resized(const struct resize_context *context, const struct cloud_volume *volume)
+{
+	return volume->size != context->previous_size && volume->size >= wanted_size(context);
+}
+
+static void on_outcome_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	const char *volume_id = operation->record.volume_id;
+	const struct cloud_volume *volume;
+
+	if (result->err.code != ERR_NOT_FOUND && cloud_step_unseen(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, volume_id);
+	if (!volume) {
+		operation_failf(operation, ERR_NOT_FOUND, "volume %s was deleted while it was resized", volume_id);
+	} else if (volume->job_id) {
+		cloud_step_busy(operation, volume);
+	} else if (is_resized(operation->context, volume)) {
+		note_volume(operation, volume);
+		operation_next(operation);
+	} else if (may_still_arrive(operation)) {
+		operation_again(operation, LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
+	} else {
+		operation_failf(operation, ERR_CLOUD,
+				"CloudStack lost the job that resized volume %s, and it still has %" PRIu64
+				" bytes; try again",
+				volume_id, volume->size);
+	}
+}
+
+static void on_job_ended(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	const struct cloud_volume *volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	bool lost = cloud_step_job_lost(operation, result);
+
+	if (result->job_status == CLOUD_JOB_FAILED && !lost) {
+		operation_fail(operation, &result->err);
+	} else if (result->job_status == CLOUD_JOB_SUCCEEDED && volume) {
+		note_volume(operation, volume);
+		operation_next(operation);
+	} else {
+		cloud_step_list(operation, on_outcome_checked);
+	}
+}
+
+static void await_job(struct operation *operation)
+{
+	struct resize_context *context = operation->context;
+
+	if (had_that_size(context)) {
+		operation_next(operation);
+		return;
+	}
+	cloud_step_wait_job(operation,
+			    cloud_job_watch(operation->ops->env->cloud, context->job_id, on_job_ended, operation));
+}
+
+/* ---- await-size ---- */
+
+/* The kernel's own words, read again at this moment. */
+static bool has_new_size(struct operation *operation)
+{
+	struct resize_context *context = operation->context;
+	struct sysblock *sysblock = operation->ops->env->sysblock;
+	const char *volume_id = operation->record.volume_id;
+	const struct device *device = NULL;
+
+	if (find_disks(operation, &device) != 1) {
+		operation_again(operation, LOOK_AGAIN_MS, "the kernel does not show one disk of volume %s", volume_id);
+		return false;
+	}
+	if (!sysblock_verify(sysblock, device)) {
+		sysblock_wake(sysblock);
+		operation_again(operation, LOOK_AGAIN_MS, "%s changed while it was looked at", device->path);
+		return false;
+	}
+	if (!match_size_fits(context->size, device->size)) {
+		operation_again(operation, LOOK_AGAIN_MS,
+				"volume %s has %" PRIu64 " bytes in CloudStack, but the kernel shows %s with %" PRIu64
+				"; if it stays so, detach the volume and attach it again",
+				volume_id, context->size, device->path, device->size);
+		return false;
+	}
+	context->device = device;
+	return true;
+}
+
+static void await_size(struct operation *operation)
+{
+	if (!on_appliance(operation) || has_new_size(operation))
+		operation_next(operation);
+}
+
+/* ---- grow, grow-export ---- */
+
+static bool is_mapped_here(const struct operation *operation)
+{
+	return on_appliance(operation) && mapping_find(operation->ops->model, operation->record.volume_id);
+}
+
+static void on_name_grown(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+
+	/* Others have the disk to themselves: there is no name yet that could grow. */
+	if (err->code && !activation_disk_is_taken(operation, err))
+		activation_step_failed(operation, err);
+	else
+		operation_next(operation);
+}
+
+/* It grows under those who use it. */
+static void grow_name(struct operation *operation)
+{
+	const struct resize_context *context = operation->context;
+
+	if (!is_mapped_here(operation))
+		operation_next(operation);
+	else if (has_new_size(operation))
+		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_MAP, context->device, on_name_grown);
+}
+
+/*
+ * An NBD client has learned the export's size when it connected and keeps it for as long as it stays, so its export is
+ * left alone. The volume has grown whatever becomes of its export, and tidying makes that anew when it can: who asked is
+ * told, and need not wait.
+ */
+static void on_export_grown(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+	struct resize_context *context = operation->context;
+
+	free(TAKE_PTR(context->kept));
+	if (err->code == ERR_CONFLICT)
+		context->kept =
+			xasprintf("its NBD clients keep the size they know until they connect again: %s", err->text);
+	else if (err->code)
+		context->kept = xasprintf("its export has not grown yet: %s", err->text);
+	if (err->code)
+		log_notice("volume=%s has grown; %s", operation->record.volume_id, context->kept);
+	operation_next(operation);
+}
+
+static void grow_export(struct operation *operation)
+{
+	const struct resize_context *context = operation->context;
+
+	if (!is_mapped_here(operation) || !export_find(operation->ops->model, operation->record.volume_id))
+		operation_next(operation);
+	else if (has_new_size(operation))
+		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_EXPORT, context->device, on_export_grown);
+}
+
+/* ---- publish ---- */
+
+static void stage_export(struct operation *operation)
+{
+	const struct resize_context *context = operation->context;
+	struct export_record record = { 0 };
+
+	if (!str_empty(context->kept) || !export_find(operation->ops->model, operation->record.volume_id))
+		return;
+	export_make(operation->ops->model, operation->record.volume_id, &record);
+	export_place(operation->ops->model, &record, context->device);
+	change_set_export(operation_change(operation), &record);
+}
+
+/*
+ * Only the size is ours to change. A volume that is mapped nowhere, or whose disk has got another name meanwhile, is
+ * brought in order right afterwards by those who follow the kernel: they know which names are free.
+ */
+static bool is_noted_where_it_is(const struct operation *operation, const struct mapping *mapping)
+{
+	const struct resize_context *context = operation->context;
+
+	if (!mapping || !streq(mapping->record.vm_id, operation->record.vm_id))
+		return false;
+	return !on_appliance(operation) || streq(mapping->record.device_path, context->device->path);
+}
+
+static void publish(struct operation *operation)
+{
+	struct ops *ops = operation->ops;
+	const struct resize_context *context = operation->context;
+	const struct mapping *mapping = mapping_find(ops->model, operation->record.volume_id);
+	struct mapping_record record = { 0 };
+
+	/* After a restart the device must be found anew. */
+	if (on_appliance(operation) && !has_new_size(operation))
+		return;
+	if (is_noted_where_it_is(operation, mapping)) {
+		record_copy(&mapping_record, &record, &mapping->record);
+		mapping_place(ops->model, &record, record.cloudstack_device_id, context->size, context->device);
+		change_put_mapping(operation_change_anew(operation), &record);
+		if (on_appliance(operation))
+			stage_export(operation);
+	}
+	operation_next(operation);
+}
+
+/* ---- the table ---- */
+
+static const struct step resize_steps[] = {
+	{ .name = "check", .run = check, .deadline = STEP_CLOUD },
+	{ .name = "ask-cloud", .run = ask_cloud, .deadline = STEP_CLOUD, .no_return = true },
+	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD },
+	{ .name = "await-size", .run = await_size, .deadline = STEP_DEVICE },
+	{ .name = "grow", .run = grow_name, .deadline = STEP_DEVICE },
+	{ .name = "grow-export", .run = grow_export, .deadline = STEP_DEVICE },
+	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
+};
+
+static void put_text(struct json_writer *writer, const char *name, const char *text)
+{
+	json_put_name(writer, name);
+	json_put_text(writer, text);
+}
+
+static void put_size(struct json_writer *writer, const char *name, uint64_t size)
+{
+	json_put_name(writer, name);
+	json_put_uint(writer, size);
+}
+
+/* What its NBD clients see. */
+static void put_export_size(struct json_writer *writer, const struct operation *operation)
+{
+	const struct export *export = export_find(operation->ops->model, operation->record.volume_id);
+	const struct export_record *staged = change_export(operation->change);
+
+	if (export)
+		put_size(writer, "export_size", staged ? staged->size : export->record.size);
+}
+
+static void respond(struct operation *operation, struct json_writer *writer)
+{
+	const struct resize_context *context = operation->context;
+	const struct mapping_record *mapping = change_mapping(operation->change);
+	bool kept = !str_empty(context->kept);
+	_cleanup_free_ char *text =
+		xasprintf("%s%s%s", had_that_size(context) ? "Volume has that size already" : "Volume resized",
+			  kept ? "; " : "", kept ? context->kept : "");
+
+	put_text(writer, "volume_id", operation->record.volume_id);
+	put_size(writer, "size", mapping ? mapping->size : context->size);
+	put_size(writer, "previous_size", context->previous_size);
+	put_export_size(writer, operation);
+	put_text(writer, "device_path", mapping ? mapping->device_path : "");
+	put_text(writer, "message", text);
+}
+
+static char *left_over(const struct operation *operation)
+{
+	const struct resize_context *context = operation->context;
+
+	if (context->size != context->previous_size || had_that_size(context))
+		return xasprintf("volume %s has its new size in CloudStack", operation->record.volume_id);
+	return xasprintf("volume %s may have its new size, %" PRIu64 " bytes, or the one it had, %" PRIu64,
+			 operation->record.volume_id, wanted_size(context), context->previous_size);
+}
+
+const struct operation_kind op_resize = {
+	.type = OPERATION_RESIZE,
+	.context = &resize_context,
+	.steps = resize_steps,
+	.step_count = ARRAY_SIZE(resize_steps),
+	.respond = respond,
+	.left_over = left_over,
+};
+
+void *op_resize_context(const struct volume_resize_args *args)
+{
+	struct resize_context *context = xnew(struct resize_context);
+
+	context->size_gib = (int64_t)cloud_gib(args->size);
+	context->allow_shrink = args->allow_shrink;
+	cloud_step_new_job(&context->job_id);
+	return context;
+}

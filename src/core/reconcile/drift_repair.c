@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What is done about a drift that has been confirmed. Nothing here takes away data: a mapping is only a note, a
+ * detachment refuses a disk in use, and the one thing that is deleted is a volume that was never attached and so never
+ * had storage. Everybody is told once, however long it lasts.
+ */
+
+#include "core/reconcile/drift_repair.h"
+
+#include "base/clock.h"
+#include "cloud/cloud.h"
+#include "core/engine/operation_start.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/model/commit.h"
+#include "core/model/drift_event.h"
+#include "core/model/mapping.h"
+#include "core/ops/ops.h"
+#include "core/reconcile/drift_log.h"
+#include "core/rules/drift.h"
+#include "core/rules/match.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
+
+/* A repair that CloudStack has to make is tried again after this long, doubled each time. */
+#define AGAIN_FIRST_MS 60000
+
+#define AGAIN_MAX_MS 3600000
+
+/* ---- who has been told ---- */
+
+/* ---- repairs ---- */
+
+static void on_mapping_repaired(void *arg, const struct err *err)
+{
+	struct suspect *suspect = arg;
+
+	if (err->code) {
+		suspect->record.repaired = false;
+		str_set(&suspect->record.action, err->text);
+	}
+	suspect_done(suspect);
+}
+
+/* The disk must prove who it is, at this moment; a disk that does not is reported and left alone. */
+static const struct device *proven_disk(struct reconciler *reconciler, const struct drift_facts *facts, struct err *err)
+{
+	const struct match_query query = {
+		.volume_id = facts->volume_id,
+		.size = facts->cloud->size,
+		.after_diskseq = UINT64_MAX,
+		.after_seen = UINT64_MAX,
+	};
+	struct match_result match;
+
+	/* One that was mapped before is known by its sequence number, too. */
+	if (facts->mapping && env_is_appliance(reconciler->env, facts->mapping->vm_id))
+		match = (struct match_result){ .device = facts->device };
+	else
+		match_device(&query, sysblock_at(reconciler->env->sysblock, 0),
+			     sysblock_count(reconciler->env->sysblock), &match);
+	if (!match.device) {
+		err_set(err, ERR_CONFLICT, "%s", match.reason);
+		return NULL;
+	}
+	if (!sysblock_verify(reconciler->env->sysblock, match.device)) {
+		err_set(err, ERR_CONFLICT, "%s changed while it was looked at", match.device->path);
+		return NULL;
+	}
+	return match.device;
+}
+
+static void map(struct suspect *suspect, const struct drift_facts *facts)
+{
+	struct reconciler *reconciler = suspect->reconcile->reconciler;
+	const struct cloud_volume *cloud = facts->cloud;
+	const struct device *device = NULL;
+	struct mapping_record record = { 0 };
+	struct err err;
+
+	if (env_is_appliance(reconciler->env, cloud->vm_id)) {
+		device = proven_disk(reconciler, facts, &err);
+		if (!device) {
+			str_set(&suspect->record.action, err.text);
+			suspect_done(suspect);
+			return;
+		}
+	}
+	mapping_make(reconciler->model, facts->volume_id, cloud->vm_id, &record);
+	if (facts->mapping && streq(facts->mapping->vm_id, cloud->vm_id))
+		record_copy(&mapping_record, &record, facts->mapping);
+	str_set(&record.cloudstack_state, "attached");
+	mapping_place(reconciler->model, &record, cloud->device_id, cloud->size, device);
+	suspect->record.repaired = true;
+	commit_mapping(reconciler->model, facts->volume_id, &record, CHANGE_OPTIONAL, on_mapping_repaired, suspect);
+}
+
+static void note(struct suspect *suspect, const struct drift_facts *facts)
+{
+	struct mapping_record record = { 0 };
+
+	record_copy(&mapping_record, &record, facts->mapping);
+	str_set(&record.cloudstack_state, "detached");
+	commit_mapping(suspect->reconcile->reconciler->model, facts->volume_id, &record, CHANGE_OPTIONAL,
+		       on_mapping_repaired, suspect);
+}
+
+static void on_accepted(void *arg, struct operation *operation, const struct err *err)
+{
+	struct suspect *suspect = arg;
+
+	suspect->starting = NULL;
+	if (operation) {
+		suspect->record.repaired = true;
+		str_set(&suspect->record.operation_id, operation->record.id);
+	} else {
+		str_set(&suspect->record.action, err->text);
+	}
+	suspect_done(suspect);
+}
+
+static char *repair_request(const struct suspect *suspect)
+{
+	struct buf out = BUF_NULL;
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
+
+	json_begin_object(&writer);
+	json_put_name(&writer, "volume_id");
+	json_put_text(&writer, suspect->volume_id);
+	json_put_name(&writer, "repairs");
+	json_put_text(&writer, suspect->origin.id);
+	json_end_object(&writer);
+	return buf_take(&out);
+}
+
+/* CloudStack may refuse for hours what it refused a minute ago. */
+static bool is_time_to_repair(struct suspect *suspect)
+{
+	struct known_drift *known = known_get(suspect->reconcile->reconciler->drift_log, &suspect->record);
+	int64_t now_ms = clock_mono_ms(), wait_ms = AGAIN_FIRST_MS;
+
+	if (now_ms < known->next_repair_ms)
+		return false;
+	for (unsigned i = 0; i < known->repairs && wait_ms < AGAIN_MAX_MS; i++)
+		wait_ms *= 2;
+	known->repairs++;
+	known->next_repair_ms = now_ms + (wait_ms < AGAIN_MAX_MS ? wait_ms : AGAIN_MAX_MS);
+	return true;
+}
+
+static void start(struct suspect *suspect, enum operation_type type)
+{
+	struct reconciler *reconciler = suspect->reconcile->reconciler;
+	struct operation_order order = {
+		.type = type,
+		.volume_id = suspect->volume_id,
+		.vm_id = suspect->origin.vm_id,
+	};
+
+	if (!is_time_to_repair(suspect)) {
+		str_set(&suspect->record.action, "it could not be taken back so far and will be tried again later");
+		suspect_done(suspect);
+		return;
+	}
+	order.context =
+		type == OPERATION_DETACH ? op_detach_context(&(struct volume_detach_args){ 0 }) : op_delete_context();
+	order.request = repair_request(suspect);
+	suspect->starting = operation_start(reconciler->engine, &order, on_accepted, suspect);
+}
+
+void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, const struct drift *drift)
+{
+	drift_fill_record(&suspect->record, facts, drift);
+	if (suspect->reconcile->dry_run) {
+		suspect_done(suspect);
+		return;
+	}
+	switch (drift->repair) {
+	case REPAIR_NONE:
+		suspect_done(suspect);
+		break;
+	case REPAIR_MAP:
+		map(suspect, facts);
+		break;
+	case REPAIR_UNMAP:
+		suspect->record.repaired = true;
+		commit_mapping(suspect->reconcile->reconciler->model, facts->volume_id, NULL, CHANGE_OPTIONAL,
+			       on_mapping_repaired, suspect);
+		break;
+	case REPAIR_NOTE:
+		note(suspect, facts);
+		break;
+	case REPAIR_DETACH:
+		start(suspect, OPERATION_DETACH);
+		break;
+	case REPAIR_DELETE:
+		start(suspect, OPERATION_DELETE);
+		break;
+	}
+}

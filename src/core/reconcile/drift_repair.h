@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A volume about which store, CloudStack and kernel may disagree, and what is done about it. */
+
+#include <sys/queue.h>
+
+#include "core/model/notice.h"
+#include "core/rules/drift.h"
+#include "io/loop.h"
+#include "spec/records.h"
+
+struct drift_log;
+struct engine;
+struct env;
+struct host_sync;
+struct model;
+struct volume_list;
+
+struct reconciler {
+	struct env *env;
+	struct model *model;
+	struct engine *engine;
+	struct host_sync *host_sync;
+	struct volume_list *volume_list;
+	struct drift_log *drift_log;
+	struct loop_timer timer; /* the next comparison begins */
+	TAILQ_HEAD(, reconcile_ticket) tickets, tickets_served;
+	struct reconcile *reconcile; /* the comparison under way, NULL when none is */
+	size_t suspects_passed;      /* by the comparisons before, while there are more than one can look at */
+	struct notice_listener listener;
+};
+
+struct suspect {
+	TAILQ_ENTRY(suspect) entry;
+	struct reconcile *reconcile;
+	char *volume_id;      /* NULL: an operation's, that never learned which */
+	char *origin_id;      /* the operation it may be left over from, by its name; NULL: none */
+	char *last_operation; /* on the volume when CloudStack was asked; NULL: none that is known */
+	struct operation_record origin;
+	/* what it waits for */
+	struct cloud_call *call;
+	struct store_read *read;
+	struct operation_asker *starting;
+	struct drift_record record; /* kind DRIFT_NONE: innocent */
+};
+
+struct reconcile {
+	struct reconciler *reconciler;
+	bool dry_run;
+	size_t checked;
+	size_t count, waiting; /* suspects, and those not done */
+	size_t left;           /* suspects that have to wait for another comparison */
+	struct store_read *left_overs;
+	TAILQ_HEAD(, suspect) suspects;
+	void (*on_done)(struct suspect *suspect);
+};
+
+/* Innocent, told of or repaired: the comparison waits for it no longer. */
+static inline void suspect_done(struct suspect *suspect)
+{
+	suspect->reconcile->on_done(suspect);
+}
+
+/* What can be done about it is done, and ends in suspect_done(). */
+void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, const struct drift *drift);

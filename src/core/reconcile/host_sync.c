@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Names and exports compared with what should be there: at the start, after each comparison with CloudStack, when a
+ * disk changed behind a name, and when the NBD engine began anew. A name of a mapped volume leads to its disk and its
+ * export is served; a name or export of ours whose volume is provably not attached to this machine goes. What an
+ * operation is under way on is left to it, and what carries no identity of ours is somebody else's and not looked at.
+ */
+
+#include "core/reconcile/host_sync.h"
+
+#include "base/log.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/host/activation.h"
+#include "core/host/suspended.h"
+#include "core/model/commit.h"
+#include "core/model/export.h"
+#include "core/model/local_disk.h"
+#include "core/model/mapping.h"
+#include "core/model/notice.h"
+#include "core/model/stable_name.h"
+#include "core/model/volume.h"
+#include "core/reconcile/leftover_maps.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
+#include "dm/devmap.h"
+#include "nbd/exporter.h"
+
+/* Several disks that come together are looked at together. */
+#define SOON_MS 100
+
+struct host_sync {
+	struct env *env;
+	struct model *model;
+	struct host *host;
+	struct engine *engine;
+	struct leftover_maps *leftover;
+	struct tidy *tidy; /* the comparison under way, NULL when none is */
+	struct loop_timer timer;
+	struct notice_listener listener;
+};
+
+/* One volume that is being put right. */
+struct chore {
+	TAILQ_ENTRY(chore) entry;
+	struct tidy *tidy;
+	char *volume_id;
+	enum activation_goal goal;
+	unsigned parts;
+	struct activation *activation;
+};
+
+struct tidy {
+	struct host_sync *sync;
+	struct devmap_call *maps_call;
+	struct export_call *exports_call;
+	struct devmap_map *maps;
+	size_t map_count;
+	bool maps_known;
+	TAILQ_HEAD(, chore) chores;
+};
+
+/* ---- the end ---- */
+
+static void chore_free(struct chore *chore)
+{
+	TAILQ_REMOVE(&chore->tidy->chores, chore, entry);
+	if (chore->activation)
+		activation_cancel(chore->activation);
+	free(chore->volume_id);
+	free(chore);
+}
+
+static void drop(struct tidy *tidy)
+{
+	struct chore *chore;
+
+	tidy->sync->tidy = NULL;
+	if (tidy->maps_call)
+		devmap_cancel(tidy->maps_call);
+	if (tidy->exports_call)
+		export_cancel(tidy->exports_call);
+	while ((chore = TAILQ_FIRST(&tidy->chores)))
+		chore_free(chore);
+	free(tidy->maps);
+	free(tidy);
+}
+
+static void finish_if_done(struct tidy *tidy)
+{
+	struct host_sync *sync = tidy->sync;
+
+	if (!TAILQ_EMPTY(&tidy->chores))
+		return;
+	drop(tidy);
+	/* Not before, since an engine may still serve from them. */
+	leftover_maps_remove(sync->leftover);
+}
+
+/* ---- chores ---- */
+
+/* What the export has become is part of what is shown. */
+static void note_export(struct host_sync *sync, const char *volume_id, const struct err *err)
+{
+	const struct export *export = export_find(sync->model, volume_id);
+	const struct mapping *mapping = mapping_find(sync->model, volume_id);
+	const struct device *device = mapping ? mapping_disk(sync->env, &mapping->record) : NULL;
+	struct export_record record = { 0 };
+
+	/* Who uses it as it was keeps it so; it is looked at again with the next comparison. */
+	if (!export || err->code == ERR_CONFLICT)
+		return;
+	export_make(sync->model, volume_id, &record);
+	if (err->code == ERR_NONE && device) {
+		export_place(sync->model, &record, device);
+	} else {
+		record.status =
+			err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT ? EXPORT_PENDING : EXPORT_FAILED;
+		str_set(&record.error, err->code ? err->text : "its disk has just gone");
+	}
+	if (record.status != export->record.status || record.size != export->record.size ||
+	    record.port != export->record.port || !streq(record.device_path, export->record.device_path) ||
+	    !streq(str_or(record.error, ""), str_or(export->record.error, "")))
+		commit_export(sync->model, volume_id, &record, CHANGE_WHATEVER_COMES, NULL, NULL);
+	record_clear(&export_record, &record);
+}
+
+/* It is not served any more: for good, or until its disk is back. */
+static void note_cut(struct host_sync *sync, const char *volume_id)
+{
+	const struct mapping *mapping = mapping_find(sync->model, volume_id);
+	struct export_record record = { 0 };
+
+	if (!mapping || !env_is_appliance(sync->env, mapping->record.vm_id)) {
+		commit_export(sync->model, volume_id, NULL, CHANGE_WHATEVER_COMES, NULL, NULL);
+		return;
+	}
+	export_make(sync->model, volume_id, &record);
+	record.status = EXPORT_PENDING;
+	str_set(&record.error, "its disk is gone");
+	commit_export(sync->model, volume_id, &record, CHANGE_WHATEVER_COMES, NULL, NULL);
+	record_clear(&export_record, &record);
+}
+
+static void on_chore_done(void *arg, const struct err *err)
+{
+	struct chore *chore = arg;
+	struct tidy *tidy = chore->tidy;
+	struct host_sync *sync = tidy->sync;
+
+	chore->activation = NULL;
+	if (err->code == ERR_CONFLICT)
+		log_info("volume=%s: its name or export is not as it should be yet: %s", chore->volume_id, err->text);
+	else if (err->code)
+		log_warning("volume=%s: its name or export could not be put right: %s", chore->volume_id, err->text);
+	if (sync->env->draining || operation_busy(sync->engine, chore->volume_id)) {
+		/* The operation says what becomes of it. */
+	} else if (chore->goal == ACTIVATION_UP && (chore->parts & ACTIVATION_EXPORT)) {
+		note_export(sync, chore->volume_id, err);
+	} else if (chore->goal == ACTIVATION_FORCED_DOWN && !err->code && export_find(sync->model, chore->volume_id)) {
+		note_cut(sync, chore->volume_id);
+	}
+	chore_free(chore);
+	finish_if_done(tidy);
+}
+
+static void begin(struct tidy *tidy, const char *volume_id, enum activation_goal goal, unsigned parts,
+		  const struct device *device)
+{
+	struct chore *chore;
+
+	if (activation_is_busy(tidy->sync->host, volume_id))
+		return;
+	chore = xnew(struct chore);
+	chore->tidy = tidy;
+	chore->volume_id = xstrdup(volume_id);
+	chore->goal = goal;
+	chore->parts = parts;
+	TAILQ_INSERT_TAIL(&tidy->chores, chore, entry);
+	chore->activation = activation_start(tidy->sync->host, volume_id, goal, parts, device, on_chore_done, chore);
+}
+
+/* ---- what should be there ---- */
+
+static const struct devmap_map *map_of(const struct tidy *tidy, const char *volume_id)
+{
+	for (size_t i = 0; i < tidy->map_count; i++) {
+		if (streq(tidy->maps[i].volume_id, volume_id))
+			return &tidy->maps[i];
+	}
+	return NULL;
+}
+
+static bool is_well(struct host_sync *sync, const struct devmap_map *map, const struct device *device)
+{
+	return map && map->target == DEVMAP_LINEAR && !map->suspended && map->size == device->size &&
+	       streq(map->device, device->number) && streq(map->name, name_find(sync->model, map->volume_id));
+}
+
+static const struct export_seen *seen_of(const struct export_seen *items, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (streq(items[i].name, name))
+			return &items[i];
+	}
+	return NULL;
+}
+
+static bool is_served(struct host_sync *sync, const struct export_record *record, const struct device *device,
+		      const struct export_seen *seen)
+{
+	_cleanup_free_ char *path = served_path(sync->model, record->volume_id, device);
+
+	return seen && streq(seen->device_path, path) && seen->read_only == record->read_only &&
+	       record->status == EXPORT_ACTIVE && record->size == device->size &&
+	       record->port == export_port(sync->env->options.exporter);
+}
+
+static void look_at_mapping(struct tidy *tidy, const struct mapping *mapping, const struct export_seen *items,
+			    size_t count, bool exports_known)
+{
+	struct host_sync *sync = tidy->sync;
+	const char *volume_id = mapping->record.volume_id;
+	const struct export *export = export_find(sync->model, volume_id);
+	const struct device *device = mapping_disk(sync->env, &mapping->record);
+	const struct export_seen *seen = export ? seen_of(items, count, export->record.export_name) : NULL;
+	unsigned parts = 0;
+
+	if (!env_is_appliance(sync->env, mapping->record.vm_id) || operation_busy(sync->engine, volume_id))
+		return;
+	/* Without a name of its own it is served under the kernel's, which the next disk may get. */
+	if (!device && seen && !sync->env->options.devmap)
+		begin(tidy, volume_id, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL);
+	if (!device || !volume_may_be_here(sync->model, volume_id))
+		return;
+	if (tidy->maps_known && !is_well(sync, map_of(tidy, volume_id), device))
+		parts |= ACTIVATION_MAP;
+	if (exports_known && export && !is_served(sync, &export->record, device, seen))
+		parts |= ACTIVATION_EXPORT;
+	if (parts)
+		begin(tidy, volume_id, ACTIVATION_UP, parts, device);
+}
+
+static bool kernel_shows(const struct host_sync *sync, const char *volume_id)
+{
+	for (size_t i = 0; i < sysblock_count(sync->env->sysblock); i++) {
+		if (mapping_is_disk(sync->model, volume_id, sysblock_at(sync->env->sysblock, i)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * CloudStack has been heard, and nothing says that the volume is or will be here. Who does not know which VM this is,
+ * or has been told another one, takes every volume for one that is elsewhere; so the kernel is asked as well.
+ */
+static bool is_provably_away(const struct host_sync *sync, const char *volume_id)
+{
+	const struct volume *volume = volume_find(sync->model, volume_id);
+	const struct mapping *mapping = mapping_find(sync->model, volume_id);
+
+	return volumes_are_known(sync->model) && sync->env->options.appliance_id &&
+	       !(mapping && env_is_appliance(sync->env, mapping->record.vm_id)) &&
+	       !operation_busy(sync->engine, volume_id) && !suspended_has(sync->host, volume_id) &&
+	       !(volume && env_is_appliance(sync->env, volume->cloud.vm_id)) && !kernel_shows(sync, volume_id);
+}
+
+bool host_sync_is_orphan(const struct host_sync *sync, const char *name)
+{
+	const char *volume_id = export_volume_of(name);
+
+	return volume_id && is_provably_away(sync, volume_id);
+}
+
+static void take_away(struct tidy *tidy, const char *volume_id, unsigned parts, enum log_level level)
+{
+	if (!is_provably_away(tidy->sync, volume_id))
+		return;
+	log_write(level, "volume=%s: it is not attached here, so its name and export are taken away", volume_id);
+	begin(tidy, volume_id, ACTIVATION_FORCED_DOWN, parts, NULL);
+}
+
+static void look_at_map(struct tidy *tidy, const struct devmap_map *map)
+{
+	if (map->suspended && !activation_is_busy(tidy->sync->host, map->volume_id))
+		suspended_found(tidy->sync->host, map->volume_id);
+	/* One that is cut off stays for as long as somebody has it open, and that was said. */
+	take_away(tidy, map->volume_id, ACTIVATION_ALL,
+		  map->target == DEVMAP_ERROR ? LOG_LEVEL_DEBUG : LOG_LEVEL_NOTICE);
+}
+
+/* Served, though nobody wants it: not by force, since its disk is there and whoever uses it does no harm. */
+static void look_at_unwanted(struct tidy *tidy, const char *volume_id)
+{
+	struct host_sync *sync = tidy->sync;
+	const struct mapping *mapping = mapping_find(sync->model, volume_id);
+
+	if (!mapping || !env_is_appliance(sync->env, mapping->record.vm_id))
+		take_away(tidy, volume_id, ACTIVATION_EXPORT, LOG_LEVEL_NOTICE);
+	else if (!operation_busy(sync->engine, volume_id))
+		begin(tidy, volume_id, ACTIVATION_DOWN, ACTIVATION_EXPORT, NULL);
+}
+
+static void look(struct tidy *tidy, const struct export_seen *items, size_t count, bool exports_known)
+{
+	struct host_sync *sync = tidy->sync;
+	struct mapping *mapping;
+	struct export *export;
+
+	for (mapping = mapping_first(sync->model); mapping; mapping = mapping_next(mapping))
+		look_at_mapping(tidy, mapping, items, count, exports_known);
+	for (size_t i = 0; i < tidy->map_count; i++)
+		look_at_map(tidy, &tidy->maps[i]);
+	for (export = export_first(sync->model); export; export = export_next(export))
+		take_away(tidy, export->record.volume_id, ACTIVATION_EXPORT, LOG_LEVEL_NOTICE);
+	for (size_t i = 0; i < count; i++) {
+		const char *volume_id = export_volume_of(items[i].name);
+
+		if (volume_id && !export_find(sync->model, volume_id))
+			look_at_unwanted(tidy, volume_id);
+	}
+	finish_if_done(tidy);
+}
+
+/* ---- what is there ---- */
+
+static void on_exports(void *arg, const struct export_seen *items, size_t count, const struct err *err)
+{
+	struct tidy *tidy = arg;
+
+	tidy->exports_call = NULL;
+	if (err->code)
+		log_warning("what is exported could not be found out: %s", err->text);
+	look(tidy, items, err->code ? 0 : count, !err->code);
+}
+
+static void list_exports(struct tidy *tidy)
+{
+	struct exporter *exporter = tidy->sync->env->options.exporter;
+
+	if (exporter)
+		tidy->exports_call = export_list(exporter, on_exports, tidy);
+	else
+		look(tidy, NULL, 0, false);
+}
+
+static void on_maps(void *arg, const struct devmap_map *maps, size_t count, const struct err *err)
+{
+	struct tidy *tidy = arg;
+
+	tidy->maps_call = NULL;
+	if (err->code) {
+		log_warning("the names that are there could not be found out: %s", err->text);
+	} else {
+		tidy->maps = xcalloc(count + 1, sizeof(*maps));
+		memcpy(tidy->maps, maps, count * sizeof(*maps));
+		tidy->map_count = count;
+		tidy->maps_known = true;
+	}
+	list_exports(tidy);
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+	struct host_sync *sync = container_of(timer, struct host_sync, timer);
+	struct tidy *tidy;
+
+	if (sync->env->draining)
+		return;
+	if (sync->tidy) {
+		loop_timer_set(sync->env->loop, timer, SOON_MS);
+		return;
+	}
+	tidy = sync->tidy = xnew(struct tidy);
+	tidy->sync = sync;
+	TAILQ_INIT(&tidy->chores);
+	if (sync->env->options.devmap)
+		tidy->maps_call = devmap_list(sync->env->options.devmap, on_maps, tidy);
+	else
+		list_exports(tidy);
+}
+
+void host_sync_soon(struct host_sync *sync)
+{
+	if (sync->env->draining ||
+	    (!sync->env->options.devmap && !sync->env->options.old_names && !sync->env->options.exporter))
+		return;
+	if (!loop_timer_is_set(&sync->timer))
+		loop_timer_set(sync->env->loop, &sync->timer, SOON_MS);
+}
+
+static void on_notice(struct notice_listener *listener, const struct notice *notice)
+{
+	struct host_sync *sync = container_of(listener, struct host_sync, listener);
+
+	if (notice->type == NOTICE_HOST_UNSURE)
+		host_sync_soon(sync);
+	/* An operation brings name and export to the disk itself. */
+	else if (notice->type == NOTICE_DISK_CHANGED && !operation_busy(sync->engine, notice->volume_id))
+		host_sync_soon(sync);
+}
+
+struct host_sync *host_sync_new(struct env *env, struct model *model, struct host *host, struct engine *engine)
+{
+	struct host_sync *sync = xnew(struct host_sync);
+
+	sync->env = env;
+	sync->model = model;
+	sync->host = host;
+	sync->engine = engine;
+	sync->leftover = leftover_maps_new(env);
+	sync->timer.fire = on_timer;
+	sync->listener.on_notice = on_notice;
+	notice_listen(model, &sync->listener);
+	return sync;
+}
+
+void host_sync_drain(struct host_sync *sync)
+{
+	loop_timer_clear(sync->env->loop, &sync->timer);
+}
+
+struct host_sync *host_sync_free(struct host_sync *sync)
+{
+	if (!sync)
+		return NULL;
+	notice_unlisten(sync->model, &sync->listener);
+	host_sync_drain(sync);
+	if (sync->tidy)
+		drop(sync->tidy);
+	leftover_maps_free(sync->leftover);
+	free(sync);
+	return NULL;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Where names are turned off: those there were go, but for what is in use. */
+
+struct env;
+struct leftover_maps;
+
+struct leftover_maps *leftover_maps_new(struct env *env);
+struct leftover_maps *leftover_maps_free(struct leftover_maps *leftover); /* returns NULL, takes NULL */
+/* Removes what can be removed now; once nothing is left this does nothing. */
+void leftover_maps_remove(struct leftover_maps *leftover);

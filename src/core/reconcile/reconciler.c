@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Store, CloudStack and kernel compared, and brought together again.
+ *
+ * Every whole list of volumes that is fetched (volume.c: at the start, every minute, when somebody asks) is laid beside
+ * the mappings and the kernel's disks. Whatever differs is only suspected at first: the list is as old as its first
+ * page and pages shift. So each suspect is asked for anew, alone, and judged again by core/drift with what is true now.
+ * Only then is it told and repaired: a mapping is made, corrected or dropped at once; what has to be changed in
+ * CloudStack is changed by an ordinary operation, visible and safe against crashes like any other.
+ *
+ * A volume with an operation under way is left alone, and so is one that had an operation between question and answer.
+ */
+
+#include "core/reconcile/reconciler.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cloud/cloud.h"
+#include "core/engine/operation_start.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/model/local_disk.h"
+#include "core/model/mapping.h"
+#include "core/model/notice.h"
+#include "core/model/volume.h"
+#include "core/ops/cloud_step.h"
+#include "core/ops/ops.h"
+#include "core/reconcile/drift_log.h"
+#include "core/reconcile/drift_repair.h"
+#include "core/reconcile/host_sync.h"
+#include "core/reconcile/volume_list.h"
+#include "core/rules/drift.h"
+#include "disk/device.h"
+#include "disk/sysblock.h"
+#include "store/store.h"
+
+/* So many are looked at closely in one comparison, each by a request of its own. */
+#define SUSPECTS_MAX 200
+#define LEFT_OVERS_MAX 1000
+/* While CloudStack does not answer, it is asked this often whether it is back. */
+#define AWAY_RETRY_MS 5000
+/* And this long after a request has missed it. */
+#define SOON_MS 500
+
+struct reconcile_ticket {
+	TAILQ_ENTRY(reconcile_ticket) entry;
+	struct reconciler *reconciler;
+	bool dry_run;
+	bool served; /* by the comparison under way */
+	reconcile_done_fn done;
+	void *arg;
+};
+
+/* ---- the end ---- */
+
+static void put_drifts(struct json_writer *writer, const char *name, const struct reconcile *reconcile, int repaired)
+{
+	const struct suspect *suspect;
+
+	json_put_name(writer, name);
+	json_begin_array(writer);
+	TAILQ_FOREACH(suspect, &reconcile->suspects, entry) {
+		if (suspect->record.kind != DRIFT_NONE && (repaired < 0 || suspect->record.repaired == repaired))
+			record_to_json(&drift_record, &suspect->record, false, writer);
+	}
+	json_end_array(writer);
+}
+
+static char *report_json(const struct reconcile *reconcile)
+{
+	struct buf out = BUF_NULL;
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
+
+	json_begin_object(&writer);
+	json_put_name(&writer, "checked");
+	json_put_uint(&writer, reconcile->checked);
+	json_put_name(&writer, "dry_run");
+	json_put_bool(&writer, reconcile->dry_run);
+	put_drifts(&writer, "drift", reconcile, -1);
+	put_drifts(&writer, "repaired", reconcile, true);
+	put_drifts(&writer, "failed", reconcile, false);
+	json_end_object(&writer);
+	return buf_take(&out);
+}
+
+static char *message(const struct reconcile *reconcile)
+{
+	const struct suspect *suspect;
+	size_t found = 0, repaired = 0;
+	char left[64] = "";
+
+	TAILQ_FOREACH(suspect, &reconcile->suspects, entry) {
+		found += suspect->record.kind != DRIFT_NONE;
+		repaired += suspect->record.repaired;
+	}
+	if (reconcile->left > 0)
+		snprintf(left, sizeof(left), "; %zu more are looked at the next times", reconcile->left);
+	if (found == 0)
+		return xasprintf("%zu volumes compared, nothing differs%s", reconcile->checked, left);
+	return xasprintf("%zu volumes compared, %zu differ: %zu repaired, %zu %s%s", reconcile->checked, found,
+			 repaired, found - repaired,
+			 reconcile->dry_run ? "only reported" : "for somebody else to settle", left);
+}
+
+static void suspect_free(struct suspect *suspect)
+{
+	if (suspect->call)
+		cloud_call_cancel(suspect->call);
+	if (suspect->read)
+		store_read_cancel(suspect->read);
+	if (suspect->starting)
+		operation_leave(suspect->starting);
+	TAILQ_REMOVE(&suspect->reconcile->suspects, suspect, entry);
+	record_clear(&operation_record, &suspect->origin);
+	record_clear(&drift_record, &suspect->record);
+	free(suspect->volume_id);
+	free(suspect->origin_id);
+	free(suspect->last_operation);
+	free(suspect);
+}
+
+static void reconcile_drop(struct reconciler *reconciler)
+{
+	struct reconcile *reconcile = TAKE_PTR(reconciler->reconcile);
+	struct suspect *suspect;
+
+	if (!reconcile)
+		return;
+	while ((suspect = TAILQ_FIRST(&reconcile->suspects)))
+		suspect_free(suspect);
+	if (reconcile->left_overs)
+		store_read_cancel(reconcile->left_overs);
+	free(reconcile);
+}
+
+/* From the start each time: whoever is answered may cancel any other ticket. */
+static void answer_tickets(struct reconciler *reconciler, const struct sync_record *record, const struct err *err)
+{
+	struct reconcile_ticket *ticket;
+
+	while ((ticket = TAILQ_FIRST(&reconciler->tickets_served))) {
+		reconcile_done_fn done = ticket->done;
+		void *arg = ticket->arg;
+
+		reconcile_ticket_cancel(ticket);
+		done(arg, record, err);
+	}
+}
+
+static void finish(struct reconcile *reconcile)
+{
+	struct reconciler *reconciler = reconcile->reconciler;
+	struct sync_record record = { .timestamp = clock_wall_ms() };
+
+	record.message = message(reconcile);
+	record.report = report_json(reconcile);
+	if (!reconcile->dry_run) {
+		if (reconcile->left == 0)
+			drift_forget_old(reconciler->drift_log);
+		host_sync_soon(reconciler->host_sync);
+	}
+	reconcile_drop(reconciler);
+	answer_tickets(reconciler, &record, NULL);
+	record_clear(&sync_record, &record);
+	reconcile_in(reconciler, TAILQ_EMPTY(&reconciler->tickets) ? reconciler->env->options.reconcile_ms : 0);
+}
+
+static void on_suspect_done(struct suspect *suspect)
+{
+	struct reconcile *reconcile = suspect->reconcile;
+
+	if (suspect->record.kind != DRIFT_NONE && !reconcile->dry_run)
+		drift_tell(reconcile->reconciler->drift_log, &suspect->record);
+	if (--reconcile->waiting == 0)
+		finish(reconcile);
+}
+
+/* ---- looking closer ---- */
+
+static const struct device *disk_here(struct reconciler *reconciler, const char *volume_id)
+{
+	const struct mapping *mapping = mapping_find(reconciler->model, volume_id);
+	const struct device *found = NULL;
+
+	if (mapping && env_is_appliance(reconciler->env, mapping->record.vm_id))
+		return mapping_disk(reconciler->env, &mapping->record);
+	for (size_t i = 0; i < sysblock_count(reconciler->env->sysblock) && !found; i++) {
+		if (device_identity(sysblock_at(reconciler->env->sysblock, i), volume_id) == IDENTITY_SAME)
+			found = sysblock_at(reconciler->env->sysblock, i);
+	}
+	return found;
+}
+
+static void gather(struct reconciler *reconciler, const char *volume_id, const struct cloud_volume *cloud,
+		   struct drift_facts *out)
+{
+	const struct mapping *mapping = mapping_find(reconciler->model, volume_id);
+
+	*out = (struct drift_facts){
+		.volume_id = volume_id,
+		.appliance_id = reconciler->env->options.appliance_id,
+		.cloud = cloud && !cloud_volume_is_destroyed(cloud) ? cloud : NULL,
+		.mapping = mapping ? &mapping->record : NULL,
+		.device = disk_here(reconciler, volume_id),
+	};
+}
+
+static const char *last_operation(struct reconciler *reconciler, const char *volume_id)
+{
+	const struct volume *volume = volume_find(reconciler->model, volume_id);
+
+	return volume ? volume->last_operation_id : NULL;
+}
+
+static void judge(struct suspect *suspect, const struct cloud_volume *cloud)
+{
+	struct reconcile *reconcile = suspect->reconcile;
+	struct drift_facts facts;
+	struct drift drift = { 0 };
+
+	gather(reconcile->reconciler, suspect->volume_id, cloud, &facts);
+	if (suspect->origin.id) {
+		facts.origin = &suspect->origin;
+		drift_judge_left_over(&facts, &drift);
+	}
+	if (drift.kind == DRIFT_NONE) {
+		facts.origin = NULL;
+		drift_judge(&facts, &drift);
+	}
+	if (drift.kind != DRIFT_NONE) {
+		suspect_repair(suspect, &facts, &drift);
+		return;
+	}
+	/* Only when all three agree: what a detachment leaves behind is the disk in the kernel. */
+	if (suspect->origin.needs_attention && !reconcile->dry_run && !(cloud && cloud->job_id))
+		operation_settle(reconcile->reconciler->engine, &suspect->origin);
+	suspect_done(suspect);
+}
+
+static void on_listed(void *arg, const struct cloud_result *result)
+{
+	struct suspect *suspect = arg;
+	struct reconciler *reconciler = suspect->reconcile->reconciler;
+	const struct cloud_volume *cloud = NULL;
+
+	suspect->call = NULL;
+	if (reconciler->env->draining)
+		return;
+	for (size_t i = 0; i < result->count; i++) {
+		if (streq(result->volumes[i].id, suspect->volume_id))
+			cloud = &result->volumes[i];
+	}
+	if ((result->outcome != CLOUD_OK && result->err.code != ERR_NOT_FOUND) ||
+	    operation_busy(reconciler->engine, suspect->volume_id) ||
+	    !streq(str_or(suspect->last_operation, ""), str_or(last_operation(reconciler, suspect->volume_id), ""))) {
+		suspect_done(suspect); /* the next comparison will tell */
+		return;
+	}
+	if (cloud)
+		volume_update(reconciler->model, cloud);
+	judge(suspect, cloud);
+}
+
+static void ask_cloud(struct suspect *suspect)
+{
+	struct reconciler *reconciler = suspect->reconcile->reconciler;
+	struct cloud_volume_filter filter = { .id = suspect->volume_id };
+
+	if (operation_busy(reconciler->engine, suspect->volume_id)) {
+		suspect_done(suspect);
+		return;
+	}
+	str_set(&suspect->last_operation, last_operation(reconciler, suspect->volume_id));
+	suspect->call = cloud_list_volumes(reconciler->env->cloud, &filter, on_listed, suspect);
+}
+
+static void on_origin(void *arg, const struct store_operations *result)
+{
+	struct suspect *suspect = arg;
+
+	suspect->read = NULL;
+	if (suspect->reconcile->reconciler->env->draining)
+		return;
+	/* An operation nobody remembers may be another daemon's. */
+	if (result->count > 0 && operation_status_is_final(result->items[0].status))
+		record_copy(&operation_record, &suspect->origin, &result->items[0]);
+	ask_cloud(suspect);
+}
+
+/* What can be done about it has to wait for a later turn, as nothing may end while suspects are still being begun. */
+static void look_closer(struct suspect *suspect)
+{
+	struct reconciler *reconciler = suspect->reconcile->reconciler;
+
+	if (suspect->origin_id && !suspect->origin.id)
+		suspect->read = store_find_operation(reconciler->env->store, suspect->origin_id, on_origin, suspect);
+	else
+		ask_cloud(suspect);
+}
+
+/* ---- finding suspects ---- */
+
+static struct suspect *suspect_find(const struct reconcile *reconcile, const char *volume_id)
+{
+	struct suspect *suspect;
+
+	TAILQ_FOREACH(suspect, &reconcile->suspects, entry) {
+		if (streq(suspect->volume_id, volume_id))
+			return suspect;
+	}
+	return NULL;
+}
+
+static struct suspect *suspect_add(struct reconcile *reconcile, const char *volume_id)
+{
+	struct suspect *suspect = xnew(struct suspect);
+
+	suspect->reconcile = reconcile;
+	suspect->volume_id = xstrdup(volume_id);
+	TAILQ_INSERT_TAIL(&reconcile->suspects, suspect, entry);
+	reconcile->count++;
+	return suspect;
+}
+
+static void compare_one(struct reconcile *reconcile, const char *volume_id, const struct cloud_volume *cloud)
+{
+	const char *origin_id = cloud && !cloud->vm_id ? op_create_of_name(cloud->name) : NULL;
+	struct suspect *suspect;
+	struct drift_facts facts;
+	struct drift drift;
+
+	reconcile->checked++;
+	if (operation_busy(reconcile->reconciler->engine, volume_id))
+		return;
+	gather(reconcile->reconciler, volume_id, cloud, &facts);
+	drift_judge(&facts, &drift);
+	if (drift.kind == DRIFT_NONE && !origin_id)
+		return;
+	suspect = suspect_add(reconcile, volume_id);
+	str_set(&suspect->origin_id, origin_id);
+}
+
+static void compare_all(struct reconcile *reconcile)
+{
+	struct reconciler *reconciler = reconcile->reconciler;
+	struct mapping *mapping;
+	struct volume *volume;
+	struct err err;
+
+	if (sysblock_scan(reconciler->env->sysblock, &err) < 0)
+		log_warning("the kernel's disks could not be listed: %s", err.text);
+	for (volume = volume_first(reconciler->model); volume; volume = volume_next(volume)) {
+		if (volume_is_listed(reconciler->model, volume))
+			compare_one(reconcile, volume->id, &volume->cloud);
+	}
+	for (mapping = mapping_first(reconciler->model); mapping; mapping = mapping_next(mapping)) {
+		volume = volume_find(reconciler->model, mapping->record.volume_id);
+		if (!volume || !volume_is_listed(reconciler->model, volume))
+			compare_one(reconcile, mapping->record.volume_id, NULL);
+	}
+}
+
+/* A create that never learned of a volume: a volume with its name would be a suspect by itself. */
+static void settle_unknown(struct reconcile *reconcile, const struct operation_record *record)
+{
+	const struct suspect *suspect;
+
+	TAILQ_FOREACH(suspect, &reconcile->suspects, entry) {
+		if (streq(suspect->origin_id, record->id))
+			return;
+	}
+	if (!reconcile->dry_run)
+		operation_settle(reconcile->reconciler->engine, record);
+}
+
+/* More than can be looked at take turns: those that only people can settle are there each time. */
+static void choose(struct reconcile *reconcile)
+{
+	struct reconciler *reconciler = reconcile->reconciler;
+	size_t count = reconcile->count, first, index = 0;
+	struct suspect *suspect, *next;
+
+	if (count <= SUSPECTS_MAX) {
+		reconciler->suspects_passed = 0;
+		return;
+	}
+	first = reconciler->suspects_passed % count;
+	for (suspect = TAILQ_FIRST(&reconcile->suspects); suspect; suspect = next, index++) {
+		next = TAILQ_NEXT(suspect, entry);
+		if ((index + count - first) % count >= SUSPECTS_MAX)
+			suspect_free(suspect);
+	}
+	reconciler->suspects_passed = first + SUSPECTS_MAX;
+	reconcile->count = SUSPECTS_MAX;
+	reconcile->left = count - SUSPECTS_MAX;
+}
+
+static void on_left_overs(void *arg, const struct store_operations *result)
+{
+	struct reconcile *reconcile = arg;
+	struct suspect *suspect, *next;
+
+	reconcile->left_overs = NULL;
+	if (reconcile->reconciler->env->draining)
+		return;
+	for (size_t i = 0; i < result->count; i++) {
+		if (!operation_status_is_final(result->items[i].status))
+			continue;
+		if (str_empty(result->items[i].volume_id)) {
+			settle_unknown(reconcile, &result->items[i]);
+			continue;
+		}
+		suspect = suspect_find(reconcile, result->items[i].volume_id);
+		if (!suspect)
+			suspect = suspect_add(reconcile, result->items[i].volume_id);
+		if (!suspect->origin.id)
+			record_copy(&operation_record, &suspect->origin, &result->items[i]);
+	}
+	choose(reconcile);
+	reconcile->waiting = reconcile->count + 1;
+	for (suspect = TAILQ_FIRST(&reconcile->suspects); suspect; suspect = next) {
+		next = TAILQ_NEXT(suspect, entry);
+		look_closer(suspect);
+	}
+	if (--reconcile->waiting == 0)
+		finish(reconcile);
+}
+
+static void compare(struct reconcile *reconcile)
+{
+	const struct store_operation_filter filter = {
+		.type = -1,
+		.status = -1,
+		.needs_attention = true,
+		.limit = LEFT_OVERS_MAX,
+	};
+
+	compare_all(reconcile);
+	reconcile->left_overs =
+		store_list_operations(reconcile->reconciler->env->store, &filter, on_left_overs, reconcile);
+}
+
+/* ---- when ---- */
+
+static void on_listed_all(void *arg, const struct err *err)
+{
+	struct reconciler *reconciler = arg;
+	struct cloud_health health;
+
+	if (!err) {
+		compare(reconciler->reconcile);
+		return;
+	}
+	cloud_health(reconciler->env->cloud, &health);
+	reconcile_drop(reconciler);
+	answer_tickets(reconciler, NULL, err);
+	/* While it is in doubt whether CloudStack is away at all, that is found out soon. */
+	loop_timer_set(reconciler->env->loop, &reconciler->timer, health.usable ? SOON_MS : AWAY_RETRY_MS);
+}
+
+/* The first ticket says how; those that want it otherwise wait. */
+static void take_tickets(struct reconcile *reconcile)
+{
+	struct reconciler *reconciler = reconcile->reconciler;
+	struct reconcile_ticket *ticket, *next;
+
+	ticket = TAILQ_FIRST(&reconciler->tickets);
+	reconcile->dry_run = ticket && ticket->dry_run;
+	for (; ticket; ticket = next) {
+		next = TAILQ_NEXT(ticket, entry);
+		if (ticket->dry_run != reconcile->dry_run)
+			continue;
+		TAILQ_REMOVE(&reconciler->tickets, ticket, entry);
+		TAILQ_INSERT_TAIL(&reconciler->tickets_served, ticket, entry);
+		ticket->served = true;
+	}
+}
+
+static void on_due(struct loop_timer *timer)
+{
+	struct reconciler *reconciler = container_of(timer, struct reconciler, timer);
+
+	assert(!reconciler->reconcile);
+	reconciler->reconcile = xnew(struct reconcile);
+	reconciler->reconcile->reconciler = reconciler;
+	reconciler->reconcile->on_done = on_suspect_done;
+	TAILQ_INIT(&reconciler->reconcile->suspects);
+	take_tickets(reconciler->reconcile);
+	volume_list_fetch(reconciler->volume_list, on_listed_all, reconciler);
+}
+
+void reconcile_in(struct reconciler *reconciler, int64_t delay_ms)
+{
+	if (!reconciler->env->draining)
+		loop_timer_set(reconciler->env->loop, &reconciler->timer, delay_ms);
+}
+
+void reconcile_soon(struct reconciler *reconciler)
+{
+	int64_t soon_ms = clock_mono_ms() + SOON_MS;
+
+	if (loop_timer_is_set(&reconciler->timer) && reconciler->timer.due_ms > soon_ms)
+		loop_timer_set(reconciler->env->loop, &reconciler->timer, SOON_MS);
+}
+
+struct reconcile_ticket *reconcile_request(struct reconciler *reconciler, bool dry_run, reconcile_done_fn done,
+					   void *arg)
+{
+	struct reconcile_ticket *ticket = xnew(struct reconcile_ticket);
+
+	ticket->reconciler = reconciler;
+	ticket->dry_run = dry_run;
+	ticket->done = done;
+	ticket->arg = arg;
+	TAILQ_INSERT_TAIL(&reconciler->tickets, ticket, entry);
+	if (!reconciler->reconcile)
+		reconcile_in(reconciler, 0);
+	return ticket;
+}
+
+void reconcile_ticket_cancel(struct reconcile_ticket *ticket)
+{
+	if (ticket->served)
+		TAILQ_REMOVE(&ticket->reconciler->tickets_served, ticket, entry);
+	else
+		TAILQ_REMOVE(&ticket->reconciler->tickets, ticket, entry);
+	free(ticket);
+}
+
+static void on_notice(struct notice_listener *listener, const struct notice *notice)
+{
+	if (notice->type == NOTICE_CLOUD_UNSURE)
+		reconcile_soon(container_of(listener, struct reconciler, listener));
+}
+
+struct reconciler *reconciler_new(struct env *env, struct model *model, struct engine *engine,
+				  struct host_sync *host_sync)
+{
+	struct reconciler *reconciler = xnew(struct reconciler);
+
+	reconciler->env = env;
+	reconciler->model = model;
+	reconciler->engine = engine;
+	reconciler->host_sync = host_sync;
+	reconciler->volume_list = volume_list_new(env, model, engine);
+	reconciler->drift_log = drift_log_new(model);
+	TAILQ_INIT(&reconciler->tickets);
+	TAILQ_INIT(&reconciler->tickets_served);
+	reconciler->timer.fire = on_due;
+	reconciler->listener.on_notice = on_notice;
+	notice_listen(model, &reconciler->listener);
+	return reconciler;
+}
+
+bool reconciler_is_waiting(const struct reconciler *reconciler)
+{
+	return loop_timer_is_set(&reconciler->timer);
+}
+
+bool reconciler_is_comparing(const struct reconciler *reconciler)
+{
+	return reconciler->reconcile != NULL;
+}
+
+void reconciler_drain(struct reconciler *reconciler)
+{
+	loop_timer_clear(reconciler->env->loop, &reconciler->timer);
+}
+
+struct reconciler *reconciler_free(struct reconciler *reconciler)
+{
+	if (!reconciler)
+		return NULL;
+	assert(TAILQ_EMPTY(&reconciler->tickets) && TAILQ_EMPTY(&reconciler->tickets_served));
+	notice_unlisten(reconciler->model, &reconciler->listener);
+	reconciler_drain(reconciler);
+	reconcile_drop(reconciler);
+	volume_list_free(reconciler->volume_list);
+	drift_log_free(reconciler->drift_log);
+	free(reconciler);
+	return NULL;
+}

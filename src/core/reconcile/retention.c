@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * How long the archive goes back. Once an hour operations that ended longer ago than store.retention leave the store, a
+ * few dozen in a transaction, so that requests in between wait for one of these at most. When the store is away
+ * the next hour will do.
+ */
+
+#include "core/reconcile/retention.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/env.h"
+#include "store/prune.h"
+
+#define FIRST_MS INT64_C(60000)
+#define EVERY_MS INT64_C(3600000)
+
+struct retention {
+	struct env *env;
+	struct loop_timer timer;
+	struct store_prune *prune; /* under way, NULL when not */
+};
+
+static void on_pruned(void *arg, size_t removed, const struct err *err)
+{
+	struct retention *retention = arg;
+
+	retention->prune = NULL;
+	if (removed)
+		log_info("%zu operations that ended before store.retention left the store", removed);
+	if (err->code)
+		log_notice("old operations stay in the store for now: %s", err->text);
+	loop_timer_set(retention->env->loop, &retention->timer, EVERY_MS);
+}
+
+static void on_due(struct loop_timer *timer)
+{
+	struct retention *retention = container_of(timer, struct retention, timer);
+
+	retention->prune = store_prune(retention->env->store, clock_wall_ms() - retention->env->options.retention_ms,
+				       on_pruned, retention);
+}
+
+struct retention *retention_new(struct env *env)
+{
+	struct retention *retention = xnew(struct retention);
+
+	retention->env = env;
+	retention->timer.fire = on_due;
+	if (env->options.retention_ms)
+		loop_timer_set(env->loop, &retention->timer, FIRST_MS);
+	return retention;
+}
+
+struct retention *retention_free(struct retention *retention)
+{
+	if (!retention)
+		return NULL;
+	loop_timer_clear(retention->env->loop, &retention->timer);
+	if (retention->prune)
+		store_prune_cancel(retention->prune);
+	free(retention);
+	return NULL;
+}

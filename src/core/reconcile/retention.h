@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Old operations leave the store, from now on. */
+
+struct env;
+struct retention;
+
+struct retention *retention_new(struct env *env);
+struct retention *retention_free(struct retention *retention); /* returns NULL, takes NULL */

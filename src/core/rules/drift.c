@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The rules of drift.h. Nothing here asks or changes anything, so that every line of its table can be tried out. The
+ * order is that of trust: CloudStack decides where a volume is attached, the kernel decides which disk is here, and
+ * what we have noted follows both. Where those two contradict each other nobody is believed, and a person is told.
+ */
+
+#include "core/rules/drift.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "cloud/cloud.h"
+#include "core/rules/match.h"
+#include "disk/device.h"
+
+static void say(struct drift *out, enum drift_kind kind, enum drift_repair repair, const char *action,
+		const char *format, ...) _printf_(5, 6);
+
+static void say(struct drift *out, enum drift_kind kind, enum drift_repair repair, const char *action,
+		const char *format, ...)
+{
+	va_list args;
+
+	out->kind = kind;
+	out->repair = repair;
+	snprintf(out->action, sizeof(out->action), "%s", action);
+	va_start(args, format);
+	vsnprintf(out->found, sizeof(out->found), format, args);
+	va_end(args);
+}
+
+/* To write down once what CloudStack does not know is enough. */
+static enum drift_repair note_unless_noted(const struct mapping_record *mapping)
+{
+	return mapping && streq(mapping->cloudstack_state, "attached") ? REPAIR_NOTE : REPAIR_NONE;
+}
+
+static bool is_here(const struct drift_facts *facts, const char *vm_id)
+{
+	return facts->appliance_id && vm_id && strcasecmp(facts->appliance_id, vm_id) == 0;
+}
+
+static void judge_not_attached(const struct drift_facts *facts, struct drift *out)
+{
+	const char *says = facts->cloud ? "is attached to nothing" : "does not exist";
+
+	if (facts->device)
+		say(out, DRIFT_DEVICE_UNEXPECTED, note_unless_noted(facts->mapping),
+		    "stop using the disk, then stop and start this VM, or ask CloudStack's administrator to detach it",
+		    "CloudStack says volume %s %s, but the kernel still shows it as %s", facts->volume_id, says,
+		    facts->device->path);
+	else if (facts->mapping && facts->cloud)
+		say(out, DRIFT_DETACHED_OUTSIDE, REPAIR_UNMAP, "its mapping is dropped",
+		    "volume %s was detached from VM %s by somebody else", facts->volume_id, facts->mapping->vm_id);
+	else if (facts->mapping)
+		say(out, DRIFT_DELETED_OUTSIDE, REPAIR_UNMAP, "its mapping is dropped",
+		    "volume %s was deleted by somebody else", facts->volume_id);
+}
+
+static void judge_device(const struct drift_facts *facts, struct drift *out)
+{
+	const struct mapping_record *mapping = facts->mapping;
+	const struct device *device = facts->device;
+
+	if (!device)
+		say(out, DRIFT_DEVICE_MISSING, REPAIR_NONE, "if it stays so, detach the volume and attach it again",
+		    "CloudStack says volume %s is attached here, but the kernel shows no disk that says it is this "
+		    "volume",
+		    facts->volume_id);
+	else if (!mapping || !streq(mapping->cloudstack_state, "attached"))
+		say(out, DRIFT_ATTACHED_OUTSIDE, REPAIR_MAP, "it is mapped to its disk",
+		    "volume %s was attached by somebody else and is %s", facts->volume_id, device->path);
+	else if (!streq(mapping->device_path, device->path))
+		say(out, DRIFT_DEVICE_RENAMED, REPAIR_MAP, "its mapping follows the kernel",
+		    "volume %s was %s and is %s", facts->volume_id, mapping->device_path, device->path);
+	else if (mapping->size != device->size)
+		say(out, DRIFT_SIZE_CHANGED, REPAIR_MAP, "its mapping follows the kernel",
+		    "volume %s had %" PRIu64 " bytes and has %" PRIu64, facts->volume_id, mapping->size, device->size);
+	else if (!match_size_fits(facts->cloud->size, device->size))
+		say(out, DRIFT_SIZE_CHANGED, REPAIR_NONE, "if it stays so, detach the volume and attach it again",
+		    "volume %s has %" PRIu64 " bytes in CloudStack, but %s has %" PRIu64, facts->volume_id,
+		    facts->cloud->size, device->path, device->size);
+}
+
+static void judge_attached_elsewhere(const struct drift_facts *facts, struct drift *out)
+{
+	const struct mapping_record *mapping = facts->mapping;
+	const struct cloud_volume *cloud = facts->cloud;
+
+	if (facts->device)
+		say(out, DRIFT_DEVICE_UNEXPECTED, note_unless_noted(mapping),
+		    "stop using the disk at once: another VM may write to it",
+		    "CloudStack says volume %s is attached to VM %s, but the kernel here still shows it as %s",
+		    facts->volume_id, cloud->vm_id, facts->device->path);
+	else if (mapping && !streq(mapping->vm_id, cloud->vm_id))
+		say(out, DRIFT_MOVED, REPAIR_MAP, "its mapping follows",
+		    "volume %s was moved from VM %s to VM %s by somebody else", facts->volume_id, mapping->vm_id,
+		    cloud->vm_id);
+	else if (mapping && mapping->cloudstack_device_id != cloud->device_id)
+		say(out, DRIFT_MOVED, REPAIR_MAP, "its mapping follows",
+		    "volume %s was in slot %" PRId64 " of VM %s and is in slot %" PRId64, facts->volume_id,
+		    mapping->cloudstack_device_id, cloud->vm_id, cloud->device_id);
+	else if (mapping && mapping->size != cloud->size)
+		say(out, DRIFT_SIZE_CHANGED, REPAIR_MAP, "its mapping follows CloudStack",
+		    "volume %s had %" PRIu64 " bytes and has %" PRIu64, facts->volume_id, mapping->size, cloud->size);
+}
+
+void drift_judge(const struct drift_facts *facts, struct drift *out)
+{
+	const struct cloud_volume *cloud = facts->cloud;
+
+	*out = (struct drift){ 0 };
+	if (cloud && (cloud->job_id || streq(cloud->type, "ROOT")))
+		return;
+	if (!cloud || !cloud->vm_id)
+		judge_not_attached(facts, out);
+	else if (!is_here(facts, cloud->vm_id))
+		judge_attached_elsewhere(facts, out);
+	else if (facts->mapping && !is_here(facts, facts->mapping->vm_id))
+		say(out, DRIFT_MOVED, facts->device ? REPAIR_MAP : REPAIR_UNMAP, "its mapping follows",
+		    "volume %s was moved from VM %s to this VM by somebody else", facts->volume_id,
+		    facts->mapping->vm_id);
+	else
+		judge_device(facts, out);
+}
+
+void drift_judge_left_over(const struct drift_facts *facts, struct drift *out)
+{
+	const struct operation_record *origin = facts->origin;
+	const struct cloud_volume *cloud = facts->cloud;
+
+	*out = (struct drift){ 0 };
+	if (!cloud || cloud->job_id || facts->mapping)
+		return;
+	if (origin->type == OPERATION_ATTACH && origin->needs_attention && streq(cloud->vm_id, origin->vm_id)) {
+		say(out, DRIFT_NOT_TAKEN_BACK, REPAIR_DETACH, "it is detached",
+		    "operation %s failed, but volume %s is still attached to VM %s", origin->id, facts->volume_id,
+		    origin->vm_id);
+		return;
+	}
+	if (origin->type != OPERATION_CREATE || cloud->vm_id ||
+	    (origin->status == OPERATION_COMPLETED && streq(origin->volume_id, facts->volume_id)))
+		return;
+	/* CloudStack makes a volume's storage when it is first attached: until then it cannot hold data. */
+	if (streq(cloud->state, "Allocated"))
+		say(out, DRIFT_ORPHAN, REPAIR_DELETE, "it is deleted; it was never attached and suspended nothing",
+		    "volume %s (%s) was left behind by operation %s", facts->volume_id, cloud->name, origin->id);
+	else
+		say(out, DRIFT_ORPHAN, REPAIR_NONE, "it may hold data: keep it, or delete it yourself",
+		    "volume %s (%s) was left behind by operation %s", facts->volume_id, cloud->name, origin->id);
+}

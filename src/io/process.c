@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * A process is held by a pidfd: it becomes readable when the process ends, also if it is not our child, and a signal sent
+ * through it can never reach another process that got the number since.
+ *
+ * Its output comes through a pipe, line by line. A program gone mad could fill our log with it, so only so many lines a
+ * minute are written; the last one is kept, for it mostly says why the program ended. When we die first the program gets
+ * EPIPE for its words and goes on (both engines ignore SIGPIPE).
+ */
+
+#include "io/process.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define END_MS 3000    /* from SIGTERM to SIGKILL */
+#define KILLED_MS 1000 /* from SIGKILL to giving up: it hangs in the kernel */
+#define LINE_SIZE 512  /* the rest of a longer line is a line of its own */
+#define LINES_A_MINUTE 60
+
+struct export_process {
+	struct loop *loop;
+	export_process_ended_fn ended;
+	void *arg;
+	pid_t pid;
+	int pidfd;
+	bool is_child;
+	struct event *end_event;
+	struct loop_timer kill_timer;
+	char *name; /* for the log */
+
+	/* What it says. */
+	int output_fd; /* -1: nothing comes (any more) */
+	struct event *output_event;
+	char line[LINE_SIZE + 1];
+	size_t line_length;
+	char last[LINE_SIZE + 1];
+	int64_t minute_ms; /* when this minute began */
+	unsigned lines;    /* in it */
+};
+
+/* ---- what it says ---- */
+
+static void say_line(struct export_process *process)
+{
+	int64_t now = clock_mono_ms();
+
+	process->line[process->line_length] = '\0';
+	if (process->line_length == 0)
+		return;
+	process->line_length = 0;
+	memcpy(process->last, process->line, sizeof(process->last));
+	if (now - process->minute_ms >= 60000) {
+		process->minute_ms = now;
+		process->lines = 0;
+	}
+	if (++process->lines <= LINES_A_MINUTE)
+		log_notice("%s: %s", process->name, process->line);
+	else if (process->lines == LINES_A_MINUTE + 1)
+		log_notice("%s: says more than %d lines a minute; the rest is not logged", process->name,
+			   LINES_A_MINUTE);
+}
+
+static void take_output(struct export_process *process, const char *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		if (bytes[i] == '\n' || process->line_length == LINE_SIZE)
+			say_line(process);
+		if (bytes[i] != '\n')
+			process->line[process->line_length++] = bytes[i];
+	}
+}
+
+static void close_output(struct export_process *process)
+{
+	if (process->output_fd < 0)
+		return;
+	say_line(process);
+	event_free(process->output_event);
+	close(process->output_fd);
+	process->output_fd = -1;
+}
+
+static void on_output(evutil_socket_t fd, short what, void *arg)
+{
+	struct export_process *process = arg;
+	char bytes[4096];
+	ssize_t length = read(fd, bytes, sizeof(bytes));
+
+	if (length > 0)
+		take_output(process, bytes, (size_t)length);
+	else if (length == 0 || (errno != EAGAIN && errno != EINTR))
+		close_output(process);
+}
+
+/* What is in the pipe at the end; children of its own may keep the other side open. */
+static void drain_output(struct export_process *process)
+{
+	for (int i = 0; i < 16 && process->output_fd >= 0; i++)
+		on_output(process->output_fd, EV_READ, process);
+	close_output(process);
+}
+
+/* ---- its end ---- */
+
+static void describe_end(struct export_process *process, char *out, size_t size)
+{
+	siginfo_t info = { 0 };
+	const char *last = process->last;
+
+	if (!process->is_child || waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG) < 0)
+		snprintf(out, size, "ended");
+	else if (info.si_code == CLD_EXITED)
+		snprintf(out, size, "ended with status %d%s%s", info.si_status, *last ? ": " : "", last);
+	else
+		snprintf(out, size, "was ended by signal %d (%s)", info.si_status, strsignal(info.si_status));
+}
+
+static void on_end(evutil_socket_t fd, short what, void *arg)
+{
+	struct export_process *process = arg;
+	char how[LINE_SIZE + 64];
+
+	event_del(process->end_event);
+	loop_timer_clear(process->loop, &process->kill_timer);
+	drain_output(process);
+	describe_end(process, how, sizeof(how));
+	process->pid = 0;
+	log_debug("%s %s", process->name, how);
+	process->ended(process->arg, how); /* may forget it */
+}
+
+static void on_kill_timer(struct loop_timer *timer)
+{
+	const struct export_process *process = container_of(timer, struct export_process, kill_timer);
+
+	log_debug("%s does not end and is killed", process->name);
+	pidfd_send_signal(process->pidfd, SIGKILL, NULL, 0);
+}
+
+void export_process_end(struct export_process *process)
+{
+	if (process->pid == 0 || loop_timer_is_set(&process->kill_timer))
+		return;
+	pidfd_send_signal(process->pidfd, SIGTERM, NULL, 0);
+	loop_timer_set(process->loop, &process->kill_timer, END_MS);
+}
+
+/* True when it has ended. */
+static bool await_end(const struct export_process *process, int timeout_ms)
+{
+	struct pollfd end = { .fd = process->pidfd, .events = POLLIN };
+	int r;
+
+	do
+		r = poll(&end, 1, timeout_ms);
+	while (r < 0 && errno == EINTR);
+	return r > 0;
+}
+
+struct export_process *export_process_free(struct export_process *process)
+{
+	siginfo_t info;
+
+	if (process && process->pid != 0) {
+		pidfd_send_signal(process->pidfd, SIGTERM, NULL, 0);
+		if (!await_end(process, END_MS)) {
+			pidfd_send_signal(process->pidfd, SIGKILL, NULL, 0);
+			await_end(process, KILLED_MS);
+		}
+		if (process->is_child)
+			waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG);
+	}
+	return export_process_forget(process);
+}
+
+struct export_process *export_process_forget(struct export_process *process)
+{
+	if (!process)
+		return NULL;
+	loop_timer_clear(process->loop, &process->kill_timer);
+	close_output(process);
+	event_free(process->end_event);
+	close(process->pidfd);
+	free(process->name);
+	free(process);
+	return NULL;
+}
+
+pid_t export_process_pid(const struct export_process *process)
+{
+	return process->pid;
+}
+
+/* ---- its start ---- */
+
+char *export_process_find(const char *program)
+{
+	_cleanup_free_ char *folders = xstrdup(str_or(getenv("PATH"), "/usr/sbin:/usr/bin:/sbin:/bin"));
+	char *save = NULL;
+
+	for (char *folder = strtok_r(folders, ":", &save); folder; folder = strtok_r(NULL, ":", &save)) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", folder, program);
+
+		if (path[0] == '/' && access(path, X_OK) == 0)
+			return TAKE_PTR(path);
+	}
+	return NULL;
+}
+
+static struct export_process *process_new(struct loop *loop, pid_t pid, int pidfd, const char *name,
+					  export_process_ended_fn ended, void *arg)
+{
+	struct export_process *process = xnew(struct export_process);
+
+	process->loop = loop;
+	process->pid = pid;
+	process->pidfd = pidfd;
+	process->output_fd = -1;
+	process->ended = ended;
+	process->arg = arg;
+	process->kill_timer.fire = on_kill_timer;
+	process->name = xstrdup(name);
+	process->minute_ms = clock_mono_ms();
+	process->end_event = event_new(loop_base(loop), pidfd, EV_READ | EV_PERSIST, on_end, process);
+	if (!process->end_event || event_add(process->end_event, NULL) < 0)
+		abort();
+	return process;
+}
+
+struct export_process *export_process_adopt(struct loop *loop, pid_t pid, export_process_ended_fn ended, void *arg,
+					    struct err *err)
+{
+	_cleanup_free_ char *name = xasprintf("process %d", (int)pid);
+	int pidfd = pidfd_open(pid, 0);
+
+	if (pidfd < 0) {
+		err_set(err, ERR_UNAVAILABLE, "process %d cannot be watched: %s", (int)pid, strerror(errno));
+		return NULL;
+	}
+	return process_new(loop, pid, pidfd, name, ended, arg);
+}
+
+/* Everything of ours is close-on-exec, but libraries may hold what is not. */
+static int spawn(const char *const *argv, int output_fd, pid_t *out_pid)
+{
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attributes;
+	sigset_t all, none;
+	int r;
+
+	sigfillset(&all);
+	sigemptyset(&none);
+	posix_spawn_file_actions_init(&files);
+	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&files, output_fd, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&files, output_fd, STDERR_FILENO);
+	posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	posix_spawnattr_setpgroup(&attributes, 0);
+	posix_spawnattr_setsigdefault(&attributes, &all);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	r = posix_spawn(out_pid, argv[0], &files, &attributes, (char *const *)(uintptr_t)argv, environ);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&files);
+	return r;
+}
+
+struct export_process *export_process_start(struct loop *loop, const char *const *argv, export_process_ended_fn ended,
+					    void *arg, struct err *err)
+{
+	const char *slash = strrchr(argv[0], '/');
+	_cleanup_close_ int out = -1, in = -1;
+	struct export_process *process;
+	int ends[2], r, pidfd;
+	pid_t pid;
+
+	assert(slash && ended);
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		err_set(err, ERR_UNAVAILABLE, "%s cannot be started: %s", argv[0], strerror(errno));
+		return NULL;
+	}
+	in = ends[0];
+	out = ends[1];
+	/* Our side alone: the program's must stay blocking. */
+	fcntl(in, F_SETFL, O_NONBLOCK);
+	r = spawn(argv, out, &pid);
+	if (r != 0) {
+		err_set(err, ERR_UNAVAILABLE, "%s cannot be started: %s", argv[0], strerror(r));
+		return NULL;
+	}
+	/* It is our child and not waited for yet, so the number is still its own. */
+	pidfd = pidfd_open(pid, 0);
+	if (pidfd < 0)
+		abort();
+	process = process_new(loop, pid, pidfd, slash + 1, ended, arg);
+	process->is_child = true;
+	process->output_fd = TAKE_FD(in);
+	process->output_event =
+		event_new(loop_base(loop), process->output_fd, EV_READ | EV_PERSIST, on_output, process);
+	if (!process->output_event || event_add(process->output_event, NULL) < 0)
+		abort();
+	return process;
+}

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The life of qemu-storage-daemon: one process that serves all exports and takes commands over QMP, on a socket in the run
+ * folder or, when a unit of systemd runs it, wherever that unit put it.
+ *
+ * Whoever accepts on the socket is the engine. So the first thing is always to connect; only when nobody listens, and no
+ * process of ours is about to, one is started. That way an engine that survived its daemon is found again with its
+ * exports and clients, and one whose connection was merely lost is not started twice. Its pid comes with the connection.
+ *
+ * What an engine of ours was started with is noted in a file beside the socket. One found running that listens elsewhere,
+ * because the configuration was changed, is ended and replaced. Its pid is in a file as well, so that it is known for ours
+ * from the first moment, also while it does not answer.
+ */
+
+#include "nbd/qemu.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define CONNECT_EVERY_MS 20
+#define START_MS 30000 /* until it listens: who is given up starts from the beginning, also on a busy machine */
+#define GREETING_MS 10000
+#define TLS_OBJECT "vold-tls"
+#define SETTINGS_FILE "qemu-storage-daemon.settings"
+#define PID_FILE "qemu-storage-daemon.pid"
+
+static void try_to_connect(struct qemu *qemu);
+
+static void go_away(struct qemu *qemu)
+{
+	qemu->stage = QEMU_AWAY;
+	qemu->qmp = qmp_close(qemu->qmp);
+	loop_timer_clear(qemu->exporter->loop, &qemu->timer);
+	qemu_work_reset(qemu);
+}
+
+void qemu_send(struct qemu *qemu, const char *command, const char *arguments, qmp_reply_fn reply)
+{
+	qemu->sent_ms = clock_mono_ms();
+	qmp_send(qemu->qmp, command, arguments, reply, qemu);
+}
+
+static void dismiss(struct qemu *qemu)
+{
+	if (!qemu->process)
+		return;
+	qemu->was_dismissed = true;
+	export_process_end(qemu->process);
+}
+
+/* ---- the note about what it was started with ---- */
+
+static char *settings_text(const struct qemu *qemu)
+{
+	char address[160];
+
+	export_address_format(&qemu->exporter->address, address, sizeof(address));
+	return xasprintf("%s %s\n", address, str_or(qemu->exporter->options.tls_dir, "-"));
+}
+
+static char *settings_path(const struct qemu *qemu)
+{
+	return xasprintf("%s/" SETTINGS_FILE, qemu->exporter->options.run_dir);
+}
+
+static int write_settings(const struct qemu *qemu, struct err *err)
+{
+	_cleanup_free_ char *path = settings_path(qemu), *text = settings_text(qemu);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		return err_set(err, ERR_UNAVAILABLE, "%s cannot be written: %s", path, strerror(errno));
+	return 0;
+}
+
+/* Takes over a port that was chosen when the engine was started. */
+static void take_port(struct qemu *qemu, const char *text)
+{
+	_cleanup_free_ char *address_text = xstrndup(text, strcspn(text, " "));
+	struct export_address *address = &qemu->exporter->address, noted;
+
+	if (address->port == 0 && !export_address_is_unix(address) &&
+	    export_address_parse(address_text, &noted, NULL) == 0 && streq(noted.host, address->host))
+		export_address_set_port(address, noted.port);
+}
+
+static bool settings_are_ours(struct qemu *qemu)
+{
+	_cleanup_free_ char *path = settings_path(qemu), *wanted = NULL;
+	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, 8192, NULL);
+
+	if (!text)
+		return false;
+	take_port(qemu, text);
+	wanted = settings_text(qemu);
+	return streq(text, wanted);
+}
+
+/* ---- the note about its process ---- */
+
+static char *pid_path(const struct qemu *qemu)
+{
+	return xasprintf("%s/" PID_FILE, qemu->exporter->options.run_dir);
+}
+
+/* It writes the file when all of it is set up. */
+static bool is_set_up(const struct qemu *qemu)
+{
+	_cleanup_free_ char *path = pid_path(qemu);
+
+	return access(path, F_OK) == 0;
+}
+
+static pid_t noted_pid(const struct qemu *qemu)
+{
+	_cleanup_free_ char *path = pid_path(qemu);
+	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, 64, NULL);
+
+	return text ? (pid_t)strtol(text, NULL, 10) : 0;
+}
+
+/* ---- the NBD server in it ---- */
+
+static void on_server_started(void *arg, const struct json *result, const struct err *err)
+{
+	struct qemu *qemu = arg;
+	char address[160];
+	bool is_new = qmp_pid(qemu->qmp) != qemu->pid || qemu->pid == 0;
+
+	/* One that was found running has its server already. */
+	if (err->code != ERR_NONE && !strstr(err->text, "already running")) {
+		export_address_format(&qemu->exporter->address, address, sizeof(address));
+		go_away(qemu);
+		dismiss(qemu);
+		exporter_down(qemu->exporter, "qemu-storage-daemon cannot serve on %s: %s", address, err->text);
+		return;
+	}
+	loop_timer_clear(qemu->exporter->loop, &qemu->timer);
+	qemu->stage = QEMU_UP;
+	qemu->is_fresh = false;
+	qemu->pid = qmp_pid(qemu->qmp);
+	exporter_up(qemu->exporter, is_new);
+}
+
+static void start_server(struct qemu *qemu)
+{
+	const struct export_address *address = &qemu->exporter->address;
+	_cleanup_free_ char *port = xasprintf("%d", address->port);
+	_cleanup_buf_ struct buf text = BUF_NULL;
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
+
+	json_begin_object(&w);
+	json_put_name(&w, "addr");
+	json_begin_object(&w);
+	json_put_name(&w, "type");
+	json_put_text(&w, export_address_is_unix(address) ? "unix" : "inet");
+	json_put_name(&w, "data");
+	json_begin_object(&w);
+	if (export_address_is_unix(address)) {
+		json_put_name(&w, "path");
+		json_put_text(&w, address->sa.local.sun_path);
+	} else {
+		json_put_name(&w, "host");
+		json_put_text(&w, address->host);
+		json_put_name(&w, "port");
+		json_put_text(&w, port);
+	}
+	json_end_object(&w);
+	json_end_object(&w);
+	json_put_name(&w, "max-connections");
+	json_put_uint(&w, 0); /* no limit */
+	if (qemu->exporter->tls) {
+		json_put_name(&w, "tls-creds");
+		json_put_text(&w, TLS_OBJECT);
+	}
+	json_end_object(&w);
+	qemu_send(qemu, "nbd-server-start", text.data, on_server_started);
+}
+
+/* An engine that was found running has the object. When it was refused, so is the server, and says why better. */
+static void on_tls_added(void *arg, const struct json *result, const struct err *err)
+{
+	struct qemu *qemu = arg;
+
+	if (err->code != ERR_NONE && !strstr(err->text, "duplicate")) {
+		go_away(qemu);
+		exporter_down(qemu->exporter, "qemu-storage-daemon does not take the certificates in %s: %s",
+			      qemu->exporter->options.tls_dir, err->text);
+		return;
+	}
+	start_server(qemu);
+}
+
+static void add_tls(struct qemu *qemu)
+{
+	const char *tls_dir = qemu->exporter->options.tls_dir;
+	_cleanup_buf_ struct buf text = BUF_NULL;
+	_cleanup_json_writer_ struct json_writer w = { .out = &text };
+
+	json_begin_object(&w);
+	json_put_name(&w, "qom-type");
+	json_put_text(&w, "tls-creds-x509");
+	json_put_name(&w, "id");
+	json_put_text(&w, TLS_OBJECT);
+	json_put_name(&w, "dir");
+	json_put_text(&w, tls_dir);
+	json_put_name(&w, "endpoint");
+	json_put_text(&w, "server");
+	json_put_name(&w, "verify-peer");
+	json_put_bool(&w, export_tls_verifies_clients(tls_dir));
+	json_end_object(&w);
+	qemu_send(qemu, "object-add", text.data, on_tls_added);
+}
+
+/* ---- its process ---- */
+
+static void on_ended(void *arg, const char *how)
+{
+	struct qemu *qemu = arg;
+	_cleanup_free_ char *reason = xasprintf("qemu-storage-daemon %s", how);
+
+	qemu->process = export_process_forget(qemu->process);
+	qemu->pid = qemu->listener = 0;
+	qemu->is_fresh = false;
+	if (qemu->stage == QEMU_AWAY) {
+		if (!qemu->was_dismissed)
+			exporter_explain(qemu->exporter, reason);
+		qemu->was_dismissed = false;
+		return;
+	}
+	qemu->was_dismissed = false;
+	go_away(qemu);
+	exporter_down(qemu->exporter, "%s", reason);
+}
+
+/* A path as part of an option: QEMU ends it at a comma that is not doubled. */
+static char *escape_commas(const char *path)
+{
+	_cleanup_buf_ struct buf text = BUF_NULL;
+
+	for (const char *c = path; *c; c++) {
+		buf_add_char(&text, *c);
+		if (*c == ',')
+			buf_add_char(&text, ',');
+	}
+	return buf_take(&text);
+}
+
+static int start_process(struct qemu *qemu, struct err *err)
+{
+	struct exporter *exporter = qemu->exporter;
+	_cleanup_free_ char *program = export_process_find(export_qemu_ops.program);
+	_cleanup_free_ char *path = escape_commas(qemu->socket);
+	_cleanup_free_ char *chardev = xasprintf("socket,id=qmp,path=%s,server=on,wait=off", path);
+	_cleanup_free_ char *pid_file = pid_path(qemu);
+	const char *const argv[] = { program,     "--chardev", chardev, "--monitor", "chardev=qmp,mode=control",
+				     "--pidfile", pid_file,    NULL };
+	int port;
+
+	if (!program)
+		return err_set(err, ERR_UNAVAILABLE, "%s is not installed; install Debian's package %s",
+			       export_qemu_ops.program, export_qemu_ops.package);
+	if (!export_address_is_unix(&exporter->address) && exporter->address.port == 0) {
+		if (export_address_free_port(&exporter->address, &port, err) < 0)
+			return -1;
+		export_address_set_port(&exporter->address, port);
+	}
+	if (write_settings(qemu, err) < 0)
+		return -1;
+	unlink(qemu->socket); /* a dead one's; it would be in the way */
+	unlink(pid_file);
+	qemu->process = export_process_start(exporter->loop, argv, on_ended, qemu, err);
+	qemu->is_fresh = qemu->process != NULL;
+	qemu->was_set_up = false;
+	return qemu->process ? 0 : -1;
+}
+
+/* ---- the connection ---- */
+
+/* False: this engine can't be kept, and has been told to end. */
+static bool take_over(struct qemu *qemu)
+{
+	struct err err = { 0 };
+
+	if (qemu->is_foreign || qemu->process || qmp_pid(qemu->qmp) <= 0)
+		return true;
+	qemu->process = export_process_adopt(qemu->exporter->loop, qmp_pid(qemu->qmp), on_ended, qemu, &err);
+	log_debug("export: an engine is running already, process %d %s", (int)qmp_pid(qemu->qmp), err.text);
+	if (settings_are_ours(qemu))
+		return true;
+	dismiss(qemu);
+	return false;
+}
+
+static void on_ready(void *arg)
+{
+	struct qemu *qemu = arg;
+
+	if (!take_over(qemu)) {
+		go_away(qemu);
+		exporter_down(qemu->exporter, "qemu-storage-daemon runs with other settings and is being replaced");
+		return;
+	}
+	qemu->stage = QEMU_OPENING;
+	if (qemu->exporter->tls)
+		add_tls(qemu);
+	else
+		start_server(qemu);
+}
+
+static void on_qmp_event(void *arg, const char *name, const struct json *data)
+{
+	qemu_work_event(arg, name);
+}
+
+static void on_closed(void *arg, const struct err *err)
+{
+	struct qemu *qemu = arg;
+
+	go_away(qemu);
+	exporter_down(qemu->exporter, "the connection to qemu-storage-daemon is lost: %s", err->text);
+}
+
+static const struct qmp_handler handler = { .ready = on_ready, .event = on_qmp_event, .closed = on_closed };
+
+static void nobody_listens(struct qemu *qemu)
+{
+	struct err err;
+
+	qemu->listener = 0;
+	if (qemu->is_foreign) {
+		go_away(qemu);
+		exporter_down(qemu->exporter, "no qemu-storage-daemon listens on %s; start its unit", qemu->socket);
+	} else if (qemu->process || start_process(qemu, &err) == 0) {
+		loop_timer_set(qemu->exporter->loop, &qemu->timer, CONNECT_EVERY_MS);
+	} else {
+		go_away(qemu);
+		exporter_down(qemu->exporter, "%s", err.text);
+	}
+}
+
+/*
+ * It listens before it is set up, and then hands its socket from one thread to another: who connects meanwhile may never
+ * be greeted, and neither is anybody after. So it is given one more turn after it says that it is set up.
+ */
+static bool may_be_reached(struct qemu *qemu)
+{
+	bool was_set_up = qemu->was_set_up;
+
+	qemu->was_set_up = !qemu->is_fresh || is_set_up(qemu);
+	return !qemu->is_fresh || was_set_up;
+}
+
+static void try_to_connect(struct qemu *qemu)
+{
+	struct err err;
+
+	if (!may_be_reached(qemu)) {
+		loop_timer_set(qemu->exporter->loop, &qemu->timer, CONNECT_EVERY_MS);
+		return;
+	}
+	qemu->qmp = qmp_open(qemu->exporter->loop, qemu->socket, &handler, qemu, &err);
+	if (qemu->qmp) {
+		qemu->listener = qmp_pid(qemu->qmp);
+		qemu->stage = QEMU_GREETING;
+		loop_timer_set(qemu->exporter->loop, &qemu->timer, GREETING_MS);
+	} else if (err.code == ERR_NOT_FOUND) {
+		nobody_listens(qemu);
+	} else {
+		go_away(qemu);
+		exporter_down(qemu->exporter, "qemu-storage-daemon cannot be reached: %s", err.text);
+	}
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+	struct qemu *qemu = container_of(timer, struct qemu, timer);
+
+	if (qemu->stage == QEMU_CONNECTING && clock_mono_ms() < qemu->until_ms) {
+		try_to_connect(qemu);
+		return;
+	}
+	/* One that may serve clients goes on, though it hangs or another one holds it. */
+	if (qemu->stage == QEMU_CONNECTING || qemu->is_fresh)
+		dismiss(qemu);
+	go_away(qemu);
+	exporter_down(qemu->exporter,
+		      "qemu-storage-daemon does not answer on %s; a device may hang, or another "
+		      "program may hold the socket",
+		      qemu->socket);
+}
+
+static void attempt(void *engine)
+{
+	struct qemu *qemu = engine;
+
+	assert(qemu->stage == QEMU_AWAY);
+	qemu->stage = QEMU_CONNECTING;
+	qemu->until_ms = clock_mono_ms() + START_MS;
+	try_to_connect(qemu);
+}
+
+/* ---- the engine ---- */
+
+static void *open_engine(struct exporter *exporter, struct err *err)
+{
+	const struct exporter_options *options = &exporter->options;
+	struct qemu *qemu = xnew(struct qemu);
+
+	qemu->exporter = exporter;
+	qemu->is_foreign = options->qmp_socket != NULL;
+	qemu->socket = qemu->is_foreign ? xstrdup(options->qmp_socket) : xasprintf("%s/qmp.sock", options->run_dir);
+	qemu->timer.fire = on_timer;
+	qemu->listener = qemu->is_foreign ? 0 : noted_pid(qemu);
+	qemu_work_init(qemu);
+	if (strlen(qemu->socket) >= sizeof(exporter->address.sa.local.sun_path))
+		err_set(err, ERR_INVALID, "%s is too long for the path of a socket", qemu->socket);
+	else if (qemu->is_foreign && !export_address_is_unix(&exporter->address) && exporter->address.port == 0)
+		err_set(err, ERR_INVALID, "port 0 needs an engine that the daemon starts itself");
+	else
+		return qemu;
+	free(qemu->socket);
+	free(qemu);
+	return NULL;
+}
+
+static void close_engine(void *engine)
+{
+	struct qemu *qemu = engine;
+
+	go_away(qemu);
+	export_process_free(qemu->process);
+	free(qemu->socket);
+	free(qemu);
+}
+
+static bool is_idle(const void *engine)
+{
+	return qemu_work_is_idle(engine);
+}
+
+static void begin(void *engine, struct export_call *call)
+{
+	qemu_work_begin(engine, call);
+}
+
+static void abandon(void *engine)
+{
+	qemu_work_abandon(engine);
+}
+
+static int get_pid(const void *engine)
+{
+	const struct qemu *qemu = engine;
+
+	return (int)(qemu->process ? export_process_pid(qemu->process) : qemu->listener);
+}
+
+static const char *get_trouble(const void *engine)
+{
+	const struct qemu *qemu = engine;
+	int64_t waiting_ms = clock_mono_ms() - qemu->sent_ms;
+
+	if (!qmp_is_busy(qemu->qmp) || waiting_ms < qemu->exporter->options.timeout_ms)
+		return NULL;
+	return "qemu-storage-daemon does not answer; one of its devices may hang";
+}
+
+const struct export_engine_ops export_qemu_ops = {
+	.program = "qemu-storage-daemon",
+	.package = "qemu-system-common",
+	.open = open_engine,
+	.close = close_engine,
+	.attempt = attempt,
+	.is_idle = is_idle,
+	.begin = begin,
+	.abandon = abandon,
+	.pid = get_pid,
+	.trouble = get_trouble,
+};

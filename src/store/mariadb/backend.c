@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The store in a MariaDB database: lanes, and what they do on their threads.
+ *
+ * A server commits for several connections at once, so there are several lanes. What must keep an order stays in one of
+ * them: all changes of mappings, names and exports in the first, since their keys (no two volumes of a machine share a
+ * device path, …) lie across volumes; everything else in the lane its entity falls to. An operation begins a batch only when its last one is
+ * durable, so its batches may be in either. Reads have a lane of their own and do not wait behind commits.
+ *
+ * A group of batches is one transaction. When a row in it cannot be stored, the transaction is taken back and the batches
+ * are written one by one, so that only the bad one is refused: savepoints would cost each batch two round trips. A
+ * transaction that another one has beaten (deadlock, lock wait, certification in a cluster) is run again. A connection
+ * that broke is made anew, with the next host first, and the transaction is run again there.
+ *
+ * Each transaction begins with the lease, so that a daemon another one has replaced writes nothing any more; see
+ * store_mariadb_lease.c.
+ *
+ * When a COMMIT is not answered nobody knows whether it has happened. To write the batch again settles it, since every
+ * row carries a key of ours: where it has landed already it is the same row once more.
+ */
+
+#include "store/mariadb/backend.h"
+
+#include <assert.h>
+#include <time.h>
+
+#include "store/writer.h"
+
+#define AGAIN_MAX 6
+#define CONNECTS_MAX 2
+
+struct mariadb_lane {
+	struct mariadb_session session;
+	struct lane *lane;
+};
+
+struct mariadb_store {
+	struct store store;
+	struct mariadb_cluster cluster;
+	struct mariadb_lane writers[MARIADB_WRITERS]; /* the first for what volumes can take from each other */
+	struct mariadb_lane reader;
+};
+
+static struct mariadb_store *mariadb_store_of(struct store *store)
+{
+	return container_of(store, struct mariadb_store, store);
+}
+
+/* ---- on a lane's thread ---- */
+
+/* An adopted table may have a key of its own on the same columns, so the name of the key decides nothing. */
+static void set_conflict(struct mariadb_session *session, const struct store_change *change, struct err *err)
+{
+	_cleanup_free_ char *why = xstrdup(err->text);
+	_cleanup_free_ char *owner = mariadb_owner(session, change);
+
+	if (!owner && !strstr(why, store_tables[change->table].unique_key))
+		return;
+	store_set_conflict(change, owner, err);
+	err_prefix(err, "%s", why);
+}
+
+/* While the failed change is still the last thing the session did. */
+static void set_batch_error(struct mariadb_session *session, const struct store_change *change, struct err *err)
+{
+	if (store_tables[change->table].unique_key && session->code == ER_DUP_ENTRY)
+		set_conflict(session, change, err);
+	else if (change->table == STORE_HISTORY && session->code == ER_NO_REFERENCED_ROW_2)
+		sql_set_no_operation(&change->row.history, err);
+	else
+		err_prefix(err, "table %s, %s %s", store_tables[change->table].name, store_tables[change->table].key,
+			   *(char *const *)field_of_const(store_table_key(change->table), &change->row));
+}
+
+static enum mariadb_fault apply_batch(struct mariadb_session *session, struct store_batch *batch, struct err *err)
+{
+	struct store_change *change;
+
+	STAILQ_FOREACH(change, &batch->changes, entry) {
+		enum mariadb_fault fault = mariadb_apply(session, change, err);
+
+		if (fault == MARIADB_OWN)
+			set_batch_error(session, change, err);
+		if (fault != MARIADB_OK)
+			return fault;
+	}
+	return MARIADB_OK;
+}
+
+static bool is_withdrawn(const struct store_batch *batch)
+{
+	return atomic_load(&batch->claim) == STORE_BATCH_WITHDRAWN;
+}
+
+/* True when all that was written may be committed: nothing of it has been withdrawn in the meantime. */
+static bool claim_all(struct store_batch *const *batches, const bool *written, size_t count)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < count; i++)
+		all = (!written[i] || store_batch_claim(batches[i])) && all;
+	return all;
+}
+
+/* *committing tells that the fault came with the COMMIT itself. */
+static enum mariadb_fault run_transaction(struct mariadb_session *session, struct store_batch *const *batches,
+					  size_t count, bool *committing, struct err *err)
+{
+	bool written[LANE_GROUP_MAX];
+	enum mariadb_fault fault;
+
+	*committing = false;
+	do {
+		fault = mariadb_run(session, "START TRANSACTION", err);
+		if (fault == MARIADB_OK)
+			fault = mariadb_lease_write(session, err);
+		for (size_t i = 0; i < count && fault == MARIADB_OK; i++) {
+			written[i] = !is_withdrawn(batches[i]);
+			if (written[i])
+				fault = apply_batch(session, batches[i], err);
+		}
+		if (fault == MARIADB_OK && claim_all(batches, written, count)) {
+			*committing = true;
+			return mariadb_run(session, "COMMIT", err);
+		}
+		/* The first error is the one that tells; a connection that is broken is noticed next time. */
+		if (fault != MARIADB_AWAY)
+			mariadb_run(session, "ROLLBACK", NULL);
+	} while (fault == MARIADB_OK);
+	return fault;
+}
+
+static void pause_before(unsigned attempt)
+{
+	/* Those who collided must not collide again. */
+	long ms = (2L << attempt) + random() % (4L << attempt);
+	struct timespec pause = { .tv_nsec = ms * 1000000 };
+
+	nanosleep(&pause, NULL);
+}
+
+/* Runs it until it has worked or will not. MARIADB_OWN: a row is bad, and nothing was written. */
+static enum mariadb_fault write_group(struct mariadb_session *session, struct store_batch *const *batches, size_t count,
+				      struct err *err)
+{
+	unsigned again = 0, connects = 0;
+	enum mariadb_fault fault;
+	bool committing;
+
+	for (;;) {
+		err_clear(err); /* the last attempt's */
+		if (mariadb_ready(session, err) < 0)
+			return MARIADB_AWAY;
+		fault = run_transaction(session, batches, count, &committing, err);
+		if (fault == MARIADB_AGAIN && again < AGAIN_MAX) {
+			pause_before(again++);
+			continue;
+		}
+		if (fault != MARIADB_AWAY)
+			return fault == MARIADB_AGAIN ? MARIADB_AWAY : fault;
+		if (atomic_load(&session->cluster->lost)) {
+			mariadb_close(session);
+			return MARIADB_AWAY;
+		}
+		for (size_t i = 0; i < count && committing; i++)
+			batches[i]->uncertain = true;
+		mariadb_leave(session);
+		if (++connects == CONNECTS_MAX)
+			return MARIADB_AWAY;
+	}
+}
+
+static int mariadb_commit(void *context, struct store_batch *const *batches, size_t count, struct err *err)
+{
+	struct mariadb_session *session = context;
+	enum mariadb_fault fault = write_group(session, batches, count, err);
+
+	if (fault == MARIADB_OWN && count == 1) {
+		batches[0]->item.err = *err;
+		err_clear(err);
+	}
+	for (size_t i = 0; i < count && fault == MARIADB_OWN && count > 1; i++) {
+		if (mariadb_commit(session, &batches[i], 1, err) == 0)
+			continue;
+		/* Those before it have landed, and will be written again with the rest. */
+		for (size_t j = 0; j < i; j++)
+			batches[j]->uncertain = true;
+		return -1;
+	}
+	return fault == MARIADB_AWAY ? -1 : 0;
+}
+
+static void mariadb_read(void *context, struct store_read *read)
+{
+	struct mariadb_session *session = context;
+
+	for (unsigned connects = 0; connects < CONNECTS_MAX; connects++) {
+		err_clear(&read->item.err);
+		if (mariadb_ready(session, &read->item.err) < 0)
+			return;
+		if (mariadb_list(session, read, &read->item.err) != MARIADB_AWAY)
+			return;
+		mariadb_leave(session);
+		store_read_reset(read);
+	}
+}
+
+static void mariadb_look(void *context, struct store_look *look)
+{
+	mariadb_access(context, look->mark, &look->access);
+}
+
+/* One that beats is enough: all sessions stay with one host. */
+static const struct lane_driver driver = { .commit = mariadb_commit, .read = mariadb_read, .look = mariadb_look };
+static const struct lane_driver first_driver = { .commit = mariadb_commit, .read = mariadb_read, .beats = true };
+
+/* ---- opening and closing ---- */
+
+static void init_lane(struct mariadb_store *store, struct mariadb_lane *lane, const char *name)
+{
+	bool first = lane == &store->writers[0];
+
+	lane->session.cluster = &store->cluster;
+	lane->session.lane = (unsigned)(lane - store->writers);
+	lane->session.guards = first;
+	lane->lane = lane_new(&store->store, name, first ? &first_driver : &driver, &lane->session);
+}
+
+static void free_lane(struct mariadb_lane *lane)
+{
+	lane->lane = lane_free(lane->lane);
+	mariadb_close(&lane->session);
+}
+
+static void free_store(struct mariadb_store *store)
+{
+	mariadb_url_clear(&store->cluster.url);
+	free(store);
+}
+
+static int set_up_schema(struct mariadb_store *store, struct err *err)
+{
+	struct mariadb_session session = { .cluster = &store->cluster, .guards = true, .patient = true };
+	int r = mariadb_ready(&session, err);
+
+	if (r == 0)
+		r = mariadb_lease_take(&session, err);
+	if (r == 0)
+		r = mariadb_migrate(&session, err);
+	mariadb_close(&session);
+	return r;
+}
+
+static struct store *mariadb_open(struct loop *loop, const struct store_options *options, struct err *err)
+{
+	struct mariadb_store *store = xnew(struct mariadb_store);
+
+	mysql_library_init(0, NULL, NULL);
+	store->cluster.password = options->password;
+	if (mariadb_url_parse(options->url, &store->cluster.url, err) < 0 || set_up_schema(store, err) < 0) {
+		free_store(store);
+		return NULL;
+	}
+	store_init(&store->store, &store_mariadb_backend, loop);
+	for (size_t i = 0; i < MARIADB_WRITERS; i++)
+		init_lane(store, &store->writers[i], "store");
+	init_lane(store, &store->reader, "store-read");
+	/* The lock is taken before anything is done; who holds it is told here. */
+	if (mariadb_ready(&store->writers[0].session, err) < 0)
+		return store_close(&store->store);
+	return &store->store;
+}
+
+static void close_store(struct store *base)
+{
+	struct mariadb_store *store = mariadb_store_of(base);
+
+	for (size_t i = 0; i < MARIADB_WRITERS; i++)
+		free_lane(&store->writers[i]);
+	free_lane(&store->reader);
+	store_answer_all(base);
+	store_fini(base);
+	free_store(store);
+}
+
+/* ---- the backend, on the loop ---- */
+
+static struct lane *lane_of_batch(struct mariadb_store *store, const struct store_batch *batch)
+{
+	const struct store_change *change;
+	unsigned hash = 0;
+
+	STAILQ_FOREACH(change, &batch->changes, entry) {
+		if (store_tables[change->table].unique_key)
+			return store->writers[0].lane;
+	}
+	for (const char *c = batch->entity_key; *c; c++)
+		hash = hash * 31 + (unsigned char)*c;
+	return store->writers[1 + hash % (MARIADB_WRITERS - 1)].lane;
+}
+
+static void submit_item(struct store *base, struct store_item *item)
+{
+	struct mariadb_store *store = mariadb_store_of(base);
+
+	lane_submit(item->kind == STORE_ITEM_BATCH ? lane_of_batch(store, store_batch_of(item)) : store->reader.lane,
+		    item);
+}
+
+static int load(struct store *base, struct store_loaded *out, struct err *err)
+{
+	struct mariadb_store *store = mariadb_store_of(base);
+	struct mariadb_session session = { .cluster = &store->cluster };
+	int r = mariadb_ready(&session, err);
+
+	if (r == 0 && mariadb_load(&session, out, err) != MARIADB_OK)
+		r = -1;
+	mariadb_close(&session);
+	return r;
+}
+
+static int scan(struct store *base, enum store_table table, const char *after_id, size_t limit, store_row_fn fn,
+		void *arg, struct err *err)
+{
+	struct mariadb_session *session = &mariadb_store_of(base)->reader.session;
+
+	if (mariadb_ready(session, err) < 0)
+		return -1;
+	return mariadb_scan(session, table, after_id, limit, fn, arg, err) == MARIADB_OK ? 0 : -1;
+}
+
+static void read_access(struct store *base, struct store_access *out)
+{
+	struct mariadb_store *store = mariadb_store_of(base);
+	struct mariadb_session session = { .cluster = &store->cluster };
+
+	mariadb_access(&session, NULL, out);
+	mariadb_close(&session);
+}
+
+static void health(const struct store *base, struct store_health *out)
+{
+	const struct mariadb_store *store = (const void *)((const char *)base - offsetof(struct mariadb_store, store));
+
+	for (size_t i = 0; i < MARIADB_WRITERS; i++)
+		lane_health(store->writers[i].lane, out);
+	lane_health(store->reader.lane, out);
+}
+
+const struct store_backend store_mariadb_backend = {
+	.scheme = "mariadb:",
+	.example = MARIADB_EXAMPLE,
+	.open = mariadb_open,
+	.close = close_store,
+	.submit = submit_item,
+	.load = load,
+	.scan = scan,
+	.read_access = read_access,
+	.health = health,
+};

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Values and pieces of statements. No column is named here but those that lists are narrowed by: columns, what is bound
+ * to them and what is read from them are walks over the table's record, so a field added to a record is stored once
+ * each schema has its column (a test fails until it has). Statements are put together from constant pieces only; every
+ * value from outside is bound.
+ *
+ * Times are text in UTC, "2026-11-22 21:50:03.123": readable, sortable, and what date functions take. Enums are their
+ * words, JSON is text, bytes and truths are integers.
+ */
+
+#include "store/sql.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+
+/* ---- values ---- */
+
+static void set_text(struct sql_value *out, const char *text)
+{
+	*out = (struct sql_value){ .type = text ? SQL_TEXT : SQL_NULL, .text = text };
+}
+
+static void set_number(struct sql_value *out, int64_t number)
+{
+	*out = (struct sql_value){ .type = SQL_NUMBER, .number = number };
+}
+
+static void set_time(struct sql_value *out, int64_t ms)
+{
+	char text[TIME_TEXT_SIZE];
+
+	*out = (struct sql_value){ .type = ms ? SQL_TEXT : SQL_NULL, .text = out->time };
+	if (!ms)
+		return;
+	time_format(ms, text);
+	text[10] = ' ';
+	memcpy(out->time, text, SQL_TIME_SIZE - 1);
+}
+
+void sql_value_of_field(const struct field *field, const void *row, struct sql_value *out)
+{
+	const void *value = field_of_const(field, row);
+
+	switch (field->type) {
+	case FIELD_TEXT:
+	case FIELD_UUID:
+	case FIELD_OBJECT:
+		set_text(out, *(char *const *)value);
+		return;
+	case FIELD_BOOL:
+		set_number(out, *(const bool *)value);
+		return;
+	case FIELD_INT:
+	case FIELD_DURATION:
+		set_number(out, *(const int64_t *)value);
+		return;
+	case FIELD_SIZE:
+		set_number(out, (int64_t) * (const uint64_t *)value);
+		return;
+	case FIELD_TIME:
+		set_time(out, *(const int64_t *)value);
+		return;
+	case FIELD_ENUM:
+		set_text(out, field_word(field, row));
+		return;
+	case FIELD_TYPE_COUNT:
+		break;
+	}
+	assert(!"a field of no type");
+}
+
+/* Takes what people may have written by hand, too: a T, fewer digits. */
+static int time_from_sql(const char *text, int64_t *out_ms)
+{
+	char rfc[40];
+
+	if (strlen(text) < 19 || strlen(text) > 32)
+		return -1;
+	snprintf(rfc, sizeof(rfc), "%s%s", text, text[strlen(text) - 1] == 'Z' ? "" : "Z");
+	rfc[10] = 'T';
+	return time_parse(rfc, out_ms);
+}
+
+static int enum_from_word(const struct field *field, const char *word, int *out)
+{
+	for (int i = 0; field->names[i]; i++) {
+		if (streq(field->names[i], word)) {
+			*out = i;
+			return 0;
+		}
+	}
+	return -1;
+}
+
+int sql_value_to_field(const struct field *field, void *row, const char *text)
+{
+	void *value = field_of(field, row);
+
+	if (!text)
+		return field->type == FIELD_ENUM ? -1 : 0;
+	switch (field->type) {
+	case FIELD_TEXT:
+	case FIELD_UUID:
+	case FIELD_OBJECT:
+		*(char **)value = xstrdup(text);
+		return 0;
+	case FIELD_BOOL:
+		*(bool *)value = !streq(text, "0");
+		return 0;
+	case FIELD_INT:
+	case FIELD_DURATION:
+		return parse_i64(text, value);
+	case FIELD_SIZE:
+		return parse_u64(text, value);
+	case FIELD_TIME:
+		return time_from_sql(text, value);
+	case FIELD_ENUM:
+		return enum_from_word(field, text, value);
+	case FIELD_TYPE_COUNT:
+		break;
+	}
+	assert(!"a field of no type");
+	return -1;
+}
+
+void sql_value_refuse(enum store_table table, const char *id, const struct field *field, const char *text,
+		      struct err *err)
+{
+	err_set(err, ERR_INTERNAL, "table %s of the store, row %s: column %s holds \"%s\", which is not known",
+		store_tables[table].name, str_or(id, ""), field->name, str_or(text, ""));
+}
+
+void sql_set_no_operation(const struct history_record *history, struct err *err)
+{
+	err_set(err, ERR_INTERNAL, "a transition of operation %s cannot be stored before the operation itself",
+		history->operation_id);
+}
+
+/* ---- statements ---- */
+
+void sql_add_columns(struct buf *sql, const struct record *record, char quote)
+{
+	for (size_t i = 0; i < record->count; i++)
+		buf_printf(sql, "%s%c%s%c", i ? ", " : "", quote, record->fields[i].name, quote);
+}
+
+static const char *const clauses[] = {
+	[SQL_BY_ID] = " AND id = ?",
+	[SQL_BY_TYPE] = " AND type = ?",
+	[SQL_BY_STATUS] = " AND status = ?",
+	[SQL_BY_VOLUME] = " AND volume_id = ?",
+	[SQL_BY_VM] = " AND vm_id = ?",
+	[SQL_BY_SINCE] = " AND created_at >= ?",
+	[SQL_BY_UNTIL] = " AND created_at < ?",
+	[SQL_BY_ENDED] = " AND completed_at < ?",
+	[SQL_BY_ATTENTION] = " AND needs_attention = ?",
+	[SQL_BY_REQUEST] = " AND request_id = ?",
+	[SQL_BY_BEFORE] = NULL, /* the dialect's */
+};
+_Static_assert(ARRAY_SIZE(clauses) == SQL_CLAUSE_COUNT, "each clause has its text");
+
+unsigned sql_clauses_of(const struct store_read *read)
+{
+	const struct store_operation_filter *filter = &read->filter;
+	const bool given[] = {
+		[SQL_BY_ID] = read->id != NULL,
+		[SQL_BY_TYPE] = filter->type >= 0,
+		[SQL_BY_STATUS] = filter->status >= 0,
+		[SQL_BY_VOLUME] = filter->volume_id != NULL,
+		[SQL_BY_VM] = filter->vm_id != NULL,
+		[SQL_BY_SINCE] = filter->since_ms != 0,
+		[SQL_BY_UNTIL] = filter->until_ms != 0,
+		[SQL_BY_ENDED] = filter->ended_before_ms != 0,
+		[SQL_BY_ATTENTION] = filter->needs_attention,
+		[SQL_BY_REQUEST] = filter->request_id != NULL,
+		[SQL_BY_BEFORE] = filter->before_id != NULL,
+	};
+	unsigned mask = 0;
+
+	for (unsigned i = 0; i < SQL_CLAUSE_COUNT; i++)
+		mask |= (unsigned)given[i] << i;
+	return mask;
+}
+
+static void set_clause_value(enum sql_clause clause, const struct store_read *read, struct sql_value *out)
+{
+	const struct store_operation_filter *filter = &read->filter;
+
+	switch (clause) {
+	case SQL_BY_ID:
+		set_text(out, read->id);
+		return;
+	case SQL_BY_TYPE:
+		set_text(out, operation_type_names[filter->type]);
+		return;
+	case SQL_BY_STATUS:
+		set_text(out, operation_status_names[filter->status]);
+		return;
+	case SQL_BY_VOLUME:
+		set_text(out, filter->volume_id);
+		return;
+	case SQL_BY_VM:
+		set_text(out, filter->vm_id);
+		return;
+	case SQL_BY_SINCE:
+		set_time(out, filter->since_ms);
+		return;
+	case SQL_BY_UNTIL:
+		set_time(out, filter->until_ms);
+		return;
+	case SQL_BY_ENDED:
+		set_time(out, filter->ended_before_ms);
+		return;
+	case SQL_BY_ATTENTION:
+		set_number(out, 1);
+		return;
+	case SQL_BY_REQUEST:
+		set_text(out, filter->request_id);
+		return;
+	case SQL_BY_BEFORE:
+		set_text(out, filter->before_id);
+		return;
+	case SQL_CLAUSE_COUNT:
+		break;
+	}
+	assert(!"no such clause");
+}
+
+unsigned sql_values_of_list(const struct store_read *read, unsigned mask, const struct sql_before *before,
+			    struct sql_value *out)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < SQL_CLAUSE_COUNT; i++) {
+		if (!(mask & 1u << i))
+			continue;
+		for (unsigned n = 0; i == SQL_BY_BEFORE && n < before->times; n++)
+			set_time(&out[count++], read->filter.before_ms);
+		set_clause_value((enum sql_clause)i, read, &out[count++]);
+	}
+	/* One more than asked for tells whether there are more. */
+	set_number(&out[count++], (int64_t)read->filter.limit + 1);
+	return count;
+}
+
+void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_before *before)
+{
+	buf_add_text(sql, " WHERE TRUE");
+	for (unsigned i = 0; i < SQL_CLAUSE_COUNT; i++) {
+		if (mask & 1u << i)
+			buf_add_text(sql, i == SQL_BY_BEFORE ? before->clause : clauses[i]);
+	}
+	buf_add_text(sql, " ORDER BY created_at DESC, id DESC LIMIT ?");
+}
+
+void sql_add_page(struct buf *sql)
+{
+	buf_add_text(sql, " WHERE id > ? ORDER BY id LIMIT ?");
+}
+
+void sql_add_unique(struct buf *sql, enum store_table table, char quote)
+{
+	const struct field *field;
+
+	for (size_t i = 0; (field = store_table_unique(table, i)); i++)
+		buf_printf(sql, "%s%c%s%c = ?", i ? " AND " : " WHERE ", quote, field->name, quote);
+}
+
+void sql_add_loaded(struct buf *sql, enum store_table table)
+{
+	const char *comma = " WHERE status IN (";
+
+	if (table != STORE_OPERATIONS) {
+		buf_printf(sql, " ORDER BY %s", store_tables[table].key);
+		return;
+	}
+	for (int i = 0; i < OPERATION_STATUS_COUNT; i++) {
+		if (operation_status_is_final(i))
+			continue;
+		buf_printf(sql, "%s'%s'", comma, operation_status_names[i]);
+		comma = ", ";
+	}
+	buf_add_text(sql, ") ORDER BY id");
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The tables in SQLite's dialect. Table and column names are the contract's and are what people's own SQL relies on.
+ *
+ * Indexes carry the age, a time and an id, behind their column: every list comes newest first and then needs no sorting.
+ */
+
+#include "store/sqlite/backend.h"
+
+const struct migration sqlite_migrations[] = {
+	{
+		.version = 1,
+		.summary = "operations, mappings, history",
+		.sql = "CREATE TABLE volume_operations (\n"
+		       "  id TEXT NOT NULL PRIMARY KEY,\n"
+		       "  type TEXT NOT NULL,\n"
+		       "  status TEXT NOT NULL,\n"
+		       "  volume_id TEXT NOT NULL DEFAULT '',\n"
+		       "  vm_id TEXT,\n"
+		       "  request TEXT,\n"
+		       "  request_id TEXT,\n"
+		       "  response TEXT,\n"
+		       "  error TEXT,\n"
+		       "  error_code TEXT,\n"
+		       "  step TEXT,\n"
+		       "  needs_attention INTEGER NOT NULL DEFAULT 0,\n"
+		       "  created_at TEXT,\n"
+		       "  updated_at TEXT,\n"
+		       "  completed_at TEXT,\n"
+		       "  context TEXT,\n"
+		       "  error_details TEXT,\n"
+		       "  undoing INTEGER NOT NULL DEFAULT 0,\n"
+		       "  step_since TEXT\n"
+		       ") STRICT;\n"
+		       "CREATE INDEX volume_operations_volume_id ON volume_operations (volume_id, id);\n"
+		       "CREATE INDEX volume_operations_vm_id ON volume_operations (vm_id, id);\n"
+		       "CREATE INDEX volume_operations_status ON volume_operations (status, id);\n"
+		       "CREATE INDEX volume_operations_type ON volume_operations (type, id);\n"
+		       "CREATE INDEX volume_operations_created_at ON volume_operations (created_at, id);\n"
+		       "CREATE INDEX volume_operations_request_id ON volume_operations (request_id, id)\n"
+		       "  WHERE request_id IS NOT NULL;\n"
+		       "CREATE INDEX volume_operations_needs_attention ON volume_operations (needs_attention, id);\n"
+		       "\n"
+		       "CREATE TABLE device_mappings (\n"
+		       "  id TEXT NOT NULL PRIMARY KEY,\n"
+		       "  volume_id TEXT NOT NULL,\n"
+		       "  volume_uuid TEXT,\n"
+		       "  vm_id TEXT,\n"
+		       "  device_path TEXT,\n"
+		       "  by_id_path TEXT,\n"
+		       "  persistent_device_name TEXT,\n"
+		       "  symlink_path TEXT,\n"
+		       "  cloudstack_device_id INTEGER,\n"
+		       "  cloudstack_state TEXT,\n"
+		       "  linux_state TEXT,\n"
+		       "  size INTEGER NOT NULL DEFAULT 0,\n"
+		       "  matched_by TEXT NOT NULL,\n"
+		       "  operation_mode TEXT,\n"
+		       "  filesystem TEXT,\n"
+		       "  label TEXT,\n"
+		       "  filesystem_uuid TEXT,\n"
+		       "  partition_table TEXT,\n"
+		       "  last_sync TEXT,\n"
+		       "  attached_at TEXT,\n"
+		       "  created_at TEXT,\n"
+		       "  updated_at TEXT,\n"
+		       "  diskseq INTEGER NOT NULL DEFAULT 0,\n"
+		       "  boot_id TEXT,\n"
+		       "  CONSTRAINT unique_volume_id UNIQUE (volume_id),\n"
+		       "  CONSTRAINT unique_device_path UNIQUE (vm_id, device_path)\n"
+		       ") STRICT;\n"
+		       "\n"
+		       "CREATE TABLE volume_operation_history (\n"
+		       "  id TEXT NOT NULL PRIMARY KEY,\n"
+		       "  operation_id TEXT NOT NULL REFERENCES volume_operations (id) ON DELETE CASCADE,\n"
+		       "  previous_status TEXT,\n"
+		       "  new_status TEXT NOT NULL,\n"
+		       "  changed_at TEXT NOT NULL,\n"
+		       "  details TEXT\n"
+		       ") STRICT;\n"
+		       "CREATE INDEX volume_operation_history_operation_id ON volume_operation_history (operation_id, "
+		       "id);\n",
+	},
+	{
+		.version = 2,
+		.summary = "stable names, exports",
+		.sql = "CREATE TABLE device_names (\n"
+		       "  id TEXT NOT NULL PRIMARY KEY,\n"
+		       "  volume_id TEXT NOT NULL,\n"
+		       "  name TEXT NOT NULL,\n"
+		       "  created_at TEXT,\n"
+		       "  CONSTRAINT unique_volume_id UNIQUE (volume_id),\n"
+		       "  CONSTRAINT unique_name UNIQUE (name)\n"
+		       ") STRICT;\n"
+		       "\n"
+		       "CREATE TABLE nbd_exports (\n"
+		       "  id TEXT NOT NULL PRIMARY KEY,\n"
+		       "  volume_id TEXT NOT NULL,\n"
+		       "  export_name TEXT NOT NULL,\n"
+		       "  device_path TEXT,\n"
+		       "  port INTEGER NOT NULL DEFAULT 0,\n"
+		       "  status TEXT NOT NULL,\n"
+		       "  read_only INTEGER NOT NULL DEFAULT 0,\n"
+		       "  size INTEGER NOT NULL DEFAULT 0,\n"
+		       "  vm_name TEXT,\n"
+		       "  vm_id TEXT,\n"
+		       "  disk_number INTEGER,\n"
+		       "  error TEXT,\n"
+		       "  metadata TEXT,\n"
+		       "  created_at TEXT,\n"
+		       "  updated_at TEXT,\n"
+		       "  CONSTRAINT unique_volume_id UNIQUE (volume_id),\n"
+		       "  CONSTRAINT unique_export_name UNIQUE (export_name)\n"
+		       ") STRICT;\n",
+	},
+	{
+		.version = 3,
+		.summary = "operations in the order of their age",
+		/* Those of an earlier daemon, copied from another store, may lack a time. */
+		.sql = "UPDATE volume_operations SET created_at =\n"
+		       "  COALESCE(updated_at, completed_at, '1970-01-01 00:00:00.001') WHERE created_at IS NULL;\n"
+		       "UPDATE volume_operations SET completed_at = COALESCE(updated_at, created_at)\n"
+		       "  WHERE completed_at IS NULL AND status IN ('completed', 'failed', 'cancelled');\n"
+		       "\n"
+		       "DROP INDEX volume_operations_volume_id;\n"
+		       "CREATE INDEX volume_operations_volume_id ON volume_operations (volume_id, created_at, id);\n"
+		       "DROP INDEX volume_operations_vm_id;\n"
+		       "CREATE INDEX volume_operations_vm_id ON volume_operations (vm_id, created_at, id);\n"
+		       "DROP INDEX volume_operations_status;\n"
+		       "CREATE INDEX volume_operations_status ON volume_operations (status, created_at, id);\n"
+		       "DROP INDEX volume_operations_type;\n"
+		       "CREATE INDEX volume_operations_type ON volume_operations (type, created_at, id);\n"
+		       "DROP INDEX volume_operations_request_id;\n"
+		       "CREATE INDEX volume_operations_request_id ON volume_operations (request_id, created_at, id)\n"
+		       "  WHERE request_id IS NOT NULL;\n"
+		       "DROP INDEX volume_operations_needs_attention;\n"
+		       "CREATE INDEX volume_operations_needs_attention ON volume_operations (needs_attention, "
+		       "created_at, id);\n",
+	},
+};
+const size_t sqlite_migration_count = ARRAY_SIZE(sqlite_migrations);
