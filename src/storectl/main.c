@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "build_config.h"
 #include "config/config.h"
+#include "store/open.h"
 #include "storectl/storectl.h"
 
 #define EXIT_USAGE 2

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "core/core.h"
 #include "core/internal.h"
-#include "store/memory.h"
+#include "store/memory/memory.h"
 
 #define DISKS_MAX 26 /* vda to vdz */
 #define VOLUMES_MAX 16
