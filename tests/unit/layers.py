@@ -18,7 +18,7 @@ LAYERS = {
     "disk": {"spec", "io", "base"},
     "dm": {"disk", "spec", "io", "base"},
     "nbd": {"disk", "spec", "io", "base"},
-    "config": {"nbd", "disk", "spec", "base"},
+    "config": {"spec", "base"},
     "core": {"store", "cloud", "nbd", "dm", "disk", "spec", "io", "base"},
     "api": {"core", "spec", "io", "base"},
     "daemon": {"config", "api", "core", "store", "cloud", "nbd", "dm", "disk", "spec", "io", "base"},
