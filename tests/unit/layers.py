@@ -22,7 +22,7 @@ LAYERS = {
     "core": {"store", "cloud", "nbd", "dm", "disk", "spec", "io", "base"},
     "api": {"core", "spec", "io", "base"},
     "daemon": {"config", "api", "core", "store", "cloud", "nbd", "dm", "disk", "spec", "io", "base"},
-    "volumectl": {"spec", "base"},
+    "volumectl": {"spec", "io", "base"},
     "storectl": {"config", "store", "spec", "io", "base"},
 }
 OWNERS = {
