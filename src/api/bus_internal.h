@@ -7,7 +7,7 @@
 
 #include "api/auth_bus.h"
 #include "api/bus.h"
-#include "api/bus_value.h"
+#include "io/bus_codec.h"
 #include "io/bus_loop.h"
 
 /* Calls under way, in all and from one sender; more are refused with ERR_TOO_MANY. */

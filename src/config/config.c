@@ -10,8 +10,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "disk/device.h"
-#include "nbd/exporter.h"
+#include "spec/names.h"
 
 #define CONFIG_MAX (64 * 1024)
 #define MINUTE INT64_C(60000)

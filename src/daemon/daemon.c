@@ -26,7 +26,7 @@
 #include "disk/device.h"
 #include "dm/devmap.h"
 #include "nbd/exporter.h"
-#include "store/store.h"
+#include "store/open.h"
 
 /* systemd allows 10 s by our unit; a drain that takes longer is cut. */
 #define DRAIN_MS 8000

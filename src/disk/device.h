@@ -4,9 +4,7 @@
 /* One disk as the kernel shows it, and what it says about who it is. */
 
 #include "base/util.h"
-
-enum device_bus { BUS_VIRTIO, BUS_SCSI, BUS_LOOP, BUS_OTHER, BUS_COUNT };
-extern const char *const device_bus_names[BUS_COUNT + 1];
+#include "spec/names.h"
 
 #define DEVICE_NAME_SIZE 32  /* DISK_NAME_LEN of the kernel */
 #define DEVICE_PATH_SIZE 256 /* room for another root than /dev; sysblock_open() refuses one that is too long */

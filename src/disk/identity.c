@@ -26,10 +26,6 @@
 #define LETTERS "abcdefghijklmnopqrstuvwxyz"
 #define DIGITS "0123456789"
 
-const char *const device_bus_names[BUS_COUNT + 1] = {
-	[BUS_VIRTIO] = "virtio", [BUS_SCSI] = "scsi", [BUS_LOOP] = "loop", [BUS_OTHER] = "other", [BUS_COUNT] = NULL,
-};
-
 /* ---- hex digits ---- */
 
 /* The lower-case hex digits of text without hyphens; 0 when it holds anything else or more than max of them. */

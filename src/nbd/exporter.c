@@ -27,13 +27,6 @@
 #define PAUSE_MAX_MS 10000 /* trying costs little, and meanwhile nobody is served */
 #define STEADY_MS 60000    /* who was up that long begins with short pauses again */
 
-const char *const export_engine_names[EXPORT_ENGINE_COUNT + 1] = {
-	[EXPORT_ENGINE_NONE] = "none",
-	[EXPORT_ENGINE_QEMU] = "qemu-storage-daemon",
-	[EXPORT_ENGINE_NBDKIT] = "nbdkit",
-	[EXPORT_ENGINE_NBD_SERVER] = "nbd-server",
-};
-
 /* ---- a call's end ---- */
 
 static void free_items(struct export_call *call)

@@ -16,18 +16,10 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "io/loop.h"
+#include "spec/names.h"
 
 struct exporter;
 struct export_call;
-
-enum export_engine {
-	EXPORT_ENGINE_NONE,
-	EXPORT_ENGINE_QEMU,
-	EXPORT_ENGINE_NBDKIT,
-	EXPORT_ENGINE_NBD_SERVER,
-	EXPORT_ENGINE_COUNT
-};
-extern const char *const export_engine_names[EXPORT_ENGINE_COUNT + 1]; /* "none", "qemu-storage-daemon", … */
 
 struct exporter_options {
 	enum export_engine engine;

@@ -2,10 +2,12 @@
 
 /* Looks at what another program writes about CloudStack: the same for every backend that can have it. */
 
+#include "store/access.h"
+
 #include <assert.h>
 
 #include "base/secret.h"
-#include "store/store_internal.h"
+#include "store/backend.h"
 
 bool store_has_access(const struct store *store)
 {
@@ -31,36 +33,42 @@ void store_read_access(struct store *store, struct store_access *out)
 	store->backend->read_access(store, out);
 }
 
+struct store_look *store_look_of(struct store_item *item)
+{
+	assert(item->type->kind == STORE_ITEM_ACCESS);
+	return container_of(item, struct store_look, item);
+}
+
+static void tell_look(struct store_item *item)
+{
+	struct store_look *look = store_look_of(item);
+
+	/* Refused before the backend has seen it. */
+	if (item->err.code)
+		look->access.err = item->err;
+	look->done(look->arg, &look->access);
+	look->access = (struct store_access){ 0 };
+}
+
+static void free_look(struct store_item *item)
+{
+	struct store_look *look = store_look_of(item);
+
+	store_access_clear(&look->access);
+	free(look->mark);
+	free(look);
+}
+
+static const struct store_item_type look_type = { .kind = STORE_ITEM_ACCESS, .tell = tell_look, .free = free_look };
+
 void store_look_access(struct store *store, const char *mark, store_access_fn done, void *arg)
 {
 	struct store_look *look = xnew(struct store_look);
 
 	assert(store_has_access(store) && done);
-	look->item.kind = STORE_ITEM_ACCESS;
+	look->item.type = &look_type;
 	look->mark = xstrdup(mark);
 	look->done = done;
 	look->arg = arg;
 	store_submit_item(store, &look->item);
-}
-
-struct store_look *store_look_of(struct store_item *item)
-{
-	assert(item->kind == STORE_ITEM_ACCESS);
-	return container_of(item, struct store_look, item);
-}
-
-void store_look_answer(struct store_look *look)
-{
-	/* Refused before the backend has seen it. */
-	if (look->item.err.code)
-		look->access.err = look->item.err;
-	look->done(look->arg, &look->access);
-	look->access = (struct store_access){ 0 };
-}
-
-void store_look_free(struct store_look *look)
-{
-	store_access_clear(&look->access);
-	free(look->mark);
-	free(look);
 }

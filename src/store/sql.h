@@ -6,7 +6,9 @@
  * from. Everything that differs between dialects stays with them.
  */
 
-#include "store/store_internal.h"
+#include "base/buf.h"
+#include "store/read.h"
+#include "store/tables.h"
 
 /* "2026-11-22 21:50:03.123", always this length. */
 #define SQL_TIME_SIZE 24

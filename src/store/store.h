@@ -19,17 +19,16 @@
 struct store;
 struct store_batch;
 struct store_read;
-
 struct secret;
 
+/* How a store is opened, see store/open.h. */
 struct store_options {
 	/* "sqlite:///var/lib/volume-daemon/volume-daemon.db", "mariadb://user@host/database?tls=verify" or "memory:" */
 	const char *url;
 	const struct secret *password; /* for a database server, NULL for none; outlives the store */
 	bool must_exist;               /* a file that is not there is ERR_NOT_FOUND and is not made */
 };
-/* Opens it, and brings its schema up; blocks. */
-struct store *store_open(struct loop *loop, const struct store_options *options, struct err *err);
+
 /*
  * Waits for what is queued, then closes. Every done() that is still due runs inside; what cannot land at once because
  * the store is away gets ERR_UNAVAILABLE, and so does what they submit. Returns NULL, takes NULL.

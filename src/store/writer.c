@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A lane keeps three rows of batches, each older than the next: those that came back because the database was away
+ * A writer keeps three rows of batches, each older than the next: those that came back because the database was away
  * (returned), those with the thread (under way), and those submitted since the loop knows that it is away (waiting).
  *
  *      submit ──► [under way] ──► landed: answer; what is waiting goes under way
@@ -9,7 +9,7 @@
  *         │            └──────────── the first marked `resume` ◄───┘
  *         └─ away ──► [waiting]
  *
- * The order survives because of one rule on the thread: once a commit has failed the lane is blocked, and every batch
+ * The order survives because of one rule on the thread: once a commit has failed the writer is blocked, and every batch
  * behind it is handed back untouched, until one marked `resume` comes. The loop sends that one only when nothing is
  * under way any more. So a commit that would work again by chance cannot overtake the one that failed.
  *
@@ -27,10 +27,13 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "store/access.h"
+#include "store/backend.h"
+#include "store/read.h"
 
-struct lane {
+struct writer {
 	struct store *store;
-	const struct lane_driver *driver;
+	const struct writer_driver *driver;
 	void *session;
 	struct worker *worker;
 
@@ -57,82 +60,82 @@ struct lane {
 /* ---- on the thread ---- */
 
 /* True when the batch is to be written now. */
-static bool take(struct lane *lane, struct store_batch *batch)
+static bool take(struct writer *writer, struct store_batch *batch)
 {
 	if (batch->resume)
-		lane->blocked = false;
+		writer->blocked = false;
 	if (atomic_load(&batch->claim) == STORE_BATCH_WITHDRAWN)
 		return false;
-	if (!lane->blocked)
+	if (!writer->blocked)
 		return true;
 	batch->kept = true;
-	batch->item.err = lane->blocked_why;
+	batch->item.err = writer->blocked_why;
 	return false;
 }
 
-static void commit(struct lane *lane, struct store_batch *const *group, size_t count)
+static void commit(struct writer *writer, struct store_batch *const *group, size_t count)
 {
 	struct err why = { 0 };
 
-	if (lane->driver->commit(lane->session, group, count, &why) == 0) {
-		atomic_fetch_add(&lane->transactions, 1);
+	if (writer->driver->commit(writer->session, group, count, &why) == 0) {
+		atomic_fetch_add(&writer->transactions, 1);
 		return;
 	}
-	lane->blocked = true;
-	lane->blocked_why = why;
+	writer->blocked = true;
+	writer->blocked_why = why;
 	for (size_t i = 0; i < count; i++) {
 		group[i]->kept = true;
 		group[i]->item.err = why;
 	}
 }
 
-static void read_list(struct lane *lane, struct store_read *read)
+static void read_list(struct writer *writer, struct store_read *read)
 {
 	struct store_read last = { .id = (char *)(uintptr_t)read->filter.before_id, /* only read */
 				   .filter = { .type = -1, .status = -1, .limit = 1 } };
 
 	if (store_read_lacks_place(read)) {
-		lane->driver->read(lane->session, &last);
+		writer->driver->read(writer->session, &last);
 		read->item.err = last.item.err;
 		if (read->item.err.code == ERR_NONE)
 			store_read_set_place(read, last.count ? last.items : NULL);
 		store_read_reset(&last);
 	}
 	if (read->item.err.code == ERR_NONE)
-		lane->driver->read(lane->session, read);
+		writer->driver->read(writer->session, read);
 }
 
 /* Writes first: a read then sees everything that was submitted before it. */
 static void run(void *context, struct worker_jobs *jobs, size_t count)
 {
-	struct lane *lane = context;
-	struct store_batch *group[LANE_GROUP_MAX];
+	struct writer *writer = context;
+	struct store_batch *group[WRITER_GROUP_MAX];
 	struct worker_job *job;
 	size_t taken = 0;
 
-	assert(count <= LANE_GROUP_MAX);
+	assert(count <= WRITER_GROUP_MAX);
 	STAILQ_FOREACH(job, jobs, entry) {
 		struct store_item *item = container_of(job, struct store_item, job);
 
-		if (item->kind == STORE_ITEM_BATCH && take(lane, store_batch_of(item)))
+		if (item->type->kind == STORE_ITEM_BATCH && take(writer, store_batch_of(item)))
 			group[taken++] = store_batch_of(item);
 	}
 	if (taken)
-		commit(lane, group, taken);
+		commit(writer, group, taken);
 	STAILQ_FOREACH(job, jobs, entry) {
 		struct store_item *item = container_of(job, struct store_item, job);
 
-		switch (item->kind) {
+		switch (item->type->kind) {
 		case STORE_ITEM_BATCH:
 			break;
 		case STORE_ITEM_READ:
-			read_list(lane, store_read_of(item));
+			read_list(writer, store_read_of(item));
 			break;
 		case STORE_ITEM_ACCESS:
-			lane->driver->look(lane->session, store_look_of(item));
+			writer->driver->look(writer->session, store_look_of(item));
 			break;
 		case STORE_ITEM_TIDY:
-			lane->driver->tidy(lane->session);
+			writer->driver->tidy(writer->session);
 			break;
 		}
 	}
@@ -142,80 +145,80 @@ static void run(void *context, struct worker_jobs *jobs, size_t count)
 
 static void on_batch(struct worker_job *job);
 
-static void send_batch(struct lane *lane, struct store_batch *batch)
+static void send_batch(struct writer *writer, struct store_batch *batch)
 {
-	assert(!batch->under_way);
+	assert(!batch->item.under_way);
 	atomic_store(&batch->claim, STORE_BATCH_FREE);
-	batch->under_way = true;
+	batch->item.under_way = true;
 	batch->kept = false;
 	err_clear(&batch->item.err);
-	batch->item.lane = lane;
+	batch->item.writer = writer;
 	batch->item.job.done = on_batch;
-	lane->under_way++;
-	worker_submit(lane->worker, &batch->item.job);
+	writer->under_way++;
+	worker_submit(writer->worker, &batch->item.job);
 }
 
-static void send_queue(struct lane *lane, struct store_queue *queue)
+static void send_queue(struct writer *writer, struct store_queue *queue)
 {
 	struct store_item *item;
 
 	while ((item = TAILQ_FIRST(queue))) {
 		TAILQ_REMOVE(queue, item, queue);
-		send_batch(lane, store_batch_of(item));
+		send_batch(writer, store_batch_of(item));
 	}
 }
 
-static void send_probe(struct lane *lane, bool resume)
+static void send_probe(struct writer *writer, bool resume)
 {
 	struct store_batch *probe = store_batch_new("probe");
 
-	probe->item.store = lane->store;
+	probe->item.store = writer->store;
 	probe->probe = true;
 	probe->resume = resume;
-	send_batch(lane, probe);
+	send_batch(writer, probe);
 }
 
 /* Tries again what came back, or asks with a probe when nothing did. What waits follows when that has landed. */
-static void resume(struct lane *lane)
+static void resume(struct writer *writer)
 {
 	struct store_item *first;
 
-	assert(lane->away && lane->under_way == 0);
-	first = TAILQ_FIRST(&lane->returned);
+	assert(writer->away && writer->under_way == 0);
+	first = TAILQ_FIRST(&writer->returned);
 	if (first) {
 		store_batch_of(first)->resume = true;
-		send_queue(lane, &lane->returned);
+		send_queue(writer, &writer->returned);
 		return;
 	}
-	send_probe(lane, true);
+	send_probe(writer, true);
 }
 
 static void on_retry(struct loop_timer *timer)
 {
-	struct lane *lane = container_of(timer, struct lane, retry);
+	struct writer *writer = container_of(timer, struct writer, retry);
 
-	lane->retry_ms = lane->retry_ms * 2 < LANE_RETRY_LAST_MS ? lane->retry_ms * 2 : LANE_RETRY_LAST_MS;
-	resume(lane);
+	writer->retry_ms = writer->retry_ms * 2 < WRITER_RETRY_LAST_MS ? writer->retry_ms * 2 : WRITER_RETRY_LAST_MS;
+	resume(writer);
 }
 
-static void note_away(struct lane *lane, const struct err *why)
+static void note_away(struct writer *writer, const struct err *why)
 {
-	lane->away = true;
-	snprintf(lane->reason, sizeof(lane->reason), "%.511s", why->text);
+	writer->away = true;
+	snprintf(writer->reason, sizeof(writer->reason), "%.511s", why->text);
 }
 
-static void note_back(struct lane *lane)
+static void note_back(struct writer *writer)
 {
-	if (!lane->away)
+	if (!writer->away)
 		return;
-	lane->away = false;
-	lane->retry_ms = LANE_RETRY_FIRST_MS;
-	assert(TAILQ_EMPTY(&lane->returned));
-	send_queue(lane, &lane->waiting);
+	writer->away = false;
+	writer->retry_ms = WRITER_RETRY_FIRST_MS;
+	assert(TAILQ_EMPTY(&writer->returned));
+	send_queue(writer, &writer->waiting);
 }
 
 /* Where a batch goes that the thread has given back. */
-static void settle(struct lane *lane, struct store_batch *batch)
+static void settle(struct writer *writer, struct store_batch *batch)
 {
 	bool kept = batch->kept;
 
@@ -226,40 +229,40 @@ static void settle(struct lane *lane, struct store_batch *batch)
 		return;
 	}
 	if (kept)
-		note_away(lane, &batch->item.err);
+		note_away(writer, &batch->item.err);
 	else
-		note_back(lane);
+		note_back(writer);
 	if (batch->probe)
 		store_drop(&batch->item);
 	else if (!kept)
 		store_answer(&batch->item);
 	else if (batch->optional && !batch->uncertain)
-		store_refuse(&batch->item, lane->reason);
+		store_refuse(&batch->item, writer->reason);
 	else
-		TAILQ_INSERT_TAIL(&lane->returned, &batch->item, queue);
+		TAILQ_INSERT_TAIL(&writer->returned, &batch->item, queue);
 }
 
-static void await_quiet(struct lane *lane)
+static void await_quiet(struct writer *writer)
 {
-	if (lane->driver->tidy || lane->driver->beats)
-		loop_timer_set(lane->store->loop, &lane->quiet, LANE_QUIET_MS);
+	if (writer->driver->tidy || writer->driver->beats)
+		loop_timer_set(writer->store->loop, &writer->quiet, WRITER_QUIET_MS);
 }
 
 static void on_batch(struct worker_job *job)
 {
 	struct store_item *item = container_of(job, struct store_item, job);
 	struct store_batch *batch = store_batch_of(item);
-	struct lane *lane = item->lane;
+	struct writer *writer = item->writer;
 
-	batch->under_way = false;
-	lane->under_way--;
-	settle(lane, batch);
-	if (lane->store->closing || lane->under_way)
+	batch->item.under_way = false;
+	writer->under_way--;
+	settle(writer, batch);
+	if (writer->store->closing || writer->under_way)
 		return;
-	if (lane->away)
-		loop_timer_set(lane->store->loop, &lane->retry, lane->retry_ms);
+	if (writer->away)
+		loop_timer_set(writer->store->loop, &writer->retry, writer->retry_ms);
 	else
-		await_quiet(lane);
+		await_quiet(writer);
 }
 
 static void on_read(struct worker_job *job)
@@ -269,26 +272,26 @@ static void on_read(struct worker_job *job)
 
 static void on_tidy(struct worker_job *job)
 {
-	container_of(job, struct store_item, job)->lane->tidying = false;
+	container_of(job, struct store_item, job)->writer->tidying = false;
 }
 
 static void on_quiet(struct loop_timer *timer)
 {
-	struct lane *lane = container_of(timer, struct lane, quiet);
+	struct writer *writer = container_of(timer, struct writer, quiet);
 
-	if (lane->under_way || lane->tidying || lane->away)
+	if (writer->under_way || writer->tidying || writer->away)
 		return;
-	if (lane->driver->beats) {
-		send_probe(lane, false);
+	if (writer->driver->beats) {
+		send_probe(writer, false);
 		return;
 	}
-	lane->tidying = true;
-	worker_submit(lane->worker, &lane->tidy.job);
+	writer->tidying = true;
+	worker_submit(writer->worker, &writer->tidy.job);
 }
 
-static bool is_stuck(const struct lane *lane)
+static bool is_stuck(const struct writer *writer)
 {
-	return worker_oldest_ms(lane->worker) >= LANE_PATIENCE_MS;
+	return worker_oldest_ms(writer->worker) >= WRITER_PATIENCE_MS;
 }
 
 static void refuse_slow(struct store_item *item, int64_t ms)
@@ -301,22 +304,22 @@ static void refuse_slow(struct store_item *item, int64_t ms)
 
 static void on_patience(struct loop_timer *timer)
 {
-	struct lane *lane = container_of(timer, struct lane, patience);
+	struct writer *writer = container_of(timer, struct writer, patience);
 	struct store_item *item;
 
-	TAILQ_FOREACH(item, &lane->store->open, open) {
+	TAILQ_FOREACH(item, &writer->store->open, open) {
 		int64_t age = clock_mono_ms() - item->since_ms;
 		int claim = STORE_BATCH_FREE;
 		struct store_batch *batch;
 
-		if (item->kind != STORE_ITEM_BATCH || item->lane != lane)
+		if (item->type->kind != STORE_ITEM_BATCH || item->writer != writer)
 			continue;
 		batch = store_batch_of(item);
-		if (!batch->optional || batch->uncertain || !batch->under_way ||
+		if (!batch->optional || batch->uncertain || !batch->item.under_way ||
 		    atomic_load(&batch->claim) != STORE_BATCH_FREE)
 			continue;
-		if (age < LANE_PATIENCE_MS) {
-			loop_timer_set(lane->store->loop, timer, LANE_PATIENCE_MS - age);
+		if (age < WRITER_PATIENCE_MS) {
+			loop_timer_set(writer->store->loop, timer, WRITER_PATIENCE_MS - age);
 			return;
 		}
 		if (atomic_compare_exchange_strong(&batch->claim, &claim, STORE_BATCH_WITHDRAWN))
@@ -324,32 +327,32 @@ static void on_patience(struct loop_timer *timer)
 	}
 }
 
-static void submit_batch(struct lane *lane, struct store_batch *batch)
+static void submit_batch(struct writer *writer, struct store_batch *batch)
 {
-	if (lane->away && batch->optional) {
-		store_refuse(&batch->item, lane->reason);
-	} else if (lane->away) {
-		TAILQ_INSERT_TAIL(&lane->waiting, &batch->item, queue);
-	} else if (batch->optional && is_stuck(lane)) {
-		refuse_slow(&batch->item, worker_oldest_ms(lane->worker));
+	if (writer->away && batch->optional) {
+		store_refuse(&batch->item, writer->reason);
+	} else if (writer->away) {
+		TAILQ_INSERT_TAIL(&writer->waiting, &batch->item, queue);
+	} else if (batch->optional && is_stuck(writer)) {
+		refuse_slow(&batch->item, worker_oldest_ms(writer->worker));
 	} else {
-		if (batch->optional && !loop_timer_is_set(&lane->patience))
-			loop_timer_set(lane->store->loop, &lane->patience, LANE_PATIENCE_MS);
-		send_batch(lane, batch);
+		if (batch->optional && !loop_timer_is_set(&writer->patience))
+			loop_timer_set(writer->store->loop, &writer->patience, WRITER_PATIENCE_MS);
+		send_batch(writer, batch);
 	}
 }
 
-void lane_submit(struct lane *lane, struct store_item *item)
+void writer_submit(struct writer *writer, struct store_item *item)
 {
-	switch (item->kind) {
+	switch (item->type->kind) {
 	case STORE_ITEM_BATCH:
-		submit_batch(lane, store_batch_of(item));
+		submit_batch(writer, store_batch_of(item));
 		return;
 	case STORE_ITEM_READ:
 	case STORE_ITEM_ACCESS:
-		item->lane = lane;
+		item->writer = writer;
 		item->job.done = on_read;
-		worker_submit(lane->worker, &item->job);
+		worker_submit(writer->worker, &item->job);
 		return;
 	case STORE_ITEM_TIDY:
 		break;
@@ -357,27 +360,30 @@ void lane_submit(struct lane *lane, struct store_item *item)
 	assert(!"nobody submits this");
 }
 
-struct lane *lane_new(struct store *store, const char *name, const struct lane_driver *driver, void *session)
-{
-	struct lane *lane = xnew(struct lane);
+/* Nobody waits for it, so it is never told, and it is a part of its writer. */
+static const struct store_item_type tidy_type = { .kind = STORE_ITEM_TIDY };
 
-	lane->store = store;
-	lane->driver = driver;
-	lane->session = session;
-	lane->retry_ms = LANE_RETRY_FIRST_MS;
-	lane->retry.fire = on_retry;
-	lane->patience.fire = on_patience;
-	lane->quiet.fire = on_quiet;
-	lane->tidy = (struct store_item){ .kind = STORE_ITEM_TIDY, .store = store, .lane = lane, .job.done = on_tidy };
-	TAILQ_INIT(&lane->returned);
-	TAILQ_INIT(&lane->waiting);
-	lane->worker = worker_new(store->loop, name, LANE_GROUP_MAX, run, lane);
+struct writer *writer_new(struct store *store, const char *name, const struct writer_driver *driver, void *session)
+{
+	struct writer *writer = xnew(struct writer);
+
+	writer->store = store;
+	writer->driver = driver;
+	writer->session = session;
+	writer->retry_ms = WRITER_RETRY_FIRST_MS;
+	writer->retry.fire = on_retry;
+	writer->patience.fire = on_patience;
+	writer->quiet.fire = on_quiet;
+	writer->tidy = (struct store_item){ .type = &tidy_type, .store = store, .writer = writer, .job.done = on_tidy };
+	TAILQ_INIT(&writer->returned);
+	TAILQ_INIT(&writer->waiting);
+	writer->worker = worker_new(store->loop, name, WRITER_GROUP_MAX, run, writer);
 	if (driver->beats)
-		await_quiet(lane);
-	return lane;
+		await_quiet(writer);
+	return writer;
 }
 
-static void refuse_queue(struct lane *lane, struct store_queue *queue)
+static void refuse_queue(struct writer *writer, struct store_queue *queue)
 {
 	struct store_item *item;
 
@@ -387,45 +393,45 @@ static void refuse_queue(struct lane *lane, struct store_queue *queue)
 			err_set(&item->err, ERR_UNAVAILABLE,
 				"the store went away while this was written, ask whether it was before asking again: "
 				"%s",
-				lane->reason);
+				writer->reason);
 			store_answer_later(item);
 		} else {
-			store_refuse(item, lane->reason);
+			store_refuse(item, writer->reason);
 		}
 	}
 }
 
-struct lane *lane_free(struct lane *lane)
+struct writer *writer_free(struct writer *writer)
 {
-	assert(lane->store->closing);
-	loop_timer_clear(lane->store->loop, &lane->retry);
-	loop_timer_clear(lane->store->loop, &lane->patience);
-	loop_timer_clear(lane->store->loop, &lane->quiet);
+	assert(writer->store->closing);
+	loop_timer_clear(writer->store->loop, &writer->retry);
+	loop_timer_clear(writer->store->loop, &writer->patience);
+	loop_timer_clear(writer->store->loop, &writer->quiet);
 	/* A last attempt, and only one: stopping must not wait for a disk that somebody has to empty first. */
-	if (lane->away && lane->under_way == 0)
-		resume(lane);
-	worker_free(lane->worker);
-	assert(lane->under_way == 0);
-	refuse_queue(lane, &lane->returned);
-	refuse_queue(lane, &lane->waiting);
-	free(lane);
+	if (writer->away && writer->under_way == 0)
+		resume(writer);
+	worker_free(writer->worker);
+	assert(writer->under_way == 0);
+	refuse_queue(writer, &writer->returned);
+	refuse_queue(writer, &writer->waiting);
+	free(writer);
 	return NULL;
 }
 
-bool lane_is_idle(const struct lane *lane)
+bool writer_is_idle(const struct writer *writer)
 {
-	return worker_pending(lane->worker) == 0;
+	return worker_pending(writer->worker) == 0;
 }
 
-void lane_health(const struct lane *lane, struct store_health *out)
+void writer_health(const struct writer *writer, struct store_health *out)
 {
-	out->transactions += atomic_load(&lane->transactions);
-	if (lane->away) {
+	out->transactions += atomic_load(&writer->transactions);
+	if (writer->away) {
 		out->away = true;
-		snprintf(out->reason, sizeof(out->reason), "%s", lane->reason);
-	} else if (is_stuck(lane)) {
+		snprintf(out->reason, sizeof(out->reason), "%s", writer->reason);
+	} else if (is_stuck(writer)) {
 		out->away = true;
 		snprintf(out->reason, sizeof(out->reason), "it has not answered for %lld ms",
-			 (long long)worker_oldest_ms(lane->worker));
+			 (long long)worker_oldest_ms(writer->worker));
 	}
 }

@@ -2,23 +2,24 @@
 #pragma once
 
 /*
- * A lane: one thread with one session at a database. Items go in on the loop and come out answered on the loop, in
- * order. Batches that could not be written because the database is away stay in the lane and are written, in order,
- * when it is back. A backend has one lane (SQLite) or several that share the entities (a database server).
+ * A writer: one thread with one session at a database. Items go in on the loop and come out answered on the loop, in
+ * order. Batches that could not be written because the database is away stay in the writer and are written, in order,
+ * when it is back. A backend has one writer (SQLite) or several that share the entities (a database server).
  */
 
-#include "store/store_internal.h"
+#include "store/batch.h"
 
-struct lane;
+struct store_look;
+struct writer;
 
-/* All on the lane's thread. */
-struct lane_driver {
+/* All on the writer's thread. */
+struct writer_driver {
 	/*
 	 * Writes the batches in one transaction, in order, and returns when it is durable. Each must be claimed
 	 * (store_batch_claim()) before the commit, and one that has been withdrawn leaves no trace. Neither does one
 	 * that cannot be written for a reason of its own, which goes into its item.err; the others are not touched by
 	 * it. -1 and the reason in err: the database is away and nothing was written, but for batches marked uncertain,
-	 * of which nobody knows; the lane writes them all again later. A batch marked probe must cause a real write
+	 * of which nobody knows; the writer writes them all again later. A batch marked probe must cause a real write
 	 * though it has no changes.
 	 */
 	int (*commit)(void *session, struct store_batch *const *batches, size_t count, struct err *err);
@@ -32,16 +33,16 @@ struct lane_driver {
 	bool beats;
 };
 
-#define LANE_GROUP_MAX 256 /* jobs the thread takes at once, so also batches in one commit */
-#define LANE_RETRY_FIRST_MS 100
-#define LANE_RETRY_LAST_MS 2000
-#define LANE_PATIENCE_MS 900 /* an optional batch is refused when it has waited this long */
-#define LANE_QUIET_MS 5000
+#define WRITER_GROUP_MAX 256 /* jobs the thread takes at once, so also batches in one commit */
+#define WRITER_RETRY_FIRST_MS 100
+#define WRITER_RETRY_LAST_MS 2000
+#define WRITER_PATIENCE_MS 900 /* an optional batch is refused when it has waited this long */
+#define WRITER_QUIET_MS 5000
 
-struct lane *lane_new(struct store *store, const char *name, const struct lane_driver *driver, void *session);
+struct writer *writer_new(struct store *store, const char *name, const struct writer_driver *driver, void *session);
 /* Answers everything: what cannot be written at once is refused. The session is the caller's again. Returns NULL. */
-struct lane *lane_free(struct lane *lane);
-void lane_submit(struct lane *lane, struct store_item *item);
-bool lane_is_idle(const struct lane *lane);
+struct writer *writer_free(struct writer *writer);
+void writer_submit(struct writer *writer, struct store_item *item);
+bool writer_is_idle(const struct writer *writer);
 /* Adds to transactions; away and reason when it is away or has not answered for a while. */
-void lane_health(const struct lane *lane, struct store_health *out);
+void writer_health(const struct writer *writer, struct store_health *out);

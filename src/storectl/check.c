@@ -6,11 +6,12 @@
  * restores half of a backup or puts a row right by hand.
  */
 
+#include "storectl/check.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "base/hash.h"
-#include "storectl/storectl.h"
 
 /* An operation, or a key that must be there once. */
 struct known {

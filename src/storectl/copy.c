@@ -6,9 +6,9 @@
  * silence would be worse than none.
  */
 
-#include <stdio.h>
+#include "storectl/copy.h"
 
-#include "storectl/storectl.h"
+#include <stdio.h>
 
 #define WAIT_MS 2000
 
@@ -72,7 +72,7 @@ static void copy_row(void *arg, const void *row, const struct err *err)
 	}
 	store_batch_row(copying->batch, copying->table, row);
 	copying->copied++;
-	if (++copying->in_batch == PAGE)
+	if (++copying->in_batch == PLACE_PAGE)
 		write_batch(copying);
 }
 
@@ -101,7 +101,7 @@ static int list_page(struct place *place, struct listing *listing, const char *a
 {
 	buf_reset(&listing->text);
 	listing->count = 0;
-	return store_scan(place->store, listing->table, after, PAGE, list_row, listing, err);
+	return store_scan(place->store, listing->table, after, PLACE_PAGE, list_row, listing, err);
 }
 
 static int compare_table(struct place *from, struct place *to, enum store_table table, struct err *err)
@@ -120,7 +120,7 @@ static int compare_table(struct place *from, struct place *to, enum store_table 
 			r = err_set(err, ERR_INTERNAL,
 				    "table %s differs in the rows behind id \"%s\": the copy cannot be used",
 				    store_tables[table].name, after);
-	} while (r == 0 && left.count == PAGE);
+	} while (r == 0 && left.count == PLACE_PAGE);
 	buf_clear(&left.text);
 	buf_clear(&right.text);
 	free(left.last);

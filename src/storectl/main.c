@@ -12,7 +12,10 @@
 #include "base/log.h"
 #include "build_config.h"
 #include "config/config.h"
-#include "storectl/storectl.h"
+#include "storectl/check.h"
+#include "storectl/copy.h"
+#include "storectl/place.h"
+#include "storectl/prune.h"
 
 #define EXIT_USAGE 2
 
@@ -57,71 +60,6 @@ static int failed(const struct err *err)
 {
 	fprintf(stderr, "volumectl store: %s\n", err->text);
 	return EXIT_FAILURE;
-}
-
-/* ---- places ---- */
-
-int place_open(struct place *place, const char *url, const char *password_file, bool must_exist, struct err *err)
-{
-	struct store_options options = { .url = url, .must_exist = must_exist };
-
-	*place = (struct place){ .url = url };
-	if (password_file) {
-		place->password = secret_read(password_file, err);
-		if (!place->password)
-			return -1;
-	}
-	place->loop = loop_new();
-	options.password = place->password;
-	place->store = store_open(place->loop, &options, err);
-	return place->store ? 0 : -1;
-}
-
-void place_close(struct place *place)
-{
-	store_close(place->store);
-	if (place->loop)
-		loop_free(place->loop);
-	secret_free(place->password);
-}
-
-const char *row_id(enum store_table table, const void *row)
-{
-	const char *id = *(char *const *)field_of_const(&store_tables[table].record->fields[0], row);
-
-	return str_or(id, "");
-}
-
-struct page {
-	enum store_table table;
-	store_row_fn fn;
-	void *arg;
-	char *last;
-	size_t count;
-};
-
-static void on_row(void *arg, const void *row, const struct err *err)
-{
-	struct page *page = arg;
-
-	page->count++;
-	str_set(&page->last, row_id(page->table, row));
-	page->fn(page->arg, row, err);
-}
-
-int place_scan(struct place *place, enum store_table table, store_row_fn fn, void *arg, struct err *err)
-{
-	struct page page = { .table = table, .fn = fn, .arg = arg, .last = xstrdup("") };
-	int r;
-
-	do {
-		_cleanup_free_ char *after = xstrdup(page.last);
-
-		page.count = 0;
-		r = store_scan(place->store, table, after, PAGE, on_row, &page, err);
-	} while (r == 0 && page.count == PAGE);
-	free(page.last);
-	return r;
 }
 
 /* ---- commands ---- */

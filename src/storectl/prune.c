@@ -2,12 +2,12 @@
 
 /* Old operations leave a store whose daemon is stopped; one that runs does it itself, see store.retention. */
 
-#include <inttypes.h>
+#include "storectl/prune.h"
+
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "store/prune.h"
-#include "storectl/storectl.h"
 
 struct pruning {
 	struct loop *loop;

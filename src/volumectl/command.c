@@ -4,18 +4,19 @@
  * A row of the method table as a command: words of the command line become the row's argument struct, the struct
  * becomes a D-Bus call, the answer becomes lines.
  *
- * Required arguments that stand in the row's path, or are marked so, are positional (resize VOLUME SIZE), everything
- * else is an --option, be it required or not. Values are read by the field tables, so "5GiB" means here what it means
- * everywhere. Which optional values were given is kept apart from the values, because the daemon's defaults are the
- * daemon's.
+ * Values are read by the field tables, so "5GiB" means here what it means everywhere. Which optional values were given
+ * is kept apart from the values, because the daemon's defaults are the daemon's.
  */
 
+#include "volumectl/command.h"
+
 #include <assert.h>
-#include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 
-#include "volumectl/volumectl.h"
+#include "io/bus_codec.h"
+#include "volumectl/help.h"
+#include "volumectl/output.h"
+#include "volumectl/wait.h"
 
 #define FIELDS_MAX 64  /* of one argument struct */
 #define FIELD_CODE 256 /* getopt code of the first field */
@@ -26,60 +27,6 @@ struct request {
 	void *args;
 	uint64_t given; /* bit i: field i has a value */
 };
-
-const struct method *command_find(const char *name)
-{
-	for (size_t i = 0; i < METHOD_COUNT; i++) {
-		if (streq(methods[i].command, name))
-			return &methods[i];
-	}
-	return NULL;
-}
-
-void command_option_name(const struct field *field, char out[64])
-{
-	snprintf(out, 64, "%s", field->option ? field->option : field->name);
-	for (char *p = out; *p; p++) {
-		if (*p == '_')
-			*p = '-';
-	}
-}
-
-bool command_is_positional(const struct method *method, const struct field *field)
-{
-	return (field->flags & FIELD_REQUIRED) &&
-	       ((field->flags & FIELD_POSITIONAL) || method_path_has(method, field->name));
-}
-
-bool command_is_option(const struct method *method, const struct field *field)
-{
-	return !(field->flags & (FIELD_REST_ONLY | FIELD_PRIVATE)) && !command_is_positional(method, field);
-}
-
-int command_common_option(struct options *options, int code, const char *value)
-{
-	switch (code) {
-	case 'j':
-		options->json = true;
-		return 1;
-	case 'w':
-		options->no_wait = false;
-		return 1;
-	case 'n':
-		options->no_wait = true;
-		return 1;
-	case 'a':
-		options->address = value;
-		return 1;
-	case 't':
-		if (parse_duration(value, &options->timeout_ms) == 0)
-			return 1;
-		ctl_usage("--timeout must be a duration such as 30s or 5min, got '%s'", value);
-		return -1;
-	default:
-		return 0;
-	}
-}
 
 /* --- the command line -------------------------------------------------------------------------------------------- */
 
@@ -221,99 +168,6 @@ static int check_required(struct ctl *ctl, struct request *request)
 
 /* --- the call ---------------------------------------------------------------------------------------------------- */
 
-static int append_json(sd_bus_message *m, const struct json *node);
-
-static int append_json_variant(sd_bus_message *m, const struct json *node)
-{
-	static const char *const types[] = {
-		[JSON_NULL] = "s", [JSON_BOOL] = "b",   [JSON_NUMBER] = "d",
-		[JSON_TEXT] = "s", [JSON_ARRAY] = "av", [JSON_OBJECT] = "a{sv}",
-	};
-	int64_t integer;
-	bool exact = json_kind(node) == JSON_NUMBER && json_integer(node, &integer) == 0;
-	int r = sd_bus_message_open_container(m, 'v', exact ? "x" : types[json_kind(node)]);
-
-	if (r >= 0)
-		r = append_json(m, node);
-	return r < 0 ? r : sd_bus_message_close_container(m);
-}
-
-static int append_json_members(sd_bus_message *m, const struct json *container, bool named)
-{
-	int r = sd_bus_message_open_container(m, 'a', named ? "{sv}" : "v");
-
-	for (const struct json *item = json_first(container); item && r >= 0; item = json_next(item)) {
-		if (named)
-			r = sd_bus_message_open_container(m, 'e', "sv");
-		if (r >= 0 && named)
-			r = sd_bus_message_append_basic(m, 's', json_name(item));
-		if (r >= 0)
-			r = append_json_variant(m, item);
-		if (r >= 0 && named)
-			r = sd_bus_message_close_container(m);
-	}
-	return r < 0 ? r : sd_bus_message_close_container(m);
-}
-
-static int append_json(sd_bus_message *m, const struct json *node)
-{
-	int64_t integer = 0;
-	double number;
-
-	switch (json_kind(node)) {
-	case JSON_NULL:
-		return sd_bus_message_append_basic(m, 's', "");
-	case JSON_TEXT:
-		return sd_bus_message_append_basic(m, 's', json_text(node));
-	case JSON_BOOL:
-		return sd_bus_message_append_basic(m, 'b', &(int){ json_true(node) });
-	case JSON_NUMBER:
-		number = json_number(node);
-		if (json_integer(node, &integer) == 0)
-			return sd_bus_message_append_basic(m, 'x', &integer);
-		return sd_bus_message_append_basic(m, 'd', &number);
-	case JSON_ARRAY:
-		return append_json_members(m, node, false);
-	case JSON_OBJECT:
-		return append_json_members(m, node, true);
-	}
-	return -EINVAL;
-}
-
-static int append_object(sd_bus_message *m, const char *text)
-{
-	_cleanup_json_ struct json *object = json_parse(str_or(text, "{}"), strlen(str_or(text, "{}")), NULL);
-
-	return object ? append_json(m, object) : -EINVAL;
-}
-
-static int append_field(sd_bus_message *m, const struct field *field, const void *args)
-{
-	const void *value = field_of_const(field, args);
-	_cleanup_buf_ struct buf text = BUF_NULL;
-
-	switch (field->type) {
-	case FIELD_BOOL:
-		return sd_bus_message_append_basic(m, 'b', &(int){ *(const bool *)value });
-	case FIELD_INT:
-	case FIELD_DURATION:
-		return sd_bus_message_append_basic(m, 'x', value);
-	case FIELD_SIZE:
-		return sd_bus_message_append_basic(m, 't', value);
-	case FIELD_OBJECT:
-		return append_object(m, *(char *const *)value);
-	case FIELD_TEXT:
-	case FIELD_UUID:
-	case FIELD_TIME:
-	case FIELD_ENUM:
-		field_to_text(field, args, &text);
-		return sd_bus_message_append_basic(m, 's', str_or(text.data, ""));
-	case FIELD_TYPE_COUNT:
-		break;
-	}
-	return -EINVAL;
-}
-
 static int append_options(sd_bus_message *m, const struct request *request)
 {
 	const struct record *args = request->method->args;
@@ -324,17 +178,7 @@ static int append_options(sd_bus_message *m, const struct request *request)
 
 		if ((field->flags & FIELD_REQUIRED) || !(request->given & UINT64_C(1) << i))
 			continue;
-		r = sd_bus_message_open_container(m, 'e', "sv");
-		if (r >= 0)
-			r = sd_bus_message_append_basic(m, 's', field->name);
-		if (r >= 0)
-			r = sd_bus_message_open_container(m, 'v', field_type_view(field->type)->bus);
-		if (r >= 0)
-			r = append_field(m, field, request->args);
-		if (r >= 0)
-			r = sd_bus_message_close_container(m);
-		if (r >= 0)
-			r = sd_bus_message_close_container(m);
+		r = bus_append_entry(m, field, request->args);
 	}
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
@@ -346,7 +190,7 @@ static int append_args(sd_bus_message *m, const struct request *request)
 
 	for (size_t i = 0; i < args->count && r >= 0; i++) {
 		if (args->fields[i].flags & FIELD_REQUIRED)
-			r = append_field(m, &args->fields[i], request->args);
+			r = bus_append_field(m, &args->fields[i], request->args);
 	}
 	if (r >= 0 && method_bus_has_options(request->method))
 		r = append_options(m, request);

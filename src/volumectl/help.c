@@ -2,10 +2,12 @@
 
 /* Help texts, all from the method table, and the guess at what a mistyped command was meant to be. */
 
+#include "volumectl/help.h"
+
 #include <ctype.h>
 #include <stdio.h>
 
-#include "volumectl/volumectl.h"
+#include "volumectl/ctl.h"
 
 /* The commands without a row of their own. */
 static const struct {

@@ -7,10 +7,12 @@
  * Names of volumes come from outside and go to a terminal, so control characters are shown as '?'. JSON escapes them.
  */
 
+#include "volumectl/output.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "volumectl/volumectl.h"
+#include "spec/methods.h"
 
 void output_json_value(const struct volume_client_value *value, struct json_writer *w)
 {

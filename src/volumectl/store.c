@@ -5,11 +5,13 @@
  * question over D-Bus has no use for. It lies beside volumectl where that was built, otherwise where it was installed.
  */
 
+#include "volumectl/store.h"
+
 #include <errno.h>
 #include <stdio.h>
 
 #include "build_config.h"
-#include "volumectl/volumectl.h"
+#include "volumectl/ctl.h"
 
 int store_main(char **argv)
 {

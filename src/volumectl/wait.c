@@ -7,10 +7,12 @@
  * name yet - goes to stderr. Interrupting volumectl leaves the operation to itself.
  */
 
-#include <getopt.h>
+#include "volumectl/wait.h"
+
 #include <stdio.h>
 
-#include "volumectl/volumectl.h"
+#include "volumectl/help.h"
+#include "volumectl/output.h"
 
 struct progress {
 	bool terminal;

@@ -5,10 +5,12 @@
  * shown as name=value. With --json each line is an object of signal, path and arguments.
  */
 
-#include <getopt.h>
+#include "volumectl/watch.h"
+
 #include <stdio.h>
 
-#include "volumectl/volumectl.h"
+#include "volumectl/help.h"
+#include "volumectl/output.h"
 
 static void print_json(const char *member, const char *path, const struct volume_client_value *arguments)
 {

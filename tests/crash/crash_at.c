@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "store/store_internal.h"
+#include "store/batch.h"
 
 /* The linker sends callers of store_submit() to the first and makes the second the real one. */
 void __wrap_store_submit(struct store *store, struct store_batch *batch, store_done_fn done, void *arg);

@@ -29,7 +29,7 @@
 #include "disk/sysblock.h"
 #include "disk/probe.h"
 #include "disk/flush.h"
-#include "store/memory.h"
+#include "store/memory/memory.h"
 
 #define DISKS_MAX 26 /* vda to vdz */
 #define VOLUMES_MAX 16

@@ -18,11 +18,11 @@ LAYERS = {
     "disk": {"spec", "io", "base"},
     "dm": {"disk", "spec", "io", "base"},
     "nbd": {"disk", "spec", "io", "base"},
-    "config": {"nbd", "disk", "spec", "base"},
+    "config": {"spec", "base"},
     "core": {"store", "cloud", "nbd", "dm", "disk", "spec", "io", "base"},
     "api": {"core", "spec", "io", "base"},
     "daemon": {"config", "api", "core", "store", "cloud", "nbd", "dm", "disk", "spec", "io", "base"},
-    "volumectl": {"spec", "base"},
+    "volumectl": {"spec", "io", "base"},
     "storectl": {"config", "store", "spec", "io", "base"},
 }
 # The rooms of core, by the same rule. What stands in core/ itself is what core shows, and core.c, which composes.

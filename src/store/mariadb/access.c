@@ -9,7 +9,9 @@
  * which it does not wipe; a row of dashes is sent through them behind the keys.
  */
 
-#include "store/mariadb/backend.h"
+#include "store/mariadb/access.h"
+
+#include <mysqld_error.h>
 
 #define ACTIVE "(SELECT COUNT(*) FROM ossea_configs WHERE is_active)"
 /* QUOTE() tells NULL from a text and one column from the next. */

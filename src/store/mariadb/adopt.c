@@ -13,10 +13,11 @@
  * nothing to do when it has been run before.
  */
 
+#include "store/mariadb/adopt.h"
+
 #include <stdio.h>
 
 #include "base/log.h"
-#include "store/mariadb/backend.h"
 
 struct adoption {
 	struct mariadb_session *session;

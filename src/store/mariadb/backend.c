@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The store in a MariaDB database: lanes, and what they do on their threads.
+ * The store in a MariaDB database: its writers, and what they do on their threads.
  *
- * A server commits for several connections at once, so there are several lanes. What must keep an order stays in one of
+ * A server commits for several connections at once, so there are several writers. What must keep an order stays in one of
  * them: all changes of mappings, names and exports in the first, since their keys (no two volumes of a machine share a
- * device path, …) lie across volumes; everything else in the lane its entity falls to. An operation begins a batch only when its last one is
- * durable, so its batches may be in either. Reads have a lane of their own and do not wait behind commits.
+ * device path, …) lie across volumes; everything else in the writer its entity falls to. An operation begins a batch only when its last one is
+ * durable, so its batches may be in either. Reads have a thread of their own and do not wait behind commits.
  *
  * A group of batches is one transaction. When a row in it cannot be stored, the transaction is taken back and the batches
  * are written one by one, so that only the bad one is refused: savepoints would cost each batch two round trips. A
@@ -14,7 +14,7 @@
  * that broke is made anew, with the next host first, and the transaction is run again there.
  *
  * Each transaction begins with the lease, so that a daemon another one has replaced writes nothing any more; see
- * store_mariadb_lease.c.
+ * lease.c.
  *
  * When a COMMIT is not answered nobody knows whether it has happened. To write the batch again settles it, since every
  * row carries a key of ours: where it has landed already it is the same row once more.
@@ -23,23 +23,30 @@
 #include "store/mariadb/backend.h"
 
 #include <assert.h>
+#include <mysqld_error.h>
 #include <time.h>
 
+#include "store/access.h"
+#include "store/backend.h"
+#include "store/mariadb/access.h"
+#include "store/mariadb/lease.h"
+#include "store/mariadb/rows.h"
+#include "store/mariadb/schema.h"
 #include "store/writer.h"
 
 #define AGAIN_MAX 6
 #define CONNECTS_MAX 2
 
-struct mariadb_lane {
+struct mariadb_thread {
 	struct mariadb_session session;
-	struct lane *lane;
+	struct writer *writer;
 };
 
 struct mariadb_store {
 	struct store store;
 	struct mariadb_cluster cluster;
-	struct mariadb_lane writers[MARIADB_WRITERS]; /* the first for what volumes can take from each other */
-	struct mariadb_lane reader;
+	struct mariadb_thread writers[MARIADB_WRITERS]; /* the first for what volumes can take from each other */
+	struct mariadb_thread reader;                   /* is given reads alone */
 };
 
 static struct mariadb_store *mariadb_store_of(struct store *store)
@@ -47,7 +54,7 @@ static struct mariadb_store *mariadb_store_of(struct store *store)
 	return container_of(store, struct mariadb_store, store);
 }
 
-/* ---- on a lane's thread ---- */
+/* ---- on a writer's thread ---- */
 
 /* An adopted table may have a key of its own on the same columns, so the name of the key decides nothing. */
 static void set_conflict(struct mariadb_session *session, const struct store_change *change, struct err *err)
@@ -57,7 +64,7 @@ static void set_conflict(struct mariadb_session *session, const struct store_cha
 
 	if (!owner && !strstr(why, store_tables[change->table].unique_key))
 		return;
-	store_set_conflict(change, owner, err);
+	store_set_conflict(change->table, &change->row, owner, err);
 	err_prefix(err, "%s", why);
 }
 
@@ -107,7 +114,7 @@ static bool claim_all(struct store_batch *const *batches, const bool *written, s
 static enum mariadb_fault run_transaction(struct mariadb_session *session, struct store_batch *const *batches,
 					  size_t count, bool *committing, struct err *err)
 {
-	bool written[LANE_GROUP_MAX];
+	bool written[WRITER_GROUP_MAX];
 	enum mariadb_fault fault;
 
 	*committing = false;
@@ -212,25 +219,25 @@ static void mariadb_look(void *context, struct store_look *look)
 }
 
 /* One that beats is enough: all sessions stay with one host. */
-static const struct lane_driver driver = { .commit = mariadb_commit, .read = mariadb_read, .look = mariadb_look };
-static const struct lane_driver first_driver = { .commit = mariadb_commit, .read = mariadb_read, .beats = true };
+static const struct writer_driver driver = { .commit = mariadb_commit, .read = mariadb_read, .look = mariadb_look };
+static const struct writer_driver first_driver = { .commit = mariadb_commit, .read = mariadb_read, .beats = true };
 
 /* ---- opening and closing ---- */
 
-static void init_lane(struct mariadb_store *store, struct mariadb_lane *lane, const char *name)
+static void start_thread(struct mariadb_store *store, struct mariadb_thread *thread, const char *name)
 {
-	bool first = lane == &store->writers[0];
+	bool first = thread == &store->writers[0];
 
-	lane->session.cluster = &store->cluster;
-	lane->session.lane = (unsigned)(lane - store->writers);
-	lane->session.guards = first;
-	lane->lane = lane_new(&store->store, name, first ? &first_driver : &driver, &lane->session);
+	thread->session.cluster = &store->cluster;
+	thread->session.writer = (unsigned)(thread - store->writers);
+	thread->session.connected = first ? mariadb_lease_guard : NULL;
+	thread->writer = writer_new(&store->store, name, first ? &first_driver : &driver, &thread->session);
 }
 
-static void free_lane(struct mariadb_lane *lane)
+static void stop_thread(struct mariadb_thread *thread)
 {
-	lane->lane = lane_free(lane->lane);
-	mariadb_close(&lane->session);
+	thread->writer = writer_free(thread->writer);
+	mariadb_close(&thread->session);
 }
 
 static void free_store(struct mariadb_store *store)
@@ -241,7 +248,9 @@ static void free_store(struct mariadb_store *store)
 
 static int set_up_schema(struct mariadb_store *store, struct err *err)
 {
-	struct mariadb_session session = { .cluster = &store->cluster, .guards = true, .patient = true };
+	struct mariadb_session session = { .cluster = &store->cluster,
+					   .connected = mariadb_lease_guard,
+					   .patient = true };
 	int r = mariadb_ready(&session, err);
 
 	if (r == 0)
@@ -264,8 +273,8 @@ static struct store *mariadb_open(struct loop *loop, const struct store_options 
 	}
 	store_init(&store->store, &store_mariadb_backend, loop);
 	for (size_t i = 0; i < MARIADB_WRITERS; i++)
-		init_lane(store, &store->writers[i], "store");
-	init_lane(store, &store->reader, "store-read");
+		start_thread(store, &store->writers[i], "store");
+	start_thread(store, &store->reader, "store-read");
 	/* The lock is taken before anything is done; who holds it is told here. */
 	if (mariadb_ready(&store->writers[0].session, err) < 0)
 		return store_close(&store->store);
@@ -277,8 +286,8 @@ static void close_store(struct store *base)
 	struct mariadb_store *store = mariadb_store_of(base);
 
 	for (size_t i = 0; i < MARIADB_WRITERS; i++)
-		free_lane(&store->writers[i]);
-	free_lane(&store->reader);
+		stop_thread(&store->writers[i]);
+	stop_thread(&store->reader);
 	store_answer_all(base);
 	store_fini(base);
 	free_store(store);
@@ -286,26 +295,27 @@ static void close_store(struct store *base)
 
 /* ---- the backend, on the loop ---- */
 
-static struct lane *lane_of_batch(struct mariadb_store *store, const struct store_batch *batch)
+static struct writer *writer_of_batch(struct mariadb_store *store, const struct store_batch *batch)
 {
 	const struct store_change *change;
 	unsigned hash = 0;
 
 	STAILQ_FOREACH(change, &batch->changes, entry) {
 		if (store_tables[change->table].unique_key)
-			return store->writers[0].lane;
+			return store->writers[0].writer;
 	}
 	for (const char *c = batch->entity_key; *c; c++)
 		hash = hash * 31 + (unsigned char)*c;
-	return store->writers[1 + hash % (MARIADB_WRITERS - 1)].lane;
+	return store->writers[1 + hash % (MARIADB_WRITERS - 1)].writer;
 }
 
 static void submit_item(struct store *base, struct store_item *item)
 {
 	struct mariadb_store *store = mariadb_store_of(base);
 
-	lane_submit(item->kind == STORE_ITEM_BATCH ? lane_of_batch(store, store_batch_of(item)) : store->reader.lane,
-		    item);
+	writer_submit(item->type->kind == STORE_ITEM_BATCH ? writer_of_batch(store, store_batch_of(item))
+							   : store->reader.writer,
+		      item);
 }
 
 static int load(struct store *base, struct store_loaded *out, struct err *err)
@@ -344,8 +354,8 @@ static void health(const struct store *base, struct store_health *out)
 	const struct mariadb_store *store = (const void *)((const char *)base - offsetof(struct mariadb_store, store));
 
 	for (size_t i = 0; i < MARIADB_WRITERS; i++)
-		lane_health(store->writers[i].lane, out);
-	lane_health(store->reader.lane, out);
+		writer_health(store->writers[i].writer, out);
+	writer_health(store->reader.writer, out);
 }
 
 const struct store_backend store_mariadb_backend = {

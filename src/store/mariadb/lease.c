@@ -1,27 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One daemon a database: who it is stands in the table volume_daemon_lease, in a row for each lane that writes.
+ * One daemon a database: who it is stands in the table volume_daemon_lease, in a row for each writer.
  *
  * A daemon that starts writes a word of its own, its holder, into all of them, and from then on every transaction
- * begins with a change of its lane's row, if that still has this word. So a daemon that has been replaced can write
+ * begins with a change of its writer's row, if that still has this word. So a daemon that has been replaced can write
  * nothing more, whatever it believes: a server makes it wait for whoever changes the row, and a cluster turns away the
  * later of two that changed it on different nodes. The change also makes a transaction of nothing else one that reaches
  * the disk, and tells others that this daemon is alive.
  *
  * Nobody is to be replaced by mistake, though. On one server a lock under the database's name tells: it is held by the
- * connection of the first lane and ends with it. A lock is the node's, so in a cluster a daemon that finds the last one
+ * connection of the first writer and ends with it. A lock is the node's, so in a cluster a daemon that finds the last one
  * at another node watches for as long as that one would be quiet. When our own connection from before still has the
  * lock, as after a cut, the holder in the table says so, and that connection is ended.
  */
 
+#include "store/mariadb/lease.h"
+
+#include <mysqld_error.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/uuid.h"
-#include "store/mariadb/backend.h"
 #include "store/writer.h"
 
 /* MD5, since a lock's name is short and a database's need not be. */
@@ -30,7 +32,7 @@
 #define HERE "CONCAT_WS(':', @@hostname, @@port, @@socket)"
 
 #define LOCK_SECONDS 4
-#define WATCH_MS (LANE_QUIET_MS + 2000)
+#define WATCH_MS (WRITER_QUIET_MS + 2000)
 #define WATCH_STEP_MS 200
 #define TRIES_MAX 5
 
@@ -65,8 +67,8 @@ enum mariadb_fault mariadb_lease_write(struct mariadb_session *session, struct e
 	if (atomic_load(&session->cluster->lost))
 		return set_lost(session, err);
 	snprintf(sql, sizeof(sql),
-		 "UPDATE volume_daemon_lease SET writes = writes + 1 WHERE lane = %u AND holder = '%s'", session->lane,
-		 session->cluster->holder);
+		 "UPDATE volume_daemon_lease SET writes = writes + 1 WHERE lane = %u AND holder = '%s'",
+		 session->writer, session->cluster->holder);
 	return change_ours(session, sql, err);
 }
 
@@ -160,8 +162,8 @@ static enum mariadb_fault make_rows(struct mariadb_session *session, struct err 
 		"DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
 		err);
 	buf_add_text(&rows, "INSERT IGNORE INTO volume_daemon_lease (lane) VALUES ");
-	for (unsigned lane = 0; lane < MARIADB_WRITERS; lane++)
-		buf_printf(&rows, "%s(%u)", lane ? ", " : "", lane);
+	for (unsigned writer = 0; writer < MARIADB_WRITERS; writer++)
+		buf_printf(&rows, "%s(%u)", writer ? ", " : "", writer);
 	return fault == MARIADB_OK ? mariadb_run(session, rows.data, err) : fault;
 }
 

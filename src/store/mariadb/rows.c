@@ -12,9 +12,11 @@
  * their length beforehand.
  */
 
+#include "store/mariadb/rows.h"
+
 #include <assert.h>
 
-#include "store/mariadb/backend.h"
+#include "store/loaded.h"
 
 #define COLUMNS_MAX 32
 _Static_assert(SQL_LIST_VALUES_MAX <= COLUMNS_MAX, "a list has fewer parameters than a row");
@@ -39,17 +41,6 @@ static enum mariadb_fault prepare(struct mariadb_session *session, const struct 
 	fault = set_stmt_error(session, stmt, err);
 	mysql_stmt_close(stmt);
 	return fault;
-}
-
-void mariadb_statements_clear(struct mariadb_statements *statements)
-{
-	MYSQL_STMT **all = (MYSQL_STMT **)statements;
-
-	for (size_t i = 0; i < sizeof(*statements) / sizeof(*all); i++) {
-		if (all[i])
-			mysql_stmt_close(all[i]);
-		all[i] = NULL;
-	}
 }
 
 static void add_assignments(struct buf *sql, const struct record *record, bool from_insert)

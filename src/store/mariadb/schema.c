@@ -11,9 +11,12 @@
  * newest first and then needs no sorting.
  */
 
+#include "store/mariadb/schema.h"
+
 #include <stdio.h>
 
-#include "store/mariadb/backend.h"
+#include "store/mariadb/adopt.h"
+#include "store/migrate.h"
 
 static const struct mariadb_column operation_columns[] = {
 	{ "id", "VARCHAR(64) NOT NULL" },

@@ -13,11 +13,14 @@
  * session waits for the answer to a statement as long as the server lives, which is asked by another connection.
  */
 
+#include "store/mariadb/session.h"
+
 #include <assert.h>
+#include <errmsg.h>
+#include <mysqld_error.h>
 #include <poll.h>
 
 #include "base/log.h"
-#include "store/mariadb/backend.h"
 
 #define CONNECT_SECONDS 3u
 #define PACKET_SECONDS 5u
@@ -283,18 +286,29 @@ static enum mariadb_fault connect_host(struct mariadb_session *session, unsigned
 
 	if (fault == MARIADB_OK)
 		fault = set_up(session, err);
-	if (fault == MARIADB_OK && session->guards)
-		fault = mariadb_lease_guard(session, err);
+	if (fault == MARIADB_OK && session->connected)
+		fault = session->connected(session, err);
 	return fault;
 }
 
 /* ---- the session ---- */
 
+static void clear_statements(struct mariadb_statements *statements)
+{
+	MYSQL_STMT **all = (MYSQL_STMT **)statements;
+
+	for (size_t i = 0; i < sizeof(*statements) / sizeof(*all); i++) {
+		if (all[i])
+			mysql_stmt_close(all[i]);
+		all[i] = NULL;
+	}
+}
+
 void mariadb_close(struct mariadb_session *session)
 {
 	if (!session->mysql)
 		return;
-	mariadb_statements_clear(&session->statements);
+	clear_statements(&session->statements);
 	mysql_close(session->mysql);
 	session->mysql = NULL;
 }

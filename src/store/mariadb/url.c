@@ -5,10 +5,12 @@
  * show each other and in logs, so a password has no place in it and is refused without being repeated.
  */
 
+#include "store/mariadb/url.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 
-#include "store/mariadb/backend.h"
+#include "base/buf.h"
 
 #define SCHEME "mariadb://"
 #define PORT 3306

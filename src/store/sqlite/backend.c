@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The store in one SQLite file: opening it, and what its one lane does on its thread.
+ * The store in one SQLite file: opening it, and what its one writer does on its thread.
  *
  * The file is ours alone: locking_mode=EXCLUSIVE takes SQLite's own lock at the start and keeps it for life, which keeps
  * a second daemon and curious readers out, needs no lock file of our own, ends with the process however that ends, and
@@ -10,7 +10,7 @@
  * back alone.
  *
  * Errors are of two kinds. A constraint, or a value that does not fit, is the batch's own fault and its answer. A disk
- * that is full, broken or read-only is nobody's fault: the whole group is taken back and the lane tries it again later.
+ * that is full, broken or read-only is nobody's fault: the whole group is taken back and the writer tries it again later.
  * What cannot be told apart counts as the second kind, because giving up a batch could lose what already happened
  * in the cloud. A damaged file is not tried again: what is still in SQLite's cache would make it look well now and then,
  * and each write could spoil more. It stays refused until the daemon is started with a sound one.
@@ -24,6 +24,10 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "store/backend.h"
+#include "store/sqlite/file.h"
+#include "store/sqlite/rows.h"
+#include "store/sqlite/schema.h"
 #include "store/writer.h"
 
 #define EXAMPLE "sqlite:///var/lib/volume-daemon/volume-daemon.db"
@@ -41,7 +45,7 @@ _Static_assert(ARRAY_SIZE(controls) == CONTROL_COUNT, "each control statement ha
 struct sqlite_store {
 	struct store store;
 	char *path;
-	struct lane *lane;
+	struct writer *writer;
 	/* The thread's, and the loop's while nothing is submitted. */
 	sqlite3 *db;
 	struct sqlite_files files;
@@ -107,7 +111,7 @@ static void set_conflict(struct sqlite_store *store, const struct store_change *
 {
 	char _cleanup_free_ *owner = sqlite_owner(store->db, change);
 
-	store_set_conflict(change, owner, err);
+	store_set_conflict(change->table, &change->row, owner, err);
 }
 
 /* While the failed change is still the last thing the connection did. */
@@ -122,7 +126,7 @@ static void set_batch_error(struct sqlite_store *store, const struct store_chang
 			change ? store_tables[change->table].name : "(none)", sqlite3_errmsg(store->db));
 }
 
-/* ---- on the lane's thread ---- */
+/* ---- on the writer's thread ---- */
 
 static int control(struct sqlite_store *store, enum control which)
 {
@@ -217,7 +221,7 @@ static void sqlite_tidy(void *session)
 	sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 }
 
-static const struct lane_driver driver = { .commit = sqlite_commit, .read = sqlite_read, .tidy = sqlite_tidy };
+static const struct writer_driver driver = { .commit = sqlite_commit, .read = sqlite_read, .tidy = sqlite_tidy };
 
 /* ---- opening ---- */
 
@@ -433,7 +437,7 @@ static struct store *sqlite_open(struct loop *loop, const struct store_options *
 		return NULL;
 	}
 	store_init(&store->store, &store_sqlite_backend, loop);
-	store->lane = lane_new(&store->store, "store", &driver, store);
+	store->writer = writer_new(&store->store, "store", &driver, store);
 	return &store->store;
 }
 
@@ -443,7 +447,7 @@ static void sqlite_close(struct store *base)
 {
 	struct sqlite_store *store = sqlite_store_of(base);
 
-	store->lane = lane_free(store->lane);
+	store->writer = writer_free(store->writer);
 	store_answer_all(base);
 	store_fini(base);
 	close_file(store);
@@ -451,7 +455,7 @@ static void sqlite_close(struct store *base)
 
 static void sqlite_submit(struct store *base, struct store_item *item)
 {
-	lane_submit(sqlite_store_of(base)->lane, item);
+	writer_submit(sqlite_store_of(base)->writer, item);
 }
 
 static int load(struct store *base, struct store_loaded *out, struct err *err)
@@ -460,7 +464,7 @@ static int load(struct store *base, struct store_loaded *out, struct err *err)
 	struct err found = { 0 };
 	int rc;
 
-	assert(lane_is_idle(store->lane));
+	assert(writer_is_idle(store->writer));
 	rc = sqlite_load(store->db, out, &found);
 	sqlite3_db_release_memory(store->db); /* pages that are not read again */
 	if (rc == SQLITE_OK)
@@ -478,7 +482,7 @@ static int scan(struct store *base, enum store_table table, const char *after_id
 	struct sqlite_store *store = sqlite_store_of(base);
 	int rc;
 
-	assert(lane_is_idle(store->lane));
+	assert(writer_is_idle(store->writer));
 	rc = sqlite_scan(store->db, table, after_id, limit, fn, arg);
 	if (rc == SQLITE_OK)
 		return 0;
@@ -490,7 +494,7 @@ static void sqlite_health(const struct store *base, struct store_health *out)
 {
 	const struct sqlite_store *store = (const void *)((const char *)base - offsetof(struct sqlite_store, store));
 
-	lane_health(store->lane, out);
+	writer_health(store->writer, out);
 }
 
 const struct store_backend store_sqlite_backend = {

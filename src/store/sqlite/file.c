@@ -11,12 +11,12 @@
  * would drop the locks of a store that is open in this very process.
  */
 
+#include "store/sqlite/file.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-
-#include "store/sqlite/backend.h"
 
 /* ---- in their place ---- */
 

@@ -7,9 +7,11 @@
  * the history that hangs on it.
  */
 
+#include "store/sqlite/rows.h"
+
 #include <assert.h>
 
-#include "store/sqlite/backend.h"
+#include "store/loaded.h"
 
 /* ---- values ---- */
 

@@ -6,7 +6,7 @@
  * Indexes carry the age, a time and an id, behind their column: every list comes newest first and then needs no sorting.
  */
 
-#include "store/sqlite/backend.h"
+#include "store/sqlite/schema.h"
 
 const struct migration sqlite_migrations[] = {
 	{

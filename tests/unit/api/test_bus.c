@@ -5,8 +5,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "api/bus_value.h"
 #include "bus_fixture.h"
+#include "io/bus_codec.h"
 
 #define ERROR(NAME) ERR_BUS_PREFIX NAME
 

@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
-#include "api/bus_value.h"
 #include "bus_fixture.h"
+#include "io/bus_codec.h"
 
 #define PROPERTIES "org.freedesktop.DBus.Properties"
 #define OBJECT_MANAGER "org.freedesktop.DBus.ObjectManager"

@@ -35,7 +35,7 @@
 #include "fake_cloud.h"
 #include "fake_disk.h"
 #include "fake_serving.h"
-#include "store/memory.h"
+#include "store/memory/memory.h"
 
 #define ROOT_SERIAL "99999999999999999999"
 #define DEVICE_WAIT_MS 60000

@@ -16,7 +16,8 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 
-#include "store/memory.h"
+#include "store/memory/memory.h"
+#include "store/open.h"
 
 #define WALL_MS INT64_C(1795384203123)
 

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -14,8 +15,8 @@
 #include <unistd.h>
 
 #include "fixture.h"
-#include "store/sqlite/backend.h"
-#include "store/store_internal.h"
+#include "store/open.h"
+#include "store/sqlite/schema.h"
 #include "store/writer.h"
 
 static atomic_uint syncs;
@@ -228,7 +229,7 @@ static void a_file_damaged_in_use_stays_refused(void **state)
 	err = commit_or_refuse(f, "op-00000001");
 	assert_int_equal(err.code, ERR_UNAVAILABLE);
 	assert_non_null(strstr(err.text, "damaged"));
-	loop_timer_set(f->loop, &pause.timer, LANE_RETRY_FIRST_MS * 2);
+	loop_timer_set(f->loop, &pause.timer, WRITER_RETRY_FIRST_MS * 2);
 	fixture_wait(f, &pause.over);
 	assert_true(fixture_health(f).away);
 	assert_non_null(strstr(fixture_health(f).reason, "damaged"));

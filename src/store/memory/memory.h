@@ -9,6 +9,9 @@
 
 #include "store/store.h"
 
+struct store_backend;
+extern const struct store_backend store_memory_backend;
+
 struct store *store_memory_new(struct loop *loop);
 /* A new store that holds what old had committed; old is closed without running its callbacks. */
 struct store *store_memory_reopen(struct store *old);

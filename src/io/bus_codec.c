@@ -11,11 +11,11 @@
  * arrays and structs become arrays, and what JSON has no word for (file descriptors) is refused.
  */
 
+#include "io/bus_codec.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
-
-#include "api/bus_value.h"
 
 #define OBJECT_LENGTH_MAX (256 * 1024) /* of one option that holds an object, as JSON */
 
@@ -186,7 +186,7 @@ int bus_append_field(sd_bus_message *m, const struct field *field, const void *o
 	return -EINVAL;
 }
 
-static int append_field_entry(sd_bus_message *m, const struct field *field, const void *object)
+int bus_append_entry(sd_bus_message *m, const struct field *field, const void *object)
 {
 	int r = sd_bus_message_open_container(m, 'e', "sv");
 
@@ -212,7 +212,7 @@ int bus_append_record(sd_bus_message *m, const struct record *record, const void
 			continue;
 		if ((field->flags & FIELD_OMIT) && !field_is_set(field, object))
 			continue;
-		r = append_field_entry(m, field, object);
+		r = bus_append_entry(m, field, object);
 	}
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }

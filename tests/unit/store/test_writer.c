@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The lane against a database that does exactly what the test says: it stands still at a gate, fails, and remembers in
+ * The writer against a database that does exactly what the test says: it stands still at a gate, fails, and remembers in
  * what order and in which groups batches reached it. The clock is turned by hand.
  */
 
@@ -9,11 +9,13 @@
 #include <stdio.h>
 
 #include "fixture.h"
+#include "store/backend.h"
+#include "store/read.h"
 #include "store/writer.h"
 
 struct fake {
 	struct store store;
-	struct lane *lane;
+	struct writer *writer;
 	struct loop *loop;
 
 	pthread_mutex_t lock;
@@ -86,8 +88,8 @@ static void fake_tidy(void *session)
 	pthread_mutex_unlock(&fake->lock);
 }
 
-static const struct lane_driver driver = { .commit = fake_commit, .read = fake_read, .tidy = fake_tidy };
-static const struct lane_driver beating = { .commit = fake_commit, .read = fake_read, .beats = true };
+static const struct writer_driver driver = { .commit = fake_commit, .read = fake_read, .tidy = fake_tidy };
+static const struct writer_driver beating = { .commit = fake_commit, .read = fake_read, .beats = true };
 
 static void set_gate(struct fake *fake, bool closed)
 {
@@ -135,24 +137,24 @@ static void fake_close(struct store *store)
 {
 	struct fake *fake = container_of(store, struct fake, store);
 
-	fake->lane = lane_free(fake->lane);
+	fake->writer = writer_free(fake->writer);
 	store_answer_all(store);
 	store_fini(store);
 }
 
 static void fake_submit(struct store *store, struct store_item *item)
 {
-	lane_submit(container_of(store, struct fake, store)->lane, item);
+	writer_submit(container_of(store, struct fake, store)->writer, item);
 }
 
 static void fake_health(const struct store *store, struct store_health *out)
 {
-	lane_health(((const struct fake *)store)->lane, out);
+	writer_health(((const struct fake *)store)->writer, out);
 }
 
 static const struct store_backend backend = { .close = fake_close, .submit = fake_submit, .health = fake_health };
 
-static int set_up_with(void **state, const struct lane_driver *with)
+static int set_up_with(void **state, const struct writer_driver *with)
 {
 	struct fake *fake = xnew(struct fake);
 
@@ -161,7 +163,7 @@ static int set_up_with(void **state, const struct lane_driver *with)
 	pthread_cond_init(&fake->changed, NULL);
 	fake->loop = loop_new();
 	store_init(&fake->store, &backend, fake->loop);
-	fake->lane = lane_new(&fake->store, "fake", with, fake);
+	fake->writer = writer_new(&fake->store, "fake", with, fake);
 	*state = fake;
 	return 0;
 }
@@ -181,7 +183,7 @@ static int tear_down(void **state)
 	struct fake *fake = *state;
 
 	set_gate(fake, false);
-	if (fake->lane)
+	if (fake->writer)
 		store_close(&fake->store);
 	loop_free(fake->loop);
 	pthread_cond_destroy(&fake->changed);
@@ -315,8 +317,8 @@ static void nothing_overtakes_a_batch_that_failed(void **state)
 	submit(fake, "d", false, &answers[3]);
 	assert_log(fake, "");
 	set_gate(fake, true);
-	clock_test_advance(LANE_RETRY_FIRST_MS);
-	while (lane_is_idle(fake->lane))
+	clock_test_advance(WRITER_RETRY_FIRST_MS);
+	while (writer_is_idle(fake->writer))
 		loop_turn(fake->loop);
 	wait_at_gate(fake);
 	submit(fake, "e", false, &answers[4]);
@@ -329,7 +331,7 @@ static void nothing_overtakes_a_batch_that_failed(void **state)
 /* Turns until the thread has tried so many times and has nothing in its hands. */
 static void wait_attempts(struct fake *fake, unsigned attempts)
 {
-	while (read_count(fake, &fake->attempts) < attempts || !lane_is_idle(fake->lane))
+	while (read_count(fake, &fake->attempts) < attempts || !writer_is_idle(fake->writer))
 		loop_turn(fake->loop);
 	assert_int_equal(read_count(fake, &fake->attempts), attempts);
 }
@@ -369,7 +371,7 @@ static void a_probe_finds_out_that_it_is_back(void **state)
 	submit(fake, "a", true, &answer);
 	wait_answer(fake, &answer);
 	assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
-	clock_test_advance(LANE_RETRY_FIRST_MS);
+	clock_test_advance(WRITER_RETRY_FIRST_MS);
 	while (is_away(fake))
 		loop_turn(fake->loop);
 	assert_int_equal(read_count(fake, &fake->probes), 1);
@@ -385,7 +387,7 @@ static void a_stuck_thread_does_not_hold_optional_batches(void **state)
 	submit(fake, "first", false, &first);
 	wait_at_gate(fake);
 	submit(fake, "second", true, &second);
-	clock_test_advance(LANE_PATIENCE_MS - 100);
+	clock_test_advance(WRITER_PATIENCE_MS - 100);
 	submit(fake, "third", true, &third);
 	assert_false(loop_turn(fake->loop) || second.done);
 	clock_test_advance(100);
@@ -397,7 +399,7 @@ static void a_stuck_thread_does_not_hold_optional_batches(void **state)
 	wait_answer(fake, &later);
 	assert_int_equal(later.err.code, ERR_UNAVAILABLE);
 	assert_false(third.done);
-	clock_test_advance(LANE_PATIENCE_MS - 100);
+	clock_test_advance(WRITER_PATIENCE_MS - 100);
 	wait_answer(fake, &third);
 	assert_false(first.done);
 	set_gate(fake, false);
@@ -418,7 +420,7 @@ static void what_hangs_before_its_commit_is_withdrawn(void **state)
 	set_gate(fake, true);
 	submit(fake, "first", true, &first);
 	wait_at_gate(fake);
-	clock_test_advance(LANE_PATIENCE_MS);
+	clock_test_advance(WRITER_PATIENCE_MS);
 	wait_answer(fake, &first);
 	assert_int_equal(first.err.code, ERR_UNAVAILABLE);
 	set_gate(fake, false);
@@ -441,10 +443,10 @@ static void what_may_have_landed_is_not_refused(void **state)
 	submit(fake, "second", true, &second);
 	wait_answer(fake, &second);
 	assert_int_equal(second.err.code, ERR_UNAVAILABLE);
-	clock_test_advance(LANE_RETRY_FIRST_MS);
-	while (read_count(fake, &fake->attempts) < 2 || !lane_is_idle(fake->lane))
+	clock_test_advance(WRITER_RETRY_FIRST_MS);
+	while (read_count(fake, &fake->attempts) < 2 || !writer_is_idle(fake->writer))
 		loop_turn(fake->loop);
-	clock_test_advance(2 * LANE_PATIENCE_MS);
+	clock_test_advance(2 * WRITER_PATIENCE_MS);
 	wait_answer(fake, &first);
 	assert_int_equal(first.err.code, ERR_NONE);
 	assert_log(fake, "first ");
@@ -474,7 +476,7 @@ static void what_the_thread_has_taken_is_not_withdrawn(void **state)
 	set_gate(fake, true);
 	submit(fake, "a", true, &answer);
 	wait_at_gate(fake);
-	clock_test_advance(2 * LANE_PATIENCE_MS);
+	clock_test_advance(2 * WRITER_PATIENCE_MS);
 	for (int i = 0; i < 3; i++)
 		loop_turn(fake->loop);
 	assert_false(answer.done);
@@ -492,7 +494,7 @@ static void closing_answers_what_was_withdrawn_once(void **state)
 	submit(fake, "first", false, &first);
 	wait_at_gate(fake);
 	submit(fake, "second", true, &second);
-	clock_test_advance(LANE_PATIENCE_MS);
+	clock_test_advance(WRITER_PATIENCE_MS);
 	/* The timer has decided, the answer is still queued. */
 	loop_turn(fake->loop);
 	assert_false(second.done);
@@ -544,17 +546,17 @@ static void it_tidies_when_quiet(void **state)
 
 	submit(fake, "a", false, &answer);
 	wait_answer(fake, &answer);
-	clock_test_advance(LANE_QUIET_MS - 1);
+	clock_test_advance(WRITER_QUIET_MS - 1);
 	submit(fake, "b", false, &answer);
 	wait_answer(fake, &answer);
-	clock_test_advance(LANE_QUIET_MS - 1);
+	clock_test_advance(WRITER_QUIET_MS - 1);
 	assert_false(loop_turn(fake->loop));
 	assert_int_equal(read_count(fake, &fake->tidied), 0);
 	clock_test_advance(1);
-	while (!read_count(fake, &fake->tidied) || !lane_is_idle(fake->lane))
+	while (!read_count(fake, &fake->tidied) || !writer_is_idle(fake->writer))
 		loop_turn(fake->loop);
 	/* Once: a daemon nobody uses sleeps. */
-	clock_test_advance(10 * LANE_QUIET_MS);
+	clock_test_advance(10 * WRITER_QUIET_MS);
 	assert_false(loop_turn(fake->loop));
 	assert_int_equal(read_count(fake, &fake->tidied), 1);
 }
@@ -565,16 +567,16 @@ static void it_beats_when_quiet(void **state)
 	struct fake *fake = *state;
 
 	for (unsigned beats = 1; beats <= 2; beats++) {
-		clock_test_advance(LANE_QUIET_MS);
-		while (read_count(fake, &fake->probes) < beats || !lane_is_idle(fake->lane))
+		clock_test_advance(WRITER_QUIET_MS);
+		while (read_count(fake, &fake->probes) < beats || !writer_is_idle(fake->writer))
 			loop_turn(fake->loop);
 		assert_false(is_away(fake));
 	}
 	set_failures(fake, 1);
-	clock_test_advance(LANE_QUIET_MS);
+	clock_test_advance(WRITER_QUIET_MS);
 	while (!is_away(fake))
 		loop_turn(fake->loop);
-	clock_test_advance(LANE_RETRY_FIRST_MS);
+	clock_test_advance(WRITER_RETRY_FIRST_MS);
 	while (is_away(fake))
 		loop_turn(fake->loop);
 	assert_int_equal(read_count(fake, &fake->probes), 3);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the files of volume-store share. Each command returns an exit code and tells its errors itself. */
+/* A store that a tool works on. */
 
 #include "base/secret.h"
 #include "io/loop.h"
 #include "store/rows.h"
 
-#define PAGE 500 /* rows read, and written, at once */
+#define PLACE_PAGE 500 /* rows read, and written, at once */
 
 /* A store that is open, and where its password is kept meanwhile. */
 struct place {
@@ -24,8 +24,3 @@ void place_close(struct place *place);
 int place_scan(struct place *place, enum store_table table, store_row_fn fn, void *arg, struct err *err);
 /* The id of a row: its first column. */
 const char *row_id(enum store_table table, const void *row);
-
-int copy_stores(struct place *from, struct place *to, struct err *err);
-/* *bad: rows that break a rule, each named on stdout. */
-int check_store(struct place *place, size_t *bad, struct err *err);
-int prune_store(struct place *place, int64_t older_than_ms, bool dry_run, struct err *err);

@@ -9,13 +9,16 @@
  * walking that list from its end.
  */
 
-#include "store/memory.h"
+#include "store/memory/memory.h"
 
 #include <assert.h>
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "store/store_internal.h"
+#include "store/backend.h"
+#include "store/batch.h"
+#include "store/loaded.h"
+#include "store/read.h"
 
 /* Rows sorted by key, each one on the heap. */
 struct memory_table {
@@ -203,7 +206,7 @@ static int check_unique(const struct memory_data *data, const struct store_chang
 		if (streq(key_of(key, other), key_of(key, &change->row)))
 			continue;
 		if (collides(change->table, other, &change->row)) {
-			store_set_conflict(change, key_of(key, other), err);
+			store_set_conflict(change->table, &change->row, key_of(key, other), err);
 			return -1;
 		}
 		if (streq(key_of(id, other), key_of(id, &change->row)))
@@ -362,7 +365,7 @@ static bool run_batch(struct memory_store *store, struct store_batch *batch)
 /* What cannot wait for a store that is away. */
 static bool is_impatient(struct store_item *item)
 {
-	return item->kind == STORE_ITEM_READ || store_batch_of(item)->optional;
+	return item->type->kind == STORE_ITEM_READ || store_batch_of(item)->optional;
 }
 
 static void refuse_impatient(struct memory_store *store, bool all)
@@ -388,7 +391,7 @@ static void run_queue(struct memory_store *store, const struct store_item *last)
 	while (!store->crashed && !store->away && (item = TAILQ_FIRST(&store->queue))) {
 		bool was_last = item == last;
 
-		if (item->kind == STORE_ITEM_READ)
+		if (item->type->kind == STORE_ITEM_READ)
 			run_read(&store->data, store_read_of(item));
 		else if (!run_batch(store, store_batch_of(item)))
 			return;

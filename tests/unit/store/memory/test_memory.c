@@ -3,7 +3,7 @@
 /* What only the memory store can: fail, or "crash", at the nth commit. */
 
 #include "fixture.h"
-#include "store/memory.h"
+#include "store/memory/memory.h"
 
 static int set_up(void **state)
 {

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Records and JSON on one side, sd-bus messages on the other. Functions that append return sd-bus's negative errno;
+ * Records and JSON on one side, sd-bus messages on the other: what the daemon and volumectl tell each other. Functions that append return sd-bus's negative errno;
  * functions that read return 0 or -1 and say in err what the caller of the method did wrong.
  */
 
@@ -14,6 +14,8 @@
 int bus_append_record(sd_bus_message *m, const struct record *record, const void *object);
 /* One field by its declared type: what a property or a positional value is. */
 int bus_append_field(sd_bus_message *m, const struct field *field, const void *object);
+/* Its name and its value in a variant: one entry of an a{sv}. */
+int bus_append_entry(sd_bus_message *m, const struct field *field, const void *object);
 /* The members of a JSON object, given as text, as a{sv}; NULL or not an object gives an empty one. */
 int bus_append_json_object(sd_bus_message *m, const char *json);
 /* Text that is surely UTF-8: the bus cuts off whoever sends anything else. */

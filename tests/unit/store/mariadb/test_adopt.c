@@ -3,7 +3,6 @@
 /* The tables of an earlier daemon, which the MariaDB store takes over with what is in them. */
 
 #include "fixture.h"
-#include "store/mariadb/backend.h"
 
 static void earlier_tables_are_taken_over(void **state)
 {

@@ -1,90 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What only the MariaDB store promises: its url, versions, rights, one daemon a database, and several hosts. A connection is cut by the server's root, who can end anybody's.
+ * What only the MariaDB store promises: versions, rights, one daemon a database, and several hosts. A connection is cut
+ * by the server's root, who can end anybody's.
  */
 
 #include <dlfcn.h>
-#include <fcntl.h>
-#include <signal.h>
+#include <mysql.h>
 #include <stdio.h>
-#include <sys/wait.h>
 
+#include "base/secret.h"
 #include "fixture.h"
-#include "store/mariadb/backend.h"
-
-/* ---- the url ---- */
-
-static void urls_that_can_be_used(void **state)
-{
-	static const struct {
-		const char *text, *shown;
-		size_t hosts;
-		enum mariadb_tls tls;
-	} rows[] = {
-		{ "mariadb://u@db1/v", "mariadb://u@db1:3306/v", 1, MARIADB_TLS_VERIFY },
-		{ "mariadb://u@db1:3307,db2/v", "mariadb://u@db1:3307,db2:3306/v", 2, MARIADB_TLS_VERIFY },
-		{ "mariadb://u@127.0.0.1,[::1]:3307/v", "mariadb://u@127.0.0.1:3306,[::1]:3307/v", 2, MARIADB_TLS_OFF },
-		{ "mariadb://u@127.example.org/v", "mariadb://u@127.example.org:3306/v", 1, MARIADB_TLS_VERIFY },
-		{ "mariadb://u@127.0.0.1,db2/v", "mariadb://u@127.0.0.1:3306,db2:3306/v", 2, MARIADB_TLS_VERIFY },
-		{ "mariadb://u@db1/v?tls=on", "mariadb://u@db1:3306/v", 1, MARIADB_TLS_ON },
-		{ "mariadb://u@127.0.0.1/v?tls=verify&ca=/c", "mariadb://u@127.0.0.1:3306/v", 1, MARIADB_TLS_VERIFY },
-		{ "mariadb://u@/v?socket=/run/s", "mariadb://u@/run/s/v", 1, MARIADB_TLS_OFF },
-		{ "mariadb://u@localhost/v?socket=/run/s", "mariadb://u@/run/s/v", 1, MARIADB_TLS_OFF },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct mariadb_url url;
-		struct err err = { 0 };
-
-		assert_int_equal(mariadb_url_parse(rows[i].text, &url, &err), 0);
-		assert_string_equal(url.shown, rows[i].shown);
-		assert_int_equal(url.host_count, rows[i].hosts);
-		assert_int_equal(url.tls, rows[i].tls);
-		assert_string_equal(url.user, "u");
-		assert_string_equal(url.database, "v");
-		mariadb_url_clear(&url);
-	}
-}
-
-static void urls_that_cannot(void **state)
-{
-	static const struct {
-		const char *text, *part;
-	} rows[] = {
-		{ "mariadb://u:geheim@db1/v", "password_file" },
-		{ "mariadb://u:ge@heim@db1/v", "password_file" },
-		{ "mariadb:u@db1/v", "mariadb://" },
-		{ "mariadb://db1/v", "user" },
-		{ "mariadb://@db1/v", "user" },
-		{ "mariadb://u@db1", "database" },
-		{ "mariadb://u@db1/", "database" },
-		{ "mariadb://u@db1/v/w", "database" },
-		{ "mariadb://u@db1/v`; DROP", "database" },
-		{ "mariadb://u@/v", "neither" },
-		{ "mariadb://u@db1,,db2/v", "host" },
-		{ "mariadb://u@db1:0/v", "host" },
-		{ "mariadb://u@db1:99999/v", "host" },
-		{ "mariadb://u@[::1/v", "host" },
-		{ "mariadb://u@db1/v?tls=maybe", "tls" },
-		{ "mariadb://u@db1/v?colour=red", "unknown option" },
-		{ "mariadb://u@db1/v?ca=relative", "path" },
-		{ "mariadb://u@db1/v?ca", "without a value" },
-		{ "mariadb://u@db1/v?socket=/s", "a socket and a host" },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct mariadb_url url;
-		struct err err = { 0 };
-
-		assert_int_equal(mariadb_url_parse(rows[i].text, &url, &err), -1);
-		assert_int_equal(err.code, ERR_INVALID);
-		assert_string_equal(err.field, "store");
-		if (!strstr(err.text, rows[i].part))
-			fail_msg("%s: %s", rows[i].text, err.text);
-		assert_null(strstr(err.text, "heim"));
-	}
-}
+#include "store/mariadb/url.h"
+#include "store/open.h"
+#include "store/tables.h"
 
 /* ---- opening ---- */
 
@@ -522,76 +451,6 @@ static void a_table_that_is_gone_is_told(void **state)
 	assert_ok(answer.err);
 }
 
-/* ---- a statement that takes long ---- */
-
-static struct mariadb_session patient_session(struct fixture *f, struct mariadb_cluster *cluster)
-{
-	struct mariadb_session session = { .cluster = cluster, .patient = true };
-	struct err err = { 0 };
-
-	assert_int_equal(mariadb_url_parse(f->url, &cluster->url, &err), 0);
-	assert_int_equal(mariadb_ready(&session, &err), 0);
-	return session;
-}
-
-static void a_patient_session_waits(void **state)
-{
-	struct fixture *f = *state;
-	struct mariadb_cluster cluster = { 0 };
-	struct mariadb_session session = patient_session(f, &cluster);
-	struct err err = { 0 };
-	uint64_t number;
-
-	assert_int_equal(mariadb_number(&session, "SELECT 7 + SLEEP(6)", &number, &err), MARIADB_OK);
-	assert_int_equal(number, 7);
-	mariadb_close(&session);
-	mariadb_url_clear(&cluster.url);
-}
-
-static void but_not_for_a_server_that_is_frozen(void **state)
-{
-	struct fixture *f = *state;
-	_cleanup_free_ char *file = fixture_mariadb_text(f, "SELECT @@pid_file");
-	_cleanup_free_ char *text = read_file_at(AT_FDCWD, file, 100, NULL);
-	struct mariadb_cluster cluster = { 0 };
-	struct mariadb_session session = patient_session(f, &cluster);
-	enum mariadb_fault fault;
-	struct err err = { 0 };
-	pid_t pid;
-
-	pid = atoi(text);
-	assert_int_equal(kill(pid, SIGSTOP), 0);
-	assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);
-	fault = mariadb_run(&session, "SELECT 1", &err);
-	assert_int_equal(kill(pid, SIGCONT), 0);
-	assert_int_equal(fault, MARIADB_AWAY);
-	assert_int_equal(err.code, ERR_UNAVAILABLE);
-	assert_non_null(strstr(err.text, "does not answer any more"));
-	mariadb_close(&session);
-	mariadb_url_clear(&cluster.url);
-}
-
-/* ---- several hosts ---- */
-
-static void the_first_host_that_works_is_enough(void **state)
-{
-	struct fixture *f = *state;
-	struct mariadb_cluster cluster = { 0 };
-	struct mariadb_session session = { .cluster = &cluster };
-	struct err err = { 0 };
-
-	assert_int_equal(mariadb_url_parse(f->url, &cluster.url, &err), 0);
-	cluster.url.hosts = xrealloc(cluster.url.hosts, 2 * sizeof(*cluster.url.hosts));
-	cluster.url.hosts[1] = cluster.url.hosts[0];
-	cluster.url.hosts[0] = (struct mariadb_host){ .name = xstrdup("127.0.0.1"), .port = 1 };
-	cluster.url.host_count = 2;
-	assert_int_equal(mariadb_ready(&session, &err), 0);
-	assert_ok(err);
-	assert_int_equal(session.host, 1);
-	mariadb_close(&session);
-	mariadb_url_clear(&cluster.url);
-}
-
 static void no_host_that_works_is_told(void **state)
 {
 	struct fixture *f = *state;
@@ -608,8 +467,6 @@ int main(void)
 {
 #define T(NAME) cmocka_unit_test_setup_teardown(NAME, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(urls_that_can_be_used),
-		cmocka_unit_test(urls_that_cannot),
 		T(a_second_daemon_is_kept_out),
 		T(a_newer_store_is_left_alone),
 		T(a_store_of_every_version_is_brought_up),
@@ -629,9 +486,6 @@ int main(void)
 		T(the_lock_of_the_one_that_took_over_is_left_alone),
 		T(a_locked_row_is_waited_for),
 		T(a_table_that_is_gone_is_told),
-		T(a_patient_session_waits),
-		T(but_not_for_a_server_that_is_frozen),
-		T(the_first_host_that_works_is_enough),
 		T(no_host_that_works_is_told),
 	};
 

@@ -6,6 +6,7 @@
 
 #include "base/secret.h"
 #include "fixture.h"
+#include "store/open.h"
 
 #define TABLE                                                                                                          \
 	"CREATE TABLE ossea_configs (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(191) NOT NULL, "                  \

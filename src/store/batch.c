@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Batches: lists of rows to put or to remove.
+ *
+ * Rows are made equal here, before any backend sees them (a text with a default is never NULL, a path that is not
+ * known is never ""), so that rows that come back from a file are the same as those that come back from memory.
+ */
+
+#include "store/batch.h"
+
+#include <assert.h>
+
+#include "base/clock.h"
+#include "base/uuid.h"
+
+static void tell_batch(struct store_item *item)
+{
+	struct store_batch *batch = store_batch_of(item);
+
+	if (batch->done)
+		batch->done(batch->arg, &item->err);
+	batch->done = NULL;
+}
+
+static void free_batch(struct store_item *item)
+{
+	store_batch_free(store_batch_of(item));
+}
+
+static const struct store_item_type batch_type = { .kind = STORE_ITEM_BATCH, .tell = tell_batch, .free = free_batch };
+
+struct store_batch *store_batch_new(const char *entity_key)
+{
+	struct store_batch *batch = xnew(struct store_batch);
+
+	assert(!str_empty(entity_key));
+	batch->item.type = &batch_type;
+	batch->entity_key = xstrdup(entity_key);
+	STAILQ_INIT(&batch->changes);
+	return batch;
+}
+
+struct store_batch *store_batch_of(struct store_item *item)
+{
+	assert(item->type->kind == STORE_ITEM_BATCH);
+	return container_of(item, struct store_batch, item);
+}
+
+void store_batch_free(struct store_batch *batch)
+{
+	struct store_change *change;
+
+	if (!batch)
+		return;
+	assert(!batch->item.is_open && !batch->item.under_way);
+	while ((change = STAILQ_FIRST(&batch->changes))) {
+		STAILQ_REMOVE_HEAD(&batch->changes, entry);
+		record_clear(store_tables[change->table].record, &change->row);
+		free(change);
+	}
+	free(batch->entity_key);
+	free(batch);
+}
+
+bool store_batch_claim(struct store_batch *batch)
+{
+	int claim = STORE_BATCH_FREE;
+
+	return atomic_compare_exchange_strong(&batch->claim, &claim, STORE_BATCH_TAKEN) || claim == STORE_BATCH_TAKEN;
+}
+
+void store_submit(struct store *store, struct store_batch *batch, store_done_fn done, void *arg)
+{
+	batch->done = done;
+	batch->arg = arg;
+	store_submit_item(store, &batch->item);
+}
+
+/* ---- putting one together ---- */
+
+void store_batch_optional(struct store_batch *batch)
+{
+	assert(!batch->item.store);
+	batch->optional = true;
+}
+
+static struct store_change *add_change(struct store_batch *batch, enum store_table table)
+{
+	struct store_change *change = xnew(struct store_change);
+
+	assert(!batch->item.store);
+	change->table = table;
+	STAILQ_INSERT_TAIL(&batch->changes, change, entry);
+	return change;
+}
+
+/* A text that has a default is never NULL in a row. */
+static void fill_texts(const struct record *record, void *row)
+{
+	for (size_t i = 0; i < record->count; i++) {
+		const struct field *field = &record->fields[i];
+		char **text = field_of(field, row);
+
+		if ((field->type == FIELD_TEXT || field->type == FIELD_UUID) && field->fallback && !*text)
+			*text = xstrdup(field->fallback);
+	}
+}
+
+void store_batch_operation(struct store_batch *batch, const struct operation_record *operation)
+{
+	struct store_change *change = add_change(batch, STORE_OPERATIONS);
+
+	assert(!str_empty(operation->id));
+	record_copy(&operation_record, &change->row, operation);
+	fill_texts(&operation_record, &change->row);
+}
+
+void store_batch_history(struct store_batch *batch, const char *operation_id, const char *previous_status,
+			 const char *new_status, const char *details)
+{
+	struct history_record *row = &add_change(batch, STORE_HISTORY)->row.history;
+	char id[UUID_TEXT_SIZE];
+
+	assert(!str_empty(operation_id) && !str_empty(new_status));
+	uuid_make_v7(id);
+	row->id = xstrdup(id);
+	row->operation_id = xstrdup(operation_id);
+	row->previous_status = xstrdup(previous_status);
+	row->new_status = xstrdup(new_status);
+	row->changed_at = clock_wall_ms();
+	row->details = xstrdup(details);
+}
+
+void store_batch_mapping(struct store_batch *batch, const struct mapping_record *mapping)
+{
+	struct mapping_record *row = &add_change(batch, STORE_MAPPINGS)->row.mapping;
+
+	assert(!str_empty(mapping->id) && !str_empty(mapping->volume_id));
+	record_copy(&mapping_record, row, mapping);
+	fill_texts(&mapping_record, row);
+	/* Two volumes of one machine may wait for a device at once; only paths that are known can collide. */
+	if (str_empty(row->device_path))
+		str_set(&row->device_path, NULL);
+}
+
+void store_batch_name(struct store_batch *batch, const struct name_record *name)
+{
+	struct name_record *row = &add_change(batch, STORE_NAMES)->row.name;
+
+	assert(!str_empty(name->id) && !str_empty(name->volume_id) && !str_empty(name->name));
+	record_copy(&name_record, row, name);
+}
+
+void store_batch_export(struct store_batch *batch, const struct export_record *export)
+{
+	struct export_record *row = &add_change(batch, STORE_EXPORTS)->row.export;
+
+	assert(!str_empty(export->id) && !str_empty(export->volume_id) && !str_empty(export->export_name));
+	record_copy(&export_row, row, export);
+}
+
+void store_batch_row(struct store_batch *batch, enum store_table table, const void *row)
+{
+	record_copy(store_tables[table].record, &add_change(batch, table)->row, row);
+}
+
+void store_batch_forget(struct store_batch *batch, const char *operation_id)
+{
+	struct store_change *change = add_change(batch, STORE_OPERATIONS);
+
+	change->remove = true;
+	change->row.operation.id = xstrdup(operation_id);
+}
+
+static void remove_row(struct store_batch *batch, enum store_table table, const char *volume_id)
+{
+	struct store_change *change = add_change(batch, table);
+
+	assert(!str_empty(volume_id));
+	change->remove = true;
+	*(char **)field_of(store_table_key(table), &change->row) = xstrdup(volume_id);
+}
+
+void store_batch_unmap(struct store_batch *batch, const char *volume_id)
+{
+	remove_row(batch, STORE_MAPPINGS, volume_id);
+}
+
+void store_batch_unname(struct store_batch *batch, const char *volume_id)
+{
+	remove_row(batch, STORE_NAMES, volume_id);
+}
+
+void store_batch_unexport(struct store_batch *batch, const char *volume_id)
+{
+	remove_row(batch, STORE_EXPORTS, volume_id);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A batch from inside: what backends write, and how it is decided who may still decide about it. */
+
+#include <stdatomic.h>
+
+#include "store/item.h"
+#include "store/rows.h"
+
+struct store_change {
+	STAILQ_ENTRY(store_change) entry;
+	enum store_table table;
+	bool remove; /* only the key of the row is set */
+	union store_row row;
+};
+
+/* Who may decide about a batch that has waited too long: only one of loop and thread gets it. */
+enum store_batch_claim { STORE_BATCH_FREE, STORE_BATCH_TAKEN, STORE_BATCH_WITHDRAWN };
+
+struct store_batch {
+	struct store_item item;
+	char *entity_key;
+	bool optional;
+	STAILQ_HEAD(, store_change) changes;
+	store_done_fn done;
+	void *arg;
+	/* for the writer */
+	atomic_int claim; /* enum store_batch_claim, see store_batch_claim() */
+	bool resume;      /* the first one after the store had gone away */
+	bool probe;       /* has no changes but must be written nevertheless: asks whether the store is back */
+	bool kept;        /* out: it did not land, the store is away */
+	bool uncertain;   /* out: its commit was not answered; only to be written again can settle it */
+};
+/* On the thread, before the commit: from now on the batch lands or is given back. False: it has been withdrawn. */
+bool store_batch_claim(struct store_batch *batch);
+
+struct store_batch *store_batch_of(struct store_item *item);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A request to a store that waits for an answer: a batch, a read or a look. It is the first member of the struct that
+ * says what is asked. A backend gets items on the loop, and gives each one back with store_answer(), on the loop, in a
+ * later turn.
+ */
+
+#include <sys/queue.h>
+
+#include "io/worker.h"
+#include "store/store.h"
+
+struct store_item;
+struct writer;
+
+enum store_item_kind { STORE_ITEM_BATCH, STORE_ITEM_READ, STORE_ITEM_ACCESS, STORE_ITEM_TIDY };
+
+struct store_item_type {
+	enum store_item_kind kind;
+	/* Tells the caller what came of it. */
+	void (*tell)(struct store_item *item);
+	void (*free)(struct store_item *item);
+};
+
+struct store_item {
+	const struct store_item_type *type;
+	struct store *store;          /* NULL until submitted */
+	TAILQ_ENTRY(store_item) open; /* in store->open, while the caller waits for it */
+	bool is_open;
+	bool under_way;                /* a thread has it, and frees it if it was answered in the meantime */
+	TAILQ_ENTRY(store_item) queue; /* in a queue of the backend or in store->answers */
+	struct writer *writer;         /* where it went, if the backend has writers */
+	struct worker_job job;
+	int64_t since_ms;
+	struct err err; /* the answer */
+};
+TAILQ_HEAD(store_queue, store_item);
+
+/* Gives it to the backend, or refuses it when the store is closing. */
+void store_submit_item(struct store *store, struct store_item *item);
+/* Nobody waits for the answer any more. */
+void store_item_close(struct store_item *item);
+
+/* Tells the caller what item->err says, and frees the item. Not inside a call that submits. */
+void store_answer(struct store_item *item);
+/* The same, in the next turn. */
+void store_answer_later(struct store_item *item);
+/* ERR_UNAVAILABLE, in the next turn. */
+void store_refuse(struct store_item *item, const char *reason);
+/* Tells all that wait in answers, those they add included; for close. */
+void store_answer_all(struct store *store);
+/* Frees without telling. */
+void store_drop(struct store_item *item);

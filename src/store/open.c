@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The kinds of stores there are: a url chooses one by its scheme. */
+
+#include "store/open.h"
+
+#include "store/backend.h"
+#include "store/mariadb/backend.h"
+#include "store/memory/memory.h"
+#include "store/sqlite/backend.h"
+
+static const struct store_backend *const backends[] = { &store_sqlite_backend, &store_mariadb_backend,
+							&store_memory_backend };
+
+struct store *store_open(struct loop *loop, const struct store_options *options, struct err *err)
+{
+	const char *url = options->url;
+	int scheme = (int)strcspn(url, ":/");
+	struct buf _cleanup_buf_ allowed = BUF_NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+		if (str_has_prefix(url, backends[i]->scheme))
+			return backends[i]->open(loop, options, err);
+		buf_printf(&allowed, "%s%s", i ? " or " : "", backends[i]->example);
+	}
+	/* Only the scheme is repeated: what stands behind it may hold a password. */
+	err_set_field(err, "store", ERR_INVALID, "a store url cannot begin with \"%.*s\"; it is %s",
+		      scheme < 32 ? scheme : 32, url, allowed.data);
+	return NULL;
+}

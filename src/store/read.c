@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Reads of operations. The caller's question is copied, so that it can be answered on another thread after the caller
+ * has gone, and the result belongs to the read: it lasts as long as the callback.
+ */
+
+#include "store/read.h"
+
+#include <assert.h>
+
+struct store_read *store_read_of(struct store_item *item)
+{
+	assert(item->type->kind == STORE_ITEM_READ);
+	return container_of(item, struct store_read, item);
+}
+
+static void tell_read(struct store_item *item)
+{
+	struct store_read *read = store_read_of(item);
+	struct store_operations result = { .err = item->err, .more = read->more };
+
+	if (read->cancelled)
+		return;
+	if (result.err.code == ERR_NONE) {
+		result.items = read->items;
+		result.count = read->count;
+	}
+	read->done(read->arg, &result);
+}
+
+static void free_read(struct store_item *item)
+{
+	struct store_read *read = store_read_of(item);
+
+	store_read_reset(read);
+	free(read->id);
+	freep(&read->filter.volume_id);
+	freep(&read->filter.vm_id);
+	freep(&read->filter.before_id);
+	freep(&read->filter.request_id);
+	free(read);
+}
+
+static const struct store_item_type read_type = { .kind = STORE_ITEM_READ, .tell = tell_read, .free = free_read };
+
+static struct store_read *start_read(struct store *store, const char *id, const struct store_operation_filter *filter,
+				     store_operations_fn done, void *arg)
+{
+	struct store_read *read = xnew(struct store_read);
+
+	assert(done);
+	read->item.type = &read_type;
+	read->id = xstrdup(id);
+	read->filter = *filter;
+	read->filter.volume_id = xstrdup(filter->volume_id);
+	read->filter.vm_id = xstrdup(filter->vm_id);
+	read->filter.before_id = xstrdup(filter->before_id);
+	read->filter.request_id = xstrdup(filter->request_id);
+	read->done = done;
+	read->arg = arg;
+	store_submit_item(store, &read->item);
+	return read;
+}
+
+struct store_read *store_find_operation(struct store *store, const char *id, store_operations_fn done, void *arg)
+{
+	const struct store_operation_filter filter = { .type = -1, .status = -1, .limit = 1 };
+
+	assert(id);
+	return start_read(store, id, &filter, done, arg);
+}
+
+struct store_read *store_list_operations(struct store *store, const struct store_operation_filter *filter,
+					 store_operations_fn done, void *arg)
+{
+	assert(filter->limit > 0 && filter->limit < INT32_MAX);
+	assert(filter->type < OPERATION_TYPE_COUNT && filter->status < OPERATION_STATUS_COUNT);
+	return start_read(store, NULL, filter, done, arg);
+}
+
+void store_read_cancel(struct store_read *read)
+{
+	assert(read->item.is_open);
+	read->cancelled = true;
+	store_item_close(&read->item);
+}
+
+/* ---- for backends ---- */
+
+bool store_read_lacks_place(const struct store_read *read)
+{
+	return read->filter.before_id && !read->filter.before_ms;
+}
+
+int store_read_set_place(struct store_read *read, const struct operation_record *last)
+{
+	if (!last)
+		return err_set_field(&read->item.err, "cursor", ERR_INVALID,
+				     "operation %s, where the page before ended, is not in the store any more: begin "
+				     "with the first page",
+				     read->filter.before_id);
+	read->filter.before_ms = last->created_at;
+	return 0;
+}
+
+struct operation_record *store_read_add(struct store_read *read)
+{
+	read->items = store_table_grow(STORE_OPERATIONS, read->items, read->count);
+	return &read->items[read->count++];
+}
+
+void store_read_reset(struct store_read *read)
+{
+	for (size_t i = 0; i < read->count; i++)
+		record_clear(&operation_record, &read->items[i]);
+	freep(&read->items);
+	read->count = 0;
+}
+
+void store_read_trim(struct store_read *read)
+{
+	read->more = read->count > read->filter.limit;
+	if (read->more)
+		record_clear(&operation_record, &read->items[--read->count]);
+}

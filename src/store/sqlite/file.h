@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The files of a SQLite store, as other programs see them. */
+
+#include <sys/types.h>
+
+#include "base/err.h"
+
+/* The database and its log, as they were when they were opened. */
+struct sqlite_files {
+	struct {
+		char *path;
+		dev_t device;
+		ino_t inode;
+	} items[2];
+};
+int sqlite_files_note(struct sqlite_files *files, const char *path, struct err *err);
+/* -1 and what to do when their names do not lead to them any more. */
+int sqlite_files_check(const struct sqlite_files *files, struct err *err);
+void sqlite_files_clear(struct sqlite_files *files);
+/* Who has locked the file, in words; NULL when it cannot be told. */
+char *sqlite_file_holder(const char *path);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Statements and rows in SQLite's dialect. */
+
+#include <sqlite3.h>
+
+#include "store/batch.h"
+#include "store/read.h"
+#include "store/sql.h"
+
+/* Prepared statements, made when first needed. */
+struct sqlite_statements {
+	sqlite3_stmt *put[STORE_TABLE_COUNT];
+	sqlite3_stmt *remove[STORE_TABLE_COUNT];
+	sqlite3_stmt *list[1 << SQL_CLAUSE_COUNT];
+};
+void sqlite_statements_clear(struct sqlite_statements *statements);
+
+/* All return SQLite's extended result code, SQLITE_OK when done. */
+int sqlite_apply(sqlite3 *db, struct sqlite_statements *statements, const struct store_change *change);
+/* A value in the file that no record can hold is SQLITE_MISMATCH with err set. */
+int sqlite_list(sqlite3 *db, struct sqlite_statements *statements, struct store_read *read, struct err *err);
+int sqlite_load(sqlite3 *db, struct store_loaded *out, struct err *err);
+/* A page of store_scan(). */
+int sqlite_scan(sqlite3 *db, enum store_table table, const char *after_id, size_t limit, store_row_fn fn, void *arg);
+/* The volume that has what the change wants for its own; NULL when none has or it cannot be told. */
+char *sqlite_owner(sqlite3 *db, const struct store_change *change);

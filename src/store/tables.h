@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The tables of a store and the rows in them. */
+
+#include "spec/records.h"
+
+/* One transition of one operation, in volume_operation_history. */
+struct history_record {
+	char *id; /* made by us, so that a batch written twice is one row; sorts by time */
+	char *operation_id;
+	char *previous_status;
+	char *new_status;
+	int64_t changed_at;
+	char *details; /* JSON object or NULL */
+};
+extern const struct record history_record;
+
+/* A row stands behind those it refers to. */
+enum store_table {
+	STORE_OPERATIONS,
+	STORE_MAPPINGS,
+	STORE_HISTORY,
+	STORE_NAMES,
+	STORE_EXPORTS,
+	STORE_TABLE_COUNT
+};
+
+struct store_table_view {
+	const char *name; /* fixed by the contract; columns are named as the record's fields, the first is the id */
+	const struct record *record;
+	const char *key; /* the column that "insert or replace" goes by */
+	/* What else can be one row's only: the columns, and the key they make. NULL: nothing but the id. */
+	const char *unique[2];
+	const char *unique_key;
+};
+extern const struct store_table_view store_tables[STORE_TABLE_COUNT];
+
+/* A row of any table. */
+union store_row {
+	struct operation_record operation;
+	struct mapping_record mapping;
+	struct history_record history;
+	struct name_record name;
+	struct export_record export;
+};
+
+const struct field *store_table_key(enum store_table table);
+/* The n-th column that only one row may have like this together with the others, NULL behind the last. */
+const struct field *store_table_unique(enum store_table table, size_t n);
+/* Room for one more row, zeroed, at the end of an array that has grown only this way. Returns the array. */
+void *store_table_grow(enum store_table table, void *rows, size_t count);
+/* ERR_CONFLICT: what the row wants for its volume is another's; owner is that one, NULL when nobody knows which. */
+void store_set_conflict(enum store_table table, const union store_row *row, const char *owner, struct err *err);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The connection to the daemon, and how volumectl says that a command failed. */
+
+#include "volumectl/ctl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int ctl_fail(const struct err *err)
+{
+	fflush(stdout);
+	fprintf(stderr, "volumectl: %s\n", err->text);
+	return err_view(err->code)->exit_code;
+}
+
+int ctl_usage(const char *format, ...)
+{
+	va_list args;
+
+	fputs("volumectl: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return EXIT_USAGE;
+}
+
+/* D-Bus's own errors that have a plain meaning here. */
+static const struct {
+	const char *name;
+	enum err_code code;
+	const char *text; /* NULL: the error's own */
+} bus_errors[] = {
+	{ VOLUME_CLIENT_ERROR_NO_DAEMON, ERR_UNAVAILABLE,
+	  "volume-daemon is not running; start it with 'systemctl start volume-daemon'" },
+	{ "org.freedesktop.DBus.Error.NameHasNoOwner", ERR_UNAVAILABLE,
+	  "volume-daemon is not running; start it with 'systemctl start volume-daemon'" },
+	{ VOLUME_CLIENT_ERROR_DISCONNECTED, ERR_UNAVAILABLE, NULL },
+	{ "org.freedesktop.DBus.Error.NoReply", ERR_UNAVAILABLE,
+	  "volume-daemon did not answer; see 'systemctl status volume-daemon'" },
+	{ VOLUME_CLIENT_ERROR_TIMEOUT, ERR_TIMEOUT, NULL },
+	{ "org.freedesktop.DBus.Error.AccessDenied", ERR_FORBIDDEN, NULL },
+	{ "org.freedesktop.DBus.Error.InvalidArgs", ERR_INVALID, NULL },
+	{ "org.freedesktop.DBus.Error.UnknownMethod", ERR_NO_SUCH_PATH,
+	  "the running volume-daemon does not know this command; it may be older than volumectl" },
+	{ "org.freedesktop.DBus.Error.UnknownObject", ERR_NOT_FOUND, NULL },
+};
+
+int ctl_client_error(const struct volume_client_error *error, struct err *err)
+{
+	if (streq(error->name, VOLUME_CLIENT_ERROR_NO_BUS))
+		return err_set(err, ERR_UNAVAILABLE, "%s; is the D-Bus system bus running? (systemctl status dbus)",
+			       error->text);
+	if (str_has_prefix(error->name, "org.freedesktop.DBus.Error.Spawn."))
+		return err_set(err, ERR_UNAVAILABLE, "volume-daemon could not be started: %s", error->text);
+	for (size_t i = 0; i < ARRAY_SIZE(bus_errors); i++) {
+		if (streq(error->name, bus_errors[i].name))
+			return err_set(err, bus_errors[i].code, "%s",
+				       bus_errors[i].text ? bus_errors[i].text : error->text);
+	}
+	return err_set(err, err_from_bus_name(error->name), "%s", error->text);
+}
+
+int ctl_connect(struct ctl *ctl, struct err *err)
+{
+	struct volume_client_error error;
+
+	if (ctl->client || volume_client_open(ctl->options.address, &ctl->client, &error) == 0)
+		return 0;
+	return ctl_client_error(&error, err);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * How a row of the method table looks on the command line: required arguments that stand in the row's path, or are
+ * marked so, are positional (resize VOLUME SIZE), everything else is an --option, be it required or not.
+ */
+
+#include "volumectl/options.h"
+
+#include <stdio.h>
+
+#include "volumectl/ctl.h"
+
+const struct method *command_find(const char *name)
+{
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		if (streq(methods[i].command, name))
+			return &methods[i];
+	}
+	return NULL;
+}
+
+void command_option_name(const struct field *field, char out[64])
+{
+	snprintf(out, 64, "%s", field->option ? field->option : field->name);
+	for (char *p = out; *p; p++) {
+		if (*p == '_')
+			*p = '-';
+	}
+}
+
+bool command_is_positional(const struct method *method, const struct field *field)
+{
+	return (field->flags & FIELD_REQUIRED) &&
+	       ((field->flags & FIELD_POSITIONAL) || method_path_has(method, field->name));
+}
+
+bool command_is_option(const struct method *method, const struct field *field)
+{
+	return !(field->flags & (FIELD_REST_ONLY | FIELD_PRIVATE)) && !command_is_positional(method, field);
+}
+
+int command_common_option(struct options *options, int code, const char *value)
+{
+	switch (code) {
+	case 'j':
+		options->json = true;
+		return 1;
+	case 'w':
+		options->no_wait = false;
+		return 1;
+	case 'n':
+		options->no_wait = true;
+		return 1;
+	case 'a':
+		options->address = value;
+		return 1;
+	case 't':
+		if (parse_duration(value, &options->timeout_ms) == 0)
+			return 1;
+		ctl_usage("--timeout must be a duration such as 30s or 5min, got '%s'", value);
+		return -1;
+	default:
+		return 0;
+	}
+}

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* "volumectl store" */
+
+/* Becomes the program that works on stores while the daemon is stopped. Returns only when it cannot. */
+int store_main(char **argv);
