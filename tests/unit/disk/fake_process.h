@@ -6,7 +6,7 @@
  * until the test says that it has ended. Programs that link it put it in front of the real functions (meson.build).
  */
 
-#include "disk/export_process.h"
+#include "io/process.h"
 
 struct fake_process {
 	unsigned starts;

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "disk/export.h"
+#include "nbd/exporter.h"
 #include "fake_process.h"
 #include "fake_qmp.h"
 #include "tree.h"
