@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What field.c, field_text.c and record.c share; nobody else includes it. */
+/*
+ * The value of a field by its C type, and how a new value gets into it. For the files of base/ that read and write a
+ * notation of fields; other layers use base/field.h.
+ */
 
 #include "base/field.h"
 
@@ -37,10 +40,15 @@ static inline bool field_bool_value(const struct field *field, const void *objec
 	return *(const bool *)field_of_const(field, object);
 }
 
-/* A new value of a FIELD_TEXT or FIELD_UUID into the struct, after its checks. */
+/* A new value into the struct, after its checks; a refused value leaves the struct as it was. */
 int field_take_string(const struct field *field, void *object, const char *text, struct err *err);
-/* The word's number into the struct. */
-int field_take_word(const struct field *field, void *object, const char *word, struct err *err);
+int field_take_word(const struct field *field, void *object, const char *word, struct err *err);   /* FIELD_ENUM */
+int field_take_int(const struct field *field, void *object, int64_t value, struct err *err);   /* or FIELD_DURATION */
+int field_take_size(const struct field *field, void *object, uint64_t value, struct err *err);
+int field_take_time(const struct field *field, void *object, const char *text, struct err *err);   /* "" is not set */
+/* ERR_INVALID: "size must be a size such as 5GiB, got …". */
+int field_refuse_text(const struct field *field, const char *text, struct err *err);
+
 /* The largest unit that says it exactly: "5GiB", with a gap "5 GiB", 1000 bytes "1000". */
 void field_size_text(uint64_t bytes, const char *gap, struct buf *out);
 void field_duration_text(int64_t ms, struct buf *out);
