@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Many watches: one list tells which jobs still run, and only the others are looked at. */
+/* Many watches: one list tells which jobs still run, and only the others are queried. */
 
 #include <setjmp.h>
 #include <stdarg.h>
