@@ -20,12 +20,12 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
-#include "disk/usage_look.h"
+#include "disk/usage_stack.h"
 #include "io/blocking.h"
 
 struct task {
-	char *path;              /* NULL: what stands on a disk */
-	struct usage_look *look; /* then its name, and where it is shown */
+	char *path;                  /* NULL: what stands on a disk */
+	struct usage_report *report; /* then its name, and where it is shown */
 	struct err err;
 };
 
@@ -64,28 +64,26 @@ static int flush_device(const char *path, struct err *err)
 }
 
 /* What stands on another comes after it in the list. */
-static void flush_upper(struct usage_look *look, struct err *first)
+static void flush_upper(struct usage_report *report, struct err *first)
 {
-	struct usage usage = { .look = look };
 	struct err err;
 
-	if (usage_climb(&usage) < 0)
-		*first = look->err;
-	for (size_t i = usage.node_count; i-- > 1;) {
-		_cleanup_free_ char *path = xasprintf("%s/%s", look->dev_root, usage.nodes[i].path + strlen("/dev/"));
+	if (usage_climb(report) < 0)
+		*first = report->err;
+	for (size_t i = report->node_count; i-- > 1;) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", report->dev_root, report->nodes[i].path + strlen("/dev/"));
 
 		if (flush_device(path, &err) < 0 && err.code != ERR_NOT_FOUND && !first->code)
 			*first = err;
 	}
-	free(usage.nodes);
 }
 
 static void task_run(void *work)
 {
 	struct task *task = work;
 
-	if (task->look)
-		flush_upper(task->look, &task->err);
+	if (task->report)
+		flush_upper(task->report, &task->err);
 	else
 		(void)flush_device(task->path, &task->err);
 }
@@ -94,9 +92,9 @@ static void task_free(void *work)
 {
 	struct task *task = work;
 
-	if (task->look)
-		usage_look_clear(task->look);
-	free(task->look);
+	if (task->report)
+		usage_report_clear(task->report);
+	free(task->report);
 	free(task->path);
 	free(task);
 }
@@ -175,8 +173,8 @@ struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush
 	static const struct usage_ignore nothing = { 0 };
 	struct task *task = xnew(struct task);
 
-	task->look = xnew(struct usage_look);
-	usage_look_init(task->look, &flusher->options, name, &nothing);
+	task->report = xnew(struct usage_report);
+	usage_report_init(task->report, &flusher->options, name, &nothing);
 	return start(flusher, task, xasprintf("flushing what stands on %s", name), done, arg);
 }
 

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "disk/usage_look.h"
+#include "disk/usage_scan.h"
 
 #define ANSWER_MS 20
 
@@ -92,7 +92,7 @@ struct usage_checker {
 struct usage_check {
 	struct usage_checker *checker;
 	struct loop_timer timer;
-	struct usage_look look;
+	struct usage_report report;
 	bool hangs;
 	usage_done_fn done;
 	void *arg;
@@ -127,7 +127,7 @@ static void check_free(struct usage_check *check)
 {
 	check->checker->pending--;
 	loop_timer_clear(check->checker->loop, &check->timer);
-	usage_look_clear(&check->look);
+	usage_report_clear(&check->report);
 	free(check);
 }
 
@@ -139,12 +139,12 @@ static void on_check(struct loop_timer *timer)
 	if (check->hangs) {
 		err_set(&result.err, ERR_TIMEOUT, "the disk hangs");
 	} else {
-		usage_look(&check->look);
-		result.err = check->look.err;
-		result.kind = check->look.kind;
-		result.only_open = check->look.only_open;
-		result.beside = check->look.beside;
-		result.what = str_or(check->look.what.data, "");
+		usage_scan(&check->report);
+		result.err = check->report.err;
+		result.kind = check->report.kind;
+		result.only_open = check->report.only_open;
+		result.beside = check->report.beside;
+		result.what = str_or(check->report.what.data, "");
 	}
 	check->done(check->arg, &result);
 	check_free(check);
@@ -160,7 +160,7 @@ struct usage_check *usage_check_start(struct usage_checker *checker, const char 
 	*check = (struct usage_check){
 		.checker = checker, .timer.fire = on_check, .hangs = fake_disk.hangs, .done = done, .arg = arg
 	};
-	usage_look_init(&check->look, &checker->options, name, ignore);
+	usage_report_init(&check->report, &checker->options, name, ignore);
 	loop_timer_set(checker->loop, &check->timer, check->hangs ? checker->options.timeout_ms : ANSWER_MS);
 	return check;
 }
