@@ -41,7 +41,8 @@ struct cloud_call_list {
 
 struct cloud_call {
 	TAILQ_ENTRY(cloud_call) entry;
-	struct cloud_call_list *list; /* where it stands: waits, is on the wire, or travels in a carrier; NULL while done runs */
+	struct cloud_call_list
+		*list; /* where it stands: waits, is on the wire, or travels in a carrier; NULL while done runs */
 	struct cloud_queue *queue;
 	const struct cloud_command *command;
 	struct cloud_param params[CLOUD_PARAMS_MAX]; /* names are literals, values ours */

@@ -386,7 +386,7 @@ struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud
 	struct cloud_job *job = xnew(struct cloud_job);
 	struct cloud_jobs *jobs = cloud->jobs;
 
-	assert( !str_empty(job_id) && done);
+	assert(!str_empty(job_id) && done);
 
 	job->jobs = jobs;
 	job->id = xstrdup(job_id);

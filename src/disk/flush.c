@@ -30,13 +30,13 @@ struct task {
 };
 
 struct flush {
-	struct patient_call call;
+	struct blocking_call call;
 	flush_done_fn done;
 	void *arg;
 };
 
 struct flusher {
-	struct patient *patient;
+	struct blocking_pool *pool;
 	struct usage_options options; /* texts owned */
 };
 
@@ -71,7 +71,8 @@ static void flush_upper(struct usage_report *report, struct err *first)
 	if (usage_climb(report) < 0)
 		*first = report->err;
 	for (size_t i = report->node_count; i-- > 1;) {
-		_cleanup_free_ char *path = xasprintf("%s/%s", report->dev_root, report->nodes[i].path + strlen("/dev/"));
+		_cleanup_free_ char *path =
+			xasprintf("%s/%s", report->dev_root, report->nodes[i].path + strlen("/dev/"));
 
 		if (flush_device(path, &err) < 0 && err.code != ERR_NOT_FOUND && !first->code)
 			*first = err;
@@ -101,7 +102,7 @@ static void task_free(void *work)
 
 /* ---- the loop's side ---- */
 
-static void on_flushed(struct patient_call *call, void *work, const struct err *err)
+static void on_flushed(struct blocking_call *call, void *work, const struct err *err)
 {
 	struct flush *flush = container_of(call, struct flush, call);
 	const struct task *task = work;
@@ -114,17 +115,17 @@ static void on_flushed(struct patient_call *call, void *work, const struct err *
 
 struct flusher *flusher_new(struct loop *loop, const struct usage_options *options)
 {
-	struct patient_options patient = {
+	const struct blocking_options pool = {
 		.name = "flush",
 		.at_once = FLUSH_AT_ONCE,
-		.stuck_max = FLUSH_STUCK_MAX,
+		.hung_max = FLUSH_STUCK_MAX,
 		.timeout_ms = options->timeout_ms,
 		.run = task_run,
 		.free_work = task_free,
 	};
 	struct flusher *flusher = xnew(struct flusher);
 
-	flusher->patient = patient_new(loop, &patient);
+	flusher->pool = blocking_pool_new(loop, &pool);
 	flusher->options = *options;
 	flusher->options.proc_root = xstrdup(options->proc_root);
 	flusher->options.sysfs_root = xstrdup(options->sysfs_root);
@@ -134,13 +135,13 @@ struct flusher *flusher_new(struct loop *loop, const struct usage_options *optio
 
 struct flusher *flusher_free(struct flusher *flusher)
 {
-	struct patient_call *call;
+	struct blocking_call *call;
 
 	if (!flusher)
 		return NULL;
-	while ((call = patient_first(flusher->patient)))
+	while ((call = blocking_first(flusher->pool)))
 		flush_cancel(container_of(call, struct flush, call));
-	patient_free(flusher->patient);
+	blocking_pool_free(flusher->pool);
 	freep(&flusher->options.proc_root);
 	freep(&flusher->options.sysfs_root);
 	freep(&flusher->options.dev_root);
@@ -148,7 +149,8 @@ struct flusher *flusher_free(struct flusher *flusher)
 	return NULL;
 }
 
-static struct flush *start(struct flusher *flusher, struct task *task, char *what, flush_done_fn done, void *arg)
+static struct flush *start(struct flusher *flusher, struct task *task, const char *doing, const char *object,
+			   flush_done_fn done, void *arg)
 {
 	struct flush *flush = xnew(struct flush);
 
@@ -156,7 +158,7 @@ static struct flush *start(struct flusher *flusher, struct task *task, char *wha
 	flush->done = done;
 	flush->arg = arg;
 	flush->call.done = on_flushed;
-	patient_start(flusher->patient, &flush->call, what, task);
+	blocking_start(flusher->pool, &flush->call, doing, object, task);
 	return flush;
 }
 
@@ -165,7 +167,7 @@ struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_
 	struct task *task = xnew(struct task);
 
 	task->path = xstrdup(path);
-	return start(flusher, task, xasprintf("flushing %s", path), done, arg);
+	return start(flusher, task, "flushing", path, done, arg);
 }
 
 struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush_done_fn done, void *arg)
@@ -175,11 +177,11 @@ struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush
 
 	task->report = xnew(struct usage_report);
 	usage_report_init(task->report, &flusher->options, name, &nothing);
-	return start(flusher, task, xasprintf("flushing what stands on %s", name), done, arg);
+	return start(flusher, task, "flushing what stands on", name, done, arg);
 }
 
 void flush_cancel(struct flush *flush)
 {
-	patient_cancel(&flush->call);
+	blocking_cancel(&flush->call);
 	free(flush);
 }

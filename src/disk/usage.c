@@ -17,7 +17,7 @@
 #define SCAN_AGAIN_MS 200
 
 struct usage_check {
-	struct patient_call call;
+	struct blocking_call call;
 	TAILQ_ENTRY(usage_check) entry;
 	struct usage_checker *checker;
 	struct loop_timer again; /* set between two scans, when call is not begun */
@@ -31,7 +31,7 @@ struct usage_check {
 struct usage_checker {
 	struct loop *loop;
 	struct usage_options options; /* texts owned */
-	struct patient *patient;
+	struct blocking_pool *pool;
 	TAILQ_HEAD(, usage_check) checks;
 };
 
@@ -58,7 +58,7 @@ static void start_scan(struct usage_check *check)
 	struct usage_report *report = xnew(struct usage_report);
 
 	usage_report_init(report, &checker->options, check->name, &check->ignore);
-	patient_start(checker->patient, &check->call, xasprintf("finding out who uses %s", check->name), report);
+	blocking_start(checker->pool, &check->call, "finding out who uses", check->name, report);
 }
 
 static void on_again(struct loop_timer *timer)
@@ -84,7 +84,7 @@ static void answer(struct usage_check *check, const struct usage_result *result)
 	done(arg, result);
 }
 
-static void on_scanned(struct patient_call *call, void *work, const struct err *err)
+static void on_scanned(struct blocking_call *call, void *work, const struct err *err)
 {
 	struct usage_check *check = container_of(call, struct usage_check, call);
 	const struct usage_report *report = work;
@@ -107,10 +107,10 @@ static void on_scanned(struct patient_call *call, void *work, const struct err *
 
 struct usage_checker *usage_checker_new(struct loop *loop, const struct usage_options *options)
 {
-	struct patient_options patient = {
+	const struct blocking_options pool = {
 		.name = "usage",
 		.at_once = 1,
-		.stuck_max = USAGE_STUCK_MAX,
+		.hung_max = USAGE_STUCK_MAX,
 		.timeout_ms = options->timeout_ms,
 		.run = scan_run,
 		.free_work = scan_free,
@@ -122,7 +122,7 @@ struct usage_checker *usage_checker_new(struct loop *loop, const struct usage_op
 	checker->options.proc_root = xstrdup(options->proc_root);
 	checker->options.sysfs_root = xstrdup(options->sysfs_root);
 	checker->options.dev_root = xstrdup(options->dev_root);
-	checker->patient = patient_new(loop, &patient);
+	checker->pool = blocking_pool_new(loop, &pool);
 	TAILQ_INIT(&checker->checks);
 	return checker;
 }
@@ -135,7 +135,7 @@ struct usage_checker *usage_checker_free(struct usage_checker *checker)
 		return NULL;
 	while ((check = TAILQ_FIRST(&checker->checks)))
 		usage_check_cancel(check);
-	patient_free(checker->patient);
+	blocking_pool_free(checker->pool);
 	freep(&checker->options.proc_root);
 	freep(&checker->options.sysfs_root);
 	freep(&checker->options.dev_root);
@@ -166,6 +166,6 @@ struct usage_check *usage_check_start(struct usage_checker *checker, const char 
 void usage_check_cancel(struct usage_check *check)
 {
 	if (!loop_timer_is_set(&check->again))
-		patient_cancel(&check->call);
+		blocking_cancel(&check->call);
 	check_free(check);
 }

@@ -128,7 +128,8 @@ static int read_mount(struct mounts *mounts, char *line)
 	/* word is the "-"; then come the type and the source, which may be empty. */
 	if (!word || !strtok_r(NULL, " ", &save))
 		return err_set(&report->err, ERR_INTERNAL,
-			       "who uses %s cannot be found out: mountinfo has a line that makes no sense", report->name);
+			       "who uses %s cannot be found out: mountinfo has a line that makes no sense",
+			       report->name);
 	unescape(fields[4], mount_point, sizeof(mount_point));
 	unescape(str_or(strtok_r(NULL, " ", &save), ""), source, sizeof(source));
 	check_mount(mounts, fields[2], source, mount_point);

@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 void usage_report_init(struct usage_report *report, const struct usage_options *options, const char *name,
-		     const struct usage_ignore *ignore)
+		       const struct usage_ignore *ignore)
 {
 	*report = (struct usage_report){
 		.proc_root = xstrdup(options->proc_root),
@@ -39,8 +39,8 @@ void usage_report_clear(struct usage_report *report)
 
 int usage_cannot_read(struct usage_report *report, const char *path)
 {
-	return err_set(&report->err, ERR_UNAVAILABLE, "who uses %s cannot be found out: %s: %s", report->name,
-		       path, strerror(errno));
+	return err_set(&report->err, ERR_UNAVAILABLE, "who uses %s cannot be found out: %s: %s", report->name, path,
+		       strerror(errno));
 }
 
 int usage_too_many(struct usage_report *report, const char *what)
@@ -48,7 +48,8 @@ int usage_too_many(struct usage_report *report, const char *what)
 	return err_set(&report->err, ERR_TOO_MANY, "who uses %s cannot be found out: %s", report->name, what);
 }
 
-void usage_add(struct usage_report *report, const struct usage_node *node, enum usage_kind kind, const char *format, ...)
+void usage_add(struct usage_report *report, const struct usage_node *node, enum usage_kind kind, const char *format,
+	       ...)
 {
 	char text[4200];
 	va_list args;

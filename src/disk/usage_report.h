@@ -49,8 +49,8 @@ void usage_report_init(struct usage_report *report, const struct usage_options *
 void usage_report_clear(struct usage_report *report);
 
 /* A user of this node. */
-void usage_add(struct usage_report *report, const struct usage_node *node, enum usage_kind kind, const char *format, ...)
-	_printf_(4, 5);
+void usage_add(struct usage_report *report, const struct usage_node *node, enum usage_kind kind, const char *format,
+	       ...) _printf_(4, 5);
 /* Says that the users of the disk cannot be found out, because of errno at path. -1. */
 int usage_cannot_read(struct usage_report *report, const char *path);
 int usage_too_many(struct usage_report *report, const char *what);

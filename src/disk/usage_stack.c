@@ -214,8 +214,8 @@ int usage_climb(struct usage_report *report)
 	_cleanup_free_ char *folder = xasprintf("%s/block/%s", report->sysfs_root, name);
 
 	if (faccessat(AT_FDCWD, folder, F_OK, 0) < 0)
-		return err_set(&report->err, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "disk %s: %s: %s",
-			       name, folder, strerror(errno));
+		return err_set(&report->err, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "disk %s: %s: %s", name,
+			       folder, strerror(errno));
 	if (add_node(report, name, false, false) < 0)
 		return -1;
 	for (size_t i = 0; i < report->node_count; i++) {

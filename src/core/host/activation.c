@@ -73,7 +73,7 @@ static void point(struct serving *serving)
 {
 	struct core *core = serving->core;
 
-	serving->map_call = devmap_point(core->options.devmap, name_give(core, serving->volume_id), serving->volume_id,
+	serving->map_call = devmap_activate(core->options.devmap, name_give(core, serving->volume_id), serving->volume_id,
 					 serving->device.number, serving->device.size, on_part_done, serving);
 }
 
@@ -126,10 +126,10 @@ static void begin_part(struct serving *serving)
 		break;
 	case PART_HOLD:
 		hold_begin(serving->core, serving->volume_id);
-		serving->map_call = devmap_hold(devmap, serving->volume_id, on_part_done, serving);
+		serving->map_call = devmap_suspend(devmap, serving->volume_id, on_part_done, serving);
 		break;
 	case PART_FAIL:
-		serving->map_call = devmap_fail(devmap, serving->volume_id, on_part_done, serving);
+		serving->map_call = devmap_wipe(devmap, serving->volume_id, on_part_done, serving);
 		break;
 	case PART_UNMAP:
 		serving->map_call = devmap_remove(devmap, serving->volume_id, on_part_done, serving);

@@ -110,7 +110,7 @@ static void let_go(struct hold *hold)
 	if (hold->call)
 		return;
 	loop_timer_clear(hold->core->loop, &hold->timer);
-	hold->call = devmap_fail(hold->core->options.devmap, hold->volume_id, on_failed, hold);
+	hold->call = devmap_wipe(hold->core->options.devmap, hold->volume_id, on_failed, hold);
 }
 
 static void on_over(struct loop_timer *timer)

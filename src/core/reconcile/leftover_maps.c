@@ -74,7 +74,7 @@ static void look_at_next(struct old_names *old)
 	if (old->at == old->count)
 		end(old);
 	else if (map->suspended)
-		old->call = devmap_fail(devmap, map->volume_id, on_failed, old);
+		old->call = devmap_wipe(devmap, map->volume_id, on_failed, old);
 	else if (map->open_count > 0)
 		leave(old, "it is in use");
 	else
