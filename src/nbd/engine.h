@@ -36,7 +36,7 @@ struct export_call {
 	int64_t since_ms;
 	struct loop_timer deadline;
 	struct loop_task answer; /* calls done() */
-	struct nbd_check *check;
+	struct handshake *check;
 	int check_port; /* 0: none */
 	enum { CALL_WAITING, CALL_RUNNING, CALL_ENDED } stage;
 
@@ -65,9 +65,9 @@ extern const struct export_engine_ops export_qemu_ops, export_nbdkit_ops;
 struct exporter {
 	struct loop *loop;
 	struct exporter_options options; /* texts are copies */
-	struct export_address address;
+	struct address address;
 	struct ssl_ctx_st *tls; /* of our handshakes; NULL: none */
-	struct export_watch *watch;
+	struct clients *watch;
 	struct prober *prober;
 
 	const struct export_engine_ops *ops;
@@ -108,7 +108,7 @@ void export_in_use(struct err *err, const char *name, const struct export_client
 /* ---- TLS ---- */
 
 /* For our handshakes, with what is in the folder. Blocks for reading three small files. */
-struct ssl_ctx_st *export_tls_open(const char *tls_dir, struct err *err);
+struct ssl_ctx_st *tls_open(const char *tls_dir, struct err *err);
 /* True when clients must show a certificate: the folder has one for us, too. */
-bool export_tls_verifies_clients(const char *tls_dir);
-void export_tls_close(struct ssl_ctx_st *tls);
+bool tls_verifies_clients(const char *tls_dir);
+void tls_close(struct ssl_ctx_st *tls);

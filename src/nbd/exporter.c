@@ -59,14 +59,14 @@ static void call_free(struct export_call *call)
 static void forget_port(struct export_call *call)
 {
 	if (call->check_port > 0)
-		export_watch_own_port(call->exporter->watch, call->check_port, false);
+		clients_own_port(call->exporter->watch, call->check_port, false);
 	call->check_port = 0;
 }
 
 static void drop_check(struct export_call *call)
 {
 	if (call->check)
-		nbd_check_cancel(call->check);
+		handshake_cancel(call->check);
 	call->check = NULL;
 	forget_port(call);
 }
@@ -203,10 +203,10 @@ static void start_check(struct export_call *call)
 	TAILQ_REMOVE(&exporter->waiting, call, entry);
 	TAILQ_INSERT_TAIL(&exporter->others, call, entry);
 	call->stage = CALL_RUNNING;
-	call->check = nbd_check_start(exporter->loop, &exporter->address, exporter->tls, call->name, on_checked, call);
-	call->check_port = nbd_check_port(call->check);
+	call->check = handshake_start(exporter->loop, &exporter->address, exporter->tls, call->name, on_checked, call);
+	call->check_port = handshake_port(call->check);
 	if (call->check_port > 0)
-		export_watch_own_port(exporter->watch, call->check_port, true);
+		clients_own_port(exporter->watch, call->check_port, true);
 }
 
 /* Ends what can't be, begins what needs no engine; returns the first call that does. */
@@ -467,7 +467,7 @@ static int check_access(const struct exporter *exporter, struct err *err)
 {
 	const char *tls_dir = exporter->options.tls_dir;
 
-	if (export_address_is_local(&exporter->address) || (tls_dir && export_tls_verifies_clients(tls_dir)))
+	if (address_is_local(&exporter->address) || (tls_dir && tls_verifies_clients(tls_dir)))
 		return 0;
 	return err_set(err, ERR_INVALID,
 		       "%s can be reached from other machines, which needs TLS with certificates of clients: a folder "
@@ -480,11 +480,11 @@ static int open_parts(struct exporter *exporter, struct err *err)
 	const struct exporter_options *options = &exporter->options;
 
 	exporter->ops = find_ops(options->engine, err);
-	if (!exporter->ops || export_address_parse(options->listen, &exporter->address, err) < 0 ||
+	if (!exporter->ops || address_parse(options->listen, &exporter->address, err) < 0 ||
 	    check_access(exporter, err) < 0 || make_run_dir(options->run_dir, err) < 0)
 		return -1;
 	if (options->tls_dir) {
-		exporter->tls = export_tls_open(options->tls_dir, err);
+		exporter->tls = tls_open(options->tls_dir, err);
 		if (!exporter->tls)
 			return -1;
 	}
@@ -506,7 +506,7 @@ struct exporter *exporter_new(struct loop *loop, const struct exporter_options *
 	exporter->pump_task.run = on_pump_task;
 	if (open_parts(exporter, err) < 0)
 		return exporter_free(exporter);
-	exporter->watch = export_watch_new(loop, options->proc_root);
+	exporter->watch = clients_new(loop, options->proc_root);
 	exporter->prober = prober_new(loop, options->timeout_ms);
 	loop_timer_set(loop, &exporter->attempt_timer, 0);
 	return exporter;
@@ -528,8 +528,8 @@ struct exporter *exporter_free(struct exporter *exporter)
 	loop_task_cancel(exporter->loop, &exporter->lost_task);
 	loop_task_cancel(exporter->loop, &exporter->pump_task);
 	prober_free(exporter->prober);
-	export_watch_free(exporter->watch);
-	export_tls_close(exporter->tls);
+	clients_free(exporter->watch);
+	tls_close(exporter->tls);
 	free_options(&exporter->options);
 	free(exporter);
 	return NULL;

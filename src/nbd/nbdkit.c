@@ -34,14 +34,14 @@
 struct nbdkit {
 	struct exporter *exporter;
 	char *folder;
-	struct export_process *process;
+	struct process *process;
 	bool is_up;
 	bool parting; /* it is started anew to get rid of a client, for the call under way */
-	struct nbd_check *check;
+	struct handshake *check;
 	struct loop_timer again; /* the next check, or the end of patience with this one */
 	int64_t until_ms;
 	struct export_call *call; /* NULL: none, or nobody waits for it any more */
-	struct export_look *look;
+	struct clients_scan *look;
 	struct probe *probe;
 	struct loop_timer linger;
 	int64_t linger_until_ms;
@@ -98,7 +98,7 @@ static void clear_open_files(struct open_files *open)
 static struct open_files read_open_files(const struct nbdkit *nbdkit)
 {
 	_cleanup_free_ char *path =
-		xasprintf("%s/%d/fd", nbdkit->exporter->options.proc_root, (int)export_process_pid(nbdkit->process));
+		xasprintf("%s/%d/fd", nbdkit->exporter->options.proc_root, (int)process_pid(nbdkit->process));
 	struct open_files open = { 0 };
 	struct dirent *entry;
 	struct stat file;
@@ -179,7 +179,7 @@ static void stop_looking(struct nbdkit *nbdkit)
 {
 	loop_timer_clear(nbdkit->exporter->loop, &nbdkit->again);
 	if (nbdkit->check)
-		nbd_check_cancel(nbdkit->check);
+		handshake_cancel(nbdkit->check);
 	nbdkit->check = NULL;
 }
 
@@ -191,12 +191,12 @@ static void on_ended(void *arg, const char *how);
 static void put_arguments(const struct exporter *exporter, const char *port, const char *certificates, const char *dir,
 			  const char **argv)
 {
-	const struct export_address *address = &exporter->address;
+	const struct address *address = &exporter->address;
 	size_t count = 0;
 
 	argv[count++] = "--foreground";
 	argv[count++] = "--exit-with-parent";
-	if (export_address_is_unix(address)) {
+	if (address_is_unix(address)) {
 		argv[count++] = "--unix";
 		argv[count++] = address->sa.local.sun_path;
 	} else {
@@ -208,7 +208,7 @@ static void put_arguments(const struct exporter *exporter, const char *port, con
 	if (exporter->options.tls_dir) {
 		argv[count++] = "--tls=require";
 		argv[count++] = certificates;
-		if (export_tls_verifies_clients(exporter->options.tls_dir))
+		if (tls_verifies_clients(exporter->options.tls_dir))
 			argv[count++] = "--tls-verify-peer";
 	}
 	argv[count++] = "file";
@@ -216,26 +216,26 @@ static void put_arguments(const struct exporter *exporter, const char *port, con
 	argv[count] = NULL;
 }
 
-static int choose_port(struct export_address *address, struct err *err)
+static int choose_port(struct address *address, struct err *err)
 {
 	int port;
 
-	if (export_address_is_unix(address)) {
+	if (address_is_unix(address)) {
 		unlink(address->sa.local.sun_path); /* a dead one's; it would be in the way */
 		return 0;
 	}
 	if (address->port != 0)
 		return 0;
-	if (export_address_free_port(address, &port, err) < 0)
+	if (address_free_port(address, &port, err) < 0)
 		return -1;
-	export_address_set_port(address, port);
+	address_set_port(address, port);
 	return 0;
 }
 
 static int start(struct nbdkit *nbdkit, struct err *err)
 {
 	struct exporter *exporter = nbdkit->exporter;
-	_cleanup_free_ char *program = export_process_find(export_nbdkit_ops.program);
+	_cleanup_free_ char *program = process_find(export_nbdkit_ops.program);
 	_cleanup_free_ char *dir = xasprintf("dir=%s", nbdkit->folder), *port = NULL;
 	_cleanup_free_ char *certificates = xasprintf("--tls-certificates=%s", str_or(exporter->options.tls_dir, ""));
 	const char *argv[ARGUMENTS_MAX] = { program };
@@ -247,7 +247,7 @@ static int start(struct nbdkit *nbdkit, struct err *err)
 		return -1;
 	port = xasprintf("%d", exporter->address.port);
 	put_arguments(exporter, port, certificates, dir, argv + 1);
-	nbdkit->process = export_process_start(exporter->loop, argv, on_ended, nbdkit, err);
+	nbdkit->process = process_start(exporter->loop, argv, on_ended, nbdkit, err);
 	return nbdkit->process ? 0 : -1;
 }
 
@@ -268,7 +268,7 @@ static void on_ended(void *arg, const char *how)
 	bool parting = nbdkit->parting;
 	bool known_down = !nbdkit->is_up && !nbdkit->check && !loop_timer_is_set(&nbdkit->again);
 
-	nbdkit->process = export_process_forget(nbdkit->process);
+	nbdkit->process = process_forget(nbdkit->process);
 	nbdkit->is_up = nbdkit->parting = false;
 	stop_looking(nbdkit);
 	if (parting)
@@ -291,7 +291,7 @@ static void on_looked(void *arg, uint64_t size, const struct err *err)
 	} else if (clock_mono_ms() < nbdkit->until_ms) {
 		loop_timer_set(nbdkit->exporter->loop, &nbdkit->again, LOOK_EVERY_MS);
 	} else {
-		export_process_end(nbdkit->process);
+		process_end(nbdkit->process);
 		exporter_down(nbdkit->exporter, "nbdkit does not listen: %s", err->text);
 	}
 }
@@ -301,7 +301,7 @@ static void look_whether_it_listens(struct nbdkit *nbdkit)
 	const struct exporter *exporter = nbdkit->exporter;
 	int64_t left_ms = nbdkit->until_ms - clock_mono_ms();
 
-	nbdkit->check = nbd_check_start(exporter->loop, &exporter->address, exporter->tls, "-", on_looked, nbdkit);
+	nbdkit->check = handshake_start(exporter->loop, &exporter->address, exporter->tls, "-", on_looked, nbdkit);
 	loop_timer_set(exporter->loop, &nbdkit->again, left_ms > 0 ? left_ms : 0);
 }
 
@@ -314,7 +314,7 @@ static void on_again(struct loop_timer *timer)
 		return;
 	}
 	stop_looking(nbdkit);
-	export_process_end(nbdkit->process);
+	process_end(nbdkit->process);
 	exporter_down(nbdkit->exporter, "nbdkit listens and does not answer");
 }
 
@@ -379,7 +379,7 @@ static void on_clients(void *arg, const struct export_client *clients, size_t co
 
 static void look_at_clients(struct nbdkit *nbdkit)
 {
-	nbdkit->look = export_look_start(nbdkit->exporter->watch, &nbdkit->exporter->address, on_clients, nbdkit);
+	nbdkit->look = clients_scan_start(nbdkit->exporter->watch, &nbdkit->exporter->address, on_clients, nbdkit);
 }
 
 static int remove_link(struct nbdkit *nbdkit, struct err *err)
@@ -401,7 +401,7 @@ static void part_from_clients(struct nbdkit *nbdkit)
 	}
 	log_notice("export: nbdkit is started anew, since %s is taken from a client by force", nbdkit->call->name);
 	nbdkit->parting = true;
-	export_process_end(nbdkit->process);
+	process_end(nbdkit->process);
 }
 
 static void change_link(struct nbdkit *nbdkit)
@@ -450,9 +450,9 @@ static void on_probed(void *arg, const struct probe_result *result)
 static int check_item(const struct nbdkit *nbdkit, struct err *err)
 {
 	const struct export_call *call = nbdkit->call;
-	struct export_device device;
+	struct backing device;
 
-	if (export_device_look(nbdkit->exporter->options.sysfs_root, call->device_path, &device, err) < 0)
+	if (backing_query(nbdkit->exporter->options.sysfs_root, call->device_path, &device, err) < 0)
 		return -1;
 	if (call->read_only)
 		return err_set_field(err, "read_only", ERR_INVALID,
@@ -513,7 +513,7 @@ static void abandon(void *engine)
 	nbdkit->call = NULL;
 	loop_timer_clear(nbdkit->exporter->loop, &nbdkit->linger);
 	if (nbdkit->look)
-		export_look_cancel(nbdkit->look);
+		clients_scan_cancel(nbdkit->look);
 	if (nbdkit->probe)
 		probe_cancel(nbdkit->probe);
 	nbdkit->look = NULL;
@@ -544,7 +544,7 @@ static void close_engine(void *engine)
 	struct nbdkit *nbdkit = engine;
 
 	stop_looking(nbdkit);
-	export_process_free(nbdkit->process);
+	process_free(nbdkit->process);
 	free(nbdkit->folder);
 	free(nbdkit);
 }
@@ -553,7 +553,7 @@ static int get_pid(const void *engine)
 {
 	const struct nbdkit *nbdkit = engine;
 
-	return nbdkit->process ? (int)export_process_pid(nbdkit->process) : 0;
+	return nbdkit->process ? (int)process_pid(nbdkit->process) : 0;
 }
 
 static const char *get_trouble(const void *engine)

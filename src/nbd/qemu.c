@@ -51,7 +51,7 @@ static void dismiss(struct qemu *qemu)
 	if (!qemu->process)
 		return;
 	qemu->was_dismissed = true;
-	export_process_end(qemu->process);
+	process_end(qemu->process);
 }
 
 /* ---- the note about what it was started with ---- */
@@ -60,7 +60,7 @@ static char *settings_text(const struct qemu *qemu)
 {
 	char address[160];
 
-	export_address_format(&qemu->exporter->address, address, sizeof(address));
+	address_format(&qemu->exporter->address, address, sizeof(address));
 	return xasprintf("%s %s\n", address, str_or(qemu->exporter->options.tls_dir, "-"));
 }
 
@@ -83,11 +83,11 @@ static int write_settings(const struct qemu *qemu, struct err *err)
 static void take_port(struct qemu *qemu, const char *text)
 {
 	_cleanup_free_ char *address_text = xstrndup(text, strcspn(text, " "));
-	struct export_address *address = &qemu->exporter->address, noted;
+	struct address *address = &qemu->exporter->address, noted;
 
-	if (address->port == 0 && !export_address_is_unix(address) &&
-	    export_address_parse(address_text, &noted, NULL) == 0 && streq(noted.host, address->host))
-		export_address_set_port(address, noted.port);
+	if (address->port == 0 && !address_is_unix(address) && address_parse(address_text, &noted, NULL) == 0 &&
+	    streq(noted.host, address->host))
+		address_set_port(address, noted.port);
 }
 
 static bool settings_are_ours(struct qemu *qemu)
@@ -135,7 +135,7 @@ static void on_server_started(void *arg, const struct json *result, const struct
 
 	/* One that was found running has its server already. */
 	if (err->code != ERR_NONE && !strstr(err->text, "already running")) {
-		export_address_format(&qemu->exporter->address, address, sizeof(address));
+		address_format(&qemu->exporter->address, address, sizeof(address));
 		go_away(qemu);
 		dismiss(qemu);
 		exporter_down(qemu->exporter, "qemu-storage-daemon cannot serve on %s: %s", address, err->text);
@@ -150,7 +150,7 @@ static void on_server_started(void *arg, const struct json *result, const struct
 
 static void start_server(struct qemu *qemu)
 {
-	const struct export_address *address = &qemu->exporter->address;
+	const struct address *address = &qemu->exporter->address;
 	_cleanup_free_ char *port = xasprintf("%d", address->port);
 	_cleanup_buf_ struct buf text = BUF_NULL;
 	struct json_writer w = { .out = &text };
@@ -159,10 +159,10 @@ static void start_server(struct qemu *qemu)
 	json_put_name(&w, "addr");
 	json_begin_object(&w);
 	json_put_name(&w, "type");
-	json_put_text(&w, export_address_is_unix(address) ? "unix" : "inet");
+	json_put_text(&w, address_is_unix(address) ? "unix" : "inet");
 	json_put_name(&w, "data");
 	json_begin_object(&w);
-	if (export_address_is_unix(address)) {
+	if (address_is_unix(address)) {
 		json_put_name(&w, "path");
 		json_put_text(&w, address->sa.local.sun_path);
 	} else {
@@ -213,7 +213,7 @@ static void add_tls(struct qemu *qemu)
 	json_put_name(&w, "endpoint");
 	json_put_text(&w, "server");
 	json_put_name(&w, "verify-peer");
-	json_put_bool(&w, export_tls_verifies_clients(tls_dir));
+	json_put_bool(&w, tls_verifies_clients(tls_dir));
 	json_end_object(&w);
 	qemu_send(qemu, "object-add", text.data, on_tls_added);
 }
@@ -225,7 +225,7 @@ static void on_ended(void *arg, const char *how)
 	struct qemu *qemu = arg;
 	_cleanup_free_ char *reason = xasprintf("qemu-storage-daemon %s", how);
 
-	qemu->process = export_process_forget(qemu->process);
+	qemu->process = process_forget(qemu->process);
 	qemu->pid = qemu->listener = 0;
 	qemu->is_fresh = false;
 	if (qemu->stage == QEMU_AWAY) {
@@ -255,7 +255,7 @@ static char *escape_commas(const char *path)
 static int start_process(struct qemu *qemu, struct err *err)
 {
 	struct exporter *exporter = qemu->exporter;
-	_cleanup_free_ char *program = export_process_find(export_qemu_ops.program);
+	_cleanup_free_ char *program = process_find(export_qemu_ops.program);
 	_cleanup_free_ char *path = escape_commas(qemu->socket);
 	_cleanup_free_ char *chardev = xasprintf("socket,id=qmp,path=%s,server=on,wait=off", path);
 	_cleanup_free_ char *pid_file = pid_path(qemu);
@@ -266,16 +266,16 @@ static int start_process(struct qemu *qemu, struct err *err)
 	if (!program)
 		return err_set(err, ERR_UNAVAILABLE, "%s is not installed; install Debian's package %s",
 			       export_qemu_ops.program, export_qemu_ops.package);
-	if (!export_address_is_unix(&exporter->address) && exporter->address.port == 0) {
-		if (export_address_free_port(&exporter->address, &port, err) < 0)
+	if (!address_is_unix(&exporter->address) && exporter->address.port == 0) {
+		if (address_free_port(&exporter->address, &port, err) < 0)
 			return -1;
-		export_address_set_port(&exporter->address, port);
+		address_set_port(&exporter->address, port);
 	}
 	if (write_settings(qemu, err) < 0)
 		return -1;
 	unlink(qemu->socket); /* a dead one's; it would be in the way */
 	unlink(pid_file);
-	qemu->process = export_process_start(exporter->loop, argv, on_ended, qemu, err);
+	qemu->process = process_start(exporter->loop, argv, on_ended, qemu, err);
 	qemu->is_fresh = qemu->process != NULL;
 	qemu->was_set_up = false;
 	return qemu->process ? 0 : -1;
@@ -290,7 +290,7 @@ static bool take_over(struct qemu *qemu)
 
 	if (qemu->is_foreign || qemu->process || qmp_pid(qemu->qmp) <= 0)
 		return true;
-	qemu->process = export_process_adopt(qemu->exporter->loop, qmp_pid(qemu->qmp), on_ended, qemu, &err);
+	qemu->process = process_adopt(qemu->exporter->loop, qmp_pid(qemu->qmp), on_ended, qemu, &err);
 	log_debug("export: an engine is running already, process %d %s", (int)qmp_pid(qemu->qmp), err.text);
 	if (settings_are_ours(qemu))
 		return true;
@@ -421,7 +421,7 @@ static void *open_engine(struct exporter *exporter, struct err *err)
 	qemu_work_init(qemu);
 	if (strlen(qemu->socket) >= sizeof(exporter->address.sa.local.sun_path))
 		err_set(err, ERR_INVALID, "%s is too long for the path of a socket", qemu->socket);
-	else if (qemu->is_foreign && !export_address_is_unix(&exporter->address) && exporter->address.port == 0)
+	else if (qemu->is_foreign && !address_is_unix(&exporter->address) && exporter->address.port == 0)
 		err_set(err, ERR_INVALID, "port 0 needs an engine that the daemon starts itself");
 	else
 		return qemu;
@@ -435,7 +435,7 @@ static void close_engine(void *engine)
 	struct qemu *qemu = engine;
 
 	go_away(qemu);
-	export_process_free(qemu->process);
+	process_free(qemu->process);
 	free(qemu->socket);
 	free(qemu);
 }
@@ -459,7 +459,7 @@ static int get_pid(const void *engine)
 {
 	const struct qemu *qemu = engine;
 
-	return (int)(qemu->process ? export_process_pid(qemu->process) : qemu->listener);
+	return (int)(qemu->process ? process_pid(qemu->process) : qemu->listener);
 }
 
 static const char *get_trouble(const void *engine)

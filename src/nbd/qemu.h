@@ -34,14 +34,14 @@ struct qemu_work {
 	size_t export_count;
 	struct qemu_node *nodes;
 	size_t node_count;
-	struct export_device device;
+	struct backing device;
 	char node[QEMU_NODE_SIZE];    /* made for an export that is being added; "" when there is none */
 	char leaving[QEMU_NODE_SIZE]; /* of an export that was removed: its device must be closed, too */
 	bool added;                   /* the engine said so */
 	bool answers;                 /* the device, to a read */
 	struct err err;               /* why the export could not be added; its node is taken back */
 	struct probe *probe;
-	struct export_look *look;
+	struct clients_scan *look;
 	struct loop_timer again; /* looks again */
 };
 
@@ -51,13 +51,13 @@ struct qemu {
 	bool is_foreign; /* somebody else runs it */
 	enum { QEMU_AWAY, QEMU_CONNECTING, QEMU_GREETING, QEMU_OPENING, QEMU_UP } stage;
 	struct qmp *qmp;
-	struct export_process *process; /* not of a foreign one */
-	bool is_fresh;                  /* the process was started here and has never been up: it serves nobody */
-	bool was_set_up;                /* a fresh one, at the last look */
-	bool was_dismissed;             /* the process was told to end, and the reason for that was told */
-	pid_t listener;                 /* who listens on the socket, as far as is known */
-	pid_t pid;                      /* of the one that was up last */
-	struct loop_timer timer;        /* of the stages before UP */
+	struct process *process; /* not of a foreign one */
+	bool is_fresh;           /* the process was started here and has never been up: it serves nobody */
+	bool was_set_up;         /* a fresh one, at the last look */
+	bool was_dismissed;      /* the process was told to end, and the reason for that was told */
+	pid_t listener;          /* who listens on the socket, as far as is known */
+	pid_t pid;               /* of the one that was up last */
+	struct loop_timer timer; /* of the stages before UP */
 	int64_t until_ms;
 	int64_t sent_ms; /* the last command */
 	unsigned nodes_made;

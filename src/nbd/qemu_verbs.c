@@ -280,7 +280,7 @@ static void on_export_removed(void *arg, const struct json *result, const struct
 	}
 	qemu->work.leaving[0] = '\0';
 	if (strstr(err->text, "in use"))
-		qemu->work.look = export_look_start(qemu->exporter->watch, &qemu->exporter->address, on_users, qemu);
+		qemu->work.look = clients_scan_start(qemu->exporter->watch, &qemu->exporter->address, on_users, qemu);
 	else
 		refused(qemu, "remove export", err);
 }
@@ -472,7 +472,7 @@ static void decide(struct qemu *qemu)
 			end(qemu, NULL);
 		break;
 	case EXPORT_LIST:
-		work->look = export_look_start(qemu->exporter->watch, &qemu->exporter->address, on_clients, qemu);
+		work->look = clients_scan_start(qemu->exporter->watch, &qemu->exporter->address, on_clients, qemu);
 		break;
 	case EXPORT_CHECK:
 		break; /* needs no engine */
@@ -490,8 +490,7 @@ void qemu_work_begin(struct qemu *qemu, struct export_call *call)
 	work->added = work->answers = false;
 	work->err.code = ERR_NONE;
 	if (call->verb == EXPORT_ADD) {
-		if (export_device_look(qemu->exporter->options.sysfs_root, call->device_path, &work->device, &err) <
-		    0) {
+		if (backing_query(qemu->exporter->options.sysfs_root, call->device_path, &work->device, &err) < 0) {
 			end(qemu, &err);
 			return;
 		}
@@ -514,7 +513,7 @@ void qemu_work_abandon(struct qemu *qemu)
 	if (work->probe)
 		probe_cancel(work->probe);
 	if (work->look)
-		export_look_cancel(work->look);
+		clients_scan_cancel(work->look);
 	work->probe = NULL;
 	work->look = NULL;
 }
