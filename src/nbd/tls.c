@@ -6,11 +6,11 @@
  * don't.
  */
 
+#include "nbd/tls.h"
+
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
-
-#include "nbd/engine.h"
 
 #define CLIENT_CERT "client-cert.pem"
 
