@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Addresses of NBD servers. Only numbers are taken: a name would have to be looked up, which blocks, and may mean
+ * Addresses of servers. Only numbers are taken: a name would have to be looked up, which blocks, and may mean
  * another machine tomorrow.
  */
 
@@ -74,6 +74,24 @@ int address_parse(const char *text, struct address *out, struct err *err)
 			       out->host);
 	}
 	address_set_port(out, (int)port);
+	return 0;
+}
+
+int address_of_socket(int fd, struct address *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->length = sizeof(out->sa);
+	if (getsockname(fd, &out->sa.any, &out->length) < 0)
+		return -1;
+	if (out->sa.any.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &out->sa.v4.sin_addr, out->host, sizeof(out->host));
+		out->port = ntohs(out->sa.v4.sin_port);
+		return 0;
+	}
+	if (out->sa.any.sa_family != AF_INET6)
+		return -1;
+	inet_ntop(AF_INET6, &out->sa.v6.sin6_addr, out->host, sizeof(out->host));
+	out->port = ntohs(out->sa.v6.sin6_port);
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Where an NBD server listens: "127.0.0.1:10809", "[::1]:10809" or "unix:/run/x.sock". Names are not looked up. */
+/* Where a server listens: "127.0.0.1:10809", "[::1]:10809" or "unix:/run/x.sock". Names are not looked up. */
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -27,6 +27,8 @@ static inline bool address_is_unix(const struct address *address)
 }
 
 int address_parse(const char *text, struct address *out, struct err *err);
+/* Of a socket that is bound to an IPv4 or IPv6 address. -1: it is not. */
+int address_of_socket(int fd, struct address *out);
 /* Only this machine can connect. */
 bool address_is_local(const struct address *address);
 void address_set_port(struct address *address, int port);

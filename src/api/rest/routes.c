@@ -8,7 +8,7 @@
  * There are a few dozen rows; comparing a request with each costs less than hashing it would.
  */
 
-#include "api/rest_route.h"
+#include "api/rest/routes.h"
 
 #include <assert.h>
 

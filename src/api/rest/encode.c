@@ -8,13 +8,14 @@
  * which reply, so the length is announced by hand and the body kept.
  */
 
-#include "api/rest_internal.h"
+#include "api/rest/encode.h"
 
 #include <assert.h>
 #include <event2/buffer.h>
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "api/rest/routes.h"
 #include "base/log.h"
 
 #define RETRY_AFTER_S "1"
@@ -26,12 +27,12 @@ static void add_header(struct evhttp_request *http, const char *name, const char
 		log_error("the header %s was not sent: its value has a line end", name);
 }
 
-static void send_body(struct rest *rest, struct evhttp_request *http, int status, const struct buf *body)
+static void send_body(struct rest_encoder *encoder, struct evhttp_request *http, int status, const struct buf *body)
 {
 	struct evbuffer *out = evhttp_request_get_output_buffer(http);
 
 	add_header(http, "Cache-Control", "no-store");
-	if (rest->draining)
+	if (encoder->closing)
 		add_header(http, "Connection", "close");
 	if (body->length > 0)
 		add_header(http, "Content-Type", "application/json");
@@ -73,21 +74,21 @@ static void put_error(const struct err *err, struct json_writer *w)
 	json_end_object(w);
 }
 
-void rest_reply_error(struct rest *rest, struct evhttp_request *http, const struct err *err)
+void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http, const struct err *err)
 {
 	const struct err_view *view = err_view(err->code);
-	struct json_writer w = { .out = &rest->body };
+	struct json_writer w = { .out = &encoder->body };
 
 	assert(err->code != ERR_NONE);
 	log_debug("%s: %d: %s", evhttp_request_get_uri(http), view->http_status, err->text);
-	buf_reset(&rest->body);
+	buf_reset(&encoder->body);
 	put_error(err, &w);
 	if (view->retry_helps && (view->http_status == 429 || view->http_status == 503))
 		add_header(http, "Retry-After", RETRY_AFTER_S);
-	send_body(rest, http, view->http_status, &rest->body);
+	send_body(encoder, http, view->http_status, &encoder->body);
 }
 
-void rest_reply_verbs(struct rest *rest, struct evhttp_request *http, unsigned verbs)
+void rest_reply_verbs(struct rest_encoder *encoder, struct evhttp_request *http, unsigned verbs)
 {
 	_cleanup_buf_ struct buf allow = BUF_NULL;
 	struct err err = { 0 };
@@ -95,12 +96,12 @@ void rest_reply_verbs(struct rest *rest, struct evhttp_request *http, unsigned v
 	route_allow(verbs, &allow);
 	add_header(http, "Allow", allow.data);
 	if (evhttp_request_get_command(http) == EVHTTP_REQ_OPTIONS) {
-		buf_reset(&rest->body);
-		send_body(rest, http, 204, &rest->body);
+		buf_reset(&encoder->body);
+		send_body(encoder, http, 204, &encoder->body);
 		return;
 	}
 	err_set(&err, ERR_BAD_VERB, "this path takes %s only", allow.data);
-	rest_reply_error(rest, http, &err);
+	rest_reply_error(encoder, http, &err);
 }
 
 static void put_items(const struct answer *answer, struct json_writer *w)
@@ -147,17 +148,17 @@ static void add_location(struct evhttp_request *http, const struct method *metho
 	add_header(http, "Location", location.data);
 }
 
-void rest_reply_answer(struct rest *rest, struct evhttp_request *http, const struct method *method,
+void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http, const struct method *method,
 		       const struct answer *answer)
 {
-	struct json_writer w = { .out = &rest->body };
+	struct json_writer w = { .out = &encoder->body };
 	int status = answer->unhealthy ? 503 : 200;
 
 	if (answer->err.code != ERR_NONE) {
-		rest_reply_error(rest, http, &answer->err);
+		rest_reply_error(encoder, http, &answer->err);
 		return;
 	}
-	buf_reset(&rest->body);
+	buf_reset(&encoder->body);
 	switch (method->answer) {
 	case ANSWER_MANY:
 		put_many(http, method, answer, &w);
@@ -172,5 +173,5 @@ void rest_reply_answer(struct rest *rest, struct evhttp_request *http, const str
 		record_to_json(answer->record, answer->items, false, &w);
 		break;
 	}
-	send_body(rest, http, status, &rest->body);
+	send_body(encoder, http, status, &encoder->body);
 }

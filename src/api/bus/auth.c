@@ -13,7 +13,7 @@
 
 #include <assert.h>
 
-#include "api/auth_bus.h"
+#include "api/bus/auth.h"
 
 #define CACHE_MAX 128
 #define USEC_PER_S UINT64_C(1000000)

@@ -11,9 +11,10 @@
 struct rest;
 
 struct rest_options {
-	const char *listen;  /* "127.0.0.1:8090", "[::1]:0", …; loopback only */
-	int listen_fd;       /* an activated socket instead, -1 none; taken over */
-	size_t max_requests; /* in flight at once; more get 429 */
+	const char *listen;        /* "127.0.0.1:8090", "[::1]:0", …; loopback only */
+	int listen_fd;             /* an activated socket instead, -1 none; taken over */
+	size_t max_requests;       /* in flight at once; more get 429 */
+	enum method_access access; /* the most that callers may do: HTTP does not tell who they are */
 };
 
 struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_options *options, struct err *err);
