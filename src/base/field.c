@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One member of a described struct: its limits, and its way from and to JSON. Every refusal is written here, in the
- * words of whoever gave the value, and names the field; the surfaces above only pass it on.
+ * One member of a described struct: its type, its limits, and how a value gets into it. A refusal names the field and
+ * uses the words of the caller, who gave the value; the surfaces above only pass it on. field_text.c and field_json.c
+ * read and write the two notations.
  *
  * A value is read into a variable first and checked there, so that a refused value leaves the struct as it was.
  */
@@ -11,7 +12,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "base/field_impl.h"
+#include "base/field_value.h"
 #include "base/uuid.h"
 
 static const struct field_type_view views[] = {
@@ -66,6 +67,34 @@ const char *field_word(const struct field *field, const void *object)
 		;
 	assert(value == wanted && field->names[value]);
 	return field->names[value];
+}
+
+/* ---- as people write numbers ---- */
+
+void field_size_text(uint64_t bytes, const char *gap, struct buf *out)
+{
+	static const char *const units[] = { "TiB", "GiB", "MiB", "KiB" };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(units); i++) {
+		unsigned shift = 10 * ((unsigned)ARRAY_SIZE(units) - i);
+
+		if (bytes != 0 && bytes % (UINT64_C(1) << shift) == 0) {
+			buf_printf(out, "%" PRIu64 "%s%s", bytes >> shift, gap, units[i]);
+			return;
+		}
+	}
+	buf_printf(out, "%" PRIu64, bytes);
+}
+
+void field_duration_text(int64_t ms, struct buf *out)
+{
+	for (size_t i = 0; i < DURATION_UNIT_COUNT; i++) {
+		if (ms != 0 && ms % duration_units[i].ms == 0) {
+			buf_printf(out, "%" PRId64 "%s", ms / duration_units[i].ms, duration_units[i].name);
+			return;
+		}
+	}
+	buf_add_text(out, "0s");
 }
 
 /* ---- limits ---- */
@@ -157,6 +186,12 @@ static int check_length(const struct field *field, const char *text, struct err 
 	return 0;
 }
 
+int field_refuse_text(const struct field *field, const char *text, struct err *err)
+{
+	return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got \"%.64s\"", field->name,
+			     views[field->type].what, text);
+}
+
 static int check_string(const struct field *field, const char *text, struct err *err)
 {
 	if (!text)
@@ -164,8 +199,7 @@ static int check_string(const struct field *field, const char *text, struct err 
 	if (field->type == FIELD_UUID) {
 		if (!*text || uuid_is_valid(text))
 			return 0;
-		return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got \"%.64s\"", field->name,
-				     views[FIELD_UUID].what, text);
+		return field_refuse_text(field, text, err);
 	}
 	if (field->type == FIELD_TEXT && !str_is_plain_text(text))
 		return err_set_field(err, field->name, ERR_INVALID,
@@ -243,126 +277,30 @@ int field_take_word(const struct field *field, void *object, const char *word, s
 			     str_or(known.data, "nothing"), word);
 }
 
-/* ---- JSON ---- */
-
-/* "size must be a whole number of bytes, got a string" */
-static int refuse_json(const struct field *field, const struct json *node, struct err *err)
+int field_take_int(const struct field *field, void *object, int64_t value, struct err *err)
 {
-	static const char *const wanted[] = {
-		[FIELD_TEXT] = "a string",
-		[FIELD_UUID] = "a string",
-		[FIELD_BOOL] = "true or false",
-		[FIELD_INT] = "a whole number",
-		[FIELD_SIZE] = "a whole number of bytes",
-		[FIELD_TIME] = "a string",
-		[FIELD_DURATION] = "a whole number of milliseconds",
-		[FIELD_ENUM] = "a string",
-		[FIELD_OBJECT] = "an object",
-	};
-	enum json_kind kind = json_kind(node);
-
-	_Static_assert(ARRAY_SIZE(wanted) == FIELD_TYPE_COUNT, "each field type has one row");
-	if (kind == JSON_NUMBER)
-		return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got %.17g", field->name,
-				     wanted[field->type], json_number(node));
-	return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got %s", field->name, wanted[field->type],
-			     json_kind_name(kind));
-}
-
-static int from_json_string(const struct field *field, void *object, const char *text, struct err *err)
-{
-	if (field->type == FIELD_ENUM)
-		return field_take_word(field, object, text, err);
-	if (field->type == FIELD_TIME)
-		return field_from_text(field, object, text, err);
-	return field_take_string(field, object, text, err);
-}
-
-static int from_json_number(const struct field *field, void *object, const struct json *node, struct err *err)
-{
-	int64_t value;
-
-	if (json_integer(node, &value) < 0 || (field->type == FIELD_SIZE && value < 0))
-		return refuse_json(field, node, err);
 	if (check_number(field, value, err) < 0)
 		return -1;
-	if (field->type == FIELD_SIZE)
-		*(uint64_t *)field_of(field, object) = (uint64_t)value;
-	else
-		*(int64_t *)field_of(field, object) = value;
+	*(int64_t *)field_of(field, object) = value;
 	return 0;
 }
 
-static int from_json_object(const struct field *field, void *object, const struct json *node, struct err *err)
+int field_take_size(const struct field *field, void *object, uint64_t value, struct err *err)
 {
-	_cleanup_buf_ struct buf text = BUF_NULL;
-	_cleanup_json_writer_ struct json_writer w = { .out = &text };
-
-	json_put_node(&w, node);
-	return field_take_string(field, object, text.data, err);
+	if (check_size(field, value, err) < 0)
+		return -1;
+	*(uint64_t *)field_of(field, object) = value;
+	return 0;
 }
 
-int field_from_json(const struct field *field, void *object, const struct json *node, struct err *err)
+int field_take_time(const struct field *field, void *object, const char *text, struct err *err)
 {
-	enum json_kind kind = json_kind(node);
+	int64_t value = 0;
 
-	switch (field->type) {
-	case FIELD_TEXT:
-	case FIELD_UUID:
-	case FIELD_TIME:
-	case FIELD_ENUM:
-		return kind == JSON_TEXT ? from_json_string(field, object, json_text(node), err)
-					 : refuse_json(field, node, err);
-	case FIELD_BOOL:
-		if (kind != JSON_BOOL)
-			return refuse_json(field, node, err);
-		*(bool *)field_of(field, object) = json_true(node);
-		return 0;
-	case FIELD_INT:
-	case FIELD_SIZE:
-	case FIELD_DURATION:
-		return from_json_number(field, object, node, err);
-	case FIELD_OBJECT:
-		return kind == JSON_OBJECT ? from_json_object(field, object, node, err) : refuse_json(field, node, err);
-	case FIELD_TYPE_COUNT:
-		break;
-	}
-	abort();
-}
-
-void field_to_json(const struct field *field, const void *object, struct json_writer *w)
-{
-	char time[TIME_TEXT_SIZE];
-
-	switch (field->type) {
-	case FIELD_TEXT:
-	case FIELD_UUID:
-		/* The declared type is string; null would not be one. */
-		json_put_text(w, str_or(field_text_value(field, object), ""));
-		return;
-	case FIELD_OBJECT:
-		json_put_raw(w, str_or(field_text_value(field, object), "{}"));
-		return;
-	case FIELD_BOOL:
-		json_put_bool(w, field_bool_value(field, object));
-		return;
-	case FIELD_INT:
-	case FIELD_DURATION:
-		json_put_int(w, field_int_value(field, object));
-		return;
-	case FIELD_SIZE:
-		json_put_uint(w, field_size_value(field, object));
-		return;
-	case FIELD_TIME:
-		if (field_is_set(field, object))
-			time_format(field_int_value(field, object), time);
-		json_put_text(w, field_is_set(field, object) ? time : NULL);
-		return;
-	case FIELD_ENUM:
-		json_put_text(w, field_word(field, object));
-		return;
-	case FIELD_TYPE_COUNT:
-		break;
-	}
-	abort();
+	if (*text && time_parse(text, &value) < 0)
+		return field_refuse_text(field, text, err);
+	if (value != 0)
+		return field_take_int(field, object, value, err);
+	*(int64_t *)field_of(field, object) = 0;
+	return 0;
 }

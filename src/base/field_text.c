@@ -6,65 +6,24 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
-#include "base/field_impl.h"
+#include "base/field_value.h"
 
-void field_size_text(uint64_t bytes, const char *gap, struct buf *out)
+static int take_int(const struct field *field, void *object, const char *text, struct err *err)
 {
-	static const char *const units[] = { "TiB", "GiB", "MiB", "KiB" };
+	int64_t value;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(units); i++) {
-		unsigned shift = 10 * ((unsigned)ARRAY_SIZE(units) - i);
-
-		if (bytes != 0 && bytes % (UINT64_C(1) << shift) == 0) {
-			buf_printf(out, "%" PRIu64 "%s%s", bytes >> shift, gap, units[i]);
-			return;
-		}
-	}
-	buf_printf(out, "%" PRIu64, bytes);
+	if ((field->type == FIELD_INT ? parse_i64(text, &value) : parse_duration(text, &value)) < 0)
+		return field_refuse_text(field, text, err);
+	return field_take_int(field, object, value, err);
 }
 
-void field_duration_text(int64_t ms, struct buf *out)
+static int take_size(const struct field *field, void *object, const char *text, struct err *err)
 {
-	for (size_t i = 0; i < DURATION_UNIT_COUNT; i++) {
-		if (ms != 0 && ms % duration_units[i].ms == 0) {
-			buf_printf(out, "%" PRId64 "%s", ms / duration_units[i].ms, duration_units[i].name);
-			return;
-		}
-	}
-	buf_add_text(out, "0s");
-}
+	uint64_t value;
 
-static int refuse_text(const struct field *field, const char *text, struct err *err)
-{
-	return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got \"%.64s\"", field->name,
-			     field_type_view(field->type)->what, text);
-}
-
-/* The types that are a number in the struct. The value is checked in a copy of the member's place. */
-static int take_number(const struct field *field, void *object, const char *text, struct err *err)
-{
-	struct field here = *field;
-	union {
-		int64_t signed_value;
-		uint64_t size;
-	} value = { 0 };
-	int r = -1;
-
-	here.offset = 0;
-	if (field->type == FIELD_INT)
-		r = parse_i64(text, &value.signed_value);
-	else if (field->type == FIELD_SIZE)
-		r = parse_size(text, &value.size);
-	else if (field->type == FIELD_DURATION)
-		r = parse_duration(text, &value.signed_value);
-	else if (field->type == FIELD_TIME)
-		r = *text ? time_parse(text, &value.signed_value) : 0;
-	if (r < 0)
-		return refuse_text(field, text, err);
-	if (field_check(&here, &value, err) < 0)
-		return -1;
-	memcpy(field_of(field, object), &value, field->size);
-	return 0;
+	if (parse_size(text, &value) < 0)
+		return field_refuse_text(field, text, err);
+	return field_take_size(field, object, value, err);
 }
 
 static int take_object(const struct field *field, void *object, const char *text, struct err *err)
@@ -90,14 +49,16 @@ int field_from_text(const struct field *field, void *object, const char *text, s
 		return field_take_string(field, object, text, err);
 	case FIELD_BOOL:
 		if (parse_bool(text, &yes) < 0)
-			return refuse_text(field, text, err);
+			return field_refuse_text(field, text, err);
 		*(bool *)field_of(field, object) = yes;
 		return 0;
 	case FIELD_INT:
-	case FIELD_SIZE:
-	case FIELD_TIME:
 	case FIELD_DURATION:
-		return take_number(field, object, text, err);
+		return take_int(field, object, text, err);
+	case FIELD_SIZE:
+		return take_size(field, object, text, err);
+	case FIELD_TIME:
+		return field_take_time(field, object, text, err);
 	case FIELD_ENUM:
 		return field_take_word(field, object, text, err);
 	case FIELD_OBJECT:

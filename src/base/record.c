@@ -5,7 +5,7 @@
  */
 #include <assert.h>
 
-#include "base/field_impl.h"
+#include "base/field_value.h"
 
 static bool is_string(const struct field *field)
 {

@@ -23,7 +23,7 @@ struct cloud_options {
 	const struct secret *secret_key;
 	const char *ca_file; /* NULL: the system's */
 	int64_t timeout_ms;  /* of one request */
-	int64_t poll_min_ms; /* first wait between two looks at a job, doubled up to poll_max_ms */
+	int64_t poll_min_ms; /* first wait between two queries of a job, doubled up to poll_max_ms */
 	int64_t poll_max_ms;
 	size_t max_parallel;
 };
@@ -113,19 +113,18 @@ struct cloud_volume_filter {
  */
 struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_volume_filter *filter, cloud_done_fn done,
 				      void *arg);
-/* One look at a job. An id CloudStack does not know is CLOUD_REFUSED with ERR_NOT_FOUND. */
+/* One query of a job. An id CloudStack does not know is CLOUD_REFUSED with ERR_NOT_FOUND. */
 struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud_done_fn done, void *arg);
 void cloud_call_cancel(struct cloud_call *call); /* not from inside done */
 
 /*
- * Looks at a job until it has ended, with back-off; trouble on the way (CLOUD_AWAY, CLOUD_UNKNOWN) only delays, at most
- * 30 s. The first look comes after poll_min_ms. When many jobs are watched, one list tells which are still running, and
- * only the others are looked at. done runs once: CLOUD_OK with job_status succeeded or failed (err says
- * why), or CLOUD_REFUSED with ERR_NOT_FOUND when CloudStack does not know the job, with another error when it does not
- * let us look.
+ * Queries a job until it has ended, with back-off; trouble on the way (CLOUD_AWAY, CLOUD_UNKNOWN) only delays, at most
+ * 30 s. The first query comes after poll_min_ms. When many jobs are watched, one list tells which are still running, and
+ * only the others are queried. done runs once: CLOUD_OK with job_status succeeded or failed (err says why), or
+ * CLOUD_REFUSED with ERR_NOT_FOUND when CloudStack does not know the job, with another error when it does not let us ask.
  */
 struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud_done_fn done, void *arg);
-/* Something suggests that it has ended: look at once, and often again. Cheap to repeat; not from inside its own done. */
+/* Something suggests that it has ended: queries at once, and often again. Cheap to repeat; not from inside its own done. */
 void cloud_job_poke(struct cloud_job *job);
 void cloud_job_cancel(struct cloud_job *job); /* stop watching; the job itself goes on; not from inside done */
 
@@ -147,7 +146,7 @@ struct cloud_health {
 	int64_t skew_ms;            /* server's Date minus our clock, at the last answer */
 	int64_t throttled_until_ms; /* clock_mono_ms() of when CloudStack may be asked again after a 429; 0 now */
 	uint64_t throttled;         /* answers that were 429 */
-	uint64_t calls;             /* requests sent, looks at jobs included */
+	uint64_t calls;             /* requests sent, queries of jobs included */
 	size_t in_flight;           /* on the wire and waiting */
 };
 void cloud_health(const struct cloud *cloud, struct cloud_health *out);

@@ -3,47 +3,71 @@
 /*
  * Waiting for jobs to end.
  *
- * CloudStack tells nobody when a job is done; one has to look. A watch looks soon at first, since most jobs take
- * seconds, and then less and less often. What really makes the daemon quick is the poke: the kernel shows the new disk
- * a moment before the job is marked as done, so whoever sees it asks to look now, and the waits start over from the
+ * CloudStack sends no word when a job is done; it has to be asked. A watch queries soon at first, since most jobs take
+ * seconds, and then less and less often. The poke is what makes the daemon quick: the kernel shows the new disk a moment
+ * before the job is marked as done, so the caller who sees the disk wants a query now, and the waits start over from the
  * short end, as the job is about to finish.
  *
  * Only an answer ends a watch. CloudStack being away, slow or in trouble says nothing about the job, so the watch goes
- * on with longer waits; how long to hope is decided by whoever started it. The waits are shortened by up to a quarter
- * at random, so that jobs begun together are not looked at together for ever.
+ * on with longer waits; the caller who started it decides how long to hope. The waits are shortened by up to a quarter at
+ * random, so that jobs begun together are not queried together for ever.
  *
- * With many watches, one list of CloudStack's pending jobs is a look at all of them: a sweep. What is listed still
- * runs. What is not listed has ended, or is too young for the list, or was missed because the pages shifted while they
- * were read; so it is looked at by itself, and that answer counts. Some servers do not let everybody list jobs, and then
- * every watch looks for itself as if it were one of a few.
+ * With many watches, one list of CloudStack's pending jobs replaces the query of each: a scan. A job that is listed still
+ * runs. A job that is not listed has ended, or is too young for the list, or was missed because the pages shifted while
+ * they were read; so it is queried by itself, and that answer counts. Some servers do not let every account list jobs,
+ * and then every job is queried by itself, as if it were one of a few.
  */
 
 #include <assert.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cloud/cloud_command.h"
 #include "cloud/cloud_error.h"
-#include "cloud/cloud_internal.h"
+#include "cloud/cloud_job.h"
 
 #define TROUBLE_MAX_MS 30000
 #define JITTER_SHARE 4
-#define FEW 4                       /* so many looks are made one by one */
+#define FEW 4                       /* so many jobs are queried one by one */
 #define PAGES_MAX 20                /* an administrator's list holds everybody's jobs */
 #define DENIED_MAX 2                /* 401 in a row */
 #define REFUSED_MS (60 * 60 * 1000) /* then listing is tried again */
 
+/* One list of CloudStack's pending jobs, a page after the other. */
+struct scan {
+	struct loop_task begin; /* queries that came due in one turn are made together */
+	struct loop_timer timer;
+	struct cloud_call *call; /* the page under way */
+	int64_t page;
+	char **ids; /* that CloudStack has listed so far */
+	size_t count;
+	int64_t next_ms;          /* monotonic; no scan without need before that */
+	int64_t refused_until_ms; /* monotonic; CloudStack does not let us list jobs */
+	unsigned denied;          /* 401 in a row */
+};
+
+struct cloud_jobs {
+	struct loop *loop;
+	struct cloud *cloud;
+	int64_t poll_min_ms;
+	int64_t poll_max_ms;
+	TAILQ_HEAD(, cloud_job) watched;
+	size_t count;
+	struct scan scan;
+};
+
 struct cloud_job {
 	TAILQ_ENTRY(cloud_job) entry;
-	struct cloud *cloud;
+	struct cloud_jobs *jobs;
 	char *id;
-	int64_t wait_ms;         /* before the next look */
-	struct loop_timer timer; /* armed exactly while no look is under way or due */
-	struct cloud_call *look;
-	bool again;    /* poked while looking: the answer may be older than the poke */
-	bool due;      /* waits to be looked at together with others */
+	int64_t wait_ms;         /* before the next query */
+	struct loop_timer timer; /* armed exactly while no query is under way or due */
+	struct cloud_call *query;
+	bool again;    /* poked during a query: the answer may be older than the poke */
+	bool due;      /* waits to be asked about together with others */
 	bool poked;    /* due, and at once */
-	bool swept;    /* the sweep under way may speak of it */
-	bool unlisted; /* pending, but not in the list: only a look tells */
+	bool in_scan;  /* the scan under way may speak of it */
+	bool unlisted; /* pending, but not in the list: only a query tells */
 	cloud_done_fn done;
 	void *arg;
 };
@@ -66,35 +90,35 @@ static int64_t doubled(int64_t wait_ms, int64_t max_ms)
 	return wait_ms >= max_ms / 2 ? max_ms : wait_ms * 2;
 }
 
-static int64_t trouble_max_ms(const struct cloud *cloud)
+static int64_t trouble_max_ms(const struct cloud_jobs *jobs)
 {
-	return cloud->poll_max_ms > TROUBLE_MAX_MS ? cloud->poll_max_ms : TROUBLE_MAX_MS;
+	return jobs->poll_max_ms > TROUBLE_MAX_MS ? jobs->poll_max_ms : TROUBLE_MAX_MS;
 }
 
-static bool may_sweep(const struct cloud *cloud)
+static bool may_scan(const struct cloud_jobs *jobs)
 {
-	return cloud->job_count > FEW && clock_mono_ms() >= cloud->sweep.refused_until_ms;
+	return jobs->count > FEW && clock_mono_ms() >= jobs->scan.refused_until_ms;
 }
 
-static void on_look(void *arg, const struct cloud_result *result);
+static void on_query(void *arg, const struct cloud_result *result);
 
-static void job_look(struct cloud_job *job)
+static void job_query(struct cloud_job *job)
 {
-	loop_timer_clear(job->cloud->loop, &job->timer);
-	job->again = job->due = job->poked = job->swept = false;
-	job->look = cloud_find_job(job->cloud, job->id, on_look, job);
+	loop_timer_clear(job->jobs->loop, &job->timer);
+	job->again = job->due = job->poked = job->in_scan = false;
+	job->query = cloud_find_job(job->jobs->cloud, job->id, on_query, job);
 }
 
-/* It is time for a look: at once when it is one of a few. */
+/* It is time for a query: at once when the job is one of a few. */
 static void job_due(struct cloud_job *job)
 {
-	if (!job->due && !may_sweep(job->cloud)) {
-		job_look(job);
+	if (!job->due && !may_scan(job->jobs)) {
+		job_query(job);
 		return;
 	}
-	loop_timer_clear(job->cloud->loop, &job->timer);
+	loop_timer_clear(job->jobs->loop, &job->timer);
 	job->due = true;
-	loop_task_queue(job->cloud->loop, &job->cloud->sweep.begin);
+	loop_task_queue(job->jobs->loop, &job->jobs->scan.begin);
 }
 
 static void on_timer(struct loop_timer *timer)
@@ -102,41 +126,42 @@ static void on_timer(struct loop_timer *timer)
 	job_due(container_of(timer, struct cloud_job, timer));
 }
 
-/* The next look, unless one was asked for meanwhile. max_ms bounds the wait after that. */
+/* The next query, unless one was asked for meanwhile. max_ms bounds the wait after that. */
 static void job_wait(struct cloud_job *job, int64_t max_ms)
 {
 	job->due = false;
 	if (job->again) {
 		job->again = false;
 		job->poked = true;
-		job->wait_ms = job->cloud->poll_min_ms;
+		job->wait_ms = job->jobs->poll_min_ms;
 		job_due(job);
 		return;
 	}
-	loop_timer_set(job->cloud->loop, &job->timer, shortened(job->wait_ms));
+	loop_timer_set(job->jobs->loop, &job->timer, shortened(job->wait_ms));
 	job->wait_ms = doubled(job->wait_ms, max_ms);
 }
 
 static void job_still_runs(struct cloud_job *job)
 {
-	loop_timer_clear(job->cloud->loop, &job->timer);
-	if (job->wait_ms > job->cloud->poll_max_ms)
-		job->wait_ms = job->cloud->poll_max_ms;
-	job_wait(job, job->cloud->poll_max_ms);
+	loop_timer_clear(job->jobs->loop, &job->timer);
+	if (job->wait_ms > job->jobs->poll_max_ms)
+		job->wait_ms = job->jobs->poll_max_ms;
+	job_wait(job, job->jobs->poll_max_ms);
 }
 
 static void job_unlink(struct cloud_job *job);
 
-static void on_look(void *arg, const struct cloud_result *result)
+static void on_query(void *arg, const struct cloud_result *result)
 {
 	struct cloud_job *job = arg;
-	struct cloud *cloud = job->cloud;
-	job->look = NULL;
+	struct cloud_jobs *jobs = job->jobs;
+
+	job->query = NULL;
 	switch (result->outcome) {
 	case CLOUD_AWAY:
 	case CLOUD_UNKNOWN:
 		log_debug("cloud: job %s: no answer, looking again later", job->id);
-		job_wait(job, trouble_max_ms(cloud));
+		job_wait(job, trouble_max_ms(jobs));
 		return;
 	case CLOUD_OK:
 		if (result->job_status != CLOUD_JOB_PENDING)
@@ -151,31 +176,31 @@ static void on_look(void *arg, const struct cloud_result *result)
 	job_free(job);
 }
 
-/* --- sweeps --- */
+/* --- scans --- */
 
-static void sweep_page(struct cloud *cloud);
+static void scan_page(struct cloud_jobs *jobs);
 
-static void sweep_clear(struct cloud_sweep *sweep)
+static void scan_clear(struct scan *scan)
 {
-	for (size_t i = 0; i < sweep->count; i++)
-		free(sweep->ids[i]);
-	free(sweep->ids);
-	sweep->ids = NULL;
-	sweep->count = 0;
+	for (size_t i = 0; i < scan->count; i++)
+		free(scan->ids[i]);
+	free(scan->ids);
+	scan->ids = NULL;
+	scan->count = 0;
 }
 
-static void sweep_start(struct cloud *cloud)
+static void scan_start(struct cloud_jobs *jobs)
 {
 	struct cloud_job *job;
 
-	loop_timer_clear(cloud->loop, &cloud->sweep.timer);
-	cloud->sweep.next_ms = clock_mono_ms() + cloud->poll_min_ms;
-	cloud->sweep.page = 1;
-	TAILQ_FOREACH(job, &cloud->jobs, entry) {
-		job->swept = !job->look;
+	loop_timer_clear(jobs->loop, &jobs->scan.timer);
+	jobs->scan.next_ms = clock_mono_ms() + jobs->poll_min_ms;
+	jobs->scan.page = 1;
+	TAILQ_FOREACH(job, &jobs->watched, entry) {
+		job->in_scan = !job->query;
 		job->poked = false; /* what comes from now on may be younger than the list */
 	}
-	sweep_page(cloud);
+	scan_page(jobs);
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -183,164 +208,175 @@ static int compare_ids(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void sweep_judge(struct cloud *cloud, struct cloud_job *job)
+static void scan_judge(struct cloud_jobs *jobs, struct cloud_job *job)
 {
-	struct cloud_sweep *sweep = &cloud->sweep;
+	struct scan *scan = &jobs->scan;
 	const char *id = job->id;
 
-	if (sweep->count > 0 && bsearch(&id, sweep->ids, sweep->count, sizeof(*sweep->ids), compare_ids)) {
+	if (scan->count > 0 && bsearch(&id, scan->ids, scan->count, sizeof(*scan->ids), compare_ids)) {
 		job->unlisted = false;
 		job_still_runs(job);
 	} else if (!job->unlisted || job->due || job->again) {
 		job->unlisted = true;
-		job_look(job);
+		job_query(job);
 	}
 }
 
-/* Whatever came of it, whoever is due is looked at, or waits for the next. */
-static void sweep_end(struct cloud *cloud, bool listed)
+/* Whatever came of the scan, a job that is due is queried, or waits for the next scan. */
+static void scan_end(struct cloud_jobs *jobs, bool listed)
 {
-	struct cloud_sweep *sweep = &cloud->sweep;
+	struct scan *scan = &jobs->scan;
 	struct cloud_job *job;
 
-	if (sweep->count > 0)
-		qsort(sweep->ids, sweep->count, sizeof(*sweep->ids), compare_ids);
-	TAILQ_FOREACH(job, &cloud->jobs, entry) {
-		bool swept = job->swept;
+	if (scan->count > 0)
+		qsort(scan->ids, scan->count, sizeof(*scan->ids), compare_ids);
+	TAILQ_FOREACH(job, &jobs->watched, entry) {
+		bool in_scan = job->in_scan;
 
-		job->swept = false;
-		if (!swept)
+		job->in_scan = false;
+		if (!in_scan)
 			continue;
 		if (listed)
-			sweep_judge(cloud, job);
+			scan_judge(jobs, job);
 		else if (job->due || job->again)
-			job_wait(job, trouble_max_ms(cloud));
+			job_wait(job, trouble_max_ms(jobs));
 	}
-	sweep_clear(sweep);
-	loop_task_queue(cloud->loop, &sweep->begin);
+	scan_clear(scan);
+	loop_task_queue(jobs->loop, &scan->begin);
 }
 
-static void sweep_refused(struct cloud *cloud, const struct err *err)
+static void scan_refused(struct cloud_jobs *jobs, const struct err *err)
 {
 	struct cloud_job *job;
 
 	log_notice("cloud: jobs can't be listed, so each is looked at by itself from now on, which takes more "
 		   "requests: %s",
 		   err->text);
-	cloud->sweep.refused_until_ms = clock_mono_ms() + REFUSED_MS;
-	sweep_clear(&cloud->sweep);
-	TAILQ_FOREACH(job, &cloud->jobs, entry) {
-		job->swept = false;
+	jobs->scan.refused_until_ms = clock_mono_ms() + REFUSED_MS;
+	scan_clear(&jobs->scan);
+	TAILQ_FOREACH(job, &jobs->watched, entry) {
+		job->in_scan = false;
 		if (job->due || job->again)
-			job_look(job);
+			job_query(job);
 	}
 }
 
 static void on_page(void *arg, const struct cloud_result *result)
 {
-	struct cloud *cloud = arg;
-	struct cloud_sweep *sweep = &cloud->sweep;
+	struct cloud_jobs *jobs = arg;
+	struct scan *scan = &jobs->scan;
 
-	sweep->call = NULL;
+	scan->call = NULL;
 	/* A 401 can also be about our clock, which is told by it and put right with the next request. */
-	sweep->denied = result->err.cloud_code == CLOUD_CODE_UNAUTHORIZED ? sweep->denied + 1 : 0;
-	if (result->outcome == CLOUD_REFUSED || sweep->denied >= DENIED_MAX) {
-		sweep_refused(cloud, &result->err);
+	scan->denied = result->err.cloud_code == CLOUD_CODE_UNAUTHORIZED ? scan->denied + 1 : 0;
+	if (result->outcome == CLOUD_REFUSED || scan->denied >= DENIED_MAX) {
+		scan_refused(jobs, &result->err);
 		return;
 	}
 	if (result->outcome != CLOUD_OK) {
-		sweep_end(cloud, false);
+		scan_end(jobs, false);
 		return;
 	}
 	if (result->count > 0)
-		sweep->ids = xrealloc(sweep->ids, (sweep->count + result->count) * sizeof(*sweep->ids));
+		scan->ids = xrealloc(scan->ids, (scan->count + result->count) * sizeof(*scan->ids));
 	for (size_t i = 0; i < result->count; i++)
-		sweep->ids[sweep->count++] = xstrdup(result->jobs[i]);
-	if (result->count == 0 || (int64_t)sweep->count >= result->total || sweep->page == PAGES_MAX) {
-		sweep_end(cloud, true);
+		scan->ids[scan->count++] = xstrdup(result->jobs[i]);
+	if (result->count == 0 || (int64_t)scan->count >= result->total || scan->page == PAGES_MAX) {
+		scan_end(jobs, true);
 		return;
 	}
-	sweep->page++;
-	sweep_page(cloud);
+	scan->page++;
+	scan_page(jobs);
 }
 
-static void sweep_page(struct cloud *cloud)
+static void scan_page(struct cloud_jobs *jobs)
 {
-	cloud->sweep.call = cloud_list_jobs(cloud, cloud->sweep.page, on_page, cloud);
+	jobs->scan.call = cloud_list_jobs(jobs->cloud, jobs->scan.page, on_page, jobs);
 }
 
-/* Looks have come due. A few that were poked are worth a look each, which tells how the job ended as well. */
-static void on_sweep_begin(struct loop_task *task)
+/* Queries have come due. A few that were poked are worth one each, which tells how the job ended as well. */
+static void on_scan_begin(struct loop_task *task)
 {
-	struct cloud *cloud = container_of(task, struct cloud, sweep.begin);
-	int64_t wait_ms = cloud->sweep.next_ms - clock_mono_ms();
+	struct cloud_jobs *jobs = container_of(task, struct cloud_jobs, scan.begin);
+	int64_t wait_ms = jobs->scan.next_ms - clock_mono_ms();
 	size_t due = 0, poked = 0;
 	struct cloud_job *job;
 
-	if (cloud->sweep.call)
+	if (jobs->scan.call)
 		return;
-	TAILQ_FOREACH(job, &cloud->jobs, entry) {
+	TAILQ_FOREACH(job, &jobs->watched, entry) {
 		due += job->due;
 		poked += job->due && job->poked;
 	}
-	TAILQ_FOREACH(job, &cloud->jobs, entry) {
-		if (job->due && (!may_sweep(cloud) || (job->poked && poked <= FEW))) {
-			job_look(job);
+	TAILQ_FOREACH(job, &jobs->watched, entry) {
+		if (job->due && (!may_scan(jobs) || (job->poked && poked <= FEW))) {
+			job_query(job);
 			due--;
 		}
 	}
 	if (due == 0)
 		return;
 	if (wait_ms <= 0 || poked > FEW)
-		sweep_start(cloud);
+		scan_start(jobs);
 	else
-		loop_timer_set(cloud->loop, &cloud->sweep.timer, wait_ms);
+		loop_timer_set(jobs->loop, &jobs->scan.timer, wait_ms);
 }
 
-static void on_sweep_timer(struct loop_timer *timer)
+static void on_scan_timer(struct loop_timer *timer)
 {
-	struct cloud *cloud = container_of(timer, struct cloud, sweep.timer);
+	struct cloud_jobs *jobs = container_of(timer, struct cloud_jobs, scan.timer);
 
-	loop_task_queue(cloud->loop, &cloud->sweep.begin);
+	loop_task_queue(jobs->loop, &jobs->scan.begin);
 }
 
-void cloud_jobs_init(struct cloud *cloud)
+/* Without a job that waits for it. */
+static void scan_stop(struct cloud_jobs *jobs)
 {
-	TAILQ_INIT(&cloud->jobs);
-	cloud->sweep.begin.run = on_sweep_begin;
-	cloud->sweep.timer.fire = on_sweep_timer;
-}
-
-/* A sweep for nobody is pointless. */
-static void sweep_stop(struct cloud *cloud)
-{
-	loop_task_cancel(cloud->loop, &cloud->sweep.begin);
-	loop_timer_clear(cloud->loop, &cloud->sweep.timer);
-	if (cloud->sweep.call)
-		cloud_call_cancel(TAKE_PTR(cloud->sweep.call));
-	sweep_clear(&cloud->sweep);
+	loop_task_cancel(jobs->loop, &jobs->scan.begin);
+	loop_timer_clear(jobs->loop, &jobs->scan.timer);
+	if (jobs->scan.call)
+		cloud_call_cancel(TAKE_PTR(jobs->scan.call));
+	scan_clear(&jobs->scan);
 }
 
 static void job_unlink(struct cloud_job *job)
 {
-	struct cloud *cloud = job->cloud;
+	struct cloud_jobs *jobs = job->jobs;
 
-	TAILQ_REMOVE(&cloud->jobs, job, entry);
-	if (--cloud->job_count == 0)
-		sweep_stop(cloud);
+	TAILQ_REMOVE(&jobs->watched, job, entry);
+	if (--jobs->count == 0)
+		scan_stop(jobs);
 }
 
-void cloud_jobs_allow(struct cloud *cloud)
+void cloud_jobs_allow(struct cloud_jobs *jobs)
 {
-	cloud->sweep.refused_until_ms = 0;
-	cloud->sweep.denied = 0;
+	jobs->scan.refused_until_ms = 0;
+	jobs->scan.denied = 0;
 }
 
-void cloud_jobs_release(struct cloud *cloud)
+struct cloud_jobs *cloud_jobs_new(struct loop *loop, struct cloud *cloud, const struct cloud_options *options)
 {
-	assert(TAILQ_EMPTY(&cloud->jobs));
+	struct cloud_jobs *jobs = xnew(struct cloud_jobs);
 
-	sweep_stop(cloud);
+	jobs->loop = loop;
+	jobs->cloud = cloud;
+	jobs->poll_min_ms = options->poll_min_ms;
+	jobs->poll_max_ms = options->poll_max_ms;
+	TAILQ_INIT(&jobs->watched);
+	jobs->scan.begin.run = on_scan_begin;
+	jobs->scan.timer.fire = on_scan_timer;
+	return jobs;
+}
+
+struct cloud_jobs *cloud_jobs_free(struct cloud_jobs *jobs)
+{
+	if (!jobs)
+		return NULL;
+	assert(TAILQ_EMPTY(&jobs->watched));
+
+	scan_stop(jobs);
+	free(jobs);
+	return NULL;
 }
 
 /* --- watches --- */
@@ -348,18 +384,19 @@ void cloud_jobs_release(struct cloud *cloud)
 struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud_done_fn done, void *arg)
 {
 	struct cloud_job *job = xnew(struct cloud_job);
+	struct cloud_jobs *jobs = cloud->jobs;
 
-	assert(cloud && !str_empty(job_id) && done);
+	assert(!str_empty(job_id) && done);
 
-	job->cloud = cloud;
+	job->jobs = jobs;
 	job->id = xstrdup(job_id);
-	job->wait_ms = cloud->poll_min_ms;
+	job->wait_ms = jobs->poll_min_ms;
 	job->timer.fire = on_timer;
 	job->done = done;
 	job->arg = arg;
-	TAILQ_INSERT_TAIL(&cloud->jobs, job, entry);
-	cloud->job_count++;
-	job_wait(job, cloud->poll_max_ms);
+	TAILQ_INSERT_TAIL(&jobs->watched, job, entry);
+	jobs->count++;
+	job_wait(job, jobs->poll_max_ms);
 	return job;
 }
 
@@ -367,11 +404,11 @@ void cloud_job_poke(struct cloud_job *job)
 {
 	assert(job);
 
-	if (job->look || job->swept) {
+	if (job->query || job->in_scan) {
 		job->again = true;
 		return;
 	}
-	job->wait_ms = job->cloud->poll_min_ms;
+	job->wait_ms = job->jobs->poll_min_ms;
 	job->poked = true;
 	job_due(job);
 }
@@ -380,9 +417,9 @@ void cloud_job_cancel(struct cloud_job *job)
 {
 	assert(job);
 
-	loop_timer_clear(job->cloud->loop, &job->timer);
-	if (job->look)
-		cloud_call_cancel(job->look);
+	loop_timer_clear(job->jobs->loop, &job->timer);
+	if (job->query)
+		cloud_call_cancel(job->query);
 	job_unlink(job);
 	job_free(job);
 }

@@ -15,7 +15,7 @@
 #include <assert.h>
 
 #include "cloud/cloud_error.h"
-#include "cloud/cloud_internal.h"
+#include "cloud/cloud_merge.h"
 
 /* 39 characters each in a URL, in all half of the 8 KiB that servers and proxies take. */
 #define MEMBERS_MAX 100
@@ -27,31 +27,29 @@ static bool may_join(const struct cloud_call *call)
 
 static void add_member(struct cloud_call *carrier, struct cloud_call *call, struct buf *ids)
 {
-	if (carrier->member_count > 0)
+	if (carrier->members.count > 0)
 		buf_add_char(ids, ',');
 	buf_add_text(ids, call->lookup);
 	call->carrier = carrier;
-	TAILQ_INSERT_TAIL(&carrier->members, call, entry);
-	carrier->member_count++;
+	cloud_call_put_last(call, &carrier->members);
 }
 
-struct cloud_call *cloud_merge(struct cloud_call *call)
+struct cloud_call *cloud_merge(struct cloud_call *call, struct cloud_call_list *waiting)
 {
-	struct cloud *cloud = call->cloud;
 	struct cloud_call *carrier = NULL, *other, *next;
 	_cleanup_buf_ struct buf ids = BUF_NULL;
 
 	if (!may_join(call))
 		return call;
-	for (other = TAILQ_FIRST(&cloud->waiting); other; other = next) {
+	for (other = TAILQ_FIRST(&waiting->calls); other; other = next) {
 		next = TAILQ_NEXT(other, entry);
 		if (!may_join(other))
 			continue;
 		if (!carrier) {
-			carrier = cloud_call_new(cloud, CLOUD_COMMAND_LIST_VOLUMES, NULL, NULL);
+			carrier = cloud_call_new(call->queue, CLOUD_COMMAND_LIST_VOLUMES, NULL, NULL);
 			add_member(carrier, call, &ids);
 		}
-		if (carrier->member_count == MEMBERS_MAX)
+		if (carrier->members.count == MEMBERS_MAX)
 			break;
 		cloud_call_unlink(other);
 		add_member(carrier, other, &ids);
@@ -82,28 +80,30 @@ static bool says_nothing(const struct cloud_reply *reply, int http_status)
 }
 
 /* Members of this carrier whose answer is not certain go back, in their order, before those who came later. */
-static void send_back(struct cloud_call *carrier, const struct cloud_reply *reply, bool all)
+static void send_back(struct cloud_call *carrier, struct cloud_call_list *waiting, const struct cloud_reply *reply,
+		      bool all)
 {
 	bool cut = reply->result.outcome == CLOUD_OK && reply->result.total > (int64_t)reply->count;
 	struct cloud_call *call, *previous;
 
-	for (call = TAILQ_LAST(&carrier->members, cloud_call_list); call; call = previous) {
-		previous = TAILQ_PREV(call, cloud_call_list, entry);
+	for (call = TAILQ_LAST(&carrier->members.calls, cloud_calls); call; call = previous) {
+		previous = TAILQ_PREV(call, cloud_calls, entry);
 		if (!all && !(cut && !volume_of(reply, call->lookup)))
 			continue;
 		cloud_call_unlink(call);
 		call->alone = true;
-		cloud_call_requeue_first(call);
+		cloud_call_put_first(call, waiting);
 	}
 }
 
-void cloud_merge_answer(struct cloud_call *carrier, const struct cloud_reply *reply, int http_status)
+void cloud_merge_answer(struct cloud_call *carrier, struct cloud_call_list *waiting, const struct cloud_reply *reply,
+			int http_status)
 {
 	struct cloud_call *call;
 
-	send_back(carrier, reply, says_nothing(reply, http_status));
+	send_back(carrier, waiting, reply, says_nothing(reply, http_status));
 	/* A done may cancel calls, other members among them. */
-	while ((call = TAILQ_FIRST(&carrier->members))) {
+	while ((call = TAILQ_FIRST(&carrier->members.calls))) {
 		struct cloud_result result = { .outcome = reply->result.outcome, .err = reply->result.err };
 
 		cloud_call_unlink(call);

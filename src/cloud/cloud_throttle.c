@@ -15,19 +15,23 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "cloud/cloud_internal.h"
+#include "cloud/cloud_throttle.h"
 
 #define HOLD_MAX_MS 60000
 #define STREAK_MAX 16
 
-static void hold_back(struct cloud *cloud, const struct cloud_call *call, int64_t wait_ms)
+void cloud_throttle_init(struct cloud_throttle *throttle, size_t window_max)
 {
-	struct cloud_throttle *throttle = &cloud->throttle;
+	*throttle = (struct cloud_throttle){ .window = window_max, .window_max = window_max };
+}
+
+static void hold_back(struct cloud_throttle *throttle, int64_t sent_ms, int64_t wait_ms)
+{
 	int64_t now = clock_mono_ms();
 
-	cloud->health.throttled++;
+	throttle->count++;
 	/* What was under way when the first 429 came hears the same, which is no new reason. */
-	if (call->sent_ms >= throttle->not_before_ms && throttle->streak < STREAK_MAX)
+	if (sent_ms >= throttle->not_before_ms && throttle->streak < STREAK_MAX)
 		throttle->streak++;
 	for (unsigned i = 1; i < throttle->streak && wait_ms < HOLD_MAX_MS; i++)
 		wait_ms *= 2;
@@ -40,35 +44,34 @@ static void hold_back(struct cloud *cloud, const struct cloud_call *call, int64_
 		  (long long)(throttle->not_before_ms - now));
 }
 
-void cloud_throttle_note(struct cloud *cloud, const struct cloud_call *call, const struct cloud_reply *reply)
+void cloud_throttle_note(struct cloud_throttle *throttle, int64_t sent_ms, const struct cloud_reply *reply)
 {
-	struct cloud_throttle *throttle = &cloud->throttle;
-
 	if (reply->wait_ms > 0) {
-		hold_back(cloud, call, reply->wait_ms);
+		hold_back(throttle, sent_ms, reply->wait_ms);
 		return;
 	}
-	if (!reply->answered || call->sent_ms < throttle->not_before_ms)
+	if (!reply->answered || sent_ms < throttle->not_before_ms)
 		return;
 	throttle->streak = 0;
-	if (throttle->window < cloud->max_parallel)
+	if (throttle->window < throttle->window_max)
 		throttle->window++;
 }
 
-int64_t cloud_throttle_wait_ms(const struct cloud *cloud)
+int64_t cloud_throttle_wait_ms(const struct cloud_throttle *throttle)
 {
-	int64_t wait_ms = cloud->throttle.not_before_ms - clock_mono_ms();
+	int64_t wait_ms = throttle->not_before_ms - clock_mono_ms();
 
 	return wait_ms > 0 ? wait_ms : 0;
 }
 
-void cloud_throttle_health(const struct cloud *cloud, struct cloud_health *out)
+void cloud_throttle_health(const struct cloud_throttle *throttle, struct cloud_health *out)
 {
-	int64_t wait_ms = cloud_throttle_wait_ms(cloud);
+	int64_t wait_ms = cloud_throttle_wait_ms(throttle);
 
+	out->throttled = throttle->count;
 	if (wait_ms == 0)
 		return;
-	out->throttled_until_ms = cloud->throttle.not_before_ms;
+	out->throttled_until_ms = throttle->not_before_ms;
 	if (out->usable)
 		snprintf(
 			out->reason, sizeof(out->reason),

@@ -14,8 +14,8 @@
 #include <signal.h>
 #include <systemd/sd-daemon.h>
 
-#include "api/bus.h"
-#include "api/rest.h"
+#include "api/bus/bus.h"
+#include "api/rest/rest.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/secret.h"
@@ -329,6 +329,7 @@ static int open_surfaces(struct daemon *daemon, struct err *err)
 		.listen = daemon->config->http_listen,
 		.listen_fd = activated_socket(err),
 		.max_requests = (size_t)daemon->config->http_max_requests,
+		.access = ACCESS_ADMIN, /* HTTP tells nothing about its callers: all on this machine may do all */
 	};
 
 	if (rest_options.listen_fd == -2)

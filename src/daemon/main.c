@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "api/bus.h"
+#include "api/bus/bus.h"
 #include "base/log.h"
 #include "build_config.h"
 #include "daemon/daemon.h"

@@ -20,23 +20,23 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
-#include "disk/usage_look.h"
+#include "disk/usage_stack.h"
 #include "io/blocking.h"
 
 struct task {
-	char *path;              /* NULL: what stands on a disk */
-	struct usage_look *look; /* then its name, and where it is shown */
+	char *path;                  /* NULL: what stands on a disk */
+	struct usage_report *report; /* then its name, and where it is shown */
 	struct err err;
 };
 
 struct flush {
-	struct patient_call call;
+	struct blocking_call call;
 	flush_done_fn done;
 	void *arg;
 };
 
 struct flusher {
-	struct patient *patient;
+	struct blocking_pool *pool;
 	struct usage_options options; /* texts owned */
 };
 
@@ -64,28 +64,27 @@ static int flush_device(const char *path, struct err *err)
 }
 
 /* What stands on another comes after it in the list. */
-static void flush_upper(struct usage_look *look, struct err *first)
+static void flush_upper(struct usage_report *report, struct err *first)
 {
-	struct usage usage = { .look = look };
 	struct err err;
 
-	if (usage_climb(&usage) < 0)
-		*first = look->err;
-	for (size_t i = usage.node_count; i-- > 1;) {
-		_cleanup_free_ char *path = xasprintf("%s/%s", look->dev_root, usage.nodes[i].path + strlen("/dev/"));
+	if (usage_climb(report) < 0)
+		*first = report->err;
+	for (size_t i = report->node_count; i-- > 1;) {
+		_cleanup_free_ char *path =
+			xasprintf("%s/%s", report->dev_root, report->nodes[i].path + strlen("/dev/"));
 
 		if (flush_device(path, &err) < 0 && err.code != ERR_NOT_FOUND && !first->code)
 			*first = err;
 	}
-	free(usage.nodes);
 }
 
 static void task_run(void *work)
 {
 	struct task *task = work;
 
-	if (task->look)
-		flush_upper(task->look, &task->err);
+	if (task->report)
+		flush_upper(task->report, &task->err);
 	else
 		(void)flush_device(task->path, &task->err);
 }
@@ -94,16 +93,16 @@ static void task_free(void *work)
 {
 	struct task *task = work;
 
-	if (task->look)
-		usage_look_clear(task->look);
-	free(task->look);
+	if (task->report)
+		usage_report_clear(task->report);
+	free(task->report);
 	free(task->path);
 	free(task);
 }
 
 /* ---- the loop's side ---- */
 
-static void on_flushed(struct patient_call *call, void *work, const struct err *err)
+static void on_flushed(struct blocking_call *call, void *work, const struct err *err)
 {
 	struct flush *flush = container_of(call, struct flush, call);
 	const struct task *task = work;
@@ -116,17 +115,17 @@ static void on_flushed(struct patient_call *call, void *work, const struct err *
 
 struct flusher *flusher_new(struct loop *loop, const struct usage_options *options)
 {
-	struct patient_options patient = {
+	const struct blocking_options pool = {
 		.name = "flush",
 		.at_once = FLUSH_AT_ONCE,
-		.stuck_max = FLUSH_STUCK_MAX,
+		.hung_max = FLUSH_STUCK_MAX,
 		.timeout_ms = options->timeout_ms,
 		.run = task_run,
 		.free_work = task_free,
 	};
 	struct flusher *flusher = xnew(struct flusher);
 
-	flusher->patient = patient_new(loop, &patient);
+	flusher->pool = blocking_pool_new(loop, &pool);
 	flusher->options = *options;
 	flusher->options.proc_root = xstrdup(options->proc_root);
 	flusher->options.sysfs_root = xstrdup(options->sysfs_root);
@@ -136,13 +135,13 @@ struct flusher *flusher_new(struct loop *loop, const struct usage_options *optio
 
 struct flusher *flusher_free(struct flusher *flusher)
 {
-	struct patient_call *call;
+	struct blocking_call *call;
 
 	if (!flusher)
 		return NULL;
-	while ((call = patient_first(flusher->patient)))
+	while ((call = blocking_first(flusher->pool)))
 		flush_cancel(container_of(call, struct flush, call));
-	patient_free(flusher->patient);
+	blocking_pool_free(flusher->pool);
 	freep(&flusher->options.proc_root);
 	freep(&flusher->options.sysfs_root);
 	freep(&flusher->options.dev_root);
@@ -150,7 +149,8 @@ struct flusher *flusher_free(struct flusher *flusher)
 	return NULL;
 }
 
-static struct flush *start(struct flusher *flusher, struct task *task, char *what, flush_done_fn done, void *arg)
+static struct flush *start(struct flusher *flusher, struct task *task, const char *doing, const char *object,
+			   flush_done_fn done, void *arg)
 {
 	struct flush *flush = xnew(struct flush);
 
@@ -158,7 +158,7 @@ static struct flush *start(struct flusher *flusher, struct task *task, char *wha
 	flush->done = done;
 	flush->arg = arg;
 	flush->call.done = on_flushed;
-	patient_start(flusher->patient, &flush->call, what, task);
+	blocking_start(flusher->pool, &flush->call, doing, object, task);
 	return flush;
 }
 
@@ -167,7 +167,7 @@ struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_
 	struct task *task = xnew(struct task);
 
 	task->path = xstrdup(path);
-	return start(flusher, task, xasprintf("flushing %s", path), done, arg);
+	return start(flusher, task, "flushing", path, done, arg);
 }
 
 struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush_done_fn done, void *arg)
@@ -175,13 +175,13 @@ struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush
 	static const struct usage_ignore nothing = { 0 };
 	struct task *task = xnew(struct task);
 
-	task->look = xnew(struct usage_look);
-	usage_look_init(task->look, &flusher->options, name, &nothing);
-	return start(flusher, task, xasprintf("flushing what stands on %s", name), done, arg);
+	task->report = xnew(struct usage_report);
+	usage_report_init(task->report, &flusher->options, name, &nothing);
+	return start(flusher, task, "flushing what stands on", name, done, arg);
 }
 
 void flush_cancel(struct flush *flush)
 {
-	patient_cancel(&flush->call);
+	blocking_cancel(&flush->call);
 	free(flush);
 }

@@ -2,7 +2,7 @@
 
 /*
  * Asking libblkid what is on a device. Nothing here waits for the device but the thread that reads it; what becomes of a
- * thread that never comes back is io/patient's business.
+ * thread that never comes back is the business of io/blocking.
  */
 
 #include <assert.h>
@@ -15,19 +15,19 @@
 #include "disk/probe.h"
 #include "io/blocking.h"
 
-struct look {
+struct task {
 	char *path;
 	struct probe_result result;
 };
 
 struct probe {
-	struct patient_call call;
+	struct blocking_call call;
 	probe_done_fn done;
 	void *arg;
 };
 
 struct prober {
-	struct patient *patient;
+	struct blocking_pool *pool;
 };
 
 /* ---- the thread ---- */
@@ -57,9 +57,9 @@ static int open_device(const char *path, struct err *err)
 	return TAKE_FD(fd);
 }
 
-static int read_signatures(blkid_probe probe, struct look *look)
+static int read_signatures(blkid_probe probe, struct task *task)
 {
-	struct probe_result *result = &look->result;
+	struct probe_result *result = &task->result;
 	int r;
 
 	blkid_probe_enable_superblocks(probe, true);
@@ -73,7 +73,7 @@ static int read_signatures(blkid_probe probe, struct look *look)
 		return 0;
 	}
 	if (r < 0)
-		return err_set(&result->err, ERR_UNAVAILABLE, "%s cannot be read: %s", look->path,
+		return err_set(&result->err, ERR_UNAVAILABLE, "%s cannot be read: %s", task->path,
 			       strerror(errno ? errno : EIO));
 	copy_value(probe, "TYPE", result->filesystem, sizeof(result->filesystem));
 	copy_value(probe, "LABEL", result->label, sizeof(result->label));
@@ -82,69 +82,69 @@ static int read_signatures(blkid_probe probe, struct look *look)
 	return 0;
 }
 
-static void look_run(void *work)
+static void task_run(void *work)
 {
-	struct look *look = work;
-	_cleanup_close_ int fd = open_device(look->path, &look->result.err);
+	struct task *task = work;
+	_cleanup_close_ int fd = open_device(task->path, &task->result.err);
 	blkid_probe probe;
 
 	if (fd < 0)
 		return;
 	probe = blkid_new_probe();
 	if (!probe || blkid_probe_set_device(probe, fd, 0, 0) < 0)
-		err_set(&look->result.err, ERR_UNAVAILABLE, "%s cannot be read: %s", look->path, strerror(errno));
+		err_set(&task->result.err, ERR_UNAVAILABLE, "%s cannot be read: %s", task->path, strerror(errno));
 	else
-		(void)read_signatures(probe, look);
+		(void)read_signatures(probe, task);
 	blkid_free_probe(probe);
 }
 
-static void look_free(void *work)
+static void task_free(void *work)
 {
-	struct look *look = work;
+	struct task *task = work;
 
-	free(look->path);
-	free(look);
+	free(task->path);
+	free(task);
 }
 
 /* ---- the loop's side ---- */
 
-static void on_looked(struct patient_call *call, void *work, const struct err *err)
+static void on_probed(struct blocking_call *call, void *work, const struct err *err)
 {
 	struct probe *probe = container_of(call, struct probe, call);
-	const struct look *look = work;
+	const struct task *task = work;
 	struct probe_result nothing = { .err = *err };
 	probe_done_fn done = probe->done;
 	void *arg = probe->arg;
 
 	free(probe);
-	done(arg, look ? &look->result : &nothing);
+	done(arg, task ? &task->result : &nothing);
 }
 
 struct prober *prober_new(struct loop *loop, int64_t timeout_ms)
 {
-	struct patient_options options = {
+	const struct blocking_options options = {
 		.name = "probe",
 		.at_once = 1,
-		.stuck_max = PROBE_STUCK_MAX,
+		.hung_max = PROBE_STUCK_MAX,
 		.timeout_ms = timeout_ms,
-		.run = look_run,
-		.free_work = look_free,
+		.run = task_run,
+		.free_work = task_free,
 	};
 	struct prober *prober = xnew(struct prober);
 
-	prober->patient = patient_new(loop, &options);
+	prober->pool = blocking_pool_new(loop, &options);
 	return prober;
 }
 
 struct prober *prober_free(struct prober *prober)
 {
-	struct patient_call *call;
+	struct blocking_call *call;
 
 	if (!prober)
 		return NULL;
-	while ((call = patient_first(prober->patient)))
+	while ((call = blocking_first(prober->pool)))
 		probe_cancel(container_of(call, struct probe, call));
-	patient_free(prober->patient);
+	blocking_pool_free(prober->pool);
 	free(prober);
 	return NULL;
 }
@@ -152,19 +152,19 @@ struct prober *prober_free(struct prober *prober)
 struct probe *probe_start(struct prober *prober, const char *path, probe_done_fn done, void *arg)
 {
 	struct probe *probe = xnew(struct probe);
-	struct look *look = xnew(struct look);
+	struct task *task = xnew(struct task);
 
 	assert(path && done);
-	look->path = xstrdup(path);
+	task->path = xstrdup(path);
 	probe->done = done;
 	probe->arg = arg;
-	probe->call.done = on_looked;
-	patient_start(prober->patient, &probe->call, xasprintf("reading %s", path), look);
+	probe->call.done = on_probed;
+	blocking_start(prober->pool, &probe->call, "reading", path, task);
 	return probe;
 }
 
 void probe_cancel(struct probe *probe)
 {
-	patient_cancel(&probe->call);
+	blocking_cancel(&probe->call);
 	free(probe);
 }

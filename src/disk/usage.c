@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The loop's side of the look at who uses a disk.
+ * The loop's side of finding out who uses a disk.
  *
- * A look that finds nothing but open descriptors is not believed at once, since whoever probes a disk after an event has
- * it open for a moment, and then a detachment asked for in that moment would be refused for no reason. It is made again
- * until it finds something else, or nothing, or until it has found the same for long enough to be no passing thing.
+ * A scan that finds nothing but open descriptors is not believed at once: a program that probes a disk after an event has
+ * the disk open for a moment, and a detachment asked for in that moment would be refused for no reason. The scan is made
+ * again until it finds something else, or nothing, or until it has found the same for long enough to be no passing thing.
  */
 
 #include <assert.h>
 
 #include "base/clock.h"
-#include "disk/usage_look.h"
+#include "disk/usage_scan.h"
 #include "io/blocking.h"
 
-#define LOOK_AGAIN_MS 200
+#define SCAN_AGAIN_MS 200
 
 struct usage_check {
-	struct patient_call call;
+	struct blocking_call call;
 	TAILQ_ENTRY(usage_check) entry;
 	struct usage_checker *checker;
-	struct loop_timer again; /* set between two looks, when call is not begun */
+	struct loop_timer again; /* set between two scans, when call is not begun */
 	int64_t since_ms;        /* clock_mono_ms() */
 	char *name, *map_uuid;
 	struct usage_ignore ignore; /* its map_uuid is the one above */
@@ -31,39 +31,39 @@ struct usage_check {
 struct usage_checker {
 	struct loop *loop;
 	struct usage_options options; /* texts owned */
-	struct patient *patient;
+	struct blocking_pool *pool;
 	TAILQ_HEAD(, usage_check) checks;
 };
 
 /* ---- the thread ---- */
 
-static void look_run(void *work)
+static void scan_run(void *work)
 {
-	usage_look(work);
+	usage_scan(work);
 }
 
-static void look_free(void *work)
+static void scan_free(void *work)
 {
-	struct usage_look *look = work;
+	struct usage_report *report = work;
 
-	usage_look_clear(look);
-	free(look);
+	usage_report_clear(report);
+	free(report);
 }
 
 /* ---- the loop's side ---- */
 
-static void start_look(struct usage_check *check)
+static void start_scan(struct usage_check *check)
 {
 	const struct usage_checker *checker = check->checker;
-	struct usage_look *look = xnew(struct usage_look);
+	struct usage_report *report = xnew(struct usage_report);
 
-	usage_look_init(look, &checker->options, check->name, &check->ignore);
-	patient_start(checker->patient, &check->call, xasprintf("finding out who uses %s", check->name), look);
+	usage_report_init(report, &checker->options, check->name, &check->ignore);
+	blocking_start(checker->pool, &check->call, "finding out who uses", check->name, report);
 }
 
 static void on_again(struct loop_timer *timer)
 {
-	start_look(container_of(timer, struct usage_check, again));
+	start_scan(container_of(timer, struct usage_check, again));
 }
 
 static void check_free(struct usage_check *check)
@@ -84,36 +84,36 @@ static void answer(struct usage_check *check, const struct usage_result *result)
 	done(arg, result);
 }
 
-static void on_looked(struct patient_call *call, void *work, const struct err *err)
+static void on_scanned(struct blocking_call *call, void *work, const struct err *err)
 {
 	struct usage_check *check = container_of(call, struct usage_check, call);
-	const struct usage_look *look = work;
+	const struct usage_report *report = work;
 	struct usage_result result = { .err = *err, .what = "" };
 
-	if (look && look->kind == USAGE_HELD && look->passing &&
+	if (report && report->kind == USAGE_HELD && report->passing &&
 	    clock_mono_ms() - check->since_ms < USAGE_PATIENCE_MS) {
-		loop_timer_set(check->checker->loop, &check->again, LOOK_AGAIN_MS);
+		loop_timer_set(check->checker->loop, &check->again, SCAN_AGAIN_MS);
 		return;
 	}
-	if (look) {
-		result.err = look->err;
-		result.kind = look->kind;
-		result.only_open = look->only_open;
-		result.beside = look->beside;
-		result.what = str_or(look->what.data, "");
+	if (report) {
+		result.err = report->err;
+		result.kind = report->kind;
+		result.only_open = report->only_open;
+		result.beside = report->beside;
+		result.what = str_or(report->what.data, "");
 	}
 	answer(check, &result);
 }
 
 struct usage_checker *usage_checker_new(struct loop *loop, const struct usage_options *options)
 {
-	struct patient_options patient = {
+	const struct blocking_options pool = {
 		.name = "usage",
 		.at_once = 1,
-		.stuck_max = USAGE_STUCK_MAX,
+		.hung_max = USAGE_STUCK_MAX,
 		.timeout_ms = options->timeout_ms,
-		.run = look_run,
-		.free_work = look_free,
+		.run = scan_run,
+		.free_work = scan_free,
 	};
 	struct usage_checker *checker = xnew(struct usage_checker);
 
@@ -122,7 +122,7 @@ struct usage_checker *usage_checker_new(struct loop *loop, const struct usage_op
 	checker->options.proc_root = xstrdup(options->proc_root);
 	checker->options.sysfs_root = xstrdup(options->sysfs_root);
 	checker->options.dev_root = xstrdup(options->dev_root);
-	checker->patient = patient_new(loop, &patient);
+	checker->pool = blocking_pool_new(loop, &pool);
 	TAILQ_INIT(&checker->checks);
 	return checker;
 }
@@ -135,7 +135,7 @@ struct usage_checker *usage_checker_free(struct usage_checker *checker)
 		return NULL;
 	while ((check = TAILQ_FIRST(&checker->checks)))
 		usage_check_cancel(check);
-	patient_free(checker->patient);
+	blocking_pool_free(checker->pool);
 	freep(&checker->options.proc_root);
 	freep(&checker->options.sysfs_root);
 	freep(&checker->options.dev_root);
@@ -149,7 +149,7 @@ struct usage_check *usage_check_start(struct usage_checker *checker, const char 
 	struct usage_check *check = xnew(struct usage_check);
 
 	assert(name && ignore && done);
-	check->call.done = on_looked;
+	check->call.done = on_scanned;
 	check->checker = checker;
 	check->again.fire = on_again;
 	check->since_ms = clock_mono_ms();
@@ -159,13 +159,13 @@ struct usage_check *usage_check_start(struct usage_checker *checker, const char 
 	check->done = done;
 	check->arg = arg;
 	TAILQ_INSERT_TAIL(&checker->checks, check, entry);
-	start_look(check);
+	start_scan(check);
 	return check;
 }
 
 void usage_check_cancel(struct usage_check *check)
 {
 	if (!loop_timer_is_set(&check->again))
-		patient_cancel(&check->call);
+		blocking_cancel(&check->call);
 	check_free(check);
 }

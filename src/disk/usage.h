@@ -5,7 +5,7 @@
  * Who uses a disk, asked before it is taken away from under somebody: mounts of it and of whatever stands on it, in
  * every mount namespace that a process shows; swap; the kernel's devices stacked on top; file descriptors.
  *
- * The look is made on a worker of its own, since a file system or a disk that does not answer may hold it up. One that
+ * The scan is made on a worker of its own, since a file system or a disk that does not answer may hold it up. A scan that
  * does not end within its deadline is given up (ERR_TIMEOUT) and its worker replaced, at most USAGE_STUCK_MAX times
  * while the stuck ones stay stuck.
  */
@@ -28,7 +28,7 @@ struct usage_options {
 	const char *proc_root;  /* "/proc" */
 	const char *sysfs_root; /* "/sys" */
 	const char *dev_root;   /* "/dev" */
-	int64_t timeout_ms;     /* for one look */
+	int64_t timeout_ms;     /* for one scan */
 };
 
 /* What is ours on top of the disk and is no use of it. */
@@ -49,8 +49,8 @@ typedef void (*usage_done_fn)(void *arg, const struct usage_result *result);
 struct usage_checker *usage_checker_new(struct loop *loop, const struct usage_options *options);
 struct usage_checker *usage_checker_free(struct usage_checker *checker); /* pending checks are dropped; returns NULL */
 /*
- * name is the kernel name ("vdb"); it and ignore are copied. Programs that only look at a disk for a moment, as udev's
- * do, are no users: where nothing but open descriptors is found, it is looked again for USAGE_PATIENCE_MS.
+ * name is the kernel name ("vdb"); it and ignore are copied. Programs that only open a disk for a moment, as udev's
+ * do, are no users: where nothing but open descriptors is found, the scan is repeated for USAGE_PATIENCE_MS.
  */
 struct usage_check *usage_check_start(struct usage_checker *checker, const char *name,
 				      const struct usage_ignore *ignore, usage_done_fn done, void *arg);

@@ -17,7 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "disk/usage_look.h"
+#include "disk/usage_mounts.h"
+#include "disk/usage_open.h"
 
 #define MOUNTS_BYTES_MAX (16 << 20)
 #define SWAPS_BYTES_MAX (1 << 20)
@@ -30,7 +31,7 @@ struct known_mount {
 };
 
 struct mounts {
-	struct usage *usage;
+	struct usage_report *report;
 	uint64_t namespaces[NAMESPACES_MAX];
 	size_t namespace_count;
 	struct known_mount known[MOUNTS_KNOWN_MAX];
@@ -84,28 +85,28 @@ static bool is_known(struct mounts *mounts, size_t node, const char *mount_point
 
 static void add_mount(struct mounts *mounts, size_t node, const char *mount_point)
 {
-	struct usage *usage = mounts->usage;
+	struct usage_report *report = mounts->report;
 	enum usage_kind kind = is_of_this_system(mounts, mount_point) ? USAGE_ROOT : USAGE_HELD;
 	char label[USAGE_NODE_LABEL_SIZE], process[64];
 
 	if (is_known(mounts, node, mount_point))
 		return;
-	usage_label(usage, &usage->nodes[node], label);
+	usage_label(report, &report->nodes[node], label);
 	if (mounts->pid == 0) {
-		usage_add(usage, &usage->nodes[node], kind, "%smounted at %s", label, mount_point);
+		usage_add(report, &report->nodes[node], kind, "%smounted at %s", label, mount_point);
 		return;
 	}
-	usage_process_name(usage, mounts->pid, process);
-	usage_add(usage, &usage->nodes[node], kind, "%smounted at %s in the mount namespace of pid %d (%s)", label,
+	usage_process_name(report, mounts->pid, process);
+	usage_add(report, &report->nodes[node], kind, "%smounted at %s in the mount namespace of pid %d (%s)", label,
 		  mount_point, mounts->pid, process);
 }
 
 static void check_mount(struct mounts *mounts, const char *number, const char *source, const char *mount_point)
 {
-	const struct usage *usage = mounts->usage;
+	const struct usage_report *report = mounts->report;
 
-	for (size_t i = 0; i < usage->node_count; i++) {
-		if (streq(number, usage->nodes[i].number) || usage_is_path_of(&usage->nodes[i], source)) {
+	for (size_t i = 0; i < report->node_count; i++) {
+		if (streq(number, report->nodes[i].number) || usage_is_path_of(&report->nodes[i], source)) {
 			add_mount(mounts, i, mount_point);
 			return;
 		}
@@ -117,7 +118,7 @@ static int read_mount(struct mounts *mounts, char *line)
 {
 	char *fields[6], *save = NULL, *word = strtok_r(line, " ", &save);
 	char mount_point[4096], source[4096];
-	struct usage_look *look = mounts->usage->look;
+	struct usage_report *report = mounts->report;
 	size_t count = 0;
 
 	for (; word && count < ARRAY_SIZE(fields); word = strtok_r(NULL, " ", &save))
@@ -126,8 +127,9 @@ static int read_mount(struct mounts *mounts, char *line)
 		word = strtok_r(NULL, " ", &save);
 	/* word is the "-"; then come the type and the source, which may be empty. */
 	if (!word || !strtok_r(NULL, " ", &save))
-		return err_set(&look->err, ERR_INTERNAL,
-			       "who uses %s cannot be found out: mountinfo has a line that makes no sense", look->name);
+		return err_set(&report->err, ERR_INTERNAL,
+			       "who uses %s cannot be found out: mountinfo has a line that makes no sense",
+			       report->name);
 	unescape(fields[4], mount_point, sizeof(mount_point));
 	unescape(str_or(strtok_r(NULL, " ", &save), ""), source, sizeof(source));
 	check_mount(mounts, fields[2], source, mount_point);
@@ -170,23 +172,23 @@ static bool has_seen(const struct mounts *mounts, uint64_t namespace)
 	return false;
 }
 
-static int look_here(struct mounts *mounts)
+static int scan_own_namespace(struct mounts *mounts)
 {
-	_cleanup_free_ char *folder = xasprintf("%s/self", mounts->usage->look->proc_root);
+	_cleanup_free_ char *folder = xasprintf("%s/self", mounts->report->proc_root);
 	_cleanup_free_ char *path = xasprintf("%s/mountinfo", folder);
 	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, MOUNTS_BYTES_MAX, NULL);
 	uint64_t namespace = text ? namespace_of(folder) : 0;
 
 	if (!namespace)
-		return usage_cannot_read(mounts->usage, text ? folder : path);
+		return usage_cannot_read(mounts->report, text ? folder : path);
 	mounts->namespaces[mounts->namespace_count++] = namespace;
 	return read_mounts(mounts, text);
 }
 
-/* A process that has ended or lets nobody look is passed over; another of its namespace may do as well. */
-static int look_there(struct mounts *mounts, int pid)
+/* A process that has ended or may not be read is passed over; another of its namespace may do as well. */
+static int scan_namespace_of(struct mounts *mounts, int pid)
 {
-	_cleanup_free_ char *folder = xasprintf("%s/%d", mounts->usage->look->proc_root, pid);
+	_cleanup_free_ char *folder = xasprintf("%s/%d", mounts->report->proc_root, pid);
 	_cleanup_free_ char *path = xasprintf("%s/mountinfo", folder);
 	_cleanup_free_ char *text = NULL;
 	uint64_t namespace = namespace_of(folder);
@@ -195,23 +197,23 @@ static int look_there(struct mounts *mounts, int pid)
 		return 0;
 	text = read_file_at(AT_FDCWD, path, MOUNTS_BYTES_MAX, NULL);
 	if (!text)
-		return errno == EFBIG ? usage_cannot_read(mounts->usage, path) : 0;
+		return errno == EFBIG ? usage_cannot_read(mounts->report, path) : 0;
 	if (mounts->namespace_count == NAMESPACES_MAX)
-		return usage_too_many(mounts->usage, "there are too many mount namespaces");
+		return usage_too_many(mounts->report, "there are too many mount namespaces");
 	mounts->namespaces[mounts->namespace_count++] = namespace;
 	mounts->pid = pid;
 	return read_mounts(mounts, text);
 }
 
-int usage_find_mounts(struct usage *usage, const int *pids, size_t count)
+int usage_find_mounts(struct usage_report *report, const int *pids, size_t count)
 {
 	struct mounts *mounts = xnew(struct mounts);
 	int r;
 
-	mounts->usage = usage;
-	r = look_here(mounts);
+	mounts->report = report;
+	r = scan_own_namespace(mounts);
 	for (size_t i = 0; i < count && r == 0; i++)
-		r = look_there(mounts, pids[i]);
+		r = scan_namespace_of(mounts, pids[i]);
 	for (size_t i = 0; i < mounts->known_count; i++)
 		free(mounts->known[i].point);
 	free(mounts);
@@ -221,7 +223,7 @@ int usage_find_mounts(struct usage *usage, const int *pids, size_t count)
 /* ---- swap ---- */
 
 /* "/dev/dm-0  partition  1024  0  -2"; other lines are the heading. A swap file lies on a mount, which is found. */
-static void read_swap(struct usage *usage, char *line)
+static void read_swap(struct usage_report *report, char *line)
 {
 	char path[4096], label[USAGE_NODE_LABEL_SIZE];
 
@@ -229,23 +231,23 @@ static void read_swap(struct usage *usage, char *line)
 		return;
 	line[strcspn(line, " \t")] = '\0';
 	unescape(line, path, sizeof(path));
-	for (size_t i = 0; i < usage->node_count; i++) {
-		if (!usage_is_path_of(&usage->nodes[i], path))
+	for (size_t i = 0; i < report->node_count; i++) {
+		if (!usage_is_path_of(&report->nodes[i], path))
 			continue;
-		usage_label(usage, &usage->nodes[i], label);
-		usage_add(usage, &usage->nodes[i], USAGE_HELD, "%sused as swap", label);
+		usage_label(report, &report->nodes[i], label);
+		usage_add(report, &report->nodes[i], USAGE_HELD, "%sused as swap", label);
 	}
 }
 
-int usage_find_swaps(struct usage *usage)
+int usage_find_swaps(struct usage_report *report)
 {
-	_cleanup_free_ char *path = xasprintf("%s/swaps", usage->look->proc_root);
+	_cleanup_free_ char *path = xasprintf("%s/swaps", report->proc_root);
 	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, SWAPS_BYTES_MAX, NULL);
 	char *save = NULL;
 
 	if (!text)
-		return usage_cannot_read(usage, path);
+		return usage_cannot_read(report, path);
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		read_swap(usage, line);
+		read_swap(report, line);
 	return 0;
 }

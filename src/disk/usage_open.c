@@ -5,12 +5,12 @@
  *
  * Whoever reads or writes a disk directly - a copy that is running, a virtual machine - shows nowhere but in its file
  * descriptors. They are stat'ed rather than read, since a node may have any name; without asking a server that may be
- * away, since most descriptors are of other files. What cannot be looked at is passed over: it is the best that can be
+ * away, since most descriptors are of other files. A process that cannot be read is passed over: it is the best that can be
  * done from outside.
  *
  * Not everybody who has a disk open uses it. udev's workers read signatures after each event, and may hang in a disk that
  * is dying, which is when it must be possible to take it away; nothing is lost to them, so they never count. What they
- * start (lvm, mdadm, …) has many names but is through in a moment; that is why the loop's side looks again. Our own
+ * start (lvm, mdadm, …) has many names but is through in a moment; that is why the loop's side scans again. Our own
  * threads read signatures, too.
  *
  * The kernel itself claims a disk for a file system that was unmounted lazily or mounted in a namespace that no process
@@ -23,7 +23,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "disk/usage_look.h"
+#include "disk/usage_open.h"
 
 #define PROCESSES_MAX 131072
 #define DESCRIPTORS_MAX (4 << 20)
@@ -44,16 +44,16 @@ static int pid_of(const char *name)
 		       : 0;
 }
 
-int usage_list_processes(struct usage *usage, int **pids, size_t *count)
+int usage_list_processes(struct usage_report *report, int **pids, size_t *count)
 {
-	const char *root = usage->look->proc_root;
+	const char *root = report->proc_root;
 	DIR *dir = opendir(root);
 	const struct dirent *entry;
 	size_t room = 0;
 	int r = 0;
 
 	if (!dir)
-		return usage_cannot_read(usage, root);
+		return usage_cannot_read(report, root);
 	while (r == 0 && (entry = readdir(dir))) {
 		int pid = pid_of(entry->d_name);
 
@@ -65,7 +65,7 @@ int usage_list_processes(struct usage *usage, int **pids, size_t *count)
 		}
 		(*pids)[(*count)++] = pid;
 		if (*count == PROCESSES_MAX)
-			r = usage_too_many(usage, "there are too many processes");
+			r = usage_too_many(report, "there are too many processes");
 	}
 	closedir(dir);
 	if (*count)
@@ -73,9 +73,9 @@ int usage_list_processes(struct usage *usage, int **pids, size_t *count)
 	return r;
 }
 
-void usage_process_name(const struct usage *usage, int pid, char name[64])
+void usage_process_name(const struct usage_report *report, int pid, char name[64])
 {
-	_cleanup_free_ char *path = xasprintf("%s/%d/comm", usage->look->proc_root, pid);
+	_cleanup_free_ char *path = xasprintf("%s/%d/comm", report->proc_root, pid);
 	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, 63, NULL);
 
 	if (text)
@@ -85,9 +85,9 @@ void usage_process_name(const struct usage *usage, int pid, char name[64])
 
 /* ---- descriptors ---- */
 
-static int own_pid(const struct usage *usage)
+static int own_pid(const struct usage_report *report)
 {
-	_cleanup_free_ char *path = xasprintf("%s/self", usage->look->proc_root);
+	_cleanup_free_ char *path = xasprintf("%s/self", report->proc_root);
 	char link[32];
 	ssize_t length = readlink(path, link, sizeof(link) - 1);
 
@@ -100,20 +100,20 @@ static bool is_udev(const char *process)
 	return streq(process, "(udev-worker)") || streq(process, "systemd-udevd") || streq(process, "udevd");
 }
 
-static const struct usage_node *node_of(const struct usage *usage, const struct statx *st)
+static const struct usage_node *node_of(const struct usage_report *report, const struct statx *st)
 {
 	char number[24];
 
 	snprintf(number, sizeof(number), "%u:%u", st->stx_rdev_major, st->stx_rdev_minor);
-	for (size_t i = 0; i < usage->node_count; i++) {
-		if (streq(usage->nodes[i].number, number))
-			return &usage->nodes[i];
+	for (size_t i = 0; i < report->node_count; i++) {
+		if (streq(report->nodes[i].number, number))
+			return &report->nodes[i];
 	}
 	return NULL;
 }
 
 /* Said once for each process, whatever it has open how often. */
-static void look_at_descriptors(struct usage *usage, int pid, DIR *dir, size_t *looked)
+static void scan_descriptors(struct usage_report *report, int pid, DIR *dir, size_t *seen)
 {
 	const struct dirent *entry;
 	const struct usage_node *node;
@@ -124,45 +124,45 @@ static void look_at_descriptors(struct usage *usage, int pid, DIR *dir, size_t *
 	while ((entry = readdir(dir))) {
 		if (entry->d_name[0] == '.')
 			continue;
-		if (++*looked > DESCRIPTORS_MAX)
+		if (++*seen > DESCRIPTORS_MAX)
 			return;
 		if (statx(dirfd(dir), entry->d_name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &st) < 0 ||
 		    !S_ISBLK(st.stx_mode))
 			continue;
-		node = node_of(usage, &st);
+		node = node_of(report, &st);
 		if (!node)
 			continue;
 		if (is_told) {
-			usage->look->beside = usage->look->beside || !node->by_map;
+			report->beside = report->beside || !node->by_map;
 			continue;
 		}
-		usage_process_name(usage, pid, process);
+		usage_process_name(report, pid, process);
 		if (is_udev(process))
 			return;
-		usage_label(usage, node, label);
-		usage_add(usage, node, USAGE_HELD, "%sopened by %s (pid %d)", label, process, pid);
+		usage_label(report, node, label);
+		usage_add(report, node, USAGE_HELD, "%sopened by %s (pid %d)", label, process, pid);
 		is_told = true;
 	}
 }
 
-int usage_find_openers(struct usage *usage, const int *pids, size_t count)
+int usage_find_openers(struct usage_report *report, const int *pids, size_t count)
 {
-	int self = own_pid(usage);
-	size_t looked = 0;
+	int self = own_pid(report);
+	size_t seen = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		_cleanup_free_ char *path = xasprintf("%s/%d/fd", usage->look->proc_root, pids[i]);
+		_cleanup_free_ char *path = xasprintf("%s/%d/fd", report->proc_root, pids[i]);
 		DIR *dir;
 
-		if (pids[i] == self || pids[i] == usage->look->pid)
+		if (pids[i] == self || pids[i] == report->pid)
 			continue;
 		dir = opendir(path);
 		if (!dir)
 			continue;
-		look_at_descriptors(usage, pids[i], dir, &looked);
+		scan_descriptors(report, pids[i], dir, &seen);
 		closedir(dir);
-		if (looked > DESCRIPTORS_MAX)
-			return usage_too_many(usage, "too many files are open");
+		if (seen > DESCRIPTORS_MAX)
+			return usage_too_many(report, "too many files are open");
 	}
 	return 0;
 }
@@ -170,25 +170,25 @@ int usage_find_openers(struct usage *usage, const int *pids, size_t count)
 /* ---- claims ---- */
 
 /* Our map claims what is below it, so then it is the map that can be claimed; partitions count with their disk. */
-static const struct usage_node *claimable(const struct usage *usage)
+static const struct usage_node *claimable(const struct usage_report *report)
 {
-	for (size_t i = 0; i < usage->node_count; i++) {
-		if (usage->nodes[i].is_map)
-			return &usage->nodes[i];
+	for (size_t i = 0; i < report->node_count; i++) {
+		if (report->nodes[i].is_map)
+			return &report->nodes[i];
 	}
-	return &usage->nodes[0];
+	return &report->nodes[0];
 }
 
-void usage_find_claim(struct usage *usage)
+void usage_find_claim(struct usage_report *report)
 {
-	const struct usage_node *node = claimable(usage);
-	_cleanup_free_ char *path = xasprintf("%s/%s", usage->look->dev_root, node->path + strlen("/dev/"));
+	const struct usage_node *node = claimable(report);
+	_cleanup_free_ char *path = xasprintf("%s/%s", report->dev_root, node->path + strlen("/dev/"));
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	char label[USAGE_NODE_LABEL_SIZE];
 
 	if (fd >= 0 || errno != EBUSY)
 		return;
-	usage_label(usage, node, label);
-	usage_add(usage, node, USAGE_HELD,
+	usage_label(report, node, label);
+	usage_add(report, node, USAGE_HELD,
 		  "%sclaimed by a program, or by a file system that is mounted nowhere to be seen", label);
 }

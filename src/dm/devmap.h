@@ -9,7 +9,7 @@
  * runs on a worker of its own, one verb after the other in the order they were asked, since device mapper may block for
  * as long as I/O below it hangs. A verb that does not end within its deadline answers ERR_TIMEOUT, its worker is
  * replaced, and what it may still do is found by the next list. Until it has come back, other verbs on the same volume
- * are refused (ERR_UNAVAILABLE); those on other volumes are not, unless DEVMAP_STUCK_MAX hang.
+ * are refused (ERR_UNAVAILABLE); those on other volumes are not, unless DEVMAP_HUNG_MAX hang.
  */
 
 #include "base/err.h"
@@ -17,7 +17,7 @@
 
 #define DEVMAP_UUID_PREFIX "VOLD-"
 #define DEVMAP_NAME_SIZE 128 /* DM_NAME_LEN */
-#define DEVMAP_STUCK_MAX 8
+#define DEVMAP_HUNG_MAX 8
 
 struct devmap;
 struct devmap_call;
@@ -47,7 +47,7 @@ struct devmap_map {
 };
 
 /*
- * err->code is ERR_NONE when it is so now; ERR_CONFLICT when the name or the disk is somebody else's (point; err->field is
+ * err->code is ERR_NONE when it is so now; ERR_CONFLICT when the name or the disk is somebody else's (activate; err->field is
  * "name" or "disk"), or the map is in use (remove).
  */
 typedef void (*devmap_done_fn)(void *arg, const struct err *err);
@@ -60,10 +60,10 @@ typedef void (*devmap_listed_fn)(void *arg, const struct devmap_map *maps, size_
  */
 struct devmap_backend {
 	int (*list)(void *context, struct devmap_map **out, size_t *count, struct err *err);
-	int (*point)(void *context, const char *name, const char *volume_id, const char *device, uint64_t size,
-		     struct err *err);
-	int (*hold)(void *context, const char *volume_id, struct err *err);
-	int (*fail)(void *context, const char *volume_id, struct err *err);
+	int (*activate)(void *context, const char *name, const char *volume_id, const char *device, uint64_t size,
+			struct err *err);
+	int (*suspend)(void *context, const char *volume_id, struct err *err);
+	int (*wipe)(void *context, const char *volume_id, struct err *err);
 	int (*remove)(void *context, const char *volume_id, struct err *err);
 	/*
 	 * On the loop, while a verb is under way and then again after *left_ms, and with cookie_ms 0 before the verb is
@@ -90,12 +90,12 @@ struct devmap *devmap_free(struct devmap *devmap);
  * resume) under whoever uses it, and what waited goes on. A map of the volume under another name is renamed. The node
  * under <dev_root>/mapper is there when this has ended.
  */
-struct devmap_call *devmap_point(struct devmap *devmap, const char *name, const char *volume_id, const char *device,
-				 uint64_t size, devmap_done_fn done, void *arg);
-/* The map is suspended without flushing: whoever uses it waits. No map: ERR_NOT_FOUND. */
-struct devmap_call *devmap_hold(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg);
-/* The map is all errors and runs: whoever waited is told. No map: nothing to do. */
-struct devmap_call *devmap_fail(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg);
+struct devmap_call *devmap_activate(struct devmap *devmap, const char *name, const char *volume_id, const char *device,
+				    uint64_t size, devmap_done_fn done, void *arg);
+/* The map is suspended without flushing: its users wait. No map: ERR_NOT_FOUND. */
+struct devmap_call *devmap_suspend(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg);
+/* The map is all errors and runs: users who waited get an error. No map: nothing to do. */
+struct devmap_call *devmap_wipe(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg);
 /* There is no map of the volume. ERR_CONFLICT, and nothing done, while somebody has it open. */
 struct devmap_call *devmap_remove(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg);
 /* All maps of ours. */

@@ -343,7 +343,7 @@ static int remove_map(const char *uuid, const struct view *view)
 
 	if (error && error != ENXIO)
 		return error;
-	devmap_link_drop(dm.dev_root, view->map.name, view->map.kernel_name);
+	node_unlink(dm.dev_root, view->map.name, view->map.kernel_name);
 	return 0;
 }
 
@@ -380,7 +380,7 @@ static int rename_map(const char *uuid, const char *name, struct view *view, str
 		return name_taken(err, name);
 	if (error)
 		return unavailable(err, "rename", view->map.name, error);
-	devmap_link_drop(dm.dev_root, view->map.name, view->map.kernel_name);
+	node_unlink(dm.dev_root, view->map.name, view->map.kernel_name);
 	return look(uuid, view, err);
 }
 
@@ -395,7 +395,7 @@ static bool holds_disk(const struct view *view, const char *device)
 	return access(path, F_OK) == 0;
 }
 
-static int point_table(const char *uuid, struct view *view, const char *device, uint64_t size, struct err *err)
+static int activate_table(const char *uuid, struct view *view, const char *device, uint64_t size, struct err *err)
 {
 	char parameters[40];
 	struct table linear = { "linear", parameters, device, size / 512 };
@@ -415,7 +415,7 @@ static int point_table(const char *uuid, struct view *view, const char *device, 
 	return swap(uuid, view, &linear, err);
 }
 
-static int point_locked(const char *uuid, const char *name, const char *device, uint64_t size, struct err *err)
+static int activate_locked(const char *uuid, const char *name, const char *device, uint64_t size, struct err *err)
 {
 	struct view view;
 	bool created;
@@ -427,24 +427,24 @@ static int point_locked(const char *uuid, const char *name, const char *device, 
 		return -1;
 	if (!streq(view.map.name, name) && rename_map(uuid, name, &view, err) < 0)
 		return -1;
-	if (point_table(uuid, &view, device, size, err) < 0) {
+	if (activate_table(uuid, &view, device, size, err) < 0) {
 		if (created)
 			(void)remove_map(uuid, &view);
 		return -1;
 	}
-	return devmap_link_make(dm.dev_root, name, view.map.kernel_name, view.number, err);
+	return node_link(dm.dev_root, name, view.map.kernel_name, view.number, err);
 }
 
-static int dm_point(void *context, const char *name, const char *volume_id, const char *device, uint64_t size,
-		    struct err *err)
+static int dm_activate(void *context, const char *name, const char *volume_id, const char *device, uint64_t size,
+		       struct err *err)
 {
 	char uuid[DM_UUID_LEN];
 
 	enter(uuid, volume_id);
-	return leave(point_locked(uuid, name, device, size, err));
+	return leave(activate_locked(uuid, name, device, size, err));
 }
 
-static int hold_locked(const char *uuid, struct err *err)
+static int suspend_locked(const char *uuid, struct err *err)
 {
 	struct view view;
 
@@ -455,15 +455,15 @@ static int hold_locked(const char *uuid, struct err *err)
 	return view.map.suspended ? 0 : suspend(uuid, err);
 }
 
-static int dm_hold(void *context, const char *volume_id, struct err *err)
+static int dm_suspend(void *context, const char *volume_id, struct err *err)
 {
 	char uuid[DM_UUID_LEN];
 
 	enter(uuid, volume_id);
-	return leave(hold_locked(uuid, err));
+	return leave(suspend_locked(uuid, err));
 }
 
-static int fail_locked(const char *uuid, struct err *err)
+static int wipe_locked(const char *uuid, struct err *err)
 {
 	struct table error = { .type = "error", .parameters = "", .disk = "none" };
 	struct view view;
@@ -477,12 +477,12 @@ static int fail_locked(const char *uuid, struct err *err)
 	return swap(uuid, &view, &error, err);
 }
 
-static int dm_fail(void *context, const char *volume_id, struct err *err)
+static int dm_wipe(void *context, const char *volume_id, struct err *err)
 {
 	char uuid[DM_UUID_LEN];
 
 	enter(uuid, volume_id);
-	return leave(fail_locked(uuid, err));
+	return leave(wipe_locked(uuid, err));
 }
 
 static void pause_unlocked(void)
@@ -528,9 +528,9 @@ static int dm_remove(void *context, const char *volume_id, struct err *err)
 
 static const struct devmap_backend dm_backend = {
 	.list = dm_list_maps,
-	.point = dm_point,
-	.hold = dm_hold,
-	.fail = dm_fail,
+	.activate = dm_activate,
+	.suspend = dm_suspend,
+	.wipe = dm_wipe,
 	.remove = dm_remove,
 	.give_up_udev = dm_give_up_udev,
 };

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-int devmap_link_make(const char *dev_root, const char *name, const char *kernel_name, dev_t number, struct err *err)
+int node_link(const char *dev_root, const char *name, const char *kernel_name, dev_t number, struct err *err)
 {
 	_cleanup_free_ char *path = xasprintf("%s/mapper/%s", dev_root, name);
 	_cleanup_free_ char *beside = xasprintf("%s/mapper/.%s.new", dev_root, name);
@@ -27,7 +27,7 @@ int devmap_link_make(const char *dev_root, const char *name, const char *kernel_
 	return 0;
 }
 
-void devmap_link_drop(const char *dev_root, const char *name, const char *kernel_name)
+void node_unlink(const char *dev_root, const char *name, const char *kernel_name)
 {
 	_cleanup_free_ char *path = xasprintf("%s/mapper/%s", dev_root, name), *ours = xasprintf("../%s", kernel_name);
 	char target[64];

@@ -11,6 +11,6 @@
 #include "base/err.h"
 
 /* <dev_root>/mapper/<name> leads to the block device: as it is already, or by a link to ../<kernel_name>. */
-int devmap_link_make(const char *dev_root, const char *name, const char *kernel_name, dev_t number, struct err *err);
+int node_link(const char *dev_root, const char *name, const char *kernel_name, dev_t number, struct err *err);
 /* There is no such link to ../<kernel_name>. What leads elsewhere is not touched. */
-void devmap_link_drop(const char *dev_root, const char *name, const char *kernel_name);
+void node_unlink(const char *dev_root, const char *name, const char *kernel_name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Addresses of NBD servers. Only numbers are taken: a name would have to be looked up, which blocks, and may mean
+ * Addresses of servers. Only numbers are taken: a name would have to be looked up, which blocks, and may mean
  * another machine tomorrow.
  */
 
@@ -14,7 +14,7 @@
 
 #define UNIX_PREFIX "unix:"
 
-static int parse_unix(const char *path, struct export_address *out, struct err *err)
+static int parse_unix(const char *path, struct address *out, struct err *err)
 {
 	struct sockaddr_un *local = &out->sa.local;
 
@@ -49,7 +49,7 @@ static int split(const char *text, char *host, size_t size, uint64_t *out_port)
 	return 0;
 }
 
-int export_address_parse(const char *text, struct export_address *out, struct err *err)
+int address_parse(const char *text, struct address *out, struct err *err)
 {
 	uint64_t port;
 
@@ -73,20 +73,38 @@ int export_address_parse(const char *text, struct export_address *out, struct er
 		return err_set(err, ERR_INVALID, "\"%s\" is not a numeric address; names are not looked up here",
 			       out->host);
 	}
-	export_address_set_port(out, (int)port);
+	address_set_port(out, (int)port);
 	return 0;
 }
 
-bool export_address_is_local(const struct export_address *address)
+int address_of_socket(int fd, struct address *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->length = sizeof(out->sa);
+	if (getsockname(fd, &out->sa.any, &out->length) < 0)
+		return -1;
+	if (out->sa.any.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &out->sa.v4.sin_addr, out->host, sizeof(out->host));
+		out->port = ntohs(out->sa.v4.sin_port);
+		return 0;
+	}
+	if (out->sa.any.sa_family != AF_INET6)
+		return -1;
+	inet_ntop(AF_INET6, &out->sa.v6.sin6_addr, out->host, sizeof(out->host));
+	out->port = ntohs(out->sa.v6.sin6_port);
+	return 0;
+}
+
+bool address_is_local(const struct address *address)
 {
 	const struct sockaddr_in *v4 = &address->sa.v4;
 
 	if (address->sa.any.sa_family == AF_INET)
 		return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-	return export_address_is_unix(address) || IN6_IS_ADDR_LOOPBACK(&address->sa.v6.sin6_addr);
+	return address_is_unix(address) || IN6_IS_ADDR_LOOPBACK(&address->sa.v6.sin6_addr);
 }
 
-void export_address_set_port(struct export_address *address, int port)
+void address_set_port(struct address *address, int port)
 {
 	address->port = port;
 	if (address->sa.any.sa_family == AF_INET)
@@ -95,14 +113,14 @@ void export_address_set_port(struct export_address *address, int port)
 		address->sa.v6.sin6_port = htons((uint16_t)port);
 }
 
-int export_address_free_port(const struct export_address *address, int *out, struct err *err)
+int address_free_port(const struct address *address, int *out, struct err *err)
 {
-	struct export_address bound = *address;
+	struct address bound = *address;
 	_cleanup_close_ int fd = socket(bound.sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t length = bound.length;
 	int on = 1;
 
-	export_address_set_port(&bound, 0);
+	address_set_port(&bound, 0);
 	/* As servers bind: what a connection that has ended still holds for a minute does not count. */
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 	    bind(fd, &bound.sa.any, bound.length) < 0 || getsockname(fd, &bound.sa.any, &length) < 0)
@@ -111,9 +129,9 @@ int export_address_free_port(const struct export_address *address, int *out, str
 	return 0;
 }
 
-void export_address_format(const struct export_address *address, char *out, size_t size)
+void address_format(const struct address *address, char *out, size_t size)
 {
-	if (export_address_is_unix(address))
+	if (address_is_unix(address))
 		snprintf(out, size, UNIX_PREFIX "%s", address->sa.local.sun_path);
 	else if (address->sa.any.sa_family == AF_INET6)
 		snprintf(out, size, "[%s]:%d", address->host, address->port);

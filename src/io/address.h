@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Where an NBD server listens: "127.0.0.1:10809", "[::1]:10809" or "unix:/run/x.sock". Names are not looked up. */
+/* Where a server listens: "127.0.0.1:10809", "[::1]:10809" or "unix:/run/x.sock". Names are not looked up. */
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -9,7 +9,7 @@
 
 #include "base/err.h"
 
-struct export_address {
+struct address {
 	union {
 		struct sockaddr any;
 		struct sockaddr_in v4;
@@ -21,16 +21,18 @@ struct export_address {
 	int port;                    /* 0 for a unix socket, or not chosen yet */
 };
 
-static inline bool export_address_is_unix(const struct export_address *address)
+static inline bool address_is_unix(const struct address *address)
 {
 	return address->sa.any.sa_family == AF_UNIX;
 }
 
-int export_address_parse(const char *text, struct export_address *out, struct err *err);
+int address_parse(const char *text, struct address *out, struct err *err);
+/* Of a socket that is bound to an IPv4 or IPv6 address. -1: it is not. */
+int address_of_socket(int fd, struct address *out);
 /* Only this machine can connect. */
-bool export_address_is_local(const struct export_address *address);
-void export_address_set_port(struct export_address *address, int port);
+bool address_is_local(const struct address *address);
+void address_set_port(struct address *address, int port);
 /* A port nobody listens on at this moment. */
-int export_address_free_port(const struct export_address *address, int *out, struct err *err);
+int address_free_port(const struct address *address, int *out, struct err *err);
 /* As it is written in configurations; for people. */
-void export_address_format(const struct export_address *address, char *out, size_t size);
+void address_format(const struct address *address, char *out, size_t size);

@@ -3,13 +3,14 @@
 /*
  * Waiting for the kernel without ever waiting for ever.
  *
- * Each lane has a worker that runs one job at a time. The deadline of a job runs from the moment it is handed to the
- * worker. A thread that sits in a call the kernel does not end cannot be stopped: its worker is abandoned, whoever waits
- * is told, and the lane gets a new worker for its next job. Each such thread costs a stack, so their number is bounded.
+ * Each slot has a worker that runs one job at a time. The deadline of a job runs from the moment it is handed to the
+ * worker. A thread that sits in a call the kernel does not end cannot be stopped: its worker is abandoned, the caller is
+ * told, and the slot gets a new worker for its next job. Each such thread costs a stack, so their number is bounded; their
+ * jobs stay in a list, which tells how many hang, and with what.
  *
- * A job is what the loop and a thread share. Who lets go last frees it, decided by one exchange on its stage. The loop
- * takes JOB_WAITING to JOB_DROPPED to take back what the thread has not begun, and swaps JOB_DROPPED into one it gives
- * up; the thread swaps in JOB_ENDED when it is through, and frees the job if it finds it dropped.
+ * A job is what the loop and a thread share. While there is a pool, the loop alone frees it: the thread only notes that it
+ * is through. blocking_pool_free() swaps JOB_DROPPED into what still runs, and the thread, which swaps in JOB_ENDED, frees
+ * the job if that is what it finds.
  */
 
 #include "io/blocking.h"
@@ -19,49 +20,39 @@
 
 enum job_stage { JOB_WAITING, JOB_RUNNING, JOB_ENDED, JOB_DROPPED };
 
-/* Threads that hang, and the patient itself while it lives. Shared by all of them, freed by the last. */
-struct owners {
-	atomic_uint count;
-};
-
 struct job {
 	struct worker_job job;
-	struct patient_lane *lane; /* the loop's alone */
-	struct owners *owners;     /* the thread's share, once it is dropped */
+	TAILQ_ENTRY(job) entry; /* of those that hang; the loop's alone, as the slot is */
+	struct blocking_slot *slot;
 	_Atomic(enum job_stage) stage;
 	void (*run)(void *work);
 	void (*free_work)(void *work);
 	void *work;
+	const char *doing;
+	char *object;
 };
 
-struct patient_lane {
-	struct patient *patient;
-	struct worker *worker;     /* NULL until needed, and after one was abandoned */
-	struct job *job;           /* what the worker has, NULL when it is idle */
-	struct patient_call *call; /* who waits for it; NULL when idle or cancelled */
+struct blocking_slot {
+	struct blocking_pool *pool;
+	struct worker *worker;      /* NULL until needed, and after one was abandoned */
+	struct job *job;            /* what the worker has, NULL when it is idle */
+	struct blocking_call *call; /* that waits for it; NULL when idle or cancelled */
 	struct loop_timer deadline;
 };
 
-struct patient {
+struct blocking_pool {
 	struct loop *loop;
-	struct patient_options options;
-	struct owners *owners;
-	struct patient_lane *lanes;
-	TAILQ_HEAD(, patient_call) calls; /* in the order they began to wait; those that run included */
-	struct loop_task next;            /* gives idle lanes their next job */
+	struct blocking_options options;
+	struct blocking_slot *slots;
+	TAILQ_HEAD(, blocking_call) calls; /* in the order they began to wait; those that run included */
+	TAILQ_HEAD(, job) hung;
+	struct loop_task next; /* gives idle slots their next job */
 };
-
-/* ---- shared by loop and thread ---- */
-
-static void owners_leave(struct owners *owners)
-{
-	if (atomic_fetch_sub(&owners->count, 1) == 1)
-		free(owners);
-}
 
 static void job_free(struct job *job)
 {
 	job->free_work(job->work);
+	free(job->object);
 	free(job);
 }
 
@@ -76,241 +67,311 @@ static void thread_run(void *context, struct worker_jobs *jobs, size_t count)
 	if (!atomic_compare_exchange_strong(&job->stage, &stage, JOB_RUNNING))
 		return; /* taken back: nothing is touched */
 	job->run(job->work);
-	if (atomic_exchange(&job->stage, JOB_ENDED) != JOB_DROPPED)
-		return;
-	/* The worker is abandoned already, so nobody else looks at its jobs any more. */
-	owners_leave(job->owners);
-	job_free(job);
+	/* The worker of a dropped job is abandoned, so no other thread looks at the job any more. */
+	if (atomic_exchange(&job->stage, JOB_ENDED) == JOB_DROPPED)
+		job_free(job);
 }
 
-/* ---- the loop's side ---- */
+/* ---- threads that hang ---- */
 
-static void leave(struct patient_call *call)
+/* Forgets the jobs whose thread has come back; how many have not. */
+static size_t reap_hung(struct blocking_pool *pool)
 {
-	struct patient *patient = call->patient;
+	struct job *job, *following;
+	size_t count = 0;
 
-	TAILQ_REMOVE(&patient->calls, call, entry);
-	loop_task_cancel(patient->loop, &call->refused);
-	if (call->work)
-		patient->options.free_work(TAKE_PTR(call->work));
-	free(TAKE_PTR(call->what));
-	call->lane = NULL;
+	for (job = TAILQ_FIRST(&pool->hung); job; job = following) {
+		following = TAILQ_NEXT(job, entry);
+		if (atomic_load(&job->stage) == JOB_ENDED) {
+			TAILQ_REMOVE(&pool->hung, job, entry);
+			job_free(job);
+		} else {
+			count++;
+		}
+	}
+	return count;
 }
 
-/* The patient may still be used, but is not freed, by done(). */
-static void fail(struct patient_call *call, const struct err *err)
+/* What a thread hangs with on the object of the call; NULL if that is no reason against it. */
+static const char *hung_with(const struct blocking_pool *pool, const struct blocking_call *call)
+{
+	const struct job *job;
+
+	if (!pool->options.one_hangs_per_object || !call->object)
+		return NULL;
+	TAILQ_FOREACH(job, &pool->hung, entry) {
+		if (job->object && streq(job->object, call->object))
+			return job->doing;
+	}
+	return NULL;
+}
+
+bool blocking_pool_is_busy(struct blocking_pool *pool)
+{
+	for (size_t i = 0; i < pool->options.at_once; i++) {
+		if (pool->slots[i].job)
+			return true;
+	}
+	return reap_hung(pool) > 0;
+}
+
+/* ---- the end of a call ---- */
+
+static void look_for_work(struct blocking_pool *pool)
+{
+	if (!TAILQ_EMPTY(&pool->calls))
+		loop_task_queue(pool->loop, &pool->next);
+}
+
+static void leave(struct blocking_call *call)
+{
+	struct blocking_pool *pool = call->pool;
+
+	TAILQ_REMOVE(&pool->calls, call, entry);
+	loop_task_cancel(pool->loop, &call->refused);
+	if (call->work)
+		pool->options.free_work(TAKE_PTR(call->work));
+	free(TAKE_PTR(call->what));
+	free(TAKE_PTR(call->object));
+	call->slot = NULL;
+	look_for_work(pool);
+}
+
+/* The pool may still be used, but is not freed, by done(). */
+static void fail(struct blocking_call *call, const struct err *err)
 {
 	leave(call);
 	call->done(call, NULL, err);
 }
 
-static void look_for_work(struct patient *patient)
-{
-	if (!TAILQ_EMPTY(&patient->calls))
-		loop_task_queue(patient->loop, &patient->next);
-}
-
 static void on_job_done(struct worker_job *worker_job)
 {
 	struct job *job = container_of(worker_job, struct job, job);
-	struct patient_lane *lane = job->lane;
-	struct patient_call *call = TAKE_PTR(lane->call);
+	struct blocking_slot *slot = job->slot;
+	struct blocking_call *call = TAKE_PTR(slot->call);
 	struct err none = { 0 };
 
-	lane->job = NULL;
-	loop_timer_clear(lane->patient->loop, &lane->deadline);
+	slot->job = NULL;
+	loop_timer_clear(slot->pool->loop, &slot->deadline);
 	if (call)
 		leave(call);
-	look_for_work(lane->patient);
+	look_for_work(slot->pool);
 	if (call)
 		call->done(call, job->work, &none);
 	job_free(job);
 }
 
-/* Gives up on the worker, and on what it does. */
-static void abandon(struct patient_lane *lane)
+/* Gives up on the worker, not on what its thread still does. */
+static struct job *abandon(struct blocking_slot *slot)
 {
-	struct patient *patient = lane->patient;
-	struct job *job = TAKE_PTR(lane->job);
-
-	atomic_fetch_add(&patient->owners->count, 1);
-	job->owners = patient->owners;
-	lane->worker = worker_abandon(lane->worker);
-	loop_timer_clear(patient->loop, &lane->deadline);
-	if (atomic_exchange(&job->stage, JOB_DROPPED) == JOB_ENDED) {
-		/* It came back in the last moment: the thread is free and needs its share no more. */
-		owners_leave(patient->owners);
-		job_free(job);
-	}
+	slot->worker = worker_abandon(slot->worker);
+	loop_timer_clear(slot->pool->loop, &slot->deadline);
+	return TAKE_PTR(slot->job);
 }
 
 static void on_deadline(struct loop_timer *timer)
 {
-	struct patient_lane *lane = container_of(timer, struct patient_lane, deadline);
-	struct patient *patient = lane->patient;
-	struct patient_call *call = lane->call;
+	struct blocking_slot *slot = container_of(timer, struct blocking_slot, deadline);
+	struct blocking_pool *pool = slot->pool;
+	struct blocking_call *call = slot->call;
+	struct job *job = slot->job;
 	struct err err = { 0 };
 
-	/* A thread that has not begun is not stuck; this machine is slow. */
-	if (atomic_load(&lane->job->stage) == JOB_WAITING) {
-		loop_timer_set(patient->loop, timer, patient->options.timeout_ms);
+	switch (atomic_load(&job->stage)) {
+	case JOB_WAITING:
+		/* A thread that has not begun does not hang; this machine is slow. */
+		loop_timer_set(pool->loop, timer, pool->options.timeout_ms);
 		return;
+	case JOB_ENDED:
+		return; /* the result is on its way */
+	case JOB_RUNNING:
+		break;
+	case JOB_DROPPED:
+		abort();
 	}
-	lane->call = NULL;
-	abandon(lane);
-	look_for_work(patient);
+	slot->call = NULL;
+	abandon(slot);
+	TAILQ_INSERT_TAIL(&pool->hung, job, entry);
+	look_for_work(pool);
 	if (!call)
 		return;
-	err_set(&err, ERR_TIMEOUT, "%s did not end within %lld ms", call->what, (long long)patient->options.timeout_ms);
+	err_set(&err, ERR_TIMEOUT, "%s did not end within %lld ms", call->what, (long long)pool->options.timeout_ms);
 	fail(call, &err);
 }
 
-static void refuse(struct loop_task *task)
+static void on_refused(struct loop_task *task)
 {
-	struct patient_call *call = container_of(task, struct patient_call, refused);
+	struct blocking_call *call = container_of(task, struct blocking_call, refused);
 	struct err err = { 0 };
 
-	err_set(&err, ERR_UNAVAILABLE, "%s is not begun: %zu others still hang", call->what,
-		call->patient->options.stuck_max);
+	if (call->hung_doing)
+		err_set(&err, ERR_UNAVAILABLE, "%s has to wait: %s it, asked before, still hangs", call->what,
+			call->hung_doing);
+	else
+		err_set(&err, ERR_UNAVAILABLE, "%s is not begun: %zu others still hang", call->what,
+			call->pool->options.hung_max);
 	fail(call, &err);
 }
 
-static bool is_waiting(const struct patient_call *call)
+/* By a task of its own, since an answer may cancel any of the others. */
+static void refuse(struct blocking_call *call, const char *hung_doing)
 {
-	return !call->lane && !call->refused.queued;
+	call->hung_doing = hung_doing;
+	loop_task_queue(call->pool->loop, &call->refused);
 }
 
-/* Refuses all that wait; each by a task of its own, since an answer may cancel any of the others. */
-static void refuse_waiting(struct patient *patient)
+/* ---- the beginning of a call ---- */
+
+static struct blocking_call *first_waiting(const struct blocking_pool *pool)
 {
-	struct patient_call *call;
+	struct blocking_call *call;
 
-	TAILQ_FOREACH(call, &patient->calls, entry) {
-		if (is_waiting(call))
-			loop_task_queue(patient->loop, &call->refused);
-	}
-}
-
-static struct patient_call *first_waiting(const struct patient *patient)
-{
-	struct patient_call *call;
-
-	TAILQ_FOREACH(call, &patient->calls, entry) {
-		if (is_waiting(call))
+	TAILQ_FOREACH(call, &pool->calls, entry) {
+		if (!call->slot && !call->refused.queued)
 			return call;
 	}
 	return NULL;
 }
 
-static void hand_over(struct patient_lane *lane, struct patient_call *call)
+static void refuse_waiting(struct blocking_pool *pool)
 {
-	struct patient *patient = lane->patient;
+	struct blocking_call *call;
+
+	while ((call = first_waiting(pool)))
+		refuse(call, NULL);
+}
+
+static void hand_over(struct blocking_slot *slot, struct blocking_call *call)
+{
+	const struct blocking_options *options = &slot->pool->options;
 	struct job *job = xnew(struct job);
 
 	job->job.done = on_job_done;
-	job->lane = lane;
-	job->run = patient->options.run;
-	job->free_work = patient->options.free_work;
+	job->slot = slot;
+	job->run = options->run;
+	job->free_work = options->free_work;
 	job->work = TAKE_PTR(call->work);
-	lane->job = job;
-	lane->call = call;
-	call->lane = lane;
-	loop_timer_set(patient->loop, &lane->deadline, patient->options.timeout_ms);
-	worker_submit(lane->worker, &job->job);
+	job->doing = call->doing;
+	job->object = xstrdup(call->object);
+	slot->job = job;
+	slot->call = call;
+	call->slot = slot;
+	loop_timer_set(slot->pool->loop, &slot->deadline, options->timeout_ms);
+	worker_submit(slot->worker, &job->job);
 }
 
-static bool has_worker(struct patient_lane *lane)
+static bool has_worker(struct blocking_slot *slot, size_t hung)
 {
-	struct patient *patient = lane->patient;
+	struct blocking_pool *pool = slot->pool;
 
-	if (!lane->worker && atomic_load(&patient->owners->count) - 1 < patient->options.stuck_max)
-		lane->worker = worker_new(patient->loop, patient->options.name, 1, thread_run, NULL);
-	return lane->worker;
+	if (!slot->worker && hung < pool->options.hung_max)
+		slot->worker = worker_new(pool->loop, pool->options.name, 1, thread_run, NULL);
+	return slot->worker;
 }
 
 static void on_next(struct loop_task *task)
 {
-	struct patient *patient = container_of(task, struct patient, next);
-	struct patient_call *call = first_waiting(patient);
-	bool works = false; /* some lane does */
+	struct blocking_pool *pool = container_of(task, struct blocking_pool, next);
+	size_t hung = reap_hung(pool);
+	bool works = false; /* some slot does */
 
-	for (size_t i = 0; i < patient->options.at_once && call; i++) {
-		struct patient_lane *lane = &patient->lanes[i];
+	for (size_t i = 0; i < pool->options.at_once; i++) {
+		struct blocking_slot *slot = &pool->slots[i];
+		struct blocking_call *call = slot->job ? NULL : first_waiting(pool);
+		const char *doing = call ? hung_with(pool, call) : NULL;
 
-		if (!lane->job && has_worker(lane)) {
-			hand_over(lane, call);
-			call = first_waiting(patient);
+		if (doing) {
+			refuse(call, doing); /* the calls behind it begin when it has its answer */
+			return;
 		}
-		works = works || lane->job;
+		if (call && has_worker(slot, hung))
+			hand_over(slot, call);
+		works = works || slot->job;
 	}
-	if (call && !works)
-		refuse_waiting(patient);
+	if (!works)
+		refuse_waiting(pool);
 }
 
-struct patient *patient_new(struct loop *loop, const struct patient_options *options)
+void blocking_start(struct blocking_pool *pool, struct blocking_call *call, const char *doing, const char *object,
+		    void *work)
 {
-	struct patient *patient = xnew(struct patient);
-
-	assert(options->at_once > 0 && options->timeout_ms > 0 && options->run && options->free_work);
-	patient->loop = loop;
-	patient->options = *options;
-	patient->owners = xnew(struct owners);
-	atomic_init(&patient->owners->count, 1);
-	patient->next.run = on_next;
-	TAILQ_INIT(&patient->calls);
-	patient->lanes = xcalloc(options->at_once, sizeof(*patient->lanes));
-	for (size_t i = 0; i < options->at_once; i++) {
-		patient->lanes[i].patient = patient;
-		patient->lanes[i].deadline.fire = on_deadline;
-	}
-	return patient;
-}
-
-/* Without waiting for the kernel: what runs is abandoned, what has not begun is taken back. */
-static void end_lane(struct patient_lane *lane)
-{
-	enum job_stage stage = JOB_WAITING;
-
-	if (lane->job && !atomic_compare_exchange_strong(&lane->job->stage, &stage, JOB_DROPPED))
-		abandon(lane);
-	lane->worker = worker_free(lane->worker);
-	loop_timer_clear(lane->patient->loop, &lane->deadline);
-	assert(!lane->job);
-}
-
-struct patient *patient_free(struct patient *patient)
-{
-	if (!patient)
-		return NULL;
-	assert(TAILQ_EMPTY(&patient->calls));
-	for (size_t i = 0; i < patient->options.at_once; i++)
-		end_lane(&patient->lanes[i]);
-	loop_task_cancel(patient->loop, &patient->next);
-	owners_leave(patient->owners);
-	free(patient->lanes);
-	free(patient);
-	return NULL;
-}
-
-void patient_start(struct patient *patient, struct patient_call *call, char *what, void *work)
-{
-	assert(call->done && what && work);
-	call->patient = patient;
-	call->what = what;
+	assert(call->done && doing && work);
+	call->pool = pool;
+	call->doing = doing;
+	call->object = xstrdup(object);
+	call->what = object ? xasprintf("%s %s", doing, object) : xstrdup(doing);
 	call->work = work;
-	call->refused.run = refuse;
-	TAILQ_INSERT_TAIL(&patient->calls, call, entry);
-	loop_task_queue(patient->loop, &patient->next);
+	call->refused.run = on_refused;
+	TAILQ_INSERT_TAIL(&pool->calls, call, entry);
+	loop_task_queue(pool->loop, &pool->next);
 }
 
-void patient_cancel(struct patient_call *call)
+void blocking_cancel(struct blocking_call *call)
 {
-	if (call->lane)
-		call->lane->call = NULL;
+	if (call->slot)
+		call->slot->call = NULL;
 	leave(call);
 }
 
-struct patient_call *patient_first(const struct patient *patient)
+struct blocking_call *blocking_first(const struct blocking_pool *pool)
 {
-	return TAILQ_FIRST(&patient->calls);
+	return TAILQ_FIRST(&pool->calls);
+}
+
+/* ---- life ---- */
+
+struct blocking_pool *blocking_pool_new(struct loop *loop, const struct blocking_options *options)
+{
+	struct blocking_pool *pool = xnew(struct blocking_pool);
+
+	assert(options->at_once > 0 && options->timeout_ms > 0 && options->run && options->free_work);
+	pool->loop = loop;
+	pool->options = *options;
+	pool->next.run = on_next;
+	TAILQ_INIT(&pool->calls);
+	TAILQ_INIT(&pool->hung);
+	pool->slots = xcalloc(options->at_once, sizeof(*pool->slots));
+	for (size_t i = 0; i < options->at_once; i++) {
+		pool->slots[i].pool = pool;
+		pool->slots[i].deadline.fire = on_deadline;
+	}
+	return pool;
+}
+
+/* From here on the job is its thread's, unless that is through. */
+static void drop(struct job *job)
+{
+	if (atomic_exchange(&job->stage, JOB_DROPPED) == JOB_ENDED)
+		job_free(job);
+}
+
+/* Without waiting for the kernel: what runs is abandoned, what has not begun is taken back. */
+static void end_slot(struct blocking_slot *slot)
+{
+	enum job_stage stage = JOB_WAITING;
+
+	if (slot->job && !atomic_compare_exchange_strong(&slot->job->stage, &stage, JOB_DROPPED))
+		drop(abandon(slot));
+	slot->worker = worker_free(slot->worker);
+	loop_timer_clear(slot->pool->loop, &slot->deadline);
+	assert(!slot->job);
+}
+
+struct blocking_pool *blocking_pool_free(struct blocking_pool *pool)
+{
+	struct job *job;
+
+	if (!pool)
+		return NULL;
+	assert(TAILQ_EMPTY(&pool->calls));
+	for (size_t i = 0; i < pool->options.at_once; i++)
+		end_slot(&pool->slots[i]);
+	while ((job = TAILQ_FIRST(&pool->hung))) {
+		TAILQ_REMOVE(&pool->hung, job, entry);
+		drop(job);
+	}
+	loop_task_cancel(pool->loop, &pool->next);
+	free(pool->slots);
+	free(pool);
+	return NULL;
 }

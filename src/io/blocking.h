@@ -2,53 +2,62 @@
 #pragma once
 
 /*
- * Worker threads for what may hang in the kernel for ever: a disk that does not answer a read, a flush, device mapper.
+ * Worker threads for work that may hang in the kernel for ever: a disk that does not answer a read, a flush, device
+ * mapper.
  *
- * Calls run at_once side by side, the others wait in line. One that does not end within timeout_ms of being begun is
+ * Calls run at_once side by side, the others wait in line. A call that does not end within timeout_ms of being begun is
  * given up (ERR_TIMEOUT). Its thread cannot be stopped, so it is left behind and the next call gets a new one; while
- * stuck_max threads hang, calls are refused (ERR_UNAVAILABLE). Nothing ever waits for a thread that hangs.
+ * hung_max threads hang, calls are refused (ERR_UNAVAILABLE). Nothing ever waits for a thread that hangs.
  */
 
 #include "base/err.h"
 #include "io/worker.h"
 
-struct patient;
-struct patient_lane;
+struct blocking_pool;
+struct blocking_slot;
 
-struct patient_options {
+struct blocking_options {
 	const char *name; /* of the threads */
 	size_t at_once;
-	size_t stuck_max;
+	size_t hung_max;
 	int64_t timeout_ms;
-	void (*run)(void *work);       /* on a thread */
-	void (*free_work)(void *work); /* on the loop, or on a thread that was given up */
+	/* While a thread hangs with an object, other calls on the same object are refused (ERR_UNAVAILABLE). */
+	bool one_hangs_per_object;
+	void (*run)(void *work); /* on a thread */
+	void (*free_work)(
+		void *work); /* on the loop; on its thread if the pool was freed before the thread came back */
 };
 
 /* Embedded in what its owner knows of the call. */
-struct patient_call {
+struct blocking_call {
 	/*
-	 * On the loop, never inside patient_start(): the call is over and its owner's to free. work is what run() has
-	 * made of it, until done returns; NULL when err says why there is nothing.
+	 * On the loop, never inside blocking_start(): the call is over and its owner's to free. work is what run() has
+	 * made of it, until done returns; NULL if err says why there is nothing.
 	 */
-	void (*done)(struct patient_call *call, void *work, const struct err *err);
-	/* patient.c's own */
-	char *what;
-	TAILQ_ENTRY(patient_call) entry;
-	struct patient *patient;
-	struct patient_lane *lane; /* that runs it, NULL while it waits */
-	void *work;                /* NULL once a lane has it */
+	void (*done)(struct blocking_call *call, void *work, const struct err *err);
+	/* blocking.c's own */
+	const char *doing;
+	char *object, *what;
+	TAILQ_ENTRY(blocking_call) entry;
+	struct blocking_pool *pool;
+	struct blocking_slot *slot; /* that runs it, NULL while it waits */
+	void *work;                 /* NULL once a slot has it */
+	const char *hung_doing;     /* refused because this hangs with the object; NULL: because too many hang */
 	struct loop_task refused;
 };
 
-struct patient *patient_new(struct loop *loop, const struct patient_options *options);
+struct blocking_pool *blocking_pool_new(struct loop *loop, const struct blocking_options *options);
 /* All calls must have been cancelled: what still runs is left behind. Returns NULL, takes NULL. */
-struct patient *patient_free(struct patient *patient);
+struct blocking_pool *blocking_pool_free(struct blocking_pool *pool);
+/* A thread is at work, for a call that was given up or cancelled or for any other. */
+bool blocking_pool_is_busy(struct blocking_pool *pool);
 /*
- * what ("reading /dev/vdb") begins the text of errors. It and the work are taken over; until done() the work is the
- * thread's alone.
+ * "reading" (a literal) and "/dev/vdb" (copied; NULL: no object) begin the text of errors. The work is taken over; until
+ * done() it is the thread's alone.
  */
-void patient_start(struct patient *patient, struct patient_call *call, char *what, void *work);
+void blocking_start(struct blocking_pool *pool, struct blocking_call *call, const char *doing, const char *object,
+		    void *work);
 /* done will not run; what is under way goes on to its end or its deadline. Not from inside done. */
-void patient_cancel(struct patient_call *call);
-/* One that has not ended, NULL when there is none. */
-struct patient_call *patient_first(const struct patient *patient);
+void blocking_cancel(struct blocking_call *call);
+/* A call that has not ended, NULL if there is none. */
+struct blocking_call *blocking_first(const struct blocking_pool *pool);

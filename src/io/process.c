@@ -30,9 +30,9 @@
 #define LINE_SIZE 512  /* the rest of a longer line is a line of its own */
 #define LINES_A_MINUTE 60
 
-struct export_process {
+struct process {
 	struct loop *loop;
-	export_process_ended_fn ended;
+	process_ended_fn ended;
 	void *arg;
 	pid_t pid;
 	int pidfd;
@@ -53,7 +53,7 @@ struct export_process {
 
 /* ---- what it says ---- */
 
-static void say_line(struct export_process *process)
+static void say_line(struct process *process)
 {
 	int64_t now = clock_mono_ms();
 
@@ -73,7 +73,7 @@ static void say_line(struct export_process *process)
 			   LINES_A_MINUTE);
 }
 
-static void take_output(struct export_process *process, const char *bytes, size_t length)
+static void take_output(struct process *process, const char *bytes, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {
 		if (bytes[i] == '\n' || process->line_length == LINE_SIZE)
@@ -83,7 +83,7 @@ static void take_output(struct export_process *process, const char *bytes, size_
 	}
 }
 
-static void close_output(struct export_process *process)
+static void close_output(struct process *process)
 {
 	if (process->output_fd < 0)
 		return;
@@ -95,7 +95,7 @@ static void close_output(struct export_process *process)
 
 static void on_output(evutil_socket_t fd, short what, void *arg)
 {
-	struct export_process *process = arg;
+	struct process *process = arg;
 	char bytes[4096];
 	ssize_t length = read(fd, bytes, sizeof(bytes));
 
@@ -106,7 +106,7 @@ static void on_output(evutil_socket_t fd, short what, void *arg)
 }
 
 /* What is in the pipe at the end; children of its own may keep the other side open. */
-static void drain_output(struct export_process *process)
+static void drain_output(struct process *process)
 {
 	for (int i = 0; i < 16 && process->output_fd >= 0; i++)
 		on_output(process->output_fd, EV_READ, process);
@@ -115,7 +115,7 @@ static void drain_output(struct export_process *process)
 
 /* ---- its end ---- */
 
-static void describe_end(struct export_process *process, char *out, size_t size)
+static void describe_end(struct process *process, char *out, size_t size)
 {
 	siginfo_t info = { 0 };
 	const char *last = process->last;
@@ -130,7 +130,7 @@ static void describe_end(struct export_process *process, char *out, size_t size)
 
 static void on_end(evutil_socket_t fd, short what, void *arg)
 {
-	struct export_process *process = arg;
+	struct process *process = arg;
 	char how[LINE_SIZE + 64];
 
 	event_del(process->end_event);
@@ -144,13 +144,13 @@ static void on_end(evutil_socket_t fd, short what, void *arg)
 
 static void on_kill_timer(struct loop_timer *timer)
 {
-	const struct export_process *process = container_of(timer, struct export_process, kill_timer);
+	const struct process *process = container_of(timer, struct process, kill_timer);
 
 	log_debug("%s does not end and is killed", process->name);
 	pidfd_send_signal(process->pidfd, SIGKILL, NULL, 0);
 }
 
-void export_process_end(struct export_process *process)
+void process_end(struct process *process)
 {
 	if (process->pid == 0 || loop_timer_is_set(&process->kill_timer))
 		return;
@@ -159,7 +159,7 @@ void export_process_end(struct export_process *process)
 }
 
 /* True when it has ended. */
-static bool await_end(const struct export_process *process, int timeout_ms)
+static bool await_end(const struct process *process, int timeout_ms)
 {
 	struct pollfd end = { .fd = process->pidfd, .events = POLLIN };
 	int r;
@@ -170,7 +170,7 @@ static bool await_end(const struct export_process *process, int timeout_ms)
 	return r > 0;
 }
 
-struct export_process *export_process_free(struct export_process *process)
+struct process *process_free(struct process *process)
 {
 	siginfo_t info;
 
@@ -183,10 +183,10 @@ struct export_process *export_process_free(struct export_process *process)
 		if (process->is_child)
 			waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG);
 	}
-	return export_process_forget(process);
+	return process_forget(process);
 }
 
-struct export_process *export_process_forget(struct export_process *process)
+struct process *process_forget(struct process *process)
 {
 	if (!process)
 		return NULL;
@@ -199,14 +199,14 @@ struct export_process *export_process_forget(struct export_process *process)
 	return NULL;
 }
 
-pid_t export_process_pid(const struct export_process *process)
+pid_t process_pid(const struct process *process)
 {
 	return process->pid;
 }
 
 /* ---- its start ---- */
 
-char *export_process_find(const char *program)
+char *process_find(const char *program)
 {
 	_cleanup_free_ char *folders = xstrdup(str_or(getenv("PATH"), "/usr/sbin:/usr/bin:/sbin:/bin"));
 	char *save = NULL;
@@ -220,10 +220,10 @@ char *export_process_find(const char *program)
 	return NULL;
 }
 
-static struct export_process *process_new(struct loop *loop, pid_t pid, int pidfd, const char *name,
-					  export_process_ended_fn ended, void *arg)
+static struct process *process_new(struct loop *loop, pid_t pid, int pidfd, const char *name, process_ended_fn ended,
+				   void *arg)
 {
-	struct export_process *process = xnew(struct export_process);
+	struct process *process = xnew(struct process);
 
 	process->loop = loop;
 	process->pid = pid;
@@ -240,8 +240,7 @@ static struct export_process *process_new(struct loop *loop, pid_t pid, int pidf
 	return process;
 }
 
-struct export_process *export_process_adopt(struct loop *loop, pid_t pid, export_process_ended_fn ended, void *arg,
-					    struct err *err)
+struct process *process_adopt(struct loop *loop, pid_t pid, process_ended_fn ended, void *arg, struct err *err)
 {
 	_cleanup_free_ char *name = xasprintf("process %d", (int)pid);
 	int pidfd = pidfd_open(pid, 0);
@@ -279,12 +278,12 @@ static int spawn(const char *const *argv, int output_fd, pid_t *out_pid)
 	return r;
 }
 
-struct export_process *export_process_start(struct loop *loop, const char *const *argv, export_process_ended_fn ended,
-					    void *arg, struct err *err)
+struct process *process_start(struct loop *loop, const char *const *argv, process_ended_fn ended, void *arg,
+			      struct err *err)
 {
 	const char *slash = strrchr(argv[0], '/');
 	_cleanup_close_ int out = -1, in = -1;
-	struct export_process *process;
+	struct process *process;
 	int ends[2], r, pidfd;
 	pid_t pid;
 

@@ -20,8 +20,8 @@
 
 #define SECTOR 512
 
-static int look_block(const char *sysfs_root, const char *path, const struct stat *st, struct export_device *out,
-		      struct err *err)
+static int query_block(const char *sysfs_root, const char *path, const struct stat *st, struct backing *out,
+		       struct err *err)
 {
 	_cleanup_free_ char *folder =
 		xasprintf("%s/dev/block/%u:%u", sysfs_root, major(st->st_rdev), minor(st->st_rdev));
@@ -40,7 +40,7 @@ static int look_block(const char *sysfs_root, const char *path, const struct sta
 	return 0;
 }
 
-int export_device_look(const char *sysfs_root, const char *path, struct export_device *out, struct err *err)
+int backing_query(const char *sysfs_root, const char *path, struct backing *out, struct err *err)
 {
 	struct stat st;
 
@@ -50,7 +50,7 @@ int export_device_look(const char *sysfs_root, const char *path, struct export_d
 		return err_set(err, errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
 			       "%s cannot be exported: %s", path, strerror(errno));
 	if (S_ISBLK(st.st_mode))
-		return look_block(sysfs_root, path, &st, out, err);
+		return query_block(sysfs_root, path, &st, out, err);
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, ERR_INVALID, "%s is neither a block device nor a file", path);
 	/* Engines serve whole sectors. */

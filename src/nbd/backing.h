@@ -5,9 +5,9 @@
 
 #include "base/err.h"
 
-#define EXPORT_IDENTITY_SIZE 64
+#define BACKING_IDENTITY_SIZE 64
 
-struct export_device {
+struct backing {
 	uint64_t size; /* bytes */
 	bool is_block;
 	bool read_only;
@@ -15,8 +15,8 @@ struct export_device {
 	 * Letters, digits and hyphens. Two devices that came under one path one after the other differ in it; one that was
 	 * resized, or a map that was swapped, does not.
 	 */
-	char identity[EXPORT_IDENTITY_SIZE];
+	char identity[BACKING_IDENTITY_SIZE];
 };
 
 /* A block device or a regular file. ERR_NOT_FOUND, ERR_INVALID, ERR_UNAVAILABLE. */
-int export_device_look(const char *sysfs_root, const char *path, struct export_device *out, struct err *err);
+int backing_query(const char *sysfs_root, const char *path, struct backing *out, struct err *err);

@@ -6,7 +6,7 @@
  * and the like) have no program behind them any more; CLOSE_WAIT has one, the server has just not noticed yet.
  *
  * Reading that file walks the kernel's whole hash table, some milliseconds on a big machine, hence the worker. Our own
- * handshakes are connections, too. A port of ours is remembered from before it is connected until after the looks that
+ * handshakes are connections, too. A port of ours is remembered from before it is connected until after the scans that
  * may have seen it.
  */
 
@@ -32,35 +32,35 @@ struct own_port {
 	bool open;
 };
 
-struct export_look {
+struct clients_scan {
 	struct worker_job job;
-	struct export_watch *watch;
-	struct export_address server;
-	export_looked_fn done; /* NULL: cancelled */
+	struct clients *clients;
+	struct address server;
+	clients_done_fn done; /* NULL: cancelled */
 	void *arg;
-	struct export_client *clients;
+	struct export_client *found;
 	int *ports; /* of the clients, in the same order; 0 on a unix socket */
 	size_t count;
 	struct err err;
 };
 
-struct export_watch {
+struct clients {
 	char *proc_root;
 	struct worker *worker;
 	STAILQ_HEAD(, own_port) own;
-	size_t looks; /* started and not ended */
+	size_t scans; /* started and not ended */
 };
 
 /* ---- the thread ---- */
 
-static void add_client(struct export_look *look, const char *address, int port)
+static void add_client(struct clients_scan *scan, const char *address, int port)
 {
-	if (look->count == EXPORT_CLIENTS_MAX)
+	if (scan->count == CLIENTS_MAX)
 		return;
-	look->clients = xrealloc(look->clients, (look->count + 1) * sizeof(*look->clients));
-	look->ports = xrealloc(look->ports, (look->count + 1) * sizeof(*look->ports));
-	snprintf(look->clients[look->count].address, sizeof(look->clients[0].address), "%s", address);
-	look->ports[look->count++] = port;
+	scan->found = xrealloc(scan->found, (scan->count + 1) * sizeof(*scan->found));
+	scan->ports = xrealloc(scan->ports, (scan->count + 1) * sizeof(*scan->ports));
+	snprintf(scan->found[scan->count].address, sizeof(scan->found[0].address), "%s", address);
+	scan->ports[scan->count++] = port;
 }
 
 /* "0100007F:2AEF", or 32 digits: words in the machine's byte order, the port as a plain number. */
@@ -83,7 +83,7 @@ static int parse_endpoint(const char *text, bool is_v6, struct in6_addr *out, in
 	return 0;
 }
 
-static bool is_server(const struct export_address *server, const struct in6_addr *local)
+static bool is_server(const struct address *server, const struct in6_addr *local)
 {
 	static const struct in6_addr any;
 
@@ -106,9 +106,9 @@ static void format_endpoint(const struct in6_addr *address, bool is_v6, int port
 }
 
 /* "  1: 0100007F:2AEF 0100007F:D6B2 01 …"; the heading is none. */
-static void take_tcp(struct export_look *look, const char *line)
+static void take_tcp(struct clients_scan *scan, const char *line)
 {
-	bool is_v6 = look->server.sa.any.sa_family == AF_INET6;
+	bool is_v6 = scan->server.sa.any.sa_family == AF_INET6;
 	char local_text[48], remote_text[48], address[64];
 	struct in6_addr local, remote;
 	int local_port, remote_port;
@@ -116,162 +116,162 @@ static void take_tcp(struct export_look *look, const char *line)
 
 	if (sscanf(line, " %*u: %47s %47s %x", local_text, remote_text, &state) != 3 ||
 	    (state != TCP_ESTABLISHED && state != TCP_CLOSE_WAIT) ||
-	    parse_endpoint(local_text, is_v6, &local, &local_port) < 0 || local_port != look->server.port ||
-	    !is_server(&look->server, &local) || parse_endpoint(remote_text, is_v6, &remote, &remote_port) < 0)
+	    parse_endpoint(local_text, is_v6, &local, &local_port) < 0 || local_port != scan->server.port ||
+	    !is_server(&scan->server, &local) || parse_endpoint(remote_text, is_v6, &remote, &remote_port) < 0)
 		return;
 	format_endpoint(&remote, is_v6, remote_port, address, sizeof(address));
-	add_client(look, address, remote_port);
+	add_client(scan, address, remote_port);
 }
 
 /* "00000000a8dc5939: 00000002 00000000 00000000 0001 03 480999 /run/x.sock": what the server has accepted has its path. */
-static void take_unix(struct export_look *look, const char *line)
+static void take_unix(struct clients_scan *scan, const char *line)
 {
 	unsigned state;
 	int path_at = 0;
 
 	if (sscanf(line, "%*x: %*x %*x %*x %*x %x %*u %n", &state, &path_at) == 1 && path_at > 0 &&
-	    state == UNIX_CONNECTED && streq(line + path_at, look->server.sa.local.sun_path))
-		add_client(look, "a local process", 0);
+	    state == UNIX_CONNECTED && streq(line + path_at, scan->server.sa.local.sun_path))
+		add_client(scan, "a local process", 0);
 }
 
-static void read_table(struct export_look *look)
+static void read_table(struct clients_scan *scan)
 {
-	bool is_unix = export_address_is_unix(&look->server);
-	const char *table = is_unix ? "unix" : look->server.sa.any.sa_family == AF_INET6 ? "tcp6" : "tcp";
-	_cleanup_free_ char *path = xasprintf("%s/net/%s", look->watch->proc_root, table);
+	bool is_unix = address_is_unix(&scan->server);
+	const char *table = is_unix ? "unix" : scan->server.sa.any.sa_family == AF_INET6 ? "tcp6" : "tcp";
+	_cleanup_free_ char *path = xasprintf("%s/net/%s", scan->clients->proc_root, table);
 	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, TABLE_BYTES_MAX, NULL);
 	char *save = NULL;
 
 	if (!text) {
-		err_set(&look->err, ERR_UNAVAILABLE, "who is connected cannot be found out: %s: %s", path,
+		err_set(&scan->err, ERR_UNAVAILABLE, "who is connected cannot be found out: %s: %s", path,
 			strerror(errno));
 		return;
 	}
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		if (is_unix)
-			take_unix(look, line);
+			take_unix(scan, line);
 		else
-			take_tcp(look, line);
+			take_tcp(scan, line);
 	}
 }
 
-static void run_looks(void *context, struct worker_jobs *jobs, size_t count)
+static void run_scans(void *context, struct worker_jobs *jobs, size_t count)
 {
 	struct worker_job *job;
 
 	STAILQ_FOREACH(job, jobs, entry)
-		read_table(container_of(job, struct export_look, job));
+		read_table(container_of(job, struct clients_scan, job));
 }
 
 /* ---- the loop ---- */
 
-static struct own_port *find_own(struct export_watch *watch, int port)
+static struct own_port *find_own(struct clients *clients, int port)
 {
 	struct own_port *own;
 
-	STAILQ_FOREACH(own, &watch->own, entry) {
+	STAILQ_FOREACH(own, &clients->own, entry) {
 		if (own->port == port)
 			return own;
 	}
 	return NULL;
 }
 
-static void drop_own(struct export_watch *watch, struct own_port *own)
+static void drop_own(struct clients *clients, struct own_port *own)
 {
-	STAILQ_REMOVE(&watch->own, own, own_port, entry);
+	STAILQ_REMOVE(&clients->own, own, own_port, entry);
 	free(own);
 }
 
-static void drop_closed(struct export_watch *watch)
+static void drop_closed(struct clients *clients)
 {
-	struct own_port *own = STAILQ_FIRST(&watch->own), *next;
+	struct own_port *own = STAILQ_FIRST(&clients->own), *next;
 
-	for (; own && watch->looks == 0; own = next) {
+	for (; own && clients->scans == 0; own = next) {
 		next = STAILQ_NEXT(own, entry);
 		if (!own->open)
-			drop_own(watch, own);
+			drop_own(clients, own);
 	}
 }
 
-void export_watch_own_port(struct export_watch *watch, int port, bool open)
+void clients_own_port(struct clients *clients, int port, bool open)
 {
-	struct own_port *own = find_own(watch, port);
+	struct own_port *own = find_own(clients, port);
 
 	if (!own && open) {
 		own = xnew(struct own_port);
 		own->port = port;
-		STAILQ_INSERT_TAIL(&watch->own, own, entry);
+		STAILQ_INSERT_TAIL(&clients->own, own, entry);
 	}
 	if (own)
 		own->open = open;
-	drop_closed(watch);
+	drop_closed(clients);
 }
 
-static void leave_out_own(struct export_look *look)
+static void leave_out_own(struct clients_scan *scan)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < look->count; i++) {
-		if (look->ports[i] == 0 || !find_own(look->watch, look->ports[i]))
-			look->clients[kept++] = look->clients[i];
+	for (size_t i = 0; i < scan->count; i++) {
+		if (scan->ports[i] == 0 || !find_own(scan->clients, scan->ports[i]))
+			scan->found[kept++] = scan->found[i];
 	}
-	look->count = kept;
+	scan->count = kept;
 }
 
-static void on_looked(struct worker_job *job)
+static void on_scanned(struct worker_job *job)
 {
-	struct export_look *look = container_of(job, struct export_look, job);
-	struct export_watch *watch = look->watch;
+	struct clients_scan *scan = container_of(job, struct clients_scan, job);
+	struct clients *clients = scan->clients;
 
-	leave_out_own(look);
-	watch->looks--;
-	drop_closed(watch);
-	if (look->done)
-		look->done(look->arg, look->clients, look->count, &look->err);
-	free(look->clients);
-	free(look->ports);
-	free(look);
+	leave_out_own(scan);
+	clients->scans--;
+	drop_closed(clients);
+	if (scan->done)
+		scan->done(scan->arg, scan->found, scan->count, &scan->err);
+	free(scan->found);
+	free(scan->ports);
+	free(scan);
 }
 
-struct export_look *export_look_start(struct export_watch *watch, const struct export_address *server,
-				      export_looked_fn done, void *arg)
+struct clients_scan *clients_scan_start(struct clients *clients, const struct address *server, clients_done_fn done,
+					void *arg)
 {
-	struct export_look *look = xnew(struct export_look);
+	struct clients_scan *scan = xnew(struct clients_scan);
 
-	look->watch = watch;
-	look->server = *server;
-	look->done = done;
-	look->arg = arg;
-	look->job.done = on_looked;
-	watch->looks++;
-	worker_submit(watch->worker, &look->job);
-	return look;
+	scan->clients = clients;
+	scan->server = *server;
+	scan->done = done;
+	scan->arg = arg;
+	scan->job.done = on_scanned;
+	clients->scans++;
+	worker_submit(clients->worker, &scan->job);
+	return scan;
 }
 
-void export_look_cancel(struct export_look *look)
+void clients_scan_cancel(struct clients_scan *scan)
 {
-	look->done = NULL;
+	scan->done = NULL;
 }
 
-struct export_watch *export_watch_new(struct loop *loop, const char *proc_root)
+struct clients *clients_new(struct loop *loop, const char *proc_root)
 {
-	struct export_watch *watch = xnew(struct export_watch);
+	struct clients *clients = xnew(struct clients);
 
-	watch->proc_root = xstrdup(proc_root);
-	STAILQ_INIT(&watch->own);
-	watch->worker = worker_new(loop, "nbd-clients", 16, run_looks, watch);
-	return watch;
+	clients->proc_root = xstrdup(proc_root);
+	STAILQ_INIT(&clients->own);
+	clients->worker = worker_new(loop, "nbd-clients", 16, run_scans, clients);
+	return clients;
 }
 
-struct export_watch *export_watch_free(struct export_watch *watch)
+struct clients *clients_free(struct clients *clients)
 {
-	if (!watch)
+	if (!clients)
 		return NULL;
-	worker_free(watch->worker);
-	assert(watch->looks == 0);
-	while (!STAILQ_EMPTY(&watch->own))
-		drop_own(watch, STAILQ_FIRST(&watch->own));
-	free(watch->proc_root);
-	free(watch);
+	worker_free(clients->worker);
+	assert(clients->scans == 0);
+	while (!STAILQ_EMPTY(&clients->own))
+		drop_own(clients, STAILQ_FIRST(&clients->own));
+	free(clients->proc_root);
+	free(clients);
 	return NULL;
 }

@@ -9,20 +9,20 @@
 #include "io/address.h"
 #include "nbd/exporter.h"
 
-#define EXPORT_CLIENTS_MAX 256 /* more are not named */
+#define CLIENTS_MAX 256 /* more are not named */
 
-struct export_watch;
-struct export_look;
+struct clients;
+struct clients_scan;
 
-/* clients is valid during the call; whoever is connected stands once in it for each connection. */
-typedef void (*export_looked_fn)(void *arg, const struct export_client *clients, size_t count, const struct err *err);
+/* clients is valid during the call, and has an entry for each connection. */
+typedef void (*clients_done_fn)(void *arg, const struct export_client *clients, size_t count, const struct err *err);
 
-struct export_watch *export_watch_new(struct loop *loop, const char *proc_root);
-/* Waits for a look under way, which reads memory of the kernel only. Asserts that no done() is awaited. */
-struct export_watch *export_watch_free(struct export_watch *watch);
+struct clients *clients_new(struct loop *loop, const char *proc_root);
+/* Waits for a scan under way, which reads memory of the kernel only. Asserts that no done() is awaited. */
+struct clients *clients_free(struct clients *clients);
 
-struct export_look *export_look_start(struct export_watch *watch, const struct export_address *server,
-				      export_looked_fn done, void *arg);
-void export_look_cancel(struct export_look *look); /* not from inside done */
-/* A connection of our own, by its port: no client in looks that begin or run before it is taken out again. */
-void export_watch_own_port(struct export_watch *watch, int port, bool open);
+struct clients_scan *clients_scan_start(struct clients *clients, const struct address *server, clients_done_fn done,
+					void *arg);
+void clients_scan_cancel(struct clients_scan *scan); /* not from inside done */
+/* A connection of our own, by its port: no client in scans that begin or run before it is taken out again. */
+void clients_own_port(struct clients *clients, int port, bool open);

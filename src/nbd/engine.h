@@ -2,11 +2,12 @@
 #pragma once
 
 /*
- * Between the interface (export.c) and its engines.
+ * What all engines have in common, between the interface above (exporter.c) and what differs below (qemu.c, nbdkit.c).
+ * Private to nbd/.
  *
- * The exporter keeps the calls, their deadlines and the pauses between attempts; an engine is told attempt() until it
- * says exporter_up(), and is given one call at a time while it is up. Whatever an engine answers reaches the caller on a
- * later turn, so engines need not think about what done() may do.
+ * It keeps the calls, their deadlines and the pauses between attempts; a kind of engine is told attempt() until it says
+ * engine_up(), and is given one call at a time while it is up. The answer of a kind reaches the caller on a later turn,
+ * so a kind need not think about what done() may do.
  */
 
 #include <sys/queue.h>
@@ -17,13 +18,11 @@
 #include "nbd/exporter.h"
 #include "nbd/handshake.h"
 
-#define EXPORT_NAME_MAX 200
-
 enum export_verb { EXPORT_ADD, EXPORT_REMOVE, EXPORT_LIST, EXPORT_CHECK };
 
 struct export_call {
-	TAILQ_ENTRY(export_call) entry; /* in one of the exporter's lists */
-	struct exporter *exporter;
+	TAILQ_ENTRY(export_call) entry; /* in one of the engine's lists */
+	struct engine *engine;
 	enum export_verb verb;
 	char *name;
 	char *device_path;
@@ -36,8 +35,8 @@ struct export_call {
 	int64_t since_ms;
 	struct loop_timer deadline;
 	struct loop_task answer; /* calls done() */
-	struct nbd_check *check;
-	int check_port; /* 0: none */
+	struct handshake *handshake;
+	int handshake_port; /* 0: none */
 	enum { CALL_WAITING, CALL_RUNNING, CALL_ENDED } stage;
 
 	/* The result. Texts of items are the call's. */
@@ -47,32 +46,35 @@ struct export_call {
 };
 TAILQ_HEAD(export_calls, export_call);
 
-struct export_engine_ops {
+struct engine;
+
+struct engine_ops {
 	const char *program; /* "qemu-storage-daemon" */
 	const char *package; /* of Debian */
-	void *(*open)(struct exporter *exporter,
-		      struct err *err); /* checks what is its own in the options; starts nothing */
-	void (*close)(void *engine);    /* stops what is ours; may wait for that */
-	void (*attempt)(void *engine);  /* ends in exporter_up() or exporter_down() */
-	bool (*is_idle)(const void *engine);
-	void (*begin)(void *engine, struct export_call *call); /* only while it is up and idle */
-	void (*abandon)(void *engine);                         /* nobody waits for the call it has any more */
-	int (*pid)(const void *engine);
-	const char *(*trouble)(const void *engine); /* what is not well although it is up; NULL when nothing is */
+	/* Checks what is its own in the options; starts nothing. */
+	void *(*open)(struct engine *engine, struct err *err);
+	void (*close)(void *self);   /* stops what is ours; may wait for that */
+	void (*attempt)(void *self); /* ends in engine_up() or engine_down() */
+	bool (*is_idle)(const void *self);
+	void (*begin)(void *self, struct export_call *call); /* only while it is up and idle */
+	void (*abandon)(void *self);                         /* nobody waits for the call it has any more */
+	int (*pid)(const void *self);
+	const char *(*trouble)(const void *self); /* what is not well although it is up; NULL when nothing is */
 };
-extern const struct export_engine_ops export_qemu_ops, export_nbdkit_ops;
 
-struct exporter {
+struct engine {
+	/* for its kind */
 	struct loop *loop;
-	struct exporter_options options; /* texts are copies */
-	struct export_address address;
+	const struct exporter_options *options;
+	struct address address; /* a kind sets the port it has chosen */
 	struct ssl_ctx_st *tls; /* of our handshakes; NULL: none */
-	struct export_watch *watch;
+	struct clients *clients;
 	struct prober *prober;
 
-	const struct export_engine_ops *ops;
-	void *engine;
-	enum { EXPORTER_STARTING, EXPORTER_UP, EXPORTER_DOWN } state;
+	/* engine.c's own */
+	const struct engine_ops *ops;
+	void *self; /* of the kind */
+	enum { ENGINE_STARTING, ENGINE_UP, ENGINE_DOWN } state;
 	char reason[256]; /* of being down */
 	uint64_t restarts;
 	bool was_up; /* ever */
@@ -82,33 +84,41 @@ struct exporter {
 	struct loop_task lost_task;
 
 	struct export_calls waiting; /* for the engine */
-	struct export_calls others;  /* running checks, and what has ended and is to be told */
+	struct export_calls others;  /* running handshakes, and what has ended and is to be told */
 	struct export_call *current; /* the engine's */
 	struct loop_task pump_task;
 };
 
-/* ---- for engines ---- */
+/* ---- for the exporter ---- */
+
+/* options are borrowed, and so are address and tls, which its owner sets before engine_open(). */
+void engine_init(struct engine *engine, struct loop *loop, const struct exporter_options *options);
+int engine_open(struct engine *engine, const struct engine_ops *ops, struct err *err);
+void engine_start(struct engine *engine); /* attempts come from the next turn on */
+void engine_fini(
+	struct engine *engine); /* cancels all calls; also after an engine_open() that failed or was not made */
+void engine_health(const struct engine *engine, struct export_health *out);
+
+/* A call in line; its further arguments and done or listed are the caller's to set before the loop turns. */
+struct export_call *engine_call_new(struct engine *engine, enum export_verb verb, const char *name, void *arg);
+/* Ends any call that has not ended: it is answered on a later turn. err NULL or ERR_NONE: as asked. */
+void engine_call_end(struct export_call *call, const struct err *err);
+void engine_call_cancel(struct export_call *call);
+
+/* ---- for its kind ---- */
 
 /* It can take calls. is_new: another one than before, which may serve nothing. */
-void exporter_up(struct exporter *exporter, bool is_new);
+void engine_up(struct engine *engine, bool is_new);
 /* It can't, for this reason; attempt() comes again after a pause. Ends the current call, if there is one. */
-void exporter_down(struct exporter *exporter, const char *format, ...) _printf_(2, 3);
+void engine_down(struct engine *engine, const char *format, ...) _printf_(2, 3);
 /* A better reason for having gone down, which came later. */
-void exporter_explain(struct exporter *exporter, const char *reason);
+void engine_explain(struct engine *engine, const char *reason);
 /* Ends the current call; err NULL or ERR_NONE: as asked. */
-void exporter_end(struct exporter *exporter, const struct err *err);
+void engine_end(struct engine *engine, const struct err *err);
 /* It has become idle: there may be a call for it. */
-void exporter_idle(struct exporter *exporter);
+void engine_idle(struct engine *engine);
 /* Adds to the current call's list. */
-void exporter_add_item(struct exporter *exporter, const char *name, const char *device_path, bool read_only,
-		       const struct export_client *clients, size_t count, bool certain);
+void engine_add_item(struct engine *engine, const char *name, const char *device_path, bool read_only,
+		     const struct export_client *clients, size_t count, bool certain);
 /* "export X is in use by NBD client A, B"; certain: they are this export's. */
-void export_in_use(struct err *err, const char *name, const struct export_client *clients, size_t count, bool certain);
-
-/* ---- TLS ---- */
-
-/* For our handshakes, with what is in the folder. Blocks for reading three small files. */
-struct ssl_ctx_st *export_tls_open(const char *tls_dir, struct err *err);
-/* True when clients must show a certificate: the folder has one for us, too. */
-bool export_tls_verifies_clients(const char *tls_dir);
-void export_tls_close(struct ssl_ctx_st *tls);
+void engine_in_use(struct err *err, const char *name, const struct export_client *clients, size_t count, bool certain);

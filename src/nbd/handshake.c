@@ -66,11 +66,11 @@ struct request {
 	uint32_t length;
 } __attribute__((packed));
 
-struct nbd_check {
+struct handshake {
 	struct loop *loop;
 	SSL_CTX *tls;
 	char *name;
-	nbd_checked_fn done;
+	handshake_done_fn done;
 	void *arg;
 	int port;
 
@@ -79,7 +79,7 @@ struct nbd_check {
 	struct loop_timer farewell;
 
 	size_t wanted; /* bytes, before take() is called with them */
-	void (*take)(struct nbd_check *check, const void *bytes);
+	void (*take)(struct handshake *handshake, const void *bytes);
 	uint32_t option;
 	uint32_t kind; /* of the reply whose data is awaited */
 	unsigned replies;
@@ -95,56 +95,57 @@ struct nbd_check {
 
 static void on_end_task(struct loop_task *task)
 {
-	struct nbd_check *check = container_of(task, struct nbd_check, end_task);
-	nbd_checked_fn done = check->done;
-	void *arg = check->arg;
-	struct err err = check->err;
-	uint64_t size = check->size;
+	struct handshake *handshake = container_of(task, struct handshake, end_task);
+	handshake_done_fn done = handshake->done;
+	void *arg = handshake->arg;
+	struct err err = handshake->err;
+	uint64_t size = handshake->size;
 
-	nbd_check_cancel(check);
+	handshake_cancel(handshake);
 	done(arg, size, &err);
 }
 
-/* Nothing is read any more; the stream itself goes with the check, for this may be inside one of its callbacks. */
-static void end(struct nbd_check *check)
+/* Nothing is read any more; the stream itself goes with the handshake, for this may be inside one of its callbacks. */
+static void end(struct handshake *handshake)
 {
-	check->take = NULL;
-	if (check->stream)
-		bufferevent_disable(check->stream, EV_READ | EV_WRITE);
-	loop_timer_clear(check->loop, &check->farewell);
-	loop_task_queue(check->loop, &check->end_task);
+	handshake->take = NULL;
+	if (handshake->stream)
+		bufferevent_disable(handshake->stream, EV_READ | EV_WRITE);
+	loop_timer_clear(handshake->loop, &handshake->farewell);
+	loop_task_queue(handshake->loop, &handshake->end_task);
 }
 
-#define fail(check, code, ...)                                                                                         \
+#define fail(handshake, code, ...)                                                                                     \
 	do {                                                                                                           \
-		err_set(&(check)->err, code, __VA_ARGS__);                                                             \
-		end(check);                                                                                            \
+		err_set(&(handshake)->err, code, __VA_ARGS__);                                                         \
+		end(handshake);                                                                                        \
 	} while (0)
 
 static void on_farewell_timer(struct loop_timer *timer)
 {
-	end(container_of(timer, struct nbd_check, farewell));
+	end(container_of(timer, struct handshake, farewell));
 }
 
 /* The result is there. What the server still sends is dropped; when it closes, or after a moment, done() is called. */
-static void await_close(struct nbd_check *check)
+static void await_close(struct handshake *handshake)
 {
-	check->parting = true;
-	check->take = NULL;
-	loop_timer_set(check->loop, &check->farewell, FAREWELL_MS);
+	handshake->parting = true;
+	handshake->take = NULL;
+	loop_timer_set(handshake->loop, &handshake->farewell, FAREWELL_MS);
 }
 
 /* ---- what we send ---- */
 
-static void expect(struct nbd_check *check, size_t bytes, void (*take)(struct nbd_check *check, const void *bytes))
+static void expect(struct handshake *handshake, size_t bytes,
+		   void (*take)(struct handshake *handshake, const void *bytes))
 {
-	check->wanted = bytes;
-	check->take = take;
+	handshake->wanted = bytes;
+	handshake->take = take;
 }
 
-static void take_reply(struct nbd_check *check, const void *bytes);
+static void take_reply(struct handshake *handshake, const void *bytes);
 
-static void send_option(struct nbd_check *check, uint32_t option, const void *data, size_t length)
+static void send_option(struct handshake *handshake, uint32_t option, const void *data, size_t length)
 {
 	const struct option header = {
 		.magic = htobe64(MAGIC_OPTION),
@@ -152,31 +153,31 @@ static void send_option(struct nbd_check *check, uint32_t option, const void *da
 		.length = htobe32((uint32_t)length),
 	};
 
-	check->option = option;
-	check->replies = 0;
-	bufferevent_write(check->stream, &header, sizeof(header));
-	bufferevent_write(check->stream, data, length);
-	expect(check, sizeof(struct reply), take_reply);
+	handshake->option = option;
+	handshake->replies = 0;
+	bufferevent_write(handshake->stream, &header, sizeof(header));
+	bufferevent_write(handshake->stream, data, length);
+	expect(handshake, sizeof(struct reply), take_reply);
 }
 
-static void send_go(struct nbd_check *check)
+static void send_go(struct handshake *handshake)
 {
-	size_t length = strlen(check->name);
+	size_t length = strlen(handshake->name);
 	_cleanup_free_ char *data = xcalloc(1, sizeof(uint32_t) + length + sizeof(uint16_t));
 	uint32_t length_be = htobe32((uint32_t)length);
 
 	/* The number of further questions behind the name stays 0. */
 	memcpy(data, &length_be, sizeof(length_be));
-	memcpy(data + sizeof(length_be), check->name, length);
-	send_option(check, OPTION_GO, data, sizeof(uint32_t) + length + sizeof(uint16_t));
+	memcpy(data + sizeof(length_be), handshake->name, length);
+	send_option(handshake, OPTION_GO, data, sizeof(uint32_t) + length + sizeof(uint16_t));
 }
 
-static void say_goodbye(struct nbd_check *check)
+static void say_goodbye(struct handshake *handshake)
 {
 	const struct request request = { .magic = htobe32(MAGIC_REQUEST), .command = htobe16(COMMAND_DISC) };
 
-	bufferevent_write(check->stream, &request, sizeof(request));
-	await_close(check);
+	bufferevent_write(handshake->stream, &request, sizeof(request));
+	await_close(handshake);
 }
 
 /* ---- TLS ---- */
@@ -184,55 +185,56 @@ static void say_goodbye(struct nbd_check *check)
 static void on_read(struct bufferevent *stream, void *arg);
 static void on_event(struct bufferevent *stream, short what, void *arg);
 
-static void start_tls(struct nbd_check *check)
+static void start_tls(struct handshake *handshake)
 {
-	SSL *ssl = SSL_new(check->tls);
-	struct bufferevent *plain = check->stream;
+	SSL *ssl = SSL_new(handshake->tls);
+	struct bufferevent *plain = handshake->stream;
 
 	/* What came before could have been put there by anybody on the wire. */
 	if (evbuffer_get_length(bufferevent_get_input(plain)) > 0) {
 		SSL_free(ssl);
-		fail(check, ERR_UNAVAILABLE, "the NBD server sends in the clear what belongs into TLS");
+		fail(handshake, ERR_UNAVAILABLE, "the NBD server sends in the clear what belongs into TLS");
 		return;
 	}
 	bufferevent_setcb(plain, NULL, NULL, NULL, NULL);
-	check->stream = ssl ? bufferevent_openssl_filter_new(bufferevent_get_base(plain), plain, ssl,
-							     BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE)
-			    : NULL;
-	if (!check->stream)
+	handshake->stream = ssl ? bufferevent_openssl_filter_new(bufferevent_get_base(plain), plain, ssl,
+								 BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE)
+				: NULL;
+	if (!handshake->stream)
 		abort();
-	check->take = NULL;
-	bufferevent_setcb(check->stream, on_read, NULL, on_event, check);
-	bufferevent_enable(check->stream, EV_READ | EV_WRITE);
+	handshake->take = NULL;
+	bufferevent_setcb(handshake->stream, on_read, NULL, on_event, handshake);
+	bufferevent_enable(handshake->stream, EV_READ | EV_WRITE);
 }
 
-static void fail_tls(struct nbd_check *check)
+static void fail_tls(struct handshake *handshake)
 {
-	unsigned long code = bufferevent_get_openssl_error(check->stream);
+	unsigned long code = bufferevent_get_openssl_error(handshake->stream);
 	char text[200] = "the connection was closed";
 
 	if (code)
 		ERR_error_string_n(code, text, sizeof(text));
-	fail(check, ERR_UNAVAILABLE, "TLS with the NBD server fails: %s", text);
+	fail(handshake, ERR_UNAVAILABLE, "TLS with the NBD server fails: %s", text);
 }
 
 /* ---- what we get ---- */
 
-static void refuse(struct nbd_check *check, const char *reason)
+static void refuse(struct handshake *handshake, const char *reason)
 {
-	if (check->kind == REPLY_UNKNOWN)
-		err_set(&check->err, ERR_NOT_FOUND, "the NBD server has no export \"%s\"", check->name);
-	else if (check->kind == REPLY_TLS_REQUIRED)
-		err_set(&check->err, ERR_UNAVAILABLE, "the NBD server wants TLS, which is not configured here");
-	else if (check->option == OPTION_STARTTLS)
-		err_set(&check->err, ERR_UNAVAILABLE, "the NBD server does not offer TLS: %s", reason);
+	if (handshake->kind == REPLY_UNKNOWN)
+		err_set(&handshake->err, ERR_NOT_FOUND, "the NBD server has no export \"%s\"", handshake->name);
+	else if (handshake->kind == REPLY_TLS_REQUIRED)
+		err_set(&handshake->err, ERR_UNAVAILABLE, "the NBD server wants TLS, which is not configured here");
+	else if (handshake->option == OPTION_STARTTLS)
+		err_set(&handshake->err, ERR_UNAVAILABLE, "the NBD server does not offer TLS: %s", reason);
 	else
-		err_set(&check->err, ERR_UNAVAILABLE, "the NBD server refuses export \"%s\": %s", check->name, reason);
-	send_option(check, OPTION_ABORT, NULL, 0);
-	await_close(check);
+		err_set(&handshake->err, ERR_UNAVAILABLE, "the NBD server refuses export \"%s\": %s", handshake->name,
+			reason);
+	send_option(handshake, OPTION_ABORT, NULL, 0);
+	await_close(handshake);
 }
 
-static void take_info(struct nbd_check *check, const char *data, size_t length)
+static void take_info(struct handshake *handshake, const char *data, size_t length)
 {
 	uint16_t type;
 	uint64_t size;
@@ -243,171 +245,172 @@ static void take_info(struct nbd_check *check, const char *data, size_t length)
 	if (be16toh(type) != INFO_EXPORT || length < sizeof(type) + sizeof(size))
 		return;
 	memcpy(&size, data + sizeof(type), sizeof(size));
-	check->size = be64toh(size);
-	check->has_size = true;
+	handshake->size = be64toh(size);
+	handshake->has_size = true;
 }
 
-static void acknowledged(struct nbd_check *check)
+static void acknowledged(struct handshake *handshake)
 {
-	if (check->option == OPTION_STARTTLS) {
-		check->encrypted = true;
-		start_tls(check);
-	} else if (!check->has_size) {
-		fail(check, ERR_UNAVAILABLE, "the NBD server does not tell the size of export \"%s\"", check->name);
+	if (handshake->option == OPTION_STARTTLS) {
+		handshake->encrypted = true;
+		start_tls(handshake);
+	} else if (!handshake->has_size) {
+		fail(handshake, ERR_UNAVAILABLE, "the NBD server does not tell the size of export \"%s\"",
+		     handshake->name);
 	} else {
-		say_goodbye(check);
+		say_goodbye(handshake);
 	}
 }
 
 /* wanted is the length of the data. */
-static void take_data(struct nbd_check *check, const void *bytes)
+static void take_data(struct handshake *handshake, const void *bytes)
 {
 	_cleanup_free_ char *text = NULL;
 
-	if (check->kind & REPLY_ERROR) {
-		text = xstrndup(bytes, check->wanted);
-		refuse(check, *text ? text : "no reason given");
+	if (handshake->kind & REPLY_ERROR) {
+		text = xstrndup(bytes, handshake->wanted);
+		refuse(handshake, *text ? text : "no reason given");
 		return;
 	}
-	if (check->kind == REPLY_ACK) {
-		acknowledged(check);
+	if (handshake->kind == REPLY_ACK) {
+		acknowledged(handshake);
 		return;
 	}
-	if (check->kind == REPLY_INFO && check->option == OPTION_GO)
-		take_info(check, bytes, check->wanted);
-	expect(check, sizeof(struct reply), take_reply);
+	if (handshake->kind == REPLY_INFO && handshake->option == OPTION_GO)
+		take_info(handshake, bytes, handshake->wanted);
+	expect(handshake, sizeof(struct reply), take_reply);
 }
 
-static void take_reply(struct nbd_check *check, const void *bytes)
+static void take_reply(struct handshake *handshake, const void *bytes)
 {
 	struct reply reply;
 
 	memcpy(&reply, bytes, sizeof(reply));
-	check->kind = be32toh(reply.kind);
-	if (be64toh(reply.magic) != MAGIC_REPLY || be32toh(reply.option) != check->option ||
-	    be32toh(reply.length) > DATA_MAX || ++check->replies > REPLIES_MAX) {
-		fail(check, ERR_UNAVAILABLE, "what the NBD server answers makes no sense");
+	handshake->kind = be32toh(reply.kind);
+	if (be64toh(reply.magic) != MAGIC_REPLY || be32toh(reply.option) != handshake->option ||
+	    be32toh(reply.length) > DATA_MAX || ++handshake->replies > REPLIES_MAX) {
+		fail(handshake, ERR_UNAVAILABLE, "what the NBD server answers makes no sense");
 		return;
 	}
-	expect(check, be32toh(reply.length), take_data);
+	expect(handshake, be32toh(reply.length), take_data);
 }
 
-static void take_greeting(struct nbd_check *check, const void *bytes)
+static void take_greeting(struct handshake *handshake, const void *bytes)
 {
 	struct greeting greeting;
 	uint32_t flags;
 
 	memcpy(&greeting, bytes, sizeof(greeting));
 	if (be64toh(greeting.magic) != MAGIC_SERVER) {
-		fail(check, ERR_UNAVAILABLE, "what listens there is no NBD server");
+		fail(handshake, ERR_UNAVAILABLE, "what listens there is no NBD server");
 		return;
 	}
 	if (be64toh(greeting.style) != MAGIC_OPTION || !(be16toh(greeting.flags) & FLAG_FIXED_NEWSTYLE)) {
-		fail(check, ERR_UNAVAILABLE, "the NBD server speaks the old protocol, which knows no names%s",
+		fail(handshake, ERR_UNAVAILABLE, "the NBD server speaks the old protocol, which knows no names%s",
 		     be64toh(greeting.style) == MAGIC_OLD ? "" : " well enough");
 		return;
 	}
 	flags = htobe32(be16toh(greeting.flags) & (FLAG_FIXED_NEWSTYLE | FLAG_NO_ZEROES));
-	bufferevent_write(check->stream, &flags, sizeof(flags));
-	if (check->tls)
-		send_option(check, OPTION_STARTTLS, NULL, 0);
+	bufferevent_write(handshake->stream, &flags, sizeof(flags));
+	if (handshake->tls)
+		send_option(handshake, OPTION_STARTTLS, NULL, 0);
 	else
-		send_go(check);
+		send_go(handshake);
 }
 
 static void on_read(struct bufferevent *stream, void *arg)
 {
 	struct evbuffer *input = bufferevent_get_input(stream);
-	struct nbd_check *check = arg;
+	struct handshake *handshake = arg;
 
-	while (check->take && check->stream == stream && evbuffer_get_length(input) >= check->wanted) {
+	while (handshake->take && handshake->stream == stream && evbuffer_get_length(input) >= handshake->wanted) {
 		char bytes[DATA_MAX];
-		size_t length = check->wanted;
+		size_t length = handshake->wanted;
 
 		evbuffer_remove(input, bytes, length);
-		check->take(check, bytes);
+		handshake->take(handshake, bytes);
 	}
-	if (check->parting)
+	if (handshake->parting)
 		evbuffer_drain(input, evbuffer_get_length(input));
 }
 
 static void on_event(struct bufferevent *stream, short what, void *arg)
 {
-	struct nbd_check *check = arg;
+	struct handshake *handshake = arg;
 	int error = EVUTIL_SOCKET_ERROR();
 
 	if (what & BEV_EVENT_CONNECTED) {
-		if (check->encrypted)
-			send_go(check); /* TLS stands */
+		if (handshake->encrypted)
+			send_go(handshake); /* TLS stands */
 		return;
 	}
-	if (check->parting)
-		end(check);
-	else if (check->encrypted)
-		fail_tls(check);
+	if (handshake->parting)
+		end(handshake);
+	else if (handshake->encrypted)
+		fail_tls(handshake);
 	else if (what & BEV_EVENT_EOF)
-		fail(check, ERR_UNAVAILABLE, "the NBD server closed the connection");
+		fail(handshake, ERR_UNAVAILABLE, "the NBD server closed the connection");
 	else
-		fail(check, ERR_UNAVAILABLE, "the NBD server cannot be reached: %s", strerror(error));
+		fail(handshake, ERR_UNAVAILABLE, "the NBD server cannot be reached: %s", strerror(error));
 }
 
 /* ---- the beginning ---- */
 
-static int begin_connection(const struct export_address *server, int *out_port, struct err *err)
+static int begin_connection(const struct address *server, int *out_port, struct err *err)
 {
 	_cleanup_close_ int fd = socket(server->sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct export_address own = *server;
+	struct address own = *server;
 
 	if (fd < 0 || (connect(fd, &server->sa.any, server->length) < 0 && errno != EINPROGRESS))
 		return err_set(err, ERR_UNAVAILABLE, "the NBD server cannot be reached: %s", strerror(errno));
-	if (!export_address_is_unix(server) && getsockname(fd, &own.sa.any, &own.length) == 0)
+	if (!address_is_unix(server) && getsockname(fd, &own.sa.any, &own.length) == 0)
 		*out_port = be16toh(own.sa.any.sa_family == AF_INET ? own.sa.v4.sin_port : own.sa.v6.sin6_port);
 	return TAKE_FD(fd);
 }
 
-struct nbd_check *nbd_check_start(struct loop *loop, const struct export_address *server, SSL_CTX *tls,
-				  const char *name, nbd_checked_fn done, void *arg)
+struct handshake *handshake_start(struct loop *loop, const struct address *server, SSL_CTX *tls, const char *name,
+				  handshake_done_fn done, void *arg)
 {
-	struct nbd_check *check = xnew(struct nbd_check);
+	struct handshake *handshake = xnew(struct handshake);
 	int fd;
 
 	assert(strlen(name) <= DATA_MAX / 2);
-	check->loop = loop;
-	check->tls = tls;
-	check->name = xstrdup(name);
-	check->done = done;
-	check->arg = arg;
-	check->end_task.run = on_end_task;
-	check->farewell.fire = on_farewell_timer;
-	fd = begin_connection(server, &check->port, &check->err);
+	handshake->loop = loop;
+	handshake->tls = tls;
+	handshake->name = xstrdup(name);
+	handshake->done = done;
+	handshake->arg = arg;
+	handshake->end_task.run = on_end_task;
+	handshake->farewell.fire = on_farewell_timer;
+	fd = begin_connection(server, &handshake->port, &handshake->err);
 	if (fd < 0) {
-		end(check);
-		return check;
+		end(handshake);
+		return handshake;
 	}
-	check->stream = bufferevent_socket_new(loop_base(loop), fd, BEV_OPT_CLOSE_ON_FREE);
-	if (!check->stream)
+	handshake->stream = bufferevent_socket_new(loop_base(loop), fd, BEV_OPT_CLOSE_ON_FREE);
+	if (!handshake->stream)
 		abort();
-	bufferevent_setcb(check->stream, on_read, NULL, on_event, check);
-	bufferevent_setwatermark(check->stream, EV_READ, 0, 4 * DATA_MAX);
-	expect(check, sizeof(struct greeting), take_greeting);
+	bufferevent_setcb(handshake->stream, on_read, NULL, on_event, handshake);
+	bufferevent_setwatermark(handshake->stream, EV_READ, 0, 4 * DATA_MAX);
+	expect(handshake, sizeof(struct greeting), take_greeting);
 	/* It is connecting already; told so, libevent says why that failed. */
-	if (bufferevent_socket_connect(check->stream, NULL, 0) < 0 ||
-	    bufferevent_enable(check->stream, EV_READ | EV_WRITE) < 0)
+	if (bufferevent_socket_connect(handshake->stream, NULL, 0) < 0 ||
+	    bufferevent_enable(handshake->stream, EV_READ | EV_WRITE) < 0)
 		abort();
-	return check;
+	return handshake;
 }
 
-void nbd_check_cancel(struct nbd_check *check)
+void handshake_cancel(struct handshake *handshake)
 {
-	loop_task_cancel(check->loop, &check->end_task);
-	loop_timer_clear(check->loop, &check->farewell);
-	if (check->stream)
-		bufferevent_free(check->stream);
-	free(check->name);
-	free(check);
+	loop_task_cancel(handshake->loop, &handshake->end_task);
+	loop_timer_clear(handshake->loop, &handshake->farewell);
+	if (handshake->stream)
+		bufferevent_free(handshake->stream);
+	free(handshake->name);
+	free(handshake);
 }
 
-int nbd_check_port(const struct nbd_check *check)
+int handshake_port(const struct handshake *handshake)
 {
-	return check->port;
+	return handshake->port;
 }

@@ -9,18 +9,18 @@
 #include "io/address.h"
 #include "io/loop.h"
 
-struct nbd_check;
+struct handshake;
 struct ssl_ctx_st;
 
 /*
  * ERR_NONE: it is offered, with size bytes. ERR_NOT_FOUND: the server knows no such export. ERR_UNAVAILABLE: nobody
  * answers, or not in a way that makes sense.
  */
-typedef void (*nbd_checked_fn)(void *arg, uint64_t size, const struct err *err);
+typedef void (*handshake_done_fn)(void *arg, uint64_t size, const struct err *err);
 
-/* tls: NULL for none; outlives the check. The check keeps no deadline. */
-struct nbd_check *nbd_check_start(struct loop *loop, const struct export_address *server, struct ssl_ctx_st *tls,
-				  const char *name, nbd_checked_fn done, void *arg);
-void nbd_check_cancel(struct nbd_check *check); /* done will not run; not from inside done */
+/* tls: NULL for none; outlives the handshake, which keeps no deadline. */
+struct handshake *handshake_start(struct loop *loop, const struct address *server, struct ssl_ctx_st *tls,
+				  const char *name, handshake_done_fn done, void *arg);
+void handshake_cancel(struct handshake *handshake); /* done will not run; not from inside done */
 /* Its own TCP port; 0 on a unix socket, or when no connection could be begun. */
-int nbd_check_port(const struct nbd_check *check);
+int handshake_port(const struct handshake *handshake);

@@ -25,23 +25,24 @@
 #include "base/log.h"
 #include "io/process.h"
 #include "nbd/backing.h"
-#include "nbd/engine.h"
+#include "nbd/nbdkit.h"
+#include "nbd/tls.h"
 
 #define LOOK_EVERY_MS 20
 #define START_MS 10000 /* until it listens */
 #define LINGER_MS 500  /* what is open for longer has a client */
 
 struct nbdkit {
-	struct exporter *exporter;
+	struct engine *engine;
 	char *folder;
-	struct export_process *process;
+	struct process *process;
 	bool is_up;
 	bool parting; /* it is started anew to get rid of a client, for the call under way */
-	struct nbd_check *check;
-	struct loop_timer again; /* the next check, or the end of patience with this one */
+	struct handshake *handshake;
+	struct loop_timer again; /* the next handshake, or the end of patience with this one */
 	int64_t until_ms;
 	struct export_call *call; /* NULL: none, or nobody waits for it any more */
-	struct export_look *look;
+	struct clients_scan *scan;
 	struct probe *probe;
 	struct loop_timer linger;
 	int64_t linger_until_ms;
@@ -98,7 +99,7 @@ static void clear_open_files(struct open_files *open)
 static struct open_files read_open_files(const struct nbdkit *nbdkit)
 {
 	_cleanup_free_ char *path =
-		xasprintf("%s/%d/fd", nbdkit->exporter->options.proc_root, (int)export_process_pid(nbdkit->process));
+		xasprintf("%s/%d/fd", nbdkit->engine->options->proc_root, (int)process_pid(nbdkit->process));
 	struct open_files open = { 0 };
 	struct dirent *entry;
 	struct stat file;
@@ -172,15 +173,15 @@ static void end(struct nbdkit *nbdkit, const struct err *err)
 	if (!nbdkit->call)
 		return;
 	nbdkit->call = NULL;
-	exporter_end(nbdkit->exporter, err);
+	engine_end(nbdkit->engine, err);
 }
 
 static void stop_looking(struct nbdkit *nbdkit)
 {
-	loop_timer_clear(nbdkit->exporter->loop, &nbdkit->again);
-	if (nbdkit->check)
-		nbd_check_cancel(nbdkit->check);
-	nbdkit->check = NULL;
+	loop_timer_clear(nbdkit->engine->loop, &nbdkit->again);
+	if (nbdkit->handshake)
+		handshake_cancel(nbdkit->handshake);
+	nbdkit->handshake = NULL;
 }
 
 static void on_ended(void *arg, const char *how);
@@ -188,15 +189,15 @@ static void on_ended(void *arg, const char *how);
 #define ARGUMENTS_MAX 16
 
 /* Its arguments, behind the program; texts are the caller's. */
-static void put_arguments(const struct exporter *exporter, const char *port, const char *certificates, const char *dir,
+static void put_arguments(const struct engine *engine, const char *port, const char *certificates, const char *dir,
 			  const char **argv)
 {
-	const struct export_address *address = &exporter->address;
+	const struct address *address = &engine->address;
 	size_t count = 0;
 
 	argv[count++] = "--foreground";
 	argv[count++] = "--exit-with-parent";
-	if (export_address_is_unix(address)) {
+	if (address_is_unix(address)) {
 		argv[count++] = "--unix";
 		argv[count++] = address->sa.local.sun_path;
 	} else {
@@ -205,10 +206,10 @@ static void put_arguments(const struct exporter *exporter, const char *port, con
 		argv[count++] = "--port";
 		argv[count++] = port;
 	}
-	if (exporter->options.tls_dir) {
+	if (engine->options->tls_dir) {
 		argv[count++] = "--tls=require";
 		argv[count++] = certificates;
-		if (export_tls_verifies_clients(exporter->options.tls_dir))
+		if (tls_verifies_clients(engine->options->tls_dir))
 			argv[count++] = "--tls-verify-peer";
 	}
 	argv[count++] = "file";
@@ -216,38 +217,38 @@ static void put_arguments(const struct exporter *exporter, const char *port, con
 	argv[count] = NULL;
 }
 
-static int choose_port(struct export_address *address, struct err *err)
+static int choose_port(struct address *address, struct err *err)
 {
 	int port;
 
-	if (export_address_is_unix(address)) {
+	if (address_is_unix(address)) {
 		unlink(address->sa.local.sun_path); /* a dead one's; it would be in the way */
 		return 0;
 	}
 	if (address->port != 0)
 		return 0;
-	if (export_address_free_port(address, &port, err) < 0)
+	if (address_free_port(address, &port, err) < 0)
 		return -1;
-	export_address_set_port(address, port);
+	address_set_port(address, port);
 	return 0;
 }
 
 static int start(struct nbdkit *nbdkit, struct err *err)
 {
-	struct exporter *exporter = nbdkit->exporter;
-	_cleanup_free_ char *program = export_process_find(export_nbdkit_ops.program);
+	struct engine *engine = nbdkit->engine;
+	_cleanup_free_ char *program = process_find(nbdkit_engine.program);
 	_cleanup_free_ char *dir = xasprintf("dir=%s", nbdkit->folder), *port = NULL;
-	_cleanup_free_ char *certificates = xasprintf("--tls-certificates=%s", str_or(exporter->options.tls_dir, ""));
+	_cleanup_free_ char *certificates = xasprintf("--tls-certificates=%s", str_or(engine->options->tls_dir, ""));
 	const char *argv[ARGUMENTS_MAX] = { program };
 
 	if (!program)
 		return err_set(err, ERR_UNAVAILABLE, "nbdkit is not installed; install Debian's package %s",
-			       export_nbdkit_ops.package);
-	if (choose_port(&exporter->address, err) < 0)
+			       nbdkit_engine.package);
+	if (choose_port(&engine->address, err) < 0)
 		return -1;
-	port = xasprintf("%d", exporter->address.port);
-	put_arguments(exporter, port, certificates, dir, argv + 1);
-	nbdkit->process = export_process_start(exporter->loop, argv, on_ended, nbdkit, err);
+	port = xasprintf("%d", engine->address.port);
+	put_arguments(engine, port, certificates, dir, argv + 1);
+	nbdkit->process = process_start(engine->loop, argv, on_ended, nbdkit, err);
 	return nbdkit->process ? 0 : -1;
 }
 
@@ -257,7 +258,7 @@ static void begin_start(struct nbdkit *nbdkit)
 
 	nbdkit->until_ms = clock_mono_ms() + START_MS;
 	if (start(nbdkit, &err) < 0)
-		exporter_down(nbdkit->exporter, "%s", err.text);
+		engine_down(nbdkit->engine, "%s", err.text);
 	else
 		look_whether_it_listens(nbdkit);
 }
@@ -266,65 +267,65 @@ static void on_ended(void *arg, const char *how)
 {
 	struct nbdkit *nbdkit = arg;
 	bool parting = nbdkit->parting;
-	bool known_down = !nbdkit->is_up && !nbdkit->check && !loop_timer_is_set(&nbdkit->again);
+	bool known_down = !nbdkit->is_up && !nbdkit->handshake && !loop_timer_is_set(&nbdkit->again);
 
-	nbdkit->process = export_process_forget(nbdkit->process);
+	nbdkit->process = process_forget(nbdkit->process);
 	nbdkit->is_up = nbdkit->parting = false;
 	stop_looking(nbdkit);
 	if (parting)
 		begin_start(nbdkit);
 	else if (!known_down)
-		exporter_down(nbdkit->exporter, "nbdkit %s", how);
+		engine_down(nbdkit->engine, "nbdkit %s", how);
 }
 
 static void on_looked(void *arg, uint64_t size, const struct err *err)
 {
 	struct nbdkit *nbdkit = arg;
 
-	nbdkit->check = NULL;
-	loop_timer_clear(nbdkit->exporter->loop, &nbdkit->again);
+	nbdkit->handshake = NULL;
+	loop_timer_clear(nbdkit->engine->loop, &nbdkit->again);
 	/* It has no export of that name, and says so. */
 	if (err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT) {
 		nbdkit->is_up = true;
-		exporter_up(nbdkit->exporter, true);
+		engine_up(nbdkit->engine, true);
 		end(nbdkit, NULL);
 	} else if (clock_mono_ms() < nbdkit->until_ms) {
-		loop_timer_set(nbdkit->exporter->loop, &nbdkit->again, LOOK_EVERY_MS);
+		loop_timer_set(nbdkit->engine->loop, &nbdkit->again, LOOK_EVERY_MS);
 	} else {
-		export_process_end(nbdkit->process);
-		exporter_down(nbdkit->exporter, "nbdkit does not listen: %s", err->text);
+		process_end(nbdkit->process);
+		engine_down(nbdkit->engine, "nbdkit does not listen: %s", err->text);
 	}
 }
 
 static void look_whether_it_listens(struct nbdkit *nbdkit)
 {
-	const struct exporter *exporter = nbdkit->exporter;
+	const struct engine *engine = nbdkit->engine;
 	int64_t left_ms = nbdkit->until_ms - clock_mono_ms();
 
-	nbdkit->check = nbd_check_start(exporter->loop, &exporter->address, exporter->tls, "-", on_looked, nbdkit);
-	loop_timer_set(exporter->loop, &nbdkit->again, left_ms > 0 ? left_ms : 0);
+	nbdkit->handshake = handshake_start(engine->loop, &engine->address, engine->tls, "-", on_looked, nbdkit);
+	loop_timer_set(engine->loop, &nbdkit->again, left_ms > 0 ? left_ms : 0);
 }
 
 static void on_again(struct loop_timer *timer)
 {
 	struct nbdkit *nbdkit = container_of(timer, struct nbdkit, again);
 
-	if (!nbdkit->check) {
+	if (!nbdkit->handshake) {
 		look_whether_it_listens(nbdkit);
 		return;
 	}
 	stop_looking(nbdkit);
-	export_process_end(nbdkit->process);
-	exporter_down(nbdkit->exporter, "nbdkit listens and does not answer");
+	process_end(nbdkit->process);
+	engine_down(nbdkit->engine, "nbdkit listens and does not answer");
 }
 
-static void attempt(void *engine)
+static void attempt(void *self)
 {
-	struct nbdkit *nbdkit = engine;
+	struct nbdkit *nbdkit = self;
 
 	/* One that was told to end is still there. */
 	if (nbdkit->process) {
-		exporter_down(nbdkit->exporter, "nbdkit does not end");
+		engine_down(nbdkit->engine, "nbdkit does not end");
 		return;
 	}
 	each_link(nbdkit, drop_link, NULL);
@@ -353,8 +354,8 @@ static void list_link(struct nbdkit *nbdkit, const char *name, const char *devic
 	const struct listing *listing = arg;
 	bool is_used = is_open(&listing->open, device_path);
 
-	exporter_add_item(nbdkit->exporter, name, device_path, false, listing->clients,
-			  is_used ? listing->client_count : 0, !is_used || listing->certain);
+	engine_add_item(nbdkit->engine, name, device_path, false, listing->clients, is_used ? listing->client_count : 0,
+			!is_used || listing->certain);
 }
 
 static void on_clients(void *arg, const struct export_client *clients, size_t count, const struct err *looked)
@@ -364,14 +365,14 @@ static void on_clients(void *arg, const struct export_client *clients, size_t co
 	struct listing listing = { .open = read_open_files(nbdkit), .clients = clients, .client_count = count };
 	struct err err;
 
-	nbdkit->look = NULL;
+	nbdkit->scan = NULL;
 	each_link(nbdkit, count_used, &listing);
 	listing.certain = looked->code == ERR_NONE && listing.used <= 1 && !listing.open.unknown;
 	if (call->verb == EXPORT_LIST) {
 		each_link(nbdkit, list_link, &listing);
 		end(nbdkit, NULL);
 	} else {
-		export_in_use(&err, call->name, clients, count, listing.certain);
+		engine_in_use(&err, call->name, clients, count, listing.certain);
 		end(nbdkit, &err);
 	}
 	clear_open_files(&listing.open);
@@ -379,7 +380,7 @@ static void on_clients(void *arg, const struct export_client *clients, size_t co
 
 static void look_at_clients(struct nbdkit *nbdkit)
 {
-	nbdkit->look = export_look_start(nbdkit->exporter->watch, &nbdkit->exporter->address, on_clients, nbdkit);
+	nbdkit->scan = clients_scan_start(nbdkit->engine->clients, &nbdkit->engine->address, on_clients, nbdkit);
 }
 
 static int remove_link(struct nbdkit *nbdkit, struct err *err)
@@ -401,7 +402,7 @@ static void part_from_clients(struct nbdkit *nbdkit)
 	}
 	log_notice("export: nbdkit is started anew, since %s is taken from a client by force", nbdkit->call->name);
 	nbdkit->parting = true;
-	export_process_end(nbdkit->process);
+	process_end(nbdkit->process);
 }
 
 static void change_link(struct nbdkit *nbdkit)
@@ -424,7 +425,7 @@ static void change(struct nbdkit *nbdkit)
 	if (!target || !is_open_now(nbdkit, target))
 		change_link(nbdkit);
 	else if (clock_mono_ms() < nbdkit->linger_until_ms)
-		loop_timer_set(nbdkit->exporter->loop, &nbdkit->linger, LOOK_EVERY_MS);
+		loop_timer_set(nbdkit->engine->loop, &nbdkit->linger, LOOK_EVERY_MS);
 	else if (nbdkit->call->verb == EXPORT_REMOVE && nbdkit->call->force)
 		part_from_clients(nbdkit);
 	else
@@ -450,9 +451,9 @@ static void on_probed(void *arg, const struct probe_result *result)
 static int check_item(const struct nbdkit *nbdkit, struct err *err)
 {
 	const struct export_call *call = nbdkit->call;
-	struct export_device device;
+	struct backing device;
 
-	if (export_device_look(nbdkit->exporter->options.sysfs_root, call->device_path, &device, err) < 0)
+	if (backing_query(nbdkit->engine->options->sysfs_root, call->device_path, &device, err) < 0)
 		return -1;
 	if (call->read_only)
 		return err_set_field(err, "read_only", ERR_INVALID,
@@ -474,12 +475,12 @@ static void add(struct nbdkit *nbdkit)
 	else if (target && streq(target, call->device_path))
 		end(nbdkit, NULL);
 	else
-		nbdkit->probe = probe_start(nbdkit->exporter->prober, call->device_path, on_probed, nbdkit);
+		nbdkit->probe = probe_start(nbdkit->engine->prober, call->device_path, on_probed, nbdkit);
 }
 
-static void begin(void *engine, struct export_call *call)
+static void begin(void *self, struct export_call *call)
 {
-	struct nbdkit *nbdkit = engine;
+	struct nbdkit *nbdkit = self;
 
 	assert(!nbdkit->call && nbdkit->process);
 	nbdkit->call = call;
@@ -499,69 +500,69 @@ static void begin(void *engine, struct export_call *call)
 	}
 }
 
-static bool is_idle(const void *engine)
+static bool is_idle(const void *self)
 {
-	const struct nbdkit *nbdkit = engine;
+	const struct nbdkit *nbdkit = self;
 
 	return nbdkit->is_up && !nbdkit->parting;
 }
 
-static void abandon(void *engine)
+static void abandon(void *self)
 {
-	struct nbdkit *nbdkit = engine;
+	struct nbdkit *nbdkit = self;
 
 	nbdkit->call = NULL;
-	loop_timer_clear(nbdkit->exporter->loop, &nbdkit->linger);
-	if (nbdkit->look)
-		export_look_cancel(nbdkit->look);
+	loop_timer_clear(nbdkit->engine->loop, &nbdkit->linger);
+	if (nbdkit->scan)
+		clients_scan_cancel(nbdkit->scan);
 	if (nbdkit->probe)
 		probe_cancel(nbdkit->probe);
-	nbdkit->look = NULL;
+	nbdkit->scan = NULL;
 	nbdkit->probe = NULL;
 }
 
 /* ---- the engine ---- */
 
-static void *open_engine(struct exporter *exporter, struct err *err)
+static void *open_engine(struct engine *engine, struct err *err)
 {
 	struct nbdkit *nbdkit;
-	_cleanup_free_ char *folder = xasprintf("%s/exports", exporter->options.run_dir);
+	_cleanup_free_ char *folder = xasprintf("%s/exports", engine->options->run_dir);
 
 	if (mkdir(folder, 0700) < 0 && errno != EEXIST) {
 		err_set(err, ERR_INVALID, "%s cannot be made: %s", folder, strerror(errno));
 		return NULL;
 	}
 	nbdkit = xnew(struct nbdkit);
-	nbdkit->exporter = exporter;
+	nbdkit->engine = engine;
 	nbdkit->folder = TAKE_PTR(folder);
 	nbdkit->again.fire = on_again;
 	nbdkit->linger.fire = on_linger;
 	return nbdkit;
 }
 
-static void close_engine(void *engine)
+static void close_engine(void *self)
 {
-	struct nbdkit *nbdkit = engine;
+	struct nbdkit *nbdkit = self;
 
 	stop_looking(nbdkit);
-	export_process_free(nbdkit->process);
+	process_free(nbdkit->process);
 	free(nbdkit->folder);
 	free(nbdkit);
 }
 
-static int get_pid(const void *engine)
+static int get_pid(const void *self)
 {
-	const struct nbdkit *nbdkit = engine;
+	const struct nbdkit *nbdkit = self;
 
-	return nbdkit->process ? (int)export_process_pid(nbdkit->process) : 0;
+	return nbdkit->process ? (int)process_pid(nbdkit->process) : 0;
 }
 
-static const char *get_trouble(const void *engine)
+static const char *get_trouble(const void *self)
 {
 	return NULL;
 }
 
-const struct export_engine_ops export_nbdkit_ops = {
+const struct engine_ops nbdkit_engine = {
 	.program = "nbdkit",
 	.package = "nbdkit",
 	.open = open_engine,

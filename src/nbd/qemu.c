@@ -22,6 +22,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "io/process.h"
+#include "nbd/qemu_verbs.h"
+#include "nbd/tls.h"
 
 #define CONNECT_EVERY_MS 20
 #define START_MS 30000 /* until it listens: who is given up starts from the beginning, also on a busy machine */
@@ -30,20 +33,30 @@
 #define SETTINGS_FILE "qemu-storage-daemon.settings"
 #define PID_FILE "qemu-storage-daemon.pid"
 
+struct qemu {
+	struct engine *engine;
+	char *socket;
+	bool is_foreign; /* somebody else runs it */
+	enum { QEMU_AWAY, QEMU_CONNECTING, QEMU_GREETING, QEMU_OPENING, QEMU_UP } stage;
+	struct process *process; /* not of a foreign one */
+	bool is_fresh;           /* the process was started here and has never been up: it serves nobody */
+	bool was_set_up;         /* a fresh one, when last asked */
+	bool was_dismissed;      /* the process was told to end, and the reason for that was told */
+	pid_t listener;          /* who listens on the socket, as far as is known */
+	pid_t pid;               /* of the one that was up last */
+	struct loop_timer timer; /* of the stages before UP */
+	int64_t until_ms;
+	struct qemu_verbs verbs;
+};
+
 static void try_to_connect(struct qemu *qemu);
 
 static void go_away(struct qemu *qemu)
 {
 	qemu->stage = QEMU_AWAY;
-	qemu->qmp = qmp_close(qemu->qmp);
-	loop_timer_clear(qemu->exporter->loop, &qemu->timer);
-	qemu_work_reset(qemu);
-}
-
-void qemu_send(struct qemu *qemu, const char *command, const char *arguments, qmp_reply_fn reply)
-{
-	qemu->sent_ms = clock_mono_ms();
-	qmp_send(qemu->qmp, command, arguments, reply, qemu);
+	qemu->verbs.qmp = qmp_close(qemu->verbs.qmp);
+	loop_timer_clear(qemu->engine->loop, &qemu->timer);
+	qemu_verbs_reset(&qemu->verbs);
 }
 
 static void dismiss(struct qemu *qemu)
@@ -51,7 +64,7 @@ static void dismiss(struct qemu *qemu)
 	if (!qemu->process)
 		return;
 	qemu->was_dismissed = true;
-	export_process_end(qemu->process);
+	process_end(qemu->process);
 }
 
 /* ---- the note about what it was started with ---- */
@@ -60,13 +73,13 @@ static char *settings_text(const struct qemu *qemu)
 {
 	char address[160];
 
-	export_address_format(&qemu->exporter->address, address, sizeof(address));
-	return xasprintf("%s %s\n", address, str_or(qemu->exporter->options.tls_dir, "-"));
+	address_format(&qemu->engine->address, address, sizeof(address));
+	return xasprintf("%s %s\n", address, str_or(qemu->engine->options->tls_dir, "-"));
 }
 
 static char *settings_path(const struct qemu *qemu)
 {
-	return xasprintf("%s/" SETTINGS_FILE, qemu->exporter->options.run_dir);
+	return xasprintf("%s/" SETTINGS_FILE, qemu->engine->options->run_dir);
 }
 
 static int write_settings(const struct qemu *qemu, struct err *err)
@@ -83,11 +96,11 @@ static int write_settings(const struct qemu *qemu, struct err *err)
 static void take_port(struct qemu *qemu, const char *text)
 {
 	_cleanup_free_ char *address_text = xstrndup(text, strcspn(text, " "));
-	struct export_address *address = &qemu->exporter->address, noted;
+	struct address *address = &qemu->engine->address, noted;
 
-	if (address->port == 0 && !export_address_is_unix(address) &&
-	    export_address_parse(address_text, &noted, NULL) == 0 && streq(noted.host, address->host))
-		export_address_set_port(address, noted.port);
+	if (address->port == 0 && !address_is_unix(address) && address_parse(address_text, &noted, NULL) == 0 &&
+	    streq(noted.host, address->host))
+		address_set_port(address, noted.port);
 }
 
 static bool settings_are_ours(struct qemu *qemu)
@@ -106,7 +119,7 @@ static bool settings_are_ours(struct qemu *qemu)
 
 static char *pid_path(const struct qemu *qemu)
 {
-	return xasprintf("%s/" PID_FILE, qemu->exporter->options.run_dir);
+	return xasprintf("%s/" PID_FILE, qemu->engine->options->run_dir);
 }
 
 /* It writes the file when all of it is set up. */
@@ -131,26 +144,26 @@ static void on_server_started(void *arg, const struct json *result, const struct
 {
 	struct qemu *qemu = arg;
 	char address[160];
-	bool is_new = qmp_pid(qemu->qmp) != qemu->pid || qemu->pid == 0;
+	bool is_new = qmp_pid(qemu->verbs.qmp) != qemu->pid || qemu->pid == 0;
 
 	/* One that was found running has its server already. */
 	if (err->code != ERR_NONE && !strstr(err->text, "already running")) {
-		export_address_format(&qemu->exporter->address, address, sizeof(address));
+		address_format(&qemu->engine->address, address, sizeof(address));
 		go_away(qemu);
 		dismiss(qemu);
-		exporter_down(qemu->exporter, "qemu-storage-daemon cannot serve on %s: %s", address, err->text);
+		engine_down(qemu->engine, "qemu-storage-daemon cannot serve on %s: %s", address, err->text);
 		return;
 	}
-	loop_timer_clear(qemu->exporter->loop, &qemu->timer);
+	loop_timer_clear(qemu->engine->loop, &qemu->timer);
 	qemu->stage = QEMU_UP;
 	qemu->is_fresh = false;
-	qemu->pid = qmp_pid(qemu->qmp);
-	exporter_up(qemu->exporter, is_new);
+	qemu->pid = qmp_pid(qemu->verbs.qmp);
+	engine_up(qemu->engine, is_new);
 }
 
 static void start_server(struct qemu *qemu)
 {
-	const struct export_address *address = &qemu->exporter->address;
+	const struct address *address = &qemu->engine->address;
 	_cleanup_free_ char *port = xasprintf("%d", address->port);
 	_cleanup_buf_ struct buf text = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer w = { .out = &text };
@@ -159,10 +172,10 @@ static void start_server(struct qemu *qemu)
 	json_put_name(&w, "addr");
 	json_begin_object(&w);
 	json_put_name(&w, "type");
-	json_put_text(&w, export_address_is_unix(address) ? "unix" : "inet");
+	json_put_text(&w, address_is_unix(address) ? "unix" : "inet");
 	json_put_name(&w, "data");
 	json_begin_object(&w);
-	if (export_address_is_unix(address)) {
+	if (address_is_unix(address)) {
 		json_put_name(&w, "path");
 		json_put_text(&w, address->sa.local.sun_path);
 	} else {
@@ -175,12 +188,12 @@ static void start_server(struct qemu *qemu)
 	json_end_object(&w);
 	json_put_name(&w, "max-connections");
 	json_put_uint(&w, 0); /* no limit */
-	if (qemu->exporter->tls) {
+	if (qemu->engine->tls) {
 		json_put_name(&w, "tls-creds");
 		json_put_text(&w, TLS_OBJECT);
 	}
 	json_end_object(&w);
-	qemu_send(qemu, "nbd-server-start", text.data, on_server_started);
+	qemu_verbs_send(&qemu->verbs, "nbd-server-start", text.data, on_server_started, qemu);
 }
 
 /* An engine that was found running has the object. When it was refused, so is the server, and says why better. */
@@ -190,8 +203,8 @@ static void on_tls_added(void *arg, const struct json *result, const struct err 
 
 	if (err->code != ERR_NONE && !strstr(err->text, "duplicate")) {
 		go_away(qemu);
-		exporter_down(qemu->exporter, "qemu-storage-daemon does not take the certificates in %s: %s",
-			      qemu->exporter->options.tls_dir, err->text);
+		engine_down(qemu->engine, "qemu-storage-daemon does not take the certificates in %s: %s",
+			    qemu->engine->options->tls_dir, err->text);
 		return;
 	}
 	start_server(qemu);
@@ -199,7 +212,7 @@ static void on_tls_added(void *arg, const struct json *result, const struct err 
 
 static void add_tls(struct qemu *qemu)
 {
-	const char *tls_dir = qemu->exporter->options.tls_dir;
+	const char *tls_dir = qemu->engine->options->tls_dir;
 	_cleanup_buf_ struct buf text = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
@@ -213,9 +226,9 @@ static void add_tls(struct qemu *qemu)
 	json_put_name(&w, "endpoint");
 	json_put_text(&w, "server");
 	json_put_name(&w, "verify-peer");
-	json_put_bool(&w, export_tls_verifies_clients(tls_dir));
+	json_put_bool(&w, tls_verifies_clients(tls_dir));
 	json_end_object(&w);
-	qemu_send(qemu, "object-add", text.data, on_tls_added);
+	qemu_verbs_send(&qemu->verbs, "object-add", text.data, on_tls_added, qemu);
 }
 
 /* ---- its process ---- */
@@ -225,18 +238,18 @@ static void on_ended(void *arg, const char *how)
 	struct qemu *qemu = arg;
 	_cleanup_free_ char *reason = xasprintf("qemu-storage-daemon %s", how);
 
-	qemu->process = export_process_forget(qemu->process);
+	qemu->process = process_forget(qemu->process);
 	qemu->pid = qemu->listener = 0;
 	qemu->is_fresh = false;
 	if (qemu->stage == QEMU_AWAY) {
 		if (!qemu->was_dismissed)
-			exporter_explain(qemu->exporter, reason);
+			engine_explain(qemu->engine, reason);
 		qemu->was_dismissed = false;
 		return;
 	}
 	qemu->was_dismissed = false;
 	go_away(qemu);
-	exporter_down(qemu->exporter, "%s", reason);
+	engine_down(qemu->engine, "%s", reason);
 }
 
 /* A path as part of an option: QEMU ends it at a comma that is not doubled. */
@@ -254,8 +267,8 @@ static char *escape_commas(const char *path)
 
 static int start_process(struct qemu *qemu, struct err *err)
 {
-	struct exporter *exporter = qemu->exporter;
-	_cleanup_free_ char *program = export_process_find(export_qemu_ops.program);
+	struct engine *engine = qemu->engine;
+	_cleanup_free_ char *program = process_find(qemu_engine.program);
 	_cleanup_free_ char *path = escape_commas(qemu->socket);
 	_cleanup_free_ char *chardev = xasprintf("socket,id=qmp,path=%s,server=on,wait=off", path);
 	_cleanup_free_ char *pid_file = pid_path(qemu);
@@ -265,17 +278,17 @@ static int start_process(struct qemu *qemu, struct err *err)
 
 	if (!program)
 		return err_set(err, ERR_UNAVAILABLE, "%s is not installed; install Debian's package %s",
-			       export_qemu_ops.program, export_qemu_ops.package);
-	if (!export_address_is_unix(&exporter->address) && exporter->address.port == 0) {
-		if (export_address_free_port(&exporter->address, &port, err) < 0)
+			       qemu_engine.program, qemu_engine.package);
+	if (!address_is_unix(&engine->address) && engine->address.port == 0) {
+		if (address_free_port(&engine->address, &port, err) < 0)
 			return -1;
-		export_address_set_port(&exporter->address, port);
+		address_set_port(&engine->address, port);
 	}
 	if (write_settings(qemu, err) < 0)
 		return -1;
 	unlink(qemu->socket); /* a dead one's; it would be in the way */
 	unlink(pid_file);
-	qemu->process = export_process_start(exporter->loop, argv, on_ended, qemu, err);
+	qemu->process = process_start(engine->loop, argv, on_ended, qemu, err);
 	qemu->is_fresh = qemu->process != NULL;
 	qemu->was_set_up = false;
 	return qemu->process ? 0 : -1;
@@ -288,10 +301,10 @@ static bool take_over(struct qemu *qemu)
 {
 	struct err err = { 0 };
 
-	if (qemu->is_foreign || qemu->process || qmp_pid(qemu->qmp) <= 0)
+	if (qemu->is_foreign || qemu->process || qmp_pid(qemu->verbs.qmp) <= 0)
 		return true;
-	qemu->process = export_process_adopt(qemu->exporter->loop, qmp_pid(qemu->qmp), on_ended, qemu, &err);
-	log_debug("export: an engine is running already, process %d %s", (int)qmp_pid(qemu->qmp), err.text);
+	qemu->process = process_adopt(qemu->engine->loop, qmp_pid(qemu->verbs.qmp), on_ended, qemu, &err);
+	log_debug("export: an engine is running already, process %d %s", (int)qmp_pid(qemu->verbs.qmp), err.text);
 	if (settings_are_ours(qemu))
 		return true;
 	dismiss(qemu);
@@ -304,11 +317,11 @@ static void on_ready(void *arg)
 
 	if (!take_over(qemu)) {
 		go_away(qemu);
-		exporter_down(qemu->exporter, "qemu-storage-daemon runs with other settings and is being replaced");
+		engine_down(qemu->engine, "qemu-storage-daemon runs with other settings and is being replaced");
 		return;
 	}
 	qemu->stage = QEMU_OPENING;
-	if (qemu->exporter->tls)
+	if (qemu->engine->tls)
 		add_tls(qemu);
 	else
 		start_server(qemu);
@@ -316,7 +329,9 @@ static void on_ready(void *arg)
 
 static void on_qmp_event(void *arg, const char *name, const struct json *data)
 {
-	qemu_work_event(arg, name);
+	struct qemu *qemu = arg;
+
+	qemu_verbs_event(&qemu->verbs, name);
 }
 
 static void on_closed(void *arg, const struct err *err)
@@ -324,7 +339,7 @@ static void on_closed(void *arg, const struct err *err)
 	struct qemu *qemu = arg;
 
 	go_away(qemu);
-	exporter_down(qemu->exporter, "the connection to qemu-storage-daemon is lost: %s", err->text);
+	engine_down(qemu->engine, "the connection to qemu-storage-daemon is lost: %s", err->text);
 }
 
 static const struct qmp_handler handler = { .ready = on_ready, .event = on_qmp_event, .closed = on_closed };
@@ -336,12 +351,12 @@ static void nobody_listens(struct qemu *qemu)
 	qemu->listener = 0;
 	if (qemu->is_foreign) {
 		go_away(qemu);
-		exporter_down(qemu->exporter, "no qemu-storage-daemon listens on %s; start its unit", qemu->socket);
+		engine_down(qemu->engine, "no qemu-storage-daemon listens on %s; start its unit", qemu->socket);
 	} else if (qemu->process || start_process(qemu, &err) == 0) {
-		loop_timer_set(qemu->exporter->loop, &qemu->timer, CONNECT_EVERY_MS);
+		loop_timer_set(qemu->engine->loop, &qemu->timer, CONNECT_EVERY_MS);
 	} else {
 		go_away(qemu);
-		exporter_down(qemu->exporter, "%s", err.text);
+		engine_down(qemu->engine, "%s", err.text);
 	}
 }
 
@@ -362,19 +377,19 @@ static void try_to_connect(struct qemu *qemu)
 	struct err err;
 
 	if (!may_be_reached(qemu)) {
-		loop_timer_set(qemu->exporter->loop, &qemu->timer, CONNECT_EVERY_MS);
+		loop_timer_set(qemu->engine->loop, &qemu->timer, CONNECT_EVERY_MS);
 		return;
 	}
-	qemu->qmp = qmp_open(qemu->exporter->loop, qemu->socket, &handler, qemu, &err);
-	if (qemu->qmp) {
-		qemu->listener = qmp_pid(qemu->qmp);
+	qemu->verbs.qmp = qmp_open(qemu->engine->loop, qemu->socket, &handler, qemu, &err);
+	if (qemu->verbs.qmp) {
+		qemu->listener = qmp_pid(qemu->verbs.qmp);
 		qemu->stage = QEMU_GREETING;
-		loop_timer_set(qemu->exporter->loop, &qemu->timer, GREETING_MS);
+		loop_timer_set(qemu->engine->loop, &qemu->timer, GREETING_MS);
 	} else if (err.code == ERR_NOT_FOUND) {
 		nobody_listens(qemu);
 	} else {
 		go_away(qemu);
-		exporter_down(qemu->exporter, "qemu-storage-daemon cannot be reached: %s", err.text);
+		engine_down(qemu->engine, "qemu-storage-daemon cannot be reached: %s", err.text);
 	}
 }
 
@@ -390,15 +405,15 @@ static void on_timer(struct loop_timer *timer)
 	if (qemu->stage == QEMU_CONNECTING || qemu->is_fresh)
 		dismiss(qemu);
 	go_away(qemu);
-	exporter_down(qemu->exporter,
-		      "qemu-storage-daemon does not answer on %s; a device may hang, or another "
-		      "program may hold the socket",
-		      qemu->socket);
+	engine_down(qemu->engine,
+		    "qemu-storage-daemon does not answer on %s; a device may hang, or another "
+		    "program may hold the socket",
+		    qemu->socket);
 }
 
-static void attempt(void *engine)
+static void attempt(void *self)
 {
-	struct qemu *qemu = engine;
+	struct qemu *qemu = self;
 
 	assert(qemu->stage == QEMU_AWAY);
 	qemu->stage = QEMU_CONNECTING;
@@ -408,20 +423,20 @@ static void attempt(void *engine)
 
 /* ---- the engine ---- */
 
-static void *open_engine(struct exporter *exporter, struct err *err)
+static void *open_engine(struct engine *engine, struct err *err)
 {
-	const struct exporter_options *options = &exporter->options;
+	const struct exporter_options *options = engine->options;
 	struct qemu *qemu = xnew(struct qemu);
 
-	qemu->exporter = exporter;
+	qemu->engine = engine;
 	qemu->is_foreign = options->qmp_socket != NULL;
 	qemu->socket = qemu->is_foreign ? xstrdup(options->qmp_socket) : xasprintf("%s/qmp.sock", options->run_dir);
 	qemu->timer.fire = on_timer;
 	qemu->listener = qemu->is_foreign ? 0 : noted_pid(qemu);
-	qemu_work_init(qemu);
-	if (strlen(qemu->socket) >= sizeof(exporter->address.sa.local.sun_path))
+	qemu_verbs_init(&qemu->verbs, engine);
+	if (strlen(qemu->socket) >= sizeof(engine->address.sa.local.sun_path))
 		err_set(err, ERR_INVALID, "%s is too long for the path of a socket", qemu->socket);
-	else if (qemu->is_foreign && !export_address_is_unix(&exporter->address) && exporter->address.port == 0)
+	else if (qemu->is_foreign && !address_is_unix(&engine->address) && engine->address.port == 0)
 		err_set(err, ERR_INVALID, "port 0 needs an engine that the daemon starts itself");
 	else
 		return qemu;
@@ -430,49 +445,55 @@ static void *open_engine(struct exporter *exporter, struct err *err)
 	return NULL;
 }
 
-static void close_engine(void *engine)
+static void close_engine(void *self)
 {
-	struct qemu *qemu = engine;
+	struct qemu *qemu = self;
 
 	go_away(qemu);
-	export_process_free(qemu->process);
+	process_free(qemu->process);
 	free(qemu->socket);
 	free(qemu);
 }
 
-static bool is_idle(const void *engine)
+static bool is_idle(const void *self)
 {
-	return qemu_work_is_idle(engine);
+	const struct qemu *qemu = self;
+
+	return qemu_verbs_is_idle(&qemu->verbs);
 }
 
-static void begin(void *engine, struct export_call *call)
+static void begin(void *self, struct export_call *call)
 {
-	qemu_work_begin(engine, call);
+	struct qemu *qemu = self;
+
+	qemu_verbs_begin(&qemu->verbs, call);
 }
 
-static void abandon(void *engine)
+static void abandon(void *self)
 {
-	qemu_work_abandon(engine);
+	struct qemu *qemu = self;
+
+	qemu_verbs_abandon(&qemu->verbs);
 }
 
-static int get_pid(const void *engine)
+static int get_pid(const void *self)
 {
-	const struct qemu *qemu = engine;
+	const struct qemu *qemu = self;
 
-	return (int)(qemu->process ? export_process_pid(qemu->process) : qemu->listener);
+	return (int)(qemu->process ? process_pid(qemu->process) : qemu->listener);
 }
 
-static const char *get_trouble(const void *engine)
+static const char *get_trouble(const void *self)
 {
-	const struct qemu *qemu = engine;
-	int64_t waiting_ms = clock_mono_ms() - qemu->sent_ms;
+	const struct qemu *qemu = self;
+	int64_t waiting_ms = clock_mono_ms() - qemu->verbs.sent_ms;
 
-	if (!qmp_is_busy(qemu->qmp) || waiting_ms < qemu->exporter->options.timeout_ms)
+	if (!qmp_is_busy(qemu->verbs.qmp) || waiting_ms < qemu->engine->options->timeout_ms)
 		return NULL;
 	return "qemu-storage-daemon does not answer; one of its devices may hang";
 }
 
-const struct export_engine_ops export_qemu_ops = {
+const struct engine_ops qemu_engine = {
 	.program = "qemu-storage-daemon",
 	.package = "qemu-system-common",
 	.open = open_engine,

@@ -7,7 +7,7 @@
  * Nothing about them is remembered between calls, for the engine knows best, and after a crash of either side it is the
  * only one who knows. A call looks (which exports, which nodes), then does the first thing that is not as it should be,
  * and so on until nothing is left; see decide(). Whatever was interrupted, by a deadline in the middle or by our death,
- * is thus carried on or swept up by the next call.
+ * is thus carried on or cleaned up by the next call.
  *
  * The engine tells neither the name of an export nor what it was made for, but it gives back the export's id, which is
  * ours to choose: "vold.<name>.<identity of the device>". A device that was replaced by another one under its path is
@@ -24,31 +24,31 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "nbd/qemu.h"
+#include "nbd/qemu_verbs.h"
 
 #define ID_PREFIX "vold."
 #define NODE_PREFIX "vold-"
-#define AGAIN_MS 20 /* between looks at what only takes time */
+#define AGAIN_MS 20 /* between queries of what only takes time */
 
-static void decide(struct qemu *qemu);
-static void look(struct qemu *qemu);
+static void decide(struct qemu_verbs *verbs);
+static void query(struct qemu_verbs *verbs);
 
 /* ---- what the engine has ---- */
 
-static void forget(struct qemu_work *work)
+static void forget(struct qemu_verbs *verbs)
 {
-	for (size_t i = 0; i < work->export_count; i++) {
-		free(work->exports[i].id);
-		free(work->exports[i].name);
-		free(work->exports[i].identity);
+	for (size_t i = 0; i < verbs->export_count; i++) {
+		free(verbs->exports[i].id);
+		free(verbs->exports[i].name);
+		free(verbs->exports[i].identity);
 	}
-	for (size_t i = 0; i < work->node_count; i++)
-		free(work->nodes[i].path);
-	free(work->exports);
-	free(work->nodes);
-	work->exports = NULL;
-	work->nodes = NULL;
-	work->export_count = work->node_count = 0;
+	for (size_t i = 0; i < verbs->node_count; i++)
+		free(verbs->nodes[i].path);
+	free(verbs->exports);
+	free(verbs->nodes);
+	verbs->exports = NULL;
+	verbs->nodes = NULL;
+	verbs->export_count = verbs->node_count = 0;
 }
 
 /* Takes "vold.<name>.<identity>" apart; the identity has no dot. */
@@ -67,7 +67,7 @@ static void copy_node_name(char out[QEMU_NODE_SIZE], const struct json *name)
 	snprintf(out, QEMU_NODE_SIZE, "%s", str_or(json_text(name), ""));
 }
 
-static void take_exports(struct qemu_work *work, const struct json *list)
+static void take_exports(struct qemu_verbs *verbs, const struct json *list)
 {
 	for (const struct json *item = json_first(list); item; item = json_next(item)) {
 		const char *id = json_text(json_get(item, "id"));
@@ -75,8 +75,8 @@ static void take_exports(struct qemu_work *work, const struct json *list)
 
 		if (!id || !streq(json_text(json_get(item, "type")), "nbd"))
 			continue;
-		work->exports = xrealloc(work->exports, (work->export_count + 1) * sizeof(*work->exports));
-		export = &work->exports[work->export_count++];
+		verbs->exports = xrealloc(verbs->exports, (verbs->export_count + 1) * sizeof(*verbs->exports));
+		export = &verbs->exports[verbs->export_count++];
 		memset(export, 0, sizeof(*export));
 		export->id = xstrdup(id);
 		copy_node_name(export->node, json_get(item, "node-name"));
@@ -85,7 +85,7 @@ static void take_exports(struct qemu_work *work, const struct json *list)
 	}
 }
 
-static void take_nodes(struct qemu_work *work, const struct json *list)
+static void take_nodes(struct qemu_verbs *verbs, const struct json *list)
 {
 	for (const struct json *item = json_first(list); item; item = json_next(item)) {
 		struct qemu_node *node;
@@ -93,8 +93,8 @@ static void take_nodes(struct qemu_work *work, const struct json *list)
 
 		if (json_integer(json_get(json_get(item, "image"), "virtual-size"), &size) < 0)
 			size = 0;
-		work->nodes = xrealloc(work->nodes, (work->node_count + 1) * sizeof(*work->nodes));
-		node = &work->nodes[work->node_count++];
+		verbs->nodes = xrealloc(verbs->nodes, (verbs->node_count + 1) * sizeof(*verbs->nodes));
+		node = &verbs->nodes[verbs->node_count++];
 		memset(node, 0, sizeof(*node));
 		copy_node_name(node->name, json_get(item, "node-name"));
 		node->path = xstrdup(str_or(json_text(json_get(item, "file")), ""));
@@ -103,119 +103,128 @@ static void take_nodes(struct qemu_work *work, const struct json *list)
 	}
 }
 
-static const struct qemu_export *find_export(const struct qemu_work *work, const char *name)
+static const struct qemu_export *find_export(const struct qemu_verbs *verbs, const char *name)
 {
-	for (size_t i = 0; i < work->export_count; i++) {
-		if (work->exports[i].name && streq(work->exports[i].name, name))
-			return &work->exports[i];
+	for (size_t i = 0; i < verbs->export_count; i++) {
+		if (verbs->exports[i].name && streq(verbs->exports[i].name, name))
+			return &verbs->exports[i];
 	}
 	return NULL;
 }
 
-static struct qemu_node *find_node(const struct qemu_work *work, const char *name)
+static struct qemu_node *find_node(const struct qemu_verbs *verbs, const char *name)
 {
-	for (size_t i = 0; i < work->node_count; i++) {
-		if (streq(work->nodes[i].name, name))
-			return &work->nodes[i];
+	for (size_t i = 0; i < verbs->node_count; i++) {
+		if (streq(verbs->nodes[i].name, name))
+			return &verbs->nodes[i];
 	}
 	return NULL;
 }
 
-static bool node_is_used(const struct qemu_work *work, const struct qemu_node *node)
+static bool node_is_used(const struct qemu_verbs *verbs, const struct qemu_node *node)
 {
-	for (size_t i = 0; i < work->export_count; i++) {
-		if (streq(work->exports[i].node, node->name))
+	for (size_t i = 0; i < verbs->export_count; i++) {
+		if (streq(verbs->exports[i].node, node->name))
 			return true;
 	}
-	return streq(node->name, work->node);
+	return streq(node->name, verbs->node);
 }
 
 /* A node of ours with no export on it: left over from a removal, or from an addition that was cut off. */
-static struct qemu_node *find_stray(const struct qemu_work *work)
+static struct qemu_node *find_stray(const struct qemu_verbs *verbs)
 {
-	for (size_t i = 0; i < work->node_count; i++) {
-		if (str_has_prefix(work->nodes[i].name, NODE_PREFIX) && !work->nodes[i].kept &&
-		    !node_is_used(work, &work->nodes[i]))
-			return &work->nodes[i];
+	for (size_t i = 0; i < verbs->node_count; i++) {
+		if (str_has_prefix(verbs->nodes[i].name, NODE_PREFIX) && !verbs->nodes[i].kept &&
+		    !node_is_used(verbs, &verbs->nodes[i]))
+			return &verbs->nodes[i];
 	}
 	return NULL;
+}
+
+/* ---- commands ---- */
+
+void qemu_verbs_send(struct qemu_verbs *verbs, const char *command, const char *arguments, qmp_reply_fn reply,
+		     void *arg)
+{
+	verbs->sent_ms = clock_mono_ms();
+	qmp_send(verbs->qmp, command, arguments, reply, arg);
 }
 
 /* ---- a call's end ---- */
 
-static void end(struct qemu *qemu, const struct err *err)
+static void end(struct qemu_verbs *verbs, const struct err *err)
 {
-	exporter_end(qemu->exporter, err);
+	engine_end(verbs->engine, err);
 }
 
-static void refused(struct qemu *qemu, const char *what, const struct err *reply)
+static void refused(struct qemu_verbs *verbs, const char *what, const struct err *reply)
 {
 	struct err err;
 
-	err_set(&err, ERR_UNAVAILABLE, "qemu-storage-daemon cannot %s %s: %s", what, str_or(qemu->work.call->name, ""),
+	err_set(&err, ERR_UNAVAILABLE, "qemu-storage-daemon cannot %s %s: %s", what, str_or(verbs->call->name, ""),
 		reply->text);
-	end(qemu, &err);
+	end(verbs, &err);
 }
 
 static void on_again(struct loop_timer *timer)
 {
-	look(container_of(timer, struct qemu, work.again));
+	query(container_of(timer, struct qemu_verbs, again));
 }
 
-static void look_again_soon(struct qemu *qemu)
+static void query_again_soon(struct qemu_verbs *verbs)
 {
-	loop_timer_set(qemu->exporter->loop, &qemu->work.again, AGAIN_MS);
+	loop_timer_set(verbs->engine->loop, &verbs->again, AGAIN_MS);
 }
 
 /* True when nobody waits for what comes of a command any more: then there is nothing to go on with. */
-static bool is_over(struct qemu *qemu)
+static bool is_over(struct qemu_verbs *verbs)
 {
-	if (qemu->work.call)
+	if (verbs->call)
 		return false;
-	exporter_idle(qemu->exporter);
+	engine_idle(verbs->engine);
 	return true;
 }
 
-/* ---- looking ---- */
+/* ---- asking it ---- */
 
 static void on_nodes(void *arg, const struct json *result, const struct err *err)
 {
-	struct qemu *qemu = arg;
+	struct qemu_verbs *verbs = arg;
 
-	if (is_over(qemu))
+	if (is_over(verbs))
 		return;
 	if (err->code != ERR_NONE) {
-		refused(qemu, "list its devices for", err);
+		refused(verbs, "list its devices for", err);
 		return;
 	}
-	take_nodes(&qemu->work, result);
-	decide(qemu);
+	take_nodes(verbs, result);
+	decide(verbs);
 }
 
 static void on_exports(void *arg, const struct json *result, const struct err *err)
 {
-	struct qemu *qemu = arg;
+	struct qemu_verbs *verbs = arg;
 
-	if (is_over(qemu))
+	if (is_over(verbs))
 		return;
 	if (err->code != ERR_NONE) {
-		refused(qemu, "list its exports for", err);
+		refused(verbs, "list its exports for", err);
 		return;
 	}
-	take_exports(&qemu->work, result);
-	qemu_send(qemu, "query-named-block-nodes", "{\"flat\":true}", on_nodes);
+	take_exports(verbs, result);
+	qemu_verbs_send(verbs, "query-named-block-nodes", "{\"flat\":true}", on_nodes, verbs);
 }
 
-static void look(struct qemu *qemu)
+static void query(struct qemu_verbs *verbs)
 {
-	forget(&qemu->work);
-	qemu_send(qemu, "query-block-exports", NULL, on_exports);
+	forget(verbs);
+	qemu_verbs_send(verbs, "query-block-exports", NULL, on_exports, verbs);
 }
 
 /* ---- doing ---- */
 
-static void send_named(struct qemu *qemu, const char *command, const char *key, const char *value, const char *mode,
-		       qmp_reply_fn reply)
+static void send_named(struct qemu_verbs *verbs, const char *command, const char *key, const char *value,
+		       const char *mode, qmp_reply_fn reply)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer w = { .out = &text };
@@ -228,93 +237,91 @@ static void send_named(struct qemu *qemu, const char *command, const char *key, 
 		json_put_text(&w, mode);
 	}
 	json_end_object(&w);
-	qemu_send(qemu, command, text.data, reply);
+	qemu_verbs_send(verbs, command, text.data, reply, verbs);
 }
 
 static void on_stray_removed(void *arg, const struct json *result, const struct err *err)
 {
-	struct qemu *qemu = arg;
+	struct qemu_verbs *verbs = arg;
 	struct qemu_node *node;
 
-	if (is_over(qemu))
+	if (is_over(verbs))
 		return;
-	node = find_stray(&qemu->work);
+	node = find_stray(verbs);
 	assert(node);
 	if (err->code == ERR_NONE)
 		node->name[0] = '\0';
 	else
 		node->kept = true;
-	decide(qemu);
+	decide(verbs);
 }
 
-static void remove_stray(struct qemu *qemu, const struct qemu_node *node)
+static void remove_stray(struct qemu_verbs *verbs, const struct qemu_node *node)
 {
-	send_named(qemu, "blockdev-del", "node-name", node->name, NULL, on_stray_removed);
+	send_named(verbs, "blockdev-del", "node-name", node->name, NULL, on_stray_removed);
 }
 
 /* Who is in the way of a removal; nobody is when a client (or a handshake of ours) was just leaving. */
 static void on_users(void *arg, const struct export_client *clients, size_t count, const struct err *looked)
 {
-	struct qemu *qemu = arg;
-	const struct qemu_work *work = &qemu->work;
+	struct qemu_verbs *verbs = arg;
 	struct err err;
 
-	qemu->work.look = NULL;
-	if (count == 0 && clock_mono_ms() - work->call->since_ms < qemu->exporter->options.timeout_ms / 2) {
-		look_again_soon(qemu);
+	verbs->scan = NULL;
+	if (count == 0 && clock_mono_ms() - verbs->call->since_ms < verbs->engine->options->timeout_ms / 2) {
+		query_again_soon(verbs);
 		return;
 	}
-	export_in_use(&err, work->call->name, clients, count, work->export_count == 1);
-	end(qemu, &err);
+	engine_in_use(&err, verbs->call->name, clients, count, verbs->export_count == 1);
+	end(verbs, &err);
 }
 
 static void on_export_removed(void *arg, const struct json *result, const struct err *err)
 {
-	struct qemu *qemu = arg;
+	struct qemu_verbs *verbs = arg;
 
-	if (is_over(qemu))
+	if (is_over(verbs))
 		return;
 	if (err->code == ERR_NONE) {
-		look(qemu);
+		query(verbs);
 		return;
 	}
-	qemu->work.leaving[0] = '\0';
+	verbs->leaving[0] = '\0';
 	if (strstr(err->text, "in use"))
-		qemu->work.look = export_look_start(qemu->exporter->watch, &qemu->exporter->address, on_users, qemu);
+		verbs->scan = clients_scan_start(verbs->engine->clients, &verbs->engine->address, on_users, verbs);
 	else
-		refused(qemu, "remove export", err);
+		refused(verbs, "remove export", err);
 }
 
-static void remove_export(struct qemu *qemu, const struct qemu_export *export, bool force)
+static void remove_export(struct qemu_verbs *verbs, const struct qemu_export *export, bool force)
 {
-	bool is_asked = export->going || streq(qemu->work.leaving, export->node);
+	bool is_asked = export->going || streq(verbs->leaving, export->node);
 
-	memcpy(qemu->work.leaving, export->node, sizeof(qemu->work.leaving));
+	memcpy(verbs->leaving, export->node, sizeof(verbs->leaving));
 	if (is_asked)
-		look_again_soon(qemu);
+		query_again_soon(verbs);
 	else
-		send_named(qemu, "block-export-del", "id", export->id, force ? "hard" : "safe", on_export_removed);
+		send_named(verbs, "block-export-del", "id", export->id, force ? "hard" : "safe", on_export_removed);
 }
 
 static void on_export_added(void *arg, const struct json *result, const struct err *err)
 {
-	struct qemu *qemu = arg;
+	struct qemu_verbs *verbs = arg;
 
-	if (is_over(qemu))
+	if (is_over(verbs))
 		return;
-	qemu->work.node[0] = '\0'; /* an export's now, or a stray */
+	verbs->node[0] = '\0'; /* an export's now, or a stray */
 	if (err->code != ERR_NONE)
-		err_set(&qemu->work.err, ERR_UNAVAILABLE, "qemu-storage-daemon cannot export %s as %s: %s",
-			qemu->work.call->device_path, qemu->work.call->name, err->text);
-	qemu->work.added = err->code == ERR_NONE;
-	look(qemu);
+		err_set(&verbs->err, ERR_UNAVAILABLE, "qemu-storage-daemon cannot export %s as %s: %s",
+			verbs->call->device_path, verbs->call->name, err->text);
+	verbs->added = err->code == ERR_NONE;
+	query(verbs);
 }
 
-static void add_export(struct qemu *qemu)
+static void add_export(struct qemu_verbs *verbs)
 {
-	const struct qemu_work *work = &qemu->work;
-	const struct export_call *call = work->call;
-	_cleanup_free_ char *id = xasprintf(ID_PREFIX "%s.%s", call->name, work->device.identity);
+	const struct export_call *call = verbs->call;
+	_cleanup_free_ char *id = xasprintf(ID_PREFIX "%s.%s", call->name, verbs->device.identity);
 	_cleanup_buf_ struct buf text = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
@@ -324,219 +331,213 @@ static void add_export(struct qemu *qemu)
 	json_put_name(&w, "id");
 	json_put_text(&w, id);
 	json_put_name(&w, "node-name");
-	json_put_text(&w, work->node);
+	json_put_text(&w, verbs->node);
 	json_put_name(&w, "name");
 	json_put_text(&w, call->name);
 	json_put_name(&w, "writable");
 	json_put_bool(&w, !call->read_only);
 	json_end_object(&w);
-	qemu_send(qemu, "block-export-add", text.data, on_export_added);
+	qemu_verbs_send(verbs, "block-export-add", text.data, on_export_added, verbs);
 }
 
 static void on_node_added(void *arg, const struct json *result, const struct err *err)
 {
-	struct qemu *qemu = arg;
+	struct qemu_verbs *verbs = arg;
 
-	if (is_over(qemu))
+	if (is_over(verbs))
 		return;
 	if (err->code != ERR_NONE) {
-		qemu->work.node[0] = '\0';
-		refused(qemu, "open the device of export", err);
+		verbs->node[0] = '\0';
+		refused(verbs, "open the device of export", err);
 		return;
 	}
-	add_export(qemu);
+	add_export(verbs);
 }
 
-static void add_node(struct qemu *qemu)
+static void add_node(struct qemu_verbs *verbs)
 {
-	struct qemu_work *work = &qemu->work;
 	_cleanup_buf_ struct buf text = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
 	/* An engine found running has names of an earlier daemon; the time tells them apart. */
-	snprintf(work->node, sizeof(work->node), NODE_PREFIX "%llx-%x", (unsigned long long)clock_wall_ms(),
-		 ++qemu->nodes_made);
+	snprintf(verbs->node, sizeof(verbs->node), NODE_PREFIX "%llx-%x", (unsigned long long)clock_wall_ms(),
+		 ++verbs->nodes_made);
 	json_begin_object(&w);
 	json_put_name(&w, "driver");
-	json_put_text(&w, work->device.is_block ? "host_device" : "file");
+	json_put_text(&w, verbs->device.is_block ? "host_device" : "file");
 	json_put_name(&w, "node-name");
-	json_put_text(&w, work->node);
+	json_put_text(&w, verbs->node);
 	json_put_name(&w, "filename");
-	json_put_text(&w, work->call->device_path);
+	json_put_text(&w, verbs->call->device_path);
 	json_put_name(&w, "read-only");
-	json_put_bool(&w, work->call->read_only);
+	json_put_bool(&w, verbs->call->read_only);
 	json_put_name(&w, "discard");
 	json_put_text(&w, "unmap");
-	if (work->device.is_block) {
+	if (verbs->device.is_block) {
 		json_put_name(&w, "cache");
 		json_put_raw(&w, "{\"direct\":true,\"no-flush\":false}");
 		json_put_name(&w, "aio");
 		json_put_text(&w, "native");
 	}
 	json_end_object(&w);
-	qemu_send(qemu, "blockdev-add", text.data, on_node_added);
+	qemu_verbs_send(verbs, "blockdev-add", text.data, on_node_added, verbs);
 }
 
 /* The engine reads from a device when it opens it; one that hangs would take all exports with it. */
 static void on_probed(void *arg, const struct probe_result *result)
 {
-	struct qemu *qemu = arg;
+	struct qemu_verbs *verbs = arg;
 
-	qemu->work.probe = NULL;
+	verbs->probe = NULL;
 	if (result->err.code != ERR_NONE) {
-		end(qemu, &result->err);
+		end(verbs, &result->err);
 		return;
 	}
-	qemu->work.answers = true;
-	decide(qemu);
+	verbs->answers = true;
+	decide(verbs);
 }
 
 /* ---- the verbs ---- */
 
-static bool is_as_asked(const struct qemu_work *work, const struct qemu_export *export)
+static bool is_as_asked(const struct qemu_verbs *verbs, const struct qemu_export *export)
 {
-	const struct export_call *call = work->call;
-	const struct qemu_node *node = find_node(work, export->node);
+	const struct export_call *call = verbs->call;
+	const struct qemu_node *node = find_node(verbs, export->node);
 
-	return node && !export->going && streq(export->identity, work->device.identity) &&
+	return node && !export->going && streq(export->identity, verbs->device.identity) &&
 	       streq(node->path, call->device_path) && node->read_only == call->read_only &&
-	       node->size == work->device.size;
+	       node->size == verbs->device.size;
 }
 
-static void decide_add(struct qemu *qemu)
+static void decide_add(struct qemu_verbs *verbs)
 {
-	struct qemu_work *work = &qemu->work;
-	const struct qemu_export *export = find_export(work, work->call->name);
-	struct err err = work->err;
+	const struct qemu_export *export = find_export(verbs, verbs->call->name);
+	struct err err = verbs->err;
 
 	if (err.code != ERR_NONE) {
-		end(qemu, &err);
-	} else if (export && is_as_asked(work, export)) {
-		end(qemu, NULL);
-	} else if (work->added) {
+		end(verbs, &err);
+	} else if (export && is_as_asked(verbs, export)) {
+		end(verbs, NULL);
+	} else if (verbs->added) {
 		err_set(&err, ERR_UNAVAILABLE, "qemu-storage-daemon took export %s, but does not serve it as asked",
-			work->call->name);
-		end(qemu, &err);
+			verbs->call->name);
+		end(verbs, &err);
 	} else if (export) {
-		remove_export(qemu, export, false);
-	} else if (!work->answers) {
-		work->probe = probe_start(qemu->exporter->prober, work->call->device_path, on_probed, qemu);
+		remove_export(verbs, export, false);
+	} else if (!verbs->answers) {
+		verbs->probe = probe_start(verbs->engine->prober, verbs->call->device_path, on_probed, verbs);
 	} else {
-		add_node(qemu);
+		add_node(verbs);
 	}
 }
 
 static void on_clients(void *arg, const struct export_client *clients, size_t count, const struct err *err)
 {
-	struct qemu *qemu = arg;
-	const struct qemu_work *work = &qemu->work;
+	struct qemu_verbs *verbs = arg;
 	/* One export has all of them; and if there are none at all, no export has. */
-	bool certain = err->code == ERR_NONE && (count == 0 || work->export_count == 1);
+	bool certain = err->code == ERR_NONE && (count == 0 || verbs->export_count == 1);
 
-	qemu->work.look = NULL;
-	for (size_t i = 0; i < work->export_count; i++) {
-		const struct qemu_export *export = &work->exports[i];
-		const struct qemu_node *node = find_node(work, export->node);
+	verbs->scan = NULL;
+	for (size_t i = 0; i < verbs->export_count; i++) {
+		const struct qemu_export *export = &verbs->exports[i];
+		const struct qemu_node *node = find_node(verbs, export->node);
 
 		if (export->name && !export->going && node)
-			exporter_add_item(qemu->exporter, export->name, node->path, node->read_only, clients, count,
-					  certain);
+			engine_add_item(verbs->engine, export->name, node->path, node->read_only, clients, count,
+					certain);
 	}
-	end(qemu, NULL);
+	end(verbs, NULL);
 }
 
 /* Does the first thing that is not as it should be. */
-static void decide(struct qemu *qemu)
+static void decide(struct qemu_verbs *verbs)
 {
-	struct qemu_work *work = &qemu->work;
-	const struct qemu_node *stray = find_stray(work);
+	const struct qemu_node *stray = find_stray(verbs);
 	const struct qemu_export *export;
 
 	if (stray) {
-		remove_stray(qemu, stray);
+		remove_stray(verbs, stray);
 		return;
 	}
-	if (work->leaving[0] && !find_export(work, work->call->name) && find_node(work, work->leaving)) {
-		look_again_soon(qemu); /* its last requests are still under way */
+	if (verbs->leaving[0] && !find_export(verbs, verbs->call->name) && find_node(verbs, verbs->leaving)) {
+		query_again_soon(verbs); /* its last requests are still under way */
 		return;
 	}
-	switch (work->call->verb) {
+	switch (verbs->call->verb) {
 	case EXPORT_ADD:
-		decide_add(qemu);
+		decide_add(verbs);
 		break;
 	case EXPORT_REMOVE:
-		export = find_export(work, work->call->name);
+		export = find_export(verbs, verbs->call->name);
 		if (export)
-			remove_export(qemu, export, work->call->force);
+			remove_export(verbs, export, verbs->call->force);
 		else
-			end(qemu, NULL);
+			end(verbs, NULL);
 		break;
 	case EXPORT_LIST:
-		work->look = export_look_start(qemu->exporter->watch, &qemu->exporter->address, on_clients, qemu);
+		verbs->scan = clients_scan_start(verbs->engine->clients, &verbs->engine->address, on_clients, verbs);
 		break;
 	case EXPORT_CHECK:
 		break; /* needs no engine */
 	}
 }
 
-void qemu_work_begin(struct qemu *qemu, struct export_call *call)
+void qemu_verbs_begin(struct qemu_verbs *verbs, struct export_call *call)
 {
-	struct qemu_work *work = &qemu->work;
 	struct err err;
 
-	assert(!work->call && qemu_work_is_idle(qemu));
-	work->call = call;
-	work->node[0] = work->leaving[0] = '\0';
-	work->added = work->answers = false;
-	work->err.code = ERR_NONE;
+	assert(!verbs->call && qemu_verbs_is_idle(verbs));
+	verbs->call = call;
+	verbs->node[0] = verbs->leaving[0] = '\0';
+	verbs->added = verbs->answers = false;
+	verbs->err.code = ERR_NONE;
 	if (call->verb == EXPORT_ADD) {
-		if (export_device_look(qemu->exporter->options.sysfs_root, call->device_path, &work->device, &err) <
-		    0) {
-			end(qemu, &err);
+		if (backing_query(verbs->engine->options->sysfs_root, call->device_path, &verbs->device, &err) < 0) {
+			end(verbs, &err);
 			return;
 		}
-		if (work->device.read_only && !call->read_only) {
+		if (verbs->device.read_only && !call->read_only) {
 			err_set(&err, ERR_CONFLICT, "%s is read-only; it can only be exported read-only",
 				call->device_path);
-			end(qemu, &err);
+			end(verbs, &err);
 			return;
 		}
 	}
-	look(qemu);
+	query(verbs);
 }
 
-void qemu_work_abandon(struct qemu *qemu)
+void qemu_verbs_abandon(struct qemu_verbs *verbs)
 {
-	struct qemu_work *work = &qemu->work;
 
-	work->call = NULL;
-	loop_timer_clear(qemu->exporter->loop, &work->again);
-	if (work->probe)
-		probe_cancel(work->probe);
-	if (work->look)
-		export_look_cancel(work->look);
-	work->probe = NULL;
-	work->look = NULL;
+	verbs->call = NULL;
+	loop_timer_clear(verbs->engine->loop, &verbs->again);
+	if (verbs->probe)
+		probe_cancel(verbs->probe);
+	if (verbs->scan)
+		clients_scan_cancel(verbs->scan);
+	verbs->probe = NULL;
+	verbs->scan = NULL;
 }
 
-void qemu_work_event(struct qemu *qemu, const char *name)
+void qemu_verbs_event(struct qemu_verbs *verbs, const char *name)
 {
-	if (streq(name, "BLOCK_EXPORT_DELETED") && loop_timer_is_set(&qemu->work.again))
-		loop_timer_set(qemu->exporter->loop, &qemu->work.again, 0);
+	if (streq(name, "BLOCK_EXPORT_DELETED") && loop_timer_is_set(&verbs->again))
+		loop_timer_set(verbs->engine->loop, &verbs->again, 0);
 }
 
-bool qemu_work_is_idle(const struct qemu *qemu)
+bool qemu_verbs_is_idle(const struct qemu_verbs *verbs)
 {
-	return !qmp_is_busy(qemu->qmp);
+	return !qmp_is_busy(verbs->qmp);
 }
 
-void qemu_work_reset(struct qemu *qemu)
+void qemu_verbs_reset(struct qemu_verbs *verbs)
 {
-	qemu_work_abandon(qemu);
-	forget(&qemu->work);
+	qemu_verbs_abandon(verbs);
+	forget(verbs);
 }
 
-void qemu_work_init(struct qemu *qemu)
+void qemu_verbs_init(struct qemu_verbs *verbs, struct engine *engine)
 {
-	qemu->work.again.fire = on_again;
+	verbs->engine = engine;
+	verbs->again.fire = on_again;
 }

@@ -6,11 +6,11 @@
  * don't.
  */
 
+#include "nbd/tls.h"
+
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
-
-#include "nbd/engine.h"
 
 #define CLIENT_CERT "client-cert.pem"
 
@@ -23,7 +23,7 @@ static int fail(const char *path, struct err *err)
 	return -1;
 }
 
-bool export_tls_verifies_clients(const char *tls_dir)
+bool tls_verifies_clients(const char *tls_dir)
 {
 	_cleanup_free_ char *cert = xasprintf("%s/" CLIENT_CERT, tls_dir);
 
@@ -45,7 +45,7 @@ static int load(SSL_CTX *tls, const char *tls_dir, struct err *err)
 		return fail(server, err);
 	if (access(server_key, R_OK) < 0)
 		return fail(server_key, err);
-	if (!export_tls_verifies_clients(tls_dir))
+	if (!tls_verifies_clients(tls_dir))
 		return 0;
 	if (SSL_CTX_use_certificate_chain_file(tls, cert) != 1)
 		return fail(cert, err);
@@ -54,7 +54,7 @@ static int load(SSL_CTX *tls, const char *tls_dir, struct err *err)
 	return 0;
 }
 
-SSL_CTX *export_tls_open(const char *tls_dir, struct err *err)
+SSL_CTX *tls_open(const char *tls_dir, struct err *err)
 {
 	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
 
@@ -65,11 +65,11 @@ SSL_CTX *export_tls_open(const char *tls_dir, struct err *err)
 	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
 	if (load(tls, tls_dir, err) == 0)
 		return tls;
-	export_tls_close(tls);
+	tls_close(tls);
 	return NULL;
 }
 
-void export_tls_close(SSL_CTX *tls)
+void tls_close(SSL_CTX *tls)
 {
 	SSL_CTX_free(tls);
 }

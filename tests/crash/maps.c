@@ -120,8 +120,8 @@ static char *find_disk(const char *number)
 	return found;
 }
 
-static int point(void *context, const char *name, const char *volume_id, const char *device, uint64_t size,
-		 struct err *err)
+static int activate(void *context, const char *name, const char *volume_id, const char *device, uint64_t size,
+		    struct err *err)
 {
 	_cleanup_free_ char *node = node_path(name);
 	_cleanup_free_ char *disk = find_disk(device);
@@ -136,7 +136,7 @@ static int point(void *context, const char *name, const char *volume_id, const c
 	return put_link(target, node, err) < 0 ? -1 : write_map(&map, err);
 }
 
-static int hold(void *context, const char *volume_id, struct err *err)
+static int suspend(void *context, const char *volume_id, struct err *err)
 {
 	struct devmap_map map;
 
@@ -146,7 +146,7 @@ static int hold(void *context, const char *volume_id, struct err *err)
 	return write_map(&map, err);
 }
 
-static int fail(void *context, const char *volume_id, struct err *err)
+static int wipe(void *context, const char *volume_id, struct err *err)
 {
 	struct devmap_map map;
 
@@ -181,9 +181,9 @@ struct devmap *__wrap_devmap_new(struct loop *loop, const struct devmap_options 
 {
 	static const struct devmap_backend backend = {
 		.list = list,
-		.point = point,
-		.hold = hold,
-		.fail = fail,
+		.activate = activate,
+		.suspend = suspend,
+		.wipe = wipe,
 		.remove = take_away,
 		.give_up_udev = give_up_udev,
 	};

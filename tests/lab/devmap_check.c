@@ -3,7 +3,8 @@
 /*
  * The real device mapper, one verb after the other, for test_devmap.py to run in the appliance:
  *
- *	devmap_check TIMEOUT_MS COOKIE_MS [point NAME VOLUME DEVICE SIZE | hold VOLUME | fail VOLUME | remove VOLUME | list]...
+ *	devmap_check TIMEOUT_MS COOKIE_MS [activate NAME VOLUME DEVICE SIZE | suspend VOLUME | wipe VOLUME |
+ *	             remove VOLUME | list]...
  *
  * Each verb prints its outcome, "ok" or the error's word and text; list prints a line a map before.
  */
@@ -53,14 +54,14 @@ static const char *word(struct check *check)
 	return *check->next++;
 }
 
-static void point(struct check *check)
+static void activate(struct check *check)
 {
 	const char *name = word(check), *volume = word(check), *device = word(check);
 	uint64_t size;
 
 	if (parse_u64(word(check), &size) < 0)
 		exit(2);
-	devmap_point(check->devmap, name, volume, device, size, on_done, check);
+	devmap_activate(check->devmap, name, volume, device, size, on_done, check);
 }
 
 static void start_verb(struct check *check)
@@ -69,12 +70,12 @@ static void start_verb(struct check *check)
 
 	if (streq(verb, "list"))
 		devmap_list(check->devmap, on_listed, check);
-	else if (streq(verb, "point"))
-		point(check);
-	else if (streq(verb, "hold"))
-		devmap_hold(check->devmap, word(check), on_done, check);
-	else if (streq(verb, "fail"))
-		devmap_fail(check->devmap, word(check), on_done, check);
+	else if (streq(verb, "activate"))
+		activate(check);
+	else if (streq(verb, "suspend"))
+		devmap_suspend(check->devmap, word(check), on_done, check);
+	else if (streq(verb, "wipe"))
+		devmap_wipe(check->devmap, word(check), on_done, check);
 	else if (streq(verb, "remove"))
 		devmap_remove(check->devmap, word(check), on_done, check);
 	else

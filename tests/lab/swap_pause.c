@@ -94,7 +94,7 @@ static void on_pointed(void *arg, const struct err *err)
 
 static void swap(struct loop *loop, struct devmap *devmap, char *const *argv, const char *device)
 {
-	devmap_point(devmap, argv[1], argv[2], device, writer.blocks * BLOCK, on_pointed, loop);
+	devmap_activate(devmap, argv[1], argv[2], device, writer.blocks * BLOCK, on_pointed, loop);
 	loop_run(loop);
 }
 

@@ -120,8 +120,8 @@ class Maps:
         assert result.rc == 0, result
         return result.out.splitlines()
 
-    def point(self, disk, name=NAME, volume=VOLUME_A, **how):
-        return self.check(*pointing(disk, name, volume), **how)
+    def activate(self, disk, name=NAME, volume=VOLUME_A, **how):
+        return self.check(*activating(disk, name, volume), **how)
 
     def listed(self):
         """The maps of ours: [name, volume, target, device, size, state, open=N]."""
@@ -184,8 +184,8 @@ class Maps:
             disk.unplug()
 
 
-def pointing(disk, name, volume):
-    return ["point", name, volume, disk.number, str(disk.size)]
+def activating(disk, name, volume):
+    return ["activate", name, volume, disk.number, str(disk.size)]
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def maps(appliance, tmp_path):
 def test_a_name_leads_to_its_disk(maps):
     disk = maps.plug("first")
 
-    assert maps.point(disk) == ["ok"]
+    assert maps.activate(disk) == ["ok"]
 
     assert maps.listed() == [
         [NAME, VOLUME_A, "linear", disk.number, str(disk.size), "runs", "open=0"]]
@@ -208,7 +208,7 @@ def test_a_name_leads_to_its_disk(maps):
     assert f"dm-name-{NAME}" in links and f"dm-uuid-VOLD-{VOLUME_A}" in links
 
     before = maps.vm.run("cat /sys/kernel/uevent_seqnum").out
-    assert maps.point(disk) == ["ok"]
+    assert maps.activate(disk) == ["ok"]
     assert maps.vm.run("cat /sys/kernel/uevent_seqnum").out == before    # nothing was changed
     maps.vm.run("udevadm settle")
 
@@ -218,13 +218,13 @@ def test_a_name_leads_to_its_disk(maps):
 
 def test_a_user_goes_on_when_the_volume_comes_back_as_another_disk(maps):
     first = maps.plug("first")
-    assert maps.point(first) == ["ok"]
+    assert maps.activate(first) == ["ok"]
     assert maps.write(0, FIRST).rc == 0
     output = maps.open_writer(1, SECOND)
     maps.vm.wait_output(output, "open")
     kernel_name = maps.vm.run(f"readlink {NODE}").out
 
-    assert maps.check("hold", VOLUME_A) == ["ok"]
+    assert maps.check("suspend", VOLUME_A) == ["ok"]
     maps.go()
     maps.wait_blocked()
     first.unplug()
@@ -232,7 +232,7 @@ def test_a_user_goes_on_when_the_volume_comes_back_as_another_disk(maps):
     assert second.number != first.number
     assert maps.listed()[0][-2:] == ["suspended", "open=1"]
     assert b"written" not in maps.vm.read_file(output)
-    assert maps.point(second) == ["ok"]
+    assert maps.activate(second) == ["ok"]
 
     maps.vm.wait_output(output, "written")
     assert second.block(1) == SECOND
@@ -264,7 +264,7 @@ def test_who_writes_hardly_notices_a_swap(maps, record_property):
 def test_a_client_goes_on_over_nbd(maps, engine):
     """The client writes block after block; half-way the disk goes and comes back."""
     first = maps.plug("first", size=MIB)
-    assert maps.point(first) == ["ok"]
+    assert maps.activate(first) == ["ok"]
     maps.vm.run(f"mkdir -p /run/exports && ln -sf {NODE} /run/exports/disk")
     maps.start_engine(*ENGINES[engine])
     assert maps.vm.run(f"nbdinfo --size {EXPORT}").out.strip() == str(first.size)
@@ -272,12 +272,12 @@ def test_a_client_goes_on_over_nbd(maps, engine):
     output = maps.open_client(half, end)
     maps.vm.wait_output(output, "1 MiB$")
 
-    assert maps.check("hold", VOLUME_A) == ["ok"]
+    assert maps.check("suspend", VOLUME_A) == ["ok"]
     maps.go()
     maps.vm.wait_output(output, "goes on")
     first.unplug()
     second = maps.plug("second", size=MIB)
-    assert maps.point(second) == ["ok"]
+    assert maps.activate(second) == ["ok"]
 
     maps.vm.wait_output(output, "ended")
     assert b"rror" not in maps.vm.read_file(output)
@@ -288,27 +288,27 @@ def test_a_client_goes_on_over_nbd(maps, engine):
 
 def test_who_waits_is_told_when_the_volume_does_not_come_back(maps):
     disk = maps.plug("first")
-    assert maps.point(disk) == ["ok"]
+    assert maps.activate(disk) == ["ok"]
     output = maps.open_writer(1, SECOND)
     maps.vm.wait_output(output, "open")
-    assert maps.check("hold", VOLUME_A) == ["ok"]
+    assert maps.check("suspend", VOLUME_A) == ["ok"]
     maps.go()
     maps.wait_blocked()
 
-    assert maps.check("fail", VOLUME_A, "fail", VOLUME_A) == ["ok", "ok"]
+    assert maps.check("wipe", VOLUME_A, "wipe", VOLUME_A) == ["ok", "ok"]
 
     maps.vm.wait_output(output, "failed")
     assert "Input/output error" in maps.write(2, SECOND).err
     assert disk.block(1) == bytes(4096)
     # It may still come back to who kept it open.
-    assert maps.point(disk) == ["ok"]
+    assert maps.activate(disk) == ["ok"]
     assert maps.write(2, SECOND).rc == 0
     assert disk.block(2) == SECOND
 
 
 def test_a_map_in_use_is_not_removed(maps):
     disk = maps.plug("first")
-    assert maps.point(disk) == ["ok"]
+    assert maps.activate(disk) == ["ok"]
     maps.vm.wait_output(maps.open_writer(1, SECOND), "open")
 
     line, = maps.check("remove", VOLUME_A)
@@ -326,15 +326,15 @@ def test_what_belongs_to_others_is_not_touched(maps):
     maps.vm.run(f"dmsetup create {NAME} --uuid OTHER-1 --table '0 2048 error'")
     foreign = maps.vm.run(f"dmsetup info {NAME}; dmsetup table {NAME}").out
 
-    line, = maps.point(disk)
+    line, = maps.activate(disk)
 
     assert line.startswith("CONFLICT") and NAME in line
     assert maps.listed() == []
-    assert maps.check("fail", VOLUME_A, "remove", VOLUME_A) == ["ok", "ok"]
-    assert maps.check("hold", VOLUME_A)[0].startswith("NOT_FOUND")
+    assert maps.check("wipe", VOLUME_A, "remove", VOLUME_A) == ["ok", "ok"]
+    assert maps.check("suspend", VOLUME_A)[0].startswith("NOT_FOUND")
     # Under a longer name it goes; and back to the taken one it does not.
-    assert maps.point(disk, name=f"{NAME}111") == ["ok"]
-    assert maps.point(disk)[0].startswith("CONFLICT")
+    assert maps.activate(disk, name=f"{NAME}111") == ["ok"]
+    assert maps.activate(disk)[0].startswith("CONFLICT")
     assert maps.listed()[0][:2] == [f"{NAME}111", VOLUME_A]
     assert maps.vm.run(f"dmsetup info {NAME}; dmsetup table {NAME}").out == foreign
 
@@ -342,16 +342,16 @@ def test_what_belongs_to_others_is_not_touched(maps):
 def test_two_volumes_that_begin_alike(maps):
     first, second = maps.plug("first"), maps.plug("second")
 
-    assert maps.point(first) == ["ok"]
-    assert maps.point(second, volume=VOLUME_B)[0].startswith("CONFLICT")
-    assert maps.point(second, name=f"{NAME}2222", volume=VOLUME_B) == ["ok"]
+    assert maps.activate(first) == ["ok"]
+    assert maps.activate(second, volume=VOLUME_B)[0].startswith("CONFLICT")
+    assert maps.activate(second, name=f"{NAME}2222", volume=VOLUME_B) == ["ok"]
 
     assert maps.write(0, FIRST).rc == 0
     assert maps.write(0, SECOND, node=f"{NODE}2222").rc == 0
     assert (first.block(0), second.block(0)) == (FIRST, SECOND)
     # The name is free again and is taken over: the map is renamed, and nothing is left behind.
     assert maps.check("remove", VOLUME_A) == ["ok"]
-    assert maps.point(second, volume=VOLUME_B) == ["ok"]
+    assert maps.activate(second, volume=VOLUME_B) == ["ok"]
     assert maps.vm.mapper_nodes() == ["control", NAME]
     assert maps.write(1, SECOND).rc == 0 and second.block(1) == SECOND
 
@@ -360,29 +360,29 @@ def test_a_disk_somebody_holds(maps):
     disk = maps.plug("first")
     maps.vm.run(f"mkfs.ext4 -q /dev/{disk.kernel_name} && mount /dev/{disk.kernel_name} /mnt")
     try:
-        line, = maps.point(disk)
+        line, = maps.activate(disk)
     finally:
         maps.vm.run("umount /mnt")
 
     assert line.startswith("CONFLICT") and disk.number in line
     assert maps.listed() == []
-    assert maps.point(disk) == ["ok"]
+    assert maps.activate(disk) == ["ok"]
 
 
 def test_a_disk_grows_under_its_users(maps):
     disk = maps.plug("first")
-    assert maps.point(disk) == ["ok"]
+    assert maps.activate(disk) == ["ok"]
     output = maps.open_writer(5000, SECOND)    # behind the end
     maps.vm.wait_output(output, "open")
     small, disk.size = disk.size, 32 * MIB
 
     # As long as the disk is smaller, it is refused, and nothing is changed.
-    assert maps.point(disk)[0].startswith("SERVICE_UNAVAILABLE")
+    assert maps.activate(disk)[0].startswith("SERVICE_UNAVAILABLE")
     assert maps.write(0, FIRST).rc == 0
     assert maps.vm.run(f"blockdev --getsize64 {NODE}").out.strip() == str(small)
 
     disk.grow(32 * MIB)
-    assert maps.point(disk) == ["ok"]
+    assert maps.activate(disk) == ["ok"]
     assert maps.vm.run(f"blockdev --getsize64 {NODE}").out.strip() == str(disk.size)
     maps.go()
     maps.vm.wait_output(output, "written")
@@ -393,7 +393,7 @@ def test_udevd_does_not_answer(maps):
     first, second = maps.plug("first"), maps.plug("second")
     maps.vm.run("systemctl kill --signal=STOP systemd-udevd")
 
-    assert maps.check(*pointing(first, NAME, VOLUME_A), *pointing(second, f"{NAME}2222", VOLUME_B),
+    assert maps.check(*activating(first, NAME, VOLUME_A), *activating(second, f"{NAME}2222", VOLUME_B),
                       "remove", VOLUME_B, cookie_ms=SHORT_MS) == ["ok", "ok", "ok"]
 
     assert maps.log.count("udevd has not answered") == 1
@@ -413,11 +413,11 @@ def test_no_udevd(maps):
     maps.vm.run("systemctl stop systemd-udevd-control.socket systemd-udevd-kernel.socket "
                 "systemd-udevd")
 
-    assert maps.point(disk) == ["ok"]
+    assert maps.activate(disk) == ["ok"]
     assert maps.write(0, FIRST).rc == 0 and disk.block(0) == FIRST
-    assert maps.point(second) == ["ok"]
+    assert maps.activate(second) == ["ok"]
     assert maps.write(0, SECOND).rc == 0 and second.block(0) == SECOND
-    assert maps.point(second, name=f"{NAME}111") == ["ok"]
+    assert maps.activate(second, name=f"{NAME}111") == ["ok"]
     assert maps.vm.mapper_nodes() == ["control", f"{NAME}111"]
     assert maps.check("remove", VOLUME_A) == ["ok"]
     assert maps.vm.mapper_nodes() == ["control"]
@@ -427,14 +427,14 @@ def test_a_disk_that_hangs_stops_nobody_else(maps):
     first, second = maps.plug("first"), maps.plug("second")
     maps.vm.run(f"dmsetup create slow --uuid OTHER-1 --table '0 32768 linear {first.number} 0'")
     slow = maps.vm.run("dmsetup info -c --noheadings -o major,minor slow").out.strip()
-    assert maps.check("point", NAME, VOLUME_A, slow, str(first.size)) == ["ok"]
+    assert maps.check("activate", NAME, VOLUME_A, slow, str(first.size)) == ["ok"]
     output = maps.open_writer(1, SECOND)
     maps.vm.wait_output(output, "open")
     maps.vm.run("dmsetup suspend --noflush --nolockfs slow")
     maps.go()
     maps.wait_blocked()
 
-    outcome = maps.check("hold", VOLUME_A, "list", *pointing(second, "second", VOLUME_B), "hold",
+    outcome = maps.check("suspend", VOLUME_A, "list", *activating(second, "second", VOLUME_B), "suspend",
                          VOLUME_A, "remove", VOLUME_B, timeout_ms=5000)
 
     assert outcome[0].startswith("TIMEOUT") and VOLUME_A in outcome[0]
@@ -443,6 +443,6 @@ def test_a_disk_that_hangs_stops_nobody_else(maps):
     assert outcome[5] == "ok"
     # The disk answers again: nobody has lost anything.
     maps.vm.run("dmsetup resume slow")
-    assert maps.point(first) == ["ok"]
+    assert maps.activate(first) == ["ok"]
     maps.vm.wait_output(output, "written")
     assert first.block(1) == SECOND

@@ -77,7 +77,7 @@ static void point(struct activation *activation)
 {
 	struct host *host = activation->host;
 
-	activation->map_call = devmap_point(host->env->options.devmap, name_give(host->model, activation->volume_id),
+	activation->map_call = devmap_activate(host->env->options.devmap, name_give(host->model, activation->volume_id),
 					    activation->volume_id, activation->device.number, activation->device.size,
 					    on_part_done, activation);
 }
@@ -131,10 +131,10 @@ static void begin_part(struct activation *activation)
 		break;
 	case PART_HOLD:
 		suspended_add(activation->host, activation->volume_id);
-		activation->map_call = devmap_hold(devmap, activation->volume_id, on_part_done, activation);
+		activation->map_call = devmap_suspend(devmap, activation->volume_id, on_part_done, activation);
 		break;
 	case PART_FAIL:
-		activation->map_call = devmap_fail(devmap, activation->volume_id, on_part_done, activation);
+		activation->map_call = devmap_wipe(devmap, activation->volume_id, on_part_done, activation);
 		break;
 	case PART_UNMAP:
 		activation->map_call = devmap_remove(devmap, activation->volume_id, on_part_done, activation);

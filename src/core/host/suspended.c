@@ -114,7 +114,7 @@ static void let_go(struct suspended *suspended)
 	if (suspended->call)
 		return;
 	loop_timer_clear(suspended->host->env->loop, &suspended->timer);
-	suspended->call = devmap_fail(suspended->host->env->options.devmap, suspended->volume_id, on_failed, suspended);
+	suspended->call = devmap_wipe(suspended->host->env->options.devmap, suspended->volume_id, on_failed, suspended);
 }
 
 static void on_over(struct loop_timer *timer)

@@ -77,7 +77,7 @@ static void look_at_next(struct leftover_maps *leftover)
 	if (leftover->at == leftover->count)
 		end(leftover);
 	else if (map->suspended)
-		leftover->call = devmap_fail(devmap, map->volume_id, on_failed, leftover);
+		leftover->call = devmap_wipe(devmap, map->volume_id, on_failed, leftover);
 	else if (map->open_count > 0)
 		leave(leftover, "it is in use");
 	else

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 #include <systemd/sd-bus.h>
 
-#include "api/bus.h"
+#include "api/bus/bus.h"
 #include "fake_core.h"
 
 struct bus_daemon {

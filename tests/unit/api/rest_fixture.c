@@ -86,6 +86,7 @@ struct call *call_start(struct core *core, enum method_id id, const void *args, 
 	_cleanup_json_writer_ struct json_writer w = { .out = &core->args };
 
 	assert_string_equal(caller->surface, "rest");
+	core->access = caller->access;
 	buf_reset(&core->args);
 	record_to_json(methods[id].args, args, false, &w);
 	core->method = id;
@@ -132,7 +133,9 @@ int fixture_setup(void **state)
 	f->core.loop = f->loop;
 	f->core.count = 2;
 	TAILQ_INIT(&f->core.calls);
-	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0", .listen_fd = -1, .max_requests = 100 });
+	fixture_open(f,
+		     &(struct rest_options){
+			     .listen = "127.0.0.1:0", .listen_fd = -1, .max_requests = 100, .access = ACCESS_CHANGE });
 	*state = f;
 	return 0;
 }

@@ -13,7 +13,7 @@
 /* after those it needs */
 #include <cmocka.h>
 
-#include "api/rest.h"
+#include "api/rest/rest.h"
 
 #define SAMPLE_UUID "0195a1f0-7c3e-7b11-8f00-0123456789ab"
 #define OTHER_UUID "0195a1f0-7c3e-7b11-8f00-0123456789ac"
@@ -29,8 +29,9 @@ struct core {
 	size_t cancelled;
 	enum method_id method; /* of the last call, and its arguments as JSON */
 	struct buf args;
-	struct err err; /* the answer: an error, */
-	size_t count;   /* or this many items for ANSWER_MANY, */
+	enum method_access access; /* of its caller */
+	struct err err;            /* the answer: an error, */
+	size_t count;              /* or this many items for ANSWER_MANY, */
 	const char *next_cursor;
 	bool unhealthy;
 };

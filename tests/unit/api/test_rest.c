@@ -97,6 +97,23 @@ static void test_one_record(void **state)
 			    "\"last_operation\":{\"a\":1}}");
 }
 
+static void test_callers_have_the_access_of_the_option(void **state)
+{
+	static const enum method_access levels[] = { ACCESS_READ, ACCESS_ADMIN };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
+		const struct rest_options options = {
+			.listen = "127.0.0.1:0", .listen_fd = -1, .max_requests = 1, .access = levels[i]
+		};
+		_cleanup_reply_ struct reply reply;
+
+		fixture_open(f, &options);
+		ask(f, "POST", VOLUME_PATH "/detach", NULL, NULL, &reply);
+		assert_int_equal(f->core.access, levels[i]);
+	}
+}
+
 static void test_an_operation_is_201_with_its_location(void **state)
 {
 	struct fixture *f = *state;
@@ -408,6 +425,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_each_method_has_its_routes),
 		T(test_one_record),
+		T(test_callers_have_the_access_of_the_option),
 		T(test_an_operation_is_201_with_its_location),
 		T(test_what_is_made_is_201_with_its_location),
 		T(test_words_are_no_volumes),

@@ -272,7 +272,8 @@ static void test_too_many_at_once(void **state)
 	_cleanup_client_ struct client first, second;
 	_cleanup_reply_ struct reply refused, reply;
 
-	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0", .listen_fd = -1, .max_requests = 2 });
+	fixture_open(f, &(struct rest_options){
+				.listen = "127.0.0.1:0", .listen_fd = -1, .max_requests = 2, .access = ACCESS_CHANGE });
 	f->core.hold = true;
 	client_open(&first, f);
 	client_request(&first, "GET", VOLUME_PATH, NULL, NULL);
@@ -374,7 +375,9 @@ static void test_only_loopback_is_listened_on(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct rest_options options = { .listen = bad[i], .listen_fd = -1, .max_requests = 1 };
+		struct rest_options options = {
+			.listen = bad[i], .listen_fd = -1, .max_requests = 1, .access = ACCESS_CHANGE
+		};
 		struct err err = { 0 };
 
 		if (rest_open(f->loop, &f->core, &options, &err))
@@ -388,7 +391,7 @@ static void test_a_port_in_use(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_free_ char *listen = xasprintf("127.0.0.1:%d", rest_port(f->rest));
-	struct rest_options options = { .listen = listen, .listen_fd = -1, .max_requests = 1 };
+	struct rest_options options = { .listen = listen, .listen_fd = -1, .max_requests = 1, .access = ACCESS_CHANGE };
 	struct err err = { 0 };
 
 	assert_null(rest_open(f->loop, &f->core, &options, &err));
@@ -410,7 +413,8 @@ static void test_the_bound_address_is_a_good_host(void **state)
 	_cleanup_client_ struct client c;
 	_cleanup_reply_ struct reply reply;
 
-	fixture_open(f, &(struct rest_options){ .listen = "127.0.1.2:0", .listen_fd = -1, .max_requests = 1 });
+	fixture_open(f, &(struct rest_options){
+				.listen = "127.0.1.2:0", .listen_fd = -1, .max_requests = 1, .access = ACCESS_CHANGE });
 	address.sin_port = htons((uint16_t)rest_port(f->rest));
 	connect_to(&c, f, (struct sockaddr *)&address, sizeof(address));
 	client_text(&c, "GET /health HTTP/1.1\r\nHost: 127.0.1.2:%d\r\n\r\n", rest_port(f->rest));
@@ -435,7 +439,8 @@ static void test_version_6_of_loopback(void **state)
 
 	if (!machine_has_v6())
 		skip();
-	fixture_open(f, &(struct rest_options){ .listen = "[::1]:0", .listen_fd = -1, .max_requests = 1 });
+	fixture_open(f, &(struct rest_options){
+				.listen = "[::1]:0", .listen_fd = -1, .max_requests = 1, .access = ACCESS_CHANGE });
 	address.sin6_port = htons((uint16_t)rest_port(f->rest));
 	connect_to(&c, f, (struct sockaddr *)&address, sizeof(address));
 	client_text(&c, "GET /health HTTP/1.1\r\nHost: [::1]:%d\r\n\r\n", rest_port(f->rest));
@@ -468,7 +473,8 @@ static void test_an_activated_socket(void **state)
 
 	/* As a service manager passes it: blocking. */
 	assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
-	fixture_open(f, &(struct rest_options){ .listen = "ignored", .listen_fd = fd, .max_requests = 1 });
+	fixture_open(f, &(struct rest_options){
+				.listen = "ignored", .listen_fd = fd, .max_requests = 1, .access = ACCESS_CHANGE });
 	assert_int_not_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
 	ask(f, "GET", "/health", NULL, NULL, &reply);
 	assert_int_equal(reply.status, 200);
@@ -478,7 +484,7 @@ static void test_an_activated_socket(void **state)
 
 static void refuse_socket(struct fixture *f, int fd)
 {
-	struct rest_options options = { .listen_fd = fd, .max_requests = 1 };
+	struct rest_options options = { .listen_fd = fd, .max_requests = 1, .access = ACCESS_CHANGE };
 	struct err err = { 0 };
 
 	assert_true(fd >= 0);

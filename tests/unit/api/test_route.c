@@ -9,7 +9,7 @@
 /* after those it needs */
 #include <cmocka.h>
 
-#include "api/rest_route.h"
+#include "api/rest/routes.h"
 
 static void test_target_is_split_before_it_is_decoded(void **state)
 {

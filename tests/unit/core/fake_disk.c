@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "disk/usage_look.h"
+#include "disk/usage_scan.h"
 
 #define ANSWER_MS 20
 
@@ -92,7 +92,7 @@ struct usage_checker {
 struct usage_check {
 	struct usage_checker *checker;
 	struct loop_timer timer;
-	struct usage_look look;
+	struct usage_report report;
 	bool hangs;
 	usage_done_fn done;
 	void *arg;
@@ -127,19 +127,19 @@ static void check_free(struct usage_check *check)
 {
 	check->checker->pending--;
 	loop_timer_clear(check->checker->loop, &check->timer);
-	usage_look_clear(&check->look);
+	usage_report_clear(&check->report);
 	free(check);
 }
 
 /* Descriptors of a block device are not in a folder of files. */
-static void add_opener(struct usage_look *look)
+static void add_opener(struct usage_report *report)
 {
-	if (!fake_disk.opener || fake_disk.opener == look->pid)
+	if (!fake_disk.opener || fake_disk.opener == report->pid)
 		return;
-	if (look->kind < USAGE_HELD)
-		look->kind = USAGE_HELD;
-	look->beside = true;
-	buf_printf(&look->what, "open in process %d", fake_disk.opener);
+	if (report->kind < USAGE_HELD)
+		report->kind = USAGE_HELD;
+	report->beside = true;
+	buf_printf(&report->what, "open in process %d", fake_disk.opener);
 }
 
 static void on_check(struct loop_timer *timer)
@@ -150,13 +150,13 @@ static void on_check(struct loop_timer *timer)
 	if (check->hangs) {
 		err_set(&result.err, ERR_TIMEOUT, "the disk hangs");
 	} else {
-		usage_look(&check->look);
-		add_opener(&check->look);
-		result.err = check->look.err;
-		result.kind = check->look.kind;
-		result.only_open = check->look.only_open;
-		result.beside = check->look.beside;
-		result.what = str_or(check->look.what.data, "");
+		usage_scan(&check->report);
+		add_opener(&check->report);
+		result.err = check->report.err;
+		result.kind = check->report.kind;
+		result.only_open = check->report.only_open;
+		result.beside = check->report.beside;
+		result.what = str_or(check->report.what.data, "");
 	}
 	check->done(check->arg, &result);
 	check_free(check);
@@ -172,7 +172,7 @@ struct usage_check *usage_check_start(struct usage_checker *checker, const char 
 	*check = (struct usage_check){
 		.checker = checker, .timer.fire = on_check, .hangs = fake_disk.hangs, .done = done, .arg = arg
 	};
-	usage_look_init(&check->look, &checker->options, name, ignore);
+	usage_report_init(&check->report, &checker->options, name, ignore);
 	loop_timer_set(checker->loop, &check->timer, check->hangs ? checker->options.timeout_ms : ANSWER_MS);
 	return check;
 }

@@ -313,7 +313,7 @@ static struct fake_call *ask_fake(struct fake_serving *fake, enum fake_verb verb
 
 #define DEVMAP(FAKE) ((struct fake_serving *)(FAKE))
 
-struct devmap_call *devmap_point(struct devmap *devmap, const char *name, const char *volume_id, const char *device,
+struct devmap_call *devmap_activate(struct devmap *devmap, const char *name, const char *volume_id, const char *device,
 				 uint64_t size, devmap_done_fn done, void *arg)
 {
 	struct fake_call *call = ask_fake(DEVMAP(devmap), VERB_POINT, name, volume_id, done, arg);
@@ -323,12 +323,12 @@ struct devmap_call *devmap_point(struct devmap *devmap, const char *name, const 
 	return (struct devmap_call *)call;
 }
 
-struct devmap_call *devmap_hold(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg)
+struct devmap_call *devmap_suspend(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg)
 {
 	return (struct devmap_call *)ask_fake(DEVMAP(devmap), VERB_HOLD, NULL, volume_id, done, arg);
 }
 
-struct devmap_call *devmap_fail(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg)
+struct devmap_call *devmap_wipe(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg)
 {
 	return (struct devmap_call *)ask_fake(DEVMAP(devmap), VERB_FAIL, NULL, volume_id, done, arg);
 }

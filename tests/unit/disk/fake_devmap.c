@@ -34,8 +34,8 @@ struct fake_devmap {
 };
 
 static const char *const verb_names[] = {
-	[FAKE_LIST] = "list", [FAKE_POINT] = "point",   [FAKE_HOLD] = "hold",
-	[FAKE_FAIL] = "fail", [FAKE_REMOVE] = "remove",
+	[FAKE_LIST] = "list", [FAKE_ACTIVATE] = "activate", [FAKE_SUSPEND] = "suspend",
+	[FAKE_WIPE] = "wipe", [FAKE_REMOVE] = "remove",
 };
 _Static_assert(ARRAY_SIZE(verb_names) == FAKE_VERB_COUNT, "each verb has a name");
 
@@ -155,11 +155,11 @@ static int fake_list(void *context, struct devmap_map **out, size_t *count, stru
 	return leave(fake, r);
 }
 
-static int fake_point(void *context, const char *name, const char *volume_id, const char *device, uint64_t size,
-		      struct err *err)
+static int fake_activate(void *context, const char *name, const char *volume_id, const char *device, uint64_t size,
+			 struct err *err)
 {
 	struct fake_devmap *fake = context;
-	int r = enter(fake, FAKE_POINT, err);
+	int r = enter(fake, FAKE_ACTIVATE, err);
 	struct devmap_map *map = find_name(fake, name);
 
 	if (r > 0 && map && !streq(map->volume_id, volume_id)) {
@@ -178,10 +178,10 @@ static int fake_point(void *context, const char *name, const char *volume_id, co
 	return leave(fake, r);
 }
 
-static int fake_hold(void *context, const char *volume_id, struct err *err)
+static int fake_suspend(void *context, const char *volume_id, struct err *err)
 {
 	struct fake_devmap *fake = context;
-	int r = enter(fake, FAKE_HOLD, err);
+	int r = enter(fake, FAKE_SUSPEND, err);
 	struct devmap_map *map = find(fake, volume_id);
 
 	if (r > 0 && !map)
@@ -191,10 +191,10 @@ static int fake_hold(void *context, const char *volume_id, struct err *err)
 	return leave(fake, r);
 }
 
-static int fake_fail(void *context, const char *volume_id, struct err *err)
+static int fake_wipe(void *context, const char *volume_id, struct err *err)
 {
 	struct fake_devmap *fake = context;
-	int r = enter(fake, FAKE_FAIL, err);
+	int r = enter(fake, FAKE_WIPE, err);
 	struct devmap_map *map = find(fake, volume_id);
 
 	if (r > 0 && map) {
@@ -223,9 +223,9 @@ static int fake_remove(void *context, const char *volume_id, struct err *err)
 
 const struct devmap_backend fake_devmap_backend = {
 	.list = fake_list,
-	.point = fake_point,
-	.hold = fake_hold,
-	.fail = fake_fail,
+	.activate = fake_activate,
+	.suspend = fake_suspend,
+	.wipe = fake_wipe,
 	.remove = fake_remove,
 	.give_up_udev = fake_give_up_udev,
 };

@@ -4,12 +4,12 @@
 /*
  * A device mapper in memory, to stand behind devmap_new_with(). Each verb can be told to fail, to hang until it is
  * released, and to lie; udevd can be told to keep silent. It may be asked and changed at any time, also while a verb
- * hangs in it, and it knows no disks: a point always finds the disk there and large enough.
+ * hangs in it, and it knows no disks: an activation always finds the disk there and large enough.
  */
 
 #include "dm/devmap.h"
 
-enum fake_verb { FAKE_LIST, FAKE_POINT, FAKE_HOLD, FAKE_FAIL, FAKE_REMOVE, FAKE_VERB_COUNT };
+enum fake_verb { FAKE_LIST, FAKE_ACTIVATE, FAKE_SUSPEND, FAKE_WIPE, FAKE_REMOVE, FAKE_VERB_COUNT };
 
 struct fake_devmap;
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Behind the functions of disk/export_process.h, one process that does nothing: it runs from the moment it is started
+ * Behind the functions of disk/process.h, one process that does nothing: it runs from the moment it is started
  * until the test says that it has ended. Programs that link it put it in front of the real functions (meson.build).
  */
 

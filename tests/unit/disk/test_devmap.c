@@ -116,12 +116,12 @@ static void advance(struct scene *scene, int64_t ms)
 		;
 }
 
-static struct devmap_call *start_point(struct scene *scene, const char *volume_id)
+static struct devmap_call *start_activate(struct scene *scene, const char *volume_id)
 {
 	char name[16];
 
 	snprintf(name, sizeof(name), "vol%.12s", volume_id);
-	return devmap_point(scene->devmap, name, volume_id, "254:16", SIZE, on_done, scene);
+	return devmap_activate(scene->devmap, name, volume_id, "254:16", SIZE, on_done, scene);
 }
 
 /* The answer to what was just asked. */
@@ -131,9 +131,9 @@ static enum err_code answer(struct scene *scene)
 	return scene->err.code;
 }
 
-static enum err_code point(struct scene *scene, const char *volume_id)
+static enum err_code activate(struct scene *scene, const char *volume_id)
 {
-	start_point(scene, volume_id);
+	start_activate(scene, volume_id);
 	return answer(scene);
 }
 
@@ -145,9 +145,9 @@ static size_t list(struct scene *scene)
 }
 
 /* Until the thread that was let go is known to be back. */
-static void point_until_free(struct scene *scene, const char *volume_id)
+static void activate_until_free(struct scene *scene, const char *volume_id)
 {
-	for (int i = 0; i < 1000000 && point(scene, volume_id) == ERR_UNAVAILABLE; i++)
+	for (int i = 0; i < 1000000 && activate(scene, volume_id) == ERR_UNAVAILABLE; i++)
 		sched_yield();
 	assert_int_equal(scene->err.code, ERR_NONE);
 }
@@ -160,7 +160,7 @@ static void test_life_of_a_map(void **state)
 	struct devmap_map map;
 
 	assert_int_equal(list(scene), 0);
-	start_point(scene, volume_a);
+	start_activate(scene, volume_a);
 	assert_int_equal(scene->answers, 1); /* never inside the call */
 	assert_int_equal(answer(scene), ERR_NONE);
 	assert_true(fake_devmap_get(scene->fake, volume_a, &map));
@@ -168,14 +168,14 @@ static void test_life_of_a_map(void **state)
 	assert_string_equal(map.device, "254:16");
 	assert_int_equal(map.size, SIZE);
 
-	devmap_hold(scene->devmap, volume_a, on_done, scene);
+	devmap_suspend(scene->devmap, volume_a, on_done, scene);
 	assert_int_equal(answer(scene), ERR_NONE);
 	fake_devmap_put_foreign(scene->fake, "root");
 	assert_int_equal(list(scene), 1);
 	assert_string_equal(scene->maps[0].volume_id, volume_a);
 	assert_true(scene->maps[0].suspended);
 
-	devmap_fail(scene->devmap, volume_a, on_done, scene);
+	devmap_wipe(scene->devmap, volume_a, on_done, scene);
 	assert_int_equal(answer(scene), ERR_NONE);
 	assert_int_equal(list(scene), 1);
 	assert_int_equal(scene->maps[0].target, DEVMAP_ERROR);
@@ -190,10 +190,10 @@ static void test_refused(void **state)
 	struct scene *scene = *state;
 
 	fake_devmap_put_foreign(scene->fake, "vol0abcdef0-111");
-	assert_int_equal(point(scene, volume_a), ERR_CONFLICT);
-	devmap_hold(scene->devmap, volume_a, on_done, scene);
+	assert_int_equal(activate(scene, volume_a), ERR_CONFLICT);
+	devmap_suspend(scene->devmap, volume_a, on_done, scene);
 	assert_int_equal(answer(scene), ERR_NOT_FOUND);
-	assert_int_equal(point(scene, volume_b), ERR_NONE);
+	assert_int_equal(activate(scene, volume_b), ERR_NONE);
 	fake_devmap_set_open(scene->fake, volume_b, 1);
 	devmap_remove(scene->devmap, volume_b, on_done, scene);
 	assert_int_equal(answer(scene), ERR_CONFLICT);
@@ -211,14 +211,14 @@ static void on_marked(struct scene *scene, const char *mark, const struct err *e
 	on_answer(scene, err);
 }
 
-static void on_pointed(void *arg, const struct err *err)
+static void on_activated(void *arg, const struct err *err)
 {
-	on_marked(arg, "point ", err);
+	on_marked(arg, "activate ", err);
 }
 
-static void on_held(void *arg, const struct err *err)
+static void on_suspended(void *arg, const struct err *err)
 {
-	on_marked(arg, "hold ", err);
+	on_marked(arg, "suspend ", err);
 }
 
 static void on_removed(void *arg, const struct err *err)
@@ -230,13 +230,13 @@ static void test_one_after_the_other(void **state)
 {
 	struct scene *scene = *state;
 
-	devmap_point(scene->devmap, "a", volume_a, "254:16", SIZE, on_pointed, scene);
-	devmap_hold(scene->devmap, volume_a, on_held, scene);
-	devmap_point(scene->devmap, "a", volume_a, "254:32", 2 * SIZE, on_pointed, scene);
-	devmap_point(scene->devmap, "b", volume_b, "254:48", SIZE, on_pointed, scene);
+	devmap_activate(scene->devmap, "a", volume_a, "254:16", SIZE, on_activated, scene);
+	devmap_suspend(scene->devmap, volume_a, on_suspended, scene);
+	devmap_activate(scene->devmap, "a", volume_a, "254:32", 2 * SIZE, on_activated, scene);
+	devmap_activate(scene->devmap, "b", volume_b, "254:48", SIZE, on_activated, scene);
 	devmap_remove(scene->devmap, volume_b, on_removed, scene);
 	wait_for_answers(scene, 5);
-	assert_string_equal(scene->order, "point hold point point remove ");
+	assert_string_equal(scene->order, "activate suspend activate activate remove ");
 	assert_int_equal(list(scene), 1);
 	assert_string_equal(scene->maps[0].device, "254:32");
 	assert_int_equal(scene->maps[0].size, 2 * SIZE);
@@ -247,10 +247,10 @@ static void test_a_lie_is_found(void **state)
 {
 	struct scene *scene = *state;
 
-	fake_devmap_lie(scene->fake, FAKE_POINT, 1);
-	assert_int_equal(point(scene, volume_a), ERR_NONE);
+	fake_devmap_lie(scene->fake, FAKE_ACTIVATE, 1);
+	assert_int_equal(activate(scene, volume_a), ERR_NONE);
 	assert_int_equal(list(scene), 0);
-	assert_int_equal(point(scene, volume_a), ERR_NONE);
+	assert_int_equal(activate(scene, volume_a), ERR_NONE);
 	assert_int_equal(list(scene), 1);
 }
 
@@ -258,8 +258,8 @@ static void test_a_lie_is_found(void **state)
 
 static void start_hanging(struct scene *scene, const char *volume_id, int hanging)
 {
-	fake_devmap_hang(scene->fake, FAKE_POINT);
-	start_point(scene, volume_id);
+	fake_devmap_hang(scene->fake, FAKE_ACTIVATE);
+	start_activate(scene, volume_id);
 	while (loop_turn(scene->loop))
 		;
 	fake_devmap_wait_hanging(scene->fake, hanging);
@@ -278,15 +278,15 @@ static void test_deadline(void **state)
 	assert_non_null(strstr(scene->err.text, volume_a));
 
 	/* One thread a volume: this one is refused, and nobody else is. */
-	assert_int_equal(point(scene, volume_a), ERR_UNAVAILABLE);
+	assert_int_equal(activate(scene, volume_a), ERR_UNAVAILABLE);
 	assert_non_null(strstr(scene->err.text, volume_a));
-	assert_int_equal(point(scene, volume_b), ERR_NONE);
+	assert_int_equal(activate(scene, volume_b), ERR_NONE);
 	assert_int_equal(list(scene), 1);
 
 	/* What it does in the end is found. */
 	fake_devmap_release(scene->fake);
 	assert_int_equal(list(scene), 2);
-	point_until_free(scene, volume_a);
+	activate_until_free(scene, volume_a);
 }
 
 /* Those behind the hanging one have a full deadline of their own. */
@@ -295,8 +295,8 @@ static void test_queue_behind(void **state)
 	struct scene *scene = *state;
 
 	start_hanging(scene, volume_a, 1);
-	start_point(scene, volume_b);
-	devmap_hold(scene->devmap, volume_a, on_done, scene);
+	start_activate(scene, volume_b);
+	devmap_suspend(scene->devmap, volume_a, on_done, scene);
 	devmap_list(scene->devmap, on_listed, scene);
 	clock_test_advance(TIMEOUT_MS);
 	wait_for_answers(scene, 2);
@@ -325,7 +325,7 @@ static void test_all_stuck(void **state)
 	struct scene *scene = *state;
 	char volume[37];
 
-	for (int i = 0; i < DEVMAP_STUCK_MAX; i++) {
+	for (int i = 0; i < DEVMAP_HUNG_MAX; i++) {
 		snprintf(volume, sizeof(volume), "%dabcdef1-1111-4111-8111-111111111111", i);
 		start_hanging(scene, volume, i + 1);
 		advance(scene, TIMEOUT_MS);
@@ -333,14 +333,14 @@ static void test_all_stuck(void **state)
 		assert_int_equal(scene->err.code, ERR_TIMEOUT);
 	}
 	/* No more threads, for whatever it is; and one that is refused cancels another. */
-	assert_int_equal(point(scene, volume_a), ERR_UNAVAILABLE);
+	assert_int_equal(activate(scene, volume_a), ERR_UNAVAILABLE);
 	devmap_list(scene->devmap, on_listed, scene);
-	scene->to_cancel = start_point(scene, volume_b);
+	scene->to_cancel = start_activate(scene, volume_b);
 	assert_int_equal(answer(scene), ERR_UNAVAILABLE);
 	advance(scene, 0);
-	assert_int_equal(scene->answers, DEVMAP_STUCK_MAX + 2);
+	assert_int_equal(scene->answers, DEVMAP_HUNG_MAX + 2);
 	fake_devmap_release(scene->fake);
-	point_until_free(scene, volume_a);
+	activate_until_free(scene, volume_a);
 }
 
 /* ---- udevd ---- */
@@ -367,12 +367,12 @@ static int logged(struct scene *scene, const char *word)
 	return count;
 }
 
-/* A point that waits for udevd, up to the moment in which that is given up. */
-static void point_without_udev(struct scene *scene, const char *volume_id)
+/* An activation that waits for udevd, up to the moment in which that is given up. */
+static void activate_without_udev(struct scene *scene, const char *volume_id)
 {
 	int before = scene->answers;
 
-	start_point(scene, volume_id);
+	start_activate(scene, volume_id);
 	while (loop_turn(scene->loop))
 		;
 	fake_devmap_wait_hanging(scene->fake, 1);
@@ -389,14 +389,14 @@ static void test_udev_is_silent(void **state)
 	int stderr_before = catch_log(scene), count;
 
 	fake_devmap_silence_udev(scene->fake, true);
-	point_without_udev(scene, volume_a);
-	point_without_udev(scene, volume_b);
+	activate_without_udev(scene, volume_a);
+	activate_without_udev(scene, volume_b);
 	count = logged(scene, "udevd has not answered");
 	/* It answers again, and is silent again. */
 	fake_devmap_silence_udev(scene->fake, false);
-	assert_int_equal(point(scene, volume_a), ERR_NONE);
+	assert_int_equal(activate(scene, volume_a), ERR_NONE);
 	fake_devmap_silence_udev(scene->fake, true);
-	point_without_udev(scene, volume_a);
+	activate_without_udev(scene, volume_a);
 	dup2(stderr_before, STDERR_FILENO);
 	close(stderr_before);
 	assert_int_equal(count, 1);
@@ -431,7 +431,7 @@ static void test_udev_is_silent_for_a_stuck_one(void **state)
 	devmap_free(scene->devmap);
 	scene->devmap = new_devmap(scene, TIMEOUT_MS, 2 * TIMEOUT_MS);
 	fake_devmap_silence_udev(scene->fake, true);
-	start_point(scene, volume_a);
+	start_activate(scene, volume_a);
 	while (loop_turn(scene->loop))
 		;
 	fake_devmap_wait_hanging(scene->fake, 1);
@@ -450,15 +450,15 @@ static void test_cancel(void **state)
 	struct devmap_call *running, *waiting;
 	struct devmap_map map;
 
-	devmap_cancel(start_point(scene, volume_a)); /* before the loop turned */
+	devmap_cancel(start_activate(scene, volume_a)); /* before the loop turned */
 	while (loop_turn(scene->loop))
 		;
-	fake_devmap_hang(scene->fake, FAKE_POINT);
-	running = start_point(scene, volume_a);
+	fake_devmap_hang(scene->fake, FAKE_ACTIVATE);
+	running = start_activate(scene, volume_a);
 	while (loop_turn(scene->loop))
 		;
 	fake_devmap_wait_hanging(scene->fake, 1);
-	waiting = start_point(scene, volume_b);
+	waiting = start_activate(scene, volume_b);
 	devmap_list(scene->devmap, on_listed, scene);
 	devmap_cancel(waiting);
 	devmap_cancel(running);
@@ -467,7 +467,7 @@ static void test_cancel(void **state)
 	assert_int_equal(scene->map_count, 1); /* what was under way went on */
 	assert_string_equal(scene->maps[0].volume_id, volume_a);
 	assert_false(fake_devmap_get(scene->fake, volume_b, &map));
-	assert_int_equal(fake_devmap_count(scene->fake, FAKE_POINT), 1);
+	assert_int_equal(fake_devmap_count(scene->fake, FAKE_ACTIVATE), 1);
 }
 
 /* A cancelled one that hangs does not block the others for ever. */
@@ -476,13 +476,13 @@ static void test_cancel_hanging(void **state)
 	struct scene *scene = *state;
 	struct devmap_call *call;
 
-	fake_devmap_hang(scene->fake, FAKE_POINT);
-	call = start_point(scene, volume_a);
+	fake_devmap_hang(scene->fake, FAKE_ACTIVATE);
+	call = start_activate(scene, volume_a);
 	while (loop_turn(scene->loop))
 		;
 	fake_devmap_wait_hanging(scene->fake, 1);
 	devmap_cancel(call);
-	start_point(scene, volume_b);
+	start_activate(scene, volume_b);
 	clock_test_advance(TIMEOUT_MS);
 	assert_int_equal(answer(scene), ERR_NONE);
 	assert_int_equal(list(scene), 1);
@@ -506,7 +506,7 @@ static void test_free_while_udev_is_silent(void **state)
 	struct scene *scene = *state;
 
 	fake_devmap_silence_udev(scene->fake, true);
-	start_point(scene, volume_a);
+	start_activate(scene, volume_a);
 	while (loop_turn(scene->loop))
 		;
 	fake_devmap_wait_hanging(scene->fake, 1);
@@ -525,7 +525,7 @@ static void test_free_at_any_time(void **state)
 		int answers;
 
 		scene->devmap = new_devmap(scene, TIMEOUT_MS, COOKIE_MS);
-		start_point(scene, volume_a);
+		start_activate(scene, volume_a);
 		devmap_list(scene->devmap, on_listed, scene);
 		if (i % 4)
 			loop_turn(scene->loop);
@@ -548,23 +548,23 @@ static void test_link(void **state)
 	char target[16] = { 0 };
 	struct err err = { 0 };
 
-	assert_int_equal(devmap_link_make(scene->tree.root, "vol1", "dm-3", 1, &err), -1);
+	assert_int_equal(node_link(scene->tree.root, "vol1", "dm-3", 1, &err), -1);
 	assert_int_equal(err.code, ERR_UNAVAILABLE);
 	assert_non_null(strstr(err.text, path));
 
 	/* What was there under the name leads to no map, or to another. */
 	tree_folder(&scene->tree, "mapper");
 	tree_link(&scene->tree, "../dm-2", "mapper/vol1");
-	assert_int_equal(devmap_link_make(scene->tree.root, "vol1", "dm-3", 1, &err), 0);
+	assert_int_equal(node_link(scene->tree.root, "vol1", "dm-3", 1, &err), 0);
 	assert_int_equal(readlink(path, target, sizeof(target)), strlen("../dm-3"));
 	assert_string_equal(target, "../dm-3");
-	assert_int_equal(devmap_link_make(scene->tree.root, "vol1", "dm-3", 1, &err), 0);
+	assert_int_equal(node_link(scene->tree.root, "vol1", "dm-3", 1, &err), 0);
 
-	devmap_link_drop(scene->tree.root, "vol1", "dm-31");
+	node_unlink(scene->tree.root, "vol1", "dm-31");
 	assert_int_equal(readlink(path, target, sizeof(target)), strlen("../dm-3"));
-	devmap_link_drop(scene->tree.root, "vol1", "dm-3");
+	node_unlink(scene->tree.root, "vol1", "dm-3");
 	assert_int_equal(readlink(path, target, sizeof(target)), -1);
-	devmap_link_drop(scene->tree.root, "vol1", "dm-3");
+	node_unlink(scene->tree.root, "vol1", "dm-3");
 }
 
 /* ---- where there is none ---- */

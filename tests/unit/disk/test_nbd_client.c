@@ -30,7 +30,7 @@ struct scene {
 	struct loop *loop;
 	struct evconnlistener *listener;
 	struct bufferevent *stream;
-	struct export_address address;
+	struct address address;
 	struct buf says;  /* the server */
 	struct buf heard; /* from the client */
 	bool closes;
@@ -92,7 +92,7 @@ static int setup(void **state)
 	socklen_t length;
 
 	scene->loop = loop_new();
-	assert_int_equal(export_address_parse("127.0.0.1:0", &scene->address, NULL), 0);
+	assert_int_equal(address_parse("127.0.0.1:0", &scene->address, NULL), 0);
 	scene->listener = evconnlistener_new_bind(loop_base(scene->loop), on_accept, scene, LEV_OPT_CLOSE_ON_FREE, 4,
 						  &scene->address.sa.any, (int)scene->address.length);
 	assert_non_null(scene->listener);
@@ -173,7 +173,7 @@ static void on_checked(void *arg, uint64_t size, const struct err *err)
 
 static void check(struct scene *scene, enum err_code code, const char *text)
 {
-	nbd_check_start(scene->loop, &scene->address, NULL, NAME, on_checked, scene);
+	handshake_start(scene->loop, &scene->address, NULL, NAME, on_checked, scene);
 	assert_false(scene->answered);
 	loop_run(scene->loop);
 	assert_true(scene->answered);
@@ -310,10 +310,10 @@ static void test_wrong_magic_and_gone(void **state)
 	put64(scene, 3);
 	assert_non_null(mkdtemp(folder));
 	address = xasprintf("unix:%s/socket", folder);
-	assert_int_equal(export_address_parse(address, &scene->address, NULL), 0);
+	assert_int_equal(address_parse(address, &scene->address, NULL), 0);
 	assert_int_equal(bind(listener, &scene->address.sa.any, scene->address.length), 0);
 	assert_int_equal(listen(listener, 1), 0);
-	nbd_check_start(scene->loop, &scene->address, NULL, NAME, on_checked, scene);
+	handshake_start(scene->loop, &scene->address, NULL, NAME, on_checked, scene);
 	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	assert_int_equal(write(fd, scene->says.data, scene->says.length), scene->says.length);
 	close(fd);
@@ -376,7 +376,7 @@ static void test_nobody(void **state)
 	evconnlistener_free(scene->listener);
 	scene->listener = NULL;
 	check(scene, ERR_UNAVAILABLE, "cannot be reached");
-	assert_int_equal(export_address_parse("unix:/nowhere/x.sock", &scene->address, NULL), 0);
+	assert_int_equal(address_parse("unix:/nowhere/x.sock", &scene->address, NULL), 0);
 	scene->answered = false;
 	check(scene, ERR_UNAVAILABLE, "cannot be reached");
 }
@@ -385,12 +385,12 @@ static void test_nobody(void **state)
 static void test_cancelled(void **state)
 {
 	struct scene *scene = *state;
-	struct nbd_check *call = nbd_check_start(scene->loop, &scene->address, NULL, NAME, on_checked, scene);
+	struct handshake *call = handshake_start(scene->loop, &scene->address, NULL, NAME, on_checked, scene);
 
-	assert_int_not_equal(nbd_check_port(call), 0);
+	assert_int_not_equal(handshake_port(call), 0);
 	while (!scene->stream)
 		loop_turn(scene->loop);
-	nbd_check_cancel(call);
+	handshake_cancel(call);
 	await_leaving(scene);
 	assert_true(scene->client_left);
 	assert_false(scene->answered);

@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Who uses a disk: one look at it. */
+/* Who uses a disk: one scan. */
 
 #include <stdio.h>
 #include <unistd.h>
 
-#include "disk/usage_look.h"
+#include "disk/usage_scan.h"
 #include "usage_scene.h"
 
-/* One look, here and now; its text is the scene's. */
-static void look(struct scene *scene, const char *name, const struct usage_ignore *ignore)
+/* One scan, here and now; its text is the scene's. */
+static void scan(struct scene *scene, const char *name, const struct usage_ignore *ignore)
 {
-	struct usage_look look;
+	struct usage_report report;
 
-	usage_look_init(&look, &scene->options, name, ignore);
-	usage_look(&look);
-	scene->err = look.err;
-	scene->kind = look.kind;
-	scene->beside = look.beside;
-	snprintf(scene->what, sizeof(scene->what), "%s", str_or(look.what.data, ""));
-	usage_look_clear(&look);
+	usage_report_init(&report, &scene->options, name, ignore);
+	usage_scan(&report);
+	scene->err = report.err;
+	scene->kind = report.kind;
+	scene->beside = report.beside;
+	snprintf(scene->what, sizeof(scene->what), "%s", str_or(report.what.data, ""));
+	usage_report_clear(&report);
 }
 
 static void expect_but(struct scene *scene, const char *name, const struct usage_ignore *ignore,
 		       enum usage_kind expected, const char *text)
 {
-	look(scene, name, ignore);
+	scan(scene, name, ignore);
 	if (scene->err.code)
 		fail_msg("%s: %s", name, scene->err.text);
 	assert_string_equal(scene->what, text);
@@ -44,7 +44,7 @@ static void expect_among(struct scene *scene, const char *name, enum usage_kind 
 {
 	struct usage_ignore nothing = { 0 };
 
-	look(scene, name, &nothing);
+	scan(scene, name, &nothing);
 	assert_int_equal(scene->err.code, ERR_NONE);
 	assert_int_equal(scene->kind, expected);
 	if (!strstr(scene->what, text))
@@ -55,7 +55,7 @@ static void expect_error(struct scene *scene, const char *name, enum err_code co
 {
 	struct usage_ignore nothing = { 0 };
 
-	look(scene, name, &nothing);
+	scan(scene, name, &nothing);
 	assert_int_equal(scene->err.code, code);
 	assert_true(scene->err.text[0] != '\0');
 	assert_int_equal(scene->kind, USAGE_NONE);
@@ -365,7 +365,7 @@ static void test_our_map(void **state)
 	assert_false(scene->beside);
 	/* Who has the disk itself open uses it beside the map, also if he has both. */
 	opens(scene, "901", "4", "254:16");
-	look(scene, "vdb", &map);
+	scan(scene, "vdb", &map);
 	assert_true(scene->beside);
 	/* Another's map is not ours because ours is there as well. */
 	hold(scene, "vdb", "dm-4");
@@ -431,7 +431,7 @@ static void test_real(void **state)
 	if (access("/sys/block/vda/dev", R_OK) < 0 || access("/proc/swaps", R_OK) < 0)
 		skip();
 	scene->options = (struct usage_options){ .proc_root = "/proc", .sysfs_root = "/sys", .dev_root = "/dev" };
-	look(scene, "vda", &nothing);
+	scan(scene, "vda", &nothing);
 	if (scene->err.code)
 		fail_msg("%s", scene->err.text);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The look at who uses a disk as the loop sees it: made on a thread, made again, given up. While a check pauses between
- * two looks the loop is stopped (the linker puts __wrap_loop_timer_set in front of the real one).
+ * The scan for users of a disk as the loop sees it: made on a thread, made again, given up. While a check pauses between
+ * two scans the loop is stopped (the linker puts __wrap_loop_timer_set in front of the real one).
  */
 
 #include <fcntl.h>
@@ -80,7 +80,7 @@ static void test_asked(void **state)
 	assert_int_equal(scene->err.code, ERR_NOT_FOUND);
 }
 
-/* Until a look has found what may be over in a moment; then time stands still for as long as the test likes. */
+/* Until a scan has found what may be over in a moment; then time stands still for as long as the test likes. */
 static void until_it_pauses(struct scene *scene)
 {
 	pause_ms = 0;
@@ -161,7 +161,7 @@ static void test_cancelled(void **state)
 	start(scene, "vdb"); /* dropped with the checker */
 }
 
-/* A /proc that does not answer: a FIFO that nobody writes. Returns its other end once the look is there. */
+/* A /proc that does not answer: a FIFO that nobody writes. Returns its other end once the scan is there. */
 static int hang(struct scene *scene)
 {
 	_cleanup_free_ char *path = tree_path(&scene->tree, "proc/swaps");

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Method calls from the bus, each from its arrival to its answer.
+ *
+ * The arguments are read into the method's argument struct, the sender is authorised and the call goes through the one
+ * door (core/methods/call.h). The bus_call holds the message until the answer comes, which may be minutes later, and replies to it; if the caller has left, the bus drops the reply.
+ * Calls under way are counted, all together and by sender, because each holds memory a client asked us to hold.
+ *
+ * When the connection is lost its calls are cancelled: nobody could be answered. Operations they began go on.
+ */
+
+#include "api/bus/calls.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "api/bus/decode.h"
+#include "api/bus/encode.h"
+#include "base/log.h"
+
+/* Calls under way, in all and from one sender; more are refused with ERR_TOO_MANY. */
+#define CALLS_MAX 1024
+#define CALLS_PER_SENDER_MAX 128
+
+struct bus_call {
+	TAILQ_ENTRY(bus_call) entry;
+	struct bus_calls *calls;
+	sd_bus_message *m;
+	const struct method *method;
+	void *args;
+	struct auth_check *check; /* the first thing waited for */
+	struct call *call;        /* the second */
+};
+
+static void end_call(struct bus_call *call)
+{
+	TAILQ_REMOVE(&call->calls->list, call, entry);
+	call->calls->count--;
+	if (call->check)
+		auth_check_cancel(call->check);
+	if (call->call)
+		call_cancel(call->call);
+	record_clear(call->method->args, call->args);
+	free(call->args);
+	sd_bus_message_unref(call->m);
+	free(call);
+}
+
+void bus_calls_cancel(struct bus_calls *calls)
+{
+	while (!TAILQ_EMPTY(&calls->list))
+		end_call(TAILQ_FIRST(&calls->list));
+}
+
+static int reply_answer(const struct bus_call *call, const struct answer *answer)
+{
+	sd_bus_message *reply = NULL;
+	int r;
+
+	if (!sd_bus_message_get_expect_reply(call->m))
+		return 0;
+	r = sd_bus_message_new_method_return(call->m, &reply);
+	if (r >= 0)
+		r = bus_append_answer(reply, call->method, answer);
+	if (r >= 0)
+		r = sd_bus_send(NULL, reply, NULL);
+	sd_bus_message_unref(reply);
+	return r;
+}
+
+static void on_answer(void *arg, const struct answer *answer)
+{
+	struct bus_call *call = arg;
+	struct err err = { 0 };
+	int r = 0;
+
+	call->call = NULL;
+	if (answer->err.code != ERR_NONE) {
+		r = bus_reply_error(call->m, &answer->err);
+	} else {
+		r = reply_answer(call, answer);
+		if (r < 0) {
+			err_set(&err, ERR_INTERNAL, "the answer of %s cannot be put on the bus: %s", call->method->name,
+				strerror(-r));
+			log_warning("%s", err.text);
+			r = bus_reply_error(call->m, &err);
+		}
+	}
+	if (r < 0)
+		log_debug("bus: no reply to %s: %s", call->method->name, strerror(-r));
+	end_call(call);
+}
+
+static void on_authorised(void *arg, enum method_access granted, const struct err *err)
+{
+	struct bus_call *call = arg;
+	struct caller caller = { .surface = "bus", .access = granted };
+
+	call->check = NULL;
+	if (err) {
+		log_info("bus: refused %s to %s: %s", call->method->name, sd_bus_message_get_sender(call->m),
+			 err->text);
+		bus_reply_error(call->m, err);
+		end_call(call);
+		return;
+	}
+	call->call = call_start(call->calls->core, (enum method_id)(call->method - methods), call->args, &caller,
+				on_answer, call);
+}
+
+static int check_bounds(const struct bus_calls *calls, sd_bus_message *m, struct err *err)
+{
+	const char *sender = sd_bus_message_get_sender(m);
+	const struct bus_call *call;
+	size_t same = 0;
+
+	if (calls->count >= CALLS_MAX)
+		return err_set(err, ERR_TOO_MANY, "%d calls are under way already; try again later", CALLS_MAX);
+	TAILQ_FOREACH(call, &calls->list, entry)
+		same += streq(sd_bus_message_get_sender(call->m), sender);
+	if (same >= CALLS_PER_SENDER_MAX)
+		return err_set(err, ERR_TOO_MANY, "%d of your calls are under way already; wait for their answers",
+			       CALLS_PER_SENDER_MAX);
+	return 0;
+}
+
+int bus_calls_begin(struct bus_calls *calls, sd_bus_message *m, const struct method *method, const struct field *self,
+		    const char *id)
+{
+	struct err err = { 0 };
+	struct bus_call *call;
+
+	if (check_bounds(calls, m, &err) < 0)
+		return bus_reply_error(m, &err);
+	call = xnew(struct bus_call);
+	call->calls = calls;
+	call->m = sd_bus_message_ref(m);
+	call->method = method;
+	call->args = xcalloc(1, method->args->size);
+	record_init(method->args, call->args);
+	TAILQ_INSERT_TAIL(&calls->list, call, entry);
+	calls->count++;
+	if (bus_decode(m, method, self, id, call->args, &err) < 0) {
+		int r = bus_reply_error(m, &err);
+
+		end_call(call);
+		return r;
+	}
+	call->check = auth_check_start(calls->auth, m, method->access, on_authorised, call);
+	return 1;
+}
+
+void bus_calls_init(struct bus_calls *calls, struct core *core)
+{
+	*calls = (struct bus_calls){ .core = core };
+	TAILQ_INIT(&calls->list);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The connection to the bus and our name on it. It is made again, with back-off, whenever it is lost. Private to api/bus/.
+ */
+
+#include <systemd/sd-bus.h>
+
+#include "io/bus_loop.h"
+
+struct bus_connection_events {
+	/* A new connection, before the name is asked for. A negative errno: it is of no use. */
+	int (*opened)(void *arg, sd_bus *sd_bus);
+	/* The name is ours. */
+	void (*ready)(void *arg);
+	/* What opened() has made is to be given back; runs also where opened() did not. */
+	void (*closing)(void *arg);
+	/* The name belongs to another program. On a turn of its own, in which the connection may be closed. */
+	void (*name_lost)(void *arg, const char *reason);
+};
+
+struct bus_connection {
+	struct loop *loop;
+	const struct bus_connection_events *events;
+	void *arg;
+	char *address; /* NULL: the system bus */
+
+	sd_bus *sd_bus; /* NULL between two connections */
+	struct bus_loop *bus_loop;
+	bool ready;
+	bool absence_logged;
+	int64_t backoff_ms;
+	struct loop_timer retry_timer;
+	struct loop_task name_lost_task;
+	struct loop_task drop_task;
+	char *name_lost_reason;
+};
+
+/* opened() may run within. */
+void bus_connection_open(struct bus_connection *connection, struct loop *loop, const char *address,
+			 const struct bus_connection_events *events, void *arg);
+void bus_connection_close(struct bus_connection *connection);          /* without flushing */
+size_t bus_connection_queued(const struct bus_connection *connection); /* messages not yet written */

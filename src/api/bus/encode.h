@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Answers and errors of methods. Private to api/bus/. */
+
+#include <systemd/sd-bus.h>
+
+#include "core/call.h"
+
+/* Of the object with this id; the caller frees it. */
+char *bus_object_path(enum method_scope scope, const char *id);
+int bus_reply_error(sd_bus_message *m, const struct err *err);
+/* What the method answers with: an object's path, a record, or an array of them. */
+int bus_append_answer(sd_bus_message *reply, const struct method *method, const struct answer *answer);

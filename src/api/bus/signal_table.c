@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The Manager's own signals. signals.c sends them; vtable.c announces them. */
+
+#include "api/bus/signal_table.h"
+
+#include <stddef.h>
+
+#define NAMES2(A, B) A "\0" B "\0"
+#define NAMES3(A, B, C) NAMES2(A, B) C "\0"
+
+const struct bus_signal bus_signal_table[] = {
+	[SIGNAL_STARTED] = {
+		"OperationStarted", "osss", NAMES3("operation", "id", "type") "volume_id\0",
+		"An operation was accepted; it is durable.",
+	},
+	[SIGNAL_COMPLETED] = {
+		"OperationCompleted", "osssssa{sv}",
+		NAMES3("operation", "id", "type") NAMES3("status", "volume_id", "device_path") "details\0",
+		"An operation has ended: completed, failed or cancelled. Sent once an operation.",
+	},
+	[SIGNAL_DEVICE_ADDED] = {
+		"DeviceAdded", "sa{sv}", NAMES2("device_path", "device"),
+		"The kernel shows a new disk.",
+	},
+	[SIGNAL_DEVICE_REMOVED] = {
+		"DeviceRemoved", "sa{sv}", NAMES2("device_path", "device"),
+		"A disk has gone from the kernel.",
+	},
+	[SIGNAL_MAPPING] = {
+		"MappingChanged", "ssa{sv}", NAMES3("volume_id", "device_path", "mapping"),
+		"A volume is now this device; device_path is empty when it is none any more.",
+	},
+	[SIGNAL_DRIFT] = {
+		"DriftFound", "sa{sv}", NAMES2("kind", "drift"),
+		"Store, CloudStack and kernel disagree about a volume; said once while it lasts.",
+	},
+	[SIGNAL_COUNT] = { NULL, NULL, NULL, NULL },
+};

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The signals of the Manager, in the order of the table. Private to api/bus/. */
+
+enum bus_signal_id {
+	SIGNAL_STARTED,
+	SIGNAL_COMPLETED,
+	SIGNAL_DEVICE_ADDED,
+	SIGNAL_DEVICE_REMOVED,
+	SIGNAL_MAPPING,
+	SIGNAL_DRIFT,
+	SIGNAL_COUNT
+};
+
+struct bus_signal {
+	const char *member;
+	const char *signature;
+	const char *names; /* of the arguments, each ended by a zero */
+	const char *summary;
+};
+extern const struct bus_signal bus_signal_table[]; /* ended by a row without member */

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What the core tells becomes signals. Events come after what they tell is durable, so a signal can be believed.
+ *
+ * Two kinds. The Manager's own signals are sent as the events come, one for one. PropertiesChanged says the state of
+ * an object and not its history, so an object that changes is only marked; once a turn the marked ones are sent, each
+ * once. An operation that ends is sent first if it is marked: who waits for OperationCompleted then already has its
+ * properties.
+ *
+ * A bus that does not read must not make us grow. Above QUEUE_MAX unwritten messages signals are left out (logged once
+ * until the queue has drained) and marked objects simply wait, for there are never more of them than objects. Nothing
+ * at all is sent while the name is not ours: clients read everything anew when it appears. Only completions are kept and
+ * told then, since after a start some operations end before the bus is there, and somebody may wait for just that.
+ */
+
+#include "api/bus/signals.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <search.h>
+
+#include "api/bus/encode.h"
+#include "api/bus/signal_table.h"
+#include "io/bus_codec.h"
+#include "base/log.h"
+
+#define FLUSH_RETRY_MS 200
+/* Messages that wait for the bus to read; with more than this nothing is emitted. */
+#define QUEUE_MAX 1000
+/* Completions kept while nobody can be told; of more than that the oldest are left out. */
+#define MISSED_MAX 1000
+
+/* An object whose PropertiesChanged is due. */
+struct dirty_object {
+	TAILQ_ENTRY(dirty_object) entry;
+	enum method_scope scope;
+	char *path;
+};
+
+/* An operation that ended while the name was not ours. */
+struct missed_completion {
+	TAILQ_ENTRY(missed_completion) entry;
+	struct operation_record operation;
+};
+
+/* True when a signal may be sent now. */
+static bool may_emit(struct bus_signals *signals)
+{
+	size_t queued;
+
+	if (!signals->connection->ready)
+		return false;
+	queued = bus_connection_queued(signals->connection);
+	if (queued > QUEUE_MAX) {
+		if (!signals->overflow_logged)
+			log_warning("bus: %zu messages wait to be read; signals are left out until they are", queued);
+		signals->overflow_logged = true;
+		return false;
+	}
+	if (queued == 0)
+		signals->overflow_logged = false;
+	return true;
+}
+
+static int signal_new(struct bus_signals *signals, int which, sd_bus_message **out)
+{
+	return sd_bus_message_new_signal(signals->connection->sd_bus, out, BUS_ROOT, scopes[SCOPE_MANAGER].interface,
+					 bus_signal_table[which].member);
+}
+
+static void signal_send(struct bus_signals *signals, int which, sd_bus_message *m, int r)
+{
+	if (r >= 0)
+		r = sd_bus_send(signals->connection->sd_bus, m, NULL);
+	if (r < 0)
+		log_warning("bus: signal %s was not sent: %s", bus_signal_table[which].member, strerror(-r));
+	sd_bus_message_unref(m);
+}
+
+/* --- PropertiesChanged ----------------------------------------------------------------------------------------- */
+
+static int dirty_compare(const void *a, const void *b)
+{
+	return strcmp(((const struct dirty_object *)a)->path, ((const struct dirty_object *)b)->path);
+}
+
+static void dirty_free(struct bus_signals *signals, struct dirty_object *object)
+{
+	tdelete(object, &signals->dirty_tree, dirty_compare);
+	TAILQ_REMOVE(&signals->dirty, object, entry);
+	free(object->path);
+	free(object);
+}
+
+static struct dirty_object *dirty_find(struct bus_signals *signals, char *path)
+{
+	struct dirty_object key = { .path = path };
+	void *node = tfind(&key, &signals->dirty_tree, dirty_compare);
+
+	return node ? *(struct dirty_object **)node : NULL;
+}
+
+static void dirty_mark(struct bus_signals *signals, enum method_scope scope, const char *id)
+{
+	_cleanup_free_ char *path = NULL;
+	struct dirty_object *object;
+
+	if (!signals->connection->ready)
+		return;
+	path = bus_object_path(scope, id);
+	if (dirty_find(signals, path))
+		return;
+	object = xnew(struct dirty_object);
+	object->scope = scope;
+	object->path = TAKE_PTR(path);
+	TAILQ_INSERT_TAIL(&signals->dirty, object, entry);
+	if (!tsearch(object, &signals->dirty_tree, dirty_compare))
+		abort(); /* no memory */
+	loop_task_queue(signals->loop, &signals->flush_task);
+}
+
+static void dirty_emit(struct bus_signals *signals, struct dirty_object *object)
+{
+	int r = sd_bus_emit_properties_changed_strv(signals->connection->sd_bus, object->path,
+						    scopes[object->scope].interface, NULL);
+
+	/* The object may have gone since it was marked. */
+	if (r < 0 && r != -ENOENT)
+		log_debug("bus: no PropertiesChanged for %s: %s", object->path, strerror(-r));
+	dirty_free(signals, object);
+}
+
+static void dirty_flush(struct bus_signals *signals)
+{
+	while (!TAILQ_EMPTY(&signals->dirty)) {
+		if (!may_emit(signals)) {
+			loop_timer_set(signals->loop, &signals->flush_timer, FLUSH_RETRY_MS);
+			return;
+		}
+		dirty_emit(signals, TAILQ_FIRST(&signals->dirty));
+	}
+}
+
+static void on_flush_task(struct loop_task *task)
+{
+	dirty_flush(container_of(task, struct bus_signals, flush_task));
+}
+
+static void on_flush_timer(struct loop_timer *timer)
+{
+	dirty_flush(container_of(timer, struct bus_signals, flush_timer));
+}
+
+static void dirty_forget(struct bus_signals *signals, enum method_scope scope, const char *id, bool emit)
+{
+	_cleanup_free_ char *path = bus_object_path(scope, id);
+	struct dirty_object *object = dirty_find(signals, path);
+
+	if (object && emit)
+		dirty_emit(signals, object);
+	else if (object)
+		dirty_free(signals, object);
+}
+
+/* --- objects that come and go ---------------------------------------------------------------------------------- */
+
+static void emit_added(struct bus_signals *signals, enum method_scope scope, const char *id)
+{
+	_cleanup_free_ char *path = bus_object_path(scope, id);
+	int r = sd_bus_emit_interfaces_added(signals->connection->sd_bus, path, scopes[scope].interface, NULL);
+
+	if (r < 0)
+		log_debug("bus: no InterfacesAdded for %s: %s", path, strerror(-r));
+}
+
+static void emit_removed(struct bus_signals *signals, enum method_scope scope, const char *id)
+{
+	_cleanup_free_ char *path = bus_object_path(scope, id);
+	int r = sd_bus_emit_interfaces_removed(signals->connection->sd_bus, path, scopes[scope].interface, NULL);
+
+	if (r < 0)
+		log_debug("bus: no InterfacesRemoved for %s: %s", path, strerror(-r));
+}
+
+/* --- the Manager's signals ------------------------------------------------------------------------------------- */
+
+static void emit_started(struct bus_signals *signals, const struct operation_record *operation)
+{
+	_cleanup_free_ char *path = bus_object_path(SCOPE_OPERATION, operation->id);
+	sd_bus_message *m = NULL;
+	int r = signal_new(signals, SIGNAL_STARTED, &m);
+
+	if (r >= 0)
+		r = sd_bus_message_append(m, "oss", path, operation->id, operation_type_names[operation->type]);
+	if (r >= 0)
+		r = bus_append_text(m, operation->volume_id);
+	signal_send(signals, SIGNAL_STARTED, m, r);
+}
+
+/* The whole record: error, error_code, step, vm_id, request, response and what is added to it later. */
+static void emit_completed(struct bus_signals *signals, const struct operation_record *operation)
+{
+	_cleanup_free_ char *path = bus_object_path(SCOPE_OPERATION, operation->id);
+	const char *response_text = operation->response;
+	_cleanup_json_ struct json *response =
+		response_text ? json_parse(response_text, strlen(response_text), NULL) : NULL;
+	sd_bus_message *m = NULL;
+	int r = signal_new(signals, SIGNAL_COMPLETED, &m);
+
+	if (r >= 0)
+		r = sd_bus_message_append(m, "osss", path, operation->id, operation_type_names[operation->type],
+					  operation_status_names[operation->status]);
+	if (r >= 0)
+		r = bus_append_text(m, operation->volume_id);
+	if (r >= 0)
+		r = bus_append_text(m, json_text(json_get(response, "device_path")));
+	if (r >= 0)
+		r = bus_append_record(m, &operation_record, operation);
+	signal_send(signals, SIGNAL_COMPLETED, m, r);
+}
+
+static void missed_drop_oldest(struct bus_signals *signals)
+{
+	struct missed_completion *missed = TAILQ_FIRST(&signals->missed);
+
+	TAILQ_REMOVE(&signals->missed, missed, entry);
+	signals->missed_count--;
+	record_clear(&operation_record, &missed->operation);
+	free(missed);
+}
+
+static void missed_add(struct bus_signals *signals, const struct operation_record *operation)
+{
+	struct missed_completion *missed = xnew(struct missed_completion);
+
+	if (signals->missed_count == MISSED_MAX)
+		missed_drop_oldest(signals);
+	record_copy(&operation_record, &missed->operation, operation);
+	TAILQ_INSERT_TAIL(&signals->missed, missed, entry);
+	signals->missed_count++;
+}
+
+void bus_signals_begin(struct bus_signals *signals)
+{
+	for (; !TAILQ_EMPTY(&signals->missed); missed_drop_oldest(signals))
+		emit_completed(signals, &TAILQ_FIRST(&signals->missed)->operation);
+}
+
+static void emit_device(struct bus_signals *signals, int which, const struct device_record *device)
+{
+	sd_bus_message *m = NULL;
+	int r = signal_new(signals, which, &m);
+
+	if (r >= 0)
+		r = bus_append_text(m, device->device_path);
+	if (r >= 0)
+		r = bus_append_record(m, &device_record, device);
+	signal_send(signals, which, m, r);
+}
+
+static void emit_mapping(struct bus_signals *signals, const struct mapping_record *mapping, bool removed)
+{
+	sd_bus_message *m = NULL;
+	int r = signal_new(signals, SIGNAL_MAPPING, &m);
+
+	if (r >= 0)
+		r = bus_append_text(m, mapping->volume_id);
+	if (r >= 0)
+		r = bus_append_text(m, removed ? "" : mapping->device_path);
+	if (r >= 0)
+		r = bus_append_record(m, &mapping_record, mapping);
+	signal_send(signals, SIGNAL_MAPPING, m, r);
+}
+
+static void emit_drift(struct bus_signals *signals, const struct drift_record *drift)
+{
+	sd_bus_message *m = NULL;
+	int r = signal_new(signals, SIGNAL_DRIFT, &m);
+
+	if (r >= 0)
+		r = bus_append_text(m, drift_kind_names[drift->kind]);
+	if (r >= 0)
+		r = bus_append_record(m, &drift_record, drift);
+	signal_send(signals, SIGNAL_DRIFT, m, r);
+}
+
+static void emit_event(struct bus_signals *signals, const struct core_event *event)
+{
+	switch (event->type) {
+	case EVENT_OPERATION_STARTED:
+		emit_added(signals, SCOPE_OPERATION, event->id);
+		emit_started(signals, event->operation);
+		break;
+	case EVENT_OPERATION_ENDED:
+		dirty_forget(signals, SCOPE_OPERATION, event->id, true);
+		emit_completed(signals, event->operation);
+		break;
+	case EVENT_OPERATION_FORGOTTEN:
+		emit_removed(signals, SCOPE_OPERATION, event->id);
+		break;
+	case EVENT_DEVICE_ADDED:
+		emit_device(signals, SIGNAL_DEVICE_ADDED, event->device);
+		break;
+	case EVENT_DEVICE_REMOVED:
+		emit_device(signals, SIGNAL_DEVICE_REMOVED, event->device);
+		break;
+	case EVENT_MAPPING_CHANGED:
+		emit_mapping(signals, event->mapping, false);
+		break;
+	case EVENT_MAPPING_REMOVED:
+		emit_mapping(signals, event->mapping, true);
+		break;
+	case EVENT_DRIFT_FOUND:
+		emit_drift(signals, event->drift);
+		break;
+	case EVENT_VOLUME_ADDED:
+		emit_added(signals, SCOPE_VOLUME, event->id);
+		break;
+	case EVENT_VOLUME_REMOVED:
+		emit_removed(signals, SCOPE_VOLUME, event->id);
+		break;
+	case EVENT_EXPORT_ADDED:
+		emit_added(signals, SCOPE_EXPORT, event->id);
+		break;
+	case EVENT_EXPORT_REMOVED:
+		emit_removed(signals, SCOPE_EXPORT, event->id);
+		break;
+	case EVENT_OPERATION_CHANGED:
+	case EVENT_VOLUME_CHANGED:
+	case EVENT_EXPORT_CHANGED:
+	case EVENT_DEVICE_CHANGED: /* no signal of its own: a mapped device shows in its volume's properties */
+	case EVENT_TYPE_COUNT:
+		break;
+	}
+}
+
+static void on_event(struct event_listener *listener, const struct core_event *event)
+{
+	struct bus_signals *signals = container_of(listener, struct bus_signals, listener);
+
+	switch (event->type) {
+	case EVENT_OPERATION_CHANGED:
+		dirty_mark(signals, SCOPE_OPERATION, event->id);
+		return;
+	case EVENT_VOLUME_CHANGED:
+		dirty_mark(signals, SCOPE_VOLUME, event->id);
+		return;
+	case EVENT_EXPORT_CHANGED:
+		dirty_mark(signals, SCOPE_EXPORT, event->id);
+		return;
+	case EVENT_OPERATION_FORGOTTEN:
+		dirty_forget(signals, SCOPE_OPERATION, event->id, false);
+		break;
+	case EVENT_VOLUME_REMOVED:
+		dirty_forget(signals, SCOPE_VOLUME, event->id, false);
+		break;
+	case EVENT_EXPORT_REMOVED:
+		dirty_forget(signals, SCOPE_EXPORT, event->id, false);
+		break;
+	case EVENT_OPERATION_ENDED:
+		dirty_mark(signals, SCOPE_OPERATION, event->id);
+		if (!signals->connection->ready)
+			missed_add(signals, event->operation);
+		break;
+	case EVENT_OPERATION_STARTED:
+	case EVENT_DEVICE_ADDED:
+	case EVENT_DEVICE_REMOVED:
+	case EVENT_DEVICE_CHANGED:
+	case EVENT_MAPPING_CHANGED:
+	case EVENT_MAPPING_REMOVED:
+	case EVENT_VOLUME_ADDED:
+	case EVENT_EXPORT_ADDED:
+	case EVENT_DRIFT_FOUND:
+	case EVENT_TYPE_COUNT:
+		break;
+	}
+	if (may_emit(signals))
+		emit_event(signals, event);
+}
+
+void bus_signals_init(struct bus_signals *signals, struct loop *loop, struct core *core,
+		      const struct bus_connection *connection)
+{
+	*signals = (struct bus_signals){ .loop = loop, .core = core, .connection = connection };
+	TAILQ_INIT(&signals->dirty);
+	TAILQ_INIT(&signals->missed);
+	signals->flush_task.run = on_flush_task;
+	signals->flush_timer.fire = on_flush_timer;
+	signals->listener.on_event = on_event;
+	core_listen(signals->core, &signals->listener);
+}
+
+/* Forgets what is marked: after a new connection clients read everything anew. */
+void bus_signals_reset(struct bus_signals *signals)
+{
+	while (!TAILQ_EMPTY(&signals->dirty))
+		dirty_free(signals, TAILQ_FIRST(&signals->dirty));
+	loop_task_cancel(signals->loop, &signals->flush_task);
+	loop_timer_clear(signals->loop, &signals->flush_timer);
+	signals->overflow_logged = false;
+}
+
+void bus_signals_fini(struct bus_signals *signals)
+{
+	core_unlisten(signals->core, &signals->listener);
+	while (!TAILQ_EMPTY(&signals->missed))
+		missed_drop_oldest(signals);
+	bus_signals_reset(signals);
+	assert(!signals->dirty_tree);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* One D-Bus interface: the vtable built from methods[] and the texts it points to. Private to api/bus/. */
+
+#include <systemd/sd-bus.h>
+
+#include "spec/methods.h"
+
+struct bus_handlers {
+	sd_bus_message_handler_t method;
+	sd_bus_property_get_t property; /* of an object */
+	sd_bus_property_get_t manager_property;
+};
+
+struct bus_interface {
+	const char *name; /* the table's */
+	const struct bus_handlers *handlers;
+	sd_bus_vtable *rows;
+	size_t count; /* without the end mark */
+	char **texts;
+	size_t text_count;
+};
+
+/* handlers outlive it. */
+struct bus_interface *bus_interface_new(enum method_scope scope, const struct bus_handlers *handlers);
+struct bus_interface *bus_interface_free(struct bus_interface *interface); /* returns NULL, takes NULL */

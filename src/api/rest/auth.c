@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Which requests are let in.
+ *
+ * The guards are for a daemon that trusts the machine it runs on, but not the web pages that are opened on it. A page can
+ * make a browser send requests to 127.0.0.1, directly (then the browser adds an Origin) or by pointing a name of its own
+ * there (then Host is that name). Both are refused, and what a browser sends needs the content type that pages cannot
+ * send without asking first, see decode.c.
+ */
+
+#include "api/rest/auth.h"
+
+#include <event2/http_struct.h>
+#include <event2/keyvalq_struct.h>
+#include <strings.h>
+#include <sys/queue.h>
+
+/* Headers of which a second one would be read differently by different programs on the way. */
+static int take_header(const char **slot, const struct evkeyval *header, struct err *err)
+{
+	if (*slot)
+		return err_set(err, ERR_INVALID, "the header %s is given twice", header->key);
+	*slot = header->value;
+	return 0;
+}
+
+static int walk_headers(struct evhttp_request *http, struct rest_headers *out, struct err *err)
+{
+	const char *length = NULL, *authorization = NULL;
+	const struct {
+		const char *name;
+		const char **slot;
+	} once[] = {
+		{ "Host", &out->host },
+		{ "Origin", &out->origin },
+		{ "Content-Length", &length },
+		{ "Content-Type", &out->content_type },
+		{ "Idempotency-Key", &out->idempotency_key },
+		{ "Authorization", &authorization },
+	};
+	struct evkeyval *header;
+
+	TAILQ_FOREACH(header, evhttp_request_get_input_headers(http), next) {
+		for (size_t i = 0; i < ARRAY_SIZE(once); i++) {
+			if (strcasecmp(header->key, once[i].name) == 0 && take_header(once[i].slot, header, err) < 0)
+				return -1;
+		}
+		if (strncasecmp(header->key, "Sec-Fetch-", strlen("Sec-Fetch-")) == 0)
+			out->from_browser = true;
+	}
+	if (out->origin)
+		out->from_browser = true;
+	return 0;
+}
+
+/* The length of the name in "name" or "name:port", 0 when what follows is not a port. */
+static size_t host_name_length(const char *host)
+{
+	size_t length = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
+	const char *port;
+	uint64_t number;
+
+	if (length > strlen(host))
+		return 0;
+	port = host + length;
+	if (*port == '\0')
+		return length;
+	return *port == ':' && parse_u64(port + 1, &number) == 0 && number <= UINT16_MAX ? length : 0;
+}
+
+static bool host_is_ours(const char *own, const char *host)
+{
+	const char *const names[] = { "localhost", "127.0.0.1", "[::1]", own };
+	size_t length = host_name_length(host);
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (length == strlen(names[i]) && strncasecmp(host, names[i], length) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Our own pages have the Origin "http://" and the Host that was asked, port included. */
+static bool origin_is_ours(const char *origin, const char *host)
+{
+	const char scheme[] = "http://";
+	size_t length = strlen(scheme);
+
+	return host && strncasecmp(origin, scheme, length) == 0 && strcasecmp(origin + length, host) == 0;
+}
+
+int rest_auth(struct evhttp_request *http, const char *own_host, struct rest_headers *out, struct err *err)
+{
+	*out = (struct rest_headers){ 0 };
+	if (walk_headers(http, out, err) < 0)
+		return -1;
+	if (!out->host) {
+		if (http->major > 1 || (http->major == 1 && http->minor >= 1))
+			return err_set(err, ERR_INVALID, "the header Host is missing");
+	} else if (!host_is_ours(own_host, out->host)) {
+		return err_set(err, ERR_MISDIRECTED,
+			       "this server answers to localhost and the address it listens on, not to Host '%s'",
+			       out->host);
+	}
+	if (out->origin && !origin_is_ours(out->origin, out->host))
+		return err_set(err, ERR_FORBIDDEN, "requests from the origin '%s' are not allowed", out->origin);
+	return 0;
+}

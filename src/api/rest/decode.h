@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The arguments of a request. Private to api/rest/. */
+
+#include "api/rest/auth.h"
+#include "api/rest/routes.h"
+
+/* Path, query string and body into args, an initialised struct of the route's method. */
+int rest_decode(const struct route *route, const struct route_target *target, const struct rest_headers *headers,
+		struct evhttp_request *http, void *args, struct err *err);

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What goes out over HTTP. Answers are records, written as JSON by their own tables; errors have one form, filled from
+ * the one map in base/err.c.
+ *
+ * HEAD is served as GET up to the last moment. evhttp would send a body to HEAD and then lose count of what belongs to
+ * which reply, so the length is announced by hand and the body kept.
+ */
+
+#include "api/rest/encode.h"
+
+#include <assert.h>
+#include <event2/buffer.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "api/rest/routes.h"
+#include "base/log.h"
+
+#define RETRY_AFTER_S "1"
+
+static void add_header(struct evhttp_request *http, const char *name, const char *value)
+{
+	/* Refused when the value could end the header early; then the header is lost, not the reply. */
+	if (evhttp_add_header(evhttp_request_get_output_headers(http), name, value) < 0)
+		log_error("the header %s was not sent: its value has a line end", name);
+}
+
+static void send_body(struct rest_encoder *encoder, struct evhttp_request *http, int status, const struct buf *body)
+{
+	struct evbuffer *out = evhttp_request_get_output_buffer(http);
+
+	add_header(http, "Cache-Control", "no-store");
+	if (encoder->closing)
+		add_header(http, "Connection", "close");
+	if (body->length > 0)
+		add_header(http, "Content-Type", "application/json");
+	if (evhttp_request_get_command(http) == EVHTTP_REQ_HEAD) {
+		char length[24];
+
+		snprintf(length, sizeof(length), "%zu", body->length);
+		add_header(http, "Content-Length", length);
+	} else {
+		evbuffer_add(out, body->data, body->length);
+	}
+	evhttp_send_reply(http, status, NULL, NULL);
+}
+
+static void put_error(const struct err *err, struct json_writer *w)
+{
+	json_begin_object(w);
+	json_put_name(w, "error");
+	json_put_text(w, err->text);
+	json_put_name(w, "code");
+	json_put_text(w, err_view(err->code)->word);
+	if (*err->field || err->cloud_code || *err->cloud_text) {
+		json_put_name(w, "details");
+		json_begin_object(w);
+		if (*err->field) {
+			json_put_name(w, "field");
+			json_put_text(w, err->field);
+		}
+		if (err->cloud_code) {
+			json_put_name(w, "cloudstack_error_code");
+			json_put_int(w, err->cloud_code);
+		}
+		if (*err->cloud_text) {
+			json_put_name(w, "cloudstack_message");
+			json_put_text(w, err->cloud_text);
+		}
+		json_end_object(w);
+	}
+	json_end_object(w);
+}
+
+void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http, const struct err *err)
+{
+	const struct err_view *view = err_view(err->code);
+	_cleanup_json_writer_ struct json_writer w = { .out = &encoder->body };
+
+	assert(err->code != ERR_NONE);
+	log_debug("%s: %d: %s", evhttp_request_get_uri(http), view->http_status, err->text);
+	buf_reset(&encoder->body);
+	put_error(err, &w);
+	if (view->retry_helps && (view->http_status == 429 || view->http_status == 503))
+		add_header(http, "Retry-After", RETRY_AFTER_S);
+	send_body(encoder, http, view->http_status, &encoder->body);
+}
+
+void rest_reply_verbs(struct rest_encoder *encoder, struct evhttp_request *http, unsigned verbs)
+{
+	_cleanup_buf_ struct buf allow = BUF_NULL;
+	struct err err = { 0 };
+
+	route_allow(verbs, &allow);
+	add_header(http, "Allow", allow.data);
+	if (evhttp_request_get_command(http) == EVHTTP_REQ_OPTIONS) {
+		buf_reset(&encoder->body);
+		send_body(encoder, http, 204, &encoder->body);
+		return;
+	}
+	err_set(&err, ERR_BAD_VERB, "this path takes %s only", allow.data);
+	rest_reply_error(encoder, http, &err);
+}
+
+static void put_items(const struct answer *answer, struct json_writer *w)
+{
+	json_begin_array(w);
+	for (size_t i = 0; i < answer->count; i++)
+		record_to_json(answer->record, answer_item(answer, i), false, w);
+	json_end_array(w);
+}
+
+static void put_many(struct evhttp_request *http, const struct method *method, const struct answer *answer,
+		     struct json_writer *w)
+{
+	if (!method->list_key) {
+		put_items(answer, w);
+		if (answer->next_cursor) {
+			_cleanup_buf_ struct buf link = BUF_NULL;
+
+			route_next_link(evhttp_request_get_uri(http), answer->next_cursor, &link);
+			add_header(http, "Link", link.data);
+		}
+		return;
+	}
+	json_begin_object(w);
+	json_put_name(w, method->list_key);
+	put_items(answer, w);
+	json_put_name(w, "count");
+	json_put_uint(w, answer->count);
+	if (answer->next_cursor) {
+		json_put_name(w, "next_cursor");
+		json_put_text(w, answer->next_cursor);
+	}
+	json_end_object(w);
+}
+
+/* Where the object that was begun or made is shown. */
+static void add_location(struct evhttp_request *http, const struct method *method, const struct answer *answer)
+{
+	enum method_scope scope = method_answer_scope(method);
+	_cleanup_buf_ struct buf location = BUF_NULL;
+
+	assert(answer->record == scopes[scope].record);
+	route_fill(methods[scopes[scope].show].path, scope_id_of(scope, answer->items), &location);
+	add_header(http, "Location", location.data);
+}
+
+void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http, const struct method *method,
+		       const struct answer *answer)
+{
+	_cleanup_json_writer_ struct json_writer w = { .out = &encoder->body };
+	int status = answer->unhealthy ? 503 : 200;
+
+	if (answer->err.code != ERR_NONE) {
+		rest_reply_error(encoder, http, &answer->err);
+		return;
+	}
+	buf_reset(&encoder->body);
+	switch (method->answer) {
+	case ANSWER_MANY:
+		put_many(http, method, answer, &w);
+		break;
+	case ANSWER_OPERATION:
+	case ANSWER_CREATED:
+		status = 201;
+		add_location(http, method, answer);
+		record_to_json(answer->record, answer->items, false, &w);
+		break;
+	case ANSWER_ONE:
+		record_to_json(answer->record, answer->items, false, &w);
+		break;
+	}
+	send_body(encoder, http, status, &encoder->body);
+}

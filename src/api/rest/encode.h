@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The one reply of each request, which is evhttp's afterwards. Private to api/rest/. */
+
+#include <event2/http.h>
+
+#include "core/call.h"
+
+struct rest_encoder {
+	struct buf body; /* a reply being written; kept for its memory, and cleared by its owner */
+	bool closing;    /* replies carry Connection: close */
+};
+
+void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http, const struct err *err);
+/* 204 or 405, with Allow. */
+void rest_reply_verbs(struct rest_encoder *encoder, struct evhttp_request *http, unsigned verbs);
+void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http, const struct method *method,
+		       const struct answer *answer);

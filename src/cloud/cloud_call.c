@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The commands CloudStack knows, and the life of a call. A call stands in one list at a time and remembers which; what
+ * the lists mean is the business of the queue (cloud_queue.c) and of those that travel together (cloud_merge.c).
+ */
+
+#include <assert.h>
+
+#include "cloud/cloud_call.h"
+
+static const struct cloud_command commands[CLOUD_COMMAND_COUNT] = {
+	[CLOUD_COMMAND_CREATE_VOLUME] = { "createVolume", "create the volume", CLOUD_REPLY_JOB_ID, true, false },
+	[CLOUD_COMMAND_ATTACH_VOLUME] = { "attachVolume", "attach the volume", CLOUD_REPLY_JOB_ID, true, false },
+	[CLOUD_COMMAND_DETACH_VOLUME] = { "detachVolume", "detach the volume", CLOUD_REPLY_JOB_ID, true, false },
+	[CLOUD_COMMAND_RESIZE_VOLUME] = { "resizeVolume", "resize the volume", CLOUD_REPLY_JOB_ID, true, false },
+	[CLOUD_COMMAND_DESTROY_VOLUME] = { "destroyVolume", "delete the volume", CLOUD_REPLY_JOB_ID, true, false },
+	[CLOUD_COMMAND_UPDATE_VOLUME] = { "updateVolume", "rename the volume", CLOUD_REPLY_JOB_ID, true, false },
+	[CLOUD_COMMAND_LIST_VOLUMES] = { "listVolumes", "list volumes", CLOUD_REPLY_VOLUMES, false, false },
+	[CLOUD_COMMAND_QUERY_JOB] = { "queryAsyncJobResult", "look at a job", CLOUD_REPLY_JOB, false, false },
+	[CLOUD_COMMAND_LIST_JOBS] = { "listAsyncJobs", "list jobs", CLOUD_REPLY_JOBS, false, true },
+};
+
+struct cloud_call *cloud_call_new(struct cloud_queue *queue, enum cloud_command_id id, cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = xnew(struct cloud_call);
+
+	assert(queue);
+
+	call->queue = queue;
+	call->command = &commands[id];
+	call->done = done;
+	call->arg = arg;
+	cloud_call_list_init(&call->members);
+	return call;
+}
+
+void cloud_call_free(struct cloud_call *call)
+{
+	assert(!call->list && call->members.count == 0);
+
+	for (size_t i = 0; i < call->param_count; i++)
+		free((void *)(uintptr_t)call->params[i].value);
+	free(call->name);
+	free(call);
+}
+
+void cloud_call_add(struct cloud_call *call, const char *name, const char *value)
+{
+	if (!value)
+		return;
+	assert(call->param_count < CLOUD_PARAMS_MAX);
+	call->params[call->param_count++] = (struct cloud_param){ .name = name, .value = xstrdup(value) };
+}
+
+void cloud_call_add_int(struct cloud_call *call, const char *name, int64_t value)
+{
+	_cleanup_free_ char *text = xasprintf("%lld", (long long)value);
+
+	cloud_call_add(call, name, text);
+}
+
+/* --- lists --- */
+
+void cloud_call_list_init(struct cloud_call_list *list)
+{
+	TAILQ_INIT(&list->calls);
+	list->count = 0;
+}
+
+void cloud_call_put_first(struct cloud_call *call, struct cloud_call_list *list)
+{
+	assert(!call->list);
+
+	TAILQ_INSERT_HEAD(&list->calls, call, entry);
+	list->count++;
+	call->list = list;
+}
+
+void cloud_call_put_last(struct cloud_call *call, struct cloud_call_list *list)
+{
+	assert(!call->list);
+
+	TAILQ_INSERT_TAIL(&list->calls, call, entry);
+	list->count++;
+	call->list = list;
+}
+
+void cloud_call_unlink(struct cloud_call *call)
+{
+	assert(call->list);
+
+	TAILQ_REMOVE(&call->list->calls, call, entry);
+	call->list->count--;
+	call->list = NULL;
+	call->carrier = NULL;
+}

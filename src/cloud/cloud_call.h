@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A command that is to be sent to CloudStack: a row of the command table and a few parameters. Private to cloud/.
+ */
+
+#include "cloud/cloud.h"
+#include "cloud/cloud_reply.h"
+#include "cloud/cloud_sign.h"
+
+struct cloud_queue;
+
+enum cloud_command_id {
+	CLOUD_COMMAND_CREATE_VOLUME,
+	CLOUD_COMMAND_ATTACH_VOLUME,
+	CLOUD_COMMAND_DETACH_VOLUME,
+	CLOUD_COMMAND_RESIZE_VOLUME,
+	CLOUD_COMMAND_DESTROY_VOLUME,
+	CLOUD_COMMAND_UPDATE_VOLUME,
+	CLOUD_COMMAND_LIST_VOLUMES,
+	CLOUD_COMMAND_QUERY_JOB,
+	CLOUD_COMMAND_LIST_JOBS,
+	CLOUD_COMMAND_COUNT
+};
+
+struct cloud_command {
+	const char *name; /* exactly so: CloudStack knows no listvolumes */
+	const char *what; /* see struct cloud_question */
+	enum cloud_reply_kind reply;
+	bool change;
+	bool optional; /* a role may lack it: being refused it says nothing about our keys */
+};
+
+struct cloud_call_list {
+	TAILQ_HEAD(cloud_calls, cloud_call) calls;
+	size_t count;
+};
+
+#define CLOUD_PARAMS_MAX 8 /* of one command */
+
+struct cloud_call {
+	TAILQ_ENTRY(cloud_call) entry;
+	struct cloud_call_list
+		*list; /* where it stands: waits, is on the wire, or travels in a carrier; NULL while done runs */
+	struct cloud_queue *queue;
+	const struct cloud_command *command;
+	struct cloud_param params[CLOUD_PARAMS_MAX]; /* names are literals, values ours */
+	size_t param_count;
+	char *name;             /* see struct cloud_question */
+	struct http_call *http; /* while on the wire */
+	int64_t sent_ms;        /* monotonic */
+	int64_t correction_ms;  /* what was added to our clock for `expires` */
+	cloud_done_fn done;
+	void *arg;
+
+	const char *lookup;             /* a list of this one id, which can travel with others; borrowed from params */
+	bool alone;                     /* but not again */
+	struct cloud_call *carrier;     /* travels in it */
+	struct cloud_call_list members; /* travel in this */
+};
+
+/* done is NULL for one that carries others: they hear the answer. */
+struct cloud_call *cloud_call_new(struct cloud_queue *queue, enum cloud_command_id id, cloud_done_fn done, void *arg);
+void cloud_call_free(struct cloud_call *call); /* stands in no list and carries no other */
+/* name is a literal; NULL values are left out. */
+void cloud_call_add(struct cloud_call *call, const char *name, const char *value);
+void cloud_call_add_int(struct cloud_call *call, const char *name, int64_t value);
+
+void cloud_call_list_init(struct cloud_call_list *list);
+/* The call stood in no list. */
+void cloud_call_put_first(struct cloud_call *call, struct cloud_call_list *list);
+void cloud_call_put_last(struct cloud_call *call, struct cloud_call_list *list);
+void cloud_call_unlink(struct cloud_call *call);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Processes, and which of them have a disk open. Private to disk/. */
+
+#include "disk/usage_report.h"
+
+/* The processes there are, in ascending order; the caller's to free. */
+int usage_list_processes(struct usage_report *report, int **pids, size_t *count);
+/* The name of a process, "?" when it has none to show. */
+void usage_process_name(const struct usage_report *report, int pid, char name[64]);
+int usage_find_openers(struct usage_report *report, const int *pids, size_t count);
+/* The kernel's own claim, which shows in no list. */
+void usage_find_claim(struct usage_report *report);

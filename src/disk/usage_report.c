@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What is known of the use of a disk, and how it is told.
+ *
+ * The report decides whether something is pulled away from under a program, so it knows one way only: users are added, none
+ * is taken out, and an error says that the users cannot be found out, which is not the same as that there are none.
+ */
+
+#include "disk/usage_report.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+void usage_report_init(struct usage_report *report, const struct usage_options *options, const char *name,
+		       const struct usage_ignore *ignore)
+{
+	*report = (struct usage_report){
+		.proc_root = xstrdup(options->proc_root),
+		.sysfs_root = xstrdup(options->sysfs_root),
+		.dev_root = xstrdup(options->dev_root),
+		.name = xstrdup(name),
+		.map_uuid = xstrdup(ignore->map_uuid),
+		.pid = ignore->pid,
+	};
+}
+
+void usage_report_clear(struct usage_report *report)
+{
+	free(report->proc_root);
+	free(report->sysfs_root);
+	free(report->dev_root);
+	free(report->name);
+	free(report->map_uuid);
+	free(report->nodes);
+	buf_clear(&report->what);
+}
+
+int usage_cannot_read(struct usage_report *report, const char *path)
+{
+	return err_set(&report->err, ERR_UNAVAILABLE, "who uses %s cannot be found out: %s: %s", report->name, path,
+		       strerror(errno));
+}
+
+int usage_too_many(struct usage_report *report, const char *what)
+{
+	return err_set(&report->err, ERR_TOO_MANY, "who uses %s cannot be found out: %s", report->name, what);
+}
+
+void usage_add(struct usage_report *report, const struct usage_node *node, enum usage_kind kind, const char *format,
+	       ...)
+{
+	char text[4200];
+	va_list args;
+
+	if (kind > report->kind)
+		report->kind = kind;
+	report->beside = report->beside || !node->by_map;
+	if (report->users++ >= USAGE_USERS_SHOWN)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (report->users > 1)
+		buf_add_text(&report->what, ", ");
+	buf_add_text(&report->what, text);
+}
+
+void usage_label(const struct usage_report *report, const struct usage_node *node, char out[USAGE_NODE_LABEL_SIZE])
+{
+	snprintf(out, USAGE_NODE_LABEL_SIZE, "%s%s", node == report->nodes ? "" : node->name,
+		 node == report->nodes ? "" : " ");
+}
+
+bool usage_is_path_of(const struct usage_node *node, const char *path)
+{
+	return streq(path, node->path) || (node->alias[0] && streq(path, node->alias));
+}

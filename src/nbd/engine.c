@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What is the same for all engines: the calls and how they end, and the pauses between attempts to get an engine.
+ *
+ * Calls that concern the engine run one after the other. An engine works on its commands one by one anyway, and so a call
+ * may first look at how things are and then change what differs, with no other call in between. A call that was given up,
+ * by its deadline or its caller, leaves the engine busy with the command under way; the next call waits for that. A
+ * handshake needs no engine but its server, so it is made at once, beside them.
+ *
+ * Each call is answered from a task of its own. Thus done() may add, remove, cancel as it likes.
+ */
+
+#include "nbd/engine.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define PAUSE_MIN_MS 1000
+#define PAUSE_MAX_MS 10000 /* trying costs little, and meanwhile no client is served */
+#define STEADY_MS 60000    /* an engine that was up that long begins with short pauses again */
+
+/* ---- a call's end ---- */
+
+static void free_items(struct export_call *call)
+{
+	for (size_t i = 0; i < call->item_count; i++) {
+		free((char *)(uintptr_t)call->items[i].name);
+		free((char *)(uintptr_t)call->items[i].device_path);
+		free((struct export_client *)(uintptr_t)call->items[i].clients);
+	}
+	free(call->items);
+}
+
+static void call_free(struct export_call *call)
+{
+	loop_timer_clear(call->engine->loop, &call->deadline);
+	loop_task_cancel(call->engine->loop, &call->answer);
+	free_items(call);
+	free(call->name);
+	free(call->device_path);
+	free(call);
+}
+
+static void forget_port(struct export_call *call)
+{
+	if (call->handshake_port > 0)
+		clients_own_port(call->engine->clients, call->handshake_port, false);
+	call->handshake_port = 0;
+}
+
+static void drop_handshake(struct export_call *call)
+{
+	if (call->handshake)
+		handshake_cancel(call->handshake);
+	call->handshake = NULL;
+	forget_port(call);
+}
+
+/* Takes the call out of whatever it is in. */
+static void unlink_call(struct export_call *call)
+{
+	struct engine *engine = call->engine;
+
+	drop_handshake(call);
+	if (engine->current == call) {
+		engine->current = NULL;
+		engine->ops->abandon(engine->self);
+		loop_task_queue(engine->loop, &engine->pump_task);
+	} else if (call->stage == CALL_WAITING) {
+		TAILQ_REMOVE(&engine->waiting, call, entry);
+	} else {
+		TAILQ_REMOVE(&engine->others, call, entry);
+	}
+}
+
+void engine_call_end(struct export_call *call, const struct err *err)
+{
+	assert(call->stage != CALL_ENDED);
+	unlink_call(call);
+	loop_timer_clear(call->engine->loop, &call->deadline);
+	if (err)
+		call->err = *err;
+	call->stage = CALL_ENDED;
+	TAILQ_INSERT_TAIL(&call->engine->others, call, entry);
+	loop_task_queue(call->engine->loop, &call->answer);
+}
+
+static void on_answer(struct loop_task *task)
+{
+	struct export_call *call = container_of(task, struct export_call, answer);
+	bool good = call->err.code == ERR_NONE;
+
+	TAILQ_REMOVE(&call->engine->others, call, entry);
+	if (call->listed)
+		call->listed(call->arg, call->items, good ? call->item_count : 0, &call->err);
+	else
+		call->done(call->arg, &call->err);
+	call_free(call);
+}
+
+static void on_deadline(struct loop_timer *timer)
+{
+	struct export_call *call = container_of(timer, struct export_call, deadline);
+	const struct engine *engine = call->engine;
+	struct err err;
+
+	if (engine->state == ENGINE_STARTING && !call->handshake)
+		err_set(&err, ERR_UNAVAILABLE, "%s is still being started", engine->ops->program);
+	else
+		err_set(&err, ERR_TIMEOUT, "%s did not answer within %lld ms",
+			call->handshake ? "the NBD server" : engine->ops->program,
+			(long long)engine->options->timeout_ms);
+	engine_call_end(call, &err);
+}
+
+void engine_call_cancel(struct export_call *call)
+{
+	unlink_call(call);
+	call_free(call);
+}
+
+/* ---- for engines ---- */
+
+void engine_end(struct engine *engine, const struct err *err)
+{
+	assert(engine->current);
+	engine_call_end(engine->current, err);
+}
+
+void engine_add_item(struct engine *engine, const char *name, const char *device_path, bool read_only,
+		     const struct export_client *clients, size_t count, bool certain)
+{
+	struct export_call *call = engine->current;
+	struct export_client *copies = count ? xcalloc(count, sizeof(*copies)) : NULL;
+
+	if (count)
+		memcpy(copies, clients, count * sizeof(*copies));
+	call->items = xrealloc(call->items, (call->item_count + 1) * sizeof(*call->items));
+	call->items[call->item_count++] = (struct export_seen){
+		.name = xstrdup(name),
+		.device_path = xstrdup(device_path),
+		.read_only = read_only,
+		.clients = copies,
+		.client_count = count,
+		.clients_certain = certain,
+	};
+}
+
+void engine_in_use(struct err *err, const char *name, const struct export_client *clients, size_t count, bool certain)
+{
+	_cleanup_buf_ struct buf text = BUF_NULL;
+
+	for (size_t i = 0; i < count && i < 8; i++)
+		buf_printf(&text, "%s%s", i ? ", " : "", clients[i].address);
+	if (count > 8)
+		buf_printf(&text, " and %zu more", count - 8);
+	if (count == 0)
+		err_set(err, ERR_CONFLICT, "export %s is in use by a client that cannot be named", name);
+	else if (certain || count == 1)
+		err_set(err, ERR_CONFLICT, "export %s is in use by NBD client %s", name, text.data);
+	else
+		err_set(err, ERR_CONFLICT, "export %s is in use by some of the server's NBD clients: %s", name,
+			text.data);
+}
+
+static void unavailable(const struct engine *engine, struct err *err)
+{
+	err_set(err, ERR_UNAVAILABLE, "exports are not available: %s", engine->reason);
+}
+
+static void on_handshake(void *arg, uint64_t size, const struct err *result)
+{
+	struct export_call *call = arg;
+	struct err err = *result;
+
+	call->handshake = NULL;
+	if (err.code == ERR_NONE && call->size != 0 && call->size != size)
+		err_set(&err, ERR_CONFLICT, "export %s has %llu bytes and should have %llu", call->name,
+			(unsigned long long)size, (unsigned long long)call->size);
+	engine_call_end(call, &err);
+}
+
+/* Not one of the engine's calls: it goes the way clients go, also while the engine is busy. */
+static void start_handshake(struct export_call *call)
+{
+	struct engine *engine = call->engine;
+
+	TAILQ_REMOVE(&engine->waiting, call, entry);
+	TAILQ_INSERT_TAIL(&engine->others, call, entry);
+	call->stage = CALL_RUNNING;
+	call->handshake = handshake_start(engine->loop, &engine->address, engine->tls, call->name, on_handshake, call);
+	call->handshake_port = handshake_port(call->handshake);
+	if (call->handshake_port > 0)
+		clients_own_port(engine->clients, call->handshake_port, true);
+}
+
+/* Ends what can't be, begins what needs no engine; returns the first call that does. */
+static struct export_call *sift_waiting(struct engine *engine)
+{
+	struct export_call *call = TAILQ_FIRST(&engine->waiting), *next, *first = NULL;
+	struct err err;
+
+	for (; call; call = next) {
+		next = TAILQ_NEXT(call, entry);
+		if (engine->state == ENGINE_DOWN) {
+			unavailable(engine, &err);
+			engine_call_end(call, &err);
+		} else if (engine->state == ENGINE_UP && call->verb == EXPORT_CHECK) {
+			start_handshake(call);
+		} else if (!first) {
+			first = call;
+		}
+	}
+	return first;
+}
+
+static void on_pump_task(struct loop_task *task)
+{
+	struct engine *engine = container_of(task, struct engine, pump_task);
+	struct export_call *call = sift_waiting(engine);
+
+	if (!call || engine->current || engine->state != ENGINE_UP || !engine->ops->is_idle(engine->self))
+		return;
+	TAILQ_REMOVE(&engine->waiting, call, entry);
+	call->stage = CALL_RUNNING;
+	engine->current = call;
+	engine->ops->begin(engine->self, call);
+}
+
+void engine_idle(struct engine *engine)
+{
+	loop_task_queue(engine->loop, &engine->pump_task);
+}
+
+static void on_lost_task(struct loop_task *task)
+{
+	const struct engine *engine = container_of(task, struct engine, lost_task);
+
+	if (engine->options->lost)
+		engine->options->lost(engine->options->arg);
+}
+
+void engine_up(struct engine *engine, bool is_new)
+{
+	log_debug("export: %s is up%s", engine->ops->program, is_new ? ", another one" : "");
+	engine->state = ENGINE_UP;
+	engine->reason[0] = '\0';
+	engine->up_since_ms = clock_mono_ms();
+	if (is_new)
+		loop_task_queue(engine->loop, &engine->lost_task);
+	if (is_new && engine->was_up)
+		engine->restarts++;
+	engine->was_up = true;
+	loop_task_queue(engine->loop, &engine->pump_task);
+}
+
+void engine_explain(struct engine *engine, const char *reason)
+{
+	if (engine->state == ENGINE_DOWN)
+		snprintf(engine->reason, sizeof(engine->reason), "%s", reason);
+}
+
+void engine_down(struct engine *engine, const char *format, ...)
+{
+	struct err err;
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(engine->reason, sizeof(engine->reason), format, args);
+	va_end(args);
+	log_debug("export: down: %s", engine->reason);
+	if (engine->state == ENGINE_UP && clock_mono_ms() - engine->up_since_ms >= STEADY_MS)
+		engine->pause_ms = 0;
+	engine->pause_ms = engine->pause_ms == 0 ? PAUSE_MIN_MS : engine->pause_ms * 2;
+	if (engine->pause_ms > PAUSE_MAX_MS)
+		engine->pause_ms = PAUSE_MAX_MS;
+	engine->state = ENGINE_DOWN;
+	loop_task_cancel(engine->loop, &engine->lost_task);
+	loop_timer_set(engine->loop, &engine->attempt_timer, engine->pause_ms);
+	if (engine->current) {
+		unavailable(engine, &err);
+		engine_call_end(engine->current, &err);
+	}
+	loop_task_queue(engine->loop, &engine->pump_task);
+}
+
+static void on_attempt_timer(struct loop_timer *timer)
+{
+	struct engine *engine = container_of(timer, struct engine, attempt_timer);
+
+	engine->state = ENGINE_STARTING;
+	engine->ops->attempt(engine->self);
+}
+
+/* ---- asking ---- */
+
+struct export_call *engine_call_new(struct engine *engine, enum export_verb verb, const char *name, void *arg)
+{
+	struct export_call *call = xnew(struct export_call);
+
+	call->engine = engine;
+	call->verb = verb;
+	call->name = xstrdup(name);
+	call->arg = arg;
+	call->since_ms = clock_mono_ms();
+	call->deadline.fire = on_deadline;
+	call->answer.run = on_answer;
+	loop_timer_set(engine->loop, &call->deadline, engine->options->timeout_ms);
+	TAILQ_INSERT_TAIL(&engine->waiting, call, entry);
+	loop_task_queue(engine->loop, &engine->pump_task);
+	return call;
+}
+
+/* ---- how it is ---- */
+
+void engine_health(const struct engine *engine, struct export_health *out)
+{
+	const char *trouble = engine->state == ENGINE_UP ? engine->ops->trouble(engine->self) : NULL;
+
+	memset(out, 0, sizeof(*out));
+	snprintf(out->engine, sizeof(out->engine), "%s", engine->ops->program);
+	out->pid = engine->ops->pid(engine->self);
+	out->restarts = engine->restarts;
+	out->ok = engine->state == ENGINE_UP && !trouble;
+	if (engine->state == ENGINE_STARTING)
+		snprintf(out->reason, sizeof(out->reason), "%s is being started", engine->ops->program);
+	else
+		snprintf(out->reason, sizeof(out->reason), "%s", trouble ? trouble : engine->reason);
+}
+
+/* ---- life ---- */
+
+void engine_init(struct engine *engine, struct loop *loop, const struct exporter_options *options)
+{
+	engine->loop = loop;
+	engine->options = options;
+	TAILQ_INIT(&engine->waiting);
+	TAILQ_INIT(&engine->others);
+	engine->attempt_timer.fire = on_attempt_timer;
+	engine->lost_task.run = on_lost_task;
+	engine->pump_task.run = on_pump_task;
+}
+
+int engine_open(struct engine *engine, const struct engine_ops *ops, struct err *err)
+{
+	engine->ops = ops;
+	engine->self = ops->open(engine, err);
+	return engine->self ? 0 : -1;
+}
+
+void engine_start(struct engine *engine)
+{
+	engine->clients = clients_new(engine->loop, engine->options->proc_root);
+	engine->prober = prober_new(engine->loop, engine->options->timeout_ms);
+	loop_timer_set(engine->loop, &engine->attempt_timer, 0);
+}
+
+void engine_fini(struct engine *engine)
+{
+	struct export_call *call;
+
+	if (engine->current)
+		engine_call_cancel(engine->current);
+	while ((call = TAILQ_FIRST(&engine->waiting)) || (call = TAILQ_FIRST(&engine->others)))
+		engine_call_cancel(call);
+	if (engine->self)
+		engine->ops->close(engine->self);
+	loop_timer_clear(engine->loop, &engine->attempt_timer);
+	loop_task_cancel(engine->loop, &engine->lost_task);
+	loop_task_cancel(engine->loop, &engine->pump_task);
+	prober_free(engine->prober);
+	clients_free(engine->clients);
+}

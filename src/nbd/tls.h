@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* TLS for our own handshakes with the NBD server. Private to nbd/. */
+
+#include "base/err.h"
+
+struct ssl_ctx_st;
+
+/* With what is in the folder. Blocks for reading three small files. */
+struct ssl_ctx_st *tls_open(const char *tls_dir, struct err *err);
+/* True if clients must show a certificate: the folder has one for us, too. */
+bool tls_verifies_clients(const char *tls_dir);
+void tls_close(struct ssl_ctx_st *tls);

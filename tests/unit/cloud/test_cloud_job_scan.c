@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Many watches: one list tells which jobs still run, and only the others are queried. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "cloud_fixture.h"
+
+#define MANY 6
+#define ALL                                                                                                            \
+	{                                                                                                              \
+		.status = 200,                                                                                         \
+		.body = "{\"x\":{\"count\":7,\"asyncjobs\":[{\"jobid\":\"job-5\"},{\"jobid\":\"job-0\"},"              \
+			"{\"jobid\":\"job-1\"},{\"jobid\":\"job-2\"},{\"jobid\":\"strange\"},{\"jobid\":\"job-3\"},"   \
+			"{\"jobid\":\"job-4\"}]}}",                                                                    \
+	}
+#define ALL_BUT_2                                                                                                      \
+	{                                                                                                              \
+		.status = 200,                                                                                         \
+		.body = "{\"x\":{\"count\":5,\"asyncjobs\":[{\"jobid\":\"job-5\"},{\"jobid\":\"job-0\"},"              \
+			"{\"jobid\":\"job-1\"},{\"jobid\":\"job-3\"},{\"jobid\":\"job-4\"}]}}",                        \
+	}
+#define NONE                                                                                                           \
+	{                                                                                                              \
+		.status = 200, .body = "{\"listasyncjobsresponse\":{}}"                                                \
+	}
+#define JOB_PENDING                                                                                                    \
+	{                                                                                                              \
+		.status = 200, .body = PENDING                                                                         \
+	}
+#define JOB_SUCCEEDED                                                                                                  \
+	{                                                                                                              \
+		.status = 200, .body = SUCCEEDED                                                                       \
+	}
+
+struct watches {
+	struct cloud_job *jobs[MANY];
+	struct seen seen[MANY];
+};
+
+static void watch_all(struct fixture *fixture, struct watches *watches)
+{
+	for (int i = 0; i < MANY; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "job-%d", i);
+		watches->jobs[i] = cloud_job_watch(fixture->cloud, id, on_done, &watches->seen[i]);
+	}
+}
+
+static void cancel_all(struct watches *watches)
+{
+	for (int i = 0; i < MANY; i++) {
+		if (watches->seen[i].runs == 0)
+			cloud_job_cancel(watches->jobs[i]);
+	}
+}
+
+static const char *asked(struct fixture *fixture, size_t request, const char *name)
+{
+	return str_or(fake_server_param(&fixture->server, request, name), "(none)");
+}
+
+static void expect(struct fixture *fixture, size_t request, const char *command)
+{
+	run_until(fixture, &fixture->server.asked, request + 1);
+	run_idle(fixture);
+	assert_int_equal(fixture->server.asked, request + 1);
+	assert_string_equal(asked(fixture, request, "command"), command);
+}
+
+static void test_one_list_looks_at_all(void **state)
+{
+	struct fixture *fixture = *state;
+	struct watches watches = { 0 };
+
+	SCRIPT(fixture, ALL, ALL, ALL_BUT_2, JOB_SUCCEEDED);
+	watch_all(fixture, &watches);
+	clock_test_advance(1000);
+	expect(fixture, 0, "listAsyncJobs");
+	assert_string_equal(asked(fixture, 0, "listall"), "true");
+	assert_string_equal(asked(fixture, 0, "page"), "1");
+	assert_string_equal(asked(fixture, 0, "pagesize"), "500");
+	assert_false(fixture->server.requests[0].post);
+	/* The waits grow as they do for one. */
+	clock_test_advance(1499);
+	run_idle(fixture);
+	assert_int_equal(fixture->server.asked, 1);
+	clock_test_advance(501);
+	expect(fixture, 1, "listAsyncJobs");
+	clock_test_advance(4000);
+	run_until(fixture, &watches.seen[2].runs, 1);
+	run_idle(fixture);
+	assert_int_equal(fixture->server.asked, 4);
+	assert_string_equal(asked(fixture, 3, "command"), "queryAsyncJobResult");
+	assert_string_equal(asked(fixture, 3, "jobid"), "job-2");
+	assert_int_equal(watches.seen[2].job_status, CLOUD_JOB_SUCCEEDED);
+	assert_int_equal(watches.seen[0].runs + watches.seen[1].runs + watches.seen[3].runs, 0);
+	cancel_all(&watches);
+}
+
+/* A job that is not in the list is looked at, and only the look tells whether it has ended. */
+static void test_not_listed_is_not_ended(void **state)
+{
+	struct fixture *fixture = *state;
+	struct watches watches = { 0 };
+
+	SCRIPT(fixture, ALL_BUT_2, JOB_PENDING, ALL_BUT_2, JOB_PENDING, ALL, ALL_BUT_2, JOB_SUCCEEDED);
+	watch_all(fixture, &watches);
+	clock_test_advance(1000);
+	run_until(fixture, &fixture->server.asked, 2);
+	run_idle(fixture);
+	assert_int_equal(watches.seen[2].runs, 0);
+	clock_test_advance(2000);
+	run_until(fixture, &fixture->server.asked, 4);
+	run_idle(fixture);
+	assert_int_equal(fixture->server.asked, 4);
+	assert_int_equal(watches.seen[2].runs, 0);
+	clock_test_advance(4000);
+	expect(fixture, 4, "listAsyncJobs");
+	clock_test_advance(4000);
+	run_until(fixture, &watches.seen[2].runs, 1);
+	cancel_all(&watches);
+}
+
+static void test_pages(void **state)
+{
+	struct fixture *fixture = *state;
+	struct watches watches = { 0 };
+
+	SCRIPT(fixture,
+	       { .status = 200,
+		 .body = "{\"x\":{\"count\":6,\"asyncjobs\":[{\"jobid\":\"job-0\"},{\"jobid\":\"job-1\"},"
+			 "{\"jobid\":\"job-2\"},{\"jobid\":\"job-3\"}]}}" },
+	       { .status = 200,
+		 .body = "{\"x\":{\"count\":6,\"asyncjobs\":[{\"jobid\":\"job-4\"},{\"jobid\":\"job-5\"}]}}" });
+	watch_all(fixture, &watches);
+	clock_test_advance(1000);
+	expect(fixture, 1, "listAsyncJobs");
+	assert_string_equal(asked(fixture, 1, "page"), "2");
+
+	/* The pages have shifted, and the last is not there any more. */
+	SCRIPT(fixture,
+	       { .status = 200,
+		 .body = "{\"x\":{\"count\":7,\"asyncjobs\":[{\"jobid\":\"job-0\"},{\"jobid\":\"job-1\"},"
+			 "{\"jobid\":\"job-2\"},{\"jobid\":\"job-3\"},{\"jobid\":\"job-4\"}]}}" },
+	       NONE, JOB_PENDING);
+	clock_test_advance(2000);
+	expect(fixture, 2, "queryAsyncJobResult");
+	assert_string_equal(asked(fixture, 2, "jobid"), "job-5");
+	cancel_all(&watches);
+}
+
+static void test_many_pokes_are_one_list(void **state)
+{
+	struct fixture *fixture = *state;
+	struct watches watches = { 0 };
+
+	SCRIPT(fixture, ALL, ALL, ALL);
+	watch_all(fixture, &watches);
+	for (int i = 0; i < MANY; i++)
+		cloud_job_poke(watches.jobs[i]);
+	expect(fixture, 0, "listAsyncJobs");
+	/* Again at once: what the list said may be older than the poke. */
+	for (int i = 0; i < MANY; i++)
+		cloud_job_poke(watches.jobs[i]);
+	expect(fixture, 1, "listAsyncJobs");
+	/* Not quite done yet, but soon. */
+	clock_test_advance(1000);
+	expect(fixture, 2, "listAsyncJobs");
+	cancel_all(&watches);
+}
+
+static void test_a_poked_one_is_looked_at_itself(void **state)
+{
+	struct fixture *fixture = *state;
+	struct watches watches = { 0 };
+
+	SCRIPT(fixture, JOB_SUCCEEDED);
+	watch_all(fixture, &watches);
+	cloud_job_poke(watches.jobs[3]);
+	run_until(fixture, &watches.seen[3].runs, 1);
+	assert_string_equal(asked(fixture, 0, "jobid"), "job-3");
+	assert_int_equal(fixture->server.asked, 1);
+	cancel_all(&watches);
+}
+
+static void test_poke_during_a_list_looks_again(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct fake_row all = ALL;
+	struct watches watches = { 0 };
+
+	SCRIPT(fixture, { .action = FAKE_HOLD }, JOB_SUCCEEDED);
+	watch_all(fixture, &watches);
+	clock_test_advance(1000);
+	run_until(fixture, &fixture->server.held_count, 1);
+	cloud_job_poke(watches.jobs[4]);
+	cloud_job_poke(watches.jobs[4]);
+	run_idle(fixture);
+	assert_int_equal(fixture->server.asked, 1);
+	fake_server_release(&fixture->server, &all);
+	run_until(fixture, &watches.seen[4].runs, 1);
+	assert_int_equal(fixture->server.asked, 2);
+	cancel_all(&watches);
+}
+
+static void test_trouble_only_delays(void **state)
+{
+	struct fixture *fixture = *state;
+	struct watches watches = { 0 };
+
+	SCRIPT(fixture, HTML_502, { .action = FAKE_CUT }, HTML_502, NONE, JOB_SUCCEEDED);
+	watch_all(fixture, &watches);
+	for (int64_t wait_ms = 1000; wait_ms <= 4000; wait_ms *= 2) {
+		clock_test_advance(wait_ms);
+		run_idle(fixture);
+	}
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(watches.seen[i].runs, 0);
+	assert_true(fixture->server.asked >= 3);
+	clock_test_advance(30000);
+	for (int i = 0; i < MANY; i++)
+		run_until(fixture, &watches.seen[i].runs, 1);
+}
+
+/* Not every role may list jobs. That says nothing about our keys, and the jobs are looked at one by one. */
+static void check_refused(struct fixture *fixture, const struct fake_row *rows, size_t count, size_t lists)
+{
+	struct watches watches = { 0 };
+	struct cloud_health health;
+	struct seen seen = { 0 };
+
+	fake_server_script(&fixture->server, rows, count);
+	cloud_find_job(fixture->cloud, JOB_ID, on_done, &seen);
+	run_until(fixture, &seen.runs, 1);
+	watch_all(fixture, &watches);
+	for (size_t i = 1; i <= lists; i++) {
+		clock_test_advance(i * 1000);
+		run_until(fixture, &fixture->server.asked, 1 + (i < lists ? i : lists + MANY));
+		run_idle(fixture);
+	}
+	cloud_health(fixture->cloud, &health);
+	assert_true(health.usable);
+	assert_string_equal(health.reason, "");
+	clock_test_advance(8000);
+	run_until(fixture, &fixture->server.asked, 1 + lists + 2 * MANY);
+	for (size_t i = 1 + lists; i < fixture->server.asked; i++)
+		assert_string_equal(asked(fixture, i, "command"), "queryAsyncJobResult");
+	run_idle(fixture);
+	cancel_all(&watches);
+}
+
+static void test_refused_by_role(void **state)
+{
+	static const struct fake_row rows[] = {
+		JOB_PENDING,
+		{ .status = 432,
+		  .body = "{\"errorresponse\":{\"errorcode\":432,\"errortext\":\"The API [listAsyncJobs] does not "
+			  "exist "
+			  "or is not available for the account\"}}" },
+		JOB_PENDING,
+	};
+
+	check_refused(*state, rows, ARRAY_SIZE(rows), 1);
+}
+
+static void test_refused_as_unauthorized(void **state)
+{
+	static const struct fake_row rows[] = {
+		JOB_PENDING,
+		{ .status = 401, .body = "{\"x\":{\"errorcode\":401,\"errortext\":\"unable to verify\"}}" },
+		{ .status = 401, .body = "{\"x\":{\"errorcode\":401,\"errortext\":\"unable to verify\"}}" },
+		JOB_PENDING,
+	};
+
+	check_refused(*state, rows, ARRAY_SIZE(rows), 2);
+}
+
+static void test_few_are_looked_at_one_by_one(void **state)
+{
+	struct fixture *fixture = *state;
+	struct watches watches = { 0 };
+
+	SCRIPT(fixture, JOB_PENDING);
+	watch_all(fixture, &watches);
+	cloud_job_cancel(watches.jobs[4]);
+	cloud_job_cancel(watches.jobs[5]);
+	clock_test_advance(1000);
+	run_until(fixture, &fixture->server.asked, 4);
+	run_idle(fixture);
+	for (size_t i = 0; i < 4; i++)
+		assert_string_equal(asked(fixture, i, "command"), "queryAsyncJobResult");
+	for (int i = 0; i < 4; i++)
+		cloud_job_cancel(watches.jobs[i]);
+}
+
+static void test_cancel_all_during_a_list(void **state)
+{
+	struct fixture *fixture = *state;
+	struct watches watches = { 0 };
+
+	SCRIPT(fixture, { .action = FAKE_HOLD });
+	watch_all(fixture, &watches);
+	clock_test_advance(1000);
+	run_until(fixture, &fixture->server.held_count, 1);
+	cancel_all(&watches);
+	clock_test_advance(60000);
+	run_idle(fixture);
+	assert_int_equal(fixture->server.asked, 1);
+}
+
+#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_one_list_looks_at_all),
+		TEST(test_not_listed_is_not_ended),
+		TEST(test_pages),
+		TEST(test_many_pokes_are_one_list),
+		TEST(test_a_poked_one_is_looked_at_itself),
+		TEST(test_poke_during_a_list_looks_again),
+		TEST(test_trouble_only_delays),
+		TEST(test_refused_by_role),
+		TEST(test_refused_as_unauthorized),
+		TEST(test_few_are_looked_at_one_by_one),
+		TEST(test_cancel_all_during_a_list),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
