@@ -4,7 +4,7 @@
 /* Method calls from the bus that are under way. Private to api/bus/. */
 
 #include "api/bus/auth.h"
-#include "core/call.h"
+#include "core/core.h"
 
 struct bus_calls {
 	struct core *core;

@@ -5,7 +5,7 @@
 
 #include <systemd/sd-bus.h>
 
-#include "core/call.h"
+#include "core/core.h"
 
 /* Of the object with this id; the caller frees it. */
 char *bus_object_path(enum method_scope scope, const char *id);

@@ -4,9 +4,7 @@
 /* What core tells, as signals. Private to api/bus/. */
 
 #include "api/bus/connection.h"
-#include "core/call.h"
 #include "core/core.h"
-#include "core/event.h"
 
 struct bus_signals {
 	struct loop *loop;

@@ -5,7 +5,7 @@
 
 #include <event2/http.h>
 
-#include "core/call.h"
+#include "core/core.h"
 
 struct rest_encoder {
 	struct buf body; /* a reply being written; kept for its memory, and cleared by its owner */
