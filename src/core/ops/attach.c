@@ -160,85 +160,54 @@ static void on_refusal_checked(void *arg, const struct cloud_result *result)
 			operation->record.volume_id);
 }
 
-static void on_asked(void *arg, const struct cloud_result *result)
+static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct operation *operation = arg;
+	return cloud_attach_volume(operation->ops->env->cloud, operation->record.volume_id, operation->record.vm_id,
+				   job_id, done, arg);
+}
+
+static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
+{
 	struct attach_context *context = operation->context;
 
-	if (operation->resumed || result->outcome == CLOUD_UNKNOWN)
-		context->in_doubt = true;
-	if (cloud_step_retried(operation, result))
-		return;
-	if (result->outcome == CLOUD_OK || cloud_err_is_duplicate_job(&result->err)) {
-		cloud_step_note_job(&context->job_id, result);
-		operation_next(operation);
-		return;
-	}
 	/* "Attached already", when we may have asked before, can be our own doing under a job id we never learned. */
-	if (operation_is_rerun(operation) && cloud_err_is_attached(&result->err)) {
+	if (operation_is_rerun(operation) && cloud_err_is_attached(err)) {
 		cloud_step_list(operation, on_refusal_checked);
-		return;
+		return REFUSAL_WAITS;
 	}
-	context->refused = !context->in_doubt;
-	operation_fail(operation, &result->err);
+	context->refused = !context->change.in_doubt;
+	return REFUSAL_FAILS;
 }
 
-static void ask_cloud(struct operation *operation)
+/* Another program was faster, and what that has attached is not ours to undo. */
+static enum cloud_refusal on_failed(struct operation *operation, const struct cloud_result *result)
 {
 	struct attach_context *context = operation->context;
 
-	/* Safe to repeat: CloudStack refuses a job id it knows before it attaches anything. */
-	cloud_step_wait_call(operation,
-			     cloud_attach_volume(operation->ops->env->cloud, operation->record.volume_id,
-						 operation->record.vm_id, context->job_id, on_asked, operation));
+	context->refused = cloud_err_is_attached(&result->err);
+	return REFUSAL_FAILS;
 }
 
-/* ---- await-job ---- */
-
-static void on_lost_job_checked(void *arg, const struct cloud_result *result)
+static bool on_told(struct operation *operation, const struct cloud_volume *volume)
 {
-	struct operation *operation = arg;
 	struct attach_context *context = operation->context;
-	const struct cloud_volume *volume;
 
-	if (cloud_step_failed(operation, result))
-		return;
-	volume = cloud_step_volume(operation, result, operation->record.volume_id);
-	if (volume && volume->job_id) {
+	if (op_attach_is_here(operation, volume))
+		context->device_id = volume->device_id;
+	return op_attach_is_here(operation, volume);
+}
+
+static void verify(struct operation *operation, const struct cloud_volume *volume)
+{
+	if (volume && volume->job_id)
 		cloud_step_busy(operation, volume);
-		return;
-	}
-	if (!op_attach_is_here(operation, volume)) {
+	else if (volume && on_told(operation, volume))
+		operation_next(operation);
+	else
 		operation_failf(operation, ERR_CLOUD,
 				"CloudStack lost the job that attached volume %s, and the volume is not attached; try "
 				"again",
 				operation->record.volume_id);
-		return;
-	}
-	context->device_id = volume->device_id;
-	operation_next(operation);
-}
-
-static void on_job_ended(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	struct attach_context *context = operation->context;
-	const struct cloud_volume *volume;
-
-	if (result->job_status == CLOUD_JOB_SUCCEEDED) {
-		volume = cloud_step_volume(operation, result, operation->record.volume_id);
-		if (op_attach_is_here(operation, volume)) {
-			context->device_id = volume->device_id;
-			operation_next(operation);
-			return;
-		}
-	} else if (!cloud_step_job_lost(operation, result)) {
-		/* Somebody was faster, and what somebody else attached is not ours to take back. */
-		context->refused = cloud_err_is_attached(&result->err);
-		operation_fail(operation, &result->err);
-		return;
-	}
-	cloud_step_list(operation, on_lost_job_checked);
 }
 
 static void cancel_job(void *awaited)
@@ -246,7 +215,7 @@ static void cancel_job(void *awaited)
 	cloud_job_cancel(awaited);
 }
 
-/* Either way the job has very likely ended. */
+/* A disk has come or gone: either way the job has very likely ended. */
 static void on_disk_changed(struct operation *operation)
 {
 	if (op_attach_may_be_named(operation)) {
@@ -257,18 +226,36 @@ static void on_disk_changed(struct operation *operation)
 	}
 }
 
+static const struct wait_kind job_wait = { .cancel = cancel_job, .poke = on_disk_changed };
+
+static const struct cloud_change_kind attachment = {
+	.submit = submit,
+	.refused = on_refused,
+	.failed = on_failed,
+	.told = on_told,
+	.verify = verify,
+	.job_wait = &job_wait,
+	.can_undo = true,
+};
+
+static void ask_cloud(struct operation *operation)
+{
+	struct attach_context *context = operation->context;
+
+	cloud_change_ask(&context->change, &attachment, operation, &context->job_id);
+}
+
+/* ---- await-job ---- */
+
 static void await_job(struct operation *operation)
 {
-	static const struct wait_kind kind = { .cancel = cancel_job, .poke = on_disk_changed };
 	struct attach_context *context = operation->context;
-	struct cloud_job *job;
 
 	if (op_attach_name_early(operation))
 		return;
-	job = cloud_job_watch(operation->ops->env->cloud, context->job_id, on_job_ended, operation);
+	cloud_change_settle(&context->change, &attachment, operation, &context->job_id);
 	if (context->early_seen)
-		cloud_job_poke(job);
-	operation_wait(operation, job, &kind);
+		cloud_job_poke(operation->awaited);
 }
 
 /* ---- await-device ---- */

@@ -3,6 +3,7 @@
 
 /* The device an attached volume has become, and the context of an attachment. */
 
+#include "core/ops/cloud_step.h"
 #include "disk/device.h"
 #include "spec/records.h"
 
@@ -32,13 +33,12 @@ struct attach_context {
 	bool began_here;             /* after_seen was counted by this process */
 	const struct device *device; /* borrowed, until the next turn of the loop */
 	enum matched_by matched_by;
-	int64_t looking_since; /* clock_mono_ms() of the first look for a job nobody knows */
-	bool in_doubt;         /* a request was sent whose answer got lost: it may still arrive */
-	uint64_t served_seen;  /* device.seen of the disk that the served parts lead to */
-	unsigned served;       /* parts (enum activation_part) that this process has brought to it */
-	unsigned serving;      /* and those on their way */
-	bool asked;            /* who has taken it */
-	uint64_t early_seen;   /* device.seen of the disk that was given its name before the job had ended */
+	struct cloud_change change, undo;
+	uint64_t served_seen; /* device.seen of the disk that the served parts lead to */
+	unsigned served;      /* parts (enum activation_part) that this process has brought to it */
+	unsigned serving;     /* and those on their way */
+	bool asked;           /* who has taken it */
+	uint64_t early_seen;  /* device.seen of the disk that was given its name before the job had ended */
 };
 
 bool op_attach_is_here(const struct operation *operation, const struct cloud_volume *volume);

@@ -54,36 +54,33 @@ void op_attach_take_back_export(struct operation *operation)
 	activation_step_then(operation, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL, on_export_taken_back);
 }
 
-static void on_undone(void *arg, const struct cloud_result *result)
+static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct operation *operation = arg;
+	return cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id, job_id, done, arg);
+}
 
-	if (result->job_status == CLOUD_JOB_FAILED && !cloud_err_is_not_attached(&result->err)) {
-		operation_fail(operation, &result->err);
-		return;
-	}
+static enum cloud_refusal on_not_detached(struct operation *operation, const struct err *err)
+{
+	return cloud_err_is_not_attached(err) ? REFUSAL_PASSES : REFUSAL_FAILS;
+}
+
+static enum cloud_refusal on_failed(struct operation *operation, const struct cloud_result *result)
+{
+	return result->job_status == CLOUD_JOB_FAILED ? on_not_detached(operation, &result->err) : REFUSAL_PASSES;
+}
+
+static void on_detached(struct operation *operation, const struct cloud_volume *answer)
+{
 	operation_next(operation);
 }
 
-static void on_undo_asked(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	struct attach_context *context = operation->context;
-
-	if (cloud_step_retried(operation, result))
-		return;
-	if (result->outcome == CLOUD_REFUSED && cloud_err_is_not_attached(&result->err)) {
-		operation_next(operation);
-		return;
-	}
-	if (result->outcome == CLOUD_REFUSED && !cloud_err_is_duplicate_job(&result->err)) {
-		operation_fail(operation, &result->err);
-		return;
-	}
-	cloud_step_note_job(&context->undo_job_id, result);
-	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->ops->env->cloud, context->undo_job_id, on_undone, operation));
-}
+static const struct cloud_change_kind detachment = {
+	.submit = submit,
+	.refused = on_not_detached,
+	.failed = on_failed,
+	.verify = on_detached,
+	.in_one_step = true,
+};
 
 static void on_undo_looked(void *arg, const struct cloud_result *result)
 {
@@ -100,9 +97,7 @@ static void on_undo_looked(void *arg, const struct cloud_result *result)
 	} else if (!op_attach_is_here(operation, volume)) {
 		operation_next(operation);
 	} else {
-		cloud_step_wait_call(operation,
-				     cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id,
-							 context->undo_job_id, on_undo_asked, operation));
+		cloud_change_ask(&context->undo, &detachment, operation, &context->undo_job_id);
 	}
 }
 
@@ -118,10 +113,10 @@ static void on_undo_job_found(void *arg, const struct cloud_result *result)
 		return;
 	}
 	/* Our request may still be on its way; only after its time-out is it certain that nothing comes of it. */
-	if (!context->looking_since)
-		context->looking_since = clock_mono_ms();
+	if (!context->change.looking_since)
+		context->change.looking_since = clock_mono_ms();
 	if (result->outcome == CLOUD_REFUSED &&
-	    clock_mono_ms() - context->looking_since < operation->ops->env->options.request_ms) {
+	    clock_mono_ms() - context->change.looking_since < operation->ops->env->options.request_ms) {
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
 		return;
 	}

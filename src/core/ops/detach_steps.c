@@ -12,7 +12,6 @@
 
 #include "core/ops/detach_steps.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "cloud/cloud.h"
 #include "core/engine/operation.h"
@@ -425,85 +424,39 @@ void detaching_reopen_export(struct operation *operation)
 		operation_next(operation);
 }
 
-/* ---- ask-cloud ---- */
+/* ---- ask-cloud, await-job ---- */
 
-static void on_asked(void *arg, const struct cloud_result *result)
+static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct operation *operation = arg;
-	struct detaching *detaching = detaching_of(operation);
-
-	if (operation->resumed || result->outcome == CLOUD_UNKNOWN)
-		detaching->in_doubt = true;
-	if (cloud_step_retried(operation, result))
-		return;
-	/* When an earlier request may have arrived, its job and the volume decide, not what became of this one. */
-	if (result->outcome == CLOUD_REFUSED && !detaching->in_doubt && !cloud_err_is_duplicate_job(&result->err) &&
-	    !(operation_is_rerun(operation) && cloud_err_is_not_attached(&result->err))) {
-		operation_fail(operation, &result->err);
-		return;
-	}
-	cloud_step_note_job(&detaching->job_id, result);
-	operation_next(operation);
+	return cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id, job_id, done, arg);
 }
 
-static void send_request(struct operation *operation)
+/* When an earlier request may have arrived, its job and the volume decide, not what became of this one. */
+static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
 {
-	struct detaching *detaching = detaching_of(operation);
-
-	detaching->looking_since = 0;
-	str_set(&detaching->users, NULL);
-	cloud_step_wait_call(operation, cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id,
-							    detaching->job_id, on_asked, operation));
+	if (detaching_of(operation)->change.in_doubt)
+		return REFUSAL_PASSES;
+	return operation_is_rerun(operation) && cloud_err_is_not_attached(err) ? REFUSAL_PASSES : REFUSAL_FAILS;
 }
 
-static void on_outcome_checked(void *arg, const struct cloud_result *result);
-
-/* An earlier process may have asked already, and that cannot be stopped; otherwise nothing has happened yet. */
-static void on_used_meanwhile(struct operation *operation, const struct err *err)
+static enum cloud_refusal on_failed(struct operation *operation, const struct cloud_result *result)
 {
-	str_set(&detaching_of(operation)->users, err->text);
-	cloud_step_list(operation, on_outcome_checked);
+	if (result->job_status != CLOUD_JOB_FAILED)
+		return REFUSAL_PASSES;
+	return cloud_err_is_not_attached(&result->err) ? REFUSAL_PASSES : REFUSAL_FAILS;
 }
 
-void detaching_ask_cloud(struct operation *operation)
-{
-	const struct detaching *detaching = detaching_of(operation);
-
-	if (!detaching->attached)
-		operation_next(operation);
-	else if (is_served_here(operation) && !detaching->looked)
-		look_at_users(operation, send_request, on_used_meanwhile);
-	else
-		send_request(operation);
-}
-
-/* ---- await-job ---- */
-
-/* A request whose answer got lost can arrive until its time-out; only then is it certain that nothing comes of it. */
-static bool may_still_arrive(const struct operation *operation)
+/* Whatever the job says, the volume decides. */
+static void verify(struct operation *operation, const struct cloud_volume *volume)
 {
 	struct detaching *detaching = detaching_of(operation);
 
-	if (!detaching->looking_since)
-		detaching->looking_since = clock_mono_ms();
-	return (detaching->in_doubt || operation->resumed) &&
-	       clock_mono_ms() - detaching->looking_since < operation->ops->env->options.request_ms;
-}
-
-static void on_outcome_checked(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	const struct cloud_volume *volume;
-
-	if (result->err.code != ERR_NOT_FOUND && cloud_step_unseen(operation, result))
-		return;
-	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (volume && volume->job_id)
 		cloud_step_busy(operation, volume);
-	else if (volume && volume->vm_id && may_still_arrive(operation))
+	else if (volume && volume->vm_id && cloud_change_may_arrive(&detaching->change))
 		operation_again(operation, LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
-	else if (volume && volume->vm_id && !str_empty(detaching_of(operation)->users))
-		operation_failf(operation, ERR_CONFLICT, "%s", detaching_of(operation)->users);
+	else if (volume && volume->vm_id && !str_empty(detaching->users))
+		operation_failf(operation, ERR_CONFLICT, "%s", detaching->users);
 	else if (volume && volume->vm_id)
 		operation_failf(
 			operation, ERR_CLOUD,
@@ -514,29 +467,51 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 		operation_next(operation);
 }
 
-static void on_job_ended(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	bool lost = cloud_step_job_lost(operation, result);
+static const struct cloud_change_kind detachment = {
+	.submit = submit,
+	.refused = on_refused,
+	.failed = on_failed,
+	.verify = verify,
+};
 
-	if (result->job_status == CLOUD_JOB_FAILED && !lost && !cloud_err_is_not_attached(&result->err)) {
-		operation_fail(operation, &result->err);
-		return;
-	}
-	/* Whatever the job says, the volume decides. */
-	cloud_step_list(operation, on_outcome_checked);
+static void ask(struct operation *operation)
+{
+	struct detaching *detaching = detaching_of(operation);
+
+	detaching->change.looking_since = 0;
+	str_set(&detaching->users, NULL);
+	cloud_change_ask(&detaching->change, &detachment, operation, &detaching->job_id);
+}
+
+/* An earlier process may have asked already, and that cannot be stopped; otherwise nothing has happened yet. */
+static void on_used_meanwhile(struct operation *operation, const struct err *err)
+{
+	struct detaching *detaching = detaching_of(operation);
+
+	str_set(&detaching->users, err->text);
+	cloud_change_verify(&detaching->change, &detachment, operation, &detaching->job_id);
+}
+
+void detaching_ask_cloud(struct operation *operation)
+{
+	const struct detaching *detaching = detaching_of(operation);
+
+	if (!detaching->attached)
+		operation_next(operation);
+	else if (is_served_here(operation) && !detaching->looked)
+		look_at_users(operation, ask, on_used_meanwhile);
+	else
+		ask(operation);
 }
 
 void detaching_await_job(struct operation *operation)
 {
 	struct detaching *detaching = detaching_of(operation);
 
-	if (!detaching->attached) {
+	if (detaching->attached)
+		cloud_change_settle(&detaching->change, &detachment, operation, &detaching->job_id);
+	else
 		operation_next(operation);
-		return;
-	}
-	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->ops->env->cloud, detaching->job_id, on_job_ended, operation));
 }
 
 /* ---- await-gone ---- */

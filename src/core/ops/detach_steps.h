@@ -23,10 +23,9 @@ struct detaching {
 	bool looked;                                  /* this process has, and nobody is in the way */
 	void (*on_free)(struct operation *operation); /* what comes after the look */
 	void (*on_used)(struct operation *operation, const struct err *err);
-	uint64_t flushed;      /* the same of the disk that was flushed last */
-	bool upper;            /* what stands on it was, rather than the disk itself */
-	bool in_doubt;         /* a request was sent whose answer got lost: it may have arrived */
-	int64_t looking_since; /* clock_mono_ms() of the first look that found it still attached, 0 none */
+	uint64_t flushed; /* the same of the disk that was flushed last */
+	bool upper;       /* what stands on it was, rather than the disk itself */
+	struct cloud_change change;
 };
 
 /* Rows of the field table of a context whose first member is `struct detaching detaching`. */

@@ -15,7 +15,6 @@
 
 #include <inttypes.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "cloud/cloud.h"
 #include "core/engine/operation.h"
@@ -42,8 +41,7 @@ struct resize_context {
 	uint64_t size;          /* CloudStack's as it last said */
 	char *kept; /* why its export has the size it had, as half a sentence; NULL or empty: it has grown */
 	/* not stored */
-	bool in_doubt;               /* a request was sent whose answer got lost: it may have arrived */
-	int64_t looking_since;       /* clock_mono_ms() of the first look that found the old size, 0 none */
+	struct cloud_change change;
 	const struct device *device; /* borrowed, until the next turn of the loop */
 };
 
@@ -169,52 +167,30 @@ static void check(struct operation *operation)
 	cloud_step_list(operation, on_checked);
 }
 
-/* ---- ask-cloud ---- */
+/* ---- ask-cloud, await-job ---- */
 
-static void on_asked(void *arg, const struct cloud_result *result)
+static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct operation *operation = arg;
-	struct resize_context *context = operation->context;
-
-	if (operation->resumed || result->outcome == CLOUD_UNKNOWN)
-		context->in_doubt = true;
-	if (cloud_step_retried(operation, result))
-		return;
-	/* When an earlier request may have arrived, its job and the volume decide, not what became of this one. */
-	if (result->outcome == CLOUD_REFUSED && !context->in_doubt && !cloud_err_is_duplicate_job(&result->err)) {
-		operation_fail(operation, &result->err);
-		return;
-	}
-	cloud_step_note_job(&context->job_id, result);
-	operation_next(operation);
-}
-
-static void ask_cloud(struct operation *operation)
-{
-	struct resize_context *context = operation->context;
+	const struct resize_context *context = operation->context;
 	bool shrinks = wanted_size(context) < context->previous_size;
 
-	if (had_that_size(context)) {
-		operation_next(operation);
-		return;
-	}
-	/* Safe to repeat: CloudStack refuses a job id it knows, and the size is the whole, not what is added. */
-	cloud_step_wait_call(operation, cloud_resize_volume(operation->ops->env->cloud, operation->record.volume_id,
-							    (uint64_t)context->size_gib, shrinks, context->job_id,
-							    on_asked, operation));
+	/* The size is the whole, not what is added, so it does not matter if the request arrives twice. */
+	return cloud_resize_volume(operation->ops->env->cloud, operation->record.volume_id, (uint64_t)context->size_gib,
+				   shrinks, job_id, done, arg);
 }
 
-/* ---- await-job ---- */
-
-/* A request whose answer got lost can arrive until its time-out; only then is it certain that nothing comes of it. */
-static bool may_still_arrive(const struct operation *operation)
+/* When an earlier request may have arrived, its job and the volume decide, not what became of this one. */
+static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
 {
-	struct resize_context *context = operation->context;
+	const struct resize_context *context = operation->context;
 
-	if (!context->looking_since)
-		context->looking_since = clock_mono_ms();
-	return (context->in_doubt || operation->resumed) &&
-	       clock_mono_ms() - context->looking_since < operation->ops->env->options.request_ms;
+	return context->change.in_doubt ? REFUSAL_PASSES : REFUSAL_FAILS;
+}
+
+static bool on_told(struct operation *operation, const struct cloud_volume *volume)
+{
+	note_volume(operation, volume);
+	return true;
 }
 
 /* Some storages round up further than to whole GiB. */
@@ -223,23 +199,19 @@ static bool is_resized(const struct resize_context *context, const struct cloud_
 	return volume->size != context->previous_size && volume->size >= wanted_size(context);
 }
 
-static void on_outcome_checked(void *arg, const struct cloud_result *result)
+static void verify(struct operation *operation, const struct cloud_volume *volume)
 {
-	struct operation *operation = arg;
+	struct resize_context *context = operation->context;
 	const char *volume_id = operation->record.volume_id;
-	const struct cloud_volume *volume;
 
-	if (result->err.code != ERR_NOT_FOUND && cloud_step_unseen(operation, result))
-		return;
-	volume = cloud_step_volume(operation, result, volume_id);
 	if (!volume) {
 		operation_failf(operation, ERR_NOT_FOUND, "volume %s was deleted while it was resized", volume_id);
 	} else if (volume->job_id) {
 		cloud_step_busy(operation, volume);
-	} else if (is_resized(operation->context, volume)) {
+	} else if (is_resized(context, volume)) {
 		note_volume(operation, volume);
 		operation_next(operation);
-	} else if (may_still_arrive(operation)) {
+	} else if (cloud_change_may_arrive(&context->change)) {
 		operation_again(operation, LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
 	} else {
 		operation_failf(operation, ERR_CLOUD,
@@ -249,32 +221,31 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 	}
 }
 
-static void on_job_ended(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	const struct cloud_volume *volume = cloud_step_volume(operation, result, operation->record.volume_id);
-	bool lost = cloud_step_job_lost(operation, result);
+static const struct cloud_change_kind resizing = {
+	.submit = submit,
+	.refused = on_refused,
+	.told = on_told,
+	.verify = verify,
+};
 
-	if (result->job_status == CLOUD_JOB_FAILED && !lost) {
-		operation_fail(operation, &result->err);
-	} else if (result->job_status == CLOUD_JOB_SUCCEEDED && volume) {
-		note_volume(operation, volume);
+static void ask_cloud(struct operation *operation)
+{
+	struct resize_context *context = operation->context;
+
+	if (had_that_size(context))
 		operation_next(operation);
-	} else {
-		cloud_step_list(operation, on_outcome_checked);
-	}
+	else
+		cloud_change_ask(&context->change, &resizing, operation, &context->job_id);
 }
 
 static void await_job(struct operation *operation)
 {
 	struct resize_context *context = operation->context;
 
-	if (had_that_size(context)) {
+	if (had_that_size(context))
 		operation_next(operation);
-		return;
-	}
-	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->ops->env->cloud, context->job_id, on_job_ended, operation));
+	else
+		cloud_change_settle(&context->change, &resizing, operation, &context->job_id);
 }
 
 /* ---- await-size ---- */
