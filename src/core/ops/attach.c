@@ -449,8 +449,7 @@ static char *left_over(const struct operation *operation)
 const struct operation_kind op_attach = {
 	.type = OPERATION_ATTACH,
 	.context = &attach_context,
-	.steps = attach_steps,
-	.step_count = ARRAY_SIZE(attach_steps),
+	.groups = { STEP_GROUP(attach_steps) },
 	.respond = respond,
 	.left_over = left_over,
 };

@@ -329,8 +329,7 @@ static char *left_over(const struct operation *operation)
 const struct operation_kind op_create = {
 	.type = OPERATION_CREATE,
 	.context = &create_context,
-	.steps = create_steps,
-	.step_count = ARRAY_SIZE(create_steps),
+	.groups = { STEP_GROUP(create_steps) },
 	.respond = respond,
 	.left_over = left_over,
 };

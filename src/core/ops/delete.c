@@ -76,7 +76,6 @@ static void await_destroyed(struct operation *operation)
 /* ---- the table ---- */
 
 static const struct step delete_steps[] = {
-	DETACHING_STEPS,
 	{ .name = "destroy", .run = destroy, .deadline = STEP_CLOUD },
 	{ .name = "await-destroyed", .run = await_destroyed, .deadline = STEP_CLOUD },
 };
@@ -97,8 +96,7 @@ static char *left_over(const struct operation *operation)
 const struct operation_kind op_delete = {
 	.type = OPERATION_DELETE,
 	.context = &delete_context,
-	.steps = delete_steps,
-	.step_count = ARRAY_SIZE(delete_steps),
+	.groups = { DETACHING_STEPS, STEP_GROUP(delete_steps) },
 	.respond = respond,
 	.left_over = left_over,
 };

@@ -84,14 +84,12 @@ static void note_volume(struct operation *operation, const struct cloud_volume *
 /* The volume's disks here, mapped or not: how many, and the last. */
 static size_t find_disks(struct operation *operation, const struct device **out)
 {
-	struct ops *ops = operation->ops;
+	struct model *model = operation->ops->model;
+	const char *volume_id = operation->record.volume_id;
+	const struct device *device = NULL;
 	size_t count = 0;
 
-	for (size_t i = 0; i < sysblock_count(ops->env->sysblock); i++) {
-		const struct device *device = sysblock_at(ops->env->sysblock, i);
-
-		if (!mapping_is_disk(ops->model, operation->record.volume_id, device))
-			continue;
+	while ((device = mapping_next_disk(model, volume_id, device))) {
 		*out = device;
 		count++;
 	}
@@ -455,8 +453,7 @@ static char *left_over(const struct operation *operation)
 const struct operation_kind op_resize = {
 	.type = OPERATION_RESIZE,
 	.context = &resize_context,
-	.steps = resize_steps,
-	.step_count = ARRAY_SIZE(resize_steps),
+	.groups = { STEP_GROUP(resize_steps) },
 	.respond = respond,
 	.left_over = left_over,
 };

@@ -23,7 +23,6 @@
 #include "core/model/volume.h"
 #include "core/reconcile/leftover_maps.h"
 #include "disk/device.h"
-#include "disk/sysblock.h"
 #include "dm/devmap.h"
 #include "nbd/exporter.h"
 
@@ -242,15 +241,6 @@ static void look_at_mapping(struct tidy *tidy, const struct mapping *mapping, co
 		begin(tidy, volume_id, ACTIVATION_UP, parts, device);
 }
 
-static bool kernel_shows(const struct host_sync *sync, const char *volume_id)
-{
-	for (size_t i = 0; i < sysblock_count(sync->env->sysblock); i++) {
-		if (mapping_is_disk(sync->model, volume_id, sysblock_at(sync->env->sysblock, i)))
-			return true;
-	}
-	return false;
-}
-
 /*
  * CloudStack has been heard, and nothing says that the volume is or will be here. Who does not know which VM this is,
  * or has been told another one, takes every volume for one that is elsewhere; so the kernel is asked as well.
@@ -263,7 +253,7 @@ static bool is_provably_away(const struct host_sync *sync, const char *volume_id
 	return volumes_are_known(sync->model) && sync->env->options.appliance_id &&
 	       !(mapping && env_is_appliance(sync->env, mapping->record.vm_id)) &&
 	       !operation_busy(sync->engine, volume_id) && !suspended_has(sync->host, volume_id) &&
-	       !(volume && env_is_appliance(sync->env, volume->cloud.vm_id)) && !kernel_shows(sync, volume_id);
+	       !(volume && env_is_appliance(sync->env, volume->cloud.vm_id)) && !mapping_next_disk(sync->model, volume_id, NULL);
 }
 
 bool host_sync_is_orphan(const struct host_sync *sync, const char *name)
