@@ -17,6 +17,7 @@
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
+#include "core/host/activation.h"
 #include "core/model/commit.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
@@ -121,7 +122,7 @@ static void on_checked(void *arg, const struct cloud_result *result)
 	struct operation *operation = arg;
 	const struct cloud_volume *volume;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (!volume) {
@@ -149,7 +150,7 @@ static void on_refusal_checked(void *arg, const struct cloud_result *result)
 	struct operation *operation = arg;
 	struct attach_context *context = operation->context;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	if (op_attach_is_here(operation, cloud_step_volume(operation, result, operation->record.volume_id))) {
 		operation_next(operation);
@@ -218,7 +219,7 @@ static void cancel_job(void *awaited)
 /* A disk has come or gone: either way the job has very likely ended. */
 static void on_disk_changed(struct operation *operation)
 {
-	if (op_attach_may_be_named(operation)) {
+	if (op_attach_disk_to_name(operation)) {
 		cloud_job_cancel(operation->awaited);
 		operation_again(operation, 0, "its disk has come");
 	} else {
@@ -250,11 +251,14 @@ static void ask_cloud(struct operation *operation)
 static void await_job(struct operation *operation)
 {
 	struct attach_context *context = operation->context;
+	const struct device *device = op_attach_disk_to_name(operation);
 
-	if (op_attach_name_early(operation))
+	if (device) {
+		op_attach_name_early(operation, device);
 		return;
+	}
 	cloud_change_settle(&context->change, &attachment, operation, &context->job_id);
-	if (context->early_seen)
+	if (context->early_disk)
 		cloud_job_poke(operation->awaited);
 }
 
@@ -262,8 +266,46 @@ static void await_job(struct operation *operation)
 
 static void await_device(struct operation *operation)
 {
-	if (!on_appliance(operation) || op_attach_find_device(operation))
+	if (!on_appliance(operation) || op_attach_device_or_wait(operation))
 		operation_next(operation);
+}
+
+/* ---- name, read, export: on this VM only, and each with the disk as it is at that moment ---- */
+
+static void activate(struct operation *operation, unsigned parts)
+{
+	const struct device *device;
+
+	if (!on_appliance(operation)) {
+		operation_next(operation);
+		return;
+	}
+	device = op_attach_device_or_wait(operation);
+	if (device && op_attach_activate_or_wait(operation, device, parts))
+		operation_next(operation);
+}
+
+static void make_name(struct operation *operation)
+{
+	activate(operation, ACTIVATION_MAP);
+}
+
+static void read_contents(struct operation *operation)
+{
+	const struct device *device;
+
+	if (!on_appliance(operation)) {
+		operation_next(operation);
+		return;
+	}
+	device = op_attach_device_or_wait(operation);
+	if (device)
+		op_attach_read(operation, device);
+}
+
+static void make_export(struct operation *operation)
+{
+	activate(operation, ACTIVATION_ALL);
 }
 
 /* ---- publish ---- */
@@ -282,20 +324,20 @@ static void note_contents(const struct attach_context *context, struct mapping_r
 	str_set(&record->partition_table, known(context->partition_table));
 }
 
-static void stage(struct operation *operation)
+/* device: NULL on another VM. */
+static void put_mapping(struct operation *operation, const struct device *device)
 {
 	const struct attach_context *context = operation->context;
 	const struct operation_record *asked = &operation->record;
 	struct mapping_record record = { 0 };
 
 	mapping_make(operation->ops->model, asked->volume_id, asked->vm_id, &record);
-	mapping_place(operation->ops->model, &record, context->device_id, context->size,
-		      on_appliance(operation) ? context->device : NULL);
+	mapping_place(operation->ops->model, &record, context->device_id, context->size, device);
 	record.matched_by = (int)context->matched_by;
 	note_contents(context, &record);
 	change_put_mapping(operation_change_anew(operation), &record);
-	if (on_appliance(operation) && operation->ops->env->options.exporter)
-		op_attach_stage_export(operation);
+	if (device && operation->ops->env->options.exporter)
+		op_attach_put_export(operation, device);
 }
 
 /* While an operation has the owner nobody else touches its mapping; but that its disk is gone is true in any case. */
@@ -319,7 +361,7 @@ static void call_owner_up_to_date(const struct operation *operation, const struc
  * A name the kernel, or a slot CloudStack, has just given away again may still stand in the mapping of its last owner.
  * Then that mapping is out of date, and whoever keeps it up to date is called.
  */
-static bool path_is_free(struct operation *operation)
+static bool path_is_free_or_wait(struct operation *operation)
 {
 	const struct mapping_record *wanted = change_mapping(operation->change);
 	struct mapping *mapping;
@@ -339,11 +381,16 @@ static bool path_is_free(struct operation *operation)
 
 static void publish(struct operation *operation)
 {
+	const struct device *device = NULL;
+
 	/* After a restart the device must be found anew: names may have changed hands. */
-	if (on_appliance(operation) && (!op_attach_find_device(operation) || !op_attach_is_served(operation)))
-		return;
-	stage(operation);
-	if (path_is_free(operation))
+	if (on_appliance(operation)) {
+		device = op_attach_device_or_wait(operation);
+		if (!device || !op_attach_activate_or_wait(operation, device, ACTIVATION_ALL))
+			return;
+	}
+	put_mapping(operation, device);
+	if (path_is_free_or_wait(operation))
 		operation_next(operation);
 }
 
@@ -354,9 +401,9 @@ static const struct step attach_steps[] = {
 	{ .name = "ask-cloud", .run = ask_cloud, .undo = op_attach_take_back, .deadline = STEP_CLOUD },
 	{ .name = "await-job", .run = await_job, .undo = op_attach_take_back_early_name, .deadline = STEP_CLOUD },
 	{ .name = "await-device", .run = await_device, .deadline = STEP_DEVICE },
-	{ .name = "name", .run = op_attach_name, .undo = op_attach_take_back_name, .deadline = STEP_DEVICE },
-	{ .name = "read", .run = op_attach_read, .deadline = STEP_DEVICE },
-	{ .name = "export", .run = op_attach_export, .undo = op_attach_take_back_export, .deadline = STEP_DEVICE },
+	{ .name = "name", .run = make_name, .undo = op_attach_take_back_name, .deadline = STEP_DEVICE },
+	{ .name = "read", .run = read_contents, .deadline = STEP_DEVICE },
+	{ .name = "export", .run = make_export, .undo = op_attach_take_back_export, .deadline = STEP_DEVICE },
 	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
 };
 

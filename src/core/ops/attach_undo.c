@@ -32,7 +32,7 @@ void op_attach_take_back_early_name(struct operation *operation)
 {
 	const struct attach_context *context = operation->context;
 
-	if (context->served & ACTIVATION_MAP)
+	if (context->ensured.parts & ACTIVATION_MAP)
 		op_attach_take_back_name(operation);
 	else
 		operation_next(operation);
@@ -88,7 +88,7 @@ static void on_undo_looked(void *arg, const struct cloud_result *result)
 	struct attach_context *context = operation->context;
 	const struct cloud_volume *volume;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (volume && volume->job_id && !streq(volume->job_id, context->undo_job_id)) {
@@ -106,7 +106,7 @@ static void on_undo_job_found(void *arg, const struct cloud_result *result)
 	struct operation *operation = arg;
 	struct attach_context *context = operation->context;
 
-	if (cloud_step_retried(operation, result))
+	if (!cloud_step_answered_or_wait(operation, result))
 		return;
 	if (result->outcome == CLOUD_OK && result->job_status == CLOUD_JOB_PENDING) {
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "CloudStack has not ended the attachment yet");

@@ -41,36 +41,36 @@ static int64_t retry_delay_ms(const struct operation *operation)
 	return operation_retry_in(ops->engine, delay_ms);
 }
 
-bool cloud_step_retried(struct operation *operation, const struct cloud_result *result)
+bool cloud_step_answered_or_wait(struct operation *operation, const struct cloud_result *result)
 {
 	switch (result->outcome) {
 	case CLOUD_OK:
 	case CLOUD_REFUSED:
-		return false;
+		return true;
 	case CLOUD_AWAY:
 	case CLOUD_UNKNOWN:
 		operation_again(operation, retry_delay_ms(operation), "%s", result->err.text);
-		return true;
+		return false;
 	}
 	abort();
 }
 
-bool cloud_step_failed(struct operation *operation, const struct cloud_result *result)
+bool cloud_step_succeeded_or_end(struct operation *operation, const struct cloud_result *result)
 {
-	if (cloud_step_retried(operation, result))
-		return true;
-	if (result->outcome == CLOUD_OK)
+	if (!cloud_step_answered_or_wait(operation, result))
 		return false;
+	if (result->outcome == CLOUD_OK)
+		return true;
 	operation_fail(operation, &result->err);
-	return true;
+	return false;
 }
 
-bool cloud_step_unseen(struct operation *operation, const struct cloud_result *result)
+bool cloud_step_shown_or_wait(struct operation *operation, const struct cloud_result *result)
 {
 	if (result->outcome == CLOUD_OK)
-		return false;
+		return true;
 	operation_again(operation, retry_delay_ms(operation), "%s", result->err.text);
-	return true;
+	return false;
 }
 
 const struct cloud_volume *cloud_step_volume(struct operation *operation, const struct cloud_result *result,
@@ -185,9 +185,10 @@ static void on_looked(void *arg, const struct cloud_result *result)
 	struct cloud_change *change = arg;
 	struct operation *operation = change->operation;
 
-	if (change->kind->can_undo && cloud_step_failed(operation, result))
+	if (change->kind->can_undo && !cloud_step_succeeded_or_end(operation, result))
 		return;
-	if (!change->kind->can_undo && result->err.code != ERR_NOT_FOUND && cloud_step_unseen(operation, result))
+	if (!change->kind->can_undo && result->err.code != ERR_NOT_FOUND &&
+	    !cloud_step_shown_or_wait(operation, result))
 		return;
 	change->kind->verify(operation, cloud_step_volume(operation, result, operation->record.volume_id));
 }
@@ -258,7 +259,7 @@ static void on_asked(void *arg, const struct cloud_result *result)
 
 	if (operation->resumed || result->outcome == CLOUD_UNKNOWN)
 		change->in_doubt = true;
-	if (cloud_step_retried(operation, result))
+	if (!cloud_step_answered_or_wait(operation, result))
 		return;
 	if (result->outcome == CLOUD_REFUSED && !cloud_err_is_duplicate_job(&result->err)) {
 		switch (change->kind->refused(operation, &result->err)) {

@@ -10,17 +10,18 @@
 #include "core/engine/operation.h"
 
 /*
- * Trouble that passes (away, outcome unknown) runs the step again later; true when that was said. A refusal and success
- * are the caller's business.
+ * Each is true when the step goes on, and false when the step has ended: it runs again later, or has failed.
+ *
+ * Trouble that passes (away, outcome unknown) runs the step again later. A refusal and success go on.
  */
-bool cloud_step_retried(struct operation *operation, const struct cloud_result *result);
-/* The same, and a refusal fails the operation. True unless the outcome is CLOUD_OK. */
-bool cloud_step_failed(struct operation *operation, const struct cloud_result *result);
+bool cloud_step_answered_or_wait(struct operation *operation, const struct cloud_result *result);
+/* The same, and a refusal fails the operation. Only CLOUD_OK goes on. */
+bool cloud_step_succeeded_or_end(struct operation *operation, const struct cloud_result *result);
 /*
- * For a look at what became of a change that cannot be taken back: a refusal to show it leaves that open just as silence
- * does, so the step runs again later. True unless the outcome is CLOUD_OK. (ERR_NOT_FOUND is no such refusal but an answer.)
+ * For a look at what became of a change that cannot be undone: a refusal to show it leaves that open just as silence
+ * does, so the step runs again later. Only CLOUD_OK goes on. (ERR_NOT_FOUND is no such refusal but an answer.)
  */
-bool cloud_step_unseen(struct operation *operation, const struct cloud_result *result);
+bool cloud_step_shown_or_wait(struct operation *operation, const struct cloud_result *result);
 
 /* The volume in the result that has this id, NULL when it is not there. Brings the model up to date with it. */
 const struct cloud_volume *cloud_step_volume(struct operation *operation, const struct cloud_result *result,

@@ -83,7 +83,7 @@ static void on_submitted(void *arg, const struct cloud_result *result)
 	struct operation *operation = arg;
 	struct create_context *context = operation->context;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	if (!result->entity_id) {
 		operation_again(operation, 1000, "CloudStack accepted the volume but did not say its id");
@@ -118,7 +118,7 @@ static void on_looked_by_name(void *arg, const struct cloud_result *result)
 	struct operation *operation = arg;
 	struct create_context *context = operation->context;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	if (result->count > 0) {
 		operation_set_volume(operation, result->volumes[0].id);
@@ -137,7 +137,7 @@ static void on_looked_by_job(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
 
-	if (cloud_step_retried(operation, result))
+	if (!cloud_step_answered_or_wait(operation, result))
 		return;
 	if (result->outcome == CLOUD_OK && result->entity_id) {
 		operation_set_volume(operation, result->entity_id);
@@ -277,7 +277,7 @@ static void on_left_over(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	if (result->count == 0) {
 		operation_next(operation);

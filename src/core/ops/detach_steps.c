@@ -133,7 +133,7 @@ static void on_checked(void *arg, const struct cloud_result *result)
 	struct detaching *detaching = detaching_of(operation);
 	const struct cloud_volume *volume;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (!volume) {

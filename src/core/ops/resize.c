@@ -42,7 +42,6 @@ struct resize_context {
 	char *kept; /* why its export has the size it had, as half a sentence; NULL or empty: it has grown */
 	/* not stored */
 	struct cloud_change change;
-	const struct device *device; /* borrowed, until the next turn of the loop */
 };
 
 #define F(MEMBER, TYPE, ...) FIELD(resize_context, MEMBER, TYPE, __VA_ARGS__)
@@ -140,7 +139,7 @@ static void on_checked(void *arg, const struct cloud_result *result)
 	struct resize_context *context = operation->context;
 	const struct cloud_volume *volume;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (!volume) {
@@ -248,8 +247,8 @@ static void await_job(struct operation *operation)
 
 /* ---- await-size ---- */
 
-/* The kernel's own words, read again at this moment. */
-static bool has_new_size(struct operation *operation)
+/* The volume's disk, if it has the new size by the kernel's own words, read again at this moment. NULL: the step has ended. */
+static const struct device *new_size_or_wait(struct operation *operation)
 {
 	struct resize_context *context = operation->context;
 	struct sysblock *sysblock = operation->ops->env->sysblock;
@@ -258,27 +257,26 @@ static bool has_new_size(struct operation *operation)
 
 	if (find_disks(operation, &device) != 1) {
 		operation_again(operation, LOOK_AGAIN_MS, "the kernel does not show one disk of volume %s", volume_id);
-		return false;
+		return NULL;
 	}
 	if (!sysblock_verify(sysblock, device)) {
 		sysblock_wake(sysblock);
 		operation_again(operation, LOOK_AGAIN_MS, "%s changed while it was looked at", device->path);
-		return false;
+		return NULL;
 	}
 	if (!match_size_fits(context->size, device->size)) {
 		operation_again(operation, LOOK_AGAIN_MS,
 				"volume %s has %" PRIu64 " bytes in CloudStack, but the kernel shows %s with %" PRIu64
 				"; if it stays so, detach the volume and attach it again",
 				volume_id, context->size, device->path, device->size);
-		return false;
+		return NULL;
 	}
-	context->device = device;
-	return true;
+	return device;
 }
 
 static void await_size(struct operation *operation)
 {
-	if (!on_appliance(operation) || has_new_size(operation))
+	if (!on_appliance(operation) || new_size_or_wait(operation))
 		operation_next(operation);
 }
 
@@ -287,6 +285,19 @@ static void await_size(struct operation *operation)
 static bool is_mapped_here(const struct operation *operation)
 {
 	return on_appliance(operation) && mapping_find(operation->ops->model, operation->record.volume_id);
+}
+
+static void grow(struct operation *operation, bool is_there, unsigned part, activation_done_fn done)
+{
+	const struct device *device;
+
+	if (!is_there) {
+		operation_next(operation);
+		return;
+	}
+	device = new_size_or_wait(operation);
+	if (device)
+		activation_step_then(operation, ACTIVATION_UP, part, device, done);
 }
 
 static void on_name_grown(void *arg, const struct err *err)
@@ -303,12 +314,7 @@ static void on_name_grown(void *arg, const struct err *err)
 /* It grows under those who use it. */
 static void grow_name(struct operation *operation)
 {
-	const struct resize_context *context = operation->context;
-
-	if (!is_mapped_here(operation))
-		operation_next(operation);
-	else if (has_new_size(operation))
-		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_MAP, context->device, on_name_grown);
+	grow(operation, is_mapped_here(operation), ACTIVATION_MAP, on_name_grown);
 }
 
 /*
@@ -334,17 +340,14 @@ static void on_export_grown(void *arg, const struct err *err)
 
 static void grow_export(struct operation *operation)
 {
-	const struct resize_context *context = operation->context;
+	bool is_exported = export_find(operation->ops->model, operation->record.volume_id) != NULL;
 
-	if (!is_mapped_here(operation) || !export_find(operation->ops->model, operation->record.volume_id))
-		operation_next(operation);
-	else if (has_new_size(operation))
-		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_EXPORT, context->device, on_export_grown);
+	grow(operation, is_mapped_here(operation) && is_exported, ACTIVATION_EXPORT, on_export_grown);
 }
 
 /* ---- publish ---- */
 
-static void stage_export(struct operation *operation)
+static void put_export(struct operation *operation, const struct device *device)
 {
 	const struct resize_context *context = operation->context;
 	struct export_record record = { 0 };
@@ -352,7 +355,7 @@ static void stage_export(struct operation *operation)
 	if (!str_empty(context->kept) || !export_find(operation->ops->model, operation->record.volume_id))
 		return;
 	export_make(operation->ops->model, operation->record.volume_id, &record);
-	export_place(operation->ops->model, &record, context->device);
+	export_place(operation->ops->model, &record, device);
 	change_set_export(operation_change(operation), &record);
 }
 
@@ -360,13 +363,12 @@ static void stage_export(struct operation *operation)
  * Only the size is ours to change. A volume that is mapped nowhere, or whose disk has got another name meanwhile, is
  * brought in order right afterwards by those who follow the kernel: they know which names are free.
  */
-static bool is_noted_where_it_is(const struct operation *operation, const struct mapping *mapping)
+static bool is_noted_where_it_is(const struct operation *operation, const struct mapping *mapping,
+				 const struct device *device)
 {
-	const struct resize_context *context = operation->context;
-
 	if (!mapping || !streq(mapping->record.vm_id, operation->record.vm_id))
 		return false;
-	return !on_appliance(operation) || streq(mapping->record.device_path, context->device->path);
+	return !device || streq(mapping->record.device_path, device->path);
 }
 
 static void publish(struct operation *operation)
@@ -374,17 +376,18 @@ static void publish(struct operation *operation)
 	struct ops *ops = operation->ops;
 	const struct resize_context *context = operation->context;
 	const struct mapping *mapping = mapping_find(ops->model, operation->record.volume_id);
+	const struct device *device = on_appliance(operation) ? new_size_or_wait(operation) : NULL;
 	struct mapping_record record = { 0 };
 
 	/* After a restart the device must be found anew. */
-	if (on_appliance(operation) && !has_new_size(operation))
+	if (on_appliance(operation) && !device)
 		return;
-	if (is_noted_where_it_is(operation, mapping)) {
+	if (is_noted_where_it_is(operation, mapping, device)) {
 		record_copy(&mapping_record, &record, &mapping->record);
-		mapping_place(ops->model, &record, record.cloudstack_device_id, context->size, context->device);
+		mapping_place(ops->model, &record, record.cloudstack_device_id, context->size, device);
 		change_put_mapping(operation_change_anew(operation), &record);
-		if (on_appliance(operation))
-			stage_export(operation);
+		if (device)
+			put_export(operation, device);
 	}
 	operation_next(operation);
 }
