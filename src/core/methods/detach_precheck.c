@@ -218,7 +218,8 @@ void detach_precheck(struct call *call, const char *volume_id, enum in_use_leave
 		return;
 	}
 	/* What the last scan saw may be seconds old. */
-	device = sysblock_scan(calls->env->sysblock, NULL) < 0 ? NULL : mapping_next_disk(calls->model, volume_id, NULL);
+	device =
+		sysblock_scan(calls->env->sysblock, NULL) < 0 ? NULL : mapping_next_disk(calls->model, volume_id, NULL);
 	if (!device || operation_busy(calls->engine, volume_id)) {
 		proceed(call);
 		return;

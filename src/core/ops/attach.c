@@ -4,9 +4,9 @@
  * Attaching a volume, and finding out which device it became.
  *
  * CloudStack is asked to attach; on this VM a disk then appears some time before or after CloudStack says so. Which one
- * it is, is decided by core/match alone: by the disk's own identity where it has one. What cannot be decided is an error
+ * it is, is decided by rules/match alone: by the disk's own identity where it has one. What cannot be decided is an error
  * and the attachment is taken back; a wrong device is never named. The disk gets the volume's stable name and is exported
- * under it (op_attach_serve.c), and only when an NBD client was answered is anybody told.
+ * under it (attach_activate.c), and only when an NBD client was answered is anybody told.
  */
 
 #include <assert.h>
@@ -398,12 +398,12 @@ static void publish(struct operation *operation)
 
 static const struct step attach_steps[] = {
 	{ .name = "check", .run = check, .deadline = STEP_CLOUD },
-	{ .name = "ask-cloud", .run = ask_cloud, .undo = op_attach_take_back, .deadline = STEP_CLOUD },
-	{ .name = "await-job", .run = await_job, .undo = op_attach_take_back_early_name, .deadline = STEP_CLOUD },
+	{ .name = "ask-cloud", .run = ask_cloud, .undo = op_attach_undo, .deadline = STEP_CLOUD },
+	{ .name = "await-job", .run = await_job, .undo = op_attach_undo_early_name, .deadline = STEP_CLOUD },
 	{ .name = "await-device", .run = await_device, .deadline = STEP_DEVICE },
-	{ .name = "name", .run = make_name, .undo = op_attach_take_back_name, .deadline = STEP_DEVICE },
+	{ .name = "name", .run = make_name, .undo = op_attach_undo_name, .deadline = STEP_DEVICE },
 	{ .name = "read", .run = read_contents, .deadline = STEP_DEVICE },
-	{ .name = "export", .run = make_export, .undo = op_attach_take_back_export, .deadline = STEP_DEVICE },
+	{ .name = "export", .run = make_export, .undo = op_attach_undo_export, .deadline = STEP_DEVICE },
 	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
 };
 

@@ -19,7 +19,7 @@
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
 
-void op_attach_take_back_name(struct operation *operation)
+void op_attach_undo_name(struct operation *operation)
 {
 	activation_step(operation, ACTIVATION_FORCED_DOWN, ACTIVATION_MAP, NULL);
 }
@@ -28,18 +28,18 @@ void op_attach_take_back_name(struct operation *operation)
  * Only what this process has made: whoever waits for the volume under its name waits on when CloudStack's job fails
  * before the disk has come. What an earlier process made is found by tidying.
  */
-void op_attach_take_back_early_name(struct operation *operation)
+void op_attach_undo_early_name(struct operation *operation)
 {
 	const struct attach_context *context = operation->context;
 
 	if (context->ensured.parts & ACTIVATION_MAP)
-		op_attach_take_back_name(operation);
+		op_attach_undo_name(operation);
 	else
 		operation_next(operation);
 }
 
 /* An engine that is away serves nothing now; what it may serve when it comes back is found by tidying. */
-static void on_export_taken_back(void *arg, const struct err *err)
+static void on_export_undone(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
 
@@ -49,9 +49,9 @@ static void on_export_taken_back(void *arg, const struct err *err)
 		operation_next(operation);
 }
 
-void op_attach_take_back_export(struct operation *operation)
+void op_attach_undo_export(struct operation *operation)
 {
-	activation_step_then(operation, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL, on_export_taken_back);
+	activation_step_then(operation, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL, on_export_undone);
 }
 
 static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
@@ -123,7 +123,7 @@ static void on_undo_job_found(void *arg, const struct cloud_result *result)
 	cloud_step_list(operation, on_undo_looked);
 }
 
-void op_attach_take_back(struct operation *operation)
+void op_attach_undo(struct operation *operation)
 {
 	struct attach_context *context = operation->context;
 

@@ -154,7 +154,7 @@ static void tell_lost(struct operation *operation, const char *why)
 		 operation->record.id, operation->record.step, why);
 	snprintf(drift.action, sizeof(drift.action),
 		 "the volume itself is looked at, and decides how the operation goes on");
-	reconcile_tell(operation->ops->model, &facts, &drift);
+	drift_event_repaired(operation->ops->model, &facts, &drift);
 }
 
 bool cloud_step_job_lost(struct operation *operation, const struct cloud_result *result)

@@ -287,7 +287,7 @@ static void on_left_over(void *arg, const struct cloud_result *result)
 	destroy(operation);
 }
 
-static void take_back(struct operation *operation)
+static void undo_creation(struct operation *operation)
 {
 	if (str_empty(operation->record.volume_id))
 		look_by_name(operation, on_left_over);
@@ -298,7 +298,7 @@ static void take_back(struct operation *operation)
 /* ---- the table ---- */
 
 static const struct step create_steps[] = {
-	{ .name = "ask-cloud", .run = ask_cloud, .undo = take_back, .deadline = STEP_CLOUD },
+	{ .name = "ask-cloud", .run = ask_cloud, .undo = undo_creation, .deadline = STEP_CLOUD },
 	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD },
 	{ .name = "rename", .run = rename_volume, .deadline = STEP_CLOUD },
 };

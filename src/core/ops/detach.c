@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Detaching a volume: the shared steps of core/detaching and nothing else. */
+/* Detaching a volume: the shared steps of ops/detach_steps and nothing else. */
 
 #include "core/engine/operation_table.h"
 #include "core/ops/cloud_step.h"
