@@ -10,10 +10,11 @@ int main(void)
 {
 	for (size_t i = 0; i < OPERATION_TYPE_COUNT; i++) {
 		const struct operation_kind *kind = operation_kinds[i];
+		const struct step *step;
 
-		for (size_t j = 0; j < kind->step_count; j++)
+		for (size_t j = 0; (step = operation_kind_step(kind, j)); j++)
 			printf("{\"operation\":\"%s\",\"step\":\"%s\",\"undo\":%s}\n", operation_type_names[kind->type],
-			       kind->steps[j].name, kind->steps[j].undo ? "true" : "false");
+			       step->name, step->undo ? "true" : "false");
 	}
 	return 0;
 }

@@ -311,7 +311,7 @@ static int64_t step_deadline_ms(const struct operation *operation)
 static bool is_past_return(const struct operation *operation)
 {
 	for (size_t i = 0; i <= operation->step; i++) {
-		if (operation->kind->steps[i].no_return)
+		if (operation_kind_step(operation->kind, i)->no_return)
 			return true;
 	}
 	return false;
@@ -378,7 +378,7 @@ static void undo_from(struct operation *operation, size_t count)
 {
 	while (count > 0) {
 		count--;
-		if (operation->kind->steps[count].undo) {
+		if (operation_kind_step(operation->kind, count)->undo) {
 			enter_step(operation, count);
 			return;
 		}
@@ -400,7 +400,7 @@ void operation_next(struct operation *operation)
 	settle(operation);
 	if (operation->record.undoing)
 		undo_from(operation, operation->step);
-	else if (operation->step + 1 < operation->kind->step_count)
+	else if (operation_kind_step(operation->kind, operation->step + 1))
 		enter_step(operation, operation->step + 1);
 	else
 		finish(operation, OPERATION_COMPLETED);

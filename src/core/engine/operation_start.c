@@ -98,8 +98,8 @@ static int restore_step(struct operation *operation, struct err *err)
 {
 	if (operation->record.status == OPERATION_PENDING)
 		return 0;
-	for (size_t i = 0; i < operation->kind->step_count; i++) {
-		if (streq(operation->kind->steps[i].name, operation->record.step)) {
+	for (size_t i = 0; operation_kind_step(operation->kind, i); i++) {
+		if (streq(operation_kind_step(operation->kind, i)->name, operation->record.step)) {
 			operation->step = i;
 			operation->resumed = true;
 			return 0;

@@ -31,11 +31,21 @@ struct step {
 	bool no_return; /* once entered, no cancel; what it did itself stays, the steps before it are taken back */
 };
 
+/* Steps that follow each other; several kinds may share a group. */
+struct step_group {
+	const struct step *steps;
+	size_t count;
+};
+#define STEP_GROUP(STEPS)                                                                                              \
+	{                                                                                                              \
+		.steps = (STEPS), .count = ARRAY_SIZE(STEPS)                                                           \
+	}
+#define STEP_GROUPS_MAX 2
+
 struct operation_kind {
 	enum operation_type type;
 	const struct record *context;
-	const struct step *steps;
-	size_t step_count;
+	struct step_group groups[STEP_GROUPS_MAX]; /* one after the other */
 	/* The response object's members, once the last step is through. */
 	void (*respond)(struct operation *operation, struct json_writer *writer);
 	/* What may be where when it could not be taken back or ended in silence, as half a sentence; to be freed. */
@@ -117,9 +127,20 @@ struct operation {
 	bool has_request;
 };
 
+/* The step with this number; NULL behind the last. */
+static inline const struct step *operation_kind_step(const struct operation_kind *kind, size_t number)
+{
+	for (size_t i = 0; i < STEP_GROUPS_MAX; i++) {
+		if (number < kind->groups[i].count)
+			return &kind->groups[i].steps[number];
+		number -= kind->groups[i].count;
+	}
+	return NULL;
+}
+
 static inline const struct step *operation_step(const struct operation *operation)
 {
-	return &operation->kind->steps[operation->step];
+	return operation_kind_step(operation->kind, operation->step);
 }
 
 /* True when this step may have had its effect before: look before doing it again. */

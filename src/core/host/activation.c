@@ -228,7 +228,7 @@ static void on_part_done(void *arg, const struct err *err)
 		log_notice("volume=%s: its name is another program's: %s; it is called %s instead",
 			   activation->volume_id, err->text, name_find(activation->host->model, activation->volume_id));
 		free(activation->path);
-		activation->path = served_path(activation->host->model, activation->volume_id, NULL);
+		activation->path = name_path(activation->host->model, activation->volume_id, NULL);
 		notice_tell(activation->host->model, NOTICE_DEVICES_UNSURE);
 	}
 	loop_task_queue(activation->host->env->loop, &activation->turn);
@@ -285,7 +285,7 @@ struct activation *activation_start(struct host *host, const char *volume_id, en
 	activation->turn.run = on_turn;
 	if (device) {
 		activation->device = *device;
-		activation->path = served_path(host->model, volume_id, device);
+		activation->path = name_path(host->model, volume_id, device);
 	}
 	make_plan(activation, parts);
 	TAILQ_INSERT_TAIL(&host->activations, activation, entry);

@@ -23,7 +23,7 @@ enum activation_goal {
 	ACTIVATION_UP,          /* the name leads to the disk, the export answers an NBD client */
 	ACTIVATION_DOWN,        /* neither is left; ERR_CONFLICT, and nothing done, while somebody uses it */
 	ACTIVATION_FORCED_DOWN, /* the same by force: clients are disconnected, and a name still open is all errors */
-	ACTIVATION_SUSPENDED,   /* the name stays, and whoever uses it waits for the volume: core/hold says how long */
+	ACTIVATION_SUSPENDED, /* the name stays, and whoever uses it waits for the volume: host/suspended says how long */
 };
 
 typedef void (*activation_done_fn)(void *arg, const struct err *err);

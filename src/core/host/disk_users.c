@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Who uses a disk of a volume? The kernel is asked on a worker; our own map and NBD engine are not counted.
+ * The kernel is asked on a worker, one disk after the other. What is pulled out is what CloudStack attached, not what we
+ * noted: so every disk that is the volume is looked at, and one that comes while another is looked at has its turn, too.
  */
 
 #include "core/host/disk_users.h"
 
 #include "core/env.h"
 #include "core/host/host.h"
+#include "core/host/volume_disk.h"
 #include "disk/device.h"
+#include "disk/sysblock.h"
 #include "disk/usage.h"
 #include "dm/devmap.h"
 #include "nbd/exporter.h"
@@ -25,4 +28,81 @@ struct usage_check *usage_start(struct host *host, const char *volume_id, const 
 		exporter_health(host->env->options.exporter, &engine);
 	ours.pid = engine.pid;
 	return usage_check_start(host->env->usage_checker, device->name, &ours, done, arg);
+}
+
+struct disk_users {
+	struct host *host;
+	char *volume_id;
+	uint64_t checked; /* device.seen of the disk that was looked at last */
+	char *path;       /* its name */
+	bool guessed;
+	struct usage_check *usage_check;
+	disk_users_judge_fn judge;
+	disk_users_done_fn done;
+	void *arg;
+};
+
+static void disk_users_free(struct disk_users *check)
+{
+	free(check->volume_id);
+	free(check->path);
+	free(check);
+}
+
+static void on_usage(void *arg, const struct usage_result *result);
+
+/* True: a disk is being looked at. False: that is over, and *err says how it ended. */
+static bool check_next(struct disk_users *check, struct err *err)
+{
+	struct host *host = check->host;
+	const struct device *device;
+
+	*err = (struct err){ 0 };
+	if (sysblock_scan(host->env->sysblock, err) < 0)
+		return false;
+	device = volume_disk_after(host, check->volume_id, check->checked, &check->guessed);
+	if (!device)
+		return false;
+	check->checked = device->seen;
+	str_set(&check->path, device->path);
+	check->usage_check = usage_start(host, check->volume_id, device, on_usage, check);
+	return true;
+}
+
+static void on_usage(void *arg, const struct usage_result *result)
+{
+	struct disk_users *check = arg;
+	const struct disk_use use = { .path = check->path, .guessed = check->guessed, .result = result };
+	disk_users_done_fn done = check->done;
+	struct err err = result->err;
+
+	check->usage_check = NULL;
+	if (!err.code && check->judge(check->arg, &use, &err) == 0 && check_next(check, &err))
+		return;
+	arg = check->arg;
+	disk_users_free(check);
+	done(arg, &err);
+}
+
+struct disk_users *disk_users_check(struct host *host, const char *volume_id, disk_users_judge_fn judge,
+				    disk_users_done_fn done, void *arg, struct err *err)
+{
+	struct disk_users *check = xnew(struct disk_users);
+
+	check->host = host;
+	check->volume_id = xstrdup(volume_id);
+	check->judge = judge;
+	check->done = done;
+	check->arg = arg;
+	if (check_next(check, err))
+		return check;
+	disk_users_free(check);
+	return NULL;
+}
+
+void disk_users_cancel(struct disk_users *check)
+{
+	if (check->usage_check)
+		usage_check_cancel(check->usage_check);
+	disk_users_free(check);
 }

@@ -167,17 +167,6 @@ static void on_clients(void *arg, const struct export_seen *items, size_t count,
 		name_clients(precheck, seen);
 }
 
-static const struct device *disk_of(struct calls *calls, const char *volume_id)
-{
-	for (size_t i = 0; i < sysblock_count(calls->env->sysblock); i++) {
-		const struct device *device = sysblock_at(calls->env->sysblock, i);
-
-		if (mapping_is_disk(calls->model, volume_id, device))
-			return device;
-	}
-	return NULL;
-}
-
 static bool may_stay(const struct precheck *precheck, const struct usage_result *result)
 {
 	switch (precheck->leave) {
@@ -195,7 +184,7 @@ static void on_usage(void *arg, const struct usage_result *result)
 {
 	struct precheck *precheck = arg;
 	struct calls *calls = precheck->call->calls;
-	const struct device *device = disk_of(calls, precheck->volume_id);
+	const struct device *device = mapping_next_disk(calls->model, precheck->volume_id, NULL);
 	const char *path = device ? device->path : "its disk";
 
 	precheck->usage_check = NULL;
@@ -229,7 +218,8 @@ void detach_precheck(struct call *call, const char *volume_id, enum in_use_leave
 		return;
 	}
 	/* What the last scan saw may be seconds old. */
-	device = sysblock_scan(calls->env->sysblock, NULL) < 0 ? NULL : disk_of(calls, volume_id);
+	device =
+		sysblock_scan(calls->env->sysblock, NULL) < 0 ? NULL : mapping_next_disk(calls->model, volume_id, NULL);
 	if (!device || operation_busy(calls->engine, volume_id)) {
 		proceed(call);
 		return;

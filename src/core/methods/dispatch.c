@@ -77,7 +77,7 @@ static void on_begin(struct loop_task *task)
 	if (check(call, &err) < 0)
 		call_fail(call, &err);
 	else if (request_id_of(call))
-		request_begin(call, admit);
+		idempotency_begin(call, admit);
 	else
 		admit(call);
 }

@@ -173,7 +173,7 @@ void export_validate(struct call *call)
 
 struct orphan {
 	TAILQ_ENTRY(orphan) entry;
-	struct sweep *sweep;
+	struct cleanup *cleanup;
 	char *name;
 	struct activation *activation;
 	struct change *commit;
@@ -181,7 +181,7 @@ struct orphan {
 	bool removed;
 };
 
-struct sweep {
+struct cleanup {
 	struct call *call;
 	bool dry_run;
 	int64_t max_age_ms; /* 0: however young */
@@ -189,9 +189,9 @@ struct sweep {
 	TAILQ_HEAD(, orphan) orphans;
 };
 
-static void orphan_add(struct sweep *sweep, const char *name)
+static void orphan_add(struct cleanup *cleanup, const char *name)
 {
-	struct calls *calls = sweep->call->calls;
+	struct calls *calls = cleanup->call->calls;
 	const char *volume_id = export_volume_of(name);
 	const struct export *export = volume_id ? export_find(calls->model, volume_id) : NULL;
 	struct orphan *orphan;
@@ -199,50 +199,50 @@ static void orphan_add(struct sweep *sweep, const char *name)
 	if (!host_sync_is_orphan(calls->host_sync, name))
 		return;
 	/* How old it is, only a note tells. */
-	if (sweep->max_age_ms && (!export || clock_wall_ms() - export->record.updated_at < sweep->max_age_ms))
+	if (cleanup->max_age_ms && (!export || clock_wall_ms() - export->record.updated_at < cleanup->max_age_ms))
 		return;
 	orphan = xnew(struct orphan);
-	orphan->sweep = sweep;
+	orphan->cleanup = cleanup;
 	orphan->name = xstrdup(name);
-	TAILQ_INSERT_TAIL(&sweep->orphans, orphan, entry);
+	TAILQ_INSERT_TAIL(&cleanup->orphans, orphan, entry);
 }
 
-static void find_orphans(struct sweep *sweep, const struct export_seen *items, size_t count)
+static void find_orphans(struct cleanup *cleanup, const struct export_seen *items, size_t count)
 {
-	struct calls *calls = sweep->call->calls;
+	struct calls *calls = cleanup->call->calls;
 	struct export *export;
 
 	for (export = export_first(calls->model); export; export = export_next(export)) {
-		sweep->checked++;
-		orphan_add(sweep, export->record.export_name);
+		cleanup->checked++;
+		orphan_add(cleanup, export->record.export_name);
 	}
 	for (size_t i = 0; i < count; i++) {
 		const char *volume_id = export_volume_of(items[i].name);
 
 		if (!volume_id || export_find(calls->model, volume_id))
 			continue;
-		sweep->checked++;
-		orphan_add(sweep, items[i].name);
+		cleanup->checked++;
+		orphan_add(cleanup, items[i].name);
 	}
 }
 
-static struct sweep *sweep_new(struct call *call)
+static struct cleanup *cleanup_new(struct call *call)
 {
-	struct sweep *sweep = xnew(struct sweep);
+	struct cleanup *cleanup = xnew(struct cleanup);
 
-	sweep->call = call;
-	sweep->dry_run = true;
-	TAILQ_INIT(&sweep->orphans);
-	return sweep;
+	cleanup->call = call;
+	cleanup->dry_run = true;
+	TAILQ_INIT(&cleanup->orphans);
+	return cleanup;
 }
 
-static void sweep_free(void *state)
+static void cleanup_free(void *state)
 {
-	struct sweep *sweep = state;
+	struct cleanup *cleanup = state;
 	struct orphan *orphan;
 
-	while ((orphan = TAILQ_FIRST(&sweep->orphans))) {
-		TAILQ_REMOVE(&sweep->orphans, orphan, entry);
+	while ((orphan = TAILQ_FIRST(&cleanup->orphans))) {
+		TAILQ_REMOVE(&cleanup->orphans, orphan, entry);
 		if (orphan->activation)
 			activation_cancel(orphan->activation);
 		if (orphan->commit)
@@ -250,7 +250,7 @@ static void sweep_free(void *state)
 		free(orphan->name);
 		free(orphan);
 	}
-	free(sweep);
+	free(cleanup);
 }
 
 /* ---- the count ---- */
@@ -259,15 +259,15 @@ static void on_seen_for_count(void *arg, const struct export_seen *items, size_t
 {
 	struct call *call = arg;
 	struct orphan_count_record record = { .timestamp = clock_wall_ms() };
-	struct sweep *sweep;
+	struct cleanup *cleanup;
 	const struct orphan *orphan;
 
 	call_waited(call);
-	sweep = sweep_new(call);
-	find_orphans(sweep, items, count);
-	TAILQ_FOREACH(orphan, &sweep->orphans, entry)
+	cleanup = cleanup_new(call);
+	find_orphans(cleanup, items, count);
+	TAILQ_FOREACH(orphan, &cleanup->orphans, entry)
 		record.orphaned_exports_count++;
-	sweep_free(sweep);
+	cleanup_free(cleanup);
 	call_answer(call, &record);
 }
 
@@ -280,13 +280,13 @@ void export_orphans(struct call *call)
 
 enum list { LIST_ALL, LIST_REMOVED, LIST_FAILED };
 
-static void put_list(struct json_writer *writer, const char *name, const struct sweep *sweep, enum list list)
+static void put_list(struct json_writer *writer, const char *name, const struct cleanup *cleanup, enum list list)
 {
 	const struct orphan *orphan;
 
 	json_put_name(writer, name);
 	json_begin_array(writer);
-	TAILQ_FOREACH(orphan, &sweep->orphans, entry) {
+	TAILQ_FOREACH(orphan, &cleanup->orphans, entry) {
 		if ((list == LIST_REMOVED && !orphan->removed) || (list == LIST_FAILED && !orphan->err.code))
 			continue;
 		json_begin_object(writer);
@@ -299,33 +299,33 @@ static void put_list(struct json_writer *writer, const char *name, const struct 
 	json_end_array(writer);
 }
 
-static void sweep_finish(struct sweep *sweep)
+static void cleanup_finish(struct cleanup *cleanup)
 {
-	struct call *call = sweep->call;
+	struct call *call = cleanup->call;
 	const struct orphan *orphan;
 	size_t found = 0, removed = 0;
 	struct report report;
 	char *message;
 
-	report_begin(&report, sweep->checked);
+	report_begin(&report, cleanup->checked);
 	json_put_name(&report.writer, "dry_run");
-	json_put_bool(&report.writer, sweep->dry_run);
-	put_list(&report.writer, "orphaned", sweep, LIST_ALL);
-	put_list(&report.writer, "removed", sweep, LIST_REMOVED);
-	put_list(&report.writer, "failed", sweep, LIST_FAILED);
-	TAILQ_FOREACH(orphan, &sweep->orphans, entry) {
+	json_put_bool(&report.writer, cleanup->dry_run);
+	put_list(&report.writer, "orphaned", cleanup, LIST_ALL);
+	put_list(&report.writer, "removed", cleanup, LIST_REMOVED);
+	put_list(&report.writer, "failed", cleanup, LIST_FAILED);
+	TAILQ_FOREACH(orphan, &cleanup->orphans, entry) {
 		found++;
 		removed += orphan->removed;
 	}
-	message = xasprintf("%zu exports looked at, %zu orphaned, %zu removed%s", sweep->checked, found, removed,
-			    sweep->dry_run ? " (only reported; set dry_run to false to remove them)" : "");
+	message = xasprintf("%zu exports looked at, %zu orphaned, %zu removed%s", cleanup->checked, found, removed,
+			    cleanup->dry_run ? " (only reported; set dry_run to false to remove them)" : "");
 	report_answer(call, &report, message);
 }
 
 static void orphan_done(struct orphan *orphan)
 {
-	if (--orphan->sweep->waiting == 0)
-		sweep_finish(orphan->sweep);
+	if (--orphan->cleanup->waiting == 0)
+		cleanup_finish(orphan->cleanup);
 }
 
 static void on_orphan_dropped(void *arg, const struct err *err)
@@ -346,63 +346,63 @@ static void on_orphan_closed(void *arg, const struct err *err)
 	orphan->activation = NULL;
 	orphan->err = *err;
 	orphan->removed = err->code == ERR_NONE;
-	if (orphan->removed && export_find(orphan->sweep->call->calls->model, volume_id))
-		orphan->commit = commit_export(orphan->sweep->call->calls->model, volume_id, NULL, CHANGE_OPTIONAL,
+	if (orphan->removed && export_find(orphan->cleanup->call->calls->model, volume_id))
+		orphan->commit = commit_export(orphan->cleanup->call->calls->model, volume_id, NULL, CHANGE_OPTIONAL,
 					       on_orphan_dropped, orphan);
 	else
 		orphan_done(orphan);
 }
 
-static void sweep_begin(struct sweep *sweep)
+static void cleanup_begin(struct cleanup *cleanup)
 {
-	struct calls *calls = sweep->call->calls;
+	struct calls *calls = cleanup->call->calls;
 	struct orphan *orphan;
 
-	sweep->waiting = 1; /* nothing may end while orphans are still being begun */
-	TAILQ_FOREACH(orphan, &sweep->orphans, entry) {
+	cleanup->waiting = 1; /* nothing may end while orphans are still being begun */
+	TAILQ_FOREACH(orphan, &cleanup->orphans, entry) {
 		const char *volume_id = export_volume_of(orphan->name);
 
-		if (sweep->dry_run)
+		if (cleanup->dry_run)
 			continue;
 		if (activation_is_busy(calls->host, volume_id)) {
 			err_set(&orphan->err, ERR_CONFLICT, "something is being done to volume %s", volume_id);
 			continue;
 		}
-		sweep->waiting++;
+		cleanup->waiting++;
 		orphan->activation = activation_start(calls->host, volume_id, ACTIVATION_DOWN, ACTIVATION_EXPORT, NULL,
 						      on_orphan_closed, orphan);
 	}
-	if (--sweep->waiting == 0)
-		sweep_finish(sweep);
+	if (--cleanup->waiting == 0)
+		cleanup_finish(cleanup);
 }
 
 static void on_seen_for_cleanup(void *arg, const struct export_seen *items, size_t count, const struct err *err)
 {
 	struct call *call = arg;
-	struct sweep *sweep = call->state;
+	struct cleanup *cleanup = call->state;
 
 	call_waited(call);
-	if (err->code && !sweep->dry_run) {
+	if (err->code && !cleanup->dry_run) {
 		call_fail(call, err);
 		return;
 	}
-	find_orphans(sweep, items, count);
-	sweep_begin(sweep);
+	find_orphans(cleanup, items, count);
+	cleanup_begin(cleanup);
 }
 
 static void clean_up(struct call *call, bool dry_run, int64_t max_age_ms)
 {
-	struct sweep *sweep;
+	struct cleanup *cleanup;
 	struct err err = { 0 };
 
 	if (!dry_run && health_check_store(call->calls, &err) < 0) {
 		call_fail(call, &err);
 		return;
 	}
-	sweep = sweep_new(call);
-	sweep->dry_run = dry_run;
-	sweep->max_age_ms = max_age_ms;
-	call_keep(call, sweep, sweep_free);
+	cleanup = cleanup_new(call);
+	cleanup->dry_run = dry_run;
+	cleanup->max_age_ms = max_age_ms;
+	call_keep(call, cleanup, cleanup_free);
 	with_served(call, on_seen_for_cleanup);
 }
 

@@ -71,7 +71,7 @@ static void on_made(void *arg, const struct err *err)
 		answer_export(call, args->volume_id);
 }
 
-static void on_served(void *arg, const struct err *err)
+static void on_activated(void *arg, const struct err *err)
 {
 	struct call *call = arg;
 	const struct export_change *change = call->state;
@@ -96,7 +96,7 @@ static void on_served(void *arg, const struct err *err)
 	call_wait_change(call, commit_export(calls->model, args->volume_id, &record, CHANGE_OPTIONAL, on_made, call));
 }
 
-static void on_wished(void *arg, const struct err *err)
+static void on_desired(void *arg, const struct err *err)
 {
 	struct call *call = arg;
 	struct calls *calls = call->calls;
@@ -108,10 +108,10 @@ static void on_wished(void *arg, const struct err *err)
 	if (err->code)
 		call_fail(call, err);
 	else if (!device)
-		on_served(call, &(struct err){ 0 });
+		on_activated(call, &(struct err){ 0 });
 	else
 		call_wait_activation(call, activation_start(calls->host, args->volume_id, ACTIVATION_UP, ACTIVATION_ALL,
-							    device, on_served, call));
+							    device, on_activated, call));
 }
 
 /* The one there may be as it is now; NULL when one has to be made, with *err saying why not, if so. */
@@ -147,7 +147,7 @@ static const struct export *check_create(struct call *call, struct err *err)
 	return NULL;
 }
 
-static void wish(struct call *call)
+static void desire(struct call *call)
 {
 	struct export_change *change = call->state;
 	const struct export_create_args *args = call->args;
@@ -161,8 +161,8 @@ static void wish(struct call *call)
 	str_set(&record.vm_name, args->vm_name);
 	str_set(&record.vm_id, args->vm_id);
 	str_set(&record.metadata, args->metadata);
-	call_wait_change(call,
-			 commit_export(call->calls->model, args->volume_id, &record, CHANGE_OPTIONAL, on_wished, call));
+	call_wait_change(
+		call, commit_export(call->calls->model, args->volume_id, &record, CHANGE_OPTIONAL, on_desired, call));
 }
 
 /* Two who write to a disk without knowing of each other destroy what is on it. Who only has it open may know. */
@@ -178,7 +178,7 @@ static void on_usage(void *arg, const struct usage_result *result)
 		call_failf(call, ERR_CONFLICT, "the disk of volume %s is in use: %s; release it before it is exported",
 			   args->volume_id, result->what);
 	else
-		wish(call);
+		desire(call);
 }
 
 void export_create(struct call *call)

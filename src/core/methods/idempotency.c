@@ -87,7 +87,7 @@ static void on_looked_up(void *arg, const struct store_operations *result)
 		admit(call);
 }
 
-void request_begin(struct call *call, void (*admit)(struct call *call))
+void idempotency_begin(struct call *call, void (*admit)(struct call *call))
 {
 	const struct store_operation_filter filter = {
 		.type = -1,

@@ -6,4 +6,4 @@
 struct call;
 
 /* A call with a key: answered with the operation that was begun under it, or admitted. */
-void request_begin(struct call *call, void (*admit)(struct call *call));
+void idempotency_begin(struct call *call, void (*admit)(struct call *call));

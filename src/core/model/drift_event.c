@@ -45,7 +45,7 @@ void drift_fill_record(struct drift_record *record, const struct drift_facts *fa
 	str_set(&record->action, drift->action);
 }
 
-void reconcile_tell(struct model *model, const struct drift_facts *facts, const struct drift *drift)
+void drift_event_repaired(struct model *model, const struct drift_facts *facts, const struct drift *drift)
 {
 	struct drift_record record = { 0 };
 

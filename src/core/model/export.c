@@ -71,7 +71,7 @@ void export_make(struct model *model, const char *volume_id, struct export_recor
 void export_place(struct model *model, struct export_record *record, const struct device *device)
 {
 	free(record->device_path);
-	record->device_path = served_path(model, record->volume_id, device);
+	record->device_path = name_path(model, record->volume_id, device);
 	record->size = device->size;
 	record->port = export_port(model->env->options.exporter);
 	record->status = EXPORT_ACTIVE;

@@ -54,6 +54,18 @@ bool mapping_is_disk(struct model *model, const char *volume_id, const struct de
 		       : device_identity(device, volume_id) == IDENTITY_SAME;
 }
 
+const struct device *mapping_next_disk(struct model *model, const char *volume_id, const struct device *previous)
+{
+	const struct sysblock *sysblock = model->env->sysblock;
+	size_t first = previous ? (size_t)(previous - sysblock_at(sysblock, 0)) + 1 : 0;
+
+	for (size_t i = first; i < sysblock_count(sysblock); i++) {
+		if (mapping_is_disk(model, volume_id, sysblock_at(sysblock, i)))
+			return sysblock_at(sysblock, i);
+	}
+	return NULL;
+}
+
 /* By the name that was noted, or, when names have changed hands since, by being the only such disk. */
 static bool is_mapping_disk(struct model *model, const struct mapping_record *record, const struct device *device)
 {

@@ -23,6 +23,8 @@ size_t mapping_count(const struct model *model);
 struct mapping *mapping_find(struct model *model, const char *volume_id);
 /* The device is the volume's disk: it says so itself, or it is the nameless one the volume was mapped to. */
 bool mapping_is_disk(struct model *model, const char *volume_id, const struct device *device);
+/* The next such disk behind previous, in the kernel's order, as the last scan saw it; previous NULL: the first. */
+const struct device *mapping_next_disk(struct model *model, const char *volume_id, const struct device *previous);
 /* The mapping of a kernel device on this VM, NULL when it is nobody's. */
 struct mapping *mapping_of_device(struct model *model, const struct device *device);
 /* The device behind a mapping on this VM, re-read from the kernel this moment; NULL when it is not there. */

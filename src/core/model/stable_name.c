@@ -170,7 +170,7 @@ void names_free(struct model *model)
 		name_free(model, name);
 }
 
-char *served_path(struct model *model, const char *volume_id, const struct device *device)
+char *name_path(struct model *model, const char *volume_id, const struct device *device)
 {
 	if (model->env->options.devmap)
 		return xasprintf("%s/mapper/%s", model->env->options.dev_root, name_give(model, volume_id));

@@ -21,4 +21,4 @@ void name_on_committed(struct model *model, const char *volume_id);
 void name_drop(struct model *model, const char *volume_id); /* the volume is gone for good */
 void names_free(struct model *model);
 /* Where the volume's users find it: under its name, or, where there are no names, at the kernel's. The caller frees it. */
-char *served_path(struct model *model, const char *volume_id, const struct device *device);
+char *name_path(struct model *model, const char *volume_id, const struct device *device);

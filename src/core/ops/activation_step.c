@@ -9,8 +9,10 @@
 
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
+#include "core/env.h"
 #include "core/host/activation.h"
 #include "core/ops/ops.h"
+#include "disk/device.h"
 
 #define LOOK_AGAIN_MS 500
 
@@ -66,4 +68,31 @@ void activation_step(struct operation *operation, enum activation_goal goal, uns
 		     const struct device *device)
 {
 	activation_step_then(operation, goal, parts, device, on_step_done);
+}
+
+bool activation_ensured_begin(struct activation_ensured *ensured, const struct device *device)
+{
+	if (ensured->disk == device->seen)
+		return false;
+	*ensured = (struct activation_ensured){ .disk = device->seen };
+	return true;
+}
+
+bool activation_ensure_or_wait(struct operation *operation, struct activation_ensured *ensured, unsigned parts,
+			       const struct device *device, activation_done_fn done)
+{
+	const struct core_options *options = &operation->ops->env->options;
+
+	parts &= (options->devmap ? ACTIVATION_MAP : 0) | (options->exporter ? ACTIVATION_EXPORT : 0);
+	ensured->under_way = parts & ~ensured->parts;
+	if (!ensured->under_way)
+		return true;
+	activation_step_then(operation, ACTIVATION_UP, ensured->under_way, device, done);
+	return false;
+}
+
+void activation_ensured_add(struct activation_ensured *ensured)
+{
+	ensured->parts |= ensured->under_way;
+	ensured->under_way = 0;
 }

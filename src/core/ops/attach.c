@@ -4,9 +4,9 @@
  * Attaching a volume, and finding out which device it became.
  *
  * CloudStack is asked to attach; on this VM a disk then appears some time before or after CloudStack says so. Which one
- * it is, is decided by core/match alone: by the disk's own identity where it has one. What cannot be decided is an error
+ * it is, is decided by rules/match alone: by the disk's own identity where it has one. What cannot be decided is an error
  * and the attachment is taken back; a wrong device is never named. The disk gets the volume's stable name and is exported
- * under it (op_attach_serve.c), and only when an NBD client was answered is anybody told.
+ * under it (attach_activate.c), and only when an NBD client was answered is anybody told.
  */
 
 #include <assert.h>
@@ -17,6 +17,7 @@
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
+#include "core/host/activation.h"
 #include "core/model/commit.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
@@ -121,7 +122,7 @@ static void on_checked(void *arg, const struct cloud_result *result)
 	struct operation *operation = arg;
 	const struct cloud_volume *volume;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (!volume) {
@@ -149,7 +150,7 @@ static void on_refusal_checked(void *arg, const struct cloud_result *result)
 	struct operation *operation = arg;
 	struct attach_context *context = operation->context;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	if (op_attach_is_here(operation, cloud_step_volume(operation, result, operation->record.volume_id))) {
 		operation_next(operation);
@@ -160,85 +161,54 @@ static void on_refusal_checked(void *arg, const struct cloud_result *result)
 			operation->record.volume_id);
 }
 
-static void on_asked(void *arg, const struct cloud_result *result)
+static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct operation *operation = arg;
+	return cloud_attach_volume(operation->ops->env->cloud, operation->record.volume_id, operation->record.vm_id,
+				   job_id, done, arg);
+}
+
+static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
+{
 	struct attach_context *context = operation->context;
 
-	if (operation->resumed || result->outcome == CLOUD_UNKNOWN)
-		context->in_doubt = true;
-	if (cloud_step_retried(operation, result))
-		return;
-	if (result->outcome == CLOUD_OK || cloud_err_is_duplicate_job(&result->err)) {
-		cloud_step_note_job(&context->job_id, result);
-		operation_next(operation);
-		return;
-	}
 	/* "Attached already", when we may have asked before, can be our own doing under a job id we never learned. */
-	if (operation_is_rerun(operation) && cloud_err_is_attached(&result->err)) {
+	if (operation_is_rerun(operation) && cloud_err_is_attached(err)) {
 		cloud_step_list(operation, on_refusal_checked);
-		return;
+		return REFUSAL_WAITS;
 	}
-	context->refused = !context->in_doubt;
-	operation_fail(operation, &result->err);
+	context->refused = !context->change.in_doubt;
+	return REFUSAL_FAILS;
 }
 
-static void ask_cloud(struct operation *operation)
+/* Another program was faster, and what that has attached is not ours to undo. */
+static enum cloud_refusal on_failed(struct operation *operation, const struct cloud_result *result)
 {
 	struct attach_context *context = operation->context;
 
-	/* Safe to repeat: CloudStack refuses a job id it knows before it attaches anything. */
-	cloud_step_wait_call(operation,
-			     cloud_attach_volume(operation->ops->env->cloud, operation->record.volume_id,
-						 operation->record.vm_id, context->job_id, on_asked, operation));
+	context->refused = cloud_err_is_attached(&result->err);
+	return REFUSAL_FAILS;
 }
 
-/* ---- await-job ---- */
-
-static void on_lost_job_checked(void *arg, const struct cloud_result *result)
+static bool on_told(struct operation *operation, const struct cloud_volume *volume)
 {
-	struct operation *operation = arg;
 	struct attach_context *context = operation->context;
-	const struct cloud_volume *volume;
 
-	if (cloud_step_failed(operation, result))
-		return;
-	volume = cloud_step_volume(operation, result, operation->record.volume_id);
-	if (volume && volume->job_id) {
+	if (op_attach_is_here(operation, volume))
+		context->device_id = volume->device_id;
+	return op_attach_is_here(operation, volume);
+}
+
+static void verify(struct operation *operation, const struct cloud_volume *volume)
+{
+	if (volume && volume->job_id)
 		cloud_step_busy(operation, volume);
-		return;
-	}
-	if (!op_attach_is_here(operation, volume)) {
+	else if (volume && on_told(operation, volume))
+		operation_next(operation);
+	else
 		operation_failf(operation, ERR_CLOUD,
 				"CloudStack lost the job that attached volume %s, and the volume is not attached; try "
 				"again",
 				operation->record.volume_id);
-		return;
-	}
-	context->device_id = volume->device_id;
-	operation_next(operation);
-}
-
-static void on_job_ended(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	struct attach_context *context = operation->context;
-	const struct cloud_volume *volume;
-
-	if (result->job_status == CLOUD_JOB_SUCCEEDED) {
-		volume = cloud_step_volume(operation, result, operation->record.volume_id);
-		if (op_attach_is_here(operation, volume)) {
-			context->device_id = volume->device_id;
-			operation_next(operation);
-			return;
-		}
-	} else if (!cloud_step_job_lost(operation, result)) {
-		/* Somebody was faster, and what somebody else attached is not ours to take back. */
-		context->refused = cloud_err_is_attached(&result->err);
-		operation_fail(operation, &result->err);
-		return;
-	}
-	cloud_step_list(operation, on_lost_job_checked);
 }
 
 static void cancel_job(void *awaited)
@@ -246,10 +216,10 @@ static void cancel_job(void *awaited)
 	cloud_job_cancel(awaited);
 }
 
-/* Either way the job has very likely ended. */
+/* A disk has come or gone: either way the job has very likely ended. */
 static void on_disk_changed(struct operation *operation)
 {
-	if (op_attach_may_be_named(operation)) {
+	if (op_attach_disk_to_name(operation)) {
 		cloud_job_cancel(operation->awaited);
 		operation_again(operation, 0, "its disk has come");
 	} else {
@@ -257,26 +227,85 @@ static void on_disk_changed(struct operation *operation)
 	}
 }
 
+static const struct wait_kind job_wait = { .cancel = cancel_job, .poke = on_disk_changed };
+
+static const struct cloud_change_kind attachment = {
+	.submit = submit,
+	.refused = on_refused,
+	.failed = on_failed,
+	.told = on_told,
+	.verify = verify,
+	.job_wait = &job_wait,
+	.can_undo = true,
+};
+
+static void ask_cloud(struct operation *operation)
+{
+	struct attach_context *context = operation->context;
+
+	cloud_change_ask(&context->change, &attachment, operation, &context->job_id);
+}
+
+/* ---- await-job ---- */
+
 static void await_job(struct operation *operation)
 {
-	static const struct wait_kind kind = { .cancel = cancel_job, .poke = on_disk_changed };
 	struct attach_context *context = operation->context;
-	struct cloud_job *job;
+	const struct device *device = op_attach_disk_to_name(operation);
 
-	if (op_attach_name_early(operation))
+	if (device) {
+		op_attach_name_early(operation, device);
 		return;
-	job = cloud_job_watch(operation->ops->env->cloud, context->job_id, on_job_ended, operation);
-	if (context->early_seen)
-		cloud_job_poke(job);
-	operation_wait(operation, job, &kind);
+	}
+	cloud_change_settle(&context->change, &attachment, operation, &context->job_id);
+	if (context->early_disk)
+		cloud_job_poke(operation->awaited);
 }
 
 /* ---- await-device ---- */
 
 static void await_device(struct operation *operation)
 {
-	if (!on_appliance(operation) || op_attach_find_device(operation))
+	if (!on_appliance(operation) || op_attach_device_or_wait(operation))
 		operation_next(operation);
+}
+
+/* ---- name, read, export: on this VM only, and each with the disk as it is at that moment ---- */
+
+static void activate(struct operation *operation, unsigned parts)
+{
+	const struct device *device;
+
+	if (!on_appliance(operation)) {
+		operation_next(operation);
+		return;
+	}
+	device = op_attach_device_or_wait(operation);
+	if (device && op_attach_activate_or_wait(operation, device, parts))
+		operation_next(operation);
+}
+
+static void make_name(struct operation *operation)
+{
+	activate(operation, ACTIVATION_MAP);
+}
+
+static void read_contents(struct operation *operation)
+{
+	const struct device *device;
+
+	if (!on_appliance(operation)) {
+		operation_next(operation);
+		return;
+	}
+	device = op_attach_device_or_wait(operation);
+	if (device)
+		op_attach_read(operation, device);
+}
+
+static void make_export(struct operation *operation)
+{
+	activate(operation, ACTIVATION_ALL);
 }
 
 /* ---- publish ---- */
@@ -295,20 +324,20 @@ static void note_contents(const struct attach_context *context, struct mapping_r
 	str_set(&record->partition_table, known(context->partition_table));
 }
 
-static void stage(struct operation *operation)
+/* device: NULL on another VM. */
+static void put_mapping(struct operation *operation, const struct device *device)
 {
 	const struct attach_context *context = operation->context;
 	const struct operation_record *asked = &operation->record;
 	struct mapping_record record = { 0 };
 
 	mapping_make(operation->ops->model, asked->volume_id, asked->vm_id, &record);
-	mapping_place(operation->ops->model, &record, context->device_id, context->size,
-		      on_appliance(operation) ? context->device : NULL);
+	mapping_place(operation->ops->model, &record, context->device_id, context->size, device);
 	record.matched_by = (int)context->matched_by;
 	note_contents(context, &record);
 	change_put_mapping(operation_change_anew(operation), &record);
-	if (on_appliance(operation) && operation->ops->env->options.exporter)
-		op_attach_stage_export(operation);
+	if (device && operation->ops->env->options.exporter)
+		op_attach_put_export(operation, device);
 }
 
 /* While an operation has the owner nobody else touches its mapping; but that its disk is gone is true in any case. */
@@ -332,7 +361,7 @@ static void call_owner_up_to_date(const struct operation *operation, const struc
  * A name the kernel, or a slot CloudStack, has just given away again may still stand in the mapping of its last owner.
  * Then that mapping is out of date, and whoever keeps it up to date is called.
  */
-static bool path_is_free(struct operation *operation)
+static bool path_is_free_or_wait(struct operation *operation)
 {
 	const struct mapping_record *wanted = change_mapping(operation->change);
 	struct mapping *mapping;
@@ -352,11 +381,16 @@ static bool path_is_free(struct operation *operation)
 
 static void publish(struct operation *operation)
 {
+	const struct device *device = NULL;
+
 	/* After a restart the device must be found anew: names may have changed hands. */
-	if (on_appliance(operation) && (!op_attach_find_device(operation) || !op_attach_is_served(operation)))
-		return;
-	stage(operation);
-	if (path_is_free(operation))
+	if (on_appliance(operation)) {
+		device = op_attach_device_or_wait(operation);
+		if (!device || !op_attach_activate_or_wait(operation, device, ACTIVATION_ALL))
+			return;
+	}
+	put_mapping(operation, device);
+	if (path_is_free_or_wait(operation))
 		operation_next(operation);
 }
 
@@ -364,12 +398,12 @@ static void publish(struct operation *operation)
 
 static const struct step attach_steps[] = {
 	{ .name = "check", .run = check, .deadline = STEP_CLOUD },
-	{ .name = "ask-cloud", .run = ask_cloud, .undo = op_attach_take_back, .deadline = STEP_CLOUD },
-	{ .name = "await-job", .run = await_job, .undo = op_attach_take_back_early_name, .deadline = STEP_CLOUD },
+	{ .name = "ask-cloud", .run = ask_cloud, .undo = op_attach_undo, .deadline = STEP_CLOUD },
+	{ .name = "await-job", .run = await_job, .undo = op_attach_undo_early_name, .deadline = STEP_CLOUD },
 	{ .name = "await-device", .run = await_device, .deadline = STEP_DEVICE },
-	{ .name = "name", .run = op_attach_name, .undo = op_attach_take_back_name, .deadline = STEP_DEVICE },
-	{ .name = "read", .run = op_attach_read, .deadline = STEP_DEVICE },
-	{ .name = "export", .run = op_attach_export, .undo = op_attach_take_back_export, .deadline = STEP_DEVICE },
+	{ .name = "name", .run = make_name, .undo = op_attach_undo_name, .deadline = STEP_DEVICE },
+	{ .name = "read", .run = read_contents, .deadline = STEP_DEVICE },
+	{ .name = "export", .run = make_export, .undo = op_attach_undo_export, .deadline = STEP_DEVICE },
 	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
 };
 
@@ -462,8 +496,7 @@ static char *left_over(const struct operation *operation)
 const struct operation_kind op_attach = {
 	.type = OPERATION_ATTACH,
 	.context = &attach_context,
-	.steps = attach_steps,
-	.step_count = ARRAY_SIZE(attach_steps),
+	.groups = { STEP_GROUP(attach_steps) },
 	.respond = respond,
 	.left_over = left_over,
 };

@@ -43,11 +43,6 @@ static bool is_kept(const struct attach_context *context)
 	return !str_empty(context->kept);
 }
 
-static bool on_appliance(const struct operation *operation)
-{
-	return env_is_appliance(operation->ops->env, operation->record.vm_id);
-}
-
 /* ---- who was faster ---- */
 
 static void on_usage(void *arg, const struct usage_result *result)
@@ -65,16 +60,15 @@ static void cancel_usage(void *awaited)
 	usage_check_cancel(awaited);
 }
 
-static void ask_who(struct operation *operation)
+static void ask_who(struct operation *operation, const struct device *device)
 {
 	static const struct wait_kind kind = { .cancel = cancel_usage };
 	struct attach_context *context = operation->context;
 
 	context->asked = true;
-	operation_wait(
-		operation,
-		usage_start(operation->ops->host, operation->record.volume_id, context->device, on_usage, operation),
-		&kind);
+	operation_wait(operation,
+		       usage_start(operation->ops->host, operation->record.volume_id, device, on_usage, operation),
+		       &kind);
 }
 
 /* ---- name and export ---- */
@@ -86,7 +80,7 @@ static bool is_clients_own(const struct operation *operation, const struct err *
 	       export_find(operation->ops->model, operation->record.volume_id);
 }
 
-static void on_served(void *arg, const struct err *err)
+static void on_activated(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
 	struct attach_context *context = operation->context;
@@ -98,70 +92,37 @@ static void on_served(void *arg, const struct err *err)
 		activation_step_failed(operation, err);
 	} else {
 		str_set(&context->kept, err->code ? err->text : NULL);
-		context->served |= context->serving;
+		activation_ensured_add(&context->ensured);
 		operation_again(operation, 0, "its name or export leads to it");
 	}
 }
 
-/* What was brought to another disk is not there. */
-static void begin_with_disk(struct attach_context *context)
+static void begin_with_disk(struct attach_context *context, const struct device *device)
 {
-	if (context->served_seen == context->device->seen)
+	if (!activation_ensured_begin(&context->ensured, device))
 		return;
-	context->served_seen = context->device->seen;
-	context->served = 0;
 	context->asked = false;
 	str_set(&context->taken, NULL);
 	str_set(&context->kept, NULL);
 }
 
-/*
- * This process has brought these parts to the very disk that was found. Otherwise they are on their way, and the disk is
- * looked for once more afterwards: what was served is what is published.
- */
-static bool is_served(struct operation *operation, unsigned parts)
+/* What is on its way is looked for once more afterwards: the disk that was activated is the one that is published. */
+bool op_attach_activate_or_wait(struct operation *operation, const struct device *device, unsigned parts)
 {
-	const struct core_options *options = &operation->ops->env->options;
 	struct attach_context *context = operation->context;
 
-	begin_with_disk(context);
-	if (is_taken(context) && !context->asked) {
-		ask_who(operation);
-		return false;
-	}
-	if (is_taken(context))
+	begin_with_disk(context, device);
+	if (!is_taken(context))
+		return activation_ensure_or_wait(operation, &context->ensured, parts, device, on_activated);
+	if (context->asked)
 		return true;
-	parts &= (options->devmap ? ACTIVATION_MAP : 0) | (options->exporter ? ACTIVATION_EXPORT : 0);
-	context->serving = parts & ~context->served;
-	if (context->serving)
-		activation_step_then(operation, ACTIVATION_UP, context->serving, context->device, on_served);
-	return !context->serving;
-}
-
-bool op_attach_is_served(struct operation *operation)
-{
-	return is_served(operation, ACTIVATION_ALL);
-}
-
-static void serve(struct operation *operation, unsigned parts)
-{
-	if (!on_appliance(operation) || (op_attach_find_device(operation) && is_served(operation, parts)))
-		operation_next(operation);
-}
-
-void op_attach_name(struct operation *operation)
-{
-	serve(operation, ACTIVATION_MAP);
-}
-
-void op_attach_export(struct operation *operation)
-{
-	serve(operation, ACTIVATION_ALL);
+	ask_who(operation, device);
+	return false;
 }
 
 /* ---- as soon as the disk is here ---- */
 
-static const struct device *disk_to_name(struct operation *operation)
+const struct device *op_attach_disk_to_name(struct operation *operation)
 {
 	struct ops *ops = operation->ops;
 	const struct attach_context *context = operation->context;
@@ -170,12 +131,7 @@ static const struct device *disk_to_name(struct operation *operation)
 	if (!ops->env->options.devmap || !name_find(ops->model, operation->record.volume_id))
 		return NULL;
 	device = op_attach_own_disk(operation);
-	return device && device->seen != context->early_seen ? device : NULL;
-}
-
-bool op_attach_may_be_named(struct operation *operation)
-{
-	return disk_to_name(operation) != NULL;
+	return device && device->seen != context->early_disk ? device : NULL;
 }
 
 /* If it did not work, the step whose task it is finds out why. */
@@ -184,28 +140,21 @@ static void on_named(void *arg, const struct err *err)
 	struct operation *operation = arg;
 	struct attach_context *context = operation->context;
 
-	context->early_seen = context->served_seen;
+	context->early_disk = context->ensured.disk;
 	if (!err->code)
-		context->served |= ACTIVATION_MAP;
+		context->ensured.parts |= ACTIVATION_MAP;
 	operation_again(operation, 0, "its disk has come");
 }
 
-bool op_attach_name_early(struct operation *operation)
+void op_attach_name_early(struct operation *operation, const struct device *device)
 {
-	struct attach_context *context = operation->context;
-	const struct device *device = disk_to_name(operation);
-
-	if (!device)
-		return false;
-	context->device = device;
-	begin_with_disk(context);
+	begin_with_disk(operation->context, device);
 	activation_step_then(operation, ACTIVATION_UP, ACTIVATION_MAP, device, on_named);
-	return true;
 }
 
 /* ---- what is told ---- */
 
-void op_attach_stage_export(struct operation *operation)
+void op_attach_put_export(struct operation *operation, const struct device *device)
 {
 	const struct attach_context *context = operation->context;
 	struct export_record record = { 0 };
@@ -213,7 +162,7 @@ void op_attach_stage_export(struct operation *operation)
 
 	export_make(operation->ops->model, operation->record.volume_id, &record);
 	former_size = record.size;
-	export_place(operation->ops->model, &record, context->device);
+	export_place(operation->ops->model, &record, device);
 	if (is_kept(context))
 		record.size = former_size;
 	if (is_taken(context)) {

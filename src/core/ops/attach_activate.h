@@ -2,18 +2,20 @@
 #pragma once
 
 /*
- * Steps that bring name and export to the disk. A disk that others have taken already does without both: they are made
- * when it is free.
+ * Map and export are brought to the disk of an attached volume. A disk that others have taken already does without both:
+ * they are made when it is free.
  */
 
-#include "core/ops/attach_device.h"
+#include "core/host/activation.h"
 
-void op_attach_name(struct operation *operation);
-void op_attach_export(struct operation *operation);
-/* While CloudStack's job is under way: the disk is here, and it has not been tried yet to name it. */
-bool op_attach_may_be_named(struct operation *operation);
-/* Then it is named, and the step runs again. False: there is nothing to name. */
-bool op_attach_name_early(struct operation *operation);
-/* True: it has what it can have. Otherwise the operation waits, and the device is to be found anew. */
-bool op_attach_is_served(struct operation *operation);
-void op_attach_stage_export(struct operation *operation);
+struct device;
+struct operation;
+
+/* True: the disk has these parts, or cannot have them. False: the step has ended, and the disk is to be found anew. */
+bool op_attach_activate_or_wait(struct operation *operation, const struct device *device, unsigned parts);
+/* While CloudStack's job is under way: the disk that is here and was not given its name yet; NULL: none is. */
+const struct device *op_attach_disk_to_name(struct operation *operation);
+/* Gives it its name, whether or not that works; then the step runs again. Ends in a verb. */
+void op_attach_name_early(struct operation *operation, const struct device *device);
+/* With the next commit: how the volume is exported. */
+void op_attach_put_export(struct operation *operation, const struct device *device);

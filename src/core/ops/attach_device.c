@@ -99,7 +99,7 @@ static enum match_verdict look_closely(struct operation *operation, struct match
 }
 
 /* Finds the device and makes sure, by reading the kernel's words again, that it is still that very disk. */
-bool op_attach_find_device(struct operation *operation)
+const struct device *op_attach_device_or_wait(struct operation *operation)
 {
 	struct ops *ops = operation->ops;
 	struct attach_context *context = operation->context;
@@ -108,12 +108,12 @@ bool op_attach_find_device(struct operation *operation)
 	switch (look_closely(operation, &result)) {
 	case MATCH_NONE:
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
-		return false;
+		return NULL;
 	case MATCH_AMBIGUOUS:
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
 		/* Disks that go or come may settle it. If they do not, it was not for lack of time. */
 		operation->reason_code = ERR_CONFLICT;
-		return false;
+		return NULL;
 	case MATCH_FOUND:
 		break;
 	}
@@ -121,11 +121,10 @@ bool op_attach_find_device(struct operation *operation)
 		sysblock_wake(ops->env->sysblock);
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s changed while it was looked at",
 				result.device->path);
-		return false;
+		return NULL;
 	}
-	context->device = result.device;
 	context->matched_by = result.matched_by;
-	return true;
+	return result.device;
 }
 
 const struct device *op_attach_own_disk(struct operation *operation)

@@ -12,6 +12,7 @@
 #include "core/env.h"
 #include "core/ops/attach_device.h"
 #include "core/ops/ops.h"
+#include "disk/device.h"
 #include "disk/probe.h"
 
 static void on_read(void *arg, const struct probe_result *result)
@@ -19,12 +20,13 @@ static void on_read(void *arg, const struct probe_result *result)
 	struct operation *operation = arg;
 	struct attach_context *context = operation->context;
 	bool good = result->err.code == ERR_NONE;
-
 	/* The name that was read may lead to another disk by now. */
-	if (!op_attach_find_device(operation))
+	const struct device *device = op_attach_device_or_wait(operation);
+
+	if (!device)
 		return;
-	if (context->device->seen != context->read_seen) {
-		operation_again(operation, 0, "%s changed while it was read", context->device->path);
+	if (device->seen != context->read_seen) {
+		operation_again(operation, 0, "%s changed while it was read", device->path);
 		return;
 	}
 	str_set(&context->unreadable, good ? NULL : result->err.text);
@@ -40,17 +42,12 @@ static void cancel_read(void *awaited)
 	probe_cancel(awaited);
 }
 
-void op_attach_read(struct operation *operation)
+void op_attach_read(struct operation *operation, const struct device *device)
 {
 	static const struct wait_kind kind = { .cancel = cancel_read };
 	struct attach_context *context = operation->context;
-	struct ops *ops = operation->ops;
+	struct prober *prober = operation->ops->env->prober;
 
-	if (!env_is_appliance(ops->env, operation->record.vm_id)) {
-		operation_next(operation);
-	} else if (op_attach_find_device(operation)) {
-		context->read_seen = context->device->seen;
-		operation_wait(operation, probe_start(ops->env->prober, context->device->path, on_read, operation),
-			       &kind);
-	}
+	context->read_seen = device->seen;
+	operation_wait(operation, probe_start(prober, device->path, on_read, operation), &kind);
 }

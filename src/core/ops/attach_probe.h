@@ -3,7 +3,8 @@
 
 /* What is on the disk of an attached volume. */
 
+struct device;
 struct operation;
 
-/* A step; what it found goes into the context. */
-void op_attach_read(struct operation *operation);
+/* Reads the disk; what it found goes into the context. Ends in a verb. */
+void op_attach_read(struct operation *operation, const struct device *device);

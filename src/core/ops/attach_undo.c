@@ -19,7 +19,7 @@
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
 
-void op_attach_take_back_name(struct operation *operation)
+void op_attach_undo_name(struct operation *operation)
 {
 	activation_step(operation, ACTIVATION_FORCED_DOWN, ACTIVATION_MAP, NULL);
 }
@@ -28,18 +28,18 @@ void op_attach_take_back_name(struct operation *operation)
  * Only what this process has made: whoever waits for the volume under its name waits on when CloudStack's job fails
  * before the disk has come. What an earlier process made is found by tidying.
  */
-void op_attach_take_back_early_name(struct operation *operation)
+void op_attach_undo_early_name(struct operation *operation)
 {
 	const struct attach_context *context = operation->context;
 
-	if (context->served & ACTIVATION_MAP)
-		op_attach_take_back_name(operation);
+	if (context->ensured.parts & ACTIVATION_MAP)
+		op_attach_undo_name(operation);
 	else
 		operation_next(operation);
 }
 
 /* An engine that is away serves nothing now; what it may serve when it comes back is found by tidying. */
-static void on_export_taken_back(void *arg, const struct err *err)
+static void on_export_undone(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
 
@@ -49,41 +49,38 @@ static void on_export_taken_back(void *arg, const struct err *err)
 		operation_next(operation);
 }
 
-void op_attach_take_back_export(struct operation *operation)
+void op_attach_undo_export(struct operation *operation)
 {
-	activation_step_then(operation, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL, on_export_taken_back);
+	activation_step_then(operation, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL, on_export_undone);
 }
 
-static void on_undone(void *arg, const struct cloud_result *result)
+static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct operation *operation = arg;
+	return cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id, job_id, done, arg);
+}
 
-	if (result->job_status == CLOUD_JOB_FAILED && !cloud_err_is_not_attached(&result->err)) {
-		operation_fail(operation, &result->err);
-		return;
-	}
+static enum cloud_refusal on_not_detached(struct operation *operation, const struct err *err)
+{
+	return cloud_err_is_not_attached(err) ? REFUSAL_PASSES : REFUSAL_FAILS;
+}
+
+static enum cloud_refusal on_failed(struct operation *operation, const struct cloud_result *result)
+{
+	return result->job_status == CLOUD_JOB_FAILED ? on_not_detached(operation, &result->err) : REFUSAL_PASSES;
+}
+
+static void on_detached(struct operation *operation, const struct cloud_volume *answer)
+{
 	operation_next(operation);
 }
 
-static void on_undo_asked(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	struct attach_context *context = operation->context;
-
-	if (cloud_step_retried(operation, result))
-		return;
-	if (result->outcome == CLOUD_REFUSED && cloud_err_is_not_attached(&result->err)) {
-		operation_next(operation);
-		return;
-	}
-	if (result->outcome == CLOUD_REFUSED && !cloud_err_is_duplicate_job(&result->err)) {
-		operation_fail(operation, &result->err);
-		return;
-	}
-	cloud_step_note_job(&context->undo_job_id, result);
-	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->ops->env->cloud, context->undo_job_id, on_undone, operation));
-}
+static const struct cloud_change_kind detachment = {
+	.submit = submit,
+	.refused = on_not_detached,
+	.failed = on_failed,
+	.verify = on_detached,
+	.in_one_step = true,
+};
 
 static void on_undo_looked(void *arg, const struct cloud_result *result)
 {
@@ -91,7 +88,7 @@ static void on_undo_looked(void *arg, const struct cloud_result *result)
 	struct attach_context *context = operation->context;
 	const struct cloud_volume *volume;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (volume && volume->job_id && !streq(volume->job_id, context->undo_job_id)) {
@@ -100,9 +97,7 @@ static void on_undo_looked(void *arg, const struct cloud_result *result)
 	} else if (!op_attach_is_here(operation, volume)) {
 		operation_next(operation);
 	} else {
-		cloud_step_wait_call(operation,
-				     cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id,
-							 context->undo_job_id, on_undo_asked, operation));
+		cloud_change_ask(&context->undo, &detachment, operation, &context->undo_job_id);
 	}
 }
 
@@ -111,24 +106,24 @@ static void on_undo_job_found(void *arg, const struct cloud_result *result)
 	struct operation *operation = arg;
 	struct attach_context *context = operation->context;
 
-	if (cloud_step_retried(operation, result))
+	if (!cloud_step_answered_or_wait(operation, result))
 		return;
 	if (result->outcome == CLOUD_OK && result->job_status == CLOUD_JOB_PENDING) {
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "CloudStack has not ended the attachment yet");
 		return;
 	}
 	/* Our request may still be on its way; only after its time-out is it certain that nothing comes of it. */
-	if (!context->looking_since)
-		context->looking_since = clock_mono_ms();
+	if (!context->change.looking_since)
+		context->change.looking_since = clock_mono_ms();
 	if (result->outcome == CLOUD_REFUSED &&
-	    clock_mono_ms() - context->looking_since < operation->ops->env->options.request_ms) {
+	    clock_mono_ms() - context->change.looking_since < operation->ops->env->options.request_ms) {
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
 		return;
 	}
 	cloud_step_list(operation, on_undo_looked);
 }
 
-void op_attach_take_back(struct operation *operation)
+void op_attach_undo(struct operation *operation)
 {
 	struct attach_context *context = operation->context;
 

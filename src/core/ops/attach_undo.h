@@ -5,7 +5,7 @@
 
 struct operation;
 
-void op_attach_take_back_export(struct operation *operation);
-void op_attach_take_back_name(struct operation *operation);
-void op_attach_take_back_early_name(struct operation *operation);
-void op_attach_take_back(struct operation *operation);
+void op_attach_undo_export(struct operation *operation);
+void op_attach_undo_name(struct operation *operation);
+void op_attach_undo_early_name(struct operation *operation);
+void op_attach_undo(struct operation *operation);

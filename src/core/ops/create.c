@@ -37,6 +37,8 @@ struct create_context {
 	char *undo_job_id;
 	/* not stored */
 	int64_t looking_since; /* clock_mono_ms() of the first look for an earlier self */
+	struct cloud_change change;
+	bool keeps_name; /* the longer one, under which it was created */
 };
 
 #define F(MEMBER, TYPE, ...) FIELD(create_context, MEMBER, TYPE, __VA_ARGS__)
@@ -81,7 +83,7 @@ static void on_submitted(void *arg, const struct cloud_result *result)
 	struct operation *operation = arg;
 	struct create_context *context = operation->context;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	if (!result->entity_id) {
 		operation_again(operation, 1000, "CloudStack accepted the volume but did not say its id");
@@ -116,7 +118,7 @@ static void on_looked_by_name(void *arg, const struct cloud_result *result)
 	struct operation *operation = arg;
 	struct create_context *context = operation->context;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	if (result->count > 0) {
 		operation_set_volume(operation, result->volumes[0].id);
@@ -135,7 +137,7 @@ static void on_looked_by_job(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
 
-	if (cloud_step_retried(operation, result))
+	if (!cloud_step_answered_or_wait(operation, result))
 		return;
 	if (result->outcome == CLOUD_OK && result->entity_id) {
 		operation_set_volume(operation, result->entity_id);
@@ -161,135 +163,121 @@ static void ask_cloud(struct operation *operation)
 
 /* ---- await-job ---- */
 
-static void on_found_volume(void *arg, const struct cloud_result *result)
+/* The job's answer need not hold the volume, and a job that is unknown need not have failed: the volume decides. */
+static bool on_told(struct operation *operation, const struct cloud_volume *volume)
 {
-	struct operation *operation = arg;
-
-	if (cloud_step_failed(operation, result))
-		return;
-	if (!cloud_step_volume(operation, result, operation->record.volume_id)) {
-		operation_failf(operation, ERR_CLOUD, "CloudStack accepted the volume but does not have it");
-		return;
-	}
-	operation_next(operation);
+	return true;
 }
 
-/* The job's answer need not hold the volume, and a job that is unknown need not have failed: the volume decides. */
-static void on_job_ended(void *arg, const struct cloud_result *result)
+static void verify(struct operation *operation, const struct cloud_volume *volume)
 {
-	struct operation *operation = arg;
-	bool lost = cloud_step_job_lost(operation, result);
-
-	if (result->job_status == CLOUD_JOB_FAILED && !lost) {
-		operation_fail(operation, &result->err);
-		return;
-	}
-	if (result->job_status == CLOUD_JOB_SUCCEEDED &&
-	    cloud_step_volume(operation, result, operation->record.volume_id)) {
+	if (volume)
 		operation_next(operation);
-		return;
-	}
-	cloud_step_list(operation, on_found_volume);
+	else
+		operation_failf(operation, ERR_CLOUD, "CloudStack accepted the volume but does not have it");
 }
 
 static void await_job(struct operation *operation)
 {
+	static const struct cloud_change_kind creation = { .told = on_told, .verify = verify, .can_undo = true };
 	struct create_context *context = operation->context;
 
-	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->ops->env->cloud, context->job_id, on_job_ended, operation));
+	cloud_change_settle(&context->change, &creation, operation, &context->job_id);
 }
 
 /* ---- rename ---- */
 
-/* A name that could not be changed leaves a volume that works under its longer one: no reason to destroy it. */
-static void on_rename_job(void *arg, const struct cloud_result *result)
+static struct cloud_call *submit_rename(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct operation *operation = arg;
+	const struct create_context *context = operation->context;
+
+	return cloud_rename_volume(operation->ops->env->cloud, operation->record.volume_id, context->name, job_id, done,
+				   arg);
+}
+
+/* A name that could not be changed leaves a volume that works under its longer one: no reason to destroy it. */
+static enum cloud_refusal on_not_renamed(struct operation *operation, const struct err *err)
+{
+	struct create_context *context = operation->context;
+
+	log_warning("volume=%s keeps its longer name: %s", operation->record.volume_id, err->text);
+	context->keeps_name = true;
+	return REFUSAL_PASSES;
+}
+
+static enum cloud_refusal on_rename_failed(struct operation *operation, const struct cloud_result *result)
+{
+	return on_not_renamed(operation, &result->err);
+}
+
+static void on_renamed(struct operation *operation, const struct cloud_volume *answer)
+{
 	struct create_context *context = operation->context;
 	struct volume *volume = volume_find(operation->ops->model, operation->record.volume_id);
 
-	if (result->job_status != CLOUD_JOB_SUCCEEDED) {
-		log_warning("volume=%s keeps its longer name: %s", operation->record.volume_id, result->err.text);
-	} else if (volume) {
+	if (!context->keeps_name && volume) {
 		str_set(&volume->cloud.name, context->name);
 		volume_touch(operation->ops->model, volume->id);
 	}
 	operation_next(operation);
 }
 
-static void on_renamed(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	struct create_context *context = operation->context;
-
-	if (cloud_step_retried(operation, result))
-		return;
-	if (result->outcome == CLOUD_REFUSED && !cloud_err_is_duplicate_job(&result->err)) {
-		on_rename_job(operation, result);
-		return;
-	}
-	cloud_step_note_job(&context->rename_job_id, result);
-	cloud_step_wait_job(operation, cloud_job_watch(operation->ops->env->cloud, context->rename_job_id,
-						       on_rename_job, operation));
-}
-
 static void rename_volume(struct operation *operation)
 {
+	static const struct cloud_change_kind renaming = {
+		.submit = submit_rename,
+		.refused = on_not_renamed,
+		.failed = on_rename_failed,
+		.verify = on_renamed,
+		.in_one_step = true,
+	};
 	struct create_context *context = operation->context;
 
-	cloud_step_wait_call(operation,
-			     cloud_rename_volume(operation->ops->env->cloud, operation->record.volume_id, context->name,
-						 context->rename_job_id, on_renamed, operation));
+	cloud_change_ask(&context->change, &renaming, operation, &context->rename_job_id);
 }
 
-/* ---- taking back ---- */
+/* ---- undo ---- */
 
-static void on_destroy_job(void *arg, const struct cloud_result *result)
+static struct cloud_call *submit_destroy(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct operation *operation = arg;
+	return cloud_destroy_volume(operation->ops->env->cloud, operation->record.volume_id, job_id, done, arg);
+}
 
-	if (result->job_status == CLOUD_JOB_FAILED && result->err.code != ERR_NOT_FOUND) {
-		operation_fail(operation, &result->err);
-		return;
-	}
+static enum cloud_refusal on_not_destroyed(struct operation *operation, const struct err *err)
+{
+	return err->code == ERR_NOT_FOUND ? REFUSAL_PASSES : REFUSAL_FAILS;
+}
+
+static enum cloud_refusal on_destroy_failed(struct operation *operation, const struct cloud_result *result)
+{
+	return result->job_status == CLOUD_JOB_FAILED ? on_not_destroyed(operation, &result->err) : REFUSAL_PASSES;
+}
+
+static void on_destroyed(struct operation *operation, const struct cloud_volume *answer)
+{
 	volume_remove(operation->ops->model, operation->record.volume_id);
 	operation_next(operation);
 }
 
-static void on_destroy_asked(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	struct create_context *context = operation->context;
-
-	if (cloud_step_retried(operation, result))
-		return;
-	if (result->outcome == CLOUD_REFUSED && result->err.code == ERR_NOT_FOUND) {
-		operation_next(operation);
-		return;
-	}
-	if (result->outcome == CLOUD_REFUSED && !cloud_err_is_duplicate_job(&result->err)) {
-		operation_fail(operation, &result->err);
-		return;
-	}
-	cloud_step_note_job(&context->undo_job_id, result);
-	cloud_step_wait_job(operation, cloud_job_watch(operation->ops->env->cloud, context->undo_job_id, on_destroy_job,
-						       operation));
-}
-
 static void destroy(struct operation *operation)
 {
+	static const struct cloud_change_kind destruction = {
+		.submit = submit_destroy,
+		.refused = on_not_destroyed,
+		.failed = on_destroy_failed,
+		.verify = on_destroyed,
+		.in_one_step = true,
+	};
 	struct create_context *context = operation->context;
 
-	cloud_step_wait_call(operation, cloud_destroy_volume(operation->ops->env->cloud, operation->record.volume_id,
-							     context->undo_job_id, on_destroy_asked, operation));
+	cloud_change_ask(&context->change, &destruction, operation, &context->undo_job_id);
 }
 
 static void on_left_over(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	if (result->count == 0) {
 		operation_next(operation);
@@ -299,7 +287,7 @@ static void on_left_over(void *arg, const struct cloud_result *result)
 	destroy(operation);
 }
 
-static void take_back(struct operation *operation)
+static void undo_creation(struct operation *operation)
 {
 	if (str_empty(operation->record.volume_id))
 		look_by_name(operation, on_left_over);
@@ -310,7 +298,7 @@ static void take_back(struct operation *operation)
 /* ---- the table ---- */
 
 static const struct step create_steps[] = {
-	{ .name = "ask-cloud", .run = ask_cloud, .undo = take_back, .deadline = STEP_CLOUD },
+	{ .name = "ask-cloud", .run = ask_cloud, .undo = undo_creation, .deadline = STEP_CLOUD },
 	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD },
 	{ .name = "rename", .run = rename_volume, .deadline = STEP_CLOUD },
 };
@@ -341,8 +329,7 @@ static char *left_over(const struct operation *operation)
 const struct operation_kind op_create = {
 	.type = OPERATION_CREATE,
 	.context = &create_context,
-	.steps = create_steps,
-	.step_count = ARRAY_SIZE(create_steps),
+	.groups = { STEP_GROUP(create_steps) },
 	.respond = respond,
 	.left_over = left_over,
 };

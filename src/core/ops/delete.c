@@ -18,6 +18,7 @@
 struct delete_context {
 	struct detaching detaching;
 	char *destroy_job_id;
+	struct cloud_change destruction;
 };
 
 static const struct field delete_fields[] = {
@@ -26,43 +27,21 @@ static const struct field delete_fields[] = {
 };
 static const struct record delete_context = RECORD("delete_context", delete_context, delete_fields);
 
-/* ---- destroy ---- */
+/* ---- destroy, await-destroyed ---- */
 
-static void on_asked(void *arg, const struct cloud_result *result)
+static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct operation *operation = arg;
-	struct delete_context *context = operation->context;
-
-	if (cloud_step_retried(operation, result))
-		return;
-	/* Gone already: by ourselves before a restart, or by somebody else. Either way it is what was asked. */
-	if (result->outcome == CLOUD_REFUSED && result->err.code != ERR_NOT_FOUND &&
-	    !cloud_err_is_duplicate_job(&result->err)) {
-		operation_fail(operation, &result->err);
-		return;
-	}
-	cloud_step_note_job(&context->destroy_job_id, result);
-	operation_next(operation);
+	return cloud_destroy_volume(operation->ops->env->cloud, operation->record.volume_id, job_id, done, arg);
 }
 
-static void destroy(struct operation *operation)
+/* Gone already: by ourselves before a restart, or by another program. Either way it is what was asked for. */
+static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
 {
-	struct delete_context *context = operation->context;
-
-	cloud_step_wait_call(operation, cloud_destroy_volume(operation->ops->env->cloud, operation->record.volume_id,
-							     context->destroy_job_id, on_asked, operation));
+	return err->code == ERR_NOT_FOUND ? REFUSAL_PASSES : REFUSAL_FAILS;
 }
 
-/* ---- await-destroyed ---- */
-
-static void on_outcome_checked(void *arg, const struct cloud_result *result)
+static void verify(struct operation *operation, const struct cloud_volume *volume)
 {
-	struct operation *operation = arg;
-	const struct cloud_volume *volume;
-
-	if (result->err.code != ERR_NOT_FOUND && cloud_step_unseen(operation, result))
-		return;
-	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (volume && !cloud_volume_is_destroyed(volume)) {
 		if (volume->job_id)
 			cloud_step_busy(operation, volume);
@@ -78,30 +57,25 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 	operation_next(operation);
 }
 
-static void on_job_ended(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	bool lost = cloud_step_job_lost(operation, result);
+static const struct cloud_change_kind destruction = { .submit = submit, .refused = on_refused, .verify = verify };
 
-	if (result->job_status == CLOUD_JOB_FAILED && !lost) {
-		operation_fail(operation, &result->err);
-		return;
-	}
-	cloud_step_list(operation, on_outcome_checked);
+static void destroy(struct operation *operation)
+{
+	struct delete_context *context = operation->context;
+
+	cloud_change_ask(&context->destruction, &destruction, operation, &context->destroy_job_id);
 }
 
 static void await_destroyed(struct operation *operation)
 {
 	struct delete_context *context = operation->context;
 
-	cloud_step_wait_job(operation, cloud_job_watch(operation->ops->env->cloud, context->destroy_job_id,
-						       on_job_ended, operation));
+	cloud_change_settle(&context->destruction, &destruction, operation, &context->destroy_job_id);
 }
 
 /* ---- the table ---- */
 
 static const struct step delete_steps[] = {
-	DETACHING_STEPS,
 	{ .name = "destroy", .run = destroy, .deadline = STEP_CLOUD },
 	{ .name = "await-destroyed", .run = await_destroyed, .deadline = STEP_CLOUD },
 };
@@ -122,8 +96,7 @@ static char *left_over(const struct operation *operation)
 const struct operation_kind op_delete = {
 	.type = OPERATION_DELETE,
 	.context = &delete_context,
-	.steps = delete_steps,
-	.step_count = ARRAY_SIZE(delete_steps),
+	.groups = { DETACHING_STEPS, STEP_GROUP(delete_steps) },
 	.respond = respond,
 	.left_over = left_over,
 };

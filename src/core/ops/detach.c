@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Detaching a volume: the shared steps of core/detaching and nothing else. */
+/* Detaching a volume: the shared steps of ops/detach_steps and nothing else. */
 
 #include "core/engine/operation_table.h"
 #include "core/ops/cloud_step.h"
@@ -13,8 +13,6 @@ struct detach_context {
 
 static const struct field detach_fields[] = { DETACHING_FIELDS(detach_context) };
 static const struct record detach_context = RECORD("detach_context", detach_context, detach_fields);
-
-static const struct step detach_steps[] = { DETACHING_STEPS };
 
 static void respond(struct operation *operation, struct json_writer *writer)
 {
@@ -31,8 +29,7 @@ static void respond(struct operation *operation, struct json_writer *writer)
 const struct operation_kind op_detach = {
 	.type = OPERATION_DETACH,
 	.context = &detach_context,
-	.steps = detach_steps,
-	.step_count = ARRAY_SIZE(detach_steps),
+	.groups = { DETACHING_STEPS },
 	.respond = respond,
 	.left_over = detaching_left_over,
 };

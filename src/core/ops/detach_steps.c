@@ -12,7 +12,6 @@
 
 #include "core/ops/detach_steps.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "cloud/cloud.h"
 #include "core/engine/operation.h"
@@ -20,6 +19,7 @@
 #include "core/env.h"
 #include "core/host/activation.h"
 #include "core/host/disk_users.h"
+#include "core/host/flush_volume.h"
 #include "core/host/suspended.h"
 #include "core/model/commit.h"
 #include "core/model/export.h"
@@ -29,10 +29,7 @@
 #include "core/ops/activation_step.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
-#include "core/rules/match.h"
 #include "disk/device.h"
-#include "disk/flush.h"
-#include "disk/sysblock.h"
 #include "disk/usage.h"
 
 #define LOOK_AGAIN_MS 1000
@@ -54,60 +51,7 @@ static bool keeps_name(const struct operation *operation)
 	return detaching_of(operation)->keep_name && operation->ops->env->options.devmap;
 }
 
-typedef bool (*disk_test)(struct ops *ops, const char *volume_id, const struct device *device);
-
-/* The first of such disks that has appeared after the one seen last. */
-static const struct device *next_such_disk(const struct operation *operation, uint64_t seen, disk_test is_such)
-{
-	struct ops *ops = operation->ops;
-	const struct device *next = NULL;
-
-	for (size_t i = 0; i < sysblock_count(ops->env->sysblock); i++) {
-		const struct device *device = sysblock_at(ops->env->sysblock, i);
-
-		if (is_such(ops, operation->record.volume_id, device) && device->seen > seen &&
-		    (!next || device->seen < next->seen))
-			next = device;
-	}
-	return next;
-}
-
-static bool is_disk(struct ops *ops, const char *volume_id, const struct device *device)
-{
-	return mapping_is_disk(ops->model, volume_id, device);
-}
-
-/* No disk here says who it is, this one is noted for nobody, and it has the size. */
-static bool could_be_disk(struct ops *ops, const char *volume_id, const struct device *device)
-{
-	const struct volume *volume = volume_find(ops->model, volume_id);
-
-	return volume && !disks_say_who_they_are(ops->env) && !mapping_of_device(ops->model, device) &&
-	       match_size_fits(volume->cloud.size, device->size);
-}
-
-static bool is_known(const struct operation *operation)
-{
-	return next_such_disk(operation, 0, is_disk);
-}
-
-/*
- * Of the disks that are this volume, mapped or not. Where disks do not say who they are, a boot makes strangers of them;
- * then of all that could be it.
- */
-static const struct device *next_disk(const struct operation *operation, uint64_t seen)
-{
-	return next_such_disk(operation, seen, is_known(operation) ? is_disk : could_be_disk);
-}
-
 /* ---- the look at its users ---- */
-
-static void cancel_usage_check(void *awaited)
-{
-	usage_check_cancel(awaited);
-}
-
-static void check_next_disk(struct operation *operation);
 
 /* A disk that may be another's. What carries this system has a volume of its own in CloudStack. */
 static int may_go_unknown(const struct operation *operation, const struct usage_result *result, struct err *err)
@@ -121,12 +65,15 @@ static int may_go_unknown(const struct operation *operation, const struct usage_
 		operation->record.volume_id, result->what);
 }
 
-static int may_go(const struct operation *operation, const struct usage_result *result, struct err *err)
+static int may_go(void *arg, const struct disk_use *use, struct err *err)
 {
-	const struct detaching *detaching = detaching_of(operation);
+	struct operation *operation = arg;
+	struct detaching *detaching = detaching_of(operation);
+	const struct usage_result *result = use->result;
 
-	if (detaching->is_guessed)
+	if (use->guessed)
 		return may_go_unknown(operation, result, err);
+	str_set(&detaching->device_path, use->path);
 
 	switch (result->kind) {
 	case USAGE_NONE:
@@ -147,60 +94,38 @@ static int may_go(const struct operation *operation, const struct usage_result *
 	abort();
 }
 
-static void on_usage(void *arg, const struct usage_result *result)
+static void cancel_check(void *awaited)
 {
-	struct operation *operation = arg;
-	struct err err = result->err;
-
-	if (err.code || may_go(operation, result, &err) < 0)
-		detaching_of(operation)->on_used(operation, &err);
-	else
-		check_next_disk(operation);
+	disk_users_cancel(awaited);
 }
 
-/*
- * Asked of the kernel as it is now, and of every disk that is this volume: what is pulled out is what CloudStack
- * attached, not what we noted. A disk that comes while another is looked at, or gets its name, is checked in its turn.
- */
-static void check_next_disk(struct operation *operation)
+/* done ends in a verb; its error may also say that nothing could be found out. */
+static void check_users(struct operation *operation, disk_users_done_fn done)
 {
-	static const struct wait_kind kind = { .cancel = cancel_usage_check };
-	struct ops *ops = operation->ops;
-	struct detaching *detaching = detaching_of(operation);
-	const struct device *device;
+	static const struct wait_kind kind = { .cancel = cancel_check };
+	struct disk_users *check;
 	struct err err;
 
-	if (sysblock_scan(ops->env->sysblock, &err) < 0) {
-		detaching->on_used(operation, &err);
-		return;
-	}
-	device = next_disk(operation, detaching->checked);
-	if (!device) {
-		detaching->looked = true;
-		detaching->on_free(operation);
-		return;
-	}
-	detaching->checked = device->seen;
-	detaching->is_guessed = !is_known(operation);
-	if (!detaching->is_guessed)
-		str_set(&detaching->device_path, device->path);
-	operation_wait(operation, usage_start(ops->host, operation->record.volume_id, device, on_usage, operation),
-		       &kind);
-}
-
-/* One of the two runs, now or later, and says a verb: on_used also when it cannot be found out who uses it. */
-static void look_at_users(struct operation *operation, void (*on_free)(struct operation *operation),
-			  void (*on_used)(struct operation *operation, const struct err *err))
-{
-	struct detaching *detaching = detaching_of(operation);
-
-	detaching->checked = 0;
-	detaching->on_free = on_free;
-	detaching->on_used = on_used;
-	check_next_disk(operation);
+	check = disk_users_check(operation->ops->host, operation->record.volume_id, may_go, done, operation, &err);
+	if (check)
+		operation_wait(operation, check, &kind);
+	else
+		done(operation, &err);
 }
 
 /* ---- check ---- */
+
+static void on_users_known(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+
+	if (err->code) {
+		operation_fail(operation, err);
+		return;
+	}
+	detaching_of(operation)->looked = true;
+	operation_next(operation);
+}
 
 static void on_checked(void *arg, const struct cloud_result *result)
 {
@@ -208,7 +133,7 @@ static void on_checked(void *arg, const struct cloud_result *result)
 	struct detaching *detaching = detaching_of(operation);
 	const struct cloud_volume *volume;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (!volume) {
@@ -230,13 +155,13 @@ static void on_checked(void *arg, const struct cloud_result *result)
 		str_set(&detaching->vm_id, volume->vm_id);
 		str_set(&operation->record.vm_id, volume->vm_id);
 		if (env_is_appliance(operation->ops->env, volume->vm_id))
-			look_at_users(operation, operation_next, operation_fail);
+			check_users(operation, on_users_known);
 		else
 			operation_next(operation);
 	}
 }
 
-void detaching_check(struct operation *operation)
+static void check(struct operation *operation)
 {
 	cloud_step_list(operation, on_checked);
 }
@@ -267,7 +192,7 @@ static void on_cut_off(void *arg, const struct err *err)
 	operation_next(operation);
 }
 
-void detaching_close_export(struct operation *operation)
+static void close_export(struct operation *operation)
 {
 	/* Its clients are users of the name and wait with it. */
 	if (!is_served_here(operation) || keeps_name(operation))
@@ -276,76 +201,35 @@ void detaching_close_export(struct operation *operation)
 		activation_step_then(operation, goal(operation), ACTIVATION_EXPORT, NULL, on_cut_off);
 }
 
-static void flush_next_disk(struct operation *operation);
-
 static void on_flushed(void *arg, const struct err *err)
 {
-	struct operation *operation = arg;
-	const struct detaching *detaching = detaching_of(operation);
-
-	if (!err->code || err->code == ERR_NOT_FOUND) {
-		flush_next_disk(operation);
-	} else if (detaching->force) {
-		log_warning("volume=%s: it is detached by force, and what was written may be lost: %s",
-			    operation->record.volume_id, err->text);
-		flush_next_disk(operation);
-	} else {
-		operation_failf(operation, err->code, "%s; what was written may not be on the disk yet", err->text);
-	}
+	if (err->code)
+		operation_failf(arg, err->code, "%s; what was written may not be on the disk yet", err->text);
+	else
+		operation_next(arg);
 }
 
 static void cancel_flush(void *awaited)
 {
-	flush_cancel(awaited);
+	flush_volume_cancel(awaited);
 }
 
-/* First what stands on the disks, if that is to be flushed, and then the disks. */
-static const struct device *next_to_flush(struct operation *operation)
-{
-	struct detaching *detaching = detaching_of(operation);
-	const struct device *device = next_disk(operation, detaching->flushed);
-
-	if (device || !detaching->upper)
-		return device;
-	detaching->upper = false;
-	return next_disk(operation, 0);
-}
-
-static void flush_next_disk(struct operation *operation)
+static void flush(struct operation *operation)
 {
 	static const struct wait_kind kind = { .cancel = cancel_flush };
-	struct detaching *detaching = detaching_of(operation);
-	struct flusher *flusher = operation->ops->env->flusher;
-	const struct device *device = next_to_flush(operation);
+	struct flush_volume *flushing = NULL;
 
-	if (!device) {
-		operation_next(operation);
-		return;
-	}
-	detaching->flushed = device->seen;
-	operation_wait(operation,
-		       detaching->upper ? flush_upper_start(flusher, device->name, on_flushed, operation)
-					: flush_start(flusher, device->path, on_flushed, operation),
-		       &kind);
-}
-
-void detaching_flush(struct operation *operation)
-{
-	struct detaching *detaching = detaching_of(operation);
-
-	detaching->flushed = 0;
-	/*
-	 * Otherwise nobody stands on it, or those who do wait with the name. What a file system or a program has not
-	 * written yet is kept with the partition or the map it uses, not with the disk below.
-	 */
-	detaching->upper = detaching->force;
+	/* Without force nobody stands on the disk, or those who do wait with the name. */
 	if (is_served_here(operation))
-		flush_next_disk(operation);
+		flushing = flush_volume(operation->ops->host, operation->record.volume_id,
+					detaching_of(operation)->force, on_flushed, operation);
+	if (flushing)
+		operation_wait(operation, flushing, &kind);
 	else
 		operation_next(operation);
 }
 
-void detaching_take_name(struct operation *operation)
+static void take_name(struct operation *operation)
 {
 	if (!is_served_here(operation))
 		operation_next(operation);
@@ -380,7 +264,7 @@ static void on_name_returned(void *arg, const struct err *err)
 		operation_next(operation);
 }
 
-void detaching_return_name(struct operation *operation)
+static void return_name(struct operation *operation)
 {
 	const struct device *device = disk_to_serve(operation);
 
@@ -415,7 +299,7 @@ static void on_export_reopened(void *arg, const struct err *err)
 	operation_next(operation);
 }
 
-void detaching_reopen_export(struct operation *operation)
+static void reopen_export(struct operation *operation)
 {
 	const struct device *device = disk_to_serve(operation);
 
@@ -425,85 +309,39 @@ void detaching_reopen_export(struct operation *operation)
 		operation_next(operation);
 }
 
-/* ---- ask-cloud ---- */
+/* ---- ask-cloud, await-job ---- */
 
-static void on_asked(void *arg, const struct cloud_result *result)
+static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct operation *operation = arg;
-	struct detaching *detaching = detaching_of(operation);
-
-	if (operation->resumed || result->outcome == CLOUD_UNKNOWN)
-		detaching->in_doubt = true;
-	if (cloud_step_retried(operation, result))
-		return;
-	/* When an earlier request may have arrived, its job and the volume decide, not what became of this one. */
-	if (result->outcome == CLOUD_REFUSED && !detaching->in_doubt && !cloud_err_is_duplicate_job(&result->err) &&
-	    !(operation_is_rerun(operation) && cloud_err_is_not_attached(&result->err))) {
-		operation_fail(operation, &result->err);
-		return;
-	}
-	cloud_step_note_job(&detaching->job_id, result);
-	operation_next(operation);
+	return cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id, job_id, done, arg);
 }
 
-static void send_request(struct operation *operation)
+/* When an earlier request may have arrived, its job and the volume decide, not what became of this one. */
+static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
 {
-	struct detaching *detaching = detaching_of(operation);
-
-	detaching->looking_since = 0;
-	str_set(&detaching->users, NULL);
-	cloud_step_wait_call(operation, cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id,
-							    detaching->job_id, on_asked, operation));
+	if (detaching_of(operation)->change.in_doubt)
+		return REFUSAL_PASSES;
+	return operation_is_rerun(operation) && cloud_err_is_not_attached(err) ? REFUSAL_PASSES : REFUSAL_FAILS;
 }
 
-static void on_outcome_checked(void *arg, const struct cloud_result *result);
-
-/* An earlier process may have asked already, and that cannot be stopped; otherwise nothing has happened yet. */
-static void on_used_meanwhile(struct operation *operation, const struct err *err)
+static enum cloud_refusal on_failed(struct operation *operation, const struct cloud_result *result)
 {
-	str_set(&detaching_of(operation)->users, err->text);
-	cloud_step_list(operation, on_outcome_checked);
+	if (result->job_status != CLOUD_JOB_FAILED)
+		return REFUSAL_PASSES;
+	return cloud_err_is_not_attached(&result->err) ? REFUSAL_PASSES : REFUSAL_FAILS;
 }
 
-void detaching_ask_cloud(struct operation *operation)
-{
-	const struct detaching *detaching = detaching_of(operation);
-
-	if (!detaching->attached)
-		operation_next(operation);
-	else if (is_served_here(operation) && !detaching->looked)
-		look_at_users(operation, send_request, on_used_meanwhile);
-	else
-		send_request(operation);
-}
-
-/* ---- await-job ---- */
-
-/* A request whose answer got lost can arrive until its time-out; only then is it certain that nothing comes of it. */
-static bool may_still_arrive(const struct operation *operation)
+/* Whatever the job says, the volume decides. */
+static void verify(struct operation *operation, const struct cloud_volume *volume)
 {
 	struct detaching *detaching = detaching_of(operation);
 
-	if (!detaching->looking_since)
-		detaching->looking_since = clock_mono_ms();
-	return (detaching->in_doubt || operation->resumed) &&
-	       clock_mono_ms() - detaching->looking_since < operation->ops->env->options.request_ms;
-}
-
-static void on_outcome_checked(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	const struct cloud_volume *volume;
-
-	if (result->err.code != ERR_NOT_FOUND && cloud_step_unseen(operation, result))
-		return;
-	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (volume && volume->job_id)
 		cloud_step_busy(operation, volume);
-	else if (volume && volume->vm_id && may_still_arrive(operation))
+	else if (volume && volume->vm_id && cloud_change_may_arrive(&detaching->change))
 		operation_again(operation, LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
-	else if (volume && volume->vm_id && !str_empty(detaching_of(operation)->users))
-		operation_failf(operation, ERR_CONFLICT, "%s", detaching_of(operation)->users);
+	else if (volume && volume->vm_id && !str_empty(detaching->users))
+		operation_failf(operation, ERR_CONFLICT, "%s", detaching->users);
 	else if (volume && volume->vm_id)
 		operation_failf(
 			operation, ERR_CLOUD,
@@ -514,29 +352,57 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 		operation_next(operation);
 }
 
-static void on_job_ended(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	bool lost = cloud_step_job_lost(operation, result);
+static const struct cloud_change_kind detachment = {
+	.submit = submit,
+	.refused = on_refused,
+	.failed = on_failed,
+	.verify = verify,
+};
 
-	if (result->job_status == CLOUD_JOB_FAILED && !lost && !cloud_err_is_not_attached(&result->err)) {
-		operation_fail(operation, &result->err);
-		return;
-	}
-	/* Whatever the job says, the volume decides. */
-	cloud_step_list(operation, on_outcome_checked);
-}
-
-void detaching_await_job(struct operation *operation)
+static void ask(struct operation *operation)
 {
 	struct detaching *detaching = detaching_of(operation);
 
-	if (!detaching->attached) {
-		operation_next(operation);
+	detaching->change.looking_since = 0;
+	str_set(&detaching->users, NULL);
+	cloud_change_ask(&detaching->change, &detachment, operation, &detaching->job_id);
+}
+
+/* An earlier process may have asked already, and that cannot be stopped; otherwise nothing has happened yet. */
+static void on_users_known_again(void *arg, const struct err *err)
+{
+	struct operation *operation = arg;
+	struct detaching *detaching = detaching_of(operation);
+
+	if (!err->code) {
+		detaching->looked = true;
+		ask(operation);
 		return;
 	}
-	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->ops->env->cloud, detaching->job_id, on_job_ended, operation));
+	str_set(&detaching->users, err->text);
+	cloud_change_verify(&detaching->change, &detachment, operation, &detaching->job_id);
+}
+
+static void ask_cloud(struct operation *operation)
+{
+	const struct detaching *detaching = detaching_of(operation);
+
+	if (!detaching->attached)
+		operation_next(operation);
+	else if (is_served_here(operation) && !detaching->looked)
+		check_users(operation, on_users_known_again);
+	else
+		ask(operation);
+}
+
+static void await_job(struct operation *operation)
+{
+	struct detaching *detaching = detaching_of(operation);
+
+	if (detaching->attached)
+		cloud_change_settle(&detaching->change, &detachment, operation, &detaching->job_id);
+	else
+		operation_next(operation);
 }
 
 /* ---- await-gone ---- */
@@ -553,28 +419,36 @@ static void settle_export(struct operation *operation)
 		change_drop_export(operation_change(operation));
 }
 
-void detaching_await_gone(struct operation *operation)
+static void await_gone(struct operation *operation)
 {
-	struct ops *ops = operation->ops;
-	const struct detaching *detaching = detaching_of(operation);
+	const struct device *device = NULL;
 
-	if (detaching->attached && env_is_appliance(ops->env, detaching->vm_id)) {
-		for (size_t i = 0; i < sysblock_count(ops->env->sysblock); i++) {
-			const struct device *device = sysblock_at(ops->env->sysblock, i);
-
-			if (mapping_is_disk(ops->model, operation->record.volume_id, device)) {
-				operation_again(operation, LOOK_AGAIN_MS,
-						"CloudStack says it is detached, but the kernel still shows it as %s",
-						device->path);
-				return;
-			}
-		}
+	if (is_served_here(operation))
+		device = mapping_next_disk(operation->ops->model, operation->record.volume_id, NULL);
+	if (device) {
+		operation_again(operation, LOOK_AGAIN_MS,
+				"CloudStack says it is detached, but the kernel still shows it as %s", device->path);
+		return;
 	}
 	change_drop_mapping(operation_change_anew(operation));
 	if (is_served_here(operation))
 		settle_export(operation);
 	operation_next(operation);
 }
+
+/* ---- the steps ---- */
+
+const struct step detaching_steps[DETACHING_STEP_COUNT] = {
+	/* Nothing has been changed when this one fails. */
+	{ .name = "check", .run = check, .deadline = STEP_CLOUD },
+	{ .name = "close-export", .run = close_export, .undo = reopen_export, .deadline = STEP_DEVICE },
+	{ .name = "flush", .run = flush, .deadline = STEP_DEVICE },
+	{ .name = "take-name", .run = take_name, .undo = return_name, .deadline = STEP_DEVICE },
+	/* After a restart the users are looked for once more. */
+	{ .name = "ask-cloud", .run = ask_cloud, .deadline = STEP_CLOUD, .no_return = true },
+	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD },
+	{ .name = "await-gone", .run = await_gone, .deadline = STEP_DEVICE },
+};
 
 char *detaching_left_over(const struct operation *operation)
 {

@@ -15,7 +15,6 @@
 
 #include <inttypes.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "cloud/cloud.h"
 #include "core/engine/operation.h"
@@ -42,9 +41,7 @@ struct resize_context {
 	uint64_t size;          /* CloudStack's as it last said */
 	char *kept; /* why its export has the size it had, as half a sentence; NULL or empty: it has grown */
 	/* not stored */
-	bool in_doubt;               /* a request was sent whose answer got lost: it may have arrived */
-	int64_t looking_since;       /* clock_mono_ms() of the first look that found the old size, 0 none */
-	const struct device *device; /* borrowed, until the next turn of the loop */
+	struct cloud_change change;
 };
 
 #define F(MEMBER, TYPE, ...) FIELD(resize_context, MEMBER, TYPE, __VA_ARGS__)
@@ -86,14 +83,12 @@ static void note_volume(struct operation *operation, const struct cloud_volume *
 /* The volume's disks here, mapped or not: how many, and the last. */
 static size_t find_disks(struct operation *operation, const struct device **out)
 {
-	struct ops *ops = operation->ops;
+	struct model *model = operation->ops->model;
+	const char *volume_id = operation->record.volume_id;
+	const struct device *device = NULL;
 	size_t count = 0;
 
-	for (size_t i = 0; i < sysblock_count(ops->env->sysblock); i++) {
-		const struct device *device = sysblock_at(ops->env->sysblock, i);
-
-		if (!mapping_is_disk(ops->model, operation->record.volume_id, device))
-			continue;
+	while ((device = mapping_next_disk(model, volume_id, device))) {
 		*out = device;
 		count++;
 	}
@@ -144,7 +139,7 @@ static void on_checked(void *arg, const struct cloud_result *result)
 	struct resize_context *context = operation->context;
 	const struct cloud_volume *volume;
 
-	if (cloud_step_failed(operation, result))
+	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (!volume) {
@@ -169,52 +164,30 @@ static void check(struct operation *operation)
 	cloud_step_list(operation, on_checked);
 }
 
-/* ---- ask-cloud ---- */
+/* ---- ask-cloud, await-job ---- */
 
-static void on_asked(void *arg, const struct cloud_result *result)
+static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct operation *operation = arg;
-	struct resize_context *context = operation->context;
-
-	if (operation->resumed || result->outcome == CLOUD_UNKNOWN)
-		context->in_doubt = true;
-	if (cloud_step_retried(operation, result))
-		return;
-	/* When an earlier request may have arrived, its job and the volume decide, not what became of this one. */
-	if (result->outcome == CLOUD_REFUSED && !context->in_doubt && !cloud_err_is_duplicate_job(&result->err)) {
-		operation_fail(operation, &result->err);
-		return;
-	}
-	cloud_step_note_job(&context->job_id, result);
-	operation_next(operation);
-}
-
-static void ask_cloud(struct operation *operation)
-{
-	struct resize_context *context = operation->context;
+	const struct resize_context *context = operation->context;
 	bool shrinks = wanted_size(context) < context->previous_size;
 
-	if (had_that_size(context)) {
-		operation_next(operation);
-		return;
-	}
-	/* Safe to repeat: CloudStack refuses a job id it knows, and the size is the whole, not what is added. */
-	cloud_step_wait_call(operation, cloud_resize_volume(operation->ops->env->cloud, operation->record.volume_id,
-							    (uint64_t)context->size_gib, shrinks, context->job_id,
-							    on_asked, operation));
+	/* The size is the whole, not what is added, so it does not matter if the request arrives twice. */
+	return cloud_resize_volume(operation->ops->env->cloud, operation->record.volume_id, (uint64_t)context->size_gib,
+				   shrinks, job_id, done, arg);
 }
 
-/* ---- await-job ---- */
-
-/* A request whose answer got lost can arrive until its time-out; only then is it certain that nothing comes of it. */
-static bool may_still_arrive(const struct operation *operation)
+/* When an earlier request may have arrived, its job and the volume decide, not what became of this one. */
+static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
 {
-	struct resize_context *context = operation->context;
+	const struct resize_context *context = operation->context;
 
-	if (!context->looking_since)
-		context->looking_since = clock_mono_ms();
-	return (context->in_doubt || operation->resumed) &&
-	       clock_mono_ms() - context->looking_since < operation->ops->env->options.request_ms;
+	return context->change.in_doubt ? REFUSAL_PASSES : REFUSAL_FAILS;
+}
+
+static bool on_told(struct operation *operation, const struct cloud_volume *volume)
+{
+	note_volume(operation, volume);
+	return true;
 }
 
 /* Some storages round up further than to whole GiB. */
@@ -223,23 +196,19 @@ static bool is_resized(const struct resize_context *context, const struct cloud_
 	return volume->size != context->previous_size && volume->size >= wanted_size(context);
 }
 
-static void on_outcome_checked(void *arg, const struct cloud_result *result)
+static void verify(struct operation *operation, const struct cloud_volume *volume)
 {
-	struct operation *operation = arg;
+	struct resize_context *context = operation->context;
 	const char *volume_id = operation->record.volume_id;
-	const struct cloud_volume *volume;
 
-	if (result->err.code != ERR_NOT_FOUND && cloud_step_unseen(operation, result))
-		return;
-	volume = cloud_step_volume(operation, result, volume_id);
 	if (!volume) {
 		operation_failf(operation, ERR_NOT_FOUND, "volume %s was deleted while it was resized", volume_id);
 	} else if (volume->job_id) {
 		cloud_step_busy(operation, volume);
-	} else if (is_resized(operation->context, volume)) {
+	} else if (is_resized(context, volume)) {
 		note_volume(operation, volume);
 		operation_next(operation);
-	} else if (may_still_arrive(operation)) {
+	} else if (cloud_change_may_arrive(&context->change)) {
 		operation_again(operation, LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
 	} else {
 		operation_failf(operation, ERR_CLOUD,
@@ -249,38 +218,37 @@ static void on_outcome_checked(void *arg, const struct cloud_result *result)
 	}
 }
 
-static void on_job_ended(void *arg, const struct cloud_result *result)
-{
-	struct operation *operation = arg;
-	const struct cloud_volume *volume = cloud_step_volume(operation, result, operation->record.volume_id);
-	bool lost = cloud_step_job_lost(operation, result);
+static const struct cloud_change_kind resizing = {
+	.submit = submit,
+	.refused = on_refused,
+	.told = on_told,
+	.verify = verify,
+};
 
-	if (result->job_status == CLOUD_JOB_FAILED && !lost) {
-		operation_fail(operation, &result->err);
-	} else if (result->job_status == CLOUD_JOB_SUCCEEDED && volume) {
-		note_volume(operation, volume);
+static void ask_cloud(struct operation *operation)
+{
+	struct resize_context *context = operation->context;
+
+	if (had_that_size(context))
 		operation_next(operation);
-	} else {
-		cloud_step_list(operation, on_outcome_checked);
-	}
+	else
+		cloud_change_ask(&context->change, &resizing, operation, &context->job_id);
 }
 
 static void await_job(struct operation *operation)
 {
 	struct resize_context *context = operation->context;
 
-	if (had_that_size(context)) {
+	if (had_that_size(context))
 		operation_next(operation);
-		return;
-	}
-	cloud_step_wait_job(operation,
-			    cloud_job_watch(operation->ops->env->cloud, context->job_id, on_job_ended, operation));
+	else
+		cloud_change_settle(&context->change, &resizing, operation, &context->job_id);
 }
 
 /* ---- await-size ---- */
 
-/* The kernel's own words, read again at this moment. */
-static bool has_new_size(struct operation *operation)
+/* The volume's disk, if it has the new size by the kernel's own words, read again at this moment. NULL: the step has ended. */
+static const struct device *new_size_or_wait(struct operation *operation)
 {
 	struct resize_context *context = operation->context;
 	struct sysblock *sysblock = operation->ops->env->sysblock;
@@ -289,27 +257,26 @@ static bool has_new_size(struct operation *operation)
 
 	if (find_disks(operation, &device) != 1) {
 		operation_again(operation, LOOK_AGAIN_MS, "the kernel does not show one disk of volume %s", volume_id);
-		return false;
+		return NULL;
 	}
 	if (!sysblock_verify(sysblock, device)) {
 		sysblock_wake(sysblock);
 		operation_again(operation, LOOK_AGAIN_MS, "%s changed while it was looked at", device->path);
-		return false;
+		return NULL;
 	}
 	if (!match_size_fits(context->size, device->size)) {
 		operation_again(operation, LOOK_AGAIN_MS,
 				"volume %s has %" PRIu64 " bytes in CloudStack, but the kernel shows %s with %" PRIu64
 				"; if it stays so, detach the volume and attach it again",
 				volume_id, context->size, device->path, device->size);
-		return false;
+		return NULL;
 	}
-	context->device = device;
-	return true;
+	return device;
 }
 
 static void await_size(struct operation *operation)
 {
-	if (!on_appliance(operation) || has_new_size(operation))
+	if (!on_appliance(operation) || new_size_or_wait(operation))
 		operation_next(operation);
 }
 
@@ -318,6 +285,19 @@ static void await_size(struct operation *operation)
 static bool is_mapped_here(const struct operation *operation)
 {
 	return on_appliance(operation) && mapping_find(operation->ops->model, operation->record.volume_id);
+}
+
+static void grow(struct operation *operation, bool is_there, unsigned part, activation_done_fn done)
+{
+	const struct device *device;
+
+	if (!is_there) {
+		operation_next(operation);
+		return;
+	}
+	device = new_size_or_wait(operation);
+	if (device)
+		activation_step_then(operation, ACTIVATION_UP, part, device, done);
 }
 
 static void on_name_grown(void *arg, const struct err *err)
@@ -334,12 +314,7 @@ static void on_name_grown(void *arg, const struct err *err)
 /* It grows under those who use it. */
 static void grow_name(struct operation *operation)
 {
-	const struct resize_context *context = operation->context;
-
-	if (!is_mapped_here(operation))
-		operation_next(operation);
-	else if (has_new_size(operation))
-		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_MAP, context->device, on_name_grown);
+	grow(operation, is_mapped_here(operation), ACTIVATION_MAP, on_name_grown);
 }
 
 /*
@@ -365,17 +340,14 @@ static void on_export_grown(void *arg, const struct err *err)
 
 static void grow_export(struct operation *operation)
 {
-	const struct resize_context *context = operation->context;
+	bool is_exported = export_find(operation->ops->model, operation->record.volume_id) != NULL;
 
-	if (!is_mapped_here(operation) || !export_find(operation->ops->model, operation->record.volume_id))
-		operation_next(operation);
-	else if (has_new_size(operation))
-		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_EXPORT, context->device, on_export_grown);
+	grow(operation, is_mapped_here(operation) && is_exported, ACTIVATION_EXPORT, on_export_grown);
 }
 
 /* ---- publish ---- */
 
-static void stage_export(struct operation *operation)
+static void put_export(struct operation *operation, const struct device *device)
 {
 	const struct resize_context *context = operation->context;
 	struct export_record record = { 0 };
@@ -383,7 +355,7 @@ static void stage_export(struct operation *operation)
 	if (!str_empty(context->kept) || !export_find(operation->ops->model, operation->record.volume_id))
 		return;
 	export_make(operation->ops->model, operation->record.volume_id, &record);
-	export_place(operation->ops->model, &record, context->device);
+	export_place(operation->ops->model, &record, device);
 	change_set_export(operation_change(operation), &record);
 }
 
@@ -391,13 +363,12 @@ static void stage_export(struct operation *operation)
  * Only the size is ours to change. A volume that is mapped nowhere, or whose disk has got another name meanwhile, is
  * brought in order right afterwards by those who follow the kernel: they know which names are free.
  */
-static bool is_noted_where_it_is(const struct operation *operation, const struct mapping *mapping)
+static bool is_noted_where_it_is(const struct operation *operation, const struct mapping *mapping,
+				 const struct device *device)
 {
-	const struct resize_context *context = operation->context;
-
 	if (!mapping || !streq(mapping->record.vm_id, operation->record.vm_id))
 		return false;
-	return !on_appliance(operation) || streq(mapping->record.device_path, context->device->path);
+	return !device || streq(mapping->record.device_path, device->path);
 }
 
 static void publish(struct operation *operation)
@@ -405,17 +376,18 @@ static void publish(struct operation *operation)
 	struct ops *ops = operation->ops;
 	const struct resize_context *context = operation->context;
 	const struct mapping *mapping = mapping_find(ops->model, operation->record.volume_id);
+	const struct device *device = on_appliance(operation) ? new_size_or_wait(operation) : NULL;
 	struct mapping_record record = { 0 };
 
 	/* After a restart the device must be found anew. */
-	if (on_appliance(operation) && !has_new_size(operation))
+	if (on_appliance(operation) && !device)
 		return;
-	if (is_noted_where_it_is(operation, mapping)) {
+	if (is_noted_where_it_is(operation, mapping, device)) {
 		record_copy(&mapping_record, &record, &mapping->record);
-		mapping_place(ops->model, &record, record.cloudstack_device_id, context->size, context->device);
+		mapping_place(ops->model, &record, record.cloudstack_device_id, context->size, device);
 		change_put_mapping(operation_change_anew(operation), &record);
-		if (on_appliance(operation))
-			stage_export(operation);
+		if (device)
+			put_export(operation, device);
 	}
 	operation_next(operation);
 }
@@ -484,8 +456,7 @@ static char *left_over(const struct operation *operation)
 const struct operation_kind op_resize = {
 	.type = OPERATION_RESIZE,
 	.context = &resize_context,
-	.steps = resize_steps,
-	.step_count = ARRAY_SIZE(resize_steps),
+	.groups = { STEP_GROUP(resize_steps) },
 	.respond = respond,
 	.left_over = left_over,
 };

@@ -73,7 +73,7 @@ static const struct device *proven_disk(struct reconciler *reconciler, const str
 
 static void map(struct suspect *suspect, const struct drift_facts *facts)
 {
-	struct reconciler *reconciler = suspect->reconcile->reconciler;
+	struct reconciler *reconciler = suspect->comparison->reconciler;
 	const struct cloud_volume *cloud = facts->cloud;
 	const struct device *device = NULL;
 	struct mapping_record record = { 0 };
@@ -102,7 +102,7 @@ static void note(struct suspect *suspect, const struct drift_facts *facts)
 
 	record_copy(&mapping_record, &record, facts->mapping);
 	str_set(&record.cloudstack_state, "detached");
-	commit_mapping(suspect->reconcile->reconciler->model, facts->volume_id, &record, CHANGE_OPTIONAL,
+	commit_mapping(suspect->comparison->reconciler->model, facts->volume_id, &record, CHANGE_OPTIONAL,
 		       on_mapping_repaired, suspect);
 }
 
@@ -137,7 +137,7 @@ static char *repair_request(const struct suspect *suspect)
 /* CloudStack may refuse for hours what it refused a minute ago. */
 static bool is_time_to_repair(struct suspect *suspect)
 {
-	struct known_drift *known = known_get(suspect->reconcile->reconciler->drift_log, &suspect->record);
+	struct known_drift *known = known_get(suspect->comparison->reconciler->drift_log, &suspect->record);
 	int64_t now_ms = clock_mono_ms(), wait_ms = AGAIN_FIRST_MS;
 
 	if (now_ms < known->next_repair_ms)
@@ -151,7 +151,7 @@ static bool is_time_to_repair(struct suspect *suspect)
 
 static void start(struct suspect *suspect, enum operation_type type)
 {
-	struct reconciler *reconciler = suspect->reconcile->reconciler;
+	struct reconciler *reconciler = suspect->comparison->reconciler;
 	struct operation_order order = {
 		.type = type,
 		.volume_id = suspect->volume_id,
@@ -172,7 +172,7 @@ static void start(struct suspect *suspect, enum operation_type type)
 void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, const struct drift *drift)
 {
 	drift_fill_record(&suspect->record, facts, drift);
-	if (suspect->reconcile->dry_run) {
+	if (suspect->comparison->dry_run) {
 		suspect_done(suspect);
 		return;
 	}
@@ -185,7 +185,7 @@ void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, co
 		break;
 	case REPAIR_UNMAP:
 		suspect->record.repaired = true;
-		commit_mapping(suspect->reconcile->reconciler->model, facts->volume_id, NULL, CHANGE_OPTIONAL,
+		commit_mapping(suspect->comparison->reconciler->model, facts->volume_id, NULL, CHANGE_OPTIONAL,
 			       on_mapping_repaired, suspect);
 		break;
 	case REPAIR_NOTE:

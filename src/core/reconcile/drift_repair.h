@@ -26,14 +26,14 @@ struct reconciler {
 	struct drift_log *drift_log;
 	struct loop_timer timer; /* the next comparison begins */
 	TAILQ_HEAD(, reconcile_ticket) tickets, tickets_served;
-	struct reconcile *reconcile; /* the comparison under way, NULL when none is */
-	size_t suspects_passed;      /* by the comparisons before, while there are more than one can look at */
+	struct comparison *comparison; /* the comparison under way, NULL when none is */
+	size_t suspects_passed;        /* by the comparisons before, while there are more than one can look at */
 	struct notice_listener listener;
 };
 
 struct suspect {
 	TAILQ_ENTRY(suspect) entry;
-	struct reconcile *reconcile;
+	struct comparison *comparison;
 	char *volume_id;      /* NULL: an operation's, that never learned which */
 	char *origin_id;      /* the operation it may be left over from, by its name; NULL: none */
 	char *last_operation; /* on the volume when CloudStack was asked; NULL: none that is known */
@@ -45,7 +45,7 @@ struct suspect {
 	struct drift_record record; /* kind DRIFT_NONE: innocent */
 };
 
-struct reconcile {
+struct comparison {
 	struct reconciler *reconciler;
 	bool dry_run;
 	size_t checked;
@@ -59,7 +59,7 @@ struct reconcile {
 /* Innocent, told of or repaired: the comparison waits for it no longer. */
 static inline void suspect_done(struct suspect *suspect)
 {
-	suspect->reconcile->on_done(suspect);
+	suspect->comparison->on_done(suspect);
 }
 
 /* What can be done about it is done, and ends in suspect_done(). */

@@ -23,7 +23,6 @@
 #include "core/model/volume.h"
 #include "core/reconcile/leftover_maps.h"
 #include "disk/device.h"
-#include "disk/sysblock.h"
 #include "dm/devmap.h"
 #include "nbd/exporter.h"
 
@@ -36,64 +35,64 @@ struct host_sync {
 	struct host *host;
 	struct engine *engine;
 	struct leftover_maps *leftover;
-	struct tidy *tidy; /* the comparison under way, NULL when none is */
+	struct scan *scan; /* the comparison under way, NULL when none is */
 	struct loop_timer timer;
 	struct notice_listener listener;
 };
 
 /* One volume that is being put right. */
-struct chore {
-	TAILQ_ENTRY(chore) entry;
-	struct tidy *tidy;
+struct repair {
+	TAILQ_ENTRY(repair) entry;
+	struct scan *scan;
 	char *volume_id;
 	enum activation_goal goal;
 	unsigned parts;
 	struct activation *activation;
 };
 
-struct tidy {
+struct scan {
 	struct host_sync *sync;
 	struct devmap_call *maps_call;
 	struct export_call *exports_call;
 	struct devmap_map *maps;
 	size_t map_count;
 	bool maps_known;
-	TAILQ_HEAD(, chore) chores;
+	TAILQ_HEAD(, repair) repairs;
 };
 
 /* ---- the end ---- */
 
-static void chore_free(struct chore *chore)
+static void repair_free(struct repair *repair)
 {
-	TAILQ_REMOVE(&chore->tidy->chores, chore, entry);
-	if (chore->activation)
-		activation_cancel(chore->activation);
-	free(chore->volume_id);
-	free(chore);
+	TAILQ_REMOVE(&repair->scan->repairs, repair, entry);
+	if (repair->activation)
+		activation_cancel(repair->activation);
+	free(repair->volume_id);
+	free(repair);
 }
 
-static void drop(struct tidy *tidy)
+static void drop(struct scan *scan)
 {
-	struct chore *chore;
+	struct repair *repair;
 
-	tidy->sync->tidy = NULL;
-	if (tidy->maps_call)
-		devmap_cancel(tidy->maps_call);
-	if (tidy->exports_call)
-		export_cancel(tidy->exports_call);
-	while ((chore = TAILQ_FIRST(&tidy->chores)))
-		chore_free(chore);
-	free(tidy->maps);
-	free(tidy);
+	scan->sync->scan = NULL;
+	if (scan->maps_call)
+		devmap_cancel(scan->maps_call);
+	if (scan->exports_call)
+		export_cancel(scan->exports_call);
+	while ((repair = TAILQ_FIRST(&scan->repairs)))
+		repair_free(repair);
+	free(scan->maps);
+	free(scan);
 }
 
-static void finish_if_done(struct tidy *tidy)
+static void finish_if_done(struct scan *scan)
 {
-	struct host_sync *sync = tidy->sync;
+	struct host_sync *sync = scan->sync;
 
-	if (!TAILQ_EMPTY(&tidy->chores))
+	if (!TAILQ_EMPTY(&scan->repairs))
 		return;
-	drop(tidy);
+	drop(scan);
 	/* Not before, since an engine may still serve from them. */
 	leftover_maps_remove(sync->leftover);
 }
@@ -143,51 +142,52 @@ static void note_cut(struct host_sync *sync, const char *volume_id)
 	record_clear(&export_record, &record);
 }
 
-static void on_chore_done(void *arg, const struct err *err)
+static void on_repaired(void *arg, const struct err *err)
 {
-	struct chore *chore = arg;
-	struct tidy *tidy = chore->tidy;
-	struct host_sync *sync = tidy->sync;
+	struct repair *repair = arg;
+	struct scan *scan = repair->scan;
+	struct host_sync *sync = scan->sync;
 
-	chore->activation = NULL;
+	repair->activation = NULL;
 	if (err->code == ERR_CONFLICT)
-		log_info("volume=%s: its name or export is not as it should be yet: %s", chore->volume_id, err->text);
+		log_info("volume=%s: its name or export is not as it should be yet: %s", repair->volume_id, err->text);
 	else if (err->code)
-		log_warning("volume=%s: its name or export could not be put right: %s", chore->volume_id, err->text);
-	if (sync->env->draining || operation_busy(sync->engine, chore->volume_id)) {
+		log_warning("volume=%s: its name or export could not be put right: %s", repair->volume_id, err->text);
+	if (sync->env->draining || operation_busy(sync->engine, repair->volume_id)) {
 		/* The operation says what becomes of it. */
-	} else if (chore->goal == ACTIVATION_UP && (chore->parts & ACTIVATION_EXPORT)) {
-		note_export(sync, chore->volume_id, err);
-	} else if (chore->goal == ACTIVATION_FORCED_DOWN && !err->code && export_find(sync->model, chore->volume_id)) {
-		note_cut(sync, chore->volume_id);
+	} else if (repair->goal == ACTIVATION_UP && (repair->parts & ACTIVATION_EXPORT)) {
+		note_export(sync, repair->volume_id, err);
+	} else if (repair->goal == ACTIVATION_FORCED_DOWN && !err->code &&
+		   export_find(sync->model, repair->volume_id)) {
+		note_cut(sync, repair->volume_id);
 	}
-	chore_free(chore);
-	finish_if_done(tidy);
+	repair_free(repair);
+	finish_if_done(scan);
 }
 
-static void begin(struct tidy *tidy, const char *volume_id, enum activation_goal goal, unsigned parts,
+static void begin(struct scan *scan, const char *volume_id, enum activation_goal goal, unsigned parts,
 		  const struct device *device)
 {
-	struct chore *chore;
+	struct repair *repair;
 
-	if (activation_is_busy(tidy->sync->host, volume_id))
+	if (activation_is_busy(scan->sync->host, volume_id))
 		return;
-	chore = xnew(struct chore);
-	chore->tidy = tidy;
-	chore->volume_id = xstrdup(volume_id);
-	chore->goal = goal;
-	chore->parts = parts;
-	TAILQ_INSERT_TAIL(&tidy->chores, chore, entry);
-	chore->activation = activation_start(tidy->sync->host, volume_id, goal, parts, device, on_chore_done, chore);
+	repair = xnew(struct repair);
+	repair->scan = scan;
+	repair->volume_id = xstrdup(volume_id);
+	repair->goal = goal;
+	repair->parts = parts;
+	TAILQ_INSERT_TAIL(&scan->repairs, repair, entry);
+	repair->activation = activation_start(scan->sync->host, volume_id, goal, parts, device, on_repaired, repair);
 }
 
 /* ---- what should be there ---- */
 
-static const struct devmap_map *map_of(const struct tidy *tidy, const char *volume_id)
+static const struct devmap_map *map_of(const struct scan *scan, const char *volume_id)
 {
-	for (size_t i = 0; i < tidy->map_count; i++) {
-		if (streq(tidy->maps[i].volume_id, volume_id))
-			return &tidy->maps[i];
+	for (size_t i = 0; i < scan->map_count; i++) {
+		if (streq(scan->maps[i].volume_id, volume_id))
+			return &scan->maps[i];
 	}
 	return NULL;
 }
@@ -210,17 +210,17 @@ static const struct export_seen *seen_of(const struct export_seen *items, size_t
 static bool is_served(struct host_sync *sync, const struct export_record *record, const struct device *device,
 		      const struct export_seen *seen)
 {
-	_cleanup_free_ char *path = served_path(sync->model, record->volume_id, device);
+	_cleanup_free_ char *path = name_path(sync->model, record->volume_id, device);
 
 	return seen && streq(seen->device_path, path) && seen->read_only == record->read_only &&
 	       record->status == EXPORT_ACTIVE && record->size == device->size &&
 	       record->port == export_port(sync->env->options.exporter);
 }
 
-static void look_at_mapping(struct tidy *tidy, const struct mapping *mapping, const struct export_seen *items,
+static void look_at_mapping(struct scan *scan, const struct mapping *mapping, const struct export_seen *items,
 			    size_t count, bool exports_known)
 {
-	struct host_sync *sync = tidy->sync;
+	struct host_sync *sync = scan->sync;
 	const char *volume_id = mapping->record.volume_id;
 	const struct export *export = export_find(sync->model, volume_id);
 	const struct device *device = mapping_disk(sync->env, &mapping->record);
@@ -231,24 +231,15 @@ static void look_at_mapping(struct tidy *tidy, const struct mapping *mapping, co
 		return;
 	/* Without a name of its own it is served under the kernel's, which the next disk may get. */
 	if (!device && seen && !sync->env->options.devmap)
-		begin(tidy, volume_id, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL);
+		begin(scan, volume_id, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL);
 	if (!device || !volume_may_be_here(sync->model, volume_id))
 		return;
-	if (tidy->maps_known && !is_well(sync, map_of(tidy, volume_id), device))
+	if (scan->maps_known && !is_well(sync, map_of(scan, volume_id), device))
 		parts |= ACTIVATION_MAP;
 	if (exports_known && export && !is_served(sync, &export->record, device, seen))
 		parts |= ACTIVATION_EXPORT;
 	if (parts)
-		begin(tidy, volume_id, ACTIVATION_UP, parts, device);
-}
-
-static bool kernel_shows(const struct host_sync *sync, const char *volume_id)
-{
-	for (size_t i = 0; i < sysblock_count(sync->env->sysblock); i++) {
-		if (mapping_is_disk(sync->model, volume_id, sysblock_at(sync->env->sysblock, i)))
-			return true;
-	}
-	return false;
+		begin(scan, volume_id, ACTIVATION_UP, parts, device);
 }
 
 /*
@@ -263,7 +254,8 @@ static bool is_provably_away(const struct host_sync *sync, const char *volume_id
 	return volumes_are_known(sync->model) && sync->env->options.appliance_id &&
 	       !(mapping && env_is_appliance(sync->env, mapping->record.vm_id)) &&
 	       !operation_busy(sync->engine, volume_id) && !suspended_has(sync->host, volume_id) &&
-	       !(volume && env_is_appliance(sync->env, volume->cloud.vm_id)) && !kernel_shows(sync, volume_id);
+	       !(volume && env_is_appliance(sync->env, volume->cloud.vm_id)) &&
+	       !mapping_next_disk(sync->model, volume_id, NULL);
 }
 
 bool host_sync_is_orphan(const struct host_sync *sync, const char *name)
@@ -273,112 +265,112 @@ bool host_sync_is_orphan(const struct host_sync *sync, const char *name)
 	return volume_id && is_provably_away(sync, volume_id);
 }
 
-static void take_away(struct tidy *tidy, const char *volume_id, unsigned parts, enum log_level level)
+static void take_away(struct scan *scan, const char *volume_id, unsigned parts, enum log_level level)
 {
-	if (!is_provably_away(tidy->sync, volume_id))
+	if (!is_provably_away(scan->sync, volume_id))
 		return;
 	log_write(level, "volume=%s: it is not attached here, so its name and export are taken away", volume_id);
-	begin(tidy, volume_id, ACTIVATION_FORCED_DOWN, parts, NULL);
+	begin(scan, volume_id, ACTIVATION_FORCED_DOWN, parts, NULL);
 }
 
-static void look_at_map(struct tidy *tidy, const struct devmap_map *map)
+static void look_at_map(struct scan *scan, const struct devmap_map *map)
 {
-	if (map->suspended && !activation_is_busy(tidy->sync->host, map->volume_id))
-		suspended_found(tidy->sync->host, map->volume_id);
+	if (map->suspended && !activation_is_busy(scan->sync->host, map->volume_id))
+		suspended_found(scan->sync->host, map->volume_id);
 	/* One that is cut off stays for as long as somebody has it open, and that was said. */
-	take_away(tidy, map->volume_id, ACTIVATION_ALL,
+	take_away(scan, map->volume_id, ACTIVATION_ALL,
 		  map->target == DEVMAP_ERROR ? LOG_LEVEL_DEBUG : LOG_LEVEL_NOTICE);
 }
 
 /* Served, though nobody wants it: not by force, since its disk is there and whoever uses it does no harm. */
-static void look_at_unwanted(struct tidy *tidy, const char *volume_id)
+static void look_at_unwanted(struct scan *scan, const char *volume_id)
 {
-	struct host_sync *sync = tidy->sync;
+	struct host_sync *sync = scan->sync;
 	const struct mapping *mapping = mapping_find(sync->model, volume_id);
 
 	if (!mapping || !env_is_appliance(sync->env, mapping->record.vm_id))
-		take_away(tidy, volume_id, ACTIVATION_EXPORT, LOG_LEVEL_NOTICE);
+		take_away(scan, volume_id, ACTIVATION_EXPORT, LOG_LEVEL_NOTICE);
 	else if (!operation_busy(sync->engine, volume_id))
-		begin(tidy, volume_id, ACTIVATION_DOWN, ACTIVATION_EXPORT, NULL);
+		begin(scan, volume_id, ACTIVATION_DOWN, ACTIVATION_EXPORT, NULL);
 }
 
-static void look(struct tidy *tidy, const struct export_seen *items, size_t count, bool exports_known)
+static void look(struct scan *scan, const struct export_seen *items, size_t count, bool exports_known)
 {
-	struct host_sync *sync = tidy->sync;
+	struct host_sync *sync = scan->sync;
 	struct mapping *mapping;
 	struct export *export;
 
 	for (mapping = mapping_first(sync->model); mapping; mapping = mapping_next(mapping))
-		look_at_mapping(tidy, mapping, items, count, exports_known);
-	for (size_t i = 0; i < tidy->map_count; i++)
-		look_at_map(tidy, &tidy->maps[i]);
+		look_at_mapping(scan, mapping, items, count, exports_known);
+	for (size_t i = 0; i < scan->map_count; i++)
+		look_at_map(scan, &scan->maps[i]);
 	for (export = export_first(sync->model); export; export = export_next(export))
-		take_away(tidy, export->record.volume_id, ACTIVATION_EXPORT, LOG_LEVEL_NOTICE);
+		take_away(scan, export->record.volume_id, ACTIVATION_EXPORT, LOG_LEVEL_NOTICE);
 	for (size_t i = 0; i < count; i++) {
 		const char *volume_id = export_volume_of(items[i].name);
 
 		if (volume_id && !export_find(sync->model, volume_id))
-			look_at_unwanted(tidy, volume_id);
+			look_at_unwanted(scan, volume_id);
 	}
-	finish_if_done(tidy);
+	finish_if_done(scan);
 }
 
 /* ---- what is there ---- */
 
 static void on_exports(void *arg, const struct export_seen *items, size_t count, const struct err *err)
 {
-	struct tidy *tidy = arg;
+	struct scan *scan = arg;
 
-	tidy->exports_call = NULL;
+	scan->exports_call = NULL;
 	if (err->code)
 		log_warning("what is exported could not be found out: %s", err->text);
-	look(tidy, items, err->code ? 0 : count, !err->code);
+	look(scan, items, err->code ? 0 : count, !err->code);
 }
 
-static void list_exports(struct tidy *tidy)
+static void list_exports(struct scan *scan)
 {
-	struct exporter *exporter = tidy->sync->env->options.exporter;
+	struct exporter *exporter = scan->sync->env->options.exporter;
 
 	if (exporter)
-		tidy->exports_call = export_list(exporter, on_exports, tidy);
+		scan->exports_call = export_list(exporter, on_exports, scan);
 	else
-		look(tidy, NULL, 0, false);
+		look(scan, NULL, 0, false);
 }
 
 static void on_maps(void *arg, const struct devmap_map *maps, size_t count, const struct err *err)
 {
-	struct tidy *tidy = arg;
+	struct scan *scan = arg;
 
-	tidy->maps_call = NULL;
+	scan->maps_call = NULL;
 	if (err->code) {
 		log_warning("the names that are there could not be found out: %s", err->text);
 	} else {
-		tidy->maps = xcalloc(count + 1, sizeof(*maps));
-		memcpy(tidy->maps, maps, count * sizeof(*maps));
-		tidy->map_count = count;
-		tidy->maps_known = true;
+		scan->maps = xcalloc(count + 1, sizeof(*maps));
+		memcpy(scan->maps, maps, count * sizeof(*maps));
+		scan->map_count = count;
+		scan->maps_known = true;
 	}
-	list_exports(tidy);
+	list_exports(scan);
 }
 
 static void on_timer(struct loop_timer *timer)
 {
 	struct host_sync *sync = container_of(timer, struct host_sync, timer);
-	struct tidy *tidy;
+	struct scan *scan;
 
 	if (sync->env->draining)
 		return;
-	if (sync->tidy) {
+	if (sync->scan) {
 		loop_timer_set(sync->env->loop, timer, SOON_MS);
 		return;
 	}
-	tidy = sync->tidy = xnew(struct tidy);
-	tidy->sync = sync;
-	TAILQ_INIT(&tidy->chores);
+	scan = sync->scan = xnew(struct scan);
+	scan->sync = sync;
+	TAILQ_INIT(&scan->repairs);
 	if (sync->env->options.devmap)
-		tidy->maps_call = devmap_list(sync->env->options.devmap, on_maps, tidy);
+		scan->maps_call = devmap_list(sync->env->options.devmap, on_maps, scan);
 	else
-		list_exports(tidy);
+		list_exports(scan);
 }
 
 void host_sync_soon(struct host_sync *sync)
@@ -427,8 +419,8 @@ struct host_sync *host_sync_free(struct host_sync *sync)
 		return NULL;
 	notice_unlisten(sync->model, &sync->listener);
 	host_sync_drain(sync);
-	if (sync->tidy)
-		drop(sync->tidy);
+	if (sync->scan)
+		drop(sync->scan);
 	leftover_maps_free(sync->leftover);
 	free(sync);
 	return NULL;

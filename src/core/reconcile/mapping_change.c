@@ -34,7 +34,7 @@ static void tell_drift(struct model *model, const struct mapping_record *old, co
 	snprintf(device.path, sizeof(device.path), "%s", new->device_path);
 	drift_judge(&facts, &drift);
 	if (drift.kind == DRIFT_DEVICE_RENAMED || drift.kind == DRIFT_SIZE_CHANGED)
-		reconcile_tell(model, &facts, &drift);
+		drift_event_repaired(model, &facts, &drift);
 }
 
 static void on_replacing(void *arg, const struct mapping_record *old, const struct mapping_record *new)

@@ -3,9 +3,9 @@
 /*
  * Store, CloudStack and kernel compared, and brought together again.
  *
- * Every whole list of volumes that is fetched (volume.c: at the start, every minute, when somebody asks) is laid beside
+ * Every whole list of volumes that is fetched (at the start, every minute, when somebody asks) is laid beside
  * the mappings and the kernel's disks. Whatever differs is only suspected at first: the list is as old as its first
- * page and pages shift. So each suspect is asked for anew, alone, and judged again by core/drift with what is true now.
+ * page and pages shift. So each suspect is asked for anew, alone, and judged again by rules/drift with what is true now.
  * Only then is it told and repaired: a mapping is made, corrected or dropped at once; what has to be changed in
  * CloudStack is changed by an ordinary operation, visible and safe against crashes like any other.
  *
@@ -57,53 +57,53 @@ struct reconcile_ticket {
 
 /* ---- the end ---- */
 
-static void put_drifts(struct json_writer *writer, const char *name, const struct reconcile *reconcile, int repaired)
+static void put_drifts(struct json_writer *writer, const char *name, const struct comparison *comparison, int repaired)
 {
 	const struct suspect *suspect;
 
 	json_put_name(writer, name);
 	json_begin_array(writer);
-	TAILQ_FOREACH(suspect, &reconcile->suspects, entry) {
+	TAILQ_FOREACH(suspect, &comparison->suspects, entry) {
 		if (suspect->record.kind != DRIFT_NONE && (repaired < 0 || suspect->record.repaired == repaired))
 			record_to_json(&drift_record, &suspect->record, false, writer);
 	}
 	json_end_array(writer);
 }
 
-static char *report_json(const struct reconcile *reconcile)
+static char *report_json(const struct comparison *comparison)
 {
 	struct buf out = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
 
 	json_begin_object(&writer);
 	json_put_name(&writer, "checked");
-	json_put_uint(&writer, reconcile->checked);
+	json_put_uint(&writer, comparison->checked);
 	json_put_name(&writer, "dry_run");
-	json_put_bool(&writer, reconcile->dry_run);
-	put_drifts(&writer, "drift", reconcile, -1);
-	put_drifts(&writer, "repaired", reconcile, true);
-	put_drifts(&writer, "failed", reconcile, false);
+	json_put_bool(&writer, comparison->dry_run);
+	put_drifts(&writer, "drift", comparison, -1);
+	put_drifts(&writer, "repaired", comparison, true);
+	put_drifts(&writer, "failed", comparison, false);
 	json_end_object(&writer);
 	return buf_take(&out);
 }
 
-static char *message(const struct reconcile *reconcile)
+static char *message(const struct comparison *comparison)
 {
 	const struct suspect *suspect;
 	size_t found = 0, repaired = 0;
 	char left[64] = "";
 
-	TAILQ_FOREACH(suspect, &reconcile->suspects, entry) {
+	TAILQ_FOREACH(suspect, &comparison->suspects, entry) {
 		found += suspect->record.kind != DRIFT_NONE;
 		repaired += suspect->record.repaired;
 	}
-	if (reconcile->left > 0)
-		snprintf(left, sizeof(left), "; %zu more are looked at the next times", reconcile->left);
+	if (comparison->left > 0)
+		snprintf(left, sizeof(left), "; %zu more are looked at the next times", comparison->left);
 	if (found == 0)
-		return xasprintf("%zu volumes compared, nothing differs%s", reconcile->checked, left);
-	return xasprintf("%zu volumes compared, %zu differ: %zu repaired, %zu %s%s", reconcile->checked, found,
+		return xasprintf("%zu volumes compared, nothing differs%s", comparison->checked, left);
+	return xasprintf("%zu volumes compared, %zu differ: %zu repaired, %zu %s%s", comparison->checked, found,
 			 repaired, found - repaired,
-			 reconcile->dry_run ? "only reported" : "for somebody else to settle", left);
+			 comparison->dry_run ? "only reported" : "for somebody else to settle", left);
 }
 
 static void suspect_free(struct suspect *suspect)
@@ -114,7 +114,7 @@ static void suspect_free(struct suspect *suspect)
 		store_read_cancel(suspect->read);
 	if (suspect->starting)
 		operation_leave(suspect->starting);
-	TAILQ_REMOVE(&suspect->reconcile->suspects, suspect, entry);
+	TAILQ_REMOVE(&suspect->comparison->suspects, suspect, entry);
 	record_clear(&operation_record, &suspect->origin);
 	record_clear(&drift_record, &suspect->record);
 	free(suspect->volume_id);
@@ -123,18 +123,18 @@ static void suspect_free(struct suspect *suspect)
 	free(suspect);
 }
 
-static void reconcile_drop(struct reconciler *reconciler)
+static void comparison_drop(struct reconciler *reconciler)
 {
-	struct reconcile *reconcile = TAKE_PTR(reconciler->reconcile);
+	struct comparison *comparison = TAKE_PTR(reconciler->comparison);
 	struct suspect *suspect;
 
-	if (!reconcile)
+	if (!comparison)
 		return;
-	while ((suspect = TAILQ_FIRST(&reconcile->suspects)))
+	while ((suspect = TAILQ_FIRST(&comparison->suspects)))
 		suspect_free(suspect);
-	if (reconcile->left_overs)
-		store_read_cancel(reconcile->left_overs);
-	free(reconcile);
+	if (comparison->left_overs)
+		store_read_cancel(comparison->left_overs);
+	free(comparison);
 }
 
 /* From the start each time: whoever is answered may cancel any other ticket. */
@@ -151,19 +151,19 @@ static void answer_tickets(struct reconciler *reconciler, const struct sync_reco
 	}
 }
 
-static void finish(struct reconcile *reconcile)
+static void finish(struct comparison *comparison)
 {
-	struct reconciler *reconciler = reconcile->reconciler;
+	struct reconciler *reconciler = comparison->reconciler;
 	struct sync_record record = { .timestamp = clock_wall_ms() };
 
-	record.message = message(reconcile);
-	record.report = report_json(reconcile);
-	if (!reconcile->dry_run) {
-		if (reconcile->left == 0)
+	record.message = message(comparison);
+	record.report = report_json(comparison);
+	if (!comparison->dry_run) {
+		if (comparison->left == 0)
 			drift_forget_old(reconciler->drift_log);
 		host_sync_soon(reconciler->host_sync);
 	}
-	reconcile_drop(reconciler);
+	comparison_drop(reconciler);
 	answer_tickets(reconciler, &record, NULL);
 	record_clear(&sync_record, &record);
 	reconcile_in(reconciler, TAILQ_EMPTY(&reconciler->tickets) ? reconciler->env->options.reconcile_ms : 0);
@@ -171,12 +171,12 @@ static void finish(struct reconcile *reconcile)
 
 static void on_suspect_done(struct suspect *suspect)
 {
-	struct reconcile *reconcile = suspect->reconcile;
+	struct comparison *comparison = suspect->comparison;
 
-	if (suspect->record.kind != DRIFT_NONE && !reconcile->dry_run)
-		drift_tell(reconcile->reconciler->drift_log, &suspect->record);
-	if (--reconcile->waiting == 0)
-		finish(reconcile);
+	if (suspect->record.kind != DRIFT_NONE && !comparison->dry_run)
+		drift_tell(comparison->reconciler->drift_log, &suspect->record);
+	if (--comparison->waiting == 0)
+		finish(comparison);
 }
 
 /* ---- looking closer ---- */
@@ -218,11 +218,11 @@ static const char *last_operation(struct reconciler *reconciler, const char *vol
 
 static void judge(struct suspect *suspect, const struct cloud_volume *cloud)
 {
-	struct reconcile *reconcile = suspect->reconcile;
+	struct comparison *comparison = suspect->comparison;
 	struct drift_facts facts;
 	struct drift drift = { 0 };
 
-	gather(reconcile->reconciler, suspect->volume_id, cloud, &facts);
+	gather(comparison->reconciler, suspect->volume_id, cloud, &facts);
 	if (suspect->origin.id) {
 		facts.origin = &suspect->origin;
 		drift_judge_left_over(&facts, &drift);
@@ -236,15 +236,15 @@ static void judge(struct suspect *suspect, const struct cloud_volume *cloud)
 		return;
 	}
 	/* Only when all three agree: what a detachment leaves behind is the disk in the kernel. */
-	if (suspect->origin.needs_attention && !reconcile->dry_run && !(cloud && cloud->job_id))
-		operation_settle(reconcile->reconciler->engine, &suspect->origin);
+	if (suspect->origin.needs_attention && !comparison->dry_run && !(cloud && cloud->job_id))
+		operation_settle(comparison->reconciler->engine, &suspect->origin);
 	suspect_done(suspect);
 }
 
 static void on_listed(void *arg, const struct cloud_result *result)
 {
 	struct suspect *suspect = arg;
-	struct reconciler *reconciler = suspect->reconcile->reconciler;
+	struct reconciler *reconciler = suspect->comparison->reconciler;
 	const struct cloud_volume *cloud = NULL;
 
 	suspect->call = NULL;
@@ -267,7 +267,7 @@ static void on_listed(void *arg, const struct cloud_result *result)
 
 static void ask_cloud(struct suspect *suspect)
 {
-	struct reconciler *reconciler = suspect->reconcile->reconciler;
+	struct reconciler *reconciler = suspect->comparison->reconciler;
 	struct cloud_volume_filter filter = { .id = suspect->volume_id };
 
 	if (operation_busy(reconciler->engine, suspect->volume_id)) {
@@ -283,7 +283,7 @@ static void on_origin(void *arg, const struct store_operations *result)
 	struct suspect *suspect = arg;
 
 	suspect->read = NULL;
-	if (suspect->reconcile->reconciler->env->draining)
+	if (suspect->comparison->reconciler->env->draining)
 		return;
 	/* An operation nobody remembers may be another daemon's. */
 	if (result->count > 0 && operation_status_is_final(result->items[0].status))
@@ -294,7 +294,7 @@ static void on_origin(void *arg, const struct store_operations *result)
 /* What can be done about it has to wait for a later turn, as nothing may end while suspects are still being begun. */
 static void look_closer(struct suspect *suspect)
 {
-	struct reconciler *reconciler = suspect->reconcile->reconciler;
+	struct reconciler *reconciler = suspect->comparison->reconciler;
 
 	if (suspect->origin_id && !suspect->origin.id)
 		suspect->read = store_find_operation(reconciler->env->store, suspect->origin_id, on_origin, suspect);
@@ -304,49 +304,49 @@ static void look_closer(struct suspect *suspect)
 
 /* ---- finding suspects ---- */
 
-static struct suspect *suspect_find(const struct reconcile *reconcile, const char *volume_id)
+static struct suspect *suspect_find(const struct comparison *comparison, const char *volume_id)
 {
 	struct suspect *suspect;
 
-	TAILQ_FOREACH(suspect, &reconcile->suspects, entry) {
+	TAILQ_FOREACH(suspect, &comparison->suspects, entry) {
 		if (streq(suspect->volume_id, volume_id))
 			return suspect;
 	}
 	return NULL;
 }
 
-static struct suspect *suspect_add(struct reconcile *reconcile, const char *volume_id)
+static struct suspect *suspect_add(struct comparison *comparison, const char *volume_id)
 {
 	struct suspect *suspect = xnew(struct suspect);
 
-	suspect->reconcile = reconcile;
+	suspect->comparison = comparison;
 	suspect->volume_id = xstrdup(volume_id);
-	TAILQ_INSERT_TAIL(&reconcile->suspects, suspect, entry);
-	reconcile->count++;
+	TAILQ_INSERT_TAIL(&comparison->suspects, suspect, entry);
+	comparison->count++;
 	return suspect;
 }
 
-static void compare_one(struct reconcile *reconcile, const char *volume_id, const struct cloud_volume *cloud)
+static void compare_one(struct comparison *comparison, const char *volume_id, const struct cloud_volume *cloud)
 {
 	const char *origin_id = cloud && !cloud->vm_id ? op_create_of_name(cloud->name) : NULL;
 	struct suspect *suspect;
 	struct drift_facts facts;
 	struct drift drift;
 
-	reconcile->checked++;
-	if (operation_busy(reconcile->reconciler->engine, volume_id))
+	comparison->checked++;
+	if (operation_busy(comparison->reconciler->engine, volume_id))
 		return;
-	gather(reconcile->reconciler, volume_id, cloud, &facts);
+	gather(comparison->reconciler, volume_id, cloud, &facts);
 	drift_judge(&facts, &drift);
 	if (drift.kind == DRIFT_NONE && !origin_id)
 		return;
-	suspect = suspect_add(reconcile, volume_id);
+	suspect = suspect_add(comparison, volume_id);
 	str_set(&suspect->origin_id, origin_id);
 }
 
-static void compare_all(struct reconcile *reconcile)
+static void compare_all(struct comparison *comparison)
 {
-	struct reconciler *reconciler = reconcile->reconciler;
+	struct reconciler *reconciler = comparison->reconciler;
 	struct mapping *mapping;
 	struct volume *volume;
 	struct err err;
@@ -355,33 +355,33 @@ static void compare_all(struct reconcile *reconcile)
 		log_warning("the kernel's disks could not be listed: %s", err.text);
 	for (volume = volume_first(reconciler->model); volume; volume = volume_next(volume)) {
 		if (volume_is_listed(reconciler->model, volume))
-			compare_one(reconcile, volume->id, &volume->cloud);
+			compare_one(comparison, volume->id, &volume->cloud);
 	}
 	for (mapping = mapping_first(reconciler->model); mapping; mapping = mapping_next(mapping)) {
 		volume = volume_find(reconciler->model, mapping->record.volume_id);
 		if (!volume || !volume_is_listed(reconciler->model, volume))
-			compare_one(reconcile, mapping->record.volume_id, NULL);
+			compare_one(comparison, mapping->record.volume_id, NULL);
 	}
 }
 
 /* A create that never learned of a volume: a volume with its name would be a suspect by itself. */
-static void settle_unknown(struct reconcile *reconcile, const struct operation_record *record)
+static void settle_unknown(struct comparison *comparison, const struct operation_record *record)
 {
 	const struct suspect *suspect;
 
-	TAILQ_FOREACH(suspect, &reconcile->suspects, entry) {
+	TAILQ_FOREACH(suspect, &comparison->suspects, entry) {
 		if (streq(suspect->origin_id, record->id))
 			return;
 	}
-	if (!reconcile->dry_run)
-		operation_settle(reconcile->reconciler->engine, record);
+	if (!comparison->dry_run)
+		operation_settle(comparison->reconciler->engine, record);
 }
 
 /* More than can be looked at take turns: those that only people can settle are there each time. */
-static void choose(struct reconcile *reconcile)
+static void choose(struct comparison *comparison)
 {
-	struct reconciler *reconciler = reconcile->reconciler;
-	size_t count = reconcile->count, first, index = 0;
+	struct reconciler *reconciler = comparison->reconciler;
+	size_t count = comparison->count, first, index = 0;
 	struct suspect *suspect, *next;
 
 	if (count <= SUSPECTS_MAX) {
@@ -389,48 +389,48 @@ static void choose(struct reconcile *reconcile)
 		return;
 	}
 	first = reconciler->suspects_passed % count;
-	for (suspect = TAILQ_FIRST(&reconcile->suspects); suspect; suspect = next, index++) {
+	for (suspect = TAILQ_FIRST(&comparison->suspects); suspect; suspect = next, index++) {
 		next = TAILQ_NEXT(suspect, entry);
 		if ((index + count - first) % count >= SUSPECTS_MAX)
 			suspect_free(suspect);
 	}
 	reconciler->suspects_passed = first + SUSPECTS_MAX;
-	reconcile->count = SUSPECTS_MAX;
-	reconcile->left = count - SUSPECTS_MAX;
+	comparison->count = SUSPECTS_MAX;
+	comparison->left = count - SUSPECTS_MAX;
 }
 
 static void on_left_overs(void *arg, const struct store_operations *result)
 {
-	struct reconcile *reconcile = arg;
+	struct comparison *comparison = arg;
 	struct suspect *suspect, *next;
 
-	reconcile->left_overs = NULL;
-	if (reconcile->reconciler->env->draining)
+	comparison->left_overs = NULL;
+	if (comparison->reconciler->env->draining)
 		return;
 	for (size_t i = 0; i < result->count; i++) {
 		if (!operation_status_is_final(result->items[i].status))
 			continue;
 		if (str_empty(result->items[i].volume_id)) {
-			settle_unknown(reconcile, &result->items[i]);
+			settle_unknown(comparison, &result->items[i]);
 			continue;
 		}
-		suspect = suspect_find(reconcile, result->items[i].volume_id);
+		suspect = suspect_find(comparison, result->items[i].volume_id);
 		if (!suspect)
-			suspect = suspect_add(reconcile, result->items[i].volume_id);
+			suspect = suspect_add(comparison, result->items[i].volume_id);
 		if (!suspect->origin.id)
 			record_copy(&operation_record, &suspect->origin, &result->items[i]);
 	}
-	choose(reconcile);
-	reconcile->waiting = reconcile->count + 1;
-	for (suspect = TAILQ_FIRST(&reconcile->suspects); suspect; suspect = next) {
+	choose(comparison);
+	comparison->waiting = comparison->count + 1;
+	for (suspect = TAILQ_FIRST(&comparison->suspects); suspect; suspect = next) {
 		next = TAILQ_NEXT(suspect, entry);
 		look_closer(suspect);
 	}
-	if (--reconcile->waiting == 0)
-		finish(reconcile);
+	if (--comparison->waiting == 0)
+		finish(comparison);
 }
 
-static void compare(struct reconcile *reconcile)
+static void compare(struct comparison *comparison)
 {
 	const struct store_operation_filter filter = {
 		.type = -1,
@@ -439,9 +439,9 @@ static void compare(struct reconcile *reconcile)
 		.limit = LEFT_OVERS_MAX,
 	};
 
-	compare_all(reconcile);
-	reconcile->left_overs =
-		store_list_operations(reconcile->reconciler->env->store, &filter, on_left_overs, reconcile);
+	compare_all(comparison);
+	comparison->left_overs =
+		store_list_operations(comparison->reconciler->env->store, &filter, on_left_overs, comparison);
 }
 
 /* ---- when ---- */
@@ -452,27 +452,27 @@ static void on_listed_all(void *arg, const struct err *err)
 	struct cloud_health health;
 
 	if (!err) {
-		compare(reconciler->reconcile);
+		compare(reconciler->comparison);
 		return;
 	}
 	cloud_health(reconciler->env->cloud, &health);
-	reconcile_drop(reconciler);
+	comparison_drop(reconciler);
 	answer_tickets(reconciler, NULL, err);
 	/* While it is in doubt whether CloudStack is away at all, that is found out soon. */
 	loop_timer_set(reconciler->env->loop, &reconciler->timer, health.usable ? SOON_MS : AWAY_RETRY_MS);
 }
 
 /* The first ticket says how; those that want it otherwise wait. */
-static void take_tickets(struct reconcile *reconcile)
+static void take_tickets(struct comparison *comparison)
 {
-	struct reconciler *reconciler = reconcile->reconciler;
+	struct reconciler *reconciler = comparison->reconciler;
 	struct reconcile_ticket *ticket, *next;
 
 	ticket = TAILQ_FIRST(&reconciler->tickets);
-	reconcile->dry_run = ticket && ticket->dry_run;
+	comparison->dry_run = ticket && ticket->dry_run;
 	for (; ticket; ticket = next) {
 		next = TAILQ_NEXT(ticket, entry);
-		if (ticket->dry_run != reconcile->dry_run)
+		if (ticket->dry_run != comparison->dry_run)
 			continue;
 		TAILQ_REMOVE(&reconciler->tickets, ticket, entry);
 		TAILQ_INSERT_TAIL(&reconciler->tickets_served, ticket, entry);
@@ -484,12 +484,12 @@ static void on_due(struct loop_timer *timer)
 {
 	struct reconciler *reconciler = container_of(timer, struct reconciler, timer);
 
-	assert(!reconciler->reconcile);
-	reconciler->reconcile = xnew(struct reconcile);
-	reconciler->reconcile->reconciler = reconciler;
-	reconciler->reconcile->on_done = on_suspect_done;
-	TAILQ_INIT(&reconciler->reconcile->suspects);
-	take_tickets(reconciler->reconcile);
+	assert(!reconciler->comparison);
+	reconciler->comparison = xnew(struct comparison);
+	reconciler->comparison->reconciler = reconciler;
+	reconciler->comparison->on_done = on_suspect_done;
+	TAILQ_INIT(&reconciler->comparison->suspects);
+	take_tickets(reconciler->comparison);
 	volume_list_fetch(reconciler->volume_list, on_listed_all, reconciler);
 }
 
@@ -517,7 +517,7 @@ struct reconcile_ticket *reconcile_request(struct reconciler *reconciler, bool d
 	ticket->done = done;
 	ticket->arg = arg;
 	TAILQ_INSERT_TAIL(&reconciler->tickets, ticket, entry);
-	if (!reconciler->reconcile)
+	if (!reconciler->comparison)
 		reconcile_in(reconciler, 0);
 	return ticket;
 }
@@ -563,7 +563,7 @@ bool reconciler_is_waiting(const struct reconciler *reconciler)
 
 bool reconciler_is_comparing(const struct reconciler *reconciler)
 {
-	return reconciler->reconcile != NULL;
+	return reconciler->comparison != NULL;
 }
 
 void reconciler_drain(struct reconciler *reconciler)
@@ -578,7 +578,7 @@ struct reconciler *reconciler_free(struct reconciler *reconciler)
 	assert(TAILQ_EMPTY(&reconciler->tickets) && TAILQ_EMPTY(&reconciler->tickets_served));
 	notice_unlisten(reconciler->model, &reconciler->listener);
 	reconciler_drain(reconciler);
-	reconcile_drop(reconciler);
+	comparison_drop(reconciler);
 	volume_list_free(reconciler->volume_list);
 	drift_log_free(reconciler->drift_log);
 	free(reconciler);
