@@ -15,13 +15,8 @@
 #include <systemd/sd-bus.h>
 
 #include "api/bus/bus.h"
+#include "bus_daemon.h"
 #include "fake_core.h"
-
-struct bus_daemon {
-	char directory[32];
-	char *address;
-	pid_t pid;
-};
 
 struct fixture {
 	struct bus_daemon daemon;
@@ -32,10 +27,6 @@ struct fixture {
 	struct buf heard; /* signals: "Member path\n" */
 	size_t name_lost;
 };
-
-void bus_daemon_start(struct bus_daemon *daemon); /* again at the same address when it was stopped */
-void bus_daemon_stop(struct bus_daemon *daemon);
-void bus_daemon_fini(struct bus_daemon *daemon);
 
 int bus_fixture_setup(void **state); /* up to a surface that is ready and a client that hears its signals */
 int bus_fixture_teardown(void **state);

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * The fake core answers any method: its records are filled from their own field tables, so that a new method needs
- * nothing here.
- */
-
 #include "rest_fixture.h"
 
 #include <arpa/inet.h>
@@ -15,104 +10,6 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
-
-struct call {
-	TAILQ_ENTRY(call) entry;
-	struct core *core;
-	struct loop_task task;
-	enum method_id id;
-	call_done_fn done;
-	void *arg;
-};
-
-static void fill(const struct record *record, void *item)
-{
-	record_init(record, item);
-	for (size_t i = 0; i < record->count; i++) {
-		const struct field *field = &record->fields[i];
-		const char *text = "7";
-
-		if (field->type == FIELD_UUID)
-			text = SAMPLE_UUID;
-		else if (field->type == FIELD_TEXT)
-			text = streq(field->name, "id") ? SAMPLE_OPERATION : "text";
-		else if (field->type == FIELD_OBJECT)
-			text = "{\"a\":1}";
-		else if (field->type == FIELD_BOOL)
-			text = "yes";
-		else if (field->type == FIELD_TIME)
-			text = "2026-11-22T21:50:03.123Z";
-		else if (field->type == FIELD_ENUM)
-			text = field->names[0];
-		assert_int_equal(field_from_text(field, item, text, NULL), 0);
-	}
-}
-
-static void call_end(struct call *call)
-{
-	TAILQ_REMOVE(&call->core->calls, call, entry);
-	free(call);
-}
-
-static void call_answer(struct loop_task *task)
-{
-	struct call *call = container_of(task, struct call, task);
-	struct core *core = call->core;
-	const struct method *method = &methods[call->id];
-	const struct record *record = method->result;
-	struct answer answer = { .err = core->err, .record = record };
-	call_done_fn done = call->done;
-	void *arg = call->arg;
-	char *items;
-
-	answer.count = method->answer == ANSWER_MANY ? core->count : 1;
-	answer.next_cursor = method->answer == ANSWER_MANY ? core->next_cursor : NULL;
-	answer.unhealthy = core->unhealthy;
-	items = xcalloc(answer.count + 1, record->size);
-	for (size_t i = 0; i < answer.count; i++)
-		fill(record, items + i * record->size);
-	answer.items = items;
-	call_end(call);
-	done(arg, &answer);
-	for (size_t i = 0; i < answer.count; i++)
-		record_clear(record, items + i * record->size);
-	free(items);
-}
-
-struct call *call_start(struct core *core, enum method_id id, const void *args, const struct caller *caller,
-			call_done_fn done, void *arg)
-{
-	struct call *call = xnew(struct call);
-	_cleanup_json_writer_ struct json_writer w = { .out = &core->args };
-
-	assert_string_equal(caller->surface, "rest");
-	core->access = caller->access;
-	buf_reset(&core->args);
-	record_to_json(methods[id].args, args, false, &w);
-	core->method = id;
-	core->started++;
-	*call = (struct call){ .core = core, .task.run = call_answer, .id = id, .done = done, .arg = arg };
-	TAILQ_INSERT_TAIL(&core->calls, call, entry);
-	if (!core->hold)
-		loop_task_queue(core->loop, &call->task);
-	return call;
-}
-
-void call_cancel(struct call *call)
-{
-	call->core->cancelled++;
-	loop_task_cancel(call->core->loop, &call->task);
-	call_end(call);
-}
-
-void core_release(struct core *core)
-{
-	struct call *call;
-
-	core->hold = false;
-	TAILQ_FOREACH(call, &core->calls, entry)
-		loop_task_queue(core->loop, &call->task);
-}
 
 void fixture_open(struct fixture *f, const struct rest_options *options)
 {
@@ -130,9 +27,7 @@ int fixture_setup(void **state)
 
 	clock_test_start(1000, 1000);
 	f->loop = loop_new();
-	f->core.loop = f->loop;
-	f->core.count = 2;
-	TAILQ_INIT(&f->core.calls);
+	fake_core_init(&f->core, f->loop);
 	fixture_open(f,
 		     &(struct rest_options){
 			     .listen = "127.0.0.1:0", .listen_fd = -1, .max_requests = 100, .access = ACCESS_CHANGE });
@@ -145,10 +40,8 @@ int fixture_teardown(void **state)
 	struct fixture *f = *state;
 
 	f->rest = rest_close(f->rest);
-	/* A call that nobody answered or cancelled is a request that was lost. */
-	assert_true(TAILQ_EMPTY(&f->core.calls));
+	fake_core_fini(&f->core);
 	loop_free(f->loop);
-	buf_clear(&f->core.args);
 	free(f);
 	return 0;
 }

@@ -14,27 +14,9 @@
 #include <cmocka.h>
 
 #include "api/rest/rest.h"
+#include "fake_core.h"
 
-#define SAMPLE_UUID "0195a1f0-7c3e-7b11-8f00-0123456789ab"
-#define OTHER_UUID "0195a1f0-7c3e-7b11-8f00-0123456789ac"
-#define SAMPLE_OPERATION "op-" SAMPLE_UUID
 #define VOLUME_PATH "/api/v1/volumes/" SAMPLE_UUID
-
-/* The fake core: what it was asked, and what it shall answer. */
-struct core {
-	struct loop *loop;
-	TAILQ_HEAD(, call) calls;
-	bool hold; /* calls wait for core_release() */
-	size_t started;
-	size_t cancelled;
-	enum method_id method; /* of the last call, and its arguments as JSON */
-	struct buf args;
-	enum method_access access; /* of its caller */
-	struct err err;            /* the answer: an error, */
-	size_t count;              /* or this many items for ANSWER_MANY, */
-	const char *next_cursor;
-	bool unhealthy;
-};
 
 struct fixture {
 	struct loop *loop;
@@ -46,7 +28,6 @@ int fixture_setup(void **state);
 int fixture_teardown(void **state);
 /* In place of the one that fixture_setup() opened. */
 void fixture_open(struct fixture *f, const struct rest_options *options);
-void core_release(struct core *core); /* answers what is held */
 
 struct client {
 	struct fixture *fixture;

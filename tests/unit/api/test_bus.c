@@ -42,6 +42,7 @@ static void test_change_answers_a_path(void **state)
 	assert_arg(f, "volume_id", "\"" SAMPLE_UUID "\"");
 	assert_arg(f, "vm_id", "\"" OTHER_UUID "\"");
 	assert_arg(f, "vm_name", "");
+	assert_string_equal(f->core.surface, "bus");
 	assert_int_equal(f->core.access, ACCESS_ADMIN);
 }
 

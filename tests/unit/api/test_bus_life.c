@@ -21,8 +21,7 @@ static int setup_without_daemon(void **state)
 	struct fixture *f = xnew(struct fixture);
 
 	clock_test_start(1000, 1000);
-	bus_daemon_start(&f->daemon);
-	bus_daemon_stop(&f->daemon);
+	bus_daemon_init(&f->daemon);
 	f->loop = loop_new();
 	fake_core_init(&f->core, f->loop);
 	f->bus = bus_open(f->loop, &f->core, &(struct bus_options){ .address = f->daemon.address });

@@ -93,8 +93,8 @@ static void test_one_record(void **state)
 	assert_string_equal(reply.body,
 			    "{\"volume_id\":\"" SAMPLE_UUID "\",\"name\":\"text\",\"vm_id\":\"" SAMPLE_UUID
 			    "\",\"device_path\":\"text\",\"state\":\"text\",\"size\":7,\"zone_id\":\"" SAMPLE_UUID
-			    "\",\"cloudstack_data\":{\"a\":1},\"linux_data\":{\"a\":1},"
-			    "\"last_operation\":{\"a\":1}}");
+			    "\",\"cloudstack_data\":" SAMPLE_OBJECT ",\"linux_data\":" SAMPLE_OBJECT
+			    ",\"last_operation\":" SAMPLE_OBJECT "}");
 }
 
 static void test_callers_have_the_access_of_the_option(void **state)
@@ -110,6 +110,7 @@ static void test_callers_have_the_access_of_the_option(void **state)
 
 		fixture_open(f, &options);
 		ask(f, "POST", VOLUME_PATH "/detach", NULL, NULL, &reply);
+		assert_string_equal(f->core.surface, "rest");
 		assert_int_equal(f->core.access, levels[i]);
 	}
 }

@@ -87,7 +87,7 @@ static void test_a_waiting_request_holds_the_next_of_its_connection_only(void **
 	assert_int_equal(other.status, 200);
 	assert_int_equal(rest_in_flight(f->rest), 1);
 
-	core_release(&f->core);
+	fake_core_release(&f->core);
 	client_reply(&c, false, &held);
 	client_reply(&c, false, &next);
 	assert_non_null(strstr(held.body, "cloudstack_data"));
@@ -194,7 +194,7 @@ static void test_a_client_that_leaves_cancels_its_call(void **state)
 		loop_turn(f->loop);
 	}
 	assert_int_equal(rest_in_flight(f->rest), 1);
-	core_release(&f->core);
+	fake_core_release(&f->core);
 	client_reply(&stayer, false, &reply);
 	assert_int_equal(reply.status, 200);
 	assert_int_equal(f->core.cancelled, 1);
@@ -238,7 +238,7 @@ static void test_a_client_that_leaves_before_it_is_watched(void **state)
 	client_request(&c, "GET", VOLUME_PATH, NULL, NULL);
 	await_started(f, 1);
 	client_close(&c);
-	core_release(&f->core);
+	fake_core_release(&f->core);
 	fixture_settle(f);
 	assert_int_equal(rest_in_flight(f->rest), 0);
 	ask(f, "GET", VOLUME_PATH, NULL, NULL, &reply);
@@ -283,7 +283,7 @@ static void test_too_many_at_once(void **state)
 	ask(f, "GET", VOLUME_PATH, NULL, NULL, &refused);
 	assert_error(&refused, 429, "TOO_MANY_REQUESTS", NULL);
 	assert_non_null(reply_header(&refused, "Retry-After"));
-	core_release(&f->core);
+	fake_core_release(&f->core);
 	client_reply(&first, false, &reply);
 	reply_clear(&reply);
 	client_reply(&second, false, &reply);
@@ -323,7 +323,7 @@ static void test_drain(void **state)
 	assert_int_equal(errno, ECONNREFUSED);
 	assert_int_equal(rest_in_flight(f->rest), 1);
 
-	core_release(&f->core);
+	fake_core_release(&f->core);
 	client_reply(&busy, false, &held);
 	assert_int_equal(held.status, 200);
 	assert_string_equal(reply_header(&held, "Connection"), "close");

@@ -6,7 +6,7 @@
  * A disk appears and disappears whole, by a rename.
  */
 
-#include "../disk/tree.h"
+#include "tree.h"
 
 struct fake_kernel {
 	struct tree tree;

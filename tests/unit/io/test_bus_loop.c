@@ -10,8 +10,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
+#include "bus_daemon.h"
 #include "io/bus_loop.h"
 
 #define PATH "/org/test/Object"
@@ -314,64 +314,22 @@ static void an_idle_bus_does_not_wake_the_loop(void **state)
 
 /* ---- with a real bus ---- */
 
-static char folder[] = "/tmp/test-bus-XXXXXX";
-static char address[64];
-static pid_t daemon_pid;
-
-static void write_configuration(const char *path)
-{
-	FILE *file = fopen(path, "we");
-
-	assert_non_null(file);
-	fprintf(file,
-		"<busconfig><type>session</type><listen>%s</listen><auth>EXTERNAL</auth>"
-		"<policy context='default'><allow send_destination='*' eavesdrop='true'/><allow eavesdrop='true'/>"
-		"<allow own='*'/></policy></busconfig>",
-		address);
-	fclose(file);
-}
-
-static void start_daemon(void)
-{
-	char option[80];
-
-	snprintf(option, sizeof(option), "--config-file=%s/bus.conf", folder);
-	write_configuration(strchr(option, '=') + 1);
-	daemon_pid = fork();
-	if (daemon_pid == 0) {
-		execlp("dbus-daemon", "dbus-daemon", option, "--nofork", "--nosyslog", (char *)NULL);
-		_exit(127);
-	}
-	assert_true(daemon_pid > 0);
-}
+static struct bus_daemon bus_daemon;
 
 static int setup_daemon(void **state)
 {
-	strcpy(folder, "/tmp/test-bus-XXXXXX");
-	assert_non_null(mkdtemp(folder));
-	snprintf(address, sizeof(address), "unix:path=%s/bus", folder);
+	bus_daemon_init(&bus_daemon);
 	server_lost = client_lost = calls = replies = signals = last_error = 0;
-	daemon_pid = 0;
 	loop = loop_new();
 	return 0;
 }
 
 static int teardown_daemon(void **state)
 {
-	char path[80];
-
 	client_loop = bus_loop_detach(client_loop);
 	client = sd_bus_close_unref(client);
 	loop = loop_free(loop);
-	if (daemon_pid > 0) {
-		kill(daemon_pid, SIGTERM);
-		waitpid(daemon_pid, NULL, 0);
-	}
-	snprintf(path, sizeof(path), "%s/bus", folder);
-	unlink(path);
-	snprintf(path, sizeof(path), "%s/bus.conf", folder);
-	unlink(path);
-	rmdir(folder);
+	bus_daemon_fini(&bus_daemon);
 	return 0;
 }
 
@@ -379,7 +337,7 @@ static int teardown_daemon(void **state)
 static void attach_waiting_client(void)
 {
 	assert_true(sd_bus_new(&client) >= 0);
-	assert_true(sd_bus_set_address(client, address) >= 0);
+	assert_true(sd_bus_set_address(client, bus_daemon.address) >= 0);
 	assert_true(sd_bus_set_bus_client(client, 1) >= 0);
 	assert_true(sd_bus_set_watch_bind(client, 1) >= 0);
 	assert_true(sd_bus_start(client) >= 0);
@@ -400,13 +358,13 @@ static void a_bus_that_appears_later(void **state)
 	for (int i = 0; i < 20; i++)
 		loop_turn(loop);
 	assert_int_equal(sd_bus_is_ready(client), 0);
-	start_daemon();
+	bus_daemon_start(&bus_daemon);
 	loop_run(loop);
 	assert_int_equal(last_error, 0);
 	assert_int_equal(sd_bus_is_ready(client), 1);
 	assert_int_equal(client_lost, 0);
 	/* And when it goes away: */
-	kill(daemon_pid, SIGTERM);
+	bus_daemon_stop(&bus_daemon);
 	loop_run(loop);
 	assert_int_equal(client_lost, 1);
 }
@@ -419,7 +377,7 @@ static void what_a_synchronous_call_has_read_is_not_forgotten(void **state)
 
 	attach_waiting_client();
 	assert_true(sd_bus_request_name_async(client, NULL, "org.test.Name", 0, on_name, NULL) >= 0);
-	start_daemon();
+	bus_daemon_start(&bus_daemon);
 	loop_run(loop);
 	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='Happened'", on_signal, &wanted) >= 0);
 	for (int i = 0; i < 20; i++)

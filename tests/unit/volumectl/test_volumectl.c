@@ -6,12 +6,21 @@
  */
 
 #include <fcntl.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "../api/bus_fixture.h"
+/* after those it needs */
+#include <cmocka.h>
+
+#include "api/bus/bus.h"
+#include "bus_daemon.h"
+#include "fake_core.h"
 
 #define FAILING_UUID "0195a1f0-7c3e-7b11-8f00-00000000dead"
 
@@ -107,6 +116,7 @@ static int start(void **state)
 	int ready[2];
 	char c;
 
+	bus_daemon_init(&bus_daemon);
 	bus_daemon_start(&bus_daemon);
 	assert_int_equal(pipe(ready), 0);
 	server = fork();
@@ -413,8 +423,9 @@ static void test_no_bus(void **state)
 
 static void test_no_daemon(void **state)
 {
-	struct bus_daemon empty = { 0 };
+	struct bus_daemon empty;
 
+	bus_daemon_init(&empty);
 	bus_daemon_start(&empty);
 	{
 		_cleanup_outcome_ struct outcome o = run_at(empty.address, "list");

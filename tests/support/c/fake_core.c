@@ -28,7 +28,7 @@ void fake_fill(const struct record *record, void *item)
 		else if (field->type == FIELD_TEXT)
 			text = streq(field->name, "id") ? SAMPLE_OPERATION : "text";
 		else if (field->type == FIELD_OBJECT)
-			text = "{\"number\":1,\"nested\":{\"list\":[true,\"x\",2.5,null]}}";
+			text = SAMPLE_OBJECT;
 		else if (field->type == FIELD_BOOL)
 			text = "yes";
 		else if (field->type == FIELD_TIME)
@@ -58,6 +58,8 @@ static void call_answer(struct loop_task *task)
 	char *items;
 
 	answer.count = method->answer == ANSWER_MANY ? core->count : 1;
+	answer.next_cursor = method->answer == ANSWER_MANY ? core->next_cursor : NULL;
+	answer.unhealthy = core->unhealthy;
 	items = xcalloc(answer.count + 1, record->size);
 	for (size_t i = 0; i < answer.count; i++) {
 		record_init(record, items + i * record->size);
@@ -79,10 +81,10 @@ struct call *call_start(struct core *core, enum method_id id, const void *args, 
 	struct call *call = xnew(struct call);
 	_cleanup_json_writer_ struct json_writer w = { .out = &core->args };
 
-	assert(streq(caller->surface, "bus"));
 	buf_reset(&core->args);
 	record_to_json(methods[id].args, args, false, &w);
 	core->method = id;
+	core->surface = caller->surface;
 	core->access = caller->access;
 	core->started++;
 	*call = (struct call){ .core = core, .task.run = call_answer, .id = id, .done = done, .arg = arg };

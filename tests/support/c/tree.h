@@ -12,8 +12,8 @@ struct tree {
 
 void tree_make(struct tree *tree);
 void tree_destroy(struct tree *tree);
-char *tree_path(const struct tree *tree, const char *path);   /* the caller's */
-void tree_folder(const struct tree *tree, const char *path);   /* with those above it */
+char *tree_path(const struct tree *tree, const char *path);  /* the caller's */
+void tree_folder(const struct tree *tree, const char *path); /* with those above it */
 void tree_write(const struct tree *tree, const char *path, const char *text);
 void tree_write_bytes(const struct tree *tree, const char *path, const void *bytes, size_t length);
 void tree_link(const struct tree *tree, const char *target, const char *path);

@@ -11,19 +11,23 @@
 #define SAMPLE_UUID "0195a1f0-7c3e-7b11-8f00-0123456789ab"
 #define OTHER_UUID "0195a1f0-7c3e-7b11-8f00-0123456789ac"
 #define SAMPLE_OPERATION "op-" SAMPLE_UUID
+#define SAMPLE_OBJECT "{\"number\":1,\"nested\":{\"list\":[true,\"x\",2.5,null]}}"
 
 struct core {
 	struct loop *loop;
 	struct event_listener *listener;
 	TAILQ_HEAD(, call) calls;
-	bool hold; /* calls wait for core_release() */
+	bool hold; /* calls wait for fake_core_release() */
 	size_t started;
 	size_t cancelled;
-	enum method_id method; /* of the last call, its arguments as JSON, and what its caller may do */
+	enum method_id method; /* of the last call, and its arguments as JSON */
 	struct buf args;
+	const char *surface; /* of its caller, and what that may do */
 	enum method_access access;
-	struct err err;      /* the answer: an error, */
-	size_t count;        /* or this many items for ANSWER_MANY */
+	struct err err;          /* the answer: an error, */
+	size_t count;            /* or this many items for ANSWER_MANY, */
+	const char *next_cursor; /* with more behind them */
+	bool unhealthy;
 	size_t volume_count; /* ids from fake_volume_id() */
 	size_t export_count; /* of the first volumes */
 	const char *volume_name;
