@@ -116,7 +116,7 @@ def test_a_restart_of_cloudstack_loses_jobs(world, effects):
     commands = ("createVolume", "attachVolume", "detachVolume", "destroyVolume")
     for turn, command in zip(ALL, commands):
         operations[turn] = life.begin(turn)
-        world.cloud.wait_request(command)
+        world.await_jobs(command)
     world.cloud.wait_request("queryAsyncJobResult", 4)
     world.cloud.set(job_delay=0)
     world.cloud.restart(effects)

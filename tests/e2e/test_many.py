@@ -28,6 +28,7 @@ def test_many_attaches_take_few_requests(make_world):
     assert asked["attachVolume"] == MANY
     # One look tells how a job ended; a few more when few are left, or the list is older than the job.
     assert MANY <= asked["queryAsyncJobResult"] <= 1.5 * MANY, asked
-    assert asked["listVolumes"] <= MANY / 2, asked
+    # Two looks for each attachment, most of them made together.
+    assert asked["listVolumes"] <= MANY, asked
     assert 0 < asked["listAsyncJobs"] <= MANY, asked
     assert sum(asked.values()) <= 4 * MANY, asked
