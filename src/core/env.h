@@ -3,7 +3,7 @@
 
 /*
  * What core stands on: its options, the loop, the store, CloudStack, the kernel's disks and the workers that look at
- * them. It suspended no state of core; every room of core may use it.
+ * them. It holds no state of core; every room of core may use it.
  */
 
 #include "base/util.h"

@@ -19,7 +19,7 @@ enum event_type {
 	EVENT_DEVICE_REMOVED,
 	EVENT_DEVICE_CHANGED,  /* its size */
 	EVENT_MAPPING_CHANGED, /* new or different */
-	EVENT_MAPPING_REMOVED, /* mapping suspended what it was */
+	EVENT_MAPPING_REMOVED, /* mapping is the one that was removed */
 	EVENT_VOLUME_ADDED,    /* `id` only, here and below: ask core_volume() for the record */
 	EVENT_VOLUME_CHANGED,  /* at most once a volume and turn */
 	EVENT_VOLUME_REMOVED,

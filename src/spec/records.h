@@ -170,7 +170,7 @@ struct device_record {
 };
 extern const struct record device_record;
 
-/* How store, CloudStack and kernel can disagree; core/drift.h says when it is which. */
+/* How store, CloudStack and kernel can disagree; core/rules/drift.h says when it is which. */
 enum drift_kind {
 	DRIFT_NONE,
 	DRIFT_ATTACHED_OUTSIDE,

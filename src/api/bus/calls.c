@@ -4,7 +4,8 @@
  * Method calls from the bus, each from its arrival to its answer.
  *
  * The arguments are read into the method's argument struct, the sender is authorised and the call goes through the one
- * door (core/methods/call.h). The bus_call holds the message until the answer comes, which may be minutes later, and replies to it; if the caller has left, the bus drops the reply.
+ * door (core/call.h). The bus_call holds the message until the answer comes, which may be minutes later, and replies to
+ * it; if the caller has left, the bus drops the reply.
  * Calls under way are counted, all together and by sender, because each holds memory a client asked us to hold.
  *
  * When the connection is lost its calls are cancelled: nobody could be answered. Operations they began go on.

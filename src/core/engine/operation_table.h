@@ -160,7 +160,7 @@ struct operation *operation_find_request(struct engine *engine, const char *requ
 void operation_each(struct engine *engine, void (*fn)(void *arg, const char *operation_id), void *arg);
 /* True while an operation on the volume is under way or queued. */
 bool operation_busy(struct engine *engine, const char *volume_id);
-/* The operation has learned which volume it is about; it suspended that volume's queue from now on. */
+/* The operation has learned which volume it is about; from now on it waits in the queue of that volume. */
 void operation_set_volume(struct operation *operation, const char *volume_id);
 
 /* Also asks for an operation that is being accepted: accepted runs once, as for the first asker. */

@@ -22,7 +22,7 @@
 #include "dm/devmap.h"
 #include "nbd/exporter.h"
 
-enum part { PART_POINT, PART_ADD, PART_CHECK, PART_UNEXPORT, PART_HOLD, PART_FAIL, PART_UNMAP, PART_COUNT };
+enum part { PART_ACTIVATE, PART_ADD, PART_CHECK, PART_UNEXPORT, PART_SUSPEND, PART_WIPE, PART_UNMAP, PART_COUNT };
 
 struct activation_claim {
 	TAILQ_ENTRY(activation_claim) entry;
@@ -73,7 +73,7 @@ static void finish(struct activation *activation, const struct err *err)
 
 static void on_part_done(void *arg, const struct err *err);
 
-static void point(struct activation *activation)
+static void activate(struct activation *activation)
 {
 	struct host *host = activation->host;
 
@@ -117,8 +117,8 @@ static void begin_part(struct activation *activation)
 	struct devmap *devmap = activation->host->env->options.devmap;
 
 	switch (activation->plan[activation->at]) {
-	case PART_POINT:
-		point(activation);
+	case PART_ACTIVATE:
+		activate(activation);
 		break;
 	case PART_ADD:
 		add(activation);
@@ -129,11 +129,11 @@ static void begin_part(struct activation *activation)
 	case PART_UNEXPORT:
 		unexport(activation);
 		break;
-	case PART_HOLD:
+	case PART_SUSPEND:
 		suspended_add(activation->host, activation->volume_id);
 		activation->map_call = devmap_suspend(devmap, activation->volume_id, on_part_done, activation);
 		break;
-	case PART_FAIL:
+	case PART_WIPE:
 		activation->map_call = devmap_wipe(devmap, activation->volume_id, on_part_done, activation);
 		break;
 	case PART_UNMAP:
@@ -153,7 +153,7 @@ static void cut_if_stale(struct activation *activation)
 	if (sysblock_verify(activation->host->env->sysblock, &activation->device))
 		return;
 	activation->is_stale = true;
-	activation->plan[0] = PART_FAIL;
+	activation->plan[0] = PART_WIPE;
 	activation->planned = 1;
 	activation->at = 0;
 }
@@ -177,11 +177,11 @@ static bool may_pass(struct activation *activation, const struct err *err)
 	struct host *host = activation->host;
 
 	switch (activation->plan[activation->at]) {
-	case PART_HOLD:
+	case PART_SUSPEND:
 		if (err->code != ERR_NONE)
 			suspended_remove(host, activation->volume_id);
 		return err->code == ERR_NONE || err->code == ERR_NOT_FOUND;
-	case PART_POINT:
+	case PART_ACTIVATE:
 		if (err->code == ERR_NONE)
 			suspended_remove(host, activation->volume_id);
 		return err->code == ERR_NONE;
@@ -194,7 +194,7 @@ static bool may_pass(struct activation *activation, const struct err *err)
 	case PART_ADD:
 	case PART_CHECK:
 	case PART_UNEXPORT:
-	case PART_FAIL:
+	case PART_WIPE:
 	case PART_COUNT:
 		break;
 	}
@@ -204,7 +204,7 @@ static bool may_pass(struct activation *activation, const struct err *err)
 /* Only that asks for another name: a disk that is held today shall be called tomorrow what it was called before. */
 static bool is_name_taken(const struct activation *activation, const struct err *err)
 {
-	return activation->plan[activation->at] == PART_POINT && err->code == ERR_CONFLICT && streq(err->field, "name");
+	return activation->plan[activation->at] == PART_ACTIVATE && err->code == ERR_CONFLICT && streq(err->field, "name");
 }
 
 static void on_part_done(void *arg, const struct err *err)
@@ -216,7 +216,7 @@ static void on_part_done(void *arg, const struct err *err)
 	if (may_pass(activation, err)) {
 		enum part part = activation->plan[activation->at++];
 
-		if (part == PART_POINT)
+		if (part == PART_ACTIVATE)
 			cut_if_stale(activation);
 	} else if (!is_name_taken(activation, err) ||
 		   name_lengthen(activation->host->model, activation->volume_id) < 0) {
@@ -249,7 +249,7 @@ static void make_plan(struct activation *activation, unsigned parts)
 	switch (activation->goal) {
 	case ACTIVATION_UP:
 		if (names)
-			plan(activation, PART_POINT);
+			plan(activation, PART_ACTIVATE);
 		if (exports) {
 			plan(activation, PART_ADD);
 			plan(activation, PART_CHECK);
@@ -260,13 +260,13 @@ static void make_plan(struct activation *activation, unsigned parts)
 		if (exports)
 			plan(activation, PART_UNEXPORT);
 		if (names && activation->goal == ACTIVATION_FORCED_DOWN)
-			plan(activation, PART_FAIL);
+			plan(activation, PART_WIPE);
 		if (names)
 			plan(activation, PART_UNMAP);
 		break;
 	case ACTIVATION_SUSPENDED:
 		if (names)
-			plan(activation, PART_HOLD);
+			plan(activation, PART_SUSPEND);
 		break;
 	}
 }

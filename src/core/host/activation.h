@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What stands between a volume's disk and those who use it: the stable name (disk/devmap) and the NBD export on top of
- * it (disk/export). Both say how things shall be, so whatever is asked for twice is there once, and a step may simply
+ * What stands between a volume's disk and those who use it: the stable name (dm/devmap) and the NBD export on top of
+ * it (nbd/exporter). Both say how things shall be, so whatever is asked for twice is there once, and a step may simply
  * run again. Where stable names or exports are turned off, that part is there at once.
  */
 

@@ -209,11 +209,3 @@ void volume_get(struct call *call)
 		call_failf(call, ERR_UNAVAILABLE, "no CloudStack is configured, so volume %s cannot be looked up",
 			   args->volume_id);
 }
-
-/* ---- mappings and devices ---- */
-
-/* ---- operations ---- */
-
-/* ---- administration ---- */
-
-/* ---- health ---- */

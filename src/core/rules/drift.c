@@ -146,7 +146,7 @@ void drift_judge_left_over(const struct drift_facts *facts, struct drift *out)
 		return;
 	/* CloudStack makes a volume's storage when it is first attached: until then it cannot hold data. */
 	if (streq(cloud->state, "Allocated"))
-		say(out, DRIFT_ORPHAN, REPAIR_DELETE, "it is deleted; it was never attached and suspended nothing",
+		say(out, DRIFT_ORPHAN, REPAIR_DELETE, "it is deleted; it was never attached and holds nothing",
 		    "volume %s (%s) was left behind by operation %s", facts->volume_id, cloud->name, origin->id);
 	else
 		say(out, DRIFT_ORPHAN, REPAIR_NONE, "it may hold data: keep it, or delete it yourself",

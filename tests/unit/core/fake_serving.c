@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The fake behind disk/devmap.h and disk/export.h; see fake_serving.h. */
+/* The fake behind dm/devmap.h and nbd/exporter.h; see fake_serving.h. */
 
 #include "fake_serving.h"
 
@@ -105,7 +105,7 @@ void fake_foreign_map(struct fake_serving *fake, const char *name)
 
 /* ---- what the verbs do ---- */
 
-static int point(struct fake_serving *fake, const struct fake_call *call, struct err *err)
+static int activate(struct fake_serving *fake, const struct fake_call *call, struct err *err)
 {
 	struct fake_map *map = fake_map_of(fake, call->volume_id), *other = map_called(fake, call->name);
 
@@ -193,14 +193,14 @@ static int carry_out(struct fake_serving *fake, const struct fake_call *call, st
 	struct fake_map *map = call->volume_id ? fake_map_of(fake, call->volume_id) : NULL;
 
 	switch (call->verb) {
-	case VERB_POINT:
-		return point(fake, call, err);
-	case VERB_HOLD:
+	case VERB_ACTIVATE:
+		return activate(fake, call, err);
+	case VERB_SUSPEND:
 		if (!map)
 			return err_set(err, ERR_NOT_FOUND, "there is no map");
 		map->map.suspended = true;
 		return 0;
-	case VERB_FAIL:
+	case VERB_WIPE:
 		if (map) {
 			map->map.target = DEVMAP_ERROR;
 			map->map.suspended = false;
@@ -316,7 +316,7 @@ static struct fake_call *ask_fake(struct fake_serving *fake, enum fake_verb verb
 struct devmap_call *devmap_activate(struct devmap *devmap, const char *name, const char *volume_id, const char *device,
 				 uint64_t size, devmap_done_fn done, void *arg)
 {
-	struct fake_call *call = ask_fake(DEVMAP(devmap), VERB_POINT, name, volume_id, done, arg);
+	struct fake_call *call = ask_fake(DEVMAP(devmap), VERB_ACTIVATE, name, volume_id, done, arg);
 
 	call->device = xstrdup(device);
 	call->size = size;
@@ -325,12 +325,12 @@ struct devmap_call *devmap_activate(struct devmap *devmap, const char *name, con
 
 struct devmap_call *devmap_suspend(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg)
 {
-	return (struct devmap_call *)ask_fake(DEVMAP(devmap), VERB_HOLD, NULL, volume_id, done, arg);
+	return (struct devmap_call *)ask_fake(DEVMAP(devmap), VERB_SUSPEND, NULL, volume_id, done, arg);
 }
 
 struct devmap_call *devmap_wipe(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg)
 {
-	return (struct devmap_call *)ask_fake(DEVMAP(devmap), VERB_FAIL, NULL, volume_id, done, arg);
+	return (struct devmap_call *)ask_fake(DEVMAP(devmap), VERB_WIPE, NULL, volume_id, done, arg);
 }
 
 struct devmap_call *devmap_remove(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg)

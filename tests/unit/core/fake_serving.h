@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * A device mapper and an NBD engine in memory, behind disk/devmap.h and disk/export.h. Like the kernel and an engine
+ * A device mapper and an NBD engine in memory, behind dm/devmap.h and nbd/exporter.h. Like the kernel and an engine
  * that runs by itself they outlive a core: what they hold stays when it is killed. Each verb is carried out one turn
  * after it was asked for, and can be told to fail, to take a long time, or to end in silence.
  */
@@ -13,9 +13,9 @@
 #define FAKE_MAPS_MAX 64
 
 enum fake_verb {
-	VERB_POINT,
-	VERB_HOLD,
-	VERB_FAIL,
+	VERB_ACTIVATE,
+	VERB_SUSPEND,
+	VERB_WIPE,
 	VERB_UNMAP,
 	VERB_LIST_MAPS,
 	VERB_ADD,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The table of core/drift.h, line by line: what the three say, and the verdict. */
+/* The table of core/rules/drift.h, line by line: what the three say, and the verdict. */
 
 #include <setjmp.h>
 #include <stdarg.h>

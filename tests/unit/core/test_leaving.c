@@ -234,7 +234,7 @@ static void a_disk_that_does_not_answer(void **state)
 	served_one(world);
 	connect_client(world, VOLUME(1));
 	fake_fault(&world->serving, VERB_REMOVE, 1, ERR_TIMEOUT, false);
-	fake_fault(&world->serving, VERB_FAIL, 1, ERR_TIMEOUT, false);
+	fake_fault(&world->serving, VERB_WIPE, 1, ERR_TIMEOUT, false);
 	err_set(&fake_disk.flush_err, ERR_TIMEOUT, "flushing /dev/vdb took too long");
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), true)));
 	check_world(world, 1);
@@ -447,7 +447,7 @@ static void a_stop_while_they_wait(void **state)
 	attached(world, VOLUME(1));
 	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(1))));
 	/* Nor is it waited for when device mapper does not do it. */
-	fake_fault(&world->serving, VERB_FAIL, 1000000, ERR_TIMEOUT, false);
+	fake_fault(&world->serving, VERB_WIPE, 1000000, ERR_TIMEOUT, false);
 	world_stop(world);
 	world_open(world);
 }

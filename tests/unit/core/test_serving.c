@@ -185,7 +185,7 @@ static void a_disk_that_is_held_keeps_its_name(void **state)
 {
 	struct world *world = *state;
 
-	fake_fault(&world->serving, VERB_POINT, 3, ERR_CONFLICT, false);
+	fake_fault(&world->serving, VERB_ACTIVATE, 3, ERR_CONFLICT, false);
 	served_one(world);
 	assert_string_equal(name_find(world->core->model, VOLUME(1)), "vol00000001");
 	check_world(world, 1);
@@ -208,7 +208,7 @@ static void a_disk_gets_its_name_as_it_comes(void **state)
 	assert_true(world_until(world, has_map, VOLUME(1), 5000));
 	assert_string_equal(core_operation(world->core, id)->step, "await-job");
 	completed(world, id);
-	assert_int_equal(world->serving.asked[VERB_POINT], 1);
+	assert_int_equal(world->serving.asked[VERB_ACTIVATE], 1);
 	check_world(world, 1);
 }
 

@@ -30,7 +30,7 @@ static void rows_are_whole(void **state)
 		if (method->answer == ANSWER_OPERATION) {
 			assert_ptr_equal(method->result, &operation_record);
 			assert_int_not_equal(method->access, ACCESS_READ);
-			/* Whatever begins something can be asked for again safely; see core/request.c. */
+			/* Whatever begins something can be asked for again safely; see core/methods/idempotency.c. */
 			key = record_find(method->args, "request_id");
 			assert_true(key && (key->flags & FIELD_KEY));
 			assert_string_equal(strchr(method->name, '.') + 1, method->command);
