@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The figures of the README, measured on this machine now.
+"""The figures of data/doc/FIGURES.md, measured on this machine now.
 
 How long an attach takes from the kernel's disk to the D-Bus signal, what the idle daemon costs, what
 its REST costs beside an evhttp that sends a fixed text, what many operations at once cost
