@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Exports by hand: the real src/disk/export.c with real engines, for tests and for trying things out.
+ * Exports by hand: the real src/nbd/exporter.c with real engines, for tests and for trying things out.
  *
  *	exporter ENGINE RUN_DIR LISTEN TIMEOUT_MS [TLS_DIR [QMP_SOCKET]]      "-" for none of these
  *

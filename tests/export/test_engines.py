@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Real engines behind src/disk/export.h, and real clients of them: libnbd's and QEMU's."""
+"""Real engines behind src/nbd/exporter.h, and real clients of them: libnbd's and QEMU's."""
 
 import os
 import re
