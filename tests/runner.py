@@ -222,6 +222,9 @@ def jobs_of(wanted):
     for store in ("sqlite", "mariadb"):
         if wants(f"faults:{store}"):
             jobs.append(Pytest("faults", "gcc", store, "tests/faults"))
+    if wants("e2e:galera"):
+        # One cluster, whose nodes its tests kill and wait for.
+        jobs.append(Pytest("e2e", "asan", "galera", "tests/e2e/test_galera.py", busy=0, workers=1, env=SANITIZERS))
     if wants("e2e:sqlite"):
         jobs.append(Pytest("e2e", "asan", "sqlite", "tests/export", "tests/e2e", env=SANITIZERS))
     if wants("truth"):
@@ -240,9 +243,6 @@ def jobs_of(wanted):
     for store in ("sqlite", "mariadb"):
         if wants(f"crash:{store}"):
             jobs.append(Pytest("crash", "gcc", store, "tests/crash"))
-    if wants("e2e:galera"):
-        # One cluster, whose nodes its tests kill.
-        jobs.append(Pytest("e2e", "asan", "galera", "tests/e2e/test_galera.py", workers=1, env=SANITIZERS))
     if wants("bench"):
         jobs.append(Build("release", "gcc", "--buildtype=release"))
     return jobs

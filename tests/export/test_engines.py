@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from support.ports import free_port
+
 from .driver import MIB, NBDKIT, PROGRAM, QEMU, Client, Driver, eventually, fails, run
 
 NAME = "migration-vol-0c8f5a1e-3b7d-4e2f-9a6c-1d2e3f4a5b6c"
@@ -371,12 +373,6 @@ def test_links_of_yesterday_are_not_served(start, disk):
     heir.await_lost(1)
     assert heir.exports() == {}
     heir.refused("NOT_FOUND", "check", NAME)
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def test_an_engine_with_other_settings_is_replaced(start, disk):

@@ -5,8 +5,9 @@ provider's own switch for that makes it deaf and dumb towards the group.
 """
 
 from e2e.lines import eventually
+from support.ports import free_port
 
-from .server import MariaDB, free_port
+from .server import MariaDB
 
 PROVIDER = "/usr/lib/galera/libgalera_smm.so"
 

@@ -11,13 +11,13 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
 
 from e2e.lines import DEADLINE, Lines
+from support.ports import free_port
 
 # Small enough that three of them and a build fit into a small machine.
 SETTINGS = {"innodb-buffer-pool-size": "64M", "innodb-log-file-size": "16M", "bind-address": "127.0.0.1",
@@ -28,12 +28,6 @@ SETTINGS = {"innodb-buffer-pool-size": "64M", "innodb-log-file-size": "16M", "bi
 RIGHTS = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, REFERENCES"
 # Characters that must not get lost on their way through files and urls.
 PASSWORD = "sésame, öffne'dich \"%\" @home"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def own(path):

@@ -56,6 +56,7 @@ static int read_text(struct fixture *f, const char *text)
 	assert_true(fputs(text, file) >= 0);
 	assert_int_equal(fclose(file), 0);
 	f->err = (struct err){ 0 };
+	config_clear(&f->config);
 	return config_read(&f->config, f->path, true, &f->err);
 }
 
