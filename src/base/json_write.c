@@ -91,17 +91,30 @@ static void put_escaped(struct buf *out, unsigned char c)
 	}
 }
 
+/* Nearly everything that is written, so it is told from the rest first. */
+static bool is_plain(char c)
+{
+	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
 static void put_string(struct buf *out, const char *text)
 {
 	const char *run = text; /* start of what can be copied as it is */
 	size_t left = strlen(text);
 
 	buf_add_char(out, '"');
-	while (left > 0) {
+	for (;;) {
 		uint32_t code;
-		size_t step = utf8_next(text, left, &code);
+		size_t step;
+		bool special;
+
+		for (; is_plain(*text); text++)
+			left--;
+		if (left == 0)
+			break;
+		step = utf8_next(text, left, &code);
 		/* DEL and the C1 controls are legal but would reach somebody's terminal. */
-		bool special = step == 0 || code == '"' || code == '\\' || utf8_is_control(code);
+		special = step == 0 || code == '"' || code == '\\' || utf8_is_control(code);
 
 		if (special) {
 			buf_add(out, run, (size_t)(text - run));
