@@ -54,11 +54,6 @@ static const struct field attach_fields[] = {
 #undef F
 static const struct record attach_context = RECORD("attach_context", attach_context, attach_fields);
 
-static bool on_appliance(const struct operation *operation)
-{
-	return env_is_appliance(operation->ops->env, operation->record.vm_id);
-}
-
 /* ---- check: may it be done, now that it is our turn? ---- */
 
 /* Its disk may have come, or come at any moment, until it ends. */
@@ -80,7 +75,7 @@ static bool must_wait_for_other(const struct operation *operation, bool known)
 	for (other = operation_first(operation->ops->engine); other; other = operation_after(other)) {
 		const struct attach_context *context = other->context;
 
-		if (other != operation && other->kind == &op_attach && on_appliance(other) && has_begun(context) &&
+		if (other != operation && other->kind == &op_attach && op_on_appliance(other) && has_begun(context) &&
 		    (!known || context->alone))
 			return true;
 	}
@@ -95,12 +90,12 @@ static void note_beginning(struct operation *operation, uint64_t size)
 	struct err err = { 0 };
 	bool known;
 
-	if (on_appliance(operation) && sysblock_scan(sysblock, &err) < 0) {
+	if (op_on_appliance(operation) && sysblock_scan(sysblock, &err) < 0) {
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", err.text);
 		return;
 	}
 	known = disks_say_who_they_are(operation->ops->env);
-	if (on_appliance(operation) && must_wait_for_other(operation, known)) {
+	if (op_on_appliance(operation) && must_wait_for_other(operation, known)) {
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS,
 				"disks here do not say who they are, so one attachment is made at a time");
 		return;
@@ -112,7 +107,7 @@ static void note_beginning(struct operation *operation, uint64_t size)
 	context->began_here = true;
 	str_set(&context->boot_id, operation->ops->env->boot_id);
 	/* Durable before it is used, and that is as soon as the disk is here. */
-	if (on_appliance(operation) && operation->ops->env->options.devmap)
+	if (op_on_appliance(operation) && operation->ops->env->options.devmap)
 		name_give(operation->ops->model, operation->record.volume_id);
 	operation_next(operation);
 }
@@ -266,7 +261,7 @@ static void await_job(struct operation *operation)
 
 static void await_device(struct operation *operation)
 {
-	if (!on_appliance(operation) || op_attach_device_or_wait(operation))
+	if (!op_on_appliance(operation) || op_attach_device_or_wait(operation))
 		operation_next(operation);
 }
 
@@ -276,7 +271,7 @@ static void activate(struct operation *operation, unsigned parts)
 {
 	const struct device *device;
 
-	if (!on_appliance(operation)) {
+	if (!op_on_appliance(operation)) {
 		operation_next(operation);
 		return;
 	}
@@ -294,7 +289,7 @@ static void read_contents(struct operation *operation)
 {
 	const struct device *device;
 
-	if (!on_appliance(operation)) {
+	if (!op_on_appliance(operation)) {
 		operation_next(operation);
 		return;
 	}
@@ -346,7 +341,7 @@ static void call_owner_up_to_date(const struct operation *operation, const struc
 	struct ops *ops = operation->ops;
 	struct mapping_record record = { 0 };
 
-	if (!on_appliance(operation)) {
+	if (!op_on_appliance(operation)) {
 		notice_tell(ops->model, NOTICE_CLOUD_UNSURE);
 	} else if (!operation_busy(ops->engine, owner->record.volume_id)) {
 		notice_tell(ops->model, NOTICE_DEVICES_UNSURE);
@@ -384,7 +379,7 @@ static void publish(struct operation *operation)
 	const struct device *device = NULL;
 
 	/* After a restart the device must be found anew: names may have changed hands. */
-	if (on_appliance(operation)) {
+	if (op_on_appliance(operation)) {
 		device = op_attach_device_or_wait(operation);
 		if (!device || !op_attach_activate_or_wait(operation, device, ACTIVATION_ALL))
 			return;

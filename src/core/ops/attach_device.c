@@ -24,11 +24,6 @@ bool op_attach_is_here(const struct operation *operation, const struct cloud_vol
 	return volume && volume->vm_id && streq(volume->vm_id, operation->record.vm_id);
 }
 
-static bool on_appliance(const struct operation *operation)
-{
-	return env_is_appliance(operation->ops->env, operation->record.vm_id);
-}
-
 /* Another attachment to this VM that could get a disk as large as ours at any moment. */
 static bool has_rivals(const struct operation *operation)
 {
@@ -38,7 +33,7 @@ static bool has_rivals(const struct operation *operation)
 	for (other = operation_first(operation->ops->engine); other; other = operation_after(other)) {
 		others = other->context;
 		if (other != operation && other->kind->type == OPERATION_ATTACH &&
-		    other->record.status == OPERATION_EXECUTING && on_appliance(other) && others->size == context->size)
+		    other->record.status == OPERATION_EXECUTING && op_on_appliance(other) && others->size == context->size)
 			return true;
 	}
 	return false;
@@ -131,7 +126,7 @@ const struct device *op_attach_own_disk(struct operation *operation)
 {
 	struct match_result result = { 0 };
 
-	if (!on_appliance(operation) || look(operation, &result) != MATCH_FOUND ||
+	if (!op_on_appliance(operation) || look(operation, &result) != MATCH_FOUND ||
 	    result.matched_by == MATCHED_BY_SIZE || !sysblock_verify(operation->ops->env->sysblock, result.device))
 		return NULL;
 	return result.device;

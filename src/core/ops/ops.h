@@ -4,9 +4,9 @@
 /* The operations there are, each in a file of its own, and their contexts made from arguments. */
 
 #include "core/engine/operation_table.h"
+#include "core/env.h"
 
 struct engine;
-struct env;
 struct host;
 struct model;
 
@@ -17,6 +17,12 @@ struct ops {
 	struct host *host;
 	struct engine *engine;
 };
+
+/* The operation is about a disk of this machine. */
+static inline bool op_on_appliance(const struct operation *operation)
+{
+	return env_is_appliance(operation->ops->env, operation->record.vm_id);
+}
 
 extern const struct operation_kind *const operation_kinds[OPERATION_TYPE_COUNT];
 extern const struct operation_kind op_create, op_attach, op_detach, op_delete, op_resize;

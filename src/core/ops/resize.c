@@ -56,11 +56,6 @@ static const struct field resize_fields[] = {
 #undef F
 static const struct record resize_context = RECORD("resize_context", resize_context, resize_fields);
 
-static bool on_appliance(const struct operation *operation)
-{
-	return env_is_appliance(operation->ops->env, operation->record.vm_id);
-}
-
 static uint64_t wanted_size(const struct resize_context *context)
 {
 	return (uint64_t)context->size_gib * CLOUD_GIB;
@@ -276,7 +271,7 @@ static const struct device *new_size_or_wait(struct operation *operation)
 
 static void await_size(struct operation *operation)
 {
-	if (!on_appliance(operation) || new_size_or_wait(operation))
+	if (!op_on_appliance(operation) || new_size_or_wait(operation))
 		operation_next(operation);
 }
 
@@ -284,7 +279,7 @@ static void await_size(struct operation *operation)
 
 static bool is_mapped_here(const struct operation *operation)
 {
-	return on_appliance(operation) && mapping_find(operation->ops->model, operation->record.volume_id);
+	return op_on_appliance(operation) && mapping_find(operation->ops->model, operation->record.volume_id);
 }
 
 static void grow(struct operation *operation, bool is_there, unsigned part, activation_done_fn done)
@@ -376,11 +371,11 @@ static void publish(struct operation *operation)
 	struct ops *ops = operation->ops;
 	const struct resize_context *context = operation->context;
 	const struct mapping *mapping = mapping_find(ops->model, operation->record.volume_id);
-	const struct device *device = on_appliance(operation) ? new_size_or_wait(operation) : NULL;
+	const struct device *device = op_on_appliance(operation) ? new_size_or_wait(operation) : NULL;
 	struct mapping_record record = { 0 };
 
 	/* After a restart the device must be found anew. */
-	if (on_appliance(operation) && !device)
+	if (op_on_appliance(operation) && !device)
 		return;
 	if (is_noted_where_it_is(operation, mapping, device)) {
 		record_copy(&mapping_record, &record, &mapping->record);
