@@ -38,7 +38,9 @@ MEMORY_GIB = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 WORKERS = max(1, min(4 * CORES, int(MEMORY_GIB)))
 APPLIANCES = max(1, min(CORES, int(MEMORY_GIB / 2)))
 # Failed tests that are shown whole: with the times they fit into the last 60 lines.
-SHOWN = 12
+SHOWN = 10
+# Columns of a complaint.
+WHY_WIDTH = 200
 # Jobs that wait leave gaps, which a little too much work fills.
 ROOM = 1.5 * CORES
 
@@ -58,6 +60,7 @@ class Failure:
     name: str
     log: Path
     again: str
+    why: str = ""                   # the first line of its complaint
 
 
 @dataclass
@@ -141,7 +144,8 @@ class Reported(Job):
         parts = [title, complaint.get("message"), complaint.text,
                  *(part.text for part in case if part.tag in ("system-out", "system-err"))]
         log.write_text("\n".join(part for part in parts if part), errors="replace")
-        return Failure(f"{self.name}: {title}", log, self.again(case))
+        why = next(iter((complaint.get("message") or "").splitlines()), "")
+        return Failure(f"{self.name}: {title}", log, self.again(case), why[:WHY_WIDTH])
 
 
 class Unit(Reported):
@@ -330,7 +334,8 @@ def report(run, seconds):
     if failures:
         print("\n== failed")
     for failure in failures[:SHOWN]:
-        print(f"{failure.name}\n    report: {failure.log.relative_to(TOP)}\n    again:  {failure.again}")
+        why = f"\n    why:    {failure.why}" if failure.why else ""
+        print(f"{failure.name}{why}\n    report: {failure.log.relative_to(TOP)}\n    again:  {failure.again}")
     if failures[SHOWN:]:
         rest = LOGS / "failed.txt"
         rest.write_text("".join(f"{f.name}\n    {f.log}\n    {f.again}\n" for f in failures))
