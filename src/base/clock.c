@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Time as the rest of the program sees it, and its text form. The hand-turned clock of the tests lives in the same two
- * functions, so nothing above needs to know whether time is real. It is kept in atomics because worker threads may ask
- * for the time while a test moves it.
+ * Time as the rest of the program sees it, and its text form. The hand-turned clock of the tests
+ * lives in the same two functions, so nothing above needs to know whether time is real. It is kept
+ * in atomics because worker threads may ask for the time while a test moves it.
  *
- * Times that come from CloudStack carry "+0000" without a colon; people and our own API write "Z". Both are read.
+ * Times that come from CloudStack carry "+0000" without a colon; people and our own API write "Z".
+ * Both are read.
  */
 #include "base/clock.h"
 
@@ -64,12 +65,14 @@ void time_format(int64_t wall_ms, char out[TIME_TEXT_SIZE])
 	time_t seconds;
 	int ms;
 
-	wall_ms = wall_ms < TIME_MIN_MS ? TIME_MIN_MS : wall_ms > TIME_MAX_MS ? TIME_MAX_MS : wall_ms;
+	wall_ms = wall_ms < TIME_MIN_MS   ? TIME_MIN_MS
+		  : wall_ms > TIME_MAX_MS ? TIME_MAX_MS
+					  : wall_ms;
 	ms = (int)(((wall_ms % 1000) + 1000) % 1000);
 	seconds = (wall_ms - ms) / 1000;
 	gmtime_r(&seconds, &tm);
-	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
-		 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ms);
+	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
+		 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ms);
 	assert(strlen(text) == TIME_TEXT_SIZE - 1);
 	memcpy(out, text, TIME_TEXT_SIZE);
 }
@@ -112,8 +115,8 @@ static int take_date_time(const char **text, int64_t *out_seconds)
 	if (**text != 'T' && **text != 't')
 		return -1;
 	(*text)++;
-	if (take_number(text, 2, ':', &tm.tm_hour) < 0 || take_number(text, 2, ':', &tm.tm_min) < 0 ||
-	    take_number(text, 2, 0, &tm.tm_sec) < 0)
+	if (take_number(text, 2, ':', &tm.tm_hour) < 0 ||
+	    take_number(text, 2, ':', &tm.tm_min) < 0 || take_number(text, 2, 0, &tm.tm_sec) < 0)
 		return -1;
 	if (month < 1 || month > 12 || tm.tm_mday < 1 || tm.tm_mday > days_in_month(year, month))
 		return -1;
@@ -168,7 +171,8 @@ int time_parse(const char *text, int64_t *out_wall_ms)
 {
 	int64_t seconds, ms, offset;
 
-	if (take_date_time(&text, &seconds) < 0 || take_fraction(&text, &ms) < 0 || take_offset(text, &offset) < 0)
+	if (take_date_time(&text, &seconds) < 0 || take_fraction(&text, &ms) < 0 ||
+	    take_offset(text, &offset) < 0)
 		return -1;
 	*out_wall_ms = (seconds - offset) * 1000 + ms;
 	return 0;

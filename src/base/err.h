@@ -4,11 +4,11 @@
 /*
  * Errors, and the one map from an error to everything the outside sees of it.
  *
- * A function that can fail returns 0 or -1 and fills its last parameter, a struct err, if and only if it fails: answers
- * carry the struct alone, and its code says which they are (tests/err_checked watches over this). The text is written
- * once, where the cause is known, in the user's words: what, why and what to do; it names the field and never holds a
- * key, a signature or a signed URL. Layers above pass it on untouched or put their own circumstance in front
- * (err_prefix).
+ * A function that can fail returns 0 or -1 and fills its last parameter, a struct err, if and only
+ * if it fails: answers carry the struct alone, and its code says which they are (tests/err_checked
+ * watches over this). The text is written once, where the cause is known, in the user's words:
+ * what, why and what to do; it names the field and never holds a key, a signature or a signed URL.
+ * Layers above pass it on untouched or put their own circumstance in front (err_prefix).
  */
 
 #include "base/util.h"
@@ -61,8 +61,10 @@ enum err_code err_from_word(const char *word);
 
 /* Both return -1, so that "return err_set(...)" reads well. err may be NULL. */
 int err_set(struct err *err, enum err_code code, const char *format, ...) _printf_(3, 4);
-int err_set_field(struct err *err, const char *field, enum err_code code, const char *format, ...) _printf_(4, 5);
-/* For a failure that does not count: another attempt succeeded, or the goal was reached before. err may be NULL. */
+int err_set_field(struct err *err, const char *field, enum err_code code, const char *format, ...)
+	_printf_(4, 5);
+/* For a failure that does not count: another attempt succeeded, or the goal was reached before. err
+ * may be NULL. */
 void err_clear(struct err *err);
 /* Puts the circumstance in front of the text: "attaching volume X: <text>". */
 void err_prefix(struct err *err, const char *format, ...) _printf_(2, 3);

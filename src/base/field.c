@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One member of a described struct: its type, its limits, and how a value gets into it. A refusal names the field and
- * uses the words of the caller, who gave the value; the surfaces above only pass it on. field_text.c and field_json.c
- * read and write the two notations.
+ * One member of a described struct: its type, its limits, and how a value gets into it. A refusal
+ * names the field and uses the words of the caller, who gave the value; the surfaces above only
+ * pass it on. field_text.c and field_json.c read and write the two notations.
  *
- * A value is read into a variable first and checked there, so that a refused value leaves the struct as it was.
+ * A value is read into a variable first and checked there, so that a refused value leaves the
+ * struct as it was.
  */
 #include <assert.h>
 #include <ctype.h>
@@ -17,7 +18,8 @@
 
 static const struct field_type_view views[] = {
 	[FIELD_TEXT] = { "string", NULL, "s", "text" },
-	[FIELD_UUID] = { "string", "uuid", "s", "a UUID such as 0d9ef9f6-3f7e-4b2a-9c8d-3f1f6f0f2a11" },
+	[FIELD_UUID] = { "string", "uuid", "s",
+			 "a UUID such as 0d9ef9f6-3f7e-4b2a-9c8d-3f1f6f0f2a11" },
 	[FIELD_BOOL] = { "boolean", NULL, "b", "yes or no" },
 	[FIELD_INT] = { "integer", "int64", "x", "a whole number" },
 	[FIELD_SIZE] = { "integer", "int64", "t", "a size such as 5GiB" },
@@ -90,7 +92,8 @@ void field_duration_text(int64_t ms, struct buf *out)
 {
 	for (size_t i = 0; i < DURATION_UNIT_COUNT; i++) {
 		if (ms != 0 && ms % duration_units[i].ms == 0) {
-			buf_printf(out, "%" PRId64 "%s", ms / duration_units[i].ms, duration_units[i].name);
+			buf_printf(out, "%" PRId64 "%s", ms / duration_units[i].ms,
+				   duration_units[i].name);
 			return;
 		}
 	}
@@ -134,7 +137,8 @@ static void describe(const struct field *field, int64_t value, struct buf *out)
 	}
 }
 
-static int refuse_limit(const struct field *field, const char *which, int64_t limit, int64_t got, struct err *err)
+static int refuse_limit(const struct field *field, const char *which, int64_t limit, int64_t got,
+			struct err *err)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
 
@@ -163,8 +167,8 @@ static int check_number(const struct field *field, int64_t value, struct err *er
 static int check_size(const struct field *field, uint64_t value, struct err *err)
 {
 	if (value > INT64_MAX)
-		return err_set_field(err, field->name, ERR_INVALID, "%s is far too large: %" PRIu64 " bytes",
-				     field->name, value);
+		return err_set_field(err, field->name, ERR_INVALID,
+				     "%s is far too large: %" PRIu64 " bytes", field->name, value);
 	return check_number(field, (int64_t)value, err);
 }
 
@@ -174,22 +178,23 @@ static int check_length(const struct field *field, const char *text, struct err 
 
 	if (has_limits(field) && length < field->min) {
 		if (length == 0)
-			return err_set_field(err, field->name, ERR_INVALID, "%s must not be empty", field->name);
+			return err_set_field(err, field->name, ERR_INVALID, "%s must not be empty",
+					     field->name);
 		return err_set_field(err, field->name, ERR_INVALID,
-				     "%s must have at least %" PRId64 " characters, got %" PRId64, field->name,
-				     field->min, length);
+				     "%s must have at least %" PRId64 " characters, got %" PRId64,
+				     field->name, field->min, length);
 	}
 	if (has_maximum(field) && length > field->max)
 		return err_set_field(err, field->name, ERR_INVALID,
-				     "%s must have at most %" PRId64 " characters, got %" PRId64, field->name,
-				     field->max, length);
+				     "%s must have at most %" PRId64 " characters, got %" PRId64,
+				     field->name, field->max, length);
 	return 0;
 }
 
 int field_refuse_text(const struct field *field, const char *text, struct err *err)
 {
-	return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got \"%.64s\"", field->name,
-			     views[field->type].what, text);
+	return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got \"%.64s\"",
+			     field->name, views[field->type].what, text);
 }
 
 static int check_string(const struct field *field, const char *text, struct err *err)
@@ -202,8 +207,10 @@ static int check_string(const struct field *field, const char *text, struct err 
 		return field_refuse_text(field, text, err);
 	}
 	if (field->type == FIELD_TEXT && !str_is_plain_text(text))
-		return err_set_field(err, field->name, ERR_INVALID,
-				     "%s must be UTF-8 text without control characters or line ends", field->name);
+		return err_set_field(
+			err, field->name, ERR_INVALID,
+			"%s must be UTF-8 text without control characters or line ends",
+			field->name);
 	return check_length(field, text, err);
 }
 
@@ -213,7 +220,8 @@ static int check_enum(const struct field *field, int value, struct err *err)
 		if (i == value)
 			return 0;
 	}
-	return err_set_field(err, field->name, ERR_INVALID, "%s has no meaning for the number %d", field->name, value);
+	return err_set_field(err, field->name, ERR_INVALID, "%s has no meaning for the number %d",
+			     field->name, value);
 }
 
 int field_check(const struct field *field, const void *object, struct err *err)
@@ -273,8 +281,8 @@ int field_take_word(const struct field *field, void *object, const char *word, s
 		}
 		buf_printf(&known, "%s%s", value ? ", " : "", field->names[value]);
 	}
-	return err_set_field(err, field->name, ERR_INVALID, "%s must be one of %s; got \"%.64s\"", field->name,
-			     str_or(known.data, "nothing"), word);
+	return err_set_field(err, field->name, ERR_INVALID, "%s must be one of %s; got \"%.64s\"",
+			     field->name, str_or(known.data, "nothing"), word);
 }
 
 int field_take_int(const struct field *field, void *object, int64_t value, struct err *err)

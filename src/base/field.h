@@ -4,12 +4,13 @@
 /*
  * A struct that can describe itself.
  *
- * A record is a C struct with a table of its members: name, type, limits, default, documentation. Arguments, results,
- * configuration, stored rows and operation contexts are records, so JSON, D-Bus, SQL, command lines, the sample
- * configuration and help texts are all walks over one table and cannot disagree with the struct or each other.
+ * A record is a C struct with a table of its members: name, type, limits, default, documentation.
+ * Arguments, results, configuration, stored rows and operation contexts are records, so JSON,
+ * D-Bus, SQL, command lines, the sample configuration and help texts are all walks over one table
+ * and cannot disagree with the struct or each other.
  *
- * FIELD() takes offset and size from the member and does not compile when the member's C type is not the one its
- * field type stands for.
+ * FIELD() takes offset and size from the member and does not compile when the member's C type is
+ * not the one its field type stands for.
  */
 
 #include "base/err.h"
@@ -30,25 +31,32 @@ enum field_type {
 };
 
 struct field_type_view {
-	const char *json;      /* OpenAPI type */
-	const char *format;    /* OpenAPI format or NULL */
-	const char *bus;       /* D-Bus signature */
-	const char *what;      /* "a size such as 5GiB", for people */
+	const char *json;   /* OpenAPI type */
+	const char *format; /* OpenAPI format or NULL */
+	const char *bus;    /* D-Bus signature */
+	const char *what;   /* "a size such as 5GiB", for people */
 };
 const struct field_type_view *field_type_view(enum field_type type);
 
 enum field_flag {
-	FIELD_REQUIRED = 1 << 0,   /* must be given; on D-Bus and the command line by position, in table order */
-	FIELD_OMIT = 1 << 1,       /* left out of JSON when NULL, 0 or false */
-	FIELD_COLUMN = 1 << 2,     /* shown as a column in volumectl's tables */
-	FIELD_REST_ONLY = 1 << 3,  /* accepted over REST because existing clients send it, or only means something there */
-	FIELD_PRIVATE = 1 << 4,    /* stored, never shown outside */
-	FIELD_APPLIANCE = 1 << 5,  /* volumectl fills in the appliance's VM id when it is not given */
-	FIELD_KEY = 1 << 7,        /* marks the request, is no part of what is asked: never in JSON in or out; see spec */
-	FIELD_DETAIL = 1 << 6,     /* for programs: volumectl shows it with --json only */
-	FIELD_ASKED = 1 << 8,      /* found out when asked for: in answers, not among an object's D-Bus properties */
-	FIELD_POSITIONAL = 1 << 9, /* volumectl takes it by position, although it stands in no path */
-	FIELD_DEFAULTED = 1 << 10, /* required, but the daemon may know it: absent, or "" on D-Bus, leaves it to that */
+	/* must be given; on D-Bus and the command line by position, in table order */
+	FIELD_REQUIRED = 1 << 0,
+	FIELD_OMIT = 1 << 1,   /* left out of JSON when NULL, 0 or false */
+	FIELD_COLUMN = 1 << 2, /* shown as a column in volumectl's tables */
+	/* accepted over REST because existing clients send it, or only means something there */
+	FIELD_REST_ONLY = 1 << 3,
+	FIELD_PRIVATE = 1 << 4, /* stored, never shown outside */
+	/* volumectl fills in the appliance's VM id when it is not given */
+	FIELD_APPLIANCE = 1 << 5,
+	/* marks the request, is no part of what is asked: never in JSON in or out; see spec */
+	FIELD_KEY = 1 << 7,
+	FIELD_DETAIL = 1 << 6, /* for programs: volumectl shows it with --json only */
+	/* found out when asked for: in answers, not among an object's D-Bus properties */
+	FIELD_ASKED = 1 << 8,
+	/* volumectl takes it by position, although it stands in no path */
+	FIELD_POSITIONAL = 1 << 9,
+	/* required, but the daemon may know it: absent, or "" on D-Bus, leaves it to that */
+	FIELD_DEFAULTED = 1 << 10,
 };
 
 struct field {
@@ -57,15 +65,16 @@ struct field {
 	unsigned short offset;
 	unsigned short size;
 	unsigned flags;
-	int64_t min, max;           /* value, or length of a text in characters; both 0, or max < min = unlimited */
-	const char *fallback;       /* default, as text; NULL = zero */
-	const char *const *names;   /* FIELD_ENUM: words by value, ended by NULL */
-	const char *option;         /* volumectl's --option when it is not the name with dashes */
-	const char *doc;            /* one sentence for people; never empty */
+	/* value, or length of a text in characters; both 0, or max < min = unlimited */
+	int64_t min, max;
+	const char *fallback;     /* default, as text; NULL = zero */
+	const char *const *names; /* FIELD_ENUM: words by value, ended by NULL */
+	const char *option;       /* volumectl's --option when it is not the name with dashes */
+	const char *doc;          /* one sentence for people; never empty */
 };
 
 struct record {
-	const char *name;           /* "volume", used in OpenAPI and texts */
+	const char *name; /* "volume", used in OpenAPI and texts */
 	size_t size;
 	const struct field *fields;
 	size_t count;
@@ -88,7 +97,10 @@ static inline bool field_must_be_given(const struct field *field)
 
 #define FIELD_SIZE_OF(STRUCT, MEMBER, TYPE)                                                        \
 	(sizeof(((struct STRUCT *)0)->MEMBER) *                                                    \
-	 sizeof(char[__builtin_types_compatible_p(typeof(((struct STRUCT *)0)->MEMBER), FIELD_C_##TYPE) ? 1 : -1]))
+	 sizeof(char[__builtin_types_compatible_p(typeof(((struct STRUCT *)0)->MEMBER),            \
+						  FIELD_C_##TYPE)                                  \
+			     ? 1                                                                   \
+			     : -1]))
 
 /* FIELD(volume_create_args, name, TEXT, .flags = FIELD_REQUIRED, .max = 255, .doc = "…") */
 #define FIELD(STRUCT, MEMBER, TYPE, ...)                                                           \
@@ -98,7 +110,10 @@ static inline bool field_must_be_given(const struct field *field)
 	}
 
 #define RECORD(NAME, STRUCT, TABLE)                                                                \
-	{ .name = NAME, .size = sizeof(struct STRUCT), .fields = TABLE, .count = ARRAY_SIZE(TABLE) }
+	{                                                                                          \
+		.name = NAME, .size = sizeof(struct STRUCT), .fields = TABLE,                      \
+		.count = ARRAY_SIZE(TABLE)                                                         \
+	}
 
 const struct field *record_find(const struct record *record, const char *name);
 
@@ -112,34 +127,41 @@ static inline const void *field_of_const(const struct field *field, const void *
 	return (const char *)object + field->offset;
 }
 
-void record_init(const struct record *record, void *object);    /* all defaults */
-void record_clear(const struct record *record, void *object);   /* frees the texts, zeroes everything */
-void record_copy(const struct record *record, void *to, const void *from);   /* deep; clears `to` first */
+void record_init(const struct record *record, void *object); /* all defaults */
+/* frees the texts, zeroes everything */
+void record_clear(const struct record *record, void *object);
+/* deep; clears `to` first */
+void record_copy(const struct record *record, void *to, const void *from);
 
-/* Typed access for surfaces. field_get_text: NULL unless TEXT, UUID or OBJECT. Enum gives its word. */
-bool field_is_set(const struct field *field, const void *object);   /* not NULL, not 0, not false */
-const char *field_word(const struct field *field, const void *object);   /* FIELD_ENUM */
+/* Typed access for surfaces. field_get_text: NULL unless TEXT, UUID or OBJECT. Enum gives its
+ * word. */
+bool field_is_set(const struct field *field, const void *object); /* not NULL, not 0, not false */
+const char *field_word(const struct field *field, const void *object); /* FIELD_ENUM */
 
 /* One value from text (configuration, query string, command line); checks the limits. */
 int field_from_text(const struct field *field, void *object, const char *text, struct err *err);
 /* One value to text, as field_from_text() reads it. */
 void field_to_text(const struct field *field, const void *object, struct buf *out);
-int field_from_json(const struct field *field, void *object, const struct json *node, struct err *err);
-/* The value only, without its name. NULL texts are "", a NULL object is {}, a time that is not set is null. */
+int field_from_json(const struct field *field, void *object, const struct json *node,
+		    struct err *err);
+/* The value only, without its name. NULL texts are "", a NULL object is {}, a time that is not set
+ * is null. */
 void field_to_json(const struct field *field, const void *object, struct json_writer *w);
 /* Limits only, for a value set by other means (D-Bus). */
 int field_check(const struct field *field, const void *object, struct err *err);
 
 /*
- * The members of a JSON object into an initialised struct. An unknown member or a wrong type is ERR_INVALID naming
- * the field; null for a field that is not required leaves its default. record_check_required() is separate, since some
- * required values come from the path.
+ * The members of a JSON object into an initialised struct. An unknown member or a wrong type is
+ * ERR_INVALID naming the field; null for a field that is not required leaves its default.
+ * record_check_required() is separate, since some required values come from the path.
  */
-int record_from_json(const struct record *record, void *object, const struct json *node, struct err *err);
+int record_from_json(const struct record *record, void *object, const struct json *node,
+		     struct err *err);
 /*
- * ERR_INVALID naming the first required field that is missing: a text that is NULL or "", a size or time of 0, or a
- * number of 0 whose limits do not allow 0.
+ * ERR_INVALID naming the first required field that is missing: a text that is NULL or "", a size or
+ * time of 0, or a number of 0 whose limits do not allow 0.
  */
 int record_check_required(const struct record *record, const void *object, struct err *err);
 /* An object with all public fields; with_private adds the FIELD_PRIVATE ones (for the store). */
-void record_to_json(const struct record *record, const void *object, bool with_private, struct json_writer *w);
+void record_to_json(const struct record *record, const void *object, bool with_private,
+		    struct json_writer *w);

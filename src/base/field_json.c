@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Fields in JSON: in the bodies and answers of requests, in the store, in an operation's context. JSON has fewer types
- * than fields have: a time or a word of an enum is a string, and integers keep their 64 bits.
+ * Fields in JSON: in the bodies and answers of requests, in the store, in an operation's context.
+ * JSON has fewer types than fields have: a time or a word of an enum is a string, and integers keep
+ * their 64 bits.
  */
 #include "base/clock.h"
 #include "base/field_value.h"
@@ -24,13 +25,14 @@ static int refuse_json(const struct field *field, const struct json *node, struc
 
 	_Static_assert(ARRAY_SIZE(wanted) == FIELD_TYPE_COUNT, "each field type has one row");
 	if (kind == JSON_NUMBER)
-		return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got %.17g", field->name,
-				     wanted[field->type], json_number(node));
-	return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got %s", field->name, wanted[field->type],
-			     json_kind_name(kind));
+		return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got %.17g",
+				     field->name, wanted[field->type], json_number(node));
+	return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got %s", field->name,
+			     wanted[field->type], json_kind_name(kind));
 }
 
-static int from_json_string(const struct field *field, void *object, const char *text, struct err *err)
+static int from_json_string(const struct field *field, void *object, const char *text,
+			    struct err *err)
 {
 	if (field->type == FIELD_ENUM)
 		return field_take_word(field, object, text, err);
@@ -39,7 +41,8 @@ static int from_json_string(const struct field *field, void *object, const char 
 	return field_take_string(field, object, text, err);
 }
 
-static int from_json_number(const struct field *field, void *object, const struct json *node, struct err *err)
+static int from_json_number(const struct field *field, void *object, const struct json *node,
+			    struct err *err)
 {
 	int64_t value;
 
@@ -50,7 +53,8 @@ static int from_json_number(const struct field *field, void *object, const struc
 	return field_take_int(field, object, value, err);
 }
 
-static int from_json_object(const struct field *field, void *object, const struct json *node, struct err *err)
+static int from_json_object(const struct field *field, void *object, const struct json *node,
+			    struct err *err)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer w = { .out = &text };
@@ -59,7 +63,8 @@ static int from_json_object(const struct field *field, void *object, const struc
 	return field_take_string(field, object, text.data, err);
 }
 
-int field_from_json(const struct field *field, void *object, const struct json *node, struct err *err)
+int field_from_json(const struct field *field, void *object, const struct json *node,
+		    struct err *err)
 {
 	enum json_kind kind = json_kind(node);
 
@@ -80,7 +85,8 @@ int field_from_json(const struct field *field, void *object, const struct json *
 	case FIELD_DURATION:
 		return from_json_number(field, object, node, err);
 	case FIELD_OBJECT:
-		return kind == JSON_OBJECT ? from_json_object(field, object, node, err) : refuse_json(field, node, err);
+		return kind == JSON_OBJECT ? from_json_object(field, object, node, err)
+					   : refuse_json(field, node, err);
 	case FIELD_TYPE_COUNT:
 		break;
 	}

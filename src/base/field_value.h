@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The value of a field by its C type, and how a new value gets into it. For the files of base/ that read and write a
- * notation of fields; other layers use base/field.h.
+ * The value of a field by its C type, and how a new value gets into it. For the files of base/ that
+ * read and write a notation of fields; other layers use base/field.h.
  */
 
 #include "base/field.h"
@@ -42,10 +42,13 @@ static inline bool field_bool_value(const struct field *field, const void *objec
 
 /* A new value into the struct, after its checks; a refused value leaves the struct as it was. */
 int field_take_string(const struct field *field, void *object, const char *text, struct err *err);
-int field_take_word(const struct field *field, void *object, const char *word, struct err *err); /* FIELD_ENUM */
-int field_take_int(const struct field *field, void *object, int64_t value, struct err *err);     /* or FIELD_DURATION */
+/* FIELD_ENUM */
+int field_take_word(const struct field *field, void *object, const char *word, struct err *err);
+/* or FIELD_DURATION */
+int field_take_int(const struct field *field, void *object, int64_t value, struct err *err);
 int field_take_size(const struct field *field, void *object, uint64_t value, struct err *err);
-int field_take_time(const struct field *field, void *object, const char *text, struct err *err); /* "" is not set */
+/* "" is not set */
+int field_take_time(const struct field *field, void *object, const char *text, struct err *err);
 /* ERR_INVALID: "size must be a size such as 5GiB, got …". */
 int field_refuse_text(const struct field *field, const char *text, struct err *err);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reading JSON: cJSON does the parsing, and a scan of the text before it and a walk over the tree after it add what
- * cJSON leaves open. The scan looks at structure only: depth, since cJSON recurses up to 1000 levels; NUL, raw or as
- * \u0000, because it would silently cut a string; numbers written in a way JSON does not know. The walk finds doubled
- * names, and it marks numbers that were written with a fraction or an exponent: cJSON keeps only the double, in which
+ * Reading JSON: cJSON does the parsing, and a scan of the text before it and a walk over the tree
+ * after it add what cJSON leaves open. The scan looks at structure only: depth, since cJSON
+ * recurses up to 1000 levels; NUL, raw or as \u0000, because it would silently cut a string;
+ * numbers written in a way JSON does not know. The walk finds doubled names, and it marks numbers
+ * that were written with a fraction or an exponent: cJSON keeps only the double, in which
  * 9007199254740991.4 looks like an integer, and a size must never be the result of rounding.
  *
  * struct json is cJSON under another name; nobody outside can look into it.
@@ -47,7 +48,8 @@ static int scan_string(struct scan *scan, struct err *err)
 		if (c != '\\' || scan->at == scan->end)
 			continue;
 		if (scan->end - scan->at >= 5 && memcmp(scan->at, "u0000", 5) == 0)
-			return err_set(err, ERR_INVALID, "not accepted: a string with a NUL character (\\u0000)");
+			return err_set(err, ERR_INVALID,
+				       "not accepted: a string with a NUL character (\\u0000)");
 		scan->at++;
 	}
 	return err_set(err, ERR_INVALID, "not JSON: a string does not end");
@@ -98,7 +100,8 @@ bad:
 	return err_set(err, ERR_INVALID, "not JSON: a number is malformed");
 }
 
-/* Moves to behind the next number, over everything else. 1: there was one, 0: the text is at its end. */
+/* Moves to behind the next number, over everything else. 1: there was one, 0: the text is at its
+ * end. */
 static int scan_next_number(struct scan *scan, bool *out_plain, struct err *err)
 {
 	while (scan->at < scan->end) {
@@ -116,7 +119,8 @@ static int scan_next_number(struct scan *scan, bool *out_plain, struct err *err)
 		if (c == ']' || c == '}')
 			scan->depth--;
 		if (scan->depth > JSON_DEPTH_MAX)
-			return err_set(err, ERR_INVALID, "not accepted: more than %d levels of JSON", JSON_DEPTH_MAX);
+			return err_set(err, ERR_INVALID,
+				       "not accepted: more than %d levels of JSON", JSON_DEPTH_MAX);
 	}
 	return 0;
 }
@@ -156,12 +160,14 @@ static int check_names(const cJSON *object, struct err *err)
 	qsort(names, count, sizeof(*names), compare_names);
 	for (size_t i = 1; i < count; i++) {
 		if (strcmp(names[i - 1], names[i]) == 0)
-			return err_set_field(err, names[i], ERR_INVALID, "\"%.64s\" is given twice", names[i]);
+			return err_set_field(err, names[i], ERR_INVALID, "\"%.64s\" is given twice",
+					     names[i]);
 	}
 	return 0;
 }
 
-/* In the order of the text, so that the nth number node is the nth number of the scan. Depth is bounded by then. */
+/* In the order of the text, so that the nth number node is the nth number of the scan. Depth is
+ * bounded by then. */
 static int check_tree(cJSON *node, struct scan *scan, bool strict, struct err *err)
 {
 	bool plain = true;
@@ -244,8 +250,9 @@ enum json_kind json_kind(const struct json *node)
 const char *json_kind_name(enum json_kind kind)
 {
 	static const char *const names[] = {
-		[JSON_NULL] = "null",     [JSON_BOOL] = "true or false", [JSON_NUMBER] = "a number",
-		[JSON_TEXT] = "a string", [JSON_ARRAY] = "an array",     [JSON_OBJECT] = "an object",
+		[JSON_NULL] = "null",       [JSON_BOOL] = "true or false",
+		[JSON_NUMBER] = "a number", [JSON_TEXT] = "a string",
+		[JSON_ARRAY] = "an array",  [JSON_OBJECT] = "an object",
 	};
 
 	_Static_assert(ARRAY_SIZE(names) == JSON_OBJECT + 1, "each kind has a name");
@@ -285,7 +292,8 @@ int json_integer(const struct json *node, int64_t *out)
 
 	if (!cJSON_IsNumber(item) || (item->type & NUMBER_NOT_PLAIN))
 		return -1;
-	if (!(item->valuedouble >= (double)-INTEGER_MAX && item->valuedouble <= (double)INTEGER_MAX))
+	if (!(item->valuedouble >= (double)-INTEGER_MAX &&
+	      item->valuedouble <= (double)INTEGER_MAX))
 		return -1;
 	*out = (int64_t)item->valuedouble;
 	return 0;

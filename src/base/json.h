@@ -4,13 +4,14 @@
 /*
  * JSON in and out; the only place that knows the JSON library.
  *
- * Reading is strict about shape (one value, nothing behind it, at most JSON_DEPTH_MAX levels) and exact about integers:
- * a number is an integer only if it is written without fraction and exponent and lies within +-(2^53 - 1), where a
- * double is exact; anything else is refused, never rounded.
+ * Reading is strict about shape (one value, nothing behind it, at most JSON_DEPTH_MAX levels) and
+ * exact about integers: a number is an integer only if it is written without fraction and exponent
+ * and lies within +-(2^53 - 1), where a double is exact; anything else is refused, never rounded.
  * Raw control characters inside strings are accepted, since CloudStack sends them.
  *
- * Writing goes straight into a buf with exact 64-bit integers. Text that is not UTF-8 is written with U+FFFD. A writer
- * asserts that what it writes is one JSON value: names only in objects, one for each value, and each end has its beginning.
+ * Writing goes straight into a buf with exact 64-bit integers. Text that is not UTF-8 is written
+ * with U+FFFD. A writer asserts that what it writes is one JSON value: names only in objects, one
+ * for each value, and each end has its beginning.
  */
 
 #include "base/buf.h"
@@ -23,8 +24,8 @@ struct json; /* a node; belongs to the document it was found in */
 enum json_kind { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_TEXT, JSON_ARRAY, JSON_OBJECT };
 
 /*
- * NULL and ERR_INVALID when it is not JSON, names a member of an object twice, or holds a NUL character. The result is
- * the document and is freed with json_free().
+ * NULL and ERR_INVALID when it is not JSON, names a member of an object twice, or holds a NUL
+ * character. The result is the document and is freed with json_free().
  */
 struct json *json_parse(const char *text, size_t length, struct err *err);
 /* For answers of servers we cannot correct: a doubled member is accepted, the first one counts. */
@@ -42,8 +43,9 @@ const struct json *json_next(const struct json *node);
 const char *json_name(const struct json *member);
 const char *json_text(const struct json *node);          /* NULL unless a string */
 int json_integer(const struct json *node, int64_t *out); /* -1 unless an exact integer */
-bool json_true(const struct json *node);                 /* true, or the string "true" as old servers send */
-double json_number(const struct json *node);             /* 0 unless a number */
+/* true, or the string "true" as old servers send */
+bool json_true(const struct json *node);
+double json_number(const struct json *node); /* 0 unless a number */
 
 #define JSON_WRITER_DEPTH_MAX 96 /* what a message on D-Bus can nest, and some levels around it */
 

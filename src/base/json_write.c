@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Writing JSON: straight into a buffer, since a tree that is built only to be printed costs twice, and since cJSON
- * prints integers above 10^15 as rounded exponents. The writer knows whether a comma is due, and enough about the open
- * objects and arrays to assert that what it writes is JSON.
+ * Writing JSON: straight into a buffer, since a tree that is built only to be printed costs twice,
+ * and since cJSON prints integers above 10^15 as rounded exponents. The writer knows whether a
+ * comma is due, and enough about the open objects and arrays to assert that what it writes is JSON.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -28,7 +28,8 @@ static void put_comma(struct json_writer *w)
 	w->comma = true;
 }
 
-/* Before each value: there is one in all, one behind each name in an object, and any number in an array. */
+/* Before each value: there is one in all, one behind each name in an object, and any number in an
+ * array. */
 static void begin_value(struct json_writer *w)
 {
 	assert(is_in_object(w) ? w->named : is_in_array(w) || !w->comma);

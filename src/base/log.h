@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * The log: one line an event on stderr. Under systemd each line starts with "<N>", which journald turns into its
- * priority; on a terminal the level is written out. Layers below core/ return errors and do not log; debug lines are
- * the exception, they tell the story of a run, and so is what a migration had to move, and that udevd is silent.
+ * The log: one line an event on stderr. Under systemd each line starts with "<N>", which journald
+ * turns into its priority; on a terminal the level is written out. Layers below core/ return errors
+ * and do not log; debug lines are the exception, they tell the story of a run, and so is what a
+ * migration had to move, and that udevd is silent.
  */
 
 #include "base/util.h"
@@ -28,8 +29,8 @@ void log_write(enum log_level level, const char *format, ...) _printf_(2, 3);
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_notice(...) log_write(LOG_LEVEL_NOTICE, __VA_ARGS__)
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...)                                                                                                 \
-	do {                                                                                                           \
-		if (log_enabled(LOG_LEVEL_DEBUG))                                                                      \
-			log_write(LOG_LEVEL_DEBUG, __VA_ARGS__);                                                       \
+#define log_debug(...)                                                                             \
+	do {                                                                                       \
+		if (log_enabled(LOG_LEVEL_DEBUG))                                                  \
+			log_write(LOG_LEVEL_DEBUG, __VA_ARGS__);                                   \
 	} while (0)

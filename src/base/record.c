@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whole records: each function is a walk over the record's table. A struct is filled with record_init() before
- * anything is read into it, and emptied with record_clear(); the texts in it are its own.
+ * Whole records: each function is a walk over the record's table. A struct is filled with
+ * record_init() before anything is read into it, and emptied with record_clear(); the texts in it
+ * are its own.
  */
 #include <assert.h>
 
@@ -9,7 +10,8 @@
 
 static bool is_string(const struct field *field)
 {
-	return field->type == FIELD_TEXT || field->type == FIELD_UUID || field->type == FIELD_OBJECT;
+	return field->type == FIELD_TEXT || field->type == FIELD_UUID ||
+	       field->type == FIELD_OBJECT;
 }
 
 const struct field *record_find(const struct record *record, const char *name)
@@ -65,16 +67,19 @@ static int refuse_unknown(const struct record *record, const char *name, struct 
 
 	for (size_t i = 0; i < record->count; i++) {
 		if (!(record->fields[i].flags & (FIELD_PRIVATE | FIELD_KEY)))
-			buf_printf(&known, "%s%s", known.length ? ", " : "", record->fields[i].name);
+			buf_printf(&known, "%s%s", known.length ? ", " : "",
+				   record->fields[i].name);
 	}
 	return err_set_field(err, name, ERR_INVALID, "unknown field \"%.64s\"; known are: %s", name,
 			     str_or(known.data, "none"));
 }
 
-int record_from_json(const struct record *record, void *object, const struct json *node, struct err *err)
+int record_from_json(const struct record *record, void *object, const struct json *node,
+		     struct err *err)
 {
 	if (json_kind(node) != JSON_OBJECT)
-		return err_set(err, ERR_INVALID, "a JSON object is needed, got %s", json_kind_name(json_kind(node)));
+		return err_set(err, ERR_INVALID, "a JSON object is needed, got %s",
+			       json_kind_name(json_kind(node)));
 	for (const struct json *member = json_first(node); member; member = json_next(member)) {
 		const struct field *field = record_find(record, json_name(member));
 
@@ -90,8 +95,8 @@ int record_from_json(const struct record *record, void *object, const struct jso
 }
 
 /*
- * Whether a required member was given can only be told from its value. A zero that is a proper value (disk number 0,
- * "false", the first word) is taken as given.
+ * Whether a required member was given can only be told from its value. A zero that is a proper
+ * value (disk number 0, "false", the first word) is taken as given.
  */
 static bool is_missing(const struct field *field, const void *object)
 {
@@ -112,12 +117,14 @@ int record_check_required(const struct record *record, const void *object, struc
 		const struct field *field = &record->fields[i];
 
 		if (field_must_be_given(field) && is_missing(field, object))
-			return err_set_field(err, field->name, ERR_INVALID, "%s is required", field->name);
+			return err_set_field(err, field->name, ERR_INVALID, "%s is required",
+					     field->name);
 	}
 	return 0;
 }
 
-void record_to_json(const struct record *record, const void *object, bool with_private, struct json_writer *w)
+void record_to_json(const struct record *record, const void *object, bool with_private,
+		    struct json_writer *w)
 {
 	json_begin_object(w);
 	for (size_t i = 0; i < record->count; i++) {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Keys in pages of their own: whole pages, because the kernel can only leave pages out of a core dump, and never on the
- * heap, because a freed heap block keeps its bytes. The file is read straight into those pages, so no copy is left in a
- * stdio or heap buffer. A key that others may read is refused rather than warned about: a warning is read by nobody.
+ * Keys in pages of their own: whole pages, because the kernel can only leave pages out of a core
+ * dump, and never on the heap, because a freed heap block keeps its bytes. The file is read
+ * straight into those pages, so no copy is left in a stdio or heap buffer. A key that others may
+ * read is refused rather than warned about: a warning is read by nobody.
  *
- * systemd hands over credentials (LoadCredential=) as files of root with mode 0400 or, when the service has its own
- * user, 0440 with an access list behind the group bits. Those are as private as systemd makes them and are accepted.
+ * systemd hands over credentials (LoadCredential=) as files of root with mode 0400 or, when the
+ * service has its own user, 0440 with an access list behind the group bits. Those are as private as
+ * systemd makes them and are accepted.
  */
 #include "base/secret.h"
 
@@ -28,10 +30,12 @@ static struct secret *secret_make(size_t length)
 	struct secret *secret = xnew(struct secret);
 
 	secret->room = (length / page + 1) * page;
-	secret->bytes = mmap(NULL, secret->room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	secret->bytes = mmap(NULL, secret->room, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (secret->bytes == MAP_FAILED)
 		abort();
-	/* Both as well as the system allows: an unusual limit must not keep the daemon from starting. */
+	/* Both as well as the system allows: an unusual limit must not keep the daemon from
+	 * starting. */
 	(void)madvise(secret->bytes, secret->room, MADV_DONTDUMP);
 	(void)mlock(secret->bytes, secret->room);
 	secret->length = length;
@@ -86,15 +90,17 @@ static int check_file(const char *path, const struct stat *st, struct err *err)
 	if (!S_ISREG(st->st_mode))
 		return err_set(err, ERR_INVALID, "%s is not a regular file", path);
 	if (st->st_uid != 0 && st->st_uid != geteuid())
-		return err_set(err, ERR_INVALID,
-			       "%s belongs to another user (uid %u); it must belong to root or the daemon's user", path,
-			       st->st_uid);
+		return err_set(
+			err, ERR_INVALID,
+			"%s belongs to another user (uid %u); it must belong to root or the daemon's user",
+			path, st->st_uid);
 	if ((mode & 077) == 040 && st->st_uid == 0 && is_systemd_credential(path))
 		return 0;
 	if (mode & 077)
-		return err_set(err, ERR_INVALID,
-			       "%s may be used by others (mode %04o); make it private with: chmod 600 %s", path, mode,
-			       path);
+		return err_set(
+			err, ERR_INVALID,
+			"%s may be used by others (mode %04o); make it private with: chmod 600 %s",
+			path, mode, path);
 	return 0;
 }
 
@@ -102,7 +108,8 @@ static int read_all(int fd, struct secret *secret)
 {
 	secret->length = 0;
 	while (secret->length < secret->room - 1) {
-		ssize_t got = read(fd, secret->bytes + secret->length, secret->room - 1 - secret->length);
+		ssize_t got =
+			read(fd, secret->bytes + secret->length, secret->room - 1 - secret->length);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -133,19 +140,21 @@ struct secret *secret_read(const char *path, struct err *err)
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
-		err_set(err, ERR_INVALID, "cannot read the secret in %s: %s", path, strerror(errno));
+		err_set(err, ERR_INVALID, "cannot read the secret in %s: %s", path,
+			strerror(errno));
 		return NULL;
 	}
 	if (check_file(path, &st, err) < 0)
 		return NULL;
 	if (st.st_size > SECRET_MAX) {
-		err_set(err, ERR_INVALID, "%s is too long for a secret: %lld bytes, at most %d", path,
-			(long long)st.st_size, SECRET_MAX);
+		err_set(err, ERR_INVALID, "%s is too long for a secret: %lld bytes, at most %d",
+			path, (long long)st.st_size, SECRET_MAX);
 		return NULL;
 	}
 	secret = secret_make(SECRET_MAX);
 	if (read_all(fd, secret) < 0) {
-		err_set(err, ERR_INVALID, "cannot read the secret in %s: %s", path, strerror(errno));
+		err_set(err, ERR_INVALID, "cannot read the secret in %s: %s", path,
+			strerror(errno));
 		return NULL;
 	}
 	keep_first_line(secret);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The tools below everything else: allocation that cannot fail, numbers that are checked to the last character, UTF-8,
- * and reading a small file. The number parsers take no white space, no sign where none is meant and nothing behind the
- * number, because what they read decides about disks: "10 " or "0x10" is a question to the user, not a value.
+ * The tools below everything else: allocation that cannot fail, numbers that are checked to the
+ * last character, UTF-8, and reading a small file. The number parsers take no white space, no sign
+ * where none is meant and nothing behind the number, because what they read decides about disks:
+ * "10 " or "0x10" is a question to the user, not a value.
  */
 #include "base/util.h"
 
@@ -151,7 +152,8 @@ bool str_is_plain_text(const char *text)
 	return true;
 }
 
-/* The digits at *text up to the first other character, which *text points to afterwards. At least one is needed. */
+/* The digits at *text up to the first other character, which *text points to afterwards. At least
+ * one is needed. */
 static int take_digits(const char **text, uint64_t *out)
 {
 	uint64_t value = 0;
@@ -214,7 +216,11 @@ int parse_size(const char *text, uint64_t *out)
 }
 
 const struct duration_unit duration_units[DURATION_UNIT_COUNT] = {
-	{ "d", 24 * 60 * 60 * 1000 }, { "h", 60 * 60 * 1000 }, { "min", 60 * 1000 }, { "s", 1000 }, { "ms", 1 },
+	{ "d", 24 * 60 * 60 * 1000 },
+	{ "h", 60 * 60 * 1000 },
+	{ "min", 60 * 1000 },
+	{ "s", 1000 },
+	{ "ms", 1 },
 };
 
 int parse_duration(const char *text, int64_t *out_ms)
@@ -240,7 +246,9 @@ int parse_duration(const char *text, int64_t *out_ms)
 
 int parse_bool(const char *text, bool *out)
 {
-	static const char *const words[][2] = { { "no", "yes" }, { "false", "true" }, { "off", "on" }, { "0", "1" } };
+	static const char *const words[][2] = {
+		{ "no", "yes" }, { "false", "true" }, { "off", "on" }, { "0", "1" }
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		for (int value = 0; value < 2; value++) {

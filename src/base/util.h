@@ -4,8 +4,9 @@
 /*
  * Small things every layer uses.
  *
- * Memory: the x-allocators never return NULL; out of memory ends the process, because recovery from a dead process
- * is tested and branches nobody can run are not. Whatever a client can size is bounded before it is allocated.
+ * Memory: the x-allocators never return NULL; out of memory ends the process, because recovery from
+ * a dead process is tested and branches nobody can run are not. Whatever a client can size is
+ * bounded before it is allocated.
  *
  * Ownership: a local that owns something carries a cleanup attribute; TAKE_PTR() moves it out.
  */
@@ -19,17 +20,17 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
-#define TAKE_PTR(p)                                                                                                    \
-	({                                                                                                             \
-		typeof(p) taken_ = (p);                                                                                \
-		(p) = NULL;                                                                                            \
-		taken_;                                                                                                \
+#define TAKE_PTR(p)                                                                                \
+	({                                                                                         \
+		typeof(p) taken_ = (p);                                                            \
+		(p) = NULL;                                                                        \
+		taken_;                                                                            \
 	})
-#define TAKE_FD(fd)                                                                                                    \
-	({                                                                                                             \
-		int taken_ = (fd);                                                                                     \
-		(fd) = -1;                                                                                             \
-		taken_;                                                                                                \
+#define TAKE_FD(fd)                                                                                \
+	({                                                                                         \
+		int taken_ = (fd);                                                                 \
+		(fd) = -1;                                                                         \
+		taken_;                                                                            \
 	})
 
 #define _cleanup_(fn) __attribute__((cleanup(fn)))
@@ -66,10 +67,12 @@ static inline const char *str_or(const char *text, const char *otherwise)
 
 bool str_has_prefix(const char *text, const char *prefix);
 
-/* True for well-formed UTF-8 (no surrogates, no overlong forms) without control characters (C0, DEL, C1). */
+/* True for well-formed UTF-8 (no surrogates, no overlong forms) without control characters (C0,
+ * DEL, C1). */
 bool str_is_plain_text(const char *text);
 
-/* Bytes (1 to 4) of the well-formed character at the start of text, its code point in *out_code; 0: there is none. */
+/* Bytes (1 to 4) of the well-formed character at the start of text, its code point in *out_code; 0:
+ * there is none. */
 size_t utf8_next(const char *text, size_t length, uint32_t *out_code);
 /* Characters in well-formed text. */
 size_t utf8_count(const char *text);
@@ -79,8 +82,8 @@ static inline bool utf8_is_control(uint32_t code)
 }
 
 /*
- * Checked numbers: the whole text must be a decimal number of the type. 0 or -1; *out untouched on error.
- * No white space, no '+', no hexadecimal, nothing behind.
+ * Checked numbers: the whole text must be a decimal number of the type. 0 or -1; *out untouched on
+ * error. No white space, no '+', no hexadecimal, nothing behind.
  */
 int parse_u64(const char *text, uint64_t *out) _must_check_;
 int parse_i64(const char *text, int64_t *out) _must_check_;
@@ -100,7 +103,8 @@ extern const struct duration_unit duration_units[DURATION_UNIT_COUNT];
 /* yes/no, true/false, on/off, 1/0. */
 int parse_bool(const char *text, bool *out) _must_check_;
 
-/* Whole file into a zero-terminated heap text of at most max bytes; NULL and errno on failure (EFBIG when longer). */
+/* Whole file into a zero-terminated heap text of at most max bytes; NULL and errno on failure
+ * (EFBIG when longer). */
 char *read_file_at(int dirfd, const char *path, size_t max, size_t *out_length);
 
 void freep(void *pointer_to_pointer);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Version 7 as RFC 9562 lays it out: 48 bits of milliseconds, 12 bits that count within one millisecond (method 1, with
- * a random start below half so that at least 2048 ids fit), 62 random bits. When the count runs over, or the wall clock
- * steps back, the stored millisecond is used further or moved on by one: order matters more than the last millisecond.
+ * Version 7 as RFC 9562 lays it out: 48 bits of milliseconds, 12 bits that count within one
+ * millisecond (method 1, with a random start below half so that at least 2048 ids fit), 62 random
+ * bits. When the count runs over, or the wall clock steps back, the stored millisecond is used
+ * further or moved on by one: order matters more than the last millisecond.
  */
 #include "base/uuid.h"
 
@@ -32,9 +33,10 @@ static void uuid_finish(unsigned char id[16], unsigned version, char out[UUID_TE
 {
 	id[6] = (unsigned char)((id[6] & 0x0f) | version << 4);
 	id[8] = (unsigned char)((id[8] & 0x3f) | 0x80);
-	snprintf(out, UUID_TEXT_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", id[0],
-		 id[1], id[2], id[3], id[4], id[5], id[6], id[7], id[8], id[9], id[10], id[11], id[12], id[13], id[14],
-		 id[15]);
+	snprintf(out, UUID_TEXT_SIZE,
+		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", id[0],
+		 id[1], id[2], id[3], id[4], id[5], id[6], id[7], id[8], id[9], id[10], id[11],
+		 id[12], id[13], id[14], id[15]);
 }
 
 void uuid_make_v4(char out[UUID_TEXT_SIZE])
@@ -45,7 +47,8 @@ void uuid_make_v4(char out[UUID_TEXT_SIZE])
 	uuid_finish(id, 4, out);
 }
 
-/* The next (millisecond, count), greater than any given before. start: random bits to begin a millisecond with. */
+/* The next (millisecond, count), greater than any given before. start: random bits to begin a
+ * millisecond with. */
 static void next_stamp(unsigned start, uint64_t *out_ms, unsigned *out_count)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * CloudStack as a whole: a queue of calls, which the commands (cloud_command.c) fill, and the jobs that are watched, which
- * ask by such commands themselves.
+ * CloudStack as a whole: a queue of calls, which the commands (cloud_command.c) fill, and the jobs
+ * that are watched, which ask by such commands themselves.
  */
 
 #include "cloud/cloud.h"
@@ -13,7 +13,8 @@
 #include "cloud/cloud_job.h"
 #include "cloud/cloud_queue.h"
 
-static int check_access(const char *url, const struct secret *api_key, const struct secret *secret_key, struct err *err)
+static int check_access(const char *url, const struct secret *api_key,
+			const struct secret *secret_key, struct err *err)
 {
 	/* Never quoted: whoever put a key or a password there must not find it in the log. */
 	if (str_empty(url) || !(str_has_prefix(url, "http://") || str_has_prefix(url, "https://")))
@@ -21,9 +22,10 @@ static int check_access(const char *url, const struct secret *api_key, const str
 			       "CloudStack's address must begin with http:// or https://, such as "
 			       "http://10.1.1.1:8080/client/api");
 	if (strpbrk(url, "?#@ ") || !str_is_plain_text(url))
-		return err_set(err, ERR_INVALID,
-			       "CloudStack's address must be host, port and path only, such as "
-			       "http://10.1.1.1:8080/client/api; user names, questions and blanks have no place in it");
+		return err_set(
+			err, ERR_INVALID,
+			"CloudStack's address must be host, port and path only, such as "
+			"http://10.1.1.1:8080/client/api; user names, questions and blanks have no place in it");
 	if (!api_key || secret_length(api_key) == 0)
 		return err_set(err, ERR_INVALID, "CloudStack's API key is missing");
 	if (!secret_key || secret_length(secret_key) == 0)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The commands CloudStack knows, and the life of a call. A call stands in one list at a time and remembers which; what
- * the lists mean is the business of the queue (cloud_queue.c) and of those that travel together (cloud_merge.c).
+ * The commands CloudStack knows, and the life of a call. A call stands in one list at a time and
+ * remembers which; what the lists mean is the business of the queue (cloud_queue.c) and of those
+ * that travel together (cloud_merge.c).
  */
 
 #include <assert.h>
@@ -10,18 +11,27 @@
 #include "cloud/cloud_call.h"
 
 static const struct cloud_command commands[CLOUD_COMMAND_COUNT] = {
-	[CLOUD_COMMAND_CREATE_VOLUME] = { "createVolume", "create the volume", CLOUD_REPLY_JOB_ID, true, false },
-	[CLOUD_COMMAND_ATTACH_VOLUME] = { "attachVolume", "attach the volume", CLOUD_REPLY_JOB_ID, true, false },
-	[CLOUD_COMMAND_DETACH_VOLUME] = { "detachVolume", "detach the volume", CLOUD_REPLY_JOB_ID, true, false },
-	[CLOUD_COMMAND_RESIZE_VOLUME] = { "resizeVolume", "resize the volume", CLOUD_REPLY_JOB_ID, true, false },
-	[CLOUD_COMMAND_DESTROY_VOLUME] = { "destroyVolume", "delete the volume", CLOUD_REPLY_JOB_ID, true, false },
-	[CLOUD_COMMAND_UPDATE_VOLUME] = { "updateVolume", "rename the volume", CLOUD_REPLY_JOB_ID, true, false },
-	[CLOUD_COMMAND_LIST_VOLUMES] = { "listVolumes", "list volumes", CLOUD_REPLY_VOLUMES, false, false },
-	[CLOUD_COMMAND_QUERY_JOB] = { "queryAsyncJobResult", "look at a job", CLOUD_REPLY_JOB, false, false },
+	[CLOUD_COMMAND_CREATE_VOLUME] = { "createVolume", "create the volume", CLOUD_REPLY_JOB_ID,
+					  true, false },
+	[CLOUD_COMMAND_ATTACH_VOLUME] = { "attachVolume", "attach the volume", CLOUD_REPLY_JOB_ID,
+					  true, false },
+	[CLOUD_COMMAND_DETACH_VOLUME] = { "detachVolume", "detach the volume", CLOUD_REPLY_JOB_ID,
+					  true, false },
+	[CLOUD_COMMAND_RESIZE_VOLUME] = { "resizeVolume", "resize the volume", CLOUD_REPLY_JOB_ID,
+					  true, false },
+	[CLOUD_COMMAND_DESTROY_VOLUME] = { "destroyVolume", "delete the volume", CLOUD_REPLY_JOB_ID,
+					   true, false },
+	[CLOUD_COMMAND_UPDATE_VOLUME] = { "updateVolume", "rename the volume", CLOUD_REPLY_JOB_ID,
+					  true, false },
+	[CLOUD_COMMAND_LIST_VOLUMES] = { "listVolumes", "list volumes", CLOUD_REPLY_VOLUMES, false,
+					 false },
+	[CLOUD_COMMAND_QUERY_JOB] = { "queryAsyncJobResult", "look at a job", CLOUD_REPLY_JOB,
+				      false, false },
 	[CLOUD_COMMAND_LIST_JOBS] = { "listAsyncJobs", "list jobs", CLOUD_REPLY_JOBS, false, true },
 };
 
-struct cloud_call *cloud_call_new(struct cloud_queue *queue, enum cloud_command_id id, cloud_done_fn done, void *arg)
+struct cloud_call *cloud_call_new(struct cloud_queue *queue, enum cloud_command_id id,
+				  cloud_done_fn done, void *arg)
 {
 	struct cloud_call *call = xnew(struct cloud_call);
 
@@ -50,7 +60,8 @@ void cloud_call_add(struct cloud_call *call, const char *name, const char *value
 	if (!value)
 		return;
 	assert(call->param_count < CLOUD_PARAMS_MAX);
-	call->params[call->param_count++] = (struct cloud_param){ .name = name, .value = xstrdup(value) };
+	call->params[call->param_count++] =
+		(struct cloud_param){ .name = name, .value = xstrdup(value) };
 }
 
 void cloud_call_add_int(struct cloud_call *call, const char *name, int64_t value)

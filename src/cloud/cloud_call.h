@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * A command that is to be sent to CloudStack: a row of the command table and a few parameters. Private to cloud/.
+ * A command that is to be sent to CloudStack: a row of the command table and a few parameters.
+ * Private to cloud/.
  */
 
 #include "cloud/cloud.h"
@@ -41,8 +42,8 @@ struct cloud_call_list {
 
 struct cloud_call {
 	TAILQ_ENTRY(cloud_call) entry;
-	struct cloud_call_list
-		*list; /* where it stands: waits, is on the wire, or travels in a carrier; NULL while done runs */
+	/* where it stands: waits, is on the wire, or travels in a carrier; NULL while done runs */
+	struct cloud_call_list *list;
 	struct cloud_queue *queue;
 	const struct cloud_command *command;
 	struct cloud_param params[CLOUD_PARAMS_MAX]; /* names are literals, values ours */
@@ -54,14 +55,16 @@ struct cloud_call {
 	cloud_done_fn done;
 	void *arg;
 
-	const char *lookup;             /* a list of this one id, which can travel with others; borrowed from params */
+	/* a list of this one id, which can travel with others; borrowed from params */
+	const char *lookup;
 	bool alone;                     /* but not again */
 	struct cloud_call *carrier;     /* travels in it */
 	struct cloud_call_list members; /* travel in this */
 };
 
 /* done is NULL for one that carries others: they hear the answer. */
-struct cloud_call *cloud_call_new(struct cloud_queue *queue, enum cloud_command_id id, cloud_done_fn done, void *arg);
+struct cloud_call *cloud_call_new(struct cloud_queue *queue, enum cloud_command_id id,
+				  cloud_done_fn done, void *arg);
 void cloud_call_free(struct cloud_call *call); /* stands in no list and carries no other */
 /* name is a literal; NULL values are left out. */
 void cloud_call_add(struct cloud_call *call, const char *name, const char *value);

@@ -3,9 +3,10 @@
 /*
  * The commands: which parameters each takes.
  *
- * Whatever changes something is a POST, and whatever is a job carries a job id of the caller's choice (customjobid).
- * That is undocumented, works since 4.5, and makes a command that was cut off something one can ask about. Servers that
- * ignore it answer with an id of their own, which then is the one to keep.
+ * Whatever changes something is a POST, and whatever is a job carries a job id of the caller's
+ * choice (customjobid). That is undocumented, works since 4.5, and makes a command that was cut off
+ * something one can ask about. Servers that ignore it answer with an id of their own, which then is
+ * the one to keep.
  */
 
 #include <assert.h>
@@ -16,12 +17,14 @@
 #define LOOKUP_PARAM 1 /* place of the id in a list's parameters */
 
 struct cloud_call *cloud_create_volume(struct cloud *cloud, const char *name, const char *zone_id,
-				       const char *offering_id, uint64_t size_gib, const char *job_id,
-				       cloud_done_fn done, void *arg)
+				       const char *offering_id, uint64_t size_gib,
+				       const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_CREATE_VOLUME, done, arg);
+	struct cloud_call *call =
+		cloud_call_new(cloud->queue, CLOUD_COMMAND_CREATE_VOLUME, done, arg);
 
-	assert(!str_empty(name) && !str_empty(zone_id) && !str_empty(offering_id) && !str_empty(job_id));
+	assert(!str_empty(name) && !str_empty(zone_id) && !str_empty(offering_id) &&
+	       !str_empty(job_id));
 	assert(size_gib <= INT64_MAX);
 
 	cloud_call_add(call, "name", name);
@@ -34,24 +37,28 @@ struct cloud_call *cloud_create_volume(struct cloud *cloud, const char *name, co
 	return cloud_queue_add(call);
 }
 
-struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_id, const char *vm_id,
-				       const char *job_id, cloud_done_fn done, void *arg)
+struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_id,
+				       const char *vm_id, const char *job_id, cloud_done_fn done,
+				       void *arg)
 {
-	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_ATTACH_VOLUME, done, arg);
+	struct cloud_call *call =
+		cloud_call_new(cloud->queue, CLOUD_COMMAND_ATTACH_VOLUME, done, arg);
 
 	assert(!str_empty(volume_id) && !str_empty(vm_id) && !str_empty(job_id));
 
-	/* No deviceid: it says nothing about the device in the guest, and 0 would turn the volume into a root disk. */
+	/* No deviceid: it says nothing about the device in the guest, and 0 would turn the volume
+	 * into a root disk. */
 	cloud_call_add(call, "id", volume_id);
 	cloud_call_add(call, "virtualmachineid", vm_id);
 	cloud_call_add(call, "customjobid", job_id);
 	return cloud_queue_add(call);
 }
 
-struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_id, const char *job_id,
-				       cloud_done_fn done, void *arg)
+struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_id,
+				       const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_DETACH_VOLUME, done, arg);
+	struct cloud_call *call =
+		cloud_call_new(cloud->queue, CLOUD_COMMAND_DETACH_VOLUME, done, arg);
 
 	assert(!str_empty(volume_id) && !str_empty(job_id));
 
@@ -60,16 +67,18 @@ struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_i
 	return cloud_queue_add(call);
 }
 
-struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_id, uint64_t size_gib, bool shrink_ok,
-				       const char *job_id, cloud_done_fn done, void *arg)
+struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_id,
+				       uint64_t size_gib, bool shrink_ok, const char *job_id,
+				       cloud_done_fn done, void *arg)
 {
-	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_RESIZE_VOLUME, done, arg);
+	struct cloud_call *call =
+		cloud_call_new(cloud->queue, CLOUD_COMMAND_RESIZE_VOLUME, done, arg);
 
 	assert(!str_empty(volume_id) && !str_empty(job_id));
 	assert(size_gib > 0 && size_gib <= INT64_MAX);
 
-	/* No disk offering: even one of a fixed size allows another size of the same volume, and moving to another
-	 * offering would be another thing to ask for. */
+	/* No disk offering: even one of a fixed size allows another size of the same volume, and
+	 * moving to another offering would be another thing to ask for. */
 	cloud_call_add(call, "id", volume_id);
 	cloud_call_add_int(call, "size", (int64_t)size_gib);
 	cloud_call_add(call, "shrinkok", shrink_ok ? "true" : NULL);
@@ -77,11 +86,13 @@ struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_i
 	return cloud_queue_add(call);
 }
 
-/* Not deleteVolume, which keeps the connection waiting until the storage is done and has no job to ask about. */
-struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id, const char *job_id,
-					cloud_done_fn done, void *arg)
+/* Not deleteVolume, which keeps the connection waiting until the storage is done and has no job to
+ * ask about. */
+struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id,
+					const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_DESTROY_VOLUME, done, arg);
+	struct cloud_call *call =
+		cloud_call_new(cloud->queue, CLOUD_COMMAND_DESTROY_VOLUME, done, arg);
 
 	assert(!str_empty(volume_id) && !str_empty(job_id));
 
@@ -91,10 +102,11 @@ struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_
 	return cloud_queue_add(call);
 }
 
-struct cloud_call *cloud_rename_volume(struct cloud *cloud, const char *volume_id, const char *name, const char *job_id,
-				       cloud_done_fn done, void *arg)
+struct cloud_call *cloud_rename_volume(struct cloud *cloud, const char *volume_id, const char *name,
+				       const char *job_id, cloud_done_fn done, void *arg)
 {
-	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_UPDATE_VOLUME, done, arg);
+	struct cloud_call *call =
+		cloud_call_new(cloud->queue, CLOUD_COMMAND_UPDATE_VOLUME, done, arg);
 
 	assert(!str_empty(volume_id) && !str_empty(name) && !str_empty(job_id));
 
@@ -104,10 +116,11 @@ struct cloud_call *cloud_rename_volume(struct cloud *cloud, const char *volume_i
 	return cloud_queue_add(call);
 }
 
-struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_volume_filter *filter, cloud_done_fn done,
-				      void *arg)
+struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_volume_filter *filter,
+				      cloud_done_fn done, void *arg)
 {
-	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_LIST_VOLUMES, done, arg);
+	struct cloud_call *call =
+		cloud_call_new(cloud->queue, CLOUD_COMMAND_LIST_VOLUMES, done, arg);
 
 	assert(filter && filter->page >= 0);
 
@@ -125,7 +138,8 @@ struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_vo
 	return cloud_queue_add(call);
 }
 
-struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud_done_fn done, void *arg)
+struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud_done_fn done,
+				  void *arg)
 {
 	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_QUERY_JOB, done, arg);
 
@@ -139,7 +153,8 @@ struct cloud_call *cloud_list_jobs(struct cloud *cloud, int64_t page, cloud_done
 {
 	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_LIST_JOBS, done, arg);
 
-	/* Not only what this very user began: the keys may be another user's of the same account by now. */
+	/* Not only what this very user began: the keys may be another user's of the same account by
+	 * now. */
 	cloud_call_add(call, "listall", "true");
 	cloud_call_add_int(call, "page", page);
 	cloud_call_add_int(call, "pagesize", CLOUD_PAGE_SIZE);

@@ -11,4 +11,5 @@ struct cloud {
 };
 
 /* Our account's pending jobs, a page. result->jobs are their ids. */
-struct cloud_call *cloud_list_jobs(struct cloud *cloud, int64_t page, cloud_done_fn done, void *arg);
+struct cloud_call *cloud_list_jobs(struct cloud *cloud, int64_t page, cloud_done_fn done,
+				   void *arg);

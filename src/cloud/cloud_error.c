@@ -3,15 +3,16 @@
 /*
  * Reading trouble.
  *
- * The one question is: can it have happened? A request that never left us did not. An error in CloudStack's own
- * envelope is its word that it did not, since a command either becomes a job or is refused. Everything else that comes
- * back with a 5xx, or an answer nobody can read, was written by something between CloudStack and us, or by CloudStack
- * falling over, and proves nothing. 4xx answers of proxies are given before anything is passed on, apart from the two
- * that some of them use when they have lost patience. Commands that only read have nothing to lose: for them every
+ * The one question is: can it have happened? A request that never left us did not. An error in
+ * CloudStack's own envelope is its word that it did not, since a command either becomes a job or is
+ * refused. Everything else that comes back with a 5xx, or an answer nobody can read, was written by
+ * something between CloudStack and us, or by CloudStack falling over, and proves nothing. 4xx
+ * answers of proxies are given before anything is passed on, apart from the two that some of them
+ * use when they have lost patience. Commands that only read have nothing to lose: for them every
  * doubt is CLOUD_AWAY.
  *
- * CloudStack's numbers are broad. 431 says anything from a wrong UUID to "not in this state", so some meanings can only
- * be had from the text, and that is done here and nowhere else.
+ * CloudStack's numbers are broad. 431 says anything from a wrong UUID to "not in this state", so
+ * some meanings can only be had from the text, and that is done here and nowhere else.
  */
 
 #include <assert.h>
@@ -67,8 +68,8 @@ int64_t cloud_error_wait_ms(const char *text)
 }
 
 /*
- * "… Invalid parameter id value=U due to … or entity does not exist …": the object of the command was never there. The
- * same text about another parameter (a VM, a zone) proves nothing about it.
+ * "… Invalid parameter id value=U due to … or entity does not exist …": the object of the command
+ * was never there. The same text about another parameter (a VM, a zone) proves nothing about it.
  */
 static bool says_unknown_id(const char *text)
 {
@@ -99,15 +100,18 @@ static void describe_skew(int64_t skew_ms, char *out, size_t size)
 	int64_t seconds = (skew_ms < 0 ? -skew_ms : skew_ms) / 1000;
 	bool minutes = seconds >= 600;
 
-	snprintf(out, size, "%lld %s %s CloudStack's", (long long)(minutes ? seconds / 60 : seconds),
-		 minutes ? "min" : "s", skew_ms > 0 ? "behind" : "ahead of");
+	snprintf(out, size, "%lld %s %s CloudStack's",
+		 (long long)(minutes ? seconds / 60 : seconds), minutes ? "min" : "s",
+		 skew_ms > 0 ? "behind" : "ahead of");
 }
 
 /*
- * One text for a wrong key, a wrong secret, a clock that is off, a disabled account and a command the server doesn't
- * know: all that can be done is to name them, and to measure the one that can be measured.
+ * One text for a wrong key, a wrong secret, a clock that is off, a disabled account and a command
+ * the server doesn't know: all that can be done is to name them, and to measure the one that can be
+ * measured.
  */
-static void explain_unauthorized(const struct cloud_fault *fault, const char *words, struct err *err)
+static void explain_unauthorized(const struct cloud_fault *fault, const char *words,
+				 struct err *err)
 {
 	static const char others[] =
 		"the API key or the secret key is wrong, or the user or account is disabled or may "
@@ -137,53 +141,61 @@ static void explain_unauthorized(const struct cloud_fault *fault, const char *wo
 			others, skew, fault->correction_ms ? ", which is allowed for" : "", words);
 }
 
-enum cloud_outcome cloud_error_answer(const struct cloud_question *question, const struct cloud_fault *fault,
-				      struct err *err)
+enum cloud_outcome cloud_error_answer(const struct cloud_question *question,
+				      const struct cloud_fault *fault, struct err *err)
 {
 	char words[sizeof(err->cloud_text)];
 	enum cloud_outcome outcome = CLOUD_AWAY;
 
 	assert(question && fault && err);
 
-	cloud_text_copy(words, sizeof(words), str_empty(fault->text) ? "(no reason given)" : fault->text);
+	cloud_text_copy(words, sizeof(words),
+			str_empty(fault->text) ? "(no reason given)" : fault->text);
 	if (fault->code == CLOUD_CODE_UNAUTHORIZED) {
 		explain_unauthorized(fault, words, err);
 	} else if (fault->code == CLOUD_CODE_LIMIT) {
 		err_set(err, ERR_TOO_MANY,
-			"CloudStack's request limit for this account is reached (code 429); trying later: %s", words);
+			"CloudStack's request limit for this account is reached (code 429); trying later: %s",
+			words);
 	} else if (fault->code == CLOUD_CODE_MAINTENANCE) {
 		err_set(err, ERR_UNAVAILABLE,
-			"CloudStack takes no new commands at the moment (code 503); trying later: %s", words);
+			"CloudStack takes no new commands at the moment (code 503); trying later: %s",
+			words);
 	} else if (fault->code == CLOUD_CODE_INTERNAL && !question->change) {
-		err_set(err, ERR_UNAVAILABLE, "CloudStack could not %s (code 530); trying later: %s", question->what,
+		err_set(err, ERR_UNAVAILABLE,
+			"CloudStack could not %s (code 530); trying later: %s", question->what,
 			words);
 	} else {
 		bool gone = says_gone(fault->code, fault->text);
 
 		outcome = CLOUD_REFUSED;
-		err_set(err, gone ? ERR_NOT_FOUND : ERR_CLOUD, "CloudStack refused to %s: %s (code %d)", question->what,
-			words, fault->code);
+		err_set(err, gone ? ERR_NOT_FOUND : ERR_CLOUD,
+			"CloudStack refused to %s: %s (code %d)", question->what, words,
+			fault->code);
 	}
 	remember(err, fault->code, words);
 	return outcome;
 }
 
-enum cloud_outcome cloud_error_silence(const struct cloud_question *question, const struct http_response *response,
-				       struct err *err)
+enum cloud_outcome cloud_error_silence(const struct cloud_question *question,
+				       const struct http_response *response, struct err *err)
 {
 	/* An answer beyond our bound is CloudStack's doing, not that of whoever asked us. */
 	enum err_code code = response->err.code == ERR_TIMEOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE;
 	const char *reason = str_empty(response->err.text) ? "no answer" : response->err.text;
 
 	if (!response->sent) {
-		err_set(err, code, "CloudStack could not be asked to %s: %s", question->what, reason);
+		err_set(err, code, "CloudStack could not be asked to %s: %s", question->what,
+			reason);
 		return CLOUD_AWAY;
 	}
 	if (!question->change) {
-		err_set(err, code, "CloudStack did not answer when asked to %s: %s", question->what, reason);
+		err_set(err, code, "CloudStack did not answer when asked to %s: %s", question->what,
+			reason);
 		return CLOUD_AWAY;
 	}
-	err_set(err, code, "CloudStack was asked to %s but its answer was lost, so it may have happened: %s",
+	err_set(err, code,
+		"CloudStack was asked to %s but its answer was lost, so it may have happened: %s",
 		question->what, reason);
 	return CLOUD_UNKNOWN;
 }
@@ -194,17 +206,20 @@ static bool proves_nothing(int status)
 	return status < 300 || status >= 500 || status == 408 || status == 499;
 }
 
-enum cloud_outcome cloud_error_nonsense(const struct cloud_question *question, const struct http_response *response,
-					const char *why, struct err *err)
+enum cloud_outcome cloud_error_nonsense(const struct cloud_question *question,
+					const struct http_response *response, const char *why,
+					struct err *err)
 {
 	char type[TYPE_TEXT_SIZE];
 	bool doubt = question->change && proves_nothing(response->status);
 
-	cloud_text_copy(type, sizeof(type), str_empty(response->content_type) ? "no type" : response->content_type);
+	cloud_text_copy(type, sizeof(type),
+			str_empty(response->content_type) ? "no type" : response->content_type);
 	err_set(err, ERR_UNAVAILABLE,
 		"the answer when CloudStack was asked to %s can't be understood: %s (HTTP %d, %s). %s Check that the "
 		"address is CloudStack's API and what stands between",
-		question->what, why, response->status, type, doubt ? "It may have happened." : "Nothing was done.");
+		question->what, why, response->status, type,
+		doubt ? "It may have happened." : "Nothing was done.");
 	return doubt ? CLOUD_UNKNOWN : CLOUD_AWAY;
 }
 
@@ -220,8 +235,8 @@ void cloud_error_job(int code, const char *text, struct err *err)
 			"so the volume has to be looked at before anything else",
 			code);
 	else
-		err_set(err, says_gone(code, text) ? ERR_NOT_FOUND : ERR_CLOUD, "CloudStack's job failed: %s (code %d)",
-			words, code);
+		err_set(err, says_gone(code, text) ? ERR_NOT_FOUND : ERR_CLOUD,
+			"CloudStack's job failed: %s (code %d)", words, code);
 	remember(err, code, text);
 }
 

@@ -3,19 +3,22 @@
 /*
  * Waiting for jobs to end.
  *
- * CloudStack sends no word when a job is done; it has to be asked. A watch queries soon at first, since most jobs take
- * seconds, and then less and less often. The poke is what makes the daemon quick: the kernel shows the new disk a moment
- * before the job is marked as done, so the caller who sees the disk wants a query now, and the waits start over from the
- * short end, as the job is about to finish.
+ * CloudStack sends no word when a job is done; it has to be asked. A watch queries soon at first,
+ * since most jobs take seconds, and then less and less often. The poke is what makes the daemon
+ * quick: the kernel shows the new disk a moment before the job is marked as done, so the caller who
+ * sees the disk wants a query now, and the waits start over from the short end, as the job is about
+ * to finish.
  *
- * Only an answer ends a watch. CloudStack being away, slow or in trouble says nothing about the job, so the watch goes
- * on with longer waits; the caller who started it decides how long to hope. The waits are shortened by up to a quarter at
- * random, so that jobs begun together are not queried together for ever.
+ * Only an answer ends a watch. CloudStack being away, slow or in trouble says nothing about the
+ * job, so the watch goes on with longer waits; the caller who started it decides how long to hope.
+ * The waits are shortened by up to a quarter at random, so that jobs begun together are not queried
+ * together for ever.
  *
- * With many watches, one list of CloudStack's pending jobs replaces the query of each: a scan. A job that is listed still
- * runs. A job that is not listed has ended, or is too young for the list, or was missed because the pages shifted while
- * they were read; so it is queried by itself, and that answer counts. Some servers do not let every account list jobs,
- * and then every job is queried by itself, as if it were one of a few.
+ * With many watches, one list of CloudStack's pending jobs replaces the query of each: a scan. A
+ * job that is listed still runs. A job that is not listed has ended, or is too young for the list,
+ * or was missed because the pages shifted while they were read; so it is queried by itself, and
+ * that answer counts. Some servers do not let every account list jobs, and then every job is
+ * queried by itself, as if it were one of a few.
  */
 
 #include <assert.h>
@@ -213,7 +216,8 @@ static void scan_judge(struct cloud_jobs *jobs, struct cloud_job *job)
 	struct scan *scan = &jobs->scan;
 	const char *id = job->id;
 
-	if (scan->count > 0 && bsearch(&id, scan->ids, scan->count, sizeof(*scan->ids), compare_ids)) {
+	if (scan->count > 0 &&
+	    bsearch(&id, scan->ids, scan->count, sizeof(*scan->ids), compare_ids)) {
 		job->unlisted = false;
 		job_still_runs(job);
 	} else if (!job->unlisted || job->due || job->again) {
@@ -249,9 +253,10 @@ static void scan_refused(struct cloud_jobs *jobs, const struct err *err)
 {
 	struct cloud_job *job;
 
-	log_notice("cloud: jobs can't be listed, so each is looked at by itself from now on, which takes more "
-		   "requests: %s",
-		   err->text);
+	log_notice(
+		"cloud: jobs can't be listed, so each is looked at by itself from now on, which takes more "
+		"requests: %s",
+		err->text);
 	jobs->scan.refused_until_ms = clock_mono_ms() + REFUSED_MS;
 	scan_clear(&jobs->scan);
 	TAILQ_FOREACH(job, &jobs->watched, entry) {
@@ -267,7 +272,8 @@ static void on_page(void *arg, const struct cloud_result *result)
 	struct scan *scan = &jobs->scan;
 
 	scan->call = NULL;
-	/* A 401 can also be about our clock, which is told by it and put right with the next request. */
+	/* A 401 can also be about our clock, which is told by it and put right with the next
+	 * request. */
 	scan->denied = result->err.cloud_code == CLOUD_CODE_UNAUTHORIZED ? scan->denied + 1 : 0;
 	if (result->outcome == CLOUD_REFUSED || scan->denied >= DENIED_MAX) {
 		scan_refused(jobs, &result->err);
@@ -281,7 +287,8 @@ static void on_page(void *arg, const struct cloud_result *result)
 		scan->ids = xrealloc(scan->ids, (scan->count + result->count) * sizeof(*scan->ids));
 	for (size_t i = 0; i < result->count; i++)
 		scan->ids[scan->count++] = xstrdup(result->jobs[i]);
-	if (result->count == 0 || (int64_t)scan->count >= result->total || scan->page == PAGES_MAX) {
+	if (result->count == 0 || (int64_t)scan->count >= result->total ||
+	    scan->page == PAGES_MAX) {
 		scan_end(jobs, true);
 		return;
 	}
@@ -294,7 +301,8 @@ static void scan_page(struct cloud_jobs *jobs)
 	jobs->scan.call = cloud_list_jobs(jobs->cloud, jobs->scan.page, on_page, jobs);
 }
 
-/* Queries have come due. A few that were poked are worth one each, which tells how the job ended as well. */
+/* Queries have come due. A few that were poked are worth one each, which tells how the job ended as
+ * well. */
 static void on_scan_begin(struct loop_task *task)
 {
 	struct cloud_jobs *jobs = container_of(task, struct cloud_jobs, scan.begin);
@@ -354,7 +362,8 @@ void cloud_jobs_allow(struct cloud_jobs *jobs)
 	jobs->scan.denied = 0;
 }
 
-struct cloud_jobs *cloud_jobs_new(struct loop *loop, struct cloud *cloud, const struct cloud_options *options)
+struct cloud_jobs *cloud_jobs_new(struct loop *loop, struct cloud *cloud,
+				  const struct cloud_options *options)
 {
 	struct cloud_jobs *jobs = xnew(struct cloud_jobs);
 
@@ -381,7 +390,8 @@ struct cloud_jobs *cloud_jobs_free(struct cloud_jobs *jobs)
 
 /* --- watches --- */
 
-struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud_done_fn done, void *arg)
+struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud_done_fn done,
+				  void *arg)
 {
 	struct cloud_job *job = xnew(struct cloud_job);
 	struct cloud_jobs *jobs = cloud->jobs;

@@ -3,13 +3,15 @@
 /*
  * Lists of one volume that travel together.
  *
- * Every operation looks at its volume before and after, so a thousand operations begun at once would be a thousand lists
- * of one volume each. Those that have to wait for their turn anyway wait together: when the first of them has its turn,
- * one request carries them all (`ids`), and each caller gets what concerns it, as if it had asked alone. Nobody waits
- * longer for the sake of company.
+ * Every operation looks at its volume before and after, so a thousand operations begun at once
+ * would be a thousand lists of one volume each. Those that have to wait for their turn anyway wait
+ * together: when the first of them has its turn, one request carries them all (`ids`), and each
+ * caller gets what concerns it, as if it had asked alone. Nobody waits longer for the sake of
+ * company.
  *
- * One id that CloudStack never knew makes it refuse the whole request, and an administrator may have made pages shorter
- * than the request is long. Whoever has not got a certain answer in company therefore asks again, alone.
+ * One id that CloudStack never knew makes it refuse the whole request, and an administrator may
+ * have made pages shorter than the request is long. Whoever has not got a certain answer in company
+ * therefore asks again, alone.
  */
 
 #include <assert.h>
@@ -46,7 +48,8 @@ struct cloud_call *cloud_merge(struct cloud_call *call, struct cloud_call_list *
 		if (!may_join(other))
 			continue;
 		if (!carrier) {
-			carrier = cloud_call_new(call->queue, CLOUD_COMMAND_LIST_VOLUMES, NULL, NULL);
+			carrier =
+				cloud_call_new(call->queue, CLOUD_COMMAND_LIST_VOLUMES, NULL, NULL);
 			add_member(carrier, call, &ids);
 		}
 		if (carrier->members.count == MEMBERS_MAX)
@@ -70,18 +73,21 @@ static const struct cloud_volume *volume_of(const struct cloud_reply *reply, con
 	return NULL;
 }
 
-/* Refused for one of the ids, or for its length by whoever stands between: neither says anything about the others. */
+/* Refused for one of the ids, or for its length by whoever stands between: neither says anything
+ * about the others. */
 static bool says_nothing(const struct cloud_reply *reply, int http_status)
 {
 	if (reply->result.outcome == CLOUD_REFUSED)
 		return true;
-	return reply->result.outcome == CLOUD_AWAY && !reply->answered && http_status >= 400 && http_status < 500 &&
-	       http_status != CLOUD_CODE_UNAUTHORIZED && http_status != CLOUD_CODE_LIMIT;
+	return reply->result.outcome == CLOUD_AWAY && !reply->answered && http_status >= 400 &&
+	       http_status < 500 && http_status != CLOUD_CODE_UNAUTHORIZED &&
+	       http_status != CLOUD_CODE_LIMIT;
 }
 
-/* Members of this carrier whose answer is not certain go back, in their order, before those who came later. */
-static void send_back(struct cloud_call *carrier, struct cloud_call_list *waiting, const struct cloud_reply *reply,
-		      bool all)
+/* Members of this carrier whose answer is not certain go back, in their order, before those who
+ * came later. */
+static void send_back(struct cloud_call *carrier, struct cloud_call_list *waiting,
+		      const struct cloud_reply *reply, bool all)
 {
 	bool cut = reply->result.outcome == CLOUD_OK && reply->result.total > (int64_t)reply->count;
 	struct cloud_call *call, *previous;
@@ -96,15 +102,16 @@ static void send_back(struct cloud_call *carrier, struct cloud_call_list *waitin
 	}
 }
 
-void cloud_merge_answer(struct cloud_call *carrier, struct cloud_call_list *waiting, const struct cloud_reply *reply,
-			int http_status)
+void cloud_merge_answer(struct cloud_call *carrier, struct cloud_call_list *waiting,
+			const struct cloud_reply *reply, int http_status)
 {
 	struct cloud_call *call;
 
 	send_back(carrier, waiting, reply, says_nothing(reply, http_status));
 	/* A done may cancel calls, other members among them. */
 	while ((call = TAILQ_FIRST(&carrier->members.calls))) {
-		struct cloud_result result = { .outcome = reply->result.outcome, .err = reply->result.err };
+		struct cloud_result result = { .outcome = reply->result.outcome,
+					       .err = reply->result.err };
 
 		cloud_call_unlink(call);
 		result.volumes = volume_of(reply, call->lookup);

@@ -3,12 +3,14 @@
 /*
  * Commands on their way to CloudStack.
  *
- * A call waits in one queue until fewer than max_parallel are on the wire and CloudStack is willing to listen, and only
- * then gets its expiry time and signature: a signed request lives ten minutes, and a queue may be longer than that.
+ * A call waits in one queue until fewer than max_parallel are on the wire and CloudStack is willing
+ * to listen, and only then gets its expiry time and signature: a signed request lives ten minutes,
+ * and a queue may be longer than that.
  *
- * It is CloudStack's clock that requests expire by. Every answer tells what it is, so when ours is off by more than the
- * time a request may take, the difference is added: a wrong clock on this machine is then no reason not to work. A
- * clock that is off by more than a day is left alone, since a forged Date must not make requests that live for years.
+ * It is CloudStack's clock that requests expire by. Every answer tells what it is, so when ours is
+ * off by more than the time a request may take, the difference is added: a wrong clock on this
+ * machine is then no reason not to work. A clock that is off by more than a day is left alone,
+ * since a forged Date must not make requests that live for years.
  */
 
 #include <assert.h>
@@ -25,7 +27,8 @@
 #define SKEW_MIN_MS 60000
 #define SKEW_MAX_MS (24 * 60 * 60 * 1000)
 #define EXPIRES_SIZE sizeof("2030-01-02T03:04:05+0000")
-#define FRAME_PARAMS 5 /* of every request: apikey, command, response, signatureversion, expires */
+/* of every request: apikey, command, response, signatureversion, expires */
+#define FRAME_PARAMS 5
 #define USER_AGENT "volume-daemon"
 
 struct cloud_queue {
@@ -36,7 +39,8 @@ struct cloud_queue {
 	struct secret *secret_key;
 	int64_t timeout_ms;
 
-	struct cloud_call_list waiting; /* in the order of asking; signed only when their turn comes */
+	/* in the order of asking; signed only when their turn comes */
+	struct cloud_call_list waiting;
 	struct cloud_call_list running; /* on the wire */
 	struct cloud_throttle throttle;
 	struct loop_timer resume; /* armed while calls wait for the throttle */
@@ -52,7 +56,8 @@ static void pump(struct cloud_queue *queue);
 /* So many answers missing in a row mean that CloudStack is away. */
 #define LOST_MAX 2
 
-static void note_health(struct cloud_queue *queue, const struct cloud_command *command, const struct cloud_reply *reply)
+static void note_health(struct cloud_queue *queue, const struct cloud_command *command,
+			const struct cloud_reply *reply)
 {
 	struct cloud_health *health = &queue->health;
 	bool well = reply->result.outcome == CLOUD_OK || reply->result.outcome == CLOUD_REFUSED;
@@ -63,8 +68,9 @@ static void note_health(struct cloud_queue *queue, const struct cloud_command *c
 		return;
 
 	/*
-	 * Refused keys and a server about to stop are final; a rate limit only asks for patience. One answer lost on the
-	 * way happens to everybody and must not turn every change away; the next one lost tells.
+	 * Refused keys and a server about to stop are final; a rate limit only asks for patience.
+	 * One answer lost on the way happens to everybody and must not turn every change away; the
+	 * next one lost tells.
 	 */
 	if (reply->answered && reply->result.err.code != ERR_UNAVAILABLE) {
 		if (!health->usable)
@@ -136,8 +142,8 @@ static void on_answer(void *arg, const struct http_response *response)
 	cloud_call_unlink(call);
 	call->http = NULL;
 	cloud_reply_read(&reply, &question, response);
-	log_debug("cloud: %s: HTTP %d, outcome %d %s", call->command->name, response->status, (int)reply.result.outcome,
-		  reply.result.err.text);
+	log_debug("cloud: %s: HTTP %d, outcome %d %s", call->command->name, response->status,
+		  (int)reply.result.outcome, reply.result.err.text);
 	note_health(queue, call->command, &reply);
 	cloud_throttle_note(&queue->throttle, call->sent_ms, &reply);
 	/* Before done: calls that wait already go before those that done may add. */
@@ -205,7 +211,8 @@ static void wipe(struct buf *buf)
 static void call_send(struct cloud_call *call)
 {
 	struct cloud_queue *queue = call->queue;
-	struct http_request request = { .timeout_ms = queue->timeout_ms, .max_response = CLOUD_REPLY_MAX };
+	struct http_request request = { .timeout_ms = queue->timeout_ms,
+					.max_response = CLOUD_REPLY_MAX };
 	struct buf query = BUF_NULL;
 	char *url = NULL;
 	size_t url_size = 0;
@@ -251,7 +258,8 @@ static void pump(struct cloud_queue *queue)
 		loop_timer_set(queue->loop, &queue->resume, wait);
 		return;
 	}
-	while (queue->running.count < queue->throttle.window && (call = TAILQ_FIRST(&queue->waiting.calls))) {
+	while (queue->running.count < queue->throttle.window &&
+	       (call = TAILQ_FIRST(&queue->waiting.calls))) {
 		cloud_call_unlink(call);
 		call = cloud_merge(call, &queue->waiting);
 		cloud_call_put_last(call, &queue->running);
@@ -272,8 +280,8 @@ static void replace(struct secret **secret, const struct secret *by)
 	*secret = secret_new(secret_bytes(by), secret_length(by));
 }
 
-void cloud_queue_set_access(struct cloud_queue *queue, const char *url, const struct secret *api_key,
-			    const struct secret *secret_key)
+void cloud_queue_set_access(struct cloud_queue *queue, const char *url,
+			    const struct secret *api_key, const struct secret *secret_key)
 {
 	queue->lost = 0;
 	str_set(&queue->url, url);

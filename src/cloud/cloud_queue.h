@@ -9,8 +9,9 @@ struct cloud_queue *cloud_queue_new(struct loop *loop, const struct cloud_option
 /* Asserts that no call is left. Returns NULL, takes NULL. */
 struct cloud_queue *cloud_queue_free(struct cloud_queue *queue);
 /* Copied; for what is sent from now on. */
-void cloud_queue_set_access(struct cloud_queue *queue, const char *url, const struct secret *api_key,
-			    const struct secret *secret_key);
-/* Taken over. Its done runs once, on a later turn, unless cloud_call_cancel() comes first. Returns the call. */
+void cloud_queue_set_access(struct cloud_queue *queue, const char *url,
+			    const struct secret *api_key, const struct secret *secret_key);
+/* Taken over. Its done runs once, on a later turn, unless cloud_call_cancel() comes first. Returns
+ * the call. */
 struct cloud_call *cloud_queue_add(struct cloud_call *call);
 void cloud_queue_health(const struct cloud_queue *queue, struct cloud_health *out);

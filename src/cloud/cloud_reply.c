@@ -3,14 +3,16 @@
 /*
  * Reading CloudStack's answers.
  *
- * An answer is an object with one member, whose name is the command's in lower case plus "response", except when it is
- * "errorresponse" or even "null"; so the name is never looked at. Inside is the payload: the list (empty lists have
- * neither count nor array), the job id, the job, or an error with errorcode and errortext. The payload's errorcode is
- * what counts, the HTTP status only repeats it.
+ * An answer is an object with one member, whose name is the command's in lower case plus
+ * "response", except when it is "errorresponse" or even "null"; so the name is never looked at.
+ * Inside is the payload: the list (empty lists have neither count nor array), the job id, the job,
+ * or an error with errorcode and errortext. The payload's errorcode is what counts, the HTTP status
+ * only repeats it.
  *
- * The server undoes Java's \uXXXX escapes after the JSON is made. That puts raw control characters into strings, and a
- * volume named a\u0041 comes out as "a\A", which is no JSON: one such name would hide all other volumes. So a text that
- * does not parse gets a second chance with its impossible escapes taken as plain backslashes.
+ * The server undoes Java's \uXXXX escapes after the JSON is made. That puts raw control characters
+ * into strings, and a volume named a\u0041 comes out as "a\A", which is no JSON: one such name
+ * would hide all other volumes. So a text that does not parse gets a second chance with its
+ * impossible escapes taken as plain backslashes.
  *
  * Whatever is kept is bounded and cleaned, since it goes on to the log, the store and the bus.
  */
@@ -29,7 +31,8 @@
 #define ITEMS_MAX 10000 /* a page has 500 unless an administrator has changed it */
 #define HTTP_OK 200
 
-/* NULL when absent, empty or not a text. Some old servers write numbers as texts, none writes texts as numbers. */
+/* NULL when absent, empty or not a text. Some old servers write numbers as texts, none writes texts
+ * as numbers. */
 static char *get_text(const struct json *object, const char *name)
 {
 	char text[TEXT_MAX];
@@ -38,7 +41,8 @@ static char *get_text(const struct json *object, const char *name)
 	return *text ? xstrdup(text) : NULL;
 }
 
-/* An id too long to be one is none. UUIDs on all but rows older than CloudStack 3, which kept their numbers. */
+/* An id too long to be one is none. UUIDs on all but rows older than CloudStack 3, which kept their
+ * numbers. */
 static char *get_id(const struct json *object, const char *name)
 {
 	const char *text = json_text(json_get(object, name));
@@ -179,8 +183,8 @@ static const char *read_job_id(struct cloud_reply *reply, const struct json *pay
 }
 
 /*
- * The volume inside a finished job carries a jobid with status pending: this very job, as it was when the object was
- * made. It is over, so it is left out.
+ * The volume inside a finished job carries a jobid with status pending: this very job, as it was
+ * when the object was made. It is over, so it is left out.
  */
 static void read_job_volume(struct cloud_reply *reply, const struct json *object)
 {
@@ -216,7 +220,8 @@ static const char *read_job(struct cloud_reply *reply, const struct json *payloa
 	} else {
 		reply->result.job_status = CLOUD_JOB_FAILED;
 		code = get_integer(result, "errorcode", get_integer(payload, "jobresultcode", 0));
-		cloud_error_job(clamp_code(code), json_text(json_get(result, "errortext")), &reply->result.err);
+		cloud_error_job(clamp_code(code), json_text(json_get(result, "errortext")),
+				&reply->result.err);
 	}
 	return NULL;
 }
@@ -240,7 +245,8 @@ static const char *read_payload(struct cloud_reply *reply, const struct cloud_qu
 }
 
 /* 0 and a fault when the payload is an error, -1 when it is not. */
-static int read_fault(struct cloud_fault *fault, const struct json *payload, const struct http_response *response)
+static int read_fault(struct cloud_fault *fault, const struct json *payload,
+		      const struct http_response *response)
 {
 	const char *text = json_text(json_get(payload, "errortext"));
 	int64_t code = get_integer(payload, "errorcode", 0);
@@ -289,14 +295,16 @@ static struct json *parse_body(const char *body, size_t length)
 	return repaired ? json_parse_lenient(repaired, length, NULL) : NULL;
 }
 
-/* An unknown id lists nothing, as a deleted one does: the server only tells them apart by accident. */
+/* An unknown id lists nothing, as a deleted one does: the server only tells them apart by
+ * accident. */
 static bool is_empty_list(const struct cloud_question *question, const struct cloud_reply *reply)
 {
 	return question->kind == CLOUD_REPLY_VOLUMES && reply->result.outcome == CLOUD_REFUSED &&
 	       reply->result.err.code == ERR_NOT_FOUND;
 }
 
-static void read_error(struct cloud_reply *reply, const struct cloud_question *question, struct cloud_fault *fault)
+static void read_error(struct cloud_reply *reply, const struct cloud_question *question,
+		       struct cloud_fault *fault)
 {
 	struct cloud_result *result = &reply->result;
 
@@ -345,7 +353,8 @@ static void read_answer(struct cloud_reply *reply, const struct cloud_question *
 			read_error(reply, question, &fault);
 		else
 			read_nonsense(reply, question, response,
-				      response->body_length == 0 ? "it is empty" : "it is not CloudStack's JSON");
+				      response->body_length == 0 ? "it is empty"
+								 : "it is not CloudStack's JSON");
 		return;
 	}
 	if (read_fault(&fault, payload, response) == 0) {
@@ -353,7 +362,8 @@ static void read_answer(struct cloud_reply *reply, const struct cloud_question *
 		read_error(reply, question, &fault);
 		return;
 	}
-	why = response->status == HTTP_OK ? read_payload(reply, question, payload) : "its HTTP status does not fit it";
+	why = response->status == HTTP_OK ? read_payload(reply, question, payload)
+					  : "its HTTP status does not fit it";
 	if (why) {
 		read_nonsense(reply, question, response, why);
 		return;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* From an HTTP answer to a cloud_result: pure, so that every shape CloudStack is known for can be tried in a test. */
+/* From an HTTP answer to a cloud_result: pure, so that every shape CloudStack is known for can be
+ * tried in a test. */
 
 #include "cloud/cloud.h"
 #include "io/http_client.h"
 
-#define CLOUD_REPLY_MAX ((size_t)8 << 20) /* bytes of one answer; a full page of volumes is about 1 MiB */
+/* bytes of one answer; a full page of volumes is about 1 MiB */
+#define CLOUD_REPLY_MAX ((size_t)8 << 20)
 
 enum cloud_reply_kind {
 	CLOUD_REPLY_ANY,    /* any success will do */
@@ -20,8 +22,9 @@ enum cloud_reply_kind {
 struct cloud_question {
 	const char *what; /* "attach the volume": follows "refused to" and "asked to" */
 	enum cloud_reply_kind kind;
-	bool change;           /* may have an effect */
-	const char *name;      /* CLOUD_REPLY_VOLUMES: only volumes with exactly this name; NULL all */
+	bool change; /* may have an effect */
+	/* CLOUD_REPLY_VOLUMES: only volumes with exactly this name; NULL all */
+	const char *name;
 	int64_t correction_ms; /* was added to our clock for the request's expiry */
 };
 

@@ -3,16 +3,18 @@
 /*
  * How CloudStack knows who asks.
  *
- * The server does not check the bytes that travelled. It decodes all parameters, sorts them by their names as sent (so
- * upper case comes before lower case), encodes each value anew with Java's URLEncoder, joins everything with '&',
- * lower-cases the whole and computes HMAC-SHA1 over it. Whoever builds the same string may encode the request itself
- * as he likes. Names are not encoded in the signed string, though they are on the wire.
+ * The server does not check the bytes that travelled. It decodes all parameters, sorts them by
+ * their names as sent (so upper case comes before lower case), encodes each value anew with Java's
+ * URLEncoder, joins everything with '&', lower-cases the whole and computes HMAC-SHA1 over it.
+ * Whoever builds the same string may encode the request itself as he likes. Names are not encoded
+ * in the signed string, though they are on the wire.
  *
- * Java's encoder leaves A-Z a-z 0-9 . - * _ alone. That is not RFC 3986: '*' stays and '~' becomes %7E, which is why
- * curl's own escaping can't be used.
+ * Java's encoder leaves A-Z a-z 0-9 . - * _ alone. That is not RFC 3986: '*' stays and '~' becomes
+ * %7E, which is why curl's own escaping can't be used.
  *
- * The key id is one of the parameters and the result lets anybody repeat the request, so these buffers get all their
- * memory in one piece before the first byte, since growing would leave copies behind, and are wiped after use.
+ * The key id is one of the parameters and the result lets anybody repeat the request, so these
+ * buffers get all their memory in one piece before the first byte, since growing would leave copies
+ * behind, and are wiped after use.
  */
 
 #include <assert.h>
@@ -48,8 +50,8 @@ static size_t size_bound(const struct cloud_param *params, size_t count)
 
 static bool is_literal(unsigned char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
-	       c == '*' || c == '_';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '.' || c == '-' || c == '*' || c == '_';
 }
 
 static void add_encoded(struct buf *out, const char *text)
@@ -94,13 +96,15 @@ void cloud_sign_canonical(struct cloud_param *params, size_t count, struct buf *
 		add_encoded(out, params[i].value);
 		separator = "&";
 	}
-	/* Not tolower(): the locale has no say in this. Everything beyond ASCII is %XX by now, or part of a name. */
+	/* Not tolower(): the locale has no say in this. Everything beyond ASCII is %XX by now, or
+	 * part of a name. */
 	for (size_t i = start; i < out->length; i++)
 		if (out->data[i] >= 'A' && out->data[i] <= 'Z')
 			out->data[i] = (char)(out->data[i] - 'A' + 'a');
 }
 
-void cloud_sign(struct cloud_param *params, size_t count, const struct secret *key, char out[CLOUD_SIGNATURE_SIZE])
+void cloud_sign(struct cloud_param *params, size_t count, const struct secret *key,
+		char out[CLOUD_SIGNATURE_SIZE])
 {
 	struct buf text = BUF_NULL;
 	unsigned char digest[EVP_MAX_MD_SIZE];
@@ -109,10 +113,12 @@ void cloud_sign(struct cloud_param *params, size_t count, const struct secret *k
 	assert(key && secret_length(key) > 0);
 
 	cloud_sign_canonical(params, count, &text);
-	if (!HMAC(EVP_sha1(), secret_bytes(key), (int)secret_length(key), (const unsigned char *)text.data, text.length,
-		  digest, &digest_length) ||
+	if (!HMAC(EVP_sha1(), secret_bytes(key), (int)secret_length(key),
+		  (const unsigned char *)text.data, text.length, digest, &digest_length) ||
 	    digest_length != SHA1_SIZE)
-		abort(); /* only without memory, or in a libcrypto without SHA-1: nothing can be asked then */
+		/* only without memory, or in a libcrypto without SHA-1: nothing can be asked
+		 * then */
+		abort();
 	EVP_EncodeBlock((unsigned char *)out, digest, SHA1_SIZE);
 
 	explicit_bzero(digest, sizeof(digest));
@@ -120,7 +126,8 @@ void cloud_sign(struct cloud_param *params, size_t count, const struct secret *k
 	buf_clear(&text);
 }
 
-void cloud_sign_query(struct cloud_param *params, size_t count, const struct secret *key, struct buf *out)
+void cloud_sign_query(struct cloud_param *params, size_t count, const struct secret *key,
+		      struct buf *out)
 {
 	char signature[CLOUD_SIGNATURE_SIZE];
 

@@ -3,10 +3,11 @@
 /*
  * How much may be asked.
  *
- * When CloudStack answers 429, the account has asked too much, not the one call that got to hear it, so nothing at all
- * is sent until the time it names has passed. If all that has gathered were sent then at once, the limit would be hit
- * again at once. So it begins with one request, and each good answer allows one more, up to the usual number. A 429 with
- * no good answer since the last one says that the time was too short, and doubles it.
+ * When CloudStack answers 429, the account has asked too much, not the one call that got to hear
+ * it, so nothing at all is sent until the time it names has passed. If all that has gathered were
+ * sent then at once, the limit would be hit again at once. So it begins with one request, and each
+ * good answer allows one more, up to the usual number. A 429 with no good answer since the last one
+ * says that the time was too short, and doubles it.
  *
  * Holds are durations, so they are measured on the monotonic clock.
  */
@@ -44,7 +45,8 @@ static void hold_back(struct cloud_throttle *throttle, int64_t sent_ms, int64_t 
 		  (long long)(throttle->not_before_ms - now));
 }
 
-void cloud_throttle_note(struct cloud_throttle *throttle, int64_t sent_ms, const struct cloud_reply *reply)
+void cloud_throttle_note(struct cloud_throttle *throttle, int64_t sent_ms,
+			 const struct cloud_reply *reply)
 {
 	if (reply->wait_ms > 0) {
 		hold_back(throttle, sent_ms, reply->wait_ms);

@@ -7,7 +7,8 @@
 
 struct cloud_throttle {
 	int64_t not_before_ms; /* monotonic; CloudStack wants to hear nothing until then */
-	size_t window;         /* how many may be on the wire: 1 after a 429, then one more each good answer */
+	/* how many may be on the wire: 1 after a 429, then one more each good answer */
+	size_t window;
 	size_t window_max;
 	unsigned streak; /* holds in a row */
 	uint64_t count;  /* answers that were 429 */
@@ -15,6 +16,7 @@ struct cloud_throttle {
 
 void cloud_throttle_init(struct cloud_throttle *throttle, size_t window_max);
 /* An answer has come to a request of sent_ms. */
-void cloud_throttle_note(struct cloud_throttle *throttle, int64_t sent_ms, const struct cloud_reply *reply);
+void cloud_throttle_note(struct cloud_throttle *throttle, int64_t sent_ms,
+			 const struct cloud_reply *reply);
 int64_t cloud_throttle_wait_ms(const struct cloud_throttle *throttle); /* 0 when we may ask */
 void cloud_throttle_health(const struct cloud_throttle *throttle, struct cloud_health *out);

@@ -31,11 +31,14 @@ static const struct field config_fields[] = {
 		 "cloudstack-api-key."),
 	F(cloud_secret_key_file, TEXT,
 	  .doc = "File with the secret key, likewise. Default: the systemd credential cloudstack-secret-key."),
-	F(cloud_ca_file, TEXT, .doc = "Certificates that sign CloudStack's. Default: the system's."),
-	F(cloud_timeout, DURATION, .fallback = "30s", .min = 100, .max = 10 * MINUTE, .doc = "Time for one request."),
+	F(cloud_ca_file, TEXT,
+	  .doc = "Certificates that sign CloudStack's. Default: the system's."),
+	F(cloud_timeout, DURATION, .fallback = "30s", .min = 100, .max = 10 * MINUTE,
+	  .doc = "Time for one request."),
 	F(cloud_poll_min, DURATION, .fallback = "500ms", .min = 10, .max = MINUTE,
 	  .doc = "First wait before a job is looked at again; doubled each time."),
-	F(cloud_poll_max, DURATION, .fallback = "5s", .min = 10, .max = 10 * MINUTE, .doc = "Longest such wait."),
+	F(cloud_poll_max, DURATION, .fallback = "5s", .min = 10, .max = 10 * MINUTE,
+	  .doc = "Longest such wait."),
 	F(cloud_job_wait, DURATION, .fallback = "35min", .min = 1000, .max = 48 * HOUR,
 	  .doc = "Time for one job. The default is a little more than CloudStack itself waits for a hypervisor."),
 	F(cloud_parallel, INT, .fallback = "16", .min = 1, .max = 256,
@@ -57,8 +60,10 @@ static const struct field config_fields[] = {
 	F(device_hold_seconds, INT, .fallback = "60", .min = 1, .max = 3600,
 	  .doc = "Seconds that those who use a name wait for a volume that was detached to come back, at the most: "
 		 "when the daemon stops they get errors at once."),
-	F(device_sysfs_root, TEXT, .fallback = "/sys", .min = 1, .max = 4000, .doc = "Where sysfs is mounted."),
-	F(device_dev_root, TEXT, .fallback = "/dev", .min = 1, .max = 4000, .doc = "Where device nodes are."),
+	F(device_sysfs_root, TEXT, .fallback = "/sys", .min = 1, .max = 4000,
+	  .doc = "Where sysfs is mounted."),
+	F(device_dev_root, TEXT, .fallback = "/dev", .min = 1, .max = 4000,
+	  .doc = "Where device nodes are."),
 	F(export_engine, ENUM, .fallback = "qemu-storage-daemon", .names = export_engine_names,
 	  .doc = "What serves volumes over NBD. none turns exports off."),
 	F(export_listen, TEXT, .fallback = "127.0.0.1:10809", .min = 1, .max = 255,
@@ -71,7 +76,8 @@ static const struct field config_fields[] = {
 		 "Default: the daemon starts one itself."),
 	F(export_run_dir, TEXT, .fallback = "/run/volume-daemon/export", .min = 1, .max = 80,
 	  .doc = "Where the engine's sockets and links are kept, and until when the users of names wait."),
-	F(store_url, TEXT, .fallback = "sqlite:///var/lib/volume-daemon/volume-daemon.db", .min = 1, .max = 4000,
+	F(store_url, TEXT, .fallback = "sqlite:///var/lib/volume-daemon/volume-daemon.db", .min = 1,
+	  .max = 4000,
 	  .doc = "Where operations and mappings are kept: sqlite:// and a path, or "
 		 "mariadb://USER@HOST[:PORT][,HOST...]/DATABASE[?socket=PATH&tls=off|on|verify&ca=PATH&cert=PATH&"
 		 "key=PATH]."),
@@ -115,7 +121,8 @@ static void list_keys(const char *section, struct buf *out)
 		const struct field *field = &config_fields[i];
 		int length = section_length(field);
 
-		if ((int)strlen(section) == length && strncmp(section, field->name, (size_t)length) == 0)
+		if ((int)strlen(section) == length &&
+		    strncmp(section, field->name, (size_t)length) == 0)
 			buf_printf(out, "%s%s", out->length ? ", " : "", key_of(field));
 	}
 }
@@ -128,7 +135,8 @@ static void list_sections(struct buf *out)
 		const char *name = config_fields[i].name;
 		int length = section_length(&config_fields[i]);
 
-		if (i > 0 && length == last && strncmp(name, config_fields[i - 1].name, (size_t)length) == 0)
+		if (i > 0 && length == last &&
+		    strncmp(name, config_fields[i - 1].name, (size_t)length) == 0)
 			continue;
 		buf_printf(out, "%s%.*s", out->length ? ", " : "", length, name);
 		last = length;
@@ -141,14 +149,19 @@ static int refuse_unknown(const char *section, const char *key, struct err *err)
 
 	list_keys(section, &keys);
 	if (keys.length)
-		return err_set(err, ERR_INVALID, "[%s] has no key \"%s\"; it has: %s", section, key, keys.data);
+		return err_set(err, ERR_INVALID, "[%s] has no key \"%s\"; it has: %s", section, key,
+			       keys.data);
 	list_sections(&keys);
 	if (!*section)
-		return err_set(err, ERR_INVALID, "%s stands above the first [section]; there are: %s", key, keys.data);
-	return err_set(err, ERR_INVALID, "there is no section [%s]; there are: %s", section, keys.data);
+		return err_set(err, ERR_INVALID,
+			       "%s stands above the first [section]; there are: %s", key,
+			       keys.data);
+	return err_set(err, ERR_INVALID, "there is no section [%s]; there are: %s", section,
+		       keys.data);
 }
 
-static int read_pair(struct reading *reading, const char *section, const char *key, const char *value)
+static int read_pair(struct reading *reading, const char *section, const char *key,
+		     const char *value)
 {
 	_cleanup_free_ char *name = xasprintf("%s_%s", section, key);
 	const struct field *field = record_find(&config_record, name);
@@ -166,7 +179,8 @@ static int read_pair(struct reading *reading, const char *section, const char *k
 	return -1;
 }
 
-/* inih's convention: 0 is an error, and the parser then returns the number of the first line that had one. */
+/* inih's convention: 0 is an error, and the parser then returns the number of the first line that
+ * had one. */
 static int on_pair(void *user, const char *section, const char *key, const char *value)
 {
 	struct reading *reading = user;
@@ -185,7 +199,8 @@ static int check_lines(const char *path, const char *text, struct err *err)
 		size_t length = strcspn(start, "\n");
 
 		if (length >= INI_MAX_LINE - 2)
-			return err_set(err, ERR_INVALID, "%s:%d: the line is longer than %d characters", path, line,
+			return err_set(err, ERR_INVALID,
+				       "%s:%d: the line is longer than %d characters", path, line,
 				       INI_MAX_LINE - 3);
 		start += length + (start[length] == '\n');
 	}
@@ -221,9 +236,11 @@ int config_read(struct config *config, const char *path, bool must_exist, struct
 		return -1;
 	line = ini_parse_string(text, on_pair, &reading);
 	if (line > 0 && (!reading.err.code || !is_pair_at(text, line)))
-		return err_set(err, ERR_INVALID, "%s:%d: this is neither [section] nor key = value", path, line);
+		return err_set(err, ERR_INVALID, "%s:%d: this is neither [section] nor key = value",
+			       path, line);
 	if (line > 0)
-		return err_set_field(err, reading.err.field, ERR_INVALID, "%s:%d: %s", path, line, reading.err.text);
+		return err_set_field(err, reading.err.field, ERR_INVALID, "%s:%d: %s", path, line,
+				     reading.err.text);
 	return config_check(config, err);
 }
 
@@ -241,12 +258,15 @@ int config_buses(const struct config *config, unsigned *out, struct err *err)
 		while (bus < BUS_COUNT && !streq(device_bus_names[bus], word))
 			bus++;
 		if (bus == BUS_COUNT)
-			return err_set(err, ERR_INVALID,
-				       "device.buses: \"%s\" is no bus; there are virtio, scsi, loop, other", word);
+			return err_set(
+				err, ERR_INVALID,
+				"device.buses: \"%s\" is no bus; there are virtio, scsi, loop, other",
+				word);
 		*out |= 1u << bus;
 	}
 	if (!*out)
-		return err_set(err, ERR_INVALID, "device.buses: name at least one of virtio, scsi, loop, other");
+		return err_set(err, ERR_INVALID,
+			       "device.buses: name at least one of virtio, scsi, loop, other");
 	return 0;
 }
 
@@ -257,10 +277,12 @@ int config_check(const struct config *config, struct err *err)
 	if (config_buses(config, &buses, err) < 0)
 		return -1;
 	if (config->cloud_poll_min > config->cloud_poll_max)
-		return err_set(err, ERR_INVALID, "cloud.poll_min must not be more than cloud.poll_max");
-	if (config->store_retention && config->store_retention < 24 * HOUR)
 		return err_set(err, ERR_INVALID,
-			       "store.retention must be 0 or at least 1d: so long a request can be asked again by its key");
+			       "cloud.poll_min must not be more than cloud.poll_max");
+	if (config->store_retention && config->store_retention < 24 * HOUR)
+		return err_set(
+			err, ERR_INVALID,
+			"store.retention must be 0 or at least 1d: so long a request can be asked again by its key");
 	if (config->cloud_url && !str_has_prefix(config->cloud_url, "http://") &&
 	    !str_has_prefix(config->cloud_url, "https://"))
 		return err_set(err, ERR_INVALID, "cloud.url must begin with http:// or https://");
@@ -311,9 +333,10 @@ void config_sample(struct buf *out)
 {
 	const char *section = "";
 
-	buf_add_text(out,
-		     "# Configuration of volume-daemon. Every key is shown with its default; remove the # in front to "
-		     "change one.\n");
+	buf_add_text(
+		out,
+		"# Configuration of volume-daemon. Every key is shown with its default; remove the # in front to "
+		"change one.\n");
 	for (size_t i = 0; i < ARRAY_SIZE(config_fields); i++) {
 		const struct field *field = &config_fields[i];
 		int length = section_length(field);
@@ -324,7 +347,8 @@ void config_sample(struct buf *out)
 		buf_add_char(out, '\n');
 		put_wrapped(out, field->doc);
 		put_limits(out, field);
-		buf_printf(out, "#%s =%s%s\n", key_of(field), field->fallback ? " " : "", str_or(field->fallback, ""));
+		buf_printf(out, "#%s =%s%s\n", key_of(field), field->fallback ? " " : "",
+			   str_or(field->fallback, ""));
 	}
 }
 

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The configuration: an INI file read into a record. A member's name up to its first underscore is the section, the
- * rest is the key: cloud_api_key_file is "api_key_file" in [cloud]. Parser, limits, defaults and the commented sample
- * file are walks over the one table.
+ * The configuration: an INI file read into a record. A member's name up to its first underscore is
+ * the section, the rest is the key: cloud_api_key_file is "api_key_file" in [cloud]. Parser,
+ * limits, defaults and the commented sample file are walks over the one table.
  */
 
 #include "base/field.h"
@@ -47,11 +47,12 @@ struct config {
 extern const struct record config_record;
 
 /*
- * Defaults, then the file. A missing file is an error only when must_exist; otherwise the defaults stand. Errors name
- * file, line, key and what is allowed. Fills an initialised or zeroed struct.
+ * Defaults, then the file. A missing file is an error only when must_exist; otherwise the defaults
+ * stand. Errors name file, line, key and what is allowed. Fills an initialised or zeroed struct.
  */
 int config_read(struct config *config, const char *path, bool must_exist, struct err *err);
-/* What no single value shows: unknown bus names, a minimum above its maximum, keys without an address. */
+/* What no single value shows: unknown bus names, a minimum above its maximum, keys without an
+ * address. */
 int config_check(const struct config *config, struct err *err);
 /* Bits of enum device_bus from device.buses. */
 int config_buses(const struct config *config, unsigned *out, struct err *err);

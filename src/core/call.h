@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The one door. A surface decodes arguments into the method's argument struct, names the caller, and gets exactly one
- * answer on a later turn. Checks that are the same for everybody (access, required arguments, bounds, store and
- * CloudStack being there) are made here and nowhere else.
+ * The one door. A surface decodes arguments into the method's argument struct, names the caller,
+ * and gets exactly one answer on a later turn. Checks that are the same for everybody (access,
+ * required arguments, bounds, store and CloudStack being there) are made here and nowhere else.
  */
 
 #include "base/err.h"
@@ -30,11 +30,12 @@ struct answer {
 typedef void (*call_done_fn)(void *arg, const struct answer *answer);
 
 /*
- * args is a struct of methods[id].args and is copied. done runs exactly once, never from inside call_start(), unless the
- * call is cancelled. An operation that was begun goes on whatever happens to its call.
+ * args is a struct of methods[id].args and is copied. done runs exactly once, never from inside
+ * call_start(), unless the call is cancelled. An operation that was begun goes on whatever happens
+ * to its call.
  */
-struct call *call_start(struct core *core, enum method_id id, const void *args, const struct caller *caller,
-			call_done_fn done, void *arg);
+struct call *call_start(struct core *core, enum method_id id, const void *args,
+			const struct caller *caller, call_done_fn done, void *arg);
 void call_cancel(struct call *call); /* the asker has left; not from inside done */
 
 /* The i-th item of an answer. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Putting core together: what the store remembers is loaded, the kernel's disks are looked at, and unfinished
- * operations are put back to work, in that order, before anybody can ask anything.
+ * Putting core together: what the store remembers is loaded, the kernel's disks are looked at, and
+ * unfinished operations are put back to work, in that order, before anybody can ask anything.
  */
 
 #include "core/core.h"
@@ -52,8 +52,8 @@ static void on_device_added(void *arg, const struct device *device)
 {
 	struct core *core = arg;
 
-	log_info("device %s: appeared, %llu bytes, serial %s", device->path, (unsigned long long)device->size,
-		 device->serial[0] ? device->serial : "none");
+	log_info("device %s: appeared, %llu bytes, serial %s", device->path,
+		 (unsigned long long)device->size, device->serial[0] ? device->serial : "none");
 	tell_device(core, EVENT_DEVICE_ADDED, device);
 	operation_on_device(core->engine, device);
 	device_sync_soon(core->device_sync);
@@ -80,7 +80,8 @@ static void on_device_resized(void *arg, const struct device *device, uint64_t o
 	device_sync_soon(core->device_sync);
 }
 
-/* Those that had begun come first, so that they find themselves at the head of their queues whatever the clock did. */
+/* Those that had begun come first, so that they find themselves at the head of their queues
+ * whatever the clock did. */
 static void resume(struct core *core, const struct store_loaded *loaded, bool pending)
 {
 	for (size_t i = 0; i < loaded->operation_count; i++) {
@@ -140,7 +141,9 @@ static void make_modules(struct core *core)
 	core->model = model_new(env);
 	core->host = host_new(env, core->model);
 	core->engine = engine_new(env, core->model, operation_kinds, &core->ops);
-	core->ops = (struct ops){ .env = env, .model = core->model, .host = core->host, .engine = core->engine };
+	core->ops = (struct ops){
+		.env = env, .model = core->model, .host = core->host, .engine = core->engine
+	};
 	core->content_probe = content_probe_new(env, core->model, core->engine);
 	core->device_sync = device_sync_new(env, core->model, core->engine, core->content_probe);
 	core->host_sync = host_sync_new(env, core->model, core->host, core->engine);
@@ -156,8 +159,8 @@ static void make_modules(struct core *core)
 	calls_init(&core->calls);
 }
 
-struct core *core_new(struct loop *loop, const struct core_options *options, struct store *store, struct cloud *cloud,
-		      struct err *err)
+struct core *core_new(struct loop *loop, const struct core_options *options, struct store *store,
+		      struct cloud *cloud, struct err *err)
 {
 	struct core *core = xnew(struct core);
 
@@ -199,8 +202,8 @@ struct core *core_free(struct core *core)
 	return NULL;
 }
 
-struct call *call_start(struct core *core, enum method_id id, const void *args, const struct caller *caller,
-			call_done_fn done, void *arg)
+struct call *call_start(struct core *core, enum method_id id, const void *args,
+			const struct caller *caller, call_done_fn done, void *arg)
 {
 	return calls_start(&core->calls, id, args, caller, done, arg);
 }
@@ -226,7 +229,8 @@ bool core_volume(struct core *core, const char *volume_id, struct volume_record 
 
 void core_each_volume(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg)
 {
-	for (const struct volume *volume = volume_first(core->model); volume; volume = volume_next(volume))
+	for (const struct volume *volume = volume_first(core->model); volume;
+	     volume = volume_next(volume))
 		fn(arg, volume->id);
 }
 
@@ -241,7 +245,8 @@ bool core_export(struct core *core, const char *volume_id, struct export_record 
 
 void core_each_export(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg)
 {
-	for (const struct export *export = export_first(core->model); export; export = export_next(export))
+	for (const struct export *export = export_first(core->model); export;
+	     export = export_next(export))
 		fn(arg, export->record.volume_id);
 }
 
@@ -252,7 +257,8 @@ const struct operation_record *core_operation(struct core *core, const char *ope
 	return operation ? &operation->record : NULL;
 }
 
-void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg)
+void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id),
+			 void *arg)
 {
 	operation_each(core->engine, fn, arg);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is the same for every part of core: the options it was made with, and which machine and which boot this is.
+ * What is the same for every part of core: the options it was made with, and which machine and
+ * which boot this is.
  */
 
 #include "core/env.h"
@@ -35,15 +36,16 @@ static void options_clear(struct core_options *options)
 
 static void read_boot_id(struct env *env)
 {
-	_cleanup_free_ char *path = xasprintf("%s/sys/kernel/random/boot_id", env->options.proc_root);
+	_cleanup_free_ char *path =
+		xasprintf("%s/sys/kernel/random/boot_id", env->options.proc_root);
 	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, 64, NULL);
 
 	if (text)
 		memcpy(env->boot_id, text, strnlen(text, sizeof(env->boot_id) - 1));
 }
 
-void env_init(struct env *env, struct loop *loop, const struct core_options *options, struct store *store,
-	      struct cloud *cloud)
+void env_init(struct env *env, struct loop *loop, const struct core_options *options,
+	      struct store *store, struct cloud *cloud)
 {
 	struct usage_options usage = {
 		.proc_root = options->proc_root,
@@ -52,7 +54,9 @@ void env_init(struct env *env, struct loop *loop, const struct core_options *opt
 		.timeout_ms = options->probe_ms,
 	};
 
-	*env = (struct env){ .loop = loop, .store = store, .cloud = cloud, .started_ms = clock_mono_ms() };
+	*env = (struct env){
+		.loop = loop, .store = store, .cloud = cloud, .started_ms = clock_mono_ms()
+	};
 	options_copy(&env->options, options);
 	read_boot_id(env);
 	env->prober = prober_new(loop, options->probe_ms);
@@ -84,5 +88,6 @@ const char *env_appliance_id(const struct env *env)
 
 bool env_is_appliance(const struct env *env, const char *vm_id)
 {
-	return env->options.appliance_id && vm_id && strcasecmp(env->options.appliance_id, vm_id) == 0;
+	return env->options.appliance_id && vm_id &&
+	       strcasecmp(env->options.appliance_id, vm_id) == 0;
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What core stands on: its options, the loop, the store, CloudStack, the kernel's disks and the workers that look at
- * them. It holds no state of core; every room of core may use it.
+ * What core stands on: its options, the loop, the store, CloudStack, the kernel's disks and the
+ * workers that look at them. It holds no state of core; every room of core may use it.
  */
 
 #include "base/util.h"
@@ -23,18 +23,24 @@ struct core_options {
 	const char *sysfs_root;   /* "/sys" */
 	const char *dev_root;     /* "/dev" */
 	const char *proc_root;    /* "/proc" */
-	const char *run_dir;      /* a folder of ours that lasts until the machine is switched off; made when needed */
-	unsigned buses;           /* as sysblock_options.buses */
+	/* a folder of ours that lasts until the machine is switched off; made when needed */
+	const char *run_dir;
+	unsigned buses; /* as sysblock_options.buses */
 	int64_t scan_ms;
-	int64_t device_wait_ms; /* how long an attach waits for its device, a detach for its going */
-	int64_t cloud_wait_ms;  /* how long one step waits for a CloudStack job */
-	int64_t request_ms;     /* time-out of one CloudStack request */
+	/* how long an attach waits for its device, a detach for its going */
+	int64_t device_wait_ms;
+	int64_t cloud_wait_ms; /* how long one step waits for a CloudStack job */
+	int64_t request_ms;    /* time-out of one CloudStack request */
 	int64_t probe_ms;
-	int64_t reconcile_ms;      /* how often the volumes are listed anew and compared with store and kernel */
-	int64_t retention_ms;      /* ended operations older than this leave the store; 0: they stay for ever */
-	int64_t hold_ms;           /* how long the users of a name wait for a volume that shall come back */
-	struct devmap *devmap;     /* stable names; borrowed, NULL: none */
-	struct devmap *old_names;  /* where names are turned off: to take away those there were; borrowed, NULL: none */
+	/* how often the volumes are listed anew and compared with store and kernel */
+	int64_t reconcile_ms;
+	/* ended operations older than this leave the store; 0: they stay for ever */
+	int64_t retention_ms;
+	/* how long the users of a name wait for a volume that shall come back */
+	int64_t hold_ms;
+	struct devmap *devmap; /* stable names; borrowed, NULL: none */
+	/* where names are turned off: to take away those there were; borrowed, NULL: none */
+	struct devmap *old_names;
 	struct exporter *exporter; /* NBD exports; borrowed, NULL: none */
 	size_t max_operations;     /* unfinished at once; more is ERR_TOO_MANY */
 };
@@ -54,9 +60,10 @@ struct env {
 	int64_t started_ms;
 };
 
-/* Everything but the disks, which are opened by core. The options are copied; loop, store and cloud are borrowed. */
-void env_init(struct env *env, struct loop *loop, const struct core_options *options, struct store *store,
-	      struct cloud *cloud);
+/* Everything but the disks, which are opened by core. The options are copied; loop, store and cloud
+ * are borrowed. */
+void env_init(struct env *env, struct loop *loop, const struct core_options *options,
+	      struct store *store, struct cloud *cloud);
 void env_fini(struct env *env);
 void env_set_appliance(struct env *env, const char *vm_id);
 const char *env_appliance_id(const struct env *env); /* "" when unknown */

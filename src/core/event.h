@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * What core tells whoever listens (the bus, the REST long polls). An event is delivered on a turn of its own, after
- * what it tells is durable, and never from inside a call of the listener. Pointers are valid during the callback.
+ * What core tells whoever listens (the bus, the REST long polls). An event is delivered on a turn
+ * of its own, after what it tells is durable, and never from inside a call of the listener.
+ * Pointers are valid during the callback.
  */
 
 #include <sys/queue.h>
@@ -33,7 +34,8 @@ enum event_type {
 /* Not "struct event": that is libevent's. */
 struct core_event {
 	enum event_type type;
-	const char *id;                           /* of the operation, the volume or the device ("/dev/vdb") */
+	/* of the operation, the volume or the device ("/dev/vdb") */
+	const char *id;
 	const struct operation_record *operation; /* operation events */
 	const struct device_record *device;       /* device events */
 	const struct mapping_record *mapping;     /* mapping events */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Configuration over row, value by value. Where the configuration says all, the table is not even looked at.
+ * Configuration over row, value by value. Where the configuration says all, the table is not even
+ * looked at.
  *
- * The row is another program's. Whatever is wrong with it is told once, and what was read before stays in use: a table
- * that is being rebuilt, or a right taken away by mistake, must not stop the work of a daemon that is well.
+ * The row is another program's. Whatever is wrong with it is told once, and what was read before
+ * stays in use: a table that is being rebuilt, or a right taken away by mistake, must not stop the
+ * work of a daemon that is well.
  */
 
 #include "daemon/access.h"
@@ -45,7 +47,8 @@ int access_read_key(const char *file, const char *credential, struct secret **ou
 
 const char *access_url(const struct access *access)
 {
-	return access->options.config->cloud_url ? access->options.config->cloud_url : access->row.url;
+	return access->options.config->cloud_url ? access->options.config->cloud_url
+						 : access->row.url;
 }
 
 const struct secret *access_api_key(const struct access *access)
@@ -79,19 +82,22 @@ bool access_follows(const struct access *access)
 
 int access_check(const struct access *access, struct err *err)
 {
-	const char *nor = access->follows ? ", nor does an active row of table ossea_configs say it" : "";
+	const char *nor =
+		access->follows ? ", nor does an active row of table ossea_configs say it" : "";
 
 	if (!access_url(access))
 		return err_set(err, ERR_INVALID, "cloud.url is not set%s", nor);
 	if (!access_api_key(access))
-		return err_set(err, ERR_INVALID,
-			       "cloud.api_key_file is not set, and there is no systemd credential cloudstack-api-key%s",
-			       nor);
+		return err_set(
+			err, ERR_INVALID,
+			"cloud.api_key_file is not set, and there is no systemd credential cloudstack-api-key%s",
+			nor);
 	if (!access_secret_key(access))
-		return err_set(err, ERR_INVALID,
-			       "cloud.secret_key_file is not set, and there is no systemd credential "
-			       "cloudstack-secret-key%s",
-			       nor);
+		return err_set(
+			err, ERR_INVALID,
+			"cloud.secret_key_file is not set, and there is no systemd credential "
+			"cloudstack-secret-key%s",
+			nor);
 	return 0;
 }
 
@@ -120,11 +126,15 @@ static void tell_row(const struct access *access)
 	add_word(&open, !access_secret_key(access), "secret_key");
 	add_word(&open, !access_appliance_id(access), "oma_vm_id");
 	if (row->active > 1)
-		log_warning("%zu rows of table ossea_configs are active; \"%s\", changed last, is the one that counts",
-			    row->active, name);
-	log_notice("taken from row \"%s\" of table ossea_configs: %s", name, said.length ? said.data : "nothing");
+		log_warning(
+			"%zu rows of table ossea_configs are active; \"%s\", changed last, is the one that counts",
+			row->active, name);
+	log_notice("taken from row \"%s\" of table ossea_configs: %s", name,
+		   said.length ? said.data : "nothing");
 	if (open.length)
-		log_notice("neither the configuration nor row \"%s\" of table ossea_configs says: %s", name, open.data);
+		log_notice(
+			"neither the configuration nor row \"%s\" of table ossea_configs says: %s",
+			name, open.data);
 }
 
 static void tell_trouble(struct access *access, const struct err *err)
@@ -204,10 +214,13 @@ struct access *access_open(const struct access_options *options, struct err *err
 
 	access->options = *options;
 	access->look.fire = on_look;
-	if (access_read_key(config->cloud_api_key_file, "cloudstack-api-key", &access->api_key, err) < 0 ||
-	    access_read_key(config->cloud_secret_key_file, "cloudstack-secret-key", &access->secret_key, err) < 0)
+	if (access_read_key(config->cloud_api_key_file, "cloudstack-api-key", &access->api_key,
+			    err) < 0 ||
+	    access_read_key(config->cloud_secret_key_file, "cloudstack-secret-key",
+			    &access->secret_key, err) < 0)
 		return access_free(access);
-	whole = config->cloud_url && access->api_key && access->secret_key && config->appliance_vm_id;
+	whole = config->cloud_url && access->api_key && access->secret_key &&
+		config->appliance_vm_id;
 	access->follows = store_has_access(options->store) && !whole;
 	if (access->follows || (store_has_access(options->store) && !config->cloud_zone_id))
 		follow(access);

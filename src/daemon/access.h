@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * How CloudStack is reached: its address, the keys, which of its machines this one is, and its zone. The configuration says so or,
- * for each value it leaves open, a row that another program keeps in the store's database; that row is followed.
+ * How CloudStack is reached: its address, the keys, which of its machines this one is, and its
+ * zone. The configuration says so or, for each value it leaves open, a row that another program
+ * keeps in the store's database; that row is followed.
  */
 
 #include "base/secret.h"
@@ -21,10 +22,12 @@ struct access_options {
 	void *arg;
 };
 
-/* The configured file, otherwise systemd's credential; 0 and nothing in *out where there is neither. */
+/* The configured file, otherwise systemd's credential; 0 and nothing in *out where there is
+ * neither. */
 int access_read_key(const char *file, const char *credential, struct secret **out, struct err *err);
 
-/* Reads both, and blocks. NULL and err: a key file of the configuration is of no use; the row never is a reason. */
+/* Reads both, and blocks. NULL and err: a key file of the configuration is of no use; the row never
+ * is a reason. */
 struct access *access_open(const struct access_options *options, struct err *err);
 struct access *access_free(struct access *access); /* returns NULL, takes NULL */
 

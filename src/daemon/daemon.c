@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Wiring. The order of opening is the order of need: store and CloudStack, then core, then the surfaces; READY is said
- * when all of it stands. Stopping is a drain: nothing new is accepted, answers under way and commits get a few seconds,
- * and whatever an operation was doing is left where the store says it is, for the next start.
+ * Wiring. The order of opening is the order of need: store and CloudStack, then core, then the
+ * surfaces; READY is said when all of it stands. Stopping is a drain: nothing new is accepted,
+ * answers under way and commits get a few seconds, and whatever an operation was doing is left
+ * where the store says it is, for the next start.
  */
 
 #include "daemon/daemon.h"
@@ -33,7 +34,8 @@
 #define DRAIN_LOOK_MS 20
 #define APPLIANCE_LOOK_MS 1000
 
-/* Time for one change of a name or an export, and how long udev may take to say that it has seen it. */
+/* Time for one change of a name or an export, and how long udev may take to say that it has seen
+ * it. */
 #define NAME_MS 30000
 #define EXPORT_MS 10000
 #define UDEV_MS 10000
@@ -64,7 +66,8 @@ struct daemon {
 static void on_drain_look(struct loop_timer *timer)
 {
 	struct daemon *daemon = container_of(timer, struct daemon, drain);
-	bool settled = core_drain(daemon->core) && rest_in_flight(daemon->rest) == 0 && bus_queued(daemon->bus) == 0;
+	bool settled = core_drain(daemon->core) && rest_in_flight(daemon->rest) == 0 &&
+		       bus_queued(daemon->bus) == 0;
 
 	if (settled || clock_mono_ms() >= daemon->drain_until_ms)
 		loop_stop(daemon->loop);
@@ -115,7 +118,8 @@ static int open_store(struct daemon *daemon, struct err *err)
 	const struct config *config = daemon->config;
 	struct store_options options = { .url = config->store_url };
 
-	if (access_read_key(config->store_password_file, "store-password", &daemon->store_password, err) < 0)
+	if (access_read_key(config->store_password_file, "store-password", &daemon->store_password,
+			    err) < 0)
 		return -1;
 	options.password = daemon->store_password;
 	daemon->store = store_open(daemon->loop, &options, err);
@@ -140,7 +144,8 @@ static int use_access(struct daemon *daemon, struct err *err)
 	if (access_check(daemon->access, err) < 0)
 		return -1;
 	if (daemon->cloud)
-		return cloud_set_access(daemon->cloud, options.url, options.api_key, options.secret_key, err);
+		return cloud_set_access(daemon->cloud, options.url, options.api_key,
+					options.secret_key, err);
 	daemon->cloud = cloud_new(daemon->loop, &options, err);
 	return daemon->cloud ? 0 : -1;
 }
@@ -168,8 +173,9 @@ static void note_appliance(struct daemon *daemon)
 {
 	if (!is_other_appliance(daemon))
 		return;
-	log_warning("this VM's CloudStack id is said to be %s now; it is used as soon as no operation is under way",
-		    access_appliance_id(daemon->access));
+	log_warning(
+		"this VM's CloudStack id is said to be %s now; it is used as soon as no operation is under way",
+		access_appliance_id(daemon->access));
 	loop_timer_set(daemon->loop, &daemon->appliance, 0);
 }
 
@@ -215,7 +221,8 @@ static int open_cloud(struct daemon *daemon, struct err *err)
 /* KVM gives the machine CloudStack's id of the VM as its product UUID (readable by root only). */
 static char *find_appliance_id(const struct daemon *daemon)
 {
-	_cleanup_free_ char *path = xasprintf("%s/class/dmi/id/product_uuid", daemon->config->device_sysfs_root);
+	_cleanup_free_ char *path =
+		xasprintf("%s/class/dmi/id/product_uuid", daemon->config->device_sysfs_root);
 	_cleanup_free_ char *text = NULL;
 
 	if (access_appliance_id(daemon->access))
@@ -224,7 +231,8 @@ static char *find_appliance_id(const struct daemon *daemon)
 	if (text)
 		text[strcspn(text, "\n")] = '\0';
 	if (!text || !uuid_is_valid(text)) {
-		log_warning("this VM's CloudStack id is unknown: no devices will be named; set appliance.vm_id");
+		log_warning(
+			"this VM's CloudStack id is unknown: no devices will be named; set appliance.vm_id");
 		return NULL;
 	}
 	for (char *c = text; *c; c++)
@@ -316,7 +324,8 @@ static int activated_socket(struct err *err)
 	int count = sd_listen_fds(1);
 
 	if (count > 1) {
-		err_set(err, ERR_INVALID, "systemd handed over %d sockets; volume-daemon takes one", count);
+		err_set(err, ERR_INVALID, "systemd handed over %d sockets; volume-daemon takes one",
+			count);
 		return -2;
 	}
 	return count == 1 ? SD_LISTEN_FDS_START : -1;
@@ -329,7 +338,8 @@ static int open_surfaces(struct daemon *daemon, struct err *err)
 		.listen = daemon->config->http_listen,
 		.listen_fd = activated_socket(err),
 		.max_requests = (size_t)daemon->config->http_max_requests,
-		.access = ACCESS_ADMIN, /* HTTP tells nothing about its callers: all on this machine may do all */
+		/* HTTP tells nothing about its callers: all on this machine may do all */
+		.access = ACCESS_ADMIN,
 	};
 
 	if (rest_options.listen_fd == -2)
@@ -344,7 +354,8 @@ static void open_signals(struct daemon *daemon)
 	static const int numbers[ARRAY_SIZE(daemon->signals)] = { SIGTERM, SIGINT };
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-		daemon->signals[i] = evsignal_new(loop_base(daemon->loop), numbers[i], on_signal, daemon);
+		daemon->signals[i] =
+			evsignal_new(loop_base(daemon->loop), numbers[i], on_signal, daemon);
 		event_add(daemon->signals[i], NULL);
 	}
 }
@@ -360,8 +371,9 @@ struct daemon *daemon_new(const struct config *config, struct err *err)
 	daemon->watchdog.fire = on_watchdog;
 	daemon->appliance.fire = on_appliance;
 	open_names(daemon);
-	if (open_store(daemon, err) < 0 || open_cloud(daemon, err) < 0 || open_exporter(daemon, err) < 0 ||
-	    open_core(daemon, err) < 0 || open_surfaces(daemon, err) < 0)
+	if (open_store(daemon, err) < 0 || open_cloud(daemon, err) < 0 ||
+	    open_exporter(daemon, err) < 0 || open_core(daemon, err) < 0 ||
+	    open_surfaces(daemon, err) < 0)
 		return daemon_free(daemon);
 	open_signals(daemon);
 	if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
@@ -384,8 +396,8 @@ int daemon_run(struct daemon *daemon)
 }
 
 /*
- * The surfaces go first, since they ask core; the store before core, since it hands back what is still queued; CloudStack
- * after core, which cancels what it asked.
+ * The surfaces go first, since they ask core; the store before core, since it hands back what is
+ * still queued; CloudStack after core, which cancels what it asked.
  */
 struct daemon *daemon_free(struct daemon *daemon)
 {

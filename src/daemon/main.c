@@ -12,18 +12,19 @@
 #include "build_config.h"
 #include "daemon/daemon.h"
 
-static const char help[] = "Usage: volume-daemon [OPTION]…\n"
-			   "Manage the CloudStack volumes of this virtual machine.\n"
-			   "\n"
-			   "  -c, --config FILE         read FILE instead of " CONFIG_FILE "\n"
-			   "      --check-config        read the configuration, say what is wrong with it, and end\n"
-			   "      --sample-config       print a commented configuration with all defaults\n"
-			   "      --introspect NAME     print the XML of a D-Bus interface\n"
-			   "  -h, --help                show this\n"
-			   "  -V, --version             show the version\n"
-			   "\n"
-			   "Without an option that ends it, it serves D-Bus (org.migratekit.VolumeDaemon1) and REST\n"
-			   "until SIGTERM or SIGINT. See volume-daemon(8), volumectl(1).\n";
+static const char help[] =
+	"Usage: volume-daemon [OPTION]…\n"
+	"Manage the CloudStack volumes of this virtual machine.\n"
+	"\n"
+	"  -c, --config FILE         read FILE instead of " CONFIG_FILE "\n"
+	"      --check-config        read the configuration, say what is wrong with it, and end\n"
+	"      --sample-config       print a commented configuration with all defaults\n"
+	"      --introspect NAME     print the XML of a D-Bus interface\n"
+	"  -h, --help                show this\n"
+	"  -V, --version             show the version\n"
+	"\n"
+	"Without an option that ends it, it serves D-Bus (org.migratekit.VolumeDaemon1) and REST\n"
+	"until SIGTERM or SIGINT. See volume-daemon(8), volumectl(1).\n";
 
 enum action { ACTION_RUN, ACTION_CHECK };
 
@@ -129,7 +130,8 @@ int main(int argc, char **argv)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "volume-daemon: unexpected argument \"%s\"\nTry 'volume-daemon --help'.\n",
+		fprintf(stderr,
+			"volume-daemon: unexpected argument \"%s\"\nTry 'volume-daemon --help'.\n",
 			argv[optind]);
 		return 2;
 	}

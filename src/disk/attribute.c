@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Attributes of a disk in sysfs. Each is read in one go and is true of that moment; two of them may be of two disks that
- * had the name one after the other, so who needs them of one disk looks at its inode or diskseq as well.
+ * Attributes of a disk in sysfs. Each is read in one go and is true of that moment; two of them may
+ * be of two disks that had the name one after the other, so who needs them of one disk looks at its
+ * inode or diskseq as well.
  */
 
 #include <errno.h>

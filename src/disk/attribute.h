@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Attributes of a disk in sysfs: one line of text each. A folder is the disk's own, seen from dir_fd: "vdb" in
- * /sys/block, or with AT_FDCWD "/sys/dev/block/254:16". Reading these never asks the device. On failure errno is set and
- * *out is as it was. Only disk/ uses this.
+ * Attributes of a disk in sysfs: one line of text each. A folder is the disk's own, seen from
+ * dir_fd: "vdb" in /sys/block, or with AT_FDCWD "/sys/dev/block/254:16". Reading these never asks
+ * the device. On failure errno is set and *out is as it was. Only disk/ uses this.
  */
 
 #include "base/util.h"

@@ -6,10 +6,12 @@
 #include "base/util.h"
 #include "spec/names.h"
 
-#define DEVICE_NAME_SIZE 32  /* DISK_NAME_LEN of the kernel */
-#define DEVICE_PATH_SIZE 256 /* room for another root than /dev; sysblock_open() refuses one that is too long */
+#define DEVICE_NAME_SIZE 32 /* DISK_NAME_LEN of the kernel */
+/* room for another root than /dev; sysblock_open() refuses one that is too long */
+#define DEVICE_PATH_SIZE 256
 #define DEVICE_SERIAL_SIZE 128
-/* Shortest identity that proves anything: CloudStack gives the first 20 hex digits of the volume's UUID. */
+/* Shortest identity that proves anything: CloudStack gives the first 20 hex digits of the volume's
+ * UUID. */
 #define DEVICE_IDENTITY_MIN 20
 
 struct device {
@@ -22,15 +24,18 @@ struct device {
 	uint64_t size;    /* bytes */
 	char number[24];  /* "254:16"; "" when sysfs does not tell */
 	bool read_only;
-	char serial[DEVICE_SERIAL_SIZE]; /* as the device says it, trimmed; "" when it says nothing */
+	/* as the device says it, trimmed; "" when it says nothing */
+	char serial[DEVICE_SERIAL_SIZE];
 	/*
-	 * The serial as lower-case hex digits without hyphens when it is 20 to 32 of them, otherwise "": such a device
-	 * has an identity but it is nobody's volume (has_identity tells), or it has none at all.
+	 * The serial as lower-case hex digits without hyphens when it is 20 to 32 of them,
+	 * otherwise "": such a device has an identity but it is nobody's volume (has_identity
+	 * tells), or it has none at all.
 	 */
 	char identity[33];
 	bool has_identity; /* the device says who it is, whoever that may be */
 };
 
 enum device_identity { IDENTITY_NONE, IDENTITY_SAME, IDENTITY_OTHER };
-/* Compares the device's identity with a volume's UUID: a prefix of at least DEVICE_IDENTITY_MIN hex digits. */
+/* Compares the device's identity with a volume's UUID: a prefix of at least DEVICE_IDENTITY_MIN hex
+ * digits. */
 enum device_identity device_identity(const struct device *device, const char *volume_uuid);

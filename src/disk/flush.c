@@ -3,13 +3,14 @@
 /*
  * Flushing a disk.
  *
- * The disk is opened for reading only: that is enough to flush it, and udev takes the close of a disk that was open for
- * writing for a change of what is on it, and reads it again.
+ * The disk is opened for reading only: that is enough to flush it, and udev takes the close of a
+ * disk that was open for writing for a change of what is on it, and reads it again.
  *
- * BLKFLSBUF writes as well but tells nobody whether that succeeded, so fsync comes first. What it adds is that nothing
- * old is read from memory when the kernel gives the same numbers to the next disk, and that a file system on the device
- * writes what it has not written yet: fsync of a device knows nothing of that. Each partition and each map has a cache
- * and a file system of its own, so what stands on a disk is flushed piece by piece.
+ * BLKFLSBUF writes as well but tells nobody whether that succeeded, so fsync comes first. What it
+ * adds is that nothing old is read from memory when the kernel gives the same numbers to the next
+ * disk, and that a file system on the device writes what it has not written yet: fsync of a device
+ * knows nothing of that. Each partition and each map has a cache and a file system of its own, so
+ * what stands on a disk is flushed piece by piece.
  */
 
 #include "disk/flush.h"
@@ -52,14 +53,16 @@ static int flush_device(const char *path, struct err *err)
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
 	if (fd < 0)
-		return err_set(err, is_gone(errno) ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "%s cannot be opened: %s", path,
-			       strerror(errno));
+		return err_set(err, is_gone(errno) ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
+			       "%s cannot be opened: %s", path, strerror(errno));
 	if (fsync(fd) < 0)
 		return err_set(err, is_gone(errno) ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
-			       "not all that was written to %s is on it: %s", path, strerror(errno));
+			       "not all that was written to %s is on it: %s", path,
+			       strerror(errno));
 	if (ioctl(fd, BLKFLSBUF, 0) < 0 && errno != ENOTTY)
 		return err_set(err, is_gone(errno) ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
-			       "what memory holds of %s cannot be dropped: %s", path, strerror(errno));
+			       "what memory holds of %s cannot be dropped: %s", path,
+			       strerror(errno));
 	return 0;
 }
 
@@ -71,8 +74,8 @@ static void flush_upper(struct usage_report *report, struct err *first)
 	if (usage_climb(report) < 0)
 		*first = report->err;
 	for (size_t i = report->node_count; i-- > 1;) {
-		_cleanup_free_ char *path =
-			xasprintf("%s/%s", report->dev_root, report->nodes[i].path + strlen("/dev/"));
+		_cleanup_free_ char *path = xasprintf("%s/%s", report->dev_root,
+						      report->nodes[i].path + strlen("/dev/"));
 
 		if (flush_device(path, &err) < 0 && err.code != ERR_NOT_FOUND && !first->code)
 			*first = err;
@@ -149,8 +152,8 @@ struct flusher *flusher_free(struct flusher *flusher)
 	return NULL;
 }
 
-static struct flush *start(struct flusher *flusher, struct task *task, const char *doing, const char *object,
-			   flush_done_fn done, void *arg)
+static struct flush *start(struct flusher *flusher, struct task *task, const char *doing,
+			   const char *object, flush_done_fn done, void *arg)
 {
 	struct flush *flush = xnew(struct flush);
 
@@ -170,7 +173,8 @@ struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_
 	return start(flusher, task, "flushing", path, done, arg);
 }
 
-struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush_done_fn done, void *arg)
+struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush_done_fn done,
+				void *arg)
 {
 	static const struct usage_ignore nothing = { 0 };
 	struct task *task = xnew(struct task);

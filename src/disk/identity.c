@@ -3,16 +3,18 @@
 /*
  * Who a disk says it is.
  *
- * CloudStack gives each volume's disk a serial: the first 20 hex digits of the volume's UUID, since virtio has room for
- * 20 characters. Each bus shows it somewhere else in sysfs; a row of identity_buses[] says how the bus is recognised,
- * which attributes hold the serial and how they are read. The attribute itself is read, never udev's links, which go
- * stale.
+ * CloudStack gives each volume's disk a serial: the first 20 hex digits of the volume's UUID, since
+ * virtio has room for 20 characters. Each bus shows it somewhere else in sysfs; a row of
+ * identity_buses[] says how the bus is recognised, which attributes hold the serial and how they
+ * are read. The attribute itself is read, never udev's links, which go stale.
  *
- * Two questions are kept apart. Does the disk say anything at all (has_identity)? Then it may never be taken for another
- * volume because of its size. And is what it says a volume's UUID or the beginning of one (identity)? Only then can it
- * prove something. A serial like "QM00001" answers the first with yes and the second with no.
+ * Two questions are kept apart. Does the disk say anything at all (has_identity)? Then it may never
+ * be taken for another volume because of its size. And is what it says a volume's UUID or the
+ * beginning of one (identity)? Only then can it prove something. A serial like "QM00001" answers
+ * the first with yes and the second with no.
  *
- * Reading virtio's serial is a request to the device, answered by the hypervisor; the others are cached by the kernel.
+ * Reading virtio's serial is a request to the device, answered by the hypervisor; the others are
+ * cached by the kernel.
  */
 
 #include <assert.h>
@@ -28,7 +30,8 @@
 
 /* ---- hex digits ---- */
 
-/* The lower-case hex digits of text without hyphens; 0 when it holds anything else or more than max of them. */
+/* The lower-case hex digits of text without hyphens; 0 when it holds anything else or more than max
+ * of them. */
 static size_t hex_digits(const char *text, char *out, size_t max)
 {
 	size_t count = 0;
@@ -112,9 +115,9 @@ static void parse_vpd_pg80(const char *bytes, size_t length, struct device *devi
 }
 
 /*
- * "t10.QEMU    QEMU HARDDISK   <serial>": vendor, model and serial, padded with blanks. Every other form ("naa.6000c29…",
- * "eui.…") is a number of the hypervisor's own, which tells disks apart but is no volume's UUID; its prefix keeps it
- * from being taken for one.
+ * "t10.QEMU    QEMU HARDDISK   <serial>": vendor, model and serial, padded with blanks. Every other
+ * form ("naa.6000c29…", "eui.…") is a number of the hypervisor's own, which tells disks apart but
+ * is no volume's UUID; its prefix keeps it from being taken for one.
  */
 static void parse_wwid(const char *bytes, size_t length, struct device *device)
 {
@@ -145,7 +148,8 @@ static void parse_backing_file(const char *bytes, size_t length, struct device *
 	const char *slash;
 
 	trim(&bytes, &length);
-	cut_suffix(bytes, &length, " (deleted)"); /* the kernel's, when the file has no name any more */
+	/* the kernel's, when the file has no name any more */
+	cut_suffix(bytes, &length, " (deleted)");
 	cut_suffix(bytes, &length, ".img");
 	slash = length ? memrchr(bytes, '/', length) : NULL;
 	if (slash) {
@@ -176,7 +180,8 @@ const struct identity_bus identity_buses[BUS_COUNT] = {
 	[BUS_OTHER] = { .prefix = NULL },
 };
 
-/* Block devices that stand for others, for memory, or for drives with a medium somebody may take out. */
+/* Block devices that stand for others, for memory, or for drives with a medium somebody may take
+ * out. */
 static const struct {
 	const char *prefix, *tail;
 } not_disks[] = {

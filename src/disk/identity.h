@@ -14,17 +14,21 @@ struct identity_attribute {
 };
 
 struct identity_bus {
-	const char *prefix; /* of the kernel's name, followed by one or more characters of tail and nothing else */
+	/* of the kernel's name, followed by one or more characters of tail and nothing else */
+	const char *prefix;
 	const char *tail;
-	const char *subsystem; /* where device/subsystem, if there is one, must lead; NULL: not asked */
-	bool required;         /* without it there is no disk (a loop device without a file) */
-	struct identity_attribute attributes[IDENTITY_ATTRIBUTES_MAX]; /* the first that says something counts */
+	/* where device/subsystem, if there is one, must lead; NULL: not asked */
+	const char *subsystem;
+	bool required; /* without it there is no disk (a loop device without a file) */
+	/* the first that says something counts */
+	struct identity_attribute attributes[IDENTITY_ATTRIBUTES_MAX];
 };
 
 /* By bus; the row of BUS_OTHER is empty. */
 extern const struct identity_bus identity_buses[BUS_COUNT];
 
-/* Which bus the disk in block_fd (a directory like /sys/block) is on; -1 when it is not a disk of its own. */
+/* Which bus the disk in block_fd (a directory like /sys/block) is on; -1 when it is not a disk of
+ * its own. */
 int identity_find_bus(int block_fd, const char *name, enum device_bus *out);
 /* True when disks on this bus can say who they are. */
 bool identity_can_have(enum device_bus bus);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Asking libblkid what is on a device. Nothing here waits for the device but the thread that reads it; what becomes of a
- * thread that never comes back is the business of io/blocking.
+ * Asking libblkid what is on a device. Nothing here waits for the device but the thread that reads
+ * it; what becomes of a thread that never comes back is the business of io/blocking.
  */
 
 #include <assert.h>
@@ -50,7 +50,8 @@ static int open_device(const char *path, struct err *err)
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_set(err, errno == ENOENT || errno == ENXIO ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
+		return err_set(err,
+			       errno == ENOENT || errno == ENXIO ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
 			       "%s cannot be opened: %s", path, strerror(errno));
 	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
 		return err_set(err, ERR_INVALID, "%s is neither a block device nor a file", path);
@@ -63,7 +64,8 @@ static int read_signatures(blkid_probe probe, struct task *task)
 	int r;
 
 	blkid_probe_enable_superblocks(probe, true);
-	blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_LABEL | BLKID_SUBLKS_UUID | BLKID_SUBLKS_TYPE);
+	blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_LABEL | BLKID_SUBLKS_UUID |
+							 BLKID_SUBLKS_TYPE);
 	blkid_probe_enable_partitions(probe, true);
 	errno = 0;
 	r = blkid_do_safeprobe(probe);
@@ -92,7 +94,8 @@ static void task_run(void *work)
 		return;
 	probe = blkid_new_probe();
 	if (!probe || blkid_probe_set_device(probe, fd, 0, 0) < 0)
-		err_set(&task->result.err, ERR_UNAVAILABLE, "%s cannot be read: %s", task->path, strerror(errno));
+		err_set(&task->result.err, ERR_UNAVAILABLE, "%s cannot be read: %s", task->path,
+			strerror(errno));
 	else
 		(void)read_signatures(probe, task);
 	blkid_free_probe(probe);

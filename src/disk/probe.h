@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What is on a device: libblkid on a worker of its own, since reading a device may hang for ever. A probe that does
- * not answer within its deadline is given up (ERR_TIMEOUT) and its worker is replaced, at most PROBE_STUCK_MAX times
- * while the stuck ones stay stuck.
+ * What is on a device: libblkid on a worker of its own, since reading a device may hang for ever. A
+ * probe that does not answer within its deadline is given up (ERR_TIMEOUT) and its worker is
+ * replaced, at most PROBE_STUCK_MAX times while the stuck ones stay stuck.
  */
 
 #include "base/err.h"

@@ -3,16 +3,19 @@
 /*
  * Watching /sys/block by looking.
  *
- * A scan lists the directory (names and inodes: two system calls for most machines), walks the sorted list beside the
- * sorted entries it knows, and so finds what is gone and what is new; a name with another inode is both. Then it looks
- * at entries: at all that wait for something (new ones, and those that have not said yet who they are), and at a slice
- * of the others, since a size or the file behind a loop device changes without any event.
+ * A scan lists the directory (names and inodes: two system calls for most machines), walks the
+ * sorted list beside the sorted entries it knows, and so finds what is gone and what is new; a name
+ * with another inode is both. Then it looks at entries: at all that wait for something (new ones,
+ * and those that have not said yet who they are), and at a slice of the others, since a size or the
+ * file behind a loop device changes without any event.
  *
- * What one look finds is applied in look(): an entry is empty (no size: a loop device without a file), held (has a size,
- * may still tell its identity) or listed. Callers see listed ones only. An entry that was empty, or whose diskseq
- * changed, is another disk than before and gets a new `seen`.
+ * What one look finds is applied in look(): an entry is empty (no size: a loop device without a
+ * file), held (has a size, may still tell its identity) or listed. Callers see listed ones only. An
+ * entry that was empty, or whose diskseq changed, is another disk than before and gets a new
+ * `seen`.
  *
- * Changes are collected and told after everything is in place, so that a callback sees the same world as everyone else.
+ * Changes are collected and told after everything is in place, so that a callback sees the same
+ * world as everyone else.
  */
 
 #include <assert.h>
@@ -37,7 +40,8 @@ enum entry_state { ENTRY_EMPTY, ENTRY_HELD, ENTRY_LISTED };
 struct entry {
 	struct device device;
 	enum entry_state state;
-	int64_t held_until_ms; /* once asked at this time or later, it is not asked any more who it is */
+	/* once asked at this time or later, it is not asked any more who it is */
+	int64_t held_until_ms;
 	bool settled;
 	uint64_t scan; /* the last scan that looked at it */
 	bool is_new;   /* never looked at */
@@ -94,8 +98,9 @@ static int open_directory(struct sysblock *sysblock, struct err *err)
 {
 	struct stat now, held;
 
-	if (sysblock->dir && stat(sysblock->block_path, &now) == 0 && fstat(dirfd(sysblock->dir), &held) == 0 &&
-	    now.st_dev == held.st_dev && now.st_ino == held.st_ino) {
+	if (sysblock->dir && stat(sysblock->block_path, &now) == 0 &&
+	    fstat(dirfd(sysblock->dir), &held) == 0 && now.st_dev == held.st_dev &&
+	    now.st_ino == held.st_ino) {
 		rewinddir(sysblock->dir);
 		return 0;
 	}
@@ -114,7 +119,8 @@ static void add_found(struct sysblock *sysblock, const struct dirent *line)
 
 	if (sysblock->found_count == sysblock->found_room) {
 		sysblock->found_room = sysblock->found_room ? 2 * sysblock->found_room : 64;
-		sysblock->found = xrealloc(sysblock->found, sysblock->found_room * sizeof(*sysblock->found));
+		sysblock->found =
+			xrealloc(sysblock->found, sysblock->found_room * sizeof(*sysblock->found));
 	}
 	found = &sysblock->found[sysblock->found_count++];
 	memcpy(found->name, line->d_name, strlen(line->d_name) + 1);
@@ -141,20 +147,22 @@ static int list_directory(struct sysblock *sysblock, struct err *err)
 		if (!line)
 			break;
 		if (++lines > SYSBLOCK_ENTRIES_MAX)
-			return err_set(err, ERR_TOO_MANY, "%s has more than %d entries", sysblock->block_path,
-				       SYSBLOCK_ENTRIES_MAX);
+			return err_set(err, ERR_TOO_MANY, "%s has more than %d entries",
+				       sysblock->block_path, SYSBLOCK_ENTRIES_MAX);
 		if (line->d_name[0] != '.' && strlen(line->d_name) < DEVICE_NAME_SIZE)
 			add_found(sysblock, line);
 	}
 	if (errno)
-		return err_set(err, ERR_UNAVAILABLE, "the list of disks, %s, cannot be read: %s", sysblock->block_path,
-			       strerror(errno));
+		return err_set(err, ERR_UNAVAILABLE, "the list of disks, %s, cannot be read: %s",
+			       sysblock->block_path, strerror(errno));
 	if (sysblock->found_count > 1)
-		qsort(sysblock->found, sysblock->found_count, sizeof(*sysblock->found), compare_found);
+		qsort(sysblock->found, sysblock->found_count, sizeof(*sysblock->found),
+		      compare_found);
 	return 0;
 }
 
-/* Size, diskseq, numbers and read-only. -1 when there is no size to be read; the others stay as they are then. */
+/* Size, diskseq, numbers and read-only. -1 when there is no size to be read; the others stay as
+ * they are then. */
 static int read_numbers(int block_fd, struct device *device)
 {
 	_cleanup_free_ char *number = NULL;
@@ -172,12 +180,13 @@ static int read_numbers(int block_fd, struct device *device)
 
 /* ---- changes ---- */
 
-static void note_change(struct sysblock *sysblock, enum change_kind kind, const struct device *device,
-			uint64_t old_size)
+static void note_change(struct sysblock *sysblock, enum change_kind kind,
+			const struct device *device, uint64_t old_size)
 {
 	if (sysblock->change_count == sysblock->change_room) {
 		sysblock->change_room = sysblock->change_room ? 2 * sysblock->change_room : 16;
-		sysblock->changes = xrealloc(sysblock->changes, sysblock->change_room * sizeof(*sysblock->changes));
+		sysblock->changes = xrealloc(sysblock->changes,
+					     sysblock->change_room * sizeof(*sysblock->changes));
 	}
 	sysblock->changes[sysblock->change_count++] =
 		(struct change){ .kind = kind, .device = *device, .old_size = old_size };
@@ -240,13 +249,14 @@ static struct entry *entry_new(struct sysblock *sysblock, const struct found *fo
 	struct entry *entry;
 	enum device_bus bus;
 
-	if (identity_find_bus(dirfd(sysblock->dir), found->name, &bus) < 0 || !(sysblock->buses & 1u << bus))
+	if (identity_find_bus(dirfd(sysblock->dir), found->name, &bus) < 0 ||
+	    !(sysblock->buses & 1u << bus))
 		return NULL;
 	entry = xnew(struct entry);
 	memcpy(entry->device.name, found->name, sizeof(entry->device.name));
 	/* Fits: checked by sysblock_open(). */
-	snprintf(entry->device.path, sizeof(entry->device.path), "%s/%.*s", sysblock->dev_root, DEVICE_NAME_SIZE - 1,
-		 found->name);
+	snprintf(entry->device.path, sizeof(entry->device.path), "%s/%.*s", sysblock->dev_root,
+		 DEVICE_NAME_SIZE - 1, found->name);
 	for (char *c = entry->device.path + strlen(sysblock->dev_root); *c; c++) {
 		if (*c == '!') /* how the kernel writes "cciss/c0d0" in sysfs */
 			*c = '/';
@@ -269,10 +279,12 @@ static void entry_begin(struct sysblock *sysblock, struct entry *entry)
 
 static bool may_ask_identity(const struct entry *entry)
 {
-	return !entry->device.has_identity && !entry->settled && identity_can_have(entry->device.bus);
+	return !entry->device.has_identity && !entry->settled &&
+	       identity_can_have(entry->device.bus);
 }
 
-/* Asks who it is, if that can still bring something. A listed disk that answers otherwise than before starts again. */
+/* Asks who it is, if that can still bring something. A listed disk that answers otherwise than
+ * before starts again. */
 static void look_at_identity(struct sysblock *sysblock, struct entry *entry)
 {
 	struct device now = entry->device;
@@ -333,7 +345,8 @@ static void look(struct sysblock *sysblock, struct entry *entry)
 /* Brings entries[] in line with found[]; both are sorted by name. */
 static void merge(struct sysblock *sysblock)
 {
-	struct entry **merged = xcalloc(sysblock->found_count ? sysblock->found_count : 1, sizeof(struct entry *));
+	struct entry **merged =
+		xcalloc(sysblock->found_count ? sysblock->found_count : 1, sizeof(struct entry *));
 	size_t count = 0, e = 0, f = 0;
 
 	while (e < sysblock->entry_count || f < sysblock->found_count) {
@@ -386,7 +399,8 @@ static void publish(struct sysblock *sysblock)
 {
 	size_t count = 0;
 
-	sysblock->devices = xrealloc(sysblock->devices, (sysblock->entry_count + 1) * sizeof(*sysblock->devices));
+	sysblock->devices = xrealloc(sysblock->devices,
+				     (sysblock->entry_count + 1) * sizeof(*sysblock->devices));
 	for (size_t i = 0; i < sysblock->entry_count; i++) {
 		if (sysblock->entries[i]->state == ENTRY_LISTED)
 			sysblock->devices[count++] = sysblock->entries[i]->device;
@@ -446,7 +460,8 @@ void sysblock_wake(struct sysblock *sysblock)
 	int64_t delay_ms = DEBOUNCE_MS < sysblock->scan_ms ? DEBOUNCE_MS : sysblock->scan_ms;
 
 	/* Never later than planned: a stream of events must not put the scan off for ever. */
-	if (!loop_timer_is_set(&sysblock->tick) || sysblock->tick.due_ms > clock_mono_ms() + delay_ms)
+	if (!loop_timer_is_set(&sysblock->tick) ||
+	    sysblock->tick.due_ms > clock_mono_ms() + delay_ms)
 		loop_timer_set(sysblock->loop, &sysblock->tick, delay_ms);
 }
 
@@ -464,7 +479,8 @@ struct sysblock *sysblock_open(struct loop *loop, const struct sysblock_options 
 
 	assert(loop && options->sysfs_root && options->dev_root && options->scan_ms > 0);
 	if (strlen(options->dev_root) + 1 + DEVICE_NAME_SIZE > DEVICE_PATH_SIZE) {
-		err_set(err, ERR_INVALID, "the folder of device nodes, %s, has too long a name", options->dev_root);
+		err_set(err, ERR_INVALID, "the folder of device nodes, %s, has too long a name",
+			options->dev_root);
 		return NULL;
 	}
 	sysblock = xnew(struct sysblock);
@@ -476,7 +492,8 @@ struct sysblock *sysblock_open(struct loop *loop, const struct sysblock_options 
 	sysblock->dev_root = xstrdup(options->dev_root);
 	sysblock->scan_ms = options->scan_ms;
 	sysblock->buses = options->buses;
-	/* Listening begins before the first look, so that nothing falls in between. Without uevents the scan is enough. */
+	/* Listening begins before the first look, so that nothing falls in between. Without uevents
+	 * the scan is enough. */
 	if (options->uevents)
 		sysblock->uevent = uevent_open(loop, on_block_event, sysblock, NULL);
 	sysblock->health.uevents = sysblock->uevent != NULL;
@@ -530,10 +547,12 @@ const struct device *sysblock_find(const struct sysblock *sysblock, const char *
 {
 	if (sysblock->device_count == 0)
 		return NULL;
-	return bsearch(name, sysblock->devices, sysblock->device_count, sizeof(*sysblock->devices), compare_name);
+	return bsearch(name, sysblock->devices, sysblock->device_count, sizeof(*sysblock->devices),
+		       compare_name);
 }
 
-/* Opens the directory anew, so that neither the place in a listing nor an old directory can mislead. */
+/* Opens the directory anew, so that neither the place in a listing nor an old directory can
+ * mislead. */
 static DIR *open_at_name(const struct sysblock *sysblock, const char *name, uint64_t *inode)
 {
 	DIR *dir = opendir(sysblock->block_path);

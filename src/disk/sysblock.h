@@ -4,22 +4,24 @@
 /*
  * The kernel's disks, by looking at /sys/block.
  *
- * Every scan_ms the directory is listed, names and inodes only; attributes are read for new entries, and sizes of the
- * others again in slices, since not every change raises an event. A kernel uevent only makes the next scan early. The
- * scan alone is the truth and alone is enough. Partitions, empty drives and zero-sized disks are not listed, nor are
- * devices that stand for something else (dm, md, nbd, ram, zram, CD drives, …) and loop devices without a file.
+ * Every scan_ms the directory is listed, names and inodes only; attributes are read for new
+ * entries, and sizes of the others again in slices, since not every change raises an event. A
+ * kernel uevent only makes the next scan early. The scan alone is the truth and alone is enough.
+ * Partitions, empty drives and zero-sized disks are not listed, nor are devices that stand for
+ * something else (dm, md, nbd, ram, zram, CD drives, …) and loop devices without a file.
  *
- * A disk whose bus can prove who it is, but which does not say so yet, is held back for SYSBLOCK_HELD_MS and asked again
- * in each scan (SYSBLOCK_SETTLE_MS apart, or sooner) before it is taken for one without identity: an added() device has
- * its final one. The exception are disks that the first scan finds; they are listed at once, and should one of them
- * speak up in that time, it is removed() and added() again, now with its identity and the same `seen`.
+ * A disk whose bus can prove who it is, but which does not say so yet, is held back for
+ * SYSBLOCK_HELD_MS and asked again in each scan (SYSBLOCK_SETTLE_MS apart, or sooner) before it is
+ * taken for one without identity: an added() device has its final one. The exception are disks that
+ * the first scan finds; they are listed at once, and should one of them speak up in that time, it
+ * is removed() and added() again, now with its identity and the same `seen`.
  *
- * A new inode under an old name or another diskseq is another disk: removed() and added(). All callbacks of a scan come
- * at its end, first what was removed, then what changed size, then what was added; they may ask and wake, but neither
- * scan nor close.
+ * A new inode under an old name or another diskseq is another disk: removed() and added(). All
+ * callbacks of a scan come at its end, first what was removed, then what changed size, then what
+ * was added; they may ask and wake, but neither scan nor close.
  *
- * When the directory cannot be read, nothing is known: the devices stay as they were, health says why, and every tick
- * tries again.
+ * When the directory cannot be read, nothing is known: the devices stay as they were, health says
+ * why, and every tick tries again.
  */
 
 #include "base/err.h"
@@ -58,15 +60,18 @@ int sysblock_scan(struct sysblock *sysblock, struct err *err);
 void sysblock_wake(struct sysblock *sysblock);
 
 size_t sysblock_count(const struct sysblock *sysblock);
-/* Valid until the next scan. The devices lie one behind the other, sorted by name: at(0) is the whole array. */
+/* Valid until the next scan. The devices lie one behind the other, sorted by name: at(0) is the
+ * whole array. */
 const struct device *sysblock_at(const struct sysblock *sysblock, size_t index);
-const struct device *sysblock_find(const struct sysblock *sysblock, const char *name); /* NULL when not there */
+/* NULL when not there */
+const struct device *sysblock_find(const struct sysblock *sysblock, const char *name);
 /*
- * Re-reads inode, identity, diskseq and size of one device right now: true when it is still the very same disk. What
- * cannot be read is not the same.
+ * Re-reads inode, identity, diskseq and size of one device right now: true when it is still the
+ * very same disk. What cannot be read is not the same.
  */
 bool sysblock_verify(struct sysblock *sysblock, const struct device *device);
-/* The last scan found a disk that is held back: it is there, but listed only by one of the next scans. */
+/* The last scan found a disk that is held back: it is there, but listed only by one of the next
+ * scans. */
 bool sysblock_is_settling(const struct sysblock *sysblock);
 /* The highest diskseq ever seen, 0 when the kernel has none. */
 uint64_t sysblock_last_diskseq(const struct sysblock *sysblock);

@@ -3,10 +3,11 @@
 /*
  * The kernel's uevents, over a raw netlink socket.
  *
- * Group 1 is what the kernel itself sends; group 2, which libudev reads, is only re-sent by udevd and silent without it.
- * A message is "add@/devices/…" followed by zero-terminated KEY=VALUE texts. Anybody with the right capability can send
- * to the group, so only what came from the kernel (port 0, uid 0) counts; and it counts as no more than "look again".
- * When messages were lost because we were slow (ENOBUFS), one of them may have been of interest: look again, too.
+ * Group 1 is what the kernel itself sends; group 2, which libudev reads, is only re-sent by udevd
+ * and silent without it. A message is "add@/devices/…" followed by zero-terminated KEY=VALUE texts.
+ * Anybody with the right capability can send to the group, so only what came from the kernel (port
+ * 0, uid 0) counts; and it counts as no more than "look again". When messages were lost because we
+ * were slow (ENOBUFS), one of them may have been of interest: look again, too.
  */
 
 #include <assert.h>
@@ -42,7 +43,8 @@ static bool is_from_kernel(struct msghdr *message)
 {
 	const struct sockaddr_nl *sender = message->msg_name;
 
-	if (message->msg_namelen < sizeof(*sender) || sender->nl_family != AF_NETLINK || sender->nl_pid != 0)
+	if (message->msg_namelen < sizeof(*sender) || sender->nl_family != AF_NETLINK ||
+	    sender->nl_pid != 0)
 		return false;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
 		struct ucred cred;
@@ -79,7 +81,8 @@ static enum received receive_one(int fd)
 	if (length < 0)
 		return errno == ENOBUFS ? RECEIVED_BLOCK : RECEIVED_NOTHING;
 	bytes[length] = '\0';
-	return is_from_kernel(&message) && is_block(bytes, (size_t)length) ? RECEIVED_BLOCK : RECEIVED_OTHER;
+	return is_from_kernel(&message) && is_block(bytes, (size_t)length) ? RECEIVED_BLOCK
+									   : RECEIVED_OTHER;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -101,16 +104,19 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 static int open_socket(struct err *err)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = KERNEL_GROUP };
-	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+	_cleanup_close_ int fd =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
 	int on = 1;
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
 	    bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-		return err_set(err, ERR_UNAVAILABLE, "kernel events cannot be listened to: %s", strerror(errno));
+		return err_set(err, ERR_UNAVAILABLE, "kernel events cannot be listened to: %s",
+			       strerror(errno));
 	return TAKE_FD(fd);
 }
 
-struct uevent *uevent_open(struct loop *loop, void (*on_block)(void *arg), void *arg, struct err *err)
+struct uevent *uevent_open(struct loop *loop, void (*on_block)(void *arg), void *arg,
+			   struct err *err)
 {
 	struct uevent *uevent;
 	int fd;

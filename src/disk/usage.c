@@ -3,9 +3,10 @@
 /*
  * The loop's side of finding out who uses a disk.
  *
- * A scan that finds nothing but open descriptors is not believed at once: a program that probes a disk after an event has
- * the disk open for a moment, and a detachment asked for in that moment would be refused for no reason. The scan is made
- * again until it finds something else, or nothing, or until it has found the same for long enough to be no passing thing.
+ * A scan that finds nothing but open descriptors is not believed at once: a program that probes a
+ * disk after an event has the disk open for a moment, and a detachment asked for in that moment
+ * would be refused for no reason. The scan is made again until it finds something else, or nothing,
+ * or until it has found the same for long enough to be no passing thing.
  */
 
 #include <assert.h>
@@ -144,7 +145,8 @@ struct usage_checker *usage_checker_free(struct usage_checker *checker)
 }
 
 struct usage_check *usage_check_start(struct usage_checker *checker, const char *name,
-				      const struct usage_ignore *ignore, usage_done_fn done, void *arg)
+				      const struct usage_ignore *ignore, usage_done_fn done,
+				      void *arg)
 {
 	struct usage_check *check = xnew(struct usage_check);
 

@@ -3,13 +3,15 @@
 /*
  * Mounts and swap.
  *
- * A mount is compared with every node of the pile by device number, and by name for file systems with numbers of their
- * own (btrfs). Each mount namespace has a list of its own, and what is mounted in one need not be seen in another: a
- * container's file system, or one that a service with private mounts has kept after it was unmounted everywhere else.
- * So one process of each namespace is asked. Most namespaces are copies of ours; what both show is told once.
+ * A mount is compared with every node of the pile by device number, and by name for file systems
+ * with numbers of their own (btrfs). Each mount namespace has a list of its own, and what is
+ * mounted in one need not be seen in another: a container's file system, or one that a service with
+ * private mounts has kept after it was unmounted everywhere else. So one process of each namespace
+ * is asked. Most namespaces are copies of ours; what both show is told once.
  *
- * The root file system is found the same way, as a mount at "/" on one of the nodes, in our namespace and in that of the
- * first process. What another namespace calls its root is the root of a container.
+ * The root file system is found the same way, as a mount at "/" on one of the nodes, in our
+ * namespace and in that of the first process. What another namespace calls its root is the root of
+ * a container.
  */
 
 #include <errno.h>
@@ -39,15 +41,17 @@ struct mounts {
 	int pid; /* whose list is read; 0: ours */
 };
 
-/* Decodes \040 and the like; keeps the escaped text when what comes out is nothing to show people. */
+/* Decodes \040 and the like; keeps the escaped text when what comes out is nothing to show
+ * people. */
 static void unescape(const char *in, char *out, size_t size)
 {
 	size_t length = 0;
 
 	for (const char *c = in; *c && length + 1 < size; c++) {
-		if (c[0] == '\\' && c[1] >= '0' && c[1] <= '3' && c[2] >= '0' && c[2] <= '7' && c[3] >= '0' &&
-		    c[3] <= '7') {
-			out[length++] = (char)((c[1] - '0') << 6 | (c[2] - '0') << 3 | (c[3] - '0'));
+		if (c[0] == '\\' && c[1] >= '0' && c[1] <= '3' && c[2] >= '0' && c[2] <= '7' &&
+		    c[3] >= '0' && c[3] <= '7') {
+			out[length++] =
+				(char)((c[1] - '0') << 6 | (c[2] - '0') << 3 | (c[3] - '0'));
 			c += 3;
 		} else {
 			out[length++] = *c;
@@ -61,8 +65,9 @@ static void unescape(const char *in, char *out, size_t size)
 /* Without these the system does not run or does not start again. */
 static bool is_root_mount(const char *mount_point)
 {
-	return streq(mount_point, "/") || streq(mount_point, "/usr") || streq(mount_point, "/var") ||
-	       streq(mount_point, "/boot") || str_has_prefix(mount_point, "/boot/");
+	return streq(mount_point, "/") || streq(mount_point, "/usr") ||
+	       streq(mount_point, "/var") || streq(mount_point, "/boot") ||
+	       str_has_prefix(mount_point, "/boot/");
 }
 
 /* Ours, or the first process's: what systemd has put us into is a copy. */
@@ -93,27 +98,32 @@ static void add_mount(struct mounts *mounts, size_t node, const char *mount_poin
 		return;
 	usage_label(report, &report->nodes[node], label);
 	if (mounts->pid == 0) {
-		usage_add(report, &report->nodes[node], kind, "%smounted at %s", label, mount_point);
+		usage_add(report, &report->nodes[node], kind, "%smounted at %s", label,
+			  mount_point);
 		return;
 	}
 	usage_process_name(report, mounts->pid, process);
-	usage_add(report, &report->nodes[node], kind, "%smounted at %s in the mount namespace of pid %d (%s)", label,
-		  mount_point, mounts->pid, process);
+	usage_add(report, &report->nodes[node], kind,
+		  "%smounted at %s in the mount namespace of pid %d (%s)", label, mount_point,
+		  mounts->pid, process);
 }
 
-static void check_mount(struct mounts *mounts, const char *number, const char *source, const char *mount_point)
+static void check_mount(struct mounts *mounts, const char *number, const char *source,
+			const char *mount_point)
 {
 	const struct usage_report *report = mounts->report;
 
 	for (size_t i = 0; i < report->node_count; i++) {
-		if (streq(number, report->nodes[i].number) || usage_is_path_of(&report->nodes[i], source)) {
+		if (streq(number, report->nodes[i].number) ||
+		    usage_is_path_of(&report->nodes[i], source)) {
 			add_mount(mounts, i, mount_point);
 			return;
 		}
 	}
 }
 
-/* "26 1 254:0 / /mnt/a\040b rw,relatime shared:1 - ext4 /dev/vda rw": the optional fields end at the "-". */
+/* "26 1 254:0 / /mnt/a\040b rw,relatime shared:1 - ext4 /dev/vda rw": the optional fields end at
+ * the "-". */
 static int read_mount(struct mounts *mounts, char *line)
 {
 	char *fields[6], *save = NULL, *word = strtok_r(line, " ", &save);
@@ -127,9 +137,10 @@ static int read_mount(struct mounts *mounts, char *line)
 		word = strtok_r(NULL, " ", &save);
 	/* word is the "-"; then come the type and the source, which may be empty. */
 	if (!word || !strtok_r(NULL, " ", &save))
-		return err_set(&report->err, ERR_INTERNAL,
-			       "who uses %s cannot be found out: mountinfo has a line that makes no sense",
-			       report->name);
+		return err_set(
+			&report->err, ERR_INTERNAL,
+			"who uses %s cannot be found out: mountinfo has a line that makes no sense",
+			report->name);
 	unescape(fields[4], mount_point, sizeof(mount_point));
 	unescape(str_or(strtok_r(NULL, " ", &save), ""), source, sizeof(source));
 	check_mount(mounts, fields[2], source, mount_point);
@@ -185,7 +196,8 @@ static int scan_own_namespace(struct mounts *mounts)
 	return read_mounts(mounts, text);
 }
 
-/* A process that has ended or may not be read is passed over; another of its namespace may do as well. */
+/* A process that has ended or may not be read is passed over; another of its namespace may do as
+ * well. */
 static int scan_namespace_of(struct mounts *mounts, int pid)
 {
 	_cleanup_free_ char *folder = xasprintf("%s/%d", mounts->report->proc_root, pid);
@@ -222,7 +234,8 @@ int usage_find_mounts(struct usage_report *report, const int *pids, size_t count
 
 /* ---- swap ---- */
 
-/* "/dev/dm-0  partition  1024  0  -2"; other lines are the heading. A swap file lies on a mount, which is found. */
+/* "/dev/dm-0  partition  1024  0  -2"; other lines are the heading. A swap file lies on a mount,
+ * which is found. */
 static void read_swap(struct usage_report *report, char *line)
 {
 	char path[4096], label[USAGE_NODE_LABEL_SIZE];

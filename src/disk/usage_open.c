@@ -3,18 +3,19 @@
 /*
  * Processes, and what they have open.
  *
- * Whoever reads or writes a disk directly - a copy that is running, a virtual machine - shows nowhere but in its file
- * descriptors. They are stat'ed rather than read, since a node may have any name; without asking a server that may be
- * away, since most descriptors are of other files. A process that cannot be read is passed over: it is the best that can be
- * done from outside.
+ * Whoever reads or writes a disk directly - a copy that is running, a virtual machine - shows
+ * nowhere but in its file descriptors. They are stat'ed rather than read, since a node may have any
+ * name; without asking a server that may be away, since most descriptors are of other files. A
+ * process that cannot be read is passed over: it is the best that can be done from outside.
  *
- * Not everybody who has a disk open uses it. udev's workers read signatures after each event, and may hang in a disk that
- * is dying, which is when it must be possible to take it away; nothing is lost to them, so they never count. What they
- * start (lvm, mdadm, …) has many names but is through in a moment; that is why the loop's side scans again. Our own
- * threads read signatures, too.
+ * Not everybody who has a disk open uses it. udev's workers read signatures after each event, and
+ * may hang in a disk that is dying, which is when it must be possible to take it away; nothing is
+ * lost to them, so they never count. What they start (lvm, mdadm, …) has many names but is through
+ * in a moment; that is why the loop's side scans again. Our own threads read signatures, too.
  *
- * The kernel itself claims a disk for a file system that was unmounted lazily or mounted in a namespace that no process
- * shows, for bcache and others that are not seen in sysfs. It refuses a second claim, which is what a claim is made for.
+ * The kernel itself claims a disk for a file system that was unmounted lazily or mounted in a
+ * namespace that no process shows, for bcache and others that are not seen in sysfs. It refuses a
+ * second claim, which is what a claim is made for.
  */
 
 #include <dirent.h>
@@ -39,7 +40,8 @@ static int by_number(const void *a, const void *b)
 
 static int pid_of(const char *name)
 {
-	return name[0] >= '1' && name[0] <= '9' && strspn(name, "0123456789") == strlen(name) && strlen(name) < 10
+	return name[0] >= '1' && name[0] <= '9' && strspn(name, "0123456789") == strlen(name) &&
+			       strlen(name) < 10
 		       ? atoi(name)
 		       : 0;
 }
@@ -97,7 +99,8 @@ static int own_pid(const struct usage_report *report)
 
 static bool is_udev(const char *process)
 {
-	return streq(process, "(udev-worker)") || streq(process, "systemd-udevd") || streq(process, "udevd");
+	return streq(process, "(udev-worker)") || streq(process, "systemd-udevd") ||
+	       streq(process, "udevd");
 }
 
 static const struct usage_node *node_of(const struct usage_report *report, const struct statx *st)
@@ -126,7 +129,8 @@ static void scan_descriptors(struct usage_report *report, int pid, DIR *dir, siz
 			continue;
 		if (++*seen > DESCRIPTORS_MAX)
 			return;
-		if (statx(dirfd(dir), entry->d_name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &st) < 0 ||
+		if (statx(dirfd(dir), entry->d_name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
+			  STATX_TYPE, &st) < 0 ||
 		    !S_ISBLK(st.stx_mode))
 			continue;
 		node = node_of(report, &st);
@@ -169,7 +173,8 @@ int usage_find_openers(struct usage_report *report, const int *pids, size_t coun
 
 /* ---- claims ---- */
 
-/* Our map claims what is below it, so then it is the map that can be claimed; partitions count with their disk. */
+/* Our map claims what is below it, so then it is the map that can be claimed; partitions count with
+ * their disk. */
 static const struct usage_node *claimable(const struct usage_report *report)
 {
 	for (size_t i = 0; i < report->node_count; i++) {
@@ -182,7 +187,8 @@ static const struct usage_node *claimable(const struct usage_report *report)
 void usage_find_claim(struct usage_report *report)
 {
 	const struct usage_node *node = claimable(report);
-	_cleanup_free_ char *path = xasprintf("%s/%s", report->dev_root, node->path + strlen("/dev/"));
+	_cleanup_free_ char *path =
+		xasprintf("%s/%s", report->dev_root, node->path + strlen("/dev/"));
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	char label[USAGE_NODE_LABEL_SIZE];
 
@@ -190,5 +196,6 @@ void usage_find_claim(struct usage_report *report)
 		return;
 	usage_label(report, node, label);
 	usage_add(report, node, USAGE_HELD,
-		  "%sclaimed by a program, or by a file system that is mounted nowhere to be seen", label);
+		  "%sclaimed by a program, or by a file system that is mounted nowhere to be seen",
+		  label);
 }

@@ -3,8 +3,9 @@
 /*
  * What is known of the use of a disk, and how it is told.
  *
- * The report decides whether something is pulled away from under a program, so it knows one way only: users are added, none
- * is taken out, and an error says that the users cannot be found out, which is not the same as that there are none.
+ * The report decides whether something is pulled away from under a program, so it knows one way
+ * only: users are added, none is taken out, and an error says that the users cannot be found out,
+ * which is not the same as that there are none.
  */
 
 #include "disk/usage_report.h"
@@ -13,8 +14,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void usage_report_init(struct usage_report *report, const struct usage_options *options, const char *name,
-		       const struct usage_ignore *ignore)
+void usage_report_init(struct usage_report *report, const struct usage_options *options,
+		       const char *name, const struct usage_ignore *ignore)
 {
 	*report = (struct usage_report){
 		.proc_root = xstrdup(options->proc_root),
@@ -39,17 +40,18 @@ void usage_report_clear(struct usage_report *report)
 
 int usage_cannot_read(struct usage_report *report, const char *path)
 {
-	return err_set(&report->err, ERR_UNAVAILABLE, "who uses %s cannot be found out: %s: %s", report->name, path,
-		       strerror(errno));
+	return err_set(&report->err, ERR_UNAVAILABLE, "who uses %s cannot be found out: %s: %s",
+		       report->name, path, strerror(errno));
 }
 
 int usage_too_many(struct usage_report *report, const char *what)
 {
-	return err_set(&report->err, ERR_TOO_MANY, "who uses %s cannot be found out: %s", report->name, what);
+	return err_set(&report->err, ERR_TOO_MANY, "who uses %s cannot be found out: %s",
+		       report->name, what);
 }
 
-void usage_add(struct usage_report *report, const struct usage_node *node, enum usage_kind kind, const char *format,
-	       ...)
+void usage_add(struct usage_report *report, const struct usage_node *node, enum usage_kind kind,
+	       const char *format, ...)
 {
 	char text[4200];
 	va_list args;
@@ -67,7 +69,8 @@ void usage_add(struct usage_report *report, const struct usage_node *node, enum 
 	buf_add_text(&report->what, text);
 }
 
-void usage_label(const struct usage_report *report, const struct usage_node *node, char out[USAGE_NODE_LABEL_SIZE])
+void usage_label(const struct usage_report *report, const struct usage_node *node,
+		 char out[USAGE_NODE_LABEL_SIZE])
 {
 	snprintf(out, USAGE_NODE_LABEL_SIZE, "%s%s", node == report->nodes ? "" : node->name,
 		 node == report->nodes ? "" : " ");

@@ -13,10 +13,11 @@
 /* The disk asked about, or something that stands on it. */
 struct usage_node {
 	char name[DEVICE_NAME_SIZE];
-	char folder[2 * DEVICE_NAME_SIZE]; /* below block/; "" for another member of a btrfs, which is not gone into */
-	char number[24];                   /* "254:1" */
-	char path[DEVICE_NAME_SIZE + 8];   /* "/dev/vdb1" */
-	char alias[USAGE_ALIAS_SIZE];      /* "/dev/mapper/vg-root", "" when it has none */
+	/* below block/; "" for another member of a btrfs, which is not gone into */
+	char folder[2 * DEVICE_NAME_SIZE];
+	char number[24];                 /* "254:1" */
+	char path[DEVICE_NAME_SIZE + 8]; /* "/dev/vdb1" */
+	char alias[USAGE_ALIAS_SIZE];    /* "/dev/mapper/vg-root", "" when it has none */
 	bool is_partition;
 	bool is_map; /* the one that is ours */
 	bool by_map; /* that one, or what stands on it */
@@ -44,16 +45,17 @@ struct usage_report {
 #define USAGE_USERS_SHOWN 16 /* by name; of the others the number */
 #define USAGE_NODE_LABEL_SIZE (DEVICE_NAME_SIZE + 1)
 
-void usage_report_init(struct usage_report *report, const struct usage_options *options, const char *name,
-		       const struct usage_ignore *ignore);
+void usage_report_init(struct usage_report *report, const struct usage_options *options,
+		       const char *name, const struct usage_ignore *ignore);
 void usage_report_clear(struct usage_report *report);
 
 /* A user of this node. */
-void usage_add(struct usage_report *report, const struct usage_node *node, enum usage_kind kind, const char *format,
-	       ...) _printf_(4, 5);
+void usage_add(struct usage_report *report, const struct usage_node *node, enum usage_kind kind,
+	       const char *format, ...) _printf_(4, 5);
 /* Says that the users of the disk cannot be found out, because of errno at path. -1. */
 int usage_cannot_read(struct usage_report *report, const char *path);
 int usage_too_many(struct usage_report *report, const char *what);
 /* "vdb1 " in front of what is said about a node, nothing for the disk itself. */
-void usage_label(const struct usage_report *report, const struct usage_node *node, char out[USAGE_NODE_LABEL_SIZE]);
+void usage_label(const struct usage_report *report, const struct usage_node *node,
+		 char out[USAGE_NODE_LABEL_SIZE]);
 bool usage_is_path_of(const struct usage_node *node, const char *path);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One scan: the pile of devices that stands on the disk, then all who use one of them. Open descriptors come after the
- * other users, because they alone may be gone in a moment. The claim is tried last and only where nothing else was found,
- * since to try it is to open the disk.
+ * One scan: the pile of devices that stands on the disk, then all who use one of them. Open
+ * descriptors come after the other users, because they alone may be gone in a moment. The claim is
+ * tried last and only where nothing else was found, since to try it is to open the disk.
  */
 
 #include "disk/usage_scan.h"
@@ -35,8 +35,10 @@ void usage_scan(struct usage_report *report)
 {
 	const char *name = report->name;
 
-	if (str_empty(name) || strlen(name) >= DEVICE_NAME_SIZE || strchr(name, '/') || name[0] == '.') {
-		err_set(&report->err, ERR_INVALID, "\"%s\" is not the name of a disk", str_or(name, ""));
+	if (str_empty(name) || strlen(name) >= DEVICE_NAME_SIZE || strchr(name, '/') ||
+	    name[0] == '.') {
+		err_set(&report->err, ERR_INVALID, "\"%s\" is not the name of a disk",
+			str_or(name, ""));
 		return;
 	}
 	if (find_users(report) < 0)

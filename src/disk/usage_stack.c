@@ -3,13 +3,15 @@
 /*
  * What stands on a disk.
  *
- * A disk is rarely used as itself: there are partitions on it, device mapper or md on those, and a file system on top of
- * the pile. So all of that is gathered first, from the disk upwards: its partitions, whoever holds it or them (sysfs
- * "holders"), loop devices made from any of them, the other members of a btrfs, and so on until nothing new turns up.
- * Who uses one of these nodes uses the disk.
+ * A disk is rarely used as itself: there are partitions on it, device mapper or md on those, and a
+ * file system on top of the pile. So all of that is gathered first, from the disk upwards: its
+ * partitions, whoever holds it or them (sysfs "holders"), loop devices made from any of them, the
+ * other members of a btrfs, and so on until nothing new turns up. Who uses one of these nodes uses
+ * the disk.
  *
- * The answer decides whether something is pulled away from under somebody. So nothing is assumed: a file that is missing
- * or a line that makes no sense is an error. Only the "holders" folder may be missing, which nothing can hold then.
+ * The answer decides whether something is pulled away from under somebody. So nothing is assumed: a
+ * file that is missing or a line that makes no sense is an error. Only the "holders" folder may be
+ * missing, which nothing can hold then.
  */
 
 #include <dirent.h>
@@ -60,7 +62,8 @@ static int each_entry(struct usage_report *report, const char *path, size_t node
 	return r;
 }
 
-/* An empty node with this name, NULL when the name is known already or does not fit, with *r saying which. */
+/* An empty node with this name, NULL when the name is known already or does not fit, with *r saying
+ * which. */
 static struct usage_node *new_node(struct usage_report *report, const char *name, int *r)
 {
 	struct usage_node *node;
@@ -86,7 +89,8 @@ static struct usage_node *new_node(struct usage_report *report, const char *name
 	return node;
 }
 
-/* The kernel's name of a map changes and its own may be given by anybody; only its uuid says that it is ours. */
+/* The kernel's name of a map changes and its own may be given by anybody; only its uuid says that
+ * it is ours. */
 static int is_our_map(struct usage_report *report, const char *folder, bool *is_map)
 {
 	_cleanup_free_ char *path = xasprintf("%s/block/%s/dm/uuid", report->sysfs_root, folder);
@@ -106,7 +110,8 @@ static int add_node(struct usage_report *report, const char *folder, bool is_par
 {
 	const char *slash = strrchr(folder, '/');
 	_cleanup_free_ char *number_path = xasprintf("%s/block/%s/dev", report->sysfs_root, folder);
-	_cleanup_free_ char *alias_path = xasprintf("%s/block/%s/dm/name", report->sysfs_root, folder);
+	_cleanup_free_ char *alias_path =
+		xasprintf("%s/block/%s/dm/name", report->sysfs_root, folder);
 	char alias[USAGE_ALIAS_SIZE - 16];
 	struct usage_node *node;
 	int r;
@@ -181,7 +186,8 @@ static int on_btrfs_member(struct usage_report *report, size_t node, const char 
 /* fs/btrfs/<uuid>/devices lists the members of each mounted btrfs by kernel name. */
 static int on_btrfs(struct usage_report *report, size_t node, const char *name)
 {
-	_cleanup_free_ char *devices = xasprintf("%s/fs/btrfs/%s/devices", report->sysfs_root, name);
+	_cleanup_free_ char *devices =
+		xasprintf("%s/fs/btrfs/%s/devices", report->sysfs_root, name);
 	_cleanup_free_ char *member = xasprintf("%s/%s", devices, report->nodes[node].name);
 	char who[USAGE_NODE_LABEL_SIZE];
 
@@ -202,7 +208,8 @@ static int climb(struct usage_report *report, size_t node)
 
 	if (!report->nodes[node].folder[0])
 		return 0;
-	if (each_entry(report, holders, node, on_holder) < 0 || each_entry(report, block, node, on_block) < 0 ||
+	if (each_entry(report, holders, node, on_holder) < 0 ||
+	    each_entry(report, block, node, on_block) < 0 ||
 	    each_entry(report, btrfs, node, on_btrfs) < 0)
 		return -1;
 	return report->nodes[node].is_partition ? 0 : each_entry(report, folder, node, on_child);
@@ -214,8 +221,8 @@ int usage_climb(struct usage_report *report)
 	_cleanup_free_ char *folder = xasprintf("%s/block/%s", report->sysfs_root, name);
 
 	if (faccessat(AT_FDCWD, folder, F_OK, 0) < 0)
-		return err_set(&report->err, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "disk %s: %s: %s", name,
-			       folder, strerror(errno));
+		return err_set(&report->err, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
+			       "disk %s: %s: %s", name, folder, strerror(errno));
 	if (add_node(report, name, false, false) < 0)
 		return -1;
 	for (size_t i = 0; i < report->node_count; i++) {

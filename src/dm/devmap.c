@@ -3,11 +3,13 @@
 /*
  * Verbs on device-mapper maps, one at a time, on a thread that may hang.
  *
- * A call is what the caller holds; its verb is what the loop and a thread share: arguments in, result out. io/blocking runs
- * them in their order, gives up a verb that does not end in time, and lets no second verb begin on a volume as long as the
- * first one hangs, so a disk that does not answer costs one thread, however often its map is asked for.
+ * A call is what the caller holds; its verb is what the loop and a thread share: arguments in,
+ * result out. io/blocking runs them in their order, gives up a verb that does not end in time, and
+ * lets no second verb begin on a volume as long as the first one hangs, so a disk that does not
+ * answer costs one thread, however often its map is asked for.
  *
- * libdevmapper waits for udevd, without a deadline, so a timer here asks the backend to stop waiting.
+ * libdevmapper waits for udevd, without a deadline, so a timer here asks the backend to stop
+ * waiting.
  */
 
 #include "dm/devmap.h"
@@ -73,7 +75,8 @@ static void verb_run(void *work)
 		r = backend->list(verb->context, &verb->maps, &verb->count, &verb->err);
 		break;
 	case VERB_ACTIVATE:
-		r = backend->activate(verb->context, verb->name, verb->volume_id, verb->device, verb->size, &verb->err);
+		r = backend->activate(verb->context, verb->name, verb->volume_id, verb->device,
+				      verb->size, &verb->err);
 		break;
 	case VERB_SUSPEND:
 		r = backend->suspend(verb->context, verb->volume_id, &verb->err);
@@ -100,7 +103,8 @@ static void verb_free(void *work)
 
 /* ---- udevd ---- */
 
-/* Asks as long as a thread may be waiting, one that was given up, too: it might have come as far as udevd. */
+/* Asks as long as a thread may be waiting, one that was given up, too: it might have come as far as
+ * udevd. */
 static void on_cookie(struct loop_timer *timer)
 {
 	struct devmap *devmap = container_of(timer, struct devmap, cookie);
@@ -109,16 +113,18 @@ static void on_cookie(struct loop_timer *timer)
 	if (devmap->backend->give_up_udev(devmap->context, devmap->cookie_ms, &left_ms)) {
 		devmap->gave_up = true;
 		if (!devmap->udev_silent)
-			log_warning("device mapper: udevd has not answered for %lld ms; its part is done without it, "
-				    "and links it should have made may be missing. Is systemd-udevd running?",
-				    (long long)devmap->cookie_ms);
+			log_warning(
+				"device mapper: udevd has not answered for %lld ms; its part is done without it, "
+				"and links it should have made may be missing. Is systemd-udevd running?",
+				(long long)devmap->cookie_ms);
 		devmap->udev_silent = true;
 	}
 	if (blocking_first(devmap->pool) || blocking_pool_is_busy(devmap->pool))
 		loop_timer_set(devmap->loop, timer, left_ms);
 }
 
-/* A warning once, until a verb on a map has ended with udevd's help again. verb: NULL when it did not end. */
+/* A warning once, until a verb on a map has ended with udevd's help again. verb: NULL when it did
+ * not end. */
 static void note_udev(struct devmap *devmap, const struct verb *verb)
 {
 	if (!devmap->gave_up && verb && verb->err.code == ERR_NONE && verb->kind != VERB_LIST &&
@@ -154,7 +160,8 @@ static void on_verb_done(struct blocking_call *blocking_call, void *work, const 
 	if (verb)
 		err = verb->err;
 	else if (err.code == ERR_TIMEOUT)
-		err_set(&err, ERR_TIMEOUT, "%s: the disk below does not answer, or udevd", result->text);
+		err_set(&err, ERR_TIMEOUT, "%s: the disk below does not answer, or udevd",
+			result->text);
 	answer(call, verb, &err);
 }
 
@@ -204,7 +211,8 @@ struct devmap *devmap_free(struct devmap *devmap)
 
 /* ---- asking ---- */
 
-static struct verb *verb_new(const struct devmap *devmap, enum verb_kind kind, const char *volume_id)
+static struct verb *verb_new(const struct devmap *devmap, enum verb_kind kind,
+			     const char *volume_id)
 {
 	struct verb *verb = xnew(struct verb);
 
@@ -230,7 +238,8 @@ static struct devmap_call *start(struct devmap *devmap, struct verb *verb, void 
 	return call;
 }
 
-static struct devmap_call *change(struct devmap *devmap, struct verb *verb, devmap_done_fn done, void *arg)
+static struct devmap_call *change(struct devmap *devmap, struct verb *verb, devmap_done_fn done,
+				  void *arg)
 {
 	struct devmap_call *call = start(devmap, verb, arg);
 
@@ -241,36 +250,42 @@ static struct devmap_call *change(struct devmap *devmap, struct verb *verb, devm
 
 static bool is_name(const char *name)
 {
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	static const char allowed[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
 	size_t length = strlen(name);
 
-	return length > 0 && length < DEVMAP_NAME_SIZE && strspn(name, allowed) == length && !streq(name, ".") &&
-	       !streq(name, "..") && !streq(name, "control");
+	return length > 0 && length < DEVMAP_NAME_SIZE && strspn(name, allowed) == length &&
+	       !streq(name, ".") && !streq(name, "..") && !streq(name, "control");
 }
 
-struct devmap_call *devmap_activate(struct devmap *devmap, const char *name, const char *volume_id, const char *device,
-				    uint64_t size, devmap_done_fn done, void *arg)
+struct devmap_call *devmap_activate(struct devmap *devmap, const char *name, const char *volume_id,
+				    const char *device, uint64_t size, devmap_done_fn done,
+				    void *arg)
 {
 	struct verb *verb = verb_new(devmap, VERB_ACTIVATE, volume_id);
 
-	assert(is_name(name) && strlen(device) < sizeof(verb->device) && size > 0 && size % 512 == 0);
+	assert(is_name(name) && strlen(device) < sizeof(verb->device) && size > 0 &&
+	       size % 512 == 0);
 	snprintf(verb->name, sizeof(verb->name), "%s", name);
 	snprintf(verb->device, sizeof(verb->device), "%s", device);
 	verb->size = size;
 	return change(devmap, verb, done, arg);
 }
 
-struct devmap_call *devmap_suspend(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg)
+struct devmap_call *devmap_suspend(struct devmap *devmap, const char *volume_id,
+				   devmap_done_fn done, void *arg)
 {
 	return change(devmap, verb_new(devmap, VERB_SUSPEND, volume_id), done, arg);
 }
 
-struct devmap_call *devmap_wipe(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg)
+struct devmap_call *devmap_wipe(struct devmap *devmap, const char *volume_id, devmap_done_fn done,
+				void *arg)
 {
 	return change(devmap, verb_new(devmap, VERB_WIPE, volume_id), done, arg);
 }
 
-struct devmap_call *devmap_remove(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg)
+struct devmap_call *devmap_remove(struct devmap *devmap, const char *volume_id, devmap_done_fn done,
+				  void *arg)
 {
 	return change(devmap, verb_new(devmap, VERB_REMOVE, volume_id), done, arg);
 }

@@ -4,12 +4,14 @@
 /*
  * Stable names: device-mapper maps of ours, one a volume, linear over the whole of its disk.
  *
- * A map of ours has the uuid "VOLD-<volume uuid>"; whatever carries another uuid belongs to somebody else and is never
- * touched. Every verb says how things shall be, not what to do: asked twice, the second time changes nothing. All of it
- * runs on a worker of its own, one verb after the other in the order they were asked, since device mapper may block for
- * as long as I/O below it hangs. A verb that does not end within its deadline answers ERR_TIMEOUT, its worker is
- * replaced, and what it may still do is found by the next list. Until it has come back, other verbs on the same volume
- * are refused (ERR_UNAVAILABLE); those on other volumes are not, unless DEVMAP_HUNG_MAX hang.
+ * A map of ours has the uuid "VOLD-<volume uuid>"; whatever carries another uuid belongs to
+ * somebody else and is never touched. Every verb says how things shall be, not what to do: asked
+ * twice, the second time changes nothing. All of it runs on a worker of its own, one verb after the
+ * other in the order they were asked, since device mapper may block for as long as I/O below it
+ * hangs. A verb that does not end within its deadline answers ERR_TIMEOUT, its worker is replaced,
+ * and what it may still do is found by the next list. Until it has come back, other verbs on the
+ * same volume are refused (ERR_UNAVAILABLE); those on other volumes are not, unless DEVMAP_HUNG_MAX
+ * hang.
  */
 
 #include "base/err.h"
@@ -23,10 +25,12 @@ struct devmap;
 struct devmap_call;
 
 struct devmap_options {
-	const char *dev_root; /* "/dev": <dev_root>/mapper/control must be there, or there is no device mapper */
-	const char *run_root; /* "/run": without <run_root>/udev/control nodes are made here, not by udevd */
-	int64_t timeout_ms;   /* for one verb */
-	int64_t cookie_ms;    /* a udev cookie nobody completes is completed after this long */
+	/* "/dev": <dev_root>/mapper/control must be there, or there is no device mapper */
+	const char *dev_root;
+	/* "/run": without <run_root>/udev/control nodes are made here, not by udevd */
+	const char *run_root;
+	int64_t timeout_ms; /* for one verb */
+	int64_t cookie_ms;  /* a udev cookie nobody completes is completed after this long */
 };
 
 enum devmap_target {
@@ -47,35 +51,36 @@ struct devmap_map {
 };
 
 /*
- * err->code is ERR_NONE when it is so now; ERR_CONFLICT when the name or the disk is somebody else's (activate; err->field is
- * "name" or "disk"), or the map is in use (remove).
+ * err->code is ERR_NONE when it is so now; ERR_CONFLICT when the name or the disk is somebody
+ * else's (activate; err->field is "name" or "disk"), or the map is in use (remove).
  */
 typedef void (*devmap_done_fn)(void *arg, const struct err *err);
 /* maps is valid during the callback. */
-typedef void (*devmap_listed_fn)(void *arg, const struct devmap_map *maps, size_t count, const struct err *err);
+typedef void (*devmap_listed_fn)(void *arg, const struct devmap_map *maps, size_t count,
+				 const struct err *err);
 
 /*
- * The table of functions behind it, so that tests put a device mapper of their own there. They run on the worker and
- * may block.
+ * The table of functions behind it, so that tests put a device mapper of their own there. They run
+ * on the worker and may block.
  */
 struct devmap_backend {
 	int (*list)(void *context, struct devmap_map **out, size_t *count, struct err *err);
-	int (*activate)(void *context, const char *name, const char *volume_id, const char *device, uint64_t size,
-			struct err *err);
+	int (*activate)(void *context, const char *name, const char *volume_id, const char *device,
+			uint64_t size, struct err *err);
 	int (*suspend)(void *context, const char *volume_id, struct err *err);
 	int (*wipe)(void *context, const char *volume_id, struct err *err);
 	int (*remove)(void *context, const char *volume_id, struct err *err);
 	/*
-	 * On the loop, while a verb is under way and then again after *left_ms, and with cookie_ms 0 before the verb is
-	 * given up by devmap_free(): if the verb has been waiting for udevd for cookie_ms, it goes on without, and this
-	 * returns true.
+	 * On the loop, while a verb is under way and then again after *left_ms, and with cookie_ms
+	 * 0 before the verb is given up by devmap_free(): if the verb has been waiting for udevd
+	 * for cookie_ms, it goes on without, and this returns true.
 	 */
 	bool (*give_up_udev)(void *context, int64_t cookie_ms, int64_t *left_ms);
 };
 
 /*
- * Backed by libdevmapper; the first one decides about the roots. NULL and ERR_UNAVAILABLE with the reason where this
- * kernel or machine has no device mapper.
+ * Backed by libdevmapper; the first one decides about the roots. NULL and ERR_UNAVAILABLE with the
+ * reason where this kernel or machine has no device mapper.
  */
 struct devmap *devmap_new(struct loop *loop, const struct devmap_options *options, struct err *err);
 /* backend and context outlive it. */
@@ -85,19 +90,24 @@ struct devmap *devmap_new_with(struct loop *loop, const struct devmap_options *o
 struct devmap *devmap_free(struct devmap *devmap);
 
 /*
- * The map of the volume is called name (letters, digits, ".", "_", "-"), is linear over device ("254:16", size in bytes,
- * whole sectors), and runs. Made if it is not there; if it is, its table is loaded and swapped in (suspend noflush,
- * resume) under whoever uses it, and what waited goes on. A map of the volume under another name is renamed. The node
- * under <dev_root>/mapper is there when this has ended.
+ * The map of the volume is called name (letters, digits, ".", "_", "-"), is linear over device
+ * ("254:16", size in bytes, whole sectors), and runs. Made if it is not there; if it is, its table
+ * is loaded and swapped in (suspend noflush, resume) under whoever uses it, and what waited goes
+ * on. A map of the volume under another name is renamed. The node under <dev_root>/mapper is there
+ * when this has ended.
  */
-struct devmap_call *devmap_activate(struct devmap *devmap, const char *name, const char *volume_id, const char *device,
-				    uint64_t size, devmap_done_fn done, void *arg);
+struct devmap_call *devmap_activate(struct devmap *devmap, const char *name, const char *volume_id,
+				    const char *device, uint64_t size, devmap_done_fn done,
+				    void *arg);
 /* The map is suspended without flushing: its users wait. No map: ERR_NOT_FOUND. */
-struct devmap_call *devmap_suspend(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg);
+struct devmap_call *devmap_suspend(struct devmap *devmap, const char *volume_id,
+				   devmap_done_fn done, void *arg);
 /* The map is all errors and runs: users who waited get an error. No map: nothing to do. */
-struct devmap_call *devmap_wipe(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg);
+struct devmap_call *devmap_wipe(struct devmap *devmap, const char *volume_id, devmap_done_fn done,
+				void *arg);
 /* There is no map of the volume. ERR_CONFLICT, and nothing done, while somebody has it open. */
-struct devmap_call *devmap_remove(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg);
+struct devmap_call *devmap_remove(struct devmap *devmap, const char *volume_id, devmap_done_fn done,
+				  void *arg);
 /* All maps of ours. */
 struct devmap_call *devmap_list(struct devmap *devmap, devmap_listed_fn done, void *arg);
 /* done() will not run; what is under way may still happen. Not from inside its done(). */

@@ -3,17 +3,18 @@
 /*
  * Maps through libdevmapper.
  *
- * The library keeps its state in globals (control device, log, udev), so one lock guards every use of it, for the whole
- * process. The lock may be held while udevd is waited for, which ends; it must never be held while a disk is waited for,
- * which may not. Of all that is done here only suspending waits for a disk - for the I/O that is under way below - so
- * that one ioctl is made without the library and without the lock. A map is therefore never resumed with a new table
- * while it runs, since the kernel would suspend it first.
+ * The library keeps its state in globals (control device, log, udev), so one lock guards every use
+ * of it, for the whole process. The lock may be held while udevd is waited for, which ends; it must
+ * never be held while a disk is waited for, which may not. Of all that is done here only suspending
+ * waits for a disk - for the I/O that is under way below - so that one ioctl is made without the
+ * library and without the lock. A map is therefore never resumed with a new table while it runs,
+ * since the kernel would suspend it first.
  *
- * Maps are found by their uuid and by nothing else. The kernel refuses a second map of the same name or uuid, so a race
- * with another program ends in an error, never in that program's map.
+ * Maps are found by their uuid and by nothing else. The kernel refuses a second map of the same
+ * name or uuid, so a race with another program ends in an error, never in that program's map.
  *
- * Nodes are udevd's, and the library is told to keep its hands off. Where udevd is missing, or was waited for in vain,
- * /dev/mapper/<name> is made and removed here instead, see devmap_link.h.
+ * Nodes are udevd's, and the library is told to keep its hands off. Where udevd is missing, or was
+ * waited for in vain, /dev/mapper/<name> is made and removed here instead, see devmap_link.h.
  */
 
 #include <assert.h>
@@ -42,7 +43,8 @@ _Static_assert(DEVMAP_NAME_SIZE == DM_NAME_LEN, "a name of ours is a name of the
 #define REMOVE_TRIES 20
 #define REMOVE_PAUSE_MS 50
 
-/* As much as the library is. Set by the first devmap_new(), since a thread that hangs may still use it after the last. */
+/* As much as the library is. Set by the first devmap_new(), since a thread that hangs may still use
+ * it after the last. */
 static struct {
 	pthread_mutex_t lock;
 	int control; /* an open /dev/mapper/control */
@@ -99,7 +101,8 @@ static bool has_udevd(void)
 	return access(path, F_OK) == 0;
 }
 
-/* Runs a task that makes the kernel send an event, and waits until udevd has dealt with it. 0 or an errno. */
+/* Runs a task that makes the kernel send an event, and waits until udevd has dealt with it. 0 or an
+ * errno. */
 static int run_with_udev(struct dm_task *task)
 {
 	uint32_t cookie = 0;
@@ -125,7 +128,8 @@ static bool dm_give_up_udev(void *context, int64_t cookie_ms, int64_t *left_ms)
 	*left_ms = cookie && left > 0 ? left : cookie_ms;
 	if (!cookie || left > 0 || !atomic_compare_exchange_strong(&dm.cookie, &cookie, 0))
 		return false;
-	/* Takes no lock of the library's and waits for nothing. Fails if udevd was quicker after all. */
+	/* Takes no lock of the library's and waits for nothing. Fails if udevd was quicker after
+	 * all. */
 	return dm_udev_complete(cookie);
 }
 
@@ -164,7 +168,8 @@ static void read_targets(struct dm_task *task, struct view *view)
 		map->size = (start + length) * 512;
 		if (streq(type, "error"))
 			map->target = DEVMAP_ERROR;
-		else if (streq(type, "linear") && sscanf(parameters, "%23s %" SCNu64, map->device, &offset) == 2 &&
+		else if (streq(type, "linear") &&
+			 sscanf(parameters, "%23s %" SCNu64, map->device, &offset) == 2 &&
 			 offset == 0)
 			map->target = DEVMAP_LINEAR;
 	} while (next);
@@ -199,7 +204,8 @@ static int look(const char *uuid, struct view *view, struct err *err)
 	view->map.suspended = info.suspended;
 	view->map.open_count = (uint32_t)info.open_count;
 	snprintf(view->map.name, sizeof(view->map.name), "%s", dm_task_get_name(table));
-	snprintf(view->map.volume_id, sizeof(view->map.volume_id), "%s", uuid + strlen(DEVMAP_UUID_PREFIX));
+	snprintf(view->map.volume_id, sizeof(view->map.volume_id), "%s",
+		 uuid + strlen(DEVMAP_UUID_PREFIX));
 	snprintf(view->map.kernel_name, sizeof(view->map.kernel_name), "dm-%u", info.minor);
 	read_targets(table, view);
 	return 0;
@@ -211,7 +217,8 @@ static int uuid_of(const char *name, char uuid[DM_UUID_LEN], struct err *err)
 	_cleanup_task_ struct dm_task *task = dm_task_create(DM_DEVICE_INFO);
 	struct dm_info info;
 
-	if (!task || !dm_task_set_name(task, name) || !dm_task_run(task) || !dm_task_get_info(task, &info))
+	if (!task || !dm_task_set_name(task, name) || !dm_task_run(task) ||
+	    !dm_task_get_info(task, &info))
 		return unavailable(err, "tell about", name, task ? dm_task_get_errno(task) : 0);
 	snprintf(uuid, DM_UUID_LEN, "%s", info.exists ? str_or(dm_task_get_uuid(task), "") : "");
 	return 0;
@@ -219,7 +226,8 @@ static int uuid_of(const char *name, char uuid[DM_UUID_LEN], struct err *err)
 
 static bool is_ours(const char *uuid)
 {
-	return str_has_prefix(uuid, DEVMAP_UUID_PREFIX) && uuid_is_valid(uuid + strlen(DEVMAP_UUID_PREFIX));
+	return str_has_prefix(uuid, DEVMAP_UUID_PREFIX) &&
+	       uuid_is_valid(uuid + strlen(DEVMAP_UUID_PREFIX));
 }
 
 static int list_locked(struct devmap_map **out, size_t *count, struct err *err)
@@ -257,8 +265,8 @@ static int dm_list_maps(void *context, struct devmap_map **out, size_t *count, s
 /* ---- changing one ---- */
 
 /*
- * Whoever uses the map waits from now on. Not flushed: what was not sent stays with the map and goes to its next table.
- * The lock is let go meanwhile.
+ * Whoever uses the map waits from now on. Not flushed: what was not sent stays with the map and
+ * goes to its next table. The lock is let go meanwhile.
  */
 static int suspend(const char *uuid, struct err *err)
 {
@@ -299,26 +307,32 @@ static void clear(const char *uuid)
 		(void)dm_task_run(task);
 }
 
-static int load(const char *uuid, const struct view *view, const struct table *table, struct err *err)
+static int load(const char *uuid, const struct view *view, const struct table *table,
+		struct err *err)
 {
 	_cleanup_task_ struct dm_task *task = task_for(DM_DEVICE_RELOAD, uuid);
 	int error;
 
-	if (task && dm_task_add_target(task, 0, table->sectors, table->type, table->parameters) && dm_task_run(task))
+	if (task && dm_task_add_target(task, 0, table->sectors, table->type, table->parameters) &&
+	    dm_task_run(task))
 		return 0;
 	error = task && dm_task_get_errno(task) ? dm_task_get_errno(task) : ENOMEM;
 	if (error == EBUSY)
-		return err_set_field(err, "disk", ERR_CONFLICT,
-				     "%s cannot lead to disk %s: the disk or a partition of it is mounted, or held by "
-				     "somebody else",
-				     view->map.name, table->disk);
-	return err_set(err, ERR_UNAVAILABLE,
-		       "%s cannot lead to disk %s with %llu bytes: %s. Is the disk there, and that large?",
-		       view->map.name, table->disk, (unsigned long long)table->sectors * 512, strerror(error));
+		return err_set_field(
+			err, "disk", ERR_CONFLICT,
+			"%s cannot lead to disk %s: the disk or a partition of it is mounted, or held by "
+			"somebody else",
+			view->map.name, table->disk);
+	return err_set(
+		err, ERR_UNAVAILABLE,
+		"%s cannot lead to disk %s with %llu bytes: %s. Is the disk there, and that large?",
+		view->map.name, table->disk, (unsigned long long)table->sectors * 512,
+		strerror(error));
 }
 
 /* The map has this table and runs. If it fails, the map is what it was. */
-static int swap(const char *uuid, const struct view *view, const struct table *table, struct err *err)
+static int swap(const char *uuid, const struct view *view, const struct table *table,
+		struct err *err)
 {
 	bool runs = view->has_table && !view->map.suspended;
 
@@ -349,7 +363,8 @@ static int remove_map(const char *uuid, const struct view *view)
 
 static int name_taken(struct err *err, const char *name)
 {
-	return err_set_field(err, "name", ERR_CONFLICT, "the name %s belongs to another device-mapper map", name);
+	return err_set_field(err, "name", ERR_CONFLICT,
+			     "the name %s belongs to another device-mapper map", name);
 }
 
 /* A map without a table. */
@@ -357,7 +372,8 @@ static int create(const char *uuid, const char *name, struct view *view, struct 
 {
 	_cleanup_task_ struct dm_task *task = task_for(DM_DEVICE_CREATE, uuid);
 
-	if (!task || !dm_task_set_name(task, name) || !dm_task_set_add_node(task, DM_ADD_NODE_ON_RESUME))
+	if (!task || !dm_task_set_name(task, name) ||
+	    !dm_task_set_add_node(task, DM_ADD_NODE_ON_RESUME))
 		return unavailable(err, "make", name, ENOMEM);
 	if (!dm_task_run(task)) {
 		if (dm_task_get_errno(task) == EBUSY)
@@ -385,17 +401,19 @@ static int rename_map(const char *uuid, const char *name, struct view *view, str
 }
 
 /*
- * Whether the disk that now has this number is the one the map holds. When a disk goes while a map holds it, its number
- * may go to the next disk, and the table does not show the difference.
+ * Whether the disk that now has this number is the one the map holds. When a disk goes while a map
+ * holds it, its number may go to the next disk, and the table does not show the difference.
  */
 static bool holds_disk(const struct view *view, const char *device)
 {
-	_cleanup_free_ char *path = xasprintf("/sys/dev/block/%s/holders/%s", device, view->map.kernel_name);
+	_cleanup_free_ char *path =
+		xasprintf("/sys/dev/block/%s/holders/%s", device, view->map.kernel_name);
 
 	return access(path, F_OK) == 0;
 }
 
-static int activate_table(const char *uuid, struct view *view, const char *device, uint64_t size, struct err *err)
+static int activate_table(const char *uuid, struct view *view, const char *device, uint64_t size,
+			  struct err *err)
 {
 	char parameters[40];
 	struct table linear = { "linear", parameters, device, size / 512 };
@@ -406,7 +424,8 @@ static int activate_table(const char *uuid, struct view *view, const char *devic
 		return 0;
 	snprintf(parameters, sizeof(parameters), "%s 0", device);
 	if (same_number && !same_disk) {
-		/* As long as the map has the former disk, the kernel takes that for this number; who waits is told. */
+		/* As long as the map has the former disk, the kernel takes that for this number;
+		 * who waits is told. */
 		struct table error = { "error", "", "none", view->map.size / 512 };
 
 		if (swap(uuid, view, &error, err) < 0 || look(uuid, view, err) < 0)
@@ -415,7 +434,8 @@ static int activate_table(const char *uuid, struct view *view, const char *devic
 	return swap(uuid, view, &linear, err);
 }
 
-static int activate_locked(const char *uuid, const char *name, const char *device, uint64_t size, struct err *err)
+static int activate_locked(const char *uuid, const char *name, const char *device, uint64_t size,
+			   struct err *err)
 {
 	struct view view;
 	bool created;
@@ -435,8 +455,8 @@ static int activate_locked(const char *uuid, const char *name, const char *devic
 	return node_link(dm.dev_root, name, view.map.kernel_name, view.number, err);
 }
 
-static int dm_activate(void *context, const char *name, const char *volume_id, const char *device, uint64_t size,
-		       struct err *err)
+static int dm_activate(void *context, const char *name, const char *volume_id, const char *device,
+		       uint64_t size, struct err *err)
 {
 	char uuid[DM_UUID_LEN];
 
@@ -471,7 +491,8 @@ static int wipe_locked(const char *uuid, struct err *err)
 	if (look(uuid, &view, err) < 0)
 		return -1;
 	/* Without a table every access fails already. */
-	if (!view.exists || !view.has_table || (view.map.target == DEVMAP_ERROR && !view.map.suspended))
+	if (!view.exists || !view.has_table ||
+	    (view.map.target == DEVMAP_ERROR && !view.map.suspended))
 		return 0;
 	error.sectors = view.map.size / 512;
 	return swap(uuid, &view, &error, err);
@@ -510,9 +531,10 @@ static int remove_locked(const char *uuid, struct err *err)
 			error = remove_map(uuid, &view);
 	}
 	if (error == EBUSY)
-		return err_set(err, ERR_CONFLICT,
-			       "%s/mapper/%s is open %u times: whoever uses it has to close it first", dm.dev_root,
-			       view.map.name, view.map.open_count);
+		return err_set(
+			err, ERR_CONFLICT,
+			"%s/mapper/%s is open %u times: whoever uses it has to close it first",
+			dm.dev_root, view.map.name, view.map.open_count);
 	return error ? unavailable(err, "remove", view.map.name, error) : 0;
 }
 
@@ -535,8 +557,10 @@ static const struct devmap_backend dm_backend = {
 	.give_up_udev = dm_give_up_udev,
 };
 
-/* What the library has to say is no news to the user, who gets our error; it helps to understand one. */
-static _printf_(5, 6) void on_dm_log(int level, const char *file, int line, int error, const char *format, ...)
+/* What the library has to say is no news to the user, who gets our error; it helps to understand
+ * one. */
+static _printf_(5, 6) void on_dm_log(int level, const char *file, int line, int error,
+				     const char *format, ...)
 {
 	char text[512];
 	va_list args;
@@ -561,7 +585,8 @@ static int open_control(const char *dev_root, struct err *err)
 	};
 
 	if (fd < 0 || ioctl(fd, DM_VERSION, &call) < 0)
-		return err_set(err, ERR_UNAVAILABLE, "there is no device mapper for us: %s: %s", path, strerror(errno));
+		return err_set(err, ERR_UNAVAILABLE, "there is no device mapper for us: %s: %s",
+			       path, strerror(errno));
 	return TAKE_FD(fd);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Addresses of servers. Only numbers are taken: a name would have to be looked up, which blocks, and may mean
- * another machine tomorrow.
+ * Addresses of servers. Only numbers are taken: a name would have to be looked up, which blocks,
+ * and may mean another machine tomorrow.
  */
 
 #include <arpa/inet.h>
@@ -19,10 +19,11 @@ static int parse_unix(const char *path, struct address *out, struct err *err)
 	struct sockaddr_un *local = &out->sa.local;
 
 	if (path[0] != '/' || strlen(path) >= sizeof(local->sun_path))
-		return err_set(err, ERR_INVALID,
-			       "\"unix:%s\" must hold an absolute path of at most %zu bytes, such as "
-			       "unix:/run/volume-daemon/nbd.sock",
-			       path, sizeof(local->sun_path) - 1);
+		return err_set(
+			err, ERR_INVALID,
+			"\"unix:%s\" must hold an absolute path of at most %zu bytes, such as "
+			"unix:/run/volume-daemon/nbd.sock",
+			path, sizeof(local->sun_path) - 1);
 	local->sun_family = AF_UNIX;
 	memcpy(local->sun_path, path, strlen(path) + 1);
 	out->length = sizeof(*local);
@@ -70,7 +71,8 @@ int address_parse(const char *text, struct address *out, struct err *err)
 		out->sa.v6.sin6_family = AF_INET6;
 		out->length = sizeof(out->sa.v6);
 	} else {
-		return err_set(err, ERR_INVALID, "\"%s\" is not a numeric address; names are not looked up here",
+		return err_set(err, ERR_INVALID,
+			       "\"%s\" is not a numeric address; names are not looked up here",
 			       out->host);
 	}
 	address_set_port(out, (int)port);
@@ -121,11 +123,15 @@ int address_free_port(const struct address *address, int *out, struct err *err)
 	int on = 1;
 
 	address_set_port(&bound, 0);
-	/* As servers bind: what a connection that has ended still holds for a minute does not count. */
+	/* As servers bind: what a connection that has ended still holds for a minute does not
+	 * count. */
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-	    bind(fd, &bound.sa.any, bound.length) < 0 || getsockname(fd, &bound.sa.any, &length) < 0)
-		return err_set(err, ERR_UNAVAILABLE, "no port can be had on %s: %s", address->host, strerror(errno));
-	*out = ntohs(bound.sa.any.sa_family == AF_INET ? bound.sa.v4.sin_port : bound.sa.v6.sin6_port);
+	    bind(fd, &bound.sa.any, bound.length) < 0 ||
+	    getsockname(fd, &bound.sa.any, &length) < 0)
+		return err_set(err, ERR_UNAVAILABLE, "no port can be had on %s: %s", address->host,
+			       strerror(errno));
+	*out = ntohs(bound.sa.any.sa_family == AF_INET ? bound.sa.v4.sin_port
+						       : bound.sa.v6.sin6_port);
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Where a server listens: "127.0.0.1:10809", "[::1]:10809" or "unix:/run/x.sock". Names are not looked up. */
+/* Where a server listens: "127.0.0.1:10809", "[::1]:10809" or "unix:/run/x.sock". Names are not
+ * looked up. */
 
 #include <netinet/in.h>
 #include <sys/socket.h>

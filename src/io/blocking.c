@@ -3,14 +3,15 @@
 /*
  * Waiting for the kernel without ever waiting for ever.
  *
- * Each slot has a worker that runs one job at a time. The deadline of a job runs from the moment it is handed to the
- * worker. A thread that sits in a call the kernel does not end cannot be stopped: its worker is abandoned, the caller is
- * told, and the slot gets a new worker for its next job. Each such thread costs a stack, so their number is bounded; their
- * jobs stay in a list, which tells how many hang, and with what.
+ * Each slot has a worker that runs one job at a time. The deadline of a job runs from the moment it
+ * is handed to the worker. A thread that sits in a call the kernel does not end cannot be stopped:
+ * its worker is abandoned, the caller is told, and the slot gets a new worker for its next job.
+ * Each such thread costs a stack, so their number is bounded; their jobs stay in a list, which
+ * tells how many hang, and with what.
  *
- * A job is what the loop and a thread share. While there is a pool, the loop alone frees it: the thread only notes that it
- * is through. blocking_pool_free() swaps JOB_DROPPED into what still runs, and the thread, which swaps in JOB_ENDED, frees
- * the job if that is what it finds.
+ * A job is what the loop and a thread share. While there is a pool, the loop alone frees it: the
+ * thread only notes that it is through. blocking_pool_free() swaps JOB_DROPPED into what still
+ * runs, and the thread, which swaps in JOB_ENDED, frees the job if that is what it finds.
  */
 
 #include "io/blocking.h"
@@ -44,7 +45,8 @@ struct blocking_pool {
 	struct loop *loop;
 	struct blocking_options options;
 	struct blocking_slot *slots;
-	TAILQ_HEAD(, blocking_call) calls; /* in the order they began to wait; those that run included */
+	/* in the order they began to wait; those that run included */
+	TAILQ_HEAD(, blocking_call) calls;
 	TAILQ_HEAD(, job) hung;
 	struct loop_task next; /* gives idle slots their next job */
 };
@@ -67,7 +69,8 @@ static void thread_run(void *context, struct worker_jobs *jobs, size_t count)
 	if (!atomic_compare_exchange_strong(&job->stage, &stage, JOB_RUNNING))
 		return; /* taken back: nothing is touched */
 	job->run(job->work);
-	/* The worker of a dropped job is abandoned, so no other thread looks at the job any more. */
+	/* The worker of a dropped job is abandoned, so no other thread looks at the job any
+	 * more. */
 	if (atomic_exchange(&job->stage, JOB_ENDED) == JOB_DROPPED)
 		job_free(job);
 }
@@ -195,7 +198,8 @@ static void on_deadline(struct loop_timer *timer)
 	look_for_work(pool);
 	if (!call)
 		return;
-	err_set(&err, ERR_TIMEOUT, "%s did not end within %lld ms", call->what, (long long)pool->options.timeout_ms);
+	err_set(&err, ERR_TIMEOUT, "%s did not end within %lld ms", call->what,
+		(long long)pool->options.timeout_ms);
 	fail(call, &err);
 }
 
@@ -205,8 +209,8 @@ static void on_refused(struct loop_task *task)
 	struct err err = { 0 };
 
 	if (call->hung_doing)
-		err_set(&err, ERR_UNAVAILABLE, "%s has to wait: %s it, asked before, still hangs", call->what,
-			call->hung_doing);
+		err_set(&err, ERR_UNAVAILABLE, "%s has to wait: %s it, asked before, still hangs",
+			call->what, call->hung_doing);
 	else
 		err_set(&err, ERR_UNAVAILABLE, "%s is not begun: %zu others still hang", call->what,
 			call->pool->options.hung_max);
@@ -292,8 +296,8 @@ static void on_next(struct loop_task *task)
 		refuse_waiting(pool);
 }
 
-void blocking_start(struct blocking_pool *pool, struct blocking_call *call, const char *doing, const char *object,
-		    void *work)
+void blocking_start(struct blocking_pool *pool, struct blocking_call *call, const char *doing,
+		    const char *object, void *work)
 {
 	assert(call->done && doing && work);
 	call->pool = pool;
@@ -324,7 +328,8 @@ struct blocking_pool *blocking_pool_new(struct loop *loop, const struct blocking
 {
 	struct blocking_pool *pool = xnew(struct blocking_pool);
 
-	assert(options->at_once > 0 && options->timeout_ms > 0 && options->run && options->free_work);
+	assert(options->at_once > 0 && options->timeout_ms > 0 && options->run &&
+	       options->free_work);
 	pool->loop = loop;
 	pool->options = *options;
 	pool->next.run = on_next;

@@ -3,12 +3,14 @@
 /*
  * How values cross the bus.
  *
- * A record becomes a{sv}: each field a string key and a variant of the field's declared type. A field that holds a
- * JSON object becomes a nested a{sv}, so that a client reads response["device_path"] without a JSON parser. JSON has
- * fewer types than D-Bus: integers become x, other numbers d, arrays av; null has no counterpart and is left out.
+ * A record becomes a{sv}: each field a string key and a variant of the field's declared type. A
+ * field that holds a JSON object becomes a nested a{sv}, so that a client reads
+ * response["device_path"] without a JSON parser. JSON has fewer types than D-Bus: integers become
+ * x, other numbers d, arrays av; null has no counterpart and is left out.
  *
- * The way back is used for options such as metadata. There D-Bus has more types than JSON; dicts become objects,
- * arrays and structs become arrays, and what JSON has no word for (file descriptors) is refused.
+ * The way back is used for options such as metadata. There D-Bus has more types than JSON; dicts
+ * become objects, arrays and structs become arrays, and what JSON has no word for (file
+ * descriptors) is refused.
  */
 
 #include "io/bus_codec.h"
@@ -20,8 +22,9 @@
 #define OBJECT_LENGTH_MAX (256 * 1024) /* of one option that holds an object, as JSON */
 
 /*
- * The bus ends the connection of whoever sends a value nested deeper than 64, and one level of JSON is three of
- * D-Bus: array, dict entry, variant. What lies deeper than this goes as a string of JSON.
+ * The bus ends the connection of whoever sends a value nested deeper than 64, and one level of JSON
+ * is three of D-Bus: array, dict entry, variant. What lies deeper than this goes as a string of
+ * JSON.
  */
 #define APPEND_DEPTH_MAX 16
 #define READ_DEPTH_MAX 64
@@ -107,7 +110,8 @@ static int append_object(sd_bus_message *m, const struct json *object, unsigned 
 {
 	int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
-	for (const struct json *member = json_first(object); member && r >= 0; member = json_next(member)) {
+	for (const struct json *member = json_first(object); member && r >= 0;
+	     member = json_next(member)) {
 		if (json_kind(member) == JSON_NULL)
 			continue;
 		r = sd_bus_message_open_container(m, 'e', "sv");
@@ -217,7 +221,7 @@ int bus_append_record(sd_bus_message *m, const struct record *record, const void
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-/* --- reading --------------------------------------------------------------------------------------------------- */
+/* --- reading --- */
 
 static int broken(struct err *err)
 {
@@ -251,7 +255,8 @@ static bool read_integer(sd_bus_message *m, char type, bool *negative, uint64_t 
 	return true;
 }
 
-static int read_integer_field(sd_bus_message *m, char type, const struct field *field, void *value, struct err *err)
+static int read_integer_field(sd_bus_message *m, char type, const struct field *field, void *value,
+			      struct err *err)
 {
 	bool negative = false;
 	uint64_t magnitude = 0;
@@ -260,17 +265,20 @@ static int read_integer_field(sd_bus_message *m, char type, const struct field *
 		return broken(err);
 	if (field->type == FIELD_SIZE) {
 		if (negative)
-			return err_set_field(err, field->name, ERR_INVALID, "%s must not be negative", field->name);
+			return err_set_field(err, field->name, ERR_INVALID,
+					     "%s must not be negative", field->name);
 		*(uint64_t *)value = magnitude;
 		return 0;
 	}
 	if (magnitude > (uint64_t)INT64_MAX)
-		return err_set_field(err, field->name, ERR_INVALID, "%s is out of range", field->name);
+		return err_set_field(err, field->name, ERR_INVALID, "%s is out of range",
+				     field->name);
 	*(int64_t *)value = negative ? -(int64_t)magnitude : (int64_t)magnitude;
 	return 0;
 }
 
-static int read_object_field(sd_bus_message *m, const struct field *field, void *object, struct err *err)
+static int read_object_field(sd_bus_message *m, const struct field *field, void *object,
+			     struct err *err)
 {
 	_cleanup_buf_ struct buf json = BUF_NULL;
 
@@ -315,9 +323,10 @@ int bus_read_field(sd_bus_message *m, const struct field *field, void *object, s
 	if (sd_bus_message_peek_type(m, &type, &contents) <= 0)
 		return broken(err);
 	if (!type_fits(field, type, contents))
-		return err_set_field(err, field->name, ERR_INVALID, "%s must be %s (D-Bus type %s), got type %c%s",
-				     field->name, field_type_view(field->type)->what, field_type_view(field->type)->bus,
-				     type, str_or(contents, ""));
+		return err_set_field(err, field->name, ERR_INVALID,
+				     "%s must be %s (D-Bus type %s), got type %c%s", field->name,
+				     field_type_view(field->type)->what,
+				     field_type_view(field->type)->bus, type, str_or(contents, ""));
 	switch (field->type) {
 	case FIELD_TEXT:
 	case FIELD_UUID:
@@ -400,7 +409,8 @@ static int read_items(struct json_reader *r, bool dict)
 		if (dict) {
 			if (sd_bus_message_enter_container(r->m, 'e', NULL) <= 0 ||
 			    sd_bus_message_read_basic(r->m, 's', &key) < 0)
-				return err_set(r->err, ERR_INVALID, "the keys of a dict must be strings");
+				return err_set(r->err, ERR_INVALID,
+					       "the keys of a dict must be strings");
 			json_put_name(&r->w, key);
 		}
 		if (read_value(r) < 0)
@@ -408,7 +418,8 @@ static int read_items(struct json_reader *r, bool dict)
 		if (dict && sd_bus_message_exit_container(r->m) < 0)
 			return broken(r->err);
 		if (r->w.out->length > r->max_length)
-			return err_set(r->err, ERR_TOO_LARGE, "the value is larger than %zu bytes", r->max_length);
+			return err_set(r->err, ERR_TOO_LARGE, "the value is larger than %zu bytes",
+				       r->max_length);
 	}
 	return more < 0 ? broken(r->err) : 0;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * sd-bus wants three things from a loop: its file descriptor watched for what it asks for now, process() called when
- * that happens or its time-out passes, and both wishes read again before each wait, since any call into sd-bus may
- * change them without a word (a queued signal wants POLLOUT; a synchronous call leaves other messages in sd-bus's own
- * queue, with nothing left on the socket to wake anybody).
+ * sd-bus wants three things from a loop: its file descriptor watched for what it asks for now,
+ * process() called when that happens or its time-out passes, and both wishes read again before each
+ * wait, since any call into sd-bus may change them without a word (a queued signal wants POLLOUT; a
+ * synchronous call leaves other messages in sd-bus's own queue, with nothing left on the socket to
+ * wake anybody).
  *
- * process() handles one message per call. It is called up to PUMP_ROUNDS times in a row so that a flood on the bus
- * cannot starve HTTP; then the rest waits for the next turn. A time-out of "now" is a task as well: no timer is needed
- * for what is due already.
+ * process() handles one message per call. It is called up to PUMP_ROUNDS times in a row so that a
+ * flood on the bus cannot starve HTTP; then the rest waits for the next turn. A time-out of "now"
+ * is a task as well: no timer is needed for what is due already.
  *
  * The time-outs are sd-bus's own and follow the real clock, also in tests.
  */
@@ -106,12 +107,13 @@ static void on_lost_task(struct loop_task *task)
 
 static void arm_io(struct bus_loop *bus_loop, int fd, int events)
 {
-	short mask = (short)(((events & POLLIN) ? EV_READ : 0) | ((events & POLLOUT) ? EV_WRITE : 0));
+	short mask =
+		(short)(((events & POLLIN) ? EV_READ : 0) | ((events & POLLOUT) ? EV_WRITE : 0));
 	bool ready = sd_bus_is_ready(bus_loop->bus) > 0;
 
 	/*
-	 * Until it is ready the bus may have closed one descriptor (inotify, a failed socket) and opened the next under
-	 * the same number, which epoll does not notice.
+	 * Until it is ready the bus may have closed one descriptor (inotify, a failed socket) and
+	 * opened the next under the same number, which epoll does not notice.
 	 */
 	if (fd == bus_loop->fd && mask == bus_loop->mask && ready && bus_loop->was_ready)
 		return;
@@ -121,7 +123,8 @@ static void arm_io(struct bus_loop *bus_loop, int fd, int events)
 	bus_loop->was_ready = ready;
 	if (mask == 0)
 		return;
-	event_assign(bus_loop->io, loop_base(bus_loop->loop), fd, (short)(mask | EV_PERSIST), on_event, bus_loop);
+	event_assign(bus_loop->io, loop_base(bus_loop->loop), fd, (short)(mask | EV_PERSIST),
+		     on_event, bus_loop);
 	event_add(bus_loop->io, NULL);
 }
 

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * curl's multi interface on the loop. curl says which sockets it wants watched and when it wants to be called again;
- * those two callbacks only take notes. When events come, curl is driven, and what has finished is taken by a task in
- * the next turn. So done() runs neither inside a curl callback nor inside http_client_start(), and may start or cancel
- * other calls freely.
+ * curl's multi interface on the loop. curl says which sockets it wants watched and when it wants to
+ * be called again; those two callbacks only take notes. When events come, curl is driven, and what
+ * has finished is taken by a task in the next turn. So done() runs neither inside a curl callback
+ * nor inside http_client_start(), and may start or cancel other calls freely.
  *
- * A request is put on the wire at most once. When a kept connection turns out to be dead before any answer came, curl
- * by itself sends the request again on a new one, but the server may well have acted on the first. curl asks before
- * each sending (the "prereq" callback): the first time is noted, which makes `sent` exact, the second time is refused,
- * and the caller, who knows whether its request may be repeated, decides. Connections are dropped before a server would
- * drop them (MAXAGE), and curl looks at a kept one before using it, so this stays rare.
+ * A request is put on the wire at most once. When a kept connection turns out to be dead before any
+ * answer came, curl by itself sends the request again on a new one, but the server may well have
+ * acted on the first. curl asks before each sending (the "prereq" callback): the first time is
+ * noted, which makes `sent` exact, the second time is refused, and the caller, who knows whether
+ * its request may be repeated, decides. Connections are dropped before a server would drop them
+ * (MAXAGE), and curl looks at a kept one before using it, so this stays rare.
  *
- * The time limit of a call is a timer of the loop. curl has the same limit as well, in real time. QUICK_EXIT lets go of
- * a resolver thread that hangs; without it cancelling would wait for it, and the whole loop with it.
+ * The time limit of a call is a timer of the loop. curl has the same limit as well, in real time.
+ * QUICK_EXIT lets go of a resolver thread that hangs; without it cancelling would wait for it, and
+ * the whole loop with it.
  */
 #include "io/http_client.h"
 
@@ -22,7 +24,8 @@
 #include <event2/event.h>
 #include <pthread.h>
 
-/* Longer than any sane handshake; a server that is away is reported this early even when the call may take longer. */
+/* Longer than any sane handshake; a server that is away is reported this early even when the call
+ * may take longer. */
 #define CONNECT_TIMEOUT_MS INT64_C(10000)
 /* CloudStack's Jetty closes idle connections after 30 s. */
 #define KEEP_CONNECTION_S 25L
@@ -80,7 +83,9 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 {
 	struct watch *watch = arg;
 
-	drive(watch->client, fd, ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0));
+	drive(watch->client, fd,
+	      ((what & EV_READ) ? CURL_CSELECT_IN : 0) |
+		      ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0));
 }
 
 static void on_curl_timer(struct loop_timer *timer)
@@ -96,7 +101,8 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void 
 	short mask = EV_PERSIST;
 
 	if (what == CURL_POLL_REMOVE) {
-		/* At once: curl closes the descriptor next, and its number may come back as another one. */
+		/* At once: curl closes the descriptor next, and its number may come back as another
+		 * one. */
 		if (watch)
 			event_free(watch->event);
 		free(watch);
@@ -150,7 +156,8 @@ static size_t take_bytes(char *bytes, size_t size, size_t count, void *arg)
 }
 
 /* CURLOPT_PREREQFUNCTION */
-static int before_sending(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+static int before_sending(void *arg, char *remote_ip, char *local_ip, int remote_port,
+			  int local_port)
 {
 	struct http_call *call = arg;
 
@@ -230,22 +237,28 @@ static void explain(struct http_call *call, CURLcode code, struct err *err)
 		err_set(err, ERR_TOO_LARGE, "the answer of %s is longer than %zu bytes", call->host,
 			call->max_response);
 	} else if (code == CURLE_OPERATION_TIMEDOUT && call->sent) {
-		err_set(err, ERR_TIMEOUT, "%s did not answer within %lld ms", call->host, (long long)call->timeout_ms);
+		err_set(err, ERR_TIMEOUT, "%s did not answer within %lld ms", call->host,
+			(long long)call->timeout_ms);
 	} else if (code == CURLE_OPERATION_TIMEDOUT) {
-		err_set(err, ERR_UNAVAILABLE, "no connection to %s: it did not react in time", call->host);
+		err_set(err, ERR_UNAVAILABLE, "no connection to %s: it did not react in time",
+			call->host);
 	} else if (code == CURLE_COULDNT_CONNECT && os_error) {
-		err_set(err, ERR_UNAVAILABLE, "no connection to %s: %s", call->host, strerror((int)os_error));
+		err_set(err, ERR_UNAVAILABLE, "no connection to %s: %s", call->host,
+			strerror((int)os_error));
 	} else if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
 		err_set(err, ERR_UNAVAILABLE,
 			"no connection to %s: its certificate could not be verified; is its authority in the CA file?",
 			call->host);
-	} else if (code == CURLE_ABORTED_BY_CALLBACK || code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR ||
-		   code == CURLE_SEND_ERROR) {
-		err_set(err, ERR_UNAVAILABLE, "%s closed the connection without an answer", call->host);
+	} else if (code == CURLE_ABORTED_BY_CALLBACK || code == CURLE_GOT_NOTHING ||
+		   code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR) {
+		err_set(err, ERR_UNAVAILABLE, "%s closed the connection without an answer",
+			call->host);
 	} else if (code == CURLE_PARTIAL_FILE) {
-		err_set(err, ERR_UNAVAILABLE, "%s closed the connection in the middle of its answer", call->host);
+		err_set(err, ERR_UNAVAILABLE,
+			"%s closed the connection in the middle of its answer", call->host);
 	} else {
-		err_set(err, ERR_UNAVAILABLE, "no answer from %s: %s", call->host, curl_easy_strerror(code));
+		err_set(err, ERR_UNAVAILABLE, "no answer from %s: %s", call->host,
+			curl_easy_strerror(code));
 	}
 }
 
@@ -269,7 +282,8 @@ static void on_timeout(struct loop_timer *timer)
 	call_finish(container_of(timer, struct http_call, timer), CURLE_OPERATION_TIMEDOUT);
 }
 
-/* Takes what has finished. Each message is asked for anew, since done() may cancel calls, and their messages go too. */
+/* Takes what has finished. Each message is asked for anew, since done() may cancel calls, and their
+ * messages go too. */
 static void reap(struct loop_task *task)
 {
 	struct http_client *client = container_of(task, struct http_client, reap_task);
@@ -312,10 +326,10 @@ static char *host_of(const char *url)
 	return text;
 }
 
-#define SET(option, value)                                                                                             \
-	do {                                                                                                           \
-		CURLcode set_ = curl_easy_setopt(easy, option, value);                                                 \
-		assert(set_ == CURLE_OK);                                                                              \
+#define SET(option, value)                                                                         \
+	do {                                                                                       \
+		CURLcode set_ = curl_easy_setopt(easy, option, value);                             \
+		assert(set_ == CURLE_OK);                                                          \
 	} while (0)
 
 static void set_transport(CURL *easy, const struct http_client *client, int64_t timeout_ms)
@@ -388,8 +402,8 @@ static void start_waiting(struct http_client *client)
 	}
 }
 
-struct http_call *http_client_start(struct http_client *client, const struct http_request *request, http_done_fn done,
-				    void *arg)
+struct http_call *http_client_start(struct http_client *client, const struct http_request *request,
+				    http_done_fn done, void *arg)
 {
 	struct http_call *call = xnew(struct http_call);
 
@@ -446,7 +460,8 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
 	client->reap_task.run = reap;
 	TAILQ_INIT(&client->wire);
 	TAILQ_INIT(&client->waiting);
-	/* Without it a long body waits a second for a "100 Continue" that many servers never send. */
+	/* Without it a long body waits a second for a "100 Continue" that many servers never
+	 * send. */
 	client->headers = curl_slist_append(NULL, "Expect:");
 	client->multi = curl_multi_init();
 	if (!client->multi || !client->headers)

@@ -2,11 +2,13 @@
 #pragma once
 
 /*
- * HTTP requests that never block the loop: curl's multi interface on libevent. At most max_parallel requests are on
- * the wire; the others wait here in order (letting curl queue them costs a third of the throughput).
+ * HTTP requests that never block the loop: curl's multi interface on libevent. At most max_parallel
+ * requests are on the wire; the others wait here in order (letting curl queue them costs a third of
+ * the throughput).
  *
- * A request reaches the server at most once: nothing is repeated here, not even on a kept connection that turns out to
- * be dead. After an error with `sent` true, whether the server acted on it is unknown.
+ * A request reaches the server at most once: nothing is repeated here, not even on a kept
+ * connection that turns out to be dead. After an error with `sent` true, whether the server acted
+ * on it is unknown.
  */
 
 #include "base/buf.h"
@@ -23,7 +25,8 @@ struct http_client_options {
 };
 
 struct http_client *http_client_new(struct loop *loop, const struct http_client_options *options);
-struct http_client *http_client_free(struct http_client *client); /* asserts that no call is under way; NULL */
+/* asserts that no call is under way; NULL */
+struct http_client *http_client_free(struct http_client *client);
 
 struct http_request {
 	const char *url;  /* may carry secrets: never logged, never in an error */
@@ -39,14 +42,19 @@ struct http_response {
 	size_t body_length;
 	const char *content_type; /* "" when none */
 	int64_t date_ms;          /* the server's Date header, 0 when none */
-	bool sent;                /* false: certain that the server never got the request (no connection) */
-	struct err err;           /* ERR_UNAVAILABLE, ERR_TIMEOUT, ERR_TOO_LARGE; text names host and reason only */
+	/* false: certain that the server never got the request (no connection) */
+	bool sent;
+	/* ERR_UNAVAILABLE, ERR_TIMEOUT, ERR_TOO_LARGE; text names host and reason only */
+	struct err err;
 };
 
 typedef void (*http_done_fn)(void *arg, const struct http_response *response);
 
-/* Copies what the request points to. done runs exactly once, on a later turn, unless the call is cancelled. */
-struct http_call *http_client_start(struct http_client *client, const struct http_request *request, http_done_fn done,
-				    void *arg);
-void http_call_cancel(struct http_call *call); /* done will not run; the call is freed; not from inside done */
-size_t http_client_active(const struct http_client *client); /* started and not ended, waiting ones included */
+/* Copies what the request points to. done runs exactly once, on a later turn, unless the call is
+ * cancelled. */
+struct http_call *http_client_start(struct http_client *client, const struct http_request *request,
+				    http_done_fn done, void *arg);
+/* done will not run; the call is freed; not from inside done */
+void http_call_cancel(struct http_call *call);
+/* started and not ended, waiting ones included */
+size_t http_client_active(const struct http_client *client);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The loop is ours, libevent is what it waits in. libevent 2.1 has no hook before the wait, which sd-bus needs, and its
- * timers follow its own clock, which tests could not turn. So each turn runs the tasks and the due timers here, then
- * the hooks, and only then one round of event_base_loop().
+ * The loop is ours, libevent is what it waits in. libevent 2.1 has no hook before the wait, which
+ * sd-bus needs, and its timers follow its own clock, which tests could not turn. So each turn runs
+ * the tasks and the due timers here, then the hooks, and only then one round of event_base_loop().
  *
- * Tasks: a marker is put behind the queued ones when a turn begins, and the turn ends its tasks there; what they queue
- * comes behind the marker and waits for the next turn. Timers: a binary heap ordered by time, then by the order of
- * setting; libevent only ever knows the first one, and is told again only when that one changes. With the clock in a
- * test's hand libevent knows none.
+ * Tasks: a marker is put behind the queued ones when a turn begins, and the turn ends its tasks
+ * there; what they queue comes behind the marker and waits for the next turn. Timers: a binary heap
+ * ordered by time, then by the order of setting; libevent only ever knows the first one, and is
+ * told again only when that one changes. With the clock in a test's hand libevent knows none.
  *
- * The changelist flag saves evhttp three of its four epoll_ctl() calls per request; no lock is needed since only one
- * thread touches the base (worker.c comes back through an eventfd).
+ * The changelist flag saves evhttp three of its four epoll_ctl() calls per request; no lock is
+ * needed since only one thread touches the base (worker.c comes back through an eventfd).
  */
 #include "io/loop.h"
 
@@ -50,7 +50,8 @@ struct loop *loop_new(void)
 
 	TAILQ_INIT(&loop->tasks);
 	TAILQ_INIT(&loop->hooks);
-	if (!config || event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST | EVENT_BASE_FLAG_NOLOCK) < 0)
+	if (!config || event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST |
+							     EVENT_BASE_FLAG_NOLOCK) < 0)
 		abort();
 	loop->base = event_base_new_with_config(config);
 	event_config_free(config);
@@ -146,7 +147,8 @@ static void heap_settle(struct loop *loop, size_t place, struct loop_timer *time
 	for (;;) {
 		size_t child = 2 * place + 1;
 
-		if (child + 1 < loop->timers && fires_before(loop->heap[child + 1], loop->heap[child]))
+		if (child + 1 < loop->timers &&
+		    fires_before(loop->heap[child + 1], loop->heap[child]))
 			child++;
 		if (child >= loop->timers || !fires_before(loop->heap[child], timer))
 			break;
@@ -187,7 +189,8 @@ void loop_timer_clear(struct loop *loop, struct loop_timer *timer)
 
 static bool fire_timers(struct loop *loop)
 {
-	/* A timer that sets itself to now again belongs to the next turn, or the events would starve. */
+	/* A timer that sets itself to now again belongs to the next turn, or the events would
+	 * starve. */
 	uint64_t from_now_on = loop->timer_order;
 	int64_t now;
 	bool ran = false;

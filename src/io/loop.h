@@ -2,14 +2,16 @@
 #pragma once
 
 /*
- * The one loop. Everything in the daemon that is not a worker thread runs inside loop_run(), on one thread.
+ * The one loop. Everything in the daemon that is not a worker thread runs inside loop_run(), on one
+ * thread.
  *
- * A turn is: run the tasks queued since the last turn, fire due timers, call the prepare hooks (sd-bus re-arms there),
- * then wait in libevent for one round of events. Timers follow clock_mono_ms(), so a test that has called
- * clock_test_start() owns time: loop_turn() runs what is due and never waits.
+ * A turn is: run the tasks queued since the last turn, fire due timers, call the prepare hooks
+ * (sd-bus re-arms there), then wait in libevent for one round of events. Timers follow
+ * clock_mono_ms(), so a test that has called clock_test_start() owns time: loop_turn() runs what is
+ * due and never waits.
  *
- * Rule that the whole program relies on: a completion never runs inside the call that started it. Whoever has a result
- * at once queues a task.
+ * Rule that the whole program relies on: a completion never runs inside the call that started it.
+ * Whoever has a result at once queues a task.
  */
 
 #include <sys/queue.h>
@@ -20,7 +22,8 @@ struct event_base;
 struct loop;
 
 struct loop *loop_new(void);
-struct loop *loop_free(struct loop *loop); /* asserts that no timer is armed and no task queued; returns NULL */
+/* asserts that no timer is armed and no task queued; returns NULL */
+struct loop *loop_free(struct loop *loop);
 struct event_base *loop_base(struct loop *loop);
 
 void loop_run(struct loop *loop);  /* until loop_stop() */

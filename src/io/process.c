@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A process is held by a pidfd: it becomes readable when the process ends, also if it is not our child, and a signal sent
- * through it can never reach another process that got the number since.
+ * A process is held by a pidfd: it becomes readable when the process ends, also if it is not our
+ * child, and a signal sent through it can never reach another process that got the number since.
  *
- * Its output comes through a pipe, line by line. A program gone mad could fill our log with it, so only so many lines a
- * minute are written; the last one is kept, for it mostly says why the program ended. When we die first the program gets
- * EPIPE for its words and goes on (both engines ignore SIGPIPE).
+ * Its output comes through a pipe, line by line. A program gone mad could fill our log with it, so
+ * only so many lines a minute are written; the last one is kept, for it mostly says why the program
+ * ended. When we die first the program gets EPIPE for its words and goes on (both engines ignore
+ * SIGPIPE).
  */
 
 #include "io/process.h"
@@ -69,8 +70,8 @@ static void say_line(struct process *process)
 	if (++process->lines <= LINES_A_MINUTE)
 		log_notice("%s: %s", process->name, process->line);
 	else if (process->lines == LINES_A_MINUTE + 1)
-		log_notice("%s: says more than %d lines a minute; the rest is not logged", process->name,
-			   LINES_A_MINUTE);
+		log_notice("%s: says more than %d lines a minute; the rest is not logged",
+			   process->name, LINES_A_MINUTE);
 }
 
 static void take_output(struct process *process, const char *bytes, size_t length)
@@ -120,12 +121,15 @@ static void describe_end(struct process *process, char *out, size_t size)
 	siginfo_t info = { 0 };
 	const char *last = process->last;
 
-	if (!process->is_child || waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG) < 0)
+	if (!process->is_child ||
+	    waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG) < 0)
 		snprintf(out, size, "ended");
 	else if (info.si_code == CLD_EXITED)
-		snprintf(out, size, "ended with status %d%s%s", info.si_status, *last ? ": " : "", last);
+		snprintf(out, size, "ended with status %d%s%s", info.si_status, *last ? ": " : "",
+			 last);
 	else
-		snprintf(out, size, "was ended by signal %d (%s)", info.si_status, strsignal(info.si_status));
+		snprintf(out, size, "was ended by signal %d (%s)", info.si_status,
+			 strsignal(info.si_status));
 }
 
 static void on_end(evutil_socket_t fd, short what, void *arg)
@@ -208,10 +212,12 @@ pid_t process_pid(const struct process *process)
 
 char *process_find(const char *program)
 {
-	_cleanup_free_ char *folders = xstrdup(str_or(getenv("PATH"), "/usr/sbin:/usr/bin:/sbin:/bin"));
+	_cleanup_free_ char *folders =
+		xstrdup(str_or(getenv("PATH"), "/usr/sbin:/usr/bin:/sbin:/bin"));
 	char *save = NULL;
 
-	for (char *folder = strtok_r(folders, ":", &save); folder; folder = strtok_r(NULL, ":", &save)) {
+	for (char *folder = strtok_r(folders, ":", &save); folder;
+	     folder = strtok_r(NULL, ":", &save)) {
 		_cleanup_free_ char *path = xasprintf("%s/%s", folder, program);
 
 		if (path[0] == '/' && access(path, X_OK) == 0)
@@ -220,8 +226,8 @@ char *process_find(const char *program)
 	return NULL;
 }
 
-static struct process *process_new(struct loop *loop, pid_t pid, int pidfd, const char *name, process_ended_fn ended,
-				   void *arg)
+static struct process *process_new(struct loop *loop, pid_t pid, int pidfd, const char *name,
+				   process_ended_fn ended, void *arg)
 {
 	struct process *process = xnew(struct process);
 
@@ -234,19 +240,22 @@ static struct process *process_new(struct loop *loop, pid_t pid, int pidfd, cons
 	process->kill_timer.fire = on_kill_timer;
 	process->name = xstrdup(name);
 	process->minute_ms = clock_mono_ms();
-	process->end_event = event_new(loop_base(loop), pidfd, EV_READ | EV_PERSIST, on_end, process);
+	process->end_event =
+		event_new(loop_base(loop), pidfd, EV_READ | EV_PERSIST, on_end, process);
 	if (!process->end_event || event_add(process->end_event, NULL) < 0)
 		abort();
 	return process;
 }
 
-struct process *process_adopt(struct loop *loop, pid_t pid, process_ended_fn ended, void *arg, struct err *err)
+struct process *process_adopt(struct loop *loop, pid_t pid, process_ended_fn ended, void *arg,
+			      struct err *err)
 {
 	_cleanup_free_ char *name = xasprintf("process %d", (int)pid);
 	int pidfd = pidfd_open(pid, 0);
 
 	if (pidfd < 0) {
-		err_set(err, ERR_UNAVAILABLE, "process %d cannot be watched: %s", (int)pid, strerror(errno));
+		err_set(err, ERR_UNAVAILABLE, "process %d cannot be watched: %s", (int)pid,
+			strerror(errno));
 		return NULL;
 	}
 	return process_new(loop, pid, pidfd, name, ended, arg);
@@ -268,18 +277,20 @@ static int spawn(const char *const *argv, int output_fd, pid_t *out_pid)
 	posix_spawn_file_actions_adddup2(&files, output_fd, STDERR_FILENO);
 	posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
 	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF |
+						      POSIX_SPAWN_SETSIGMASK);
 	posix_spawnattr_setpgroup(&attributes, 0);
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawnattr_setsigmask(&attributes, &none);
-	r = posix_spawn(out_pid, argv[0], &files, &attributes, (char *const *)(uintptr_t)argv, environ);
+	r = posix_spawn(out_pid, argv[0], &files, &attributes, (char *const *)(uintptr_t)argv,
+			environ);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&files);
 	return r;
 }
 
-struct process *process_start(struct loop *loop, const char *const *argv, process_ended_fn ended, void *arg,
-			      struct err *err)
+struct process *process_start(struct loop *loop, const char *const *argv, process_ended_fn ended,
+			      void *arg, struct err *err)
 {
 	const char *slash = strrchr(argv[0], '/');
 	_cleanup_close_ int out = -1, in = -1;
@@ -308,8 +319,8 @@ struct process *process_start(struct loop *loop, const char *const *argv, proces
 	process = process_new(loop, pid, pidfd, slash + 1, ended, arg);
 	process->is_child = true;
 	process->output_fd = TAKE_FD(in);
-	process->output_event =
-		event_new(loop_base(loop), process->output_fd, EV_READ | EV_PERSIST, on_output, process);
+	process->output_event = event_new(loop_base(loop), process->output_fd, EV_READ | EV_PERSIST,
+					  on_output, process);
 	if (!process->output_event || event_add(process->output_event, NULL) < 0)
 		abort();
 	return process;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One thread and three lists. Jobs wait in `queue`; the thread takes what waits as one batch (no timer delays it: while
- * one batch is committed the next one gathers) and puts it on `ended` when run() is through; the loop is woken by an
- * eventfd and calls done() for each. The mutex guards the lists and is never held while run() or done() works.
+ * One thread and three lists. Jobs wait in `queue`; the thread takes what waits as one batch (no
+ * timer delays it: while one batch is committed the next one gathers) and puts it on `ended` when
+ * run() is through; the loop is woken by an eventfd and calls done() for each. The mutex guards the
+ * lists and is never held while run() or done() works.
  *
- * The struct is shared by the loop and the thread and is freed by whoever lets go last: normally the loop, after
- * joining; for a worker that hangs in the kernel and was abandoned, the thread, if it ever comes back.
+ * The struct is shared by the loop and the thread and is freed by whoever lets go last: normally
+ * the loop, after joining; for a worker that hangs in the kernel and was abandoned, the thread, if
+ * it ever comes back.
  */
 #include "io/worker.h"
 
@@ -22,7 +24,8 @@ struct worker {
 	/* The loop's alone. */
 	struct event *event;
 	size_t pending;
-	int64_t delivering_since; /* of the batch whose done() are being called; INT64_MAX when none */
+	/* of the batch whose done() are being called; INT64_MAX when none */
+	int64_t delivering_since;
 	bool delivering;
 	pthread_t thread;
 
@@ -35,8 +38,9 @@ struct worker {
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* of queue, ended, stop */
 	struct worker_jobs queue, ended;
-	int64_t running_since; /* submission of the oldest job in the thread's hands; INT64_MAX when none */
-	int64_t ended_since;   /* of the oldest in ended */
+	/* submission of the oldest job in the thread's hands; INT64_MAX when none */
+	int64_t running_since;
+	int64_t ended_since; /* of the oldest in ended */
 	bool stop;
 	bool abandoned;
 	int wake_fd;
@@ -83,7 +87,8 @@ static void put_ended(struct worker *worker, struct worker_jobs *batch)
 	worker->ended_since = earlier(worker->ended_since, worker->running_since);
 	worker->running_since = INT64_MAX;
 	pthread_cond_broadcast(&worker->changed);
-	/* Cannot fail: the counter is far from its end, and EINTR does not happen with all signals blocked. */
+	/* Cannot fail: the counter is far from its end, and EINTR does not happen with all signals
+	 * blocked. */
 	if (write(worker->wake_fd, &one, sizeof(one)) != sizeof(one))
 		abort();
 }
@@ -117,7 +122,8 @@ static void *worker_thread(void *arg)
 	return NULL;
 }
 
-/* Signals are for the loop's thread; the ones a fault raises must stay deliverable where the fault is. */
+/* Signals are for the loop's thread; the ones a fault raises must stay deliverable where the fault
+ * is. */
 static void thread_start(struct worker *worker, const char *name)
 {
 	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP };
@@ -173,7 +179,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	deliver(arg);
 }
 
-struct worker *worker_new(struct loop *loop, const char *name, size_t max_batch, worker_run_fn run, void *context)
+struct worker *worker_new(struct loop *loop, const char *name, size_t max_batch, worker_run_fn run,
+			  void *context)
 {
 	struct worker *worker = xnew(struct worker);
 
@@ -189,7 +196,8 @@ struct worker *worker_new(struct loop *loop, const char *name, size_t max_batch,
 	worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (worker->wake_fd < 0)
 		abort();
-	worker->event = event_new(loop_base(loop), worker->wake_fd, EV_READ | EV_PERSIST, on_wake, worker);
+	worker->event =
+		event_new(loop_base(loop), worker->wake_fd, EV_READ | EV_PERSIST, on_wake, worker);
 	if (!worker->event || event_add(worker->event, NULL) < 0)
 		abort();
 	thread_start(worker, name);

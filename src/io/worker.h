@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * A thread for what can block. Jobs go in by a list, results come back on the loop by another; an eventfd wakes the
- * loop. The thread takes everything that waits (at most max_batch) as one batch, which is what makes group commit
- * natural: what arrived during the last commit is the next batch.
+ * A thread for what can block. Jobs go in by a list, results come back on the loop by another; an
+ * eventfd wakes the loop. The thread takes everything that waits (at most max_batch) as one batch,
+ * which is what makes group commit natural: what arrived during the last commit is the next batch.
  */
 
 #include "io/loop.h"
@@ -19,22 +19,24 @@ struct worker_job {
 STAILQ_HEAD(worker_jobs, worker_job);
 
 /*
- * Runs on the thread with 1 to max_batch jobs in the order of submission; it must leave all of them in the list (order
- * may change), ready for done().
+ * Runs on the thread with 1 to max_batch jobs in the order of submission; it must leave all of them
+ * in the list (order may change), ready for done().
  */
 typedef void (*worker_run_fn)(void *context, struct worker_jobs *jobs, size_t count);
 
-struct worker *worker_new(struct loop *loop, const char *name, size_t max_batch, worker_run_fn run, void *context);
+struct worker *worker_new(struct loop *loop, const char *name, size_t max_batch, worker_run_fn run,
+			  void *context);
 /*
- * Waits for the job under way, runs what is queued, calls every done(), and returns NULL. A worker that may hang for
- * ever is abandoned instead, see worker_abandon().
+ * Waits for the job under way, runs what is queued, calls every done(), and returns NULL. A worker
+ * that may hang for ever is abandoned instead, see worker_abandon().
  */
 struct worker *worker_free(struct worker *worker);
 /*
- * For a thread stuck in the kernel: detaches it, drops its jobs without done(). Its context and the jobs it may hold
- * (the up to max_batch oldest) must outlive it. NULL.
+ * For a thread stuck in the kernel: detaches it, drops its jobs without done(). Its context and the
+ * jobs it may hold (the up to max_batch oldest) must outlive it. NULL.
  */
 struct worker *worker_abandon(struct worker *worker);
 void worker_submit(struct worker *worker, struct worker_job *job);
-size_t worker_pending(const struct worker *worker);    /* submitted, done() not yet called */
-int64_t worker_oldest_ms(const struct worker *worker); /* how long the oldest of them has been waiting, 0 when none */
+size_t worker_pending(const struct worker *worker); /* submitted, done() not yet called */
+/* how long the oldest of them has been waiting, 0 when none */
+int64_t worker_oldest_ms(const struct worker *worker);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A block device is known by its number and by the kernel's sequence number of the disk (diskseq): the number alone is
- * given to the next disk, too. A kernel before 5.15 has no diskseq; then the inode of the node helps, which is made anew
- * with the disk. Regular files are told apart by their inode.
+ * A block device is known by its number and by the kernel's sequence number of the disk (diskseq):
+ * the number alone is given to the next disk, too. A kernel before 5.15 has no diskseq; then the
+ * inode of the node helps, which is made anew with the disk. Regular files are told apart by their
+ * inode.
  */
 
 #include "nbd/backing.h"
@@ -20,8 +21,8 @@
 
 #define SECTOR 512
 
-static int query_block(const char *sysfs_root, const char *path, const struct stat *st, struct backing *out,
-		       struct err *err)
+static int query_block(const char *sysfs_root, const char *path, const struct stat *st,
+		       struct backing *out, struct err *err)
 {
 	_cleanup_free_ char *folder =
 		xasprintf("%s/dev/block/%u:%u", sysfs_root, major(st->st_rdev), minor(st->st_rdev));
@@ -30,13 +31,14 @@ static int query_block(const char *sysfs_root, const char *path, const struct st
 	if (attribute_read_size(AT_FDCWD, folder, &out->size) < 0 ||
 	    attribute_read_number(AT_FDCWD, folder, "ro", &read_only) < 0)
 		return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
-			       "%s: the kernel does not know this device (any more): %s", path, strerror(errno));
+			       "%s: the kernel does not know this device (any more): %s", path,
+			       strerror(errno));
 	if (attribute_read_number(AT_FDCWD, folder, "diskseq", &sequence) < 0)
 		sequence = st->st_ino;
 	out->is_block = true;
 	out->read_only = read_only != 0;
-	snprintf(out->identity, sizeof(out->identity), "b%u-%u-%" PRIu64, major(st->st_rdev), minor(st->st_rdev),
-		 sequence);
+	snprintf(out->identity, sizeof(out->identity), "b%u-%u-%" PRIu64, major(st->st_rdev),
+		 minor(st->st_rdev), sequence);
 	return 0;
 }
 
@@ -47,7 +49,9 @@ int backing_query(const char *sysfs_root, const char *path, struct backing *out,
 	assert(sysfs_root && path);
 	memset(out, 0, sizeof(*out));
 	if (stat(path, &st) < 0)
-		return err_set(err, errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
+		return err_set(err,
+			       errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND
+								   : ERR_UNAVAILABLE,
 			       "%s cannot be exported: %s", path, strerror(errno));
 	if (S_ISBLK(st.st_mode))
 		return query_block(sysfs_root, path, &st, out, err);

@@ -12,8 +12,8 @@ struct backing {
 	bool is_block;
 	bool read_only;
 	/*
-	 * Letters, digits and hyphens. Two devices that came under one path one after the other differ in it; one that was
-	 * resized, or a map that was swapped, does not.
+	 * Letters, digits and hyphens. Two devices that came under one path one after the other
+	 * differ in it; one that was resized, or a map that was swapped, does not.
 	 */
 	char identity[BACKING_IDENTITY_SIZE];
 };

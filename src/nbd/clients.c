@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Neither engine tells who its clients are, but the kernel does: each connection a server has accepted is a line in
- * /proc/net/tcp with the server's address as the local one. Sockets that only wait to be forgotten (FIN_WAIT, TIME_WAIT
- * and the like) have no program behind them any more; CLOSE_WAIT has one, the server has just not noticed yet.
+ * Neither engine tells who its clients are, but the kernel does: each connection a server has
+ * accepted is a line in /proc/net/tcp with the server's address as the local one. Sockets that only
+ * wait to be forgotten (FIN_WAIT, TIME_WAIT and the like) have no program behind them any more;
+ * CLOSE_WAIT has one, the server has just not noticed yet.
  *
- * Reading that file walks the kernel's whole hash table, some milliseconds on a big machine, hence the worker. Our own
- * handshakes are connections, too. A port of ours is remembered from before it is connected until after the scans that
- * may have seen it.
+ * Reading that file walks the kernel's whole hash table, some milliseconds on a big machine, hence
+ * the worker. Our own handshakes are connections, too. A port of ours is remembered from before it
+ * is connected until after the scans that may have seen it.
  */
 
 #include "nbd/clients.h"
@@ -94,7 +95,8 @@ static bool is_server(const struct address *server, const struct in6_addr *local
 	       memcmp(local, &server->sa.v6.sin6_addr, sizeof(any)) == 0;
 }
 
-static void format_endpoint(const struct in6_addr *address, bool is_v6, int port, char *out, size_t size)
+static void format_endpoint(const struct in6_addr *address, bool is_v6, int port, char *out,
+			    size_t size)
 {
 	char host[INET6_ADDRSTRLEN] = "";
 
@@ -116,14 +118,16 @@ static void take_tcp(struct clients_scan *scan, const char *line)
 
 	if (sscanf(line, " %*u: %47s %47s %x", local_text, remote_text, &state) != 3 ||
 	    (state != TCP_ESTABLISHED && state != TCP_CLOSE_WAIT) ||
-	    parse_endpoint(local_text, is_v6, &local, &local_port) < 0 || local_port != scan->server.port ||
-	    !is_server(&scan->server, &local) || parse_endpoint(remote_text, is_v6, &remote, &remote_port) < 0)
+	    parse_endpoint(local_text, is_v6, &local, &local_port) < 0 ||
+	    local_port != scan->server.port || !is_server(&scan->server, &local) ||
+	    parse_endpoint(remote_text, is_v6, &remote, &remote_port) < 0)
 		return;
 	format_endpoint(&remote, is_v6, remote_port, address, sizeof(address));
 	add_client(scan, address, remote_port);
 }
 
-/* "00000000a8dc5939: 00000002 00000000 00000000 0001 03 480999 /run/x.sock": what the server has accepted has its path. */
+/* "00000000a8dc5939: 00000002 00000000 00000000 0001 03 480999 /run/x.sock": what the server has
+ * accepted has its path. */
 static void take_unix(struct clients_scan *scan, const char *line)
 {
 	unsigned state;
@@ -137,14 +141,16 @@ static void take_unix(struct clients_scan *scan, const char *line)
 static void read_table(struct clients_scan *scan)
 {
 	bool is_unix = address_is_unix(&scan->server);
-	const char *table = is_unix ? "unix" : scan->server.sa.any.sa_family == AF_INET6 ? "tcp6" : "tcp";
+	const char *table = is_unix                                     ? "unix"
+			    : scan->server.sa.any.sa_family == AF_INET6 ? "tcp6"
+									: "tcp";
 	_cleanup_free_ char *path = xasprintf("%s/net/%s", scan->clients->proc_root, table);
 	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, TABLE_BYTES_MAX, NULL);
 	char *save = NULL;
 
 	if (!text) {
-		err_set(&scan->err, ERR_UNAVAILABLE, "who is connected cannot be found out: %s: %s", path,
-			strerror(errno));
+		err_set(&scan->err, ERR_UNAVAILABLE, "who is connected cannot be found out: %s: %s",
+			path, strerror(errno));
 		return;
 	}
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
@@ -233,8 +239,8 @@ static void on_scanned(struct worker_job *job)
 	free(scan);
 }
 
-struct clients_scan *clients_scan_start(struct clients *clients, const struct address *server, clients_done_fn done,
-					void *arg)
+struct clients_scan *clients_scan_start(struct clients *clients, const struct address *server,
+					clients_done_fn done, void *arg)
 {
 	struct clients_scan *scan = xnew(struct clients_scan);
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is the same for all engines: the calls and how they end, and the pauses between attempts to get an engine.
+ * What is the same for all engines: the calls and how they end, and the pauses between attempts to
+ * get an engine.
  *
- * Calls that concern the engine run one after the other. An engine works on its commands one by one anyway, and so a call
- * may first look at how things are and then change what differs, with no other call in between. A call that was given up,
- * by its deadline or its caller, leaves the engine busy with the command under way; the next call waits for that. A
- * handshake needs no engine but its server, so it is made at once, beside them.
+ * Calls that concern the engine run one after the other. An engine works on its commands one by one
+ * anyway, and so a call may first look at how things are and then change what differs, with no
+ * other call in between. A call that was given up, by its deadline or its caller, leaves the engine
+ * busy with the command under way; the next call waits for that. A handshake needs no engine but
+ * its server, so it is made at once, beside them.
  *
  * Each call is answered from a task of its own. Thus done() may add, remove, cancel as it likes.
  */
@@ -132,8 +134,9 @@ void engine_end(struct engine *engine, const struct err *err)
 	engine_call_end(engine->current, err);
 }
 
-void engine_add_item(struct engine *engine, const char *name, const char *device_path, bool read_only,
-		     const struct export_client *clients, size_t count, bool certain)
+void engine_add_item(struct engine *engine, const char *name, const char *device_path,
+		     bool read_only, const struct export_client *clients, size_t count,
+		     bool certain)
 {
 	struct export_call *call = engine->current;
 	struct export_client *copies = count ? xcalloc(count, sizeof(*copies)) : NULL;
@@ -151,7 +154,8 @@ void engine_add_item(struct engine *engine, const char *name, const char *device
 	};
 }
 
-void engine_in_use(struct err *err, const char *name, const struct export_client *clients, size_t count, bool certain)
+void engine_in_use(struct err *err, const char *name, const struct export_client *clients,
+		   size_t count, bool certain)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
 
@@ -160,11 +164,13 @@ void engine_in_use(struct err *err, const char *name, const struct export_client
 	if (count > 8)
 		buf_printf(&text, " and %zu more", count - 8);
 	if (count == 0)
-		err_set(err, ERR_CONFLICT, "export %s is in use by a client that cannot be named", name);
+		err_set(err, ERR_CONFLICT, "export %s is in use by a client that cannot be named",
+			name);
 	else if (certain || count == 1)
 		err_set(err, ERR_CONFLICT, "export %s is in use by NBD client %s", name, text.data);
 	else
-		err_set(err, ERR_CONFLICT, "export %s is in use by some of the server's NBD clients: %s", name,
+		err_set(err, ERR_CONFLICT,
+			"export %s is in use by some of the server's NBD clients: %s", name,
 			text.data);
 }
 
@@ -180,8 +186,8 @@ static void on_handshake(void *arg, uint64_t size, const struct err *result)
 
 	call->handshake = NULL;
 	if (err.code == ERR_NONE && call->size != 0 && call->size != size)
-		err_set(&err, ERR_CONFLICT, "export %s has %llu bytes and should have %llu", call->name,
-			(unsigned long long)size, (unsigned long long)call->size);
+		err_set(&err, ERR_CONFLICT, "export %s has %llu bytes and should have %llu",
+			call->name, (unsigned long long)size, (unsigned long long)call->size);
 	engine_call_end(call, &err);
 }
 
@@ -193,7 +199,8 @@ static void start_handshake(struct export_call *call)
 	TAILQ_REMOVE(&engine->waiting, call, entry);
 	TAILQ_INSERT_TAIL(&engine->others, call, entry);
 	call->stage = CALL_RUNNING;
-	call->handshake = handshake_start(engine->loop, &engine->address, engine->tls, call->name, on_handshake, call);
+	call->handshake = handshake_start(engine->loop, &engine->address, engine->tls, call->name,
+					  on_handshake, call);
 	call->handshake_port = handshake_port(call->handshake);
 	if (call->handshake_port > 0)
 		clients_own_port(engine->clients, call->handshake_port, true);
@@ -224,7 +231,8 @@ static void on_pump_task(struct loop_task *task)
 	struct engine *engine = container_of(task, struct engine, pump_task);
 	struct export_call *call = sift_waiting(engine);
 
-	if (!call || engine->current || engine->state != ENGINE_UP || !engine->ops->is_idle(engine->self))
+	if (!call || engine->current || engine->state != ENGINE_UP ||
+	    !engine->ops->is_idle(engine->self))
 		return;
 	TAILQ_REMOVE(&engine->waiting, call, entry);
 	call->stage = CALL_RUNNING;
@@ -299,7 +307,8 @@ static void on_attempt_timer(struct loop_timer *timer)
 
 /* ---- asking ---- */
 
-struct export_call *engine_call_new(struct engine *engine, enum export_verb verb, const char *name, void *arg)
+struct export_call *engine_call_new(struct engine *engine, enum export_verb verb, const char *name,
+				    void *arg)
 {
 	struct export_call *call = xnew(struct export_call);
 
@@ -320,7 +329,8 @@ struct export_call *engine_call_new(struct engine *engine, enum export_verb verb
 
 void engine_health(const struct engine *engine, struct export_health *out)
 {
-	const char *trouble = engine->state == ENGINE_UP ? engine->ops->trouble(engine->self) : NULL;
+	const char *trouble =
+		engine->state == ENGINE_UP ? engine->ops->trouble(engine->self) : NULL;
 
 	memset(out, 0, sizeof(*out));
 	snprintf(out->engine, sizeof(out->engine), "%s", engine->ops->program);
@@ -328,9 +338,11 @@ void engine_health(const struct engine *engine, struct export_health *out)
 	out->restarts = engine->restarts;
 	out->ok = engine->state == ENGINE_UP && !trouble;
 	if (engine->state == ENGINE_STARTING)
-		snprintf(out->reason, sizeof(out->reason), "%s is being started", engine->ops->program);
+		snprintf(out->reason, sizeof(out->reason), "%s is being started",
+			 engine->ops->program);
 	else
-		snprintf(out->reason, sizeof(out->reason), "%s", trouble ? trouble : engine->reason);
+		snprintf(out->reason, sizeof(out->reason), "%s",
+			 trouble ? trouble : engine->reason);
 }
 
 /* ---- life ---- */

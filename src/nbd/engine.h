@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * What all engines have in common, between the interface above (exporter.c) and what differs below (qemu.c, nbdkit.c).
- * Private to nbd/.
+ * What all engines have in common, between the interface above (exporter.c) and what differs below
+ * (qemu.c, nbdkit.c). Private to nbd/.
  *
- * It keeps the calls, their deadlines and the pauses between attempts; a kind of engine is told attempt() until it says
- * engine_up(), and is given one call at a time while it is up. The answer of a kind reaches the caller on a later turn,
- * so a kind need not think about what done() may do.
+ * It keeps the calls, their deadlines and the pauses between attempts; a kind of engine is told
+ * attempt() until it says engine_up(), and is given one call at a time while it is up. The answer
+ * of a kind reaches the caller on a later turn, so a kind need not think about what done() may do.
  */
 
 #include <sys/queue.h>
@@ -57,9 +57,11 @@ struct engine_ops {
 	void (*attempt)(void *self); /* ends in engine_up() or engine_down() */
 	bool (*is_idle)(const void *self);
 	void (*begin)(void *self, struct export_call *call); /* only while it is up and idle */
-	void (*abandon)(void *self);                         /* nobody waits for the call it has any more */
+	/* nobody waits for the call it has any more */
+	void (*abandon)(void *self);
 	int (*pid)(const void *self);
-	const char *(*trouble)(const void *self); /* what is not well although it is up; NULL when nothing is */
+	/* what is not well although it is up; NULL when nothing is */
+	const char *(*trouble)(const void *self);
 };
 
 struct engine {
@@ -96,12 +98,16 @@ void engine_init(struct engine *engine, struct loop *loop, const struct exporter
 int engine_open(struct engine *engine, const struct engine_ops *ops, struct err *err);
 void engine_start(struct engine *engine); /* attempts come from the next turn on */
 void engine_fini(
-	struct engine *engine); /* cancels all calls; also after an engine_open() that failed or was not made */
+	/* cancels all calls; also after an engine_open() that failed or was not made */
+	struct engine *engine);
 void engine_health(const struct engine *engine, struct export_health *out);
 
-/* A call in line; its further arguments and done or listed are the caller's to set before the loop turns. */
-struct export_call *engine_call_new(struct engine *engine, enum export_verb verb, const char *name, void *arg);
-/* Ends any call that has not ended: it is answered on a later turn. err NULL or ERR_NONE: as asked. */
+/* A call in line; its further arguments and done or listed are the caller's to set before the loop
+ * turns. */
+struct export_call *engine_call_new(struct engine *engine, enum export_verb verb, const char *name,
+				    void *arg);
+/* Ends any call that has not ended: it is answered on a later turn. err NULL or ERR_NONE: as
+ * asked. */
 void engine_call_end(struct export_call *call, const struct err *err);
 void engine_call_cancel(struct export_call *call);
 
@@ -109,7 +115,8 @@ void engine_call_cancel(struct export_call *call);
 
 /* It can take calls. is_new: another one than before, which may serve nothing. */
 void engine_up(struct engine *engine, bool is_new);
-/* It can't, for this reason; attempt() comes again after a pause. Ends the current call, if there is one. */
+/* It can't, for this reason; attempt() comes again after a pause. Ends the current call, if there
+ * is one. */
 void engine_down(struct engine *engine, const char *format, ...) _printf_(2, 3);
 /* A better reason for having gone down, which came later. */
 void engine_explain(struct engine *engine, const char *reason);
@@ -118,7 +125,9 @@ void engine_end(struct engine *engine, const struct err *err);
 /* It has become idle: there may be a call for it. */
 void engine_idle(struct engine *engine);
 /* Adds to the current call's list. */
-void engine_add_item(struct engine *engine, const char *name, const char *device_path, bool read_only,
-		     const struct export_client *clients, size_t count, bool certain);
+void engine_add_item(struct engine *engine, const char *name, const char *device_path,
+		     bool read_only, const struct export_client *clients, size_t count,
+		     bool certain);
 /* "export X is in use by NBD client A, B"; certain: they are this export's. */
-void engine_in_use(struct err *err, const char *name, const struct export_client *clients, size_t count, bool certain);
+void engine_in_use(struct err *err, const char *name, const struct export_client *clients,
+		   size_t count, bool certain);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The interface to exports: which engine there is, who may reach it, and the verbs, which become calls for it (engine.c).
+ * The interface to exports: which engine there is, who may reach it, and the verbs, which become
+ * calls for it (engine.c).
  */
 
 #include "nbd/exporter.h"
@@ -28,18 +29,20 @@ struct exporter {
 /* Such names need no quoting anywhere: not for a shell, not in a URI, not as a file. */
 static int check_name(const char *name, struct err *err)
 {
-	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+	static const char good[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
 
-	if (str_empty(name) || strlen(name) > NAME_MAX_LENGTH || name[strspn(name, good)] || name[0] == '.' ||
-	    name[0] == '-')
-		return err_set_field(err, "name", ERR_INVALID,
-				     "an export's name must be 1 to %d letters, digits, hyphens, dots and underscores",
-				     NAME_MAX_LENGTH);
+	if (str_empty(name) || strlen(name) > NAME_MAX_LENGTH || name[strspn(name, good)] ||
+	    name[0] == '.' || name[0] == '-')
+		return err_set_field(
+			err, "name", ERR_INVALID,
+			"an export's name must be 1 to %d letters, digits, hyphens, dots and underscores",
+			NAME_MAX_LENGTH);
 	return 0;
 }
 
-struct export_call *export_add(struct exporter *exporter, const struct export_item *item, export_done_fn done,
-			       void *arg)
+struct export_call *export_add(struct exporter *exporter, const struct export_item *item,
+			       export_done_fn done, void *arg)
 {
 	struct export_call *call = engine_call_new(&exporter->engine, EXPORT_ADD, item->name, arg);
 	struct err err;
@@ -52,8 +55,8 @@ struct export_call *export_add(struct exporter *exporter, const struct export_it
 	return call;
 }
 
-struct export_call *export_remove(struct exporter *exporter, const char *name, bool force, export_done_fn done,
-				  void *arg)
+struct export_call *export_remove(struct exporter *exporter, const char *name, bool force,
+				  export_done_fn done, void *arg)
 {
 	struct export_call *call = engine_call_new(&exporter->engine, EXPORT_REMOVE, name, arg);
 	struct err err;
@@ -73,8 +76,8 @@ struct export_call *export_list(struct exporter *exporter, export_listed_fn done
 	return call;
 }
 
-struct export_call *export_check(struct exporter *exporter, const char *name, uint64_t size, export_done_fn done,
-				 void *arg)
+struct export_call *export_check(struct exporter *exporter, const char *name, uint64_t size,
+				 export_done_fn done, void *arg)
 {
 	struct export_call *call = engine_call_new(&exporter->engine, EXPORT_CHECK, name, arg);
 	struct err err;
@@ -128,9 +131,11 @@ static const struct engine_ops *find_ops(enum export_engine engine, struct err *
 static int make_run_dir(const char *path, struct err *err)
 {
 	if (str_empty(path) || path[0] != '/')
-		return err_set(err, ERR_INVALID, "the folder for the NBD server's files must be an absolute path");
+		return err_set(err, ERR_INVALID,
+			       "the folder for the NBD server's files must be an absolute path");
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return err_set(err, ERR_INVALID, "the folder for the NBD server's files can't be made: %s: %s", path,
+		return err_set(err, ERR_INVALID,
+			       "the folder for the NBD server's files can't be made: %s: %s", path,
 			       strerror(errno));
 	return 0;
 }
@@ -161,12 +166,14 @@ static int check_access(const struct exporter *exporter, struct err *err)
 {
 	const char *tls_dir = exporter->options.tls_dir;
 
-	if (address_is_local(&exporter->engine.address) || (tls_dir && tls_verifies_clients(tls_dir)))
+	if (address_is_local(&exporter->engine.address) ||
+	    (tls_dir && tls_verifies_clients(tls_dir)))
 		return 0;
-	return err_set(err, ERR_INVALID,
-		       "%s can be reached from other machines, which needs TLS with certificates of clients: a folder "
-		       "that holds client-cert.pem, too; else listen on 127.0.0.1, [::1] or unix:",
-		       exporter->options.listen);
+	return err_set(
+		err, ERR_INVALID,
+		"%s can be reached from other machines, which needs TLS with certificates of clients: a folder "
+		"that holds client-cert.pem, too; else listen on 127.0.0.1, [::1] or unix:",
+		exporter->options.listen);
 }
 
 static int open_parts(struct exporter *exporter, struct err *err)
@@ -175,8 +182,8 @@ static int open_parts(struct exporter *exporter, struct err *err)
 	const struct engine_ops *ops = find_ops(options->engine, err);
 	struct engine *engine = &exporter->engine;
 
-	if (!ops || address_parse(options->listen, &engine->address, err) < 0 || check_access(exporter, err) < 0 ||
-	    make_run_dir(options->run_dir, err) < 0)
+	if (!ops || address_parse(options->listen, &engine->address, err) < 0 ||
+	    check_access(exporter, err) < 0 || make_run_dir(options->run_dir, err) < 0)
 		return -1;
 	if (options->tls_dir) {
 		engine->tls = tls_open(options->tls_dir, err);
@@ -186,11 +193,13 @@ static int open_parts(struct exporter *exporter, struct err *err)
 	return engine_open(engine, ops, err);
 }
 
-struct exporter *exporter_new(struct loop *loop, const struct exporter_options *options, struct err *err)
+struct exporter *exporter_new(struct loop *loop, const struct exporter_options *options,
+			      struct err *err)
 {
 	struct exporter *exporter = xnew(struct exporter);
 
-	assert(options->listen && options->proc_root && options->sysfs_root && options->timeout_ms > 0);
+	assert(options->listen && options->proc_root && options->sysfs_root &&
+	       options->timeout_ms > 0);
 	copy_options(exporter, options);
 	engine_init(&exporter->engine, loop, &exporter->options);
 	if (open_parts(exporter, err) < 0)

@@ -4,13 +4,15 @@
 /*
  * NBD exports: one server, one export a volume.
  *
- * Behind this interface stand engines: qemu-storage-daemon, spoken to over QMP, and nbdkit, which serves a folder of
- * links. Every verb says how things shall be: asked twice, the second time changes nothing. An engine that dies is
- * started again, or its socket awaited again, with growing pauses; then lost() is called, because a new one serves
- * nothing yet, and whoever knows what should be there adds it again.
+ * Behind this interface stand engines: qemu-storage-daemon, spoken to over QMP, and nbdkit, which
+ * serves a folder of links. Every verb says how things shall be: asked twice, the second time
+ * changes nothing. An engine that dies is started again, or its socket awaited again, with growing
+ * pauses; then lost() is called, because a new one serves nothing yet, and whoever knows what
+ * should be there adds it again.
  *
- * While the engine starts verbs wait for it; while it is away they answer ERR_UNAVAILABLE with the reason. A verb that
- * does not end within its deadline answers ERR_TIMEOUT, and what it may still do is found by the next list.
+ * While the engine starts verbs wait for it; while it is away they answer ERR_UNAVAILABLE with the
+ * reason. A verb that does not end within its deadline answers ERR_TIMEOUT, and what it may still
+ * do is found by the next list.
  */
 
 #include "base/err.h"
@@ -23,17 +25,20 @@ struct export_call;
 
 struct exporter_options {
 	enum export_engine engine;
-	const char *run_dir;    /* a folder of ours that outlives the daemon, for sockets and links */
-	const char *qmp_socket; /* qemu: of an engine somebody else runs (a systemd unit); NULL: ours, in run_dir */
-	/* "127.0.0.1:10809", or "unix:/path"; port 0 takes a free one. Not a loopback address: needs clients' certificates */
+	/* a folder of ours that outlives the daemon, for sockets and links */
+	const char *run_dir;
+	/* qemu: of an engine somebody else runs (a systemd unit); NULL: ours, in run_dir */
+	const char *qmp_socket;
+	/* "127.0.0.1:10809", or "unix:/path"; port 0 takes a free one. Not a loopback address:
+	 * needs clients' certificates */
 	const char *listen;
 	const char *tls_dir;    /* ca-cert.pem, server-cert.pem, server-key.pem; NULL: no TLS */
 	const char *proc_root;  /* "/proc": who is connected */
 	const char *sysfs_root; /* "/sys": size and identity of a device */
 	int64_t timeout_ms;     /* for one verb */
 	/*
-	 * Another engine than before serves now, the first one included: add what should be there (what an engine found
-	 * running serves already stays as it is). Never inside a call.
+	 * Another engine than before serves now, the first one included: add what should be there
+	 * (what an engine found running serves already stays as it is). Never inside a call.
 	 */
 	void (*lost)(void *arg);
 	void *arg;
@@ -55,47 +60,53 @@ struct export_seen {
 	bool read_only;
 	const struct export_client *clients;
 	size_t client_count;
-	/* False: the engine can't tell which export a client of the server uses, and these may be any of them. */
+	/* False: the engine can't tell which export a client of the server uses, and these may be
+	 * any of them. */
 	bool clients_certain;
 };
 
 /* err->code is ERR_NONE when it is so now. */
 typedef void (*export_done_fn)(void *arg, const struct err *err);
 /* items are valid during the callback. */
-typedef void (*export_listed_fn)(void *arg, const struct export_seen *items, size_t count, const struct err *err);
+typedef void (*export_listed_fn)(void *arg, const struct export_seen *items, size_t count,
+				 const struct err *err);
 
 /*
- * Starts or finds the engine on a later turn; a program that is not installed is no error here but in the health and in
- * every verb's answer. NULL and ERR_INVALID: EXPORT_ENGINE_NONE is not one, nbd-server is refused (its reload corrupts
- * its memory below 3.25 and forgets nothing above), options that make no sense.
+ * Starts or finds the engine on a later turn; a program that is not installed is no error here but
+ * in the health and in every verb's answer. NULL and ERR_INVALID: EXPORT_ENGINE_NONE is not one,
+ * nbd-server is refused (its reload corrupts its memory below 3.25 and forgets nothing above),
+ * options that make no sense.
  */
-struct exporter *exporter_new(struct loop *loop, const struct exporter_options *options, struct err *err);
+struct exporter *exporter_new(struct loop *loop, const struct exporter_options *options,
+			      struct err *err);
 /*
- * Stops an engine of ours, its clients with it, and waits for that for some seconds; leaves alone one that somebody
- * else runs. No done() runs any more. Not from inside a callback. Returns NULL, takes NULL.
+ * Stops an engine of ours, its clients with it, and waits for that for some seconds; leaves alone
+ * one that somebody else runs. No done() runs any more. Not from inside a callback. Returns NULL,
+ * takes NULL.
  */
 struct exporter *exporter_free(struct exporter *exporter);
 
 /*
- * Served under this name, from this device at its present size. Another device, mode or size under the name is replaced,
- * unless clients use it: then ERR_CONFLICT names them and nothing is changed. The device must answer reads, a suspended
- * map does not: ERR_TIMEOUT, before the engine sees it.
+ * Served under this name, from this device at its present size. Another device, mode or size under
+ * the name is replaced, unless clients use it: then ERR_CONFLICT names them and nothing is changed.
+ * The device must answer reads, a suspended map does not: ERR_TIMEOUT, before the engine sees it.
  */
-struct export_call *export_add(struct exporter *exporter, const struct export_item *item, export_done_fn done,
-			       void *arg);
+struct export_call *export_add(struct exporter *exporter, const struct export_item *item,
+			       export_done_fn done, void *arg);
 /*
- * Not served any more. ERR_CONFLICT naming the clients while there are any, and then nothing is changed; with force
- * they are disconnected.
+ * Not served any more. ERR_CONFLICT naming the clients while there are any, and then nothing is
+ * changed; with force they are disconnected.
  */
-struct export_call *export_remove(struct exporter *exporter, const char *name, bool force, export_done_fn done,
-				  void *arg);
+struct export_call *export_remove(struct exporter *exporter, const char *name, bool force,
+				  export_done_fn done, void *arg);
 struct export_call *export_list(struct exporter *exporter, export_listed_fn done, void *arg);
 /*
- * An NBD handshake as a client makes it, up to and including the choice of the export: ERR_NONE when the server offers
- * it with this size (0: any). ERR_NOT_FOUND: no export of this name; ERR_CONFLICT: it has another size.
+ * An NBD handshake as a client makes it, up to and including the choice of the export: ERR_NONE
+ * when the server offers it with this size (0: any). ERR_NOT_FOUND: no export of this name;
+ * ERR_CONFLICT: it has another size.
  */
-struct export_call *export_check(struct exporter *exporter, const char *name, uint64_t size, export_done_fn done,
-				 void *arg);
+struct export_call *export_check(struct exporter *exporter, const char *name, uint64_t size,
+				 export_done_fn done, void *arg);
 void export_cancel(struct export_call *call); /* done will not run. Not from inside done */
 
 int export_port(const struct exporter *exporter); /* 0: a unix socket, or not known yet */

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The server greets: NBDMAGIC, IHAVEOPT, its flags. We answer with ours and send options, each of which gets one or more
- * replies. STARTTLS first where TLS is wanted: what was said before it in the clear counts for nothing. Then GO with the
- * name: the server tells about the export (INFO) and acknowledges, and from then on the connection is one for reading
- * and writing. We leave with DISC at once and wait for a moment for the server to close, so that whoever removes the
- * export next does not find it in use by us.
+ * The server greets: NBDMAGIC, IHAVEOPT, its flags. We answer with ours and send options, each of
+ * which gets one or more replies. STARTTLS first where TLS is wanted: what was said before it in
+ * the clear counts for nothing. Then GO with the name: the server tells about the export (INFO) and
+ * acknowledges, and from then on the connection is one for reading and writing. We leave with DISC
+ * at once and wait for a moment for the server to close, so that whoever removes the export next
+ * does not find it in use by us.
  *
- * What is expected next is always a known number of bytes and the function that takes them: expect(). A server may lie
- * about lengths and may never come to an end; lengths are limited before anything is kept, and so are replies.
+ * What is expected next is always a known number of bytes and the function that takes them:
+ * expect(). A server may lie about lengths and may never come to an end; lengths are limited before
+ * anything is kept, and so are replies.
  */
 
 #include "nbd/handshake.h"
@@ -105,7 +107,8 @@ static void on_end_task(struct loop_task *task)
 	done(arg, size, &err);
 }
 
-/* Nothing is read any more; the stream itself goes with the handshake, for this may be inside one of its callbacks. */
+/* Nothing is read any more; the stream itself goes with the handshake, for this may be inside one
+ * of its callbacks. */
 static void end(struct handshake *handshake)
 {
 	handshake->take = NULL;
@@ -115,10 +118,10 @@ static void end(struct handshake *handshake)
 	loop_task_queue(handshake->loop, &handshake->end_task);
 }
 
-#define fail(handshake, code, ...)                                                                                     \
-	do {                                                                                                           \
-		err_set(&(handshake)->err, code, __VA_ARGS__);                                                         \
-		end(handshake);                                                                                        \
+#define fail(handshake, code, ...)                                                                 \
+	do {                                                                                       \
+		err_set(&(handshake)->err, code, __VA_ARGS__);                                     \
+		end(handshake);                                                                    \
 	} while (0)
 
 static void on_farewell_timer(struct loop_timer *timer)
@@ -126,7 +129,8 @@ static void on_farewell_timer(struct loop_timer *timer)
 	end(container_of(timer, struct handshake, farewell));
 }
 
-/* The result is there. What the server still sends is dropped; when it closes, or after a moment, done() is called. */
+/* The result is there. What the server still sends is dropped; when it closes, or after a moment,
+ * done() is called. */
 static void await_close(struct handshake *handshake)
 {
 	handshake->parting = true;
@@ -145,7 +149,8 @@ static void expect(struct handshake *handshake, size_t bytes,
 
 static void take_reply(struct handshake *handshake, const void *bytes);
 
-static void send_option(struct handshake *handshake, uint32_t option, const void *data, size_t length)
+static void send_option(struct handshake *handshake, uint32_t option, const void *data,
+			size_t length)
 {
 	const struct option header = {
 		.magic = htobe64(MAGIC_OPTION),
@@ -174,7 +179,8 @@ static void send_go(struct handshake *handshake)
 
 static void say_goodbye(struct handshake *handshake)
 {
-	const struct request request = { .magic = htobe32(MAGIC_REQUEST), .command = htobe16(COMMAND_DISC) };
+	const struct request request = { .magic = htobe32(MAGIC_REQUEST),
+					 .command = htobe16(COMMAND_DISC) };
 
 	bufferevent_write(handshake->stream, &request, sizeof(request));
 	await_close(handshake);
@@ -193,12 +199,14 @@ static void start_tls(struct handshake *handshake)
 	/* What came before could have been put there by anybody on the wire. */
 	if (evbuffer_get_length(bufferevent_get_input(plain)) > 0) {
 		SSL_free(ssl);
-		fail(handshake, ERR_UNAVAILABLE, "the NBD server sends in the clear what belongs into TLS");
+		fail(handshake, ERR_UNAVAILABLE,
+		     "the NBD server sends in the clear what belongs into TLS");
 		return;
 	}
 	bufferevent_setcb(plain, NULL, NULL, NULL, NULL);
-	handshake->stream = ssl ? bufferevent_openssl_filter_new(bufferevent_get_base(plain), plain, ssl,
-								 BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE)
+	handshake->stream = ssl ? bufferevent_openssl_filter_new(bufferevent_get_base(plain), plain,
+								 ssl, BUFFEREVENT_SSL_CONNECTING,
+								 BEV_OPT_CLOSE_ON_FREE)
 				: NULL;
 	if (!handshake->stream)
 		abort();
@@ -222,14 +230,17 @@ static void fail_tls(struct handshake *handshake)
 static void refuse(struct handshake *handshake, const char *reason)
 {
 	if (handshake->kind == REPLY_UNKNOWN)
-		err_set(&handshake->err, ERR_NOT_FOUND, "the NBD server has no export \"%s\"", handshake->name);
+		err_set(&handshake->err, ERR_NOT_FOUND, "the NBD server has no export \"%s\"",
+			handshake->name);
 	else if (handshake->kind == REPLY_TLS_REQUIRED)
-		err_set(&handshake->err, ERR_UNAVAILABLE, "the NBD server wants TLS, which is not configured here");
+		err_set(&handshake->err, ERR_UNAVAILABLE,
+			"the NBD server wants TLS, which is not configured here");
 	else if (handshake->option == OPTION_STARTTLS)
-		err_set(&handshake->err, ERR_UNAVAILABLE, "the NBD server does not offer TLS: %s", reason);
-	else
-		err_set(&handshake->err, ERR_UNAVAILABLE, "the NBD server refuses export \"%s\": %s", handshake->name,
+		err_set(&handshake->err, ERR_UNAVAILABLE, "the NBD server does not offer TLS: %s",
 			reason);
+	else
+		err_set(&handshake->err, ERR_UNAVAILABLE,
+			"the NBD server refuses export \"%s\": %s", handshake->name, reason);
 	send_option(handshake, OPTION_ABORT, NULL, 0);
 	await_close(handshake);
 }
@@ -255,8 +266,8 @@ static void acknowledged(struct handshake *handshake)
 		handshake->encrypted = true;
 		start_tls(handshake);
 	} else if (!handshake->has_size) {
-		fail(handshake, ERR_UNAVAILABLE, "the NBD server does not tell the size of export \"%s\"",
-		     handshake->name);
+		fail(handshake, ERR_UNAVAILABLE,
+		     "the NBD server does not tell the size of export \"%s\"", handshake->name);
 	} else {
 		say_goodbye(handshake);
 	}
@@ -305,8 +316,10 @@ static void take_greeting(struct handshake *handshake, const void *bytes)
 		fail(handshake, ERR_UNAVAILABLE, "what listens there is no NBD server");
 		return;
 	}
-	if (be64toh(greeting.style) != MAGIC_OPTION || !(be16toh(greeting.flags) & FLAG_FIXED_NEWSTYLE)) {
-		fail(handshake, ERR_UNAVAILABLE, "the NBD server speaks the old protocol, which knows no names%s",
+	if (be64toh(greeting.style) != MAGIC_OPTION ||
+	    !(be16toh(greeting.flags) & FLAG_FIXED_NEWSTYLE)) {
+		fail(handshake, ERR_UNAVAILABLE,
+		     "the NBD server speaks the old protocol, which knows no names%s",
 		     be64toh(greeting.style) == MAGIC_OLD ? "" : " well enough");
 		return;
 	}
@@ -323,7 +336,8 @@ static void on_read(struct bufferevent *stream, void *arg)
 	struct evbuffer *input = bufferevent_get_input(stream);
 	struct handshake *handshake = arg;
 
-	while (handshake->take && handshake->stream == stream && evbuffer_get_length(input) >= handshake->wanted) {
+	while (handshake->take && handshake->stream == stream &&
+	       evbuffer_get_length(input) >= handshake->wanted) {
 		char bytes[DATA_MAX];
 		size_t length = handshake->wanted;
 
@@ -351,25 +365,29 @@ static void on_event(struct bufferevent *stream, short what, void *arg)
 	else if (what & BEV_EVENT_EOF)
 		fail(handshake, ERR_UNAVAILABLE, "the NBD server closed the connection");
 	else
-		fail(handshake, ERR_UNAVAILABLE, "the NBD server cannot be reached: %s", strerror(error));
+		fail(handshake, ERR_UNAVAILABLE, "the NBD server cannot be reached: %s",
+		     strerror(error));
 }
 
 /* ---- the beginning ---- */
 
 static int begin_connection(const struct address *server, int *out_port, struct err *err)
 {
-	_cleanup_close_ int fd = socket(server->sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_close_ int fd =
+		socket(server->sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct address own = *server;
 
 	if (fd < 0 || (connect(fd, &server->sa.any, server->length) < 0 && errno != EINPROGRESS))
-		return err_set(err, ERR_UNAVAILABLE, "the NBD server cannot be reached: %s", strerror(errno));
+		return err_set(err, ERR_UNAVAILABLE, "the NBD server cannot be reached: %s",
+			       strerror(errno));
 	if (!address_is_unix(server) && getsockname(fd, &own.sa.any, &own.length) == 0)
-		*out_port = be16toh(own.sa.any.sa_family == AF_INET ? own.sa.v4.sin_port : own.sa.v6.sin6_port);
+		*out_port = be16toh(own.sa.any.sa_family == AF_INET ? own.sa.v4.sin_port
+								    : own.sa.v6.sin6_port);
 	return TAKE_FD(fd);
 }
 
-struct handshake *handshake_start(struct loop *loop, const struct address *server, SSL_CTX *tls, const char *name,
-				  handshake_done_fn done, void *arg)
+struct handshake *handshake_start(struct loop *loop, const struct address *server, SSL_CTX *tls,
+				  const char *name, handshake_done_fn done, void *arg)
 {
 	struct handshake *handshake = xnew(struct handshake);
 	int fd;

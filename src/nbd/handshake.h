@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The beginning of an NBD conversation, as a client has it: greeting, perhaps TLS, and the choice of an export; then a
- * polite farewell. It proves that the export can be used, and tells its size.
+ * The beginning of an NBD conversation, as a client has it: greeting, perhaps TLS, and the choice
+ * of an export; then a polite farewell. It proves that the export can be used, and tells its size.
  */
 
 #include "io/address.h"
@@ -13,14 +13,15 @@ struct handshake;
 struct ssl_ctx_st;
 
 /*
- * ERR_NONE: it is offered, with size bytes. ERR_NOT_FOUND: the server knows no such export. ERR_UNAVAILABLE: nobody
- * answers, or not in a way that makes sense.
+ * ERR_NONE: it is offered, with size bytes. ERR_NOT_FOUND: the server knows no such export.
+ * ERR_UNAVAILABLE: nobody answers, or not in a way that makes sense.
  */
 typedef void (*handshake_done_fn)(void *arg, uint64_t size, const struct err *err);
 
 /* tls: NULL for none; outlives the handshake, which keeps no deadline. */
-struct handshake *handshake_start(struct loop *loop, const struct address *server, struct ssl_ctx_st *tls,
-				  const char *name, handshake_done_fn done, void *arg);
+struct handshake *handshake_start(struct loop *loop, const struct address *server,
+				  struct ssl_ctx_st *tls, const char *name, handshake_done_fn done,
+				  void *arg);
 void handshake_cancel(struct handshake *handshake); /* done will not run; not from inside done */
 /* Its own TCP port; 0 on a unix socket, or when no connection could be begun. */
 int handshake_port(const struct handshake *handshake);

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * nbdkit as the simple engine: its file plugin serves a folder, and the folder is ours. A symbolic link is an export, its
- * name the export's and its target the device; adding and removing are one system call each, seen by the next client that
- * connects.
+ * nbdkit as the simple engine: its file plugin serves a folder, and the folder is ours. A symbolic
+ * link is an export, its name the export's and its target the device; adding and removing are one
+ * system call each, seen by the next client that connects.
  *
- * What the simple engine can't do: serve one export read-only, or part with a single client. nbdkit opens the device once
- * for each client, so whether an export is in use is read from its open files; where a client must go by force, nbdkit is
- * started anew and the other clients connect again. A client that has just left (our handshake is one) is in these files
- * for a moment still, hence nothing counts as used before it was seen to stay so.
+ * What the simple engine can't do: serve one export read-only, or part with a single client. nbdkit
+ * opens the device once for each client, so whether an export is in use is read from its open
+ * files; where a client must go by force, nbdkit is started anew and the other clients connect
+ * again. A client that has just left (our handshake is one) is in these files for a moment still,
+ * hence nothing counts as used before it was seen to stay so.
  *
- * It ends with the daemon. Another one begins with an empty folder: what a link of yesterday points to may be another disk
- * today.
+ * It ends with the daemon. Another one begins with an empty folder: what a link of yesterday points
+ * to may be another disk today.
  */
 
 #include <assert.h>
@@ -73,13 +74,16 @@ static char *link_target(const struct nbdkit *nbdkit, const char *name)
 }
 
 /* Never half done: there is the old link until there is the new one. */
-static int set_link(const struct nbdkit *nbdkit, const char *name, const char *target, struct err *err)
+static int set_link(const struct nbdkit *nbdkit, const char *name, const char *target,
+		    struct err *err)
 {
-	_cleanup_free_ char *path = link_path(nbdkit, name), *fresh = xasprintf("%s.new", nbdkit->folder);
+	_cleanup_free_ char *path = link_path(nbdkit, name),
+			    *fresh = xasprintf("%s.new", nbdkit->folder);
 
 	unlink(fresh);
 	if (symlink(target, fresh) < 0 || rename(fresh, path) < 0)
-		return err_set(err, ERR_UNAVAILABLE, "%s cannot be linked: %s", path, strerror(errno));
+		return err_set(err, ERR_UNAVAILABLE, "%s cannot be linked: %s", path,
+			       strerror(errno));
 	return 0;
 }
 
@@ -98,8 +102,8 @@ static void clear_open_files(struct open_files *open)
 
 static struct open_files read_open_files(const struct nbdkit *nbdkit)
 {
-	_cleanup_free_ char *path =
-		xasprintf("%s/%d/fd", nbdkit->engine->options->proc_root, (int)process_pid(nbdkit->process));
+	_cleanup_free_ char *path = xasprintf("%s/%d/fd", nbdkit->engine->options->proc_root,
+					      (int)process_pid(nbdkit->process));
 	struct open_files open = { 0 };
 	struct dirent *entry;
 	struct stat file;
@@ -140,7 +144,8 @@ static bool is_open_now(const struct nbdkit *nbdkit, const char *device_path)
 	return is_open(&open, device_path);
 }
 
-typedef void (*link_fn)(struct nbdkit *nbdkit, const char *name, const char *device_path, void *arg);
+typedef void (*link_fn)(struct nbdkit *nbdkit, const char *name, const char *device_path,
+			void *arg);
 
 static void each_link(struct nbdkit *nbdkit, link_fn fn, void *arg)
 {
@@ -189,8 +194,8 @@ static void on_ended(void *arg, const char *how);
 #define ARGUMENTS_MAX 16
 
 /* Its arguments, behind the program; texts are the caller's. */
-static void put_arguments(const struct engine *engine, const char *port, const char *certificates, const char *dir,
-			  const char **argv)
+static void put_arguments(const struct engine *engine, const char *port, const char *certificates,
+			  const char *dir, const char **argv)
 {
 	const struct address *address = &engine->address;
 	size_t count = 0;
@@ -238,11 +243,13 @@ static int start(struct nbdkit *nbdkit, struct err *err)
 	struct engine *engine = nbdkit->engine;
 	_cleanup_free_ char *program = process_find(nbdkit_engine.program);
 	_cleanup_free_ char *dir = xasprintf("dir=%s", nbdkit->folder), *port = NULL;
-	_cleanup_free_ char *certificates = xasprintf("--tls-certificates=%s", str_or(engine->options->tls_dir, ""));
+	_cleanup_free_ char *certificates =
+		xasprintf("--tls-certificates=%s", str_or(engine->options->tls_dir, ""));
 	const char *argv[ARGUMENTS_MAX] = { program };
 
 	if (!program)
-		return err_set(err, ERR_UNAVAILABLE, "nbdkit is not installed; install Debian's package %s",
+		return err_set(err, ERR_UNAVAILABLE,
+			       "nbdkit is not installed; install Debian's package %s",
 			       nbdkit_engine.package);
 	if (choose_port(&engine->address, err) < 0)
 		return -1;
@@ -267,7 +274,8 @@ static void on_ended(void *arg, const char *how)
 {
 	struct nbdkit *nbdkit = arg;
 	bool parting = nbdkit->parting;
-	bool known_down = !nbdkit->is_up && !nbdkit->handshake && !loop_timer_is_set(&nbdkit->again);
+	bool known_down =
+		!nbdkit->is_up && !nbdkit->handshake && !loop_timer_is_set(&nbdkit->again);
 
 	nbdkit->process = process_forget(nbdkit->process);
 	nbdkit->is_up = nbdkit->parting = false;
@@ -302,7 +310,8 @@ static void look_whether_it_listens(struct nbdkit *nbdkit)
 	const struct engine *engine = nbdkit->engine;
 	int64_t left_ms = nbdkit->until_ms - clock_mono_ms();
 
-	nbdkit->handshake = handshake_start(engine->loop, &engine->address, engine->tls, "-", on_looked, nbdkit);
+	nbdkit->handshake = handshake_start(engine->loop, &engine->address, engine->tls, "-",
+					    on_looked, nbdkit);
 	loop_timer_set(engine->loop, &nbdkit->again, left_ms > 0 ? left_ms : 0);
 }
 
@@ -354,15 +363,18 @@ static void list_link(struct nbdkit *nbdkit, const char *name, const char *devic
 	const struct listing *listing = arg;
 	bool is_used = is_open(&listing->open, device_path);
 
-	engine_add_item(nbdkit->engine, name, device_path, false, listing->clients, is_used ? listing->client_count : 0,
-			!is_used || listing->certain);
+	engine_add_item(nbdkit->engine, name, device_path, false, listing->clients,
+			is_used ? listing->client_count : 0, !is_used || listing->certain);
 }
 
-static void on_clients(void *arg, const struct export_client *clients, size_t count, const struct err *looked)
+static void on_clients(void *arg, const struct export_client *clients, size_t count,
+		       const struct err *looked)
 {
 	struct nbdkit *nbdkit = arg;
 	const struct export_call *call = nbdkit->call;
-	struct listing listing = { .open = read_open_files(nbdkit), .clients = clients, .client_count = count };
+	struct listing listing = { .open = read_open_files(nbdkit),
+				   .clients = clients,
+				   .client_count = count };
 	struct err err;
 
 	nbdkit->scan = NULL;
@@ -380,7 +392,8 @@ static void on_clients(void *arg, const struct export_client *clients, size_t co
 
 static void look_at_clients(struct nbdkit *nbdkit)
 {
-	nbdkit->scan = clients_scan_start(nbdkit->engine->clients, &nbdkit->engine->address, on_clients, nbdkit);
+	nbdkit->scan = clients_scan_start(nbdkit->engine->clients, &nbdkit->engine->address,
+					  on_clients, nbdkit);
 }
 
 static int remove_link(struct nbdkit *nbdkit, struct err *err)
@@ -388,7 +401,8 @@ static int remove_link(struct nbdkit *nbdkit, struct err *err)
 	_cleanup_free_ char *path = link_path(nbdkit, nbdkit->call->name);
 
 	if (unlink(path) < 0 && errno != ENOENT)
-		return err_set(err, ERR_UNAVAILABLE, "%s cannot be removed: %s", path, strerror(errno));
+		return err_set(err, ERR_UNAVAILABLE, "%s cannot be removed: %s", path,
+			       strerror(errno));
 	return 0;
 }
 
@@ -400,7 +414,8 @@ static void part_from_clients(struct nbdkit *nbdkit)
 		end(nbdkit, &err);
 		return;
 	}
-	log_notice("export: nbdkit is started anew, since %s is taken from a client by force", nbdkit->call->name);
+	log_notice("export: nbdkit is started anew, since %s is taken from a client by force",
+		   nbdkit->call->name);
 	nbdkit->parting = true;
 	process_end(nbdkit->process);
 }
@@ -456,11 +471,14 @@ static int check_item(const struct nbdkit *nbdkit, struct err *err)
 	if (backing_query(nbdkit->engine->options->sysfs_root, call->device_path, &device, err) < 0)
 		return -1;
 	if (call->read_only)
-		return err_set_field(err, "read_only", ERR_INVALID,
-				     "nbdkit serves either all exports read-only or none; use qemu-storage-daemon");
+		return err_set_field(
+			err, "read_only", ERR_INVALID,
+			"nbdkit serves either all exports read-only or none; use qemu-storage-daemon");
 	if (device.read_only)
-		return err_set(err, ERR_CONFLICT, "%s is read-only, which nbdkit cannot serve; use qemu-storage-daemon",
-			       call->device_path);
+		return err_set(
+			err, ERR_CONFLICT,
+			"%s is read-only, which nbdkit cannot serve; use qemu-storage-daemon",
+			call->device_path);
 	return 0;
 }
 
@@ -475,7 +493,8 @@ static void add(struct nbdkit *nbdkit)
 	else if (target && streq(target, call->device_path))
 		end(nbdkit, NULL);
 	else
-		nbdkit->probe = probe_start(nbdkit->engine->prober, call->device_path, on_probed, nbdkit);
+		nbdkit->probe =
+			probe_start(nbdkit->engine->prober, call->device_path, on_probed, nbdkit);
 }
 
 static void begin(void *self, struct export_call *call)

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The life of qemu-storage-daemon: one process that serves all exports and takes commands over QMP, on a socket in the run
- * folder or, when a unit of systemd runs it, wherever that unit put it.
+ * The life of qemu-storage-daemon: one process that serves all exports and takes commands over QMP,
+ * on a socket in the run folder or, when a unit of systemd runs it, wherever that unit put it.
  *
- * Whoever accepts on the socket is the engine. So the first thing is always to connect; only when nobody listens, and no
- * process of ours is about to, one is started. That way an engine that survived its daemon is found again with its
- * exports and clients, and one whose connection was merely lost is not started twice. Its pid comes with the connection.
+ * Whoever accepts on the socket is the engine. So the first thing is always to connect; only when
+ * nobody listens, and no process of ours is about to, one is started. That way an engine that
+ * survived its daemon is found again with its exports and clients, and one whose connection was
+ * merely lost is not started twice. Its pid comes with the connection.
  *
- * What an engine of ours was started with is noted in a file beside the socket. One found running that listens elsewhere,
- * because the configuration was changed, is ended and replaced. Its pid is in a file as well, so that it is known for ours
- * from the first moment, also while it does not answer.
+ * What an engine of ours was started with is noted in a file beside the socket. One found running
+ * that listens elsewhere, because the configuration was changed, is ended and replaced. Its pid is
+ * in a file as well, so that it is known for ours from the first moment, also while it does not
+ * answer.
  */
 
 #include "nbd/qemu.h"
@@ -27,7 +29,8 @@
 #include "nbd/tls.h"
 
 #define CONNECT_EVERY_MS 20
-#define START_MS 30000 /* until it listens: who is given up starts from the beginning, also on a busy machine */
+/* until it listens: who is given up starts from the beginning, also on a busy machine */
+#define START_MS 30000
 #define GREETING_MS 10000
 #define TLS_OBJECT "vold-tls"
 #define SETTINGS_FILE "qemu-storage-daemon.settings"
@@ -39,7 +42,8 @@ struct qemu {
 	bool is_foreign; /* somebody else runs it */
 	enum { QEMU_AWAY, QEMU_CONNECTING, QEMU_GREETING, QEMU_OPENING, QEMU_UP } stage;
 	struct process *process; /* not of a foreign one */
-	bool is_fresh;           /* the process was started here and has never been up: it serves nobody */
+	/* the process was started here and has never been up: it serves nobody */
+	bool is_fresh;
 	bool was_set_up;         /* a fresh one, when last asked */
 	bool was_dismissed;      /* the process was told to end, and the reason for that was told */
 	pid_t listener;          /* who listens on the socket, as far as is known */
@@ -85,10 +89,12 @@ static char *settings_path(const struct qemu *qemu)
 static int write_settings(const struct qemu *qemu, struct err *err)
 {
 	_cleanup_free_ char *path = settings_path(qemu), *text = settings_text(qemu);
-	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	_cleanup_close_ int fd =
+		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		return err_set(err, ERR_UNAVAILABLE, "%s cannot be written: %s", path, strerror(errno));
+		return err_set(err, ERR_UNAVAILABLE, "%s cannot be written: %s", path,
+			       strerror(errno));
 	return 0;
 }
 
@@ -98,8 +104,8 @@ static void take_port(struct qemu *qemu, const char *text)
 	_cleanup_free_ char *address_text = xstrndup(text, strcspn(text, " "));
 	struct address *address = &qemu->engine->address, noted;
 
-	if (address->port == 0 && !address_is_unix(address) && address_parse(address_text, &noted, NULL) == 0 &&
-	    streq(noted.host, address->host))
+	if (address->port == 0 && !address_is_unix(address) &&
+	    address_parse(address_text, &noted, NULL) == 0 && streq(noted.host, address->host))
 		address_set_port(address, noted.port);
 }
 
@@ -151,7 +157,8 @@ static void on_server_started(void *arg, const struct json *result, const struct
 		address_format(&qemu->engine->address, address, sizeof(address));
 		go_away(qemu);
 		dismiss(qemu);
-		engine_down(qemu->engine, "qemu-storage-daemon cannot serve on %s: %s", address, err->text);
+		engine_down(qemu->engine, "qemu-storage-daemon cannot serve on %s: %s", address,
+			    err->text);
 		return;
 	}
 	loop_timer_clear(qemu->engine->loop, &qemu->timer);
@@ -196,14 +203,16 @@ static void start_server(struct qemu *qemu)
 	qemu_verbs_send(&qemu->verbs, "nbd-server-start", text.data, on_server_started, qemu);
 }
 
-/* An engine that was found running has the object. When it was refused, so is the server, and says why better. */
+/* An engine that was found running has the object. When it was refused, so is the server, and says
+ * why better. */
 static void on_tls_added(void *arg, const struct json *result, const struct err *err)
 {
 	struct qemu *qemu = arg;
 
 	if (err->code != ERR_NONE && !strstr(err->text, "duplicate")) {
 		go_away(qemu);
-		engine_down(qemu->engine, "qemu-storage-daemon does not take the certificates in %s: %s",
+		engine_down(qemu->engine,
+			    "qemu-storage-daemon does not take the certificates in %s: %s",
 			    qemu->engine->options->tls_dir, err->text);
 		return;
 	}
@@ -272,12 +281,15 @@ static int start_process(struct qemu *qemu, struct err *err)
 	_cleanup_free_ char *path = escape_commas(qemu->socket);
 	_cleanup_free_ char *chardev = xasprintf("socket,id=qmp,path=%s,server=on,wait=off", path);
 	_cleanup_free_ char *pid_file = pid_path(qemu);
-	const char *const argv[] = { program,     "--chardev", chardev, "--monitor", "chardev=qmp,mode=control",
-				     "--pidfile", pid_file,    NULL };
+	const char *const argv[] = {
+		program,     "--chardev", chardev, "--monitor", "chardev=qmp,mode=control",
+		"--pidfile", pid_file,    NULL
+	};
 	int port;
 
 	if (!program)
-		return err_set(err, ERR_UNAVAILABLE, "%s is not installed; install Debian's package %s",
+		return err_set(err, ERR_UNAVAILABLE,
+			       "%s is not installed; install Debian's package %s",
 			       qemu_engine.program, qemu_engine.package);
 	if (!address_is_unix(&engine->address) && engine->address.port == 0) {
 		if (address_free_port(&engine->address, &port, err) < 0)
@@ -303,8 +315,10 @@ static bool take_over(struct qemu *qemu)
 
 	if (qemu->is_foreign || qemu->process || qmp_pid(qemu->verbs.qmp) <= 0)
 		return true;
-	qemu->process = process_adopt(qemu->engine->loop, qmp_pid(qemu->verbs.qmp), on_ended, qemu, &err);
-	log_debug("export: an engine is running already, process %d %s", (int)qmp_pid(qemu->verbs.qmp), err.text);
+	qemu->process =
+		process_adopt(qemu->engine->loop, qmp_pid(qemu->verbs.qmp), on_ended, qemu, &err);
+	log_debug("export: an engine is running already, process %d %s",
+		  (int)qmp_pid(qemu->verbs.qmp), err.text);
 	if (settings_are_ours(qemu))
 		return true;
 	dismiss(qemu);
@@ -317,7 +331,8 @@ static void on_ready(void *arg)
 
 	if (!take_over(qemu)) {
 		go_away(qemu);
-		engine_down(qemu->engine, "qemu-storage-daemon runs with other settings and is being replaced");
+		engine_down(qemu->engine,
+			    "qemu-storage-daemon runs with other settings and is being replaced");
 		return;
 	}
 	qemu->stage = QEMU_OPENING;
@@ -342,7 +357,9 @@ static void on_closed(void *arg, const struct err *err)
 	engine_down(qemu->engine, "the connection to qemu-storage-daemon is lost: %s", err->text);
 }
 
-static const struct qmp_handler handler = { .ready = on_ready, .event = on_qmp_event, .closed = on_closed };
+static const struct qmp_handler handler = { .ready = on_ready,
+					    .event = on_qmp_event,
+					    .closed = on_closed };
 
 static void nobody_listens(struct qemu *qemu)
 {
@@ -351,7 +368,8 @@ static void nobody_listens(struct qemu *qemu)
 	qemu->listener = 0;
 	if (qemu->is_foreign) {
 		go_away(qemu);
-		engine_down(qemu->engine, "no qemu-storage-daemon listens on %s; start its unit", qemu->socket);
+		engine_down(qemu->engine, "no qemu-storage-daemon listens on %s; start its unit",
+			    qemu->socket);
 	} else if (qemu->process || start_process(qemu, &err) == 0) {
 		loop_timer_set(qemu->engine->loop, &qemu->timer, CONNECT_EVERY_MS);
 	} else {
@@ -361,8 +379,9 @@ static void nobody_listens(struct qemu *qemu)
 }
 
 /*
- * It listens before it is set up, and then hands its socket from one thread to another: who connects meanwhile may never
- * be greeted, and neither is anybody after. So it is given one more turn after it says that it is set up.
+ * It listens before it is set up, and then hands its socket from one thread to another: who
+ * connects meanwhile may never be greeted, and neither is anybody after. So it is given one more
+ * turn after it says that it is set up.
  */
 static bool may_be_reached(struct qemu *qemu)
 {
@@ -430,13 +449,15 @@ static void *open_engine(struct engine *engine, struct err *err)
 
 	qemu->engine = engine;
 	qemu->is_foreign = options->qmp_socket != NULL;
-	qemu->socket = qemu->is_foreign ? xstrdup(options->qmp_socket) : xasprintf("%s/qmp.sock", options->run_dir);
+	qemu->socket = qemu->is_foreign ? xstrdup(options->qmp_socket)
+					: xasprintf("%s/qmp.sock", options->run_dir);
 	qemu->timer.fire = on_timer;
 	qemu->listener = qemu->is_foreign ? 0 : noted_pid(qemu);
 	qemu_verbs_init(&qemu->verbs, engine);
 	if (strlen(qemu->socket) >= sizeof(engine->address.sa.local.sun_path))
 		err_set(err, ERR_INVALID, "%s is too long for the path of a socket", qemu->socket);
-	else if (qemu->is_foreign && !address_is_unix(&engine->address) && engine->address.port == 0)
+	else if (qemu->is_foreign && !address_is_unix(&engine->address) &&
+		 engine->address.port == 0)
 		err_set(err, ERR_INVALID, "port 0 needs an engine that the daemon starts itself");
 	else
 		return qemu;

@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is done with qemu-storage-daemon: for an export it has a block node, which holds the device open, and an NBD export
- * on top of it.
+ * What is done with qemu-storage-daemon: for an export it has a block node, which holds the device
+ * open, and an NBD export on top of it.
  *
- * Nothing about them is remembered between calls, for the engine knows best, and after a crash of either side it is the
- * only one who knows. A call looks (which exports, which nodes), then does the first thing that is not as it should be,
- * and so on until nothing is left; see decide(). Whatever was interrupted, by a deadline in the middle or by our death,
- * is thus carried on or cleaned up by the next call.
+ * Nothing about them is remembered between calls, for the engine knows best, and after a crash of
+ * either side it is the only one who knows. A call looks (which exports, which nodes), then does
+ * the first thing that is not as it should be, and so on until nothing is left; see decide().
+ * Whatever was interrupted, by a deadline in the middle or by our death, is thus carried on or
+ * cleaned up by the next call.
  *
- * The engine tells neither the name of an export nor what it was made for, but it gives back the export's id, which is
- * ours to choose: "vold.<name>.<identity of the device>". A device that was replaced by another one under its path is
- * noticed by that. Node names are limited to 31 bytes and only need to be different from each other.
+ * The engine tells neither the name of an export nor what it was made for, but it gives back the
+ * export's id, which is ours to choose: "vold.<name>.<identity of the device>". A device that was
+ * replaced by another one under its path is noticed by that. Node names are limited to 31 bytes and
+ * only need to be different from each other.
  *
- * Block devices are opened past the page cache: what an export has acknowledged after a flush is on the disk, nobody
- * needs to write back anything when the disk goes, and the kernel's asynchronous I/O then keeps one hanging device from
- * taking the threads the others need.
+ * Block devices are opened past the page cache: what an export has acknowledged after a flush is on
+ * the disk, nobody needs to write back anything when the disk goes, and the kernel's asynchronous
+ * I/O then keeps one hanging device from taking the threads the others need.
  */
 
 #include <assert.h>
@@ -75,7 +77,8 @@ static void take_exports(struct qemu_verbs *verbs, const struct json *list)
 
 		if (!id || !streq(json_text(json_get(item, "type")), "nbd"))
 			continue;
-		verbs->exports = xrealloc(verbs->exports, (verbs->export_count + 1) * sizeof(*verbs->exports));
+		verbs->exports = xrealloc(verbs->exports,
+					  (verbs->export_count + 1) * sizeof(*verbs->exports));
 		export = &verbs->exports[verbs->export_count++];
 		memset(export, 0, sizeof(*export));
 		export->id = xstrdup(id);
@@ -93,7 +96,8 @@ static void take_nodes(struct qemu_verbs *verbs, const struct json *list)
 
 		if (json_integer(json_get(json_get(item, "image"), "virtual-size"), &size) < 0)
 			size = 0;
-		verbs->nodes = xrealloc(verbs->nodes, (verbs->node_count + 1) * sizeof(*verbs->nodes));
+		verbs->nodes =
+			xrealloc(verbs->nodes, (verbs->node_count + 1) * sizeof(*verbs->nodes));
 		node = &verbs->nodes[verbs->node_count++];
 		memset(node, 0, sizeof(*node));
 		copy_node_name(node->name, json_get(item, "node-name"));
@@ -130,7 +134,8 @@ static bool node_is_used(const struct qemu_verbs *verbs, const struct qemu_node 
 	return streq(node->name, verbs->node);
 }
 
-/* A node of ours with no export on it: left over from a removal, or from an addition that was cut off. */
+/* A node of ours with no export on it: left over from a removal, or from an addition that was cut
+ * off. */
 static struct qemu_node *find_stray(const struct qemu_verbs *verbs)
 {
 	for (size_t i = 0; i < verbs->node_count; i++) {
@@ -143,8 +148,8 @@ static struct qemu_node *find_stray(const struct qemu_verbs *verbs)
 
 /* ---- commands ---- */
 
-void qemu_verbs_send(struct qemu_verbs *verbs, const char *command, const char *arguments, qmp_reply_fn reply,
-		     void *arg)
+void qemu_verbs_send(struct qemu_verbs *verbs, const char *command, const char *arguments,
+		     qmp_reply_fn reply, void *arg)
 {
 	verbs->sent_ms = clock_mono_ms();
 	qmp_send(verbs->qmp, command, arguments, reply, arg);
@@ -161,8 +166,8 @@ static void refused(struct qemu_verbs *verbs, const char *what, const struct err
 {
 	struct err err;
 
-	err_set(&err, ERR_UNAVAILABLE, "qemu-storage-daemon cannot %s %s: %s", what, str_or(verbs->call->name, ""),
-		reply->text);
+	err_set(&err, ERR_UNAVAILABLE, "qemu-storage-daemon cannot %s %s: %s", what,
+		str_or(verbs->call->name, ""), reply->text);
 	end(verbs, &err);
 }
 
@@ -176,7 +181,8 @@ static void query_again_soon(struct qemu_verbs *verbs)
 	loop_timer_set(verbs->engine->loop, &verbs->again, AGAIN_MS);
 }
 
-/* True when nobody waits for what comes of a command any more: then there is nothing to go on with. */
+/* True when nobody waits for what comes of a command any more: then there is nothing to go on
+ * with. */
 static bool is_over(struct qemu_verbs *verbs)
 {
 	if (verbs->call)
@@ -223,8 +229,8 @@ static void query(struct qemu_verbs *verbs)
 
 /* ---- doing ---- */
 
-static void send_named(struct qemu_verbs *verbs, const char *command, const char *key, const char *value,
-		       const char *mode, qmp_reply_fn reply)
+static void send_named(struct qemu_verbs *verbs, const char *command, const char *key,
+		       const char *value, const char *mode, qmp_reply_fn reply)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer w = { .out = &text };
@@ -261,14 +267,17 @@ static void remove_stray(struct qemu_verbs *verbs, const struct qemu_node *node)
 	send_named(verbs, "blockdev-del", "node-name", node->name, NULL, on_stray_removed);
 }
 
-/* Who is in the way of a removal; nobody is when a client (or a handshake of ours) was just leaving. */
-static void on_users(void *arg, const struct export_client *clients, size_t count, const struct err *looked)
+/* Who is in the way of a removal; nobody is when a client (or a handshake of ours) was just
+ * leaving. */
+static void on_users(void *arg, const struct export_client *clients, size_t count,
+		     const struct err *looked)
 {
 	struct qemu_verbs *verbs = arg;
 	struct err err;
 
 	verbs->scan = NULL;
-	if (count == 0 && clock_mono_ms() - verbs->call->since_ms < verbs->engine->options->timeout_ms / 2) {
+	if (count == 0 &&
+	    clock_mono_ms() - verbs->call->since_ms < verbs->engine->options->timeout_ms / 2) {
 		query_again_soon(verbs);
 		return;
 	}
@@ -288,7 +297,8 @@ static void on_export_removed(void *arg, const struct json *result, const struct
 	}
 	verbs->leaving[0] = '\0';
 	if (strstr(err->text, "in use"))
-		verbs->scan = clients_scan_start(verbs->engine->clients, &verbs->engine->address, on_users, verbs);
+		verbs->scan = clients_scan_start(verbs->engine->clients, &verbs->engine->address,
+						 on_users, verbs);
 	else
 		refused(verbs, "remove export", err);
 }
@@ -301,7 +311,8 @@ static void remove_export(struct qemu_verbs *verbs, const struct qemu_export *ex
 	if (is_asked)
 		query_again_soon(verbs);
 	else
-		send_named(verbs, "block-export-del", "id", export->id, force ? "hard" : "safe", on_export_removed);
+		send_named(verbs, "block-export-del", "id", export->id, force ? "hard" : "safe",
+			   on_export_removed);
 }
 
 static void on_export_added(void *arg, const struct json *result, const struct err *err)
@@ -312,8 +323,9 @@ static void on_export_added(void *arg, const struct json *result, const struct e
 		return;
 	verbs->node[0] = '\0'; /* an export's now, or a stray */
 	if (err->code != ERR_NONE)
-		err_set(&verbs->err, ERR_UNAVAILABLE, "qemu-storage-daemon cannot export %s as %s: %s",
-			verbs->call->device_path, verbs->call->name, err->text);
+		err_set(&verbs->err, ERR_UNAVAILABLE,
+			"qemu-storage-daemon cannot export %s as %s: %s", verbs->call->device_path,
+			verbs->call->name, err->text);
 	verbs->added = err->code == ERR_NONE;
 	query(verbs);
 }
@@ -360,8 +372,8 @@ static void add_node(struct qemu_verbs *verbs)
 	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
 	/* An engine found running has names of an earlier daemon; the time tells them apart. */
-	snprintf(verbs->node, sizeof(verbs->node), NODE_PREFIX "%llx-%x", (unsigned long long)clock_wall_ms(),
-		 ++verbs->nodes_made);
+	snprintf(verbs->node, sizeof(verbs->node), NODE_PREFIX "%llx-%x",
+		 (unsigned long long)clock_wall_ms(), ++verbs->nodes_made);
 	json_begin_object(&w);
 	json_put_name(&w, "driver");
 	json_put_text(&w, verbs->device.is_block ? "host_device" : "file");
@@ -383,7 +395,8 @@ static void add_node(struct qemu_verbs *verbs)
 	qemu_verbs_send(verbs, "blockdev-add", text.data, on_node_added, verbs);
 }
 
-/* The engine reads from a device when it opens it; one that hangs would take all exports with it. */
+/* The engine reads from a device when it opens it; one that hangs would take all exports with
+ * it. */
 static void on_probed(void *arg, const struct probe_result *result)
 {
 	struct qemu_verbs *verbs = arg;
@@ -419,19 +432,22 @@ static void decide_add(struct qemu_verbs *verbs)
 	} else if (export && is_as_asked(verbs, export)) {
 		end(verbs, NULL);
 	} else if (verbs->added) {
-		err_set(&err, ERR_UNAVAILABLE, "qemu-storage-daemon took export %s, but does not serve it as asked",
+		err_set(&err, ERR_UNAVAILABLE,
+			"qemu-storage-daemon took export %s, but does not serve it as asked",
 			verbs->call->name);
 		end(verbs, &err);
 	} else if (export) {
 		remove_export(verbs, export, false);
 	} else if (!verbs->answers) {
-		verbs->probe = probe_start(verbs->engine->prober, verbs->call->device_path, on_probed, verbs);
+		verbs->probe = probe_start(verbs->engine->prober, verbs->call->device_path,
+					   on_probed, verbs);
 	} else {
 		add_node(verbs);
 	}
 }
 
-static void on_clients(void *arg, const struct export_client *clients, size_t count, const struct err *err)
+static void on_clients(void *arg, const struct export_client *clients, size_t count,
+		       const struct err *err)
 {
 	struct qemu_verbs *verbs = arg;
 	/* One export has all of them; and if there are none at all, no export has. */
@@ -443,8 +459,8 @@ static void on_clients(void *arg, const struct export_client *clients, size_t co
 		const struct qemu_node *node = find_node(verbs, export->node);
 
 		if (export->name && !export->going && node)
-			engine_add_item(verbs->engine, export->name, node->path, node->read_only, clients, count,
-					certain);
+			engine_add_item(verbs->engine, export->name, node->path, node->read_only,
+					clients, count, certain);
 	}
 	end(verbs, NULL);
 }
@@ -459,7 +475,8 @@ static void decide(struct qemu_verbs *verbs)
 		remove_stray(verbs, stray);
 		return;
 	}
-	if (verbs->leaving[0] && !find_export(verbs, verbs->call->name) && find_node(verbs, verbs->leaving)) {
+	if (verbs->leaving[0] && !find_export(verbs, verbs->call->name) &&
+	    find_node(verbs, verbs->leaving)) {
 		query_again_soon(verbs); /* its last requests are still under way */
 		return;
 	}
@@ -475,7 +492,8 @@ static void decide(struct qemu_verbs *verbs)
 			end(verbs, NULL);
 		break;
 	case EXPORT_LIST:
-		verbs->scan = clients_scan_start(verbs->engine->clients, &verbs->engine->address, on_clients, verbs);
+		verbs->scan = clients_scan_start(verbs->engine->clients, &verbs->engine->address,
+						 on_clients, verbs);
 		break;
 	case EXPORT_CHECK:
 		break; /* needs no engine */
@@ -492,12 +510,14 @@ void qemu_verbs_begin(struct qemu_verbs *verbs, struct export_call *call)
 	verbs->added = verbs->answers = false;
 	verbs->err.code = ERR_NONE;
 	if (call->verb == EXPORT_ADD) {
-		if (backing_query(verbs->engine->options->sysfs_root, call->device_path, &verbs->device, &err) < 0) {
+		if (backing_query(verbs->engine->options->sysfs_root, call->device_path,
+				  &verbs->device, &err) < 0) {
 			end(verbs, &err);
 			return;
 		}
 		if (verbs->device.read_only && !call->read_only) {
-			err_set(&err, ERR_CONFLICT, "%s is read-only; it can only be exported read-only",
+			err_set(&err, ERR_CONFLICT,
+				"%s is read-only; it can only be exported read-only",
 				call->device_path);
 			end(verbs, &err);
 			return;

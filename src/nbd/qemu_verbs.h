@@ -39,11 +39,14 @@ struct qemu_verbs {
 	struct qemu_node *nodes;
 	size_t node_count;
 	struct backing device;
-	char node[QEMU_NODE_SIZE];    /* made for an export that is being added; "" when there is none */
-	char leaving[QEMU_NODE_SIZE]; /* of an export that was removed: its device must be closed, too */
-	bool added;                   /* the engine said so */
-	bool answers;                 /* the device, to a read */
-	struct err err;               /* why the export could not be added; its node is taken back */
+	/* made for an export that is being added; "" when there is none */
+	char node[QEMU_NODE_SIZE];
+	/* of an export that was removed: its device must be closed, too */
+	char leaving[QEMU_NODE_SIZE];
+	bool added;   /* the engine said so */
+	bool answers; /* the device, to a read */
+	/* why the export could not be added; its node is taken back */
+	struct err err;
 	struct probe *probe;
 	struct clients_scan *scan;
 	struct loop_timer again; /* queries again */
@@ -57,5 +60,5 @@ bool qemu_verbs_is_idle(const struct qemu_verbs *verbs);
 /* What was told belongs to an engine that is gone. */
 void qemu_verbs_reset(struct qemu_verbs *verbs);
 /* reply gets arg. */
-void qemu_verbs_send(struct qemu_verbs *verbs, const char *command, const char *arguments, qmp_reply_fn reply,
-		     void *arg);
+void qemu_verbs_send(struct qemu_verbs *verbs, const char *command, const char *arguments,
+		     qmp_reply_fn reply, void *arg);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The peer greets with {"QMP": …}; qmp_capabilities takes us out of its negotiation mode; from then on each command gets
- * {"return": …} or {"error": …} with its id, and {"event": …} comes in between at any time.
+ * The peer greets with {"QMP": …}; qmp_capabilities takes us out of its negotiation mode; from then
+ * on each command gets {"return": …} or {"error": …} with its id, and {"event": …} comes in between
+ * at any time.
  *
- * One command at a time is enough: the peer works on them one by one anyway. Their ids are like no other connection's: it
- * finishes also what somebody asked who has hung up since, as a daemon that was killed, and gives us the answer.
+ * One command at a time is enough: the peer works on them one by one anyway. Their ids are like no
+ * other connection's: it finishes also what somebody asked who has hung up since, as a daemon that
+ * was killed, and gives us the answer.
  */
 
 #include "nbd/qmp.h"
@@ -94,7 +96,8 @@ static bool is_not_ours(const struct qmp *qmp, const struct json *message)
 
 static int take_reply(struct qmp *qmp, const struct json *message)
 {
-	const struct json *result = json_get(message, "return"), *error = json_get(message, "error");
+	const struct json *result = json_get(message, "return"),
+			  *error = json_get(message, "error");
 	const char *id = json_text(json_get(message, "id"));
 	qmp_reply_fn reply = qmp->reply;
 	struct err err = { 0 };
@@ -102,7 +105,8 @@ static int take_reply(struct qmp *qmp, const struct json *message)
 	if (!reply || !id || (!result && !error))
 		return -1;
 	if (error) {
-		err_set(&err, ERR_UNAVAILABLE, "%s", str_or(json_text(json_get(error, "desc")), "no reason given"));
+		err_set(&err, ERR_UNAVAILABLE, "%s",
+			str_or(json_text(json_get(error, "desc")), "no reason given"));
 		log_debug("qmp: refused: %s", err.text);
 	}
 	qmp->reply = NULL;
@@ -146,7 +150,8 @@ static bool is_reading(const struct qmp *qmp)
 	return !qmp->is_closed && (bufferevent_get_enabled(qmp->stream) & EV_READ);
 }
 
-/* The next line, the caller's; NULL: none has come to its end. What was searched before is not searched again. */
+/* The next line, the caller's; NULL: none has come to its end. What was searched before is not
+ * searched again. */
 static char *next_line(struct qmp *qmp, size_t *out_length)
 {
 	struct evbuffer *input = bufferevent_get_input(qmp->stream);
@@ -191,7 +196,8 @@ static void on_event(struct bufferevent *stream, short what, void *arg)
 
 /* ---- what goes out ---- */
 
-void qmp_send(struct qmp *qmp, const char *command, const char *arguments, qmp_reply_fn reply, void *arg)
+void qmp_send(struct qmp *qmp, const char *command, const char *arguments, qmp_reply_fn reply,
+	      void *arg)
 {
 	_cleanup_buf_ struct buf line = BUF_NULL;
 
@@ -199,7 +205,8 @@ void qmp_send(struct qmp *qmp, const char *command, const char *arguments, qmp_r
 	assert(!qmp->reply && reply);
 	qmp->reply = reply;
 	qmp->reply_arg = arg;
-	snprintf(qmp->id, sizeof(qmp->id), "%s.%llu", qmp->connection, (unsigned long long)++qmp->sent);
+	snprintf(qmp->id, sizeof(qmp->id), "%s.%llu", qmp->connection,
+		 (unsigned long long)++qmp->sent);
 	buf_printf(&line, "{\"execute\":\"%s\",\"id\":\"%s\"", command, qmp->id);
 	if (arguments)
 		buf_printf(&line, ",\"arguments\":%s", arguments);
@@ -231,7 +238,9 @@ static int connect_to(const char *path, pid_t *out_pid, struct err *err)
 		return err_set(err, ERR_INVALID, "%s is too long for the path of a socket", path);
 	memcpy(address.sun_path, path, strlen(path) + 1);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-		return err_set(err, errno == ENOENT || errno == ECONNREFUSED ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
+		return err_set(err,
+			       errno == ENOENT || errno == ECONNREFUSED ? ERR_NOT_FOUND
+									: ERR_UNAVAILABLE,
 			       "%s: %s", path, strerror(errno));
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
 		return err_set(err, ERR_UNAVAILABLE, "%s: %s", path, strerror(errno));
@@ -239,7 +248,8 @@ static int connect_to(const char *path, pid_t *out_pid, struct err *err)
 	return TAKE_FD(fd);
 }
 
-struct qmp *qmp_open(struct loop *loop, const char *path, const struct qmp_handler *handler, void *arg, struct err *err)
+struct qmp *qmp_open(struct loop *loop, const char *path, const struct qmp_handler *handler,
+		     void *arg, struct err *err)
 {
 	struct qmp *qmp;
 	pid_t pid = 0;

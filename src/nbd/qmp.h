@@ -2,10 +2,11 @@
 #pragma once
 
 /*
- * QMP, QEMU's control protocol: JSON values, one a line, over a unix socket. One command is under way at a time.
+ * QMP, QEMU's control protocol: JSON values, one a line, over a unix socket. One command is under
+ * way at a time.
  *
- * The peer is not trusted to be sane: a line has a maximum length, and whatever is not JSON, not an object, or an answer
- * nobody asked for ends the connection.
+ * The peer is not trusted to be sane: a line has a maximum length, and whatever is not JSON, not an
+ * object, or an answer nobody asked for ends the connection.
  */
 
 #include <sys/types.h>
@@ -16,23 +17,26 @@
 struct qmp;
 
 struct qmp_handler {
-	void (*ready)(void *arg);                                            /* commands may be sent from now on */
+	/* commands may be sent from now on */
+	void (*ready)(void *arg);
 	void (*event)(void *arg, const char *name, const struct json *data); /* data may be NULL */
-	void (*closed)(void *arg, const struct err *err);                    /* by the peer, or it made no sense */
+	/* by the peer, or it made no sense */
+	void (*closed)(void *arg, const struct err *err);
 };
 
 /* result is NULL when err->code is not ERR_NONE; then err->text holds the peer's words alone. */
 typedef void (*qmp_reply_fn)(void *arg, const struct json *result, const struct err *err);
 
 /*
- * Connects and greets. NULL: nobody listens there (ERR_NOT_FOUND), or something else is wrong (ERR_UNAVAILABLE). No
- * deadline is kept here. Any callback may close it.
+ * Connects and greets. NULL: nobody listens there (ERR_NOT_FOUND), or something else is wrong
+ * (ERR_UNAVAILABLE). No deadline is kept here. Any callback may close it.
  */
-struct qmp *qmp_open(struct loop *loop, const char *path, const struct qmp_handler *handler, void *arg,
-		     struct err *err);
+struct qmp *qmp_open(struct loop *loop, const char *path, const struct qmp_handler *handler,
+		     void *arg, struct err *err);
 struct qmp *qmp_close(struct qmp *qmp); /* no callback runs any more; returns NULL, takes NULL */
 pid_t qmp_pid(const struct qmp *qmp);   /* of the process that listens */
 
 /* arguments is a JSON object, or NULL. The reply never comes if the connection is closed. */
-void qmp_send(struct qmp *qmp, const char *command, const char *arguments, qmp_reply_fn reply, void *arg);
+void qmp_send(struct qmp *qmp, const char *command, const char *arguments, qmp_reply_fn reply,
+	      void *arg);
 bool qmp_is_busy(const struct qmp *qmp); /* a reply is awaited */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * TLS for our own handshakes, with the same folder the engines read. The server must show a certificate of its CA. Its
- * name is not compared: we connect to an address we were told to listen on, and clients know the server by names that we
- * don't.
+ * TLS for our own handshakes, with the same folder the engines read. The server must show a
+ * certificate of its CA. Its name is not compared: we connect to an address we were told to listen
+ * on, and clients know the server by names that we don't.
  */
 
 #include "nbd/tls.h"
@@ -18,7 +18,8 @@ static int fail(const char *path, struct err *err)
 {
 	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 
-	err_set(err, ERR_INVALID, "%s cannot be used for TLS: %s", path, str_or(reason, "it cannot be read"));
+	err_set(err, ERR_INVALID, "%s cannot be used for TLS: %s", path,
+		str_or(reason, "it cannot be read"));
 	ERR_clear_error();
 	return -1;
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The method table. To add a method is to add a row here, its arguments in records.c and its handler in core/; every
- * surface then has it.
+ * The method table. To add a method is to add a row here, its arguments in records.c and its
+ * handler in core/; every surface then has it.
  */
 
 #include "spec/methods.h"
 
 const char *const http_verb_names[] = {
-	[HTTP_GET] = "GET", [HTTP_POST] = "POST", [HTTP_PUT] = "PUT", [HTTP_DELETE] = "DELETE", [HTTP_VERB_COUNT] = NULL,
+	[HTTP_GET] = "GET",       [HTTP_POST] = "POST",     [HTTP_PUT] = "PUT",
+	[HTTP_DELETE] = "DELETE", [HTTP_VERB_COUNT] = NULL,
 };
 
 const struct method methods[METHOD_COUNT] = {

@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * Everything the daemon can be asked, as const data. A method is one row of methods[]; REST routes, D-Bus vtables,
- * introspection and volumectl's subcommands with their help are walks over this table, and no surface has a list of
- * its own. Handlers are bound to rows in core/, so that programs which only ask need none of them.
+ * Everything the daemon can be asked, as const data. A method is one row of methods[]; REST routes,
+ * D-Bus vtables, introspection and volumectl's subcommands with their help are walks over this
+ * table, and no surface has a list of its own. Handlers are bound to rows in core/, so that
+ * programs which only ask need none of them.
  */
 
 #include "spec/records.h"
@@ -41,17 +42,20 @@ enum method_id {
 	METHOD_COUNT
 };
 
-/* What kind of object a method belongs to; on D-Bus also the interface it appears on besides the Manager. */
+/* What kind of object a method belongs to; on D-Bus also the interface it appears on besides the
+ * Manager. */
 enum method_scope { SCOPE_MANAGER, SCOPE_VOLUME, SCOPE_OPERATION, SCOPE_EXPORT, SCOPE_COUNT };
 
 /* Who may: decides the polkit action and the token scope. */
 enum method_access { ACCESS_READ, ACCESS_CHANGE, ACCESS_ADMIN };
 
 enum method_answer {
-	ANSWER_ONE,      /* a record: 200 */
-	ANSWER_CREATED,  /* the record of an object that there is now: 201 and Location; its path on D-Bus */
+	ANSWER_ONE, /* a record: 200 */
+	/* the record of an object that there is now: 201 and Location; its path on D-Bus */
+	ANSWER_CREATED,
 	ANSWER_MANY,     /* records: 200 */
-	ANSWER_OPERATION /* an operation that was committed: 201 and Location; an object path on D-Bus */
+	ANSWER_OPERATION /* an operation that was committed: 201 and Location; an object path on
+			    D-Bus */
 };
 
 enum http_verb { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_VERB_COUNT };
@@ -64,21 +68,26 @@ struct method {
 	enum method_access access;
 	enum operation_type operation; /* ANSWER_OPERATION: the one it begins */
 	enum http_verb verb;
-	const char *path;          /* "/api/v1/volumes/{volume_id}/attach"; a name in braces is an argument */
-	const char *path_alias;    /* a second path for the same, NULL when none */
-	const char *member;        /* D-Bus method of the Manager, "AttachVolume" */
-	const char *object_member; /* D-Bus method on the scope's own object, "Attach"; NULL when none */
-	const char *command;       /* volumectl subcommand */
+	/* "/api/v1/volumes/{volume_id}/attach"; a name in braces is an argument */
+	const char *path;
+	const char *path_alias; /* a second path for the same, NULL when none */
+	const char *member;     /* D-Bus method of the Manager, "AttachVolume" */
+	/* D-Bus method on the scope's own object, "Attach"; NULL when none */
+	const char *object_member;
+	const char *command; /* volumectl subcommand */
 	const struct record *args;
 	enum method_answer answer;
-	const struct record *result;  /* of one item */
-	const char *list_key;         /* ANSWER_MANY: the member holding the array; NULL = a bare array */
-	enum method_scope bus_object; /* not SCOPE_MANAGER: on D-Bus the answer is the path of this object */
+	const struct record *result; /* of one item */
+	/* ANSWER_MANY: the member holding the array; NULL = a bare array */
+	const char *list_key;
+	/* not SCOPE_MANAGER: on D-Bus the answer is the path of this object */
+	enum method_scope bus_object;
 };
 
 extern const struct method methods[METHOD_COUNT];
 
-/* The kinds of objects there are. The Manager is one, and has neither a record nor what follows it. */
+/* The kinds of objects there are. The Manager is one, and has neither a record nor what follows
+ * it. */
 struct scope {
 	const char *name;            /* "volume" */
 	const char *path;            /* on D-Bus: objects are below it, the Manager is there */
@@ -93,14 +102,15 @@ extern const struct scope scopes[SCOPE_COUNT];
 
 /* What names an object, which is a struct of the scope's record. */
 const char *scope_id_of(enum method_scope scope, const void *object);
-/* Of what kind the object is whose path D-Bus gets as the answer; SCOPE_MANAGER: it gets no path. */
+/* Of what kind the object is whose path D-Bus gets as the answer; SCOPE_MANAGER: it gets no
+ * path. */
 enum method_scope method_answer_scope(const struct method *method);
 
 /* True when the argument stands in the path template. */
 bool method_path_has(const struct method *method, const char *field_name);
 /*
- * D-Bus input signature on the Manager: required fields by position, then a{sv} when the method changes something or
- * has optional fields that mean something on D-Bus. The caller frees it.
+ * D-Bus input signature on the Manager: required fields by position, then a{sv} when the method
+ * changes something or has optional fields that mean something on D-Bus. The caller frees it.
  */
 char *method_bus_signature(const struct method *method, bool on_object);
 bool method_bus_has_options(const struct method *method);

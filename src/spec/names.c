@@ -7,13 +7,12 @@
 #include <stddef.h>
 
 const char *const device_bus_names[] = {
-	[BUS_VIRTIO] = "virtio", [BUS_SCSI] = "scsi", [BUS_LOOP] = "loop", [BUS_OTHER] = "other", [BUS_COUNT] = NULL,
+	[BUS_VIRTIO] = "virtio", [BUS_SCSI] = "scsi", [BUS_LOOP] = "loop",
+	[BUS_OTHER] = "other",   [BUS_COUNT] = NULL,
 };
 
 const char *const export_engine_names[] = {
-	[EXPORT_ENGINE_NONE] = "none",
-	[EXPORT_ENGINE_QEMU] = "qemu-storage-daemon",
-	[EXPORT_ENGINE_NBDKIT] = "nbdkit",
-	[EXPORT_ENGINE_NBD_SERVER] = "nbd-server",
+	[EXPORT_ENGINE_NONE] = "none",     [EXPORT_ENGINE_QEMU] = "qemu-storage-daemon",
+	[EXPORT_ENGINE_NBDKIT] = "nbdkit", [EXPORT_ENGINE_NBD_SERVER] = "nbd-server",
 	[EXPORT_ENGINE_COUNT] = NULL,
 };

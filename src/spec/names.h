@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Kinds of things on this machine that the configuration chooses from and that answers name. The words stand here, so
- * that the configuration needs none of the layers that do the work.
+ * Kinds of things on this machine that the configuration chooses from and that answers name. The
+ * words stand here, so that the configuration needs none of the layers that do the work.
  */
 
 /* How a disk is attached to the virtual machine. */
@@ -18,4 +18,5 @@ enum export_engine {
 	EXPORT_ENGINE_NBD_SERVER,
 	EXPORT_ENGINE_COUNT
 };
-extern const char *const export_engine_names[EXPORT_ENGINE_COUNT + 1]; /* "none", "qemu-storage-daemon", … */
+/* "none", "qemu-storage-daemon", … */
+extern const char *const export_engine_names[EXPORT_ENGINE_COUNT + 1];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The tables behind spec/records.h. A row here is all that is needed for a member to appear in JSON, on D-Bus, in the
- * store and in volumectl; the order of rows is the order people see, and for required arguments the order of
- * positions on D-Bus.
+ * The tables behind spec/records.h. A row here is all that is needed for a member to appear in
+ * JSON, on D-Bus, in the store and in volumectl; the order of rows is the order people see, and for
+ * required arguments the order of positions on D-Bus.
  */
 
 #include "spec/records.h"
@@ -17,8 +17,9 @@ const char *const operation_type_names[] = {
 };
 
 const char *const operation_status_names[] = {
-	[OPERATION_PENDING] = "pending", [OPERATION_EXECUTING] = "executing", [OPERATION_COMPLETED] = "completed",
-	[OPERATION_FAILED] = "failed",   [OPERATION_CANCELLED] = "cancelled", [OPERATION_STATUS_COUNT] = NULL,
+	[OPERATION_PENDING] = "pending",     [OPERATION_EXECUTING] = "executing",
+	[OPERATION_COMPLETED] = "completed", [OPERATION_FAILED] = "failed",
+	[OPERATION_CANCELLED] = "cancelled", [OPERATION_STATUS_COUNT] = NULL,
 };
 
 const char *const export_status_names[] = {
@@ -54,24 +55,30 @@ const char *const drift_kind_names[] = {
 #define F(MEMBER, TYPE, ...) FIELD(operation_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field operation_fields[] = {
 	F(id, TEXT, .flags = FIELD_COLUMN, .doc = "Identifier: \"op-\" and a UUID version 7."),
-	F(type, ENUM, .flags = FIELD_COLUMN, .names = operation_type_names, .doc = "What was asked."),
-	F(status, ENUM, .flags = FIELD_COLUMN, .names = operation_status_names, .doc = "How far it is."),
-	F(volume_id, TEXT, .flags = FIELD_COLUMN, .fallback = "", .doc = "The volume; empty until it is known."),
+	F(type, ENUM, .flags = FIELD_COLUMN, .names = operation_type_names,
+	  .doc = "What was asked."),
+	F(status, ENUM, .flags = FIELD_COLUMN, .names = operation_status_names,
+	  .doc = "How far it is."),
+	F(volume_id, TEXT, .flags = FIELD_COLUMN, .fallback = "",
+	  .doc = "The volume; empty until it is known."),
 	F(vm_id, UUID, .flags = FIELD_OMIT, .doc = "The virtual machine, when there is one."),
 	F(request, OBJECT, .flags = FIELD_OMIT, .doc = "The arguments as they were accepted."),
 	F(request_id, TEXT, .flags = FIELD_OMIT, .doc = "The caller's own key of the request."),
 	F(response, OBJECT, .flags = FIELD_OMIT, .doc = "The outcome, once completed."),
 	F(error, TEXT, .flags = FIELD_OMIT, .doc = "Why it failed and what to do."),
 	F(error_code, TEXT, .flags = FIELD_OMIT, .doc = "The error's code word."),
-	F(step, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "The step under way, or the last one run."),
+	F(step, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
+	  .doc = "The step under way, or the last one run."),
 	F(needs_attention, BOOL, .flags = FIELD_OMIT,
 	  .doc = "True when something could not be taken back; the error says what is left where."),
 	F(step_since, TIME, .flags = FIELD_OMIT, .doc = "When that step was entered."),
 	F(created_at, TIME, .flags = FIELD_COLUMN, .doc = "When it was accepted."),
 	F(updated_at, TIME, .doc = "When it last changed."),
 	F(completed_at, TIME, .flags = FIELD_OMIT, .doc = "When it ended."),
-	F(context, OBJECT, .flags = FIELD_PRIVATE, .doc = "What the steps remember across a restart."),
-	F(error_details, OBJECT, .flags = FIELD_PRIVATE, .doc = "CloudStack's own error code and text."),
+	F(context, OBJECT, .flags = FIELD_PRIVATE,
+	  .doc = "What the steps remember across a restart."),
+	F(error_details, OBJECT, .flags = FIELD_PRIVATE,
+	  .doc = "CloudStack's own error code and text."),
 	F(undoing, BOOL, .flags = FIELD_PRIVATE, .doc = "True while steps are taken back."),
 };
 #undef F
@@ -87,22 +94,30 @@ static const struct field mapping_fields[] = {
 	  .doc = "The kernel device, or remote-vm-<vm>-<deviceid> on another virtual machine."),
 	F(by_id_path, TEXT, .flags = FIELD_OMIT, .doc = "The link udev makes from the serial."),
 	F(persistent_device_name, TEXT, .flags = FIELD_OMIT, .doc = "The name that never changes."),
-	F(symlink_path, TEXT, .flags = FIELD_OMIT, .doc = "Where the name that never changes is found."),
-	F(cloudstack_device_id, INT, .doc = "CloudStack's deviceid; it does not tell the kernel name."),
+	F(symlink_path, TEXT, .flags = FIELD_OMIT,
+	  .doc = "Where the name that never changes is found."),
+	F(cloudstack_device_id, INT,
+	  .doc = "CloudStack's deviceid; it does not tell the kernel name."),
 	F(cloudstack_state, TEXT, .doc = "What CloudStack says: attached."),
-	F(linux_state, TEXT, .flags = FIELD_COLUMN, .doc = "What the kernel says: detected, gone, n/a elsewhere."),
+	F(linux_state, TEXT, .flags = FIELD_COLUMN,
+	  .doc = "What the kernel says: detected, gone, n/a elsewhere."),
 	F(size, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes, as the kernel shows the device."),
-	F(matched_by, ENUM, .flags = FIELD_COLUMN, .names = matched_by_names, .doc = "How the device was recognised."),
-	F(operation_mode, TEXT, .doc = "oma on the appliance, failover on another virtual machine."),
-	F(filesystem, TEXT, .flags = FIELD_OMIT, .doc = "File system or other signature found on the device."),
+	F(matched_by, ENUM, .flags = FIELD_COLUMN, .names = matched_by_names,
+	  .doc = "How the device was recognised."),
+	F(operation_mode, TEXT,
+	  .doc = "oma on the appliance, failover on another virtual machine."),
+	F(filesystem, TEXT, .flags = FIELD_OMIT,
+	  .doc = "File system or other signature found on the device."),
 	F(label, TEXT, .flags = FIELD_OMIT, .doc = "Label of that file system."),
 	F(filesystem_uuid, TEXT, .flags = FIELD_OMIT, .doc = "UUID of that file system."),
-	F(partition_table, TEXT, .flags = FIELD_OMIT, .doc = "Type of the partition table found on the device."),
+	F(partition_table, TEXT, .flags = FIELD_OMIT,
+	  .doc = "Type of the partition table found on the device."),
 	F(last_sync, TIME, .doc = "When it was last compared with the kernel."),
 	F(attached_at, TIME, .doc = "When the volume was attached."),
 	F(created_at, TIME, .doc = "When the mapping was made."),
 	F(updated_at, TIME, .doc = "When it last changed."),
-	F(diskseq, INT, .flags = FIELD_PRIVATE, .doc = "The kernel's sequence number of this very disk."),
+	F(diskseq, INT, .flags = FIELD_PRIVATE,
+	  .doc = "The kernel's sequence number of this very disk."),
 	F(boot_id, TEXT, .flags = FIELD_PRIVATE, .doc = "The boot in which the kernel counted so."),
 };
 #undef F
@@ -125,7 +140,8 @@ static const struct field export_fields[] = {
 	F(export_name, TEXT, .flags = FIELD_COLUMN, .doc = "The name an NBD client asks for."),
 	F(device_path, TEXT, .flags = FIELD_COLUMN, .doc = "The device that is served."),
 	F(port, INT, .flags = FIELD_COLUMN, .doc = "TCP port of the server, 0 on a unix socket."),
-	F(status, ENUM, .flags = FIELD_COLUMN, .names = export_status_names, .doc = "Whether it is served."),
+	F(status, ENUM, .flags = FIELD_COLUMN, .names = export_status_names,
+	  .doc = "Whether it is served."),
 	F(read_only, BOOL, .doc = "True when clients cannot write."),
 	F(size, SIZE, .doc = "Bytes, as clients see it."),
 	F(vm_name, TEXT, .flags = FIELD_OMIT, .doc = "As given when it was made."),
@@ -148,7 +164,8 @@ const struct record export_row = {
 };
 
 static const struct field message_fields[] = {
-	FIELD(message_record, message, TEXT, .flags = FIELD_COLUMN, .doc = "The outcome in one sentence."),
+	FIELD(message_record, message, TEXT, .flags = FIELD_COLUMN,
+	      .doc = "The outcome in one sentence."),
 };
 const struct record message_record = RECORD("message", message_record, message_fields);
 
@@ -160,28 +177,35 @@ static const struct field export_report_fields[] = {
 	  .doc = "checked: how many exports; differences, or orphaned, removed and failed: each by name."),
 };
 #undef F
-const struct record export_report_record = RECORD("export_report", export_report_record, export_report_fields);
+const struct record export_report_record =
+	RECORD("export_report", export_report_record, export_report_fields);
 
 #define F(MEMBER, TYPE, ...) FIELD(orphan_count_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field orphan_count_fields[] = {
-	F(orphaned_exports_count, INT, .doc = "Exports whose volume is not attached to the appliance."),
+	F(orphaned_exports_count, INT,
+	  .doc = "Exports whose volume is not attached to the appliance."),
 	F(timestamp, TIME, .doc = "When they were counted."),
 };
 #undef F
-const struct record orphan_count_record = RECORD("orphan_count", orphan_count_record, orphan_count_fields);
+const struct record orphan_count_record =
+	RECORD("orphan_count", orphan_count_record, orphan_count_fields);
 
 #define F(MEMBER, TYPE, ...) FIELD(volume_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field volume_fields[] = {
 	F(volume_id, UUID, .flags = FIELD_COLUMN, .doc = "CloudStack's UUID of the volume."),
 	F(name, TEXT, .flags = FIELD_COLUMN, .doc = "Its name in CloudStack."),
-	F(vm_id, UUID, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "The virtual machine it is attached to."),
-	F(device_path, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "The kernel device it became."),
+	F(vm_id, UUID, .flags = FIELD_OMIT | FIELD_COLUMN,
+	  .doc = "The virtual machine it is attached to."),
+	F(device_path, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
+	  .doc = "The kernel device it became."),
 	F(state, TEXT, .flags = FIELD_COLUMN, .doc = "CloudStack's state of the volume."),
 	F(size, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes."),
 	F(zone_id, UUID, .flags = FIELD_OMIT, .doc = "CloudStack's zone."),
-	F(cloudstack_data, OBJECT, .flags = FIELD_DETAIL, .doc = "The volume as CloudStack describes it."),
+	F(cloudstack_data, OBJECT, .flags = FIELD_DETAIL,
+	  .doc = "The volume as CloudStack describes it."),
 	F(linux_data, OBJECT, .doc = "The device as the kernel and its contents describe it."),
-	F(last_operation, OBJECT, .flags = FIELD_OMIT, .doc = "Id, type and status of the latest operation."),
+	F(last_operation, OBJECT, .flags = FIELD_OMIT,
+	  .doc = "Id, type and status of the latest operation."),
 };
 #undef F
 const struct record volume_record = RECORD("volume", volume_record, volume_fields);
@@ -190,7 +214,8 @@ const struct record volume_record = RECORD("volume", volume_record, volume_field
 static const struct field device_fields[] = {
 	F(device_path, TEXT, .flags = FIELD_COLUMN, .doc = "The kernel's name of the device."),
 	F(bus, TEXT, .flags = FIELD_COLUMN, .doc = "How it is connected."),
-	F(serial, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "What the device itself says it is."),
+	F(serial, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
+	  .doc = "What the device itself says it is."),
 	F(size, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes."),
 	F(diskseq, INT, .doc = "The kernel's sequence number; no two disks of one boot share it."),
 	F(read_only, BOOL, .doc = "True when the kernel refuses writes."),
@@ -201,14 +226,18 @@ const struct record device_record = RECORD("device", device_record, device_field
 
 #define F(MEMBER, TYPE, ...) FIELD(drift_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field drift_fields[] = {
-	F(kind, ENUM, .flags = FIELD_COLUMN, .names = drift_kind_names, .doc = "How the three disagree."),
+	F(kind, ENUM, .flags = FIELD_COLUMN, .names = drift_kind_names,
+	  .doc = "How the three disagree."),
 	F(volume_id, UUID, .flags = FIELD_COLUMN, .doc = "The volume."),
-	F(vm_id, UUID, .flags = FIELD_OMIT, .doc = "The virtual machine CloudStack says it is attached to."),
+	F(vm_id, UUID, .flags = FIELD_OMIT,
+	  .doc = "The virtual machine CloudStack says it is attached to."),
 	F(device_path, TEXT, .flags = FIELD_OMIT, .doc = "The device the kernel shows it as."),
-	F(operation_id, TEXT, .flags = FIELD_OMIT, .doc = "The operation that left it behind, or that repairs it."),
+	F(operation_id, TEXT, .flags = FIELD_OMIT,
+	  .doc = "The operation that left it behind, or that repairs it."),
 	F(found, TEXT, .flags = FIELD_COLUMN, .doc = "What was found."),
 	F(action, TEXT, .flags = FIELD_COLUMN, .doc = "What was done, or what somebody has to do."),
-	F(repaired, BOOL, .flags = FIELD_COLUMN, .doc = "True when the daemon has repaired it or is about to."),
+	F(repaired, BOOL, .flags = FIELD_COLUMN,
+	  .doc = "True when the daemon has repaired it or is about to."),
 };
 #undef F
 const struct record drift_record = RECORD("drift", drift_record, drift_fields);
@@ -217,7 +246,8 @@ const struct record drift_record = RECORD("drift", drift_record, drift_fields);
 static const struct field sync_fields[] = {
 	F(message, TEXT, .doc = "The outcome in one sentence."),
 	F(timestamp, TIME, .doc = "When the comparison ended."),
-	F(report, OBJECT, .doc = "checked: how many volumes; drift, repaired and failed: what was found of them."),
+	F(report, OBJECT,
+	  .doc = "checked: how many volumes; drift, repaired and failed: what was found of them."),
 };
 #undef F
 const struct record sync_record = RECORD("sync", sync_record, sync_fields);
@@ -228,37 +258,47 @@ static const struct field health_fields[] = {
 	F(timestamp, TIME, .doc = "When this was looked at."),
 	F(cloudstack_health, TEXT, .flags = FIELD_COLUMN, .doc = "Whether CloudStack answers."),
 	F(database_health, TEXT, .flags = FIELD_COLUMN, .doc = "Whether the store commits."),
-	F(device_monitor, TEXT, .flags = FIELD_COLUMN, .doc = "Whether the kernel's devices can be read."),
+	F(device_monitor, TEXT, .flags = FIELD_COLUMN,
+	  .doc = "Whether the kernel's devices can be read."),
 	F(nbd_health, TEXT, .flags = FIELD_COLUMN, .doc = "Whether the exports are served."),
 	F(details, OBJECT, .flags = FIELD_DETAIL, .doc = "Figures."),
 };
 #undef F
 const struct record health_record = RECORD("health", health_record, health_fields);
 
-#define VOLUME_ID(STRUCT, FLAGS)                                                                                       \
-	FIELD(STRUCT, volume_id, UUID, .flags = FLAGS, .option = "volume", .doc = "The volume's UUID.")
-#define VM_ID(STRUCT, FLAGS)                                                                                           \
-	FIELD(STRUCT, vm_id, UUID, .flags = FLAGS, .option = "vm", .doc = "The virtual machine's UUID.")
-#define REQUEST_ID(STRUCT)                                                                                             \
-	FIELD(STRUCT, request_id, TEXT, .flags = FIELD_KEY, .min = 1, .max = 255,                                      \
+#define VOLUME_ID(STRUCT, FLAGS)                                                                   \
+	FIELD(STRUCT, volume_id, UUID, .flags = FLAGS, .option = "volume",                         \
+	      .doc = "The volume's UUID.")
+#define VM_ID(STRUCT, FLAGS)                                                                       \
+	FIELD(STRUCT, vm_id, UUID, .flags = FLAGS, .option = "vm",                                 \
+	      .doc = "The virtual machine's UUID.")
+#define REQUEST_ID(STRUCT)                                                                         \
+	FIELD(STRUCT, request_id, TEXT, .flags = FIELD_KEY, .min = 1, .max = 255,                  \
 	      .doc = "Your own key of the request: asked again within 24 hours, it is the same operation.")
-#define LIMIT(STRUCT) FIELD(STRUCT, limit, INT, .min = 1, .max = 1000, .fallback = "100", .doc = "At most this many.")
-#define CURSOR(STRUCT) FIELD(STRUCT, cursor, TEXT, .max = 255, .doc = "Where the page before this one ended.")
+#define LIMIT(STRUCT)                                                                              \
+	FIELD(STRUCT, limit, INT, .min = 1, .max = 1000, .fallback = "100",                        \
+	      .doc = "At most this many.")
+#define CURSOR(STRUCT)                                                                             \
+	FIELD(STRUCT, cursor, TEXT, .max = 255, .doc = "Where the page before this one ended.")
 
 const struct record no_args = { .name = "nothing", .size = sizeof(struct no_args) };
 
 #define F(MEMBER, TYPE, ...) FIELD(volume_create_args, MEMBER, TYPE, __VA_ARGS__)
 static const struct field volume_create_fields[] = {
-	F(name, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 255, .doc = "Name of the new volume."),
-	F(disk_offering_id, UUID, .flags = FIELD_REQUIRED, .option = "offering", .doc = "CloudStack's disk offering."),
-	F(size, SIZE, .flags = FIELD_REQUIRED, VOLUME_SIZE_LIMITS, .doc = "Bytes; rounded up to whole GiB."),
+	F(name, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 255,
+	  .doc = "Name of the new volume."),
+	F(disk_offering_id, UUID, .flags = FIELD_REQUIRED, .option = "offering",
+	  .doc = "CloudStack's disk offering."),
+	F(size, SIZE, .flags = FIELD_REQUIRED, VOLUME_SIZE_LIMITS,
+	  .doc = "Bytes; rounded up to whole GiB."),
 	F(zone_id, UUID, .flags = FIELD_REQUIRED | FIELD_DEFAULTED, .option = "zone",
 	  .doc = "CloudStack's zone; needed unless the daemon is told one for all."),
 	F(metadata, OBJECT, .doc = "Kept with the operation, for the caller's own use."),
 	REQUEST_ID(volume_create_args),
 };
 #undef F
-const struct record volume_create_args = RECORD("volume_create", volume_create_args, volume_create_fields);
+const struct record volume_create_args =
+	RECORD("volume_create", volume_create_args, volume_create_fields);
 
 #define F(MEMBER, TYPE, ...) FIELD(volume_attach_args, MEMBER, TYPE, __VA_ARGS__)
 static const struct field volume_attach_fields[] = {
@@ -268,51 +308,61 @@ static const struct field volume_attach_fields[] = {
 	  .doc = "Accepted for existing clients; kept in the request."),
 	F(disk_id, TEXT, .flags = FIELD_REST_ONLY, .max = 255,
 	  .doc = "Accepted for existing clients; kept in the request."),
-	F(request_persistent_name, BOOL, .flags = FIELD_REST_ONLY, .doc = "Accepted for existing clients."),
+	F(request_persistent_name, BOOL, .flags = FIELD_REST_ONLY,
+	  .doc = "Accepted for existing clients."),
 	REQUEST_ID(volume_attach_args),
 };
 #undef F
-const struct record volume_attach_args = RECORD("volume_attach", volume_attach_args, volume_attach_fields);
+const struct record volume_attach_args =
+	RECORD("volume_attach", volume_attach_args, volume_attach_fields);
 
 static const struct field volume_detach_fields[] = {
 	VOLUME_ID(volume_detach_args, FIELD_REQUIRED),
-	FIELD(volume_detach_args, force, BOOL, .doc = "Detach even while the device is held; never the root disk."),
+	FIELD(volume_detach_args, force, BOOL,
+	      .doc = "Detach even while the device is held; never the root disk."),
 	FIELD(volume_detach_args, keep_name, BOOL,
 	      .doc = "It comes back soon: who uses its name or export waits for it."),
 	REQUEST_ID(volume_detach_args),
 };
-const struct record volume_detach_args = RECORD("volume_detach", volume_detach_args, volume_detach_fields);
+const struct record volume_detach_args =
+	RECORD("volume_detach", volume_detach_args, volume_detach_fields);
 
 static const struct field volume_delete_fields[] = {
 	VOLUME_ID(volume_delete_args, FIELD_REQUIRED),
 	REQUEST_ID(volume_delete_args),
 };
-const struct record volume_delete_args = RECORD("volume_delete", volume_delete_args, volume_delete_fields);
+const struct record volume_delete_args =
+	RECORD("volume_delete", volume_delete_args, volume_delete_fields);
 
 #define F(MEMBER, TYPE, ...) FIELD(volume_resize_args, MEMBER, TYPE, __VA_ARGS__)
 static const struct field volume_resize_fields[] = {
 	VOLUME_ID(volume_resize_args, FIELD_REQUIRED),
 	F(size, SIZE, .flags = FIELD_REQUIRED | FIELD_POSITIONAL, VOLUME_SIZE_LIMITS,
 	  .doc = "Bytes, in all; rounded up to whole GiB."),
-	F(allow_shrink, BOOL, .doc = "Also make it smaller, which cuts off what lies behind the new end."),
+	F(allow_shrink, BOOL,
+	  .doc = "Also make it smaller, which cuts off what lies behind the new end."),
 	REQUEST_ID(volume_resize_args),
 };
 #undef F
-const struct record volume_resize_args = RECORD("volume_resize", volume_resize_args, volume_resize_fields);
+const struct record volume_resize_args =
+	RECORD("volume_resize", volume_resize_args, volume_resize_fields);
 
 static const struct field volume_fields_args[] = { VOLUME_ID(volume_args, FIELD_REQUIRED) };
 const struct record volume_args = RECORD("volume_id", volume_args, volume_fields_args);
 
 static const struct field volume_get_fields[] = {
 	VOLUME_ID(volume_get_args, FIELD_REQUIRED),
-	FIELD(volume_get_args, refresh, BOOL, .flags = FIELD_REST_ONLY, .doc = "Ask CloudStack now."),
+	FIELD(volume_get_args, refresh, BOOL, .flags = FIELD_REST_ONLY,
+	      .doc = "Ask CloudStack now."),
 };
 const struct record volume_get_args = RECORD("volume_get", volume_get_args, volume_get_fields);
 
 static const struct field volume_list_fields[] = {
-	FIELD(volume_list_args, state, TEXT, .max = 64, .doc = "Only volumes in this CloudStack state."),
+	FIELD(volume_list_args, state, TEXT, .max = 64,
+	      .doc = "Only volumes in this CloudStack state."),
 	VM_ID(volume_list_args, 0),
-	FIELD(volume_list_args, name, TEXT, .max = 255, .doc = "Only volumes with exactly this name."),
+	FIELD(volume_list_args, name, TEXT, .max = 255,
+	      .doc = "Only volumes with exactly this name."),
 	LIMIT(volume_list_args),
 	CURSOR(volume_list_args),
 };
@@ -328,18 +378,21 @@ static const struct field export_create_fields[] = {
 	VOLUME_ID(export_create_args, FIELD_REQUIRED | FIELD_POSITIONAL),
 	F(vm_name, TEXT, .max = 255, .doc = "Kept with the export, for the caller's own use."),
 	VM_ID(export_create_args, 0),
-	F(disk_number, INT, .max = 1000000, .doc = "Kept with the export, for the caller's own use."),
+	F(disk_number, INT, .max = 1000000,
+	  .doc = "Kept with the export, for the caller's own use."),
 	F(read_only, BOOL, .doc = "Clients cannot write."),
 	F(metadata, OBJECT, .doc = "Kept with the export, for the caller's own use."),
 };
 #undef F
-const struct record export_create_args = RECORD("export_create", export_create_args, export_create_fields);
+const struct record export_create_args =
+	RECORD("export_create", export_create_args, export_create_fields);
 
 #define F(MEMBER, TYPE, ...) FIELD(export_list_args, MEMBER, TYPE, __VA_ARGS__)
 static const struct field export_list_fields[] = {
 	VOLUME_ID(export_list_args, 0),
 	F(status, TEXT, .max = 32, .doc = "Only exports in this status."),
-	F(vm_name, TEXT, .max = 255, .doc = "Only exports that were made with this name of a virtual machine."),
+	F(vm_name, TEXT, .max = 255,
+	  .doc = "Only exports that were made with this name of a virtual machine."),
 	LIMIT(export_list_args),
 	CURSOR(export_list_args),
 };
@@ -350,11 +403,14 @@ static const struct field export_delete_fields[] = {
 	VOLUME_ID(export_delete_args, FIELD_REQUIRED),
 	FIELD(export_delete_args, force, BOOL, .doc = "Disconnect the clients that use it."),
 };
-const struct record export_delete_args = RECORD("export_delete", export_delete_args, export_delete_fields);
+const struct record export_delete_args =
+	RECORD("export_delete", export_delete_args, export_delete_fields);
 
-#define DRY_RUN(STRUCT) FIELD(STRUCT, dry_run, BOOL, .fallback = "yes", .doc = "Only tell what would be removed.")
+#define DRY_RUN(STRUCT)                                                                            \
+	FIELD(STRUCT, dry_run, BOOL, .fallback = "yes", .doc = "Only tell what would be removed.")
 static const struct field export_cleanup_fields[] = { DRY_RUN(export_cleanup_args) };
-const struct record export_cleanup_args = RECORD("export_cleanup", export_cleanup_args, export_cleanup_fields);
+const struct record export_cleanup_args =
+	RECORD("export_cleanup", export_cleanup_args, export_cleanup_fields);
 
 static const struct field export_cleanup_age_fields[] = {
 	FIELD(export_cleanup_age_args, max_age_hours, INT, .min = 1, .max = 87600, .fallback = "24",
@@ -373,9 +429,9 @@ static const struct field device_args_fields[] = {
 };
 const struct record device_args = RECORD("device", device_args, device_args_fields);
 
-#define OPERATION_ID(STRUCT)                                                                                           \
-	FIELD(STRUCT, operation_id, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 64, .option = "operation",         \
-	      .doc = "The operation's id.")
+#define OPERATION_ID(STRUCT)                                                                       \
+	FIELD(STRUCT, operation_id, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 64,            \
+	      .option = "operation", .doc = "The operation's id.")
 static const struct field operation_args_fields[] = { OPERATION_ID(operation_args) };
 const struct record operation_args = RECORD("operation_id", operation_args, operation_args_fields);
 
@@ -384,7 +440,8 @@ static const struct field operation_get_fields[] = {
 	FIELD(operation_get_args, wait, INT, .flags = FIELD_REST_ONLY, .max = 60,
 	      .doc = "Answer when the operation ends, or after this many seconds."),
 };
-const struct record operation_get_args = RECORD("operation_get", operation_get_args, operation_get_fields);
+const struct record operation_get_args =
+	RECORD("operation_get", operation_get_args, operation_get_fields);
 
 #define F(MEMBER, TYPE, ...) FIELD(operation_list_args, MEMBER, TYPE, __VA_ARGS__)
 static const struct field operation_list_fields[] = {
@@ -398,4 +455,5 @@ static const struct field operation_list_fields[] = {
 	CURSOR(operation_list_args),
 };
 #undef F
-const struct record operation_list_args = RECORD("operation_list", operation_list_args, operation_list_fields);
+const struct record operation_list_args =
+	RECORD("operation_list", operation_list_args, operation_list_fields);

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The things the outside sees, as self-describing structs. Member names are the JSON names of the contract and, for
- * operations and mappings, the column names of the store. All texts are heap copies owned by the struct; use
- * record_init(), record_copy() and record_clear().
+ * The things the outside sees, as self-describing structs. Member names are the JSON names of the
+ * contract and, for operations and mappings, the column names of the store. All texts are heap
+ * copies owned by the struct; use record_init(), record_copy() and record_clear().
  */
 
 #include "base/field.h"
@@ -84,16 +84,19 @@ struct mapping_record {
 	int64_t created_at;
 	int64_t updated_at;
 	/* stored only */
-	int64_t diskseq; /* kernel's sequence number of the disk this mapping was made for, 0 unknown */
-	char *boot_id;   /* the boot in which the kernel counted so */
+	/* kernel's sequence number of the disk this mapping was made for, 0 unknown */
+	int64_t diskseq;
+	char *boot_id; /* the boot in which the kernel counted so */
 };
 extern const struct record mapping_record;
 
-/* The name a volume's device has on the appliance. It outlives mappings: whoever comes back is called the same. */
+/* The name a volume's device has on the appliance. It outlives mappings: whoever comes back is
+ * called the same. */
 struct name_record {
 	char *id;
 	char *volume_id;
-	char *name; /* "vol" and the first 8 hex digits of the volume's UUID, more when that is another's */
+	/* "vol" and the first 8 hex digits of the volume's UUID, more when that is another's */
+	char *name;
 	int64_t created_at;
 };
 extern const struct record name_record;
@@ -110,8 +113,9 @@ struct export_record {
 	char *id;
 	char *volume_id;
 	char *export_name; /* "migration-vol-<volume uuid>" */
-	char *device_path; /* what is served: the stable name, or the kernel's where there are none */
-	int64_t port;      /* 0: a unix socket */
+	/* what is served: the stable name, or the kernel's where there are none */
+	char *device_path;
+	int64_t port; /* 0: a unix socket */
 	int status;
 	bool read_only;
 	uint64_t size; /* bytes, as served */
@@ -123,7 +127,8 @@ struct export_record {
 	int64_t created_at;
 	int64_t updated_at;
 	/* shown, not stored; the last member */
-	char *clients; /* JSON object: addresses[], and certain: whether these very clients use this export */
+	/* JSON object: addresses[], and certain: whether these very clients use this export */
+	char *clients;
 };
 extern const struct record export_record, export_row; /* as shown, and what is stored of it */
 
@@ -135,7 +140,8 @@ extern const struct record message_record;
 struct export_report_record {
 	char *message;
 	int64_t timestamp;
-	char *report; /* JSON object: checked, dry_run, and differences[] or orphaned[], removed[] and failed[] */
+	/* JSON object: checked, dry_run, and differences[] or orphaned[], removed[] and failed[] */
+	char *report;
 };
 extern const struct record export_report_record;
 
@@ -203,7 +209,8 @@ extern const struct record drift_record;
 struct sync_record {
 	char *message;
 	int64_t timestamp;
-	char *report; /* JSON object: checked, dry_run, and drift[], repaired[], failed[] of drift records */
+	/* JSON object: checked, dry_run, and drift[], repaired[], failed[] of drift records */
+	char *report;
 };
 extern const struct record sync_record;
 
@@ -322,7 +329,8 @@ struct operation_list_args {
 	char *cursor;
 };
 
-extern const struct record no_args, volume_create_args, volume_attach_args, volume_detach_args, volume_delete_args,
-	volume_resize_args, volume_args, volume_get_args, volume_list_args, sync_args, export_create_args,
-	export_list_args, export_delete_args, export_cleanup_args, export_cleanup_age_args, vm_args, device_args,
-	operation_args, operation_get_args, operation_list_args;
+extern const struct record no_args, volume_create_args, volume_attach_args, volume_detach_args,
+	volume_delete_args, volume_resize_args, volume_args, volume_get_args, volume_list_args,
+	sync_args, export_create_args, export_list_args, export_delete_args, export_cleanup_args,
+	export_cleanup_age_args, vm_args, device_args, operation_args, operation_get_args,
+	operation_list_args;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Looks at what another program writes about CloudStack: the same for every backend that can have it. */
+/* Looks at what another program writes about CloudStack: the same for every backend that can have
+ * it. */
 
 #include "store/access.h"
 
@@ -59,7 +60,9 @@ static void free_look(struct store_item *item)
 	free(look);
 }
 
-static const struct store_item_type look_type = { .kind = STORE_ITEM_ACCESS, .tell = tell_look, .free = free_look };
+static const struct store_item_type look_type = { .kind = STORE_ITEM_ACCESS,
+						  .tell = tell_look,
+						  .free = free_look };
 
 void store_look_access(struct store *store, const char *mark, store_access_fn done, void *arg)
 {

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * What a place is that rows can be kept in: a table of functions, and a struct that begins with a struct store. What can
- * block runs on the thread of a writer (store/writer.h), which also keeps what could not be written and tries again.
+ * What a place is that rows can be kept in: a table of functions, and a struct that begins with a
+ * struct store. What can block runs on the thread of a writer (store/writer.h), which also keeps
+ * what could not be written and tries again.
  */
 
 #include "store/item.h"
@@ -12,14 +13,15 @@
 struct store_backend {
 	const char *scheme;  /* "sqlite:" */
 	const char *example; /* for the error that names what is allowed */
-	struct store *(*open)(struct loop *loop, const struct store_options *options, struct err *err);
+	struct store *(*open)(struct loop *loop, const struct store_options *options,
+			      struct err *err);
 	/* Answers every item it still has and frees the store. */
 	void (*close)(struct store *store);
 	void (*submit)(struct store *store, struct store_item *item);
 	int (*load)(struct store *store, struct store_loaded *out, struct err *err);
 	/* See store_scan(); NULL where there is nothing a tool could open. */
-	int (*scan)(struct store *store, enum store_table table, const char *after_id, size_t limit, store_row_fn fn,
-		    void *arg, struct err *err);
+	int (*scan)(struct store *store, enum store_table table, const char *after_id, size_t limit,
+		    store_row_fn fn, void *arg, struct err *err);
 	/* Blocks; NULL where no other program writes. If there is one, items may be looks. */
 	void (*read_access)(struct store *store, struct store_access *out);
 	/* waiting and oldest_ms are filled in already. */

@@ -3,8 +3,9 @@
 /*
  * Batches: lists of rows to put or to remove.
  *
- * Rows are made equal here, before any backend sees them (a text with a default is never NULL, a path that is not
- * known is never ""), so that rows that come back from a file are the same as those that come back from memory.
+ * Rows are made equal here, before any backend sees them (a text with a default is never NULL, a
+ * path that is not known is never ""), so that rows that come back from a file are the same as
+ * those that come back from memory.
  */
 
 #include "store/batch.h"
@@ -28,7 +29,9 @@ static void free_batch(struct store_item *item)
 	store_batch_free(store_batch_of(item));
 }
 
-static const struct store_item_type batch_type = { .kind = STORE_ITEM_BATCH, .tell = tell_batch, .free = free_batch };
+static const struct store_item_type batch_type = { .kind = STORE_ITEM_BATCH,
+						   .tell = tell_batch,
+						   .free = free_batch };
 
 struct store_batch *store_batch_new(const char *entity_key)
 {
@@ -67,7 +70,8 @@ bool store_batch_claim(struct store_batch *batch)
 {
 	int claim = STORE_BATCH_FREE;
 
-	return atomic_compare_exchange_strong(&batch->claim, &claim, STORE_BATCH_TAKEN) || claim == STORE_BATCH_TAKEN;
+	return atomic_compare_exchange_strong(&batch->claim, &claim, STORE_BATCH_TAKEN) ||
+	       claim == STORE_BATCH_TAKEN;
 }
 
 void store_submit(struct store *store, struct store_batch *batch, store_done_fn done, void *arg)
@@ -102,7 +106,8 @@ static void fill_texts(const struct record *record, void *row)
 		const struct field *field = &record->fields[i];
 		char **text = field_of(field, row);
 
-		if ((field->type == FIELD_TEXT || field->type == FIELD_UUID) && field->fallback && !*text)
+		if ((field->type == FIELD_TEXT || field->type == FIELD_UUID) && field->fallback &&
+		    !*text)
 			*text = xstrdup(field->fallback);
 	}
 }
@@ -116,8 +121,8 @@ void store_batch_operation(struct store_batch *batch, const struct operation_rec
 	fill_texts(&operation_record, &change->row);
 }
 
-void store_batch_history(struct store_batch *batch, const char *operation_id, const char *previous_status,
-			 const char *new_status, const char *details)
+void store_batch_history(struct store_batch *batch, const char *operation_id,
+			 const char *previous_status, const char *new_status, const char *details)
 {
 	struct history_record *row = &add_change(batch, STORE_HISTORY)->row.history;
 	char id[UUID_TEXT_SIZE];
@@ -139,7 +144,8 @@ void store_batch_mapping(struct store_batch *batch, const struct mapping_record 
 	assert(!str_empty(mapping->id) && !str_empty(mapping->volume_id));
 	record_copy(&mapping_record, row, mapping);
 	fill_texts(&mapping_record, row);
-	/* Two volumes of one machine may wait for a device at once; only paths that are known can collide. */
+	/* Two volumes of one machine may wait for a device at once; only paths that are known can
+	 * collide. */
 	if (str_empty(row->device_path))
 		str_set(&row->device_path, NULL);
 }
@@ -156,7 +162,8 @@ void store_batch_export(struct store_batch *batch, const struct export_record *e
 {
 	struct export_record *row = &add_change(batch, STORE_EXPORTS)->row.export;
 
-	assert(!str_empty(export->id) && !str_empty(export->volume_id) && !str_empty(export->export_name));
+	assert(!str_empty(export->id) && !str_empty(export->volume_id) &&
+	       !str_empty(export->export_name));
 	record_copy(&export_row, row, export);
 }
 

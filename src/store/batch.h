@@ -28,11 +28,14 @@ struct store_batch {
 	/* for the writer */
 	atomic_int claim; /* enum store_batch_claim, see store_batch_claim() */
 	bool resume;      /* the first one after the store had gone away */
-	bool probe;       /* has no changes but must be written nevertheless: asks whether the store is back */
-	bool kept;        /* out: it did not land, the store is away */
-	bool uncertain;   /* out: its commit was not answered; only to be written again can settle it */
+	/* has no changes but must be written nevertheless: asks whether the store is back */
+	bool probe;
+	bool kept; /* out: it did not land, the store is away */
+	/* out: its commit was not answered; only to be written again can settle it */
+	bool uncertain;
 };
-/* On the thread, before the commit: from now on the batch lands or is given back. False: it has been withdrawn. */
+/* On the thread, before the commit: from now on the batch lands or is given back. False: it has
+ * been withdrawn. */
 bool store_batch_claim(struct store_batch *batch);
 
 struct store_batch *store_batch_of(struct store_item *item);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Items: requests to the store that wait for an answer, and the way out of it. Whatever a backend decides, and on which
- * thread, each answer leaves through store_answer(), on the loop, in a later turn than the request came.
+ * Items: requests to the store that wait for an answer, and the way out of it. Whatever a backend
+ * decides, and on which thread, each answer leaves through store_answer(), on the loop, in a later
+ * turn than the request came.
  */
 
 #include "store/item.h"
@@ -45,7 +46,8 @@ void store_answer(struct store_item *item)
 {
 	store_item_close(item);
 	item->type->tell(item);
-	/* A batch that was withdrawn from a thread that is stuck: the writer frees it when the thread gives it back. */
+	/* A batch that was withdrawn from a thread that is stuck: the writer frees it when the
+	 * thread gives it back. */
 	if (!item->under_way)
 		store_drop(item);
 }
@@ -58,7 +60,8 @@ void store_answer_later(struct store_item *item)
 
 void store_refuse(struct store_item *item, const char *reason)
 {
-	err_set(&item->err, ERR_UNAVAILABLE, "the store is away, nothing was changed, try again later: %s", reason);
+	err_set(&item->err, ERR_UNAVAILABLE,
+		"the store is away, nothing was changed, try again later: %s", reason);
 	store_answer_later(item);
 }
 
@@ -102,5 +105,6 @@ void store_init(struct store *store, const struct store_backend *backend, struct
 
 void store_fini(struct store *store)
 {
-	assert(TAILQ_EMPTY(&store->open) && TAILQ_EMPTY(&store->answers) && !store->answer_task.queued);
+	assert(TAILQ_EMPTY(&store->open) && TAILQ_EMPTY(&store->answers) &&
+	       !store->answer_task.queued);
 }

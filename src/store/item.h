@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * A request to a store that waits for an answer: a batch, a read or a look. It is the first member of the struct that
- * says what is asked. A backend gets items on the loop, and gives each one back with store_answer(), on the loop, in a
- * later turn.
+ * A request to a store that waits for an answer: a batch, a read or a look. It is the first member
+ * of the struct that says what is asked. A backend gets items on the loop, and gives each one back
+ * with store_answer(), on the loop, in a later turn.
  */
 
 #include <sys/queue.h>
@@ -29,7 +29,8 @@ struct store_item {
 	struct store *store;          /* NULL until submitted */
 	TAILQ_ENTRY(store_item) open; /* in store->open, while the caller waits for it */
 	bool is_open;
-	bool under_way;                /* a thread has it, and frees it if it was answered in the meantime */
+	/* a thread has it, and frees it if it was answered in the meantime */
+	bool under_way;
 	TAILQ_ENTRY(store_item) queue; /* in a queue of the backend or in store->answers */
 	struct writer *writer;         /* where it went, if the backend has writers */
 	struct worker_job job;

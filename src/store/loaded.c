@@ -15,7 +15,8 @@ void *store_loaded_add(struct store_loaded *loaded, enum store_table table)
 {
 	switch (table) {
 	case STORE_OPERATIONS:
-		loaded->operations = store_table_grow(table, loaded->operations, loaded->operation_count);
+		loaded->operations =
+			store_table_grow(table, loaded->operations, loaded->operation_count);
 		return &loaded->operations[loaded->operation_count++];
 	case STORE_MAPPINGS:
 		loaded->mappings = store_table_grow(table, loaded->mappings, loaded->mapping_count);

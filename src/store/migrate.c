@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Running what a store lacks. The same few lines for every dialect: read the version, refuse what a newer program has
- * written (it may hold what this one would destroy unknowingly), apply the rest one by one. A crash between two leaves
- * a store of the version in between, and the next start goes on from there.
+ * Running what a store lacks. The same few lines for every dialect: read the version, refuse what a
+ * newer program has written (it may hold what this one would destroy unknowingly), apply the rest
+ * one by one. A crash between two leaves a store of the version in between, and the next start goes
+ * on from there.
  */
 
 #include "store/migrate.h"
@@ -12,8 +13,9 @@
 
 #include "base/log.h"
 
-int migrate_run(const struct migration *migrations, size_t count, const struct migrate_driver *driver, void *session,
-		const char *store_name, struct err *err)
+int migrate_run(const struct migration *migrations, size_t count,
+		const struct migrate_driver *driver, void *session, const char *store_name,
+		struct err *err)
 {
 	unsigned version;
 
@@ -22,14 +24,15 @@ int migrate_run(const struct migration *migrations, size_t count, const struct m
 	if (driver->get_version(session, &version, err) < 0)
 		return -1;
 	if (version > count)
-		return err_set(err, ERR_CONFLICT,
-			       "the store %s has schema version %u, this volume-daemon knows versions up to %zu: it "
-			       "was written by "
-			       "a newer one; install that again, or use another store",
-			       store_name, version, count);
+		return err_set(
+			err, ERR_CONFLICT,
+			"the store %s has schema version %u, this volume-daemon knows versions up to %zu: it "
+			"was written by "
+			"a newer one; install that again, or use another store",
+			store_name, version, count);
 	for (size_t i = version; i < count; i++) {
-		log_info("store: %s is brought to schema version %u: %s", store_name, migrations[i].version,
-			 migrations[i].summary);
+		log_info("store: %s is brought to schema version %u: %s", store_name,
+			 migrations[i].version, migrations[i].summary);
 		if (driver->apply(session, &migrations[i], err) < 0) {
 			err_prefix(err, "bringing the store %s to schema version %u", store_name,
 				   migrations[i].version);

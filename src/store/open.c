@@ -9,7 +9,8 @@
 #include "store/memory/memory.h"
 #include "store/sqlite/backend.h"
 
-static const struct store_backend *const backends[] = { &store_sqlite_backend, &store_mariadb_backend,
+static const struct store_backend *const backends[] = { &store_sqlite_backend,
+							&store_mariadb_backend,
 							&store_memory_backend };
 
 struct store *store_open(struct loop *loop, const struct store_options *options, struct err *err)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A page of the list, a batch that removes what may go of it, the next page. The list begins at the time before which
- * they must have ended: what was accepted later is never looked at. The batches are optional: a store that is away has
- * better things to do when it is back.
+ * A page of the list, a batch that removes what may go of it, the next page. The list begins at the
+ * time before which they must have ended: what was accepted later is never looked at. The batches
+ * are optional: a store that is away has better things to do when it is back.
  */
 
 #include "store/prune.h"
@@ -59,7 +59,8 @@ static void on_page(void *arg, const struct store_operations *result)
 	store_batch_optional(batch);
 	prune->batch_count = 0;
 	for (size_t i = 0; i < result->count; i++) {
-		if (result->items[i].needs_attention || !operation_status_is_final(result->items[i].status))
+		if (result->items[i].needs_attention ||
+		    !operation_status_is_final(result->items[i].status))
 			continue;
 		store_batch_forget(batch, result->items[i].id);
 		prune->batch_count++;
@@ -85,7 +86,8 @@ static void next_page(struct store_prune *prune)
 	prune->read = store_list_operations(prune->store, &filter, on_page, prune);
 }
 
-struct store_prune *store_prune(struct store *store, int64_t before_ms, store_prune_fn done, void *arg)
+struct store_prune *store_prune(struct store *store, int64_t before_ms, store_prune_fn done,
+				void *arg)
 {
 	struct store_prune *prune = xnew(struct store_prune);
 

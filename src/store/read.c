@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Reads of operations. The caller's question is copied, so that it can be answered on another thread after the caller
- * has gone, and the result belongs to the read: it lasts as long as the callback.
+ * Reads of operations. The caller's question is copied, so that it can be answered on another
+ * thread after the caller has gone, and the result belongs to the read: it lasts as long as the
+ * callback.
  */
 
 #include "store/read.h"
@@ -42,9 +43,12 @@ static void free_read(struct store_item *item)
 	free(read);
 }
 
-static const struct store_item_type read_type = { .kind = STORE_ITEM_READ, .tell = tell_read, .free = free_read };
+static const struct store_item_type read_type = { .kind = STORE_ITEM_READ,
+						  .tell = tell_read,
+						  .free = free_read };
 
-static struct store_read *start_read(struct store *store, const char *id, const struct store_operation_filter *filter,
+static struct store_read *start_read(struct store *store, const char *id,
+				     const struct store_operation_filter *filter,
 				     store_operations_fn done, void *arg)
 {
 	struct store_read *read = xnew(struct store_read);
@@ -63,7 +67,8 @@ static struct store_read *start_read(struct store *store, const char *id, const 
 	return read;
 }
 
-struct store_read *store_find_operation(struct store *store, const char *id, store_operations_fn done, void *arg)
+struct store_read *store_find_operation(struct store *store, const char *id,
+					store_operations_fn done, void *arg)
 {
 	const struct store_operation_filter filter = { .type = -1, .status = -1, .limit = 1 };
 
@@ -71,7 +76,8 @@ struct store_read *store_find_operation(struct store *store, const char *id, sto
 	return start_read(store, id, &filter, done, arg);
 }
 
-struct store_read *store_list_operations(struct store *store, const struct store_operation_filter *filter,
+struct store_read *store_list_operations(struct store *store,
+					 const struct store_operation_filter *filter,
 					 store_operations_fn done, void *arg)
 {
 	assert(filter->limit > 0 && filter->limit < INT32_MAX);
@@ -96,10 +102,11 @@ bool store_read_lacks_place(const struct store_read *read)
 int store_read_set_place(struct store_read *read, const struct operation_record *last)
 {
 	if (!last)
-		return err_set_field(&read->item.err, "cursor", ERR_INVALID,
-				     "operation %s, where the page before ended, is not in the store any more: begin "
-				     "with the first page",
-				     read->filter.before_id);
+		return err_set_field(
+			&read->item.err, "cursor", ERR_INVALID,
+			"operation %s, where the page before ended, is not in the store any more: begin "
+			"with the first page",
+			read->filter.before_id);
 	read->filter.before_ms = last->created_at;
 	return 0;
 }

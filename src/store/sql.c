@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Values and pieces of statements. No column is named here but those that lists are narrowed by: columns, what is bound
- * to them and what is read from them are walks over the table's record, so a field added to a record is stored once
- * each schema has its column (a test fails until it has). Statements are put together from constant pieces only; every
- * value from outside is bound.
+ * Values and pieces of statements. No column is named here but those that lists are narrowed by:
+ * columns, what is bound to them and what is read from them are walks over the table's record, so a
+ * field added to a record is stored once each schema has its column (a test fails until it has).
+ * Statements are put together from constant pieces only; every value from outside is bound.
  *
- * Times are text in UTC, "2026-11-22 21:50:03.123": readable, sortable, and what date functions take. Enums are their
- * words, JSON is text, bytes and truths are integers.
+ * Times are text in UTC, "2026-11-22 21:50:03.123": readable, sortable, and what date functions
+ * take. Enums are their words, JSON is text, bytes and truths are integers.
  */
 
 #include "store/sql.h"
@@ -127,16 +127,18 @@ int sql_value_to_field(const struct field *field, void *row, const char *text)
 	return -1;
 }
 
-void sql_value_refuse(enum store_table table, const char *id, const struct field *field, const char *text,
-		      struct err *err)
+void sql_value_refuse(enum store_table table, const char *id, const struct field *field,
+		      const char *text, struct err *err)
 {
-	err_set(err, ERR_INTERNAL, "table %s of the store, row %s: column %s holds \"%s\", which is not known",
+	err_set(err, ERR_INTERNAL,
+		"table %s of the store, row %s: column %s holds \"%s\", which is not known",
 		store_tables[table].name, str_or(id, ""), field->name, str_or(text, ""));
 }
 
 void sql_set_no_operation(const struct history_record *history, struct err *err)
 {
-	err_set(err, ERR_INTERNAL, "a transition of operation %s cannot be stored before the operation itself",
+	err_set(err, ERR_INTERNAL,
+		"a transition of operation %s cannot be stored before the operation itself",
 		history->operation_id);
 }
 
@@ -186,7 +188,8 @@ unsigned sql_clauses_of(const struct store_read *read)
 	return mask;
 }
 
-static void set_clause_value(enum sql_clause clause, const struct store_read *read, struct sql_value *out)
+static void set_clause_value(enum sql_clause clause, const struct store_read *read,
+			     struct sql_value *out)
 {
 	const struct store_operation_filter *filter = &read->filter;
 
@@ -230,8 +233,8 @@ static void set_clause_value(enum sql_clause clause, const struct store_read *re
 	assert(!"no such clause");
 }
 
-unsigned sql_values_of_list(const struct store_read *read, unsigned mask, const struct sql_before *before,
-			    struct sql_value *out)
+unsigned sql_values_of_list(const struct store_read *read, unsigned mask,
+			    const struct sql_before *before, struct sql_value *out)
 {
 	unsigned count = 0;
 

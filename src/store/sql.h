@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What SQL backends have in common: how the value of a field looks in a column, and the pieces statements are put together
- * from. Everything that differs between dialects stays with them.
+ * What SQL backends have in common: how the value of a field looks in a column, and the pieces
+ * statements are put together from. Everything that differs between dialects stays with them.
  */
 
 #include "base/buf.h"
@@ -21,11 +21,12 @@ struct sql_value {
 	char time[SQL_TIME_SIZE];
 };
 void sql_value_of_field(const struct field *field, const void *row, struct sql_value *out);
-/* The other way, from the text any database gives for any column; NULL leaves the zeroed member. -1: it cannot hold it. */
+/* The other way, from the text any database gives for any column; NULL leaves the zeroed member.
+ * -1: it cannot hold it. */
 int sql_value_to_field(const struct field *field, void *row, const char *text) _must_check_;
 /* Words for a column that cannot be read into its record. */
-void sql_value_refuse(enum store_table table, const char *id, const struct field *field, const char *text,
-		      struct err *err);
+void sql_value_refuse(enum store_table table, const char *id, const struct field *field,
+		      const char *text, struct err *err);
 
 /* ERR_INTERNAL: there is no operation it could belong to. */
 void sql_set_no_operation(const struct history_record *history, struct err *err);
@@ -33,7 +34,8 @@ void sql_set_no_operation(const struct history_record *history, struct err *err)
 /* `"id", "type", …` with the dialect's quote. */
 void sql_add_columns(struct buf *sql, const struct record *record, char quote);
 
-/* What a list of operations can be narrowed by; a set of them is a bit mask and names one prepared statement. */
+/* What a list of operations can be narrowed by; a set of them is a bit mask and names one prepared
+ * statement. */
 enum sql_clause {
 	SQL_BY_ID,
 	SQL_BY_TYPE,
@@ -50,8 +52,8 @@ enum sql_clause {
 };
 unsigned sql_clauses_of(const struct store_read *read);
 /*
- * How a dialect says that (created_at, id) < (?, ?) so that it goes to that place in an index; no form does in all of them.
- * The time is a parameter as often as `times` says, then the id.
+ * How a dialect says that (created_at, id) < (?, ?) so that it goes to that place in an index; no
+ * form does in all of them. The time is a parameter as often as `times` says, then the id.
  */
 struct sql_before {
 	const char *clause;
@@ -60,10 +62,11 @@ struct sql_before {
 #define SQL_TIMES_MAX 2
 /* " WHERE TRUE AND id = ? … ORDER BY created_at DESC, id DESC LIMIT ?" */
 void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_before *before);
-/* The parameters of that, in their order; how many. They may point into themselves and are not to be moved. */
+/* The parameters of that, in their order; how many. They may point into themselves and are not to
+ * be moved. */
 #define SQL_LIST_VALUES_MAX (SQL_CLAUSE_COUNT + SQL_TIMES_MAX + 1)
-unsigned sql_values_of_list(const struct store_read *read, unsigned mask, const struct sql_before *before,
-			    struct sql_value *out);
+unsigned sql_values_of_list(const struct store_read *read, unsigned mask,
+			    const struct sql_before *before, struct sql_value *out);
 /* " WHERE id > ? ORDER BY id LIMIT ?": a page of store_scan(). */
 void sql_add_page(struct buf *sql);
 /* " WHERE `vm_id` = ? AND …": the row that has what only one may have. */

@@ -29,11 +29,12 @@ int store_load(struct store *store, struct store_loaded *out, struct err *err)
 	return -1;
 }
 
-int store_scan(struct store *store, enum store_table table, const char *after_id, size_t limit, store_row_fn fn,
-	       void *arg, struct err *err)
+int store_scan(struct store *store, enum store_table table, const char *after_id, size_t limit,
+	       store_row_fn fn, void *arg, struct err *err)
 {
 	if (!store->backend->scan)
-		return err_set(err, ERR_INVALID, "a store in memory ends with the daemon, there is nothing to read");
+		return err_set(err, ERR_INVALID,
+			       "a store in memory ends with the daemon, there is nothing to read");
 	return store->backend->scan(store, table, after_id, limit, fn, arg, err);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The tables of the store. The record of a row says what its columns are: backends walk store_tables[] and the fields
- * behind it, and know no column by name.
+ * The tables of the store. The record of a row says what its columns are: backends walk
+ * store_tables[] and the fields behind it, and know no column by name.
  */
 
 #include "store/tables.h"
@@ -30,7 +30,11 @@ const struct store_table_view store_tables[] = {
 			     "unique_device_path" },
 	[STORE_HISTORY] = { "volume_operation_history", &history_record, "id" },
 	[STORE_NAMES] = { "device_names", &name_record, "volume_id", { "name" }, "unique_name" },
-	[STORE_EXPORTS] = { "nbd_exports", &export_row, "volume_id", { "export_name" }, "unique_export_name" },
+	[STORE_EXPORTS] = { "nbd_exports",
+			    &export_row,
+			    "volume_id",
+			    { "export_name" },
+			    "unique_export_name" },
 };
 _Static_assert(ARRAY_SIZE(store_tables) == STORE_TABLE_COUNT, "each table has one row");
 
@@ -46,7 +50,9 @@ const struct field *store_table_unique(enum store_table table, size_t n)
 {
 	const struct store_table_view *view = &store_tables[table];
 
-	return n < ARRAY_SIZE(view->unique) && view->unique[n] ? record_find(view->record, view->unique[n]) : NULL;
+	return n < ARRAY_SIZE(view->unique) && view->unique[n]
+		       ? record_find(view->record, view->unique[n])
+		       : NULL;
 }
 
 void *store_table_grow(enum store_table table, void *rows, size_t count)
@@ -60,21 +66,25 @@ void *store_table_grow(enum store_table table, void *rows, size_t count)
 	return rows;
 }
 
-void store_set_conflict(enum store_table table, const union store_row *row, const char *owner, struct err *err)
+void store_set_conflict(enum store_table table, const union store_row *row, const char *owner,
+			struct err *err)
 {
 	owner = str_or(owner, "unknown");
 	switch (table) {
 	case STORE_MAPPINGS:
 		err_set(err, ERR_CONFLICT,
 			"%s on virtual machine %s is mapped to volume %s already, volume %s cannot have it",
-			row->mapping.device_path, row->mapping.vm_id, owner, row->mapping.volume_id);
+			row->mapping.device_path, row->mapping.vm_id, owner,
+			row->mapping.volume_id);
 		return;
 	case STORE_NAMES:
-		err_set(err, ERR_CONFLICT, "the device name %s is that of volume %s already, volume %s cannot have it",
+		err_set(err, ERR_CONFLICT,
+			"the device name %s is that of volume %s already, volume %s cannot have it",
 			row->name.name, owner, row->name.volume_id);
 		return;
 	case STORE_EXPORTS:
-		err_set(err, ERR_CONFLICT, "the export name %s is that of volume %s already, volume %s cannot have it",
+		err_set(err, ERR_CONFLICT,
+			"the export name %s is that of volume %s already, volume %s cannot have it",
 			row->export.export_name, owner, row->export.volume_id);
 		return;
 	case STORE_OPERATIONS:

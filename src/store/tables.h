@@ -27,10 +27,12 @@ enum store_table {
 };
 
 struct store_table_view {
-	const char *name; /* fixed by the contract; columns are named as the record's fields, the first is the id */
+	/* fixed by the contract; columns are named as the record's fields, the first is the id */
+	const char *name;
 	const struct record *record;
 	const char *key; /* the column that "insert or replace" goes by */
-	/* What else can be one row's only: the columns, and the key they make. NULL: nothing but the id. */
+	/* What else can be one row's only: the columns, and the key they make. NULL: nothing but
+	 * the id. */
 	const char *unique[2];
 	const char *unique_key;
 };
@@ -46,9 +48,13 @@ union store_row {
 };
 
 const struct field *store_table_key(enum store_table table);
-/* The n-th column that only one row may have like this together with the others, NULL behind the last. */
+/* The n-th column that only one row may have like this together with the others, NULL behind the
+ * last. */
 const struct field *store_table_unique(enum store_table table, size_t n);
-/* Room for one more row, zeroed, at the end of an array that has grown only this way. Returns the array. */
+/* Room for one more row, zeroed, at the end of an array that has grown only this way. Returns the
+ * array. */
 void *store_table_grow(enum store_table table, void *rows, size_t count);
-/* ERR_CONFLICT: what the row wants for its volume is another's; owner is that one, NULL when nobody knows which. */
-void store_set_conflict(enum store_table table, const union store_row *row, const char *owner, struct err *err);
+/* ERR_CONFLICT: what the row wants for its volume is another's; owner is that one, NULL when nobody
+ * knows which. */
+void store_set_conflict(enum store_table table, const union store_row *row, const char *owner,
+			struct err *err);

@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A writer keeps three rows of batches, each older than the next: those that came back because the database was away
- * (returned), those with the thread (under way), and those submitted since the loop knows that it is away (waiting).
+ * A writer keeps three rows of batches, each older than the next: those that came back because the
+ * database was away (returned), those with the thread (under way), and those submitted since the
+ * loop knows that it is away (waiting).
  *
  *      submit ──► [under way] ──► landed: answer; what is waiting goes under way
  *         │            ▲  └─────► away: [returned] ── retry timer ─┐
  *         │            └──────────── the first marked `resume` ◄───┘
  *         └─ away ──► [waiting]
  *
- * The order survives because of one rule on the thread: once a commit has failed the writer is blocked, and every batch
- * behind it is handed back untouched, until one marked `resume` comes. The loop sends that one only when nothing is
- * under way any more. So a commit that would work again by chance cannot overtake the one that failed.
+ * The order survives because of one rule on the thread: once a commit has failed the writer is
+ * blocked, and every batch behind it is handed back untouched, until one marked `resume` comes. The
+ * loop sends that one only when nothing is under way any more. So a commit that would work again by
+ * chance cannot overtake the one that failed.
  *
- * Optional batches never stay: they are refused when the database is away, and withdrawn when they have not come to
- * their commit in time because the thread is stuck. From there on nobody could say whether it lands, so such a batch
- * waits for the answer; and when the answer is cut off it is written again like any other, which settles it.
+ * Optional batches never stay: they are refused when the database is away, and withdrawn when they
+ * have not come to their commit in time because the thread is stuck. From there on nobody could say
+ * whether it lands, so such a batch waits for the answer; and when the answer is cut off it is
+ * written again like any other, which settles it.
  *
- * When nothing is left to write, an empty batch is written as a probe: without it a store that only ever refuses would
- * never learn that it is well again.
+ * When nothing is left to write, an empty batch is written as a probe: without it a store that only
+ * ever refuses would never learn that it is well again.
  */
 
 #include "store/writer.h"
@@ -178,7 +181,8 @@ static void send_probe(struct writer *writer, bool resume)
 	send_batch(writer, probe);
 }
 
-/* Tries again what came back, or asks with a probe when nothing did. What waits follows when that has landed. */
+/* Tries again what came back, or asks with a probe when nothing did. What waits follows when that
+ * has landed. */
 static void resume(struct writer *writer)
 {
 	struct store_item *first;
@@ -197,7 +201,8 @@ static void on_retry(struct loop_timer *timer)
 {
 	struct writer *writer = container_of(timer, struct writer, retry);
 
-	writer->retry_ms = writer->retry_ms * 2 < WRITER_RETRY_LAST_MS ? writer->retry_ms * 2 : WRITER_RETRY_LAST_MS;
+	writer->retry_ms = writer->retry_ms * 2 < WRITER_RETRY_LAST_MS ? writer->retry_ms * 2
+								       : WRITER_RETRY_LAST_MS;
 	resume(writer);
 }
 
@@ -363,7 +368,8 @@ void writer_submit(struct writer *writer, struct store_item *item)
 /* Nobody waits for it, so it is never told, and it is a part of its writer. */
 static const struct store_item_type tidy_type = { .kind = STORE_ITEM_TIDY };
 
-struct writer *writer_new(struct store *store, const char *name, const struct writer_driver *driver, void *session)
+struct writer *writer_new(struct store *store, const char *name, const struct writer_driver *driver,
+			  void *session)
 {
 	struct writer *writer = xnew(struct writer);
 
@@ -374,7 +380,9 @@ struct writer *writer_new(struct store *store, const char *name, const struct wr
 	writer->retry.fire = on_retry;
 	writer->patience.fire = on_patience;
 	writer->quiet.fire = on_quiet;
-	writer->tidy = (struct store_item){ .type = &tidy_type, .store = store, .writer = writer, .job.done = on_tidy };
+	writer->tidy = (struct store_item){
+		.type = &tidy_type, .store = store, .writer = writer, .job.done = on_tidy
+	};
 	TAILQ_INIT(&writer->returned);
 	TAILQ_INIT(&writer->waiting);
 	writer->worker = worker_new(store->loop, name, WRITER_GROUP_MAX, run, writer);
@@ -407,7 +415,8 @@ struct writer *writer_free(struct writer *writer)
 	loop_timer_clear(writer->store->loop, &writer->retry);
 	loop_timer_clear(writer->store->loop, &writer->patience);
 	loop_timer_clear(writer->store->loop, &writer->quiet);
-	/* A last attempt, and only one: stopping must not wait for a disk that somebody has to empty first. */
+	/* A last attempt, and only one: stopping must not wait for a disk that somebody has to
+	 * empty first. */
 	if (writer->away && writer->under_way == 0)
 		resume(writer);
 	worker_free(writer->worker);

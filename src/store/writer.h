@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * A writer: one thread with one session at a database. Items go in on the loop and come out answered on the loop, in
- * order. Batches that could not be written because the database is away stay in the writer and are written, in order,
- * when it is back. A backend has one writer (SQLite) or several that share the entities (a database server).
+ * A writer: one thread with one session at a database. Items go in on the loop and come out
+ * answered on the loop, in order. Batches that could not be written because the database is away
+ * stay in the writer and are written, in order, when it is back. A backend has one writer (SQLite)
+ * or several that share the entities (a database server).
  */
 
 #include "store/batch.h"
@@ -15,21 +16,24 @@ struct writer;
 /* All on the writer's thread. */
 struct writer_driver {
 	/*
-	 * Writes the batches in one transaction, in order, and returns when it is durable. Each must be claimed
-	 * (store_batch_claim()) before the commit, and one that has been withdrawn leaves no trace. Neither does one
-	 * that cannot be written for a reason of its own, which goes into its item.err; the others are not touched by
-	 * it. -1 and the reason in err: the database is away and nothing was written, but for batches marked uncertain,
-	 * of which nobody knows; the writer writes them all again later. A batch marked probe must cause a real write
-	 * though it has no changes.
+	 * Writes the batches in one transaction, in order, and returns when it is durable. Each
+	 * must be claimed (store_batch_claim()) before the commit, and one that has been withdrawn
+	 * leaves no trace. Neither does one that cannot be written for a reason of its own, which
+	 * goes into its item.err; the others are not touched by it. -1 and the reason in err: the
+	 * database is away and nothing was written, but for batches marked uncertain, of which
+	 * nobody knows; the writer writes them all again later. A batch marked probe must cause a
+	 * real write though it has no changes.
 	 */
-	int (*commit)(void *session, struct store_batch *const *batches, size_t count, struct err *err);
+	int (*commit)(void *session, struct store_batch *const *batches, size_t count,
+		      struct err *err);
 	/* Fills the result or read->item.err. */
 	void (*read)(void *session, struct store_read *read);
 	/* Fills look->access. NULL where nobody looks. */
 	void (*look)(void *session, struct store_look *look);
 	/* Nothing has been written for a while: time for housekeeping. May be NULL. */
 	void (*tidy)(void *session);
-	/* Instead of that it is written to, so that it is known to be away before somebody needs it. */
+	/* Instead of that it is written to, so that it is known to be away before somebody needs
+	 * it. */
 	bool beats;
 };
 
@@ -39,8 +43,10 @@ struct writer_driver {
 #define WRITER_PATIENCE_MS 900 /* an optional batch is refused when it has waited this long */
 #define WRITER_QUIET_MS 5000
 
-struct writer *writer_new(struct store *store, const char *name, const struct writer_driver *driver, void *session);
-/* Answers everything: what cannot be written at once is refused. The session is the caller's again. Returns NULL. */
+struct writer *writer_new(struct store *store, const char *name, const struct writer_driver *driver,
+			  void *session);
+/* Answers everything: what cannot be written at once is refused. The session is the caller's again.
+ * Returns NULL. */
 struct writer *writer_free(struct writer *writer);
 void writer_submit(struct writer *writer, struct store_item *item);
 bool writer_is_idle(const struct writer *writer);

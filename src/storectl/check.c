@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What must hold in a store, looked at row by row: what columns may hold, JSON, keys, references, the order of times, and
- * that the history of every operation is a way it can have gone. A database guards some of this itself, until somebody
- * restores half of a backup or puts a row right by hand.
+ * What must hold in a store, looked at row by row: what columns may hold, JSON, keys, references,
+ * the order of times, and that the history of every operation is a way it can have gone. A database
+ * guards some of this itself, until somebody restores half of a backup or puts a row right by hand.
  */
 
 #include "storectl/check.h"
@@ -91,9 +91,11 @@ static void check_json(struct check *check, const void *row)
 			continue;
 		json = json_parse(text, strlen(text), &err);
 		if (!json)
-			complain(check, row_id(check->table, row), "column %s is no JSON: %s", field->name, err.text);
+			complain(check, row_id(check->table, row), "column %s is no JSON: %s",
+				 field->name, err.text);
 		else if (*text != '{')
-			complain(check, row_id(check->table, row), "column %s is no JSON object", field->name);
+			complain(check, row_id(check->table, row), "column %s is no JSON object",
+				 field->name);
 		json_free(json);
 	}
 }
@@ -136,7 +138,8 @@ static void check_operation(void *arg, const void *row, const struct err *err)
 		complain(check, operation->id, "it changed or ended before it began");
 }
 
-static void check_key(struct check *check, struct known **table, const char *key, const char *id, const char *what)
+static void check_key(struct check *check, struct known **table, const char *key, const char *id,
+		      const char *what)
 {
 	const struct known *other = known_find(*table, key);
 
@@ -206,7 +209,8 @@ static void check_history(void *arg, const void *row, const struct err *err)
 {
 	struct check *check = arg;
 	const struct history_record *history = row;
-	const char *previous = str_empty(history->previous_status) ? "nothing" : history->previous_status;
+	const char *previous =
+		str_empty(history->previous_status) ? "nothing" : history->previous_status;
 	struct known *operation;
 	int from, to;
 
@@ -214,7 +218,8 @@ static void check_history(void *arg, const void *row, const struct err *err)
 		return;
 	operation = known_find(check->operations, str_or(history->operation_id, ""));
 	if (!operation) {
-		complain(check, history->id, "there is no operation %s", str_or(history->operation_id, ""));
+		complain(check, history->id, "there is no operation %s",
+			 str_or(history->operation_id, ""));
 		return;
 	}
 	to = status_of(history->new_status);
@@ -223,33 +228,39 @@ static void check_history(void *arg, const void *row, const struct err *err)
 		complain(check, history->id, "%s to %s: one of these is no status",
 			 str_or(history->previous_status, ""), str_or(history->new_status, ""));
 	else if (from != operation->last)
-		complain(check, history->id, "operation %s goes on from %s, but it was %s", operation->key, previous,
+		complain(check, history->id, "operation %s goes on from %s, but it was %s",
+			 operation->key, previous,
 			 operation->last < 0 ? "nothing" : operation_status_names[operation->last]);
 	else if (!is_step(from, to))
-		complain(check, history->id, "operation %s cannot go from %s to %s", operation->key, previous,
-			 history->new_status);
+		complain(check, history->id, "operation %s cannot go from %s to %s", operation->key,
+			 previous, history->new_status);
 	if (to >= 0)
 		operation->last = to;
 }
 
-/* An operation of an earlier daemon may have no history; one that has some must have come to its status. */
+/* An operation of an earlier daemon may have no history; one that has some must have come to its
+ * status. */
 static void check_ends(struct check *check)
 {
 	struct known *operation, *next;
 
 	check->table = STORE_OPERATIONS;
 	HASH_ITER(hh, check->operations, operation, next) {
-		if (operation->last >= 0 && operation->status >= 0 && operation->last != operation->status)
-			complain(check, operation->key, "its status is %s, its history ends with %s",
-				 operation_status_names[operation->status], operation_status_names[operation->last]);
+		if (operation->last >= 0 && operation->status >= 0 &&
+		    operation->last != operation->status)
+			complain(check, operation->key,
+				 "its status is %s, its history ends with %s",
+				 operation_status_names[operation->status],
+				 operation_status_names[operation->last]);
 	}
 }
 
 int check_store(struct place *place, size_t *bad, struct err *err)
 {
 	static const store_row_fn checks[] = {
-		[STORE_OPERATIONS] = check_operation, [STORE_MAPPINGS] = check_mapping, [STORE_HISTORY] = check_history,
-		[STORE_NAMES] = check_name,           [STORE_EXPORTS] = check_export,
+		[STORE_OPERATIONS] = check_operation, [STORE_MAPPINGS] = check_mapping,
+		[STORE_HISTORY] = check_history,      [STORE_NAMES] = check_name,
+		[STORE_EXPORTS] = check_export,
 	};
 	struct check check = { 0 };
 	int r = 0;

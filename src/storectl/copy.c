@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A store moves: every row of every table is written into an empty store, parents before those that refer to them, and
- * then both are read again side by side. What cannot be read is not copied but told, for a copy that lost something in
- * silence would be worse than none.
+ * A store moves: every row of every table is written into an empty store, parents before those that
+ * refer to them, and then both are read again side by side. What cannot be read is not copied but
+ * told, for a copy that lost something in silence would be worse than none.
  */
 
 #include "storectl/copy.h"
@@ -31,7 +31,8 @@ static void on_written(void *arg, const struct err *err)
 	loop_stop(copying->to->loop);
 }
 
-/* A store that is away gets the batch when it is back; until then somebody should know what is waited for. */
+/* A store that is away gets the batch when it is back; until then somebody should know what is
+ * waited for. */
 static void on_wait(struct loop_timer *timer)
 {
 	struct copying *copying = container_of(timer, struct copying, wait);
@@ -97,14 +98,16 @@ static void list_row(void *arg, const void *row, const struct err *err)
 	buf_printf(&listing->text, "%s\n", err->text);
 }
 
-static int list_page(struct place *place, struct listing *listing, const char *after, struct err *err)
+static int list_page(struct place *place, struct listing *listing, const char *after,
+		     struct err *err)
 {
 	buf_reset(&listing->text);
 	listing->count = 0;
 	return store_scan(place->store, listing->table, after, PLACE_PAGE, list_row, listing, err);
 }
 
-static int compare_table(struct place *from, struct place *to, enum store_table table, struct err *err)
+static int compare_table(struct place *from, struct place *to, enum store_table table,
+			 struct err *err)
 {
 	struct listing left = { .table = table, .last = xstrdup("") }, right = { .table = table };
 	int r;
@@ -115,11 +118,13 @@ static int compare_table(struct place *from, struct place *to, enum store_table 
 		r = list_page(from, &left, after, err);
 		if (r == 0)
 			r = list_page(to, &right, after, err);
-		if (r == 0 && (left.count != right.count || !streq(left.text.data, right.text.data)) &&
+		if (r == 0 &&
+		    (left.count != right.count || !streq(left.text.data, right.text.data)) &&
 		    (left.count || right.count))
-			r = err_set(err, ERR_INTERNAL,
-				    "table %s differs in the rows behind id \"%s\": the copy cannot be used",
-				    store_tables[table].name, after);
+			r = err_set(
+				err, ERR_INTERNAL,
+				"table %s differs in the rows behind id \"%s\": the copy cannot be used",
+				store_tables[table].name, after);
 	} while (r == 0 && left.count == PLACE_PAGE);
 	buf_clear(&left.text);
 	buf_clear(&right.text);
@@ -140,12 +145,14 @@ static int check_empty(struct place *to, struct err *err)
 	for (int table = 0; table < STORE_TABLE_COUNT; table++) {
 		bool found = false;
 
-		if (store_scan(to->store, (enum store_table)table, "", 1, note_row, &found, err) < 0)
+		if (store_scan(to->store, (enum store_table)table, "", 1, note_row, &found, err) <
+		    0)
 			return -1;
 		if (found)
-			return err_set(err, ERR_CONFLICT,
-				       "%s is not empty, table %s has rows: name a new one, or remove them first",
-				       to->url, store_tables[table].name);
+			return err_set(
+				err, ERR_CONFLICT,
+				"%s is not empty, table %s has rows: name a new one, or remove them first",
+				to->url, store_tables[table].name);
 	}
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * "volumectl store": moving a store, checking one, and taking old operations out of one, all while the daemon is stopped.
- * The store's own lock keeps these programs and a running daemon apart.
+ * "volumectl store": moving a store, checking one, and taking old operations out of one, all while
+ * the daemon is stopped. The store's own lock keeps these programs and a running daemon apart.
  */
 
 #include <errno.h>
@@ -84,15 +84,16 @@ static int run_copy(const struct arguments *arguments, const struct config *conf
 	return r < 0 ? failed(&err) : EXIT_SUCCESS;
 }
 
-static int open_one(const struct arguments *arguments, const struct config *config, struct place *place,
-		    struct err *err)
+static int open_one(const struct arguments *arguments, const struct config *config,
+		    struct place *place, struct err *err)
 {
 	bool given = arguments->count == 1;
 	const char *password_file = arguments->password_file;
 
 	if (!password_file && !given)
 		password_file = config->store_password_file;
-	return place_open(place, given ? arguments->words[0] : config->store_url, password_file, true, err);
+	return place_open(place, given ? arguments->words[0] : config->store_url, password_file,
+			  true, err);
 }
 
 static int run_check(const struct arguments *arguments, const struct config *config)
@@ -155,7 +156,8 @@ static int run(const struct arguments *arguments)
 
 		if (!streq(commands[i].name, arguments->words[0]))
 			continue;
-		if (config_read(&config, str_or(rest.config_file, CONFIG_FILE), rest.config_file != NULL, &err) < 0)
+		if (config_read(&config, str_or(rest.config_file, CONFIG_FILE),
+				rest.config_file != NULL, &err) < 0)
 			return failed(&err);
 		code = commands[i].run(&rest, &config);
 		config_clear(&config);

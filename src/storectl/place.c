@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A store that a tool works on: opening it with the password it needs, and reading a whole table page by page. */
+/* A store that a tool works on: opening it with the password it needs, and reading a whole table
+ * page by page. */
 
 #include "storectl/place.h"
 
 #include "store/open.h"
 
-int place_open(struct place *place, const char *url, const char *password_file, bool must_exist, struct err *err)
+int place_open(struct place *place, const char *url, const char *password_file, bool must_exist,
+	       struct err *err)
 {
 	struct store_options options = { .url = url, .must_exist = must_exist };
 
@@ -32,7 +34,8 @@ void place_close(struct place *place)
 
 const char *row_id(enum store_table table, const void *row)
 {
-	const char *id = *(char *const *)field_of_const(&store_tables[table].record->fields[0], row);
+	const char *id =
+		*(char *const *)field_of_const(&store_tables[table].record->fields[0], row);
 
 	return str_or(id, "");
 }
@@ -54,7 +57,8 @@ static void on_row(void *arg, const void *row, const struct err *err)
 	page->fn(page->arg, row, err);
 }
 
-int place_scan(struct place *place, enum store_table table, store_row_fn fn, void *arg, struct err *err)
+int place_scan(struct place *place, enum store_table table, store_row_fn fn, void *arg,
+	       struct err *err)
 {
 	struct page page = { .table = table, .fn = fn, .arg = arg, .last = xstrdup("") };
 	int r;

@@ -17,10 +17,12 @@ struct place {
 	const char *url;
 };
 /* A file that is not there is made only where something is to be copied to. */
-int place_open(struct place *place, const char *url, const char *password_file, bool must_exist, struct err *err);
+int place_open(struct place *place, const char *url, const char *password_file, bool must_exist,
+	       struct err *err);
 void place_close(struct place *place);
 
 /* Every row of a table, page by page. */
-int place_scan(struct place *place, enum store_table table, store_row_fn fn, void *arg, struct err *err);
+int place_scan(struct place *place, enum store_table table, store_row_fn fn, void *arg,
+	       struct err *err);
 /* The id of a row: its first column. */
 const char *row_id(enum store_table table, const void *row);

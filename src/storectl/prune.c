@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Old operations leave a store whose daemon is stopped; one that runs does it itself, see store.retention. */
+/* Old operations leave a store whose daemon is stopped; one that runs does it itself, see
+ * store.retention. */
 
 #include "storectl/prune.h"
 
@@ -32,13 +33,15 @@ static void count_row(void *arg, const void *row, const struct err *err)
 	struct pruning *pruning = arg;
 	const struct operation_record *operation = row;
 
-	pruning->count += err->code == ERR_NONE && operation->completed_at && !operation->needs_attention &&
+	pruning->count += err->code == ERR_NONE && operation->completed_at &&
+			  !operation->needs_attention &&
 			  operation->completed_at < pruning->before_ms;
 }
 
 int prune_store(struct place *place, int64_t older_than_ms, bool dry_run, struct err *err)
 {
-	struct pruning pruning = { .loop = place->loop, .before_ms = clock_wall_ms() - older_than_ms };
+	struct pruning pruning = { .loop = place->loop,
+				   .before_ms = clock_wall_ms() - older_than_ms };
 
 	if (dry_run) {
 		if (place_scan(place, STORE_OPERATIONS, count_row, &pruning, err) < 0)

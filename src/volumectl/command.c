@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A row of the method table as a command: words of the command line become the row's argument struct, the struct
- * becomes a D-Bus call, the answer becomes lines.
+ * A row of the method table as a command: words of the command line become the row's argument
+ * struct, the struct becomes a D-Bus call, the answer becomes lines.
  *
- * Values are read by the field tables, so "5GiB" means here what it means everywhere. Which optional values were given
- * is kept apart from the values, because the daemon's defaults are the daemon's.
+ * Values are read by the field tables, so "5GiB" means here what it means everywhere. Which
+ * optional values were given is kept apart from the values, because the daemon's defaults are the
+ * daemon's.
  */
 
 #include "volumectl/command.h"
@@ -28,7 +29,7 @@ struct request {
 	uint64_t given; /* bit i: field i has a value */
 };
 
-/* --- the command line -------------------------------------------------------------------------------------------- */
+/* --- the command line --- */
 
 /* 0 or EXIT_USAGE, as everything here that reads the command line. */
 static int set_field(struct request *request, size_t index, const char *label, const char *text)
@@ -42,8 +43,10 @@ static int set_field(struct request *request, size_t index, const char *label, c
 	return 0;
 }
 
-/* The getopt table of a method: an entry for each option, then the common ones. names hold the texts. */
-static void make_options(const struct method *method, struct option out[FIELDS_MAX + 8], char names[FIELDS_MAX][64])
+/* The getopt table of a method: an entry for each option, then the common ones. names hold the
+ * texts. */
+static void make_options(const struct method *method, struct option out[FIELDS_MAX + 8],
+			 char names[FIELDS_MAX][64])
 {
 	static const struct option common[] = { COMMON_OPTIONS, { 0 } };
 	size_t count = 0;
@@ -57,7 +60,8 @@ static void make_options(const struct method *method, struct option out[FIELDS_M
 		command_option_name(field, names[i]);
 		out[count++] = (struct option){
 			.name = names[i],
-			.has_arg = field->type == FIELD_BOOL ? optional_argument : required_argument,
+			.has_arg =
+				field->type == FIELD_BOOL ? optional_argument : required_argument,
 			.val = FIELD_CODE + (int)i,
 		};
 	}
@@ -74,8 +78,8 @@ static int read_options(struct ctl *ctl, struct request *request, int argc, char
 	make_options(request->method, options, names);
 	while ((code = getopt_long(argc, argv, ":h", options, NULL)) >= 0) {
 		if (code >= FIELD_CODE) {
-			if (set_field(request, (size_t)(code - FIELD_CODE), names[code - FIELD_CODE],
-				      optarg ? optarg : "yes"))
+			if (set_field(request, (size_t)(code - FIELD_CODE),
+				      names[code - FIELD_CODE], optarg ? optarg : "yes"))
 				return EXIT_USAGE;
 			continue;
 		}
@@ -88,7 +92,8 @@ static int read_options(struct ctl *ctl, struct request *request, int argc, char
 			return EXIT_USAGE;
 		if (result == 0)
 			return ctl_usage("%s '%s'; see 'volumectl help %s'",
-					 code == ':' ? "a value is missing after" : "there is no option",
+					 code == ':' ? "a value is missing after"
+						     : "there is no option",
 					 argv[optind - 1], request->method->command);
 	}
 	return 0;
@@ -106,13 +111,14 @@ static int read_positionals(struct request *request, int argc, char **argv)
 			continue;
 		command_option_name(field, name);
 		if (optind >= argc)
-			return ctl_usage("%s needs a %s; see 'volumectl help %s'", method->command, name,
-					 method->command);
+			return ctl_usage("%s needs a %s; see 'volumectl help %s'", method->command,
+					 name, method->command);
 		if (set_field(request, i, name, argv[optind++]))
 			return EXIT_USAGE;
 	}
 	if (optind < argc)
-		return ctl_usage("'%s' is too much; see 'volumectl help %s'", argv[optind], method->command);
+		return ctl_usage("'%s' is too much; see 'volumectl help %s'", argv[optind],
+				 method->command);
 	return 0;
 }
 
@@ -129,13 +135,16 @@ static int fill_appliance(struct ctl *ctl, struct request *request, size_t index
 	command_option_name(&request->method->args->fields[index], option);
 	if (ctl_connect(ctl, &err) < 0)
 		return ctl_fail(&err);
-	if (volume_client_properties(ctl->client, VOLUME_CLIENT_ROOT, NULL, &properties, &error) < 0) {
+	if (volume_client_properties(ctl->client, VOLUME_CLIENT_ROOT, NULL, &properties, &error) <
+	    0) {
 		ctl_client_error(&error, &err);
 		return ctl_fail(&err);
 	}
 	id = volume_client_text(volume_client_get(properties, "ApplianceId"));
 	if (str_empty(id))
-		result = ctl_usage("volume-daemon does not know the id of this machine; give one with --%s", option);
+		result = ctl_usage(
+			"volume-daemon does not know the id of this machine; give one with --%s",
+			option);
 	else
 		result = set_field(request, index, option, id);
 	volume_client_value_free(properties);
@@ -160,13 +169,13 @@ static int check_required(struct ctl *ctl, struct request *request)
 			continue;
 		}
 		command_option_name(field, name);
-		return ctl_usage("%s needs --%s; see 'volumectl help %s'", request->method->command, name,
-				 request->method->command);
+		return ctl_usage("%s needs --%s; see 'volumectl help %s'", request->method->command,
+				 name, request->method->command);
 	}
 	return 0;
 }
 
-/* --- the call ---------------------------------------------------------------------------------------------------- */
+/* --- the call --- */
 
 static int append_options(sd_bus_message *m, const struct request *request)
 {
@@ -197,13 +206,15 @@ static int append_args(sd_bus_message *m, const struct request *request)
 	return r;
 }
 
-static int call(struct ctl *ctl, const struct request *request, sd_bus_message **reply, struct err *err)
+static int call(struct ctl *ctl, const struct request *request, sd_bus_message **reply,
+		struct err *err)
 {
 	struct volume_client_error error;
 	sd_bus_message *m = NULL;
 	int r;
 
-	if (volume_client_call_new(ctl->client, NULL, NULL, request->method->member, &m, &error) < 0)
+	if (volume_client_call_new(ctl->client, NULL, NULL, request->method->member, &m, &error) <
+	    0)
 		return ctl_client_error(&error, err);
 	r = append_args(m, request);
 	if (r < 0) {
@@ -215,7 +226,7 @@ static int call(struct ctl *ctl, const struct request *request, sd_bus_message *
 	return r < 0 ? ctl_client_error(&error, err) : 0;
 }
 
-/* --- the answer -------------------------------------------------------------------------------------------------- */
+/* --- the answer --- */
 
 static int show_object(struct ctl *ctl, const struct method *method, const char *path)
 {
@@ -224,7 +235,8 @@ static int show_object(struct ctl *ctl, const struct method *method, const char 
 	struct volume_client_error error;
 	struct err err = { 0 };
 
-	if (volume_client_properties(ctl->client, path, scope->interface, &properties, &error) < 0) {
+	if (volume_client_properties(ctl->client, path, scope->interface, &properties, &error) <
+	    0) {
 		ctl_client_error(&error, &err);
 		return ctl_fail(&err);
 	}

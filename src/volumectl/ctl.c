@@ -50,10 +50,12 @@ static const struct {
 int ctl_client_error(const struct volume_client_error *error, struct err *err)
 {
 	if (streq(error->name, VOLUME_CLIENT_ERROR_NO_BUS))
-		return err_set(err, ERR_UNAVAILABLE, "%s; is the D-Bus system bus running? (systemctl status dbus)",
+		return err_set(err, ERR_UNAVAILABLE,
+			       "%s; is the D-Bus system bus running? (systemctl status dbus)",
 			       error->text);
 	if (str_has_prefix(error->name, "org.freedesktop.DBus.Error.Spawn."))
-		return err_set(err, ERR_UNAVAILABLE, "volume-daemon could not be started: %s", error->text);
+		return err_set(err, ERR_UNAVAILABLE, "volume-daemon could not be started: %s",
+			       error->text);
 	for (size_t i = 0; i < ARRAY_SIZE(bus_errors); i++) {
 		if (streq(error->name, bus_errors[i].name))
 			return err_set(err, bus_errors[i].code, "%s",

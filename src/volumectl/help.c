@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Help texts, all from the method table, and the guess at what a mistyped command was meant to be. */
+/* Help texts, all from the method table, and the guess at what a mistyped command was meant to
+ * be. */
 
 #include "volumectl/help.h"
 
@@ -17,7 +18,8 @@ static const struct {
 } extra_commands[] = {
 	{ "wait", "wait OPERATION", "Wait until an operation has ended and show its outcome." },
 	{ "watch", "watch", "Print what happens, until interrupted." },
-	{ "store", "store copy|check|prune", "Copy, check or prune a store while the daemon is stopped." },
+	{ "store", "store copy|check|prune",
+	  "Copy, check or prune a store while the daemon is stopped." },
 	{ "help", "help [COMMAND]", "Show this help, or that of a command." },
 };
 
@@ -106,7 +108,8 @@ static void help_exit_codes(void)
 {
 	fputs("Exit codes: 0 it worked, 1 something else went wrong, 2 wrong usage", stdout);
 	for (unsigned code = ERR_NONE + 1; code < ERR_CODE_COUNT; code++)
-		printf(",%s%d %s", code % 4 == 1 ? "\n  " : " ", err_view((enum err_code)code)->exit_code,
+		printf(",%s%d %s", code % 4 == 1 ? "\n  " : " ",
+		       err_view((enum err_code)code)->exit_code,
 		       err_view((enum err_code)code)->bus_name);
 	puts(".");
 }
@@ -194,18 +197,19 @@ int help_main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(extra_commands); i++) {
 		if (!streq(extra_commands[i].name, argv[1]))
 			continue;
-		printf("Usage: volumectl %s\n\n%s\n\n%s", extra_commands[i].usage, extra_commands[i].summary,
-		       common_help);
+		printf("Usage: volumectl %s\n\n%s\n\n%s", extra_commands[i].usage,
+		       extra_commands[i].summary, common_help);
 		return 0;
 	}
 	return help_unknown(argv[1]);
 }
 
-/* --- the nearest command ----------------------------------------------------------------------------------------- */
+/* --- the nearest command --- */
 
 #define WORD_MAX 32
 
-/* How many letters must be added, dropped or replaced to make one word the other; two swapped ones count as two. */
+/* How many letters must be added, dropped or replaced to make one word the other; two swapped ones
+ * count as two. */
 static size_t distance(const char *a, const char *b)
 {
 	size_t row[WORD_MAX + 1], length = strlen(b);
@@ -229,7 +233,8 @@ static size_t distance(const char *a, const char *b)
 	return row[length];
 }
 
-static void consider(const char *name, const char *candidate, const char **best, size_t *best_distance)
+static void consider(const char *name, const char *candidate, const char **best,
+		     size_t *best_distance)
 {
 	size_t d;
 

@@ -3,12 +3,12 @@
 /*
  * volumectl: the command line of volume-daemon, over D-Bus.
  *
- * Commands are the rows of the method table that have one; their arguments, options and help come from the table as
- * well. Only four commands have no row, because they are not one question and one answer to the daemon: wait, watch,
- * store and help.
+ * Commands are the rows of the method table that have one; their arguments, options and help come
+ * from the table as well. Only four commands have no row, because they are not one question and one
+ * answer to the daemon: wait, watch, store and help.
  *
- * Results go to stdout, everything said about the way there to stderr. The exit code is 0, 1 (volumectl itself could
- * not), 2 (wrong usage), or the one the error table gives to the error.
+ * Results go to stdout, everything said about the way there to stderr. The exit code is 0, 1
+ * (volumectl itself could not), 2 (wrong usage), or the one the error table gives to the error.
  */
 
 #include <errno.h>
@@ -67,7 +67,8 @@ int main(int argc, char **argv)
 			return EXIT_USAGE;
 		if (result == 0)
 			return ctl_usage("%s '%s'; see 'volumectl --help'",
-					 code == ':' ? "a value is missing after" : "there is no option",
+					 code == ':' ? "a value is missing after"
+						     : "there is no option",
 					 argv[optind - 1]);
 	}
 	if (optind >= argc) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How a row of the method table looks on the command line: required arguments that stand in the row's path, or are
- * marked so, are positional (resize VOLUME SIZE), everything else is an --option, be it required or not.
+ * How a row of the method table looks on the command line: required arguments that stand in the
+ * row's path, or are marked so, are positional (resize VOLUME SIZE), everything else is an
+ * --option, be it required or not.
  */
 
 #include "volumectl/options.h"
@@ -37,7 +38,8 @@ bool command_is_positional(const struct method *method, const struct field *fiel
 
 bool command_is_option(const struct method *method, const struct field *field)
 {
-	return !(field->flags & (FIELD_REST_ONLY | FIELD_PRIVATE)) && !command_is_positional(method, field);
+	return !(field->flags & (FIELD_REST_ONLY | FIELD_PRIVATE)) &&
+	       !command_is_positional(method, field);
 }
 
 int command_common_option(struct options *options, int code, const char *value)

@@ -22,9 +22,11 @@ bool command_is_option(const struct method *method, const struct field *field);
 
 /* An option every command knows. 1: taken, 0: not one of these, -1: it is wrong (told already). */
 int command_common_option(struct options *options, int code, const char *value);
-#define COMMON_OPTIONS                                                                                                 \
-	{ "json", no_argument, NULL, 'j' }, { "wait", no_argument, NULL, 'w' }, { "no-wait", no_argument, NULL, 'n' }, \
-		{ "timeout", required_argument, NULL, 't' }, { "address", required_argument, NULL, 'a' },              \
-	{                                                                                                              \
-		"help", no_argument, NULL, 'h'                                                                         \
+#define COMMON_OPTIONS                                                                             \
+	{ "json", no_argument, NULL, 'j' }, { "wait", no_argument, NULL, 'w' },                    \
+		{ "no-wait", no_argument, NULL, 'n' },                                             \
+		{ "timeout", required_argument, NULL, 't' },                                       \
+		{ "address", required_argument, NULL, 'a' },                                       \
+	{                                                                                          \
+		"help", no_argument, NULL, 'h'                                                     \
 	}

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Answers as people and programs read them: tables of the columns the records mark, "name  value" lines for single
- * records, or one line of JSON.
+ * Answers as people and programs read them: tables of the columns the records mark, "name  value"
+ * lines for single records, or one line of JSON.
  *
- * Names of volumes come from outside and go to a terminal, so control characters are shown as '?'. JSON escapes them.
+ * Names of volumes come from outside and go to a terminal, so control characters are shown as '?'.
+ * JSON escapes them.
  */
 
 #include "volumectl/output.h"
@@ -88,7 +89,8 @@ static void add_clean(struct buf *out, const char *text)
 }
 
 /* field may be NULL: then only the value says what it is. */
-static void add_value(struct buf *out, const struct field *field, const struct volume_client_value *value)
+static void add_value(struct buf *out, const struct field *field,
+		      const struct volume_client_value *value)
 {
 	_cleanup_json_writer_ struct json_writer w = { .out = out };
 
@@ -116,7 +118,7 @@ static void add_value(struct buf *out, const struct field *field, const struct v
 	output_json_value(value, &w);
 }
 
-/* --- one record -------------------------------------------------------------------------------------------------- */
+/* --- one record --- */
 
 /* "kind=moved volume_id=…": the members of a record that is one of many in a list. */
 static void print_pairs(const char *label, const struct volume_client_value *dict)
@@ -144,7 +146,8 @@ static void print_line(const char *prefix, const char *name, const struct field 
 			print_line(label, value->items[i].key, NULL, &value->items[i]);
 		return;
 	}
-	if (value->kind == VOLUME_CLIENT_LIST && value->count > 0 && value->items[0].kind == VOLUME_CLIENT_DICT) {
+	if (value->kind == VOLUME_CLIENT_LIST && value->count > 0 &&
+	    value->items[0].kind == VOLUME_CLIENT_DICT) {
 		for (size_t i = 0; i < value->count; i++)
 			print_pairs(label, &value->items[i]);
 		return;
@@ -174,7 +177,7 @@ void output_record(const struct record *record, const struct volume_client_value
 	}
 }
 
-/* --- tables ------------------------------------------------------------------------------------------------------ */
+/* --- tables --- */
 
 /* Characters, not bytes. */
 static size_t text_width(const char *text)
@@ -207,7 +210,8 @@ static void table_set(struct table *table, size_t row, size_t column, struct buf
 		table->widths[column] = width;
 }
 
-static void table_fill(struct table *table, const struct record *record, const struct volume_client_value *list)
+static void table_fill(struct table *table, const struct record *record,
+		       const struct volume_client_value *list)
 {
 	size_t column = 0;
 
@@ -218,7 +222,9 @@ static void table_fill(struct table *table, const struct record *record, const s
 		if (!(field->flags & FIELD_COLUMN))
 			continue;
 		for (const char *p = field->name; *p; p++)
-			buf_add_char(&text, (char)(*p == '_' ? ' ' : *p >= 'a' && *p <= 'z' ? *p - 'a' + 'A' : *p));
+			buf_add_char(&text, (char)(*p == '_'                ? ' '
+						   : *p >= 'a' && *p <= 'z' ? *p - 'a' + 'A'
+									    : *p));
 		table_set(table, 0, column, &text);
 		for (size_t row = 0; row < list->count; row++) {
 			add_value(&text, field, volume_client_get(&list->items[row], field->name));
@@ -263,7 +269,7 @@ void output_records(const struct record *record, const struct volume_client_valu
 	free(table.widths);
 }
 
-/* --- properties -------------------------------------------------------------------------------------------------- */
+/* --- properties --- */
 
 static bool is_empty(const struct volume_client_value *value)
 {
@@ -285,7 +291,8 @@ static bool is_empty(const struct volume_client_value *value)
 	return false;
 }
 
-void output_properties_to_fields(const struct record *record, struct volume_client_value *properties)
+void output_properties_to_fields(const struct record *record,
+				 struct volume_client_value *properties)
 {
 	char name[BUS_PROPERTY_SIZE];
 

@@ -13,6 +13,9 @@ void output_json(const struct volume_client_value *value); /* one line on stdout
 void output_record(const struct record *record, const struct volume_client_value *dict, bool json);
 /* A list of records as a table, or as JSON. */
 void output_records(const struct record *record, const struct volume_client_value *list, bool json);
-void output_size(uint64_t bytes, struct buf *out); /* 5GiB, 1.5GiB, 512MiB; exact bytes below 1 KiB */
-/* A dict of properties (VolumeId) turned in place into one of fields (volume_id), without optional ones that are empty. */
-void output_properties_to_fields(const struct record *record, struct volume_client_value *properties);
+/* 5GiB, 1.5GiB, 512MiB; exact bytes below 1 KiB */
+void output_size(uint64_t bytes, struct buf *out);
+/* A dict of properties (VolumeId) turned in place into one of fields (volume_id), without optional
+ * ones that are empty. */
+void output_properties_to_fields(const struct record *record,
+				 struct volume_client_value *properties);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * "volumectl store …" is a program of its own: it opens stores, and brings the libraries of all of them, which a
- * question over D-Bus has no use for. It lies beside volumectl where that was built, otherwise where it was installed.
+ * "volumectl store …" is a program of its own: it opens stores, and brings the libraries of all of
+ * them, which a question over D-Bus has no use for. It lies beside volumectl where that was built,
+ * otherwise where it was installed.
  */
 
 #include "volumectl/store.h"
@@ -28,7 +29,7 @@ int store_main(char **argv)
 		execv(built, argv);
 	}
 	execv(STORE_PROGRAM, argv);
-	err_set(&err, ERR_INTERNAL, "%s cannot be started: %s; install volume-daemon completely", STORE_PROGRAM,
-		strerrordesc_np(errno));
+	err_set(&err, ERR_INTERNAL, "%s cannot be started: %s; install volume-daemon completely",
+		STORE_PROGRAM, strerrordesc_np(errno));
 	return ctl_fail(&err);
 }

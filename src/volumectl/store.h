@@ -3,5 +3,6 @@
 
 /* "volumectl store" */
 
-/* Becomes the program that works on stores while the daemon is stopped. Returns only when it cannot. */
+/* Becomes the program that works on stores while the daemon is stopped. Returns only when it
+ * cannot. */
 int store_main(char **argv);

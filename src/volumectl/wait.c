@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Waiting for an operation: its steps on stderr while it runs (one line that is rewritten on a terminal, a line a step
- * elsewhere), its outcome on stdout. The outcome is what the next command of a script needs: the device after an
- * attach, the volume's id after a create. What a person should know of it - that the device is not empty, that it has no
- * name yet - goes to stderr. Interrupting volumectl leaves the operation to itself.
+ * Waiting for an operation: its steps on stderr while it runs (one line that is rewritten on a
+ * terminal, a line a step elsewhere), its outcome on stdout. The outcome is what the next command
+ * of a script needs: the device after an attach, the volume's id after a create. What a person
+ * should know of it - that the device is not empty, that it has no name yet - goes to stderr.
+ * Interrupting volumectl leaves the operation to itself.
  */
 
 #include "volumectl/wait.h"
@@ -52,15 +53,16 @@ static int on_changed(void *arg, const struct volume_client_value *operation)
 	const char *status, *step;
 
 	if (!operation) {
-		progress_show(progress, "volume-daemon has left the bus; waiting for it to come back");
+		progress_show(progress,
+			      "volume-daemon has left the bus; waiting for it to come back");
 		return 0;
 	}
 	status = member_text(operation, "status");
 	step = member_text(operation, "step");
 	if (streq(status, operation_status_names[OPERATION_PENDING]) ||
 	    streq(status, operation_status_names[OPERATION_EXECUTING])) {
-		line = xasprintf("%s %s: %s%s%s", member_text(operation, "type"), member_text(operation, "id"), status,
-				 *step ? ", " : "", step);
+		line = xasprintf("%s %s: %s%s%s", member_text(operation, "type"),
+				 member_text(operation, "id"), status, *step ? ", " : "", step);
 		progress_show(progress, line);
 	}
 	return 0;
@@ -84,7 +86,8 @@ static void print_outcome(const struct volume_client_value *operation)
 
 static int operation_result(const struct volume_client_value *operation)
 {
-	const struct volume_client_value *attention = volume_client_get(operation, "needs_attention");
+	const struct volume_client_value *attention =
+		volume_client_get(operation, "needs_attention");
 	const char *status = member_text(operation, "status");
 	const char *error = member_text(operation, "error");
 	struct err err = { 0 };
@@ -98,7 +101,8 @@ static int operation_result(const struct volume_client_value *operation)
 			*error ? error : "the operation failed");
 	ctl_fail(&err);
 	if (attention && attention->kind == VOLUME_CLIENT_BOOL && attention->boolean)
-		fprintf(stderr, "volumectl: something could not be taken back; see 'volumectl operation %s'\n",
+		fprintf(stderr,
+			"volumectl: something could not be taken back; see 'volumectl operation %s'\n",
 			member_text(operation, "id"));
 	return err_view(err.code)->exit_code;
 }
@@ -125,7 +129,8 @@ int wait_operation(struct ctl *ctl, const char *operation_id)
 	}
 	if (ctl->options.json)
 		output_json(operation);
-	else if (streq(member_text(operation, "status"), operation_status_names[OPERATION_COMPLETED]))
+	else if (streq(member_text(operation, "status"),
+		       operation_status_names[OPERATION_COMPLETED]))
 		print_outcome(operation);
 	r = operation_result(operation);
 	volume_client_value_free(operation);
@@ -143,9 +148,11 @@ int wait_main(struct ctl *ctl, int argc, char **argv)
 			return help_main(2, (char *[]){ argv[0], argv[0], NULL });
 		result = command_common_option(&ctl->options, code, optarg);
 		if (result <= 0)
-			return result < 0 ? EXIT_USAGE
-					  : ctl_usage("there is no option '%s'; see 'volumectl help wait'",
-						      argv[optind - 1]);
+			return result < 0
+				       ? EXIT_USAGE
+				       : ctl_usage(
+						 "there is no option '%s'; see 'volumectl help wait'",
+						 argv[optind - 1]);
 	}
 	if (optind + 1 != argc)
 		return ctl_usage("wait needs one operation; see 'volumectl help wait'");

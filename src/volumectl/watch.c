@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What happens, a line each, until interrupted: the daemon's signals, and its coming and going. Changed properties are
- * shown as name=value. With --json each line is an object of signal, path and arguments.
+ * What happens, a line each, until interrupted: the daemon's signals, and its coming and going.
+ * Changed properties are shown as name=value. With --json each line is an object of signal, path
+ * and arguments.
  */
 
 #include "volumectl/watch.h"
@@ -12,7 +13,8 @@
 #include "volumectl/help.h"
 #include "volumectl/output.h"
 
-static void print_json(const char *member, const char *path, const struct volume_client_value *arguments)
+static void print_json(const char *member, const char *path,
+		       const struct volume_client_value *arguments)
 {
 	_cleanup_buf_ struct buf line = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer w = { .out = &line };
@@ -41,7 +43,8 @@ static void print_clean(const char *text)
 /* The state of an object, in the few words that fit a line. */
 static void print_properties(const char *path, const struct volume_client_value *changed)
 {
-	static const char *const shown[] = { "Status", "Step", "Error", "State", "VmId", "DevicePath" };
+	static const char *const shown[] = { "Status", "Step", "Error",
+					     "State",  "VmId", "DevicePath" };
 	_cleanup_free_ char *id = volume_client_path_id(path);
 
 	printf("Changed %s", str_or(id, path));
@@ -56,7 +59,8 @@ static void print_properties(const char *path, const struct volume_client_value 
 	putchar('\n');
 }
 
-static void print_signal(const char *member, const char *path, const struct volume_client_value *arguments)
+static void print_signal(const char *member, const char *path,
+			 const struct volume_client_value *arguments)
 {
 	if (streq(member, "PropertiesChanged") && arguments->count >= 2) {
 		print_properties(path, &arguments->items[1]);
@@ -67,7 +71,8 @@ static void print_signal(const char *member, const char *path, const struct volu
 		const char *text = volume_client_text(&arguments->items[i]);
 
 		/* The object's path says no more than the id beside it. */
-		if (!*text || (text[0] == '/' && str_has_prefix(text, BUS_ROOT) && arguments->count > 2))
+		if (!*text ||
+		    (text[0] == '/' && str_has_prefix(text, BUS_ROOT) && arguments->count > 2))
 			continue;
 		putchar(' ');
 		print_clean(text);
@@ -75,7 +80,8 @@ static void print_signal(const char *member, const char *path, const struct volu
 	putchar('\n');
 }
 
-static int on_signal(void *arg, const char *member, const char *path, const struct volume_client_value *arguments)
+static int on_signal(void *arg, const char *member, const char *path,
+		     const struct volume_client_value *arguments)
 {
 	const struct options *options = arg;
 
@@ -100,9 +106,11 @@ int watch_main(struct ctl *ctl, int argc, char **argv)
 			return help_main(2, (char *[]){ argv[0], argv[0], NULL });
 		result = command_common_option(&ctl->options, code, optarg);
 		if (result <= 0)
-			return result < 0 ? EXIT_USAGE
-					  : ctl_usage("there is no option '%s'; see 'volumectl help watch'",
-						      argv[optind - 1]);
+			return result < 0
+				       ? EXIT_USAGE
+				       : ctl_usage(
+						 "there is no option '%s'; see 'volumectl help watch'",
+						 argv[optind - 1]);
 	}
 	if (optind != argc)
 		return ctl_usage("watch takes no arguments");

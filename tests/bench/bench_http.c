@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What evhttp itself can do: the daemon's own loop, an evhttp on it with the daemon's settings, and a handler that sends
- * the same bytes to everybody. bench.py holds the daemon against this, so both are measured on the same machine in the
- * same minute, and the ratio is what our own code costs.
+ * What evhttp itself can do: the daemon's own loop, an evhttp on it with the daemon's settings, and
+ * a handler that sends the same bytes to everybody. bench.py holds the daemon against this, so both
+ * are measured on the same machine in the same minute, and the ratio is what our own code costs.
  */
 
 #include <errno.h>
@@ -22,7 +22,8 @@ static void on_request(struct evhttp_request *http, void *arg)
 	const struct buf *body = arg;
 
 	evhttp_add_header(evhttp_request_get_output_headers(http), "Cache-Control", "no-store");
-	evhttp_add_header(evhttp_request_get_output_headers(http), "Content-Type", "application/json");
+	evhttp_add_header(evhttp_request_get_output_headers(http), "Content-Type",
+			  "application/json");
 	evbuffer_add(evhttp_request_get_output_buffer(http), body->data, body->length);
 	evhttp_send_reply(http, 200, NULL, NULL);
 }

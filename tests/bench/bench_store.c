@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What a store itself can do: clients that insert the rows of an accepted operation, each as soon as its last one is durable,
- * and nothing around it. What they ask for while a transaction is committed is the next transaction, as in the daemon,
- * with as many connections as it has; bench.py holds the daemon against this in the same minute.
+ * What a store itself can do: clients that insert the rows of an accepted operation, each as soon
+ * as its last one is durable, and nothing around it. What they ask for while a transaction is
+ * committed is the next transaction, as in the daemon, with as many connections as it has; bench.py
+ * holds the daemon against this in the same minute.
  *
- * The tables are there already. The SQL is written out, so that what the daemon's own store costs shows in the ratio.
+ * The tables are there already. The SQL is written out, so that what the daemon's own store costs
+ * shows in the ratio.
  */
 
 #include <mysql.h>
@@ -87,10 +89,13 @@ static void sqlite_open_session(struct session *session, char *const *argv)
 {
 	static const char *const texts[] = { operation_sql, history_sql };
 
-	if (sqlite3_open_v2(argv[0], &session->sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+	if (sqlite3_open_v2(argv[0], &session->sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+			    NULL) != SQLITE_OK)
 		fail(argv[0], sqlite3_errmsg(session->sqlite));
-	sqlite_run(session, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
-			    "PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 4000");
+	sqlite_run(
+		session,
+		"PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+		"PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 4000");
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		if (sqlite3_prepare_v3(session->sqlite, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
 				       &session->sqlite_stmts[i], NULL) != SQLITE_OK)
@@ -98,7 +103,8 @@ static void sqlite_open_session(struct session *session, char *const *argv)
 	}
 }
 
-static void sqlite_execute(struct session *session, sqlite3_stmt *stmt, const char *const *texts, int count)
+static void sqlite_execute(struct session *session, sqlite3_stmt *stmt, const char *const *texts,
+			   int count)
 {
 	for (int i = 0; i < count; i++)
 		sqlite3_bind_text(stmt, i + 1, texts[i], -1, SQLITE_STATIC);
@@ -135,8 +141,8 @@ static void mariadb_open_session(struct session *session, char *const *argv)
 		fail(argv[2], err.text);
 	session->mysql = mysql_init(NULL);
 	mysql_options(session->mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-	if (!mysql_real_connect(session->mysql, "127.0.0.1", argv[1], secret_bytes(password), argv[3], (unsigned)port,
-				NULL, 0))
+	if (!mysql_real_connect(session->mysql, "127.0.0.1", argv[1], secret_bytes(password),
+				argv[3], (unsigned)port, NULL, 0))
 		fail("connect", mysql_error(session->mysql));
 	secret_free(password);
 	mariadb_run(session, "SET SESSION tx_isolation = 'READ-COMMITTED'");
@@ -175,9 +181,10 @@ static const struct backend backends[] = {
 
 static void insert(struct session *session, const struct client *client)
 {
-	char operation_id[UUID_TEXT_SIZE + 3], history_id[UUID_TEXT_SIZE], uuid[UUID_TEXT_SIZE], time[TIME_TEXT_SIZE];
-	_cleanup_free_ char *request =
-		xasprintf("{\"volume_id\":\"%s\",\"vm_id\":\"%s\"}", client->volume_id, client->vm_id);
+	char operation_id[UUID_TEXT_SIZE + 3], history_id[UUID_TEXT_SIZE], uuid[UUID_TEXT_SIZE],
+		time[TIME_TEXT_SIZE];
+	_cleanup_free_ char *request = xasprintf("{\"volume_id\":\"%s\",\"vm_id\":\"%s\"}",
+						 client->volume_id, client->vm_id);
 
 	uuid_make_v7(uuid);
 	uuid_make_v7(history_id);
@@ -185,11 +192,11 @@ static void insert(struct session *session, const struct client *client)
 	time_format(clock_wall_ms(), time);
 	time[10] = ' ';
 	time[23] = '\0';
-	session->backend->insert(session,
-				 &(struct rows){
-					 { operation_id, client->volume_id, client->vm_id, request, "{}", time, time },
-					 { history_id, operation_id, time },
-				 });
+	session->backend->insert(session, &(struct rows){
+						  { operation_id, client->volume_id, client->vm_id,
+						    request, "{}", time, time },
+						  { history_id, operation_id, time },
+					  });
 }
 
 static void run(void *context, struct worker_jobs *jobs, size_t count)
@@ -247,10 +254,11 @@ int main(int argc, char **argv)
 		if (streq(argv[3], backends[i].name) && argc == 4 + backends[i].argc)
 			backend = &backends[i];
 	}
-	if (!backend || parse_u64(argv[1], &clients) < 0 || parse_u64(argv[2], &seconds) < 0 || clients - 1 >= 10000 ||
-	    seconds > 3600) {
-		fprintf(stderr, "usage: bench_store CLIENTS SECONDS sqlite FILE\n"
-				"       bench_store CLIENTS SECONDS mariadb PORT USER PASSWORD-FILE DATABASE\n");
+	if (!backend || parse_u64(argv[1], &clients) < 0 || parse_u64(argv[2], &seconds) < 0 ||
+	    clients - 1 >= 10000 || seconds > 3600) {
+		fprintf(stderr,
+			"usage: bench_store CLIENTS SECONDS sqlite FILE\n"
+			"       bench_store CLIENTS SECONDS mariadb PORT USER PASSWORD-FILE DATABASE\n");
 		return 2;
 	}
 	bench.loop = loop_new();

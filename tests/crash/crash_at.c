@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The daemon with a weak spot. It is linked from the same parts as the real one, but every batch passes through here
- * on its way to the store. The file VOLD_CRASH_AT, once it is there, names one: "attach/await-job/before" or
- * "…/after". Before: the process dies when the batch is handed over, and nothing of it is ever written. After: it
- * dies when the batch is durable and nobody has heard of it yet.
+ * The daemon with a weak spot. It is linked from the same parts as the real one, but every batch
+ * passes through here on its way to the store. The file VOLD_CRASH_AT, once it is there, names one:
+ * "attach/await-job/before" or "…/after". Before: the process dies when the batch is handed over,
+ * and nothing of it is ever written. After: it dies when the batch is durable and nobody has heard
+ * of it yet.
  *
- * A batch is named after the operation's state that it holds: "accept" for the first, "end" for the last, otherwise
- * the step, with "undo " before it while things are taken back.
+ * A batch is named after the operation's state that it holds: "accept" for the first, "end" for the
+ * last, otherwise the step, with "undo " before it while things are taken back.
  */
 
 #include <fcntl.h>
@@ -18,8 +19,10 @@
 #include "store/batch.h"
 
 /* The linker sends callers of store_submit() to the first and makes the second the real one. */
-void __wrap_store_submit(struct store *store, struct store_batch *batch, store_done_fn done, void *arg);
-void __real_store_submit(struct store *store, struct store_batch *batch, store_done_fn done, void *arg);
+void __wrap_store_submit(struct store *store, struct store_batch *batch, store_done_fn done,
+			 void *arg);
+void __real_store_submit(struct store *store, struct store_batch *batch, store_done_fn done,
+			 void *arg);
 
 static void on_durable(void *arg, const struct err *err)
 {
@@ -38,13 +41,14 @@ static bool is_planned(const struct operation_record *record, const char *when)
 {
 	_cleanup_free_ char *plan = read_file_at(AT_FDCWD, getenv("VOLD_CRASH_AT"), 100, NULL);
 	bool undo = record->undoing && !operation_status_is_final(record->status);
-	_cleanup_free_ char *name = xasprintf("%s/%s%s/%s", operation_type_names[record->type], undo ? "undo " : "",
-					      moment_of(record), when);
+	_cleanup_free_ char *name = xasprintf("%s/%s%s/%s", operation_type_names[record->type],
+					      undo ? "undo " : "", moment_of(record), when);
 
 	return streq(plan, name);
 }
 
-void __wrap_store_submit(struct store *store, struct store_batch *batch, store_done_fn done, void *arg)
+void __wrap_store_submit(struct store *store, struct store_batch *batch, store_done_fn done,
+			 void *arg)
 {
 	const struct store_change *change;
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A device mapper that outlives the process, for machines without one and for disks that are files: what a killed
- * daemon has done to a name must be there for the next one.
+ * A device mapper that outlives the process, for machines without one and for disks that are files:
+ * what a killed daemon has done to a name must be there for the next one.
  *
- * A map is a link <dev_root>/maps/<volume id> whose text is the map: "vol01234567 linear 254:16 1073741824 runs".
- * Links because a rename replaces one in a single step: a process that is killed leaves the old map or the new one.
- * The name is a link to the node of the disk, as udevd makes it, and is made before its map and taken after it.
- * Nobody waits for a map that is suspended, and it is not known who has one open.
+ * A map is a link <dev_root>/maps/<volume id> whose text is the map: "vol01234567 linear 254:16
+ * 1073741824 runs". Links because a rename replaces one in a single step: a process that is killed
+ * leaves the old map or the new one. The name is a link to the node of the disk, as udevd makes it,
+ * and is made before its map and taken after it. Nobody waits for a map that is suspended, and it
+ * is not known who has one open.
  */
 
 #include <dirent.h>
@@ -23,7 +24,8 @@
 #include "dm/devmap.h"
 
 /* The linker sends the daemon here. */
-struct devmap *__wrap_devmap_new(struct loop *loop, const struct devmap_options *options, struct err *err);
+struct devmap *__wrap_devmap_new(struct loop *loop, const struct devmap_options *options,
+				 struct err *err);
 
 static char *dev_root;
 
@@ -63,7 +65,8 @@ static bool read_map(const char *volume_id, struct devmap_map *out)
 	text[length] = '\0';
 	memset(out, 0, sizeof(*out));
 	snprintf(out->volume_id, sizeof(out->volume_id), "%s", volume_id);
-	if (sscanf(text, "%127s %7s %23s %" SCNu64 " %9s", out->name, target, out->device, &out->size, state) != 5)
+	if (sscanf(text, "%127s %7s %23s %" SCNu64 " %9s", out->name, target, out->device,
+		   &out->size, state) != 5)
 		return false;
 	out->target = streq(target, "linear") ? DEVMAP_LINEAR : DEVMAP_ERROR;
 	out->suspended = streq(state, "suspended");
@@ -74,8 +77,9 @@ static int write_map(const struct devmap_map *map, struct err *err)
 {
 	_cleanup_free_ char *path = map_path(map->volume_id);
 	_cleanup_free_ char *text =
-		xasprintf("%s %s %s %" PRIu64 " %s", map->name, map->target == DEVMAP_LINEAR ? "linear" : "error",
-			  map->device, map->size, map->suspended ? "suspended" : "runs");
+		xasprintf("%s %s %s %" PRIu64 " %s", map->name,
+			  map->target == DEVMAP_LINEAR ? "linear" : "error", map->device, map->size,
+			  map->suspended ? "suspended" : "runs");
 
 	return put_link(text, path, err);
 }
@@ -120,8 +124,8 @@ static char *find_disk(const char *number)
 	return found;
 }
 
-static int activate(void *context, const char *name, const char *volume_id, const char *device, uint64_t size,
-		    struct err *err)
+static int activate(void *context, const char *name, const char *volume_id, const char *device,
+		    uint64_t size, struct err *err)
 {
 	_cleanup_free_ char *node = node_path(name);
 	_cleanup_free_ char *disk = find_disk(device);
@@ -177,7 +181,8 @@ static bool give_up_udev(void *context, int64_t cookie_ms, int64_t *left_ms)
 	return false;
 }
 
-struct devmap *__wrap_devmap_new(struct loop *loop, const struct devmap_options *options, struct err *err)
+struct devmap *__wrap_devmap_new(struct loop *loop, const struct devmap_options *options,
+				 struct err *err)
 {
 	static const struct devmap_backend backend = {
 		.list = list,

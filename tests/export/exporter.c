@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Exports by hand: the real src/nbd/exporter.c with real engines, for tests and for trying things out.
+ * Exports by hand: the real src/nbd/exporter.c with real engines, for tests and for trying things
+ * out.
  *
- *	exporter ENGINE RUN_DIR LISTEN TIMEOUT_MS [TLS_DIR [QMP_SOCKET]]      "-" for none of these
+ * exporter ENGINE RUN_DIR LISTEN TIMEOUT_MS [TLS_DIR [QMP_SOCKET]]      "-" for none of these
  *
- * Reads lines "TOKEN add NAME PATH [ro]", "TOKEN remove NAME [force]", "TOKEN list", "TOKEN check NAME [SIZE]",
- * "TOKEN health" and answers each with a line of JSON that carries the token. The
- * end of the input ends the program as the daemon would end; {"event":"lost"} may come at any time.
+ * Reads lines "TOKEN add NAME PATH [ro]", "TOKEN remove NAME [force]", "TOKEN list", "TOKEN check
+ * NAME [SIZE]", "TOKEN health" and answers each with a line of JSON that carries the token. The end
+ * of the input ends the program as the daemon would end; {"event":"lost"} may come at any time.
  */
 
 #include <assert.h>
@@ -97,7 +98,8 @@ static void put_item(struct json_writer *w, const struct export_seen *item)
 	json_end_object(w);
 }
 
-static void on_listed(void *arg, const struct export_seen *items, size_t count, const struct err *err)
+static void on_listed(void *arg, const struct export_seen *items, size_t count,
+		      const struct err *err)
 {
 	struct question *question = arg;
 	struct buf text = BUF_NULL;
@@ -152,11 +154,13 @@ static void ask(char **words, size_t count)
 	if (count < 2) {
 		return;
 	} else if (streq(verb, "add")) {
-		const struct export_item item = { name, str_or(words[3], ""), streq(words[4], "ro") };
+		const struct export_item item = { name, str_or(words[3], ""),
+						  streq(words[4], "ro") };
 
 		export_add(exporter, &item, on_done, question_new(token));
 	} else if (streq(verb, "remove")) {
-		export_remove(exporter, name, streq(words[3], "force"), on_done, question_new(token));
+		export_remove(exporter, name, streq(words[3], "force"), on_done,
+			      question_new(token));
 	} else if (streq(verb, "check")) {
 		if (words[3] && parse_u64(words[3], &size) < 0)
 			size = 1;
@@ -205,12 +209,15 @@ static enum export_engine find_engine(const char *name)
 
 int main(int argc, char **argv)
 {
-	struct exporter_options options = { .proc_root = "/proc", .sysfs_root = "/sys", .lost = on_lost };
+	struct exporter_options options = { .proc_root = "/proc",
+					    .sysfs_root = "/sys",
+					    .lost = on_lost };
 	struct bufferevent *input;
 	struct err err = { 0 };
 
 	if (argc < 5 || parse_i64(argv[4], &options.timeout_ms) < 0) {
-		fprintf(stderr, "exporter ENGINE RUN_DIR LISTEN TIMEOUT_MS [TLS_DIR [QMP_SOCKET]]\n");
+		fprintf(stderr,
+			"exporter ENGINE RUN_DIR LISTEN TIMEOUT_MS [TLS_DIR [QMP_SOCKET]]\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);

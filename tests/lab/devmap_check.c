@@ -3,8 +3,9 @@
 /*
  * The real device mapper, one verb after the other, for test_devmap.py to run in the appliance:
  *
- *	devmap_check TIMEOUT_MS COOKIE_MS [activate NAME VOLUME DEVICE SIZE | suspend VOLUME | wipe VOLUME |
- *	             remove VOLUME | list]...
+ * devmap_check TIMEOUT_MS COOKIE_MS [activate NAME VOLUME DEVICE SIZE | suspend VOLUME | wipe
+ * VOLUME |
+ *              remove VOLUME | list]...
  *
  * Each verb prints its outcome, "ok" or the error's word and text; list prints a line a map before.
  */
@@ -39,9 +40,10 @@ static void on_listed(void *arg, const struct devmap_map *maps, size_t count, co
 	};
 
 	for (size_t i = 0; i < count; i++)
-		printf("map %s %s %s %s %s %llu %s open=%u\n", maps[i].name, maps[i].volume_id, maps[i].kernel_name,
-		       targets[maps[i].target], maps[i].device[0] ? maps[i].device : "-",
-		       (unsigned long long)maps[i].size, maps[i].suspended ? "suspended" : "runs", maps[i].open_count);
+		printf("map %s %s %s %s %s %llu %s open=%u\n", maps[i].name, maps[i].volume_id,
+		       maps[i].kernel_name, targets[maps[i].target],
+		       maps[i].device[0] ? maps[i].device : "-", (unsigned long long)maps[i].size,
+		       maps[i].suspended ? "suspended" : "runs", maps[i].open_count);
 	on_done(arg, err);
 }
 
@@ -88,7 +90,8 @@ int main(int argc, char **argv)
 	struct check check = { .loop = loop_new(), .next = argv + 1 };
 	struct err err = { 0 };
 
-	if (parse_i64(word(&check), &options.timeout_ms) < 0 || parse_i64(word(&check), &options.cookie_ms) < 0)
+	if (parse_i64(word(&check), &options.timeout_ms) < 0 ||
+	    parse_i64(word(&check), &options.cookie_ms) < 0)
 		return 2;
 	check.devmap = devmap_new(check.loop, &options, &err);
 	if (!check.devmap) {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What who writes notices of a name that is led to another disk. One thread writes block after block through the name;
- * the other one leads the name to the two disks in turns:
+ * What who writes notices of a name that is led to another disk. One thread writes block after
+ * block through the name; the other one leads the name to the two disks in turns:
  *
- *	swap_pause NAME VOLUME SIZE SWAPS DEVICE DEVICE
+ * swap_pause NAME VOLUME SIZE SWAPS DEVICE DEVICE
  *
- * prints a line a swap, "swap MICROSECONDS FIRST LAST": how long the longest write took that the swap could concern, and
- * which blocks were certainly written to the disk it led to. Block n holds n in decimal digits, as long as the block.
+ * prints a line a swap, "swap MICROSECONDS FIRST LAST": how long the longest write took that the
+ * swap could concern, and which blocks were certainly written to the disk it led to. Block n holds
+ * n in decimal digits, as long as the block.
  */
 
 #include <errno.h>
@@ -128,8 +129,8 @@ int main(int argc, char **argv)
 		swap(loop, devmap, argv, argv[5 + (i + 1) % 2]);
 		first = writer.written + 1; /* the one under way may have begun before */
 		await_writes();
-		printf("swap %lld %llu %llu\n", (long long)writer.longest_us, (unsigned long long)first,
-		       (unsigned long long)writer.written - 1);
+		printf("swap %lld %llu %llu\n", (long long)writer.longest_us,
+		       (unsigned long long)first, (unsigned long long)writer.written - 1);
 	}
 	writer.enough = true;
 	pthread_join(thread, NULL);

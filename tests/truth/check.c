@@ -3,9 +3,10 @@
 /*
  * What must be so at every moment, and what must be so in the end.
  *
- * An answer is judged when it is given, against the kernel as it is then, not as the daemon last saw it: the name in it
- * must not lead to another disk than the volume's own. A name that leads nowhere misleads nobody and is allowed; a disk
- * that goes in the very instant in which it is told counts as still there, since no program can be faster than that.
+ * An answer is judged when it is given, against the kernel as it is then, not as the daemon last
+ * saw it: the name in it must not lead to another disk than the volume's own. A name that leads
+ * nowhere misleads nobody and is allowed; a disk that goes in the very instant in which it is told
+ * counts as still there, since no program can be faster than that.
  */
 
 #include <inttypes.h>
@@ -35,8 +36,8 @@ static void judge(struct sim *sim, const char *where, const char *volume_id, con
 	    (volume && disk->left == volume && disk->left_ms == clock_mono_ms()))
 		return;
 	sim->wrong = true;
-	sim_fail(sim, "%s: volume %s is said to be %s, which is another disk (it is %s)", where, volume_id, path,
-		 volume && volume->disk[0] ? volume->disk : "not there");
+	sim_fail(sim, "%s: volume %s is said to be %s, which is another disk (it is %s)", where,
+		 volume_id, path, volume && volume->disk[0] ? volume->disk : "not there");
 }
 
 static void judge_json(struct sim *sim, const char *where, const char *volume_id, const char *text)
@@ -46,13 +47,14 @@ static void judge_json(struct sim *sim, const char *where, const char *volume_id
 	judge(sim, where, volume_id, json_text(json_get(object, "device_path")));
 }
 
-/* The name, and what libblkid saw: in these worlds every disk holds a file system with its volume's id. */
+/* The name, and what libblkid saw: in these worlds every disk holds a file system with its volume's
+ * id. */
 static void judge_mapping(struct sim *sim, const char *where, const struct mapping_record *mapping)
 {
 	judge(sim, where, mapping->volume_id, mapping->device_path);
 	if (mapping->filesystem && !streq(mapping->filesystem_uuid, mapping->volume_id))
-		sim_fail(sim, "%s: the contents of volume %s are those of %s", where, mapping->volume_id,
-			 str_or(mapping->filesystem_uuid, "another disk"));
+		sim_fail(sim, "%s: the contents of volume %s are those of %s", where,
+			 mapping->volume_id, str_or(mapping->filesystem_uuid, "another disk"));
 }
 
 void check_shown(struct sim *sim)
@@ -89,8 +91,10 @@ static void judge_resize(struct sim *sim, const struct operation_record *operati
 	if (!str_has_prefix(path, "/dev/") || disk_index(path + strlen("/dev/")) < 0)
 		return;
 	disk = &sim->kernel.disks[disk_index(path + strlen("/dev/"))];
-	if (json_integer(json_get(response, "size"), &size) < 0 || (disk->there && disk->size != (uint64_t)size))
-		sim_fail(sim, "volume %s is said to have %" PRId64 " bytes as %s, which has %" PRIu64,
+	if (json_integer(json_get(response, "size"), &size) < 0 ||
+	    (disk->there && disk->size != (uint64_t)size))
+		sim_fail(sim,
+			 "volume %s is said to have %" PRId64 " bytes as %s, which has %" PRIu64,
 			 operation->volume_id, size, path, disk->size);
 }
 
@@ -129,12 +133,13 @@ void check_event(struct sim *sim, const struct core_event *event)
 	switch (event->type) {
 	case EVENT_OPERATION_STARTED:
 	case EVENT_OPERATION_CHANGED:
-		sim_say(sim, "daemon: %s %s: %s %s", operation_type_names[event->operation->type], event->id,
-			operation_status_names[event->operation->status], str_or(event->operation->step, ""));
+		sim_say(sim, "daemon: %s %s: %s %s", operation_type_names[event->operation->type],
+			event->id, operation_status_names[event->operation->status],
+			str_or(event->operation->step, ""));
 		break;
 	case EVENT_OPERATION_ENDED:
-		sim_say(sim, "daemon: %s %s: %s, %s", operation_type_names[event->operation->type], event->id,
-			operation_status_names[event->operation->status],
+		sim_say(sim, "daemon: %s %s: %s, %s", operation_type_names[event->operation->type],
+			event->id, operation_status_names[event->operation->status],
 			str_or(event->operation->error, str_or(event->operation->response, "")));
 		on_ended(sim, event->operation);
 		break;
@@ -170,7 +175,8 @@ void check_event(struct sim *sim, const struct core_event *event)
 	}
 }
 
-/* As the store has it. An undo that failed has been reported as such: what is left over then is for a person. */
+/* As the store has it. An undo that failed has been reported as such: what is left over then is for
+ * a person. */
 static void check_operation(struct sim *sim, const struct operation_record *operation)
 {
 	const struct fake_volume *volume = sim_volume(sim, operation->volume_id);
@@ -193,11 +199,13 @@ void check_answer(struct sim *sim, const struct ask *ask, const struct answer *a
 		} else if (answer->record == &device_record) {
 			const struct device_record *device = item;
 
-			judge(sim, methods[ask->method].name, device->volume_id, device->device_path);
+			judge(sim, methods[ask->method].name, device->volume_id,
+			      device->device_path);
 		} else if (answer->record == &volume_record) {
 			const struct volume_record *volume = item;
 
-			judge(sim, methods[ask->method].name, volume->volume_id, volume->device_path);
+			judge(sim, methods[ask->method].name, volume->volume_id,
+			      volume->device_path);
 		} else if (ask->method == METHOD_OPERATION_LIST) {
 			check_operation(sim, item);
 		}
@@ -206,10 +214,12 @@ void check_answer(struct sim *sim, const struct ask *ask, const struct answer *a
 
 /* ---- in the end ---- */
 
-/* A disk of another size than CloudStack's is nobody's: a resize whose job was lost, and whose effect was not. */
+/* A disk of another size than CloudStack's is nobody's: a resize whose job was lost, and whose
+ * effect was not. */
 static bool size_differs(const struct sim *sim, const struct fake_volume *volume)
 {
-	return volume->disk[0] && !match_size_fits(volume->size, sim->kernel.disks[disk_index(volume->disk)].size);
+	return volume->disk[0] &&
+	       !match_size_fits(volume->size, sim->kernel.disks[disk_index(volume->disk)].size);
 }
 
 static void check_volume(struct sim *sim, const struct fake_volume *volume)
@@ -223,21 +233,26 @@ static void check_volume(struct sim *sim, const struct fake_volume *volume)
 		return;
 	if (!mapping) {
 		if (!volume->gone && volume->vm_id[0] && !size_differs(sim, volume))
-			sim_fail(sim, "volume %s is attached to %s and mapped to nothing", volume->id, volume->vm_id);
+			sim_fail(sim, "volume %s is attached to %s and mapped to nothing",
+				 volume->id, volume->vm_id);
 		return;
 	}
 	mapping_to_record(sim->core->model, mapping, &shown);
 	snprintf(path, sizeof(path), "/dev/%s", volume->disk);
 	if (volume->gone || !streq(shown.vm_id, volume->vm_id))
-		sim_fail(sim, "volume %s is mapped to VM %s, but attached to VM \"%s\"", volume->id, shown.vm_id,
-			 volume->vm_id);
-	else if (streq(volume->vm_id, APPLIANCE) && volume->disk[0] && !streq(shown.device_path, path) &&
+		sim_fail(sim, "volume %s is mapped to VM %s, but attached to VM \"%s\"", volume->id,
+			 shown.vm_id, volume->vm_id);
+	else if (streq(volume->vm_id, APPLIANCE) && volume->disk[0] &&
+		 !streq(shown.device_path, path) &&
 		 !(sim->rebooted && volume->serial == SERIAL_NONE))
-		sim_fail(sim, "volume %s is %s, but mapped to %s", volume->id, path, shown.device_path);
-	else if (streq(volume->vm_id, APPLIANCE) && volume->disk[0] && streq(shown.device_path, path) &&
+		sim_fail(sim, "volume %s is %s, but mapped to %s", volume->id, path,
+			 shown.device_path);
+	else if (streq(volume->vm_id, APPLIANCE) && volume->disk[0] &&
+		 streq(shown.device_path, path) &&
 		 shown.size != sim->kernel.disks[disk_index(volume->disk)].size)
-		sim_fail(sim, "volume %s has %" PRIu64 " bytes as %s, but is mapped with %" PRIu64, volume->id,
-			 sim->kernel.disks[disk_index(volume->disk)].size, path, shown.size);
+		sim_fail(sim, "volume %s has %" PRIu64 " bytes as %s, but is mapped with %" PRIu64,
+			 volume->id, sim->kernel.disks[disk_index(volume->disk)].size, path,
+			 shown.size);
 	record_clear(&mapping_record, &shown);
 }
 
@@ -248,7 +263,8 @@ static void check_created(struct sim *sim, const struct ask *ask)
 	size_t count = 0;
 
 	TAILQ_FOREACH(volume, &sim->server.volumes, entry) {
-		if (!volume->gone && !sim->meddled[sim_number(volume)] && streq(volume->name, ask->name))
+		if (!volume->gone && !sim->meddled[sim_number(volume)] &&
+		    streq(volume->name, ask->name))
 			count++;
 	}
 	if (count > 1)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The kernel in memory: disk/sysblock.h, usage.h and probe.h on a table instead of a file system, since a hundred
- * thousand worlds of files would take a day.
+ * The kernel in memory: disk/sysblock.h, usage.h and probe.h on a table instead of a file system,
+ * since a hundred thousand worlds of files would take a day.
  *
- * There are two pictures of it. The table is the truth and changes at any moment; what the daemon has scanned is as old
- * as its last scan, which uevents bring forward if they are not lost. Only sysblock_verify() and a new scan read the
- * truth, as with the real one, and a disk that does not say who it is is held back for as long.
+ * There are two pictures of it. The table is the truth and changes at any moment; what the daemon
+ * has scanned is as old as its last scan, which uevents bring forward if they are not lost. Only
+ * sysblock_verify() and a new scan read the truth, as with the real one, and a disk that does not
+ * say who it is is held back for as long.
  */
 
 #include "disk/flush.h"
@@ -28,8 +29,10 @@ void disk_name(size_t index, char name[16])
 
 int disk_index(const char *name)
 {
-	return strlen(name) == 3 && name[0] == 'v' && name[1] == 'd' && name[2] >= 'a' && name[2] <= 'z' ? name[2] - 'a'
-													 : -1;
+	return strlen(name) == 3 && name[0] == 'v' && name[1] == 'd' && name[2] >= 'a' &&
+			       name[2] <= 'z'
+		       ? name[2] - 'a'
+		       : -1;
 }
 
 static void tell(struct sim_kernel *kernel)
@@ -61,9 +64,10 @@ uint64_t kernel_plug(struct fake_kernel *face, const char *name, const char *ser
 	disk->diskseq = ++kernel->last_diskseq;
 	disk->size = size;
 	snprintf(disk->serial, sizeof(disk->serial), "%s", str_or(serial, ""));
-	disk->serial_at_ms = clock_mono_ms() + (random_percent(chance, 10) ? random_between(chance, 1, 200) : 0);
-	sim_say(kernel->sim, "kernel: %s appears, %llu bytes, serial %s", name, (unsigned long long)size,
-		str_or(serial, "none"));
+	disk->serial_at_ms =
+		clock_mono_ms() + (random_percent(chance, 10) ? random_between(chance, 1, 200) : 0);
+	sim_say(kernel->sim, "kernel: %s appears, %llu bytes, serial %s", name,
+		(unsigned long long)size, str_or(serial, "none"));
 	tell(kernel);
 	return disk->diskseq;
 }
@@ -167,7 +171,8 @@ static void read_identity(const struct disk *disk, struct device *device)
 	memset(device->identity, 0, sizeof(device->identity));
 	device->has_identity = false;
 	if (disk->serial[0] && clock_mono_ms() >= disk->serial_at_ms)
-		identity_buses[BUS_VIRTIO].attributes[0].parse(disk->serial, strlen(disk->serial), device);
+		identity_buses[BUS_VIRTIO].attributes[0].parse(disk->serial, strlen(disk->serial),
+							       device);
 }
 
 static void entry_begin(struct sysblock *sysblock, struct entry *entry, size_t index)
@@ -175,7 +180,8 @@ static void entry_begin(struct sysblock *sysblock, struct entry *entry, size_t i
 	const struct disk *disk = &sysblock->kernel->disks[index];
 	struct device *device = &entry->device;
 
-	*entry = (struct entry){ .there = true, .held_until_ms = clock_mono_ms() + SYSBLOCK_HELD_MS };
+	*entry = (struct entry){ .there = true,
+				 .held_until_ms = clock_mono_ms() + SYSBLOCK_HELD_MS };
 	disk_name(index, device->name);
 	snprintf(device->path, sizeof(device->path), "/dev/vd%c", (char)('a' + index));
 	device->bus = BUS_VIRTIO;
@@ -188,8 +194,8 @@ static void entry_begin(struct sysblock *sysblock, struct entry *entry, size_t i
 }
 
 /* One that speaks up after it was listed is removed and added again. */
-static void entry_look(struct sysblock *sysblock, struct entry *entry, size_t index, struct device *removed,
-		       size_t *removed_count)
+static void entry_look(struct sysblock *sysblock, struct entry *entry, size_t index,
+		       struct device *removed, size_t *removed_count)
 {
 	if (entry->device.has_identity || entry->settled)
 		return;
@@ -213,7 +219,8 @@ static void plan_next(struct sysblock *sysblock)
 	int64_t delay_ms = sysblock->scan_ms;
 
 	for (size_t i = 0; i < DISKS_MAX; i++) {
-		if (sysblock->entries[i].there && !sysblock->entries[i].listed && delay_ms > SYSBLOCK_SETTLE_MS)
+		if (sysblock->entries[i].there && !sysblock->entries[i].listed &&
+		    delay_ms > SYSBLOCK_SETTLE_MS)
 			delay_ms = SYSBLOCK_SETTLE_MS;
 	}
 	loop_timer_set(sysblock->loop, &sysblock->tick, delay_ms);
@@ -245,7 +252,8 @@ int sysblock_scan(struct sysblock *sysblock, struct err *err)
 			if (entry->listed)
 				resized[resized_count++] = entry->device;
 		}
-		if (!entry->listed && (sysblock->opening || entry->device.has_identity || entry->settled)) {
+		if (!entry->listed &&
+		    (sysblock->opening || entry->device.has_identity || entry->settled)) {
 			entry->listed = true;
 			added[added_count++] = entry->device;
 		}
@@ -269,7 +277,8 @@ static void on_tick(struct loop_timer *timer)
 
 void sysblock_wake(struct sysblock *sysblock)
 {
-	if (!loop_timer_is_set(&sysblock->tick) || sysblock->tick.due_ms > clock_mono_ms() + WAKE_MS)
+	if (!loop_timer_is_set(&sysblock->tick) ||
+	    sysblock->tick.due_ms > clock_mono_ms() + WAKE_MS)
 		loop_timer_set(sysblock->loop, &sysblock->tick, WAKE_MS);
 }
 
@@ -327,9 +336,9 @@ bool sysblock_verify(struct sysblock *sysblock, const struct device *device)
 	if (!disk->there)
 		return false;
 	read_identity(disk, &now);
-	return disk->inode == device->inode && disk->diskseq == device->diskseq && disk->size == device->size &&
-	       now.has_identity == device->has_identity && streq(now.serial, device->serial) &&
-	       streq(now.identity, device->identity);
+	return disk->inode == device->inode && disk->diskseq == device->diskseq &&
+	       disk->size == device->size && now.has_identity == device->has_identity &&
+	       streq(now.serial, device->serial) && streq(now.identity, device->identity);
 }
 
 bool sysblock_is_settling(const struct sysblock *sysblock)
@@ -397,13 +406,16 @@ static void on_usage_check(struct loop_timer *timer)
 }
 
 struct usage_check *usage_check_start(struct usage_checker *checker, const char *name,
-				      const struct usage_ignore *ignore, usage_done_fn done, void *arg)
+				      const struct usage_ignore *ignore, usage_done_fn done,
+				      void *arg)
 {
 	struct usage_check *check = xnew(struct usage_check);
 
-	*check = (struct usage_check){
-		.checker = checker, .timer.fire = on_usage_check, .index = disk_index(name), .done = done, .arg = arg
-	};
+	*check = (struct usage_check){ .checker = checker,
+				       .timer.fire = on_usage_check,
+				       .index = disk_index(name),
+				       .done = done,
+				       .arg = arg };
 	loop_timer_set(checker->loop, &check->timer, USAGE_MS);
 	return check;
 }
@@ -451,12 +463,15 @@ struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_
 {
 	struct flush *flush = xnew(struct flush);
 
-	*flush = (struct flush){ .flusher = flusher, .timer.fire = on_flush, .done = done, .arg = arg };
+	*flush = (struct flush){
+		.flusher = flusher, .timer.fire = on_flush, .done = done, .arg = arg
+	};
 	loop_timer_set(flusher->loop, &flush->timer, USAGE_MS);
 	return flush;
 }
 
-struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush_done_fn done, void *arg)
+struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush_done_fn done,
+				void *arg)
 {
 	return flush_start(flusher, name, done, arg);
 }
@@ -512,7 +527,9 @@ struct probe *probe_start(struct prober *prober, const char *path, probe_done_fn
 {
 	struct probe *probe = xnew(struct probe);
 
-	*probe = (struct probe){ .prober = prober, .timer.fire = on_probe, .done = done, .arg = arg };
+	*probe = (struct probe){
+		.prober = prober, .timer.fire = on_probe, .done = done, .arg = arg
+	};
 	snprintf(probe->path, sizeof(probe->path), "%s", path);
 	loop_timer_set(prober->loop, &probe->timer, PROBE_MS);
 	return probe;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Two rules people use, on the same schedules: "the first new disk after the call" and "a disk whose size is within ten
- * per cent". Each waits, as a careful script would, until CloudStack says that the volume is attached, then for a disk
- * that fits as long as the daemon would, and looks at the kernel as it is.
+ * Two rules people use, on the same schedules: "the first new disk after the call" and "a disk
+ * whose size is within ten per cent". Each waits, as a careful script would, until CloudStack says
+ * that the volume is attached, then for a disk that fits as long as the daemon would, and looks at
+ * the kernel as it is.
  */
 
 #include "sim.h"
@@ -60,9 +61,11 @@ static int same_size(struct sim *sim, const struct naive *naive)
 		const struct disk *disk = &sim->kernel.disks[i];
 		uint64_t size = naive->volume->size;
 		bool taken = sim->size_named[i] && sim->size_named[i] != naive->volume &&
-			     sim->size_named[i]->vm_id[0] && sim->size_named_seq[i] == disk->diskseq;
+			     sim->size_named[i]->vm_id[0] &&
+			     sim->size_named_seq[i] == disk->diskseq;
 
-		if (disk->there && !taken && disk->size >= size - size / 10 && disk->size <= size + size / 10) {
+		if (disk->there && !taken && disk->size >= size - size / 10 &&
+		    disk->size <= size + size / 10) {
 			sim->size_named[i] = naive->volume;
 			sim->size_named_seq[i] = disk->diskseq;
 			return i;
@@ -98,7 +101,8 @@ void naive_look(struct sim *sim)
 			if (!naive->named[RULE_SAME_SIZE])
 				name(sim, naive, RULE_SAME_SIZE, same_size(sim, naive));
 		}
-		if ((naive->named[RULE_FIRST_NEW] && naive->named[RULE_SAME_SIZE]) || naive->ask->ended ||
+		if ((naive->named[RULE_FIRST_NEW] && naive->named[RULE_SAME_SIZE]) ||
+		    naive->ask->ended ||
 		    (naive->done_ms && clock_mono_ms() - naive->done_ms > DEVICE_WAIT_MS))
 			end(sim, &sim->naives[i--]);
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What happens in a world: some volumes, a dozen or so deeds at random moments, faults on the way to CloudStack, and
- * at last an hour of peace in which everything must come to rest.
+ * What happens in a world: some volumes, a dozen or so deeds at random moments, faults on the way
+ * to CloudStack, and at last an hour of peace in which everything must come to rest.
  */
 
 #include <assert.h>
@@ -40,7 +40,8 @@ void ask_answered(void *arg, const struct answer *answer)
 	if (answer->err.code)
 		sim_say(ask->sim, "answer: %s: %s", methods[ask->method].name, answer->err.text);
 	check_answer(ask->sim, ask, answer);
-	if (answer->err.code || answer->record != &operation_record || methods[ask->method].answer != ANSWER_OPERATION)
+	if (answer->err.code || answer->record != &operation_record ||
+	    methods[ask->method].answer != ANSWER_OPERATION)
 		return;
 	operation = answer_item(answer, 0);
 	snprintf(ask->operation_id, sizeof(ask->operation_id), "%s", operation->id);
@@ -71,7 +72,8 @@ static void ask_begin(struct ask *ask, const void *args)
 static bool is_being_made(const struct sim *sim, const struct fake_volume *volume)
 {
 	for (size_t i = 0; i < sim->ask_count; i++) {
-		if (sim->asks[i].method == METHOD_VOLUME_CREATE && streq(sim->asks[i].name, volume->name))
+		if (sim->asks[i].method == METHOD_VOLUME_CREATE &&
+		    streq(sim->asks[i].name, volume->name))
 			return !sim->asks[i].ended;
 	}
 	return !streq(volume->name, "data");
@@ -85,9 +87,11 @@ static void ask_about(struct sim *sim, enum method_id method, const struct fake_
 		return;
 	snprintf(ask->volume_id, sizeof(ask->volume_id), "%s", volume->id);
 	if (method == METHOD_VOLUME_ATTACH) {
-		struct volume_attach_args args = { .volume_id = ask->volume_id, .vm_id = ask->vm_id };
+		struct volume_attach_args args = { .volume_id = ask->volume_id,
+						   .vm_id = ask->vm_id };
 
-		snprintf(ask->vm_id, sizeof(ask->vm_id), "%s", random_percent(&sim->chance, 92) ? APPLIANCE : OTHER_VM);
+		snprintf(ask->vm_id, sizeof(ask->vm_id), "%s",
+			 random_percent(&sim->chance, 92) ? APPLIANCE : OTHER_VM);
 		ask_begin(ask, &args);
 	} else if (method == METHOD_VOLUME_DETACH) {
 		struct volume_detach_args args = { .volume_id = ask->volume_id,
@@ -97,7 +101,8 @@ static void ask_about(struct sim *sim, enum method_id method, const struct fake_
 	} else if (method == METHOD_VOLUME_RESIZE) {
 		struct volume_resize_args args = { .volume_id = ask->volume_id,
 						   .size = (1 + roll(sim, 4)) * GIB,
-						   .allow_shrink = random_percent(&sim->chance, 30) };
+						   .allow_shrink =
+							   random_percent(&sim->chance, 30) };
 
 		ask_begin(ask, &args);
 	} else {
@@ -139,19 +144,24 @@ static void detach_and_attach(struct sim *sim)
 	const struct fake_volume *volume = some_volume(sim);
 
 	ask_about(sim, METHOD_VOLUME_DETACH, volume);
-	ask_about(sim, METHOD_VOLUME_ATTACH, random_percent(&sim->chance, 50) ? volume : some_volume(sim));
+	ask_about(sim, METHOD_VOLUME_ATTACH,
+		  random_percent(&sim->chance, 50) ? volume : some_volume(sim));
 }
 
 static void create(struct sim *sim)
 {
-	struct ask *ask = sim->server.volumes_made + 3 < VOLUMES_MAX ? ask_new(sim, METHOD_VOLUME_CREATE) : NULL;
-	char offering[] = "dddddddd-0000-4000-8000-00000000000d", zone[] = "cccccccc-0000-4000-8000-00000000000c";
+	struct ask *ask = sim->server.volumes_made + 3 < VOLUMES_MAX
+				  ? ask_new(sim, METHOD_VOLUME_CREATE)
+				  : NULL;
+	char offering[] = "dddddddd-0000-4000-8000-00000000000d",
+	     zone[] = "cccccccc-0000-4000-8000-00000000000c";
 
 	if (!ask)
 		return;
-	struct volume_create_args args = {
-		.name = ask->name, .disk_offering_id = offering, .size = (1 + roll(sim, 2)) * GIB, .zone_id = zone
-	};
+	struct volume_create_args args = { .name = ask->name,
+					   .disk_offering_id = offering,
+					   .size = (1 + roll(sim, 2)) * GIB,
+					   .zone_id = zone };
 
 	snprintf(ask->name, sizeof(ask->name), "made-%zu", sim->ask_count);
 	ask_begin(ask, &args);
@@ -173,7 +183,8 @@ static const struct operation *youngest_operation(struct sim *sim)
 
 	if (!sim->core)
 		return NULL;
-	for (operation = operation_first(sim->core->engine); operation; operation = operation_after(operation))
+	for (operation = operation_first(sim->core->engine); operation;
+	     operation = operation_after(operation))
 		youngest = operation;
 	return youngest;
 }
@@ -207,7 +218,8 @@ static void read_device(struct sim *sim)
 
 static void read_something(struct sim *sim)
 {
-	static const enum method_id lists[] = { METHOD_DEVICE_LIST, METHOD_MAPPING_LIST, METHOD_VOLUME_LIST };
+	static const enum method_id lists[] = { METHOD_DEVICE_LIST, METHOD_MAPPING_LIST,
+						METHOD_VOLUME_LIST };
 	struct volume_list_args args = { 0 }; /* the others take none */
 	struct ask *ask;
 
@@ -236,9 +248,11 @@ static void plug_stranger(struct sim *sim)
 	char name[16], serial[21];
 	const struct fake_volume *volume = some_volume(sim);
 	bool nameless = random_percent(&sim->chance, 50);
-	uint64_t size = random_percent(&sim->chance, 70) ? volume->size : (1 + roll(sim, 3)) * GIB + 4096;
+	uint64_t size =
+		random_percent(&sim->chance, 70) ? volume->size : (1 + roll(sim, 3)) * GIB + 4096;
 
-	/* Where no disk has a serial, one of this very size that comes during an attachment cannot be told apart. */
+	/* Where no disk has a serial, one of this very size that comes during an attachment cannot
+	 * be told apart. */
 	if (sim->server.serial == SERIAL_NONE && size % GIB == 0)
 		size += 512;
 	snprintf(serial, sizeof(serial), "5%019llx", (unsigned long long)roll(sim, UINT32_MAX));
@@ -292,8 +306,8 @@ static void attach_behind(struct sim *sim)
 {
 	struct fake_volume *volume = some_volume(sim);
 
-	if (volume->gone || volume->vm_id[0] || volume->disk[0] || server_pending_job(&sim->server, volume) ||
-	    sim->server.serial == SERIAL_NONE)
+	if (volume->gone || volume->vm_id[0] || volume->disk[0] ||
+	    server_pending_job(&sim->server, volume) || sim->server.serial == SERIAL_NONE)
 		return;
 	sim_say(sim, "somebody attaches %s", volume->id);
 	sim->meddled[sim_number(volume)] = true;
@@ -384,7 +398,8 @@ static void crash_soon(struct sim *sim)
 	if (!sim->core)
 		return;
 	store_health(sim->store, &health);
-	store_memory_crash_at(sim->store, health.transactions + 1 + roll(sim, 6), random_percent(&sim->chance, 50));
+	store_memory_crash_at(sim->store, health.transactions + 1 + roll(sim, 6),
+			      random_percent(&sim->chance, 50));
 }
 
 static void start(struct sim *sim)
@@ -414,28 +429,17 @@ static const struct {
 	void (*run)(struct sim *sim);
 	unsigned weight;
 } deeds[] = {
-	{ attach, 20 },
-	{ attach_many, 10 },
-	{ detach, 14 },
-	{ detach_and_attach, 8 },
-	{ create, 5 },
-	{ destroy, 4 },
-	{ resize, 6 },
-	{ cancel, 5 },
-	{ read_something, 10 },
-	{ plug_stranger, 10 },
-	{ unplug_stranger, 5 },
-	{ unplug_volume, 3 },
-	{ attach_behind, 3 },
-	{ detach_behind, 3 },
-	{ mount_something, 2 },
-	{ cloud_goes_or_comes, 3 },
-	{ cloud_restarts, 2 },
-	{ store_goes_or_comes, 3 },
-	{ crash, 3 },
-	{ crash_soon, 3 },
-	{ reboot, 2 },
-	{ release, 1 },
+	{ attach, 20 },         { attach_many, 10 },
+	{ detach, 14 },         { detach_and_attach, 8 },
+	{ create, 5 },          { destroy, 4 },
+	{ resize, 6 },          { cancel, 5 },
+	{ read_something, 10 }, { plug_stranger, 10 },
+	{ unplug_stranger, 5 }, { unplug_volume, 3 },
+	{ attach_behind, 3 },   { detach_behind, 3 },
+	{ mount_something, 2 }, { cloud_goes_or_comes, 3 },
+	{ cloud_restarts, 2 },  { store_goes_or_comes, 3 },
+	{ crash, 3 },           { crash_soon, 3 },
+	{ reboot, 2 },          { release, 1 },
 };
 
 static void do_something(struct sim *sim)
@@ -456,12 +460,14 @@ static void do_something(struct sim *sim)
 
 static void add_faults(struct sim *sim)
 {
-	for (uint64_t count = random_percent(&sim->chance, 60) ? roll(sim, 4) : 0; count > 0; count--) {
+	for (uint64_t count = random_percent(&sim->chance, 60) ? roll(sim, 4) : 0; count > 0;
+	     count--) {
 		struct fake_fault fault = {
 			.command = (enum fake_command)roll(sim, FAKE_ANY),
 			.nth = 1 + (unsigned)roll(sim, 12),
 			.times = 1 + (unsigned)roll(sim, 2),
-			.kind = (enum fault_kind)random_between(&sim->chance, FAULT_AWAY, FAULT_KIND_COUNT - 1),
+			.kind = (enum fault_kind)random_between(&sim->chance, FAULT_AWAY,
+								FAULT_KIND_COUNT - 1),
 		};
 
 		server_fault(&sim->server, fault);
@@ -473,16 +479,19 @@ static void add_volumes(struct sim *sim)
 	bool equal = random_percent(&sim->chance, 60);
 
 	for (uint64_t count = 2 + roll(sim, 4); count > 0; count--) {
-		struct fake_volume *volume = server_add(&sim->server, "data", equal ? 2 : 1 + roll(sim, 2));
+		struct fake_volume *volume =
+			server_add(&sim->server, "data", equal ? 2 : 1 + roll(sim, 2));
 
 		if (volume->serial == SERIAL_OWN && random_percent(&sim->chance, 6))
-			volume->serial = random_percent(&sim->chance, 50) ? SERIAL_FOREIGN : SERIAL_NONE;
+			volume->serial =
+				random_percent(&sim->chance, 50) ? SERIAL_FOREIGN : SERIAL_NONE;
 		if (random_percent(&sim->chance, 15))
 			volume->size_error = 512 * 1024;
 	}
 }
 
-/* How long each disk takes from now on: usually a moment, sometimes until after the job, sometimes for ever. */
+/* How long each disk takes from now on: usually a moment, sometimes until after the job, sometimes
+ * for ever. */
 static void change_delays(struct sim *sim)
 {
 	struct fake_volume *volume;
@@ -490,8 +499,11 @@ static void change_delays(struct sim *sim)
 	TAILQ_FOREACH(volume, &sim->server.volumes, entry) {
 		uint64_t kind = roll(sim, 99);
 
-		volume->plug_ms = kind < 70 ? (int64_t)roll(sim, 2000) : kind < 95 ? (int64_t)roll(sim, 40000) : -1;
-		volume->resize_ms = kind < 70 ? (int64_t)roll(sim, 2000) : (int64_t)roll(sim, 40000);
+		volume->plug_ms = kind < 70   ? (int64_t)roll(sim, 2000)
+				  : kind < 95 ? (int64_t)roll(sim, 40000)
+					      : -1;
+		volume->resize_ms =
+			kind < 70 ? (int64_t)roll(sim, 2000) : (int64_t)roll(sim, 40000);
 		volume->unplug_ms = (int64_t)(kind < 90 ? roll(sim, 1000) : roll(sim, 20000));
 	}
 }
@@ -516,7 +528,8 @@ static void make_peace(struct sim *sim)
 
 static bool is_quiet(const struct sim *sim)
 {
-	return sim->core && operation_count(sim->core->engine) == 0 && server_busy(&sim->server) == 0;
+	return sim->core && operation_count(sim->core->engine) == 0 &&
+	       server_busy(&sim->server) == 0;
 }
 
 void schedule_run(struct sim *sim)
@@ -524,10 +537,12 @@ void schedule_run(struct sim *sim)
 	add_volumes(sim);
 	add_faults(sim);
 	sim_pass(sim, 1000);
-	for (uint64_t count = 4 + roll(sim, DEEDS_MAX - 4); count > 0 && !sim->failure[0]; count--) {
+	for (uint64_t count = 4 + roll(sim, DEEDS_MAX - 4); count > 0 && !sim->failure[0];
+	     count--) {
 		change_delays(sim);
 		do_something(sim);
-		sim_pass(sim, (int64_t)(random_percent(&sim->chance, 40) ? roll(sim, 300) : roll(sim, 15000)));
+		sim_pass(sim, (int64_t)(random_percent(&sim->chance, 40) ? roll(sim, 300)
+									 : roll(sim, 15000)));
 		if (!sim->core && random_percent(&sim->chance, 60))
 			start(sim);
 	}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The life of a world; see sim.h. What the daemon's code would ask of the machine - fresh ids, the boot id, the time of
- * the next timer - is taken from the world by the linker's --wrap, so that a seed says everything.
+ * The life of a world; see sim.h. What the daemon's code would ask of the machine - fresh ids, the
+ * boot id, the time of the next timer - is taken from the world by the linker's --wrap, so that a
+ * seed says everything.
  */
 
 #include <stdarg.h>
@@ -40,13 +41,15 @@ bool random_percent(struct random *random, unsigned percent)
 void __wrap_uuid_make_v4(char out[UUID_TEXT_SIZE]);
 void __wrap_uuid_make_v4(char out[UUID_TEXT_SIZE])
 {
-	snprintf(out, UUID_TEXT_SIZE, "%08llx-0000-4000-8000-000000000000", (unsigned long long)++sim_now->uuids);
+	snprintf(out, UUID_TEXT_SIZE, "%08llx-0000-4000-8000-000000000000",
+		 (unsigned long long)++sim_now->uuids);
 }
 
 void __wrap_uuid_make_v7(char out[UUID_TEXT_SIZE]);
 void __wrap_uuid_make_v7(char out[UUID_TEXT_SIZE])
 {
-	snprintf(out, UUID_TEXT_SIZE, "%08llx-0000-7000-8000-000000000000", (unsigned long long)++sim_now->uuids);
+	snprintf(out, UUID_TEXT_SIZE, "%08llx-0000-7000-8000-000000000000",
+		 (unsigned long long)++sim_now->uuids);
 }
 
 /* The core reads one file: the boot id. */
@@ -56,7 +59,8 @@ char *__wrap_read_file_at(int dirfd, const char *path, size_t max, size_t *out_l
 	return xasprintf("00000000-0000-4000-8000-%012u\n", sim_now->kernel.boots);
 }
 
-/* When timers are due, lowest first; one that was moved since only means a turn in which nothing happens. */
+/* When timers are due, lowest first; one that was moved since only means a turn in which nothing
+ * happens. */
 static struct {
 	int64_t *due;
 	size_t count, room;
@@ -232,7 +236,8 @@ static void choose_appliance(struct sim *sim)
 
 	sim_kernel_init(&sim->kernel, sim);
 	sim->kernel.in_order = random_percent(chance, 60);
-	sim->kernel.lost_percent = random_percent(chance, 50) ? (unsigned)random_between(chance, 0, 100) : 0;
+	sim->kernel.lost_percent =
+		random_percent(chance, 50) ? (unsigned)random_between(chance, 0, 100) : 0;
 	server_init(&sim->server, sim->loop, &sim->kernel.face);
 	sim->server.serial = nameless ? SERIAL_NONE : SERIAL_OWN;
 	sim->server.trip_ms = random_between(chance, 5, 300);
@@ -257,7 +262,9 @@ static void choose_appliance(struct sim *sim)
 
 void sim_start(struct sim *sim, uint64_t seed, bool verbose, bool tracing)
 {
-	*sim = (struct sim){ .seed = seed, .verbose = verbose, .tracing = tracing, .chance.state = seed };
+	*sim = (struct sim){
+		.seed = seed, .verbose = verbose, .tracing = tracing, .chance.state = seed
+	};
 	trace_start(sim);
 	sim_now = sim;
 	dues.count = 0;

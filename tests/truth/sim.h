@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * A world of which everything is known: the appliance's kernel, CloudStack, whoever meddles, and the daemon's core in
- * the middle. All chance comes from one seed, all time from a clock that jumps from one timer to the next.
+ * A world of which everything is known: the appliance's kernel, CloudStack, whoever meddles, and
+ * the daemon's core in the middle. All chance comes from one seed, all time from a clock that jumps
+ * from one timer to the next.
  */
 
 #include <stdarg.h>
@@ -23,12 +24,12 @@
 #include "core/model/stable_name.h"
 #include "core/model/volume.h"
 #include "core/reconcile/reconciler.h"
+#include "disk/flush.h"
+#include "disk/probe.h"
+#include "disk/sysblock.h"
+#include "disk/usage.h"
 #include "dm/devmap.h"
 #include "nbd/exporter.h"
-#include "disk/usage.h"
-#include "disk/sysblock.h"
-#include "disk/probe.h"
-#include "disk/flush.h"
 #include "store/memory/memory.h"
 
 #define DISKS_MAX 26 /* vda to vdz */
@@ -126,23 +127,27 @@ struct sim {
 	size_t ask_count;
 	uint64_t uuids;
 	bool store_away;
-	bool meddled[VOLUMES_MAX + 1]; /* changed behind the daemon's back, by the number in its id */
+	/* changed behind the daemon's back, by the number in its id */
+	bool meddled[VOLUMES_MAX + 1];
 	bool rebooted;
 	struct naive naives[ASKS_MAX];
 	size_t naive_count;
-	const struct fake_volume *size_named[DISKS_MAX]; /* the disks the size rule has given away */
+	/* the disks the size rule has given away */
+	const struct fake_volume *size_named[DISKS_MAX];
 	uint64_t size_named_seq[DISKS_MAX];
 	char failure[512]; /* "" none */
 	bool wrong;        /* a wrong device was named */
 };
 
-extern struct sim *sim_now; /* the one that runs: chance and boot id of code that asks the machine */
+/* the one that runs: chance and boot id of code that asks the machine */
+extern struct sim *sim_now;
 
 void sim_start(struct sim *sim, uint64_t seed, bool verbose, bool tracing);
 void sim_stop(struct sim *sim);
 void sim_open(struct sim *sim);
 void sim_kill(struct sim *sim);
-/* Everything that is due, then the clock jumps to what is due next, for so long. Ends early on a failure. */
+/* Everything that is due, then the clock jumps to what is due next, for so long. Ends early on a
+ * failure. */
 void sim_pass(struct sim *sim, int64_t ms);
 void sim_say(struct sim *sim, const char *format, ...) _printf_(2, 3);
 void sim_fail(struct sim *sim, const char *format, ...) _printf_(2, 3);

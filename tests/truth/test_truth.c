@@ -3,17 +3,20 @@
 /*
  * The truth test: does the daemon ever name a wrong device?
  *
- *	test_truth [--schedules N] [--base SEED]     many schedules, a table of error rates
- *	test_truth --seed SEED                       exactly one of them, with a log of all that happens
- *	test_truth --trace ...                       besides, for each seed one number for all that happened (trace.c)
+ * test_truth [--schedules N] [--base SEED]     many schedules, a table of error rates
+ * test_truth --seed SEED                       exactly one of them, with a log of all that happens
+ * test_truth --trace ...                       besides, for each seed one number for all that
+ * happened (trace.c)
  *
- * A schedule is a random life of an appliance (schedule.c) in a world of which everything is known (sim.c, kernel.c,
- * and the CloudStack in memory of tests/unit/core), around the daemon's own engine, matcher, model and memory store.
- * After every event whatever the daemon shows is compared with the truth (check.c). Two naive rules see the same
- * attachments (naive.c): should they make no mistakes, the schedules prove nothing and the test fails as well.
+ * A schedule is a random life of an appliance (schedule.c) in a world of which everything is known
+ * (sim.c, kernel.c, and the CloudStack in memory of tests/unit/core), around the daemon's own
+ * engine, matcher, model and memory store. After every event whatever the daemon shows is compared
+ * with the truth (check.c). Two naive rules see the same attachments (naive.c): should they make no
+ * mistakes, the schedules prove nothing and the test fails as well.
  *
- * One thing is left out because nobody can decide it: where no disk has a serial, a stranger's disk of exactly the
- * volume's size that is plugged during the attachment, unknown to CloudStack, while the volume's own stays away.
+ * One thing is left out because nobody can decide it: where no disk has a serial, a stranger's disk
+ * of exactly the volume's size that is plugged during the attachment, unknown to CloudStack, while
+ * the volume's own stays away.
  */
 
 #include <getopt.h>
@@ -46,20 +49,23 @@ static double per_cent(unsigned long part, unsigned long whole)
 }
 
 /*
- * Refused: more than one disk could be it, and the attachment is taken back. None: nothing is named, because no disk came
- * or, for the daemon, which asks CloudStack first, because that said no.
+ * Refused: more than one disk could be it, and the attachment is taken back. None: nothing is
+ * named, because no disk came or, for the daemon, which asks CloudStack first, because that said
+ * no.
  */
 static void print_table(void)
 {
-	static const char *const names[RULE_COUNT] = { "volume-daemon", "first new device", "same size within 10 %" };
+	static const char *const names[RULE_COUNT] = { "volume-daemon", "first new device",
+						       "same size within 10 %" };
 
-	printf("\n%-24s %9s %9s %9s %9s %9s %11s\n", "rule", "attaches", "right", "wrong", "refused", "none",
-	       "error rate");
+	printf("\n%-24s %9s %9s %9s %9s %9s %11s\n", "rule", "attaches", "right", "wrong",
+	       "refused", "none", "error rate");
 	for (enum rule rule = 0; rule < RULE_COUNT; rule++) {
 		const struct score *score = &scores[rule];
 
-		printf("%-24s %9lu %9lu %9lu %9lu %9lu %10.3f%%\n", names[rule], score->asked, score->right,
-		       score->wrong, score->ambiguous, score->none, per_cent(score->wrong, score->asked));
+		printf("%-24s %9lu %9lu %9lu %9lu %9lu %10.3f%%\n", names[rule], score->asked,
+		       score->right, score->wrong, score->ambiguous, score->none,
+		       per_cent(score->wrong, score->asked));
 	}
 }
 

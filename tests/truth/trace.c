@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One number for all that happened in a schedule: each event with its record, each answer, each request that reached
- * CloudStack, each move of the kernel, with its time. Two programs that print the same number for a seed behaved the
- * same, so a change that is to change no behaviour shows it here.
+ * One number for all that happened in a schedule: each event with its record, each answer, each
+ * request that reached CloudStack, each move of the kernel, with its time. Two programs that print
+ * the same number for a seed behaved the same, so a change that is to change no behaviour shows it
+ * here.
  */
 
 #include <inttypes.h>
@@ -93,7 +94,8 @@ void __wrap_server_receive(struct fake_server *server, struct fake_request *requ
 {
 	if (sim_now->tracing)
 		trace(sim_now, "request %u %s %s %s %s %" PRIu64 " %d %" PRId64, request->command,
-		      str_or(request->volume_id, ""), str_or(request->vm_id, ""), str_or(request->name, ""),
-		      str_or(request->job_id, ""), request->size_gib, request->shrink_ok, request->page);
+		      str_or(request->volume_id, ""), str_or(request->vm_id, ""),
+		      str_or(request->name, ""), str_or(request->job_id, ""), request->size_gib,
+		      request->shrink_ok, request->page);
 	__real_server_receive(server, request);
 }

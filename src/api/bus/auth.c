@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A check is a short story: learn the uid behind the sender's bus name, let root and ourselves in, ask polkit about
- * everybody else. Both questions are asynchronous calls on the same connection, held in the check's one slot; dropping
- * the slot is all that cancelling takes.
+ * A check is a short story: learn the uid behind the sender's bus name, let root and ourselves in,
+ * ask polkit about everybody else. Both questions are asynchronous calls on the same connection,
+ * held in the check's one slot; dropping the slot is all that cancelling takes.
  *
- * The bus never gives a unique name to a second connection while it lives, so a uid once learned stays true; it is
- * kept until the name leaves the bus. The cache is small, and when it is full the oldest entry goes first.
+ * The bus never gives a unique name to a second connection while it lives, so a uid once learned
+ * stays true; it is kept until the name leaves the bus. The cache is small, and when it is full the
+ * oldest entry goes first.
  *
  * Root comes before polkit on purpose: where polkit is not installed its call fails for everyone.
  */
@@ -68,7 +69,8 @@ static int on_sender_gone(sd_bus_message *m, void *userdata, sd_bus_error *error
 	struct known_sender *sender = userdata;
 	const char *name = NULL, *old = NULL, *new = NULL;
 
-	if (sd_bus_message_read(m, "sss", &name, &old, &new) >= 0 && streq(name, sender->name) && str_empty(new))
+	if (sd_bus_message_read(m, "sss", &name, &old, &new) >= 0 && streq(name, sender->name) &&
+	    str_empty(new))
 		known_sender_forget(sender);
 	return 0;
 }
@@ -86,7 +88,8 @@ static struct known_sender *known_sender_find(struct auth_bus *auth, const char 
 
 static int on_match_installed(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	/* Without the match the entry only stays until it is the oldest. sd-bus would end the connection instead. */
+	/* Without the match the entry only stays until it is the oldest. sd-bus would end the
+	 * connection instead. */
 	return 0;
 }
 
@@ -108,7 +111,8 @@ static void known_sender_add(struct auth_bus *auth, const char *name, uid_t uid)
 	rule = xasprintf("type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
 			 "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='%s'",
 			 name);
-	sd_bus_add_match_async(auth->bus, &sender->gone, rule, on_sender_gone, on_match_installed, sender);
+	sd_bus_add_match_async(auth->bus, &sender->gone, rule, on_sender_gone, on_match_installed,
+			       sender);
 }
 
 /* Drops the check without an answer. */
@@ -157,7 +161,8 @@ static int on_polkit_answer(sd_bus_message *m, void *userdata, sd_bus_error *err
 	else if (authorized)
 		check_end(check, check->access, NULL);
 	else if (challenge)
-		check_refuse(check, ERR_UNAUTHORIZED, "ask again and allow interactive authorisation");
+		check_refuse(check, ERR_UNAUTHORIZED,
+			     "ask again and allow interactive authorisation");
 	else
 		check_refuse(check, ERR_FORBIDDEN, "polkit says no");
 	return 0;
@@ -169,8 +174,9 @@ static int append_question(sd_bus_message *question, const struct auth_check *ch
 	const char *sender = sd_bus_message_get_sender(check->m);
 	bool interactive = sd_bus_message_get_allow_interactive_authorization(check->m) > 0;
 
-	return sd_bus_message_append(question, "(sa{sv})sa{ss}us", "system-bus-name", 1, "name", "s", sender,
-				     action_names[check->access], 0, interactive ? POLKIT_ALLOW_INTERACTION : 0u, "");
+	return sd_bus_message_append(question, "(sa{sv})sa{ss}us", "system-bus-name", 1, "name",
+				     "s", sender, action_names[check->access], 0,
+				     interactive ? POLKIT_ALLOW_INTERACTION : 0u, "");
 }
 
 static void check_ask_polkit(struct auth_check *check)
@@ -178,14 +184,16 @@ static void check_ask_polkit(struct auth_check *check)
 	sd_bus_message *question = NULL;
 	int r;
 
-	r = sd_bus_message_new_method_call(check->auth->bus, &question, "org.freedesktop.PolicyKit1",
+	r = sd_bus_message_new_method_call(check->auth->bus, &question,
+					   "org.freedesktop.PolicyKit1",
 					   "/org/freedesktop/PolicyKit1/Authority",
-					   "org.freedesktop.PolicyKit1.Authority", "CheckAuthorization");
+					   "org.freedesktop.PolicyKit1.Authority",
+					   "CheckAuthorization");
 	if (r >= 0)
 		r = append_question(question, check);
 	if (r >= 0)
-		r = sd_bus_call_async(check->auth->bus, &check->slot, question, on_polkit_answer, check,
-				      POLKIT_TIMEOUT);
+		r = sd_bus_call_async(check->auth->bus, &check->slot, question, on_polkit_answer,
+				      check, POLKIT_TIMEOUT);
 	sd_bus_message_unref(question);
 	if (r < 0)
 		check_refuse(check, ERR_FORBIDDEN, "polkit cannot be asked");
@@ -205,7 +213,8 @@ static int on_uid(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	uint32_t uid = 0;
 
 	check->slot = sd_bus_slot_unref(check->slot);
-	/* The commonest reason is that the sender has left already; then nobody reads the answer. */
+	/* The commonest reason is that the sender has left already; then nobody reads the
+	 * answer. */
 	if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "u", &uid) < 0) {
 		check_refuse(check, ERR_FORBIDDEN, "the bus does not say who asks");
 		return 0;
@@ -220,12 +229,14 @@ static void check_ask_uid(struct auth_check *check)
 	sd_bus_message *question = NULL;
 	int r;
 
-	r = sd_bus_message_new_method_call(check->auth->bus, &question, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-					   "org.freedesktop.DBus", "GetConnectionUnixUser");
+	r = sd_bus_message_new_method_call(check->auth->bus, &question, "org.freedesktop.DBus",
+					   "/org/freedesktop/DBus", "org.freedesktop.DBus",
+					   "GetConnectionUnixUser");
 	if (r >= 0)
 		r = sd_bus_message_append(question, "s", sd_bus_message_get_sender(check->m));
 	if (r >= 0)
-		r = sd_bus_call_async(check->auth->bus, &check->slot, question, on_uid, check, UID_TIMEOUT);
+		r = sd_bus_call_async(check->auth->bus, &check->slot, question, on_uid, check,
+				      UID_TIMEOUT);
 	sd_bus_message_unref(question);
 	if (r < 0)
 		check_refuse(check, ERR_FORBIDDEN, "the bus cannot be asked who calls");
@@ -245,8 +256,8 @@ static void on_task(struct loop_task *task)
 		check_ask_uid(check);
 }
 
-struct auth_check *auth_check_start(struct auth_bus *auth, sd_bus_message *m, enum method_access access,
-				    auth_done_fn done, void *arg)
+struct auth_check *auth_check_start(struct auth_bus *auth, sd_bus_message *m,
+				    enum method_access access, auth_done_fn done, void *arg)
 {
 	struct auth_check *check = xnew(struct auth_check);
 

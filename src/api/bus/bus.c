@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The D-Bus surface, put together: a connection that comes and goes, the objects on it, the calls under way and the signals.
- * What belongs to one connection (the registration, who was asked about at polkit, calls to answer) goes with it; events of
- * core are listened to all the time.
+ * The D-Bus surface, put together: a connection that comes and goes, the objects on it, the calls
+ * under way and the signals. What belongs to one connection (the registration, who was asked about
+ * at polkit, calls to answer) goes with it; events of core are listened to all the time.
  */
 
 #include "api/bus/bus.h"

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * D-Bus, built from methods[]: the Manager's methods, Volume and Operation objects with properties from their records,
- * ObjectManager, and the signals that make polling needless. The bus may be absent or go away: the daemon goes on
- * and the connection is made again with back-off.
+ * D-Bus, built from methods[]: the Manager's methods, Volume and Operation objects with properties
+ * from their records, ObjectManager, and the signals that make polling needless. The bus may be
+ * absent or go away: the daemon goes on and the connection is made again with back-off.
  */
 
 #include "core/core.h"
@@ -18,10 +18,12 @@ struct bus_options {
 	void *arg;
 };
 
-struct bus *bus_open(struct loop *loop, struct core *core, const struct bus_options *options); /* never fails */
+/* never fails */
+struct bus *bus_open(struct loop *loop, struct core *core, const struct bus_options *options);
 bool bus_is_ready(const struct bus *bus); /* connected and the name is ours */
 size_t bus_queued(const struct bus *bus); /* messages not yet written */
 struct bus *bus_close(struct bus *bus);   /* without flushing; returns NULL, takes NULL */
 
-/* The introspection XML of an interface, as the daemon serves it; the caller frees it. NULL: no such interface. */
+/* The introspection XML of an interface, as the daemon serves it; the caller frees it. NULL: no
+ * such interface. */
 char *bus_interface_xml(const char *interface);

@@ -3,12 +3,14 @@
 /*
  * Method calls from the bus, each from its arrival to its answer.
  *
- * The arguments are read into the method's argument struct, the sender is authorised and the call goes through the one
- * door (core/call.h). The bus_call holds the message until the answer comes, which may be minutes later, and replies to
- * it; if the caller has left, the bus drops the reply.
- * Calls under way are counted, all together and by sender, because each holds memory a client asked us to hold.
+ * The arguments are read into the method's argument struct, the sender is authorised and the call
+ * goes through the one door (core/call.h). The bus_call holds the message until the answer comes,
+ * which may be minutes later, and replies to it; if the caller has left, the bus drops the reply.
+ * Calls under way are counted, all together and by sender, because each holds memory a client asked
+ * us to hold.
  *
- * When the connection is lost its calls are cancelled: nobody could be answered. Operations they began go on.
+ * When the connection is lost its calls are cancelled: nobody could be answered. Operations they
+ * began go on.
  */
 
 #include "api/bus/calls.h"
@@ -82,8 +84,8 @@ static void on_answer(void *arg, const struct answer *answer)
 	} else {
 		r = reply_answer(call, answer);
 		if (r < 0) {
-			err_set(&err, ERR_INTERNAL, "the answer of %s cannot be put on the bus: %s", call->method->name,
-				strerror(-r));
+			err_set(&err, ERR_INTERNAL, "the answer of %s cannot be put on the bus: %s",
+				call->method->name, strerror(-r));
 			log_warning("%s", err.text);
 			r = bus_reply_error(call->m, &err);
 		}
@@ -100,14 +102,14 @@ static void on_authorised(void *arg, enum method_access granted, const struct er
 
 	call->check = NULL;
 	if (err) {
-		log_info("bus: refused %s to %s: %s", call->method->name, sd_bus_message_get_sender(call->m),
-			 err->text);
+		log_info("bus: refused %s to %s: %s", call->method->name,
+			 sd_bus_message_get_sender(call->m), err->text);
 		bus_reply_error(call->m, err);
 		end_call(call);
 		return;
 	}
-	call->call = call_start(call->calls->core, (enum method_id)(call->method - methods), call->args, &caller,
-				on_answer, call);
+	call->call = call_start(call->calls->core, (enum method_id)(call->method - methods),
+				call->args, &caller, on_answer, call);
 }
 
 static int check_bounds(const struct bus_calls *calls, sd_bus_message *m, struct err *err)
@@ -117,17 +119,19 @@ static int check_bounds(const struct bus_calls *calls, sd_bus_message *m, struct
 	size_t same = 0;
 
 	if (calls->count >= CALLS_MAX)
-		return err_set(err, ERR_TOO_MANY, "%d calls are under way already; try again later", CALLS_MAX);
+		return err_set(err, ERR_TOO_MANY, "%d calls are under way already; try again later",
+			       CALLS_MAX);
 	TAILQ_FOREACH(call, &calls->list, entry)
 		same += streq(sd_bus_message_get_sender(call->m), sender);
 	if (same >= CALLS_PER_SENDER_MAX)
-		return err_set(err, ERR_TOO_MANY, "%d of your calls are under way already; wait for their answers",
+		return err_set(err, ERR_TOO_MANY,
+			       "%d of your calls are under way already; wait for their answers",
 			       CALLS_PER_SENDER_MAX);
 	return 0;
 }
 
-int bus_calls_begin(struct bus_calls *calls, sd_bus_message *m, const struct method *method, const struct field *self,
-		    const char *id)
+int bus_calls_begin(struct bus_calls *calls, sd_bus_message *m, const struct method *method,
+		    const struct field *self, const char *id)
 {
 	struct err err = { 0 };
 	struct bus_call *call;

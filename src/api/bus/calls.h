@@ -17,8 +17,8 @@ void bus_calls_init(struct bus_calls *calls, struct core *core);
 /* None of them is answered. To be called before auth is freed. */
 void bus_calls_cancel(struct bus_calls *calls);
 /*
- * A handler of sd-bus, when the method is known. self is the argument an object stands for, NULL on the Manager; id its
- * value.
+ * A handler of sd-bus, when the method is known. self is the argument an object stands for, NULL on
+ * the Manager; id its value.
  */
-int bus_calls_begin(struct bus_calls *calls, sd_bus_message *m, const struct method *method, const struct field *self,
-		    const char *id);
+int bus_calls_begin(struct bus_calls *calls, sd_bus_message *m, const struct method *method,
+		    const struct field *self, const char *id);

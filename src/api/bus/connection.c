@@ -7,12 +7,14 @@
  *     ▲                     │                          │
  *     └──── back-off ◄──────┴────── lost ◄─────────────┘
  *
- * The bus is a convenience, not a condition: the daemon runs without one. A connection that ends cannot be used again,
- * so everything is made anew: sd_bus, vtables, matches, name. Between two connections nothing is emitted, and clients
- * notice by NameOwnerChanged. Nothing here blocks: the name is requested asynchronously, and closing does not flush.
+ * The bus is a convenience, not a condition: the daemon runs without one. A connection that ends
+ * cannot be used again, so everything is made anew: sd_bus, vtables, matches, name. Between two
+ * connections nothing is emitted, and clients notice by NameOwnerChanged. Nothing here blocks: the
+ * name is requested asynchronously, and closing does not flush.
  *
- * A name that belongs to another program is different from a bus that is away: another instance runs, and two daemons
- * on the same volumes must not. The owner of the connection is told, who ends the program.
+ * A name that belongs to another program is different from a bus that is away: another instance
+ * runs, and two daemons on the same volumes must not. The owner of the connection is told, who ends
+ * the program.
  */
 
 #include "api/bus/connection.h"
@@ -29,8 +31,9 @@
 static void connect_later(struct bus_connection *connection)
 {
 	loop_timer_set(connection->loop, &connection->retry_timer, connection->backoff_ms);
-	connection->backoff_ms =
-		connection->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : connection->backoff_ms * 2;
+	connection->backoff_ms = connection->backoff_ms * 2 > BACKOFF_MAX_MS
+					 ? BACKOFF_MAX_MS
+					 : connection->backoff_ms * 2;
 }
 
 static void drop(struct bus_connection *connection)
@@ -60,12 +63,14 @@ static void on_lost(void *arg)
 
 static void on_name_lost_task(struct loop_task *task)
 {
-	struct bus_connection *connection = container_of(task, struct bus_connection, name_lost_task);
+	struct bus_connection *connection =
+		container_of(task, struct bus_connection, name_lost_task);
 
 	connection->events->name_lost(connection->arg, connection->name_lost_reason);
 }
 
-/* Told on a turn of its own: the owner may close the connection, which must not happen inside one of its callbacks. */
+/* Told on a turn of its own: the owner may close the connection, which must not happen inside one
+ * of its callbacks. */
 static void name_lost(struct bus_connection *connection, const char *reason)
 {
 	connection->ready = false;
@@ -105,7 +110,8 @@ static int on_name_answer(sd_bus_message *m, void *userdata, sd_bus_error *error
 	}
 	if (sd_bus_message_read(m, "u", &answer) < 0 || answer == 2 || answer == 3) {
 		name_lost(connection,
-			  "the name " BUS_NAME " belongs to another program: is another volume-daemon running?");
+			  "the name " BUS_NAME
+			  " belongs to another program: is another volume-daemon running?");
 		return 0;
 	}
 	connection->ready = true;
@@ -149,17 +155,20 @@ static int open_address(const char *address, sd_bus **out)
 	return r;
 }
 
-/* All of this is queued by sd-bus until the connection stands, and replies come through callbacks. */
+/* All of this is queued by sd-bus until the connection stands, and replies come through
+ * callbacks. */
 static int set_up(struct bus_connection *connection)
 {
 	int r = connection->events->opened(connection->arg, connection->sd_bus);
 
 	if (r >= 0)
-		r = sd_bus_match_signal_async(connection->sd_bus, NULL, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-					      "org.freedesktop.DBus", "NameLost", on_name_lost, on_match_installed,
+		r = sd_bus_match_signal_async(connection->sd_bus, NULL, "org.freedesktop.DBus",
+					      "/org/freedesktop/DBus", "org.freedesktop.DBus",
+					      "NameLost", on_name_lost, on_match_installed,
 					      connection);
 	if (r >= 0)
-		r = sd_bus_request_name_async(connection->sd_bus, NULL, BUS_NAME, 0, on_name_answer, connection);
+		r = sd_bus_request_name_async(connection->sd_bus, NULL, BUS_NAME, 0, on_name_answer,
+					      connection);
 	return r;
 }
 
@@ -171,7 +180,8 @@ static void connect_now(struct bus_connection *connection)
 	assert(!connection->sd_bus);
 	r = open_address(connection->address, &connection->sd_bus);
 	if (r >= 0) {
-		connection->bus_loop = bus_loop_attach(connection->loop, connection->sd_bus, on_lost, connection);
+		connection->bus_loop =
+			bus_loop_attach(connection->loop, connection->sd_bus, on_lost, connection);
 		r = set_up(connection);
 	}
 	if (r >= 0)

@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * The connection to the bus and our name on it. It is made again, with back-off, whenever it is lost. Private to api/bus/.
+ * The connection to the bus and our name on it. It is made again, with back-off, whenever it is
+ * lost. Private to api/bus/.
  */
 
 #include <systemd/sd-bus.h>
@@ -16,7 +17,8 @@ struct bus_connection_events {
 	void (*ready)(void *arg);
 	/* What opened() has made is to be given back; runs also where opened() did not. */
 	void (*closing)(void *arg);
-	/* The name belongs to another program. On a turn of its own, in which the connection may be closed. */
+	/* The name belongs to another program. On a turn of its own, in which the connection may be
+	 * closed. */
 	void (*name_lost)(void *arg, const char *reason);
 };
 
@@ -40,5 +42,6 @@ struct bus_connection {
 /* opened() may run within. */
 void bus_connection_open(struct bus_connection *connection, struct loop *loop, const char *address,
 			 const struct bus_connection_events *events, void *arg);
-void bus_connection_close(struct bus_connection *connection);          /* without flushing */
-size_t bus_connection_queued(const struct bus_connection *connection); /* messages not yet written */
+void bus_connection_close(struct bus_connection *connection); /* without flushing */
+/* messages not yet written */
+size_t bus_connection_queued(const struct bus_connection *connection);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What comes in over the bus: the arguments of a method, required ones by position and the others as options, a{sv}. Each
- * is read by its field, which checks type and limits.
+ * What comes in over the bus: the arguments of a method, required ones by position and the others
+ * as options, a{sv}. Each is read by its field, which checks type and limits.
  */
 
 #include "api/bus/decode.h"
@@ -26,13 +26,15 @@ static int unknown_option(const struct method *method, const char *key, struct e
 
 	for (size_t i = 0; i < method->args->count; i++) {
 		if (find_option(method, method->args->fields[i].name))
-			buf_printf(&known, "%s%s", known.length ? ", " : "", method->args->fields[i].name);
+			buf_printf(&known, "%s%s", known.length ? ", " : "",
+				   method->args->fields[i].name);
 	}
-	return err_set_field(err, key, ERR_INVALID, "%s has no option '%.64s'; it takes %s", method->member, key,
-			     known.length ? known.data : "none");
+	return err_set_field(err, key, ERR_INVALID, "%s has no option '%.64s'; it takes %s",
+			     method->member, key, known.length ? known.data : "none");
 }
 
-static int read_option(sd_bus_message *m, const struct method *method, void *args, uint64_t *seen, struct err *err)
+static int read_option(sd_bus_message *m, const struct method *method, void *args, uint64_t *seen,
+		       struct err *err)
 {
 	const struct field *field;
 	const char *key = NULL;
@@ -52,7 +54,9 @@ static int read_option(sd_bus_message *m, const struct method *method, void *arg
 		return err_set(err, ERR_INVALID, "the options cannot be read");
 	if (bus_read_field(m, field, args, err) < 0)
 		return -1;
-	return sd_bus_message_exit_container(m) < 0 ? err_set(err, ERR_INVALID, "the options cannot be read") : 0;
+	return sd_bus_message_exit_container(m) < 0
+		       ? err_set(err, ERR_INVALID, "the options cannot be read")
+		       : 0;
 }
 
 static int read_options(sd_bus_message *m, const struct method *method, void *args, struct err *err)
@@ -71,15 +75,16 @@ static int read_options(sd_bus_message *m, const struct method *method, void *ar
 	return r < 0 ? err_set(err, ERR_INVALID, "the options cannot be read") : 0;
 }
 
-int bus_decode(sd_bus_message *m, const struct method *method, const struct field *self, const char *id, void *args,
-	       struct err *err)
+int bus_decode(sd_bus_message *m, const struct method *method, const struct field *self,
+	       const char *id, void *args, struct err *err)
 {
 	if (self && field_from_text(self, args, id, err) < 0)
 		return -1;
 	for (size_t i = 0; i < method->args->count; i++) {
 		const struct field *field = &method->args->fields[i];
 
-		if ((field->flags & FIELD_REQUIRED) && field != self && bus_read_field(m, field, args, err) < 0)
+		if ((field->flags & FIELD_REQUIRED) && field != self &&
+		    bus_read_field(m, field, args, err) < 0)
 			return -1;
 	}
 	return method_bus_has_options(method) ? read_options(m, method, args, err) : 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What goes out over the bus: answers and errors of methods. The values themselves are written by their fields. */
+/* What goes out over the bus: answers and errors of methods. The values themselves are written by
+ * their fields. */
 
 #include "api/bus/encode.h"
 
@@ -20,7 +21,8 @@ char *bus_object_path(enum method_scope scope, const char *id)
 
 int bus_reply_error(sd_bus_message *m, const struct err *err)
 {
-	_cleanup_free_ char *name = xasprintf("%s%s", ERR_BUS_PREFIX, err_view(err->code)->bus_name);
+	_cleanup_free_ char *name =
+		xasprintf("%s%s", ERR_BUS_PREFIX, err_view(err->code)->bus_name);
 
 	return sd_bus_reply_method_errorf(m, name, "%s", err->text);
 }
@@ -28,13 +30,15 @@ int bus_reply_error(sd_bus_message *m, const struct err *err)
 static int append_path(sd_bus_message *reply, enum method_scope scope, const struct answer *answer)
 {
 	const struct field *field = record_find(answer->record, scopes[scope].id);
-	const char *id = field ? *(char *const *)field_of_const(field, answer_item(answer, 0)) : NULL;
+	const char *id =
+		field ? *(char *const *)field_of_const(field, answer_item(answer, 0)) : NULL;
 	_cleanup_free_ char *path = str_empty(id) ? NULL : bus_object_path(scope, id);
 
 	return path ? sd_bus_message_append_basic(reply, 'o', path) : -ENOENT;
 }
 
-int bus_append_answer(sd_bus_message *reply, const struct method *method, const struct answer *answer)
+int bus_append_answer(sd_bus_message *reply, const struct method *method,
+		      const struct answer *answer)
 {
 	enum method_scope scope = method_answer_scope(method);
 	int r;

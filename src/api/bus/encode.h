@@ -11,4 +11,5 @@
 char *bus_object_path(enum method_scope scope, const char *id);
 int bus_reply_error(sd_bus_message *m, const struct err *err);
 /* What the method answers with: an object's path, a record, or an array of them. */
-int bus_append_answer(sd_bus_message *reply, const struct method *method, const struct answer *answer);
+int bus_append_answer(sd_bus_message *reply, const struct method *method,
+		      const struct answer *answer);

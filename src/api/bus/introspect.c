@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The introspection XML for dbus/: the rows of the vtables, in the form sd-bus itself answers Introspect with, plus a
- * comment that says what each row is for. So what is shipped cannot differ from what is served.
+ * The introspection XML for dbus/: the rows of the vtables, in the form sd-bus itself answers
+ * Introspect with, plus a comment that says what each row is for. So what is shipped cannot differ
+ * from what is served.
  */
 
 #include <assert.h>
@@ -39,12 +40,14 @@ static size_t signature_type_length(const char *signature)
 }
 
 /* One <arg> a complete type; names moves past the names used. direction is NULL for signals. */
-static void xml_args(struct buf *out, const char *signature, const char **names, const char *direction)
+static void xml_args(struct buf *out, const char *signature, const char **names,
+		     const char *direction)
 {
 	while (!str_empty(signature)) {
 		size_t length = signature_type_length(signature);
 
-		buf_printf(out, "   <arg type=\"%.*s\" name=\"%s\"", (int)length, signature, *names);
+		buf_printf(out, "   <arg type=\"%.*s\" name=\"%s\"", (int)length, signature,
+			   *names);
 		if (direction)
 			buf_printf(out, " direction=\"%s\"", direction);
 		buf_add_text(out, "/>\n");
@@ -109,12 +112,13 @@ static void xml_property(struct buf *out, enum method_scope scope, const sd_bus_
 	else if (!(row->flags & SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE))
 		emits = "false";
 	xml_comment(out, property_summary(scope, row->x.property.member));
-	buf_printf(out, "  <property name=\"%s\" type=\"%s\" access=\"read\">\n", row->x.property.member,
-		   row->x.property.signature);
+	buf_printf(out, "  <property name=\"%s\" type=\"%s\" access=\"read\">\n",
+		   row->x.property.member, row->x.property.signature);
 	if (emits)
-		buf_printf(out,
-			   "   <annotation name=\"org.freedesktop.DBus.Property.EmitsChangedSignal\" value=\"%s\"/>\n",
-			   emits);
+		buf_printf(
+			out,
+			"   <annotation name=\"org.freedesktop.DBus.Property.EmitsChangedSignal\" value=\"%s\"/>\n",
+			emits);
 	buf_add_text(out, "  </property>\n");
 }
 
@@ -123,9 +127,11 @@ static char *interface_xml(const struct bus_interface *interface, enum method_sc
 	const struct bus_signal *signal = bus_signal_table;
 	struct buf out = BUF_NULL;
 
-	buf_add_text(&out, "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n"
-			   "\"https://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n"
-			   "<!-- SPDX-License-Identifier: LGPL-2.1-or-later -->\n<node>\n");
+	buf_add_text(
+		&out,
+		"<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n"
+		"\"https://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n"
+		"<!-- SPDX-License-Identifier: LGPL-2.1-or-later -->\n<node>\n");
 	buf_printf(&out, " <interface name=\"%s\">\n", interface->name);
 	for (size_t i = 1; i < interface->count; i++) {
 		const sd_bus_vtable *row = &interface->rows[i];

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The object tree: the Manager at the root, and under volume/, operation/ and export/ one object for each thing the
- * core has in memory. Objects are not registered one by one. A fallback vtable covers a whole prefix, and a find function says
- * for a path whether there is such an object; so nothing has to be kept in step with the model.
+ * The object tree: the Manager at the root, and under volume/, operation/ and export/ one object
+ * for each thing the core has in memory. Objects are not registered one by one. A fallback vtable
+ * covers a whole prefix, and a find function says for a path whether there is such an object; so
+ * nothing has to be kept in step with the model.
  *
- * sd-bus asks find once for a message (or once for an interface of an object it describes) and then calls the getters
- * one after the other, all within one turn. A volume or an export is therefore copied out of the model once, in
- * find, into a struct the getters read; an operation is pointed to.
+ * sd-bus asks find once for a message (or once for an interface of an object it describes) and then
+ * calls the getters one after the other, all within one turn. A volume or an export is therefore
+ * copied out of the model once, in find, into a struct the getters read; an operation is pointed
+ * to.
  */
 
 #include "api/bus/objects.h"
@@ -16,9 +18,9 @@
 #include <errno.h>
 
 #include "api/bus/encode.h"
+#include "build_config.h"
 #include "core/core.h"
 #include "io/bus_codec.h"
-#include "build_config.h"
 
 /* With more volumes ObjectManager does not list them: that stalls the loop. ListVolumes pages. */
 #define ENUMERATED_VOLUMES_MAX 2000
@@ -53,7 +55,8 @@ static const void *get_object(struct bus_objects *objects, enum method_scope sco
 	return NULL;
 }
 
-static int find_object(struct bus_objects *objects, enum method_scope scope, const char *path, void **ret_found)
+static int find_object(struct bus_objects *objects, enum method_scope scope, const char *path,
+		       void **ret_found)
 {
 	struct bus_view *view = &objects->view[scope];
 	_cleanup_free_ char *id = NULL;
@@ -66,26 +69,27 @@ static int find_object(struct bus_objects *objects, enum method_scope scope, con
 	return view->object ? 1 : 0;
 }
 
-static int find_volume(sd_bus *sd_bus, const char *path, const char *interface, void *userdata, void **ret_found,
-		       sd_bus_error *error)
+static int find_volume(sd_bus *sd_bus, const char *path, const char *interface, void *userdata,
+		       void **ret_found, sd_bus_error *error)
 {
 	return find_object(userdata, SCOPE_VOLUME, path, ret_found);
 }
 
-static int find_operation(sd_bus *sd_bus, const char *path, const char *interface, void *userdata, void **ret_found,
-			  sd_bus_error *error)
+static int find_operation(sd_bus *sd_bus, const char *path, const char *interface, void *userdata,
+			  void **ret_found, sd_bus_error *error)
 {
 	return find_object(userdata, SCOPE_OPERATION, path, ret_found);
 }
 
-static int find_export(sd_bus *sd_bus, const char *path, const char *interface, void *userdata, void **ret_found,
-		       sd_bus_error *error)
+static int find_export(sd_bus *sd_bus, const char *path, const char *interface, void *userdata,
+		       void **ret_found, sd_bus_error *error)
 {
 	return find_object(userdata, SCOPE_EXPORT, path, ret_found);
 }
 
-static int get_property(sd_bus *sd_bus, const char *path, const char *interface, const char *property,
-			sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int get_property(sd_bus *sd_bus, const char *path, const char *interface,
+			const char *property, sd_bus_message *reply, void *userdata,
+			sd_bus_error *error)
 {
 	struct bus_view *view = userdata;
 	const struct record *record = scopes[view - view->objects->view].record;
@@ -100,8 +104,9 @@ static int get_property(sd_bus *sd_bus, const char *path, const char *interface,
 	return -ENOENT;
 }
 
-static int get_manager_property(sd_bus *sd_bus, const char *path, const char *interface, const char *property,
-				sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int get_manager_property(sd_bus *sd_bus, const char *path, const char *interface,
+				const char *property, sd_bus_message *reply, void *userdata,
+				sd_bus_error *error)
 {
 	struct bus_view *view = userdata;
 
@@ -110,7 +115,7 @@ static int get_manager_property(sd_bus *sd_bus, const char *path, const char *in
 	return bus_append_text(reply, core_appliance_id(view->objects->core));
 }
 
-/* --- enumeration ----------------------------------------------------------------------------------------------- */
+/* --- enumeration --- */
 
 struct path_list {
 	enum method_scope scope;
@@ -136,7 +141,8 @@ static void count_one(void *arg, const char *id)
 	++*(size_t *)arg;
 }
 
-static int enumerate_volumes(sd_bus *sd_bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error)
+static int enumerate_volumes(sd_bus *sd_bus, const char *prefix, void *userdata, char ***ret_nodes,
+			     sd_bus_error *error)
 {
 	struct bus_objects *objects = userdata;
 	struct path_list list = { .scope = SCOPE_VOLUME };
@@ -149,8 +155,8 @@ static int enumerate_volumes(sd_bus *sd_bus, const char *prefix, void *userdata,
 	return 0;
 }
 
-static int enumerate_operations(sd_bus *sd_bus, const char *prefix, void *userdata, char ***ret_nodes,
-				sd_bus_error *error)
+static int enumerate_operations(sd_bus *sd_bus, const char *prefix, void *userdata,
+				char ***ret_nodes, sd_bus_error *error)
 {
 	struct bus_objects *objects = userdata;
 	struct path_list list = { .scope = SCOPE_OPERATION };
@@ -160,7 +166,8 @@ static int enumerate_operations(sd_bus *sd_bus, const char *prefix, void *userda
 	return 0;
 }
 
-static int enumerate_exports(sd_bus *sd_bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error)
+static int enumerate_exports(sd_bus *sd_bus, const char *prefix, void *userdata, char ***ret_nodes,
+			     sd_bus_error *error)
 {
 	struct bus_objects *objects = userdata;
 	struct path_list list = { .scope = SCOPE_EXPORT };
@@ -170,7 +177,7 @@ static int enumerate_exports(sd_bus *sd_bus, const char *prefix, void *userdata,
 	return 0;
 }
 
-/* --- methods --------------------------------------------------------------------------------------------------- */
+/* --- methods --- */
 
 static const struct method *find_method(sd_bus_message *m, enum method_scope scope)
 {
@@ -198,7 +205,7 @@ static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *error)
 			       scope_id_of(scope, view->object));
 }
 
-/* --- registration ---------------------------------------------------------------------------------------------- */
+/* --- registration --- */
 
 static int register_scope(struct bus_objects *objects, sd_bus *sd_bus, enum method_scope scope,
 			  sd_bus_object_find_t find, sd_bus_node_enumerator_t enumerate)
@@ -206,9 +213,11 @@ static int register_scope(struct bus_objects *objects, sd_bus *sd_bus, enum meth
 	const struct bus_interface *interface = objects->interfaces[scope];
 	int r;
 
-	r = sd_bus_add_fallback_vtable(sd_bus, NULL, scopes[scope].path, interface->name, interface->rows, find,
-				       objects);
-	return r < 0 ? r : sd_bus_add_node_enumerator(sd_bus, NULL, scopes[scope].path, enumerate, objects);
+	r = sd_bus_add_fallback_vtable(sd_bus, NULL, scopes[scope].path, interface->name,
+				       interface->rows, find, objects);
+	return r < 0 ? r
+		     : sd_bus_add_node_enumerator(sd_bus, NULL, scopes[scope].path, enumerate,
+						  objects);
 }
 
 int bus_objects_register(struct bus_objects *objects, sd_bus *sd_bus)
@@ -223,13 +232,14 @@ int bus_objects_register(struct bus_objects *objects, sd_bus *sd_bus)
 	if (r >= 0)
 		r = register_scope(objects, sd_bus, SCOPE_VOLUME, find_volume, enumerate_volumes);
 	if (r >= 0)
-		r = register_scope(objects, sd_bus, SCOPE_OPERATION, find_operation, enumerate_operations);
+		r = register_scope(objects, sd_bus, SCOPE_OPERATION, find_operation,
+				   enumerate_operations);
 	if (r >= 0)
 		r = register_scope(objects, sd_bus, SCOPE_EXPORT, find_export, enumerate_exports);
 	return r;
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------ */
+/* --- life --- */
 
 void bus_objects_init(struct bus_objects *objects, struct core *core, struct bus_calls *calls)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The object tree: the Manager, and an object for each volume, operation and export. Private to api/bus/. */
+/* The object tree: the Manager, and an object for each volume, operation and export. Private to
+ * api/bus/. */
 
 #include "api/bus/calls.h"
 #include "api/bus/vtable.h"

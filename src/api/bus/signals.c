@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What the core tells becomes signals. Events come after what they tell is durable, so a signal can be believed.
+ * What the core tells becomes signals. Events come after what they tell is durable, so a signal can
+ * be believed.
  *
- * Two kinds. The Manager's own signals are sent as the events come, one for one. PropertiesChanged says the state of
- * an object and not its history, so an object that changes is only marked; once a turn the marked ones are sent, each
- * once. An operation that ends is sent first if it is marked: who waits for OperationCompleted then already has its
- * properties.
+ * Two kinds. The Manager's own signals are sent as the events come, one for one. PropertiesChanged
+ * says the state of an object and not its history, so an object that changes is only marked; once a
+ * turn the marked ones are sent, each once. An operation that ends is sent first if it is marked:
+ * who waits for OperationCompleted then already has its properties.
  *
- * A bus that does not read must not make us grow. Above QUEUE_MAX unwritten messages signals are left out (logged once
- * until the queue has drained) and marked objects simply wait, for there are never more of them than objects. Nothing
- * at all is sent while the name is not ours: clients read everything anew when it appears. Only completions are kept and
- * told then, since after a start some operations end before the bus is there, and somebody may wait for just that.
+ * A bus that does not read must not make us grow. Above QUEUE_MAX unwritten messages signals are
+ * left out (logged once until the queue has drained) and marked objects simply wait, for there are
+ * never more of them than objects. Nothing at all is sent while the name is not ours: clients read
+ * everything anew when it appears. Only completions are kept and told then, since after a start
+ * some operations end before the bus is there, and somebody may wait for just that.
  */
 
 #include "api/bus/signals.h"
@@ -22,8 +24,8 @@
 
 #include "api/bus/encode.h"
 #include "api/bus/signal_table.h"
-#include "io/bus_codec.h"
 #include "base/log.h"
+#include "io/bus_codec.h"
 
 #define FLUSH_RETRY_MS 200
 /* Messages that wait for the bus to read; with more than this nothing is emitted. */
@@ -54,7 +56,9 @@ static bool may_emit(struct bus_signals *signals)
 	queued = bus_connection_queued(signals->connection);
 	if (queued > QUEUE_MAX) {
 		if (!signals->overflow_logged)
-			log_warning("bus: %zu messages wait to be read; signals are left out until they are", queued);
+			log_warning(
+				"bus: %zu messages wait to be read; signals are left out until they are",
+				queued);
 		signals->overflow_logged = true;
 		return false;
 	}
@@ -65,7 +69,8 @@ static bool may_emit(struct bus_signals *signals)
 
 static int signal_new(struct bus_signals *signals, int which, sd_bus_message **out)
 {
-	return sd_bus_message_new_signal(signals->connection->sd_bus, out, BUS_ROOT, scopes[SCOPE_MANAGER].interface,
+	return sd_bus_message_new_signal(signals->connection->sd_bus, out, BUS_ROOT,
+					 scopes[SCOPE_MANAGER].interface,
 					 bus_signal_table[which].member);
 }
 
@@ -74,15 +79,17 @@ static void signal_send(struct bus_signals *signals, int which, sd_bus_message *
 	if (r >= 0)
 		r = sd_bus_send(signals->connection->sd_bus, m, NULL);
 	if (r < 0)
-		log_warning("bus: signal %s was not sent: %s", bus_signal_table[which].member, strerror(-r));
+		log_warning("bus: signal %s was not sent: %s", bus_signal_table[which].member,
+			    strerror(-r));
 	sd_bus_message_unref(m);
 }
 
-/* --- PropertiesChanged ----------------------------------------------------------------------------------------- */
+/* --- PropertiesChanged --- */
 
 static int dirty_compare(const void *a, const void *b)
 {
-	return strcmp(((const struct dirty_object *)a)->path, ((const struct dirty_object *)b)->path);
+	return strcmp(((const struct dirty_object *)a)->path,
+		      ((const struct dirty_object *)b)->path);
 }
 
 static void dirty_free(struct bus_signals *signals, struct dirty_object *object)
@@ -152,7 +159,8 @@ static void on_flush_timer(struct loop_timer *timer)
 	dirty_flush(container_of(timer, struct bus_signals, flush_timer));
 }
 
-static void dirty_forget(struct bus_signals *signals, enum method_scope scope, const char *id, bool emit)
+static void dirty_forget(struct bus_signals *signals, enum method_scope scope, const char *id,
+			 bool emit)
 {
 	_cleanup_free_ char *path = bus_object_path(scope, id);
 	struct dirty_object *object = dirty_find(signals, path);
@@ -163,12 +171,13 @@ static void dirty_forget(struct bus_signals *signals, enum method_scope scope, c
 		dirty_free(signals, object);
 }
 
-/* --- objects that come and go ---------------------------------------------------------------------------------- */
+/* --- objects that come and go --- */
 
 static void emit_added(struct bus_signals *signals, enum method_scope scope, const char *id)
 {
 	_cleanup_free_ char *path = bus_object_path(scope, id);
-	int r = sd_bus_emit_interfaces_added(signals->connection->sd_bus, path, scopes[scope].interface, NULL);
+	int r = sd_bus_emit_interfaces_added(signals->connection->sd_bus, path,
+					     scopes[scope].interface, NULL);
 
 	if (r < 0)
 		log_debug("bus: no InterfacesAdded for %s: %s", path, strerror(-r));
@@ -177,13 +186,14 @@ static void emit_added(struct bus_signals *signals, enum method_scope scope, con
 static void emit_removed(struct bus_signals *signals, enum method_scope scope, const char *id)
 {
 	_cleanup_free_ char *path = bus_object_path(scope, id);
-	int r = sd_bus_emit_interfaces_removed(signals->connection->sd_bus, path, scopes[scope].interface, NULL);
+	int r = sd_bus_emit_interfaces_removed(signals->connection->sd_bus, path,
+					       scopes[scope].interface, NULL);
 
 	if (r < 0)
 		log_debug("bus: no InterfacesRemoved for %s: %s", path, strerror(-r));
 }
 
-/* --- the Manager's signals ------------------------------------------------------------------------------------- */
+/* --- the Manager's signals --- */
 
 static void emit_started(struct bus_signals *signals, const struct operation_record *operation)
 {
@@ -192,13 +202,15 @@ static void emit_started(struct bus_signals *signals, const struct operation_rec
 	int r = signal_new(signals, SIGNAL_STARTED, &m);
 
 	if (r >= 0)
-		r = sd_bus_message_append(m, "oss", path, operation->id, operation_type_names[operation->type]);
+		r = sd_bus_message_append(m, "oss", path, operation->id,
+					  operation_type_names[operation->type]);
 	if (r >= 0)
 		r = bus_append_text(m, operation->volume_id);
 	signal_send(signals, SIGNAL_STARTED, m, r);
 }
 
-/* The whole record: error, error_code, step, vm_id, request, response and what is added to it later. */
+/* The whole record: error, error_code, step, vm_id, request, response and what is added to it
+ * later. */
 static void emit_completed(struct bus_signals *signals, const struct operation_record *operation)
 {
 	_cleanup_free_ char *path = bus_object_path(SCOPE_OPERATION, operation->id);
@@ -209,7 +221,8 @@ static void emit_completed(struct bus_signals *signals, const struct operation_r
 	int r = signal_new(signals, SIGNAL_COMPLETED, &m);
 
 	if (r >= 0)
-		r = sd_bus_message_append(m, "osss", path, operation->id, operation_type_names[operation->type],
+		r = sd_bus_message_append(m, "osss", path, operation->id,
+					  operation_type_names[operation->type],
 					  operation_status_names[operation->status]);
 	if (r >= 0)
 		r = bus_append_text(m, operation->volume_id);
@@ -259,7 +272,8 @@ static void emit_device(struct bus_signals *signals, int which, const struct dev
 	signal_send(signals, which, m, r);
 }
 
-static void emit_mapping(struct bus_signals *signals, const struct mapping_record *mapping, bool removed)
+static void emit_mapping(struct bus_signals *signals, const struct mapping_record *mapping,
+			 bool removed)
 {
 	sd_bus_message *m = NULL;
 	int r = signal_new(signals, SIGNAL_MAPPING, &m);
@@ -329,7 +343,8 @@ static void emit_event(struct bus_signals *signals, const struct core_event *eve
 	case EVENT_OPERATION_CHANGED:
 	case EVENT_VOLUME_CHANGED:
 	case EVENT_EXPORT_CHANGED:
-	case EVENT_DEVICE_CHANGED: /* no signal of its own: a mapped device shows in its volume's properties */
+	case EVENT_DEVICE_CHANGED: /* no signal of its own: a mapped device shows in its volume's
+				      properties */
 	case EVENT_TYPE_COUNT:
 		break;
 	}

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The interfaces, made at start from methods[] and the records. sd-bus wants an array of sd_bus_vtable rows whose
- * texts live as long as they are registered, so an interface owns its rows and every text it had to compose.
+ * The interfaces, made at start from methods[] and the records. sd-bus wants an array of
+ * sd_bus_vtable rows whose texts live as long as they are registered, so an interface owns its rows
+ * and every text it had to compose.
  *
- * Every method is flagged UNPRIVILEGED. Without the flag sd-bus asks the bus for the caller's uid in a blocking round
- * trip per call; who may do what is decided in auth.c instead.
+ * Every method is flagged UNPRIVILEGED. Without the flag sd-bus asks the bus for the caller's uid
+ * in a blocking round trip per call; who may do what is decided in auth.c instead.
  */
 
 #include "api/bus/vtable.h"
@@ -66,15 +67,18 @@ static void add_method(struct bus_interface *interface, const struct method *met
 	const char *signature = interface_keep(interface, method_bus_signature(method, on_object));
 	const char *names = interface_keep(interface, method_arg_names(method, on_object));
 	const char *member = on_object ? method->object_member : method->member;
-	sd_bus_vtable row = SD_BUS_METHOD_WITH_NAMES_OFFSET(member, signature, names, method_bus_result(method), ,
-							    interface->handlers->method, 0, SD_BUS_VTABLE_UNPRIVILEGED);
+	sd_bus_vtable row =
+		SD_BUS_METHOD_WITH_NAMES_OFFSET(member, signature, names, method_bus_result(method),
+						, interface->handlers->method, 0,
+						SD_BUS_VTABLE_UNPRIVILEGED);
 
 	interface_add(interface, row);
 }
 
 static void add_signal(struct bus_interface *interface, const struct bus_signal *signal)
 {
-	sd_bus_vtable row = SD_BUS_SIGNAL_WITH_NAMES(signal->member, signal->signature, signal->names, 0);
+	sd_bus_vtable row =
+		SD_BUS_SIGNAL_WITH_NAMES(signal->member, signal->signature, signal->names, 0);
 
 	interface_add(interface, row);
 }
@@ -82,13 +86,14 @@ static void add_signal(struct bus_interface *interface, const struct bus_signal 
 static void add_property(struct bus_interface *interface, const struct field *field, bool constant)
 {
 	char name[BUS_PROPERTY_SIZE];
-	uint64_t flags = constant ? SD_BUS_VTABLE_PROPERTY_CONST : SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE;
+	uint64_t flags =
+		constant ? SD_BUS_VTABLE_PROPERTY_CONST : SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE;
 	const char *member;
 
 	method_bus_property(field->name, name);
 	member = interface_keep(interface, xstrdup(name));
-	sd_bus_vtable row =
-		SD_BUS_PROPERTY(member, field_type_view(field->type)->bus, interface->handlers->property, 0, flags);
+	sd_bus_vtable row = SD_BUS_PROPERTY(member, field_type_view(field->type)->bus,
+					    interface->handlers->property, 0, flags);
 
 	interface_add(interface, row);
 }
@@ -96,8 +101,10 @@ static void add_property(struct bus_interface *interface, const struct field *fi
 static void add_manager(struct bus_interface *interface)
 {
 	sd_bus_vtable version =
-		SD_BUS_PROPERTY("Version", "s", interface->handlers->manager_property, 0, SD_BUS_VTABLE_PROPERTY_CONST);
-	sd_bus_vtable appliance = SD_BUS_PROPERTY("ApplianceId", "s", interface->handlers->manager_property, 0, 0);
+		SD_BUS_PROPERTY("Version", "s", interface->handlers->manager_property, 0,
+				SD_BUS_VTABLE_PROPERTY_CONST);
+	sd_bus_vtable appliance =
+		SD_BUS_PROPERTY("ApplianceId", "s", interface->handlers->manager_property, 0, 0);
 
 	for (size_t i = 0; i < METHOD_COUNT; i++)
 		add_method(interface, &methods[i], false);
@@ -123,7 +130,8 @@ static void add_object(struct bus_interface *interface, enum method_scope scope)
 	}
 }
 
-struct bus_interface *bus_interface_new(enum method_scope scope, const struct bus_handlers *handlers)
+struct bus_interface *bus_interface_new(enum method_scope scope,
+					const struct bus_handlers *handlers)
 {
 	struct bus_interface *interface = xnew(struct bus_interface);
 	sd_bus_vtable start = SD_BUS_VTABLE_START(0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* One D-Bus interface: the vtable built from methods[] and the texts it points to. Private to api/bus/. */
+/* One D-Bus interface: the vtable built from methods[] and the texts it points to. Private to
+ * api/bus/. */
 
 #include <systemd/sd-bus.h>
 
@@ -23,5 +24,7 @@ struct bus_interface {
 };
 
 /* handlers outlive it. */
-struct bus_interface *bus_interface_new(enum method_scope scope, const struct bus_handlers *handlers);
-struct bus_interface *bus_interface_free(struct bus_interface *interface); /* returns NULL, takes NULL */
+struct bus_interface *bus_interface_new(enum method_scope scope,
+					const struct bus_handlers *handlers);
+/* returns NULL, takes NULL */
+struct bus_interface *bus_interface_free(struct bus_interface *interface);

@@ -3,10 +3,11 @@
 /*
  * Which requests are let in.
  *
- * The guards are for a daemon that trusts the machine it runs on, but not the web pages that are opened on it. A page can
- * make a browser send requests to 127.0.0.1, directly (then the browser adds an Origin) or by pointing a name of its own
- * there (then Host is that name). Both are refused, and what a browser sends needs the content type that pages cannot
- * send without asking first, see decode.c.
+ * The guards are for a daemon that trusts the machine it runs on, but not the web pages that are
+ * opened on it. A page can make a browser send requests to 127.0.0.1, directly (then the browser
+ * adds an Origin) or by pointing a name of its own there (then Host is that name). Both are
+ * refused, and what a browser sends needs the content type that pages cannot send without asking
+ * first, see decode.c.
  */
 
 #include "api/rest/auth.h"
@@ -43,7 +44,8 @@ static int walk_headers(struct evhttp_request *http, struct rest_headers *out, s
 
 	TAILQ_FOREACH(header, evhttp_request_get_input_headers(http), next) {
 		for (size_t i = 0; i < ARRAY_SIZE(once); i++) {
-			if (strcasecmp(header->key, once[i].name) == 0 && take_header(once[i].slot, header, err) < 0)
+			if (strcasecmp(header->key, once[i].name) == 0 &&
+			    take_header(once[i].slot, header, err) < 0)
 				return -1;
 		}
 		if (strncasecmp(header->key, "Sec-Fetch-", strlen("Sec-Fetch-")) == 0)
@@ -66,7 +68,8 @@ static size_t host_name_length(const char *host)
 	port = host + length;
 	if (*port == '\0')
 		return length;
-	return *port == ':' && parse_u64(port + 1, &number) == 0 && number <= UINT16_MAX ? length : 0;
+	return *port == ':' && parse_u64(port + 1, &number) == 0 && number <= UINT16_MAX ? length
+											 : 0;
 }
 
 static bool host_is_ours(const char *own, const char *host)
@@ -87,10 +90,12 @@ static bool origin_is_ours(const char *origin, const char *host)
 	const char scheme[] = "http://";
 	size_t length = strlen(scheme);
 
-	return host && strncasecmp(origin, scheme, length) == 0 && strcasecmp(origin + length, host) == 0;
+	return host && strncasecmp(origin, scheme, length) == 0 &&
+	       strcasecmp(origin + length, host) == 0;
 }
 
-int rest_auth(struct evhttp_request *http, const char *own_host, struct rest_headers *out, struct err *err)
+int rest_auth(struct evhttp_request *http, const char *own_host, struct rest_headers *out,
+	      struct err *err)
 {
 	*out = (struct rest_headers){ 0 };
 	if (walk_headers(http, out, err) < 0)
@@ -99,11 +104,13 @@ int rest_auth(struct evhttp_request *http, const char *own_host, struct rest_hea
 		if (http->major > 1 || (http->major == 1 && http->minor >= 1))
 			return err_set(err, ERR_INVALID, "the header Host is missing");
 	} else if (!host_is_ours(own_host, out->host)) {
-		return err_set(err, ERR_MISDIRECTED,
-			       "this server answers to localhost and the address it listens on, not to Host '%s'",
-			       out->host);
+		return err_set(
+			err, ERR_MISDIRECTED,
+			"this server answers to localhost and the address it listens on, not to Host '%s'",
+			out->host);
 	}
 	if (out->origin && !origin_is_ours(out->origin, out->host))
-		return err_set(err, ERR_FORBIDDEN, "requests from the origin '%s' are not allowed", out->origin);
+		return err_set(err, ERR_FORBIDDEN, "requests from the origin '%s' are not allowed",
+			       out->origin);
 	return 0;
 }

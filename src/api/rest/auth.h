@@ -17,7 +17,8 @@ struct rest_headers {
 };
 
 /*
- * Duplicates, Host, Origin: what is checked before the path is looked at. own_host is the address the server listens on,
- * as it stands in a Host header ("[::1]").
+ * Duplicates, Host, Origin: what is checked before the path is looked at. own_host is the address
+ * the server listens on, as it stands in a Host header ("[::1]").
  */
-int rest_auth(struct evhttp_request *http, const char *own_host, struct rest_headers *out, struct err *err);
+int rest_auth(struct evhttp_request *http, const char *own_host, struct rest_headers *out,
+	      struct err *err);

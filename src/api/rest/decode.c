@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What comes in over HTTP, from the target and the body to an argument struct. Nothing here knows a single method: path,
- * query string and JSON body are three spellings of the same field table.
+ * What comes in over HTTP, from the target and the body to an argument struct. Nothing here knows a
+ * single method: path, query string and JSON body are three spellings of the same field table.
  */
 
 #include "api/rest/decode.h"
@@ -30,10 +30,12 @@ static int decode_query(const struct record *record, const char *query, void *ar
 		uint64_t bit;
 
 		if (!field || (field->flags & FIELD_KEY))
-			return err_set_field(err, name, ERR_INVALID, "unknown argument %s in the query string", name);
+			return err_set_field(err, name, ERR_INVALID,
+					     "unknown argument %s in the query string", name);
 		bit = UINT64_C(1) << (field - record->fields);
 		if (seen & bit)
-			return err_set_field(err, name, ERR_INVALID, "%s is given twice in the query string", name);
+			return err_set_field(err, name, ERR_INVALID,
+					     "%s is given twice in the query string", name);
 		seen |= bit;
 		if (field_from_text(field, args, value, err) < 0)
 			return -1;
@@ -41,15 +43,16 @@ static int decode_query(const struct record *record, const char *query, void *ar
 	return more;
 }
 
-static int decode_body(const struct record *record, const struct rest_headers *headers, struct evbuffer *body,
-		       void *args, struct err *err)
+static int decode_body(const struct record *record, const struct rest_headers *headers,
+		       struct evbuffer *body, void *args, struct err *err)
 {
 	size_t length = evbuffer_get_length(body);
 	const char *text = (const char *)evbuffer_pullup(body, -1);
 	_cleanup_json_ struct json *document = NULL;
 
 	if (headers->from_browser && !content_type_is_json(headers->content_type))
-		return err_set(err, ERR_MEDIA_TYPE, "a body sent by a browser needs Content-Type: application/json");
+		return err_set(err, ERR_MEDIA_TYPE,
+			       "a body sent by a browser needs Content-Type: application/json");
 	document = json_parse(text, length, err);
 	if (!document) {
 		err_prefix(err, "the body is not JSON");
@@ -58,8 +61,10 @@ static int decode_body(const struct record *record, const struct rest_headers *h
 	return record_from_json(record, args, document, err);
 }
 
-/* What is named in the path holds; a query or body may repeat it, as existing clients do, but not contradict it. */
-static int decode_path(const struct route *route, const struct route_target *target, void *args, struct err *err)
+/* What is named in the path holds; a query or body may repeat it, as existing clients do, but not
+ * contradict it. */
+static int decode_path(const struct route *route, const struct route_target *target, void *args,
+		       struct err *err)
 {
 	for (size_t i = 0; i < route->count; i++) {
 		const struct field *field = route->segments[i].field;
@@ -77,17 +82,20 @@ static int decode_path(const struct route *route, const struct route_target *tar
 			continue;
 		field_to_text(field, args, &named);
 		if (!streq(named.data, repeated.data))
-			return err_set_field(err, field->name, ERR_INVALID, "%s is %s in the path and %s elsewhere",
-					     field->name, named.data, repeated.data);
+			return err_set_field(err, field->name, ERR_INVALID,
+					     "%s is %s in the path and %s elsewhere", field->name,
+					     named.data, repeated.data);
 	}
 	return 0;
 }
 
-/* Only methods that begin something have a use for it; the others do no harm when they are repeated. */
+/* Only methods that begin something have a use for it; the others do no harm when they are
+ * repeated. */
 static int decode_key(const struct record *record, const char *key, void *args, struct err *err)
 {
 	for (size_t i = 0; i < record->count && key; i++) {
-		if (!(record->fields[i].flags & FIELD_KEY) || field_from_text(&record->fields[i], args, key, err) == 0)
+		if (!(record->fields[i].flags & FIELD_KEY) ||
+		    field_from_text(&record->fields[i], args, key, err) == 0)
 			continue;
 		err_prefix(err, "the header Idempotency-Key");
 		return -1;
@@ -95,23 +103,28 @@ static int decode_key(const struct record *record, const char *key, void *args, 
 	return 0;
 }
 
-/* GET has a query string, POST and PUT have a body; for DELETE, to which programs give either, it is the one that is there. */
+/* GET has a query string, POST and PUT have a body; for DELETE, to which programs give either, it
+ * is the one that is there. */
 static int check_source(enum http_verb verb, bool has_query, bool has_body, struct err *err)
 {
 	if (verb == HTTP_GET && has_body)
-		return err_set(err, ERR_INVALID, "GET takes its arguments from the query string, not from a body");
+		return err_set(err, ERR_INVALID,
+			       "GET takes its arguments from the query string, not from a body");
 	if ((verb == HTTP_POST || verb == HTTP_PUT) && has_query)
-		return err_set(err, ERR_INVALID, "%s takes its arguments from a JSON body, not from the query string",
+		return err_set(err, ERR_INVALID,
+			       "%s takes its arguments from a JSON body, not from the query string",
 			       http_verb_names[verb]);
 	if (has_query && has_body)
-		return err_set(err, ERR_INVALID,
-			       "%s takes its arguments from the query string or from a JSON body, not from both",
-			       http_verb_names[verb]);
+		return err_set(
+			err, ERR_INVALID,
+			"%s takes its arguments from the query string or from a JSON body, not from both",
+			http_verb_names[verb]);
 	return 0;
 }
 
-int rest_decode(const struct route *route, const struct route_target *target, const struct rest_headers *headers,
-		struct evhttp_request *http, void *args, struct err *err)
+int rest_decode(const struct route *route, const struct route_target *target,
+		const struct rest_headers *headers, struct evhttp_request *http, void *args,
+		struct err *err)
 {
 	const struct record *record = route->method->args;
 	struct evbuffer *body = evhttp_request_get_input_buffer(http);
@@ -124,7 +137,8 @@ int rest_decode(const struct route *route, const struct route_target *target, co
 		return -1;
 	if (has_body && decode_body(record, headers, body, args, err) < 0)
 		return -1;
-	if (decode_path(route, target, args, err) < 0 || decode_key(record, headers->idempotency_key, args, err) < 0)
+	if (decode_path(route, target, args, err) < 0 ||
+	    decode_key(record, headers->idempotency_key, args, err) < 0)
 		return -1;
 	return record_check_required(record, args, err);
 }

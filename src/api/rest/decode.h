@@ -7,5 +7,6 @@
 #include "api/rest/routes.h"
 
 /* Path, query string and body into args, an initialised struct of the route's method. */
-int rest_decode(const struct route *route, const struct route_target *target, const struct rest_headers *headers,
-		struct evhttp_request *http, void *args, struct err *err);
+int rest_decode(const struct route *route, const struct route_target *target,
+		const struct rest_headers *headers, struct evhttp_request *http, void *args,
+		struct err *err);

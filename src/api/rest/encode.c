@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What goes out over HTTP. Answers are records, written as JSON by their own tables; errors have one form, filled from
- * the one map in base/err.c.
+ * What goes out over HTTP. Answers are records, written as JSON by their own tables; errors have
+ * one form, filled from the one map in base/err.c.
  *
- * HEAD is served as GET up to the last moment. evhttp would send a body to HEAD and then lose count of what belongs to
- * which reply, so the length is announced by hand and the body kept.
+ * HEAD is served as GET up to the last moment. evhttp would send a body to HEAD and then lose count
+ * of what belongs to which reply, so the length is announced by hand and the body kept.
  */
 
 #include "api/rest/encode.h"
@@ -22,12 +22,14 @@
 
 static void add_header(struct evhttp_request *http, const char *name, const char *value)
 {
-	/* Refused when the value could end the header early; then the header is lost, not the reply. */
+	/* Refused when the value could end the header early; then the header is lost, not the
+	 * reply. */
 	if (evhttp_add_header(evhttp_request_get_output_headers(http), name, value) < 0)
 		log_error("the header %s was not sent: its value has a line end", name);
 }
 
-static void send_body(struct rest_encoder *encoder, struct evhttp_request *http, int status, const struct buf *body)
+static void send_body(struct rest_encoder *encoder, struct evhttp_request *http, int status,
+		      const struct buf *body)
 {
 	struct evbuffer *out = evhttp_request_get_output_buffer(http);
 
@@ -74,7 +76,8 @@ static void put_error(const struct err *err, struct json_writer *w)
 	json_end_object(w);
 }
 
-void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http, const struct err *err)
+void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http,
+		      const struct err *err)
 {
 	const struct err_view *view = err_view(err->code);
 	_cleanup_json_writer_ struct json_writer w = { .out = &encoder->body };
@@ -112,8 +115,8 @@ static void put_items(const struct answer *answer, struct json_writer *w)
 	json_end_array(w);
 }
 
-static void put_many(struct evhttp_request *http, const struct method *method, const struct answer *answer,
-		     struct json_writer *w)
+static void put_many(struct evhttp_request *http, const struct method *method,
+		     const struct answer *answer, struct json_writer *w)
 {
 	if (!method->list_key) {
 		put_items(answer, w);
@@ -138,7 +141,8 @@ static void put_many(struct evhttp_request *http, const struct method *method, c
 }
 
 /* Where the object that was begun or made is shown. */
-static void add_location(struct evhttp_request *http, const struct method *method, const struct answer *answer)
+static void add_location(struct evhttp_request *http, const struct method *method,
+			 const struct answer *answer)
 {
 	enum method_scope scope = method_answer_scope(method);
 	_cleanup_buf_ struct buf location = BUF_NULL;
@@ -148,8 +152,8 @@ static void add_location(struct evhttp_request *http, const struct method *metho
 	add_header(http, "Location", location.data);
 }
 
-void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http, const struct method *method,
-		       const struct answer *answer)
+void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http,
+		       const struct method *method, const struct answer *answer)
 {
 	_cleanup_json_writer_ struct json_writer w = { .out = &encoder->body };
 	int status = answer->unhealthy ? 503 : 200;

@@ -12,8 +12,9 @@ struct rest_encoder {
 	bool closing;    /* replies carry Connection: close */
 };
 
-void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http, const struct err *err);
+void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http,
+		      const struct err *err);
 /* 204 or 405, with Allow. */
 void rest_reply_verbs(struct rest_encoder *encoder, struct evhttp_request *http, unsigned verbs);
-void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http, const struct method *method,
-		       const struct answer *answer);
+void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http,
+		       const struct method *method, const struct answer *answer);

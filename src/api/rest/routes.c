@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Routing. The templates of methods[] are taken apart once, at start. A request target is split at '?' and at '/' first
- * and decoded segment by segment afterwards, so "devices/%2Fdev%2Fvdb/volume" has three segments, and no spelling of a
- * path (%61pi, %00, "..") reaches a handler that its plain form would not reach.
+ * Routing. The templates of methods[] are taken apart once, at start. A request target is split at
+ * '?' and at '/' first and decoded segment by segment afterwards, so "devices/%2Fdev%2Fvdb/volume"
+ * has three segments, and no spelling of a path (%61pi, %00, "..") reaches a handler that its plain
+ * form would not reach.
  *
  * There are a few dozen rows; comparing a request with each costs less than hashing it would.
  */
@@ -28,7 +29,8 @@ static int hex_digit(char c)
 	return -1;
 }
 
-/* Decodes length bytes into out, which has room for them and the zero. -1: a bad escape or a NUL. */
+/* Decodes length bytes into out, which has room for them and the zero. -1: a bad escape or a
+ * NUL. */
 static int decode(const char *from, size_t length, bool plus_is_blank, char *out)
 {
 	for (size_t i = 0; i < length; i++) {
@@ -59,7 +61,8 @@ static int check_segment(const char *segment, struct err *err)
 	if (streq(segment, ".") || streq(segment, ".."))
 		return err_set(err, ERR_INVALID, "the path must not have '.' or '..' as a segment");
 	if (!str_is_plain_text(segment))
-		return err_set(err, ERR_INVALID, "the path must be UTF-8 without control characters");
+		return err_set(err, ERR_INVALID,
+			       "the path must be UTF-8 without control characters");
 	return 0;
 }
 
@@ -71,9 +74,11 @@ int route_target_parse(struct route_target *out, const char *raw, struct err *er
 	out->query = raw[length] == '?' ? raw + length + 1 : NULL;
 	out->count = 0;
 	if (raw[0] != '/' || raw[1] == '/')
-		return err_set(err, ERR_INVALID, "the request target must be a path that starts with one '/'");
+		return err_set(err, ERR_INVALID,
+			       "the request target must be a path that starts with one '/'");
 	if (length >= sizeof(out->text))
-		return err_set(err, ERR_NO_SUCH_PATH, "no such path: it is longer than any of ours");
+		return err_set(err, ERR_NO_SUCH_PATH,
+			       "no such path: it is longer than any of ours");
 	if (memchr(raw, '#', length))
 		return err_set(err, ERR_INVALID, "the path must not hold a '#'");
 
@@ -82,9 +87,12 @@ int route_target_parse(struct route_target *out, const char *raw, struct err *er
 		char *segment = out->text + used;
 
 		if (out->count == ROUTE_SEGMENTS_MAX)
-			return err_set(err, ERR_NO_SUCH_PATH, "no such path: it has more segments than any of ours");
+			return err_set(err, ERR_NO_SUCH_PATH,
+				       "no such path: it has more segments than any of ours");
 		if (decode(raw + start, step, false, segment) < 0)
-			return err_set(err, ERR_INVALID, "the path has a '%%' without two hexadecimal digits, or %%00");
+			return err_set(
+				err, ERR_INVALID,
+				"the path has a '%%' without two hexadecimal digits, or %%00");
 		if (check_segment(segment, err) < 0)
 			return -1;
 		out->segments[out->count++] = segment;
@@ -94,7 +102,8 @@ int route_target_parse(struct route_target *out, const char *raw, struct err *er
 	return 0;
 }
 
-static void route_compile(struct route *route, enum method_id id, const struct method *method, const char *template)
+static void route_compile(struct route *route, enum method_id id, const struct method *method,
+			  const char *template)
 {
 	*route = (struct route){ .id = id, .method = method };
 	assert(*template == '/');
@@ -122,12 +131,15 @@ static void route_compile(struct route *route, enum method_id id, const struct m
 
 struct route_table *route_table_new(const struct method *rows, size_t count)
 {
-	struct route_table *table = xcalloc(1, sizeof(*table) + 2 * count * sizeof(table->routes[0]));
+	struct route_table *table =
+		xcalloc(1, sizeof(*table) + 2 * count * sizeof(table->routes[0]));
 
 	for (size_t i = 0; i < count; i++) {
-		route_compile(&table->routes[table->count++], (enum method_id)i, &rows[i], rows[i].path);
+		route_compile(&table->routes[table->count++], (enum method_id)i, &rows[i],
+			      rows[i].path);
 		if (rows[i].path_alias)
-			route_compile(&table->routes[table->count++], (enum method_id)i, &rows[i], rows[i].path_alias);
+			route_compile(&table->routes[table->count++], (enum method_id)i, &rows[i],
+				      rows[i].path_alias);
 	}
 	return table;
 }
@@ -155,8 +167,8 @@ static bool route_fits(const struct route *route, const struct route_target *tar
 	return true;
 }
 
-const struct route *route_find(const struct route_table *table, const struct route_target *target, enum http_verb verb,
-			       unsigned *verbs)
+const struct route *route_find(const struct route_table *table, const struct route_target *target,
+			       enum http_verb verb, unsigned *verbs)
 {
 	const struct route *found = NULL;
 	unsigned literals = 0;
@@ -213,17 +225,23 @@ int query_next(char **cursor, char **name, char **value, struct err *err)
 	if (equals)
 		*equals = '\0';
 	if (decode_in_place(*name) < 0)
-		return err_set(err, ERR_INVALID,
-			       "a name in the query string has a bad escape or is not plain UTF-8 text");
+		return err_set(
+			err, ERR_INVALID,
+			"a name in the query string has a bad escape or is not plain UTF-8 text");
 	if (decode_in_place(*value) < 0)
-		return err_set_field(err, *name, ERR_INVALID,
-				     "%s in the query string has a bad escape or is not plain UTF-8 text", *name);
+		return err_set_field(
+			err, *name, ERR_INVALID,
+			"%s in the query string has a bad escape or is not plain UTF-8 text",
+			*name);
 	return 1;
 }
 
-/* What may stand in a URL between '<' and '>' as it is; '%' is kept since what came encoded stays encoded. */
-static const char url_safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/?%";
-static const char data_safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+/* What may stand in a URL between '<' and '>' as it is; '%' is kept since what came encoded stays
+ * encoded. */
+static const char url_safe[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/?%";
+static const char data_safe[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
 
 static void add_escaped(struct buf *out, const char *text, size_t length, const char *safe)
 {

@@ -3,14 +3,16 @@
 /*
  * The REST server, and the life of a request.
  *
- * evhttp hands a request over complete and reads no further on that connection until it is answered. A request that
- * can't be understood is answered at once. Any other becomes a struct rest_request, which lives until core's one answer
- * is sent, the client leaves, or the server closes; request_end() is the only way out of all three. No domain object
- * ever sees the evhttp_request.
+ * evhttp hands a request over complete and reads no further on that connection until it is
+ * answered. A request that can't be understood is answered at once. Any other becomes a struct
+ * rest_request, which lives until core's one answer is sent, the client leaves, or the server
+ * closes; request_end() is the only way out of all three. No domain object ever sees the
+ * evhttp_request.
  *
- * Because nothing is read while a request waits, evhttp would notice a client that left in a long poll only on replying.
- * Requests that wait longer than a moment therefore get an event of their own for the client's end closing. Watching
- * each request from its start would cost two changes of the epoll set for answers that take microseconds.
+ * Because nothing is read while a request waits, evhttp would notice a client that left in a long
+ * poll only on replying. Requests that wait longer than a moment therefore get an event of their
+ * own for the client's end closing. Watching each request from its start would cost two changes of
+ * the epoll set for answers that take microseconds.
  */
 
 #include "api/rest/rest.h"
@@ -29,8 +31,9 @@
 #define HEADERS_MAX (16 * 1024)
 #define BODY_MAX (1024 * 1024)
 /*
- * evhttp refuses what is over its limit with a page of its own making. Its limit is the double of ours, so that a body
- * which is a little too large gets our form of an error, and one that is far too large is not read to its end.
+ * evhttp refuses what is over its limit with a page of its own making. Its limit is the double of
+ * ours, so that a body which is a little too large gets our form of an error, and one that is far
+ * too large is not read to its end.
  */
 #define BODY_READ_MAX (2 * BODY_MAX)
 #define IDLE_S 30           /* between two reads */
@@ -110,10 +113,11 @@ static void on_client_gone(evutil_socket_t fd, short what, void *arg)
 
 static void request_watch(struct rest_request *request)
 {
-	struct bufferevent *stream = evhttp_connection_get_bufferevent(evhttp_request_get_connection(request->http));
+	struct bufferevent *stream =
+		evhttp_connection_get_bufferevent(evhttp_request_get_connection(request->http));
 
-	request->gone = event_new(loop_base(request->rest->loop), bufferevent_getfd(stream), EV_CLOSED, on_client_gone,
-				  request);
+	request->gone = event_new(loop_base(request->rest->loop), bufferevent_getfd(stream),
+				  EV_CLOSED, on_client_gone, request);
 	if (!request->gone || event_add(request->gone, NULL) < 0)
 		abort(); /* out of memory */
 }
@@ -129,7 +133,8 @@ static void on_watch(struct loop_timer *timer)
 	}
 }
 
-static void request_start(struct rest *rest, struct evhttp_request *http, const struct route *route, const void *args)
+static void request_start(struct rest *rest, struct evhttp_request *http, const struct route *route,
+			  const void *args)
 {
 	const struct caller caller = { .surface = "rest", .access = rest->access };
 	struct rest_request *request = xnew(struct rest_request);
@@ -144,7 +149,8 @@ static void request_start(struct rest *rest, struct evhttp_request *http, const 
 	request->call = call_start(rest->core, route->id, args, &caller, on_answer, request);
 }
 
-/* HEAD asks what GET would; what is no verb of any row finds no route and is answered with those that exist. */
+/* HEAD asks what GET would; what is no verb of any row finds no route and is answered with those
+ * that exist. */
 static enum http_verb verb_of(const struct evhttp_request *http)
 {
 	switch ((int)evhttp_request_get_command(http)) {
@@ -167,9 +173,10 @@ static int check_room(const struct rest *rest, struct evhttp_request *http, stru
 	if (evbuffer_get_length(evhttp_request_get_input_buffer(http)) > BODY_MAX)
 		return err_set(err, ERR_TOO_LARGE, "the body is longer than %d bytes", BODY_MAX);
 	if (rest->in_flight >= rest->max_requests)
-		return err_set(err, ERR_TOO_MANY,
-			       "%zu requests are being answered already, which is the limit; try again",
-			       rest->in_flight);
+		return err_set(
+			err, ERR_TOO_MANY,
+			"%zu requests are being answered already, which is the limit; try again",
+			rest->in_flight);
 	return 0;
 }
 
@@ -219,7 +226,8 @@ static void on_accept_again(struct loop_timer *timer)
 		evconnlistener_enable(evhttp_bound_socket_get_listener(rest->bound));
 }
 
-/* Out of file descriptors, most likely. The socket stays readable, so going on at once would be a loop at full speed. */
+/* Out of file descriptors, most likely. The socket stays readable, so going on at once would be a
+ * loop at full speed. */
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
 	int error = evutil_socket_geterror(evconnlistener_get_fd(listener));
@@ -246,9 +254,11 @@ static struct evhttp *http_new(struct rest *rest)
 	evhttp_set_max_body_size(http, BODY_READ_MAX);
 	evhttp_set_timeout(http, IDLE_S);
 	evhttp_set_default_content_type(http, NULL);
-	/* All that evhttp knows: those it does not allow it would answer itself, with 501 and a page. */
-	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
-						 EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
+	/* All that evhttp knows: those it does not allow it would answer itself, with 501 and a
+	 * page. */
+	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
+						 EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
+						 EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
 						 EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
 	evhttp_set_gencb(http, on_request, rest);
 	return http;
@@ -256,11 +266,13 @@ static struct evhttp *http_new(struct rest *rest)
 
 static void remember_address(struct rest *rest, const struct address *address)
 {
-	snprintf(rest->host, sizeof(rest->host), address->sa.any.sa_family == AF_INET6 ? "[%s]" : "%s", address->host);
+	snprintf(rest->host, sizeof(rest->host),
+		 address->sa.any.sa_family == AF_INET6 ? "[%s]" : "%s", address->host);
 	rest->port = address->port;
 }
 
-struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_options *options, struct err *err)
+struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_options *options,
+		       struct err *err)
 {
 	struct rest *rest = xnew(struct rest);
 	struct evconnlistener *listener;

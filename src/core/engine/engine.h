@@ -16,12 +16,14 @@ struct engine {
 	const struct operation_kind *const *kinds;
 	struct ops *ops;
 
-	struct operation *operations;     /* in memory: unfinished and recently ended */
-	struct operation *requests;       /* of these, those that were asked for under a key, by that key */
+	struct operation *operations; /* in memory: unfinished and recently ended */
+	/* of these, those that were asked for under a key, by that key */
+	struct operation *requests;
 	struct operation_list unfinished; /* oldest first */
 	struct operation_list ended;      /* oldest first */
 	size_t unfinished_count, ended_count;
 	struct volume_queue *queues;
 	TAILQ_HEAD(, settling) settlings; /* on their way to the store */
-	int64_t next_retry_ms;            /* clock_mono_ms(): an absent CloudStack is not asked again before */
+	/* clock_mono_ms(): an absent CloudStack is not asked again before */
+	int64_t next_retry_ms;
 };

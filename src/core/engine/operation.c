@@ -3,13 +3,15 @@
 /*
  * How an operation moves.
  *
- *	accept ──commit──► queued ──► enter step ──commit──► run ──next──► enter step … ──► finish ──commit──► ended
- *	                                                      │fail, cancel, overdue
- *	                                                      └──► undo step ──commit──► undo … ──► finish
+ * accept ──commit──► queued ──► enter step ──commit──► run ──next──► enter step … ──► finish
+ * ──commit──► ended
+ *                                                       │fail, cancel, overdue └──► undo step
+ *                                                       ──commit──► undo … ──► finish
  *
- * Every arrow marked "commit" is one batch in the store holding the operation's row, a history row and whatever the
- * step has staged. What runs next is decided only in on_committed(), so there is no second way for an operation to
- * get anywhere, and what a crash leaves behind is always one of the states drawn here.
+ * Every arrow marked "commit" is one batch in the store holding the operation's row, a history row
+ * and whatever the step has staged. What runs next is decided only in on_committed(), so there is
+ * no second way for an operation to get anywhere, and what a crash leaves behind is always one of
+ * the states drawn here.
  */
 
 #include "core/engine/operation.h"
@@ -33,7 +35,8 @@
 #include "core/model/volume.h"
 #include "disk/sysblock.h"
 
-/* Ended operations stay readable in memory (and on D-Bus) until this many younger ones have ended. */
+/* Ended operations stay readable in memory (and on D-Bus) until this many younger ones have
+ * ended. */
 #define ENDED_KEPT 256
 
 static void run_step(struct operation *operation);
@@ -97,7 +100,8 @@ static void tell_accepted(struct operation *operation, const struct err *err)
 	struct operation_asker *asker;
 
 	operation->accepting = false;
-	/* From the start each time: an asker that is told may take back the question of another one. */
+	/* From the start each time: an asker that is told may take back the question of another
+	 * one. */
 	while ((asker = TAILQ_FIRST(&operation->askers))) {
 		operation_accepted_fn accepted = asker->accepted;
 		void *arg = asker->arg;
@@ -119,8 +123,9 @@ static char *response_json(struct operation *operation)
 }
 
 /*
- * The last commit may have waited for the store while the disk it names has gone, and another may have got its name. Then
- * what has just become durable is corrected and committed once more, before anybody hears of it.
+ * The last commit may have waited for the store while the disk it names has gone, and another may
+ * have got its name. Then what has just become durable is corrected and committed once more, before
+ * anybody hears of it.
  */
 static bool is_still_true(void *arg)
 {
@@ -178,7 +183,8 @@ static void on_ended(struct operation *operation)
 
 	log_write(operation->record.status == OPERATION_FAILED ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
 		  "%s operation=%s volume=%s: %s%s%s", operation_type_names[operation->record.type],
-		  operation->record.id, operation->record.volume_id, operation_status_names[operation->record.status],
+		  operation->record.id, operation->record.volume_id,
+		  operation_status_names[operation->record.status],
 		  operation->record.error ? ": " : "", str_or(operation->record.error, ""));
 	volume_note_operation(engine->model, &operation->record);
 	events_operation(engine->model, EVENT_OPERATION_ENDED, &operation->record);
@@ -195,16 +201,18 @@ static void on_ended(struct operation *operation)
 	}
 }
 
-/* A commit the store refused for good: what was staged is wrong (another volume has the device), or we are. */
+/* A commit the store refused for good: what was staged is wrong (another volume has the device), or
+ * we are. */
 static void on_commit_refused(struct operation *operation, const struct err *err)
 {
 	struct engine *engine = operation->engine;
 
 	if (err->code == ERR_UNAVAILABLE || operation->record.undoing || operation->failure) {
-		/* Going down, or nothing is left to try: the stored step runs again after the next start. */
+		/* Going down, or nothing is left to try: the stored step runs again after the next
+		 * start. */
 		if (!engine->env->draining)
-			log_error("operation=%s stands still until the next start: %s", operation->record.id,
-				  err->text);
+			log_error("operation=%s stands still until the next start: %s",
+				  operation->record.id, err->text);
 		return;
 	}
 	operation_drop_ended(operation);
@@ -249,8 +257,9 @@ struct change *operation_change(struct operation *operation)
 	const struct operation_record *record = &operation->record;
 
 	if (!operation->change)
-		operation->change = change_new(operation->engine->model,
-					       str_empty(record->volume_id) ? record->id : record->volume_id);
+		operation->change =
+			change_new(operation->engine->model,
+				   str_empty(record->volume_id) ? record->id : record->volume_id);
 	return operation->change;
 }
 
@@ -274,8 +283,8 @@ void operation_commit(struct operation *operation, const char *previous_status)
 	str_set(&record->context, NULL); /* the change has a copy */
 	operation->phase = PHASE_COMMITTING;
 	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
-	change_submit(change, operation->accepting ? CHANGE_OPTIONAL : CHANGE_WHATEVER_COMES, &hooks, on_committed,
-		      operation);
+	change_submit(change, operation->accepting ? CHANGE_OPTIONAL : CHANGE_WHATEVER_COMES,
+		      &hooks, on_committed, operation);
 }
 
 /* ---- steps ---- */
@@ -292,8 +301,8 @@ static void enter_step(struct operation *operation, size_t step)
 	operation->record.status = OPERATION_EXECUTING;
 	operation->record.step_since = clock_wall_ms();
 	str_set(&operation->record.step, operation_step(operation)->name);
-	log_debug("operation=%s %s%s", operation->record.id, operation->record.undoing ? "undo " : "",
-		  operation->record.step);
+	log_debug("operation=%s %s%s", operation->record.id,
+		  operation->record.undoing ? "undo " : "", operation->record.step);
 	operation_commit(operation, previous);
 }
 
@@ -322,7 +331,8 @@ static void run_step(struct operation *operation)
 	const struct step *step = operation_step(operation);
 	struct engine *engine = operation->engine;
 
-	/* Without CloudStack (the configuration lost it) nothing can be done, and nothing be taken back. */
+	/* Without CloudStack (the configuration lost it) nothing can be done, and nothing be taken
+	 * back. */
 	if (engine->env->draining || !engine->env->cloud)
 		return;
 	loop_task_cancel(engine->env->loop, &operation->turn);
@@ -336,7 +346,8 @@ static void run_step(struct operation *operation)
 		return;
 	}
 	if (!loop_timer_is_set(&operation->deadline))
-		loop_timer_set(engine->env->loop, &operation->deadline, step_deadline_ms(operation));
+		loop_timer_set(engine->env->loop, &operation->deadline,
+			       step_deadline_ms(operation));
 	operation->runs++;
 	(operation->record.undoing ? step->undo : step->run)(operation);
 	assert(operation->phase != PHASE_RUNNING); /* a step ends in exactly one verb */
@@ -369,8 +380,9 @@ static void finish(struct operation *operation, enum operation_status status)
 
 static void finish_failed(struct operation *operation)
 {
-	finish(operation, operation->failure && operation->failure->code == ERR_CANCELLED ? OPERATION_CANCELLED
-											  : OPERATION_FAILED);
+	finish(operation, operation->failure && operation->failure->code == ERR_CANCELLED
+				  ? OPERATION_CANCELLED
+				  : OPERATION_FAILED);
 }
 
 /* The next step at or below index that has something to take back. */
@@ -444,8 +456,8 @@ void operation_fail(struct operation *operation, const struct err *err)
 	settle(operation);
 	assert(err->code != ERR_NONE);
 	if (operation->record.undoing) {
-		_cleanup_free_ char *why =
-			xasprintf("taking it back failed at %s: %s; ", operation_step(operation)->name, err->text);
+		_cleanup_free_ char *why = xasprintf("taking it back failed at %s: %s; ",
+						     operation_step(operation)->name, err->text);
 
 		note_left_over(operation, why);
 		finish_failed(operation);
@@ -512,7 +524,8 @@ void operation_interrupt(struct operation *operation, const struct err *err)
 	case PHASE_QUEUED:
 		if (operation->resumed) {
 			operation_keep_err(&operation->interruption,
-					   err); /* it has begun long ago, and must be taken back in its turn */
+					   err); /* it has begun long ago, and must be taken back in
+						    its turn */
 			break;
 		}
 		operation_keep_err(&operation->failure, err);
@@ -529,8 +542,8 @@ void operation_interrupt(struct operation *operation, const struct err *err)
 }
 
 /*
- * An absent CloudStack is waited for, since giving up would not take anything back either; and when it is back, the step
- * has its whole time again.
+ * An absent CloudStack is waited for, since giving up would not take anything back either; and when
+ * it is back, the step has its whole time again.
  */
 static int64_t patience_left_ms(const struct operation *operation, int64_t allowed_ms)
 {
@@ -566,13 +579,16 @@ int operation_cancel(struct operation *operation, struct err *err)
 	struct err cancelled;
 
 	if (operation->phase == PHASE_ENDED || operation->ended)
-		return err_set(
-			err, ERR_CONFLICT, "operation %s has already ended: %s", operation->record.id,
-			operation_status_names[operation->ended ? operation->ended->status : operation->record.status]);
+		return err_set(err, ERR_CONFLICT, "operation %s has already ended: %s",
+			       operation->record.id,
+			       operation_status_names[operation->ended ? operation->ended->status
+								       : operation->record.status]);
 	if (operation->record.undoing)
-		return err_set(err, ERR_CONFLICT, "operation %s is already being taken back", operation->record.id);
+		return err_set(err, ERR_CONFLICT, "operation %s is already being taken back",
+			       operation->record.id);
 	if (operation->record.status == OPERATION_EXECUTING && is_past_return(operation))
-		return err_set(err, ERR_CONFLICT, "operation %s can no longer be stopped: it is at step %s",
+		return err_set(err, ERR_CONFLICT,
+			       "operation %s can no longer be stopped: it is at step %s",
 			       operation->record.id, operation->record.step);
 	err_set(&cancelled, ERR_CANCELLED, "cancelled by request");
 	operation_interrupt(operation, &cancelled);

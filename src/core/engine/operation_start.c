@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How operations come to be and how they come back: accepted for a request, put back to work after a start, settled when
- * nothing is left of what they could not undo, and woken when a device or CloudStack changes. How they move is
- * operation.c, where they stand is operation_table.c.
+ * How operations come to be and how they come back: accepted for a request, put back to work after
+ * a start, settled when nothing is left of what they could not undo, and woken when a device or
+ * CloudStack changes. How they move is operation.c, where they stand is operation_table.c.
  */
 
 #include "core/engine/operation_start.h"
@@ -105,7 +105,8 @@ static int restore_step(struct operation *operation, struct err *err)
 			return 0;
 		}
 	}
-	return err_set(err, ERR_INTERNAL, "the store says step \"%s\", which this program does not know",
+	return err_set(err, ERR_INTERNAL,
+		       "the store says step \"%s\", which this program does not know",
 		       str_or(operation->record.step, ""));
 }
 
@@ -148,7 +149,8 @@ static void on_settled(void *arg, const struct err *err)
 	struct operation *operation = operation_find(settling->engine, settling->record.id);
 
 	if (err->code) {
-		log_notice("operation=%s still needs attention: %s", settling->record.id, err->text);
+		log_notice("operation=%s still needs attention: %s", settling->record.id,
+			   err->text);
 	} else {
 		if (operation) {
 			operation->record.needs_attention = false;
@@ -156,7 +158,8 @@ static void on_settled(void *arg, const struct err *err)
 			str_set(&operation->record.error, settling->record.error);
 		}
 		log_notice("operation=%s needs no attention any more", settling->record.id);
-		events_operation(settling->engine->model, EVENT_OPERATION_CHANGED, &settling->record);
+		events_operation(settling->engine->model, EVENT_OPERATION_CHANGED,
+				 &settling->record);
 	}
 	settling_free(settling);
 }
@@ -164,7 +167,8 @@ static void on_settled(void *arg, const struct err *err)
 void operation_settle(struct engine *engine, const struct operation_record *record)
 {
 	struct change *change =
-		change_new(engine->model, str_empty(record->volume_id) ? record->id : record->volume_id);
+		change_new(engine->model,
+			   str_empty(record->volume_id) ? record->id : record->volume_id);
 	struct settling *settling = xnew(struct settling);
 
 	settling->engine = engine;
@@ -173,9 +177,10 @@ void operation_settle(struct engine *engine, const struct operation_record *reco
 	settling->record.needs_attention = false;
 	settling->record.updated_at = clock_wall_ms();
 	free(settling->record.error);
-	settling->record.error =
-		xasprintf("%s; since then nothing of it was found", str_or(record->error, "it failed"));
-	change_put_operation(change, &settling->record, operation_status_names[record->status], "{\"settled\":true}");
+	settling->record.error = xasprintf("%s; since then nothing of it was found",
+					   str_or(record->error, "it failed"));
+	change_put_operation(change, &settling->record, operation_status_names[record->status],
+			     "{\"settled\":true}");
 	change_submit(change, CHANGE_OPTIONAL, NULL, on_settled, settling);
 }
 
@@ -186,7 +191,8 @@ void operation_on_device(struct engine *engine, const struct device *device)
 	TAILQ_FOREACH(operation, &engine->unfinished, age_entry) {
 		if (operation->kind->type == OPERATION_CREATE)
 			continue;
-		if (operation->phase == PHASE_SLEEPING && operation_step(operation)->deadline == STEP_DEVICE)
+		if (operation->phase == PHASE_SLEEPING &&
+		    operation_step(operation)->deadline == STEP_DEVICE)
 			loop_task_queue(engine->env->loop, &operation->turn);
 		else if (operation->awaited && operation->wait_kind->poke &&
 			 device_identity(device, operation->record.volume_id) != IDENTITY_OTHER)
@@ -212,13 +218,14 @@ void operation_on_cloud_back(struct engine *engine)
 	TAILQ_FOREACH(operation, &engine->unfinished, age_entry) {
 		/* Ready: no CloudStack was configured when their turn came. */
 		if (operation->phase == PHASE_READY ||
-		    (operation->phase == PHASE_SLEEPING && operation_step(operation)->deadline == STEP_CLOUD))
+		    (operation->phase == PHASE_SLEEPING &&
+		     operation_step(operation)->deadline == STEP_CLOUD))
 			loop_task_queue(engine->env->loop, &operation->turn);
 	}
 }
 
-struct engine *engine_new(struct env *env, struct model *model, const struct operation_kind *const *kinds,
-			  struct ops *ops)
+struct engine *engine_new(struct env *env, struct model *model,
+			  const struct operation_kind *const *kinds, struct ops *ops)
 {
 	struct engine *engine = xnew(struct engine);
 

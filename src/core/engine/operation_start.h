@@ -9,10 +9,12 @@ struct engine;
 struct env;
 struct model;
 
-/* kinds: by type. ops: what the steps work with; the engine hands it on with each operation and does not look at it. */
-struct engine *engine_new(struct env *env, struct model *model, const struct operation_kind *const *kinds,
-			  struct ops *ops);
-struct engine *engine_free(struct engine *engine); /* returns NULL, takes NULL; all operations are forgotten */
+/* kinds: by type. ops: what the steps work with; the engine hands it on with each operation and
+ * does not look at it. */
+struct engine *engine_new(struct env *env, struct model *model,
+			  const struct operation_kind *const *kinds, struct ops *ops);
+/* returns NULL, takes NULL; all operations are forgotten */
+struct engine *engine_free(struct engine *engine);
 
 /* What a new operation is begun with. */
 struct operation_order {
@@ -24,18 +26,21 @@ struct operation_order {
 	void *context;          /* heap struct of the kind; taken over */
 };
 
-/* accepted runs once, on a later turn, when it is durable or was refused by the store (then operation is NULL). */
+/* accepted runs once, on a later turn, when it is durable or was refused by the store (then
+ * operation is NULL). */
 struct operation_asker *operation_start(struct engine *engine, const struct operation_order *order,
 					operation_accepted_fn accepted, void *arg);
 /* Puts a stored, unfinished operation back to work. */
 void operation_resume(struct engine *engine, const struct operation_record *record);
-/* Nothing is left of what this ended operation could not take back: it needs no attention any more. */
+/* Nothing is left of what this ended operation could not take back: it needs no attention any
+ * more. */
 void operation_settle(struct engine *engine, const struct operation_record *record);
-/* A device came, went or changed: steps that wait for the kernel look again, and so do jobs it may belong to. */
+/* A device came, went or changed: steps that wait for the kernel look again, and so do jobs it may
+ * belong to. */
 void operation_on_device(struct engine *engine, const struct device *device);
 /*
- * While CloudStack is away all that wait for it ask in turn, so that thousands ask no more often than a few: when may
- * this one, that would wait for delay_ms?
+ * While CloudStack is away all that wait for it ask in turn, so that thousands ask no more often
+ * than a few: when may this one, that would wait for delay_ms?
  */
 int64_t operation_retry_in(struct engine *engine, int64_t delay_ms);
 /* CloudStack is back: steps that wait for it try at once. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How operations come to be and where they stand: made for a request or read back from the store, kept in the list of
- * the unfinished or of the ended, lined up behind others on the same volume. How they move is operation.c.
+ * How operations come to be and where they stand: made for a request or read back from the store,
+ * kept in the list of the unfinished or of the ended, lined up behind others on the same volume.
+ * How they move is operation.c.
  */
 
 #include "core/engine/operation_table.h"
@@ -30,7 +31,8 @@ void operation_link(struct operation *operation)
 		HASH_DELETE(request_hh, engine->requests, older);
 		older->has_request = false;
 	}
-	HASH_ADD_KEYPTR(request_hh, engine->requests, record->request_id, strlen(record->request_id), operation);
+	HASH_ADD_KEYPTR(request_hh, engine->requests, record->request_id,
+			strlen(record->request_id), operation);
 	operation->has_request = true;
 }
 
@@ -95,7 +97,8 @@ void operation_keep_err(struct err **slot, const struct err *err)
 	*slot = kept;
 }
 
-struct operation_asker *operation_join(struct operation *operation, operation_accepted_fn accepted, void *arg)
+struct operation_asker *operation_join(struct operation *operation, operation_accepted_fn accepted,
+				       void *arg)
 {
 	struct operation_asker *asker = xnew(struct operation_asker);
 
@@ -224,7 +227,8 @@ struct operation *operation_find_request(struct engine *engine, const char *requ
 
 /* ---- ended, and settled later ---- */
 
-void operation_each(struct engine *engine, void (*fn)(void *arg, const char *operation_id), void *arg)
+void operation_each(struct engine *engine, void (*fn)(void *arg, const char *operation_id),
+		    void *arg)
 {
 	struct operation *operation, *next;
 

@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * The operations there are: what an operation is made of, the registry of those in memory, and the queue of each volume.
+ * The operations there are: what an operation is made of, the registry of those in memory, and the
+ * queue of each volume.
  */
 
 #include <sys/queue.h>
@@ -17,7 +18,8 @@ struct device;
 struct operation;
 struct ops;
 
-/* How long a step may take, counted from its first run in this process; the figures are configuration. */
+/* How long a step may take, counted from its first run in this process; the figures are
+ * configuration. */
 enum step_deadline {
 	STEP_CLOUD,  /* answers of CloudStack; stands still while CloudStack cannot be reached */
 	STEP_DEVICE, /* the kernel */
@@ -28,7 +30,8 @@ struct step {
 	void (*run)(struct operation *operation);
 	void (*undo)(struct operation *operation); /* NULL: nothing to take back */
 	enum step_deadline deadline;
-	bool no_return; /* once entered, no cancel; what it did itself stays, the steps before it are taken back */
+	/* once entered, no cancel; what it did itself stays, the steps before it are taken back */
+	bool no_return;
 };
 
 /* Steps that follow each other; several kinds may share a group. */
@@ -36,9 +39,9 @@ struct step_group {
 	const struct step *steps;
 	size_t count;
 };
-#define STEP_GROUP(STEPS)                                                                                              \
-	{                                                                                                              \
-		.steps = (STEPS), .count = ARRAY_SIZE(STEPS)                                                           \
+#define STEP_GROUP(STEPS)                                                                          \
+	{                                                                                          \
+		.steps = (STEPS), .count = ARRAY_SIZE(STEPS)                                       \
 	}
 #define STEP_GROUPS_MAX 2
 
@@ -48,7 +51,8 @@ struct operation_kind {
 	struct step_group groups[STEP_GROUPS_MAX]; /* one after the other */
 	/* The response object's members, once the last step is through. */
 	void (*respond)(struct operation *operation, struct json_writer *writer);
-	/* What may be where when it could not be taken back or ended in silence, as half a sentence; to be freed. */
+	/* What may be where when it could not be taken back or ended in silence, as half a
+	 * sentence; to be freed. */
 	char *(*left_over)(const struct operation *operation);
 };
 
@@ -66,8 +70,8 @@ enum operation_phase {
 struct wait_kind {
 	void (*cancel)(void *awaited); /* its callback will not run */
 	/*
-	 * One of the volume's devices came, went or changed; NULL: no matter. May end the wait: it cancels what is
-	 * awaited and says a verb.
+	 * One of the volume's devices came, went or changed; NULL: no matter. May end the wait: it
+	 * cancels what is awaited and says a verb.
 	 */
 	void (*poke)(struct operation *operation);
 };
@@ -81,7 +85,8 @@ struct volume_queue {
 
 TAILQ_HEAD(operation_list, operation);
 
-typedef void (*operation_accepted_fn)(void *arg, struct operation *operation, const struct err *err);
+typedef void (*operation_accepted_fn)(void *arg, struct operation *operation,
+				      const struct err *err);
 
 /* Who asked for an operation, and has not been told yet whether it was accepted. */
 struct operation_asker {
@@ -102,12 +107,16 @@ struct operation {
 	unsigned runs; /* of this step in this process */
 	bool resumed;  /* this step may have run before this process */
 	bool job_lost; /* this step's, and that was told */
-	/* Thousands may be unfinished and hardly any of them has one of these, so they are not part of it. */
-	struct err *failure;                  /* the first error */
-	struct err *interruption;             /* cancel or time-out that arrived while it could not be handled */
-	char *reason;                         /* why it last asked to run again */
-	enum err_code reason_code;            /* overdue, it fails with this one; ERR_NONE with a time-out */
-	bool accepting;                       /* its first commit: its askers have not been told yet */
+	/* Thousands may be unfinished and hardly any of them has one of these, so they are not part
+	 * of it. */
+	struct err *failure; /* the first error */
+	/* cancel or time-out that arrived while it could not be handled */
+	struct err *interruption;
+	char *reason; /* why it last asked to run again */
+	/* overdue, it fails with this one; ERR_NONE with a time-out */
+	enum err_code reason_code;
+	/* its first commit: its askers have not been told yet */
+	bool accepting;
 	TAILQ_HEAD(, operation_asker) askers; /* until it has been accepted */
 	struct loop_task turn;
 	struct loop_timer sleep;
@@ -115,9 +124,11 @@ struct operation {
 	/* the wait slot: whose callback will go on, NULL when nothing is awaited */
 	void *awaited;
 	const struct wait_kind *wait_kind;
-	/* as it will be once its last commit is durable, NULL before: until then nobody sees it ended */
+	/* as it will be once its last commit is durable, NULL before: until then nobody sees it
+	 * ended */
 	struct operation_record *ended;
-	struct change *change; /* staged for the next commit, or on its way with it; NULL when nothing is */
+	/* staged for the next commit, or on its way with it; NULL when nothing is */
+	struct change *change;
 
 	struct volume_queue *queue;
 	TAILQ_ENTRY(operation) queue_entry;
@@ -128,7 +139,8 @@ struct operation {
 };
 
 /* The step with this number; NULL behind the last. */
-static inline const struct step *operation_kind_step(const struct operation_kind *kind, size_t number)
+static inline const struct step *operation_kind_step(const struct operation_kind *kind,
+						     size_t number)
 {
 	for (size_t i = 0; i < STEP_GROUPS_MAX; i++) {
 		if (number < kind->groups[i].count)
@@ -157,14 +169,17 @@ size_t operation_count(const struct engine *engine); /* of the unfinished */
 /* The one in memory that was asked for under this key. */
 struct operation *operation_find_request(struct engine *engine, const char *request_id);
 /* Unfinished and recently ended ones. */
-void operation_each(struct engine *engine, void (*fn)(void *arg, const char *operation_id), void *arg);
+void operation_each(struct engine *engine, void (*fn)(void *arg, const char *operation_id),
+		    void *arg);
 /* True while an operation on the volume is under way or queued. */
 bool operation_busy(struct engine *engine, const char *volume_id);
-/* The operation has learned which volume it is about; from now on it waits in the queue of that volume. */
+/* The operation has learned which volume it is about; from now on it waits in the queue of that
+ * volume. */
 void operation_set_volume(struct operation *operation, const char *volume_id);
 
 /* Also asks for an operation that is being accepted: accepted runs once, as for the first asker. */
-struct operation_asker *operation_join(struct operation *operation, operation_accepted_fn accepted, void *arg);
+struct operation_asker *operation_join(struct operation *operation, operation_accepted_fn accepted,
+				       void *arg);
 /* The asker has left before it was told: accepted will not run. */
 void operation_leave(struct operation_asker *asker);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Names come before exports on the way up and after them on the way down. The chain below has one call under way at a
- * time; on_part_done() alone decides what follows.
+ * Names come before exports on the way up and after them on the way down. The chain below has one
+ * call under way at a time; on_part_done() alone decides what follows.
  */
 
 #include "core/host/activation.h"
@@ -22,7 +22,16 @@
 #include "dm/devmap.h"
 #include "nbd/exporter.h"
 
-enum part { PART_ACTIVATE, PART_ADD, PART_CHECK, PART_UNEXPORT, PART_SUSPEND, PART_WIPE, PART_UNMAP, PART_COUNT };
+enum part {
+	PART_ACTIVATE,
+	PART_ADD,
+	PART_CHECK,
+	PART_UNEXPORT,
+	PART_SUSPEND,
+	PART_WIPE,
+	PART_UNMAP,
+	PART_COUNT
+};
 
 struct activation_claim {
 	TAILQ_ENTRY(activation_claim) entry;
@@ -77,9 +86,10 @@ static void activate(struct activation *activation)
 {
 	struct host *host = activation->host;
 
-	activation->map_call = devmap_activate(host->env->options.devmap, name_give(host->model, activation->volume_id),
-					    activation->volume_id, activation->device.number, activation->device.size,
-					    on_part_done, activation);
+	activation->map_call = devmap_activate(host->env->options.devmap,
+					       name_give(host->model, activation->volume_id),
+					       activation->volume_id, activation->device.number,
+					       activation->device.size, on_part_done, activation);
 }
 
 static void add(struct activation *activation)
@@ -93,23 +103,25 @@ static void add(struct activation *activation)
 		.read_only = export && export->record.read_only,
 	};
 
-	activation->export_call = export_add(host->env->options.exporter, &item, on_part_done, activation);
+	activation->export_call =
+		export_add(host->env->options.exporter, &item, on_part_done, activation);
 }
 
 static void check(struct activation *activation)
 {
 	_cleanup_free_ char *name = export_name_of(activation->volume_id);
 
-	activation->export_call = export_check(activation->host->env->options.exporter, name, activation->device.size,
-					       on_part_done, activation);
+	activation->export_call = export_check(activation->host->env->options.exporter, name,
+					       activation->device.size, on_part_done, activation);
 }
 
 static void unexport(struct activation *activation)
 {
 	_cleanup_free_ char *name = export_name_of(activation->volume_id);
 
-	activation->export_call = export_remove(activation->host->env->options.exporter, name,
-						activation->goal == ACTIVATION_FORCED_DOWN, on_part_done, activation);
+	activation->export_call =
+		export_remove(activation->host->env->options.exporter, name,
+			      activation->goal == ACTIVATION_FORCED_DOWN, on_part_done, activation);
 }
 
 static void begin_part(struct activation *activation)
@@ -131,13 +143,16 @@ static void begin_part(struct activation *activation)
 		break;
 	case PART_SUSPEND:
 		suspended_add(activation->host, activation->volume_id);
-		activation->map_call = devmap_suspend(devmap, activation->volume_id, on_part_done, activation);
+		activation->map_call =
+			devmap_suspend(devmap, activation->volume_id, on_part_done, activation);
 		break;
 	case PART_WIPE:
-		activation->map_call = devmap_wipe(devmap, activation->volume_id, on_part_done, activation);
+		activation->map_call =
+			devmap_wipe(devmap, activation->volume_id, on_part_done, activation);
 		break;
 	case PART_UNMAP:
-		activation->map_call = devmap_remove(devmap, activation->volume_id, on_part_done, activation);
+		activation->map_call =
+			devmap_remove(devmap, activation->volume_id, on_part_done, activation);
 		break;
 	case PART_COUNT:
 		break;
@@ -145,8 +160,9 @@ static void begin_part(struct activation *activation)
 }
 
 /*
- * A name is pointed at a number, and the kernel gives numbers out again: only if the disk is still there afterwards, it
- * is the disk the name leads to. A name that may lead to another one is cut off at once.
+ * A name is pointed at a number, and the kernel gives numbers out again: only if the disk is still
+ * there afterwards, it is the disk the name leads to. A name that may lead to another one is cut
+ * off at once.
  */
 static void cut_if_stale(struct activation *activation)
 {
@@ -164,7 +180,8 @@ static void on_turn(struct loop_task *task)
 	struct err err = { 0 };
 
 	if (activation->at == activation->planned && activation->is_stale)
-		err_set(&err, ERR_UNAVAILABLE, "%s changed while it got its name", activation->device.path);
+		err_set(&err, ERR_UNAVAILABLE, "%s changed while it got its name",
+			activation->device.path);
 	if (activation->at == activation->planned)
 		finish(activation, &err);
 	else
@@ -201,10 +218,12 @@ static bool may_pass(struct activation *activation, const struct err *err)
 	return err->code == ERR_NONE;
 }
 
-/* Only that asks for another name: a disk that is held today shall be called tomorrow what it was called before. */
+/* Only that asks for another name: a disk that is held today shall be called tomorrow what it was
+ * called before. */
 static bool is_name_taken(const struct activation *activation, const struct err *err)
 {
-	return activation->plan[activation->at] == PART_ACTIVATE && err->code == ERR_CONFLICT && streq(err->field, "name");
+	return activation->plan[activation->at] == PART_ACTIVATE && err->code == ERR_CONFLICT &&
+	       streq(err->field, "name");
 }
 
 static void on_part_done(void *arg, const struct err *err)
@@ -226,7 +245,8 @@ static void on_part_done(void *arg, const struct err *err)
 		return;
 	} else {
 		log_notice("volume=%s: its name is another program's: %s; it is called %s instead",
-			   activation->volume_id, err->text, name_find(activation->host->model, activation->volume_id));
+			   activation->volume_id, err->text,
+			   name_find(activation->host->model, activation->volume_id));
 		free(activation->path);
 		activation->path = name_path(activation->host->model, activation->volume_id, NULL);
 		notice_tell(activation->host->model, NOTICE_DEVICES_UNSURE);
@@ -271,7 +291,8 @@ static void make_plan(struct activation *activation, unsigned parts)
 	}
 }
 
-struct activation *activation_start(struct host *host, const char *volume_id, enum activation_goal goal, unsigned parts,
+struct activation *activation_start(struct host *host, const char *volume_id,
+				    enum activation_goal goal, unsigned parts,
 				    const struct device *device, activation_done_fn done, void *arg)
 {
 	struct activation *activation = xnew(struct activation);

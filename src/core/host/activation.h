@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * What stands between a volume's disk and those who use it: the stable name (dm/devmap) and the NBD export on top of
- * it (nbd/exporter). Both say how things shall be, so whatever is asked for twice is there once, and a step may simply
- * run again. Where stable names or exports are turned off, that part is there at once.
+ * What stands between a volume's disk and those who use it: the stable name (dm/devmap) and the NBD
+ * export on top of it (nbd/exporter). Both say how things shall be, so whatever is asked for twice
+ * is there once, and a step may simply run again. Where stable names or exports are turned off,
+ * that part is there at once.
  */
 
 #include "base/err.h"
@@ -20,25 +21,33 @@ enum activation_part {
 };
 
 enum activation_goal {
-	ACTIVATION_UP,          /* the name leads to the disk, the export answers an NBD client */
-	ACTIVATION_DOWN,        /* neither is left; ERR_CONFLICT, and nothing done, while somebody uses it */
-	ACTIVATION_FORCED_DOWN, /* the same by force: clients are disconnected, and a name still open is all errors */
-	ACTIVATION_SUSPENDED, /* the name stays, and whoever uses it waits for the volume: host/suspended says how long */
+	ACTIVATION_UP, /* the name leads to the disk, the export answers an NBD client */
+	/* neither is left; ERR_CONFLICT, and nothing done, while somebody uses it */
+	ACTIVATION_DOWN,
+	/* the same by force: clients are disconnected, and a name still open is all errors */
+	ACTIVATION_FORCED_DOWN,
+	/* the name stays, and whoever uses it waits for the volume: host/suspended says how long */
+	ACTIVATION_SUSPENDED,
 };
 
 typedef void (*activation_done_fn)(void *arg, const struct err *err);
 
-/* One volume on its way to a goal. done runs exactly once, on a later turn, unless cancelled. device for ACTIVATION_UP. */
-struct activation *activation_start(struct host *host, const char *volume_id, enum activation_goal goal, unsigned parts,
-				    const struct device *device, activation_done_fn done, void *arg);
-/* What has been begun may still happen; tidying looks what has become of it. Not from inside done. */
+/* One volume on its way to a goal. done runs exactly once, on a later turn, unless cancelled.
+ * device for ACTIVATION_UP. */
+struct activation *activation_start(struct host *host, const char *volume_id,
+				    enum activation_goal goal, unsigned parts,
+				    const struct device *device, activation_done_fn done,
+				    void *arg);
+/* What has been begun may still happen; tidying looks what has become of it. Not from inside
+ * done. */
 void activation_cancel(struct activation *activation);
 /*
- * While a claim is held, only its holder changes the volume's map or export: others see it busy, wait, and ask again.
- * volume_id is copied.
+ * While a claim is held, only its holder changes the volume's map or export: others see it busy,
+ * wait, and ask again. volume_id is copied.
  */
 struct activation_claim *activation_claim(struct host *host, const char *volume_id);
-struct activation_claim *activation_release(struct activation_claim *claim); /* returns NULL, takes NULL */
+/* returns NULL, takes NULL */
+struct activation_claim *activation_release(struct activation_claim *claim);
 /* An activation of the volume is under way, or a claim is held. */
 bool activation_is_busy(struct host *host, const char *volume_id);
 void activations_free(struct host *host);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The kernel is asked on a worker, one disk after the other. What is pulled out is what CloudStack attached, not what we
- * noted: so every disk that is the volume is looked at, and one that comes while another is looked at has its turn, too.
+ * The kernel is asked on a worker, one disk after the other. What is pulled out is what CloudStack
+ * attached, not what we noted: so every disk that is the volume is looked at, and one that comes
+ * while another is looked at has its turn, too.
  */
 
 #include "core/host/disk_users.h"
@@ -16,8 +17,8 @@
 #include "dm/devmap.h"
 #include "nbd/exporter.h"
 
-struct usage_check *usage_start(struct host *host, const char *volume_id, const struct device *device,
-				usage_done_fn done, void *arg)
+struct usage_check *usage_start(struct host *host, const char *volume_id,
+				const struct device *device, usage_done_fn done, void *arg)
 {
 	_cleanup_free_ char *map = xasprintf(DEVMAP_UUID_PREFIX "%s", volume_id);
 	struct usage_ignore ours = { .map_uuid = map };
@@ -72,7 +73,9 @@ static bool check_next(struct disk_users *check, struct err *err)
 static void on_usage(void *arg, const struct usage_result *result)
 {
 	struct disk_users *check = arg;
-	const struct disk_use use = { .path = check->path, .guessed = check->guessed, .result = result };
+	const struct disk_use use = { .path = check->path,
+				      .guessed = check->guessed,
+				      .result = result };
 	disk_users_done_fn done = check->done;
 	struct err err = result->err;
 
@@ -84,8 +87,9 @@ static void on_usage(void *arg, const struct usage_result *result)
 	done(arg, &err);
 }
 
-struct disk_users *disk_users_check(struct host *host, const char *volume_id, disk_users_judge_fn judge,
-				    disk_users_done_fn done, void *arg, struct err *err)
+struct disk_users *disk_users_check(struct host *host, const char *volume_id,
+				    disk_users_judge_fn judge, disk_users_done_fn done, void *arg,
+				    struct err *err)
 {
 	struct disk_users *check = xnew(struct disk_users);
 

@@ -10,8 +10,8 @@ struct disk_users;
 struct host;
 
 /* Who uses this one disk of a volume? done runs once, on a later turn, unless cancelled. */
-struct usage_check *usage_start(struct host *host, const char *volume_id, const struct device *device,
-				usage_done_fn done, void *arg);
+struct usage_check *usage_start(struct host *host, const char *volume_id,
+				const struct device *device, usage_done_fn done, void *arg);
 
 /* What is known of one disk of the volume. */
 struct disk_use {
@@ -26,9 +26,11 @@ typedef int (*disk_users_judge_fn)(void *arg, const struct disk_use *use, struct
 typedef void (*disk_users_done_fn)(void *arg, const struct err *err);
 
 /*
- * All disks of the volume, each as the kernel shows it at that moment, until judge refuses one. NULL: the answer is there,
- * in *err, and done does not run. Otherwise done runs once, on a later turn, unless cancelled.
+ * All disks of the volume, each as the kernel shows it at that moment, until judge refuses one.
+ * NULL: the answer is there, in *err, and done does not run. Otherwise done runs once, on a later
+ * turn, unless cancelled.
  */
-struct disk_users *disk_users_check(struct host *host, const char *volume_id, disk_users_judge_fn judge,
-				    disk_users_done_fn done, void *arg, struct err *err);
+struct disk_users *disk_users_check(struct host *host, const char *volume_id,
+				    disk_users_judge_fn judge, disk_users_done_fn done, void *arg,
+				    struct err *err);
 void disk_users_cancel(struct disk_users *check); /* not from inside done */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One disk after the other. What a file system or a program has not written yet is kept with the partition or the map it
- * uses, not with the disk below, so that is flushed before the disk if anything may still stand on it.
+ * One disk after the other. What a file system or a program has not written yet is kept with the
+ * partition or the map it uses, not with the disk below, so that is flushed before the disk if
+ * anything may still stand on it.
  */
 
 #include "core/host/flush_volume.h"
@@ -46,7 +47,8 @@ static void on_flushed(void *arg, const struct err *err);
 /* First what stands on the disks, if that is to be flushed, and then the disks. */
 static const struct device *next_to_flush(struct flush_volume *flush)
 {
-	const struct device *device = volume_disk_after(flush->host, flush->volume_id, flush->flushed, NULL);
+	const struct device *device =
+		volume_disk_after(flush->host, flush->volume_id, flush->flushed, NULL);
 
 	if (device || !flush->upper)
 		return device;
@@ -78,13 +80,15 @@ static void on_flushed(void *arg, const struct err *err)
 		return;
 	}
 	if (err->code && err->code != ERR_NOT_FOUND)
-		log_warning("volume=%s: it is detached by force, and what was written may be lost: %s",
-			    flush->volume_id, err->text);
+		log_warning(
+			"volume=%s: it is detached by force, and what was written may be lost: %s",
+			flush->volume_id, err->text);
 	if (!flush_next(flush))
 		finish(flush, &(struct err){ 0 });
 }
 
-struct flush_volume *flush_volume(struct host *host, const char *volume_id, bool force, flush_volume_fn done, void *arg)
+struct flush_volume *flush_volume(struct host *host, const char *volume_id, bool force,
+				  flush_volume_fn done, void *arg)
 {
 	struct flush_volume *flush = xnew(struct flush_volume);
 

@@ -11,9 +11,10 @@ struct host;
 typedef void (*flush_volume_fn)(void *arg, const struct err *err);
 
 /*
- * All disks of the volume. By force also what stands on them, first; and what cannot be written is logged and given up.
- * NULL: there is nothing to flush, and done does not run. Otherwise done runs once, on a later turn, unless cancelled.
+ * All disks of the volume. By force also what stands on them, first; and what cannot be written is
+ * logged and given up. NULL: there is nothing to flush, and done does not run. Otherwise done runs
+ * once, on a later turn, unless cancelled.
  */
-struct flush_volume *flush_volume(struct host *host, const char *volume_id, bool force, flush_volume_fn done,
-				  void *arg);
+struct flush_volume *flush_volume(struct host *host, const char *volume_id, bool force,
+				  flush_volume_fn done, void *arg);
 void flush_volume_cancel(struct flush_volume *flush); /* not from inside done */

@@ -3,8 +3,9 @@
 /*
  * A timer a name; when it fires, device mapper is told to let everybody go with an error.
  *
- * A map that waits outlives this process, and so must the end of the wait. It is noted in a file where things last until
- * the machine is switched off, as maps do, in the time of the clock that began with the machine.
+ * A map that waits outlives this process, and so must the end of the wait. It is noted in a file
+ * where things last until the machine is switched off, as maps do, in the time of the clock that
+ * began with the machine.
  */
 
 #include "core/host/suspended.h"
@@ -71,14 +72,15 @@ static int64_t noted_end(const struct host *host, const char *volume_id)
 /* Without it the name is held anew after a restart, which is better than not at all. */
 static void note_end(const struct host *host, const char *volume_id, int64_t end)
 {
-	_cleanup_free_ char *path = note_path(host, volume_id), *text = xasprintf("%lld\n", (long long)end);
+	_cleanup_free_ char *path = note_path(host, volume_id),
+			    *text = xasprintf("%lld\n", (long long)end);
 	_cleanup_close_ int fd = -1;
 
 	(void)mkdir(host->env->options.run_dir, 0700);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		log_warning("volume=%s: how long its name is held cannot be noted in %s: %s", volume_id, path,
-			    strerror(errno));
+		log_warning("volume=%s: how long its name is held cannot be noted in %s: %s",
+			    volume_id, path, strerror(errno));
 }
 
 static void drop_note(const struct host *host, const char *volume_id)
@@ -97,7 +99,8 @@ static void on_failed(void *arg, const struct err *err)
 
 	suspended->call = NULL;
 	if (err->code) {
-		log_error("volume=%s: those who wait for it could not be told: %s", suspended->volume_id, err->text);
+		log_error("volume=%s: those who wait for it could not be told: %s",
+			  suspended->volume_id, err->text);
 		if (!host->env->draining) {
 			loop_timer_set(host->env->loop, &suspended->timer, AGAIN_MS);
 			return;
@@ -114,15 +117,17 @@ static void let_go(struct suspended *suspended)
 	if (suspended->call)
 		return;
 	loop_timer_clear(suspended->host->env->loop, &suspended->timer);
-	suspended->call = devmap_wipe(suspended->host->env->options.devmap, suspended->volume_id, on_failed, suspended);
+	suspended->call = devmap_wipe(suspended->host->env->options.devmap, suspended->volume_id,
+				      on_failed, suspended);
 }
 
 static void on_over(struct loop_timer *timer)
 {
 	struct suspended *suspended = container_of(timer, struct suspended, timer);
 
-	log_warning("volume=%s: it did not come back in time; whoever uses its name now gets errors",
-		    suspended->volume_id);
+	log_warning(
+		"volume=%s: it did not come back in time; whoever uses its name now gets errors",
+		suspended->volume_id);
 	let_go(suspended);
 }
 
@@ -136,7 +141,8 @@ static void suspended_until(struct host *host, const char *volume_id, int64_t en
 	suspended->host = host;
 	suspended->volume_id = xstrdup(volume_id);
 	suspended->timer.fire = on_over;
-	HASH_ADD_KEYPTR(hh, host->suspended, suspended->volume_id, strlen(suspended->volume_id), suspended);
+	HASH_ADD_KEYPTR(hh, host->suspended, suspended->volume_id, strlen(suspended->volume_id),
+			suspended);
 	loop_timer_set(host->env->loop, &suspended->timer, left_ms > 0 ? left_ms : 0);
 }
 
@@ -201,9 +207,10 @@ bool suspended_give_up_all(struct host *host)
 
 	HASH_ITER(hh, host->suspended, suspended, next) {
 		if (!suspended->call)
-			log_warning("volume=%s: it is not back, and nobody is left to wait for it; whoever uses its "
-				    "name now gets errors",
-				    suspended->volume_id);
+			log_warning(
+				"volume=%s: it is not back, and nobody is left to wait for it; whoever uses its "
+				"name now gets errors",
+				suspended->volume_id);
 		let_go(suspended);
 	}
 	return !host->suspended;

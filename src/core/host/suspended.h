@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * Names on hold: their volume is away and shall come back, and whoever uses them waits. Nobody waits for ever:
- * device.hold_seconds after the volume was detached the name becomes all errors, and reconcile/host_sync takes away what nobody
- * uses any more. A daemon that was killed goes on with what is left of the time; one that stops waits for nobody, since
- * nobody may come to end it.
+ * Names on hold: their volume is away and shall come back, and whoever uses them waits. Nobody
+ * waits for ever: device.hold_seconds after the volume was detached the name becomes all errors,
+ * and reconcile/host_sync takes away what nobody uses any more. A daemon that was killed goes on
+ * with what is left of the time; one that stops waits for nobody, since nobody may come to end it.
  */
 
 #include "base/util.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Disks are taken in the order they appeared, so that one that comes while another is worked on has its turn, too.
+ * Disks are taken in the order they appeared, so that one that comes while another is worked on has
+ * its turn, too.
  */
 
 #include "core/host/volume_disk.h"
@@ -17,8 +18,8 @@
 
 typedef bool (*disk_test)(struct model *model, const char *volume_id, const struct device *device);
 
-static const struct device *first_such_disk(const struct host *host, const char *volume_id, uint64_t seen,
-					    disk_test is_such)
+static const struct device *first_such_disk(const struct host *host, const char *volume_id,
+					    uint64_t seen, disk_test is_such)
 {
 	const struct device *first = NULL;
 
@@ -37,10 +38,12 @@ static bool could_be_disk(struct model *model, const char *volume_id, const stru
 {
 	const struct volume *volume = volume_find(model, volume_id);
 
-	return volume && !mapping_of_device(model, device) && match_size_fits(volume->cloud.size, device->size);
+	return volume && !mapping_of_device(model, device) &&
+	       match_size_fits(volume->cloud.size, device->size);
 }
 
-const struct device *volume_disk_after(const struct host *host, const char *volume_id, uint64_t seen, bool *guessed)
+const struct device *volume_disk_after(const struct host *host, const char *volume_id,
+				       uint64_t seen, bool *guessed)
 {
 	bool is_known = first_such_disk(host, volume_id, 0, mapping_is_disk) != NULL;
 
@@ -48,5 +51,7 @@ const struct device *volume_disk_after(const struct host *host, const char *volu
 		*guessed = !is_known;
 	if (is_known)
 		return first_such_disk(host, volume_id, seen, mapping_is_disk);
-	return disks_say_who_they_are(host->env) ? NULL : first_such_disk(host, volume_id, seen, could_be_disk);
+	return disks_say_who_they_are(host->env)
+		       ? NULL
+		       : first_such_disk(host, volume_id, seen, could_be_disk);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What an administrator asks: how the daemon is, and a comparison of store, CloudStack and kernel now. */
+/* What an administrator asks: how the daemon is, and a comparison of store, CloudStack and kernel
+ * now. */
 
 #include "core/methods/admin_methods.h"
 
@@ -34,7 +35,9 @@ void force_sync(struct call *call)
 	if (health_check_changes(call->calls, &err) < 0)
 		call_fail(call, &err);
 	else
-		call_wait(call, reconcile_request(call->calls->reconciler, args->dry_run, on_compared, call),
+		call_wait(call,
+			  reconcile_request(call->calls->reconciler, args->dry_run, on_compared,
+					    call),
 			  cancel_ticket);
 }
 

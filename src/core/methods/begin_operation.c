@@ -44,5 +44,6 @@ void begin_operation(struct call *call, const char *volume_id, const char *vm_id
 
 	record_to_json(call->method->args, call->args, false, &writer);
 	order.request = buf_take(&request);
-	call_wait(call, operation_start(call->calls->engine, &order, on_accepted, call), cancel_asker);
+	call_wait(call, operation_start(call->calls->engine, &order, on_accepted, call),
+		  cancel_asker);
 }

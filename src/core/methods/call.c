@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The one door: what is the same for every method and every surface. A call begins on a turn of its own and is answered
- * exactly once; whatever it waits for is let go when the asker leaves.
+ * The one door: what is the same for every method and every surface. A call begins on a turn of its
+ * own and is answered exactly once; whatever it waits for is let go when the asker leaves.
  */
 
 #include "core/methods/call.h"
@@ -80,8 +80,8 @@ void call_failf(struct call *call, enum err_code code, const char *format, ...)
 	call_fail(call, &err);
 }
 
-struct call *call_new(struct calls *calls, enum method_id id, const void *args, const struct caller *caller,
-		      call_done_fn done, void *arg)
+struct call *call_new(struct calls *calls, enum method_id id, const void *args,
+		      const struct caller *caller, call_done_fn done, void *arg)
 {
 	struct call *call = xnew(struct call);
 

@@ -27,10 +27,11 @@ struct call {
 	void (*free_state)(void *state);
 };
 
-struct call *call_new(struct calls *calls, enum method_id id, const void *args, const struct caller *caller,
-		      call_done_fn done, void *arg);
+struct call *call_new(struct calls *calls, enum method_id id, const void *args,
+		      const struct caller *caller, call_done_fn done, void *arg);
 
-/* The call waits for one thing, whose callback comes on a later turn; it is cancelled if the asker leaves before that. */
+/* The call waits for one thing, whose callback comes on a later turn; it is cancelled if the asker
+ * leaves before that. */
 void call_wait(struct call *call, void *awaited, void (*cancel)(void *awaited));
 /* That callback has come. */
 void call_waited(struct call *call);

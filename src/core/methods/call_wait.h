@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * The things a call waits for, put into its wait slot. Each callback that comes says call_waited() before anything else.
+ * The things a call waits for, put into its wait slot. Each callback that comes says call_waited()
+ * before anything else.
  */
 
 struct activation;

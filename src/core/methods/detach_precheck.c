@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Who asks to take a volume away from under somebody is told so at once, instead of by an operation that fails a moment
- * later. This is a courtesy: the operation looks again when its turn comes, and that look decides. So whatever can't be
- * found out here is left to it, and a volume that something is being done to already is not looked at.
+ * Who asks to take a volume away from under somebody is told so at once, instead of by an operation
+ * that fails a moment later. This is a courtesy: the operation looks again when its turn comes, and
+ * that look decides. So whatever can't be found out here is left to it, and a volume that something
+ * is being done to already is not looked at.
  *
- * Where several volumes are served, nobody can say whose a client is but the NBD server, and it says so only when it
- * is asked to close the export. So it is asked, as the operation would do next. If no operation comes of it, tidying
- * brings the export back.
+ * Where several volumes are served, nobody can say whose a client is but the NBD server, and it
+ * says so only when it is asked to close the export. So it is asked, as the operation would do
+ * next. If no operation comes of it, tidying brings the export back.
  */
 
 #include "core/methods/detach_precheck.h"
@@ -82,7 +83,8 @@ static void on_impatient(struct loop_timer *timer)
 	go_on(container_of(timer, struct precheck, patience));
 }
 
-static const struct export_seen *seen_of(const struct precheck *precheck, const struct export_seen *items, size_t count)
+static const struct export_seen *seen_of(const struct precheck *precheck,
+					 const struct export_seen *items, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (streq(export_volume_of(items[i].name), precheck->volume_id))
@@ -91,11 +93,13 @@ static const struct export_seen *seen_of(const struct precheck *precheck, const 
 	return NULL;
 }
 
-static void on_clients(void *arg, const struct export_seen *items, size_t count, const struct err *err);
+static void on_clients(void *arg, const struct export_seen *items, size_t count,
+		       const struct err *err);
 
 static void ask_for_clients(struct precheck *precheck)
 {
-	precheck->listing = export_list(precheck->call->calls->env->options.exporter, on_clients, precheck);
+	precheck->listing =
+		export_list(precheck->call->calls->env->options.exporter, on_clients, precheck);
 }
 
 static void on_look_again(struct loop_timer *timer)
@@ -128,7 +132,8 @@ static void on_closed(void *arg, const struct err *err)
 	if (err->code != ERR_CONFLICT)
 		go_on(precheck);
 	else if (!look_again(precheck))
-		call_failf(precheck->call, ERR_CONFLICT, "%s; disconnect it, or use force", err->text);
+		call_failf(precheck->call, ERR_CONFLICT, "%s; disconnect it, or use force",
+			   err->text);
 }
 
 static void close_export(struct precheck *precheck)
@@ -139,8 +144,9 @@ static void close_export(struct precheck *precheck)
 		return;
 	}
 	precheck->claim = activation_claim(precheck->call->calls->host, precheck->volume_id);
-	precheck->closing = activation_start(precheck->call->calls->host, precheck->volume_id, ACTIVATION_DOWN,
-					     ACTIVATION_EXPORT, NULL, on_closed, precheck);
+	precheck->closing =
+		activation_start(precheck->call->calls->host, precheck->volume_id, ACTIVATION_DOWN,
+				 ACTIVATION_EXPORT, NULL, on_closed, precheck);
 }
 
 static void name_clients(struct precheck *precheck, const struct export_seen *seen)
@@ -149,11 +155,13 @@ static void name_clients(struct precheck *precheck, const struct export_seen *se
 
 	for (size_t i = 0; i < seen->client_count && i < 8; i++)
 		buf_printf(&clients, "%sNBD client %s", i ? ", " : "", seen->clients[i].address);
-	call_failf(precheck->call, ERR_CONFLICT, "volume %s is in use: %s; disconnect it, or use force",
-		   precheck->volume_id, clients.data);
+	call_failf(precheck->call, ERR_CONFLICT,
+		   "volume %s is in use: %s; disconnect it, or use force", precheck->volume_id,
+		   clients.data);
 }
 
-static void on_clients(void *arg, const struct export_seen *items, size_t count, const struct err *err)
+static void on_clients(void *arg, const struct export_seen *items, size_t count,
+		       const struct err *err)
 {
 	struct precheck *precheck = arg;
 	const struct export_seen *seen = seen_of(precheck, items, count);
@@ -191,13 +199,14 @@ static void on_usage(void *arg, const struct usage_result *result)
 	if (result->err.code) {
 		go_on(precheck);
 	} else if (result->kind == USAGE_ROOT) {
-		call_failf(precheck->call, ERR_CONFLICT, "volume %s carries this system (%s); it is never detached",
+		call_failf(precheck->call, ERR_CONFLICT,
+			   "volume %s carries this system (%s); it is never detached",
 			   precheck->volume_id, result->what);
 	} else if (may_stay(precheck, result)) {
 		go_on(precheck);
 	} else if (result->kind == USAGE_HELD) {
-		call_failf(precheck->call, ERR_CONFLICT, "%s is in use: %s; release it, or use force", path,
-			   result->what);
+		call_failf(precheck->call, ERR_CONFLICT,
+			   "%s is in use: %s; release it, or use force", path, result->what);
 	} else if (calls->env->options.exporter) {
 		ask_for_clients(precheck);
 	} else {
@@ -214,12 +223,14 @@ void detach_precheck(struct call *call, const char *volume_id, enum in_use_leave
 	struct precheck *precheck;
 
 	if (volume && volume_is_own_root(calls->model, &volume->cloud)) {
-		call_failf(call, ERR_CONFLICT, "volume %s carries this system; it is never detached", volume_id);
+		call_failf(call, ERR_CONFLICT,
+			   "volume %s carries this system; it is never detached", volume_id);
 		return;
 	}
 	/* What the last scan saw may be seconds old. */
-	device =
-		sysblock_scan(calls->env->sysblock, NULL) < 0 ? NULL : mapping_next_disk(calls->model, volume_id, NULL);
+	device = sysblock_scan(calls->env->sysblock, NULL) < 0
+			 ? NULL
+			 : mapping_next_disk(calls->model, volume_id, NULL);
 	if (!device || operation_busy(calls->engine, volume_id)) {
 		proceed(call);
 		return;

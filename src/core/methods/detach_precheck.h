@@ -12,8 +12,8 @@ enum in_use_leave {
 };
 
 /*
- * Answers the call with what uses the volume's disk here, or else lets it proceed, now or on a later turn. volume_id
- * lasts as long as the call.
+ * Answers the call with what uses the volume's disk here, or else lets it proceed, now or on a
+ * later turn. volume_id lasts as long as the call.
  */
 void detach_precheck(struct call *call, const char *volume_id, enum in_use_leave leave,
 		     void (*proceed)(struct call *call));

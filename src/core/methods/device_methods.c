@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Questions about this machine's disks and the volumes they are. What the last scan saw may have changed hands since, so
- * the kernel is asked again before an answer names a device.
+ * Questions about this machine's disks and the volumes they are. What the last scan saw may have
+ * changed hands since, so the kernel is asked again before an answer names a device.
  */
 
 #include "core/methods/device_methods.h"
@@ -31,7 +31,8 @@ void volume_device(struct call *call)
 	if (mapping)
 		answer_mapping(call, mapping);
 	else
-		call_failf(call, ERR_NOT_FOUND, "volume %s is mapped to no device", args->volume_id);
+		call_failf(call, ERR_NOT_FOUND, "volume %s is mapped to no device",
+			   args->volume_id);
 }
 
 void mapping_list(struct call *call)
@@ -74,8 +75,9 @@ void device_list(struct call *call)
 #define BY_ID_FOLDER "disk/by-id/"
 
 /*
- * What is left of a device's path behind its folder: "vdb" of "/dev/vdb", the link's own name of a by-id path. Another
- * folder is not taken off, since "/dev/mapper/vdb" is another device than "/dev/vdb".
+ * What is left of a device's path behind its folder: "vdb" of "/dev/vdb", the link's own name of a
+ * by-id path. Another folder is not taken off, since "/dev/mapper/vdb" is another device than
+ * "/dev/vdb".
  */
 static const char *name_in_dev(const struct calls *calls, const char *path)
 {
@@ -92,7 +94,8 @@ static const char *name_in_dev(const struct calls *calls, const char *path)
 	return str_has_prefix(path, BY_ID_FOLDER) ? path + strlen(BY_ID_FOLDER) : path;
 }
 
-/* By-id links are compared as the names they are; the link itself may be stale and is not followed. */
+/* By-id links are compared as the names they are; the link itself may be stale and is not
+ * followed. */
 static const struct mapping *mapping_by_link(struct calls *calls, const char *name)
 {
 	struct mapping *mapping;
@@ -101,7 +104,8 @@ static const struct mapping *mapping_by_link(struct calls *calls, const char *na
 		const struct mapping_record *record = &mapping->record;
 
 		if ((record->by_id_path && streq(name_in_dev(calls, record->by_id_path), name)) ||
-		    (record->symlink_path && streq(name_in_dev(calls, record->symlink_path), name)) ||
+		    (record->symlink_path &&
+		     streq(name_in_dev(calls, record->symlink_path), name)) ||
 		    streq(record->persistent_device_name, name) || streq(record->device_path, name))
 			return mapping;
 	}
@@ -118,7 +122,8 @@ void device_volume(struct call *call)
 	/* What the last scan saw may have changed hands since. */
 	if (device && !sysblock_verify(call->calls->env->sysblock, device))
 		device = NULL;
-	mapping = device ? mapping_of_device(call->calls->model, device) : mapping_by_link(call->calls, name);
+	mapping = device ? mapping_of_device(call->calls->model, device)
+			 : mapping_by_link(call->calls, name);
 	if (mapping)
 		answer_mapping(call, mapping);
 	else if (device)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * From a call to its method: what is checked for every call, in one order - rights, required arguments, the request key,
- * whether a change can be begun now - and the list of methods.
+ * From a call to its method: what is checked for every call, in one order - rights, required
+ * arguments, the request key, whether a change can be begun now - and the list of methods.
  */
 
 #include <assert.h>
@@ -55,7 +55,8 @@ static int check(struct call *call, struct err *err)
 	const struct method *method = call->method;
 
 	if (method->access > call->caller.access)
-		return err_set(err, ERR_FORBIDDEN, "%s needs more rights than this caller has", method->name);
+		return err_set(err, ERR_FORBIDDEN, "%s needs more rights than this caller has",
+			       method->name);
 	return record_check_required(method->args, call->args, err);
 }
 
@@ -82,8 +83,8 @@ static void on_begin(struct loop_task *task)
 		admit(call);
 }
 
-struct call *calls_start(struct calls *calls, enum method_id id, const void *args, const struct caller *caller,
-			 call_done_fn done, void *arg)
+struct call *calls_start(struct calls *calls, enum method_id id, const void *args,
+			 const struct caller *caller, call_done_fn done, void *arg)
 {
 	struct call *call;
 

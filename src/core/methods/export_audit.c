@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Exports compared and cleaned up by request. Three sides are laid beside each other - what is noted, what the engine
- * serves, which disk is there - and each difference is named. An export counts as an orphan only if that is proven: its
- * name is one of ours, CloudStack has been heard, the volume is not attached here, and nothing is being done to it. That
- * is asked once more at the moment of removal, and who is still connected to one keeps it.
+ * Exports compared and cleaned up by request. Three sides are laid beside each other - what is
+ * noted, what the engine serves, which disk is there - and each difference is named. An export
+ * counts as an orphan only if that is proven: its name is one of ours, CloudStack has been heard,
+ * the volume is not attached here, and nothing is being done to it. That is asked once more at the
+ * moment of removal, and who is still connected to one keeps it.
  */
 
 #include "core/methods/export_audit.h"
@@ -75,7 +76,8 @@ static void differ(struct report *report, const char *name, const char *kind, co
 	json_end_object(&report->writer);
 }
 
-static const struct export_seen *seen_of(const struct export_seen *items, size_t count, const char *name)
+static const struct export_seen *seen_of(const struct export_seen *items, size_t count,
+					 const char *name)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (streq(items[i].name, name))
@@ -84,20 +86,22 @@ static const struct export_seen *seen_of(const struct export_seen *items, size_t
 	return NULL;
 }
 
-static void compare_served(struct report *report, const struct export_record *record, const struct export_seen *seen,
-			   const struct err *err)
+static void compare_served(struct report *report, const struct export_record *record,
+			   const struct export_seen *seen, const struct err *err)
 {
 	_cleanup_free_ char *found = NULL;
 
 	if (!seen) {
-		found = xasprintf("it is noted as %s, and the NBD server %s%s", export_status_names[record->status],
-				  err->code ? "cannot be asked: " : "does not serve it", err->code ? err->text : "");
+		found = xasprintf("it is noted as %s, and the NBD server %s%s",
+				  export_status_names[record->status],
+				  err->code ? "cannot be asked: " : "does not serve it",
+				  err->code ? err->text : "");
 		differ(report, record->export_name, "not-served", found);
 		return;
 	}
 	if (!streq(seen->device_path, record->device_path)) {
-		found = xasprintf("it is noted for %s, and the NBD server serves %s", record->device_path,
-				  seen->device_path);
+		found = xasprintf("it is noted for %s, and the NBD server serves %s",
+				  record->device_path, seen->device_path);
 		differ(report, record->export_name, "device-differs", found);
 	}
 	if (seen->read_only != record->read_only)
@@ -106,7 +110,8 @@ static void compare_served(struct report *report, const struct export_record *re
 				       : "it is noted read-only and served for writing");
 }
 
-static void compare_device(struct calls *calls, struct report *report, const struct export_record *record)
+static void compare_device(struct calls *calls, struct report *report,
+			   const struct export_record *record)
 {
 	const struct mapping *mapping = mapping_find(calls->model, record->volume_id);
 	const struct device *device = mapping ? mapping_device(calls->model, mapping) : NULL;
@@ -114,18 +119,22 @@ static void compare_device(struct calls *calls, struct report *report, const str
 
 	if (!mapping || !env_is_appliance(calls->env, mapping->record.vm_id)) {
 		differ(report, record->export_name, "not-attached",
-		       suspended_has(calls->host, record->volume_id) ? "its volume is away and shall come back"
-								     : "its volume is not attached to this machine");
+		       suspended_has(calls->host, record->volume_id)
+			       ? "its volume is away and shall come back"
+			       : "its volume is not attached to this machine");
 	} else if (!device) {
-		differ(report, record->export_name, "device-gone", "the disk of its volume is gone");
+		differ(report, record->export_name, "device-gone",
+		       "the disk of its volume is gone");
 	} else if (device->size != record->size) {
 		found = xasprintf("it is served with %llu bytes, and the disk has %llu",
-				  (unsigned long long)record->size, (unsigned long long)device->size);
+				  (unsigned long long)record->size,
+				  (unsigned long long)device->size);
 		differ(report, record->export_name, "size-differs", found);
 	}
 }
 
-static void on_seen_for_validate(void *arg, const struct export_seen *items, size_t count, const struct err *err)
+static void on_seen_for_validate(void *arg, const struct export_seen *items, size_t count,
+				 const struct err *err)
 {
 	struct call *call = arg;
 	struct calls *calls = call->calls;
@@ -138,20 +147,24 @@ static void on_seen_for_validate(void *arg, const struct export_seen *items, siz
 	json_put_name(&report.writer, "differences");
 	json_begin_array(&report.writer);
 	for (export = export_first(calls->model); export; export = export_next(export)) {
-		compare_served(&report, &export->record, seen_of(items, count, export->record.export_name), err);
+		compare_served(&report, &export->record,
+			       seen_of(items, count, export->record.export_name), err);
 		compare_device(calls, &report, &export->record);
 	}
 	for (size_t i = 0; i < count; i++) {
 		const char *volume_id = export_volume_of(items[i].name);
 
 		if (!volume_id)
-			differ(&report, items[i].name, "foreign", "the NBD server serves it for somebody else");
+			differ(&report, items[i].name, "foreign",
+			       "the NBD server serves it for somebody else");
 		else if (!export_find(calls->model, volume_id))
-			differ(&report, items[i].name, "not-noted", "the NBD server serves it, and it is not noted");
+			differ(&report, items[i].name, "not-noted",
+			       "the NBD server serves it, and it is not noted");
 	}
 	json_end_array(&report.writer);
 	report_answer(call, &report,
-		      report.count ? xasprintf("%zu exports compared, %zu differences", checked, report.count)
+		      report.count ? xasprintf("%zu exports compared, %zu differences", checked,
+					       report.count)
 				   : xasprintf("%zu exports compared, nothing differs", checked));
 }
 
@@ -199,7 +212,8 @@ static void orphan_add(struct cleanup *cleanup, const char *name)
 	if (!host_sync_is_orphan(calls->host_sync, name))
 		return;
 	/* How old it is, only a note tells. */
-	if (cleanup->max_age_ms && (!export || clock_wall_ms() - export->record.updated_at < cleanup->max_age_ms))
+	if (cleanup->max_age_ms &&
+	    (!export || clock_wall_ms() - export->record.updated_at < cleanup->max_age_ms))
 		return;
 	orphan = xnew(struct orphan);
 	orphan->cleanup = cleanup;
@@ -255,7 +269,8 @@ static void cleanup_free(void *state)
 
 /* ---- the count ---- */
 
-static void on_seen_for_count(void *arg, const struct export_seen *items, size_t count, const struct err *err)
+static void on_seen_for_count(void *arg, const struct export_seen *items, size_t count,
+			      const struct err *err)
 {
 	struct call *call = arg;
 	struct orphan_count_record record = { .timestamp = clock_wall_ms() };
@@ -280,14 +295,16 @@ void export_orphans(struct call *call)
 
 enum list { LIST_ALL, LIST_REMOVED, LIST_FAILED };
 
-static void put_list(struct json_writer *writer, const char *name, const struct cleanup *cleanup, enum list list)
+static void put_list(struct json_writer *writer, const char *name, const struct cleanup *cleanup,
+		     enum list list)
 {
 	const struct orphan *orphan;
 
 	json_put_name(writer, name);
 	json_begin_array(writer);
 	TAILQ_FOREACH(orphan, &cleanup->orphans, entry) {
-		if ((list == LIST_REMOVED && !orphan->removed) || (list == LIST_FAILED && !orphan->err.code))
+		if ((list == LIST_REMOVED && !orphan->removed) ||
+		    (list == LIST_FAILED && !orphan->err.code))
 			continue;
 		json_begin_object(writer);
 		put_text(writer, "export_name", orphan->name);
@@ -317,8 +334,11 @@ static void cleanup_finish(struct cleanup *cleanup)
 		found++;
 		removed += orphan->removed;
 	}
-	message = xasprintf("%zu exports looked at, %zu orphaned, %zu removed%s", cleanup->checked, found, removed,
-			    cleanup->dry_run ? " (only reported; set dry_run to false to remove them)" : "");
+	message =
+		xasprintf("%zu exports looked at, %zu orphaned, %zu removed%s", cleanup->checked,
+			  found, removed,
+			  cleanup->dry_run ? " (only reported; set dry_run to false to remove them)"
+					   : "");
 	report_answer(call, &report, message);
 }
 
@@ -347,8 +367,8 @@ static void on_orphan_closed(void *arg, const struct err *err)
 	orphan->err = *err;
 	orphan->removed = err->code == ERR_NONE;
 	if (orphan->removed && export_find(orphan->cleanup->call->calls->model, volume_id))
-		orphan->commit = commit_export(orphan->cleanup->call->calls->model, volume_id, NULL, CHANGE_OPTIONAL,
-					       on_orphan_dropped, orphan);
+		orphan->commit = commit_export(orphan->cleanup->call->calls->model, volume_id, NULL,
+					       CHANGE_OPTIONAL, on_orphan_dropped, orphan);
 	else
 		orphan_done(orphan);
 }
@@ -365,18 +385,21 @@ static void cleanup_begin(struct cleanup *cleanup)
 		if (cleanup->dry_run)
 			continue;
 		if (activation_is_busy(calls->host, volume_id)) {
-			err_set(&orphan->err, ERR_CONFLICT, "something is being done to volume %s", volume_id);
+			err_set(&orphan->err, ERR_CONFLICT, "something is being done to volume %s",
+				volume_id);
 			continue;
 		}
 		cleanup->waiting++;
-		orphan->activation = activation_start(calls->host, volume_id, ACTIVATION_DOWN, ACTIVATION_EXPORT, NULL,
-						      on_orphan_closed, orphan);
+		orphan->activation =
+			activation_start(calls->host, volume_id, ACTIVATION_DOWN, ACTIVATION_EXPORT,
+					 NULL, on_orphan_closed, orphan);
 	}
 	if (--cleanup->waiting == 0)
 		cleanup_finish(cleanup);
 }
 
-static void on_seen_for_cleanup(void *arg, const struct export_seen *items, size_t count, const struct err *err)
+static void on_seen_for_cleanup(void *arg, const struct export_seen *items, size_t count,
+				const struct err *err)
 {
 	struct call *call = arg;
 	struct cleanup *cleanup = call->state;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Exports by request. The wish is committed before the engine is asked, and what became of it afterwards; so a daemon
- * that dies between finds an export that is not served yet, and serves it. While a request changes the export of a
- * volume, operations on that volume wait where they would touch it, and the other way round.
+ * Exports by request. The wish is committed before the engine is asked, and what became of it
+ * afterwards; so a daemon that dies between finds an export that is not served yet, and serves it.
+ * While a request changes the export of a volume, operations on that volume wait where they would
+ * touch it, and the other way round.
  */
 
 #include "core/methods/export_methods.h"
@@ -84,16 +85,19 @@ static void on_activated(void *arg, const struct err *err)
 	call_waited(call);
 	if (err->code || !device) {
 		if (!change->was_desired)
-			commit_export(calls->model, args->volume_id, NULL, CHANGE_WHATEVER_COMES, NULL, NULL);
+			commit_export(calls->model, args->volume_id, NULL, CHANGE_WHATEVER_COMES,
+				      NULL, NULL);
 		if (err->code)
 			call_fail(call, err);
 		else
-			call_failf(call, ERR_CONFLICT, "the disk of volume %s has just gone", args->volume_id);
+			call_failf(call, ERR_CONFLICT, "the disk of volume %s has just gone",
+				   args->volume_id);
 		return;
 	}
 	export_make(calls->model, args->volume_id, &record);
 	export_place(calls->model, &record, device);
-	call_wait_change(call, commit_export(calls->model, args->volume_id, &record, CHANGE_OPTIONAL, on_made, call));
+	call_wait_change(call, commit_export(calls->model, args->volume_id, &record,
+					     CHANGE_OPTIONAL, on_made, call));
 }
 
 static void on_desired(void *arg, const struct err *err)
@@ -110,11 +114,13 @@ static void on_desired(void *arg, const struct err *err)
 	else if (!device)
 		on_activated(call, &(struct err){ 0 });
 	else
-		call_wait_activation(call, activation_start(calls->host, args->volume_id, ACTIVATION_UP, ACTIVATION_ALL,
-							    device, on_activated, call));
+		call_wait_activation(call,
+				     activation_start(calls->host, args->volume_id, ACTIVATION_UP,
+						      ACTIVATION_ALL, device, on_activated, call));
 }
 
-/* The one there may be as it is now; NULL when one has to be made, with *err saying why not, if so. */
+/* The one there may be as it is now; NULL when one has to be made, with *err saying why not, if
+ * so. */
 static const struct export *check_create(struct call *call, struct err *err)
 {
 	struct calls *calls = call->calls;
@@ -123,12 +129,14 @@ static const struct export *check_create(struct call *call, struct err *err)
 	const struct mapping *mapping = mapping_find(calls->model, args->volume_id);
 
 	if (!calls->env->options.exporter) {
-		err_set(err, ERR_CONFLICT, "exports are turned off; set export.engine to turn them on");
+		err_set(err, ERR_CONFLICT,
+			"exports are turned off; set export.engine to turn them on");
 		return NULL;
 	}
 	if (export && export->record.read_only != args->read_only) {
 		err_set_field(err, "read_only", ERR_CONFLICT,
-			      "volume %s is exported %s already; delete that export first", args->volume_id,
+			      "volume %s is exported %s already; delete that export first",
+			      args->volume_id,
 			      export->record.read_only ? "read-only" : "for writing");
 		return NULL;
 	}
@@ -136,11 +144,14 @@ static const struct export *check_create(struct call *call, struct err *err)
 		return export;
 	if (health_check_store(calls, err) < 0)
 		return NULL;
-	if (operation_busy(calls->engine, args->volume_id) || activation_is_busy(calls->host, args->volume_id))
-		err_set(err, ERR_CONFLICT, "something is being done to volume %s; ask again when that has ended",
+	if (operation_busy(calls->engine, args->volume_id) ||
+	    activation_is_busy(calls->host, args->volume_id))
+		err_set(err, ERR_CONFLICT,
+			"something is being done to volume %s; ask again when that has ended",
 			args->volume_id);
 	else if (!mapping || !env_is_appliance(calls->env, mapping->record.vm_id))
-		err_set(err, ERR_CONFLICT, "volume %s is not attached to this machine; attach it first",
+		err_set(err, ERR_CONFLICT,
+			"volume %s is not attached to this machine; attach it first",
 			args->volume_id);
 	else if (!mapping_device(calls->model, mapping))
 		err_set(err, ERR_CONFLICT, "the disk of volume %s is gone", args->volume_id);
@@ -161,11 +172,12 @@ static void desire(struct call *call)
 	str_set(&record.vm_name, args->vm_name);
 	str_set(&record.vm_id, args->vm_id);
 	str_set(&record.metadata, args->metadata);
-	call_wait_change(
-		call, commit_export(call->calls->model, args->volume_id, &record, CHANGE_OPTIONAL, on_desired, call));
+	call_wait_change(call, commit_export(call->calls->model, args->volume_id, &record,
+					     CHANGE_OPTIONAL, on_desired, call));
 }
 
-/* Two who write to a disk without knowing of each other destroy what is on it. Who only has it open may know. */
+/* Two who write to a disk without knowing of each other destroy what is on it. Who only has it open
+ * may know. */
 static void on_usage(void *arg, const struct usage_result *result)
 {
 	struct call *call = arg;
@@ -175,7 +187,8 @@ static void on_usage(void *arg, const struct usage_result *result)
 	if (result->err.code)
 		call_fail(call, &result->err);
 	else if (result->kind != USAGE_NONE && !result->only_open)
-		call_failf(call, ERR_CONFLICT, "the disk of volume %s is in use: %s; release it before it is exported",
+		call_failf(call, ERR_CONFLICT,
+			   "the disk of volume %s is in use: %s; release it before it is exported",
 			   args->volume_id, result->what);
 	else
 		desire(call);
@@ -195,10 +208,12 @@ void export_create(struct call *call)
 		call_fail(call, &err);
 	} else {
 		keep_change(call, args->volume_id);
-		call_wait_usage(call, usage_start(calls->host, args->volume_id,
-						  mapping_disk(calls->env,
-							       &mapping_find(calls->model, args->volume_id)->record),
-						  on_usage, call));
+		call_wait_usage(call,
+				usage_start(calls->host, args->volume_id,
+					    mapping_disk(calls->env, &mapping_find(calls->model,
+										   args->volume_id)
+									      ->record),
+					    on_usage, call));
 	}
 }
 
@@ -236,8 +251,8 @@ static void on_closed(void *arg, const struct err *err)
 	if (err->code && (is_noted || err->code != ERR_UNAVAILABLE))
 		call_fail(call, err);
 	else if (is_noted)
-		call_wait_change(call, commit_export(call->calls->model, args->volume_id, NULL, CHANGE_OPTIONAL,
-						     on_dropped, call));
+		call_wait_change(call, commit_export(call->calls->model, args->volume_id, NULL,
+						     CHANGE_OPTIONAL, on_dropped, call));
 	else
 		answer_deleted(call);
 }
@@ -253,14 +268,17 @@ void export_delete(struct call *call)
 		call_fail(call, &err);
 		return;
 	}
-	if (operation_busy(calls->engine, args->volume_id) || activation_is_busy(calls->host, args->volume_id)) {
-		call_failf(call, ERR_CONFLICT, "something is being done to volume %s; ask again when that has ended",
+	if (operation_busy(calls->engine, args->volume_id) ||
+	    activation_is_busy(calls->host, args->volume_id)) {
+		call_failf(call, ERR_CONFLICT,
+			   "something is being done to volume %s; ask again when that has ended",
 			   args->volume_id);
 		return;
 	}
 	keep_change(call, args->volume_id);
 	call_wait_activation(call, activation_start(calls->host, args->volume_id,
-						    args->force ? ACTIVATION_FORCED_DOWN : ACTIVATION_DOWN,
+						    args->force ? ACTIVATION_FORCED_DOWN
+								: ACTIVATION_DOWN,
 						    ACTIVATION_EXPORT, NULL, on_closed, call));
 }
 
@@ -302,8 +320,9 @@ static int by_volume(const void *a, const void *b)
 }
 
 /* What is noted as served, and is not at this moment, is about to be: the engine begins anew. */
-static void show(const struct call *call, const struct export *export, const struct export_seen *items, size_t count,
-		 const struct err *err, struct export_record *out)
+static void show(const struct call *call, const struct export *export,
+		 const struct export_seen *items, size_t count, const struct err *err,
+		 struct export_record *out)
 {
 	const struct export_seen *seen = NULL;
 
@@ -322,12 +341,13 @@ static void show(const struct call *call, const struct export *export, const str
 	str_set(&out->error, err->code ? err->text : "the NBD server does not serve it yet");
 }
 
-static void answer_list(struct call *call, const struct export_list_args *args, const struct export_seen *items,
-			size_t item_count, const struct err *err)
+static void answer_list(struct call *call, const struct export_list_args *args,
+			const struct export_seen *items, size_t item_count, const struct err *err)
 {
 	struct calls *calls = call->calls;
 	size_t count = 0, limit = (size_t)args->limit;
-	_cleanup_free_ const struct export **found = xcalloc(export_count(calls->model) + 1, sizeof(*found));
+	_cleanup_free_ const struct export **found =
+		xcalloc(export_count(calls->model) + 1, sizeof(*found));
 	_cleanup_free_ char *cursor = NULL;
 	struct export_record *records;
 	struct export *export;
@@ -350,7 +370,8 @@ static void answer_list(struct call *call, const struct export_list_args *args, 
 	free(records);
 }
 
-static void on_clients_known(void *arg, const struct export_seen *items, size_t count, const struct err *err)
+static void on_clients_known(void *arg, const struct export_seen *items, size_t count,
+			     const struct err *err)
 {
 	struct call *call = arg;
 	const struct volume_args *args = call->args;
@@ -379,7 +400,8 @@ void export_get(struct call *call)
 	const struct volume_args *args = call->args;
 
 	if (export_find(call->calls->model, args->volume_id) && call->calls->env->options.exporter)
-		call_wait_exports(call, export_list(call->calls->env->options.exporter, on_clients_known, call));
+		call_wait_exports(call, export_list(call->calls->env->options.exporter,
+						    on_clients_known, call));
 	else
 		on_clients_known(call, NULL, 0, &(struct err){ 0 });
 }
@@ -399,10 +421,12 @@ void export_list_asked(struct call *call)
 	struct err err = { 0 };
 
 	if (args->status && !is_status(args->status)) {
-		err_set_field(&err, "status", ERR_INVALID, "status \"%s\" is not known", args->status);
+		err_set_field(&err, "status", ERR_INVALID, "status \"%s\" is not known",
+			      args->status);
 		call_fail(call, &err);
 	} else if (export_first(call->calls->model) && call->calls->env->options.exporter) {
-		call_wait_exports(call, export_list(call->calls->env->options.exporter, on_clients_known, call));
+		call_wait_exports(call, export_list(call->calls->env->options.exporter,
+						    on_clients_known, call));
 	} else {
 		on_clients_known(call, NULL, 0, &(struct err){ 0 });
 	}

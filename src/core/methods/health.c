@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How we are. Unhealthy means that answers may be wrong or lost (the store or the kernel's devices cannot be read);
- * without CloudStack the daemon is degraded: everything known is still true, and changes are refused.
+ * How we are. Unhealthy means that answers may be wrong or lost (the store or the kernel's devices
+ * cannot be read); without CloudStack the daemon is degraded: everything known is still true, and
+ * changes are refused.
  */
 
 #include "core/methods/health.h"
@@ -62,9 +63,11 @@ static const char *cloud_word(const struct parts *parts)
 static int store_may_change(const struct calls *calls, const struct parts *parts, struct err *err)
 {
 	if (calls->env->draining)
-		return err_set(err, ERR_UNAVAILABLE, "the daemon is stopping; try again when it is back");
+		return err_set(err, ERR_UNAVAILABLE,
+			       "the daemon is stopping; try again when it is back");
 	if (parts->store.away)
-		return err_set(err, ERR_UNAVAILABLE, "the store cannot commit: %s", parts->store.reason);
+		return err_set(err, ERR_UNAVAILABLE, "the store cannot commit: %s",
+			       parts->store.reason);
 	return 0;
 }
 
@@ -77,9 +80,11 @@ static int may_change(const struct calls *calls, const struct parts *parts, stru
 			err, ERR_UNAVAILABLE,
 			"no CloudStack is configured; set cloud.url, cloud.api_key_file and cloud.secret_key_file");
 	if (!parts->cloud.usable)
-		return err_set(err, ERR_UNAVAILABLE, "CloudStack cannot be asked: %s", cloud_word(parts));
+		return err_set(err, ERR_UNAVAILABLE, "CloudStack cannot be asked: %s",
+			       cloud_word(parts));
 	if (operation_count(calls->engine) >= calls->env->options.max_operations)
-		return err_set(err, ERR_TOO_MANY, "%zu operations are unfinished, which is the limit; try again later",
+		return err_set(err, ERR_TOO_MANY,
+			       "%zu operations are unfinished, which is the limit; try again later",
 			       operation_count(calls->engine));
 	return 0;
 }
@@ -97,7 +102,8 @@ int health_check_changes(struct calls *calls, struct err *err)
 	struct parts parts;
 
 	look(calls, &parts);
-	/* Only who wants to change something has missed CloudStack; asking how we are must not cost a request to it. */
+	/* Only who wants to change something has missed CloudStack; asking how we are must not cost
+	 * a request to it. */
 	if (parts.cloud_configured && !parts.cloud.usable)
 		reconcile_soon(calls->reconciler);
 	return may_change(calls, &parts, err);
@@ -136,7 +142,8 @@ static char *details_json(struct calls *calls, const struct parts *parts, bool a
 	put_figure(&writer, "database_transactions", parts->store.transactions);
 	put_figure(&writer, "store_waiting", parts->store.waiting);
 	put_figure(&writer, "loop_turns", loop_turns(calls->env->loop));
-	put_figure(&writer, "uptime_seconds", (uint64_t)(clock_mono_ms() - calls->env->started_ms) / 1000);
+	put_figure(&writer, "uptime_seconds",
+		   (uint64_t)(clock_mono_ms() - calls->env->started_ms) / 1000);
 	json_put_name(&writer, "uevents");
 	json_put_bool(&writer, parts->devices.uevents);
 	json_put_name(&writer, "stable_names");
@@ -165,10 +172,11 @@ bool health_to_record(struct calls *calls, struct health_record *out)
 	out->timestamp = clock_wall_ms();
 	str_set(&out->cloudstack_health, cloud_word(&parts));
 	str_set(&out->database_health, parts.store.away ? parts.store.reason : "healthy");
-	str_set(&out->device_monitor, !parts.devices.ok                   ? parts.devices.reason
-				      : !calls->env->options.appliance_id ? "this VM's CloudStack id is unknown; set "
-									    "appliance.vm_id"
-									  : "healthy");
+	str_set(&out->device_monitor, !parts.devices.ok ? parts.devices.reason
+				      : !calls->env->options.appliance_id
+					      ? "this VM's CloudStack id is unknown; set "
+						"appliance.vm_id"
+					      : "healthy");
 	str_set(&out->nbd_health, export_word(calls, &parts));
 	out->details = details_json(calls, &parts, may_change(calls, &parts, NULL) == 0);
 	return sound;

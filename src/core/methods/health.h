@@ -8,7 +8,8 @@
 
 struct calls;
 
-/* ERR_UNAVAILABLE when a change can't be accepted now; of a change that needs no CloudStack, only the store is asked. */
+/* ERR_UNAVAILABLE when a change can't be accepted now; of a change that needs no CloudStack, only
+ * the store is asked. */
 int health_check_store(struct calls *calls, struct err *err);
 int health_check_changes(struct calls *calls, struct err *err);
 bool health_to_record(struct calls *calls, struct health_record *out); /* false: unhealthy */

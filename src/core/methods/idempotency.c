@@ -3,10 +3,11 @@
 /*
  * The same request twice.
  *
- * A client that lost our answer asks again, and must not get a second volume. If it gives its request a key of its own,
- * the operation keeps that key, and for a day whoever comes with it gets that operation - being accepted, running or long
- * ended, in this process or a later one. The key is looked up before anything else is checked, so that an answer can
- * be had again even while nothing new could be begun.
+ * A client that lost our answer asks again, and must not get a second volume. If it gives its
+ * request a key of its own, the operation keeps that key, and for a day whoever comes with it gets
+ * that operation - being accepted, running or long ended, in this process or a later one. The key
+ * is looked up before anything else is checked, so that an answer can be had again even while
+ * nothing new could be begun.
  */
 
 #include "core/methods/idempotency.h"
@@ -35,16 +36,18 @@ static void answer_again(struct call *call, const struct operation_record *recor
 	if (is_same_request(call, record))
 		call_answer(call, record);
 	else
-		call_failf(call, ERR_CONFLICT,
-			   "the request key was used for another request: operation %s, %s; give each request a key of "
-			   "its own",
-			   record->id, operation_type_names[record->type]);
+		call_failf(
+			call, ERR_CONFLICT,
+			"the request key was used for another request: operation %s, %s; give each request a key of "
+			"its own",
+			record->id, operation_type_names[record->type]);
 }
 
 /* True when an operation in memory has the key, and the call is settled or waits for it. */
 static bool find_in_memory(struct call *call)
 {
-	struct operation *operation = operation_find_request(call->calls->engine, request_id_of(call));
+	struct operation *operation =
+		operation_find_request(call->calls->engine, request_id_of(call));
 
 	if (!operation || clock_wall_ms() - operation->record.created_at >= KEPT_MS)
 		return false;
@@ -103,6 +106,7 @@ void idempotency_begin(struct call *call, void (*admit)(struct call *call))
 	lookup = xnew(struct lookup);
 	lookup->call = call;
 	lookup->admit = admit;
-	lookup->read = store_list_operations(call->calls->env->store, &filter, on_looked_up, lookup);
+	lookup->read =
+		store_list_operations(call->calls->env->store, &filter, on_looked_up, lookup);
 	call_wait(call, lookup, lookup_cancel);
 }

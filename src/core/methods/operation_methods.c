@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Questions about operations. Living ones are answered from memory, ended ones by the store; a caller can wait for the
- * end of an operation, and a cancellation is answered when it is durable.
+ * Questions about operations. Living ones are answered from memory, ended ones by the store; a
+ * caller can wait for the end of an operation, and a cancellation is answered when it is durable.
  */
 
 #include "core/methods/operation_methods.h"
@@ -64,15 +64,18 @@ static void answer_waiters(struct calls *calls, const struct operation_record *r
 static void on_patience_over(struct loop_timer *timer)
 {
 	const struct waiter *waiter = container_of(timer, struct waiter, patience);
-	const struct operation *operation = operation_find(waiter->call->calls->engine, waiter->operation_id);
+	const struct operation *operation =
+		operation_find(waiter->call->calls->engine, waiter->operation_id);
 
 	if (operation)
 		call_answer(waiter->call, &operation->record);
 	else
-		call_failf(waiter->call, ERR_NOT_FOUND, "operation %s does not exist", waiter->operation_id);
+		call_failf(waiter->call, ERR_NOT_FOUND, "operation %s does not exist",
+			   waiter->operation_id);
 }
 
-static void await(struct call *call, const char *operation_id, bool undo_will_do, int64_t patience_ms)
+static void await(struct call *call, const char *operation_id, bool undo_will_do,
+		  int64_t patience_ms)
 {
 	struct waiter *waiter = xnew(struct waiter);
 
@@ -109,7 +112,8 @@ void operation_methods_end(struct calls *calls)
 
 /* ---- the methods ---- */
 
-static int find_word(const char *word, const char *const *names, const char *field, int *out, struct err *err)
+static int find_word(const char *word, const char *const *names, const char *field, int *out,
+		     struct err *err)
 {
 	*out = -1;
 	if (!word)
@@ -156,7 +160,8 @@ void operation_list(struct call *call)
 		call_fail(call, &err);
 		return;
 	}
-	call_wait_read(call, store_list_operations(call->calls->env->store, &filter, on_operations, call));
+	call_wait_read(call, store_list_operations(call->calls->env->store, &filter, on_operations,
+						   call));
 }
 
 static void on_operation(void *arg, const struct store_operations *result)
@@ -170,13 +175,14 @@ static void on_operation(void *arg, const struct store_operations *result)
 	else if (result->count == 0)
 		call_failf(call, ERR_NOT_FOUND, "operation %s does not exist", args->operation_id);
 	else if (call->method == &methods[METHOD_OPERATION_CANCEL])
-		call_failf(call, ERR_CONFLICT, "operation %s has already ended: %s", args->operation_id,
-			   operation_status_names[result->items[0].status]);
+		call_failf(call, ERR_CONFLICT, "operation %s has already ended: %s",
+			   args->operation_id, operation_status_names[result->items[0].status]);
 	else
 		call_answer(call, &result->items[0]);
 }
 
-/* Operations that are in memory but not yet durable have been promised to nobody and do not exist. */
+/* Operations that are in memory but not yet durable have been promised to nobody and do not
+ * exist. */
 static struct operation *find_living(struct call *call, const char *id)
 {
 	struct operation *operation = operation_find(call->calls->engine, id);
@@ -190,8 +196,8 @@ void operation_get(struct call *call)
 	const struct operation *operation = find_living(call, args->operation_id);
 
 	if (!operation) {
-		call_wait_read(call,
-			       store_find_operation(call->calls->env->store, args->operation_id, on_operation, call));
+		call_wait_read(call, store_find_operation(call->calls->env->store,
+							  args->operation_id, on_operation, call));
 	} else if (args->wait > 0 && operation->phase != PHASE_ENDED) {
 		await(call, args->operation_id, false, args->wait * 1000);
 	} else {
@@ -206,12 +212,13 @@ void operation_cancel_asked(struct call *call)
 	struct err err = { 0 };
 
 	if (!operation) {
-		call_wait_read(call,
-			       store_find_operation(call->calls->env->store, args->operation_id, on_operation, call));
+		call_wait_read(call, store_find_operation(call->calls->env->store,
+							  args->operation_id, on_operation, call));
 	} else if (operation_cancel(operation, &err) < 0) {
 		call_fail(call, &err);
 	} else {
-		/* Answered when the store knows of it: a cancellation that was granted survives a crash. */
+		/* Answered when the store knows of it: a cancellation that was granted survives a
+		 * crash. */
 		await(call, args->operation_id, true, CANCEL_PATIENCE_MS);
 	}
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What each method does. Changes begin an operation and answer with it once it is durable; questions about living
- * things are answered from memory, questions about ended operations by the store.
+ * What each method does. Changes begin an operation and answer with it once it is durable;
+ * questions about living things are answered from memory, questions about ended operations by the
+ * store.
  */
 
 #include "core/methods/volume_methods.h"
@@ -34,8 +35,9 @@ void volume_create(struct call *call)
 		begin_operation(call, NULL, NULL, op_create_context(args, zone_id));
 		return;
 	}
-	err_set_field(&err, "zone_id", ERR_INVALID,
-		      "zone_id is required: neither cloud.zone_id nor a row of ossea_configs names a zone for all");
+	err_set_field(
+		&err, "zone_id", ERR_INVALID,
+		"zone_id is required: neither cloud.zone_id nor a row of ossea_configs names a zone for all");
 	call_fail(call, &err);
 }
 
@@ -51,7 +53,8 @@ static void begin_detach(struct call *call)
 	const struct volume_detach_args *args = call->args;
 	const struct volume *volume = volume_find(call->calls->model, args->volume_id);
 
-	begin_operation(call, args->volume_id, volume ? volume->cloud.vm_id : NULL, op_detach_context(args));
+	begin_operation(call, args->volume_id, volume ? volume->cloud.vm_id : NULL,
+			op_detach_context(args));
 }
 
 void volume_detach(struct call *call)
@@ -86,7 +89,8 @@ void volume_resize(struct call *call)
 	const struct volume_resize_args *args = call->args;
 	const struct volume *volume = volume_find(call->calls->model, args->volume_id);
 
-	begin_operation(call, args->volume_id, volume ? volume->cloud.vm_id : NULL, op_resize_context(args));
+	begin_operation(call, args->volume_id, volume ? volume->cloud.vm_id : NULL,
+			op_resize_context(args));
 }
 
 /* ---- volumes ---- */
@@ -99,7 +103,8 @@ static bool check_known(struct call *call)
 	if (volumes_are_known(call->calls->model))
 		return true;
 	if (!call->calls->env->cloud) {
-		call_failf(call, ERR_UNAVAILABLE, "no CloudStack is configured, so no volumes are known");
+		call_failf(call, ERR_UNAVAILABLE,
+			   "no CloudStack is configured, so no volumes are known");
 		return false;
 	}
 	cloud_health(call->calls->env->cloud, &health);
@@ -127,7 +132,8 @@ static void answer_volumes(struct call *call, const struct volume_list_args *arg
 {
 	struct calls *calls = call->calls;
 	size_t count = 0, limit = args->limit > 0 ? (size_t)args->limit : SIZE_MAX;
-	_cleanup_free_ const struct volume **found = xcalloc(volume_count(calls->model) + 1, sizeof(*found));
+	_cleanup_free_ const struct volume **found =
+		xcalloc(volume_count(calls->model) + 1, sizeof(*found));
 	_cleanup_free_ char *cursor = NULL;
 	struct volume_record *records;
 	struct volume *volume;
@@ -204,8 +210,10 @@ void volume_get(struct call *call)
 	if (volume && !args->refresh)
 		answer_volume(call, volume);
 	else if (call->calls->env->cloud)
-		call_wait_cloud(call, cloud_list_volumes(call->calls->env->cloud, &filter, on_volume_listed, call));
+		call_wait_cloud(call, cloud_list_volumes(call->calls->env->cloud, &filter,
+							 on_volume_listed, call));
 	else
-		call_failf(call, ERR_UNAVAILABLE, "no CloudStack is configured, so volume %s cannot be looked up",
+		call_failf(call, ERR_UNAVAILABLE,
+			   "no CloudStack is configured, so volume %s cannot be looked up",
 			   args->volume_id);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One pipeline: collect, submit, wait for the store, apply to the model, tell. The model follows the store, never the
- * other way round, so what a caller or a listener has been told survives a crash.
+ * One pipeline: collect, submit, wait for the store, apply to the model, tell. The model follows
+ * the store, never the other way round, so what a caller or a listener has been told survives a
+ * crash.
  *
- * A name that a volume has been given becomes durable with the next change about the volume, whatever that change is.
+ * A name that a volume has been given becomes durable with the next change about the volume,
+ * whatever that change is.
  */
 
 #include "core/model/commit.h"
@@ -79,19 +81,20 @@ static struct store_batch *batch_of(struct change *change)
 	return change->batch;
 }
 
-void change_put_operation(struct change *change, const struct operation_record *record, const char *previous_status,
-			  const char *details)
+void change_put_operation(struct change *change, const struct operation_record *record,
+			  const char *previous_status, const char *details)
 {
 	change->has_operation = true;
 	store_batch_operation(batch_of(change), record);
-	store_batch_history(batch_of(change), record->id, previous_status, operation_status_names[record->status],
-			    details);
+	store_batch_history(batch_of(change), record->id, previous_status,
+			    operation_status_names[record->status], details);
 }
 
 void change_put_mapping(struct change *change, struct mapping_record *record)
 {
 	record->updated_at = record->last_sync = clock_wall_ms();
-	change->mappings = xrealloc(change->mappings, (change->mapping_count + 1) * sizeof(*change->mappings));
+	change->mappings =
+		xrealloc(change->mappings, (change->mapping_count + 1) * sizeof(*change->mappings));
 	change->mappings[change->mapping_count++] = *record;
 	*record = (struct mapping_record){ 0 };
 }
@@ -203,7 +206,8 @@ static void apply(struct change *change)
 static void log_refusal(const struct change *change, const struct err *err)
 {
 	if (is_of_export(change))
-		log_error("volume=%s: its export could not be noted: %s", change->entity, err->text);
+		log_error("volume=%s: its export could not be noted: %s", change->entity,
+			  err->text);
 	else if (is_of_mappings(change) && !change->done)
 		log_error("a mapping could not be kept up to date: %s", err->text);
 }
@@ -216,7 +220,8 @@ static void on_answered(void *arg, const struct err *err)
 	change_done_fn done;
 
 	model->commits_waiting--;
-	if (!err->code && change->hooks && change->hooks->landed && !change->hooks->landed(change->arg))
+	if (!err->code && change->hooks && change->hooks->landed &&
+	    !change->hooks->landed(change->arg))
 		return;
 	if (err->code)
 		log_refusal(change, err);
@@ -234,8 +239,8 @@ static void on_answered(void *arg, const struct err *err)
 /* ---- submitting ---- */
 
 /*
- * Two disks may have swapped names. So all rows are taken out before any is put back: the store's unique key then sees no
- * passing double.
+ * Two disks may have swapped names. So all rows are taken out before any is put back: the store's
+ * unique key then sees no passing double.
  */
 static void put_mappings(struct change *change, struct store_batch *batch)
 {
@@ -265,8 +270,8 @@ static void put_all(struct change *change, struct store_batch *batch)
 		store_batch_optional(batch);
 }
 
-void change_submit(struct change *change, unsigned flags, const struct change_hooks *hooks, change_done_fn done,
-		   void *arg)
+void change_submit(struct change *change, unsigned flags, const struct change_hooks *hooks,
+		   change_done_fn done, void *arg)
 {
 	struct model *model = change->model;
 
@@ -287,8 +292,9 @@ void change_forget(struct change *change)
 	change->done = NULL;
 }
 
-struct change *commit_mapping(struct model *model, const char *volume_id, struct mapping_record *record, unsigned flags,
-			      change_done_fn done, void *arg)
+struct change *commit_mapping(struct model *model, const char *volume_id,
+			      struct mapping_record *record, unsigned flags, change_done_fn done,
+			      void *arg)
 {
 	struct change *change = change_new(model, volume_id);
 
@@ -300,8 +306,9 @@ struct change *commit_mapping(struct model *model, const char *volume_id, struct
 	return change;
 }
 
-struct change *commit_export(struct model *model, const char *volume_id, struct export_record *record, unsigned flags,
-			     change_done_fn done, void *arg)
+struct change *commit_export(struct model *model, const char *volume_id,
+			     struct export_record *record, unsigned flags, change_done_fn done,
+			     void *arg)
 {
 	struct change *change = change_new(model, volume_id);
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The only way to change the model: a change collects what is to become true of a volume, goes to the store as one batch,
- * and the model follows when that is durable. Events tell of it after that.
+ * The only way to change the model: a change collects what is to become true of a volume, goes to
+ * the store as one batch, and the model follows when that is durable. Events tell of it after that.
  */
 
 #include "spec/records.h"
@@ -14,18 +14,23 @@ struct err;
 
 enum change_flags {
 	CHANGE_WHATEVER_COMES = 0,
-	CHANGE_OPTIONAL = 1 << 0,  /* given back with an error when the store is away, instead of waiting for it */
-	CHANGE_IF_MAPPED = 1 << 1, /* a mapping that an operation has removed meanwhile stays removed */
+	/* given back with an error when the store is away, instead of waiting for it */
+	CHANGE_OPTIONAL = 1 << 0,
+	/* a mapping that an operation has removed meanwhile stays removed */
+	CHANGE_IF_MAPPED = 1 << 1,
 };
 
 /* Runs once, after the model has followed; err says why the store refused. */
 typedef void (*change_done_fn)(void *arg, const struct err *err);
 
-/* What the owner of a change wants to do between "it is durable" and "the model follows"; each may be NULL. */
+/* What the owner of a change wants to do between "it is durable" and "the model follows"; each may
+ * be NULL. */
 struct change_hooks {
-	/* False: what became durable is not true any more; it was corrected and submitted once more. */
+	/* False: what became durable is not true any more; it was corrected and submitted once
+	 * more. */
 	bool (*landed)(void *arg);
-	void (*replacing)(void *arg, const struct mapping_record *old, const struct mapping_record *new);
+	void (*replacing)(void *arg, const struct mapping_record *old,
+			  const struct mapping_record *new);
 };
 
 /* entity: the volume, or what else the batch is about; batches about one entity land in order. */
@@ -34,8 +39,8 @@ struct change *change_new(struct model *model, const char *entity);
 void change_free(struct change *change);
 
 /* With its row of history. details is a JSON object. */
-void change_put_operation(struct change *change, const struct operation_record *record, const char *previous_status,
-			  const char *details);
+void change_put_operation(struct change *change, const struct operation_record *record,
+			  const char *previous_status, const char *details);
 /* Each takes the texts of the record. Several mappings may exchange their devices. */
 void change_put_mapping(struct change *change, struct mapping_record *record);
 void change_set_export(struct change *change, struct export_record *record); /* at most one */
@@ -49,20 +54,23 @@ struct mapping_record *change_mapping(struct change *change);
 const struct export_record *change_export(const struct change *change);
 
 /*
- * Takes the change. done (may be NULL: a refusal is logged) runs on a later turn. hooks (may be NULL) outlive the change;
- * arg is theirs, too.
+ * Takes the change. done (may be NULL: a refusal is logged) runs on a later turn. hooks (may be
+ * NULL) outlive the change; arg is theirs, too.
  */
-void change_submit(struct change *change, unsigned flags, const struct change_hooks *hooks, change_done_fn done,
-		   void *arg);
+void change_submit(struct change *change, unsigned flags, const struct change_hooks *hooks,
+		   change_done_fn done, void *arg);
 void change_forget(struct change *change); /* done will not run */
 
 /* A change of one thing, submitted; record NULL: it is dropped. Takes the texts of the record. */
-struct change *commit_mapping(struct model *model, const char *volume_id, struct mapping_record *record, unsigned flags,
-			      change_done_fn done, void *arg);
-struct change *commit_export(struct model *model, const char *volume_id, struct export_record *record, unsigned flags,
-			     change_done_fn done, void *arg);
+struct change *commit_mapping(struct model *model, const char *volume_id,
+			      struct mapping_record *record, unsigned flags, change_done_fn done,
+			      void *arg);
+struct change *commit_export(struct model *model, const char *volume_id,
+			     struct export_record *record, unsigned flags, change_done_fn done,
+			     void *arg);
 
-/* Changes on their way to the store that belong to no operation: of any mapping, of the export of a volume. */
+/* Changes on their way to the store that belong to no operation: of any mapping, of the export of a
+ * volume. */
 bool change_has_mappings(const struct model *model);
 bool change_has_export(const struct model *model, const char *volume_id);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The event that tells of a drift, with the device named only if that is true at the moment of telling. */
+/* The event that tells of a drift, with the device named only if that is true at the moment of
+ * telling. */
 
 #include "core/model/drift_event.h"
 
@@ -30,11 +31,13 @@ void drift_event_tell(struct model *model, struct drift_record *record)
 {
 	if (!is_path_true(model, record))
 		str_set(&record->device_path, NULL);
-	log_notice("drift: %s: %s; %s", drift_kind_names[record->kind], record->found, record->action);
+	log_notice("drift: %s: %s; %s", drift_kind_names[record->kind], record->found,
+		   record->action);
 	events_drift(model, record);
 }
 
-void drift_fill_record(struct drift_record *record, const struct drift_facts *facts, const struct drift *drift)
+void drift_fill_record(struct drift_record *record, const struct drift_facts *facts,
+		       const struct drift *drift)
 {
 	record->kind = (int)drift->kind;
 	str_set(&record->volume_id, facts->volume_id);
@@ -45,7 +48,8 @@ void drift_fill_record(struct drift_record *record, const struct drift_facts *fa
 	str_set(&record->action, drift->action);
 }
 
-void drift_event_repaired(struct model *model, const struct drift_facts *facts, const struct drift *drift)
+void drift_event_repaired(struct model *model, const struct drift_facts *facts,
+			  const struct drift *drift)
 {
 	struct drift_record record = { 0 };
 

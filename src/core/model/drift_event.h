@@ -9,8 +9,10 @@
 struct model;
 
 /* Everything but whether it was repaired; the caller clears the record. */
-void drift_fill_record(struct drift_record *record, const struct drift_facts *facts, const struct drift *drift);
+void drift_fill_record(struct drift_record *record, const struct drift_facts *facts,
+		       const struct drift *drift);
 /* An event and a log line. A device_path that is not true any more is emptied. */
 void drift_event_tell(struct model *model, struct drift_record *record);
 /* Says that a drift was found and repaired. */
-void drift_event_repaired(struct model *model, const struct drift_facts *facts, const struct drift *drift);
+void drift_event_repaired(struct model *model, const struct drift_facts *facts,
+			  const struct drift *drift);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Events wait in a list and are delivered by a task, so that a listener never runs inside the change it hears of and
- * hears of everything in order. Each carries copies: what it tells is what was true then. Volumes are the exception:
- * they are marked, and one event a turn says "look again".
+ * Events wait in a list and are delivered by a task, so that a listener never runs inside the
+ * change it hears of and hears of everything in order. Each carries copies: what it tells is what
+ * was true then. Volumes are the exception: they are marked, and one event a turn says "look
+ * again".
  */
 
 #include "core/model/event.h"
@@ -51,7 +52,8 @@ static void on_events_task(struct loop_task *task)
 	struct pending_event *pending;
 
 	TAILQ_CONCAT(&list, &model->events, entry);
-	/* Volumes first: whoever hears that an operation has ended finds the volume as the operation left it. */
+	/* Volumes first: whoever hears that an operation has ended finds the volume as the
+	 * operation left it. */
 	model->tell_volumes(model);
 	while ((pending = TAILQ_FIRST(&list))) {
 		struct core_event event = {
@@ -74,7 +76,8 @@ void events_queue_volumes(struct model *model)
 	loop_task_queue(model->env->loop, &model->events_task);
 }
 
-static struct pending_event *pending_event_add(struct model *model, enum event_type type, const char *id)
+static struct pending_event *pending_event_add(struct model *model, enum event_type type,
+					       const char *id)
 {
 	struct pending_event *pending = xnew(struct pending_event);
 
@@ -85,7 +88,8 @@ static struct pending_event *pending_event_add(struct model *model, enum event_t
 	return pending;
 }
 
-void events_operation(struct model *model, enum event_type type, const struct operation_record *record)
+void events_operation(struct model *model, enum event_type type,
+		      const struct operation_record *record)
 {
 	struct pending_event *pending = pending_event_add(model, type, record->id);
 
@@ -95,17 +99,20 @@ void events_operation(struct model *model, enum event_type type, const struct op
 
 void events_device(struct model *model, enum event_type type, const struct device_record *record)
 {
-	record_copy(&device_record, &pending_event_add(model, type, record->device_path)->device, record);
+	record_copy(&device_record, &pending_event_add(model, type, record->device_path)->device,
+		    record);
 }
 
 void events_mapping(struct model *model, enum event_type type, const struct mapping_record *record)
 {
-	record_copy(&mapping_record, &pending_event_add(model, type, record->volume_id)->mapping, record);
+	record_copy(&mapping_record, &pending_event_add(model, type, record->volume_id)->mapping,
+		    record);
 }
 
 void events_drift(struct model *model, const struct drift_record *record)
 {
-	record_copy(&drift_record, &pending_event_add(model, EVENT_DRIFT_FOUND, record->volume_id)->drift, record);
+	record_copy(&drift_record,
+		    &pending_event_add(model, EVENT_DRIFT_FOUND, record->volume_id)->drift, record);
 }
 
 void events_volume(struct model *model, enum event_type type, const char *volume_id)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The exports there should be: what the store remembers and the NBD engine serves. One is made by every attachment to
- * this machine and goes with the detachment; others are made and removed by request. As with mappings the store comes
- * first, the model second, and events tell what is durable.
+ * The exports there should be: what the store remembers and the NBD engine serves. One is made by
+ * every attachment to this machine and goes with the detachment; others are made and removed by
+ * request. As with mappings the store comes first, the model second, and events tell what is
+ * durable.
  */
 
 #include "core/model/export.h"
@@ -47,7 +48,8 @@ const char *export_volume_of(const char *name)
 {
 	const char *volume_id = name + strlen(EXPORT_NAME_PREFIX);
 
-	return str_has_prefix(name, EXPORT_NAME_PREFIX) && uuid_is_valid(volume_id) ? volume_id : NULL;
+	return str_has_prefix(name, EXPORT_NAME_PREFIX) && uuid_is_valid(volume_id) ? volume_id
+										    : NULL;
 }
 
 void export_make(struct model *model, const char *volume_id, struct export_record *out)
@@ -89,7 +91,8 @@ void export_put(struct model *model, const struct export_record *record)
 	else
 		HASH_DEL(model->exports, export);
 	record_copy(&export_record, &export->record, record);
-	HASH_ADD_KEYPTR(hh, model->exports, export->record.volume_id, strlen(export->record.volume_id), export);
+	HASH_ADD_KEYPTR(hh, model->exports, export->record.volume_id,
+			strlen(export->record.volume_id), export);
 	events_export(model, is_new ? EVENT_EXPORT_ADDED : EVENT_EXPORT_CHANGED, record->volume_id);
 }
 

@@ -25,8 +25,9 @@ static inline struct export *export_next(const struct export *export)
 }
 size_t export_count(const struct model *model);
 struct export *export_find(struct model *model, const char *volume_id);
-char *export_name_of(const char *volume_id);    /* the caller frees it */
-const char *export_volume_of(const char *name); /* points into name; NULL for a name that is not ours */
+char *export_name_of(const char *volume_id); /* the caller frees it */
+/* points into name; NULL for a name that is not ours */
+const char *export_volume_of(const char *name);
 /* The record as it is, or a new one; the caller clears it. */
 void export_make(struct model *model, const char *volume_id, struct export_record *out);
 /* It is served from this disk. */

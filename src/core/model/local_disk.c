@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Which disk of this machine is a mapped volume's: the one that says so itself, or, for buses that carry no identity, the
- * one with the kernel's sequence number of the disk the mapping was made for, which counts anew in each boot. The
- * kernel's name of a disk decides nothing.
+ * Which disk of this machine is a mapped volume's: the one that says so itself, or, for buses that
+ * carry no identity, the one with the kernel's sequence number of the disk the mapping was made
+ * for, which counts anew in each boot. The kernel's name of a disk decides nothing.
  */
 
 #include "core/model/local_disk.h"
@@ -18,7 +18,8 @@ bool local_disk_is_this_boot(const struct env *env, const struct mapping_record 
 	return streq(str_or(record->boot_id, ""), env->boot_id);
 }
 
-bool local_disk_is(const struct env *env, const struct mapping_record *record, const struct device *device)
+bool local_disk_is(const struct env *env, const struct mapping_record *record,
+		   const struct device *device)
 {
 	switch (device_identity(device, record->volume_id)) {
 	case IDENTITY_SAME:
@@ -28,7 +29,8 @@ bool local_disk_is(const struct env *env, const struct mapping_record *record, c
 	case IDENTITY_NONE:
 		break;
 	}
-	return record->diskseq && (uint64_t)record->diskseq == device->diskseq && local_disk_is_this_boot(env, record);
+	return record->diskseq && (uint64_t)record->diskseq == device->diskseq &&
+	       local_disk_is_this_boot(env, record);
 }
 
 bool disks_say_who_they_are(const struct env *env)

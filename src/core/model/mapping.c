@@ -3,10 +3,10 @@
 /*
  * Which volume is which device.
  *
- * A mapping on this VM is tied to one very disk: by the disk's own identity, or, for buses that carry none, by the
- * kernel's sequence number of the disk it was made for, which counts anew in each boot. The kernel's name is only the
- * present address of that disk and follows it: when the disk is gone the mapping says so instead of keeping a name that
- * another disk may get next.
+ * A mapping on this VM is tied to one very disk: by the disk's own identity, or, for buses that
+ * carry none, by the kernel's sequence number of the disk it was made for, which counts anew in
+ * each boot. The kernel's name is only the present address of that disk and follows it: when the
+ * disk is gone the mapping says so instead of keeping a name that another disk may get next.
  */
 
 #include "core/model/mapping.h"
@@ -54,7 +54,8 @@ bool mapping_is_disk(struct model *model, const char *volume_id, const struct de
 		       : device_identity(device, volume_id) == IDENTITY_SAME;
 }
 
-const struct device *mapping_next_disk(struct model *model, const char *volume_id, const struct device *previous)
+const struct device *mapping_next_disk(struct model *model, const char *volume_id,
+				       const struct device *previous)
 {
 	const struct sysblock *sysblock = model->env->sysblock;
 	size_t first = previous ? (size_t)(previous - sysblock_at(sysblock, 0)) + 1 : 0;
@@ -66,12 +67,15 @@ const struct device *mapping_next_disk(struct model *model, const char *volume_i
 	return NULL;
 }
 
-/* By the name that was noted, or, when names have changed hands since, by being the only such disk. */
-static bool is_mapping_disk(struct model *model, const struct mapping_record *record, const struct device *device)
+/* By the name that was noted, or, when names have changed hands since, by being the only such
+ * disk. */
+static bool is_mapping_disk(struct model *model, const struct mapping_record *record,
+			    const struct device *device)
 {
 	const struct device *only;
 
-	if (!env_is_appliance(model->env, record->vm_id) || !local_disk_is(model->env, record, device))
+	if (!env_is_appliance(model->env, record->vm_id) ||
+	    !local_disk_is(model->env, record, device))
 		return false;
 	if (streq(record->device_path, device->path))
 		return true;
@@ -130,7 +134,8 @@ static char *by_id_path(const struct device *device)
 	return NULL;
 }
 
-void mapping_make(struct model *model, const char *volume_id, const char *vm_id, struct mapping_record *out)
+void mapping_make(struct model *model, const char *volume_id, const char *vm_id,
+		  struct mapping_record *out)
 {
 	const struct mapping *mapping = mapping_find(model, volume_id);
 	char uuid[UUID_TEXT_SIZE];
@@ -157,11 +162,12 @@ static void describe_name(struct model *model, struct mapping_record *record)
 
 	str_set(&record->persistent_device_name, name);
 	free(record->symlink_path);
-	record->symlink_path = name ? xasprintf("%s/mapper/%s", model->env->options.dev_root, name) : NULL;
+	record->symlink_path =
+		name ? xasprintf("%s/mapper/%s", model->env->options.dev_root, name) : NULL;
 }
 
-void mapping_place(struct model *model, struct mapping_record *record, int64_t device_id, uint64_t size,
-		   const struct device *device)
+void mapping_place(struct model *model, struct mapping_record *record, int64_t device_id,
+		   uint64_t size, const struct device *device)
 {
 	record->cloudstack_device_id = device_id;
 	record->updated_at = record->last_sync = clock_wall_ms();
@@ -179,7 +185,8 @@ void mapping_place(struct model *model, struct mapping_record *record, int64_t d
 	record->size = size;
 }
 
-void mapping_describe(struct model *model, struct mapping_record *record, const struct device *device)
+void mapping_describe(struct model *model, struct mapping_record *record,
+		      const struct device *device)
 {
 	describe_name(model, record);
 	str_set(&record->operation_mode, "oma");
@@ -193,7 +200,8 @@ void mapping_describe(struct model *model, struct mapping_record *record, const 
 	free(record->by_id_path);
 	record->by_id_path = by_id_path(device);
 	str_set(&record->linux_state, "detected");
-	/* Before this machine was the appliance nobody has looked; whoever finds it now has gone by its name. */
+	/* Before this machine was the appliance nobody has looked; whoever finds it now has gone by
+	 * its name. */
 	if (record->matched_by == MATCHED_NOT)
 		record->matched_by = MATCHED_BY_IDENTITY;
 	record->size = device->size;
@@ -201,14 +209,16 @@ void mapping_describe(struct model *model, struct mapping_record *record, const 
 	str_set(&record->boot_id, model->env->boot_id);
 }
 
-void mapping_to_record(struct model *model, const struct mapping *mapping, struct mapping_record *out)
+void mapping_to_record(struct model *model, const struct mapping *mapping,
+		       struct mapping_record *out)
 {
 	record_copy(&mapping_record, out, &mapping->record);
 	if (env_is_appliance(model->env, out->vm_id))
 		mapping_describe(model, out, mapping_device(model, mapping));
 }
 
-bool mapping_is_up_to_date(struct model *model, const struct mapping_record *record, const struct device *device)
+bool mapping_is_up_to_date(struct model *model, const struct mapping_record *record,
+			   const struct device *device)
 {
 	const char *name = name_here(model, record);
 
@@ -226,7 +236,8 @@ bool mapping_is_up_to_date(struct model *model, const struct mapping_record *rec
 
 static bool same_disk_as_before(const struct mapping *mapping, const struct mapping_record *record)
 {
-	return streq(mapping->record.device_path, record->device_path) && mapping->record.diskseq == record->diskseq &&
+	return streq(mapping->record.device_path, record->device_path) &&
+	       mapping->record.diskseq == record->diskseq &&
 	       streq(mapping->record.linux_state, record->linux_state);
 }
 
@@ -239,7 +250,8 @@ static struct mapping *assign(struct model *model, const struct mapping_record *
 	else
 		mapping = xnew(struct mapping);
 	record_copy(&mapping_record, &mapping->record, record);
-	HASH_ADD_KEYPTR(hh, model->mappings, mapping->record.volume_id, strlen(mapping->record.volume_id), mapping);
+	HASH_ADD_KEYPTR(hh, model->mappings, mapping->record.volume_id,
+			strlen(mapping->record.volume_id), mapping);
 	return mapping;
 }
 

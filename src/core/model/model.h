@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What is known, in memory. The files of this room keep one table each and share the struct below; other
- * rooms hand a model on and see nothing of it.
+ * What is known, in memory. The files of this room keep one table each and share the struct below;
+ * other rooms hand a model on and see nothing of it.
  */
 
 #include <sys/queue.h>

@@ -3,12 +3,13 @@
 /*
  * What a volume's device is always called.
  *
- * A name is given once and kept for as long as the volume exists, whether it is attached or not: whoever was told
- * /dev/mapper/vol01234567 last year finds that volume there or nothing. So the next volume whose UUID begins with the
- * same digits gets more of them, even while the first one is away.
+ * A name is given once and kept for as long as the volume exists, whether it is attached or not:
+ * whoever was told /dev/mapper/vol01234567 last year finds that volume there or nothing. So the
+ * next volume whose UUID begins with the same digits gets more of them, even while the first one is
+ * away.
  *
- * A new name is in the model at once, so that nobody else is given it, and becomes durable with the next commit about
- * its volume; the engine commits before a step uses it.
+ * A new name is in the model at once, so that nobody else is given it, and becomes durable with the
+ * next commit about its volume; the engine commits before a step uses it.
  */
 
 #include "core/model/stable_name.h"
@@ -79,7 +80,8 @@ static struct name *add(struct model *model, const char *volume_id)
 	struct name *name = xnew(struct name);
 
 	str_set(&name->record.volume_id, volume_id);
-	HASH_ADD_KEYPTR(hh, model->names, name->record.volume_id, strlen(name->record.volume_id), name);
+	HASH_ADD_KEYPTR(hh, model->names, name->record.volume_id, strlen(name->record.volume_id),
+			name);
 	return name;
 }
 
@@ -119,7 +121,9 @@ const char *name_give(struct model *model, const char *volume_id)
 int name_lengthen(struct model *model, const char *volume_id)
 {
 	struct name *name = find(model, volume_id);
-	char *longer = name ? choose(model, name, strlen(name->record.name) - strlen(PREFIX) + DIGITS_MORE) : NULL;
+	char *longer =
+		name ? choose(model, name, strlen(name->record.name) - strlen(PREFIX) + DIGITS_MORE)
+		     : NULL;
 
 	if (!longer)
 		return -1;
@@ -173,6 +177,7 @@ void names_free(struct model *model)
 char *name_path(struct model *model, const char *volume_id, const struct device *device)
 {
 	if (model->env->options.devmap)
-		return xasprintf("%s/mapper/%s", model->env->options.dev_root, name_give(model, volume_id));
+		return xasprintf("%s/mapper/%s", model->env->options.dev_root,
+				 name_give(model, volume_id));
 	return xstrdup(device->path);
 }

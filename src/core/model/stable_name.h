@@ -20,5 +20,6 @@ void name_stage(struct model *model, const char *volume_id, struct store_batch *
 void name_on_committed(struct model *model, const char *volume_id);
 void name_drop(struct model *model, const char *volume_id); /* the volume is gone for good */
 void names_free(struct model *model);
-/* Where the volume's users find it: under its name, or, where there are no names, at the kernel's. The caller frees it. */
+/* Where the volume's users find it: under its name, or, where there are no names, at the kernel's.
+ * The caller frees it. */
 char *name_path(struct model *model, const char *volume_id, const struct device *device);

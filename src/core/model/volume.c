@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The volumes CloudStack shows, as last seen: the whole list is fetched page by page every now and then, for the
- * comparison of core/reconcile, and every operation brings what it learned. Nothing is decided from these copies - operations ask CloudStack when their turn
- * comes - they only answer questions quickly.
+ * The volumes CloudStack shows, as last seen: the whole list is fetched page by page every now and
+ * then, for the comparison of core/reconcile, and every operation brings what it learned. Nothing
+ * is decided from these copies - operations ask CloudStack when their turn comes - they only answer
+ * questions quickly.
  */
 
 #include "core/model/volume.h"
@@ -75,7 +76,8 @@ void volumes_tell_changed(struct model *model)
 		if (!volume->dirty)
 			continue;
 		volume->dirty = false;
-		events_deliver(model, &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = volume->id });
+		events_deliver(model, &(struct core_event){ .type = EVENT_VOLUME_CHANGED,
+							    .id = volume->id });
 	}
 }
 
@@ -123,7 +125,8 @@ void volume_note_operation(struct model *model, const struct operation_record *r
 {
 	struct volume *volume = volume_find(model, record->volume_id);
 
-	if (!volume || (volume->last_operation_id && strcmp(volume->last_operation_id, record->id) > 0))
+	if (!volume ||
+	    (volume->last_operation_id && strcmp(volume->last_operation_id, record->id) > 0))
 		return;
 	str_set(&volume->last_operation_id, record->id);
 	volume->last_operation_type = record->type;

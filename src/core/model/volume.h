@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The volumes CloudStack shows, as last seen. Nothing is decided from these copies: operations ask CloudStack when their
- * turn comes. They answer questions quickly.
+ * The volumes CloudStack shows, as last seen. Nothing is decided from these copies: operations ask
+ * CloudStack when their turn comes. They answer questions quickly.
  */
 
 #include "base/hash.h"
@@ -37,7 +37,8 @@ void volume_touch(struct model *model, const char *id); /* something shown with 
 void volume_note_operation(struct model *model, const struct operation_record *record);
 /* The one this machine was started from, whether or not its disk can be told from the others. */
 bool volume_is_own_root(const struct model *model, const struct cloud_volume *cloud);
-/* Not seen attached elsewhere, or nowhere. Otherwise another VM may have it now or get it at any moment. */
+/* Not seen attached elsewhere, or nowhere. Otherwise another VM may have it now or get it at any
+ * moment. */
 bool volume_may_be_here(struct model *model, const char *id);
 /* One event for each volume that was touched since. */
 void volumes_tell_changed(struct model *model);

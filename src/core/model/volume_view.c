@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A volume as the outside sees it: what CloudStack said, the device it is here, and its last operation. */
+/* A volume as the outside sees it: what CloudStack said, the device it is here, and its last
+ * operation. */
 
 #include "core/model/volume_view.h"
 

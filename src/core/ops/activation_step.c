@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Steps that wait for an activation. What passes - a device in use for a moment, an engine that is away - is tried again
- * before the step fails.
+ * Steps that wait for an activation. What passes - a device in use for a moment, an engine that is
+ * away - is tried again before the step fails.
  */
 
 #include "core/ops/activation_step.h"
@@ -38,7 +38,8 @@ void activation_step_failed(struct operation *operation, const struct err *err)
 
 bool activation_disk_is_taken(const struct operation *operation, const struct err *err)
 {
-	return err->code == ERR_CONFLICT && streq(err->field, "disk") && operation->runs >= BUSY_RUNS_MAX;
+	return err->code == ERR_CONFLICT && streq(err->field, "disk") &&
+	       operation->runs >= BUSY_RUNS_MAX;
 }
 
 static void on_step_done(void *arg, const struct err *err)
@@ -55,12 +56,13 @@ void activation_step_then(struct operation *operation, enum activation_goal goal
 	static const struct wait_kind kind = { .cancel = cancel };
 
 	if (activation_is_busy(operation->ops->host, operation->record.volume_id)) {
-		operation_again(operation, LOOK_AGAIN_MS / 10, "its name or export is being changed already");
+		operation_again(operation, LOOK_AGAIN_MS / 10,
+				"its name or export is being changed already");
 		return;
 	}
 	operation_wait(operation,
-		       activation_start(operation->ops->host, operation->record.volume_id, goal, parts, device, done,
-					operation),
+		       activation_start(operation->ops->host, operation->record.volume_id, goal,
+					parts, device, done, operation),
 		       &kind);
 }
 
@@ -78,12 +80,13 @@ bool activation_ensured_begin(struct activation_ensured *ensured, const struct d
 	return true;
 }
 
-bool activation_ensure_or_wait(struct operation *operation, struct activation_ensured *ensured, unsigned parts,
-			       const struct device *device, activation_done_fn done)
+bool activation_ensure_or_wait(struct operation *operation, struct activation_ensured *ensured,
+			       unsigned parts, const struct device *device, activation_done_fn done)
 {
 	const struct core_options *options = &operation->ops->env->options;
 
-	parts &= (options->devmap ? ACTIVATION_MAP : 0) | (options->exporter ? ACTIVATION_EXPORT : 0);
+	parts &= (options->devmap ? ACTIVATION_MAP : 0) |
+		 (options->exporter ? ACTIVATION_EXPORT : 0);
 	ensured->under_way = parts & ~ensured->parts;
 	if (!ensured->under_way)
 		return true;

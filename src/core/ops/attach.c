@@ -3,10 +3,11 @@
 /*
  * Attaching a volume, and finding out which device it became.
  *
- * CloudStack is asked to attach; on this VM a disk then appears some time before or after CloudStack says so. Which one
- * it is, is decided by rules/match alone: by the disk's own identity where it has one. What cannot be decided is an error
- * and the attachment is taken back; a wrong device is never named. The disk gets the volume's stable name and is exported
- * under it (attach_activate.c), and only when an NBD client was answered is anybody told.
+ * CloudStack is asked to attach; on this VM a disk then appears some time before or after
+ * CloudStack says so. Which one it is, is decided by rules/match alone: by the disk's own identity
+ * where it has one. What cannot be decided is an error and the attachment is taken back; a wrong
+ * device is never named. The disk gets the volume's stable name and is exported under it
+ * (attach_activate.c), and only when an NBD client was answered is anybody told.
  */
 
 #include <assert.h>
@@ -48,7 +49,8 @@ static const struct field attach_fields[] = {
 	F(unreadable, TEXT, .doc = "Why what is on the disk is not known."),
 	F(taken, TEXT, .doc = "Who had the disk before it could have its name."),
 	F(kept, TEXT, .doc = "Who keeps its export at the size it had."),
-	F(alone, BOOL, .doc = "No other attachment was under way when it began, and none begins before it ends."),
+	F(alone, BOOL,
+	  .doc = "No other attachment was under way when it began, and none begins before it ends."),
 };
 
 #undef F
@@ -63,26 +65,29 @@ static bool has_begun(const struct attach_context *context)
 }
 
 /*
- * Where no disk of this VM says who it is, two attachments at once could not be told apart, and what one of them leaves
- * behind when it is taken back could be taken for the other's: one begins when all others have ended, whichever was asked
- * for first. That another one began alone counts also when a disk that says who it is has come since: it may go again.
- * known: some disk does say it now.
+ * Where no disk of this VM says who it is, two attachments at once could not be told apart, and
+ * what one of them leaves behind when it is taken back could be taken for the other's: one begins
+ * when all others have ended, whichever was asked for first. That another one began alone counts
+ * also when a disk that says who it is has come since: it may go again. known: some disk does say
+ * it now.
  */
 static bool must_wait_for_other(const struct operation *operation, bool known)
 {
 	const struct operation *other;
 
-	for (other = operation_first(operation->ops->engine); other; other = operation_after(other)) {
+	for (other = operation_first(operation->ops->engine); other;
+	     other = operation_after(other)) {
 		const struct attach_context *context = other->context;
 
-		if (other != operation && other->kind == &op_attach && op_on_appliance(other) && has_begun(context) &&
-		    (!known || context->alone))
+		if (other != operation && other->kind == &op_attach && op_on_appliance(other) &&
+		    has_begun(context) && (!known || context->alone))
 			return true;
 	}
 	return false;
 }
 
-/* From here on disks are new. The last scan may be seconds old, so what is there now is looked at first. */
+/* From here on disks are new. The last scan may be seconds old, so what is there now is looked at
+ * first. */
 static void note_beginning(struct operation *operation, uint64_t size)
 {
 	struct attach_context *context = operation->context;
@@ -96,8 +101,9 @@ static void note_beginning(struct operation *operation, uint64_t size)
 	}
 	known = disks_say_who_they_are(operation->ops->env);
 	if (op_on_appliance(operation) && must_wait_for_other(operation, known)) {
-		operation_again(operation, ATTACH_LOOK_AGAIN_MS,
-				"disks here do not say who they are, so one attachment is made at a time");
+		operation_again(
+			operation, ATTACH_LOOK_AGAIN_MS,
+			"disks here do not say who they are, so one attachment is made at a time");
 		return;
 	}
 	context->size = size;
@@ -124,7 +130,8 @@ static void on_checked(void *arg, const struct cloud_result *result)
 		operation_failf(operation, ERR_NOT_FOUND, "volume %s does not exist in CloudStack",
 				operation->record.volume_id);
 	} else if (volume->vm_id) {
-		operation_failf(operation, ERR_CONFLICT, "volume %s is already attached to VM %s; detach it first",
+		operation_failf(operation, ERR_CONFLICT,
+				"volume %s is already attached to VM %s; detach it first",
 				operation->record.volume_id, volume->vm_id);
 	} else if (volume->job_id) {
 		cloud_step_busy(operation, volume);
@@ -147,7 +154,8 @@ static void on_refusal_checked(void *arg, const struct cloud_result *result)
 
 	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
-	if (op_attach_is_here(operation, cloud_step_volume(operation, result, operation->record.volume_id))) {
+	if (op_attach_is_here(operation,
+			      cloud_step_volume(operation, result, operation->record.volume_id))) {
 		operation_next(operation);
 		return;
 	}
@@ -156,17 +164,19 @@ static void on_refusal_checked(void *arg, const struct cloud_result *result)
 			operation->record.volume_id);
 }
 
-static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
+static struct cloud_call *submit(struct operation *operation, const char *job_id,
+				 cloud_done_fn done, void *arg)
 {
-	return cloud_attach_volume(operation->ops->env->cloud, operation->record.volume_id, operation->record.vm_id,
-				   job_id, done, arg);
+	return cloud_attach_volume(operation->ops->env->cloud, operation->record.volume_id,
+				   operation->record.vm_id, job_id, done, arg);
 }
 
 static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
 {
 	struct attach_context *context = operation->context;
 
-	/* "Attached already", when we may have asked before, can be our own doing under a job id we never learned. */
+	/* "Attached already", when we may have asked before, can be our own doing under a job id we
+	 * never learned. */
 	if (operation_is_rerun(operation) && cloud_err_is_attached(err)) {
 		cloud_step_list(operation, on_refusal_checked);
 		return REFUSAL_WAITS;
@@ -200,10 +210,11 @@ static void verify(struct operation *operation, const struct cloud_volume *volum
 	else if (volume && on_told(operation, volume))
 		operation_next(operation);
 	else
-		operation_failf(operation, ERR_CLOUD,
-				"CloudStack lost the job that attached volume %s, and the volume is not attached; try "
-				"again",
-				operation->record.volume_id);
+		operation_failf(
+			operation, ERR_CLOUD,
+			"CloudStack lost the job that attached volume %s, and the volume is not attached; try "
+			"again",
+			operation->record.volume_id);
 }
 
 static void cancel_job(void *awaited)
@@ -335,7 +346,8 @@ static void put_mapping(struct operation *operation, const struct device *device
 		op_attach_put_export(operation, device);
 }
 
-/* While an operation has the owner nobody else touches its mapping; but that its disk is gone is true in any case. */
+/* While an operation has the owner nobody else touches its mapping; but that its disk is gone is
+ * true in any case. */
 static void call_owner_up_to_date(const struct operation *operation, const struct mapping *owner)
 {
 	struct ops *ops = operation->ops;
@@ -348,27 +360,30 @@ static void call_owner_up_to_date(const struct operation *operation, const struc
 	} else if (!change_has_mappings(ops->model) && !mapping_device(ops->model, owner)) {
 		record_copy(&mapping_record, &record, &owner->record);
 		mapping_describe(ops->model, &record, NULL);
-		commit_mapping(ops->model, owner->record.volume_id, &record, CHANGE_IF_MAPPED, NULL, NULL);
+		commit_mapping(ops->model, owner->record.volume_id, &record, CHANGE_IF_MAPPED, NULL,
+			       NULL);
 	}
 }
 
 /*
- * A name the kernel, or a slot CloudStack, has just given away again may still stand in the mapping of its last owner.
- * Then that mapping is out of date, and whoever keeps it up to date is called.
+ * A name the kernel, or a slot CloudStack, has just given away again may still stand in the mapping
+ * of its last owner. Then that mapping is out of date, and whoever keeps it up to date is called.
  */
 static bool path_is_free_or_wait(struct operation *operation)
 {
 	const struct mapping_record *wanted = change_mapping(operation->change);
 	struct mapping *mapping;
 
-	for (mapping = mapping_first(operation->ops->model); mapping; mapping = mapping_next(mapping)) {
+	for (mapping = mapping_first(operation->ops->model); mapping;
+	     mapping = mapping_next(mapping)) {
 		if (!streq(mapping->record.device_path, wanted->device_path) ||
 		    !streq(mapping->record.vm_id, wanted->vm_id) ||
 		    streq(mapping->record.volume_id, operation->record.volume_id))
 			continue;
 		call_owner_up_to_date(operation, mapping);
-		operation_again(operation, ATTACH_LOOK_AGAIN_MS / 10, "%s is still noted for volume %s",
-				mapping->record.device_path, mapping->record.volume_id);
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS / 10,
+				"%s is still noted for volume %s", mapping->record.device_path,
+				mapping->record.volume_id);
 		return false;
 	}
 	return true;
@@ -394,11 +409,17 @@ static void publish(struct operation *operation)
 static const struct step attach_steps[] = {
 	{ .name = "check", .run = check, .deadline = STEP_CLOUD },
 	{ .name = "ask-cloud", .run = ask_cloud, .undo = op_attach_undo, .deadline = STEP_CLOUD },
-	{ .name = "await-job", .run = await_job, .undo = op_attach_undo_early_name, .deadline = STEP_CLOUD },
+	{ .name = "await-job",
+	  .run = await_job,
+	  .undo = op_attach_undo_early_name,
+	  .deadline = STEP_CLOUD },
 	{ .name = "await-device", .run = await_device, .deadline = STEP_DEVICE },
 	{ .name = "name", .run = make_name, .undo = op_attach_undo_name, .deadline = STEP_DEVICE },
 	{ .name = "read", .run = read_contents, .deadline = STEP_DEVICE },
-	{ .name = "export", .run = make_export, .undo = op_attach_undo_export, .deadline = STEP_DEVICE },
+	{ .name = "export",
+	  .run = make_export,
+	  .undo = op_attach_undo_export,
+	  .deadline = STEP_DEVICE },
 	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
 };
 
@@ -415,8 +436,9 @@ static char *users_note(const struct attach_context *context)
 			", but without its stable name and its export, which are made when its disk is free: %s",
 			context->taken);
 	if (known(context->kept))
-		return xasprintf("; its NBD clients keep the size they know until they connect again: %s",
-				 context->kept);
+		return xasprintf(
+			"; its NBD clients keep the size they know until they connect again: %s",
+			context->kept);
 	return xstrdup("");
 }
 
@@ -430,7 +452,8 @@ static char *describe_contents(const struct attach_context *context)
 	if (known(context->label))
 		buf_printf(&text, " \"%s\"", context->label);
 	if (known(context->partition_table))
-		buf_printf(&text, "%sa partition table (%s)", text.length ? " and " : "", context->partition_table);
+		buf_printf(&text, "%sa partition table (%s)", text.length ? " and " : "",
+			   context->partition_table);
 	return buf_take(&text);
 }
 
@@ -440,9 +463,11 @@ static char *message(const struct attach_context *context)
 	_cleanup_free_ char *users = users_note(context);
 
 	if (known(context->unreadable))
-		return xasprintf("Volume attached%s; what is on it is not known: %s", users, context->unreadable);
+		return xasprintf("Volume attached%s; what is on it is not known: %s", users,
+				 context->unreadable);
 	if (known(context->filesystem) || known(context->partition_table))
-		return xasprintf("Volume attached%s; it is not empty, do not format it: %s", users, contents);
+		return xasprintf("Volume attached%s; it is not empty, do not format it: %s", users,
+				 contents);
 	return xasprintf("Volume attached%s", users);
 }
 

@@ -3,18 +3,19 @@
 /*
  * What is attached gets its stable name and is exported under it.
  *
- * The kernel lets one program at a time have a disk to itself, and a name needs that. Others want it, too: a moment after
- * a disk has come, udev starts the LVM or md it finds on it, and systemd mounts what /etc/fstab knows. Whoever comes
- * after the name finds the volume under the name and stands on that; whoever comes before it keeps the name out. So a
- * disk that says who it is gets its name at once, before CloudStack says that it is attached and before anything of it is
- * read.
+ * The kernel lets one program at a time have a disk to itself, and a name needs that. Others want
+ * it, too: a moment after a disk has come, udev starts the LVM or md it finds on it, and systemd
+ * mounts what /etc/fstab knows. Whoever comes after the name finds the volume under the name and
+ * stands on that; whoever comes before it keeps the name out. So a disk that says who it is gets
+ * its name at once, before CloudStack says that it is attached and before anything of it is read.
  *
- * It can still be too late. Then the volume is where it was asked for and somebody works with it: to take it back would
- * pull it from under him. So it stays, under the kernel's name alone and not exported, since what is held is never
- * exported; the response says who has it, and tidying makes both when it is free.
+ * It can still be too late. Then the volume is where it was asked for and somebody works with it:
+ * to take it back would pull it from under him. So it stays, under the kernel's name alone and not
+ * exported, since what is held is never exported; the response says who has it, and tidying makes
+ * both when it is free.
  *
- * A volume that comes back under the name its clients wait for may have grown. An NBD client has learned the export's size
- * when it connected, and keeps it and the export until it leaves.
+ * A volume that comes back under the name its clients wait for may have grown. An NBD client has
+ * learned the export's size when it connected, and keeps it and the export until it leaves.
  */
 
 #include "core/ops/attach_activate.h"
@@ -67,13 +68,15 @@ static void ask_who(struct operation *operation, const struct device *device)
 
 	context->asked = true;
 	operation_wait(operation,
-		       usage_start(operation->ops->host, operation->record.volume_id, device, on_usage, operation),
+		       usage_start(operation->ops->host, operation->record.volume_id, device,
+				   on_usage, operation),
 		       &kind);
 }
 
 /* ---- name and export ---- */
 
-/* Whoever has waited for the volume still uses its export. Without such clients an attachment finds none. */
+/* Whoever has waited for the volume still uses its export. Without such clients an attachment finds
+ * none. */
 static bool is_clients_own(const struct operation *operation, const struct err *err)
 {
 	return err->code == ERR_CONFLICT && !err->field[0] &&
@@ -106,14 +109,17 @@ static void begin_with_disk(struct attach_context *context, const struct device 
 	str_set(&context->kept, NULL);
 }
 
-/* What is on its way is looked for once more afterwards: the disk that was activated is the one that is published. */
-bool op_attach_activate_or_wait(struct operation *operation, const struct device *device, unsigned parts)
+/* What is on its way is looked for once more afterwards: the disk that was activated is the one
+ * that is published. */
+bool op_attach_activate_or_wait(struct operation *operation, const struct device *device,
+				unsigned parts)
 {
 	struct attach_context *context = operation->context;
 
 	begin_with_disk(context, device);
 	if (!is_taken(context))
-		return activation_ensure_or_wait(operation, &context->ensured, parts, device, on_activated);
+		return activation_ensure_or_wait(operation, &context->ensured, parts, device,
+						 on_activated);
 	if (context->asked)
 		return true;
 	ask_who(operation, device);

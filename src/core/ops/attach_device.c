@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Which device has the volume become? core/rules/match decides; here the question is put together from what the kernel
- * shows and what the operation noted when it began, and the answer is read again from the kernel before it is used.
+ * Which device has the volume become? core/rules/match decides; here the question is put together
+ * from what the kernel shows and what the operation noted when it began, and the answer is read
+ * again from the kernel before it is used.
  */
 
 #include "core/ops/attach_device.h"
@@ -30,10 +31,12 @@ static bool has_rivals(const struct operation *operation)
 	const struct attach_context *context = operation->context, *others;
 	const struct operation *other;
 
-	for (other = operation_first(operation->ops->engine); other; other = operation_after(other)) {
+	for (other = operation_first(operation->ops->engine); other;
+	     other = operation_after(other)) {
 		others = other->context;
 		if (other != operation && other->kind->type == OPERATION_ATTACH &&
-		    other->record.status == OPERATION_EXECUTING && op_on_appliance(other) && others->size == context->size)
+		    other->record.status == OPERATION_EXECUTING && op_on_appliance(other) &&
+		    others->size == context->size)
 			return true;
 	}
 	return false;
@@ -56,7 +59,9 @@ static enum match_verdict look(struct operation *operation, struct match_result 
 		.volume_id = operation->record.volume_id,
 		.size = context->size,
 		/* Without a beginning to compare with, no disk counts as new. */
-		.after_diskseq = same_boot && context->after_diskseq ? (uint64_t)context->after_diskseq : UINT64_MAX,
+		.after_diskseq = same_boot && context->after_diskseq
+					 ? (uint64_t)context->after_diskseq
+					 : UINT64_MAX,
 		.after_seen = context->began_here ? context->after_seen : UINT64_MAX,
 		.crowded = !context->alone,
 		.rivals = has_rivals(operation),
@@ -69,8 +74,8 @@ static enum match_verdict look(struct operation *operation, struct match_result 
 }
 
 /*
- * By size alone it counts which other disks are there at this moment: one that came after the last scan, or that is
- * still being asked who it is, may be the very one.
+ * By size alone it counts which other disks are there at this moment: one that came after the last
+ * scan, or that is still being asked who it is, may be the very one.
  */
 static enum match_verdict look_closely(struct operation *operation, struct match_result *result)
 {
@@ -85,7 +90,8 @@ static enum match_verdict look_closely(struct operation *operation, struct match
 		return MATCH_NONE;
 	}
 	verdict = look(operation, result);
-	if (verdict == MATCH_FOUND && result->matched_by == MATCHED_BY_SIZE && sysblock_is_settling(sysblock)) {
+	if (verdict == MATCH_FOUND && result->matched_by == MATCHED_BY_SIZE &&
+	    sysblock_is_settling(sysblock)) {
 		snprintf(result->reason, sizeof(result->reason),
 			 "another disk has just appeared and may say who it is");
 		return MATCH_NONE;
@@ -93,7 +99,8 @@ static enum match_verdict look_closely(struct operation *operation, struct match
 	return verdict;
 }
 
-/* Finds the device and makes sure, by reading the kernel's words again, that it is still that very disk. */
+/* Finds the device and makes sure, by reading the kernel's words again, that it is still that very
+ * disk. */
 const struct device *op_attach_device_or_wait(struct operation *operation)
 {
 	struct ops *ops = operation->ops;
@@ -106,7 +113,8 @@ const struct device *op_attach_device_or_wait(struct operation *operation)
 		return NULL;
 	case MATCH_AMBIGUOUS:
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
-		/* Disks that go or come may settle it. If they do not, it was not for lack of time. */
+		/* Disks that go or come may settle it. If they do not, it was not for lack of
+		 * time. */
 		operation->reason_code = ERR_CONFLICT;
 		return NULL;
 	case MATCH_FOUND:
@@ -114,8 +122,8 @@ const struct device *op_attach_device_or_wait(struct operation *operation)
 	}
 	if (!sysblock_verify(ops->env->sysblock, result.device)) {
 		sysblock_wake(ops->env->sysblock);
-		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s changed while it was looked at",
-				result.device->path);
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS,
+				"%s changed while it was looked at", result.device->path);
 		return NULL;
 	}
 	context->matched_by = result.matched_by;
@@ -127,7 +135,8 @@ const struct device *op_attach_own_disk(struct operation *operation)
 	struct match_result result = { 0 };
 
 	if (!op_on_appliance(operation) || look(operation, &result) != MATCH_FOUND ||
-	    result.matched_by == MATCHED_BY_SIZE || !sysblock_verify(operation->ops->env->sysblock, result.device))
+	    result.matched_by == MATCHED_BY_SIZE ||
+	    !sysblock_verify(operation->ops->env->sysblock, result.device))
 		return NULL;
 	return result.device;
 }

@@ -22,25 +22,31 @@ struct attach_context {
 	uint64_t size;         /* CloudStack's */
 	int64_t device_id;     /* CloudStack's, -1 unknown */
 	bool refused;          /* CloudStack said no: nothing to take back */
-	bool alone;            /* no disk here said who it is, and no attachment of ours was under way, when we began */
+	/* no disk here said who it is, and no attachment of ours was under way, when we began */
+	bool alone;
 	/* what libblkid found on the disk; NULL: nothing that is known */
 	char *filesystem, *label, *filesystem_uuid, *partition_table;
 	char *unreadable; /* why that is not known */
-	char *taken;      /* who had the disk to himself before it could have its name; NULL: nobody */
-	char *kept;       /* who keeps its export as it was before it went and grew; NULL: nobody */
+	/* who had the disk to himself before it could have its name; NULL: nobody */
+	char *taken;
+	char *kept; /* who keeps its export as it was before it went and grew; NULL: nobody */
 	/* not stored: found again by looking again */
-	uint64_t read_seen;  /* device.seen of the disk that is being read */
-	uint64_t after_seen; /* the same for sysblock's own count, which starts anew with each process */
-	bool began_here;     /* after_seen was counted by this process */
+	uint64_t read_seen; /* device.seen of the disk that is being read */
+	/* the same for sysblock's own count, which starts anew with each process */
+	uint64_t after_seen;
+	bool began_here; /* after_seen was counted by this process */
 	enum matched_by matched_by;
 	struct cloud_change change, undo;
 	struct activation_ensured ensured;
-	bool asked;          /* which program has taken the disk */
-	uint64_t early_disk; /* device.seen of the disk that was given its name before the job had ended */
+	bool asked; /* which program has taken the disk */
+	/* device.seen of the disk that was given its name before the job had ended */
+	uint64_t early_disk;
 };
 
 bool op_attach_is_here(const struct operation *operation, const struct cloud_volume *volume);
-/* The volume's disk at this moment, borrowed until the next turn. NULL: the step has ended, and looks again. */
+/* The volume's disk at this moment, borrowed until the next turn. NULL: the step has ended, and
+ * looks again. */
 const struct device *op_attach_device_or_wait(struct operation *operation);
-/* The disk that says itself that it is the volume; NULL when there is none, or something is odd about it. */
+/* The disk that says itself that it is the volume; NULL when there is none, or something is odd
+ * about it. */
 const struct device *op_attach_own_disk(struct operation *operation);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is on a disk is read before anybody is told of it, and told with it: nobody shall format a disk with data on it
- * because it was called new. A disk that can't be read is attached still, and that is said.
+ * What is on a disk is read before anybody is told of it, and told with it: nobody shall format a
+ * disk with data on it because it was called new. A disk that can't be read is attached still, and
+ * that is said.
  */
 
 #include "core/ops/attach_probe.h"
@@ -33,7 +34,8 @@ static void on_read(void *arg, const struct probe_result *result)
 	str_set(&context->filesystem, good && result->filesystem[0] ? result->filesystem : NULL);
 	str_set(&context->label, good && result->label[0] ? result->label : NULL);
 	str_set(&context->filesystem_uuid, good && result->uuid[0] ? result->uuid : NULL);
-	str_set(&context->partition_table, good && result->partition_table[0] ? result->partition_table : NULL);
+	str_set(&context->partition_table,
+		good && result->partition_table[0] ? result->partition_table : NULL);
 	operation_next(operation);
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Taking an attachment back: the export and the name go by force, since nobody was told of them yet; then the volume is
- * detached, if and only if our request has attached it. A request whose answer got lost can still arrive, and an
- * attachment that is under way cannot be stopped, so both are waited for first.
+ * Taking an attachment back: the export and the name go by force, since nobody was told of them
+ * yet; then the volume is detached, if and only if our request has attached it. A request whose
+ * answer got lost can still arrive, and an attachment that is under way cannot be stopped, so both
+ * are waited for first.
  */
 
 #include "core/ops/attach_undo.h"
@@ -25,8 +26,9 @@ void op_attach_undo_name(struct operation *operation)
 }
 
 /*
- * Only what this process has made: whoever waits for the volume under its name waits on when CloudStack's job fails
- * before the disk has come. What an earlier process made is found by tidying.
+ * Only what this process has made: whoever waits for the volume under its name waits on when
+ * CloudStack's job fails before the disk has come. What an earlier process made is found by
+ * tidying.
  */
 void op_attach_undo_early_name(struct operation *operation)
 {
@@ -38,7 +40,8 @@ void op_attach_undo_early_name(struct operation *operation)
 		operation_next(operation);
 }
 
-/* An engine that is away serves nothing now; what it may serve when it comes back is found by tidying. */
+/* An engine that is away serves nothing now; what it may serve when it comes back is found by
+ * tidying. */
 static void on_export_undone(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
@@ -51,12 +54,15 @@ static void on_export_undone(void *arg, const struct err *err)
 
 void op_attach_undo_export(struct operation *operation)
 {
-	activation_step_then(operation, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL, on_export_undone);
+	activation_step_then(operation, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL,
+			     on_export_undone);
 }
 
-static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
+static struct cloud_call *submit(struct operation *operation, const char *job_id,
+				 cloud_done_fn done, void *arg)
 {
-	return cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id, job_id, done, arg);
+	return cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id, job_id,
+				   done, arg);
 }
 
 static enum cloud_refusal on_not_detached(struct operation *operation, const struct err *err)
@@ -66,7 +72,8 @@ static enum cloud_refusal on_not_detached(struct operation *operation, const str
 
 static enum cloud_refusal on_failed(struct operation *operation, const struct cloud_result *result)
 {
-	return result->job_status == CLOUD_JOB_FAILED ? on_not_detached(operation, &result->err) : REFUSAL_PASSES;
+	return result->job_status == CLOUD_JOB_FAILED ? on_not_detached(operation, &result->err)
+						      : REFUSAL_PASSES;
 }
 
 static void on_detached(struct operation *operation, const struct cloud_volume *answer)
@@ -92,7 +99,8 @@ static void on_undo_looked(void *arg, const struct cloud_result *result)
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (volume && volume->job_id && !streq(volume->job_id, context->undo_job_id)) {
-		/* Never detach under a running job: CloudStack serialises per VM, not per volume. */
+		/* Never detach under a running job: CloudStack serialises per VM, not per
+		 * volume. */
 		cloud_step_busy(operation, volume);
 	} else if (!op_attach_is_here(operation, volume)) {
 		operation_next(operation);
@@ -109,15 +117,18 @@ static void on_undo_job_found(void *arg, const struct cloud_result *result)
 	if (!cloud_step_answered_or_wait(operation, result))
 		return;
 	if (result->outcome == CLOUD_OK && result->job_status == CLOUD_JOB_PENDING) {
-		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "CloudStack has not ended the attachment yet");
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS,
+				"CloudStack has not ended the attachment yet");
 		return;
 	}
-	/* Our request may still be on its way; only after its time-out is it certain that nothing comes of it. */
+	/* Our request may still be on its way; only after its time-out is it certain that nothing
+	 * comes of it. */
 	if (!context->change.looking_since)
 		context->change.looking_since = clock_mono_ms();
-	if (result->outcome == CLOUD_REFUSED &&
-	    clock_mono_ms() - context->change.looking_since < operation->ops->env->options.request_ms) {
-		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
+	if (result->outcome == CLOUD_REFUSED && clock_mono_ms() - context->change.looking_since <
+							operation->ops->env->options.request_ms) {
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS,
+				"waiting until the request can no longer arrive");
 		return;
 	}
 	cloud_step_list(operation, on_undo_looked);
@@ -131,6 +142,6 @@ void op_attach_undo(struct operation *operation)
 		operation_next(operation);
 		return;
 	}
-	cloud_step_wait_call(operation,
-			     cloud_find_job(operation->ops->env->cloud, context->job_id, on_undo_job_found, operation));
+	cloud_step_wait_call(operation, cloud_find_job(operation->ops->env->cloud, context->job_id,
+						       on_undo_job_found, operation));
 }

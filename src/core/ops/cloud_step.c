@@ -73,7 +73,8 @@ bool cloud_step_shown_or_wait(struct operation *operation, const struct cloud_re
 	return false;
 }
 
-const struct cloud_volume *cloud_step_volume(struct operation *operation, const struct cloud_result *result,
+const struct cloud_volume *cloud_step_volume(struct operation *operation,
+					     const struct cloud_result *result,
 					     const char *volume_id)
 {
 	for (size_t i = 0; i < result->count; i++) {
@@ -112,12 +113,14 @@ void cloud_step_list(struct operation *operation, cloud_done_fn done)
 {
 	struct cloud_volume_filter filter = { .id = operation->record.volume_id };
 
-	cloud_step_wait_call(operation, cloud_list_volumes(operation->ops->env->cloud, &filter, done, operation));
+	cloud_step_wait_call(operation, cloud_list_volumes(operation->ops->env->cloud, &filter,
+							   done, operation));
 }
 
 void cloud_step_busy(struct operation *operation, const struct cloud_volume *volume)
 {
-	operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)", volume->job_id);
+	operation_again(operation, LOOK_AGAIN_MS, "CloudStack still works on the volume (job %s)",
+			volume->job_id);
 }
 
 void cloud_step_new_job(char **slot)
@@ -136,7 +139,8 @@ void cloud_step_note_job(char **slot, const struct cloud_result *result)
 
 bool cloud_volume_is_destroyed(const struct cloud_volume *volume)
 {
-	static const char *const words[] = { "Destroy", "Destroyed", "Destroying", "Expunging", "Expunged" };
+	static const char *const words[] = { "Destroy", "Destroyed", "Destroying", "Expunging",
+					     "Expunged" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		if (streq(volume->state, words[i]))
@@ -147,11 +151,13 @@ bool cloud_volume_is_destroyed(const struct cloud_volume *volume)
 
 static void tell_lost(struct operation *operation, const char *why)
 {
-	const struct drift_facts facts = { .volume_id = operation->record.volume_id, .origin = &operation->record };
+	const struct drift_facts facts = { .volume_id = operation->record.volume_id,
+					   .origin = &operation->record };
 	struct drift drift = { .kind = DRIFT_OPERATION_LOST };
 
-	snprintf(drift.found, sizeof(drift.found), "CloudStack lost the job of operation %s, step %s: %.200s",
-		 operation->record.id, operation->record.step, why);
+	snprintf(drift.found, sizeof(drift.found),
+		 "CloudStack lost the job of operation %s, step %s: %.200s", operation->record.id,
+		 operation->record.step, why);
 	snprintf(drift.action, sizeof(drift.action),
 		 "the volume itself is looked at, and decides how the operation goes on");
 	drift_event_repaired(operation->ops->model, &facts, &drift);
@@ -172,8 +178,8 @@ bool cloud_step_job_lost(struct operation *operation, const struct cloud_result 
 
 /* ---- changes in CloudStack ---- */
 
-static void begin(struct cloud_change *change, const struct cloud_change_kind *kind, struct operation *operation,
-		  char **job_id)
+static void begin(struct cloud_change *change, const struct cloud_change_kind *kind,
+		  struct operation *operation, char **job_id)
 {
 	change->kind = kind;
 	change->operation = operation;
@@ -190,7 +196,8 @@ static void on_looked(void *arg, const struct cloud_result *result)
 	if (!change->kind->can_undo && result->err.code != ERR_NOT_FOUND &&
 	    !cloud_step_shown_or_wait(operation, result))
 		return;
-	change->kind->verify(operation, cloud_step_volume(operation, result, operation->record.volume_id));
+	change->kind->verify(operation,
+			     cloud_step_volume(operation, result, operation->record.volume_id));
 }
 
 static void look(struct cloud_change *change)
@@ -198,11 +205,13 @@ static void look(struct cloud_change *change)
 	struct operation *operation = change->operation;
 	struct cloud_volume_filter filter = { .id = operation->record.volume_id };
 
-	cloud_step_wait_call(operation, cloud_list_volumes(operation->ops->env->cloud, &filter, on_looked, change));
+	cloud_step_wait_call(operation, cloud_list_volumes(operation->ops->env->cloud, &filter,
+							   on_looked, change));
 }
 
 /* Whether the job's failure ends the step. */
-static bool is_final_failure(struct cloud_change *change, const struct cloud_result *result, bool lost)
+static bool is_final_failure(struct cloud_change *change, const struct cloud_result *result,
+			     bool lost)
 {
 	const struct cloud_change_kind *kind = change->kind;
 
@@ -247,7 +256,8 @@ static void await_job(struct cloud_change *change)
 {
 	static const struct wait_kind ordinary = { .cancel = cancel_job, .poke = poke_job };
 	struct operation *operation = change->operation;
-	struct cloud_job *job = cloud_job_watch(operation->ops->env->cloud, *change->job_id, on_job_ended, change);
+	struct cloud_job *job =
+		cloud_job_watch(operation->ops->env->cloud, *change->job_id, on_job_ended, change);
 
 	operation_wait(operation, job, change->kind->job_wait ? change->kind->job_wait : &ordinary);
 }
@@ -273,7 +283,8 @@ static void on_asked(void *arg, const struct cloud_result *result)
 		}
 	}
 	cloud_step_note_job(change->job_id, result);
-	if (change->kind->in_one_step && result->outcome == CLOUD_REFUSED && !cloud_err_is_duplicate_job(&result->err))
+	if (change->kind->in_one_step && result->outcome == CLOUD_REFUSED &&
+	    !cloud_err_is_duplicate_job(&result->err))
 		change->kind->verify(operation, NULL);
 	else if (change->kind->in_one_step)
 		await_job(change);
@@ -281,22 +292,22 @@ static void on_asked(void *arg, const struct cloud_result *result)
 		operation_next(operation);
 }
 
-void cloud_change_ask(struct cloud_change *change, const struct cloud_change_kind *kind, struct operation *operation,
-		      char **job_id)
+void cloud_change_ask(struct cloud_change *change, const struct cloud_change_kind *kind,
+		      struct operation *operation, char **job_id)
 {
 	begin(change, kind, operation, job_id);
 	cloud_step_wait_call(operation, kind->submit(operation, *job_id, on_asked, change));
 }
 
-void cloud_change_settle(struct cloud_change *change, const struct cloud_change_kind *kind, struct operation *operation,
-			 char **job_id)
+void cloud_change_settle(struct cloud_change *change, const struct cloud_change_kind *kind,
+			 struct operation *operation, char **job_id)
 {
 	begin(change, kind, operation, job_id);
 	await_job(change);
 }
 
-void cloud_change_verify(struct cloud_change *change, const struct cloud_change_kind *kind, struct operation *operation,
-			 char **job_id)
+void cloud_change_verify(struct cloud_change *change, const struct cloud_change_kind *kind,
+			 struct operation *operation, char **job_id)
 {
 	begin(change, kind, operation, job_id);
 	look(change);

@@ -3,11 +3,12 @@
 /*
  * Creating a volume.
  *
- * CloudStack gives volumes their ids itself, volume names need not be unique, and its create command inserts the volume
- * before it looks whether the job id was used before - so asking twice can make two volumes. A create must therefore
- * recognise its own earlier self: the volume is made under a unique name (the wanted one and the operation's id),
- * looked for by job and by that name before it is ever asked for again, and gets its wanted name at the end. Whatever a
- * create leaves behind in CloudStack says by its name whose it is.
+ * CloudStack gives volumes their ids itself, volume names need not be unique, and its create
+ * command inserts the volume before it looks whether the job id was used before - so asking twice
+ * can make two volumes. A create must therefore recognise its own earlier self: the volume is made
+ * under a unique name (the wanted one and the operation's id), looked for by job and by that name
+ * before it is ever asked for again, and gets its wanted name at the end. Whatever a create leaves
+ * behind in CloudStack says by its name whose it is.
  */
 
 #include <string.h>
@@ -86,7 +87,8 @@ static void on_submitted(void *arg, const struct cloud_result *result)
 	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	if (!result->entity_id) {
-		operation_again(operation, 1000, "CloudStack accepted the volume but did not say its id");
+		operation_again(operation, 1000,
+				"CloudStack accepted the volume but did not say its id");
 		return;
 	}
 	cloud_step_note_job(&context->job_id, result);
@@ -100,9 +102,10 @@ static void submit(struct operation *operation)
 	_cleanup_free_ char *name = unique_name(operation);
 
 	context->looking_since = 0; /* this request, too, may get lost and arrive late */
-	cloud_step_wait_call(operation, cloud_create_volume(operation->ops->env->cloud, name, context->zone_id,
-							    context->offering_id, (uint64_t)context->size_gib,
-							    context->job_id, on_submitted, operation));
+	cloud_step_wait_call(operation,
+			     cloud_create_volume(operation->ops->env->cloud, name, context->zone_id,
+						 context->offering_id, (uint64_t)context->size_gib,
+						 context->job_id, on_submitted, operation));
 }
 
 static void look_by_name(struct operation *operation, cloud_done_fn done)
@@ -110,7 +113,8 @@ static void look_by_name(struct operation *operation, cloud_done_fn done)
 	_cleanup_free_ char *name = unique_name(operation);
 	struct cloud_volume_filter filter = { .name = name };
 
-	cloud_step_wait_call(operation, cloud_list_volumes(operation->ops->env->cloud, &filter, done, operation));
+	cloud_step_wait_call(operation, cloud_list_volumes(operation->ops->env->cloud, &filter,
+							   done, operation));
 }
 
 static void on_looked_by_name(void *arg, const struct cloud_result *result)
@@ -125,9 +129,11 @@ static void on_looked_by_name(void *arg, const struct cloud_result *result)
 		operation_next(operation);
 		return;
 	}
-	/* An earlier request may still be on its way to CloudStack; only after its time-out is it certainly lost. */
+	/* An earlier request may still be on its way to CloudStack; only after its time-out is it
+	 * certainly lost. */
 	if (clock_mono_ms() - context->looking_since < operation->ops->env->options.request_ms) {
-		operation_again(operation, 1000, "waiting until an earlier request can no longer arrive");
+		operation_again(operation, 1000,
+				"waiting until an earlier request can no longer arrive");
 		return;
 	}
 	submit(operation);
@@ -157,13 +163,14 @@ static void ask_cloud(struct operation *operation)
 	}
 	if (!context->looking_since)
 		context->looking_since = clock_mono_ms();
-	cloud_step_wait_call(operation,
-			     cloud_find_job(operation->ops->env->cloud, context->job_id, on_looked_by_job, operation));
+	cloud_step_wait_call(operation, cloud_find_job(operation->ops->env->cloud, context->job_id,
+						       on_looked_by_job, operation));
 }
 
 /* ---- await-job ---- */
 
-/* The job's answer need not hold the volume, and a job that is unknown need not have failed: the volume decides. */
+/* The job's answer need not hold the volume, and a job that is unknown need not have failed: the
+ * volume decides. */
 static bool on_told(struct operation *operation, const struct cloud_volume *volume)
 {
 	return true;
@@ -174,12 +181,15 @@ static void verify(struct operation *operation, const struct cloud_volume *volum
 	if (volume)
 		operation_next(operation);
 	else
-		operation_failf(operation, ERR_CLOUD, "CloudStack accepted the volume but does not have it");
+		operation_failf(operation, ERR_CLOUD,
+				"CloudStack accepted the volume but does not have it");
 }
 
 static void await_job(struct operation *operation)
 {
-	static const struct cloud_change_kind creation = { .told = on_told, .verify = verify, .can_undo = true };
+	static const struct cloud_change_kind creation = { .told = on_told,
+							   .verify = verify,
+							   .can_undo = true };
 	struct create_context *context = operation->context;
 
 	cloud_change_settle(&context->change, &creation, operation, &context->job_id);
@@ -187,15 +197,17 @@ static void await_job(struct operation *operation)
 
 /* ---- rename ---- */
 
-static struct cloud_call *submit_rename(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
+static struct cloud_call *submit_rename(struct operation *operation, const char *job_id,
+					cloud_done_fn done, void *arg)
 {
 	const struct create_context *context = operation->context;
 
-	return cloud_rename_volume(operation->ops->env->cloud, operation->record.volume_id, context->name, job_id, done,
-				   arg);
+	return cloud_rename_volume(operation->ops->env->cloud, operation->record.volume_id,
+				   context->name, job_id, done, arg);
 }
 
-/* A name that could not be changed leaves a volume that works under its longer one: no reason to destroy it. */
+/* A name that could not be changed leaves a volume that works under its longer one: no reason to
+ * destroy it. */
 static enum cloud_refusal on_not_renamed(struct operation *operation, const struct err *err)
 {
 	struct create_context *context = operation->context;
@@ -205,7 +217,8 @@ static enum cloud_refusal on_not_renamed(struct operation *operation, const stru
 	return REFUSAL_PASSES;
 }
 
-static enum cloud_refusal on_rename_failed(struct operation *operation, const struct cloud_result *result)
+static enum cloud_refusal on_rename_failed(struct operation *operation,
+					   const struct cloud_result *result)
 {
 	return on_not_renamed(operation, &result->err);
 }
@@ -238,9 +251,11 @@ static void rename_volume(struct operation *operation)
 
 /* ---- undo ---- */
 
-static struct cloud_call *submit_destroy(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
+static struct cloud_call *submit_destroy(struct operation *operation, const char *job_id,
+					 cloud_done_fn done, void *arg)
 {
-	return cloud_destroy_volume(operation->ops->env->cloud, operation->record.volume_id, job_id, done, arg);
+	return cloud_destroy_volume(operation->ops->env->cloud, operation->record.volume_id, job_id,
+				    done, arg);
 }
 
 static enum cloud_refusal on_not_destroyed(struct operation *operation, const struct err *err)
@@ -248,9 +263,11 @@ static enum cloud_refusal on_not_destroyed(struct operation *operation, const st
 	return err->code == ERR_NOT_FOUND ? REFUSAL_PASSES : REFUSAL_FAILS;
 }
 
-static enum cloud_refusal on_destroy_failed(struct operation *operation, const struct cloud_result *result)
+static enum cloud_refusal on_destroy_failed(struct operation *operation,
+					    const struct cloud_result *result)
 {
-	return result->job_status == CLOUD_JOB_FAILED ? on_not_destroyed(operation, &result->err) : REFUSAL_PASSES;
+	return result->job_status == CLOUD_JOB_FAILED ? on_not_destroyed(operation, &result->err)
+						      : REFUSAL_PASSES;
 }
 
 static void on_destroyed(struct operation *operation, const struct cloud_volume *answer)
@@ -305,7 +322,8 @@ static const struct step create_steps[] = {
 
 static void respond(struct operation *operation, struct json_writer *writer)
 {
-	const struct volume *volume = volume_find(operation->ops->model, operation->record.volume_id);
+	const struct volume *volume =
+		volume_find(operation->ops->model, operation->record.volume_id);
 
 	json_put_name(writer, "volume_id");
 	json_put_text(writer, operation->record.volume_id);

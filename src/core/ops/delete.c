@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Deleting a volume with all its data: detached first if it is attached, then destroyed. Like a detachment it can only
- * be stopped before CloudStack has been asked for anything.
+ * Deleting a volume with all its data: detached first if it is attached, then destroyed. Like a
+ * detachment it can only be stopped before CloudStack has been asked for anything.
  */
 
 #include "cloud/cloud.h"
@@ -29,12 +29,15 @@ static const struct record delete_context = RECORD("delete_context", delete_cont
 
 /* ---- destroy, await-destroyed ---- */
 
-static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
+static struct cloud_call *submit(struct operation *operation, const char *job_id,
+				 cloud_done_fn done, void *arg)
 {
-	return cloud_destroy_volume(operation->ops->env->cloud, operation->record.volume_id, job_id, done, arg);
+	return cloud_destroy_volume(operation->ops->env->cloud, operation->record.volume_id, job_id,
+				    done, arg);
 }
 
-/* Gone already: by ourselves before a restart, or by another program. Either way it is what was asked for. */
+/* Gone already: by ourselves before a restart, or by another program. Either way it is what was
+ * asked for. */
 static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
 {
 	return err->code == ERR_NOT_FOUND ? REFUSAL_PASSES : REFUSAL_FAILS;
@@ -57,7 +60,9 @@ static void verify(struct operation *operation, const struct cloud_volume *volum
 	operation_next(operation);
 }
 
-static const struct cloud_change_kind destruction = { .submit = submit, .refused = on_refused, .verify = verify };
+static const struct cloud_change_kind destruction = { .submit = submit,
+						      .refused = on_refused,
+						      .verify = verify };
 
 static void destroy(struct operation *operation)
 {
@@ -70,7 +75,8 @@ static void await_destroyed(struct operation *operation)
 {
 	struct delete_context *context = operation->context;
 
-	cloud_change_settle(&context->destruction, &destruction, operation, &context->destroy_job_id);
+	cloud_change_settle(&context->destruction, &destruction, operation,
+			    &context->destroy_job_id);
 }
 
 /* ---- the table ---- */
@@ -90,7 +96,8 @@ static void respond(struct operation *operation, struct json_writer *writer)
 
 static char *left_over(const struct operation *operation)
 {
-	return xasprintf("volume %s may be detached, or gone with its data", operation->record.volume_id);
+	return xasprintf("volume %s may be detached, or gone with its data",
+			 operation->record.volume_id);
 }
 
 const struct operation_kind op_delete = {

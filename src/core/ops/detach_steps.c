@@ -3,11 +3,12 @@
 /*
  * Taking a volume away from a virtual machine.
  *
- * Before CloudStack is asked, the kernel is: a disk that is mounted, used as swap or part of another device is not
- * pulled from under anybody, and the root disk never. Then nobody may begin to use it: the export is closed and the name
- * taken away, or, if the volume shall come back, the name stays and whoever uses it waits. If CloudStack refuses, all of
- * it is returned. Afterwards the step waits until the kernel has let go, since a name that still leads to the old disk
- * must not be promised to anybody else.
+ * Before CloudStack is asked, the kernel is: a disk that is mounted, used as swap or part of
+ * another device is not pulled from under anybody, and the root disk never. Then nobody may begin
+ * to use it: the export is closed and the name taken away, or, if the volume shall come back, the
+ * name stays and whoever uses it waits. If CloudStack refuses, all of it is returned. Afterwards
+ * the step waits until the kernel has let go, since a name that still leads to the old disk must
+ * not be promised to anybody else.
  */
 
 #include "core/ops/detach_steps.h"
@@ -54,7 +55,8 @@ static bool keeps_name(const struct operation *operation)
 /* ---- the look at its users ---- */
 
 /* A disk that may be another's. What carries this system has a volume of its own in CloudStack. */
-static int may_go_unknown(const struct operation *operation, const struct usage_result *result, struct err *err)
+static int may_go_unknown(const struct operation *operation, const struct usage_result *result,
+			  struct err *err)
 {
 	if (result->kind != USAGE_HELD || detaching_of(operation)->force)
 		return 0;
@@ -79,16 +81,18 @@ static int may_go(void *arg, const struct disk_use *use, struct err *err)
 	case USAGE_NONE:
 		return 0;
 	case USAGE_ROOT:
-		return err_set(err, ERR_CONFLICT, "%s carries this system (%s); it is never detached",
+		return err_set(err, ERR_CONFLICT,
+			       "%s carries this system (%s); it is never detached",
 			       detaching->device_path, result->what);
 	case USAGE_HELD:
 		if (keeps_name(operation) && !result->beside)
 			return 0; /* they wait with the name */
 		if (!detaching->force)
-			return err_set(err, ERR_CONFLICT, "%s is in use: %s; release it, or use force",
+			return err_set(err, ERR_CONFLICT,
+				       "%s is in use: %s; release it, or use force",
 				       detaching->device_path, result->what);
-		log_warning("volume=%s: %s is detached by force while %s", operation->record.volume_id,
-			    detaching->device_path, result->what);
+		log_warning("volume=%s: %s is detached by force while %s",
+			    operation->record.volume_id, detaching->device_path, result->what);
 		return 0;
 	}
 	abort();
@@ -106,7 +110,8 @@ static void check_users(struct operation *operation, disk_users_done_fn done)
 	struct disk_users *check;
 	struct err err;
 
-	check = disk_users_check(operation->ops->host, operation->record.volume_id, may_go, done, operation, &err);
+	check = disk_users_check(operation->ops->host, operation->record.volume_id, may_go, done,
+				 operation, &err);
 	if (check)
 		operation_wait(operation, check, &kind);
 	else
@@ -140,13 +145,15 @@ static void on_checked(void *arg, const struct cloud_result *result)
 		operation_failf(operation, ERR_NOT_FOUND, "volume %s does not exist in CloudStack",
 				operation->record.volume_id);
 	} else if (volume_is_own_root(operation->ops->model, volume)) {
-		operation_failf(operation, ERR_CONFLICT, "volume %s carries this system; it is never detached",
+		operation_failf(operation, ERR_CONFLICT,
+				"volume %s carries this system; it is never detached",
 				operation->record.volume_id);
 	} else if (volume->job_id) {
 		cloud_step_busy(operation, volume);
 	} else if (!volume->vm_id) {
 		if (!detaching->if_attached)
-			operation_failf(operation, ERR_CONFLICT, "volume %s is not attached to any VM",
+			operation_failf(operation, ERR_CONFLICT,
+					"volume %s is not attached to any VM",
 					operation->record.volume_id);
 		else
 			operation_next(operation);
@@ -174,8 +181,9 @@ static enum activation_goal goal(const struct operation *operation)
 }
 
 /*
- * By force the volume goes also when the NBD server can't be spoken to, and when the disk does not answer, so that device
- * mapper waits for it. Both lead to this disk or to errors, and tidying takes them away when it is gone.
+ * By force the volume goes also when the NBD server can't be spoken to, and when the disk does not
+ * answer, so that device mapper waits for it. Both lead to this disk or to errors, and tidying
+ * takes them away when it is gone.
  */
 static void on_cut_off(void *arg, const struct err *err)
 {
@@ -183,8 +191,9 @@ static void on_cut_off(void *arg, const struct err *err)
 	bool away = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT;
 
 	if (away && detaching_of(operation)->force)
-		log_warning("volume=%s: it is detached by force, and its name or export may stay for a while: %s",
-			    operation->record.volume_id, err->text);
+		log_warning(
+			"volume=%s: it is detached by force, and its name or export may stay for a while: %s",
+			operation->record.volume_id, err->text);
 	else if (err->code) {
 		activation_step_failed(operation, err);
 		return;
@@ -198,13 +207,15 @@ static void close_export(struct operation *operation)
 	if (!is_served_here(operation) || keeps_name(operation))
 		operation_next(operation);
 	else
-		activation_step_then(operation, goal(operation), ACTIVATION_EXPORT, NULL, on_cut_off);
+		activation_step_then(operation, goal(operation), ACTIVATION_EXPORT, NULL,
+				     on_cut_off);
 }
 
 static void on_flushed(void *arg, const struct err *err)
 {
 	if (err->code)
-		operation_failf(arg, err->code, "%s; what was written may not be on the disk yet", err->text);
+		operation_failf(arg, err->code, "%s; what was written may not be on the disk yet",
+				err->text);
 	else
 		operation_next(arg);
 }
@@ -240,15 +251,16 @@ static void take_name(struct operation *operation)
 }
 
 /*
- * What is still there gets back what it had; what has gone by now has no use for it. A disk that stays although CloudStack
- * has let it go may be another VM's next, so nobody is led to it again.
+ * What is still there gets back what it had; what has gone by now has no use for it. A disk that
+ * stays although CloudStack has let it go may be another VM's next, so nobody is led to it again.
  */
 static const struct device *disk_to_serve(const struct operation *operation)
 {
 	struct ops *ops = operation->ops;
 	const struct mapping *mapping = mapping_find(ops->model, operation->record.volume_id);
 
-	if (!mapping || !is_served_here(operation) || !volume_may_be_here(ops->model, operation->record.volume_id))
+	if (!mapping || !is_served_here(operation) ||
+	    !volume_may_be_here(ops->model, operation->record.volume_id))
 		return NULL;
 	return mapping_disk(ops->env, &mapping->record);
 }
@@ -269,7 +281,8 @@ static void return_name(struct operation *operation)
 	const struct device *device = disk_to_serve(operation);
 
 	if (device)
-		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_MAP, device, on_name_returned);
+		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_MAP, device,
+				     on_name_returned);
 	else
 		operation_next(operation);
 }
@@ -284,11 +297,13 @@ static void stage_pending_export(struct operation *operation, const char *why)
 	change_set_export(operation_change(operation), &record);
 }
 
-/* Without an engine, or a name, it is served when that is back; nobody has to wait for that, or look after it. */
+/* Without an engine, or a name, it is served when that is back; nobody has to wait for that, or
+ * look after it. */
 static void on_export_reopened(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
-	bool away = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT || err->code == ERR_NOT_FOUND;
+	bool away = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT ||
+		    err->code == ERR_NOT_FOUND;
 
 	if (err->code && !away) {
 		activation_step_failed(operation, err);
@@ -304,24 +319,29 @@ static void reopen_export(struct operation *operation)
 	const struct device *device = disk_to_serve(operation);
 
 	if (device && export_find(operation->ops->model, operation->record.volume_id))
-		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_EXPORT, device, on_export_reopened);
+		activation_step_then(operation, ACTIVATION_UP, ACTIVATION_EXPORT, device,
+				     on_export_reopened);
 	else
 		operation_next(operation);
 }
 
 /* ---- ask-cloud, await-job ---- */
 
-static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
+static struct cloud_call *submit(struct operation *operation, const char *job_id,
+				 cloud_done_fn done, void *arg)
 {
-	return cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id, job_id, done, arg);
+	return cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id, job_id,
+				   done, arg);
 }
 
-/* When an earlier request may have arrived, its job and the volume decide, not what became of this one. */
+/* When an earlier request may have arrived, its job and the volume decide, not what became of this
+ * one. */
 static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
 {
 	if (detaching_of(operation)->change.in_doubt)
 		return REFUSAL_PASSES;
-	return operation_is_rerun(operation) && cloud_err_is_not_attached(err) ? REFUSAL_PASSES : REFUSAL_FAILS;
+	return operation_is_rerun(operation) && cloud_err_is_not_attached(err) ? REFUSAL_PASSES
+									       : REFUSAL_FAILS;
 }
 
 static enum cloud_refusal on_failed(struct operation *operation, const struct cloud_result *result)
@@ -339,7 +359,8 @@ static void verify(struct operation *operation, const struct cloud_volume *volum
 	if (volume && volume->job_id)
 		cloud_step_busy(operation, volume);
 	else if (volume && volume->vm_id && cloud_change_may_arrive(&detaching->change))
-		operation_again(operation, LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
+		operation_again(operation, LOOK_AGAIN_MS,
+				"waiting until the request can no longer arrive");
 	else if (volume && volume->vm_id && !str_empty(detaching->users))
 		operation_failf(operation, ERR_CONFLICT, "%s", detaching->users);
 	else if (volume && volume->vm_id)
@@ -368,7 +389,8 @@ static void ask(struct operation *operation)
 	cloud_change_ask(&detaching->change, &detachment, operation, &detaching->job_id);
 }
 
-/* An earlier process may have asked already, and that cannot be stopped; otherwise nothing has happened yet. */
+/* An earlier process may have asked already, and that cannot be stopped; otherwise nothing has
+ * happened yet. */
 static void on_users_known_again(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
@@ -414,7 +436,8 @@ static void settle_export(struct operation *operation)
 	if (!export_find(ops->model, operation->record.volume_id))
 		return;
 	if (suspended_has(ops->host, operation->record.volume_id))
-		stage_pending_export(operation, "the volume is detached and shall come back; clients wait");
+		stage_pending_export(operation,
+				     "the volume is detached and shall come back; clients wait");
 	else
 		change_drop_export(operation_change(operation));
 }
@@ -424,10 +447,13 @@ static void await_gone(struct operation *operation)
 	const struct device *device = NULL;
 
 	if (is_served_here(operation))
-		device = mapping_next_disk(operation->ops->model, operation->record.volume_id, NULL);
+		device =
+			mapping_next_disk(operation->ops->model, operation->record.volume_id, NULL);
 	if (device) {
-		operation_again(operation, LOOK_AGAIN_MS,
-				"CloudStack says it is detached, but the kernel still shows it as %s", device->path);
+		operation_again(
+			operation, LOOK_AGAIN_MS,
+			"CloudStack says it is detached, but the kernel still shows it as %s",
+			device->path);
 		return;
 	}
 	change_drop_mapping(operation_change_anew(operation));
@@ -441,7 +467,10 @@ static void await_gone(struct operation *operation)
 const struct step detaching_steps[DETACHING_STEP_COUNT] = {
 	/* Nothing has been changed when this one fails. */
 	{ .name = "check", .run = check, .deadline = STEP_CLOUD },
-	{ .name = "close-export", .run = close_export, .undo = reopen_export, .deadline = STEP_DEVICE },
+	{ .name = "close-export",
+	  .run = close_export,
+	  .undo = reopen_export,
+	  .deadline = STEP_DEVICE },
 	{ .name = "flush", .run = flush, .deadline = STEP_DEVICE },
 	{ .name = "take-name", .run = take_name, .undo = return_name, .deadline = STEP_DEVICE },
 	/* After a restart the users are looked for once more. */

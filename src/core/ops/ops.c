@@ -5,6 +5,7 @@
 #include "core/ops/ops.h"
 
 const struct operation_kind *const operation_kinds[OPERATION_TYPE_COUNT] = {
-	[OPERATION_CREATE] = &op_create, [OPERATION_ATTACH] = &op_attach, [OPERATION_DETACH] = &op_detach,
-	[OPERATION_DELETE] = &op_delete, [OPERATION_RESIZE] = &op_resize,
+	[OPERATION_CREATE] = &op_create, [OPERATION_ATTACH] = &op_attach,
+	[OPERATION_DETACH] = &op_detach, [OPERATION_DELETE] = &op_delete,
+	[OPERATION_RESIZE] = &op_resize,
 };

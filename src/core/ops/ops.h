@@ -34,5 +34,6 @@ void *op_detach_context(const struct volume_detach_args *args);
 void *op_delete_context(void);
 void *op_resize_context(const struct volume_resize_args *args);
 
-/* The id of the operation that gave a volume this name for the time of its creation; points into name, or is NULL. */
+/* The id of the operation that gave a volume this name for the time of its creation; points into
+ * name, or is NULL. */
 const char *op_create_of_name(const char *name);

@@ -3,14 +3,16 @@
 /*
  * Giving a volume another size.
  *
- * CloudStack resizes the volume; on this VM the kernel's disk follows some time before or after CloudStack says so, and
- * the operation has ended when it has. Nothing of it is taken back: a volume that has grown may be written to its new
- * end at once, and to cut that off would harm more than a failure. So from the request on it only goes forward, and
- * when it fails the error says what has which size; asked for again, it goes on from there.
+ * CloudStack resizes the volume; on this VM the kernel's disk follows some time before or after
+ * CloudStack says so, and the operation has ended when it has. Nothing of it is taken back: a
+ * volume that has grown may be written to its new end at once, and to cut that off would harm more
+ * than a failure. So from the request on it only goes forward, and when it fails the error says
+ * what has which size; asked for again, it goes on from there.
  *
- * Growing disturbs nobody and is done under those who use the volume. Shrinking loses what lies behind the new end: the
- * asker has to allow it, and it is never done to a device that can be in use, so only while the volume is attached
- * nowhere: whoever opened the disk between a look at its users and the cut would lose data.
+ * Growing disturbs nobody and is done under those who use the volume. Shrinking loses what lies
+ * behind the new end: the asker has to allow it, and it is never done to a device that can be in
+ * use, so only while the volume is attached nowhere: whoever opened the disk between a look at its
+ * users and the cut would lose data.
  */
 
 #include <inttypes.h>
@@ -39,7 +41,8 @@ struct resize_context {
 	char *job_id;
 	uint64_t previous_size; /* CloudStack's, in bytes, when the turn came */
 	uint64_t size;          /* CloudStack's as it last said */
-	char *kept; /* why its export has the size it had, as half a sentence; NULL or empty: it has grown */
+	/* why its export has the size it had, as half a sentence; NULL or empty: it has grown */
+	char *kept;
 	/* not stored */
 	struct cloud_change change;
 };
@@ -100,10 +103,11 @@ static int check_gone(struct operation *operation, struct err *err)
 	if (sysblock_scan(operation->ops->env->sysblock, err) < 0)
 		return -1;
 	if (find_disks(operation, &device) > 0)
-		return err_set(err, ERR_CONFLICT,
-			       "volume %s is detached in CloudStack, but still here as %s, where it may be in use; it "
-			       "is made smaller only when it is gone",
-			       operation->record.volume_id, device->path);
+		return err_set(
+			err, ERR_CONFLICT,
+			"volume %s is detached in CloudStack, but still here as %s, where it may be in use; it "
+			"is made smaller only when it is gone",
+			operation->record.volume_id, device->path);
 	return 0;
 }
 
@@ -114,14 +118,16 @@ static void check_shrink(struct operation *operation)
 	struct err err;
 
 	if (!context->allow_shrink)
-		operation_failf(operation, ERR_CONFLICT,
-				"volume %s has %" PRIu64 " bytes; with %" PRIu64
-				" what lies behind them would be lost. If that is meant, give allow_shrink",
-				record->volume_id, context->previous_size, wanted_size(context));
+		operation_failf(
+			operation, ERR_CONFLICT,
+			"volume %s has %" PRIu64 " bytes; with %" PRIu64
+			" what lies behind them would be lost. If that is meant, give allow_shrink",
+			record->volume_id, context->previous_size, wanted_size(context));
 	else if (record->vm_id)
-		operation_failf(operation, ERR_CONFLICT,
-				"volume %s is attached to VM %s; it is made smaller only when it is detached",
-				record->volume_id, record->vm_id);
+		operation_failf(
+			operation, ERR_CONFLICT,
+			"volume %s is attached to VM %s; it is made smaller only when it is detached",
+			record->volume_id, record->vm_id);
 	else if (check_gone(operation, &err) < 0)
 		operation_fail(operation, &err);
 	else
@@ -161,17 +167,20 @@ static void check(struct operation *operation)
 
 /* ---- ask-cloud, await-job ---- */
 
-static struct cloud_call *submit(struct operation *operation, const char *job_id, cloud_done_fn done, void *arg)
+static struct cloud_call *submit(struct operation *operation, const char *job_id,
+				 cloud_done_fn done, void *arg)
 {
 	const struct resize_context *context = operation->context;
 	bool shrinks = wanted_size(context) < context->previous_size;
 
-	/* The size is the whole, not what is added, so it does not matter if the request arrives twice. */
-	return cloud_resize_volume(operation->ops->env->cloud, operation->record.volume_id, (uint64_t)context->size_gib,
-				   shrinks, job_id, done, arg);
+	/* The size is the whole, not what is added, so it does not matter if the request arrives
+	 * twice. */
+	return cloud_resize_volume(operation->ops->env->cloud, operation->record.volume_id,
+				   (uint64_t)context->size_gib, shrinks, job_id, done, arg);
 }
 
-/* When an earlier request may have arrived, its job and the volume decide, not what became of this one. */
+/* When an earlier request may have arrived, its job and the volume decide, not what became of this
+ * one. */
 static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
 {
 	const struct resize_context *context = operation->context;
@@ -197,19 +206,22 @@ static void verify(struct operation *operation, const struct cloud_volume *volum
 	const char *volume_id = operation->record.volume_id;
 
 	if (!volume) {
-		operation_failf(operation, ERR_NOT_FOUND, "volume %s was deleted while it was resized", volume_id);
+		operation_failf(operation, ERR_NOT_FOUND,
+				"volume %s was deleted while it was resized", volume_id);
 	} else if (volume->job_id) {
 		cloud_step_busy(operation, volume);
 	} else if (is_resized(context, volume)) {
 		note_volume(operation, volume);
 		operation_next(operation);
 	} else if (cloud_change_may_arrive(&context->change)) {
-		operation_again(operation, LOOK_AGAIN_MS, "waiting until the request can no longer arrive");
+		operation_again(operation, LOOK_AGAIN_MS,
+				"waiting until the request can no longer arrive");
 	} else {
-		operation_failf(operation, ERR_CLOUD,
-				"CloudStack lost the job that resized volume %s, and it still has %" PRIu64
-				" bytes; try again",
-				volume_id, volume->size);
+		operation_failf(
+			operation, ERR_CLOUD,
+			"CloudStack lost the job that resized volume %s, and it still has %" PRIu64
+			" bytes; try again",
+			volume_id, volume->size);
 	}
 }
 
@@ -242,7 +254,8 @@ static void await_job(struct operation *operation)
 
 /* ---- await-size ---- */
 
-/* The volume's disk, if it has the new size by the kernel's own words, read again at this moment. NULL: the step has ended. */
+/* The volume's disk, if it has the new size by the kernel's own words, read again at this moment.
+ * NULL: the step has ended. */
 static const struct device *new_size_or_wait(struct operation *operation)
 {
 	struct resize_context *context = operation->context;
@@ -251,17 +264,20 @@ static const struct device *new_size_or_wait(struct operation *operation)
 	const struct device *device = NULL;
 
 	if (find_disks(operation, &device) != 1) {
-		operation_again(operation, LOOK_AGAIN_MS, "the kernel does not show one disk of volume %s", volume_id);
+		operation_again(operation, LOOK_AGAIN_MS,
+				"the kernel does not show one disk of volume %s", volume_id);
 		return NULL;
 	}
 	if (!sysblock_verify(sysblock, device)) {
 		sysblock_wake(sysblock);
-		operation_again(operation, LOOK_AGAIN_MS, "%s changed while it was looked at", device->path);
+		operation_again(operation, LOOK_AGAIN_MS, "%s changed while it was looked at",
+				device->path);
 		return NULL;
 	}
 	if (!match_size_fits(context->size, device->size)) {
 		operation_again(operation, LOOK_AGAIN_MS,
-				"volume %s has %" PRIu64 " bytes in CloudStack, but the kernel shows %s with %" PRIu64
+				"volume %s has %" PRIu64
+				" bytes in CloudStack, but the kernel shows %s with %" PRIu64
 				"; if it stays so, detach the volume and attach it again",
 				volume_id, context->size, device->path, device->size);
 		return NULL;
@@ -279,7 +295,8 @@ static void await_size(struct operation *operation)
 
 static bool is_mapped_here(const struct operation *operation)
 {
-	return op_on_appliance(operation) && mapping_find(operation->ops->model, operation->record.volume_id);
+	return op_on_appliance(operation) &&
+	       mapping_find(operation->ops->model, operation->record.volume_id);
 }
 
 static void grow(struct operation *operation, bool is_there, unsigned part, activation_done_fn done)
@@ -313,9 +330,9 @@ static void grow_name(struct operation *operation)
 }
 
 /*
- * An NBD client has learned the export's size when it connected and keeps it for as long as it stays, so its export is
- * left alone. The volume has grown whatever becomes of its export, and tidying makes that anew when it can: who asked is
- * told, and need not wait.
+ * An NBD client has learned the export's size when it connected and keeps it for as long as it
+ * stays, so its export is left alone. The volume has grown whatever becomes of its export, and
+ * tidying makes that anew when it can: who asked is told, and need not wait.
  */
 static void on_export_grown(void *arg, const struct err *err)
 {
@@ -324,8 +341,9 @@ static void on_export_grown(void *arg, const struct err *err)
 
 	free(TAKE_PTR(context->kept));
 	if (err->code == ERR_CONFLICT)
-		context->kept =
-			xasprintf("its NBD clients keep the size they know until they connect again: %s", err->text);
+		context->kept = xasprintf(
+			"its NBD clients keep the size they know until they connect again: %s",
+			err->text);
 	else if (err->code)
 		context->kept = xasprintf("its export has not grown yet: %s", err->text);
 	if (err->code)
@@ -337,7 +355,8 @@ static void grow_export(struct operation *operation)
 {
 	bool is_exported = export_find(operation->ops->model, operation->record.volume_id) != NULL;
 
-	grow(operation, is_mapped_here(operation) && is_exported, ACTIVATION_EXPORT, on_export_grown);
+	grow(operation, is_mapped_here(operation) && is_exported, ACTIVATION_EXPORT,
+	     on_export_grown);
 }
 
 /* ---- publish ---- */
@@ -347,7 +366,8 @@ static void put_export(struct operation *operation, const struct device *device)
 	const struct resize_context *context = operation->context;
 	struct export_record record = { 0 };
 
-	if (!str_empty(context->kept) || !export_find(operation->ops->model, operation->record.volume_id))
+	if (!str_empty(context->kept) ||
+	    !export_find(operation->ops->model, operation->record.volume_id))
 		return;
 	export_make(operation->ops->model, operation->record.volume_id, &record);
 	export_place(operation->ops->model, &record, device);
@@ -355,8 +375,9 @@ static void put_export(struct operation *operation, const struct device *device)
 }
 
 /*
- * Only the size is ours to change. A volume that is mapped nowhere, or whose disk has got another name meanwhile, is
- * brought in order right afterwards by those who follow the kernel: they know which names are free.
+ * Only the size is ours to change. A volume that is mapped nowhere, or whose disk has got another
+ * name meanwhile, is brought in order right afterwards by those who follow the kernel: they know
+ * which names are free.
  */
 static bool is_noted_where_it_is(const struct operation *operation, const struct mapping *mapping,
 				 const struct device *device)
@@ -371,7 +392,8 @@ static void publish(struct operation *operation)
 	struct ops *ops = operation->ops;
 	const struct resize_context *context = operation->context;
 	const struct mapping *mapping = mapping_find(ops->model, operation->record.volume_id);
-	const struct device *device = op_on_appliance(operation) ? new_size_or_wait(operation) : NULL;
+	const struct device *device =
+		op_on_appliance(operation) ? new_size_or_wait(operation) : NULL;
 	struct mapping_record record = { 0 };
 
 	/* After a restart the device must be found anew. */
@@ -379,7 +401,8 @@ static void publish(struct operation *operation)
 		return;
 	if (is_noted_where_it_is(operation, mapping, device)) {
 		record_copy(&mapping_record, &record, &mapping->record);
-		mapping_place(ops->model, &record, record.cloudstack_device_id, context->size, device);
+		mapping_place(ops->model, &record, record.cloudstack_device_id, context->size,
+			      device);
 		change_put_mapping(operation_change_anew(operation), &record);
 		if (device)
 			put_export(operation, device);
@@ -414,7 +437,8 @@ static void put_size(struct json_writer *writer, const char *name, uint64_t size
 /* What its NBD clients see. */
 static void put_export_size(struct json_writer *writer, const struct operation *operation)
 {
-	const struct export *export = export_find(operation->ops->model, operation->record.volume_id);
+	const struct export *export =
+		export_find(operation->ops->model, operation->record.volume_id);
 	const struct export_record *staged = change_export(operation->change);
 
 	if (export)
@@ -427,7 +451,9 @@ static void respond(struct operation *operation, struct json_writer *writer)
 	const struct mapping_record *mapping = change_mapping(operation->change);
 	bool kept = !str_empty(context->kept);
 	_cleanup_free_ char *text =
-		xasprintf("%s%s%s", had_that_size(context) ? "Volume has that size already" : "Volume resized",
+		xasprintf("%s%s%s",
+			  had_that_size(context) ? "Volume has that size already"
+						 : "Volume resized",
 			  kept ? "; " : "", kept ? context->kept : "");
 
 	put_text(writer, "volume_id", operation->record.volume_id);
@@ -443,8 +469,10 @@ static char *left_over(const struct operation *operation)
 	const struct resize_context *context = operation->context;
 
 	if (context->size != context->previous_size || had_that_size(context))
-		return xasprintf("volume %s has its new size in CloudStack", operation->record.volume_id);
-	return xasprintf("volume %s may have its new size, %" PRIu64 " bytes, or the one it had, %" PRIu64,
+		return xasprintf("volume %s has its new size in CloudStack",
+				 operation->record.volume_id);
+	return xasprintf("volume %s may have its new size, %" PRIu64
+			 " bytes, or the one it had, %" PRIu64,
 			 operation->record.volume_id, wanted_size(context), context->previous_size);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is on the disk of a mapped volume - file system, label, partition table - is read whenever the disk has changed, on
- * a worker, and noted in the mapping.
+ * What is on the disk of a mapped volume - file system, label, partition table - is read whenever
+ * the disk has changed, on a worker, and noted in the mapping.
  */
 
 #include "core/reconcile/content_probe.h"
@@ -49,8 +49,8 @@ static bool same_contents(const struct mapping_record *record, const struct prob
 	       streq(str_or(record->partition_table, ""), result->partition_table);
 }
 
-static void note(struct content_probe *probe, const struct mapping *mapping, const struct device *device,
-		 const struct probe_result *result)
+static void note(struct content_probe *probe, const struct mapping *mapping,
+		 const struct device *device, const struct probe_result *result)
 {
 	struct mapping_record record = { 0 };
 	struct change *change;
@@ -75,8 +75,9 @@ static void on_probed(void *arg, const struct probe_result *result)
 
 	content->reading = NULL;
 	if (result->err.code) {
-		log_notice("volume=%s: what is on %s could not be read: %s", mapping->record.volume_id,
-			   mapping->record.device_path, result->err.text);
+		log_notice("volume=%s: what is on %s could not be read: %s",
+			   mapping->record.volume_id, mapping->record.device_path,
+			   result->err.text);
 		return;
 	}
 	content->unread = operation_busy(probe->engine, mapping->record.volume_id);
@@ -95,8 +96,10 @@ static void read_contents(struct content *content)
 
 	if (content->reading)
 		probe_cancel(TAKE_PTR(content->reading));
-	if (env_is_appliance(probe->env, mapping->record.vm_id) && streq(mapping->record.linux_state, "detected"))
-		content->reading = probe_start(probe->env->prober, mapping->record.device_path, on_probed, content);
+	if (env_is_appliance(probe->env, mapping->record.vm_id) &&
+	    streq(mapping->record.linux_state, "detected"))
+		content->reading = probe_start(probe->env->prober, mapping->record.device_path,
+					       on_probed, content);
 }
 
 /* ---- which disks ---- */
@@ -131,7 +134,8 @@ static void on_disk_changed(struct content_probe *probe, const char *volume_id)
 		content = xnew(struct content);
 		content->owner = probe;
 		content->volume_id = xstrdup(volume_id);
-		HASH_ADD_KEYPTR(hh, probe->contents, content->volume_id, strlen(content->volume_id), content);
+		HASH_ADD_KEYPTR(hh, probe->contents, content->volume_id, strlen(content->volume_id),
+				content);
 	}
 	read_contents(content);
 }
@@ -139,7 +143,8 @@ static void on_disk_changed(struct content_probe *probe, const char *volume_id)
 static void on_notice(struct notice_listener *listener, const struct notice *notice)
 {
 	if (notice->type == NOTICE_DISK_CHANGED)
-		on_disk_changed(container_of(listener, struct content_probe, listener), notice->volume_id);
+		on_disk_changed(container_of(listener, struct content_probe, listener),
+				notice->volume_id);
 }
 
 void content_probe_retry(struct content_probe *probe, const char *volume_id)

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What is on the disks of mapped volumes is read and noted in their mappings, at the start and whenever a mapping gets
- * another disk.
+ * What is on the disks of mapped volumes is read and noted in their mappings, at the start and
+ * whenever a mapping gets another disk.
  */
 
 struct content_probe;
@@ -12,8 +12,10 @@ struct env;
 struct model;
 
 /* From now on every mapping that gets another disk is noticed. */
-struct content_probe *content_probe_new(struct env *env, struct model *model, struct engine *engine);
-struct content_probe *content_probe_free(struct content_probe *probe); /* returns NULL, takes NULL */
+struct content_probe *content_probe_new(struct env *env, struct model *model,
+					struct engine *engine);
+/* returns NULL, takes NULL */
+struct content_probe *content_probe_free(struct content_probe *probe);
 /* Reads every disk that is mapped now. */
 void content_probe_start(struct content_probe *probe);
 /* Reads the volume's disk again if it was read while an operation worked on the volume. */

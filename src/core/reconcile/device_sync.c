@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Keeping mappings true: whatever the kernel does with its disks - other names after a reboot, a disk that goes or comes
- * back or grows - the mappings follow at once, without asking anybody. The store comes first and the model second, so
- * that a signal about a mapping can be believed.
+ * Keeping mappings true: whatever the kernel does with its disks - other names after a reboot, a
+ * disk that goes or comes back or grows - the mappings follow at once, without asking anybody. The
+ * store comes first and the model second, so that a signal about a mapping can be believed.
  */
 
 #include "core/reconcile/device_sync.h"
@@ -39,11 +39,13 @@ struct followers {
 	size_t count;
 };
 
-static void followers_add(struct followers *followers, const struct mapping *mapping, const struct device *device)
+static void followers_add(struct followers *followers, const struct mapping *mapping,
+			  const struct device *device)
 {
 	struct mapping_record *record;
 
-	followers->records = xrealloc(followers->records, (followers->count + 1) * sizeof(*followers->records));
+	followers->records =
+		xrealloc(followers->records, (followers->count + 1) * sizeof(*followers->records));
 	record = &followers->records[followers->count++];
 	*record = (struct mapping_record){ 0 };
 	record_copy(&mapping_record, record, &mapping->record);
@@ -75,17 +77,20 @@ static bool is_name_free(const struct followers *followers, const struct mapping
 {
 	struct mapping *mapping;
 
-	for (mapping = mapping_first(followers->sync->model); mapping; mapping = mapping_next(mapping)) {
+	for (mapping = mapping_first(followers->sync->model); mapping;
+	     mapping = mapping_next(mapping)) {
 		if (streq(mapping->record.device_path, record->device_path) &&
-		    streq(mapping->record.vm_id, record->vm_id) && !has_follower(followers, mapping->record.volume_id))
+		    streq(mapping->record.vm_id, record->vm_id) &&
+		    !has_follower(followers, mapping->record.volume_id))
 			return false;
 	}
 	return true;
 }
 
 /*
- * Names that are noted for somebody who does not change now, because of an operation on him, are not free before its
- * end; the store would refuse all for one. Who has to wait keeps a name himself, so this is asked until nobody has to.
+ * Names that are noted for somebody who does not change now, because of an operation on him, are
+ * not free before its end; the store would refuse all for one. Who has to wait keeps a name
+ * himself, so this is asked until nobody has to.
  */
 static void drop_waiting(struct followers *followers)
 {
@@ -118,7 +123,8 @@ static void follow_kernel(struct device_sync *sync)
 			continue;
 		}
 		if (!device || !streq(device->path, mapping->record.device_path))
-			log_notice("volume=%s: was %s, is %s", mapping->record.volume_id, mapping->record.device_path,
+			log_notice("volume=%s: was %s, is %s", mapping->record.volume_id,
+				   mapping->record.device_path,
 				   device ? device->path : "gone from the kernel");
 		if (sync->env->options.devmap)
 			name_give(sync->model, mapping->record.volume_id);
@@ -148,7 +154,8 @@ static void on_notice(struct notice_listener *listener, const struct notice *not
 {
 	struct device_sync *sync = container_of(listener, struct device_sync, listener);
 
-	if (notice->type == NOTICE_DEVICES_UNSURE || (notice->type == NOTICE_MAPPINGS_COMMITTED && sync->again))
+	if (notice->type == NOTICE_DEVICES_UNSURE ||
+	    (notice->type == NOTICE_MAPPINGS_COMMITTED && sync->again))
 		device_sync_soon(sync);
 }
 

@@ -14,7 +14,8 @@ struct drift_log {
 
 struct known_drift *known_get(struct drift_log *log, const struct drift_record *record)
 {
-	_cleanup_free_ char *key = xasprintf("%s %s", drift_kind_names[record->kind], record->volume_id);
+	_cleanup_free_ char *key =
+		xasprintf("%s %s", drift_kind_names[record->kind], record->volume_id);
 	struct known_drift *known;
 
 	HASH_FIND_STR(log->known, key, known);

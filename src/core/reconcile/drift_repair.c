@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is done about a drift that has been confirmed. Nothing here takes away data: a mapping is only a note, a
- * detachment refuses a disk in use, and the one thing that is deleted is a volume that was never attached and so never
- * had storage. Everybody is told once, however long it lasts.
+ * What is done about a drift that has been confirmed. Nothing here takes away data: a mapping is
+ * only a note, a detachment refuses a disk in use, and the one thing that is deleted is a volume
+ * that was never attached and so never had storage. Everybody is told once, however long it lasts.
  */
 
 #include "core/reconcile/drift_repair.h"
@@ -43,8 +43,10 @@ static void on_mapping_repaired(void *arg, const struct err *err)
 	suspect_done(suspect);
 }
 
-/* The disk must prove who it is, at this moment; a disk that does not is reported and left alone. */
-static const struct device *proven_disk(struct reconciler *reconciler, const struct drift_facts *facts, struct err *err)
+/* The disk must prove who it is, at this moment; a disk that does not is reported and left
+ * alone. */
+static const struct device *proven_disk(struct reconciler *reconciler,
+					const struct drift_facts *facts, struct err *err)
 {
 	const struct match_query query = {
 		.volume_id = facts->volume_id,
@@ -93,7 +95,8 @@ static void map(struct suspect *suspect, const struct drift_facts *facts)
 	str_set(&record.cloudstack_state, "attached");
 	mapping_place(reconciler->model, &record, cloud->device_id, cloud->size, device);
 	suspect->record.repaired = true;
-	commit_mapping(reconciler->model, facts->volume_id, &record, CHANGE_OPTIONAL, on_mapping_repaired, suspect);
+	commit_mapping(reconciler->model, facts->volume_id, &record, CHANGE_OPTIONAL,
+		       on_mapping_repaired, suspect);
 }
 
 static void note(struct suspect *suspect, const struct drift_facts *facts)
@@ -102,8 +105,8 @@ static void note(struct suspect *suspect, const struct drift_facts *facts)
 
 	record_copy(&mapping_record, &record, facts->mapping);
 	str_set(&record.cloudstack_state, "detached");
-	commit_mapping(suspect->comparison->reconciler->model, facts->volume_id, &record, CHANGE_OPTIONAL,
-		       on_mapping_repaired, suspect);
+	commit_mapping(suspect->comparison->reconciler->model, facts->volume_id, &record,
+		       CHANGE_OPTIONAL, on_mapping_repaired, suspect);
 }
 
 static void on_accepted(void *arg, struct operation *operation, const struct err *err)
@@ -137,7 +140,8 @@ static char *repair_request(const struct suspect *suspect)
 /* CloudStack may refuse for hours what it refused a minute ago. */
 static bool is_time_to_repair(struct suspect *suspect)
 {
-	struct known_drift *known = known_get(suspect->comparison->reconciler->drift_log, &suspect->record);
+	struct known_drift *known =
+		known_get(suspect->comparison->reconciler->drift_log, &suspect->record);
 	int64_t now_ms = clock_mono_ms(), wait_ms = AGAIN_FIRST_MS;
 
 	if (now_ms < known->next_repair_ms)
@@ -159,17 +163,20 @@ static void start(struct suspect *suspect, enum operation_type type)
 	};
 
 	if (!is_time_to_repair(suspect)) {
-		str_set(&suspect->record.action, "it could not be taken back so far and will be tried again later");
+		str_set(&suspect->record.action,
+			"it could not be taken back so far and will be tried again later");
 		suspect_done(suspect);
 		return;
 	}
-	order.context =
-		type == OPERATION_DETACH ? op_detach_context(&(struct volume_detach_args){ 0 }) : op_delete_context();
+	order.context = type == OPERATION_DETACH
+				? op_detach_context(&(struct volume_detach_args){ 0 })
+				: op_delete_context();
 	order.request = repair_request(suspect);
 	suspect->starting = operation_start(reconciler->engine, &order, on_accepted, suspect);
 }
 
-void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, const struct drift *drift)
+void suspect_repair(struct suspect *suspect, const struct drift_facts *facts,
+		    const struct drift *drift)
 {
 	drift_fill_record(&suspect->record, facts, drift);
 	if (suspect->comparison->dry_run) {
@@ -185,8 +192,8 @@ void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, co
 		break;
 	case REPAIR_UNMAP:
 		suspect->record.repaired = true;
-		commit_mapping(suspect->comparison->reconciler->model, facts->volume_id, NULL, CHANGE_OPTIONAL,
-			       on_mapping_repaired, suspect);
+		commit_mapping(suspect->comparison->reconciler->model, facts->volume_id, NULL,
+			       CHANGE_OPTIONAL, on_mapping_repaired, suspect);
 		break;
 	case REPAIR_NOTE:
 		note(suspect, facts);

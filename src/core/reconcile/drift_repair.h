@@ -27,16 +27,18 @@ struct reconciler {
 	struct loop_timer timer; /* the next comparison begins */
 	TAILQ_HEAD(, reconcile_ticket) tickets, tickets_served;
 	struct comparison *comparison; /* the comparison under way, NULL when none is */
-	size_t suspects_passed;        /* by the comparisons before, while there are more than one can look at */
+	/* by the comparisons before, while there are more than one can look at */
+	size_t suspects_passed;
 	struct notice_listener listener;
 };
 
 struct suspect {
 	TAILQ_ENTRY(suspect) entry;
 	struct comparison *comparison;
-	char *volume_id;      /* NULL: an operation's, that never learned which */
-	char *origin_id;      /* the operation it may be left over from, by its name; NULL: none */
-	char *last_operation; /* on the volume when CloudStack was asked; NULL: none that is known */
+	char *volume_id; /* NULL: an operation's, that never learned which */
+	char *origin_id; /* the operation it may be left over from, by its name; NULL: none */
+	/* on the volume when CloudStack was asked; NULL: none that is known */
+	char *last_operation;
 	struct operation_record origin;
 	/* what it waits for */
 	struct cloud_call *call;
@@ -63,4 +65,5 @@ static inline void suspect_done(struct suspect *suspect)
 }
 
 /* What can be done about it is done, and ends in suspect_done(). */
-void suspect_repair(struct suspect *suspect, const struct drift_facts *facts, const struct drift *drift);
+void suspect_repair(struct suspect *suspect, const struct drift_facts *facts,
+		    const struct drift *drift);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Names and exports compared with what should be there: at the start, after each comparison with CloudStack, when a
- * disk changed behind a name, and when the NBD engine began anew. A name of a mapped volume leads to its disk and its
- * export is served; a name or export of ours whose volume is provably not attached to this machine goes. What an
- * operation is under way on is left to it, and what carries no identity of ours is somebody else's and not looked at.
+ * Names and exports compared with what should be there: at the start, after each comparison with
+ * CloudStack, when a disk changed behind a name, and when the NBD engine began anew. A name of a
+ * mapped volume leads to its disk and its export is served; a name or export of ours whose volume
+ * is provably not attached to this machine goes. What an operation is under way on is left to it,
+ * and what carries no identity of ours is somebody else's and not looked at.
  */
 
 #include "core/reconcile/host_sync.h"
@@ -114,12 +115,14 @@ static void note_export(struct host_sync *sync, const char *volume_id, const str
 	if (err->code == ERR_NONE && device) {
 		export_place(sync->model, &record, device);
 	} else {
-		record.status =
-			err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT ? EXPORT_PENDING : EXPORT_FAILED;
+		record.status = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT
+					? EXPORT_PENDING
+					: EXPORT_FAILED;
 		str_set(&record.error, err->code ? err->text : "its disk has just gone");
 	}
 	if (record.status != export->record.status || record.size != export->record.size ||
-	    record.port != export->record.port || !streq(record.device_path, export->record.device_path) ||
+	    record.port != export->record.port ||
+	    !streq(record.device_path, export->record.device_path) ||
 	    !streq(str_or(record.error, ""), str_or(export->record.error, "")))
 		commit_export(sync->model, volume_id, &record, CHANGE_WHATEVER_COMES, NULL, NULL);
 	record_clear(&export_record, &record);
@@ -150,9 +153,11 @@ static void on_repaired(void *arg, const struct err *err)
 
 	repair->activation = NULL;
 	if (err->code == ERR_CONFLICT)
-		log_info("volume=%s: its name or export is not as it should be yet: %s", repair->volume_id, err->text);
+		log_info("volume=%s: its name or export is not as it should be yet: %s",
+			 repair->volume_id, err->text);
 	else if (err->code)
-		log_warning("volume=%s: its name or export could not be put right: %s", repair->volume_id, err->text);
+		log_warning("volume=%s: its name or export could not be put right: %s",
+			    repair->volume_id, err->text);
 	if (sync->env->draining || operation_busy(sync->engine, repair->volume_id)) {
 		/* The operation says what becomes of it. */
 	} else if (repair->goal == ACTIVATION_UP && (repair->parts & ACTIVATION_EXPORT)) {
@@ -165,8 +170,8 @@ static void on_repaired(void *arg, const struct err *err)
 	finish_if_done(scan);
 }
 
-static void begin(struct scan *scan, const char *volume_id, enum activation_goal goal, unsigned parts,
-		  const struct device *device)
+static void begin(struct scan *scan, const char *volume_id, enum activation_goal goal,
+		  unsigned parts, const struct device *device)
 {
 	struct repair *repair;
 
@@ -178,7 +183,8 @@ static void begin(struct scan *scan, const char *volume_id, enum activation_goal
 	repair->goal = goal;
 	repair->parts = parts;
 	TAILQ_INSERT_TAIL(&scan->repairs, repair, entry);
-	repair->activation = activation_start(scan->sync->host, volume_id, goal, parts, device, on_repaired, repair);
+	repair->activation = activation_start(scan->sync->host, volume_id, goal, parts, device,
+					      on_repaired, repair);
 }
 
 /* ---- what should be there ---- */
@@ -192,13 +198,16 @@ static const struct devmap_map *map_of(const struct scan *scan, const char *volu
 	return NULL;
 }
 
-static bool is_well(struct host_sync *sync, const struct devmap_map *map, const struct device *device)
+static bool is_well(struct host_sync *sync, const struct devmap_map *map,
+		    const struct device *device)
 {
-	return map && map->target == DEVMAP_LINEAR && !map->suspended && map->size == device->size &&
-	       streq(map->device, device->number) && streq(map->name, name_find(sync->model, map->volume_id));
+	return map && map->target == DEVMAP_LINEAR && !map->suspended &&
+	       map->size == device->size && streq(map->device, device->number) &&
+	       streq(map->name, name_find(sync->model, map->volume_id));
 }
 
-static const struct export_seen *seen_of(const struct export_seen *items, size_t count, const char *name)
+static const struct export_seen *seen_of(const struct export_seen *items, size_t count,
+					 const char *name)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (streq(items[i].name, name))
@@ -207,8 +216,8 @@ static const struct export_seen *seen_of(const struct export_seen *items, size_t
 	return NULL;
 }
 
-static bool is_served(struct host_sync *sync, const struct export_record *record, const struct device *device,
-		      const struct export_seen *seen)
+static bool is_served(struct host_sync *sync, const struct export_record *record,
+		      const struct device *device, const struct export_seen *seen)
 {
 	_cleanup_free_ char *path = name_path(sync->model, record->volume_id, device);
 
@@ -217,19 +226,22 @@ static bool is_served(struct host_sync *sync, const struct export_record *record
 	       record->port == export_port(sync->env->options.exporter);
 }
 
-static void look_at_mapping(struct scan *scan, const struct mapping *mapping, const struct export_seen *items,
-			    size_t count, bool exports_known)
+static void look_at_mapping(struct scan *scan, const struct mapping *mapping,
+			    const struct export_seen *items, size_t count, bool exports_known)
 {
 	struct host_sync *sync = scan->sync;
 	const char *volume_id = mapping->record.volume_id;
 	const struct export *export = export_find(sync->model, volume_id);
 	const struct device *device = mapping_disk(sync->env, &mapping->record);
-	const struct export_seen *seen = export ? seen_of(items, count, export->record.export_name) : NULL;
+	const struct export_seen *seen =
+		export ? seen_of(items, count, export->record.export_name) : NULL;
 	unsigned parts = 0;
 
-	if (!env_is_appliance(sync->env, mapping->record.vm_id) || operation_busy(sync->engine, volume_id))
+	if (!env_is_appliance(sync->env, mapping->record.vm_id) ||
+	    operation_busy(sync->engine, volume_id))
 		return;
-	/* Without a name of its own it is served under the kernel's, which the next disk may get. */
+	/* Without a name of its own it is served under the kernel's, which the next disk may
+	 * get. */
 	if (!device && seen && !sync->env->options.devmap)
 		begin(scan, volume_id, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL);
 	if (!device || !volume_may_be_here(sync->model, volume_id))
@@ -243,8 +255,9 @@ static void look_at_mapping(struct scan *scan, const struct mapping *mapping, co
 }
 
 /*
- * CloudStack has been heard, and nothing says that the volume is or will be here. Who does not know which VM this is,
- * or has been told another one, takes every volume for one that is elsewhere; so the kernel is asked as well.
+ * CloudStack has been heard, and nothing says that the volume is or will be here. Who does not know
+ * which VM this is, or has been told another one, takes every volume for one that is elsewhere; so
+ * the kernel is asked as well.
  */
 static bool is_provably_away(const struct host_sync *sync, const char *volume_id)
 {
@@ -265,11 +278,14 @@ bool host_sync_is_orphan(const struct host_sync *sync, const char *name)
 	return volume_id && is_provably_away(sync, volume_id);
 }
 
-static void take_away(struct scan *scan, const char *volume_id, unsigned parts, enum log_level level)
+static void take_away(struct scan *scan, const char *volume_id, unsigned parts,
+		      enum log_level level)
 {
 	if (!is_provably_away(scan->sync, volume_id))
 		return;
-	log_write(level, "volume=%s: it is not attached here, so its name and export are taken away", volume_id);
+	log_write(level,
+		  "volume=%s: it is not attached here, so its name and export are taken away",
+		  volume_id);
 	begin(scan, volume_id, ACTIVATION_FORCED_DOWN, parts, NULL);
 }
 
@@ -282,7 +298,8 @@ static void look_at_map(struct scan *scan, const struct devmap_map *map)
 		  map->target == DEVMAP_ERROR ? LOG_LEVEL_DEBUG : LOG_LEVEL_NOTICE);
 }
 
-/* Served, though nobody wants it: not by force, since its disk is there and whoever uses it does no harm. */
+/* Served, though nobody wants it: not by force, since its disk is there and whoever uses it does no
+ * harm. */
 static void look_at_unwanted(struct scan *scan, const char *volume_id)
 {
 	struct host_sync *sync = scan->sync;
@@ -294,7 +311,8 @@ static void look_at_unwanted(struct scan *scan, const char *volume_id)
 		begin(scan, volume_id, ACTIVATION_DOWN, ACTIVATION_EXPORT, NULL);
 }
 
-static void look(struct scan *scan, const struct export_seen *items, size_t count, bool exports_known)
+static void look(struct scan *scan, const struct export_seen *items, size_t count,
+		 bool exports_known)
 {
 	struct host_sync *sync = scan->sync;
 	struct mapping *mapping;
@@ -317,7 +335,8 @@ static void look(struct scan *scan, const struct export_seen *items, size_t coun
 
 /* ---- what is there ---- */
 
-static void on_exports(void *arg, const struct export_seen *items, size_t count, const struct err *err)
+static void on_exports(void *arg, const struct export_seen *items, size_t count,
+		       const struct err *err)
 {
 	struct scan *scan = arg;
 
@@ -375,8 +394,8 @@ static void on_timer(struct loop_timer *timer)
 
 void host_sync_soon(struct host_sync *sync)
 {
-	if (sync->env->draining ||
-	    (!sync->env->options.devmap && !sync->env->options.old_names && !sync->env->options.exporter))
+	if (sync->env->draining || (!sync->env->options.devmap && !sync->env->options.old_names &&
+				    !sync->env->options.exporter))
 		return;
 	if (!loop_timer_is_set(&sync->timer))
 		loop_timer_set(sync->env->loop, &sync->timer, SOON_MS);
@@ -389,11 +408,13 @@ static void on_notice(struct notice_listener *listener, const struct notice *not
 	if (notice->type == NOTICE_HOST_UNSURE)
 		host_sync_soon(sync);
 	/* An operation brings name and export to the disk itself. */
-	else if (notice->type == NOTICE_DISK_CHANGED && !operation_busy(sync->engine, notice->volume_id))
+	else if (notice->type == NOTICE_DISK_CHANGED &&
+		 !operation_busy(sync->engine, notice->volume_id))
 		host_sync_soon(sync);
 }
 
-struct host_sync *host_sync_new(struct env *env, struct model *model, struct host *host, struct engine *engine)
+struct host_sync *host_sync_new(struct env *env, struct model *model, struct host *host,
+				struct engine *engine)
 {
 	struct host_sync *sync = xnew(struct host_sync);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Names that are left from when there were names. Once they are turned off nobody needs them, and each has its disk in
- * use: so they are taken away, at the start and after each comparison until none is left. One that somebody has open is
- * what he works with and stays until he has closed it; but whoever waits at one for its volume is told, since it will
- * not be led to the disk again.
+ * Names that are left from when there were names. Once they are turned off nobody needs them, and
+ * each has its disk in use: so they are taken away, at the start and after each comparison until
+ * none is left. One that somebody has open is what he works with and stays until he has closed it;
+ * but whoever waits at one for its volume is told, since it will not be led to the disk again.
  */
 
 #include "core/reconcile/leftover_maps.h"
@@ -37,7 +37,8 @@ static void leave(struct leftover_maps *leftover, const char *why)
 	const struct devmap_map *map = &leftover->maps[leftover->at++];
 
 	log_write(leftover->is_known ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
-		  "volume=%s: names are turned off, but %s stays for now: %s", map->volume_id, map->name, why);
+		  "volume=%s: names are turned off, but %s stays for now: %s", map->volume_id,
+		  map->name, why);
 	look_at_next(leftover);
 }
 
@@ -51,7 +52,8 @@ static void on_removed(void *arg, const struct err *err)
 		leave(leftover, err->text);
 		return;
 	}
-	log_notice("volume=%s: names are turned off, so %s is taken away", map->volume_id, map->name);
+	log_notice("volume=%s: names are turned off, so %s is taken away", map->volume_id,
+		   map->name);
 	leftover->at++;
 	look_at_next(leftover);
 }

@@ -7,6 +7,7 @@ struct env;
 struct leftover_maps;
 
 struct leftover_maps *leftover_maps_new(struct env *env);
-struct leftover_maps *leftover_maps_free(struct leftover_maps *leftover); /* returns NULL, takes NULL */
+/* returns NULL, takes NULL */
+struct leftover_maps *leftover_maps_free(struct leftover_maps *leftover);
 /* Removes what can be removed now; once nothing is left this does nothing. */
 void leftover_maps_remove(struct leftover_maps *leftover);

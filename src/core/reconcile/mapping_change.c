@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A change of mappings that follows the kernel. Nobody has asked for it, so it waits for the store as long as it takes; a
- * mapping that an operation has removed meanwhile stays removed.
+ * A change of mappings that follows the kernel. Nobody has asked for it, so it waits for the store
+ * as long as it takes; a mapping that an operation has removed meanwhile stays removed.
  */
 
 #include "core/reconcile/mapping_change.h"
@@ -15,8 +15,10 @@
 #include "core/rules/drift.h"
 #include "disk/device.h"
 
-/* A volume with another name or size than yesterday is worth a word; one that comes or goes has had its own. */
-static void tell_drift(struct model *model, const struct mapping_record *old, const struct mapping_record *new)
+/* A volume with another name or size than yesterday is worth a word; one that comes or goes has had
+ * its own. */
+static void tell_drift(struct model *model, const struct mapping_record *old,
+		       const struct mapping_record *new)
 {
 	struct device device = { .size = new->size };
 	const struct cloud_volume cloud = { .vm_id = new->vm_id };
@@ -37,7 +39,8 @@ static void tell_drift(struct model *model, const struct mapping_record *old, co
 		drift_event_repaired(model, &facts, &drift);
 }
 
-static void on_replacing(void *arg, const struct mapping_record *old, const struct mapping_record *new)
+static void on_replacing(void *arg, const struct mapping_record *old,
+			 const struct mapping_record *new)
 {
 	tell_drift(arg, old, new);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Mappings follow the kernel: a disk with another name or size than before is told as drift when that has landed. */
+/* Mappings follow the kernel: a disk with another name or size than before is told as drift when
+ * that has landed. */
 
 struct change;
 struct model;

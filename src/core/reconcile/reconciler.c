@@ -3,13 +3,15 @@
 /*
  * Store, CloudStack and kernel compared, and brought together again.
  *
- * Every whole list of volumes that is fetched (at the start, every minute, when somebody asks) is laid beside
- * the mappings and the kernel's disks. Whatever differs is only suspected at first: the list is as old as its first
- * page and pages shift. So each suspect is asked for anew, alone, and judged again by rules/drift with what is true now.
- * Only then is it told and repaired: a mapping is made, corrected or dropped at once; what has to be changed in
- * CloudStack is changed by an ordinary operation, visible and safe against crashes like any other.
+ * Every whole list of volumes that is fetched (at the start, every minute, when somebody asks) is
+ * laid beside the mappings and the kernel's disks. Whatever differs is only suspected at first: the
+ * list is as old as its first page and pages shift. So each suspect is asked for anew, alone, and
+ * judged again by rules/drift with what is true now. Only then is it told and repaired: a mapping
+ * is made, corrected or dropped at once; what has to be changed in CloudStack is changed by an
+ * ordinary operation, visible and safe against crashes like any other.
  *
- * A volume with an operation under way is left alone, and so is one that had an operation between question and answer.
+ * A volume with an operation under way is left alone, and so is one that had an operation between
+ * question and answer.
  */
 
 #include "core/reconcile/reconciler.h"
@@ -57,14 +59,16 @@ struct reconcile_ticket {
 
 /* ---- the end ---- */
 
-static void put_drifts(struct json_writer *writer, const char *name, const struct comparison *comparison, int repaired)
+static void put_drifts(struct json_writer *writer, const char *name,
+		       const struct comparison *comparison, int repaired)
 {
 	const struct suspect *suspect;
 
 	json_put_name(writer, name);
 	json_begin_array(writer);
 	TAILQ_FOREACH(suspect, &comparison->suspects, entry) {
-		if (suspect->record.kind != DRIFT_NONE && (repaired < 0 || suspect->record.repaired == repaired))
+		if (suspect->record.kind != DRIFT_NONE &&
+		    (repaired < 0 || suspect->record.repaired == repaired))
 			record_to_json(&drift_record, &suspect->record, false, writer);
 	}
 	json_end_array(writer);
@@ -98,12 +102,15 @@ static char *message(const struct comparison *comparison)
 		repaired += suspect->record.repaired;
 	}
 	if (comparison->left > 0)
-		snprintf(left, sizeof(left), "; %zu more are looked at the next times", comparison->left);
+		snprintf(left, sizeof(left), "; %zu more are looked at the next times",
+			 comparison->left);
 	if (found == 0)
-		return xasprintf("%zu volumes compared, nothing differs%s", comparison->checked, left);
-	return xasprintf("%zu volumes compared, %zu differ: %zu repaired, %zu %s%s", comparison->checked, found,
-			 repaired, found - repaired,
-			 comparison->dry_run ? "only reported" : "for somebody else to settle", left);
+		return xasprintf("%zu volumes compared, nothing differs%s", comparison->checked,
+				 left);
+	return xasprintf("%zu volumes compared, %zu differ: %zu repaired, %zu %s%s",
+			 comparison->checked, found, repaired, found - repaired,
+			 comparison->dry_run ? "only reported" : "for somebody else to settle",
+			 left);
 }
 
 static void suspect_free(struct suspect *suspect)
@@ -138,7 +145,8 @@ static void comparison_drop(struct reconciler *reconciler)
 }
 
 /* From the start each time: whoever is answered may cancel any other ticket. */
-static void answer_tickets(struct reconciler *reconciler, const struct sync_record *record, const struct err *err)
+static void answer_tickets(struct reconciler *reconciler, const struct sync_record *record,
+			   const struct err *err)
 {
 	struct reconcile_ticket *ticket;
 
@@ -166,7 +174,8 @@ static void finish(struct comparison *comparison)
 	comparison_drop(reconciler);
 	answer_tickets(reconciler, &record, NULL);
 	record_clear(&sync_record, &record);
-	reconcile_in(reconciler, TAILQ_EMPTY(&reconciler->tickets) ? reconciler->env->options.reconcile_ms : 0);
+	reconcile_in(reconciler,
+		     TAILQ_EMPTY(&reconciler->tickets) ? reconciler->env->options.reconcile_ms : 0);
 }
 
 static void on_suspect_done(struct suspect *suspect)
@@ -189,14 +198,15 @@ static const struct device *disk_here(struct reconciler *reconciler, const char 
 	if (mapping && env_is_appliance(reconciler->env, mapping->record.vm_id))
 		return mapping_disk(reconciler->env, &mapping->record);
 	for (size_t i = 0; i < sysblock_count(reconciler->env->sysblock) && !found; i++) {
-		if (device_identity(sysblock_at(reconciler->env->sysblock, i), volume_id) == IDENTITY_SAME)
+		if (device_identity(sysblock_at(reconciler->env->sysblock, i), volume_id) ==
+		    IDENTITY_SAME)
 			found = sysblock_at(reconciler->env->sysblock, i);
 	}
 	return found;
 }
 
-static void gather(struct reconciler *reconciler, const char *volume_id, const struct cloud_volume *cloud,
-		   struct drift_facts *out)
+static void gather(struct reconciler *reconciler, const char *volume_id,
+		   const struct cloud_volume *cloud, struct drift_facts *out)
 {
 	const struct mapping *mapping = mapping_find(reconciler->model, volume_id);
 
@@ -256,7 +266,8 @@ static void on_listed(void *arg, const struct cloud_result *result)
 	}
 	if ((result->outcome != CLOUD_OK && result->err.code != ERR_NOT_FOUND) ||
 	    operation_busy(reconciler->engine, suspect->volume_id) ||
-	    !streq(str_or(suspect->last_operation, ""), str_or(last_operation(reconciler, suspect->volume_id), ""))) {
+	    !streq(str_or(suspect->last_operation, ""),
+		   str_or(last_operation(reconciler, suspect->volume_id), ""))) {
 		suspect_done(suspect); /* the next comparison will tell */
 		return;
 	}
@@ -291,13 +302,15 @@ static void on_origin(void *arg, const struct store_operations *result)
 	ask_cloud(suspect);
 }
 
-/* What can be done about it has to wait for a later turn, as nothing may end while suspects are still being begun. */
+/* What can be done about it has to wait for a later turn, as nothing may end while suspects are
+ * still being begun. */
 static void look_closer(struct suspect *suspect)
 {
 	struct reconciler *reconciler = suspect->comparison->reconciler;
 
 	if (suspect->origin_id && !suspect->origin.id)
-		suspect->read = store_find_operation(reconciler->env->store, suspect->origin_id, on_origin, suspect);
+		suspect->read = store_find_operation(reconciler->env->store, suspect->origin_id,
+						     on_origin, suspect);
 	else
 		ask_cloud(suspect);
 }
@@ -326,7 +339,8 @@ static struct suspect *suspect_add(struct comparison *comparison, const char *vo
 	return suspect;
 }
 
-static void compare_one(struct comparison *comparison, const char *volume_id, const struct cloud_volume *cloud)
+static void compare_one(struct comparison *comparison, const char *volume_id,
+			const struct cloud_volume *cloud)
 {
 	const char *origin_id = cloud && !cloud->vm_id ? op_create_of_name(cloud->name) : NULL;
 	struct suspect *suspect;
@@ -440,8 +454,8 @@ static void compare(struct comparison *comparison)
 	};
 
 	compare_all(comparison);
-	comparison->left_overs =
-		store_list_operations(comparison->reconciler->env->store, &filter, on_left_overs, comparison);
+	comparison->left_overs = store_list_operations(comparison->reconciler->env->store, &filter,
+						       on_left_overs, comparison);
 }
 
 /* ---- when ---- */
@@ -459,7 +473,8 @@ static void on_listed_all(void *arg, const struct err *err)
 	comparison_drop(reconciler);
 	answer_tickets(reconciler, NULL, err);
 	/* While it is in doubt whether CloudStack is away at all, that is found out soon. */
-	loop_timer_set(reconciler->env->loop, &reconciler->timer, health.usable ? SOON_MS : AWAY_RETRY_MS);
+	loop_timer_set(reconciler->env->loop, &reconciler->timer,
+		       health.usable ? SOON_MS : AWAY_RETRY_MS);
 }
 
 /* The first ticket says how; those that want it otherwise wait. */
@@ -507,8 +522,8 @@ void reconcile_soon(struct reconciler *reconciler)
 		loop_timer_set(reconciler->env->loop, &reconciler->timer, SOON_MS);
 }
 
-struct reconcile_ticket *reconcile_request(struct reconciler *reconciler, bool dry_run, reconcile_done_fn done,
-					   void *arg)
+struct reconcile_ticket *reconcile_request(struct reconciler *reconciler, bool dry_run,
+					   reconcile_done_fn done, void *arg)
 {
 	struct reconcile_ticket *ticket = xnew(struct reconcile_ticket);
 

@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * The comparison of store, CloudStack and kernel: at the start, every now and then, and when it is asked for.
+ * The comparison of store, CloudStack and kernel: at the start, every now and then, and when it is
+ * asked for.
  */
 
 #include "base/err.h"
@@ -25,14 +26,17 @@ bool reconciler_is_waiting(const struct reconciler *reconciler);
 bool reconciler_is_comparing(const struct reconciler *reconciler);
 
 /* record: what was found; NULL when CloudStack's list could not be had, and err says why. */
-typedef void (*reconcile_done_fn)(void *arg, const struct sync_record *record, const struct err *err);
+typedef void (*reconcile_done_fn)(void *arg, const struct sync_record *record,
+				  const struct err *err);
 
-/* Asks for a comparison that begins after now. done runs once, on a later turn, unless the ticket is cancelled. */
-struct reconcile_ticket *reconcile_request(struct reconciler *reconciler, bool dry_run, reconcile_done_fn done,
-					   void *arg);
+/* Asks for a comparison that begins after now. done runs once, on a later turn, unless the ticket
+ * is cancelled. */
+struct reconcile_ticket *reconcile_request(struct reconciler *reconciler, bool dry_run,
+					   reconcile_done_fn done, void *arg);
 void reconcile_ticket_cancel(struct reconcile_ticket *ticket); /* not from inside done */
 
 /* The next comparison is due after delay_ms, and nothing else is changed. */
 void reconcile_in(struct reconciler *reconciler, int64_t delay_ms);
-/* CloudStack did not answer a request: find out soon, but not for each of many, whether it is back. */
+/* CloudStack did not answer a request: find out soon, but not for each of many, whether it is
+ * back. */
 void reconcile_soon(struct reconciler *reconciler);

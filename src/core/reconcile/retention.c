@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How long the archive goes back. Once an hour operations that ended longer ago than store.retention leave the store, a
- * few dozen in a transaction, so that requests in between wait for one of these at most. When the store is away
- * the next hour will do.
+ * How long the archive goes back. Once an hour operations that ended longer ago than
+ * store.retention leave the store, a few dozen in a transaction, so that requests in between wait
+ * for one of these at most. When the store is away the next hour will do.
  */
 
 #include "core/reconcile/retention.h"
@@ -28,7 +28,8 @@ static void on_pruned(void *arg, size_t removed, const struct err *err)
 
 	retention->prune = NULL;
 	if (removed)
-		log_info("%zu operations that ended before store.retention left the store", removed);
+		log_info("%zu operations that ended before store.retention left the store",
+			 removed);
 	if (err->code)
 		log_notice("old operations stay in the store for now: %s", err->text);
 	loop_timer_set(retention->env->loop, &retention->timer, EVERY_MS);
@@ -38,7 +39,8 @@ static void on_due(struct loop_timer *timer)
 {
 	struct retention *retention = container_of(timer, struct retention, timer);
 
-	retention->prune = store_prune(retention->env->store, clock_wall_ms() - retention->env->options.retention_ms,
+	retention->prune = store_prune(retention->env->store,
+				       clock_wall_ms() - retention->env->options.retention_ms,
 				       on_pruned, retention);
 }
 

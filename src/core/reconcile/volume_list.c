@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The whole list of volumes is fetched page by page. A page may show what has changed since the first one was asked for,
- * so the list tells only which volumes are worth a closer look.
+ * The whole list of volumes is fetched page by page. A page may show what has changed since the
+ * first one was asked for, so the list tells only which volumes are worth a closer look.
  */
 
 #include "core/reconcile/volume_list.h"
@@ -34,7 +34,8 @@ static void forget_unseen(struct volume_list *list)
 
 	for (volume = volume_first(list->model); volume; volume = next) {
 		next = volume_next(volume);
-		if (!volume_is_listed(list->model, volume) && !operation_busy(list->engine, volume->id))
+		if (!volume_is_listed(list->model, volume) &&
+		    !operation_busy(list->engine, volume->id))
 			volume_remove(list->model, volume->id);
 	}
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The rules of drift.h. Nothing here asks or changes anything, so that every line of its table can be tried out. The
- * order is that of trust: CloudStack decides where a volume is attached, the kernel decides which disk is here, and
- * what we have noted follows both. Where those two contradict each other nobody is believed, and a person is told.
+ * The rules of drift.h. Nothing here asks or changes anything, so that every line of its table can
+ * be tried out. The order is that of trust: CloudStack decides where a volume is attached, the
+ * kernel decides which disk is here, and what we have noted follows both. Where those two
+ * contradict each other nobody is believed, and a person is told.
  */
 
 #include "core/rules/drift.h"
@@ -16,11 +17,11 @@
 #include "core/rules/match.h"
 #include "disk/device.h"
 
-static void say(struct drift *out, enum drift_kind kind, enum drift_repair repair, const char *action,
-		const char *format, ...) _printf_(5, 6);
+static void say(struct drift *out, enum drift_kind kind, enum drift_repair repair,
+		const char *action, const char *format, ...) _printf_(5, 6);
 
-static void say(struct drift *out, enum drift_kind kind, enum drift_repair repair, const char *action,
-		const char *format, ...)
+static void say(struct drift *out, enum drift_kind kind, enum drift_repair repair,
+		const char *action, const char *format, ...)
 {
 	va_list args;
 
@@ -50,11 +51,12 @@ static void judge_not_attached(const struct drift_facts *facts, struct drift *ou
 	if (facts->device)
 		say(out, DRIFT_DEVICE_UNEXPECTED, note_unless_noted(facts->mapping),
 		    "stop using the disk, then stop and start this VM, or ask CloudStack's administrator to detach it",
-		    "CloudStack says volume %s %s, but the kernel still shows it as %s", facts->volume_id, says,
-		    facts->device->path);
+		    "CloudStack says volume %s %s, but the kernel still shows it as %s",
+		    facts->volume_id, says, facts->device->path);
 	else if (facts->mapping && facts->cloud)
 		say(out, DRIFT_DETACHED_OUTSIDE, REPAIR_UNMAP, "its mapping is dropped",
-		    "volume %s was detached from VM %s by somebody else", facts->volume_id, facts->mapping->vm_id);
+		    "volume %s was detached from VM %s by somebody else", facts->volume_id,
+		    facts->mapping->vm_id);
 	else if (facts->mapping)
 		say(out, DRIFT_DELETED_OUTSIDE, REPAIR_UNMAP, "its mapping is dropped",
 		    "volume %s was deleted by somebody else", facts->volume_id);
@@ -66,23 +68,28 @@ static void judge_device(const struct drift_facts *facts, struct drift *out)
 	const struct device *device = facts->device;
 
 	if (!device)
-		say(out, DRIFT_DEVICE_MISSING, REPAIR_NONE, "if it stays so, detach the volume and attach it again",
+		say(out, DRIFT_DEVICE_MISSING, REPAIR_NONE,
+		    "if it stays so, detach the volume and attach it again",
 		    "CloudStack says volume %s is attached here, but the kernel shows no disk that says it is this "
 		    "volume",
 		    facts->volume_id);
 	else if (!mapping || !streq(mapping->cloudstack_state, "attached"))
 		say(out, DRIFT_ATTACHED_OUTSIDE, REPAIR_MAP, "it is mapped to its disk",
-		    "volume %s was attached by somebody else and is %s", facts->volume_id, device->path);
+		    "volume %s was attached by somebody else and is %s", facts->volume_id,
+		    device->path);
 	else if (!streq(mapping->device_path, device->path))
 		say(out, DRIFT_DEVICE_RENAMED, REPAIR_MAP, "its mapping follows the kernel",
-		    "volume %s was %s and is %s", facts->volume_id, mapping->device_path, device->path);
+		    "volume %s was %s and is %s", facts->volume_id, mapping->device_path,
+		    device->path);
 	else if (mapping->size != device->size)
 		say(out, DRIFT_SIZE_CHANGED, REPAIR_MAP, "its mapping follows the kernel",
-		    "volume %s had %" PRIu64 " bytes and has %" PRIu64, facts->volume_id, mapping->size, device->size);
+		    "volume %s had %" PRIu64 " bytes and has %" PRIu64, facts->volume_id,
+		    mapping->size, device->size);
 	else if (!match_size_fits(facts->cloud->size, device->size))
-		say(out, DRIFT_SIZE_CHANGED, REPAIR_NONE, "if it stays so, detach the volume and attach it again",
-		    "volume %s has %" PRIu64 " bytes in CloudStack, but %s has %" PRIu64, facts->volume_id,
-		    facts->cloud->size, device->path, device->size);
+		say(out, DRIFT_SIZE_CHANGED, REPAIR_NONE,
+		    "if it stays so, detach the volume and attach it again",
+		    "volume %s has %" PRIu64 " bytes in CloudStack, but %s has %" PRIu64,
+		    facts->volume_id, facts->cloud->size, device->path, device->size);
 }
 
 static void judge_attached_elsewhere(const struct drift_facts *facts, struct drift *out)
@@ -97,15 +104,17 @@ static void judge_attached_elsewhere(const struct drift_facts *facts, struct dri
 		    facts->volume_id, cloud->vm_id, facts->device->path);
 	else if (mapping && !streq(mapping->vm_id, cloud->vm_id))
 		say(out, DRIFT_MOVED, REPAIR_MAP, "its mapping follows",
-		    "volume %s was moved from VM %s to VM %s by somebody else", facts->volume_id, mapping->vm_id,
-		    cloud->vm_id);
+		    "volume %s was moved from VM %s to VM %s by somebody else", facts->volume_id,
+		    mapping->vm_id, cloud->vm_id);
 	else if (mapping && mapping->cloudstack_device_id != cloud->device_id)
 		say(out, DRIFT_MOVED, REPAIR_MAP, "its mapping follows",
-		    "volume %s was in slot %" PRId64 " of VM %s and is in slot %" PRId64, facts->volume_id,
-		    mapping->cloudstack_device_id, cloud->vm_id, cloud->device_id);
+		    "volume %s was in slot %" PRId64 " of VM %s and is in slot %" PRId64,
+		    facts->volume_id, mapping->cloudstack_device_id, cloud->vm_id,
+		    cloud->device_id);
 	else if (mapping && mapping->size != cloud->size)
 		say(out, DRIFT_SIZE_CHANGED, REPAIR_MAP, "its mapping follows CloudStack",
-		    "volume %s had %" PRIu64 " bytes and has %" PRIu64, facts->volume_id, mapping->size, cloud->size);
+		    "volume %s had %" PRIu64 " bytes and has %" PRIu64, facts->volume_id,
+		    mapping->size, cloud->size);
 }
 
 void drift_judge(const struct drift_facts *facts, struct drift *out)
@@ -120,7 +129,8 @@ void drift_judge(const struct drift_facts *facts, struct drift *out)
 	else if (!is_here(facts, cloud->vm_id))
 		judge_attached_elsewhere(facts, out);
 	else if (facts->mapping && !is_here(facts, facts->mapping->vm_id))
-		say(out, DRIFT_MOVED, facts->device ? REPAIR_MAP : REPAIR_UNMAP, "its mapping follows",
+		say(out, DRIFT_MOVED, facts->device ? REPAIR_MAP : REPAIR_UNMAP,
+		    "its mapping follows",
 		    "volume %s was moved from VM %s to this VM by somebody else", facts->volume_id,
 		    facts->mapping->vm_id);
 	else
@@ -135,20 +145,26 @@ void drift_judge_left_over(const struct drift_facts *facts, struct drift *out)
 	*out = (struct drift){ 0 };
 	if (!cloud || cloud->job_id || facts->mapping)
 		return;
-	if (origin->type == OPERATION_ATTACH && origin->needs_attention && streq(cloud->vm_id, origin->vm_id)) {
+	if (origin->type == OPERATION_ATTACH && origin->needs_attention &&
+	    streq(cloud->vm_id, origin->vm_id)) {
 		say(out, DRIFT_NOT_TAKEN_BACK, REPAIR_DETACH, "it is detached",
-		    "operation %s failed, but volume %s is still attached to VM %s", origin->id, facts->volume_id,
-		    origin->vm_id);
+		    "operation %s failed, but volume %s is still attached to VM %s", origin->id,
+		    facts->volume_id, origin->vm_id);
 		return;
 	}
 	if (origin->type != OPERATION_CREATE || cloud->vm_id ||
 	    (origin->status == OPERATION_COMPLETED && streq(origin->volume_id, facts->volume_id)))
 		return;
-	/* CloudStack makes a volume's storage when it is first attached: until then it cannot hold data. */
+	/* CloudStack makes a volume's storage when it is first attached: until then it cannot hold
+	 * data. */
 	if (streq(cloud->state, "Allocated"))
-		say(out, DRIFT_ORPHAN, REPAIR_DELETE, "it is deleted; it was never attached and holds nothing",
-		    "volume %s (%s) was left behind by operation %s", facts->volume_id, cloud->name, origin->id);
+		say(out, DRIFT_ORPHAN, REPAIR_DELETE,
+		    "it is deleted; it was never attached and holds nothing",
+		    "volume %s (%s) was left behind by operation %s", facts->volume_id, cloud->name,
+		    origin->id);
 	else
-		say(out, DRIFT_ORPHAN, REPAIR_NONE, "it may hold data: keep it, or delete it yourself",
-		    "volume %s (%s) was left behind by operation %s", facts->volume_id, cloud->name, origin->id);
+		say(out, DRIFT_ORPHAN, REPAIR_NONE,
+		    "it may hold data: keep it, or delete it yourself",
+		    "volume %s (%s) was left behind by operation %s", facts->volume_id, cloud->name,
+		    origin->id);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The rules that decide which device a volume became; match.h lists them. Nothing here reads a file or a clock, so that
- * every rule can be tried out with nothing but a table.
+ * The rules that decide which device a volume became; match.h lists them. Nothing here reads a file
+ * or a clock, so that every rule can be tried out with nothing but a table.
  *
- * The order of the questions is the safety: identity comes before size, because a disk that says who it is cannot be
- * argued with, and every "no" is asked before the one "yes" of each path. Whoever adds a rule adds it as a refusal.
+ * The order of the questions is the safety: identity comes before size, because a disk that says
+ * who it is cannot be argued with, and every "no" is asked before the one "yes" of each path.
+ * Whoever adds a rule adds it as a refusal.
  */
 
 #include "core/rules/match.h"
@@ -17,10 +18,11 @@
 
 #include "disk/device.h"
 
-static enum match_verdict undecided(enum match_verdict verdict, struct match_result *result, const char *format, ...)
-	_printf_(3, 4);
+static enum match_verdict undecided(enum match_verdict verdict, struct match_result *result,
+				    const char *format, ...) _printf_(3, 4);
 
-static enum match_verdict undecided(enum match_verdict verdict, struct match_result *result, const char *format, ...)
+static enum match_verdict undecided(enum match_verdict verdict, struct match_result *result,
+				    const char *format, ...)
 {
 	va_list args;
 
@@ -30,7 +32,8 @@ static enum match_verdict undecided(enum match_verdict verdict, struct match_res
 	return verdict;
 }
 
-static enum match_verdict found(const struct device *device, enum matched_by by, struct match_result *result)
+static enum match_verdict found(const struct device *device, enum matched_by by,
+				struct match_result *result)
 {
 	result->device = device;
 	result->matched_by = by;
@@ -47,15 +50,16 @@ static const char *other_volume(const struct match_query *query, const struct de
 
 /* ---- by identity ---- */
 
-static enum match_verdict match_by_identity(const struct match_query *query, const struct device *device,
+static enum match_verdict match_by_identity(const struct match_query *query,
+					    const struct device *device,
 					    struct match_result *result)
 {
 	const char *other = other_volume(query, device);
 
 	if (other)
 		return undecided(MATCH_AMBIGUOUS, result,
-				 "%s carries the serial of volume %s but is mapped to volume %s", device->path,
-				 query->volume_id, other);
+				 "%s carries the serial of volume %s but is mapped to volume %s",
+				 device->path, query->volume_id, other);
 	if (!match_size_fits(query->size, device->size))
 		return undecided(MATCH_AMBIGUOUS, result,
 				 "%s carries the serial of volume %s but has %" PRIu64
@@ -75,11 +79,12 @@ static bool is_new(const struct match_query *query, const struct device *device)
 
 static bool is_candidate(const struct match_query *query, const struct device *device)
 {
-	return !device->has_identity && !other_volume(query, device) && is_new(query, device) && query->size != 0 &&
-	       device->size == query->size;
+	return !device->has_identity && !other_volume(query, device) && is_new(query, device) &&
+	       query->size != 0 && device->size == query->size;
 }
 
-static enum match_verdict match_by_size(const struct match_query *query, const struct device *devices, size_t count,
+static enum match_verdict match_by_size(const struct match_query *query,
+					const struct device *devices, size_t count,
 					struct match_result *result)
 {
 	const struct device *candidate = NULL;
@@ -95,7 +100,8 @@ static enum match_verdict match_by_size(const struct match_query *query, const s
 		candidate = &devices[i];
 	}
 	if (!candidate)
-		return undecided(MATCH_NONE, result, "no disk of volume %s has appeared yet", query->volume_id);
+		return undecided(MATCH_NONE, result, "no disk of volume %s has appeared yet",
+				 query->volume_id);
 	for (size_t i = 0; i < count; i++) {
 		if (devices[i].has_identity)
 			return undecided(
@@ -105,10 +111,11 @@ static enum match_verdict match_by_size(const struct match_query *query, const s
 				candidate->path, query->volume_id, devices[i].path);
 	}
 	if (query->crowded)
-		return undecided(MATCH_AMBIGUOUS, result,
-				 "%s does not say who it is, and other disks did when the attachment began: it may be "
-				 "what another attachment left behind",
-				 candidate->path);
+		return undecided(
+			MATCH_AMBIGUOUS, result,
+			"%s does not say who it is, and other disks did when the attachment began: it may be "
+			"what another attachment left behind",
+			candidate->path);
 	if (query->rivals)
 		return undecided(
 			MATCH_AMBIGUOUS, result,
@@ -117,8 +124,8 @@ static enum match_verdict match_by_size(const struct match_query *query, const s
 	return found(candidate, MATCHED_BY_SIZE, result);
 }
 
-enum match_verdict match_device(const struct match_query *query, const struct device *devices, size_t count,
-				struct match_result *result)
+enum match_verdict match_device(const struct match_query *query, const struct device *devices,
+				size_t count, struct match_result *result)
 {
 	const struct device *same = NULL;
 
@@ -128,9 +135,11 @@ enum match_verdict match_device(const struct match_query *query, const struct de
 		if (device_identity(&devices[i], query->volume_id) != IDENTITY_SAME)
 			continue;
 		if (same)
-			return undecided(MATCH_AMBIGUOUS, result, "%s and %s both carry the serial of volume %s",
-					 same->path, devices[i].path, query->volume_id);
+			return undecided(MATCH_AMBIGUOUS, result,
+					 "%s and %s both carry the serial of volume %s", same->path,
+					 devices[i].path, query->volume_id);
 		same = &devices[i];
 	}
-	return same ? match_by_identity(query, same, result) : match_by_size(query, devices, count, result);
+	return same ? match_by_identity(query, same, result)
+		    : match_by_size(query, devices, count, result);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * ossea_configs: where another program keeps the address and the keys of CloudStack. It makes the table, and may not have
- * made it yet; we only read it.
+ * ossea_configs: where another program keeps the address and the keys of CloudStack. It makes the
+ * table, and may not have made it yet; we only read it.
  *
- * Looks are many and changes few, so a look asks for a digest of all that matters and for the values only when that is
- * another one: the keys do not travel every few seconds. When they did, they have also been in the library's buffers,
- * which it does not wipe; a row of dashes is sent through them behind the keys.
+ * Looks are many and changes few, so a look asks for a digest of all that matters and for the
+ * values only when that is another one: the keys do not travel every few seconds. When they did,
+ * they have also been in the library's buffers, which it does not wipe; a row of dashes is sent
+ * through them behind the keys.
  */
 
 #include "store/mariadb/access.h"
@@ -15,8 +16,9 @@
 
 #define ACTIVE "(SELECT COUNT(*) FROM ossea_configs WHERE is_active)"
 /* QUOTE() tells NULL from a text and one column from the next. */
-#define MARK                                                                                                           \
-	"SHA2(CONCAT_WS(',', " ACTIVE ", QUOTE(name), QUOTE(api_url), QUOTE(api_key), QUOTE(secret_key), "             \
+#define MARK                                                                                       \
+	"SHA2(CONCAT_WS(',', " ACTIVE                                                              \
+	", QUOTE(name), QUOTE(api_url), QUOTE(api_key), QUOTE(secret_key), "                       \
 	"QUOTE(oma_vm_id), QUOTE(zone)), 256)"
 #define NEWEST " FROM ossea_configs WHERE is_active ORDER BY updated_at DESC, name LIMIT 1"
 
@@ -70,7 +72,8 @@ static void set_trouble(struct mariadb_session *session, struct err *err)
 		return;
 	case ER_TABLEACCESS_DENIED_ERROR:
 	case ER_COLUMNACCESS_DENIED_ERROR:
-		err_set(err, ERR_FORBIDDEN, "table ossea_configs may not be read; give the store's user SELECT on it");
+		err_set(err, ERR_FORBIDDEN,
+			"table ossea_configs may not be read; give the store's user SELECT on it");
 		return;
 	case ER_BAD_FIELD_ERROR:
 	case ER_VIEW_INVALID:
@@ -83,7 +86,8 @@ static void set_trouble(struct mariadb_session *session, struct err *err)
 	}
 }
 
-static int ask(struct mariadb_session *session, const char *sql, mariadb_row_fn row, struct store_access *out)
+static int ask(struct mariadb_session *session, const char *sql, mariadb_row_fn row,
+	       struct store_access *out)
 {
 	if (mariadb_query(session, sql, row, out, &out->err) != MARIADB_OK) {
 		set_trouble(session, &out->err);
@@ -106,7 +110,9 @@ void mariadb_access(struct mariadb_session *session, const char *mark, struct st
 			return;
 		str_set(&out->mark, NULL);
 	}
-	ask(session, "SELECT " MARK ", " ACTIVE ", name, api_url, api_key, secret_key, oma_vm_id, zone" NEWEST,
+	ask(session,
+	    "SELECT " MARK ", " ACTIVE
+	    ", name, api_url, api_key, secret_key, oma_vm_id, zone" NEWEST,
 	    take_row, out);
 	if (session->mysql)
 		mariadb_run(session, "SELECT REPEAT('-', 8000)", NULL);

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Tables that were there before this daemon. Programs of other kinds read them, so they are changed in place, and no row
- * is thrown away: columns that are missing are added, ours get the type and the character set they need, and columns that
- * are not ours stay, but may no longer insist on a value, since we have none for them. Foreign keys that were there go:
- * they would take history along with a row that is moved, forbid what follows, or bind our rows to tables of others.
+ * Tables that were there before this daemon. Programs of other kinds read them, so they are changed
+ * in place, and no row is thrown away: columns that are missing are added, ours get the type and
+ * the character set they need, and columns that are not ours stay, but may no longer insist on a
+ * value, since we have none for them. Foreign keys that were there go: they would take history
+ * along with a row that is moved, forbid what follows, or bind our rows to tables of others.
  *
- * Some rules of ours may not hold for what is there: keys that are unique, values that must be there, history that belongs
- * to an operation, types of operations that we know, texts that fit.
- * The rows that break them are named in the log and moved to a table <name>_set_aside, the older ones of those that
- * collide, for people to look at. Text that should be JSON and is not becomes {"text": …}. Every statement finds
- * nothing to do when it has been run before.
+ * Some rules of ours may not hold for what is there: keys that are unique, values that must be
+ * there, history that belongs to an operation, types of operations that we know, texts that fit.
+ * The rows that break them are named in the log and moved to a table <name>_set_aside, the older
+ * ones of those that collide, for people to look at. Text that should be JSON and is not becomes
+ * {"text": …}. Every statement finds nothing to do when it has been run before.
  */
 
 #include "store/mariadb/adopt.h"
@@ -47,25 +48,29 @@ struct drops {
 static bool drop_foreign_key(void *arg, char **row)
 {
 	struct drops *drops = arg;
-	_cleanup_free_ char *sql = xasprintf("ALTER TABLE `%s` DROP FOREIGN KEY `%s`", row[0], row[1]);
+	_cleanup_free_ char *sql =
+		xasprintf("ALTER TABLE `%s` DROP FOREIGN KEY `%s`", row[0], row[1]);
 
-	log_notice("store: foreign key %s of table %s is removed, the daemon makes its own", row[1], row[0]);
+	log_notice("store: foreign key %s of table %s is removed, the daemon makes its own", row[1],
+		   row[0]);
 	drops->fault = mariadb_run(drops->session, sql, drops->err);
 	return drops->fault == MARIADB_OK;
 }
 
-/* Those of the table, and those by which our other tables refer to it. Ours are made again when all is in its place. */
+/* Those of the table, and those by which our other tables refer to it. Ours are made again when all
+ * is in its place. */
 static enum mariadb_fault drop_foreign_keys(struct adoption *adoption, struct err *err)
 {
 	struct drops drops = { .session = adoption->session, .err = err };
 	_cleanup_buf_ struct buf list = BUF_NULL;
 	enum mariadb_fault fault;
 
-	buf_printf(&list,
-		   "SELECT TABLE_NAME, CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE "
-		   "CONSTRAINT_SCHEMA = DATABASE() AND (TABLE_NAME = '%s' OR REFERENCED_TABLE_NAME = '%s') AND "
-		   "TABLE_NAME IN (",
-		   adoption->table->name, adoption->table->name);
+	buf_printf(
+		&list,
+		"SELECT TABLE_NAME, CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE "
+		"CONSTRAINT_SCHEMA = DATABASE() AND (TABLE_NAME = '%s' OR REFERENCED_TABLE_NAME = '%s') AND "
+		"TABLE_NAME IN (",
+		adoption->table->name, adoption->table->name);
 	for (int table = 0; table < STORE_TABLE_COUNT; table++)
 		buf_printf(&list, "%s'%s'", table ? ", " : "", store_tables[table].name);
 	buf_add_char(&list, ')');
@@ -78,10 +83,13 @@ static enum mariadb_fault drop_foreign_keys(struct adoption *adoption, struct er
 /* A column without a character set of its own gets the table's, also when it is changed later. */
 static enum mariadb_fault add_columns(struct adoption *adoption, struct err *err)
 {
-	buf_printf(&adoption->sql, "ALTER TABLE %s ENGINE = InnoDB, DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
-		   adoption->table->name);
+	buf_printf(
+		&adoption->sql,
+		"ALTER TABLE %s ENGINE = InnoDB, DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+		adoption->table->name);
 	for (const struct mariadb_column *column = adoption->table->columns; column->name; column++)
-		buf_printf(&adoption->sql, ", ADD COLUMN IF NOT EXISTS `%s` %s", column->name, column->definition);
+		buf_printf(&adoption->sql, ", ADD COLUMN IF NOT EXISTS `%s` %s", column->name,
+			   column->definition);
 	return send(adoption, err);
 }
 
@@ -104,7 +112,8 @@ static bool change_column(void *arg, char **row)
 	if (!ours && !insists)
 		return true;
 	buf_printf(&adoption->sql, adoption->any ? ", " : "ALTER TABLE %s ", adoption->table->name);
-	buf_printf(&adoption->sql, "MODIFY COLUMN `%s` %s", row[0], ours ? ours->definition : row[1]);
+	buf_printf(&adoption->sql, "MODIFY COLUMN `%s` %s", row[0],
+		   ours ? ours->definition : row[1]);
 	if (!ours && row[5])
 		buf_printf(&adoption->sql, " COLLATE %s", row[5]);
 	adoption->any = true;
@@ -116,10 +125,11 @@ static enum mariadb_fault change_columns(struct adoption *adoption, struct err *
 	_cleanup_buf_ struct buf list = BUF_NULL;
 	enum mariadb_fault fault;
 
-	buf_printf(&list,
-		   "SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, COLLATION_NAME FROM "
-		   "information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '%s'",
-		   adoption->table->name);
+	buf_printf(
+		&list,
+		"SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, COLLATION_NAME FROM "
+		"information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '%s'",
+		adoption->table->name);
 	adoption->any = false;
 	fault = mariadb_query(adoption->session, list.data, change_column, adoption, err);
 	return fault == MARIADB_OK && adoption->any ? send(adoption, err) : fault;
@@ -129,13 +139,16 @@ static enum mariadb_fault repair_json(struct adoption *adoption, struct err *err
 {
 	enum mariadb_fault fault = MARIADB_OK;
 
-	for (const struct mariadb_column *column = adoption->table->columns; column->name; column++) {
+	for (const struct mariadb_column *column = adoption->table->columns; column->name;
+	     column++) {
 		if (!streq(column->definition, "JSON") || fault != MARIADB_OK)
 			continue;
-		buf_printf(&adoption->sql,
-			   "UPDATE %s SET `%s` = IF(`%s` = '', NULL, JSON_OBJECT('text', `%s`)) WHERE `%s` IS NOT NULL "
-			   "AND NOT JSON_VALID(`%s`)",
-			   adoption->table->name, column->name, column->name, column->name, column->name, column->name);
+		buf_printf(
+			&adoption->sql,
+			"UPDATE %s SET `%s` = IF(`%s` = '', NULL, JSON_OBJECT('text', `%s`)) WHERE `%s` IS NOT NULL "
+			"AND NOT JSON_VALID(`%s`)",
+			adoption->table->name, column->name, column->name, column->name,
+			column->name, column->name);
 		fault = send(adoption, err);
 	}
 	return fault;
@@ -149,13 +162,14 @@ static bool tell_row(void *arg, char **row)
 	struct adoption *adoption = arg;
 
 	adoption->any = true;
-	log_warning("store: row %s of table %s (%s) was moved to %s_set_aside", row[0], adoption->table->name, row[1],
-		    adoption->table->name);
+	log_warning("store: row %s of table %s (%s) was moved to %s_set_aside", row[0],
+		    adoption->table->name, row[1], adoption->table->name);
 	return true;
 }
 
 /* Moves the rows `which` says; `values` is told about each. */
-static enum mariadb_fault set_aside(struct adoption *adoption, const char *which, const char *values, struct err *err)
+static enum mariadb_fault set_aside(struct adoption *adoption, const char *which,
+				    const char *values, struct err *err)
 {
 	const char *name = adoption->table->name;
 	_cleanup_buf_ struct buf list = BUF_NULL;
@@ -167,19 +181,24 @@ static enum mariadb_fault set_aside(struct adoption *adoption, const char *which
 	if (fault != MARIADB_OK || !adoption->any)
 		return fault;
 	/* A copy without keys, so that nothing can collide there. */
-	buf_printf(&adoption->sql,
-		   "CREATE TABLE IF NOT EXISTS %s_set_aside ENGINE=InnoDB AS SELECT * FROM %s WHERE 1 = 0", name, name);
+	buf_printf(
+		&adoption->sql,
+		"CREATE TABLE IF NOT EXISTS %s_set_aside ENGINE=InnoDB AS SELECT * FROM %s WHERE 1 = 0",
+		name, name);
 	fault = send(adoption, err);
 	if (fault == MARIADB_OK)
 		fault = mariadb_run(adoption->session, "START TRANSACTION", err);
-	buf_printf(&adoption->sql, "INSERT INTO %s_set_aside SELECT * FROM %s AS this WHERE %s", name, name, which);
+	buf_printf(&adoption->sql, "INSERT INTO %s_set_aside SELECT * FROM %s AS this WHERE %s",
+		   name, name, which);
 	if (fault == MARIADB_OK)
 		fault = send(adoption, err);
-	/* A statement may not delete from a table it asks about other rows of, but for a list that is made first. */
+	/* A statement may not delete from a table it asks about other rows of, but for a list that
+	 * is made first. */
 	buf_reset(&adoption->sql);
-	buf_printf(&adoption->sql,
-		   "DELETE FROM %s WHERE id IN (SELECT id FROM (SELECT id FROM %s AS this WHERE %s) AS list)", name,
-		   name, which);
+	buf_printf(
+		&adoption->sql,
+		"DELETE FROM %s WHERE id IN (SELECT id FROM (SELECT id FROM %s AS this WHERE %s) AS list)",
+		name, name, which);
 	if (fault == MARIADB_OK)
 		fault = send(adoption, err);
 	if (fault == MARIADB_OK)
@@ -198,7 +217,8 @@ static void add_same(struct buf *out, const char *columns)
 	}
 }
 
-static enum mariadb_fault make_unique(struct adoption *adoption, const struct mariadb_key *key, struct err *err)
+static enum mariadb_fault make_unique(struct adoption *adoption, const struct mariadb_key *key,
+				      struct err *err)
 {
 	const char *age = find_column(adoption->table, "updated_at") ? "updated_at" : "created_at";
 	_cleanup_buf_ struct buf which = BUF_NULL, values = BUF_NULL;
@@ -206,15 +226,17 @@ static enum mariadb_fault make_unique(struct adoption *adoption, const struct ma
 	/* NULL is equal to nothing, here as in the key. */
 	buf_printf(&which, "EXISTS (SELECT 1 FROM %s AS other WHERE ", adoption->table->name);
 	add_same(&which, key->columns);
-	buf_printf(&which, "(COALESCE(other.%s, '1000-01-01'), other.id) > (COALESCE(this.%s, '1000-01-01'), this.id))",
-		   age, age);
+	buf_printf(
+		&which,
+		"(COALESCE(other.%s, '1000-01-01'), other.id) > (COALESCE(this.%s, '1000-01-01'), this.id))",
+		age, age);
 	buf_printf(&values, "CONCAT_WS(', ', %s)", key->columns);
 	return set_aside(adoption, which.data, values.data, err);
 }
 
 /* *other: the table has a key of this name that is another one. */
-static enum mariadb_fault find_other_key(struct adoption *adoption, const struct mariadb_key *key, bool *other,
-					 struct err *err)
+static enum mariadb_fault find_other_key(struct adoption *adoption, const struct mariadb_key *key,
+					 bool *other, struct err *err)
 {
 	_cleanup_buf_ struct buf sql = BUF_NULL;
 	uint64_t count;
@@ -232,7 +254,8 @@ static enum mariadb_fault find_other_key(struct adoption *adoption, const struct
 	return fault;
 }
 
-static enum mariadb_fault add_key(struct adoption *adoption, const struct mariadb_key *key, struct err *err)
+static enum mariadb_fault add_key(struct adoption *adoption, const struct mariadb_key *key,
+				  struct err *err)
 {
 	bool other;
 	enum mariadb_fault fault = find_other_key(adoption, key, &other, err);
@@ -253,7 +276,8 @@ static enum mariadb_fault add_keys(struct adoption *adoption, struct err *err)
 {
 	enum mariadb_fault fault = MARIADB_OK;
 
-	for (const struct mariadb_key *key = adoption->table->keys; key->name && fault == MARIADB_OK; key++)
+	for (const struct mariadb_key *key = adoption->table->keys;
+	     key->name && fault == MARIADB_OK; key++)
 		fault = add_key(adoption, key, err);
 	return fault;
 }
@@ -263,8 +287,8 @@ static enum mariadb_fault fill_columns(struct adoption *adoption, struct err *er
 {
 	enum mariadb_fault fault = MARIADB_OK;
 
-	for (const struct mariadb_column *column = adoption->table->columns; column->name && fault == MARIADB_OK;
-	     column++) {
+	for (const struct mariadb_column *column = adoption->table->columns;
+	     column->name && fault == MARIADB_OK; column++) {
 		const char *fallback = strstr(column->definition, "DEFAULT ");
 		_cleanup_free_ char *which = xasprintf("`%s` IS NULL", column->name);
 
@@ -274,8 +298,9 @@ static enum mariadb_fault fill_columns(struct adoption *adoption, struct err *er
 			fault = set_aside(adoption, which, "'no value'", err);
 			continue;
 		}
-		buf_printf(&adoption->sql, "UPDATE %s SET `%s` = %s WHERE %s", adoption->table->name, column->name,
-			   fallback + strlen("DEFAULT "), which);
+		buf_printf(&adoption->sql, "UPDATE %s SET `%s` = %s WHERE %s",
+			   adoption->table->name, column->name, fallback + strlen("DEFAULT "),
+			   which);
 		fault = send(adoption, err);
 	}
 	return fault;
@@ -293,7 +318,8 @@ static enum mariadb_fault check_types(struct adoption *adoption, struct err *err
 	return set_aside(adoption, which.data, "type", err);
 }
 
-/* A condition, "" where the column takes whatever there is; bytes are those of our character set. */
+/* A condition, "" where the column takes whatever there is; bytes are those of our character
+ * set. */
 static void add_too_long(struct buf *sql, const struct mariadb_column *column)
 {
 	unsigned room;
@@ -311,14 +337,16 @@ static enum mariadb_fault check_lengths(struct adoption *adoption, struct err *e
 
 	buf_add_text(&which, "FALSE");
 	buf_add_text(&values, "CONCAT_WS(', '");
-	for (const struct mariadb_column *column = adoption->table->columns; column->name; column++) {
+	for (const struct mariadb_column *column = adoption->table->columns; column->name;
+	     column++) {
 		_cleanup_buf_ struct buf condition = BUF_NULL;
 
 		add_too_long(&condition, column);
 		if (!condition.length)
 			continue;
 		buf_printf(&which, " OR %s", condition.data);
-		buf_printf(&values, ", IF(%s, '%s is too long', NULL)", condition.data, column->name);
+		buf_printf(&values, ", IF(%s, '%s is too long', NULL)", condition.data,
+			   column->name);
 	}
 	buf_add_char(&values, ')');
 	return set_aside(adoption, which.data, values.data, err);
@@ -329,7 +357,8 @@ static enum mariadb_fault pad_ids(struct adoption *adoption, struct err *err)
 {
 	if (!adoption->table->parent)
 		return MARIADB_OK;
-	buf_printf(&adoption->sql, "UPDATE %s SET id = LPAD(id, 20, '0') WHERE id REGEXP '^[0-9]{1,19}$'",
+	buf_printf(&adoption->sql,
+		   "UPDATE %s SET id = LPAD(id, 20, '0') WHERE id REGEXP '^[0-9]{1,19}$'",
 		   adoption->table->name);
 	return send(adoption, err);
 }
@@ -342,18 +371,21 @@ static enum mariadb_fault add_parent(struct adoption *adoption, struct err *err)
 
 	if (!table->parent)
 		return MARIADB_OK;
-	buf_printf(&which, "NOT EXISTS (SELECT 1 FROM %s AS parent WHERE parent.id = this.operation_id)",
+	buf_printf(&which,
+		   "NOT EXISTS (SELECT 1 FROM %s AS parent WHERE parent.id = this.operation_id)",
 		   table->parent);
 	fault = set_aside(adoption, which.data, "operation_id", err);
-	buf_printf(&adoption->sql,
-		   "ALTER TABLE %s ADD CONSTRAINT %s_operation FOREIGN KEY IF NOT EXISTS (operation_id) REFERENCES %s "
-		   "(id) "
-		   "ON DELETE CASCADE",
-		   table->name, table->name, table->parent);
+	buf_printf(
+		&adoption->sql,
+		"ALTER TABLE %s ADD CONSTRAINT %s_operation FOREIGN KEY IF NOT EXISTS (operation_id) REFERENCES %s "
+		"(id) "
+		"ON DELETE CASCADE",
+		table->name, table->name, table->parent);
 	return fault == MARIADB_OK ? send(adoption, err) : fault;
 }
 
-enum mariadb_fault mariadb_adopt(struct mariadb_session *session, const struct mariadb_table *table, struct err *err)
+enum mariadb_fault mariadb_adopt(struct mariadb_session *session, const struct mariadb_table *table,
+				 struct err *err)
 {
 	struct adoption adoption = { .session = session, .table = table };
 	enum mariadb_fault fault;

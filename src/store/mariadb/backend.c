@@ -3,21 +3,24 @@
 /*
  * The store in a MariaDB database: its writers, and what they do on their threads.
  *
- * A server commits for several connections at once, so there are several writers. What must keep an order stays in one of
- * them: all changes of mappings, names and exports in the first, since their keys (no two volumes of a machine share a
- * device path, …) lie across volumes; everything else in the writer its entity falls to. An operation begins a batch only when its last one is
- * durable, so its batches may be in either. Reads have a thread of their own and do not wait behind commits.
+ * A server commits for several connections at once, so there are several writers. What must keep an
+ * order stays in one of them: all changes of mappings, names and exports in the first, since their
+ * keys (no two volumes of a machine share a device path, …) lie across volumes; everything else in
+ * the writer its entity falls to. An operation begins a batch only when its last one is durable, so
+ * its batches may be in either. Reads have a thread of their own and do not wait behind commits.
  *
- * A group of batches is one transaction. When a row in it cannot be stored, the transaction is taken back and the batches
- * are written one by one, so that only the bad one is refused: savepoints would cost each batch two round trips. A
- * transaction that another one has beaten (deadlock, lock wait, certification in a cluster) is run again. A connection
- * that broke is made anew, with the next host first, and the transaction is run again there.
+ * A group of batches is one transaction. When a row in it cannot be stored, the transaction is
+ * taken back and the batches are written one by one, so that only the bad one is refused:
+ * savepoints would cost each batch two round trips. A transaction that another one has beaten
+ * (deadlock, lock wait, certification in a cluster) is run again. A connection that broke is made
+ * anew, with the next host first, and the transaction is run again there.
  *
- * Each transaction begins with the lease, so that a daemon another one has replaced writes nothing any more; see
- * lease.c.
+ * Each transaction begins with the lease, so that a daemon another one has replaced writes nothing
+ * any more; see lease.c.
  *
- * When a COMMIT is not answered nobody knows whether it has happened. To write the batch again settles it, since every
- * row carries a key of ours: where it has landed already it is the same row once more.
+ * When a COMMIT is not answered nobody knows whether it has happened. To write the batch again
+ * settles it, since every row carries a key of ours: where it has landed already it is the same row
+ * once more.
  */
 
 #include "store/mariadb/backend.h"
@@ -45,8 +48,9 @@ struct mariadb_thread {
 struct mariadb_store {
 	struct store store;
 	struct mariadb_cluster cluster;
-	struct mariadb_thread writers[MARIADB_WRITERS]; /* the first for what volumes can take from each other */
-	struct mariadb_thread reader;                   /* is given reads alone */
+	/* the first for what volumes can take from each other */
+	struct mariadb_thread writers[MARIADB_WRITERS];
+	struct mariadb_thread reader; /* is given reads alone */
 };
 
 static struct mariadb_store *mariadb_store_of(struct store *store)
@@ -56,8 +60,10 @@ static struct mariadb_store *mariadb_store_of(struct store *store)
 
 /* ---- on a writer's thread ---- */
 
-/* An adopted table may have a key of its own on the same columns, so the name of the key decides nothing. */
-static void set_conflict(struct mariadb_session *session, const struct store_change *change, struct err *err)
+/* An adopted table may have a key of its own on the same columns, so the name of the key decides
+ * nothing. */
+static void set_conflict(struct mariadb_session *session, const struct store_change *change,
+			 struct err *err)
 {
 	_cleanup_free_ char *why = xstrdup(err->text);
 	_cleanup_free_ char *owner = mariadb_owner(session, change);
@@ -69,18 +75,22 @@ static void set_conflict(struct mariadb_session *session, const struct store_cha
 }
 
 /* While the failed change is still the last thing the session did. */
-static void set_batch_error(struct mariadb_session *session, const struct store_change *change, struct err *err)
+static void set_batch_error(struct mariadb_session *session, const struct store_change *change,
+			    struct err *err)
 {
 	if (store_tables[change->table].unique_key && session->code == ER_DUP_ENTRY)
 		set_conflict(session, change, err);
 	else if (change->table == STORE_HISTORY && session->code == ER_NO_REFERENCED_ROW_2)
 		sql_set_no_operation(&change->row.history, err);
 	else
-		err_prefix(err, "table %s, %s %s", store_tables[change->table].name, store_tables[change->table].key,
-			   *(char *const *)field_of_const(store_table_key(change->table), &change->row));
+		err_prefix(err, "table %s, %s %s", store_tables[change->table].name,
+			   store_tables[change->table].key,
+			   *(char *const *)field_of_const(store_table_key(change->table),
+							  &change->row));
 }
 
-static enum mariadb_fault apply_batch(struct mariadb_session *session, struct store_batch *batch, struct err *err)
+static enum mariadb_fault apply_batch(struct mariadb_session *session, struct store_batch *batch,
+				      struct err *err)
 {
 	struct store_change *change;
 
@@ -100,7 +110,8 @@ static bool is_withdrawn(const struct store_batch *batch)
 	return atomic_load(&batch->claim) == STORE_BATCH_WITHDRAWN;
 }
 
-/* True when all that was written may be committed: nothing of it has been withdrawn in the meantime. */
+/* True when all that was written may be committed: nothing of it has been withdrawn in the
+ * meantime. */
 static bool claim_all(struct store_batch *const *batches, const bool *written, size_t count)
 {
 	bool all = true;
@@ -111,8 +122,9 @@ static bool claim_all(struct store_batch *const *batches, const bool *written, s
 }
 
 /* *committing tells that the fault came with the COMMIT itself. */
-static enum mariadb_fault run_transaction(struct mariadb_session *session, struct store_batch *const *batches,
-					  size_t count, bool *committing, struct err *err)
+static enum mariadb_fault run_transaction(struct mariadb_session *session,
+					  struct store_batch *const *batches, size_t count,
+					  bool *committing, struct err *err)
 {
 	bool written[WRITER_GROUP_MAX];
 	enum mariadb_fault fault;
@@ -131,7 +143,8 @@ static enum mariadb_fault run_transaction(struct mariadb_session *session, struc
 			*committing = true;
 			return mariadb_run(session, "COMMIT", err);
 		}
-		/* The first error is the one that tells; a connection that is broken is noticed next time. */
+		/* The first error is the one that tells; a connection that is broken is noticed
+		 * next time. */
 		if (fault != MARIADB_AWAY)
 			mariadb_run(session, "ROLLBACK", NULL);
 	} while (fault == MARIADB_OK);
@@ -148,7 +161,8 @@ static void pause_before(unsigned attempt)
 }
 
 /* Runs it until it has worked or will not. MARIADB_OWN: a row is bad, and nothing was written. */
-static enum mariadb_fault write_group(struct mariadb_session *session, struct store_batch *const *batches, size_t count,
+static enum mariadb_fault write_group(struct mariadb_session *session,
+				      struct store_batch *const *batches, size_t count,
 				      struct err *err)
 {
 	unsigned again = 0, connects = 0;
@@ -178,7 +192,8 @@ static enum mariadb_fault write_group(struct mariadb_session *session, struct st
 	}
 }
 
-static int mariadb_commit(void *context, struct store_batch *const *batches, size_t count, struct err *err)
+static int mariadb_commit(void *context, struct store_batch *const *batches, size_t count,
+			  struct err *err)
 {
 	struct mariadb_session *session = context;
 	enum mariadb_fault fault = write_group(session, batches, count, err);
@@ -219,19 +234,25 @@ static void mariadb_look(void *context, struct store_look *look)
 }
 
 /* One that beats is enough: all sessions stay with one host. */
-static const struct writer_driver driver = { .commit = mariadb_commit, .read = mariadb_read, .look = mariadb_look };
-static const struct writer_driver first_driver = { .commit = mariadb_commit, .read = mariadb_read, .beats = true };
+static const struct writer_driver driver = { .commit = mariadb_commit,
+					     .read = mariadb_read,
+					     .look = mariadb_look };
+static const struct writer_driver first_driver = { .commit = mariadb_commit,
+						   .read = mariadb_read,
+						   .beats = true };
 
 /* ---- opening and closing ---- */
 
-static void start_thread(struct mariadb_store *store, struct mariadb_thread *thread, const char *name)
+static void start_thread(struct mariadb_store *store, struct mariadb_thread *thread,
+			 const char *name)
 {
 	bool first = thread == &store->writers[0];
 
 	thread->session.cluster = &store->cluster;
 	thread->session.writer = (unsigned)(thread - store->writers);
 	thread->session.connected = first ? mariadb_lease_guard : NULL;
-	thread->writer = writer_new(&store->store, name, first ? &first_driver : &driver, &thread->session);
+	thread->writer =
+		writer_new(&store->store, name, first ? &first_driver : &driver, &thread->session);
 }
 
 static void stop_thread(struct mariadb_thread *thread)
@@ -261,13 +282,15 @@ static int set_up_schema(struct mariadb_store *store, struct err *err)
 	return r;
 }
 
-static struct store *mariadb_open(struct loop *loop, const struct store_options *options, struct err *err)
+static struct store *mariadb_open(struct loop *loop, const struct store_options *options,
+				  struct err *err)
 {
 	struct mariadb_store *store = xnew(struct mariadb_store);
 
 	mysql_library_init(0, NULL, NULL);
 	store->cluster.password = options->password;
-	if (mariadb_url_parse(options->url, &store->cluster.url, err) < 0 || set_up_schema(store, err) < 0) {
+	if (mariadb_url_parse(options->url, &store->cluster.url, err) < 0 ||
+	    set_up_schema(store, err) < 0) {
 		free_store(store);
 		return NULL;
 	}
@@ -313,8 +336,9 @@ static void submit_item(struct store *base, struct store_item *item)
 {
 	struct mariadb_store *store = mariadb_store_of(base);
 
-	writer_submit(item->type->kind == STORE_ITEM_BATCH ? writer_of_batch(store, store_batch_of(item))
-							   : store->reader.writer,
+	writer_submit(item->type->kind == STORE_ITEM_BATCH
+			      ? writer_of_batch(store, store_batch_of(item))
+			      : store->reader.writer,
 		      item);
 }
 
@@ -330,8 +354,8 @@ static int load(struct store *base, struct store_loaded *out, struct err *err)
 	return r;
 }
 
-static int scan(struct store *base, enum store_table table, const char *after_id, size_t limit, store_row_fn fn,
-		void *arg, struct err *err)
+static int scan(struct store *base, enum store_table table, const char *after_id, size_t limit,
+		store_row_fn fn, void *arg, struct err *err)
 {
 	struct mariadb_session *session = &mariadb_store_of(base)->reader.session;
 
@@ -351,7 +375,8 @@ static void read_access(struct store *base, struct store_access *out)
 
 static void health(const struct store *base, struct store_health *out)
 {
-	const struct mariadb_store *store = (const void *)((const char *)base - offsetof(struct mariadb_store, store));
+	const struct mariadb_store *store =
+		(const void *)((const char *)base - offsetof(struct mariadb_store, store));
 
 	for (size_t i = 0; i < MARIADB_WRITERS; i++)
 		writer_health(store->writers[i].writer, out);

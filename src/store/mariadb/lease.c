@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One daemon a database: who it is stands in the table volume_daemon_lease, in a row for each writer.
+ * One daemon a database: who it is stands in the table volume_daemon_lease, in a row for each
+ * writer.
  *
- * A daemon that starts writes a word of its own, its holder, into all of them, and from then on every transaction
- * begins with a change of its writer's row, if that still has this word. So a daemon that has been replaced can write
- * nothing more, whatever it believes: a server makes it wait for whoever changes the row, and a cluster turns away the
- * later of two that changed it on different nodes. The change also makes a transaction of nothing else one that reaches
- * the disk, and tells others that this daemon is alive.
+ * A daemon that starts writes a word of its own, its holder, into all of them, and from then on
+ * every transaction begins with a change of its writer's row, if that still has this word. So a
+ * daemon that has been replaced can write nothing more, whatever it believes: a server makes it
+ * wait for whoever changes the row, and a cluster turns away the later of two that changed it on
+ * different nodes. The change also makes a transaction of nothing else one that reaches the disk,
+ * and tells others that this daemon is alive.
  *
- * Nobody is to be replaced by mistake, though. On one server a lock under the database's name tells: it is held by the
- * connection of the first writer and ends with it. A lock is the node's, so in a cluster a daemon that finds the last one
- * at another node watches for as long as that one would be quiet. When our own connection from before still has the
- * lock, as after a cut, the holder in the table says so, and that connection is ended.
+ * Nobody is to be replaced by mistake, though. On one server a lock under the database's name
+ * tells: it is held by the connection of the first writer and ends with it. A lock is the node's,
+ * so in a cluster a daemon that finds the last one at another node watches for as long as that one
+ * would be quiet. When our own connection from before still has the lock, as after a cut, the
+ * holder in the table says so, and that connection is ended.
  */
 
 #include "store/mariadb/lease.h"
@@ -50,7 +53,8 @@ static enum mariadb_fault set_lost(struct mariadb_session *session, struct err *
 }
 
 /* Changes rows that have our word. None has: it is lost. */
-static enum mariadb_fault change_ours(struct mariadb_session *session, const char *sql, struct err *err)
+static enum mariadb_fault change_ours(struct mariadb_session *session, const char *sql,
+				      struct err *err)
 {
 	enum mariadb_fault fault = mariadb_run(session, sql, err);
 
@@ -66,9 +70,10 @@ enum mariadb_fault mariadb_lease_write(struct mariadb_session *session, struct e
 
 	if (atomic_load(&session->cluster->lost))
 		return set_lost(session, err);
-	snprintf(sql, sizeof(sql),
-		 "UPDATE volume_daemon_lease SET writes = writes + 1 WHERE lane = %u AND holder = '%s'",
-		 session->writer, session->cluster->holder);
+	snprintf(
+		sql, sizeof(sql),
+		"UPDATE volume_daemon_lease SET writes = writes + 1 WHERE lane = %u AND holder = '%s'",
+		session->writer, session->cluster->holder);
 	return change_ours(session, sql, err);
 }
 
@@ -78,12 +83,14 @@ static enum mariadb_fault confirm(struct mariadb_session *session, struct err *e
 {
 	char sql[160];
 
-	snprintf(sql, sizeof(sql), "UPDATE volume_daemon_lease SET server = " HERE " WHERE holder = '%s'",
+	snprintf(sql, sizeof(sql),
+		 "UPDATE volume_daemon_lease SET server = " HERE " WHERE holder = '%s'",
 		 session->cluster->holder);
 	return change_ours(session, sql, err);
 }
 
-static enum mariadb_fault take_lock(struct mariadb_session *session, unsigned seconds, bool *got, struct err *err)
+static enum mariadb_fault take_lock(struct mariadb_session *session, unsigned seconds, bool *got,
+				    struct err *err)
 {
 	char sql[128];
 	uint64_t answer;
@@ -95,7 +102,8 @@ static enum mariadb_fault take_lock(struct mariadb_session *session, unsigned se
 	return fault;
 }
 
-static enum mariadb_fault find_owner(struct mariadb_session *session, uint64_t *connection, struct err *err)
+static enum mariadb_fault find_owner(struct mariadb_session *session, uint64_t *connection,
+				     struct err *err)
 {
 	return mariadb_number(session, "SELECT IS_USED_LOCK(" LOCK ")", connection, err);
 }
@@ -138,7 +146,8 @@ enum mariadb_fault mariadb_lease_guard(struct mariadb_session *session, struct e
 
 	if (fault == MARIADB_OK && again)
 		fault = confirm(session, err);
-	/* While the table has our word it can only be our connection from before, of whose end nobody has heard. */
+	/* While the table has our word it can only be our connection from before, of whose end
+	 * nobody has heard. */
 	if (fault == MARIADB_OK && again && !got) {
 		fault = end_owner(session, err);
 		if (fault == MARIADB_OK)
@@ -167,7 +176,8 @@ static enum mariadb_fault make_rows(struct mariadb_session *session, struct err 
 	return fault == MARIADB_OK ? mariadb_run(session, rows.data, err) : fault;
 }
 
-static enum mariadb_fault count_writes(struct mariadb_session *session, uint64_t *out, struct err *err)
+static enum mariadb_fault count_writes(struct mariadb_session *session, uint64_t *out,
+				       struct err *err)
 {
 	return mariadb_number(session, "SELECT SUM(writes) FROM volume_daemon_lease", out, err);
 }
@@ -180,8 +190,9 @@ static enum mariadb_fault watch(struct mariadb_session *session, struct err *err
 	uint64_t before, now;
 	enum mariadb_fault fault = count_writes(session, &before, err);
 
-	log_notice("store: the last daemon that used %s was at another node: looking for %d s whether it still is",
-		   session->cluster->url.shown, WATCH_MS / 1000);
+	log_notice(
+		"store: the last daemon that used %s was at another node: looking for %d s whether it still is",
+		session->cluster->url.shown, WATCH_MS / 1000);
 	while (fault == MARIADB_OK && clock_mono_ms() < end_ms) {
 		nanosleep(&step, NULL);
 		fault = count_writes(session, &now, err);
@@ -203,7 +214,8 @@ static enum mariadb_fault look_around(struct mariadb_session *session, struct er
 
 	if (fault == MARIADB_OK && is_node)
 		fault = mariadb_number(
-			session, "SELECT COUNT(*) FROM volume_daemon_lease WHERE holder <> '' AND server <> " HERE,
+			session,
+			"SELECT COUNT(*) FROM volume_daemon_lease WHERE holder <> '' AND server <> " HERE,
 			&elsewhere, err);
 	return fault == MARIADB_OK && elsewhere ? watch(session, err) : fault;
 }
@@ -215,7 +227,8 @@ static enum mariadb_fault write_holder(struct mariadb_session *session, struct e
 	enum mariadb_fault fault = MARIADB_AGAIN;
 
 	uuid_make_v4(holder);
-	snprintf(sql, sizeof(sql), "UPDATE volume_daemon_lease SET holder = '%s', server = " HERE, holder);
+	snprintf(sql, sizeof(sql), "UPDATE volume_daemon_lease SET holder = '%s', server = " HERE,
+		 holder);
 	/* Transactions of the one before may still be under way. */
 	for (unsigned i = 0; i < TRIES_MAX && fault == MARIADB_AGAIN; i++) {
 		err_clear(err);

@@ -3,13 +3,13 @@
 /*
  * Rows and prepared statements, in MariaDB's dialect.
  *
- * "Insert or replace" is INSERT … ON DUPLICATE KEY UPDATE where the id is the only unique key. That statement takes any
- * unique key for the key, though: a mapping whose device path belongs to another volume would overwrite that volume's
- * row instead of being refused. So where there are other keys it is an UPDATE by the volume and, when there was none, an
- * INSERT.
+ * "Insert or replace" is INSERT … ON DUPLICATE KEY UPDATE where the id is the only unique key. That
+ * statement takes any unique key for the key, though: a mapping whose device path belongs to
+ * another volume would overwrite that volume's row instead of being refused. So where there are
+ * other keys it is an UPDATE by the volume and, when there was none, an INSERT.
  *
- * Columns are fetched as texts, short ones into a buffer in the row, longer ones in a second step, since nobody knows
- * their length beforehand.
+ * Columns are fetched as texts, short ones into a buffer in the row, longer ones in a second step,
+ * since nobody knows their length beforehand.
  */
 
 #include "store/mariadb/rows.h"
@@ -23,13 +23,14 @@ _Static_assert(SQL_LIST_VALUES_MAX <= COLUMNS_MAX, "a list has fewer parameters 
 
 /* ---- statements ---- */
 
-static enum mariadb_fault set_stmt_error(struct mariadb_session *session, MYSQL_STMT *stmt, struct err *err)
+static enum mariadb_fault set_stmt_error(struct mariadb_session *session, MYSQL_STMT *stmt,
+					 struct err *err)
 {
 	return mariadb_set_error(session, mysql_stmt_errno(stmt), mysql_stmt_error(stmt), err);
 }
 
-static enum mariadb_fault prepare(struct mariadb_session *session, const struct buf *sql, MYSQL_STMT **out,
-				  struct err *err)
+static enum mariadb_fault prepare(struct mariadb_session *session, const struct buf *sql,
+				  MYSQL_STMT **out, struct err *err)
 {
 	MYSQL_STMT *stmt = mysql_stmt_init(session->mysql);
 	enum mariadb_fault fault;
@@ -97,8 +98,8 @@ static struct sql_value *parameters_add(struct parameters *parameters)
 	return &parameters->values[parameters->count++];
 }
 
-static enum mariadb_fault execute(struct mariadb_session *session, MYSQL_STMT *stmt, struct parameters *parameters,
-				  struct err *err)
+static enum mariadb_fault execute(struct mariadb_session *session, MYSQL_STMT *stmt,
+				  struct parameters *parameters, struct err *err)
 {
 	memset(parameters->binds, 0, sizeof(parameters->binds[0]) * parameters->count);
 	for (unsigned i = 0; i < parameters->count; i++) {
@@ -126,10 +127,10 @@ static enum mariadb_fault execute(struct mariadb_session *session, MYSQL_STMT *s
 	return MARIADB_OK;
 }
 
-static enum mariadb_fault run_change(struct mariadb_session *session, MYSQL_STMT **slot,
-				     void (*add)(struct buf *sql, const struct store_table_view *view),
-				     const struct store_table_view *view, struct parameters *parameters,
-				     struct err *err)
+static enum mariadb_fault
+run_change(struct mariadb_session *session, MYSQL_STMT **slot,
+	   void (*add)(struct buf *sql, const struct store_table_view *view),
+	   const struct store_table_view *view, struct parameters *parameters, struct err *err)
 {
 	_cleanup_buf_ struct buf sql = BUF_NULL;
 	enum mariadb_fault fault;
@@ -145,20 +146,24 @@ static enum mariadb_fault run_change(struct mariadb_session *session, MYSQL_STMT
 
 /* *found: the volume had such a row. */
 static enum mariadb_fault update_row(struct mariadb_session *session, struct parameters *parameters,
-				     const struct store_change *change, bool *found, struct err *err)
+				     const struct store_change *change, bool *found,
+				     struct err *err)
 {
 	MYSQL_STMT **stmt = &session->statements.update[change->table];
 	enum mariadb_fault fault;
 
-	sql_value_of_field(store_table_key(change->table), &change->row, parameters_add(parameters));
-	fault = run_change(session, stmt, add_update, &store_tables[change->table], parameters, err);
+	sql_value_of_field(store_table_key(change->table), &change->row,
+			   parameters_add(parameters));
+	fault = run_change(session, stmt, add_update, &store_tables[change->table], parameters,
+			   err);
 	parameters->count--;
 	/* CLIENT_FOUND_ROWS: rows that were found, changed or not. */
 	*found = fault == MARIADB_OK && mysql_stmt_affected_rows(*stmt) > 0;
 	return fault;
 }
 
-enum mariadb_fault mariadb_apply(struct mariadb_session *session, const struct store_change *change, struct err *err)
+enum mariadb_fault mariadb_apply(struct mariadb_session *session, const struct store_change *change,
+				 struct err *err)
 {
 	struct mariadb_statements *statements = &session->statements;
 	const struct store_table_view *view = &store_tables[change->table];
@@ -167,16 +172,20 @@ enum mariadb_fault mariadb_apply(struct mariadb_session *session, const struct s
 	bool found = false;
 
 	if (change->remove) {
-		sql_value_of_field(store_table_key(change->table), &change->row, parameters_add(&parameters));
-		return run_change(session, &statements->remove[change->table], add_remove, view, &parameters, err);
+		sql_value_of_field(store_table_key(change->table), &change->row,
+				   parameters_add(&parameters));
+		return run_change(session, &statements->remove[change->table], add_remove, view,
+				  &parameters, err);
 	}
 	for (size_t i = 0; i < view->record->count; i++)
-		sql_value_of_field(&view->record->fields[i], &change->row, parameters_add(&parameters));
+		sql_value_of_field(&view->record->fields[i], &change->row,
+				   parameters_add(&parameters));
 	if (view->unique_key)
 		fault = update_row(session, &parameters, change, &found, err);
 	if (fault != MARIADB_OK || found)
 		return fault;
-	return run_change(session, &statements->put[change->table], add_put, view, &parameters, err);
+	return run_change(session, &statements->put[change->table], add_put, view, &parameters,
+			  err);
 }
 
 /* ---- reading ---- */
@@ -200,7 +209,8 @@ static void bind_columns(MYSQL_BIND *binds, struct column *columns, size_t count
 	}
 }
 
-/* The column's text; *heap is the caller's to free when it was too long for the row's own buffer. */
+/* The column's text; *heap is the caller's to free when it was too long for the row's own
+ * buffer. */
 static const char *column_text(MYSQL_STMT *stmt, struct column *column, unsigned index, char **heap)
 {
 	MYSQL_BIND bind = { .buffer_type = MYSQL_TYPE_STRING };
@@ -222,7 +232,8 @@ static const char *column_text(MYSQL_STMT *stmt, struct column *column, unsigned
 }
 
 /* row is zeroed. -1: a column holds what no record can. */
-static int read_row(MYSQL_STMT *stmt, struct column *columns, enum store_table table, void *row, struct err *err)
+static int read_row(MYSQL_STMT *stmt, struct column *columns, enum store_table table, void *row,
+		    struct err *err)
 {
 	const struct record *record = store_tables[table].record;
 	_cleanup_free_ char *id = NULL;
@@ -242,8 +253,9 @@ static int read_row(MYSQL_STMT *stmt, struct column *columns, enum store_table t
 }
 
 /*
- * What becomes of rows: each is read into a zeroed place that add() gives, and shown to done(), if there is one, with
- * what was wrong with it. Without done() a row that cannot be read ends the list.
+ * What becomes of rows: each is read into a zeroed place that add() gives, and shown to done(), if
+ * there is one, with what was wrong with it. Without done() a row that cannot be read ends the
+ * list.
  */
 struct sink {
 	void *(*add)(void *arg);
@@ -251,8 +263,9 @@ struct sink {
 	void *arg;
 };
 
-static enum mariadb_fault read_rows(struct mariadb_session *session, MYSQL_STMT *stmt, enum store_table table,
-				    const struct sink *sink, struct err *err)
+static enum mariadb_fault read_rows(struct mariadb_session *session, MYSQL_STMT *stmt,
+				    enum store_table table, const struct sink *sink,
+				    struct err *err)
 {
 	size_t count = store_tables[table].record->count;
 	MYSQL_BIND binds[COLUMNS_MAX];
@@ -295,9 +308,11 @@ static void add_select(struct buf *sql, enum store_table table)
 }
 
 /* Two ranges of an index; of a row's comparison the server would make none. */
-static const struct sql_before before = { " AND (created_at < ? OR (created_at = ? AND id < ?))", 2 };
+static const struct sql_before before = { " AND (created_at < ? OR (created_at = ? AND id < ?))",
+					  2 };
 
-enum mariadb_fault mariadb_list(struct mariadb_session *session, struct store_read *read, struct err *err)
+enum mariadb_fault mariadb_list(struct mariadb_session *session, struct store_read *read,
+				struct err *err)
 {
 	unsigned mask = sql_clauses_of(read);
 	MYSQL_STMT **stmt = &session->statements.list[mask];
@@ -315,15 +330,16 @@ enum mariadb_fault mariadb_list(struct mariadb_session *session, struct store_re
 	parameters.count = sql_values_of_list(read, mask, &before, parameters.values);
 	fault = execute(session, *stmt, &parameters, err);
 	if (fault == MARIADB_OK)
-		fault = read_rows(session, *stmt, STORE_OPERATIONS, &(struct sink){ .add = add_read, .arg = read },
-				  err);
+		fault = read_rows(session, *stmt, STORE_OPERATIONS,
+				  &(struct sink){ .add = add_read, .arg = read }, err);
 	if (fault == MARIADB_OK)
 		store_read_trim(read);
 	return fault;
 }
 
-static enum mariadb_fault read_table(struct mariadb_session *session, enum store_table table, const struct buf *sql,
-				     const struct sink *sink, struct parameters *parameters, struct err *err)
+static enum mariadb_fault read_table(struct mariadb_session *session, enum store_table table,
+				     const struct buf *sql, const struct sink *sink,
+				     struct parameters *parameters, struct err *err)
 {
 	MYSQL_STMT *stmt = NULL;
 	enum mariadb_fault fault = prepare(session, sql, &stmt, err);
@@ -349,7 +365,8 @@ static void *add_loaded(void *arg)
 	return store_loaded_add(load->out, load->table);
 }
 
-enum mariadb_fault mariadb_load(struct mariadb_session *session, struct store_loaded *out, struct err *err)
+enum mariadb_fault mariadb_load(struct mariadb_session *session, struct store_loaded *out,
+				struct err *err)
 {
 	struct load load = { .out = out };
 	const struct sink sink = { .add = add_loaded, .arg = &load };
@@ -391,8 +408,9 @@ static void show_scanned(void *arg, const struct err *err)
 	record_clear(store_tables[scan->table].record, &scan->row);
 }
 
-enum mariadb_fault mariadb_scan(struct mariadb_session *session, enum store_table table, const char *after_id,
-				size_t limit, store_row_fn fn, void *arg, struct err *err)
+enum mariadb_fault mariadb_scan(struct mariadb_session *session, enum store_table table,
+				const char *after_id, size_t limit, store_row_fn fn, void *arg,
+				struct err *err)
 {
 	_cleanup_buf_ struct buf sql = BUF_NULL;
 	struct scan scan = { .table = table, .fn = fn, .arg = arg };
@@ -402,7 +420,8 @@ enum mariadb_fault mariadb_scan(struct mariadb_session *session, enum store_tabl
 	add_select(&sql, table);
 	sql_add_page(&sql);
 	*parameters_add(&parameters) = (struct sql_value){ .type = SQL_TEXT, .text = after_id };
-	*parameters_add(&parameters) = (struct sql_value){ .type = SQL_NUMBER, .number = (int64_t)limit };
+	*parameters_add(&parameters) =
+		(struct sql_value){ .type = SQL_NUMBER, .number = (int64_t)limit };
 	return read_table(session, table, &sql, &sink, &parameters, err);
 }
 

@@ -7,11 +7,16 @@
 #include "store/mariadb/session.h"
 #include "store/read.h"
 
-enum mariadb_fault mariadb_apply(struct mariadb_session *session, const struct store_change *change, struct err *err);
-enum mariadb_fault mariadb_list(struct mariadb_session *session, struct store_read *read, struct err *err);
-enum mariadb_fault mariadb_load(struct mariadb_session *session, struct store_loaded *out, struct err *err);
+enum mariadb_fault mariadb_apply(struct mariadb_session *session, const struct store_change *change,
+				 struct err *err);
+enum mariadb_fault mariadb_list(struct mariadb_session *session, struct store_read *read,
+				struct err *err);
+enum mariadb_fault mariadb_load(struct mariadb_session *session, struct store_loaded *out,
+				struct err *err);
 /* A page of store_scan(). */
-enum mariadb_fault mariadb_scan(struct mariadb_session *session, enum store_table table, const char *after_id,
-				size_t limit, store_row_fn fn, void *arg, struct err *err);
-/* The volume that has what the change wants for its own; NULL when none has or it cannot be told. */
+enum mariadb_fault mariadb_scan(struct mariadb_session *session, enum store_table table,
+				const char *after_id, size_t limit, store_row_fn fn, void *arg,
+				struct err *err);
+/* The volume that has what the change wants for its own; NULL when none has or it cannot be
+ * told. */
 char *mariadb_owner(struct mariadb_session *session, const struct store_change *change);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The tables in MariaDB's dialect. Table, column and key names are the contract's and are what people's own SQL relies on.
+ * The tables in MariaDB's dialect. Table, column and key names are the contract's and are what
+ * people's own SQL relies on.
  *
- * A statement that changes a table commits by itself here, so a migration cannot be one transaction. Instead each of its
- * statements may run again ("if not exists"), and the version is raised when all of them have run: whoever is interrupted
- * begins that migration anew.
+ * A statement that changes a table commits by itself here, so a migration cannot be one
+ * transaction. Instead each of its statements may run again ("if not exists"), and the version is
+ * raised when all of them have run: whoever is interrupted begins that migration anew.
  *
- * Texts compare byte by byte, as in SQLite. Indexes carry the age, a time and an id, behind their column: every list comes
- * newest first and then needs no sorting.
+ * Texts compare byte by byte, as in SQLite. Indexes carry the age, a time and an id, behind their
+ * column: every list comes newest first and then needs no sorting.
  */
 
 #include "store/mariadb/schema.h"
@@ -152,13 +153,13 @@ static const struct mariadb_table tables[] = {
 #define ENDED "('completed', 'failed', 'cancelled')"
 #define LEFT_UNFINISHED "'an earlier daemon left it unfinished; look what became of the volume'"
 /* As the daemon makes them, so that the row comes last in the history of its operation. */
-#define HISTORY_ID                                                                                                     \
-	"LOWER(CONCAT(INSERT(LPAD(HEX(CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS UNSIGNED)), 12, '0'), 9, 0, '-'), "        \
+#define HISTORY_ID                                                                                              \
+	"LOWER(CONCAT(INSERT(LPAD(HEX(CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS UNSIGNED)), 12, '0'), 9, 0, '-'), " \
 	"'-7000-8000-', LEFT(MD5(id), 12)))"
 
-#define BY_AGE(COLUMN)                                                                                                 \
-	"ALTER TABLE volume_operations DROP KEY volume_operations_" COLUMN ", ADD KEY volume_operations_" COLUMN       \
-	" (" COLUMN ", created_at, id); "
+#define BY_AGE(COLUMN)                                                                             \
+	"ALTER TABLE volume_operations DROP KEY volume_operations_" COLUMN                         \
+	", ADD KEY volume_operations_" COLUMN " (" COLUMN ", created_at, id); "
 
 static const struct migration migrations[] = {
 	{
@@ -168,11 +169,14 @@ static const struct migration migrations[] = {
 		.sql = "BEGIN NOT ATOMIC START TRANSACTION; "
 		       "INSERT INTO volume_operation_history "
 		       "(id, operation_id, previous_status, new_status, changed_at, details) "
-		       "SELECT " HISTORY_ID ", id, IF(status = 'pending', status, 'executing'), 'failed', "
-		       "UTC_TIMESTAMP(3), JSON_OBJECT('error', " LEFT_UNFINISHED ") FROM volume_operations "
+		       "SELECT " HISTORY_ID
+		       ", id, IF(status = 'pending', status, 'executing'), 'failed', "
+		       "UTC_TIMESTAMP(3), JSON_OBJECT('error', " LEFT_UNFINISHED
+		       ") FROM volume_operations "
 		       "WHERE status NOT IN " ENDED "; "
 		       "UPDATE volume_operations SET status = 'failed', completed_at = UTC_TIMESTAMP(3), "
-		       "error_code = 'INTERNAL_ERROR', error = " LEFT_UNFINISHED " WHERE status NOT IN " ENDED "; "
+		       "error_code = 'INTERNAL_ERROR', error = " LEFT_UNFINISHED
+		       " WHERE status NOT IN " ENDED "; "
 		       "COMMIT; END",
 	},
 	{
@@ -200,7 +204,8 @@ static const struct migration migrations[] = {
 
 /* ---- making ---- */
 
-static enum mariadb_fault create(struct mariadb_session *session, const struct mariadb_table *table, struct err *err)
+static enum mariadb_fault create(struct mariadb_session *session, const struct mariadb_table *table,
+				 struct err *err)
 {
 	_cleanup_buf_ struct buf sql = BUF_NULL;
 
@@ -208,33 +213,39 @@ static enum mariadb_fault create(struct mariadb_session *session, const struct m
 	for (const struct mariadb_column *column = table->columns; column->name; column++)
 		buf_printf(&sql, "`%s` %s, ", column->name, column->definition);
 	for (const struct mariadb_key *key = table->keys; key->name; key++)
-		buf_printf(&sql, "%s %s (%s), ", key->unique ? "UNIQUE KEY" : "KEY", key->name, key->columns);
+		buf_printf(&sql, "%s %s (%s), ", key->unique ? "UNIQUE KEY" : "KEY", key->name,
+			   key->columns);
 	if (table->parent)
-		buf_printf(&sql,
-			   "CONSTRAINT %s_operation FOREIGN KEY (operation_id) REFERENCES %s (id) ON DELETE CASCADE, ",
-			   table->name, table->parent);
-	buf_printf(&sql, "PRIMARY KEY (`%s`)) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
-		   table->columns[0].name);
+		buf_printf(
+			&sql,
+			"CONSTRAINT %s_operation FOREIGN KEY (operation_id) REFERENCES %s (id) ON DELETE CASCADE, ",
+			table->name, table->parent);
+	buf_printf(
+		&sql,
+		"PRIMARY KEY (`%s`)) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+		table->columns[0].name);
 	return mariadb_run(session, sql.data, err);
 }
 
-static enum mariadb_fault is_there(struct mariadb_session *session, const struct mariadb_table *table, bool *there,
-				   struct err *err)
+static enum mariadb_fault is_there(struct mariadb_session *session,
+				   const struct mariadb_table *table, bool *there, struct err *err)
 {
 	_cleanup_buf_ struct buf sql = BUF_NULL;
 	uint64_t count;
 	enum mariadb_fault fault;
 
-	buf_printf(&sql,
-		   "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = "
-		   "'%s'",
-		   table->name);
+	buf_printf(
+		&sql,
+		"SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = "
+		"'%s'",
+		table->name);
 	fault = mariadb_number(session, sql.data, &count, err);
 	*there = count > 0;
 	return fault;
 }
 
-static enum mariadb_fault make_tables(struct mariadb_session *session, unsigned version, struct err *err)
+static enum mariadb_fault make_tables(struct mariadb_session *session, unsigned version,
+				      struct err *err)
 {
 	enum mariadb_fault fault = MARIADB_OK;
 	bool there;
@@ -244,7 +255,8 @@ static enum mariadb_fault make_tables(struct mariadb_session *session, unsigned 
 			continue;
 		fault = is_there(session, &tables[i], &there, err);
 		if (fault == MARIADB_OK)
-			fault = there ? mariadb_adopt(session, &tables[i], err) : create(session, &tables[i], err);
+			fault = there ? mariadb_adopt(session, &tables[i], err)
+				      : create(session, &tables[i], err);
 	}
 	return fault;
 }
@@ -257,13 +269,16 @@ static int get_version(void *context, unsigned *out, struct err *err)
 	uint64_t version;
 
 	/* One row. */
-	if (mariadb_run(session,
-			"CREATE TABLE IF NOT EXISTS volume_daemon_schema (id TINYINT NOT NULL PRIMARY KEY, version INT "
-			"UNSIGNED NOT NULL) ENGINE=InnoDB",
+	if (mariadb_run(
+		    session,
+		    "CREATE TABLE IF NOT EXISTS volume_daemon_schema (id TINYINT NOT NULL PRIMARY KEY, version INT "
+		    "UNSIGNED NOT NULL) ENGINE=InnoDB",
+		    err) != MARIADB_OK ||
+	    mariadb_run(session,
+			"INSERT IGNORE INTO volume_daemon_schema (id, version) VALUES (1, 0)",
 			err) != MARIADB_OK ||
-	    mariadb_run(session, "INSERT IGNORE INTO volume_daemon_schema (id, version) VALUES (1, 0)", err) !=
-		    MARIADB_OK ||
-	    mariadb_number(session, "SELECT version FROM volume_daemon_schema", &version, err) != MARIADB_OK)
+	    mariadb_number(session, "SELECT version FROM volume_daemon_schema", &version, err) !=
+		    MARIADB_OK)
 		return -1;
 	*out = version < UINT32_MAX ? (unsigned)version : UINT32_MAX;
 	return 0;
@@ -274,14 +289,17 @@ static int apply_migration(void *context, const struct migration *migration, str
 	struct mariadb_session *session = context;
 	char version[80];
 
-	snprintf(version, sizeof(version), "UPDATE volume_daemon_schema SET version = %u", migration->version);
+	snprintf(version, sizeof(version), "UPDATE volume_daemon_schema SET version = %u",
+		 migration->version);
 	if (make_tables(session, migration->version, err) != MARIADB_OK ||
-	    mariadb_run(session, migration->sql, err) != MARIADB_OK || mariadb_run(session, version, err) != MARIADB_OK)
+	    mariadb_run(session, migration->sql, err) != MARIADB_OK ||
+	    mariadb_run(session, version, err) != MARIADB_OK)
 		return -1;
 	return 0;
 }
 
-/* What the daemon will do later, done to no row: a right that is missing shows now, in the server's own words. */
+/* What the daemon will do later, done to no row: a right that is missing shows now, in the server's
+ * own words. */
 static int try_rights(struct mariadb_session *session, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
@@ -306,9 +324,11 @@ static int try_rights(struct mariadb_session *session, struct err *err)
 
 int mariadb_migrate(struct mariadb_session *session, struct err *err)
 {
-	static const struct migrate_driver driver = { .get_version = get_version, .apply = apply_migration };
+	static const struct migrate_driver driver = { .get_version = get_version,
+						      .apply = apply_migration };
 
-	if (migrate_run(migrations, ARRAY_SIZE(migrations), &driver, session, session->cluster->url.shown, err) < 0)
+	if (migrate_run(migrations, ARRAY_SIZE(migrations), &driver, session,
+			session->cluster->url.shown, err) < 0)
 		return -1;
 	return try_rights(session, err);
 }

@@ -3,14 +3,16 @@
 /*
  * One connection to one of the hosts.
  *
- * All sessions of a store stay with one host, the one `cluster->host` says: in a Galera cluster another node may not have
- * applied yet what this one has committed. Whoever loses the connection moves that mark on, and the others follow with
- * their next statement. Once connected to a node of a cluster a session waits until the node has applied everything
- * the cluster had committed by then; after that no read needs to wait, since what is written from now on goes through
- * the same node.
+ * All sessions of a store stay with one host, the one `cluster->host` says: in a Galera cluster
+ * another node may not have applied yet what this one has committed. Whoever loses the connection
+ * moves that mark on, and the others follow with their next statement. Once connected to a node of
+ * a cluster a session waits until the node has applied everything the cluster had committed by
+ * then; after that no read needs to wait, since what is written from now on goes through the same
+ * node.
  *
- * Every wait has an end: connecting after 3 s, a packet read or written after 5 s, a lock of a row after 4 s. A patient
- * session waits for the answer to a statement as long as the server lives, which is asked by another connection.
+ * Every wait has an end: connecting after 3 s, a packet read or written after 5 s, a lock of a row
+ * after 4 s. A patient session waits for the answer to a statement as long as the server lives,
+ * which is asked by another connection.
  */
 
 #include "store/mariadb/session.h"
@@ -95,7 +97,8 @@ static const char *advice(unsigned code)
 	}
 }
 
-enum mariadb_fault mariadb_set_error(struct mariadb_session *session, unsigned code, const char *text, struct err *err)
+enum mariadb_fault mariadb_set_error(struct mariadb_session *session, unsigned code,
+				     const char *text, struct err *err)
 {
 	enum mariadb_fault fault = mariadb_fault_of(code);
 
@@ -103,14 +106,16 @@ enum mariadb_fault mariadb_set_error(struct mariadb_session *session, unsigned c
 	if (fault == MARIADB_OWN)
 		err_set(err, ERR_INTERNAL, "the store refuses a row: %s", text);
 	else
-		err_set(err, ERR_UNAVAILABLE, "the store %s cannot be used: %s (MariaDB code %u); %s",
+		err_set(err, ERR_UNAVAILABLE,
+			"the store %s cannot be used: %s (MariaDB code %u); %s",
 			session->cluster->url.shown, text, code, advice(code));
 	return fault;
 }
 
 static enum mariadb_fault set_last_error(struct mariadb_session *session, struct err *err)
 {
-	return mariadb_set_error(session, mysql_errno(session->mysql), mysql_error(session->mysql), err);
+	return mariadb_set_error(session, mysql_errno(session->mysql), mysql_error(session->mysql),
+				 err);
 }
 
 /* ---- reaching one host ---- */
@@ -132,11 +137,13 @@ static void set_options(struct mariadb_session *session)
 	if (url->tls == MARIADB_TLS_OFF)
 		return;
 	mysql_options(session->mysql, MYSQL_OPT_SSL_ENFORCE, &yes);
-	mysql_options(session->mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, url->tls == MARIADB_TLS_VERIFY ? &yes : &no);
+	mysql_options(session->mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT,
+		      url->tls == MARIADB_TLS_VERIFY ? &yes : &no);
 	mysql_ssl_set(session->mysql, url->key, url->cert, url->ca, NULL, NULL);
 }
 
-static enum mariadb_fault reach_host(struct mariadb_session *session, unsigned index, struct err *err)
+static enum mariadb_fault reach_host(struct mariadb_session *session, unsigned index,
+				     struct err *err)
 {
 	const struct mariadb_url *url = &session->cluster->url;
 	const struct mariadb_host *host = &url->hosts[index];
@@ -149,7 +156,8 @@ static enum mariadb_fault reach_host(struct mariadb_session *session, unsigned i
 		      &(const unsigned){ host->name ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET });
 	if (!mysql_real_connect(session->mysql, host->name ? host->name : "localhost", url->user,
 				password ? secret_bytes(password) : NULL, url->database, host->port,
-				host->name ? NULL : url->socket, CLIENT_FOUND_ROWS | CLIENT_REMEMBER_OPTIONS)) {
+				host->name ? NULL : url->socket,
+				CLIENT_FOUND_ROWS | CLIENT_REMEMBER_OPTIONS)) {
 		set_last_error(session, err);
 		return MARIADB_AWAY;
 	}
@@ -172,7 +180,9 @@ static enum mariadb_fault reach_host(struct mariadb_session *session, unsigned i
 
 static enum mariadb_fault ask(struct mariadb_session *session, const char *sql, struct err *err)
 {
-	return mysql_real_query(session->mysql, sql, strlen(sql)) == 0 ? MARIADB_OK : set_last_error(session, err);
+	return mysql_real_query(session->mysql, sql, strlen(sql)) == 0
+		       ? MARIADB_OK
+		       : set_last_error(session, err);
 }
 
 static bool lives(const struct mariadb_session *session)
@@ -184,7 +194,8 @@ static bool lives(const struct mariadb_session *session)
 	return fault == MARIADB_OK;
 }
 
-static enum mariadb_fault ask_patiently(struct mariadb_session *session, const char *sql, struct err *err)
+static enum mariadb_fault ask_patiently(struct mariadb_session *session, const char *sql,
+					struct err *err)
 {
 	struct pollfd answer = { .fd = mysql_get_socket(session->mysql), .events = POLLIN };
 	int seconds = 0;
@@ -193,17 +204,21 @@ static enum mariadb_fault ask_patiently(struct mariadb_session *session, const c
 		return set_last_error(session, err);
 	while (poll(&answer, 1, PATIENCE_SECONDS * 1000) == 0) {
 		seconds += PATIENCE_SECONDS;
-		log_notice("store: waiting for %s, for %d s so far: %.100s", session->cluster->url.shown, seconds, sql);
+		log_notice("store: waiting for %s, for %d s so far: %.100s",
+			   session->cluster->url.shown, seconds, sql);
 		if (!lives(session))
-			return mariadb_set_error(session, CR_SERVER_LOST, "it does not answer any more", err);
+			return mariadb_set_error(session, CR_SERVER_LOST,
+						 "it does not answer any more", err);
 	}
-	return mysql_read_query_result(session->mysql) == 0 ? MARIADB_OK : set_last_error(session, err);
+	return mysql_read_query_result(session->mysql) == 0 ? MARIADB_OK
+							    : set_last_error(session, err);
 }
 
-enum mariadb_fault mariadb_query(struct mariadb_session *session, const char *sql, mariadb_row_fn row, void *arg,
-				 struct err *err)
+enum mariadb_fault mariadb_query(struct mariadb_session *session, const char *sql,
+				 mariadb_row_fn row, void *arg, struct err *err)
 {
-	enum mariadb_fault fault = session->patient ? ask_patiently(session, sql, err) : ask(session, sql, err);
+	enum mariadb_fault fault =
+		session->patient ? ask_patiently(session, sql, err) : ask(session, sql, err);
 	MYSQL_RES *result;
 	char **columns;
 
@@ -232,7 +247,8 @@ static bool take_number(void *arg, char **columns)
 	return false;
 }
 
-enum mariadb_fault mariadb_number(struct mariadb_session *session, const char *sql, uint64_t *out, struct err *err)
+enum mariadb_fault mariadb_number(struct mariadb_session *session, const char *sql, uint64_t *out,
+				  struct err *err)
 {
 	*out = 0;
 	return mariadb_query(session, sql, take_number, out, err);
@@ -256,7 +272,8 @@ static enum mariadb_fault set_up(struct mariadb_session *session, struct err *er
 		"ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', "
 		"tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 4, lock_wait_timeout = 4, "
 		"foreign_key_checks = 1, unique_checks = 1, autocommit = 1, "
-		/* Two indexes instead of one would have to be sorted, and a list is in the order of one. */
+		/* Two indexes instead of one would have to be sorted, and a list is in the order of
+		 * one. */
 		"optimizer_switch = 'index_merge=off'";
 	uint64_t is_node = 0;
 	enum mariadb_fault fault = mariadb_run(session, settings, err);
@@ -269,7 +286,9 @@ static enum mariadb_fault set_up(struct mariadb_session *session, struct err *er
 	fault = mariadb_run(session, "SET SESSION wsrep_sync_wait = 1", err);
 	if (fault == MARIADB_OK)
 		fault = mariadb_run(
-			session, "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()", err);
+			session,
+			"SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()",
+			err);
 	if (fault == MARIADB_AGAIN) /* which the server calls a lock wait */
 		err_set(err, ERR_UNAVAILABLE,
 			"the store %s cannot be used: the node cannot catch up with its cluster (MariaDB code %u): it "
@@ -280,7 +299,8 @@ static enum mariadb_fault set_up(struct mariadb_session *session, struct err *er
 	return fault;
 }
 
-static enum mariadb_fault connect_host(struct mariadb_session *session, unsigned index, struct err *err)
+static enum mariadb_fault connect_host(struct mariadb_session *session, unsigned index,
+				       struct err *err)
 {
 	enum mariadb_fault fault = reach_host(session, index, err);
 

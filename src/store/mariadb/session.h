@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A session: one connection to a database server, on one thread at a time. libmariadb blocks, so sessions are used on
- * the threads of writers, or at start before there are any.
+ * A session: one connection to a database server, on one thread at a time. libmariadb blocks, so
+ * sessions are used on the threads of writers, or at start before there are any.
  */
 
 #include <mysql.h>
@@ -22,7 +22,8 @@ enum mariadb_fault {
 	MARIADB_AWAY,  /* this server cannot do it now; also what cannot be told apart */
 };
 
-/* What the sessions of a store share: all of them stay with one host, so that each reads what the others have written. */
+/* What the sessions of a store share: all of them stay with one host, so that each reads what the
+ * others have written. */
 struct mariadb_cluster {
 	struct mariadb_url url;
 	const struct secret *password; /* the caller's, NULL for none */
@@ -43,7 +44,8 @@ struct mariadb_statements {
 struct mariadb_session {
 	struct mariadb_cluster *cluster;
 	unsigned writer; /* below MARIADB_WRITERS, of one that writes */
-	bool patient;    /* waits for as long as the server lives, as long as that takes, and says so in the log */
+	/* waits for as long as the server lives, as long as that takes, and says so in the log */
+	bool patient;
 	/* Called when it has connected; the connection is not used if that fails. May be NULL. */
 	enum mariadb_fault (*connected)(struct mariadb_session *session, struct err *err);
 	MYSQL *mysql; /* NULL while there is no connection */
@@ -52,7 +54,8 @@ struct mariadb_session {
 	struct mariadb_statements statements;
 };
 
-/* Connects where there is no connection, or where the other sessions have left its host. -1: no host can be used. */
+/* Connects where there is no connection, or where the other sessions have left its host. -1: no
+ * host can be used. */
 int mariadb_ready(struct mariadb_session *session, struct err *err);
 /* Closes; the next host is tried first. */
 void mariadb_leave(struct mariadb_session *session);
@@ -60,15 +63,17 @@ void mariadb_close(struct mariadb_session *session);
 
 enum mariadb_fault mariadb_fault_of(unsigned code);
 /* "the store … cannot be used: …; advice" from the session's last error. Returns the fault. */
-enum mariadb_fault mariadb_set_error(struct mariadb_session *session, unsigned code, const char *text, struct err *err);
+enum mariadb_fault mariadb_set_error(struct mariadb_session *session, unsigned code,
+				     const char *text, struct err *err);
 
 /* One statement in text; constant but for names the schema knows. */
 enum mariadb_fault mariadb_run(struct mariadb_session *session, const char *sql, struct err *err);
 /* The same, with the rows as texts (NULL for NULL) handed to row(); false from it ends the list. */
 typedef bool (*mariadb_row_fn)(void *arg, char **columns);
-enum mariadb_fault mariadb_query(struct mariadb_session *session, const char *sql, mariadb_row_fn row, void *arg,
-				 struct err *err);
+enum mariadb_fault mariadb_query(struct mariadb_session *session, const char *sql,
+				 mariadb_row_fn row, void *arg, struct err *err);
 /* The first column of the first row as a number; 0 when there is none or it is NULL. */
-enum mariadb_fault mariadb_number(struct mariadb_session *session, const char *sql, uint64_t *out, struct err *err);
+enum mariadb_fault mariadb_number(struct mariadb_session *session, const char *sql, uint64_t *out,
+				  struct err *err);
 /* 'text' with everything special escaped. */
 void mariadb_quote(struct mariadb_session *session, struct buf *sql, const char *text);

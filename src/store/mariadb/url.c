@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The address of a database server, or of several that hold the same data. It stands in a configuration file that people
- * show each other and in logs, so a password has no place in it and is refused without being repeated.
+ * The address of a database server, or of several that hold the same data. It stands in a
+ * configuration file that people show each other and in logs, so a password has no place in it and
+ * is refused without being repeated.
  */
 
 #include "store/mariadb/url.h"
@@ -24,7 +25,8 @@ static const char *const tls_names[] = {
 
 static int refuse(struct err *err, const char *why)
 {
-	return err_set_field(err, "store", ERR_INVALID, "the store url %s; it is " MARIADB_EXAMPLE, why);
+	return err_set_field(err, "store", ERR_INVALID, "the store url %s; it is " MARIADB_EXAMPLE,
+			     why);
 }
 
 static int parse_port(const char *text, unsigned *out)
@@ -108,7 +110,10 @@ static int parse_options(char *text, struct mariadb_url *out, struct err *err)
 	const struct {
 		const char *name;
 		char **slot;
-	} paths[] = { { "socket", &out->socket }, { "ca", &out->ca }, { "cert", &out->cert }, { "key", &out->key } };
+	} paths[] = { { "socket", &out->socket },
+		      { "ca", &out->ca },
+		      { "cert", &out->cert },
+		      { "key", &out->key } };
 	char *option, *rest = text;
 
 	while ((option = strsep(&rest, "&"))) {
@@ -126,7 +131,9 @@ static int parse_options(char *text, struct mariadb_url *out, struct err *err)
 		while (i < ARRAY_SIZE(paths) && !streq(paths[i].name, option))
 			i++;
 		if (i == ARRAY_SIZE(paths))
-			return refuse(err, "has an unknown option (there are socket, tls, ca, cert and key)");
+			return refuse(
+				err,
+				"has an unknown option (there are socket, tls, ca, cert and key)");
 		if (*value != '/')
 			return refuse(err, "has a path that does not begin with /");
 		str_set(paths[i].slot, value);
@@ -157,8 +164,8 @@ static void show(struct mariadb_url *url)
 		if (!host->name)
 			buf_add_text(&text, url->socket);
 		else
-			buf_printf(&text, strchr(host->name, ':') ? "%s[%s]:%u" : "%s%s:%u", i ? "," : "", host->name,
-				   host->port);
+			buf_printf(&text, strchr(host->name, ':') ? "%s[%s]:%u" : "%s%s:%u",
+				   i ? "," : "", host->name, host->port);
 	}
 	buf_printf(&text, "/%s", url->database);
 	url->shown = buf_take(&text);
@@ -175,7 +182,9 @@ static int parse(char *text, struct mariadb_url *out, struct err *err)
 		return refuse(err, "names no user");
 	*at++ = '\0';
 	if (strchr(text, ':'))
-		return refuse(err, "may not hold a password: put it into a file that [store] password_file names");
+		return refuse(
+			err,
+			"may not hold a password: put it into a file that [store] password_file names");
 	slash = strchr(at, '/');
 	if (!slash || !is_name(slash + 1))
 		return refuse(err, "names no database (letters, digits, _ - $ and . are possible)");

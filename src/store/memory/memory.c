@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The store tests use. It keeps the same promises as a real one (order, atomic batches, unique paths, transitions only
- * of operations it has, answers in a later turn), with rows in sorted arrays and one commit a batch, so that "the nth
- * commit" means the same in every run.
+ * The store tests use. It keeps the same promises as a real one (order, atomic batches, unique
+ * paths, transitions only of operations it has, answers in a later turn), with rows in sorted
+ * arrays and one commit a batch, so that "the nth commit" means the same in every run.
  *
- * A batch is applied change by change; what each one replaced goes to a list, and a failing batch is taken back by
- * walking that list from its end.
+ * A batch is applied change by change; what each one replaced goes to a list, and a failing batch
+ * is taken back by walking that list from its end.
  */
 
 #include "store/memory/memory.h"
@@ -67,7 +67,8 @@ static struct memory_store *memory_store_of(struct store *store)
 
 static const struct memory_store *memory_store_of_const(const struct store *store)
 {
-	return (const struct memory_store *)(const void *)((const char *)store - offsetof(struct memory_store, store));
+	return (const struct memory_store *)(const void *)((const char *)store -
+							   offsetof(struct memory_store, store));
 }
 
 /* ---- tables ---- */
@@ -117,7 +118,9 @@ static void *table_find(const struct memory_data *data, enum store_table table, 
 	const struct memory_table *t = &data->tables[table];
 	size_t place = table_place(data, table, key);
 
-	return place < t->count && streq(key_of(store_table_key(table), t->rows[place]), key) ? t->rows[place] : NULL;
+	return place < t->count && streq(key_of(store_table_key(table), t->rows[place]), key)
+		       ? t->rows[place]
+		       : NULL;
 }
 
 /* Puts the row (NULL: removes what is there) and gives back what it replaced. */
@@ -130,13 +133,15 @@ static void *table_set(struct memory_data *data, enum store_table table, const c
 	if (old && row) {
 		t->rows[place] = row;
 	} else if (old) {
-		memmove(&t->rows[place], &t->rows[place + 1], (--t->count - place) * sizeof(t->rows[0]));
+		memmove(&t->rows[place], &t->rows[place + 1],
+			(--t->count - place) * sizeof(t->rows[0]));
 	} else if (row) {
 		if (t->count == t->room) {
 			t->room = t->room ? t->room * 2 : 16;
 			t->rows = xrealloc(t->rows, t->room * sizeof(t->rows[0]));
 		}
-		memmove(&t->rows[place + 1], &t->rows[place], (t->count++ - place) * sizeof(t->rows[0]));
+		memmove(&t->rows[place + 1], &t->rows[place],
+			(t->count++ - place) * sizeof(t->rows[0]));
 		t->rows[place] = row;
 	}
 	return old;
@@ -160,7 +165,8 @@ static void remember(struct undo_list *list, enum store_table table, const char 
 		list->room = list->room ? list->room * 2 : 8;
 		list->items = xrealloc(list->items, list->room * sizeof(list->items[0]));
 	}
-	list->items[list->count++] = (struct undo){ .table = table, .key = xstrdup(key), .old = old };
+	list->items[list->count++] =
+		(struct undo){ .table = table, .key = xstrdup(key), .old = old };
 }
 
 static void undo_all(struct memory_data *data, struct undo_list *list)
@@ -194,7 +200,8 @@ static bool collides(enum store_table table, const void *a, const void *b)
 	return true;
 }
 
-static int check_unique(const struct memory_data *data, const struct store_change *change, struct err *err)
+static int check_unique(const struct memory_data *data, const struct store_change *change,
+			struct err *err)
 {
 	const struct memory_table *table = &data->tables[change->table];
 	const struct field *key = store_table_key(change->table);
@@ -210,14 +217,17 @@ static int check_unique(const struct memory_data *data, const struct store_chang
 			return -1;
 		}
 		if (streq(key_of(id, other), key_of(id, &change->row)))
-			return err_set(err, ERR_INTERNAL,
-				       "the store refuses a row of table %s: id %s is that of volume %s",
-				       store_tables[change->table].name, key_of(id, other), key_of(key, other));
+			return err_set(
+				err, ERR_INTERNAL,
+				"the store refuses a row of table %s: id %s is that of volume %s",
+				store_tables[change->table].name, key_of(id, other),
+				key_of(key, other));
 	}
 	return 0;
 }
 
-static int check_change(const struct memory_data *data, const struct store_change *change, struct err *err)
+static int check_change(const struct memory_data *data, const struct store_change *change,
+			struct err *err)
 {
 	if (change->remove)
 		return 0;
@@ -229,9 +239,10 @@ static int check_change(const struct memory_data *data, const struct store_chang
 	case STORE_HISTORY:
 		if (table_find(data, STORE_OPERATIONS, change->row.history.operation_id))
 			return 0;
-		return err_set(err, ERR_INTERNAL,
-			       "a transition of operation %s cannot be stored before the operation itself",
-			       change->row.history.operation_id);
+		return err_set(
+			err, ERR_INTERNAL,
+			"a transition of operation %s cannot be stored before the operation itself",
+			change->row.history.operation_id);
 	case STORE_OPERATIONS:
 	case STORE_TABLE_COUNT:
 		break;
@@ -240,7 +251,8 @@ static int check_change(const struct memory_data *data, const struct store_chang
 }
 
 /* As a foreign key does. */
-static void forget_history(struct memory_data *data, const char *operation_id, struct undo_list *undo)
+static void forget_history(struct memory_data *data, const char *operation_id,
+			   struct undo_list *undo)
 {
 	struct memory_table *table = &data->tables[STORE_HISTORY];
 
@@ -295,7 +307,8 @@ static bool matches(const struct operation_record *operation, const struct store
 	/* As in SQL, where a time that is not set is neither before nor after another. */
 	if ((filter->since_ms || filter->until_ms) && operation->created_at == 0)
 		return false;
-	return (!read->id || streq(operation->id, read->id)) && (filter->type < 0 || operation->type == filter->type) &&
+	return (!read->id || streq(operation->id, read->id)) &&
+	       (filter->type < 0 || operation->type == filter->type) &&
 	       (filter->status < 0 || operation->status == filter->status) &&
 	       (!filter->volume_id || streq(operation->volume_id, filter->volume_id)) &&
 	       (!filter->vm_id || streq(operation->vm_id, filter->vm_id)) &&
@@ -305,8 +318,8 @@ static bool matches(const struct operation_record *operation, const struct store
 		(operation->completed_at && operation->completed_at < filter->ended_before_ms)) &&
 	       (!filter->request_id || streq(operation->request_id, filter->request_id)) &&
 	       (!filter->needs_attention || operation->needs_attention) &&
-	       (!filter->before_id ||
-		compare_age(operation->created_at, operation->id, filter->before_ms, filter->before_id) < 0);
+	       (!filter->before_id || compare_age(operation->created_at, operation->id,
+						  filter->before_ms, filter->before_id) < 0);
 }
 
 static void run_read(const struct memory_data *data, struct store_read *read)
@@ -316,7 +329,8 @@ static void run_read(const struct memory_data *data, struct store_read *read)
 	size_t count = 0;
 
 	if (store_read_lacks_place(read) &&
-	    store_read_set_place(read, table_find(data, STORE_OPERATIONS, read->filter.before_id)) < 0)
+	    store_read_set_place(read, table_find(data, STORE_OPERATIONS, read->filter.before_id)) <
+		    0)
 		return;
 	found = xcalloc(table->count + 1, sizeof(found[0]));
 	for (size_t i = 0; i < table->count; i++) {
@@ -383,7 +397,8 @@ static void refuse_impatient(struct memory_store *store, bool all)
 	TAILQ_CONCAT(&store->queue, &kept, queue);
 }
 
-/* Commits and answers one after the other, so that a crash at the nth commit keeps the answers before it. */
+/* Commits and answers one after the other, so that a crash at the nth commit keeps the answers
+ * before it. */
 static void run_queue(struct memory_store *store, const struct store_item *last)
 {
 	struct store_item *item;
@@ -438,7 +453,8 @@ struct store *store_memory_new(struct loop *loop)
 	return &store->store;
 }
 
-static struct store *memory_open(struct loop *loop, const struct store_options *options, struct err *err)
+static struct store *memory_open(struct loop *loop, const struct store_options *options,
+				 struct err *err)
 {
 	if (!streq(options->url, "memory:")) {
 		err_set_field(err, "store", ERR_INVALID, "nothing can stand behind \"memory:\"");
@@ -481,7 +497,8 @@ static void memory_close(struct store *base)
 	memory_free(store);
 }
 
-static void load_table(const struct memory_data *data, enum store_table table, struct store_loaded *out)
+static void load_table(const struct memory_data *data, enum store_table table,
+		       struct store_loaded *out)
 {
 	const struct memory_table *t = &data->tables[table];
 
@@ -489,7 +506,8 @@ static void load_table(const struct memory_data *data, enum store_table table, s
 		const struct operation_record *operation = t->rows[i];
 
 		if (table != STORE_OPERATIONS || !operation_status_is_final(operation->status))
-			record_copy(store_tables[table].record, store_loaded_add(out, table), t->rows[i]);
+			record_copy(store_tables[table].record, store_loaded_add(out, table),
+				    t->rows[i]);
 	}
 }
 
@@ -569,8 +587,8 @@ bool store_memory_has_crashed(const struct store *base)
 	return memory_store_of_const(base)->crashed;
 }
 
-size_t store_memory_history(const struct store *base, const char *operation_id, struct store_memory_transition *out,
-			    size_t max)
+size_t store_memory_history(const struct store *base, const char *operation_id,
+			    struct store_memory_transition *out, size_t max)
 {
 	const struct memory_store *store = memory_store_of_const(base);
 	const struct memory_table *table = &store->data.tables[STORE_HISTORY];
@@ -583,7 +601,8 @@ size_t store_memory_history(const struct store *base, const char *operation_id, 
 			continue;
 		if (count < max)
 			out[count] =
-				(struct store_memory_transition){ row->previous_status, row->new_status, row->details };
+				(struct store_memory_transition){ row->previous_status,
+								  row->new_status, row->details };
 		count++;
 	}
 	return count;

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The store tests use: everything in memory, and obedient. It can be away, refuse the nth commit or "crash" at it (the
- * commit and everything after it never happen and no done() runs any more), and a second store can be opened on what
- * the first one had made durable, as after a restart.
+ * The store tests use: everything in memory, and obedient. It can be away, refuse the nth commit or
+ * "crash" at it (the commit and everything after it never happen and no done() runs any more), and
+ * a second store can be opened on what the first one had made durable, as after a restart.
  */
 
 #include "store/store.h"
@@ -20,11 +20,12 @@ void store_memory_fail_at(struct store *store, uint64_t nth_commit, enum err_cod
 /* before: nothing of the nth commit is kept; otherwise it is kept but nobody hears of it. */
 void store_memory_crash_at(struct store *store, uint64_t nth_commit, bool before);
 bool store_memory_has_crashed(const struct store *store);
-/* The stored transitions of an operation, oldest first; the texts are the store's. Returns how many there are. */
+/* The stored transitions of an operation, oldest first; the texts are the store's. Returns how many
+ * there are. */
 struct store_memory_transition {
 	const char *previous_status;
 	const char *new_status;
 	const char *details;
 };
-size_t store_memory_history(const struct store *store, const char *operation_id, struct store_memory_transition *out,
-			    size_t max);
+size_t store_memory_history(const struct store *store, const char *operation_id,
+			    struct store_memory_transition *out, size_t max);

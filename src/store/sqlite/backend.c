@@ -3,17 +3,19 @@
 /*
  * The store in one SQLite file: opening it, and what its one writer does on its thread.
  *
- * The file is ours alone: locking_mode=EXCLUSIVE takes SQLite's own lock at the start and keeps it for life, which keeps
- * a second daemon and curious readers out, needs no lock file of our own, ends with the process however that ends, and
- * lets SQLite keep the index of the write-ahead log in memory. synchronous=FULL makes a commit durable when it returns. A group of
- * batches is one transaction with a savepoint around each batch, so that the one that breaks a constraint is taken
+ * The file is ours alone: locking_mode=EXCLUSIVE takes SQLite's own lock at the start and keeps it
+ * for life, which keeps a second daemon and curious readers out, needs no lock file of our own,
+ * ends with the process however that ends, and lets SQLite keep the index of the write-ahead log in
+ * memory. synchronous=FULL makes a commit durable when it returns. A group of batches is one
+ * transaction with a savepoint around each batch, so that the one that breaks a constraint is taken
  * back alone.
  *
- * Errors are of two kinds. A constraint, or a value that does not fit, is the batch's own fault and its answer. A disk
- * that is full, broken or read-only is nobody's fault: the whole group is taken back and the writer tries it again later.
- * What cannot be told apart counts as the second kind, because giving up a batch could lose what already happened
- * in the cloud. A damaged file is not tried again: what is still in SQLite's cache would make it look well now and then,
- * and each write could spoil more. It stays refused until the daemon is started with a sound one.
+ * Errors are of two kinds. A constraint, or a value that does not fit, is the batch's own fault and
+ * its answer. A disk that is full, broken or read-only is nobody's fault: the whole group is taken
+ * back and the writer tries it again later. What cannot be told apart counts as the second kind,
+ * because giving up a batch could lose what already happened in the cloud. A damaged file is not
+ * tried again: what is still in SQLite's cache would make it look well now and then, and each write
+ * could spoil more. It stays refused until the daemon is started with a sound one.
  */
 
 #include "store/sqlite/backend.h"
@@ -37,8 +39,9 @@
 
 enum control { BEGIN, COMMIT, ROLLBACK, SAVE, RELEASE, ROLLBACK_TO, CONTROL_COUNT };
 static const char *const controls[] = {
-	[BEGIN] = "BEGIN IMMEDIATE", [COMMIT] = "COMMIT",         [ROLLBACK] = "ROLLBACK",
-	[SAVE] = "SAVEPOINT batch",  [RELEASE] = "RELEASE batch", [ROLLBACK_TO] = "ROLLBACK TO batch",
+	[BEGIN] = "BEGIN IMMEDIATE", [COMMIT] = "COMMIT",
+	[ROLLBACK] = "ROLLBACK",     [SAVE] = "SAVEPOINT batch",
+	[RELEASE] = "RELEASE batch", [ROLLBACK_TO] = "ROLLBACK TO batch",
 };
 _Static_assert(ARRAY_SIZE(controls) == CONTROL_COUNT, "each control statement has its text");
 
@@ -107,7 +110,8 @@ static bool is_own_fault(int rc)
 	}
 }
 
-static void set_conflict(struct sqlite_store *store, const struct store_change *change, struct err *err)
+static void set_conflict(struct sqlite_store *store, const struct store_change *change,
+			 struct err *err)
 {
 	char _cleanup_free_ *owner = sqlite_owner(store->db, change);
 
@@ -115,7 +119,8 @@ static void set_conflict(struct sqlite_store *store, const struct store_change *
 }
 
 /* While the failed change is still the last thing the connection did. */
-static void set_batch_error(struct sqlite_store *store, const struct store_change *change, int rc, struct err *err)
+static void set_batch_error(struct sqlite_store *store, const struct store_change *change, int rc,
+			    struct err *err)
 {
 	if (change && store_tables[change->table].unique_key && rc == SQLITE_CONSTRAINT_UNIQUE)
 		set_conflict(store, change, err);
@@ -123,7 +128,8 @@ static void set_batch_error(struct sqlite_store *store, const struct store_chang
 		sql_set_no_operation(&change->row.history, err);
 	else
 		err_set(err, ERR_INTERNAL, "the store refuses a row of table %s: %s",
-			change ? store_tables[change->table].name : "(none)", sqlite3_errmsg(store->db));
+			change ? store_tables[change->table].name : "(none)",
+			sqlite3_errmsg(store->db));
 }
 
 /* ---- on the writer's thread ---- */
@@ -134,7 +140,8 @@ static int control(struct sqlite_store *store, enum control which)
 	int rc = SQLITE_OK;
 
 	if (!*stmt)
-		rc = sqlite3_prepare_v3(store->db, controls[which], -1, SQLITE_PREPARE_PERSISTENT, stmt, NULL);
+		rc = sqlite3_prepare_v3(store->db, controls[which], -1, SQLITE_PREPARE_PERSISTENT,
+					stmt, NULL);
 	if (rc != SQLITE_OK)
 		return rc;
 	rc = sqlite3_step(*stmt);
@@ -152,7 +159,8 @@ static int write_probe(struct sqlite_store *store)
 	return sqlite3_exec(store->db, sql.data, NULL, NULL, NULL);
 }
 
-/* SQLITE_OK when the batch is in the transaction or has its own error; otherwise the transaction is lost. */
+/* SQLITE_OK when the batch is in the transaction or has its own error; otherwise the transaction is
+ * lost. */
 static int apply_batch(struct sqlite_store *store, struct store_batch *batch)
 {
 	struct store_change *change;
@@ -178,7 +186,8 @@ static int apply_batch(struct sqlite_store *store, struct store_batch *batch)
 	return rc == SQLITE_OK ? control(store, RELEASE) : rc;
 }
 
-static int sqlite_commit(void *session, struct store_batch *const *batches, size_t count, struct err *err)
+static int sqlite_commit(void *session, struct store_batch *const *batches, size_t count,
+			 struct err *err)
 {
 	struct sqlite_store *store = session;
 	int rc;
@@ -212,7 +221,8 @@ static void sqlite_read(void *session, struct store_read *read)
 		set_file_error(store, is_own_fault(rc) ? ERR_INTERNAL : ERR_UNAVAILABLE, rc, err);
 }
 
-/* The log goes back into the file and is cut to nothing, so that the next start has nothing to replay. */
+/* The log goes back into the file and is cut to nothing, so that the next start has nothing to
+ * replay. */
 static void sqlite_tidy(void *session)
 {
 	struct sqlite_store *store = session;
@@ -221,7 +231,9 @@ static void sqlite_tidy(void *session)
 	sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 }
 
-static const struct writer_driver driver = { .commit = sqlite_commit, .read = sqlite_read, .tidy = sqlite_tidy };
+static const struct writer_driver driver = { .commit = sqlite_commit,
+					     .read = sqlite_read,
+					     .tidy = sqlite_tidy };
 
 /* ---- opening ---- */
 
@@ -249,10 +261,11 @@ static int open_failed(struct sqlite_store *store, int rc, struct err *err)
 		return -1;
 	}
 	holder = sqlite_file_holder(store->path);
-	return err_set(err, ERR_CONFLICT,
-		       "the store %s is already in use by another volume-daemon (or by a program such as sqlite3)%s%s: "
-		       "stop that first",
-		       store->path, holder ? ", " : "", str_or(holder, ""));
+	return err_set(
+		err, ERR_CONFLICT,
+		"the store %s is already in use by another volume-daemon (or by a program such as sqlite3)%s%s: "
+		"stop that first",
+		store->path, holder ? ", " : "", str_or(holder, ""));
 }
 
 static int get_number(struct sqlite_store *store, const char *sql, uint64_t *out, struct err *err)
@@ -274,8 +287,10 @@ static int get_version(void *session, unsigned *out, struct err *err)
 	    get_number(store, "SELECT count(*) FROM sqlite_schema", &objects, err) < 0)
 		return -1;
 	if (version == 0 && objects > 0)
-		return err_set(err, ERR_CONFLICT,
-			       "%s is a database of another program: name another file in the store url", store->path);
+		return err_set(
+			err, ERR_CONFLICT,
+			"%s is a database of another program: name another file in the store url",
+			store->path);
 	*out = version < UINT32_MAX ? (unsigned)version : UINT32_MAX;
 	return 0;
 }
@@ -297,7 +312,8 @@ static int apply_migration(void *session, const struct migration *migration, str
 	return -1;
 }
 
-static const struct migrate_driver migrate_driver = { .get_version = get_version, .apply = apply_migration };
+static const struct migrate_driver migrate_driver = { .get_version = get_version,
+						      .apply = apply_migration };
 
 /* SQLite would make the file with the umask's mode; its log gets the mode of the file. */
 static int make_file(const char *path, bool must_exist, struct err *err)
@@ -306,16 +322,20 @@ static int make_file(const char *path, bool must_exist, struct err *err)
 	struct stat st;
 
 	if (must_exist && access(path, F_OK) < 0 && errno == ENOENT)
-		return err_set_field(err, "store", ERR_NOT_FOUND, "there is no store file %s", path);
-	/* Only a file nobody has yet is opened here: closing it would drop the locks of a store open in this process. */
+		return err_set_field(err, "store", ERR_NOT_FOUND, "there is no store file %s",
+				     path);
+	/* Only a file nobody has yet is opened here: closing it would drop the locks of a store
+	 * open in this process. */
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		return 0;
 	if (errno != EEXIST)
-		return err_set_field(err, "store", ERR_UNAVAILABLE, "cannot create the store file %s: %s", path,
+		return err_set_field(err, "store", ERR_UNAVAILABLE,
+				     "cannot create the store file %s: %s", path,
 				     strerrordesc_np(errno));
 	if (stat(path, &st) < 0)
-		return err_set_field(err, "store", ERR_UNAVAILABLE, "cannot look at the store file %s: %s", path,
+		return err_set_field(err, "store", ERR_UNAVAILABLE,
+				     "cannot look at the store file %s: %s", path,
 				     strerrordesc_np(errno));
 	if (!S_ISREG(st.st_mode))
 		return err_set_field(err, "store", ERR_INVALID, "the store %s is not a file", path);
@@ -338,8 +358,9 @@ static int check_folder(const char *path, struct err *err)
 			"with mode 0700",
 			folder, path, strerrordesc_np(errno));
 	if (*folder && !S_ISDIR(st.st_mode))
-		return err_set_field(err, "store", ERR_INVALID, "%s, where the store %s should be, is not a folder",
-				     folder, path);
+		return err_set_field(err, "store", ERR_INVALID,
+				     "%s, where the store %s should be, is not a folder", folder,
+				     path);
 	return 0;
 }
 
@@ -352,7 +373,8 @@ static int set_up_connection(struct sqlite_store *store, struct err *err)
 		"PRAGMA synchronous = FULL",
 		"PRAGMA foreign_keys = ON",
 		"PRAGMA trusted_schema = OFF",
-		/* The tidy job empties the log when it is quiet; this bounds it (16 MB) when it never is. */
+		/* The tidy job empties the log when it is quiet; this bounds it (16 MB) when it
+		 * never is. */
 		"PRAGMA wal_autocheckpoint = 4000",
 		"BEGIN IMMEDIATE",
 		"ROLLBACK",
@@ -379,8 +401,9 @@ static int check_file(struct sqlite_store *store, struct err *err)
 	if (rc != SQLITE_OK)
 		return open_failed(store, rc, err);
 	if (!streq(found, "ok"))
-		return err_set(err, ERR_UNAVAILABLE, "the store file %s cannot be used: %s; %s", store->path,
-			       str_or(found, "its check says nothing"), advice(SQLITE_CORRUPT));
+		return err_set(err, ERR_UNAVAILABLE, "the store file %s cannot be used: %s; %s",
+			       store->path, str_or(found, "its check says nothing"),
+			       advice(SQLITE_CORRUPT));
 	return 0;
 }
 
@@ -392,19 +415,23 @@ static int open_file(struct sqlite_store *store, bool must_exist, struct err *er
 		return -1;
 	/* One thread at a time uses the connection, so it needs no lock of its own. */
 	rc = sqlite3_open_v2(store->path, &store->db,
-			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+			     NULL);
 	if (rc != SQLITE_OK)
 		return open_failed(store, rc, err);
-	/* SQLite makes do with reading, and then fails at its lock with words nobody understands. */
+	/* SQLite makes do with reading, and then fails at its lock with words nobody
+	 * understands. */
 	if (sqlite3_db_readonly(store->db, "main"))
-		return err_set_field(err, "store", ERR_UNAVAILABLE,
-				     "the store file %s can only be read: make it and its file system writable for the "
-				     "daemon's user",
-				     store->path);
+		return err_set_field(
+			err, "store", ERR_UNAVAILABLE,
+			"the store file %s can only be read: make it and its file system writable for the "
+			"daemon's user",
+			store->path);
 	if (set_up_connection(store, err) < 0 || check_file(store, err) < 0 ||
 	    sqlite_files_note(&store->files, store->path, err) < 0)
 		return -1;
-	return migrate_run(sqlite_migrations, sqlite_migration_count, &migrate_driver, store, store->path, err);
+	return migrate_run(sqlite_migrations, sqlite_migration_count, &migrate_driver, store,
+			   store->path, err);
 }
 
 static void close_file(struct sqlite_store *store)
@@ -421,13 +448,15 @@ static void close_file(struct sqlite_store *store)
 	free(store);
 }
 
-static struct store *sqlite_open(struct loop *loop, const struct store_options *options, struct err *err)
+static struct store *sqlite_open(struct loop *loop, const struct store_options *options,
+				 struct err *err)
 {
 	struct sqlite_store *store;
 	const char *path = options->url + strlen("sqlite:");
 
 	if (!str_has_prefix(path, "///")) {
-		err_set_field(err, "store", ERR_INVALID, "a sqlite store needs an absolute path, as in " EXAMPLE);
+		err_set_field(err, "store", ERR_INVALID,
+			      "a sqlite store needs an absolute path, as in " EXAMPLE);
 		return NULL;
 	}
 	store = xnew(struct sqlite_store);
@@ -476,8 +505,8 @@ static int load(struct store *base, struct store_loaded *out, struct err *err)
 	return -1;
 }
 
-static int scan(struct store *base, enum store_table table, const char *after_id, size_t limit, store_row_fn fn,
-		void *arg, struct err *err)
+static int scan(struct store *base, enum store_table table, const char *after_id, size_t limit,
+		store_row_fn fn, void *arg, struct err *err)
 {
 	struct sqlite_store *store = sqlite_store_of(base);
 	int rc;
@@ -492,7 +521,8 @@ static int scan(struct store *base, enum store_table table, const char *after_id
 
 static void sqlite_health(const struct store *base, struct store_health *out)
 {
-	const struct sqlite_store *store = (const void *)((const char *)base - offsetof(struct sqlite_store, store));
+	const struct sqlite_store *store =
+		(const void *)((const char *)base - offsetof(struct sqlite_store, store));
 
 	writer_health(store->writer, out);
 }

@@ -3,12 +3,13 @@
 /*
  * The store's files as others can see them.
  *
- * SQLite's lock lies on the file, not on its name: it keeps a second daemon out for as long as the first one lives,
- * however that one ends, but nothing keeps anybody from moving the file away or putting another in its place. SQLite
- * would go on in a file that nobody finds again. So the names are compared with what was opened.
+ * SQLite's lock lies on the file, not on its name: it keeps a second daemon out for as long as the
+ * first one lives, however that one ends, but nothing keeps anybody from moving the file away or
+ * putting another in its place. SQLite would go on in a file that nobody finds again. So the names
+ * are compared with what was opened.
  *
- * Who holds the lock is read from the kernel's list. Asking by fcntl() would mean to open the file, and closing it again
- * would drop the locks of a store that is open in this very process.
+ * Who holds the lock is read from the kernel's list. Asking by fcntl() would mean to open the file,
+ * and closing it again would drop the locks of a store that is open in this very process.
  */
 
 #include "store/sqlite/file.h"
@@ -28,7 +29,8 @@ int sqlite_files_note(struct sqlite_files *files, const char *path, struct err *
 		struct stat st;
 
 		if (stat(files->items[i].path, &st) < 0)
-			return err_set_field(err, "store", ERR_UNAVAILABLE, "cannot look at the store file %s: %s",
+			return err_set_field(err, "store", ERR_UNAVAILABLE,
+					     "cannot look at the store file %s: %s",
 					     files->items[i].path, strerrordesc_np(errno));
 		files->items[i].device = st.st_dev;
 		files->items[i].inode = st.st_ino;
@@ -43,15 +45,17 @@ int sqlite_files_check(const struct sqlite_files *files, struct err *err)
 		struct stat st;
 
 		if (stat(path, &st) < 0)
-			return err_set(err, ERR_UNAVAILABLE,
-				       "the store file %s cannot be found any more (%s): put it back, or restart the "
-				       "daemon to begin with what is there",
-				       path, strerrordesc_np(errno));
+			return err_set(
+				err, ERR_UNAVAILABLE,
+				"the store file %s cannot be found any more (%s): put it back, or restart the "
+				"daemon to begin with what is there",
+				path, strerrordesc_np(errno));
 		if (st.st_dev != files->items[i].device || st.st_ino != files->items[i].inode)
-			return err_set(err, ERR_UNAVAILABLE,
-				       "the store file %s was replaced by another while it was in use: put the first "
-				       "one back, or restart the daemon to use the other",
-				       path);
+			return err_set(
+				err, ERR_UNAVAILABLE,
+				"the store file %s was replaced by another while it was in use: put the first "
+				"one back, or restart the daemon to use the other",
+				path);
 	}
 	return 0;
 }
@@ -89,9 +93,10 @@ static int holder_in(FILE *locks, const struct stat *st)
 
 	while (fgets(line, sizeof(line), locks)) {
 		/* NOLINTNEXTLINE(cert-err34-c): the kernel writes them */
-		if (sscanf(line, "%*s %*s %*s %*s %d %x:%x:%llu", &pid, &major_number, &minor_number, &inode) == 4 &&
-		    inode == st->st_ino && major_number == major(st->st_dev) && minor_number == minor(st->st_dev) &&
-		    pid > 0)
+		if (sscanf(line, "%*s %*s %*s %*s %d %x:%x:%llu", &pid, &major_number,
+			   &minor_number, &inode) == 4 &&
+		    inode == st->st_ino && major_number == major(st->st_dev) &&
+		    minor_number == minor(st->st_dev) && pid > 0)
 			return pid;
 	}
 	return 0;

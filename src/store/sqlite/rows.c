@@ -3,8 +3,8 @@
 /*
  * Rows and statements, in SQLite's dialect.
  *
- * "Insert or replace" is an upsert by the table's key and never REPLACE, which would delete the row first and with it
- * the history that hangs on it.
+ * "Insert or replace" is an upsert by the table's key and never REPLACE, which would delete the row
+ * first and with it the history that hangs on it.
  */
 
 #include "store/sqlite/rows.h"
@@ -25,7 +25,8 @@ static int bind_value(sqlite3_stmt *stmt, int parameter, const struct sql_value 
 		return sqlite3_bind_int64(stmt, parameter, value->number);
 	case SQL_TEXT:
 		return sqlite3_bind_text(stmt, parameter, value->text, -1,
-					 value->text == value->time ? SQLITE_TRANSIENT : SQLITE_STATIC);
+					 value->text == value->time ? SQLITE_TRANSIENT
+								    : SQLITE_STATIC);
 	}
 	assert(!"a value of no type");
 	return SQLITE_MISUSE;
@@ -58,7 +59,8 @@ static int read_row(sqlite3_stmt *stmt, enum store_table table, void *row, struc
 
 		if (sql_value_to_field(&record->fields[i], row, text) == 0)
 			continue;
-		sql_value_refuse(table, (const char *)sqlite3_column_text(stmt, 0), &record->fields[i], text, err);
+		sql_value_refuse(table, (const char *)sqlite3_column_text(stmt, 0),
+				 &record->fields[i], text, err);
 		return SQLITE_MISMATCH;
 	}
 	return SQLITE_OK;
@@ -98,7 +100,8 @@ static int prepare_remove(sqlite3 *db, enum store_table table, sqlite3_stmt **ou
 {
 	struct buf _cleanup_buf_ sql = BUF_NULL;
 
-	buf_printf(&sql, "DELETE FROM %s WHERE \"%s\" = ?1", store_tables[table].name, store_tables[table].key);
+	buf_printf(&sql, "DELETE FROM %s WHERE \"%s\" = ?1", store_tables[table].name,
+		   store_tables[table].key);
 	return prepare(db, sql.data, out);
 }
 
@@ -141,14 +144,17 @@ static int finish(sqlite3_stmt *stmt)
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-int sqlite_apply(sqlite3 *db, struct sqlite_statements *statements, const struct store_change *change)
+int sqlite_apply(sqlite3 *db, struct sqlite_statements *statements,
+		 const struct store_change *change)
 {
 	const struct store_table_view *view = &store_tables[change->table];
-	sqlite3_stmt **stmt = change->remove ? &statements->remove[change->table] : &statements->put[change->table];
+	sqlite3_stmt **stmt = change->remove ? &statements->remove[change->table]
+					     : &statements->put[change->table];
 	int rc = SQLITE_OK;
 
 	if (!*stmt)
-		rc = change->remove ? prepare_remove(db, change->table, stmt) : prepare_put(db, change->table, stmt);
+		rc = change->remove ? prepare_remove(db, change->table, stmt)
+				    : prepare_put(db, change->table, stmt);
 	if (rc != SQLITE_OK)
 		return rc;
 	if (change->remove)
@@ -160,7 +166,8 @@ int sqlite_apply(sqlite3 *db, struct sqlite_statements *statements, const struct
 
 /* ---- lists ---- */
 
-int sqlite_list(sqlite3 *db, struct sqlite_statements *statements, struct store_read *read, struct err *err)
+int sqlite_list(sqlite3 *db, struct sqlite_statements *statements, struct store_read *read,
+		struct err *err)
 {
 	unsigned mask = sql_clauses_of(read);
 	sqlite3_stmt **stmt = &statements->list[mask];
@@ -188,7 +195,8 @@ static void sqlite_finalizep(sqlite3_stmt **stmt)
 	sqlite3_finalize(*stmt);
 }
 
-static int load_table(sqlite3 *db, enum store_table table, struct store_loaded *out, struct err *err)
+static int load_table(sqlite3 *db, enum store_table table, struct store_loaded *out,
+		      struct err *err)
 {
 	struct buf _cleanup_buf_ sql = BUF_NULL;
 	sqlite3_stmt _cleanup_(sqlite_finalizep) *stmt = NULL;
@@ -213,7 +221,8 @@ int sqlite_load(sqlite3 *db, struct store_loaded *out, struct err *err)
 	return rc;
 }
 
-int sqlite_scan(sqlite3 *db, enum store_table table, const char *after_id, size_t limit, store_row_fn fn, void *arg)
+int sqlite_scan(sqlite3 *db, enum store_table table, const char *after_id, size_t limit,
+		store_row_fn fn, void *arg)
 {
 	struct buf _cleanup_buf_ sql = BUF_NULL;
 	sqlite3_stmt _cleanup_(sqlite_finalizep) *stmt = NULL;
@@ -245,7 +254,8 @@ char *sqlite_owner(sqlite3 *db, const struct store_change *change)
 	const struct field *field;
 	int rc;
 
-	buf_printf(&sql, "SELECT \"%s\" FROM %s", store_tables[change->table].key, store_tables[change->table].name);
+	buf_printf(&sql, "SELECT \"%s\" FROM %s", store_tables[change->table].key,
+		   store_tables[change->table].name);
 	sql_add_unique(&sql, change->table, '"');
 	rc = prepare(db, sql.data, &stmt);
 	for (size_t i = 0; (field = store_table_unique(change->table, i)) && rc == SQLITE_OK; i++)

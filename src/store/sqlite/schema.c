@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The tables in SQLite's dialect. Table and column names are the contract's and are what people's own SQL relies on.
+ * The tables in SQLite's dialect. Table and column names are the contract's and are what people's
+ * own SQL relies on.
  *
- * Indexes carry the age, a time and an id, behind their column: every list comes newest first and then needs no sorting.
+ * Indexes carry the age, a time and an id, behind their column: every list comes newest first and
+ * then needs no sorting.
  */
 
 #include "store/sqlite/schema.h"

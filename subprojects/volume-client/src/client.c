@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The connection and calls. Everything blocks, as a program without an event loop wants it; sd-bus keeps signals that
- * come while a call waits in its own queue, and client_turn() hands them on later.
+ * The connection and calls. Everything blocks, as a program without an event loop wants it; sd-bus
+ * keeps signals that come while a call waits in its own queue, and client_turn() hands them on
+ * later.
  */
 
 #include <errno.h>
@@ -31,14 +32,16 @@ int client_fail_errno(struct volume_client_error *error, int negative_errno, con
 {
 	const char *name = VOLUME_CLIENT_ERROR_FAILED;
 
-	if (negative_errno == -ECONNRESET || negative_errno == -ENOTCONN || negative_errno == -EPIPE)
+	if (negative_errno == -ECONNRESET || negative_errno == -ENOTCONN ||
+	    negative_errno == -EPIPE)
 		name = VOLUME_CLIENT_ERROR_DISCONNECTED;
 	else if (negative_errno == -ETIMEDOUT)
 		name = VOLUME_CLIENT_ERROR_TIMEOUT;
 	return client_fail(error, name, "%s: %s", doing, strerror(-negative_errno));
 }
 
-static int fail_bus_error(struct volume_client_error *error, const sd_bus_error *bus_error, int r, const char *member)
+static int fail_bus_error(struct volume_client_error *error, const sd_bus_error *bus_error, int r,
+			  const char *member)
 {
 	int result;
 
@@ -71,7 +74,8 @@ static int open_address(const char *address, sd_bus **out)
 	return r;
 }
 
-PUBLIC int volume_client_open(const char *address, struct volume_client **out, struct volume_client_error *error)
+PUBLIC int volume_client_open(const char *address, struct volume_client **out,
+			      struct volume_client_error *error)
 {
 	struct volume_client *client = calloc(1, sizeof(*client));
 	const char *name;
@@ -111,20 +115,22 @@ PUBLIC void volume_client_set_call_timeout(struct volume_client *client, uint64_
 	client->call_timeout_us = milliseconds * 1000;
 }
 
-PUBLIC int volume_client_call_new(struct volume_client *client, const char *path, const char *interface,
-				  const char *member, sd_bus_message **message, struct volume_client_error *error)
+PUBLIC int volume_client_call_new(struct volume_client *client, const char *path,
+				  const char *interface, const char *member,
+				  sd_bus_message **message, struct volume_client_error *error)
 {
 	int r = sd_bus_message_new_method_call(client->bus, message, VOLUME_CLIENT_NAME,
 					       path ? path : VOLUME_CLIENT_ROOT,
-					       interface ? interface : VOLUME_CLIENT_MANAGER, member);
+					       interface ? interface : VOLUME_CLIENT_MANAGER,
+					       member);
 
 	if (r >= 0)
 		r = sd_bus_message_set_allow_interactive_authorization(*message, true);
 	return r < 0 ? client_fail_errno(error, r, member) : 0;
 }
 
-PUBLIC int volume_client_call_send(struct volume_client *client, sd_bus_message *message, sd_bus_message **reply,
-				   struct volume_client_error *error)
+PUBLIC int volume_client_call_send(struct volume_client *client, sd_bus_message *message,
+				   sd_bus_message **reply, struct volume_client_error *error)
 {
 	sd_bus_error bus_error = SD_BUS_ERROR_NULL;
 	int r = sd_bus_call(client->bus, message, client->call_timeout_us, &bus_error, reply);
@@ -135,8 +141,9 @@ PUBLIC int volume_client_call_send(struct volume_client *client, sd_bus_message 
 	return r < 0 ? -1 : 0;
 }
 
-PUBLIC int volume_client_call(struct volume_client *client, const char *path, const char *interface, const char *member,
-			      sd_bus_message **reply, struct volume_client_error *error, const char *types, ...)
+PUBLIC int volume_client_call(struct volume_client *client, const char *path, const char *interface,
+			      const char *member, sd_bus_message **reply,
+			      struct volume_client_error *error, const char *types, ...)
 {
 	sd_bus_message *message = NULL;
 	va_list args;
@@ -177,7 +184,8 @@ uint64_t client_now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-int client_turn(struct volume_client *client, uint64_t deadline_us, struct volume_client_error *error)
+int client_turn(struct volume_client *client, uint64_t deadline_us,
+		struct volume_client_error *error)
 {
 	uint64_t now;
 	int r = sd_bus_process(client->bus, NULL);
@@ -188,9 +196,10 @@ int client_turn(struct volume_client *client, uint64_t deadline_us, struct volum
 	if (r >= 0 && now >= deadline_us)
 		return 0;
 	if (r >= 0)
-		r = sd_bus_wait(client->bus, deadline_us == UINT64_MAX ? UINT64_MAX : deadline_us - now);
+		r = sd_bus_wait(client->bus,
+				deadline_us == UINT64_MAX ? UINT64_MAX : deadline_us - now);
 	if (r < 0 && r != -EINTR)
-		return client_fail(error, VOLUME_CLIENT_ERROR_DISCONNECTED, "the connection to the bus was lost: %s",
-				   strerror(-r));
+		return client_fail(error, VOLUME_CLIENT_ERROR_DISCONNECTED,
+				   "the connection to the bus was lost: %s", strerror(-r));
 	return 1;
 }

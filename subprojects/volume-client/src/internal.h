@@ -22,9 +22,10 @@ int client_fail(struct volume_client_error *error, const char *name, const char 
 	__attribute__((format(printf, 3, 4)));
 int client_fail_errno(struct volume_client_error *error, int negative_errno, const char *doing);
 
-/* Handles what has come in, then waits for more until the deadline (CLOCK_MONOTONIC in µs, UINT64_MAX none). 1: go on.
- * 0: the deadline has passed. -1: the bus has gone. */
-int client_turn(struct volume_client *client, uint64_t deadline_us, struct volume_client_error *error);
+/* Handles what has come in, then waits for more until the deadline (CLOCK_MONOTONIC in µs,
+ * UINT64_MAX none). 1: go on. 0: the deadline has passed. -1: the bus has gone. */
+int client_turn(struct volume_client *client, uint64_t deadline_us,
+		struct volume_client_error *error);
 uint64_t client_now_us(void);
 /* True for the signal by which the daemon takes (arrived) or leaves its name. */
 bool client_is_owner_change(sd_bus_message *m, bool *arrived);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A message as a tree. Variants are opened, since only what is inside matters; integers of all widths become one of
- * two 64-bit kinds. The bus bounds the depth of what it delivers (64 levels), so the recursion is bounded as well.
+ * A message as a tree. Variants are opened, since only what is inside matters; integers of all
+ * widths become one of two 64-bit kinds. The bus bounds the depth of what it delivers (64 levels),
+ * so the recursion is bounded as well.
  */
 
 #include <errno.h>
@@ -92,7 +93,8 @@ static int read_items(sd_bus_message *m, struct volume_client_value *value)
 	return r < 0 ? r : 0;
 }
 
-static int read_container(sd_bus_message *m, char type, const char *contents, struct volume_client_value *value)
+static int read_container(sd_bus_message *m, char type, const char *contents,
+			  struct volume_client_value *value)
 {
 	int r = sd_bus_message_enter_container(m, type, contents);
 
@@ -101,7 +103,8 @@ static int read_container(sd_bus_message *m, char type, const char *contents, st
 	if (type == 'v') {
 		r = read_value(m, value);
 	} else {
-		value->kind = type == 'a' && contents[0] == '{' ? VOLUME_CLIENT_DICT : VOLUME_CLIENT_LIST;
+		value->kind =
+			type == 'a' && contents[0] == '{' ? VOLUME_CLIENT_DICT : VOLUME_CLIENT_LIST;
 		value->items = NULL;
 		value->count = 0;
 		r = read_items(m, value);
@@ -203,21 +206,23 @@ struct volume_client_value *client_read_arguments(sd_bus_message *m)
 	return read_items(m, list) < 0 ? volume_client_value_free(list) : list;
 }
 
-PUBLIC int volume_client_properties(struct volume_client *client, const char *path, const char *interface,
-				    struct volume_client_value **value, struct volume_client_error *error)
+PUBLIC int volume_client_properties(struct volume_client *client, const char *path,
+				    const char *interface, struct volume_client_value **value,
+				    struct volume_client_error *error)
 {
 	sd_bus_message *reply = NULL;
 	int r;
 
-	if (volume_client_call(client, path, "org.freedesktop.DBus.Properties", "GetAll", &reply, error, "s",
-			       interface ? interface : VOLUME_CLIENT_MANAGER) < 0)
+	if (volume_client_call(client, path, "org.freedesktop.DBus.Properties", "GetAll", &reply,
+			       error, "s", interface ? interface : VOLUME_CLIENT_MANAGER) < 0)
 		return -1;
 	r = volume_client_read(reply, value, error);
 	sd_bus_message_unref(reply);
 	return r;
 }
 
-PUBLIC const struct volume_client_value *volume_client_get(const struct volume_client_value *dict, const char *key)
+PUBLIC const struct volume_client_value *volume_client_get(const struct volume_client_value *dict,
+							   const char *key)
 {
 	if (!dict || dict->kind != VOLUME_CLIENT_DICT)
 		return NULL;
@@ -237,7 +242,8 @@ PUBLIC void volume_client_remove(struct volume_client_value *dict, const char *k
 	index = (size_t)(volume_client_get(dict, key) - dict->items);
 	value_clear(&dict->items[index]);
 	dict->count--;
-	memmove(&dict->items[index], &dict->items[index + 1], (dict->count - index) * sizeof(dict->items[0]));
+	memmove(&dict->items[index], &dict->items[index + 1],
+		(dict->count - index) * sizeof(dict->items[0]));
 }
 
 PUBLIC const char *volume_client_text(const struct volume_client_value *value)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Waiting without polling. The order is what makes it safe: first ask the bus for the signals, then look at the
- * operation, then wait. Whatever ends it after the look is told by a signal, whatever ended it before is seen.
+ * Waiting without polling. The order is what makes it safe: first ask the bus for the signals, then
+ * look at the operation, then wait. Whatever ends it after the look is told by a signal, whatever
+ * ended it before is seen.
  *
- * A signal here only says "look again"; the state always comes from GetOperation, so a caller gets the same record in
- * every case. When the daemon leaves the bus its operations are in its store, not lost: the wait goes on, and looks
- * again when the name is back. It does not call the daemon meanwhile, since a call would start it, and whoever
- * stopped it may have meant that. A daemon whose bus is stuck leaves signals out, so once in a while the wait looks
- * without having been told.
+ * A signal here only says "look again"; the state always comes from GetOperation, so a caller gets
+ * the same record in every case. When the daemon leaves the bus its operations are in its store,
+ * not lost: the wait goes on, and looks again when the name is back. It does not call the daemon
+ * meanwhile, since a call would start it, and whoever stopped it may have meant that. A daemon
+ * whose bus is stuck leaves signals out, so once in a while the wait looks without having been
+ * told.
  */
 
 #include <errno.h>
@@ -27,7 +29,7 @@ struct wait {
 	bool left;  /* it has just gone and nobody was told */
 };
 
-/* --- signals ----------------------------------------------------------------------------------------------------- */
+/* --- signals --- */
 
 bool client_is_owner_change(sd_bus_message *m, bool *arrived)
 {
@@ -55,13 +57,15 @@ PUBLIC int volume_client_subscribe(struct volume_client *client, struct volume_c
 
 	if (client->subscribed)
 		return 0;
-	r = sd_bus_add_match(client->bus, NULL, "type='signal',sender='" VOLUME_CLIENT_NAME "'", on_signal, client);
+	r = sd_bus_add_match(client->bus, NULL, "type='signal',sender='" VOLUME_CLIENT_NAME "'",
+			     on_signal, client);
 	if (r >= 0)
-		r = sd_bus_add_match(client->bus, NULL,
-				     "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
-				     "interface='org.freedesktop.DBus',member='NameOwnerChanged',"
-				     "arg0='" VOLUME_CLIENT_NAME "'",
-				     on_signal, client);
+		r = sd_bus_add_match(
+			client->bus, NULL,
+			"type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
+			"interface='org.freedesktop.DBus',member='NameOwnerChanged',"
+			"arg0='" VOLUME_CLIENT_NAME "'",
+			on_signal, client);
 	if (r < 0)
 		return client_fail_errno(error, r, "asking the bus for signals");
 	client->subscribed = true;
@@ -75,7 +79,7 @@ static void listen(struct volume_client *client, int (*fn)(sd_bus_message *m, vo
 	client->signal_result = 0;
 }
 
-/* --- wait -------------------------------------------------------------------------------------------------------- */
+/* --- wait --- */
 
 static int wait_on_signal(sd_bus_message *m, void *arg)
 {
@@ -90,7 +94,8 @@ static int wait_on_signal(sd_bus_message *m, void *arg)
 	} else if (sd_bus_message_is_signal(m, VOLUME_CLIENT_MANAGER, "OperationCompleted")) {
 		if (sd_bus_message_read(m, "os", &path, &id) >= 0 && strcmp(id, wait->id) == 0)
 			wait->look = true;
-	} else if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Properties", "PropertiesChanged")) {
+	} else if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Properties",
+					    "PropertiesChanged")) {
 		if (strcmp(sd_bus_message_get_path(m), wait->path) == 0)
 			wait->look = true;
 	}
@@ -101,11 +106,13 @@ static bool is_final(const struct volume_client_value *operation)
 {
 	const char *status = volume_client_text(volume_client_get(operation, "status"));
 
-	return strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0;
+	return strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0 ||
+	       strcmp(status, "cancelled") == 0;
 }
 
 /* What a failed look means: the daemon is away, or was just about to leave, or a true error. */
-static int wait_look_failed(struct wait *wait, const struct volume_client_error *own, struct volume_client_error *error)
+static int wait_look_failed(struct wait *wait, const struct volume_client_error *own,
+			    struct volume_client_error *error)
 {
 	if (strcmp(own->name, VOLUME_CLIENT_ERROR_NO_DAEMON) == 0 ||
 	    strcmp(own->name, "org.freedesktop.DBus.Error.NameHasNoOwner") == 0) {
@@ -113,7 +120,8 @@ static int wait_look_failed(struct wait *wait, const struct volume_client_error 
 		wait->away = true;
 		return 0;
 	}
-	/* No answer: it died while we asked, which a signal tells next, or is stuck, which the next look will show. */
+	/* No answer: it died while we asked, which a signal tells next, or is stuck, which the next
+	 * look will show. */
 	if (strcmp(own->name, "org.freedesktop.DBus.Error.NoReply") == 0 ||
 	    strcmp(own->name, VOLUME_CLIENT_ERROR_TIMEOUT) == 0)
 		return 0;
@@ -147,15 +155,16 @@ static int wait_look(struct volume_client *client, struct wait *wait, bool may_s
 	return r;
 }
 
-static int tell(const struct volume_client_wait *options, const struct volume_client_value *operation,
-		struct volume_client_error *error)
+static int tell(const struct volume_client_wait *options,
+		const struct volume_client_value *operation, struct volume_client_error *error)
 {
 	if (options && options->changed && options->changed(options->arg, operation) < 0)
 		return client_fail(error, VOLUME_CLIENT_ERROR_FAILED, "the wait was stopped");
 	return 0;
 }
 
-/* Turns until there is a reason to look, or to tell that the daemon left. 1, or as client_turn(). */
+/* Turns until there is a reason to look, or to tell that the daemon left. 1, or as
+ * client_turn(). */
 static int wait_for_signal(struct volume_client *client, struct wait *wait, uint64_t deadline,
 			   struct volume_client_error *error)
 {
@@ -176,8 +185,9 @@ static int wait_for_signal(struct volume_client *client, struct wait *wait, uint
 }
 
 /* One look, told to the caller. 1: it has ended and *out is its record. 0: not yet. */
-static int wait_step(struct volume_client *client, struct wait *wait, const struct volume_client_wait *options,
-		     bool first, struct volume_client_value **out, struct volume_client_error *error)
+static int wait_step(struct volume_client *client, struct wait *wait,
+		     const struct volume_client_wait *options, bool first,
+		     struct volume_client_value **out, struct volume_client_error *error)
 {
 	struct volume_client_value *operation = NULL;
 	int r = 0;
@@ -185,7 +195,8 @@ static int wait_step(struct volume_client *client, struct wait *wait, const stru
 	if (wait->look && !wait->away && wait_look(client, wait, first, &operation, error) < 0)
 		return -1;
 	if (first && wait->away)
-		return client_fail(error, VOLUME_CLIENT_ERROR_NO_DAEMON, "volume-daemon is not on the bus");
+		return client_fail(error, VOLUME_CLIENT_ERROR_NO_DAEMON,
+				   "volume-daemon is not on the bus");
 	if (operation || wait->left)
 		r = tell(options, operation, error);
 	wait->left = false;
@@ -197,11 +208,13 @@ static int wait_step(struct volume_client *client, struct wait *wait, const stru
 	return r;
 }
 
-static int wait_run(struct volume_client *client, struct wait *wait, const struct volume_client_wait *options,
-		    struct volume_client_value **out, struct volume_client_error *error)
+static int wait_run(struct volume_client *client, struct wait *wait,
+		    const struct volume_client_wait *options, struct volume_client_value **out,
+		    struct volume_client_error *error)
 {
 	int64_t timeout_ms = options ? options->timeout_ms : 0;
-	uint64_t deadline = timeout_ms > 0 ? client_now_us() + (uint64_t)timeout_ms * 1000 : UINT64_MAX;
+	uint64_t deadline =
+		timeout_ms > 0 ? client_now_us() + (uint64_t)timeout_ms * 1000 : UINT64_MAX;
 	bool first = true;
 	int r;
 
@@ -214,13 +227,16 @@ static int wait_run(struct volume_client *client, struct wait *wait, const struc
 		if (r < 0)
 			return -1;
 		if (r == 0)
-			return client_fail(error, VOLUME_CLIENT_ERROR_TIMEOUT,
-					   "operation %s has not ended in the time given; it goes on", wait->id);
+			return client_fail(
+				error, VOLUME_CLIENT_ERROR_TIMEOUT,
+				"operation %s has not ended in the time given; it goes on",
+				wait->id);
 	}
 }
 
 PUBLIC int volume_client_wait(struct volume_client *client, const char *operation_id,
-			      const struct volume_client_wait *options, struct volume_client_value **operation,
+			      const struct volume_client_wait *options,
+			      struct volume_client_value **operation,
 			      struct volume_client_error *error)
 {
 	struct wait wait = { .id = operation_id, .look = true };
@@ -237,7 +253,7 @@ PUBLIC int volume_client_wait(struct volume_client *client, const char *operatio
 	return r;
 }
 
-/* --- watch ------------------------------------------------------------------------------------------------------- */
+/* --- watch --- */
 
 struct watch {
 	volume_client_signal_fn fn;
@@ -256,12 +272,14 @@ static int watch_on_signal(sd_bus_message *m, void *arg)
 	arguments = client_read_arguments(m);
 	if (!arguments)
 		return 0;
-	r = watch->fn(watch->arg, sd_bus_message_get_member(m), sd_bus_message_get_path(m), arguments);
+	r = watch->fn(watch->arg, sd_bus_message_get_member(m), sd_bus_message_get_path(m),
+		      arguments);
 	volume_client_value_free(arguments);
 	return r;
 }
 
-PUBLIC int volume_client_watch(struct volume_client *client, volume_client_signal_fn on_daemon_signal, void *arg,
+PUBLIC int volume_client_watch(struct volume_client *client,
+			       volume_client_signal_fn on_daemon_signal, void *arg,
 			       struct volume_client_error *error)
 {
 	struct watch watch = { .fn = on_daemon_signal, .arg = arg };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The library against a service made of paper, on a bus of their own (dbus-run-session). The service moves its
- * operation on whenever it was looked at, and says so by a signal; so a client that waits without hearing signals
- * stands still, and nothing depends on time.
+ * The library against a service made of paper, on a bus of their own (dbus-run-session). The
+ * service moves its operation on whenever it was looked at, and says so by a signal; so a client
+ * that waits without hearing signals stands still, and nothing depends on time.
  */
 
 #include <signal.h>
@@ -18,15 +18,15 @@
 #define OPERATION_ID "op-1"
 #define OPERATION_PATH VOLUME_CLIENT_ROOT "/operation/op_2d1"
 
-#define CHECK(CONDITION)                                                                                               \
-	do {                                                                                                           \
-		if (!(CONDITION)) {                                                                                    \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #CONDITION);                                \
-			exit(1);                                                                                       \
-		}                                                                                                      \
+#define CHECK(CONDITION)                                                                           \
+	do {                                                                                       \
+		if (!(CONDITION)) {                                                                \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #CONDITION);            \
+			exit(1);                                                                   \
+		}                                                                                  \
 	} while (0)
 
-/* --- the service ------------------------------------------------------------------------------------------------- */
+/* --- the service --- */
 
 enum script { SCRIPT_STEPS, SCRIPT_RESTART, SCRIPT_STILL };
 
@@ -51,13 +51,13 @@ static void service_move_on(struct service *s)
 	if (s->script == SCRIPT_RESTART) {
 		s->leave = true;
 	} else if (s->looks < 3) {
-		sd_bus_emit_signal(s->bus, OPERATION_PATH, "org.freedesktop.DBus.Properties", "PropertiesChanged",
-				   "sa{sv}as", VOLUME_CLIENT_OPERATION, 0, 0);
+		sd_bus_emit_signal(s->bus, OPERATION_PATH, "org.freedesktop.DBus.Properties",
+				   "PropertiesChanged", "sa{sv}as", VOLUME_CLIENT_OPERATION, 0, 0);
 	} else {
 		s->ended = true;
-		sd_bus_emit_signal(s->bus, VOLUME_CLIENT_ROOT, VOLUME_CLIENT_MANAGER, "OperationCompleted",
-				   "osssssa{sv}", OPERATION_PATH, OPERATION_ID, "attach", "completed", "", "/dev/vdb",
-				   0);
+		sd_bus_emit_signal(s->bus, VOLUME_CLIENT_ROOT, VOLUME_CLIENT_MANAGER,
+				   "OperationCompleted", "osssssa{sv}", OPERATION_PATH,
+				   OPERATION_ID, "attach", "completed", "", "/dev/vdb", 0);
 	}
 }
 
@@ -70,8 +70,10 @@ static int on_get_operation(sd_bus_message *m, void *userdata, sd_bus_error *err
 	if (r < 0)
 		return r;
 	if (strcmp(id, OPERATION_ID) != 0)
-		return sd_bus_reply_method_errorf(m, VOLUME_CLIENT_NAME ".Error.NotFound", "no operation %s", id);
-	r = sd_bus_reply_method_return(m, "a{sv}", 2, "id", "s", id, "status", "s", service_status(s));
+		return sd_bus_reply_method_errorf(m, VOLUME_CLIENT_NAME ".Error.NotFound",
+						  "no operation %s", id);
+	r = sd_bus_reply_method_return(m, "a{sv}", 2, "id", "s", id, "status", "s",
+				       service_status(s));
 	service_move_on(s);
 	return r;
 }
@@ -88,9 +90,9 @@ static int on_begin(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static int on_values(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	return sd_bus_reply_method_return(m, "a{sv}", 6, "text", "s", "t", "small", "y", 5, "large", "t", UINT64_MAX,
-					  "negative", "x", INT64_MIN, "list", "av", 2, "b", 1, "d", 2.5, "dict",
-					  "a{ss}", 1, "a", "b");
+	return sd_bus_reply_method_return(m, "a{sv}", 6, "text", "s", "t", "small", "y", 5, "large",
+					  "t", UINT64_MAX, "negative", "x", INT64_MIN, "list", "av",
+					  2, "b", 1, "d", 2.5, "dict", "a{ss}", 1, "a", "b");
 }
 
 static const sd_bus_vtable service_vtable[] = {
@@ -107,8 +109,8 @@ static void service_run(const char *address, int ready_fd)
 
 	CHECK(sd_bus_new(&s.bus) >= 0 && sd_bus_set_address(s.bus, address) >= 0);
 	CHECK(sd_bus_set_bus_client(s.bus, true) >= 0 && sd_bus_start(s.bus) >= 0);
-	CHECK(sd_bus_add_object_vtable(s.bus, NULL, VOLUME_CLIENT_ROOT, VOLUME_CLIENT_MANAGER, service_vtable, &s) >=
-	      0);
+	CHECK(sd_bus_add_object_vtable(s.bus, NULL, VOLUME_CLIENT_ROOT, VOLUME_CLIENT_MANAGER,
+				       service_vtable, &s) >= 0);
 	CHECK(sd_bus_request_name(s.bus, VOLUME_CLIENT_NAME, 0) >= 0);
 	CHECK(write(ready_fd, "r", 1) == 1);
 	for (;;) {
@@ -143,7 +145,7 @@ static pid_t service_start(const char *address)
 	return pid;
 }
 
-/* --- the tests --------------------------------------------------------------------------------------------------- */
+/* --- the tests --- */
 
 static struct volume_client_error error;
 
@@ -166,7 +168,8 @@ static int note_change(void *arg, const struct volume_client_value *operation)
 {
 	char *notes = arg;
 
-	strcat(notes, operation ? volume_client_text(volume_client_get(operation, "status")) : "gone");
+	strcat(notes,
+	       operation ? volume_client_text(volume_client_get(operation, "status")) : "gone");
 	strcat(notes, " ");
 	return 0;
 }
@@ -199,7 +202,8 @@ static void test_wait_ends_without_the_operation(struct volume_client *client)
 	CHECK(volume_client_wait(client, id, &options, &operation, &error) == -1);
 	CHECK(strcmp(error.name, VOLUME_CLIENT_ERROR_TIMEOUT) == 0);
 	CHECK(volume_client_wait(client, "op-2", NULL, &operation, &error) == -1);
-	CHECK(strcmp(error.name, VOLUME_CLIENT_NAME ".Error.NotFound") == 0 && strstr(error.text, "op-2"));
+	CHECK(strcmp(error.name, VOLUME_CLIENT_NAME ".Error.NotFound") == 0 &&
+	      strstr(error.text, "op-2"));
 	CHECK(!operation);
 	free(id);
 }
@@ -221,7 +225,8 @@ static void test_values(struct volume_client *client)
 	list = volume_client_get(v, "list");
 	CHECK(list->kind == VOLUME_CLIENT_LIST && list->count == 2 && list->items[0].boolean);
 	CHECK(list->items[1].number > 2.4 && list->items[1].number < 2.6);
-	CHECK(strcmp(volume_client_text(volume_client_get(volume_client_get(v, "dict"), "a")), "b") == 0);
+	CHECK(strcmp(volume_client_text(volume_client_get(volume_client_get(v, "dict"), "a")),
+		     "b") == 0);
 	CHECK(!volume_client_get(v, "none") && strcmp(volume_client_text(NULL), "") == 0);
 	volume_client_remove(v, "text");
 	volume_client_remove(v, "none");
@@ -230,7 +235,8 @@ static void test_values(struct volume_client *client)
 	sd_bus_message_unref(reply);
 }
 
-static int note_signal(void *arg, const char *member, const char *path, const struct volume_client_value *arguments)
+static int note_signal(void *arg, const char *member, const char *path,
+		       const struct volume_client_value *arguments)
 {
 	int *count = arg;
 
@@ -260,7 +266,8 @@ static void test_absence(struct volume_client *client)
 	CHECK(strcmp(error.name, VOLUME_CLIENT_ERROR_NO_DAEMON) == 0);
 	CHECK(volume_client_open("unix:path=/nonexistent/bus", &none, &error) == -1);
 	CHECK(strcmp(error.name, VOLUME_CLIENT_ERROR_NO_BUS) == 0 && !none);
-	CHECK(!volume_client_path_id(NULL) && !volume_client_path_id("/") && !volume_client_path_id("x"));
+	CHECK(!volume_client_path_id(NULL) && !volume_client_path_id("/") &&
+	      !volume_client_path_id("x"));
 }
 
 int main(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The daemon says its address on a pipe once it listens, so nothing here waits by the clock. Its socket stays at one
- * path, so that a second daemon can take the place of the first.
+ * The daemon says its address on a pipe once it listens, so nothing here waits by the clock. Its
+ * socket stays at one path, so that a second daemon can take the place of the first.
  */
 
 #include "bus_daemon.h"

@@ -11,7 +11,9 @@ struct bus_daemon {
 	pid_t pid;
 };
 
-void bus_daemon_init(struct bus_daemon *daemon);  /* its address is known, and nobody listens there */
-void bus_daemon_start(struct bus_daemon *daemon); /* until it listens; also again, when it was stopped */
+/* its address is known, and nobody listens there */
+void bus_daemon_init(struct bus_daemon *daemon);
+/* until it listens; also again, when it was stopped */
+void bus_daemon_start(struct bus_daemon *daemon);
 void bus_daemon_stop(struct bus_daemon *daemon);
 void bus_daemon_fini(struct bus_daemon *daemon);

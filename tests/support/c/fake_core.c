@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Records are filled from their own field tables, so that a new method or field needs nothing here. */
+/* Records are filled from their own field tables, so that a new method or field needs nothing
+ * here. */
 
 #include <assert.h>
 #include <stdio.h>
@@ -75,8 +76,8 @@ static void call_answer(struct loop_task *task)
 	free(items);
 }
 
-struct call *call_start(struct core *core, enum method_id id, const void *args, const struct caller *caller,
-			call_done_fn done, void *arg)
+struct call *call_start(struct core *core, enum method_id id, const void *args,
+			const struct caller *caller, call_done_fn done, void *arg)
 {
 	struct call *call = xnew(struct call);
 	_cleanup_json_writer_ struct json_writer w = { .out = &core->args };
@@ -87,7 +88,9 @@ struct call *call_start(struct core *core, enum method_id id, const void *args, 
 	core->surface = caller->surface;
 	core->access = caller->access;
 	core->started++;
-	*call = (struct call){ .core = core, .task.run = call_answer, .id = id, .done = done, .arg = arg };
+	*call = (struct call){
+		.core = core, .task.run = call_answer, .id = id, .done = done, .arg = arg
+	};
 	TAILQ_INSERT_TAIL(&core->calls, call, entry);
 	if (!core->hold)
 		loop_task_queue(core->loop, &call->task);
@@ -181,7 +184,8 @@ const struct operation_record *core_operation(struct core *core, const char *ope
 	return streq(core->operation.id, operation_id) ? &core->operation : NULL;
 }
 
-void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id), void *arg)
+void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id),
+			 void *arg)
 {
 	if (core->operation.id)
 		fn(arg, core->operation.id);

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * A core made of paper, for what surfaces need of it: calls are noted and answered from the field tables (or held, or
- * refused), volumes, exports and operations are what the test puts there, and events are what the test tells.
+ * A core made of paper, for what surfaces need of it: calls are noted and answered from the field
+ * tables (or held, or refused), volumes, exports and operations are what the test puts there, and
+ * events are what the test tells.
  */
 
 #include "core/core.h"
@@ -32,7 +33,8 @@ struct core {
 	size_t export_count; /* of the first volumes */
 	const char *volume_name;
 	void (*on_call)(struct core *core, enum method_id id); /* may be NULL; after it was noted */
-	struct operation_record operation;                     /* the one in memory, when its id is set */
+	/* the one in memory, when its id is set */
+	struct operation_record operation;
 };
 
 void fake_core_init(struct core *core, struct loop *loop);

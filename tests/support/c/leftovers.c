@@ -3,13 +3,14 @@
 /*
  * A test that leaves a descriptor, a thread or a child process behind fails.
  *
- * Such a leak changes no result, so no assertion of the test itself sees it; a daemon that runs for months does. Every
- * unit program is linked with this file in front of cmocka (tests/unit/meson.build), so no program can forget it. The
- * process is compared with itself before and after each test, its setup and teardown included, and once more around the
- * group's own setup and teardown.
+ * Such a leak changes no result, so no assertion of the test itself sees it; a daemon that runs for
+ * months does. Every unit program is linked with this file in front of cmocka
+ * (tests/unit/meson.build), so no program can forget it. The process is compared with itself before
+ * and after each test, its setup and teardown included, and once more around the group's own setup
+ * and teardown.
  *
- * Timers and tasks need no look from here: loop_free() asserts that none is left, and a loop that is not freed leaves
- * its descriptors.
+ * Timers and tasks need no look from here: loop_free() asserts that none is left, and a loop that
+ * is not freed leaves its descriptors.
  */
 
 #include <dirent.h>
@@ -25,7 +26,8 @@
 
 #include "base/util.h"
 
-/* A thread that was joined stays in /proc for a moment more, under a sanitizer on a busy machine for a long one. */
+/* A thread that was joined stays in /proc for a moment more, under a sanitizer on a busy machine
+ * for a long one. */
 #define PATIENCE_MS 2000
 #define STEP_MS 10
 
@@ -45,7 +47,8 @@ int __real__cmocka_run_group_tests(const char *name, const struct CMUnitTest *te
 int __wrap__cmocka_run_group_tests(const char *name, const struct CMUnitTest *tests, size_t count,
 				   CMFixtureFunction setup, CMFixtureFunction teardown);
 
-/* cmocka runs one group at a time, and its fixtures have only room for the state of the tests, which is kept here. */
+/* cmocka runs one group at a time, and its fixtures have only room for the state of the tests,
+ * which is kept here. */
 static struct {
 	CMFixtureFunction setup, teardown;
 	void *state;
@@ -56,7 +59,8 @@ static struct {
 
 static void add_line(struct inventory *inventory, char *line)
 {
-	inventory->lines = xrealloc(inventory->lines, (inventory->count + 1) * sizeof(*inventory->lines));
+	inventory->lines =
+		xrealloc(inventory->lines, (inventory->count + 1) * sizeof(*inventory->lines));
 	inventory->lines[inventory->count++] = line;
 }
 
@@ -75,7 +79,8 @@ static void add_thread(struct inventory *inventory, int folder, const char *numb
 	_cleanup_free_ char *name = read_file_at(folder, path, 64, NULL);
 
 	if (name)
-		add_line(inventory, xasprintf("thread %s, %.*s", number, (int)strcspn(name, "\n"), name));
+		add_line(inventory,
+			 xasprintf("thread %s, %.*s", number, (int)strcspn(name, "\n"), name));
 }
 
 static void add_child(struct inventory *inventory, int folder, const char *number)
@@ -149,7 +154,8 @@ static struct inventory find_leftovers(const struct inventory *before)
 
 static struct inventory await_nothing_left(const struct inventory *before)
 {
-	static int patience_ms = PATIENCE_MS; /* for all tests together: if many leak, the first one used it up */
+	/* for all tests together: if many leak, the first one used it up */
+	static int patience_ms = PATIENCE_MS;
 	const struct timespec step = { .tv_nsec = STEP_MS * 1000000L };
 	struct inventory left = find_leftovers(before);
 
@@ -219,9 +225,10 @@ int __wrap__cmocka_run_group_tests(const char *name, const struct CMUnitTest *te
 	group.state = NULL;
 	for (size_t i = 0; i < count; i++) {
 		watched[i].test = &tests[i];
-		wrapped[i] = (struct CMUnitTest){ tests[i].name, tests[i].test_func, set_up_test, tear_down_test,
-						  &watched[i] };
+		wrapped[i] = (struct CMUnitTest){ tests[i].name, tests[i].test_func, set_up_test,
+						  tear_down_test, &watched[i] };
 	}
-	failed = __real__cmocka_run_group_tests(name, wrapped, count, set_up_group, tear_down_group);
+	failed =
+		__real__cmocka_run_group_tests(name, wrapped, count, set_up_group, tear_down_group);
 	return check(name, &before) < 0 ? failed + 1 : failed;
 }

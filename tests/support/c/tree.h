@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A temporary folder that looks like sysfs and procfs as far as a test needs. Every failure ends the test. */
+/* A temporary folder that looks like sysfs and procfs as far as a test needs. Every failure ends
+ * the test. */
 
 #include "base/util.h"
 

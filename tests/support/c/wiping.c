@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Looks into what is freed and wiped; see wiping.h. Only calls of objects in the program itself come here, not a
- * library's. A library may well leave a secret in what it frees, so a new block is cleared: what is in it when it is
- * freed was put there by the program.
+ * Looks into what is freed and wiped; see wiping.h. Only calls of objects in the program itself
+ * come here, not a library's. A library may well leave a secret in what it frees, so a new block is
+ * cleared: what is in it when it is freed was put there by the program.
  */
 
 #include "wiping.h"
@@ -12,7 +12,8 @@
 
 #include "base/buf.h"
 
-static _Thread_local const char *const *watched; /* what a fake server on a thread of its own frees is not meant */
+/* what a fake server on a thread of its own frees is not meant */
+static _Thread_local const char *const *watched;
 static const char *missed;
 static struct buf wiped; /* all that was wiped, one behind the other */
 

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 
-/* --- turning ----------------------------------------------------------------------------------------------------- */
+/* --- turning --- */
 
 #define TURNS_MAX 5000000
 
@@ -32,15 +32,17 @@ bool fixture_is_ready(struct fixture *f)
 
 void fixture_settle(struct fixture *f)
 {
-	/* Messages of one sender arrive in order: an answer comes behind every signal sent before it. Two rounds,
-	 * since the first may be answered before tasks of the same turn have run. */
+	/* Messages of one sender arrive in order: an answer comes behind every signal sent before
+	 * it. Two rounds, since the first may be answered before tasks of the same turn have
+	 * run. */
 	for (int i = 0; i < 2; i++) {
-		_cleanup_message_ sd_bus_message *answer = ask(f, NULL, "org.freedesktop.DBus.Peer", "Ping", NULL);
+		_cleanup_message_ sd_bus_message *answer =
+			ask(f, NULL, "org.freedesktop.DBus.Peer", "Ping", NULL);
 		assert_answer(answer, "");
 	}
 }
 
-/* --- the client -------------------------------------------------------------------------------------------------- */
+/* --- the client --- */
 
 struct waiting {
 	sd_bus_message *answer;
@@ -54,15 +56,17 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
-sd_bus_message *ask(struct fixture *f, const char *path, const char *interface, const char *member, const char *types,
-		    ...)
+sd_bus_message *ask(struct fixture *f, const char *path, const char *interface, const char *member,
+		    const char *types, ...)
 {
 	struct waiting waiting = { NULL };
 	sd_bus_message *call = NULL;
 	va_list args;
 
-	assert_true(sd_bus_message_new_method_call(f->client, &call, BUS_NAME, path ? path : BUS_ROOT,
-						   interface ? interface : BUS_NAME ".Manager", member) >= 0);
+	assert_true(sd_bus_message_new_method_call(f->client, &call, BUS_NAME,
+						   path ? path : BUS_ROOT,
+						   interface ? interface : BUS_NAME ".Manager",
+						   member) >= 0);
 	va_start(args, types);
 	if (types)
 		assert_true(sd_bus_message_appendv(call, types, args) >= 0);
@@ -119,7 +123,8 @@ sd_bus *fixture_connect(struct fixture *f)
 
 void fixture_listen(struct fixture *f)
 {
-	assert_true(sd_bus_add_match(f->client, NULL, "type='signal',sender='" BUS_NAME "'", on_signal, f) >= 0);
+	assert_true(sd_bus_add_match(f->client, NULL, "type='signal',sender='" BUS_NAME "'",
+				     on_signal, f) >= 0);
 	buf_reset(&f->heard);
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A private dbus-daemon, the bus surface above a core of paper, and a client connection. Surface and client run on the
- * test's own thread: whoever waits for something turns both.
+ * A private dbus-daemon, the bus surface above a core of paper, and a client connection. Surface
+ * and client run on the test's own thread: whoever waits for something turns both.
  */
 
 #include <setjmp.h>
@@ -28,7 +28,8 @@ struct fixture {
 	size_t name_lost;
 };
 
-int bus_fixture_setup(void **state); /* up to a surface that is ready and a client that hears its signals */
+/* up to a surface that is ready and a client that hears its signals */
+int bus_fixture_setup(void **state);
 int bus_fixture_teardown(void **state);
 
 sd_bus *fixture_connect(struct fixture *f);
@@ -39,8 +40,8 @@ void fixture_settle(struct fixture *f); /* until everything sent so far has arri
 bool fixture_is_ready(struct fixture *f);
 
 /* A call of the Manager (path NULL) and its answer, which may be an error. The caller unrefs it. */
-sd_bus_message *ask(struct fixture *f, const char *path, const char *interface, const char *member, const char *types,
-		    ...);
+sd_bus_message *ask(struct fixture *f, const char *path, const char *interface, const char *member,
+		    const char *types, ...);
 void assert_error(sd_bus_message *answer, const char *name, const char *text_part);
 void assert_answer(sd_bus_message *answer, const char *signature);
 

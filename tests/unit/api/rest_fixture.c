@@ -28,9 +28,10 @@ int fixture_setup(void **state)
 	clock_test_start(1000, 1000);
 	f->loop = loop_new();
 	fake_core_init(&f->core, f->loop);
-	fixture_open(f,
-		     &(struct rest_options){
-			     .listen = "127.0.0.1:0", .listen_fd = -1, .max_requests = 100, .access = ACCESS_CHANGE });
+	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
+						.listen_fd = -1,
+						.max_requests = 100,
+						.access = ACCESS_CHANGE });
 	*state = f;
 	return 0;
 }
@@ -119,7 +120,8 @@ void client_text(struct client *c, const char *format, ...)
 	client_send(c, text, (size_t)length);
 }
 
-void client_request(struct client *c, const char *verb, const char *target, const char *headers, const char *body)
+void client_request(struct client *c, const char *verb, const char *target, const char *headers,
+		    const char *body)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
 
@@ -211,8 +213,8 @@ void client_await_close(struct client *c)
 	}
 }
 
-void ask(struct fixture *f, const char *verb, const char *target, const char *headers, const char *body,
-	 struct reply *out)
+void ask(struct fixture *f, const char *verb, const char *target, const char *headers,
+	 const char *body, struct reply *out)
 {
 	_cleanup_client_ struct client c;
 
@@ -231,7 +233,9 @@ void assert_error(const struct reply *reply, int status, const char *word, const
 	assert_string_equal(json_text(json_get(body, "code")), word);
 	assert_true(strlen(json_text(json_get(body, "error"))) > 0);
 	if (field)
-		assert_string_equal(str_or(json_text(json_get(json_get(body, "details"), "field")), "(none)"), field);
+		assert_string_equal(str_or(json_text(json_get(json_get(body, "details"), "field")),
+					   "(none)"),
+				    field);
 	else
 		assert_null(json_get(json_get(body, "details"), "field"));
 }

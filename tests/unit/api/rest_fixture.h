@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A REST server above a core that is made of paper, and a client that writes bytes as they are and reads replies. Both
- * run on the test's own thread: whoever waits for the other turns the loop.
+ * A REST server above a core that is made of paper, and a client that writes bytes as they are and
+ * reads replies. Both run on the test's own thread: whoever waits for the other turns the loop.
  */
 
 #include <setjmp.h>
@@ -52,8 +52,10 @@ void client_close(struct client *c);
 #define _cleanup_client_ _cleanup_(client_close)
 void client_send(struct client *c, const char *bytes, size_t length);
 void client_text(struct client *c, const char *format, ...) _printf_(2, 3);
-/* "VERB target HTTP/1.1" with Host, more header lines ("A: b\r\n…" or NULL) and a body (NULL none). */
-void client_request(struct client *c, const char *verb, const char *target, const char *headers, const char *body);
+/* "VERB target HTTP/1.1" with Host, more header lines ("A: b\r\n…" or NULL) and a body (NULL
+ * none). */
+void client_request(struct client *c, const char *verb, const char *target, const char *headers,
+		    const char *body);
 /* Turns the loop until a reply is complete; head: to HEAD, so without its body. */
 void client_reply(struct client *c, bool head, struct reply *out);
 /* Turns the loop until the server closed this connection. */
@@ -62,7 +64,8 @@ void client_await_close(struct client *c);
 void fixture_settle(struct fixture *f);
 
 /* One request on a connection of its own. */
-void ask(struct fixture *f, const char *verb, const char *target, const char *headers, const char *body,
-	 struct reply *out);
-/* The reply is an error of the fixed form with this status, word and field (NULL: without details). */
+void ask(struct fixture *f, const char *verb, const char *target, const char *headers,
+	 const char *body, struct reply *out);
+/* The reply is an error of the fixed form with this status, word and field (NULL: without
+ * details). */
 void assert_error(const struct reply *reply, int status, const char *word, const char *field);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Methods over a real bus: arguments, options, answers, errors, bounds, and that what is shipped is what is served. */
+/* Methods over a real bus: arguments, options, answers, errors, bounds, and that what is shipped is
+ * what is served. */
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -49,8 +50,9 @@ static void test_change_answers_a_path(void **state)
 static void test_what_is_made_is_answered_by_its_path(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup_message_ sd_bus_message *answer = ask(f, NULL, NULL, "CreateExport", "sa{sv}", SAMPLE_UUID, 2,
-						       "read_only", "b", 1, "disk_number", "i", 3);
+	_cleanup_message_ sd_bus_message *answer =
+		ask(f, NULL, NULL, "CreateExport", "sa{sv}", SAMPLE_UUID, 2, "read_only", "b", 1,
+		    "disk_number", "i", 3);
 	_cleanup_free_ char *id = NULL;
 	const char *path = NULL;
 
@@ -68,12 +70,13 @@ static void test_what_is_made_is_answered_by_its_path(void **state)
 static void test_clean_up_is_dry_unless_told(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup_message_ sd_bus_message *dry = ask(f, NULL, NULL, "CleanupExports", "a{sv}", 0), *wet = NULL;
+	_cleanup_message_ sd_bus_message *dry = ask(f, NULL, NULL, "CleanupExports", "a{sv}", 0),
+					 *wet = NULL;
 
 	assert_answer(dry, "a{sv}");
 	assert_arg(f, "dry_run", "true");
-	wet = ask(f, NULL, NULL, "CleanupExportsByAge", "a{sv}", 2, "dry_run", "b", 0, "max_age_hours", "x",
-		  INT64_C(1));
+	wet = ask(f, NULL, NULL, "CleanupExportsByAge", "a{sv}", 2, "dry_run", "b", 0,
+		  "max_age_hours", "x", INT64_C(1));
 	assert_answer(wet, "a{sv}");
 	assert_arg(f, "dry_run", "false");
 	assert_arg(f, "max_age_hours", "1");
@@ -86,8 +89,8 @@ static void test_every_type_of_argument(void **state)
 		ask(f, NULL, NULL, "CreateVolume",
 		    "ssts"
 		    "a{sv}",
-		    "a name", SAMPLE_UUID, UINT64_C(5) << 30, OTHER_UUID, 1, "metadata", "a{sv}", 3, "text", "s", "x",
-		    "list", "as", 2, "a", "b", "number", "u", 7);
+		    "a name", SAMPLE_UUID, UINT64_C(5) << 30, OTHER_UUID, 1, "metadata", "a{sv}", 3,
+		    "text", "s", "x", "list", "as", 2, "a", "b", "number", "u", 7);
 
 	assert_answer(answer, "o");
 	assert_int_equal(f->core.method, METHOD_VOLUME_CREATE);
@@ -107,11 +110,11 @@ static void test_integer_options_of_any_width(void **state)
 		char variant[2] = { *type, 0 };
 
 		if (strchr("xt", *type))
-			answer = ask(f, NULL, NULL, "ListOperations", "a{sv}", 2, "limit", variant, UINT64_C(5),
-				     "status", "s", "failed");
+			answer = ask(f, NULL, NULL, "ListOperations", "a{sv}", 2, "limit", variant,
+				     UINT64_C(5), "status", "s", "failed");
 		else
-			answer = ask(f, NULL, NULL, "ListOperations", "a{sv}", 2, "limit", variant, 5, "status", "s",
-				     "failed");
+			answer = ask(f, NULL, NULL, "ListOperations", "a{sv}", 2, "limit", variant,
+				     5, "status", "s", "failed");
 		assert_answer(answer, "aa{sv}");
 		assert_arg(f, "limit", "5");
 		assert_arg(f, "status", "\"failed\"");
@@ -139,21 +142,24 @@ static void test_wrong_options(void **state)
 		_cleanup_message_ sd_bus_message *answer = NULL;
 
 		if (rows[i].type[0] == 't')
-			answer = ask(f, NULL, NULL, "ListOperations", "a{sv}", 1, rows[i].key, "t", rows[i].value);
+			answer = ask(f, NULL, NULL, "ListOperations", "a{sv}", 1, rows[i].key, "t",
+				     rows[i].value);
 		else
-			answer = ask(f, NULL, NULL, "ListOperations", "a{sv}", 1, rows[i].key, rows[i].type,
-				     (unsigned)rows[i].value);
+			answer = ask(f, NULL, NULL, "ListOperations", "a{sv}", 1, rows[i].key,
+				     rows[i].type, (unsigned)rows[i].value);
 		assert_error(answer, ERROR("InvalidRequest"), rows[i].text);
 	}
 	/* What only REST means, and an option given twice. */
 	{
 		_cleanup_message_ sd_bus_message *answer =
-			ask(f, NULL, NULL, "AttachVolume", "ssa{sv}", SAMPLE_UUID, OTHER_UUID, 1, "vm_name", "s", "x");
+			ask(f, NULL, NULL, "AttachVolume", "ssa{sv}", SAMPLE_UUID, OTHER_UUID, 1,
+			    "vm_name", "s", "x");
 		assert_error(answer, ERROR("InvalidRequest"), "vm_name");
 	}
 	{
 		_cleanup_message_ sd_bus_message *answer =
-			ask(f, NULL, NULL, "DetachVolume", "sa{sv}", SAMPLE_UUID, 2, "force", "b", 1, "force", "b", 0);
+			ask(f, NULL, NULL, "DetachVolume", "sa{sv}", SAMPLE_UUID, 2, "force", "b",
+			    1, "force", "b", 0);
 		assert_error(answer, ERROR("InvalidRequest"), "twice");
 	}
 	assert_int_equal(f->core.started, 0);
@@ -164,11 +170,13 @@ static void test_wrong_signature_and_values(void **state)
 	struct fixture *f = *state;
 
 	{
-		_cleanup_message_ sd_bus_message *answer = ask(f, NULL, NULL, "AttachVolume", "s", SAMPLE_UUID);
+		_cleanup_message_ sd_bus_message *answer =
+			ask(f, NULL, NULL, "AttachVolume", "s", SAMPLE_UUID);
 		assert_error(answer, SD_BUS_ERROR_INVALID_ARGS, NULL);
 	}
 	{
-		_cleanup_message_ sd_bus_message *answer = ask(f, NULL, NULL, "GetDevice", "s", "not a uuid");
+		_cleanup_message_ sd_bus_message *answer =
+			ask(f, NULL, NULL, "GetDevice", "s", "not a uuid");
 		assert_error(answer, ERROR("InvalidRequest"), "volume_id");
 	}
 	assert_int_equal(f->core.started, 0);
@@ -180,11 +188,12 @@ static void test_too_deep_metadata(void **state)
 	_cleanup_message_ sd_bus_message *answer = NULL;
 
 	/* As deep as the bus carries it: variants in variants have no other bound. */
-	answer = ask(f, NULL, NULL, "CreateVolume",
-		     "ssts"
-		     "a{sv}",
-		     "n", SAMPLE_UUID, UINT64_C(5) << 30, OTHER_UUID, 1, "metadata", "a{sv}", 1, "v", "v", "v", "v",
-		     "v", "v", "v", "v", "v", "v", "v", "v", "v", "v", "v", "s", "x");
+	answer =
+		ask(f, NULL, NULL, "CreateVolume",
+		    "ssts"
+		    "a{sv}",
+		    "n", SAMPLE_UUID, UINT64_C(5) << 30, OTHER_UUID, 1, "metadata", "a{sv}", 1, "v",
+		    "v", "v", "v", "v", "v", "v", "v", "v", "v", "v", "v", "v", "v", "v", "s", "x");
 	assert_answer(answer, "o");
 }
 
@@ -210,7 +219,8 @@ static struct json *read_dict(sd_bus_message *m)
 static void test_one_record(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup_message_ sd_bus_message *answer = ask(f, NULL, NULL, "GetOperation", "s", SAMPLE_OPERATION);
+	_cleanup_message_ sd_bus_message *answer =
+		ask(f, NULL, NULL, "GetOperation", "s", SAMPLE_OPERATION);
 	_cleanup_json_ struct json *record = NULL;
 	_cleanup_buf_ struct buf request = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer w = { .out = &request };
@@ -227,7 +237,8 @@ static void test_one_record(void **state)
 	for (size_t i = 0; i < operation_record.count; i++) {
 		const struct field *field = &operation_record.fields[i];
 
-		assert_int_equal(json_get(record, field->name) == NULL, (field->flags & FIELD_PRIVATE) != 0);
+		assert_int_equal(json_get(record, field->name) == NULL,
+				 (field->flags & FIELD_PRIVATE) != 0);
 	}
 }
 
@@ -264,14 +275,16 @@ static void test_every_method(void **state)
 		else if (streq(signature, "sa{sv}"))
 			answer = ask(f, NULL, NULL, methods[i].member, signature, s, 0);
 		else if (streq(signature, "sta{sv}"))
-			answer = ask(f, NULL, NULL, methods[i].member, signature, s, UINT64_C(1) << 30, 0);
+			answer = ask(f, NULL, NULL, methods[i].member, signature, s,
+				     UINT64_C(1) << 30, 0);
 		else if (streq(signature, "s"))
 			answer = ask(f, NULL, NULL, methods[i].member, signature, s);
 		else if (streq(signature, "a{sv}"))
 			answer = ask(f, NULL, NULL, methods[i].member, signature, 0);
 		else if (streq(signature, "ssts"
 					  "a{sv}"))
-			answer = ask(f, NULL, NULL, methods[i].member, signature, s, s, UINT64_C(1) << 30, s, 0);
+			answer = ask(f, NULL, NULL, methods[i].member, signature, s, s,
+				     UINT64_C(1) << 30, s, 0);
 		else if (streq(signature, ""))
 			answer = ask(f, NULL, NULL, methods[i].member, NULL);
 		else
@@ -294,7 +307,8 @@ static void test_bytes_that_are_no_text(void **state)
 	f->core.volume_name = "\xff\x1b[31m";
 	fake_volume_id(0, id);
 	assert_true(sd_bus_path_encode(BUS_ROOT "/volume", id, &path) >= 0);
-	answer = ask(f, path, "org.freedesktop.DBus.Properties", "Get", "ss", BUS_NAME ".Volume", "Name");
+	answer = ask(f, path, "org.freedesktop.DBus.Properties", "Get", "ss", BUS_NAME ".Volume",
+		     "Name");
 	assert_answer(answer, "v");
 	assert_true(sd_bus_message_read(answer, "v", "s", &name) >= 0);
 	assert_string_equal(name, "\xef\xbf\xbd\x1b[31m");
@@ -333,8 +347,9 @@ static void test_too_many_of_one_sender(void **state)
 	answered = 0;
 	f->core.hold = true;
 	for (size_t i = 0; i < 129; i++)
-		assert_true(sd_bus_call_method_async(f->client, NULL, BUS_NAME, BUS_ROOT, BUS_NAME ".Manager",
-						     "GetHealth", on_any_answer, &refused, NULL) >= 0);
+		assert_true(sd_bus_call_method_async(f->client, NULL, BUS_NAME, BUS_ROOT,
+						     BUS_NAME ".Manager", "GetHealth",
+						     on_any_answer, &refused, NULL) >= 0);
 	fixture_until(f, one_was_answered);
 	assert_int_equal(refused, 1);
 	fake_core_release(&f->core);
@@ -354,8 +369,8 @@ static void test_a_caller_that_leaves(void **state)
 	sd_bus *other = fixture_connect(f);
 
 	f->core.hold = true;
-	assert_true(sd_bus_call_method_async(other, NULL, BUS_NAME, BUS_ROOT, BUS_NAME ".Manager", "GetHealth", NULL,
-					     NULL, NULL) >= 0);
+	assert_true(sd_bus_call_method_async(other, NULL, BUS_NAME, BUS_ROOT, BUS_NAME ".Manager",
+					     "GetHealth", NULL, NULL, NULL) >= 0);
 	sd_bus_flush(other);
 	fixture_until(f, call_has_started);
 	sd_bus_close_unref(other);
@@ -363,7 +378,7 @@ static void test_a_caller_that_leaves(void **state)
 	fixture_settle(f);
 }
 
-/* --- introspection ----------------------------------------------------------------------------------------------- */
+/* --- introspection --- */
 
 /* The <interface> of this name, cut out; comments dropped. */
 static char *interface_of(const char *xml, const char *name)

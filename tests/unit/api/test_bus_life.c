@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The connection: a bus that is away, comes, goes and does not read; a name that is taken; who may ask what. */
+/* The connection: a bus that is away, comes, goes and does not read; a name that is taken; who may
+ * ask what. */
 
 #include <grp.h>
 #include <signal.h>
@@ -37,7 +38,8 @@ static void test_no_bus_at_first(void **state)
 		loop_turn(f->loop);
 	assert_false(bus_is_ready(f->bus));
 	/* Nothing is kept for a bus that is not there. */
-	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = SAMPLE_UUID });
+	fake_core_tell(&f->core,
+		       &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = SAMPLE_UUID });
 	assert_int_equal(bus_queued(f->bus), 0);
 	bus_daemon_start(&f->daemon);
 	clock_test_advance(1000);
@@ -52,7 +54,8 @@ static bool has_heard(struct fixture *f)
 static void test_completed_before_the_bus_was_there(void **state)
 {
 	struct fixture *f = *state;
-	struct core_event event = { .type = EVENT_OPERATION_ENDED, .operation = &f->core.operation };
+	struct core_event event = { .type = EVENT_OPERATION_ENDED,
+				    .operation = &f->core.operation };
 	struct buf all = { 0 };
 
 	fake_fill(&operation_record, &f->core.operation);
@@ -89,8 +92,9 @@ static void test_bus_is_restarted(void **state)
 	struct fixture *f = *state;
 
 	f->core.hold = true;
-	assert_true(sd_bus_call_method_async(f->client, NULL, BUS_NAME, BUS_ROOT, BUS_NAME ".Manager", "GetHealth",
-					     NULL, NULL, NULL) >= 0);
+	assert_true(sd_bus_call_method_async(f->client, NULL, BUS_NAME, BUS_ROOT,
+					     BUS_NAME ".Manager", "GetHealth", NULL, NULL,
+					     NULL) >= 0);
 	sd_bus_flush(f->client);
 	fixture_settle(f);
 	assert_int_equal(f->core.started, 1);
@@ -129,7 +133,9 @@ static void test_name_is_taken(void **state)
 	struct fixture *f = *state;
 	struct core core;
 	struct bus *second;
-	struct bus_options options = { .address = f->daemon.address, .name_lost = count_name_lost, .arg = f };
+	struct bus_options options = { .address = f->daemon.address,
+				       .name_lost = count_name_lost,
+				       .arg = f };
 
 	fake_core_init(&core, f->loop);
 	second = bus_open(f->loop, &core, &options);
@@ -150,7 +156,9 @@ static void test_bus_that_does_not_read(void **state)
 {
 	struct fixture *f = *state;
 	struct device_record device;
-	struct core_event event = { .type = EVENT_DEVICE_ADDED, .id = "/dev/vdb", .device = &device };
+	struct core_event event = { .type = EVENT_DEVICE_ADDED,
+				    .id = "/dev/vdb",
+				    .device = &device };
 	char id[37];
 
 	f->core.volume_count = 1500;
@@ -163,7 +171,8 @@ static void test_bus_that_does_not_read(void **state)
 	/* The state of objects is not lost, it is late. */
 	for (size_t i = 0; i < 1500; i++) {
 		fake_volume_id(i, id);
-		fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = id });
+		fake_core_tell(&f->core,
+			       &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = id });
 	}
 	loop_turn(f->loop);
 	assert_in_range(bus_queued(f->bus), 900, 1010);
@@ -186,7 +195,7 @@ static void test_bus_that_does_not_read(void **state)
 	record_clear(&device_record, &device);
 }
 
-/* --- authorisation ----------------------------------------------------------------------------------------------- */
+/* --- authorisation --- */
 
 /* A user that is neither root nor ourselves calls GetHealth; its exit code says how that ended. */
 enum { CALL_WORKED = 0, CALL_FORBIDDEN = 10, CALL_UNAUTHORIZED, CALL_OTHER };
@@ -197,14 +206,16 @@ static _Noreturn void nobody_calls(const char *address, const char *member)
 	sd_bus *bus = NULL;
 	int r;
 
-	if (setgroups(0, NULL) < 0 || setgid(65534) < 0 || setuid(65534) < 0 || sd_bus_new(&bus) < 0 ||
-	    sd_bus_set_address(bus, address) < 0 || sd_bus_set_bus_client(bus, true) < 0 || sd_bus_start(bus) < 0)
+	if (setgroups(0, NULL) < 0 || setgid(65534) < 0 || setuid(65534) < 0 ||
+	    sd_bus_new(&bus) < 0 || sd_bus_set_address(bus, address) < 0 ||
+	    sd_bus_set_bus_client(bus, true) < 0 || sd_bus_start(bus) < 0)
 		_exit(CALL_OTHER);
 	if (streq(member, "DetachVolume"))
-		r = sd_bus_call_method(bus, BUS_NAME, BUS_ROOT, BUS_NAME ".Manager", member, &error, NULL, "sa{sv}",
-				       SAMPLE_UUID, 0);
+		r = sd_bus_call_method(bus, BUS_NAME, BUS_ROOT, BUS_NAME ".Manager", member, &error,
+				       NULL, "sa{sv}", SAMPLE_UUID, 0);
 	else
-		r = sd_bus_call_method(bus, BUS_NAME, BUS_ROOT, BUS_NAME ".Manager", member, &error, NULL, NULL);
+		r = sd_bus_call_method(bus, BUS_NAME, BUS_ROOT, BUS_NAME ".Manager", member, &error,
+				       NULL, NULL);
 	if (r >= 0)
 		_exit(CALL_WORKED);
 	if (streq(error.name, ERR_BUS_PREFIX "Forbidden"))
@@ -273,8 +284,10 @@ static void test_others_with_polkit(void **state)
 
 	if (geteuid() != 0)
 		skip();
-	assert_true(sd_bus_add_object_vtable(f->client, NULL, "/org/freedesktop/PolicyKit1/Authority",
-					     "org.freedesktop.PolicyKit1.Authority", polkit_vtable, NULL) >= 0);
+	assert_true(sd_bus_add_object_vtable(f->client, NULL,
+					     "/org/freedesktop/PolicyKit1/Authority",
+					     "org.freedesktop.PolicyKit1.Authority", polkit_vtable,
+					     NULL) >= 0);
 	assert_true(sd_bus_request_name(f->client, "org.freedesktop.PolicyKit1", 0) >= 0);
 	polkit.asked = 0;
 	polkit.authorized = 1;
@@ -315,7 +328,8 @@ static void test_many_callers(void **state)
 	for (int i = 0; i < 300; i++) {
 		f->client = fixture_connect(f);
 		{
-			_cleanup_message_ sd_bus_message *answer = ask(f, NULL, NULL, "GetHealth", NULL);
+			_cleanup_message_ sd_bus_message *answer =
+				ask(f, NULL, NULL, "GetHealth", NULL);
 
 			assert_answer(answer, "a{sv}");
 		}
@@ -330,9 +344,10 @@ static void test_many_callers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_no_bus_at_first, setup_without_daemon, bus_fixture_teardown),
-		cmocka_unit_test_setup_teardown(test_completed_before_the_bus_was_there, setup_without_daemon,
+		cmocka_unit_test_setup_teardown(test_no_bus_at_first, setup_without_daemon,
 						bus_fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_completed_before_the_bus_was_there,
+						setup_without_daemon, bus_fixture_teardown),
 		TEST(test_bus_is_restarted),
 		TEST(test_name_is_taken),
 		TEST(test_bus_that_does_not_read),

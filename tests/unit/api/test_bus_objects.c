@@ -66,7 +66,8 @@ static void test_properties(void **state)
 	assert_string_equal(text, "number");
 }
 
-/* Who is connected changes without anybody being told, so it is no property; whoever asks is answered. */
+/* Who is connected changes without anybody being told, so it is no property; whoever asks is
+ * answered. */
 static void test_properties_of_an_export(void **state)
 {
 	struct fixture *f = *state;
@@ -93,7 +94,8 @@ static void test_properties_of_an_export(void **state)
 static void test_clients_are_in_the_answer(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup_message_ sd_bus_message *answer = ask(f, NULL, NULL, "GetExport", "s", SAMPLE_UUID);
+	_cleanup_message_ sd_bus_message *answer =
+		ask(f, NULL, NULL, "GetExport", "s", SAMPLE_UUID);
 	_cleanup_buf_ struct buf record = BUF_NULL;
 
 	assert_answer(answer, "a{sv}");
@@ -169,7 +171,8 @@ static void test_methods_of_objects(void **state)
 /* How many objects ObjectManager shows. */
 static size_t managed_objects(struct fixture *f)
 {
-	_cleanup_message_ sd_bus_message *answer = ask(f, BUS_ROOT, OBJECT_MANAGER, "GetManagedObjects", NULL);
+	_cleanup_message_ sd_bus_message *answer =
+		ask(f, BUS_ROOT, OBJECT_MANAGER, "GetManagedObjects", NULL);
 	size_t count = 0;
 	int r;
 
@@ -195,7 +198,7 @@ static void test_object_manager(void **state)
 	assert_int_equal(managed_objects(f), 3);
 }
 
-/* --- signals ----------------------------------------------------------------------------------------------------- */
+/* --- signals --- */
 
 static void assert_heard(struct fixture *f, const char *expected)
 {
@@ -206,7 +209,9 @@ static void assert_heard(struct fixture *f, const char *expected)
 
 static void tell_operation(struct fixture *f, enum event_type type)
 {
-	struct core_event event = { .type = type, .id = SAMPLE_OPERATION, .operation = &f->core.operation };
+	struct core_event event = { .type = type,
+				    .id = SAMPLE_OPERATION,
+				    .operation = &f->core.operation };
 
 	fake_core_tell(&f->core, &event);
 }
@@ -215,9 +220,11 @@ static void test_life_of_an_operation(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_free_ char *path = operation_path();
-	_cleanup_free_ char *started = xasprintf("InterfacesAdded " BUS_ROOT "\nOperationStarted " BUS_ROOT "\n");
+	_cleanup_free_ char *started =
+		xasprintf("InterfacesAdded " BUS_ROOT "\nOperationStarted " BUS_ROOT "\n");
 	_cleanup_free_ char *changed = xasprintf("PropertiesChanged %s\n", path);
-	_cleanup_free_ char *ended = xasprintf("PropertiesChanged %s\nOperationCompleted " BUS_ROOT "\n", path);
+	_cleanup_free_ char *ended =
+		xasprintf("PropertiesChanged %s\nOperationCompleted " BUS_ROOT "\n", path);
 
 	have_operation(f);
 	tell_operation(f, EVENT_OPERATION_STARTED);
@@ -232,7 +239,8 @@ static void test_life_of_an_operation(void **state)
 	tell_operation(f, EVENT_OPERATION_ENDED);
 	assert_heard(f, ended);
 	str_set(&f->core.operation.id, NULL);
-	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_OPERATION_FORGOTTEN, .id = SAMPLE_OPERATION });
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_OPERATION_FORGOTTEN,
+						       .id = SAMPLE_OPERATION });
 	assert_heard(f, "InterfacesRemoved " BUS_ROOT "\n");
 }
 
@@ -240,7 +248,8 @@ static void test_changes_of_volumes(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_free_ char *first = volume_path(0), *second = volume_path(1);
-	_cleanup_free_ char *both = xasprintf("PropertiesChanged %s\nPropertiesChanged %s\n", first, second);
+	_cleanup_free_ char *both =
+		xasprintf("PropertiesChanged %s\nPropertiesChanged %s\n", first, second);
 	char ids[2][37];
 
 	f->core.volume_count = 2;
@@ -249,12 +258,15 @@ static void test_changes_of_volumes(void **state)
 	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_ADDED, .id = ids[0] });
 	assert_heard(f, "InterfacesAdded " BUS_ROOT "\n");
 	for (size_t i = 0; i < 6; i++)
-		fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = ids[i % 2] });
+		fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED,
+							       .id = ids[i % 2] });
 	assert_heard(f, both);
 	/* Changed and gone in one turn: it is only gone. */
-	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = ids[1] });
+	fake_core_tell(&f->core,
+		       &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = ids[1] });
 	f->core.volume_count = 1;
-	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_REMOVED, .id = ids[1] });
+	fake_core_tell(&f->core,
+		       &(struct core_event){ .type = EVENT_VOLUME_REMOVED, .id = ids[1] });
 	assert_heard(f, "InterfacesRemoved " BUS_ROOT "\n");
 }
 
@@ -265,14 +277,18 @@ static void test_changes_of_exports(void **state)
 	_cleanup_free_ char *changed = xasprintf("PropertiesChanged %s\n", path);
 
 	f->core.export_count = 1;
-	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_EXPORT_ADDED, .id = SAMPLE_UUID });
+	fake_core_tell(&f->core,
+		       &(struct core_event){ .type = EVENT_EXPORT_ADDED, .id = SAMPLE_UUID });
 	assert_heard(f, "InterfacesAdded " BUS_ROOT "\n");
 	for (int i = 0; i < 3; i++)
-		fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_EXPORT_CHANGED, .id = SAMPLE_UUID });
+		fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_EXPORT_CHANGED,
+							       .id = SAMPLE_UUID });
 	assert_heard(f, changed);
-	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_EXPORT_CHANGED, .id = SAMPLE_UUID });
+	fake_core_tell(&f->core,
+		       &(struct core_event){ .type = EVENT_EXPORT_CHANGED, .id = SAMPLE_UUID });
 	f->core.export_count = 0;
-	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_EXPORT_REMOVED, .id = SAMPLE_UUID });
+	fake_core_tell(&f->core,
+		       &(struct core_event){ .type = EVENT_EXPORT_REMOVED, .id = SAMPLE_UUID });
 	assert_heard(f, "InterfacesRemoved " BUS_ROOT "\n");
 }
 
@@ -289,18 +305,20 @@ static void test_arguments_of_signals(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_free_ char *path = operation_path();
-	const char *p = NULL, *id = NULL, *type = NULL, *status = NULL, *volume = NULL, *device = NULL;
+	const char *p = NULL, *id = NULL, *type = NULL, *status = NULL, *volume = NULL,
+		   *device = NULL;
 	struct mapping_record mapping;
 
-	assert_true(sd_bus_match_signal(f->client, NULL, NULL, BUS_ROOT, BUS_NAME ".Manager", NULL, keep_signal,
-					NULL) >= 0);
+	assert_true(sd_bus_match_signal(f->client, NULL, NULL, BUS_ROOT, BUS_NAME ".Manager", NULL,
+					keep_signal, NULL) >= 0);
 	have_operation(f);
 	f->core.operation.status = OPERATION_COMPLETED;
 	str_set(&f->core.operation.response, "{\"device_path\":\"/dev/vdb\",\"message\":\"done\"}");
 	tell_operation(f, EVENT_OPERATION_ENDED);
 	fixture_settle(f);
 	assert_answer(last_signal, "osssssa{sv}");
-	assert_true(sd_bus_message_read(last_signal, "osssss", &p, &id, &type, &status, &volume, &device) >= 0);
+	assert_true(sd_bus_message_read(last_signal, "osssss", &p, &id, &type, &status, &volume,
+					&device) >= 0);
 	assert_string_equal(p, path);
 	assert_string_equal(id, SAMPLE_OPERATION);
 	assert_string_equal(type, "attach");
@@ -309,8 +327,9 @@ static void test_arguments_of_signals(void **state)
 
 	record_init(&mapping_record, &mapping);
 	fake_fill(&mapping_record, &mapping);
-	fake_core_tell(&f->core,
-		       &(struct core_event){ .type = EVENT_MAPPING_REMOVED, .id = SAMPLE_UUID, .mapping = &mapping });
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_MAPPING_REMOVED,
+						       .id = SAMPLE_UUID,
+						       .mapping = &mapping });
 	fixture_settle(f);
 	assert_answer(last_signal, "ssa{sv}");
 	assert_true(sd_bus_message_read(last_signal, "ss", &volume, &device) >= 0);

@@ -17,7 +17,8 @@ static void sample_target(const struct method *method, const char *template, str
 			continue;
 		}
 		_cleanup_free_ char *name = xstrndup(template + 1, (size_t)(close - template - 1));
-		buf_add_text(out, record_find(method->args, name)->type == FIELD_UUID ? SAMPLE_UUID : "sample");
+		buf_add_text(out, record_find(method->args, name)->type == FIELD_UUID ? SAMPLE_UUID
+										      : "sample");
 		template = close + 1;
 	}
 }
@@ -56,9 +57,12 @@ static void check_route(struct fixture *f, enum method_id id, const char *templa
 
 	sample_target(method, template, &target);
 	ask(f, http_verb_names[method->verb], target.data, NULL, body, &reply);
-	if (reply.status != (method->answer == ANSWER_OPERATION || method->answer == ANSWER_CREATED ? 201 : 200) ||
+	if (reply.status != (method->answer == ANSWER_OPERATION || method->answer == ANSWER_CREATED
+				     ? 201
+				     : 200) ||
 	    f->core.method != id)
-		fail_msg("%s %s gave %d: %s", http_verb_names[method->verb], target.data, reply.status, reply.body);
+		fail_msg("%s %s gave %d: %s", http_verb_names[method->verb], target.data,
+			 reply.status, reply.body);
 	json = json_parse(reply.body, reply.length, NULL);
 	assert_non_null(json);
 	args = json_parse(f->core.args.data, f->core.args.length, NULL);
@@ -89,12 +93,14 @@ static void test_one_record(void **state)
 	assert_string_equal(reply_header(&reply, "Content-Type"), "application/json");
 	assert_string_equal(reply_header(&reply, "Cache-Control"), "no-store");
 	assert_null(reply_header(&reply, "Location"));
-	assert_string_equal(f->core.args.data, "{\"volume_id\":\"" SAMPLE_UUID "\",\"refresh\":true}");
-	assert_string_equal(reply.body,
-			    "{\"volume_id\":\"" SAMPLE_UUID "\",\"name\":\"text\",\"vm_id\":\"" SAMPLE_UUID
-			    "\",\"device_path\":\"text\",\"state\":\"text\",\"size\":7,\"zone_id\":\"" SAMPLE_UUID
-			    "\",\"cloudstack_data\":" SAMPLE_OBJECT ",\"linux_data\":" SAMPLE_OBJECT
-			    ",\"last_operation\":" SAMPLE_OBJECT "}");
+	assert_string_equal(f->core.args.data,
+			    "{\"volume_id\":\"" SAMPLE_UUID "\",\"refresh\":true}");
+	assert_string_equal(
+		reply.body,
+		"{\"volume_id\":\"" SAMPLE_UUID "\",\"name\":\"text\",\"vm_id\":\"" SAMPLE_UUID
+		"\",\"device_path\":\"text\",\"state\":\"text\",\"size\":7,\"zone_id\":\"" SAMPLE_UUID
+		"\",\"cloudstack_data\":" SAMPLE_OBJECT ",\"linux_data\":" SAMPLE_OBJECT
+		",\"last_operation\":" SAMPLE_OBJECT "}");
 }
 
 static void test_callers_have_the_access_of_the_option(void **state)
@@ -103,9 +109,10 @@ static void test_callers_have_the_access_of_the_option(void **state)
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
-		const struct rest_options options = {
-			.listen = "127.0.0.1:0", .listen_fd = -1, .max_requests = 1, .access = levels[i]
-		};
+		const struct rest_options options = { .listen = "127.0.0.1:0",
+						      .listen_fd = -1,
+						      .max_requests = 1,
+						      .access = levels[i] };
 		_cleanup_reply_ struct reply reply;
 
 		fixture_open(f, &options);
@@ -123,7 +130,8 @@ static void test_an_operation_is_201_with_its_location(void **state)
 
 	ask(f, "DELETE", VOLUME_PATH, NULL, NULL, &reply);
 	assert_int_equal(reply.status, 201);
-	assert_string_equal(reply_header(&reply, "Location"), "/api/v1/operations/" SAMPLE_OPERATION);
+	assert_string_equal(reply_header(&reply, "Location"),
+			    "/api/v1/operations/" SAMPLE_OPERATION);
 	body = json_parse(reply.body, reply.length, NULL);
 	assert_string_equal(json_text(json_get(body, "id")), SAMPLE_OPERATION);
 	/* Stored only: never shown. */
@@ -137,7 +145,8 @@ static void test_what_is_made_is_201_with_its_location(void **state)
 	_cleanup_json_ struct json *body = NULL;
 
 	ask(f, "POST", "/api/v1/exports", NULL,
-	    "{\"volume_id\":\"" SAMPLE_UUID "\",\"vm_name\":\"db\",\"vm_id\":\"" OTHER_UUID "\",\"disk_number\":0}",
+	    "{\"volume_id\":\"" SAMPLE_UUID "\",\"vm_name\":\"db\",\"vm_id\":\"" OTHER_UUID
+	    "\",\"disk_number\":0}",
 	    &reply);
 	assert_int_equal(reply.status, 201);
 	assert_string_equal(reply_header(&reply, "Location"), "/api/v1/exports/" SAMPLE_UUID);
@@ -157,7 +166,8 @@ static void test_words_are_no_volumes(void **state)
 	} rows[] = {
 		{ "/api/v1/exports/validate", METHOD_EXPORT_VALIDATE, "{}" },
 		{ "/api/v1/exports/cleanup", METHOD_EXPORT_CLEANUP, "{\"dry_run\":true}" },
-		{ "/api/v1/exports/cleanup/age", METHOD_EXPORT_CLEANUP_AGE, "{\"max_age_hours\":24,\"dry_run\":true}" },
+		{ "/api/v1/exports/cleanup/age", METHOD_EXPORT_CLEANUP_AGE,
+		  "{\"max_age_hours\":24,\"dry_run\":true}" },
 	};
 	static const char *const bodies[] = { NULL, "", "{}" };
 	_cleanup_reply_ struct reply wet, not_there, not_an_id;
@@ -165,7 +175,8 @@ static void test_words_are_no_volumes(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows) * ARRAY_SIZE(bodies); i++) {
 		_cleanup_reply_ struct reply reply;
 
-		ask(f, "POST", rows[i / ARRAY_SIZE(bodies)].path, NULL, bodies[i % ARRAY_SIZE(bodies)], &reply);
+		ask(f, "POST", rows[i / ARRAY_SIZE(bodies)].path, NULL,
+		    bodies[i % ARRAY_SIZE(bodies)], &reply);
 		assert_int_equal(reply.status, 200);
 		assert_null(reply_header(&reply, "Location"));
 		assert_int_equal(f->core.method, rows[i / ARRAY_SIZE(bodies)].id);
@@ -187,15 +198,19 @@ static void test_delete_takes_its_options_either_way(void **state)
 
 	ask(f, "DELETE", "/api/v1/exports/" SAMPLE_UUID, NULL, NULL, &none);
 	assert_int_equal(none.status, 200);
-	assert_string_equal(f->core.args.data, "{\"volume_id\":\"" SAMPLE_UUID "\",\"force\":false}");
+	assert_string_equal(f->core.args.data,
+			    "{\"volume_id\":\"" SAMPLE_UUID "\",\"force\":false}");
 	ask(f, "DELETE", "/api/v1/exports/" SAMPLE_UUID "?force=true", NULL, NULL, &query);
 	assert_int_equal(query.status, 200);
-	assert_string_equal(f->core.args.data, "{\"volume_id\":\"" SAMPLE_UUID "\",\"force\":true}");
+	assert_string_equal(f->core.args.data,
+			    "{\"volume_id\":\"" SAMPLE_UUID "\",\"force\":true}");
 	buf_reset(&f->core.args);
 	ask(f, "DELETE", "/api/v1/exports/" SAMPLE_UUID, NULL, "{\"force\":true}", &body);
 	assert_int_equal(body.status, 200);
-	assert_string_equal(f->core.args.data, "{\"volume_id\":\"" SAMPLE_UUID "\",\"force\":true}");
-	ask(f, "DELETE", "/api/v1/exports/" SAMPLE_UUID "?force=true", NULL, "{\"force\":false}", &both);
+	assert_string_equal(f->core.args.data,
+			    "{\"volume_id\":\"" SAMPLE_UUID "\",\"force\":true}");
+	ask(f, "DELETE", "/api/v1/exports/" SAMPLE_UUID "?force=true", NULL, "{\"force\":false}",
+	    &both);
 	assert_error(&both, 400, "INVALID_REQUEST", NULL);
 	ask(f, "DELETE", "/api/v1/exports/" SAMPLE_UUID "?forse=true", NULL, NULL, &unknown);
 	assert_error(&unknown, 400, "INVALID_REQUEST", "forse");
@@ -233,8 +248,9 @@ static void test_bare_lists(void **state)
 	assert_null(reply_header(&last, "Link"));
 	f->core.next_cursor = "a/b";
 	ask(f, "GET", "/api/v1/operations?limit=2&cursor=z&status=failed", NULL, NULL, &first);
-	assert_string_equal(reply_header(&first, "Link"),
-			    "</api/v1/operations?limit=2&status=failed&cursor=a%2Fb>; rel=\"next\"");
+	assert_string_equal(
+		reply_header(&first, "Link"),
+		"</api/v1/operations?limit=2&status=failed&cursor=a%2Fb>; rel=\"next\"");
 	f->core.count = 0;
 	f->core.next_cursor = NULL;
 	ask(f, "GET", "/api/v1/vms/" SAMPLE_UUID "/volumes", NULL, NULL, &none);
@@ -262,14 +278,16 @@ static void test_errors(void **state)
 	strcpy(f->core.err.cloud_text, "no \"such\" offering");
 	ask(f, "GET", VOLUME_PATH, NULL, NULL, &cloud);
 	assert_error(&cloud, 422, "CLOUDSTACK_ERROR", NULL);
-	assert_string_equal(cloud.body,
-			    "{\"error\":\"CloudStack refused\",\"code\":\"CLOUDSTACK_ERROR\",\"details\":"
-			    "{\"cloudstack_error_code\":431,\"cloudstack_message\":\"no \\\"such\\\" offering\"}}");
+	assert_string_equal(
+		cloud.body,
+		"{\"error\":\"CloudStack refused\",\"code\":\"CLOUDSTACK_ERROR\",\"details\":"
+		"{\"cloudstack_error_code\":431,\"cloudstack_message\":\"no \\\"such\\\" offering\"}}");
 
 	err_clear(&f->core.err);
 	err_set(&f->core.err, ERR_UNAVAILABLE, "the store is away");
 	ask(f, "GET", VOLUME_PATH, NULL, NULL, &busy);
-	assert_string_equal(busy.body, "{\"error\":\"the store is away\",\"code\":\"SERVICE_UNAVAILABLE\"}");
+	assert_string_equal(busy.body,
+			    "{\"error\":\"the store is away\",\"code\":\"SERVICE_UNAVAILABLE\"}");
 	assert_int_equal(busy.status, 503);
 	assert_non_null(reply_header(&busy, "Retry-After"));
 
@@ -336,12 +354,14 @@ static void test_arguments_from_the_query(void **state)
 	struct fixture *f = *state;
 	_cleanup_reply_ struct reply list, wait;
 
-	ask(f, "GET", "/api/v1/volumes?name=a+b%20%C3%BC&limit=1000&state=Ready", NULL, NULL, &list);
+	ask(f, "GET", "/api/v1/volumes?name=a+b%20%C3%BC&limit=1000&state=Ready", NULL, NULL,
+	    &list);
 	assert_int_equal(list.status, 200);
 	assert_non_null(strstr(f->core.args.data, "\"name\":\"a b \xc3\xbc\""));
 	assert_non_null(strstr(f->core.args.data, "\"limit\":1000"));
 	ask(f, "GET", "/api/v1/operations/" SAMPLE_OPERATION "?wait=60", NULL, NULL, &wait);
-	assert_string_equal(f->core.args.data, "{\"operation_id\":\"" SAMPLE_OPERATION "\",\"wait\":60}");
+	assert_string_equal(f->core.args.data,
+			    "{\"operation_id\":\"" SAMPLE_OPERATION "\",\"wait\":60}");
 }
 
 static void test_arguments_from_the_body(void **state)
@@ -356,7 +376,8 @@ static void test_arguments_from_the_body(void **state)
 	assert_int_equal(create.status, 201);
 	assert_string_equal(f->core.args.data,
 			    "{\"name\":\"disk \xc3\xbc\",\"disk_offering_id\":\"" SAMPLE_UUID
-			    "\",\"size\":70368744177664,\"zone_id\":\"" OTHER_UUID "\",\"metadata\":{\"k\":[1]}}");
+			    "\",\"size\":70368744177664,\"zone_id\":\"" OTHER_UUID
+			    "\",\"metadata\":{\"k\":[1]}}");
 	/* What existing clients send along is accepted. */
 	ask(f, "POST", VOLUME_PATH "/attach", NULL,
 	    "{\"volume_id\":\"" SAMPLE_UUID "\",\"vm_id\":\"" OTHER_UUID
@@ -376,8 +397,8 @@ static void test_no_body_empty_body_and_empty_object_are_equal(void **state)
 		ask(f, "POST", VOLUME_PATH "/detach", NULL, bodies[i], &reply);
 		assert_int_equal(reply.status, 201);
 		assert_int_equal(f->core.method, METHOD_VOLUME_DETACH);
-		assert_string_equal(f->core.args.data,
-				    "{\"volume_id\":\"" SAMPLE_UUID "\",\"force\":false,\"keep_name\":false}");
+		assert_string_equal(f->core.args.data, "{\"volume_id\":\"" SAMPLE_UUID
+						       "\",\"force\":false,\"keep_name\":false}");
 	}
 }
 
@@ -388,7 +409,8 @@ static void test_a_body_may_repeat_the_path_but_not_contradict_it(void **state)
 
 	ask(f, "POST", VOLUME_PATH "/detach", NULL, "{\"volume_id\":\"" SAMPLE_UUID "\"}", &same);
 	assert_int_equal(same.status, 201);
-	ask(f, "POST", VOLUME_PATH "/detach", NULL, "{\"volume_id\":\"0195A1F0-7C3E-7B11-8F00-0123456789AB\"}", &upper);
+	ask(f, "POST", VOLUME_PATH "/detach", NULL,
+	    "{\"volume_id\":\"0195A1F0-7C3E-7B11-8F00-0123456789AB\"}", &upper);
 	assert_int_equal(upper.status, 201);
 	ask(f, "POST", VOLUME_PATH "/detach", NULL, "{\"volume_id\":\"" OTHER_UUID "\"}", &other);
 	assert_error(&other, 400, "INVALID_REQUEST", "volume_id");
@@ -410,7 +432,8 @@ static void test_an_encoded_slash_is_data(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		_cleanup_free_ char *target = xasprintf("/api/v1/devices/%s/volume", rows[i].segment);
+		_cleanup_free_ char *target =
+			xasprintf("/api/v1/devices/%s/volume", rows[i].segment);
 		_cleanup_free_ char *args = xasprintf("{\"device\":\"%s\"}", rows[i].device);
 		_cleanup_reply_ struct reply reply;
 

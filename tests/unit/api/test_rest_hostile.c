@@ -42,7 +42,8 @@ static void test_paths(void **state)
 		ask(f, "GET", rows[i].target, NULL, NULL, &reply);
 		if (reply.status != rows[i].status)
 			fail_msg("%s gave %d: %s", rows[i].target, reply.status, reply.body);
-		assert_error(&reply, rows[i].status, rows[i].status == 404 ? "NOT_FOUND" : "INVALID_REQUEST",
+		assert_error(&reply, rows[i].status,
+			     rows[i].status == 404 ? "NOT_FOUND" : "INVALID_REQUEST",
 			     rows[i].field);
 	}
 	assert_int_equal(f->core.started, 0);
@@ -88,9 +89,9 @@ static void test_queries(void **state)
 	assert_int_equal(f->core.started, 0);
 }
 
-#define CREATE(SIZE, MORE)                                                                                             \
-	"{\"name\":\"n\",\"disk_offering_id\":\"" SAMPLE_UUID "\",\"zone_id\":\"" SAMPLE_UUID "\",\"size\":" SIZE MORE \
-	"}"
+#define CREATE(SIZE, MORE)                                                                         \
+	"{\"name\":\"n\",\"disk_offering_id\":\"" SAMPLE_UUID "\",\"zone_id\":\"" SAMPLE_UUID      \
+	"\",\"size\":" SIZE MORE "}"
 
 static void test_bodies(void **state)
 {
@@ -178,7 +179,9 @@ static void test_body_with_nul(void **state)
 	_cleanup_reply_ struct reply reply;
 
 	client_open(&c, f);
-	client_text(&c, "POST " VOLUME_PATH "/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
+	client_text(&c,
+		    "POST " VOLUME_PATH
+		    "/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
 		    sizeof(body) - 1);
 	client_send(&c, body, sizeof(body) - 1);
 	client_reply(&c, false, &reply);
@@ -236,7 +239,8 @@ static void test_chunked_body_over_the_limit(void **state)
 	buf_add_text(&chunk, "\r\n");
 	client_open(&c, f);
 	client_text(&c,
-		    "POST " VOLUME_PATH "/detach HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+		    "POST " VOLUME_PATH
+		    "/detach HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
 	/* Without an end: the server has to say stop. */
 	for (int i = 0; i < 1000 && !c.closed && c.in.length == 0; i++)
 		client_send(&c, chunk.data, chunk.length);
@@ -289,17 +293,25 @@ static const struct {
 	{ 421, "GET /health HTTP/1.0\r\nHost: evil.example\r\n\r\n" },
 	{ 403, "GET /health HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n" },
 	{ 403, "GET /health HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n\r\n" },
-	{ 403, "GET /health HTTP/1.1\r\nHost: localhost:8090\r\nOrigin: http://localhost:3000\r\n\r\n" },
+	{ 403,
+	  "GET /health HTTP/1.1\r\nHost: localhost:8090\r\nOrigin: http://localhost:3000\r\n\r\n" },
 	{ 403, "GET /health HTTP/1.0\r\nOrigin: http://localhost\r\n\r\n" },
-	{ 403, "OPTIONS /health HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n" },
-	{ 403, "POST " VOLUME_PATH "/detach HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n" },
-	{ 200, "GET /health HTTP/1.1\r\nHost: localhost:8090\r\nOrigin: http://localhost:8090\r\n\r\n" },
+	{ 403,
+	  "OPTIONS /health HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n" },
+	{ 403, "POST " VOLUME_PATH
+	       "/detach HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n" },
+	{ 200,
+	  "GET /health HTTP/1.1\r\nHost: localhost:8090\r\nOrigin: http://localhost:8090\r\n\r\n" },
+	{ 400,
+	  "POST " VOLUME_PATH
+	  "/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}" },
+	{ 400,
+	  "POST " VOLUME_PATH "/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n" },
 	{ 400, "POST " VOLUME_PATH
-	       "/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}" },
-	{ 400, "POST " VOLUME_PATH "/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n" },
-	{ 400, "POST " VOLUME_PATH "/detach HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+	       "/detach HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 	       "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}" },
-	{ 400, "GET /health HTTP/1.1\r\nHost: localhost\r\nAuthorization: a\r\nAuthorization: b\r\n\r\n" },
+	{ 400,
+	  "GET /health HTTP/1.1\r\nHost: localhost\r\nAuthorization: a\r\nAuthorization: b\r\n\r\n" },
 	{ 400, "POST " VOLUME_PATH "/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
 	       "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" },
 	{ 400, "GET /health HTTP/9.9\r\nHost: localhost\r\n\r\n" },
@@ -322,7 +334,8 @@ static void test_raw_requests(void **state)
 		client_send(&c, raw_requests[i].text, strlen(raw_requests[i].text));
 		client_reply(&c, false, &reply);
 		if (reply.status != raw_requests[i].status)
-			fail_msg("'%s' gave %d: %s", raw_requests[i].text, reply.status, reply.body);
+			fail_msg("'%s' gave %d: %s", raw_requests[i].text, reply.status,
+				 reply.body);
 		assert_int_equal(f->core.started - started, reply.status == 200);
 	}
 }
@@ -351,12 +364,14 @@ static void test_content_types(void **state)
 		{ 201, NULL },
 		{ 201, "Content-Type: application/json\r\n" },
 		{ 201, "Content-Type: application/x-www-form-urlencoded\r\n" },
-		{ 201, "Origin: http://localhost\r\nContent-Type: Application/JSON; charset=utf-8\r\n" },
+		{ 201,
+		  "Origin: http://localhost\r\nContent-Type: Application/JSON; charset=utf-8\r\n" },
 		{ 201, "Sec-Fetch-Site: same-origin\r\nContent-Type: application/json\r\n" },
 		{ 415, "Origin: http://localhost\r\n" },
 		{ 415, "Origin: http://localhost\r\nContent-Type: text/plain\r\n" },
 		{ 415, "Origin: http://localhost\r\nContent-Type: application/jsonx\r\n" },
-		{ 415, "Sec-Fetch-Mode: cors\r\nContent-Type: application/x-www-form-urlencoded\r\n" },
+		{ 415,
+		  "Sec-Fetch-Mode: cors\r\nContent-Type: application/x-www-form-urlencoded\r\n" },
 		{ 415, "sec-fetch-site: none\r\n" },
 	};
 
@@ -365,7 +380,8 @@ static void test_content_types(void **state)
 
 		ask(f, "POST", VOLUME_PATH "/detach", rows[i].headers, "{}", &reply);
 		if (reply.status != rows[i].status)
-			fail_msg("%s gave %d: %s", str_or(rows[i].headers, ""), reply.status, reply.body);
+			fail_msg("%s gave %d: %s", str_or(rows[i].headers, ""), reply.status,
+				 reply.body);
 		if (reply.status == 415)
 			assert_error(&reply, 415, "UNSUPPORTED_MEDIA_TYPE", NULL);
 	}

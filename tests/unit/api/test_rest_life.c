@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Connections and requests from beginning to end: order, waiting, leaving, limits, draining, sockets. */
+/* Connections and requests from beginning to end: order, waiting, leaving, limits, draining,
+ * sockets. */
 
 #include "rest_fixture.h"
 
@@ -24,7 +25,8 @@ static void test_pipelined_requests_are_answered_in_order(void **state)
 
 	client_open(&c, f);
 	client_text(&c, "GET " VOLUME_PATH " HTTP/1.1\r\nHost: localhost\r\n\r\n"
-			"POST " VOLUME_PATH "/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
+			"POST " VOLUME_PATH
+			"/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
 			"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	client_reply(&c, false, &first);
 	client_reply(&c, false, &second);
@@ -44,8 +46,8 @@ static int server_end(const struct client *c)
 	assert_int_equal(getsockname(c->fd, (struct sockaddr *)&client, &length), 0);
 	for (int fd = 0; fd < 1024; fd++) {
 		length = sizeof(peer);
-		if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0 && peer.sin_family == AF_INET &&
-		    peer.sin_port == client.sin_port)
+		if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0 &&
+		    peer.sin_family == AF_INET && peer.sin_port == client.sin_port)
 			return fd;
 	}
 	fail_msg("the server has no such connection");
@@ -64,7 +66,8 @@ static void test_the_end_of_an_answer_is_not_held_back(void **state)
 	client_open(&c, f);
 	client_request(&c, "GET", "/health", NULL, NULL);
 	client_reply(&c, false, &reply);
-	assert_int_equal(getsockopt(server_end(&c), IPPROTO_TCP, TCP_NODELAY, &at_once, &length), 0);
+	assert_int_equal(getsockopt(server_end(&c), IPPROTO_TCP, TCP_NODELAY, &at_once, &length),
+			 0);
 	assert_true(at_once);
 }
 
@@ -118,7 +121,8 @@ static void test_expect_100_continue(void **state)
 	_cleanup_reply_ struct reply go_on, reply;
 
 	client_open(&c, f);
-	client_text(&c, "POST " VOLUME_PATH "/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n"
+	client_text(&c, "POST " VOLUME_PATH
+			"/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n"
 			"Expect: 100-continue\r\n\r\n");
 	client_reply(&c, true, &go_on);
 	assert_int_equal(go_on.status, 100);
@@ -132,7 +136,8 @@ static void test_expect_100_continue(void **state)
 static void test_a_slow_sender(void **state)
 {
 	static const char text[] =
-		"POST " VOLUME_PATH "/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n\r\n"
+		"POST " VOLUME_PATH
+		"/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n\r\n"
 		"{\"force\":true}";
 	struct fixture *f = *state;
 	_cleanup_client_ struct client c;
@@ -155,7 +160,8 @@ static void test_a_chunked_body(void **state)
 	_cleanup_reply_ struct reply reply;
 
 	client_open(&c, f);
-	client_text(&c, "POST " VOLUME_PATH "/detach HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+	client_text(&c, "POST " VOLUME_PATH
+			"/detach HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 			"5\r\n{\"for\r\n9\r\nce\":true}\r\n0\r\n\r\n");
 	client_reply(&c, false, &reply);
 	assert_int_equal(reply.status, 201);
@@ -180,9 +186,11 @@ static void test_a_client_that_leaves_cancels_its_call(void **state)
 	f->core.hold = true;
 	client_open(&leaver, f);
 	client_open(&stayer, f);
-	client_request(&leaver, "GET", "/api/v1/operations/" SAMPLE_OPERATION "?wait=60", NULL, NULL);
+	client_request(&leaver, "GET", "/api/v1/operations/" SAMPLE_OPERATION "?wait=60", NULL,
+		       NULL);
 	await_started(f, 1);
-	client_request(&stayer, "GET", "/api/v1/operations/" SAMPLE_OPERATION "?wait=60", NULL, NULL);
+	client_request(&stayer, "GET", "/api/v1/operations/" SAMPLE_OPERATION "?wait=60", NULL,
+		       NULL);
 	await_started(f, 2);
 	clock_test_advance(100);
 	fixture_settle(f);
@@ -248,7 +256,8 @@ static void test_a_client_that_leaves_before_it_is_watched(void **state)
 static void test_a_client_that_leaves_in_the_middle_of_its_request(void **state)
 {
 	static const char text[] =
-		"POST " VOLUME_PATH "/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n\r\n{\"for";
+		"POST " VOLUME_PATH
+		"/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n\r\n{\"for";
 	struct fixture *f = *state;
 	_cleanup_reply_ struct reply reply;
 
@@ -272,8 +281,10 @@ static void test_too_many_at_once(void **state)
 	_cleanup_client_ struct client first, second;
 	_cleanup_reply_ struct reply refused, reply;
 
-	fixture_open(f, &(struct rest_options){
-				.listen = "127.0.0.1:0", .listen_fd = -1, .max_requests = 2, .access = ACCESS_CHANGE });
+	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
+						.listen_fd = -1,
+						.max_requests = 2,
+						.access = ACCESS_CHANGE });
 	f->core.hold = true;
 	client_open(&first, f);
 	client_request(&first, "GET", VOLUME_PATH, NULL, NULL);
@@ -375,9 +386,10 @@ static void test_only_loopback_is_listened_on(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct rest_options options = {
-			.listen = bad[i], .listen_fd = -1, .max_requests = 1, .access = ACCESS_CHANGE
-		};
+		struct rest_options options = { .listen = bad[i],
+						.listen_fd = -1,
+						.max_requests = 1,
+						.access = ACCESS_CHANGE };
 		struct err err = { 0 };
 
 		if (rest_open(f->loop, &f->core, &options, &err))
@@ -391,7 +403,9 @@ static void test_a_port_in_use(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_free_ char *listen = xasprintf("127.0.0.1:%d", rest_port(f->rest));
-	struct rest_options options = { .listen = listen, .listen_fd = -1, .max_requests = 1, .access = ACCESS_CHANGE };
+	struct rest_options options = {
+		.listen = listen, .listen_fd = -1, .max_requests = 1, .access = ACCESS_CHANGE
+	};
 	struct err err = { 0 };
 
 	assert_null(rest_open(f->loop, &f->core, &options, &err));
@@ -399,9 +413,11 @@ static void test_a_port_in_use(void **state)
 	assert_non_null(strstr(err.text, listen));
 }
 
-static void connect_to(struct client *c, struct fixture *f, const struct sockaddr *address, socklen_t length)
+static void connect_to(struct client *c, struct fixture *f, const struct sockaddr *address,
+		       socklen_t length)
 {
-	*c = (struct client){ .fixture = f, .fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0) };
+	*c = (struct client){ .fixture = f,
+			      .fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0) };
 	assert_int_equal(connect(c->fd, address, length), 0);
 	assert_int_equal(fcntl(c->fd, F_SETFL, O_NONBLOCK), 0);
 }
@@ -409,12 +425,15 @@ static void connect_to(struct client *c, struct fixture *f, const struct sockadd
 static void test_the_bound_address_is_a_good_host(void **state)
 {
 	struct fixture *f = *state;
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000102) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(0x7f000102) };
 	_cleanup_client_ struct client c;
 	_cleanup_reply_ struct reply reply;
 
-	fixture_open(f, &(struct rest_options){
-				.listen = "127.0.1.2:0", .listen_fd = -1, .max_requests = 1, .access = ACCESS_CHANGE });
+	fixture_open(f, &(struct rest_options){ .listen = "127.0.1.2:0",
+						.listen_fd = -1,
+						.max_requests = 1,
+						.access = ACCESS_CHANGE });
 	address.sin_port = htons((uint16_t)rest_port(f->rest));
 	connect_to(&c, f, (struct sockaddr *)&address, sizeof(address));
 	client_text(&c, "GET /health HTTP/1.1\r\nHost: 127.0.1.2:%d\r\n\r\n", rest_port(f->rest));
@@ -424,7 +443,8 @@ static void test_the_bound_address_is_a_good_host(void **state)
 
 static bool machine_has_v6(void)
 {
-	struct sockaddr_in6 address = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct sockaddr_in6 address = { .sin6_family = AF_INET6,
+					.sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	_cleanup_close_ int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	return fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
@@ -433,14 +453,17 @@ static bool machine_has_v6(void)
 static void test_version_6_of_loopback(void **state)
 {
 	struct fixture *f = *state;
-	struct sockaddr_in6 address = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct sockaddr_in6 address = { .sin6_family = AF_INET6,
+					.sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	_cleanup_client_ struct client c = { .fd = -1 };
 	_cleanup_reply_ struct reply reply = { 0 };
 
 	if (!machine_has_v6())
 		skip();
-	fixture_open(f, &(struct rest_options){
-				.listen = "[::1]:0", .listen_fd = -1, .max_requests = 1, .access = ACCESS_CHANGE });
+	fixture_open(f, &(struct rest_options){ .listen = "[::1]:0",
+						.listen_fd = -1,
+						.max_requests = 1,
+						.access = ACCESS_CHANGE });
 	address.sin6_port = htons((uint16_t)rest_port(f->rest));
 	connect_to(&c, f, (struct sockaddr *)&address, sizeof(address));
 	client_text(&c, "GET /health HTTP/1.1\r\nHost: [::1]:%d\r\n\r\n", rest_port(f->rest));
@@ -473,8 +496,10 @@ static void test_an_activated_socket(void **state)
 
 	/* As a service manager passes it: blocking. */
 	assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
-	fixture_open(f, &(struct rest_options){
-				.listen = "ignored", .listen_fd = fd, .max_requests = 1, .access = ACCESS_CHANGE });
+	fixture_open(f, &(struct rest_options){ .listen = "ignored",
+						.listen_fd = fd,
+						.max_requests = 1,
+						.access = ACCESS_CHANGE });
 	assert_int_not_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
 	ask(f, "GET", "/health", NULL, NULL, &reply);
 	assert_int_equal(reply.status, 200);
@@ -484,7 +509,9 @@ static void test_an_activated_socket(void **state)
 
 static void refuse_socket(struct fixture *f, int fd)
 {
-	struct rest_options options = { .listen_fd = fd, .max_requests = 1, .access = ACCESS_CHANGE };
+	struct rest_options options = { .listen_fd = fd,
+					.max_requests = 1,
+					.access = ACCESS_CHANGE };
 	struct err err = { 0 };
 
 	assert_true(fd >= 0);
@@ -525,7 +552,8 @@ static void test_out_of_file_descriptors(void **state)
 	fixture_settle(f);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 
-	/* There is room again, but accepting is tried again only after a pause: no loop at full speed. */
+	/* There is room again, but accepting is tried again only after a pause: no loop at full
+	 * speed. */
 	fixture_settle(f);
 	assert_int_equal(f->core.started, 0);
 	clock_test_advance(100);

@@ -15,7 +15,9 @@ static void test_target_is_split_before_it_is_decoded(void **state)
 {
 	struct route_target target;
 
-	assert_int_equal(route_target_parse(&target, "/api/v1/devices/%2Fdev%2fvdb/volume?a=%2F", NULL), 0);
+	assert_int_equal(route_target_parse(&target, "/api/v1/devices/%2Fdev%2fvdb/volume?a=%2F",
+					    NULL),
+			 0);
 	assert_int_equal(target.count, 5);
 	assert_string_equal(target.segments[0], "api");
 	assert_string_equal(target.segments[3], "/dev/vdb");
@@ -228,9 +230,11 @@ static void test_next_link(void **state)
 	} rows[] = {
 		{ "/a", "</a?cursor=c%2F%2B1>; rel=\"next\"" },
 		{ "/a?", "</a?cursor=c%2F%2B1>; rel=\"next\"" },
-		{ "/a?limit=2&cursor=old&name=x%20y", "</a?limit=2&name=x%20y&cursor=c%2F%2B1>; rel=\"next\"" },
+		{ "/a?limit=2&cursor=old&name=x%20y",
+		  "</a?limit=2&name=x%20y&cursor=c%2F%2B1>; rel=\"next\"" },
 		{ "/a?%63ursor=old&cursors=1", "</a?cursors=1&cursor=c%2F%2B1>; rel=\"next\"" },
-		{ "/a?name=x>;rel=\"evil\"", "</a?name=x%3E;rel=%22evil%22&cursor=c%2F%2B1>; rel=\"next\"" },
+		{ "/a?name=x>;rel=\"evil\"",
+		  "</a?name=x%3E;rel=%22evil%22&cursor=c%2F%2B1>; rel=\"next\"" },
 		{ "/a>b", "</a%3Eb?cursor=c%2F%2B1>; rel=\"next\"" },
 	};
 

@@ -71,5 +71,5 @@ static void empties_and_gives_away(void **state)
 	buf_clear(&buf);
 }
 
-RUN_TESTS(cmocka_unit_test(grows), cmocka_unit_test(prints_short_and_long), cmocka_unit_test(keeps_zero_bytes),
-	  cmocka_unit_test(empties_and_gives_away))
+RUN_TESTS(cmocka_unit_test(grows), cmocka_unit_test(prints_short_and_long),
+	  cmocka_unit_test(keeps_zero_bytes), cmocka_unit_test(empties_and_gives_away))

@@ -98,12 +98,13 @@ static void there_and_back(void **state)
 	char text[TIME_TEXT_SIZE];
 	int64_t back;
 
-	for (int64_t ms = -INT64_C(62167219200000); ms < INT64_C(253402300800000); ms += INT64_C(98765432101)) {
+	for (int64_t ms = -INT64_C(62167219200000); ms < INT64_C(253402300800000);
+	     ms += INT64_C(98765432101)) {
 		time_format(ms, text);
 		assert_int_equal(time_parse(text, &back), 0);
 		assert_true(back == ms);
 	}
 }
 
-RUN_TESTS(cmocka_unit_test(stands_still_until_turned), cmocka_unit_test(formats), cmocka_unit_test(parses),
-	  cmocka_unit_test(refuses), cmocka_unit_test(there_and_back))
+RUN_TESTS(cmocka_unit_test(stands_still_until_turned), cmocka_unit_test(formats),
+	  cmocka_unit_test(parses), cmocka_unit_test(refuses), cmocka_unit_test(there_and_back))

@@ -133,5 +133,6 @@ static void texts_are_plain_and_cut_between_characters(void **state)
 }
 
 RUN_TESTS(cmocka_unit_test(words_and_statuses_are_the_contracts), cmocka_unit_test(names_lead_back),
-	  cmocka_unit_test(only_passing_troubles_are_worth_a_retry), cmocka_unit_test(sets_and_replaces),
-	  cmocka_unit_test(prefix_keeps_the_rest), cmocka_unit_test(texts_are_plain_and_cut_between_characters))
+	  cmocka_unit_test(only_passing_troubles_are_worth_a_retry),
+	  cmocka_unit_test(sets_and_replaces), cmocka_unit_test(prefix_keeps_the_rest),
+	  cmocka_unit_test(texts_are_plain_and_cut_between_characters))

@@ -27,8 +27,8 @@ static const struct field fields[] = {
 	FIELD(sample, vm_id, UUID, .flags = FIELD_REQUIRED, .doc = "A machine."),
 	FIELD(sample, force, BOOL, .flags = FIELD_OMIT, .doc = "Whether."),
 	FIELD(sample, disk_number, INT, .flags = FIELD_REQUIRED, .max = 15, .doc = "Which disk."),
-	FIELD(sample, size, SIZE, .flags = FIELD_REQUIRED, .min = INT64_C(1) << 30, .max = INT64_C(64) << 40,
-	      .doc = "How large."),
+	FIELD(sample, size, SIZE, .flags = FIELD_REQUIRED, .min = INT64_C(1) << 30,
+	      .max = INT64_C(64) << 40, .doc = "How large."),
 	FIELD(sample, created_at, TIME, .doc = "When."),
 	FIELD(sample, wait, DURATION, .fallback = "2s", .max = 60000, .doc = "How long."),
 	FIELD(sample, state, ENUM, .names = states, .fallback = "busy", .doc = "State."),
@@ -100,17 +100,21 @@ static void json_in_and_out(void **state)
 	_cleanup_json_writer_ struct json_writer w = { .out = &out };
 
 	assert_int_equal(
-		read_json("{\"name\":\"gr\\u00fcn\",\"vm_id\":\"" VM_UPPER "\",\"force\":true,\"disk_number\":3,"
-			  "\"size\":5368709120,\"created_at\":\"2026-11-22T22:50:03+0100\",\"wait\":250,"
-			  "\"state\":\"gone\",\"metadata\":{ \"a\" : [1, 2.5] },\"secret_note\":\"s\",\"limit\":9}"),
+		read_json(
+			"{\"name\":\"gr\\u00fcn\",\"vm_id\":\"" VM_UPPER
+			"\",\"force\":true,\"disk_number\":3,"
+			"\"size\":5368709120,\"created_at\":\"2026-11-22T22:50:03+0100\",\"wait\":250,"
+			"\"state\":\"gone\",\"metadata\":{ \"a\" : [1, 2.5] },\"secret_note\":\"s\",\"limit\":9}"),
 		0);
 	assert_string_equal(sample.vm_id, VM);
 	assert_true(sample.size == UINT64_C(5) << 30);
 	assert_string_equal(sample.metadata, "{\"a\":[1,2.5]}");
 	record_to_json(&record, &sample, false, &w);
-	assert_string_equal(out.data, "{\"name\":\"gr\xc3\xbcn\",\"vm_id\":\"" VM "\",\"force\":true,\"disk_number\":3,"
-				      "\"size\":5368709120,\"created_at\":\"2026-11-22T21:50:03.000Z\",\"wait\":250,"
-				      "\"state\":\"gone\",\"metadata\":{\"a\":[1,2.5]},\"limit\":9}");
+	assert_string_equal(
+		out.data,
+		"{\"name\":\"gr\xc3\xbcn\",\"vm_id\":\"" VM "\",\"force\":true,\"disk_number\":3,"
+		"\"size\":5368709120,\"created_at\":\"2026-11-22T21:50:03.000Z\",\"wait\":250,"
+		"\"state\":\"gone\",\"metadata\":{\"a\":[1,2.5]},\"limit\":9}");
 	buf_reset(&out);
 	w = (struct json_writer){ .out = &out };
 	record_to_json(&record, &sample, true, &w);
@@ -123,8 +127,10 @@ static void json_of_nothing_has_the_declared_types(void **state)
 	_cleanup_json_writer_ struct json_writer w = { .out = &out };
 
 	record_to_json(&record, &sample, false, &w);
-	assert_string_equal(out.data, "{\"name\":\"\",\"vm_id\":\"\",\"disk_number\":0,\"size\":0,\"created_at\":null,"
-				      "\"wait\":2000,\"state\":\"busy\",\"metadata\":{}}");
+	assert_string_equal(
+		out.data,
+		"{\"name\":\"\",\"vm_id\":\"\",\"disk_number\":0,\"size\":0,\"created_at\":null,"
+		"\"wait\":2000,\"state\":\"busy\",\"metadata\":{}}");
 }
 
 static void sizes_beyond_a_doubles_reach_are_written_exactly(void **state)
@@ -139,21 +145,29 @@ static void sizes_beyond_a_doubles_reach_are_written_exactly(void **state)
 
 static void wrong_types_are_named(void **state)
 {
-	assert_refused(read_json("{\"size\":\"5\"}"), "size", "size must be a whole number of bytes, got a string");
-	assert_refused(read_json("{\"size\":1.5}"), "size", "size must be a whole number of bytes, got 1.5");
-	assert_refused(read_json("{\"size\":-5}"), "size", "size must be a whole number of bytes, got -5");
-	assert_refused(read_json("{\"size\":null}"), "size", "size must be a whole number of bytes, got null");
-	assert_refused(read_json("{\"size\":1e30}"), "size", "size must be a whole number of bytes, got 1e+30");
+	assert_refused(read_json("{\"size\":\"5\"}"), "size",
+		       "size must be a whole number of bytes, got a string");
+	assert_refused(read_json("{\"size\":1.5}"), "size",
+		       "size must be a whole number of bytes, got 1.5");
+	assert_refused(read_json("{\"size\":-5}"), "size",
+		       "size must be a whole number of bytes, got -5");
+	assert_refused(read_json("{\"size\":null}"), "size",
+		       "size must be a whole number of bytes, got null");
+	assert_refused(read_json("{\"size\":1e30}"), "size",
+		       "size must be a whole number of bytes, got 1e+30");
 }
 
 static void wrong_types_of_the_others(void **state)
 {
 	assert_refused(read_json("{\"name\":5}"), "name", "name must be a string, got 5");
 	assert_refused(read_json("{\"name\":{}}"), "name", "name must be a string, got an object");
-	assert_refused(read_json("{\"force\":\"yes\"}"), "force", "force must be true or false, got a string");
-	assert_refused(read_json("{\"wait\":[]}"), "wait", "wait must be a whole number of milliseconds, got an array");
+	assert_refused(read_json("{\"force\":\"yes\"}"), "force",
+		       "force must be true or false, got a string");
+	assert_refused(read_json("{\"wait\":[]}"), "wait",
+		       "wait must be a whole number of milliseconds, got an array");
 	assert_refused(read_json("{\"state\":1}"), "state", "state must be a string, got 1");
-	assert_refused(read_json("{\"metadata\":\"{}\"}"), "metadata", "metadata must be an object, got a string");
+	assert_refused(read_json("{\"metadata\":\"{}\"}"), "metadata",
+		       "metadata must be an object, got a string");
 	assert_refused(read_json("{\"created_at\":\"yesterday\"}"), "created_at",
 		       "created_at must be a time such as 2026-11-22T21:50:03Z, got \"yesterday\"");
 	assert_refused(read_json("[]"), "", "a JSON object is needed, got an array");
@@ -186,28 +200,35 @@ static void limits_of_numbers(void **state)
 		       "size must be at least 1 GiB (1073741824), got 536870912");
 	assert_refused(read_json("{\"size\":70368744177665}"), "size",
 		       "size must be at most 64 TiB (70368744177664), got 70368744177665");
-	assert_refused(read_text("size", "17179869183G"), "size", "size is far too large: 18446744072635809792 bytes");
+	assert_refused(read_text("size", "17179869183G"), "size",
+		       "size is far too large: 18446744072635809792 bytes");
 	assert_true(sample.size == 0);
 	assert_int_equal(read_json("{\"size\":1073741824}"), 0);
 	assert_int_equal(read_json("{\"size\":70368744177664}"), 0);
-	assert_refused(read_json("{\"disk_number\":16}"), "disk_number", "disk_number must be at most 15, got 16");
-	assert_refused(read_json("{\"disk_number\":-1}"), "disk_number", "disk_number must be at least 0, got -1");
+	assert_refused(read_json("{\"disk_number\":16}"), "disk_number",
+		       "disk_number must be at most 15, got 16");
+	assert_refused(read_json("{\"disk_number\":-1}"), "disk_number",
+		       "disk_number must be at least 0, got -1");
 	assert_refused(read_text("wait", "61s"), "wait", "wait must be at most 1min, got 61s");
 	assert_refused(read_json("{\"limit\":0}"), "limit", "limit must be at least 1, got 0");
-	assert_int_equal(read_json("{\"limit\":9007199254740991}"), 0); /* .min alone is no upper limit */
+	/* .min alone is no upper limit */
+	assert_int_equal(read_json("{\"limit\":9007199254740991}"), 0);
 }
 
 static void limits_of_texts_count_characters(void **state)
 {
 	assert_int_equal(read_json("{\"name\":\"\\u00fc\\u00fc\\u00fc\\u00fc\\u00fc\"}"), 0);
-	assert_refused(read_json("{\"name\":\"abcdef\"}"), "name", "name must have at most 5 characters, got 6");
+	assert_refused(read_json("{\"name\":\"abcdef\"}"), "name",
+		       "name must have at most 5 characters, got 6");
 	assert_refused(read_json("{\"name\":\"\"}"), "name", "name must not be empty");
 	assert_refused(read_json("{\"name\":\"a\\nb\"}"), "name",
 		       "name must be UTF-8 text without control characters or line ends");
 	assert_refused(read_text("name", "a\xff"), "name",
 		       "name must be UTF-8 text without control characters or line ends");
 	assert_string_equal(sample.name, "\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc");
-	assert_int_equal(read_json("{\"metadata\":{\"a\":\"0123456789012345678901234567890123456789\"}}"), -1);
+	assert_int_equal(
+		read_json("{\"metadata\":{\"a\":\"0123456789012345678901234567890123456789\"}}"),
+		-1);
 	assert_string_equal(err.field, "metadata");
 }
 
@@ -221,7 +242,8 @@ static void ids_and_words(void **state)
 	assert_string_equal(sample.vm_id, VM);
 	assert_int_equal(read_text("vm_id", ""), 0);
 	assert_null(sample.vm_id);
-	assert_refused(read_text("state", "lost"), "state", "state must be one of free, busy, gone; got \"lost\"");
+	assert_refused(read_text("state", "lost"), "state",
+		       "state must be one of free, busy, gone; got \"lost\"");
 	assert_int_equal(read_text("state", "free"), 0);
 	assert_int_equal(sample.state, 0);
 }
@@ -231,14 +253,22 @@ static void texts_there_and_back(void **state)
 	static const struct {
 		const char *field, *in, *out;
 	} rows[] = {
-		{ "name", "vol", "vol" },       { "vm_id", VM_UPPER, VM },
-		{ "force", "on", "yes" },       { "force", "0", "no" },
-		{ "disk_number", "7", "7" },    { "size", "5368709120", "5GiB" },
-		{ "size", "1025M", "1025MiB" }, { "size", "1073741825", "1073741825" },
-		{ "size", "64T", "64TiB" },     { "created_at", "2026-11-22T21:50:03.5Z", "2026-11-22T21:50:03.500Z" },
-		{ "created_at", "", "" },       { "wait", "60s", "1min" },
-		{ "wait", "1500ms", "1500ms" }, { "wait", "0", "0s" },
-		{ "state", "gone", "gone" },    { "metadata", " { \"a\" : 1 } ", "{\"a\":1}" },
+		{ "name", "vol", "vol" },
+		{ "vm_id", VM_UPPER, VM },
+		{ "force", "on", "yes" },
+		{ "force", "0", "no" },
+		{ "disk_number", "7", "7" },
+		{ "size", "5368709120", "5GiB" },
+		{ "size", "1025M", "1025MiB" },
+		{ "size", "1073741825", "1073741825" },
+		{ "size", "64T", "64TiB" },
+		{ "created_at", "2026-11-22T21:50:03.5Z", "2026-11-22T21:50:03.500Z" },
+		{ "created_at", "", "" },
+		{ "wait", "60s", "1min" },
+		{ "wait", "1500ms", "1500ms" },
+		{ "wait", "0", "0s" },
+		{ "state", "gone", "gone" },
+		{ "metadata", " { \"a\" : 1 } ", "{\"a\":1}" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -256,16 +286,19 @@ static void texts_there_and_back(void **state)
 
 static void texts_refused(void **state)
 {
-	assert_refused(read_text("size", "abc"), "size", "size must be a size such as 5GiB, got \"abc\"");
+	assert_refused(read_text("size", "abc"), "size",
+		       "size must be a size such as 5GiB, got \"abc\"");
 	assert_refused(read_text("disk_number", "1.5"), "disk_number",
 		       "disk_number must be a whole number, got \"1.5\"");
-	assert_refused(read_text("force", "maybe"), "force", "force must be yes or no, got \"maybe\"");
+	assert_refused(read_text("force", "maybe"), "force",
+		       "force must be yes or no, got \"maybe\"");
 	assert_refused(read_text("wait", "soon"), "wait",
 		       "wait must be a duration such as 2s, 250ms or 5min, got \"soon\"");
 	assert_int_equal(read_text("metadata", "{"), -1);
 	assert_string_equal(err.field, "metadata");
 	assert_true(str_has_prefix(err.text, "metadata: not JSON"));
-	assert_refused(read_text("metadata", "[1]"), "metadata", "metadata must be an object, got an array");
+	assert_refused(read_text("metadata", "[1]"), "metadata",
+		       "metadata must be an object, got an array");
 }
 
 static void values_set_by_other_means_are_checked(void **state)
@@ -344,8 +377,9 @@ static void set_or_not(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, fresh, clear)
 RUN_TESTS(T(defaults), T(json_in_and_out), T(json_of_nothing_has_the_declared_types),
-	  T(sizes_beyond_a_doubles_reach_are_written_exactly), T(wrong_types_are_named), T(wrong_types_of_the_others),
-	  T(null_means_not_given), T(unknown_fields_name_the_known_ones), T(limits_of_numbers),
-	  T(limits_of_texts_count_characters), T(ids_and_words), T(texts_there_and_back), T(texts_refused),
-	  T(values_set_by_other_means_are_checked), T(required_ones_are_asked_for_in_order), T(copies_are_deep),
-	  T(set_or_not))
+	  T(sizes_beyond_a_doubles_reach_are_written_exactly), T(wrong_types_are_named),
+	  T(wrong_types_of_the_others), T(null_means_not_given),
+	  T(unknown_fields_name_the_known_ones), T(limits_of_numbers),
+	  T(limits_of_texts_count_characters), T(ids_and_words), T(texts_there_and_back),
+	  T(texts_refused), T(values_set_by_other_means_are_checked),
+	  T(required_ones_are_asked_for_in_order), T(copies_are_deep), T(set_or_not))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reading what is JSON and nothing else, exact integers in both directions, text that stays UTF-8. */
+/* Reading what is JSON and nothing else, exact integers in both directions, text that stays
+ * UTF-8. */
 #include "unit.h"
 
 #include <fcntl.h>
@@ -41,13 +42,15 @@ static void reads_and_writes_again(void **state)
 
 static void refuses_what_is_not_json(void **state)
 {
-	static const char *const bad[] = {
-		"",        " ",    "{",       "}",       "[1,]",    "{\"a\":1,}",  "{\"a\"}",     "{a:1}",
-		"nul",     "True", "'a'",     "\"a",     "\"a\\",   "01",          "-",           "+1",
-		"1.",      ".5",   "-.5",     "1e",      "1e+",     "0x10",        "00",          "-01",
-		"NaN",     "1 2",  "{} x",    "[1] ]",   "\"\\x\"", "\"\\ud83d\"", "\"\\udcbe\"", "[1 2]",
-		"// c\n1", "1,",   "\"a\"\"", "Infinity"
-	};
+	static const char *const bad[] = { "",        " ",           "{",           "}",
+					   "[1,]",    "{\"a\":1,}",  "{\"a\"}",     "{a:1}",
+					   "nul",     "True",        "'a'",         "\"a",
+					   "\"a\\",   "01",          "-",           "+1",
+					   "1.",      ".5",          "-.5",         "1e",
+					   "1e+",     "0x10",        "00",          "-01",
+					   "NaN",     "1 2",         "{} x",        "[1] ]",
+					   "\"\\x\"", "\"\\ud83d\"", "\"\\udcbe\"", "[1 2]",
+					   "// c\n1", "1,",          "\"a\"\"",     "Infinity" };
 	struct err err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -61,7 +64,8 @@ static void refuses_what_is_not_json(void **state)
 
 static void length_counts_not_the_zero(void **state)
 {
-	static const char raw[] = { '[', '1', ']' }; /* nothing behind it, for the address sanitizer */
+	/* nothing behind it, for the address sanitizer */
+	static const char raw[] = { '[', '1', ']' };
 	_cleanup_json_ struct json *document = json_parse(raw, sizeof(raw), NULL);
 
 	assert_non_null(document);
@@ -98,8 +102,10 @@ static char *nested(size_t depth, const char *open, const char *close)
 
 static void depth_is_bounded(void **state)
 {
-	_cleanup_free_ char *fits = nested(JSON_DEPTH_MAX, "[", "]"), *deep = nested(JSON_DEPTH_MAX + 1, "[", "]");
-	_cleanup_free_ char *fits2 = nested(JSON_DEPTH_MAX / 2, "[{\"a\":", "}]"), *hostile = nested(500000, "[", "]");
+	_cleanup_free_ char *fits = nested(JSON_DEPTH_MAX, "[", "]"),
+			    *deep = nested(JSON_DEPTH_MAX + 1, "[", "]");
+	_cleanup_free_ char *fits2 = nested(JSON_DEPTH_MAX / 2, "[{\"a\":", "}]"),
+			    *hostile = nested(500000, "[", "]");
 	_cleanup_json_ struct json *a = parse(fits), *b = parse(fits2),
 				   *c = parse("\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"");
 	struct err err;
@@ -123,7 +129,8 @@ static void doubled_names(void **state)
 	assert_int_equal(err.code, ERR_INVALID);
 	assert_string_equal(err.field, "size");
 	lenient = json_parse_lenient(text, strlen(text), &err);
-	assert_int_equal(json_integer(json_get(json_first(json_get(lenient, "x")), "size"), &value), 0);
+	assert_int_equal(json_integer(json_get(json_first(json_get(lenient, "x")), "size"), &value),
+			 0);
 	assert_int_equal(value, 1);
 	json_free(lenient);
 	lenient = parse("{\"a\":1,\"A\":2,\"b\":{\"a\":1}}"); /* none is doubled here */
@@ -173,8 +180,8 @@ static void integers_are_exact_or_refused(void **state)
 /* Which number was written how must not be mixed up by what stands between them. */
 static void fractions_are_matched_to_their_numbers(void **state)
 {
-	_cleanup_json_ struct json *document =
-		parse("{\"1.5\":1,\"b\":[2.0,{\"c-3\":3},\"4.5 \\\" 5.5\",6e0],\"d\":7,\"e\":-8.0,\"f\":-9}");
+	_cleanup_json_ struct json *document = parse(
+		"{\"1.5\":1,\"b\":[2.0,{\"c-3\":3},\"4.5 \\\" 5.5\",6e0],\"d\":7,\"e\":-8.0,\"f\":-9}");
 	const struct json *b = json_get(document, "b"), *item = json_first(b);
 	int64_t value;
 
@@ -196,7 +203,8 @@ static void fractions_are_matched_to_their_numbers(void **state)
 
 static void lookups_chain_over_nothing(void **state)
 {
-	_cleanup_json_ struct json *document = parse("{\"a\":{\"b\":\"x\"},\"yes\":true,\"old\":\"true\",\"n\":2.5}");
+	_cleanup_json_ struct json *document =
+		parse("{\"a\":{\"b\":\"x\"},\"yes\":true,\"old\":\"true\",\"n\":2.5}");
 
 	assert_string_equal(json_text(json_get(json_get(document, "a"), "b")), "x");
 	assert_null(json_text(json_get(json_get(json_get(document, "no"), "b"), "c")));
@@ -254,13 +262,15 @@ static void writes(void **state)
 	json_put_name(&w, "b\"");
 	json_put_bool(&w, false);
 	json_end_object(&w);
-	assert_string_equal(out.data, "{\"a\":[-9223372036854775808,18446744073709551615,1125899906842625,"
-				      "\"\\\"\\\\/\\b\\f\\n\\r\\t\",null,true,{},[0]],\"b\\\"\":false}");
+	assert_string_equal(out.data,
+			    "{\"a\":[-9223372036854775808,18446744073709551615,1125899906842625,"
+			    "\"\\\"\\\\/\\b\\f\\n\\r\\t\",null,true,{},[0]],\"b\\\"\":false}");
 }
 
 static void doubles_survive(void **state)
 {
-	static const double values[] = { 0, 0.1, 1.0 / 3, 1e21, -2.5, DBL_MAX, DBL_MIN, 123456789.125 };
+	static const double values[] = { 0,    0.1,     1.0 / 3, 1e21,
+					 -2.5, DBL_MAX, DBL_MIN, 123456789.125 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
 		_cleanup_buf_ struct buf out = BUF_NULL;
@@ -406,7 +416,9 @@ static void asserts_that_it_writes_json(void **state)
 RUN_TESTS(cmocka_unit_test(reads_and_writes_again), cmocka_unit_test(refuses_what_is_not_json),
 	  cmocka_unit_test(length_counts_not_the_zero), cmocka_unit_test(refuses_nul_characters),
 	  cmocka_unit_test(depth_is_bounded), cmocka_unit_test(doubled_names),
-	  cmocka_unit_test(integers_are_exact_or_refused), cmocka_unit_test(fractions_are_matched_to_their_numbers),
-	  cmocka_unit_test(lookups_chain_over_nothing), cmocka_unit_test(raw_controls_are_read_and_escaped),
-	  cmocka_unit_test(broken_utf8_is_replaced), cmocka_unit_test(writes), cmocka_unit_test(doubles_survive),
-	  cmocka_unit_test(asserts_that_it_writes_json))
+	  cmocka_unit_test(integers_are_exact_or_refused),
+	  cmocka_unit_test(fractions_are_matched_to_their_numbers),
+	  cmocka_unit_test(lookups_chain_over_nothing),
+	  cmocka_unit_test(raw_controls_are_read_and_escaped),
+	  cmocka_unit_test(broken_utf8_is_replaced), cmocka_unit_test(writes),
+	  cmocka_unit_test(doubles_survive), cmocka_unit_test(asserts_that_it_writes_json))

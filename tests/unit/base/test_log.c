@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What really arrives on stderr: on a pipe as under systemd, on a pseudo terminal as for a person. */
+/* What really arrives on stderr: on a pipe as under systemd, on a pseudo terminal as for a
+ * person. */
 #include "unit.h"
 
 #include <errno.h>
@@ -82,8 +83,10 @@ static void threshold(void **state)
 static void hostile_text_cannot_forge_a_line(void **state)
 {
 	log_set_level(LOG_LEVEL_INFO);
-	assert_string_equal(piped(LOG_LEVEL_INFO, "name\n<3>forged\r\x1b[2J"), "<6>name\\n<3>forged\\x0d\\x1b[2J\n");
-	assert_string_equal(piped(LOG_LEVEL_INFO, "\xff \xc2\x85 \xc3\xbc"), "<6>\\xff \\xc2\\x85 \xc3\xbc\n");
+	assert_string_equal(piped(LOG_LEVEL_INFO, "name\n<3>forged\r\x1b[2J"),
+			    "<6>name\\n<3>forged\\x0d\\x1b[2J\n");
+	assert_string_equal(piped(LOG_LEVEL_INFO, "\xff \xc2\x85 \xc3\xbc"),
+			    "<6>\\xff \\xc2\\x85 \xc3\xbc\n");
 }
 
 static void endless_text_is_cut(void **state)

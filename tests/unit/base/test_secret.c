@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which key files are accepted, what is read from them, and that the pages are kept out of core dumps. */
+/* Which key files are accepted, what is read from them, and that the pages are kept out of core
+ * dumps. */
 #include "unit.h"
 
 #include <fcntl.h>
@@ -47,7 +48,8 @@ static void first_line_without_its_end(void **state)
 	struct err err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct secret *secret = read_written(rows[i].file, strlen(rows[i].file), 0600, &err);
+		struct secret *secret =
+			read_written(rows[i].file, strlen(rows[i].file), 0600, &err);
 
 		assert_non_null(secret);
 		assert_string_equal(secret_bytes(secret), rows[i].secret);

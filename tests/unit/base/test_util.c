@@ -30,7 +30,8 @@ static void numbers_at_their_limits(void **state)
 
 static void numbers_refused(void **state)
 {
-	static const char *const bad[] = { "", " 1", "1 ", "+1", "0x10", "1a", "-", "--1", "1.0", "1e3", "\n1" };
+	static const char *const bad[] = { "",  " 1",  "1 ",  "+1",  "0x10", "1a",
+					   "-", "--1", "1.0", "1e3", "\n1" };
 	uint64_t u = 7;
 	int64_t i = 7;
 
@@ -56,8 +57,9 @@ static void sizes(void **state)
 		{ "64TiB", UINT64_C(64) << 40 },
 		{ "16777215T", UINT64_C(16777215) << 40 },
 	};
-	static const char *const bad[] = { "",      "GiB",  "5 GiB", "5gib", "5GB",       "5Gi",
-					   "5GiBx", "1.5G", "-5G",   "5P",   "16777216T", "18446744073709551616" };
+	static const char *const bad[] = { "",    "GiB", "5 GiB",     "5gib",
+					   "5GB", "5Gi", "5GiBx",     "1.5G",
+					   "-5G", "5P",  "16777216T", "18446744073709551616" };
 	uint64_t bytes = 7;
 
 	for (size_t n = 0; n < ARRAY_SIZE(good); n++) {
@@ -96,7 +98,9 @@ static void durations(void **state)
 
 static void truth(void **state)
 {
-	static const char *const yes[] = { "yes", "true", "on", "1" }, *const no[] = { "no", "false", "off", "0" };
+	static const char *const yes[] = { "yes", "true", "on", "1" }, *const no[] = { "no",
+										       "false",
+										       "off", "0" };
 	bool value;
 
 	for (size_t n = 0; n < ARRAY_SIZE(yes); n++) {
@@ -112,9 +116,12 @@ static void truth(void **state)
 
 static void plain_text(void **state)
 {
-	static const char *const good[] = {
-		"", "volume 1", "gr\xc3\xbc\xc3\x9f", "\xe2\x82\xac", "\xf0\x9f\x92\xbe", "\xf4\x8f\xbf\xbf"
-	};
+	static const char *const good[] = { "",
+					    "volume 1",
+					    "gr\xc3\xbc\xc3\x9f",
+					    "\xe2\x82\xac",
+					    "\xf0\x9f\x92\xbe",
+					    "\xf4\x8f\xbf\xbf" };
 	static const char *const bad[] = { "a\nb",
 					   "\x7f",
 					   "\x1b[31m",
@@ -190,6 +197,6 @@ static void small_files(void **state)
 	close(dir);
 }
 
-RUN_TESTS(cmocka_unit_test(numbers_at_their_limits), cmocka_unit_test(numbers_refused), cmocka_unit_test(sizes),
-	  cmocka_unit_test(durations), cmocka_unit_test(truth), cmocka_unit_test(plain_text), cmocka_unit_test(texts),
-	  cmocka_unit_test(small_files))
+RUN_TESTS(cmocka_unit_test(numbers_at_their_limits), cmocka_unit_test(numbers_refused),
+	  cmocka_unit_test(sizes), cmocka_unit_test(durations), cmocka_unit_test(truth),
+	  cmocka_unit_test(plain_text), cmocka_unit_test(texts), cmocka_unit_test(small_files))

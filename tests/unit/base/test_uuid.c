@@ -61,7 +61,8 @@ static void begins_with_the_time(void **state)
 
 	clock_test_start(0, (int64_t)ms);
 	uuid_make_v7(id);
-	snprintf(wanted, sizeof(wanted), "%08x-%04x", (unsigned)(ms >> 16), (unsigned)(ms & 0xffff));
+	snprintf(wanted, sizeof(wanted), "%08x-%04x", (unsigned)(ms >> 16),
+		 (unsigned)(ms & 0xffff));
 	assert_memory_equal(id, wanted, 13);
 }
 
@@ -102,6 +103,7 @@ static void threads_keep_order_each(void **state)
 	}
 }
 
-RUN_TESTS(cmocka_unit_test(forms), cmocka_unit_test(validity), cmocka_unit_test(sorts_within_a_millisecond),
-	  cmocka_unit_test(begins_with_the_time), cmocka_unit_test(sorts_when_the_clock_steps_back),
+RUN_TESTS(cmocka_unit_test(forms), cmocka_unit_test(validity),
+	  cmocka_unit_test(sorts_within_a_millisecond), cmocka_unit_test(begins_with_the_time),
+	  cmocka_unit_test(sorts_when_the_clock_steps_back),
 	  cmocka_unit_test(threads_keep_order_each))

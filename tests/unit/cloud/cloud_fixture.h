@@ -22,12 +22,13 @@
 #define ACCEPTED "{\"x\":{\"jobid\":\"" JOB_ID "\"}}"
 #define NO_VOLUMES "{\"listvolumesresponse\":{}}"
 #define PENDING "{\"x\":{\"jobstatus\":0}}"
-#define SUCCEEDED                                                                                                      \
-	"{\"x\":{\"jobstatus\":1,\"jobresult\":{\"volume\":{\"id\":\"" VOLUME_ID "\",\"deviceid\":4,"                  \
+#define SUCCEEDED                                                                                  \
+	"{\"x\":{\"jobstatus\":1,\"jobresult\":{\"volume\":{\"id\":\"" VOLUME_ID                   \
+	"\",\"deviceid\":4,"                                                                       \
 	"\"virtualmachineid\":\"" VM_ID "\"}}}}"
-#define HTML_502                                                                                                       \
-	{                                                                                                              \
-		.status = 502, .type = "text/html", .body = "<html>Bad Gateway</html>"                                 \
+#define HTML_502                                                                                   \
+	{                                                                                          \
+		.status = 502, .type = "text/html", .body = "<html>Bad Gateway</html>"             \
 	}
 
 struct fixture {
@@ -52,13 +53,14 @@ struct seen {
 };
 void on_done(void *arg, const struct cloud_result *result);
 
-#define SCRIPT(FIXTURE, ...)                                                                                           \
-	do {                                                                                                           \
-		static const struct fake_row rows_[] = { __VA_ARGS__ };                                                \
-		fake_server_script(&(FIXTURE)->server, rows_, ARRAY_SIZE(rows_));                                      \
+#define SCRIPT(FIXTURE, ...)                                                                       \
+	do {                                                                                       \
+		static const struct fake_row rows_[] = { __VA_ARGS__ };                            \
+		fake_server_script(&(FIXTURE)->server, rows_, ARRAY_SIZE(rows_));                  \
 	} while (0)
 
-/* Turns the loop until *count has reached the number; fails the test when that does not come about. */
+/* Turns the loop until *count has reached the number; fails the test when that does not come
+ * about. */
 void run_until(struct fixture *fixture, const size_t *count, size_t number);
 /* Turns the loop until nothing can be expected to happen any more without the clock. */
 void run_idle(struct fixture *fixture);

@@ -27,7 +27,8 @@ static void answer(struct evhttp_request *request, const struct fake_row *row)
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
 	struct evbuffer *body = evbuffer_new();
 
-	evhttp_add_header(headers, "Content-Type", row->type ? row->type : "application/json; charset=UTF-8");
+	evhttp_add_header(headers, "Content-Type",
+			  row->type ? row->type : "application/json; charset=UTF-8");
 	if (row->date)
 		evhttp_add_header(headers, "Date", row->date);
 	evbuffer_add(body, row->body, strlen(row->body));
@@ -39,7 +40,8 @@ static void on_request(struct evhttp_request *request, void *arg)
 {
 	struct fake_server *server = arg;
 	const struct fake_row *row =
-		&server->rows[server->asked < server->row_count ? server->asked : server->row_count - 1];
+		&server->rows[server->asked < server->row_count ? server->asked
+								: server->row_count - 1];
 	struct evhttp_connection *connection = evhttp_request_get_connection(request);
 
 	remember(server, request);
@@ -49,7 +51,8 @@ static void on_request(struct evhttp_request *request, void *arg)
 		break;
 	case FAKE_CUT:
 		/* Never answered; evhttp_free() takes the request along. */
-		shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), SHUT_RDWR);
+		shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)),
+			 SHUT_RDWR);
 		break;
 	case FAKE_HOLD:
 		server->held[server->held_count++] = request;

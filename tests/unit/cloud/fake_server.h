@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A web server in the loop of the test. It answers from a script, one row a request, and remembers what it was asked.
- * After the last row it answers as the last row says.
+ * A web server in the loop of the test. It answers from a script, one row a request, and remembers
+ * what it was asked. After the last row it answers as the last row says.
  */
 
 #include <event2/http.h>

@@ -60,7 +60,8 @@ static void test_attach_is_a_signed_post(void **state)
 	struct fixture *fixture = *state;
 	struct seen seen = { 0 };
 
-	SCRIPT(fixture, { .status = 200, .body = "{\"attachvolumeresponse\":{\"jobid\":\"" OTHER_JOB_ID "\"}}" });
+	SCRIPT(fixture, { .status = 200,
+			  .body = "{\"attachvolumeresponse\":{\"jobid\":\"" OTHER_JOB_ID "\"}}" });
 	attach(fixture, &seen);
 	run_until(fixture, &seen.runs, 1);
 	assert_int_equal(seen.outcome, CLOUD_OK);
@@ -82,9 +83,10 @@ static void test_create(void **state)
 	struct seen seen = { 0 };
 
 	SCRIPT(fixture, { .status = 200,
-			  .body = "{\"createvolumeresponse\":{\"id\":\"" VOLUME_ID "\",\"jobid\":\"" JOB_ID "\"}}" });
-	cloud_create_volume(fixture->cloud, "db data+log *~ (\xc3\xa9)/v1", "zone", "offering", 20, JOB_ID, on_done,
-			    &seen);
+			  .body = "{\"createvolumeresponse\":{\"id\":\"" VOLUME_ID
+				  "\",\"jobid\":\"" JOB_ID "\"}}" });
+	cloud_create_volume(fixture->cloud, "db data+log *~ (\xc3\xa9)/v1", "zone", "offering", 20,
+			    JOB_ID, on_done, &seen);
 	run_until(fixture, &seen.runs, 1);
 	cloud_create_volume(fixture->cloud, "fixed", "zone", "offering", 0, JOB_ID, on_done, &seen);
 	run_until(fixture, &seen.runs, 2);
@@ -188,9 +190,10 @@ static void test_name_filter(void **state)
 	const struct cloud_volume_filter filter = { .name = "data" };
 	struct seen seen = { 0 };
 
-	SCRIPT(fixture, { .status = 200,
-			  .body = "{\"x\":{\"count\":2,\"volume\":[{\"id\":\"a\",\"name\":\"Data\"},{\"id\":\"b\","
-				  "\"name\":\"data\"}]}}" });
+	SCRIPT(fixture,
+	       { .status = 200,
+		 .body = "{\"x\":{\"count\":2,\"volume\":[{\"id\":\"a\",\"name\":\"Data\"},{\"id\":\"b\","
+			 "\"name\":\"data\"}]}}" });
 	cloud_list_volumes(fixture->cloud, &filter, on_done, &seen);
 	run_until(fixture, &seen.runs, 1);
 	assert_string_equal(param(fixture, 0, "name"), "data");
@@ -279,11 +282,13 @@ static void test_other_keys(void **state)
 {
 	struct fixture *fixture = *state;
 	const struct fake_row accepted = { .status = 200, .body = ACCEPTED };
-	struct secret *api_key = secret_new("other-id", 8), *secret_key = secret_new("other-key", 9);
+	struct secret *api_key = secret_new("other-id", 8),
+		      *secret_key = secret_new("other-key", 9);
 	_cleanup_free_ char *url = xasprintf("http://localhost:%u/moved", fixture->server.port);
 	struct seen seen = { 0 };
 
-	SCRIPT(fixture, { .action = FAKE_HOLD }, { .action = FAKE_HOLD }, { .status = 200, .body = ACCEPTED });
+	SCRIPT(fixture, { .action = FAKE_HOLD }, { .action = FAKE_HOLD },
+	       { .status = 200, .body = ACCEPTED });
 	attach(fixture, &seen);
 	attach(fixture, &seen);
 	attach(fixture, &seen);
@@ -296,7 +301,8 @@ static void test_other_keys(void **state)
 	fake_server_release(&fixture->server, &accepted);
 	run_until(fixture, &seen.runs, 3);
 
-	/* What was on the wire came through with the old keys; what waited went out with the new ones. */
+	/* What was on the wire came through with the old keys; what waited went out with the new
+	 * ones. */
 	assert_int_equal(seen.outcome, CLOUD_OK);
 	assert_string_equal(param(fixture, 0, "apikey"), FIXTURE_API_KEY);
 	assert_string_equal(param(fixture, 1, "apikey"), FIXTURE_API_KEY);
@@ -314,11 +320,14 @@ static void test_keys_that_cannot_be_right(void **state)
 	struct err err = { 0 };
 
 	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES });
-	assert_int_equal(cloud_set_access(fixture->cloud, "http://me:" FIXTURE_SECRET_KEY "@cloud/client/api",
+	assert_int_equal(cloud_set_access(fixture->cloud,
+					  "http://me:" FIXTURE_SECRET_KEY "@cloud/client/api",
 					  fixture->api_key, fixture->secret_key, &err),
 			 -1);
 	assert_no_secret(err.text);
-	assert_int_equal(cloud_set_access(fixture->cloud, "http://cloud/client/api", fixture->api_key, NULL, &err), -1);
+	assert_int_equal(cloud_set_access(fixture->cloud, "http://cloud/client/api",
+					  fixture->api_key, NULL, &err),
+			 -1);
 	assert_non_null(strstr(err.text, "secret key is missing"));
 	list(fixture, &seen);
 	run_until(fixture, &seen.runs, 1);
@@ -445,18 +454,20 @@ static void test_refusal(void **state)
 	struct cloud_health health;
 	struct seen change = { 0 };
 
-	SCRIPT(fixture, { .status = 431,
-			  .body = "{\"detachvolumeresponse\":{\"uuidList\":[],\"errorcode\":431,\"cserrorcode\":4350,"
-				  "\"errortext\":\"The specified volume is not attached to a VM.\"}}" });
+	SCRIPT(fixture,
+	       { .status = 431,
+		 .body = "{\"detachvolumeresponse\":{\"uuidList\":[],\"errorcode\":431,\"cserrorcode\":4350,"
+			 "\"errortext\":\"The specified volume is not attached to a VM.\"}}" });
 	cloud_detach_volume(fixture->cloud, VOLUME_ID, JOB_ID, on_done, &change);
 	run_until(fixture, &change.runs, 1);
 	assert_int_equal(change.outcome, CLOUD_REFUSED);
 	assert_int_equal(change.err.code, ERR_CLOUD);
 	assert_int_equal(change.err.cloud_code, 431);
 	assert_string_equal(change.err.cloud_text, "The specified volume is not attached to a VM.");
-	assert_string_equal(change.err.text,
-			    "CloudStack refused to detach the volume: The specified volume is not attached "
-			    "to a VM. (code 431)");
+	assert_string_equal(
+		change.err.text,
+		"CloudStack refused to detach the volume: The specified volume is not attached "
+		"to a VM. (code 431)");
 	assert_true(cloud_err_is_not_attached(&change.err));
 	cloud_health(fixture->cloud, &health);
 	assert_true(health.usable);
@@ -471,7 +482,8 @@ static void test_cancel(void **state)
 	struct seen cancelled = { 0 }, kept = { 0 };
 	struct cloud_call *on_wire, *waiting;
 
-	SCRIPT(fixture, { .action = FAKE_HOLD }, { .action = FAKE_HOLD }, { .status = 200, .body = ACCEPTED });
+	SCRIPT(fixture, { .action = FAKE_HOLD }, { .action = FAKE_HOLD },
+	       { .status = 200, .body = ACCEPTED });
 	on_wire = attach(fixture, &cancelled);
 	run_until(fixture, &fixture->server.asked, 1);
 	attach(fixture, &kept);
@@ -495,7 +507,8 @@ static void test_cancel_at_once_and_while_held_back(void **state)
 	struct seen seen = { 0 }, cancelled = { 0 };
 	struct cloud_call *call;
 
-	SCRIPT(fixture, { .status = 429, .body = "{\"x\":{\"errorcode\":429,\"errortext\":\"[700] ms\"}}" },
+	SCRIPT(fixture,
+	       { .status = 429, .body = "{\"x\":{\"errorcode\":429,\"errortext\":\"[700] ms\"}}" },
 	       { .status = 200, .body = ACCEPTED });
 	cloud_call_cancel(attach(fixture, &cancelled));
 	attach(fixture, &seen);
@@ -547,7 +560,8 @@ static void test_health_recovers(void **state)
 	struct cloud_health health;
 	struct seen seen = { 0 };
 
-	SCRIPT(fixture, HTML_502, { .status = 200, .date = "Wed, 02 Jan 2030 03:04:07 GMT", .body = NO_VOLUMES });
+	SCRIPT(fixture, HTML_502,
+	       { .status = 200, .date = "Wed, 02 Jan 2030 03:04:07 GMT", .body = NO_VOLUMES });
 	cloud_health(fixture->cloud, &health);
 	assert_false(health.usable);
 	list(fixture, &seen);
@@ -569,8 +583,8 @@ static void test_one_lost_answer_is_no_absence(void **state)
 	struct cloud_health health;
 	struct seen seen = { 0 };
 
-	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES }, HTML_502, { .status = 200, .body = NO_VOLUMES },
-	       HTML_502, HTML_502);
+	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES }, HTML_502,
+	       { .status = 200, .body = NO_VOLUMES }, HTML_502, HTML_502);
 	for (int i = 1; i <= 5; i++) {
 		list(fixture, &seen);
 		run_until(fixture, &seen.runs, i);
@@ -583,10 +597,14 @@ static void test_one_lost_answer_is_no_absence(void **state)
 static void test_options(void **state)
 {
 	struct fixture *fixture = *state;
-	static const char *const bad[] = {
-		NULL,          "",           "10.1.1.1:8080", "ftp://h/", "http://user:pw@h/", "http://h/?a=b",
-		"http://h/#x", "http://h/ x"
-	};
+	static const char *const bad[] = { NULL,
+					   "",
+					   "10.1.1.1:8080",
+					   "ftp://h/",
+					   "http://user:pw@h/",
+					   "http://h/?a=b",
+					   "http://h/#x",
+					   "http://h/ x" };
 	struct cloud_options options = {
 		.api_key = fixture->api_key,
 		.secret_key = fixture->secret_key,

@@ -12,20 +12,20 @@
 #include "base/clock.h"
 #include "cloud_fixture.h"
 
-#define UNKNOWN_JOB                                                                                                    \
-	{                                                                                                              \
-		.status = 431,                                                                                         \
-		.body = "{\"x\":{\"errorcode\":431,\"errortext\":\"Invalid parameter jobid value=U due to incorrect "  \
-			"long "                                                                                        \
-			"value format, or entity does not exist\"}}",                                                  \
+#define UNKNOWN_JOB                                                                                                   \
+	{                                                                                                             \
+		.status = 431,                                                                                        \
+		.body = "{\"x\":{\"errorcode\":431,\"errortext\":\"Invalid parameter jobid value=U due to incorrect " \
+			"long "                                                                                       \
+			"value format, or entity does not exist\"}}",                                                 \
 	}
-#define JOB_PENDING                                                                                                    \
-	{                                                                                                              \
-		.status = 200, .body = PENDING                                                                         \
+#define JOB_PENDING                                                                                \
+	{                                                                                          \
+		.status = 200, .body = PENDING                                                     \
 	}
-#define JOB_SUCCEEDED                                                                                                  \
-	{                                                                                                              \
-		.status = 200, .body = SUCCEEDED                                                                       \
+#define JOB_SUCCEEDED                                                                              \
+	{                                                                                          \
+		.status = 200, .body = SUCCEEDED                                                   \
 	}
 
 static struct cloud_job *watch(struct fixture *fixture, struct seen *seen)
@@ -107,8 +107,8 @@ static void test_trouble_only_delays(void **state)
 	struct fixture *fixture = *state;
 	struct seen seen = { 0 };
 
-	SCRIPT(fixture, HTML_502, { .action = FAKE_CUT }, { .status = 200, .body = "" }, HTML_502, HTML_502, HTML_502,
-	       HTML_502, JOB_PENDING, JOB_SUCCEEDED);
+	SCRIPT(fixture, HTML_502, { .action = FAKE_CUT }, { .status = 200, .body = "" }, HTML_502,
+	       HTML_502, HTML_502, HTML_502, JOB_PENDING, JOB_SUCCEEDED);
 	watch(fixture, &seen);
 	expect_look_after(fixture, 1000);
 	expect_look_after(fixture, 2000);

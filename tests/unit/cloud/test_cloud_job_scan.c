@@ -14,30 +14,30 @@
 #include "cloud_fixture.h"
 
 #define MANY 6
-#define ALL                                                                                                            \
-	{                                                                                                              \
-		.status = 200,                                                                                         \
-		.body = "{\"x\":{\"count\":7,\"asyncjobs\":[{\"jobid\":\"job-5\"},{\"jobid\":\"job-0\"},"              \
-			"{\"jobid\":\"job-1\"},{\"jobid\":\"job-2\"},{\"jobid\":\"strange\"},{\"jobid\":\"job-3\"},"   \
-			"{\"jobid\":\"job-4\"}]}}",                                                                    \
+#define ALL                                                                                                          \
+	{                                                                                                            \
+		.status = 200,                                                                                       \
+		.body = "{\"x\":{\"count\":7,\"asyncjobs\":[{\"jobid\":\"job-5\"},{\"jobid\":\"job-0\"},"            \
+			"{\"jobid\":\"job-1\"},{\"jobid\":\"job-2\"},{\"jobid\":\"strange\"},{\"jobid\":\"job-3\"}," \
+			"{\"jobid\":\"job-4\"}]}}",                                                                  \
 	}
-#define ALL_BUT_2                                                                                                      \
-	{                                                                                                              \
-		.status = 200,                                                                                         \
-		.body = "{\"x\":{\"count\":5,\"asyncjobs\":[{\"jobid\":\"job-5\"},{\"jobid\":\"job-0\"},"              \
-			"{\"jobid\":\"job-1\"},{\"jobid\":\"job-3\"},{\"jobid\":\"job-4\"}]}}",                        \
+#define ALL_BUT_2                                                                                         \
+	{                                                                                                 \
+		.status = 200,                                                                            \
+		.body = "{\"x\":{\"count\":5,\"asyncjobs\":[{\"jobid\":\"job-5\"},{\"jobid\":\"job-0\"}," \
+			"{\"jobid\":\"job-1\"},{\"jobid\":\"job-3\"},{\"jobid\":\"job-4\"}]}}",           \
 	}
-#define NONE                                                                                                           \
-	{                                                                                                              \
-		.status = 200, .body = "{\"listasyncjobsresponse\":{}}"                                                \
+#define NONE                                                                                       \
+	{                                                                                          \
+		.status = 200, .body = "{\"listasyncjobsresponse\":{}}"                            \
 	}
-#define JOB_PENDING                                                                                                    \
-	{                                                                                                              \
-		.status = 200, .body = PENDING                                                                         \
+#define JOB_PENDING                                                                                \
+	{                                                                                          \
+		.status = 200, .body = PENDING                                                     \
 	}
-#define JOB_SUCCEEDED                                                                                                  \
-	{                                                                                                              \
-		.status = 200, .body = SUCCEEDED                                                                       \
+#define JOB_SUCCEEDED                                                                              \
+	{                                                                                          \
+		.status = 200, .body = SUCCEEDED                                                   \
 	}
 
 struct watches {
@@ -112,7 +112,8 @@ static void test_not_listed_is_not_ended(void **state)
 	struct fixture *fixture = *state;
 	struct watches watches = { 0 };
 
-	SCRIPT(fixture, ALL_BUT_2, JOB_PENDING, ALL_BUT_2, JOB_PENDING, ALL, ALL_BUT_2, JOB_SUCCEEDED);
+	SCRIPT(fixture, ALL_BUT_2, JOB_PENDING, ALL_BUT_2, JOB_PENDING, ALL, ALL_BUT_2,
+	       JOB_SUCCEEDED);
 	watch_all(fixture, &watches);
 	clock_test_advance(1000);
 	run_until(fixture, &fixture->server.asked, 2);
@@ -231,8 +232,10 @@ static void test_trouble_only_delays(void **state)
 		run_until(fixture, &watches.seen[i].runs, 1);
 }
 
-/* Not every role may list jobs. That says nothing about our keys, and the jobs are looked at one by one. */
-static void check_refused(struct fixture *fixture, const struct fake_row *rows, size_t count, size_t lists)
+/* Not every role may list jobs. That says nothing about our keys, and the jobs are looked at one by
+ * one. */
+static void check_refused(struct fixture *fixture, const struct fake_row *rows, size_t count,
+			  size_t lists)
 {
 	struct watches watches = { 0 };
 	struct cloud_health health;
@@ -276,8 +279,10 @@ static void test_refused_as_unauthorized(void **state)
 {
 	static const struct fake_row rows[] = {
 		JOB_PENDING,
-		{ .status = 401, .body = "{\"x\":{\"errorcode\":401,\"errortext\":\"unable to verify\"}}" },
-		{ .status = 401, .body = "{\"x\":{\"errorcode\":401,\"errortext\":\"unable to verify\"}}" },
+		{ .status = 401,
+		  .body = "{\"x\":{\"errorcode\":401,\"errortext\":\"unable to verify\"}}" },
+		{ .status = 401,
+		  .body = "{\"x\":{\"errorcode\":401,\"errortext\":\"unable to verify\"}}" },
 		JOB_PENDING,
 	};
 

@@ -51,7 +51,8 @@ static void test_unauthorized_with_skewed_clock(void **state)
 	assert_non_null(strstr(health.reason, "Set this machine's clock"));
 }
 
-static void expect_expires(struct fixture *fixture, int64_t skew_ms, const char *date, const char *expires)
+static void expect_expires(struct fixture *fixture, int64_t skew_ms, const char *date,
+			   const char *expires)
 {
 	struct fake_row row = { .status = 200, .date = date, .body = NO_VOLUMES };
 	struct cloud_health health;
@@ -72,8 +73,10 @@ static void test_expires_by_the_servers_clock(void **state)
 {
 	struct fixture *fixture = *state;
 
-	expect_expires(fixture, 3600000, "Wed, 02 Jan 2030 04:04:05 GMT", "2030-01-02T04:14:05+0000");
-	expect_expires(fixture, -3600000, "Wed, 02 Jan 2030 02:04:05 GMT", "2030-01-02T02:14:05+0000");
+	expect_expires(fixture, 3600000, "Wed, 02 Jan 2030 04:04:05 GMT",
+		       "2030-01-02T04:14:05+0000");
+	expect_expires(fixture, -3600000, "Wed, 02 Jan 2030 02:04:05 GMT",
+		       "2030-01-02T02:14:05+0000");
 	/* Small differences are the way's. */
 	expect_expires(fixture, 60000, "Wed, 02 Jan 2030 03:05:05 GMT", "2030-01-02T03:14:05+0000");
 	/* No forged Date makes a request that lives for years. */
@@ -92,7 +95,9 @@ static void test_durations_ignore_the_wall_clock(void **state)
 		size_t runs = i + 1;
 
 		/* A hold. */
-		SCRIPT(fixture, { .status = 429, .body = "{\"x\":{\"errorcode\":429,\"errortext\":\"[700] ms\"}}" },
+		SCRIPT(fixture,
+		       { .status = 429,
+			 .body = "{\"x\":{\"errorcode\":429,\"errortext\":\"[700] ms\"}}" },
 		       { .status = 200, .body = NO_VOLUMES });
 		list(fixture, &held);
 		run_until(fixture, &held.runs, 2 * runs - 1);
@@ -128,9 +133,10 @@ static void test_durations_ignore_the_wall_clock(void **state)
 	}
 }
 
-#define LIMITED                                                                                                        \
-	{                                                                                                              \
-		.status = 429, .body = "{\"x\":{\"errorcode\":429,\"errortext\":\"retry after [700] ms\"}}"            \
+#define LIMITED                                                                                    \
+	{                                                                                          \
+		.status = 429,                                                                     \
+		.body = "{\"x\":{\"errorcode\":429,\"errortext\":\"retry after [700] ms\"}}"       \
 	}
 
 static void expect_held_for(struct fixture *fixture, int64_t wait_ms)
@@ -239,9 +245,12 @@ static void test_rate_limit_slows_everything_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_unauthorized_with_skewed_clock),          TEST(test_expires_by_the_servers_clock),
-		TEST(test_durations_ignore_the_wall_clock),         TEST(test_rate_limit_slows_everything_down),
-		TEST(test_rate_limit_again_and_again_waits_longer), TEST(test_after_a_rate_limit_one_goes_first),
+		TEST(test_unauthorized_with_skewed_clock),
+		TEST(test_expires_by_the_servers_clock),
+		TEST(test_durations_ignore_the_wall_clock),
+		TEST(test_rate_limit_slows_everything_down),
+		TEST(test_rate_limit_again_and_again_waits_longer),
+		TEST(test_after_a_rate_limit_one_goes_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,13 +12,13 @@
 #include "base/clock.h"
 #include "cloud_fixture.h"
 
-#define EMPTY                                                                                                          \
-	{                                                                                                              \
-		.status = 200, .body = NO_VOLUMES                                                                      \
+#define EMPTY                                                                                      \
+	{                                                                                          \
+		.status = 200, .body = NO_VOLUMES                                                  \
 	}
-#define HELD                                                                                                           \
-	{                                                                                                              \
-		.action = FAKE_HOLD                                                                                    \
+#define HELD                                                                                       \
+	{                                                                                          \
+		.action = FAKE_HOLD                                                                \
 	}
 
 static struct cloud_call *list(struct fixture *fixture, const char *id, struct seen *seen)
@@ -143,12 +143,15 @@ static void test_refused_together_asked_alone(void **state)
 	assert_string_equal(asked(fixture, 4, "id"), "never");
 	fake_server_release(
 		&fixture->server,
-		&(struct fake_row){ .status = 200, .body = "{\"x\":{\"count\":1,\"volume\":[{\"id\":\"aaa\"}]}}" });
+		&(struct fake_row){
+			.status = 200,
+			.body = "{\"x\":{\"count\":1,\"volume\":[{\"id\":\"aaa\"}]}}" });
 	fake_server_release(
 		&fixture->server,
-		&(struct fake_row){ .status = 431,
-				    .body = "{\"x\":{\"errorcode\":431,\"errortext\":\"Invalid parameter id "
-					    "value=never or entity does not exist\"}}" });
+		&(struct fake_row){
+			.status = 431,
+			.body = "{\"x\":{\"errorcode\":431,\"errortext\":\"Invalid parameter id "
+				"value=never or entity does not exist\"}}" });
 	run_until(fixture, &known.runs, 1);
 	run_until(fixture, &unknown.runs, 1);
 	assert_int_equal(known.count, 1);
@@ -163,7 +166,8 @@ static void test_cut_short_the_rest_asks_alone(void **state)
 	struct fixture *fixture = *state;
 	struct seen busy = { 0 }, first = { 0 }, second = { 0 };
 
-	SCRIPT(fixture, HELD, HELD, { .status = 200, .body = "{\"x\":{\"count\":2,\"volume\":[{\"id\":\"aaa\"}]}}" },
+	SCRIPT(fixture, HELD, HELD,
+	       { .status = 200, .body = "{\"x\":{\"count\":2,\"volume\":[{\"id\":\"aaa\"}]}}" },
 	       { .status = 200, .body = "{\"x\":{\"count\":1,\"volume\":[{\"id\":\"bbb\"}]}}" });
 	occupy(fixture, &busy);
 	list(fixture, "aaa", &first);
@@ -201,7 +205,8 @@ static void test_a_url_too_long_for_a_proxy(void **state)
 	struct fixture *fixture = *state;
 	struct seen busy = { 0 }, seen = { 0 };
 
-	SCRIPT(fixture, HELD, HELD, { .status = 414, .type = "text/html", .body = "<html>too long</html>" }, EMPTY);
+	SCRIPT(fixture, HELD, HELD,
+	       { .status = 414, .type = "text/html", .body = "<html>too long</html>" }, EMPTY);
 	occupy(fixture, &busy);
 	list(fixture, "aaa", &seen);
 	list(fixture, "bbb", &seen);
@@ -304,11 +309,16 @@ static void test_no_more_than_a_url_holds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_those_who_wait_go_together),    TEST(test_one_that_waits_alone_is_asked_as_ever),
-		TEST(test_other_lists_stay_alone),        TEST(test_refused_together_asked_alone),
-		TEST(test_cut_short_the_rest_asks_alone), TEST(test_trouble_is_everybodys),
-		TEST(test_a_url_too_long_for_a_proxy),    TEST(test_cancel_disturbs_nobody),
-		TEST(test_done_may_cancel_a_fellow),      TEST(test_no_more_than_a_url_holds),
+		TEST(test_those_who_wait_go_together),
+		TEST(test_one_that_waits_alone_is_asked_as_ever),
+		TEST(test_other_lists_stay_alone),
+		TEST(test_refused_together_asked_alone),
+		TEST(test_cut_short_the_rest_asks_alone),
+		TEST(test_trouble_is_everybodys),
+		TEST(test_a_url_too_long_for_a_proxy),
+		TEST(test_cancel_disturbs_nobody),
+		TEST(test_done_may_cancel_a_fellow),
+		TEST(test_no_more_than_a_url_holds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

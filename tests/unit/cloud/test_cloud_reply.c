@@ -16,13 +16,15 @@
 
 #define VOLUME_ID "774fd83e-147a-4cc1-a8cc-7aeb50247a3b"
 #define JOB_ID "1dfe67ed-1632-49bf-bbaf-16cbdc48bfd8"
-#define UNKNOWN_ENTITY(PARAM)                                                                                          \
-	"Unable to execute API command x due to invalid value. Invalid parameter " PARAM " value=U due to incorrect "  \
-	"long value format, or entity does not exist or due to incorrect parameter annotation for the field in api "   \
-	"cmd "                                                                                                         \
+#define UNKNOWN_ENTITY(PARAM)                                                                                        \
+	"Unable to execute API command x due to invalid value. Invalid parameter " PARAM                             \
+	" value=U due to incorrect "                                                                                 \
+	"long value format, or entity does not exist or due to incorrect parameter annotation for the field in api " \
+	"cmd "                                                                                                       \
 	"class."
-#define ERROR_BODY(KEY, CODE, TEXT)                                                                                    \
-	"{\"" KEY "\":{\"uuidList\":[],\"errorcode\":" #CODE ",\"cserrorcode\":4350,\"errortext\":\"" TEXT "\"}}"
+#define ERROR_BODY(KEY, CODE, TEXT)                                                                \
+	"{\"" KEY "\":{\"uuidList\":[],\"errorcode\":" #CODE                                       \
+	",\"cserrorcode\":4350,\"errortext\":\"" TEXT "\"}}"
 #define HTML "<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 static const struct cloud_question change = { "attach the volume", CLOUD_REPLY_JOB_ID, true, NULL };
@@ -55,97 +57,126 @@ struct shape {
 
 static const struct shape shapes[] = {
 	/* --- it worked --- */
-	{ "job id", &change, 200, "{\"attachvolumeresponse\":{\"jobid\":\"" JOB_ID "\"}}", CLOUD_OK, .answered = true },
-	{ "any top-level name", &change, 200, "{\"whatever\":{\"jobid\":\"" JOB_ID "\"}}", CLOUD_OK, .answered = true },
-	{ "white space around", &change, 200, "\r\n {\"x\" : {\"jobid\":\"" JOB_ID "\"} } \n", CLOUD_OK,
+	{ "job id", &change, 200, "{\"attachvolumeresponse\":{\"jobid\":\"" JOB_ID "\"}}", CLOUD_OK,
 	  .answered = true },
-	{ "success of any kind", &ping, 200, "{\"listcapabilitiesresponse\":{\"capability\":{}}}", CLOUD_OK,
+	{ "any top-level name", &change, 200, "{\"whatever\":{\"jobid\":\"" JOB_ID "\"}}", CLOUD_OK,
 	  .answered = true },
-	{ "empty list", &listing, 200, "{\"listvolumesresponse\":{}}", CLOUD_OK, .answered = true },
-	{ "page past the end", &listing, 200, "{\"listvolumesresponse\":{\"count\":7}}", CLOUD_OK, .answered = true },
-	{ "unknown id lists nothing", &listing, 431, ERROR_BODY("listvolumesresponse", 431, UNKNOWN_ENTITY("id")),
+	{ "white space around", &change, 200, "\r\n {\"x\" : {\"jobid\":\"" JOB_ID "\"} } \n",
 	  CLOUD_OK, .answered = true },
-	{ "pending job", &job, 200, "{\"x\":{\"jobid\":\"" JOB_ID "\",\"jobstatus\":0}}", CLOUD_OK, .answered = true },
+	{ "success of any kind", &ping, 200, "{\"listcapabilitiesresponse\":{\"capability\":{}}}",
+	  CLOUD_OK, .answered = true },
+	{ "empty list", &listing, 200, "{\"listvolumesresponse\":{}}", CLOUD_OK, .answered = true },
+	{ "page past the end", &listing, 200, "{\"listvolumesresponse\":{\"count\":7}}", CLOUD_OK,
+	  .answered = true },
+	{ "unknown id lists nothing", &listing, 431,
+	  ERROR_BODY("listvolumesresponse", 431, UNKNOWN_ENTITY("id")), CLOUD_OK,
+	  .answered = true },
+	{ "pending job", &job, 200, "{\"x\":{\"jobid\":\"" JOB_ID "\",\"jobstatus\":0}}", CLOUD_OK,
+	  .answered = true },
 
 	/* --- refused --- */
 	{ "business rule", &change, 431,
-	  ERROR_BODY("attachvolumeresponse", 431, "Please specify a volume that is not attached to any VM."),
+	  ERROR_BODY("attachvolumeresponse", 431,
+		     "Please specify a volume that is not attached to any VM."),
 	  CLOUD_REFUSED, ERR_CLOUD, 431,
 	  "CloudStack refused to attach the volume: Please specify a volume that is not attached to any VM. (code 431)",
 	  true },
-	{ "role forbids", &change, 432, ERROR_BODY("errorresponse", 432, "The API [attachVolume] does not exist"),
-	  CLOUD_REFUSED, ERR_CLOUD, 432, "does not exist", true },
-	{ "quota", &change, 535, ERROR_BODY("createvolumeresponse", 535, "Maximum number of resources"), CLOUD_REFUSED,
+	{ "role forbids", &change, 432,
+	  ERROR_BODY("errorresponse", 432, "The API [attachVolume] does not exist"), CLOUD_REFUSED,
+	  ERR_CLOUD, 432, "does not exist", true },
+	{ "quota", &change, 535,
+	  ERROR_BODY("createvolumeresponse", 535, "Maximum number of resources"), CLOUD_REFUSED,
 	  ERR_CLOUD, 535, "Maximum number of resources", true },
-	{ "internal error of a submit", &change, 530, ERROR_BODY("x", 530, "Internal error executing command"),
-	  CLOUD_REFUSED, ERR_CLOUD, 530, "Internal error", true },
-	{ "unknown volume", &change, 431, ERROR_BODY("x", 431, UNKNOWN_ENTITY("id")), CLOUD_REFUSED, ERR_NOT_FOUND, 431,
-	  "entity does not exist", true },
-	{ "unknown VM is not an unknown volume", &change, 431, ERROR_BODY("x", 431, UNKNOWN_ENTITY("virtualmachineid")),
-	  CLOUD_REFUSED, ERR_CLOUD, 431, "virtualmachineid", true },
-	{ "unknown VM is not an empty list", &listing, 431, ERROR_BODY("x", 431, UNKNOWN_ENTITY("virtualmachineid")),
-	  CLOUD_REFUSED, ERR_CLOUD, 431, "virtualmachineid", true },
-	{ "volume deleted long ago", &change, 431, ERROR_BODY("x", 431, "Unable to find volume with ID: 12"),
-	  CLOUD_REFUSED, ERR_NOT_FOUND, 431, "Unable to find", true },
+	{ "internal error of a submit", &change, 530,
+	  ERROR_BODY("x", 530, "Internal error executing command"), CLOUD_REFUSED, ERR_CLOUD, 530,
+	  "Internal error", true },
+	{ "unknown volume", &change, 431, ERROR_BODY("x", 431, UNKNOWN_ENTITY("id")), CLOUD_REFUSED,
+	  ERR_NOT_FOUND, 431, "entity does not exist", true },
+	{ "unknown VM is not an unknown volume", &change, 431,
+	  ERROR_BODY("x", 431, UNKNOWN_ENTITY("virtualmachineid")), CLOUD_REFUSED, ERR_CLOUD, 431,
+	  "virtualmachineid", true },
+	{ "unknown VM is not an empty list", &listing, 431,
+	  ERROR_BODY("x", 431, UNKNOWN_ENTITY("virtualmachineid")), CLOUD_REFUSED, ERR_CLOUD, 431,
+	  "virtualmachineid", true },
+	{ "volume deleted long ago", &change, 431,
+	  ERROR_BODY("x", 431, "Unable to find volume with ID: 12"), CLOUD_REFUSED, ERR_NOT_FOUND,
+	  431, "Unable to find", true },
 	{ "4350 with 431 is not always not found", &change, 431,
-	  ERROR_BODY("x", 431, "There are snapshot operations in progress on the volume, unable to delete it"),
+	  ERROR_BODY(
+		  "x", 431,
+		  "There are snapshot operations in progress on the volume, unable to delete it"),
 	  CLOUD_REFUSED, ERR_CLOUD, 431, "snapshot", true },
-	{ "unknown job", &job, 431, ERROR_BODY("queryasyncjobresultresponse", 431, UNKNOWN_ENTITY("jobid")),
-	  CLOUD_REFUSED, ERR_NOT_FOUND, 431, "refused to look at a job", true },
-	{ "somebody else's job", &job, 531, ERROR_BODY("x", 531, "no permission"), CLOUD_REFUSED, ERR_CLOUD, 531,
-	  "permission", true },
-	{ "error without a text", &change, 431, "{\"x\":{\"errorcode\":431}}", CLOUD_REFUSED, ERR_CLOUD, 431,
-	  "no reason given", true },
-	{ "text without a code", &change, 431, "{\"x\":{\"errortext\":\"why\"}}", CLOUD_REFUSED, ERR_CLOUD, 431, "why",
-	  true },
-	{ "the payload's code counts", &change, 200, ERROR_BODY("x", 431, "why"), CLOUD_REFUSED, ERR_CLOUD, 431, "why",
-	  true },
+	{ "unknown job", &job, 431,
+	  ERROR_BODY("queryasyncjobresultresponse", 431, UNKNOWN_ENTITY("jobid")), CLOUD_REFUSED,
+	  ERR_NOT_FOUND, 431, "refused to look at a job", true },
+	{ "somebody else's job", &job, 531, ERROR_BODY("x", 531, "no permission"), CLOUD_REFUSED,
+	  ERR_CLOUD, 531, "permission", true },
+	{ "error without a text", &change, 431, "{\"x\":{\"errorcode\":431}}", CLOUD_REFUSED,
+	  ERR_CLOUD, 431, "no reason given", true },
+	{ "text without a code", &change, 431, "{\"x\":{\"errortext\":\"why\"}}", CLOUD_REFUSED,
+	  ERR_CLOUD, 431, "why", true },
+	{ "the payload's code counts", &change, 200, ERROR_BODY("x", 431, "why"), CLOUD_REFUSED,
+	  ERR_CLOUD, 431, "why", true },
 
 	/* --- it did not happen --- */
-	{ "401 of CloudStack", &change, 401, ERROR_BODY("errorresponse", 401, "unable to verify user credentials"),
-	  CLOUD_AWAY, ERR_UNAVAILABLE, 401, "secret key is wrong", true },
-	{ "401 under the name null", &change, 401, ERROR_BODY("null", 401, "unable to verify user credentials"),
-	  CLOUD_AWAY, ERR_UNAVAILABLE, 401, "unable to verify", true },
-	{ "401 of a proxy", &change, 401, HTML, CLOUD_AWAY, ERR_UNAVAILABLE, 401, "secret key is wrong", false },
-	{ "rate limit", &change, 429, ERROR_BODY("x", 429, "please retry after [250] ms."), CLOUD_AWAY, ERR_TOO_MANY,
-	  429, "request limit", true },
-	{ "rate limit of a proxy", &change, 429, HTML, CLOUD_AWAY, ERR_TOO_MANY, 429, "request limit", false },
-	{ "maintenance", &change, 503, ERROR_BODY("x", 503, "Maintenance or shutdown has been initiated"), CLOUD_AWAY,
+	{ "401 of CloudStack", &change, 401,
+	  ERROR_BODY("errorresponse", 401, "unable to verify user credentials"), CLOUD_AWAY,
+	  ERR_UNAVAILABLE, 401, "secret key is wrong", true },
+	{ "401 under the name null", &change, 401,
+	  ERROR_BODY("null", 401, "unable to verify user credentials"), CLOUD_AWAY, ERR_UNAVAILABLE,
+	  401, "unable to verify", true },
+	{ "401 of a proxy", &change, 401, HTML, CLOUD_AWAY, ERR_UNAVAILABLE, 401,
+	  "secret key is wrong", false },
+	{ "rate limit", &change, 429, ERROR_BODY("x", 429, "please retry after [250] ms."),
+	  CLOUD_AWAY, ERR_TOO_MANY, 429, "request limit", true },
+	{ "rate limit of a proxy", &change, 429, HTML, CLOUD_AWAY, ERR_TOO_MANY, 429,
+	  "request limit", false },
+	{ "maintenance", &change, 503,
+	  ERROR_BODY("x", 503, "Maintenance or shutdown has been initiated"), CLOUD_AWAY,
 	  ERR_UNAVAILABLE, 503, "Maintenance", true },
-	{ "internal error of a look", &job, 530, ERROR_BODY("x", 530, "Internal error"), CLOUD_AWAY, ERR_UNAVAILABLE,
-	  530, "Internal error", true },
-	{ "HTML 404", &change, 404, HTML, CLOUD_AWAY, ERR_UNAVAILABLE, 0, "Nothing was done", false },
-	{ "HTML 431 is Jetty's, not CloudStack's", &change, 431, HTML, CLOUD_AWAY, ERR_UNAVAILABLE, 0,
-	  "HTTP 431, text/html", false },
+	{ "internal error of a look", &job, 530, ERROR_BODY("x", 530, "Internal error"), CLOUD_AWAY,
+	  ERR_UNAVAILABLE, 530, "Internal error", true },
+	{ "HTML 404", &change, 404, HTML, CLOUD_AWAY, ERR_UNAVAILABLE, 0, "Nothing was done",
+	  false },
+	{ "HTML 431 is Jetty's, not CloudStack's", &change, 431, HTML, CLOUD_AWAY, ERR_UNAVAILABLE,
+	  0, "HTTP 431, text/html", false },
 	{ "redirection", &change, 302, "", CLOUD_AWAY, ERR_UNAVAILABLE, 0, "HTTP 302", false },
-	{ "HTML 502 for a look", &listing, 502, HTML, CLOUD_AWAY, ERR_UNAVAILABLE, 0, "HTTP 502", false },
-	{ "empty 200 for a look", &listing, 200, "", CLOUD_AWAY, ERR_UNAVAILABLE, 0, "it is empty", false },
-	{ "volumes that are no list", &listing, 200, "{\"x\":{\"count\":1,\"volume\":{}}}", CLOUD_AWAY, ERR_UNAVAILABLE,
-	  0, "not a list", false },
-	{ "volume without an id", &listing, 200, "{\"x\":{\"count\":2,\"volume\":[{\"id\":\"a\"},{\"name\":\"b\"}]}}",
-	  CLOUD_AWAY, ERR_UNAVAILABLE, 0, "no id", false },
-	{ "job without a status", &job, 200, "{\"x\":{\"jobid\":\"" JOB_ID "\"}}", CLOUD_AWAY, ERR_UNAVAILABLE, 0,
-	  "how the job stands", false },
+	{ "HTML 502 for a look", &listing, 502, HTML, CLOUD_AWAY, ERR_UNAVAILABLE, 0, "HTTP 502",
+	  false },
+	{ "empty 200 for a look", &listing, 200, "", CLOUD_AWAY, ERR_UNAVAILABLE, 0, "it is empty",
+	  false },
+	{ "volumes that are no list", &listing, 200, "{\"x\":{\"count\":1,\"volume\":{}}}",
+	  CLOUD_AWAY, ERR_UNAVAILABLE, 0, "not a list", false },
+	{ "volume without an id", &listing, 200,
+	  "{\"x\":{\"count\":2,\"volume\":[{\"id\":\"a\"},{\"name\":\"b\"}]}}", CLOUD_AWAY,
+	  ERR_UNAVAILABLE, 0, "no id", false },
+	{ "job without a status", &job, 200, "{\"x\":{\"jobid\":\"" JOB_ID "\"}}", CLOUD_AWAY,
+	  ERR_UNAVAILABLE, 0, "how the job stands", false },
 
 	/* --- nobody can know --- */
-	{ "HTML 502", &change, 502, HTML, CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "It may have happened", false },
-	{ "HTML 503", &change, 503, HTML, CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "It may have happened", false },
-	{ "HTML 530 is a CDN's", &change, 530, HTML, CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "It may have happened", false },
-	{ "a proxy out of patience", &change, 408, HTML, CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "It may have happened",
+	{ "HTML 502", &change, 502, HTML, CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "It may have happened",
 	  false },
+	{ "HTML 503", &change, 503, HTML, CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "It may have happened",
+	  false },
+	{ "HTML 530 is a CDN's", &change, 530, HTML, CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0,
+	  "It may have happened", false },
+	{ "a proxy out of patience", &change, 408, HTML, CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0,
+	  "It may have happened", false },
 	{ "empty 200", &change, 200, "", CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "it is empty", false },
 	{ "broken JSON", &change, 200, "{\"x\":{\"jobid\":\"1d", CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0,
 	  "not CloudStack's JSON", false },
-	{ "XML", &change, 200, "<attachvolumeresponse/>", CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "not CloudStack's JSON",
-	  false },
-	{ "array", &change, 200, "[{\"jobid\":\"x\"}]", CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "not CloudStack's JSON",
-	  false },
-	{ "empty object", &change, 200, "{}", CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "not CloudStack's JSON", false },
-	{ "payload of no use", &change, 200, "{\"x\":null}", CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "not CloudStack's JSON",
-	  false },
-	{ "no job", &change, 200, "{\"x\":{}}", CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "it names no job", false },
-	{ "somebody else's JSON with a 5xx", &change, 500, "{\"x\":{\"jobid\":\"a\"}}", CLOUD_UNKNOWN, ERR_UNAVAILABLE,
-	  0, "HTTP status does not fit", false },
+	{ "XML", &change, 200, "<attachvolumeresponse/>", CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0,
+	  "not CloudStack's JSON", false },
+	{ "array", &change, 200, "[{\"jobid\":\"x\"}]", CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0,
+	  "not CloudStack's JSON", false },
+	{ "empty object", &change, 200, "{}", CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0,
+	  "not CloudStack's JSON", false },
+	{ "payload of no use", &change, 200, "{\"x\":null}", CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0,
+	  "not CloudStack's JSON", false },
+	{ "no job", &change, 200, "{\"x\":{}}", CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0,
+	  "it names no job", false },
+	{ "somebody else's JSON with a 5xx", &change, 500, "{\"x\":{\"jobid\":\"a\"}}",
+	  CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "HTTP status does not fit", false },
 };
 
 static void test_shapes(void **state)
@@ -189,13 +220,16 @@ static void test_silence(void **state)
 		{ "change not sent in time", &change, false, ERR_TIMEOUT, CLOUD_AWAY, ERR_TIMEOUT },
 		{ "change cut", &change, true, ERR_UNAVAILABLE, CLOUD_UNKNOWN, ERR_UNAVAILABLE },
 		{ "change timed out", &change, true, ERR_TIMEOUT, CLOUD_UNKNOWN, ERR_TIMEOUT },
-		{ "change answered at too great length", &change, true, ERR_TOO_LARGE, CLOUD_UNKNOWN, ERR_UNAVAILABLE },
+		{ "change answered at too great length", &change, true, ERR_TOO_LARGE,
+		  CLOUD_UNKNOWN, ERR_UNAVAILABLE },
 		{ "look cut", &listing, true, ERR_UNAVAILABLE, CLOUD_AWAY, ERR_UNAVAILABLE },
 		{ "look timed out", &job, true, ERR_TIMEOUT, CLOUD_AWAY, ERR_TIMEOUT },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct http_response response = { .body = "", .content_type = "", .sent = rows[i].sent };
+		struct http_response response = { .body = "",
+						  .content_type = "",
+						  .sent = rows[i].sent };
 		struct cloud_reply reply;
 
 		print_message("  %s\n", rows[i].label);
@@ -211,7 +245,8 @@ static void test_silence(void **state)
 
 /* --- contents --- */
 
-static void read_body(struct cloud_reply *reply, const struct cloud_question *question, const char *body)
+static void read_body(struct cloud_reply *reply, const struct cloud_question *question,
+		      const char *body)
 {
 	struct http_response response = answer(200, body);
 
@@ -223,7 +258,8 @@ static void test_submit(void **state)
 {
 	struct cloud_reply reply;
 
-	read_body(&reply, &change, "{\"createvolumeresponse\":{\"id\":\"" VOLUME_ID "\",\"jobid\":\"" JOB_ID "\"}}");
+	read_body(&reply, &change,
+		  "{\"createvolumeresponse\":{\"id\":\"" VOLUME_ID "\",\"jobid\":\"" JOB_ID "\"}}");
 	assert_string_equal(reply.result.job_id, JOB_ID);
 	assert_string_equal(reply.result.entity_id, VOLUME_ID);
 	cloud_reply_clear(&reply);
@@ -240,12 +276,14 @@ static void test_volumes(void **state)
 	struct cloud_reply reply;
 	int64_t size;
 
-	read_body(&reply, &listing,
-		  "{\"listvolumesresponse\":{\"count\":812,\"volume\":[{\"id\":\"" VOLUME_ID "\",\"name\":\"data\","
-		  "\"zoneid\":\"z\",\"type\":\"DATADISK\",\"size\":9007199254740991,\"state\":\"Ready\",\"deviceid\":4,"
-		  "\"virtualmachineid\":\"vm\",\"jobid\":\"" JOB_ID
-		  "\",\"hypervisor\":\"KVM\",\"tags\":[],\"destroyed\":false},"
-		  "{\"id\":\"second\",\"deviceid\":2}]}}");
+	read_body(
+		&reply, &listing,
+		"{\"listvolumesresponse\":{\"count\":812,\"volume\":[{\"id\":\"" VOLUME_ID
+		"\",\"name\":\"data\","
+		"\"zoneid\":\"z\",\"type\":\"DATADISK\",\"size\":9007199254740991,\"state\":\"Ready\",\"deviceid\":4,"
+		"\"virtualmachineid\":\"vm\",\"jobid\":\"" JOB_ID
+		"\",\"hypervisor\":\"KVM\",\"tags\":[],\"destroyed\":false},"
+		"{\"id\":\"second\",\"deviceid\":2}]}}");
 	assert_int_equal(reply.result.count, 2);
 	assert_int_equal(reply.result.total, 812);
 	volume = &reply.result.volumes[0];
@@ -297,9 +335,10 @@ static void test_name_is_checked_again(void **state)
 	struct cloud_reply reply;
 
 	named.name = "data";
-	read_body(&reply, &named,
-		  "{\"x\":{\"count\":3,\"volume\":[{\"id\":\"a\",\"name\":\"DATA\"},{\"id\":\"b\",\"name\":\"data\"},"
-		  "{\"id\":\"c\",\"name\":\"dat\\u00e4\"}]}}");
+	read_body(
+		&reply, &named,
+		"{\"x\":{\"count\":3,\"volume\":[{\"id\":\"a\",\"name\":\"DATA\"},{\"id\":\"b\",\"name\":\"data\"},"
+		"{\"id\":\"c\",\"name\":\"dat\\u00e4\"}]}}");
 	assert_int_equal(reply.result.count, 1);
 	assert_int_equal(reply.result.total, 1);
 	assert_string_equal(reply.result.volumes[0].id, "b");
@@ -310,13 +349,15 @@ static void test_finished_job(void **state)
 {
 	struct cloud_reply reply;
 
-	read_body(&reply, &job,
-		  "{\"queryasyncjobresultresponse\":{\"cmd\":\"AttachVolumeCmd\",\"jobstatus\":1,\"jobprocstatus\":0,"
-		  "\"jobresultcode\":0,\"jobresulttype\":\"object\",\"jobresult\":{\"volume\":{\"id\":\"" VOLUME_ID
-		  "\","
-		  "\"deviceid\":1,\"virtualmachineid\":\"vm\",\"jobid\":\"" JOB_ID "\",\"jobstatus\":0,"
-		  "\"chaininfo\":\"{\\\"diskDeviceBusName\\\":\\\"scsi0:0\\\"}\"}},\"jobinstancetype\":\"Volume\","
-		  "\"jobinstanceid\":\"" VOLUME_ID "\",\"jobid\":\"" JOB_ID "\"}}");
+	read_body(
+		&reply, &job,
+		"{\"queryasyncjobresultresponse\":{\"cmd\":\"AttachVolumeCmd\",\"jobstatus\":1,\"jobprocstatus\":0,"
+		"\"jobresultcode\":0,\"jobresulttype\":\"object\",\"jobresult\":{\"volume\":{\"id\":\"" VOLUME_ID
+		"\","
+		"\"deviceid\":1,\"virtualmachineid\":\"vm\",\"jobid\":\"" JOB_ID
+		"\",\"jobstatus\":0,"
+		"\"chaininfo\":\"{\\\"diskDeviceBusName\\\":\\\"scsi0:0\\\"}\"}},\"jobinstancetype\":\"Volume\","
+		"\"jobinstanceid\":\"" VOLUME_ID "\",\"jobid\":\"" JOB_ID "\"}}");
 	assert_int_equal(reply.result.job_status, CLOUD_JOB_SUCCEEDED);
 	assert_string_equal(reply.result.entity_id, VOLUME_ID);
 	assert_int_equal(reply.result.count, 1);
@@ -347,21 +388,24 @@ static void test_failed_job(void **state)
 		  "{\"x\":{\"jobstatus\":2,\"jobresultcode\":431,\"jobresult\":{\"errorcode\":431,\"errortext\":"
 		  "\"Please specify a "
 		  "valid User VM.\"}}}",
-		  ERR_CLOUD, 431, "CloudStack's job failed: Please specify a valid User VM. (code 431)", false },
+		  ERR_CLOUD, 431,
+		  "CloudStack's job failed: Please specify a valid User VM. (code 431)", false },
 		{ "volume gone meanwhile",
 		  "{\"x\":{\"jobstatus\":2,\"jobresult\":{\"errorcode\":431,\"errortext\":\"Unable to find volume with "
 		  "ID: 4\"}}}",
 		  ERR_NOT_FOUND, 431, "Unable to find", false },
-		{ "management server restarted", "{\"x\":{\"jobstatus\":2,\"jobresultcode\":530}}", ERR_CLOUD, 530,
-		  "management server lost the job", true },
+		{ "management server restarted", "{\"x\":{\"jobstatus\":2,\"jobresultcode\":530}}",
+		  ERR_CLOUD, 530, "management server lost the job", true },
 		{ "blocked its queue for too long",
 		  "{\"x\":{\"jobstatus\":2,\"jobresult\":{\"errorcode\":530,\"errortext\":\"Job is cancelled as it has "
 		  "been blocking "
 		  "others for too long\"}}}",
 		  ERR_CLOUD, 530, "cancelled", true },
-		{ "cancelled", "{\"x\":{\"jobstatus\":3,\"jobresult\":{\"errorcode\":530,\"errortext\":\"because\"}}}",
+		{ "cancelled",
+		  "{\"x\":{\"jobstatus\":3,\"jobresult\":{\"errorcode\":530,\"errortext\":\"because\"}}}",
 		  ERR_CLOUD, 530, "because", false },
-		{ "without any code", "{\"x\":{\"jobstatus\":2}}", ERR_CLOUD, 530, "lost the job", true },
+		{ "without any code", "{\"x\":{\"jobstatus\":2}}", ERR_CLOUD, 530, "lost the job",
+		  true },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -384,7 +428,8 @@ static void test_raw_control_characters(void **state)
 {
 	struct cloud_reply reply;
 
-	read_body(&reply, &listing, "{\"x\":{\"volume\":[{\"id\":\"a\",\"name\":\"tab\there\nand \x01\"}]}}");
+	read_body(&reply, &listing,
+		  "{\"x\":{\"volume\":[{\"id\":\"a\",\"name\":\"tab\there\nand \x01\"}]}}");
 	assert_string_equal(reply.result.volumes[0].name, "tab here and  ");
 	cloud_reply_clear(&reply);
 }
@@ -394,9 +439,10 @@ static void test_impossible_escapes(void **state)
 {
 	struct cloud_reply reply;
 
-	read_body(&reply, &listing,
-		  "{\"x\":{\"volume\":[{\"id\":\"a\",\"name\":\"a\\A\"},{\"id\":\"b\",\"name\":\"q\\\"\\\\ "
-		  "\\u00e9\"}]}}");
+	read_body(
+		&reply, &listing,
+		"{\"x\":{\"volume\":[{\"id\":\"a\",\"name\":\"a\\A\"},{\"id\":\"b\",\"name\":\"q\\\"\\\\ "
+		"\\u00e9\"}]}}");
 	assert_int_equal(reply.result.count, 2);
 	assert_string_equal(reply.result.volumes[0].name, "a\\A");
 	assert_string_equal(reply.result.volumes[1].name, "q\"\\ \xc3\xa9");
@@ -456,7 +502,8 @@ static void test_text_copy(void **state)
 
 static void test_wait(void **state)
 {
-	assert_int_equal(cloud_error_wait_ms("account api limit, please retry after [250] ms."), 250);
+	assert_int_equal(cloud_error_wait_ms("account api limit, please retry after [250] ms."),
+			 250);
 	assert_int_equal(cloud_error_wait_ms("please retry after [86400000] ms."), 60000);
 	assert_int_equal(cloud_error_wait_ms("please retry after [] ms."), 1000);
 	assert_int_equal(cloud_error_wait_ms("please retry after [-5] ms."), 1000);
@@ -467,7 +514,8 @@ static void test_wait(void **state)
 
 static void test_rate_limit_asks_for_a_wait(void **state)
 {
-	struct http_response response = answer(429, ERROR_BODY("x", 429, "please retry after [250] ms."));
+	struct http_response response =
+		answer(429, ERROR_BODY("x", 429, "please retry after [250] ms."));
 	struct cloud_reply reply;
 
 	cloud_reply_read(&reply, &change, &response);
@@ -481,7 +529,8 @@ static void test_rate_limit_asks_for_a_wait(void **state)
 
 static void check_skew(int64_t date_ms, const char *text, const char *not_text)
 {
-	struct http_response response = answer(401, ERROR_BODY("errorresponse", 401, "unable to verify"));
+	struct http_response response =
+		answer(401, ERROR_BODY("errorresponse", 401, "unable to verify"));
 	struct cloud_reply reply;
 
 	response.date_ms = date_ms;
@@ -520,7 +569,8 @@ static void test_predicates(void **state)
 	struct err already = refusal("This volume is already attached to a VM.");
 	struct err other = refusal("volume: V is already attached to a VM: M");
 	struct err loose = refusal("The specified volume is not attached to a VM.");
-	struct err twice = refusal("UUID: " JOB_ID " already exists so can't create/update with custom id");
+	struct err twice =
+		refusal("UUID: " JOB_ID " already exists so can't create/update with custom id");
 	struct err ours = { 0 };
 
 	assert_true(cloud_err_is_attached(&attached));

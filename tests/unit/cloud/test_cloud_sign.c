@@ -33,7 +33,8 @@ static const struct vector vectors[] = {
 			    { "command", "listVolumes" },
 			    { "listall", "true" },
 			    { "apikey", KEY_PARAM } },
-		.canonical = "apikey=vmd-test_apikey-0123456789&command=listvolumes&listall=true&response=json",
+		.canonical =
+			"apikey=vmd-test_apikey-0123456789&command=listvolumes&listall=true&response=json",
 		.signature = "w2fQz8jZDck9zhiCiqpxJvZuoKM=",
 		.wire = "&signature=w2fQz8jZDck9zhiCiqpxJvZuoKM%3D",
 	},
@@ -49,11 +50,12 @@ static const struct vector vectors[] = {
 			    { "expires", "2030-01-02T03:04:05+0000" },
 			    { "customjobid", "3f2504e0-4f89-41d3-9a0c-0305e82c3301" },
 			    { "apikey", KEY_PARAM } },
-		.canonical = "apikey=vmd-test_apikey-0123456789&command=createvolume"
-			     "&customjobid=3f2504e0-4f89-41d3-9a0c-0305e82c3301"
-			     "&diskofferingid=7662b6ae-f00b-4268-973f-f3f87eaf82c5"
-			     "&expires=2030-01-02t03%3a04%3a05%2b0000&name=db%20data%2blog%20*%7e%20%28%c3%a9%29%2fv1"
-			     "&response=json&signatureversion=3&size=20&zoneid=1128bd56-b4d9-4ac6-a7b9-c715b187ce11",
+		.canonical =
+			"apikey=vmd-test_apikey-0123456789&command=createvolume"
+			"&customjobid=3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+			"&diskofferingid=7662b6ae-f00b-4268-973f-f3f87eaf82c5"
+			"&expires=2030-01-02t03%3a04%3a05%2b0000&name=db%20data%2blog%20*%7e%20%28%c3%a9%29%2fv1"
+			"&response=json&signatureversion=3&size=20&zoneid=1128bd56-b4d9-4ac6-a7b9-c715b187ce11",
 		.signature = "PW33jiQtwFF10TeHN0PWX1ujEhw=",
 		.wire = "&name=db%20data%2Blog%20*%7E%20%28%C3%A9%29%2Fv1&",
 	},
@@ -68,15 +70,19 @@ static const struct vector vectors[] = {
 			    { "signatureVersion", "3" },
 			    { "expires", "2030-01-02T03:04:05Z" },
 			    { "apiKey", KEY_PARAM } },
-		.canonical = "apikey=vmd-test_apikey-0123456789&command=createtags&expires=2030-01-02t03%3a04%3a05z"
-			     "&resourceids=a0e403db-0342-45f1-b9e0-8ff94cc1652f&resourcetype=volume&response=json"
-			     "&signatureversion=3&tags[0].key=owner&tags[0].value=vmd%40host%3a1",
+		.canonical =
+			"apikey=vmd-test_apikey-0123456789&command=createtags&expires=2030-01-02t03%3a04%3a05z"
+			"&resourceids=a0e403db-0342-45f1-b9e0-8ff94cc1652f&resourcetype=volume&response=json"
+			"&signatureversion=3&tags[0].key=owner&tags[0].value=vmd%40host%3a1",
 		.signature = "rKuLiRJJt7vLKqiUTlRAaJOj7Wo=",
 		.wire = "&tags%5B0%5D.value=VMD%40host%3A1&",
 	},
 	{
 		.label = "names are sorted before they are lower-cased",
-		.params = { { "aa", "2" }, { "command", "listVolumes" }, { "aB", "1" }, { "response", "json" } },
+		.params = { { "aa", "2" },
+			    { "command", "listVolumes" },
+			    { "aB", "1" },
+			    { "response", "json" } },
 		.canonical = "ab=1&aa=2&command=listvolumes&response=json",
 		.signature = "KP0IMjObw8D5wUChPoYTp3EQk7s=",
 		.wire = "aB=1&aa=2&",
@@ -87,7 +93,8 @@ static const struct vector vectors[] = {
 			    { "name", "" },
 			    { "command", "listVolumes" },
 			    { "apikey", KEY_PARAM } },
-		.canonical = "apikey=vmd-test_apikey-0123456789&command=listvolumes&name=&response=json",
+		.canonical =
+			"apikey=vmd-test_apikey-0123456789&command=listvolumes&name=&response=json",
 		.signature = "4mmJxRfLojKoPpD9HEz2VtSCUXQ=",
 		.wire = "&name=&",
 	},
@@ -98,7 +105,8 @@ static const struct vector vectors[] = {
 			    { "command", "listVolumes" },
 			    { "listall", "true" },
 			    { "apikey", KEY_PARAM } },
-		.canonical = "apikey=vmd-test_apikey-0123456789&command=listvolumes&listall=true&response=json",
+		.canonical =
+			"apikey=vmd-test_apikey-0123456789&command=listvolumes&listall=true&response=json",
 		.signature = "w2fQz8jZDck9zhiCiqpxJvZuoKM=",
 		.wire = "apikey=vmd-Test_ApiKey-0123456789&command=listVolumes&listall=true&response=json&signature=",
 	},
@@ -143,7 +151,8 @@ static void test_vectors(void **state)
 	secret_free(secret);
 }
 
-/* The signature's own + / = must be encoded on the wire; this one has all three kinds over many tries. */
+/* The signature's own + / = must be encoded on the wire; this one has all three kinds over many
+ * tries. */
 static void test_signature_is_encoded_on_the_wire(void **state)
 {
 	struct secret *secret = secret_new(SECRET, strlen(SECRET));
@@ -193,9 +202,9 @@ static void test_nothing_stays_behind(void **state)
 	unsigned char digest[21];
 	size_t count = copy_params(vector, params);
 
-	assert_int_equal(
-		EVP_DecodeBlock(digest, (const unsigned char *)vector->signature, (int)strlen(vector->signature)),
-		sizeof(digest)); /* the last byte is padding */
+	assert_int_equal(EVP_DecodeBlock(digest, (const unsigned char *)vector->signature,
+					 (int)strlen(vector->signature)),
+			 sizeof(digest)); /* the last byte is padding */
 	wiping_watch(secrets);
 	cloud_sign_query(params, count, secret, &query);
 	assert_null(wiping_missed());

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The configuration file as an administrator meets it: which value a key has when the file says nothing, which values
- * it takes, and that each mistake is answered with the file, the line, the key and what would be right. Files hold
- * secrets now and then, in the wrong place, so no message repeats a line that could not be understood.
+ * The configuration file as an administrator meets it: which value a key has when the file says
+ * nothing, which values it takes, and that each mistake is answered with the file, the line, the
+ * key and what would be right. Files hold secrets now and then, in the wrong place, so no message
+ * repeats a line that could not be understood.
  */
 
 #include <setjmp.h>
@@ -161,7 +162,8 @@ static void but_one_that_was_named_must(void **state)
 	assert_string_equal(f->err.text, expected);
 }
 
-/* A file can be read again into the same struct, and what it no longer says is at its default again. */
+/* A file can be read again into the same struct, and what it no longer says is at its default
+ * again. */
 static void a_second_file_replaces_the_first(void **state)
 {
 	struct fixture *f = *state;
@@ -175,14 +177,16 @@ static void a_second_file_replaces_the_first(void **state)
 
 /* ---- the sample ---- */
 
-/* "#key = value" becomes "key = value" where the sample shows a default; what stays open stays a comment. */
+/* "#key = value" becomes "key = value" where the sample shows a default; what stays open stays a
+ * comment. */
 static char *uncomment(const char *sample)
 {
 	struct buf out = BUF_NULL;
 
 	for (const char *line = sample; *line;) {
 		size_t length = strcspn(line, "\n");
-		bool key = line[0] == '#' && line[1] >= 'a' && line[1] <= 'z' && line[length - 1] != '=';
+		bool key = line[0] == '#' && line[1] >= 'a' && line[1] <= 'z' &&
+			   line[length - 1] != '=';
 
 		buf_add(&out, line + key, length - key);
 		buf_add_char(&out, '\n');
@@ -308,12 +312,15 @@ static void numbers_have_limits(void **state)
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		const char *values[] = { limits[i].below, limits[i].least, limits[i].most, limits[i].above };
-		_cleanup_free_ char *name = xasprintf("%s.%s must ", limits[i].section, limits[i].key);
+		const char *values[] = { limits[i].below, limits[i].least, limits[i].most,
+					 limits[i].above };
+		_cleanup_free_ char *name =
+			xasprintf("%s.%s must ", limits[i].section, limits[i].key);
 
 		for (size_t n = 0; n < ARRAY_SIZE(values); n++) {
-			_cleanup_free_ char *text = xasprintf("[%s]\n%s\n%s = %s\n", limits[i].section, limits[i].more,
-							      limits[i].key, values[n]);
+			_cleanup_free_ char *text =
+				xasprintf("[%s]\n%s\n%s = %s\n", limits[i].section, limits[i].more,
+					  limits[i].key, values[n]);
 
 			if (n == 1 || n == 2) {
 				assert_accepted(f, text);
@@ -333,7 +340,8 @@ static void every_number_is_among_them(void **state)
 	size_t numbers = 0;
 
 	for (size_t i = 0; i < config_record.count; i++)
-		numbers += config_record.fields[i].type == FIELD_INT || config_record.fields[i].type == FIELD_DURATION;
+		numbers += config_record.fields[i].type == FIELD_INT ||
+			   config_record.fields[i].type == FIELD_DURATION;
 	assert_int_equal(numbers, ARRAY_SIZE(limits));
 }
 
@@ -361,17 +369,22 @@ static void a_value_of_the_wrong_kind_is_refused(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_refused(f, "[cloud]\n\ntimeout = soon\n",
-		       "3: cloud.timeout must be a duration such as 2s, 250ms or 5min, got \"soon\"");
-	assert_refused(f, "[http]\nmax_requests = 2s\n", "2: http.max_requests must be a whole number, got \"2s\"");
+	assert_refused(
+		f, "[cloud]\n\ntimeout = soon\n",
+		"3: cloud.timeout must be a duration such as 2s, 250ms or 5min, got \"soon\"");
+	assert_refused(f, "[http]\nmax_requests = 2s\n",
+		       "2: http.max_requests must be a whole number, got \"2s\"");
 	assert_refused(f, "[device]\nstable_names = perhaps\n",
 		       "2: device.stable_names must be yes or no, got \"perhaps\"");
-	assert_refused(f, "[export]\nengine = samba\n",
-		       "2: export.engine must be one of none, qemu-storage-daemon, nbdkit, nbd-server; got \"samba\"");
-	assert_refused(f, "[log]\nlevel = loud\n",
-		       "2: log.level must be one of error, warning, notice, info, debug; got \"loud\"");
-	assert_refused(f, "[appliance]\nvm_id = 17\n",
-		       "2: appliance.vm_id must be a UUID such as 0d9ef9f6-3f7e-4b2a-9c8d-3f1f6f0f2a11, got \"17\"");
+	assert_refused(
+		f, "[export]\nengine = samba\n",
+		"2: export.engine must be one of none, qemu-storage-daemon, nbdkit, nbd-server; got \"samba\"");
+	assert_refused(
+		f, "[log]\nlevel = loud\n",
+		"2: log.level must be one of error, warning, notice, info, debug; got \"loud\"");
+	assert_refused(
+		f, "[appliance]\nvm_id = 17\n",
+		"2: appliance.vm_id must be a UUID such as 0d9ef9f6-3f7e-4b2a-9c8d-3f1f6f0f2a11, got \"17\"");
 }
 
 /* ---- lines ---- */
@@ -380,12 +393,14 @@ static void an_unknown_key_is_told_with_those_there_are(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_refused(f, "[store]\nurl = memory:\npasword_file = /x\n",
-		       "3: [store] has no key \"pasword_file\"; it has: url, password_file, retention");
+	assert_refused(
+		f, "[store]\nurl = memory:\npasword_file = /x\n",
+		"3: [store] has no key \"pasword_file\"; it has: url, password_file, retention");
 	/* The name of a member is no key. */
-	assert_refused(f, "[cloud]\ncloud_url = http://x\n",
-		       "2: [cloud] has no key \"cloud_url\"; it has: url, api_key_file, secret_key_file, ca_file, "
-		       "timeout, poll_min, poll_max, job_wait, parallel, zone_id");
+	assert_refused(
+		f, "[cloud]\ncloud_url = http://x\n",
+		"2: [cloud] has no key \"cloud_url\"; it has: url, api_key_file, secret_key_file, ca_file, "
+		"timeout, poll_min, poll_max, job_wait, parallel, zone_id");
 }
 
 #define SECTIONS "http, cloud, appliance, device, export, store, reconcile, operations, log"
@@ -394,8 +409,10 @@ static void an_unknown_section_is_told_with_those_there_are(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_refused(f, "[clouds]\nurl = http://x\n", "2: there is no section [clouds]; there are: " SECTIONS);
-	assert_refused(f, "url = http://x\n", "1: url stands above the first [section]; there are: " SECTIONS);
+	assert_refused(f, "[clouds]\nurl = http://x\n",
+		       "2: there is no section [clouds]; there are: " SECTIONS);
+	assert_refused(f, "url = http://x\n",
+		       "1: url stands above the first [section]; there are: " SECTIONS);
 }
 
 static void a_key_counts_once(void **state)
@@ -416,7 +433,8 @@ static void the_first_bad_line_is_the_one_that_is_told(void **state)
 
 	assert_refused(f, "[cloud]\ntimeout = 1s\nparallel = none\nnonsense\ntimeout = 2s\n",
 		       "3: cloud.parallel must be a whole number, got \"none\"");
-	assert_refused(f, "[cloud]\nnonsense\nparallel = none\n", "2: this is neither [section] nor key = value");
+	assert_refused(f, "[cloud]\nnonsense\nparallel = none\n",
+		       "2: this is neither [section] nor key = value");
 	assert_refused(f, "[cloud\nparallel = 2\n", "1: this is neither [section] nor key = value");
 }
 
@@ -444,7 +462,8 @@ static void a_file_that_is_too_large_is_refused(void **state)
 	assert_true(str_has_prefix(f->err.text, f->path));
 }
 
-/* Whoever puts a key where its file should be named, or types a line wrong, must not find it in the log. */
+/* Whoever puts a key where its file should be named, or types a line wrong, must not find it in the
+ * log. */
 static void secrets_are_not_repeated(void **state)
 {
 	static const char *const texts[] = {
@@ -494,9 +513,11 @@ static void buses_are_a_set(void **state)
 	assert_int_equal(config_buses(&f->config, &buses, &f->err), 0);
 	assert_int_equal(buses, 1u << BUS_LOOP | 1u << BUS_VIRTIO);
 	assert_int_equal(read_text(f, "[device]\nbuses = virtio ide\n"), -1);
-	assert_string_equal(f->err.text, "device.buses: \"ide\" is no bus; there are virtio, scsi, loop, other");
+	assert_string_equal(f->err.text,
+			    "device.buses: \"ide\" is no bus; there are virtio, scsi, loop, other");
 	assert_int_equal(read_text(f, "[device]\nbuses = ,\n"), -1);
-	assert_string_equal(f->err.text, "device.buses: name at least one of virtio, scsi, loop, other");
+	assert_string_equal(f->err.text,
+			    "device.buses: name at least one of virtio, scsi, loop, other");
 }
 
 int main(void)

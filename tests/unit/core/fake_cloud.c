@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The client's side of the CloudStack in memory: cloud/cloud.h, with each call a request that takes its time to arrive
- * and whose answer takes its time to come back, and with the scripted faults in between.
+ * The client's side of the CloudStack in memory: cloud/cloud.h, with each call a request that takes
+ * its time to arrive and whose answer takes its time to come back, and with the scripted faults in
+ * between.
  */
 
 #include <inttypes.h>
@@ -84,12 +85,14 @@ struct listing {
 	int64_t total;
 };
 
-static void list_one(struct listing *listing, const struct fake_server *server, const struct fake_volume *volume)
+static void list_one(struct listing *listing, const struct fake_server *server,
+		     const struct fake_volume *volume)
 {
 	struct cloud_volume *out;
 	const char *job_id = server_pending_job(server, volume);
 
-	listing->volumes = xrealloc(listing->volumes, (listing->count + 1) * sizeof(*listing->volumes));
+	listing->volumes =
+		xrealloc(listing->volumes, (listing->count + 1) * sizeof(*listing->volumes));
 	out = &listing->volumes[listing->count++];
 	*out = (struct cloud_volume){
 		.id = xstrdup(volume->id),
@@ -101,18 +104,21 @@ static void list_one(struct listing *listing, const struct fake_server *server, 
 		.job_id = xstrdup(job_id),
 		.size = volume->size,
 		.device_id = volume->device_id,
-		.raw = xasprintf("{\"id\":\"%s\",\"name\":\"%s\",\"vm\":\"%s\",\"size\":%" PRIu64 "}", volume->id,
-				 volume->name, volume->vm_id, volume->size),
+		.raw = xasprintf("{\"id\":\"%s\",\"name\":\"%s\",\"vm\":\"%s\",\"size\":%" PRIu64
+				 "}",
+				 volume->id, volume->name, volume->vm_id, volume->size),
 	};
 }
 
-static void list(struct listing *listing, struct fake_server *server, const struct fake_request *request)
+static void list(struct listing *listing, struct fake_server *server,
+		 const struct fake_request *request)
 {
 	int64_t first = request->page > 0 ? (request->page - 1) * CLOUD_PAGE_SIZE : 0;
 	const struct fake_volume *volume;
 
 	TAILQ_FOREACH(volume, &server->volumes, entry) {
-		if (volume->gone || (request->volume_id && !streq(request->volume_id, volume->id)) ||
+		if (volume->gone ||
+		    (request->volume_id && !streq(request->volume_id, volume->id)) ||
 		    (request->name && !streq(request->name, volume->name)) ||
 		    (request->vm_id && !streq(request->vm_id, volume->vm_id)))
 			continue;
@@ -137,7 +143,8 @@ static void listing_clear(struct listing *listing)
 	free(listing->volumes);
 }
 
-static void put_job(struct cloud_result *result, struct listing *listing, const struct fake_job *job)
+static void put_job(struct cloud_result *result, struct listing *listing,
+		    const struct fake_job *job)
 {
 	result->entity_id = job->volume->id;
 	if (job->state == JOB_SUCCEEDED)
@@ -164,7 +171,8 @@ static void put_refusal(struct cloud_result *result, bool change, int code, cons
 
 static void put_unknown_job(struct cloud_result *result)
 {
-	put_refusal(result, false, 431, "Invalid parameter jobid value=X due to: entity does not exist");
+	put_refusal(result, false, 431,
+		    "Invalid parameter jobid value=X due to: entity does not exist");
 	assert_int_equal(result->err.code, ERR_NOT_FOUND);
 }
 
@@ -176,7 +184,8 @@ static void put_silence(struct cloud_result *result, const struct fake_request *
 	err_set(&result->err, ERR_UNAVAILABLE, "CloudStack did not answer");
 }
 
-static void put_answer(struct cloud_result *result, struct listing *listing, struct fake_request *request)
+static void put_answer(struct cloud_result *result, struct listing *listing,
+		       struct fake_request *request)
 {
 	struct fake_server *server = request->server;
 	const struct fake_job *job;
@@ -254,7 +263,8 @@ static void on_arrive(struct loop_timer *timer)
 
 	if (fault->kind == FAULT_REFUSED) {
 		request->code = fault->code ? fault->code : 530;
-		snprintf(request->text, sizeof(request->text), "%s", str_or(fault->text, "Scripted refusal"));
+		snprintf(request->text, sizeof(request->text), "%s",
+			 str_or(fault->text, "Scripted refusal"));
 	} else if (fault->kind != FAULT_AWAY && fault->kind != FAULT_LOST_BEFORE) {
 		server_receive(request->server, request);
 	}
@@ -265,21 +275,23 @@ static void on_arrive(struct loop_timer *timer)
 }
 
 /* The last one scripted counts first. */
-static struct fake_fault find_fault(const struct fake_server *server, enum fake_command command, bool of_job)
+static struct fake_fault find_fault(const struct fake_server *server, enum fake_command command,
+				    bool of_job)
 {
 	for (size_t i = server->fault_count; i-- > 0;) {
 		const struct fake_fault *fault = &server->faults[i];
 		unsigned nth = server->calls[fault->command];
 
 		if ((fault->kind >= FAULT_JOB_FAILED) == of_job &&
-		    (fault->command == command || fault->command == FAKE_ANY) && nth >= fault->nth &&
-		    nth < fault->nth + (fault->times ? fault->times : 1))
+		    (fault->command == command || fault->command == FAKE_ANY) &&
+		    nth >= fault->nth && nth < fault->nth + (fault->times ? fault->times : 1))
 			return *fault;
 	}
 	return (struct fake_fault){ .kind = server->down && !of_job ? FAULT_AWAY : FAULT_NONE };
 }
 
-static struct fake_request *request_new(struct cloud *cloud, enum fake_command command, cloud_done_fn done, void *arg)
+static struct fake_request *request_new(struct cloud *cloud, enum fake_command command,
+					cloud_done_fn done, void *arg)
 {
 	struct fake_server *server = cloud->server;
 	struct fake_request *request = xnew(struct fake_request);
@@ -289,7 +301,8 @@ static struct fake_request *request_new(struct cloud *cloud, enum fake_command c
 	request->arrive.fire = on_arrive;
 	request->answer.fire = on_answer;
 	request->call = xnew(struct cloud_call);
-	*request->call = (struct cloud_call){ .cloud = cloud, .request = request, .done = done, .arg = arg };
+	*request->call =
+		(struct cloud_call){ .cloud = cloud, .request = request, .done = done, .arg = arg };
 	server->calls[command]++;
 	server->calls[FAKE_ANY]++;
 	request->fault = find_fault(server, command, false);
@@ -312,8 +325,8 @@ void cloud_call_cancel(struct cloud_call *call)
 }
 
 struct cloud_call *cloud_create_volume(struct cloud *cloud, const char *name, const char *zone_id,
-				       const char *offering_id, uint64_t size_gib, const char *job_id,
-				       cloud_done_fn done, void *arg)
+				       const char *offering_id, uint64_t size_gib,
+				       const char *job_id, cloud_done_fn done, void *arg)
 {
 	struct fake_request *request = request_new(cloud, FAKE_CREATE, done, arg);
 
@@ -323,8 +336,9 @@ struct cloud_call *cloud_create_volume(struct cloud *cloud, const char *name, co
 	return request->call;
 }
 
-struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_id, const char *vm_id,
-				       const char *job_id, cloud_done_fn done, void *arg)
+struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_id,
+				       const char *vm_id, const char *job_id, cloud_done_fn done,
+				       void *arg)
 {
 	struct fake_request *request = request_new(cloud, FAKE_ATTACH, done, arg);
 
@@ -334,8 +348,9 @@ struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_i
 	return request->call;
 }
 
-static struct cloud_call *ask_about(struct cloud *cloud, enum fake_command command, const char *volume_id,
-				    const char *name, const char *job_id, cloud_done_fn done, void *arg)
+static struct cloud_call *ask_about(struct cloud *cloud, enum fake_command command,
+				    const char *volume_id, const char *name, const char *job_id,
+				    cloud_done_fn done, void *arg)
 {
 	struct fake_request *request = request_new(cloud, command, done, arg);
 
@@ -345,14 +360,15 @@ static struct cloud_call *ask_about(struct cloud *cloud, enum fake_command comma
 	return request->call;
 }
 
-struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_id, const char *job_id,
-				       cloud_done_fn done, void *arg)
+struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_id,
+				       const char *job_id, cloud_done_fn done, void *arg)
 {
 	return ask_about(cloud, FAKE_DETACH, volume_id, NULL, job_id, done, arg);
 }
 
-struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_id, uint64_t size_gib, bool shrink_ok,
-				       const char *job_id, cloud_done_fn done, void *arg)
+struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_id,
+				       uint64_t size_gib, bool shrink_ok, const char *job_id,
+				       cloud_done_fn done, void *arg)
 {
 	struct cloud_call *call = ask_about(cloud, FAKE_RESIZE, volume_id, NULL, job_id, done, arg);
 
@@ -361,25 +377,26 @@ struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_i
 	return call;
 }
 
-struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id, const char *job_id,
-					cloud_done_fn done, void *arg)
+struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id,
+					const char *job_id, cloud_done_fn done, void *arg)
 {
 	return ask_about(cloud, FAKE_DESTROY, volume_id, NULL, job_id, done, arg);
 }
 
-struct cloud_call *cloud_rename_volume(struct cloud *cloud, const char *volume_id, const char *name, const char *job_id,
-				       cloud_done_fn done, void *arg)
+struct cloud_call *cloud_rename_volume(struct cloud *cloud, const char *volume_id, const char *name,
+				       const char *job_id, cloud_done_fn done, void *arg)
 {
 	return ask_about(cloud, FAKE_RENAME, volume_id, name, job_id, done, arg);
 }
 
-struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud_done_fn done, void *arg)
+struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud_done_fn done,
+				  void *arg)
 {
 	return ask_about(cloud, FAKE_FIND_JOB, NULL, NULL, job_id, done, arg);
 }
 
-struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_volume_filter *filter, cloud_done_fn done,
-				      void *arg)
+struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_volume_filter *filter,
+				      cloud_done_fn done, void *arg)
 {
 	struct fake_request *request = request_new(cloud, FAKE_LIST, done, arg);
 
@@ -416,11 +433,14 @@ static void on_look(struct loop_timer *timer)
 	free(job);
 }
 
-struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud_done_fn done, void *arg)
+struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud_done_fn done,
+				  void *arg)
 {
 	struct cloud_job *job = xnew(struct cloud_job);
 
-	*job = (struct cloud_job){ .cloud = cloud, .id = xstrdup(job_id), .done = done, .arg = arg };
+	*job = (struct cloud_job){
+		.cloud = cloud, .id = xstrdup(job_id), .done = done, .arg = arg
+	};
 	job->timer.fire = on_look;
 	cloud->open++;
 	loop_timer_set(cloud->server->loop, &job->timer, POLL_MS);

@@ -4,10 +4,11 @@
 /*
  * A CloudStack in memory, behind the very functions of cloud/cloud.h.
  *
- * The server (struct fake_server) outlives the daemon's client (struct cloud): volumes, jobs and requests that are on
- * their way go on when a core has "crashed". It keeps CloudStack's rules: one job at a time per virtual machine, a job
- * id is accepted once, but a create inserts its row before it looks at the job id. Faults are scripted by the call.
- * Attached to the appliance, a volume becomes a disk of the fake kernel, sooner or later or never.
+ * The server (struct fake_server) outlives the daemon's client (struct cloud): volumes, jobs and
+ * requests that are on their way go on when a core has "crashed". It keeps CloudStack's rules: one
+ * job at a time per virtual machine, a job id is accepted once, but a create inserts its row before
+ * it looks at the job id. Faults are scripted by the call. Attached to the appliance, a volume
+ * becomes a disk of the fake kernel, sooner or later or never.
  */
 
 #include "cloud/cloud.h"

@@ -66,9 +66,11 @@ struct probe *probe_start(struct prober *prober, const char *path, probe_done_fn
 {
 	struct probe *probe = xnew(struct probe);
 
-	*probe = (struct probe){
-		.prober = prober, .timer.fire = on_probe, .hangs = fake_disk.hangs, .done = done, .arg = arg
-	};
+	*probe = (struct probe){ .prober = prober,
+				 .timer.fire = on_probe,
+				 .hangs = fake_disk.hangs,
+				 .done = done,
+				 .arg = arg };
 	prober->pending++;
 	loop_timer_set(prober->loop, &probe->timer, probe->hangs ? prober->timeout_ms : ANSWER_MS);
 	return probe;
@@ -163,17 +165,21 @@ static void on_check(struct loop_timer *timer)
 }
 
 struct usage_check *usage_check_start(struct usage_checker *checker, const char *name,
-				      const struct usage_ignore *ignore, usage_done_fn done, void *arg)
+				      const struct usage_ignore *ignore, usage_done_fn done,
+				      void *arg)
 {
 	struct usage_check *check = xnew(struct usage_check);
 
 	fake_disk.usage_checks++;
 	checker->pending++;
-	*check = (struct usage_check){
-		.checker = checker, .timer.fire = on_check, .hangs = fake_disk.hangs, .done = done, .arg = arg
-	};
+	*check = (struct usage_check){ .checker = checker,
+				       .timer.fire = on_check,
+				       .hangs = fake_disk.hangs,
+				       .done = done,
+				       .arg = arg };
 	usage_report_init(&check->report, &checker->options, name, ignore);
-	loop_timer_set(checker->loop, &check->timer, check->hangs ? checker->options.timeout_ms : ANSWER_MS);
+	loop_timer_set(checker->loop, &check->timer,
+		       check->hangs ? checker->options.timeout_ms : ANSWER_MS);
 	return check;
 }
 
@@ -227,19 +233,22 @@ static void on_flush(struct loop_timer *timer)
 	free(flush);
 }
 
-static struct flush *flush_begin(struct flusher *flusher, const char *mark, const char *name, flush_done_fn done,
-				 void *arg)
+static struct flush *flush_begin(struct flusher *flusher, const char *mark, const char *name,
+				 flush_done_fn done, void *arg)
 {
 	struct flush *flush = xnew(struct flush);
 
 	fake_disk.flushes++;
-	snprintf(fake_disk.flushed + strlen(fake_disk.flushed), sizeof(fake_disk.flushed) - strlen(fake_disk.flushed),
-		 "%s%s ", mark, name);
+	snprintf(fake_disk.flushed + strlen(fake_disk.flushed),
+		 sizeof(fake_disk.flushed) - strlen(fake_disk.flushed), "%s%s ", mark, name);
 	flusher->pending++;
-	*flush = (struct flush){
-		.flusher = flusher, .timer.fire = on_flush, .hangs = fake_disk.hangs, .done = done, .arg = arg
-	};
-	loop_timer_set(flusher->loop, &flush->timer, flush->hangs ? flusher->timeout_ms : ANSWER_MS);
+	*flush = (struct flush){ .flusher = flusher,
+				 .timer.fire = on_flush,
+				 .hangs = fake_disk.hangs,
+				 .done = done,
+				 .arg = arg };
+	loop_timer_set(flusher->loop, &flush->timer,
+		       flush->hangs ? flusher->timeout_ms : ANSWER_MS);
 	return flush;
 }
 
@@ -248,7 +257,8 @@ struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_
 	return flush_begin(flusher, "", strrchr(path, '/') + 1, done, arg);
 }
 
-struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush_done_fn done, void *arg)
+struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush_done_fn done,
+				void *arg)
 {
 	return flush_begin(flusher, "on-", name, done, arg);
 }

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * What is on a disk and who uses it, behind the functions of disk/probe.h, disk/usage.h and disk/flush.h but without their workers:
- * answers come after a while of the test's own time. Who uses a disk is really looked up, in the fake kernel.
+ * What is on a disk and who uses it, behind the functions of disk/probe.h, disk/usage.h and
+ * disk/flush.h but without their workers: answers come after a while of the test's own time. Who
+ * uses a disk is really looked up, in the fake kernel.
  */
 
 #include "disk/flush.h"
@@ -13,7 +14,8 @@
 struct fake_disk {
 	struct probe_result contents; /* of every disk */
 	int opener;                   /* a process that has every disk open; 0: none has */
-	bool hangs;                   /* nothing is ever answered but, in the end, that it took too long */
+	/* nothing is ever answered but, in the end, that it took too long */
+	bool hangs;
 	size_t usage_checks, flushes; /* begun */
 	struct err flush_err;         /* of every flush */
 	char flushed[200];            /* "on-vdb vdb ": what stands on it, itself */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A kernel made of files; see fake_kernel.h. A disk's folder is put together out of sight and then renamed into place,
- * so that a scan sees all of it or nothing. What leaves is kept in a grave: its inode number is not given to the next
- * one, as in sysfs.
+ * A kernel made of files; see fake_kernel.h. A disk's folder is put together out of sight and then
+ * renamed into place, so that a scan sees all of it or nothing. What leaves is kept in a grave: its
+ * inode number is not given to the next one, as in sysfs.
  */
 
 #include <fcntl.h>
@@ -16,7 +16,8 @@
 
 #include "fake_kernel.h"
 
-static void put_number(struct fake_kernel *kernel, const char *folder, const char *attribute, uint64_t value)
+static void put_number(struct fake_kernel *kernel, const char *folder, const char *attribute,
+		       uint64_t value)
 {
 	_cleanup_free_ char *path = xasprintf("%s/%s", folder, attribute);
 	_cleanup_free_ char *text = xasprintf("%" PRIu64 "\n", value);
@@ -33,7 +34,8 @@ static void put_boot_id(struct fake_kernel *kernel)
 
 void kernel_init(struct fake_kernel *kernel)
 {
-	/* Thousands of small worlds are made; where there is memory that looks like a disk, a disk need not see them. */
+	/* Thousands of small worlds are made; where there is memory that looks like a disk, a disk
+	 * need not see them. */
 	*kernel = (struct fake_kernel){ .tree.root = "/dev/shm/core-test-XXXXXX" };
 	if (!mkdtemp(kernel->tree.root))
 		tree_make(&kernel->tree);
@@ -60,7 +62,8 @@ void kernel_fini(struct fake_kernel *kernel)
 	free(kernel->run);
 }
 
-uint64_t kernel_plug(struct fake_kernel *kernel, const char *name, const char *serial, uint64_t size)
+uint64_t kernel_plug(struct fake_kernel *kernel, const char *name, const char *serial,
+		     uint64_t size)
 {
 	_cleanup_free_ char *folder = xasprintf("staging/%s", name);
 	_cleanup_free_ char *number = xasprintf("%s/dev", folder);
@@ -139,9 +142,11 @@ void kernel_reboot(struct fake_kernel *kernel, const char *const *names)
 void kernel_mount(struct fake_kernel *kernel, const char *name)
 {
 	_cleanup_free_ char *line =
-		name ? xasprintf("30 26 254:%d / /mnt/data rw - ext4 /dev/%s rw\n", 16 * (name[2] - 'a'), name)
+		name ? xasprintf("30 26 254:%d / /mnt/data rw - ext4 /dev/%s rw\n",
+				 16 * (name[2] - 'a'), name)
 		     : xstrdup("");
-	_cleanup_free_ char *text = xasprintf("26 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n%s", line);
+	_cleanup_free_ char *text =
+		xasprintf("26 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n%s", line);
 
 	tree_write(&kernel->tree, "proc/self/mountinfo", text);
 }

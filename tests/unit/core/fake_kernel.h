@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The kernel's disks as a folder: sys/block with one folder a disk, and what of proc is read to find out who uses one.
- * A disk appears and disappears whole, by a rename.
+ * The kernel's disks as a folder: sys/block with one folder a disk, and what of proc is read to
+ * find out who uses one. A disk appears and disappears whole, by a rename.
  */
 
 #include "tree.h"
@@ -19,7 +19,8 @@ void kernel_init(struct fake_kernel *kernel);
 void kernel_fini(struct fake_kernel *kernel);
 
 /* serial NULL: the disk does not say who it is. Returns its diskseq. */
-uint64_t kernel_plug(struct fake_kernel *kernel, const char *name, const char *serial, uint64_t size);
+uint64_t kernel_plug(struct fake_kernel *kernel, const char *name, const char *serial,
+		     uint64_t size);
 void kernel_unplug(struct fake_kernel *kernel, const char *name);
 bool kernel_has(const struct fake_kernel *kernel, const char *name);
 /* The first of vdb, vdc, … that is not there. */
@@ -28,7 +29,8 @@ void kernel_free_name(const struct fake_kernel *kernel, char name[16]);
 void kernel_rename(struct fake_kernel *kernel, const char *from, const char *to);
 void kernel_swap(struct fake_kernel *kernel, const char *a, const char *b);
 void kernel_resize(struct fake_kernel *kernel, const char *name, uint64_t size);
-/* As after a boot: the disks stay, but are counted anew from 1 in the order of the names given (NULL at the end). */
+/* As after a boot: the disks stay, but are counted anew from 1 in the order of the names given
+ * (NULL at the end). */
 void kernel_reboot(struct fake_kernel *kernel, const char *const *names);
 /* Disks named in mounts ("vdb") are in use; NULL: none. */
 void kernel_mount(struct fake_kernel *kernel, const char *name);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The inside of the CloudStack in memory: volumes, jobs, the queue of each virtual machine and the disks that come of
- * it. What is asked comes in through server_receive(), at the moment the request arrives; fake_cloud.c is the way
- * there.
+ * The inside of the CloudStack in memory: volumes, jobs, the queue of each virtual machine and the
+ * disks that come of it. What is asked comes in through server_receive(), at the moment the request
+ * arrives; fake_cloud.c is the way there.
  */
 
 #include <inttypes.h>
@@ -47,7 +47,8 @@ static void on_resize(struct loop_timer *timer)
 	struct fake_volume *volume = container_of(timer, struct fake_volume, resize);
 
 	if (volume->disk[0])
-		kernel_resize(volume->server->kernel, volume->disk, volume->next_size + (uint64_t)volume->size_error);
+		kernel_resize(volume->server->kernel, volume->disk,
+			      volume->next_size + (uint64_t)volume->size_error);
 }
 
 static void on_unplug(struct loop_timer *timer)
@@ -109,7 +110,8 @@ struct fake_volume *server_add(struct fake_server *server, const char *name, uin
 	struct fake_volume *volume = xnew(struct fake_volume);
 
 	volume->server = server;
-	snprintf(volume->id, sizeof(volume->id), "%08x-1111-4222-8333-444444444444", ++server->volumes_made);
+	snprintf(volume->id, sizeof(volume->id), "%08x-1111-4222-8333-444444444444",
+		 ++server->volumes_made);
 	snprintf(volume->name, sizeof(volume->name), "%s", name);
 	volume->size = gib * GIB;
 	volume->device_id = -1;
@@ -203,7 +205,8 @@ static void begin_job(struct fake_job *job)
 
 	job->state = JOB_RUNNING;
 	if (job->fault.kind == FAULT_JOB_FAILED)
-		fail_job(job, job->fault.code ? job->fault.code : 530, str_or(job->fault.text, "Scripted failure"));
+		fail_job(job, job->fault.code ? job->fault.code : 530,
+			 str_or(job->fault.text, "Scripted failure"));
 	else if (job->fault.kind == FAULT_JOB_LOST)
 		fail_job(job, 530, "");
 	else if (job->command == FAKE_ATTACH && volume->vm_id[0])
@@ -215,7 +218,9 @@ static void begin_job(struct fake_job *job)
 	else if (job->command == FAKE_DESTROY && volume->vm_id[0])
 		fail_job(job, 431, "Please specify a volume that is not attached to any VM.");
 	else if (job->command == FAKE_RESIZE && job->size < volume->size && !job->shrink_ok)
-		fail_job(job, 432, "Need to sign off by supplying the shrinkok parameter with value of true.");
+		fail_job(
+			job, 432,
+			"Need to sign off by supplying the shrinkok parameter with value of true.");
 	else if (job->command == FAKE_ATTACH)
 		plug_soon(volume, job->vm_id);
 	else if (job->command == FAKE_RESIZE)
@@ -264,7 +269,8 @@ static void on_job_timer(struct loop_timer *timer)
 		begin_waiting(job->server, job->vm_id);
 }
 
-static void add_job(struct fake_server *server, const struct fake_request *request, struct fake_volume *volume)
+static void add_job(struct fake_server *server, const struct fake_request *request,
+		    struct fake_volume *volume)
 {
 	struct fake_job *job = xnew(struct fake_job);
 
@@ -335,14 +341,16 @@ static bool is_duplicate(struct fake_server *server, struct fake_request *reques
 
 	if (!server_job(server, request->job_id))
 		return false;
-	snprintf(text, sizeof(text), "UUID: %s already exists so can't create/update with custom id", request->job_id);
+	snprintf(text, sizeof(text),
+		 "UUID: %s already exists so can't create/update with custom id", request->job_id);
 	refuse(request, 431, text);
 	return true;
 }
 
 void server_receive(struct fake_server *server, struct fake_request *request)
 {
-	struct fake_volume *volume = request->volume_id ? server_find(server, request->volume_id) : NULL;
+	struct fake_volume *volume =
+		request->volume_id ? server_find(server, request->volume_id) : NULL;
 
 	if (request->command == FAKE_LIST || request->command == FAKE_FIND_JOB)
 		return;

@@ -18,12 +18,12 @@
 #include "core/model/stable_name.h"
 #include "core/model/volume.h"
 #include "core/reconcile/reconciler.h"
+#include "disk/flush.h"
+#include "disk/probe.h"
+#include "disk/sysblock.h"
+#include "disk/usage.h"
 #include "dm/devmap.h"
 #include "nbd/exporter.h"
-#include "disk/usage.h"
-#include "disk/sysblock.h"
-#include "disk/probe.h"
-#include "disk/flush.h"
 
 struct fake_call {
 	struct fake_serving *fake;
@@ -53,7 +53,8 @@ struct exporter *fake_exporter(struct fake_serving *fake)
 	return (struct exporter *)fake;
 }
 
-void fake_fault(struct fake_serving *fake, enum fake_verb verb, unsigned times, enum err_code code, bool effect)
+void fake_fault(struct fake_serving *fake, enum fake_verb verb, unsigned times, enum err_code code,
+		bool effect)
 {
 	fake->fault[verb].times = times;
 	fake->fault[verb].code = code;
@@ -107,13 +108,16 @@ void fake_foreign_map(struct fake_serving *fake, const char *name)
 
 static int activate(struct fake_serving *fake, const struct fake_call *call, struct err *err)
 {
-	struct fake_map *map = fake_map_of(fake, call->volume_id), *other = map_called(fake, call->name);
+	struct fake_map *map = fake_map_of(fake, call->volume_id),
+			*other = map_called(fake, call->name);
 
 	if (other && other != map)
-		return err_set_field(err, "name", ERR_CONFLICT, "%s is the name of another map", call->name);
+		return err_set_field(err, "name", ERR_CONFLICT, "%s is the name of another map",
+				     call->name);
 	assert(call->device[0] && call->size > 0);
 	if (fake->disks_taken)
-		return err_set_field(err, "disk", ERR_CONFLICT, "%s is held by somebody else", call->device);
+		return err_set_field(err, "disk", ERR_CONFLICT, "%s is held by somebody else",
+				     call->device);
 	if (!map) {
 		assert(fake->map_count < FAKE_MAPS_MAX);
 		map = &fake->maps[fake->map_count++];
@@ -163,7 +167,8 @@ static int add(struct fake_serving *fake, const struct fake_call *call, struct e
 	if (!map && strstr(call->device, "/mapper/"))
 		return err_set(err, ERR_NOT_FOUND, "%s is not there", call->device);
 	if (export && export->client.address[0] && export->size != size)
-		return err_set(err, ERR_CONFLICT, "%s is used by NBD client %s", call->name, export->client.address);
+		return err_set(err, ERR_CONFLICT, "%s is used by NBD client %s", call->name,
+			       export->client.address);
 	if (!export) {
 		assert(fake->export_count < FAKE_MAPS_MAX);
 		export = &fake->exports[fake->export_count++];
@@ -183,7 +188,8 @@ static int take_off(struct fake_serving *fake, const struct fake_call *call, str
 	if (!export)
 		return 0;
 	if (export->client.address[0] && !call->flag)
-		return err_set(err, ERR_CONFLICT, "%s is used by NBD client %s", call->name, export->client.address);
+		return err_set(err, ERR_CONFLICT, "%s is used by NBD client %s", call->name,
+			       export->client.address);
 	*export = fake->exports[--fake->export_count];
 	return 0;
 }
@@ -213,8 +219,9 @@ static int carry_out(struct fake_serving *fake, const struct fake_call *call, st
 	case VERB_REMOVE:
 		return take_off(fake, call, err);
 	case VERB_CHECK:
-		return export_called(fake, call->name) ? 0
-						       : err_set(err, ERR_NOT_FOUND, "%s is not served", call->name);
+		return export_called(fake, call->name)
+			       ? 0
+			       : err_set(err, ERR_NOT_FOUND, "%s is not served", call->name);
 	case VERB_LIST_MAPS:
 	case VERB_LIST_EXPORTS:
 	case VERB_COUNT:
@@ -307,35 +314,44 @@ static struct fake_call *ask_fake(struct fake_serving *fake, enum fake_verb verb
 	call->arg = arg;
 	call->timer.fire = on_due;
 	fake->asked[verb]++;
-	loop_timer_set(fake->loop, &call->timer, fake->fault[verb].times > 0 ? fake->fault[verb].after_ms : 0);
+	loop_timer_set(fake->loop, &call->timer,
+		       fake->fault[verb].times > 0 ? fake->fault[verb].after_ms : 0);
 	return call;
 }
 
 #define DEVMAP(FAKE) ((struct fake_serving *)(FAKE))
 
-struct devmap_call *devmap_activate(struct devmap *devmap, const char *name, const char *volume_id, const char *device,
-				 uint64_t size, devmap_done_fn done, void *arg)
+struct devmap_call *devmap_activate(struct devmap *devmap, const char *name, const char *volume_id,
+				    const char *device, uint64_t size, devmap_done_fn done,
+				    void *arg)
 {
-	struct fake_call *call = ask_fake(DEVMAP(devmap), VERB_ACTIVATE, name, volume_id, done, arg);
+	struct fake_call *call =
+		ask_fake(DEVMAP(devmap), VERB_ACTIVATE, name, volume_id, done, arg);
 
 	call->device = xstrdup(device);
 	call->size = size;
 	return (struct devmap_call *)call;
 }
 
-struct devmap_call *devmap_suspend(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg)
+struct devmap_call *devmap_suspend(struct devmap *devmap, const char *volume_id,
+				   devmap_done_fn done, void *arg)
 {
-	return (struct devmap_call *)ask_fake(DEVMAP(devmap), VERB_SUSPEND, NULL, volume_id, done, arg);
+	return (struct devmap_call *)ask_fake(DEVMAP(devmap), VERB_SUSPEND, NULL, volume_id, done,
+					      arg);
 }
 
-struct devmap_call *devmap_wipe(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg)
+struct devmap_call *devmap_wipe(struct devmap *devmap, const char *volume_id, devmap_done_fn done,
+				void *arg)
 {
-	return (struct devmap_call *)ask_fake(DEVMAP(devmap), VERB_WIPE, NULL, volume_id, done, arg);
+	return (struct devmap_call *)ask_fake(DEVMAP(devmap), VERB_WIPE, NULL, volume_id, done,
+					      arg);
 }
 
-struct devmap_call *devmap_remove(struct devmap *devmap, const char *volume_id, devmap_done_fn done, void *arg)
+struct devmap_call *devmap_remove(struct devmap *devmap, const char *volume_id, devmap_done_fn done,
+				  void *arg)
 {
-	return (struct devmap_call *)ask_fake(DEVMAP(devmap), VERB_UNMAP, NULL, volume_id, done, arg);
+	return (struct devmap_call *)ask_fake(DEVMAP(devmap), VERB_UNMAP, NULL, volume_id, done,
+					      arg);
 }
 
 struct devmap_call *devmap_list(struct devmap *devmap, devmap_listed_fn done, void *arg)
@@ -351,8 +367,8 @@ void devmap_cancel(struct devmap_call *call)
 	call_free((struct fake_call *)call);
 }
 
-struct export_call *export_add(struct exporter *exporter, const struct export_item *item, export_done_fn done,
-			       void *arg)
+struct export_call *export_add(struct exporter *exporter, const struct export_item *item,
+			       export_done_fn done, void *arg)
 {
 	struct fake_call *call = ask_fake(DEVMAP(exporter), VERB_ADD, item->name, NULL, done, arg);
 
@@ -361,8 +377,8 @@ struct export_call *export_add(struct exporter *exporter, const struct export_it
 	return (struct export_call *)call;
 }
 
-struct export_call *export_remove(struct exporter *exporter, const char *name, bool force, export_done_fn done,
-				  void *arg)
+struct export_call *export_remove(struct exporter *exporter, const char *name, bool force,
+				  export_done_fn done, void *arg)
 {
 	struct fake_call *call = ask_fake(DEVMAP(exporter), VERB_REMOVE, name, NULL, done, arg);
 
@@ -372,14 +388,15 @@ struct export_call *export_remove(struct exporter *exporter, const char *name, b
 
 struct export_call *export_list(struct exporter *exporter, export_listed_fn done, void *arg)
 {
-	struct fake_call *call = ask_fake(DEVMAP(exporter), VERB_LIST_EXPORTS, NULL, NULL, NULL, arg);
+	struct fake_call *call =
+		ask_fake(DEVMAP(exporter), VERB_LIST_EXPORTS, NULL, NULL, NULL, arg);
 
 	call->exports_listed = done;
 	return (struct export_call *)call;
 }
 
-struct export_call *export_check(struct exporter *exporter, const char *name, uint64_t size, export_done_fn done,
-				 void *arg)
+struct export_call *export_check(struct exporter *exporter, const char *name, uint64_t size,
+				 export_done_fn done, void *arg)
 {
 	return (struct export_call *)ask_fake(DEVMAP(exporter), VERB_CHECK, name, NULL, done, arg);
 }

@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * A device mapper and an NBD engine in memory, behind dm/devmap.h and nbd/exporter.h. Like the kernel and an engine
- * that runs by itself they outlive a core: what they hold stays when it is killed. Each verb is carried out one turn
- * after it was asked for, and can be told to fail, to take a long time, or to end in silence.
+ * A device mapper and an NBD engine in memory, behind dm/devmap.h and nbd/exporter.h. Like the
+ * kernel and an engine that runs by itself they outlive a core: what they hold stays when it is
+ * killed. Each verb is carried out one turn after it was asked for, and can be told to fail, to
+ * take a long time, or to end in silence.
  */
 
 #include "dm/devmap.h"
@@ -60,7 +61,8 @@ struct fake_serving {
 void serving_fake_init(struct fake_serving *fake, struct loop *loop);
 struct devmap *fake_devmap(struct fake_serving *fake);
 struct exporter *fake_exporter(struct fake_serving *fake);
-void fake_fault(struct fake_serving *fake, enum fake_verb verb, unsigned times, enum err_code code, bool effect);
+void fake_fault(struct fake_serving *fake, enum fake_verb verb, unsigned times, enum err_code code,
+		bool effect);
 
 /* By volume; NULL when there is none. */
 struct fake_map *fake_map_of(struct fake_serving *fake, const char *volume_id);

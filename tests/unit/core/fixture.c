@@ -3,8 +3,8 @@
 /*
  * The world around a core; see fixture.h.
  *
- * Time stands still while there is anything to do, then takes a small step. What would be hours of waiting is
- * therefore some thousand turns of an idle loop, and every run takes the same way.
+ * Time stands still while there is anything to do, then takes a small step. What would be hours of
+ * waiting is therefore some thousand turns of an idle loop, and every run takes the same way.
  */
 
 #include "fixture.h"
@@ -14,7 +14,8 @@
 #define STEP_MS 50
 #define TURNS_MAX 10000
 
-/* Copies a record that leaves the core. All of it must be JSON, the fields that hold JSON themselves included. */
+/* Copies a record that leaves the core. All of it must be JSON, the fields that hold JSON
+ * themselves included. */
 static void keep(const struct record *record, void *copy, const void *object)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
@@ -33,7 +34,8 @@ static void keep(const struct record *record, void *copy, const void *object)
 static const char *stored_status(struct world *world, const char *operation_id)
 {
 	struct store_memory_transition transitions[64];
-	size_t count = store_memory_history(world->store, operation_id, transitions, ARRAY_SIZE(transitions));
+	size_t count = store_memory_history(world->store, operation_id, transitions,
+					    ARRAY_SIZE(transitions));
 
 	assert_true(count <= ARRAY_SIZE(transitions));
 	return count ? transitions[count - 1].new_status : "nothing";
@@ -52,13 +54,15 @@ static void check_operation_event(struct world *world, const struct core_event *
 		return;
 	}
 	/* What needed attention may be settled after its end. */
-	if (event->type != EVENT_OPERATION_CHANGED || !operation_status_is_final(event->operation->status))
+	if (event->type != EVENT_OPERATION_CHANGED ||
+	    !operation_status_is_final(event->operation->status))
 		assert_int_equal(ended_before, 0);
 	assert_string_not_equal(stored_status(world, event->id), "nothing");
 	if (event->type != EVENT_OPERATION_ENDED)
 		return;
 	assert_true(operation_status_is_final(event->operation->status));
-	assert_string_equal(stored_status(world, event->id), operation_status_names[event->operation->status]);
+	assert_string_equal(stored_status(world, event->id),
+			    operation_status_names[event->operation->status]);
 }
 
 static void on_event(struct event_listener *listener, const struct core_event *event)
@@ -87,7 +91,8 @@ size_t events_of(const struct world *world, enum event_type type, const char *id
 	size_t count = 0;
 
 	for (size_t i = 0; i < world->seen_count; i++)
-		count += world->seen[i].type == type && (!id || streq(world->seen[i].id, id)) ? 1 : 0;
+		count += world->seen[i].type == type && (!id || streq(world->seen[i].id, id)) ? 1
+											      : 0;
 	return count;
 }
 
@@ -137,7 +142,8 @@ void world_pass(struct world *world, int64_t ms)
 
 static bool cloud_has_answered(struct world *world, const void *arg)
 {
-	return volumes_are_known(world->core->model) && !reconciler_is_comparing(world->core->reconciler);
+	return volumes_are_known(world->core->model) &&
+	       !reconciler_is_comparing(world->core->reconciler);
 }
 
 /* ---- life ---- */
@@ -277,13 +283,15 @@ static void on_answer(void *arg, const struct answer *answer)
 		reply->count = answer->count;
 		reply->items = xcalloc(answer->count + 1, answer->record->size);
 		for (size_t i = 0; i < answer->count; i++)
-			keep(answer->record, (char *)reply->items + i * answer->record->size, answer_item(answer, i));
+			keep(answer->record, (char *)reply->items + i * answer->record->size,
+			     answer_item(answer, i));
 	}
 	if (reply->then)
 		reply->then(reply);
 }
 
-struct reply *ask_as(struct world *world, enum method_id method, const void *args, enum method_access access)
+struct reply *ask_as(struct world *world, enum method_id method, const void *args,
+		     enum method_access access)
 {
 	struct caller caller = { .surface = "test", .access = access };
 	struct reply *reply = xnew(struct reply);
@@ -314,7 +322,8 @@ void refused(struct world *world, const struct reply *reply, enum err_code code,
 {
 	answered(world, reply);
 	if (reply->err.code != code || !strstr(reply->err.text, text))
-		fail_msg("not refused with \"%s\": %s", text, reply->err.code ? reply->err.text : "accepted");
+		fail_msg("not refused with \"%s\": %s", text,
+			 reply->err.code ? reply->err.text : "accepted");
 }
 
 const void *item(const struct reply *reply, size_t index)
@@ -374,10 +383,13 @@ struct reply *ask_delete(struct world *world, const char *volume_id)
 	return ask(world, METHOD_VOLUME_DELETE, &args);
 }
 
-struct reply *ask_resize(struct world *world, const char *volume_id, uint64_t size, bool allow_shrink)
+struct reply *ask_resize(struct world *world, const char *volume_id, uint64_t size,
+			 bool allow_shrink)
 {
 	char volume[37];
-	struct volume_resize_args args = { .volume_id = volume, .size = size, .allow_shrink = allow_shrink };
+	struct volume_resize_args args = { .volume_id = volume,
+					   .size = size,
+					   .allow_shrink = allow_shrink };
 
 	snprintf(volume, sizeof(volume), "%s", volume_id);
 	return ask(world, METHOD_VOLUME_RESIZE, &args);
@@ -386,7 +398,8 @@ struct reply *ask_resize(struct world *world, const char *volume_id, uint64_t si
 struct reply *ask_operation(struct world *world, enum method_id method, const char *operation_id)
 {
 	char id[64];
-	struct operation_get_args args = { .operation_id = id }; /* begins like struct operation_args */
+	/* begins like struct operation_args */
+	struct operation_get_args args = { .operation_id = id };
 
 	snprintf(id, sizeof(id), "%s", operation_id);
 	return ask(world, method, &args);
@@ -412,20 +425,24 @@ const struct operation_record *ended(struct world *world, const char *operation_
 
 	if (!world_until(world, has_ended, operation_id, DAY_MS)) {
 		record = core_operation(world->core, operation_id);
-		fail_msg("operation %s does not end: %s", operation_id, record ? record->step : "it is not known");
+		fail_msg("operation %s does not end: %s", operation_id,
+			 record ? record->step : "it is not known");
 	}
 	record = core_operation(world->core, operation_id);
 	assert_non_null(record);
 	return record;
 }
 
-void ended_with(struct world *world, const char *operation_id, enum operation_status status, const char *text)
+void ended_with(struct world *world, const char *operation_id, enum operation_status status,
+		const char *text)
 {
 	const struct operation_record *record = ended(world, operation_id);
 
-	if (record->status != (int)status || (text && (!record->error || !strstr(record->error, text))))
+	if (record->status != (int)status ||
+	    (text && (!record->error || !strstr(record->error, text))))
 		fail_msg("%s: %s, not %s: %s", operation_status_names[record->status],
-			 str_or(record->error, "no error"), operation_status_names[status], str_or(text, ""));
+			 str_or(record->error, "no error"), operation_status_names[status],
+			 str_or(text, ""));
 }
 
 void completed(struct world *world, const char *operation_id)
@@ -447,7 +464,8 @@ static bool is_at_place(struct world *world, const void *arg)
 	       (!place->step || streq(operation->record.step, place->step));
 }
 
-struct operation *at_step(struct world *world, const char *operation_id, const char *step, enum operation_phase phase)
+struct operation *at_step(struct world *world, const char *operation_id, const char *step,
+			  enum operation_phase phase)
 {
 	struct place place = { .id = operation_id, .step = step, .phase = phase };
 
@@ -466,8 +484,9 @@ void check_mapped(struct world *world, const char *volume_id)
 	assert_non_null(volume);
 	assert_non_null(mapping);
 	assert_string_equal(mapping->record.vm_id, volume->vm_id);
-	path = streq(volume->vm_id, APPLIANCE) ? xasprintf("%s/%s", world->kernel.dev, volume->disk)
-					       : xasprintf("remote-vm-%s-%d", volume->vm_id, (int)volume->device_id);
+	path = streq(volume->vm_id, APPLIANCE)
+		       ? xasprintf("%s/%s", world->kernel.dev, volume->disk)
+		       : xasprintf("remote-vm-%s-%d", volume->vm_id, (int)volume->device_id);
 	assert_string_equal(mapping->record.device_path, path);
 	if (volume->serial == SERIAL_OWN && streq(volume->vm_id, APPLIANCE)) {
 		char serial[21], shown[64];
@@ -538,7 +557,8 @@ void check_world(struct world *world, size_t volumes)
 	assert_int_equal(loaded.mapping_count, mapped);
 	for (size_t i = 0; i < loaded.mapping_count; i++)
 		assert_string_equal(loaded.mappings[i].device_path,
-				    mapping_find(world->core->model, loaded.mappings[i].volume_id)->record.device_path);
+				    mapping_find(world->core->model, loaded.mappings[i].volume_id)
+					    ->record.device_path);
 	store_loaded_clear(&loaded);
 }
 
@@ -566,5 +586,6 @@ void connect_client(struct world *world, const char *volume_id)
 
 bool is_served_nowhere(struct world *world, const void *volume_id)
 {
-	return !fake_map_of(&world->serving, volume_id) && !export_find(world->core->model, volume_id);
+	return !fake_map_of(&world->serving, volume_id) &&
+	       !export_find(world->core->model, volume_id);
 }

@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * A whole world around one core: a loop whose clock the test turns, a kernel made of files, a CloudStack in memory, the
- * obedient store, and a listener that writes down every event and complains at once about one that comes too early,
- * twice or out of order. The core can be killed and started again in the same world.
+ * A whole world around one core: a loop whose clock the test turns, a kernel made of files, a
+ * CloudStack in memory, the obedient store, and a listener that writes down every event and
+ * complains at once about one that comes too early, twice or out of order. The core can be killed
+ * and started again in the same world.
  */
 
 #include <fcntl.h>
@@ -26,15 +27,15 @@
 #include "core/model/stable_name.h"
 #include "core/model/volume.h"
 #include "core/reconcile/reconciler.h"
-#include "dm/devmap.h"
-#include "nbd/exporter.h"
-#include "disk/usage.h"
-#include "disk/sysblock.h"
-#include "disk/probe.h"
 #include "disk/flush.h"
+#include "disk/probe.h"
+#include "disk/sysblock.h"
+#include "disk/usage.h"
+#include "dm/devmap.h"
 #include "fake_cloud.h"
 #include "fake_disk.h"
 #include "fake_serving.h"
+#include "nbd/exporter.h"
 #include "store/memory/memory.h"
 
 #define ROOT_SERIAL "99999999999999999999"
@@ -85,11 +86,13 @@ struct world {
 	size_t reply_count;
 };
 
-int world_setup(void **state);          /* appliance with a root disk "vda" that has a serial; the core runs */
+/* appliance with a root disk "vda" that has a serial; the core runs */
+int world_setup(void **state);
 int world_setup_nameless(void **state); /* the root disk has none, and neither have the volumes */
 int world_teardown(void **state);
 void world_open(struct world *world); /* a core on what the store holds; nothing has run yet */
-void world_kill(struct world *world); /* as kill -9: nobody is told anything; the store keeps what was committed */
+/* as kill -9: nobody is told anything; the store keeps what was committed */
+void world_kill(struct world *world);
 void world_stop(struct world *world); /* drained, then closed */
 static inline void world_restart(struct world *world)
 {
@@ -99,14 +102,16 @@ static inline void world_restart(struct world *world)
 
 /* One turn; false when there was nothing to do. */
 bool world_turn(struct world *world);
-/* Turns loop and clock until the condition holds; at most max_ms of the world's time. Says whether it came. */
+/* Turns loop and clock until the condition holds; at most max_ms of the world's time. Says whether
+ * it came. */
 typedef bool (*world_test)(struct world *world, const void *arg);
 bool world_until(struct world *world, world_test test, const void *arg, int64_t max_ms);
 void world_pass(struct world *world, int64_t ms);
 
 /* Asking. Replies live as long as the world. */
 struct reply *ask(struct world *world, enum method_id method, const void *args);
-struct reply *ask_as(struct world *world, enum method_id method, const void *args, enum method_access access);
+struct reply *ask_as(struct world *world, enum method_id method, const void *args,
+		     enum method_access access);
 void answered(struct world *world, const struct reply *reply);
 /* Answered with this error, whose text has this part. */
 void refused(struct world *world, const struct reply *reply, enum err_code code,
@@ -118,7 +123,8 @@ struct reply *ask_attach(struct world *world, const char *volume_id, const char 
 struct reply *ask_detach(struct world *world, const char *volume_id, bool force);
 struct reply *ask_detach_keeping(struct world *world, const char *volume_id); /* its name */
 struct reply *ask_delete(struct world *world, const char *volume_id);
-struct reply *ask_resize(struct world *world, const char *volume_id, uint64_t size, bool allow_shrink);
+struct reply *ask_resize(struct world *world, const char *volume_id, uint64_t size,
+			 bool allow_shrink);
 struct reply *ask_operation(struct world *world, enum method_id method, const char *operation_id);
 /* The id of the operation that was accepted. */
 const char *accepted(struct world *world, struct reply *reply);
@@ -126,14 +132,17 @@ const char *accepted(struct world *world, struct reply *reply);
 const struct operation_record *ended(struct world *world, const char *operation_id);
 void completed(struct world *world, const char *operation_id);
 /* Ended so, with this in its error. */
-void ended_with(struct world *world, const char *operation_id, enum operation_status status, const char *text);
+void ended_with(struct world *world, const char *operation_id, enum operation_status status,
+		const char *text);
 /* Waits until it is at this step, in this phase. */
-struct operation *at_step(struct world *world, const char *operation_id, const char *step, enum operation_phase phase);
+struct operation *at_step(struct world *world, const char *operation_id, const char *step,
+			  enum operation_phase phase);
 
 /* ---- what must always be so ---- */
 
 size_t events_of(const struct world *world, enum event_type type, const char *id);
-/* CloudStack, the store's mappings and the kernel agree, nothing is under way, this many volumes exist. */
+/* CloudStack, the store's mappings and the kernel agree, nothing is under way, this many volumes
+ * exist. */
 void check_world(struct world *world, size_t volumes);
 /* The mapping leads to the very disk that CloudStack made of the volume. */
 void check_mapped(struct world *world, const char *volume_id);
@@ -141,7 +150,8 @@ void check_mapped(struct world *world, const char *volume_id);
 void check_served(struct world *world, const char *volume_id);
 void check_unmapped(struct world *world, const char *volume_id);
 void attached(struct world *world, const char *volume_id); /* attach it to the appliance and wait */
-/* A new volume of 5 GiB, attached; somebody connects to its export; neither its name nor its export is left. */
+/* A new volume of 5 GiB, attached; somebody connects to its export; neither its name nor its export
+ * is left. */
 struct fake_volume *served_one(struct world *world);
 void connect_client(struct world *world, const char *volume_id);
 bool is_served_nowhere(struct world *world, const void *volume_id);

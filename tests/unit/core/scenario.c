@@ -32,13 +32,15 @@ static void without_device(struct world *world)
 
 static void create_fails(struct world *world)
 {
-	server_fault(&world->server, (struct fake_fault){ FAKE_CREATE, 1, 1000, FAULT_JOB_FAILED, 530, "No room" });
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_CREATE, 1, 1000, FAULT_JOB_FAILED, 530, "No room" });
 }
 
 static void resize_fails(struct world *world)
 {
 	one_attached(world);
-	server_fault(&world->server, (struct fake_fault){ FAKE_RESIZE, 1, 1000, FAULT_JOB_FAILED, 530, "No room" });
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_RESIZE, 1, 1000, FAULT_JOB_FAILED, 530, "No room" });
 }
 
 static struct reply *create(struct world *world)
@@ -81,7 +83,8 @@ static void cancel_at(struct world *world, const char *step)
 	struct operation *operation = operation_first(world->core->engine);
 	struct err err;
 
-	if (operation && !operation->accepting && !operation->record.undoing && streq(operation->record.step, step))
+	if (operation && !operation->accepting && !operation->record.undoing &&
+	    streq(operation->record.step, step))
 		(void)operation_cancel(operation, &err);
 }
 
@@ -108,21 +111,27 @@ static void cancel_rename(struct world *world)
 const struct scenario scenarios[] = {
 	{ "create", NULL, create, NULL, OPERATION_COMPLETED, 1, 0, false, false },
 	{ "create, no room", create_fails, create, NULL, OPERATION_FAILED, 0, 0, false, false },
-	{ "create, cancelled", NULL, create, cancel_rename, OPERATION_CANCELLED, 0, 0, false, false },
+	{ "create, cancelled", NULL, create, cancel_rename, OPERATION_CANCELLED, 0, 0, false,
+	  false },
 	{ "attach", one_volume, attach, NULL, OPERATION_COMPLETED, 1, 1, true, false },
 	{ "attach, no device", without_device, attach, NULL, OPERATION_FAILED, 1, 1, false, false },
-	{ "attach, cancelled", one_volume, attach, cancel_await_job, OPERATION_CANCELLED, 1, 1, false, false },
-	{ "attach, cancelled late", without_device, attach, cancel_await_device, OPERATION_CANCELLED, 1, 1, false,
+	{ "attach, cancelled", one_volume, attach, cancel_await_job, OPERATION_CANCELLED, 1, 1,
+	  false, false },
+	{ "attach, cancelled late", without_device, attach, cancel_await_device,
+	  OPERATION_CANCELLED, 1, 1, false, false },
+	{ "attach to another VM", one_volume, attach_remote, NULL, OPERATION_COMPLETED, 1, 1, true,
 	  false },
-	{ "attach to another VM", one_volume, attach_remote, NULL, OPERATION_COMPLETED, 1, 1, true, false },
 	{ "detach", one_attached, detach, NULL, OPERATION_COMPLETED, 1, 1, false, true },
-	{ "detach from another VM", one_remote, detach, NULL, OPERATION_COMPLETED, 1, 1, false, true },
+	{ "detach from another VM", one_remote, detach, NULL, OPERATION_COMPLETED, 1, 1, false,
+	  true },
 	{ "resize", one_attached, resize, NULL, OPERATION_COMPLETED, 1, 1, true, true },
-	{ "resize, smaller", one_volume, resize_smaller, NULL, OPERATION_COMPLETED, 1, 1, false, false },
+	{ "resize, smaller", one_volume, resize_smaller, NULL, OPERATION_COMPLETED, 1, 1, false,
+	  false },
 	{ "resize on another VM", one_remote, resize, NULL, OPERATION_COMPLETED, 1, 1, true, true },
 	{ "resize, detached", one_volume, resize, NULL, OPERATION_COMPLETED, 1, 1, false, false },
 	{ "resize, no room", resize_fails, resize, NULL, OPERATION_FAILED, 1, 1, true, true },
-	{ "resize, cancelled", one_attached, resize, cancel_check, OPERATION_CANCELLED, 1, 1, true, true },
+	{ "resize, cancelled", one_attached, resize, cancel_check, OPERATION_CANCELLED, 1, 1, true,
+	  true },
 	{ "delete", one_volume, delete, NULL, OPERATION_COMPLETED, 0, 1, false, false },
 	{ "delete, attached", one_attached, delete, NULL, OPERATION_COMPLETED, 0, 1, false, true },
 };
@@ -135,8 +144,9 @@ static bool is_quiet(struct world *world, const void *arg)
 	if (scenario->meddle)
 		scenario->meddle(world);
 	return store_memory_has_crashed(world->store) ||
-	       (operation_count(world->core->engine) == 0 && change_count(world->core->model) == 0 &&
-		TAILQ_EMPTY(&world->core->calls.calls) && server_busy(&world->server) == 0);
+	       (operation_count(world->core->engine) == 0 &&
+		change_count(world->core->model) == 0 && TAILQ_EMPTY(&world->core->calls.calls) &&
+		server_busy(&world->server) == 0);
 }
 
 struct world *scenario_start(const struct scenario *scenario)
@@ -169,7 +179,8 @@ void scenario_pass(struct world *world, const struct scenario *scenario, int64_t
 void scenario_finish(struct world *world, const struct scenario *scenario)
 {
 	if (!world_until(world, is_quiet, scenario, DAY_MS))
-		fail_msg("%s: still %zu under way", scenario->name, operation_count(world->core->engine));
+		fail_msg("%s: still %zu under way", scenario->name,
+			 operation_count(world->core->engine));
 }
 
 static int expected_type(const struct scenario *scenario)
@@ -196,8 +207,10 @@ static void check_size(struct world *world, const struct scenario *scenario, boo
 
 void scenario_check(struct world *world, const struct scenario *scenario)
 {
-	struct operation_list_args args = { .type = (char *)(intptr_t)operation_type_names[expected_type(scenario)],
-					    .limit = 100 };
+	struct operation_list_args args = {
+		.type = (char *)(intptr_t)operation_type_names[expected_type(scenario)],
+		.limit = 100
+	};
 	struct reply *reply = ask(world, METHOD_OPERATION_LIST, &args);
 	const struct operation_record *operation;
 	bool happened;
@@ -208,7 +221,8 @@ void scenario_check(struct world *world, const struct scenario *scenario)
 	operation = happened ? item(reply, 0) : NULL;
 	if (happened && (operation->status != (int)scenario->status || operation->needs_attention))
 		fail_msg("%s: %s%s: %s", scenario->name, operation_status_names[operation->status],
-			 operation->needs_attention ? ", needs attention" : "", str_or(operation->error, ""));
+			 operation->needs_attention ? ", needs attention" : "",
+			 str_or(operation->error, ""));
 	check_world(world, happened ? scenario->volumes : scenario->volumes_before);
 	if (happened ? scenario->attached : scenario->attached_before)
 		check_mapped(world, VOLUME(1));

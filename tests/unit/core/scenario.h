@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * Operations that are disturbed in every way there is. A scenario is one operation with what must be there before and
- * what must be true afterwards, however often somebody pulled the plug in between.
+ * Operations that are disturbed in every way there is. A scenario is one operation with what must
+ * be there before and what must be true afterwards, however often somebody pulled the plug in
+ * between.
  */
 
 #include "fixture.h"

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Attaching, with a kernel and a CloudStack that take every liberty: no volume may ever get another one's disk. */
+/* Attaching, with a kernel and a CloudStack that take every liberty: no volume may ever get another
+ * one's disk. */
 
 #include "fixture.h"
 
 /* Attaches VOLUME(1), which cannot work: it fails with this text and is taken back. */
 static void must_fail(struct world *world, const char *text)
 {
-	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)), OPERATION_FAILED, text);
+	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)),
+		   OPERATION_FAILED, text);
 	world_pass(world, 5000);
 	assert_string_equal(server_find(&world->server, VOLUME(1))->vm_id, "");
 	check_world(world, server_count(&world->server));
@@ -56,7 +58,8 @@ static void nameless_among_named(void **state)
 	must_fail(world, "does not say who it is");
 }
 
-/* When it began others could be attached beside it; that nobody else is there now proves nothing. */
+/* When it began others could be attached beside it; that nobody else is there now proves
+ * nothing. */
 static void named_ones_go_meanwhile(void **state)
 {
 	struct world *world = *state;
@@ -87,7 +90,8 @@ static void equal_sizes_at_once(void **state)
 		completed(world, accepted(world, replies[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
 		check_mapped(world, ids[i]);
-		assert_int_equal(mapping_find(world->core->model, ids[i])->record.matched_by, MATCHED_BY_IDENTITY);
+		assert_int_equal(mapping_find(world->core->model, ids[i])->record.matched_by,
+				 MATCHED_BY_IDENTITY);
 	}
 	check_world(world, ARRAY_SIZE(ids));
 }
@@ -98,7 +102,8 @@ static void to_another_vm(void **state)
 
 	server_add(&world->server, "one", 5);
 	completed(world, accepted(world, ask_attach(world, VOLUME(1), OTHER_VM)));
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.device_path, "remote-vm-" OTHER_VM "-1");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.device_path,
+			    "remote-vm-" OTHER_VM "-1");
 	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "n/a");
 	check_world(world, 1);
 }
@@ -108,9 +113,10 @@ static void what_may_not_be(void **state)
 	struct world *world = *state;
 
 	server_attach(&world->server, server_add(&world->server, "one", 5), OTHER_VM);
-	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)), OPERATION_FAILED,
-		   "already attached to VM");
-	ended_with(world, accepted(world, ask_attach(world, VOLUME(9), APPLIANCE)), OPERATION_FAILED, "does not exist");
+	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)),
+		   OPERATION_FAILED, "already attached to VM");
+	ended_with(world, accepted(world, ask_attach(world, VOLUME(9), APPLIANCE)),
+		   OPERATION_FAILED, "does not exist");
 	assert_int_equal(world->server.calls[FAKE_ATTACH], 0);
 	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
 }
@@ -123,7 +129,8 @@ static void by_size(void **state)
 
 	server_add(&world->server, "one", 5);
 	attached(world, VOLUME(1));
-	assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.matched_by, MATCHED_BY_SIZE);
+	assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.matched_by,
+			 MATCHED_BY_SIZE);
 	check_world(world, 1);
 }
 
@@ -216,7 +223,8 @@ static void by_size_across_a_boot(void **state)
 
 /* ---- names ---- */
 
-/* The kernel gives a name away at once; the mapping of its last owner must have let go of it first. */
+/* The kernel gives a name away at once; the mapping of its last owner must have let go of it
+ * first. */
 static void name_changes_hands(void **state)
 {
 	struct world *world = *state;
@@ -231,7 +239,8 @@ static void name_changes_hands(void **state)
 	server_find(&world->server, VOLUME(2))->plug_ms = 0;
 	attached(world, VOLUME(2));
 	assert_string_equal(server_find(&world->server, VOLUME(2))->disk, "vdb");
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state,
+			    "gone");
 }
 
 static void ignore(void *arg, const struct cloud_result *result)
@@ -242,11 +251,13 @@ static void ignore(void *arg, const struct cloud_result *result)
 static void foreign_job(struct world *world)
 {
 	server_fault(&world->server, (struct fake_fault){ FAKE_RENAME, 1, 1, FAULT_JOB_STUCK });
-	cloud_rename_volume(world->cloud, VOLUME(1), "other", "eeeeeeee-0000-4000-8000-00000000000e", ignore, NULL);
+	cloud_rename_volume(world->cloud, VOLUME(1), "other",
+			    "eeeeeeee-0000-4000-8000-00000000000e", ignore, NULL);
 	world_pass(world, 200);
 }
 
-/* An operation on the last owner that waits after the disk has gone does not keep the name from the next one. */
+/* An operation on the last owner that waits after the disk has gone does not keep the name from the
+ * next one. */
 static void name_is_not_held_by_an_operation(void **state)
 {
 	struct world *world = *state;
@@ -263,7 +274,8 @@ static void name_is_not_held_by_an_operation(void **state)
 	attach = accepted(world, ask_attach(world, VOLUME(2), APPLIANCE));
 	completed(world, attach);
 	check_mapped(world, VOLUME(2));
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state,
+			    "gone");
 	assert_int_equal(operation_find(world->core->engine, detach)->phase, PHASE_SLEEPING);
 	server_release_stuck(&world->server);
 	completed(world, detach);
@@ -307,7 +319,8 @@ static void name_changes_while_publishing(void **state)
 	check_mapped(world, VOLUME(1));
 }
 
-/* An answer that got lost, and a repetition that is told there is nothing to detach: then it has happened. */
+/* An answer that got lost, and a repetition that is told there is nothing to detach: then it has
+ * happened. */
 static void detached_by_the_first_request(void **state)
 {
 	struct world *world = *state;
@@ -315,8 +328,9 @@ static void detached_by_the_first_request(void **state)
 	server_add(&world->server, "one", 5);
 	attached(world, VOLUME(1));
 	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 1, 1, FAULT_LOST_AFTER });
-	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 2, 1, FAULT_REFUSED, 431,
-							  "The specified volume is not attached to a VM." });
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_DETACH, 2, 1, FAULT_REFUSED, 431,
+					  "The specified volume is not attached to a VM." });
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
 	check_world(world, 1);
 }
@@ -329,12 +343,14 @@ static void detached_though_the_second_is_refused(void **state)
 	server_add(&world->server, "one", 5);
 	attached(world, VOLUME(1));
 	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 1, 1, FAULT_LOST_AFTER });
-	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 2, 1, FAULT_REFUSED, 530, "Not now" });
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_DETACH, 2, 1, FAULT_REFUSED, 530, "Not now" });
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
 	check_world(world, 1);
 }
 
-/* The first request is late, its repetition is refused: the first still detaches, and that is waited for. */
+/* The first request is late, its repetition is refused: the first still detaches, and that is
+ * waited for. */
 static void detached_by_a_late_request(void **state)
 {
 	struct world *world = *state;
@@ -342,7 +358,8 @@ static void detached_by_a_late_request(void **state)
 	server_add(&world->server, "one", 5);
 	attached(world, VOLUME(1));
 	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 1, 1, FAULT_LATE });
-	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 2, 1, FAULT_REFUSED, 530, "Not now" });
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_DETACH, 2, 1, FAULT_REFUSED, 530, "Not now" });
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
 	check_world(world, 1);
 }
@@ -368,7 +385,8 @@ static void names_change_before_publish(void **state)
 
 /* ---- somebody else ---- */
 
-/* Between our look and our request somebody else attaches it: an error, and theirs is not taken back. */
+/* Between our look and our request somebody else attaches it: an error, and theirs is not taken
+ * back. */
 static void somebody_was_faster(void **state)
 {
 	static const char *const vms[] = { OTHER_VM, APPLIANCE };
@@ -391,14 +409,16 @@ static void somebody_was_faster(void **state)
 	}
 }
 
-/* The first request is late, its repetition is refused: the first may still attach, and must then be taken back. */
+/* The first request is late, its repetition is refused: the first may still attach, and must then
+ * be taken back. */
 static void refused_while_another_is_on_its_way(void **state)
 {
 	struct world *world = *state;
 
 	server_add(&world->server, "one", 5);
 	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_LATE });
-	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 2, 1, FAULT_REFUSED, 530, "Not now" });
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_ATTACH, 2, 1, FAULT_REFUSED, 530, "Not now" });
 	must_fail(world, "Not now");
 }
 
@@ -407,7 +427,8 @@ static bool is_asked_to_detach(struct world *world, const void *arg)
 	return world->server.calls[FAKE_DETACH] > 0;
 }
 
-/* Between our look and our request to take it back somebody else detaches it: nothing is left to be done. */
+/* Between our look and our request to take it back somebody else detaches it: nothing is left to be
+ * done. */
 static void somebody_else_took_it_back(void **state)
 {
 	struct world *world = *state;
@@ -415,8 +436,9 @@ static void somebody_else_took_it_back(void **state)
 	const char *id;
 
 	volume->plug_ms = -1;
-	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 1, 1, FAULT_REFUSED, 431,
-							  "The specified volume is not attached to a VM." });
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_DETACH, 1, 1, FAULT_REFUSED, 431,
+					  "The specified volume is not attached to a VM." });
 	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
 	assert_true(world_until(world, is_asked_to_detach, NULL, DAY_MS));
 	server_detach(&world->server, volume);
@@ -431,7 +453,8 @@ static void job_fails(void **state)
 	struct world *world = *state;
 
 	server_add(&world->server, "one", 5);
-	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_JOB_FAILED, 530, "Agent is down" });
+	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_JOB_FAILED, 530,
+							  "Agent is down" });
 	must_fail(world, "Agent is down");
 }
 
@@ -449,7 +472,8 @@ static void job_lost_after_its_effect(void **state)
 	struct world *world = *state;
 
 	server_add(&world->server, "one", 5);
-	server_fault(&world->server, (struct fake_fault){ FAKE_ANY, 1, 1000, FAULT_JOB_LOST_AFTER });
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_ANY, 1, 1000, FAULT_JOB_LOST_AFTER });
 	attached(world, VOLUME(1));
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
 	check_world(world, 1);

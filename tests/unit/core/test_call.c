@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The one door: who may come in and when, that each asker is answered once, and that one who leaves leaves nothing. */
+/* The one door: who may come in and when, that each asker is answered once, and that one who leaves
+ * leaves nothing. */
 
 #include "fixture.h"
 
@@ -42,13 +43,15 @@ static void access_levels(void **state)
 		if (method->args == &operation_args)
 			any.operation.operation_id = text;
 		for (int access = ACCESS_READ; access < (int)method->access; access++)
-			assert_int_equal(
-				code_of(world, ask_as(world, (enum method_id)id, &any, (enum method_access)access)),
-				ERR_FORBIDDEN);
+			assert_int_equal(code_of(world, ask_as(world, (enum method_id)id, &any,
+							       (enum method_access)access)),
+					 ERR_FORBIDDEN);
 	}
-	assert_int_equal(code_of(world, ask_as(world, METHOD_VOLUME_ATTACH, &args, ACCESS_READ)), ERR_FORBIDDEN);
+	assert_int_equal(code_of(world, ask_as(world, METHOD_VOLUME_ATTACH, &args, ACCESS_READ)),
+			 ERR_FORBIDDEN);
 	assert_int_equal(operation_count(world->core->engine), 0);
-	completed(world, accepted(world, ask_as(world, METHOD_VOLUME_ATTACH, &args, ACCESS_CHANGE)));
+	completed(world,
+		  accepted(world, ask_as(world, METHOD_VOLUME_ATTACH, &args, ACCESS_CHANGE)));
 }
 
 static void required_arguments(void **state)
@@ -104,7 +107,8 @@ static void without_cloud(void **state)
 	core_listen(world->core, &world->listener);
 	assert_int_equal(code_of(world, ask_attach(world, VOLUME(1), OTHER_VM)), ERR_UNAVAILABLE);
 	assert_int_equal(code_of(world, ask(world, METHOD_VOLUME_GET, &args)), ERR_UNAVAILABLE);
-	assert_int_equal(code_of(world, ask(world, METHOD_VOLUME_LIST, &(struct volume_list_args){ 0 })),
+	assert_int_equal(code_of(world,
+				 ask(world, METHOD_VOLUME_LIST, &(struct volume_list_args){ 0 })),
 			 ERR_UNAVAILABLE);
 }
 
@@ -133,11 +137,13 @@ static void store_away(void **state)
 
 	store_memory_set_away(world->store, "disk full");
 	assert_int_equal(code_of(world, ask_attach(world, VOLUME(1), OTHER_VM)), ERR_UNAVAILABLE);
-	assert_int_equal(code_of(world, ask_operation(world, METHOD_OPERATION_GET, "op-x")), ERR_UNAVAILABLE);
+	assert_int_equal(code_of(world, ask_operation(world, METHOD_OPERATION_GET, "op-x")),
+			 ERR_UNAVAILABLE);
 	health = ask(world, METHOD_HEALTH_GET, &(struct no_args){ 0 });
 	answered(world, health);
 	assert_true(health->unhealthy);
-	assert_string_equal(((const struct health_record *)item(health, 0))->database_health, "disk full");
+	assert_string_equal(((const struct health_record *)item(health, 0))->database_health,
+			    "disk full");
 }
 
 static void draining(void **state)
@@ -150,7 +156,8 @@ static void draining(void **state)
 	at_step(world, id, "await-job", PHASE_WAITING);
 	core_drain(world->core);
 	assert_int_equal(code_of(world, ask_detach(world, VOLUME(1), false)), ERR_UNAVAILABLE);
-	assert_int_equal(code_of(world, ask(world, METHOD_MAPPING_LIST, &(struct no_args){ 0 })), ERR_NONE);
+	assert_int_equal(code_of(world, ask(world, METHOD_MAPPING_LIST, &(struct no_args){ 0 })),
+			 ERR_NONE);
 	world_pass(world, 60000);
 	/* What had begun stands where it was, and goes on after the next start. */
 	assert_int_equal(events_of(world, EVENT_OPERATION_ENDED, id), 0);
@@ -166,7 +173,9 @@ static void draining(void **state)
 static struct reply *ask_any(struct world *world, enum method_id id)
 {
 	char volume[] = VOLUME(1), operation[] = "op-unknown", name[] = "new", vm[] = APPLIANCE;
-	struct volume_create_args create = { .name = name, .disk_offering_id = volume, .size = GIB, .zone_id = volume };
+	struct volume_create_args create = {
+		.name = name, .disk_offering_id = volume, .size = GIB, .zone_id = volume
+	};
 	struct volume_attach_args attach = { .volume_id = volume, .vm_id = vm };
 	struct volume_detach_args detach = { .volume_id = volume };
 	struct volume_resize_args resize = { .volume_id = volume, .size = 8 * GIB };
@@ -191,19 +200,20 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 		   : record == &operation_get_args || record == &operation_args ? (void *)&get
 		   : record == &operation_list_args                             ? (void *)&list
 		   : record == &volume_list_args                                ? (void *)&volumes
-		   : record == &volume_get_args                                 ? (void *)&volume_get
-		   : record == &sync_args                                       ? (void *)&sync
-		   : record == &export_create_args                              ? (void *)&export
-		   : record == &export_list_args                                ? (void *)&exports
-		   : record == &export_delete_args                              ? (void *)&unexport
-		   : record == &export_cleanup_args                             ? (void *)&cleanup
-		   : record == &export_cleanup_age_args                         ? (void *)&cleanup_age
-		   : record == &vm_args                                         ? (void *)&vms
-		   : record == &device_args                                     ? (void *)&device
-										: (void *)&attach);
+		   : record == &volume_get_args         ? (void *)&volume_get
+		   : record == &sync_args               ? (void *)&sync
+		   : record == &export_create_args      ? (void *)&export
+		   : record == &export_list_args        ? (void *)&exports
+		   : record == &export_delete_args      ? (void *)&unexport
+		   : record == &export_cleanup_args     ? (void *)&cleanup
+		   : record == &export_cleanup_age_args ? (void *)&cleanup_age
+		   : record == &vm_args                 ? (void *)&vms
+		   : record == &device_args             ? (void *)&device
+							: (void *)&attach);
 }
 
-/* At every turn of every method the asker leaves: nothing is left of the call, and an operation goes on by itself. */
+/* At every turn of every method the asker leaves: nothing is left of the call, and an operation
+ * goes on by itself. */
 static void asker_leaves_at_every_turn(void **state)
 {
 	for (int id = 0; id < METHOD_COUNT; id++) {
@@ -257,12 +267,15 @@ static void wait_is_over(void **state)
 	world_pass(world, 4000);
 	assert_false(short_one->done);
 	world_pass(world, 2000);
-	assert_int_equal(((const struct operation_record *)item(short_one, 0))->status, OPERATION_EXECUTING);
+	assert_int_equal(((const struct operation_record *)item(short_one, 0))->status,
+			 OPERATION_EXECUTING);
 	completed(world, id);
-	assert_int_equal(((const struct operation_record *)item(long_one, 0))->status, OPERATION_COMPLETED);
+	assert_int_equal(((const struct operation_record *)item(long_one, 0))->status,
+			 OPERATION_COMPLETED);
 	late = ask_wait(world, id, 60);
 	world_pass(world, 0);
-	assert_int_equal(((const struct operation_record *)item(late, 0))->status, OPERATION_COMPLETED);
+	assert_int_equal(((const struct operation_record *)item(late, 0))->status,
+			 OPERATION_COMPLETED);
 	assert_int_equal(code_of(world, ask_wait(world, "op-unknown", 60)), ERR_NOT_FOUND);
 }
 
@@ -316,7 +329,8 @@ static void volume_filters(void **state)
 	assert_int_equal(count_of(world, (struct volume_list_args){ 0 }), 3);
 	assert_int_equal(count_of(world, (struct volume_list_args){ .name = one }), 2);
 	assert_int_equal(count_of(world, (struct volume_list_args){ .vm_id = vm }), 1);
-	assert_int_equal(count_of(world, (struct volume_list_args){ .name = one, .state = ready }), 1);
+	assert_int_equal(count_of(world, (struct volume_list_args){ .name = one, .state = ready }),
+			 1);
 	assert_int_equal(count_of(world, (struct volume_list_args){ .state = allocated }), 2);
 	reply = ask(world, METHOD_VOLUME_LIST, &page);
 	answered(world, reply);
@@ -356,7 +370,8 @@ static void operation_filters(void **state)
 	server_add(&world->server, "one", 5);
 	attached(world, VOLUME(1));
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
-	snprintf(newest, sizeof(newest), "%s", accepted(world, ask_detach(world, VOLUME(1), false)));
+	snprintf(newest, sizeof(newest), "%s",
+		 accepted(world, ask_detach(world, VOLUME(1), false)));
 	ended_with(world, newest, OPERATION_FAILED, "not attached");
 	reply = ask(world, METHOD_OPERATION_LIST, &args);
 	answered(world, reply);

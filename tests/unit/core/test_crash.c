@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The plug is pulled: at every commit, before and after it is durable, and at every turn of the loop, whatever is on
- * its way then. The next process must bring each operation to its end, once: one volume, one attachment, one mapping, and
- * nothing left behind. How many commits and turns there are is counted in a run that nobody disturbs, so a new step is
- * covered by being there.
+ * The plug is pulled: at every commit, before and after it is durable, and at every turn of the
+ * loop, whatever is on its way then. The next process must bring each operation to its end, once:
+ * one volume, one attachment, one mapping, and nothing left behind. How many commits and turns
+ * there are is counted in a run that nobody disturbs, so a new step is covered by being there.
  */
 
 #include "scenario.h"
@@ -94,8 +94,8 @@ static void crash_twice(void **state)
 static bool some_turns(struct world *world, const struct scenario *scenario, unsigned turns)
 {
 	for (; turns > 0; turns--) {
-		if (operation_count(world->core->engine) == 0 && TAILQ_EMPTY(&world->core->calls.calls) &&
-		    server_busy(&world->server) == 0)
+		if (operation_count(world->core->engine) == 0 &&
+		    TAILQ_EMPTY(&world->core->calls.calls) && server_busy(&world->server) == 0)
 			return true;
 		if (scenario->meddle)
 			scenario->meddle(world);

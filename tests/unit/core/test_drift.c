@@ -17,7 +17,8 @@
 
 struct row {
 	const char *name;
-	const char *cloud_vm;                       /* NULL: the volume does not exist; "": attached to nothing */
+	/* NULL: the volume does not exist; "": attached to nothing */
+	const char *cloud_vm;
 	const char *mapped_vm, *path, *cloud_state; /* NULL: no mapping */
 	const char *device;
 	enum drift_kind kind;
@@ -70,13 +71,18 @@ static const struct row rows[] = {
 	{ "unknown to all", NULL, NULL, NULL, NULL, NULL, DRIFT_NONE, REPAIR_NONE },
 	{ "detached", "", NULL, NULL, NULL, NULL, DRIFT_NONE, REPAIR_NONE },
 	{ "as it should be", HERE, HERE, "/dev/vdb", NULL, "/dev/vdb", DRIFT_NONE, REPAIR_NONE },
-	{ "as it should be elsewhere", THERE, THERE, "remote", NULL, NULL, DRIFT_NONE, REPAIR_NONE },
+	{ "as it should be elsewhere", THERE, THERE, "remote", NULL, NULL, DRIFT_NONE,
+	  REPAIR_NONE },
 	{ "elsewhere, never ours", THERE, NULL, NULL, NULL, NULL, DRIFT_NONE, REPAIR_NONE },
-	{ "a little larger", HERE, HERE, "/dev/vdb", NULL, "/dev/vdb", DRIFT_NONE, REPAIR_NONE, 5, 5, 5 },
-	{ "a root disk", HERE, NULL, NULL, NULL, "/dev/vda", DRIFT_NONE, REPAIR_NONE, .type = "ROOT" },
-	{ "a job under way", "", HERE, "/dev/vdb", NULL, NULL, DRIFT_NONE, REPAIR_NONE, .job_id = "j" },
+	{ "a little larger", HERE, HERE, "/dev/vdb", NULL, "/dev/vdb", DRIFT_NONE, REPAIR_NONE, 5,
+	  5, 5 },
+	{ "a root disk", HERE, NULL, NULL, NULL, "/dev/vda", DRIFT_NONE, REPAIR_NONE,
+	  .type = "ROOT" },
+	{ "a job under way", "", HERE, "/dev/vdb", NULL, NULL, DRIFT_NONE, REPAIR_NONE,
+	  .job_id = "j" },
 	{ "attached", HERE, NULL, NULL, NULL, "/dev/vdb", DRIFT_ATTACHED_OUTSIDE, REPAIR_MAP },
-	{ "known again", HERE, HERE, "/dev/vdb", "detached", "/dev/vdb", DRIFT_ATTACHED_OUTSIDE, REPAIR_MAP },
+	{ "known again", HERE, HERE, "/dev/vdb", "detached", "/dev/vdb", DRIFT_ATTACHED_OUTSIDE,
+	  REPAIR_MAP },
 	{ "detached here", "", HERE, "/dev/vdb", NULL, NULL, DRIFT_DETACHED_OUTSIDE, REPAIR_UNMAP },
 	{ "detached there", "", THERE, "remote", NULL, NULL, DRIFT_DETACHED_OUTSIDE, REPAIR_UNMAP },
 	{ "deleted", NULL, HERE, "/dev/vdb", NULL, NULL, DRIFT_DELETED_OUTSIDE, REPAIR_UNMAP },
@@ -87,14 +93,22 @@ static const struct row rows[] = {
 	{ "renamed", HERE, HERE, "/dev/vdb", NULL, "/dev/vdc", DRIFT_DEVICE_RENAMED, REPAIR_MAP },
 	{ "no disk", HERE, HERE, "gone", NULL, NULL, DRIFT_DEVICE_MISSING, REPAIR_NONE },
 	{ "no disk, no mapping", HERE, NULL, NULL, NULL, NULL, DRIFT_DEVICE_MISSING, REPAIR_NONE },
-	{ "still there", "", HERE, "/dev/vdb", NULL, "/dev/vdb", DRIFT_DEVICE_UNEXPECTED, REPAIR_NOTE },
-	{ "still there, noted", "", HERE, "/dev/vdb", "detached", "/dev/vdb", DRIFT_DEVICE_UNEXPECTED, REPAIR_NONE },
-	{ "there, never ours", "", NULL, NULL, NULL, "/dev/vdb", DRIFT_DEVICE_UNEXPECTED, REPAIR_NONE },
-	{ "there, but deleted", NULL, HERE, "/dev/vdb", NULL, "/dev/vdb", DRIFT_DEVICE_UNEXPECTED, REPAIR_NOTE },
-	{ "here and there", THERE, HERE, "/dev/vdb", NULL, "/dev/vdb", DRIFT_DEVICE_UNEXPECTED, REPAIR_NOTE },
-	{ "grown", HERE, HERE, "/dev/vdb", NULL, "/dev/vdb", DRIFT_SIZE_CHANGED, REPAIR_MAP, 8, 5, 8 },
-	{ "grown, kernel unaware", HERE, HERE, "/dev/vdb", NULL, "/dev/vdb", DRIFT_SIZE_CHANGED, REPAIR_NONE, 8, 5, 5 },
-	{ "grown there", THERE, THERE, "remote", NULL, NULL, DRIFT_SIZE_CHANGED, REPAIR_MAP, 8, 5, 0 },
+	{ "still there", "", HERE, "/dev/vdb", NULL, "/dev/vdb", DRIFT_DEVICE_UNEXPECTED,
+	  REPAIR_NOTE },
+	{ "still there, noted", "", HERE, "/dev/vdb", "detached", "/dev/vdb",
+	  DRIFT_DEVICE_UNEXPECTED, REPAIR_NONE },
+	{ "there, never ours", "", NULL, NULL, NULL, "/dev/vdb", DRIFT_DEVICE_UNEXPECTED,
+	  REPAIR_NONE },
+	{ "there, but deleted", NULL, HERE, "/dev/vdb", NULL, "/dev/vdb", DRIFT_DEVICE_UNEXPECTED,
+	  REPAIR_NOTE },
+	{ "here and there", THERE, HERE, "/dev/vdb", NULL, "/dev/vdb", DRIFT_DEVICE_UNEXPECTED,
+	  REPAIR_NOTE },
+	{ "grown", HERE, HERE, "/dev/vdb", NULL, "/dev/vdb", DRIFT_SIZE_CHANGED, REPAIR_MAP, 8, 5,
+	  8 },
+	{ "grown, kernel unaware", HERE, HERE, "/dev/vdb", NULL, "/dev/vdb", DRIFT_SIZE_CHANGED,
+	  REPAIR_NONE, 8, 5, 5 },
+	{ "grown there", THERE, THERE, "remote", NULL, NULL, DRIFT_SIZE_CHANGED, REPAIR_MAP, 8, 5,
+	  0 },
 };
 
 static void every_row(void **state)
@@ -104,8 +118,8 @@ static void every_row(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		judge(&rows[i], HERE, &drift);
 		if (drift.kind != rows[i].kind || drift.repair != rows[i].repair)
-			fail_msg("%s: %s, repair %d: %s", rows[i].name, drift_kind_names[drift.kind], (int)drift.repair,
-				 drift.found);
+			fail_msg("%s: %s, repair %d: %s", rows[i].name,
+				 drift_kind_names[drift.kind], (int)drift.repair, drift.found);
 		assert_int_equal(drift.found[0] != '\0', drift.kind != DRIFT_NONE);
 		assert_int_equal(drift.action[0] != '\0', drift.kind != DRIFT_NONE);
 	}
@@ -123,7 +137,8 @@ static void no_appliance(void **state)
 
 static void left_overs(void **state)
 {
-	char id[] = "op-1", vm[] = HERE, volume[] = VOLUME, ready[] = "Ready", allocated[] = "Allocated";
+	char id[] = "op-1", vm[] = HERE, volume[] = VOLUME, ready[] = "Ready",
+	     allocated[] = "Allocated";
 	struct operation_record origin = {
 		.id = id,
 		.volume_id = volume,
@@ -133,7 +148,9 @@ static void left_overs(void **state)
 	};
 	struct cloud_volume cloud = { .vm_id = vm, .state = ready };
 	struct mapping_record mapping = { .vm_id = vm };
-	struct drift_facts facts = { .volume_id = VOLUME, .appliance_id = HERE, .cloud = &cloud, .origin = &origin };
+	struct drift_facts facts = {
+		.volume_id = VOLUME, .appliance_id = HERE, .cloud = &cloud, .origin = &origin
+	};
 	struct drift drift;
 
 	drift_judge_left_over(&facts, &drift);

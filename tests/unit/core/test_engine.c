@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The engine: who runs when, what is told when, and what is left in memory. That events tell only what is durable, in
- * order and once, is checked by the fixture in every test.
+ * The engine: who runs when, what is told when, and what is left in memory. That events tell only
+ * what is durable, in order and once, is checked by the fixture in every test.
  */
 
 #include "scenario.h"
@@ -46,7 +46,8 @@ static void one_volume_after_the_other(void **state)
 	const char *ids[3];
 
 	server_add(&world->server, "one", 5);
-	/* Each is only allowed by the end of the one before: the check is made when the turn comes. */
+	/* Each is only allowed by the end of the one before: the check is made when the turn
+	 * comes. */
 	replies[0] = ask_attach(world, VOLUME(1), APPLIANCE);
 	replies[1] = ask_detach(world, VOLUME(1), false);
 	replies[2] = ask_attach(world, VOLUME(1), OTHER_VM);
@@ -78,7 +79,8 @@ static void volumes_side_by_side(void **state)
 	check_world(world, 2);
 }
 
-/* Whenever the second comes - while the first is accepted, at work, or just ending - it waits and then runs. */
+/* Whenever the second comes - while the first is accepted, at work, or just ending - it waits and
+ * then runs. */
 static void second_at_every_turn(void **state)
 {
 	for (unsigned count = 0, over = 0; !over && count < GIVE_UP; count++) {
@@ -120,13 +122,15 @@ static void waiting_cancelled_at_every_turn(void **state)
 			ended_with(world, second, OPERATION_CANCELLED, "cancelled by request");
 		else
 			completed(world, second);
-		ended_with(world, third, cancel->err.code ? OPERATION_FAILED : OPERATION_COMPLETED, NULL);
+		ended_with(world, third, cancel->err.code ? OPERATION_FAILED : OPERATION_COMPLETED,
+			   NULL);
 		check_world(world, 1);
 		world_teardown(&each);
 	}
 }
 
-/* A create whose answer was lost learns late which volume it made; somebody else has already begun with that one. */
+/* A create whose answer was lost learns late which volume it made; somebody else has already begun
+ * with that one. */
 static void create_learns_late(void **state)
 {
 	struct world *world = *state;
@@ -137,7 +141,8 @@ static void create_learns_late(void **state)
 	server_fault(&world->server, (struct fake_fault){ FAKE_CREATE, 1, 1, FAULT_LOST_AFTER });
 	create = accepted(world, ask_create(world, "new"));
 	at_step(world, create, "ask-cloud", PHASE_SLEEPING);
-	answered(world, ask(world, METHOD_VOLUME_GET, &args)); /* CloudStack is there, and so is the volume */
+	/* CloudStack is there, and so is the volume */
+	answered(world, ask(world, METHOD_VOLUME_GET, &args));
 	attach = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
 	detach = accepted(world, ask_detach(world, VOLUME(1), false));
 	completed(world, create);
@@ -202,7 +207,8 @@ static void nothing_is_told_while_the_store_is_away(void **state)
 	while (!operation->ended)
 		world_turn(world);
 	store_memory_set_away(world->store, "disk full");
-	/* Its last commit is on its way, for longer than any deadline; so far nobody may take it for completed. */
+	/* Its last commit is on its way, for longer than any deadline; so far nobody may take it
+	 * for completed. */
 	world_pass(world, 3600 * 1000);
 	record = item(get(world, id), 0);
 	assert_int_equal(record->status, OPERATION_EXECUTING);
@@ -225,7 +231,8 @@ static void history(void **state)
 	server_add(&world->server, "one", 5);
 	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
 	completed(world, id);
-	assert_int_equal(store_memory_history(world->store, id, rows, ARRAY_SIZE(rows)), ARRAY_SIZE(steps) + 2);
+	assert_int_equal(store_memory_history(world->store, id, rows, ARRAY_SIZE(rows)),
+			 ARRAY_SIZE(steps) + 2);
 	assert_string_equal(rows[0].previous_status, "");
 	assert_string_equal(rows[0].new_status, "pending");
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
@@ -237,7 +244,8 @@ static void history(void **state)
 	assert_string_equal(rows[ARRAY_SIZE(steps) + 1].new_status, "completed");
 }
 
-/* A commit is refused for good: what was done is taken back, and nobody has heard that it was completed. */
+/* A commit is refused for good: what was done is taken back, and nobody has heard that it was
+ * completed. */
 static void refused_at_every_commit(void **state)
 {
 	for (unsigned nth = 2; nth <= 7; nth++) {
@@ -248,8 +256,8 @@ static void refused_at_every_commit(void **state)
 		server_add(&world->server, "one", 5);
 		store_health(world->store, &health);
 		store_memory_fail_at(world->store, health.transactions + nth, ERR_CONFLICT);
-		ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)), OPERATION_FAILED,
-			   "the test wants commit");
+		ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)),
+			   OPERATION_FAILED, "the test wants commit");
 		assert_false(world->seen[world->seen_count - 1].operation.needs_attention);
 		world_pass(world, 5000);
 		check_world(world, 1);
@@ -279,7 +287,8 @@ static void cancel_one_at(const struct scenario *scenario, unsigned count, bool 
 	if (cancel->err.code == ERR_NONE) {
 		assert_int_equal(record->status, OPERATION_CANCELLED);
 		check_world(world, scenario->volumes_before);
-		assert_int_equal(mapping_find(world->core->model, VOLUME(1)) != NULL, scenario->attached_before);
+		assert_int_equal(mapping_find(world->core->model, VOLUME(1)) != NULL,
+				 scenario->attached_before);
 	} else {
 		assert_int_equal(cancel->err.code, ERR_CONFLICT);
 		assert_int_equal(record->status, scenario->status);
@@ -312,7 +321,8 @@ static void granted_cancel_survives_a_kill(void **state)
 			answered(world, begun);
 			turns(world, count);
 			over = operation_count(world->core->engine) == 0;
-			cancel = ask_operation(world, METHOD_OPERATION_CANCEL, accepted(world, begun));
+			cancel = ask_operation(world, METHOD_OPERATION_CANCEL,
+					       accepted(world, begun));
 			answered(world, cancel);
 			world_restart(world);
 			scenario_finish(world, &scenarios[i]);
@@ -382,8 +392,10 @@ static void deadline_takes_back(void **state)
 	at_step(world, id, "await-device", PHASE_SLEEPING);
 	world_pass(world, DEVICE_WAIT_MS - 5000);
 	assert_int_equal(events_of(world, EVENT_OPERATION_ENDED, id), 0);
-	ended_with(world, id, OPERATION_FAILED, "await-device did not end within 60 s: no disk of volume");
-	assert_string_equal(core_operation(world->core, id)->error_code, err_view(ERR_TIMEOUT)->word);
+	ended_with(world, id, OPERATION_FAILED,
+		   "await-device did not end within 60 s: no disk of volume");
+	assert_string_equal(core_operation(world->core, id)->error_code,
+			    err_view(ERR_TIMEOUT)->word);
 	assert_int_equal(server_jobs(&world->server, FAKE_DETACH), 1);
 	check_world(world, 1);
 }
@@ -428,7 +440,8 @@ static void failing_undo_stays_visible(void **state)
 	const char *id;
 
 	server_add(&world->server, "one", 5)->plug_ms = -1;
-	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 1, 9, FAULT_REFUSED, 530, "Agent is down" });
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_DETACH, 1, 9, FAULT_REFUSED, 530, "Agent is down" });
 	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
 	ended_with(world, id, OPERATION_FAILED, "no disk of volume");
 	record = item(get(world, id), 0);
@@ -487,8 +500,8 @@ static void without_cloud_it_waits(void **state)
 #define JOB "\"job_id\":\"eeeeeeee-0000-4000-8000-00000000000e\""
 
 /* An operation on VOLUME(1) as another process left it; step NULL: it has not begun. */
-static void put_operation(struct world *world, const char *id, enum operation_type type, const char *step,
-			  const char *context)
+static void put_operation(struct world *world, const char *id, enum operation_type type,
+			  const char *step, const char *context)
 {
 	struct operation_record record = { 0 };
 	struct store_batch *batch = store_batch_new(VOLUME(1));
@@ -524,7 +537,8 @@ static void what_had_begun_goes_first(void **state)
 	check_world(world, 1);
 }
 
-/* Two had begun on one volume: the one that waits behind the other is cancelled, and what it had done is taken back. */
+/* Two had begun on one volume: the one that waits behind the other is cancelled, and what it had
+ * done is taken back. */
 static void cancelled_behind_another(void **state)
 {
 	struct world *world = *state;
@@ -535,8 +549,10 @@ static void cancelled_behind_another(void **state)
 	server_add(&world->server, "one", 5)->plug_ms = -1;
 	snprintf(id, sizeof(id), "%s", accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
 	at_step(world, id, "await-device", PHASE_SLEEPING);
-	put_operation(world, create, OPERATION_CREATE, "await-job",
-		      "{" JOB ",\"name\":\"one\",\"rename_job_id\":\"eeeeeeee-0000-4000-8000-00000000000f\"}");
+	put_operation(
+		world, create, OPERATION_CREATE, "await-job",
+		"{" JOB
+		",\"name\":\"one\",\"rename_job_id\":\"eeeeeeee-0000-4000-8000-00000000000f\"}");
 	world_restart(world);
 	assert_int_equal(operation_find(world->core->engine, id)->phase, PHASE_QUEUED);
 	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), &err), 0);
@@ -547,7 +563,8 @@ static void cancelled_behind_another(void **state)
 	assert_string_equal(server_find(&world->server, VOLUME(1))->vm_id, "");
 }
 
-/* The store holds what no program of today has written: it is shown as failed, and the next one has its turn. */
+/* The store holds what no program of today has written: it is shown as failed, and the next one has
+ * its turn. */
 static void unknown_step(void **state)
 {
 	struct world *world = *state;

@@ -4,7 +4,8 @@
 
 #include "fixture.h"
 
-static struct reply *ask_export(struct world *world, enum method_id method, const char *volume_id, bool read_only)
+static struct reply *ask_export(struct world *world, enum method_id method, const char *volume_id,
+				bool read_only)
 {
 	char volume[37];
 	struct export_create_args args = { .volume_id = volume, .read_only = read_only };
@@ -14,7 +15,8 @@ static struct reply *ask_export(struct world *world, enum method_id method, cons
 	if (method == METHOD_EXPORT_CREATE) {
 		reply = ask(world, method, &args);
 	} else {
-		struct export_delete_args other = { .volume_id = volume }; /* begins like struct volume_args */
+		/* begins like struct volume_args */
+		struct export_delete_args other = { .volume_id = volume };
 
 		reply = ask(world, method, &other);
 	}
@@ -38,13 +40,15 @@ static void made_and_removed_by_request(void **state)
 
 	connect_client(world, VOLUME(1));
 	export = item(ask_export(world, METHOD_EXPORT_GET, VOLUME(1), false), 0);
-	assert_string_equal(export->clients, "{\"addresses\":[\"127.0.0.1:41234\"],\"certain\":true}");
+	assert_string_equal(export->clients,
+			    "{\"addresses\":[\"127.0.0.1:41234\"],\"certain\":true}");
 	reply = ask_export(world, METHOD_EXPORT_DELETE, VOLUME(1), false);
 	assert_int_equal(reply->err.code, ERR_CONFLICT);
 	fake_export_of(&world->serving, VOLUME(1))->client.address[0] = '\0';
 	item(ask_export(world, METHOD_EXPORT_DELETE, VOLUME(1), false), 0);
 	assert_null(fake_export_of(&world->serving, VOLUME(1)));
-	assert_int_equal(ask_export(world, METHOD_EXPORT_GET, VOLUME(1), false)->err.code, ERR_NOT_FOUND);
+	assert_int_equal(ask_export(world, METHOD_EXPORT_GET, VOLUME(1), false)->err.code,
+			 ERR_NOT_FOUND);
 	/* Once more is no error. */
 	item(ask_export(world, METHOD_EXPORT_DELETE, VOLUME(1), false), 0);
 
@@ -65,11 +69,13 @@ static void served_and_not_noted(void **state)
 	served_one(world);
 	item(ask_export(world, METHOD_EXPORT_DELETE, VOLUME(1), false), 0);
 	world->serving.exports[world->serving.export_count++] =
-		(struct fake_export){ .name = "migration-vol-" VOLUME(1), .path = "/dev/mapper/vol00000001" };
+		(struct fake_export){ .name = "migration-vol-" VOLUME(1),
+				      .path = "/dev/mapper/vol00000001" };
 	item(ask_export(world, METHOD_EXPORT_DELETE, VOLUME(1), false), 0);
 	assert_null(fake_export_of(&world->serving, VOLUME(1)));
 	world->serving.exports[world->serving.export_count++] =
-		(struct fake_export){ .name = "migration-vol-" VOLUME(1), .path = "/dev/mapper/vol00000001" };
+		(struct fake_export){ .name = "migration-vol-" VOLUME(1),
+				      .path = "/dev/mapper/vol00000001" };
 	connect_client(world, VOLUME(1));
 	world_restart(world);
 	world_pass(world, 5000);
@@ -117,7 +123,8 @@ static void not_while_it_is_in_use(void **state)
 	check_world(world, 1);
 }
 
-/* The one that came with the attachment is only not there yet; that it was asked for as well does not end it. */
+/* The one that came with the attachment is only not there yet; that it was asked for as well does
+ * not end it. */
 static void asked_for_while_the_engine_is_away(void **state)
 {
 	struct world *world = *state;
@@ -128,7 +135,8 @@ static void asked_for_while_the_engine_is_away(void **state)
 	core_exports_lost(world->core);
 	world_pass(world, 1000);
 	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.status, EXPORT_PENDING);
-	assert_int_equal(ask_export(world, METHOD_EXPORT_CREATE, VOLUME(1), false)->err.code, ERR_UNAVAILABLE);
+	assert_int_equal(ask_export(world, METHOD_EXPORT_CREATE, VOLUME(1), false)->err.code,
+			 ERR_UNAVAILABLE);
 	core_exports_lost(world->core);
 	world_pass(world, 1000);
 	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
@@ -153,7 +161,8 @@ static void validated_and_cleaned_up(void **state)
 	struct no_args none = { 0 };
 
 	served_one(world);
-	assert_string_equal(report(world, METHOD_EXPORT_VALIDATE, &none), "{\"checked\":1,\"differences\":[]}");
+	assert_string_equal(report(world, METHOD_EXPORT_VALIDATE, &none),
+			    "{\"checked\":1,\"differences\":[]}");
 	snprintf(fake_export_of(&world->serving, VOLUME(1))->path, 300, "/dev/vdx");
 	server_add(&world->server, "two", 5);
 	world->serving.exports[world->serving.export_count++] =

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * CloudStack fails: at every call in turn it is away, or the answer is lost, before or after the effect, or the request
- * arrives long after everybody has given it up. Each operation comes to its end as if nothing had happened, and
- * nothing is done twice. The same with the daemon killed in the middle of the trouble.
+ * CloudStack fails: at every call in turn it is away, or the answer is lost, before or after the
+ * effect, or the request arrives long after everybody has given it up. Each operation comes to its
+ * end as if nothing had happened, and nothing is done twice. The same with the daemon killed in the
+ * middle of the trouble.
  */
 
 #include "scenario.h"
@@ -36,17 +37,19 @@ static bool has_come(struct world *world, const void *arg)
 }
 
 /* killed_ms: how long after the faulty call was made the daemon is killed; -1 not at all. */
-static void disturb(const struct scenario *scenario, unsigned nth, enum fault_kind kind, unsigned times,
-		    int64_t killed_ms)
+static void disturb(const struct scenario *scenario, unsigned nth, enum fault_kind kind,
+		    unsigned times, int64_t killed_ms)
 {
 	struct world *world = scenario_start(scenario);
 	void *state = world;
 
 	nth += world->server.calls[FAKE_ANY];
 	server_fault(&world->server,
-		     (struct fake_fault){ .command = FAKE_ANY, .nth = nth, .times = times, .kind = kind });
+		     (struct fake_fault){
+			     .command = FAKE_ANY, .nth = nth, .times = times, .kind = kind });
 	scenario->begin(world);
-	if (killed_ms >= 0 && world_until(world, has_come, &(struct moment){ scenario, nth }, 120000)) {
+	if (killed_ms >= 0 &&
+	    world_until(world, has_come, &(struct moment){ scenario, nth }, 120000)) {
 		scenario_pass(world, scenario, killed_ms);
 		world_restart(world);
 	}
@@ -108,7 +111,8 @@ static void late_again(void **state)
 
 static void killed_in_trouble(void **state)
 {
-	static const enum fault_kind kinds[] = { FAULT_AWAY, FAULT_LOST_BEFORE, FAULT_LOST_AFTER, FAULT_LATE };
+	static const enum fault_kind kinds[] = { FAULT_AWAY, FAULT_LOST_BEFORE, FAULT_LOST_AFTER,
+						 FAULT_LATE };
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		every_call(kinds[i], 1, 0);
@@ -116,7 +120,8 @@ static void killed_in_trouble(void **state)
 	}
 }
 
-/* What was detached or destroyed stays so when CloudStack refuses to show it: it is looked at again. */
+/* What was detached or destroyed stays so when CloudStack refuses to show it: it is looked at
+ * again. */
 static void not_shown(void **state)
 {
 	for (size_t i = 0; i < scenario_count; i++) {
@@ -124,13 +129,15 @@ static void not_shown(void **state)
 		struct world *world;
 		void *each;
 
-		if (!str_has_prefix(scenario->name, "detach") && !str_has_prefix(scenario->name, "delete"))
+		if (!str_has_prefix(scenario->name, "detach") &&
+		    !str_has_prefix(scenario->name, "delete"))
 			continue;
 		each = world = scenario_start(scenario);
-		server_fault(&world->server, (struct fake_fault){ .command = FAKE_LIST,
-								  .nth = world->server.calls[FAKE_LIST] + 2,
-								  .times = 3,
-								  .kind = FAULT_REFUSED });
+		server_fault(&world->server,
+			     (struct fake_fault){ .command = FAKE_LIST,
+						  .nth = world->server.calls[FAKE_LIST] + 2,
+						  .times = 3,
+						  .kind = FAULT_REFUSED });
 		scenario->begin(world);
 		scenario_finish(world, scenario);
 		scenario_check(world, scenario);
@@ -143,7 +150,8 @@ static bool all_ended(struct world *world, const void *arg)
 	return operation_count(world->core->engine) == 0;
 }
 
-/* An absent CloudStack is asked seldom, however many wait for it; when it is back, all of them go on at once. */
+/* An absent CloudStack is asked seldom, however many wait for it; when it is back, all of them go
+ * on at once. */
 static void many_wait(void **state)
 {
 	struct world *world = *state;
@@ -171,10 +179,14 @@ static void many_wait(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(away),       cmocka_unit_test(lost_before),
-		cmocka_unit_test(lost_after), cmocka_unit_test(late),
-		cmocka_unit_test(late_again), cmocka_unit_test(killed_in_trouble),
-		cmocka_unit_test(not_shown),  cmocka_unit_test_setup_teardown(many_wait, world_setup, world_teardown),
+		cmocka_unit_test(away),
+		cmocka_unit_test(lost_before),
+		cmocka_unit_test(lost_after),
+		cmocka_unit_test(late),
+		cmocka_unit_test(late_again),
+		cmocka_unit_test(killed_in_trouble),
+		cmocka_unit_test(not_shown),
+		cmocka_unit_test_setup_teardown(many_wait, world_setup, world_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What stands on a disk goes with the detachment, comes back when that is refused, and waits when it is told to. */
+/* What stands on a disk goes with the detachment, comes back when that is refused, and waits when
+ * it is told to. */
 
 #include "fixture.h"
 
@@ -12,7 +13,8 @@ static void nobody_is_cut_off(void **state)
 
 	served_one(world);
 	connect_client(world, VOLUME(1));
-	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT, "NBD client 127.0.0.1:41234");
+	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT,
+		"NBD client 127.0.0.1:41234");
 	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
 	check_world(world, 1);
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), true)));
@@ -43,13 +45,17 @@ static void nobody_is_cut_off_among_several(void **state)
 	server_add(&world->server, "two", 5);
 	attached(world, VOLUME(2));
 	connect_client(world, VOLUME(1));
-	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT, "NBD client 127.0.0.1:41234");
+	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT,
+		"NBD client 127.0.0.1:41234");
 	completed(world, accepted(world, ask_detach(world, VOLUME(2), false)));
 	attached(world, VOLUME(2));
 	check_world(world, 2);
 	/* It was asked for nothing: CloudStack refuses, or the store does. */
-	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH, .nth = 2, .kind = FAULT_REFUSED });
-	ended_with(world, accepted(world, ask_detach(world, VOLUME(2), false)), OPERATION_FAILED, NULL);
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH,
+							  .nth = 2,
+							  .kind = FAULT_REFUSED });
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(2), false)), OPERATION_FAILED,
+		   NULL);
 	check_world(world, 2);
 	store_health(world->store, &health);
 	store_memory_fail_at(world->store, health.transactions + 1, ERR_INTERNAL);
@@ -63,12 +69,18 @@ static void what_is_refused_comes_back(void **state)
 	struct world *world = *state;
 
 	served_one(world);
-	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH, .nth = 1, .kind = FAULT_REFUSED });
-	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, NULL);
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH,
+							  .nth = 1,
+							  .kind = FAULT_REFUSED });
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
+		   NULL);
 	check_world(world, 1);
 	assert_non_null(export_find(world->core->model, VOLUME(1)));
-	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH, .nth = 2, .kind = FAULT_JOB_FAILED });
-	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED, NULL);
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH,
+							  .nth = 2,
+							  .kind = FAULT_JOB_FAILED });
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
+		   NULL);
 	check_world(world, 1);
 }
 
@@ -79,7 +91,9 @@ static void an_engine_that_is_away_when_it_is_refused(void **state)
 	const char *id;
 
 	served_one(world);
-	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH, .nth = 1, .kind = FAULT_REFUSED });
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH,
+							  .nth = 1,
+							  .kind = FAULT_REFUSED });
 	fake_fault(&world->serving, VERB_ADD, 1000000, ERR_UNAVAILABLE, false);
 	id = accepted(world, ask_detach(world, VOLUME(1), false));
 	ended_with(world, id, OPERATION_FAILED, NULL);
@@ -91,7 +105,8 @@ static void an_engine_that_is_away_when_it_is_refused(void **state)
 	check_world(world, 1);
 }
 
-/* CloudStack has let it go and may give it to another VM: nobody here is led to the disk that stays. */
+/* CloudStack has let it go and may give it to another VM: nobody here is led to the disk that
+ * stays. */
 static void what_was_let_go_does_not_come_back(void **state)
 {
 	struct world *world = *state;
@@ -106,14 +121,16 @@ static void what_was_let_go_does_not_come_back(void **state)
 	assert_null(fake_export_of(&world->serving, VOLUME(1)));
 }
 
-/* The daemon ends when its request is on its way, and gets lost; until it runs again somebody begins to use the disk. */
+/* The daemon ends when its request is on its way, and gets lost; until it runs again somebody
+ * begins to use the disk. */
 static const char *used_meanwhile(struct world *world, bool force)
 {
 	static char id[64];
 	struct fake_volume *one = served_one(world);
 
-	server_fault(&world->server,
-		     (struct fake_fault){ .command = FAKE_DETACH, .nth = 1, .kind = FAULT_LOST_BEFORE });
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH,
+							  .nth = 1,
+							  .kind = FAULT_LOST_BEFORE });
 	snprintf(id, sizeof(id), "%s", accepted(world, ask_detach(world, VOLUME(1), force)));
 	at_step(world, id, "ask-cloud", PHASE_WAITING);
 	world_kill(world);
@@ -255,7 +272,8 @@ static void name_and_export_grow(void **state)
 	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.size, 6 * GIB);
 }
 
-/* It goes on with what it was told when it connected; the next one is told the truth, and who asked all of it. */
+/* It goes on with what it was told when it connected; the next one is told the truth, and who asked
+ * all of it. */
 static void a_client_keeps_the_size_it_knows(void **state)
 {
 	struct world *world = *state;
@@ -292,7 +310,8 @@ static void an_engine_that_is_away_when_it_grows(void **state)
 	fake_fault(&world->serving, VERB_ADD, 1000000, ERR_UNAVAILABLE, false);
 	operation = ended(world, accepted(world, ask_resize(world, VOLUME(1), 6 * GIB, false)));
 	assert_int_equal(operation->status, OPERATION_COMPLETED);
-	assert_non_null(strstr(operation->response, "its export has not grown yet: a fault was asked for"));
+	assert_non_null(
+		strstr(operation->response, "its export has not grown yet: a fault was asked for"));
 	assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.size, 6 * GIB);
 	fake_fault(&world->serving, VERB_ADD, 0, ERR_NONE, false);
 	core_exports_lost(world->core);
@@ -339,7 +358,8 @@ static void it_comes_back_in_time(void **state)
 	attached(world, VOLUME(1));
 	assert_string_not_equal(one->disk, first);
 	/* The client never left. */
-	assert_string_equal(fake_export_of(&world->serving, VOLUME(1))->client.address, "127.0.0.1:41234");
+	assert_string_equal(fake_export_of(&world->serving, VOLUME(1))->client.address,
+			    "127.0.0.1:41234");
 	assert_int_equal(world->serving.asked[VERB_REMOVE], 0);
 	check_world(world, 2);
 	assert_false(world_until(world, is_expired, VOLUME(1), 3 * HOLD_MS));
@@ -353,8 +373,11 @@ static void it_does_not_come_back_at_once(void **state)
 	served_one(world);
 	connect_client(world, VOLUME(1));
 	completed(world, accepted(world, ask_detach_keeping(world, VOLUME(1))));
-	server_fault(&world->server, (struct fake_fault){ .command = FAKE_ATTACH, .nth = 2, .kind = FAULT_JOB_FAILED });
-	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)), OPERATION_FAILED, NULL);
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_ATTACH,
+							  .nth = 2,
+							  .kind = FAULT_JOB_FAILED });
+	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)),
+		   OPERATION_FAILED, NULL);
 	assert_true(fake_map_of(&world->serving, VOLUME(1))->map.suspended);
 	attached(world, VOLUME(1));
 	check_world(world, 1);
@@ -374,7 +397,8 @@ static void it_comes_back_larger(void **state)
 	assert_int_equal(operation->status, OPERATION_COMPLETED);
 	assert_non_null(strstr(operation->response, "its NBD clients keep the size they know"));
 	assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.size, 6 * GIB);
-	assert_string_equal(fake_export_of(&world->serving, VOLUME(1))->client.address, "127.0.0.1:41234");
+	assert_string_equal(fake_export_of(&world->serving, VOLUME(1))->client.address,
+			    "127.0.0.1:41234");
 	assert_int_equal(world->serving.asked[VERB_REMOVE], 0);
 	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.size, 5 * GIB);
 	check_world(world, 1);
@@ -468,13 +492,17 @@ static void a_refusal_while_they_wait(void **state)
 
 	served_one(world);
 	connect_client(world, VOLUME(1));
-	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH, .nth = 1, .kind = FAULT_REFUSED });
-	ended_with(world, accepted(world, ask_detach_keeping(world, VOLUME(1))), OPERATION_FAILED, NULL);
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_DETACH,
+							  .nth = 1,
+							  .kind = FAULT_REFUSED });
+	ended_with(world, accepted(world, ask_detach_keeping(world, VOLUME(1))), OPERATION_FAILED,
+		   NULL);
 	check_world(world, 1);
 	assert_false(world_until(world, is_expired, VOLUME(1), 3 * HOLD_MS));
 }
 
-/* As after a boot that mounted it before it had its name: who uses the disk beside the name does not wait with that. */
+/* As after a boot that mounted it before it had its name: who uses the disk beside the name does
+ * not wait with that. */
 static void who_does_not_use_the_name_is_not_left_behind(void **state)
 {
 	struct world *world = *state;

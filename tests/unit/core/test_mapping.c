@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Mappings follow the kernel, answers are true at the moment they are given, and nobody's disk is pulled out in use. */
+/* Mappings follow the kernel, answers are true at the moment they are given, and nobody's disk is
+ * pulled out in use. */
 
 #include "fixture.h"
 
@@ -21,7 +22,8 @@ static const char *device_of(struct world *world, const char *volume_id)
 {
 	const struct mapping_record *mapping = item(ask_device(world, volume_id), 0);
 
-	return strrchr(mapping->device_path, '/') ? strrchr(mapping->device_path, '/') + 1 : mapping->device_path;
+	return strrchr(mapping->device_path, '/') ? strrchr(mapping->device_path, '/') + 1
+						  : mapping->device_path;
 }
 
 static struct reply *ask_volume(struct world *world, const char *device)
@@ -48,7 +50,8 @@ static void two_attached(struct world *world)
 
 static void by_its_stable_name(void **state)
 {
-	static const char *const names[] = { "vol00000002", "/dev/mapper/vol00000002", "dev/mapper/vol00000002" };
+	static const char *const names[] = { "vol00000002", "/dev/mapper/vol00000002",
+					     "dev/mapper/vol00000002" };
 	struct world *world = *state;
 	const struct mapping_record *mapping;
 	struct reply *reply;
@@ -66,7 +69,8 @@ static void by_its_stable_name(void **state)
 
 static void swap(struct world *world)
 {
-	struct fake_volume *one = server_find(&world->server, VOLUME(1)), *two = server_find(&world->server, VOLUME(2));
+	struct fake_volume *one = server_find(&world->server, VOLUME(1)),
+			   *two = server_find(&world->server, VOLUME(2));
 	char name[sizeof(one->disk)];
 
 	kernel_swap(&world->kernel, "vdb", "vdc");
@@ -96,16 +100,20 @@ static void gone_and_back(void **state)
 	two_attached(world);
 	kernel_rename(&world->kernel, "vdb", "../../staging/vdb");
 	world_pass(world, 5000);
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "gone");
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.device_path, "gone-" VOLUME(1));
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state,
+			    "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.device_path,
+			    "gone-" VOLUME(1));
 	kernel_rename(&world->kernel, "../../staging/vdb", "vdd");
 	snprintf(server_find(&world->server, VOLUME(1))->disk, 16, "vdd");
 	world_pass(world, 5000);
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "detected");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state,
+			    "detected");
 	check_world(world, 2);
 	changes = events_of(world, EVENT_MAPPING_CHANGED, NULL);
 	world_pass(world, 3600 * 1000);
-	assert_int_equal(events_of(world, EVENT_MAPPING_CHANGED, NULL), changes); /* and then it is still */
+	/* and then it is still */
+	assert_int_equal(events_of(world, EVENT_MAPPING_CHANGED, NULL), changes);
 }
 
 static void answers_are_true_at_the_moment(void **state)
@@ -114,17 +122,21 @@ static void answers_are_true_at_the_moment(void **state)
 	struct reply *reply;
 
 	two_attached(world);
-	assert_string_equal(((const struct mapping_record *)item(ask_volume(world, "/dev/vdb"), 0))->volume_id,
-			    VOLUME(1));
+	assert_string_equal(
+		((const struct mapping_record *)item(ask_volume(world, "/dev/vdb"), 0))->volume_id,
+		VOLUME(1));
 	swap(world);
 	/* What the last scan saw is wrong now; no answer may repeat it. */
 	assert_string_not_equal(device_of(world, VOLUME(1)), "vdb");
 	reply = ask_volume(world, "vdb");
 	assert_true(reply->err.code ||
-		    strcmp(((const struct mapping_record *)item(reply, 0))->volume_id, VOLUME(1)) != 0);
+		    strcmp(((const struct mapping_record *)item(reply, 0))->volume_id, VOLUME(1)) !=
+			    0);
 	world_pass(world, 5000);
 	assert_string_equal(device_of(world, VOLUME(1)), "vdc");
-	assert_string_equal(((const struct mapping_record *)item(ask_volume(world, "vdb"), 0))->volume_id, VOLUME(2));
+	assert_string_equal(
+		((const struct mapping_record *)item(ask_volume(world, "vdb"), 0))->volume_id,
+		VOLUME(2));
 	kernel_unplug(&world->kernel, "vdc");
 	assert_string_equal(device_of(world, VOLUME(1)), "gone-" VOLUME(1));
 	assert_int_equal(ask_volume(world, "vdc")->err.code, ERR_NOT_FOUND);
@@ -132,7 +144,8 @@ static void answers_are_true_at_the_moment(void **state)
 	assert_int_equal(ask_device(world, VOLUME(9))->err.code, ERR_NOT_FOUND);
 }
 
-/* The name in a volume's own record and in the list of devices is as true as that of its mapping. */
+/* The name in a volume's own record and in the list of devices is as true as that of its
+ * mapping. */
 static void records_are_true_at_the_moment(void **state)
 {
 	struct world *world = *state;
@@ -158,7 +171,8 @@ static void records_are_true_at_the_moment(void **state)
 	}
 }
 
-/* While nobody looked, two disks have changed places: the first that is told of them is where they are now. */
+/* While nobody looked, two disks have changed places: the first that is told of them is where they
+ * are now. */
 static void told_after_a_start_is_true(void **state)
 {
 	struct world *world = *state;
@@ -191,7 +205,8 @@ static void told_late_is_true(void **state)
 		if (!world_turn(world))
 			clock_test_advance(10);
 	}
-	store_memory_set_away(world->store, "the test says so"); /* the last commit is still on its way */
+	/* the last commit is still on its way */
+	store_memory_set_away(world->store, "the test says so");
 	assert_string_equal(volume->disk, "vdb");
 	kernel_unplug(&world->kernel, "vdb");
 	kernel_plug(&world->kernel, "vdb", "88888888888888888888", 5 * GIB);
@@ -227,7 +242,8 @@ static void untouched_while_an_operation_has_it(void **state)
 	kernel_rename(&world->kernel, "vdb", "vdd");
 	snprintf(server_find(&world->server, VOLUME(1))->disk, 16, "vdd");
 	world_pass(world, 5000);
-	assert_non_null(strstr(mapping_find(world->core->model, VOLUME(1))->record.device_path, "vdb"));
+	assert_non_null(
+		strstr(mapping_find(world->core->model, VOLUME(1))->record.device_path, "vdb"));
 	completed(world, id);
 	check_world(world, 1);
 }
@@ -269,7 +285,8 @@ static void has_disk(struct world *world, const char *volume_id, const char *nam
 	snprintf(server_find(&world->server, volume_id)->disk, 16, "%s", name);
 }
 
-/* VOLUME(1) keeps its old name noted until its detachment has ended, and its name is VOLUME(2)'s now. */
+/* VOLUME(1) keeps its old name noted until its detachment has ended, and its name is VOLUME(2)'s
+ * now. */
 static void reboot_during_an_operation(void **state)
 {
 	struct world *world = *state;
@@ -279,7 +296,8 @@ static void reboot_during_an_operation(void **state)
 	attached(world, VOLUME(3));
 	server_find(&world->server, VOLUME(1))->unplug_ms = -1;
 	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 1, 1, FAULT_JOB_STUCK });
-	at_step(world, accepted(world, ask_detach(world, VOLUME(1), false)), "await-job", PHASE_WAITING);
+	at_step(world, accepted(world, ask_detach(world, VOLUME(1), false)), "await-job",
+		PHASE_WAITING);
 	world_kill(world);
 	kernel_swap(&world->kernel, "vdb", "vdc");
 	kernel_rename(&world->kernel, "vdd", "vde");
@@ -299,7 +317,8 @@ static void reboot_during_an_operation(void **state)
 	check_world(world, 3);
 }
 
-/* The kernel counts disks anew: VOLUME(1)'s disk now has the number VOLUME(2)'s had, and nobody says who he is. */
+/* The kernel counts disks anew: VOLUME(1)'s disk now has the number VOLUME(2)'s had, and nobody
+ * says who he is. */
 static void reboot_without(void **state)
 {
 	struct world *world = *state;
@@ -314,8 +333,10 @@ static void reboot_without(void **state)
 	assert_string_equal(device_of(world, VOLUME(1)), "gone-" VOLUME(1));
 	assert_string_equal(device_of(world, VOLUME(2)), "gone-" VOLUME(2));
 	world_pass(world, 5000);
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "gone");
-	assert_string_equal(mapping_find(world->core->model, VOLUME(2))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state,
+			    "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(2))->record.linux_state,
+			    "gone");
 }
 
 /* Then nobody knows which of them is detached, so one that is in use may be it. */
@@ -403,7 +424,8 @@ static void root_that_cannot_be_told_apart(void **state)
 
 	root->is_root = true;
 	server_attach(&world->server, root, APPLIANCE);
-	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), true)), OPERATION_FAILED, "carries this system");
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), true)), OPERATION_FAILED,
+		   "carries this system");
 	refused(world, ask_detach(world, VOLUME(1), true), ERR_CONFLICT, "carries this system");
 	refused(world, ask_delete(world, VOLUME(1)), ERR_CONFLICT, "carries this system");
 	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
@@ -470,7 +492,8 @@ static void disk_that_does_not_go(void **state)
 	assert_string_equal(device_of(world, VOLUME(1)), "vdb");
 	kernel_unplug(&world->kernel, "vdb");
 	world_pass(world, 5000);
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state,
+			    "gone");
 }
 
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup, world_teardown)

@@ -84,7 +84,11 @@ static const struct row rows[] = {
 	  5 * GIB,
 	  NEW,
 	  AMBIGUOUS(OTHER_VOLUME) },
-	{ "twice", { { SAME, 5 * GIB, 11, 11 }, { SAME, 5 * GIB, 12, 12 } }, 5 * GIB, NEW, AMBIGUOUS("both carry") },
+	{ "twice",
+	  { { SAME, 5 * GIB, 11, 11 }, { SAME, 5 * GIB, 12, 12 } },
+	  5 * GIB,
+	  NEW,
+	  AMBIGUOUS("both carry") },
 	{ "twice, one does not fit",
 	  { { SAME, 5 * GIB, 11, 11 }, { SAME, 9 * GIB, 12, 12 } },
 	  5 * GIB,
@@ -96,8 +100,16 @@ static const struct row rows[] = {
 	  NEW,
 	  AMBIGUOUS("both carry") },
 	/* sizes with identity */
-	{ "a little larger", { { SAME, 5 * GIB + 4096, 11, 11 } }, 5 * GIB, NEW, FOUND(0, MATCHED_BY_IDENTITY) },
-	{ "the last that fits", { { SAME, 6 * GIB - 1, 11, 11 } }, 5 * GIB, NEW, FOUND(0, MATCHED_BY_IDENTITY) },
+	{ "a little larger",
+	  { { SAME, 5 * GIB + 4096, 11, 11 } },
+	  5 * GIB,
+	  NEW,
+	  FOUND(0, MATCHED_BY_IDENTITY) },
+	{ "the last that fits",
+	  { { SAME, 6 * GIB - 1, 11, 11 } },
+	  5 * GIB,
+	  NEW,
+	  FOUND(0, MATCHED_BY_IDENTITY) },
 	{ "a GiB larger", { { SAME, 6 * GIB, 11, 11 } }, 5 * GIB, NEW, AMBIGUOUS("bytes") },
 	{ "a byte smaller", { { SAME, 5 * GIB - 1, 11, 11 } }, 5 * GIB, NEW, AMBIGUOUS("bytes") },
 	{ "wrong size; a fitting one beside it",
@@ -106,14 +118,22 @@ static const struct row rows[] = {
 	  NEW,
 	  AMBIGUOUS("bytes") },
 	{ "size not told", { { SAME, 7 * GIB, 11, 11 } }, 0, NEW, FOUND(0, MATCHED_BY_IDENTITY) },
-	{ "as large as can be", { { SAME, UINT64_MAX, 11, 11 } }, UINT64_MAX, NEW, FOUND(0, MATCHED_BY_IDENTITY) },
+	{ "as large as can be",
+	  { { SAME, UINT64_MAX, 11, 11 } },
+	  UINT64_MAX,
+	  NEW,
+	  FOUND(0, MATCHED_BY_IDENTITY) },
 	/* never another's */
 	{ "another's", { { OTHER, 5 * GIB, 11, 11 } }, 5 * GIB, NEW, NONE },
 	{ "nobody's", { { "", 5 * GIB, 11, 11 } }, 5 * GIB, NEW, NONE },
 	{ "mapped to another", { { NULL, 5 * GIB, 11, 11, OTHER_VOLUME } }, 5 * GIB, NEW, NONE },
 	/* by size */
 	{ "by size", { { NULL, 5 * GIB, 11, 11 } }, 5 * GIB, NEW, FOUND(0, MATCHED_BY_SIZE) },
-	{ "by size, mapped to us", { { NULL, 5 * GIB, 11, 11, VOLUME } }, 5 * GIB, NEW, FOUND(0, MATCHED_BY_SIZE) },
+	{ "by size, mapped to us",
+	  { { NULL, 5 * GIB, 11, 11, VOLUME } },
+	  5 * GIB,
+	  NEW,
+	  FOUND(0, MATCHED_BY_SIZE) },
 	{ "by size, old ones beside it",
 	  { { NULL, 5 * GIB, 10, 10 }, { NULL, 5 * GIB, 11, 11 }, { NULL, 5 * GIB, 9, 9 } },
 	  5 * GIB,
@@ -170,11 +190,20 @@ static const struct row rows[] = {
 	  NEW,
 	  .crowded = true,
 	  FOUND(0, MATCHED_BY_IDENTITY) },
-	{ "rivals and nothing there", { { OTHER, 5 * GIB, 11, 11 } }, 5 * GIB, NEW, .rivals = true, NONE },
+	{ "rivals and nothing there",
+	  { { OTHER, 5 * GIB, 11, 11 } },
+	  5 * GIB,
+	  NEW,
+	  .rivals = true,
+	  NONE },
 	/* what counts as new */
 	{ "as old as the operation", { { NULL, 5 * GIB, 10, 11 } }, 5 * GIB, NEW, NONE },
 	{ "older, seen later", { { NULL, 5 * GIB, 9, 99 } }, 5 * GIB, NEW, NONE },
-	{ "no diskseq, seen later", { { NULL, 5 * GIB, 0, 11 } }, 5 * GIB, NEW, FOUND(0, MATCHED_BY_SIZE) },
+	{ "no diskseq, seen later",
+	  { { NULL, 5 * GIB, 0, 11 } },
+	  5 * GIB,
+	  NEW,
+	  FOUND(0, MATCHED_BY_SIZE) },
 	{ "no diskseq, seen before", { { NULL, 5 * GIB, 0, 10 } }, 5 * GIB, NEW, NONE },
 	{ "query without diskseq",
 	  { { NULL, 5 * GIB, 3, 11 } },
@@ -235,11 +264,14 @@ static size_t build(const struct row *row, struct device devices[3], struct mapp
 		const struct row_device *from = &row->devices[count];
 		struct device *device = &devices[count];
 
-		*device = (struct device){ .size = from->size, .diskseq = from->diskseq, .seen = from->seen };
+		*device = (struct device){ .size = from->size,
+					   .diskseq = from->diskseq,
+					   .seen = from->seen };
 		snprintf(device->name, sizeof(device->name), "vd%c", (char)('b' + (int)count));
 		snprintf(device->path, sizeof(device->path), "/dev/vd%c", (char)('b' + (int)count));
 		device->has_identity = from->identity != NULL;
-		snprintf(device->identity, sizeof(device->identity), "%s", str_or(from->identity, ""));
+		snprintf(device->identity, sizeof(device->identity), "%s",
+			 str_or(from->identity, ""));
 		mappings->volumes[count] = from->mapped;
 	}
 	return count;
@@ -266,12 +298,15 @@ static void test_rows(void **state)
 		enum match_verdict verdict = match_device(&query, devices, count, &result);
 
 		if (verdict != row->verdict)
-			fail_msg("%s: verdict %u, reason \"%s\"", row->what, verdict, result.reason);
+			fail_msg("%s: verdict %u, reason \"%s\"", row->what, verdict,
+				 result.reason);
 		if (verdict == MATCH_FOUND) {
-			if (result.device != &devices[row->found] || result.matched_by != row->by || result.reason[0])
-				fail_msg("%s: %s by %u (%s)", row->what, result.device->name, result.matched_by,
-					 result.reason);
-		} else if (result.device || result.matched_by != MATCHED_NOT || !strstr(result.reason, row->reason) ||
+			if (result.device != &devices[row->found] || result.matched_by != row->by ||
+			    result.reason[0])
+				fail_msg("%s: %s by %u (%s)", row->what, result.device->name,
+					 result.matched_by, result.reason);
+		} else if (result.device || result.matched_by != MATCHED_NOT ||
+			   !strstr(result.reason, row->reason) ||
 			   !(strstr(result.reason, VOLUME) || strstr(result.reason, "/dev/vd"))) {
 			fail_msg("%s: reason \"%s\"", row->what, result.reason);
 		}
@@ -304,7 +339,9 @@ static uint64_t random_below(uint64_t limit)
 
 static size_t make_random(struct device devices[8], struct mappings *mappings)
 {
-	static const char *const identities[] = { NULL, NULL, NULL, SAME, OTHER, "", "0c8f5a1e3b7d4e2f9a6d" };
+	static const char *const identities[] = {
+		NULL, NULL, NULL, SAME, OTHER, "", "0c8f5a1e3b7d4e2f9a6d"
+	};
 	static const char *const volumes[] = { NULL, NULL, NULL, VOLUME, OTHER_VOLUME };
 	size_t count = random_below(8);
 
@@ -318,16 +355,19 @@ static size_t make_random(struct device devices[8], struct mappings *mappings)
 			.seen = 1 + random_below(6),
 			.has_identity = identity != NULL,
 		};
-		snprintf(devices[i].path, sizeof(devices[i].path), "/dev/vd%c", (char)('a' + (int)i));
-		snprintf(devices[i].identity, sizeof(devices[i].identity), "%s", str_or(identity, ""));
+		snprintf(devices[i].path, sizeof(devices[i].path), "/dev/vd%c",
+			 (char)('a' + (int)i));
+		snprintf(devices[i].identity, sizeof(devices[i].identity), "%s",
+			 str_or(identity, ""));
 		mappings->volumes[i] = volumes[random_below(ARRAY_SIZE(volumes))];
 	}
 	return count;
 }
 
 /* What must hold for a device that was found, whatever the world. */
-static void check_found(const struct match_query *query, const struct mappings *mappings, const struct device *devices,
-			size_t count, const struct match_result *result)
+static void check_found(const struct match_query *query, const struct mappings *mappings,
+			const struct device *devices, size_t count,
+			const struct match_result *result)
 {
 	const struct device *device = result->device;
 	size_t same = 0, alike = 0, speaking = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What others do behind the daemon's back: each kind of drift is found, told once, and repaired or left to people; and
- * what operations could not take back is taken back later.
+ * What others do behind the daemon's back: each kind of drift is found, told once, and repaired or
+ * left to people; and what operations could not take back is taken back later.
  */
 
 #include "fixture.h"
@@ -14,7 +14,8 @@ static struct reply *ask_sync(struct world *world, bool dry_run)
 	return ask(world, METHOD_FORCE_SYNC, &args);
 }
 
-/* One comparison; what it reports of the volume, NULL when nothing. The array is "drift", "repaired" or "failed". */
+/* One comparison; what it reports of the volume, NULL when nothing. The array is "drift",
+ * "repaired" or "failed". */
 static const char *sync_all(struct world *world, bool dry_run, const char *array)
 {
 	static char text[16384];
@@ -53,7 +54,8 @@ static size_t told(struct world *world, enum drift_kind kind, const char *volume
 
 	world_pass(world, 100);
 	for (size_t i = 0; i < world->seen_count; i++)
-		count += world->seen[i].type == EVENT_DRIFT_FOUND && world->seen[i].drift.kind == (int)kind &&
+		count += world->seen[i].type == EVENT_DRIFT_FOUND &&
+			 world->seen[i].drift.kind == (int)kind &&
 			 streq(world->seen[i].id, volume_id);
 	return count;
 }
@@ -79,8 +81,9 @@ static void nothing_differs(void **state)
 	answered(world, reply);
 	record = item(reply, 0);
 	assert_string_equal(record->message, "1 volumes compared, nothing differs");
-	assert_string_equal(record->report,
-			    "{\"checked\":1,\"dry_run\":false,\"drift\":[],\"repaired\":[],\"failed\":[]}");
+	assert_string_equal(
+		record->report,
+		"{\"checked\":1,\"dry_run\":false,\"drift\":[],\"repaired\":[],\"failed\":[]}");
 	assert_true(record->timestamp > 0);
 	assert_int_equal(events_of(world, EVENT_DRIFT_FOUND, NULL), 0);
 }
@@ -142,7 +145,8 @@ static void detached_outside_elsewhere(void **state)
 	check_unmapped(world, VOLUME(1));
 }
 
-/* The slot that somebody else has emptied is given to the next volume before anybody compared anything. */
+/* The slot that somebody else has emptied is given to the next volume before anybody compared
+ * anything. */
 static void slot_given_again(void **state)
 {
 	struct world *world = *state;
@@ -234,14 +238,17 @@ static void device_missing(void **state)
 	found(world, "failed", "device-missing");
 	found(world, "failed", "device-missing");
 	assert_int_equal(told(world, DRIFT_DEVICE_MISSING, VOLUME(1)), 1); /* once while it lasts */
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state,
+			    "gone");
 	kernel_plug(&world->kernel, "vdk", serial, 5 * GIB);
 	world_pass(world, 5000);
 	nothing_found(world);
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "detected");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state,
+			    "detected");
 	kernel_unplug(&world->kernel, "vdk");
 	found(world, "failed", "device-missing");
-	assert_int_equal(told(world, DRIFT_DEVICE_MISSING, VOLUME(1)), 2); /* and again when it is new */
+	/* and again when it is new */
+	assert_int_equal(told(world, DRIFT_DEVICE_MISSING, VOLUME(1)), 2);
 }
 
 /* A management server that was restarted has forgotten the attachment; the disk is still there. */
@@ -252,13 +259,16 @@ static void device_unexpected(void **state)
 
 	volume->vm_id[0] = '\0';
 	found(world, "failed", "device-unexpected");
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "detected");
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.cloudstack_state, "detached");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state,
+			    "detected");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.cloudstack_state,
+			    "detached");
 	found(world, "failed", "device-unexpected");
 	assert_int_equal(told(world, DRIFT_DEVICE_UNEXPECTED, VOLUME(1)), 1);
 	snprintf(volume->vm_id, sizeof(volume->vm_id), "%s", APPLIANCE);
 	found(world, "repaired", "attached-outside");
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.cloudstack_state, "attached");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.cloudstack_state,
+			    "attached");
 	nothing_found(world);
 }
 
@@ -277,8 +287,10 @@ static void device_renamed(void **state)
 	kernel_reboot(&world->kernel, order);
 	world_open(world);
 	world_pass(world, 5000);
-	assert_non_null(strstr(mapping_find(world->core->model, VOLUME(1))->record.device_path, "/dev/vdc"));
-	assert_non_null(strstr(mapping_find(world->core->model, VOLUME(2))->record.device_path, "/dev/vdb"));
+	assert_non_null(strstr(mapping_find(world->core->model, VOLUME(1))->record.device_path,
+			       "/dev/vdc"));
+	assert_non_null(strstr(mapping_find(world->core->model, VOLUME(2))->record.device_path,
+			       "/dev/vdb"));
 	assert_int_equal(told(world, DRIFT_DEVICE_RENAMED, VOLUME(1)), 1);
 	assert_int_equal(told(world, DRIFT_DEVICE_RENAMED, VOLUME(2)), 1);
 	nothing_found(world);
@@ -303,13 +315,15 @@ static void operation_lost(void **state)
 	struct world *world = *state;
 
 	server_add(&world->server, "one", 5);
-	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_JOB_LOST_AFTER });
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_JOB_LOST_AFTER });
 	completed(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
 	assert_int_equal(told(world, DRIFT_OPERATION_LOST, VOLUME(1)), 1);
 	check_mapped(world, VOLUME(1));
 }
 
-/* Its request may still arrive, so the volume is looked at again and again: one loss all the same. */
+/* Its request may still arrive, so the volume is looked at again and again: one loss all the
+ * same. */
 static void operation_lost_and_looked_for(void **state)
 {
 	struct world *world = *state;
@@ -323,7 +337,8 @@ static void operation_lost_and_looked_for(void **state)
 	assert_int_equal(told(world, DRIFT_OPERATION_LOST, VOLUME(1)), 1);
 }
 
-/* An attachment that fails, and whose taking back is refused, is taken back when CloudStack lets us. */
+/* An attachment that fails, and whose taking back is refused, is taken back when CloudStack lets
+ * us. */
 static void not_taken_back(void **state)
 {
 	struct world *world = *state;
@@ -335,7 +350,8 @@ static void not_taken_back(void **state)
 	ended_with(world, id, OPERATION_FAILED, "may still be attached to VM " APPLIANCE);
 	assert_true(core_operation(world->core, id)->needs_attention);
 	assert_non_null(strstr(sync_all(world, true, "failed"), "not-taken-back"));
-	assert_string_not_equal(server_find(&world->server, VOLUME(1))->vm_id, ""); /* that was a dry run */
+	/* that was a dry run */
+	assert_string_not_equal(server_find(&world->server, VOLUME(1))->vm_id, "");
 	found(world, "repaired", "not-taken-back");
 	world_pass(world, 10000);
 	assert_string_equal(server_find(&world->server, VOLUME(1))->vm_id, "");
@@ -346,7 +362,8 @@ static void not_taken_back(void **state)
 	check_world(world, 1);
 }
 
-/* A detachment that ended in silence: while the disk is still here, somebody has to look, whatever CloudStack says. */
+/* A detachment that ended in silence: while the disk is still here, somebody has to look, whatever
+ * CloudStack says. */
 static void a_disk_that_does_not_go(void **state)
 {
 	struct world *world = *state;
@@ -406,7 +423,8 @@ static void orphan_of_a_failed_create(void **state)
 	assert_false(core_operation(world->core, id)->needs_attention);
 }
 
-/* A second volume of one create, made by a request that arrived hours late; a completed one of the same name stays. */
+/* A second volume of one create, made by a request that arrived hours late; a completed one of the
+ * same name stays. */
 static void orphan_by_name(void **state)
 {
 	struct world *world = *state;
@@ -416,7 +434,8 @@ static void orphan_by_name(void **state)
 	completed(world, id);
 	snprintf(name, sizeof(name), "one-%s", id);
 	server_add(&world->server, name, 5);
-	server_add(&world->server, "two-op-00000000-0000-7000-8000-000000000000", 5); /* nobody's we know */
+	/* nobody's we know */
+	server_add(&world->server, "two-op-00000000-0000-7000-8000-000000000000", 5);
 	found(world, "repaired", "orphan");
 	world_pass(world, 10000);
 	assert_int_equal(server_count(&world->server), 2);
@@ -447,10 +466,12 @@ static void more_than_can_be_looked_at(void **state)
 	struct fake_volume *last;
 
 	for (int i = 0; i < 450; i++)
-		snprintf(server_add(&world->server, "missing", 5)->vm_id, sizeof(last->vm_id), "%s", APPLIANCE);
+		snprintf(server_add(&world->server, "missing", 5)->vm_id, sizeof(last->vm_id), "%s",
+			 APPLIANCE);
 	last = server_add(&world->server, "last", 5);
 	server_attach(&world->server, last, APPLIANCE);
-	server_find(&world->server, VOLUME(1))->gone = true; /* whoever counts must not lose count */
+	/* whoever counts must not lose count */
+	server_find(&world->server, VOLUME(1))->gone = true;
 	for (int i = 0; i < 3; i++)
 		sync_all(world, false, "drift");
 	check_mapped(world, last->id);
@@ -532,8 +553,10 @@ static void asked_by_many(void **state)
 	ask_sync(world, false);
 	answered(world, dry);
 	answered(world, real);
-	assert_non_null(strstr(((const struct sync_record *)item(dry, 0))->report, "\"dry_run\":true"));
-	assert_non_null(strstr(((const struct sync_record *)item(real, 0))->report, "\"dry_run\":false"));
+	assert_non_null(
+		strstr(((const struct sync_record *)item(dry, 0))->report, "\"dry_run\":true"));
+	assert_non_null(
+		strstr(((const struct sync_record *)item(real, 0))->report, "\"dry_run\":false"));
 	world_pass(world, 1000);
 }
 
@@ -565,7 +588,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_differs),
 		TEST(attached_outside),
-		cmocka_unit_test_setup_teardown(attached_outside_nameless, world_setup_nameless, world_teardown),
+		cmocka_unit_test_setup_teardown(attached_outside_nameless, world_setup_nameless,
+						world_teardown),
 		TEST(attached_outside_twins),
 		TEST(detached_outside),
 		TEST(detached_outside_elsewhere),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One key, one operation: asked again at every moment of its life, by two at once, after a restart, after it has left
- * memory, and a day later.
+ * One key, one operation: asked again at every moment of its life, by two at once, after a restart,
+ * after it has left memory, and a day later.
  */
 
 #include "fixture.h"
@@ -12,7 +12,11 @@ static struct reply *create_with_key(struct world *world, const char *key, const
 	char text[64], key_text[64], offering[] = "dddddddd-0000-4000-8000-00000000000d",
 				     zone[] = "cccccccc-0000-4000-8000-00000000000c";
 	struct volume_create_args args = {
-		.name = text, .disk_offering_id = offering, .size = 5 * GIB, .zone_id = zone, .request_id = key_text,
+		.name = text,
+		.disk_offering_id = offering,
+		.size = 5 * GIB,
+		.zone_id = zone,
+		.request_id = key_text,
 	};
 
 	snprintf(text, sizeof(text), "%s", name);
@@ -84,9 +88,11 @@ static void many_at_once(void **state)
 static void another_request_under_the_key(void **state)
 {
 	struct world *world = *state;
-	struct reply *first = create_with_key(world, "k", "one"), *meanwhile = create_with_key(world, "k", "two");
+	struct reply *first = create_with_key(world, "k", "one"),
+		     *meanwhile = create_with_key(world, "k", "two");
 
-	refused(world, meanwhile, ERR_CONFLICT, "the request key was used for another request: operation op-");
+	refused(world, meanwhile, ERR_CONFLICT,
+		"the request key was used for another request: operation op-");
 	completed(world, id_of(world, first));
 	refused(world, create_with_key(world, "k", "two"), ERR_CONFLICT, id_of(world, first));
 	refused(world, detach_with_key(world, "k", VOLUME(1)), ERR_CONFLICT, "create");
@@ -112,7 +118,8 @@ static void after_a_restart(void **state)
 	check_world(world, 1);
 }
 
-/* Two come for a key that only the store knows, or that nobody knows: the store is asked in between. */
+/* Two come for a key that only the store knows, or that nobody knows: the store is asked in
+ * between. */
 static void two_meet_at_the_store(void **state)
 {
 	struct world *world = *state;
@@ -136,7 +143,8 @@ static void a_day_later(void **state)
 	assert_string_equal(id_of(world, create_with_key(world, "k", "one")), id);
 	world_pass(world, 120000);
 	assert_string_not_equal(id_of(world, create_with_key(world, "k", "one")), id);
-	assert_string_not_equal(id_of(world, create_with_key(world, "k", "one")), id); /* the new one has the key */
+	/* the new one has the key */
+	assert_string_not_equal(id_of(world, create_with_key(world, "k", "one")), id);
 	world_pass(world, 20000);
 	check_world(world, 2);
 	world_restart(world);
@@ -156,7 +164,8 @@ static void a_failed_one(void **state)
 	ended_with(world, id, OPERATION_FAILED, "does not exist");
 	reply = detach_with_key(world, "k", VOLUME(1));
 	assert_string_equal(id_of(world, reply), id);
-	assert_int_equal(((const struct operation_record *)item(reply, 0))->status, OPERATION_FAILED);
+	assert_int_equal(((const struct operation_record *)item(reply, 0))->status,
+			 OPERATION_FAILED);
 }
 
 /* The store refuses the first: both hear of it, and the key is free. */

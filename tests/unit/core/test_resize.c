@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Another size for a volume: what may be asked, what the kernel has to show before it is said to be done, and what is
- * said when one of the two, CloudStack or the kernel, does not follow.
+ * Another size for a volume: what may be asked, what the kernel has to show before it is said to be
+ * done, and what is said when one of the two, CloudStack or the kernel, does not follow.
  */
 
 #include <inttypes.h>
@@ -15,7 +15,8 @@ static const char *resized(struct world *world, uint64_t size, bool allow_shrink
 	return accepted(world, ask_resize(world, VOLUME(1), size, allow_shrink));
 }
 
-static void must_fail(struct world *world, uint64_t size, bool allow_shrink, enum err_code code, const char *text)
+static void must_fail(struct world *world, uint64_t size, bool allow_shrink, enum err_code code,
+		      const char *text)
 {
 	const char *id = resized(world, size, allow_shrink);
 
@@ -121,10 +122,12 @@ static void by_size_alone(void **state)
 	struct world *world = *state;
 
 	one_attached(world);
-	assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.matched_by, MATCHED_BY_SIZE);
+	assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.matched_by,
+			 MATCHED_BY_SIZE);
 	completed(world, resized(world, 6 * GIB, false));
 	check_sizes(world, 6 * GIB, 6 * GIB);
-	assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.matched_by, MATCHED_BY_SIZE);
+	assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.matched_by,
+			 MATCHED_BY_SIZE);
 }
 
 static void unknown_volume(void **state)
@@ -190,8 +193,8 @@ static void never_shrinks_while_attached(void **state)
 	must_fail(world, 4 * GIB, true, ERR_CONFLICT, "is attached to VM " APPLIANCE);
 	check_sizes(world, 5 * GIB, 5 * GIB);
 	server_attach(&world->server, server_add(&world->server, "two", 5), OTHER_VM);
-	ended_with(world, accepted(world, ask_resize(world, VOLUME(2), 4 * GIB, true)), OPERATION_FAILED,
-		   "is attached to VM " OTHER_VM);
+	ended_with(world, accepted(world, ask_resize(world, VOLUME(2), 4 * GIB, true)),
+		   OPERATION_FAILED, "is attached to VM " OTHER_VM);
 	assert_int_equal(server_find(&world->server, VOLUME(2))->size, 5 * GIB);
 	assert_int_equal(world->server.calls[FAKE_RESIZE], 0);
 }
@@ -236,7 +239,8 @@ static void kernel_long_after(void **state)
 	assert_int_equal(events_of(world, EVENT_DRIFT_FOUND, NULL), 0);
 }
 
-/* It is said, and the mapping tells the kernel's size; when the kernel follows after all, so does the mapping. */
+/* It is said, and the mapping tells the kernel's size; when the kernel follows after all, so does
+ * the mapping. */
 static void kernel_never(void **state)
 {
 	struct world *world = *state;
@@ -280,10 +284,12 @@ static void disk_goes_meanwhile(void **state)
 	volume->disk[0] = '\0';
 	ended_with(world, id, OPERATION_FAILED, "does not show one disk");
 	world_pass(world, 1000);
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "gone");
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state,
+			    "gone");
 }
 
-/* After a boot in the middle the disks have swapped names: each mapping gets its own, and none another's. */
+/* After a boot in the middle the disks have swapped names: each mapping gets its own, and none
+ * another's. */
 static void names_change_hands_meanwhile(void **state)
 {
 	struct world *world = *state;
@@ -317,7 +323,8 @@ static void cloud_refuses(void **state)
 	const struct operation_record *record;
 
 	one_attached(world);
-	server_fault(&world->server, (struct fake_fault){ FAKE_RESIZE, 1, 1, FAULT_REFUSED, 535, "Quota exceeded" });
+	server_fault(&world->server, (struct fake_fault){ FAKE_RESIZE, 1, 1, FAULT_REFUSED, 535,
+							  "Quota exceeded" });
 	record = ended(world, resized(world, 6 * GIB, false));
 	assert_int_equal(record->status, OPERATION_FAILED);
 	assert_string_equal(record->error_code, "CLOUDSTACK_ERROR");
@@ -332,13 +339,16 @@ static void job_lost(void **state)
 
 	one_attached(world);
 	server_fault(&world->server, (struct fake_fault){ FAKE_RESIZE, 1, 1, FAULT_JOB_LOST });
-	ended_with(world, resized(world, 6 * GIB, false), OPERATION_FAILED, "it still has 5368709120 bytes; try again");
+	ended_with(world, resized(world, 6 * GIB, false), OPERATION_FAILED,
+		   "it still has 5368709120 bytes; try again");
 	check_sizes(world, 5 * GIB, 5 * GIB);
 
-	server_fault(&world->server, (struct fake_fault){ FAKE_RESIZE, 2, 1, FAULT_JOB_LOST_AFTER });
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_RESIZE, 2, 1, FAULT_JOB_LOST_AFTER });
 	completed(world, resized(world, 6 * GIB, false));
 	check_sizes(world, 6 * GIB, 6 * GIB);
-	assert_int_equal(events_of(world, EVENT_DRIFT_FOUND, NULL), 2); /* both jobs, and nothing about sizes */
+	/* both jobs, and nothing about sizes */
+	assert_int_equal(events_of(world, EVENT_DRIFT_FOUND, NULL), 2);
 }
 
 /* What became of it is looked at until CloudStack shows it. */
@@ -347,21 +357,25 @@ static void not_shown(void **state)
 	struct world *world = *state;
 
 	one_attached(world);
-	server_fault(&world->server, (struct fake_fault){ FAKE_RESIZE, 1, 1, FAULT_JOB_LOST_AFTER });
 	server_fault(&world->server,
-		     (struct fake_fault){ FAKE_LIST, world->server.calls[FAKE_LIST] + 2, 3, FAULT_REFUSED });
+		     (struct fake_fault){ FAKE_RESIZE, 1, 1, FAULT_JOB_LOST_AFTER });
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_LIST, world->server.calls[FAKE_LIST] + 2, 3,
+					  FAULT_REFUSED });
 	completed(world, resized(world, 6 * GIB, false));
 	check_sizes(world, 6 * GIB, 6 * GIB);
 }
 
-/* The answer got lost, the request arrives when the next one has been refused: its job and the volume decide. */
+/* The answer got lost, the request arrives when the next one has been refused: its job and the
+ * volume decide. */
 static void late_behind_a_refusal(void **state)
 {
 	struct world *world = *state;
 
 	one_attached(world);
 	server_fault(&world->server, (struct fake_fault){ FAKE_RESIZE, 1, 1, FAULT_LATE });
-	server_fault(&world->server, (struct fake_fault){ FAKE_RESIZE, 2, 1, FAULT_REFUSED, 530, "Not now" });
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_RESIZE, 2, 1, FAULT_REFUSED, 530, "Not now" });
 	completed(world, resized(world, 6 * GIB, false));
 	check_sizes(world, 6 * GIB, 6 * GIB);
 	assert_int_equal(server_jobs(&world->server, FAKE_RESIZE), 1);
@@ -412,11 +426,13 @@ static void under_way_is_no_drift(void **state)
 	at_step(world, id, "await-size", PHASE_SLEEPING);
 	reply = ask(world, METHOD_FORCE_SYNC, &args);
 	answered(world, reply);
-	assert_non_null(strstr(((const struct sync_record *)item(reply, 0))->message, "nothing differs"));
+	assert_non_null(
+		strstr(((const struct sync_record *)item(reply, 0))->message, "nothing differs"));
 	completed(world, id);
 	reply = ask(world, METHOD_FORCE_SYNC, &args);
 	answered(world, reply);
-	assert_non_null(strstr(((const struct sync_record *)item(reply, 0))->message, "nothing differs"));
+	assert_non_null(
+		strstr(((const struct sync_record *)item(reply, 0))->message, "nothing differs"));
 	assert_int_equal(events_of(world, EVENT_DRIFT_FOUND, NULL), 0);
 }
 
@@ -449,7 +465,8 @@ int main(void)
 		TEST(grows_under_its_users),
 		TEST(sizes_are_rounded_up),
 		TEST(nowhere_or_elsewhere),
-		cmocka_unit_test_setup_teardown(by_size_alone, world_setup_nameless, world_teardown),
+		cmocka_unit_test_setup_teardown(by_size_alone, world_setup_nameless,
+						world_teardown),
 		TEST(unknown_volume),
 		TEST(that_size_already),
 		TEST(asked_again_it_goes_on),

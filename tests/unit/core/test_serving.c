@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Names that never change and exports that follow: what stands on a disk comes with the attachment, and is put right
- * when something came between.
+ * Names that never change and exports that follow: what stands on a disk comes with the attachment,
+ * and is put right when something came between.
  */
 
 #include "fixture.h"
@@ -83,7 +83,9 @@ static void the_name_comes_back_with_the_volume(void **state)
 	attached(world, VOLUME(2));
 	attached(world, VOLUME(1));
 	assert_string_not_equal(one->disk, first);
-	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.persistent_device_name, "vol00000001");
+	assert_string_equal(
+		mapping_find(world->core->model, VOLUME(1))->record.persistent_device_name,
+		"vol00000001");
 	check_world(world, 2);
 }
 
@@ -180,7 +182,8 @@ static void a_name_of_somebody_else(void **state)
 	check_world(world, 1);
 }
 
-/* Somebody has the disk for a moment, as what looks for parts of a volume group does: no reason for another name. */
+/* Somebody has the disk for a moment, as what looks for parts of a volume group does: no reason for
+ * another name. */
 static void a_disk_that_is_held_keeps_its_name(void **state)
 {
 	struct world *world = *state;
@@ -196,7 +199,8 @@ static bool has_map(struct world *world, const void *volume_id)
 	return fake_map_of(&world->serving, volume_id) != NULL;
 }
 
-/* LVM and md are started on a disk a moment after it has come, and CloudStack takes seconds to say that it is there. */
+/* LVM and md are started on a disk a moment after it has come, and CloudStack takes seconds to say
+ * that it is there. */
 static void a_disk_gets_its_name_as_it_comes(void **state)
 {
 	struct world *world = *state;
@@ -240,7 +244,8 @@ static void a_disk_that_others_have_taken(void **state)
 	operation = ended(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
 	assert_int_equal(operation->status, OPERATION_COMPLETED);
 	assert_non_null(strstr(operation->response, "/vdb\""));
-	assert_non_null(strstr(operation->response, "\"persistent_device_name\":\"\",\"symlink_path\":\"\""));
+	assert_non_null(strstr(operation->response,
+			       "\"persistent_device_name\":\"\",\"symlink_path\":\"\""));
 	assert_non_null(strstr(operation->response, "without its stable name and its export"));
 	assert_non_null(strstr(operation->response, "mounted at /mnt/data"));
 	check_mapped(world, VOLUME(1));
@@ -329,9 +334,12 @@ static void left_overs_are_taken_away(void **state)
 	server_add(&world->server, "one", 5);
 	fake_foreign_map(&world->serving, "data");
 	map = &world->serving.maps[world->serving.map_count++];
-	*map = (struct fake_map){ .map = { .name = "vol00000001", .volume_id = VOLUME(1), .size = GIB } };
+	*map = (struct fake_map){
+		.map = { .name = "vol00000001", .volume_id = VOLUME(1), .size = GIB }
+	};
 	world->serving.exports[world->serving.export_count++] =
-		(struct fake_export){ .name = "migration-vol-" VOLUME(1), .path = "/dev/mapper/vol00000001" };
+		(struct fake_export){ .name = "migration-vol-" VOLUME(1),
+				      .path = "/dev/mapper/vol00000001" };
 	world->serving.exports[world->serving.export_count++] =
 		(struct fake_export){ .name = "somebody-elses", .path = "/dev/sdz" };
 	world_restart(world);
@@ -342,7 +350,8 @@ static void left_overs_are_taken_away(void **state)
 	assert_string_equal(world->serving.exports[0].name, "somebody-elses");
 }
 
-/* As after a reboot: the kernel knows no maps, the engine serves nothing, and the disks have other names. */
+/* As after a reboot: the kernel knows no maps, the engine serves nothing, and the disks have other
+ * names. */
 static void all_of_it_is_gone(void **state)
 {
 	struct world *world = *state;
@@ -404,7 +413,9 @@ static void what_cannot_be_told_apart_is_left(void **state)
 	world_kill(world);
 	world->server.down = true;
 	map = &world->serving.maps[world->serving.map_count++];
-	*map = (struct fake_map){ .map = { .name = "vol00000001", .volume_id = VOLUME(1), .size = GIB } };
+	*map = (struct fake_map){
+		.map = { .name = "vol00000001", .volume_id = VOLUME(1), .size = GIB }
+	};
 	world_open(world);
 	world_pass(world, 10 * 60000);
 	assert_non_null(fake_map_of(&world->serving, VOLUME(1)));
@@ -424,7 +435,8 @@ static void who_does_not_know_himself_takes_nothing_away(void **state)
 		world_open(world);
 		world_pass(world, 15 * 60000);
 		assert_non_null(fake_map_of(&world->serving, VOLUME(1)));
-		assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.target, DEVMAP_LINEAR);
+		assert_int_equal(fake_map_of(&world->serving, VOLUME(1))->map.target,
+				 DEVMAP_LINEAR);
 		assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
 		assert_non_null(export_find(world->core->model, VOLUME(1)));
 	}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Who says how CloudStack is reached: the configuration, value by value, and where it is silent the row that another
- * program keeps in the store's database. The store here is a fake with one such row, which a test changes as that
- * program would; the clock is turned by hand.
+ * Who says how CloudStack is reached: the configuration, value by value, and where it is silent the
+ * row that another program keeps in the store's database. The store here is a fake with one such
+ * row, which a test changes as that program would; the clock is turned by hand.
  */
 
 #include <setjmp.h>
@@ -126,7 +126,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const files[] = { "api", "secret", "cloudstack-api-key", "cloudstack-secret-key" };
+	static const char *const files[] = { "api", "secret", "cloudstack-api-key",
+					     "cloudstack-secret-key" };
 	struct fixture *f = *state;
 
 	access_free(f->access);
@@ -178,9 +179,11 @@ static void assert_logged(const struct fixture *f, const char *part)
 
 static int open_access(struct fixture *f, struct err *err)
 {
-	const struct access_options options = {
-		.loop = f->loop, .config = &f->config, .store = &f->fake.store, .changed = on_changed, .arg = f
-	};
+	const struct access_options options = { .loop = f->loop,
+						.config = &f->config,
+						.store = &f->fake.store,
+						.changed = on_changed,
+						.arg = f };
 	int saved, fd = watch_log(&saved);
 
 	f->access = access_open(&options, err);
@@ -293,15 +296,17 @@ static void what_is_missing_is_named(void **state)
 	f->config.cloud_url = xstrdup("http://configured");
 	open_well(f);
 	assert_int_equal(access_check(f->access, &err), -1);
-	assert_string_equal(err.text, "cloud.api_key_file is not set, and there is no systemd credential "
-				      "cloudstack-api-key");
+	assert_string_equal(err.text,
+			    "cloud.api_key_file is not set, and there is no systemd credential "
+			    "cloudstack-api-key");
 	f->access = access_free(f->access);
 
 	f->config.cloud_api_key_file = write_file(f, "api", "configured-api\n", 0600);
 	open_well(f);
 	assert_int_equal(access_check(f->access, &err), -1);
-	assert_string_equal(err.text, "cloud.secret_key_file is not set, and there is no systemd credential "
-				      "cloudstack-secret-key");
+	assert_string_equal(err.text,
+			    "cloud.secret_key_file is not set, and there is no systemd credential "
+			    "cloudstack-secret-key");
 	assert_int_equal(err.code, ERR_INVALID);
 }
 
@@ -369,8 +374,10 @@ static void the_row_says_what_the_configuration_does_not(void **state)
 	assert_secret(access_secret_key(f->access), "row-secret");
 	assert_string_equal(access_appliance_id(f->access), VM_ROW);
 	assert_string_equal(access_zone_id(f->access), ZONE_ROW);
-	assert_logged(f, "taken from row \"first\" of table ossea_configs: api_url, api_key, secret_key, oma_vm_id, "
-			 "zone");
+	assert_logged(
+		f,
+		"taken from row \"first\" of table ossea_configs: api_url, api_key, secret_key, oma_vm_id, "
+		"zone");
 	/* The caller asks after the start; changed() is for what comes later. */
 	assert_int_equal(f->changes, 0);
 }
@@ -392,7 +399,8 @@ static void but_nothing_that_it_does(void **state)
 	assert_logged(f, "taken from row \"first\" of table ossea_configs: api_url, zone\n");
 }
 
-/* A daemon that lacks nothing but a zone does not depend on the row, and takes the zone from it all the same. */
+/* A daemon that lacks nothing but a zone does not depend on the row, and takes the zone from it all
+ * the same. */
 static void the_zone_alone_is_no_reason_to_wait_for_the_row(void **state)
 {
 	struct fixture *f = *state;
@@ -410,7 +418,8 @@ static void the_zone_alone_is_no_reason_to_wait_for_the_row(void **state)
 	assert_null(access_zone_id(f->access));
 }
 
-/* A daemon that can ask CloudStack, but does not know which machine this is, cannot name a device. */
+/* A daemon that can ask CloudStack, but does not know which machine this is, cannot name a
+ * device. */
 static void the_id_of_this_machine_is(void **state)
 {
 	struct fixture *f = *state;
@@ -432,10 +441,14 @@ static void what_neither_says_is_told(void **state)
 	f->fake.row.url = "http://row";
 	open_well(f);
 	assert_int_equal(access_check(f->access, &err), -1);
-	assert_string_equal(err.text, "cloud.api_key_file is not set, and there is no systemd credential "
-				      "cloudstack-api-key, nor does an active row of table ossea_configs say it");
-	assert_logged(f, "neither the configuration nor row \"first\" of table ossea_configs says: api_key, "
-			 "secret_key, oma_vm_id");
+	assert_string_equal(
+		err.text,
+		"cloud.api_key_file is not set, and there is no systemd credential "
+		"cloudstack-api-key, nor does an active row of table ossea_configs say it");
+	assert_logged(
+		f,
+		"neither the configuration nor row \"first\" of table ossea_configs says: api_key, "
+		"secret_key, oma_vm_id");
 }
 
 static void the_row_is_followed(void **state)
@@ -478,8 +491,9 @@ static void several_active_rows_are_a_warning(void **state)
 	f->fake.row = whole_row;
 	f->fake.row.active = 3;
 	open_well(f);
-	assert_logged(f,
-		      "<4>3 rows of table ossea_configs are active; \"first\", changed last, is the one that counts");
+	assert_logged(
+		f,
+		"<4>3 rows of table ossea_configs are active; \"first\", changed last, is the one that counts");
 }
 
 static void an_id_that_is_none_is_not_used(void **state)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A disk is flushed, or it is said that it is not. The disk is a file; the linker puts __wrap_fsync and __wrap_ioctl in
- * front of the real ones, which make a block device of it that fails or hangs at the test's will.
+ * A disk is flushed, or it is said that it is not. The disk is a file; the linker puts __wrap_fsync
+ * and __wrap_ioctl in front of the real ones, which make a block device of it that fails or hangs
+ * at the test's will.
  */
 
 #include <errno.h>
@@ -33,8 +34,9 @@ static atomic_int fsync_errno, ioctl_errno; /* what it fails with, 0: it does no
 static atomic_bool hanging, is_block;
 static atomic_int synced, dropped;
 static atomic_int dropped_before_sync;
-static struct stat flushed;       /* what was synced last */
-static char tried[64];            /* the names of what was to be synced, each with a blank behind it */
+static struct stat flushed; /* what was synced last */
+/* the names of what was to be synced, each with a blank behind it */
+static char tried[64];
 static sem_t entered, gate, left; /* of one that hangs */
 
 int __real_fsync(int fd);
@@ -47,7 +49,8 @@ static void note_try(int fd)
 	ssize_t length = readlink(link, path, sizeof(path) - 1);
 
 	path[length > 0 ? length : 0] = '\0';
-	snprintf(tried + strlen(tried), sizeof(tried) - strlen(tried), "%s ", strrchr(path, '/') + 1);
+	snprintf(tried + strlen(tried), sizeof(tried) - strlen(tried), "%s ",
+		 strrchr(path, '/') + 1);
 }
 
 int __wrap_fsync(int fd)

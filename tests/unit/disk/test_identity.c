@@ -31,11 +31,16 @@ static void test_compare(void **state)
 		{ SERIAL, true, VOLUME, IDENTITY_SAME },
 		{ SERIAL, true, "0C8F5A1E-3B7D-4E2F-9A6C-1D2E3F4A5B6C", IDENTITY_SAME },
 		{ WHOLE, true, VOLUME, IDENTITY_SAME },
-		{ "0c8f5a1e3b7d4e2f9a6c1d2e3f4a5b6d", true, VOLUME, IDENTITY_OTHER }, /* last digit */
-		{ "0c8f5a1e3b7d4e2f9a6d", true, VOLUME, IDENTITY_OTHER },             /* 20th digit */
-		{ "1c8f5a1e3b7d4e2f9a6c", true, VOLUME, IDENTITY_OTHER },             /* first digit */
-		{ "0c8f5a1e3b7d4e2f9a6", true, VOLUME, IDENTITY_OTHER },              /* 19 digits prove nothing */
-		{ SERIAL, true, "0c8f5a1e-3b7d-4e2f-9a6c", IDENTITY_OTHER },          /* not a volume's id */
+		/* last digit */
+		{ "0c8f5a1e3b7d4e2f9a6c1d2e3f4a5b6d", true, VOLUME, IDENTITY_OTHER },
+		/* 20th digit */
+		{ "0c8f5a1e3b7d4e2f9a6d", true, VOLUME, IDENTITY_OTHER },
+		/* first digit */
+		{ "1c8f5a1e3b7d4e2f9a6c", true, VOLUME, IDENTITY_OTHER },
+		/* 19 digits prove nothing */
+		{ "0c8f5a1e3b7d4e2f9a6", true, VOLUME, IDENTITY_OTHER },
+		/* not a volume's id */
+		{ SERIAL, true, "0c8f5a1e-3b7d-4e2f-9a6c", IDENTITY_OTHER },
 		{ SERIAL, true, "", IDENTITY_OTHER },
 		{ SERIAL, true, VOLUME "00", IDENTITY_OTHER },
 	};
@@ -45,7 +50,8 @@ static void test_compare(void **state)
 
 		snprintf(device.identity, sizeof(device.identity), "%s", rows[i].identity);
 		if (device_identity(&device, rows[i].volume) != rows[i].expected)
-			fail_msg("row %zu: \"%s\" against \"%s\"", i, rows[i].identity, rows[i].volume);
+			fail_msg("row %zu: \"%s\" against \"%s\"", i, rows[i].identity,
+				 rows[i].volume);
 	}
 }
 
@@ -151,9 +157,9 @@ struct attribute {
 	size_t length;
 };
 
-#define TEXT(PATH, BYTES)                                                                                              \
-	{                                                                                                              \
-		PATH, BYTES, sizeof(BYTES) - 1                                                                         \
+#define TEXT(PATH, BYTES)                                                                          \
+	{                                                                                          \
+		PATH, BYTES, sizeof(BYTES) - 1                                                     \
 	}
 
 struct reading {
@@ -171,8 +177,10 @@ static const struct reading readings[] = {
 	{ BUS_VIRTIO, { TEXT("serial", "  " SERIAL "  \n\0\0") }, SERIAL, SERIAL },
 	{ BUS_VIRTIO, { TEXT("serial", VOLUME) }, VOLUME, WHOLE },
 	{ BUS_VIRTIO, { TEXT("serial", "0c8f5a1e3b7d4e2f9a6") }, "0c8f5a1e3b7d4e2f9a6", "" },
-	{ BUS_VIRTIO, { TEXT("serial", "0c8f5a1e-3b7d-4e2f-9") }, "0c8f5a1e-3b7d-4e2f-9", "" }, /* 17 digits */
-	{ BUS_VIRTIO, { TEXT("serial", WHOLE "0") }, WHOLE "0", "" },                           /* 33 digits */
+	/* 17 digits */
+	{ BUS_VIRTIO, { TEXT("serial", "0c8f5a1e-3b7d-4e2f-9") }, "0c8f5a1e-3b7d-4e2f-9", "" },
+	/* 33 digits */
+	{ BUS_VIRTIO, { TEXT("serial", WHOLE "0") }, WHOLE "0", "" },
 	{ BUS_VIRTIO, { TEXT("serial", "0c8f5a1e3b7d4e2f9a6g") }, "0c8f5a1e3b7d4e2f9a6g", "" },
 	{ BUS_VIRTIO, { TEXT("serial", "QM00001") }, "QM00001", "" },
 	{ BUS_VIRTIO,
@@ -199,9 +207,12 @@ static const struct reading readings[] = {
 	  "QM00001",
 	  "" },
 	{ BUS_SCSI, { TEXT("device/vpd_pg80", "\x00\x80\x00\x20" WHOLE) }, WHOLE, WHOLE },
-	{ BUS_SCSI, { TEXT("device/vpd_pg80", "\x00\x83\x00\x14" SERIAL) }, "", "" }, /* another page */
-	{ BUS_SCSI, { TEXT("device/vpd_pg80", "\x00\x80\x00\x15" SERIAL) }, "", "" }, /* one byte short */
-	{ BUS_SCSI, { TEXT("device/vpd_pg80", "\x00\x80\x01\x14" SERIAL) }, "", "" }, /* high byte counts */
+	/* another page */
+	{ BUS_SCSI, { TEXT("device/vpd_pg80", "\x00\x83\x00\x14" SERIAL) }, "", "" },
+	/* one byte short */
+	{ BUS_SCSI, { TEXT("device/vpd_pg80", "\x00\x80\x00\x15" SERIAL) }, "", "" },
+	/* high byte counts */
+	{ BUS_SCSI, { TEXT("device/vpd_pg80", "\x00\x80\x01\x14" SERIAL) }, "", "" },
 	{ BUS_SCSI, { TEXT("device/vpd_pg80", "\x00\x80\x00") }, "", "" },
 	{ BUS_SCSI, { TEXT("device/vpd_pg80", "") }, "", "" },
 	{ BUS_SCSI,
@@ -210,9 +221,13 @@ static const struct reading readings[] = {
 	  "",
 	  "" },
 	/* SCSI, wwid */
-	{ BUS_SCSI, { TEXT("device/wwid", "t10.QEMU    QEMU HARDDISK   " SERIAL "\n") }, SERIAL, SERIAL },
 	{ BUS_SCSI,
-	  { TEXT("device/wwid", "t10.ATA     QEMU HARDDISK                           " SERIAL "\n") },
+	  { TEXT("device/wwid", "t10.QEMU    QEMU HARDDISK   " SERIAL "\n") },
+	  SERIAL,
+	  SERIAL },
+	{ BUS_SCSI,
+	  { TEXT("device/wwid",
+		 "t10.ATA     QEMU HARDDISK                           " SERIAL "\n") },
 	  SERIAL,
 	  SERIAL },
 	{ BUS_SCSI, { TEXT("device/wwid", "t10." SERIAL "\n") }, SERIAL, SERIAL },
@@ -220,24 +235,33 @@ static const struct reading readings[] = {
 	  { TEXT("device/wwid", "naa.6000c29c9a571125b2557968af0890fa\n") },
 	  "naa.6000c29c9a571125b2557968af0890fa",
 	  "" },
-	{ BUS_SCSI, { TEXT("device/wwid", "eui.0c8f5a1e3b7d4e2f9a6c\n") }, "eui.0c8f5a1e3b7d4e2f9a6c", "" },
+	{ BUS_SCSI,
+	  { TEXT("device/wwid", "eui.0c8f5a1e3b7d4e2f9a6c\n") },
+	  "eui.0c8f5a1e3b7d4e2f9a6c",
+	  "" },
 	{ BUS_SCSI, { TEXT("device/wwid", "\n") }, "", "" },
 	/* the page counts first, wwid when the page says nothing */
 	{ BUS_SCSI,
-	  { TEXT("device/vpd_pg80", "\x00\x80\x00\x14" SERIAL), TEXT("device/wwid", "naa.6000c29c9a571125\n") },
+	  { TEXT("device/vpd_pg80", "\x00\x80\x00\x14" SERIAL),
+	    TEXT("device/wwid", "naa.6000c29c9a571125\n") },
 	  SERIAL,
 	  SERIAL },
 	{ BUS_SCSI,
-	  { TEXT("device/vpd_pg80", "\x00\x80\x00\x99" SERIAL), TEXT("device/wwid", "naa.6000c29c9a571125\n") },
+	  { TEXT("device/vpd_pg80", "\x00\x80\x00\x99" SERIAL),
+	    TEXT("device/wwid", "naa.6000c29c9a571125\n") },
 	  "naa.6000c29c9a571125",
 	  "" },
 	/* loop */
 	{ BUS_LOOP, { TEXT("loop/backing_file", "/srv/" VOLUME ".img\n") }, VOLUME, WHOLE },
 	{ BUS_LOOP, { TEXT("loop/backing_file", "/srv/" VOLUME "\n") }, VOLUME, WHOLE },
-	{ BUS_LOOP, { TEXT("loop/backing_file", "/srv/" VOLUME ".img (deleted)\n") }, VOLUME, WHOLE },
+	{ BUS_LOOP,
+	  { TEXT("loop/backing_file", "/srv/" VOLUME ".img (deleted)\n") },
+	  VOLUME,
+	  WHOLE },
 	{ BUS_LOOP, { TEXT("loop/backing_file", VOLUME ".img\n") }, VOLUME, WHOLE },
 	{ BUS_LOOP, { TEXT("loop/backing_file", "/srv/" VOLUME "/disk.img\n") }, "disk", "" },
-	{ BUS_LOOP, { TEXT("loop/backing_file", "/srv/" SERIAL ".img\n") }, SERIAL, "" }, /* not a whole UUID */
+	/* not a whole UUID */
+	{ BUS_LOOP, { TEXT("loop/backing_file", "/srv/" SERIAL ".img\n") }, SERIAL, "" },
 	{ BUS_LOOP, { TEXT("loop/backing_file", "/srv/" VOLUME ".raw\n") }, VOLUME ".raw", "" },
 	{ BUS_LOOP, { TEXT("loop/backing_file", "\n") }, "", "" },
 	{ BUS_OTHER, { TEXT("serial", SERIAL) }, "", "" },
@@ -247,23 +271,28 @@ static void test_reading(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(readings); i++) {
 		const struct reading *row = &readings[i];
-		struct device device = { .name = "x", .bus = row->bus, .serial = "left over", .identity = "left over" };
+		struct device device = {
+			.name = "x", .bus = row->bus, .serial = "left over", .identity = "left over"
+		};
 		struct tree tree;
 		int fd;
 
 		tree_make(&tree);
 		tree_folder(&tree, "block/x");
-		for (size_t a = 0; a < ARRAY_SIZE(row->attributes) && row->attributes[a].path; a++) {
-			_cleanup_free_ char *path = xasprintf("block/x/%s", row->attributes[a].path);
+		for (size_t a = 0; a < ARRAY_SIZE(row->attributes) && row->attributes[a].path;
+		     a++) {
+			_cleanup_free_ char *path =
+				xasprintf("block/x/%s", row->attributes[a].path);
 
-			tree_write_bytes(&tree, path, row->attributes[a].bytes, row->attributes[a].length);
+			tree_write_bytes(&tree, path, row->attributes[a].bytes,
+					 row->attributes[a].length);
 		}
 		fd = open_block(&tree);
 		identity_read(fd, &device);
 		if (!streq(device.serial, row->serial) || !streq(device.identity, row->identity) ||
 		    device.has_identity != (row->serial[0] != '\0'))
-			fail_msg("row %zu: serial \"%s\", identity \"%s\", has %d", i, device.serial, device.identity,
-				 device.has_identity);
+			fail_msg("row %zu: serial \"%s\", identity \"%s\", has %d", i,
+				 device.serial, device.identity, device.has_identity);
 		close(fd);
 		tree_destroy(&tree);
 	}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is on a device, and what happens when it does not answer. A device that hangs is a call into libblkid that waits
- * for a gate the test opens (the linker puts __wrap_blkid_do_safeprobe in front of the real one).
+ * What is on a device, and what happens when it does not answer. A device that hangs is a call into
+ * libblkid that waits for a gate the test opens (the linker puts __wrap_blkid_do_safeprobe in front
+ * of the real one).
  */
 
 #include <blkid/blkid.h>
@@ -132,7 +133,8 @@ static const struct probe_result *probe(struct scene *scene)
 
 /* ---- images, by hand ---- */
 
-static char image[2 << 20]; /* libblkid contents itself with the first signature on what could be a floppy */
+/* libblkid contents itself with the first signature on what could be a floppy */
+static char image[2 << 20];
 
 static void put(size_t offset, const char *bytes, size_t length)
 {
@@ -367,7 +369,8 @@ static void test_all_stuck(void **state)
 		assert_int_equal(scene->answers, i + 1);
 		assert_int_equal(scene->result.err.code, ERR_TIMEOUT);
 	}
-	/* No more threads; refused at once, but not inside the call. Two at a time, and one cancels another. */
+	/* No more threads; refused at once, but not inside the call. Two at a time, and one cancels
+	 * another. */
 	assert_int_equal(probe(scene)->err.code, ERR_UNAVAILABLE);
 	start(scene);
 	start(scene);
@@ -434,7 +437,8 @@ static void test_free_at_any_time(void **state)
 
 	make_swap_image(scene);
 	scene->prober = prober_free(scene->prober);
-	/* The worker may not have begun, be reading, or be through; a turn may even bring the answer. */
+	/* The worker may not have begun, be reading, or be through; a turn may even bring the
+	 * answer. */
 	for (int i = 0; i < 200; i++) {
 		int answers;
 

@@ -418,12 +418,24 @@ int main(void)
 {
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_first_scan),      TEST(test_nothing),     TEST(test_come_and_go),
-		TEST(test_same_name_again), TEST(test_links),       TEST(test_diskseq_changes),
-		TEST(test_resize),          TEST(test_empty_drive), TEST(test_attributes_arrive_late),
-		TEST(test_late_identity),   TEST(test_no_identity), TEST(test_late_identity_of_old),
-		TEST(test_gone_while_held), TEST(test_loop_device), TEST(test_what_is_listed),
-		TEST(test_slash_in_name),   TEST(test_verify),      TEST(test_verify_without_volume),
+		TEST(test_first_scan),
+		TEST(test_nothing),
+		TEST(test_come_and_go),
+		TEST(test_same_name_again),
+		TEST(test_links),
+		TEST(test_diskseq_changes),
+		TEST(test_resize),
+		TEST(test_empty_drive),
+		TEST(test_attributes_arrive_late),
+		TEST(test_late_identity),
+		TEST(test_no_identity),
+		TEST(test_late_identity_of_old),
+		TEST(test_gone_while_held),
+		TEST(test_loop_device),
+		TEST(test_what_is_listed),
+		TEST(test_slash_in_name),
+		TEST(test_verify),
+		TEST(test_verify_without_volume),
 		TEST(test_slices),
 	};
 

@@ -145,7 +145,8 @@ static void test_vanishing(void **state)
 	assert_string_equal(health.reason, "");
 	world_said(world, "");
 	assert_true(sysblock_verify(world->sysblock, world_get(world, "vdb")));
-	/* Another folder in its place: other disks. The old one is still open, but nobody looks at it any more. */
+	/* Another folder in its place: other disks. The old one is still open, but nobody looks at
+	 * it any more. */
 	tree_move(&world->tree, "block", "elsewhere");
 	tree_folder(&world->tree, "block");
 	disk_add(world, "vdb", GIB, 4, SERIAL);
@@ -278,9 +279,10 @@ static void test_real_loop_device(void **state)
 	struct device device;
 	struct real real;
 
-	world->options = (struct sysblock_options){
-		.sysfs_root = "/sys", .dev_root = "/dev", .scan_ms = SCAN_MS, .buses = 1u << BUS_LOOP
-	};
+	world->options = (struct sysblock_options){ .sysfs_root = "/sys",
+						    .dev_root = "/dev",
+						    .scan_ms = SCAN_MS,
+						    .buses = 1u << BUS_LOOP };
 	if (access("/sys/block", R_OK) < 0)
 		skip();
 	world_open(world);

@@ -54,7 +54,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Makes the kernel send a "change" of something in a sysfs folder; false when it may not be asked. */
+/* Makes the kernel send a "change" of something in a sysfs folder; false when it may not be
+ * asked. */
 static bool provoke(const char *folder)
 {
 	DIR *dir = opendir(folder);
@@ -63,7 +64,8 @@ static bool provoke(const char *folder)
 
 	while (dir && !written && (entry = readdir(dir))) {
 		_cleanup_free_ char *path = xasprintf("%s/%s/uevent", folder, entry->d_name);
-		_cleanup_close_ int fd = entry->d_name[0] == '.' ? -1 : open(path, O_WRONLY | O_CLOEXEC);
+		_cleanup_close_ int fd =
+			entry->d_name[0] == '.' ? -1 : open(path, O_WRONLY | O_CLOEXEC);
 
 		written = fd >= 0 && write(fd, "change", 6) == 6;
 	}
@@ -98,8 +100,8 @@ static void test_kernel_event(void **state)
 }
 
 /*
- * For the two tests that nothing is said: real events of this machine's disks may come in between, so one quiet try out
- * of several is enough. When the check is missing, no try is quiet.
+ * For the two tests that nothing is said: real events of this machine's disks may come in between,
+ * so one quiet try out of several is enough. When the check is missing, no try is quiet.
  */
 #define TRIES 10
 
@@ -124,16 +126,19 @@ static bool forge(void)
 {
 	static const char text[] = "change@/devices/x\0ACTION=change\0SUBSYSTEM=block";
 	struct sockaddr_nl to = { .nl_family = AF_NETLINK, .nl_groups = 1 };
-	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
+	_cleanup_close_ int fd =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
 
-	return fd >= 0 && sendto(fd, text, sizeof(text), 0, (const struct sockaddr *)&to, sizeof(to)) == sizeof(text);
+	return fd >= 0 && sendto(fd, text, sizeof(text), 0, (const struct sockaddr *)&to,
+				 sizeof(to)) == sizeof(text);
 }
 
 /* True when a forged message reaches a plain listener at all, so that the test proves something. */
 static bool forging_works(void)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1 };
-	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+	_cleanup_close_ int fd =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
 	char bytes[8192];
 
 	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || !forge())

@@ -32,7 +32,8 @@ static void expect_but(struct scene *scene, const char *name, const struct usage
 	assert_int_equal(scene->kind, expected);
 }
 
-static void expect(struct scene *scene, const char *name, enum usage_kind expected, const char *text)
+static void expect(struct scene *scene, const char *name, enum usage_kind expected,
+		   const char *text)
 {
 	struct usage_ignore nothing = { 0 };
 
@@ -40,7 +41,8 @@ static void expect(struct scene *scene, const char *name, enum usage_kind expect
 }
 
 /* For what comes in the order of a folder. */
-static void expect_among(struct scene *scene, const char *name, enum usage_kind expected, const char *text)
+static void expect_among(struct scene *scene, const char *name, enum usage_kind expected,
+			 const char *text)
 {
 	struct usage_ignore nothing = { 0 };
 
@@ -64,7 +66,8 @@ static void expect_error(struct scene *scene, const char *name, enum err_code co
 static void test_unused(void **state)
 {
 	/* 254:1 and 254:160 are not 254:16, /dev/vdbb is not /dev/vdb. */
-	mounts(*state, "30 26 254:1 / /a rw - ext4 /dev/vda1 rw\n30 26 254:160 / /b rw - ext4 /dev/vdbb rw\n");
+	mounts(*state,
+	       "30 26 254:1 / /a rw - ext4 /dev/vda1 rw\n30 26 254:160 / /b rw - ext4 /dev/vdbb rw\n");
 	swaps(*state, "/dev/vdbb partition 1 0 -2\n/swap\\040file file 1 0 -3\n");
 	expect(*state, "vdb", USAGE_NONE, "");
 }
@@ -74,7 +77,8 @@ static void test_mounted(void **state)
 	mounts(*state, "30 26 254:16 / /mnt/x rw,relatime shared:7 master:1 - xfs /dev/root rw\n");
 	expect(*state, "vdb", USAGE_HELD, "mounted at /mnt/x");
 	/* A bind mount of a folder counts as any other; no optional fields this time. */
-	mounts(*state, "30 26 254:16 / /mnt/x rw - xfs /dev/vdb rw\n31 26 254:16 /sub /srv/y rw - xfs /dev/vdb rw\n");
+	mounts(*state,
+	       "30 26 254:16 / /mnt/x rw - xfs /dev/vdb rw\n31 26 254:16 /sub /srv/y rw - xfs /dev/vdb rw\n");
 	expect(*state, "vdb", USAGE_HELD, "mounted at /mnt/x, mounted at /srv/y");
 	expect(*state, "vdc", USAGE_NONE, "");
 }
@@ -104,7 +108,8 @@ static void test_root(void **state)
 
 	expect(*state, "vda", USAGE_ROOT, "mounted at /");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		_cleanup_free_ char *line = xasprintf("30 26 254:16 / %s rw - ext4 /dev/vdb rw\n", rows[i].mount_point);
+		_cleanup_free_ char *line =
+			xasprintf("30 26 254:16 / %s rw - ext4 /dev/vdb rw\n", rows[i].mount_point);
 		_cleanup_free_ char *text = xasprintf("mounted at %s", rows[i].mount_point);
 
 		mounts(*state, line);
@@ -152,11 +157,13 @@ static void test_stack(void **state)
 	hold(scene, "vdb/vdb1", "md0");
 	hold(scene, "md0", "dm-0");
 	expect(scene, "vdb", USAGE_HELD, "vdb1 held by md0, md0 held by dm-0");
-	tree_write(&scene->tree, "proc/self/mountinfo", "26 1 253:0 / / rw - ext4 /dev/mapper/vg-root rw\n");
+	tree_write(&scene->tree, "proc/self/mountinfo",
+		   "26 1 253:0 / / rw - ext4 /dev/mapper/vg-root rw\n");
 	expect(scene, "vdb", USAGE_ROOT, "vdb1 held by md0, md0 held by dm-0, dm-0 mounted at /");
 	expect(scene, "vda", USAGE_NONE, "");
 	/* By the mapper's name alone, as btrfs shows it. */
-	tree_write(&scene->tree, "proc/self/mountinfo", "26 1 0:33 / / rw - btrfs /dev/mapper/vg-root rw\n");
+	tree_write(&scene->tree, "proc/self/mountinfo",
+		   "26 1 0:33 / / rw - btrfs /dev/mapper/vg-root rw\n");
 	expect(scene, "vdb", USAGE_ROOT, "vdb1 held by md0, md0 held by dm-0, dm-0 mounted at /");
 	swaps(scene, "/dev/dm-0 partition 1 0 -2\n");
 	mounts(scene, "");
@@ -222,7 +229,8 @@ static void test_many(void **state)
 		buf_printf(&lines, "30 26 254:16 / /m%d rw - ext4 /dev/vdb rw\n", i);
 	buf_add_text(&lines, "30 26 254:16 / /usr rw - ext4 /dev/vdb rw\n");
 	mounts(scene, lines.data);
-	expect_among(scene, "vdb", USAGE_ROOT, "/m15 and 985 more"); /* one that is not shown counts, too */
+	/* one that is not shown counts, too */
+	expect_among(scene, "vdb", USAGE_ROOT, "/m15 and 985 more");
 	assert_null(strstr(scene->what, "/m16"));
 }
 
@@ -234,17 +242,21 @@ static void test_namespaces(void **state)
 
 	mounts(scene, "30 26 254:16 / /mnt/x rw - ext4 /dev/vdb rw\n");
 	/* Copies of ours, as services have them, and two processes of one that has more. */
-	process(scene, "1", "systemd", "4026531840", ROOT_LINE "30 26 254:16 / /mnt/x rw - ext4 /dev/vdb rw\n");
-	process(scene, "300", "dhclient", OUR_NAMESPACE, "30 26 254:16 / /never/read rw - ext4 /dev/vdb rw\n");
+	process(scene, "1", "systemd", "4026531840",
+		ROOT_LINE "30 26 254:16 / /mnt/x rw - ext4 /dev/vdb rw\n");
+	process(scene, "300", "dhclient", OUR_NAMESPACE,
+		"30 26 254:16 / /never/read rw - ext4 /dev/vdb rw\n");
 	process(scene, "4000", "nginx", "4026532000",
 		"30 26 254:16 / /mnt/x rw - ext4 /dev/vdb rw\n31 26 254:32 / /srv rw - xfs /dev/vdc rw\n");
 	process(scene, "4001", "nginx", "4026532000", "31 26 254:32 / /srv rw - xfs /dev/vdc rw\n");
 	expect(scene, "vdb", USAGE_HELD, "mounted at /mnt/x");
-	expect(scene, "vdc", USAGE_HELD, "mounted at /srv in the mount namespace of pid 4000 (nginx)");
+	expect(scene, "vdc", USAGE_HELD,
+	       "mounted at /srv in the mount namespace of pid 4000 (nginx)");
 	expect(scene, "vda", USAGE_ROOT, "mounted at /");
 }
 
-/* The first process's root is this system's, even where we have been given another; a container's root is not. */
+/* The first process's root is this system's, even where we have been given another; a container's
+ * root is not. */
 static void test_roots_elsewhere(void **state)
 {
 	struct scene *scene = *state;
@@ -265,10 +277,12 @@ static void test_processes_that_cannot_be_read(void **state)
 	process(scene, "51", "there", "4026532000", "31 26 254:16 / /srv rw - xfs /dev/vdb rw\n");
 	/* These show neither a namespace nor a name, nor what they have open. */
 	tree_folder(&scene->tree, "proc/52");
-	process(scene, "53", "kept\x1bquiet", "4026532001", "31 26 254:32 / /srv rw - xfs /dev/vdc rw\n");
+	process(scene, "53", "kept\x1bquiet", "4026532001",
+		"31 26 254:32 / /srv rw - xfs /dev/vdc rw\n");
 	tree_unlink(&scene->tree, "proc/53/fd");
 	tree_folder(&scene->tree, "proc/54");
-	expect(scene, "vdb", USAGE_HELD, "mounted at /srv in the mount namespace of pid 51 (there)");
+	expect(scene, "vdb", USAGE_HELD,
+	       "mounted at /srv in the mount namespace of pid 51 (there)");
 	expect(scene, "vdc", USAGE_HELD, "mounted at /srv in the mount namespace of pid 53 (?)");
 	/* Our own must say where it is. */
 	tree_unlink(&scene->tree, "proc/self/ns/mnt");
@@ -291,7 +305,8 @@ static void test_opened(void **state)
 	tree_link(&scene->tree, "/dev/null", "proc/4713/fd/0");
 	tree_link(&scene->tree, "socket:[77]", "proc/4713/fd/1");
 	opens(scene, "4713", "2", "254:160");
-	expect(scene, "vdb", USAGE_HELD, "opened by qemu-img (pid 4711), vdb1 opened by dd (pid 4712)");
+	expect(scene, "vdb", USAGE_HELD,
+	       "opened by qemu-img (pid 4711), vdb1 opened by dd (pid 4712)");
 	expect(scene, "vdc", USAGE_NONE, "");
 	mounts(scene, "30 26 254:16 / /mnt/x rw - ext4 /dev/vdb rw\n");
 	expect(scene, "vdb", USAGE_HELD,
@@ -332,8 +347,9 @@ static void test_claimed(void **state)
 	hold(scene, "vdb", "dm-3");
 	expect_but(scene, "vdb", &map, USAGE_NONE, "");
 	claimed = "dm-3";
-	expect_but(scene, "vdb", &map, USAGE_HELD,
-		   "dm-3 claimed by a program, or by a file system that is mounted nowhere to be seen");
+	expect_but(
+		scene, "vdb", &map, USAGE_HELD,
+		"dm-3 claimed by a program, or by a file system that is mounted nowhere to be seen");
 }
 
 /* ---- our own map ---- */
@@ -430,7 +446,9 @@ static void test_real(void **state)
 
 	if (access("/sys/block/vda/dev", R_OK) < 0 || access("/proc/swaps", R_OK) < 0)
 		skip();
-	scene->options = (struct usage_options){ .proc_root = "/proc", .sysfs_root = "/sys", .dev_root = "/dev" };
+	scene->options = (struct usage_options){ .proc_root = "/proc",
+						 .sysfs_root = "/sys",
+						 .dev_root = "/dev" };
 	scan(scene, "vda", &nothing);
 	if (scene->err.code)
 		fail_msg("%s", scene->err.text);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The scan for users of a disk as the loop sees it: made on a thread, made again, given up. While a check pauses between
- * two scans the loop is stopped (the linker puts __wrap_loop_timer_set in front of the real one).
+ * The scan for users of a disk as the loop sees it: made on a thread, made again, given up. While a
+ * check pauses between two scans the loop is stopped (the linker puts __wrap_loop_timer_set in
+ * front of the real one).
  */
 
 #include <fcntl.h>
@@ -80,7 +81,8 @@ static void test_asked(void **state)
 	assert_int_equal(scene->err.code, ERR_NOT_FOUND);
 }
 
-/* Until a scan has found what may be over in a moment; then time stands still for as long as the test likes. */
+/* Until a scan has found what may be over in a moment; then time stands still for as long as the
+ * test likes. */
 static void until_it_pauses(struct scene *scene)
 {
 	pause_ms = 0;
@@ -161,7 +163,8 @@ static void test_cancelled(void **state)
 	start(scene, "vdb"); /* dropped with the checker */
 }
 
-/* A /proc that does not answer: a FIFO that nobody writes. Returns its other end once the scan is there. */
+/* A /proc that does not answer: a FIFO that nobody writes. Returns its other end once the scan is
+ * there. */
 static int hang(struct scene *scene)
 {
 	_cleanup_free_ char *path = tree_path(&scene->tree, "proc/swaps");
@@ -216,8 +219,13 @@ static void test_cancelled_while_hanging(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(asked),     TEST(passing_opener), TEST(lasting_opener),          TEST(mounted_in_between),
-		TEST(cancelled), TEST(hanging),        TEST(cancelled_while_hanging),
+		TEST(asked),
+		TEST(passing_opener),
+		TEST(lasting_opener),
+		TEST(mounted_in_between),
+		TEST(cancelled),
+		TEST(hanging),
+		TEST(cancelled_while_hanging),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,9 +25,12 @@ int __wrap_statx(int dirfd, const char *path, int flags, unsigned mask, struct s
 	char link[64] = "";
 	unsigned major, minor;
 
-	if (readlinkat(dirfd, path, link, sizeof(link) - 1) < 0 || sscanf(link, "block:%u:%u", &major, &minor) != 2)
+	if (readlinkat(dirfd, path, link, sizeof(link) - 1) < 0 ||
+	    sscanf(link, "block:%u:%u", &major, &minor) != 2)
 		return __real_statx(dirfd, path, flags, mask, out);
-	*out = (struct statx){ .stx_mode = S_IFBLK, .stx_rdev_major = major, .stx_rdev_minor = minor };
+	*out = (struct statx){ .stx_mode = S_IFBLK,
+			       .stx_rdev_major = major,
+			       .stx_rdev_minor = minor };
 	return 0;
 }
 
@@ -70,7 +73,8 @@ void hold(struct scene *scene, const char *folder, const char *holder)
 
 void mounts(struct scene *scene, const char *lines)
 {
-	_cleanup_free_ char *text = xasprintf("22 26 0:21 / /sys rw - sysfs sysfs rw\n" ROOT_LINE "%s", lines);
+	_cleanup_free_ char *text =
+		xasprintf("22 26 0:21 / /sys rw - sysfs sysfs rw\n" ROOT_LINE "%s", lines);
 
 	tree_write(&scene->tree, "proc/self/mountinfo", text);
 }
@@ -82,12 +86,15 @@ void swaps(struct scene *scene, const char *lines)
 	tree_write(&scene->tree, "proc/swaps", text);
 }
 
-void process(struct scene *scene, const char *pid, const char *name, const char *namespace, const char *lines)
+void process(struct scene *scene, const char *pid, const char *name, const char *namespace,
+	     const char *lines)
 {
 	_cleanup_free_ char *comm = xasprintf("proc/%s/comm", pid), *line = xasprintf("%s\n", name);
-	_cleanup_free_ char *folder = xasprintf("proc/%s/ns", pid), *link = xasprintf("%s/mnt", folder);
+	_cleanup_free_ char *folder = xasprintf("proc/%s/ns", pid),
+			    *link = xasprintf("%s/mnt", folder);
 	_cleanup_free_ char *target = xasprintf("mnt:[%s]", namespace);
-	_cleanup_free_ char *mountinfo = xasprintf("proc/%s/mountinfo", pid), *fd = xasprintf("proc/%s/fd", pid);
+	_cleanup_free_ char *mountinfo = xasprintf("proc/%s/mountinfo", pid),
+			    *fd = xasprintf("proc/%s/fd", pid);
 
 	tree_write(&scene->tree, comm, line);
 	tree_write(&scene->tree, mountinfo, lines);
@@ -98,7 +105,8 @@ void process(struct scene *scene, const char *pid, const char *name, const char 
 
 void opens(struct scene *scene, const char *pid, const char *fd, const char *number)
 {
-	_cleanup_free_ char *path = xasprintf("proc/%s/fd/%s", pid, fd), *target = xasprintf("block:%s", number);
+	_cleanup_free_ char *path = xasprintf("proc/%s/fd/%s", pid, fd),
+			    *target = xasprintf("block:%s", number);
 
 	tree_link(&scene->tree, target, path);
 }
@@ -113,9 +121,10 @@ int scene_setup(void **state)
 	scene->sys = tree_path(&scene->tree, "sys");
 	scene->proc = tree_path(&scene->tree, "proc");
 	scene->dev = tree_path(&scene->tree, "dev");
-	scene->options = (struct usage_options){
-		.proc_root = scene->proc, .sysfs_root = scene->sys, .dev_root = scene->dev, .timeout_ms = TIMEOUT_MS
-	};
+	scene->options = (struct usage_options){ .proc_root = scene->proc,
+						 .sysfs_root = scene->sys,
+						 .dev_root = scene->dev,
+						 .timeout_ms = TIMEOUT_MS };
 	scene->loop = loop_new();
 	scene->checker = usage_checker_new(scene->loop, &scene->options);
 	tree_folder(&scene->tree, "proc/self/ns");

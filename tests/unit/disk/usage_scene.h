@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * A kernel of made-up proc and sys folders, with the disks vda, which carries the root file system, vdb and vdc. In them
- * a link to "block:254:16" is a descriptor of that device, and one disk may be claimed by the kernel (the linker puts
- * __wrap_statx and __wrap_open64 in front of the real ones).
+ * A kernel of made-up proc and sys folders, with the disks vda, which carries the root file system,
+ * vdb and vdc. In them a link to "block:254:16" is a descriptor of that device, and one disk may be
+ * claimed by the kernel (the linker puts __wrap_statx and __wrap_open64 in front of the real ones).
  */
 
 #include <setjmp.h>
@@ -40,10 +40,12 @@ struct scene {
 int scene_setup(void **state);
 int scene_teardown(void **state);
 
-void disk(struct scene *scene, const char *folder, const char *number); /* "vdb/vdb1" is a partition */
+/* "vdb/vdb1" is a partition */
+void disk(struct scene *scene, const char *folder, const char *number);
 void hold(struct scene *scene, const char *folder, const char *holder);
 void mounts(struct scene *scene, const char *lines); /* besides the root file system */
 void swaps(struct scene *scene, const char *lines);
 /* A process in a mount namespace of its own (or in ours), which sees these mounts. */
-void process(struct scene *scene, const char *pid, const char *name, const char *namespace, const char *lines);
+void process(struct scene *scene, const char *pid, const char *name, const char *namespace,
+	     const char *lines);
 void opens(struct scene *scene, const char *pid, const char *fd, const char *number);

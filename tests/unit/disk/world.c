@@ -14,8 +14,9 @@
 
 static void say(struct world *world, const struct device *device, char sign, uint64_t old_size)
 {
-	char *said = sign == '=' ? xasprintf("%s=%s(%" PRIu64 ") ", world->said, device->name, old_size)
-				 : xasprintf("%s%c%s ", world->said, sign, device->name);
+	char *said = sign == '='
+			     ? xasprintf("%s=%s(%" PRIu64 ") ", world->said, device->name, old_size)
+			     : xasprintf("%s%c%s ", world->said, sign, device->name);
 
 	free(world->said);
 	world->said = said;
@@ -138,7 +139,8 @@ void disk_number(struct world *world, const char *name, const char *attribute, u
 	write_at(world, path, attribute, text);
 }
 
-void disk_add(struct world *world, const char *name, uint64_t bytes, uint64_t diskseq, const char *serial)
+void disk_add(struct world *world, const char *name, uint64_t bytes, uint64_t diskseq,
+	      const char *serial)
 {
 	_cleanup_free_ char *path = xasprintf("block/%s", name);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* See fake_devmap.h. One lock guards all of it, since verbs come on threads; hanging is waiting for its condition. */
+/* See fake_devmap.h. One lock guards all of it, since verbs come on threads; hanging is waiting for
+ * its condition. */
 
 #include "fake_devmap.h"
 
@@ -93,7 +94,8 @@ static int enter(struct fake_devmap *fake, enum fake_verb verb, struct err *err)
 	}
 	if (plan->fail_times > 0) {
 		plan->fail_times--;
-		return err_set(err, plan->code, "the fake device mapper was told to fail %s", verb_names[verb]);
+		return err_set(err, plan->code, "the fake device mapper was told to fail %s",
+			       verb_names[verb]);
 	}
 	if (plan->lie_times > 0) {
 		plan->lie_times--;
@@ -130,7 +132,9 @@ static bool fake_give_up_udev(void *context, int64_t cookie_ms, int64_t *left_ms
 
 	pthread_mutex_lock(&fake->lock);
 	overdue = fake->waiting_for_udev && clock_mono_ms() >= fake->waiting_since + cookie_ms;
-	*left_ms = fake->waiting_for_udev && !overdue ? fake->waiting_since + cookie_ms - clock_mono_ms() : cookie_ms;
+	*left_ms = fake->waiting_for_udev && !overdue
+			   ? fake->waiting_since + cookie_ms - clock_mono_ms()
+			   : cookie_ms;
 	if (overdue)
 		fake->waiting_for_udev = false;
 	pthread_cond_broadcast(&fake->changed);
@@ -155,15 +159,16 @@ static int fake_list(void *context, struct devmap_map **out, size_t *count, stru
 	return leave(fake, r);
 }
 
-static int fake_activate(void *context, const char *name, const char *volume_id, const char *device, uint64_t size,
-			 struct err *err)
+static int fake_activate(void *context, const char *name, const char *volume_id, const char *device,
+			 uint64_t size, struct err *err)
 {
 	struct fake_devmap *fake = context;
 	int r = enter(fake, FAKE_ACTIVATE, err);
 	struct devmap_map *map = find_name(fake, name);
 
 	if (r > 0 && map && !streq(map->volume_id, volume_id)) {
-		r = err_set(err, ERR_CONFLICT, "the name %s belongs to another device-mapper map", name);
+		r = err_set(err, ERR_CONFLICT, "the name %s belongs to another device-mapper map",
+			    name);
 	} else if (r > 0) {
 		map = find(fake, volume_id);
 		if (!map)
@@ -213,7 +218,8 @@ static int fake_remove(void *context, const char *volume_id, struct err *err)
 	struct devmap_map *map = find(fake, volume_id);
 
 	if (r > 0 && map && map->open_count > 0) {
-		r = err_set(err, ERR_CONFLICT, "/dev/mapper/%s is open %u times", map->name, map->open_count);
+		r = err_set(err, ERR_CONFLICT, "/dev/mapper/%s is open %u times", map->name,
+			    map->open_count);
 	} else if (r > 0 && map) {
 		*map = fake->maps[--fake->count];
 		wait_for_udev(fake);

@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * A device mapper in memory, to stand behind devmap_new_with(). Each verb can be told to fail, to hang until it is
- * released, and to lie; udevd can be told to keep silent. It may be asked and changed at any time, also while a verb
- * hangs in it, and it knows no disks: an activation always finds the disk there and large enough.
+ * A device mapper in memory, to stand behind devmap_new_with(). Each verb can be told to fail, to
+ * hang until it is released, and to lie; udevd can be told to keep silent. It may be asked and
+ * changed at any time, also while a verb hangs in it, and it knows no disks: an activation always
+ * finds the disk there and large enough.
  */
 
 #include "dm/devmap.h"
@@ -23,7 +24,8 @@ struct fake_devmap *fake_devmap_free(struct fake_devmap *fake);
 
 /* The next `times` of the verb fail like this and do nothing. */
 void fake_devmap_fail(struct fake_devmap *fake, enum fake_verb verb, int times, enum err_code code);
-/* The next of the verb hangs, before it has done anything, until fake_devmap_release(). Then it does its work. */
+/* The next of the verb hangs, before it has done anything, until fake_devmap_release(). Then it
+ * does its work. */
 void fake_devmap_hang(struct fake_devmap *fake, enum fake_verb verb);
 /* Waits until so many hang at the same time. */
 void fake_devmap_wait_hanging(struct fake_devmap *fake, int count);

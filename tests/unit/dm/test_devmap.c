@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Verbs on maps in their queue, and what happens when device mapper does not answer. Device mapper itself is a fake; the
- * real one is met in tests/lab.
+ * Verbs on maps in their queue, and what happens when device mapper does not answer. Device mapper
+ * itself is a fake; the real one is met in tests/lab.
  */
 
 #include <fcntl.h>
@@ -349,7 +349,8 @@ static void test_all_stuck(void **state)
 static int catch_log(struct scene *scene)
 {
 	_cleanup_free_ char *path = tree_path(&scene->tree, "log");
-	int before = dup(STDERR_FILENO), fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int before = dup(STDERR_FILENO),
+	    fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
 	assert_true(before >= 0 && fd >= 0 && dup2(fd, STDERR_FILENO) >= 0);
 	close(fd);
@@ -358,7 +359,8 @@ static int catch_log(struct scene *scene)
 
 static int logged(struct scene *scene, const char *word)
 {
-	_cleanup_free_ char *path = tree_path(&scene->tree, "log"), *text = read_file_at(AT_FDCWD, path, 1 << 20, NULL);
+	_cleanup_free_ char *path = tree_path(&scene->tree, "log"),
+			    *text = read_file_at(AT_FDCWD, path, 1 << 20, NULL);
 	int count = 0;
 
 	assert_non_null(text);
@@ -520,7 +522,8 @@ static void test_free_at_any_time(void **state)
 	struct scene *scene = *state;
 
 	scene->devmap = devmap_free(scene->devmap);
-	/* The worker may not have begun, be at it, or be through; a turn may even bring the answer. */
+	/* The worker may not have begun, be at it, or be through; a turn may even bring the
+	 * answer. */
 	for (int i = 0; i < 200; i++) {
 		int answers;
 

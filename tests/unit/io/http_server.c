@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A thread accepts, a thread per connection serves; blocking calls all the way, since simple is what a test server has
- * to be. At the end all connections are shut down, which ends their threads, and everything is joined.
+ * A thread accepts, a thread per connection serves; blocking calls all the way, since simple is
+ * what a test server has to be. At the end all connections are shut down, which ends their threads,
+ * and everything is joined.
  */
 #include "http_server.h"
 
@@ -32,14 +33,16 @@ static X509 *make_certificate(EVP_PKEY *key)
 {
 	X509 *certificate = X509_new();
 	X509_NAME *name = X509_get_subject_name(certificate);
-	X509_EXTENSION *alternative = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
+	X509_EXTENSION *alternative =
+		X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
 
 	ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
 	X509_set_version(certificate, 2);
 	X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
 	X509_gmtime_adj(X509_getm_notAfter(certificate), 24L * 3600);
 	X509_set_pubkey(certificate, key);
-	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1, 0);
+	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1,
+				   0);
 	X509_set_issuer_name(certificate, name);
 	X509_add_ext(certificate, alternative, -1);
 	X509_EXTENSION_free(alternative);
@@ -75,7 +78,8 @@ static ssize_t receive(struct http_server_connection *c, char *out, size_t size)
 static bool send_all(struct http_server_connection *c, const char *bytes, size_t length)
 {
 	while (length > 0) {
-		ssize_t n = c->ssl ? SSL_write(c->ssl, bytes, (int)length) : send(c->fd, bytes, length, MSG_NOSIGNAL);
+		ssize_t n = c->ssl ? SSL_write(c->ssl, bytes, (int)length)
+				   : send(c->fd, bytes, length, MSG_NOSIGNAL);
 
 		if (n <= 0)
 			return false;
@@ -90,14 +94,16 @@ static bool answer(struct http_server_connection *c, int status, const char *bod
 	char head[512];
 
 	snprintf(head, sizeof(head),
-		 "HTTP/1.1 %d Whatever\r\nDate: " HTTP_SERVER_DATE "\r\nContent-Type: application/json\r\n"
+		 "HTTP/1.1 %d Whatever\r\nDate: " HTTP_SERVER_DATE
+		 "\r\nContent-Type: application/json\r\n"
 		 "Location: /ok\r\nContent-Length: %zu\r\n\r\n",
 		 status, length);
 	return send_all(c, head, strlen(head)) && send_all(c, body, length);
 }
 
 /* Head and body into text; false when the client has left. */
-static bool read_request(struct http_server_connection *c, char *text, size_t size, const char **out_body)
+static bool read_request(struct http_server_connection *c, char *text, size_t size,
+			 const char **out_body)
 {
 	size_t length = 0, body_length = 0;
 	char *end = NULL;
@@ -112,8 +118,10 @@ static bool read_request(struct http_server_connection *c, char *text, size_t si
 		end = end ? end : strstr(text, "\r\n\r\n");
 		if (!end)
 			continue;
-		if (strcasestr(text, "\r\nContent-Length: ") && strcasestr(text, "\r\nContent-Length: ") < end)
-			body_length = strtoul(strcasestr(text, "\r\nContent-Length: ") + 18, NULL, 10);
+		if (strcasestr(text, "\r\nContent-Length: ") &&
+		    strcasestr(text, "\r\nContent-Length: ") < end)
+			body_length =
+				strtoul(strcasestr(text, "\r\nContent-Length: ") + 18, NULL, 10);
 		*out_body = end + 4;
 		if (length - (size_t)(end + 4 - text) >= body_length)
 			return true;
@@ -124,7 +132,8 @@ static bool hold(struct http_server_connection *c, char letter)
 {
 	struct http_server *server = c->server;
 	struct pollfd poll_fd = { .fd = c->fd, .events = POLLRDHUP };
-	int now = atomic_fetch_add(&server->holding, 1) + 1, most = atomic_load(&server->most_holding);
+	int now = atomic_fetch_add(&server->holding, 1) + 1,
+	    most = atomic_load(&server->most_holding);
 	bool open = false;
 
 	while (now > most && !atomic_compare_exchange_weak(&server->most_holding, &most, now))
@@ -218,7 +227,8 @@ static void *accept_thread(void *arg)
 struct http_server *http_server_new(bool tls)
 {
 	struct http_server *server = xnew(struct http_server);
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof(address);
 
 	if (tls)
@@ -229,7 +239,8 @@ struct http_server *http_server_new(bool tls)
 	sem_init(&server->gate, 0, 0);
 	sem_init(&server->closed, 0, 0);
 	server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (bind(server->listener, (struct sockaddr *)&address, size) < 0 || listen(server->listener, 64) < 0 ||
+	if (bind(server->listener, (struct sockaddr *)&address, size) < 0 ||
+	    listen(server->listener, 64) < 0 ||
 	    getsockname(server->listener, (struct sockaddr *)&address, &size) < 0)
 		abort();
 	server->port = ntohs(address.sin_port);

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * A small HTTP server on 127.0.0.1 for the tests, on threads of its own, that misbehaves on request: what it does is
- * told by the path. It speaks plain HTTP, or TLS with a certificate of its own.
+ * A small HTTP server on 127.0.0.1 for the tests, on threads of its own, that misbehaves on
+ * request: what it does is told by the path. It speaks plain HTTP, or TLS with a certificate of its
+ * own.
  *
  *   /ok        200, "hello", application/json, with a Date; the connection is kept
  *   /echo      200, the request's body
@@ -13,8 +14,8 @@
  *   /half      announces 100 bytes, sends 10 and closes
  *   /nothing   closes without an answer
  *   /leave     as /ok, but closes afterwards without having said so
- *   /hold      answers as /ok when the gate is opened; posts `held` when the request is there, `gone` if the client
- *              has left
+ *   /hold      answers as /ok when the gate is opened; posts `held` when the request is there,
+ * `gone` if the client has left
  */
 
 #include <pthread.h>
@@ -31,9 +32,10 @@ struct http_server {
 	atomic_int requests;    /* whole requests received */
 	atomic_int holding, most_holding;
 	sem_t held, gone, gate, closed;
-	char last_request[16384]; /* head and body of the last request; read it when the server is at rest */
-	char hold_order[64];      /* the last character of each /hold path, in order of arrival */
-	char ca_file[64];         /* with TLS: its certificate */
+	/* head and body of the last request; read it when the server is at rest */
+	char last_request[16384];
+	char hold_order[64]; /* the last character of each /hold path, in order of arrival */
+	char ca_file[64];    /* with TLS: its certificate */
 
 	pthread_mutex_t lock; /* of the two texts while they are written */
 	int listener;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What hangs is given up, bounded in number, and holds nobody up; what runs side by side does not wait for another. */
+/* What hangs is given up, bounded in number, and holds nobody up; what runs side by side does not
+ * wait for another. */
 #include "unit.h"
 
 #include <sched.h>
@@ -93,7 +94,8 @@ static int teardown(void **state)
 
 static void start(int number)
 {
-	blocking_start(pool, &askers[number].call, "testing", objects[number], &askers[number].work);
+	blocking_start(pool, &askers[number].call, "testing", objects[number],
+		       &askers[number].work);
 }
 
 static void let_out(int number)
@@ -186,7 +188,8 @@ static void one_object_hangs_once(void **state)
 	let_out(3);
 	run_until(4);
 	assert_int_equal(askers[1].err.code, ERR_UNAVAILABLE);
-	assert_string_equal(askers[1].err.text, "testing a has to wait: testing it, asked before, still hangs");
+	assert_string_equal(askers[1].err.text,
+			    "testing a has to wait: testing it, asked before, still hangs");
 	assert_int_equal(askers[2].err.code, ERR_NONE); /* another object */
 	assert_int_equal(askers[3].err.code, ERR_NONE); /* none */
 	let_out(0);
@@ -231,8 +234,9 @@ int main(void)
 {
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(two_run_side_by_side),      TEST(what_hangs_is_given_up),  TEST(one_object_hangs_once),
-		TEST(cancelled_ones_are_silent), TEST(an_end_waits_for_nobody),
+		TEST(two_run_side_by_side),    TEST(what_hangs_is_given_up),
+		TEST(one_object_hangs_once),   TEST(cancelled_ones_are_silent),
+		TEST(an_end_waits_for_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Values on their way into messages and out of them, without a bus: a message is written, sealed and read again. It
- * belongs to a connection whose other end nobody reads.
+ * Values on their way into messages and out of them, without a bus: a message is written, sealed
+ * and read again. It belongs to a connection whose other end nobody reads.
  */
 
 #include "unit.h"
@@ -141,10 +141,12 @@ static void a_record_shows_its_public_fields(void **state)
 	fill(&f->thing);
 	assert_true(bus_append_record(f->m, &thing_record, &f->thing) >= 0);
 	assert_signature(f, "a{sv}");
-	assert_string_equal(written(f), "{\"text\":\"täxt\",\"id\":\"0a1b2c3d-0000-4000-8000-00000000000f\","
-					"\"flag\":true,\"number\":-5,\"size\":1152921504606846976,"
-					"\"when\":\"2026-11-22T21:50:03.123Z\",\"lasts\":1500,\"colour\":\"green\","
-					"\"object\":{\"a\":[1,2.5,\"x\",true,{}]}}");
+	assert_string_equal(
+		written(f),
+		"{\"text\":\"täxt\",\"id\":\"0a1b2c3d-0000-4000-8000-00000000000f\","
+		"\"flag\":true,\"number\":-5,\"size\":1152921504606846976,"
+		"\"when\":\"2026-11-22T21:50:03.123Z\",\"lasts\":1500,\"colour\":\"green\","
+		"\"object\":{\"a\":[1,2.5,\"x\",true,{}]}}");
 }
 
 static void what_is_not_set_is_empty_or_left_out(void **state)
@@ -152,9 +154,10 @@ static void what_is_not_set_is_empty_or_left_out(void **state)
 	struct fixture *f = *state;
 
 	assert_true(bus_append_record(f->m, &thing_record, &f->thing) >= 0);
-	assert_string_equal(written(f),
-			    "{\"text\":\"\",\"id\":\"\",\"flag\":false,\"number\":0,\"size\":0,\"when\":\"\","
-			    "\"lasts\":0,\"colour\":\"red\",\"object\":{}}");
+	assert_string_equal(
+		written(f),
+		"{\"text\":\"\",\"id\":\"\",\"flag\":false,\"number\":0,\"size\":0,\"when\":\"\","
+		"\"lasts\":0,\"colour\":\"red\",\"object\":{}}");
 }
 
 static void each_field_has_its_declared_type(void **state)
@@ -193,11 +196,13 @@ static void json_becomes_nested_dicts(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_true(bus_append_json_object(f->m, "{\"n\":null,\"i\":9007199254740991,\"d\":0.5,\"l\":[null,[]],"
-						 "\"o\":{\"t\":\"x\"}}") >= 0);
+	assert_true(bus_append_json_object(
+			    f->m, "{\"n\":null,\"i\":9007199254740991,\"d\":0.5,\"l\":[null,[]],"
+				  "\"o\":{\"t\":\"x\"}}") >= 0);
 	assert_signature(f, "a{sv}");
 	/* D-Bus has no null. */
-	assert_string_equal(written(f), "{\"i\":9007199254740991,\"d\":0.5,\"l\":[[]],\"o\":{\"t\":\"x\"}}");
+	assert_string_equal(written(f),
+			    "{\"i\":9007199254740991,\"d\":0.5,\"l\":[[]],\"o\":{\"t\":\"x\"}}");
 }
 
 static void what_is_no_object_is_an_empty_one(void **state)
@@ -267,8 +272,8 @@ static void integers_of_any_width_are_taken(void **state)
 	static const int64_t numbers[] = { 200, -2, 65535, -3, UINT32_MAX, -4, INT64_MAX };
 	struct fixture *f = *state;
 
-	assert_true(sd_bus_message_append(f->m, "ynqiuxt", 200, -2, 65535, -3, UINT32_MAX, INT64_C(-4),
-					  (uint64_t)INT64_MAX) >= 0);
+	assert_true(sd_bus_message_append(f->m, "ynqiuxt", 200, -2, 65535, -3, UINT32_MAX,
+					  INT64_C(-4), (uint64_t)INT64_MAX) >= 0);
 	turn_to_reading(f);
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
 		assert_int_equal(bus_read_field(f->m, field("number"), &f->thing, &f->err), 0);
@@ -335,12 +340,16 @@ static void json_has_a_word_for_most_types(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_true(sd_bus_message_append(f->m, "(ybnqiuxtdsogava{sv})", 1, true, -2, 3, -4, 5, INT64_C(-6),
-					  UINT64_C(7), 0.5, "text", "/path", "as", 1, "s", "v", 1, "k", "i", 8) >= 0);
-	assert_string_equal(written(f), "[1,true,-2,3,-4,5,-6,7,0.5,\"text\",\"/path\",\"as\",[\"v\"],{\"k\":8}]");
+	assert_true(sd_bus_message_append(f->m, "(ybnqiuxtdsogava{sv})", 1, true, -2, 3, -4, 5,
+					  INT64_C(-6), UINT64_C(7), 0.5, "text", "/path", "as", 1,
+					  "s", "v", 1, "k", "i", 8) >= 0);
+	assert_string_equal(
+		written(f),
+		"[1,true,-2,3,-4,5,-6,7,0.5,\"text\",\"/path\",\"as\",[\"v\"],{\"k\":8}]");
 }
 
-static void assert_no_json(struct fixture *f, size_t max_length, enum err_code code, const char *text)
+static void assert_no_json(struct fixture *f, size_t max_length, enum err_code code,
+			   const char *text)
 {
 	turn_to_reading(f);
 	buf_reset(&f->json);
@@ -383,8 +392,10 @@ static void reading_is_bounded(void **state)
 
 #define T(NAME) cmocka_unit_test_setup_teardown(NAME, set_up, tear_down)
 RUN_TESTS(T(a_record_shows_its_public_fields), T(what_is_not_set_is_empty_or_left_out),
-	  T(each_field_has_its_declared_type), T(an_entry_is_a_name_and_a_variant), T(texts_are_made_utf8),
-	  T(json_becomes_nested_dicts), T(what_is_no_object_is_an_empty_one), T(what_lies_too_deep_goes_as_text),
-	  T(what_was_written_is_read_again), T(integers_of_any_width_are_taken), T(but_none_that_does_not_fit),
-	  T(other_types_are_refused_with_the_right_one), T(values_have_the_limits_of_their_fields),
-	  T(json_has_a_word_for_most_types), T(and_refuses_the_others), T(reading_is_bounded))
+	  T(each_field_has_its_declared_type), T(an_entry_is_a_name_and_a_variant),
+	  T(texts_are_made_utf8), T(json_becomes_nested_dicts),
+	  T(what_is_no_object_is_an_empty_one), T(what_lies_too_deep_goes_as_text),
+	  T(what_was_written_is_read_again), T(integers_of_any_width_are_taken),
+	  T(but_none_that_does_not_fit), T(other_types_are_refused_with_the_right_one),
+	  T(values_have_the_limits_of_their_fields), T(json_has_a_word_for_most_types),
+	  T(and_refuses_the_others), T(reading_is_bounded))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * sd-bus on the loop: two peers over a socket pair, both on the same loop, and a real dbus-daemon for what only
- * happens with one. Each test would hang (the alarm ends it) if a wish of sd-bus were not read again before the wait.
+ * sd-bus on the loop: two peers over a socket pair, both on the same loop, and a real dbus-daemon
+ * for what only happens with one. Each test would hang (the alarm ends it) if a wish of sd-bus were
+ * not read again before the wait.
  */
 #include "unit.h"
 
@@ -88,7 +89,8 @@ static int setup(void **state)
 {
 	int ends[2];
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
+			 0);
 	server_lost = client_lost = calls = replies = signals = last_error = 0;
 	payload[0] = '\0';
 	loop = loop_new();
@@ -127,8 +129,8 @@ static int on_reply(sd_bus_message *message, void *arg, sd_bus_error *error)
 
 static void call_echo(int *stop_at)
 {
-	assert_true(sd_bus_call_method_async(client, NULL, NULL, PATH, INTERFACE, "Echo", on_reply, stop_at, "s",
-					     "hello") >= 0);
+	assert_true(sd_bus_call_method_async(client, NULL, NULL, PATH, INTERFACE, "Echo", on_reply,
+					     stop_at, "s", "hello") >= 0);
 }
 
 static void calls_are_answered(void **state)
@@ -159,10 +161,12 @@ static int burst;
 static void emit_burst(struct loop_task *task)
 {
 	for (uint32_t i = 0; i < (uint32_t)burst; i++)
-		assert_true(sd_bus_emit_signal(server, PATH, INTERFACE, "Happened", "us", i, payload) >= 0);
+		assert_true(sd_bus_emit_signal(server, PATH, INTERFACE, "Happened", "us", i,
+					       payload) >= 0);
 }
 
-/* More than the socket holds, emitted from outside any bus callback: sd-bus then wants to hear of POLLOUT. */
+/* More than the socket holds, emitted from outside any bus callback: sd-bus then wants to hear of
+ * POLLOUT. */
 static void signals_from_elsewhere_drain(void **state)
 {
 	struct loop_task task = { .run = emit_burst };
@@ -173,7 +177,8 @@ static void signals_from_elsewhere_drain(void **state)
 	loop_run(loop);
 	burst = 5000;
 	memset(payload, 'x', sizeof(payload) - 1);
-	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='Happened'", on_signal, &burst) >= 0);
+	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='Happened'", on_signal,
+				     &burst) >= 0);
 	loop_task_queue(loop, &task);
 	loop_turn(loop);
 	assert_true(sd_bus_get_n_queued_write(server, &queued) >= 0);
@@ -208,7 +213,8 @@ static void a_flood_leaves_room_for_others(void **state)
 	call_echo(&stop_at);
 	loop_run(loop);
 	burst = 1000;
-	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='Happened'", on_signal, &burst) >= 0);
+	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='Happened'", on_signal,
+				     &burst) >= 0);
 	loop_hook_add(loop, &counter.hook);
 	loop_task_queue(loop, &task);
 	loop_run(loop);
@@ -228,7 +234,8 @@ static void reply_timeouts_are_honoured(void **state)
 	call_echo(&stop_at);
 	loop_run(loop);
 	stop_at = 2;
-	assert_true(sd_bus_message_new_method_call(client, &message, NULL, PATH, INTERFACE, "Never") >= 0);
+	assert_true(sd_bus_message_new_method_call(client, &message, NULL, PATH, INTERFACE,
+						   "Never") >= 0);
 	assert_true(sd_bus_call_async(client, NULL, message, on_reply, &stop_at, 50000) >= 0);
 	sd_bus_message_unref(message);
 	turns = loop_turns(loop);
@@ -247,7 +254,8 @@ static void a_lost_connection_is_told_once(void **state)
 	call_echo(&stop_at);
 	loop_run(loop);
 	stop_at = 100;
-	assert_true(sd_bus_message_new_method_call(client, &message, NULL, PATH, INTERFACE, "Never") >= 0);
+	assert_true(sd_bus_message_new_method_call(client, &message, NULL, PATH, INTERFACE,
+						   "Never") >= 0);
 	assert_true(sd_bus_call_async(client, NULL, message, on_reply, &stop_at, 0) >= 0);
 	sd_bus_message_unref(message);
 	while (calls < 2)
@@ -289,8 +297,8 @@ static void detached_from_inside_a_handler(void **state)
 
 	call_echo(&stop_at);
 	loop_run(loop);
-	assert_true(sd_bus_call_method_async(client, NULL, NULL, PATH, INTERFACE, "DetachMe", on_reply, &again, "") >=
-		    0);
+	assert_true(sd_bus_call_method_async(client, NULL, NULL, PATH, INTERFACE, "DetachMe",
+					     on_reply, &again, "") >= 0);
 	while (server_loop)
 		loop_turn(loop);
 	server_loop = bus_loop_attach(loop, server, on_server_lost, &server_lost);
@@ -333,7 +341,8 @@ static int teardown_daemon(void **state)
 	return 0;
 }
 
-/* The bus's socket does not exist yet; sd-bus watches for it with inotify and connects by itself. */
+/* The bus's socket does not exist yet; sd-bus watches for it with inotify and connects by
+ * itself. */
 static void attach_waiting_client(void)
 {
 	assert_true(sd_bus_new(&client) >= 0);
@@ -354,7 +363,8 @@ static int on_name(sd_bus_message *message, void *arg, sd_bus_error *error)
 static void a_bus_that_appears_later(void **state)
 {
 	attach_waiting_client();
-	assert_true(sd_bus_request_name_async(client, NULL, "org.test.Name", 0, on_name, NULL) >= 0);
+	assert_true(sd_bus_request_name_async(client, NULL, "org.test.Name", 0, on_name, NULL) >=
+		    0);
 	for (int i = 0; i < 20; i++)
 		loop_turn(loop);
 	assert_int_equal(sd_bus_is_ready(client), 0);
@@ -369,23 +379,27 @@ static void a_bus_that_appears_later(void **state)
 	assert_int_equal(client_lost, 1);
 }
 
-/* A synchronous call reads other messages into sd-bus's queue; nothing on the socket will tell of them again. */
+/* A synchronous call reads other messages into sd-bus's queue; nothing on the socket will tell of
+ * them again. */
 static void what_a_synchronous_call_has_read_is_not_forgotten(void **state)
 {
 	sd_bus_message *reply = NULL;
 	int wanted = 10;
 
 	attach_waiting_client();
-	assert_true(sd_bus_request_name_async(client, NULL, "org.test.Name", 0, on_name, NULL) >= 0);
+	assert_true(sd_bus_request_name_async(client, NULL, "org.test.Name", 0, on_name, NULL) >=
+		    0);
 	bus_daemon_start(&bus_daemon);
 	loop_run(loop);
-	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='Happened'", on_signal, &wanted) >= 0);
+	assert_true(sd_bus_add_match(client, NULL, "type='signal',member='Happened'", on_signal,
+				     &wanted) >= 0);
 	for (int i = 0; i < 20; i++)
 		loop_turn(loop);
 	for (uint32_t i = 0; i < 10; i++)
-		assert_true(sd_bus_emit_signal(client, PATH, INTERFACE, "Happened", "us", i, payload) >= 0);
-	assert_true(sd_bus_call_method(client, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-				       "GetId", NULL, &reply, "") >= 0);
+		assert_true(sd_bus_emit_signal(client, PATH, INTERFACE, "Happened", "us", i,
+					       payload) >= 0);
+	assert_true(sd_bus_call_method(client, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+				       "org.freedesktop.DBus", "GetId", NULL, &reply, "") >= 0);
 	sd_bus_message_unref(reply);
 	assert_int_equal(signals, 0);
 	loop_run(loop);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The client against a real server on the loopback interface that cuts, stalls and answers too much. What matters
- * most: `sent` is never false when the server has the request, and the server never has a request twice.
+ * The client against a real server on the loopback interface that cuts, stalls and answers too
+ * much. What matters most: `sent` is never false when the server has the request, and the server
+ * never has a request twice.
  */
 #include "unit.h"
 
@@ -185,18 +186,23 @@ static void bodies_are_posted_as_they_are(void **state)
 	char body[] = "command=listVolumes&signature=topsecret";
 	static char much[1200001]; /* from 1 MiB on curl would ask for a "100 Continue" first */
 
-	start_request((struct http_request){ .url = url, .body = body, .body_length = strlen(body) }, &small);
+	start_request((struct http_request){ .url = url,
+					     .body = body,
+					     .body_length = strlen(body) },
+		      &small);
 	memset(body, '-', strlen(body)); /* it was copied */
 	finish(&small);
 	assert_string_equal(small.body, "command=listVolumes&signature=topsecret");
 	assert_true(str_has_prefix(server->last_request, "POST /echo HTTP/1.1\r\n"));
-	assert_non_null(strstr(server->last_request, "\r\nContent-Type: application/x-www-form-urlencoded\r\n"));
+	assert_non_null(strstr(server->last_request,
+			       "\r\nContent-Type: application/x-www-form-urlencoded\r\n"));
 
 	memset(much, 'x', sizeof(much) - 1);
-	start_request(
-		(struct http_request){
-			.url = url, .body = much, .body_length = sizeof(much) - 1, .max_response = 2000000 },
-		&large);
+	start_request((struct http_request){ .url = url,
+					     .body = much,
+					     .body_length = sizeof(much) - 1,
+					     .max_response = 2000000 },
+		      &large);
 	finish(&large);
 	assert_int_equal(large.body_length, sizeof(much) - 1);
 	assert_null(strstr(server->last_request, "Expect"));
@@ -214,7 +220,8 @@ static void what_was_sent_and_answered_is_wiped(void **state)
 	_cleanup_free_ char *url = xasprintf("http://127.0.0.1:%d/echo", server->port);
 
 	wiping_watch(secrets);
-	start_request((struct http_request){ .url = url, .body = "a=topsecret", .body_length = 11 }, &result);
+	start_request((struct http_request){ .url = url, .body = "a=topsecret", .body_length = 11 },
+		      &result);
 	finish(&result);
 	client = http_client_free(client);
 	assert_null(wiping_missed());
@@ -224,7 +231,8 @@ static void what_was_sent_and_answered_is_wiped(void **state)
 
 static void every_status_is_an_answer(void **state)
 {
-	static const char *const paths[] = { "/status/401", "/status/431", "/status/500", "/status/503" };
+	static const char *const paths[] = { "/status/401", "/status/431", "/status/500",
+					     "/status/503" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		_cleanup_result_ struct result result = { 0 };
@@ -288,7 +296,8 @@ static void cut_connections(void **state)
 /* The kept connection dies after the server has the request: curl alone would send it once more. */
 static void a_request_is_never_sent_twice(void **state)
 {
-	_cleanup_result_ struct result first = { 0 }, get_result = { 0 }, again = { 0 }, post_result = { 0 };
+	_cleanup_result_ struct result first = { 0 }, get_result = { 0 }, again = { 0 },
+				       post_result = { 0 };
 	_cleanup_free_ char *url = url_of("http", server->port, "/nothing");
 
 	get("/ok", &first);
@@ -296,7 +305,8 @@ static void a_request_is_never_sent_twice(void **state)
 	finish(&get_result);
 	assert_failed(&get_result, ERR_UNAVAILABLE, true);
 	get("/ok", &again);
-	start_request((struct http_request){ .url = url, .body = "a=b", .body_length = 3 }, &post_result);
+	start_request((struct http_request){ .url = url, .body = "a=b", .body_length = 3 },
+		      &post_result);
 	finish(&post_result);
 	assert_failed(&post_result, ERR_UNAVAILABLE, true);
 	assert_int_equal(server->requests, 4);
@@ -319,7 +329,8 @@ static void a_connection_closed_while_idle_does_no_harm(void **state)
 
 static int unused_port(void)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -334,7 +345,8 @@ static void refused_connection(void **state)
 	_cleanup_free_ char *url = url_of("http", unused_port(), "/ok");
 	_cleanup_result_ struct result result = { 0 };
 
-	start_request((struct http_request){ .url = url, .body = "a=b", .body_length = 3 }, &result);
+	start_request((struct http_request){ .url = url, .body = "a=b", .body_length = 3 },
+		      &result);
 	finish(&result);
 	assert_failed(&result, ERR_UNAVAILABLE, false);
 	assert_non_null(strstr(result.err.text, "Connection refused"));
@@ -346,7 +358,8 @@ static void name_that_does_not_resolve(void **state)
 
 	/* 64 characters are one more than DNS has, so that nobody needs to be asked. */
 #define NAME "a123456789b123456789c123456789d123456789e123456789f123456789g123.invalid"
-	start_request((struct http_request){ .url = "http://" NAME "/?signature=topsecret" }, &result);
+	start_request((struct http_request){ .url = "http://" NAME "/?signature=topsecret" },
+		      &result);
 	finish(&result);
 	assert_int_equal(result.err.code, ERR_UNAVAILABLE);
 	assert_false(result.sent);
@@ -505,7 +518,8 @@ static void no_more_at_once_than_allowed(void **state)
 
 static void done_may_start_and_cancel(void **state)
 {
-	_cleanup_result_ struct result first = { .keep_running = true }, second = { 0 }, third = { 0 };
+	_cleanup_result_ struct result first = { .keep_running = true }, second = { 0 },
+				       third = { 0 };
 
 	first.cancel = start("/hold", &second);
 	first.start = &third;
@@ -517,7 +531,8 @@ static void done_may_start_and_cancel(void **state)
 	assert_int_equal(second.count, 0);
 }
 
-/* Both have ended in the same turn; the first one's done() cancels the other, whose end is waiting to be told. */
+/* Both have ended in the same turn; the first one's done() cancels the other, whose end is waiting
+ * to be told. */
 static void done_may_cancel_what_has_ended(void **state)
 {
 	_cleanup_result_ struct result a = { .keep_running = true }, b = { .keep_running = true };
@@ -583,10 +598,12 @@ static void waiting_for_its_turn_is_not_counted(void **state)
 	assert_int_equal(waiting.status, 200);
 }
 
-/* A listener whose queue is full: the kernel leaves further connections hanging, as a firewall would. */
+/* A listener whose queue is full: the kernel leaves further connections hanging, as a firewall
+ * would. */
 static void a_connection_that_hangs_sends_nothing(void **state)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof(address);
 	_cleanup_free_ char *url = NULL;
 	_cleanup_result_ struct result result = { 0 };

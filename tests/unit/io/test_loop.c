@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Order of tasks and timers within and across turns, with the clock turned by hand; and one run in real time. */
+/* Order of tasks and timers within and across turns, with the clock turned by hand; and one run in
+ * real time. */
 #include "unit.h"
 
 #include <event2/event.h>
@@ -66,9 +67,9 @@ static void run_letter(struct loop_task *task)
 		loop_task_cancel(loop, &self->cancel->task);
 }
 
-#define LETTER_TASK(c)                                                                                                 \
-	{                                                                                                              \
-		.task.run = run_letter, .letter = c                                                                    \
+#define LETTER_TASK(c)                                                                             \
+	{                                                                                          \
+		.task.run = run_letter, .letter = c                                                \
 	}
 
 static void tasks_run_once_in_order(void **state)
@@ -147,9 +148,9 @@ static void fire_letter(struct loop_timer *timer)
 		loop_timer_clear(loop, &self->clear->timer);
 }
 
-#define LETTER_TIMER(c)                                                                                                \
-	{                                                                                                              \
-		.timer.fire = fire_letter, .letter = c, .again = -1                                                    \
+#define LETTER_TIMER(c)                                                                            \
+	{                                                                                          \
+		.timer.fire = fire_letter, .letter = c, .again = -1                                \
 	}
 
 static void timers_follow_the_clock(void **state)
@@ -400,7 +401,8 @@ static void waits_for_timers_and_events(void **state)
 	loop_timer_set(loop, &writer.timer, 30);
 	loop_run(loop);
 	assert_story("tr");
-	/* First wait, timer and event; libevent's clock may make it look once or twice too early. */
+	/* First wait, timer and event; libevent's clock may make it look once or twice too
+	 * early. */
 	assert_in_range(loop_turns(loop), 2, 6);
 	loop_timer_clear(loop, &far);
 	event_free(event);
@@ -421,7 +423,8 @@ static void endless_events_leave_room_for_tasks(void **state)
 	int ends[2];
 
 	assert_int_equal(pipe(ends), 0);
-	event = event_new(loop_base(loop), ends[1], EV_WRITE | EV_PERSIST, on_always_writable, NULL);
+	event = event_new(loop_base(loop), ends[1], EV_WRITE | EV_PERSIST, on_always_writable,
+			  NULL);
 	event_add(event, NULL);
 	loop_turn(loop);
 	loop_task_queue(loop, &a.task);
@@ -435,8 +438,9 @@ static void endless_events_leave_room_for_tasks(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 RUN_TESTS(cmocka_unit_test_setup_teardown(waits_for_timers_and_events, setup_real_time, teardown),
-	  T(tasks_run_once_in_order), T(what_a_task_queues_waits_for_the_next_turn), T(tasks_cancel_each_other),
-	  T(timers_follow_the_clock), T(due_together_fire_as_they_were_set), T(timers_move_and_clear),
+	  T(tasks_run_once_in_order), T(what_a_task_queues_waits_for_the_next_turn),
+	  T(tasks_cancel_each_other), T(timers_follow_the_clock),
+	  T(due_together_fire_as_they_were_set), T(timers_move_and_clear),
 	  T(a_timer_set_to_now_again_waits_a_turn), T(many_timers_fire_in_order),
 	  T(hooks_come_once_a_turn_after_tasks_and_timers), T(a_hook_may_remove_the_next_one),
 	  T(run_ends_without_waiting), T(a_task_queued_by_a_hook_is_not_slept_over),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Batches form by themselves while the thread is busy, every job comes back once, on the loop, in order. */
+/* Batches form by themselves while the thread is busy, every job comes back once, on the loop, in
+ * order. */
 #include "unit.h"
 
 #include <pthread.h>
@@ -215,7 +216,8 @@ static void note_signals(void *context, struct worker_jobs *jobs, size_t count)
 
 static void signals_stay_with_the_loop(void **state)
 {
-	struct worker *worker = worker_new(loop, "a name longer than the kernel takes", 1, note_signals, &thread_mask);
+	struct worker *worker = worker_new(loop, "a name longer than the kernel takes", 1,
+					   note_signals, &thread_mask);
 	static const int wanted[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR1, SIGALRM, SIGPIPE };
 	struct job job;
 	sigset_t ours;

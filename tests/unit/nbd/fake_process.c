@@ -15,7 +15,7 @@ static struct process {
 
 char *__wrap_process_find(const char *program);
 struct process *__wrap_process_start(struct loop *loop, const char *const *argv,
-						   process_ended_fn ended, void *arg, struct err *err);
+				     process_ended_fn ended, void *arg, struct err *err);
 pid_t __wrap_process_pid(const struct process *process);
 void __wrap_process_end(struct process *process);
 struct process *__wrap_process_free(struct process *process);
@@ -39,7 +39,7 @@ char *__wrap_process_find(const char *program)
 }
 
 struct process *__wrap_process_start(struct loop *loop, const char *const *argv,
-						   process_ended_fn ended, void *arg, struct err *err)
+				     process_ended_fn ended, void *arg, struct err *err)
 {
 	assert(!fake_process.runs);
 	fake_process.runs = true;

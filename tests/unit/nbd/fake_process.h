@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * Behind the functions of disk/process.h, one process that does nothing: it runs from the moment it is started
- * until the test says that it has ended. Programs that link it put it in front of the real functions (meson.build).
+ * Behind the functions of disk/process.h, one process that does nothing: it runs from the moment it
+ * is started until the test says that it has ended. Programs that link it put it in front of the
+ * real functions (meson.build).
  */
 
 #include "io/process.h"

@@ -117,7 +117,8 @@ static const char *add_node(struct fake_qmp *fake, const struct json *arguments)
 
 static const char *remove_node(struct fake_qmp *fake, const struct json *arguments)
 {
-	struct fake_thing *node = find(fake->nodes, fake->node_count, json_text(json_get(arguments, "node-name")));
+	struct fake_thing *node =
+		find(fake->nodes, fake->node_count, json_text(json_get(arguments, "node-name")));
 
 	if (!node)
 		return "Failed to find node";
@@ -143,7 +144,8 @@ static const char *add_export(struct fake_qmp *fake, const struct json *argument
 
 static const char *remove_export(struct fake_qmp *fake, const struct json *arguments)
 {
-	struct fake_thing *export = find(fake->exports, fake->export_count, json_text(json_get(arguments, "id")));
+	struct fake_thing *export =
+		find(fake->exports, fake->export_count, json_text(json_get(arguments, "id")));
 
 	if (!export)
 		return "Export is not found";
@@ -173,13 +175,14 @@ static const char *start_server(struct fake_qmp *fake, const struct json *argume
 	assert_int_equal(json_integer(json_get(arguments, "max-connections"), &limit), 0);
 	assert_int_equal(limit, 0);
 	assert_string_equal(json_text(json_get(address, "type")), "inet");
-	snprintf(fake->server_address, sizeof(fake->server_address), "%s:%s", json_text(json_get(data, "host")),
-		 json_text(json_get(data, "port")));
+	snprintf(fake->server_address, sizeof(fake->server_address), "%s:%s",
+		 json_text(json_get(data, "host")), json_text(json_get(data, "port")));
 	copy(fake->server_tls, sizeof(fake->server_tls), arguments, "tls-creds");
 	return NULL;
 }
 
-static const char *obey(struct fake_qmp *fake, const char *command, const struct json *arguments, struct json_writer *w)
+static const char *obey(struct fake_qmp *fake, const char *command, const struct json *arguments,
+			struct json_writer *w)
 {
 	const char *wrong = NULL;
 
@@ -215,8 +218,9 @@ static const char *obey(struct fake_qmp *fake, const char *command, const struct
 static void answer(struct fake_qmp *fake, const char *id, const char *wrong, const char *result)
 {
 	_cleanup_free_ char *text =
-		wrong ? xasprintf("{\"id\":\"%s\",\"error\":{\"class\":\"GenericError\",\"desc\":\"%s\"}}\r\n", id,
-				  wrong)
+		wrong ? xasprintf(
+				"{\"id\":\"%s\",\"error\":{\"class\":\"GenericError\",\"desc\":\"%s\"}}\r\n",
+				id, wrong)
 		      : xasprintf("{\"return\":%s,\"id\":\"%s\"}\r\n", result, id);
 
 	send_text(fake, text);
@@ -270,7 +274,8 @@ static bool goes_wrong(struct fake_qmp *fake, const char *command, const char *i
 static void take_command(struct fake_qmp *fake, const char *line, size_t length)
 {
 	_cleanup_json_ struct json *message = json_parse(line, length, NULL);
-	const char *command = json_text(json_get(message, "execute")), *id = json_text(json_get(message, "id")), *wrong;
+	const char *command = json_text(json_get(message, "execute")),
+		   *id = json_text(json_get(message, "id")), *wrong;
 	_cleanup_buf_ struct buf result = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer w = { .out = &result };
 
@@ -314,8 +319,8 @@ static void on_event(struct bufferevent *stream, short what, void *arg)
 	fake_qmp_hang_up(arg);
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int length,
-		      void *arg)
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+		      int length, void *arg)
 {
 	struct fake_qmp *fake = arg;
 
@@ -336,8 +341,9 @@ void fake_qmp_open(struct fake_qmp *fake, struct loop *loop, const char *path)
 	fake->path = xstrdup(path);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	fake->listener =
-		evconnlistener_new_bind(loop_base(loop), on_accept, fake, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC,
-					4, (const struct sockaddr *)&address, sizeof(address));
+		evconnlistener_new_bind(loop_base(loop), on_accept, fake,
+					LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 4,
+					(const struct sockaddr *)&address, sizeof(address));
 	assert_non_null(fake->listener);
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A qemu-storage-daemon in memory, on the test's own loop: it has nodes and exports but serves nothing. Each command can be
- * made to go wrong in each way a peer can.
+ * A qemu-storage-daemon in memory, on the test's own loop: it has nodes and exports but serves
+ * nothing. Each command can be made to go wrong in each way a peer can.
  */
 
 #include "base/json.h"

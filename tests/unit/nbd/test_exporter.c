@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Exports through a qemu-storage-daemon in memory that can be good, refuse, hang, lie, talk nonsense and die, at each
- * command. Whatever it does, each question gets one answer, and what is asked again afterwards works.
+ * Exports through a qemu-storage-daemon in memory that can be good, refuse, hang, lie, talk
+ * nonsense and die, at each command. Whatever it does, each question gets one answer, and what is
+ * asked again afterwards works.
  */
 
 #include <fcntl.h>
@@ -23,14 +24,17 @@
 #define PATIENCE_MS 20000
 #define NO_PATIENCE_MS 100
 
-#define TCP_HEADING "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-/* A client of 127.0.0.1:10809, one of another server, one that is gone, and the client's own end. */
-#define CLIENT_LINES                                                                                                   \
-	TCP_HEADING "   0: 0100007F:2A39 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 1\n"              \
-		    "   1: 0100007F:2A39 0100007F:A119 01 00000000:00000000 00:00000000 00000000 0 0 2\n"              \
-		    "   2: 0100007F:1F40 0100007F:A11A 01 00000000:00000000 00:00000000 00000000 0 0 3\n"              \
-		    "   3: 0100007F:2A39 0100007F:A11B 06 00000000:00000000 00:00000000 00000000 0 0 0\n"              \
-		    "   4: 0100007F:A119 0100007F:2A39 01 00000000:00000000 00:00000000 00000000 0 0 4\n"
+#define TCP_HEADING                                                                                \
+	"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+/* A client of 127.0.0.1:10809, one of another server, one that is gone, and the client's own
+ * end. */
+#define CLIENT_LINES                                                                               \
+	TCP_HEADING                                                                                \
+	"   0: 0100007F:2A39 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 1\n"      \
+	"   1: 0100007F:2A39 0100007F:A119 01 00000000:00000000 00:00000000 00000000 0 0 2\n"      \
+	"   2: 0100007F:1F40 0100007F:A11A 01 00000000:00000000 00:00000000 00000000 0 0 3\n"      \
+	"   3: 0100007F:2A39 0100007F:A11B 06 00000000:00000000 00:00000000 00000000 0 0 0\n"      \
+	"   4: 0100007F:A119 0100007F:2A39 01 00000000:00000000 00:00000000 00000000 0 0 4\n"
 
 struct scene {
 	struct tree tree;
@@ -130,7 +134,8 @@ static void on_done(void *arg, const struct err *err)
 	loop_stop(scene->loop);
 }
 
-static void on_listed(void *arg, const struct export_seen *items, size_t count, const struct err *err)
+static void on_listed(void *arg, const struct export_seen *items, size_t count,
+		      const struct err *err)
 {
 	struct scene *scene = arg;
 
@@ -265,7 +270,8 @@ static void test_in_use(void **state)
 	assert_true(scene->certain);
 	assert_string_equal(scene->client, "127.0.0.1:41241");
 	assert_int_equal(remove_it(scene, false), ERR_CONFLICT);
-	assert_string_equal(scene->err.text, "export " NAME " is in use by NBD client 127.0.0.1:41241");
+	assert_string_equal(scene->err.text,
+			    "export " NAME " is in use by NBD client 127.0.0.1:41241");
 	/* Not even for another device. */
 	assert_int_equal(add_as(scene, NAME, scene->other_device, false), ERR_CONFLICT);
 	assert_int_equal(scene->fake.export_count, 1);
@@ -313,10 +319,10 @@ static void test_bad_questions(void **state)
 /* ---- what goes wrong ---- */
 
 /* What add() and then remove() use. */
-static const char *const add_commands[] = { "query-block-exports", "query-named-block-nodes", "blockdev-add",
-					    "block-export-add" };
-static const char *const remove_commands[] = { "query-block-exports", "query-named-block-nodes", "block-export-del",
-					       "blockdev-del" };
+static const char *const add_commands[] = { "query-block-exports", "query-named-block-nodes",
+					    "blockdev-add", "block-export-add" };
+static const char *const remove_commands[] = { "query-block-exports", "query-named-block-nodes",
+					       "block-export-del", "blockdev-del" };
 
 static void set_fault(struct scene *scene, const char *command, enum fake_fault fault)
 {
@@ -365,7 +371,8 @@ static void test_refused(void **state)
 	}
 }
 
-static void each_command(struct scene *scene, enum fake_fault fault, enum err_code expected, int64_t timeout_ms)
+static void each_command(struct scene *scene, enum fake_fault fault, enum err_code expected,
+			 int64_t timeout_ms)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(add_commands); i++) {
 		open_exporter(scene, timeout_ms);
@@ -479,7 +486,8 @@ static void test_lost(void **state)
 	exporter_health(scene->exporter, &health);
 	assert_true(health.ok);
 	assert_int_equal(health.restarts, 0);
-	assert_int_equal(health.pid, getpid()); /* somebody else's; what it has open is no stranger's all the same */
+	/* somebody else's; what it has open is no stranger's all the same */
+	assert_int_equal(health.pid, getpid());
 }
 
 static void test_nobody_there(void **state)

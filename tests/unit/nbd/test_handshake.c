@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The NBD handshake with servers of all kinds. A server here says everything it has to say at once, which is as bad as
- * saying it in time; then it closes, or waits for whatever the client does.
+ * The NBD handshake with servers of all kinds. A server here says everything it has to say at once,
+ * which is as bad as saying it in time; then it closes, or waits for whatever the client does.
  */
 
 #include <endian.h>
@@ -75,8 +75,8 @@ static void on_written(struct bufferevent *stream, void *arg)
 		close_stream(scene);
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int length,
-		      void *arg)
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+		      int length, void *arg)
 {
 	struct scene *scene = arg;
 
@@ -93,11 +93,14 @@ static int setup(void **state)
 
 	scene->loop = loop_new();
 	assert_int_equal(address_parse("127.0.0.1:0", &scene->address, NULL), 0);
-	scene->listener = evconnlistener_new_bind(loop_base(scene->loop), on_accept, scene, LEV_OPT_CLOSE_ON_FREE, 4,
-						  &scene->address.sa.any, (int)scene->address.length);
+	scene->listener = evconnlistener_new_bind(loop_base(scene->loop), on_accept, scene,
+						  LEV_OPT_CLOSE_ON_FREE, 4, &scene->address.sa.any,
+						  (int)scene->address.length);
 	assert_non_null(scene->listener);
 	length = scene->address.length;
-	assert_int_equal(getsockname(evconnlistener_get_fd(scene->listener), &scene->address.sa.any, &length), 0);
+	assert_int_equal(getsockname(evconnlistener_get_fd(scene->listener), &scene->address.sa.any,
+				     &length),
+			 0);
 	*state = scene;
 	return 0;
 }
@@ -294,8 +297,8 @@ static void test_wrong_magic(void **state)
 }
 
 /*
- * All is said and the connection closed before the client looks for the first time: what was wrong with what was said is
- * told, not that the answer to it cannot be sent.
+ * All is said and the connection closed before the client looks for the first time: what was wrong
+ * with what was said is told, not that the answer to it cannot be sent.
  */
 static void test_wrong_magic_and_gone(void **state)
 {
@@ -385,7 +388,8 @@ static void test_nobody(void **state)
 static void test_cancelled(void **state)
 {
 	struct scene *scene = *state;
-	struct handshake *call = handshake_start(scene->loop, &scene->address, NULL, NAME, on_checked, scene);
+	struct handshake *call =
+		handshake_start(scene->loop, &scene->address, NULL, NAME, on_checked, scene);
 
 	assert_int_not_equal(handshake_port(call), 0);
 	while (!scene->stream)

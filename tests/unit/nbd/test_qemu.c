@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The life of an engine that the daemon starts itself: when it is waited for, when it is left alone, when it is given up,
- * and what it is told before it serves. Neither process nor time is real, so the seconds of patience cost none.
+ * The life of an engine that the daemon starts itself: when it is waited for, when it is left
+ * alone, when it is given up, and what it is told before it serves. Neither process nor time is
+ * real, so the seconds of patience cost none.
  */
 
 #include <setjmp.h>
@@ -13,9 +14,9 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "nbd/exporter.h"
 #include "fake_process.h"
 #include "fake_qmp.h"
+#include "nbd/exporter.h"
 #include "tree.h"
 
 #define STEP_MS 20
@@ -23,16 +24,17 @@
 #define PAUSE_MS 1000
 #define PID_FILE "run/qemu-storage-daemon.pid"
 
-static const char certificate[] = "-----BEGIN CERTIFICATE-----\n"
-				  "MIIBdDCCARugAwIBAgIURwkMIIYRqLY3nMV+ezqsNQuM5rIwCgYIKoZIzj0EAwIw\n"
-				  "DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjkwMTMwMDhaGA8yMTI2MTEwNTAxMzAw\n"
-				  "OFowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABMqz\n"
-				  "GqVsm4aGdVfYlmRT/QmBxXLTnJdTa2DWYJblxn5FTAbgTXrylzuY7CCAA4iZlj8u\n"
-				  "JNODZFV7FV43ktj6H7ijUzBRMB0GA1UdDgQWBBTOG0krFOzDTMfLWzgmOnzHzK70\n"
-				  "eDAfBgNVHSMEGDAWgBTOG0krFOzDTMfLWzgmOnzHzK70eDAPBgNVHRMBAf8EBTAD\n"
-				  "AQH/MAoGCCqGSM49BAMCA0cAMEQCID0sHmaSebbCchAqRJzM5cK2ZT6JS0WBNdhh\n"
-				  "MIraUQ93AiBECvn9JkhBGsXQAqP3YqyGcqfWgHY2ZrtNAfTk61FwTA==\n"
-				  "-----END CERTIFICATE-----\n";
+static const char certificate[] =
+	"-----BEGIN CERTIFICATE-----\n"
+	"MIIBdDCCARugAwIBAgIURwkMIIYRqLY3nMV+ezqsNQuM5rIwCgYIKoZIzj0EAwIw\n"
+	"DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjkwMTMwMDhaGA8yMTI2MTEwNTAxMzAw\n"
+	"OFowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABMqz\n"
+	"GqVsm4aGdVfYlmRT/QmBxXLTnJdTa2DWYJblxn5FTAbgTXrylzuY7CCAA4iZlj8u\n"
+	"JNODZFV7FV43ktj6H7ijUzBRMB0GA1UdDgQWBBTOG0krFOzDTMfLWzgmOnzHzK70\n"
+	"eDAfBgNVHSMEGDAWgBTOG0krFOzDTMfLWzgmOnzHzK70eDAPBgNVHRMBAf8EBTAD\n"
+	"AQH/MAoGCCqGSM49BAMCA0cAMEQCID0sHmaSebbCchAqRJzM5cK2ZT6JS0WBNdhh\n"
+	"MIraUQ93AiBECvn9JkhBGsXQAqP3YqyGcqfWgHY2ZrtNAfTk61FwTA==\n"
+	"-----END CERTIFICATE-----\n";
 
 struct scene {
 	struct tree tree;
@@ -199,7 +201,8 @@ static void one_that_was_up_is_left_alone(void **state)
 	assert_int_equal(fake_process.starts, 1);
 }
 
-/* Not even far enough to be reached: the next one is started, nobody waits for the first any more. */
+/* Not even far enough to be reached: the next one is started, nobody waits for the first any
+ * more. */
 static void one_that_ends_at_once_is_replaced(void **state)
 {
 	struct scene *scene = *state;

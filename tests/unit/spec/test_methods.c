@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The method table is the interface, so mistakes in it are checked here once instead of on every surface: no holes, no
- * doubles, nothing without words for people, and the D-Bus signatures that programs rely on.
+ * The method table is the interface, so mistakes in it are checked here once instead of on every
+ * surface: no holes, no doubles, nothing without words for people, and the D-Bus signatures that
+ * programs rely on.
  */
 
 #include <setjmp.h>
@@ -30,11 +31,13 @@ static void rows_are_whole(void **state)
 		if (method->answer == ANSWER_OPERATION) {
 			assert_ptr_equal(method->result, &operation_record);
 			assert_int_not_equal(method->access, ACCESS_READ);
-			/* Whatever begins something can be asked for again safely; see core/methods/idempotency.c. */
+			/* Whatever begins something can be asked for again safely; see
+			 * core/methods/idempotency.c. */
 			key = record_find(method->args, "request_id");
 			assert_true(key && (key->flags & FIELD_KEY));
 			assert_string_equal(strchr(method->name, '.') + 1, method->command);
-			assert_string_equal(operation_type_names[method->operation], method->command);
+			assert_string_equal(operation_type_names[method->operation],
+					    method->command);
 		}
 		/* Where it is has to be told. */
 		if (method->answer == ANSWER_CREATED)
@@ -69,7 +72,8 @@ static void fields_are_documented(void **state)
 		for (size_t r = 0; r < ARRAY_SIZE(records); r++) {
 			for (size_t f = 0; f < records[r]->count; f++) {
 				assert_false(str_empty(records[r]->fields[f].doc));
-				assert_ptr_equal(record_find(records[r], records[r]->fields[f].name),
+				assert_ptr_equal(record_find(records[r],
+							     records[r]->fields[f].name),
 						 &records[r]->fields[f]);
 			}
 		}
@@ -81,7 +85,8 @@ static void paths_name_required_arguments(void **state)
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
 		const struct method *method = &methods[i];
 
-		for (const char *open = strchr(method->path, '{'); open; open = strchr(open + 1, '{')) {
+		for (const char *open = strchr(method->path, '{'); open;
+		     open = strchr(open + 1, '{')) {
 			_cleanup_free_ char *name = xstrndup(open + 1, strcspn(open + 1, "}"));
 			const struct field *field = record_find(method->args, name);
 
@@ -99,7 +104,8 @@ static void nothing_is_there_twice(void **state)
 			assert_string_not_equal(methods[i].name, methods[k].name);
 			assert_string_not_equal(methods[i].member, methods[k].member);
 			assert_string_not_equal(methods[i].command, methods[k].command);
-			assert_false(methods[i].verb == methods[k].verb && streq(methods[i].path, methods[k].path));
+			assert_false(methods[i].verb == methods[k].verb &&
+				     streq(methods[i].path, methods[k].path));
 			assert_false(methods[i].scope == methods[k].scope &&
 				     streq(methods[i].object_member, methods[k].object_member));
 		}
@@ -112,7 +118,10 @@ static void signatures_are_the_promised_ones(void **state)
 		enum method_id id;
 		const char *manager, *object, *result;
 	} promised[] = {
-		{ METHOD_VOLUME_CREATE, "ssts" "a{sv}", NULL, "o" },
+		{ METHOD_VOLUME_CREATE,
+		  "ssts"
+		  "a{sv}",
+		  NULL, "o" },
 		{ METHOD_VOLUME_ATTACH, "ssa{sv}", "sa{sv}", "o" },
 		{ METHOD_VOLUME_DETACH, "sa{sv}", "a{sv}", "o" },
 		{ METHOD_VOLUME_DELETE, "sa{sv}", "a{sv}", "o" },

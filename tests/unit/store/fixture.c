@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Nothing here sleeps: a test turns the loop until what it waits for has been called. What never comes is the
- * time-out of the test run.
+ * Nothing here sleeps: a test turns the loop until what it waits for has been called. What never
+ * comes is the time-out of the test run.
  */
 
 #include "fixture.h"
@@ -126,7 +126,8 @@ static void memory_set_away(struct fixture *f, bool away)
 		store_memory_set_away(f->store, away ? "the test has taken it away" : NULL);
 }
 
-static void add_transition(struct buf *out, const char *previous, const char *now, const char *details)
+static void add_transition(struct buf *out, const char *previous, const char *now,
+			   const char *details)
 {
 	buf_printf(out, "%s%s>%s:%s", out->length ? " " : "", str_or(previous, ""), str_or(now, ""),
 		   str_or(details, ""));
@@ -135,12 +136,14 @@ static void add_transition(struct buf *out, const char *previous, const char *no
 static char *memory_history(struct fixture *f, const char *operation_id)
 {
 	struct store_memory_transition transitions[16];
-	size_t count = store_memory_history(f->store, operation_id, transitions, ARRAY_SIZE(transitions));
+	size_t count =
+		store_memory_history(f->store, operation_id, transitions, ARRAY_SIZE(transitions));
 	struct buf out = BUF_NULL;
 
 	assert_true(count <= ARRAY_SIZE(transitions));
 	for (size_t i = 0; i < count; i++)
-		add_transition(&out, transitions[i].previous_status, transitions[i].new_status, transitions[i].details);
+		add_transition(&out, transitions[i].previous_status, transitions[i].new_status,
+			       transitions[i].details);
 	fixture_close(f);
 	return buf_take(&out);
 }
@@ -182,15 +185,18 @@ static char *sqlite_history(struct fixture *f, const char *operation_id)
 
 	fixture_close(f);
 	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(db,
-					    "SELECT previous_status, new_status, details FROM volume_operation_history "
-					    "WHERE operation_id = ?1 ORDER BY id",
-					    -1, &stmt, NULL),
-			 SQLITE_OK);
+	assert_int_equal(
+		sqlite3_prepare_v2(
+			db,
+			"SELECT previous_status, new_status, details FROM volume_operation_history "
+			"WHERE operation_id = ?1 ORDER BY id",
+			-1, &stmt, NULL),
+		SQLITE_OK);
 	sqlite3_bind_text(stmt, 1, operation_id, -1, SQLITE_STATIC);
 	while (sqlite3_step(stmt) == SQLITE_ROW)
 		add_transition(&out, (const char *)sqlite3_column_text(stmt, 0),
-			       (const char *)sqlite3_column_text(stmt, 1), (const char *)sqlite3_column_text(stmt, 2));
+			       (const char *)sqlite3_column_text(stmt, 1),
+			       (const char *)sqlite3_column_text(stmt, 2));
 	sqlite3_finalize(stmt);
 	sqlite3_close(db);
 	return buf_take(&out);
@@ -214,11 +220,13 @@ static bool write_file(const char *path, const char *text)
 
 bool fixture_may_mount(void)
 {
-	_cleanup_free_ char *uids = xasprintf("0 %u 1", getuid()), *gids = xasprintf("0 %u 1", getgid());
+	_cleanup_free_ char *uids = xasprintf("0 %u 1", getuid()),
+			    *gids = xasprintf("0 %u 1", getgid());
 
 	/* Somebody who is not root may be it in a name space, where the kernel allows that. */
 	if (unshare(CLONE_NEWNS) < 0 &&
-	    (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 || !write_file("/proc/self/setgroups", "deny") ||
+	    (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 ||
+	     !write_file("/proc/self/setgroups", "deny") ||
 	     !write_file("/proc/self/uid_map", uids) || !write_file("/proc/self/gid_map", gids)))
 		return false;
 	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
@@ -265,8 +273,8 @@ const struct variant *fixture_variant;
 
 bool fixture_choose(int argc, char **argv)
 {
-	static const struct variant *const variants[] = { &variant_memory, &variant_sqlite, &variant_sqlite_full,
-							  &variant_mariadb };
+	static const struct variant *const variants[] = { &variant_memory, &variant_sqlite,
+							  &variant_sqlite_full, &variant_mariadb };
 
 	for (size_t i = 0; i < ARRAY_SIZE(variants); i++) {
 		if (argc == 2 && streq(argv[1], variants[i]->name))
@@ -424,7 +432,8 @@ void fixture_assert_brought_up(struct fixture *f)
 
 /* ---- records ---- */
 
-void make_operation(struct operation_record *operation, const char *id, int status, const char *volume_id)
+void make_operation(struct operation_record *operation, const char *id, int status,
+		    const char *volume_id)
 {
 	record_init(&operation_record, operation);
 	str_set(&operation->id, id);
@@ -434,7 +443,8 @@ void make_operation(struct operation_record *operation, const char *id, int stat
 	operation->created_at = operation->updated_at = WALL_MS;
 }
 
-void put_operation(struct store_batch *batch, const char *id, int status, const char *volume_id, int64_t updated_at)
+void put_operation(struct store_batch *batch, const char *id, int status, const char *volume_id,
+		   int64_t updated_at)
 {
 	struct operation_record operation = { 0 };
 
@@ -444,7 +454,8 @@ void put_operation(struct store_batch *batch, const char *id, int status, const 
 	record_clear(&operation_record, &operation);
 }
 
-void put_mapping(struct store_batch *batch, const char *volume_id, const char *vm_id, const char *device_path)
+void put_mapping(struct store_batch *batch, const char *volume_id, const char *vm_id,
+		 const char *device_path)
 {
 	struct mapping_record mapping = { 0 };
 
@@ -489,7 +500,8 @@ struct store_batch *batch_with_operation(const char *id, int status)
 	return batch;
 }
 
-struct store_batch *batch_with_mapping(const char *volume_id, const char *vm_id, const char *device_path)
+struct store_batch *batch_with_mapping(const char *volume_id, const char *vm_id,
+				       const char *device_path)
 {
 	struct store_batch *batch = store_batch_new(volume_id);
 
@@ -543,12 +555,14 @@ void fill_record(const struct record *record, void *object, int seed)
 void assert_same(const struct record *record, const void *a, const void *b)
 {
 	_cleanup_buf_ struct buf left = BUF_NULL, right = BUF_NULL;
-	_cleanup_json_writer_ struct json_writer left_json = { .out = &left }, right_json = { .out = &right };
+	_cleanup_json_writer_ struct json_writer left_json = { .out = &left },
+						 right_json = { .out = &right };
 
 	record_to_json(record, a, true, &left_json);
 	record_to_json(record, b, true, &right_json);
 	assert_string_equal(left.data, right.data);
 	/* JSON leaves out what is not set, so look at every field as well. */
 	for (size_t i = 0; i < record->count; i++)
-		assert_int_equal(field_is_set(&record->fields[i], a), field_is_set(&record->fields[i], b));
+		assert_int_equal(field_is_set(&record->fields[i], a),
+				 field_is_set(&record->fields[i], b));
 }

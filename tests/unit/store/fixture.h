@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * A store under test: which one, how it is restarted, and how it is made to be away. The file-backed one is really
- * away: RLIMIT_FSIZE makes every write to its files fail as a broken disk does, or its file system is filled up.
+ * A store under test: which one, how it is restarted, and how it is made to be away. The
+ * file-backed one is really away: RLIMIT_FSIZE makes every write to its files fail as a broken disk
+ * does, or its file system is filled up.
  */
 
 #include <setjmp.h>
@@ -26,11 +27,13 @@ struct variant {
 	void (*reopen)(struct fixture *f);
 	void (*set_away)(struct fixture *f, bool away);
 	void (*tear_down)(struct fixture *f); /* may be NULL */
-	/* "pending>executing:{…} …", the stored transitions of an operation, oldest first; the store is closed by it. */
+	/* "pending>executing:{…} …", the stored transitions of an operation, oldest first; the
+	 * store is closed by it. */
 	char *(*history)(struct fixture *f, const char *operation_id);
 };
 extern const struct variant variant_memory, variant_sqlite;
-/* In a database of a server that fixture_mariadb_start() has started; false from that where none is installed. */
+/* In a database of a server that fixture_mariadb_start() has started; false from that where none is
+ * installed. */
 extern const struct variant variant_mariadb;
 bool fixture_mariadb_start(void);
 /* As the server's root in the test's database; text: the rows, "a|b" a line. */
@@ -41,7 +44,8 @@ void assert_texts_differ(struct fixture *f); /* by every byte */
 /* On a small file system of its own, which fixture_may_mount() must have allowed. */
 extern const struct variant variant_sqlite_full;
 
-/* The SQL that makes a store of an earlier version, with one of those that live and one of each other kind in it. */
+/* The SQL that makes a store of an earlier version, with one of those that live and one of each
+ * other kind in it. */
 char *fixture_old_store(const char *dialect, unsigned version);
 /* They are in there still, and what that version did not know can be kept as well. */
 void fixture_assert_brought_up(struct fixture *f);
@@ -49,7 +53,8 @@ void fixture_assert_brought_up(struct fixture *f);
 /* Enters a name space in which file systems can be mounted; false where that is not possible. */
 bool fixture_may_mount(void);
 
-/* The variant named on the command line. False when it cannot be had here: "skipped", 77 for meson. */
+/* The variant named on the command line. False when it cannot be had here: "skipped", 77 for
+ * meson. */
 bool fixture_choose(int argc, char **argv);
 extern const struct variant *fixture_variant;
 
@@ -100,9 +105,9 @@ struct list {
 	size_t count;
 	bool more;
 };
-#define LIST_ANY                                                                                                       \
-	{                                                                                                              \
-		.type = -1, .status = -1, .limit = 100                                                                 \
+#define LIST_ANY                                                                                   \
+	{                                                                                          \
+		.type = -1, .status = -1, .limit = 100                                             \
 	}
 void list_on_done(void *arg, const struct store_operations *result);
 void list_clear(struct list *list);
@@ -116,13 +121,17 @@ void assert_ok(struct err err);
 #define VM_B "bbbbbbbb-0000-4000-8000-000000000000"
 
 /* Batches. */
-void make_operation(struct operation_record *operation, const char *id, int status, const char *volume_id);
-void put_operation(struct store_batch *batch, const char *id, int status, const char *volume_id, int64_t updated_at);
-void put_mapping(struct store_batch *batch, const char *volume_id, const char *vm_id, const char *device_path);
+void make_operation(struct operation_record *operation, const char *id, int status,
+		    const char *volume_id);
+void put_operation(struct store_batch *batch, const char *id, int status, const char *volume_id,
+		   int64_t updated_at);
+void put_mapping(struct store_batch *batch, const char *volume_id, const char *vm_id,
+		 const char *device_path);
 void put_name(struct store_batch *batch, const char *volume_id, const char *name);
 void put_export(struct store_batch *batch, const char *volume_id, const char *export_name);
 struct store_batch *batch_with_operation(const char *id, int status);
-struct store_batch *batch_with_mapping(const char *volume_id, const char *vm_id, const char *device_path);
+struct store_batch *batch_with_mapping(const char *volume_id, const char *vm_id,
+				       const char *device_path);
 /* A value of its own in every field of the record, and JSON to compare records by. */
 void fill_record(const struct record *record, void *object, int seed);
 void assert_same(const struct record *record, const void *a, const void *b);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A private database server for the whole test program, and a database of its own for each test. The server listens on
- * a socket only and dies with the program. It is away when it only reads: the user has no right to write then.
+ * A private database server for the whole test program, and a database of its own for each test.
+ * The server listens on a socket only and dies with the program. It is away when it only reads: the
+ * user has no right to write then.
  */
 
 #include <fcntl.h>
@@ -110,13 +111,14 @@ static void connect_root(void)
 }
 
 /*
- * Servers must not share a folder for temporary tables: each removes as it starts what it finds there, from under the
- * others.
+ * Servers must not share a folder for temporary tables: each removes as it starts what it finds
+ * there, from under the others.
  */
 bool fixture_mariadb_start(void)
 {
 	char folder[] = "/tmp/volume-daemon-mariadb-XXXXXX";
-	_cleanup_free_ char *log = NULL, *datadir = NULL, *tmpdir = NULL, *socket_option = NULL, *pid_file = NULL;
+	_cleanup_free_ char *log = NULL, *datadir = NULL, *tmpdir = NULL, *socket_option = NULL,
+			    *pid_file = NULL;
 	struct passwd *user = getpwnam("mysql");
 
 	server.folder = xstrdup(mkdtemp(folder));
@@ -132,9 +134,11 @@ bool fixture_mariadb_start(void)
 	server.socket = xasprintf("%s/socket", server.folder);
 	socket_option = xasprintf("--socket=%s", server.socket);
 	pid_file = xasprintf("--pid-file=%s/pid", server.folder);
-	server.pid = start((char *const[]){ (char[]){ "mariadbd" }, (char[]){ "--no-defaults" }, datadir, tmpdir,
-					    socket_option, pid_file, (char[]){ "--skip-networking" },
-					    (char[]){ "--innodb-use-native-aio=0" }, (char[]){ "--user=mysql" },
+	server.pid = start((char *const[]){ (char[]){ "mariadbd" }, (char[]){ "--no-defaults" },
+					    datadir, tmpdir, socket_option, pid_file,
+					    (char[]){ "--skip-networking" },
+					    (char[]){ "--innodb-use-native-aio=0" },
+					    (char[]){ "--user=mysql" },
 					    (char[]){ "--innodb-buffer-pool-size=32M" },
 					    (char[]){ "--innodb-log-file-size=8M" }, NULL },
 			   log);
@@ -173,7 +177,11 @@ char *fixture_mariadb_text(struct fixture *f, const char *sql)
 	assert_non_null(result);
 	while ((row = mysql_fetch_row(result))) {
 		for (unsigned i = 0; i < mysql_num_fields(result); i++)
-			buf_printf(&text, "%s%s", i ? "|" : text.length ? "\n" : "", str_or(row[i], "NULL"));
+			buf_printf(&text, "%s%s",
+				   i             ? "|"
+				   : text.length ? "\n"
+						 : "",
+				   str_or(row[i], "NULL"));
 	}
 	mysql_free_result(result);
 	return text.length ? buf_take(&text) : xstrdup("");
@@ -214,10 +222,11 @@ static void tear_down(struct fixture *f)
 
 static char *history(struct fixture *f, const char *operation_id)
 {
-	_cleanup_free_ char *sql = xasprintf("SELECT CONCAT(COALESCE(previous_status, ''), '>', new_status, "
-					     "':', COALESCE(details, '')) FROM volume_operation_history "
-					     "WHERE operation_id = '%s' ORDER BY id",
-					     operation_id);
+	_cleanup_free_ char *sql =
+		xasprintf("SELECT CONCAT(COALESCE(previous_status, ''), '>', new_status, "
+			  "':', COALESCE(details, '')) FROM volume_operation_history "
+			  "WHERE operation_id = '%s' ORDER BY id",
+			  operation_id);
 	char *text;
 
 	fixture_close(f);

@@ -380,7 +380,8 @@ static void a_read_sees_what_has_landed(void **state)
 	struct fixture *f = *state;
 	struct list list = { .loop = f->loop, .store = f->store };
 
-	store_submit(f->store, batch_with_operation("op-1", OPERATION_COMPLETED), find_landed, &list);
+	store_submit(f->store, batch_with_operation("op-1", OPERATION_COMPLETED), find_landed,
+		     &list);
 	fixture_wait(f, &list.done);
 	assert_int_equal(list.count, 1);
 	list_clear(&list);
@@ -399,7 +400,8 @@ static void on_chain(void *arg, const struct err *err)
 
 	assert_ok(*err);
 	if (chain->left-- > 0) {
-		store_submit(chain->f->store, batch_with_operation("op-1", OPERATION_EXECUTING), on_chain, chain);
+		store_submit(chain->f->store, batch_with_operation("op-1", OPERATION_EXECUTING),
+			     on_chain, chain);
 		assert_int_equal(chain->left, left - 1);
 		return;
 	}
@@ -411,7 +413,8 @@ static void done_may_submit(void **state)
 {
 	struct chain chain = { .f = *state, .left = 10 };
 
-	store_submit(chain.f->store, batch_with_operation("op-1", OPERATION_PENDING), on_chain, &chain);
+	store_submit(chain.f->store, batch_with_operation("op-1", OPERATION_PENDING), on_chain,
+		     &chain);
 	fixture_wait(chain.f, &chain.done);
 	assert_int_equal(fixture_health(chain.f).transactions, 11);
 }

@@ -16,7 +16,8 @@ static void put_listed(struct fixture *f)
 		char id[16];
 
 		snprintf(id, sizeof(id), "op-%d", (i * 7) % 10);
-		make_operation(&operation, id, i % 2 ? OPERATION_COMPLETED : OPERATION_FAILED, i < 5 ? "v1" : "v2");
+		make_operation(&operation, id, i % 2 ? OPERATION_COMPLETED : OPERATION_FAILED,
+			       i < 5 ? "v1" : "v2");
 		operation.type = i % 3 ? OPERATION_ATTACH : OPERATION_DETACH;
 		str_set(&operation.vm_id, i < 8 ? VM_A : NULL);
 		operation.created_at = 1000 + (i * 7) % 10;
@@ -27,7 +28,8 @@ static void put_listed(struct fixture *f)
 }
 
 /* The last characters of the ids, in the order of the list; a + when there are more. */
-static void assert_list(struct fixture *f, struct store_operation_filter filter, const char *expected)
+static void assert_list(struct fixture *f, struct store_operation_filter filter,
+			const char *expected)
 {
 	struct list list = fixture_list(f, &filter);
 	char ids[64] = "";
@@ -67,7 +69,11 @@ static void lists_and_their_pages_go_by_age(void **state)
 	static const struct {
 		const char *id;
 		int64_t created_at;
-	} rows[] = { { "op-a", 3000 }, { "op-z", 1000 }, { "op-m", 2000 }, { "op-b", 2000 }, { "op-y", 500 } };
+	} rows[] = { { "op-a", 3000 },
+		     { "op-z", 1000 },
+		     { "op-m", 2000 },
+		     { "op-b", 2000 },
+		     { "op-y", 500 } };
 	struct fixture *f = *state;
 	struct store_operation_filter filter = LIST_ANY;
 	struct store_batch *batch = store_batch_new("list");
@@ -105,7 +111,7 @@ static void lists_and_their_pages_go_by_age(void **state)
 	list_clear(&list);
 }
 
-#define ASSERT_FILTER(F, EXPECTED, ...)                                                                                \
+#define ASSERT_FILTER(F, EXPECTED, ...)                                                            \
 	assert_list(F, (struct store_operation_filter){ .limit = 100, __VA_ARGS__ }, EXPECTED)
 
 static void filters_narrow_lists(void **state)
@@ -134,10 +140,12 @@ static void filters_narrow_lists(void **state)
 	ASSERT_FILTER(f, "x", .type = -1, .status = -1, .volume_id = "v3");
 	ASSERT_FILTER(f, "975", .type = OPERATION_ATTACH, .status = OPERATION_COMPLETED);
 	/* All at once, and again, with other values in the same statement. */
-	ASSERT_FILTER(f, "5", .type = OPERATION_ATTACH, .status = OPERATION_COMPLETED, .volume_id = "v2", .vm_id = VM_A,
-		      .since_ms = 1001, .until_ms = 1009, .before_id = "op-9");
-	ASSERT_FILTER(f, "0", .type = OPERATION_DETACH, .status = OPERATION_FAILED, .volume_id = "v1", .vm_id = VM_A,
-		      .since_ms = 1000, .until_ms = 1009, .before_id = "op-9");
+	ASSERT_FILTER(f, "5", .type = OPERATION_ATTACH, .status = OPERATION_COMPLETED,
+		      .volume_id = "v2", .vm_id = VM_A, .since_ms = 1001, .until_ms = 1009,
+		      .before_id = "op-9");
+	ASSERT_FILTER(f, "0", .type = OPERATION_DETACH, .status = OPERATION_FAILED,
+		      .volume_id = "v1", .vm_id = VM_A, .since_ms = 1000, .until_ms = 1009,
+		      .before_id = "op-9");
 }
 
 static void a_cancelled_read_is_silent(void **state)
@@ -184,7 +192,8 @@ static void closing_answers_reads(void **state)
 #define AGED_ID_SIZE 32
 
 /* Ids that say nothing about age, as those of earlier daemons. */
-static void put_aged(struct fixture *f, int days_old, int status, bool needs_attention, char id[AGED_ID_SIZE])
+static void put_aged(struct fixture *f, int days_old, int status, bool needs_attention,
+		     char id[AGED_ID_SIZE])
 {
 	struct operation_record operation = { 0 };
 	struct store_batch *batch = store_batch_new("aged");
@@ -192,7 +201,8 @@ static void put_aged(struct fixture *f, int days_old, int status, bool needs_att
 	snprintf(id, AGED_ID_SIZE, "op-%03u-%03d", (unsigned)days_old * 7919 % 1000, days_old);
 	make_operation(&operation, id, status, "v");
 	operation.created_at = NOW_MS - days_old * DAY_MS;
-	operation.completed_at = operation_status_is_final(status) ? operation.created_at + 1000 : 0;
+	operation.completed_at =
+		operation_status_is_final(status) ? operation.created_at + 1000 : 0;
 	operation.needs_attention = needs_attention;
 	store_batch_operation(batch, &operation);
 	store_batch_history(batch, id, "", "pending", NULL);
@@ -274,8 +284,12 @@ static void a_cancelled_prune_is_silent(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		T(lists_come_in_pages_newest_first), T(lists_and_their_pages_go_by_age), T(filters_narrow_lists),
-		T(a_cancelled_read_is_silent),       T(closing_answers_reads),           T(old_operations_leave),
+		T(lists_come_in_pages_newest_first),
+		T(lists_and_their_pages_go_by_age),
+		T(filters_narrow_lists),
+		T(a_cancelled_read_is_silent),
+		T(closing_answers_reads),
+		T(old_operations_leave),
 		T(a_cancelled_prune_is_silent),
 	};
 

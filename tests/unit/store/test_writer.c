@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The writer against a database that does exactly what the test says: it stands still at a gate, fails, and remembers in
- * what order and in which groups batches reached it. The clock is turned by hand.
+ * The writer against a database that does exactly what the test says: it stands still at a gate,
+ * fails, and remembers in what order and in which groups batches reached it. The clock is turned by
+ * hand.
  */
 
 #include <pthread.h>
@@ -35,7 +36,8 @@ struct fake {
 
 /* ---- the database ---- */
 
-static int fake_commit(void *session, struct store_batch *const *batches, size_t count, struct err *err)
+static int fake_commit(void *session, struct store_batch *const *batches, size_t count,
+		       struct err *err)
 {
 	struct fake *fake = session;
 	bool failed;
@@ -88,8 +90,12 @@ static void fake_tidy(void *session)
 	pthread_mutex_unlock(&fake->lock);
 }
 
-static const struct writer_driver driver = { .commit = fake_commit, .read = fake_read, .tidy = fake_tidy };
-static const struct writer_driver beating = { .commit = fake_commit, .read = fake_read, .beats = true };
+static const struct writer_driver driver = { .commit = fake_commit,
+					     .read = fake_read,
+					     .tidy = fake_tidy };
+static const struct writer_driver beating = { .commit = fake_commit,
+					      .read = fake_read,
+					      .beats = true };
 
 static void set_gate(struct fake *fake, bool closed)
 {
@@ -152,7 +158,9 @@ static void fake_health(const struct store *store, struct store_health *out)
 	writer_health(((const struct fake *)store)->writer, out);
 }
 
-static const struct store_backend backend = { .close = fake_close, .submit = fake_submit, .health = fake_health };
+static const struct store_backend backend = { .close = fake_close,
+					      .submit = fake_submit,
+					      .health = fake_health };
 
 static int set_up_with(void **state, const struct writer_driver *with)
 {

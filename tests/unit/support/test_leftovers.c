@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What a test leaves behind is noticed: a child process runs a group of tests that leak, and this one reads what it says.
+ * What a test leaves behind is noticed: a child process runs a group of tests that leak, and this
+ * one reads what it says.
  */
 
 #include <fcntl.h>

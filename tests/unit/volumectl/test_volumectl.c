@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The program itself, run as a person would, against the real bus surface above a core of paper in another process. An
- * attach there takes a few turns of the loop; which volume is named decides how it ends.
+ * The program itself, run as a person would, against the real bus surface above a core of paper in
+ * another process. An attach there takes a few turns of the loop; which volume is named decides how
+ * it ends.
  */
 
 #include <fcntl.h>
@@ -28,7 +29,7 @@ static const char *program;
 static struct bus_daemon bus_daemon;
 static pid_t server;
 
-/* --- the other side ---------------------------------------------------------------------------------------------- */
+/* --- the other side --- */
 
 struct paper_daemon {
 	struct core core;
@@ -42,7 +43,9 @@ struct paper_daemon {
 
 static void tell(struct paper_daemon *d, enum event_type type)
 {
-	struct core_event event = { .type = type, .id = d->core.operation.id, .operation = &d->core.operation };
+	struct core_event event = { .type = type,
+				    .id = d->core.operation.id,
+				    .operation = &d->core.operation };
 
 	fake_core_tell(&d->core, &event);
 }
@@ -63,7 +66,8 @@ static void on_timer(struct loop_timer *timer)
 	operation->status = d->fails ? OPERATION_FAILED : OPERATION_COMPLETED;
 	str_set(&operation->error, d->fails ? "the device is mounted on /srv" : NULL);
 	str_set(&operation->error_code, d->fails ? "CONFLICT" : NULL);
-	str_set(&operation->response, d->fails ? NULL : "{\"device_path\":\"/dev/vdb\",\"message\":\"attached\"}");
+	str_set(&operation->response,
+		d->fails ? NULL : "{\"device_path\":\"/dev/vdb\",\"message\":\"attached\"}");
 	tell(d, EVENT_OPERATION_ENDED);
 }
 
@@ -98,7 +102,9 @@ static void on_turn(struct loop_hook *hook)
 
 static void paper_daemon_run(int ready_fd)
 {
-	struct paper_daemon d = { .timer.fire = on_timer, .hook.prepare = on_turn, .ready_fd = ready_fd };
+	struct paper_daemon d = { .timer.fire = on_timer,
+				  .hook.prepare = on_turn,
+				  .ready_fd = ready_fd };
 	struct loop *loop = loop_new();
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -137,7 +143,7 @@ static int stop(void **state)
 	return 0;
 }
 
-/* --- running it -------------------------------------------------------------------------------------------------- */
+/* --- running it --- */
 
 struct outcome {
 	int code;
@@ -208,7 +214,7 @@ static void assert_worked(const struct outcome *outcome)
 		fail_msg("exit code %d: %s", outcome->code, outcome->err);
 }
 
-/* --- the tests --------------------------------------------------------------------------------------------------- */
+/* --- the tests --- */
 
 static void test_attach_waits(void **state)
 {
@@ -228,7 +234,8 @@ static void test_json_of_a_change(void **state)
 
 	assert_worked(&o);
 	assert_string_equal(json_text(json_get(operation, "status")), "completed");
-	assert_string_equal(json_text(json_get(json_get(operation, "response"), "device_path")), "/dev/vdb");
+	assert_string_equal(json_text(json_get(json_get(operation, "response"), "device_path")),
+			    "/dev/vdb");
 }
 
 static void test_no_wait(void **state)
@@ -253,8 +260,9 @@ static void test_failure(void **state)
 
 static void test_create(void **state)
 {
-	_cleanup_outcome_ struct outcome o = run("create --name data --size 5GiB --offering " SAMPLE_UUID
-						 " --zone " SAMPLE_UUID " --metadata {\"a\":[1]}");
+	_cleanup_outcome_ struct outcome o =
+		run("create --name data --size 5GiB --offering " SAMPLE_UUID " --zone " SAMPLE_UUID
+		    " --metadata {\"a\":[1]}");
 
 	assert_worked(&o);
 	assert_string_equal(o.out, SAMPLE_UUID "\n");
@@ -291,7 +299,9 @@ static void test_every_reading_command(void **state)
 			_cleanup_json_ struct json *json = json_parse(o.out, strlen(o.out), NULL);
 
 			assert_worked(&o);
-			assert_int_equal(json_kind(json), methods[i].answer == ANSWER_MANY ? JSON_ARRAY : JSON_OBJECT);
+			assert_int_equal(json_kind(json), methods[i].answer == ANSWER_MANY
+								  ? JSON_ARRAY
+								  : JSON_OBJECT);
 		}
 	}
 }
@@ -307,7 +317,8 @@ static void test_table(void **state)
 
 static void test_exports(void **state)
 {
-	_cleanup_outcome_ struct outcome made = run("export " SAMPLE_UUID " --read-only --disk-number 1");
+	_cleanup_outcome_ struct outcome made =
+		run("export " SAMPLE_UUID " --read-only --disk-number 1");
 	_cleanup_outcome_ struct outcome json = run("export --json " SAMPLE_UUID);
 	_cleanup_outcome_ struct outcome shown = run("export-show " SAMPLE_UUID);
 	_cleanup_outcome_ struct outcome list = run("exports --status active");
@@ -322,7 +333,8 @@ static void test_exports(void **state)
 	assert_worked(&shown);
 	assert_has(shown.out, "clients.number               1\n");
 	assert_worked(&list);
-	assert_has(list.out, "VOLUME ID                             EXPORT NAME  DEVICE PATH  PORT  STATUS");
+	assert_has(list.out,
+		   "VOLUME ID                             EXPORT NAME  DEVICE PATH  PORT  STATUS");
 	assert_worked(&gone);
 	assert_has(gone.out, "message                      text\n");
 }
@@ -356,8 +368,8 @@ static void test_watch(void **state)
 	kill(pid, SIGINT);
 	waitpid(pid, NULL, 0);
 	close(out[0]);
-	assert_has(str_or(heard.data, ""),
-		   "OperationCompleted " SAMPLE_OPERATION " attach completed " SAMPLE_UUID " /dev/vdb\n");
+	assert_has(str_or(heard.data, ""), "OperationCompleted " SAMPLE_OPERATION
+					   " attach completed " SAMPLE_UUID " /dev/vdb\n");
 }
 
 static void assert_usage(const char *arguments, const char *part)
@@ -408,7 +420,8 @@ static void test_help(void **state)
 	assert_string_equal(one.out, same.out);
 	/* What is on by itself: help says how to turn it off. */
 	assert_worked(&dry);
-	assert_has(dry.out, "--dry-run=yes|no       Only tell what would be removed. Without it, yes.\n");
+	assert_has(dry.out,
+		   "--dry-run=yes|no       Only tell what would be removed. Without it, yes.\n");
 	assert_worked(&version);
 	assert_has(version.out, "volumectl ");
 }

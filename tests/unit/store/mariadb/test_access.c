@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What another program writes about CloudStack: which row counts, when it is read, and what stays of it in memory. */
+/* What another program writes about CloudStack: which row counts, when it is read, and what stays
+ * of it in memory. */
 
 #include <stdio.h>
 
@@ -8,11 +9,12 @@
 #include "fixture.h"
 #include "store/open.h"
 
-#define TABLE                                                                                                          \
-	"CREATE TABLE ossea_configs (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(191) NOT NULL, "                  \
-	"api_url VARCHAR(191), api_key VARCHAR(191), secret_key VARCHAR(191), domain VARCHAR(191), "                   \
+#define TABLE                                                                                         \
+	"CREATE TABLE ossea_configs (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(191) NOT NULL, " \
+	"api_url VARCHAR(191), api_key VARCHAR(191), secret_key VARCHAR(191), domain VARCHAR(191), "  \
 	"zone VARCHAR(191), oma_vm_id VARCHAR(191), is_active BOOLEAN DEFAULT TRUE, updated_at DATETIME)"
-#define ROW "INSERT INTO ossea_configs (name, api_url, api_key, secret_key, oma_vm_id, is_active, updated_at) VALUES "
+#define ROW                                                                                        \
+	"INSERT INTO ossea_configs (name, api_url, api_key, secret_key, oma_vm_id, is_active, updated_at) VALUES "
 
 struct look {
 	struct loop *loop;
@@ -74,7 +76,8 @@ static void a_missing_right_is_told(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_free_ char *database = fixture_mariadb_text(f, "SELECT DATABASE()");
-	_cleanup_free_ char *revoke = xasprintf("REVOKE SELECT ON %s.* FROM test@localhost", database);
+	_cleanup_free_ char *revoke =
+		xasprintf("REVOKE SELECT ON %s.* FROM test@localhost", database);
 	struct store_access access;
 
 	fixture_mariadb_run(f, TABLE);
@@ -102,7 +105,8 @@ static void the_newest_active_row_counts(void **state)
 
 	fixture_mariadb_run(f, TABLE);
 	fixture_mariadb_run(f, ROW "('undated', 'http://1', 'k1', 's1', NULL, TRUE, NULL),"
-				   "('newest', 'http://2', 'k2', 's2', '" VM_A "', TRUE, '2026-02-02'),"
+				   "('newest', 'http://2', 'k2', 's2', '" VM_A
+				   "', TRUE, '2026-02-02'),"
 				   "('older', 'http://3', 'k3', 's3', NULL, TRUE, '2026-01-01'),"
 				   "('off', 'http://4', 'k4', 's4', NULL, FALSE, '2026-03-03')");
 	fixture_mariadb_run(f, "UPDATE ossea_configs SET zone = CONCAT('zone of ', name)");
@@ -194,9 +198,11 @@ static size_t count_traces(void)
 		unsigned long begin, end;
 		char mode[8];
 
-		if (sscanf(line, "%lx-%lx %7s", &begin, &end, mode) != 3 || strncmp(mode, "rw", 2) != 0)
+		if (sscanf(line, "%lx-%lx %7s", &begin, &end, mode) != 3 ||
+		    strncmp(mode, "rw", 2) != 0)
 			continue;
-		for (const char *at = (const char *)begin; at + sizeof(backwards) <= (const char *)end; at++)
+		for (const char *at = (const char *)begin;
+		     at + sizeof(backwards) <= (const char *)end; at++)
 			count += is_needle(at);
 	}
 	fclose(maps);
@@ -212,7 +218,8 @@ static void keys_are_gone_when_they_are_not_needed(void **state)
 #ifdef __SANITIZE_ADDRESS__
 	skip(); /* its shadow is memory nobody can walk through */
 #endif
-	row = xasprintf(ROW "('a', 'http://1', REVERSE('%s'), REVERSE('%s'), NULL, TRUE, NOW())", backwards, backwards);
+	row = xasprintf(ROW "('a', 'http://1', REVERSE('%s'), REVERSE('%s'), NULL, TRUE, NOW())",
+			backwards, backwards);
 	fixture_mariadb_run(f, TABLE);
 	fixture_mariadb_run(f, row);
 	assert_int_equal(count_traces(), 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What only the MariaDB store promises: versions, rights, one daemon a database, and several hosts. A connection is cut
- * by the server's root, who can end anybody's.
+ * What only the MariaDB store promises: versions, rights, one daemon a database, and several hosts.
+ * A connection is cut by the server's root, who can end anybody's.
  */
 
 #include <dlfcn.h>
@@ -44,11 +44,11 @@ static void a_newer_store_is_left_alone(void **state)
 	assert_string_equal(tables, "");
 }
 
-#define COLUMNS                                                                                                        \
-	"SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT FROM information_schema.COLUMNS "    \
+#define COLUMNS                                                                                                     \
+	"SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT FROM information_schema.COLUMNS " \
 	"WHERE TABLE_SCHEMA = DATABASE() ORDER BY 1, 2"
-#define KEYS                                                                                                           \
-	"SELECT TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, NON_UNIQUE FROM information_schema.STATISTICS "     \
+#define KEYS                                                                                                       \
+	"SELECT TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, NON_UNIQUE FROM information_schema.STATISTICS " \
 	"WHERE TABLE_SCHEMA = DATABASE() ORDER BY 1, 2, 3"
 
 static void run_all(struct fixture *f, char *sql)
@@ -64,8 +64,10 @@ static void run_all(struct fixture *f, char *sql)
 static void a_store_of_every_version_is_brought_up(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup_free_ char *columns = fixture_mariadb_text(f, COLUMNS), *keys = fixture_mariadb_text(f, KEYS);
-	_cleanup_free_ char *last = fixture_mariadb_text(f, "SELECT version FROM volume_daemon_schema");
+	_cleanup_free_ char *columns = fixture_mariadb_text(f, COLUMNS),
+			    *keys = fixture_mariadb_text(f, KEYS);
+	_cleanup_free_ char *last =
+		fixture_mariadb_text(f, "SELECT version FROM volume_daemon_schema");
 
 	for (unsigned version = 1; version < (unsigned)atoi(last); version++) {
 		_cleanup_free_ char *sql = fixture_old_store("mariadb", version);
@@ -80,7 +82,9 @@ static void a_store_of_every_version_is_brought_up(void **state)
 		assert_string_equal(columns_now, columns);
 		keys_now = fixture_mariadb_text(f, KEYS);
 		assert_string_equal(keys_now, keys);
-		history = fixture_mariadb_text(f, "SELECT id FROM volume_operation_history ORDER BY id");
+		history =
+			fixture_mariadb_text(f,
+					     "SELECT id FROM volume_operation_history ORDER BY id");
 		assert_string_equal(history, "h-1\nh-2");
 	}
 }
@@ -98,10 +102,12 @@ static void a_migration_goes_on_where_it_stopped(void **state)
 	/* As if the daemon had died in the middle of each. */
 	fixture_mariadb_run(f, "UPDATE volume_daemon_schema SET version = 0");
 	fixture_mariadb_run(f, "DROP TABLE volume_operation_history, nbd_exports");
-	fixture_mariadb_run(f, "ALTER TABLE device_mappings DROP KEY unique_device_path, DROP COLUMN boot_id");
+	fixture_mariadb_run(
+		f, "ALTER TABLE device_mappings DROP KEY unique_device_path, DROP COLUMN boot_id");
 	fixture_mariadb_run(f, "ALTER TABLE device_names DROP KEY unique_name");
 	fixture_open(f);
-	assert_int_equal(fixture_commit(f, batch_with_mapping("w", VM_A, "/dev/vdb")).code, ERR_CONFLICT);
+	assert_int_equal(fixture_commit(f, batch_with_mapping("w", VM_A, "/dev/vdb")).code,
+			 ERR_CONFLICT);
 	batch = store_batch_new("w");
 	put_name(batch, "w", "vol1");
 	assert_int_equal(fixture_commit(f, batch).code, ERR_CONFLICT);
@@ -114,7 +120,8 @@ static void a_migration_goes_on_where_it_stopped(void **state)
 /* The daemon's user has these on its databases, and no others. */
 static void leave_rights(struct fixture *f, const char *rights)
 {
-	_cleanup_free_ char *grant = xasprintf("GRANT %s ON `test\\_%%`.* TO test@localhost", rights);
+	_cleanup_free_ char *grant =
+		xasprintf("GRANT %s ON `test\\_%%`.* TO test@localhost", rights);
 
 	fixture_mariadb_run(f, "REVOKE ALL PRIVILEGES, GRANT OPTION FROM test@localhost");
 	fixture_mariadb_run(f, grant);
@@ -130,7 +137,9 @@ static void a_missing_right_is_told_at_start(void **state)
 	err = fixture_refused(f);
 	assert_int_equal(err.code, ERR_UNAVAILABLE);
 	assert_non_null(strstr(err.text, "DELETE command denied"));
-	assert_non_null(strstr(err.text, "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX and REFERENCES on"));
+	assert_non_null(
+		strstr(err.text,
+		       "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX and REFERENCES on"));
 }
 
 /* On a table that only the daemon knows. */
@@ -160,7 +169,9 @@ static void a_wrong_password_is_told_at_start(void **state)
 	struct err err = { 0 };
 
 	fixture_close(f);
-	assert_null(store_open(f->loop, &(struct store_options){ .url = f->url, .password = password }, &err));
+	assert_null(store_open(f->loop,
+			       &(struct store_options){ .url = f->url, .password = password },
+			       &err));
 	assert_int_equal(err.code, ERR_UNAVAILABLE);
 	assert_non_null(strstr(err.text, "password_file"));
 	assert_null(strstr(err.text, "very wrong"));
@@ -198,7 +209,8 @@ static void a_taken_name_is_told_in_the_server_s_words(void **state)
 	batch = store_batch_new("v2");
 	put_export(batch, "v2", "migration-vol-1");
 	err = fixture_commit(f, batch);
-	assert_non_null(strstr(err.text, "Duplicate entry 'migration-vol-1' for key 'unique_export_name'"));
+	assert_non_null(
+		strstr(err.text, "Duplicate entry 'migration-vol-1' for key 'unique_export_name'"));
 }
 
 static void texts_differ_by_every_byte(void **state)
@@ -273,7 +285,8 @@ static void a_cut_connection_is_made_anew(void **state)
 
 #define LOCK "CONCAT('volume-daemon:', MD5(DATABASE()))"
 
-/* A new connection of the daemon's user that has the lock, as soon as the connection that had it has ended. */
+/* A new connection of the daemon's user that has the lock, as soon as the connection that had it
+ * has ended. */
 static MYSQL *connect_and_lock(struct fixture *f)
 {
 	struct mariadb_url url;
@@ -282,7 +295,8 @@ static MYSQL *connect_and_lock(struct fixture *f)
 	MYSQL_RES *result;
 
 	assert_int_equal(mariadb_url_parse(f->url, &url, &err), 0);
-	assert_non_null(mysql_real_connect(connection, NULL, url.user, NULL, url.database, 0, url.socket, 0));
+	assert_non_null(mysql_real_connect(connection, NULL, url.user, NULL, url.database, 0,
+					   url.socket, 0));
 	assert_int_equal(mysql_query(connection, "SELECT GET_LOCK(" LOCK ", 60)"), 0);
 	result = mysql_store_result(connection);
 	assert_string_equal(mysql_fetch_row(result)[0], "1");
@@ -303,8 +317,9 @@ static MYSQL *take_lock(struct fixture *f)
 
 static void end_connection(struct fixture *f, MYSQL *connection)
 {
-	_cleanup_free_ char *count = xasprintf("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = %lu",
-					       mysql_thread_id(connection));
+	_cleanup_free_ char *count =
+		xasprintf("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = %lu",
+			  mysql_thread_id(connection));
 	bool ended = false;
 
 	mysql_close(connection);
@@ -316,15 +331,18 @@ static void end_connection(struct fixture *f, MYSQL *connection)
 }
 
 /*
- * Every statement in text passes here on its way to the client library, so that a test can do between two statements of
- * the store what happens there by chance otherwise. False from it: that was all.
+ * Every statement in text passes here on its way to the client library, so that a test can do
+ * between two statements of the store what happens there by chance otherwise. False from it: that
+ * was all.
  */
 static _Thread_local bool (*before_statement)(const char *sql);
 
 int STDCALL mysql_real_query(MYSQL *mysql, const char *sql, unsigned long length)
 {
-	int STDCALL (*real)(MYSQL *, const char *, unsigned long) = dlsym(RTLD_NEXT, "mysql_real_query");
-	bool (*before)(const char *sql) = TAKE_PTR(before_statement); /* the test's own statements come here, too */
+	int STDCALL (*real)(MYSQL *, const char *, unsigned long) =
+		dlsym(RTLD_NEXT, "mysql_real_query");
+	/* the test's own statements come here, too */
+	bool (*before)(const char *sql) = TAKE_PTR(before_statement);
 
 	if (before && before(sql))
 		before_statement = before;
@@ -352,8 +370,10 @@ static void assert_replaced(struct fixture *f, struct store_batch *batch)
 static void one_that_was_replaced_writes_nothing(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup_free_ char *holder = fixture_mariadb_text(f, "SELECT DISTINCT holder FROM volume_daemon_lease");
-	_cleanup_free_ char *restore = xasprintf("UPDATE volume_daemon_lease SET holder = '%s'", holder);
+	_cleanup_free_ char *holder =
+		fixture_mariadb_text(f, "SELECT DISTINCT holder FROM volume_daemon_lease");
+	_cleanup_free_ char *restore =
+		xasprintf("UPDATE volume_daemon_lease SET holder = '%s'", holder);
 
 	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)));
 	/* Though it has the lock, as on another node of a cluster. */
@@ -383,7 +403,8 @@ static struct {
 	MYSQL *connection;
 } late;
 
-/* The store asks for the lock, is told which connection has it, and kills that: here the connection ends in between. */
+/* The store asks for the lock, is told which connection has it, and kills that: here the connection
+ * ends in between. */
 static bool end_before_the_kill(const char *sql)
 {
 	if (streq(sql, "SELECT GET_LOCK(" LOCK ", 0)"))
@@ -455,8 +476,11 @@ static void no_host_that_works_is_told(void **state)
 {
 	struct fixture *f = *state;
 	struct err err = { 0 };
-	struct store *store = store_open(
-		f->loop, &(struct store_options){ .url = "mariadb://test@127.0.0.1:1,127.0.0.1:2/none" }, &err);
+	struct store *store =
+		store_open(f->loop,
+			   &(struct store_options){
+				   .url = "mariadb://test@127.0.0.1:1,127.0.0.1:2/none" },
+			   &err);
 
 	assert_null(store);
 	assert_int_equal(err.code, ERR_UNAVAILABLE);

@@ -27,7 +27,8 @@ static void a_patient_session_waits(void **state)
 	struct err err = { 0 };
 	uint64_t number;
 
-	assert_int_equal(mariadb_number(&session, "SELECT 7 + SLEEP(6)", &number, &err), MARIADB_OK);
+	assert_int_equal(mariadb_number(&session, "SELECT 7 + SLEEP(6)", &number, &err),
+			 MARIADB_OK);
 	assert_int_equal(number, 7);
 	mariadb_close(&session);
 	mariadb_url_clear(&cluster.url);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Which addresses of database servers can be used, and that a password in one is refused without being repeated. */
+/* Which addresses of database servers can be used, and that a password in one is refused without
+ * being repeated. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,14 +20,20 @@ static void urls_that_can_be_used(void **state)
 		enum mariadb_tls tls;
 	} rows[] = {
 		{ "mariadb://u@db1/v", "mariadb://u@db1:3306/v", 1, MARIADB_TLS_VERIFY },
-		{ "mariadb://u@db1:3307,db2/v", "mariadb://u@db1:3307,db2:3306/v", 2, MARIADB_TLS_VERIFY },
-		{ "mariadb://u@127.0.0.1,[::1]:3307/v", "mariadb://u@127.0.0.1:3306,[::1]:3307/v", 2, MARIADB_TLS_OFF },
-		{ "mariadb://u@127.example.org/v", "mariadb://u@127.example.org:3306/v", 1, MARIADB_TLS_VERIFY },
-		{ "mariadb://u@127.0.0.1,db2/v", "mariadb://u@127.0.0.1:3306,db2:3306/v", 2, MARIADB_TLS_VERIFY },
+		{ "mariadb://u@db1:3307,db2/v", "mariadb://u@db1:3307,db2:3306/v", 2,
+		  MARIADB_TLS_VERIFY },
+		{ "mariadb://u@127.0.0.1,[::1]:3307/v", "mariadb://u@127.0.0.1:3306,[::1]:3307/v",
+		  2, MARIADB_TLS_OFF },
+		{ "mariadb://u@127.example.org/v", "mariadb://u@127.example.org:3306/v", 1,
+		  MARIADB_TLS_VERIFY },
+		{ "mariadb://u@127.0.0.1,db2/v", "mariadb://u@127.0.0.1:3306,db2:3306/v", 2,
+		  MARIADB_TLS_VERIFY },
 		{ "mariadb://u@db1/v?tls=on", "mariadb://u@db1:3306/v", 1, MARIADB_TLS_ON },
-		{ "mariadb://u@127.0.0.1/v?tls=verify&ca=/c", "mariadb://u@127.0.0.1:3306/v", 1, MARIADB_TLS_VERIFY },
+		{ "mariadb://u@127.0.0.1/v?tls=verify&ca=/c", "mariadb://u@127.0.0.1:3306/v", 1,
+		  MARIADB_TLS_VERIFY },
 		{ "mariadb://u@/v?socket=/run/s", "mariadb://u@/run/s/v", 1, MARIADB_TLS_OFF },
-		{ "mariadb://u@localhost/v?socket=/run/s", "mariadb://u@/run/s/v", 1, MARIADB_TLS_OFF },
+		{ "mariadb://u@localhost/v?socket=/run/s", "mariadb://u@/run/s/v", 1,
+		  MARIADB_TLS_OFF },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

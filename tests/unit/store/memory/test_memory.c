@@ -43,7 +43,8 @@ static void the_nth_commit_fails(void **state)
 	assert_int_equal(answers[2].err.code, ERR_INTERNAL);
 	assert_operations(f, 2);
 	/* Only that one. */
-	assert_int_equal(fixture_commit(f, batch_with_operation("op-3", OPERATION_PENDING)).code, ERR_NONE);
+	assert_int_equal(fixture_commit(f, batch_with_operation("op-3", OPERATION_PENDING)).code,
+			 ERR_NONE);
 	assert_operations(f, 3);
 	assert_int_equal(fixture_health(f).transactions, 3);
 }
@@ -100,8 +101,10 @@ static void crash(struct fixture *f, bool before)
 	assert_false(store_memory_has_crashed(f->store));
 	assert_operations(f, before ? 1 : 2);
 	/* The new one counts from the beginning and lives. */
-	assert_int_equal(fixture_commit(f, batch_with_operation("op-2", OPERATION_PENDING)).code, ERR_NONE);
-	assert_int_equal(fixture_commit(f, batch_with_operation("op-3", OPERATION_PENDING)).code, ERR_NONE);
+	assert_int_equal(fixture_commit(f, batch_with_operation("op-2", OPERATION_PENDING)).code,
+			 ERR_NONE);
+	assert_int_equal(fixture_commit(f, batch_with_operation("op-3", OPERATION_PENDING)).code,
+			 ERR_NONE);
 	assert_operations(f, 3);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What only a file can be: somebody else's, too new, damaged, readable by others, held by another process, left behind
- * by a process that was killed. For other processes the program starts itself with the name of a part to play.
+ * What only a file can be: somebody else's, too new, damaged, readable by others, held by another
+ * process, left behind by a process that was killed. For other processes the program starts itself
+ * with the name of a part to play.
  */
 
 #include <fcntl.h>
@@ -21,7 +22,8 @@
 
 static atomic_uint syncs;
 
-/* Stands before the C library's, so that it can be counted how often a file was really made durable. */
+/* Stands before the C library's, so that it can be counted how often a file was really made
+ * durable. */
 __attribute__((visibility("default"))) int fdatasync(int fd)
 {
 	atomic_fetch_add(&syncs, 1);
@@ -130,7 +132,8 @@ static int play_die(const char *url)
 
 	for (int i = 0; i < 2000; i++) {
 		snprintf(id, sizeof(id), "op-%04d", i);
-		store_submit(store, batch_with_operation(id, OPERATION_EXECUTING), on_dying, &dying);
+		store_submit(store, batch_with_operation(id, OPERATION_EXECUTING), on_dying,
+			     &dying);
 		/* In turns, so that there are several commits. */
 		if (i % 50 == 0)
 			loop_turn(dying.loop);
@@ -160,7 +163,8 @@ static void a_second_instance_is_refused(void **state)
 	assert_second_instance(f, "is already in use by another volume-daemon");
 	holder = xasprintf("process %d (", (int)getpid());
 	assert_second_instance(f, holder);
-	assert_int_equal(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)).code, ERR_NONE);
+	assert_int_equal(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)).code,
+			 ERR_NONE);
 	assert_second_instance(f, f->path);
 	fixture_close(f);
 	assert_second_instance(f, "opened");
@@ -206,7 +210,8 @@ static void on_pause_over(struct loop_timer *timer)
 	loop_stop(pause->loop);
 }
 
-/* Large enough for SQLite to read pages again; a probe that stays in the cache does not make it well. */
+/* Large enough for SQLite to read pages again; a probe that stays in the cache does not make it
+ * well. */
 static void a_file_damaged_in_use_stays_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -217,9 +222,10 @@ static void a_file_damaged_in_use_stays_refused(void **state)
 	int fd;
 
 	fixture_close(f);
-	run_sql(f, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) "
-		   "INSERT INTO volume_operations (id, type, status, request) "
-		   "SELECT printf('op-%08d', i), 'attach', 'completed', hex(zeroblob(200)) FROM n");
+	run_sql(f,
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) "
+		"INSERT INTO volume_operations (id, type, status, request) "
+		"SELECT printf('op-%08d', i), 'attach', 'completed', hex(zeroblob(200)) FROM n");
 	fixture_open(f);
 	memset(garbage, 0xa5, sizeof(garbage));
 	fd = open(f->path, O_WRONLY | O_CLOEXEC);
@@ -245,7 +251,9 @@ static void an_answer_comes_after_the_disk_has_it(void **state)
 	for (int i = 0; i < 10; i++) {
 		unsigned before = atomic_load(&syncs);
 
-		assert_int_equal(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)).code, ERR_NONE);
+		assert_int_equal(
+			fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)).code,
+			ERR_NONE);
 		assert_true(atomic_load(&syncs) > before);
 	}
 }
@@ -309,7 +317,8 @@ static void a_newer_store_is_refused(void **state)
 	assert_sql(f, "SELECT count(*) FROM sqlite_schema WHERE name = 'device_mappings'", "0");
 }
 
-#define SCHEMA "SELECT group_concat(sql) FROM (SELECT sql FROM sqlite_schema WHERE sql NOT NULL ORDER BY name)"
+#define SCHEMA                                                                                     \
+	"SELECT group_concat(sql) FROM (SELECT sql FROM sqlite_schema WHERE sql NOT NULL ORDER BY name)"
 
 static void a_store_of_every_version_is_brought_up(void **state)
 {
@@ -359,7 +368,9 @@ static void a_damaged_file_is_refused(void **state)
 	for (int i = 0; i < 50; i++) {
 		_cleanup_free_ char *id = xasprintf("op-%d", i);
 
-		assert_int_equal(fixture_commit(f, batch_with_operation(id, OPERATION_PENDING)).code, ERR_NONE);
+		assert_int_equal(
+			fixture_commit(f, batch_with_operation(id, OPERATION_PENDING)).code,
+			ERR_NONE);
 	}
 	fixture_close(f);
 	assert_int_equal(stat(f->path, &st), 0);
@@ -382,7 +393,8 @@ static void values_nobody_knows_are_named(void **state)
 	struct err err = { 0 };
 
 	fixture_close(f);
-	run_sql(f, "INSERT INTO volume_operations (id, type, status) VALUES ('op-7', 'explode', 'pending')");
+	run_sql(f,
+		"INSERT INTO volume_operations (id, type, status) VALUES ('op-7', 'explode', 'pending')");
 	fixture_open(f);
 	assert_int_equal(store_load(f->store, &loaded, &err), -1);
 	assert_non_null(strstr(err.text, "volume_operations"));
@@ -429,7 +441,9 @@ static void urls_are_checked(void **state)
 	assert_refused(f, "sqlite://x.db", ERR_INVALID, "absolute path");
 	assert_refused(f, "memory:x", ERR_INVALID, "memory:");
 	assert_refused(f, "", ERR_INVALID, "sqlite:///var/lib/volume-daemon/volume-daemon.db");
-	assert_null(store_open(f->loop, &(struct store_options){ .url = "oracle://scott:tiger@host/db" }, &err));
+	assert_null(store_open(f->loop,
+			       &(struct store_options){ .url = "oracle://scott:tiger@host/db" },
+			       &err));
 	assert_non_null(strstr(err.text, "\"oracle\""));
 	assert_non_null(strstr(err.text, "sqlite:///"));
 	assert_null(strstr(err.text, "tiger"));
@@ -444,14 +458,15 @@ static void every_field_has_a_column_and_back(void **state)
 	fixture_close(f);
 	for (int table = 0; table < STORE_TABLE_COUNT; table++) {
 		const struct store_table_view *view = &store_tables[table];
-		_cleanup_free_ char *count_sql = xasprintf("SELECT count(*) FROM pragma_table_info('%s')", view->name);
+		_cleanup_free_ char *count_sql =
+			xasprintf("SELECT count(*) FROM pragma_table_info('%s')", view->name);
 		_cleanup_free_ char *count = xasprintf("%zu", view->record->count);
 
 		assert_sql(f, count_sql, count);
 		for (size_t i = 0; i < view->record->count; i++) {
-			_cleanup_free_ char *sql =
-				xasprintf("SELECT count(*) FROM pragma_table_info('%s') WHERE name = '%s'", view->name,
-					  view->record->fields[i].name);
+			_cleanup_free_ char *sql = xasprintf(
+				"SELECT count(*) FROM pragma_table_info('%s') WHERE name = '%s'",
+				view->name, view->record->fields[i].name);
 
 			assert_sql(f, sql, "1");
 		}
@@ -464,20 +479,24 @@ static void what_other_sql_relies_on_is_there(void **state)
 	struct fixture *f = *state;
 
 	fixture_close(f);
-	run_sql(f, "SELECT id, type, status, volume_id, vm_id, request, response, error, created_at, updated_at, "
-		   "completed_at FROM volume_operations");
-	run_sql(f, "SELECT id, volume_id, vm_id, device_path, cloudstack_state, linux_state, size, last_sync, "
-		   "created_at, updated_at, persistent_device_name, symlink_path FROM device_mappings");
+	run_sql(f,
+		"SELECT id, type, status, volume_id, vm_id, request, response, error, created_at, updated_at, "
+		"completed_at FROM volume_operations");
+	run_sql(f,
+		"SELECT id, volume_id, vm_id, device_path, cloudstack_state, linux_state, size, last_sync, "
+		"created_at, updated_at, persistent_device_name, symlink_path FROM device_mappings");
 	run_sql(f, "SELECT id, operation_id, previous_status, new_status, changed_at, details FROM "
 		   "volume_operation_history");
-	run_sql(f, "SELECT id, volume_id, export_name, device_path, port, status, created_at, updated_at FROM "
-		   "nbd_exports");
+	run_sql(f,
+		"SELECT id, volume_id, export_name, device_path, port, status, created_at, updated_at FROM "
+		"nbd_exports");
 	for (size_t i = 0; i < 5; i++) {
-		static const char *const columns[] = { "volume_id", "vm_id", "status", "type", "created_at" };
-		_cleanup_free_ char *sql =
-			xasprintf("SELECT count(*) FROM pragma_index_list('volume_operations') AS l, "
-				  "pragma_index_info(l.name) AS c WHERE c.seqno = 0 AND c.name = '%s'",
-				  columns[i]);
+		static const char *const columns[] = { "volume_id", "vm_id", "status", "type",
+						       "created_at" };
+		_cleanup_free_ char *sql = xasprintf(
+			"SELECT count(*) FROM pragma_index_list('volume_operations') AS l, "
+			"pragma_index_info(l.name) AS c WHERE c.seqno = 0 AND c.name = '%s'",
+			columns[i]);
 
 		assert_sql(f, sql, "1");
 	}
@@ -486,7 +505,8 @@ static void what_other_sql_relies_on_is_there(void **state)
 		   "sql LIKE '%CONSTRAINT unique_device_path UNIQUE (vm_id, device_path)%' "
 		   "FROM sqlite_schema WHERE name = 'device_mappings'",
 		   "1");
-	assert_sql(f, "SELECT \"table\" FROM pragma_foreign_key_list('volume_operation_history')", "volume_operations");
+	assert_sql(f, "SELECT \"table\" FROM pragma_foreign_key_list('volume_operation_history')",
+		   "volume_operations");
 }
 
 static void people_can_read_the_values(void **state)
@@ -501,7 +521,10 @@ static void people_can_read_the_values(void **state)
 	assert_sql(f, "SELECT created_at FROM volume_operations", "2026-11-22 21:50:03.123");
 	assert_sql(f, "SELECT completed_at FROM volume_operations", "NULL");
 	assert_sql(f, "SELECT type || ' ' || status FROM volume_operations", "attach executing");
-	assert_sql(f, "SELECT abs(julianday(changed_at) - julianday()) < 0.01 FROM volume_operation_history", "1");
+	assert_sql(
+		f,
+		"SELECT abs(julianday(changed_at) - julianday()) < 0.01 FROM volume_operation_history",
+		"1");
 	assert_sql(f, "PRAGMA journal_mode", "wal");
 	/* And write them, in other precisions. */
 	run_sql(f, "UPDATE volume_operations SET created_at = '2026-11-22 21:50:03', "
@@ -521,7 +544,8 @@ static void the_log_is_emptied_when_it_is_quiet(void **state)
 	struct stat st;
 
 	clock_test_start(clock_mono_ms(), clock_wall_ms());
-	assert_int_equal(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)).code, ERR_NONE);
+	assert_int_equal(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)).code,
+			 ERR_NONE);
 	assert_int_equal(stat(log, &st), 0);
 	assert_true(st.st_size > 0);
 	clock_test_advance(60 * 1000);
