@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * CloudStack as a whole: a queue of calls, which the commands (cloud_command.c) fill, and the jobs
- * that are watched, which ask by such commands themselves.
+ * CloudStack as a whole: a queue of calls, which the commands (cloud_command.c) fill, and the
+ * watched jobs, which are queried by such commands too.
  */
 
 #include "cloud/cloud.h"
@@ -16,7 +16,7 @@
 static int check_access(const char *url, const struct secret *api_key,
 			const struct secret *secret_key, struct err *err)
 {
-	/* Never quoted: whoever put a key or a password there must not find it in the log. */
+	/* The URL is never quoted: a key or password put there by mistake must not reach a log. */
 	if (str_empty(url) || !(str_has_prefix(url, "http://") || str_has_prefix(url, "https://")))
 		return err_set(err, ERR_INVALID,
 			       "CloudStack's address must begin with http:// or https://, such as "
@@ -25,7 +25,7 @@ static int check_access(const char *url, const struct secret *api_key,
 		return err_set(
 			err, ERR_INVALID,
 			"CloudStack's address must be host, port and path only, such as "
-			"http://10.1.1.1:8080/client/api; user names, questions and blanks have no place in it");
+			"http://10.1.1.1:8080/client/api, without user name, query or blanks");
 	if (!api_key || secret_length(api_key) == 0)
 		return err_set(err, ERR_INVALID, "CloudStack's API key is missing");
 	if (!secret_key || secret_length(secret_key) == 0)

@@ -2,7 +2,7 @@
 
 /*
  * The commands CloudStack knows, and the life of a call. A call stands in one list at a time and
- * remembers which; what the lists mean is the business of the queue (cloud_queue.c) and of those
+ * remembers which; the lists get their meaning from the queue (cloud_queue.c) and from the calls
  * that travel together (cloud_merge.c).
  */
 

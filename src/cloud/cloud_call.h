@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A command that is to be sent to CloudStack: a row of the command table and a few parameters.
- * Private to cloud/.
+ * A call is a command for CloudStack: a row of the command table and a few parameters. Private to
+ * cloud/.
  */
 
 #include "cloud/cloud.h"
@@ -26,11 +26,11 @@ enum cloud_command_id {
 };
 
 struct cloud_command {
-	const char *name; /* exactly so: CloudStack knows no listvolumes */
+	const char *name; /* in this case: CloudStack knows no listvolumes */
 	const char *what; /* see struct cloud_question */
 	enum cloud_reply_kind reply;
 	bool change;
-	bool optional; /* a role may lack it: being refused it says nothing about our keys */
+	bool optional; /* a role may lack this command: its refusal says nothing about our keys */
 };
 
 struct cloud_call_list {
@@ -42,7 +42,7 @@ struct cloud_call_list {
 
 struct cloud_call {
 	TAILQ_ENTRY(cloud_call) entry;
-	/* where it stands: waits, is on the wire, or travels in a carrier; NULL while done runs */
+	/* the call waits, is on the wire, or travels in a carrier; NULL while done runs */
 	struct cloud_call_list *list;
 	struct cloud_queue *queue;
 	const struct cloud_command *command;
@@ -51,21 +51,21 @@ struct cloud_call {
 	char *name;             /* see struct cloud_question */
 	struct http_call *http; /* while on the wire */
 	int64_t sent_ms;        /* monotonic */
-	int64_t correction_ms;  /* what was added to our clock for `expires` */
+	int64_t correction_ms;  /* was added to our clock for `expires` */
 	cloud_done_fn done;
 	void *arg;
 
-	/* a list of this one id, which can travel with others; borrowed from params */
+	/* set if the call lists this one id and can travel with others; borrowed from params */
 	const char *lookup;
-	bool alone;                     /* but not again */
-	struct cloud_call *carrier;     /* travels in it */
-	struct cloud_call_list members; /* travel in this */
+	bool alone;                     /* must not travel with others again */
+	struct cloud_call *carrier;     /* the call this one travels in */
+	struct cloud_call_list members; /* the calls that travel in this one */
 };
 
-/* done is NULL for one that carries others: they hear the answer. */
+/* done is NULL for a carrier, whose members get the answer. */
 struct cloud_call *cloud_call_new(struct cloud_queue *queue, enum cloud_command_id id,
 				  cloud_done_fn done, void *arg);
-void cloud_call_free(struct cloud_call *call); /* stands in no list and carries no other */
+void cloud_call_free(struct cloud_call *call); /* the call stands in no list and has no members */
 /* name is a literal; NULL values are left out. */
 void cloud_call_add(struct cloud_call *call, const char *name, const char *value);
 void cloud_call_add_int(struct cloud_call *call, const char *name, int64_t value);

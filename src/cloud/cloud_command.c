@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The commands: which parameters each takes.
+ * The commands, and the parameters of each.
  *
- * Whatever changes something is a POST, and whatever is a job carries a job id of the caller's
- * choice (customjobid). That is undocumented, works since 4.5, and makes a command that was cut off
- * something one can ask about. Servers that ignore it answer with an id of their own, which then is
- * the one to keep.
+ * A command that changes something is a POST, and a command that becomes a job carries a job id of
+ * the caller's choice (customjobid). That parameter is undocumented, works since 4.5, and lets the
+ * caller ask about a command that was cut off. A server that ignores it answers with a job id of
+ * its own, which the caller must keep instead.
  */
 
 #include <assert.h>
@@ -30,7 +30,7 @@ struct cloud_call *cloud_create_volume(struct cloud *cloud, const char *name, co
 	cloud_call_add(call, "name", name);
 	cloud_call_add(call, "zoneid", zone_id);
 	cloud_call_add(call, "diskofferingid", offering_id);
-	/* Offerings of a fixed size refuse to be told one. */
+	/* Offerings of a fixed size refuse a size. */
 	if (size_gib > 0)
 		cloud_call_add_int(call, "size", (int64_t)size_gib);
 	cloud_call_add(call, "customjobid", job_id);
@@ -46,8 +46,10 @@ struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_i
 
 	assert(!str_empty(volume_id) && !str_empty(vm_id) && !str_empty(job_id));
 
-	/* No deviceid: it says nothing about the device in the guest, and 0 would turn the volume
-	 * into a root disk. */
+	/*
+	 * No deviceid: the number says nothing about the device in the guest, and 0 would turn the
+	 * volume into a root disk.
+	 */
 	cloud_call_add(call, "id", volume_id);
 	cloud_call_add(call, "virtualmachineid", vm_id);
 	cloud_call_add(call, "customjobid", job_id);
@@ -77,8 +79,10 @@ struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_i
 	assert(!str_empty(volume_id) && !str_empty(job_id));
 	assert(size_gib > 0 && size_gib <= INT64_MAX);
 
-	/* No disk offering: even one of a fixed size allows another size of the same volume, and
-	 * moving to another offering would be another thing to ask for. */
+	/*
+	 * No disk offering: even an offering of a fixed size allows another size of the same
+	 * volume, and a move to another offering is a different change.
+	 */
 	cloud_call_add(call, "id", volume_id);
 	cloud_call_add_int(call, "size", (int64_t)size_gib);
 	cloud_call_add(call, "shrinkok", shrink_ok ? "true" : NULL);
@@ -86,8 +90,10 @@ struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_i
 	return cloud_queue_add(call);
 }
 
-/* Not deleteVolume, which keeps the connection waiting until the storage is done and has no job to
- * ask about. */
+/*
+ * Not deleteVolume, which keeps the connection waiting until the storage is done and has no job to
+ * query.
+ */
 struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id,
 					const char *job_id, cloud_done_fn done, void *arg)
 {
@@ -153,8 +159,7 @@ struct cloud_call *cloud_list_jobs(struct cloud *cloud, int64_t page, cloud_done
 {
 	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_LIST_JOBS, done, arg);
 
-	/* Not only what this very user began: the keys may be another user's of the same account by
-	 * now. */
+	/* Not only this user's jobs: the keys may belong to another user of the account by now. */
 	cloud_call_add(call, "listall", "true");
 	cloud_call_add_int(call, "page", page);
 	cloud_call_add_int(call, "pagesize", CLOUD_PAGE_SIZE);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What a cloud consists of, and the one command that only cloud/ itself uses. Private to cloud/. */
+/* The parts of a cloud, and the one command that only cloud/ itself uses. Private to cloud/. */
 
 #include "cloud/cloud.h"
 

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Reading trouble.
+ * Reading errors.
  *
- * The one question is: can it have happened? A request that never left us did not. An error in
- * CloudStack's own envelope is its word that it did not, since a command either becomes a job or is
- * refused. Everything else that comes back with a 5xx, or an answer nobody can read, was written by
- * something between CloudStack and us, or by CloudStack falling over, and proves nothing. 4xx
- * answers of proxies are given before anything is passed on, apart from the two that some of them
- * use when they have lost patience. Commands that only read have nothing to lose: for them every
- * doubt is CLOUD_AWAY.
+ * The one question is: can the command have happened? A command that never left this machine did
+ * not happen. Nor did a command that CloudStack answers with an error in its own envelope, since a
+ * command either becomes a job or is refused. Any other 5xx answer, and any unreadable answer, was
+ * written by something between CloudStack and us, or by a CloudStack that is failing, and proves
+ * nothing. A proxy answers 4xx before it passes a request on, except for 408 and 499, which some
+ * proxies use if an answer takes too long. Commands that only read have nothing to lose: for them
+ * every doubt is CLOUD_AWAY.
  *
- * CloudStack's numbers are broad. 431 says anything from a wrong UUID to "not in this state", so
- * some meanings can only be had from the text, and that is done here and nowhere else.
+ * CloudStack's numbers are broad. 431 means anything from a wrong UUID to "not in this state", so
+ * some meanings are only in the text, and this file alone reads them there.
  */
 
 #include <assert.h>
@@ -69,7 +69,7 @@ int64_t cloud_error_wait_ms(const char *text)
 
 /*
  * "… Invalid parameter id value=U due to … or entity does not exist …": the object of the command
- * was never there. The same text about another parameter (a VM, a zone) proves nothing about it.
+ * was never there. The same text about another parameter (a VM, a zone) does not prove that.
  */
 static bool says_unknown_id(const char *text)
 {
@@ -106,9 +106,9 @@ static void describe_skew(int64_t skew_ms, char *out, size_t size)
 }
 
 /*
- * One text for a wrong key, a wrong secret, a clock that is off, a disabled account and a command
- * the server doesn't know: all that can be done is to name them, and to measure the one that can be
- * measured.
+ * CloudStack has one text for a wrong key, a wrong secret, a clock that is off, a disabled account
+ * and a command the server doesn't know. So the error names them all, and rules on the clock, the
+ * only cause that can be measured.
  */
 static void explain_unauthorized(const struct cloud_fault *fault, const char *words,
 				 struct err *err)
@@ -122,10 +122,10 @@ static void explain_unauthorized(const struct cloud_fault *fault, const char *wo
 	describe_skew(fault->skew_ms, skew, sizeof(skew));
 	if (!fault->has_skew)
 		err_set(err, ERR_UNAVAILABLE,
-			"CloudStack did not accept our signature (code 401) and does not say why. Either %s, or this "
-			"machine's clock is wrong by more than 10 minutes. Nothing was done. Compare both keys with "
-			"the "
-			"user's in CloudStack, then the clocks. CloudStack's words: %s",
+			"CloudStack did not accept our signature (code 401) and does not say why. "
+			"Either %s, or this machine's clock is wrong by more than 10 minutes. "
+			"Nothing was done. Compare both keys with the user's in CloudStack, then "
+			"the clocks. CloudStack's words: %s",
 			others, words);
 	else if (left > SKEW_NOTICE_MS || left < -SKEW_NOTICE_MS)
 		err_set(err, ERR_UNAVAILABLE,
@@ -135,9 +135,10 @@ static void explain_unauthorized(const struct cloud_fault *fault, const char *wo
 			skew, others, words);
 	else
 		err_set(err, ERR_UNAVAILABLE,
-			"CloudStack did not accept our signature (code 401) and does not say why. Either %s. It is not "
-			"the clock: this machine's is %s%s. Nothing was done. Compare both keys with the user's in "
-			"CloudStack. CloudStack's words: %s",
+			"CloudStack did not accept our signature (code 401) and does not say why. "
+			"Either %s. The clock is not the reason: this machine's is %s%s. Nothing "
+			"was done. Compare both keys with the user's in CloudStack. CloudStack's "
+			"words: %s",
 			others, skew, fault->correction_ms ? ", which is allowed for" : "", words);
 }
 
@@ -180,7 +181,7 @@ enum cloud_outcome cloud_error_answer(const struct cloud_question *question,
 enum cloud_outcome cloud_error_silence(const struct cloud_question *question,
 				       const struct http_response *response, struct err *err)
 {
-	/* An answer beyond our bound is CloudStack's doing, not that of whoever asked us. */
+	/* CloudStack is to blame for an answer beyond our bound, not the client of this daemon. */
 	enum err_code code = response->err.code == ERR_TIMEOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE;
 	const char *reason = str_empty(response->err.text) ? "no answer" : response->err.text;
 
@@ -195,12 +196,13 @@ enum cloud_outcome cloud_error_silence(const struct cloud_question *question,
 		return CLOUD_AWAY;
 	}
 	err_set(err, code,
-		"CloudStack was asked to %s but its answer was lost, so it may have happened: %s",
+		"CloudStack was asked to %s, but the answer was lost, so the command may have "
+		"happened: %s",
 		question->what, reason);
 	return CLOUD_UNKNOWN;
 }
 
-/* Proxies say 408 and 499 when they have waited too long for what they had passed on. */
+/* Proxies answer 408 or 499 if they have waited too long for a request they passed on. */
 static bool proves_nothing(int status)
 {
 	return status < 300 || status >= 500 || status == 408 || status == 499;
@@ -216,10 +218,10 @@ enum cloud_outcome cloud_error_nonsense(const struct cloud_question *question,
 	cloud_text_copy(type, sizeof(type),
 			str_empty(response->content_type) ? "no type" : response->content_type);
 	err_set(err, ERR_UNAVAILABLE,
-		"the answer when CloudStack was asked to %s can't be understood: %s (HTTP %d, %s). %s Check that the "
-		"address is CloudStack's API and what stands between",
+		"CloudStack was asked to %s, but the answer can't be understood: %s (HTTP %d, %s). "
+		"%s Check that the address is CloudStack's API, and check any proxy in between",
 		question->what, why, response->status, type,
-		doubt ? "It may have happened." : "Nothing was done.");
+		doubt ? "The command may have happened." : "Nothing was done.");
 	return doubt ? CLOUD_UNKNOWN : CLOUD_AWAY;
 }
 
@@ -230,9 +232,10 @@ void cloud_error_job(int code, const char *text, struct err *err)
 	cloud_text_copy(words, sizeof(words), text);
 	if (str_empty(words))
 		err_set(err, ERR_CLOUD,
-			"CloudStack's management server lost the job (code %d): it was restarted, or the job was "
-			"cancelled by force. What the job had begun is not undone and CloudStack may not know of it, "
-			"so the volume has to be looked at before anything else",
+			"CloudStack's management server lost the job (code %d): it was restarted, "
+			"or the job was cancelled by force. The effects of the job are not undone "
+			"and CloudStack may not know of them, so look at the volume before "
+			"anything else",
 			code);
 	else
 		err_set(err, says_gone(code, text) ? ERR_NOT_FOUND : ERR_CLOUD,

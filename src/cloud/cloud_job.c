@@ -3,22 +3,22 @@
 /*
  * Waiting for jobs to end.
  *
- * CloudStack sends no word when a job is done; it has to be asked. A watch queries soon at first,
- * since most jobs take seconds, and then less and less often. The poke is what makes the daemon
- * quick: the kernel shows the new disk a moment before the job is marked as done, so the caller who
- * sees the disk wants a query now, and the waits start over from the short end, as the job is about
- * to finish.
+ * CloudStack does not report the end of a job, so it has to be asked. A watch queries soon at
+ * first, since most jobs take seconds, and then less and less often. The poke makes the daemon
+ * quick: the kernel shows the new disk a moment before CloudStack marks the job as done, so a
+ * caller that sees the disk wants a query now, and the waits start over from the shortest, as the
+ * job is about to finish.
  *
- * Only an answer ends a watch. CloudStack being away, slow or in trouble says nothing about the
- * job, so the watch goes on with longer waits; the caller who started it decides how long to hope.
- * The waits are shortened by up to a quarter at random, so that jobs begun together are not queried
- * together for ever.
+ * Only an answer ends a watch. A CloudStack that is away, slow or in trouble says nothing about the
+ * job, so the watch goes on with longer waits; its caller decides when to give up. The waits are
+ * shortened by up to a quarter at random, so that jobs begun together are not queried together
+ * again and again.
  *
  * With many watches, one list of CloudStack's pending jobs replaces the query of each: a scan. A
  * job that is listed still runs. A job that is not listed has ended, or is too young for the list,
- * or was missed because the pages shifted while they were read; so it is queried by itself, and
- * that answer counts. Some servers do not let every account list jobs, and then every job is
- * queried by itself, as if it were one of a few.
+ * or was missed because the pages shifted while they were read; so the job is queried by itself,
+ * and that answer counts. Some servers do not let every account list jobs. Then every job is
+ * queried by itself, as with few watches.
  */
 
 #include <assert.h>
@@ -31,10 +31,10 @@
 
 #define TROUBLE_MAX_MS 30000
 #define JITTER_SHARE 4
-#define FEW 4                       /* so many jobs are queried one by one */
-#define PAGES_MAX 20                /* an administrator's list holds everybody's jobs */
+#define FEW 4                       /* up to so many jobs are queried one by one */
+#define PAGES_MAX 20                /* an administrator's list holds the jobs of all users */
 #define DENIED_MAX 2                /* 401 in a row */
-#define REFUSED_MS (60 * 60 * 1000) /* then listing is tried again */
+#define REFUSED_MS (60 * 60 * 1000) /* until listing is tried again */
 
 /* One list of CloudStack's pending jobs, a page after the other. */
 struct scan {
@@ -42,7 +42,7 @@ struct scan {
 	struct loop_timer timer;
 	struct cloud_call *call; /* the page under way */
 	int64_t page;
-	char **ids; /* that CloudStack has listed so far */
+	char **ids; /* the jobs that CloudStack has listed so far */
 	size_t count;
 	int64_t next_ms;          /* monotonic; no scan without need before that */
 	int64_t refused_until_ms; /* monotonic; CloudStack does not let us list jobs */
@@ -67,10 +67,10 @@ struct cloud_job {
 	struct loop_timer timer; /* armed exactly while no query is under way or due */
 	struct cloud_call *query;
 	bool again;    /* poked during a query: the answer may be older than the poke */
-	bool due;      /* waits to be asked about together with others */
-	bool poked;    /* due, and at once */
-	bool in_scan;  /* the scan under way may speak of it */
-	bool unlisted; /* pending, but not in the list: only a query tells */
+	bool due;      /* waits to be queried together with others */
+	bool poked;    /* due, and urgent */
+	bool in_scan;  /* the scan under way may list this job */
+	bool unlisted; /* pending, but not in the list: only a query shows its state */
 	cloud_done_fn done;
 	void *arg;
 };
@@ -112,7 +112,7 @@ static void job_query(struct cloud_job *job)
 	job->query = cloud_find_job(job->jobs->cloud, job->id, on_query, job);
 }
 
-/* It is time for a query: at once when the job is one of a few. */
+/* A query of the job is due: at once if few jobs are watched. */
 static void job_due(struct cloud_job *job)
 {
 	if (!job->due && !may_scan(job->jobs)) {
@@ -129,7 +129,7 @@ static void on_timer(struct loop_timer *timer)
 	job_due(container_of(timer, struct cloud_job, timer));
 }
 
-/* The next query, unless one was asked for meanwhile. max_ms bounds the wait after that. */
+/* Waits for the next query, unless the job was poked meanwhile. max_ms bounds the later waits. */
 static void job_wait(struct cloud_job *job, int64_t max_ms)
 {
 	job->due = false;
@@ -201,7 +201,7 @@ static void scan_start(struct cloud_jobs *jobs)
 	jobs->scan.page = 1;
 	TAILQ_FOREACH(job, &jobs->watched, entry) {
 		job->in_scan = !job->query;
-		job->poked = false; /* what comes from now on may be younger than the list */
+		job->poked = false; /* a poke from now on may be younger than the list */
 	}
 	scan_page(jobs);
 }
@@ -226,7 +226,7 @@ static void scan_judge(struct cloud_jobs *jobs, struct cloud_job *job)
 	}
 }
 
-/* Whatever came of the scan, a job that is due is queried, or waits for the next scan. */
+/* With or without a list, a job that is due is queried or waits for the next scan. */
 static void scan_end(struct cloud_jobs *jobs, bool listed)
 {
 	struct scan *scan = &jobs->scan;
@@ -254,8 +254,8 @@ static void scan_refused(struct cloud_jobs *jobs, const struct err *err)
 	struct cloud_job *job;
 
 	log_notice(
-		"cloud: jobs can't be listed, so each is looked at by itself from now on, which takes more "
-		"requests: %s",
+		"cloud: jobs can't be listed, so each job is queried by itself from now on, which "
+		"takes more requests: %s",
 		err->text);
 	jobs->scan.refused_until_ms = clock_mono_ms() + REFUSED_MS;
 	scan_clear(&jobs->scan);
@@ -272,8 +272,10 @@ static void on_page(void *arg, const struct cloud_result *result)
 	struct scan *scan = &jobs->scan;
 
 	scan->call = NULL;
-	/* A 401 can also be about our clock, which is told by it and put right with the next
-	 * request. */
+	/*
+	 * A 401 can also come from our clock: the answer tells the right time, so the next request
+	 * allows for it.
+	 */
 	scan->denied = result->err.cloud_code == CLOUD_CODE_UNAUTHORIZED ? scan->denied + 1 : 0;
 	if (result->outcome == CLOUD_REFUSED || scan->denied >= DENIED_MAX) {
 		scan_refused(jobs, &result->err);
@@ -301,8 +303,7 @@ static void scan_page(struct cloud_jobs *jobs)
 	jobs->scan.call = cloud_list_jobs(jobs->cloud, jobs->scan.page, on_page, jobs);
 }
 
-/* Queries have come due. A few that were poked are worth one each, which tells how the job ended as
- * well. */
+/* Queries are due. A few poked jobs are worth a query each, which also tells how the job ended. */
 static void on_scan_begin(struct loop_task *task)
 {
 	struct cloud_jobs *jobs = container_of(task, struct cloud_jobs, scan.begin);
@@ -337,7 +338,7 @@ static void on_scan_timer(struct loop_timer *timer)
 	loop_task_queue(jobs->loop, &jobs->scan.begin);
 }
 
-/* Without a job that waits for it. */
+/* No job waits for a scan any more. */
 static void scan_stop(struct cloud_jobs *jobs)
 {
 	loop_task_cancel(jobs->loop, &jobs->scan.begin);

@@ -5,10 +5,10 @@
 
 #include "cloud/cloud.h"
 
-/* cloud is borrowed, and asked. */
+/* cloud is borrowed; the queries go through it. */
 struct cloud_jobs *cloud_jobs_new(struct loop *loop, struct cloud *cloud,
 				  const struct cloud_options *options);
 /* Asserts that no job is watched. Returns NULL, takes NULL. */
 struct cloud_jobs *cloud_jobs_free(struct cloud_jobs *jobs);
-/* The keys have changed: what the old ones were not allowed is tried again. */
+/* The keys have changed: a list of jobs that was refused to the old ones is tried again. */
 void cloud_jobs_allow(struct cloud_jobs *jobs);

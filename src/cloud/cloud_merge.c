@@ -4,14 +4,14 @@
  * Lists of one volume that travel together.
  *
  * Every operation looks at its volume before and after, so a thousand operations begun at once
- * would be a thousand lists of one volume each. Those that have to wait for their turn anyway wait
+ * would be a thousand lists of one volume each. Lists that have to wait for their turn anyway wait
  * together: when the first of them has its turn, one request carries them all (`ids`), and each
- * caller gets what concerns it, as if it had asked alone. Nobody waits longer for the sake of
- * company.
+ * caller gets its part of the answer, as if its list had been sent alone. No list waits longer for
+ * the sake of the others.
  *
- * One id that CloudStack never knew makes it refuse the whole request, and an administrator may
- * have made pages shorter than the request is long. Whoever has not got a certain answer in company
- * therefore asks again, alone.
+ * If CloudStack never knew one of the ids, it refuses the whole request, and an administrator may
+ * have made pages shorter than the request is long. A list that got no certain answer in company is
+ * therefore sent again, alone.
  */
 
 #include <assert.h>
@@ -73,8 +73,10 @@ static const struct cloud_volume *volume_of(const struct cloud_reply *reply, con
 	return NULL;
 }
 
-/* Refused for one of the ids, or for its length by whoever stands between: neither says anything
- * about the others. */
+/*
+ * The request was refused for one of the ids, or by a proxy for its length: neither says anything
+ * about the other ids.
+ */
 static bool says_nothing(const struct cloud_reply *reply, int http_status)
 {
 	if (reply->result.outcome == CLOUD_REFUSED)
@@ -84,8 +86,10 @@ static bool says_nothing(const struct cloud_reply *reply, int http_status)
 	       http_status != CLOUD_CODE_LIMIT;
 }
 
-/* Members of this carrier whose answer is not certain go back, in their order, before those who
- * came later. */
+/*
+ * Members of this carrier without a certain answer go back, in their order, before calls that came
+ * later.
+ */
 static void send_back(struct cloud_call *carrier, struct cloud_call_list *waiting,
 		      const struct cloud_reply *reply, bool all)
 {
@@ -108,7 +112,7 @@ void cloud_merge_answer(struct cloud_call *carrier, struct cloud_call_list *wait
 	struct cloud_call *call;
 
 	send_back(carrier, waiting, reply, says_nothing(reply, http_status));
-	/* A done may cancel calls, other members among them. */
+	/* A done may cancel calls, also other members. */
 	while ((call = TAILQ_FIRST(&carrier->members.calls))) {
 		struct cloud_result result = { .outcome = reply->result.outcome,
 					       .err = reply->result.err };

@@ -3,14 +3,14 @@
 /*
  * Commands on their way to CloudStack.
  *
- * A call waits in one queue until fewer than max_parallel are on the wire and CloudStack is willing
- * to listen, and only then gets its expiry time and signature: a signed request lives ten minutes,
- * and a queue may be longer than that.
+ * A call waits in one queue until fewer than max_parallel calls are on the wire and the throttle
+ * allows a request, and only then gets its expiry time and signature: a signed request lives ten
+ * minutes, and the wait may be longer than that.
  *
- * It is CloudStack's clock that requests expire by. Every answer tells what it is, so when ours is
- * off by more than the time a request may take, the difference is added: a wrong clock on this
- * machine is then no reason not to work. A clock that is off by more than a day is left alone,
- * since a forged Date must not make requests that live for years.
+ * Requests expire by CloudStack's clock. Every answer carries its time, so if our clock is off by
+ * more than a minute, the difference is added: a wrong clock on this machine does not stop the
+ * work. A difference of more than a day is not added, since a forged Date must not make requests
+ * that live for years.
  */
 
 #include <assert.h>
@@ -39,7 +39,7 @@ struct cloud_queue {
 	struct secret *secret_key;
 	int64_t timeout_ms;
 
-	/* in the order of asking; signed only when their turn comes */
+	/* in the order of arrival; a call is signed only when its turn comes */
 	struct cloud_call_list waiting;
 	struct cloud_call_list running; /* on the wire */
 	struct cloud_throttle throttle;
@@ -68,9 +68,9 @@ static void note_health(struct cloud_queue *queue, const struct cloud_command *c
 		return;
 
 	/*
-	 * Refused keys and a server about to stop are final; a rate limit only asks for patience.
-	 * One answer lost on the way happens to everybody and must not turn every change away; the
-	 * next one lost tells.
+	 * Refused keys or a server about to stop make CloudStack unusable at once; a rate limit
+	 * only asks for patience. A single lost answer is normal and must not make the daemon
+	 * refuse every change; a second one in a row counts.
 	 */
 	if (reply->answered && reply->result.err.code != ERR_UNAVAILABLE) {
 		if (!health->usable)
@@ -120,7 +120,7 @@ void cloud_call_cancel(struct cloud_call *call)
 	if (call->http)
 		http_call_cancel(call->http);
 	cloud_call_free(call);
-	/* No member is left to hear the answer, unless the answer is just being told. */
+	/* No member is left to get the answer, unless the answer is being given out now. */
 	if (carrier && carrier->members.count == 0 && carrier->http)
 		cloud_call_cancel(carrier);
 	pump(queue);
@@ -146,7 +146,7 @@ static void on_answer(void *arg, const struct http_response *response)
 		  (int)reply.result.outcome, reply.result.err.text);
 	note_health(queue, call->command, &reply);
 	cloud_throttle_note(&queue->throttle, call->sent_ms, &reply);
-	/* Before done: calls that wait already go before those that done may add. */
+	/* Before done: calls that wait already go before calls that done may add. */
 	pump(queue);
 	if (call->members.count > 0)
 		cloud_merge_answer(call, &queue->waiting, &reply, response->status);
@@ -159,7 +159,7 @@ static void on_answer(void *arg, const struct http_response *response)
 
 /* --- the wire --- */
 
-/* What has to be added to our clock to be understood. */
+/* The time to add to our clock, so that CloudStack accepts the expiry time. */
 static int64_t correction_ms(const struct cloud_queue *queue)
 {
 	int64_t skew_ms = queue->health.skew_ms, size_ms = skew_ms < 0 ? -skew_ms : skew_ms;
@@ -244,7 +244,7 @@ static void call_send(struct cloud_call *call)
 	free(url);
 }
 
-/* Sends what may be sent. Runs no callback, so it can be called from anywhere. */
+/* Sends the calls that may be sent. Runs no callback, so it can be called from anywhere. */
 static void pump(struct cloud_queue *queue)
 {
 	int64_t wait = cloud_throttle_wait_ms(&queue->throttle);

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Calls on their way to CloudStack, and how well they are answered. Private to cloud/. */
+/* Calls on their way to CloudStack, and the health that their answers show. Private to cloud/. */
 
 #include "cloud/cloud_call.h"
 
 struct cloud_queue *cloud_queue_new(struct loop *loop, const struct cloud_options *options);
 /* Asserts that no call is left. Returns NULL, takes NULL. */
 struct cloud_queue *cloud_queue_free(struct cloud_queue *queue);
-/* Copied; for what is sent from now on. */
+/* Copies all three, for requests that are sent from now on. */
 void cloud_queue_set_access(struct cloud_queue *queue, const char *url,
 			    const struct secret *api_key, const struct secret *secret_key);
-/* Taken over. Its done runs once, on a later turn, unless cloud_call_cancel() comes first. Returns
- * the call. */
+/*
+ * Takes the call over and returns it. Its done runs once, on a later turn, unless
+ * cloud_call_cancel() comes first.
+ */
 struct cloud_call *cloud_queue_add(struct cloud_call *call);
 void cloud_queue_health(const struct cloud_queue *queue, struct cloud_health *out);

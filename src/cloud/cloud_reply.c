@@ -4,17 +4,17 @@
  * Reading CloudStack's answers.
  *
  * An answer is an object with one member, whose name is the command's in lower case plus
- * "response", except when it is "errorresponse" or even "null"; so the name is never looked at.
- * Inside is the payload: the list (empty lists have neither count nor array), the job id, the job,
- * or an error with errorcode and errortext. The payload's errorcode is what counts, the HTTP status
- * only repeats it.
+ * "response", except when it is "errorresponse" or even "null"; so the name is never read. Inside
+ * is the payload: the list (empty lists have neither count nor array), the job id, the job, or an
+ * error with errorcode and errortext. The payload's errorcode counts; the HTTP status only repeats
+ * it.
  *
  * The server undoes Java's \uXXXX escapes after the JSON is made. That puts raw control characters
  * into strings, and a volume named a\u0041 comes out as "a\A", which is no JSON: one such name
- * would hide all other volumes. So a text that does not parse gets a second chance with its
- * impossible escapes taken as plain backslashes.
+ * would hide all other volumes. So a text that does not parse is parsed again, with its impossible
+ * escapes taken as plain backslashes.
  *
- * Whatever is kept is bounded and cleaned, since it goes on to the log, the store and the bus.
+ * All kept text is bounded and cleaned, since it goes on to the log, the store and the bus.
  */
 
 #include <assert.h>
@@ -31,8 +31,10 @@
 #define ITEMS_MAX 10000 /* a page has 500 unless an administrator has changed it */
 #define HTTP_OK 200
 
-/* NULL when absent, empty or not a text. Some old servers write numbers as texts, none writes texts
- * as numbers. */
+/*
+ * NULL if absent, empty or not a text. Some old servers write numbers as texts, none writes texts
+ * as numbers.
+ */
 static char *get_text(const struct json *object, const char *name)
 {
 	char text[TEXT_MAX];
@@ -41,8 +43,10 @@ static char *get_text(const struct json *object, const char *name)
 	return *text ? xstrdup(text) : NULL;
 }
 
-/* An id too long to be one is none. UUIDs on all but rows older than CloudStack 3, which kept their
- * numbers. */
+/*
+ * NULL also if the text is too long for an id. Ids are UUIDs, except those of rows older than
+ * CloudStack 3, which kept their numbers.
+ */
 static char *get_id(const struct json *object, const char *name)
 {
 	const char *text = json_text(json_get(object, name));
@@ -66,7 +70,7 @@ static int64_t get_integer(const struct json *object, const char *name, int64_t 
 	return otherwise;
 }
 
-/* The volume as it is, without the job that happened to be under way when it was described. */
+/* The volume's object, without the job that happened to be under way when it was written. */
 static char *get_raw(const struct json *object)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
@@ -98,7 +102,7 @@ static void volume_clear(struct cloud_volume *volume)
 	free(volume->raw);
 }
 
-/* -1 when it is not a volume. */
+/* -1 if the object is not a volume. */
 static int volume_read(struct cloud_volume *volume, const struct json *object)
 {
 	_cleanup_free_ char *id = get_id(object, "id");
@@ -124,7 +128,7 @@ static int volume_read(struct cloud_volume *volume, const struct json *object)
 	return 0;
 }
 
-/* NULL when all is well, else what is wrong with the list. */
+/* NULL if all is well, else a phrase that says why the list is wrong. */
 static const char *read_volumes(struct cloud_reply *reply, const struct cloud_question *question,
 				const struct json *payload)
 {
@@ -152,7 +156,7 @@ static const char *read_volumes(struct cloud_reply *reply, const struct cloud_qu
 	return NULL;
 }
 
-/* A list of jobs is asked for their ids alone. Only pending ones are in it. */
+/* Only the ids of a list of jobs are read. The list holds pending jobs only. */
 static const char *read_jobs(struct cloud_reply *reply, const struct json *payload)
 {
 	const struct json *array = json_get(payload, "asyncjobs"), *item;
@@ -184,7 +188,7 @@ static const char *read_job_id(struct cloud_reply *reply, const struct json *pay
 
 /*
  * The volume inside a finished job carries a jobid with status pending: this very job, as it was
- * when the object was made. It is over, so it is left out.
+ * when the object was made. The job is over, so its id is left out.
  */
 static void read_job_volume(struct cloud_reply *reply, const struct json *object)
 {
@@ -241,10 +245,10 @@ static const char *read_payload(struct cloud_reply *reply, const struct cloud_qu
 	case CLOUD_REPLY_JOBS:
 		return read_jobs(reply, payload);
 	}
-	return "nobody asked for it";
+	return "it was not asked for";
 }
 
-/* 0 and a fault when the payload is an error, -1 when it is not. */
+/* 0 and a fault if the payload is an error, else -1. */
 static int read_fault(struct cloud_fault *fault, const struct json *payload,
 		      const struct http_response *response)
 {
@@ -260,7 +264,7 @@ static int read_fault(struct cloud_fault *fault, const struct json *payload,
 	return 0;
 }
 
-/* Backslashes that begin no JSON escape are doubled. NULL when there is none. */
+/* Doubles the backslashes that begin no JSON escape. NULL if there are none. */
 static char *repair_escapes(const char *body, size_t length, size_t *out_length)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
@@ -295,8 +299,7 @@ static struct json *parse_body(const char *body, size_t length)
 	return repaired ? json_parse_lenient(repaired, length, NULL) : NULL;
 }
 
-/* An unknown id lists nothing, as a deleted one does: the server only tells them apart by
- * accident. */
+/* An unknown id lists nothing, like a deleted one: the server tells them apart only by accident. */
 static bool is_empty_list(const struct cloud_question *question, const struct cloud_reply *reply)
 {
 	return question->kind == CLOUD_REPLY_VOLUMES && reply->result.outcome == CLOUD_REFUSED &&
@@ -328,7 +331,7 @@ static void read_nonsense(struct cloud_reply *reply, const struct cloud_question
 	reply->result.outcome = cloud_error_nonsense(question, response, why, &reply->result.err);
 }
 
-/* 401 and 429 say the same whoever says them: CloudStack or something in front of it. */
+/* 401 and 429 mean the same from CloudStack and from a proxy in front of it. */
 static int fault_of_status(struct cloud_fault *fault, const struct http_response *response)
 {
 	if (response->status != CLOUD_CODE_UNAUTHORIZED && response->status != CLOUD_CODE_LIMIT)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* From an HTTP answer to a cloud_result: pure, so that every shape CloudStack is known for can be
- * tried in a test. */
+/*
+ * Turns an HTTP answer into a cloud_result: pure, so that a test can try every shape of answer that
+ * CloudStack is known for.
+ */
 
 #include "cloud/cloud.h"
 #include "io/http_client.h"
@@ -18,7 +20,7 @@ enum cloud_reply_kind {
 	CLOUD_REPLY_JOBS
 };
 
-/* What was asked, as far as the meaning of the answer depends on it. */
+/* The question, as far as the meaning of the answer depends on it. */
 struct cloud_question {
 	const char *what; /* "attach the volume": follows "refused to" and "asked to" */
 	enum cloud_reply_kind kind;
@@ -29,11 +31,11 @@ struct cloud_question {
 };
 
 struct cloud_reply {
-	struct cloud_result result; /* points into what follows */
-	bool answered;              /* CloudStack itself has spoken */
+	struct cloud_result result; /* points into the members below */
+	bool answered;              /* CloudStack itself wrote the answer */
 	bool has_skew;
 	int64_t skew_ms;
-	int64_t wait_ms; /* ask nothing before this has passed; 0 = no such wish */
+	int64_t wait_ms; /* send nothing before this has passed; 0 = no wait */
 	char *job_id;
 	char *entity_id;
 	struct cloud_volume *volumes;
@@ -41,7 +43,7 @@ struct cloud_reply {
 	size_t count; /* of volumes or jobs */
 };
 
-/* Fills an uninitialised reply, whatever the response holds; to be cleared afterwards. */
+/* Fills an uninitialised reply from any response; the caller clears it afterwards. */
 void cloud_reply_read(struct cloud_reply *reply, const struct cloud_question *question,
 		      const struct http_response *response);
 void cloud_reply_clear(struct cloud_reply *reply);

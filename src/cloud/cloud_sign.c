@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How CloudStack knows who asks.
+ * The signature by which CloudStack knows its user.
  *
  * The server does not check the bytes that travelled. It decodes all parameters, sorts them by
  * their names as sent (so upper case comes before lower case), encodes each value anew with Java's
- * URLEncoder, joins everything with '&', lower-cases the whole and computes HMAC-SHA1 over it.
- * Whoever builds the same string may encode the request itself as he likes. Names are not encoded
- * in the signed string, though they are on the wire.
+ * URLEncoder, joins everything with '&', lower-cases the whole and computes HMAC-SHA1 over it. A
+ * client that builds the same string may encode the request itself in any way. Names are not
+ * encoded in the signed string, though they are on the wire.
  *
  * Java's encoder leaves A-Z a-z 0-9 . - * _ alone. That is not RFC 3986: '*' stays and '~' becomes
  * %7E, which is why curl's own escaping can't be used.
  *
- * The key id is one of the parameters and the result lets anybody repeat the request, so these
- * buffers get all their memory in one piece before the first byte, since growing would leave copies
- * behind, and are wiped after use.
+ * The API key is one of the parameters, and every reader of the result can repeat the request. So
+ * these buffers are wiped after use, and get all their memory in one piece before the first byte,
+ * since growing would leave copies behind.
  */
 
 #include <assert.h>
@@ -38,7 +38,7 @@ static void reserve(struct buf *buf, size_t length)
 	buf->room = room;
 }
 
-/* What the parameters take at most when every byte becomes %XX. */
+/* The size of the parameters if every byte becomes %XX. */
 static size_t size_bound(const struct cloud_param *params, size_t count)
 {
 	size_t bound = 0;
@@ -96,8 +96,10 @@ void cloud_sign_canonical(struct cloud_param *params, size_t count, struct buf *
 		add_encoded(out, params[i].value);
 		separator = "&";
 	}
-	/* Not tolower(): the locale has no say in this. Everything beyond ASCII is %XX by now, or
-	 * part of a name. */
+	/*
+	 * Not tolower(), which depends on the locale. Every byte beyond ASCII is %XX by now, or
+	 * part of a name.
+	 */
 	for (size_t i = start; i < out->length; i++)
 		if (out->data[i] >= 'A' && out->data[i] <= 'Z')
 			out->data[i] = (char)(out->data[i] - 'A' + 'a');
@@ -116,8 +118,7 @@ void cloud_sign(struct cloud_param *params, size_t count, const struct secret *k
 	if (!HMAC(EVP_sha1(), secret_bytes(key), (int)secret_length(key),
 		  (const unsigned char *)text.data, text.length, digest, &digest_length) ||
 	    digest_length != SHA1_SIZE)
-		/* only without memory, or in a libcrypto without SHA-1: nothing can be asked
-		 * then */
+		/* only without memory, or if libcrypto has no SHA-1: no request can be made */
 		abort();
 	EVP_EncodeBlock((unsigned char *)out, digest, SHA1_SIZE);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How much may be asked.
+ * How many requests may be sent.
  *
- * When CloudStack answers 429, the account has asked too much, not the one call that got to hear
- * it, so nothing at all is sent until the time it names has passed. If all that has gathered were
- * sent then at once, the limit would be hit again at once. So it begins with one request, and each
- * good answer allows one more, up to the usual number. A 429 with no good answer since the last one
- * says that the time was too short, and doubles it.
+ * A 429 means that the account has asked too much, not only the call that got this answer, so
+ * nothing at all is sent until the time named in it has passed. If all waiting calls were sent
+ * then, they would hit the limit again at once. So the throttle begins with one request, and each
+ * good answer allows one more, up to the usual number. A 429 with no good answer since the last 429
+ * shows that the time was too short, and doubles it.
  *
  * Holds are durations, so they are measured on the monotonic clock.
  */
@@ -31,7 +31,7 @@ static void hold_back(struct cloud_throttle *throttle, int64_t sent_ms, int64_t 
 	int64_t now = clock_mono_ms();
 
 	throttle->count++;
-	/* What was under way when the first 429 came hears the same, which is no new reason. */
+	/* Requests that were under way at the first 429 get a 429 too, which is no new reason. */
 	if (sent_ms >= throttle->not_before_ms && throttle->streak < STREAK_MAX)
 		throttle->streak++;
 	for (unsigned i = 1; i < throttle->streak && wait_ms < HOLD_MAX_MS; i++)

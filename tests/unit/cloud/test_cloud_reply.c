@@ -154,14 +154,14 @@ static const struct shape shapes[] = {
 	  ERR_UNAVAILABLE, 0, "how the job stands", false },
 
 	/* --- nobody can know --- */
-	{ "HTML 502", &change, 502, HTML, CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "It may have happened",
-	  false },
-	{ "HTML 503", &change, 503, HTML, CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "It may have happened",
-	  false },
+	{ "HTML 502", &change, 502, HTML, CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0,
+	  "The command may have happened", false },
+	{ "HTML 503", &change, 503, HTML, CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0,
+	  "The command may have happened", false },
 	{ "HTML 530 is a CDN's", &change, 530, HTML, CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0,
-	  "It may have happened", false },
+	  "The command may have happened", false },
 	{ "a proxy out of patience", &change, 408, HTML, CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0,
-	  "It may have happened", false },
+	  "The command may have happened", false },
 	{ "empty 200", &change, 200, "", CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0, "it is empty", false },
 	{ "broken JSON", &change, 200, "{\"x\":{\"jobid\":\"1d", CLOUD_UNKNOWN, ERR_UNAVAILABLE, 0,
 	  "not CloudStack's JSON", false },
@@ -550,7 +550,7 @@ static void test_unauthorized_names_the_clocks(void **state)
 
 	check_skew(now + 900000, "clock is 15 min behind CloudStack's", "ahead");
 	check_skew(now - 61001, "clock is 61 s ahead of CloudStack's", "behind");
-	check_skew(now - 59000, "It is not the clock", "Set this machine's clock");
+	check_skew(now - 59000, "The clock is not the reason", "Set this machine's clock");
 	check_skew(0, "clock is wrong by more than 10 minutes", NULL);
 }
 
