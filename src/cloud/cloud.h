@@ -75,7 +75,7 @@ struct cloud_result {
 	const char *job_id;
 	/* create: the new volume's id; finished job: its instance; else NULL */
 	const char *entity_id;
-	enum cloud_job_status job_status; /* find_job and watch_job */
+	enum cloud_job_status job_status; /* cloud_find_job() and cloud_job_watch() */
 	/* list; finished create, attach, detach, resize jobs: the volume */
 	const struct cloud_volume *volumes;
 	size_t count;
