@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A buffer that doubles. Everything that builds a text of unknown length (JSON, log lines, pages)
- * appends here, and the zero behind the last byte is kept at all times so that data can be handed
- * to any C function without a copy.
+ * A buffer that doubles. Code that builds a text of unknown length (JSON, log lines, pages) appends
+ * here, and the zero behind the last byte is kept at all times so that data can be handed to any C
+ * function without a copy.
  */
 #include "base/buf.h"
 

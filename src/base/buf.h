@@ -23,5 +23,5 @@ void buf_add_char(struct buf *buf, char c);
 void buf_printf(struct buf *buf, const char *format, ...) _printf_(2, 3);
 void buf_reset(struct buf *buf); /* empties, keeps the memory */
 void buf_clear(struct buf *buf); /* frees; the buffer may be used again */
-/* the text, now the caller's ("" when empty); the buffer is empty again */
+/* the text, now the caller's ("" if empty); the buffer is empty again */
 char *buf_take(struct buf *buf);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Time as the rest of the program sees it, and its text form. The hand-turned clock of the tests
- * lives in the same two functions, so nothing above needs to know whether time is real. It is kept
- * in atomics because worker threads may ask for the time while a test moves it.
+ * lives in the same two functions, so nothing above needs to know whether time is real. That clock
+ * is kept in atomics because worker threads may ask for the time while a test moves it.
  *
  * Times that come from CloudStack carry "+0000" without a colon; people and our own API write "Z".
  * Both are read.
@@ -17,7 +17,7 @@
 static atomic_bool test_on;
 static _Atomic int64_t test_mono, test_wall;
 
-/* From year 0 to the end of year 9999: what has four digits. */
+/* From year 0 to the end of year 9999: the years of four digits. */
 #define TIME_MIN_MS (-INT64_C(62167219200000))
 #define TIME_MAX_MS INT64_C(253402300799999)
 
@@ -129,7 +129,7 @@ static int take_date_time(const char **text, int64_t *out_seconds)
 	return 0;
 }
 
-/* ".123456789", shortened to milliseconds; nothing is fine, too. */
+/* ".123456789", shortened to milliseconds; may be absent. */
 static int take_fraction(const char **text, int64_t *out_ms)
 {
 	int scale = 100, digits = 0;

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Two clocks. Durations and deadlines use the monotonic one; the wall clock is only for what people
- * and CloudStack read. Tests turn both by hand: after clock_test_start() they stand still until
- * clock_test_advance().
+ * Two clocks. Durations and deadlines use the monotonic one; the wall clock is only for times that
+ * people or CloudStack read. Tests turn both by hand: after clock_test_start() the clocks stand
+ * still until clock_test_advance().
  */
 
 #include "base/util.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The one place where an error code meets the words the outside knows it by: the REST code and
- * status, the D-Bus name, volumectl's exit code. Two codes may share a REST word where the contract
- * has no finer one (a cancelled operation is a conflict over REST), but D-Bus names and exit codes
- * are all different, so that nothing is lost between our own programs. Exit codes 1 and 2 are left
- * to "something went wrong" and "wrong usage", as shells and getopt have them.
+ * The one place that maps an error code to its names outside: the REST code and status, the D-Bus
+ * name, volumectl's exit code. Two codes may share a REST word where the contract has no finer one
+ * (a cancelled operation is a conflict over REST), but D-Bus names and exit codes are all
+ * different, so that nothing is lost between our own programs. Exit codes 1 and 2 are left to
+ * "something went wrong" and "wrong usage", as shells and getopt have them.
  *
- * Error texts travel through JSON, D-Bus, logs and terminals, and quote what a client sent. They
- * are therefore made plain text once, here: well-formed UTF-8 without control characters, cut
- * between characters.
+ * Error texts travel through JSON, D-Bus, logs and terminals, and quote a client's input. They are
+ * therefore made plain text once, here: well-formed UTF-8 without control characters, cut between
+ * characters.
  */
 #include "base/err.h"
 
@@ -64,8 +64,7 @@ enum err_code err_from_word(const char *word)
 	return ERR_INTERNAL;
 }
 
-/* In place: a broken byte or a control character becomes '?', a character that was cut at the end
- * goes. */
+/* In place: a broken byte or a control character becomes '?', a character cut at the end goes. */
 static void make_plain(char *text, bool was_cut)
 {
 	size_t left = strlen(text);

@@ -2,13 +2,14 @@
 #pragma once
 
 /*
- * Errors, and the one map from an error to everything the outside sees of it.
+ * Errors, and the one map from an error to its forms outside.
  *
  * A function that can fail returns 0 or -1 and fills its last parameter, a struct err, if and only
- * if it fails: answers carry the struct alone, and its code says which they are (tests/err_checked
- * watches over this). The text is written once, where the cause is known, in the user's words:
- * what, why and what to do; it names the field and never holds a key, a signature or a signed URL.
- * Layers above pass it on untouched or put their own circumstance in front (err_prefix).
+ * if it fails: an answer carries the struct alone, and its code says whether the answer is an error
+ * (tests/err_checked checks this). The text is written once, where the cause is known, in the
+ * user's words, with the reason and the remedy; it names the field and never holds a key, a
+ * signature or a signed URL. Layers above pass the text on untouched or put their own circumstance
+ * in front (err_prefix).
  */
 
 #include "base/util.h"
@@ -16,8 +17,8 @@
 enum err_code {
 	ERR_NONE,
 	ERR_INVALID,      /* the request is malformed or outside its limits */
-	ERR_UNAUTHORIZED, /* who are you? */
-	ERR_FORBIDDEN,    /* you may not */
+	ERR_UNAUTHORIZED, /* the caller is unknown */
+	ERR_FORBIDDEN,    /* the caller is not allowed to */
 	ERR_NOT_FOUND,    /* no such object */
 	ERR_NO_SUCH_PATH, /* no such route or method name */
 	ERR_BAD_VERB,     /* the path exists, the HTTP method does not fit it */
@@ -27,7 +28,7 @@ enum err_code {
 	ERR_MEDIA_TYPE,
 	ERR_MISDIRECTED, /* HTTP Host is not ours */
 	ERR_TOO_MANY,    /* a bound of ours or of CloudStack is reached */
-	ERR_CLOUD,       /* CloudStack refused; cloud_code and cloud_text say its words */
+	ERR_CLOUD,       /* CloudStack refused; cloud_code and cloud_text hold its words */
 	ERR_INTERNAL,    /* our own fault */
 	ERR_UNAVAILABLE, /* a part we need is away; trying later helps */
 	ERR_TIMEOUT,     /* a deadline passed */
@@ -36,13 +37,13 @@ enum err_code {
 
 struct err {
 	enum err_code code;
-	int cloud_code; /* CloudStack's errorcode, 0 when none */
-	char field[48]; /* the argument or configuration key at fault, "" when none */
+	int cloud_code; /* CloudStack's errorcode, 0 if none */
+	char field[48]; /* the argument or configuration key at fault, "" if none */
 	char text[640];
-	char cloud_text[320]; /* CloudStack's errortext, "" when none */
+	char cloud_text[320]; /* CloudStack's errortext, "" if none */
 };
 
-/* How one code looks from outside. */
+/* The names of an error code outside. */
 struct err_view {
 	const char *word; /* REST "code", fixed by the contract */
 	int http_status;
@@ -54,17 +55,19 @@ struct err_view {
 #define ERR_BUS_PREFIX "org.migratekit.VolumeDaemon1.Error."
 
 const struct err_view *err_view(enum err_code code);
-/* The code whose D-Bus error name is this one (with prefix), ERR_INTERNAL when none is. */
+/* The code whose D-Bus error name is this one (with prefix), else ERR_INTERNAL. */
 enum err_code err_from_bus_name(const char *name);
-/* The code for a stored REST word, ERR_INTERNAL when none is. */
+/* The code for a stored REST word, else ERR_INTERNAL. */
 enum err_code err_from_word(const char *word);
 
 /* Both return -1, so that "return err_set(...)" reads well. err may be NULL. */
 int err_set(struct err *err, enum err_code code, const char *format, ...) _printf_(3, 4);
 int err_set_field(struct err *err, const char *field, enum err_code code, const char *format, ...)
 	_printf_(4, 5);
-/* For a failure that does not count: another attempt succeeded, or the goal was reached before. err
- * may be NULL. */
+/*
+ * For a failure that does not count: another attempt succeeded, or the goal was reached before. err
+ * may be NULL.
+ */
 void err_clear(struct err *err);
 /* Puts the circumstance in front of the text: "attaching volume X: <text>". */
 void err_prefix(struct err *err, const char *format, ...) _printf_(2, 3);

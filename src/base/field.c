@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One member of a described struct: its type, its limits, and how a value gets into it. A refusal
- * names the field and uses the words of the caller, who gave the value; the surfaces above only
- * pass it on. field_text.c and field_json.c read and write the two notations.
+ * One member of a described struct: its type, its limits, and how a value gets into it. An error
+ * names the field and the value in the caller's own words; the surfaces above only pass the error
+ * on. field_text.c and field_json.c read and write the two notations.
  *
  * A value is read into a variable first and checked there, so that a refused value leaves the
  * struct as it was.
@@ -64,7 +64,7 @@ const char *field_word(const struct field *field, const void *object)
 	int wanted = field_enum_value(field, object), value;
 
 	assert(field->type == FIELD_ENUM && wanted >= 0);
-	/* Counted, since the table's length is only known by its end. */
+	/* The words are counted, since only the end of the table shows its length. */
 	for (value = 0; value < wanted && field->names[value]; value++)
 		;
 	assert(value == wanted && field->names[value]);
@@ -158,7 +158,7 @@ static int check_number(const struct field *field, int64_t value, struct err *er
 		return refuse_limit(field, "at least", field->min, value, err);
 	if (has_maximum(field) && value > field->max)
 		return refuse_limit(field, "at most", field->max, value, err);
-	/* Nothing takes a time less than none. */
+	/* A duration cannot be negative. */
 	if (field->type == FIELD_DURATION && value < 0)
 		return refuse_limit(field, "at least", 0, value, err);
 	return 0;

@@ -9,8 +9,8 @@
  * D-Bus, SQL, command lines, the sample configuration and help texts are all walks over one table
  * and cannot disagree with the struct or each other.
  *
- * FIELD() takes offset and size from the member and does not compile when the member's C type is
- * not the one its field type stands for.
+ * FIELD() takes offset and size from the member and does not compile if the member's C type does
+ * not match its field type.
  */
 
 #include "base/err.h"
@@ -41,21 +41,21 @@ const struct field_type_view *field_type_view(enum field_type type);
 enum field_flag {
 	/* must be given; on D-Bus and the command line by position, in table order */
 	FIELD_REQUIRED = 1 << 0,
-	FIELD_OMIT = 1 << 1,   /* left out of JSON when NULL, 0 or false */
+	FIELD_OMIT = 1 << 1,   /* left out of JSON if NULL, 0 or false */
 	FIELD_COLUMN = 1 << 2, /* shown as a column in volumectl's tables */
-	/* accepted over REST because existing clients send it, or only means something there */
+	/* accepted over REST alone: existing clients send it, or its meaning is limited to REST */
 	FIELD_REST_ONLY = 1 << 3,
 	FIELD_PRIVATE = 1 << 4, /* stored, never shown outside */
-	/* volumectl fills in the appliance's VM id when it is not given */
+	/* volumectl fills in the appliance's VM id if the user gives none */
 	FIELD_APPLIANCE = 1 << 5,
-	/* marks the request, is no part of what is asked: never in JSON in or out; see spec */
+	/* identifies the request and is no argument: never in JSON in or out; see spec */
 	FIELD_KEY = 1 << 7,
 	FIELD_DETAIL = 1 << 6, /* for programs: volumectl shows it with --json only */
-	/* found out when asked for: in answers, not among an object's D-Bus properties */
+	/* found out on demand: in answers, not among an object's D-Bus properties */
 	FIELD_ASKED = 1 << 8,
-	/* volumectl takes it by position, although it stands in no path */
+	/* volumectl takes it by position, although no path contains it */
 	FIELD_POSITIONAL = 1 << 9,
-	/* required, but the daemon may know it: absent, or "" on D-Bus, leaves it to that */
+	/* required, but the daemon may know the value if it is absent, or "" on D-Bus */
 	FIELD_DEFAULTED = 1 << 10,
 };
 
@@ -69,7 +69,7 @@ struct field {
 	int64_t min, max;
 	const char *fallback;     /* default, as text; NULL = zero */
 	const char *const *names; /* FIELD_ENUM: words by value, ended by NULL */
-	const char *option;       /* volumectl's --option when it is not the name with dashes */
+	const char *option;       /* volumectl's --option if it is not the name with dashes */
 	const char *doc;          /* one sentence for people; never empty */
 };
 
@@ -133,10 +133,9 @@ void record_clear(const struct record *record, void *object);
 /* deep; clears `to` first */
 void record_copy(const struct record *record, void *to, const void *from);
 
-/* Typed access for surfaces. field_get_text: NULL unless TEXT, UUID or OBJECT. Enum gives its
- * word. */
+/* Typed access for surfaces. */
 bool field_is_set(const struct field *field, const void *object); /* not NULL, not 0, not false */
-const char *field_word(const struct field *field, const void *object); /* FIELD_ENUM */
+const char *field_word(const struct field *field, const void *object); /* a FIELD_ENUM's word */
 
 /* One value from text (configuration, query string, command line); checks the limits. */
 int field_from_text(const struct field *field, void *object, const char *text, struct err *err);
@@ -144,8 +143,10 @@ int field_from_text(const struct field *field, void *object, const char *text, s
 void field_to_text(const struct field *field, const void *object, struct buf *out);
 int field_from_json(const struct field *field, void *object, const struct json *node,
 		    struct err *err);
-/* The value only, without its name. NULL texts are "", a NULL object is {}, a time that is not set
- * is null. */
+/*
+ * The value only, without its name. NULL texts are "", a NULL object is {}, a time that is not set
+ * is null.
+ */
 void field_to_json(const struct field *field, const void *object, struct json_writer *w);
 /* Limits only, for a value set by other means (D-Bus). */
 int field_check(const struct field *field, const void *object, struct err *err);

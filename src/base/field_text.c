@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Fields as people write them: in the configuration, on the command line, in a query string. What
- * field_to_text() writes, field_from_text() reads back to the same value; the sample configuration
- * is made that way.
+ * Fields as people write them: in the configuration, on the command line, in a query string.
+ * field_from_text() reads the text of field_to_text() back to the same value; the sample
+ * configuration is made that way.
  */
 #include <inttypes.h>
 

@@ -40,7 +40,7 @@ static inline bool field_bool_value(const struct field *field, const void *objec
 	return *(const bool *)field_of_const(field, object);
 }
 
-/* A new value into the struct, after its checks; a refused value leaves the struct as it was. */
+/* Put a new value into the struct after its checks; a refused value leaves the struct as it was. */
 int field_take_string(const struct field *field, void *object, const char *text, struct err *err);
 /* FIELD_ENUM */
 int field_take_word(const struct field *field, void *object, const char *word, struct err *err);
@@ -52,6 +52,6 @@ int field_take_time(const struct field *field, void *object, const char *text, s
 /* ERR_INVALID: "size must be a size such as 5GiB, got …". */
 int field_refuse_text(const struct field *field, const char *text, struct err *err);
 
-/* The largest unit that says it exactly: "5GiB", with a gap "5 GiB", 1000 bytes "1000". */
+/* In the largest unit that is exact: "5GiB", with a gap "5 GiB", 1000 bytes "1000". */
 void field_size_text(uint64_t bytes, const char *gap, struct buf *out);
 void field_duration_text(int64_t ms, struct buf *out);

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * uthash, with a hash function clang compiles without a word: the default one falls through switch
- * labels without saying so. Everything hashed here is an id of ours or CloudStack's, so speed and
- * distribution are no concern.
+ * uthash, with a hash function that clang compiles without a warning: the default one falls through
+ * switch labels without marking it. Everything hashed here is an id of ours or CloudStack's, so
+ * speed and distribution are no concern.
  */
 
 #define HASH_FUNCTION(key, length, value) HASH_OAT(key, length, value)

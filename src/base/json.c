@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Reading JSON: cJSON does the parsing, and a scan of the text before it and a walk over the tree
- * after it add what cJSON leaves open. The scan looks at structure only: depth, since cJSON
- * recurses up to 1000 levels; NUL, raw or as \u0000, because it would silently cut a string;
- * numbers written in a way JSON does not know. The walk finds doubled names, and it marks numbers
- * that were written with a fraction or an exponent: cJSON keeps only the double, in which
- * 9007199254740991.4 looks like an integer, and a size must never be the result of rounding.
+ * after it add the checks that cJSON leaves out. The scan looks at structure only: depth, since
+ * cJSON recurses up to 1000 levels; NUL, raw or as \u0000, because it would silently cut a string;
+ * numbers in a form that is not JSON. The walk finds doubled names, and it marks numbers that were
+ * written with a fraction or an exponent: cJSON keeps only the double, in which 9007199254740991.4
+ * looks like an integer, and a size must never be the result of rounding.
  *
- * struct json is cJSON under another name; nobody outside can look into it.
+ * struct json is cJSON under another name; no other file can look into it.
  */
 #include "base/json.h"
 
@@ -15,7 +15,7 @@
 
 #define INTEGER_MAX INT64_C(9007199254740991) /* 2^53 - 1 */
 
-/* A bit of cJSON's type that it leaves to us (it uses the lowest ten). */
+/* A bit of cJSON's type field that cJSON does not use (it uses the lowest ten). */
 #define NUMBER_NOT_PLAIN (1 << 16)
 
 static const cJSON *node_of(const struct json *node)
@@ -100,8 +100,7 @@ bad:
 	return err_set(err, ERR_INVALID, "not JSON: a number is malformed");
 }
 
-/* Moves to behind the next number, over everything else. 1: there was one, 0: the text is at its
- * end. */
+/* Moves behind the next number, over all else. 1: a number was found, 0: the text is at its end. */
 static int scan_next_number(struct scan *scan, bool *out_plain, struct err *err)
 {
 	while (scan->at < scan->end) {
@@ -166,8 +165,10 @@ static int check_names(const cJSON *object, struct err *err)
 	return 0;
 }
 
-/* In the order of the text, so that the nth number node is the nth number of the scan. Depth is
- * bounded by then. */
+/*
+ * Visits nodes in the order of the text, so that the nth number node is the nth number of the scan.
+ * Depth is bounded by then.
+ */
 static int check_tree(cJSON *node, struct scan *scan, bool strict, struct err *err)
 {
 	bool plain = true;
@@ -200,7 +201,7 @@ static struct json *parse(const char *text, size_t length, bool strict, struct e
 	while (end < text + length && strchr(" \t\r\n", *end))
 		end++;
 	if (end < text + length)
-		err_set(err, ERR_INVALID, "not JSON: something follows the value at byte %zu",
+		err_set(err, ERR_INVALID, "not JSON: more text follows the value at byte %zu",
 			(size_t)(end - text) + 1);
 	else if (check_tree(tree, &scan, strict, err) == 0)
 		return (struct json *)(void *)tree;
@@ -228,7 +229,7 @@ void json_freep(struct json **document)
 	json_free(*document);
 }
 
-/* ---- looking at it ---- */
+/* ---- access ---- */
 
 enum json_kind json_kind(const struct json *node)
 {

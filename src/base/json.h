@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * JSON in and out; the only place that knows the JSON library.
+ * JSON in and out; the only module that knows the JSON library.
  *
  * Reading is strict about shape (one value, nothing behind it, at most JSON_DEPTH_MAX levels) and
  * exact about integers: a number is an integer only if it is written without fraction and exponent
@@ -10,21 +10,21 @@
  * Raw control characters inside strings are accepted, since CloudStack sends them.
  *
  * Writing goes straight into a buf with exact 64-bit integers. Text that is not UTF-8 is written
- * with U+FFFD. A writer asserts that what it writes is one JSON value: names only in objects, one
- * for each value, and each end has its beginning.
+ * with U+FFFD. A writer asserts that its output is one JSON value: names only in objects, one for
+ * each value, and each end has its beginning.
  */
 
 #include "base/buf.h"
 #include "base/err.h"
 
-#define JSON_DEPTH_MAX 31 /* MariaDB's JSON functions, which check what is stored, take no more */
+#define JSON_DEPTH_MAX 31 /* MariaDB's JSON functions, which check stored values, take no more */
 
 struct json; /* a node; belongs to the document it was found in */
 
 enum json_kind { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_TEXT, JSON_ARRAY, JSON_OBJECT };
 
 /*
- * NULL and ERR_INVALID when it is not JSON, names a member of an object twice, or holds a NUL
+ * NULL and ERR_INVALID if the text is not JSON, names a member of an object twice, or holds a NUL
  * character. The result is the document and is freed with json_free().
  */
 struct json *json_parse(const char *text, size_t length, struct err *err);
@@ -47,17 +47,18 @@ int json_integer(const struct json *node, int64_t *out); /* -1 unless an exact i
 bool json_true(const struct json *node);
 double json_number(const struct json *node); /* 0 unless a number */
 
-#define JSON_WRITER_DEPTH_MAX 96 /* what a message on D-Bus can nest, and some levels around it */
+/* as deep as a D-Bus message can nest, and some levels around it */
+#define JSON_WRITER_DEPTH_MAX 96
 
 struct json_writer {
 	struct buf *out;
-	bool comma;                           /* due before what comes next */
+	bool comma;                           /* due before the next item */
 	bool named;                           /* a member's name is written, its value is due */
 	bool is_array[JSON_WRITER_DEPTH_MAX]; /* of the open levels; the others are objects */
 	unsigned depth;
 };
 
-/* Asserts that all that was begun has been ended. */
+/* Asserts that every object and array has been ended. */
 void json_writer_check(const struct json_writer *w);
 #define _cleanup_json_writer_ _cleanup_(json_writer_check)
 

@@ -2,7 +2,7 @@
 /*
  * Writing JSON: straight into a buffer, since a tree that is built only to be printed costs twice,
  * and since cJSON prints integers above 10^15 as rounded exponents. The writer knows whether a
- * comma is due, and enough about the open objects and arrays to assert that what it writes is JSON.
+ * comma is due, and enough about the open objects and arrays to assert that its output is JSON.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -28,8 +28,7 @@ static void put_comma(struct json_writer *w)
 	w->comma = true;
 }
 
-/* Before each value: there is one in all, one behind each name in an object, and any number in an
- * array. */
+/* Before each value: one in all, one behind each name in an object, any number in an array. */
 static void begin_value(struct json_writer *w)
 {
 	assert(is_in_object(w) ? w->named : is_in_array(w) || !w->comma);
@@ -92,7 +91,7 @@ static void put_escaped(struct buf *out, unsigned char c)
 	}
 }
 
-/* Nearly everything that is written, so it is told from the rest first. */
+/* Nearly every character is plain, so this test comes first. */
 static bool is_plain(char c)
 {
 	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
@@ -100,7 +99,7 @@ static bool is_plain(char c)
 
 static void put_string(struct buf *out, const char *text)
 {
-	const char *run = text; /* start of what can be copied as it is */
+	const char *run = text; /* start of the bytes to copy unchanged */
 	size_t left = strlen(text);
 
 	buf_add_char(out, '"');
@@ -114,7 +113,7 @@ static void put_string(struct buf *out, const char *text)
 		if (left == 0)
 			break;
 		step = utf8_next(text, left, &code);
-		/* DEL and the C1 controls are legal but would reach somebody's terminal. */
+		/* DEL and the C1 controls are legal but would reach a terminal. */
 		special = step == 0 || code == '"' || code == '\\' || utf8_is_control(code);
 
 		if (special) {
@@ -175,7 +174,7 @@ void json_put_double(struct json_writer *w, double value)
 	char text[40];
 
 	if (!isfinite(value)) {
-		json_put_raw(w, "null"); /* JSON has no word for it */
+		json_put_raw(w, "null"); /* JSON has no such number */
 		return;
 	}
 	snprintf(text, sizeof(text), "%.15g", value);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A line is put together in memory and leaves with a single write(2), so lines of different threads
- * never mix. What is logged often quotes the outside (a volume's name, CloudStack's error text); a
- * line end in there could forge a line of its own, and bytes that are not UTF-8 make journalctl
- * show "[blob data]" instead of the line. Both are written as \n and \xNN. The program goes on when
- * stderr does not take a line: losing the log must not lose the work.
+ * never mix. A message often quotes the outside (a volume's name, CloudStack's error text); a line
+ * end in the quote could forge a line of its own, and bytes that are not UTF-8 make journalctl show
+ * "[blob data]" instead of the line. Both are written as \n and \xNN. The program goes on if stderr
+ * does not take a line: losing the log must not lose the work.
  */
 #include "base/log.h"
 
@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-/* journald splits at 48 KiB; nothing of ours needs a tenth of that. */
+/* journald splits at 48 KiB; no line of ours needs a tenth of that. */
 #define LOG_LINE_MAX 4096
 
 const char *const log_level_names[LOG_LEVEL_COUNT + 1] = {
@@ -42,8 +42,7 @@ bool log_enabled(enum log_level level)
 	return (int)level <= atomic_load_explicit(&threshold, memory_order_relaxed);
 }
 
-/* One character of the message; at most 16 bytes are written. Returns how many bytes of text it
- * took. */
+/* One character of the message; at most 16 bytes are written. Returns the bytes of text it took. */
 static size_t put_character(const char *text, size_t left, char *out, size_t *used)
 {
 	uint32_t code;

@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * The log: one line an event on stderr. Under systemd each line starts with "<N>", which journald
+ * The log: one line per event on stderr. Under systemd each line starts with "<N>", which journald
  * turns into its priority; on a terminal the level is written out. Layers below core/ return errors
- * and do not log; debug lines are the exception, they tell the story of a run, and so is what a
- * migration had to move, and that udevd is silent.
+ * and do not log. The exceptions are debug lines, which tell the story of a run, the rows that a
+ * migration had to move, and a silent udevd.
  */
 
 #include "base/util.h"

@@ -95,8 +95,8 @@ int record_from_json(const struct record *record, void *object, const struct jso
 }
 
 /*
- * Whether a required member was given can only be told from its value. A zero that is a proper
- * value (disk number 0, "false", the first word) is taken as given.
+ * Only the value of a required member shows whether it was given. A zero that is a proper value
+ * (disk number 0, "false", the first word) is taken as given.
  */
 static bool is_missing(const struct field *field, const void *object)
 {

@@ -3,7 +3,7 @@
  * Keys in pages of their own: whole pages, because the kernel can only leave pages out of a core
  * dump, and never on the heap, because a freed heap block keeps its bytes. The file is read
  * straight into those pages, so no copy is left in a stdio or heap buffer. A key that others may
- * read is refused rather than warned about: a warning is read by nobody.
+ * read is refused rather than warned about: a warning goes unread.
  *
  * systemd hands over credentials (LoadCredential=) as files of root with mode 0400 or, when the
  * service has its own user, 0440 with an access list behind the group bits. Those are as private as
@@ -34,8 +34,7 @@ static struct secret *secret_make(size_t length)
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (secret->bytes == MAP_FAILED)
 		abort();
-	/* Both as well as the system allows: an unusual limit must not keep the daemon from
-	 * starting. */
+	/* Both calls may fail: an unusual limit must not keep the daemon from starting. */
 	(void)madvise(secret->bytes, secret->room, MADV_DONTDUMP);
 	(void)mlock(secret->bytes, secret->room);
 	secret->length = length;
@@ -120,7 +119,7 @@ static int read_all(int fd, struct secret *secret)
 	return 0;
 }
 
-/* Ends the secret at its first line end and wipes what was behind. */
+/* Ends the secret at its first line end and wipes the rest. */
 static void keep_first_line(struct secret *secret)
 {
 	const char *end = memchr(secret->bytes, '\n', secret->length);

@@ -3,7 +3,7 @@
 
 /*
  * A secret lives in pages of its own that are left out of core dumps and wiped when freed. It is
- * opaque so that it cannot be printed by accident; whoever signs with it asks for the bytes by
+ * opaque so that it cannot be printed by accident; code that signs with it asks for the bytes by
  * name.
  */
 
@@ -12,8 +12,7 @@
 struct secret;
 
 struct secret *secret_new(const char *bytes, size_t length);
-/* First line of the file without its line end; refuses empty files and files that others may
- * read. */
+/* The file's first line without its end. Refuses empty files and files that others may read. */
 struct secret *secret_read(const char *path, struct err *err);
 struct secret *secret_free(struct secret *secret); /* returns NULL, takes NULL */
 const char *secret_bytes(const struct secret *secret);

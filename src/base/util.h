@@ -5,8 +5,8 @@
  * Small things every layer uses.
  *
  * Memory: the x-allocators never return NULL; out of memory ends the process, because recovery from
- * a dead process is tested and branches nobody can run are not. Whatever a client can size is
- * bounded before it is allocated.
+ * a dead process is tested and branches that no test can run are not. A size that a client chooses
+ * is bounded before the allocation.
  *
  * Ownership: a local that owns something carries a cleanup attribute; TAKE_PTR() moves it out.
  */
@@ -47,7 +47,7 @@ char *xasprintf(const char *format, ...) _printf_(1, 2);
 
 #define xnew(type) ((type *)xcalloc(1, sizeof(type)))
 
-/* Replaces *slot by a copy of text (NULL empties it) and frees what was there. */
+/* Replaces *slot by a copy of text (NULL empties it) and frees the old text. */
 void str_set(char **slot, const char *text);
 
 static inline bool streq(const char *a, const char *b)
@@ -67,12 +67,16 @@ static inline const char *str_or(const char *text, const char *otherwise)
 
 bool str_has_prefix(const char *text, const char *prefix);
 
-/* True for well-formed UTF-8 (no surrogates, no overlong forms) without control characters (C0,
- * DEL, C1). */
+/*
+ * True for well-formed UTF-8 (no surrogates, no overlong forms) without control characters (C0,
+ * DEL, C1).
+ */
 bool str_is_plain_text(const char *text);
 
-/* Bytes (1 to 4) of the well-formed character at the start of text, its code point in *out_code; 0:
- * there is none. */
+/*
+ * Bytes (1 to 4) of the well-formed character at the start of text, its code point in *out_code; 0:
+ * there is none.
+ */
 size_t utf8_next(const char *text, size_t length, uint32_t *out_code);
 /* Characters in well-formed text. */
 size_t utf8_count(const char *text);
@@ -93,7 +97,7 @@ int parse_size(const char *text, uint64_t *out) _must_check_;
 /* "250ms", "2s", "5min", "24h", "7d"; a bare number is seconds. Result in milliseconds. */
 int parse_duration(const char *text, int64_t *out_ms) _must_check_;
 
-/* The units of a duration, largest first; for writing what parse_duration() reads. */
+/* The units of a duration, largest first; for writing durations that parse_duration() reads. */
 struct duration_unit {
 	const char *name;
 	int64_t ms;
@@ -103,8 +107,10 @@ extern const struct duration_unit duration_units[DURATION_UNIT_COUNT];
 /* yes/no, true/false, on/off, 1/0. */
 int parse_bool(const char *text, bool *out) _must_check_;
 
-/* Whole file into a zero-terminated heap text of at most max bytes; NULL and errno on failure
- * (EFBIG when longer). */
+/*
+ * Whole file into a zero-terminated heap text of at most max bytes; NULL and errno on failure
+ * (EFBIG if longer).
+ */
 char *read_file_at(int dirfd, const char *path, size_t max, size_t *out_length);
 
 void freep(void *pointer_to_pointer);

@@ -2,8 +2,8 @@
 /*
  * Version 7 as RFC 9562 lays it out: 48 bits of milliseconds, 12 bits that count within one
  * millisecond (method 1, with a random start below half so that at least 2048 ids fit), 62 random
- * bits. When the count runs over, or the wall clock steps back, the stored millisecond is used
- * further or moved on by one: order matters more than the last millisecond.
+ * bits. If the count runs over, or the wall clock steps back, the stored millisecond stays in use
+ * or moves on by one: order matters more than an exact time.
  */
 #include "base/uuid.h"
 
@@ -47,8 +47,10 @@ void uuid_make_v4(char out[UUID_TEXT_SIZE])
 	uuid_finish(id, 4, out);
 }
 
-/* The next (millisecond, count), greater than any given before. start: random bits to begin a
- * millisecond with. */
+/*
+ * The next (millisecond, count), greater than any given before. start: random bits to begin a
+ * millisecond with.
+ */
 static void next_stamp(unsigned start, uint64_t *out_ms, unsigned *out_count)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

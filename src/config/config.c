@@ -19,24 +19,25 @@
 #define F(MEMBER, TYPE, ...) FIELD(config, MEMBER, TYPE, __VA_ARGS__)
 static const struct field config_fields[] = {
 	F(http_listen, TEXT, .fallback = "127.0.0.1:8090", .min = 1, .max = 255,
-	  .doc = "Loopback address and port of the REST interface. Port 0 takes a free one."),
+	  .doc = "Loopback address and port of the REST interface. Port 0 takes a free port."),
 	F(http_max_requests, INT, .fallback = "256", .min = 1, .max = 10000,
-	  .doc = "Requests answered at the same time; more are told to come back."),
+	  .doc = "Requests answered at the same time; further callers are told to come back later."),
 	F(cloud_url, TEXT,
-	  .doc = "Address of CloudStack's API, such as https://cloud.example.org/client/api. Without it nothing can be "
-		 "changed. What this section leaves open of address and keys can, with a store in MariaDB, be "
-		 "said by the active row of its table ossea_configs."),
+	  .doc = "Address of CloudStack's API, such as https://cloud.example.org/client/api. "
+		 "Without an address nothing can be changed. With a store in MariaDB, the active "
+		 "row of its table ossea_configs can hold the address and the keys that this "
+		 "section leaves open."),
 	F(cloud_api_key_file, TEXT,
-	  .doc = "File with the API key on its first line, readable by nobody else. Default: the systemd credential "
-		 "cloudstack-api-key."),
+	  .doc = "File with the API key on its first line, readable by its owner only. Default: "
+		 "the systemd credential cloudstack-api-key."),
 	F(cloud_secret_key_file, TEXT,
 	  .doc = "File with the secret key, likewise. Default: the systemd credential cloudstack-secret-key."),
 	F(cloud_ca_file, TEXT,
-	  .doc = "Certificates that sign CloudStack's. Default: the system's."),
+	  .doc = "CA certificates that sign CloudStack's. Default: the system's."),
 	F(cloud_timeout, DURATION, .fallback = "30s", .min = 100, .max = 10 * MINUTE,
 	  .doc = "Time for one request."),
 	F(cloud_poll_min, DURATION, .fallback = "500ms", .min = 10, .max = MINUTE,
-	  .doc = "First wait before a job is looked at again; doubled each time."),
+	  .doc = "First wait between two queries of a job; doubled each time."),
 	F(cloud_poll_max, DURATION, .fallback = "5s", .min = 10, .max = 10 * MINUTE,
 	  .doc = "Longest such wait."),
 	F(cloud_job_wait, DURATION, .fallback = "35min", .min = 1000, .max = 48 * HOUR,
@@ -44,7 +45,7 @@ static const struct field config_fields[] = {
 	F(cloud_parallel, INT, .fallback = "16", .min = 1, .max = 256,
 	  .doc = "Requests to CloudStack at the same time."),
 	F(cloud_zone_id, UUID,
-	  .doc = "Zone of volumes whose creation names none. Default: zone in ossea_configs."),
+	  .doc = "Zone of new volumes if the caller names none. Default: zone in ossea_configs."),
 	F(appliance_vm_id, UUID,
 	  .doc = "CloudStack's id of this virtual machine. Default: oma_vm_id in ossea_configs, its DMI product UUID."),
 	F(device_buses, TEXT, .fallback = "virtio scsi", .max = 100,
@@ -54,45 +55,49 @@ static const struct field config_fields[] = {
 	F(device_wait, DURATION, .fallback = "2min", .min = 100, .max = HOUR,
 	  .doc = "Time for a disk to appear after an attachment, or to go after a detachment."),
 	F(device_probe_timeout, DURATION, .fallback = "30s", .min = 100, .max = HOUR,
-	  .doc = "Time for reading what is on a disk, and for finding out who uses it."),
+	  .doc = "Time for reading the contents of a disk, and for finding out how it is used."),
 	F(device_stable_names, BOOL, .fallback = "yes",
 	  .doc = "Give each volume a name under /dev/mapper that never changes. Needs the kernel's device mapper."),
 	F(device_hold_seconds, INT, .fallback = "60", .min = 1, .max = 3600,
-	  .doc = "Seconds that those who use a name wait for a volume that was detached to come back, at the most: "
-		 "when the daemon stops they get errors at once."),
+	  .doc = "Seconds that programs which use a name wait for a detached volume to come back, "
+		 "at the most: if the daemon stops, they get errors at once."),
 	F(device_sysfs_root, TEXT, .fallback = "/sys", .min = 1, .max = 4000,
 	  .doc = "Where sysfs is mounted."),
 	F(device_dev_root, TEXT, .fallback = "/dev", .min = 1, .max = 4000,
 	  .doc = "Where device nodes are."),
 	F(export_engine, ENUM, .fallback = "qemu-storage-daemon", .names = export_engine_names,
-	  .doc = "What serves volumes over NBD. none turns exports off."),
+	  .doc = "The program that serves volumes over NBD. none turns exports off."),
 	F(export_listen, TEXT, .fallback = "127.0.0.1:10809", .min = 1, .max = 255,
-	  .doc = "Where it serves: a loopback address and port, or unix: and a path. Another address needs "
-		 "tls_dir with a client-cert.pem in it, so that clients must show a certificate, too."),
+	  .doc = "Address of the NBD server: a loopback address and port, or unix: and a path. "
+		 "Another address needs tls_dir with a client-cert.pem in it, so that clients must "
+		 "show a certificate, too."),
 	F(export_tls_dir, TEXT, .max = 4000,
 	  .doc = "Folder with ca-cert.pem, server-cert.pem and server-key.pem. Without it there is no TLS."),
 	F(export_qmp_socket, TEXT, .max = 100,
 	  .doc = "QMP socket of a qemu-storage-daemon that runs as a unit of its own, and so outlives this daemon. "
 		 "Default: the daemon starts one itself."),
 	F(export_run_dir, TEXT, .fallback = "/run/volume-daemon/export", .min = 1, .max = 80,
-	  .doc = "Where the engine's sockets and links are kept, and until when the users of names wait."),
+	  .doc = "Folder for the engine's sockets and links, and for the times until which users "
+		 "of names wait."),
 	F(store_url, TEXT, .fallback = "sqlite:///var/lib/volume-daemon/volume-daemon.db", .min = 1,
 	  .max = 4000,
 	  .doc = "Where operations and mappings are kept: sqlite:// and a path, or "
 		 "mariadb://USER@HOST[:PORT][,HOST...]/DATABASE[?socket=PATH&tls=off|on|verify&ca=PATH&cert=PATH&"
 		 "key=PATH]."),
 	F(store_password_file, TEXT,
-	  .doc = "File with the database user's password on its first line, readable by nobody else. Default: the "
-		 "systemd "
-		 "credential store-password; without either there is none."),
+	  .doc = "File with the database user's password on its first line, readable by its owner "
+		 "only. Default: the systemd credential store-password; without either there is no "
+		 "password."),
 	F(store_retention, DURATION, .fallback = "0s", .min = 0, .max = 3650 * 24 * HOUR,
-	  .doc = "How long ended operations stay in the store, at least 1d; 0 keeps them for ever. Those that need attention "
-		 "stay in any case."),
+	  .doc = "How long ended operations stay in the store, at least 1d; 0 keeps them without "
+		 "end. Operations that need attention stay in any case."),
 	F(reconcile_interval, DURATION, .fallback = "60s", .min = 1000, .max = 24 * HOUR,
 	  .doc = "How often CloudStack's volumes are listed anew and compared with store and kernel."),
 	F(operations_max, INT, .fallback = "10000", .min = 1, .max = 1000000,
-	  .doc = "Unfinished operations at the same time; more are told to come back."),
-	F(log_level, ENUM, .fallback = "info", .names = log_level_names, .doc = "What is logged."),
+	  .doc = "Unfinished operations at the same time; further callers are told to come back "
+		 "later."),
+	F(log_level, ENUM, .fallback = "info", .names = log_level_names,
+	  .doc = "The least severe level that is logged."),
 };
 #undef F
 const struct record config_record = RECORD("configuration", config, config_fields);
@@ -173,14 +178,16 @@ static int read_pair(struct reading *reading, const char *section, const char *k
 	reading->seen[field - config_fields] = true;
 	if (field_from_text(field, reading->config, value, &reading->err) == 0)
 		return 0;
-	/* The text begins with the member's name; people know the key by its section and a dot. */
+	/* The text begins with the member's name; users know the key by its section and a dot. */
 	if (str_has_prefix(reading->err.text, name))
 		reading->err.text[strlen(section)] = '.';
 	return -1;
 }
 
-/* inih's convention: 0 is an error, and the parser then returns the number of the first line that
- * had one. */
+/*
+ * inih's convention: 0 is an error, and the parser then returns the number of the first line with
+ * an error.
+ */
 static int on_pair(void *user, const char *section, const char *key, const char *value)
 {
 	struct reading *reading = user;
@@ -190,7 +197,7 @@ static int on_pair(void *user, const char *section, const char *key, const char 
 	return read_pair(reading, section, key, value) == 0;
 }
 
-/* inih cuts lines that are longer without a word. */
+/* inih cuts longer lines silently. */
 static int check_lines(const char *path, const char *text, struct err *err)
 {
 	int line = 1;
@@ -207,7 +214,7 @@ static int check_lines(const char *path, const char *text, struct err *err)
 	return 0;
 }
 
-/* inih tells the first bad line only. Was it bad in itself, or did we refuse what it says? */
+/* inih reports the first bad line only: was the line malformed, or did we refuse its value? */
 static bool is_pair_at(const char *text, int line)
 {
 	size_t length;
@@ -244,7 +251,7 @@ int config_read(struct config *config, const char *path, bool must_exist, struct
 	return config_check(config, err);
 }
 
-/* ---- what no single value shows ---- */
+/* ---- checks beyond a field's limits ---- */
 
 int config_buses(const struct config *config, unsigned *out, struct err *err)
 {
@@ -282,7 +289,8 @@ int config_check(const struct config *config, struct err *err)
 	if (config->store_retention && config->store_retention < 24 * HOUR)
 		return err_set(
 			err, ERR_INVALID,
-			"store.retention must be 0 or at least 1d: so long a request can be asked again by its key");
+			"store.retention must be 0 or at least 1d: a request can be repeated by "
+			"its key for that long");
 	if (config->cloud_url && !str_has_prefix(config->cloud_url, "http://") &&
 	    !str_has_prefix(config->cloud_url, "https://"))
 		return err_set(err, ERR_INVALID, "cloud.url must begin with http:// or https://");
@@ -335,8 +343,8 @@ void config_sample(struct buf *out)
 
 	buf_add_text(
 		out,
-		"# Configuration of volume-daemon. Every key is shown with its default; remove the # in front to "
-		"change one.\n");
+		"# Configuration of volume-daemon. Every key is shown with its default; remove the "
+		"# in front to change a key.\n");
 	for (size_t i = 0; i < ARRAY_SIZE(config_fields); i++) {
 		const struct field *field = &config_fields[i];
 		int length = section_length(field);

@@ -47,12 +47,15 @@ struct config {
 extern const struct record config_record;
 
 /*
- * Defaults, then the file. A missing file is an error only when must_exist; otherwise the defaults
- * stand. Errors name file, line, key and what is allowed. Fills an initialised or zeroed struct.
+ * Defaults, then the file. A missing file is an error only if must_exist is set; otherwise the
+ * defaults stand. Errors name file, line, key and the allowed values. Fills an initialised or
+ * zeroed struct.
  */
 int config_read(struct config *config, const char *path, bool must_exist, struct err *err);
-/* What no single value shows: unknown bus names, a minimum above its maximum, keys without an
- * address. */
+/*
+ * Checks beyond a field's limits: unknown bus names, a minimum above its maximum, keys without an
+ * address.
+ */
 int config_check(const struct config *config, struct err *err);
 /* Bits of enum device_bus from device.buses. */
 int config_buses(const struct config *config, unsigned *out, struct err *err);

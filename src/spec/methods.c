@@ -64,7 +64,7 @@ const struct method methods[METHOD_COUNT] = {
 	},
 	[METHOD_VOLUME_DEVICE] = {
 		.name = "volume.device", .command = "device", .member = "GetDevice",
-		.summary = "Show which device a volume is.",
+		.summary = "Show the device of a volume.",
 		.scope = SCOPE_VOLUME, .access = ACCESS_READ,
 		.verb = HTTP_GET, .path = "/api/v1/volumes/{volume_id}/device",
 		.args = &volume_args, .answer = ANSWER_ONE, .result = &mapping_record,
@@ -78,7 +78,7 @@ const struct method methods[METHOD_COUNT] = {
 	},
 	[METHOD_MAPPING_LIST] = {
 		.name = "mapping.list", .command = "mappings", .member = "ListMappings",
-		.summary = "List which volume is which device.",
+		.summary = "List volumes and their devices.",
 		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
 		.verb = HTTP_GET, .path = "/api/v1/mappings",
 		.args = &no_args, .answer = ANSWER_MANY, .result = &mapping_record, .list_key = "mappings",
@@ -92,7 +92,7 @@ const struct method methods[METHOD_COUNT] = {
 	},
 	[METHOD_DEVICE_VOLUME] = {
 		.name = "device.volume", .command = "which", .member = "GetVolumeForDevice",
-		.summary = "Show which volume a device is.",
+		.summary = "Show the volume of a device.",
 		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
 		.verb = HTTP_GET, .path = "/api/v1/devices/{device}/volume",
 		.args = &device_args, .answer = ANSWER_ONE, .result = &mapping_record, .bus_object = SCOPE_VOLUME,
@@ -113,7 +113,7 @@ const struct method methods[METHOD_COUNT] = {
 	},
 	[METHOD_EXPORT_GET] = {
 		.name = "export.get", .command = "export-show", .member = "GetExport",
-		.summary = "Show how a volume is served over NBD and who is connected.",
+		.summary = "Show how a volume is served over NBD, and the connected clients.",
 		.scope = SCOPE_EXPORT, .access = ACCESS_READ,
 		.verb = HTTP_GET, .path = "/api/v1/exports/{volume_id}",
 		.args = &volume_args, .answer = ANSWER_ONE, .result = &export_record,
@@ -169,21 +169,21 @@ const struct method methods[METHOD_COUNT] = {
 	},
 	[METHOD_OPERATION_CANCEL] = {
 		.name = "operation.cancel", .command = "cancel", .member = "CancelOperation", .object_member = "Cancel",
-		.summary = "Stop an operation and take back what it did.",
+		.summary = "Stop an operation and undo its steps.",
 		.scope = SCOPE_OPERATION, .access = ACCESS_CHANGE,
 		.verb = HTTP_POST, .path = "/api/v1/operations/{operation_id}/cancel",
 		.args = &operation_args, .answer = ANSWER_ONE, .result = &operation_record,
 	},
 	[METHOD_FORCE_SYNC] = {
 		.name = "admin.force-sync", .command = "sync", .member = "ForceSync",
-		.summary = "Compare store, CloudStack and kernel now, and repair what differs.",
+		.summary = "Compare store, CloudStack and kernel now, and repair differences.",
 		.scope = SCOPE_MANAGER, .access = ACCESS_ADMIN,
 		.verb = HTTP_POST, .path = "/api/v1/admin/force-sync",
 		.args = &sync_args, .answer = ANSWER_ONE, .result = &sync_record,
 	},
 	[METHOD_HEALTH_GET] = {
 		.name = "health.get", .command = "health", .member = "GetHealth",
-		.summary = "Show how the daemon and what it depends on are doing.",
+		.summary = "Show the health of the daemon and of its dependencies.",
 		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
 		.verb = HTTP_GET, .path = "/api/v1/health", .path_alias = "/health",
 		.args = &no_args, .answer = ANSWER_ONE, .result = &health_record,

@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * Everything the daemon can be asked, as const data. A method is one row of methods[]; REST routes,
+ * All requests the daemon can answer, as const data. A method is one row of methods[]; REST routes,
  * D-Bus vtables, introspection and volumectl's subcommands with their help are walks over this
- * table, and no surface has a list of its own. Handlers are bound to rows in core/, so that
- * programs which only ask need none of them.
+ * table, and no surface has a list of its own. Handlers are bound to rows in core/, so that client
+ * programs need none of them.
  */
 
 #include "spec/records.h"
@@ -42,20 +42,19 @@ enum method_id {
 	METHOD_COUNT
 };
 
-/* What kind of object a method belongs to; on D-Bus also the interface it appears on besides the
- * Manager. */
+/* The kind of object a method belongs to; on D-Bus also its interface besides the Manager. */
 enum method_scope { SCOPE_MANAGER, SCOPE_VOLUME, SCOPE_OPERATION, SCOPE_EXPORT, SCOPE_COUNT };
 
-/* Who may: decides the polkit action and the token scope. */
+/* The right that a caller needs: decides the polkit action and the token scope. */
 enum method_access { ACCESS_READ, ACCESS_CHANGE, ACCESS_ADMIN };
 
 enum method_answer {
 	ANSWER_ONE, /* a record: 200 */
-	/* the record of an object that there is now: 201 and Location; its path on D-Bus */
+	/* the record of the new object: 201 and Location; its path on D-Bus */
 	ANSWER_CREATED,
-	ANSWER_MANY,     /* records: 200 */
-	ANSWER_OPERATION /* an operation that was committed: 201 and Location; an object path on
-			    D-Bus */
+	ANSWER_MANY, /* records: 200 */
+	/* an operation that was committed: 201 and Location; an object path on D-Bus */
+	ANSWER_OPERATION
 };
 
 enum http_verb { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_VERB_COUNT };
@@ -66,13 +65,13 @@ struct method {
 	const char *summary; /* one sentence for people */
 	enum method_scope scope;
 	enum method_access access;
-	enum operation_type operation; /* ANSWER_OPERATION: the one it begins */
+	enum operation_type operation; /* ANSWER_OPERATION: the operation that begins */
 	enum http_verb verb;
 	/* "/api/v1/volumes/{volume_id}/attach"; a name in braces is an argument */
 	const char *path;
-	const char *path_alias; /* a second path for the same, NULL when none */
+	const char *path_alias; /* a second path for the same method, or NULL */
 	const char *member;     /* D-Bus method of the Manager, "AttachVolume" */
-	/* D-Bus method on the scope's own object, "Attach"; NULL when none */
+	/* D-Bus method on the scope's own object, "Attach", or NULL */
 	const char *object_member;
 	const char *command; /* volumectl subcommand */
 	const struct record *args;
@@ -86,31 +85,29 @@ struct method {
 
 extern const struct method methods[METHOD_COUNT];
 
-/* The kinds of objects there are. The Manager is one, and has neither a record nor what follows
- * it. */
+/* The kinds of objects. The Manager is one, but has no record nor the members behind it. */
 struct scope {
 	const char *name;            /* "volume" */
-	const char *path;            /* on D-Bus: objects are below it, the Manager is there */
+	const char *path;            /* on D-Bus: the Manager's own, or the parent of the objects */
 	const char *interface;       /* on D-Bus */
-	const struct record *record; /* what an object is */
-	const char *id;              /* the field of it that names the object, */
-	const char *argument;        /* and the argument of methods that does */
+	const struct record *record; /* describes an object */
+	const char *id;              /* the record's field that names the object, */
+	const char *argument;        /* and the methods' argument that does */
 	enum method_id show;         /* the method that shows one object */
 };
 
 extern const struct scope scopes[SCOPE_COUNT];
 
-/* What names an object, which is a struct of the scope's record. */
+/* The id of an object, which is a struct of the scope's record. */
 const char *scope_id_of(enum method_scope scope, const void *object);
-/* Of what kind the object is whose path D-Bus gets as the answer; SCOPE_MANAGER: it gets no
- * path. */
+/* The kind of the object whose path D-Bus gets as the answer; SCOPE_MANAGER: no path. */
 enum method_scope method_answer_scope(const struct method *method);
 
-/* True when the argument stands in the path template. */
+/* True if the argument stands in the path template. */
 bool method_path_has(const struct method *method, const char *field_name);
 /*
- * D-Bus input signature on the Manager: required fields by position, then a{sv} when the method
- * changes something or has optional fields that mean something on D-Bus. The caller frees it.
+ * D-Bus input signature on the Manager: required fields by position, then a{sv} if the method
+ * changes something or has optional fields with a meaning on D-Bus. The caller frees it.
  */
 char *method_bus_signature(const struct method *method, bool on_object);
 bool method_bus_has_options(const struct method *method);

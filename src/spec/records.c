@@ -56,30 +56,30 @@ const char *const drift_kind_names[] = {
 static const struct field operation_fields[] = {
 	F(id, TEXT, .flags = FIELD_COLUMN, .doc = "Identifier: \"op-\" and a UUID version 7."),
 	F(type, ENUM, .flags = FIELD_COLUMN, .names = operation_type_names,
-	  .doc = "What was asked."),
+	  .doc = "The kind of change."),
 	F(status, ENUM, .flags = FIELD_COLUMN, .names = operation_status_names,
-	  .doc = "How far it is."),
+	  .doc = "The progress of the operation."),
 	F(volume_id, TEXT, .flags = FIELD_COLUMN, .fallback = "",
 	  .doc = "The volume; empty until it is known."),
-	F(vm_id, UUID, .flags = FIELD_OMIT, .doc = "The virtual machine, when there is one."),
+	F(vm_id, UUID, .flags = FIELD_OMIT, .doc = "The virtual machine, if there is one."),
 	F(request, OBJECT, .flags = FIELD_OMIT, .doc = "The arguments as they were accepted."),
 	F(request_id, TEXT, .flags = FIELD_OMIT, .doc = "The caller's own key of the request."),
 	F(response, OBJECT, .flags = FIELD_OMIT, .doc = "The outcome, once completed."),
-	F(error, TEXT, .flags = FIELD_OMIT, .doc = "Why it failed and what to do."),
+	F(error, TEXT, .flags = FIELD_OMIT, .doc = "Why the operation failed and what to do."),
 	F(error_code, TEXT, .flags = FIELD_OMIT, .doc = "The error's code word."),
 	F(step, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
 	  .doc = "The step under way, or the last one run."),
 	F(needs_attention, BOOL, .flags = FIELD_OMIT,
-	  .doc = "True when something could not be taken back; the error says what is left where."),
+	  .doc = "True if an undo failed; the error says what is left and where."),
 	F(step_since, TIME, .flags = FIELD_OMIT, .doc = "When that step was entered."),
-	F(created_at, TIME, .flags = FIELD_COLUMN, .doc = "When it was accepted."),
-	F(updated_at, TIME, .doc = "When it last changed."),
-	F(completed_at, TIME, .flags = FIELD_OMIT, .doc = "When it ended."),
+	F(created_at, TIME, .flags = FIELD_COLUMN, .doc = "When the operation was accepted."),
+	F(updated_at, TIME, .doc = "Time of the last change."),
+	F(completed_at, TIME, .flags = FIELD_OMIT, .doc = "When the operation ended."),
 	F(context, OBJECT, .flags = FIELD_PRIVATE,
-	  .doc = "What the steps remember across a restart."),
+	  .doc = "The memory of the steps across a restart."),
 	F(error_details, OBJECT, .flags = FIELD_PRIVATE,
 	  .doc = "CloudStack's own error code and text."),
-	F(undoing, BOOL, .flags = FIELD_PRIVATE, .doc = "True while steps are taken back."),
+	F(undoing, BOOL, .flags = FIELD_PRIVATE, .doc = "True while steps are undone."),
 };
 #undef F
 const struct record operation_record = RECORD("operation", operation_record, operation_fields);
@@ -89,18 +89,19 @@ static const struct field mapping_fields[] = {
 	F(id, TEXT, .doc = "Identifier of the mapping."),
 	F(volume_id, UUID, .flags = FIELD_COLUMN, .doc = "The volume."),
 	F(volume_uuid, UUID, .doc = "The same as volume_id."),
-	F(vm_id, UUID, .flags = FIELD_COLUMN, .doc = "The virtual machine it is attached to."),
+	F(vm_id, UUID, .flags = FIELD_COLUMN,
+	  .doc = "The virtual machine the volume is attached to."),
 	F(device_path, TEXT, .flags = FIELD_COLUMN,
 	  .doc = "The kernel device, or remote-vm-<vm>-<deviceid> on another virtual machine."),
 	F(by_id_path, TEXT, .flags = FIELD_OMIT, .doc = "The link udev makes from the serial."),
 	F(persistent_device_name, TEXT, .flags = FIELD_OMIT, .doc = "The name that never changes."),
 	F(symlink_path, TEXT, .flags = FIELD_OMIT,
-	  .doc = "Where the name that never changes is found."),
+	  .doc = "The path of the name that never changes."),
 	F(cloudstack_device_id, INT,
-	  .doc = "CloudStack's deviceid; it does not tell the kernel name."),
-	F(cloudstack_state, TEXT, .doc = "What CloudStack says: attached."),
+	  .doc = "CloudStack's deviceid, which does not tell the kernel name."),
+	F(cloudstack_state, TEXT, .doc = "The state in CloudStack: attached."),
 	F(linux_state, TEXT, .flags = FIELD_COLUMN,
-	  .doc = "What the kernel says: detected, gone, n/a elsewhere."),
+	  .doc = "The state in the kernel: detected, gone, n/a elsewhere."),
 	F(size, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes, as the kernel shows the device."),
 	F(matched_by, ENUM, .flags = FIELD_COLUMN, .names = matched_by_names,
 	  .doc = "How the device was recognised."),
@@ -112,13 +113,14 @@ static const struct field mapping_fields[] = {
 	F(filesystem_uuid, TEXT, .flags = FIELD_OMIT, .doc = "UUID of that file system."),
 	F(partition_table, TEXT, .flags = FIELD_OMIT,
 	  .doc = "Type of the partition table found on the device."),
-	F(last_sync, TIME, .doc = "When it was last compared with the kernel."),
+	F(last_sync, TIME, .doc = "When the mapping was last compared with the kernel."),
 	F(attached_at, TIME, .doc = "When the volume was attached."),
 	F(created_at, TIME, .doc = "When the mapping was made."),
-	F(updated_at, TIME, .doc = "When it last changed."),
+	F(updated_at, TIME, .doc = "Time of the last change."),
 	F(diskseq, INT, .flags = FIELD_PRIVATE,
-	  .doc = "The kernel's sequence number of this very disk."),
-	F(boot_id, TEXT, .flags = FIELD_PRIVATE, .doc = "The boot in which the kernel counted so."),
+	  .doc = "The kernel's sequence number of this disk."),
+	F(boot_id, TEXT, .flags = FIELD_PRIVATE,
+	  .doc = "The boot that the sequence number belongs to."),
 };
 #undef F
 const struct record mapping_record = RECORD("mapping", mapping_record, mapping_fields);
@@ -127,8 +129,8 @@ const struct record mapping_record = RECORD("mapping", mapping_record, mapping_f
 static const struct field name_fields[] = {
 	F(id, TEXT, .doc = "Identifier of the row."),
 	F(volume_id, UUID, .doc = "The volume."),
-	F(name, TEXT, .doc = "What its device is called under /dev/mapper."),
-	F(created_at, TIME, .doc = "When it was given."),
+	F(name, TEXT, .doc = "The name of its device under /dev/mapper."),
+	F(created_at, TIME, .doc = "When the name was given."),
 };
 #undef F
 const struct record name_record = RECORD("name", name_record, name_fields);
@@ -141,18 +143,18 @@ static const struct field export_fields[] = {
 	F(device_path, TEXT, .flags = FIELD_COLUMN, .doc = "The device that is served."),
 	F(port, INT, .flags = FIELD_COLUMN, .doc = "TCP port of the server, 0 on a unix socket."),
 	F(status, ENUM, .flags = FIELD_COLUMN, .names = export_status_names,
-	  .doc = "Whether it is served."),
-	F(read_only, BOOL, .doc = "True when clients cannot write."),
-	F(size, SIZE, .doc = "Bytes, as clients see it."),
-	F(vm_name, TEXT, .flags = FIELD_OMIT, .doc = "As given when it was made."),
-	F(vm_id, UUID, .flags = FIELD_OMIT, .doc = "As given when it was made."),
-	F(disk_number, INT, .flags = FIELD_OMIT, .doc = "As given when it was made."),
-	F(error, TEXT, .flags = FIELD_OMIT, .doc = "Why it is not served."),
-	F(metadata, OBJECT, .doc = "Kept with it, for the caller's own use."),
-	F(created_at, TIME, .doc = "When it was made."),
-	F(updated_at, TIME, .doc = "When it last changed."),
+	  .doc = "Whether the export is served."),
+	F(read_only, BOOL, .doc = "True if clients cannot write."),
+	F(size, SIZE, .doc = "Bytes, as clients see them."),
+	F(vm_name, TEXT, .flags = FIELD_OMIT, .doc = "As given when the export was made."),
+	F(vm_id, UUID, .flags = FIELD_OMIT, .doc = "As given when the export was made."),
+	F(disk_number, INT, .flags = FIELD_OMIT, .doc = "As given when the export was made."),
+	F(error, TEXT, .flags = FIELD_OMIT, .doc = "Why the export is not served."),
+	F(metadata, OBJECT, .doc = "Kept for the caller's own use."),
+	F(created_at, TIME, .doc = "When the export was made."),
+	F(updated_at, TIME, .doc = "Time of the last change."),
 	F(clients, OBJECT, .flags = FIELD_ASKED,
-	  .doc = "addresses: who is connected; certain: false when they may use another export."),
+	  .doc = "addresses: the connected clients; certain: false if they may use another export."),
 };
 #undef F
 const struct record export_record = RECORD("export", export_record, export_fields);
@@ -172,7 +174,7 @@ const struct record message_record = RECORD("message", message_record, message_f
 #define F(MEMBER, TYPE, ...) FIELD(export_report_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field export_report_fields[] = {
 	F(message, TEXT, .doc = "The outcome in one sentence."),
-	F(timestamp, TIME, .doc = "When it was looked at."),
+	F(timestamp, TIME, .doc = "When the exports were checked."),
 	F(report, OBJECT,
 	  .doc = "checked: how many exports; differences, or orphaned, removed and failed: each by name."),
 };
@@ -184,7 +186,7 @@ const struct record export_report_record =
 static const struct field orphan_count_fields[] = {
 	F(orphaned_exports_count, INT,
 	  .doc = "Exports whose volume is not attached to the appliance."),
-	F(timestamp, TIME, .doc = "When they were counted."),
+	F(timestamp, TIME, .doc = "When the exports were counted."),
 };
 #undef F
 const struct record orphan_count_record =
@@ -193,11 +195,11 @@ const struct record orphan_count_record =
 #define F(MEMBER, TYPE, ...) FIELD(volume_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field volume_fields[] = {
 	F(volume_id, UUID, .flags = FIELD_COLUMN, .doc = "CloudStack's UUID of the volume."),
-	F(name, TEXT, .flags = FIELD_COLUMN, .doc = "Its name in CloudStack."),
+	F(name, TEXT, .flags = FIELD_COLUMN, .doc = "The volume's name in CloudStack."),
 	F(vm_id, UUID, .flags = FIELD_OMIT | FIELD_COLUMN,
-	  .doc = "The virtual machine it is attached to."),
+	  .doc = "The virtual machine the volume is attached to."),
 	F(device_path, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
-	  .doc = "The kernel device it became."),
+	  .doc = "The kernel device of the volume."),
 	F(state, TEXT, .flags = FIELD_COLUMN, .doc = "CloudStack's state of the volume."),
 	F(size, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes."),
 	F(zone_id, UUID, .flags = FIELD_OMIT, .doc = "CloudStack's zone."),
@@ -213,13 +215,14 @@ const struct record volume_record = RECORD("volume", volume_record, volume_field
 #define F(MEMBER, TYPE, ...) FIELD(device_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field device_fields[] = {
 	F(device_path, TEXT, .flags = FIELD_COLUMN, .doc = "The kernel's name of the device."),
-	F(bus, TEXT, .flags = FIELD_COLUMN, .doc = "How it is connected."),
+	F(bus, TEXT, .flags = FIELD_COLUMN, .doc = "How the device is connected."),
 	F(serial, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
-	  .doc = "What the device itself says it is."),
+	  .doc = "The serial that the device reports."),
 	F(size, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes."),
 	F(diskseq, INT, .doc = "The kernel's sequence number; no two disks of one boot share it."),
-	F(read_only, BOOL, .doc = "True when the kernel refuses writes."),
-	F(volume_id, UUID, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "The volume mapped to it."),
+	F(read_only, BOOL, .doc = "True if the kernel refuses writes."),
+	F(volume_id, UUID, .flags = FIELD_OMIT | FIELD_COLUMN,
+	  .doc = "The volume mapped to the device."),
 };
 #undef F
 const struct record device_record = RECORD("device", device_record, device_fields);
@@ -227,17 +230,19 @@ const struct record device_record = RECORD("device", device_record, device_field
 #define F(MEMBER, TYPE, ...) FIELD(drift_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field drift_fields[] = {
 	F(kind, ENUM, .flags = FIELD_COLUMN, .names = drift_kind_names,
-	  .doc = "How the three disagree."),
+	  .doc = "How store, CloudStack and kernel disagree."),
 	F(volume_id, UUID, .flags = FIELD_COLUMN, .doc = "The volume."),
 	F(vm_id, UUID, .flags = FIELD_OMIT,
-	  .doc = "The virtual machine CloudStack says it is attached to."),
-	F(device_path, TEXT, .flags = FIELD_OMIT, .doc = "The device the kernel shows it as."),
+	  .doc = "The volume's virtual machine according to CloudStack."),
+	F(device_path, TEXT, .flags = FIELD_OMIT,
+	  .doc = "The volume's device according to the kernel."),
 	F(operation_id, TEXT, .flags = FIELD_OMIT,
-	  .doc = "The operation that left it behind, or that repairs it."),
-	F(found, TEXT, .flags = FIELD_COLUMN, .doc = "What was found."),
-	F(action, TEXT, .flags = FIELD_COLUMN, .doc = "What was done, or what somebody has to do."),
+	  .doc = "The operation that left the difference behind, or that repairs it."),
+	F(found, TEXT, .flags = FIELD_COLUMN, .doc = "The difference in one sentence."),
+	F(action, TEXT, .flags = FIELD_COLUMN,
+	  .doc = "The repair that was done, or that an operator has to do."),
 	F(repaired, BOOL, .flags = FIELD_COLUMN,
-	  .doc = "True when the daemon has repaired it or is about to."),
+	  .doc = "True if the daemon has repaired the difference or is about to."),
 };
 #undef F
 const struct record drift_record = RECORD("drift", drift_record, drift_fields);
@@ -247,7 +252,7 @@ static const struct field sync_fields[] = {
 	F(message, TEXT, .doc = "The outcome in one sentence."),
 	F(timestamp, TIME, .doc = "When the comparison ended."),
 	F(report, OBJECT,
-	  .doc = "checked: how many volumes; drift, repaired and failed: what was found of them."),
+	  .doc = "checked: how many volumes; drift, repaired and failed: the differences of each kind."),
 };
 #undef F
 const struct record sync_record = RECORD("sync", sync_record, sync_fields);
@@ -255,7 +260,7 @@ const struct record sync_record = RECORD("sync", sync_record, sync_fields);
 #define F(MEMBER, TYPE, ...) FIELD(health_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field health_fields[] = {
 	F(status, TEXT, .flags = FIELD_COLUMN, .doc = "healthy, degraded or unhealthy."),
-	F(timestamp, TIME, .doc = "When this was looked at."),
+	F(timestamp, TIME, .doc = "When the health was checked."),
 	F(cloudstack_health, TEXT, .flags = FIELD_COLUMN, .doc = "Whether CloudStack answers."),
 	F(database_health, TEXT, .flags = FIELD_COLUMN, .doc = "Whether the store commits."),
 	F(device_monitor, TEXT, .flags = FIELD_COLUMN,
@@ -274,12 +279,12 @@ const struct record health_record = RECORD("health", health_record, health_field
 	      .doc = "The virtual machine's UUID.")
 #define REQUEST_ID(STRUCT)                                                                         \
 	FIELD(STRUCT, request_id, TEXT, .flags = FIELD_KEY, .min = 1, .max = 255,                  \
-	      .doc = "Your own key of the request: asked again within 24 hours, it is the same operation.")
+	      .doc = "Your own key of the request: a repeat with it within 24 hours is the same operation.")
 #define LIMIT(STRUCT)                                                                              \
 	FIELD(STRUCT, limit, INT, .min = 1, .max = 1000, .fallback = "100",                        \
 	      .doc = "At most this many.")
 #define CURSOR(STRUCT)                                                                             \
-	FIELD(STRUCT, cursor, TEXT, .max = 255, .doc = "Where the page before this one ended.")
+	FIELD(STRUCT, cursor, TEXT, .max = 255, .doc = "The end of the page before this one.")
 
 const struct record no_args = { .name = "nothing", .size = sizeof(struct no_args) };
 
@@ -292,7 +297,7 @@ static const struct field volume_create_fields[] = {
 	F(size, SIZE, .flags = FIELD_REQUIRED, VOLUME_SIZE_LIMITS,
 	  .doc = "Bytes; rounded up to whole GiB."),
 	F(zone_id, UUID, .flags = FIELD_REQUIRED | FIELD_DEFAULTED, .option = "zone",
-	  .doc = "CloudStack's zone; needed unless the daemon is told one for all."),
+	  .doc = "CloudStack's zone; needed unless the configuration names one."),
 	F(metadata, OBJECT, .doc = "Kept with the operation, for the caller's own use."),
 	REQUEST_ID(volume_create_args),
 };
@@ -321,7 +326,7 @@ static const struct field volume_detach_fields[] = {
 	FIELD(volume_detach_args, force, BOOL,
 	      .doc = "Detach even while the device is held; never the root disk."),
 	FIELD(volume_detach_args, keep_name, BOOL,
-	      .doc = "It comes back soon: who uses its name or export waits for it."),
+	      .doc = "The volume comes back soon: users of its name or export wait for it."),
 	REQUEST_ID(volume_detach_args),
 };
 const struct record volume_detach_args =
@@ -338,9 +343,9 @@ const struct record volume_delete_args =
 static const struct field volume_resize_fields[] = {
 	VOLUME_ID(volume_resize_args, FIELD_REQUIRED),
 	F(size, SIZE, .flags = FIELD_REQUIRED | FIELD_POSITIONAL, VOLUME_SIZE_LIMITS,
-	  .doc = "Bytes, in all; rounded up to whole GiB."),
+	  .doc = "New size in bytes; rounded up to whole GiB."),
 	F(allow_shrink, BOOL,
-	  .doc = "Also make it smaller, which cuts off what lies behind the new end."),
+	  .doc = "Allow a smaller size, which cuts off the data behind the new end."),
 	REQUEST_ID(volume_resize_args),
 };
 #undef F
@@ -369,7 +374,7 @@ static const struct field volume_list_fields[] = {
 const struct record volume_list_args = RECORD("volume_list", volume_list_args, volume_list_fields);
 
 static const struct field sync_args_fields[] = {
-	FIELD(sync_args, dry_run, BOOL, .doc = "Only tell what differs; repair nothing."),
+	FIELD(sync_args, dry_run, BOOL, .doc = "Only report differences; repair nothing."),
 };
 const struct record sync_args = RECORD("sync_options", sync_args, sync_args_fields);
 
@@ -401,20 +406,22 @@ const struct record export_list_args = RECORD("export_list", export_list_args, e
 
 static const struct field export_delete_fields[] = {
 	VOLUME_ID(export_delete_args, FIELD_REQUIRED),
-	FIELD(export_delete_args, force, BOOL, .doc = "Disconnect the clients that use it."),
+	FIELD(export_delete_args, force, BOOL,
+	      .doc = "Disconnect the clients that use the export."),
 };
 const struct record export_delete_args =
 	RECORD("export_delete", export_delete_args, export_delete_fields);
 
 #define DRY_RUN(STRUCT)                                                                            \
-	FIELD(STRUCT, dry_run, BOOL, .fallback = "yes", .doc = "Only tell what would be removed.")
+	FIELD(STRUCT, dry_run, BOOL, .fallback = "yes",                                            \
+	      .doc = "Only report orphaned exports; remove nothing.")
 static const struct field export_cleanup_fields[] = { DRY_RUN(export_cleanup_args) };
 const struct record export_cleanup_args =
 	RECORD("export_cleanup", export_cleanup_args, export_cleanup_fields);
 
 static const struct field export_cleanup_age_fields[] = {
 	FIELD(export_cleanup_age_args, max_age_hours, INT, .min = 1, .max = 87600, .fallback = "24",
-	      .doc = "Only those that have not changed for this many hours."),
+	      .doc = "Only exports that have not changed for this many hours."),
 	DRY_RUN(export_cleanup_age_args),
 };
 const struct record export_cleanup_age_args =

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The things the outside sees, as self-describing structs. Member names are the JSON names of the
+ * The objects that clients see, as self-describing structs. Member names are the JSON names of the
  * contract and, for operations and mappings, the column names of the store. All texts are heap
  * copies owned by the struct; use record_init(), record_copy() and record_clear().
  */
@@ -39,19 +39,19 @@ struct operation_record {
 	int status;
 	char *volume_id; /* "" until known */
 	char *vm_id;
-	char *request;        /* JSON object, what was asked */
-	char *request_id;     /* the caller's own key of the request, NULL when it gave none */
+	char *request;        /* JSON object: the arguments */
+	char *request_id;     /* the caller's own key of the request, NULL if none */
 	char *response;       /* JSON object, when completed */
 	char *error;          /* when failed */
 	char *error_code;     /* a word of the error table */
 	char *step;           /* the step under way or last run */
-	int64_t step_since;   /* when it was entered */
+	int64_t step_since;   /* when that step was entered */
 	bool needs_attention; /* an undo failed: something is left over */
 	int64_t created_at;
 	int64_t updated_at;
 	int64_t completed_at;
 	/* stored only */
-	char *context;       /* JSON object: what the steps remember */
+	char *context;       /* JSON object: the memory of the steps */
 	char *error_details; /* JSON object: CloudStack's own code and text */
 	bool undoing;        /* steps run backwards */
 };
@@ -75,7 +75,7 @@ struct mapping_record {
 	uint64_t size;          /* bytes, as the kernel shows it (CloudStack's on another VM) */
 	int matched_by;
 	char *operation_mode; /* "oma" for the appliance, "failover" for another VM */
-	char *filesystem;     /* what libblkid sees, NULL when nothing */
+	char *filesystem;     /* found by libblkid, else NULL */
 	char *label;
 	char *filesystem_uuid;
 	char *partition_table;
@@ -86,16 +86,18 @@ struct mapping_record {
 	/* stored only */
 	/* kernel's sequence number of the disk this mapping was made for, 0 unknown */
 	int64_t diskseq;
-	char *boot_id; /* the boot in which the kernel counted so */
+	char *boot_id; /* the boot that diskseq belongs to */
 };
 extern const struct record mapping_record;
 
-/* The name a volume's device has on the appliance. It outlives mappings: whoever comes back is
- * called the same. */
+/*
+ * The name a volume's device has on the appliance. It outlives mappings: a volume that comes back
+ * gets the same name.
+ */
 struct name_record {
 	char *id;
 	char *volume_id;
-	/* "vol" and the first 8 hex digits of the volume's UUID, more when that is another's */
+	/* "vol" and the first 8 hex digits of the volume's UUID, more if that name is taken */
 	char *name;
 	int64_t created_at;
 };
@@ -113,13 +115,13 @@ struct export_record {
 	char *id;
 	char *volume_id;
 	char *export_name; /* "migration-vol-<volume uuid>" */
-	/* what is served: the stable name, or the kernel's where there are none */
+	/* the served device by its stable name, or by the kernel's if there are none */
 	char *device_path;
 	int64_t port; /* 0: a unix socket */
 	int status;
 	bool read_only;
 	uint64_t size; /* bytes, as served */
-	char *vm_name; /* this and the next two as the asker gave them */
+	char *vm_name; /* this and the next two as the caller gave them */
 	char *vm_id;
 	int64_t disk_number;
 	char *error;    /* why it is not active */
@@ -130,7 +132,7 @@ struct export_record {
 	/* JSON object: addresses[], and certain: whether these very clients use this export */
 	char *clients;
 };
-extern const struct record export_record, export_row; /* as shown, and what is stored of it */
+extern const struct record export_record, export_row; /* as shown, and as stored */
 
 struct message_record {
 	char *message;
@@ -154,13 +156,13 @@ extern const struct record orphan_count_record;
 struct volume_record {
 	char *volume_id;
 	char *name;
-	char *vm_id;       /* NULL when detached */
-	char *device_path; /* NULL when not on the appliance */
+	char *vm_id;       /* NULL if detached */
+	char *device_path; /* NULL if not on the appliance */
 	char *state;       /* CloudStack's word: Allocated, Ready, … */
 	uint64_t size;     /* bytes */
 	char *zone_id;
 	char *cloudstack_data; /* JSON object: the fields CloudStack gave */
-	char *linux_data;      /* JSON object: what the kernel and libblkid say */
+	char *linux_data;      /* JSON object: the view of kernel and libblkid */
 	char *last_operation;  /* JSON object: id, type, status */
 };
 extern const struct record volume_record;
@@ -168,15 +170,15 @@ extern const struct record volume_record;
 struct device_record {
 	char *device_path; /* "/dev/vdb" */
 	char *bus;         /* virtio, scsi, loop, other */
-	char *serial;      /* what the device says it is; NULL when nothing */
+	char *serial;      /* as the device reports it, else NULL */
 	uint64_t size;
 	int64_t diskseq;
 	bool read_only;
-	char *volume_id; /* the volume mapped to it, NULL when none */
+	char *volume_id; /* the volume mapped to it, else NULL */
 };
 extern const struct record device_record;
 
-/* How store, CloudStack and kernel can disagree; core/rules/drift.h says when it is which. */
+/* How store, CloudStack and kernel can disagree; core/rules/drift.h tells them apart. */
 enum drift_kind {
 	DRIFT_NONE,
 	DRIFT_ATTACHED_OUTSIDE,
@@ -197,11 +199,11 @@ extern const char *const drift_kind_names[DRIFT_KIND_COUNT + 1];
 struct drift_record {
 	int kind;
 	char *volume_id;
-	char *vm_id;        /* where CloudStack says it is, NULL when nowhere */
-	char *device_path;  /* where the kernel shows it, NULL when nowhere */
-	char *operation_id; /* the operation that left it, lost it or repairs it; NULL when none */
+	char *vm_id;        /* the VM according to CloudStack, else NULL */
+	char *device_path;  /* the device according to the kernel, else NULL */
+	char *operation_id; /* the operation that left, lost or repairs the volume, else NULL */
 	char *found;
-	char *action; /* what was done, is being done, or has to be done by somebody else */
+	char *action; /* the repair: done, under way, or left to an operator */
 	bool repaired;
 };
 extern const struct record drift_record;
@@ -225,7 +227,7 @@ struct health_record {
 };
 extern const struct record health_record;
 
-/* Arguments, one struct a method (or a family of methods that take the same). */
+/* Arguments: one struct for a method, or for a family of methods that take the same. */
 
 struct no_args {
 	char unused;

@@ -420,8 +420,9 @@ static void test_help(void **state)
 	assert_string_equal(one.out, same.out);
 	/* What is on by itself: help says how to turn it off. */
 	assert_worked(&dry);
-	assert_has(dry.out,
-		   "--dry-run=yes|no       Only tell what would be removed. Without it, yes.\n");
+	assert_has(
+		dry.out,
+		"--dry-run=yes|no       Only report orphaned exports; remove nothing. Without it, yes.\n");
 	assert_worked(&version);
 	assert_has(version.out, "volumectl ");
 }
