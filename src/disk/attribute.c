@@ -2,8 +2,8 @@
 
 /*
  * Attributes of a disk in sysfs. Each is read in one go and is true of that moment; two of them may
- * be of two disks that had the name one after the other, so who needs them of one disk looks at its
- * inode or diskseq as well.
+ * be of two disks that had the name one after the other, so code that needs both of one disk checks
+ * its inode or diskseq as well.
  */
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "disk/attribute.h"
 
 #define LINE_MAX_BYTES 64 /* of a number or "254:16" */
-#define SECTOR 512        /* the unit of "size", whatever the device's own sector is */
+#define SECTOR 512        /* the unit of "size", for any sector size of the device */
 
 char *attribute_read(int dir_fd, const char *folder, const char *attribute)
 {

@@ -9,9 +9,9 @@
 
 #include "base/util.h"
 
-/* The line without its end, to be freed; NULL when it cannot be read. */
+/* The line without its end, to be freed; NULL if it cannot be read. */
 char *attribute_read(int dir_fd, const char *folder, const char *attribute);
-/* 0 or -1; EINVAL when it is no number. */
+/* 0 or -1; EINVAL if it is no number. */
 int attribute_read_number(int dir_fd, const char *folder, const char *attribute, uint64_t *out);
 /* Of "size", in bytes. 0 or -1. */
 int attribute_read_size(int dir_fd, const char *folder, uint64_t *out);

@@ -3,14 +3,14 @@
 /*
  * Flushing a disk.
  *
- * The disk is opened for reading only: that is enough to flush it, and udev takes the close of a
- * disk that was open for writing for a change of what is on it, and reads it again.
+ * The disk is opened for reading only: that is enough to flush it. If it were open for writing,
+ * udev would take its close for a change of the contents, and read the disk again.
  *
- * BLKFLSBUF writes as well but tells nobody whether that succeeded, so fsync comes first. What it
- * adds is that nothing old is read from memory when the kernel gives the same numbers to the next
- * disk, and that a file system on the device writes what it has not written yet: fsync of a device
- * knows nothing of that. Each partition and each map has a cache and a file system of its own, so
- * what stands on a disk is flushed piece by piece.
+ * BLKFLSBUF writes as well but does not tell whether that succeeded, so fsync comes first.
+ * BLKFLSBUF adds two things: no old data is read from memory after the kernel gave the same numbers
+ * to the next disk, and a file system on the device writes its pending data, of which fsync of a
+ * device knows nothing. Each partition and each map has a cache and a file system of its own, so
+ * the devices on top of a disk are flushed one by one.
  */
 
 #include "disk/flush.h"
@@ -25,7 +25,7 @@
 #include "io/blocking.h"
 
 struct task {
-	char *path;                  /* NULL: what stands on a disk */
+	char *path;                  /* NULL: the devices on top of a disk */
 	struct usage_report *report; /* then its name, and where it is shown */
 	struct err err;
 };
@@ -57,16 +57,15 @@ static int flush_device(const char *path, struct err *err)
 			       "%s cannot be opened: %s", path, strerror(errno));
 	if (fsync(fd) < 0)
 		return err_set(err, is_gone(errno) ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
-			       "not all that was written to %s is on it: %s", path,
-			       strerror(errno));
+			       "not all data written to %s is on it: %s", path, strerror(errno));
 	if (ioctl(fd, BLKFLSBUF, 0) < 0 && errno != ENOTTY)
 		return err_set(err, is_gone(errno) ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
-			       "what memory holds of %s cannot be dropped: %s", path,
+			       "the data of %s in memory cannot be dropped: %s", path,
 			       strerror(errno));
 	return 0;
 }
 
-/* What stands on another comes after it in the list. */
+/* A device on top of another comes after it in the list. */
 static void flush_upper(struct usage_report *report, struct err *first)
 {
 	struct err err;
@@ -181,7 +180,7 @@ struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush
 
 	task->report = xnew(struct usage_report);
 	usage_report_init(task->report, &flusher->options, name, &nothing);
-	return start(flusher, task, "flushing what stands on", name, done, arg);
+	return start(flusher, task, "flushing the devices on top of", name, done, arg);
 }
 
 void flush_cancel(struct flush *flush)

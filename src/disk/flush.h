@@ -2,13 +2,13 @@
 #pragma once
 
 /*
- * Writes what the kernel still holds in memory for a disk to it (fsync) and drops what it keeps of
- * it (BLKFLSBUF), as is due before the disk is taken away.
+ * Writes the data that the kernel still holds in memory for a disk (fsync) and drops the kernel's
+ * cache of the disk (BLKFLSBUF), as is due before the disk is taken away.
  *
- * A disk may never end a write, so each flush is made on a thread, FLUSH_AT_ONCE side by side. One
- * that does not end within its deadline is given up (ERR_TIMEOUT) and its thread replaced, at most
- * FLUSH_STUCK_MAX times while the stuck ones stay stuck; after that ERR_UNAVAILABLE. The deadline
- * counts from when the thread begins.
+ * A disk may never end a write, so each flush is made on a thread, FLUSH_AT_ONCE side by side. A
+ * flush that does not end within its deadline is given up (ERR_TIMEOUT) and its thread replaced, at
+ * most FLUSH_STUCK_MAX times while the stuck ones stay stuck; after that ERR_UNAVAILABLE. The
+ * deadline counts from when the thread begins.
  */
 
 #include "base/err.h"
@@ -22,22 +22,27 @@ struct flush;
 #define FLUSH_STUCK_MAX 8
 
 /*
- * No error: all that was written before flush_start() is on the disk. ERR_NOT_FOUND: there is no
- * such disk, or no more. Any other: it may be there or not. Never inside flush_start().
+ * No error: all data written before flush_start() is on the disk. ERR_NOT_FOUND: there is no such
+ * disk, or no more. Any other error: the data may be there or not. Never inside flush_start().
  */
 typedef void (*flush_done_fn)(void *arg, const struct err *err);
 
-/* options say where the kernel shows what stands on a disk, and how long one flush may take. */
+/*
+ * options hold the roots where the kernel shows the devices on top of a disk, and the deadline of
+ * one flush.
+ */
 struct flusher *flusher_new(struct loop *loop, const struct usage_options *options);
 /* pending ones are dropped; takes and returns NULL */
 struct flusher *flusher_free(struct flusher *flusher);
-/* path is a block device, "/dev/vdb", or a file, which has no cache of its own to drop; it is
- * copied. */
+/*
+ * path is a block device, "/dev/vdb", or a file, which has no cache of its own to drop; it is
+ * copied.
+ */
 struct flush *flush_start(struct flusher *flusher, const char *path, flush_done_fn done, void *arg);
 /*
- * The same for all that stands on a disk ("vdb", the kernel's name), from the top down and without
- * the disk itself: maps, arrays, partitions, each with the file system that is mounted from it in
- * whatever namespace. What fails does not keep the others from it; the first error is the answer.
+ * The same for all devices on top of a disk ("vdb", the kernel's name), from the top down and
+ * without the disk itself: maps, arrays, partitions, each with the file system that is mounted from
+ * it in any namespace. A failure does not stop the other flushes; the first error is the answer.
  */
 struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush_done_fn done,
 				void *arg);

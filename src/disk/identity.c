@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Who a disk says it is.
+ * The identity that a disk gives.
  *
  * CloudStack gives each volume's disk a serial: the first 20 hex digits of the volume's UUID, since
  * virtio has room for 20 characters. Each bus shows it somewhere else in sysfs; a row of
  * identity_buses[] says how the bus is recognised, which attributes hold the serial and how they
  * are read. The attribute itself is read, never udev's links, which go stale.
  *
- * Two questions are kept apart. Does the disk say anything at all (has_identity)? Then it may never
- * be taken for another volume because of its size. And is what it says a volume's UUID or the
- * beginning of one (identity)? Only then can it prove something. A serial like "QM00001" answers
- * the first with yes and the second with no.
+ * Two questions are kept apart. Does the disk give any identity at all (has_identity)? Then it may
+ * never be taken for another volume because of its size. And is that identity a volume's UUID or
+ * the beginning of one (identity)? Only then can it prove something. A serial like "QM00001"
+ * answers the first with yes and the second with no.
  *
  * Reading virtio's serial is a request to the device, answered by the hypervisor; the others are
  * cached by the kernel.
@@ -30,8 +30,10 @@
 
 /* ---- hex digits ---- */
 
-/* The lower-case hex digits of text without hyphens; 0 when it holds anything else or more than max
- * of them. */
+/*
+ * The lower-case hex digits of text without hyphens; 0 if it holds anything else or more than max
+ * of them.
+ */
 static size_t hex_digits(const char *text, char *out, size_t max)
 {
 	size_t count = 0;
@@ -80,7 +82,7 @@ static void trim(const char **bytes, size_t *length)
 		(*length)--;
 }
 
-/* The serial as people may see it: trimmed, and plain ASCII whatever the device sent. */
+/* The serial as people may see it: trimmed, and made plain ASCII. */
 static void set_serial(struct device *device, const char *bytes, size_t length)
 {
 	trim(&bytes, &length);
@@ -148,7 +150,7 @@ static void parse_backing_file(const char *bytes, size_t length, struct device *
 	const char *slash;
 
 	trim(&bytes, &length);
-	/* the kernel's, when the file has no name any more */
+	/* added by the kernel if the file has no name any more */
 	cut_suffix(bytes, &length, " (deleted)");
 	cut_suffix(bytes, &length, ".img");
 	slash = length ? memrchr(bytes, '/', length) : NULL;
@@ -180,8 +182,7 @@ const struct identity_bus identity_buses[BUS_COUNT] = {
 	[BUS_OTHER] = { .prefix = NULL },
 };
 
-/* Block devices that stand for others, for memory, or for drives with a medium somebody may take
- * out. */
+/* Block devices that stand for others, for memory, or for drives with a removable medium. */
 static const struct {
 	const char *prefix, *tail;
 } not_disks[] = {

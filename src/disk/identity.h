@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* How a disk proves which volume it is: one row per bus. Only disk/ uses this. */
+/* How a disk proves that it is a certain volume: one row per bus. Only disk/ uses this. */
 
 #include "disk/device.h"
 
@@ -9,7 +9,7 @@
 
 struct identity_attribute {
 	const char *path; /* below the disk's directory in sysfs */
-	/* Fills serial, identity and has_identity; leaves them empty when the bytes say nothing. */
+	/* Fills serial, identity and has_identity; leaves them empty if the bytes hold none. */
 	void (*parse)(const char *bytes, size_t length, struct device *device);
 };
 
@@ -20,17 +20,19 @@ struct identity_bus {
 	/* where device/subsystem, if there is one, must lead; NULL: not asked */
 	const char *subsystem;
 	bool required; /* without it there is no disk (a loop device without a file) */
-	/* the first that says something counts */
+	/* the first with an identity counts */
 	struct identity_attribute attributes[IDENTITY_ATTRIBUTES_MAX];
 };
 
 /* By bus; the row of BUS_OTHER is empty. */
 extern const struct identity_bus identity_buses[BUS_COUNT];
 
-/* Which bus the disk in block_fd (a directory like /sys/block) is on; -1 when it is not a disk of
- * its own. */
+/*
+ * Finds the bus of the disk in block_fd (a directory like /sys/block); -1 if it is not a disk of
+ * its own.
+ */
 int identity_find_bus(int block_fd, const char *name, enum device_bus *out);
-/* True when disks on this bus can say who they are. */
+/* True if disks on this bus can give an identity. */
 bool identity_can_have(enum device_bus bus);
-/* Reads who it is, anew. device->name and bus are given. */
+/* Reads the identity anew. device->name and bus are given. */
 void identity_read(int block_fd, struct device *device);

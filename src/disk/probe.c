@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Asking libblkid what is on a device. Nothing here waits for the device but the thread that reads
- * it; what becomes of a thread that never comes back is the business of io/blocking.
+ * Asking libblkid for the contents of a device. Only the thread that reads the device waits for it;
+ * io/blocking takes care of a thread that never comes back.
  */
 
 #include <assert.h>
@@ -39,7 +39,7 @@ static void copy_value(blkid_probe probe, const char *name, char *out, size_t si
 	if (blkid_probe_lookup_value(probe, name, &value, NULL) < 0 || !value)
 		return;
 	snprintf(out, size, "%s", value);
-	/* Labels are whatever somebody once wrote there. */
+	/* A label can hold any bytes. */
 	if (!str_is_plain_text(out))
 		out[0] = '\0';
 }

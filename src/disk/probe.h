@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What is on a device: libblkid on a worker of its own, since reading a device may hang for ever. A
- * probe that does not answer within its deadline is given up (ERR_TIMEOUT) and its worker is
- * replaced, at most PROBE_STUCK_MAX times while the stuck ones stay stuck.
+ * The contents of a device: libblkid on a worker of its own, since reading a device may hang
+ * without end. A probe that does not answer within its deadline is given up (ERR_TIMEOUT) and its
+ * worker is replaced, at most PROBE_STUCK_MAX times while the stuck ones stay stuck.
  */
 
 #include "base/err.h"
@@ -17,7 +17,7 @@ struct probe;
 
 struct probe_result {
 	struct err err;
-	char filesystem[32]; /* "ext4", "LVM2_member", …; "" when nothing is known */
+	char filesystem[32]; /* "ext4", "LVM2_member", …; "" if nothing is known */
 	char label[256];
 	char uuid[64];
 	char partition_table[16]; /* "gpt", "dos", … */

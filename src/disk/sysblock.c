@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Watching /sys/block by looking.
+ * Watching /sys/block by scans.
  *
  * A scan lists the directory (names and inodes: two system calls for most machines), walks the
- * sorted list beside the sorted entries it knows, and so finds what is gone and what is new; a name
- * with another inode is both. Then it looks at entries: at all that wait for something (new ones,
- * and those that have not said yet who they are), and at a slice of the others, since a size or the
- * file behind a loop device changes without any event.
+ * sorted list beside the sorted entries it knows, and so finds entries that are gone and entries
+ * that are new; a name with another inode is both. Then it looks at entries: at all that wait for
+ * something (new ones, and disks that have not given their identity yet), and at a slice of the
+ * others, since a size or the file behind a loop device changes without any event.
  *
- * What one look finds is applied in look(): an entry is empty (no size: a loop device without a
+ * look() applies the findings of one look: an entry is empty (no size: a loop device without a
  * file), held (has a size, may still tell its identity) or listed. Callers see listed ones only. An
  * entry that was empty, or whose diskseq changed, is another disk than before and gets a new
  * `seen`.
  *
- * Changes are collected and told after everything is in place, so that a callback sees the same
- * world as everyone else.
+ * Changes are collected and reported after all entries are up to date, so that a callback sees the
+ * same disks as all other code.
  */
 
 #include <assert.h>
@@ -40,7 +40,7 @@ enum entry_state { ENTRY_EMPTY, ENTRY_HELD, ENTRY_LISTED };
 struct entry {
 	struct device device;
 	enum entry_state state;
-	/* once asked at this time or later, it is not asked any more who it is */
+	/* after a read at this time or later, the identity is not read any more */
 	int64_t held_until_ms;
 	bool settled;
 	uint64_t scan; /* the last scan that looked at it */
@@ -72,7 +72,7 @@ struct sysblock {
 	unsigned buses;
 
 	DIR *dir;            /* of block_path; NULL while it cannot be opened */
-	struct found *found; /* what the last listing gave, sorted by name */
+	struct found *found; /* the last listing, sorted by name */
 	size_t found_count, found_room;
 
 	struct entry **entries; /* sorted by name */
@@ -93,7 +93,7 @@ struct sysblock {
 
 /* ---- the directory ---- */
 
-/* Makes sure that dir is what block_path names now, at its beginning. */
+/* Makes sure that dir is the directory that block_path names now, at its beginning. */
 static int open_directory(struct sysblock *sysblock, struct err *err)
 {
 	struct stat now, held;
@@ -161,8 +161,10 @@ static int list_directory(struct sysblock *sysblock, struct err *err)
 	return 0;
 }
 
-/* Size, diskseq, numbers and read-only. -1 when there is no size to be read; the others stay as
- * they are then. */
+/*
+ * Size, diskseq, numbers and read-only. -1 if there is no size to be read; then the others stay as
+ * they are.
+ */
 static int read_numbers(int block_fd, struct device *device)
 {
 	_cleanup_free_ char *number = NULL;
@@ -243,7 +245,7 @@ static void entry_unlist(struct sysblock *sysblock, struct entry *entry)
 	entry->state = ENTRY_EMPTY;
 }
 
-/* NULL when the name is not that of a disk we look at. */
+/* NULL if the name is not that of a disk to look at. */
 static struct entry *entry_new(struct sysblock *sysblock, const struct found *found)
 {
 	struct entry *entry;
@@ -267,7 +269,7 @@ static struct entry *entry_new(struct sysblock *sysblock, const struct found *fo
 	return entry;
 }
 
-/* A disk is there that was not there before: without a name to callers yet. */
+/* A new disk is there, which callers do not see yet. */
 static void entry_begin(struct sysblock *sysblock, struct entry *entry)
 {
 	entry->device.seen = ++sysblock->last_seen;
@@ -283,8 +285,10 @@ static bool may_ask_identity(const struct entry *entry)
 	       identity_can_have(entry->device.bus);
 }
 
-/* Asks who it is, if that can still bring something. A listed disk that answers otherwise than
- * before starts again. */
+/*
+ * Reads the identity, if that can still bring a result. A listed disk with another answer than
+ * before starts again.
+ */
 static void look_at_identity(struct sysblock *sysblock, struct entry *entry)
 {
 	struct device now = entry->device;
@@ -313,7 +317,7 @@ static void entry_list(struct sysblock *sysblock, struct entry *entry)
 	note_change(sysblock, CHANGE_ADDED, &entry->device, 0);
 }
 
-/* Reads what may have changed about one entry, and moves it to the state that follows from it. */
+/* Reads the values of an entry that may have changed, and moves it to the state that follows. */
 static void look(struct sysblock *sysblock, struct entry *entry)
 {
 	struct device now = entry->device;
@@ -321,7 +325,10 @@ static void look(struct sysblock *sysblock, struct entry *entry)
 
 	entry->scan = sysblock->health.scans;
 	entry->is_new = false;
-	/* What cannot be read is either not complete yet or about to go; the next listing knows. */
+	/*
+	 * An unreadable disk is either not complete yet or about to go; the next listing shows
+	 * that.
+	 */
 	if (read_numbers(dirfd(sysblock->dir), &now) < 0)
 		return;
 	if (now.diskseq != entry->device.diskseq || now.size == 0)
@@ -374,7 +381,7 @@ static void merge(struct sysblock *sysblock)
 	sysblock->entry_count = count;
 }
 
-/* Looks at everything that waits for something, then at the next slice of the others. */
+/* Looks at all entries that wait for something, then at the next slice of the others. */
 static void look_around(struct sysblock *sysblock)
 {
 	size_t left = SLICE < sysblock->entry_count ? SLICE : sysblock->entry_count;
@@ -451,7 +458,7 @@ int sysblock_scan(struct sysblock *sysblock, struct err *err)
 
 static void on_tick(struct loop_timer *timer)
 {
-	/* What went wrong is in health; the next tick tries again. */
+	/* The error is in health; the next tick tries again. */
 	(void)sysblock_scan(container_of(timer, struct sysblock, tick), NULL);
 }
 
@@ -459,7 +466,7 @@ void sysblock_wake(struct sysblock *sysblock)
 {
 	int64_t delay_ms = DEBOUNCE_MS < sysblock->scan_ms ? DEBOUNCE_MS : sysblock->scan_ms;
 
-	/* Never later than planned: a stream of events must not put the scan off for ever. */
+	/* Never later than planned: a stream of events must not put the scan off without end. */
 	if (!loop_timer_is_set(&sysblock->tick) ||
 	    sysblock->tick.due_ms > clock_mono_ms() + delay_ms)
 		loop_timer_set(sysblock->loop, &sysblock->tick, delay_ms);
@@ -492,8 +499,10 @@ struct sysblock *sysblock_open(struct loop *loop, const struct sysblock_options 
 	sysblock->dev_root = xstrdup(options->dev_root);
 	sysblock->scan_ms = options->scan_ms;
 	sysblock->buses = options->buses;
-	/* Listening begins before the first look, so that nothing falls in between. Without uevents
-	 * the scan is enough. */
+	/*
+	 * Listening begins before the first look, so that no change falls in between. Without
+	 * uevents the scan is enough.
+	 */
 	if (options->uevents)
 		sysblock->uevent = uevent_open(loop, on_block_event, sysblock, NULL);
 	sysblock->health.uevents = sysblock->uevent != NULL;
@@ -551,8 +560,10 @@ const struct device *sysblock_find(const struct sysblock *sysblock, const char *
 		       compare_name);
 }
 
-/* Opens the directory anew, so that neither the place in a listing nor an old directory can
- * mislead. */
+/*
+ * Opens the directory anew, so that neither the place in a listing nor an old directory can
+ * mislead.
+ */
 static DIR *open_at_name(const struct sysblock *sysblock, const char *name, uint64_t *inode)
 {
 	DIR *dir = opendir(sysblock->block_path);

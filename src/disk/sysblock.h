@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The kernel's disks, by looking at /sys/block.
+ * The kernel's disks, read from /sys/block.
  *
  * Every scan_ms the directory is listed, names and inodes only; attributes are read for new
  * entries, and sizes of the others again in slices, since not every change raises an event. A
@@ -10,17 +10,17 @@
  * Partitions, empty drives and zero-sized disks are not listed, nor are devices that stand for
  * something else (dm, md, nbd, ram, zram, CD drives, …) and loop devices without a file.
  *
- * A disk whose bus can prove who it is, but which does not say so yet, is held back for
- * SYSBLOCK_HELD_MS and asked again in each scan (SYSBLOCK_SETTLE_MS apart, or sooner) before it is
- * taken for one without identity: an added() device has its final one. The exception are disks that
- * the first scan finds; they are listed at once, and should one of them speak up in that time, it
- * is removed() and added() again, now with its identity and the same `seen`.
+ * A disk whose bus can give an identity, but which has not given it yet, is held back for
+ * SYSBLOCK_HELD_MS and read again in each scan (SYSBLOCK_SETTLE_MS apart, or sooner) before it is
+ * taken for a disk without identity: an added() device has its final identity. The exception are
+ * disks that the first scan finds; they are listed at once, and if such a disk gives its identity
+ * in that time, it is removed() and added() again, now with its identity and the same `seen`.
  *
  * A new inode under an old name or another diskseq is another disk: removed() and added(). All
- * callbacks of a scan come at its end, first what was removed, then what changed size, then what
- * was added; they may ask and wake, but neither scan nor close.
+ * callbacks of a scan come at its end, first those for removed disks, then for changed sizes, then
+ * for added disks; a callback may query and wake, but neither scan nor close.
  *
- * When the directory cannot be read, nothing is known: the devices stay as they were, health says
+ * If the directory cannot be read, nothing is known: the devices stay as they were, health says
  * why, and every tick tries again.
  */
 
@@ -38,7 +38,7 @@ struct sysblock_options {
 	const char *sysfs_root; /* "/sys"; the scan reads <root>/block */
 	const char *dev_root;   /* "/dev" */
 	int64_t scan_ms;
-	unsigned buses; /* bit (1 << enum device_bus): which ones are looked at */
+	unsigned buses; /* bits (1 << enum device_bus) of the buses to look at */
 	bool uevents;   /* listen for kernel uevents too */
 };
 
@@ -54,26 +54,30 @@ struct sysblock *sysblock_open(struct loop *loop, const struct sysblock_options 
 			       const struct sysblock_listener *listener, struct err *err);
 struct sysblock *sysblock_close(struct sysblock *sysblock); /* returns NULL, takes NULL */
 
-/* Looks now; callbacks run before it returns. -1 when the directory can't be read. */
+/* Looks now; callbacks run before it returns. -1 if the directory can't be read. */
 int sysblock_scan(struct sysblock *sysblock, struct err *err);
 /* Brings the next scan forward; several calls close together make one scan. */
 void sysblock_wake(struct sysblock *sysblock);
 
 size_t sysblock_count(const struct sysblock *sysblock);
-/* Valid until the next scan. The devices lie one behind the other, sorted by name: at(0) is the
- * whole array. */
+/*
+ * Valid until the next scan. The devices lie one behind the other, sorted by name: at(0) is the
+ * whole array.
+ */
 const struct device *sysblock_at(const struct sysblock *sysblock, size_t index);
-/* NULL when not there */
+/* NULL if not there */
 const struct device *sysblock_find(const struct sysblock *sysblock, const char *name);
 /*
- * Re-reads inode, identity, diskseq and size of one device right now: true when it is still the
- * very same disk. What cannot be read is not the same.
+ * Re-reads inode, identity, diskseq and size of one device right now: true if it is still the very
+ * same disk. A value that cannot be read counts as different.
  */
 bool sysblock_verify(struct sysblock *sysblock, const struct device *device);
-/* The last scan found a disk that is held back: it is there, but listed only by one of the next
- * scans. */
+/*
+ * The last scan found a disk that is held back: it is there, but listed only by one of the next
+ * scans.
+ */
 bool sysblock_is_settling(const struct sysblock *sysblock);
-/* The highest diskseq ever seen, 0 when the kernel has none. */
+/* The highest diskseq ever seen, 0 if the kernel has none. */
 uint64_t sysblock_last_diskseq(const struct sysblock *sysblock);
 uint64_t sysblock_last_seen(const struct sysblock *sysblock);
 

@@ -3,11 +3,11 @@
 /*
  * The kernel's uevents, over a raw netlink socket.
  *
- * Group 1 is what the kernel itself sends; group 2, which libudev reads, is only re-sent by udevd
- * and silent without it. A message is "add@/devices/…" followed by zero-terminated KEY=VALUE texts.
- * Anybody with the right capability can send to the group, so only what came from the kernel (port
- * 0, uid 0) counts; and it counts as no more than "look again". When messages were lost because we
- * were slow (ENOBUFS), one of them may have been of interest: look again, too.
+ * The kernel itself sends to group 1; group 2, which libudev reads, is only re-sent by udevd and
+ * silent without it. A message is "add@/devices/…" followed by zero-terminated KEY=VALUE texts. Any
+ * program with the right capability can send to the group, so only messages from the kernel (port
+ * 0, uid 0) count; and they mean no more than "look again". If messages were lost because we were
+ * slow (ENOBUFS), one of them may have been of interest: look again, too.
  */
 
 #include <assert.h>
@@ -29,7 +29,7 @@ struct uevent {
 	void *arg;
 };
 
-/* True when one of the texts is SUBSYSTEM=block. The bytes are zero-terminated. */
+/* True if one of the texts is SUBSYSTEM=block. The bytes are zero-terminated. */
 static bool is_block(const char *bytes, size_t length)
 {
 	for (size_t at = 0; at < length; at += strlen(bytes + at) + 1) {

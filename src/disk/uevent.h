@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Kernel uevents of block devices, as a hint only: lost ones are harmless, forged ones cost a
- * scan. */
+/* Kernel uevents of block devices, a hint only: lost ones are harmless, forged ones cost a scan. */
 
 #include "base/err.h"
 #include "io/loop.h"

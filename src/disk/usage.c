@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The loop's side of finding out who uses a disk.
+ * The loop's side of finding the users of a disk.
  *
  * A scan that finds nothing but open descriptors is not believed at once: a program that probes a
  * disk after an event has the disk open for a moment, and a detachment asked for in that moment
- * would be refused for no reason. The scan is made again until it finds something else, or nothing,
- * or until it has found the same for long enough to be no passing thing.
+ * would be refused for no reason. The scan is repeated until it finds other users, or none, or
+ * until it has found the same for long enough to be no passing use.
  */
 
 #include <assert.h>
@@ -59,7 +59,7 @@ static void start_scan(struct usage_check *check)
 	struct usage_report *report = xnew(struct usage_report);
 
 	usage_report_init(report, &checker->options, check->name, &check->ignore);
-	blocking_start(checker->pool, &check->call, "finding out who uses", check->name, report);
+	blocking_start(checker->pool, &check->call, "finding the users of", check->name, report);
 }
 
 static void on_again(struct loop_timer *timer)

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Who uses a disk, asked before it is taken away from under somebody: mounts of it and of whatever
- * stands on it, in every mount namespace that a process shows; swap; the kernel's devices stacked
- * on top; file descriptors.
+ * The users of a disk, looked for before the disk is taken away: mounts of it and of all devices on
+ * top of it, in every mount namespace that a process shows; swap; the kernel's devices stacked on
+ * top; file descriptors.
  *
  * The scan is made on a worker of its own, since a file system or a disk that does not answer may
  * hold it up. A scan that does not end within its deadline is given up (ERR_TIMEOUT) and its worker
@@ -32,19 +32,19 @@ struct usage_options {
 	int64_t timeout_ms;     /* for one scan */
 };
 
-/* What is ours on top of the disk and is no use of it. */
+/* Our own users of the disk, which do not count. */
 struct usage_ignore {
-	/* of our own map in device mapper: that it is there; what uses it counts. NULL: none */
+	/* of our own map in device mapper: the map does not count, its users do. NULL: none */
 	const char *map_uuid;
-	int pid; /* what this process has open, the NBD engine; 0: none */
+	int pid; /* the NBD engine's process, whose open files do not count; 0: none */
 };
 
 struct usage_result {
-	/* when something could not be read; then nothing is known, and it is not "unused" */
+	/* set if something could not be read: nothing is known then, which is not "unused" */
 	struct err err;
 	enum usage_kind kind;
-	bool only_open; /* nothing but descriptors that somebody has open */
-	/* not all of them use it by our own map, and so would not wait with that */
+	bool only_open; /* nothing but open descriptors */
+	/* not all users go through our own map, and so not all would wait with the map */
 	bool beside;
 	const char *what; /* "mounted at /mnt/x, held by dm-3"; valid during the callback */
 };
@@ -55,7 +55,7 @@ struct usage_checker *usage_checker_new(struct loop *loop, const struct usage_op
 struct usage_checker *usage_checker_free(struct usage_checker *checker);
 /*
  * name is the kernel name ("vdb"); it and ignore are copied. Programs that only open a disk for a
- * moment, as udev's do, are no users: where nothing but open descriptors is found, the scan is
+ * moment, as udev's do, are no users: if nothing but open descriptors is found, the scan is
  * repeated for USAGE_PATIENCE_MS.
  */
 struct usage_check *usage_check_start(struct usage_checker *checker, const char *name,

@@ -4,14 +4,14 @@
  * Mounts and swap.
  *
  * A mount is compared with every node of the pile by device number, and by name for file systems
- * with numbers of their own (btrfs). Each mount namespace has a list of its own, and what is
- * mounted in one need not be seen in another: a container's file system, or one that a service with
+ * with numbers of their own (btrfs). Each mount namespace has a list of its own, and a mount in one
+ * of them need not be seen in another: a container's file system, or one that a service with
  * private mounts has kept after it was unmounted everywhere else. So one process of each namespace
- * is asked. Most namespaces are copies of ours; what both show is told once.
+ * is asked. Most namespaces are copies of ours; a mount that both show is reported once.
  *
  * The root file system is found the same way, as a mount at "/" on one of the nodes, in our
- * namespace and in that of the first process. What another namespace calls its root is the root of
- * a container.
+ * namespace and in that of the first process. The root of another namespace is the root of a
+ * container.
  */
 
 #include <errno.h>
@@ -25,7 +25,7 @@
 #define MOUNTS_BYTES_MAX (16 << 20)
 #define SWAPS_BYTES_MAX (1 << 20)
 #define NAMESPACES_MAX 4096
-#define MOUNTS_KNOWN_MAX 256 /* of the disk; what is beyond may be told more than once */
+#define MOUNTS_KNOWN_MAX 256 /* of the disk; further mounts may be reported more than once */
 
 struct known_mount {
 	size_t node;
@@ -41,8 +41,7 @@ struct mounts {
 	int pid; /* whose list is read; 0: ours */
 };
 
-/* Decodes \040 and the like; keeps the escaped text when what comes out is nothing to show
- * people. */
+/* Decodes \040 and the like; keeps the escaped text if the decoded text is not fit for people. */
 static void unescape(const char *in, char *out, size_t size)
 {
 	size_t length = 0;
@@ -70,7 +69,7 @@ static bool is_root_mount(const char *mount_point)
 	       str_has_prefix(mount_point, "/boot/");
 }
 
-/* Ours, or the first process's: what systemd has put us into is a copy. */
+/* Our namespace, or the first process's: systemd may have put us into a copy. */
 static bool is_of_this_system(const struct mounts *mounts, const char *mount_point)
 {
 	return mounts->pid <= 1 && is_root_mount(mount_point);
@@ -122,8 +121,10 @@ static void check_mount(struct mounts *mounts, const char *number, const char *s
 	}
 }
 
-/* "26 1 254:0 / /mnt/a\040b rw,relatime shared:1 - ext4 /dev/vda rw": the optional fields end at
- * the "-". */
+/*
+ * "26 1 254:0 / /mnt/a\040b rw,relatime shared:1 - ext4 /dev/vda rw": the optional fields end at
+ * the "-".
+ */
 static int read_mount(struct mounts *mounts, char *line)
 {
 	char *fields[6], *save = NULL, *word = strtok_r(line, " ", &save);
@@ -139,7 +140,7 @@ static int read_mount(struct mounts *mounts, char *line)
 	if (!word || !strtok_r(NULL, " ", &save))
 		return err_set(
 			&report->err, ERR_INTERNAL,
-			"who uses %s cannot be found out: mountinfo has a line that makes no sense",
+			"the users of %s cannot be found: mountinfo has a line that makes no sense",
 			report->name);
 	unescape(fields[4], mount_point, sizeof(mount_point));
 	unescape(str_or(strtok_r(NULL, " ", &save), ""), source, sizeof(source));
@@ -160,7 +161,7 @@ static int read_mounts(struct mounts *mounts, char *text)
 
 /* ---- namespaces ---- */
 
-/* The number in "mnt:[4026531841]"; 0 and errno when it cannot be read. */
+/* The number in "mnt:[4026531841]"; 0 and errno if it cannot be read. */
 static uint64_t namespace_of(const char *folder)
 {
 	_cleanup_free_ char *path = xasprintf("%s/ns/mnt", folder);
@@ -196,8 +197,10 @@ static int scan_own_namespace(struct mounts *mounts)
 	return read_mounts(mounts, text);
 }
 
-/* A process that has ended or may not be read is passed over; another of its namespace may do as
- * well. */
+/*
+ * A process that has ended or may not be read is passed over; another of its namespace may do as
+ * well.
+ */
 static int scan_namespace_of(struct mounts *mounts, int pid)
 {
 	_cleanup_free_ char *folder = xasprintf("%s/%d", mounts->report->proc_root, pid);
@@ -234,8 +237,10 @@ int usage_find_mounts(struct usage_report *report, const int *pids, size_t count
 
 /* ---- swap ---- */
 
-/* "/dev/dm-0  partition  1024  0  -2"; other lines are the heading. A swap file lies on a mount,
- * which is found. */
+/*
+ * "/dev/dm-0  partition  1024  0  -2"; other lines are the heading. A swap file lies on a mount,
+ * which is found.
+ */
 static void read_swap(struct usage_report *report, char *line)
 {
 	char path[4096], label[USAGE_NODE_LABEL_SIZE];

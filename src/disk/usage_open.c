@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Processes, and what they have open.
+ * Processes and their open files.
  *
- * Whoever reads or writes a disk directly - a copy that is running, a virtual machine - shows
+ * A program that reads or writes a disk directly - a running copy, a virtual machine - shows
  * nowhere but in its file descriptors. They are stat'ed rather than read, since a node may have any
  * name; without asking a server that may be away, since most descriptors are of other files. A
- * process that cannot be read is passed over: it is the best that can be done from outside.
+ * process that cannot be read is passed over: no more can be done from outside.
  *
- * Not everybody who has a disk open uses it. udev's workers read signatures after each event, and
- * may hang in a disk that is dying, which is when it must be possible to take it away; nothing is
- * lost to them, so they never count. What they start (lvm, mdadm, …) has many names but is through
- * in a moment; that is why the loop's side scans again. Our own threads read signatures, too.
+ * Not every program that has a disk open uses it. udev's workers read signatures after each event,
+ * and may hang in a dying disk; just then it must be possible to take the disk away. They lose
+ * nothing, so they never count. The programs they start (lvm, mdadm, …) have many names but end in
+ * a moment, so the loop's side scans again. Our own threads read signatures, too.
  *
  * The kernel itself claims a disk for a file system that was unmounted lazily or mounted in a
- * namespace that no process shows, for bcache and others that are not seen in sysfs. It refuses a
- * second claim, which is what a claim is made for.
+ * namespace that no process shows, for bcache and others that are not seen in sysfs. The kernel
+ * refuses a second claim, which is the purpose of a claim.
  */
 
 #include <dirent.h>
@@ -115,7 +115,7 @@ static const struct usage_node *node_of(const struct usage_report *report, const
 	return NULL;
 }
 
-/* Said once for each process, whatever it has open how often. */
+/* Reported once for each process, for any number of descriptors. */
 static void scan_descriptors(struct usage_report *report, int pid, DIR *dir, size_t *seen)
 {
 	const struct dirent *entry;
@@ -173,8 +173,10 @@ int usage_find_openers(struct usage_report *report, const int *pids, size_t coun
 
 /* ---- claims ---- */
 
-/* Our map claims what is below it, so then it is the map that can be claimed; partitions count with
- * their disk. */
+/*
+ * Our map claims the disk below it, so then only the map can be claimed; partitions count with
+ * their disk.
+ */
 static const struct usage_node *claimable(const struct usage_report *report)
 {
 	for (size_t i = 0; i < report->node_count; i++) {
@@ -196,6 +198,5 @@ void usage_find_claim(struct usage_report *report)
 		return;
 	usage_label(report, node, label);
 	usage_add(report, node, USAGE_HELD,
-		  "%sclaimed by a program, or by a file system that is mounted nowhere to be seen",
-		  label);
+		  "%sclaimed by a program, or by a file system without a visible mount", label);
 }

@@ -5,9 +5,9 @@
 
 #include "disk/usage_report.h"
 
-/* The processes there are, in ascending order; the caller's to free. */
+/* All processes, in ascending order; the caller frees the array. */
 int usage_list_processes(struct usage_report *report, int **pids, size_t *count);
-/* The name of a process, "?" when it has none to show. */
+/* The name of a process, "?" if it has none to show. */
 void usage_process_name(const struct usage_report *report, int pid, char name[64]);
 int usage_find_openers(struct usage_report *report, const int *pids, size_t count);
 /* The kernel's own claim, which shows in no list. */

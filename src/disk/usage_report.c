@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is known of the use of a disk, and how it is told.
+ * The findings about the use of a disk, and their words.
  *
- * The report decides whether something is pulled away from under a program, so it knows one way
- * only: users are added, none is taken out, and an error says that the users cannot be found out,
- * which is not the same as that there are none.
+ * The report decides whether a disk is pulled away from under a program. So users are only added,
+ * never removed, and an error says that the users cannot be found, which is not the same as no
+ * users.
  */
 
 #include "disk/usage_report.h"
@@ -40,13 +40,13 @@ void usage_report_clear(struct usage_report *report)
 
 int usage_cannot_read(struct usage_report *report, const char *path)
 {
-	return err_set(&report->err, ERR_UNAVAILABLE, "who uses %s cannot be found out: %s: %s",
+	return err_set(&report->err, ERR_UNAVAILABLE, "the users of %s cannot be found: %s: %s",
 		       report->name, path, strerror(errno));
 }
 
 int usage_too_many(struct usage_report *report, const char *what)
 {
-	return err_set(&report->err, ERR_TOO_MANY, "who uses %s cannot be found out: %s",
+	return err_set(&report->err, ERR_TOO_MANY, "the users of %s cannot be found: %s",
 		       report->name, what);
 }
 

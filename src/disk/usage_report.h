@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What a scan was asked about a disk, and what it has found so far. Private to disk/. */
+/* The question to a scan of a disk, and its findings so far. Private to disk/. */
 
 #include "base/buf.h"
 #include "disk/device.h"
@@ -10,21 +10,21 @@
 #define USAGE_ALIAS_SIZE 160 /* DM_NAME_LEN is 128 */
 #define USAGE_UUID_SIZE 160  /* DM_UUID_LEN is 129 */
 
-/* The disk asked about, or something that stands on it. */
+/* The disk in question, or a device on top of it. */
 struct usage_node {
 	char name[DEVICE_NAME_SIZE];
 	/* below block/; "" for another member of a btrfs, which is not gone into */
 	char folder[2 * DEVICE_NAME_SIZE];
 	char number[24];                 /* "254:1" */
 	char path[DEVICE_NAME_SIZE + 8]; /* "/dev/vdb1" */
-	char alias[USAGE_ALIAS_SIZE];    /* "/dev/mapper/vg-root", "" when it has none */
+	char alias[USAGE_ALIAS_SIZE];    /* "/dev/mapper/vg-root", "" if it has none */
 	bool is_partition;
-	bool is_map; /* the one that is ours */
-	bool by_map; /* that one, or what stands on it */
+	bool is_map; /* our own map */
+	bool by_map; /* our own map, or a device on top of it */
 };
 
 struct usage_report {
-	/* the question; texts are its own */
+	/* the question; the report owns the texts */
 	char *proc_root, *sysfs_root, *dev_root;
 	char *name;
 	char *map_uuid; /* of struct usage_ignore */
@@ -35,7 +35,7 @@ struct usage_report {
 	enum usage_kind kind;
 	bool only_open, beside; /* of struct usage_result */
 	struct buf what;
-	bool passing; /* nothing but open descriptors: it may be over in a moment */
+	bool passing; /* nothing but open descriptors: the use may end in a moment */
 
 	struct usage_node *nodes; /* the disk first */
 	size_t node_count;
@@ -49,13 +49,13 @@ void usage_report_init(struct usage_report *report, const struct usage_options *
 		       const char *name, const struct usage_ignore *ignore);
 void usage_report_clear(struct usage_report *report);
 
-/* A user of this node. */
+/* Adds a user of this node. */
 void usage_add(struct usage_report *report, const struct usage_node *node, enum usage_kind kind,
 	       const char *format, ...) _printf_(4, 5);
-/* Says that the users of the disk cannot be found out, because of errno at path. -1. */
+/* Sets the error that the users of the disk cannot be found, because of errno at path. -1. */
 int usage_cannot_read(struct usage_report *report, const char *path);
 int usage_too_many(struct usage_report *report, const char *what);
-/* "vdb1 " in front of what is said about a node, nothing for the disk itself. */
+/* "vdb1 " in front of the words about a node, nothing for the disk itself. */
 void usage_label(const struct usage_report *report, const struct usage_node *node,
 		 char out[USAGE_NODE_LABEL_SIZE]);
 bool usage_is_path_of(const struct usage_node *node, const char *path);

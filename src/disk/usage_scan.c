@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One scan: the pile of devices that stands on the disk, then all who use one of them. Open
- * descriptors come after the other users, because they alone may be gone in a moment. The claim is
- * tried last and only where nothing else was found, since to try it is to open the disk.
+ * One scan: the pile of devices that stands on the disk, then the users of each. Open descriptors
+ * come after the other users, because they alone may be gone in a moment. The claim is tried last
+ * and only if nothing else was found, since that opens the disk.
  */
 
 #include "disk/usage_scan.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Finds out who uses a disk. Private to disk/. */
+/* Finds the users of a disk. Private to disk/. */
 
 #include "disk/usage_report.h"
 

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What stands on a disk.
+ * The devices on top of a disk.
  *
  * A disk is rarely used as itself: there are partitions on it, device mapper or md on those, and a
  * file system on top of the pile. So all of that is gathered first, from the disk upwards: its
- * partitions, whoever holds it or them (sysfs "holders"), loop devices made from any of them, the
- * other members of a btrfs, and so on until nothing new turns up. Who uses one of these nodes uses
- * the disk.
+ * partitions, the holders of the disk and of those (sysfs "holders"), loop devices made from any of
+ * them, the other members of a btrfs, and so on until nothing new turns up. A user of one of these
+ * nodes uses the disk.
  *
- * The answer decides whether something is pulled away from under somebody. So nothing is assumed: a
+ * The answer decides whether a disk is pulled away from under a program. So nothing is assumed: a
  * file that is missing or a line that makes no sense is an error. Only the "holders" folder may be
- * missing, which nothing can hold then.
+ * missing: no device can hold such a node.
  */
 
 #include <dirent.h>
@@ -62,8 +62,7 @@ static int each_entry(struct usage_report *report, const char *path, size_t node
 	return r;
 }
 
-/* An empty node with this name, NULL when the name is known already or does not fit, with *r saying
- * which. */
+/* An empty node with this name. NULL if the name is known or does not fit; *r tells which. */
 static struct usage_node *new_node(struct usage_report *report, const char *name, int *r)
 {
 	struct usage_node *node;
@@ -74,7 +73,7 @@ static struct usage_node *new_node(struct usage_report *report, const char *name
 			return NULL;
 	}
 	if (report->node_count == NODES_MAX || strlen(name) >= sizeof(node->name)) {
-		*r = usage_too_many(report, "too much stands on it");
+		*r = usage_too_many(report, "too many devices are on top of it");
 		return NULL;
 	}
 	report->nodes = xrealloc(report->nodes, (report->node_count + 1) * sizeof(*report->nodes));
@@ -89,8 +88,10 @@ static struct usage_node *new_node(struct usage_report *report, const char *name
 	return node;
 }
 
-/* The kernel's name of a map changes and its own may be given by anybody; only its uuid says that
- * it is ours. */
+/*
+ * The kernel's name of a map changes and any program may give it a name of its own; only its uuid
+ * says that it is ours.
+ */
 static int is_our_map(struct usage_report *report, const char *folder, bool *is_map)
 {
 	_cleanup_free_ char *path = xasprintf("%s/block/%s/dm/uuid", report->sysfs_root, folder);
@@ -132,7 +133,7 @@ static int add_node(struct usage_report *report, const char *folder, bool is_par
 	return r;
 }
 
-/* ---- what stands on a node ---- */
+/* ---- devices on top of a node ---- */
 
 static int on_holder(struct usage_report *report, size_t node, const char *name)
 {
@@ -198,7 +199,7 @@ static int on_btrfs(struct usage_report *report, size_t node, const char *name)
 	return each_entry(report, devices, node, on_btrfs_member);
 }
 
-/* Adds everything that stands directly on one node. */
+/* Adds every device directly on top of one node. */
 static int climb(struct usage_report *report, size_t node)
 {
 	_cleanup_free_ char *block = xasprintf("%s/block", report->sysfs_root);

@@ -123,12 +123,11 @@ int address_free_port(const struct address *address, int *out, struct err *err)
 	int on = 1;
 
 	address_set_port(&bound, 0);
-	/* As servers bind: what a connection that has ended still holds for a minute does not
-	 * count. */
+	/* As servers bind: a port held for a minute by an ended connection counts as free. */
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 	    bind(fd, &bound.sa.any, bound.length) < 0 ||
 	    getsockname(fd, &bound.sa.any, &length) < 0)
-		return err_set(err, ERR_UNAVAILABLE, "no port can be had on %s: %s", address->host,
+		return err_set(err, ERR_UNAVAILABLE, "%s has no free port: %s", address->host,
 			       strerror(errno));
 	*out = ntohs(bound.sa.any.sa_family == AF_INET ? bound.sa.v4.sin_port
 						       : bound.sa.v6.sin6_port);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Where a server listens: "127.0.0.1:10809", "[::1]:10809" or "unix:/run/x.sock". Names are not
- * looked up. */
+/*
+ * Where a server listens: "127.0.0.1:10809", "[::1]:10809" or "unix:/run/x.sock". Names are not
+ * looked up.
+ */
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -28,12 +30,12 @@ static inline bool address_is_unix(const struct address *address)
 }
 
 int address_parse(const char *text, struct address *out, struct err *err);
-/* Of a socket that is bound to an IPv4 or IPv6 address. -1: it is not. */
+/* The address of a socket that is bound to IPv4 or IPv6. -1: it is not. */
 int address_of_socket(int fd, struct address *out);
 /* Only this machine can connect. */
 bool address_is_local(const struct address *address);
 void address_set_port(struct address *address, int port);
-/* A port nobody listens on at this moment. */
+/* A port on which no program listens at this moment. */
 int address_free_port(const struct address *address, int *out, struct err *err);
-/* As it is written in configurations; for people. */
+/* As configurations write it; for people. */
 void address_format(const struct address *address, char *out, size_t size);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Waiting for the kernel without ever waiting for ever.
+ * Waiting for the kernel, but never without end.
  *
- * Each slot has a worker that runs one job at a time. The deadline of a job runs from the moment it
- * is handed to the worker. A thread that sits in a call the kernel does not end cannot be stopped:
- * its worker is abandoned, the caller is told, and the slot gets a new worker for its next job.
- * Each such thread costs a stack, so their number is bounded; their jobs stay in a list, which
- * tells how many hang, and with what.
+ * Each slot has a worker that runs one job at a time. The deadline of a job runs from the moment
+ * when the worker gets the job. A thread that sits in a call the kernel does not end cannot be
+ * stopped: its worker is abandoned, the caller is told, and the slot gets a new worker for its next
+ * job. Each such thread costs a stack, so their number is bounded; their jobs stay in a list, which
+ * tells how many threads hang, and with which work.
  *
- * A job is what the loop and a thread share. While there is a pool, the loop alone frees it: the
- * thread only notes that it is through. blocking_pool_free() swaps JOB_DROPPED into what still
- * runs, and the thread, which swaps in JOB_ENDED, frees the job if that is what it finds.
+ * The loop and a thread share a job. While there is a pool, the loop alone frees it: the thread
+ * only notes that run() has returned. blocking_pool_free() swaps JOB_DROPPED into jobs that still
+ * run, and the thread, which swaps in JOB_ENDED, frees the job if it finds JOB_DROPPED there.
  */
 
 #include "io/blocking.h"
@@ -23,7 +23,7 @@ enum job_stage { JOB_WAITING, JOB_RUNNING, JOB_ENDED, JOB_DROPPED };
 
 struct job {
 	struct worker_job job;
-	TAILQ_ENTRY(job) entry; /* of those that hang; the loop's alone, as the slot is */
+	TAILQ_ENTRY(job) entry; /* of the hung jobs; for the loop alone, like the slot */
 	struct blocking_slot *slot;
 	_Atomic(enum job_stage) stage;
 	void (*run)(void *work);
@@ -35,9 +35,9 @@ struct job {
 
 struct blocking_slot {
 	struct blocking_pool *pool;
-	struct worker *worker;      /* NULL until needed, and after one was abandoned */
-	struct job *job;            /* what the worker has, NULL when it is idle */
-	struct blocking_call *call; /* that waits for it; NULL when idle or cancelled */
+	struct worker *worker;      /* NULL until needed, and after a worker was abandoned */
+	struct job *job;            /* the worker's job, NULL if it is idle */
+	struct blocking_call *call; /* waits for the job; NULL if idle or cancelled */
 	struct loop_timer deadline;
 };
 
@@ -45,7 +45,7 @@ struct blocking_pool {
 	struct loop *loop;
 	struct blocking_options options;
 	struct blocking_slot *slots;
-	/* in the order they began to wait; those that run included */
+	/* in the order they began to wait, running calls included */
 	TAILQ_HEAD(, blocking_call) calls;
 	TAILQ_HEAD(, job) hung;
 	struct loop_task next; /* gives idle slots their next job */
@@ -67,17 +67,16 @@ static void thread_run(void *context, struct worker_jobs *jobs, size_t count)
 
 	assert(count == 1);
 	if (!atomic_compare_exchange_strong(&job->stage, &stage, JOB_RUNNING))
-		return; /* taken back: nothing is touched */
+		return; /* withdrawn: nothing is touched */
 	job->run(job->work);
-	/* The worker of a dropped job is abandoned, so no other thread looks at the job any
-	 * more. */
+	/* The worker of a dropped job is abandoned, so no other thread reads the job any more. */
 	if (atomic_exchange(&job->stage, JOB_ENDED) == JOB_DROPPED)
 		job_free(job);
 }
 
 /* ---- threads that hang ---- */
 
-/* Forgets the jobs whose thread has come back; how many have not. */
+/* Forgets the jobs whose thread has come back. Returns the number of the others. */
 static size_t reap_hung(struct blocking_pool *pool)
 {
 	struct job *job, *following;
@@ -95,7 +94,7 @@ static size_t reap_hung(struct blocking_pool *pool)
 	return count;
 }
 
-/* What a thread hangs with on the object of the call; NULL if that is no reason against it. */
+/* The work that a thread hangs with on the call's object; NULL if that does not forbid the call. */
 static const char *hung_with(const struct blocking_pool *pool, const struct blocking_call *call)
 {
 	const struct job *job;
@@ -164,7 +163,7 @@ static void on_job_done(struct worker_job *worker_job)
 	job_free(job);
 }
 
-/* Gives up on the worker, not on what its thread still does. */
+/* Gives up the worker. Its thread keeps working on the job. */
 static struct job *abandon(struct blocking_slot *slot)
 {
 	slot->worker = worker_abandon(slot->worker);
@@ -182,7 +181,7 @@ static void on_deadline(struct loop_timer *timer)
 
 	switch (atomic_load(&job->stage)) {
 	case JOB_WAITING:
-		/* A thread that has not begun does not hang; this machine is slow. */
+		/* A thread that has not begun does not hang: this machine is slow. */
 		loop_timer_set(pool->loop, timer, pool->options.timeout_ms);
 		return;
 	case JOB_ENDED:
@@ -209,15 +208,16 @@ static void on_refused(struct loop_task *task)
 	struct err err = { 0 };
 
 	if (call->hung_doing)
-		err_set(&err, ERR_UNAVAILABLE, "%s has to wait: %s it, asked before, still hangs",
-			call->what, call->hung_doing);
+		err_set(&err, ERR_UNAVAILABLE,
+			"%s has to wait: an earlier attempt at %s it still hangs", call->what,
+			call->hung_doing);
 	else
-		err_set(&err, ERR_UNAVAILABLE, "%s is not begun: %zu others still hang", call->what,
-			call->pool->options.hung_max);
+		err_set(&err, ERR_UNAVAILABLE, "%s is not begun: %zu other calls still hang",
+			call->what, call->pool->options.hung_max);
 	fail(call, &err);
 }
 
-/* By a task of its own, since an answer may cancel any of the others. */
+/* By a task of its own, since an answer may cancel any other call. */
 static void refuse(struct blocking_call *call, const char *hung_doing)
 {
 	call->hung_doing = hung_doing;
@@ -277,7 +277,7 @@ static void on_next(struct loop_task *task)
 {
 	struct blocking_pool *pool = container_of(task, struct blocking_pool, next);
 	size_t hung = reap_hung(pool);
-	bool works = false; /* some slot does */
+	bool works = false; /* a slot works */
 
 	for (size_t i = 0; i < pool->options.at_once; i++) {
 		struct blocking_slot *slot = &pool->slots[i];
@@ -285,7 +285,7 @@ static void on_next(struct loop_task *task)
 		const char *doing = call ? hung_with(pool, call) : NULL;
 
 		if (doing) {
-			refuse(call, doing); /* the calls behind it begin when it has its answer */
+			refuse(call, doing); /* the calls behind this one begin after its answer */
 			return;
 		}
 		if (call && has_worker(slot, hung))
@@ -343,14 +343,14 @@ struct blocking_pool *blocking_pool_new(struct loop *loop, const struct blocking
 	return pool;
 }
 
-/* From here on the job is its thread's, unless that is through. */
+/* From here on the thread owns its job, unless the thread has ended it. */
 static void drop(struct job *job)
 {
 	if (atomic_exchange(&job->stage, JOB_DROPPED) == JOB_ENDED)
 		job_free(job);
 }
 
-/* Without waiting for the kernel: what runs is abandoned, what has not begun is taken back. */
+/* Does not wait for the kernel: a running job is abandoned, a job not yet begun is withdrawn. */
 static void end_slot(struct blocking_slot *slot)
 {
 	enum job_stage stage = JOB_WAITING;

@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * Worker threads for work that may hang in the kernel for ever: a disk that does not answer a read,
- * a flush, device mapper.
+ * Worker threads for work that may hang in the kernel without end: a disk that does not answer a
+ * read, a flush, device mapper.
  *
  * Calls run at_once side by side, the others wait in line. A call that does not end within
- * timeout_ms of being begun is given up (ERR_TIMEOUT). Its thread cannot be stopped, so it is left
- * behind and the next call gets a new one; while hung_max threads hang, calls are refused
+ * timeout_ms of being begun is given up (ERR_TIMEOUT). Its thread cannot be stopped, so the thread
+ * is left behind and the next call gets a new one; while hung_max threads hang, calls are refused
  * (ERR_UNAVAILABLE). Nothing ever waits for a thread that hangs.
  */
 
@@ -22,21 +22,22 @@ struct blocking_options {
 	size_t at_once;
 	size_t hung_max;
 	int64_t timeout_ms;
-	/* While a thread hangs with an object, other calls on the same object are refused
-	 * (ERR_UNAVAILABLE). */
+	/*
+	 * While a thread hangs with an object, other calls on the same object are refused
+	 * (ERR_UNAVAILABLE).
+	 */
 	bool one_hangs_per_object;
 	void (*run)(void *work); /* on a thread */
-	void (*free_work)(
-		/* on the loop; on its thread if the pool was freed before the thread came back */
-		void *work);
+	/* on the loop; on its thread if the pool was freed before the thread came back */
+	void (*free_work)(void *work);
 };
 
-/* Embedded in what its owner knows of the call. */
+/* Embedded in the owner's struct for the call. */
 struct blocking_call {
 	/*
 	 * On the loop, never inside blocking_start(): the call is over and its owner's to free.
-	 * work is what run() has made of it, until done returns; NULL if err says why there is
-	 * nothing.
+	 * work is the result of run(), valid until done returns; NULL if err says why there is no
+	 * result.
 	 */
 	void (*done)(struct blocking_call *call, void *work, const struct err *err);
 	/* blocking.c's own */
@@ -44,25 +45,28 @@ struct blocking_call {
 	char *object, *what;
 	TAILQ_ENTRY(blocking_call) entry;
 	struct blocking_pool *pool;
-	struct blocking_slot *slot; /* that runs it, NULL while it waits */
-	void *work;                 /* NULL once a slot has it */
-	/* refused because this hangs with the object; NULL: because too many hang */
+	struct blocking_slot *slot; /* runs the call, NULL while the call waits */
+	void *work;                 /* NULL once a slot has the work */
+	/* refused because this work hangs with the object; NULL: because too many threads hang */
 	const char *hung_doing;
 	struct loop_task refused;
 };
 
 struct blocking_pool *blocking_pool_new(struct loop *loop, const struct blocking_options *options);
-/* All calls must have been cancelled: what still runs is left behind. Returns NULL, takes NULL. */
+/*
+ * All calls must have been cancelled. Threads that still run are left behind. Returns NULL, takes
+ * NULL.
+ */
 struct blocking_pool *blocking_pool_free(struct blocking_pool *pool);
-/* A thread is at work, for a call that was given up or cancelled or for any other. */
+/* A thread is at work for any call, also for one that was given up or cancelled. */
 bool blocking_pool_is_busy(struct blocking_pool *pool);
 /*
- * "reading" (a literal) and "/dev/vdb" (copied; NULL: no object) begin the text of errors. The work
- * is taken over; until done() it is the thread's alone.
+ * "reading" (a literal) and "/dev/vdb" (copied; NULL: no object) begin the text of errors. Takes
+ * the work over; until done() it belongs to the thread alone.
  */
 void blocking_start(struct blocking_pool *pool, struct blocking_call *call, const char *doing,
 		    const char *object, void *work);
-/* done will not run; what is under way goes on to its end or its deadline. Not from inside done. */
+/* done will not run; work under way goes on to its end or its deadline. Not from inside done. */
 void blocking_cancel(struct blocking_call *call);
 /* A call that has not ended, NULL if there is none. */
 struct blocking_call *blocking_first(const struct blocking_pool *pool);

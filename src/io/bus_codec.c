@@ -9,8 +9,8 @@
  * x, other numbers d, arrays av; null has no counterpart and is left out.
  *
  * The way back is used for options such as metadata. There D-Bus has more types than JSON; dicts
- * become objects, arrays and structs become arrays, and what JSON has no word for (file
- * descriptors) is refused.
+ * become objects, arrays and structs become arrays, and types without a counterpart in JSON (file
+ * descriptors) are refused.
  */
 
 #include "io/bus_codec.h"
@@ -22,9 +22,9 @@
 #define OBJECT_LENGTH_MAX (256 * 1024) /* of one option that holds an object, as JSON */
 
 /*
- * The bus ends the connection of whoever sends a value nested deeper than 64, and one level of JSON
- * is three of D-Bus: array, dict entry, variant. What lies deeper than this goes as a string of
- * JSON.
+ * The bus ends the connection of a sender whose value is nested deeper than 64, and one level of
+ * JSON is three of D-Bus: array, dict entry, variant. Values that lie deeper than this go as a
+ * string of JSON.
  */
 #define APPEND_DEPTH_MAX 16
 #define READ_DEPTH_MAX 64
@@ -38,7 +38,7 @@ int bus_append_text(sd_bus_message *m, const char *text)
 	text = str_or(text, "");
 	if (str_is_plain_text(text))
 		return sd_bus_message_append_basic(m, 's', text);
-	/* The JSON writer already knows how to replace what is not UTF-8. */
+	/* The JSON writer already knows how to replace bytes that are not UTF-8. */
 	json_put_text(&w, text);
 	clean = json_parse(quoted.data, quoted.length, NULL);
 	return sd_bus_message_append_basic(m, 's', str_or(json_text(clean), ""));
@@ -399,7 +399,7 @@ static int read_basic(struct json_reader *r, char type)
 	return 0;
 }
 
-/* Until the end of the container that was just entered: its values, or in a dict its entries. */
+/* Reads to the end of the container that was just entered: its values, or in a dict its entries. */
 static int read_items(struct json_reader *r, bool dict)
 {
 	const char *key = NULL;
@@ -475,7 +475,7 @@ int bus_read_json(sd_bus_message *m, struct buf *out, size_t max_length, struct 
 	struct json_reader r = { .m = m, .w.out = out, .max_length = max_length, .err = err };
 
 	if (read_value(&r) < 0)
-		return -1; /* in the middle of it, perhaps */
+		return -1; /* perhaps in the middle of the value */
 	json_writer_check(&r.w);
 	return 0;
 }

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Records and JSON on one side, sd-bus messages on the other: what the daemon and volumectl tell
- * each other. Functions that append return sd-bus's negative errno; functions that read return 0 or
- * -1 and say in err what the caller of the method did wrong.
+ * Records and JSON on one side, sd-bus messages on the other: the contents of messages between
+ * daemon and volumectl. Functions that append return sd-bus's negative errno; functions that read
+ * return 0 or -1, and then err names the mistake of the method's caller.
  */
 
 #include <systemd/sd-bus.h>
@@ -13,18 +13,17 @@
 
 /* The public fields of an object as a{sv}; optional ones that are not set are left out. */
 int bus_append_record(sd_bus_message *m, const struct record *record, const void *object);
-/* One field by its declared type: what a property or a positional value is. */
+/* One field by its declared type, for a property or a positional value. */
 int bus_append_field(sd_bus_message *m, const struct field *field, const void *object);
 /* Its name and its value in a variant: one entry of an a{sv}. */
 int bus_append_entry(sd_bus_message *m, const struct field *field, const void *object);
-/* The members of a JSON object, given as text, as a{sv}; NULL or not an object gives an empty
- * one. */
+/* The members of a JSON object, given as text, as a{sv}; an empty one for NULL or no object. */
 int bus_append_json_object(sd_bus_message *m, const char *json);
-/* Text that is surely UTF-8: the bus cuts off whoever sends anything else. */
+/* Text that is surely UTF-8: the bus cuts off a sender of anything else. */
 int bus_append_text(sd_bus_message *m, const char *text);
 
 /*
- * The next value of m into a field, limits checked. Integers of any width are taken when the value
+ * The next value of m into a field, limits checked. Integers of any width are taken if the value
  * fits exactly; every other type must be the declared one.
  */
 int bus_read_field(sd_bus_message *m, const struct field *field, void *object, struct err *err);

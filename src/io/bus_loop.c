@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * sd-bus wants three things from a loop: its file descriptor watched for what it asks for now,
- * process() called when that happens or its time-out passes, and both wishes read again before each
- * wait, since any call into sd-bus may change them without a word (a queued signal wants POLLOUT; a
- * synchronous call leaves other messages in sd-bus's own queue, with nothing left on the socket to
- * wake anybody).
+ * sd-bus wants three things from a loop: its file descriptor watched for the events that it asks
+ * for now, process() called when such an event comes or its time-out passes, and events and
+ * time-out read again before each wait, since any call into sd-bus may change them silently (a
+ * queued signal wants POLLOUT; a synchronous call leaves other messages in sd-bus's own queue, with
+ * nothing left on the socket to wake the loop).
  *
  * process() handles one message per call. It is called up to PUMP_ROUNDS times in a row so that a
  * flood on the bus cannot starve HTTP; then the rest waits for the next turn. A time-out of "now"
- * is a task as well: no timer is needed for what is due already.
+ * is a task as well: no timer is needed for a time that has come.
  *
  * The time-outs are sd-bus's own and follow the real clock, also in tests.
  */
@@ -30,15 +30,15 @@ struct bus_loop {
 	void *arg;
 	struct loop_hook hook;
 	struct loop_task pump_task, lost_task;
-	struct event *io; /* watches fd for mask, while mask is not 0 */
+	struct event *io; /* watches fd for mask, unless mask is 0 */
 	struct event *timer;
 	int fd;
 	short mask;
-	uint64_t deadline_us; /* what timer is set to; UINT64_MAX when it is not */
+	uint64_t deadline_us; /* the time that timer is set to; UINT64_MAX if it is not */
 	bool was_ready;
 	bool is_lost;
 	bool pumping;
-	bool detached; /* from inside pump(), which frees it then */
+	bool detached; /* from inside pump(), which then frees this struct */
 };
 
 static void stop_watching(struct bus_loop *bus_loop)
@@ -85,7 +85,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 
 	if (what & EV_TIMEOUT)
 		bus_loop->deadline_us = UINT64_MAX;
-	/* What was left over is being worked on, PUMP_ROUNDS a turn. */
+	/* A task works on the messages left over, PUMP_ROUNDS a turn. */
 	if (!bus_loop->pump_task.queued)
 		pump(bus_loop);
 }

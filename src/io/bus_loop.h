@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * sd-bus on the loop. sd-bus has no callback for "my wishes changed", so they are read again before
- * every wait (the loop's prepare hook); without that a queued message or a reply time-out can sleep
- * for ever.
+ * sd-bus on the loop. sd-bus has no callback for a change of its events and time-out, so they are
+ * read again before every wait (the loop's prepare hook); without that a queued message or a reply
+ * time-out can sleep without end.
  */
 
 #include <systemd/sd-bus.h>

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * curl's multi interface on the loop. curl says which sockets it wants watched and when it wants to
- * be called again; those two callbacks only take notes. When events come, curl is driven, and what
- * has finished is taken by a task in the next turn. So done() runs neither inside a curl callback
+ * curl's multi interface on the loop. curl names the sockets to watch and the time of its next
+ * call; those two callbacks only take notes. When events come, curl is driven, and a task of the
+ * next turn takes the transfers that have finished. So done() runs neither inside a curl callback
  * nor inside http_client_start(), and may start or cancel other calls freely.
  *
- * A request is put on the wire at most once. When a kept connection turns out to be dead before any
+ * A request is put on the wire at most once. If a kept connection turns out to be dead before any
  * answer came, curl by itself sends the request again on a new one, but the server may well have
  * acted on the first. curl asks before each sending (the "prereq" callback): the first time is
- * noted, which makes `sent` exact, the second time is refused, and the caller, who knows whether
- * its request may be repeated, decides. Connections are dropped before a server would drop them
- * (MAXAGE), and curl looks at a kept one before using it, so this stays rare.
+ * noted, which makes `sent` exact, the second time is refused, and the caller decides, since it
+ * knows whether its request may be repeated. Connections are dropped before a server would drop
+ * them (MAXAGE), and curl checks a kept one before using it, so this stays rare.
  *
  * The time limit of a call is a timer of the loop. curl has the same limit as well, in real time.
- * QUICK_EXIT lets go of a resolver thread that hangs; without it cancelling would wait for it, and
- * the whole loop with it.
+ * QUICK_EXIT leaves behind a resolver thread that hangs; without it, cancelling would wait for that
+ * thread, and so would the whole loop.
  */
 #include "io/http_client.h"
 
@@ -24,8 +24,10 @@
 #include <event2/event.h>
 #include <pthread.h>
 
-/* Longer than any sane handshake; a server that is away is reported this early even when the call
- * may take longer. */
+/*
+ * Longer than any sane handshake; a server that is away is reported this early even if the call may
+ * take longer.
+ */
 #define CONNECT_TIMEOUT_MS INT64_C(10000)
 /* CloudStack's Jetty closes idle connections after 30 s. */
 #define KEEP_CONNECTION_S 25L
@@ -63,7 +65,7 @@ struct http_call {
 	bool too_large;
 };
 
-/* One socket curl wants watched. */
+/* One socket that curl wants watched. */
 struct watch {
 	struct http_client *client;
 	struct event *event;
@@ -101,8 +103,10 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void 
 	short mask = EV_PERSIST;
 
 	if (what == CURL_POLL_REMOVE) {
-		/* At once: curl closes the descriptor next, and its number may come back as another
-		 * one. */
+		/*
+		 * At once: curl closes the descriptor next, and its number may come back as another
+		 * socket's.
+		 */
 		if (watch)
 			event_free(watch->event);
 		free(watch);
@@ -282,8 +286,10 @@ static void on_timeout(struct loop_timer *timer)
 	call_finish(container_of(timer, struct http_call, timer), CURLE_OPERATION_TIMEDOUT);
 }
 
-/* Takes what has finished. Each message is asked for anew, since done() may cancel calls, and their
- * messages go too. */
+/*
+ * Takes the transfers that have finished. Each message is asked for anew, since done() may cancel
+ * calls, which removes their messages too.
+ */
 static void reap(struct loop_task *task)
 {
 	struct http_client *client = container_of(task, struct http_client, reap_task);
@@ -460,8 +466,10 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
 	client->reap_task.run = reap;
 	TAILQ_INIT(&client->wire);
 	TAILQ_INIT(&client->waiting);
-	/* Without it a long body waits a second for a "100 Continue" that many servers never
-	 * send. */
+	/*
+	 * Without this header a long body waits a second for a "100 Continue" that many servers
+	 * never send.
+	 */
 	client->headers = curl_slist_append(NULL, "Expect:");
 	client->multi = curl_multi_init();
 	if (!client->multi || !client->headers)

@@ -6,7 +6,7 @@
  * requests are on the wire; the others wait here in order (letting curl queue them costs a third of
  * the throughput).
  *
- * A request reaches the server at most once: nothing is repeated here, not even on a kept
+ * A request reaches the server at most once: no request is repeated here, not even on a kept
  * connection that turns out to be dead. After an error with `sent` true, whether the server acted
  * on it is unknown.
  */
@@ -40,8 +40,8 @@ struct http_response {
 	int status;       /* 0: no answer; then err says why */
 	const char *body; /* zero-terminated */
 	size_t body_length;
-	const char *content_type; /* "" when none */
-	int64_t date_ms;          /* the server's Date header, 0 when none */
+	const char *content_type; /* "" if none */
+	int64_t date_ms;          /* the server's Date header, 0 if none */
 	/* false: certain that the server never got the request (no connection) */
 	bool sent;
 	/* ERR_UNAVAILABLE, ERR_TIMEOUT, ERR_TOO_LARGE; text names host and reason only */
@@ -50,8 +50,10 @@ struct http_response {
 
 typedef void (*http_done_fn)(void *arg, const struct http_response *response);
 
-/* Copies what the request points to. done runs exactly once, on a later turn, unless the call is
- * cancelled. */
+/*
+ * Copies the data that the request points to. done runs exactly once, on a later turn, unless the
+ * call is cancelled.
+ */
 struct http_call *http_client_start(struct http_client *client, const struct http_request *request,
 				    http_done_fn done, void *arg);
 /* done will not run; the call is freed; not from inside done */

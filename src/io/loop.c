@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The loop is ours, libevent is what it waits in. libevent 2.1 has no hook before the wait, which
- * sd-bus needs, and its timers follow its own clock, which tests could not turn. So each turn runs
- * the tasks and the due timers here, then the hooks, and only then one round of event_base_loop().
+ * The loop is ours, and waits in libevent. libevent 2.1 has no hook before the wait, which sd-bus
+ * needs, and its timers follow its own clock, which tests could not turn. So each turn runs the
+ * tasks and the due timers here, then the hooks, and only then one round of event_base_loop().
  *
  * Tasks: a marker is put behind the queued ones when a turn begins, and the turn ends its tasks
- * there; what they queue comes behind the marker and waits for the next turn. Timers: a binary heap
- * ordered by time, then by the order of setting; libevent only ever knows the first one, and is
- * told again only when that one changes. With the clock in a test's hand libevent knows none.
+ * there; tasks that they queue come behind the marker and wait for the next turn. Timers: a binary
+ * heap ordered by time, then by the order of setting; libevent only ever knows the first timer, and
+ * is told again only when another one becomes the first. While a test holds the clock, libevent
+ * knows none.
  *
  * The changelist flag saves evhttp three of its four epoll_ctl() calls per request; no lock is
  * needed since only one thread touches the base (worker.c comes back through an eventfd).
@@ -27,12 +28,12 @@ struct loop {
 	struct task_list tasks;
 	struct loop_task marker;
 	struct hook_list hooks;
-	struct loop_hook *next_hook; /* the one to call next, while hooks are being called */
+	struct loop_hook *next_hook; /* the hook to call next, while hooks are being called */
 	struct loop_timer **heap;
 	size_t timers, room;
 	uint64_t timer_order;
 	struct event *wake;  /* libevent's timer for heap[0] */
-	int64_t wake_due_ms; /* what it is set to, while it is pending */
+	int64_t wake_due_ms; /* the time wake is set to, while it is pending */
 	uint64_t turns;
 	bool stop;
 	bool in_turn;
@@ -189,8 +190,10 @@ void loop_timer_clear(struct loop *loop, struct loop_timer *timer)
 
 static bool fire_timers(struct loop *loop)
 {
-	/* A timer that sets itself to now again belongs to the next turn, or the events would
-	 * starve. */
+	/*
+	 * A timer that sets itself to now again belongs to the next turn, or the events would
+	 * starve.
+	 */
 	uint64_t from_now_on = loop->timer_order;
 	int64_t now;
 	bool ran = false;
@@ -210,7 +213,7 @@ static bool fire_timers(struct loop *loop)
 	return ran;
 }
 
-/* Tells libevent when the first timer is due. False when that is now. */
+/* Tells libevent when the first timer is due. False if that is now. */
 static bool arm_wake(struct loop *loop)
 {
 	struct timeval delay;

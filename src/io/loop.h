@@ -2,16 +2,16 @@
 #pragma once
 
 /*
- * The one loop. Everything in the daemon that is not a worker thread runs inside loop_run(), on one
+ * The one loop. All code of the daemon outside its worker threads runs inside loop_run(), on one
  * thread.
  *
  * A turn is: run the tasks queued since the last turn, fire due timers, call the prepare hooks
  * (sd-bus re-arms there), then wait in libevent for one round of events. Timers follow
- * clock_mono_ms(), so a test that has called clock_test_start() owns time: loop_turn() runs what is
- * due and never waits.
+ * clock_mono_ms(), so a test that has called clock_test_start() owns time: loop_turn() runs due
+ * work and never waits.
  *
  * Rule that the whole program relies on: a completion never runs inside the call that started it.
- * Whoever has a result at once queues a task.
+ * Code that has a result at once queues a task.
  */
 
 #include <sys/queue.h>
@@ -28,9 +28,9 @@ struct event_base *loop_base(struct loop *loop);
 
 void loop_run(struct loop *loop);  /* until loop_stop() */
 void loop_stop(struct loop *loop); /* before loop_run(): it returns at once */
-/* One turn that does not wait for events. True when a task or timer ran. For tests and draining. */
+/* One turn that does not wait for events. True if a task or timer ran. For tests and draining. */
 bool loop_turn(struct loop *loop);
-/* How many turns loop_run() has made: idle wake-ups per second are measured with it. */
+/* The number of turns loop_run() has made, by which idle wake-ups per second are measured. */
 uint64_t loop_turns(const struct loop *loop);
 
 /* A task: runs once, in the next turn, in the order of queueing. Embedded in its owner. */
@@ -46,7 +46,7 @@ void loop_task_cancel(struct loop *loop, struct loop_task *task); /* not queued:
 struct loop_timer {
 	void (*fire)(struct loop_timer *timer);
 	int64_t due_ms; /* clock_mono_ms() */
-	uint64_t order; /* of setting: timers due at the same time fire in it */
+	uint64_t order; /* of setting: timers due at the same time fire in this order */
 	size_t index;   /* place in the heap + 1; 0 = not armed */
 };
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms);

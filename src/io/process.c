@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A process is held by a pidfd: it becomes readable when the process ends, also if it is not our
- * child, and a signal sent through it can never reach another process that got the number since.
+ * A process is held by a pidfd, which becomes readable when the process ends, also if the process
+ * is not our child, and a signal sent through it can never reach another process that got the
+ * number since.
  *
- * Its output comes through a pipe, line by line. A program gone mad could fill our log with it, so
- * only so many lines a minute are written; the last one is kept, for it mostly says why the program
- * ended. When we die first the program gets EPIPE for its words and goes on (both engines ignore
- * SIGPIPE).
+ * Its output comes through a pipe, line by line. A faulty program could fill our log with output,
+ * so only so many lines a minute are written; the last one is kept, for it mostly says why the
+ * program ended. If the daemon dies first, the program gets EPIPE for its output and goes on (both
+ * engines ignore SIGPIPE).
  */
 
 #include "io/process.h"
@@ -42,17 +43,17 @@ struct process {
 	struct loop_timer kill_timer;
 	char *name; /* for the log */
 
-	/* What it says. */
-	int output_fd; /* -1: nothing comes (any more) */
+	/* The program's output. */
+	int output_fd; /* -1: no output comes (any more) */
 	struct event *output_event;
 	char line[LINE_SIZE + 1];
 	size_t line_length;
 	char last[LINE_SIZE + 1];
 	int64_t minute_ms; /* when this minute began */
-	unsigned lines;    /* in it */
+	unsigned lines;    /* in that minute */
 };
 
-/* ---- what it says ---- */
+/* ---- output ---- */
 
 static void say_line(struct process *process)
 {
@@ -70,7 +71,7 @@ static void say_line(struct process *process)
 	if (++process->lines <= LINES_A_MINUTE)
 		log_notice("%s: %s", process->name, process->line);
 	else if (process->lines == LINES_A_MINUTE + 1)
-		log_notice("%s: says more than %d lines a minute; the rest is not logged",
+		log_notice("%s: writes more than %d lines a minute; the rest is not logged",
 			   process->name, LINES_A_MINUTE);
 }
 
@@ -106,7 +107,7 @@ static void on_output(evutil_socket_t fd, short what, void *arg)
 		close_output(process);
 }
 
-/* What is in the pipe at the end; children of its own may keep the other side open. */
+/* Reads the rest of the pipe at the end; children of the program may keep it open. */
 static void drain_output(struct process *process)
 {
 	for (int i = 0; i < 16 && process->output_fd >= 0; i++)
@@ -162,7 +163,7 @@ void process_end(struct process *process)
 	loop_timer_set(process->loop, &process->kill_timer, END_MS);
 }
 
-/* True when it has ended. */
+/* True if the process has ended. */
 static bool await_end(const struct process *process, int timeout_ms)
 {
 	struct pollfd end = { .fd = process->pidfd, .events = POLLIN };
@@ -261,7 +262,7 @@ struct process *process_adopt(struct loop *loop, pid_t pid, process_ended_fn end
 	return process_new(loop, pid, pidfd, name, ended, arg);
 }
 
-/* Everything of ours is close-on-exec, but libraries may hold what is not. */
+/* All our descriptors are close-on-exec, but libraries may hold others that are not. */
 static int spawn(const char *const *argv, int output_fd, pid_t *out_pid)
 {
 	posix_spawn_file_actions_t files;

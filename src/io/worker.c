@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One thread and three lists. Jobs wait in `queue`; the thread takes what waits as one batch (no
- * timer delays it: while one batch is committed the next one gathers) and puts it on `ended` when
- * run() is through; the loop is woken by an eventfd and calls done() for each. The mutex guards the
+ * One thread and three lists. Jobs wait in `queue`; the thread takes the waiting jobs as one batch
+ * (no timer delays it: while one batch is committed the next one gathers) and puts it on `ended`
+ * after run(); the loop is woken by an eventfd and calls done() for each. The mutex guards the
  * lists and is never held while run() or done() works.
  *
- * The struct is shared by the loop and the thread and is freed by whoever lets go last: normally
- * the loop, after joining; for a worker that hangs in the kernel and was abandoned, the thread, if
- * it ever comes back.
+ * The struct is shared by the loop and the thread and is freed by the last of them to let go:
+ * normally the loop, after joining; for a worker that hangs in the kernel and was abandoned, the
+ * thread, if it ever comes back.
  */
 #include "io/worker.h"
 
@@ -24,7 +24,7 @@ struct worker {
 	/* The loop's alone. */
 	struct event *event;
 	size_t pending;
-	/* of the batch whose done() are being called; INT64_MAX when none */
+	/* of the batch whose done() are being called; INT64_MAX if none */
 	int64_t delivering_since;
 	bool delivering;
 	pthread_t thread;
@@ -38,7 +38,7 @@ struct worker {
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* of queue, ended, stop */
 	struct worker_jobs queue, ended;
-	/* submission of the oldest job in the thread's hands; INT64_MAX when none */
+	/* submission of the oldest job in the thread's hands; INT64_MAX if none */
 	int64_t running_since;
 	int64_t ended_since; /* of the oldest in ended */
 	bool stop;
@@ -61,7 +61,7 @@ static int64_t earlier(int64_t a, int64_t b)
 
 /* ---- the thread ---- */
 
-/* Moves up to max_batch jobs from the queue to batch; their number. Called with the lock held. */
+/* Moves up to max_batch jobs from the queue to batch, and returns their number. Needs the lock. */
 static size_t take_batch(struct worker *worker, struct worker_jobs *batch)
 {
 	size_t count = 0;
@@ -78,7 +78,7 @@ static size_t take_batch(struct worker *worker, struct worker_jobs *batch)
 	return count;
 }
 
-/* Hands a batch back. Called with the lock held. */
+/* Hands a batch back. Needs the lock. */
 static void put_ended(struct worker *worker, struct worker_jobs *batch)
 {
 	uint64_t one = 1;
@@ -87,8 +87,10 @@ static void put_ended(struct worker *worker, struct worker_jobs *batch)
 	worker->ended_since = earlier(worker->ended_since, worker->running_since);
 	worker->running_since = INT64_MAX;
 	pthread_cond_broadcast(&worker->changed);
-	/* Cannot fail: the counter is far from its end, and EINTR does not happen with all signals
-	 * blocked. */
+	/*
+	 * Cannot fail: the counter is far from its end, and EINTR does not happen with all signals
+	 * blocked.
+	 */
 	if (write(worker->wake_fd, &one, sizeof(one)) != sizeof(one))
 		abort();
 }
@@ -122,8 +124,10 @@ static void *worker_thread(void *arg)
 	return NULL;
 }
 
-/* Signals are for the loop's thread; the ones a fault raises must stay deliverable where the fault
- * is. */
+/*
+ * Signals are for the loop's thread; a signal raised by a fault must stay deliverable to the thread
+ * at fault.
+ */
 static void thread_start(struct worker *worker, const char *name)
 {
 	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP };
@@ -147,7 +151,7 @@ static void thread_start(struct worker *worker, const char *name)
 
 /* ---- the loop's side ---- */
 
-/* Calls done() for all that has ended. */
+/* Calls done() for all jobs that have ended. */
 static void deliver(struct worker *worker)
 {
 	struct worker_jobs jobs = STAILQ_HEAD_INITIALIZER(jobs);
@@ -216,7 +220,7 @@ void worker_submit(struct worker *worker, struct worker_job *job)
 	pthread_mutex_unlock(&worker->lock);
 }
 
-/* Blocks until something has ended. */
+/* Blocks until a job has ended. */
 static void wait_for_ended(struct worker *worker)
 {
 	pthread_mutex_lock(&worker->lock);
@@ -230,7 +234,7 @@ struct worker *worker_free(struct worker *worker)
 	if (!worker)
 		return NULL;
 	assert(!worker->delivering);
-	/* done() may submit more; that is run, too. */
+	/* done() may submit more jobs, which run, too. */
 	while (worker->pending > 0) {
 		wait_for_ended(worker);
 		deliver(worker);
@@ -256,7 +260,7 @@ struct worker *worker_abandon(struct worker *worker)
 	pthread_mutex_lock(&worker->lock);
 	worker->abandoned = true;
 	pthread_cond_broadcast(&worker->changed);
-	pthread_mutex_unlock(&worker->lock); /* from here on it is the thread's */
+	pthread_mutex_unlock(&worker->lock); /* from here on the thread owns the worker */
 	return NULL;
 }
 
@@ -267,7 +271,7 @@ size_t worker_pending(const struct worker *worker)
 
 int64_t worker_oldest_ms(const struct worker *worker)
 {
-	/* The lock is no part of what the caller may not change. */
+	/* The caller's const does not apply to the lock. */
 	pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&worker->lock;
 	int64_t oldest = worker->delivering_since;
 	const struct worker_job *first;

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * A thread for what can block. Jobs go in by a list, results come back on the loop by another; an
- * eventfd wakes the loop. The thread takes everything that waits (at most max_batch) as one batch,
- * which is what makes group commit natural: what arrived during the last commit is the next batch.
+ * A thread for work that can block. Jobs go in by a list, results come back on the loop by another;
+ * an eventfd wakes the loop. The thread takes all waiting jobs (at most max_batch) as one batch,
+ * which makes group commit natural: jobs that arrive during one commit are the next batch.
  */
 
 #include "io/loop.h"
@@ -27,8 +27,8 @@ typedef void (*worker_run_fn)(void *context, struct worker_jobs *jobs, size_t co
 struct worker *worker_new(struct loop *loop, const char *name, size_t max_batch, worker_run_fn run,
 			  void *context);
 /*
- * Waits for the job under way, runs what is queued, calls every done(), and returns NULL. A worker
- * that may hang for ever is abandoned instead, see worker_abandon().
+ * Waits for the job under way, runs the queued jobs, calls every done(), and returns NULL. A worker
+ * that may hang without end is abandoned instead, see worker_abandon().
  */
 struct worker *worker_free(struct worker *worker);
 /*
@@ -38,5 +38,5 @@ struct worker *worker_free(struct worker *worker);
 struct worker *worker_abandon(struct worker *worker);
 void worker_submit(struct worker *worker, struct worker_job *job);
 size_t worker_pending(const struct worker *worker); /* submitted, done() not yet called */
-/* how long the oldest of them has been waiting, 0 when none */
+/* the time the oldest of them has waited, 0 if none */
 int64_t worker_oldest_ms(const struct worker *worker);

@@ -439,7 +439,7 @@ static void nobody_can_say_who_uses_it(void **state)
 	two_attached(world);
 	tree_unlink(&world->kernel.tree, "proc/self/mountinfo");
 	id = accepted(world, ask_detach(world, VOLUME(1), false));
-	ended_with(world, id, OPERATION_FAILED, "cannot be found out");
+	ended_with(world, id, OPERATION_FAILED, "cannot be found");
 	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
 }
 

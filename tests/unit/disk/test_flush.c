@@ -238,7 +238,7 @@ static void test_failures(void **state)
 	struct scene *scene = *state;
 
 	fsync_errno = EIO;
-	expect_failure(scene, ERR_UNAVAILABLE, "not all that was written");
+	expect_failure(scene, ERR_UNAVAILABLE, "not all data written");
 	assert_int_equal(dropped, 0); /* what could not be written is not thrown away */
 	fsync_errno = 0;
 	ioctl_errno = EACCES;

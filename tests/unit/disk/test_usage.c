@@ -339,7 +339,7 @@ static void test_claimed(void **state)
 
 	claimed = "vdb";
 	expect(scene, "vdb", USAGE_HELD,
-	       "claimed by a program, or by a file system that is mounted nowhere to be seen");
+	       "claimed by a program, or by a file system without a visible mount");
 	expect(scene, "vdc", USAGE_NONE, "");
 	/* Our map claims what it stands on; then it is the map that nobody else may claim. */
 	disk(scene, "dm-3", "253:3");
@@ -347,9 +347,8 @@ static void test_claimed(void **state)
 	hold(scene, "vdb", "dm-3");
 	expect_but(scene, "vdb", &map, USAGE_NONE, "");
 	claimed = "dm-3";
-	expect_but(
-		scene, "vdb", &map, USAGE_HELD,
-		"dm-3 claimed by a program, or by a file system that is mounted nowhere to be seen");
+	expect_but(scene, "vdb", &map, USAGE_HELD,
+		   "dm-3 claimed by a program, or by a file system without a visible mount");
 }
 
 /* ---- our own map ---- */

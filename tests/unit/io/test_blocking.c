@@ -189,7 +189,7 @@ static void one_object_hangs_once(void **state)
 	run_until(4);
 	assert_int_equal(askers[1].err.code, ERR_UNAVAILABLE);
 	assert_string_equal(askers[1].err.text,
-			    "testing a has to wait: testing it, asked before, still hangs");
+			    "testing a has to wait: an earlier attempt at testing it still hangs");
 	assert_int_equal(askers[2].err.code, ERR_NONE); /* another object */
 	assert_int_equal(askers[3].err.code, ERR_NONE); /* none */
 	let_out(0);
