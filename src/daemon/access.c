@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Configuration over row, value by value. Where the configuration says all, the table is not even
- * looked at.
+ * Configuration over row, value by value. If the configuration has all values, the table is not
+ * even read.
  *
- * The row is another program's. Whatever is wrong with it is told once, and what was read before
- * stays in use: a table that is being rebuilt, or a right taken away by mistake, must not stop the
- * work of a daemon that is well.
+ * The row is another program's. A fault in it is reported once, and the values read before stay in
+ * use: a table that is being rebuilt, or a right taken away by mistake, must not stop the work of a
+ * daemon that is well.
  */
 
 #include "daemon/access.h"
@@ -20,9 +20,10 @@
 struct access {
 	struct access_options options;
 	struct secret *api_key, *secret_key; /* the configuration's */
-	bool follows;                        /* the row can say what is missing to do anything */
+	/* the row can hold a value without which nothing can be done */
+	bool follows;
 	struct loop_timer look;
-	struct store_access row; /* the last that could be read */
+	struct store_access row; /* the last row that could be read */
 	char told[sizeof(((struct err *)0)->text)];
 };
 
@@ -43,7 +44,7 @@ int access_read_key(const char *file, const char *credential, struct secret **ou
 	return *out ? 0 : -1;
 }
 
-/* ---- what the row adds ---- */
+/* ---- configuration or row ---- */
 
 const char *access_url(const struct access *access)
 {
@@ -83,7 +84,7 @@ bool access_follows(const struct access *access)
 int access_check(const struct access *access, struct err *err)
 {
 	const char *nor =
-		access->follows ? ", nor does an active row of table ossea_configs say it" : "";
+		access->follows ? ", nor is it in an active row of table ossea_configs" : "";
 
 	if (!access_url(access))
 		return err_set(err, ERR_INVALID, "cloud.url is not set%s", nor);
@@ -127,21 +128,21 @@ static void tell_row(const struct access *access)
 	add_word(&open, !access_appliance_id(access), "oma_vm_id");
 	if (row->active > 1)
 		log_warning(
-			"%zu rows of table ossea_configs are active; \"%s\", changed last, is the one that counts",
+			"%zu rows of table ossea_configs are active; \"%s\", changed last, counts",
 			row->active, name);
 	log_notice("taken from row \"%s\" of table ossea_configs: %s", name,
 		   said.length ? said.data : "nothing");
 	if (open.length)
 		log_notice(
-			"neither the configuration nor row \"%s\" of table ossea_configs says: %s",
+			"neither the configuration nor row \"%s\" of table ossea_configs has: %s",
 			name, open.data);
 }
 
 static void tell_trouble(struct access *access, const struct err *err)
 {
-	const char *stays = access->row.mark ? "; what was read before stays in use" : "";
+	const char *stays = access->row.mark ? "; the values read before stay in use" : "";
 
-	/* The store's own health says that. */
+	/* The store's own health reports that. */
 	if (err->code == ERR_UNAVAILABLE || streq(access->told, err->text))
 		return;
 	memcpy(access->told, err->text, sizeof(access->told));
@@ -159,7 +160,7 @@ static void drop_bad_id(const char *column, char **id)
 	str_set(id, NULL);
 }
 
-/* Takes the result. True when the row says something else than before. */
+/* Takes the result. True if the row has other values than before. */
 static bool take(struct access *access, struct store_access *result)
 {
 	if (result->err.code || result->same) {

@@ -2,9 +2,9 @@
 
 /*
  * Wiring. The order of opening is the order of need: store and CloudStack, then core, then the
- * surfaces; READY is said when all of it stands. Stopping is a drain: nothing new is accepted,
- * answers under way and commits get a few seconds, and whatever an operation was doing is left
- * where the store says it is, for the next start.
+ * surfaces; READY is sent when all of them stand. Stopping is a drain: no new request is accepted,
+ * answers under way and commits get a few seconds, and each operation stays at the step that the
+ * store holds, for the next start.
  */
 
 #include "daemon/daemon.h"
@@ -34,8 +34,7 @@
 #define DRAIN_LOOK_MS 20
 #define APPLIANCE_LOOK_MS 1000
 
-/* Time for one change of a name or an export, and how long udev may take to say that it has seen
- * it. */
+/* Time for one change of a name or an export, and for udev to say that it has seen the change. */
 #define NAME_MS 30000
 #define EXPORT_MS 10000
 #define UDEV_MS 10000
@@ -101,7 +100,7 @@ static void on_name_lost(void *arg, const char *reason)
 	stop(daemon);
 }
 
-/* Half the time systemd allows; a loop that stands still stops saying it is alive. */
+/* Half the time systemd allows; a loop that stands still sends no more signs of life. */
 static void on_watchdog(struct loop_timer *timer)
 {
 	struct daemon *daemon = container_of(timer, struct daemon, watchdog);
@@ -126,7 +125,7 @@ static int open_store(struct daemon *daemon, struct err *err)
 	return daemon->store ? 0 : -1;
 }
 
-/* Makes the cloud or, where there is one, gives it what is said now. */
+/* Makes the cloud or, if there is one, gives it the present address and keys. */
 static int use_access(struct daemon *daemon, struct err *err)
 {
 	const struct config *config = daemon->config;
@@ -173,9 +172,8 @@ static void note_appliance(struct daemon *daemon)
 {
 	if (!is_other_appliance(daemon))
 		return;
-	log_warning(
-		"this VM's CloudStack id is said to be %s now; it is used as soon as no operation is under way",
-		access_appliance_id(daemon->access));
+	log_warning("this VM's CloudStack id changes to %s as soon as no operation is under way",
+		    access_appliance_id(daemon->access));
 	loop_timer_set(daemon->loop, &daemon->appliance, 0);
 }
 
@@ -189,8 +187,8 @@ static void on_access_changed(void *arg)
 	if (use_access(daemon, &err) == 0)
 		core_set_cloud(daemon->core, daemon->cloud);
 	else
-		log_warning("CloudStack cannot be asked with what is said now%s: %s",
-			    daemon->cloud ? ", so it is asked as before" : "", err.text);
+		log_warning("CloudStack cannot be asked with the new address and keys%s: %s",
+			    daemon->cloud ? ", so the old ones stay in use" : "", err.text);
 }
 
 static int open_cloud(struct daemon *daemon, struct err *err)
@@ -209,7 +207,7 @@ static int open_cloud(struct daemon *daemon, struct err *err)
 		return -1;
 	if (use_access(daemon, &why) == 0)
 		return 0;
-	/* Somebody began to configure it here, and nobody else can end that. */
+	/* The configuration is unfinished, and no row can supply the rest. */
 	if (daemon->config->cloud_url && !access_follows(daemon->access)) {
 		*err = why;
 		return -1;
@@ -338,7 +336,7 @@ static int open_surfaces(struct daemon *daemon, struct err *err)
 		.listen = daemon->config->http_listen,
 		.listen_fd = activated_socket(err),
 		.max_requests = (size_t)daemon->config->http_max_requests,
-		/* HTTP tells nothing about its callers: all on this machine may do all */
+		/* HTTP tells nothing about its callers: every caller on this machine may do all */
 		.access = ACCESS_ADMIN,
 	};
 
@@ -396,8 +394,8 @@ int daemon_run(struct daemon *daemon)
 }
 
 /*
- * The surfaces go first, since they ask core; the store before core, since it hands back what is
- * still queued; CloudStack after core, which cancels what it asked.
+ * The surfaces go first, since they ask core; the store before core, since the store hands back its
+ * queued work; CloudStack after core, which cancels its calls.
  */
 struct daemon *daemon_free(struct daemon *daemon)
 {

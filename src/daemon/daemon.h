@@ -7,8 +7,8 @@
 
 struct daemon;
 
-/* NULL and err when it cannot start. The configuration is borrowed until daemon_free(). */
+/* NULL and err if it cannot start. The configuration is borrowed until daemon_free(). */
 struct daemon *daemon_new(const struct config *config, struct err *err);
-/* Until SIGTERM, SIGINT or a fatal condition. The exit code. */
+/* Runs until SIGTERM, SIGINT or a fatal condition. Returns the exit code. */
 int daemon_run(struct daemon *daemon);
 struct daemon *daemon_free(struct daemon *daemon);

@@ -17,7 +17,7 @@ static const char help[] =
 	"Manage the CloudStack volumes of this virtual machine.\n"
 	"\n"
 	"  -c, --config FILE         read FILE instead of " CONFIG_FILE "\n"
-	"      --check-config        read the configuration, say what is wrong with it, and end\n"
+	"      --check-config        read the configuration, report its errors, and end\n"
 	"      --sample-config       print a commented configuration with all defaults\n"
 	"      --introspect NAME     print the XML of a D-Bus interface\n"
 	"  -h, --help                show this\n"

@@ -3,10 +3,10 @@
 /*
  * Verbs on device-mapper maps, one at a time, on a thread that may hang.
  *
- * A call is what the caller holds; its verb is what the loop and a thread share: arguments in,
- * result out. io/blocking runs them in their order, gives up a verb that does not end in time, and
- * lets no second verb begin on a volume as long as the first one hangs, so a disk that does not
- * answer costs one thread, however often its map is asked for.
+ * The caller holds a call; the loop and a thread share its verb: arguments in, result out.
+ * io/blocking runs the verbs in their order, gives up a verb that does not end in time, and lets no
+ * second verb begin on a volume as long as the first one hangs, so a disk that does not answer
+ * costs one thread, however often its map is asked for.
  *
  * libdevmapper waits for udevd, without a deadline, so a timer here asks the backend to stop
  * waiting.
@@ -24,8 +24,8 @@
 enum verb_kind { VERB_LIST, VERB_ACTIVATE, VERB_SUSPEND, VERB_WIPE, VERB_REMOVE, VERB_KIND_COUNT };
 
 static const char *const verb_words[] = {
-	[VERB_LIST] = "listing the maps",      [VERB_ACTIVATE] = "pointing the map of",
-	[VERB_SUSPEND] = "holding the map of", [VERB_WIPE] = "failing the map of",
+	[VERB_LIST] = "listing the maps",         [VERB_ACTIVATE] = "activating the map of",
+	[VERB_SUSPEND] = "suspending the map of", [VERB_WIPE] = "wiping the map of",
 	[VERB_REMOVE] = "removing the map of",
 };
 _Static_assert(ARRAY_SIZE(verb_words) == VERB_KIND_COUNT, "each verb has words");
@@ -58,8 +58,8 @@ struct devmap {
 	void *context;
 	struct blocking_pool *pool;
 	struct loop_timer cookie;
-	bool gave_up;     /* on udevd, during the present verb */
-	bool udev_silent; /* that was said */
+	bool gave_up;     /* gave up udevd during the present verb */
+	bool udev_silent; /* a warning about it was logged */
 };
 
 /* ---- the thread ---- */
@@ -103,8 +103,7 @@ static void verb_free(void *work)
 
 /* ---- udevd ---- */
 
-/* Asks as long as a thread may be waiting, one that was given up, too: it might have come as far as
- * udevd. */
+/* Asks as long as a thread may wait for udevd, also a thread that was given up. */
 static void on_cookie(struct loop_timer *timer)
 {
 	struct devmap *devmap = container_of(timer, struct devmap, cookie);
@@ -114,8 +113,9 @@ static void on_cookie(struct loop_timer *timer)
 		devmap->gave_up = true;
 		if (!devmap->udev_silent)
 			log_warning(
-				"device mapper: udevd has not answered for %lld ms; its part is done without it, "
-				"and links it should have made may be missing. Is systemd-udevd running?",
+				"device mapper: udevd has not answered for %lld ms; its part is "
+				"done without it, and links that udevd should have made may be "
+				"missing. Is systemd-udevd running?",
 				(long long)devmap->cookie_ms);
 		devmap->udev_silent = true;
 	}
@@ -123,8 +123,10 @@ static void on_cookie(struct loop_timer *timer)
 		loop_timer_set(devmap->loop, timer, left_ms);
 }
 
-/* A warning once, until a verb on a map has ended with udevd's help again. verb: NULL when it did
- * not end. */
+/*
+ * Warns once, until a verb on a map has ended with udevd's help again. verb: NULL if it did not
+ * end.
+ */
 static void note_udev(struct devmap *devmap, const struct verb *verb)
 {
 	if (!devmap->gave_up && verb && verb->err.code == ERR_NONE && verb->kind != VERB_LIST &&
@@ -160,7 +162,7 @@ static void on_verb_done(struct blocking_call *blocking_call, void *work, const 
 	if (verb)
 		err = verb->err;
 	else if (err.code == ERR_TIMEOUT)
-		err_set(&err, ERR_TIMEOUT, "%s: the disk below does not answer, or udevd",
+		err_set(&err, ERR_TIMEOUT, "%s: the disk below or udevd does not answer",
 			result->text);
 	answer(call, verb, &err);
 }

@@ -2,16 +2,15 @@
 #pragma once
 
 /*
- * Stable names: device-mapper maps of ours, one a volume, linear over the whole of its disk.
+ * Stable names: device-mapper maps of ours, one for each volume, linear over the whole of its disk.
  *
- * A map of ours has the uuid "VOLD-<volume uuid>"; whatever carries another uuid belongs to
- * somebody else and is never touched. Every verb says how things shall be, not what to do: asked
- * twice, the second time changes nothing. All of it runs on a worker of its own, one verb after the
- * other in the order they were asked, since device mapper may block for as long as I/O below it
- * hangs. A verb that does not end within its deadline answers ERR_TIMEOUT, its worker is replaced,
- * and what it may still do is found by the next list. Until it has come back, other verbs on the
- * same volume are refused (ERR_UNAVAILABLE); those on other volumes are not, unless DEVMAP_HUNG_MAX
- * hang.
+ * A map of ours has the uuid "VOLD-<volume uuid>"; a map with another uuid belongs to another
+ * program and is never touched. Every verb names the desired state: repeated, it changes nothing.
+ * All verbs run on a worker of their own, one after the other in the order of the calls, since
+ * device mapper may block for as long as I/O below it hangs. A verb that does not end within its
+ * deadline answers ERR_TIMEOUT, its worker is replaced, and the next list shows its later effects.
+ * Until that verb has come back, other verbs on the same volume are refused (ERR_UNAVAILABLE);
+ * those on other volumes are not, unless DEVMAP_HUNG_MAX hang.
  */
 
 #include "base/err.h"
@@ -30,7 +29,7 @@ struct devmap_options {
 	/* "/run": without <run_root>/udev/control nodes are made here, not by udevd */
 	const char *run_root;
 	int64_t timeout_ms; /* for one verb */
-	int64_t cookie_ms;  /* a udev cookie nobody completes is completed after this long */
+	int64_t cookie_ms;  /* a udev cookie that stays open is completed after this long */
 };
 
 enum devmap_target {
@@ -46,13 +45,13 @@ struct devmap_map {
 	char device[24];      /* DEVMAP_LINEAR: "254:16", the disk below */
 	enum devmap_target target;
 	uint64_t size;  /* bytes */
-	bool suspended; /* whoever uses it waits */
+	bool suspended; /* its users wait */
 	uint32_t open_count;
 };
 
 /*
- * err->code is ERR_NONE when it is so now; ERR_CONFLICT when the name or the disk is somebody
- * else's (activate; err->field is "name" or "disk"), or the map is in use (remove).
+ * err->code is ERR_NONE if the desired state is reached; ERR_CONFLICT if the name or the disk is
+ * another program's (activate; err->field is "name" or "disk"), or the map is in use (remove).
  */
 typedef void (*devmap_done_fn)(void *arg, const struct err *err);
 /* maps is valid during the callback. */
@@ -60,8 +59,8 @@ typedef void (*devmap_listed_fn)(void *arg, const struct devmap_map *maps, size_
 				 const struct err *err);
 
 /*
- * The table of functions behind it, so that tests put a device mapper of their own there. They run
- * on the worker and may block.
+ * The functions behind it, so that tests can put a device mapper of their own there. They run on
+ * the worker and may block.
  */
 struct devmap_backend {
 	int (*list)(void *context, struct devmap_map **out, size_t *count, struct err *err);
@@ -80,7 +79,7 @@ struct devmap_backend {
 
 /*
  * Backed by libdevmapper; the first one decides about the roots. NULL and ERR_UNAVAILABLE with the
- * reason where this kernel or machine has no device mapper.
+ * reason if this kernel or machine has no device mapper.
  */
 struct devmap *devmap_new(struct loop *loop, const struct devmap_options *options, struct err *err);
 /* backend and context outlive it. */
@@ -92,9 +91,9 @@ struct devmap *devmap_free(struct devmap *devmap);
 /*
  * The map of the volume is called name (letters, digits, ".", "_", "-"), is linear over device
  * ("254:16", size in bytes, whole sectors), and runs. Made if it is not there; if it is, its table
- * is loaded and swapped in (suspend noflush, resume) under whoever uses it, and what waited goes
- * on. A map of the volume under another name is renamed. The node under <dev_root>/mapper is there
- * when this has ended.
+ * is loaded and swapped in (suspend noflush, resume) under its users, and waiting I/O goes on. A
+ * map of the volume under another name is renamed. The node under <dev_root>/mapper is there when
+ * this has ended.
  */
 struct devmap_call *devmap_activate(struct devmap *devmap, const char *name, const char *volume_id,
 				    const char *device, uint64_t size, devmap_done_fn done,
@@ -102,13 +101,13 @@ struct devmap_call *devmap_activate(struct devmap *devmap, const char *name, con
 /* The map is suspended without flushing: its users wait. No map: ERR_NOT_FOUND. */
 struct devmap_call *devmap_suspend(struct devmap *devmap, const char *volume_id,
 				   devmap_done_fn done, void *arg);
-/* The map is all errors and runs: users who waited get an error. No map: nothing to do. */
+/* The map is all errors and runs: waiting users get an error. No map: nothing to do. */
 struct devmap_call *devmap_wipe(struct devmap *devmap, const char *volume_id, devmap_done_fn done,
 				void *arg);
-/* There is no map of the volume. ERR_CONFLICT, and nothing done, while somebody has it open. */
+/* There is no map of the volume. ERR_CONFLICT, and nothing done, while a program has it open. */
 struct devmap_call *devmap_remove(struct devmap *devmap, const char *volume_id, devmap_done_fn done,
 				  void *arg);
 /* All maps of ours. */
 struct devmap_call *devmap_list(struct devmap *devmap, devmap_listed_fn done, void *arg);
-/* done() will not run; what is under way may still happen. Not from inside its done(). */
+/* done() will not run; a verb under way may still take effect. Not from inside its done(). */
 void devmap_cancel(struct devmap_call *call);

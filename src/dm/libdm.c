@@ -5,16 +5,16 @@
  *
  * The library keeps its state in globals (control device, log, udev), so one lock guards every use
  * of it, for the whole process. The lock may be held while udevd is waited for, which ends; it must
- * never be held while a disk is waited for, which may not. Of all that is done here only suspending
- * waits for a disk - for the I/O that is under way below - so that one ioctl is made without the
- * library and without the lock. A map is therefore never resumed with a new table while it runs,
- * since the kernel would suspend it first.
+ * never be held while a disk is waited for, which may not. Of all actions here only a suspend waits
+ * for a disk - for the I/O that is under way below - so that one ioctl is made without the library
+ * and without the lock. A map is therefore never resumed with a new table while it runs, since the
+ * kernel would suspend it first.
  *
  * Maps are found by their uuid and by nothing else. The kernel refuses a second map of the same
  * name or uuid, so a race with another program ends in an error, never in that program's map.
  *
- * Nodes are udevd's, and the library is told to keep its hands off. Where udevd is missing, or was
- * waited for in vain, /dev/mapper/<name> is made and removed here instead, see devmap_link.h.
+ * Nodes are udevd's, and the library is told not to make any. If udevd is missing, or was waited
+ * for in vain, /dev/mapper/<name> is made and removed here instead, see dm/node.h.
  */
 
 #include <assert.h>
@@ -39,23 +39,28 @@
 
 _Static_assert(DEVMAP_NAME_SIZE == DM_NAME_LEN, "a name of ours is a name of the kernel's");
 
-/* udevd opens a device that a writer has closed, to look what is on it now; that is over soon. */
+/* udevd opens a device that a writer has closed, to read its contents; that is over soon. */
 #define REMOVE_TRIES 20
 #define REMOVE_PAUSE_MS 50
 
-/* As much as the library is. Set by the first devmap_new(), since a thread that hangs may still use
- * it after the last. */
+/*
+ * As global as the library. Set by the first devmap_new(), since a thread that hangs may still use
+ * it after the last.
+ */
 static struct {
 	pthread_mutex_t lock;
 	int control; /* an open /dev/mapper/control */
 	char *dev_root;
 	char *run_root;
-	/* The cookie whose semaphore the thread waits for, 0 when it does not, and since when. */
+	/*
+	 * The cookie whose semaphore the thread waits for, 0 if it does not, and the start of the
+	 * wait.
+	 */
 	atomic_uint cookie;
 	_Atomic int64_t cookie_since;
 } dm = { .lock = PTHREAD_MUTEX_INITIALIZER, .control = -1 };
 
-/* What there is of a map of ours. */
+/* A map of ours as it is. */
 struct view {
 	bool exists;
 	bool has_table;
@@ -63,7 +68,7 @@ struct view {
 	dev_t number;
 };
 
-/* What a map shall be. */
+/* A map as it shall be. */
 struct table {
 	const char *type;
 	const char *parameters;
@@ -79,7 +84,7 @@ static void task_destroyp(struct dm_task **task)
 
 #define _cleanup_task_ _cleanup_(task_destroyp)
 
-/* What every verb on a map begins and ends with. */
+/* The beginning and the end of every verb on a map. */
 static void enter(char uuid[DM_UUID_LEN], const char *volume_id)
 {
 	snprintf(uuid, DM_UUID_LEN, DEVMAP_UUID_PREFIX "%s", volume_id);
@@ -92,7 +97,7 @@ static int leave(int r)
 	return r;
 }
 
-/* ---- what udevd does ---- */
+/* ---- udevd ---- */
 
 static bool has_udevd(void)
 {
@@ -101,8 +106,10 @@ static bool has_udevd(void)
 	return access(path, F_OK) == 0;
 }
 
-/* Runs a task that makes the kernel send an event, and waits until udevd has dealt with it. 0 or an
- * errno. */
+/*
+ * Runs a task that makes the kernel send an event, and waits until udevd has dealt with it. 0 or an
+ * errno.
+ */
 static int run_with_udev(struct dm_task *task)
 {
 	uint32_t cookie = 0;
@@ -128,12 +135,14 @@ static bool dm_give_up_udev(void *context, int64_t cookie_ms, int64_t *left_ms)
 	*left_ms = cookie && left > 0 ? left : cookie_ms;
 	if (!cookie || left > 0 || !atomic_compare_exchange_strong(&dm.cookie, &cookie, 0))
 		return false;
-	/* Takes no lock of the library's and waits for nothing. Fails if udevd was quicker after
-	 * all. */
+	/*
+	 * Takes no lock of the library's and waits for nothing. Fails if udevd was quicker after
+	 * all.
+	 */
 	return dm_udev_complete(cookie);
 }
 
-/* ---- what there is ---- */
+/* ---- looking at maps ---- */
 
 static struct dm_task *task_for(int type, const char *uuid)
 {
@@ -180,7 +189,7 @@ static void read_targets(struct dm_task *task, struct view *view)
 		map->device[0] = '\0';
 }
 
-/* The kernel's word on one map. Not to be there is no error. */
+/* The kernel's view of one map. A missing map is no error. */
 static int look(const char *uuid, struct view *view, struct err *err)
 {
 	_cleanup_task_ struct dm_task *task = task_for(DM_DEVICE_INFO, uuid);
@@ -211,7 +220,7 @@ static int look(const char *uuid, struct view *view, struct err *err)
 	return 0;
 }
 
-/* The uuid of the map that has the name; "" for none, or when there is no such map. */
+/* The uuid of the map that has the name; "" for none, or if there is no such map. */
 static int uuid_of(const char *name, char uuid[DM_UUID_LEN], struct err *err)
 {
 	_cleanup_task_ struct dm_task *task = dm_task_create(DM_DEVICE_INFO);
@@ -265,8 +274,8 @@ static int dm_list_maps(void *context, struct devmap_map **out, size_t *count, s
 /* ---- changing one ---- */
 
 /*
- * Whoever uses the map waits from now on. Not flushed: what was not sent stays with the map and
- * goes to its next table. The lock is let go meanwhile.
+ * The users of the map wait from now on. Not flushed: unsent I/O stays with the map and goes to its
+ * next table. The lock is released meanwhile.
  */
 static int suspend(const char *uuid, struct err *err)
 {
@@ -320,8 +329,8 @@ static int load(const char *uuid, const struct view *view, const struct table *t
 	if (error == EBUSY)
 		return err_set_field(
 			err, "disk", ERR_CONFLICT,
-			"%s cannot lead to disk %s: the disk or a partition of it is mounted, or held by "
-			"somebody else",
+			"%s cannot lead to disk %s: the disk or a partition of it is mounted, or "
+			"held by another program",
 			view->map.name, table->disk);
 	return err_set(
 		err, ERR_UNAVAILABLE,
@@ -330,7 +339,7 @@ static int load(const char *uuid, const struct view *view, const struct table *t
 		strerror(error));
 }
 
-/* The map has this table and runs. If it fails, the map is what it was. */
+/* Gives the map this table and runs it. On an error the map stays as it was. */
 static int swap(const char *uuid, const struct view *view, const struct table *table,
 		struct err *err)
 {
@@ -401,7 +410,7 @@ static int rename_map(const char *uuid, const char *name, struct view *view, str
 }
 
 /*
- * Whether the disk that now has this number is the one the map holds. When a disk goes while a map
+ * Whether the disk that now has this number is the one the map holds. If a disk goes while a map
  * holds it, its number may go to the next disk, and the table does not show the difference.
  */
 static bool holds_disk(const struct view *view, const char *device)
@@ -424,8 +433,10 @@ static int activate_table(const char *uuid, struct view *view, const char *devic
 		return 0;
 	snprintf(parameters, sizeof(parameters), "%s 0", device);
 	if (same_number && !same_disk) {
-		/* As long as the map has the former disk, the kernel takes that for this number;
-		 * who waits is told. */
+		/*
+		 * As long as the map has the former disk, the kernel takes that disk for this
+		 * number; waiting users get errors.
+		 */
 		struct table error = { "error", "", "none", view->map.size / 512 };
 
 		if (swap(uuid, view, &error, err) < 0 || look(uuid, view, err) < 0)
@@ -531,10 +542,9 @@ static int remove_locked(const char *uuid, struct err *err)
 			error = remove_map(uuid, &view);
 	}
 	if (error == EBUSY)
-		return err_set(
-			err, ERR_CONFLICT,
-			"%s/mapper/%s is open %u times: whoever uses it has to close it first",
-			dm.dev_root, view.map.name, view.map.open_count);
+		return err_set(err, ERR_CONFLICT,
+			       "%s/mapper/%s is open %u times: its users have to close it first",
+			       dm.dev_root, view.map.name, view.map.open_count);
 	return error ? unavailable(err, "remove", view.map.name, error) : 0;
 }
 
@@ -557,8 +567,7 @@ static const struct devmap_backend dm_backend = {
 	.give_up_udev = dm_give_up_udev,
 };
 
-/* What the library has to say is no news to the user, who gets our error; it helps to understand
- * one. */
+/* The library's messages are not for the user, who gets our error; they help to understand it. */
 static _printf_(5, 6) void on_dm_log(int level, const char *file, int line, int error,
 				     const char *format, ...)
 {

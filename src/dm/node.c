@@ -2,7 +2,7 @@
 
 /*
  * A link of the right name may be there and be wrong: left behind by a map that is gone, it may
- * even lead to another map that got the number. It is therefore judged by what it leads to, and
+ * even lead to another map that got the number. A link is therefore judged by its target, and
  * replaced in one step.
  */
 

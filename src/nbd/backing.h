@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What stands under a path at this moment, without opening it: nothing here waits for a device. */
+/* The device or file behind a path at this moment. It is not opened: no call waits for a device. */
 
 #include "base/err.h"
 
@@ -13,7 +13,8 @@ struct backing {
 	bool read_only;
 	/*
 	 * Letters, digits and hyphens. Two devices that came under one path one after the other
-	 * differ in it; one that was resized, or a map that was swapped, does not.
+	 * have different identities; a resized device, or a map with another table, keeps its
+	 * identity.
 	 */
 	char identity[BACKING_IDENTITY_SIZE];
 };

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Neither engine tells who its clients are, but the kernel does: each connection a server has
- * accepted is a line in /proc/net/tcp with the server's address as the local one. Sockets that only
- * wait to be forgotten (FIN_WAIT, TIME_WAIT and the like) have no program behind them any more;
- * CLOSE_WAIT has one, the server has just not noticed yet.
+ * Neither engine names its clients, but the kernel does: each connection a server has accepted is a
+ * line in /proc/net/tcp with the server's address as the local one. Sockets that only wait to be
+ * forgotten (FIN_WAIT, TIME_WAIT and the like) have no program behind them any more; CLOSE_WAIT has
+ * one, the server has just not noticed yet.
  *
  * Reading that file walks the kernel's whole hash table, some milliseconds on a big machine, hence
  * the worker. Our own handshakes are connections, too. A port of ours is remembered from before it
@@ -126,8 +126,10 @@ static void take_tcp(struct clients_scan *scan, const char *line)
 	add_client(scan, address, remote_port);
 }
 
-/* "00000000a8dc5939: 00000002 00000000 00000000 0001 03 480999 /run/x.sock": what the server has
- * accepted has its path. */
+/*
+ * "00000000a8dc5939: 00000002 00000000 00000000 0001 03 480999 /run/x.sock": a connection that the
+ * server has accepted has its path.
+ */
 static void take_unix(struct clients_scan *scan, const char *line)
 {
 	unsigned state;
@@ -149,8 +151,8 @@ static void read_table(struct clients_scan *scan)
 	char *save = NULL;
 
 	if (!text) {
-		err_set(&scan->err, ERR_UNAVAILABLE, "who is connected cannot be found out: %s: %s",
-			path, strerror(errno));
+		err_set(&scan->err, ERR_UNAVAILABLE,
+			"the connected clients cannot be found: %s: %s", path, strerror(errno));
 		return;
 	}
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {

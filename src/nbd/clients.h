@@ -2,15 +2,15 @@
 #pragma once
 
 /*
- * Who is connected to an NBD server: the kernel's list of sockets, read on a worker, since it may
- * be long. Connections of this very process are left out; a server on a unix socket is asked about
- * by its path.
+ * The clients connected to an NBD server: the kernel's list of sockets, read on a worker, since it
+ * may be long. Connections of this process are left out; a server on a unix socket is found by its
+ * path.
  */
 
 #include "io/address.h"
 #include "nbd/exporter.h"
 
-#define CLIENTS_MAX 256 /* more are not named */
+#define CLIENTS_MAX 256 /* further clients are not named */
 
 struct clients;
 struct clients_scan;
@@ -20,13 +20,17 @@ typedef void (*clients_done_fn)(void *arg, const struct export_client *clients, 
 				const struct err *err);
 
 struct clients *clients_new(struct loop *loop, const char *proc_root);
-/* Waits for a scan under way, which reads memory of the kernel only. Asserts that no done() is
- * awaited. */
+/*
+ * Waits for a scan under way, which reads memory of the kernel only. Asserts that no done() is
+ * awaited.
+ */
 struct clients *clients_free(struct clients *clients);
 
 struct clients_scan *clients_scan_start(struct clients *clients, const struct address *server,
 					clients_done_fn done, void *arg);
 void clients_scan_cancel(struct clients_scan *scan); /* not from inside done */
-/* A connection of our own, by its port: no client in scans that begin or run before it is taken out
- * again. */
+/*
+ * A connection of our own, by its port: no client in scans that begin or run before the port is
+ * taken out again.
+ */
 void clients_own_port(struct clients *clients, int port, bool open);

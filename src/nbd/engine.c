@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is the same for all engines: the calls and how they end, and the pauses between attempts to
- * get an engine.
+ * The part that is the same for all engines: the calls and their ends, and the pauses between
+ * attempts to get an engine.
  *
  * Calls that concern the engine run one after the other. An engine works on its commands one by one
- * anyway, and so a call may first look at how things are and then change what differs, with no
+ * anyway, and so a call may first look at the present state and then change what differs, with no
  * other call in between. A call that was given up, by its deadline or its caller, leaves the engine
  * busy with the command under way; the next call waits for that. A handshake needs no engine but
  * its server, so it is made at once, beside them.
  *
- * Each call is answered from a task of its own. Thus done() may add, remove, cancel as it likes.
+ * Each call is answered from a task of its own. Thus done() may freely add, remove and cancel.
  */
 
 #include "nbd/engine.h"
@@ -23,7 +23,7 @@
 #include "base/log.h"
 
 #define PAUSE_MIN_MS 1000
-#define PAUSE_MAX_MS 10000 /* trying costs little, and meanwhile no client is served */
+#define PAUSE_MAX_MS 10000 /* an attempt costs little, and meanwhile no client is served */
 #define STEADY_MS 60000    /* an engine that was up that long begins with short pauses again */
 
 /* ---- a call's end ---- */
@@ -63,7 +63,7 @@ static void drop_handshake(struct export_call *call)
 	forget_port(call);
 }
 
-/* Takes the call out of whatever it is in. */
+/* Takes the call out of its list or its engine. */
 static void unlink_call(struct export_call *call)
 {
 	struct engine *engine = call->engine;
@@ -191,7 +191,7 @@ static void on_handshake(void *arg, uint64_t size, const struct err *result)
 	engine_call_end(call, &err);
 }
 
-/* Not one of the engine's calls: it goes the way clients go, also while the engine is busy. */
+/* A handshake is no call of the engine: it goes the way of clients, also if the engine is busy. */
 static void start_handshake(struct export_call *call)
 {
 	struct engine *engine = call->engine;
@@ -206,7 +206,7 @@ static void start_handshake(struct export_call *call)
 		clients_own_port(engine->clients, call->handshake_port, true);
 }
 
-/* Ends what can't be, begins what needs no engine; returns the first call that does. */
+/* Ends impossible calls, begins those without need of the engine; returns the first other call. */
 static struct export_call *sift_waiting(struct engine *engine)
 {
 	struct export_call *call = TAILQ_FIRST(&engine->waiting), *next, *first = NULL;
@@ -325,7 +325,7 @@ struct export_call *engine_call_new(struct engine *engine, enum export_verb verb
 	return call;
 }
 
-/* ---- how it is ---- */
+/* ---- health ---- */
 
 void engine_health(const struct engine *engine, struct export_health *out)
 {

@@ -2,12 +2,13 @@
 #pragma once
 
 /*
- * What all engines have in common, between the interface above (exporter.c) and what differs below
- * (qemu.c, nbdkit.c). Private to nbd/.
+ * The common part of all engines, between the interface above (exporter.c) and the kinds of engines
+ * below (qemu.c, nbdkit.c). Private to nbd/.
  *
- * It keeps the calls, their deadlines and the pauses between attempts; a kind of engine is told
- * attempt() until it says engine_up(), and is given one call at a time while it is up. The answer
- * of a kind reaches the caller on a later turn, so a kind need not think about what done() may do.
+ * It keeps the calls, their deadlines and the pauses between attempts; calls attempt() of a kind of
+ * engine until the kind calls engine_up(), and gives it one call at a time while it is up. The
+ * answer of a kind reaches the caller on a later turn, so a kind need not mind the actions of
+ * done().
  */
 
 #include <sys/queue.h>
@@ -51,16 +52,16 @@ struct engine;
 struct engine_ops {
 	const char *program; /* "qemu-storage-daemon" */
 	const char *package; /* of Debian */
-	/* Checks what is its own in the options; starts nothing. */
+	/* Checks the kind's own options; starts nothing. */
 	void *(*open)(struct engine *engine, struct err *err);
-	void (*close)(void *self);   /* stops what is ours; may wait for that */
+	void (*close)(void *self);   /* stops our own process; may wait for that */
 	void (*attempt)(void *self); /* ends in engine_up() or engine_down() */
 	bool (*is_idle)(const void *self);
 	void (*begin)(void *self, struct export_call *call); /* only while it is up and idle */
-	/* nobody waits for the call it has any more */
+	/* no caller waits for its call any more */
 	void (*abandon)(void *self);
 	int (*pid)(const void *self);
-	/* what is not well although it is up; NULL when nothing is */
+	/* a fault although the engine is up; NULL if none */
 	const char *(*trouble)(const void *self);
 };
 
@@ -86,8 +87,8 @@ struct engine {
 	struct loop_task lost_task;
 
 	struct export_calls waiting; /* for the engine */
-	struct export_calls others;  /* running handshakes, and what has ended and is to be told */
-	struct export_call *current; /* the engine's */
+	struct export_calls others;  /* running handshakes, and ended calls whose answer is due */
+	struct export_call *current; /* the engine works on it */
 	struct loop_task pump_task;
 };
 
@@ -97,37 +98,39 @@ struct engine {
 void engine_init(struct engine *engine, struct loop *loop, const struct exporter_options *options);
 int engine_open(struct engine *engine, const struct engine_ops *ops, struct err *err);
 void engine_start(struct engine *engine); /* attempts come from the next turn on */
-void engine_fini(
-	/* cancels all calls; also after an engine_open() that failed or was not made */
-	struct engine *engine);
+/* cancels all calls; also after an engine_open() that failed or was not made */
+void engine_fini(struct engine *engine);
 void engine_health(const struct engine *engine, struct export_health *out);
 
-/* A call in line; its further arguments and done or listed are the caller's to set before the loop
- * turns. */
+/*
+ * Puts a call in line; the caller sets its further arguments and done or listed before the loop
+ * turns.
+ */
 struct export_call *engine_call_new(struct engine *engine, enum export_verb verb, const char *name,
 				    void *arg);
-/* Ends any call that has not ended: it is answered on a later turn. err NULL or ERR_NONE: as
- * asked. */
+/* Ends a call that has not ended: answered on a later turn. err NULL or ERR_NONE: as asked. */
 void engine_call_end(struct export_call *call, const struct err *err);
 void engine_call_cancel(struct export_call *call);
 
 /* ---- for its kind ---- */
 
-/* It can take calls. is_new: another one than before, which may serve nothing. */
+/* The engine can take calls. is_new: another engine than before, which may serve nothing. */
 void engine_up(struct engine *engine, bool is_new);
-/* It can't, for this reason; attempt() comes again after a pause. Ends the current call, if there
- * is one. */
+/*
+ * The engine can take no calls, for this reason; attempt() comes again after a pause. Ends the
+ * current call, if there is one.
+ */
 void engine_down(struct engine *engine, const char *format, ...) _printf_(2, 3);
-/* A better reason for having gone down, which came later. */
+/* A better reason for the engine's being down, which came later. */
 void engine_explain(struct engine *engine, const char *reason);
 /* Ends the current call; err NULL or ERR_NONE: as asked. */
 void engine_end(struct engine *engine, const struct err *err);
-/* It has become idle: there may be a call for it. */
+/* The engine has become idle: there may be a call for it. */
 void engine_idle(struct engine *engine);
 /* Adds to the current call's list. */
 void engine_add_item(struct engine *engine, const char *name, const char *device_path,
 		     bool read_only, const struct export_client *clients, size_t count,
 		     bool certain);
-/* "export X is in use by NBD client A, B"; certain: they are this export's. */
+/* "export X is in use by NBD client A, B"; certain: the clients are this export's. */
 void engine_in_use(struct err *err, const char *name, const struct export_client *clients,
 		   size_t count, bool certain);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The interface to exports: which engine there is, who may reach it, and the verbs, which become
+ * The interface to exports: the choice of the engine, the access to it, and the verbs, which become
  * calls for it (engine.c).
  */
 
@@ -94,7 +94,7 @@ void export_cancel(struct export_call *call)
 	engine_call_cancel(call);
 }
 
-/* ---- how it is ---- */
+/* ---- health ---- */
 
 int export_port(const struct exporter *exporter)
 {
@@ -161,7 +161,7 @@ static void free_options(struct exporter_options *options)
 	free((char *)(uintptr_t)options->sysfs_root);
 }
 
-/* Who can connect can read and write every volume. */
+/* A client that can connect can read and write every volume. */
 static int check_access(const struct exporter *exporter, struct err *err)
 {
 	const char *tls_dir = exporter->options.tls_dir;

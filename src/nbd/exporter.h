@@ -2,17 +2,16 @@
 #pragma once
 
 /*
- * NBD exports: one server, one export a volume.
+ * NBD exports: one server, one export for each volume.
  *
  * Behind this interface stand engines: qemu-storage-daemon, spoken to over QMP, and nbdkit, which
- * serves a folder of links. Every verb says how things shall be: asked twice, the second time
- * changes nothing. An engine that dies is started again, or its socket awaited again, with growing
- * pauses; then lost() is called, because a new one serves nothing yet, and whoever knows what
- * should be there adds it again.
+ * serves a folder of links. Every verb names the desired state: repeated, it changes nothing. An
+ * engine that dies is started again, or its socket awaited again, with growing pauses; then lost()
+ * is called, because a new engine serves nothing yet, and its owner adds the desired exports again.
  *
  * While the engine starts verbs wait for it; while it is away they answer ERR_UNAVAILABLE with the
- * reason. A verb that does not end within its deadline answers ERR_TIMEOUT, and what it may still
- * do is found by the next list.
+ * reason. A verb that does not end within its deadline answers ERR_TIMEOUT, and the next list shows
+ * its later effects.
  */
 
 #include "base/err.h"
@@ -27,18 +26,21 @@ struct exporter_options {
 	enum export_engine engine;
 	/* a folder of ours that outlives the daemon, for sockets and links */
 	const char *run_dir;
-	/* qemu: of an engine somebody else runs (a systemd unit); NULL: ours, in run_dir */
+	/* qemu: of an engine that another program runs (a systemd unit); NULL: ours, in run_dir */
 	const char *qmp_socket;
-	/* "127.0.0.1:10809", or "unix:/path"; port 0 takes a free one. Not a loopback address:
-	 * needs clients' certificates */
+	/*
+	 * "127.0.0.1:10809", or "unix:/path"; port 0 takes a free one. Not a loopback address:
+	 * needs clients' certificates
+	 */
 	const char *listen;
 	const char *tls_dir;    /* ca-cert.pem, server-cert.pem, server-key.pem; NULL: no TLS */
-	const char *proc_root;  /* "/proc": who is connected */
+	const char *proc_root;  /* "/proc": the connected clients */
 	const char *sysfs_root; /* "/sys": size and identity of a device */
 	int64_t timeout_ms;     /* for one verb */
 	/*
-	 * Another engine than before serves now, the first one included: add what should be there
-	 * (what an engine found running serves already stays as it is). Never inside a call.
+	 * Another engine than before serves now, the first one included: add the desired exports
+	 * (those that an engine found running serves already stay as they are). Never inside a
+	 * call.
 	 */
 	void (*lost)(void *arg);
 	void *arg;
@@ -60,12 +62,14 @@ struct export_seen {
 	bool read_only;
 	const struct export_client *clients;
 	size_t client_count;
-	/* False: the engine can't tell which export a client of the server uses, and these may be
-	 * any of them. */
+	/*
+	 * False: the engine can't tell which export a client of the server uses, and these may be
+	 * any of them.
+	 */
 	bool clients_certain;
 };
 
-/* err->code is ERR_NONE when it is so now. */
+/* err->code is ERR_NONE if the desired state is reached. */
 typedef void (*export_done_fn)(void *arg, const struct err *err);
 /* items are valid during the callback. */
 typedef void (*export_listed_fn)(void *arg, const struct export_seen *items, size_t count,
@@ -73,7 +77,7 @@ typedef void (*export_listed_fn)(void *arg, const struct export_seen *items, siz
 
 /*
  * Starts or finds the engine on a later turn; a program that is not installed is no error here but
- * in the health and in every verb's answer. NULL and ERR_INVALID: EXPORT_ENGINE_NONE is not one,
+ * in the health and in every verb's answer. NULL and ERR_INVALID: EXPORT_ENGINE_NONE is no engine,
  * nbd-server is refused (its reload corrupts its memory below 3.25 and forgets nothing above),
  * options that make no sense.
  */
@@ -81,8 +85,8 @@ struct exporter *exporter_new(struct loop *loop, const struct exporter_options *
 			      struct err *err);
 /*
  * Stops an engine of ours, its clients with it, and waits for that for some seconds; leaves alone
- * one that somebody else runs. No done() runs any more. Not from inside a callback. Returns NULL,
- * takes NULL.
+ * an engine that another program runs. No done() runs any more. Not from inside a callback. Returns
+ * NULL, takes NULL.
  */
 struct exporter *exporter_free(struct exporter *exporter);
 
@@ -101,8 +105,8 @@ struct export_call *export_remove(struct exporter *exporter, const char *name, b
 				  export_done_fn done, void *arg);
 struct export_call *export_list(struct exporter *exporter, export_listed_fn done, void *arg);
 /*
- * An NBD handshake as a client makes it, up to and including the choice of the export: ERR_NONE
- * when the server offers it with this size (0: any). ERR_NOT_FOUND: no export of this name;
+ * An NBD handshake as a client makes it, up to and including the choice of the export: ERR_NONE if
+ * the server offers it with this size (0: any). ERR_NOT_FOUND: no export of this name;
  * ERR_CONFLICT: it has another size.
  */
 struct export_call *export_check(struct exporter *exporter, const char *name, uint64_t size,
@@ -113,9 +117,9 @@ int export_port(const struct exporter *exporter); /* 0: a unix socket, or not kn
 
 struct export_health {
 	bool ok;
-	char reason[256]; /* what is not well and what to do, "" when ok */
+	char reason[256]; /* the fault and its remedy, "" if ok */
 	char engine[32];
-	int pid; /* of the engine, whoever runs it; 0 when it does not run, as far as is known */
+	int pid; /* of the engine, ours or not; 0 if it is not known to run */
 	uint64_t restarts;
 };
 void exporter_health(const struct exporter *exporter, struct export_health *out);

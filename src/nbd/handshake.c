@@ -2,15 +2,15 @@
 
 /*
  * The server greets: NBDMAGIC, IHAVEOPT, its flags. We answer with ours and send options, each of
- * which gets one or more replies. STARTTLS first where TLS is wanted: what was said before it in
- * the clear counts for nothing. Then GO with the name: the server tells about the export (INFO) and
+ * which gets one or more replies. STARTTLS comes first if TLS is wanted: messages sent before it in
+ * the clear count for nothing. Then GO with the name: the server tells about the export (INFO) and
  * acknowledges, and from then on the connection is one for reading and writing. We leave with DISC
- * at once and wait for a moment for the server to close, so that whoever removes the export next
- * does not find it in use by us.
+ * at once and wait for a moment for the server to close, so that a removal of the export right
+ * after it does not find the export in use by us.
  *
- * What is expected next is always a known number of bytes and the function that takes them:
- * expect(). A server may lie about lengths and may never come to an end; lengths are limited before
- * anything is kept, and so are replies.
+ * The next input is always a known number of bytes, with the function that takes them: expect(). A
+ * server may lie about lengths and may never come to an end; lengths are limited before anything is
+ * kept, and so are replies.
  */
 
 #include "nbd/handshake.h"
@@ -107,8 +107,10 @@ static void on_end_task(struct loop_task *task)
 	done(arg, size, &err);
 }
 
-/* Nothing is read any more; the stream itself goes with the handshake, for this may be inside one
- * of its callbacks. */
+/*
+ * Nothing is read any more; the stream itself goes with the handshake, for this may be inside one
+ * of its callbacks.
+ */
 static void end(struct handshake *handshake)
 {
 	handshake->take = NULL;
@@ -129,8 +131,10 @@ static void on_farewell_timer(struct loop_timer *timer)
 	end(container_of(timer, struct handshake, farewell));
 }
 
-/* The result is there. What the server still sends is dropped; when it closes, or after a moment,
- * done() is called. */
+/*
+ * The result is there. Further bytes from the server are dropped; when it closes, or after a
+ * moment, done() is called.
+ */
 static void await_close(struct handshake *handshake)
 {
 	handshake->parting = true;
@@ -138,7 +142,7 @@ static void await_close(struct handshake *handshake)
 	loop_timer_set(handshake->loop, &handshake->farewell, FAREWELL_MS);
 }
 
-/* ---- what we send ---- */
+/* ---- sending ---- */
 
 static void expect(struct handshake *handshake, size_t bytes,
 		   void (*take)(struct handshake *handshake, const void *bytes))
@@ -196,11 +200,11 @@ static void start_tls(struct handshake *handshake)
 	SSL *ssl = SSL_new(handshake->tls);
 	struct bufferevent *plain = handshake->stream;
 
-	/* What came before could have been put there by anybody on the wire. */
+	/* Any machine on the way could have sent bytes before TLS. */
 	if (evbuffer_get_length(bufferevent_get_input(plain)) > 0) {
 		SSL_free(ssl);
 		fail(handshake, ERR_UNAVAILABLE,
-		     "the NBD server sends in the clear what belongs into TLS");
+		     "the NBD server sends data in the clear that belongs into TLS");
 		return;
 	}
 	bufferevent_setcb(plain, NULL, NULL, NULL, NULL);
@@ -225,7 +229,7 @@ static void fail_tls(struct handshake *handshake)
 	fail(handshake, ERR_UNAVAILABLE, "TLS with the NBD server fails: %s", text);
 }
 
-/* ---- what we get ---- */
+/* ---- receiving ---- */
 
 static void refuse(struct handshake *handshake, const char *reason)
 {
@@ -300,7 +304,7 @@ static void take_reply(struct handshake *handshake, const void *bytes)
 	handshake->kind = be32toh(reply.kind);
 	if (be64toh(reply.magic) != MAGIC_REPLY || be32toh(reply.option) != handshake->option ||
 	    be32toh(reply.length) > DATA_MAX || ++handshake->replies > REPLIES_MAX) {
-		fail(handshake, ERR_UNAVAILABLE, "what the NBD server answers makes no sense");
+		fail(handshake, ERR_UNAVAILABLE, "the answer of the NBD server makes no sense");
 		return;
 	}
 	expect(handshake, be32toh(reply.length), take_data);
@@ -313,7 +317,7 @@ static void take_greeting(struct handshake *handshake, const void *bytes)
 
 	memcpy(&greeting, bytes, sizeof(greeting));
 	if (be64toh(greeting.magic) != MAGIC_SERVER) {
-		fail(handshake, ERR_UNAVAILABLE, "what listens there is no NBD server");
+		fail(handshake, ERR_UNAVAILABLE, "the program that listens there is no NBD server");
 		return;
 	}
 	if (be64toh(greeting.style) != MAGIC_OPTION ||
@@ -411,7 +415,7 @@ struct handshake *handshake_start(struct loop *loop, const struct address *serve
 	bufferevent_setcb(handshake->stream, on_read, NULL, on_event, handshake);
 	bufferevent_setwatermark(handshake->stream, EV_READ, 0, 4 * DATA_MAX);
 	expect(handshake, sizeof(struct greeting), take_greeting);
-	/* It is connecting already; told so, libevent says why that failed. */
+	/* The socket is connecting already; libevent is told so, and reports why that failed. */
 	if (bufferevent_socket_connect(handshake->stream, NULL, 0) < 0 ||
 	    bufferevent_enable(handshake->stream, EV_READ | EV_WRITE) < 0)
 		abort();

@@ -14,7 +14,7 @@ struct ssl_ctx_st;
 
 /*
  * ERR_NONE: it is offered, with size bytes. ERR_NOT_FOUND: the server knows no such export.
- * ERR_UNAVAILABLE: nobody answers, or not in a way that makes sense.
+ * ERR_UNAVAILABLE: there is no answer, or none that makes sense.
  */
 typedef void (*handshake_done_fn)(void *arg, uint64_t size, const struct err *err);
 
@@ -23,5 +23,5 @@ struct handshake *handshake_start(struct loop *loop, const struct address *serve
 				  struct ssl_ctx_st *tls, const char *name, handshake_done_fn done,
 				  void *arg);
 void handshake_cancel(struct handshake *handshake); /* done will not run; not from inside done */
-/* Its own TCP port; 0 on a unix socket, or when no connection could be begun. */
+/* Its own TCP port; 0 on a unix socket, or if no connection could be begun. */
 int handshake_port(const struct handshake *handshake);

@@ -5,14 +5,14 @@
  * link is an export, its name the export's and its target the device; adding and removing are one
  * system call each, seen by the next client that connects.
  *
- * What the simple engine can't do: serve one export read-only, or part with a single client. nbdkit
- * opens the device once for each client, so whether an export is in use is read from its open
- * files; where a client must go by force, nbdkit is started anew and the other clients connect
+ * The simple engine can neither serve a single export read-only nor part with a single client.
+ * nbdkit opens the device once for each client, so whether an export is in use is read from its
+ * open files; if a client must go by force, nbdkit is started anew and the other clients connect
  * again. A client that has just left (our handshake is one) is in these files for a moment still,
- * hence nothing counts as used before it was seen to stay so.
+ * hence a device counts as used only if it stays open.
  *
- * It ends with the daemon. Another one begins with an empty folder: what a link of yesterday points
- * to may be another disk today.
+ * nbdkit ends with the daemon. A new one begins with an empty folder: the target of a link of
+ * yesterday may be another disk today.
  */
 
 #include <assert.h>
@@ -31,7 +31,7 @@
 
 #define LOOK_EVERY_MS 20
 #define START_MS 10000 /* until it listens */
-#define LINGER_MS 500  /* what is open for longer has a client */
+#define LINGER_MS 500  /* a device open for longer has a client */
 
 struct nbdkit {
 	struct engine *engine;
@@ -40,20 +40,20 @@ struct nbdkit {
 	bool is_up;
 	bool parting; /* it is started anew to get rid of a client, for the call under way */
 	struct handshake *handshake;
-	struct loop_timer again; /* the next handshake, or the end of patience with this one */
+	struct loop_timer again; /* the next handshake, or the deadline of this one */
 	int64_t until_ms;
-	struct export_call *call; /* NULL: none, or nobody waits for it any more */
+	struct export_call *call; /* NULL: none, or no caller waits for it any more */
 	struct clients_scan *scan;
 	struct probe *probe;
 	struct loop_timer linger;
 	int64_t linger_until_ms;
 };
 
-/* What nbdkit has open: block devices and regular files. */
+/* The open files of nbdkit: block devices and regular files. */
 struct open_files {
 	struct stat *files;
 	size_t count;
-	bool unknown; /* it could not be read, and so everything may be open */
+	bool unknown; /* the list could not be read, so any file may be open */
 };
 
 /* ---- the folder ---- */
@@ -63,7 +63,7 @@ static char *link_path(const struct nbdkit *nbdkit, const char *name)
 	return xasprintf("%s/%s", nbdkit->folder, name);
 }
 
-/* The device under an export's name; NULL when there is no such export. The caller's. */
+/* The device under an export's name; NULL if there is no such export. The caller frees it. */
 static char *link_target(const struct nbdkit *nbdkit, const char *name)
 {
 	_cleanup_free_ char *path = link_path(nbdkit, name);
@@ -73,7 +73,7 @@ static char *link_target(const struct nbdkit *nbdkit, const char *name)
 	return length < 0 ? NULL : xstrndup(target, (size_t)length);
 }
 
-/* Never half done: there is the old link until there is the new one. */
+/* Never half done: the old link stays until the new one is there. */
 static int set_link(const struct nbdkit *nbdkit, const char *name, const char *target,
 		    struct err *err)
 {
@@ -110,7 +110,7 @@ static struct open_files read_open_files(const struct nbdkit *nbdkit)
 	DIR *folder = opendir(path);
 
 	if (!folder) {
-		open.unknown = errno != ENOENT; /* without the process nobody has anything open */
+		open.unknown = errno != ENOENT; /* without the process no file is open */
 		return open;
 	}
 	while ((entry = readdir(folder))) {
@@ -124,7 +124,7 @@ static struct open_files read_open_files(const struct nbdkit *nbdkit)
 	return open;
 }
 
-/* A client has it open. */
+/* True if a client has the device open. */
 static bool is_open(const struct open_files *open, const char *device_path)
 {
 	bool found = open->unknown;
@@ -227,7 +227,8 @@ static int choose_port(struct address *address, struct err *err)
 	int port;
 
 	if (address_is_unix(address)) {
-		unlink(address->sa.local.sun_path); /* a dead one's; it would be in the way */
+		/* left by a dead process; it would be in the way */
+		unlink(address->sa.local.sun_path);
 		return 0;
 	}
 	if (address->port != 0)
@@ -292,7 +293,7 @@ static void on_looked(void *arg, uint64_t size, const struct err *err)
 
 	nbdkit->handshake = NULL;
 	loop_timer_clear(nbdkit->engine->loop, &nbdkit->again);
-	/* It has no export of that name, and says so. */
+	/* nbdkit has no export of that name, and says so. */
 	if (err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT) {
 		nbdkit->is_up = true;
 		engine_up(nbdkit->engine, true);
@@ -332,7 +333,7 @@ static void attempt(void *self)
 {
 	struct nbdkit *nbdkit = self;
 
-	/* One that was told to end is still there. */
+	/* A process that was told to end is still there. */
 	if (nbdkit->process) {
 		engine_down(nbdkit->engine, "nbdkit does not end");
 		return;
@@ -343,7 +344,7 @@ static void attempt(void *self)
 
 /* ---- the verbs ---- */
 
-/* What a list tells, and to find out for it. */
+/* Open files and clients at one moment, and the number of exports in use. */
 struct listing {
 	struct open_files open;
 	const struct export_client *clients;
@@ -432,7 +433,7 @@ static void change_link(struct nbdkit *nbdkit)
 	end(nbdkit, &err);
 }
 
-/* Changes the link, once nobody uses what it points to. */
+/* Changes the link, once no client uses its target. */
 static void change(struct nbdkit *nbdkit)
 {
 	_cleanup_free_ char *target = link_target(nbdkit, nbdkit->call->name);

@@ -2,14 +2,14 @@
 
 /*
  * The life of qemu-storage-daemon: one process that serves all exports and takes commands over QMP,
- * on a socket in the run folder or, when a unit of systemd runs it, wherever that unit put it.
+ * on a socket in the run folder or, if a unit of systemd runs it, on the socket of that unit.
  *
- * Whoever accepts on the socket is the engine. So the first thing is always to connect; only when
- * nobody listens, and no process of ours is about to, one is started. That way an engine that
- * survived its daemon is found again with its exports and clients, and one whose connection was
- * merely lost is not started twice. Its pid comes with the connection.
+ * The process that accepts on the socket is the engine. So the first step is always to connect;
+ * only if no process listens, and no process of ours is about to, a new one is started. That way an
+ * engine that survived its daemon is found again with its exports and clients, and an engine whose
+ * connection was merely lost is not started twice. Its pid comes with the connection.
  *
- * What an engine of ours was started with is noted in a file beside the socket. One found running
+ * The settings of an engine of ours are noted in a file beside the socket. An engine found running
  * that listens elsewhere, because the configuration was changed, is ended and replaced. Its pid is
  * in a file as well, so that it is known for ours from the first moment, also while it does not
  * answer.
@@ -29,7 +29,7 @@
 #include "nbd/tls.h"
 
 #define CONNECT_EVERY_MS 20
-/* until it listens: who is given up starts from the beginning, also on a busy machine */
+/* until it listens; long, since an engine given up too early on a busy machine starts anew */
 #define START_MS 30000
 #define GREETING_MS 10000
 #define TLS_OBJECT "vold-tls"
@@ -39,15 +39,15 @@
 struct qemu {
 	struct engine *engine;
 	char *socket;
-	bool is_foreign; /* somebody else runs it */
+	bool is_foreign; /* another program runs it */
 	enum { QEMU_AWAY, QEMU_CONNECTING, QEMU_GREETING, QEMU_OPENING, QEMU_UP } stage;
-	struct process *process; /* not of a foreign one */
-	/* the process was started here and has never been up: it serves nobody */
+	struct process *process; /* not of a foreign engine */
+	/* the process was started here and has never been up: it serves no client */
 	bool is_fresh;
-	bool was_set_up;         /* a fresh one, when last asked */
-	bool was_dismissed;      /* the process was told to end, and the reason for that was told */
-	pid_t listener;          /* who listens on the socket, as far as is known */
-	pid_t pid;               /* of the one that was up last */
+	bool was_set_up;         /* a fresh process, at the last look */
+	bool was_dismissed;      /* the process was told to end, and the reason was reported */
+	pid_t listener;          /* the process that listens on the socket, as far as is known */
+	pid_t pid;               /* of the engine that was up last */
 	struct loop_timer timer; /* of the stages before UP */
 	int64_t until_ms;
 	struct qemu_verbs verbs;
@@ -71,7 +71,7 @@ static void dismiss(struct qemu *qemu)
 	process_end(qemu->process);
 }
 
-/* ---- the note about what it was started with ---- */
+/* ---- the note about its settings ---- */
 
 static char *settings_text(const struct qemu *qemu)
 {
@@ -128,7 +128,7 @@ static char *pid_path(const struct qemu *qemu)
 	return xasprintf("%s/" PID_FILE, qemu->engine->options->run_dir);
 }
 
-/* It writes the file when all of it is set up. */
+/* The engine writes the file when it is set up. */
 static bool is_set_up(const struct qemu *qemu)
 {
 	_cleanup_free_ char *path = pid_path(qemu);
@@ -152,7 +152,7 @@ static void on_server_started(void *arg, const struct json *result, const struct
 	char address[160];
 	bool is_new = qmp_pid(qemu->verbs.qmp) != qemu->pid || qemu->pid == 0;
 
-	/* One that was found running has its server already. */
+	/* An engine that was found running has its server already. */
 	if (err->code != ERR_NONE && !strstr(err->text, "already running")) {
 		address_format(&qemu->engine->address, address, sizeof(address));
 		go_away(qemu);
@@ -203,8 +203,10 @@ static void start_server(struct qemu *qemu)
 	qemu_verbs_send(&qemu->verbs, "nbd-server-start", text.data, on_server_started, qemu);
 }
 
-/* An engine that was found running has the object. When it was refused, so is the server, and says
- * why better. */
+/*
+ * An engine that was found running has the object. If the object was refused, so is the server,
+ * whose error is clearer.
+ */
 static void on_tls_added(void *arg, const struct json *result, const struct err *err)
 {
 	struct qemu *qemu = arg;
@@ -298,7 +300,7 @@ static int start_process(struct qemu *qemu, struct err *err)
 	}
 	if (write_settings(qemu, err) < 0)
 		return -1;
-	unlink(qemu->socket); /* a dead one's; it would be in the way */
+	unlink(qemu->socket); /* left by a dead process; it would be in the way */
 	unlink(pid_file);
 	qemu->process = process_start(engine->loop, argv, on_ended, qemu, err);
 	qemu->is_fresh = qemu->process != NULL;
@@ -379,9 +381,9 @@ static void nobody_listens(struct qemu *qemu)
 }
 
 /*
- * It listens before it is set up, and then hands its socket from one thread to another: who
- * connects meanwhile may never be greeted, and neither is anybody after. So it is given one more
- * turn after it says that it is set up.
+ * The engine listens before it is set up, and then hands its socket from one thread to another: a
+ * client that connects meanwhile may never be greeted, nor any client after it. So the engine is
+ * given one more turn after it says that it is set up.
  */
 static bool may_be_reached(struct qemu *qemu)
 {
@@ -420,7 +422,10 @@ static void on_timer(struct loop_timer *timer)
 		try_to_connect(qemu);
 		return;
 	}
-	/* One that may serve clients goes on, though it hangs or another one holds it. */
+	/*
+	 * An engine that may serve clients goes on, even if it hangs or another program holds the
+	 * socket.
+	 */
 	if (qemu->stage == QEMU_CONNECTING || qemu->is_fresh)
 		dismiss(qemu);
 	go_away(qemu);

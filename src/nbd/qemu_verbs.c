@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is done with qemu-storage-daemon: for an export it has a block node, which holds the device
- * open, and an NBD export on top of it.
+ * The verbs on qemu-storage-daemon. For an export the engine has a block node, which holds the
+ * device open, and an NBD export on top of it.
  *
- * Nothing about them is remembered between calls, for the engine knows best, and after a crash of
- * either side it is the only one who knows. A call looks (which exports, which nodes), then does
- * the first thing that is not as it should be, and so on until nothing is left; see decide().
- * Whatever was interrupted, by a deadline in the middle or by our death, is thus carried on or
- * cleaned up by the next call.
+ * No state of exports and nodes is kept between calls, for the engine knows best, and after a crash
+ * of either side the engine alone knows. A call looks (which exports, which nodes), then repairs
+ * the first difference from the desired state, and so on until there is none; see decide(). Thus
+ * the next call carries on or cleans up all work that was interrupted, by a deadline in the middle
+ * or by our death.
  *
- * The engine tells neither the name of an export nor what it was made for, but it gives back the
- * export's id, which is ours to choose: "vold.<name>.<identity of the device>". A device that was
- * replaced by another one under its path is noticed by that. Node names are limited to 31 bytes and
+ * The engine tells neither the name of an export nor the device it was made for, but it gives back
+ * the export's id, which is ours to choose: "vold.<name>.<identity of the device>". The id shows
+ * that a device was replaced by another one under its path. Node names are limited to 31 bytes and
  * only need to be different from each other.
  *
- * Block devices are opened past the page cache: what an export has acknowledged after a flush is on
- * the disk, nobody needs to write back anything when the disk goes, and the kernel's asynchronous
- * I/O then keeps one hanging device from taking the threads the others need.
+ * Block devices are opened past the page cache: data that an export acknowledged before a flush is
+ * on the disk after it, no data has to be written back when the disk goes, and the kernel's
+ * asynchronous I/O then keeps one hanging device from taking the threads the others need.
  */
 
 #include <assert.h>
@@ -30,12 +30,12 @@
 
 #define ID_PREFIX "vold."
 #define NODE_PREFIX "vold-"
-#define AGAIN_MS 20 /* between queries of what only takes time */
+#define AGAIN_MS 20 /* between queries of a state that only takes time */
 
 static void decide(struct qemu_verbs *verbs);
 static void query(struct qemu_verbs *verbs);
 
-/* ---- what the engine has ---- */
+/* ---- the engine's state ---- */
 
 static void forget(struct qemu_verbs *verbs)
 {
@@ -134,8 +134,10 @@ static bool node_is_used(const struct qemu_verbs *verbs, const struct qemu_node 
 	return streq(node->name, verbs->node);
 }
 
-/* A node of ours with no export on it: left over from a removal, or from an addition that was cut
- * off. */
+/*
+ * A node of ours with no export on it: left over from a removal, or from an addition that was cut
+ * off.
+ */
 static struct qemu_node *find_stray(const struct qemu_verbs *verbs)
 {
 	for (size_t i = 0; i < verbs->node_count; i++) {
@@ -181,8 +183,7 @@ static void query_again_soon(struct qemu_verbs *verbs)
 	loop_timer_set(verbs->engine->loop, &verbs->again, AGAIN_MS);
 }
 
-/* True when nobody waits for what comes of a command any more: then there is nothing to go on
- * with. */
+/* True if no caller waits for the result of a command any more: then the call is over. */
 static bool is_over(struct qemu_verbs *verbs)
 {
 	if (verbs->call)
@@ -191,7 +192,7 @@ static bool is_over(struct qemu_verbs *verbs)
 	return true;
 }
 
-/* ---- asking it ---- */
+/* ---- queries ---- */
 
 static void on_nodes(void *arg, const struct json *result, const struct err *err)
 {
@@ -227,7 +228,7 @@ static void query(struct qemu_verbs *verbs)
 	qemu_verbs_send(verbs, "query-block-exports", NULL, on_exports, verbs);
 }
 
-/* ---- doing ---- */
+/* ---- changes ---- */
 
 static void send_named(struct qemu_verbs *verbs, const char *command, const char *key,
 		       const char *value, const char *mode, qmp_reply_fn reply)
@@ -267,8 +268,7 @@ static void remove_stray(struct qemu_verbs *verbs, const struct qemu_node *node)
 	send_named(verbs, "blockdev-del", "node-name", node->name, NULL, on_stray_removed);
 }
 
-/* Who is in the way of a removal; nobody is when a client (or a handshake of ours) was just
- * leaving. */
+/* The clients in the way of a removal; none if a client (or our handshake) was just leaving. */
 static void on_users(void *arg, const struct export_client *clients, size_t count,
 		     const struct err *looked)
 {
@@ -395,8 +395,7 @@ static void add_node(struct qemu_verbs *verbs)
 	qemu_verbs_send(verbs, "blockdev-add", text.data, on_node_added, verbs);
 }
 
-/* The engine reads from a device when it opens it; one that hangs would take all exports with
- * it. */
+/* The engine reads from a device when it opens it; a hanging one would take all exports with it. */
 static void on_probed(void *arg, const struct probe_result *result)
 {
 	struct qemu_verbs *verbs = arg;
@@ -450,7 +449,7 @@ static void on_clients(void *arg, const struct export_client *clients, size_t co
 		       const struct err *err)
 {
 	struct qemu_verbs *verbs = arg;
-	/* One export has all of them; and if there are none at all, no export has. */
+	/* A single export has all clients; and without any client no export has one. */
 	bool certain = err->code == ERR_NONE && (count == 0 || verbs->export_count == 1);
 
 	verbs->scan = NULL;
@@ -465,7 +464,7 @@ static void on_clients(void *arg, const struct export_client *clients, size_t co
 	end(verbs, NULL);
 }
 
-/* Does the first thing that is not as it should be. */
+/* Repairs the first difference from the desired state. */
 static void decide(struct qemu_verbs *verbs)
 {
 	const struct qemu_node *stray = find_stray(verbs);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What is done with a qemu-storage-daemon that is up. Private to nbd/. */
+/* The verbs on a qemu-storage-daemon that is up. Private to nbd/. */
 
 #include "nbd/backing.h"
 #include "nbd/engine.h"
@@ -9,13 +9,13 @@
 
 #define QEMU_NODE_SIZE 32
 
-/* An export or a block node the engine has, as it was last told. */
+/* An export or a block node of the engine, as last reported. */
 struct qemu_export {
 	char *id;
 	char *name;     /* NULL: not one of ours */
 	char *identity; /* of the device it was made for */
 	char node[QEMU_NODE_SIZE];
-	bool going; /* removed, but its clients are still being got rid of */
+	bool going; /* removed, but its clients are still being disconnected */
 };
 
 struct qemu_node {
@@ -33,7 +33,7 @@ struct qemu_verbs {
 	unsigned nodes_made;
 
 	/* the call under way */
-	struct export_call *call; /* NULL: none, or nobody waits for it any more */
+	struct export_call *call; /* NULL: none, or no caller waits for it any more */
 	struct qemu_export *exports;
 	size_t export_count;
 	struct qemu_node *nodes;
@@ -43,9 +43,9 @@ struct qemu_verbs {
 	char node[QEMU_NODE_SIZE];
 	/* of an export that was removed: its device must be closed, too */
 	char leaving[QEMU_NODE_SIZE];
-	bool added;   /* the engine said so */
-	bool answers; /* the device, to a read */
-	/* why the export could not be added; its node is taken back */
+	bool added;   /* the engine has reported that */
+	bool answers; /* the device has answered a read */
+	/* why the export could not be added; its node is removed again */
 	struct err err;
 	struct probe *probe;
 	struct clients_scan *scan;
@@ -57,7 +57,7 @@ void qemu_verbs_begin(struct qemu_verbs *verbs, struct export_call *call);
 void qemu_verbs_abandon(struct qemu_verbs *verbs);
 void qemu_verbs_event(struct qemu_verbs *verbs, const char *name);
 bool qemu_verbs_is_idle(const struct qemu_verbs *verbs);
-/* What was told belongs to an engine that is gone. */
+/* Forgets the reports of an engine that is gone. */
 void qemu_verbs_reset(struct qemu_verbs *verbs);
 /* reply gets arg. */
 void qemu_verbs_send(struct qemu_verbs *verbs, const char *command, const char *arguments,

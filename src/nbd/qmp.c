@@ -6,8 +6,8 @@
  * at any time.
  *
  * One command at a time is enough: the peer works on them one by one anyway. Their ids are like no
- * other connection's: it finishes also what somebody asked who has hung up since, as a daemon that
- * was killed, and gives us the answer.
+ * other connection's: the peer also finishes commands of a client that has hung up since, such as a
+ * killed daemon, and sends us the answers.
  */
 
 #include "nbd/qmp.h"
@@ -31,14 +31,14 @@ struct qmp {
 	const struct qmp_handler *handler;
 	void *arg;
 	pid_t pid;
-	qmp_reply_fn reply; /* of the command under way, NULL when there is none */
+	qmp_reply_fn reply; /* of the command under way, NULL if there is none */
 	void *reply_arg;
 	char connection[UUID_TEXT_SIZE];
 	char id[UUID_TEXT_SIZE + 20]; /* of the last command */
 	uint64_t sent;                /* commands */
 	size_t scanned;               /* bytes at hand that hold no line end */
 	bool greeted;
-	bool reading; /* on_read() is on the stack and frees it when it was closed */
+	bool reading; /* on_read() is on the stack and frees this struct if it was closed */
 	bool is_closed;
 };
 
@@ -60,9 +60,9 @@ struct qmp *qmp_close(struct qmp *qmp)
 	return NULL;
 }
 
-/* ---- what comes in ---- */
+/* ---- input ---- */
 
-/* Its handler closes it, or nothing is read any more. */
+/* The handler closes the connection, or no more is read. */
 static void fail(struct qmp *qmp, const char *what)
 {
 	struct err err;
@@ -83,14 +83,14 @@ static void on_capabilities(void *arg, const struct json *result, const struct e
 		qmp->handler->ready(qmp->arg);
 }
 
-/* An answer to somebody before us. */
+/* An answer to a client before us. */
 static bool is_not_ours(const struct qmp *qmp, const struct json *message)
 {
 	const char *id = json_text(json_get(message, "id"));
 
 	if (!id || streq(id, qmp->id))
 		return false;
-	log_debug("qmp: passed over what was meant for another connection");
+	log_debug("qmp: passed over an answer for another connection");
 	return true;
 }
 
@@ -114,7 +114,7 @@ static int take_reply(struct qmp *qmp, const struct json *message)
 	return 0;
 }
 
-/* -1: that is not how QMP goes. */
+/* -1: the message is not QMP. */
 static int take_message(struct qmp *qmp, const struct json *message)
 {
 	const char *event = json_text(json_get(message, "event"));
@@ -141,7 +141,7 @@ static void take_line(struct qmp *qmp, const char *line, size_t length)
 
 	if (!message || json_kind(message) != JSON_OBJECT || take_message(qmp, message) < 0) {
 		if (!qmp->is_closed)
-			fail(qmp, "what it sends makes no sense");
+			fail(qmp, "its message makes no sense");
 	}
 }
 
@@ -150,8 +150,7 @@ static bool is_reading(const struct qmp *qmp)
 	return !qmp->is_closed && (bufferevent_get_enabled(qmp->stream) & EV_READ);
 }
 
-/* The next line, the caller's; NULL: none has come to its end. What was searched before is not
- * searched again. */
+/* The next line, which the caller frees; NULL: none is complete. Bytes are searched only once. */
 static char *next_line(struct qmp *qmp, size_t *out_length)
 {
 	struct evbuffer *input = bufferevent_get_input(qmp->stream);
@@ -183,7 +182,7 @@ static void on_read(struct bufferevent *stream, void *arg)
 		free(line);
 	}
 	if (is_reading(qmp) && qmp->scanned > LINE_MAX_BYTES)
-		fail(qmp, "what it sends has no end");
+		fail(qmp, "its message has no end");
 	qmp->reading = false;
 	if (qmp->is_closed)
 		qmp_free(qmp);
@@ -194,7 +193,7 @@ static void on_event(struct bufferevent *stream, short what, void *arg)
 	fail(arg, "it closed the connection");
 }
 
-/* ---- what goes out ---- */
+/* ---- output ---- */
 
 void qmp_send(struct qmp *qmp, const char *command, const char *arguments, qmp_reply_fn reply,
 	      void *arg)

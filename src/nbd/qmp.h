@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * QMP, QEMU's control protocol: JSON values, one a line, over a unix socket. One command is under
+ * QMP, QEMU's control protocol: JSON values, one per line, over a unix socket. One command is under
  * way at a time.
  *
- * The peer is not trusted to be sane: a line has a maximum length, and whatever is not JSON, not an
- * object, or an answer nobody asked for ends the connection.
+ * The peer is not trusted to be sane: a line has a maximum length, and a line that is not JSON, not
+ * an object, or an answer without a command ends the connection.
  */
 
 #include <sys/types.h>
@@ -24,11 +24,11 @@ struct qmp_handler {
 	void (*closed)(void *arg, const struct err *err);
 };
 
-/* result is NULL when err->code is not ERR_NONE; then err->text holds the peer's words alone. */
+/* result is NULL if err->code is not ERR_NONE; then err->text holds the peer's words alone. */
 typedef void (*qmp_reply_fn)(void *arg, const struct json *result, const struct err *err);
 
 /*
- * Connects and greets. NULL: nobody listens there (ERR_NOT_FOUND), or something else is wrong
+ * Connects and greets. NULL: no process listens there (ERR_NOT_FOUND), or there is another fault
  * (ERR_UNAVAILABLE). No deadline is kept here. Any callback may close it.
  */
 struct qmp *qmp_open(struct loop *loop, const char *path, const struct qmp_handler *handler,

@@ -41,7 +41,10 @@ static int load(SSL_CTX *tls, const char *tls_dir, struct err *err)
 
 	if (SSL_CTX_load_verify_locations(tls, ca, NULL) != 1)
 		return fail(ca, err);
-	/* The engine's; looked at here, because it would complain later and less clearly. */
+	/*
+	 * The engine's file; checked here, because the engine would complain later and less
+	 * clearly.
+	 */
 	if (access(server, R_OK) < 0)
 		return fail(server, err);
 	if (access(server_key, R_OK) < 0)

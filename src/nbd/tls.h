@@ -7,7 +7,7 @@
 
 struct ssl_ctx_st;
 
-/* With what is in the folder. Blocks for reading three small files. */
+/* With the files in the folder. Blocks for reading three small files. */
 struct ssl_ctx_st *tls_open(const char *tls_dir, struct err *err);
 /* True if clients must show a certificate: the folder has one for us, too. */
 bool tls_verifies_clients(const char *tls_dir);

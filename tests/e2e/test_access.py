@@ -115,7 +115,7 @@ def test_another_appliance_waits_for_what_is_under_way(make_told):
     running = world.daemon.attach(world.volume())
     world.cloud.wait_request("attachVolume")
     world.daemon.store.rows(f"UPDATE ossea_configs SET oma_vm_id = '{cloudsim.APPLIANCE_VM}'")
-    told(world, "is said to be", cloudsim.APPLIANCE_VM, "no operation is under way")
+    told(world, "changes to", cloudsim.APPLIANCE_VM, "no operation is under way")
     assert appliance(world) == cloudsim.OTHER_VM
     world.cloud.set_faults([])
     world.daemon.ended(running)
@@ -152,7 +152,7 @@ def test_the_newest_of_two_counts(make_told):
     world = make_told()
     put_row(world, "stale", api_key="wrong")
     world.daemon.store.rows("UPDATE ossea_configs SET updated_at = '2020-01-01' WHERE name = 'stale'")
-    told(world, "2 rows", '"main"', "is the one that counts")
+    told(world, "2 rows", '"main"', "counts")
     works(world)
     world.daemon.stop()
     world.daemon.start().wait_healthy()
@@ -198,12 +198,12 @@ def test_the_row_comes_later(make_world):
 
 
 @pytest.mark.parametrize("damage, words", [
-    ("UPDATE ossea_configs SET api_url = 'ftp://cloud'", ["asked as before", "http://"]),
-    ("UPDATE ossea_configs SET api_key = ''", ["asked as before", "cloud.api_key_file", "ossea_configs"]),
+    ("UPDATE ossea_configs SET api_url = 'ftp://cloud'", ["stay in use", "http://"]),
+    ("UPDATE ossea_configs SET api_key = ''", ["stay in use", "cloud.api_key_file", "ossea_configs"]),
     ("UPDATE ossea_configs SET oma_vm_id = 'this one'", ["oma_vm_id", "no UUID"]),
-    ("UPDATE ossea_configs SET is_active = FALSE", ["no row", "stays in use"]),
-    ("ALTER TABLE ossea_configs DROP COLUMN secret_key", ["secret_key", "stays in use"]),
-    ("DROP TABLE ossea_configs", ["no table ossea_configs", "stays in use"])],
+    ("UPDATE ossea_configs SET is_active = FALSE", ["no row", "stay in use"]),
+    ("ALTER TABLE ossea_configs DROP COLUMN secret_key", ["secret_key", "stay in use"]),
+    ("DROP TABLE ossea_configs", ["no table ossea_configs", "stay in use"])],
     ids=lambda x: x.split()[-1] if isinstance(x, str) else "")
 def test_what_is_wrong_with_it_hurts_nobody(make_told, damage, words):
     world = make_told()

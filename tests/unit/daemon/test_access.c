@@ -442,12 +442,11 @@ static void what_neither_says_is_told(void **state)
 	open_well(f);
 	assert_int_equal(access_check(f->access, &err), -1);
 	assert_string_equal(
-		err.text,
-		"cloud.api_key_file is not set, and there is no systemd credential "
-		"cloudstack-api-key, nor does an active row of table ossea_configs say it");
+		err.text, "cloud.api_key_file is not set, and there is no systemd credential "
+			  "cloudstack-api-key, nor is it in an active row of table ossea_configs");
 	assert_logged(
 		f,
-		"neither the configuration nor row \"first\" of table ossea_configs says: api_key, "
+		"neither the configuration nor row \"first\" of table ossea_configs has: api_key, "
 		"secret_key, oma_vm_id");
 }
 
@@ -492,8 +491,7 @@ static void several_active_rows_are_a_warning(void **state)
 	f->fake.row.active = 3;
 	open_well(f);
 	assert_logged(
-		f,
-		"<4>3 rows of table ossea_configs are active; \"first\", changed last, is the one that counts");
+		f, "<4>3 rows of table ossea_configs are active; \"first\", changed last, counts");
 }
 
 static void an_id_that_is_none_is_not_used(void **state)
@@ -542,7 +540,7 @@ static void what_was_read_before_stays_in_use(void **state)
 	assert_int_equal(access_check(f->access, &err), 0);
 	assert_secret(access_secret_key(f->access), "row-secret");
 	assert_logged(f, "<4>trouble");
-	assert_logged(f, "what was read before stays in use");
+	assert_logged(f, "the values read before stay in use");
 }
 
 static void trouble_is_told_once(void **state)
