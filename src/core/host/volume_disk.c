@@ -51,7 +51,7 @@ const struct device *volume_disk_after(const struct host *host, const char *volu
 		*guessed = !is_known;
 	if (is_known)
 		return first_such_disk(host, volume_id, seen, mapping_is_disk);
-	return disks_say_who_they_are(host->env)
+	return disks_identify_themselves(host->env)
 		       ? NULL
 		       : first_such_disk(host, volume_id, seen, could_be_disk);
 }

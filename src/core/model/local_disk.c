@@ -33,7 +33,7 @@ bool local_disk_is(const struct env *env, const struct mapping_record *record,
 	       local_disk_is_this_boot(env, record);
 }
 
-bool disks_say_who_they_are(const struct env *env)
+bool disks_identify_themselves(const struct env *env)
 {
 	for (size_t i = 0; i < sysblock_count(env->sysblock); i++) {
 		if (sysblock_at(env->sysblock, i)->has_identity)

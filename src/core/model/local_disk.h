@@ -18,4 +18,4 @@ bool local_disk_is(const struct env *env, const struct mapping_record *record,
  * one. */
 const struct device *mapping_disk(struct env *env, const struct mapping_record *record);
 /* Some disk here says which volume it is, and so every volume's would. */
-bool disks_say_who_they_are(const struct env *env);
+bool disks_identify_themselves(const struct env *env);
