@@ -59,7 +59,7 @@ static const struct record attach_context = RECORD("attach_context", attach_cont
 
 /* ---- check: may it be done, now that it is our turn? ---- */
 
-/* From its begin to its end an attachment may get its disk at any moment. */
+/* From its begin to its end, an attachment may get its disk at any moment. */
 static bool has_begun(const struct attach_context *context)
 {
 	return !str_empty(context->boot_id);
