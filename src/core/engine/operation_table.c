@@ -222,8 +222,6 @@ struct operation *operation_find_request(struct engine *engine, const char *requ
 	return operation;
 }
 
-/* ---- ended, and settled later ---- */
-
 void operation_each(struct engine *engine, void (*fn)(void *arg, const char *operation_id),
 		    void *arg)
 {
