@@ -3,7 +3,7 @@
 
 /*
  * The one door. A surface decodes arguments into the method's argument struct, names the caller,
- * and gets exactly one answer on a later turn. Checks that are the same for everybody (access,
+ * and gets exactly one answer on a later turn. The checks that hold for all callers (access,
  * required arguments, bounds, store and CloudStack being there) are made here and nowhere else.
  */
 
@@ -31,8 +31,8 @@ typedef void (*call_done_fn)(void *arg, const struct answer *answer);
 
 /*
  * args is a struct of methods[id].args and is copied. done runs exactly once, never from inside
- * call_start(), unless the call is cancelled. An operation that was begun goes on whatever happens
- * to its call.
+ * call_start(), unless the call is cancelled. An operation that was begun goes on, even if its call
+ * is cancelled.
  */
 struct call *call_start(struct core *core, enum method_id id, const void *args,
 			const struct caller *caller, call_done_fn done, void *arg);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * Putting core together: what the store remembers is loaded, the kernel's disks are looked at, and
- * unfinished operations are put back to work, in that order, before anybody can ask anything.
- */
+/* Putting core together: the store's rows are loaded, the kernel's disks are scanned, and
+ * unfinished operations are put back to work, in that order, before any client can ask anything. */
 
 #include "core/core.h"
 
@@ -80,8 +78,8 @@ static void on_device_resized(void *arg, const struct device *device, uint64_t o
 	device_sync_soon(core->device_sync);
 }
 
-/* Those that had begun come first, so that they find themselves at the head of their queues
- * whatever the clock did. */
+/* Operations that had begun come first, so that they are at the head of their queues even if the
+ * clock was changed. */
 static void resume(struct core *core, const struct store_loaded *loaded, bool pending)
 {
 	for (size_t i = 0; i < loaded->operation_count; i++) {
@@ -108,7 +106,7 @@ static int load(struct core *core, struct err *err)
 	if (loaded.operation_count > 0)
 		log_notice("%zu operations go on where they stood", loaded.operation_count);
 	store_loaded_clear(&loaded);
-	malloc_trim(0); /* what was read stood twice in memory, once as the store has it */
+	malloc_trim(0); /* the rows stood in memory twice, once as the store returned them */
 	device_sync_soon(core->device_sync);
 	host_sync_soon(core->host_sync);
 	return 0;
@@ -282,7 +280,7 @@ bool core_set_appliance(struct core *core, const char *id)
 	if (operation_count(core->engine))
 		return false;
 	env_set_appliance(&core->env, id);
-	/* Otherwise they are being listed just now. */
+	/* Otherwise the volumes are being listed just now. */
 	if (reconciler_is_waiting(core->reconciler))
 		reconcile_in(core->reconciler, 0);
 	return true;

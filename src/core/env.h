@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/*
- * What core stands on: its options, the loop, the store, CloudStack, the kernel's disks and the
- * workers that look at them. It holds no state of core; every room of core may use it.
- */
+/* The ground of core: its options, the loop, the store, CloudStack, the kernel's disks and the
+ * workers that read them. It holds no state of core; every directory of core may use it. */
 
 #include "base/util.h"
 
@@ -34,12 +32,12 @@ struct core_options {
 	int64_t probe_ms;
 	/* how often the volumes are listed anew and compared with store and kernel */
 	int64_t reconcile_ms;
-	/* ended operations older than this leave the store; 0: they stay for ever */
+	/* ended operations older than this leave the store; 0: they stay indefinitely */
 	int64_t retention_ms;
 	/* how long the users of a name wait for a volume that shall come back */
 	int64_t hold_ms;
 	struct devmap *devmap; /* stable names; borrowed, NULL: none */
-	/* where names are turned off: to take away those there were; borrowed, NULL: none */
+	/* for removing earlier names after names were turned off; borrowed, NULL: none */
 	struct devmap *old_names;
 	struct exporter *exporter; /* NBD exports; borrowed, NULL: none */
 	size_t max_operations;     /* unfinished at once; more is ERR_TOO_MANY */

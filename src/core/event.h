@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What core tells whoever listens (the bus, the REST long polls). An event is delivered on a turn
- * of its own, after what it tells is durable, and never from inside a call of the listener.
- * Pointers are valid during the callback.
+ * Core's events for its listeners (the bus, the REST long polls). An event is delivered on a turn
+ * of its own, after the fact that it tells is durable, and never from inside a call of the
+ * listener. Pointers are valid during the callback.
  */
 
 #include <sys/queue.h>

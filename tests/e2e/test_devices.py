@@ -104,7 +104,7 @@ def test_a_disk_behind_our_back_alone_does_not_make_an_attachment(make_world):
     world.cloud.wait_request("attachVolume")
     behind = world.cloud.plug_disk(GIB)
     record = world.daemon.ended(operation)
-    assert_taken_back(world, record, "CONFLICT", world.path(behind["name"]), "does not say who")
+    assert_taken_back(world, record, "CONFLICT", world.path(behind["name"]), "does not identify itself")
 
 
 # ---- early, late, wrong, never ----

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the files of this room share. */
+/* Shared by the files of this directory. */
 
 #include <sys/queue.h>
 
@@ -17,7 +17,7 @@ struct engine {
 	struct ops *ops;
 
 	struct operation *operations; /* in memory: unfinished and recently ended */
-	/* of these, those that were asked for under a key, by that key */
+	/* those of them that were requested under a key, by that key */
 	struct operation *requests;
 	struct operation_list unfinished; /* oldest first */
 	struct operation_list ended;      /* oldest first */

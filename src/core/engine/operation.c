@@ -4,14 +4,15 @@
  * How an operation moves.
  *
  * accept ──commit──► queued ──► enter step ──commit──► run ──next──► enter step … ──► finish
- * ──commit──► ended
- *                                                       │fail, cancel, overdue └──► undo step
- *                                                       ──commit──► undo … ──► finish
+ *                                                       │
+ *                                                       └──fail, cancel, overdue──► undo step
  *
- * Every arrow marked "commit" is one batch in the store holding the operation's row, a history row
- * and whatever the step has staged. What runs next is decided only in on_committed(), so there is
- * no second way for an operation to get anywhere, and what a crash leaves behind is always one of
- * the states drawn here.
+ * undo step ──commit──► undo ──next──► undo step … ──► finish
+ * finish ──commit──► ended
+ *
+ * Every arrow marked "commit" is one batch in the store: the operation's row, a history row and the
+ * changes that the step has staged. on_committed() alone decides the next move, so an operation
+ * has no second way to get anywhere, and a crash always leaves one of the states drawn here.
  */
 
 #include "core/engine/operation.h"
@@ -41,7 +42,7 @@
 
 static void run_step(struct operation *operation);
 
-/* ---- what wakes it ---- */
+/* ---- wakers ---- */
 
 static void on_turn(struct loop_task *task)
 {
@@ -100,8 +101,8 @@ static void tell_accepted(struct operation *operation, const struct err *err)
 	struct operation_asker *asker;
 
 	operation->accepting = false;
-	/* From the start each time: an asker that is told may take back the question of another
-	 * one. */
+	/* Each round begins with the first asker, since an asker that is told may make another one
+	 * leave. */
 	while ((asker = TAILQ_FIRST(&operation->askers))) {
 		operation_accepted_fn accepted = asker->accepted;
 		void *arg = asker->arg;
@@ -123,9 +124,9 @@ static char *response_json(struct operation *operation)
 }
 
 /*
- * The last commit may have waited for the store while the disk it names has gone, and another may
- * have got its name. Then what has just become durable is corrected and committed once more, before
- * anybody hears of it.
+ * While the last commit waited for the store, the disk that it names may have gone, and another
+ * disk may have got the name. Then the record that has just become durable is corrected and
+ * committed once more, before a client hears of it.
  */
 static bool is_still_true(void *arg)
 {
@@ -201,15 +202,15 @@ static void on_ended(struct operation *operation)
 	}
 }
 
-/* A commit the store refused for good: what was staged is wrong (another volume has the device), or
- * we are. */
+/* If the store refuses a commit for good, the staged change is wrong (another volume has the
+ * device), or we are. */
 static void on_commit_refused(struct operation *operation, const struct err *err)
 {
 	struct engine *engine = operation->engine;
 
 	if (err->code == ERR_UNAVAILABLE || operation->record.undoing || operation->failure) {
-		/* Going down, or nothing is left to try: the stored step runs again after the next
-		 * start. */
+		/* The daemon stops, or nothing is left to try: the stored step runs again after the
+		 * next start. */
 		if (!engine->env->draining)
 			log_error("operation=%s stands still until the next start: %s",
 				  operation->record.id, err->text);
@@ -331,8 +332,8 @@ static void run_step(struct operation *operation)
 	const struct step *step = operation_step(operation);
 	struct engine *engine = operation->engine;
 
-	/* Without CloudStack (the configuration lost it) nothing can be done, and nothing be taken
-	 * back. */
+	/* Without CloudStack (the configuration lost it) no step can run, and no step can be
+	 * undone. */
 	if (engine->env->draining || !engine->env->cloud)
 		return;
 	loop_task_cancel(engine->env->loop, &operation->turn);
@@ -385,7 +386,7 @@ static void finish_failed(struct operation *operation)
 				  : OPERATION_FAILED);
 }
 
-/* The next step at or below index that has something to take back. */
+/* Enters the undo of the last step below count that has one. */
 static void undo_from(struct operation *operation, size_t count)
 {
 	while (count > 0) {
@@ -400,7 +401,7 @@ static void undo_from(struct operation *operation, size_t count)
 
 /* ---- verbs ---- */
 
-/* The step or the callback it waited for has spoken. */
+/* The step, or the callback it waited for, has spoken its verb. */
 static void settle(struct operation *operation)
 {
 	assert(operation->phase == PHASE_RUNNING || operation->phase == PHASE_WAITING);
@@ -418,7 +419,7 @@ void operation_next(struct operation *operation)
 		finish(operation, OPERATION_COMPLETED);
 }
 
-/* What the outside and a later process need to know of the first error. */
+/* Stores the parts of the first error that clients and a later process need. */
 static void record_failure(struct operation *operation)
 {
 	const struct err *err = operation->failure;
@@ -441,7 +442,7 @@ static void record_failure(struct operation *operation)
 	operation->record.error_details = buf_take(&out);
 }
 
-/* Why it could not be taken back, or how it ended, and what is where now. */
+/* Adds to the error why the undo failed, or how the operation ended, and its possible remains. */
 static void note_left_over(struct operation *operation, const char *why)
 {
 	_cleanup_free_ char *left_over = operation->kind->left_over(operation);
@@ -456,7 +457,7 @@ void operation_fail(struct operation *operation, const struct err *err)
 	settle(operation);
 	assert(err->code != ERR_NONE);
 	if (operation->record.undoing) {
-		_cleanup_free_ char *why = xasprintf("taking it back failed at %s: %s; ",
+		_cleanup_free_ char *why = xasprintf("the undo failed at %s: %s; ",
 						     operation_step(operation)->name, err->text);
 
 		note_left_over(operation, why);
@@ -465,9 +466,9 @@ void operation_fail(struct operation *operation, const struct err *err)
 	}
 	operation_change_drop(operation);
 	operation_keep_err(&operation->failure, err);
-	operation_keep_err(&operation->interruption, NULL); /* what it asked for is done */
+	operation_keep_err(&operation->interruption, NULL); /* the failure is its effect */
 	record_failure(operation);
-	/* A refusal leaves things as they were; silence may have left them half done. */
+	/* A refusal leaves everything as it was; silence may have left it half done. */
 	if (is_past_return(operation) && err->code == ERR_TIMEOUT)
 		note_left_over(operation, "");
 	operation->record.undoing = true;
@@ -523,9 +524,8 @@ void operation_interrupt(struct operation *operation, const struct err *err)
 		break;
 	case PHASE_QUEUED:
 		if (operation->resumed) {
-			operation_keep_err(&operation->interruption,
-					   err); /* it has begun long ago, and must be taken back in
-						    its turn */
+			/* It began before the restart, and is undone when its turn comes. */
+			operation_keep_err(&operation->interruption, err);
 			break;
 		}
 		operation_keep_err(&operation->failure, err);
@@ -541,10 +541,8 @@ void operation_interrupt(struct operation *operation, const struct err *err)
 	}
 }
 
-/*
- * An absent CloudStack is waited for, since giving up would not take anything back either; and when
- * it is back, the step has its whole time again.
- */
+/* The step waits for an absent CloudStack, since after giving up its undo would have to wait, too.
+ * When CloudStack is back, the step has its whole time again. */
 static int64_t patience_left_ms(const struct operation *operation, int64_t allowed_ms)
 {
 	struct cloud_health health;
@@ -584,7 +582,7 @@ int operation_cancel(struct operation *operation, struct err *err)
 			       operation_status_names[operation->ended ? operation->ended->status
 								       : operation->record.status]);
 	if (operation->record.undoing)
-		return err_set(err, ERR_CONFLICT, "operation %s is already being taken back",
+		return err_set(err, ERR_CONFLICT, "operation %s is already being undone",
 			       operation->record.id);
 	if (operation->record.status == OPERATION_EXECUTING && is_past_return(operation))
 		return err_set(err, ERR_CONFLICT,

@@ -7,11 +7,12 @@
  * An operation is a table of steps and a context. The engine alone moves it: it commits the step
  * number and the context, then runs the step, and the step ends in exactly one verb - next, fail,
  * again or wait. Every step is written to be run twice, because after a crash the engine simply
- * runs the stored step again. When a step fails, is cancelled or overdue (the same path), the steps
- * are taken back from there, the failed one included, by their undo functions and the same verbs.
+ * runs the stored step again. When a step fails, is cancelled or is overdue (the same path), the
+ * engine undoes the steps from there backwards, the failed step included, by their undo functions
+ * and the same verbs.
  *
- * Operations on one volume queue first-in first-out; the others run side by side. There is one
- * exit, which commits, frees the queue and tells everybody once.
+ * Operations on one volume queue first-in first-out; the others run side by side. All operations
+ * end through one exit, which commits, frees the queue and tells all listeners once.
  */
 
 #include "core/engine/operation_table.h"
@@ -22,39 +23,39 @@ void operation_next(struct operation *operation);
 void operation_fail(struct operation *operation, const struct err *err);
 void operation_failf(struct operation *operation, enum err_code code, const char *format, ...)
 	_printf_(3, 4);
-/* Run this step again after delay_ms or when woken; the text says what it waits for and is shown
- * when it is overdue. */
+/* Run this step again after delay_ms or when woken. The text names the event that the step waits
+ * for; if the step becomes overdue, the error shows the text. */
 void operation_again(struct operation *operation, int64_t delay_ms, const char *format, ...)
 	_printf_(3, 4);
 /*
- * A callback will come, once and on a later turn, and say one of these verbs; it is cancelled if
- * the operation is interrupted before. Whoever has something to wait for brings its kind, which
- * outlives the operation.
+ * A callback will come, once and on a later turn, and speak one of these verbs; the wait is
+ * cancelled if the operation is interrupted before. kind describes the awaited object, and outlives
+ * the operation.
  */
 void operation_wait(struct operation *operation, void *awaited, const struct wait_kind *kind);
 
 /* ---- for steps ---- */
 
-/* What becomes true of the volume with the next commit, which ends this step; dropped if the step
- * fails. */
+/* Changes of the volume that become true with the next commit, which ends this step; dropped if the
+ * step fails. */
 struct change *operation_change(struct operation *operation);
-/* The same, and what an earlier run of this step has put there is dropped. */
+/* The same, without the changes that an earlier run of this step has put there. */
 struct change *operation_change_anew(struct operation *operation);
 
-/* ERR_CONFLICT when it has ended or can only go forward. */
+/* ERR_CONFLICT if the operation has ended or can only go forward. */
 int operation_cancel(struct operation *operation, struct err *err);
 
 /* ---- for the engine ---- */
 
 void operation_init_wakers(struct operation *operation);
-/* Commits the operation as it is, with what is staged; what comes next is decided when that has
- * landed. */
+/* Commits the operation as it is, with its staged change; the end of the commit decides the next
+ * move. */
 void operation_commit(struct operation *operation, const char *previous_status);
 /*
- * One that waits, and is now at the head of its queue or in none: start it, or go on where it stood
- * when the daemon stopped. One that is still being accepted, or has been cancelled where it stood,
- * comes back by its own commit. NULL is no operation.
+ * If the operation waits and is at the head of its queue or in none: starts it, or goes on where it
+ * stood when the daemon stopped. An operation that is still being accepted, or was cancelled while
+ * it stood still, comes back by its own commit. NULL is no operation.
  */
 void operation_begin_if_turn(struct operation *operation);
-/* Cancel and time-out, in whatever phase it is. */
+/* Cancels the operation or ends its time, in whatever phase it is. */
 void operation_interrupt(struct operation *operation, const struct err *err);

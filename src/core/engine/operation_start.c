@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How operations come to be and how they come back: accepted for a request, put back to work after
- * a start, settled when nothing is left of what they could not undo, and woken when a device or
- * CloudStack changes. How they move is operation.c, where they stand is operation_table.c.
+ * How operations begin and come back: accepted for a request, put back to work after a start,
+ * settled when nothing they could not undo is left, and woken when a device or CloudStack changes.
+ * operation.c moves them, operation_table.c keeps them.
  */
 
 #include "core/engine/operation_start.h"
@@ -23,7 +23,7 @@
 #include "core/model/volume.h"
 #include "disk/device.h"
 
-/* An absent CloudStack is asked this often, by all that wait for it together. */
+/* All operations that wait for an absent CloudStack together ask it this often. */
 #define RETRY_EVERY_MS 200
 
 static struct operation *operation_new(struct engine *engine, enum operation_type type)
@@ -90,7 +90,7 @@ static int restore_context(struct operation *operation, struct err *err)
 	record_init(operation->kind->context, operation->context);
 	if (!json || record_from_json(operation->kind->context, operation->context, json, err) < 0)
 		return -1;
-	str_set(&operation->record.context, NULL); /* written anew by every commit */
+	str_set(&operation->record.context, NULL); /* each commit writes it again */
 	return 0;
 }
 
@@ -177,7 +177,7 @@ void operation_settle(struct engine *engine, const struct operation_record *reco
 	settling->record.needs_attention = false;
 	settling->record.updated_at = clock_wall_ms();
 	free(settling->record.error);
-	settling->record.error = xasprintf("%s; since then nothing of it was found",
+	settling->record.error = xasprintf("%s; a later check found nothing left of it",
 					   str_or(record->error, "it failed"));
 	change_put_operation(change, &settling->record, operation_status_names[record->status],
 			     "{\"settled\":true}");

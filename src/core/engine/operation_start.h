@@ -9,39 +9,40 @@ struct engine;
 struct env;
 struct model;
 
-/* kinds: by type. ops: what the steps work with; the engine hands it on with each operation and
- * does not look at it. */
+/* kinds: by type. ops: for the steps; the engine hands it on with each operation and does not look
+ * inside. */
 struct engine *engine_new(struct env *env, struct model *model,
 			  const struct operation_kind *const *kinds, struct ops *ops);
 /* returns NULL, takes NULL; all operations are forgotten */
 struct engine *engine_free(struct engine *engine);
 
-/* What a new operation is begun with. */
+/* The arguments of a new operation. */
 struct operation_order {
 	enum operation_type type;
-	const char *volume_id; /* NULL when it is not known yet */
+	const char *volume_id; /* NULL if it is not known yet */
 	const char *vm_id;
-	const char *request_id; /* NULL when the asker gave none */
-	char *request;          /* JSON kept with it; taken over */
+	const char *request_id; /* NULL if the client gave none */
+	char *request;          /* JSON kept with the operation; taken over */
 	void *context;          /* heap struct of the kind; taken over */
 };
 
-/* accepted runs once, on a later turn, when it is durable or was refused by the store (then
- * operation is NULL). */
+/* accepted runs once, on a later turn, when the operation is durable or the store has refused it
+ * (then its operation is NULL). */
 struct operation_asker *operation_start(struct engine *engine, const struct operation_order *order,
 					operation_accepted_fn accepted, void *arg);
 /* Puts a stored, unfinished operation back to work. */
 void operation_resume(struct engine *engine, const struct operation_record *record);
-/* Nothing is left of what this ended operation could not take back: it needs no attention any
+/* Nothing of this ended operation is left that it could not undo, so it needs no attention any
  * more. */
 void operation_settle(struct engine *engine, const struct operation_record *record);
-/* A device came, went or changed: steps that wait for the kernel look again, and so do jobs it may
- * belong to. */
+/* A device came, went or changed: steps that wait for the kernel run again, and jobs that
+ * may concern the device are polled at once. */
 void operation_on_device(struct engine *engine, const struct device *device);
 /*
- * While CloudStack is away all that wait for it ask in turn, so that thousands ask no more often
- * than a few: when may this one, that would wait for delay_ms?
+ * While CloudStack is away, all operations that wait for it ask in turn, so that thousands ask no
+ * more often than a few. Returns after how many ms an operation that would wait for delay_ms may
+ * ask.
  */
 int64_t operation_retry_in(struct engine *engine, int64_t delay_ms);
-/* CloudStack is back: steps that wait for it try at once. */
+/* CloudStack is back: steps that wait for it run again at once. */
 void operation_on_cloud_back(struct engine *engine);

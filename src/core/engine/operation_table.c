@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * How operations come to be and where they stand: made for a request or read back from the store,
- * kept in the list of the unfinished or of the ended, lined up behind others on the same volume.
- * How they move is operation.c.
- */
+/* Where operations stand: in the list of the unfinished or of the ended, and in a queue behind
+ * others on the same volume. operation_start.c makes them, operation.c moves them. */
 
 #include "core/engine/operation_table.h"
 
@@ -23,7 +20,7 @@ void operation_link(struct operation *operation)
 	HASH_ADD_KEYPTR(hh, engine->operations, record->id, strlen(record->id), operation);
 	if (!record->request_id)
 		return;
-	/* A key is free again after a day, and the one who had it may still be in memory. */
+	/* A key is free again after a day, and the operation that had it may still be in memory. */
 	older = operation_find_request(engine, record->request_id);
 	if (older && strcmp(older->record.id, record->id) > 0)
 		return;
@@ -207,7 +204,7 @@ void operation_set_volume(struct operation *operation, const char *volume_id)
 	TAILQ_INSERT_HEAD(&operation->queue->operations, operation, queue_entry);
 }
 
-/* ---- new ones, and old ones read back ---- */
+/* ---- look-up ---- */
 
 struct operation *operation_find(struct engine *engine, const char *id)
 {
@@ -224,8 +221,6 @@ struct operation *operation_find_request(struct engine *engine, const char *requ
 	HASH_FIND(request_hh, engine->requests, request_id, strlen(request_id), operation);
 	return operation;
 }
-
-/* ---- ended, and settled later ---- */
 
 void operation_each(struct engine *engine, void (*fn)(void *arg, const char *operation_id),
 		    void *arg)

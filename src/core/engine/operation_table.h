@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/*
- * The operations there are: what an operation is made of, the registry of those in memory, and the
- * queue of each volume.
- */
+/* The operations: the parts of an operation, the registry of those in memory, and the queue of each
+ * volume. */
 
 #include <sys/queue.h>
 
@@ -18,19 +16,20 @@ struct device;
 struct operation;
 struct ops;
 
-/* How long a step may take, counted from its first run in this process; the figures are
+/* How long a step may take, counted from its first run in this process; the times are
  * configuration. */
 enum step_deadline {
-	STEP_CLOUD,  /* answers of CloudStack; stands still while CloudStack cannot be reached */
+	STEP_CLOUD,  /* answers of CloudStack; stands still while CloudStack is away */
 	STEP_DEVICE, /* the kernel */
 };
 
 struct step {
 	const char *name;
 	void (*run)(struct operation *operation);
-	void (*undo)(struct operation *operation); /* NULL: nothing to take back */
+	void (*undo)(struct operation *operation); /* NULL: nothing to undo */
 	enum step_deadline deadline;
-	/* once entered, no cancel; what it did itself stays, the steps before it are taken back */
+	/* once it is entered, the operation cannot be cancelled; its own effect stays, the steps
+	 * before it are undone */
 	bool no_return;
 };
 
@@ -49,10 +48,10 @@ struct operation_kind {
 	enum operation_type type;
 	const struct record *context;
 	struct step_group groups[STEP_GROUPS_MAX]; /* one after the other */
-	/* The response object's members, once the last step is through. */
+	/* Writes the response object's members after the last step. */
 	void (*respond)(struct operation *operation, struct json_writer *writer);
-	/* What may be where when it could not be taken back or ended in silence, as half a
-	 * sentence; to be freed. */
+	/* Names what the operation may have left behind, and where, if its undo failed or it ended
+	 * in silence: half a sentence, to be freed. */
 	char *(*left_over)(const struct operation *operation);
 };
 
@@ -66,17 +65,15 @@ enum operation_phase {
 	PHASE_ENDED
 };
 
-/* How the engine speaks to one kind of thing that operations wait for. */
+/* How the engine speaks to one kind of object that operations wait for. */
 struct wait_kind {
 	void (*cancel)(void *awaited); /* its callback will not run */
-	/*
-	 * One of the volume's devices came, went or changed; NULL: no matter. May end the wait: it
-	 * cancels what is awaited and says a verb.
-	 */
+	/* One of the volume's devices came, went or changed; NULL: that does not matter. May end
+	 * the wait: then it cancels the awaited object and speaks a verb. */
 	void (*poke)(struct operation *operation);
 };
 
-/* All operations on one volume, the one at the head runs. Lives as long as it has members. */
+/* All operations on one volume, of which the first runs. Lives as long as it has members. */
 struct volume_queue {
 	char *volume_id;
 	TAILQ_HEAD(, operation) operations;
@@ -88,7 +85,7 @@ TAILQ_HEAD(operation_list, operation);
 typedef void (*operation_accepted_fn)(void *arg, struct operation *operation,
 				      const struct err *err);
 
-/* Who asked for an operation, and has not been told yet whether it was accepted. */
+/* A caller that requested an operation, and has not been told yet whether it was accepted. */
 struct operation_asker {
 	TAILQ_ENTRY(operation_asker) entry;
 	struct operation *operation;
@@ -100,20 +97,20 @@ struct operation {
 	struct operation_record record;
 	const struct operation_kind *kind;
 	struct engine *engine;
-	struct ops *ops; /* what its steps work with */
+	struct ops *ops; /* for its steps */
 	void *context;
 	size_t step;
 	enum operation_phase phase;
 	unsigned runs; /* of this step in this process */
 	bool resumed;  /* this step may have run before this process */
-	bool job_lost; /* this step's, and that was told */
-	/* Thousands may be unfinished and hardly any of them has one of these, so they are not part
-	 * of it. */
+	bool job_lost; /* this step's job was lost, and that was reported */
+	/* On the heap, since thousands of operations may be unfinished and hardly any has one of
+	 * these. */
 	struct err *failure; /* the first error */
-	/* cancel or time-out that arrived while it could not be handled */
+	/* a cancel or time-out that arrived while it could not be handled */
 	struct err *interruption;
-	char *reason; /* why it last asked to run again */
-	/* overdue, it fails with this one; ERR_NONE with a time-out */
+	char *reason; /* why the step last asked to run again */
+	/* the error if the step becomes overdue; ERR_NONE: a time-out */
 	enum err_code reason_code;
 	/* its first commit: its askers have not been told yet */
 	bool accepting;
@@ -121,13 +118,13 @@ struct operation {
 	struct loop_task turn;
 	struct loop_timer sleep;
 	struct loop_timer deadline;
-	/* the wait slot: whose callback will go on, NULL when nothing is awaited */
+	/* the wait slot: the object whose callback goes on; NULL: nothing is awaited */
 	void *awaited;
 	const struct wait_kind *wait_kind;
-	/* as it will be once its last commit is durable, NULL before: until then nobody sees it
-	 * ended */
+	/* The record after the last commit, NULL before that. Until the commit is durable, the
+	 * operation shows as unfinished. */
 	struct operation_record *ended;
-	/* staged for the next commit, or on its way with it; NULL when nothing is */
+	/* staged for the next commit, or on its way with it; NULL: nothing is */
 	struct change *change;
 
 	struct volume_queue *queue;
@@ -155,7 +152,7 @@ static inline const struct step *operation_step(const struct operation *operatio
 	return operation_kind_step(operation->kind, operation->step);
 }
 
-/* True when this step may have had its effect before: look before doing it again. */
+/* True if this step may have had its effect before: look before doing it again. */
 static inline bool operation_is_rerun(const struct operation *operation)
 {
 	return operation->resumed || operation->runs > 1;
@@ -166,18 +163,19 @@ struct operation *operation_find(struct engine *engine, const char *id);
 struct operation *operation_first(const struct engine *engine);
 struct operation *operation_after(const struct operation *operation);
 size_t operation_count(const struct engine *engine); /* of the unfinished */
-/* The one in memory that was asked for under this key. */
+/* The operation in memory that was requested under this key. */
 struct operation *operation_find_request(struct engine *engine, const char *request_id);
-/* Unfinished and recently ended ones. */
+/* For unfinished and recently ended operations. */
 void operation_each(struct engine *engine, void (*fn)(void *arg, const char *operation_id),
 		    void *arg);
 /* True while an operation on the volume is under way or queued. */
 bool operation_busy(struct engine *engine, const char *volume_id);
-/* The operation has learned which volume it is about; from now on it waits in the queue of that
- * volume. */
+/* The operation has learned its volume; from now on it stands at the head of that volume's
+ * queue. */
 void operation_set_volume(struct operation *operation, const char *volume_id);
 
-/* Also asks for an operation that is being accepted: accepted runs once, as for the first asker. */
+/* Joins another asker to an operation that is being accepted: accepted runs once, as for the first
+ * asker. */
 struct operation_asker *operation_join(struct operation *operation, operation_accepted_fn accepted,
 				       void *arg);
 /* The asker has left before it was told: accepted will not run. */
@@ -189,16 +187,16 @@ void operation_leave(struct operation_asker *asker);
 void operation_add(struct operation *operation);
 /* Into the hashes, by id and by the request's key. */
 void operation_link(struct operation *operation);
-/* From the hashes and whichever list it is in: unfinished, or ended. */
+/* From the hashes and from its list: the unfinished, or the ended. */
 void operation_unlink(struct operation *operation);
 void operation_free(struct operation *operation);
 void operation_join_queue(struct operation *operation, const char *volume_id);
 void operation_leave_queue(struct operation *operation);
 bool operation_has_turn(const struct operation *operation);
-/* Stops everything the operation waits for; none of its callbacks will run. */
+/* Stops all that the operation waits for; none of its callbacks will run. */
 void operation_stop_waiting(struct operation *operation);
 void operation_drop_ended(struct operation *operation);
-/* What is staged and not on its way yet. */
+/* Drops the change that is staged and not on its way yet. */
 void operation_change_drop(struct operation *operation);
 /* Keeps a copy in *slot; NULL empties it. */
 void operation_keep_err(struct err **slot, const struct err *err);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * Names come before exports on the way up and after them on the way down. The chain below has one
- * call under way at a time; on_part_done() alone decides what follows.
- */
+/* Names come before exports on the way up and after them on the way down. The chain below has one
+ * call under way at a time; on_part_done() alone decides the next one. */
 
 #include "core/host/activation.h"
 
@@ -47,7 +45,7 @@ struct activation {
 	enum part plan[PART_COUNT];
 	size_t planned, at;
 	struct device device; /* as it was found */
-	char *path;           /* what is exported */
+	char *path;           /* the path that is exported */
 	bool is_stale;        /* another disk may have got the number meanwhile */
 	struct devmap_call *map_call;
 	struct export_call *export_call;
@@ -160,9 +158,9 @@ static void begin_part(struct activation *activation)
 }
 
 /*
- * A name is pointed at a number, and the kernel gives numbers out again: only if the disk is still
- * there afterwards, it is the disk the name leads to. A name that may lead to another one is cut
- * off at once.
+ * A name is pointed at a device number, and the kernel gives numbers out again: the name leads to
+ * the right disk only if the disk is still there afterwards. A name that may lead to another disk
+ * is cut off at once.
  */
 static void cut_if_stale(struct activation *activation)
 {
@@ -188,7 +186,7 @@ static void on_turn(struct loop_task *task)
 		begin_part(activation);
 }
 
-/* True when the answer is as good as "done". */
+/* True if the answer is as good as "done". */
 static bool may_pass(struct activation *activation, const struct err *err)
 {
 	struct host *host = activation->host;
@@ -205,7 +203,8 @@ static bool may_pass(struct activation *activation, const struct err *err)
 	case PART_UNMAP:
 		if (err->code == ERR_NONE)
 			suspended_remove(host, activation->volume_id);
-		/* Cut off from its disk already; it goes when the last one has closed it. */
+		/* The map is cut off from its disk already; it goes when the last program has
+		 * closed it. */
 		return err->code == ERR_NONE ||
 		       (err->code == ERR_CONFLICT && activation->goal == ACTIVATION_FORCED_DOWN);
 	case PART_ADD:
@@ -218,8 +217,8 @@ static bool may_pass(struct activation *activation, const struct err *err)
 	return err->code == ERR_NONE;
 }
 
-/* Only that asks for another name: a disk that is held today shall be called tomorrow what it was
- * called before. */
+/* Only this conflict asks for another name: a disk that is held today shall have the same name
+ * tomorrow. */
 static bool is_name_taken(const struct activation *activation, const struct err *err)
 {
 	return activation->plan[activation->at] == PART_ACTIVATE && err->code == ERR_CONFLICT &&
@@ -244,7 +243,7 @@ static void on_part_done(void *arg, const struct err *err)
 		finish(activation, &copy);
 		return;
 	} else {
-		log_notice("volume=%s: its name is another program's: %s; it is called %s instead",
+		log_notice("volume=%s: another program has its name: %s; its new name is %s",
 			   activation->volume_id, err->text,
 			   name_find(activation->host->model, activation->volume_id));
 		free(activation->path);

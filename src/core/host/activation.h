@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * What stands between a volume's disk and those who use it: the stable name (dm/devmap) and the NBD
- * export on top of it (nbd/exporter). Both say how things shall be, so whatever is asked for twice
- * is there once, and a step may simply run again. Where stable names or exports are turned off,
- * that part is there at once.
+ * The layers between a volume's disk and its users: the stable name (dm/devmap) and the NBD export
+ * on top of it (nbd/exporter). A request names the desired state, so a repeated request changes
+ * nothing, and a step may simply run again. If stable names or exports are turned off, that part is
+ * done at once.
  */
 
 #include "base/err.h"
@@ -22,11 +22,11 @@ enum activation_part {
 
 enum activation_goal {
 	ACTIVATION_UP, /* the name leads to the disk, the export answers an NBD client */
-	/* neither is left; ERR_CONFLICT, and nothing done, while somebody uses it */
+	/* neither is left; ERR_CONFLICT, and nothing done, while a program uses them */
 	ACTIVATION_DOWN,
-	/* the same by force: clients are disconnected, and a name still open is all errors */
+	/* the same by force: clients are disconnected, and a name still open gives errors only */
 	ACTIVATION_FORCED_DOWN,
-	/* the name stays, and whoever uses it waits for the volume: host/suspended says how long */
+	/* the name stays, and its users wait for the volume: host/suspended says how long */
 	ACTIVATION_SUSPENDED,
 };
 
@@ -38,13 +38,11 @@ struct activation *activation_start(struct host *host, const char *volume_id,
 				    enum activation_goal goal, unsigned parts,
 				    const struct device *device, activation_done_fn done,
 				    void *arg);
-/* What has been begun may still happen; tidying looks what has become of it. Not from inside
+/* An activation that has begun may still happen; the reconciler finds its result. Not from inside
  * done. */
 void activation_cancel(struct activation *activation);
-/*
- * While a claim is held, only its holder changes the volume's map or export: others see it busy,
- * wait, and ask again. volume_id is copied.
- */
+/* While a claim is held, only its holder changes the volume's map or export: other callers find the
+ * volume busy, wait, and ask again. volume_id is copied. */
 struct activation_claim *activation_claim(struct host *host, const char *volume_id);
 /* returns NULL, takes NULL */
 struct activation_claim *activation_release(struct activation_claim *claim);

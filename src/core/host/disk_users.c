@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The kernel is asked on a worker, one disk after the other. What is pulled out is what CloudStack
- * attached, not what we noted: so every disk that is the volume is looked at, and one that comes
- * while another is looked at has its turn, too.
+ * A worker asks the kernel about one disk after the other. A detachment pulls out the disks that
+ * CloudStack attached, and not the disk that we noted: so every disk that is the volume is checked,
+ * and a disk that comes during a check has its turn, too.
  */
 
 #include "core/host/disk_users.h"
@@ -24,7 +24,7 @@ struct usage_check *usage_start(struct host *host, const char *volume_id,
 	struct usage_ignore ours = { .map_uuid = map };
 	struct export_health engine = { 0 };
 
-	/* The engine's clients are asked about where the export is closed. */
+	/* The engine is asked for its clients when the export is closed. */
 	if (host->env->options.exporter)
 		exporter_health(host->env->options.exporter, &engine);
 	ours.pid = engine.pid;
@@ -34,8 +34,8 @@ struct usage_check *usage_start(struct host *host, const char *volume_id,
 struct disk_users {
 	struct host *host;
 	char *volume_id;
-	uint64_t checked; /* device.seen of the disk that was looked at last */
-	char *path;       /* its name */
+	uint64_t checked; /* device.seen of the disk that was checked last */
+	char *path;       /* the path of that disk */
 	bool guessed;
 	struct usage_check *usage_check;
 	disk_users_judge_fn judge;
@@ -52,7 +52,8 @@ static void disk_users_free(struct disk_users *check)
 
 static void on_usage(void *arg, const struct usage_result *result);
 
-/* True: a disk is being looked at. False: that is over, and *err says how it ended. */
+/* True: a disk is being checked. False: no disk is left, or the check failed, and *err tells
+ * which. */
 static bool check_next(struct disk_users *check, struct err *err)
 {
 	struct host *host = check->host;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Who uses the disks of a volume on this machine? Our own map and NBD engine are not counted. */
+/* The users of a volume's disks on this machine. Our own map and NBD engine are not counted. */
 
 #include "disk/usage.h"
 
@@ -9,26 +9,26 @@ struct device;
 struct disk_users;
 struct host;
 
-/* Who uses this one disk of a volume? done runs once, on a later turn, unless cancelled. */
+/* The users of this one disk of a volume. done runs once, on a later turn, unless cancelled. */
 struct usage_check *usage_start(struct host *host, const char *volume_id,
 				const struct device *device, usage_done_fn done, void *arg);
 
-/* What is known of one disk of the volume. */
+/* The findings about one disk of the volume. */
 struct disk_use {
 	const char *path;
-	bool guessed; /* it only could be the volume's */
+	bool guessed; /* the disk could be the volume's, but need not be */
 	const struct usage_result *result;
 };
 
-/* May the volume be taken away from those who use this disk? -1 with an error ends the check. */
+/* May the volume be taken away from the users of this disk? -1 with an error ends the check. */
 typedef int (*disk_users_judge_fn)(void *arg, const struct disk_use *use, struct err *err);
-/* No error: every disk was looked at, and each may be taken away. */
+/* No error: every disk was checked, and each may be taken away. */
 typedef void (*disk_users_done_fn)(void *arg, const struct err *err);
 
 /*
- * All disks of the volume, each as the kernel shows it at that moment, until judge refuses one.
- * NULL: the answer is there, in *err, and done does not run. Otherwise done runs once, on a later
- * turn, unless cancelled.
+ * Checks all disks of the volume, each as the kernel shows it at that moment, until judge refuses
+ * one. NULL: the answer is in *err already, and done does not run. Otherwise done runs once, on a
+ * later turn, unless cancelled.
  */
 struct disk_users *disk_users_check(struct host *host, const char *volume_id,
 				    disk_users_judge_fn judge, disk_users_done_fn done, void *arg,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One disk after the other. What a file system or a program has not written yet is kept with the
- * partition or the map it uses, not with the disk below, so that is flushed before the disk if
- * anything may still stand on it.
+ * One disk after the other. The kernel keeps unwritten data of a file system or a program with the
+ * partition or the map that it uses, and not with the disk below; so these are flushed before the
+ * disk if they may still be in use.
  */
 
 #include "core/host/flush_volume.h"
@@ -19,7 +19,8 @@ struct flush_volume {
 	struct host *host;
 	char *volume_id;
 	bool force;
-	bool upper;       /* what stands on the disks is being flushed, and not yet the disks */
+	/* the partitions and maps on the disks are being flushed, and not yet the disks */
+	bool upper;
 	uint64_t flushed; /* device.seen of the disk that was flushed last */
 	struct flush *flush;
 	flush_volume_fn done;
@@ -44,7 +45,7 @@ static void finish(struct flush_volume *flush, const struct err *err)
 
 static void on_flushed(void *arg, const struct err *err);
 
-/* First what stands on the disks, if that is to be flushed, and then the disks. */
+/* First the partitions and maps on the disks, if they are to be flushed, and then the disks. */
 static const struct device *next_to_flush(struct flush_volume *flush)
 {
 	const struct device *device =
@@ -80,9 +81,8 @@ static void on_flushed(void *arg, const struct err *err)
 		return;
 	}
 	if (err->code && err->code != ERR_NOT_FOUND)
-		log_warning(
-			"volume=%s: it is detached by force, and what was written may be lost: %s",
-			flush->volume_id, err->text);
+		log_warning("volume=%s is detached by force, and written data may be lost: %s",
+			    flush->volume_id, err->text);
 	if (!flush_next(flush))
 		finish(flush, &(struct err){ 0 });
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the kernel still holds of a volume is written to its disks. */
+/* Writes the data that the kernel still holds for a volume to its disks. */
 
 #include "base/err.h"
 
@@ -11,9 +11,9 @@ struct host;
 typedef void (*flush_volume_fn)(void *arg, const struct err *err);
 
 /*
- * All disks of the volume. By force also what stands on them, first; and what cannot be written is
- * logged and given up. NULL: there is nothing to flush, and done does not run. Otherwise done runs
- * once, on a later turn, unless cancelled.
+ * Flushes all disks of the volume. By force it flushes the partitions and maps on them first; data
+ * that cannot be written are then logged and given up. NULL: there is nothing to flush, and done
+ * does not run. Otherwise done runs once, on a later turn, unless cancelled.
  */
 struct flush_volume *flush_volume(struct host *host, const char *volume_id, bool force,
 				  flush_volume_fn done, void *arg);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What stands between a disk and its users on this machine, put together. */
+/* Putting the layers between a disk and its users together. */
 
 #include "core/host/host.h"
 

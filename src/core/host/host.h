@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the files of this room share: activations under way, claims, and maps that are suspended. */
+/* Shared by the files of this directory: activations under way, claims, and suspended maps. */
 
 #include <sys/queue.h>
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A timer a name; when it fires, device mapper is told to let everybody go with an error.
+ * Each name has a timer; when it fires, device mapper is told to release all waiting users with an
+ * error.
  *
- * A map that waits outlives this process, and so must the end of the wait. It is noted in a file
- * where things last until the machine is switched off, as maps do, in the time of the clock that
+ * A suspended map outlives this process, and so must the end of the wait. The end is noted in a
+ * file that lasts until the machine is switched off, as maps do, in the time of the clock that
  * began with the machine.
  */
 
@@ -29,7 +30,7 @@ struct suspended {
 	char *volume_id;
 	struct host *host;
 	struct loop_timer timer;
-	struct devmap_call *call; /* it is being made all errors */
+	struct devmap_call *call; /* the map is being changed to give errors only */
 	UT_hash_handle hh;
 };
 
@@ -58,7 +59,7 @@ static char *note_path(const struct host *host, const char *volume_id)
 	return xasprintf("%s/held-%s", host->env->options.run_dir, volume_id);
 }
 
-/* When it ends; 0: nobody has noted it. */
+/* When the wait ends; 0: it was not noted. */
 static int64_t noted_end(const struct host *host, const char *volume_id)
 {
 	_cleanup_free_ char *path = note_path(host, volume_id);
@@ -69,7 +70,7 @@ static int64_t noted_end(const struct host *host, const char *volume_id)
 	return end < latest ? end : latest;
 }
 
-/* Without it the name is held anew after a restart, which is better than not at all. */
+/* Without the note the whole wait begins again after a restart, which is better than no wait. */
 static void note_end(const struct host *host, const char *volume_id, int64_t end)
 {
 	_cleanup_free_ char *path = note_path(host, volume_id),
@@ -99,7 +100,7 @@ static void on_failed(void *arg, const struct err *err)
 
 	suspended->call = NULL;
 	if (err->code) {
-		log_error("volume=%s: those who wait for it could not be told: %s",
+		log_error("volume=%s: the users that wait for it could not be told: %s",
 			  suspended->volume_id, err->text);
 		if (!host->env->draining) {
 			loop_timer_set(host->env->loop, &suspended->timer, AGAIN_MS);
@@ -126,7 +127,7 @@ static void on_over(struct loop_timer *timer)
 	struct suspended *suspended = container_of(timer, struct suspended, timer);
 
 	log_warning(
-		"volume=%s: it did not come back in time; whoever uses its name now gets errors",
+		"volume=%s did not come back in time; the users of its name get errors from now on",
 		suspended->volume_id);
 	let_go(suspended);
 }
@@ -152,7 +153,7 @@ void suspended_add(struct host *host, const char *volume_id)
 
 	if (find(host, volume_id))
 		return;
-	/* One that has passed is an earlier one's. */
+	/* An end that has passed belongs to an earlier wait. */
 	if (end <= clock_mono_ms())
 		end = clock_mono_ms() + host->env->options.hold_ms;
 	note_end(host, volume_id, end);
@@ -208,8 +209,8 @@ bool suspended_give_up_all(struct host *host)
 	HASH_ITER(hh, host->suspended, suspended, next) {
 		if (!suspended->call)
 			log_warning(
-				"volume=%s: it is not back, and nobody is left to wait for it; whoever uses its "
-				"name now gets errors",
+				"volume=%s is not back, and the daemon stops; the users of its name get errors from "
+				"now on",
 				suspended->volume_id);
 		let_go(suspended);
 	}

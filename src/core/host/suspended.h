@@ -2,23 +2,24 @@
 #pragma once
 
 /*
- * Names on hold: their volume is away and shall come back, and whoever uses them waits. Nobody
- * waits for ever: device.hold_seconds after the volume was detached the name becomes all errors,
- * and reconcile/host_sync takes away what nobody uses any more. A daemon that was killed goes on
- * with what is left of the time; one that stops waits for nobody, since nobody may come to end it.
+ * Suspended names: their volume is away and shall come back, and their users wait. No user waits
+ * indefinitely: device.hold_seconds after the volume was detached the name gives errors only, and
+ * reconcile/host_sync removes it when it is not used any more. A daemon that was killed goes on
+ * with the rest of the time; a daemon that stops ends all waits, since no daemon may come to end
+ * them.
  */
 
 #include "base/util.h"
 
 struct host;
 
-/* About to be suspended; once more is no change. */
+/* The name is about to be suspended; a repeated call changes nothing. */
 void suspended_add(struct host *host, const char *volume_id);
-/* It is found suspended: for what is left of the time. */
+/* The name was found suspended: its users wait for the rest of the time. */
 void suspended_found(struct host *host, const char *volume_id);
-/* It is back, or gone; none is no change. */
+/* The volume is back, or gone; without a suspended name the call changes nothing. */
 void suspended_remove(struct host *host, const char *volume_id);
-/* None will, as this process ends. True when there is none any more: ask until then. */
+/* Ends all waits, as this process ends. True when no suspended name is left: ask until then. */
 bool suspended_give_up_all(struct host *host);
 bool suspended_has(struct host *host, const char *volume_id);
 void suspended_init(struct host *host);

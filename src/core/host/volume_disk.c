@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * Disks are taken in the order they appeared, so that one that comes while another is worked on has
- * its turn, too.
- */
+/* Disks are taken in the order they appeared, so that a disk that comes during the work on another
+ * has its turn, too. */
 
 #include "core/host/volume_disk.h"
 
@@ -33,7 +31,7 @@ static const struct device *first_such_disk(const struct host *host, const char 
 	return first;
 }
 
-/* It is nobody else's and has the size. */
+/* The disk belongs to no other volume and has the size. */
 static bool could_be_disk(struct model *model, const char *volume_id, const struct device *device)
 {
 	const struct volume *volume = volume_find(model, volume_id);
@@ -51,7 +49,7 @@ const struct device *volume_disk_after(const struct host *host, const char *volu
 		*guessed = !is_known;
 	if (is_known)
 		return first_such_disk(host, volume_id, seen, mapping_is_disk);
-	return disks_say_who_they_are(host->env)
+	return disks_identify_themselves(host->env)
 		       ? NULL
 		       : first_such_disk(host, volume_id, seen, could_be_disk);
 }

@@ -2,18 +2,16 @@
 #pragma once
 
 /*
- * The disks here that are a volume, mapped or not, or could be. Where disks do not say which volume
- * they are, a boot makes strangers of all of them; then every disk that is nobody else's and has
- * the size could be the one.
+ * The disks here that are a volume, mapped or not, or could be. If disks do not identify
+ * themselves, no disk can be told from another after a boot; then every disk of the right size that
+ * belongs to no other volume could be the volume.
  */
 
 #include "disk/device.h"
 
 struct host;
 
-/*
- * Of these disks the first that has appeared after `seen` (device.seen; 0: from the first on); NULL
- * when there is none. guessed (may be NULL) tells whether it only could be.
- */
+/* The first of these disks that appeared after `seen` (device.seen; 0: the first of all); NULL if
+ * there is none. guessed (may be NULL) tells whether the disk only could be the volume. */
 const struct device *volume_disk_after(const struct host *host, const char *volume_id,
 				       uint64_t seen, bool *guessed);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What an administrator asks: how the daemon is, and a comparison of store, CloudStack and kernel
+/* An administrator's methods: the daemon's health, and a comparison of store, CloudStack and kernel
  * now. */
 
 #include "core/methods/admin_methods.h"

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * The one door: what is the same for every method and every surface. A call begins on a turn of its
- * own and is answered exactly once; whatever it waits for is let go when the asker leaves.
- */
+/* The one door for every method and every surface. A call begins on a turn of its own and is
+ * answered exactly once; if the asker leaves, the call stops waiting. */
 
 #include "core/methods/call.h"
 

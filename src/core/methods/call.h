@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/*
- * A call under way: what was asked, by which caller, and what the answer waits for.
- */
+/* A call under way: its arguments, its caller, and the awaited object of its answer. */
 
 #include <sys/queue.h>
 
@@ -19,10 +17,10 @@ struct call {
 	call_done_fn done;
 	void *arg;
 	struct loop_task begin;
-	/* the wait slot: what the answer waits for, NULL when it waits for nothing */
+	/* the wait slot: the object that the answer waits for, NULL: none */
 	void *awaited;
 	void (*cancel)(void *awaited);
-	/* what the method keeps until the call is answered or cancelled */
+	/* the method's own data, until the call is answered or cancelled */
 	void *state;
 	void (*free_state)(void *state);
 };
@@ -30,8 +28,8 @@ struct call {
 struct call *call_new(struct calls *calls, enum method_id id, const void *args,
 		      const struct caller *caller, call_done_fn done, void *arg);
 
-/* The call waits for one thing, whose callback comes on a later turn; it is cancelled if the asker
- * leaves before that. */
+/* The call waits for one object, whose callback comes on a later turn; the wait is cancelled if the
+ * asker leaves before that. */
 void call_wait(struct call *call, void *awaited, void (*cancel)(void *awaited));
 /* That callback has come. */
 void call_waited(struct call *call);
@@ -45,5 +43,5 @@ void call_answer_as(struct call *call, const struct answer *answer);
 void call_fail(struct call *call, const struct err *err);
 void call_failf(struct call *call, enum err_code code, const char *format, ...) _printf_(3, 4);
 
-/* The key of a call that asks for a change, NULL when it gave none. */
+/* The key of a call that asks for a change, NULL if the client gave none. */
 const char *request_id_of(const struct call *call);

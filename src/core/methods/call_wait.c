@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * How each kind of thing that a call waits for is cancelled when the asker leaves first. What has
- * been begun below may still happen; a commit is on its way to the store and only forgets the call.
- */
+/* How each kind of wait is cancelled if the asker leaves before the answer. Work that has begun
+ * below may still happen; a commit is on its way to the store and only forgets the call. */
 
 #include "core/methods/call_wait.h"
 

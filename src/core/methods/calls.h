@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The calls under way, and what methods work with: call->calls. */
+/* The calls under way, and the objects that methods work with: call->calls. */
 
 #include <sys/queue.h>
 

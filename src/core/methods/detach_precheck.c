@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Who asks to take a volume away from under somebody is told so at once, instead of by an operation
- * that fails a moment later. This is a courtesy: the operation looks again when its turn comes, and
- * that look decides. So whatever can't be found out here is left to it, and a volume that something
- * is being done to already is not looked at.
+ * A client that asks to detach a volume in use is told so at once, and not by an operation that
+ * fails a moment later. This is a courtesy: the operation looks for users again when its turn
+ * comes, and that look decides. So a question that cannot be answered here is left to the
+ * operation, and a volume with an operation under way is not checked.
  *
- * Where several volumes are served, nobody can say whose a client is but the NBD server, and it
- * says so only when it is asked to close the export. So it is asked, as the operation would do
- * next. If no operation comes of it, tidying brings the export back.
+ * If several volumes are served, only the NBD server can tell which volume a client uses, and it
+ * tells that only when it is asked to close the export. So it is asked, as the operation would do
+ * next. If no operation follows, the reconciler brings the export back.
  */
 
 #include "core/methods/detach_precheck.h"
@@ -28,10 +28,10 @@
 #include "disk/usage.h"
 #include "nbd/exporter.h"
 
-/* Nobody waits longer to hear that the operation will find out. */
+/* No client waits longer to hear that the operation will find out. */
 #define PATIENCE_MS 3000
 
-/* An NBD server may need a moment to part with a client that has just left. */
+/* An NBD server may need a moment to drop a client that has just left. */
 #define LEAVING_MS 700
 
 struct precheck {
@@ -39,10 +39,10 @@ struct precheck {
 	const char *volume_id; /* in the call's arguments */
 	enum in_use_leave leave;
 	void (*proceed)(struct call *call);
-	bool looked; /* once already, for clients of its export */
+	bool looked; /* once already, because of clients of its export */
 	struct activation_claim *claim;
 	struct loop_timer patience;
-	/* what it waits for, at most one of these */
+	/* the call that the check waits for, at most one of these */
 	struct usage_check *usage_check;
 	struct export_call *listing;
 	struct activation *closing;
@@ -227,7 +227,7 @@ void detach_precheck(struct call *call, const char *volume_id, enum in_use_leave
 			   "volume %s carries this system; it is never detached", volume_id);
 		return;
 	}
-	/* What the last scan saw may be seconds old. */
+	/* The last scan may be seconds old. */
 	device = sysblock_scan(calls->env->sysblock, NULL) < 0
 			 ? NULL
 			 : mapping_next_disk(calls->model, volume_id, NULL);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * Questions about this machine's disks and the volumes they are. What the last scan saw may have
- * changed hands since, so the kernel is asked again before an answer names a device.
- */
+/* Questions about this machine's disks and their volumes. Device names may have changed hands since
+ * the last scan, so the kernel is asked again before an answer names a device. */
 
 #include "core/methods/device_methods.h"
 
@@ -57,7 +55,7 @@ void device_list(struct call *call)
 	struct err err = { 0 };
 	size_t count;
 
-	/* What the last scan saw may have changed hands since. */
+	/* The name may have changed hands since the last scan. */
 	if (sysblock_scan(calls->env->sysblock, &err) < 0) {
 		call_fail(call, &err);
 		return;
@@ -75,7 +73,7 @@ void device_list(struct call *call)
 #define BY_ID_FOLDER "disk/by-id/"
 
 /*
- * What is left of a device's path behind its folder: "vdb" of "/dev/vdb", the link's own name of a
+ * The rest of a device's path behind its folder: "vdb" of "/dev/vdb", the link's own name of a
  * by-id path. Another folder is not taken off, since "/dev/mapper/vdb" is another device than
  * "/dev/vdb".
  */
@@ -94,8 +92,7 @@ static const char *name_in_dev(const struct calls *calls, const char *path)
 	return str_has_prefix(path, BY_ID_FOLDER) ? path + strlen(BY_ID_FOLDER) : path;
 }
 
-/* By-id links are compared as the names they are; the link itself may be stale and is not
- * followed. */
+/* By-id links are compared by their names; the link itself may be stale and is not followed. */
 static const struct mapping *mapping_by_link(struct calls *calls, const char *name)
 {
 	struct mapping *mapping;
@@ -119,7 +116,7 @@ void device_volume(struct call *call)
 	const struct device *device = sysblock_find(call->calls->env->sysblock, name);
 	const struct mapping *mapping;
 
-	/* What the last scan saw may have changed hands since. */
+	/* The name may have changed hands since the last scan. */
 	if (device && !sysblock_verify(call->calls->env->sysblock, device))
 		device = NULL;
 	mapping = device ? mapping_of_device(call->calls->model, device)

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * From a call to its method: what is checked for every call, in one order - rights, required
- * arguments, the request key, whether a change can be begun now - and the list of methods.
- */
+/* From a call to its method: the checks that every call passes, in one order - rights, required
+ * arguments, the request key, whether a change can be begun now - and the list of methods. */
 
 #include <assert.h>
 

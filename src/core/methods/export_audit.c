@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Exports compared and cleaned up by request. Three sides are laid beside each other - what is
- * noted, what the engine serves, which disk is there - and each difference is named. An export
- * counts as an orphan only if that is proven: its name is one of ours, CloudStack has been heard,
- * the volume is not attached here, and nothing is being done to it. That is asked once more at the
- * moment of removal, and who is still connected to one keeps it.
+ * Exports compared and cleaned up by request. Three sides are compared - our notes, the exports
+ * that the engine serves, the disks that are here - and each difference is named. An export counts
+ * as an orphan only if that is proven: its name is one of ours, CloudStack's list is known, the
+ * volume is not attached here, and no operation works on it. That is checked again at the moment of
+ * removal, and an orphan with connected clients stays.
  */
 
 #include "core/methods/export_audit.h"
@@ -92,7 +92,7 @@ static void compare_served(struct report *report, const struct export_record *re
 	_cleanup_free_ char *found = NULL;
 
 	if (!seen) {
-		found = xasprintf("it is noted as %s, and the NBD server %s%s",
+		found = xasprintf("the export is noted as %s, and the NBD server %s%s",
 				  export_status_names[record->status],
 				  err->code ? "cannot be asked: " : "does not serve it",
 				  err->code ? err->text : "");
@@ -100,14 +100,14 @@ static void compare_served(struct report *report, const struct export_record *re
 		return;
 	}
 	if (!streq(seen->device_path, record->device_path)) {
-		found = xasprintf("it is noted for %s, and the NBD server serves %s",
+		found = xasprintf("the export is noted for %s, and the NBD server serves %s",
 				  record->device_path, seen->device_path);
 		differ(report, record->export_name, "device-differs", found);
 	}
 	if (seen->read_only != record->read_only)
 		differ(report, record->export_name, "mode-differs",
-		       seen->read_only ? "it is noted for writing and served read-only"
-				       : "it is noted read-only and served for writing");
+		       seen->read_only ? "the export is noted for writing and served read-only"
+				       : "the export is noted read-only and served for writing");
 }
 
 static void compare_device(struct calls *calls, struct report *report,
@@ -126,7 +126,7 @@ static void compare_device(struct calls *calls, struct report *report,
 		differ(report, record->export_name, "device-gone",
 		       "the disk of its volume is gone");
 	} else if (device->size != record->size) {
-		found = xasprintf("it is served with %llu bytes, and the disk has %llu",
+		found = xasprintf("the export is served with %llu bytes, and the disk has %llu",
 				  (unsigned long long)record->size,
 				  (unsigned long long)device->size);
 		differ(report, record->export_name, "size-differs", found);
@@ -156,10 +156,10 @@ static void on_seen_for_validate(void *arg, const struct export_seen *items, siz
 
 		if (!volume_id)
 			differ(&report, items[i].name, "foreign",
-			       "the NBD server serves it for somebody else");
+			       "the NBD server serves it for another program");
 		else if (!export_find(calls->model, volume_id))
 			differ(&report, items[i].name, "not-noted",
-			       "the NBD server serves it, and it is not noted");
+			       "the NBD server serves it, but it is not noted");
 	}
 	json_end_array(&report.writer);
 	report_answer(call, &report,
@@ -168,7 +168,7 @@ static void on_seen_for_validate(void *arg, const struct export_seen *items, siz
 				   : xasprintf("%zu exports compared, nothing differs", checked));
 }
 
-/* What the engine serves, then fn; without an engine nothing is. */
+/* Asks for the exports that the engine serves, then calls fn; without an engine there are none. */
 static void with_served(struct call *call, export_listed_fn fn)
 {
 	if (call->calls->env->options.exporter)
@@ -211,7 +211,7 @@ static void orphan_add(struct cleanup *cleanup, const char *name)
 
 	if (!host_sync_is_orphan(calls->host_sync, name))
 		return;
-	/* How old it is, only a note tells. */
+	/* Only our note tells the age of an export. */
 	if (cleanup->max_age_ms &&
 	    (!export || clock_wall_ms() - export->record.updated_at < cleanup->max_age_ms))
 		return;
@@ -378,7 +378,7 @@ static void cleanup_begin(struct cleanup *cleanup)
 	struct calls *calls = cleanup->call->calls;
 	struct orphan *orphan;
 
-	cleanup->waiting = 1; /* nothing may end while orphans are still being begun */
+	cleanup->waiting = 1; /* no orphan may end while orphans are still being begun */
 	TAILQ_FOREACH(orphan, &cleanup->orphans, entry) {
 		const char *volume_id = export_volume_of(orphan->name);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Exports by request. The wish is committed before the engine is asked, and what became of it
- * afterwards; so a daemon that dies between finds an export that is not served yet, and serves it.
- * While a request changes the export of a volume, operations on that volume wait where they would
- * touch it, and the other way round.
+ * Exports by request. The desired export is committed before the engine is asked, and the engine's
+ * result afterwards; so if the daemon dies in between, the next one finds an export that is not
+ * served yet, and serves it. While a request changes the export of a volume, operations on that
+ * volume wait before they touch it, and the other way round.
  */
 
 #include "core/methods/export_methods.h"
@@ -29,7 +29,7 @@
 /* A call that changes the export of a volume. */
 struct export_change {
 	struct activation_claim *claim;
-	bool was_desired; /* the export was to be there before it was asked for */
+	bool was_desired; /* the export was desired already before this request */
 };
 
 static void export_change_free(void *state)
@@ -119,8 +119,8 @@ static void on_desired(void *arg, const struct err *err)
 						      ACTIVATION_ALL, device, on_activated, call));
 }
 
-/* The one there may be as it is now; NULL when one has to be made, with *err saying why not, if
- * so. */
+/* The present export, if it is served as requested. NULL with *err: the export cannot be made; NULL
+ * without: it has to be made. */
 static const struct export *check_create(struct call *call, struct err *err)
 {
 	struct calls *calls = call->calls;
@@ -147,7 +147,7 @@ static const struct export *check_create(struct call *call, struct err *err)
 	if (operation_busy(calls->engine, args->volume_id) ||
 	    activation_is_busy(calls->host, args->volume_id))
 		err_set(err, ERR_CONFLICT,
-			"something is being done to volume %s; ask again when that has ended",
+			"another request works on volume %s; ask again when that has ended",
 			args->volume_id);
 	else if (!mapping || !env_is_appliance(calls->env, mapping->record.vm_id))
 		err_set(err, ERR_CONFLICT,
@@ -176,8 +176,8 @@ static void desire(struct call *call)
 					     CHANGE_OPTIONAL, on_desired, call));
 }
 
-/* Two who write to a disk without knowing of each other destroy what is on it. Who only has it open
- * may know. */
+/* Two writers that do not know of each other destroy the contents of a disk. A program that only
+ * has the disk open may know. */
 static void on_usage(void *arg, const struct usage_result *result)
 {
 	struct call *call = arg;
@@ -247,7 +247,8 @@ static void on_closed(void *arg, const struct err *err)
 	bool is_noted = export_find(call->calls->model, args->volume_id) != NULL;
 
 	call_waited(call);
-	/* What an engine that is away serves and is not noted is closed when it is back. */
+	/* If an engine that is away serves an export without a note, the reconciler closes the
+	 * export when the engine is back. */
 	if (err->code && (is_noted || err->code != ERR_UNAVAILABLE))
 		call_fail(call, err);
 	else if (is_noted)
@@ -257,7 +258,7 @@ static void on_closed(void *arg, const struct err *err)
 		answer_deleted(call);
 }
 
-/* Also one that is not noted may be served: by an engine that is older than what is noted. */
+/* An export without a note may be served, too: by an engine that is older than our notes. */
 void export_delete(struct call *call)
 {
 	struct calls *calls = call->calls;
@@ -271,7 +272,7 @@ void export_delete(struct call *call)
 	if (operation_busy(calls->engine, args->volume_id) ||
 	    activation_is_busy(calls->host, args->volume_id)) {
 		call_failf(call, ERR_CONFLICT,
-			   "something is being done to volume %s; ask again when that has ended",
+			   "another request works on volume %s; ask again when that has ended",
 			   args->volume_id);
 		return;
 	}
@@ -319,7 +320,8 @@ static int by_volume(const void *a, const void *b)
 	return strcmp((*left)->record.volume_id, (*right)->record.volume_id);
 }
 
-/* What is noted as served, and is not at this moment, is about to be: the engine begins anew. */
+/* An export that is noted as served, and is not served at this moment, will be soon: the engine
+ * begins anew. */
 static void show(const struct call *call, const struct export *export,
 		 const struct export_seen *items, size_t count, const struct err *err,
 		 struct export_record *out)
@@ -380,7 +382,7 @@ static void on_clients_known(void *arg, const struct export_seen *items, size_t 
 
 	call_waited(call);
 	if (err->code)
-		count = 0; /* then who is connected is not certain, which is said */
+		count = 0; /* then the connected clients are not certain, and the answer says so */
 	if (call->method == &methods[METHOD_EXPORT_LIST]) {
 		answer_list(call, call->args, items, count, err);
 		return;

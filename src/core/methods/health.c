@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How we are. Unhealthy means that answers may be wrong or lost (the store or the kernel's devices
- * cannot be read); without CloudStack the daemon is degraded: everything known is still true, and
- * changes are refused.
+ * The daemon's health. Unhealthy means that answers may be wrong or lost (the store or the kernel's
+ * devices cannot be read); without CloudStack the daemon is degraded: all its knowledge is still
+ * true, and changes are refused.
  */
 
 #include "core/methods/health.h"
@@ -102,8 +102,8 @@ int health_check_changes(struct calls *calls, struct err *err)
 	struct parts parts;
 
 	look(calls, &parts);
-	/* Only who wants to change something has missed CloudStack; asking how we are must not cost
-	 * a request to it. */
+	/* Only a change has missed CloudStack; a question about the health must not cost a request
+	 * to it. */
 	if (parts.cloud_configured && !parts.cloud.usable)
 		reconcile_soon(calls->reconciler);
 	return may_change(calls, &parts, err);

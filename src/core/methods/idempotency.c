@@ -3,11 +3,11 @@
 /*
  * The same request twice.
  *
- * A client that lost our answer asks again, and must not get a second volume. If it gives its
- * request a key of its own, the operation keeps that key, and for a day whoever comes with it gets
- * that operation - being accepted, running or long ended, in this process or a later one. The key
- * is looked up before anything else is checked, so that an answer can be had again even while
- * nothing new could be begun.
+ * A client that lost our answer asks again, and must not get a second volume. If the client gives
+ * its request a key of its own, the operation keeps that key, and for a day every request with the
+ * key gets that operation - being accepted, running or long ended, in this process or a later one.
+ * The key is looked up before anything else is checked, so that an answer can be had again even
+ * while no new operation could be begun.
  */
 
 #include "core/methods/idempotency.h"
@@ -43,7 +43,8 @@ static void answer_again(struct call *call, const struct operation_record *recor
 			record->id, operation_type_names[record->type]);
 }
 
-/* True when an operation in memory has the key, and the call is settled or waits for it. */
+/* True if an operation in memory has the key; then the call is answered, or waits for the
+ * operation. */
 static bool find_in_memory(struct call *call)
 {
 	struct operation *operation =
@@ -86,7 +87,7 @@ static void on_looked_up(void *arg, const struct store_operations *result)
 		call_fail(call, &result->err);
 	else if (result->count > 0)
 		answer_again(call, &result->items[0]);
-	else if (!find_in_memory(call)) /* somebody may have come with it meanwhile */
+	else if (!find_in_memory(call)) /* another call may have come with the key meanwhile */
 		admit(call);
 }
 

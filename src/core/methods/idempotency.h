@@ -5,5 +5,5 @@
 
 struct call;
 
-/* A call with a key: answered with the operation that was begun under it, or admitted. */
+/* A call with a key: answered with the operation that was begun under the key, or admitted. */
 void idempotency_begin(struct call *call, void (*admit)(struct call *call));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Questions about operations. Living ones are answered from memory, ended ones by the store; a
- * caller can wait for the end of an operation, and a cancellation is answered when it is durable.
+ * Questions about operations. Unfinished operations are answered from memory, ended ones by the
+ * store; a caller can wait for the end of an operation, and a cancellation is answered when it is
+ * durable.
  */
 
 #include "core/methods/operation_methods.h"
@@ -17,7 +18,7 @@
 #include "core/model/event.h"
 #include "store/store.h"
 
-/* What a cancelled operation is doing just now is not always interrupted at once. */
+/* The present work of a cancelled operation is not always interrupted at once. */
 #define CANCEL_PATIENCE_MS 10000
 
 /* A call that waits for an operation to end. */
@@ -25,7 +26,7 @@ struct waiter {
 	TAILQ_ENTRY(waiter) entry;
 	struct call *call;
 	const char *operation_id; /* in the call's arguments */
-	bool undo_will_do;        /* its turning back is the answer, too */
+	bool undo_will_do;        /* the begin of its undo is the answer, too */
 	struct loop_timer patience;
 };
 
@@ -52,7 +53,8 @@ static struct waiter *find_waiter(struct calls *calls, const char *operation_id,
 	return NULL;
 }
 
-/* From the start each time: a caller that is answered may cancel any other call. */
+/* Each round begins with the first call, since a caller that is answered may cancel any other
+ * call. */
 static void answer_waiters(struct calls *calls, const struct operation_record *record, bool undoing)
 {
 	struct waiter *waiter;
@@ -181,7 +183,7 @@ static void on_operation(void *arg, const struct store_operations *result)
 		call_answer(call, &result->items[0]);
 }
 
-/* Operations that are in memory but not yet durable have been promised to nobody and do not
+/* An operation that is in memory but not yet durable has been promised to no client and does not
  * exist. */
 static struct operation *find_living(struct call *call, const char *id)
 {

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * What each method does. Changes begin an operation and answer with it once it is durable;
- * questions about living things are answered from memory, questions about ended operations by the
- * store.
- */
+/* The methods about volumes. A change begins an operation and is answered with it once it is
+ * durable; questions about volumes are answered from memory. */
 
 #include "core/methods/volume_methods.h"
 
@@ -62,7 +59,7 @@ void volume_detach(struct call *call)
 	const struct volume_detach_args *args = call->args;
 	enum in_use_leave leave = IN_USE_REFUSED;
 
-	/* With the name kept, those who use it wait with it. */
+	/* If the name is kept, its users wait with it. */
 	if (args->keep_name && call->calls->env->options.devmap)
 		leave = IN_USE_BY_NAME;
 	if (args->force)
@@ -95,7 +92,7 @@ void volume_resize(struct call *call)
 
 /* ---- volumes ---- */
 
-/* Where the list has never been fetched, an empty answer would be a lie. */
+/* If the list has never been fetched, an empty answer would be a lie. */
 static bool check_known(struct call *call)
 {
 	struct cloud_health health = { 0 };

@@ -2,11 +2,11 @@
 
 /*
  * One pipeline: collect, submit, wait for the store, apply to the model, tell. The model follows
- * the store, never the other way round, so what a caller or a listener has been told survives a
- * crash.
+ * the store, never the other way round, so everything that a caller or a listener has been told
+ * survives a crash.
  *
- * A name that a volume has been given becomes durable with the next change about the volume,
- * whatever that change is.
+ * A name that a volume has been given becomes durable with the next change of the volume, of
+ * whatever kind.
  */
 
 #include "core/model/commit.h"
@@ -27,7 +27,7 @@ struct change {
 	TAILQ_ENTRY(change) entry; /* from the submission on */
 	struct model *model;
 	char *entity;
-	struct store_batch *batch; /* what the model does not keep */
+	struct store_batch *batch; /* rows that the model does not keep */
 	bool has_operation;
 	struct mapping_record *mappings;
 	size_t mapping_count;
@@ -202,7 +202,7 @@ static void apply(struct change *change)
 	}
 }
 
-/* An operation says itself what a refusal means for it. */
+/* The operation decides itself what a refusal means for it. */
 static void log_refusal(const struct change *change, const struct err *err)
 {
 	if (is_of_export(change))
@@ -238,10 +238,8 @@ static void on_answered(void *arg, const struct err *err)
 
 /* ---- submitting ---- */
 
-/*
- * Two disks may have swapped names. So all rows are taken out before any is put back: the store's
- * unique key then sees no passing double.
- */
+/* Two disks may have swapped names. So all rows are taken out before any is put back, and the
+ * store's unique key sees no passing double. */
 static void put_mappings(struct change *change, struct store_batch *batch)
 {
 	for (size_t i = 0; i < change->mapping_count && change->mapping_count > 1; i++)

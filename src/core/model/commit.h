@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * The only way to change the model: a change collects what is to become true of a volume, goes to
- * the store as one batch, and the model follows when that is durable. Events tell of it after that.
+ * The only way to change the model: a change collects the new facts about a volume and goes to the
+ * store as one batch, and the model follows when the batch is durable. After that, events tell of
+ * it.
  */
 
 #include "spec/records.h"
@@ -14,7 +15,7 @@ struct err;
 
 enum change_flags {
 	CHANGE_WHATEVER_COMES = 0,
-	/* given back with an error when the store is away, instead of waiting for it */
+	/* given back with an error if the store is away, instead of waiting for it */
 	CHANGE_OPTIONAL = 1 << 0,
 	/* a mapping that an operation has removed meanwhile stays removed */
 	CHANGE_IF_MAPPED = 1 << 1,
@@ -23,19 +24,19 @@ enum change_flags {
 /* Runs once, after the model has followed; err says why the store refused. */
 typedef void (*change_done_fn)(void *arg, const struct err *err);
 
-/* What the owner of a change wants to do between "it is durable" and "the model follows"; each may
- * be NULL. */
+/* Called for the owner of a change between "it is durable" and "the model follows"; each may be
+ * NULL. */
 struct change_hooks {
-	/* False: what became durable is not true any more; it was corrected and submitted once
-	 * more. */
+	/* False: the facts that became durable are not true any more; they were corrected and
+	 * submitted once more. */
 	bool (*landed)(void *arg);
 	void (*replacing)(void *arg, const struct mapping_record *old,
 			  const struct mapping_record *new);
 };
 
-/* entity: the volume, or what else the batch is about; batches about one entity land in order. */
+/* entity: the volume, or another subject of the batch; batches about one entity land in order. */
 struct change *change_new(struct model *model, const char *entity);
-/* One that has not been submitted; takes NULL. */
+/* For a change that has not been submitted; takes NULL. */
 void change_free(struct change *change);
 
 /* With its row of history. details is a JSON object. */
@@ -44,12 +45,12 @@ void change_put_operation(struct change *change, const struct operation_record *
 /* Each takes the texts of the record. Several mappings may exchange their devices. */
 void change_put_mapping(struct change *change, struct mapping_record *record);
 void change_set_export(struct change *change, struct export_record *record); /* at most one */
-/* Of the volume the change is about. */
+/* Of the volume that the change is about. */
 void change_drop_mapping(struct change *change);
 void change_drop_export(struct change *change);
 void change_drop_name(struct change *change);
 
-/* What was put, until done runs; NULL when it was not. */
+/* The record that was put, until done runs; NULL if none was. */
 struct mapping_record *change_mapping(struct change *change);
 const struct export_record *change_export(const struct change *change);
 
@@ -61,7 +62,8 @@ void change_submit(struct change *change, unsigned flags, const struct change_ho
 		   change_done_fn done, void *arg);
 void change_forget(struct change *change); /* done will not run */
 
-/* A change of one thing, submitted; record NULL: it is dropped. Takes the texts of the record. */
+/* Submits a change of one record; record NULL: the record is dropped. Takes the texts of the
+ * record. */
 struct change *commit_mapping(struct model *model, const char *volume_id,
 			      struct mapping_record *record, unsigned flags, change_done_fn done,
 			      void *arg);
@@ -69,12 +71,12 @@ struct change *commit_export(struct model *model, const char *volume_id,
 			     struct export_record *record, unsigned flags, change_done_fn done,
 			     void *arg);
 
-/* Changes on their way to the store that belong to no operation: of any mapping, of the export of a
- * volume. */
+/* Changes on their way to the store that belong to no operation: of any mapping, or of the export
+ * of a volume. */
 bool change_has_mappings(const struct model *model);
 bool change_has_export(const struct model *model, const char *volume_id);
 
-/* Everything that is on its way to the store. */
+/* All changes on their way to the store. */
 size_t change_count(const struct model *model);
 
 void changes_free(struct model *model);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The event that tells of a drift, with the device named only if that is true at the moment of
- * telling. */
+/* The event that tells of a drift. The device is named only if the name is true when the event is
+ * told. */
 
 #include "core/model/drift_event.h"
 
@@ -14,7 +14,7 @@
 #include "disk/device.h"
 #include "disk/sysblock.h"
 
-/* A repair takes its time; a name is told only if it is the disk's at this moment. */
+/* A repair takes time; the name is told only if it is the disk's at this moment. */
 static bool is_path_true(struct model *model, const struct drift_record *record)
 {
 	for (size_t i = 0; i < sysblock_count(model->env->sysblock); i++) {

@@ -2,8 +2,8 @@
 
 /*
  * Events wait in a list and are delivered by a task, so that a listener never runs inside the
- * change it hears of and hears of everything in order. Each carries copies: what it tells is what
- * was true then. Volumes are the exception: they are marked, and one event a turn says "look
+ * change it hears of, and hears of all changes in order. Each event carries copies: it tells the
+ * state of its moment. Volumes are the exception: they are marked, and one event a turn says "look
  * again".
  */
 
@@ -52,7 +52,7 @@ static void on_events_task(struct loop_task *task)
 	struct pending_event *pending;
 
 	TAILQ_CONCAT(&list, &model->events, entry);
-	/* Volumes first: whoever hears that an operation has ended finds the volume as the
+	/* Volumes come first: a listener that hears of an operation's end finds the volume as the
 	 * operation left it. */
 	model->tell_volumes(model);
 	while ((pending = TAILQ_FIRST(&list))) {

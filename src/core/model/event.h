@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Events on their way to those who listen. */
+/* Events on their way to the listeners. */
 
 #include "core/event.h"
 
@@ -19,7 +19,7 @@ void events_volume(struct model *model, enum event_type type, const char *volume
 void events_export(struct model *model, enum event_type type, const char *volume_id);
 /*
  * Changed volumes are not queued but marked, by the module that keeps them. tell_volumes delivers
- * one event for each that is marked; it runs before the other events of a turn, on the turn that
+ * one event for each marked volume; it runs before the other events of a turn, on the turn that
  * events_queue_volumes() asks for.
  */
 void events_init(struct model *model, void (*tell_volumes)(struct model *model));

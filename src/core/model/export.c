@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The exports there should be: what the store remembers and the NBD engine serves. One is made by
- * every attachment to this machine and goes with the detachment; others are made and removed by
- * request. As with mappings the store comes first, the model second, and events tell what is
- * durable.
+ * The desired exports: the store remembers them and the NBD engine serves them. Every attachment to
+ * this machine makes an export, which goes with the detachment; other exports are made and removed
+ * by request. As with mappings the store comes first, the model second, and events tell of durable
+ * changes only.
  */
 
 #include "core/model/export.h"

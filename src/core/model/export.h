@@ -26,11 +26,11 @@ static inline struct export *export_next(const struct export *export)
 size_t export_count(const struct model *model);
 struct export *export_find(struct model *model, const char *volume_id);
 char *export_name_of(const char *volume_id); /* the caller frees it */
-/* points into name; NULL for a name that is not ours */
+/* points into name; NULL if the daemon did not make the name */
 const char *export_volume_of(const char *name);
-/* The record as it is, or a new one; the caller clears it. */
+/* The present record, or a new one; the caller clears it. */
 void export_make(struct model *model, const char *volume_id, struct export_record *out);
-/* It is served from this disk. */
+/* Notes that the export is served from this disk. */
 void export_place(struct model *model, struct export_record *record, const struct device *device);
 /* After the commit: into the model, with its event. */
 void export_put(struct model *model, const struct export_record *record);

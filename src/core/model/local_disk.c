@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Which disk of this machine is a mapped volume's: the one that says so itself, or, for buses that
- * carry no identity, the one with the kernel's sequence number of the disk the mapping was made
- * for, which counts anew in each boot. The kernel's name of a disk decides nothing.
+ * Which disk of this machine is a mapped volume's: the disk that identifies itself as the volume,
+ * or, on buses that carry no identity, the disk with the kernel's sequence number from the mapping,
+ * which starts anew in each boot. The kernel's name of a disk decides nothing.
  */
 
 #include "core/model/local_disk.h"
@@ -33,7 +33,7 @@ bool local_disk_is(const struct env *env, const struct mapping_record *record,
 	       local_disk_is_this_boot(env, record);
 }
 
-bool disks_say_who_they_are(const struct env *env)
+bool disks_identify_themselves(const struct env *env)
 {
 	for (size_t i = 0; i < sysblock_count(env->sysblock); i++) {
 		if (sysblock_at(env->sysblock, i)->has_identity)

@@ -11,11 +11,11 @@ struct env;
 
 /* The mapping was described in the boot that is running. */
 bool local_disk_is_this_boot(const struct env *env, const struct mapping_record *record);
-/* The device is the very disk the record is about. */
+/* The device is the same disk that the record is about. */
 bool local_disk_is(const struct env *env, const struct mapping_record *record,
 		   const struct device *device);
-/* The one disk a mapping belongs to, as the last scan saw it; NULL when there is none, or more than
- * one. */
+/* The one disk that a mapping belongs to, according to the last scan; NULL if there is none, or
+ * more than one. */
 const struct device *mapping_disk(struct env *env, const struct mapping_record *record);
-/* Some disk here says which volume it is, and so every volume's would. */
-bool disks_say_who_they_are(const struct env *env);
+/* Some disk here identifies itself as a volume, and so would the disk of every volume. */
+bool disks_identify_themselves(const struct env *env);

@@ -3,10 +3,10 @@
 /*
  * Which volume is which device.
  *
- * A mapping on this VM is tied to one very disk: by the disk's own identity, or, for buses that
- * carry none, by the kernel's sequence number of the disk it was made for, which counts anew in
- * each boot. The kernel's name is only the present address of that disk and follows it: when the
- * disk is gone the mapping says so instead of keeping a name that another disk may get next.
+ * A mapping on this VM is tied to exactly one disk: by the disk's own identity, or, on buses that
+ * carry none, by the kernel's sequence number of the disk that it was made for, which starts anew
+ * in each boot. The kernel's name is only the present address of that disk and follows it: if the
+ * disk is gone, the mapping says so, and does not keep a name that another disk may get next.
  */
 
 #include "core/model/mapping.h"
@@ -67,8 +67,7 @@ const struct device *mapping_next_disk(struct model *model, const char *volume_i
 	return NULL;
 }
 
-/* By the name that was noted, or, when names have changed hands since, by being the only such
- * disk. */
+/* The disk with the noted name, or, if names have changed hands since, the only such disk. */
 static bool is_mapping_disk(struct model *model, const struct mapping_record *record,
 			    const struct device *device)
 {
@@ -116,7 +115,7 @@ void device_to_record(struct model *model, const struct device *device, struct d
 
 /* ---- records ---- */
 
-/* The links udev makes for the buses CloudStack uses; they are told, never followed. */
+/* The links that udev makes on the buses CloudStack uses; they are shown, never followed. */
 static char *by_id_path(const struct device *device)
 {
 	if (!device->serial[0])
@@ -150,7 +149,7 @@ void mapping_make(struct model *model, const char *volume_id, const char *vm_id,
 	out->created_at = out->attached_at = clock_wall_ms();
 }
 
-/* Where there are no names (any more), nobody is told one. */
+/* Without names (any more), no name is shown. */
 static const char *name_here(struct model *model, const struct mapping_record *record)
 {
 	return model->env->options.devmap ? name_find(model, record->volume_id) : NULL;
@@ -200,8 +199,8 @@ void mapping_describe(struct model *model, struct mapping_record *record,
 	free(record->by_id_path);
 	record->by_id_path = by_id_path(device);
 	str_set(&record->linux_state, "detected");
-	/* Before this machine was the appliance nobody has looked; whoever finds it now has gone by
-	 * its name. */
+	/* Before this machine was the appliance, no scan looked for this disk; a disk that is found
+	 * now was found by its identity. */
 	if (record->matched_by == MATCHED_NOT)
 		record->matched_by = MATCHED_BY_IDENTITY;
 	record->size = device->size;

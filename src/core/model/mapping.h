@@ -21,35 +21,35 @@ static inline struct mapping *mapping_next(const struct mapping *mapping)
 }
 size_t mapping_count(const struct model *model);
 struct mapping *mapping_find(struct model *model, const char *volume_id);
-/* The device is the volume's disk: it says so itself, or it is the nameless one the volume was
- * mapped to. */
+/* The device is the volume's disk: it identifies itself as the volume, or it has no identity and is
+ * the disk that the volume was mapped to. */
 bool mapping_is_disk(struct model *model, const char *volume_id, const struct device *device);
-/* The next such disk behind previous, in the kernel's order, as the last scan saw it; previous
+/* The next such disk after previous, in the kernel's order, according to the last scan; previous
  * NULL: the first. */
 const struct device *mapping_next_disk(struct model *model, const char *volume_id,
 				       const struct device *previous);
-/* The mapping of a kernel device on this VM, NULL when it is nobody's. */
+/* The mapping of a kernel device on this VM, NULL if there is none. */
 struct mapping *mapping_of_device(struct model *model, const struct device *device);
-/* The device behind a mapping on this VM, re-read from the kernel this moment; NULL when it is not
- * there. */
+/* The device behind a mapping on this VM, read again from the kernel at this moment; NULL if it is
+ * not there. */
 const struct device *mapping_device(struct model *model, const struct mapping *mapping);
 void device_to_record(struct model *model, const struct device *device, struct device_record *out);
-/* As the outside sees it: an address is given only when the disk is there at this moment. */
+/* The mapping for clients: an address is given only if the disk is there at this moment. */
 void mapping_to_record(struct model *model, const struct mapping *mapping,
 		       struct mapping_record *out);
 /* A new mapping of a volume to a VM, without its place; the caller clears it. */
 void mapping_make(struct model *model, const char *volume_id, const char *vm_id,
 		  struct mapping_record *out);
-/* Where it is: the disk on this VM (NULL: gone), or CloudStack's slot and size on another. */
+/* Sets the place: the disk on this VM (NULL: gone), or CloudStack's slot and size on another VM. */
 void mapping_place(struct model *model, struct mapping_record *record, int64_t device_id,
 		   uint64_t size, const struct device *device);
 void mapping_describe(struct model *model, struct mapping_record *record,
 		      const struct device *device);
-/* The record says what the kernel shows, and what the volume's device is called here. */
+/* The record agrees with the kernel, and with the present name of the volume's device. */
 bool mapping_is_up_to_date(struct model *model, const struct mapping_record *record,
 			   const struct device *device);
-/* Into the model as the store has it. Nobody is told: after a start everybody reads everything
- * anew. */
+/* Puts the store's record into the model, without an event: after a start all listeners read
+ * everything anew. */
 void mapping_load(struct model *model, const struct mapping_record *record);
 /* After the commit: into the model, with its event. */
 void mapping_put(struct model *model, const struct mapping_record *record);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/*
- * What is known, in memory. The files of this room keep one table each and share the struct below;
- * other rooms hand a model on and see nothing of it.
- */
+/* The daemon's knowledge, in memory. Each file of this directory keeps one table of it and shares
+ * the struct below; the other directories hand a model on and do not look inside. */
 
 #include <sys/queue.h>
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Commands go down as calls, knowledge comes up as events and notices. An event tells a surface
- * what has become true and durable; a notice tells core itself what may have become untrue.
+ * Commands go down as calls, knowledge comes up as events and notices. An event tells a surface of
+ * a change that is true and durable; a notice tells core itself of knowledge that may have become
+ * untrue.
  */
 
 #include "core/model/notice.h"

@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * Hints from below. A module that learns that something above it may have to act tells a notice,
- * and knows neither which module listens nor what follows.
+ * Hints from below. A module sends a notice if a module above it may have to act; the sender knows
+ * neither which module listens nor what follows.
  *
- * A notice is delivered at once, inside the call that tells it. So a listener only sets a timer,
+ * A notice is delivered at once, inside the call that sends it. So a listener only sets a timer,
  * queues a task or starts work whose answer comes on a later turn; it never changes the model.
  * Surfaces never see notices: they get events.
  */
@@ -15,18 +15,18 @@
 struct model;
 
 enum notice_type {
-	NOTICE_HOST_UNSURE,    /* a name or an export may not be as it should be */
-	NOTICE_DEVICES_UNSURE, /* a mapping may not say what the kernel shows */
-	NOTICE_CLOUD_UNSURE,   /* the volumes may not be as CloudStack last said */
+	NOTICE_HOST_UNSURE,    /* a name or an export may not be as desired */
+	NOTICE_DEVICES_UNSURE, /* a mapping may disagree with the kernel */
+	NOTICE_CLOUD_UNSURE,   /* the volumes may differ from CloudStack's last list */
 	/* the volume's mapping has another disk, or the volume has no mapping any more */
 	NOTICE_DISK_CHANGED,
 	NOTICE_NAME_DROPPED,       /* the volume is gone for good, and its name with it */
-	NOTICE_MAPPINGS_COMMITTED, /* a batch of mappings has been answered by the store */
+	NOTICE_MAPPINGS_COMMITTED, /* the store has answered a batch of mappings */
 };
 
 struct notice {
 	enum notice_type type;
-	const char *volume_id; /* of those about one volume; NULL otherwise */
+	const char *volume_id; /* for notices about one volume; NULL otherwise */
 };
 
 struct notice_listener {

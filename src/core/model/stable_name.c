@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What a volume's device is always called.
+ * The stable name of a volume's device.
  *
- * A name is given once and kept for as long as the volume exists, whether it is attached or not:
- * whoever was told /dev/mapper/vol01234567 last year finds that volume there or nothing. So the
+ * A name is given once and kept for as long as the volume exists, whether it is attached or not: a
+ * client that was told /dev/mapper/vol01234567 last year finds that volume there or nothing. So the
  * next volume whose UUID begins with the same digits gets more of them, even while the first one is
  * away.
  *
- * A new name is in the model at once, so that nobody else is given it, and becomes durable with the
- * next commit about its volume; the engine commits before a step uses it.
+ * A new name is in the model at once, so that no other volume is given it. The name becomes durable
+ * with the next commit about its volume; the engine commits before a step uses it.
  */
 
 #include "core/model/stable_name.h"
@@ -31,7 +31,7 @@
 
 struct name {
 	struct name_record record;
-	bool staged; /* as it is now, in a batch on its way */
+	bool staged; /* the present name, in a batch on its way */
 	bool durable;
 	UT_hash_handle hh;
 };
@@ -55,7 +55,7 @@ static bool is_taken(struct model *model, const char *text, const struct name *b
 	return false;
 }
 
-/* The UUID's first digits, at least this many; NULL when even all of them are taken. */
+/* At least this many of the UUID's first digits; NULL if even all of them are taken. */
 static char *choose(struct model *model, const struct name *name, size_t digits)
 {
 	char all[DIGITS_MAX + 1];
@@ -112,7 +112,7 @@ const char *name_give(struct model *model, const char *volume_id)
 	name = add(model, volume_id);
 	uuid_make_v7(uuid);
 	str_set(&name->record.id, uuid);
-	/* All 32 digits are nobody else's. */
+	/* No other volume has all 32 digits. */
 	name->record.name = choose(model, name, DIGITS_MIN);
 	name->record.created_at = clock_wall_ms();
 	return name->record.name;

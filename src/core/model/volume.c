@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The volumes CloudStack shows, as last seen: the whole list is fetched page by page every now and
- * then, for the comparison of core/reconcile, and every operation brings what it learned. Nothing
- * is decided from these copies - operations ask CloudStack when their turn comes - they only answer
- * questions quickly.
+ * CloudStack's volumes, as last seen. core/reconcile fetches the whole list page by page every now
+ * and then, and every operation brings the volumes that it has seen. These copies decide nothing -
+ * operations ask CloudStack when their turn comes - they only answer questions quickly.
  */
 
 #include "core/model/volume.h"

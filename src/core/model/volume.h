@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/*
- * The volumes CloudStack shows, as last seen. Nothing is decided from these copies: operations ask
- * CloudStack when their turn comes. They answer questions quickly.
- */
+/* CloudStack's volumes, as last seen. These copies decide nothing: operations ask CloudStack when
+ * their turn comes. They answer questions quickly. */
 
 #include "base/hash.h"
 #include "cloud/cloud.h"
@@ -14,7 +12,7 @@ struct model;
 
 struct volume {
 	char *id;
-	struct cloud_volume cloud; /* what CloudStack last said; owned copies */
+	struct cloud_volume cloud; /* as CloudStack last told; owned copies */
 	char *last_operation_id;
 	int last_operation_type;
 	int last_operation_status;
@@ -33,16 +31,19 @@ size_t volume_count(const struct model *model);
 struct volume *volume_find(struct model *model, const char *id);
 struct volume *volume_update(struct model *model, const struct cloud_volume *cloud);
 void volume_remove(struct model *model, const char *id);
-void volume_touch(struct model *model, const char *id); /* something shown with it has changed */
+/* a fact that is shown with the volume has changed */
+void volume_touch(struct model *model, const char *id);
 void volume_note_operation(struct model *model, const struct operation_record *record);
-/* The one this machine was started from, whether or not its disk can be told from the others. */
+/* The volume that this machine was started from, whether or not its disk can be told from the
+ * others. */
 bool volume_is_own_root(const struct model *model, const struct cloud_volume *cloud);
-/* Not seen attached elsewhere, or nowhere. Otherwise another VM may have it now or get it at any
- * moment. */
+/* False if the volume was seen attached to another VM, or to none. Then another VM may have it now
+ * or get it at any moment. */
 bool volume_may_be_here(struct model *model, const char *id);
-/* One event for each volume that was touched since. */
+/* Tells one event for each volume that was touched since. */
 void volumes_tell_changed(struct model *model);
-/* A whole list is about to be fetched; what it shows is updated, and the rest was not in it. */
+/* A whole list is about to be fetched; the volumes that it shows are updated, and the others were
+ * not in it. */
 void volumes_begin_list(struct model *model);
 bool volume_is_listed(const struct model *model, const struct volume *volume);
 void volumes_end_list(struct model *model);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A volume as the outside sees it: what CloudStack said, the device it is here, and its last
- * operation. */
+/* A volume for clients: CloudStack's facts, its device on this machine, and its last operation. */
 
 #include "core/model/volume_view.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A volume as the outside sees it. */
+/* A volume for clients. */
 
 #include "core/model/volume.h"
 

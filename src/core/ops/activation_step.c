@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * Steps that wait for an activation. What passes - a device in use for a moment, an engine that is
- * away - is tried again before the step fails.
- */
+/* Steps that wait for an activation. Obstacles that pass - a device in use for a moment, an engine
+ * that is away - are tried again before the step fails. */
 
 #include "core/ops/activation_step.h"
 
@@ -16,7 +14,7 @@
 
 #define LOOK_AGAIN_MS 500
 
-/* udev looks at a map whenever it changes, so "in use" must last for a while to be believed. */
+/* udev opens a map whenever it changes, so "in use" must last for a while to be believed. */
 #define BUSY_RUNS_MAX 10
 
 static void cancel(void *awaited)

@@ -3,11 +3,12 @@
 /*
  * Attaching a volume, and finding out which device it became.
  *
- * CloudStack is asked to attach; on this VM a disk then appears some time before or after
- * CloudStack says so. Which one it is, is decided by rules/match alone: by the disk's own identity
- * where it has one. What cannot be decided is an error and the attachment is taken back; a wrong
- * device is never named. The disk gets the volume's stable name and is exported under it
- * (attach_activate.c), and only when an NBD client was answered is anybody told.
+ * CloudStack is asked to attach the volume; on this VM a disk then appears some time before or
+ * after CloudStack reports the end of its job. rules/match alone decides which disk is the volume:
+ * by the disk's own identity if the disk has one. A volume whose disk cannot be decided is an
+ * error, and the attachment is undone; a wrong device is never named. The disk gets the volume's
+ * stable name and is exported under it (attach_activate.c), and the client gets its answer only
+ * after an NBD client was answered.
  */
 
 #include <assert.h>
@@ -36,19 +37,19 @@
 
 static const struct field attach_fields[] = {
 	F(job_id, UUID, .doc = "Job of the attachment."),
-	F(undo_job_id, UUID, .doc = "Job of the detachment, if it must be taken back."),
+	F(undo_job_id, UUID, .doc = "Job of the detachment, if the attachment must be undone."),
 	F(boot_id, TEXT, .doc = "The boot that after_diskseq belongs to."),
 	F(after_diskseq, INT, .doc = "Disks above it appeared after the operation began."),
 	F(size, SIZE, .doc = "CloudStack's size of the volume."),
 	F(device_id, INT, .doc = "CloudStack's deviceid."),
-	F(refused, BOOL, .doc = "CloudStack refused: there is nothing to take back."),
+	F(refused, BOOL, .doc = "CloudStack refused: there is nothing to undo."),
 	F(filesystem, TEXT, .doc = "File system found on the disk."),
 	F(label, TEXT, .doc = "Its label."),
 	F(filesystem_uuid, TEXT, .doc = "Its UUID."),
 	F(partition_table, TEXT, .doc = "Partition table found on the disk."),
-	F(unreadable, TEXT, .doc = "Why what is on the disk is not known."),
-	F(taken, TEXT, .doc = "Who had the disk before it could have its name."),
-	F(kept, TEXT, .doc = "Who keeps its export at the size it had."),
+	F(unreadable, TEXT, .doc = "Why the contents of the disk are not known."),
+	F(taken, TEXT, .doc = "The program that had the disk before it could have its name."),
+	F(kept, TEXT, .doc = "The clients that keep its export at the size it had."),
 	F(alone, BOOL,
 	  .doc = "No other attachment was under way when it began, and none begins before it ends."),
 };
@@ -58,20 +59,20 @@ static const struct record attach_context = RECORD("attach_context", attach_cont
 
 /* ---- check: may it be done, now that it is our turn? ---- */
 
-/* Its disk may have come, or come at any moment, until it ends. */
+/* From its begin to its end, an attachment may get its disk at any moment. */
 static bool has_begun(const struct attach_context *context)
 {
 	return !str_empty(context->boot_id);
 }
 
 /*
- * Where no disk of this VM says who it is, two attachments at once could not be told apart, and
- * what one of them leaves behind when it is taken back could be taken for the other's: one begins
- * when all others have ended, whichever was asked for first. That another one began alone counts
- * also when a disk that says who it is has come since: it may go again. known: some disk does say
- * it now.
+ * If no disk of this VM identifies itself, two attachments at the same time could not be told
+ * apart, and a disk that one of them leaves behind when it is undone could be taken for the disk of
+ * the other. So an attachment begins only when all others have ended, in whatever order they were
+ * asked for. An attachment that began alone still counts after a disk that identifies itself has
+ * come, since that disk may go again. identified: some disk identifies itself now.
  */
-static bool must_wait_for_other(const struct operation *operation, bool known)
+static bool must_wait_for_other(const struct operation *operation, bool identified)
 {
 	const struct operation *other;
 
@@ -80,39 +81,40 @@ static bool must_wait_for_other(const struct operation *operation, bool known)
 		const struct attach_context *context = other->context;
 
 		if (other != operation && other->kind == &op_attach && op_on_appliance(other) &&
-		    has_begun(context) && (!known || context->alone))
+		    has_begun(context) && (!identified || context->alone))
 			return true;
 	}
 	return false;
 }
 
-/* From here on disks are new. The last scan may be seconds old, so what is there now is looked at
- * first. */
-static void note_beginning(struct operation *operation, uint64_t size)
+/* Disks that come from here on are new. The last scan may be seconds old, so the disks that are
+ * here now are scanned first. */
+static void begin(struct operation *operation, uint64_t size)
 {
 	struct attach_context *context = operation->context;
 	struct sysblock *sysblock = operation->ops->env->sysblock;
 	struct err err = { 0 };
-	bool known;
+	bool identified;
 
 	if (op_on_appliance(operation) && sysblock_scan(sysblock, &err) < 0) {
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", err.text);
 		return;
 	}
-	known = disks_say_who_they_are(operation->ops->env);
-	if (op_on_appliance(operation) && must_wait_for_other(operation, known)) {
+	identified = disks_identify_themselves(operation->ops->env);
+	if (op_on_appliance(operation) && must_wait_for_other(operation, identified)) {
 		operation_again(
 			operation, ATTACH_LOOK_AGAIN_MS,
-			"disks here do not say who they are, so one attachment is made at a time");
+			"disks here do not identify themselves, so one attachment is made at a time");
 		return;
 	}
 	context->size = size;
-	context->alone = !known;
+	context->alone = !identified;
 	context->after_diskseq = (int64_t)sysblock_last_diskseq(sysblock);
 	context->after_seen = sysblock_last_seen(sysblock);
 	context->began_here = true;
 	str_set(&context->boot_id, operation->ops->env->boot_id);
-	/* Durable before it is used, and that is as soon as the disk is here. */
+	/* The name must be durable before it is used, and it is used as soon as the disk is
+	 * here. */
 	if (op_on_appliance(operation) && operation->ops->env->options.devmap)
 		name_give(operation->ops->model, operation->record.volume_id);
 	operation_next(operation);
@@ -136,7 +138,7 @@ static void on_checked(void *arg, const struct cloud_result *result)
 	} else if (volume->job_id) {
 		cloud_step_busy(operation, volume);
 	} else {
-		note_beginning(operation, volume->size);
+		begin(operation, volume->size);
 	}
 }
 
@@ -145,7 +147,14 @@ static void check(struct operation *operation)
 	cloud_step_list(operation, on_checked);
 }
 
-/* ---- ask-cloud ---- */
+/* ---- ask-cloud, await-job ---- */
+
+static struct cloud_call *submit(struct operation *operation, const char *job_id,
+				 cloud_done_fn done, void *arg)
+{
+	return cloud_attach_volume(operation->ops->env->cloud, operation->record.volume_id,
+				   operation->record.vm_id, job_id, done, arg);
+}
 
 static void on_refusal_checked(void *arg, const struct cloud_result *result)
 {
@@ -164,19 +173,12 @@ static void on_refusal_checked(void *arg, const struct cloud_result *result)
 			operation->record.volume_id);
 }
 
-static struct cloud_call *submit(struct operation *operation, const char *job_id,
-				 cloud_done_fn done, void *arg)
-{
-	return cloud_attach_volume(operation->ops->env->cloud, operation->record.volume_id,
-				   operation->record.vm_id, job_id, done, arg);
-}
-
 static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
 {
 	struct attach_context *context = operation->context;
 
-	/* "Attached already", when we may have asked before, can be our own doing under a job id we
-	 * never learned. */
+	/* If this step ran before, "attached already" can be the effect of our own request, under a
+	 * job id that we never learned. */
 	if (operation_is_rerun(operation) && cloud_err_is_attached(err)) {
 		cloud_step_list(operation, on_refusal_checked);
 		return REFUSAL_WAITS;
@@ -185,7 +187,7 @@ static enum cloud_refusal on_refused(struct operation *operation, const struct e
 	return REFUSAL_FAILS;
 }
 
-/* Another program was faster, and what that has attached is not ours to undo. */
+/* If another program was faster, its attachment is not ours to undo. */
 static enum cloud_refusal on_failed(struct operation *operation, const struct cloud_result *result)
 {
 	struct attach_context *context = operation->context;
@@ -198,9 +200,10 @@ static bool on_told(struct operation *operation, const struct cloud_volume *volu
 {
 	struct attach_context *context = operation->context;
 
-	if (op_attach_is_here(operation, volume))
-		context->device_id = volume->device_id;
-	return op_attach_is_here(operation, volume);
+	if (!op_attach_is_here(operation, volume))
+		return false;
+	context->device_id = volume->device_id;
+	return true;
 }
 
 static void verify(struct operation *operation, const struct cloud_volume *volume)
@@ -222,7 +225,7 @@ static void cancel_job(void *awaited)
 	cloud_job_cancel(awaited);
 }
 
-/* A disk has come or gone: either way the job has very likely ended. */
+/* If a disk has come or gone, the job has very likely ended. */
 static void on_disk_changed(struct operation *operation)
 {
 	if (op_attach_disk_to_name(operation)) {
@@ -251,8 +254,6 @@ static void ask_cloud(struct operation *operation)
 
 	cloud_change_ask(&context->change, &attachment, operation, &context->job_id);
 }
-
-/* ---- await-job ---- */
 
 static void await_job(struct operation *operation)
 {
@@ -316,21 +317,21 @@ static void make_export(struct operation *operation)
 
 /* ---- publish ---- */
 
-/* A context that was loaded has empty texts for what it does not know. */
-static const char *known(const char *text)
+/* In a context that was loaded, an unknown text is empty. */
+static const char *text_or_null(const char *text)
 {
 	return str_empty(text) ? NULL : text;
 }
 
 static void note_contents(const struct attach_context *context, struct mapping_record *record)
 {
-	str_set(&record->filesystem, known(context->filesystem));
-	str_set(&record->label, known(context->label));
-	str_set(&record->filesystem_uuid, known(context->filesystem_uuid));
-	str_set(&record->partition_table, known(context->partition_table));
+	str_set(&record->filesystem, text_or_null(context->filesystem));
+	str_set(&record->label, text_or_null(context->label));
+	str_set(&record->filesystem_uuid, text_or_null(context->filesystem_uuid));
+	str_set(&record->partition_table, text_or_null(context->partition_table));
 }
 
-/* device: NULL on another VM. */
+/* device: NULL if the volume is on another VM. */
 static void put_mapping(struct operation *operation, const struct device *device)
 {
 	const struct attach_context *context = operation->context;
@@ -346,9 +347,9 @@ static void put_mapping(struct operation *operation, const struct device *device
 		op_attach_put_export(operation, device);
 }
 
-/* While an operation has the owner nobody else touches its mapping; but that its disk is gone is
- * true in any case. */
-static void call_owner_up_to_date(const struct operation *operation, const struct mapping *owner)
+/* While an operation has the owner, nothing else changes the owner's mapping; but that its disk is
+ * gone is true in any case. */
+static void bring_owner_up_to_date(const struct operation *operation, const struct mapping *owner)
 {
 	struct ops *ops = operation->ops;
 	struct mapping_record record = { 0 };
@@ -366,8 +367,9 @@ static void call_owner_up_to_date(const struct operation *operation, const struc
 }
 
 /*
- * A name the kernel, or a slot CloudStack, has just given away again may still stand in the mapping
- * of its last owner. Then that mapping is out of date, and whoever keeps it up to date is called.
+ * A device path that the kernel, or CloudStack with a slot, has just given away again may still
+ * stand in the mapping of its last owner. Then that mapping is out of date and is brought up to
+ * date.
  */
 static bool path_is_free_or_wait(struct operation *operation)
 {
@@ -380,7 +382,7 @@ static bool path_is_free_or_wait(struct operation *operation)
 		    !streq(mapping->record.vm_id, wanted->vm_id) ||
 		    streq(mapping->record.volume_id, operation->record.volume_id))
 			continue;
-		call_owner_up_to_date(operation, mapping);
+		bring_owner_up_to_date(operation, mapping);
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS / 10,
 				"%s is still noted for volume %s", mapping->record.device_path,
 				mapping->record.volume_id);
@@ -393,7 +395,8 @@ static void publish(struct operation *operation)
 {
 	const struct device *device = NULL;
 
-	/* After a restart the device must be found anew: names may have changed hands. */
+	/* After a restart the device must be found again, because the kernel may have given its
+	 * name to another disk. */
 	if (op_on_appliance(operation)) {
 		device = op_attach_device_or_wait(operation);
 		if (!device || !op_attach_activate_or_wait(operation, device, ACTIVATION_ALL))
@@ -431,11 +434,11 @@ static void put_text(struct json_writer *writer, const char *name, const char *t
 
 static char *users_note(const struct attach_context *context)
 {
-	if (known(context->taken))
+	if (text_or_null(context->taken))
 		return xasprintf(
 			", but without its stable name and its export, which are made when its disk is free: %s",
 			context->taken);
-	if (known(context->kept))
+	if (text_or_null(context->kept))
 		return xasprintf(
 			"; its NBD clients keep the size they know until they connect again: %s",
 			context->kept);
@@ -447,11 +450,11 @@ static char *describe_contents(const struct attach_context *context)
 {
 	struct buf text = BUF_NULL;
 
-	if (known(context->filesystem))
+	if (text_or_null(context->filesystem))
 		buf_printf(&text, "%s", context->filesystem);
-	if (known(context->label))
+	if (text_or_null(context->label))
 		buf_printf(&text, " \"%s\"", context->label);
-	if (known(context->partition_table))
+	if (text_or_null(context->partition_table))
 		buf_printf(&text, "%sa partition table (%s)", text.length ? " and " : "",
 			   context->partition_table);
 	return buf_take(&text);
@@ -462,10 +465,10 @@ static char *message(const struct attach_context *context)
 	_cleanup_free_ char *contents = describe_contents(context);
 	_cleanup_free_ char *users = users_note(context);
 
-	if (known(context->unreadable))
-		return xasprintf("Volume attached%s; what is on it is not known: %s", users,
+	if (text_or_null(context->unreadable))
+		return xasprintf("Volume attached%s; its contents are not known: %s", users,
 				 context->unreadable);
-	if (known(context->filesystem) || known(context->partition_table))
+	if (text_or_null(context->filesystem) || text_or_null(context->partition_table))
 		return xasprintf("Volume attached%s; it is not empty, do not format it: %s", users,
 				 contents);
 	return xasprintf("Volume attached%s", users);

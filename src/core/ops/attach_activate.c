@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is attached gets its stable name and is exported under it.
+ * An attached volume gets its stable name and is exported under that name.
  *
- * The kernel lets one program at a time have a disk to itself, and a name needs that. Others want
- * it, too: a moment after a disk has come, udev starts the LVM or md it finds on it, and systemd
- * mounts what /etc/fstab knows. Whoever comes after the name finds the volume under the name and
- * stands on that; whoever comes before it keeps the name out. So a disk that says who it is gets
- * its name at once, before CloudStack says that it is attached and before anything of it is read.
+ * The kernel lets one program at a time have a disk to itself, and a name needs that. Other
+ * programs want the disk, too: a moment after the disk has come, udev starts the LVM or md that it
+ * finds there, and systemd mounts the file systems of /etc/fstab. A program that comes after the
+ * name finds the volume under the name and uses that; a program that comes before the name keeps
+ * the name out. So a disk that identifies itself gets its name at once, before CloudStack reports
+ * it as attached and before anything of it is read.
  *
- * It can still be too late. Then the volume is where it was asked for and somebody works with it:
- * to take it back would pull it from under him. So it stays, under the kernel's name alone and not
- * exported, since what is held is never exported; the response says who has it, and tidying makes
- * both when it is free.
+ * That can still be too late. Then the volume is attached as requested, and another program works
+ * with it: undoing the attachment would pull the disk from under that program. So the volume stays,
+ * under the kernel's name alone and not exported, since a disk that is held is never exported. The
+ * response names the holder, and the reconciler makes name and export when the disk is free.
  *
  * A volume that comes back under the name its clients wait for may have grown. An NBD client has
- * learned the export's size when it connected, and keeps it and the export until it leaves.
+ * learned the export's size when it connected, and keeps that size and the export until it leaves.
  */
 
 #include "core/ops/attach_activate.h"
@@ -44,7 +45,7 @@ static bool is_kept(const struct attach_context *context)
 	return !str_empty(context->kept);
 }
 
-/* ---- who was faster ---- */
+/* ---- the program that was faster ---- */
 
 static void on_usage(void *arg, const struct usage_result *result)
 {
@@ -53,7 +54,7 @@ static void on_usage(void *arg, const struct usage_result *result)
 
 	if (!result->err.code && result->kind != USAGE_NONE)
 		str_set(&context->taken, result->what);
-	operation_again(operation, 0, "it is attached without its name");
+	operation_again(operation, 0, "the volume is attached without its name");
 }
 
 static void cancel_usage(void *awaited)
@@ -61,7 +62,7 @@ static void cancel_usage(void *awaited)
 	usage_check_cancel(awaited);
 }
 
-static void ask_who(struct operation *operation, const struct device *device)
+static void ask_holder(struct operation *operation, const struct device *device)
 {
 	static const struct wait_kind kind = { .cancel = cancel_usage };
 	struct attach_context *context = operation->context;
@@ -75,8 +76,8 @@ static void ask_who(struct operation *operation, const struct device *device)
 
 /* ---- name and export ---- */
 
-/* Whoever has waited for the volume still uses its export. Without such clients an attachment finds
- * none. */
+/* Clients that have waited for the volume still use its export. Without such clients an attachment
+ * finds no export. */
 static bool is_clients_own(const struct operation *operation, const struct err *err)
 {
 	return err->code == ERR_CONFLICT && !err->field[0] &&
@@ -109,8 +110,8 @@ static void begin_with_disk(struct attach_context *context, const struct device 
 	str_set(&context->kept, NULL);
 }
 
-/* What is on its way is looked for once more afterwards: the disk that was activated is the one
- * that is published. */
+/* After parts were on their way the disk is looked for once more, so that the disk that was
+ * activated is the disk that is published. */
 bool op_attach_activate_or_wait(struct operation *operation, const struct device *device,
 				unsigned parts)
 {
@@ -122,7 +123,7 @@ bool op_attach_activate_or_wait(struct operation *operation, const struct device
 						 on_activated);
 	if (context->asked)
 		return true;
-	ask_who(operation, device);
+	ask_holder(operation, device);
 	return false;
 }
 
@@ -140,7 +141,7 @@ const struct device *op_attach_disk_to_name(struct operation *operation)
 	return device && device->seen != context->early_disk ? device : NULL;
 }
 
-/* If it did not work, the step whose task it is finds out why. */
+/* If this failed, the "name" step finds out why. */
 static void on_named(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
@@ -158,7 +159,7 @@ void op_attach_name_early(struct operation *operation, const struct device *devi
 	activation_step_then(operation, ACTIVATION_UP, ACTIVATION_MAP, device, on_named);
 }
 
-/* ---- what is told ---- */
+/* ---- publishing ---- */
 
 void op_attach_put_export(struct operation *operation, const struct device *device)
 {

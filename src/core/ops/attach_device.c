@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Which device has the volume become? core/rules/match decides; here the question is put together
- * from what the kernel shows and what the operation noted when it began, and the answer is read
- * again from the kernel before it is used.
+ * Which device has the volume become? core/rules/match decides. This file makes the question from
+ * the kernel's disks and from the notes that the operation made when it began, and it reads the
+ * answer from the kernel again before the answer is used.
  */
 
 #include "core/ops/attach_device.h"
@@ -25,7 +25,7 @@ bool op_attach_is_here(const struct operation *operation, const struct cloud_vol
 	return volume && volume->vm_id && streq(volume->vm_id, operation->record.vm_id);
 }
 
-/* Another attachment to this VM that could get a disk as large as ours at any moment. */
+/* True if another attachment to this VM could get a disk as large as ours at any moment. */
 static bool has_rivals(const struct operation *operation)
 {
 	const struct attach_context *context = operation->context, *others;
@@ -73,10 +73,8 @@ static enum match_verdict look(struct operation *operation, struct match_result 
 	return match_device(&query, devices, sysblock_count(ops->env->sysblock), result);
 }
 
-/*
- * By size alone it counts which other disks are there at this moment: one that came after the last
- * scan, or that is still being asked who it is, may be the very one.
- */
+/* If size alone decides, the other disks of this moment count: a disk that came after the last
+ * scan, or whose identity is still being read, may be the right one. */
 static enum match_verdict look_closely(struct operation *operation, struct match_result *result)
 {
 	struct sysblock *sysblock = operation->ops->env->sysblock;
@@ -93,14 +91,14 @@ static enum match_verdict look_closely(struct operation *operation, struct match
 	if (verdict == MATCH_FOUND && result->matched_by == MATCHED_BY_SIZE &&
 	    sysblock_is_settling(sysblock)) {
 		snprintf(result->reason, sizeof(result->reason),
-			 "another disk has just appeared and may say who it is");
+			 "another disk has just appeared and may still identify itself");
 		return MATCH_NONE;
 	}
 	return verdict;
 }
 
-/* Finds the device and makes sure, by reading the kernel's words again, that it is still that very
- * disk. */
+/* Finds the device, then reads the kernel's attributes of it again to make sure that it is still
+ * the same disk. */
 const struct device *op_attach_device_or_wait(struct operation *operation)
 {
 	struct ops *ops = operation->ops;
@@ -113,8 +111,8 @@ const struct device *op_attach_device_or_wait(struct operation *operation)
 		return NULL;
 	case MATCH_AMBIGUOUS:
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
-		/* Disks that go or come may settle it. If they do not, it was not for lack of
-		 * time. */
+		/* Disks that come or go may settle it. If they do not, the step did not fail for
+		 * lack of time. */
 		operation->reason_code = ERR_CONFLICT;
 		return NULL;
 	case MATCH_FOUND:

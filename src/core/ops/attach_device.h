@@ -17,36 +17,40 @@ struct operation;
 struct attach_context {
 	char *job_id;
 	char *undo_job_id;
-	char *boot_id;         /* the kernel that after_diskseq belongs to */
-	int64_t after_diskseq; /* disks with a higher sequence number came after we began */
-	uint64_t size;         /* CloudStack's */
-	int64_t device_id;     /* CloudStack's, -1 unknown */
-	bool refused;          /* CloudStack said no: nothing to take back */
-	/* no disk here said who it is, and no attachment of ours was under way, when we began */
+	char *boot_id; /* the boot that after_diskseq belongs to */
+	/* disks with a higher sequence number came after the operation began */
+	int64_t after_diskseq;
+	uint64_t size;     /* CloudStack's */
+	int64_t device_id; /* CloudStack's, -1 unknown */
+	bool refused;      /* CloudStack refused: there is nothing to undo */
+	/* when the operation began, no disk here identified itself and no attachment of ours was
+	 * under way */
 	bool alone;
-	/* what libblkid found on the disk; NULL: nothing that is known */
+	/* found on the disk by libblkid; NULL: nothing that is known */
 	char *filesystem, *label, *filesystem_uuid, *partition_table;
-	char *unreadable; /* why that is not known */
-	/* who had the disk to himself before it could have its name; NULL: nobody */
+	char *unreadable; /* why the contents are not known */
+	/* the program that had the disk to itself before the disk could have its name; NULL:
+	 * none */
 	char *taken;
-	char *kept; /* who keeps its export as it was before it went and grew; NULL: nobody */
-	/* not stored: found again by looking again */
+	/* the clients that keep the export at the size from before the volume went and grew; NULL:
+	 * none */
+	char *kept;
+	/* not stored: a later process finds it out again */
 	uint64_t read_seen; /* device.seen of the disk that is being read */
-	/* the same for sysblock's own count, which starts anew with each process */
+	/* like after_diskseq, for sysblock's own count, which starts at zero in each process */
 	uint64_t after_seen;
 	bool began_here; /* after_seen was counted by this process */
 	enum matched_by matched_by;
 	struct cloud_change change, undo;
 	struct activation_ensured ensured;
-	bool asked; /* which program has taken the disk */
+	bool asked; /* for the program that has taken the disk */
 	/* device.seen of the disk that was given its name before the job had ended */
 	uint64_t early_disk;
 };
 
 bool op_attach_is_here(const struct operation *operation, const struct cloud_volume *volume);
 /* The volume's disk at this moment, borrowed until the next turn. NULL: the step has ended, and
- * looks again. */
+ * runs again later. */
 const struct device *op_attach_device_or_wait(struct operation *operation);
-/* The disk that says itself that it is the volume; NULL when there is none, or something is odd
- * about it. */
+/* The disk that identifies itself as the volume; NULL if there is none, or if it is in doubt. */
 const struct device *op_attach_own_disk(struct operation *operation);

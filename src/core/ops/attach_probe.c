@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is on a disk is read before anybody is told of it, and told with it: nobody shall format a
- * disk with data on it because it was called new. A disk that can't be read is attached still, and
- * that is said.
+ * The contents of a disk are read before the attachment is reported, and reported with it, so that
+ * a disk with data on it is not formatted because it was called new. A disk that cannot be read is
+ * still attached, and the message says so.
  */
 
 #include "core/ops/attach_probe.h"
@@ -21,7 +21,7 @@ static void on_read(void *arg, const struct probe_result *result)
 	struct operation *operation = arg;
 	struct attach_context *context = operation->context;
 	bool good = result->err.code == ERR_NONE;
-	/* The name that was read may lead to another disk by now. */
+	/* The path that was read may lead to another disk by now. */
 	const struct device *device = op_attach_device_or_wait(operation);
 
 	if (!device)

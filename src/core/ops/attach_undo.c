@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Taking an attachment back: the export and the name go by force, since nobody was told of them
- * yet; then the volume is detached, if and only if our request has attached it. A request whose
- * answer got lost can still arrive, and an attachment that is under way cannot be stopped, so both
- * are waited for first.
+ * Undoing an attachment: the export and the name go by force, since no client was told of them yet.
+ * Then the volume is detached, if and only if our request has attached it. A request whose answer
+ * got lost can still arrive, and an attachment that is under way cannot be stopped, so the undo
+ * waits for both first.
  */
 
 #include "core/ops/attach_undo.h"
@@ -26,9 +26,9 @@ void op_attach_undo_name(struct operation *operation)
 }
 
 /*
- * Only what this process has made: whoever waits for the volume under its name waits on when
- * CloudStack's job fails before the disk has come. What an earlier process made is found by
- * tidying.
+ * Only a name that this process has made is undone: clients that wait for the volume under its name
+ * go on waiting if CloudStack's job fails before the disk has come. The reconciler finds names that
+ * an earlier process made.
  */
 void op_attach_undo_early_name(struct operation *operation)
 {
@@ -40,8 +40,8 @@ void op_attach_undo_early_name(struct operation *operation)
 		operation_next(operation);
 }
 
-/* An engine that is away serves nothing now; what it may serve when it comes back is found by
- * tidying. */
+/* An engine that is away serves nothing now. If it serves the volume when it comes back, the
+ * reconciler finds that. */
 static void on_export_undone(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
@@ -121,8 +121,8 @@ static void on_undo_job_found(void *arg, const struct cloud_result *result)
 				"CloudStack has not ended the attachment yet");
 		return;
 	}
-	/* Our request may still be on its way; only after its time-out is it certain that nothing
-	 * comes of it. */
+	/* Our request may still be on its way; only after its time-out is it certain not to
+	 * arrive. */
 	if (!context->change.looking_since)
 		context->change.looking_since = clock_mono_ms();
 	if (result->outcome == CLOUD_REFUSED && clock_mono_ms() - context->change.looking_since <

@@ -22,9 +22,7 @@
 #define RETRY_FIRST_MS 500
 #define RETRY_MAX_MS 15000
 
-/*
- * Doubling from half a second: CloudStack is shared by many.
- */
+/* The delay doubles from half a second on, because many programs share CloudStack. */
 static int64_t retry_delay_ms(const struct operation *operation)
 {
 	struct ops *ops = operation->ops;
@@ -169,7 +167,8 @@ bool cloud_step_job_lost(struct operation *operation, const struct cloud_result 
 		return false;
 	if (!cloud_err_is_lost_job(&result->err) && result->err.code != ERR_NOT_FOUND)
 		return false;
-	/* A step that looks until a late request can no longer arrive finds it lost each time. */
+	/* A step that waits until a late request can no longer arrive finds the job lost each
+	 * time. */
 	if (!operation->job_lost)
 		tell_lost(operation, result->err.text);
 	operation->job_lost = true;
@@ -209,7 +208,7 @@ static void look(struct cloud_change *change)
 							   on_looked, change));
 }
 
-/* Whether the job's failure ends the step. */
+/* Whether the failure of the job ends the step. */
 static bool is_final_failure(struct cloud_change *change, const struct cloud_result *result,
 			     bool lost)
 {

@@ -3,12 +3,13 @@
 /*
  * Creating a volume.
  *
- * CloudStack gives volumes their ids itself, volume names need not be unique, and its create
- * command inserts the volume before it looks whether the job id was used before - so asking twice
- * can make two volumes. A create must therefore recognise its own earlier self: the volume is made
- * under a unique name (the wanted one and the operation's id), looked for by job and by that name
- * before it is ever asked for again, and gets its wanted name at the end. Whatever a create leaves
- * behind in CloudStack says by its name whose it is.
+ * CloudStack chooses the ids of volumes itself, and volume names need not be unique. Its create
+ * command inserts the volume before it checks whether the job id was used before, so asking twice
+ * can make two volumes. An operation must therefore recognise the volume of its own earlier
+ * request: it creates the volume under a unique name (the wanted name and the operation's id),
+ * looks for it by job and by that name before it repeats the request, and gives the volume its
+ * wanted name at the end. If an operation leaves a volume behind in CloudStack, the name of the
+ * volume tells which operation it was.
  */
 
 #include <string.h>
@@ -25,7 +26,7 @@
 #include "core/ops/ops.h"
 
 #define NAME_MAX_BYTES 255
-/* An operation's id is "op-" and a UUID; in a name it stands behind a hyphen. */
+/* An operation's id is "op-" and a UUID; in a name, a hyphen stands before it. */
 #define ID_BYTES 39
 
 struct create_context {
@@ -37,9 +38,10 @@ struct create_context {
 	char *rename_job_id;
 	char *undo_job_id;
 	/* not stored */
-	int64_t looking_since; /* clock_mono_ms() of the first look for an earlier self */
+	/* clock_mono_ms() of the first look for the volume of an earlier request */
+	int64_t looking_since;
 	struct cloud_change change;
-	bool keeps_name; /* the longer one, under which it was created */
+	bool keeps_name; /* the longer name, under which the volume was created */
 };
 
 #define F(MEMBER, TYPE, ...) FIELD(create_context, MEMBER, TYPE, __VA_ARGS__)
@@ -50,7 +52,7 @@ static const struct field create_fields[] = {
 	F(size_gib, INT, .doc = "GiB, rounded up."),
 	F(job_id, UUID, .doc = "Job of the creation."),
 	F(rename_job_id, UUID, .doc = "Job of the renaming."),
-	F(undo_job_id, UUID, .doc = "Job of the destruction, if it must be taken back."),
+	F(undo_job_id, UUID, .doc = "Job of the destruction, if the creation must be undone."),
 };
 #undef F
 static const struct record create_context = RECORD("create_context", create_context, create_fields);
@@ -169,7 +171,7 @@ static void ask_cloud(struct operation *operation)
 
 /* ---- await-job ---- */
 
-/* The job's answer need not hold the volume, and a job that is unknown need not have failed: the
+/* The job's answer need not hold the volume, and a job that is unknown need not have failed, so the
  * volume decides. */
 static bool on_told(struct operation *operation, const struct cloud_volume *volume)
 {
@@ -206,8 +208,8 @@ static struct cloud_call *submit_rename(struct operation *operation, const char 
 				   context->name, job_id, done, arg);
 }
 
-/* A name that could not be changed leaves a volume that works under its longer one: no reason to
- * destroy it. */
+/* A volume that could not be renamed still works under its longer name, so it need not be
+ * destroyed. */
 static enum cloud_refusal on_not_renamed(struct operation *operation, const struct err *err)
 {
 	struct create_context *context = operation->context;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Deleting a volume with all its data: detached first if it is attached, then destroyed. Like a
- * detachment it can only be stopped before CloudStack has been asked for anything.
+ * Deleting a volume with all its data: the volume is detached first if it is attached, then
+ * destroyed. Like a detachment, a deletion can be stopped only before its first request to
+ * CloudStack.
  */
 
 #include "cloud/cloud.h"
@@ -21,8 +22,11 @@ struct delete_context {
 	struct cloud_change destruction;
 };
 
+_Static_assert(offsetof(struct delete_context, detaching) == 0,
+	       "a context starts with its detaching");
+
 static const struct field delete_fields[] = {
-	DETACHING_FIELDS(delete_context),
+	DETACHING_FIELDS,
 	FIELD(delete_context, destroy_job_id, UUID, .doc = "Job of the destruction."),
 };
 static const struct record delete_context = RECORD("delete_context", delete_context, delete_fields);
@@ -36,8 +40,8 @@ static struct cloud_call *submit(struct operation *operation, const char *job_id
 				    done, arg);
 }
 
-/* Gone already: by ourselves before a restart, or by another program. Either way it is what was
- * asked for. */
+/* The volume is gone already, through this operation before a restart or through another program.
+ * Either way the request is fulfilled. */
 static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
 {
 	return err->code == ERR_NOT_FOUND ? REFUSAL_PASSES : REFUSAL_FAILS;

@@ -11,7 +11,10 @@ struct detach_context {
 	struct detaching detaching;
 };
 
-static const struct field detach_fields[] = { DETACHING_FIELDS(detach_context) };
+_Static_assert(offsetof(struct detach_context, detaching) == 0,
+	       "a context starts with its detaching");
+
+static const struct field detach_fields[] = { DETACHING_FIELDS };
 static const struct record detach_context = RECORD("detach_context", detach_context, detach_fields);
 
 static void respond(struct operation *operation, struct json_writer *writer)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Taking a volume away from a virtual machine.
+ * Detaching a volume from a virtual machine.
  *
- * Before CloudStack is asked, the kernel is: a disk that is mounted, used as swap or part of
- * another device is not pulled from under anybody, and the root disk never. Then nobody may begin
- * to use it: the export is closed and the name taken away, or, if the volume shall come back, the
- * name stays and whoever uses it waits. If CloudStack refuses, all of it is returned. Afterwards
- * the step waits until the kernel has let go, since a name that still leads to the old disk must
- * not be promised to anybody else.
+ * The kernel is asked before CloudStack: a disk that is mounted, used as swap or part of another
+ * device is not pulled from under its users, and the root disk is never detached. Then new users
+ * are kept away: the export is closed and the name removed. If the volume shall come back, the name
+ * stays instead, and its users wait. If CloudStack refuses, name and export are returned. After
+ * CloudStack's job the operation waits until the kernel has removed the disk, since a name that
+ * still leads to the old disk must not be promised to another volume.
  */
 
 #include "core/ops/detach_steps.h"
@@ -54,7 +54,8 @@ static bool keeps_name(const struct operation *operation)
 
 /* ---- the look at its users ---- */
 
-/* A disk that may be another's. What carries this system has a volume of its own in CloudStack. */
+/* The disk may be another volume's. It does not carry this system: the root disk has a volume of
+ * its own in CloudStack. */
 static int may_go_unknown(const struct operation *operation, const struct usage_result *result,
 			  struct err *err)
 {
@@ -62,7 +63,7 @@ static int may_go_unknown(const struct operation *operation, const struct usage_
 		return 0;
 	return err_set(
 		err, ERR_CONFLICT,
-		"disks here do not say who they are, and volume %s may be one that is in use: %s; release it, or "
+		"disks here do not identify themselves, and volume %s may be a disk that is in use: %s; release it, or "
 		"use force",
 		operation->record.volume_id, result->what);
 }
@@ -86,7 +87,7 @@ static int may_go(void *arg, const struct disk_use *use, struct err *err)
 			       detaching->device_path, result->what);
 	case USAGE_HELD:
 		if (keeps_name(operation) && !result->beside)
-			return 0; /* they wait with the name */
+			return 0; /* the users wait with the name */
 		if (!detaching->force)
 			return err_set(err, ERR_CONFLICT,
 				       "%s is in use: %s; release it, or use force",
@@ -103,7 +104,7 @@ static void cancel_check(void *awaited)
 	disk_users_cancel(awaited);
 }
 
-/* done ends in a verb; its error may also say that nothing could be found out. */
+/* done ends in a verb; its error may also say that the users could not be found out. */
 static void check_users(struct operation *operation, disk_users_done_fn done)
 {
 	static const struct wait_kind kind = { .cancel = cancel_check };
@@ -173,7 +174,7 @@ static void check(struct operation *operation)
 	cloud_step_list(operation, on_checked);
 }
 
-/* ---- close-export, flush, take-name, and back ---- */
+/* ---- close-export, flush, take-name, and their undo ---- */
 
 static enum activation_goal goal(const struct operation *operation)
 {
@@ -181,9 +182,9 @@ static enum activation_goal goal(const struct operation *operation)
 }
 
 /*
- * By force the volume goes also when the NBD server can't be spoken to, and when the disk does not
- * answer, so that device mapper waits for it. Both lead to this disk or to errors, and tidying
- * takes them away when it is gone.
+ * By force the volume is detached even if the NBD server does not answer, or if the disk does not
+ * answer and device mapper therefore waits for it. The name and the export that stay lead to this
+ * disk or to errors, and the reconciler removes them when the disk is gone.
  */
 static void on_cut_off(void *arg, const struct err *err)
 {
@@ -192,7 +193,7 @@ static void on_cut_off(void *arg, const struct err *err)
 
 	if (away && detaching_of(operation)->force)
 		log_warning(
-			"volume=%s: it is detached by force, and its name or export may stay for a while: %s",
+			"volume=%s is detached by force, and its name or export may stay for a while: %s",
 			operation->record.volume_id, err->text);
 	else if (err->code) {
 		activation_step_failed(operation, err);
@@ -203,7 +204,7 @@ static void on_cut_off(void *arg, const struct err *err)
 
 static void close_export(struct operation *operation)
 {
-	/* Its clients are users of the name and wait with it. */
+	/* The export's clients are users of the name and wait with it. */
 	if (!is_served_here(operation) || keeps_name(operation))
 		operation_next(operation);
 	else
@@ -214,7 +215,7 @@ static void close_export(struct operation *operation)
 static void on_flushed(void *arg, const struct err *err)
 {
 	if (err->code)
-		operation_failf(arg, err->code, "%s; what was written may not be on the disk yet",
+		operation_failf(arg, err->code, "%s; written data may not be on the disk yet",
 				err->text);
 	else
 		operation_next(arg);
@@ -230,7 +231,7 @@ static void flush(struct operation *operation)
 	static const struct wait_kind kind = { .cancel = cancel_flush };
 	struct flush_volume *flushing = NULL;
 
-	/* Without force nobody stands on the disk, or those who do wait with the name. */
+	/* Without force no program uses the disk now, or its users wait with the name. */
 	if (is_served_here(operation))
 		flushing = flush_volume(operation->ops->host, operation->record.volume_id,
 					detaching_of(operation)->force, on_flushed, operation);
@@ -251,8 +252,9 @@ static void take_name(struct operation *operation)
 }
 
 /*
- * What is still there gets back what it had; what has gone by now has no use for it. A disk that
- * stays although CloudStack has let it go may be another VM's next, so nobody is led to it again.
+ * The disk to which name and export are returned; NULL if it is gone or not ours any more. A disk
+ * that stays although CloudStack has detached it may be given to another VM next, so no client is
+ * led to it again.
  */
 static const struct device *disk_to_serve(const struct operation *operation)
 {
@@ -265,7 +267,8 @@ static const struct device *disk_to_serve(const struct operation *operation)
 	return mapping_disk(ops->env, &mapping->record);
 }
 
-/* Whoever has come to use the disk keeps its name away; tidying makes it when the disk is free. */
+/* A program that has begun to use the disk keeps the name away from it; the reconciler makes the
+ * name when the disk is free. */
 static void on_name_returned(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
@@ -297,8 +300,8 @@ static void stage_pending_export(struct operation *operation, const char *why)
 	change_set_export(operation_change(operation), &record);
 }
 
-/* Without an engine, or a name, it is served when that is back; nobody has to wait for that, or
- * look after it. */
+/* Without an engine or a name the export stays pending; the reconciler opens it when both are back,
+ * and the operation need not wait for that. */
 static void on_export_reopened(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
@@ -334,8 +337,8 @@ static struct cloud_call *submit(struct operation *operation, const char *job_id
 				   done, arg);
 }
 
-/* When an earlier request may have arrived, its job and the volume decide, not what became of this
- * one. */
+/* If an earlier request may have arrived, its job and the volume decide, and not the refusal of
+ * this request. */
 static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
 {
 	if (detaching_of(operation)->change.in_doubt)
@@ -351,7 +354,7 @@ static enum cloud_refusal on_failed(struct operation *operation, const struct cl
 	return cloud_err_is_not_attached(&result->err) ? REFUSAL_PASSES : REFUSAL_FAILS;
 }
 
-/* Whatever the job says, the volume decides. */
+/* The volume decides, and not the job's answer. */
 static void verify(struct operation *operation, const struct cloud_volume *volume)
 {
 	struct detaching *detaching = detaching_of(operation);
@@ -389,8 +392,8 @@ static void ask(struct operation *operation)
 	cloud_change_ask(&detaching->change, &detachment, operation, &detaching->job_id);
 }
 
-/* An earlier process may have asked already, and that cannot be stopped; otherwise nothing has
- * happened yet. */
+/* An earlier process may have sent the request, and that cannot be stopped: the volume decides. If
+ * it was not sent, nothing has been changed yet. */
 static void on_users_known_again(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
@@ -452,7 +455,7 @@ static void await_gone(struct operation *operation)
 	if (device) {
 		operation_again(
 			operation, LOOK_AGAIN_MS,
-			"CloudStack says it is detached, but the kernel still shows it as %s",
+			"CloudStack says the volume is detached, but the kernel still shows it as %s",
 			device->path);
 		return;
 	}
@@ -465,7 +468,7 @@ static void await_gone(struct operation *operation)
 /* ---- the steps ---- */
 
 const struct step detaching_steps[DETACHING_STEP_COUNT] = {
-	/* Nothing has been changed when this one fails. */
+	/* Nothing has been changed yet if this step fails. */
 	{ .name = "check", .run = check, .deadline = STEP_CLOUD },
 	{ .name = "close-export",
 	  .run = close_export,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The operations by type: the list a new one is added to. */
+/* The operations by type. A new operation is added to this list. */
 
 #include "core/ops/ops.h"
 

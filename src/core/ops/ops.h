@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The operations there are, each in a file of its own, and their contexts made from arguments. */
+/* The operations, each in a file of its own, and their contexts made from arguments. */
 
 #include "core/engine/operation_table.h"
 #include "core/env.h"
@@ -10,7 +10,7 @@ struct engine;
 struct host;
 struct model;
 
-/* What steps work with: operation->ops. */
+/* The objects that steps work with: operation->ops. */
 struct ops {
 	struct env *env;
 	struct model *model;

@@ -3,16 +3,16 @@
 /*
  * Giving a volume another size.
  *
- * CloudStack resizes the volume; on this VM the kernel's disk follows some time before or after
- * CloudStack says so, and the operation has ended when it has. Nothing of it is taken back: a
- * volume that has grown may be written to its new end at once, and to cut that off would harm more
- * than a failure. So from the request on it only goes forward, and when it fails the error says
- * what has which size; asked for again, it goes on from there.
+ * CloudStack resizes the volume. On this VM the kernel's disk follows some time before or after
+ * CloudStack reports the new size, and the operation ends when the disk has followed. A resize is
+ * never undone: a volume that has grown may be written to its new end at once, and cutting that off
+ * would harm more than a failure. So from the request on the operation only goes forward, and if it
+ * fails, its error names the sizes; a repeated request goes on from there.
  *
- * Growing disturbs nobody and is done under those who use the volume. Shrinking loses what lies
- * behind the new end: the asker has to allow it, and it is never done to a device that can be in
- * use, so only while the volume is attached nowhere: whoever opened the disk between a look at its
- * users and the cut would lose data.
+ * Growing disturbs no user and is done while the volume is in use. Shrinking loses the data behind
+ * the new end, so the client has to allow it, and a volume is shrunk only while it is attached
+ * nowhere: a program that opened the disk between the look at its users and the cut would lose
+ * data.
  */
 
 #include <inttypes.h>
@@ -36,12 +36,12 @@
 #define LOOK_AGAIN_MS 1000
 
 struct resize_context {
-	int64_t size_gib; /* that is asked for */
+	int64_t size_gib; /* as requested */
 	bool allow_shrink;
 	char *job_id;
 	uint64_t previous_size; /* CloudStack's, in bytes, when the turn came */
-	uint64_t size;          /* CloudStack's as it last said */
-	/* why its export has the size it had, as half a sentence; NULL or empty: it has grown */
+	uint64_t size;          /* CloudStack's last word */
+	/* why the export has not grown, as half a sentence; NULL or empty: it has grown */
 	char *kept;
 	/* not stored */
 	struct cloud_change change;
@@ -50,7 +50,7 @@ struct resize_context {
 #define F(MEMBER, TYPE, ...) FIELD(resize_context, MEMBER, TYPE, __VA_ARGS__)
 static const struct field resize_fields[] = {
 	F(size_gib, INT, .doc = "GiB, rounded up."),
-	F(allow_shrink, BOOL, .doc = "The asker allows that it becomes smaller."),
+	F(allow_shrink, BOOL, .doc = "The client allows the volume to become smaller."),
 	F(job_id, UUID, .doc = "Job of the resizing."),
 	F(previous_size, SIZE, .doc = "CloudStack's size of the volume before."),
 	F(size, SIZE, .doc = "CloudStack's size of the volume."),
@@ -64,7 +64,7 @@ static uint64_t wanted_size(const struct resize_context *context)
 	return (uint64_t)context->size_gib * CLOUD_GIB;
 }
 
-/* Then CloudStack has nothing to do; but the kernel may still have to learn of it. */
+/* CloudStack then has nothing to do, but the kernel may still have to learn the size. */
 static bool had_that_size(const struct resize_context *context)
 {
 	return context->previous_size == wanted_size(context);
@@ -78,7 +78,7 @@ static void note_volume(struct operation *operation, const struct cloud_volume *
 	str_set(&operation->record.vm_id, volume->vm_id);
 }
 
-/* The volume's disks here, mapped or not: how many, and the last. */
+/* The number of the volume's disks here, mapped or not; *out is the last of them. */
 static size_t find_disks(struct operation *operation, const struct device **out)
 {
 	struct model *model = operation->ops->model;
@@ -95,7 +95,7 @@ static size_t find_disks(struct operation *operation, const struct device **out)
 
 /* ---- check: may it be done, now that it is our turn? ---- */
 
-/* Asked of the kernel as it is now: a detachment that left the disk here left its users, too. */
+/* The kernel's present disks count: a detachment that left the disk here left its users, too. */
 static int check_gone(struct operation *operation, struct err *err)
 {
 	const struct device *device = NULL;
@@ -121,7 +121,7 @@ static void check_shrink(struct operation *operation)
 		operation_failf(
 			operation, ERR_CONFLICT,
 			"volume %s has %" PRIu64 " bytes; with %" PRIu64
-			" what lies behind them would be lost. If that is meant, give allow_shrink",
+			" the data behind them would be lost. If that is intended, give allow_shrink",
 			record->volume_id, context->previous_size, wanted_size(context));
 	else if (record->vm_id)
 		operation_failf(
@@ -173,14 +173,14 @@ static struct cloud_call *submit(struct operation *operation, const char *job_id
 	const struct resize_context *context = operation->context;
 	bool shrinks = wanted_size(context) < context->previous_size;
 
-	/* The size is the whole, not what is added, so it does not matter if the request arrives
-	 * twice. */
+	/* The request gives the whole size, not an increment, so it may arrive twice without
+	 * harm. */
 	return cloud_resize_volume(operation->ops->env->cloud, operation->record.volume_id,
 				   (uint64_t)context->size_gib, shrinks, job_id, done, arg);
 }
 
-/* When an earlier request may have arrived, its job and the volume decide, not what became of this
- * one. */
+/* If an earlier request may have arrived, its job and the volume decide, and not the refusal of
+ * this request. */
 static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
 {
 	const struct resize_context *context = operation->context;
@@ -254,7 +254,7 @@ static void await_job(struct operation *operation)
 
 /* ---- await-size ---- */
 
-/* The volume's disk, if it has the new size by the kernel's own words, read again at this moment.
+/* The volume's disk, if the kernel's attributes, read again at this moment, show the new size.
  * NULL: the step has ended. */
 static const struct device *new_size_or_wait(struct operation *operation)
 {
@@ -316,23 +316,24 @@ static void on_name_grown(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
 
-	/* Others have the disk to themselves: there is no name yet that could grow. */
+	/* Other programs have the disk to themselves, so there is no name yet that could grow. */
 	if (err->code && !activation_disk_is_taken(operation, err))
 		activation_step_failed(operation, err);
 	else
 		operation_next(operation);
 }
 
-/* It grows under those who use it. */
+/* The name grows while programs use it. */
 static void grow_name(struct operation *operation)
 {
 	grow(operation, is_mapped_here(operation), ACTIVATION_MAP, on_name_grown);
 }
 
 /*
- * An NBD client has learned the export's size when it connected and keeps it for as long as it
- * stays, so its export is left alone. The volume has grown whatever becomes of its export, and
- * tidying makes that anew when it can: who asked is told, and need not wait.
+ * An NBD client has learned the export's size when it connected and keeps that size for as long as
+ * it stays, so its export is left alone. The volume has grown even if its export has not: the
+ * reconciler makes the export again when it can, so the client of the operation is told and need
+ * not wait.
  */
 static void on_export_grown(void *arg, const struct err *err)
 {
@@ -375,9 +376,9 @@ static void put_export(struct operation *operation, const struct device *device)
 }
 
 /*
- * Only the size is ours to change. A volume that is mapped nowhere, or whose disk has got another
- * name meanwhile, is brought in order right afterwards by those who follow the kernel: they know
- * which names are free.
+ * The operation changes only the size. If the volume is mapped nowhere, or its disk has got another
+ * name meanwhile, the reconciler puts the mapping in order right afterwards: it knows which names
+ * are free.
  */
 static bool is_noted_where_it_is(const struct operation *operation, const struct mapping *mapping,
 				 const struct device *device)
@@ -396,7 +397,7 @@ static void publish(struct operation *operation)
 		op_on_appliance(operation) ? new_size_or_wait(operation) : NULL;
 	struct mapping_record record = { 0 };
 
-	/* After a restart the device must be found anew. */
+	/* After a restart the device must be found again. */
 	if (op_on_appliance(operation) && !device)
 		return;
 	if (is_noted_where_it_is(operation, mapping, device)) {
@@ -434,7 +435,7 @@ static void put_size(struct json_writer *writer, const char *name, uint64_t size
 	json_put_uint(writer, size);
 }
 
-/* What its NBD clients see. */
+/* The size that the volume's NBD clients see. */
 static void put_export_size(struct json_writer *writer, const struct operation *operation)
 {
 	const struct export *export =

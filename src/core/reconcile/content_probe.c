@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * What is on the disk of a mapped volume - file system, label, partition table - is read whenever
- * the disk has changed, on a worker, and noted in the mapping.
- */
+/* A worker reads the contents of a mapped volume's disk - file system, label, partition table -
+ * whenever the disk has changed, and the findings are noted in the mapping. */
 
 #include "core/reconcile/content_probe.h"
 
@@ -28,7 +26,7 @@ struct content_probe {
 struct content {
 	char *volume_id;
 	struct content_probe *owner;
-	bool unread;           /* it was read at a bad moment: read it again when that has passed */
+	bool unread;           /* the disk was read at a bad moment: read it again later */
 	struct probe *reading; /* libblkid is looking */
 	UT_hash_handle hh;
 };
@@ -40,7 +38,7 @@ static const char *text_or_null(const char *text)
 	return *text ? text : NULL;
 }
 
-/* A look that found nothing new is not worth a commit and a signal. */
+/* If the disk was read without new findings, a commit and a signal are not needed. */
 static bool same_contents(const struct mapping_record *record, const struct probe_result *result)
 {
 	return streq(str_or(record->filesystem, ""), result->filesystem) &&
@@ -75,7 +73,7 @@ static void on_probed(void *arg, const struct probe_result *result)
 
 	content->reading = NULL;
 	if (result->err.code) {
-		log_notice("volume=%s: what is on %s could not be read: %s",
+		log_notice("volume=%s: the contents of %s could not be read: %s",
 			   mapping->record.volume_id, mapping->record.device_path,
 			   result->err.text);
 		return;
@@ -83,7 +81,8 @@ static void on_probed(void *arg, const struct probe_result *result)
 	content->unread = operation_busy(probe->engine, mapping->record.volume_id);
 	if (probe->env->draining || content->unread || same_contents(&mapping->record, result))
 		return;
-	/* The name that was read may lead to another disk by now; then a new look is on its way. */
+	/* The path that was read may lead to another disk by now; then the new disk is going to be
+	 * read. */
 	device = mapping_device(probe->model, mapping);
 	if (device && streq(device->path, mapping->record.device_path))
 		note(content->owner, mapping, device, result);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/*
- * What is on the disks of mapped volumes is read and noted in their mappings, at the start and
- * whenever a mapping gets another disk.
- */
+/* Reads the contents of mapped volumes' disks and notes them in the mappings, at the start and
+ * whenever a mapping gets another disk. */
 
 struct content_probe;
 struct engine;

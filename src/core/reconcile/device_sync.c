@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Keeping mappings true: whatever the kernel does with its disks - other names after a reboot, a
- * disk that goes or comes back or grows - the mappings follow at once, without asking anybody. The
- * store comes first and the model second, so that a signal about a mapping can be believed.
+ * Keeping mappings true: if the kernel changes its disks - other names after a reboot, a disk that
+ * goes or comes back or grows - the mappings follow at once, without a request. The store comes
+ * first and the model second, so that a signal about a mapping can be believed.
  */
 
 #include "core/reconcile/device_sync.h"
@@ -32,7 +32,7 @@ struct device_sync {
 	struct notice_listener listener;
 };
 
-/* Mappings that differ from the kernel, as they shall be. */
+/* Mappings that differ from the kernel, in their desired form. */
 struct followers {
 	struct device_sync *sync;
 	struct mapping_record *records;
@@ -88,9 +88,10 @@ static bool is_name_free(const struct followers *followers, const struct mapping
 }
 
 /*
- * Names that are noted for somebody who does not change now, because of an operation on him, are
- * not free before its end; the store would refuse all for one. Who has to wait keeps a name
- * himself, so this is asked until nobody has to.
+ * A name may still be noted for a volume whose mapping does not follow now, because of an operation
+ * on it. The name is not free before the operation ends, and the store would refuse the whole batch
+ * for one such name. A volume that has to wait keeps its own name, too, so this is repeated until
+ * no volume has to wait.
  */
 static void drop_waiting(struct followers *followers)
 {
@@ -113,7 +114,7 @@ static void follow_kernel(struct device_sync *sync)
 	for (mapping = mapping_first(sync->model); mapping; mapping = mapping_next(mapping)) {
 		const struct device *device;
 
-		/* While an operation is under way, it alone says what becomes of the mapping. */
+		/* While an operation is under way, it alone changes the mapping. */
 		if (!env_is_appliance(sync->env, mapping->record.vm_id) ||
 		    operation_busy(sync->engine, mapping->record.volume_id))
 			continue;

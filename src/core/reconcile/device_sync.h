@@ -12,8 +12,6 @@ struct model;
 struct device_sync *device_sync_new(struct env *env, struct model *model, struct engine *engine,
 				    struct content_probe *content_probe);
 struct device_sync *device_sync_free(struct device_sync *sync); /* returns NULL, takes NULL */
-/*
- * On the next turn: compares every mapping on this VM with the kernel and commits what is different
- * - another name after a reboot, a device that is gone or is back.
- */
+/* On the next turn: compares every mapping on this VM with the kernel and commits the differences -
+ * another name after a reboot, a device that is gone or is back. */
 void device_sync_soon(struct device_sync *sync);

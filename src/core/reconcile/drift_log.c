@@ -50,7 +50,7 @@ void drift_tell(struct drift_log *log, struct drift_record *record)
 {
 	struct known_drift *known = known_get(log, record);
 
-	/* What lasts is told once. */
+	/* A drift that lasts is told once. */
 	if (record->repaired || !known->told)
 		drift_event_tell(log->model, record);
 	known->told = known->seen = true;

@@ -20,9 +20,10 @@ struct known_drift {
 
 struct drift_log *drift_log_new(struct model *model);
 struct drift_log *drift_log_free(struct drift_log *log); /* returns NULL, takes NULL */
-/* Made when it is not known yet. */
+/* Made if it is not known yet. */
 struct known_drift *known_get(struct drift_log *log, const struct drift_record *record);
-/* Tells of it, unless that was done before; a device_path that is not true any more is emptied. */
+/* Tells of the drift, unless that was done before; a device_path that is not true any more is
+ * emptied. */
 void drift_tell(struct drift_log *log, struct drift_record *record);
-/* What the last comparison did not find any more is over. */
+/* Forgets the drifts that the last comparison did not find any more. */
 void drift_forget_old(struct drift_log *log);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is done about a drift that has been confirmed. Nothing here takes away data: a mapping is
- * only a note, a detachment refuses a disk in use, and the one thing that is deleted is a volume
- * that was never attached and so never had storage. Everybody is told once, however long it lasts.
+ * Repairing a drift that has been confirmed. No repair destroys data: a mapping is only a note, a
+ * detachment refuses a disk in use, and the only volumes that are deleted were never attached and
+ * so never had storage. A drift is told once, however long it lasts.
  */
 
 #include "core/reconcile/drift_repair.h"
@@ -28,7 +28,7 @@
 
 #define AGAIN_MAX_MS 3600000
 
-/* ---- who has been told ---- */
+/* ---- telling ---- */
 
 /* ---- repairs ---- */
 
@@ -43,8 +43,7 @@ static void on_mapping_repaired(void *arg, const struct err *err)
 	suspect_done(suspect);
 }
 
-/* The disk must prove who it is, at this moment; a disk that does not is reported and left
- * alone. */
+/* The disk must identify itself at this moment; a disk that does not is reported and left alone. */
 static const struct device *proven_disk(struct reconciler *reconciler,
 					const struct drift_facts *facts, struct err *err)
 {
@@ -56,7 +55,7 @@ static const struct device *proven_disk(struct reconciler *reconciler,
 	};
 	struct match_result match;
 
-	/* One that was mapped before is known by its sequence number, too. */
+	/* A disk that was mapped before is known by its sequence number, too. */
 	if (facts->mapping && env_is_appliance(reconciler->env, facts->mapping->vm_id))
 		match = (struct match_result){ .device = facts->device };
 	else
@@ -137,7 +136,7 @@ static char *repair_request(const struct suspect *suspect)
 	return buf_take(&out);
 }
 
-/* CloudStack may refuse for hours what it refused a minute ago. */
+/* CloudStack may repeat for hours the refusal of a minute ago. */
 static bool is_time_to_repair(struct suspect *suspect)
 {
 	struct known_drift *known =
@@ -164,7 +163,7 @@ static void start(struct suspect *suspect, enum operation_type type)
 
 	if (!is_time_to_repair(suspect)) {
 		str_set(&suspect->record.action,
-			"it could not be taken back so far and will be tried again later");
+			"the repair failed so far and will be tried again later");
 		suspect_done(suspect);
 		return;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A volume about which store, CloudStack and kernel may disagree, and what is done about it. */
+/* A volume about which store, CloudStack and kernel may disagree, and its repair. */
 
 #include <sys/queue.h>
 
@@ -26,8 +26,8 @@ struct reconciler {
 	struct drift_log *drift_log;
 	struct loop_timer timer; /* the next comparison begins */
 	TAILQ_HEAD(, reconcile_ticket) tickets, tickets_served;
-	struct comparison *comparison; /* the comparison under way, NULL when none is */
-	/* by the comparisons before, while there are more than one can look at */
+	struct comparison *comparison; /* the comparison under way, NULL: none */
+	/* by earlier comparisons, while there are more suspects than one comparison can look at */
 	size_t suspects_passed;
 	struct notice_listener listener;
 };
@@ -35,12 +35,13 @@ struct reconciler {
 struct suspect {
 	TAILQ_ENTRY(suspect) entry;
 	struct comparison *comparison;
-	char *volume_id; /* NULL: an operation's, that never learned which */
-	char *origin_id; /* the operation it may be left over from, by its name; NULL: none */
+	char *volume_id; /* NULL: the suspect is an operation that never learned its volume */
+	/* the operation that the volume, by its name, may be left over from; NULL: none */
+	char *origin_id;
 	/* on the volume when CloudStack was asked; NULL: none that is known */
 	char *last_operation;
 	struct operation_record origin;
-	/* what it waits for */
+	/* the call that the suspect waits for */
 	struct cloud_call *call;
 	struct store_read *read;
 	struct operation_asker *starting;
@@ -58,12 +59,13 @@ struct comparison {
 	void (*on_done)(struct suspect *suspect);
 };
 
-/* Innocent, told of or repaired: the comparison waits for it no longer. */
+/* The suspect is innocent, or its drift was told or repaired: the comparison no longer waits for
+ * it. */
 static inline void suspect_done(struct suspect *suspect)
 {
 	suspect->comparison->on_done(suspect);
 }
 
-/* What can be done about it is done, and ends in suspect_done(). */
+/* Repairs the drift if that is possible, and ends in suspect_done(). */
 void suspect_repair(struct suspect *suspect, const struct drift_facts *facts,
 		    const struct drift *drift);

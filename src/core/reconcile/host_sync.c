@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Names and exports compared with what should be there: at the start, after each comparison with
- * CloudStack, when a disk changed behind a name, and when the NBD engine began anew. A name of a
- * mapped volume leads to its disk and its export is served; a name or export of ours whose volume
- * is provably not attached to this machine goes. What an operation is under way on is left to it,
- * and what carries no identity of ours is somebody else's and not looked at.
+ * Names and exports compared with the desired ones: at the start, after each comparison with
+ * CloudStack, when a disk changed behind a name, and when the NBD engine began anew. The name of a
+ * mapped volume leads to its disk and its export is served; a name or export of ours goes if its
+ * volume is provably not attached to this machine. An operation under way keeps its volume to
+ * itself, and a name or export without an identity of ours belongs to another program and is left
+ * alone.
  */
 
 #include "core/reconcile/host_sync.h"
@@ -27,7 +28,7 @@
 #include "dm/devmap.h"
 #include "nbd/exporter.h"
 
-/* Several disks that come together are looked at together. */
+/* Several disks that come together are handled by one comparison. */
 #define SOON_MS 100
 
 struct host_sync {
@@ -36,7 +37,7 @@ struct host_sync {
 	struct host *host;
 	struct engine *engine;
 	struct leftover_maps *leftover;
-	struct scan *scan; /* the comparison under way, NULL when none is */
+	struct scan *scan; /* the comparison under way, NULL: none */
 	struct loop_timer timer;
 	struct notice_listener listener;
 };
@@ -94,13 +95,13 @@ static void finish_if_done(struct scan *scan)
 	if (!TAILQ_EMPTY(&scan->repairs))
 		return;
 	drop(scan);
-	/* Not before, since an engine may still serve from them. */
+	/* Not earlier, since an engine may still serve from the maps. */
 	leftover_maps_remove(sync->leftover);
 }
 
 /* ---- chores ---- */
 
-/* What the export has become is part of what is shown. */
+/* The state of the export is shown, so it is noted, too. */
 static void note_export(struct host_sync *sync, const char *volume_id, const struct err *err)
 {
 	const struct export *export = export_find(sync->model, volume_id);
@@ -108,7 +109,7 @@ static void note_export(struct host_sync *sync, const char *volume_id, const str
 	const struct device *device = mapping ? mapping_disk(sync->env, &mapping->record) : NULL;
 	struct export_record record = { 0 };
 
-	/* Who uses it as it was keeps it so; it is looked at again with the next comparison. */
+	/* Clients that use the export as it was keep it so; the next comparison tries again. */
 	if (!export || err->code == ERR_CONFLICT)
 		return;
 	export_make(sync->model, volume_id, &record);
@@ -128,7 +129,7 @@ static void note_export(struct host_sync *sync, const char *volume_id, const str
 	record_clear(&export_record, &record);
 }
 
-/* It is not served any more: for good, or until its disk is back. */
+/* The export is not served any more: for good, or until its disk is back. */
 static void note_cut(struct host_sync *sync, const char *volume_id)
 {
 	const struct mapping *mapping = mapping_find(sync->model, volume_id);
@@ -153,13 +154,13 @@ static void on_repaired(void *arg, const struct err *err)
 
 	repair->activation = NULL;
 	if (err->code == ERR_CONFLICT)
-		log_info("volume=%s: its name or export is not as it should be yet: %s",
+		log_info("volume=%s: its name or export is not as desired yet: %s",
 			 repair->volume_id, err->text);
 	else if (err->code)
 		log_warning("volume=%s: its name or export could not be put right: %s",
 			    repair->volume_id, err->text);
 	if (sync->env->draining || operation_busy(sync->engine, repair->volume_id)) {
-		/* The operation says what becomes of it. */
+		/* The operation decides about the export. */
 	} else if (repair->goal == ACTIVATION_UP && (repair->parts & ACTIVATION_EXPORT)) {
 		note_export(sync, repair->volume_id, err);
 	} else if (repair->goal == ACTIVATION_FORCED_DOWN && !err->code &&
@@ -187,7 +188,7 @@ static void begin(struct scan *scan, const char *volume_id, enum activation_goal
 					      on_repaired, repair);
 }
 
-/* ---- what should be there ---- */
+/* ---- the comparison ---- */
 
 static const struct devmap_map *map_of(const struct scan *scan, const char *volume_id)
 {
@@ -240,8 +241,8 @@ static void look_at_mapping(struct scan *scan, const struct mapping *mapping,
 	if (!env_is_appliance(sync->env, mapping->record.vm_id) ||
 	    operation_busy(sync->engine, volume_id))
 		return;
-	/* Without a name of its own it is served under the kernel's, which the next disk may
-	 * get. */
+	/* Without a stable name the export is served under the kernel's name, which the next disk
+	 * may get. */
 	if (!device && seen && !sync->env->options.devmap)
 		begin(scan, volume_id, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL);
 	if (!device || !volume_may_be_here(sync->model, volume_id))
@@ -255,9 +256,9 @@ static void look_at_mapping(struct scan *scan, const struct mapping *mapping,
 }
 
 /*
- * CloudStack has been heard, and nothing says that the volume is or will be here. Who does not know
- * which VM this is, or has been told another one, takes every volume for one that is elsewhere; so
- * the kernel is asked as well.
+ * CloudStack's list is known, and no sign says that the volume is or will be here. A daemon that
+ * does not know its VM, or has been told another one, takes every volume for one that is elsewhere;
+ * so the kernel is asked as well.
  */
 static bool is_provably_away(const struct host_sync *sync, const char *volume_id)
 {
@@ -283,8 +284,7 @@ static void take_away(struct scan *scan, const char *volume_id, unsigned parts,
 {
 	if (!is_provably_away(scan->sync, volume_id))
 		return;
-	log_write(level,
-		  "volume=%s: it is not attached here, so its name and export are taken away",
+	log_write(level, "volume=%s is not attached here, so its name and export are removed",
 		  volume_id);
 	begin(scan, volume_id, ACTIVATION_FORCED_DOWN, parts, NULL);
 }
@@ -293,13 +293,13 @@ static void look_at_map(struct scan *scan, const struct devmap_map *map)
 {
 	if (map->suspended && !activation_is_busy(scan->sync->host, map->volume_id))
 		suspended_found(scan->sync->host, map->volume_id);
-	/* One that is cut off stays for as long as somebody has it open, and that was said. */
+	/* A map that is cut off stays for as long as a program has it open, and that was logged. */
 	take_away(scan, map->volume_id, ACTIVATION_ALL,
 		  map->target == DEVMAP_ERROR ? LOG_LEVEL_DEBUG : LOG_LEVEL_NOTICE);
 }
 
-/* Served, though nobody wants it: not by force, since its disk is there and whoever uses it does no
- * harm. */
+/* The export is served but not desired. It is not closed by force, since its disk is there and its
+ * clients do no harm. */
 static void look_at_unwanted(struct scan *scan, const char *volume_id)
 {
 	struct host_sync *sync = scan->sync;
@@ -333,7 +333,7 @@ static void look(struct scan *scan, const struct export_seen *items, size_t coun
 	finish_if_done(scan);
 }
 
-/* ---- what is there ---- */
+/* ---- the scan ---- */
 
 static void on_exports(void *arg, const struct export_seen *items, size_t count,
 		       const struct err *err)
@@ -342,7 +342,7 @@ static void on_exports(void *arg, const struct export_seen *items, size_t count,
 
 	scan->exports_call = NULL;
 	if (err->code)
-		log_warning("what is exported could not be found out: %s", err->text);
+		log_warning("the exports could not be listed: %s", err->text);
 	look(scan, items, err->code ? 0 : count, !err->code);
 }
 

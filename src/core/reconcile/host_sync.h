@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Maps and exports are what they should be. */
+/* Keeps maps and exports as desired. */
 
 #include "base/util.h"
 
@@ -14,8 +14,8 @@ struct model;
 struct host_sync *host_sync_new(struct env *env, struct model *model, struct host *host,
 				struct engine *engine);
 struct host_sync *host_sync_free(struct host_sync *sync); /* returns NULL, takes NULL */
-/* Compares what is there with what should be, and puts it right. Several causes within a moment are
- * one comparison. */
+/* Compares the present maps and exports with the desired ones, and repairs them. Several causes
+ * within a moment are one comparison. */
 void host_sync_soon(struct host_sync *sync);
 /* The daemon is stopping: no comparison begins any more. */
 void host_sync_drain(struct host_sync *sync);

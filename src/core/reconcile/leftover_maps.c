@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Names that are left from when there were names. Once they are turned off nobody needs them, and
- * each has its disk in use: so they are taken away, at the start and after each comparison until
- * none is left. One that somebody has open is what he works with and stays until he has closed it;
- * but whoever waits at one for its volume is told, since it will not be led to the disk again.
+ * Names that are left from the time when names were turned on. Once names are turned off they are
+ * not needed any more, and each of them keeps its disk in use: so they are removed, at the start
+ * and after each comparison, until none is left. A name that a program has open is in use and stays
+ * until the program has closed it; but users that wait at a suspended name get an error, since it
+ * will not lead to the disk again.
  */
 
 #include "core/reconcile/leftover_maps.h"
@@ -18,7 +19,7 @@ struct leftover_maps {
 	struct devmap_call *call;
 	struct devmap_map *maps; /* as they were listed */
 	size_t count, at;
-	bool is_known; /* what stays was said */
+	bool is_known; /* the names that stay were logged */
 	bool are_gone;
 };
 
@@ -81,7 +82,7 @@ static void look_at_next(struct leftover_maps *leftover)
 	else if (map->suspended)
 		leftover->call = devmap_wipe(devmap, map->volume_id, on_failed, leftover);
 	else if (map->open_count > 0)
-		leave(leftover, "it is in use");
+		leave(leftover, "a program has it open");
 	else
 		leftover->call = devmap_remove(devmap, map->volume_id, on_removed, leftover);
 }

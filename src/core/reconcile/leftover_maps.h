@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Where names are turned off: those there were go, but for what is in use. */
+/* If names are turned off, removes the names from before, except those in use. */
 
 struct env;
 struct leftover_maps;
@@ -9,5 +9,5 @@ struct leftover_maps;
 struct leftover_maps *leftover_maps_new(struct env *env);
 /* returns NULL, takes NULL */
 struct leftover_maps *leftover_maps_free(struct leftover_maps *leftover);
-/* Removes what can be removed now; once nothing is left this does nothing. */
+/* Removes the names that can be removed now; once none is left this does nothing. */
 void leftover_maps_remove(struct leftover_maps *leftover);

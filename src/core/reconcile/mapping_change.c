@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * A change of mappings that follows the kernel. Nobody has asked for it, so it waits for the store
- * as long as it takes; a mapping that an operation has removed meanwhile stays removed.
- */
+/* A change of mappings that follows the kernel. No client waits for it, so it waits for the store
+ * as long as necessary; a mapping that an operation has removed meanwhile stays removed. */
 
 #include "core/reconcile/mapping_change.h"
 
@@ -15,8 +13,8 @@
 #include "core/rules/drift.h"
 #include "disk/device.h"
 
-/* A volume with another name or size than yesterday is worth a word; one that comes or goes has had
- * its own. */
+/* If a volume has another name or size than yesterday, that is logged; if it came or went, that was
+ * logged elsewhere. */
 static void tell_drift(struct model *model, const struct mapping_record *old,
 		       const struct mapping_record *new)
 {

@@ -2,7 +2,7 @@
 #pragma once
 
 /* Mappings follow the kernel: a disk with another name or size than before is told as drift when
- * that has landed. */
+ * the change is durable. */
 
 struct change;
 struct model;

@@ -3,15 +3,15 @@
 /*
  * Store, CloudStack and kernel compared, and brought together again.
  *
- * Every whole list of volumes that is fetched (at the start, every minute, when somebody asks) is
- * laid beside the mappings and the kernel's disks. Whatever differs is only suspected at first: the
- * list is as old as its first page and pages shift. So each suspect is asked for anew, alone, and
- * judged again by rules/drift with what is true now. Only then is it told and repaired: a mapping
- * is made, corrected or dropped at once; what has to be changed in CloudStack is changed by an
- * ordinary operation, visible and safe against crashes like any other.
+ * Every whole list of volumes that is fetched (at the start, every minute, by request) is compared
+ * with the mappings and the kernel's disks. A difference is only suspected at first: the list is as
+ * old as its first page, and pages shift. So CloudStack is asked again for each suspect alone, and
+ * rules/drift judges it with the facts of that moment. Only then is the drift told and repaired: a
+ * mapping is made, corrected or dropped at once; an ordinary operation, visible and safe against
+ * crashes like any other, makes the changes in CloudStack.
  *
- * A volume with an operation under way is left alone, and so is one that had an operation between
- * question and answer.
+ * A volume with an operation under way is left alone, and so is a volume that had an operation
+ * between question and answer.
  */
 
 #include "core/reconcile/reconciler.h"
@@ -40,12 +40,12 @@
 #include "disk/sysblock.h"
 #include "store/store.h"
 
-/* So many are looked at closely in one comparison, each by a request of its own. */
+/* One comparison checks so many suspects, each by a request of its own. */
 #define SUSPECTS_MAX 200
 #define LEFT_OVERS_MAX 1000
 /* While CloudStack does not answer, it is asked this often whether it is back. */
 #define AWAY_RETRY_MS 5000
-/* And this long after a request has missed it. */
+/* And this long after a request that got no answer. */
 #define SOON_MS 500
 
 struct reconcile_ticket {
@@ -109,7 +109,7 @@ static char *message(const struct comparison *comparison)
 				 left);
 	return xasprintf("%zu volumes compared, %zu differ: %zu repaired, %zu %s%s",
 			 comparison->checked, found, repaired, found - repaired,
-			 comparison->dry_run ? "only reported" : "for somebody else to settle",
+			 comparison->dry_run ? "only reported" : "for an administrator to settle",
 			 left);
 }
 
@@ -144,7 +144,8 @@ static void comparison_drop(struct reconciler *reconciler)
 	free(comparison);
 }
 
-/* From the start each time: whoever is answered may cancel any other ticket. */
+/* Each round begins with the first ticket, since a caller that is answered may cancel any other
+ * ticket. */
 static void answer_tickets(struct reconciler *reconciler, const struct sync_record *record,
 			   const struct err *err)
 {
@@ -245,7 +246,7 @@ static void judge(struct suspect *suspect, const struct cloud_volume *cloud)
 		suspect_repair(suspect, &facts, &drift);
 		return;
 	}
-	/* Only when all three agree: what a detachment leaves behind is the disk in the kernel. */
+	/* Only if all three agree: a disk that a detachment leaves behind is seen in the kernel. */
 	if (suspect->origin.needs_attention && !comparison->dry_run && !(cloud && cloud->job_id))
 		operation_settle(comparison->reconciler->engine, &suspect->origin);
 	suspect_done(suspect);
@@ -296,14 +297,13 @@ static void on_origin(void *arg, const struct store_operations *result)
 	suspect->read = NULL;
 	if (suspect->comparison->reconciler->env->draining)
 		return;
-	/* An operation nobody remembers may be another daemon's. */
+	/* An operation that we do not know may be another daemon's. */
 	if (result->count > 0 && operation_status_is_final(result->items[0].status))
 		record_copy(&operation_record, &suspect->origin, &result->items[0]);
 	ask_cloud(suspect);
 }
 
-/* What can be done about it has to wait for a later turn, as nothing may end while suspects are
- * still being begun. */
+/* The repair waits for a later turn, as no suspect may end while suspects are still being begun. */
 static void look_closer(struct suspect *suspect)
 {
 	struct reconciler *reconciler = suspect->comparison->reconciler;
@@ -378,7 +378,7 @@ static void compare_all(struct comparison *comparison)
 	}
 }
 
-/* A create that never learned of a volume: a volume with its name would be a suspect by itself. */
+/* A create that never learned its volume: a volume with its name would be a suspect by itself. */
 static void settle_unknown(struct comparison *comparison, const struct operation_record *record)
 {
 	const struct suspect *suspect;
@@ -391,7 +391,8 @@ static void settle_unknown(struct comparison *comparison, const struct operation
 		operation_settle(comparison->reconciler->engine, record);
 }
 
-/* More than can be looked at take turns: those that only people can settle are there each time. */
+/* If there are too many suspects they take turns, since those that only people can settle are there
+ * each time. */
 static void choose(struct comparison *comparison)
 {
 	struct reconciler *reconciler = comparison->reconciler;
@@ -477,7 +478,7 @@ static void on_listed_all(void *arg, const struct err *err)
 		       health.usable ? SOON_MS : AWAY_RETRY_MS);
 }
 
-/* The first ticket says how; those that want it otherwise wait. */
+/* The first ticket decides how; tickets that ask for the other way wait. */
 static void take_tickets(struct comparison *comparison)
 {
 	struct reconciler *reconciler = comparison->reconciler;

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/*
- * The comparison of store, CloudStack and kernel: at the start, every now and then, and when it is
- * asked for.
- */
+/* The comparison of store, CloudStack and kernel: at the start, every now and then, and by
+ * request. */
 
 #include "base/err.h"
 #include "spec/records.h"
@@ -25,7 +23,7 @@ void reconciler_drain(struct reconciler *reconciler);
 bool reconciler_is_waiting(const struct reconciler *reconciler);
 bool reconciler_is_comparing(const struct reconciler *reconciler);
 
-/* record: what was found; NULL when CloudStack's list could not be had, and err says why. */
+/* record: the findings; NULL if CloudStack's list could not be fetched, and err says why. */
 typedef void (*reconcile_done_fn)(void *arg, const struct sync_record *record,
 				  const struct err *err);
 
@@ -37,6 +35,6 @@ void reconcile_ticket_cancel(struct reconcile_ticket *ticket); /* not from insid
 
 /* The next comparison is due after delay_ms, and nothing else is changed. */
 void reconcile_in(struct reconciler *reconciler, int64_t delay_ms);
-/* CloudStack did not answer a request: find out soon, but not for each of many, whether it is
- * back. */
+/* CloudStack did not answer a request: find out soon whether it is back, but not for each of many
+ * requests. */
 void reconcile_soon(struct reconciler *reconciler);

@@ -2,8 +2,8 @@
 
 /*
  * How long the archive goes back. Once an hour operations that ended longer ago than
- * store.retention leave the store, a few dozen in a transaction, so that requests in between wait
- * for one of these at most. When the store is away the next hour will do.
+ * store.retention leave the store, a few dozen in a transaction, so that a request in between waits
+ * for one such transaction at most. If the store is away, the next hour will do.
  */
 
 #include "core/reconcile/retention.h"
@@ -19,7 +19,7 @@
 struct retention {
 	struct env *env;
 	struct loop_timer timer;
-	struct store_prune *prune; /* under way, NULL when not */
+	struct store_prune *prune; /* under way, NULL: none */
 };
 
 static void on_pruned(void *arg, size_t removed, const struct err *err)

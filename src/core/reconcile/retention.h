@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Old operations leave the store, from now on. */
+/* Removes old operations from the store, from now on. */
 
 struct env;
 struct retention;

@@ -9,7 +9,7 @@ struct err;
 struct model;
 struct volume_list;
 
-/* err NULL: the whole list is in the model, and what it did not show is forgotten. */
+/* err NULL: the whole list is in the model, and the volumes that it did not show are forgotten. */
 typedef void (*volume_list_fn)(void *arg, const struct err *err);
 
 struct volume_list *volume_list_new(struct env *env, struct model *model, struct engine *engine);

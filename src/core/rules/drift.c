@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The rules of drift.h. Nothing here asks or changes anything, so that every line of its table can
- * be tried out. The order is that of trust: CloudStack decides where a volume is attached, the
- * kernel decides which disk is here, and what we have noted follows both. Where those two
- * contradict each other nobody is believed, and a person is told.
+ * The rules of drift.h. They ask nothing and change nothing, so every line of the table can be
+ * tested. Their order is the order of trust: CloudStack decides where a volume is attached, the
+ * kernel decides which disk is here, and our mapping follows both. If CloudStack and the kernel
+ * contradict each other, neither is believed, and a person is told.
  */
 
 #include "core/rules/drift.h"
@@ -33,7 +33,7 @@ static void say(struct drift *out, enum drift_kind kind, enum drift_repair repai
 	va_end(args);
 }
 
-/* To write down once what CloudStack does not know is enough. */
+/* One note that CloudStack knows no attachment is enough. */
 static enum drift_repair note_unless_noted(const struct mapping_record *mapping)
 {
 	return mapping && streq(mapping->cloudstack_state, "attached") ? REPAIR_NOTE : REPAIR_NONE;
@@ -55,11 +55,11 @@ static void judge_not_attached(const struct drift_facts *facts, struct drift *ou
 		    facts->volume_id, says, facts->device->path);
 	else if (facts->mapping && facts->cloud)
 		say(out, DRIFT_DETACHED_OUTSIDE, REPAIR_UNMAP, "its mapping is dropped",
-		    "volume %s was detached from VM %s by somebody else", facts->volume_id,
-		    facts->mapping->vm_id);
+		    "volume %s was detached from VM %s by another client of CloudStack",
+		    facts->volume_id, facts->mapping->vm_id);
 	else if (facts->mapping)
 		say(out, DRIFT_DELETED_OUTSIDE, REPAIR_UNMAP, "its mapping is dropped",
-		    "volume %s was deleted by somebody else", facts->volume_id);
+		    "volume %s was deleted by another client of CloudStack", facts->volume_id);
 }
 
 static void judge_device(const struct drift_facts *facts, struct drift *out)
@@ -70,13 +70,13 @@ static void judge_device(const struct drift_facts *facts, struct drift *out)
 	if (!device)
 		say(out, DRIFT_DEVICE_MISSING, REPAIR_NONE,
 		    "if it stays so, detach the volume and attach it again",
-		    "CloudStack says volume %s is attached here, but the kernel shows no disk that says it is this "
-		    "volume",
+		    "CloudStack says volume %s is attached here, but the kernel shows no disk that identifies "
+		    "itself as this volume",
 		    facts->volume_id);
 	else if (!mapping || !streq(mapping->cloudstack_state, "attached"))
-		say(out, DRIFT_ATTACHED_OUTSIDE, REPAIR_MAP, "it is mapped to its disk",
-		    "volume %s was attached by somebody else and is %s", facts->volume_id,
-		    device->path);
+		say(out, DRIFT_ATTACHED_OUTSIDE, REPAIR_MAP, "the volume is mapped to its disk",
+		    "volume %s was attached by another client of CloudStack and is %s",
+		    facts->volume_id, device->path);
 	else if (!streq(mapping->device_path, device->path))
 		say(out, DRIFT_DEVICE_RENAMED, REPAIR_MAP, "its mapping follows the kernel",
 		    "volume %s was %s and is %s", facts->volume_id, mapping->device_path,
@@ -104,8 +104,8 @@ static void judge_attached_elsewhere(const struct drift_facts *facts, struct dri
 		    facts->volume_id, cloud->vm_id, facts->device->path);
 	else if (mapping && !streq(mapping->vm_id, cloud->vm_id))
 		say(out, DRIFT_MOVED, REPAIR_MAP, "its mapping follows",
-		    "volume %s was moved from VM %s to VM %s by somebody else", facts->volume_id,
-		    mapping->vm_id, cloud->vm_id);
+		    "volume %s was moved from VM %s to VM %s by another client of CloudStack",
+		    facts->volume_id, mapping->vm_id, cloud->vm_id);
 	else if (mapping && mapping->cloudstack_device_id != cloud->device_id)
 		say(out, DRIFT_MOVED, REPAIR_MAP, "its mapping follows",
 		    "volume %s was in slot %" PRId64 " of VM %s and is in slot %" PRId64,
@@ -131,8 +131,8 @@ void drift_judge(const struct drift_facts *facts, struct drift *out)
 	else if (facts->mapping && !is_here(facts, facts->mapping->vm_id))
 		say(out, DRIFT_MOVED, facts->device ? REPAIR_MAP : REPAIR_UNMAP,
 		    "its mapping follows",
-		    "volume %s was moved from VM %s to this VM by somebody else", facts->volume_id,
-		    facts->mapping->vm_id);
+		    "volume %s was moved from VM %s to this VM by another client of CloudStack",
+		    facts->volume_id, facts->mapping->vm_id);
 	else
 		judge_device(facts, out);
 }
@@ -147,7 +147,7 @@ void drift_judge_left_over(const struct drift_facts *facts, struct drift *out)
 		return;
 	if (origin->type == OPERATION_ATTACH && origin->needs_attention &&
 	    streq(cloud->vm_id, origin->vm_id)) {
-		say(out, DRIFT_NOT_TAKEN_BACK, REPAIR_DETACH, "it is detached",
+		say(out, DRIFT_NOT_TAKEN_BACK, REPAIR_DETACH, "the volume is detached",
 		    "operation %s failed, but volume %s is still attached to VM %s", origin->id,
 		    facts->volume_id, origin->vm_id);
 		return;
@@ -155,16 +155,16 @@ void drift_judge_left_over(const struct drift_facts *facts, struct drift *out)
 	if (origin->type != OPERATION_CREATE || cloud->vm_id ||
 	    (origin->status == OPERATION_COMPLETED && streq(origin->volume_id, facts->volume_id)))
 		return;
-	/* CloudStack makes a volume's storage when it is first attached: until then it cannot hold
-	 * data. */
+	/* CloudStack makes a volume's storage when the volume is first attached; until then the
+	 * volume cannot hold data. */
 	if (streq(cloud->state, "Allocated"))
 		say(out, DRIFT_ORPHAN, REPAIR_DELETE,
-		    "it is deleted; it was never attached and holds nothing",
+		    "the volume is deleted; it was never attached and holds no data",
 		    "volume %s (%s) was left behind by operation %s", facts->volume_id, cloud->name,
 		    origin->id);
 	else
 		say(out, DRIFT_ORPHAN, REPAIR_NONE,
-		    "it may hold data: keep it, or delete it yourself",
+		    "the volume may hold data: keep it, or delete it yourself",
 		    "volume %s (%s) was left behind by operation %s", facts->volume_id, cloud->name,
 		    origin->id);
 }

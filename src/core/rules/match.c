@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The rules that decide which device a volume became; match.h lists them. Nothing here reads a file
- * or a clock, so that every rule can be tried out with nothing but a table.
+ * The rules that decide which device a volume became; match.h lists them. They read no file and no
+ * clock, so every rule can be tested with a table alone.
  *
- * The order of the questions is the safety: identity comes before size, because a disk that says
- * who it is cannot be argued with, and every "no" is asked before the one "yes" of each path.
- * Whoever adds a rule adds it as a refusal.
+ * The order of the questions is the safety: identity comes before size, because a disk that
+ * identifies itself leaves no doubt, and on each path every "no" is asked before the only "yes". A
+ * new rule is added as a refusal.
  */
 
 #include "core/rules/match.h"
@@ -40,7 +40,8 @@ static enum match_verdict found(const struct device *device, enum matched_by by,
 	return MATCH_FOUND;
 }
 
-/* The other volume a device is mapped to, NULL when it is free or mapped to the one asked for. */
+/* The other volume that a device is mapped to, NULL if it is free or mapped to the queried
+ * volume. */
 static const char *other_volume(const struct match_query *query, const struct device *device)
 {
 	const char *volume_id = query->mapped_to ? query->mapped_to(query->arg, device) : NULL;
@@ -95,7 +96,7 @@ static enum match_verdict match_by_size(const struct match_query *query,
 		if (candidate)
 			return undecided(
 				MATCH_AMBIGUOUS, result,
-				"%s and %s are both new, have the size of volume %s and do not say who they are",
+				"%s and %s are both new, have the size of volume %s and do not identify themselves",
 				candidate->path, devices[i].path, query->volume_id);
 		candidate = &devices[i];
 	}
@@ -106,20 +107,21 @@ static enum match_verdict match_by_size(const struct match_query *query,
 		if (devices[i].has_identity)
 			return undecided(
 				MATCH_AMBIGUOUS, result,
-				"%s is new and has the size of volume %s but does not say who it is, as %s and "
-				"so every volume here does",
+				"%s is new and has the size of volume %s but does not identify itself, as %s "
+				"does and every volume here would",
 				candidate->path, query->volume_id, devices[i].path);
 	}
 	if (query->crowded)
 		return undecided(
 			MATCH_AMBIGUOUS, result,
-			"%s does not say who it is, and other disks did when the attachment began: it may be "
-			"what another attachment left behind",
+			"%s does not identify itself, and other disks did when the attachment began: it may "
+			"be a disk that another attachment left behind",
 			candidate->path);
 	if (query->rivals)
 		return undecided(
 			MATCH_AMBIGUOUS, result,
-			"%s does not say who it is, and another attachment to this VM waits for a disk like it",
+			"%s does not identify itself, and another attachment to this VM waits for a disk "
+			"like it",
 			candidate->path);
 	return found(candidate, MATCHED_BY_SIZE, result);
 }

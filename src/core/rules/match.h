@@ -2,28 +2,29 @@
 #pragma once
 
 /*
- * Which device is this volume? A pure function: what is asked, and the devices there are, give the
- * answer.
+ * Which device is this volume? A pure function of the query and the present devices.
  *
  * The rules, in order; the first that applies decides:
  *
  *  1. Two or more devices carry the volume's identity: ambiguous. They may be two paths to one
  *     disk, or a copy of it.
- *  2. One device carries it. It is the one, unless it is mapped to another volume or its size does
- *     not fit: then something is wrong that nobody can guess, and the answer is ambiguous.
- *  3. A device that carries another identity, whoever's, is never taken; nor is one mapped to
- *     another volume, nor one that was there before the operation began.
- *  4. Among the devices left (no identity, new, nobody's), those of exactly the volume's size are
- *     candidates. None: nothing yet. Two or more: ambiguous. One, but some disk here does say who
- *     it is: then the hypervisor gives serials and a disk without one is no volume; ambiguous. One,
- *     but the operation did not begin alone, so that it may be what another one has left behind, or
- *     another one waits for a disk like it: ambiguous. Otherwise it is the one, and the answer says
- *     that size and time decided.
+ *  2. One device carries the identity: that device is the volume, unless it is mapped to another
+ *     volume or its size does not fit. Then there is a fault that the rules cannot guess, and the
+ *     answer is ambiguous.
+ *  3. A device that carries any other identity is never taken; nor is a device that is mapped to
+ *     another volume, nor a device that was there before the operation began.
+ *  4. Among the devices left (no identity, new, not mapped), those of exactly the volume's size are
+ *     candidates. None: nothing yet. Two or more: ambiguous. One candidate is ambiguous, too, if
+ *     - some disk here identifies itself: then the hypervisor gives serials, and a disk without a
+ *       serial is no volume;
+ *     - the operation did not begin alone: another operation may have left the disk behind;
+ *     - another operation waits for a disk like this one.
+ *     Otherwise the candidate is the volume, and the answer says that size and time decided.
  *
- * With an identity the size fits when it is not smaller than CloudStack's and less than
+ * If the device has an identity, its size fits if it is not smaller than CloudStack's and less than
  * MATCH_SIZE_SLACK larger: some storages round up to units of theirs, but CloudStack's sizes are
- * whole GiB, so that a GiB more is another volume. By size alone, it must be equal. A size
- * CloudStack did not tell (0) fits any identity and matches nothing by itself.
+ * whole GiB, so a difference of a GiB means another volume. By size alone, the sizes must be equal.
+ * A size that CloudStack did not tell (0) fits any identity and matches nothing by itself.
  */
 
 #include "disk/device.h"
@@ -31,7 +32,7 @@
 
 #define MATCH_SIZE_SLACK (1ull << 30)
 
-/* The size of a disk that has an identity, beside CloudStack's. */
+/* Compares the size of a disk that has an identity with CloudStack's. */
 static inline bool match_size_fits(uint64_t expected, uint64_t size)
 {
 	return expected == 0 || (size >= expected && size - expected < MATCH_SIZE_SLACK);
@@ -41,18 +42,18 @@ struct match_query {
 	const char *volume_id;
 	uint64_t size; /* CloudStack's, in bytes */
 	/*
-	 * When the operation began, this was the highest diskseq and this the highest `seen`.
-	 * diskseq decides where the device and the query have one (0 and UINT64_MAX: none), `seen`
-	 * otherwise. `seen` counts anew in each process and diskseq in each boot; after such a
-	 * change give UINT64_MAX, and no device counts as new.
+	 * The highest diskseq and the highest `seen` when the operation began. diskseq decides if
+	 * both the device and the query have one (0 and UINT64_MAX: none), otherwise `seen`
+	 * decides. `seen` starts anew in each process and diskseq in each boot; after such a change
+	 * give UINT64_MAX, and no device counts as new.
 	 */
 	uint64_t after_diskseq;
 	uint64_t after_seen;
-	/* the operation did not begin alone: what others attach, or leave behind, is new to it,
-	 * too */
+	/* the operation did not begin alone: disks that others attach, or leave behind, are new to
+	 * it, too */
 	bool crowded;
 	bool rivals; /* another operation on this VM waits for a disk that could look the same */
-	/* The volume a device is mapped to, NULL when none. The mapping to the volume asked for is
+	/* The volume that a device is mapped to, NULL if none. A mapping to the queried volume is
 	 * no obstacle. */
 	const char *(*mapped_to)(void *arg, const struct device *device);
 	void *arg;
@@ -63,7 +64,7 @@ enum match_verdict { MATCH_NONE, MATCH_FOUND, MATCH_AMBIGUOUS };
 struct match_result {
 	const struct device *device; /* MATCH_FOUND only: one of those given */
 	enum matched_by matched_by;  /* MATCHED_NOT unless found */
-	/* what stands in the way, in the user's words; "" when found */
+	/* the obstacle, in words for the user; "" if found */
 	char reason[320];
 };
 

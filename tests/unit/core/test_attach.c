@@ -55,7 +55,7 @@ static void nameless_among_named(void **state)
 	struct world *world = *state;
 
 	server_add(&world->server, "one", 5)->serial = SERIAL_NONE;
-	must_fail(world, "does not say who it is");
+	must_fail(world, "does not identify itself");
 }
 
 /* When it began others could be attached beside it; that nobody else is there now proves

@@ -446,7 +446,7 @@ static void failing_undo_stays_visible(void **state)
 	ended_with(world, id, OPERATION_FAILED, "no disk of volume");
 	record = item(get(world, id), 0);
 	assert_true(record->needs_attention);
-	assert_non_null(strstr(record->error, "taking it back failed at ask-cloud"));
+	assert_non_null(strstr(record->error, "the undo failed at ask-cloud"));
 	assert_non_null(strstr(record->error, "Agent is down"));
 	assert_false(operation_busy(world->core->engine, VOLUME(1)));
 }

@@ -352,7 +352,7 @@ static void in_use_after_a_reboot_without(void **state)
 	world_pass(world, 5000);
 	kernel_mount(&world->kernel, "vdb");
 	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
-		   "may be one that is in use: mounted at /mnt/data");
+		   "may be a disk that is in use: mounted at /mnt/data");
 	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
 	kernel_mount(&world->kernel, NULL);
 	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));

@@ -53,7 +53,8 @@ static void a_disk_that_cannot_be_read(void **state)
 	err_set(&fake_disk.contents.err, ERR_UNAVAILABLE, "/dev/vdb: Input/output error");
 	operation = ended(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
 	assert_int_equal(operation->status, OPERATION_COMPLETED);
-	assert_non_null(strstr(operation->response, "is not known: /dev/vdb: Input/output error"));
+	assert_non_null(strstr(operation->response,
+			       "contents are not known: /dev/vdb: Input/output error"));
 	check_world(world, 1);
 }
 
