@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Looks at what another program writes about CloudStack: the same for every backend that can have
- * it. */
+/*
+ * Looks at the values about CloudStack that another program keeps: the same for every backend that
+ * can have them.
+ */
 
 #include "store/access.h"
 
@@ -44,7 +46,7 @@ static void tell_look(struct store_item *item)
 {
 	struct store_look *look = store_look_of(item);
 
-	/* Refused before the backend has seen it. */
+	/* Refused before the backend has seen the look. */
 	if (item->err.code)
 		look->access.err = item->err;
 	look->done(look->arg, &look->access);

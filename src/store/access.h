@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A look at what another program writes about CloudStack, from inside. */
+/* A look at the values about CloudStack that another program keeps, from inside. */
 
 #include "store/item.h"
 

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What a place is that rows can be kept in: a table of functions, and a struct that begins with a
- * struct store. What can block runs on the thread of a writer (store/writer.h), which also keeps
- * what could not be written and tries again.
+ * A backend, which keeps rows in one kind of place: a table of functions, and a struct that begins
+ * with a struct store. Calls that can block run on the thread of a writer (store/writer.h), which
+ * also keeps the items that could not be written and tries them again.
  */
 
 #include "store/item.h"
@@ -12,17 +12,17 @@
 
 struct store_backend {
 	const char *scheme;  /* "sqlite:" */
-	const char *example; /* for the error that names what is allowed */
+	const char *example; /* for the error that names the allowed forms */
 	struct store *(*open)(struct loop *loop, const struct store_options *options,
 			      struct err *err);
 	/* Answers every item it still has and frees the store. */
 	void (*close)(struct store *store);
 	void (*submit)(struct store *store, struct store_item *item);
 	int (*load)(struct store *store, struct store_loaded *out, struct err *err);
-	/* See store_scan(); NULL where there is nothing a tool could open. */
+	/* See store_scan(); NULL if there is nothing a tool could open. */
 	int (*scan)(struct store *store, enum store_table table, const char *after_id, size_t limit,
 		    store_row_fn fn, void *arg, struct err *err);
-	/* Blocks; NULL where no other program writes. If there is one, items may be looks. */
+	/* Blocks; NULL if no other program writes there. If it is set, items may be looks. */
 	void (*read_access)(struct store *store, struct store_access *out);
 	/* waiting and oldest_ms are filled in already. */
 	void (*health)(const struct store *store, struct store_health *out);
@@ -35,7 +35,7 @@ struct store {
 	size_t open_count;
 	struct store_queue answers; /* decided on the loop, told in the next turn */
 	struct loop_task answer_task;
-	bool closing; /* what is submitted now is refused */
+	bool closing; /* new items are refused */
 };
 
 void store_init(struct store *store, const struct store_backend *backend, struct loop *loop);

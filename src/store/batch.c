@@ -81,7 +81,7 @@ void store_submit(struct store *store, struct store_batch *batch, store_done_fn 
 	store_submit_item(store, &batch->item);
 }
 
-/* ---- putting one together ---- */
+/* ---- assembly ---- */
 
 void store_batch_optional(struct store_batch *batch)
 {
@@ -144,8 +144,9 @@ void store_batch_mapping(struct store_batch *batch, const struct mapping_record 
 	assert(!str_empty(mapping->id) && !str_empty(mapping->volume_id));
 	record_copy(&mapping_record, row, mapping);
 	fill_texts(&mapping_record, row);
-	/* Two volumes of one machine may wait for a device at once; only paths that are known can
-	 * collide. */
+	/*
+	 * Two volumes of one machine may wait for a device at once; only known paths can collide.
+	 */
 	if (str_empty(row->device_path))
 		str_set(&row->device_path, NULL);
 }

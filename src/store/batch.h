@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A batch from inside: what backends write, and how it is decided who may still decide about it. */
+/*
+ * A batch from inside: the changes that a backend writes, and the claim that settles whether loop
+ * or thread decides about the batch.
+ */
 
 #include <stdatomic.h>
 
@@ -15,7 +18,9 @@ struct store_change {
 	union store_row row;
 };
 
-/* Who may decide about a batch that has waited too long: only one of loop and thread gets it. */
+/*
+ * The right to decide about a batch that has waited too long: only one of loop and thread gets it.
+ */
 enum store_batch_claim { STORE_BATCH_FREE, STORE_BATCH_TAKEN, STORE_BATCH_WITHDRAWN };
 
 struct store_batch {
@@ -27,15 +32,17 @@ struct store_batch {
 	void *arg;
 	/* for the writer */
 	atomic_int claim; /* enum store_batch_claim, see store_batch_claim() */
-	bool resume;      /* the first one after the store had gone away */
-	/* has no changes but must be written nevertheless: asks whether the store is back */
+	bool resume;      /* the first batch after the store had gone away */
+	/* has no changes but must be written nevertheless: tests whether the store is back */
 	bool probe;
-	bool kept; /* out: it did not land, the store is away */
-	/* out: its commit was not answered; only to be written again can settle it */
+	bool kept; /* out: the batch did not land, the store is away */
+	/* out: its commit was not answered; only a second write can settle the result */
 	bool uncertain;
 };
-/* On the thread, before the commit: from now on the batch lands or is given back. False: it has
- * been withdrawn. */
+/*
+ * On the thread, before the commit: from now on the batch lands or is given back. False: the batch
+ * has been withdrawn.
+ */
 bool store_batch_claim(struct store_batch *batch);
 
 struct store_batch *store_batch_of(struct store_item *item);

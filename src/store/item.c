@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Items: requests to the store that wait for an answer, and the way out of it. Whatever a backend
- * decides, and on which thread, each answer leaves through store_answer(), on the loop, in a later
+ * Items: requests to the store that wait for an answer, and their way out. Whatever a backend
+ * decides, and on any thread, each answer leaves through store_answer(), on the loop, in a later
  * turn than the request came.
  */
 
@@ -46,8 +46,10 @@ void store_answer(struct store_item *item)
 {
 	store_item_close(item);
 	item->type->tell(item);
-	/* A batch that was withdrawn from a thread that is stuck: the writer frees it when the
-	 * thread gives it back. */
+	/*
+	 * A batch that was withdrawn from a thread that is stuck: the writer frees it when the
+	 * thread gives it back.
+	 */
 	if (!item->under_way)
 		store_drop(item);
 }
@@ -70,7 +72,7 @@ static void on_answer_task(struct loop_task *task)
 	struct store *store = container_of(task, struct store, answer_task);
 	struct store_item *last = TAILQ_LAST(&store->answers, store_queue), *item;
 
-	/* Up to what was there at first: an answer may lead to the next question. */
+	/* Up to the last item that was there at first: an answer may lead to the next request. */
 	while ((item = TAILQ_FIRST(&store->answers))) {
 		bool was_last = item == last;
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A request to a store that waits for an answer: a batch, a read or a look. It is the first member
- * of the struct that says what is asked. A backend gets items on the loop, and gives each one back
+ * A request to a store that waits for an answer: a batch, a read or a look. The item is the first
+ * member of the struct of the request. A backend gets items on the loop, and gives each item back
  * with store_answer(), on the loop, in a later turn.
  */
 
@@ -19,7 +19,7 @@ enum store_item_kind { STORE_ITEM_BATCH, STORE_ITEM_READ, STORE_ITEM_ACCESS, STO
 
 struct store_item_type {
 	enum store_item_kind kind;
-	/* Tells the caller what came of it. */
+	/* Tells the caller the result. */
 	void (*tell)(struct store_item *item);
 	void (*free)(struct store_item *item);
 };
@@ -32,25 +32,25 @@ struct store_item {
 	/* a thread has it, and frees it if it was answered in the meantime */
 	bool under_way;
 	TAILQ_ENTRY(store_item) queue; /* in a queue of the backend or in store->answers */
-	struct writer *writer;         /* where it went, if the backend has writers */
+	struct writer *writer;         /* the writer that has it, if the backend has writers */
 	struct worker_job job;
 	int64_t since_ms;
 	struct err err; /* the answer */
 };
 TAILQ_HEAD(store_queue, store_item);
 
-/* Gives it to the backend, or refuses it when the store is closing. */
+/* Gives the item to the backend, or refuses it if the store is closing. */
 void store_submit_item(struct store *store, struct store_item *item);
-/* Nobody waits for the answer any more. */
+/* The caller does not wait for the answer any more. */
 void store_item_close(struct store_item *item);
 
-/* Tells the caller what item->err says, and frees the item. Not inside a call that submits. */
+/* Tells the caller the result in item->err, and frees the item. Not inside a call that submits. */
 void store_answer(struct store_item *item);
 /* The same, in the next turn. */
 void store_answer_later(struct store_item *item);
 /* ERR_UNAVAILABLE, in the next turn. */
 void store_refuse(struct store_item *item, const char *reason);
-/* Tells all that wait in answers, those they add included; for close. */
+/* Answers all items in `answers`, and the items that this adds; for close. */
 void store_answer_all(struct store *store);
 /* Frees without telling. */
 void store_drop(struct store_item *item);

@@ -6,8 +6,10 @@
 #include "store/store.h"
 #include "store/tables.h"
 
-/* The tables that are loaded at start: of operations those that live, of others all rows, in the
- * order of their keys. */
+/*
+ * The tables that are loaded at start: of operations those that have not ended, of others all rows,
+ * in the order of their keys.
+ */
 bool store_table_is_loaded(enum store_table table);
 /* A zeroed row of such a table, at the end of its array. */
 void *store_loaded_add(struct store_loaded *loaded, enum store_table table);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Running what a store lacks. The same few lines for every dialect: read the version, refuse what a
- * newer program has written (it may hold what this one would destroy unknowingly), apply the rest
- * one by one. A crash between two leaves a store of the version in between, and the next start goes
- * on from there.
+ * Running the migrations that a store lacks. The same few lines for every dialect: read the
+ * version, refuse a store that a newer program has written (it may hold rows that this program
+ * would destroy unknowingly), apply the rest in turn. A crash between two migrations leaves a store
+ * of the version in between, and the next start goes on from there.
  */
 
 #include "store/migrate.h"
@@ -27,8 +27,7 @@ int migrate_run(const struct migration *migrations, size_t count,
 		return err_set(
 			err, ERR_CONFLICT,
 			"the store %s has schema version %u, this volume-daemon knows versions up to %zu: it "
-			"was written by "
-			"a newer one; install that again, or use another store",
+			"was written by a newer one; install that again, or use another store",
 			store_name, version, count);
 	for (size_t i = version; i < count; i++) {
 		log_info("store: %s is brought to schema version %u: %s", store_name,

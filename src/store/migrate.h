@@ -3,8 +3,8 @@
 
 /*
  * Schema versions. A backend has a const list of migrations; the number of a migration is the
- * version the store has once it is applied, 1, 2, 3, … without holes. One that has been released is
- * never edited: what it did wrong is put right by the next.
+ * version that the store has after the migration, 1, 2, 3, … without holes. A released migration is
+ * never edited: its mistakes are corrected by the next one.
  */
 
 #include "base/err.h"
@@ -18,13 +18,17 @@ struct migration {
 struct migrate_driver {
 	/* 0 for a store that is new and empty. */
 	int (*get_version)(void *session, unsigned *out, struct err *err);
-	/* Applies the statements and sets the version, in one transaction where the database can do
-	 * that. */
+	/*
+	 * Applies the statements and sets the version, in one transaction if the database can do
+	 * that.
+	 */
 	int (*apply)(void *session, const struct migration *migration, struct err *err);
 };
 
-/* Brings the store up to the last version. A store that is newer than the list is ERR_CONFLICT and
- * stays untouched. */
+/*
+ * Brings the store up to the last version. A store that is newer than the list is ERR_CONFLICT and
+ * stays untouched.
+ */
 int migrate_run(const struct migration *migrations, size_t count,
 		const struct migrate_driver *driver, void *session, const char *store_name,
 		struct err *err);

@@ -24,7 +24,7 @@ struct store *store_open(struct loop *loop, const struct store_options *options,
 			return backends[i]->open(loop, options, err);
 		buf_printf(&allowed, "%s%s", i ? " or " : "", backends[i]->example);
 	}
-	/* Only the scheme is repeated: what stands behind it may hold a password. */
+	/* Only the scheme is repeated: the rest may hold a password. */
 	err_set_field(err, "store", ERR_INVALID, "a store url cannot begin with \"%.*s\"; it is %s",
 		      scheme < 32 ? scheme : 32, url, allowed.data);
 	return NULL;

@@ -4,11 +4,13 @@
 /*
  * Opening a store by its url. This is a library of its own above the backends: a program that links
  * it links the libraries of every kind of store, and a program that does not can still use a store
- * it is given.
+ * that it is given.
  */
 
 #include "store/store.h"
 
-/* Opens it, and brings its schema up; blocks. NULL and err: the url is wrong, or the store cannot
- * be used. */
+/*
+ * Opens the store, and brings its schema up; blocks. NULL and err: the url is wrong, or the store
+ * cannot be used.
+ */
 struct store *store_open(struct loop *loop, const struct store_options *options, struct err *err);

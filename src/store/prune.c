@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A page of the list, a batch that removes what may go of it, the next page. The list begins at the
- * time before which they must have ended: what was accepted later is never looked at. The batches
- * are optional: a store that is away has better things to do when it is back.
+ * A page of the list, a batch that removes the prunable operations of the page, the next page. The
+ * list begins at the time before which operations must have ended: operations accepted later are
+ * never looked at. The batches are optional: a store that was away has more urgent work when it is
+ * back.
  */
 
 #include "store/prune.h"
@@ -96,7 +97,7 @@ struct store_prune *store_prune(struct store *store, int64_t before_ms, store_pr
 	prune->done = done;
 	prune->arg = arg;
 	prune->last_ms = before_ms;
-	prune->last_id = xstrdup(""); /* of those of that very time none */
+	prune->last_id = xstrdup(""); /* and no operation of exactly that time */
 	next_page(prune);
 	return prune;
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Old operations leave the store: those that ended before a time, with their history, some at once,
- * so that nobody waits long behind it. What still needs attention stays.
+ * Old operations leave the store: operations that ended before a time, with their history, a few at
+ * once, so that no other request waits long. Operations that still need attention stay.
  */
 
 #include "store/store.h"
@@ -13,9 +13,12 @@
 
 struct store_prune;
 
-/* removed: how many, also when err says why it stopped. Runs once, on a later turn. */
+/*
+ * removed: the number of operations, also if err tells why pruning stopped. Runs once, on a later
+ * turn.
+ */
 typedef void (*store_prune_fn)(void *arg, size_t removed, const struct err *err);
 struct store_prune *store_prune(struct store *store, int64_t before_ms, store_prune_fn done,
 				void *arg);
-/* done will not run; what is under way ends by itself. */
+/* done will not run; requests under way end by themselves. */
 void store_prune_cancel(struct store_prune *prune);

@@ -8,7 +8,7 @@
 
 struct store_read {
 	struct store_item item;
-	char *id;                             /* find this one; or NULL: list by filter */
+	char *id;                             /* find this operation; or NULL: list by filter */
 	struct store_operation_filter filter; /* its texts are copies */
 	store_operations_fn done;
 	void *arg;
@@ -22,10 +22,10 @@ struct store_read {
 struct store_read *store_read_of(struct store_item *item);
 /* The list is to go on behind an operation known by its id alone. */
 bool store_read_lacks_place(const struct store_read *read);
-/* That is this one; NULL: it is not there, which is the answer. */
+/* That operation is `last`; NULL: it is not there, which is the answer. */
 int store_read_set_place(struct store_read *read, const struct operation_record *last);
 /* A zeroed operation at the end of the result, for the backend to fill. */
 struct operation_record *store_read_add(struct store_read *read);
-void store_read_reset(struct store_read *read); /* drops what was added so far */
-/* The result found one more than the limit: drop it and say so. */
+void store_read_reset(struct store_read *read); /* drops the operations added so far */
+/* The result has one operation more than the limit: drop it and set `more`. */
 void store_read_trim(struct store_read *read);

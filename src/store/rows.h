@@ -2,15 +2,17 @@
 #pragma once
 
 /*
- * Rows as they lie in a store, for tools that copy, check or prune one: what the daemon itself
- * needs is in store.h.
+ * Rows as they lie in a store, for tools that copy, check or prune a store: the daemon's own
+ * functions are in store.h.
  */
 
 #include "store/store.h"
 #include "store/tables.h"
 
-/* The row, and with ERR_INTERNAL what is wrong when a column holds what no record can; what stands
- * behind it is unset. */
+/*
+ * The row, and with ERR_INTERNAL the reason if a column holds a value that no record can; the
+ * columns behind it are unset.
+ */
 typedef void (*store_row_fn)(void *arg, const void *row, const struct err *err);
 /*
  * Up to limit rows with ids above after_id ("" from the first), in the order of ids. Blocks, so
@@ -18,7 +20,7 @@ typedef void (*store_row_fn)(void *arg, const void *row, const struct err *err);
  */
 int store_scan(struct store *store, enum store_table table, const char *after_id, size_t limit,
 	       store_row_fn fn, void *arg, struct err *err);
-/* A row as it is. */
+/* Writes a row unchanged. */
 void store_batch_row(struct store_batch *batch, enum store_table table, const void *row);
-/* An operation and its history go. */
+/* Removes an operation and its history. */
 void store_batch_forget(struct store_batch *batch, const char *operation_id);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Values and pieces of statements. No column is named here but those that lists are narrowed by:
- * columns, what is bound to them and what is read from them are walks over the table's record, so a
- * field added to a record is stored once each schema has its column (a test fails until it has).
- * Statements are put together from constant pieces only; every value from outside is bound.
+ * Values and pieces of statements. The only columns named here are those that lists are narrowed
+ * by: statements, bound values and read values are walks over the table's record, so a field added
+ * to a record is stored once each schema has its column (a test fails until it has). Statements are
+ * put together from constant pieces only; every value from outside is bound.
  *
- * Times are text in UTC, "2026-11-22 21:50:03.123": readable, sortable, and what date functions
- * take. Enums are their words, JSON is text, bytes and truths are integers.
+ * Times are text in UTC, "2026-11-22 21:50:03.123": readable, sortable, and accepted by date
+ * functions. Enums are their words, JSON is text, bytes and truths are integers.
  */
 
 #include "store/sql.h"
@@ -73,7 +73,7 @@ void sql_value_of_field(const struct field *field, const void *row, struct sql_v
 	assert(!"a field of no type");
 }
 
-/* Takes what people may have written by hand, too: a T, fewer digits. */
+/* Also takes times that people may have written by hand: a T, fewer digits. */
 static int time_from_sql(const char *text, int64_t *out_ms)
 {
 	char rfc[40];
@@ -245,7 +245,7 @@ unsigned sql_values_of_list(const struct store_read *read, unsigned mask,
 			set_time(&out[count++], read->filter.before_ms);
 		set_clause_value((enum sql_clause)i, read, &out[count++]);
 	}
-	/* One more than asked for tells whether there are more. */
+	/* One row more than asked for tells whether there are more. */
 	set_number(&out[count++], (int64_t)read->filter.limit + 1);
 	return count;
 }

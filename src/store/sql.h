@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * What SQL backends have in common: how the value of a field looks in a column, and the pieces
+ * The common part of SQL backends: how the value of a field looks in a column, and the pieces that
  * statements are put together from. Everything that differs between dialects stays with them.
  */
 
@@ -21,21 +21,25 @@ struct sql_value {
 	char time[SQL_TIME_SIZE];
 };
 void sql_value_of_field(const struct field *field, const void *row, struct sql_value *out);
-/* The other way, from the text any database gives for any column; NULL leaves the zeroed member.
- * -1: it cannot hold it. */
+/*
+ * The other way, from the text that any database gives for any column; NULL leaves the zeroed
+ * member. -1: the member cannot hold the value.
+ */
 int sql_value_to_field(const struct field *field, void *row, const char *text) _must_check_;
-/* Words for a column that cannot be read into its record. */
+/* The error of a column that cannot be read into its record. */
 void sql_value_refuse(enum store_table table, const char *id, const struct field *field,
 		      const char *text, struct err *err);
 
-/* ERR_INTERNAL: there is no operation it could belong to. */
+/* ERR_INTERNAL: the operation of this transition does not exist. */
 void sql_set_no_operation(const struct history_record *history, struct err *err);
 
 /* `"id", "type", …` with the dialect's quote. */
 void sql_add_columns(struct buf *sql, const struct record *record, char quote);
 
-/* What a list of operations can be narrowed by; a set of them is a bit mask and names one prepared
- * statement. */
+/*
+ * The conditions that narrow a list of operations; a set of them is a bit mask and names one
+ * prepared statement.
+ */
 enum sql_clause {
 	SQL_BY_ID,
 	SQL_BY_TYPE,
@@ -52,8 +56,8 @@ enum sql_clause {
 };
 unsigned sql_clauses_of(const struct store_read *read);
 /*
- * How a dialect says that (created_at, id) < (?, ?) so that it goes to that place in an index; no
- * form does in all of them. The time is a parameter as often as `times` says, then the id.
+ * The dialect's form of (created_at, id) < (?, ?) that goes to that place in an index; no single
+ * form does in all dialects. The time is a parameter as often as `times` says, then the id.
  */
 struct sql_before {
 	const char *clause;
@@ -62,14 +66,16 @@ struct sql_before {
 #define SQL_TIMES_MAX 2
 /* " WHERE TRUE AND id = ? … ORDER BY created_at DESC, id DESC LIMIT ?" */
 void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_before *before);
-/* The parameters of that, in their order; how many. They may point into themselves and are not to
- * be moved. */
+/*
+ * Lists the parameters of that text in their order and returns their number. They may point into
+ * themselves and are not to be moved.
+ */
 #define SQL_LIST_VALUES_MAX (SQL_CLAUSE_COUNT + SQL_TIMES_MAX + 1)
 unsigned sql_values_of_list(const struct store_read *read, unsigned mask,
 			    const struct sql_before *before, struct sql_value *out);
 /* " WHERE id > ? ORDER BY id LIMIT ?": a page of store_scan(). */
 void sql_add_page(struct buf *sql);
-/* " WHERE `vm_id` = ? AND …": the row that has what only one may have. */
+/* " WHERE `vm_id` = ? AND …": finds the row that has the unique value. */
 void sql_add_unique(struct buf *sql, enum store_table table, char quote);
-/* Which rows are loaded at start, and in which order: of operations those that have not ended. */
+/* The rows that are loaded at start, and their order: of operations those that have not ended. */
 void sql_add_loaded(struct buf *sql, enum store_table table);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The tables of the store. The record of a row says what its columns are: backends walk
- * store_tables[] and the fields behind it, and know no column by name.
+ * The tables of the store. The record of a row describes its columns: backends walk store_tables[]
+ * and the fields behind it, and know no column by name.
  */
 
 #include "store/tables.h"
@@ -59,7 +59,7 @@ void *store_table_grow(enum store_table table, void *rows, size_t count)
 {
 	size_t size = store_tables[table].record->size;
 
-	/* Powers of two need no second number to remember the room by. */
+	/* With powers of two no second number is needed for the room. */
 	if ((count & (count - 1)) == 0)
 		rows = xrealloc(rows, size * (count ? count * 2 : 1));
 	memset((char *)rows + count * size, 0, size);

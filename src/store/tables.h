@@ -7,7 +7,7 @@
 
 /* One transition of one operation, in volume_operation_history. */
 struct history_record {
-	char *id; /* made by us, so that a batch written twice is one row; sorts by time */
+	char *id; /* made by the daemon, so that a batch written twice is one row; sorts by time */
 	char *operation_id;
 	char *previous_status;
 	char *new_status;
@@ -16,7 +16,7 @@ struct history_record {
 };
 extern const struct record history_record;
 
-/* A row stands behind those it refers to. */
+/* A row stands behind the rows it refers to. */
 enum store_table {
 	STORE_OPERATIONS,
 	STORE_MAPPINGS,
@@ -31,8 +31,10 @@ struct store_table_view {
 	const char *name;
 	const struct record *record;
 	const char *key; /* the column that "insert or replace" goes by */
-	/* What else can be one row's only: the columns, and the key they make. NULL: nothing but
-	 * the id. */
+	/*
+	 * The columns whose values together only one row may have, and the name of their key. NULL:
+	 * nothing but the id is unique.
+	 */
 	const char *unique[2];
 	const char *unique_key;
 };
@@ -48,13 +50,16 @@ union store_row {
 };
 
 const struct field *store_table_key(enum store_table table);
-/* The n-th column that only one row may have like this together with the others, NULL behind the
- * last. */
+/* The n-th of the columns whose values together only one row may have, NULL behind the last. */
 const struct field *store_table_unique(enum store_table table, size_t n);
-/* Room for one more row, zeroed, at the end of an array that has grown only this way. Returns the
- * array. */
+/*
+ * Room for one more row, zeroed, at the end of an array that has grown only this way. Returns the
+ * array.
+ */
 void *store_table_grow(enum store_table table, void *rows, size_t count);
-/* ERR_CONFLICT: what the row wants for its volume is another's; owner is that one, NULL when nobody
- * knows which. */
+/*
+ * ERR_CONFLICT: the value that the row needs for its volume belongs to another volume, `owner`;
+ * NULL if the owner is not known.
+ */
 void store_set_conflict(enum store_table table, const union store_row *row, const char *owner,
 			struct err *err);

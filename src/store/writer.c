@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A writer keeps three rows of batches, each older than the next: those that came back because the
- * database was away (returned), those with the thread (under way), and those submitted since the
- * loop knows that it is away (waiting).
+ * A writer keeps three rows of batches, each older than the next: batches that came back because
+ * the database was away (returned), batches with the thread (under way), and batches submitted
+ * since the loop knows that the database is away (waiting).
  *
- *      submit ──► [under way] ──► landed: answer; what is waiting goes under way
+ *      submit ──► [under way] ──► landed: answer; waiting batches go under way
  *         │            ▲  └─────► away: [returned] ── retry timer ─┐
  *         │            └──────────── the first marked `resume` ◄───┘
  *         └─ away ──► [waiting]
  *
  * The order survives because of one rule on the thread: once a commit has failed the writer is
- * blocked, and every batch behind it is handed back untouched, until one marked `resume` comes. The
- * loop sends that one only when nothing is under way any more. So a commit that would work again by
- * chance cannot overtake the one that failed.
+ * blocked, and every batch behind it is handed back untouched, until a batch marked `resume` comes.
+ * The loop sends this batch only when nothing is under way any more. So a commit that would work
+ * again by chance cannot overtake the commit that failed.
  *
- * Optional batches never stay: they are refused when the database is away, and withdrawn when they
- * have not come to their commit in time because the thread is stuck. From there on nobody could say
- * whether it lands, so such a batch waits for the answer; and when the answer is cut off it is
- * written again like any other, which settles it.
+ * Optional batches never stay: they are refused if the database is away, and withdrawn if they have
+ * not come to their commit in time because the thread is stuck. Once the commit has begun, the
+ * result of the batch is open, so such a batch waits for the answer; and if the answer is cut off,
+ * the batch is written again like any other, which settles the result.
  *
- * When nothing is left to write, an empty batch is written as a probe: without it a store that only
- * ever refuses would never learn that it is well again.
+ * If nothing is left to write, an empty batch is written as a probe: without a probe, a store that
+ * only ever refuses would never learn that it is well again.
  */
 
 #include "store/writer.h"
@@ -40,7 +40,7 @@ struct writer {
 	void *session;
 	struct worker *worker;
 
-	/* the loop's */
+	/* used by the loop */
 	struct store_queue returned;
 	struct store_queue waiting;
 	size_t under_way;
@@ -53,7 +53,7 @@ struct writer {
 	struct store_item tidy;
 	bool tidying;
 
-	/* the thread's */
+	/* used by the thread */
 	bool blocked;
 	struct err blocked_why;
 
@@ -62,7 +62,7 @@ struct writer {
 
 /* ---- on the thread ---- */
 
-/* True when the batch is to be written now. */
+/* True if the batch is to be written now. */
 static bool take(struct writer *writer, struct store_batch *batch)
 {
 	if (batch->resume)
@@ -181,8 +181,10 @@ static void send_probe(struct writer *writer, bool resume)
 	send_batch(writer, probe);
 }
 
-/* Tries again what came back, or asks with a probe when nothing did. What waits follows when that
- * has landed. */
+/*
+ * Tries the returned batches again, or sends a probe if there are none. Waiting batches follow when
+ * that has landed.
+ */
 static void resume(struct writer *writer)
 {
 	struct store_item *first;
@@ -222,7 +224,7 @@ static void note_back(struct writer *writer)
 	send_queue(writer, &writer->waiting);
 }
 
-/* Where a batch goes that the thread has given back. */
+/* The next place of a batch that the thread has given back. */
 static void settle(struct writer *writer, struct store_batch *batch)
 {
 	bool kept = batch->kept;
@@ -362,10 +364,10 @@ void writer_submit(struct writer *writer, struct store_item *item)
 	case STORE_ITEM_TIDY:
 		break;
 	}
-	assert(!"nobody submits this");
+	assert(!"an item of this kind is never submitted");
 }
 
-/* Nobody waits for it, so it is never told, and it is a part of its writer. */
+/* The probe has no caller, so it is never answered, and it is a part of its writer. */
 static const struct store_item_type tidy_type = { .kind = STORE_ITEM_TIDY };
 
 struct writer *writer_new(struct store *store, const char *name, const struct writer_driver *driver,
@@ -399,7 +401,7 @@ static void refuse_queue(struct writer *writer, struct store_queue *queue)
 		TAILQ_REMOVE(queue, item, queue);
 		if (store_batch_of(item)->uncertain) {
 			err_set(&item->err, ERR_UNAVAILABLE,
-				"the store went away while this was written, ask whether it was before asking again: "
+				"the store went away during this write, so the result is unknown: look at the result before asking again: "
 				"%s",
 				writer->reason);
 			store_answer_later(item);
@@ -415,8 +417,10 @@ struct writer *writer_free(struct writer *writer)
 	loop_timer_clear(writer->store->loop, &writer->retry);
 	loop_timer_clear(writer->store->loop, &writer->patience);
 	loop_timer_clear(writer->store->loop, &writer->quiet);
-	/* A last attempt, and only one: stopping must not wait for a disk that somebody has to
-	 * empty first. */
+	/*
+	 * A last attempt, and only one: stopping must not wait for a disk that a person has to
+	 * empty first.
+	 */
 	if (writer->away && writer->under_way == 0)
 		resume(writer);
 	worker_free(writer->worker);

@@ -17,23 +17,25 @@ struct writer;
 struct writer_driver {
 	/*
 	 * Writes the batches in one transaction, in order, and returns when it is durable. Each
-	 * must be claimed (store_batch_claim()) before the commit, and one that has been withdrawn
-	 * leaves no trace. Neither does one that cannot be written for a reason of its own, which
-	 * goes into its item.err; the others are not touched by it. -1 and the reason in err: the
-	 * database is away and nothing was written, but for batches marked uncertain, of which
-	 * nobody knows; the writer writes them all again later. A batch marked probe must cause a
-	 * real write though it has no changes.
+	 * batch must be claimed (store_batch_claim()) before the commit, and a batch that has been
+	 * withdrawn leaves no trace. A batch that cannot be written for a reason of its own leaves
+	 * none either: the reason goes into its item.err, and the other batches are not touched. -1
+	 * and the reason in err: the database is away and nothing was written, except that the
+	 * result of batches marked uncertain is unknown; the writer writes all of them again later.
+	 * A batch marked probe must cause a real write though it has no changes.
 	 */
 	int (*commit)(void *session, struct store_batch *const *batches, size_t count,
 		      struct err *err);
 	/* Fills the result or read->item.err. */
 	void (*read)(void *session, struct store_read *read);
-	/* Fills look->access. NULL where nobody looks. */
+	/* Fills look->access. NULL if the backend has no looks. */
 	void (*look)(void *session, struct store_look *look);
 	/* Nothing has been written for a while: time for housekeeping. May be NULL. */
 	void (*tidy)(void *session);
-	/* Instead of that it is written to, so that it is known to be away before somebody needs
-	 * it. */
+	/*
+	 * In quiet times the store is written to instead, so that an absence is known before a
+	 * request meets it.
+	 */
 	bool beats;
 };
 
@@ -45,10 +47,15 @@ struct writer_driver {
 
 struct writer *writer_new(struct store *store, const char *name, const struct writer_driver *driver,
 			  void *session);
-/* Answers everything: what cannot be written at once is refused. The session is the caller's again.
- * Returns NULL. */
+/*
+ * Answers everything: items that cannot be written at once are refused. The session is the caller's
+ * again. Returns NULL.
+ */
 struct writer *writer_free(struct writer *writer);
 void writer_submit(struct writer *writer, struct store_item *item);
 bool writer_is_idle(const struct writer *writer);
-/* Adds to transactions; away and reason when it is away or has not answered for a while. */
+/*
+ * Adds to transactions; fills away and reason if the database is away or has not answered for a
+ * while.
+ */
 void writer_health(const struct writer *writer, struct store_health *out);

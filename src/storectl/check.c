@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What must hold in a store, looked at row by row: what columns may hold, JSON, keys, references,
- * the order of times, and that the history of every operation is a way it can have gone. A database
- * guards some of this itself, until somebody restores half of a backup or puts a row right by hand.
+ * The rules that a store must obey, checked row by row: values that columns may hold, JSON, keys,
+ * references, the order of times, and that the history of every operation is possible. A database
+ * guards some of this itself, until a person restores half of a backup or corrects a row by hand.
  */
 
 #include "storectl/check.h"
@@ -17,14 +17,14 @@
 struct known {
 	UT_hash_handle hh;
 	char *key;
-	char *id;   /* of the row that has it */
+	char *id;   /* of the row that has this key */
 	int status; /* of an operation */
-	int last;   /* status its history has come to, -1: none yet */
+	int last;   /* the last status in its history, -1: none yet */
 };
 
 struct check {
 	struct known *operations;
-	struct known *volumes, *names; /* of one table */
+	struct known *volumes, *names; /* keys of one table */
 	enum store_table table;
 	size_t rows, bad;
 };
@@ -120,7 +120,7 @@ static void check_operation(void *arg, const void *row, const struct err *err)
 	struct known *known;
 
 	if (!check_any(check, row, err)) {
-		/* Its history is not at fault. */
+		/* The history of such a row is not at fault. */
 		known = known_add(&check->operations, str_or(operation->id, ""), "");
 		known->status = known->last = -1;
 		return;
@@ -238,8 +238,10 @@ static void check_history(void *arg, const void *row, const struct err *err)
 		operation->last = to;
 }
 
-/* An operation of an earlier daemon may have no history; one that has some must have come to its
- * status. */
+/*
+ * An operation of an earlier daemon may have no history; a history must end with the status of its
+ * operation.
+ */
 static void check_ends(struct check *check)
 {
 	struct known *operation, *next;

@@ -5,5 +5,5 @@
 
 #include "storectl/place.h"
 
-/* *bad: rows that break a rule, each named on stdout. */
+/* *bad: the number of rows that break a rule; each is named on stdout. */
 int check_store(struct place *place, size_t *bad, struct err *err);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A store moves: every row of every table is written into an empty store, parents before those that
- * refer to them, and then both are read again side by side. What cannot be read is not copied but
- * told, for a copy that lost something in silence would be worse than none.
+ * A store moves: every row of every table is written into an empty store, parents before the rows
+ * that refer to them, and then both stores are read again side by side. A row that cannot be read
+ * is not copied but named, for a copy that lost a row in silence would be worse than none.
  */
 
 #include "storectl/copy.h"
@@ -31,8 +31,10 @@ static void on_written(void *arg, const struct err *err)
 	loop_stop(copying->to->loop);
 }
 
-/* A store that is away gets the batch when it is back; until then somebody should know what is
- * waited for. */
+/*
+ * A store that is away gets the batch when it is back; until then the user reads the reason for the
+ * wait.
+ */
 static void on_wait(struct loop_timer *timer)
 {
 	struct copying *copying = container_of(timer, struct copying, wait);
@@ -133,7 +135,7 @@ static int compare_table(struct place *from, struct place *to, enum store_table 
 	return r;
 }
 
-/* ---- all of it ---- */
+/* ---- the whole store ---- */
 
 static void note_row(void *arg, const void *row, const struct err *err)
 {

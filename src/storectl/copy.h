@@ -5,6 +5,8 @@
 
 #include "storectl/place.h"
 
-/* Every row of one store into another, which must be empty; then both are compared. Tells on stdout
- * what it did. */
+/*
+ * Copies every row of one store into another, which must be empty; then compares both. Tells the
+ * result on stdout.
+ */
 int copy_stores(struct place *from, struct place *to, struct err *err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * "volumectl store": moving a store, checking one, and taking old operations out of one, all while
- * the daemon is stopped. The store's own lock keeps these programs and a running daemon apart.
+ * "volumectl store": moving a store, checking a store, and removing old operations from a store,
+ * all while the daemon is stopped. The store's own lock keeps these programs and a running daemon
+ * apart.
  */
 
 #include <errno.h>
@@ -39,7 +40,7 @@ static const char help[] =
 	"      --dry-run                  prune: only say how many there are\n"
 	"  -h, --help                     show this\n"
 	"\n"
-	"Exit codes: 0 it worked, 1 it did not or check found something, 2 wrong usage.\n";
+	"Exit codes: 0 success, 1 failure or faults found by check, 2 wrong usage.\n";
 
 struct arguments {
 	const char *config_file;
@@ -204,7 +205,7 @@ int main(int argc, char **argv)
 		case ':':
 			return usage("an option lacks its value");
 		default:
-			return usage("there is an option nobody knows");
+			return usage("there is an unknown option");
 		}
 	}
 	arguments.words = argv + optind;

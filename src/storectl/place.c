@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A store that a tool works on: opening it with the password it needs, and reading a whole table
- * page by page. */
+/*
+ * A store that a tool works on: opening it with the password it needs, and reading a whole table
+ * page by page.
+ */
 
 #include "storectl/place.h"
 

@@ -9,14 +9,14 @@
 
 #define PLACE_PAGE 500 /* rows read, and written, at once */
 
-/* A store that is open, and where its password is kept meanwhile. */
+/* An open store; the place keeps its password meanwhile. */
 struct place {
 	struct loop *loop;
 	struct store *store;
 	struct secret *password;
 	const char *url;
 };
-/* A file that is not there is made only where something is to be copied to. */
+/* A missing file is made only if rows are to be copied into it. */
 int place_open(struct place *place, const char *url, const char *password_file, bool must_exist,
 	       struct err *err);
 void place_close(struct place *place);

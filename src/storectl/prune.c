@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Old operations leave a store whose daemon is stopped; one that runs does it itself, see
- * store.retention. */
+/*
+ * Removal of old operations from a store whose daemon is stopped; a running daemon does this
+ * itself, see store.retention.
+ */
 
 #include "storectl/prune.h"
 

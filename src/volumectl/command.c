@@ -4,9 +4,8 @@
  * A row of the method table as a command: words of the command line become the row's argument
  * struct, the struct becomes a D-Bus call, the answer becomes lines.
  *
- * Values are read by the field tables, so "5GiB" means here what it means everywhere. Which
- * optional values were given is kept apart from the values, because the daemon's defaults are the
- * daemon's.
+ * Values are read by the field tables, so "5GiB" means the same here as everywhere. The set of
+ * given optional values is kept apart from the values, because only the daemon knows its defaults.
  */
 
 #include "volumectl/command.h"
@@ -22,7 +21,7 @@
 #define FIELDS_MAX 64  /* of one argument struct */
 #define FIELD_CODE 256 /* getopt code of the first field */
 
-/* One command line, read. */
+/* A command line that has been read. */
 struct request {
 	const struct method *method;
 	void *args;
@@ -31,7 +30,7 @@ struct request {
 
 /* --- the command line --- */
 
-/* 0 or EXIT_USAGE, as everything here that reads the command line. */
+/* 0 or EXIT_USAGE, like all functions here that read the command line. */
 static int set_field(struct request *request, size_t index, const char *label, const char *text)
 {
 	const struct field *field = &request->method->args->fields[index];
@@ -43,8 +42,10 @@ static int set_field(struct request *request, size_t index, const char *label, c
 	return 0;
 }
 
-/* The getopt table of a method: an entry for each option, then the common ones. names hold the
- * texts. */
+/*
+ * The getopt table of a method: an entry for each option, then the common options. names hold the
+ * texts.
+ */
 static void make_options(const struct method *method, struct option out[FIELDS_MAX + 8],
 			 char names[FIELDS_MAX][64])
 {
@@ -55,9 +56,9 @@ static void make_options(const struct method *method, struct option out[FIELDS_M
 	for (size_t i = 0; i < method->args->count; i++) {
 		const struct field *field = &method->args->fields[i];
 
-		if (!command_is_option(method, field))
+		if (!options_is_option(method, field))
 			continue;
-		command_option_name(field, names[i]);
+		options_name_field(field, names[i]);
 		out[count++] = (struct option){
 			.name = names[i],
 			.has_arg =
@@ -68,7 +69,7 @@ static void make_options(const struct method *method, struct option out[FIELDS_M
 	memcpy(&out[count], common, sizeof(common));
 }
 
-/* 0, EXIT_USAGE, or -1 when help was asked for and given. */
+/* 0, EXIT_USAGE, or -1 if help was asked for and given. */
 static int read_options(struct ctl *ctl, struct request *request, int argc, char **argv)
 {
 	struct option options[FIELDS_MAX + 8];
@@ -87,7 +88,7 @@ static int read_options(struct ctl *ctl, struct request *request, int argc, char
 			help_command(request->method);
 			return -1;
 		}
-		result = command_common_option(&ctl->options, code, optarg);
+		result = options_take_common(&ctl->options, code, optarg);
 		if (result < 0)
 			return EXIT_USAGE;
 		if (result == 0)
@@ -107,9 +108,9 @@ static int read_positionals(struct request *request, int argc, char **argv)
 		const struct field *field = &method->args->fields[i];
 		char name[64];
 
-		if (!command_is_positional(method, field))
+		if (!options_is_positional(method, field))
 			continue;
-		command_option_name(field, name);
+		options_name_field(field, name);
 		if (optind >= argc)
 			return ctl_usage("%s needs a %s; see 'volumectl help %s'", method->command,
 					 name, method->command);
@@ -122,7 +123,7 @@ static int read_positionals(struct request *request, int argc, char **argv)
 	return 0;
 }
 
-/* This machine's own id, where a virtual machine is asked for and none was named. */
+/* This machine's own id, if the method needs a virtual machine and the user named none. */
 static int fill_appliance(struct ctl *ctl, struct request *request, size_t index)
 {
 	struct volume_client_value *properties = NULL;
@@ -132,7 +133,7 @@ static int fill_appliance(struct ctl *ctl, struct request *request, size_t index
 	const char *id;
 	int result;
 
-	command_option_name(&request->method->args->fields[index], option);
+	options_name_field(&request->method->args->fields[index], option);
 	if (ctl_connect(ctl, &err) < 0)
 		return ctl_fail(&err);
 	if (volume_client_properties(ctl->client, VOLUME_CLIENT_ROOT, NULL, &properties, &error) <
@@ -168,7 +169,7 @@ static int check_required(struct ctl *ctl, struct request *request)
 				return result;
 			continue;
 		}
-		command_option_name(field, name);
+		options_name_field(field, name);
 		return ctl_usage("%s needs --%s; see 'volumectl help %s'", request->method->command,
 				 name, request->method->command);
 	}
@@ -286,7 +287,7 @@ static int show_reply(struct ctl *ctl, const struct method *method, sd_bus_messa
 		output_records(method->result, value, ctl->options.json);
 	else
 		output_record(method->result, value, ctl->options.json);
-	/* A health that is none is an answer, and for a script a failure. */
+	/* Bad health is an answer, but a failure for a script. */
 	if (method == &methods[METHOD_HEALTH_GET] &&
 	    streq(volume_client_text(volume_client_get(value, "status")), "unhealthy"))
 		result = err_view(ERR_UNAVAILABLE)->exit_code;
@@ -310,7 +311,7 @@ static int request_run(struct ctl *ctl, struct request *request, int argc, char 
 		return result;
 	if (ctl_connect(ctl, &err) < 0)
 		return ctl_fail(&err);
-	/* Before the call, so that no step of what it begins is missed. */
+	/* Before the call, so that no step of its operation is missed. */
 	if (request->method->answer == ANSWER_OPERATION && !ctl->options.no_wait &&
 	    volume_client_subscribe(ctl->client, &error) < 0) {
 		ctl_client_error(&error, &err);

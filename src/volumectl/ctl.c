@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The connection to the daemon, and how volumectl says that a command failed. */
+/* The connection to the daemon, and how volumectl reports that a command failed. */
 
 #include "volumectl/ctl.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Help texts, all from the method table, and the guess at what a mistyped command was meant to
- * be. */
+/* Help texts, all from the method table, and the command that a mistyped word most likely means. */
 
 #include "volumectl/help.h"
 
@@ -17,24 +16,24 @@ static const struct {
 	const char *summary;
 } extra_commands[] = {
 	{ "wait", "wait OPERATION", "Wait until an operation has ended and show its outcome." },
-	{ "watch", "watch", "Print what happens, until interrupted." },
+	{ "watch", "watch", "Print events until interrupted." },
 	{ "store", "store copy|check|prune",
 	  "Copy, check or prune a store while the daemon is stopped." },
-	{ "help", "help [COMMAND]", "Show this help, or that of a command." },
+	{ "help", "help [COMMAND]", "Show this help, or the help of a command." },
 };
 
 static const char common_help[] =
 	"Options of every command:\n"
 	"  --json             Print compact JSON instead of tables and lines.\n"
 	"  --wait             Wait until a change has ended (the default).\n"
-	"  --no-wait          Print the operation's id and leave it to itself.\n"
-	"  --timeout TIME     Give up waiting after this time (30s, 5min); the operation goes on.\n"
+	"  --no-wait          Print the operation's id at once; the operation goes on.\n"
+	"  --timeout TIME     Stop waiting after this time (30s, 5min); the operation goes on.\n"
 	"  --address ADDRESS  Use this bus instead of the system's.\n"
 	"  --help             Show help.\n";
 
 static void upper_name(const struct field *field, char out[64])
 {
-	command_option_name(field, out);
+	options_name_field(field, out);
 	for (char *p = out; *p; p++)
 		*p = (char)toupper((unsigned char)*p);
 }
@@ -67,9 +66,9 @@ static void add_option(const struct field *field, struct buf *out)
 {
 	char name[64];
 
-	command_option_name(field, name);
+	options_name_field(field, name);
 	buf_printf(out, "--%s", name);
-	/* What is on by itself is only named to turn it off. */
+	/* An option that is on by default is only named to turn it off. */
 	if (field->type == FIELD_BOOL && streq(field->fallback, "yes"))
 		buf_add_text(out, "=yes|no");
 	if (value_word(field))
@@ -86,7 +85,7 @@ static char *usage_of(const struct method *method)
 	for (size_t i = 0; i < method->args->count; i++) {
 		const struct field *field = &method->args->fields[i];
 
-		if (!command_is_positional(method, field))
+		if (!options_is_positional(method, field))
 			continue;
 		upper_name(field, name);
 		buf_printf(&out, " %s", name);
@@ -95,7 +94,7 @@ static char *usage_of(const struct method *method)
 		const struct field *field = &method->args->fields[i];
 		bool must = field_must_be_given(field) && !(field->flags & FIELD_APPLIANCE);
 
-		if (!command_is_option(method, field))
+		if (!options_is_option(method, field))
 			continue;
 		buf_add_text(&out, must ? " " : " [");
 		add_option(field, &out);
@@ -106,7 +105,7 @@ static char *usage_of(const struct method *method)
 
 static void help_exit_codes(void)
 {
-	fputs("Exit codes: 0 it worked, 1 something else went wrong, 2 wrong usage", stdout);
+	fputs("Exit codes: 0 success, 1 another failure, 2 wrong usage", stdout);
 	for (unsigned code = ERR_NONE + 1; code < ERR_CODE_COUNT; code++)
 		printf(",%s%d %s", code % 4 == 1 ? "\n  " : " ",
 		       err_view((enum err_code)code)->exit_code,
@@ -148,7 +147,7 @@ static void help_field(const struct method *method, const struct field *field)
 	_cleanup_buf_ struct buf label = BUF_NULL;
 	char name[64];
 
-	if (command_is_positional(method, field)) {
+	if (options_is_positional(method, field)) {
 		upper_name(field, name);
 		buf_add_text(&label, name);
 	} else {
@@ -171,7 +170,7 @@ void help_command(const struct method *method)
 	for (size_t i = 0; i < method->args->count; i++) {
 		const struct field *field = &method->args->fields[i];
 
-		if (!command_is_positional(method, field) && !command_is_option(method, field))
+		if (!options_is_positional(method, field) && !options_is_option(method, field))
 			continue;
 		if (!heading)
 			puts("\nArguments:");
@@ -189,7 +188,7 @@ int help_main(int argc, char **argv)
 		help_all();
 		return 0;
 	}
-	method = command_find(argv[1]);
+	method = options_find_method(argv[1]);
 	if (method) {
 		help_command(method);
 		return 0;
@@ -208,8 +207,10 @@ int help_main(int argc, char **argv)
 
 #define WORD_MAX 32
 
-/* How many letters must be added, dropped or replaced to make one word the other; two swapped ones
- * count as two. */
+/*
+ * The number of letters that must be added, dropped or replaced to turn one word into the other;
+ * two swapped letters count as two.
+ */
 static size_t distance(const char *a, const char *b)
 {
 	size_t row[WORD_MAX + 1], length = strlen(b);

@@ -3,12 +3,12 @@
 /*
  * volumectl: the command line of volume-daemon, over D-Bus.
  *
- * Commands are the rows of the method table that have one; their arguments, options and help come
- * from the table as well. Only four commands have no row, because they are not one question and one
- * answer to the daemon: wait, watch, store and help.
+ * Commands are the rows of the method table that have a command name; their arguments, options and
+ * help come from the table as well. Only four commands have no row, because they are not one
+ * question and one answer to the daemon: wait, watch, store and help.
  *
- * Results go to stdout, everything said about the way there to stderr. The exit code is 0, 1
- * (volumectl itself could not), 2 (wrong usage), or the one the error table gives to the error.
+ * Results go to stdout, everything else to stderr. The exit code is 0, 1 (volumectl itself failed),
+ * 2 (wrong usage), or the code that the error table gives to the error.
  */
 
 #include <errno.h>
@@ -24,7 +24,7 @@
 
 static int run_command(struct ctl *ctl, int argc, char **argv)
 {
-	const struct method *method = command_find(argv[0]);
+	const struct method *method = options_find_method(argv[0]);
 
 	/* getopt_long() starts anew; 0 makes glibc forget the first round altogether. */
 	optind = 0;
@@ -62,7 +62,7 @@ int main(int argc, char **argv)
 			puts("volumectl " VERSION);
 			return 0;
 		}
-		result = command_common_option(&ctl.options, code, optarg);
+		result = options_take_common(&ctl.options, code, optarg);
 		if (result < 0)
 			return EXIT_USAGE;
 		if (result == 0)

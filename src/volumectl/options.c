@@ -12,7 +12,7 @@
 
 #include "volumectl/ctl.h"
 
-const struct method *command_find(const char *name)
+const struct method *options_find_method(const char *name)
 {
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
 		if (streq(methods[i].command, name))
@@ -21,7 +21,7 @@ const struct method *command_find(const char *name)
 	return NULL;
 }
 
-void command_option_name(const struct field *field, char out[64])
+void options_name_field(const struct field *field, char out[64])
 {
 	snprintf(out, 64, "%s", field->option ? field->option : field->name);
 	for (char *p = out; *p; p++) {
@@ -30,19 +30,19 @@ void command_option_name(const struct field *field, char out[64])
 	}
 }
 
-bool command_is_positional(const struct method *method, const struct field *field)
+bool options_is_positional(const struct method *method, const struct field *field)
 {
 	return (field->flags & FIELD_REQUIRED) &&
 	       ((field->flags & FIELD_POSITIONAL) || method_path_has(method, field->name));
 }
 
-bool command_is_option(const struct method *method, const struct field *field)
+bool options_is_option(const struct method *method, const struct field *field)
 {
 	return !(field->flags & (FIELD_REST_ONLY | FIELD_PRIVATE)) &&
-	       !command_is_positional(method, field);
+	       !options_is_positional(method, field);
 }
 
-int command_common_option(struct options *options, int code, const char *value)
+int options_take_common(struct options *options, int code, const char *value)
 {
 	switch (code) {
 	case 'j':

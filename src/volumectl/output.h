@@ -9,13 +9,15 @@
 
 void output_json_value(const struct volume_client_value *value, struct json_writer *w);
 void output_json(const struct volume_client_value *value); /* one line on stdout */
-/* One record as "name  value" lines, or as JSON. record orders and types what it knows. */
+/* One record as "name  value" lines, or as JSON. record orders and types the members it knows. */
 void output_record(const struct record *record, const struct volume_client_value *dict, bool json);
 /* A list of records as a table, or as JSON. */
 void output_records(const struct record *record, const struct volume_client_value *list, bool json);
 /* 5GiB, 1.5GiB, 512MiB; exact bytes below 1 KiB */
 void output_size(uint64_t bytes, struct buf *out);
-/* A dict of properties (VolumeId) turned in place into one of fields (volume_id), without optional
- * ones that are empty. */
+/*
+ * A dict of properties (VolumeId) turned in place into a dict of fields (volume_id), without
+ * optional fields that are empty.
+ */
 void output_properties_to_fields(const struct record *record,
 				 struct volume_client_value *properties);

@@ -2,8 +2,8 @@
 
 /*
  * "volumectl store …" is a program of its own: it opens stores, and brings the libraries of all of
- * them, which a question over D-Bus has no use for. It lies beside volumectl where that was built,
- * otherwise where it was installed.
+ * them, which a question over D-Bus has no use for. In a build it stands beside
+ * volumectl's folder, otherwise at STORE_PROGRAM.
  */
 
 #include "volumectl/store.h"

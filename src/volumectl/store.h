@@ -3,6 +3,7 @@
 
 /* "volumectl store" */
 
-/* Becomes the program that works on stores while the daemon is stopped. Returns only when it
- * cannot. */
+/*
+ * Becomes the program that works on stores while the daemon is stopped. Returns only if that fails.
+ */
 int store_main(char **argv);

@@ -2,10 +2,10 @@
 
 /*
  * Waiting for an operation: its steps on stderr while it runs (one line that is rewritten on a
- * terminal, a line a step elsewhere), its outcome on stdout. The outcome is what the next command
- * of a script needs: the device after an attach, the volume's id after a create. What a person
- * should know of it - that the device is not empty, that it has no name yet - goes to stderr.
- * Interrupting volumectl leaves the operation to itself.
+ * terminal, a line for each step elsewhere), its outcome on stdout. The outcome is the input of a
+ * script's next command: the device after an attach, the volume's id after a create. Remarks for a
+ * person - the device is not empty, or has no name yet - go to stderr. If volumectl is interrupted,
+ * the operation goes on.
  */
 
 #include "volumectl/wait.h"
@@ -17,8 +17,8 @@
 
 struct progress {
 	bool terminal;
-	bool line_open; /* a line without its end stands on the terminal */
-	char *shown;    /* what was said last */
+	bool line_open; /* the terminal shows a line without its end */
+	char *shown;    /* the last line */
 };
 
 static const char *member_text(const struct volume_client_value *dict, const char *name)
@@ -68,7 +68,7 @@ static int on_changed(void *arg, const struct volume_client_value *operation)
 	return 0;
 }
 
-/* What is worth printing of a completed operation. */
+/* Prints the part of a completed operation that the user needs. */
 static void print_outcome(const struct volume_client_value *operation)
 {
 	const struct volume_client_value *response = volume_client_get(operation, "response");
@@ -102,7 +102,7 @@ static int operation_result(const struct volume_client_value *operation)
 	ctl_fail(&err);
 	if (attention && attention->kind == VOLUME_CLIENT_BOOL && attention->boolean)
 		fprintf(stderr,
-			"volumectl: something could not be taken back; see 'volumectl operation %s'\n",
+			"volumectl: some steps could not be undone; see 'volumectl operation %s'\n",
 			member_text(operation, "id"));
 	return err_view(err.code)->exit_code;
 }
@@ -146,7 +146,7 @@ int wait_main(struct ctl *ctl, int argc, char **argv)
 	while ((code = getopt_long(argc, argv, ":h", wait_options, NULL)) >= 0) {
 		if (code == 'h')
 			return help_main(2, (char *[]){ argv[0], argv[0], NULL });
-		result = command_common_option(&ctl->options, code, optarg);
+		result = options_take_common(&ctl->options, code, optarg);
 		if (result <= 0)
 			return result < 0
 				       ? EXIT_USAGE

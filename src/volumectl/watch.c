@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What happens, a line each, until interrupted: the daemon's signals, and its coming and going.
+ * Events, a line for each, until interrupted: the daemon's signals, and its coming and going.
  * Changed properties are shown as name=value. With --json each line is an object of signal, path
  * and arguments.
  */
@@ -89,7 +89,7 @@ static int on_signal(void *arg, const char *member, const char *path,
 		print_json(member, path, arguments);
 	else
 		print_signal(member, path, arguments);
-	/* Somebody may read us line by line; when nobody does any more, end. */
+	/* A program may read the output line by line; end when it stops reading. */
 	return fflush(stdout) == 0 ? 0 : 1;
 }
 
@@ -104,7 +104,7 @@ int watch_main(struct ctl *ctl, int argc, char **argv)
 	while ((code = getopt_long(argc, argv, ":h", watch_options, NULL)) >= 0) {
 		if (code == 'h')
 			return help_main(2, (char *[]){ argv[0], argv[0], NULL });
-		result = command_common_option(&ctl->options, code, optarg);
+		result = options_take_common(&ctl->options, code, optarg);
 		if (result <= 0)
 			return result < 0
 				       ? EXIT_USAGE

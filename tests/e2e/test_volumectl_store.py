@@ -218,7 +218,7 @@ def test_prune(lived):
     ([], "copy, check and prune"), (["dance"], "copy, check and prune"), (["copy", "a"], "FROM and TO"),
     (["copy", "a", "a"], "the same"), (["check", "a", "b"], "one URL"), (["prune"], "--older-than"),
     (["prune", "--older-than", "1h"], "at least 1d"), (["prune", "--older-than"], "lacks its value"),
-    (["check", "--colour"], "nobody knows")])
+    (["check", "--colour"], "unknown option")])
 def test_wrong_usage(arguments, words):
     done = store(*arguments)
     assert done.returncode == 2 and words in done.stderr and not done.stdout

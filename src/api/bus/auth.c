@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A check is a short story: learn the uid behind the sender's bus name, let root and ourselves in,
- * ask polkit about everybody else. Both questions are asynchronous calls on the same connection,
- * held in the check's one slot; dropping the slot is all that cancelling takes.
+ * A check is a short story: learn the uid behind the sender's bus name, let root and the daemon's
+ * own user in, ask polkit about every other user. Both questions are asynchronous calls on the same
+ * connection, held in the check's one slot; to cancel a check is to drop the slot.
  *
- * The bus never gives a unique name to a second connection while it lives, so a uid once learned
- * stays true; it is kept until the name leaves the bus. The cache is small, and when it is full the
- * oldest entry goes first.
+ * The bus never gives a unique name to a second connection while the bus lives, so a uid once
+ * learned stays true; the cache keeps it until the name leaves the bus. The cache is small, and a
+ * full cache drops its oldest entry first.
  *
- * Root comes before polkit on purpose: where polkit is not installed its call fails for everyone.
+ * Root comes before polkit on purpose: if polkit is not installed, the call to polkit fails for
+ * every user.
  */
 
 #include <assert.h>
@@ -40,7 +41,7 @@ struct auth_bus {
 };
 
 struct auth_check {
-	struct loop_task task; /* answers on a later turn when everything is known at once */
+	struct loop_task task; /* answers on a later turn if everything is known at once */
 	struct auth_bus *auth;
 	sd_bus_message *m;
 	sd_bus_slot *slot;
@@ -88,8 +89,10 @@ static struct known_sender *known_sender_find(struct auth_bus *auth, const char 
 
 static int on_match_installed(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	/* Without the match the entry only stays until it is the oldest. sd-bus would end the
-	 * connection instead. */
+	/*
+	 * Without the match the entry stays only until it is the oldest. sd-bus would end the
+	 * connection instead.
+	 */
 	return 0;
 }
 
@@ -164,7 +167,7 @@ static int on_polkit_answer(sd_bus_message *m, void *userdata, sd_bus_error *err
 		check_refuse(check, ERR_UNAUTHORIZED,
 			     "ask again and allow interactive authorisation");
 	else
-		check_refuse(check, ERR_FORBIDDEN, "polkit says no");
+		check_refuse(check, ERR_FORBIDDEN, "polkit refuses");
 	return 0;
 }
 
@@ -213,10 +216,12 @@ static int on_uid(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	uint32_t uid = 0;
 
 	check->slot = sd_bus_slot_unref(check->slot);
-	/* The commonest reason is that the sender has left already; then nobody reads the
-	 * answer. */
+	/*
+	 * The most common reason is that the sender has left already; then the answer has no
+	 * reader.
+	 */
 	if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "u", &uid) < 0) {
-		check_refuse(check, ERR_FORBIDDEN, "the bus does not say who asks");
+		check_refuse(check, ERR_FORBIDDEN, "the bus does not name the sender's user");
 		return 0;
 	}
 	known_sender_add(check->auth, sd_bus_message_get_sender(check->m), uid);
@@ -239,7 +244,7 @@ static void check_ask_uid(struct auth_check *check)
 				      UID_TIMEOUT);
 	sd_bus_message_unref(question);
 	if (r < 0)
-		check_refuse(check, ERR_FORBIDDEN, "the bus cannot be asked who calls");
+		check_refuse(check, ERR_FORBIDDEN, "the bus cannot be asked for the sender's user");
 }
 
 static void on_task(struct loop_task *task)

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Who may do what over the bus. Root and the user the daemon runs as may do everything; whoever
- * else asks is put to polkit under one of three actions, which may ask a person for a password and
- * so take minutes. Without polkit only root and our own user are let in.
+ * The rights of callers on the bus. Root and the daemon's own user may do everything; for every
+ * other user polkit is asked about one of three actions, and polkit may ask a person for a
+ * password, which takes minutes. Without polkit only root and the daemon's own user are let in.
  */
 
 #include <systemd/sd-bus.h>
@@ -22,12 +22,12 @@ struct auth_bus *auth_bus_new(struct loop *loop, sd_bus *bus);
 /* no check may be under way; returns NULL, takes NULL */
 struct auth_bus *auth_bus_free(struct auth_bus *auth);
 
-/* err: NULL when the caller may; granted is then the most it may do. */
+/* err: NULL if the caller may; granted is then the most that the caller may do. */
 typedef void (*auth_done_fn)(void *arg, enum method_access granted, const struct err *err);
 
 /*
- * May the sender of m do something that needs `access`? done runs exactly once, on a later turn,
- * unless the check is cancelled; the check is gone then. m is referenced.
+ * May the sender of m make a call that needs `access`? done runs exactly once, on a later turn,
+ * unless the check is cancelled; the check is gone then. The check holds a reference to m.
  */
 struct auth_check *auth_check_start(struct auth_bus *auth, sd_bus_message *m,
 				    enum method_access access, auth_done_fn done, void *arg);

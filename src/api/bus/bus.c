@@ -2,8 +2,8 @@
 
 /*
  * The D-Bus surface, put together: a connection that comes and goes, the objects on it, the calls
- * under way and the signals. What belongs to one connection (the registration, who was asked about
- * at polkit, calls to answer) goes with it; events of core are listened to all the time.
+ * under way and the signals. The parts that belong to one connection (the registration, the checks
+ * at polkit, calls to answer) go with it; events of core are listened to all the time.
  */
 
 #include "api/bus/bus.h"

@@ -13,17 +13,19 @@ struct bus;
 
 struct bus_options {
 	const char *address; /* NULL: the system bus */
-	/* The name belongs to somebody else: another instance runs. */
+	/* The name belongs to another program: another instance runs. */
 	void (*name_lost)(void *arg, const char *reason);
 	void *arg;
 };
 
 /* never fails */
 struct bus *bus_open(struct loop *loop, struct core *core, const struct bus_options *options);
-bool bus_is_ready(const struct bus *bus); /* connected and the name is ours */
+bool bus_is_ready(const struct bus *bus); /* connected, and the daemon has its name */
 size_t bus_queued(const struct bus *bus); /* messages not yet written */
 struct bus *bus_close(struct bus *bus);   /* without flushing; returns NULL, takes NULL */
 
-/* The introspection XML of an interface, as the daemon serves it; the caller frees it. NULL: no
- * such interface. */
+/*
+ * The introspection XML of an interface, as the daemon serves it; the caller frees it. NULL: there
+ * is no such interface.
+ */
 char *bus_interface_xml(const char *interface);

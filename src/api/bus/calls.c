@@ -6,11 +6,11 @@
  * The arguments are read into the method's argument struct, the sender is authorised and the call
  * goes through the one door (core/call.h). The bus_call holds the message until the answer comes,
  * which may be minutes later, and replies to it; if the caller has left, the bus drops the reply.
- * Calls under way are counted, all together and by sender, because each holds memory a client asked
- * us to hold.
+ * Calls under way are counted, all together and by sender, because a call holds memory on behalf of
+ * its client.
  *
- * When the connection is lost its calls are cancelled: nobody could be answered. Operations they
- * began go on.
+ * When the connection is lost its calls are cancelled: no caller could be answered. Operations that
+ * they began go on.
  */
 
 #include "api/bus/calls.h"

@@ -8,17 +8,17 @@
 
 struct bus_calls {
 	struct core *core;
-	struct auth_bus *auth; /* of the present connection; its owner's */
+	struct auth_bus *auth; /* of the present connection, which owns it */
 	TAILQ_HEAD(, bus_call) list;
 	size_t count;
 };
 
 void bus_calls_init(struct bus_calls *calls, struct core *core);
-/* None of them is answered. To be called before auth is freed. */
+/* Cancels all calls without an answer. To be called before auth is freed. */
 void bus_calls_cancel(struct bus_calls *calls);
 /*
- * A handler of sd-bus, when the method is known. self is the argument an object stands for, NULL on
- * the Manager; id its value.
+ * A handler of sd-bus, called when the method is known. self is the argument that an object stands
+ * for, NULL on the Manager; id is the value of self.
  */
 int bus_calls_begin(struct bus_calls *calls, sd_bus_message *m, const struct method *method,
 		    const struct field *self, const char *id);

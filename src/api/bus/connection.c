@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The connection to the bus and our name on it.
+ * The connection to the bus, and the daemon's name on it.
  *
  *   absent ──connect──► connecting ──name is ours──► ready
  *     ▲                     │                          │
  *     └──── back-off ◄──────┴────── lost ◄─────────────┘
  *
- * The bus is a convenience, not a condition: the daemon runs without one. A connection that ends
+ * The bus is a convenience, not a condition: the daemon runs without a bus. A connection that ends
  * cannot be used again, so everything is made anew: sd_bus, vtables, matches, name. Between two
  * connections nothing is emitted, and clients notice by NameOwnerChanged. Nothing here blocks: the
  * name is requested asynchronously, and closing does not flush.
  *
  * A name that belongs to another program is different from a bus that is away: another instance
- * runs, and two daemons on the same volumes must not. The owner of the connection is told, who ends
- * the program.
+ * runs, and two daemons must not run on the same volumes. The connection tells its owner, and the
+ * owner ends the program.
  */
 
 #include "api/bus/connection.h"
@@ -44,7 +44,7 @@ static void drop(struct bus_connection *connection)
 	connection->sd_bus = sd_bus_close_unref(connection->sd_bus);
 }
 
-/* Logged once an absence, not once a try. */
+/* Logged once for each absence, not for each try. */
 static void log_absence(struct bus_connection *connection, const char *why)
 {
 	if (!connection->absence_logged)
@@ -69,8 +69,10 @@ static void on_name_lost_task(struct loop_task *task)
 	connection->events->name_lost(connection->arg, connection->name_lost_reason);
 }
 
-/* Told on a turn of its own: the owner may close the connection, which must not happen inside one
- * of its callbacks. */
+/*
+ * Told on a turn of its own: the owner may close the connection, which must not happen inside a
+ * callback of the connection.
+ */
 static void name_lost(struct bus_connection *connection, const char *reason)
 {
 	connection->ready = false;
@@ -102,7 +104,7 @@ static int on_name_answer(sd_bus_message *m, void *userdata, sd_bus_error *error
 
 	if (refused) {
 		/* Most likely the bus policy is not installed (yet). */
-		why = xasprintf("the bus does not give us the name %s: %s", BUS_NAME,
+		why = xasprintf("the bus does not give the daemon the name %s: %s", BUS_NAME,
 				str_or(refused->message, refused->name));
 		log_absence(connection, why);
 		loop_task_queue(connection->loop, &connection->drop_task);
@@ -155,8 +157,7 @@ static int open_address(const char *address, sd_bus **out)
 	return r;
 }
 
-/* All of this is queued by sd-bus until the connection stands, and replies come through
- * callbacks. */
+/* sd-bus queues all of this until the connection stands, and replies come through callbacks. */
 static int set_up(struct bus_connection *connection)
 {
 	int r = connection->events->opened(connection->arg, connection->sd_bus);

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The connection to the bus and our name on it. It is made again, with back-off, whenever it is
- * lost. Private to api/bus/.
+ * The connection to the bus, and the daemon's name on it. A lost connection is made again, with
+ * back-off. Private to api/bus/.
  */
 
 #include <systemd/sd-bus.h>
@@ -11,14 +11,19 @@
 #include "io/bus_loop.h"
 
 struct bus_connection_events {
-	/* A new connection, before the name is asked for. A negative errno: it is of no use. */
+	/*
+	 * A new connection, before the name is asked for. A negative errno: the connection is of no
+	 * use.
+	 */
 	int (*opened)(void *arg, sd_bus *sd_bus);
-	/* The name is ours. */
+	/* The daemon has its name. */
 	void (*ready)(void *arg);
-	/* What opened() has made is to be given back; runs also where opened() did not. */
+	/* Give back everything that opened() has made; runs also if opened() did not. */
 	void (*closing)(void *arg);
-	/* The name belongs to another program. On a turn of its own, in which the connection may be
-	 * closed. */
+	/*
+	 * The name belongs to another program. Comes on a turn of its own, in which the connection
+	 * may be closed.
+	 */
 	void (*name_lost)(void *arg, const char *reason);
 };
 

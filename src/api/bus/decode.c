@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What comes in over the bus: the arguments of a method, required ones by position and the others
- * as options, a{sv}. Each is read by its field, which checks type and limits.
+ * Arguments that come in over the bus: required arguments by position and the others as options,
+ * a{sv}. Each is read by its field, which checks type and limits.
  */
 
 #include "api/bus/decode.h"

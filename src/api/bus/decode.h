@@ -8,8 +8,8 @@
 #include "spec/methods.h"
 
 /*
- * Into args, an initialised struct of the method. self is the argument an object stands for, NULL
- * on the Manager; id its value.
+ * Into args, an initialised struct of the method. self is the argument that an object stands for,
+ * NULL on the Manager; id is the value of self.
  */
 int bus_decode(sd_bus_message *m, const struct method *method, const struct field *self,
 	       const char *id, void *args, struct err *err);

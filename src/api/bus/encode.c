@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What goes out over the bus: answers and errors of methods. The values themselves are written by
- * their fields. */
+/* Answers and errors of methods on the bus. The values themselves are written by their fields. */
 
 #include "api/bus/encode.h"
 
@@ -13,7 +12,7 @@ char *bus_object_path(enum method_scope scope, const char *id)
 {
 	char *path = NULL;
 
-	/* Fails for lack of memory only: the prefix is ours and every id can be encoded. */
+	/* Fails only if memory is short: the prefix is constant and every id can be encoded. */
 	if (sd_bus_path_encode(scopes[scope].path, id, &path) < 0)
 		abort();
 	return path;

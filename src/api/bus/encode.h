@@ -7,9 +7,9 @@
 
 #include "core/core.h"
 
-/* Of the object with this id; the caller frees it. */
+/* The path of the object with this id; the caller frees it. */
 char *bus_object_path(enum method_scope scope, const char *id);
 int bus_reply_error(sd_bus_message *m, const struct err *err);
-/* What the method answers with: an object's path, a record, or an array of them. */
+/* The method's answer: the path of an object, a record, or an array of records. */
 int bus_append_answer(sd_bus_message *reply, const struct method *method,
 		      const struct answer *answer);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The introspection XML for dbus/: the rows of the vtables, in the form sd-bus itself answers
- * Introspect with, plus a comment that says what each row is for. So what is shipped cannot differ
- * from what is served.
+ * The introspection XML for dbus/: the rows of the vtables, in the form in which sd-bus answers
+ * Introspect, plus a comment on the purpose of each row. So the shipped XML cannot differ from the
+ * served interface.
  */
 
 #include <assert.h>
@@ -39,7 +39,9 @@ static size_t signature_type_length(const char *signature)
 	}
 }
 
-/* One <arg> a complete type; names moves past the names used. direction is NULL for signals. */
+/*
+ * One <arg> for each complete type; names moves past the names used. direction is NULL for signals.
+ */
 static void xml_args(struct buf *out, const char *signature, const char **names,
 		     const char *direction)
 {
@@ -149,7 +151,7 @@ static char *interface_xml(const struct bus_interface *interface, enum method_sc
 
 char *bus_interface_xml(const char *interface)
 {
-	static const struct bus_handlers none = { 0 }; /* what is only printed is never called */
+	static const struct bus_handlers none = { 0 }; /* nothing calls a printed vtable */
 
 	for (enum method_scope scope = SCOPE_MANAGER; scope < SCOPE_COUNT; scope++) {
 		struct bus_interface *built = bus_interface_new(scope, &none);

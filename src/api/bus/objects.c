@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The object tree: the Manager at the root, and under volume/, operation/ and export/ one object
- * for each thing the core has in memory. Objects are not registered one by one. A fallback vtable
- * covers a whole prefix, and a find function says for a path whether there is such an object; so
- * nothing has to be kept in step with the model.
+ * The object tree: the Manager at the root, and under volume/, operation/ and export/ an object for
+ * each thing that core has in memory. Objects are not registered singly. A fallback vtable covers a
+ * whole prefix, and a find function tells whether a path has an object; so nothing has to be kept
+ * in step with the model.
  *
- * sd-bus asks find once for a message (or once for an interface of an object it describes) and then
- * calls the getters one after the other, all within one turn. A volume or an export is therefore
- * copied out of the model once, in find, into a struct the getters read; an operation is pointed
- * to.
+ * sd-bus calls find once for a message (or once for each interface of an object that it describes)
+ * and then calls the getters in turn, all within one turn of the loop. So find copies a volume or
+ * an export out of the model once, into a struct that the getters read; for an operation find keeps
+ * a pointer.
  */
 
 #include "api/bus/objects.h"
@@ -22,7 +22,10 @@
 #include "core/core.h"
 #include "io/bus_codec.h"
 
-/* With more volumes ObjectManager does not list them: that stalls the loop. ListVolumes pages. */
+/*
+ * With more volumes ObjectManager does not list them, since that stalls the loop. ListVolumes
+ * pages.
+ */
 #define ENUMERATED_VOLUMES_MAX 2000
 
 static const struct volume_record *copy_volume(struct bus_objects *objects, const char *id)
@@ -119,7 +122,7 @@ static int get_manager_property(sd_bus *sd_bus, const char *path, const char *in
 
 struct path_list {
 	enum method_scope scope;
-	char **paths; /* ended by NULL, each from malloc(), as sd-bus wants */
+	char **paths; /* ended by NULL, each from malloc(), as sd-bus requires */
 	size_t count;
 	size_t room;
 };

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The object tree: the Manager, and an object for each volume, operation and export. Private to
- * api/bus/. */
+/*
+ * The object tree: the Manager, and an object for each volume, operation and export. Private to
+ * api/bus/.
+ */
 
 #include "api/bus/calls.h"
 #include "api/bus/vtable.h"
 
-/* What an object resolves to while sd-bus handles one message. */
+/* The thing behind an object while sd-bus handles one message. */
 struct bus_view {
 	struct bus_objects *objects;
 	const void *object; /* a struct of the scope's record */
@@ -17,13 +19,13 @@ struct bus_objects {
 	struct core *core;
 	struct bus_calls *calls;
 	struct bus_interface *interfaces[SCOPE_COUNT];
-	struct volume_record volume; /* what view[SCOPE_VOLUME] shows, */
-	struct export_record export; /* and view[SCOPE_EXPORT] */
+	struct volume_record volume; /* shown by view[SCOPE_VOLUME] */
+	struct export_record export; /* shown by view[SCOPE_EXPORT] */
 	struct bus_view view[SCOPE_COUNT];
 };
 
-/* Methods that are called go to calls. */
+/* Method calls go to `calls`. */
 void bus_objects_init(struct bus_objects *objects, struct core *core, struct bus_calls *calls);
 void bus_objects_fini(struct bus_objects *objects);
-/* On a new connection. A negative errno when it does not take them. */
+/* On a new connection. A negative errno if the connection does not take the objects. */
 int bus_objects_register(struct bus_objects *objects, sd_bus *sd_bus);

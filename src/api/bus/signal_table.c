@@ -29,11 +29,11 @@ const struct bus_signal bus_signal_table[] = {
 	},
 	[SIGNAL_MAPPING] = {
 		"MappingChanged", "ssa{sv}", NAMES3("volume_id", "device_path", "mapping"),
-		"A volume is now this device; device_path is empty when it is none any more.",
+		"A volume is now this device; device_path is empty if the volume has no device any more.",
 	},
 	[SIGNAL_DRIFT] = {
 		"DriftFound", "sa{sv}", NAMES2("kind", "drift"),
-		"Store, CloudStack and kernel disagree about a volume; said once while it lasts.",
+		"Store, CloudStack and kernel disagree about a volume; sent once while the difference lasts.",
 	},
 	[SIGNAL_COUNT] = { NULL, NULL, NULL, NULL },
 };

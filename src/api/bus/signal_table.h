@@ -16,7 +16,7 @@ enum bus_signal_id {
 struct bus_signal {
 	const char *member;
 	const char *signature;
-	const char *names; /* of the arguments, each ended by a zero */
+	const char *names; /* names of the arguments, each ended by a zero */
 	const char *summary;
 };
 extern const struct bus_signal bus_signal_table[]; /* ended by a row without member */

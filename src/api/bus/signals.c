@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What the core tells becomes signals. Events come after what they tell is durable, so a signal can
- * be believed.
+ * Events of core become signals. An event comes after its fact is durable, so a client can rely on
+ * the signal.
  *
- * Two kinds. The Manager's own signals are sent as the events come, one for one. PropertiesChanged
- * says the state of an object and not its history, so an object that changes is only marked; once a
- * turn the marked ones are sent, each once. An operation that ends is sent first if it is marked:
- * who waits for OperationCompleted then already has its properties.
+ * There are two kinds. The Manager's own signals are sent one for each event. PropertiesChanged
+ * tells the state of an object and not its history, so an object that changes is only marked; once
+ * a turn each marked object is sent once. An operation that ends is sent first if it is marked: a
+ * client that awaits OperationCompleted then already has its properties.
  *
- * A bus that does not read must not make us grow. Above QUEUE_MAX unwritten messages signals are
- * left out (logged once until the queue has drained) and marked objects simply wait, for there are
- * never more of them than objects. Nothing at all is sent while the name is not ours: clients read
- * everything anew when it appears. Only completions are kept and told then, since after a start
- * some operations end before the bus is there, and somebody may wait for just that.
+ * A bus that does not read must not make the daemon grow. If more than QUEUE_MAX messages are
+ * unwritten, signals are left out (logged once until the queue has drained) and marked objects
+ * simply wait, for there are never more marks than objects. While the daemon does not have its
+ * name, it sends nothing at all: clients read everything anew when the name appears. Only
+ * completions are kept and sent then, since after a start some operations end before the bus is
+ * there, and a client may wait for such an operation.
  */
 
 #include "api/bus/signals.h"
@@ -28,9 +29,9 @@
 #include "io/bus_codec.h"
 
 #define FLUSH_RETRY_MS 200
-/* Messages that wait for the bus to read; with more than this nothing is emitted. */
+/* Messages that wait for the bus to read; above this number no signal is emitted. */
 #define QUEUE_MAX 1000
-/* Completions kept while nobody can be told; of more than that the oldest are left out. */
+/* Completions kept while the daemon has no name; beyond this number the oldest are left out. */
 #define MISSED_MAX 1000
 
 /* An object whose PropertiesChanged is due. */
@@ -40,7 +41,7 @@ struct dirty_object {
 	char *path;
 };
 
-/* An operation that ended while the name was not ours. */
+/* An operation that ended while the daemon did not have its name. */
 struct missed_completion {
 	TAILQ_ENTRY(missed_completion) entry;
 	struct operation_record operation;
@@ -209,8 +210,7 @@ static void emit_started(struct bus_signals *signals, const struct operation_rec
 	signal_send(signals, SIGNAL_STARTED, m, r);
 }
 
-/* The whole record: error, error_code, step, vm_id, request, response and what is added to it
- * later. */
+/* The whole record: error, error_code, step, vm_id, request, response and later additions. */
 static void emit_completed(struct bus_signals *signals, const struct operation_record *operation)
 {
 	_cleanup_free_ char *path = bus_object_path(SCOPE_OPERATION, operation->id);
@@ -343,8 +343,7 @@ static void emit_event(struct bus_signals *signals, const struct core_event *eve
 	case EVENT_OPERATION_CHANGED:
 	case EVENT_VOLUME_CHANGED:
 	case EVENT_EXPORT_CHANGED:
-	case EVENT_DEVICE_CHANGED: /* no signal of its own: a mapped device shows in its volume's
-				      properties */
+	case EVENT_DEVICE_CHANGED: /* a mapped device shows in its volume's properties */
 	case EVENT_TYPE_COUNT:
 		break;
 	}
@@ -406,7 +405,7 @@ void bus_signals_init(struct bus_signals *signals, struct loop *loop, struct cor
 	core_listen(signals->core, &signals->listener);
 }
 
-/* Forgets what is marked: after a new connection clients read everything anew. */
+/* Forgets the marks: after a new connection clients read everything anew. */
 void bus_signals_reset(struct bus_signals *signals)
 {
 	while (!TAILQ_EMPTY(&signals->dirty))

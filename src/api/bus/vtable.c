@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The interfaces, made at start from methods[] and the records. sd-bus wants an array of
+ * The interfaces, made at start from methods[] and the records. sd-bus requires an array of
  * sd_bus_vtable rows whose texts live as long as they are registered, so an interface owns its rows
- * and every text it had to compose.
+ * and every text that it had to compose.
  *
  * Every method is flagged UNPRIVILEGED. Without the flag sd-bus asks the bus for the caller's uid
- * in a blocking round trip per call; who may do what is decided in auth.c instead.
+ * in a blocking round trip per call; auth.c decides about rights instead.
  */
 
 #include "api/bus/vtable.h"
@@ -28,7 +28,7 @@ static sd_bus_vtable *interface_add(struct bus_interface *interface, sd_bus_vtab
 	size_t room = interface->count + 1;
 
 	interface->rows = xrealloc(interface->rows, room * sizeof(row));
-	/* Whole rows by copy: sd-bus wants the unused parts of the union to be zero. */
+	/* Rows are copied whole: sd-bus requires the unused parts of the union to be zero. */
 	memcpy(&interface->rows[interface->count], &row, sizeof(row));
 	return &interface->rows[interface->count++];
 }
@@ -38,7 +38,7 @@ static void add_name(struct buf *names, const char *name)
 	buf_add(names, name, strlen(name) + 1);
 }
 
-/* Names of the arguments, in then out, as one text with a zero after each. */
+/* Names of the arguments, in then out, as one text with a zero after each name. */
 static char *method_arg_names(const struct method *method, bool on_object)
 {
 	const struct field *self = on_object ? method_object_field(method) : NULL;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* One D-Bus interface: the vtable built from methods[] and the texts it points to. Private to
- * api/bus/. */
+/*
+ * One D-Bus interface: the vtable built from methods[] and the texts it points to. Private to
+ * api/bus/.
+ */
 
 #include <systemd/sd-bus.h>
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Which requests are let in.
+ * The guards that a request must pass.
  *
- * The guards are for a daemon that trusts the machine it runs on, but not the web pages that are
- * opened on it. A page can make a browser send requests to 127.0.0.1, directly (then the browser
- * adds an Origin) or by pointing a name of its own there (then Host is that name). Both are
- * refused, and what a browser sends needs the content type that pages cannot send without asking
- * first, see decode.c.
+ * The daemon trusts the machine it runs on, but not the web pages that are opened on this machine.
+ * A page can make a browser send requests to 127.0.0.1, directly (then the browser adds an Origin)
+ * or through a host name of the page's owner that leads there (then Host is that name). Both are
+ * refused, and a request from a browser needs the content type that pages cannot send without
+ * asking first, see decode.c.
  */
 
 #include "api/rest/auth.h"
@@ -17,7 +17,7 @@
 #include <strings.h>
 #include <sys/queue.h>
 
-/* Headers of which a second one would be read differently by different programs on the way. */
+/* Headers whose second copy would be read differently by different programs on the way. */
 static int take_header(const char **slot, const struct evkeyval *header, struct err *err)
 {
 	if (*slot)
@@ -56,7 +56,7 @@ static int walk_headers(struct evhttp_request *http, struct rest_headers *out, s
 	return 0;
 }
 
-/* The length of the name in "name" or "name:port", 0 when what follows is not a port. */
+/* The length of the name in "name" or "name:port", 0 if no port follows the colon. */
 static size_t host_name_length(const char *host)
 {
 	size_t length = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
@@ -84,7 +84,7 @@ static bool host_is_ours(const char *own, const char *host)
 	return false;
 }
 
-/* Our own pages have the Origin "http://" and the Host that was asked, port included. */
+/* The server's own pages have the Origin "http://" and the requested Host, port included. */
 static bool origin_is_ours(const char *origin, const char *host)
 {
 	const char scheme[] = "http://";

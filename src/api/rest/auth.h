@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Which requests are let in. Private to api/rest/. */
+/* The guards that a request must pass. Private to api/rest/. */
 
 #include <event2/http.h>
 
@@ -17,8 +17,8 @@ struct rest_headers {
 };
 
 /*
- * Duplicates, Host, Origin: what is checked before the path is looked at. own_host is the address
- * the server listens on, as it stands in a Host header ("[::1]").
+ * The checks before the path is looked at: duplicates, Host, Origin. own_host is the address the
+ * server listens on, in the form of a Host header ("[::1]").
  */
 int rest_auth(struct evhttp_request *http, const char *own_host, struct rest_headers *out,
 	      struct err *err);

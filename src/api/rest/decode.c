@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What comes in over HTTP, from the target and the body to an argument struct. Nothing here knows a
- * single method: path, query string and JSON body are three spellings of the same field table.
+ * Arguments that come in over HTTP, from the target and the body to an argument struct. Nothing
+ * here knows a single method: path, query string and JSON body are three spellings of the same
+ * field table.
  */
 
 #include "api/rest/decode.h"
@@ -61,8 +62,10 @@ static int decode_body(const struct record *record, const struct rest_headers *h
 	return record_from_json(record, args, document, err);
 }
 
-/* What is named in the path holds; a query or body may repeat it, as existing clients do, but not
- * contradict it. */
+/*
+ * The path decides about an argument that it names; a query or body may repeat the value, as
+ * existing clients do, but not contradict it.
+ */
 static int decode_path(const struct route *route, const struct route_target *target, void *args,
 		       struct err *err)
 {
@@ -89,8 +92,10 @@ static int decode_path(const struct route *route, const struct route_target *tar
 	return 0;
 }
 
-/* Only methods that begin something have a use for it; the others do no harm when they are
- * repeated. */
+/*
+ * Only methods that begin something have a use for the key; the others do no harm if a request is
+ * repeated.
+ */
 static int decode_key(const struct record *record, const char *key, void *args, struct err *err)
 {
 	for (size_t i = 0; i < record->count && key; i++) {
@@ -103,8 +108,9 @@ static int decode_key(const struct record *record, const char *key, void *args, 
 	return 0;
 }
 
-/* GET has a query string, POST and PUT have a body; for DELETE, to which programs give either, it
- * is the one that is there. */
+/*
+ * GET has a query string, POST and PUT have a body; DELETE has either, since programs send either.
+ */
 static int check_source(enum http_verb verb, bool has_query, bool has_body, struct err *err)
 {
 	if (verb == HTTP_GET && has_body)

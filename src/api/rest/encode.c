@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What goes out over HTTP. Answers are records, written as JSON by their own tables; errors have
- * one form, filled from the one map in base/err.c.
+ * Replies over HTTP. Answers are records, written as JSON by their own tables; errors have one
+ * form, filled from the one map in base/err.c.
  *
  * HEAD is served as GET up to the last moment. evhttp would send a body to HEAD and then lose count
- * of what belongs to which reply, so the length is announced by hand and the body kept.
+ * of the bytes of each reply, so the length is announced by hand and the body kept.
  */
 
 #include "api/rest/encode.h"
@@ -22,8 +22,9 @@
 
 static void add_header(struct evhttp_request *http, const char *name, const char *value)
 {
-	/* Refused when the value could end the header early; then the header is lost, not the
-	 * reply. */
+	/*
+	 * Refused if the value could end the header early; then the header is lost, not the reply.
+	 */
 	if (evhttp_add_header(evhttp_request_get_output_headers(http), name, value) < 0)
 		log_error("the header %s was not sent: its value has a line end", name);
 }
@@ -140,7 +141,7 @@ static void put_many(struct evhttp_request *http, const struct method *method,
 	json_end_object(w);
 }
 
-/* Where the object that was begun or made is shown. */
+/* The address of the object that was begun or made. */
 static void add_location(struct evhttp_request *http, const struct method *method,
 			 const struct answer *answer)
 {

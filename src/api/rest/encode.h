@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The one reply of each request, which is evhttp's afterwards. Private to api/rest/. */
+/* The one reply of each request; afterwards evhttp owns the request. Private to api/rest/. */
 
 #include <event2/http.h>
 

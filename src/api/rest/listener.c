@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The socket REST listens on: an address of the configuration, or one that systemd has opened
- * already. Either way it must be a loopback address, since the server asks nobody who he is.
+ * The socket REST listens on: an address of the configuration, or a socket that systemd has opened
+ * already. Either way the address must be loopback, since the server asks no client for its
+ * identity.
  */
 
 #include "api/rest/listener.h"
@@ -30,7 +31,7 @@ static struct evconnlistener *from_text(struct loop *loop, const char *text, str
 	if (!address_is_local(out)) {
 		err_set_field(
 			err, "listen", ERR_INVALID,
-			"listen must be a loopback address (127.0.0.0/8 or ::1), got '%s': who can connect "
+			"listen must be a loopback address (127.0.0.0/8 or ::1), got '%s': any client that can connect "
 			"may change volumes",
 			text);
 		return NULL;
@@ -58,8 +59,10 @@ static struct evconnlistener *from_fd(struct loop *loop, int fd, struct err *err
 			"the socket passed to the service listens on an address other than loopback");
 		return NULL;
 	}
-	/* They arrive blocking, and then one client that resets in time would stop the loop in
-	 * accept(). */
+	/*
+	 * An activated socket arrives blocking, and then one client that resets in time would stop
+	 * the loop in accept().
+	 */
 	if (evutil_make_socket_nonblocking(fd) < 0 || evutil_make_socket_closeonexec(fd) < 0) {
 		err_set(err, ERR_INTERNAL, "can't make the passed socket non-blocking: %s",
 			strerror(errno));
@@ -72,15 +75,15 @@ static struct evconnlistener *from_fd(struct loop *loop, int fd, struct err *err
 }
 
 /*
- * evhttp writes an answer of more than 16 KiB in pieces, and the kernel would hold the last one
- * back until the client has acknowledged the others, which it does 40 ms later. The connections
- * have what their listener has.
+ * evhttp writes an answer of more than 16 KiB in pieces, and the kernel would hold the last piece
+ * back until the client has acknowledged the others, which takes the client 40 ms. Connections
+ * inherit the option from their listener.
  */
 static void send_at_once(struct evconnlistener *listener)
 {
 	const int on = 1;
 
-	/* Without it answers are only later. */
+	/* Without the option, answers only come later. */
 	(void)setsockopt(evconnlistener_get_fd(listener), IPPROTO_TCP, TCP_NODELAY, &on,
 			 sizeof(on));
 }

@@ -9,8 +9,8 @@
 #include "io/loop.h"
 
 /*
- * fd, an activated socket, is taken over in any case; -1: text says where. out is the address
- * really bound. NULL and err when it cannot be had or is not a loopback address.
+ * fd, an activated socket, is taken over in any case; with -1, text names the address. out is the
+ * address really bound. Returns NULL and fills err if the address cannot be had or is not loopback.
  */
 struct evconnlistener *rest_listen(struct loop *loop, const char *text, int fd, struct address *out,
 				   struct err *err);

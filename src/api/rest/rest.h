@@ -13,8 +13,8 @@ struct rest;
 struct rest_options {
 	const char *listen;  /* "127.0.0.1:8090", "[::1]:0", …; loopback only */
 	int listen_fd;       /* an activated socket instead, -1 none; taken over */
-	size_t max_requests; /* in flight at once; more get 429 */
-	/* the most that callers may do: HTTP does not tell who they are */
+	size_t max_requests; /* requests in flight at once; more get 429 */
+	/* the most that callers may do: HTTP does not identify them */
 	enum method_access access;
 };
 
@@ -23,5 +23,5 @@ struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_o
 int rest_port(const struct rest *rest); /* the port really bound */
 void rest_drain(struct rest *rest);     /* accept nothing more; answers carry Connection: close */
 size_t rest_in_flight(const struct rest *rest);
-/* cancels what is in flight; returns NULL, takes NULL */
+/* cancels the requests in flight; returns NULL, takes NULL */
 struct rest *rest_close(struct rest *rest);

@@ -29,8 +29,9 @@ static int hex_digit(char c)
 	return -1;
 }
 
-/* Decodes length bytes into out, which has room for them and the zero. -1: a bad escape or a
- * NUL. */
+/*
+ * Decodes length bytes into out, which has room for them and the zero. -1: a bad escape or a NUL.
+ */
 static int decode(const char *from, size_t length, bool plus_is_blank, char *out)
 {
 	for (size_t i = 0; i < length; i++) {
@@ -78,7 +79,7 @@ int route_target_parse(struct route_target *out, const char *raw, struct err *er
 			       "the request target must be a path that starts with one '/'");
 	if (length >= sizeof(out->text))
 		return err_set(err, ERR_NO_SUCH_PATH,
-			       "no such path: it is longer than any of ours");
+			       "no such path: it is longer than any path of this server");
 	if (memchr(raw, '#', length))
 		return err_set(err, ERR_INVALID, "the path must not hold a '#'");
 
@@ -87,8 +88,9 @@ int route_target_parse(struct route_target *out, const char *raw, struct err *er
 		char *segment = out->text + used;
 
 		if (out->count == ROUTE_SEGMENTS_MAX)
-			return err_set(err, ERR_NO_SUCH_PATH,
-				       "no such path: it has more segments than any of ours");
+			return err_set(
+				err, ERR_NO_SUCH_PATH,
+				"no such path: it has more segments than any path of this server");
 		if (decode(raw + start, step, false, segment) < 0)
 			return err_set(
 				err, ERR_INVALID,
@@ -236,8 +238,10 @@ int query_next(char **cursor, char **name, char **value, struct err *err)
 	return 1;
 }
 
-/* What may stand in a URL between '<' and '>' as it is; '%' is kept since what came encoded stays
- * encoded. */
+/*
+ * The characters that a URL may hold as they are, between '<' and '>'; '%' is kept, since text that
+ * came encoded stays encoded.
+ */
 static const char url_safe[] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/?%";
 static const char data_safe[] =

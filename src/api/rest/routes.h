@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Which method a request target names. Pure functions over texts: the target is used as it came
+ * From a request target to its method. Pure functions over texts: the target is used as it came
  * over the wire, because only before decoding can a '/' that separates be told from a %2F that is
  * data.
  */
@@ -11,21 +11,23 @@
 #include "spec/methods.h"
 
 #define ROUTE_SEGMENTS_MAX 8
-#define ROUTE_TEXT_MAX 1024 /* decoded; longer paths name nothing of ours */
+#define ROUTE_TEXT_MAX 1024 /* decoded; longer paths name nothing of this server */
 
-/* A request target taken apart: "/a/b%2Fc?d=1" is the segments "a", "b/c" and the query "d=1",
- * still encoded. */
+/*
+ * A request target taken apart: "/a/b%2Fc?d=1" is the segments "a", "b/c" and the query "d=1",
+ * still encoded.
+ */
 struct route_target {
-	const char *query; /* inside the raw target; NULL when there is no '?' */
+	const char *query; /* inside the raw target; NULL if there is no '?' */
 	const char *segments[ROUTE_SEGMENTS_MAX];
 	size_t count;
 	char text[ROUTE_TEXT_MAX];
 };
 
 /*
- * ERR_INVALID for what can't be decoded safely (no or a double leading slash, bad escapes, NUL,
- * control characters, text that is not UTF-8, "." and ".."), ERR_NO_SUCH_PATH for what is
- * well-formed and can't exist (empty or too many segments).
+ * ERR_INVALID for a target that can't be decoded safely (no or a double leading slash, bad escapes,
+ * NUL, control characters, text that is not UTF-8, "." and ".."), ERR_NO_SUCH_PATH for a target
+ * that is well-formed and can't exist (empty or too many segments).
  */
 int route_target_parse(struct route_target *out, const char *raw, struct err *err);
 
@@ -39,7 +41,7 @@ struct route {
 	enum method_id id;
 	const struct method *method;
 	size_t count;
-	/* one bit a literal, the first segment highest: the larger is the closer match */
+	/* a bit for each literal, the first segment highest: the larger is the closer match */
 	unsigned literals;
 	struct route_segment segments[ROUTE_SEGMENTS_MAX];
 };
@@ -49,9 +51,9 @@ struct route_table *route_table_new(const struct method *rows, size_t count);
 struct route_table *route_table_free(struct route_table *table); /* returns NULL, takes NULL */
 
 /*
- * The route of this verb, NULL when there is none. *verbs gets a bit (1 << enum http_verb) for each
- * verb the path has: 0 when the path does not exist. Where a literal and an argument fit the same
- * path ("/x/validate", "/x/{id}") the literal wins, whatever the verb.
+ * The route of this verb, NULL if there is none. *verbs gets a bit (1 << enum http_verb) for each
+ * verb the path has: 0 if the path does not exist. If a literal and an argument fit the same path
+ * ("/x/validate", "/x/{id}"), the literal wins, whatever the verb.
  */
 const struct route *route_find(const struct route_table *table, const struct route_target *target,
 			       enum http_verb verb, unsigned *verbs);
@@ -59,9 +61,9 @@ const struct route *route_find(const struct route_table *table, const struct rou
 void route_allow(unsigned verbs, struct buf *out);
 
 /*
- * Takes the next pair off an "a=1&b=2" text, which it overwrites: *name and *value are decoded, '+'
- * is a blank. 1 a pair, 0 the end, -1 and ERR_INVALID. *cursor starts at the text and is the
- * function's afterwards.
+ * Takes the next pair off an "a=1&b=2" text and overwrites the text: *name and *value are decoded,
+ * '+' is a blank. 1 is a pair, 0 the end, -1 and ERR_INVALID a pair that cannot be decoded. *cursor
+ * starts at the text and belongs to the function afterwards.
  */
 int query_next(char **cursor, char **name, char **value, struct err *err);
 

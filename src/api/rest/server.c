@@ -3,7 +3,7 @@
 /*
  * The REST server, and the life of a request.
  *
- * evhttp hands a request over complete and reads no further on that connection until it is
+ * evhttp hands a request over complete and reads no further on that connection until the request is
  * answered. A request that can't be understood is answered at once. Any other becomes a struct
  * rest_request, which lives until core's one answer is sent, the client leaves, or the server
  * closes; request_end() is the only way out of all three. No domain object ever sees the
@@ -11,8 +11,8 @@
  *
  * Because nothing is read while a request waits, evhttp would notice a client that left in a long
  * poll only on replying. Requests that wait longer than a moment therefore get an event of their
- * own for the client's end closing. Watching each request from its start would cost two changes of
- * the epoll set for answers that take microseconds.
+ * own for the closing of the client's end. To watch each request from its start would cost two
+ * changes of the epoll set for answers that take microseconds.
  */
 
 #include "api/rest/rest.h"
@@ -31,9 +31,9 @@
 #define HEADERS_MAX (16 * 1024)
 #define BODY_MAX (1024 * 1024)
 /*
- * evhttp refuses what is over its limit with a page of its own making. Its limit is the double of
- * ours, so that a body which is a little too large gets our form of an error, and one that is far
- * too large is not read to its end.
+ * evhttp refuses a body over its limit with a page of its own making. Its limit is the double of
+ * the daemon's, so that a body that is a little too large gets the daemon's form of an error, and a
+ * body that is far too large is not read to its end.
  */
 #define BODY_READ_MAX (2 * BODY_MAX)
 #define IDLE_S 30           /* between two reads */
@@ -58,17 +58,17 @@ struct rest {
 	char host[64]; /* the bound address as it stands in a Host header, "[::1]" */
 };
 
-/* One request that core works on. Ends in request_end(), whatever happens. */
+/* A request that core works on. Ends in request_end(), whatever happens. */
 struct rest_request {
 	TAILQ_ENTRY(rest_request) entry;
 	struct rest *rest;
 	struct evhttp_request *http;
 	const struct method *method;
 	struct call *call;
-	struct event *gone; /* waits for the client closing its side; NULL until watched */
+	struct event *gone; /* waits for the client to close its side; NULL until watched */
 };
 
-/* libevent gives the accept-error callback only its own evhttp, so the server is found by that. */
+/* libevent gives the accept-error callback only its own evhttp, which leads to the server here. */
 static LIST_HEAD(, rest) servers = LIST_HEAD_INITIALIZER(servers);
 
 static void request_end(struct rest_request *request)
@@ -149,8 +149,10 @@ static void request_start(struct rest *rest, struct evhttp_request *http, const 
 	request->call = call_start(rest->core, route->id, args, &caller, on_answer, request);
 }
 
-/* HEAD asks what GET would; what is no verb of any row finds no route and is answered with those
- * that exist. */
+/*
+ * HEAD asks the same as GET. A verb of no row finds no route and is answered with the verbs that
+ * exist.
+ */
 static enum http_verb verb_of(const struct evhttp_request *http)
 {
 	switch ((int)evhttp_request_get_command(http)) {
@@ -226,8 +228,10 @@ static void on_accept_again(struct loop_timer *timer)
 		evconnlistener_enable(evhttp_bound_socket_get_listener(rest->bound));
 }
 
-/* Out of file descriptors, most likely. The socket stays readable, so going on at once would be a
- * loop at full speed. */
+/*
+ * Out of file descriptors, most likely. The socket stays readable, so going on at once would be a
+ * loop at full speed.
+ */
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
 	int error = evutil_socket_geterror(evconnlistener_get_fd(listener));
@@ -254,8 +258,9 @@ static struct evhttp *http_new(struct rest *rest)
 	evhttp_set_max_body_size(http, BODY_READ_MAX);
 	evhttp_set_timeout(http, IDLE_S);
 	evhttp_set_default_content_type(http, NULL);
-	/* All that evhttp knows: those it does not allow it would answer itself, with 501 and a
-	 * page. */
+	/*
+	 * All verbs that evhttp knows: a verb not allowed here would get evhttp's own 501 and page.
+	 */
 	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
 						 EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
 						 EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * ossea_configs: where another program keeps the address and the keys of CloudStack. It makes the
- * table, and may not have made it yet; we only read it.
+ * ossea_configs: the table in which another program keeps the address and the keys of CloudStack.
+ * That program makes the table, perhaps later than the daemon starts; the daemon only reads it.
  *
- * Looks are many and changes few, so a look asks for a digest of all that matters and for the
- * values only when that is another one: the keys do not travel every few seconds. When they did,
- * they have also been in the library's buffers, which it does not wipe; a row of dashes is sent
- * through them behind the keys.
+ * Looks are many and changes few, so a look asks for a digest of all columns that matter, and for
+ * the values only if the digest is new: the keys do not travel every few seconds. When keys have
+ * travelled, they have also been in the library's buffers, which the library does not wipe; a row
+ * of dashes is sent through them behind the keys.
  */
 
 #include "store/mariadb/access.h"
@@ -15,14 +15,14 @@
 #include <mysqld_error.h>
 
 #define ACTIVE "(SELECT COUNT(*) FROM ossea_configs WHERE is_active)"
-/* QUOTE() tells NULL from a text and one column from the next. */
+/* QUOTE() keeps NULL apart from a text, and a column from the next. */
 #define MARK                                                                                       \
 	"SHA2(CONCAT_WS(',', " ACTIVE                                                              \
 	", QUOTE(name), QUOTE(api_url), QUOTE(api_key), QUOTE(secret_key), "                       \
 	"QUOTE(oma_vm_id), QUOTE(zone)), 256)"
 #define NEWEST " FROM ossea_configs WHERE is_active ORDER BY updated_at DESC, name LIMIT 1"
 
-/* What is empty says as little as NULL. */
+/* An empty column says as little as NULL. */
 static char *text_of(const char *column)
 {
 	return str_empty(column) ? NULL : xstrdup(column);
@@ -77,7 +77,7 @@ static void set_trouble(struct mariadb_session *session, struct err *err)
 		return;
 	case ER_BAD_FIELD_ERROR:
 	case ER_VIEW_INVALID:
-		err_set(err, ERR_INVALID, "table ossea_configs is not what it should be: %s",
+		err_set(err, ERR_INVALID, "table ossea_configs does not have the expected form: %s",
 			mysql_error(session->mysql));
 		return;
 	default:

@@ -5,5 +5,5 @@
 
 #include "store/mariadb/session.h"
 
-/* The row that counts, unless its mark is the one given. */
+/* The row that counts, unless its mark is the given mark. */
 void mariadb_access(struct mariadb_session *session, const char *mark, struct store_access *out);

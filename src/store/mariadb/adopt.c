@@ -2,16 +2,17 @@
 
 /*
  * Tables that were there before this daemon. Programs of other kinds read them, so they are changed
- * in place, and no row is thrown away: columns that are missing are added, ours get the type and
- * the character set they need, and columns that are not ours stay, but may no longer insist on a
- * value, since we have none for them. Foreign keys that were there go: they would take history
- * along with a row that is moved, forbid what follows, or bind our rows to tables of others.
+ * in place, and no row is thrown away: missing columns are added, the daemon's columns get the type
+ * and the character set that they need, and foreign columns stay, but may no longer insist on a
+ * value, since the daemon has none for them. Foreign keys that were there go: they would take
+ * history along with a row that is moved, forbid later rows, or bind the daemon's rows to tables of
+ * other programs.
  *
- * Some rules of ours may not hold for what is there: keys that are unique, values that must be
- * there, history that belongs to an operation, types of operations that we know, texts that fit.
- * The rows that break them are named in the log and moved to a table <name>_set_aside, the older
- * ones of those that collide, for people to look at. Text that should be JSON and is not becomes
- * {"text": …}. Every statement finds nothing to do when it has been run before.
+ * Some rules of the daemon may not hold for the rows that are there: unique keys, values that must
+ * be there, history that belongs to an operation, known types of operations, texts that fit. The
+ * rows that break a rule (the older ones, if rows collide) are named in the log and moved to a
+ * table <name>_set_aside, for people to look at. Text that should be JSON and is not becomes
+ * {"text": …}. Every statement finds nothing to do if it has been run before.
  */
 
 #include "store/mariadb/adopt.h"
@@ -27,7 +28,7 @@ struct adoption {
 	bool any;
 };
 
-/* Sends what has been gathered. */
+/* Sends the gathered statement. */
 static enum mariadb_fault send(struct adoption *adoption, struct err *err)
 {
 	enum mariadb_fault fault = mariadb_run(adoption->session, adoption->sql.data, err);
@@ -57,8 +58,10 @@ static bool drop_foreign_key(void *arg, char **row)
 	return drops->fault == MARIADB_OK;
 }
 
-/* Those of the table, and those by which our other tables refer to it. Ours are made again when all
- * is in its place. */
+/*
+ * The keys of the table, and those by which other tables of the daemon refer to it. The daemon's
+ * own keys are made again when all columns and rows are in place.
+ */
 static enum mariadb_fault drop_foreign_keys(struct adoption *adoption, struct err *err)
 {
 	struct drops drops = { .session = adoption->session, .err = err };
@@ -80,7 +83,10 @@ static enum mariadb_fault drop_foreign_keys(struct adoption *adoption, struct er
 
 /* ---- columns ---- */
 
-/* A column without a character set of its own gets the table's, also when it is changed later. */
+/*
+ * A column without a character set of its own gets the table's, also if the column is changed
+ * later.
+ */
 static enum mariadb_fault add_columns(struct adoption *adoption, struct err *err)
 {
 	buf_printf(
@@ -167,7 +173,7 @@ static bool tell_row(void *arg, char **row)
 	return true;
 }
 
-/* Moves the rows `which` says; `values` is told about each. */
+/* Moves the rows that `which` selects; the log names `values` for each. */
 static enum mariadb_fault set_aside(struct adoption *adoption, const char *which,
 				    const char *values, struct err *err)
 {
@@ -192,8 +198,10 @@ static enum mariadb_fault set_aside(struct adoption *adoption, const char *which
 		   name, name, which);
 	if (fault == MARIADB_OK)
 		fault = send(adoption, err);
-	/* A statement may not delete from a table it asks about other rows of, but for a list that
-	 * is made first. */
+	/*
+	 * A statement may not delete from a table whose other rows it reads, unless it makes a list
+	 * of them first.
+	 */
 	buf_reset(&adoption->sql);
 	buf_printf(
 		&adoption->sql,
@@ -234,7 +242,7 @@ static enum mariadb_fault make_unique(struct adoption *adoption, const struct ma
 	return set_aside(adoption, which.data, values.data, err);
 }
 
-/* *other: the table has a key of this name that is another one. */
+/* *other: the table has a different key of this name. */
 static enum mariadb_fault find_other_key(struct adoption *adoption, const struct mariadb_key *key,
 					 bool *other, struct err *err)
 {
@@ -282,7 +290,7 @@ static enum mariadb_fault add_keys(struct adoption *adoption, struct err *err)
 	return fault;
 }
 
-/* Where a value of ours is missing: its default, and rows that nothing can stand in for go. */
+/* A missing value gets the column's default; a row whose column has no default is set aside. */
 static enum mariadb_fault fill_columns(struct adoption *adoption, struct err *err)
 {
 	enum mariadb_fault fault = MARIADB_OK;
@@ -318,8 +326,7 @@ static enum mariadb_fault check_types(struct adoption *adoption, struct err *err
 	return set_aside(adoption, which.data, "type", err);
 }
 
-/* A condition, "" where the column takes whatever there is; bytes are those of our character
- * set. */
+/* A condition, "" if the column takes any text; bytes are those of the daemon's character set. */
 static void add_too_long(struct buf *sql, const struct mariadb_column *column)
 {
 	unsigned room;
@@ -330,7 +337,7 @@ static void add_too_long(struct buf *sql, const struct mariadb_column *column)
 		buf_printf(sql, "LENGTH(CONVERT(`%s` USING utf8mb4)) > 65535", column->name);
 }
 
-/* A server that is strict would end the change of the table at the first of them. */
+/* A strict server would end the change of the table at the first text that is too long. */
 static enum mariadb_fault check_lengths(struct adoption *adoption, struct err *err)
 {
 	_cleanup_buf_ struct buf which = BUF_NULL, values = BUF_NULL;
@@ -414,8 +421,8 @@ enum mariadb_fault mariadb_adopt(struct mariadb_session *session, const struct m
 	if (fault == MARIADB_OWN)
 		err_prefix(
 			err,
-			"table %s was there before this daemon and cannot be taken over (put the values that are named "
-			"right, or rename the table so that an empty one is made)",
+			"table %s was there before this daemon and cannot be taken over (correct the named values, "
+			"or rename the table so that an empty table is made)",
 			table->name);
 	buf_clear(&adoption.sql);
 	return fault;

@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The store in a MariaDB database: its writers, and what they do on their threads.
+ * The store in a MariaDB database: its writers, and their work on their threads.
  *
- * A server commits for several connections at once, so there are several writers. What must keep an
- * order stays in one of them: all changes of mappings, names and exports in the first, since their
- * keys (no two volumes of a machine share a device path, …) lie across volumes; everything else in
- * the writer its entity falls to. An operation begins a batch only when its last one is durable, so
- * its batches may be in either. Reads have a thread of their own and do not wait behind commits.
+ * A server commits for several connections at once, so there are several writers. Changes that must
+ * keep an order stay in one writer: all changes of mappings, names and exports in the first, since
+ * their keys (no two volumes of a machine share a device path, …) lie across volumes; every other
+ * change in the writer that its entity falls to. An operation begins a batch only when its last one
+ * is durable, so its batches may be in either. Reads have a thread of their own and do not wait
+ * behind commits.
  *
- * A group of batches is one transaction. When a row in it cannot be stored, the transaction is
- * taken back and the batches are written one by one, so that only the bad one is refused:
- * savepoints would cost each batch two round trips. A transaction that another one has beaten
- * (deadlock, lock wait, certification in a cluster) is run again. A connection that broke is made
- * anew, with the next host first, and the transaction is run again there.
+ * A group of batches is one transaction. If a row in it cannot be stored, the transaction is rolled
+ * back and the batches are written singly, so that only the bad batch is refused: savepoints would
+ * cost each batch two round trips. A transaction that lost against another (deadlock, lock wait,
+ * certification in a cluster) is run again. A connection that broke is made anew, with the next
+ * host first, and the transaction is run again there.
  *
- * Each transaction begins with the lease, so that a daemon another one has replaced writes nothing
- * any more; see lease.c.
+ * Each transaction begins with the lease, so that a daemon that another daemon has replaced writes
+ * nothing any more; see lease.c.
  *
- * When a COMMIT is not answered nobody knows whether it has happened. To write the batch again
- * settles it, since every row carries a key of ours: where it has landed already it is the same row
- * once more.
+ * If a COMMIT is not answered, its result is unknown. A second write of the batch settles the
+ * result, since every row carries a key that the daemon made: if the batch has landed already, the
+ * second write stores the same rows once more.
  */
 
 #include "store/mariadb/backend.h"
@@ -48,9 +49,9 @@ struct mariadb_thread {
 struct mariadb_store {
 	struct store store;
 	struct mariadb_cluster cluster;
-	/* the first for what volumes can take from each other */
+	/* the first for columns in which volumes can collide */
 	struct mariadb_thread writers[MARIADB_WRITERS];
-	struct mariadb_thread reader; /* is given reads alone */
+	struct mariadb_thread reader; /* gets reads alone */
 };
 
 static struct mariadb_store *mariadb_store_of(struct store *store)
@@ -60,8 +61,10 @@ static struct mariadb_store *mariadb_store_of(struct store *store)
 
 /* ---- on a writer's thread ---- */
 
-/* An adopted table may have a key of its own on the same columns, so the name of the key decides
- * nothing. */
+/*
+ * An adopted table may have a key of its own on the same columns, so the name of the key decides
+ * nothing.
+ */
 static void set_conflict(struct mariadb_session *session, const struct store_change *change,
 			 struct err *err)
 {
@@ -110,8 +113,9 @@ static bool is_withdrawn(const struct store_batch *batch)
 	return atomic_load(&batch->claim) == STORE_BATCH_WITHDRAWN;
 }
 
-/* True when all that was written may be committed: nothing of it has been withdrawn in the
- * meantime. */
+/*
+ * True if all that was written may be committed: no batch of it has been withdrawn in the meantime.
+ */
 static bool claim_all(struct store_batch *const *batches, const bool *written, size_t count)
 {
 	bool all = true;
@@ -143,8 +147,7 @@ static enum mariadb_fault run_transaction(struct mariadb_session *session,
 			*committing = true;
 			return mariadb_run(session, "COMMIT", err);
 		}
-		/* The first error is the one that tells; a connection that is broken is noticed
-		 * next time. */
+		/* The first error names the cause; a broken connection is noticed next time. */
 		if (fault != MARIADB_AWAY)
 			mariadb_run(session, "ROLLBACK", NULL);
 	} while (fault == MARIADB_OK);
@@ -153,14 +156,17 @@ static enum mariadb_fault run_transaction(struct mariadb_session *session,
 
 static void pause_before(unsigned attempt)
 {
-	/* Those who collided must not collide again. */
+	/* A random pause, so that transactions that collided do not collide again. */
 	long ms = (2L << attempt) + random() % (4L << attempt);
 	struct timespec pause = { .tv_nsec = ms * 1000000 };
 
 	nanosleep(&pause, NULL);
 }
 
-/* Runs it until it has worked or will not. MARIADB_OWN: a row is bad, and nothing was written. */
+/*
+ * Runs the group until it has worked or cannot work. MARIADB_OWN: a row is bad, and nothing was
+ * written.
+ */
 static enum mariadb_fault write_group(struct mariadb_session *session,
 				      struct store_batch *const *batches, size_t count,
 				      struct err *err)
@@ -205,7 +211,7 @@ static int mariadb_commit(void *context, struct store_batch *const *batches, siz
 	for (size_t i = 0; i < count && fault == MARIADB_OWN && count > 1; i++) {
 		if (mariadb_commit(session, &batches[i], 1, err) == 0)
 			continue;
-		/* Those before it have landed, and will be written again with the rest. */
+		/* The batches before it have landed, and will be written again with the rest. */
 		for (size_t j = 0; j < i; j++)
 			batches[j]->uncertain = true;
 		return -1;
@@ -233,7 +239,7 @@ static void mariadb_look(void *context, struct store_look *look)
 	mariadb_access(context, look->mark, &look->access);
 }
 
-/* One that beats is enough: all sessions stay with one host. */
+/* One writer with `beats` is enough: all sessions stay with one host. */
 static const struct writer_driver driver = { .commit = mariadb_commit,
 					     .read = mariadb_read,
 					     .look = mariadb_look };
@@ -298,7 +304,7 @@ static struct store *mariadb_open(struct loop *loop, const struct store_options 
 	for (size_t i = 0; i < MARIADB_WRITERS; i++)
 		start_thread(store, &store->writers[i], "store");
 	start_thread(store, &store->reader, "store-read");
-	/* The lock is taken before anything is done; who holds it is told here. */
+	/* The lock is taken before anything is done; an error here names its holder. */
 	if (mariadb_ready(&store->writers[0].session, err) < 0)
 		return store_close(&store->store);
 	return &store->store;

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One daemon a database: who it is stands in the table volume_daemon_lease, in a row for each
- * writer.
+ * One daemon for a database: the table volume_daemon_lease names it, in a row for each writer.
  *
- * A daemon that starts writes a word of its own, its holder, into all of them, and from then on
- * every transaction begins with a change of its writer's row, if that still has this word. So a
- * daemon that has been replaced can write nothing more, whatever it believes: a server makes it
- * wait for whoever changes the row, and a cluster turns away the later of two that changed it on
- * different nodes. The change also makes a transaction of nothing else one that reaches the disk,
- * and tells others that this daemon is alive.
+ * A daemon that starts writes a word of its own, its holder, into all rows, and from then on every
+ * transaction begins with a change of its writer's row, on condition that the row still has this
+ * word. So a daemon that has been replaced can write nothing more, whatever it believes: a server
+ * makes it wait for the transaction that changes the row, and a cluster turns away the later of two
+ * that changed the row on different nodes. The change also makes a transaction without other
+ * changes reach the disk, and tells others that this daemon is alive.
  *
- * Nobody is to be replaced by mistake, though. On one server a lock under the database's name
- * tells: it is held by the connection of the first writer and ends with it. A lock is the node's,
- * so in a cluster a daemon that finds the last one at another node watches for as long as that one
- * would be quiet. When our own connection from before still has the lock, as after a cut, the
- * holder in the table says so, and that connection is ended.
+ * No daemon is to be replaced by mistake, though. On one server a lock under the database's name
+ * prevents this: the connection of the first writer holds the lock, and the lock ends with the
+ * connection. A lock belongs to one node, so in a cluster a daemon that finds the last daemon at
+ * another node watches for as long as a living daemon would be quiet. If this daemon's own earlier
+ * connection still has the lock, as after a cut, the holder in the table says so, and that
+ * connection is ended.
  */
 
 #include "store/mariadb/lease.h"
@@ -29,9 +29,9 @@
 #include "base/uuid.h"
 #include "store/writer.h"
 
-/* MD5, since a lock's name is short and a database's need not be. */
+/* MD5, since a lock's name must be short and a database's need not be. */
 #define LOCK "CONCAT('volume-daemon:', MD5(DATABASE()))"
-/* Which server or node this is. */
+/* The server or node of this session. */
 #define HERE "CONCAT_WS(':', @@hostname, @@port, @@socket)"
 
 #define LOCK_SECONDS 4
@@ -39,20 +39,19 @@
 #define WATCH_STEP_MS 200
 #define TRIES_MAX 5
 
-/* ---- who holds it ---- */
+/* ---- the holder ---- */
 
 static enum mariadb_fault set_lost(struct mariadb_session *session, struct err *err)
 {
 	atomic_store(&session->cluster->lost, true);
 	err_set(err, ERR_CONFLICT,
 		"the store %s has been taken over by another volume-daemon: stop one of the two, or give each a "
-		"database "
-		"of its own, and restart this one",
+		"database of its own, and restart this daemon",
 		session->cluster->url.shown);
 	return MARIADB_AWAY;
 }
 
-/* Changes rows that have our word. None has: it is lost. */
+/* Changes the rows that have this daemon's word. If there are none, the lease is lost. */
 static enum mariadb_fault change_ours(struct mariadb_session *session, const char *sql,
 				      struct err *err)
 {
@@ -146,8 +145,10 @@ enum mariadb_fault mariadb_lease_guard(struct mariadb_session *session, struct e
 
 	if (fault == MARIADB_OK && again)
 		fault = confirm(session, err);
-	/* While the table has our word it can only be our connection from before, of whose end
-	 * nobody has heard. */
+	/*
+	 * While the table has this daemon's word, the holder can only be its own earlier
+	 * connection, whose end the server has not noticed.
+	 */
 	if (fault == MARIADB_OK && again && !got) {
 		fault = end_owner(session, err);
 		if (fault == MARIADB_OK)
@@ -156,7 +157,7 @@ enum mariadb_fault mariadb_lease_guard(struct mariadb_session *session, struct e
 	return fault != MARIADB_OK || got ? fault : set_in_use(session, err);
 }
 
-/* ---- becoming it ---- */
+/* ---- taking the lease ---- */
 
 static enum mariadb_fault make_rows(struct mariadb_session *session, struct err *err)
 {
@@ -229,7 +230,7 @@ static enum mariadb_fault write_holder(struct mariadb_session *session, struct e
 	uuid_make_v4(holder);
 	snprintf(sql, sizeof(sql), "UPDATE volume_daemon_lease SET holder = '%s', server = " HERE,
 		 holder);
-	/* Transactions of the one before may still be under way. */
+	/* Transactions of the daemon before may still be under way. */
 	for (unsigned i = 0; i < TRIES_MAX && fault == MARIADB_AGAIN; i++) {
 		err_clear(err);
 		fault = mariadb_run(session, sql, err);

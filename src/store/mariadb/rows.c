@@ -3,13 +3,13 @@
 /*
  * Rows and prepared statements, in MariaDB's dialect.
  *
- * "Insert or replace" is INSERT … ON DUPLICATE KEY UPDATE where the id is the only unique key. That
+ * "Insert or replace" is INSERT … ON DUPLICATE KEY UPDATE if the id is the only unique key. That
  * statement takes any unique key for the key, though: a mapping whose device path belongs to
- * another volume would overwrite that volume's row instead of being refused. So where there are
- * other keys it is an UPDATE by the volume and, when there was none, an INSERT.
+ * another volume would overwrite that volume's row instead of being refused. So if there are other
+ * keys, it is an UPDATE by the volume and, if there was no such row, an INSERT.
  *
  * Columns are fetched as texts, short ones into a buffer in the row, longer ones in a second step,
- * since nobody knows their length beforehand.
+ * since their length is not known beforehand.
  */
 
 #include "store/mariadb/rows.h"
@@ -209,8 +209,7 @@ static void bind_columns(MYSQL_BIND *binds, struct column *columns, size_t count
 	}
 }
 
-/* The column's text; *heap is the caller's to free when it was too long for the row's own
- * buffer. */
+/* The column's text; the caller frees *heap if the text was too long for the row's own buffer. */
 static const char *column_text(MYSQL_STMT *stmt, struct column *column, unsigned index, char **heap)
 {
 	MYSQL_BIND bind = { .buffer_type = MYSQL_TYPE_STRING };
@@ -231,7 +230,7 @@ static const char *column_text(MYSQL_STMT *stmt, struct column *column, unsigned
 	return *heap;
 }
 
-/* row is zeroed. -1: a column holds what no record can. */
+/* row is zeroed. -1: a column holds a value that no record can. */
 static int read_row(MYSQL_STMT *stmt, struct column *columns, enum store_table table, void *row,
 		    struct err *err)
 {
@@ -253,9 +252,8 @@ static int read_row(MYSQL_STMT *stmt, struct column *columns, enum store_table t
 }
 
 /*
- * What becomes of rows: each is read into a zeroed place that add() gives, and shown to done(), if
- * there is one, with what was wrong with it. Without done() a row that cannot be read ends the
- * list.
+ * The sink of rows: each row is read into a zeroed place that add() gives, and shown to done(), if
+ * there is one, with its error. Without done() a row that cannot be read ends the list.
  */
 struct sink {
 	void *(*add)(void *arg);
@@ -307,7 +305,7 @@ static void add_select(struct buf *sql, enum store_table table)
 	buf_printf(sql, " FROM %s", store_tables[table].name);
 }
 
-/* Two ranges of an index; of a row's comparison the server would make none. */
+/* Two ranges of an index; from a row comparison the server would make none. */
 static const struct sql_before before = { " AND (created_at < ? OR (created_at = ? AND id < ?))",
 					  2 };
 

@@ -17,6 +17,8 @@ enum mariadb_fault mariadb_load(struct mariadb_session *session, struct store_lo
 enum mariadb_fault mariadb_scan(struct mariadb_session *session, enum store_table table,
 				const char *after_id, size_t limit, store_row_fn fn, void *arg,
 				struct err *err);
-/* The volume that has what the change wants for its own; NULL when none has or it cannot be
- * told. */
+/*
+ * The volume that has the value the change needs for itself; NULL if none has, or if this cannot be
+ * told.
+ */
 char *mariadb_owner(struct mariadb_session *session, const struct store_change *change);

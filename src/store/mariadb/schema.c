@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The tables in MariaDB's dialect. Table, column and key names are the contract's and are what
- * people's own SQL relies on.
+ * The tables in MariaDB's dialect. Table, column and key names are fixed: other programs' SQL
+ * relies on them.
  *
  * A statement that changes a table commits by itself here, so a migration cannot be one
  * transaction. Instead each of its statements may run again ("if not exists"), and the version is
- * raised when all of them have run: whoever is interrupted begins that migration anew.
+ * raised when all of them have run: a start that was interrupted is followed by a start that begins
+ * the migration anew.
  *
  * Texts compare byte by byte, as in SQLite. Indexes carry the age, a time and an id, behind their
  * column: every list comes newest first and then needs no sorting.
@@ -152,7 +153,7 @@ static const struct mariadb_table tables[] = {
 
 #define ENDED "('completed', 'failed', 'cancelled')"
 #define LEFT_UNFINISHED "'an earlier daemon left it unfinished; look what became of the volume'"
-/* As the daemon makes them, so that the row comes last in the history of its operation. */
+/* In the form of the daemon's ids, so that the row comes last in the history of its operation. */
 #define HISTORY_ID                                                                                              \
 	"LOWER(CONCAT(INSERT(LPAD(HEX(CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS UNSIGNED)), 12, '0'), 9, 0, '-'), " \
 	"'-7000-8000-', LEFT(MD5(id), 12)))"
@@ -165,7 +166,7 @@ static const struct migration migrations[] = {
 	{
 		.version = 1,
 		.summary = "operations, mappings, history",
-		/* A daemon that died before ours was born has left these behind for ever. */
+		/* A daemon of another kind that has died has left these unfinished. */
 		.sql = "BEGIN NOT ATOMIC START TRANSACTION; "
 		       "INSERT INTO volume_operation_history "
 		       "(id, operation_id, previous_status, new_status, changed_at, details) "
@@ -188,7 +189,10 @@ static const struct migration migrations[] = {
 	{
 		.version = 3,
 		.summary = "operations in the order of their age",
-		/* Those of an earlier daemon may lack a time. What probed is the lease now. */
+		/*
+		 * Operations of an earlier daemon may lack a time. The lease has replaced the
+		 * column `probes`.
+		 */
 		.sql = "BEGIN NOT ATOMIC "
 		       "UPDATE volume_operations SET created_at = "
 		       "COALESCE(updated_at, completed_at, '1970-01-01 00:00:00.001') WHERE created_at IS NULL; "
@@ -202,7 +206,7 @@ static const struct migration migrations[] = {
 	},
 };
 
-/* ---- making ---- */
+/* ---- making tables ---- */
 
 static enum mariadb_fault create(struct mariadb_session *session, const struct mariadb_table *table,
 				 struct err *err)
@@ -298,8 +302,10 @@ static int apply_migration(void *context, const struct migration *migration, str
 	return 0;
 }
 
-/* What the daemon will do later, done to no row: a right that is missing shows now, in the server's
- * own words. */
+/*
+ * Statements like the daemon's later ones, done to no row: a missing right shows now, in the
+ * server's own words.
+ */
 static int try_rights(struct mariadb_session *session, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {

@@ -3,16 +3,15 @@
 /*
  * One connection to one of the hosts.
  *
- * All sessions of a store stay with one host, the one `cluster->host` says: in a Galera cluster
- * another node may not have applied yet what this one has committed. Whoever loses the connection
+ * All sessions of a store stay with one host, `cluster->host`: in a Galera cluster another node may
+ * not have applied yet a change that this one has committed. A session that loses the connection
  * moves that mark on, and the others follow with their next statement. Once connected to a node of
- * a cluster a session waits until the node has applied everything the cluster had committed by
- * then; after that no read needs to wait, since what is written from now on goes through the same
- * node.
+ * a cluster, a session waits until the node has applied everything that the cluster had committed
+ * by then; after that no read needs to wait, since all later writes go through the same node.
  *
  * Every wait has an end: connecting after 3 s, a packet read or written after 5 s, a lock of a row
- * after 4 s. A patient session waits for the answer to a statement as long as the server lives,
- * which is asked by another connection.
+ * after 4 s. A patient session waits for the answer to a statement as long as the server lives;
+ * another connection asks the server for that.
  */
 
 #include "store/mariadb/session.h"
@@ -28,7 +27,7 @@
 #define PACKET_SECONDS 5u
 #define PATIENCE_SECONDS 5
 
-/* ---- what the server's codes mean to us ---- */
+/* ---- the server's codes, as faults and as advice ---- */
 
 enum mariadb_fault mariadb_fault_of(unsigned code)
 {
@@ -74,21 +73,20 @@ static const char *advice(unsigned code)
 	case ER_CON_COUNT_ERROR:
 	case ER_TOO_MANY_USER_CONNECTIONS:
 	case ER_USER_LIMIT_REACHED:
-		return "raise max_connections or max_user_connections, or close what holds them; six are needed";
+		return "raise max_connections or max_user_connections, or close other connections; six are needed";
 	case ER_OPTION_PREVENTS_STATEMENT:
-		return "the server only reads: make it writable, or name the one that is in the store url";
+		return "the server only reads: make it writable, or name a writable server in the store url";
 	case ER_UNKNOWN_COM_ERROR:
-		return "the node has no quorum: bring the others back";
+		return "the node has no quorum: bring the other nodes back";
 	case CR_SSL_CONNECTION_ERROR:
-		return "check the server's certificate and the name it is for; ca= in the store url names who vouches "
-		       "for "
-		       "it";
+		return "check the server's certificate and the name it is for; ca= in the store url "
+		       "names the certificates that sign it";
 	case ER_DISK_FULL:
 	case ER_RECORD_FILE_FULL:
 		return "make room on the server's disk";
 	case ER_NO_SUCH_TABLE:
 	case ER_BAD_FIELD_ERROR:
-		return "somebody has changed the daemon's tables: put back what is missing";
+		return "another program has changed the daemon's tables: put the missing table or column back";
 	case ER_LOCK_DEADLOCK:
 	case ER_LOCK_WAIT_TIMEOUT:
 		return "other programs hold the rows: end their transactions";
@@ -151,7 +149,7 @@ static enum mariadb_fault reach_host(struct mariadb_session *session, unsigned i
 
 	session->mysql = mysql_init(NULL);
 	set_options(session);
-	/* Otherwise "localhost" would be a socket whatever the port. */
+	/* Otherwise "localhost" would be a socket, and the port ignored. */
 	mysql_options(session->mysql, MYSQL_OPT_PROTOCOL,
 		      &(const unsigned){ host->name ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET });
 	if (!mysql_real_connect(session->mysql, host->name ? host->name : "localhost", url->user,
@@ -161,7 +159,7 @@ static enum mariadb_fault reach_host(struct mariadb_session *session, unsigned i
 		set_last_error(session, err);
 		return MARIADB_AWAY;
 	}
-	/* The library goes on in the clear when the server offers nothing else. */
+	/* The library goes on in the clear if the server offers nothing else. */
 	if (url->tls != MARIADB_TLS_OFF && !mysql_get_ssl_cipher(session->mysql)) {
 		err_set(err, ERR_UNAVAILABLE,
 			"the store %s cannot be used: the server does not offer TLS; set it up there, "
@@ -169,7 +167,7 @@ static enum mariadb_fault reach_host(struct mariadb_session *session, unsigned i
 			url->shown);
 		return MARIADB_AWAY;
 	}
-	/* The library's own copy, which nobody needs any more. */
+	/* The library's own copy, which is not needed any more. */
 	if (session->mysql->passwd)
 		explicit_bzero(session->mysql->passwd, strlen(session->mysql->passwd));
 	session->host = index;
@@ -272,8 +270,10 @@ static enum mariadb_fault set_up(struct mariadb_session *session, struct err *er
 		"ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', "
 		"tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 4, lock_wait_timeout = 4, "
 		"foreign_key_checks = 1, unique_checks = 1, autocommit = 1, "
-		/* Two indexes instead of one would have to be sorted, and a list is in the order of
-		 * one. */
+		/*
+		 * Two indexes instead of one would have to be sorted, and a list is in the order of
+		 * one index.
+		 */
 		"optimizer_switch = 'index_merge=off'";
 	uint64_t is_node = 0;
 	enum mariadb_fault fault = mariadb_run(session, settings, err);
@@ -282,14 +282,14 @@ static enum mariadb_fault set_up(struct mariadb_session *session, struct err *er
 		fault = mariadb_number(session, "SELECT @@wsrep_on", &is_node, err);
 	if (fault != MARIADB_OK || !is_node)
 		return fault;
-	/* Behind this the node has applied all that was committed anywhere; see above. */
+	/* Behind this statement the node has applied all that was committed anywhere; see above. */
 	fault = mariadb_run(session, "SET SESSION wsrep_sync_wait = 1", err);
 	if (fault == MARIADB_OK)
 		fault = mariadb_run(
 			session,
 			"SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()",
 			err);
-	if (fault == MARIADB_AGAIN) /* which the server calls a lock wait */
+	if (fault == MARIADB_AGAIN) /* which the server reports as a lock wait */
 		err_set(err, ERR_UNAVAILABLE,
 			"the store %s cannot be used: the node cannot catch up with its cluster (MariaDB code %u): it "
 			"has no quorum or is far behind; bring the others back",
@@ -362,7 +362,7 @@ int mariadb_ready(struct mariadb_session *session, struct err *err)
 			return 0;
 		}
 		mariadb_close(session);
-		/* Another daemon has the database there, and would not be met on the next host. */
+		/* Another daemon has the database there, and the next host would not show this. */
 		if (err->code == ERR_CONFLICT)
 			return -1;
 	}

@@ -14,22 +14,24 @@
 #include "store/mariadb/url.h"
 #include "store/sql.h"
 
-/* What an error of the server or of the connection means. */
+/* The kinds of an error of the server or of the connection. */
 enum mariadb_fault {
 	MARIADB_OK,
-	MARIADB_OWN,   /* these rows cannot be stored; the connection and others are well */
+	MARIADB_OWN,   /* these rows cannot be stored; the connection and other rows are well */
 	MARIADB_AGAIN, /* rolled back for the sake of another transaction: the same will work */
-	MARIADB_AWAY,  /* this server cannot do it now; also what cannot be told apart */
+	MARIADB_AWAY,  /* this server cannot do it now; also errors that cannot be told apart */
 };
 
-/* What the sessions of a store share: all of them stay with one host, so that each reads what the
- * others have written. */
+/*
+ * Shared by the sessions of a store: all of them stay with one host, so that each reads the rows
+ * that the others have written.
+ */
 struct mariadb_cluster {
 	struct mariadb_url url;
 	const struct secret *password; /* the caller's, NULL for none */
 	atomic_uint host;
-	char holder[UUID_TEXT_SIZE]; /* our word in the lease, "" before it is ours */
-	atomic_bool lost;            /* the lease, for good */
+	char holder[UUID_TEXT_SIZE]; /* this daemon's word in the lease, "" before */
+	atomic_bool lost;            /* the lease is lost, for good */
 };
 
 #define MARIADB_WRITERS 4
@@ -43,10 +45,13 @@ struct mariadb_statements {
 
 struct mariadb_session {
 	struct mariadb_cluster *cluster;
-	unsigned writer; /* below MARIADB_WRITERS, of one that writes */
-	/* waits for as long as the server lives, as long as that takes, and says so in the log */
+	unsigned writer; /* of a session that writes: below MARIADB_WRITERS */
+	/* waits for as long as the server lives, and says so in the log */
 	bool patient;
-	/* Called when it has connected; the connection is not used if that fails. May be NULL. */
+	/*
+	 * Called when the session has connected; the connection is not used if that fails. May be
+	 * NULL.
+	 */
 	enum mariadb_fault (*connected)(struct mariadb_session *session, struct err *err);
 	MYSQL *mysql; /* NULL while there is no connection */
 	unsigned host;
@@ -54,8 +59,10 @@ struct mariadb_session {
 	struct mariadb_statements statements;
 };
 
-/* Connects where there is no connection, or where the other sessions have left its host. -1: no
- * host can be used. */
+/*
+ * Connects if there is no connection, or if the other sessions have left its host. -1: no host can
+ * be used.
+ */
 int mariadb_ready(struct mariadb_session *session, struct err *err);
 /* Closes; the next host is tried first. */
 void mariadb_leave(struct mariadb_session *session);
@@ -66,13 +73,13 @@ enum mariadb_fault mariadb_fault_of(unsigned code);
 enum mariadb_fault mariadb_set_error(struct mariadb_session *session, unsigned code,
 				     const char *text, struct err *err);
 
-/* One statement in text; constant but for names the schema knows. */
+/* One statement in text; constant but for names that the schema knows. */
 enum mariadb_fault mariadb_run(struct mariadb_session *session, const char *sql, struct err *err);
 /* The same, with the rows as texts (NULL for NULL) handed to row(); false from it ends the list. */
 typedef bool (*mariadb_row_fn)(void *arg, char **columns);
 enum mariadb_fault mariadb_query(struct mariadb_session *session, const char *sql,
 				 mariadb_row_fn row, void *arg, struct err *err);
-/* The first column of the first row as a number; 0 when there is none or it is NULL. */
+/* The first column of the first row as a number; 0 if there is none or it is NULL. */
 enum mariadb_fault mariadb_number(struct mariadb_session *session, const char *sql, uint64_t *out,
 				  struct err *err);
 /* 'text' with everything special escaped. */

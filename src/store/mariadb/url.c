@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The address of a database server, or of several that hold the same data. It stands in a
+ * The address of a database server, or of several that hold the same data. The address stands in a
  * configuration file that people show each other and in logs, so a password has no place in it and
  * is refused without being repeated.
  */
@@ -75,7 +75,7 @@ static int parse_hosts(char *text, struct mariadb_url *out, struct err *err)
 	return 0;
 }
 
-/* An address and no name that looks like one: what is found by its name can be anywhere. */
+/* Only an address, and no name that looks like one: a name can lead to any machine. */
 static bool is_loopback_host(const char *name)
 {
 	struct in_addr address;
@@ -141,7 +141,7 @@ static int parse_options(char *text, struct mariadb_url *out, struct err *err)
 	return 0;
 }
 
-/* A name in a database, and in statements and lock names without quotes. */
+/* A name that can stand without quotes in a database, in statements and in lock names. */
 static bool is_name(const char *text)
 {
 	if (!*text || strlen(text) > 64)

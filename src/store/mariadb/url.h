@@ -20,7 +20,7 @@ struct mariadb_url {
 	char *socket;
 	enum mariadb_tls tls;
 	char *ca, *cert, *key; /* PEM files, NULL: the system's, none, none */
-	char *shown;           /* for logs and errors; holds no secret since the url may not */
+	char *shown;           /* for logs and errors; holds no secret, since the url holds none */
 };
 
 #define MARIADB_EXAMPLE "mariadb://volumed@db1.example.org,db2.example.org/volumes"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The store tests use. It keeps the same promises as a real one (order, atomic batches, unique
+ * The store that tests use. It keeps the same promises as a real one (order, atomic batches, unique
  * paths, transitions only of operations it has, answers in a later turn), with rows in sorted
- * arrays and one commit a batch, so that "the nth commit" means the same in every run.
+ * arrays and one commit for each batch, so that "the nth commit" means the same in every run.
  *
- * A batch is applied change by change; what each one replaced goes to a list, and a failing batch
- * is taken back by walking that list from its end.
+ * A batch is applied change by change; the row that a change replaced goes to a list, and a failing
+ * batch is undone by walking that list from its end.
  */
 
 #include "store/memory/memory.h"
@@ -20,7 +20,7 @@
 #include "store/loaded.h"
 #include "store/read.h"
 
-/* Rows sorted by key, each one on the heap. */
+/* Rows sorted by key, each row on the heap. */
 struct memory_table {
 	void **rows;
 	size_t count;
@@ -36,7 +36,7 @@ struct memory_store {
 	struct memory_data data;
 	struct store_queue queue;
 	struct loop_task task;
-	char *away;       /* the reason; NULL when not away */
+	char *away;       /* the reason; NULL if the store is not away */
 	uint64_t commits; /* tried since this store was opened */
 	uint64_t landed;
 	uint64_t fail_at; /* 0: never */
@@ -46,7 +46,7 @@ struct memory_store {
 	bool crashed;
 };
 
-/* What a change replaced: the old row, or NULL where there was none. */
+/* The row that a change replaced, or NULL if there was none. */
 struct undo {
 	enum store_table table;
 	char *key;
@@ -95,7 +95,7 @@ static void row_free(enum store_table table, void *row)
 	free(row);
 }
 
-/* The place of the key, or where it would be put. */
+/* The place of the key, or the place where it would be put. */
 static size_t table_place(const struct memory_data *data, enum store_table table, const char *key)
 {
 	const struct memory_table *t = &data->tables[table];
@@ -123,7 +123,7 @@ static void *table_find(const struct memory_data *data, enum store_table table, 
 		       : NULL;
 }
 
-/* Puts the row (NULL: removes what is there) and gives back what it replaced. */
+/* Puts the row (NULL: removes the present row) and gives back the row that it replaced. */
 static void *table_set(struct memory_data *data, enum store_table table, const char *key, void *row)
 {
 	struct memory_table *t = &data->tables[table];
@@ -188,7 +188,7 @@ static void undo_forget(struct undo_list *list)
 	*list = (struct undo_list){ 0 };
 }
 
-/* What is not set is equal to nothing, as in SQL. */
+/* A key that is not set is equal to nothing, as in SQL. */
 static bool collides(enum store_table table, const void *a, const void *b)
 {
 	const struct field *field;
@@ -346,7 +346,7 @@ static void run_read(const struct memory_data *data, struct store_read *read)
 
 /* ---- the queue ---- */
 
-/* From here on nobody hears of anything. */
+/* From here on no caller hears of any commit. */
 static void crash(struct memory_store *store)
 {
 	store->crashed = true;
@@ -376,7 +376,7 @@ static bool run_batch(struct memory_store *store, struct store_batch *batch)
 	return true;
 }
 
-/* What cannot wait for a store that is away. */
+/* Items that cannot wait for a store that is away. */
 static bool is_impatient(struct store_item *item)
 {
 	return item->type->kind == STORE_ITEM_READ || store_batch_of(item)->optional;
@@ -397,8 +397,10 @@ static void refuse_impatient(struct memory_store *store, bool all)
 	TAILQ_CONCAT(&store->queue, &kept, queue);
 }
 
-/* Commits and answers one after the other, so that a crash at the nth commit keeps the answers
- * before it. */
+/*
+ * Commits and answers batch by batch, so that a crash at the nth commit keeps the answers before
+ * it.
+ */
 static void run_queue(struct memory_store *store, const struct store_item *last)
 {
 	struct store_item *item;
@@ -427,7 +429,7 @@ static void on_task(struct loop_task *task)
 		refuse_impatient(store, false);
 	else
 		run_queue(store, TAILQ_LAST(&store->queue, store_queue));
-	/* What the answers have added is for the next turn. */
+	/* Items that the answers have added are for the next turn. */
 	if (!store->crashed && !store->away && !TAILQ_EMPTY(&store->queue))
 		loop_task_queue(store->store.loop, task);
 }

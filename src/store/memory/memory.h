@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * The store tests use: everything in memory, and obedient. It can be away, refuse the nth commit or
- * "crash" at it (the commit and everything after it never happen and no done() runs any more), and
- * a second store can be opened on what the first one had made durable, as after a restart.
+ * The store that tests use: everything in memory, and obedient. It can be away, refuse the nth
+ * commit or "crash" at it (the commit and everything after it never happen and no done() runs any
+ * more), and a second store can be opened on the rows that the first had made durable, as after a
+ * restart.
  */
 
 #include "store/store.h"
@@ -13,15 +14,20 @@ struct store_backend;
 extern const struct store_backend store_memory_backend;
 
 struct store *store_memory_new(struct loop *loop);
-/* A new store that holds what old had committed; old is closed without running its callbacks. */
+/* A new store with the rows that old had committed; old is closed without running its callbacks. */
 struct store *store_memory_reopen(struct store *old);
 void store_memory_set_away(struct store *store, const char *reason); /* NULL: back again */
 void store_memory_fail_at(struct store *store, uint64_t nth_commit, enum err_code code);
-/* before: nothing of the nth commit is kept; otherwise it is kept but nobody hears of it. */
+/*
+ * before: nothing of the nth commit is kept; otherwise the commit is kept but no caller hears of
+ * it.
+ */
 void store_memory_crash_at(struct store *store, uint64_t nth_commit, bool before);
 bool store_memory_has_crashed(const struct store *store);
-/* The stored transitions of an operation, oldest first; the texts are the store's. Returns how many
- * there are. */
+/*
+ * The stored transitions of an operation, oldest first; the texts are the store's. Returns their
+ * number.
+ */
 struct store_memory_transition {
 	const char *previous_status;
 	const char *new_status;

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The store in one SQLite file: opening it, and what its one writer does on its thread.
+ * The store in one SQLite file: its opening, and the work of its one writer thread.
  *
- * The file is ours alone: locking_mode=EXCLUSIVE takes SQLite's own lock at the start and keeps it
- * for life, which keeps a second daemon and curious readers out, needs no lock file of our own,
- * ends with the process however that ends, and lets SQLite keep the index of the write-ahead log in
- * memory. synchronous=FULL makes a commit durable when it returns. A group of batches is one
- * transaction with a savepoint around each batch, so that the one that breaks a constraint is taken
- * back alone.
+ * The daemon alone has the file: locking_mode=EXCLUSIVE takes SQLite's own lock at the start and
+ * keeps it for life. The lock keeps a second daemon and curious readers out, needs no lock file
+ * besides, ends with the process however that ends, and lets SQLite keep the index of the
+ * write-ahead log in memory. synchronous=FULL makes a commit durable when it returns. A group of
+ * batches is one transaction with a savepoint around each batch, so that a batch that breaks a
+ * constraint is undone alone.
  *
  * Errors are of two kinds. A constraint, or a value that does not fit, is the batch's own fault and
- * its answer. A disk that is full, broken or read-only is nobody's fault: the whole group is taken
- * back and the writer tries it again later. What cannot be told apart counts as the second kind,
- * because giving up a batch could lose what already happened in the cloud. A damaged file is not
- * tried again: what is still in SQLite's cache would make it look well now and then, and each write
- * could spoil more. It stays refused until the daemon is started with a sound one.
+ * its answer. A disk that is full, broken or read-only is the fault of no batch: the whole group is
+ * undone and the writer tries it again later. An error that cannot be told apart counts as the
+ * second kind, because giving up a batch could lose a change that already happened in the cloud. A
+ * damaged file is not tried again: the pages in SQLite's cache would make it look well now and
+ * then, and each write could spoil more. It stays refused until the daemon is started with a sound
+ * file.
  */
 
 #include "store/sqlite/backend.h"
@@ -34,7 +35,7 @@
 
 #define EXAMPLE "sqlite:///var/lib/volume-daemon/volume-daemon.db"
 
-/* Checked whole at start up to this size, which takes a fraction of a second. */
+/* Up to this size the file is checked whole at start, which takes a fraction of a second. */
 #define CHECK_MAX_BYTES (64 << 20)
 
 enum control { BEGIN, COMMIT, ROLLBACK, SAVE, RELEASE, ROLLBACK_TO, CONTROL_COUNT };
@@ -49,7 +50,7 @@ struct sqlite_store {
 	struct store store;
 	char *path;
 	struct writer *writer;
-	/* The thread's, and the loop's while nothing is submitted. */
+	/* Used by the thread, and by the loop while nothing is submitted. */
 	sqlite3 *db;
 	struct sqlite_files files;
 	struct err damage; /* once found, for the rest of this process */
@@ -62,7 +63,7 @@ static struct sqlite_store *sqlite_store_of(struct store *store)
 	return container_of(store, struct sqlite_store, store);
 }
 
-/* ---- what SQLite's codes mean to us ---- */
+/* ---- SQLite's codes and the advice for them ---- */
 
 static const char *advice(int rc)
 {
@@ -149,7 +150,9 @@ static int control(struct sqlite_store *store, enum control which)
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-/* Writes the version the file has already: the smallest commit that really reaches the disk. */
+/*
+ * Writes the version that the file has already: the smallest commit that really reaches the disk.
+ */
 static int write_probe(struct sqlite_store *store)
 {
 	struct buf _cleanup_buf_ sql = BUF_NULL;
@@ -159,8 +162,10 @@ static int write_probe(struct sqlite_store *store)
 	return sqlite3_exec(store->db, sql.data, NULL, NULL, NULL);
 }
 
-/* SQLITE_OK when the batch is in the transaction or has its own error; otherwise the transaction is
- * lost. */
+/*
+ * SQLITE_OK if the batch is in the transaction or has its own error; otherwise the transaction is
+ * lost.
+ */
 static int apply_batch(struct sqlite_store *store, struct store_batch *batch)
 {
 	struct store_change *change;
@@ -221,13 +226,12 @@ static void sqlite_read(void *session, struct store_read *read)
 		set_file_error(store, is_own_fault(rc) ? ERR_INTERNAL : ERR_UNAVAILABLE, rc, err);
 }
 
-/* The log goes back into the file and is cut to nothing, so that the next start has nothing to
- * replay. */
+/* Empties the write-ahead log into the file, so that the next start has nothing to replay. */
 static void sqlite_tidy(void *session)
 {
 	struct sqlite_store *store = session;
 
-	/* An error shows at the next commit as well, and there somebody is told. */
+	/* An error shows at the next commit as well, and is reported there. */
 	sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 }
 
@@ -324,8 +328,10 @@ static int make_file(const char *path, bool must_exist, struct err *err)
 	if (must_exist && access(path, F_OK) < 0 && errno == ENOENT)
 		return err_set_field(err, "store", ERR_NOT_FOUND, "there is no store file %s",
 				     path);
-	/* Only a file nobody has yet is opened here: closing it would drop the locks of a store
-	 * open in this process. */
+	/*
+	 * Only a file that did not exist is opened here: closing it would drop the locks of a store
+	 * that is open in this process.
+	 */
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		return 0;
@@ -373,8 +379,10 @@ static int set_up_connection(struct sqlite_store *store, struct err *err)
 		"PRAGMA synchronous = FULL",
 		"PRAGMA foreign_keys = ON",
 		"PRAGMA trusted_schema = OFF",
-		/* The tidy job empties the log when it is quiet; this bounds it (16 MB) when it
-		 * never is. */
+		/*
+		 * The tidy job empties the log in quiet times; this bounds it (16 MB) if there are
+		 * none.
+		 */
 		"PRAGMA wal_autocheckpoint = 4000",
 		"BEGIN IMMEDIATE",
 		"ROLLBACK",
@@ -419,8 +427,10 @@ static int open_file(struct sqlite_store *store, bool must_exist, struct err *er
 			     NULL);
 	if (rc != SQLITE_OK)
 		return open_failed(store, rc, err);
-	/* SQLite makes do with reading, and then fails at its lock with words nobody
-	 * understands. */
+	/*
+	 * SQLite falls back to reading, and then fails at its lock with an error that does not name
+	 * the cause.
+	 */
 	if (sqlite3_db_readonly(store->db, "main"))
 		return err_set_field(
 			err, "store", ERR_UNAVAILABLE,

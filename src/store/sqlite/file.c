@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The store's files as others can see them.
+ * The store's files as other programs can see them.
  *
  * SQLite's lock lies on the file, not on its name: it keeps a second daemon out for as long as the
- * first one lives, however that one ends, but nothing keeps anybody from moving the file away or
- * putting another in its place. SQLite would go on in a file that nobody finds again. So the names
- * are compared with what was opened.
+ * first lives, however the first ends, but nothing keeps a person from moving the file away or
+ * putting another in its place. SQLite would go on in a file that has no name any more. So the
+ * names are compared with the opened files.
  *
- * Who holds the lock is read from the kernel's list. Asking by fcntl() would mean to open the file,
- * and closing it again would drop the locks of a store that is open in this very process.
+ * The holder of the lock is read from the kernel's list. A question by fcntl() would need to open
+ * the file, and closing it again would drop the locks of a store that is open in this very process.
  */
 
 #include "store/sqlite/file.h"
@@ -48,13 +48,13 @@ int sqlite_files_check(const struct sqlite_files *files, struct err *err)
 			return err_set(
 				err, ERR_UNAVAILABLE,
 				"the store file %s cannot be found any more (%s): put it back, or restart the "
-				"daemon to begin with what is there",
+				"daemon to begin with the present files",
 				path, strerrordesc_np(errno));
 		if (st.st_dev != files->items[i].device || st.st_ino != files->items[i].inode)
 			return err_set(
 				err, ERR_UNAVAILABLE,
 				"the store file %s was replaced by another while it was in use: put the first "
-				"one back, or restart the daemon to use the other",
+				"file back, or restart the daemon to use the new file",
 				path);
 	}
 	return 0;
@@ -67,7 +67,7 @@ void sqlite_files_clear(struct sqlite_files *files)
 	*files = (struct sqlite_files){ 0 };
 }
 
-/* ---- held by whom ---- */
+/* ---- the holder of the lock ---- */
 
 static void name_process(int pid, char *out, size_t size)
 {

@@ -16,8 +16,8 @@ struct sqlite_files {
 	} items[2];
 };
 int sqlite_files_note(struct sqlite_files *files, const char *path, struct err *err);
-/* -1 and what to do when their names do not lead to them any more. */
+/* -1 and a remedy in err if the names do not lead to the opened files any more. */
 int sqlite_files_check(const struct sqlite_files *files, struct err *err);
 void sqlite_files_clear(struct sqlite_files *files);
-/* Who has locked the file, in words; NULL when it cannot be told. */
+/* The holder of the lock on the file, in words; NULL if the holder cannot be told. */
 char *sqlite_file_holder(const char *path);

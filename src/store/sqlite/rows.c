@@ -4,7 +4,7 @@
  * Rows and statements, in SQLite's dialect.
  *
  * "Insert or replace" is an upsert by the table's key and never REPLACE, which would delete the row
- * first and with it the history that hangs on it.
+ * first and, with the row, its history.
  */
 
 #include "store/sqlite/rows.h"

@@ -17,7 +17,7 @@ struct sqlite_statements {
 };
 void sqlite_statements_clear(struct sqlite_statements *statements);
 
-/* All return SQLite's extended result code, SQLITE_OK when done. */
+/* All return SQLite's extended result code, SQLITE_OK on success. */
 int sqlite_apply(sqlite3 *db, struct sqlite_statements *statements,
 		 const struct store_change *change);
 /* A value in the file that no record can hold is SQLITE_MISMATCH with err set. */
@@ -27,6 +27,8 @@ int sqlite_load(sqlite3 *db, struct store_loaded *out, struct err *err);
 /* A page of store_scan(). */
 int sqlite_scan(sqlite3 *db, enum store_table table, const char *after_id, size_t limit,
 		store_row_fn fn, void *arg);
-/* The volume that has what the change wants for its own; NULL when none has or it cannot be
- * told. */
+/*
+ * The volume that has the value the change needs for itself; NULL if none has, or if this cannot be
+ * told.
+ */
 char *sqlite_owner(sqlite3 *db, const struct store_change *change);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The tables in SQLite's dialect. Table and column names are the contract's and are what people's
- * own SQL relies on.
+ * The tables in SQLite's dialect. Table and column names are fixed: other programs' SQL relies on
+ * them.
  *
  * Indexes carry the age, a time and an id, behind their column: every list comes newest first and
  * then needs no sorting.
@@ -119,7 +119,7 @@ const struct migration sqlite_migrations[] = {
 	{
 		.version = 3,
 		.summary = "operations in the order of their age",
-		/* Those of an earlier daemon, copied from another store, may lack a time. */
+		/* Operations of an earlier daemon, copied from another store, may lack a time. */
 		.sql = "UPDATE volume_operations SET created_at =\n"
 		       "  COALESCE(updated_at, completed_at, '1970-01-01 00:00:00.001') WHERE created_at IS NULL;\n"
 		       "UPDATE volume_operations SET completed_at = COALESCE(updated_at, created_at)\n"

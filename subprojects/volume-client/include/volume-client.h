@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * libvolumeclient: ask volume-daemon over D-Bus and wait for what it does.
+ * libvolumeclient: calls volume-daemon over D-Bus and waits for the results.
  *
  * The library is a thin, blocking layer over sd-bus for programs that have no event loop of their
- * own. It knows the bus name, how a long change is waited for without polling, and how answers are
- * read; it has no list of methods, so it need not change when the daemon learns something new.
- * Programs with an event loop use sd-bus directly, or volume_client_bus() for the connection.
+ * own. It knows the bus name, how to await a long change without polling, and how to read answers;
+ * it has no list of methods, so it need not change when the daemon gets a new method. Programs with
+ * an event loop use sd-bus directly, or volume_client_bus() for the connection.
  *
  *     struct volume_client_error error;
  *     struct volume_client *client;
@@ -29,9 +29,9 @@
  *     puts(volume_client_text(volume_client_get(operation, "status")));
  *
  * Conventions. Functions return 0, or -1 and fill *error (which may be NULL). A handle belongs to
- * one thread at a time. What a function hands out through a pointer is the caller's: values go to
+ * one thread at a time. The caller owns each result that comes out through a pointer: values go to
  * volume_client_value_free(), messages to sd_bus_message_unref(), texts to free(); "const" results
- * belong to what they were read from. On failure nothing is handed out.
+ * belong to the object they were read from. On failure no result comes out.
  */
 
 #include <stdbool.h>
@@ -48,14 +48,16 @@ extern "C" {
 #define VOLUME_CLIENT_MANAGER "org.migratekit.VolumeDaemon1.Manager"
 #define VOLUME_CLIENT_OPERATION "org.migratekit.VolumeDaemon1.Operation"
 
-/* What went wrong: the D-Bus error name, and a sentence for people. Errors of the daemon's own
- * begin with "org.migratekit.VolumeDaemon1.Error."; the others are D-Bus's. */
+/*
+ * An error: its D-Bus name, and a sentence for people. The daemon's own errors begin with
+ * "org.migratekit.VolumeDaemon1.Error."; the others are D-Bus's.
+ */
 struct volume_client_error {
 	char name[256];
 	char text[1024];
 };
 
-/* Names of errors the library itself finds. */
+/* Names of errors that the library itself finds. */
 /* no bus to connect to */
 #define VOLUME_CLIENT_ERROR_NO_BUS "org.freedesktop.DBus.Error.NoServer"
 /* the daemon is not there */
@@ -78,7 +80,7 @@ int volume_client_open(const char *address, struct volume_client **client,
 struct volume_client *volume_client_close(struct volume_client *client);
 /* The connection itself, borrowed. */
 sd_bus *volume_client_bus(struct volume_client *client);
-/* How long one call may take, in milliseconds; 0 (the default) is sd-bus's own 25 seconds. */
+/* The time limit of a call, in milliseconds; 0 (the default) is sd-bus's own 25 seconds. */
 void volume_client_set_call_timeout(struct volume_client *client, uint64_t milliseconds);
 
 /* --- calls --- */
@@ -91,15 +93,17 @@ void volume_client_set_call_timeout(struct volume_client *client, uint64_t milli
 int volume_client_call(struct volume_client *client, const char *path, const char *interface,
 		       const char *member, sd_bus_message **reply,
 		       struct volume_client_error *error, const char *types, ...);
-/* The same in two parts, for arguments that are only known at run time. send takes no reference of
- * message. */
+/*
+ * The same in two parts, for arguments that are only known at run time. send takes no reference of
+ * message.
+ */
 int volume_client_call_new(struct volume_client *client, const char *path, const char *interface,
 			   const char *member, sd_bus_message **message,
 			   struct volume_client_error *error);
 int volume_client_call_send(struct volume_client *client, sd_bus_message *message,
 			    sd_bus_message **reply, struct volume_client_error *error);
 
-/* The id at the end of an object path, decoded; NULL when there is none. */
+/* The id at the end of an object path, decoded; NULL if there is none. */
 char *volume_client_path_id(const char *path);
 
 /* --- values --- */
@@ -114,11 +118,13 @@ enum volume_client_kind {
 	VOLUME_CLIENT_DICT,     /* items, each with its key */
 };
 
-/* A D-Bus value as a tree, with variants opened. Read it directly or with the helpers below. It is
- * yours to change; keys, texts and items are from malloc(). */
+/*
+ * A D-Bus value as a tree, with variants opened. Read it directly or with the helpers below. The
+ * caller owns the tree and may change it; keys, texts and items are from malloc().
+ */
 struct volume_client_value {
 	enum volume_client_kind kind;
-	char *key; /* of an item of a dict, else NULL */
+	char *key; /* for an item of a dict, else NULL */
 	union {
 		bool boolean;
 		int64_t integer;
@@ -138,53 +144,59 @@ int volume_client_read(sd_bus_message *message, struct volume_client_value **val
 /* All properties of an object as a dict; the keys are the property names ("VolumeId"). */
 int volume_client_properties(struct volume_client *client, const char *path, const char *interface,
 			     struct volume_client_value **value, struct volume_client_error *error);
-/* Takes an item out of a dict and frees it; no such item is no error. */
+/* Takes an item out of a dict and frees it; a missing item is no error. */
 void volume_client_remove(struct volume_client_value *dict, const char *key);
-/* Frees the whole tree; not for a part of one. Returns NULL and takes NULL. */
+/* Frees the whole tree; not for a part of a tree. Returns NULL and takes NULL. */
 struct volume_client_value *volume_client_value_free(struct volume_client_value *value);
 
-/* The item of a dict with this key, NULL when there is none or dict is none (or NULL), so that
- * lookups chain. */
+/*
+ * The item of a dict with this key; NULL if the item is missing, or if dict is no dict or NULL, so
+ * that look-ups chain.
+ */
 const struct volume_client_value *volume_client_get(const struct volume_client_value *dict,
 						    const char *key);
-/* The text, "" when it is none. */
+/* The text of a value; "" if value is no text. */
 const char *volume_client_text(const struct volume_client_value *value);
 
 /* --- waiting --- */
 
 /*
- * Asks the bus for the daemon's signals. Do this before you begin a change whose steps you want to
- * see; wait and watch do it themselves if you have not. Signals then gather in memory until wait or
- * watch reads them.
+ * Asks the bus for the daemon's signals. Call this before a change whose steps matter; wait and
+ * watch call it themselves if the caller has not. Signals then gather in memory until wait or watch
+ * reads them.
  */
 int volume_client_subscribe(struct volume_client *client, struct volume_client_error *error);
 
 struct volume_client_wait {
-	int64_t timeout_ms; /* of the whole wait; 0 is no limit */
-	/* The operation as it is now, whenever it has changed, and first of all. NULL operation:
-	 * the daemon has left the bus; the wait goes on until it is back. Return 0, or a negative
-	 * number to stop waiting. */
+	int64_t timeout_ms; /* limit of the whole wait; 0 is no limit */
+	/*
+	 * Gets the operation as it is now: at first, and after each change. NULL: the daemon has
+	 * left the bus; the wait goes on until the daemon is back. Return 0, or a negative number
+	 * to stop waiting.
+	 */
 	int (*changed)(void *arg, const struct volume_client_value *operation);
 	void *arg;
 };
 
 /*
  * Waits until the operation has ended (its status is completed, failed or cancelled) and hands out
- * its record, the dict GetOperation answers with. An operation that failed is a success of this
- * function. Whether it has ended already, ends meanwhile, or the daemon is restarted in between
- * makes no difference. options may be NULL.
+ * its record, the dict that GetOperation answers with. An operation that failed is a success of
+ * this function. The operation may have ended already, and the daemon may be restarted meanwhile.
+ * options may be NULL.
  */
 int volume_client_wait(struct volume_client *client, const char *operation_id,
 		       const struct volume_client_wait *options,
 		       struct volume_client_value **operation, struct volume_client_error *error);
 
-/* A signal of the daemon; arguments is the list of its arguments. member is "DaemonArrived" or
- * "DaemonLeft", without path and arguments, when the daemon takes or leaves its name. Return 0 to
- * go on, anything else to end the watch. */
+/*
+ * A signal of the daemon; arguments is the list of its arguments. member is "DaemonArrived" or
+ * "DaemonLeft", without path and arguments, if the daemon takes or leaves its name. Return 0 to go
+ * on, any other value to end the watch.
+ */
 typedef int (*volume_client_signal_fn)(void *arg, const char *member, const char *path,
 				       const struct volume_client_value *arguments);
 
-/* Hands signals to the function until it ends the watch. -1 only when the bus goes. */
+/* Hands signals to the function until the function ends the watch. -1 only if the bus is lost. */
 int volume_client_watch(struct volume_client *client, volume_client_signal_fn on_signal, void *arg,
 			struct volume_client_error *error);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The connection and calls. Everything blocks, as a program without an event loop wants it; sd-bus
+ * The connection and calls. Everything blocks, as a program without an event loop needs it; sd-bus
  * keeps signals that come while a call waits in its own queue, and client_turn() hands them on
  * later.
  */
@@ -84,7 +84,10 @@ PUBLIC int volume_client_open(const char *address, struct volume_client **out,
 	if (!client)
 		return client_fail_errno(error, -ENOMEM, "connecting");
 	r = open_address(address, &client->bus);
-	/* Connecting goes on in the background; asking for our name waits for its end. */
+	/*
+	 * Connecting goes on in the background; the question for the connection's name waits for
+	 * its end.
+	 */
 	if (r >= 0)
 		r = sd_bus_get_unique_name(client->bus, &name);
 	if (r < 0) {

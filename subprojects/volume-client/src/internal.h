@@ -8,10 +8,10 @@ struct volume_client {
 	uint64_t call_timeout_us; /* 0: sd-bus's default */
 	bool subscribed;
 
-	/* Whoever waits or watches now; signals are handed here. */
+	/* Gets the signals: the function that waits or watches now. */
 	int (*on_signal)(sd_bus_message *m, void *arg);
 	void *on_signal_arg;
-	/* What on_signal answered, other than 0, since it was set. */
+	/* The first answer of on_signal other than 0 since it was set. */
 	int signal_result;
 };
 
@@ -22,12 +22,14 @@ int client_fail(struct volume_client_error *error, const char *name, const char 
 	__attribute__((format(printf, 3, 4)));
 int client_fail_errno(struct volume_client_error *error, int negative_errno, const char *doing);
 
-/* Handles what has come in, then waits for more until the deadline (CLOCK_MONOTONIC in µs,
- * UINT64_MAX none). 1: go on. 0: the deadline has passed. -1: the bus has gone. */
+/*
+ * Handles the messages that have come in, then waits for more until the deadline (CLOCK_MONOTONIC
+ * in µs, UINT64_MAX none). 1: go on. 0: the deadline has passed. -1: the bus is lost.
+ */
 int client_turn(struct volume_client *client, uint64_t deadline_us,
 		struct volume_client_error *error);
 uint64_t client_now_us(void);
 /* True for the signal by which the daemon takes (arrived) or leaves its name. */
 bool client_is_owner_change(sd_bus_message *m, bool *arrived);
-/* All arguments of a message as a list; NULL when it can't be read. */
+/* All arguments of a message as a list; NULL if the message can't be read. */
 struct volume_client_value *client_read_arguments(sd_bus_message *m);

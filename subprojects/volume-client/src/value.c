@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A message as a tree. Variants are opened, since only what is inside matters; integers of all
- * widths become one of two 64-bit kinds. The bus bounds the depth of what it delivers (64 levels),
- * so the recursion is bounded as well.
+ * A message as a tree. Variants are opened, since only their content matters; integers of all
+ * widths become one of two 64-bit kinds. The bus bounds the depth of a message (64 levels), so the
+ * recursion is bounded as well.
  */
 
 #include <errno.h>
@@ -49,7 +49,7 @@ static struct volume_client_value *add_item(struct volume_client_value *value)
 	size_t count = value->count;
 	struct volume_client_value *items = value->items;
 
-	/* Room doubles: whenever the count is a power of two the array is full. */
+	/* Room doubles: if the count is a power of two, the array is full. */
 	if ((count & (count - 1)) == 0) {
 		items = reallocarray(items, count ? 2 * count : 1, sizeof(*items));
 		if (!items)

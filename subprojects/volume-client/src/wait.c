@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Waiting without polling. The order is what makes it safe: first ask the bus for the signals, then
- * look at the operation, then wait. Whatever ends it after the look is told by a signal, whatever
- * ended it before is seen.
+ * Waiting without polling. The order makes it safe: first ask the bus for the signals, then look at
+ * the operation, then wait. An end after the look is told by a signal, an end before the look is
+ * seen.
  *
  * A signal here only says "look again"; the state always comes from GetOperation, so a caller gets
- * the same record in every case. When the daemon leaves the bus its operations are in its store,
- * not lost: the wait goes on, and looks again when the name is back. It does not call the daemon
- * meanwhile, since a call would start it, and whoever stopped it may have meant that. A daemon
- * whose bus is stuck leaves signals out, so once in a while the wait looks without having been
- * told.
+ * the same record in every case. If the daemon leaves the bus, its operations are in its store, not
+ * lost: the wait goes on, and looks again when the name is back. Meanwhile the wait does not call
+ * the daemon, since a call would start a daemon that was perhaps stopped on purpose. A daemon whose
+ * bus is stuck leaves signals out, so from time to time the wait looks without a signal.
  */
 
 #include <errno.h>
@@ -24,9 +23,9 @@
 struct wait {
 	const char *id;
 	char *path; /* of the operation's object */
-	bool look;  /* something says the operation has changed */
+	bool look;  /* there is a reason to look at the operation */
 	bool away;  /* the daemon is not on the bus */
-	bool left;  /* it has just gone and nobody was told */
+	bool left;  /* the daemon has just gone and the caller was not told */
 };
 
 /* --- signals --- */
@@ -110,7 +109,7 @@ static bool is_final(const struct volume_client_value *operation)
 	       strcmp(status, "cancelled") == 0;
 }
 
-/* What a failed look means: the daemon is away, or was just about to leave, or a true error. */
+/* The meaning of a failed look: the daemon is away, or was just about to leave, or a true error. */
 static int wait_look_failed(struct wait *wait, const struct volume_client_error *own,
 			    struct volume_client_error *error)
 {
@@ -120,8 +119,10 @@ static int wait_look_failed(struct wait *wait, const struct volume_client_error 
 		wait->away = true;
 		return 0;
 	}
-	/* No answer: it died while we asked, which a signal tells next, or is stuck, which the next
-	 * look will show. */
+	/*
+	 * No answer: the daemon died during the question, which a signal tells next, or is stuck,
+	 * which the next look will show.
+	 */
 	if (strcmp(own->name, "org.freedesktop.DBus.Error.NoReply") == 0 ||
 	    strcmp(own->name, VOLUME_CLIENT_ERROR_TIMEOUT) == 0)
 		return 0;
@@ -163,8 +164,9 @@ static int tell(const struct volume_client_wait *options,
 	return 0;
 }
 
-/* Turns until there is a reason to look, or to tell that the daemon left. 1, or as
- * client_turn(). */
+/*
+ * Turns until there is a reason to look, or to tell that the daemon left. 1, or as client_turn().
+ */
 static int wait_for_signal(struct volume_client *client, struct wait *wait, uint64_t deadline,
 			   struct volume_client_error *error)
 {
@@ -184,7 +186,7 @@ static int wait_for_signal(struct volume_client *client, struct wait *wait, uint
 	}
 }
 
-/* One look, told to the caller. 1: it has ended and *out is its record. 0: not yet. */
+/* One look, told to the caller. 1: the operation has ended and *out is its record. 0: not yet. */
 static int wait_step(struct volume_client *client, struct wait *wait,
 		     const struct volume_client_wait *options, bool first,
 		     struct volume_client_value **out, struct volume_client_error *error)

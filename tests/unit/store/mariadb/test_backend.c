@@ -359,7 +359,7 @@ static void assert_replaced(struct fixture *f, struct store_batch *batch)
 	fixture_wait_answer(f, &answer);
 	assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
 	assert_non_null(strstr(answer.err.text, "taken over by another volume-daemon"));
-	assert_non_null(strstr(answer.err.text, "restart this one"));
+	assert_non_null(strstr(answer.err.text, "restart this daemon"));
 	assert_non_null(strstr(fixture_health(f).reason, "taken over"));
 	list = fixture_find(f, "op-2");
 	assert_ok(list.err);
@@ -466,7 +466,7 @@ static void a_table_that_is_gone_is_told(void **state)
 	while (!fixture_health(f).away)
 		loop_turn(f->loop);
 	assert_non_null(strstr(fixture_health(f).reason, "device_names' doesn't exist"));
-	assert_non_null(strstr(fixture_health(f).reason, "put back what is missing"));
+	assert_non_null(strstr(fixture_health(f).reason, "put the missing table or column back"));
 	fixture_mariadb_run(f, "RENAME TABLE gone TO device_names");
 	fixture_wait_answer(f, &answer);
 	assert_ok(answer.err);
