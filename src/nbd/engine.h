@@ -10,8 +10,7 @@
  * of a kind reaches the caller on a later turn, so a kind need not think about what done() may do.
  */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "disk/probe.h"
 #include "io/address.h"
 #include "nbd/clients.h"

@@ -3,8 +3,7 @@
 
 /* What the files of this room share. */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "core/engine/operation_table.h"
 
 struct env;

@@ -6,9 +6,8 @@
  * queue of each volume.
  */
 
-#include <sys/queue.h>
-
 #include "base/hash.h"
+#include "base/queue.h"
 #include "io/loop.h"
 #include "spec/methods.h"
 #include "store/store.h"

@@ -3,8 +3,7 @@
 
 /* What the files of this room share: activations under way, claims, and maps that are suspended. */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "core/model/notice.h"
 
 struct env;

@@ -5,8 +5,7 @@
  * A call under way: what was asked, by which caller, and what the answer waits for.
  */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "core/call.h"
 #include "io/loop.h"
 

@@ -6,8 +6,7 @@
  * other rooms hand a model on and see nothing of it.
  */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "core/event.h"
 #include "core/model/notice.h"
 #include "io/loop.h"
