@@ -250,7 +250,7 @@ static struct entry *entry_new(struct sysblock *sysblock, const struct found *fo
 	enum device_bus bus;
 
 	if (identity_find_bus(dirfd(sysblock->dir), found->name, &bus) < 0 ||
-	    !(sysblock->buses & 1u << bus))
+	    !(sysblock->buses & 1U << bus))
 		return NULL;
 	entry = xnew(struct entry);
 	memcpy(entry->device.name, found->name, sizeof(entry->device.name));

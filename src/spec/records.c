@@ -9,7 +9,8 @@
 #include "spec/records.h"
 
 #define GIB (INT64_C(1) << 30)
-#define VOLUME_SIZE_LIMITS .min = GIB, .max = 64 * 1024 * GIB
+#define TIB (INT64_C(1) << 40)
+#define VOLUME_SIZE_LIMITS .min = GIB, .max = 64 * TIB
 
 const char *const operation_type_names[] = {
 	[OPERATION_CREATE] = "create", [OPERATION_ATTACH] = "attach", [OPERATION_DETACH] = "detach",

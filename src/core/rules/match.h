@@ -29,7 +29,7 @@
 #include "disk/device.h"
 #include "spec/records.h"
 
-#define MATCH_SIZE_SLACK (1ull << 30)
+#define MATCH_SIZE_SLACK (1ULL << 30)
 
 /* The size of a disk that has an identity, beside CloudStack's. */
 static inline bool match_size_fits(uint64_t expected, uint64_t size)

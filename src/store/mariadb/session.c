@@ -24,8 +24,8 @@
 
 #include "base/log.h"
 
-#define CONNECT_SECONDS 3u
-#define PACKET_SECONDS 5u
+#define CONNECT_SECONDS 3U
+#define PACKET_SECONDS 5U
 #define PATIENCE_SECONDS 5
 
 /* ---- what the server's codes mean to us ---- */
