@@ -268,10 +268,10 @@ static const struct field health_fields[] = {
 const struct record health_record = RECORD("health", health_record, health_fields);
 
 #define VOLUME_ID(STRUCT, FLAGS)                                                                   \
-	FIELD(STRUCT, volume_id, UUID, .flags = FLAGS, .option = "volume",                         \
+	FIELD(STRUCT, volume_id, UUID, .flags = (FLAGS), .option = "volume",                       \
 	      .doc = "The volume's UUID.")
 #define VM_ID(STRUCT, FLAGS)                                                                       \
-	FIELD(STRUCT, vm_id, UUID, .flags = FLAGS, .option = "vm",                                 \
+	FIELD(STRUCT, vm_id, UUID, .flags = (FLAGS), .option = "vm",                               \
 	      .doc = "The virtual machine's UUID.")
 #define REQUEST_ID(STRUCT)                                                                         \
 	FIELD(STRUCT, request_id, TEXT, .flags = FIELD_KEY, .min = 1, .max = 255,                  \

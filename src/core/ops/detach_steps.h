@@ -30,7 +30,7 @@ struct detaching {
 		.name = #MEMBER, .type = FIELD_##TYPE,                                             \
 		.offset =                                                                          \
 			offsetof(struct CONTEXT, detaching) + offsetof(struct detaching, MEMBER),  \
-		.size = FIELD_SIZE_OF(detaching, MEMBER, TYPE), .doc = DOC                         \
+		.size = FIELD_SIZE_OF(detaching, MEMBER, TYPE), .doc = (DOC)                       \
 	}
 #define DETACHING_FIELDS(CONTEXT)                                                                  \
 	DETACHING_FIELD(CONTEXT, job_id, UUID, "Job of the detachment."),                          \
