@@ -354,6 +354,7 @@ static void merge(struct sysblock *sysblock)
 		const struct found *found = f < sysblock->found_count ? &sysblock->found[f] : NULL;
 		int order = !entry ? 1 : !found ? -1 : strcmp(entry->device.name, found->name);
 
+		assert(entry || found);
 		if (order == 0 && entry->device.inode == found->inode) {
 			merged[count++] = entry;
 		} else {
