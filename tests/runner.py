@@ -50,7 +50,7 @@ SCHEDULES = 100_000
 
 STORES = ("sqlite", "mariadb", "galera")
 SUITES = {"unit": (), "truth": (), "e2e": STORES, "crash": STORES[:2], "faults": STORES[:2], "lab": (),
-          "bench": ()}
+          "tidy": (), "bench": ()}
 
 
 @dataclass
@@ -209,8 +209,9 @@ class Truth(Job):
             super().judge(status)
 
 
-def jobs_of(wanted):
-    """The jobs of the wanted suites, in the order in which they begin."""
+def jobs_of(wanted, everything=False):
+    """The jobs of the wanted suites, in the order in which they begin. In a run of everything, tidy looks at what has
+    changed of late."""
     def wants(*names):
         return any(name in wanted for name in names)
 
@@ -241,8 +242,13 @@ def jobs_of(wanted):
     if wants("e2e:mariadb"):
         jobs.append(Pytest("e2e", "gcc", "mariadb", "tests/e2e"))
         jobs.append(Pytest("e2e", "asan", "mariadb", "tests/e2e/test_mariadb.py", env=SANITIZERS))
-    if wants("unit"):
+    if wants("unit", "tidy"):
         jobs.append(Build("clang", "clang", "-Dwerror=true"))
+    if wants("tidy"):
+        # Like a build, it uses all cores by itself.
+        jobs.append(Job("tidy", "tidy", [TOP / "tests/tidy", *(["--recent"] if everything else []), BUILD / "clang"], 1,
+                        needs="build clang"))
+    if wants("unit"):
         jobs += [Unit("asan", SANITIZERS), Unit("gcc"), Unit("clang")]
     for store in ("sqlite", "mariadb"):
         if wants(f"crash:{store}"):
@@ -364,7 +370,7 @@ def main():
     for old in LOGS.iterdir():
         old.unlink()
     begun = time.monotonic()
-    run = Run(jobs_of(wanted))
+    run = Run(jobs_of(wanted, everything=not sys.argv[1:]))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run.run()

@@ -163,7 +163,7 @@ static int take_offset(const char *text, int64_t *out_seconds)
 		text++;
 	if (take_number(&text, 2, 0, &minutes) < 0 || *text || hours > 23 || minutes > 59)
 		return -1;
-	*out_seconds = sign * (hours * 3600 + minutes * 60);
+	*out_seconds = (int64_t)sign * (hours * 3600 + minutes * 60);
 	return 0;
 }
 

@@ -111,7 +111,7 @@ static inline bool field_must_be_given(const struct field *field)
 
 #define RECORD(NAME, STRUCT, TABLE)                                                                \
 	{                                                                                          \
-		.name = NAME, .size = sizeof(struct STRUCT), .fields = TABLE,                      \
+		.name = (NAME), .size = sizeof(struct STRUCT), .fields = (TABLE),                  \
 		.count = ARRAY_SIZE(TABLE)                                                         \
 	}
 

@@ -178,7 +178,7 @@ void json_put_double(struct json_writer *w, double value)
 		return;
 	}
 	snprintf(text, sizeof(text), "%.15g", value);
-	if (memcmp(&(double){ strtod(text, NULL) }, &value, sizeof(value)) != 0)
+	if (strtod(text, NULL) != value)
 		snprintf(text, sizeof(text), "%.17g", value);
 	json_put_raw(w, text);
 }

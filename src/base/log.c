@@ -56,8 +56,8 @@ static size_t put_character(const char *text, size_t left, char *out, size_t *us
 	if (step == 0)
 		step = 1;
 	if (*text == '\n') {
-		memcpy(out + *used, "\\n", 2);
-		*used += 2;
+		out[(*used)++] = '\\';
+		out[(*used)++] = 'n';
 		return step;
 	}
 	for (size_t i = 0; i < step; i++)
@@ -97,10 +97,8 @@ void log_write(enum log_level level, const char *format, ...)
 		next += step;
 		left -= step;
 	}
-	if (left > 0 || (size_t)length >= sizeof(message)) {
-		memcpy(line + used, " [cut]", 6);
-		used += 6;
-	}
+	if (left > 0 || (size_t)length >= sizeof(message))
+		used += (size_t)snprintf(line + used, sizeof(line) - used, " [cut]");
 	line[used++] = '\n';
 	write_line(line, used);
 	errno = saved;

@@ -118,9 +118,9 @@ size_t utf8_next(const char *text, size_t length, uint32_t *out_code)
 	count = bytes[0] >= 0xf0 ? 4 : bytes[0] >= 0xe0 ? 3 : 2;
 	if (count > length || !utf8_continues(bytes, count))
 		return 0;
-	code = bytes[0] & (0x7fu >> count);
+	code = bytes[0] & (0x7fU >> count);
 	for (size_t i = 1; i < count; i++)
-		code = code << 6 | (bytes[i] & 0x3fu);
+		code = code << 6 | (bytes[i] & 0x3fU);
 	if (code < smallest[count] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
 		return 0;
 	*out_code = code;
@@ -218,9 +218,9 @@ int parse_size(const char *text, uint64_t *out)
 }
 
 const struct duration_unit duration_units[DURATION_UNIT_COUNT] = {
-	{ "d", 24 * 60 * 60 * 1000 },
-	{ "h", 60 * 60 * 1000 },
-	{ "min", 60 * 1000 },
+	{ "d", INT64_C(24) * 60 * 60 * 1000 },
+	{ "h", INT64_C(60) * 60 * 1000 },
+	{ "min", INT64_C(60) * 1000 },
 	{ "s", 1000 },
 	{ "ms", 1 },
 };

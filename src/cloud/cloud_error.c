@@ -39,7 +39,7 @@ void cloud_text_copy(char *out, size_t size, const char *text)
 			length--;
 	}
 	for (size_t i = 0; i < length; i++)
-		out[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i];
+		out[i] = (char)((unsigned char)text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i]);
 	out[length] = '\0';
 	if (str_is_plain_text(out))
 		return;

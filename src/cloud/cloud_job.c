@@ -31,10 +31,10 @@
 
 #define TROUBLE_MAX_MS 30000
 #define JITTER_SHARE 4
-#define FEW 4                       /* up to so many jobs are queried one by one */
-#define PAGES_MAX 20                /* an administrator's list holds the jobs of all users */
-#define DENIED_MAX 2                /* 401 in a row */
-#define REFUSED_MS (60 * 60 * 1000) /* until listing is tried again */
+#define FEW 4        /* up to so many jobs are queried one by one */
+#define PAGES_MAX 20 /* an administrator's list holds the jobs of all users */
+#define DENIED_MAX 2 /* 401 in a row */
+#define REFUSED_MS (INT64_C(60) * 60 * 1000) /* until listing is tried again */
 
 /* One list of CloudStack's pending jobs, a page after the other. */
 struct scan {

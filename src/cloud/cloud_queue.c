@@ -23,9 +23,9 @@
 #include "cloud/cloud_queue.h"
 #include "cloud/cloud_throttle.h"
 
-#define EXPIRES_MS (10 * 60 * 1000) /* servers that enforce it allow at most 15 minutes */
+#define EXPIRES_MS (INT64_C(10) * 60 * 1000) /* servers that enforce it allow 15 minutes */
 #define SKEW_MIN_MS 60000
-#define SKEW_MAX_MS (24 * 60 * 60 * 1000)
+#define SKEW_MAX_MS (INT64_C(24) * 60 * 60 * 1000)
 #define EXPIRES_SIZE sizeof("2030-01-02T03:04:05+0000")
 /* of every request: apikey, command, response, signatureversion, expires */
 #define FRAME_PARAMS 5

@@ -271,7 +271,7 @@ static char *repair_escapes(const char *body, size_t length, size_t *out_length)
 	bool repaired = false;
 
 	for (size_t i = 0; i < length; i++) {
-		char next = i + 1 < length ? body[i + 1] : '\0';
+		char next = (char)(i + 1 < length ? body[i + 1] : '\0');
 
 		buf_add_char(&text, body[i]);
 		if (body[i] != '\\')

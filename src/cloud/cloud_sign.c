@@ -123,7 +123,8 @@ void cloud_sign(struct cloud_param *params, size_t count, const struct secret *k
 	EVP_EncodeBlock((unsigned char *)out, digest, SHA1_SIZE);
 
 	explicit_bzero(digest, sizeof(digest));
-	explicit_bzero(text.data, text.length);
+	if (text.data)
+		explicit_bzero(text.data, text.length);
 	buf_clear(&text);
 }
 

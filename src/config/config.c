@@ -12,9 +12,10 @@
 #include "base/log.h"
 #include "spec/names.h"
 
-#define CONFIG_MAX (64 * 1024)
+#define CONFIG_MAX (64 << 10)
 #define MINUTE INT64_C(60000)
 #define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
 
 #define F(MEMBER, TYPE, ...) FIELD(config, MEMBER, TYPE, __VA_ARGS__)
 static const struct field config_fields[] = {
@@ -88,10 +89,10 @@ static const struct field config_fields[] = {
 	  .doc = "File with the database user's password on its first line, readable by its owner "
 		 "only. Default: the systemd credential store-password; without either there is no "
 		 "password."),
-	F(store_retention, DURATION, .fallback = "0s", .min = 0, .max = 3650 * 24 * HOUR,
+	F(store_retention, DURATION, .fallback = "0s", .min = 0, .max = 3650 * DAY,
 	  .doc = "How long ended operations stay in the store, at least 1d; 0 keeps them without "
 		 "end. Operations that need attention stay in any case."),
-	F(reconcile_interval, DURATION, .fallback = "60s", .min = 1000, .max = 24 * HOUR,
+	F(reconcile_interval, DURATION, .fallback = "60s", .min = 1000, .max = DAY,
 	  .doc = "How often CloudStack's volumes are listed anew and compared with store and kernel."),
 	F(operations_max, INT, .fallback = "10000", .min = 1, .max = 1000000,
 	  .doc = "Unfinished operations at the same time; further callers are told to come back "
@@ -269,7 +270,7 @@ int config_buses(const struct config *config, unsigned *out, struct err *err)
 				err, ERR_INVALID,
 				"device.buses: \"%s\" is no bus; there are virtio, scsi, loop, other",
 				word);
-		*out |= 1u << bus;
+		*out |= 1U << bus;
 	}
 	if (!*out)
 		return err_set(err, ERR_INVALID,
@@ -286,7 +287,7 @@ int config_check(const struct config *config, struct err *err)
 	if (config->cloud_poll_min > config->cloud_poll_max)
 		return err_set(err, ERR_INVALID,
 			       "cloud.poll_min must not be more than cloud.poll_max");
-	if (config->store_retention && config->store_retention < 24 * HOUR)
+	if (config->store_retention && config->store_retention < DAY)
 		return err_set(
 			err, ERR_INVALID,
 			"store.retention must be 0 or at least 1d: a request can be repeated by "

@@ -7,8 +7,7 @@
  * listener. Pointers are valid during the callback.
  */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "spec/records.h"
 
 enum event_type {

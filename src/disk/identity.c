@@ -39,8 +39,10 @@ static size_t hex_digits(const char *text, char *out, size_t max)
 	size_t count = 0;
 
 	for (; *text; text++) {
-		char c = *text >= 'A' && *text <= 'F' ? (char)(*text + ('a' - 'A')) : *text;
+		char c = *text;
 
+		if (c >= 'A' && c <= 'F')
+			c = (char)(c + ('a' - 'A'));
 		if (c == '-')
 			continue;
 		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')) || count == max)
@@ -89,7 +91,7 @@ static void set_serial(struct device *device, const char *bytes, size_t length)
 	if (length >= sizeof(device->serial))
 		length = sizeof(device->serial) - 1;
 	for (size_t i = 0; i < length; i++)
-		device->serial[i] = bytes[i] >= ' ' && bytes[i] <= '~' ? bytes[i] : '?';
+		device->serial[i] = (char)(bytes[i] >= ' ' && bytes[i] <= '~' ? bytes[i] : '?');
 	device->serial[length] = '\0';
 	device->has_identity = length > 0;
 }

@@ -252,7 +252,7 @@ static struct entry *entry_new(struct sysblock *sysblock, const struct found *fo
 	enum device_bus bus;
 
 	if (identity_find_bus(dirfd(sysblock->dir), found->name, &bus) < 0 ||
-	    !(sysblock->buses & 1u << bus))
+	    !(sysblock->buses & 1U << bus))
 		return NULL;
 	entry = xnew(struct entry);
 	memcpy(entry->device.name, found->name, sizeof(entry->device.name));
@@ -361,6 +361,7 @@ static void merge(struct sysblock *sysblock)
 		const struct found *found = f < sysblock->found_count ? &sysblock->found[f] : NULL;
 		int order = !entry ? 1 : !found ? -1 : strcmp(entry->device.name, found->name);
 
+		assert(entry || found);
 		if (order == 0 && entry->device.inode == found->inode) {
 			merged[count++] = entry;
 		} else {

@@ -21,6 +21,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -40,10 +41,9 @@ static int by_number(const void *a, const void *b)
 
 static int pid_of(const char *name)
 {
-	return name[0] >= '1' && name[0] <= '9' && strspn(name, "0123456789") == strlen(name) &&
-			       strlen(name) < 10
-		       ? atoi(name)
-		       : 0;
+	uint64_t pid;
+
+	return parse_u64(name, &pid) == 0 && pid <= INT_MAX ? (int)pid : 0;
 }
 
 int usage_list_processes(struct usage_report *report, int **pids, size_t *count)

@@ -19,7 +19,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#define OBJECT_LENGTH_MAX (256 * 1024) /* of one option that holds an object, as JSON */
+#define OBJECT_LENGTH_MAX (256 << 10) /* of one option that holds an object, as JSON */
 
 /*
  * The bus ends the connection of a sender whose value is nested deeper than 64, and one level of

@@ -20,6 +20,9 @@
 
 #include "base/clock.h"
 
+/* libevent gives up on waits it cannot count; an hour more or less of sleep is free. */
+#define SLEEP_MAX_MS INT64_C(3600000)
+
 TAILQ_HEAD(task_list, loop_task);
 TAILQ_HEAD(hook_list, loop_hook);
 
@@ -230,9 +233,8 @@ static bool arm_wake(struct loop *loop)
 		return false;
 	if (evtimer_pending(loop->wake, NULL) && loop->wake_due_ms == due)
 		return true;
-	/* libevent gives up on waits it cannot count; an hour more or less of sleep is free. */
-	if (left > 3600 * 1000)
-		left = 3600 * 1000;
+	if (left > SLEEP_MAX_MS)
+		left = SLEEP_MAX_MS;
 	delay.tv_sec = (time_t)(left / 1000);
 	delay.tv_usec = (suseconds_t)(left % 1000 * 1000);
 	event_add(loop->wake, &delay);

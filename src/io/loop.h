@@ -14,8 +14,7 @@
  * Code that has a result at once queues a task.
  */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "base/util.h"
 
 struct event_base;

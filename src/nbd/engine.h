@@ -11,8 +11,7 @@
  * done().
  */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "disk/probe.h"
 #include "io/address.h"
 #include "nbd/clients.h"

@@ -31,8 +31,8 @@
 #define MAGIC_REPLY UINT64_C(0x0003e889045565a9)
 #define MAGIC_REQUEST UINT32_C(0x25609513)
 
-#define FLAG_FIXED_NEWSTYLE 1u
-#define FLAG_NO_ZEROES 2u
+#define FLAG_FIXED_NEWSTYLE 1U
+#define FLAG_NO_ZEROES 2U
 
 enum { OPTION_ABORT = 2, OPTION_STARTTLS = 5, OPTION_GO = 7 };
 enum { REPLY_ACK = 1, REPLY_INFO = 3 };
@@ -413,7 +413,7 @@ struct handshake *handshake_start(struct loop *loop, const struct address *serve
 	if (!handshake->stream)
 		abort();
 	bufferevent_setcb(handshake->stream, on_read, NULL, on_event, handshake);
-	bufferevent_setwatermark(handshake->stream, EV_READ, 0, 4 * DATA_MAX);
+	bufferevent_setwatermark(handshake->stream, EV_READ, 0, (size_t)4 * DATA_MAX);
 	expect(handshake, sizeof(struct greeting), take_greeting);
 	/* The socket is connecting already; libevent is told so, and reports why that failed. */
 	if (bufferevent_socket_connect(handshake->stream, NULL, 0) < 0 ||

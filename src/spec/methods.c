@@ -282,7 +282,7 @@ void method_bus_property(const char *field_name, char out[BUS_PROPERTY_SIZE])
 			upper = true;
 			continue;
 		}
-		out[length++] = upper && *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
+		out[length++] = (char)(upper && *p >= 'a' && *p <= 'z' ? *p - 'a' + 'A' : *p);
 		upper = false;
 	}
 	out[length] = '\0';

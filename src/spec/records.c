@@ -9,7 +9,8 @@
 #include "spec/records.h"
 
 #define GIB (INT64_C(1) << 30)
-#define VOLUME_SIZE_LIMITS .min = GIB, .max = 64 * 1024 * GIB
+#define TIB (INT64_C(1) << 40)
+#define VOLUME_SIZE_LIMITS .min = GIB, .max = 64 * TIB
 
 const char *const operation_type_names[] = {
 	[OPERATION_CREATE] = "create", [OPERATION_ATTACH] = "attach", [OPERATION_DETACH] = "detach",
@@ -272,10 +273,10 @@ static const struct field health_fields[] = {
 const struct record health_record = RECORD("health", health_record, health_fields);
 
 #define VOLUME_ID(STRUCT, FLAGS)                                                                   \
-	FIELD(STRUCT, volume_id, UUID, .flags = FLAGS, .option = "volume",                         \
+	FIELD(STRUCT, volume_id, UUID, .flags = (FLAGS), .option = "volume",                       \
 	      .doc = "The volume's UUID.")
 #define VM_ID(STRUCT, FLAGS)                                                                       \
-	FIELD(STRUCT, vm_id, UUID, .flags = FLAGS, .option = "vm",                                 \
+	FIELD(STRUCT, vm_id, UUID, .flags = (FLAGS), .option = "vm",                               \
 	      .doc = "The virtual machine's UUID.")
 #define REQUEST_ID(STRUCT)                                                                         \
 	FIELD(STRUCT, request_id, TEXT, .flags = FIELD_KEY, .min = 1, .max = 255,                  \

@@ -7,8 +7,7 @@
  * with store_answer(), on the loop, in a later turn.
  */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "io/worker.h"
 #include "store/store.h"
 

@@ -239,7 +239,7 @@ unsigned sql_values_of_list(const struct store_read *read, unsigned mask,
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < SQL_CLAUSE_COUNT; i++) {
-		if (!(mask & 1u << i))
+		if (!(mask & 1U << i))
 			continue;
 		for (unsigned n = 0; i == SQL_BY_BEFORE && n < before->times; n++)
 			set_time(&out[count++], read->filter.before_ms);
@@ -254,7 +254,7 @@ void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_before *be
 {
 	buf_add_text(sql, " WHERE TRUE");
 	for (unsigned i = 0; i < SQL_CLAUSE_COUNT; i++) {
-		if (mask & 1u << i)
+		if (mask & 1U << i)
 			buf_add_text(sql, i == SQL_BY_BEFORE ? before->clause : clauses[i]);
 	}
 	buf_add_text(sql, " ORDER BY created_at DESC, id DESC LIMIT ?");

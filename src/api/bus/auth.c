@@ -22,7 +22,7 @@
 #define UID_TIMEOUT (30 * USEC_PER_S)
 /* A person may have to find a password. */
 #define POLKIT_TIMEOUT (300 * USEC_PER_S)
-#define POLKIT_ALLOW_INTERACTION 1u
+#define POLKIT_ALLOW_INTERACTION 1U
 
 struct known_sender {
 	TAILQ_ENTRY(known_sender) entry;
@@ -179,7 +179,7 @@ static int append_question(sd_bus_message *question, const struct auth_check *ch
 
 	return sd_bus_message_append(question, "(sa{sv})sa{ss}us", "system-bus-name", 1, "name",
 				     "s", sender, action_names[check->access], 0,
-				     interactive ? POLKIT_ALLOW_INTERACTION : 0u, "");
+				     interactive ? POLKIT_ALLOW_INTERACTION : 0U, "");
 }
 
 static void check_ask_polkit(struct auth_check *check)

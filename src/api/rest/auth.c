@@ -15,7 +15,8 @@
 #include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 #include <strings.h>
-#include <sys/queue.h>
+
+#include "base/queue.h"
 
 /* Headers whose second copy would be read differently by different programs on the way. */
 static int take_header(const char **slot, const struct evkeyval *header, struct err *err)

@@ -28,14 +28,14 @@
 #include "api/rest/listener.h"
 #include "base/log.h"
 
-#define HEADERS_MAX (16 * 1024)
-#define BODY_MAX (1024 * 1024)
+#define HEADERS_MAX (16 << 10)
+#define BODY_MAX (1 << 20)
 /*
  * evhttp refuses a body over its limit with a page of its own making. Its limit is the double of
  * the daemon's, so that a body that is a little too large gets the daemon's form of an error, and a
  * body that is far too large is not read to its end.
  */
-#define BODY_READ_MAX (2 * BODY_MAX)
+#define BODY_READ_MAX ((ssize_t)2 * BODY_MAX)
 #define IDLE_S 30           /* between two reads */
 #define WATCH_MS 100        /* a request that waits longer is watched for its client leaving */
 #define ACCEPT_PAUSE_MS 100 /* after the process ran out of file descriptors */

@@ -3,8 +3,7 @@
 
 /* Shared by the files of this directory. */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "core/engine/operation_table.h"
 
 struct env;

@@ -4,9 +4,8 @@
 /* The operations: the parts of an operation, the registry of those in memory, and the queue of each
  * volume. */
 
-#include <sys/queue.h>
-
 #include "base/hash.h"
+#include "base/queue.h"
 #include "io/loop.h"
 #include "spec/methods.h"
 #include "store/store.h"

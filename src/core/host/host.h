@@ -3,8 +3,7 @@
 
 /* Shared by the files of this directory: activations under way, claims, and suspended maps. */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "core/model/notice.h"
 
 struct env;

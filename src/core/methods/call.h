@@ -3,8 +3,7 @@
 
 /* A call under way: its arguments, its caller, and the awaited object of its answer. */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "core/call.h"
 #include "io/loop.h"
 

@@ -3,8 +3,7 @@
 
 /* The calls under way, and the objects that methods work with: call->calls. */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "core/call.h"
 #include "core/event.h"
 

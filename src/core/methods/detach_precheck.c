@@ -194,20 +194,17 @@ static void on_usage(void *arg, const struct usage_result *result)
 	struct calls *calls = precheck->call->calls;
 	const struct device *device = mapping_next_disk(calls->model, precheck->volume_id, NULL);
 	const char *path = device ? device->path : "its disk";
+	bool users_may_stay = result->err.code || may_stay(precheck, result);
 
 	precheck->usage_check = NULL;
-	if (result->err.code) {
-		go_on(precheck);
-	} else if (result->kind == USAGE_ROOT) {
+	if (!result->err.code && result->kind == USAGE_ROOT) {
 		call_failf(precheck->call, ERR_CONFLICT,
 			   "volume %s carries this system (%s); it is never detached",
 			   precheck->volume_id, result->what);
-	} else if (may_stay(precheck, result)) {
-		go_on(precheck);
-	} else if (result->kind == USAGE_HELD) {
+	} else if (!users_may_stay && result->kind == USAGE_HELD) {
 		call_failf(precheck->call, ERR_CONFLICT,
 			   "%s is in use: %s; release it, or use force", path, result->what);
-	} else if (calls->env->options.exporter) {
+	} else if (!users_may_stay && calls->env->options.exporter) {
 		ask_for_clients(precheck);
 	} else {
 		go_on(precheck);

@@ -20,7 +20,7 @@
 #include "core/methods/calls.h"
 #include "store/store.h"
 
-#define KEPT_MS (24 * 3600 * INT64_C(1000))
+#define KEPT_MS (INT64_C(24) * 3600 * 1000)
 
 static bool is_same_request(const struct call *call, const struct operation_record *record)
 {

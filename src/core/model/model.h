@@ -4,8 +4,7 @@
 /* The daemon's knowledge, in memory. Each file of this directory keeps one table of it and shares
  * the struct below; the other directories hand a model on and do not look inside. */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "core/event.h"
 #include "core/model/notice.h"
 #include "io/loop.h"

@@ -10,7 +10,7 @@
  * Surfaces never see notices: they get events.
  */
 
-#include <sys/queue.h>
+#include "base/queue.h"
 
 struct model;
 

@@ -76,8 +76,11 @@ static char *unique_name(const struct operation *operation)
 const char *op_create_of_name(const char *name)
 {
 	size_t length = name ? strlen(name) : 0;
-	const char *id = length > ID_BYTES ? name + length - ID_BYTES : "";
+	const char *id;
 
+	if (length <= ID_BYTES)
+		return NULL;
+	id = name + length - ID_BYTES;
 	return str_has_prefix(id, "op-") && id[-1] == '-' && uuid_is_valid(id + 3) ? id : NULL;
 }
 

@@ -3,8 +3,7 @@
 
 /* A volume about which store, CloudStack and kernel may disagree, and its repair. */
 
-#include <sys/queue.h>
-
+#include "base/queue.h"
 #include "core/model/notice.h"
 #include "core/rules/drift.h"
 #include "io/loop.h"

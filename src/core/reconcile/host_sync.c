@@ -405,11 +405,10 @@ static void on_notice(struct notice_listener *listener, const struct notice *not
 {
 	struct host_sync *sync = container_of(listener, struct host_sync, listener);
 
-	if (notice->type == NOTICE_HOST_UNSURE)
-		host_sync_soon(sync);
 	/* An operation brings name and export to the disk itself. */
-	else if (notice->type == NOTICE_DISK_CHANGED &&
-		 !operation_busy(sync->engine, notice->volume_id))
+	if (notice->type == NOTICE_HOST_UNSURE ||
+	    (notice->type == NOTICE_DISK_CHANGED &&
+	     !operation_busy(sync->engine, notice->volume_id)))
 		host_sync_soon(sync);
 }
 

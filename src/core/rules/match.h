@@ -30,7 +30,7 @@
 #include "disk/device.h"
 #include "spec/records.h"
 
-#define MATCH_SIZE_SLACK (1ull << 30)
+#define MATCH_SIZE_SLACK (1ULL << 30)
 
 /* Compares the size of a disk that has an identity with CloudStack's. */
 static inline bool match_size_fits(uint64_t expected, uint64_t size)

@@ -23,8 +23,8 @@
 
 #include "base/log.h"
 
-#define CONNECT_SECONDS 3u
-#define PACKET_SECONDS 5u
+#define CONNECT_SECONDS 3U
+#define PACKET_SECONDS 5U
 #define PATIENCE_SECONDS 5
 
 /* ---- the server's codes, as faults and as advice ---- */

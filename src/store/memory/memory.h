@@ -16,13 +16,13 @@ extern const struct store_backend store_memory_backend;
 struct store *store_memory_new(struct loop *loop);
 /* A new store with the rows that old had committed; old is closed without running its callbacks. */
 struct store *store_memory_reopen(struct store *old);
-void store_memory_set_away(struct store *store, const char *reason); /* NULL: back again */
-void store_memory_fail_at(struct store *store, uint64_t nth_commit, enum err_code code);
+void store_memory_set_away(struct store *base, const char *reason); /* NULL: back again */
+void store_memory_fail_at(struct store *base, uint64_t nth_commit, enum err_code code);
 /*
  * before: nothing of the nth commit is kept; otherwise the commit is kept but no caller hears of
  * it.
  */
-void store_memory_crash_at(struct store *store, uint64_t nth_commit, bool before);
+void store_memory_crash_at(struct store *base, uint64_t nth_commit, bool before);
 bool store_memory_has_crashed(const struct store *store);
 /*
  * The stored transitions of an operation, oldest first; the texts are the store's. Returns their
@@ -33,5 +33,5 @@ struct store_memory_transition {
 	const char *new_status;
 	const char *details;
 };
-size_t store_memory_history(const struct store *store, const char *operation_id,
+size_t store_memory_history(const struct store *base, const char *operation_id,
 			    struct store_memory_transition *out, size_t max);

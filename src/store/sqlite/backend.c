@@ -277,9 +277,11 @@ static int get_number(struct sqlite_store *store, const char *sql, uint64_t *out
 	char _cleanup_free_ *text = NULL;
 	int rc = query(store, sql, &text);
 
-	if (rc == SQLITE_OK && text && parse_u64(text, out) == 0)
-		return 0;
-	return open_failed(store, rc, err);
+	if (rc != SQLITE_OK || !text || parse_u64(text, out) < 0) {
+		open_failed(store, rc, err);
+		return -1;
+	}
+	return 0;
 }
 
 static int get_version(void *session, unsigned *out, struct err *err)

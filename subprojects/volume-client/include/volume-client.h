@@ -74,7 +74,7 @@ struct volume_client;
 /* --- the connection --- */
 
 /* Connects to the system bus, or to the bus at address. */
-int volume_client_open(const char *address, struct volume_client **client,
+int volume_client_open(const char *address, struct volume_client **out,
 		       struct volume_client_error *error);
 /* Closes the connection. Returns NULL and takes NULL. */
 struct volume_client *volume_client_close(struct volume_client *client);
@@ -139,7 +139,7 @@ struct volume_client_value {
 };
 
 /* The next complete value of a message. */
-int volume_client_read(sd_bus_message *message, struct volume_client_value **value,
+int volume_client_read(sd_bus_message *message, struct volume_client_value **out,
 		       struct volume_client_error *error);
 /* All properties of an object as a dict; the keys are the property names ("VolumeId"). */
 int volume_client_properties(struct volume_client *client, const char *path, const char *interface,

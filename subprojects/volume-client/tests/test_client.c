@@ -17,6 +17,7 @@
 
 #define OPERATION_ID "op-1"
 #define OPERATION_PATH VOLUME_CLIENT_ROOT "/operation/op_2d1"
+#define NOTES_SIZE 256
 
 #define CHECK(CONDITION)                                                                           \
 	do {                                                                                       \
@@ -168,16 +169,15 @@ static int note_change(void *arg, const struct volume_client_value *operation)
 {
 	char *notes = arg;
 
-	strcat(notes,
-	       operation ? volume_client_text(volume_client_get(operation, "status")) : "gone");
-	strcat(notes, " ");
+	snprintf(notes + strlen(notes), NOTES_SIZE - strlen(notes), "%s ",
+		 operation ? volume_client_text(volume_client_get(operation, "status")) : "gone");
 	return 0;
 }
 
 static void test_wait(struct volume_client *client, enum script script, const char *expected)
 {
 	struct volume_client_value *operation = NULL;
-	char notes[256] = "";
+	char notes[NOTES_SIZE] = "";
 	struct volume_client_wait options = { .changed = note_change, .arg = notes };
 	char *id = begin(client, script);
 
