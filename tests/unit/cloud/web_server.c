@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "fake_server.h"
+#include "web_server.h"
 
 #include <assert.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <sys/socket.h>
 
-static void remember(struct fake_server *server, struct evhttp_request *request)
+static void remember(struct web_server *server, struct evhttp_request *request)
 {
 	struct evbuffer *body = evhttp_request_get_input_buffer(request);
-	struct fake_request *slot;
+	struct web_request *slot;
 	const char *query;
 
-	assert(server->asked < FAKE_REQUESTS_MAX);
+	assert(server->asked < WEB_REQUESTS_MAX);
 	slot = &server->requests[server->asked++];
 	slot->post = evhttp_request_get_command(request) == EVHTTP_REQ_POST;
 	evbuffer_add(body, "", 1);
@@ -22,7 +22,7 @@ static void remember(struct fake_server *server, struct evhttp_request *request)
 	evhttp_parse_query_str(query ? query : "", &slot->params);
 }
 
-static void answer(struct evhttp_request *request, const struct fake_row *row)
+static void answer(struct evhttp_request *request, const struct web_row *row)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
 	struct evbuffer *body = evbuffer_new();
@@ -38,29 +38,29 @@ static void answer(struct evhttp_request *request, const struct fake_row *row)
 
 static void on_request(struct evhttp_request *request, void *arg)
 {
-	struct fake_server *server = arg;
-	const struct fake_row *row =
+	struct web_server *server = arg;
+	const struct web_row *row =
 		&server->rows[server->asked < server->row_count ? server->asked
 								: server->row_count - 1];
 	struct evhttp_connection *connection = evhttp_request_get_connection(request);
 
 	remember(server, request);
 	switch (row->action) {
-	case FAKE_ANSWER:
+	case WEB_ANSWER:
 		answer(request, row);
 		break;
-	case FAKE_CUT:
+	case WEB_CUT:
 		/* Never answered; evhttp_free() takes the request along. */
 		shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)),
 			 SHUT_RDWR);
 		break;
-	case FAKE_HOLD:
+	case WEB_HOLD:
 		server->held[server->held_count++] = request;
 		break;
 	}
 }
 
-static void forget(struct fake_server *server)
+static void forget(struct web_server *server)
 {
 	for (size_t i = 0; i < server->asked; i++)
 		evhttp_clear_headers(&server->requests[i].params);
@@ -68,13 +68,13 @@ static void forget(struct fake_server *server)
 	server->held_count = 0;
 }
 
-void fake_server_start(struct fake_server *server, struct loop *loop)
+void web_server_start(struct web_server *server, struct loop *loop)
 {
 	struct evhttp_bound_socket *bound;
 	struct sockaddr_storage address;
 	socklen_t length = sizeof(address);
 
-	*server = (struct fake_server){ .http = evhttp_new(loop_base(loop)) };
+	*server = (struct web_server){ .http = evhttp_new(loop_base(loop)) };
 	bound = evhttp_bind_socket_with_handle(server->http, "127.0.0.1", 0);
 	assert(bound);
 	getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&address, &length);
@@ -82,7 +82,7 @@ void fake_server_start(struct fake_server *server, struct loop *loop)
 	evhttp_set_gencb(server->http, on_request, server);
 }
 
-void fake_server_stop(struct fake_server *server)
+void web_server_stop(struct web_server *server)
 {
 	forget(server);
 	if (server->http)
@@ -90,7 +90,7 @@ void fake_server_stop(struct fake_server *server)
 	server->http = NULL;
 }
 
-void fake_server_script(struct fake_server *server, const struct fake_row *rows, size_t count)
+void web_server_script(struct web_server *server, const struct web_row *rows, size_t count)
 {
 	assert(rows && count > 0);
 
@@ -99,7 +99,7 @@ void fake_server_script(struct fake_server *server, const struct fake_row *rows,
 	server->row_count = count;
 }
 
-void fake_server_release(struct fake_server *server, const struct fake_row *row)
+void web_server_release(struct web_server *server, const struct web_row *row)
 {
 	struct evhttp_request *request;
 
@@ -111,7 +111,7 @@ void fake_server_release(struct fake_server *server, const struct fake_row *row)
 	answer(request, row);
 }
 
-const char *fake_server_param(const struct fake_server *server, size_t request, const char *name)
+const char *web_server_param(const struct web_server *server, size_t request, const char *name)
 {
 	assert(request < server->asked);
 
