@@ -37,7 +37,8 @@ class Driver:
         self.answers = {}
         self.lines = queue.Queue()
         self.lost = 0
-        with open(folder / "log", "a", encoding="utf-8") as log:
+        self.log = folder / "log"
+        with open(self.log, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [PROGRAM, engine, folder / "run", listen, str(timeout_ms), tls, qmp],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -108,9 +109,9 @@ class Driver:
         return status
 
     def close(self):
-        """As the daemon ends; with sanitizers it tells here what leaked."""
+        """End it as the daemon ends. It must have nothing left then; sanitizers also see memory."""
         if self.process.returncode is None:
-            assert self._finish() == 0
+            assert self._finish() == 0, self.log.read_text(errors="replace")
 
 
 class Client:

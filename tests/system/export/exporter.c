@@ -8,7 +8,8 @@
  *
  * Reads lines "TOKEN add NAME PATH [ro]", "TOKEN remove NAME [force]", "TOKEN list", "TOKEN check
  * NAME [SIZE]", "TOKEN health" and answers each with a line of JSON that carries the token. The end
- * of the input ends the program as the daemon would end; {"event":"lost"} may come at any time.
+ * of the input ends the program as the daemon would end, and the program fails if it has
+ * descriptors, threads or children left then; {"event":"lost"} may come at any time.
  */
 
 #include <assert.h>
@@ -20,6 +21,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "inventory.h"
 #include "nbd/exporter.h"
 
 #define WORDS_MAX 6
@@ -207,11 +209,25 @@ static enum export_engine find_engine(const char *name)
 	return EXPORT_ENGINE_NONE;
 }
 
+/* The exit status: 3 after the leftovers were printed. */
+static int check_leftovers(struct inventory *before)
+{
+	struct inventory left = inventory_await_nothing_left(before);
+	int status = left.count > 0 ? 3 : 0;
+
+	for (size_t i = 0; i < left.count; i++)
+		fprintf(stderr, "the exporter leaves %s\n", left.lines[i]);
+	inventory_clear(&left);
+	inventory_clear(before);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	struct exporter_options options = { .proc_root = "/proc",
 					    .sysfs_root = "/sys",
 					    .lost = on_lost };
+	struct inventory before = inventory_take();
 	struct bufferevent *input;
 	struct err err = { 0 };
 
@@ -241,5 +257,5 @@ int main(int argc, char **argv)
 	exporter_free(exporter);
 	bufferevent_free(input);
 	loop_free(loop);
-	return 0;
+	return check_leftovers(&before);
 }
