@@ -219,29 +219,30 @@ def jobs_of(wanted, everything=False):
     jobs = [Build("gcc", "gcc", "-Dwerror=true")]
     if wants("lab"):
         # The longest of all, and an appliance cannot use more than one core: it begins first.
-        jobs.append(Pytest("lab", "gcc", "sqlite", "tests/lab", busy=APPLIANCES, workers=APPLIANCES))
+        jobs.append(Pytest("lab", "gcc", "sqlite", "tests/system/lab", busy=APPLIANCES, workers=APPLIANCES))
     if sanitized:
         # And each function that succeeds is asked for the error it may have left.
         jobs.append(Build("asan", f"{TOP}/tests/err_checked gcc", "-Dwerror=true",
                           "-Db_sanitize=address,undefined", "-Db_lundef=false"))
     for store in ("sqlite", "mariadb"):
         if wants(f"faults:{store}"):
-            jobs.append(Pytest("faults", "gcc", store, "tests/faults"))
+            jobs.append(Pytest("faults", "gcc", store, "tests/system/faults"))
     if wants("e2e:galera"):
         # One cluster, whose nodes its tests kill and wait for.
-        jobs.append(Pytest("e2e", "asan", "galera", "tests/e2e/test_galera.py", busy=0, workers=1, env=SANITIZERS))
+        jobs.append(Pytest("e2e", "asan", "galera", "tests/system/e2e/test_galera.py", busy=0, workers=1,
+                           env=SANITIZERS))
     if wants("e2e:sqlite"):
-        jobs.append(Pytest("e2e", "asan", "sqlite", "tests/export", "tests/e2e", env=SANITIZERS))
+        jobs.append(Pytest("e2e", "asan", "sqlite", "tests/system/export", "tests/system/e2e", env=SANITIZERS))
     if wants("truth"):
         jobs.append(Build("release", "gcc", "--buildtype=release", target="tests/truth/test_truth"))
         jobs += [Truth(number + 1, math.ceil(SCHEDULES / CORES)) for number in range(CORES)]
     if wants("e2e:sqlite"):
-        jobs.append(Pytest("e2e", "gcc", "sqlite", "tests/cloudsim", "tests/export", "tests/e2e"))
-        jobs.append(Pytest("e2e", "gcc", "sqlite", "tests/e2e/test_volumectl.py", note=" inherited",
+        jobs.append(Pytest("e2e", "gcc", "sqlite", "tests/cloudsim", "tests/system/export", "tests/system/e2e"))
+        jobs.append(Pytest("e2e", "gcc", "sqlite", "tests/system/e2e/test_volumectl.py", note=" inherited",
                            start=[TOP / "tests/inherited", TOP / "tests/clean_start"]))
     if wants("e2e:mariadb"):
-        jobs.append(Pytest("e2e", "gcc", "mariadb", "tests/e2e"))
-        jobs.append(Pytest("e2e", "asan", "mariadb", "tests/e2e/test_mariadb.py", env=SANITIZERS))
+        jobs.append(Pytest("e2e", "gcc", "mariadb", "tests/system/e2e"))
+        jobs.append(Pytest("e2e", "asan", "mariadb", "tests/system/e2e/test_mariadb.py", env=SANITIZERS))
     if wants("unit", "tidy"):
         jobs.append(Build("clang", "clang", "-Dwerror=true"))
     if wants("tidy"):
@@ -252,7 +253,7 @@ def jobs_of(wanted, everything=False):
         jobs += [Unit("asan", SANITIZERS), Unit("gcc"), Unit("clang")]
     for store in ("sqlite", "mariadb"):
         if wants(f"crash:{store}"):
-            jobs.append(Pytest("crash", "gcc", store, "tests/crash"))
+            jobs.append(Pytest("crash", "gcc", store, "tests/system/crash"))
     if wants("bench"):
         jobs.append(Build("release", "gcc", "--buildtype=release"))
     return jobs

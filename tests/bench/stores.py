@@ -15,8 +15,8 @@ import time
 
 from cloudsim import ids
 from cloudsim.sim import CloudSim
-from mariadb import Galera, MariaDB
 from rig import HERE, BenchError, configure, program, serving, show, started
+from support.py.mariadb import Galera, MariaDB
 
 # Unlike in the tests a commit is on the disk when it is answered.
 DURABLE = {"innodb-flush-log-at-trx-commit": "1", "innodb-flush-method": "fsync",

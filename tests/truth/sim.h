@@ -10,7 +10,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "../unit/core/fake_server.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "core/core.h"
@@ -29,6 +28,7 @@
 #include "disk/sysblock.h"
 #include "disk/usage.h"
 #include "dm/devmap.h"
+#include "fake_server.h"
 #include "nbd/exporter.h"
 #include "store/memory/memory.h"
 

@@ -9,7 +9,7 @@
  * happened (trace.c)
  *
  * A schedule is a random life of an appliance (schedule.c) in a world of which everything is known
- * (sim.c, kernel.c, and the CloudStack in memory of tests/unit/core), around the daemon's own
+ * (sim.c, kernel.c, and the CloudStack in memory of tests/support/c), around the daemon's own
  * engine, matcher, model and memory store. After every event whatever the daemon shows is compared
  * with the truth (check.c). Two naive rules see the same attachments (naive.c): should they make no
  * mistakes, the schedules prove nothing and the test fails as well.

@@ -28,7 +28,7 @@ int fixture_setup(void **state)
 
 	clock_test_start(1000, FIXTURE_WALL_MS);
 	fixture->loop = loop_new();
-	fake_server_start(&fixture->server, fixture->loop);
+	web_server_start(&fixture->server, fixture->loop);
 	fixture->api_key = secret_new(FIXTURE_API_KEY, strlen(FIXTURE_API_KEY));
 	fixture->secret_key = secret_new(FIXTURE_SECRET_KEY, strlen(FIXTURE_SECRET_KEY));
 	url = xasprintf("http://127.0.0.1:%u/client/api", fixture->server.port);
@@ -57,7 +57,7 @@ int fixture_teardown(void **state)
 	assert_int_equal(health.in_flight, 0);
 	assert_no_secret(health.reason);
 	cloud_free(fixture->cloud);
-	fake_server_stop(&fixture->server);
+	web_server_stop(&fixture->server);
 	loop_free(fixture->loop);
 	secret_free(fixture->api_key);
 	secret_free(fixture->secret_key);

@@ -4,7 +4,7 @@
 /* A cloud, its loop and a server to talk to; time stands still until a test turns the clock. */
 
 #include "cloud/cloud.h"
-#include "fake_server.h"
+#include "web_server.h"
 
 #define FIXTURE_API_KEY "vmd-Test_ApiKey-0123456789"
 #define FIXTURE_SECRET_KEY "vmd-Test_Secret-9876543210"
@@ -33,7 +33,7 @@
 
 struct fixture {
 	struct loop *loop;
-	struct fake_server server;
+	struct web_server server;
 	struct secret *api_key, *secret_key;
 	struct cloud *cloud;
 };
@@ -55,8 +55,8 @@ void on_done(void *arg, const struct cloud_result *result);
 
 #define SCRIPT(FIXTURE, ...)                                                                       \
 	do {                                                                                       \
-		static const struct fake_row rows_[] = { __VA_ARGS__ };                            \
-		fake_server_script(&(FIXTURE)->server, rows_, ARRAY_SIZE(rows_));                  \
+		static const struct web_row rows_[] = { __VA_ARGS__ };                             \
+		web_server_script(&(FIXTURE)->server, rows_, ARRAY_SIZE(rows_));                   \
 	} while (0)
 
 /* Turns the loop until *count has reached the number; fails the test when that does not come

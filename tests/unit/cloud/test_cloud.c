@@ -20,7 +20,7 @@
 
 static const char *param(const struct fixture *fixture, size_t request, const char *name)
 {
-	return str_or(fake_server_param(&fixture->server, request, name), "(none)");
+	return str_or(web_server_param(&fixture->server, request, name), "(none)");
 }
 
 /* As the server does it: from the decoded parameters. */
@@ -74,7 +74,7 @@ static void test_attach_is_a_signed_post(void **state)
 	assert_string_equal(param(fixture, 0, "id"), VOLUME_ID);
 	assert_string_equal(param(fixture, 0, "virtualmachineid"), VM_ID);
 	assert_string_equal(param(fixture, 0, "customjobid"), JOB_ID);
-	assert_null(fake_server_param(&fixture->server, 0, "deviceid"));
+	assert_null(web_server_param(&fixture->server, 0, "deviceid"));
 }
 
 static void test_create(void **state)
@@ -102,7 +102,7 @@ static void test_create(void **state)
 	assert_string_equal(param(fixture, 0, "diskofferingid"), "offering");
 	assert_string_equal(param(fixture, 0, "size"), "20");
 	assert_string_equal(param(fixture, 0, "customjobid"), JOB_ID);
-	assert_null(fake_server_param(&fixture->server, 1, "size"));
+	assert_null(web_server_param(&fixture->server, 1, "size"));
 }
 
 static void test_detach_destroy_rename(void **state)
@@ -152,7 +152,7 @@ static void test_resize(void **state)
 		assert_string_equal(param(fixture, i, "customjobid"), JOB_ID);
 	}
 	assert_string_equal(param(fixture, 0, "size"), "20");
-	assert_null(fake_server_param(&fixture->server, 0, "shrinkok"));
+	assert_null(web_server_param(&fixture->server, 0, "shrinkok"));
 	assert_string_equal(param(fixture, 1, "size"), "2");
 	assert_string_equal(param(fixture, 1, "shrinkok"), "true");
 }
@@ -176,12 +176,12 @@ static void test_list_is_a_signed_get(void **state)
 	assert_string_equal(param(fixture, 0, "command"), "listVolumes");
 	assert_string_equal(param(fixture, 0, "listall"), "true");
 	assert_string_equal(param(fixture, 0, "id"), VOLUME_ID);
-	assert_null(fake_server_param(&fixture->server, 0, "page"));
-	assert_null(fake_server_param(&fixture->server, 0, "pagesize"));
+	assert_null(web_server_param(&fixture->server, 0, "page"));
+	assert_null(web_server_param(&fixture->server, 0, "pagesize"));
 	assert_string_equal(param(fixture, 1, "page"), "3");
 	assert_string_equal(param(fixture, 1, "pagesize"), "500");
 	assert_string_equal(param(fixture, 1, "virtualmachineid"), VM_ID);
-	assert_null(fake_server_param(&fixture->server, 1, "id"));
+	assert_null(web_server_param(&fixture->server, 1, "id"));
 }
 
 static void test_name_filter(void **state)
@@ -214,7 +214,7 @@ static void test_find_job(void **state)
 	assert_int_equal(seen.device_id, 4);
 	assert_string_equal(param(fixture, 0, "command"), "queryAsyncJobResult");
 	assert_string_equal(param(fixture, 0, "jobid"), JOB_ID);
-	assert_null(fake_server_param(&fixture->server, 0, "customjobid"));
+	assert_null(web_server_param(&fixture->server, 0, "customjobid"));
 	assert_false(fixture->server.requests[0].post);
 }
 
@@ -235,11 +235,11 @@ static void test_done_comes_later_and_once(void **state)
 static void test_queue(void **state)
 {
 	struct fixture *fixture = *state;
-	const struct fake_row accepted = { .status = 200, .body = ACCEPTED };
+	const struct web_row accepted = { .status = 200, .body = ACCEPTED };
 	struct cloud_health health;
 	struct seen first = { 0 }, rest = { 0 };
 
-	SCRIPT(fixture, { .action = FAKE_HOLD }, { .action = FAKE_HOLD }, { .action = FAKE_HOLD },
+	SCRIPT(fixture, { .action = WEB_HOLD }, { .action = WEB_HOLD }, { .action = WEB_HOLD },
 	       { .status = 200, .body = ACCEPTED });
 	attach(fixture, &first);
 	attach(fixture, &rest);
@@ -253,11 +253,11 @@ static void test_queue(void **state)
 
 	/* Time in the queue does not eat up the life of the signature. */
 	clock_test_advance(5000);
-	fake_server_release(&fixture->server, &accepted);
+	web_server_release(&fixture->server, &accepted);
 	run_until(fixture, &fixture->server.asked, 3);
 	assert_string_equal(param(fixture, 2, "expires"), "2030-01-02T03:14:10+0000");
-	fake_server_release(&fixture->server, &accepted);
-	fake_server_release(&fixture->server, &accepted);
+	web_server_release(&fixture->server, &accepted);
+	web_server_release(&fixture->server, &accepted);
 	run_until(fixture, &first.runs, 1);
 	run_until(fixture, &rest.runs, 2);
 }
@@ -281,13 +281,13 @@ static bool is_signed_with(const struct fixture *fixture, size_t request, const 
 static void test_other_keys(void **state)
 {
 	struct fixture *fixture = *state;
-	const struct fake_row accepted = { .status = 200, .body = ACCEPTED };
+	const struct web_row accepted = { .status = 200, .body = ACCEPTED };
 	struct secret *api_key = secret_new("other-id", 8),
 		      *secret_key = secret_new("other-key", 9);
 	_cleanup_free_ char *url = xasprintf("http://localhost:%u/moved", fixture->server.port);
 	struct seen seen = { 0 };
 
-	SCRIPT(fixture, { .action = FAKE_HOLD }, { .action = FAKE_HOLD },
+	SCRIPT(fixture, { .action = WEB_HOLD }, { .action = WEB_HOLD },
 	       { .status = 200, .body = ACCEPTED });
 	attach(fixture, &seen);
 	attach(fixture, &seen);
@@ -297,8 +297,8 @@ static void test_other_keys(void **state)
 	/* It has copies. */
 	secret_free(api_key);
 	secret_free(secret_key);
-	fake_server_release(&fixture->server, &accepted);
-	fake_server_release(&fixture->server, &accepted);
+	web_server_release(&fixture->server, &accepted);
+	web_server_release(&fixture->server, &accepted);
 	run_until(fixture, &seen.runs, 3);
 
 	/* What was on the wire came through with the old keys; what waited went out with the new
@@ -360,7 +360,7 @@ static void test_cut_after_sending(void **state)
 	struct fixture *fixture = *state;
 	struct seen change = { 0 }, look = { 0 };
 
-	SCRIPT(fixture, { .action = FAKE_CUT });
+	SCRIPT(fixture, { .action = WEB_CUT });
 	attach(fixture, &change);
 	run_until(fixture, &change.runs, 1);
 	assert_int_equal(change.outcome, CLOUD_UNKNOWN);
@@ -376,7 +376,7 @@ static void test_kept_connection_cut_after_sending(void **state)
 	struct fixture *fixture = *state;
 	struct seen seen = { 0 };
 
-	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES }, { .action = FAKE_CUT },
+	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES }, { .action = WEB_CUT },
 	       { .status = 200, .body = ACCEPTED });
 	list(fixture, &seen);
 	run_until(fixture, &seen.runs, 1);
@@ -391,7 +391,7 @@ static void test_timeout(void **state)
 	struct fixture *fixture = *state;
 	struct seen change = { 0 };
 
-	SCRIPT(fixture, { .action = FAKE_HOLD });
+	SCRIPT(fixture, { .action = WEB_HOLD });
 	attach(fixture, &change);
 	run_until(fixture, &fixture->server.asked, 1);
 	clock_test_advance(FIXTURE_TIMEOUT_MS + 1);
@@ -435,12 +435,12 @@ static void test_endless_answer(void **state)
 {
 	struct fixture *fixture = *state;
 	_cleanup_free_ char *body = xmalloc(CLOUD_REPLY_MAX + 2);
-	struct fake_row row = { .status = 200, .body = body };
+	struct web_row row = { .status = 200, .body = body };
 	struct seen change = { 0 };
 
 	memset(body, ' ', CLOUD_REPLY_MAX + 1);
 	body[CLOUD_REPLY_MAX + 1] = '\0';
-	fake_server_script(&fixture->server, &row, 1);
+	web_server_script(&fixture->server, &row, 1);
 	attach(fixture, &change);
 	run_until(fixture, &change.runs, 1);
 	assert_int_equal(change.outcome, CLOUD_UNKNOWN);
@@ -482,7 +482,7 @@ static void test_cancel(void **state)
 	struct seen cancelled = { 0 }, kept = { 0 };
 	struct cloud_call *on_wire, *waiting;
 
-	SCRIPT(fixture, { .action = FAKE_HOLD }, { .action = FAKE_HOLD },
+	SCRIPT(fixture, { .action = WEB_HOLD }, { .action = WEB_HOLD },
 	       { .status = 200, .body = ACCEPTED });
 	on_wire = attach(fixture, &cancelled);
 	run_until(fixture, &fixture->server.asked, 1);
@@ -543,7 +543,7 @@ static void test_done_may_start_and_cancel_others(void **state)
 	struct chain chain = { .fixture = fixture };
 	struct seen cancelled = { 0 };
 
-	SCRIPT(fixture, { .action = FAKE_HOLD }, { .status = 200, .body = ACCEPTED });
+	SCRIPT(fixture, { .action = WEB_HOLD }, { .status = 200, .body = ACCEPTED });
 	chain.other = attach(fixture, &cancelled);
 	run_until(fixture, &fixture->server.asked, 1);
 	cloud_detach_volume(fixture->cloud, VOLUME_ID, JOB_ID, on_chain, &chain);

@@ -65,7 +65,7 @@ static void test_looks_less_and_less_often(void **state)
 	assert_int_equal(seen.job_status, CLOUD_JOB_SUCCEEDED);
 	assert_string_equal(seen.first_id, VOLUME_ID);
 	assert_int_equal(seen.device_id, 4);
-	assert_string_equal(fake_server_param(&fixture->server, 0, "jobid"), JOB_ID);
+	assert_string_equal(web_server_param(&fixture->server, 0, "jobid"), JOB_ID);
 
 	clock_test_advance(60000);
 	run_idle(fixture);
@@ -107,7 +107,7 @@ static void test_trouble_only_delays(void **state)
 	struct fixture *fixture = *state;
 	struct seen seen = { 0 };
 
-	SCRIPT(fixture, HTML_502, { .action = FAKE_CUT }, { .status = 200, .body = "" }, HTML_502,
+	SCRIPT(fixture, HTML_502, { .action = WEB_CUT }, { .status = 200, .body = "" }, HTML_502,
 	       HTML_502, HTML_502, HTML_502, JOB_PENDING, JOB_SUCCEEDED);
 	watch(fixture, &seen);
 	expect_look_after(fixture, 1000);
@@ -147,11 +147,11 @@ static void test_poke_looks_at_once(void **state)
 static void test_poke_during_a_look_looks_again(void **state)
 {
 	struct fixture *fixture = *state;
-	const struct fake_row pending = JOB_PENDING;
+	const struct web_row pending = JOB_PENDING;
 	struct seen seen = { 0 };
 	struct cloud_job *job;
 
-	SCRIPT(fixture, { .action = FAKE_HOLD }, JOB_PENDING, JOB_SUCCEEDED);
+	SCRIPT(fixture, { .action = WEB_HOLD }, JOB_PENDING, JOB_SUCCEEDED);
 	job = watch(fixture, &seen);
 	cloud_job_poke(job);
 	run_until(fixture, &fixture->server.held_count, 1);
@@ -159,7 +159,7 @@ static void test_poke_during_a_look_looks_again(void **state)
 	cloud_job_poke(job);
 	run_idle(fixture);
 	assert_int_equal(fixture->server.asked, 1);
-	fake_server_release(&fixture->server, &pending);
+	web_server_release(&fixture->server, &pending);
 	run_until(fixture, &fixture->server.asked, 2);
 	/* Many pokes are one. */
 	expect_look_after(fixture, 1000);
@@ -172,7 +172,7 @@ static void test_cancel(void **state)
 	struct seen seen = { 0 };
 	struct cloud_job *idle, *looking, *again;
 
-	SCRIPT(fixture, { .action = FAKE_HOLD }, { .action = FAKE_HOLD });
+	SCRIPT(fixture, { .action = WEB_HOLD }, { .action = WEB_HOLD });
 	idle = watch(fixture, &seen);
 	looking = watch(fixture, &seen);
 	again = watch(fixture, &seen);

@@ -65,7 +65,7 @@ static void cancel_all(struct watches *watches)
 
 static const char *asked(struct fixture *fixture, size_t request, const char *name)
 {
-	return str_or(fake_server_param(&fixture->server, request, name), "(none)");
+	return str_or(web_server_param(&fixture->server, request, name), "(none)");
 }
 
 static void expect(struct fixture *fixture, size_t request, const char *command)
@@ -196,10 +196,10 @@ static void test_a_poked_one_is_looked_at_itself(void **state)
 static void test_poke_during_a_list_looks_again(void **state)
 {
 	struct fixture *fixture = *state;
-	const struct fake_row all = ALL;
+	const struct web_row all = ALL;
 	struct watches watches = { 0 };
 
-	SCRIPT(fixture, { .action = FAKE_HOLD }, JOB_SUCCEEDED);
+	SCRIPT(fixture, { .action = WEB_HOLD }, JOB_SUCCEEDED);
 	watch_all(fixture, &watches);
 	clock_test_advance(1000);
 	run_until(fixture, &fixture->server.held_count, 1);
@@ -207,7 +207,7 @@ static void test_poke_during_a_list_looks_again(void **state)
 	cloud_job_poke(watches.jobs[4]);
 	run_idle(fixture);
 	assert_int_equal(fixture->server.asked, 1);
-	fake_server_release(&fixture->server, &all);
+	web_server_release(&fixture->server, &all);
 	run_until(fixture, &watches.seen[4].runs, 1);
 	assert_int_equal(fixture->server.asked, 2);
 	cancel_all(&watches);
@@ -218,7 +218,7 @@ static void test_trouble_only_delays(void **state)
 	struct fixture *fixture = *state;
 	struct watches watches = { 0 };
 
-	SCRIPT(fixture, HTML_502, { .action = FAKE_CUT }, HTML_502, NONE, JOB_SUCCEEDED);
+	SCRIPT(fixture, HTML_502, { .action = WEB_CUT }, HTML_502, NONE, JOB_SUCCEEDED);
 	watch_all(fixture, &watches);
 	for (int64_t wait_ms = 1000; wait_ms <= 4000; wait_ms *= 2) {
 		clock_test_advance(wait_ms);
@@ -234,14 +234,14 @@ static void test_trouble_only_delays(void **state)
 
 /* Not every role may list jobs. That says nothing about our keys, and the jobs are looked at one by
  * one. */
-static void check_refused(struct fixture *fixture, const struct fake_row *rows, size_t count,
+static void check_refused(struct fixture *fixture, const struct web_row *rows, size_t count,
 			  size_t lists)
 {
 	struct watches watches = { 0 };
 	struct cloud_health health;
 	struct seen seen = { 0 };
 
-	fake_server_script(&fixture->server, rows, count);
+	web_server_script(&fixture->server, rows, count);
 	cloud_find_job(fixture->cloud, JOB_ID, on_done, &seen);
 	run_until(fixture, &seen.runs, 1);
 	watch_all(fixture, &watches);
@@ -263,7 +263,7 @@ static void check_refused(struct fixture *fixture, const struct fake_row *rows, 
 
 static void test_refused_by_role(void **state)
 {
-	static const struct fake_row rows[] = {
+	static const struct web_row rows[] = {
 		JOB_PENDING,
 		{ .status = 432,
 		  .body = "{\"errorresponse\":{\"errorcode\":432,\"errortext\":\"The API [listAsyncJobs] does not "
@@ -277,7 +277,7 @@ static void test_refused_by_role(void **state)
 
 static void test_refused_as_unauthorized(void **state)
 {
-	static const struct fake_row rows[] = {
+	static const struct web_row rows[] = {
 		JOB_PENDING,
 		{ .status = 401,
 		  .body = "{\"x\":{\"errorcode\":401,\"errortext\":\"unable to verify\"}}" },
@@ -312,7 +312,7 @@ static void test_cancel_all_during_a_list(void **state)
 	struct fixture *fixture = *state;
 	struct watches watches = { 0 };
 
-	SCRIPT(fixture, { .action = FAKE_HOLD });
+	SCRIPT(fixture, { .action = WEB_HOLD });
 	watch_all(fixture, &watches);
 	clock_test_advance(1000);
 	run_until(fixture, &fixture->server.held_count, 1);

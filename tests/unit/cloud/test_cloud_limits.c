@@ -14,7 +14,7 @@
 
 static const char *param(const struct fixture *fixture, size_t request, const char *name)
 {
-	return str_or(fake_server_param(&fixture->server, request, name), "(none)");
+	return str_or(web_server_param(&fixture->server, request, name), "(none)");
 }
 
 static struct cloud_call *attach(struct fixture *fixture, struct seen *seen)
@@ -54,11 +54,11 @@ static void test_unauthorized_with_skewed_clock(void **state)
 static void expect_expires(struct fixture *fixture, int64_t skew_ms, const char *date,
 			   const char *expires)
 {
-	struct fake_row row = { .status = 200, .date = date, .body = NO_VOLUMES };
+	struct web_row row = { .status = 200, .date = date, .body = NO_VOLUMES };
 	struct cloud_health health;
 	struct seen seen = { 0 };
 
-	fake_server_script(&fixture->server, &row, 1);
+	web_server_script(&fixture->server, &row, 1);
 	list(fixture, &seen);
 	run_until(fixture, &seen.runs, 1);
 	cloud_health(fixture->cloud, &health);
@@ -120,7 +120,7 @@ static void test_durations_ignore_the_wall_clock(void **state)
 		run_until(fixture, &job.runs, runs);
 
 		/* A request's time. */
-		SCRIPT(fixture, { .action = FAKE_HOLD });
+		SCRIPT(fixture, { .action = WEB_HOLD });
 		list(fixture, &late);
 		run_until(fixture, &fixture->server.held_count, 1);
 		clock_test_start(clock_mono_ms(), clock_wall_ms() + jumps[i]);
@@ -184,10 +184,10 @@ static void test_rate_limit_again_and_again_waits_longer(void **state)
 static void test_after_a_rate_limit_one_goes_first(void **state)
 {
 	struct fixture *fixture = *state;
-	const struct fake_row accepted = { .status = 200, .body = ACCEPTED };
+	const struct web_row accepted = { .status = 200, .body = ACCEPTED };
 	struct seen seen = { 0 };
 
-	SCRIPT(fixture, LIMITED, { .action = FAKE_HOLD });
+	SCRIPT(fixture, LIMITED, { .action = WEB_HOLD });
 	attach(fixture, &seen);
 	run_until(fixture, &seen.runs, 1);
 	for (int i = 0; i < 4; i++)
@@ -196,17 +196,17 @@ static void test_after_a_rate_limit_one_goes_first(void **state)
 	run_until(fixture, &fixture->server.asked, 2);
 	run_idle(fixture);
 	assert_int_equal(fixture->server.asked, 2);
-	fake_server_release(&fixture->server, &accepted);
+	web_server_release(&fixture->server, &accepted);
 	run_until(fixture, &fixture->server.asked, 4);
 	for (size_t i = 2; i <= 4; i++) {
 		run_until(fixture, &fixture->server.held_count, i < 4 ? 2 : 1);
-		fake_server_release(&fixture->server, &accepted);
+		web_server_release(&fixture->server, &accepted);
 		run_until(fixture, &seen.runs, i + 1);
 	}
 	run_idle(fixture);
 	assert_int_equal(seen.runs, 5 - fixture->server.held_count);
 	while (fixture->server.held_count > 0)
-		fake_server_release(&fixture->server, &accepted);
+		web_server_release(&fixture->server, &accepted);
 	run_until(fixture, &seen.runs, 5);
 }
 

@@ -18,7 +18,7 @@
 	}
 #define HELD                                                                                       \
 	{                                                                                          \
-		.action = FAKE_HOLD                                                                \
+		.action = WEB_HOLD                                                                 \
 	}
 
 static struct cloud_call *list(struct fixture *fixture, const char *id, struct seen *seen)
@@ -38,15 +38,15 @@ static void occupy(struct fixture *fixture, struct seen *busy)
 
 static void release_all(struct fixture *fixture)
 {
-	const struct fake_row empty = EMPTY;
+	const struct web_row empty = EMPTY;
 
 	while (fixture->server.held_count > 0)
-		fake_server_release(&fixture->server, &empty);
+		web_server_release(&fixture->server, &empty);
 }
 
 static const char *asked(struct fixture *fixture, size_t request, const char *name)
 {
-	return str_or(fake_server_param(&fixture->server, request, name), "(none)");
+	return str_or(web_server_param(&fixture->server, request, name), "(none)");
 }
 
 static void test_those_who_wait_go_together(void **state)
@@ -132,7 +132,7 @@ static void test_refused_together_asked_alone(void **state)
 			 "value. Invalid parameter ids value=never due to incorrect long value format, or entity does "
 			 "not "
 			 "exist\"}}" },
-	       { .action = FAKE_HOLD }, { .action = FAKE_HOLD });
+	       { .action = WEB_HOLD }, { .action = WEB_HOLD });
 	occupy(fixture, &busy);
 	list(fixture, "aaa", &known);
 	list(fixture, "never", &unknown);
@@ -141,14 +141,13 @@ static void test_refused_together_asked_alone(void **state)
 	assert_int_equal(fixture->server.asked, 5);
 	assert_string_equal(asked(fixture, 3, "id"), "aaa");
 	assert_string_equal(asked(fixture, 4, "id"), "never");
-	fake_server_release(
+	web_server_release(&fixture->server,
+			   &(struct web_row){
+				   .status = 200,
+				   .body = "{\"x\":{\"count\":1,\"volume\":[{\"id\":\"aaa\"}]}}" });
+	web_server_release(
 		&fixture->server,
-		&(struct fake_row){
-			.status = 200,
-			.body = "{\"x\":{\"count\":1,\"volume\":[{\"id\":\"aaa\"}]}}" });
-	fake_server_release(
-		&fixture->server,
-		&(struct fake_row){
+		&(struct web_row){
 			.status = 431,
 			.body = "{\"x\":{\"errorcode\":431,\"errortext\":\"Invalid parameter id "
 				"value=never or entity does not exist\"}}" });
@@ -187,7 +186,7 @@ static void test_trouble_is_everybodys(void **state)
 	struct fixture *fixture = *state;
 	struct seen busy = { 0 }, a = { 0 }, b = { 0 };
 
-	SCRIPT(fixture, HELD, HELD, { .action = FAKE_CUT });
+	SCRIPT(fixture, HELD, HELD, { .action = WEB_CUT });
 	occupy(fixture, &busy);
 	list(fixture, "aaa", &a);
 	list(fixture, "bbb", &b);

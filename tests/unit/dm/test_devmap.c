@@ -2,7 +2,7 @@
 
 /*
  * Verbs on maps in their queue, and what happens when device mapper does not answer. Device mapper
- * itself is a fake; the real one is met in tests/lab.
+ * itself is a fake; the real one is met in tests/system/lab.
  */
 
 #include <fcntl.h>

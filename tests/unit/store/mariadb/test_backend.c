@@ -1,32 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What only the MariaDB store promises: versions, rights, one daemon a database, and several hosts.
- * A connection is cut by the server's root, who can end anybody's.
+ * Promises of the MariaDB store alone: versions, rights and several hosts. The server's root, who
+ * may end every connection, cuts those of the store.
  */
 
-#include <dlfcn.h>
-#include <mysql.h>
 #include <stdio.h>
 
 #include "base/secret.h"
 #include "fixture.h"
-#include "store/mariadb/url.h"
 #include "store/open.h"
 #include "store/tables.h"
 
 /* ---- opening ---- */
-
-static void a_second_daemon_is_kept_out(void **state)
-{
-	struct fixture *f = *state;
-	struct err err = fixture_refused(f);
-
-	assert_int_equal(err.code, ERR_CONFLICT);
-	assert_non_null(strstr(err.text, "already in use by another volume-daemon"));
-	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)));
-	fixture_reopen(f);
-}
 
 static void a_newer_store_is_left_alone(void **state)
 {
@@ -281,164 +267,9 @@ static void a_cut_connection_is_made_anew(void **state)
 	assert_false(fixture_health(f).away);
 }
 
-/* ---- one daemon a database ---- */
+/* ---- trouble ---- */
 
-#define LOCK "CONCAT('volume-daemon:', MD5(DATABASE()))"
-
-/* A new connection of the daemon's user that has the lock, as soon as the connection that had it
- * has ended. */
-static MYSQL *connect_and_lock(struct fixture *f)
-{
-	struct mariadb_url url;
-	struct err err = { 0 };
-	MYSQL *connection = mysql_init(NULL);
-	MYSQL_RES *result;
-
-	assert_int_equal(mariadb_url_parse(f->url, &url, &err), 0);
-	assert_non_null(mysql_real_connect(connection, NULL, url.user, NULL, url.database, 0,
-					   url.socket, 0));
-	assert_int_equal(mysql_query(connection, "SELECT GET_LOCK(" LOCK ", 60)"), 0);
-	result = mysql_store_result(connection);
-	assert_string_equal(mysql_fetch_row(result)[0], "1");
-	mysql_free_result(result);
-	mariadb_url_clear(&url);
-	return connection;
-}
-
-/* The same, after ours was cut. */
-static MYSQL *take_lock(struct fixture *f)
-{
-	_cleanup_free_ char *id = fixture_mariadb_text(f, "SELECT IS_USED_LOCK(" LOCK ")");
-	_cleanup_free_ char *kill = xasprintf("KILL CONNECTION %s", id);
-
-	fixture_mariadb_run(f, kill);
-	return connect_and_lock(f);
-}
-
-static void end_connection(struct fixture *f, MYSQL *connection)
-{
-	_cleanup_free_ char *count =
-		xasprintf("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = %lu",
-			  mysql_thread_id(connection));
-	bool ended = false;
-
-	mysql_close(connection);
-	while (!ended) {
-		_cleanup_free_ char *text = fixture_mariadb_text(f, count);
-
-		ended = streq(text, "0");
-	}
-}
-
-/*
- * Every statement in text passes here on its way to the client library, so that a test can do
- * between two statements of the store what happens there by chance otherwise. False from it: that
- * was all.
- */
-static _Thread_local bool (*before_statement)(const char *sql);
-
-int STDCALL mysql_real_query(MYSQL *mysql, const char *sql, unsigned long length)
-{
-	int STDCALL (*real)(MYSQL *, const char *, unsigned long) =
-		dlsym(RTLD_NEXT, "mysql_real_query");
-	/* the test's own statements come here, too */
-	bool (*before)(const char *sql) = TAKE_PTR(before_statement);
-
-	if (before && before(sql))
-		before_statement = before;
-	return real(mysql, sql, length);
-}
-
-static void assert_replaced(struct fixture *f, struct store_batch *batch)
-{
-	struct answer answer;
-	struct list list;
-
-	store_batch_optional(batch);
-	fixture_submit(f, batch, &answer);
-	fixture_wait_answer(f, &answer);
-	assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
-	assert_non_null(strstr(answer.err.text, "taken over by another volume-daemon"));
-	assert_non_null(strstr(answer.err.text, "restart this daemon"));
-	assert_non_null(strstr(fixture_health(f).reason, "taken over"));
-	list = fixture_find(f, "op-2");
-	assert_ok(list.err);
-	assert_int_equal(list.count, 0);
-	list_clear(&list);
-}
-
-static void one_that_was_replaced_writes_nothing(void **state)
-{
-	struct fixture *f = *state;
-	_cleanup_free_ char *holder =
-		fixture_mariadb_text(f, "SELECT DISTINCT holder FROM volume_daemon_lease");
-	_cleanup_free_ char *restore =
-		xasprintf("UPDATE volume_daemon_lease SET holder = '%s'", holder);
-
-	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)));
-	/* Though it has the lock, as on another node of a cluster. */
-	fixture_mariadb_run(f, "UPDATE volume_daemon_lease SET holder = 'other'");
-	assert_replaced(f, batch_with_operation("op-2", OPERATION_PENDING));
-	assert_replaced(f, batch_with_mapping("v", VM_A, "/dev/vdb"));
-	/* What it knows is of the past now, also when the other one is gone. */
-	fixture_mariadb_run(f, restore);
-	assert_replaced(f, batch_with_operation("op-2", OPERATION_PENDING));
-	fixture_reopen(f);
-	assert_ok(fixture_commit(f, batch_with_operation("op-2", OPERATION_PENDING)));
-}
-
-static void a_lock_that_is_left_is_taken_back(void **state)
-{
-	struct fixture *f = *state;
-	MYSQL *left = take_lock(f);
-
-	assert_ok(fixture_commit(f, batch_with_mapping("v", VM_A, "/dev/vdb")));
-	assert_int_not_equal(mysql_ping(left), 0);
-	assert_int_equal(fixture_refused(f).code, ERR_CONFLICT);
-	mysql_close(left);
-}
-
-static struct {
-	struct fixture *f;
-	MYSQL *connection;
-} late;
-
-/* The store asks for the lock, is told which connection has it, and kills that: here the connection
- * ends in between. */
-static bool end_before_the_kill(const char *sql)
-{
-	if (streq(sql, "SELECT GET_LOCK(" LOCK ", 0)"))
-		late.connection = connect_and_lock(late.f);
-	if (!str_has_prefix(sql, "KILL CONNECTION"))
-		return true;
-	end_connection(late.f, TAKE_PTR(late.connection));
-	return false;
-}
-
-static void a_lock_that_ends_by_itself_is_no_error(void **state)
-{
-	struct fixture *f = *state;
-
-	fixture_close(f);
-	late.f = f;
-	before_statement = end_before_the_kill;
-	fixture_open(f);
-	assert_null(before_statement);
-	assert_ok(fixture_commit(f, batch_with_mapping("v", VM_A, "/dev/vdb")));
-}
-
-static void the_lock_of_the_one_that_took_over_is_left_alone(void **state)
-{
-	struct fixture *f = *state;
-	MYSQL *other = take_lock(f);
-
-	fixture_mariadb_run(f, "UPDATE volume_daemon_lease SET holder = 'other'");
-	assert_replaced(f, batch_with_mapping("v", VM_A, "/dev/vdb"));
-	assert_int_equal(mysql_ping(other), 0);
-	mysql_close(other);
-}
-
-/* Somebody else's transaction holds the row until it gives way. */
+/* Another client's transaction holds the row until it is committed. */
 static void a_locked_row_is_waited_for(void **state)
 {
 	struct fixture *f = *state;
@@ -491,7 +322,6 @@ int main(void)
 {
 #define T(NAME) cmocka_unit_test_setup_teardown(NAME, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
-		T(a_second_daemon_is_kept_out),
 		T(a_newer_store_is_left_alone),
 		T(a_store_of_every_version_is_brought_up),
 		T(a_migration_goes_on_where_it_stopped),
@@ -504,10 +334,6 @@ int main(void)
 		T(long_texts_come_back_whole),
 		T(what_is_too_long_is_refused_alone),
 		T(a_cut_connection_is_made_anew),
-		T(one_that_was_replaced_writes_nothing),
-		T(a_lock_that_is_left_is_taken_back),
-		T(a_lock_that_ends_by_itself_is_no_error),
-		T(the_lock_of_the_one_that_took_over_is_left_alone),
 		T(a_locked_row_is_waited_for),
 		T(a_table_that_is_gone_is_told),
 		T(no_host_that_works_is_told),

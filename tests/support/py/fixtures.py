@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Fixtures of several suites: a conftest.py imports the ones that its tests take."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from .harness import World
+
+
+@pytest.fixture
+def make_world(tmp_path):
+    """Makes worlds with keys of their own in the configuration: make_world(device={"wait": "1s"});
+    with start=False nothing runs yet but the cloud."""
+    with ExitStack() as stack:
+        count = 0
+
+        def make(start=True, **changes):
+            nonlocal count
+            count += 1
+            folder = tmp_path / str(count)
+            folder.mkdir()
+            world = World(folder, **changes)
+            stack.callback(world.close)
+            return world.start() if start else world
+
+        yield make

@@ -1,0 +1,43 @@
+"""The daemon's store under test: which kind the environment's VOLD_STORE says (sqlite, mariadb, galera).
+
+One server, or one cluster, serves all worlds of a run; each world has a database of its own in it.
+"""
+
+import os
+import sqlite3
+from contextlib import closing
+from functools import cache
+
+from .mariadb import Galera, MariaDB
+
+KIND = os.environ.get("VOLD_STORE", "sqlite")
+
+
+class SqliteFile:
+    def __init__(self, folder):
+        self.path = folder / "volume-daemon.db"
+        self.settings = {"url": f"sqlite://{self.path}"}
+
+    def rows(self, sql):
+        """The rows of a statement, as texts; only while no daemon has the file."""
+        with closing(sqlite3.connect(self.path)) as store, store:
+            return [["NULL" if value is None else str(value) for value in row]
+                    for row in store.execute(sql)]
+
+
+@cache
+def server():
+    return MariaDB().start()
+
+
+@cache
+def cluster():
+    return Galera().start()
+
+
+def new_store(folder):
+    if KIND == "sqlite":
+        return SqliteFile(folder)
+    if KIND == "galera":
+        return cluster().database()
+    return server().database()

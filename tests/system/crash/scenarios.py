@@ -1,0 +1,207 @@
+"""The operations that are killed: how each begins, how it must end, and what is true afterwards.
+
+An operation that is new needs a row here, and one that is taken back for each step that can be;
+the tests fail for a step of the daemon's tables that no row reaches.
+"""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import cloudsim
+from support.py.harness import program
+from support.py.nbd import NBDClient
+
+
+def steps():
+    """The daemon's step tables: rows of operation, step and whether it can be taken back."""
+    done = subprocess.run([program("steps")], capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+class Before(NamedTuple):
+    """What there was before the operation began."""
+
+    volume: str                         # it is about; a create must leave this one alone
+    client: NBDClient | None
+    operations: frozenset
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    operation: str
+    path: str                           # of the POST; DELETE when there is no body
+    body: dict | None = None
+    attached: bool = False              # before
+    kept: bool = False                  # before: detached with its name kept
+    client: bool = False                # of its export, connected all the time
+    status: str = "completed"
+    faults: tuple = ()                  # what makes it fail
+    fails_at: str | None = None         # the step that does
+    config: dict = field(default_factory=dict)
+
+    def __str__(self):
+        return self.name
+
+    @property
+    def undone(self):
+        return self.status != "completed"
+
+    @property
+    def served(self):
+        """Whether volumes have names and exports."""
+        return self.config is _SERVED
+
+    def prepare(self, world):
+        """Make everything as it is to be before; a Before."""
+        volume, client = world.volume(name="old one"), None
+        if self.attached or self.kept:
+            world.daemon.completed(world.daemon.attach(volume))
+        if self.client:
+            client = world.connect(volume)
+            client.write(1)
+        if self.kept:
+            world.daemon.completed(world.daemon.detach(volume, keep_name=True))
+            world.cloud.plug_disk(cloudsim.GIB, "another disk")     # gets the kernel's name
+        world.cloud.set_faults(list(self.faults))
+        world.cloud.clear_requests()
+        operations = frozenset(r["id"] for r in world.daemon.get("/api/v1/operations"))
+        return Before(volume, client, operations)
+
+    def begin(self, world, volume):
+        """Ask for it. The operation's id, or None when the daemon died before it could answer."""
+        verb = "POST" if self.body is not None else "DELETE"
+        try:
+            answer = world.daemon.rest(verb, self.path.format(volume), self.body or None)
+        except OSError:
+            return None
+        assert answer.status == 201, answer
+        return answer.json["id"]
+
+    def check(self, world, before, record):
+        """Everything happened once, or, when there is no record or it was taken back, nothing."""
+        volume = before.volume
+        done = record is not None and record["status"] == "completed"
+        assert record is None or record["status"] == self.status, record
+        new = [v for v in world.data_volumes() if v["id"] != volume]
+        assert len(new) == (done and self.operation == "create"), new
+        if new:
+            assert (new[0]["id"], new[0]["name"]) == (record["volume_id"], "new one")
+        row = world.cloud.volume(volume)
+        assert row["removed"] == (done and self.operation == "delete")
+        old_vm = cloudsim.APPLIANCE_VM if self.attached else None
+        vm = {"attach": self.body and self.body.get("vm_id"), "detach": None, "delete": None,
+              "create": None, "resize": old_vm}[self.operation] if done else old_vm
+        assert row["vm"] == vm
+        size = self.body["size"] if done and self.operation == "resize" else cloudsim.GIB
+        assert row["size"] == size
+        disks = [world.path(name) for name in world.disks_of(volume)]
+        mappings = world.daemon.get("/api/v1/mappings")["mappings"]
+        assert [m["volume_id"] for m in mappings] == ([volume] if vm else [])
+        assert len(disks) == (vm == cloudsim.APPLIANCE_VM)
+        if disks:
+            assert (mappings[0]["device_path"], mappings[0]["size"]) == (disks[0], size)
+            world.assert_is(disks[0], volume)
+        if self.served:
+            keeps = self.kept or (done and bool(self.body.get("keep_name")))
+            check_served(world, volume, before.client, disks[0] if disks else None, keeps)
+
+
+def map_of(world, volume):
+    """A volume's map, as maps.c keeps it: name, table, number and size of the disk, state."""
+    try:
+        return os.readlink(world.folder / "disks/dev/maps" / volume).split()
+    except FileNotFoundError:
+        return None
+
+
+def check_served(world, volume, client, path, keeps):
+    """The name and the export lead to the disk, wait for it to come back, or are gone."""
+    name = f"vol{volume[:8]}"
+    if path:
+        number = (world.folder / "disks/block" / os.path.basename(path) / "dev").read_text()
+        assert map_of(world, volume) == [name, "linear", number.strip(), str(cloudsim.GIB), "runs"]
+        (client or world.connect(volume)).write(2)
+        assert os.path.samefile(world.path(f"mapper/{name}"), path)
+        with open(path, "rb") as disk:
+            assert disk.read(4096) == b"\2" * 4096
+    elif keeps:
+        assert map_of(world, volume)[0] == name and map_of(world, volume)[-1] == "suspended"
+        again = world.daemon.completed(world.daemon.attach(volume))["response"]
+        assert again["persistent_device_name"] == name
+        check_served(world, volume, client, again["device_path"], keeps)
+    else:
+        assert map_of(world, volume) is None
+        assert world.daemon.get("/api/v1/exports")["exports"] == []
+        if client:
+            client.say("write 0 512", "write failed")
+
+
+# The map waits for as long as the test takes, and longer.
+_SERVED = {"device": {"stable_names": "yes", "hold_seconds": "3600"},
+           "export": {"engine": "qemu-storage-daemon"}}
+_NEW = {"name": "new one", "size": cloudsim.GIB, "disk_offering_id": cloudsim.OFFERING_CUSTOM,
+        "zone_id": cloudsim.ZONE}
+_HERE, _THERE = {"vm_id": cloudsim.APPLIANCE_VM}, {"vm_id": cloudsim.OTHER_VM}
+_KEEP, _FORCE = {"keep_name": True}, {"force": True}
+_FAILS = {"do": "job_fail", "code": 530, "times": 0}
+_CREATE, _ATTACH = "/api/v1/volumes", "/api/v1/volumes/{}/attach"
+_DETACH, _DELETE = "/api/v1/volumes/{}/detach", "/api/v1/volumes/{}"
+_RESIZE, _LARGER = "/api/v1/volumes/{}/resize", {"size": 2 * cloudsim.GIB}
+
+SCENARIOS = (
+    Scenario("create", "create", _CREATE, _NEW),
+    Scenario("attach", "attach", _ATTACH, _HERE),
+    Scenario("attach elsewhere", "attach", _ATTACH, _THERE),
+    Scenario("detach", "detach", _DETACH, {}, attached=True),
+    Scenario("detach under a client that waits", "detach", _DETACH, _KEEP, attached=True,
+             client=True, config=_SERVED),
+    Scenario("attach of what a client waits for", "attach", _ATTACH, _HERE, kept=True,
+             client=True, config=_SERVED),
+    Scenario("detach by force", "detach", _DETACH, _FORCE, attached=True, client=True,
+             config=_SERVED),
+    Scenario("resize", "resize", _RESIZE, _LARGER, attached=True),
+    Scenario("resize, detached", "resize", _RESIZE, _LARGER),
+    Scenario("delete, attached", "delete", _DELETE, attached=True),
+    Scenario("delete", "delete", _DELETE),
+    Scenario("create that fails", "create", _CREATE, _NEW, status="failed",
+             fails_at="await-job", faults=({**_FAILS, "command": "createVolume"},)),
+    Scenario("attach that fails", "attach", _ATTACH, _HERE, status="failed",
+             fails_at="await-job", faults=({**_FAILS, "command": "attachVolume"},)),
+    Scenario("attach without a device", "attach", _ATTACH, _HERE, status="failed",
+             fails_at="await-device",
+             faults=({"do": "no_plug", "command": "attachVolume", "times": 0},),
+             config={"device": {"wait": "500ms"}}),
+    Scenario("attach without an NBD server", "attach", _ATTACH, _HERE, status="failed",
+             fails_at="export",
+             config={"device": {"wait": "500ms"},
+                     "export": {"engine": "qemu-storage-daemon", "listen": "127.0.0.1:1",
+                                "qmp_socket": "/nowhere/qmp.sock"}}),
+    Scenario("detach that fails", "detach", _DETACH, {}, attached=True, status="failed",
+             fails_at="await-job", faults=({**_FAILS, "command": "detachVolume"},)),
+    Scenario("detach under a client that fails", "detach", _DETACH, _KEEP, attached=True,
+             client=True, config=_SERVED, status="failed", fails_at="await-job",
+             faults=({**_FAILS, "command": "detachVolume"},)),
+    Scenario("detach by force that fails", "detach", _DETACH, _FORCE, attached=True,
+             config=_SERVED, status="failed", fails_at="await-job",
+             faults=({**_FAILS, "command": "detachVolume"},)),
+    Scenario("delete that fails", "delete", _DELETE, attached=True, status="failed",
+             fails_at="await-job", faults=({**_FAILS, "command": "detachVolume"},)),
+)
+
+
+def moments():
+    """Every commit there is: (scenario, its name). The first and the last are no steps."""
+    rows = steps()
+    for scenario in SCENARIOS:
+        own = [row for row in rows if row["operation"] == scenario.operation]
+        if scenario.undone:
+            last = next(i for i, row in enumerate(own) if row["step"] == scenario.fails_at)
+            names = [f"undo {row['step']}" for row in own[:last + 1] if row["undo"]]
+        else:
+            names = ["accept", *(row["step"] for row in own)]
+        for name in (*names, "end"):
+            yield scenario, name

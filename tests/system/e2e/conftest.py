@@ -1,0 +1,22 @@
+"""Worlds for tests; see harness.py of support. The programs come from the build directory VOLD_BUILD names."""
+
+import pytest
+from support.py.fixtures import make_world  # noqa: F401  (a fixture)
+from support.py.harness import World
+
+
+@pytest.fixture
+def world(make_world):
+    """A cloud, a bus and a daemon that knows them."""
+    return make_world()
+
+
+@pytest.fixture(scope="module")
+def shared_world(tmp_path_factory):
+    """One world for all tests of a file that leave it as it was."""
+    folder = tmp_path_factory.mktemp("shared")
+    world = World(folder)
+    try:
+        yield world.start()
+    finally:
+        world.close()

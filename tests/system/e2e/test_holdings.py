@@ -1,0 +1,82 @@
+"""What a process holds too much is noticed: this one plays the daemon that leaks."""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+from contextlib import ExitStack
+
+import pytest
+from support.py.holdings import THREADS_OF_A_KIND, Holdings, processes_of
+from support.py.waiting import eventually
+
+STORE = "/nowhere/store"
+
+
+@pytest.fixture
+def leaks(tmp_path):
+    """A function that returns what has leaked since now."""
+    before = Holdings(os.getpid(), str(tmp_path))
+    return lambda port=0: Holdings(os.getpid(), str(tmp_path)).leaks(before, port, STORE)
+
+
+def test_nothing(leaks):
+    assert leaks() == []
+
+
+def test_a_file(leaks, tmp_path):
+    with open(tmp_path / "file", "wb"):
+        assert leaks() == [f"1 more descriptors of {tmp_path}/file"]
+    assert leaks() == []
+
+
+def test_a_pipe(leaks):
+    ends = os.pipe()
+    assert len(leaks()) == 1 and "pipe:" in leaks()[0]
+    for end in ends:
+        os.close(end)
+    assert leaks() == []
+
+
+def test_a_socket_without_a_peer(leaks):
+    with socket.socket():
+        assert len(leaks()) == 1 and "not connected" in leaks()[0]
+    assert leaks() == []
+
+
+def test_a_client_that_has_gone(leaks):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        client = socket.create_connection(("127.0.0.1", port))
+        with server.accept()[0]:
+            assert leaks(port) == []
+            client.close()
+            eventually(lambda: leaks(port), "it is noticed")
+            assert "whose client has gone" in leaks(port)[0]
+        assert leaks(port) == []
+
+
+def test_a_process_nobody_waits_for(leaks):
+    process = subprocess.Popen(["sleep", "1000"])
+    assert leaks() == []
+    found = processes_of(os.getpid(), "/nowhere")
+    (child,) = (child for child in found if child.pid == process.pid)
+    assert child.runs()
+    process.send_signal(signal.SIGKILL)
+    eventually(lambda: not child.runs(), "it has ended")
+    assert len(leaks()) == 1 and "nobody waited for it" in leaks()[0]
+    process.wait()
+    assert leaks() == []
+
+
+def test_threads(leaks):
+    gate = threading.Event()
+    with ExitStack() as stack:
+        for _ in range(THREADS_OF_A_KIND + 1):
+            thread = threading.Thread(target=gate.wait)
+            thread.start()
+            stack.callback(thread.join)
+        stack.callback(gate.set)
+        assert len(leaks()) == 1 and "more threads" in leaks()[0]
+    eventually(lambda: leaks() == [], "they have ended")

@@ -1,0 +1,396 @@
+"""A volume's whole life, over each surface, and every method on every surface.
+
+There is one table of methods, and three surfaces are made from it. These tests hold them to that:
+the same questions are asked over REST, D-Bus and volumectl, and the answers must be the same
+objects with the contract's names and types. A row of the table without an example here fails.
+"""
+
+from xml.etree import ElementTree
+
+import cloudsim
+import pytest
+from support.py import shapes
+
+from .surfaces import SURFACES, Refused, interface, methods, object_path
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture(params=SURFACES)
+def surface(request, world):
+    surface = SURFACES[request.param](world)
+    yield surface
+    surface.close()
+
+
+def create(surface, gib=1, **more):
+    return surface.completed("volume.create", name="data", size=gib * cloudsim.GIB,
+                             disk_offering_id=cloudsim.OFFERING_CUSTOM, zone_id=cloudsim.ZONE,
+                             **more)
+
+
+# ---- the life ----
+
+def test_whole_life(world, surface):
+    created = create(surface, gib=3)
+    volume = created["volume_id"]
+    assert created["type"] == "create" and "vm_id" not in created
+    assert [v["id"] for v in world.data_volumes()] == [volume]
+    assert world.cloud.volume(volume)["name"] == "data"
+    assert world.cloud.volume(volume)["size"] == 3 * cloudsim.GIB
+
+    attached = surface.completed("volume.attach", volume_id=volume, vm_id=cloudsim.APPLIANCE_VM)
+    response = attached["response"]
+    path = response["device_path"]
+    assert attached["vm_id"] == response["vm_id"] == cloudsim.APPLIANCE_VM
+    assert response["size"] == 3 * cloudsim.GIB and response["matched_by"] == "identity"
+    assert response["by_id_path"] == f"/dev/disk/by-id/virtio-{cloudsim.serial_of(volume)}"
+    world.assert_is(path, volume)
+
+    shown = shapes.VOLUME.check(surface.ask("volume.get", volume_id=volume))
+    assert (shown["volume_id"], shown["vm_id"], shown["device_path"]) == \
+        (volume, cloudsim.APPLIANCE_VM, path)
+    assert shown["state"] == "Ready" and shown["size"] == 3 * cloudsim.GIB
+    assert shown["name"] == shown["cloudstack_data"]["name"] == "data"
+    assert shown["linux_data"]["device_path"] == path
+    assert shown["last_operation"] == {"id": attached["id"], "type": "attach",
+                                       "status": "completed"}
+    mapping = shapes.MAPPING.check(surface.ask("volume.device", volume_id=volume))
+    assert (mapping["device_path"], mapping["volume_uuid"], mapping["linux_state"]) == \
+        (path, volume, "detected")
+    assert mapping["cloudstack_device_id"] == world.cloud.volume(volume)["deviceid"]
+
+    detached = surface.completed("volume.detach", volume_id=volume)
+    assert detached["response"]["device_path"] == path
+    assert detached["vm_id"] == cloudsim.APPLIANCE_VM
+    assert world.disks_of(volume) == [] and world.cloud.volume(volume)["vm"] is None
+    with pytest.raises(Refused) as refused:
+        surface.ask("volume.device", volume_id=volume)
+    assert refused.value.word == "NOT_FOUND"
+    assert "device_path" not in surface.ask("volume.get", volume_id=volume)
+
+    deleted = surface.completed("volume.delete", volume_id=volume)
+    assert deleted["volume_id"] == volume
+    assert world.data_volumes() == []
+    with pytest.raises(Refused) as refused:
+        surface.ask("volume.get", volume_id=volume)
+    assert refused.value.word == "NOT_FOUND"
+
+    history = shapes.OPERATION.check_all(surface.ask("operation.list"))
+    assert [o["id"] for o in history] == \
+        [deleted["id"], detached["id"], attached["id"], created["id"]]
+    assert {o["status"] for o in history} == {"completed"}
+
+
+def test_delete_detaches_first(world, surface):
+    volume, path = world.attached()
+    record = surface.completed("volume.delete", volume_id=volume)
+    assert record["volume_id"] == volume
+    assert world.data_volumes() == [] and world.disks_of(volume) == []
+    with pytest.raises(Refused):
+        surface.ask("device.volume", device=path)
+
+
+def test_size_is_rounded_up_and_the_real_one_reported(world, surface):
+    record = surface.completed("volume.create", name="odd", size=cloudsim.GIB + 1,
+                               disk_offering_id=cloudsim.OFFERING_CUSTOM, zone_id=cloudsim.ZONE)
+    assert world.cloud.volume(record["volume_id"])["size"] == 2 * cloudsim.GIB
+    assert record["response"]["size"] == 2 * cloudsim.GIB
+    assert record["request"]["size"] == cloudsim.GIB + 1
+
+
+def test_names_keep_their_letters(world, surface):
+    name = "Größe 5 µ & ?=# \"'\\ 数据"
+    record = surface.completed("volume.create", name=name, size=cloudsim.GIB,
+                               disk_offering_id=cloudsim.OFFERING_CUSTOM, zone_id=cloudsim.ZONE)
+    assert world.cloud.volume(record["volume_id"])["name"] == name
+    assert surface.ask("volume.get", volume_id=record["volume_id"])["name"] == name
+
+
+def test_the_longest_name_there_may_be(world, surface):
+    name = "ü" * 255
+    record = surface.completed("volume.create", name=name, size=cloudsim.GIB,
+                               disk_offering_id=cloudsim.OFFERING_CUSTOM, zone_id=cloudsim.ZONE)
+    assert world.cloud.volume(record["volume_id"])["name"] == name
+
+
+def test_what_is_not_there(world, surface):
+    for name, arguments, code in (
+            ("volume.attach", {"volume_id": NOBODY, "vm_id": cloudsim.APPLIANCE_VM}, "NOT_FOUND"),
+            ("volume.detach", {"volume_id": NOBODY}, "NOT_FOUND"),
+            ("volume.delete", {"volume_id": NOBODY}, "NOT_FOUND"),
+            ("volume.resize", {"volume_id": NOBODY, "size": cloudsim.GIB}, "NOT_FOUND"),
+            ("volume.attach", {"volume_id": world.volume(), "vm_id": NOBODY}, "CLOUDSTACK_ERROR")):
+        record = surface.done(name, **arguments)
+        assert (record["status"], record["error_code"]) == ("failed", code), record
+        assert NOBODY in record["error"], record
+
+
+def test_everything_is_told_alike_after_a_restart(world):
+    """What lived in memory comes from the store now."""
+    volume, _ = world.attached()
+    world.daemon.failed(world.daemon.attach(volume))
+    world.daemon.completed(world.daemon.create(gib=2))
+    paths = ["/api/v1/operations", f"/api/v1/volumes/{volume}/device", "/api/v1/mappings",
+             "/api/v1/devices"]
+    paths += [f"/api/v1/operations/{o['id']}" for o in world.daemon.get(paths[0])]
+    before = [world.daemon.get(path) for path in paths]
+    world.daemon.stop()
+    world.daemon.start()
+    assert [world.daemon.get(path) for path in paths] == before
+
+
+# ---- every method on every surface ----
+
+def volume_attach(world, surface):
+    record = surface.completed("volume.attach", volume_id=world.volume(),
+                               vm_id=cloudsim.APPLIANCE_VM)
+    assert record["type"] == "attach"
+
+
+def volume_detach(world, surface):
+    volume, path = world.attached()
+    record = surface.completed("volume.detach", volume_id=volume, force=False)
+    assert (record["type"], record["response"]["device_path"]) == ("detach", path)
+
+
+def volume_delete(world, surface):
+    volume = world.volume()
+    assert surface.completed("volume.delete", volume_id=volume)["type"] == "delete"
+
+
+def volume_resize(world, surface):
+    volume, path = world.attached()
+    record = surface.completed("volume.resize", volume_id=volume, size=2 * cloudsim.GIB)
+    assert (record["type"], record["response"]["device_path"]) == ("resize", path)
+    # 1 byte more is 1 GiB more.
+    record = surface.completed("volume.resize", volume_id=volume, size=2 * cloudsim.GIB + 1,
+                               allow_shrink=True)
+    assert (record["response"]["previous_size"], record["response"]["size"]) == \
+        (2 * cloudsim.GIB, 3 * cloudsim.GIB)
+
+
+def volume_create(world, surface):
+    note = {"purpose": "test", "count": 3, "nested": {"yes": True}}
+    record = create(surface, metadata=note)
+    assert record["request"]["metadata"] == note
+
+
+def volume_list(world, surface):
+    wanted = {create(surface, gib)["volume_id"] for gib in (1, 2, 3)}
+    found = shapes.VOLUME.check_all(surface.ask("volume.list", name="data"))
+    assert {v["volume_id"] for v in found} == wanted
+    assert len(surface.ask("volume.list", name="data", limit=2)) == 2
+    assert surface.ask("volume.list", vm_id=cloudsim.STOPPED_VM, name="data") == []
+
+
+def volume_get(world, surface):
+    volume = world.volume(2, name="behind")
+    shown = shapes.VOLUME.check(surface.ask("volume.get", volume_id=volume))
+    assert (shown["name"], shown["size"]) == ("behind", 2 * cloudsim.GIB)
+    assert "vm_id" not in shown
+
+
+def volume_device(world, surface):
+    volume, path = world.attached()
+    mapping = shapes.MAPPING.check(surface.ask("volume.device", volume_id=volume))
+    assert mapping["device_path"] == path
+
+
+def vm_volumes(world, surface):
+    volume, _ = world.attached()
+    found = shapes.VOLUME.check_all(surface.ask("vm.volumes", vm_id=cloudsim.APPLIANCE_VM))
+    root = world.cloud.world.root_volume(cloudsim.APPLIANCE_VM).id
+    assert {v["volume_id"] for v in found} == {volume, root}
+    assert surface.ask("vm.volumes", vm_id=NOBODY) == []
+
+
+def mapping_list(world, surface):
+    assert surface.ask("mapping.list") == []
+    pairs = {world.attached(), world.attached(2)}
+    found = shapes.MAPPING.check_all(surface.ask("mapping.list"))
+    assert {(m["volume_id"], m["device_path"]) for m in found} == pairs
+
+
+def device_list(world, surface):
+    volume, path = world.attached()
+    found = shapes.DEVICE.check_all(surface.ask("device.list"))
+    by_path = {d["device_path"]: d for d in found}
+    assert by_path.keys() == {world.path("vda"), path}
+    assert by_path[path]["volume_id"] == volume
+    assert by_path[path]["serial"] == cloudsim.serial_of(volume)
+    assert "volume_id" not in by_path[world.path("vda")]
+
+
+def device_volume(world, surface):
+    volume, path = world.attached()
+    answer = surface.ask("device.volume", device=path)
+    assert (answer["volume_id"], answer["device_path"]) == (volume, path)
+
+
+def operation_list(world, surface):
+    assert surface.ask("operation.list") == []
+    volume, _ = world.attached()
+    world.daemon.completed(world.daemon.detach(volume))
+    both = shapes.OPERATION.check_all(surface.ask("operation.list", volume_id=volume))
+    assert [o["type"] for o in both] == ["detach", "attach"]
+    assert surface.ask("operation.list", type="attach", status="completed") == both[1:]
+    assert surface.ask("operation.list", limit=1) == both[:1]
+    assert surface.ask("operation.list", cursor=both[0]["id"]) == both[1:]
+    assert surface.ask("operation.list", until=both[0]["created_at"]) == both[1:]
+    assert surface.ask("operation.list", since=both[0]["created_at"]) == both[:1]
+
+
+def operation_get(world, surface):
+    volume = world.volume()
+    record = world.daemon.completed(world.daemon.attach(volume))
+    assert surface.ask("operation.get", operation_id=record["id"]) == record
+
+
+def operation_cancel(world, surface):
+    world.cloud.set(job_delay=3600)
+    operation = world.daemon.attach(world.volume())
+    world.cloud.wait_request("queryAsyncJobResult")
+    shapes.OPERATION.check(surface.ask("operation.cancel", operation_id=operation["id"]))
+    world.cloud.restart(effects=False)      # what never ends would never be taken back
+    record = world.daemon.ended(operation)
+    assert (record["status"], record["error_code"]) == ("cancelled", "CONFLICT")
+    with pytest.raises(Refused) as refused:
+        surface.ask("operation.cancel", operation_id=operation["id"])
+    assert refused.value.word == "CONFLICT"
+
+
+def admin_force_sync(world, surface):
+    volume, _ = world.attached()
+    assert shapes.check_sync(surface.ask("admin.force-sync"))["drift"] == []
+    world.cloud.detach_behind(volume)
+    report = shapes.check_sync(surface.ask("admin.force-sync", dry_run=True))
+    assert [d["volume_id"] for d in report["failed"]] == [volume] and report["dry_run"]
+    report = shapes.check_sync(surface.ask("admin.force-sync", dry_run=False))
+    assert [d["kind"] for d in report["repaired"]] == ["detached-outside"]
+
+
+def health_get(world, surface):
+    health = shapes.HEALTH.check(surface.ask("health.get"))
+    assert health["status"] == health["cloudstack_health"] == "healthy"
+    assert health["details"]["appliance_id"] == cloudsim.APPLIANCE_VM
+    assert health["details"]["device_count"] == 1
+
+
+def served(world):
+    """A volume that is served, in a world that serves volumes from now on."""
+    world.daemon.stop()
+    world.daemon.configure(export={"engine": "qemu-storage-daemon"})
+    world.daemon.start().wait_healthy()
+    return world.attached()[0]
+
+
+def export_create(world, surface):
+    volume = served(world)
+    surface.ask("export.delete", volume_id=volume)
+    made = shapes.EXPORT.check(surface.ask("export.create", volume_id=volume, vm_name="db1"))
+    assert (made["volume_id"], made["status"], made["vm_name"]) == (volume, "active", "db1")
+
+
+def export_list(world, surface):
+    assert surface.ask("export.list") == []
+    volume = served(world)
+    found = shapes.EXPORT.check_all(surface.ask("export.list", status="active"))
+    assert [e["volume_id"] for e in found] == [volume]
+    assert surface.ask("export.list", volume_id=NOBODY) == []
+
+
+def export_get(world, surface):
+    volume = served(world)
+    export = shapes.EXPORT.check(surface.ask("export.get", volume_id=volume))
+    assert export["export_name"] == f"migration-vol-{volume}"
+    assert export["clients"] == {"addresses": [], "certain": True}
+
+
+def export_delete(world, surface):
+    volume = served(world)
+    surface.ask("export.delete", volume_id=volume, force=True)
+    with pytest.raises(Refused) as refused:
+        surface.ask("export.get", volume_id=volume)
+    assert refused.value.word == "NOT_FOUND"
+
+
+def export_validate(world, surface):
+    served(world)
+    assert shapes.check_validation(surface.ask("export.validate")) == []
+
+
+def export_cleanup(world, surface):
+    served(world)
+    report = shapes.check_cleanup(surface.ask("export.cleanup", dry_run=True))
+    assert (report["checked"], report["orphaned"], report["dry_run"]) == (1, [], True)
+
+
+def export_cleanup_age(world, surface):
+    served(world)
+    report = shapes.check_cleanup(surface.ask("export.cleanup-age", max_age_hours=24))
+    assert (report["checked"], report["orphaned"], report["dry_run"]) == (1, [], True)
+
+
+def export_orphans(world, surface):
+    served(world)
+    orphans = shapes.ORPHANS.check(surface.ask("export.orphans"))
+    assert orphans["orphaned_exports_count"] == 0
+
+
+@pytest.mark.parametrize("name", methods())
+def test_every_method(world, surface, name):
+    globals()[name.replace(".", "_").replace("-", "_")](world, surface)
+    assert name in surface.answered
+
+
+def test_surfaces_have_the_tables_methods(world):
+    """A method of a surface that is not in the table would not be tested above."""
+    xml = ElementTree.fromstring(interface("Manager"))
+    assert {m.get("name") for m in xml.iter("method")} == {m.member for m in methods().values()}
+    for word in ("Volume", "Operation", "Export"):
+        xml = ElementTree.fromstring(interface(word))
+        assert {m.get("name") for m in xml.iter("method")} == \
+            {m.object_member for m in methods().values()
+             if m.scope == word.upper() and m.object_member}
+    text = world.daemon.ctl("help").stdout.split("Commands:\n")[1].split("\n\n")[0]
+    assert {line.split()[0] for line in text.splitlines()} == \
+        {m.command for m in methods().values()} | {"wait", "watch", "store", "help"}
+    for method in methods().values():
+        answer = world.daemon.rest("OPTIONS", method.path.replace("{", "").replace("}", ""))
+        assert method.verb in answer.headers["Allow"], method
+
+
+# ---- methods on objects ----
+
+def test_methods_of_a_volumes_own_object(world):
+    bus = SURFACES["bus"](world)
+    try:
+        volume = bus.completed("volume.create", name="data", size=cloudsim.GIB,
+                               disk_offering_id=cloudsim.OFFERING_CUSTOM,
+                               zone_id=cloudsim.ZONE)["volume_id"]
+        seen = []
+        for name, arguments in (("volume.attach", {"vm_id": cloudsim.APPLIANCE_VM}),
+                                ("volume.resize", {"size": 2 * cloudsim.GIB}),
+                                ("volume.detach", {}), ("volume.delete", {})):
+            path = bus.on_object(name, volume, **arguments)
+            record = next(o for o in world.daemon.get("/api/v1/operations")
+                          if object_path("operation", o["id"]) == path)
+            assert world.daemon.completed(record)["volume_id"] == volume
+            seen.append(record["type"])
+        assert seen == ["attach", "resize", "detach", "delete"]
+    finally:
+        bus.close()
+
+
+def test_cancel_on_an_operations_own_object(world):
+    world.cloud.set(job_delay=3600)
+    operation = world.daemon.attach(world.volume())
+    world.cloud.wait_request("queryAsyncJobResult")
+    bus = SURFACES["bus"](world)
+    try:
+        bus.on_object("operation.cancel", operation["id"])
+    finally:
+        bus.close()
+    world.cloud.restart(effects=False)
+    assert world.daemon.ended(operation)["status"] == "cancelled"

@@ -1,0 +1,104 @@
+"""One world in which operations meet one fault, each at a call of its own."""
+
+from support.py.harness import World
+from support.py.secrecy import everything_said
+
+from .kinds import TIMEOUT_MS, outcome
+from .operations import ALL_CALLS, CALLS, make_operations
+
+# A disk that never comes is waited for in vain; one whose name still belongs to a volume that is
+# held up in its detachment comes when that has ended.
+WAIT_IN_VAIN, WAIT = "2s", "60s"
+
+
+def requests_of(operation):
+    """The requests about an operation's volume."""
+    cloud = operation.world.cloud
+    id = operation.volume or operation.record and operation.record["volume_id"]
+    jobs = {job["jobid"] for job in cloud.state()["jobs"] if id and job["volume"] == id}
+    return [r for r in cloud.requests()
+            if r["params"].get("jobid") in jobs or id and r["params"].get("id") == id
+            or r["params"].get("name", "").startswith(operation.name)]
+
+
+class Lot:
+    """What is wrong with an operation's end is kept in `errors`, for the test of that cell."""
+
+    def __init__(self, folder, fault, times=1, window=0.0):
+        """With `times` 0 the fault lasts for a window of so many seconds, and then is over."""
+        self.fault, self.times, self.window = fault, times, window
+        self.calls = self.calls_of(fault)
+        # With a request for everybody lists do not travel together, and each is met alone.
+        self.world = World(folder, cloud={"timeout": f"{TIMEOUT_MS}ms", "job_wait": "60s",
+                                          "parallel": 256},
+                           device={"wait": WAIT_IN_VAIN if fault.in_guest else WAIT})
+        self.world.cloud.set(max_data_volumes=100)
+
+    @staticmethod
+    def calls_of(fault):
+        return [call for call in ALL_CALLS if fault.meets(call)]
+
+    def run(self):
+        try:
+            self._run(self.world.start())
+            self.world.daemon.stop()
+        finally:
+            self.world.close()
+        self.details = dict(self.world.daemon.store.rows(
+            "SELECT id, COALESCE(error_details, '{}') FROM volume_operations"))
+        return self
+
+    def _run(self, world):
+        operations = make_operations(world, [call.operation for call in self.calls])
+        self.operations = dict(zip(self.calls, operations))
+        world.cloud.clear_requests()
+        world.cloud.set_faults([
+            self.fault.rule(command=call.command, nth=call.nth, times=self.times,
+                            **operation.subject)
+            for call, operation in self.operations.items()])
+        for operation in operations:
+            operation.begin()
+        if self.window:
+            self._let_it_last(world)
+        for operation in operations:
+            operation.end()
+        world.cloud.wait_idle()
+        self.errors = {call: self._check(call) for call in self.calls}
+        if not self.window:
+            self._keep_figures(world)
+        world.cloud.clear_faults()
+        self.said = dict(everything_said(world))
+        self.recovered = self._recover()
+
+    def _let_it_last(self, world):
+        before = world.daemon.health()["details"]["cloudstack_api_calls"]
+        world.cloud.pause(self.window)
+        self.api_calls = world.daemon.health()["details"]["cloudstack_api_calls"] - before
+        self._keep_figures(world)
+        world.cloud.clear_faults()
+        world.cloud.up()
+
+    def _keep_figures(self, world):
+        rules = world.cloud.state()["faults"]
+        self.struck = {call: rule["struck"] for call, rule in zip(self.calls, rules)}
+        self.all_requests = world.cloud.requests()
+        self.requests = {call: requests_of(operation)
+                         for call, operation in self.operations.items()}
+
+    def _check(self, call):
+        due = outcome(self.fault, call)
+        try:
+            self.operations[call].assert_true(due.disk_left, due.renamed, due.detached)
+        except AssertionError as error:
+            return error
+        return None
+
+    def _recover(self):
+        """Without a restart: health, and each operation once more."""
+        try:
+            self.world.daemon.wait_healthy()
+            for operation in make_operations(self.world, CALLS, "again-"):
+                operation.begin().completed()
+        except AssertionError as error:
+            return error
+        return None

@@ -1,0 +1,58 @@
+"""Trouble that lasts.
+
+Operations wait for its end, each at another call, and ask again after longer and longer pauses:
+CloudStack is shared by many, and a daemon that hammers it makes the trouble worse. When it is over
+they go on by themselves.
+"""
+
+from collections import Counter
+
+import pytest
+from support.py.secrecy import assert_no_secret
+
+from .kinds import FAULTS, outcome
+from .lot import Lot
+
+WINDOW = 5.0
+
+
+def passes(fault):
+    """Does every operation survive it, however long it lasts?"""
+    return not fault.about_jobs and all(not outcome(fault, call).code and outcome(fault, call).renamed
+                                        for call in Lot.calls_of(fault))
+
+
+def most_in(seconds):
+    """What one command may be asked for on one account: the steps' pauses double from half a
+    second, those between two looks at a job from the shortest. Without pauses it is hundreds."""
+    return 10 + 2 * seconds
+
+
+LASTING = [fault for fault in FAULTS if passes(fault)]
+
+
+@pytest.mark.parametrize("fault", LASTING, ids=str)
+def test_lasting(tmp_path, fault):
+    lot = Lot(tmp_path, fault, 0, WINDOW).run()
+    for call, error in lot.errors.items():
+        if error:
+            raise AssertionError(str(call)) from error
+        record = lot.operations[call].record
+        assert record["status"] == "completed", (str(call), record)
+    assert sum(lot.struck.values())
+
+    times = [r["time"] for r in lot.all_requests]
+    most = most_in(max(times) - min(times))
+    for call, requests in lot.requests.items():
+        asked = Counter(r["command"] for r in requests)
+        assert max(asked.values(), default=0) <= most, f"{call}: {asked}"
+    its_own = [r for r in lot.all_requests if r["command"] == "listVolumes"
+               and not r["params"].keys() & {"id", "name"}]
+    assert len(its_own) <= most
+    # What never arrives the cloud cannot count.
+    assert lot.api_calls <= most_in(WINDOW) * (len(lot.calls) + 1)
+
+    if lot.recovered:
+        raise lot.recovered
+    for where, text in lot.said.items():
+        assert_no_secret(lot.world, where, text)

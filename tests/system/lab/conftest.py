@@ -1,0 +1,93 @@
+"""One appliance for a worker's whole session; for each test a new cloud and a daemon without a past.
+
+The daemon comes from the meson build directory named in the environment variable VOLD_BUILD. The
+cloud runs on the host and plugs its disks into the appliance. A test gets all three as `lab`.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import cloudsim
+from cloudsim.world import World
+import pytest
+
+from .agent import AgentError
+from .product import Product
+from .scene import PROGRAMS, Lab
+from .vm import Appliance, CommandFailed
+
+# The cloud invents its ids from a seed, so the root volume's can be known before any cloud runs.
+ROOT_VOLUME = World(0, cloudsim.ZONE, cloudsim.APPLIANCE_VM).root_volume(cloudsim.APPLIANCE_VM).id
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slowest: begins first, so that no appliance is left with it at the end")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("slowest") is None)
+
+
+@pytest.fixture(scope="session")
+def appliance(tmp_path_factory):
+    build = os.environ.get("VOLD_BUILD")
+    if not build:
+        pytest.fail("VOLD_BUILD must name the meson build directory to test")
+    tree = tmp_path_factory.mktemp("installed")
+    install = subprocess.run(["meson", "install", "--quiet", "--no-rebuild", "-C", build,
+                              "--destdir", tree], capture_output=True, text=True, check=False)
+    if install.returncode != 0:
+        pytest.fail(f"{build} cannot be installed:\n{install.stdout}{install.stderr}")
+    programs = tree / PROGRAMS.relative_to("/")
+    programs.mkdir(parents=True, exist_ok=True)
+    for name in ("devmap_check", "swap_pause"):
+        shutil.copy(Path(build, "tests/system/lab", name), programs)
+    folder = tmp_path_factory.mktemp("appliance")
+    with Appliance(folder, cloudsim.APPLIANCE_VM, ROOT_VOLUME, overlay=tree) as vm:
+        boot(vm)
+        yield vm
+
+
+def boot(vm):
+    vm.start()
+    vm.wait_ready()
+    Product(vm).configure()
+
+
+@pytest.fixture
+def lab(appliance, tmp_path):
+    images = tmp_path / "images"
+    product = Product(appliance)
+    with cloudsim.CloudSim(plug=f"qmp:{appliance.cloud_qmp_path},{images}") as cloud:
+        appliance.connect_cloud(cloud.port)
+        product.start_afresh()
+        yield Lab(appliance, product, cloud, images, ROOT_VOLUME)
+        product.let_go()
+    if has_left_disks(appliance) or has_left_names(appliance):
+        appliance.stop()
+        boot(appliance)
+
+
+def has_left_disks(vm):
+    """Did the guest refuse to let go of a disk when the cloud closed?"""
+    nodes = vm.qmp.command("query-named-block-nodes")
+    return any(node["node-name"].startswith("sim") for node in nodes)
+
+
+def has_left_names(vm):
+    """Does something in the guest still use the name of a disk that is gone?"""
+    return vm.mapper_nodes() != ["control"]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Add to a failure what the daemon logged."""
+    report = (yield).get_result()
+    vm = getattr(item, "funcargs", {}).get("appliance")
+    if report.failed and vm:
+        try:
+            report.sections.append(("volume-daemon's journal", Product(vm).journal()))
+        except (AgentError, CommandFailed, OSError):
+            report.sections.append(("appliance's console", vm.console_tail()))

@@ -1,0 +1,104 @@
+"""What a test has in its hands: a daemon in an appliance in a cloud, and the means to compare.
+
+A volume is told by its contents: the cloud's side of a test writes a pattern into the file behind
+the volume, the guest's side reads it from a device.
+"""
+
+from pathlib import Path
+
+import cloudsim
+
+from .product import BusMonitor
+
+# Where the appliance has the programs of the tests themselves.
+PROGRAMS = Path("/usr/local/bin")
+PATTERN_SIZE = 4096
+
+
+class Lab:
+    """A daemon in an appliance in a cloud, and the hands of a test."""
+
+    def __init__(self, vm, product, cloud, images, root_volume):
+        self.vm = vm
+        self.product = product
+        self.cloud = cloud
+        self.root_volume = root_volume
+        self._images = images
+
+    def new_volume(self):
+        """A volume in the cloud, its contents marked; returns its id.
+
+        All volumes are of one size, so that size never tells them apart.
+        """
+        volume = self.cloud.put_volume(size=cloudsim.GIB)["id"]
+        self.mark(volume)
+        return volume
+
+    def mark(self, volume):
+        """Make the contents of a volume those that prove it to be that volume."""
+        (self._images / f"{volume}.img").write_bytes(pattern(volume))
+
+    def attach(self, volume):
+        """Attach a volume through the daemon; returns the device it names."""
+        return device_of(self.product.volumectl("attach", volume))
+
+    def wait(self, operation):
+        """Wait for the end of an operation; returns it."""
+        return self.product.volumectl("wait", operation)
+
+    def plug(self, volume):
+        """Plug a volume whose attach job was told to leave the guest alone."""
+        self.cloud.plug_volume(volume, cloudsim.GIB)
+
+    def contents(self, device):
+        """The part of a device where new_volume() left its mark."""
+        return self.vm.read_file(device, PATTERN_SIZE)
+
+    def contents_behind(self, volume, start, size):
+        """What the cloud has of a volume."""
+        with open(self._images / f"{volume}.img", "rb") as image:
+            image.seek(start)
+            return image.read(size)
+
+    def settle(self):
+        """Wait until the kernel and udev know of every disk plugged or unplugged so far."""
+        self.vm.run("udevadm settle")
+
+    def disks(self):
+        """The disks the kernel shows: name to serial, for a SCSI disk an empty one."""
+        listing = self.vm.run(
+            'cd /sys/block; for d in [vs]d*; do echo "$d $(cat $d/serial 2>/dev/null)"; done').out
+        return {name: serial.strip() for name, _, serial in
+                (line.partition(" ") for line in listing.splitlines())}
+
+    def jobs(self, command):
+        """The cloud's jobs of one kind."""
+        return [job for job in self.cloud.state()["jobs"] if job["command"] == command]
+
+    def monitor(self):
+        return BusMonitor(self.vm)
+
+
+def pattern(volume):
+    """The contents that prove a device to be a volume."""
+    return (volume.encode() * PATTERN_SIZE)[:PATTERN_SIZE]
+
+
+def node(volume):
+    """Where a volume's name is."""
+    return f"/dev/mapper/vol{volume[:8]}"
+
+
+def uri(volume):
+    return f"nbd://127.0.0.1/migration-vol-{volume}"
+
+
+def wait_served(lab, volume):
+    # Each look takes the processor from the engine that is being started.
+    lab.vm.run(f"until nbdinfo --size {uri(volume)} >/dev/null 2>&1; do sleep 1; done", timeout=150)
+
+
+def device_of(operation):
+    """The device a completed attach names."""
+    assert operation["status"] == "completed", operation
+    return operation["response"]["device_path"]

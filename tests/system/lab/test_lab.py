@@ -1,0 +1,328 @@
+"""Which device is a volume? The daemon's answers, checked against a real kernel.
+
+A test marks a volume's contents on the host and reads the mark back in the guest from the device
+the daemon names. Volumes all have the same size; only their identity tells them apart. Where the
+order of things matters the test makes it, either by delays in the cloud's jobs or by taking the
+plugging out of the cloud's hands (the `no_plug` fault) and doing it at the chosen moment.
+"""
+
+import json
+
+import cloudsim
+import pytest
+
+from .product import BUS_NAME, EXIT_CONFLICT, EXIT_NOT_FOUND
+from .scene import device_of, node, pattern, wait_served
+
+
+def no_plug(volume):
+    """Let the attach job of a volume succeed without anything happening in the guest."""
+    return {"do": "no_plug", "command": "attachVolume", "volume": volume}
+
+
+def delay(kind, volume, seconds):
+    return {"do": kind, "command": "attachVolume", "volume": volume, "seconds": seconds}
+
+
+def attach_until_devices_missing(lab, *volumes):
+    """Begin attaches whose jobs have ended but whose devices have not come; returns their ids."""
+    lab.cloud.set_faults([no_plug(volume) for volume in volumes])
+    operations = [lab.product.begin("attach", volume) for volume in volumes]
+    lab.cloud.wait_for(lambda sim: all(sim.world.volumes[volume].vm for volume in volumes),
+                       timeout=60)
+    return operations
+
+
+def test_attach_names_the_device_and_detach_frees_it(lab):
+    volume = lab.product.volumectl(
+        "create", "--name", "lab", "--size", "1GiB", "--offering", cloudsim.OFFERING_CUSTOM,
+        "--zone", cloudsim.ZONE)["volume_id"]
+    lab.mark(volume)
+
+    device = lab.attach(volume)
+
+    assert lab.disks() == {"vda": cloudsim.serial_of(lab.root_volume),
+                           "vdb": cloudsim.serial_of(volume)}
+    assert device == "/dev/vdb"
+    assert lab.contents(device) == pattern(volume)
+    mapping = lab.product.volumectl("device", volume)
+    assert mapping["device_path"] == device
+    assert mapping["matched_by"] == "identity"
+    assert mapping["size"] == cloudsim.GIB
+    assert lab.product.volumectl("which", device)["volume_id"] == volume
+
+    detached = lab.product.volumectl("detach", volume)
+
+    assert detached["status"] == "completed"
+    assert list(lab.disks()) == ["vda"]
+    assert lab.cloud.volume(volume)["vm"] is None
+    assert lab.product.try_volumectl("device", volume).rc == EXIT_NOT_FOUND
+    assert lab.product.try_volumectl("which", device).rc == EXIT_NOT_FOUND
+
+
+def test_two_attaches_at_once_when_the_second_device_comes_first(lab):
+    first, second = lab.new_volume(), lab.new_volume()
+    operations = attach_until_devices_missing(lab, first, second)
+
+    lab.plug(second)
+    lab.plug(first)
+    devices = [device_of(lab.wait(operation)) for operation in operations]
+
+    assert devices == ["/dev/vdc", "/dev/vdb"]
+    assert lab.contents(devices[0]) == pattern(first)
+    assert lab.contents(devices[1]) == pattern(second)
+
+
+def test_a_name_used_again_is_another_volume(lab):
+    first, second = lab.new_volume(), lab.new_volume()
+    assert lab.attach(first) == "/dev/vdb"
+    lab.product.volumectl("detach", first)
+
+    assert lab.attach(second) == "/dev/vdb"
+
+    assert lab.contents("/dev/vdb") == pattern(second)
+    assert lab.product.volumectl("which", "/dev/vdb")["volume_id"] == second
+    assert lab.product.try_volumectl("device", first).rc == EXIT_NOT_FOUND
+
+
+@pytest.fixture
+def kernel_names_only(lab):
+    """Nobody holds a disk that goes, so the kernel gives its name to the next one."""
+    lab.product.configure(stable_names="no", engine="none")
+    lab.product.restart()
+    yield
+    lab.product.configure()
+
+
+@pytest.mark.usefixtures("kernel_names_only")
+def test_a_disk_swapped_behind_our_back_is_not_taken_for_the_old_one(lab):
+    first, second = lab.new_volume(), lab.new_volume()
+    assert lab.attach(first) == "/dev/vdb"
+
+    with lab.monitor() as monitor:
+        lab.cloud.detach_behind(first)
+        lab.cloud.attach_behind(second)
+        monitor.wait_signal("DeviceAdded", "/dev/vdb")
+
+    assert lab.contents("/dev/vdb") == pattern(second)
+    which = lab.product.try_volumectl("which", "/dev/vdb")
+    assert which.rc == EXIT_NOT_FOUND or json.loads(which.out)["volume_id"] == second
+    device, = [d for d in lab.product.volumectl("devices") if d["device_path"] == "/dev/vdb"]
+    assert device.get("volume_id") != first
+    mapping = lab.product.try_volumectl("device", first)
+    assert mapping.rc == EXIT_NOT_FOUND or json.loads(mapping.out)["linux_state"] == "gone"
+
+
+def test_scsi_disk(lab):
+    lab.cloud.set(bus="scsi")
+    volume = lab.new_volume()
+
+    device = lab.attach(volume)
+
+    assert device == "/dev/sda"
+    assert lab.contents(device) == pattern(volume)
+    assert lab.product.volumectl("device", volume)["matched_by"] == "identity"
+    assert lab.product.volumectl("detach", volume)["status"] == "completed"
+    assert "sda" not in lab.disks()
+
+
+@pytest.mark.parametrize("serial", [None, "0f" * 10], ids=["no serial", "another serial"])
+def test_a_foreign_disk_is_not_claimed_by_a_waiting_attach(lab, serial):
+    volume = lab.new_volume()
+    operation, = attach_until_devices_missing(lab, volume)
+
+    with lab.monitor() as monitor:
+        lab.cloud.plug_disk(cloudsim.GIB, serial)
+        monitor.wait_signal("DeviceAdded", "/dev/vdb")
+    waiting = lab.product.volumectl("operation", operation)
+    which = lab.product.try_volumectl("which", "/dev/vdb")
+    lab.plug(volume)
+    ended = lab.wait(operation)
+
+    assert waiting["status"] == "executing"
+    assert which.rc == EXIT_NOT_FOUND
+    assert device_of(ended) == "/dev/vdc"
+    assert lab.contents("/dev/vdc") == pattern(volume)
+
+
+def test_the_end_is_a_signal(lab):
+    volume = lab.new_volume()
+
+    with lab.monitor() as monitor:
+        operation = lab.product.begin("attach", volume)
+        signal = monitor.wait_signal("OperationCompleted", operation)
+
+    _, operation_id, kind, status, volume_id, device, _ = signal["payload"]["data"]
+    assert signal["interface"] == f"{BUS_NAME}.Manager"
+    assert (operation_id, kind, status) == (operation, "attach", "completed")
+    assert (volume_id, device) == (volume, "/dev/vdb")
+
+
+def test_volumectl_asks_no_more_often_when_it_waits_longer(lab):
+    """A program that polls makes more calls the longer it waits; one that listens does not."""
+    calls = {}
+    for seconds in (1, 10):
+        volume = lab.new_volume()
+        lab.cloud.set_faults([delay("job_delay", volume, seconds)])
+        with lab.monitor() as monitor:
+            lab.attach(volume)
+            calls[seconds] = calls_of_whom_attached(monitor.messages(), volume)
+
+    # It looks when a signal says that something changed, and signals close together are one.
+    # Polling would make as many looks more as there are seconds.
+    assert len(calls[10]) < len(calls[1]) + 5
+    assert calls[1].count("AttachVolume") == calls[10].count("AttachVolume") == 1
+
+
+def calls_of_whom_attached(messages, volume):
+    """What the program that asked for the attach called, in order."""
+    requests = [m for m in messages if m["type"] == "method_call"]
+    attach, = [m for m in requests
+               if m["member"] == "AttachVolume" and volume in str(m["payload"])]
+    return [m["member"] for m in requests if m["sender"] == attach["sender"]]
+
+
+@pytest.mark.parametrize("interruption", ["restart", "kill"])
+def test_an_attach_waiting_for_the_cloud_goes_on_after(lab, interruption):
+    volume = lab.new_volume()
+    lab.cloud.set_faults([delay("job_delay", volume, 3600), delay("plug_delay", volume, 3600)])
+    operation = lab.product.begin("attach", volume)
+    lab.cloud.wait_request("attachVolume", timeout=60)
+
+    interrupt(lab, interruption)
+    lab.cloud.hurry()
+
+    assert_attach_ends_well(lab, operation, volume)
+
+
+@pytest.mark.parametrize("interruption", ["restart", "kill"])
+def test_an_attach_waiting_for_its_device_goes_on_after(lab, interruption):
+    volume = lab.new_volume()
+    operation, = attach_until_devices_missing(lab, volume)
+
+    interrupt(lab, interruption)
+    lab.plug(volume)
+
+    assert_attach_ends_well(lab, operation, volume)
+
+
+def interrupt(lab, how):
+    if how == "restart":
+        lab.product.restart()
+    else:
+        lab.product.kill()
+        lab.product.start()
+
+
+def assert_attach_ends_well(lab, operation, volume):
+    assert_is(lab, device_of(lab.wait(operation)), volume)
+    assert len(lab.jobs("attachVolume")) == 1
+
+
+def assert_is(lab, device, volume):
+    assert lab.contents(device) == pattern(volume)
+    assert lab.product.volumectl("which", device)["volume_id"] == volume
+
+
+def test_everything_goes_on_after_a_power_loss(lab):
+    """Two attaches that wait, one for CloudStack and one for its device, and two volumes in use."""
+    served = [lab.new_volume(), lab.new_volume()]
+    for volume in served:
+        lab.attach(volume)
+    no_device, no_answer = lab.new_volume(), lab.new_volume()
+    waiting = attach_until_devices_missing(lab, no_device)
+    lab.cloud.set_faults([delay("job_delay", no_answer, 3600), delay("plug_delay", no_answer, 3600)])
+    waiting.append(lab.product.begin("attach", no_answer))
+    lab.cloud.wait_request("attachVolume", count=4, timeout=60)
+
+    lab.vm.reset()
+    lab.product.start()
+    lab.plug(no_device)
+    lab.cloud.hurry()
+
+    for operation, volume in zip(waiting, (no_device, no_answer)):
+        assert_is(lab, device_of(lab.wait(operation)), volume)
+    assert len(lab.jobs("attachVolume")) == 4
+    for volume in served:
+        wait_served(lab, volume)
+        assert lab.contents(node(volume)) == pattern(volume)
+
+
+def test_a_reboot_that_renames_disks(lab):
+    first, second = lab.new_volume(), lab.new_volume()
+    assert (lab.attach(first), lab.attach(second)) == ("/dev/vdb", "/dev/vdc")
+
+    lab.product.kill()
+    for volume in (first, second):
+        lab.cloud.unplug_volume(volume)
+    for volume in (second, first):
+        lab.plug(volume)
+    lab.vm.reset()
+    lab.product.start()
+    lab.product.await_cloud()
+    report = lab.product.volumectl("sync")["report"]
+
+    assert report["drift"] == []
+    for volume, device in ((first, "/dev/vdc"), (second, "/dev/vdb")):
+        assert lab.contents(device) == pattern(volume)
+        mapping = lab.product.volumectl("device", volume)
+        assert (mapping["device_path"], mapping["linux_state"]) == (device, "detected")
+        assert lab.product.volumectl("which", device)["volume_id"] == volume
+    journal = lab.product.journal()
+    assert f"device-renamed: volume {first} was /dev/vdb and is /dev/vdc" in journal
+    assert f"device-renamed: volume {second} was /dev/vdc and is /dev/vdb" in journal
+
+
+def test_a_disk_detached_behind_our_back(lab):
+    volume = lab.new_volume()
+    lab.attach(volume)
+
+    with lab.monitor() as monitor:
+        lab.cloud.detach_behind(volume)
+        found, = lab.product.volumectl("sync")["report"]["repaired"]
+        monitor.wait_signal("DriftFound", "detached-outside")
+
+    assert (found["kind"], found["volume_id"]) == ("detached-outside", volume)
+    assert list(lab.disks()) == ["vda"]
+    assert lab.product.try_volumectl("device", volume).rc == EXIT_NOT_FOUND
+    assert lab.attach(volume) == "/dev/vdb"
+    assert lab.contents("/dev/vdb") == pattern(volume)
+
+
+def test_cloudstack_and_kernel_disagree_about_a_disk(lab):
+    volume = lab.new_volume()
+    lab.attach(volume)
+
+    lab.cloud.detach_behind(volume, guest=False)
+    found, = lab.product.volumectl("sync")["report"]["failed"]
+    still_there = lab.product.volumectl("device", volume)
+    lab.cloud.attach_behind(volume, guest=False)
+    known_again = lab.product.volumectl("sync")["report"]["repaired"]
+    with lab.monitor() as monitor:
+        lab.cloud.detach_behind(volume, row=False)
+        monitor.wait_signal("DeviceRemoved", "/dev/vdb")
+    missing, = lab.product.volumectl("sync")["report"]["failed"]
+
+    assert found["kind"] == "device-unexpected"
+    assert (still_there["device_path"], still_there["cloudstack_state"]) == ("/dev/vdb", "detached")
+    assert [drift["kind"] for drift in known_again] == ["attached-outside"]
+    assert missing["kind"] == "device-missing"
+    assert lab.product.volumectl("device", volume)["linux_state"] == "gone"
+
+
+def test_the_root_disk_is_never_ours(lab):
+    root, = lab.product.volumectl("devices")
+    which = lab.product.try_volumectl("which", "/dev/vda")
+    device = lab.product.try_volumectl("device", lab.root_volume)
+    mappings = lab.product.volumectl("mappings")
+    detach = lab.product.try_volumectl("detach", lab.root_volume)
+    forced = lab.product.try_volumectl("detach", lab.root_volume, "--force")
+
+    assert root["device_path"] == "/dev/vda"
+    assert "volume_id" not in root
+    assert which.rc == EXIT_NOT_FOUND
+    assert device.rc == EXIT_NOT_FOUND
+    assert mappings == []
+    assert detach.rc == EXIT_CONFLICT
+    assert forced.rc == EXIT_CONFLICT
+    assert lab.jobs("detachVolume") == []
