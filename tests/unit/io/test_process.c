@@ -280,7 +280,7 @@ static void a_flood_of_words_does_not_fill_the_log(void **state)
 	for (const char *at = log; (at = strstr(at, "sh: word")); at++)
 		lines++;
 	assert_int_equal(lines, 60);
-	assert_non_null(strstr(log, "sh: says more than 60 lines a minute"));
+	assert_non_null(strstr(log, "sh: writes more than 60 lines a minute"));
 }
 
 #define T(NAME) cmocka_unit_test_setup_teardown(NAME, set_up, tear_down)

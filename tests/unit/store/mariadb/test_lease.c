@@ -98,7 +98,7 @@ static void assert_replaced(struct fixture *f, struct store_batch *batch)
 	fixture_wait_answer(f, &answer);
 	assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
 	assert_non_null(strstr(answer.err.text, "taken over by another volume-daemon"));
-	assert_non_null(strstr(answer.err.text, "restart this one"));
+	assert_non_null(strstr(answer.err.text, "restart this daemon"));
 	assert_non_null(strstr(fixture_health(f).reason, "taken over"));
 	list = fixture_find(f, "op-2");
 	assert_ok(list.err);
