@@ -56,7 +56,7 @@ def program(name):
 # ---- the bus ----
 
 # As the system bus has it: names may be owned and methods called only where a policy file allows
-# it. Ours does; it names root as the daemon's user, here it is whoever runs the tests.
+# it. Ours does; it names root as the daemon's user, here that is the user of the tests.
 _BUS_CONFIG = """\
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -89,7 +89,7 @@ class Bus:
 
     def __init__(self, folder):
         self._config = folder / "bus.conf"
-        # Abstract, so that other users need no way through the folder to be told what they may.
+        # Abstract, so that other users reach the bus without access to the folder.
         self.address = f"unix:abstract={folder}/bus"
         self.environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": self.address}
         self._config.write_text(_BUS_CONFIG.format(
@@ -140,7 +140,7 @@ class Bus:
         return self.call(path, "org.freedesktop.DBus.Properties", "GetAll", "s", interface)[0]
 
     def owner(self):
-        """Who owns the daemon's name, None for nobody."""
+        """The connection that owns the daemon's name, or None."""
         try:
             return self.call("/org/freedesktop/DBus", "org.freedesktop.DBus", "GetNameOwner", "s",
                              NAME, destination="org.freedesktop.DBus")[0]
@@ -149,7 +149,7 @@ class Bus:
 
 
 class BusError(Exception):
-    """An error answer. `name` is D-Bus's, `word` what stands behind our prefix."""
+    """An error answer. `name` is D-Bus's, `word` the part behind our prefix."""
 
     def __init__(self, name, text):
         super().__init__(f"{name}: {text}")
@@ -326,7 +326,7 @@ class Daemon:
         return Holdings(self.process.pid, self.run.name)
 
     def check_leaks(self):
-        """What it has left to do ends, and then it holds no more than it needs."""
+        """Wait until the daemon holds no more than it needs."""
         leaks, store = [], self.sections["store"]["url"].removeprefix("sqlite://")
 
         def look():
@@ -488,7 +488,7 @@ class Daemon:
         return done
 
     def ctl_json(self, *arguments):
-        """What volumectl prints with --json; it must succeed."""
+        """The output of volumectl with --json; volumectl must succeed."""
         done = self.ctl(*arguments, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -589,7 +589,7 @@ class World:
         return str(self.folder / "disks/dev" / name)
 
     def serial_at(self, path):
-        """What the disk at a path says it is. The tree stands for the kernel: this is the truth."""
+        """The serial of the disk at a path. The tree stands for the kernel: this is the truth."""
         return (self.folder / "disks/block" / Path(path).name / "serial").read_text()
 
     def assert_is(self, path, volume):

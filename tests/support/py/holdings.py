@@ -1,7 +1,7 @@
-"""What a daemon holds of the kernel: descriptors, threads, processes.
+"""The descriptors, threads and processes that a daemon holds.
 
-None of it may grow with what the daemon has done. What it has when it begins to serve is compared
-with what it has at its end, when it is idle; an engine, a client, a thread that was started when
+None of them may grow with the work of the daemon. Those of the moment when it begins to serve are
+compared with those of its end, when it is idle; an engine, a client, a thread that was started when
 it was first needed account for the rest.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 # Threads that do the same kind of work; hanging disks, which cost more, no test here has.
 THREADS_OF_A_KIND = 4
 
-SQLITE_TEMPORARY = "/etilqs_"  # what SQLite calls files it writes to and drops
+SQLITE_TEMPORARY = "/etilqs_"  # in the names of SQLite's temporary files
 
 CLOSE_WAIT = 8  # of a TCP connection: the peer has closed, we have not
 
@@ -82,7 +82,7 @@ def processes_of(pid, folder):
 
 
 class Holdings:
-    """What it has now."""
+    """The holdings of a process at this moment."""
 
     def __init__(self, pid, folder):
         self.processes = processes_of(pid, folder)
@@ -98,8 +98,8 @@ class Holdings:
                                for thread in os.listdir(f"/proc/{pid}/task"))
 
     def leaks(self, before, port, store):
-        """What is there now and should not be, a text each: `before` is what it had, `port` where
-        clients come, `store` a path that its own files begin with."""
+        """The holdings that should not be there, a text each: `before` are those of the start, `port`
+        is the port of the clients, `store` a path that the store's files begin with."""
         found = [f"{count} more descriptors of {path}"
                  for path, count in (self.files - before.files).items()
                  if not path.startswith(store) and SQLITE_TEMPORARY not in path]

@@ -6,7 +6,7 @@ from .waiting import DEADLINE
 
 
 class NBDClient:
-    """One that stays connected: qemu-io, told what to do."""
+    """A client that stays connected: qemu-io with commands on its standard input."""
 
     def __init__(self, uri, read_only=False):
         self.process = subprocess.Popen(

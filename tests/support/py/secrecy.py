@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 
 def traces(text):
-    """Text in lower case, and what a careless escape would hide in it made plain. The secrets are
-    ASCII, so each escape stands for itself: much faster on a store's bytes than unquote()."""
+    """Text in lower case, as it is and without escapes, since a careless escape hides a secret. The
+    secrets are ASCII, so each escape stands for itself: much faster on a store's bytes than
+    unquote()."""
     text = text.lower()
     plain = re.sub("%([0-9a-f]{2})", lambda escape: chr(int(escape[1], 16)), text).lower()
     return text, plain, plain.replace("+", " ")
@@ -21,7 +22,7 @@ def assert_no_secret(world, where, text):
 
 
 def everything_said(world):
-    """The files, the log, the command line, and what the surfaces tell."""
+    """The contents of the files, the log, the command line and the answers of the surfaces."""
     process = world.daemon.process.pid
     for name in ("cmdline", "environ", "comm"):
         with open(f"/proc/{process}/{name}", "rb") as file:

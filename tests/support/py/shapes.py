@@ -1,4 +1,4 @@
-"""What the contract says answers look like.
+"""Answers as the contract has them.
 
 A shape lists the members an object always has, those it may have, and those that were added to the
 contract's; a member on none of the lists is a mistake, be it in the daemon or here. The lists are
@@ -153,7 +153,7 @@ HEALTH = Shape(
                "stable_names": truth, "exports": whole, "nbd_engine": text, "nbd_pid": whole,
                "nbd_restarts": whole})})
 
-# Who is connected is asked of the server: it is in answers, not among an object's properties.
+# The clients are asked of the server: they are in answers, not among an object's properties.
 EXPORT = Shape(
     "export",
     always={"id": text, "volume_id": uuid, "export_name": matching(f"migration-vol-{_UUID}"),
@@ -172,7 +172,7 @@ DIFFERENCE = Shape("difference", {
                    "size-differs", "foreign", "not-noted")})
 ORPHAN = Shape("orphan", {"export_name": text, "volume_id": uuid}, {"error": text})
 
-# What a look at the exports found, and what was done about it if it was more than a look.
+# The findings of a look at the exports, and the repairs if it was more than a look.
 VALIDATION = Shape("validation", {"message": text, "timestamp": time, "report": table},
                    parts={"report": Shape("report", {"checked": whole, "differences": rows})})
 CLEANUP = Shape("cleanup", {"message": text, "timestamp": time, "report": table},

@@ -1,10 +1,12 @@
-"""Waiting for what other programs do and say: nothing in a test sleeps for a time it guessed."""
+"""Waiting for other programs: for their output, or until a probe succeeds. No test sleeps for a
+guessed time.
+"""
 
 import threading
 import time
 
 # How long anything may take before it counts as not happening at all. Sanitizers are slow, and so
-# are busy machines; who waits in vain has failed anyway, and may be late.
+# are busy machines; a wait in vain is a failure anyway, and may be late.
 DEADLINE = 180.0
 
 
@@ -18,8 +20,8 @@ def eventually(probe, what, deadline=DEADLINE):
 
 
 class Lines:
-    """What comes out of a stream, line by line: read by a thread, kept, and waited for. A last
-    line without its end is what a program leaves that is killed in the middle; it is dropped."""
+    """The lines of a stream: a thread reads and keeps them, and a test can wait for one. A last line
+    without its end is dropped: a program that is killed in the middle leaves such a line."""
 
     def __init__(self, stream, parse=lambda line: line):
         self._items = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The exports alone, around a real engine: what exporter.c is told and answers."""
+"""The exports alone, around a real engine: the questions for exporter.c and its answers."""
 
 import json
 import os
@@ -16,14 +16,14 @@ MIB = 1024 * 1024
 
 
 def run(*command):
-    """A command that must succeed; what it printed."""
+    """Run a command that must succeed; returns its output."""
     result = subprocess.run(command, capture_output=True, timeout=DEADLINE)
     assert result.returncode == 0, (command, result.stderr.decode())
     return result.stdout.decode()
 
 
 def fails(*command):
-    """A command that must fail; what it said."""
+    """Run a command that must fail; returns its error output."""
     result = subprocess.run(command, capture_output=True, timeout=DEADLINE)
     assert result.returncode != 0, (command, result.stdout)
     return result.stderr.decode()
@@ -115,7 +115,7 @@ class Driver:
 
 
 class Client:
-    """An NBD client that stays connected: qemu-io, told what to do."""
+    """An NBD client that stays connected: qemu-io with commands on its standard input."""
 
     def __init__(self, uri):
         self.process = subprocess.Popen(["stdbuf", "-oL", "qemu-io", "-f", "raw", uri], text=True,

@@ -57,7 +57,7 @@ def size_over_nbd(uri):
 
 
 def gone(pid):
-    """Also when nobody has asked yet how it ended."""
+    """Also when its parent has not asked yet how it ended."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
             return stat.read().rpartition(")")[2].split()[0] == "Z"
@@ -66,7 +66,7 @@ def gone(pid):
         return True
 
 
-# ---- what works ----
+# ---- the common use ----
 
 def test_served_and_not_any_more(driver, disk):
     driver.do("add", NAME, disk)
@@ -455,7 +455,7 @@ def test_an_engine_that_says_nothing_is_replaced(start, tmp_path, monkeypatch, e
     assert driver.health()["ok"]
 
 
-# ---- run by somebody else ----
+# ---- an engine that is not ours ----
 
 UNIT = Path(__file__).resolve().parents[3] / "data/volume-daemon-export.service"
 

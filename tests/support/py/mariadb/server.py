@@ -23,7 +23,7 @@ from ..waiting import DEADLINE, Lines
 SETTINGS = {"innodb-buffer-pool-size": "64M", "innodb-log-file-size": "16M", "bind-address": "127.0.0.1",
             "skip-name-resolve": None, "performance-schema": "off", "innodb-use-native-aio": "0",
             "max-connections": "100",
-            # Servers and daemons are killed here, the machine is not: what the kernel has been given is safe.
+            # Servers and daemons are killed here, the machine is not: data that the kernel has is safe.
             "innodb-flush-log-at-trx-commit": "2", "innodb-flush-method": "nosync"}
 RIGHTS = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, REFERENCES"
 # Characters that must not get lost on their way through files and urls.
@@ -62,7 +62,7 @@ def _template():
 
 
 class Database:
-    """A database with a user of its own, who has the rights that the daemon needs and no more."""
+    """A database with a user of its own, which has the rights that the daemon needs and no more."""
 
     def __init__(self, server, name, ports):
         self.server, self.name, self.user, self.ports = server, name, name, ports
