@@ -248,6 +248,7 @@ int main(int argc, char **argv)
 	if (!exporter) {
 		fprintf(stderr, "%s\n", err.text);
 		loop_free(loop);
+		inventory_clear(&before);
 		return 1;
 	}
 	input = bufferevent_socket_new(loop_base(loop), STDIN_FILENO, 0);
