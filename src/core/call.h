@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * The one door. A surface decodes arguments into the method's argument struct, names the caller,
- * and gets exactly one answer on a later turn. The checks that hold for all callers (access,
- * required arguments, bounds, store and CloudStack being there) are made here and nowhere else.
+ * The one door into core. A surface decodes arguments into the method's argument struct, names the
+ * caller, and gets exactly one answer on a later turn. The checks that hold for all callers
+ * (access, required arguments, bounds, the presence of store and CloudStack) are made here and
+ * nowhere else.
  */
 
 #include "base/err.h"
@@ -19,7 +20,7 @@ struct caller {
 };
 
 struct answer {
-	struct err err;              /* err.code ERR_NONE: it worked */
+	struct err err;              /* err.code ERR_NONE: the call succeeded */
 	const struct record *record; /* of each item */
 	const void *items;           /* count structs in a row, valid during the callback */
 	size_t count;                /* 1 for ANSWER_ONE and ANSWER_OPERATION */
@@ -30,9 +31,9 @@ struct answer {
 typedef void (*call_done_fn)(void *arg, const struct answer *answer);
 
 /*
- * args is a struct of methods[id].args and is copied. done runs exactly once, never from inside
- * call_start(), unless the call is cancelled. An operation that was begun goes on, even if its call
- * is cancelled.
+ * args is a struct of methods[id].args and is copied. done runs exactly once, unless the call is
+ * cancelled, and never from inside call_start(). An operation that was begun goes on, even if its
+ * call is cancelled.
  */
 struct call *call_start(struct core *core, enum method_id id, const void *args,
 			const struct caller *caller, call_done_fn done, void *arg);

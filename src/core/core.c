@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Putting core together: the store's rows are loaded, the kernel's disks are scanned, and
- * unfinished operations are put back to work, in that order, before any client can ask anything. */
+ * unfinished operations are resumed, in that order, before a client can make any request. */
 
 #include "core/core.h"
 

@@ -23,21 +23,21 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 /*
  * First half of stopping: no new change is accepted (503) and no further step starts; running steps
  * are left where they stand, since each is committed and runs again after the next start. Users
- * that wait for a volume to come back to its name get errors. True when no user waits for that, and
- * no commit is under way, any more.
+ * that wait for a volume to come back to its name get errors. True once no such user waits any more
+ * and no commit is under way.
  */
 bool core_drain(struct core *core);
 struct core *core_free(struct core *core); /* returns NULL, takes NULL */
 
-/* There is a CloudStack now, or the present one has other keys: it is asked at once, and operations
- * that waited for it go on. */
+/* There is a CloudStack now, or the present one has other keys: CloudStack is asked at once, and
+ * operations that waited for CloudStack go on. */
 void core_set_cloud(struct core *core, struct cloud *cloud);
 
-/* This machine has another id: its volumes are looked for at once. False while operations are
- * unfinished, which began with the earlier id: ask again later. */
+/* This machine has another id: its volumes are looked for at once. False while operations that
+ * began with the earlier id are unfinished: call again later. */
 bool core_set_appliance(struct core *core, const char *id);
 
-/* From now on, the zone of volumes whose creation names none; NULL: a creation must name one. */
+/* Sets the zone of volumes whose creation names no zone; NULL: a creation must name its zone. */
 void core_set_zone(struct core *core, const char *id);
 
 /* The NBD engine began anew and serves nothing yet. */
@@ -49,7 +49,7 @@ void core_unlisten(struct core *core, struct event_listener *listener);
 /* Fills an initialised record; false if the model does not know the volume. The caller clears
  * it. */
 bool core_volume(struct core *core, const char *volume_id, struct volume_record *out);
-/* The same for the export of a volume; the connected clients are not in it. */
+/* The same for the export of a volume, without the connected clients. */
 bool core_export(struct core *core, const char *volume_id, struct export_record *out);
 /* An operation in memory: unfinished, or ended recently. NULL otherwise; the store may still have
  * it. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The modules of core, from below: each module knows those above it in this list, and none of those
- * that follow. */
+/* The modules of core, the lowest first: each module knows the modules before it in this list, and
+ * no module after it. */
 
 #include "core/env.h"
 #include "core/methods/calls.h"

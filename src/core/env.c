@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Shared by every part of core: the options it was made with, the identity of this machine, and the
- * boot. */
+/* The facts that all parts of core share: the options of core, the identity of this machine, and
+ * the boot. */
 
 #include "core/env.h"
 
@@ -59,8 +59,8 @@ void env_init(struct env *env, struct loop *loop, const struct core_options *opt
 	read_boot_id(env);
 	env->prober = prober_new(loop, options->probe_ms);
 	env->usage_checker = usage_checker_new(loop, &usage);
-	/* A flush of a disk and of the devices on it ends before the step's own deadline, so that
-	 * force can go on. */
+	/* A flush of a disk and of the devices on it ends before the step's own deadline, so that a
+	 * forced operation can go on. */
 	usage.timeout_ms = options->device_wait_ms / 3;
 	env->flusher = flusher_new(loop, &usage);
 }

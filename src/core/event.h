@@ -3,8 +3,8 @@
 
 /*
  * Core's events for its listeners (the bus, the REST long polls). An event is delivered on a turn
- * of its own, after the fact that it tells is durable, and never from inside a call of the
- * listener. Pointers are valid during the callback.
+ * of its own, once its fact is durable, and never from inside a call that the listener makes.
+ * Pointers are valid during the callback.
  */
 
 #include "base/queue.h"
@@ -13,20 +13,20 @@
 enum event_type {
 	EVENT_OPERATION_STARTED,   /* accepted and committed */
 	EVENT_OPERATION_CHANGED,   /* status or step */
-	EVENT_OPERATION_ENDED,     /* exactly once an operation */
+	EVENT_OPERATION_ENDED,     /* exactly once for each operation */
 	EVENT_OPERATION_FORGOTTEN, /* left memory; the store still has it. Only `id` is set. */
 	EVENT_DEVICE_ADDED,
 	EVENT_DEVICE_REMOVED,
-	EVENT_DEVICE_CHANGED,  /* its size */
+	EVENT_DEVICE_CHANGED,  /* the device's size */
 	EVENT_MAPPING_CHANGED, /* new or different */
-	EVENT_MAPPING_REMOVED, /* mapping is the one that was removed */
+	EVENT_MAPPING_REMOVED, /* mapping: the removed mapping */
 	EVENT_VOLUME_ADDED,    /* `id` only, here and below: ask core_volume() for the record */
-	EVENT_VOLUME_CHANGED,  /* at most once a volume and turn */
+	EVENT_VOLUME_CHANGED,  /* at most once for each volume and turn */
 	EVENT_VOLUME_REMOVED,
-	EVENT_EXPORT_ADDED, /* `id` only, here and below: of the volume; ask core_export() */
+	EVENT_EXPORT_ADDED, /* `id` only, here and below: the volume's; ask core_export() */
 	EVENT_EXPORT_CHANGED,
 	EVENT_EXPORT_REMOVED,
-	EVENT_DRIFT_FOUND, /* store, CloudStack and kernel disagree; once while it lasts */
+	EVENT_DRIFT_FOUND, /* store, CloudStack and kernel disagree; once while the drift lasts */
 	EVENT_TYPE_COUNT
 };
 

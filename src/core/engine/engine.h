@@ -16,13 +16,13 @@ struct engine {
 	struct ops *ops;
 
 	struct operation *operations; /* in memory: unfinished and recently ended */
-	/* those of them that were requested under a key, by that key */
+	/* the operations that were requested under a key, by that key */
 	struct operation *requests;
 	struct operation_list unfinished; /* oldest first */
 	struct operation_list ended;      /* oldest first */
 	size_t unfinished_count, ended_count;
 	struct volume_queue *queues;
 	TAILQ_HEAD(, settling) settlings; /* on their way to the store */
-	/* clock_mono_ms(): an absent CloudStack is not asked again before */
+	/* clock_mono_ms(): an absent CloudStack is not asked again before this time */
 	int64_t next_retry_ms;
 };

@@ -28,9 +28,9 @@ void operation_failf(struct operation *operation, enum err_code code, const char
 void operation_again(struct operation *operation, int64_t delay_ms, const char *format, ...)
 	_printf_(3, 4);
 /*
- * A callback will come, once and on a later turn, and speak one of these verbs; the wait is
- * cancelled if the operation is interrupted before. kind describes the awaited object, and outlives
- * the operation.
+ * A callback will come, once and on a later turn, and use one of these verbs; the wait is cancelled
+ * if the operation is interrupted before. kind describes the awaited object, and outlives the
+ * operation.
  */
 void operation_wait(struct operation *operation, void *awaited, const struct wait_kind *kind);
 
@@ -52,10 +52,10 @@ void operation_init_wakers(struct operation *operation);
  * move. */
 void operation_commit(struct operation *operation, const char *previous_status);
 /*
- * If the operation waits and is at the head of its queue or in none: starts it, or goes on where it
- * stood when the daemon stopped. An operation that is still being accepted, or was cancelled while
- * it stood still, comes back by its own commit. NULL is no operation.
+ * If the operation waits and is at the head of its queue or in no queue: starts the operation, or
+ * resumes it where it stood when the daemon stopped. An operation that is still being accepted, or
+ * was cancelled while it stood still, comes back by its own commit. NULL changes nothing.
  */
 void operation_begin_if_turn(struct operation *operation);
-/* Cancels the operation or ends its time, in whatever phase it is. */
+/* Cancels the operation or ends its time, in any phase. */
 void operation_interrupt(struct operation *operation, const struct err *err);

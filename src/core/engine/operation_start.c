@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How operations begin and come back: accepted for a request, put back to work after a start,
- * settled when nothing they could not undo is left, and woken when a device or CloudStack changes.
- * operation.c moves them, operation_table.c keeps them.
+ * How operations begin and come back: accepted for a request, resumed after a start, settled when
+ * their leftovers are gone, and woken when a device or CloudStack changes. operation.c moves them,
+ * operation_table.c keeps them.
  */
 
 #include "core/engine/operation_start.h"

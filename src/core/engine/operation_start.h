@@ -30,17 +30,17 @@ struct operation_order {
  * (then its operation is NULL). */
 struct operation_asker *operation_start(struct engine *engine, const struct operation_order *order,
 					operation_accepted_fn accepted, void *arg);
-/* Puts a stored, unfinished operation back to work. */
+/* Resumes a stored, unfinished operation. */
 void operation_resume(struct engine *engine, const struct operation_record *record);
-/* Nothing of this ended operation is left that it could not undo, so it needs no attention any
- * more. */
+/* The leftovers that this ended operation could not undo are gone, so the operation needs no
+ * attention any more. */
 void operation_settle(struct engine *engine, const struct operation_record *record);
 /* A device came, went or changed: steps that wait for the kernel run again, and jobs that
  * may concern the device are polled at once. */
 void operation_on_device(struct engine *engine, const struct device *device);
 /*
  * While CloudStack is away, all operations that wait for it ask in turn, so that thousands ask no
- * more often than a few. Returns after how many ms an operation that would wait for delay_ms may
+ * more often than a few. Returns the ms after which an operation that would wait for delay_ms may
  * ask.
  */
 int64_t operation_retry_in(struct engine *engine, int64_t delay_ms);

@@ -46,7 +46,7 @@ struct activation {
 	size_t planned, at;
 	struct device device; /* as it was found */
 	char *path;           /* the path that is exported */
-	bool is_stale;        /* another disk may have got the number meanwhile */
+	bool is_stale;        /* another disk may have got the device number meanwhile */
 	struct devmap_call *map_call;
 	struct export_call *export_call;
 	struct loop_task turn;
@@ -158,9 +158,9 @@ static void begin_part(struct activation *activation)
 }
 
 /*
- * A name is pointed at a device number, and the kernel gives numbers out again: the name leads to
- * the right disk only if the disk is still there afterwards. A name that may lead to another disk
- * is cut off at once.
+ * A name leads to a device number, and the kernel reuses these numbers: the name leads to the right
+ * disk only if the disk is still there afterwards. A name that may lead to another disk is cut off
+ * at once.
  */
 static void cut_if_stale(struct activation *activation)
 {
@@ -186,7 +186,7 @@ static void on_turn(struct loop_task *task)
 		begin_part(activation);
 }
 
-/* True if the answer is as good as "done". */
+/* True if the answer counts as "done". */
 static bool may_pass(struct activation *activation, const struct err *err)
 {
 	struct host *host = activation->host;
@@ -203,8 +203,8 @@ static bool may_pass(struct activation *activation, const struct err *err)
 	case PART_UNMAP:
 		if (err->code == ERR_NONE)
 			suspended_remove(host, activation->volume_id);
-		/* The map is cut off from its disk already; it goes when the last program has
-		 * closed it. */
+		/* The map is cut off from its disk already; the map is removed when the last
+		 * program has closed it. */
 		return err->code == ERR_NONE ||
 		       (err->code == ERR_CONFLICT && activation->goal == ACTIVATION_FORCED_DOWN);
 	case PART_ADD:
@@ -217,8 +217,8 @@ static bool may_pass(struct activation *activation, const struct err *err)
 	return err->code == ERR_NONE;
 }
 
-/* Only this conflict asks for another name: a disk that is held today shall have the same name
- * tomorrow. */
+/* Only a conflict about the name leads to another name; if the disk is in use, the volume keeps its
+ * name. */
 static bool is_name_taken(const struct activation *activation, const struct err *err)
 {
 	return activation->plan[activation->at] == PART_ACTIVATE && err->code == ERR_CONFLICT &&

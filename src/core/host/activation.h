@@ -22,9 +22,9 @@ enum activation_part {
 
 enum activation_goal {
 	ACTIVATION_UP, /* the name leads to the disk, the export answers an NBD client */
-	/* neither is left; ERR_CONFLICT, and nothing done, while a program uses them */
+	/* no name and no export is left; ERR_CONFLICT, and no change, while a program uses them */
 	ACTIVATION_DOWN,
-	/* the same by force: clients are disconnected, and a name still open gives errors only */
+	/* the same by force: clients are disconnected, and a name that is open gives errors only */
 	ACTIVATION_FORCED_DOWN,
 	/* the name stays, and its users wait for the volume: host/suspended says how long */
 	ACTIVATION_SUSPENDED,
@@ -38,8 +38,8 @@ struct activation *activation_start(struct host *host, const char *volume_id,
 				    enum activation_goal goal, unsigned parts,
 				    const struct device *device, activation_done_fn done,
 				    void *arg);
-/* An activation that has begun may still happen; the reconciler finds its result. Not from inside
- * done. */
+/* An activation that has begun may still take effect; the reconciler finds its result. Not from
+ * inside done. */
 void activation_cancel(struct activation *activation);
 /* While a claim is held, only its holder changes the volume's map or export: other callers find the
  * volume busy, wait, and ask again. volume_id is copied. */

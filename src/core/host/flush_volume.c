@@ -2,8 +2,8 @@
 
 /*
  * One disk after the other. The kernel keeps unwritten data of a file system or a program with the
- * partition or the map that it uses, and not with the disk below; so these are flushed before the
- * disk if they may still be in use.
+ * partition or the map that it uses, and not with the disk below; so partitions and maps that may
+ * still be in use are flushed before the disk.
  */
 
 #include "core/host/flush_volume.h"

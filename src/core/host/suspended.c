@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Each name has a timer; when it fires, device mapper is told to release all waiting users with an
- * error.
+ * Each name has a timer; when the timer fires, device mapper is told to release all waiting users
+ * with an error.
  *
  * A suspended map outlives this process, and so must the end of the wait. The end is noted in a
- * file that lasts until the machine is switched off, as maps do, in the time of the clock that
- * began with the machine.
+ * file that lasts until the machine is switched off, as maps do, as a time of the clock that starts
+ * with the machine.
  */
 
 #include "core/host/suspended.h"
@@ -59,7 +59,7 @@ static char *note_path(const struct host *host, const char *volume_id)
 	return xasprintf("%s/held-%s", host->env->options.run_dir, volume_id);
 }
 
-/* When the wait ends; 0: it was not noted. */
+/* The end of the wait; 0: no end was noted. */
 static int64_t noted_end(const struct host *host, const char *volume_id)
 {
 	_cleanup_free_ char *path = note_path(host, volume_id);

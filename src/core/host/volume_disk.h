@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The disks here that are a volume, mapped or not, or could be. If disks do not identify
- * themselves, no disk can be told from another after a boot; then every disk of the right size that
- * belongs to no other volume could be the volume.
+ * The disks here that are the volume, mapped or not, or that could be the volume. If disks do not
+ * identify themselves, no disk can be told from another after a boot; then every disk of the right
+ * size that belongs to no other volume could be the volume.
  */
 
 #include "disk/device.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A call that begins an operation is answered with the operation once that is durable. */
+/* A call that begins an operation is answered with the operation once the operation is durable. */
 
 #include "core/methods/begin_operation.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A call that begins an operation is answered with the operation once that is durable. */
+/* A call that begins an operation is answered with the operation once the operation is durable. */
 
 struct call;
 struct operation;

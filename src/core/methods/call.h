@@ -30,7 +30,7 @@ struct call *call_new(struct calls *calls, enum method_id id, const void *args,
 /* The call waits for one object, whose callback comes on a later turn; the wait is cancelled if the
  * asker leaves before that. */
 void call_wait(struct call *call, void *awaited, void (*cancel)(void *awaited));
-/* That callback has come. */
+/* The callback of the awaited object has come. */
 void call_waited(struct call *call);
 /* Freed after the wait slot has been emptied. */
 void call_keep(struct call *call, void *state, void (*free_state)(void *state));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The kinds of objects that a call waits for, put into its wait slot. Each callback that comes says
- * call_waited() before anything else. */
+/* The kinds of objects that a call waits for, put into its wait slot. Each callback calls
+ * call_waited() first. */
 
 struct activation;
 struct call;

@@ -30,5 +30,5 @@ struct calls {
 /* A call begins on a turn of its own; args are copied. */
 struct call *calls_start(struct calls *calls, enum method_id id, const void *args,
 			 const struct caller *caller, call_done_fn done, void *arg);
-void calls_init(struct calls *calls); /* the modules above are set */
+void calls_init(struct calls *calls); /* when the modules above are set */
 void calls_fini(struct calls *calls);

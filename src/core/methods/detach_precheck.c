@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A client that asks to detach a volume in use is told so at once, and not by an operation that
- * fails a moment later. This is a courtesy: the operation looks for users again when its turn
+ * A client that asks to detach a volume in use gets the refusal at once, and not from an operation
+ * that fails a moment later. This is a courtesy: the operation looks for users again when its turn
  * comes, and that look decides. So a question that cannot be answered here is left to the
  * operation, and a volume with an operation under way is not checked.
  *
- * If several volumes are served, only the NBD server can tell which volume a client uses, and it
- * tells that only when it is asked to close the export. So it is asked, as the operation would do
- * next. If no operation follows, the reconciler brings the export back.
+ * If several volumes are served, only the NBD server can tell which volume a client uses, and the
+ * server tells that only when it is asked to close the export. So this check asks for that, as the
+ * operation would do next. If no operation follows, the reconciler brings the export back.
  */
 
 #include "core/methods/detach_precheck.h"
@@ -28,7 +28,7 @@
 #include "disk/usage.h"
 #include "nbd/exporter.h"
 
-/* No client waits longer to hear that the operation will find out. */
+/* After this time the question is left to the operation. */
 #define PATIENCE_MS 3000
 
 /* An NBD server may need a moment to drop a client that has just left. */
@@ -39,7 +39,7 @@ struct precheck {
 	const char *volume_id; /* in the call's arguments */
 	enum in_use_leave leave;
 	void (*proceed)(struct call *call);
-	bool looked; /* once already, because of clients of its export */
+	bool looked; /* true in the second look, which follows if the export has clients */
 	struct activation_claim *claim;
 	struct loop_timer patience;
 	/* the call that the check waits for, at most one of these */

@@ -11,7 +11,7 @@ enum in_use_leave {
 	IN_USE_BY_FORCE,
 };
 
-/* Answers the call if the volume's disk here is in use, with the users, or else lets it proceed,
- * now or on a later turn. volume_id lasts as long as the call. */
+/* If the volume's disk here is in use, answers the call with the users, otherwise lets the call
+ * proceed; now or on a later turn. volume_id lasts as long as the call. */
 void detach_precheck(struct call *call, const char *volume_id, enum in_use_leave leave,
 		     void (*proceed)(struct call *call));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Questions about this machine's disks and their volumes. Device names may have changed hands since
- * the last scan, so the kernel is asked again before an answer names a device. */
+/* Questions about this machine's disks and their volumes. Device names may have passed to other
+ * disks since the last scan, so the kernel is asked again before an answer names a device. */
 
 #include "core/methods/device_methods.h"
 
@@ -74,7 +74,7 @@ void device_list(struct call *call)
 
 /*
  * The rest of a device's path behind its folder: "vdb" of "/dev/vdb", the link's own name of a
- * by-id path. Another folder is not taken off, since "/dev/mapper/vdb" is another device than
+ * by-id path. Another folder is not removed, since "/dev/mapper/vdb" is another device than
  * "/dev/vdb".
  */
 static const char *name_in_dev(const struct calls *calls, const char *path)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Methods about the devices that volumes are. Each answers the call, now or on a later turn. */
+/* Methods about the devices of volumes. Each answers the call, now or on a later turn. */
 
 struct call;
 

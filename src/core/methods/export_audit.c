@@ -4,8 +4,8 @@
  * Exports compared and cleaned up by request. Three sides are compared - our notes, the exports
  * that the engine serves, the disks that are here - and each difference is named. An export counts
  * as an orphan only if that is proven: its name is one of ours, CloudStack's list is known, the
- * volume is not attached here, and no operation works on it. That is checked again at the moment of
- * removal, and an orphan with connected clients stays.
+ * volume is not attached here, and no operation works on it. The proof is checked again at the
+ * moment of removal, and an orphan with connected clients stays.
  */
 
 #include "core/methods/export_audit.h"
@@ -197,7 +197,7 @@ struct orphan {
 struct cleanup {
 	struct call *call;
 	bool dry_run;
-	int64_t max_age_ms; /* 0: however young */
+	int64_t max_age_ms; /* 0: of any age */
 	size_t checked, waiting;
 	TAILQ_HEAD(, orphan) orphans;
 };
@@ -378,7 +378,7 @@ static void cleanup_begin(struct cleanup *cleanup)
 	struct calls *calls = cleanup->call->calls;
 	struct orphan *orphan;
 
-	cleanup->waiting = 1; /* no orphan may end while orphans are still being begun */
+	cleanup->waiting = 1; /* the cleanup must not end while orphans are still being started */
 	TAILQ_FOREACH(orphan, &cleanup->orphans, entry) {
 		const char *volume_id = export_volume_of(orphan->name);
 

@@ -2,9 +2,9 @@
 
 /*
  * Exports by request. The desired export is committed before the engine is asked, and the engine's
- * result afterwards; so if the daemon dies in between, the next one finds an export that is not
+ * result afterwards; so if the daemon dies in between, the next daemon finds an export that is not
  * served yet, and serves it. While a request changes the export of a volume, operations on that
- * volume wait before they touch it, and the other way round.
+ * volume wait before they touch the export, and the other way round.
  */
 
 #include "core/methods/export_methods.h"
@@ -120,7 +120,7 @@ static void on_desired(void *arg, const struct err *err)
 }
 
 /* The present export, if it is served as requested. NULL with *err: the export cannot be made; NULL
- * without: it has to be made. */
+ * without an error: the export has to be made. */
 static const struct export *check_create(struct call *call, struct err *err)
 {
 	struct calls *calls = call->calls;
@@ -177,7 +177,7 @@ static void desire(struct call *call)
 }
 
 /* Two writers that do not know of each other destroy the contents of a disk. A program that only
- * has the disk open may know. */
+ * has the disk open may know of the export, so it is no obstacle. */
 static void on_usage(void *arg, const struct usage_result *result)
 {
 	struct call *call = arg;
@@ -320,8 +320,8 @@ static int by_volume(const void *a, const void *b)
 	return strcmp((*left)->record.volume_id, (*right)->record.volume_id);
 }
 
-/* An export that is noted as served, and is not served at this moment, will be soon: the engine
- * begins anew. */
+/* An export that is noted as served, but is not served now, will be served soon: the engine is
+ * beginning anew. */
 static void show(const struct call *call, const struct export *export,
 		 const struct export_seen *items, size_t count, const struct err *err,
 		 struct export_record *out)

@@ -102,8 +102,8 @@ int health_check_changes(struct calls *calls, struct err *err)
 	struct parts parts;
 
 	look(calls, &parts);
-	/* Only a change has missed CloudStack; a question about the health must not cost a request
-	 * to it. */
+	/* A change makes the daemon ask CloudStack again soon; a question about the health must not
+	 * cost a request. */
 	if (parts.cloud_configured && !parts.cloud.usable)
 		reconcile_soon(calls->reconciler);
 	return may_change(calls, &parts, err);

@@ -5,9 +5,9 @@
  *
  * A client that lost our answer asks again, and must not get a second volume. If the client gives
  * its request a key of its own, the operation keeps that key, and for a day every request with the
- * key gets that operation - being accepted, running or long ended, in this process or a later one.
- * The key is looked up before anything else is checked, so that an answer can be had again even
- * while no new operation could be begun.
+ * key gets that operation, in this process or a later one: even if it is still being accepted, or
+ * ended long ago. The key is looked up before anything else is checked, so that the client gets the
+ * answer again even while no new operation can begin.
  */
 
 #include "core/methods/idempotency.h"

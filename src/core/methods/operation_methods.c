@@ -26,7 +26,7 @@ struct waiter {
 	TAILQ_ENTRY(waiter) entry;
 	struct call *call;
 	const char *operation_id; /* in the call's arguments */
-	bool undo_will_do;        /* the begin of its undo is the answer, too */
+	bool undo_will_do;        /* the begin of the undo is an answer, too */
 	struct loop_timer patience;
 };
 
@@ -184,7 +184,7 @@ static void on_operation(void *arg, const struct store_operations *result)
 }
 
 /* An operation that is in memory but not yet durable has been promised to no client and does not
- * exist. */
+ * exist for clients. */
 static struct operation *find_living(struct call *call, const char *id)
 {
 	struct operation *operation = operation_find(call->calls->engine, id);
@@ -219,8 +219,8 @@ void operation_cancel_asked(struct call *call)
 	} else if (operation_cancel(operation, &err) < 0) {
 		call_fail(call, &err);
 	} else {
-		/* Answered when the store knows of it: a cancellation that was granted survives a
-		 * crash. */
+		/* The answer comes when the cancellation is durable: a granted cancellation
+		 * survives a crash. */
 		await(call, args->operation_id, true, CANCEL_PATIENCE_MS);
 	}
 }

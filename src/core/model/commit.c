@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One pipeline: collect, submit, wait for the store, apply to the model, tell. The model follows
- * the store, never the other way round, so everything that a caller or a listener has been told
- * survives a crash.
+ * One pipeline: collect, submit, wait for the store, apply to the model, tell the listeners. The
+ * model follows the store, never the other way round, so everything that a caller or a listener has
+ * been told survives a crash.
  *
- * A name that a volume has been given becomes durable with the next change of the volume, of
- * whatever kind.
+ * The new name of a volume becomes durable with the next change of the volume, of any kind.
  */
 
 #include "core/model/commit.h"
@@ -202,7 +201,7 @@ static void apply(struct change *change)
 	}
 }
 
-/* The operation decides itself what a refusal means for it. */
+/* An operation itself decides how to go on after a refusal. */
 static void log_refusal(const struct change *change, const struct err *err)
 {
 	if (is_of_export(change))
@@ -238,8 +237,8 @@ static void on_answered(void *arg, const struct err *err)
 
 /* ---- submitting ---- */
 
-/* Two disks may have swapped names. So all rows are taken out before any is put back, and the
- * store's unique key sees no passing double. */
+/* Two disks may have swapped names. So all rows are taken out before any row is put back, and the
+ * store's unique key never sees one name twice. */
 static void put_mappings(struct change *change, struct store_batch *batch)
 {
 	for (size_t i = 0; i < change->mapping_count && change->mapping_count > 1; i++)

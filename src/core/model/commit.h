@@ -15,17 +15,17 @@ struct err;
 
 enum change_flags {
 	CHANGE_WHATEVER_COMES = 0,
-	/* given back with an error if the store is away, instead of waiting for it */
+	/* the change fails if the store is away, instead of waiting for the store */
 	CHANGE_OPTIONAL = 1 << 0,
 	/* a mapping that an operation has removed meanwhile stays removed */
 	CHANGE_IF_MAPPED = 1 << 1,
 };
 
-/* Runs once, after the model has followed; err says why the store refused. */
+/* Runs once, after the model has followed; err says why the store refused the change. */
 typedef void (*change_done_fn)(void *arg, const struct err *err);
 
-/* Called for the owner of a change between "it is durable" and "the model follows"; each may be
- * NULL. */
+/* Called for the owner of a change after the change is durable and before the model follows; each
+ * may be NULL. */
 struct change_hooks {
 	/* False: the facts that became durable are not true any more; they were corrected and
 	 * submitted once more. */
@@ -39,7 +39,7 @@ struct change *change_new(struct model *model, const char *entity);
 /* For a change that has not been submitted; takes NULL. */
 void change_free(struct change *change);
 
-/* With its row of history. details is a JSON object. */
+/* Puts the operation and its row of history. details is a JSON object. */
 void change_put_operation(struct change *change, const struct operation_record *record,
 			  const char *previous_status, const char *details);
 /* Each takes the texts of the record. Several mappings may exchange their devices. */
@@ -50,19 +50,17 @@ void change_drop_mapping(struct change *change);
 void change_drop_export(struct change *change);
 void change_drop_name(struct change *change);
 
-/* The record that was put, until done runs; NULL if none was. */
+/* The record that was put, until done runs; NULL if no record was put. */
 struct mapping_record *change_mapping(struct change *change);
 const struct export_record *change_export(const struct change *change);
 
-/*
- * Takes the change. done (may be NULL: a refusal is logged) runs on a later turn. hooks (may be
- * NULL) outlive the change; arg is theirs, too.
- */
+/* Takes the change. done (may be NULL: a refusal is logged) runs on a later turn. hooks (may be
+ * NULL) outlive the change and get the same arg. */
 void change_submit(struct change *change, unsigned flags, const struct change_hooks *hooks,
 		   change_done_fn done, void *arg);
 void change_forget(struct change *change); /* done will not run */
 
-/* Submits a change of one record; record NULL: the record is dropped. Takes the texts of the
+/* Submits a change of one record; record NULL: drops the present record. Takes the texts of the
  * record. */
 struct change *commit_mapping(struct model *model, const char *volume_id,
 			      struct mapping_record *record, unsigned flags, change_done_fn done,

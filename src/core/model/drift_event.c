@@ -14,7 +14,7 @@
 #include "disk/device.h"
 #include "disk/sysblock.h"
 
-/* A repair takes time; the name is told only if it is the disk's at this moment. */
+/* A repair takes time; the name is told only if the disk still has it. */
 static bool is_path_true(struct model *model, const struct drift_record *record)
 {
 	for (size_t i = 0; i < sysblock_count(model->env->sysblock); i++) {

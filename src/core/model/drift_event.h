@@ -8,7 +8,7 @@
 
 struct model;
 
-/* All members but `repaired`; the caller clears the record. */
+/* Fills all members but `repaired`; the caller clears the record. */
 void drift_fill_record(struct drift_record *record, const struct drift_facts *facts,
 		       const struct drift *drift);
 /* An event and a log line. A device_path that is not true any more is emptied. */

@@ -2,9 +2,9 @@
 
 /*
  * Events wait in a list and are delivered by a task, so that a listener never runs inside the
- * change it hears of, and hears of all changes in order. Each event carries copies: it tells the
- * state of its moment. Volumes are the exception: they are marked, and one event a turn says "look
- * again".
+ * change it hears of, and hears of all changes in order. Each event carries copies, which show the
+ * state at the moment of the event. Volumes are the exception: changed volumes are marked, and one
+ * event a turn for each of them says "look again".
  */
 
 #include "core/model/event.h"

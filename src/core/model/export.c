@@ -2,8 +2,8 @@
 
 /*
  * The desired exports: the store remembers them and the NBD engine serves them. Every attachment to
- * this machine makes an export, which goes with the detachment; other exports are made and removed
- * by request. As with mappings the store comes first, the model second, and events tell of durable
+ * this machine makes an export, which the detachment removes; other exports are made and removed by
+ * request. As with mappings the store comes first, the model second, and events tell of durable
  * changes only.
  */
 

@@ -17,7 +17,7 @@ struct export
 	UT_hash_handle hh;
 };
 
-/* All of them, in the order they came: each is followed by next, NULL after the last. */
+/* All exports, in the order they came; export_next() is NULL after the last. */
 struct export *export_first(const struct model *model);
 static inline struct export *export_next(const struct export *export)
 {
@@ -32,7 +32,7 @@ const char *export_volume_of(const char *name);
 void export_make(struct model *model, const char *volume_id, struct export_record *out);
 /* Notes that the export is served from this disk. */
 void export_place(struct model *model, struct export_record *record, const struct device *device);
-/* After the commit: into the model, with its event. */
+/* After the commit: puts the record into the model, and queues its event. */
 void export_put(struct model *model, const struct export_record *record);
 void export_drop(struct model *model, const char *volume_id);
 void exports_free(struct model *model);

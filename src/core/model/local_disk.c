@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Which disk of this machine is a mapped volume's: the disk that identifies itself as the volume,
- * or, on buses that carry no identity, the disk with the kernel's sequence number from the mapping,
- * which starts anew in each boot. The kernel's name of a disk decides nothing.
+ * The disk of this machine that belongs to a mapped volume is the disk that identifies itself as
+ * the volume. On buses that carry no identity it is the disk whose kernel sequence number the
+ * mapping notes; these numbers start anew in each boot. The kernel's name of a disk decides
+ * nothing.
  */
 
 #include "core/model/local_disk.h"

@@ -9,7 +9,7 @@
 
 struct env;
 
-/* The mapping was described in the boot that is running. */
+/* The record's place was set in the present boot. */
 bool local_disk_is_this_boot(const struct env *env, const struct mapping_record *record);
 /* The device is the same disk that the record is about. */
 bool local_disk_is(const struct env *env, const struct mapping_record *record,
@@ -17,5 +17,5 @@ bool local_disk_is(const struct env *env, const struct mapping_record *record,
 /* The one disk that a mapping belongs to, according to the last scan; NULL if there is none, or
  * more than one. */
 const struct device *mapping_disk(struct env *env, const struct mapping_record *record);
-/* Some disk here identifies itself as a volume, and so would the disk of every volume. */
+/* Some disk here identifies itself as a volume; then the disk of every volume would. */
 bool disks_identify_themselves(const struct env *env);

@@ -13,7 +13,7 @@ struct mapping {
 	UT_hash_handle hh;
 };
 
-/* All of them, in the order they came: each is followed by next, NULL after the last. */
+/* All mappings, in the order they came; mapping_next() is NULL after the last. */
 struct mapping *mapping_first(const struct model *model);
 static inline struct mapping *mapping_next(const struct mapping *mapping)
 {
@@ -24,8 +24,8 @@ struct mapping *mapping_find(struct model *model, const char *volume_id);
 /* The device is the volume's disk: it identifies itself as the volume, or it has no identity and is
  * the disk that the volume was mapped to. */
 bool mapping_is_disk(struct model *model, const char *volume_id, const struct device *device);
-/* The next such disk after previous, in the kernel's order, according to the last scan; previous
- * NULL: the first. */
+/* The next disk of the volume after previous, in the kernel's order, according to the last scan;
+ * previous NULL: the first. */
 const struct device *mapping_next_disk(struct model *model, const char *volume_id,
 				       const struct device *previous);
 /* The mapping of a kernel device on this VM, NULL if there is none. */
@@ -51,7 +51,7 @@ bool mapping_is_up_to_date(struct model *model, const struct mapping_record *rec
 /* Puts the store's record into the model, without an event: after a start all listeners read
  * everything anew. */
 void mapping_load(struct model *model, const struct mapping_record *record);
-/* After the commit: into the model, with its event. */
+/* After the commit: puts the record into the model, and queues its event. */
 void mapping_put(struct model *model, const struct mapping_record *record);
 void mapping_remove(struct model *model, const char *volume_id);
 void mappings_free(struct model *model);

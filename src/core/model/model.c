@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Putting the model together. The callers that load the store fill it. */
+/* Putting the model together. The callers that load the store fill the model. */
 
 #include "core/model/model.h"
 

@@ -35,5 +35,5 @@ struct model {
 };
 
 struct model *model_new(struct env *env);
-/* Listeners have left. */
+/* The listeners must have left before. */
 struct model *model_free(struct model *model); /* returns NULL, takes NULL */

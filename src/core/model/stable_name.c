@@ -4,12 +4,12 @@
  * The stable name of a volume's device.
  *
  * A name is given once and kept for as long as the volume exists, whether it is attached or not: a
- * client that was told /dev/mapper/vol01234567 last year finds that volume there or nothing. So the
- * next volume whose UUID begins with the same digits gets more of them, even while the first one is
- * away.
+ * client that was told /dev/mapper/vol01234567 last year finds that volume there, or no device. So
+ * the next volume whose UUID begins with the same digits gets a longer name, even while the first
+ * volume is away.
  *
  * A new name is in the model at once, so that no other volume is given it. The name becomes durable
- * with the next commit about its volume; the engine commits before a step uses it.
+ * with the next commit about its volume; the engine commits before a step uses the name.
  */
 
 #include "core/model/stable_name.h"
@@ -55,7 +55,7 @@ static bool is_taken(struct model *model, const char *text, const struct name *b
 	return false;
 }
 
-/* At least this many of the UUID's first digits; NULL if even all of them are taken. */
+/* A free name of at least so many of the UUID's first digits; NULL if even the longest is taken. */
 static char *choose(struct model *model, const struct name *name, size_t digits)
 {
 	char all[DIGITS_MAX + 1];

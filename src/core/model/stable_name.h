@@ -16,11 +16,11 @@ const char *name_give(struct model *model, const char *volume_id);
  * already. */
 int name_lengthen(struct model *model, const char *volume_id);
 void name_load(struct model *model, const struct name_record *record);
-/* Adds a name that is not durable yet to this batch; then, the batch has landed. */
+/* Adds a name that is not durable yet to this batch; name_on_committed(): the batch has landed. */
 void name_stage(struct model *model, const char *volume_id, struct store_batch *batch);
 void name_on_committed(struct model *model, const char *volume_id);
 void name_drop(struct model *model, const char *volume_id); /* the volume is gone for good */
 void names_free(struct model *model);
-/* The path where users find the volume: its name, or, without names, the kernel's. The caller frees
- * it. */
+/* The path where users find the volume: its stable name, or, if names are turned off, the kernel's
+ * name of the device. The caller frees it. */
 char *name_path(struct model *model, const char *volume_id, const struct device *device);

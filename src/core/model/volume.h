@@ -16,12 +16,12 @@ struct volume {
 	char *last_operation_id;
 	int last_operation_type;
 	int last_operation_status;
-	uint64_t round; /* of the last list that showed it */
+	uint64_t round; /* of the last list that showed the volume */
 	bool dirty;     /* a change event is due */
 	UT_hash_handle hh;
 };
 
-/* All of them, in the order they came: each is followed by next, NULL after the last. */
+/* All volumes, in the order they came; volume_next() is NULL after the last. */
 struct volume *volume_first(const struct model *model);
 static inline struct volume *volume_next(const struct volume *volume)
 {
@@ -34,16 +34,16 @@ void volume_remove(struct model *model, const char *id);
 /* a fact that is shown with the volume has changed */
 void volume_touch(struct model *model, const char *id);
 void volume_note_operation(struct model *model, const struct operation_record *record);
-/* The volume that this machine was started from, whether or not its disk can be told from the
+/* The volume that this machine was started from, even if its disk cannot be told from the
  * others. */
 bool volume_is_own_root(const struct model *model, const struct cloud_volume *cloud);
-/* False if the volume was seen attached to another VM, or to none. Then another VM may have it now
+/* False if the volume was seen attached to another VM, or to no VM. Then another VM may have it now
  * or get it at any moment. */
 bool volume_may_be_here(struct model *model, const char *id);
-/* Tells one event for each volume that was touched since. */
+/* Tells one event for each volume that was touched since the last call. */
 void volumes_tell_changed(struct model *model);
-/* A whole list is about to be fetched; the volumes that it shows are updated, and the others were
- * not in it. */
+/* A whole list is about to be fetched. Each volume in the list is updated; volume_is_listed() is
+ * false for the others. */
 void volumes_begin_list(struct model *model);
 bool volume_is_listed(const struct model *model, const struct volume *volume);
 void volumes_end_list(struct model *model);

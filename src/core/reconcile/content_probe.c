@@ -81,7 +81,7 @@ static void on_probed(void *arg, const struct probe_result *result)
 	content->unread = operation_busy(probe->engine, mapping->record.volume_id);
 	if (probe->env->draining || content->unread || same_contents(&mapping->record, result))
 		return;
-	/* The path that was read may lead to another disk by now; then the new disk is going to be
+	/* The path that was read may lead to another disk by now; then the new disk will be
 	 * read. */
 	device = mapping_device(probe->model, mapping);
 	if (device && streq(device->path, mapping->record.device_path))

@@ -88,10 +88,10 @@ static bool is_name_free(const struct followers *followers, const struct mapping
 }
 
 /*
- * A name may still be noted for a volume whose mapping does not follow now, because of an operation
- * on it. The name is not free before the operation ends, and the store would refuse the whole batch
- * for one such name. A volume that has to wait keeps its own name, too, so this is repeated until
- * no volume has to wait.
+ * While an operation works on a volume, the volume's mapping does not follow the kernel, and the
+ * name that the mapping notes stays taken: the store would refuse the whole batch for one such
+ * name. A volume that has to wait keeps its own name, too, so the search is repeated until no
+ * volume has to wait.
  */
 static void drop_waiting(struct followers *followers)
 {

@@ -20,9 +20,9 @@ struct known_drift {
 
 struct drift_log *drift_log_new(struct model *model);
 struct drift_log *drift_log_free(struct drift_log *log); /* returns NULL, takes NULL */
-/* Made if it is not known yet. */
+/* Adds the drift if the log does not know it yet. */
 struct known_drift *known_get(struct drift_log *log, const struct drift_record *record);
-/* Tells of the drift, unless that was done before; a device_path that is not true any more is
+/* Tells of the drift, unless it was told before; a device_path that is not true any more is
  * emptied. */
 void drift_tell(struct drift_log *log, struct drift_record *record);
 /* Forgets the drifts that the last comparison did not find any more. */

@@ -23,7 +23,8 @@
 #include "disk/device.h"
 #include "disk/sysblock.h"
 
-/* A repair that CloudStack has to make is tried again after this long, doubled each time. */
+/* A repair that CloudStack has to make is tried again after this time, which doubles with each
+ * attempt. */
 #define AGAIN_FIRST_MS 60000
 
 #define AGAIN_MAX_MS 3600000
@@ -136,7 +137,7 @@ static char *repair_request(const struct suspect *suspect)
 	return buf_take(&out);
 }
 
-/* CloudStack may repeat for hours the refusal of a minute ago. */
+/* CloudStack may refuse the same repair for hours. */
 static bool is_time_to_repair(struct suspect *suspect)
 {
 	struct known_drift *known =

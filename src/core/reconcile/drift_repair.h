@@ -26,7 +26,8 @@ struct reconciler {
 	struct loop_timer timer; /* the next comparison begins */
 	TAILQ_HEAD(, reconcile_ticket) tickets, tickets_served;
 	struct comparison *comparison; /* the comparison under way, NULL: none */
-	/* by earlier comparisons, while there are more suspects than one comparison can look at */
+	/* the place in the list of suspects where the next comparison begins, if one comparison
+	 * cannot check them all */
 	size_t suspects_passed;
 	struct notice_listener listener;
 };
@@ -35,9 +36,9 @@ struct suspect {
 	TAILQ_ENTRY(suspect) entry;
 	struct comparison *comparison;
 	char *volume_id; /* NULL: the suspect is an operation that never learned its volume */
-	/* the operation that the volume, by its name, may be left over from; NULL: none */
+	/* the operation that, by the volume's name, may have left the volume behind; NULL: none */
 	char *origin_id;
-	/* on the volume when CloudStack was asked; NULL: none that is known */
+	/* the last known operation on the volume when CloudStack was asked; NULL: none */
 	char *last_operation;
 	struct operation_record origin;
 	/* the call that the suspect waits for */
@@ -51,7 +52,7 @@ struct comparison {
 	struct reconciler *reconciler;
 	bool dry_run;
 	size_t checked;
-	size_t count, waiting; /* suspects, and those not done */
+	size_t count, waiting; /* suspects, and the suspects that are not done */
 	size_t left;           /* suspects that have to wait for another comparison */
 	struct store_read *left_overs;
 	TAILQ_HEAD(, suspect) suspects;

@@ -2,11 +2,11 @@
 
 /*
  * Names and exports compared with the desired ones: at the start, after each comparison with
- * CloudStack, when a disk changed behind a name, and when the NBD engine began anew. The name of a
- * mapped volume leads to its disk and its export is served; a name or export of ours goes if its
- * volume is provably not attached to this machine. An operation under way keeps its volume to
- * itself, and a name or export without an identity of ours belongs to another program and is left
- * alone.
+ * CloudStack, when the disk behind a name changed, and when the NBD engine began anew. The name of
+ * a mapped volume leads to the volume's disk, and the volume's export is served; a name or export
+ * of ours is removed if its volume is provably not attached to this machine. While an operation is
+ * under way, it alone changes its volume; and a name or export without an identity of ours belongs
+ * to another program and is left alone.
  */
 
 #include "core/reconcile/host_sync.h"
@@ -95,13 +95,13 @@ static void finish_if_done(struct scan *scan)
 	if (!TAILQ_EMPTY(&scan->repairs))
 		return;
 	drop(scan);
-	/* Not earlier, since an engine may still serve from the maps. */
+	/* Before this moment an engine may still serve exports from these maps. */
 	leftover_maps_remove(sync->leftover);
 }
 
 /* ---- chores ---- */
 
-/* The state of the export is shown, so it is noted, too. */
+/* Clients are shown the state of the export, so the state is noted, too. */
 static void note_export(struct host_sync *sync, const char *volume_id, const struct err *err)
 {
 	const struct export *export = export_find(sync->model, volume_id);
@@ -109,7 +109,7 @@ static void note_export(struct host_sync *sync, const char *volume_id, const str
 	const struct device *device = mapping ? mapping_disk(sync->env, &mapping->record) : NULL;
 	struct export_record record = { 0 };
 
-	/* Clients that use the export as it was keep it so; the next comparison tries again. */
+	/* An export that clients use stays as it was; the next comparison tries again. */
 	if (!export || err->code == ERR_CONFLICT)
 		return;
 	export_make(sync->model, volume_id, &record);
@@ -257,8 +257,8 @@ static void look_at_mapping(struct scan *scan, const struct mapping *mapping,
 
 /*
  * CloudStack's list is known, and no sign says that the volume is or will be here. A daemon that
- * does not know its VM, or has been told another one, takes every volume for one that is elsewhere;
- * so the kernel is asked as well.
+ * does not know its VM, or has been told another one, believes that every volume is elsewhere; so
+ * the kernel is asked as well.
  */
 static bool is_provably_away(const struct host_sync *sync, const char *volume_id)
 {
@@ -293,7 +293,8 @@ static void look_at_map(struct scan *scan, const struct devmap_map *map)
 {
 	if (map->suspended && !activation_is_busy(scan->sync->host, map->volume_id))
 		suspended_found(scan->sync->host, map->volume_id);
-	/* A map that is cut off stays for as long as a program has it open, and that was logged. */
+	/* A map that is cut off stays while a program has the map open, and the log says so
+	 * already. */
 	take_away(scan, map->volume_id, ACTIVATION_ALL,
 		  map->target == DEVMAP_ERROR ? LOG_LEVEL_DEBUG : LOG_LEVEL_NOTICE);
 }
@@ -405,7 +406,7 @@ static void on_notice(struct notice_listener *listener, const struct notice *not
 {
 	struct host_sync *sync = container_of(listener, struct host_sync, listener);
 
-	/* An operation brings name and export to the disk itself. */
+	/* An operation itself brings name and export to the disk. */
 	if (notice->type == NOTICE_HOST_UNSURE ||
 	    (notice->type == NOTICE_DISK_CHANGED &&
 	     !operation_busy(sync->engine, notice->volume_id)))

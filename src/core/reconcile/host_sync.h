@@ -15,7 +15,7 @@ struct host_sync *host_sync_new(struct env *env, struct model *model, struct hos
 				struct engine *engine);
 struct host_sync *host_sync_free(struct host_sync *sync); /* returns NULL, takes NULL */
 /* Compares the present maps and exports with the desired ones, and repairs them. Several causes
- * within a moment are one comparison. */
+ * within a moment lead to one comparison. */
 void host_sync_soon(struct host_sync *sync);
 /* The daemon is stopping: no comparison begins any more. */
 void host_sync_drain(struct host_sync *sync);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Names that are left from the time when names were turned on. Once names are turned off they are
- * not needed any more, and each of them keeps its disk in use: so they are removed, at the start
+ * Names that are left from the time when names were turned on. Once names are turned off, these
+ * names are not needed any more, and each keeps its disk in use: so they are removed, at the start
  * and after each comparison, until none is left. A name that a program has open is in use and stays
- * until the program has closed it; but users that wait at a suspended name get an error, since it
- * will not lead to the disk again.
+ * until the program has closed it; but users that wait at a suspended name get an error, since the
+ * name will not lead to the disk again.
  */
 
 #include "core/reconcile/leftover_maps.h"

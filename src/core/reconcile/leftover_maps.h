@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* If names are turned off, removes the names from before, except those in use. */
+/* If names are turned off, removes the names that are left, except names in use. */
 
 struct env;
 struct leftover_maps;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A change of mappings that follows the kernel. No client waits for it, so it waits for the store
- * as long as necessary; a mapping that an operation has removed meanwhile stays removed. */
+/* A change of mappings that follows the kernel. No client waits for it, so the change waits for the
+ * store as long as necessary; a mapping that an operation has removed meanwhile stays removed. */
 
 #include "core/reconcile/mapping_change.h"
 
@@ -13,8 +13,8 @@
 #include "core/rules/drift.h"
 #include "disk/device.h"
 
-/* If a volume has another name or size than yesterday, that is logged; if it came or went, that was
- * logged elsewhere. */
+/* A disk with another name or size than before is logged here; a disk that came or went was logged
+ * elsewhere. */
 static void tell_drift(struct model *model, const struct mapping_record *old,
 		       const struct mapping_record *new)
 {

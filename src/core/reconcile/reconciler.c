@@ -40,12 +40,12 @@
 #include "disk/sysblock.h"
 #include "store/store.h"
 
-/* One comparison checks so many suspects, each by a request of its own. */
+/* One comparison checks at most so many suspects, each by a request of its own. */
 #define SUSPECTS_MAX 200
 #define LEFT_OVERS_MAX 1000
 /* While CloudStack does not answer, it is asked this often whether it is back. */
 #define AWAY_RETRY_MS 5000
-/* And this long after a request that got no answer. */
+/* After a request without an answer, CloudStack is asked again this soon. */
 #define SOON_MS 500
 
 struct reconcile_ticket {
@@ -246,7 +246,7 @@ static void judge(struct suspect *suspect, const struct cloud_volume *cloud)
 		suspect_repair(suspect, &facts, &drift);
 		return;
 	}
-	/* Only if all three agree: a disk that a detachment leaves behind is seen in the kernel. */
+	/* Here all three agree; the kernel would show a disk that a detachment left behind. */
 	if (suspect->origin.needs_attention && !comparison->dry_run && !(cloud && cloud->job_id))
 		operation_settle(comparison->reconciler->engine, &suspect->origin);
 	suspect_done(suspect);
@@ -269,7 +269,7 @@ static void on_listed(void *arg, const struct cloud_result *result)
 	    operation_busy(reconciler->engine, suspect->volume_id) ||
 	    !streq(str_or(suspect->last_operation, ""),
 		   str_or(last_operation(reconciler, suspect->volume_id), ""))) {
-		suspect_done(suspect); /* the next comparison will tell */
+		suspect_done(suspect); /* the next comparison decides */
 		return;
 	}
 	if (cloud)
@@ -303,7 +303,8 @@ static void on_origin(void *arg, const struct store_operations *result)
 	ask_cloud(suspect);
 }
 
-/* The repair waits for a later turn, as no suspect may end while suspects are still being begun. */
+/* The repair waits for a later turn, since no suspect may be done while other suspects are still
+ * being started. */
 static void look_closer(struct suspect *suspect)
 {
 	struct reconciler *reconciler = suspect->comparison->reconciler;
@@ -378,7 +379,8 @@ static void compare_all(struct comparison *comparison)
 	}
 }
 
-/* A create that never learned its volume: a volume with its name would be a suspect by itself. */
+/* A create that never learned its volume: if a volume had the create's name, that volume would be a
+ * suspect. */
 static void settle_unknown(struct comparison *comparison, const struct operation_record *record)
 {
 	const struct suspect *suspect;
@@ -391,8 +393,8 @@ static void settle_unknown(struct comparison *comparison, const struct operation
 		operation_settle(comparison->reconciler->engine, record);
 }
 
-/* If there are too many suspects they take turns, since those that only people can settle are there
- * each time. */
+/* If there are too many suspects, they take turns, since the suspects that only people can settle
+ * come back each time. */
 static void choose(struct comparison *comparison)
 {
 	struct reconciler *reconciler = comparison->reconciler;
@@ -473,12 +475,12 @@ static void on_listed_all(void *arg, const struct err *err)
 	cloud_health(reconciler->env->cloud, &health);
 	comparison_drop(reconciler);
 	answer_tickets(reconciler, NULL, err);
-	/* While it is in doubt whether CloudStack is away at all, that is found out soon. */
+	/* If CloudStack is perhaps not away at all, the next question comes soon. */
 	loop_timer_set(reconciler->env->loop, &reconciler->timer,
 		       health.usable ? SOON_MS : AWAY_RETRY_MS);
 }
 
-/* The first ticket decides how; tickets that ask for the other way wait. */
+/* The first ticket decides whether this is a dry run; tickets of the other kind wait. */
 static void take_tickets(struct comparison *comparison)
 {
 	struct reconciler *reconciler = comparison->reconciler;

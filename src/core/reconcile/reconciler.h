@@ -19,7 +19,7 @@ struct reconciler *reconciler_new(struct env *env, struct model *model, struct e
 struct reconciler *reconciler_free(struct reconciler *reconciler); /* returns NULL, takes NULL */
 /* The daemon is stopping: no comparison begins any more. */
 void reconciler_drain(struct reconciler *reconciler);
-/* A comparison is due later; otherwise one is under way, or none was ever begun. */
+/* True: a comparison is due later. False: a comparison is under way, or none was ever begun. */
 bool reconciler_is_waiting(const struct reconciler *reconciler);
 bool reconciler_is_comparing(const struct reconciler *reconciler);
 
@@ -27,14 +27,14 @@ bool reconciler_is_comparing(const struct reconciler *reconciler);
 typedef void (*reconcile_done_fn)(void *arg, const struct sync_record *record,
 				  const struct err *err);
 
-/* Asks for a comparison that begins after now. done runs once, on a later turn, unless the ticket
- * is cancelled. */
+/* Asks for a comparison that begins after this call. done runs once, on a later turn, unless the
+ * ticket is cancelled. */
 struct reconcile_ticket *reconcile_request(struct reconciler *reconciler, bool dry_run,
 					   reconcile_done_fn done, void *arg);
 void reconcile_ticket_cancel(struct reconcile_ticket *ticket); /* not from inside done */
 
 /* The next comparison is due after delay_ms, and nothing else is changed. */
 void reconcile_in(struct reconciler *reconciler, int64_t delay_ms);
-/* CloudStack did not answer a request: find out soon whether it is back, but not for each of many
- * requests. */
+/* CloudStack did not answer a request: checks soon whether CloudStack is back, but only once for
+ * many requests. */
 void reconcile_soon(struct reconciler *reconciler);

@@ -3,7 +3,7 @@
 /*
  * How long the archive goes back. Once an hour operations that ended longer ago than
  * store.retention leave the store, a few dozen in a transaction, so that a request in between waits
- * for one such transaction at most. If the store is away, the next hour will do.
+ * for one such transaction at most. If the store is away, the removal waits for the next hour.
  */
 
 #include "core/reconcile/retention.h"

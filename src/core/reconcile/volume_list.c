@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The whole list of volumes is fetched page by page. A page may show changes from after the first
- * page was asked for, so the list tells only which volumes are worth a closer look. */
+/* The whole list of volumes is fetched page by page. A page may show changes that are younger than
+ * the request for the first page, so the list tells only which volumes are worth a closer look. */
 
 #include "core/reconcile/volume_list.h"
 
@@ -25,7 +25,7 @@ struct volume_list {
 
 static void fetch_page(struct volume_list *list);
 
-/* A volume that the whole list did not show is gone, unless an operation knows better. */
+/* A volume that the whole list did not show is gone, unless an operation works on it. */
 static void forget_unseen(struct volume_list *list)
 {
 	struct volume *volume, *next;

@@ -14,5 +14,5 @@ typedef void (*volume_list_fn)(void *arg, const struct err *err);
 
 struct volume_list *volume_list_new(struct env *env, struct model *model, struct engine *engine);
 struct volume_list *volume_list_free(struct volume_list *list); /* returns NULL, takes NULL */
-/* One at a time. done runs once, on a later turn, but not while the daemon is stopping. */
+/* One fetch at a time. done runs once, on a later turn, but not while the daemon is stopping. */
 void volume_list_fetch(struct volume_list *list, volume_list_fn done, void *arg);

@@ -18,10 +18,11 @@
  * device-renamed     attached here        another device        its disk         mapping follows
  * size-changed       another size         or another size       or another size  mapping follows
  *
- * "See below": a person must look at the volume. An attachment to another VM in which the daemon
- * never had a part is no drift. drift_judge_left_over() judges the remains of an operation: an
- * ordinary operation deletes a volume that was made for nothing, or detaches a volume that was
- * attached for nothing, unless it may hold data; then only a person may decide.
+ * "See below": a person must look at the volume. An attachment to another VM is no drift if the
+ * daemon never had a part in the attachment. drift_judge_left_over() judges the remains of an
+ * operation: an ordinary operation detaches a volume that was attached for nothing, or deletes a
+ * volume that was made for nothing. If the volume to delete may hold data, only a person may
+ * decide.
  */
 
 #include "cloud/cloud.h"
@@ -29,7 +30,7 @@
 #include "spec/records.h"
 
 enum drift_repair {
-	REPAIR_NONE,   /* nothing that the daemon may do */
+	REPAIR_NONE,   /* no repair that the daemon may make */
 	REPAIR_MAP,    /* the mapping is made, or made to agree */
 	REPAIR_UNMAP,  /* the mapping is dropped */
 	REPAIR_NOTE,   /* the mapping stays, and says that CloudStack knows no attachment */
@@ -39,7 +40,7 @@ enum drift_repair {
 
 struct drift_facts {
 	const char *volume_id;
-	const char *appliance_id;             /* NULL: unknown, then nothing is here */
+	const char *appliance_id;             /* NULL: unknown; no VM counts as this one */
 	const struct cloud_volume *cloud;     /* NULL: CloudStack has no such volume */
 	const struct mapping_record *mapping; /* NULL: none */
 	const struct device *device;          /* the volume's disk on this VM, NULL: none */
@@ -48,7 +49,7 @@ struct drift_facts {
 };
 
 struct drift {
-	enum drift_kind kind; /* DRIFT_NONE: the three agree, and nothing else is set */
+	enum drift_kind kind; /* DRIFT_NONE: the three agree, and no other member is set */
 	enum drift_repair repair;
 	char found[320];
 	char action[200];

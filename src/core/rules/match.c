@@ -4,9 +4,9 @@
  * The rules that decide which device a volume became; match.h lists them. They read no file and no
  * clock, so every rule can be tested with a table alone.
  *
- * The order of the questions is the safety: identity comes before size, because a disk that
- * identifies itself leaves no doubt, and on each path every "no" is asked before the only "yes". A
- * new rule is added as a refusal.
+ * The order of the questions makes the answer safe: identity comes before size, because a disk that
+ * identifies itself leaves no doubt, and on each path every reason for "no" is checked before the
+ * only "yes". A new rule is added as a refusal.
  */
 
 #include "core/rules/match.h"

@@ -21,10 +21,11 @@
  *     - another operation waits for a disk like this one.
  *     Otherwise the candidate is the volume, and the answer says that size and time decided.
  *
- * If the device has an identity, its size fits if it is not smaller than CloudStack's and less than
- * MATCH_SIZE_SLACK larger: some storages round up to units of theirs, but CloudStack's sizes are
+ * If the device has an identity, its size fits if it is at least CloudStack's size and less than
+ * MATCH_SIZE_SLACK larger: some storages round up to their own units, but CloudStack's sizes are
  * whole GiB, so a difference of a GiB means another volume. By size alone, the sizes must be equal.
- * A size that CloudStack did not tell (0) fits any identity and matches nothing by itself.
+ * If CloudStack told no size (0), any size fits a disk with an identity, and no disk matches by
+ * size.
  */
 
 #include "disk/device.h"
@@ -49,8 +50,8 @@ struct match_query {
 	 */
 	uint64_t after_diskseq;
 	uint64_t after_seen;
-	/* the operation did not begin alone: disks that others attach, or leave behind, are new to
-	 * it, too */
+	/* the operation did not begin alone: disks that other operations attach, or leave behind,
+	 * are new to this operation, too */
 	bool crowded;
 	bool rivals; /* another operation on this VM waits for a disk that could look the same */
 	/* The volume that a device is mapped to, NULL if none. A mapping to the queried volume is
