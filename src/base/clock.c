@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Time as the rest of the program sees it, and its text form. The hand-turned clock of the tests
- * lives in the same two functions, so nothing above needs to know whether time is real. That clock
- * is kept in atomics because worker threads may ask for the time while a test moves it.
+ * Time as the rest of the program sees it, and its text form. The clock that tests turn by hand
+ * lives in the same two functions, so no caller needs to know whether time is real. That clock is
+ * kept in atomics because worker threads may ask for the time while a test moves it.
  *
  * Times that come from CloudStack carry "+0000" without a colon; people and our own API write "Z".
  * Both are read.

@@ -64,7 +64,7 @@ enum err_code err_from_word(const char *word)
 	return ERR_INTERNAL;
 }
 
-/* In place: a broken byte or a control character becomes '?', a character cut at the end goes. */
+/* In place: broken bytes and control characters become '?', an incomplete last one is removed. */
 static void make_plain(char *text, bool was_cut)
 {
 	size_t left = strlen(text);

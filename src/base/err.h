@@ -18,7 +18,7 @@ enum err_code {
 	ERR_NONE,
 	ERR_INVALID,      /* the request is malformed or outside its limits */
 	ERR_UNAUTHORIZED, /* the caller is unknown */
-	ERR_FORBIDDEN,    /* the caller is not allowed to */
+	ERR_FORBIDDEN,    /* the caller may not do this */
 	ERR_NOT_FOUND,    /* no such object */
 	ERR_NO_SUCH_PATH, /* no such route or method name */
 	ERR_BAD_VERB,     /* the path exists, the HTTP method does not fit it */
@@ -27,7 +27,7 @@ enum err_code {
 	ERR_TOO_LARGE,
 	ERR_MEDIA_TYPE,
 	ERR_MISDIRECTED, /* HTTP Host is not ours */
-	ERR_TOO_MANY,    /* a bound of ours or of CloudStack is reached */
+	ERR_TOO_MANY,    /* a limit of ours or of CloudStack's is reached */
 	ERR_CLOUD,       /* CloudStack refused; cloud_code and cloud_text hold its words */
 	ERR_INTERNAL,    /* our own fault */
 	ERR_UNAVAILABLE, /* a part we need is away; trying later helps */

@@ -48,14 +48,14 @@ enum field_flag {
 	FIELD_PRIVATE = 1 << 4, /* stored, never shown outside */
 	/* volumectl fills in the appliance's VM id if the user gives none */
 	FIELD_APPLIANCE = 1 << 5,
-	/* identifies the request and is no argument: never in JSON in or out; see spec */
+	/* identifies the request, is no argument, and never stands in JSON; see spec */
 	FIELD_KEY = 1 << 7,
 	FIELD_DETAIL = 1 << 6, /* for programs: volumectl shows it with --json only */
 	/* found out on demand: in answers, not among an object's D-Bus properties */
 	FIELD_ASKED = 1 << 8,
 	/* volumectl takes it by position, although no path contains it */
 	FIELD_POSITIONAL = 1 << 9,
-	/* required, but the daemon may know the value if it is absent, or "" on D-Bus */
+	/* required; but if it is absent (on D-Bus: ""), the daemon may know the value */
 	FIELD_DEFAULTED = 1 << 10,
 };
 
@@ -148,12 +148,12 @@ int field_from_json(const struct field *field, void *object, const struct json *
  * is null.
  */
 void field_to_json(const struct field *field, const void *object, struct json_writer *w);
-/* Limits only, for a value set by other means (D-Bus). */
+/* Checks the limits only, for a value set by other means (D-Bus). */
 int field_check(const struct field *field, const void *object, struct err *err);
 
 /*
- * The members of a JSON object into an initialised struct. An unknown member or a wrong type is
- * ERR_INVALID naming the field; null for a field that is not required leaves its default.
+ * Reads the members of a JSON object into an initialised struct. An unknown member or a wrong type
+ * is ERR_INVALID naming the field; null for a field that is not required leaves its default.
  * record_check_required() is separate, since some required values come from the path.
  */
 int record_from_json(const struct record *record, void *object, const struct json *node,

@@ -52,6 +52,6 @@ int field_take_time(const struct field *field, void *object, const char *text, s
 /* ERR_INVALID: "size must be a size such as 5GiB, got …". */
 int field_refuse_text(const struct field *field, const char *text, struct err *err);
 
-/* In the largest unit that is exact: "5GiB", with a gap "5 GiB", 1000 bytes "1000". */
+/* In the largest unit that is exact: "5GiB", or "5 GiB" if gap is " "; 1000 bytes are "1000". */
 void field_size_text(uint64_t bytes, const char *gap, struct buf *out);
 void field_duration_text(int64_t ms, struct buf *out);

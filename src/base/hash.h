@@ -12,8 +12,8 @@
 
 /*
  * For clang's analyzer alone: the original reaches the neighbours of an element through pointers
- * whose targets the analyzer cannot know, so it takes a neighbour for an element that was freed
- * before.
+ * whose targets the analyzer cannot know, so the analyzer takes a neighbour for an element that was
+ * freed before.
  */
 #ifdef __clang_analyzer__
 #undef HASH_DELETE

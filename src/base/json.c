@@ -72,7 +72,7 @@ static bool scan_take(struct scan *scan, const char *any_of)
 	return true;
 }
 
-/* -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?; cJSON takes whatever strtod() takes. */
+/* -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?; cJSON takes all that strtod() takes. */
 static int scan_number(struct scan *scan, bool *out_plain, struct err *err)
 {
 	const char *first;
@@ -100,7 +100,7 @@ bad:
 	return err_set(err, ERR_INVALID, "not JSON: a number is malformed");
 }
 
-/* Moves behind the next number, over all else. 1: a number was found, 0: the text is at its end. */
+/* Skips other text and the next number. 1: a number was found, 0: the text is at its end. */
 static int scan_next_number(struct scan *scan, bool *out_plain, struct err *err)
 {
 	while (scan->at < scan->end) {
@@ -167,7 +167,7 @@ static int check_names(const cJSON *object, struct err *err)
 
 /*
  * Visits nodes in the order of the text, so that the nth number node is the nth number of the scan.
- * Depth is bounded by then.
+ * The scan has already bounded the depth.
  */
 static int check_tree(cJSON *node, struct scan *scan, bool strict, struct err *err)
 {

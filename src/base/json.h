@@ -6,8 +6,8 @@
  *
  * Reading is strict about shape (one value, nothing behind it, at most JSON_DEPTH_MAX levels) and
  * exact about integers: a number is an integer only if it is written without fraction and exponent
- * and lies within +-(2^53 - 1), where a double is exact; anything else is refused, never rounded.
- * Raw control characters inside strings are accepted, since CloudStack sends them.
+ * and lies within +-(2^53 - 1), where a double is exact; every other number is refused, never
+ * rounded. Raw control characters inside strings are accepted, since CloudStack sends them.
  *
  * Writing goes straight into a buf with exact 64-bit integers. Text that is not UTF-8 is written
  * with U+FFFD. A writer asserts that its output is one JSON value: names only in objects, one for

@@ -28,7 +28,10 @@ static void put_comma(struct json_writer *w)
 	w->comma = true;
 }
 
-/* Before each value: one in all, one behind each name in an object, any number in an array. */
+/*
+ * Called before each value: asserts that it is the only one, follows a name in an object, or stands
+ * in an array.
+ */
 static void begin_value(struct json_writer *w)
 {
 	assert(is_in_object(w) ? w->named : is_in_array(w) || !w->comma);

@@ -4,8 +4,8 @@
 /*
  * The log: one line per event on stderr. Under systemd each line starts with "<N>", which journald
  * turns into its priority; on a terminal the level is written out. Layers below core/ return errors
- * and do not log. The exceptions are debug lines, which tell the story of a run, the rows that a
- * migration had to move, and a silent udevd.
+ * and do not log. The exceptions are debug lines (they tell the story of a run), the rows that a
+ * migration had to move, and a udevd that stays silent.
  */
 
 #include "base/util.h"

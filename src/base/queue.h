@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * sys/queue.h, and what clang's analyzer has to know of it. TAILQ_REMOVE() writes through the
- * element's pointer to the link before it, and the analyzer does not know that this link is the
- * head's own if the element is the first: it takes the next TAILQ_FIRST() for the element that was
- * freed. For the analyzer alone, each TAILQ_FIRST() is therefore an element that it has not seen.
+ * sys/queue.h, with help for clang's analyzer. TAILQ_REMOVE() writes through the element's pointer
+ * to the link before it, and the analyzer does not know that this link is the head's own if the
+ * element is the first: it takes the next TAILQ_FIRST() for the element that was freed. For the
+ * analyzer alone, each TAILQ_FIRST() is therefore an element that it has not seen.
  */
 
 #include <sys/queue.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Whole records: each function is a walk over the record's table. A struct is filled with
- * record_init() before anything is read into it, and emptied with record_clear(); the texts in it
- * are its own.
+ * record_init() before anything is read into it, and emptied with record_clear(); the struct owns
+ * its texts.
  */
 #include <assert.h>
 

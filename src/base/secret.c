@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Keys in pages of their own: whole pages, because the kernel can only leave pages out of a core
+ * Keys in pages of their own: whole pages, because the kernel leaves only whole pages out of a core
  * dump, and never on the heap, because a freed heap block keeps its bytes. The file is read
  * straight into those pages, so no copy is left in a stdio or heap buffer. A key that others may
  * read is refused rather than warned about: a warning goes unread.

@@ -3,7 +3,7 @@
  * The tools below everything else: allocation that cannot fail, numbers that are checked to the
  * last character, UTF-8, and reading a small file. The number parsers take no white space, no sign
  * where none is meant and nothing behind the number, because these numbers decide about disks:
- * "0x10", or "10" and a blank, is a question to the user, not a value.
+ * "0x10", or "10" and a blank, is an error for the user to correct, not a value.
  */
 #include "base/util.h"
 
@@ -153,8 +153,8 @@ bool str_is_plain_text(const char *text)
 }
 
 /*
- * The digits at *text up to the first other character, which *text points to afterwards. At least
- * one is needed.
+ * Reads the digits at *text, at least one, up to the first other character; afterwards *text points
+ * to that character.
  */
 static int take_digits(const char **text, uint64_t *out)
 {
@@ -271,7 +271,7 @@ char *read_file_at(int dirfd, const char *path, size_t max, size_t *out_length)
 
 	if (fd < 0)
 		return NULL;
-	/* The size a file claims is not believed: sysfs claims 4096 for every file, procfs 0. */
+	/* The size that a file reports is not used: sysfs reports 4096 for every file, procfs 0. */
 	bytes = xmalloc(room + 1);
 	for (;;) {
 		ssize_t got = read(fd, bytes + length, room - length);

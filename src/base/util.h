@@ -4,9 +4,9 @@
 /*
  * Small things every layer uses.
  *
- * Memory: the x-allocators never return NULL; out of memory ends the process, because recovery from
- * a dead process is tested and branches that no test can run are not. A size that a client chooses
- * is bounded before the allocation.
+ * Memory: the x-allocators never return NULL; out of memory ends the process, because the recovery
+ * from a dead process is tested, while no test can run the branches for a failed allocation. A size
+ * that a client chooses is bounded before the allocation.
  *
  * Ownership: a local that owns something carries a cleanup attribute; TAKE_PTR() moves it out.
  */

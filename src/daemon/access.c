@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Configuration over row, value by value. If the configuration has all values, the table is not
- * even read.
+ * For each value, the configuration comes before the row. If the configuration has all values, the
+ * table is not even read.
  *
- * The row is another program's. A fault in it is reported once, and the values read before stay in
- * use: a table that is being rebuilt, or a right taken away by mistake, must not stop the work of a
- * daemon that is well.
+ * The row belongs to another program. A fault in it is reported once, and the values read before
+ * stay in use: a table that is being rebuilt, or a right taken away by mistake, must not stop the
+ * work of a daemon that is well.
  */
 
 #include "daemon/access.h"
@@ -20,7 +20,7 @@
 struct access {
 	struct access_options options;
 	struct secret *api_key, *secret_key; /* the configuration's */
-	/* the row can hold a value without which nothing can be done */
+	/* the configuration lacks a needed value that the row can hold */
 	bool follows;
 	struct loop_timer look;
 	struct store_access row; /* the last row that could be read */
@@ -142,7 +142,7 @@ static void tell_trouble(struct access *access, const struct err *err)
 {
 	const char *stays = access->row.mark ? "; the values read before stay in use" : "";
 
-	/* The store's own health reports that. */
+	/* The store's own health reports an unavailable database. */
 	if (err->code == ERR_UNAVAILABLE || streq(access->told, err->text))
 		return;
 	memcpy(access->told, err->text, sizeof(access->told));

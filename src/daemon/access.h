@@ -27,12 +27,12 @@ int access_read_key(const char *file, const char *credential, struct secret **ou
 
 /*
  * Reads configuration and row, and blocks. NULL and err if a key file of the configuration is of no
- * use; the row never is a reason.
+ * use; a fault in the row is no reason.
  */
 struct access *access_open(const struct access_options *options, struct err *err);
 struct access *access_free(struct access *access); /* returns NULL, takes NULL */
 
-/* The row can hold values: a missing one may come. */
+/* The row can hold values, so a value that is missing now may come. */
 bool access_follows(const struct access *access);
 /* -1: CloudStack cannot be asked; err names the missing value. */
 int access_check(const struct access *access, struct err *err);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Attributes of a disk in sysfs. Each is read in one go and is true of that moment; two of them may
- * be of two disks that had the name one after the other, so code that needs both of one disk checks
- * its inode or diskseq as well.
+ * Attributes of a disk in sysfs. Each is read in one go and is true of that moment; two attributes
+ * may be of two disks that had the name one after the other, so code that needs two attributes of
+ * one disk checks the disk's inode or diskseq as well.
  */
 
 #include <errno.h>

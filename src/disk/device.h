@@ -11,8 +11,8 @@
 #define DEVICE_PATH_SIZE 256
 #define DEVICE_SERIAL_SIZE 128
 /*
- * Shortest identity that proves anything: CloudStack gives the first 20 hex digits of the volume's
- * UUID.
+ * The shortest identity that counts as proof: CloudStack gives the first 20 hex digits of the
+ * volume's UUID.
  */
 #define DEVICE_IDENTITY_MIN 20
 
@@ -20,7 +20,7 @@ struct device {
 	char name[DEVICE_NAME_SIZE]; /* "vdb" */
 	char path[DEVICE_PATH_SIZE]; /* "/dev/vdb" */
 	enum device_bus bus;
-	uint64_t inode;   /* of its directory: a new disk under an old name has another one */
+	uint64_t inode;   /* of its directory: a new disk under an old name has another inode */
 	uint64_t diskseq; /* /sys/block/X/diskseq; 0 before Linux 5.15 */
 	uint64_t seen;    /* counts appearances since the program started, 1, 2, … */
 	uint64_t size;    /* bytes */
@@ -29,9 +29,9 @@ struct device {
 	/* as the device gives it, trimmed; "" if it gives none */
 	char serial[DEVICE_SERIAL_SIZE];
 	/*
-	 * The serial as lower-case hex digits without hyphens if it is 20 to 32 of them, otherwise
-	 * "": such a device either has an identity that is no volume's (has_identity is set), or no
-	 * identity at all.
+	 * The serial as lower-case hex digits without hyphens if there are 20 to 32 of them,
+	 * otherwise "". A device with "" has either an identity that is no volume's (has_identity
+	 * is set), or no identity at all.
 	 */
 	char identity[33];
 	bool has_identity; /* the device gives an identity, of any kind */

@@ -3,13 +3,13 @@
 /*
  * Flushing a disk.
  *
- * The disk is opened for reading only: that is enough to flush it. If it were open for writing,
- * udev would take its close for a change of the contents, and read the disk again.
+ * The disk is opened for reading only: that is enough to flush it. If the disk were opened for
+ * writing, udev would take the close for a change of the contents, and read the disk again.
  *
  * BLKFLSBUF writes as well but does not tell whether that succeeded, so fsync comes first.
- * BLKFLSBUF adds two things: no old data is read from memory after the kernel gave the same numbers
- * to the next disk, and a file system on the device writes its pending data, of which fsync of a
- * device knows nothing. Each partition and each map has a cache and a file system of its own, so
+ * BLKFLSBUF adds two things: old data is dropped from memory, so that the next disk with the same
+ * numbers does not show it; and a file system on the device writes its pending data, which fsync of
+ * a device does not reach. Each partition and each map has a cache and a file system of its own, so
  * the devices on top of a disk are flushed one by one.
  */
 

@@ -5,9 +5,9 @@
  * Writes the data that the kernel still holds in memory for a disk (fsync) and drops the kernel's
  * cache of the disk (BLKFLSBUF), as is due before the disk is taken away.
  *
- * A disk may never end a write, so each flush is made on a thread, FLUSH_AT_ONCE side by side. A
- * flush that does not end within its deadline is given up (ERR_TIMEOUT) and its thread replaced, at
- * most FLUSH_STUCK_MAX times while the stuck ones stay stuck; after that ERR_UNAVAILABLE. The
+ * A write to a disk can hang without end, so each flush is made on a thread, FLUSH_AT_ONCE side by
+ * side. A flush that does not end within its deadline is given up (ERR_TIMEOUT) and its thread is
+ * replaced; while FLUSH_STUCK_MAX threads are stuck, flushes are refused (ERR_UNAVAILABLE). The
  * deadline counts from when the thread begins.
  */
 
@@ -23,7 +23,7 @@ struct flush;
 
 /*
  * No error: all data written before flush_start() is on the disk. ERR_NOT_FOUND: there is no such
- * disk, or no more. Any other error: the data may be there or not. Never inside flush_start().
+ * disk (any more). Any other error: the data may be there or not. Never inside flush_start().
  */
 typedef void (*flush_done_fn)(void *arg, const struct err *err);
 

@@ -8,10 +8,10 @@
  * identity_buses[] says how the bus is recognised, which attributes hold the serial and how they
  * are read. The attribute itself is read, never udev's links, which go stale.
  *
- * Two questions are kept apart. Does the disk give any identity at all (has_identity)? Then it may
- * never be taken for another volume because of its size. And is that identity a volume's UUID or
- * the beginning of one (identity)? Only then can it prove something. A serial like "QM00001"
- * answers the first with yes and the second with no.
+ * Two questions are kept apart. Does the disk give any identity at all (has_identity)? If so, the
+ * disk must never be taken for another volume because of its size. And is that identity a volume's
+ * UUID or the beginning of one (identity)? Only such an identity can prove something. A serial like
+ * "QM00001" answers the first with yes and the second with no.
  *
  * Reading virtio's serial is a request to the device, answered by the hypervisor; the others are
  * cached by the kernel.
@@ -31,8 +31,8 @@
 /* ---- hex digits ---- */
 
 /*
- * The lower-case hex digits of text without hyphens; 0 if it holds anything else or more than max
- * of them.
+ * The lower-case hex digits of text without hyphens; 0 if text holds other characters, or more than
+ * max digits.
  */
 static size_t hex_digits(const char *text, char *out, size_t max)
 {
@@ -121,7 +121,7 @@ static void parse_vpd_pg80(const char *bytes, size_t length, struct device *devi
 /*
  * "t10.QEMU    QEMU HARDDISK   <serial>": vendor, model and serial, padded with blanks. Every other
  * form ("naa.6000c29…", "eui.…") is a number of the hypervisor's own, which tells disks apart but
- * is no volume's UUID; its prefix keeps it from being taken for one.
+ * is no volume's UUID; its prefix keeps it from being taken for a UUID.
  */
 static void parse_wwid(const char *bytes, size_t length, struct device *device)
 {
@@ -204,7 +204,7 @@ static bool name_fits(const char *name, const char *prefix, const char *tail)
 	return str_has_prefix(name, prefix) && *rest && rest[strspn(rest, tail)] == '\0';
 }
 
-/* True unless device/subsystem exists and leads elsewhere. */
+/* False only if device/subsystem exists and leads elsewhere. */
 static bool subsystem_fits(int block_fd, const char *name, const char *subsystem)
 {
 	char path[DEVICE_NAME_SIZE + 32], target[512];

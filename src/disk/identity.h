@@ -19,8 +19,8 @@ struct identity_bus {
 	const char *tail;
 	/* where device/subsystem, if there is one, must lead; NULL: not asked */
 	const char *subsystem;
-	bool required; /* without it there is no disk (a loop device without a file) */
-	/* the first with an identity counts */
+	bool required; /* without an identity there is no disk (a loop device without a file) */
+	/* the first attribute with an identity counts */
 	struct identity_attribute attributes[IDENTITY_ATTRIBUTES_MAX];
 };
 

@@ -4,7 +4,8 @@
 /*
  * The contents of a device: libblkid on a worker of its own, since reading a device may hang
  * without end. A probe that does not answer within its deadline is given up (ERR_TIMEOUT) and its
- * worker is replaced, at most PROBE_STUCK_MAX times while the stuck ones stay stuck.
+ * worker is replaced; while PROBE_STUCK_MAX workers are stuck, probes are refused
+ * (ERR_UNAVAILABLE).
  */
 
 #include "base/err.h"

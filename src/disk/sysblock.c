@@ -79,7 +79,7 @@ struct sysblock {
 	size_t entry_count;
 	size_t cursor; /* where the next slice begins */
 
-	struct device *devices; /* the listed ones, sorted by name: what callers see */
+	struct device *devices; /* the listed disks, sorted by name; callers see these */
 	size_t device_count;
 
 	struct change *changes;
@@ -286,8 +286,8 @@ static bool may_ask_identity(const struct entry *entry)
 }
 
 /*
- * Reads the identity, if that can still bring a result. A listed disk with another answer than
- * before starts again.
+ * Reads the identity, unless it is final. A listed disk that gives another serial than before is
+ * held again.
  */
 static void look_at_identity(struct sysblock *sysblock, struct entry *entry)
 {

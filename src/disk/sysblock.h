@@ -6,15 +6,15 @@
  *
  * Every scan_ms the directory is listed, names and inodes only; attributes are read for new
  * entries, and sizes of the others again in slices, since not every change raises an event. A
- * kernel uevent only makes the next scan early. The scan alone is the truth and alone is enough.
+ * kernel uevent only makes the next scan early. Only the scan counts, and the scan alone is enough.
  * Partitions, empty drives and zero-sized disks are not listed, nor are devices that stand for
  * something else (dm, md, nbd, ram, zram, CD drives, …) and loop devices without a file.
  *
  * A disk whose bus can give an identity, but which has not given it yet, is held back for
  * SYSBLOCK_HELD_MS and read again in each scan (SYSBLOCK_SETTLE_MS apart, or sooner) before it is
- * taken for a disk without identity: an added() device has its final identity. The exception are
- * disks that the first scan finds; they are listed at once, and if such a disk gives its identity
- * in that time, it is removed() and added() again, now with its identity and the same `seen`.
+ * taken for a disk without identity: an added() device has its final identity. Disks that the first
+ * scan finds are the exception: they are listed at once, and if such a disk gives its identity in
+ * that time, it is removed() and added() again, now with its identity and the same `seen`.
  *
  * A new inode under an old name or another diskseq is another disk: removed() and added(). All
  * callbacks of a scan come at its end, first those for removed disks, then for changed sizes, then

@@ -7,7 +7,7 @@
  * silent without it. A message is "add@/devices/…" followed by zero-terminated KEY=VALUE texts. Any
  * program with the right capability can send to the group, so only messages from the kernel (port
  * 0, uid 0) count; and they mean no more than "look again". If messages were lost because we were
- * slow (ENOBUFS), one of them may have been of interest: look again, too.
+ * slow (ENOBUFS), a lost message may have been about a disk: look again, too.
  */
 
 #include <assert.h>

@@ -8,7 +8,7 @@
  *
  * The scan is made on a worker of its own, since a file system or a disk that does not answer may
  * hold it up. A scan that does not end within its deadline is given up (ERR_TIMEOUT) and its worker
- * replaced, at most USAGE_STUCK_MAX times while the stuck ones stay stuck.
+ * is replaced; while USAGE_STUCK_MAX workers are stuck, scans are refused (ERR_UNAVAILABLE).
  */
 
 #include "base/err.h"
@@ -40,11 +40,11 @@ struct usage_ignore {
 };
 
 struct usage_result {
-	/* set if something could not be read: nothing is known then, which is not "unused" */
+	/* set if the scan was not completed: the users are unknown, the disk may be in use */
 	struct err err;
 	enum usage_kind kind;
 	bool only_open; /* nothing but open descriptors */
-	/* not all users go through our own map, and so not all would wait with the map */
+	/* some users reach the disk beside our own map, and would not wait with the map */
 	bool beside;
 	const char *what; /* "mounted at /mnt/x, held by dm-3"; valid during the callback */
 };

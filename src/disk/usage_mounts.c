@@ -136,7 +136,7 @@ static int read_mount(struct mounts *mounts, char *line)
 		fields[count++] = word;
 	while (word && !streq(word, "-"))
 		word = strtok_r(NULL, " ", &save);
-	/* word is the "-"; then come the type and the source, which may be empty. */
+	/* word is the "-"; the type and the source, which may be empty, follow. */
 	if (!word || !strtok_r(NULL, " ", &save))
 		return err_set(
 			&report->err, ERR_INTERNAL,
@@ -198,8 +198,8 @@ static int scan_own_namespace(struct mounts *mounts)
 }
 
 /*
- * A process that has ended or may not be read is passed over; another of its namespace may do as
- * well.
+ * A process that has ended or may not be read is passed over; another process may show the same
+ * namespace.
  */
 static int scan_namespace_of(struct mounts *mounts, int pid)
 {

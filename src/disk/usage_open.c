@@ -4,17 +4,18 @@
  * Processes and their open files.
  *
  * A program that reads or writes a disk directly - a running copy, a virtual machine - shows
- * nowhere but in its file descriptors. They are stat'ed rather than read, since a node may have any
- * name; without asking a server that may be away, since most descriptors are of other files. A
- * process that cannot be read is passed over: no more can be done from outside.
+ * nowhere but in its file descriptors. The descriptors are stat'ed rather than read, since a node
+ * may have any name. The stat asks no server, since most descriptors are of other files, whose
+ * server may be away. A process that cannot be read is passed over: no more can be done from
+ * outside.
  *
  * Not every program that has a disk open uses it. udev's workers read signatures after each event,
- * and may hang in a dying disk; just then it must be possible to take the disk away. They lose
- * nothing, so they never count. The programs they start (lvm, mdadm, …) have many names but end in
- * a moment, so the loop's side scans again. Our own threads read signatures, too.
+ * and may hang in a dying disk; just then it must be possible to take the disk away. The workers
+ * lose nothing, so they never count. The programs that they start (lvm, mdadm, …) have many names
+ * but end in a moment, so the loop's side scans again. Our own threads read signatures, too.
  *
  * The kernel itself claims a disk for a file system that was unmounted lazily or mounted in a
- * namespace that no process shows, for bcache and others that are not seen in sysfs. The kernel
+ * namespace that no process shows, and for bcache and others that are not seen in sysfs. The kernel
  * refuses a second claim, which is the purpose of a claim.
  */
 

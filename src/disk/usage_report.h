@@ -13,7 +13,7 @@
 /* The disk in question, or a device on top of it. */
 struct usage_node {
 	char name[DEVICE_NAME_SIZE];
-	/* below block/; "" for another member of a btrfs, which is not gone into */
+	/* below block/; "" for another member of a btrfs, on which no devices are looked for */
 	char folder[2 * DEVICE_NAME_SIZE];
 	char number[24];                 /* "254:1" */
 	char path[DEVICE_NAME_SIZE + 8]; /* "/dev/vdb1" */
@@ -42,7 +42,7 @@ struct usage_report {
 	size_t users;
 };
 
-#define USAGE_USERS_SHOWN 16 /* by name; of the others the number */
+#define USAGE_USERS_SHOWN 16 /* named; the others are counted */
 #define USAGE_NODE_LABEL_SIZE (DEVICE_NAME_SIZE + 1)
 
 void usage_report_init(struct usage_report *report, const struct usage_options *options,

@@ -3,7 +3,7 @@
 /*
  * One scan: the pile of devices that stands on the disk, then the users of each. Open descriptors
  * come after the other users, because they alone may be gone in a moment. The claim is tried last
- * and only if nothing else was found, since that opens the disk.
+ * and only if no user was found, since a claim opens the disk.
  */
 
 #include "disk/usage_scan.h"

@@ -3,11 +3,11 @@
 /*
  * The devices on top of a disk.
  *
- * A disk is rarely used as itself: there are partitions on it, device mapper or md on those, and a
- * file system on top of the pile. So all of that is gathered first, from the disk upwards: its
- * partitions, the holders of the disk and of those (sysfs "holders"), loop devices made from any of
- * them, the other members of a btrfs, and so on until nothing new turns up. A user of one of these
- * nodes uses the disk.
+ * A disk is rarely used directly: there are partitions on it, device mapper or md on those, and a
+ * file system on top of the pile. So all these devices are gathered first, from the disk upwards:
+ * its partitions, the holders of the disk and of the partitions (sysfs "holders"), loop devices
+ * made from any of them, the other members of a btrfs, and so on until nothing new turns up. A user
+ * of one of these nodes uses the disk.
  *
  * The answer decides whether a disk is pulled away from under a program. So nothing is assumed: a
  * file that is missing or a line that makes no sense is an error. Only the "holders" folder may be
@@ -89,8 +89,8 @@ static struct usage_node *new_node(struct usage_report *report, const char *name
 }
 
 /*
- * The kernel's name of a map changes and any program may give it a name of its own; only its uuid
- * says that it is ours.
+ * The kernel's name of a map changes, and any program may rename the map; only the map's uuid says
+ * that the map is ours.
  */
 static int is_our_map(struct usage_report *report, const char *folder, bool *is_map)
 {

@@ -103,7 +103,7 @@ static void verb_free(void *work)
 
 /* ---- udevd ---- */
 
-/* Asks as long as a thread may wait for udevd, also a thread that was given up. */
+/* Runs again as long as a thread, even one that was given up, may wait for udevd. */
 static void on_cookie(struct loop_timer *timer)
 {
 	struct devmap *devmap = container_of(timer, struct devmap, cookie);
@@ -124,8 +124,8 @@ static void on_cookie(struct loop_timer *timer)
 }
 
 /*
- * Warns once, until a verb on a map has ended with udevd's help again. verb: NULL if it did not
- * end.
+ * Allows the next warning once a verb on a map has ended with udevd's help. verb: NULL if the verb
+ * did not end.
  */
 static void note_udev(struct devmap *devmap, const struct verb *verb)
 {

@@ -5,12 +5,12 @@
  * Stable names: device-mapper maps of ours, one for each volume, linear over the whole of its disk.
  *
  * A map of ours has the uuid "VOLD-<volume uuid>"; a map with another uuid belongs to another
- * program and is never touched. Every verb names the desired state: repeated, it changes nothing.
- * All verbs run on a worker of their own, one after the other in the order of the calls, since
- * device mapper may block for as long as I/O below it hangs. A verb that does not end within its
- * deadline answers ERR_TIMEOUT, its worker is replaced, and the next list shows its later effects.
- * Until that verb has come back, other verbs on the same volume are refused (ERR_UNAVAILABLE);
- * those on other volumes are not, unless DEVMAP_HUNG_MAX hang.
+ * program and is never touched. Every verb names the desired state: a repeated verb changes
+ * nothing. All verbs run on a worker of their own, one after the other in the order of the calls,
+ * since device mapper may block for as long as I/O below it hangs. A verb that does not end within
+ * its deadline answers ERR_TIMEOUT, its worker is replaced, and the next list shows its later
+ * effects. Until that verb has come back, other verbs on the same volume are refused
+ * (ERR_UNAVAILABLE); verbs on other volumes are refused only while DEVMAP_HUNG_MAX verbs hang.
  */
 
 #include "base/err.h"
@@ -59,7 +59,7 @@ typedef void (*devmap_listed_fn)(void *arg, const struct devmap_map *maps, size_
 				 const struct err *err);
 
 /*
- * The functions behind it, so that tests can put a device mapper of their own there. They run on
+ * The functions behind a devmap; tests put a device mapper of their own there. The functions run on
  * the worker and may block.
  */
 struct devmap_backend {
@@ -70,19 +70,19 @@ struct devmap_backend {
 	int (*wipe)(void *context, const char *volume_id, struct err *err);
 	int (*remove)(void *context, const char *volume_id, struct err *err);
 	/*
-	 * On the loop, while a verb is under way and then again after *left_ms, and with cookie_ms
-	 * 0 before the verb is given up by devmap_free(): if the verb has been waiting for udevd
-	 * for cookie_ms, it goes on without, and this returns true.
+	 * Called on the loop: while a verb is under way, again after *left_ms, and with cookie_ms 0
+	 * before devmap_free() gives the verb up. If the verb has waited for udevd for cookie_ms,
+	 * the verb goes on without udevd, and this returns true.
 	 */
 	bool (*give_up_udev)(void *context, int64_t cookie_ms, int64_t *left_ms);
 };
 
 /*
- * Backed by libdevmapper; the first one decides about the roots. NULL and ERR_UNAVAILABLE with the
- * reason if this kernel or machine has no device mapper.
+ * Backed by libdevmapper; the first devmap decides about the roots of all. NULL and ERR_UNAVAILABLE
+ * with the reason if this kernel or machine has no device mapper.
  */
 struct devmap *devmap_new(struct loop *loop, const struct devmap_options *options, struct err *err);
-/* backend and context outlive it. */
+/* backend and context outlive the devmap. */
 struct devmap *devmap_new_with(struct loop *loop, const struct devmap_options *options,
 			       const struct devmap_backend *backend, void *context);
 /* No done() runs any more; waits for no disk. Not from inside done(). Returns NULL, takes NULL. */
@@ -90,10 +90,10 @@ struct devmap *devmap_free(struct devmap *devmap);
 
 /*
  * The map of the volume is called name (letters, digits, ".", "_", "-"), is linear over device
- * ("254:16", size in bytes, whole sectors), and runs. Made if it is not there; if it is, its table
- * is loaded and swapped in (suspend noflush, resume) under its users, and waiting I/O goes on. A
- * map of the volume under another name is renamed. The node under <dev_root>/mapper is there when
- * this has ended.
+ * ("254:16", size in bytes, whole sectors), and runs. A missing map is made; a map that is there
+ * gets the table loaded and swapped in (suspend noflush, resume) under its users, and waiting I/O
+ * goes on. A map of the volume under another name is renamed. The node under <dev_root>/mapper is
+ * there when the verb has ended.
  */
 struct devmap_call *devmap_activate(struct devmap *devmap, const char *name, const char *volume_id,
 				    const char *device, uint64_t size, devmap_done_fn done,
@@ -104,7 +104,7 @@ struct devmap_call *devmap_suspend(struct devmap *devmap, const char *volume_id,
 /* The map is all errors and runs: waiting users get an error. No map: nothing to do. */
 struct devmap_call *devmap_wipe(struct devmap *devmap, const char *volume_id, devmap_done_fn done,
 				void *arg);
-/* There is no map of the volume. ERR_CONFLICT, and nothing done, while a program has it open. */
+/* There is no map of the volume. ERR_CONFLICT and no change while a program has the map open. */
 struct devmap_call *devmap_remove(struct devmap *devmap, const char *volume_id, devmap_done_fn done,
 				  void *arg);
 /* All maps of ours. */

@@ -4,17 +4,17 @@
  * Maps through libdevmapper.
  *
  * The library keeps its state in globals (control device, log, udev), so one lock guards every use
- * of it, for the whole process. The lock may be held while udevd is waited for, which ends; it must
- * never be held while a disk is waited for, which may not. Of all actions here only a suspend waits
- * for a disk - for the I/O that is under way below - so that one ioctl is made without the library
- * and without the lock. A map is therefore never resumed with a new table while it runs, since the
- * kernel would suspend it first.
+ * of it, for the whole process. The lock may be held during a wait for udevd, which ends; it must
+ * never be held during a wait for a disk, which may not end. Of all actions here only a suspend
+ * waits for a disk (for the I/O that is under way below), and therefore that one ioctl is made
+ * without the library and without the lock. For the same reason a map is never resumed with a new
+ * table while it runs: the kernel would suspend it first.
  *
  * Maps are found by their uuid and by nothing else. The kernel refuses a second map of the same
  * name or uuid, so a race with another program ends in an error, never in that program's map.
  *
- * Nodes are udevd's, and the library is told not to make any. If udevd is missing, or was waited
- * for in vain, /dev/mapper/<name> is made and removed here instead, see dm/node.h.
+ * udevd makes the nodes, and the library is told to make none. If udevd is missing, or was not done
+ * in time, /dev/mapper/<name> is made and removed here instead, see dm/node.h.
  */
 
 #include <assert.h>
@@ -44,8 +44,8 @@ _Static_assert(DEVMAP_NAME_SIZE == DM_NAME_LEN, "a name of ours is a name of the
 #define REMOVE_PAUSE_MS 50
 
 /*
- * As global as the library. Set by the first devmap_new(), since a thread that hangs may still use
- * it after the last.
+ * Global, like the state of the library. The first devmap_new() sets this and nothing frees it,
+ * since a thread that hangs may use it even after the last devmap_free().
  */
 static struct {
 	pthread_mutex_t lock;
@@ -53,8 +53,8 @@ static struct {
 	char *dev_root;
 	char *run_root;
 	/*
-	 * The cookie whose semaphore the thread waits for, 0 if it does not, and the start of the
-	 * wait.
+	 * The cookie whose semaphore the thread waits for, 0 if the thread does not wait, and the
+	 * start of the wait.
 	 */
 	atomic_uint cookie;
 	_Atomic int64_t cookie_since;
@@ -410,8 +410,8 @@ static int rename_map(const char *uuid, const char *name, struct view *view, str
 }
 
 /*
- * Whether the disk that now has this number is the one the map holds. If a disk goes while a map
- * holds it, its number may go to the next disk, and the table does not show the difference.
+ * True if the disk that now has this number is the disk that the map holds. If a disk goes while a
+ * map holds it, its number may go to the next disk, and the table does not show the difference.
  */
 static bool holds_disk(const struct view *view, const char *device)
 {
@@ -567,7 +567,7 @@ static const struct devmap_backend dm_backend = {
 	.give_up_udev = dm_give_up_udev,
 };
 
-/* The library's messages are not for the user, who gets our error; they help to understand it. */
+/* The user gets our error; the library's messages in the debug log help to understand it. */
 static _printf_(5, 6) void on_dm_log(int level, const char *file, int line, int error,
 				     const char *format, ...)
 {
@@ -582,7 +582,7 @@ static _printf_(5, 6) void on_dm_log(int level, const char *file, int line, int 
 	log_debug("device mapper: %s", text);
 }
 
-/* Opening it loads the module, and asking for the version shows that we may use it. */
+/* Opening the device loads the module, and asking for the version shows that we may use it. */
 static int open_control(const char *dev_root, struct err *err)
 {
 	_cleanup_free_ char *path = xasprintf("%s/mapper/control", dev_root);

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * /dev/mapper/<name> where udevd does not make it. It is the link udevd would have made, so udevd
- * takes it over when it comes back, and it needs no privilege to make device nodes. Both functions
- * are to be called when udevd has had its time.
+ * /dev/mapper/<name> where udevd does not make it. The link is the one that udevd would have made,
+ * so udevd takes the link over when it comes back, and making the link needs no privilege for
+ * device nodes. Both functions are called only after udevd has had its time.
  */
 
 #include <sys/types.h>
@@ -12,8 +12,8 @@
 #include "base/err.h"
 
 /*
- * <dev_root>/mapper/<name> is made to lead to the block device: as it is already, or by a link to
- * ../<kernel_name>.
+ * Makes <dev_root>/mapper/<name> lead to the block device: by a link to ../<kernel_name>, unless it
+ * leads there already.
  */
 int node_link(const char *dev_root, const char *name, const char *kernel_name, dev_t number,
 	      struct err *err);

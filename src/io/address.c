@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Addresses of servers. Only numbers are taken: a name would have to be looked up, which blocks,
- * and may mean another machine tomorrow.
+ * Addresses of servers. Only numeric addresses are taken. A name would have to be looked up, and
+ * the lookup blocks; the same name may also mean another machine tomorrow.
  */
 
 #include <arpa/inet.h>

@@ -9,7 +9,7 @@
  * job. Each such thread costs a stack, so their number is bounded; their jobs stay in a list, which
  * tells how many threads hang, and with which work.
  *
- * The loop and a thread share a job. While there is a pool, the loop alone frees it: the thread
+ * The loop and a thread share a job. While the pool exists, only the loop frees the job: the thread
  * only notes that run() has returned. blocking_pool_free() swaps JOB_DROPPED into jobs that still
  * run, and the thread, which swaps in JOB_ENDED, frees the job if it finds JOB_DROPPED there.
  */
@@ -94,7 +94,7 @@ static size_t reap_hung(struct blocking_pool *pool)
 	return count;
 }
 
-/* The work that a thread hangs with on the call's object; NULL if that does not forbid the call. */
+/* The work on the call's object that a thread hangs with; NULL if no such work forbids the call. */
 static const char *hung_with(const struct blocking_pool *pool, const struct blocking_call *call)
 {
 	const struct job *job;
@@ -139,7 +139,7 @@ static void leave(struct blocking_call *call)
 	look_for_work(pool);
 }
 
-/* The pool may still be used, but is not freed, by done(). */
+/* done() may still use the pool, but must not free it. */
 static void fail(struct blocking_call *call, const struct err *err)
 {
 	leave(call);
@@ -217,7 +217,7 @@ static void on_refused(struct loop_task *task)
 	fail(call, &err);
 }
 
-/* By a task of its own, since an answer may cancel any other call. */
+/* The call fails in a task of its own, since its done() may cancel any other call. */
 static void refuse(struct blocking_call *call, const char *hung_doing)
 {
 	call->hung_doing = hung_doing;

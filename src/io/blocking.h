@@ -5,10 +5,10 @@
  * Worker threads for work that may hang in the kernel without end: a disk that does not answer a
  * read, a flush, device mapper.
  *
- * Calls run at_once side by side, the others wait in line. A call that does not end within
- * timeout_ms of being begun is given up (ERR_TIMEOUT). Its thread cannot be stopped, so the thread
- * is left behind and the next call gets a new one; while hung_max threads hang, calls are refused
- * (ERR_UNAVAILABLE). Nothing ever waits for a thread that hangs.
+ * At most at_once calls run side by side; the others wait in line. A call that does not end within
+ * timeout_ms after it was begun is given up (ERR_TIMEOUT). Its thread cannot be stopped, so the
+ * thread is left behind and the next call gets a new one; while hung_max threads hang, calls are
+ * refused (ERR_UNAVAILABLE). Nothing ever waits for a thread that hangs.
  */
 
 #include "base/err.h"
@@ -35,7 +35,7 @@ struct blocking_options {
 /* Embedded in the owner's struct for the call. */
 struct blocking_call {
 	/*
-	 * On the loop, never inside blocking_start(): the call is over and its owner's to free.
+	 * On the loop, never inside blocking_start(): the call is over, and its owner may free it.
 	 * work is the result of run(), valid until done returns; NULL if err says why there is no
 	 * result.
 	 */
@@ -58,11 +58,11 @@ struct blocking_pool *blocking_pool_new(struct loop *loop, const struct blocking
  * NULL.
  */
 struct blocking_pool *blocking_pool_free(struct blocking_pool *pool);
-/* A thread is at work for any call, also for one that was given up or cancelled. */
+/* True if a thread still works, also for a call that was given up or cancelled. */
 bool blocking_pool_is_busy(struct blocking_pool *pool);
 /*
- * "reading" (a literal) and "/dev/vdb" (copied; NULL: no object) begin the text of errors. Takes
- * the work over; until done() it belongs to the thread alone.
+ * doing ("reading", a literal) and object ("/dev/vdb", copied; NULL: none) begin the text of
+ * errors. Takes the work over; until done() the work belongs to the thread alone.
  */
 void blocking_start(struct blocking_pool *pool, struct blocking_call *call, const char *doing,
 		    const char *object, void *work);

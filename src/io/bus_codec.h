@@ -19,7 +19,7 @@ int bus_append_field(sd_bus_message *m, const struct field *field, const void *o
 int bus_append_entry(sd_bus_message *m, const struct field *field, const void *object);
 /* The members of a JSON object, given as text, as a{sv}; an empty one for NULL or no object. */
 int bus_append_json_object(sd_bus_message *m, const char *json);
-/* Text that is surely UTF-8: the bus cuts off a sender of anything else. */
+/* Appends text as valid UTF-8: the bus disconnects a sender of other text. */
 int bus_append_text(sd_bus_message *m, const char *text);
 
 /*

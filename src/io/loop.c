@@ -7,7 +7,7 @@
  * Tasks: a marker is put behind the queued ones when a turn begins, and the turn ends its tasks
  * there; tasks that they queue come behind the marker and wait for the next turn. Timers: a binary
  * heap ordered by time, then by the order of setting; libevent only ever knows the first timer, and
- * is told again only when another one becomes the first. While a test holds the clock, libevent
+ * is told again only when another timer becomes the first. While a test holds the clock, libevent
  * knows none.
  *
  * The changelist flag saves evhttp three of its four epoll_ctl() calls per request; no lock is
@@ -141,7 +141,7 @@ static void heap_put(struct loop *loop, size_t place, struct loop_timer *timer)
 	timer->index = place + 1;
 }
 
-/* Finds the place for a timer, starting from a free one: up towards the root, or down. */
+/* Finds the place for a timer, starting from a free place: up towards the root, or down. */
 static void heap_settle(struct loop *loop, size_t place, struct loop_timer *timer)
 {
 	while (place > 0 && fires_before(timer, loop->heap[(place - 1) / 2])) {
@@ -271,7 +271,7 @@ static void call_hooks(struct loop *loop)
 
 static bool turn(struct loop *loop, bool may_wait)
 {
-	/* ONCE also together with NONBLOCK, which alone goes on for as long as there are events. */
+	/* NONBLOCK needs ONCE, too: alone it goes on for as long as there are events. */
 	int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
 	bool ran;
 

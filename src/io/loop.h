@@ -26,7 +26,7 @@ struct loop *loop_free(struct loop *loop);
 struct event_base *loop_base(struct loop *loop);
 
 void loop_run(struct loop *loop);  /* until loop_stop() */
-void loop_stop(struct loop *loop); /* before loop_run(): it returns at once */
+void loop_stop(struct loop *loop); /* before loop_run(): loop_run() returns at once */
 /* One turn that does not wait for events. True if a task or timer ran. For tests and draining. */
 bool loop_turn(struct loop *loop);
 /* The number of turns loop_run() has made, by which idle wake-ups per second are measured. */

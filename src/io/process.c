@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A process is held by a pidfd, which becomes readable when the process ends, also if the process
- * is not our child, and a signal sent through it can never reach another process that got the
- * number since.
+ * A process is held by a pidfd. The pidfd becomes readable when the process ends, also if the
+ * process is not our child, and a signal sent through the pidfd can never reach a later process
+ * with the same number.
  *
  * Its output comes through a pipe, line by line. A faulty program could fill our log with output,
- * so only so many lines a minute are written; the last one is kept, for it mostly says why the
+ * so the number of lines a minute is limited; the last line is kept, because it mostly says why the
  * program ended. If the daemon dies first, the program gets EPIPE for its output and goes on (both
  * engines ignore SIGPIPE).
  */
@@ -28,7 +28,7 @@
 #include "base/log.h"
 
 #define END_MS 3000    /* from SIGTERM to SIGKILL */
-#define KILLED_MS 1000 /* from SIGKILL to giving up: it hangs in the kernel */
+#define KILLED_MS 1000 /* from SIGKILL to giving up: the process hangs in the kernel */
 #define LINE_SIZE 512  /* the rest of a longer line is a line of its own */
 #define LINES_A_MINUTE 60
 
@@ -313,7 +313,7 @@ struct process *process_start(struct loop *loop, const char *const *argv, proces
 		err_set(err, ERR_UNAVAILABLE, "%s cannot be started: %s", argv[0], strerror(r));
 		return NULL;
 	}
-	/* It is our child and not waited for yet, so the number is still its own. */
+	/* The process is our child and not waited for yet, so the number is still its own. */
 	pidfd = pidfd_open(pid, 0);
 	if (pidfd < 0)
 		abort();

@@ -5,9 +5,9 @@
  * after run(); the loop is woken by an eventfd and calls done() for each. The mutex guards the
  * lists and is never held while run() or done() works.
  *
- * The struct is shared by the loop and the thread and is freed by the last of them to let go:
- * normally the loop, after joining; for a worker that hangs in the kernel and was abandoned, the
- * thread, if it ever comes back.
+ * The loop and the thread share the struct. Normally the loop frees it, after joining the thread;
+ * if the worker hung in the kernel and was abandoned, the thread frees it, if the thread ever comes
+ * back.
  */
 #include "io/worker.h"
 

@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * A thread for work that can block. Jobs go in by a list, results come back on the loop by another;
- * an eventfd wakes the loop. The thread takes all waiting jobs (at most max_batch) as one batch,
- * which makes group commit natural: jobs that arrive during one commit are the next batch.
+ * A thread for work that can block. Jobs go in through one list, and results come back to the loop
+ * through another; an eventfd wakes the loop. The thread takes all waiting jobs (at most max_batch)
+ * as one batch, which makes group commit natural: jobs that arrive during one commit are the next
+ * batch.
  */
 
 #include "io/loop.h"
@@ -33,7 +34,7 @@ struct worker *worker_new(struct loop *loop, const char *name, size_t max_batch,
 struct worker *worker_free(struct worker *worker);
 /*
  * For a thread stuck in the kernel: detaches it, drops its jobs without done(). Its context and the
- * jobs it may hold (the up to max_batch oldest) must outlive it. NULL.
+ * jobs that it may hold (the oldest, at most max_batch) must outlive the thread. Returns NULL.
  */
 struct worker *worker_abandon(struct worker *worker);
 void worker_submit(struct worker *worker, struct worker_job *job);

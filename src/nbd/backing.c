@@ -2,7 +2,7 @@
 
 /*
  * A block device is known by its number and by the kernel's sequence number of the disk (diskseq):
- * the number alone is given to the next disk, too. A kernel before 5.15 has no diskseq; then the
+ * the kernel gives the number to the next disk, too. A kernel before 5.15 has no diskseq; then the
  * inode of the node helps, which is made anew with the disk. Regular files are told apart by their
  * inode.
  */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Neither engine names its clients, but the kernel does: each connection a server has accepted is a
- * line in /proc/net/tcp with the server's address as the local one. Sockets that only wait to be
- * forgotten (FIN_WAIT, TIME_WAIT and the like) have no program behind them any more; CLOSE_WAIT has
- * one, the server has just not noticed yet.
+ * The engines do not name their clients, but the kernel does: each connection a server has accepted
+ * is a line in /proc/net/tcp with the server's address as the local one. Sockets that only wait to
+ * be forgotten (FIN_WAIT, TIME_WAIT and the like) have no program behind them any more; CLOSE_WAIT
+ * has one, the server has just not noticed yet.
  *
  * Reading that file walks the kernel's whole hash table, some milliseconds on a big machine, hence
  * the worker. Our own handshakes are connections, too. A port of ours is remembered from before it
@@ -107,7 +107,7 @@ static void format_endpoint(const struct in6_addr *address, bool is_v6, int port
 	snprintf(out, size, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
 }
 
-/* "  1: 0100007F:2AEF 0100007F:D6B2 01 …"; the heading is none. */
+/* "  1: 0100007F:2AEF 0100007F:D6B2 01 …"; the heading is no such line. */
 static void take_tcp(struct clients_scan *scan, const char *line)
 {
 	bool is_v6 = scan->server.sa.any.sa_family == AF_INET6;

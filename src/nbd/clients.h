@@ -30,7 +30,7 @@ struct clients_scan *clients_scan_start(struct clients *clients, const struct ad
 					clients_done_fn done, void *arg);
 void clients_scan_cancel(struct clients_scan *scan); /* not from inside done */
 /*
- * A connection of our own, by its port: no client in scans that begin or run before the port is
- * taken out again.
+ * Notes a connection of our own by its port, or takes the port out again: scans that begin or run
+ * in between do not count the connection as a client.
  */
 void clients_own_port(struct clients *clients, int port, bool open);

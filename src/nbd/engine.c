@@ -5,10 +5,10 @@
  * attempts to get an engine.
  *
  * Calls that concern the engine run one after the other. An engine works on its commands one by one
- * anyway, and so a call may first look at the present state and then change what differs, with no
- * other call in between. A call that was given up, by its deadline or its caller, leaves the engine
- * busy with the command under way; the next call waits for that. A handshake needs no engine but
- * its server, so it is made at once, beside them.
+ * anyway, and so a call may first look at the present state and then change the differences, with
+ * no other call in between. A call that was given up, by its deadline or its caller, leaves the
+ * engine busy with the command under way; the next call waits for that. A handshake needs only the
+ * engine's server, so it is made at once, beside those calls.
  *
  * Each call is answered from a task of its own. Thus done() may freely add, remove and cancel.
  */
@@ -191,7 +191,7 @@ static void on_handshake(void *arg, uint64_t size, const struct err *result)
 	engine_call_end(call, &err);
 }
 
-/* A handshake is no call of the engine: it goes the way of clients, also if the engine is busy. */
+/* A handshake is no call of the engine: it connects as clients do, also if the engine is busy. */
 static void start_handshake(struct export_call *call)
 {
 	struct engine *engine = call->engine;
@@ -206,7 +206,7 @@ static void start_handshake(struct export_call *call)
 		clients_own_port(engine->clients, call->handshake_port, true);
 }
 
-/* Ends impossible calls, begins those without need of the engine; returns the first other call. */
+/* Ends impossible calls and begins calls that need no engine; returns the first other call. */
 static struct export_call *sift_waiting(struct engine *engine)
 {
 	struct export_call *call = TAILQ_FIRST(&engine->waiting), *next, *first = NULL;

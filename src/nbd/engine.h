@@ -120,7 +120,7 @@ void engine_up(struct engine *engine, bool is_new);
  * current call, if there is one.
  */
 void engine_down(struct engine *engine, const char *format, ...) _printf_(2, 3);
-/* A better reason for the engine's being down, which came later. */
+/* A better reason why the engine is down, which came later. */
 void engine_explain(struct engine *engine, const char *reason);
 /* Ends the current call; err NULL or ERR_NONE: as asked. */
 void engine_end(struct engine *engine, const struct err *err);

@@ -5,13 +5,14 @@
  * NBD exports: one server, one export for each volume.
  *
  * Behind this interface stand engines: qemu-storage-daemon, spoken to over QMP, and nbdkit, which
- * serves a folder of links. Every verb names the desired state: repeated, it changes nothing. An
+ * serves a folder of links. Every verb names the desired state: a repeated verb changes nothing. An
  * engine that dies is started again, or its socket awaited again, with growing pauses; then lost()
- * is called, because a new engine serves nothing yet, and its owner adds the desired exports again.
+ * is called, because a new engine serves nothing yet, and the exporter's owner adds the desired
+ * exports again.
  *
- * While the engine starts verbs wait for it; while it is away they answer ERR_UNAVAILABLE with the
- * reason. A verb that does not end within its deadline answers ERR_TIMEOUT, and the next list shows
- * its later effects.
+ * While the engine starts, verbs wait for it; while the engine is away, they answer ERR_UNAVAILABLE
+ * with the reason. A verb that does not end within its deadline answers ERR_TIMEOUT, and the next
+ * list shows its later effects.
  */
 
 #include "base/err.h"
@@ -39,8 +40,8 @@ struct exporter_options {
 	int64_t timeout_ms;     /* for one verb */
 	/*
 	 * Another engine than before serves now, the first one included: add the desired exports
-	 * (those that an engine found running serves already stay as they are). Never inside a
-	 * call.
+	 * (if an engine was found running, the exports that it serves already stay as they are).
+	 * Never inside a call.
 	 */
 	void (*lost)(void *arg);
 	void *arg;
@@ -63,8 +64,8 @@ struct export_seen {
 	const struct export_client *clients;
 	size_t client_count;
 	/*
-	 * False: the engine can't tell which export a client of the server uses, and these may be
-	 * any of them.
+	 * False: the engine can't tell which export a client of the server uses, so the clients
+	 * listed may use another export.
 	 */
 	bool clients_certain;
 };
@@ -76,24 +77,25 @@ typedef void (*export_listed_fn)(void *arg, const struct export_seen *items, siz
 				 const struct err *err);
 
 /*
- * Starts or finds the engine on a later turn; a program that is not installed is no error here but
- * in the health and in every verb's answer. NULL and ERR_INVALID: EXPORT_ENGINE_NONE is no engine,
- * nbd-server is refused (its reload corrupts its memory below 3.25 and forgets nothing above),
+ * Starts or finds the engine on a later turn; a program that is not installed is no error here: the
+ * health and every verb's answer report it. NULL and ERR_INVALID: EXPORT_ENGINE_NONE; nbd-server,
+ * which is refused (its reload corrupts its memory below 3.25 and forgets nothing above); or
  * options that make no sense.
  */
 struct exporter *exporter_new(struct loop *loop, const struct exporter_options *options,
 			      struct err *err);
 /*
- * Stops an engine of ours, its clients with it, and waits for that for some seconds; leaves alone
- * an engine that another program runs. No done() runs any more. Not from inside a callback. Returns
- * NULL, takes NULL.
+ * Stops an engine of ours, which disconnects its clients, and waits some seconds for its end. An
+ * engine that another program runs is left alone. No done() runs any more. Not from inside a
+ * callback. Returns NULL, takes NULL.
  */
 struct exporter *exporter_free(struct exporter *exporter);
 
 /*
  * Served under this name, from this device at its present size. Another device, mode or size under
  * the name is replaced, unless clients use it: then ERR_CONFLICT names them and nothing is changed.
- * The device must answer reads, a suspended map does not: ERR_TIMEOUT, before the engine sees it.
+ * The device must answer reads: for a device that does not, such as a suspended map, the answer is
+ * ERR_TIMEOUT before the engine sees the device.
  */
 struct export_call *export_add(struct exporter *exporter, const struct export_item *item,
 			       export_done_fn done, void *arg);

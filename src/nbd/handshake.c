@@ -2,15 +2,15 @@
 
 /*
  * The server greets: NBDMAGIC, IHAVEOPT, its flags. We answer with ours and send options, each of
- * which gets one or more replies. STARTTLS comes first if TLS is wanted: messages sent before it in
- * the clear count for nothing. Then GO with the name: the server tells about the export (INFO) and
- * acknowledges, and from then on the connection is one for reading and writing. We leave with DISC
- * at once and wait for a moment for the server to close, so that a removal of the export right
+ * which gets one or more replies. STARTTLS comes first if TLS is wanted: messages sent before it,
+ * without encryption, do not count. Then GO with the name: the server tells about the export (INFO)
+ * and acknowledges, and from then on the connection is one for reading and writing. We leave with
+ * DISC at once and wait for a moment for the server to close, so that a removal of the export right
  * after it does not find the export in use by us.
  *
- * The next input is always a known number of bytes, with the function that takes them: expect(). A
- * server may lie about lengths and may never come to an end; lengths are limited before anything is
- * kept, and so are replies.
+ * expect() sets the number of bytes of the next input, and the function that takes them. A server
+ * may lie about lengths and may send without end; lengths are limited before anything is kept, and
+ * so are replies.
  */
 
 #include "nbd/handshake.h"
@@ -108,8 +108,8 @@ static void on_end_task(struct loop_task *task)
 }
 
 /*
- * Nothing is read any more; the stream itself goes with the handshake, for this may be inside one
- * of its callbacks.
+ * Stops reading. The stream itself is freed with the handshake, since a callback of the stream may
+ * be running.
  */
 static void end(struct handshake *handshake)
 {

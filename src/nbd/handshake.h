@@ -13,12 +13,12 @@ struct handshake;
 struct ssl_ctx_st;
 
 /*
- * ERR_NONE: it is offered, with size bytes. ERR_NOT_FOUND: the server knows no such export.
+ * ERR_NONE: the export is offered, with size bytes. ERR_NOT_FOUND: the server knows no such export.
  * ERR_UNAVAILABLE: there is no answer, or none that makes sense.
  */
 typedef void (*handshake_done_fn)(void *arg, uint64_t size, const struct err *err);
 
-/* tls: NULL for none; outlives the handshake, which keeps no deadline. */
+/* tls outlives the handshake; NULL: no TLS. The handshake keeps no deadline. */
 struct handshake *handshake_start(struct loop *loop, const struct address *server,
 				  struct ssl_ctx_st *tls, const char *name, handshake_done_fn done,
 				  void *arg);

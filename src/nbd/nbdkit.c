@@ -2,14 +2,14 @@
 
 /*
  * nbdkit as the simple engine: its file plugin serves a folder, and the folder is ours. A symbolic
- * link is an export, its name the export's and its target the device; adding and removing are one
- * system call each, seen by the next client that connects.
+ * link is an export: its name is the export's name, and its target is the device. Adding and
+ * removing are one system call each, seen by the next client that connects.
  *
- * The simple engine can neither serve a single export read-only nor part with a single client.
+ * The simple engine can neither serve a single export read-only nor disconnect a single client.
  * nbdkit opens the device once for each client, so whether an export is in use is read from its
  * open files; if a client must go by force, nbdkit is started anew and the other clients connect
- * again. A client that has just left (our handshake is one) is in these files for a moment still,
- * hence a device counts as used only if it stays open.
+ * again. A client that has just left (our handshake is such a client) shows in these files for a
+ * moment longer, hence a device counts as used only if it stays open.
  *
  * nbdkit ends with the daemon. A new one begins with an empty folder: the target of a link of
  * yesterday may be another disk today.
@@ -38,7 +38,7 @@ struct nbdkit {
 	char *folder;
 	struct process *process;
 	bool is_up;
-	bool parting; /* it is started anew to get rid of a client, for the call under way */
+	bool parting; /* nbdkit is started anew to disconnect a client, for the call under way */
 	struct handshake *handshake;
 	struct loop_timer again; /* the next handshake, or the deadline of this one */
 	int64_t until_ms;

@@ -5,14 +5,15 @@
  * on a socket in the run folder or, if a unit of systemd runs it, on the socket of that unit.
  *
  * The process that accepts on the socket is the engine. So the first step is always to connect;
- * only if no process listens, and no process of ours is about to, a new one is started. That way an
- * engine that survived its daemon is found again with its exports and clients, and an engine whose
- * connection was merely lost is not started twice. Its pid comes with the connection.
+ * only if no process listens, and no process of ours is about to listen, a new engine is started.
+ * That way an engine that survived its daemon is found again with its exports and clients, and an
+ * engine whose connection was merely lost is not started twice. The connection tells the engine's
+ * pid.
  *
  * The settings of an engine of ours are noted in a file beside the socket. An engine found running
  * that listens elsewhere, because the configuration was changed, is ended and replaced. Its pid is
- * in a file as well, so that it is known for ours from the first moment, also while it does not
- * answer.
+ * in a file as well, so that the engine is known to be ours from the first moment, also while it
+ * does not answer.
  */
 
 #include "nbd/qemu.h"
@@ -204,8 +205,8 @@ static void start_server(struct qemu *qemu)
 }
 
 /*
- * An engine that was found running has the object. If the object was refused, so is the server,
- * whose error is clearer.
+ * An engine that was found running has the object already. If the object was refused, the server is
+ * refused as well, and its error is clearer.
  */
 static void on_tls_added(void *arg, const struct json *result, const struct err *err)
 {
@@ -381,9 +382,9 @@ static void nobody_listens(struct qemu *qemu)
 }
 
 /*
- * The engine listens before it is set up, and then hands its socket from one thread to another: a
- * client that connects meanwhile may never be greeted, nor any client after it. So the engine is
- * given one more turn after it says that it is set up.
+ * The engine listens before it is set up, and then hands its socket from one thread to another: if
+ * a client connects meanwhile, the engine can fail to greet that client and all later clients. So
+ * the engine is given one more turn after it says that it is set up.
  */
 static bool may_be_reached(struct qemu *qemu)
 {

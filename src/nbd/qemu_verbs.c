@@ -371,7 +371,7 @@ static void add_node(struct qemu_verbs *verbs)
 	_cleanup_buf_ struct buf text = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer w = { .out = &text };
 
-	/* An engine found running has names of an earlier daemon; the time tells them apart. */
+	/* An engine found running has names of an earlier daemon; the time keeps ours different. */
 	snprintf(verbs->node, sizeof(verbs->node), NODE_PREFIX "%llx-%x",
 		 (unsigned long long)clock_wall_ms(), ++verbs->nodes_made);
 	json_begin_object(&w);
@@ -449,7 +449,7 @@ static void on_clients(void *arg, const struct export_client *clients, size_t co
 		       const struct err *err)
 {
 	struct qemu_verbs *verbs = arg;
-	/* A single export has all clients; and without any client no export has one. */
+	/* The clients of each export are known if there is one export, or no client. */
 	bool certain = err->code == ERR_NONE && (count == 0 || verbs->export_count == 1);
 
 	verbs->scan = NULL;

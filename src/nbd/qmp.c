@@ -5,9 +5,9 @@
  * on each command gets {"return": …} or {"error": …} with its id, and {"event": …} comes in between
  * at any time.
  *
- * One command at a time is enough: the peer works on them one by one anyway. Their ids are like no
- * other connection's: the peer also finishes commands of a client that has hung up since, such as a
- * killed daemon, and sends us the answers.
+ * One command at a time is enough: the peer works on them one by one anyway. Their ids differ from
+ * those of all other connections: the peer also finishes commands of a client that has hung up
+ * since, such as a killed daemon, and sends us the answers.
  */
 
 #include "nbd/qmp.h"

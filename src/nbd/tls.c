@@ -2,8 +2,8 @@
 
 /*
  * TLS for our own handshakes, with the same folder the engines read. The server must show a
- * certificate of its CA. Its name is not compared: we connect to an address we were told to listen
- * on, and clients know the server by names that we don't.
+ * certificate of its CA. The name in the certificate is not compared: we connect to an address we
+ * were told to listen on, and clients know the server by names that we don't.
  */
 
 #include "nbd/tls.h"

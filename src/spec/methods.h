@@ -85,14 +85,14 @@ struct method {
 
 extern const struct method methods[METHOD_COUNT];
 
-/* The kinds of objects. The Manager is one, but has no record nor the members behind it. */
+/* The kinds of objects. The row of the Manager has neither a record nor the members after it. */
 struct scope {
 	const char *name;            /* "volume" */
 	const char *path;            /* on D-Bus: the Manager's own, or the parent of the objects */
 	const char *interface;       /* on D-Bus */
 	const struct record *record; /* describes an object */
-	const char *id;              /* the record's field that names the object, */
-	const char *argument;        /* and the methods' argument that does */
+	const char *id;              /* the field of the record that names the object */
+	const char *argument;        /* the argument of methods that names the object */
 	enum method_id show;         /* the method that shows one object */
 };
 

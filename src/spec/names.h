@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Kinds of things on this machine that the configuration chooses from and that answers name. The
+ * Kinds of things on this machine: the configuration chooses from them, and answers name them. The
  * words stand here, so that the configuration needs none of the layers that do the work.
  */
 

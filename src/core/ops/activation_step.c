@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Steps that wait for an activation. Obstacles that pass - a device in use for a moment, an engine
- * that is away - are tried again before the step fails. */
+/* Steps that wait for an activation. If the obstacle may pass (a device in use for a moment, an
+ * engine that is away), the step is tried again before it fails. */
 
 #include "core/ops/activation_step.h"
 

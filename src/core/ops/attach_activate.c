@@ -3,17 +3,18 @@
 /*
  * An attached volume gets its stable name and is exported under that name.
  *
- * The kernel lets one program at a time have a disk to itself, and a name needs that. Other
- * programs want the disk, too: a moment after the disk has come, udev starts the LVM or md that it
- * finds there, and systemd mounts the file systems of /etc/fstab. A program that comes after the
- * name finds the volume under the name and uses that; a program that comes before the name keeps
- * the name out. So a disk that identifies itself gets its name at once, before CloudStack reports
- * it as attached and before anything of it is read.
+ * The kernel lets one program at a time have a disk to itself, and a name needs the disk to itself.
+ * Other programs want the disk, too: a moment after the disk has come, udev starts the LVM or md
+ * that it finds there, and systemd mounts the file systems of /etc/fstab. A program that comes
+ * after the name finds the volume under the name and uses that; a program that comes before the
+ * name keeps the name out. So a disk that identifies itself gets its name at once, before
+ * CloudStack reports it as attached and before anything of it is read.
  *
- * That can still be too late. Then the volume is attached as requested, and another program works
- * with it: undoing the attachment would pull the disk from under that program. So the volume stays,
- * under the kernel's name alone and not exported, since a disk that is held is never exported. The
- * response names the holder, and the reconciler makes name and export when the disk is free.
+ * Even then the name can come too late. Then the volume is attached as requested, and another
+ * program works with it: undoing the attachment would pull the disk from under that program. So the
+ * volume stays, under the kernel's name alone and not exported, since a disk that is held is never
+ * exported. The response names the holder, and the reconciler makes name and export when the disk
+ * is free.
  *
  * A volume that comes back under the name its clients wait for may have grown. An NBD client has
  * learned the export's size when it connected, and keeps that size and the export until it leaves.
@@ -110,8 +111,8 @@ static void begin_with_disk(struct attach_context *context, const struct device 
 	str_set(&context->kept, NULL);
 }
 
-/* After parts were on their way the disk is looked for once more, so that the disk that was
- * activated is the disk that is published. */
+/* When the parts have reached the disk, the step looks for the disk once more, so that the disk
+ * that was activated is the disk that is published. */
 bool op_attach_activate_or_wait(struct operation *operation, const struct device *device,
 				unsigned parts)
 {

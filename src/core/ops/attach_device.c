@@ -58,7 +58,7 @@ static enum match_verdict look(struct operation *operation, struct match_result 
 	struct match_query query = {
 		.volume_id = operation->record.volume_id,
 		.size = context->size,
-		/* Without a beginning to compare with, no disk counts as new. */
+		/* If the count at the beginning is not known, no disk counts as new. */
 		.after_diskseq = same_boot && context->after_diskseq
 					 ? (uint64_t)context->after_diskseq
 					 : UINT64_MAX,
@@ -111,8 +111,8 @@ const struct device *op_attach_device_or_wait(struct operation *operation)
 		return NULL;
 	case MATCH_AMBIGUOUS:
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
-		/* Disks that come or go may settle it. If they do not, the step did not fail for
-		 * lack of time. */
+		/* Disks that come or go may settle the doubt. If it stays, the step fails because
+		 * of the doubt, not for lack of time. */
 		operation->reason_code = ERR_CONFLICT;
 		return NULL;
 	case MATCH_FOUND:

@@ -26,14 +26,14 @@ struct attach_context {
 	/* when the operation began, no disk here identified itself and no attachment of ours was
 	 * under way */
 	bool alone;
-	/* found on the disk by libblkid; NULL: nothing that is known */
+	/* found on the disk by libblkid; NULL: nothing known */
 	char *filesystem, *label, *filesystem_uuid, *partition_table;
 	char *unreadable; /* why the contents are not known */
 	/* the program that had the disk to itself before the disk could have its name; NULL:
 	 * none */
 	char *taken;
-	/* the clients that keep the export at the size from before the volume went and grew; NULL:
-	 * none */
+	/* the clients that keep the export at its old size, from before the volume was away and
+	 * grew; NULL: none */
 	char *kept;
 	/* not stored: a later process finds it out again */
 	uint64_t read_seen; /* device.seen of the disk that is being read */
@@ -43,7 +43,7 @@ struct attach_context {
 	enum matched_by matched_by;
 	struct cloud_change change, undo;
 	struct activation_ensured ensured;
-	bool asked; /* for the program that has taken the disk */
+	bool asked; /* the program that has taken the disk was looked for */
 	/* device.seen of the disk that was given its name before the job had ended */
 	uint64_t early_disk;
 };

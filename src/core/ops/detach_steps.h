@@ -14,7 +14,7 @@ struct detaching {
 	bool if_attached;  /* a volume that is not attached is no error */
 	bool attached;     /* found out by the check */
 	char *vm_id;       /* the VM it is detached from */
-	char *device_path; /* the disk it was, for the response */
+	char *device_path; /* the volume's disk, for the response */
 	/* the users that came while no daemon ran to see them; NULL or empty: none */
 	char *users;
 	/* not stored */
