@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Looks at the values about CloudStack that another program keeps: the same for every backend that
- * can have them.
+ * A look reads the values about CloudStack that another program keeps. This part of a look is the
+ * same for every backend that can have such values.
  */
 
 #include "store/access.h"
@@ -46,7 +46,7 @@ static void tell_look(struct store_item *item)
 {
 	struct store_look *look = store_look_of(item);
 
-	/* Refused before the backend has seen the look. */
+	/* The look was refused before the backend saw it. */
 	if (item->err.code)
 		look->access.err = item->err;
 	look->done(look->arg, &look->access);

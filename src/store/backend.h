@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * A backend, which keeps rows in one kind of place: a table of functions, and a struct that begins
+ * A backend keeps rows in one kind of place. It is a table of functions, and a struct that begins
  * with a struct store. Calls that can block run on the thread of a writer (store/writer.h), which
  * also keeps the items that could not be written and tries them again.
  */
@@ -19,10 +19,13 @@ struct store_backend {
 	void (*close)(struct store *store);
 	void (*submit)(struct store *store, struct store_item *item);
 	int (*load)(struct store *store, struct store_loaded *out, struct err *err);
-	/* See store_scan(); NULL if there is nothing a tool could open. */
+	/* See store_scan(); NULL if the backend has no store that a tool could open. */
 	int (*scan)(struct store *store, enum store_table table, const char *after_id, size_t limit,
 		    store_row_fn fn, void *arg, struct err *err);
-	/* Blocks; NULL if no other program writes there. If it is set, items may be looks. */
+	/*
+	 * Blocks; NULL if no other program writes to such a store. If the function is set, items
+	 * may be looks.
+	 */
 	void (*read_access)(struct store *store, struct store_access *out);
 	/* waiting and oldest_ms are filled in already. */
 	void (*health)(const struct store *store, struct store_health *out);

@@ -4,8 +4,7 @@
  * Batches: lists of rows to put or to remove.
  *
  * Rows are made equal here, before any backend sees them (a text with a default is never NULL, a
- * path that is not known is never ""), so that rows that come back from a file are the same as
- * those that come back from memory.
+ * path that is not known is never ""), so that a file and memory give back the same rows.
  */
 
 #include "store/batch.h"

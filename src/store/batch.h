@@ -19,7 +19,8 @@ struct store_change {
 };
 
 /*
- * The right to decide about a batch that has waited too long: only one of loop and thread gets it.
+ * The right to decide about a batch that has waited too long: either the loop or the thread gets
+ * this right, never both.
  */
 enum store_batch_claim { STORE_BATCH_FREE, STORE_BATCH_TAKEN, STORE_BATCH_WITHDRAWN };
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Items: requests to the store that wait for an answer, and their way out. Whatever a backend
- * decides, and on any thread, each answer leaves through store_answer(), on the loop, in a later
- * turn than the request came.
+ * Items: requests to the store that wait for an answer, and their way out. A backend may decide an
+ * answer on any thread, but each answer leaves through store_answer(), on the loop, in a turn after
+ * the turn of the request.
  */
 
 #include "store/item.h"
@@ -47,8 +47,8 @@ void store_answer(struct store_item *item)
 	store_item_close(item);
 	item->type->tell(item);
 	/*
-	 * A batch that was withdrawn from a thread that is stuck: the writer frees it when the
-	 * thread gives it back.
+	 * The batch was withdrawn from a stuck thread: the writer frees the batch when the thread
+	 * gives it back.
 	 */
 	if (!item->under_way)
 		store_drop(item);
@@ -72,7 +72,7 @@ static void on_answer_task(struct loop_task *task)
 	struct store *store = container_of(task, struct store, answer_task);
 	struct store_item *last = TAILQ_LAST(&store->answers, store_queue), *item;
 
-	/* Up to the last item that was there at first: an answer may lead to the next request. */
+	/* Stops after the item that was last at the start, since an answer may add a request. */
 	while ((item = TAILQ_FIRST(&store->answers))) {
 		bool was_last = item == last;
 

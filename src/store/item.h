@@ -28,7 +28,7 @@ struct store_item {
 	struct store *store;          /* NULL until submitted */
 	TAILQ_ENTRY(store_item) open; /* in store->open, while the caller waits for it */
 	bool is_open;
-	/* a thread has it, and frees it if it was answered in the meantime */
+	/* a thread has the item; an answered item is freed when the thread gives it back */
 	bool under_way;
 	TAILQ_ENTRY(store_item) queue; /* in a queue of the backend or in store->answers */
 	struct writer *writer;         /* the writer that has it, if the backend has writers */
@@ -49,7 +49,7 @@ void store_answer(struct store_item *item);
 void store_answer_later(struct store_item *item);
 /* ERR_UNAVAILABLE, in the next turn. */
 void store_refuse(struct store_item *item, const char *reason);
-/* Answers all items in `answers`, and the items that this adds; for close. */
+/* Answers all items in `answers`, and the items that the answers add; for close. */
 void store_answer_all(struct store *store);
 /* Frees without telling. */
 void store_drop(struct store_item *item);

@@ -7,8 +7,8 @@
 #include "store/tables.h"
 
 /*
- * The tables that are loaded at start: of operations those that have not ended, of others all rows,
- * in the order of their keys.
+ * The tables that are loaded at start: the operations that have not ended, and all rows of the
+ * other tables, in the order of their keys.
  */
 bool store_table_is_loaded(enum store_table table);
 /* A zeroed row of such a table, at the end of its array. */

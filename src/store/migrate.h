@@ -4,7 +4,7 @@
 /*
  * Schema versions. A backend has a const list of migrations; the number of a migration is the
  * version that the store has after the migration, 1, 2, 3, … without holes. A released migration is
- * never edited: its mistakes are corrected by the next one.
+ * never edited: the next migration corrects its mistakes.
  */
 
 #include "base/err.h"

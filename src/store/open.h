@@ -3,8 +3,8 @@
 
 /*
  * Opening a store by its url. This is a library of its own above the backends: a program that links
- * it links the libraries of every kind of store, and a program that does not can still use a store
- * that it is given.
+ * this library links the libraries of every kind of store, and a program that does not link it can
+ * still use a store that is open already.
  */
 
 #include "store/store.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A page of the list, a batch that removes the prunable operations of the page, the next page. The
- * list begins at the time before which operations must have ended: operations accepted later are
- * never looked at. The batches are optional: a store that was away has more urgent work when it is
- * back.
+ * Pruning reads a page of the list, removes the prunable operations of the page in a batch, and
+ * goes on with the next page. The list begins at the time before which operations must have ended:
+ * operations accepted later are never looked at. The batches are optional: a store that was away
+ * has more urgent work when it is back.
  */
 
 #include "store/prune.h"

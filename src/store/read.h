@@ -20,9 +20,9 @@ struct store_read {
 };
 
 struct store_read *store_read_of(struct store_item *item);
-/* The list is to go on behind an operation known by its id alone. */
+/* True if the list goes on behind an operation of which only the id is known. */
 bool store_read_lacks_place(const struct store_read *read);
-/* That operation is `last`; NULL: it is not there, which is the answer. */
+/* last: that operation; NULL: the operation does not exist, and the read ends with this error. */
 int store_read_set_place(struct store_read *read, const struct operation_record *last);
 /* A zeroed operation at the end of the result, for the backend to fill. */
 struct operation_record *store_read_add(struct store_read *read);

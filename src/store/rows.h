@@ -10,13 +10,14 @@
 #include "store/tables.h"
 
 /*
- * The row, and with ERR_INTERNAL the reason if a column holds a value that no record can; the
+ * The row, and with ERR_INTERNAL the reason if a column holds a value that no record can hold; the
  * columns behind it are unset.
  */
 typedef void (*store_row_fn)(void *arg, const void *row, const struct err *err);
 /*
- * Up to limit rows with ids above after_id ("" from the first), in the order of ids. Blocks, so
- * only in tools, and only while nothing is submitted. ERR_INVALID for a store that lives in memory.
+ * Up to limit rows with ids above after_id ("" begins with the first row), in the order of ids.
+ * Blocks, so only in tools, and only while nothing is submitted. ERR_INVALID for a store that lives
+ * in memory.
  */
 int store_scan(struct store *store, enum store_table table, const char *after_id, size_t limit,
 	       store_row_fn fn, void *arg, struct err *err);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Values and pieces of statements. The only columns named here are those that lists are narrowed
- * by: statements, bound values and read values are walks over the table's record, so a field added
- * to a record is stored once each schema has its column (a test fails until it has). Statements are
- * put together from constant pieces only; every value from outside is bound.
+ * Values and pieces of statements. This file names only the columns that narrow lists. Statements,
+ * bound values and read values come from walks over the table's record, so a new field of a record
+ * is stored as soon as each schema has its column (until then a test fails). Statements are put
+ * together from constant pieces only; every value from outside is bound.
  *
  * Times are text in UTC, "2026-11-22 21:50:03.123": readable, sortable, and accepted by date
  * functions. Enums are their words, JSON is text, bytes and truths are integers.

@@ -22,8 +22,8 @@ struct sql_value {
 };
 void sql_value_of_field(const struct field *field, const void *row, struct sql_value *out);
 /*
- * The other way, from the text that any database gives for any column; NULL leaves the zeroed
- * member. -1: the member cannot hold the value.
+ * Converts the text that a database gives for a column back into the member; NULL leaves the member
+ * zeroed. -1: the member cannot hold the value.
  */
 int sql_value_to_field(const struct field *field, void *row, const char *text) _must_check_;
 /* The error of a column that cannot be read into its record. */
@@ -56,8 +56,8 @@ enum sql_clause {
 };
 unsigned sql_clauses_of(const struct store_read *read);
 /*
- * The dialect's form of (created_at, id) < (?, ?) that goes to that place in an index; no single
- * form does in all dialects. The time is a parameter as often as `times` says, then the id.
+ * The dialect's form of (created_at, id) < (?, ?) that finds this place in an index; no single form
+ * does so in all dialects. Its parameters are the time, as often as `times` says, and then the id.
  */
 struct sql_before {
 	const char *clause;
@@ -67,8 +67,8 @@ struct sql_before {
 /* " WHERE TRUE AND id = ? … ORDER BY created_at DESC, id DESC LIMIT ?" */
 void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_before *before);
 /*
- * Lists the parameters of that text in their order and returns their number. They may point into
- * themselves and are not to be moved.
+ * Lists the parameters of that text in their order and returns their number. A parameter may point
+ * into itself and must not be moved.
  */
 #define SQL_LIST_VALUES_MAX (SQL_CLAUSE_COUNT + SQL_TIMES_MAX + 1)
 unsigned sql_values_of_list(const struct store_read *read, unsigned mask,
@@ -77,5 +77,5 @@ unsigned sql_values_of_list(const struct store_read *read, unsigned mask,
 void sql_add_page(struct buf *sql);
 /* " WHERE `vm_id` = ? AND …": finds the row that has the unique value. */
 void sql_add_unique(struct buf *sql, enum store_table table, char quote);
-/* The rows that are loaded at start, and their order: of operations those that have not ended. */
+/* Selects and sorts the rows that are loaded at start: of the operations only the unfinished. */
 void sql_add_loaded(struct buf *sql, enum store_table table);

@@ -7,7 +7,7 @@
  * Changes are batches; a batch lands whole or not at all, batches about one volume land in the
  * order they were submitted, and done() runs on the loop after the commit is durable. Reads of
  * ended operations are asynchronous too. Volumes, mappings and unfinished operations are served
- * from the model in memory, never from here.
+ * from the model in memory, never from the store.
  *
  * A store that is away (disk full, database stopped) keeps the batches and lands them, in order,
  * when it is back; only a batch marked `optional` is given back with ERR_UNAVAILABLE, within a
@@ -114,7 +114,7 @@ struct store_read *store_find_operation(struct store *store, const char *id,
 struct store_read *store_list_operations(struct store *store,
 					 const struct store_operation_filter *filter,
 					 store_operations_fn done, void *arg);
-void store_read_cancel(struct store_read *read); /* done will not run; not from inside it */
+void store_read_cancel(struct store_read *read); /* done will not run; not from inside done */
 
 /* ---- at start ---- */
 
@@ -138,13 +138,13 @@ void store_loaded_clear(struct store_loaded *loaded);
 /* ---- values about CloudStack that another program keeps ---- */
 
 /*
- * The row that counts in ossea_configs, a table that the daemon only reads: of the active rows the
- * row that was changed last. A value that the row leaves open is NULL.
+ * The row that counts in ossea_configs, a table that the daemon only reads: the active row that was
+ * changed last. A value that the row leaves open is NULL.
  */
 struct store_access {
 	/*
-	 * ERR_NOT_FOUND: there is no such table or row; ERR_UNAVAILABLE: the store is away; others:
-	 * the reason.
+	 * ERR_NOT_FOUND: there is no such table or row; ERR_UNAVAILABLE: the store is away; other
+	 * codes: the reason.
 	 */
 	struct err err;
 	char *mark;    /* changes whenever a value below changes */
@@ -157,7 +157,7 @@ struct store_access {
 	char *appliance_id;
 	char *zone_id;
 };
-/* The result is the callback's to keep; free with store_access_clear(). */
+/* The callback owns the result, and frees it with store_access_clear(). */
 typedef void (*store_access_fn)(void *arg, struct store_access *result);
 
 /*

@@ -59,7 +59,7 @@ void *store_table_grow(enum store_table table, void *rows, size_t count)
 {
 	size_t size = store_tables[table].record->size;
 
-	/* With powers of two no second number is needed for the room. */
+	/* The room is always a power of two, so it need not be stored beside the count. */
 	if ((count & (count - 1)) == 0)
 		rows = xrealloc(rows, size * (count ? count * 2 : 1));
 	memset((char *)rows + count * size, 0, size);

@@ -16,7 +16,7 @@ struct history_record {
 };
 extern const struct record history_record;
 
-/* A row stands behind the rows it refers to. */
+/* A table comes after the tables that its rows refer to. */
 enum store_table {
 	STORE_OPERATIONS,
 	STORE_MAPPINGS,
@@ -30,10 +30,10 @@ struct store_table_view {
 	/* fixed by the contract; columns are named as the record's fields, the first is the id */
 	const char *name;
 	const struct record *record;
-	const char *key; /* the column that "insert or replace" goes by */
+	const char *key; /* the column by which "insert or replace" finds a row */
 	/*
-	 * The columns whose values together only one row may have, and the name of their key. NULL:
-	 * nothing but the id is unique.
+	 * The columns whose combined values are unique, and the name of their key. NULL: only the
+	 * id is unique.
 	 */
 	const char *unique[2];
 	const char *unique_key;
@@ -50,16 +50,16 @@ union store_row {
 };
 
 const struct field *store_table_key(enum store_table table);
-/* The n-th of the columns whose values together only one row may have, NULL behind the last. */
+/* The n-th of the columns whose combined values are unique, NULL behind the last. */
 const struct field *store_table_unique(enum store_table table, size_t n);
 /*
- * Room for one more row, zeroed, at the end of an array that has grown only this way. Returns the
- * array.
+ * Makes room for one more row, zeroed, at the end of an array that only this function grows.
+ * Returns the array.
  */
 void *store_table_grow(enum store_table table, void *rows, size_t count);
 /*
- * ERR_CONFLICT: the value that the row needs for its volume belongs to another volume, `owner`;
- * NULL if the owner is not known.
+ * ERR_CONFLICT: the value that the row needs for its volume belongs to another volume, `owner`,
+ * which is NULL if not known.
  */
 void store_set_conflict(enum store_table table, const union store_row *row, const char *owner,
 			struct err *err);

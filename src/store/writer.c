@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A writer keeps three rows of batches, each older than the next: batches that came back because
+ * A writer keeps three groups of batches, each older than the next: batches that came back because
  * the database was away (returned), batches with the thread (under way), and batches submitted
  * since the loop knows that the database is away (waiting).
  *
@@ -20,8 +20,8 @@
  * result of the batch is open, so such a batch waits for the answer; and if the answer is cut off,
  * the batch is written again like any other, which settles the result.
  *
- * If nothing is left to write, an empty batch is written as a probe: without a probe, a store that
- * only ever refuses would never learn that it is well again.
+ * If nothing is left to write, an empty batch is written as a probe: without a probe, a writer that
+ * refuses every change would never learn that the database is back.
  */
 
 #include "store/writer.h"
@@ -183,7 +183,7 @@ static void send_probe(struct writer *writer, bool resume)
 
 /*
  * Tries the returned batches again, or sends a probe if there are none. Waiting batches follow when
- * that has landed.
+ * a batch or the probe has landed.
  */
 static void resume(struct writer *writer)
 {
@@ -224,13 +224,13 @@ static void note_back(struct writer *writer)
 	send_queue(writer, &writer->waiting);
 }
 
-/* The next place of a batch that the thread has given back. */
+/* Finds the next place of a batch that the thread has given back. */
 static void settle(struct writer *writer, struct store_batch *batch)
 {
 	bool kept = batch->kept;
 
 	if (atomic_load(&batch->claim) == STORE_BATCH_WITHDRAWN) {
-		/* Still open: its answer is queued and will free it. */
+		/* An item that is still open has its answer queued, and the answer frees it. */
 		if (!batch->item.is_open)
 			store_drop(&batch->item);
 		return;

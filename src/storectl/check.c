@@ -3,7 +3,8 @@
 /*
  * The rules that a store must obey, checked row by row: values that columns may hold, JSON, keys,
  * references, the order of times, and that the history of every operation is possible. A database
- * guards some of this itself, until a person restores half of a backup or corrects a row by hand.
+ * guards some of these rules itself, until a person restores half of a backup or corrects a row by
+ * hand.
  */
 
 #include "storectl/check.h"
@@ -13,7 +14,7 @@
 
 #include "base/hash.h"
 
-/* An operation, or a key that must be there once. */
+/* An operation, or a key that may occur only once. */
 struct known {
 	UT_hash_handle hh;
 	char *key;
@@ -120,7 +121,7 @@ static void check_operation(void *arg, const void *row, const struct err *err)
 	struct known *known;
 
 	if (!check_any(check, row, err)) {
-		/* The history of such a row is not at fault. */
+		/* The row is bad, but its history is not at fault. */
 		known = known_add(&check->operations, str_or(operation->id, ""), "");
 		known->status = known->last = -1;
 		return;
@@ -199,7 +200,7 @@ static bool is_step(int from, int to)
 {
 	if (from < 0)
 		return to == OPERATION_PENDING;
-	/* An operation that has ended can only lose its mark. */
+	/* An operation that has ended keeps its status: it can only lose its mark. */
 	if (operation_status_is_final(from))
 		return to == from;
 	return to != OPERATION_PENDING || from == OPERATION_PENDING;

@@ -3,7 +3,7 @@
 /*
  * A store moves: every row of every table is written into an empty store, parents before the rows
  * that refer to them, and then both stores are read again side by side. A row that cannot be read
- * is not copied but named, for a copy that lost a row in silence would be worse than none.
+ * is named and not copied, since a copy that lost a row in silence would be worse than no copy.
  */
 
 #include "storectl/copy.h"

@@ -5,5 +5,5 @@
 
 #include "storectl/place.h"
 
-/* Removes operations that ended longer ago than this. dry_run: only counts them. */
+/* Removes operations that ended longer ago than older_than_ms. dry_run: only counts them. */
 int prune_store(struct place *place, int64_t older_than_ms, bool dry_run, struct err *err);

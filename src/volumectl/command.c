@@ -311,7 +311,7 @@ static int request_run(struct ctl *ctl, struct request *request, int argc, char 
 		return result;
 	if (ctl_connect(ctl, &err) < 0)
 		return ctl_fail(&err);
-	/* Before the call, so that no step of its operation is missed. */
+	/* The subscription comes before the call, so that no step of the operation is missed. */
 	if (request->method->answer == ANSWER_OPERATION && !ctl->options.no_wait &&
 	    volume_client_subscribe(ctl->client, &error) < 0) {
 		ctl_client_error(&error, &err);

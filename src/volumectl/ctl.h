@@ -15,7 +15,7 @@ struct ctl {
 	struct volume_client *client;
 };
 
-/* "volumectl: <text>" on stderr. The first returns the exit code of err. */
+/* "volumectl: <text>" on stderr. ctl_fail() returns the exit code of err. */
 int ctl_fail(const struct err *err);
 int ctl_usage(const char *format, ...) _printf_(1, 2); /* returns EXIT_USAGE */
 /* Connects if not connected yet. */

@@ -68,7 +68,7 @@ static void add_option(const struct field *field, struct buf *out)
 
 	options_name_field(field, name);
 	buf_printf(out, "--%s", name);
-	/* An option that is on by default is only named to turn it off. */
+	/* A user names an option that is on by default only to turn it off. */
 	if (field->type == FIELD_BOOL && streq(field->fallback, "yes"))
 		buf_add_text(out, "=yes|no");
 	if (value_word(field))
@@ -251,13 +251,13 @@ static void consider(const char *name, const char *candidate, const char **best,
 int help_unknown(const char *name)
 {
 	const char *best = NULL;
-	size_t best_distance = 4; /* further away it is no typing error */
+	size_t best_distance = 4; /* at this distance a word is no typing error */
 
 	for (size_t i = 0; i < METHOD_COUNT; i++)
 		consider(name, methods[i].command, &best, &best_distance);
 	for (size_t i = 0; i < ARRAY_SIZE(extra_commands); i++)
 		consider(name, extra_commands[i].name, &best, &best_distance);
-	/* More than half of the word wrong: rather another word. */
+	/* If more than half of the word is wrong, the user means another word. */
 	if (best && best_distance * 2 <= strlen(name))
 		return ctl_usage("there is no command '%s'; did you mean '%s'?", name, best);
 	return ctl_usage("there is no command '%s'; see 'volumectl --help'", name);

@@ -5,7 +5,7 @@
  *
  * Commands are the rows of the method table that have a command name; their arguments, options and
  * help come from the table as well. Only four commands have no row, because they are not one
- * question and one answer to the daemon: wait, watch, store and help.
+ * question to the daemon and one answer: wait, watch, store and help.
  *
  * Results go to stdout, everything else to stderr. The exit code is 0, 1 (volumectl itself failed),
  * 2 (wrong usage), or the code that the error table gives to the error.

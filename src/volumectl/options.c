@@ -2,8 +2,8 @@
 
 /*
  * How a row of the method table looks on the command line: required arguments that stand in the
- * row's path, or are marked so, are positional (resize VOLUME SIZE), everything else is an
- * --option, be it required or not.
+ * row's path, or are marked so, are positional (resize VOLUME SIZE), every other argument is an
+ * --option, required or not.
  */
 
 #include "volumectl/options.h"

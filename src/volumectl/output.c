@@ -88,7 +88,7 @@ static void add_clean(struct buf *out, const char *text)
 	}
 }
 
-/* field may be NULL: then only the value tells its kind. */
+/* field may be NULL: then the value alone tells its kind. */
 static void add_value(struct buf *out, const struct field *field,
 		      const struct volume_client_value *value)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * "volumectl store …" is a program of its own: it opens stores, and brings the libraries of all of
- * them, which a question over D-Bus has no use for. In a build it stands beside
+ * "volumectl store …" is a program of its own: it opens stores, and needs the libraries of all
+ * kinds of stores, which the other commands do not need. In a build the program stands beside
  * volumectl's folder, otherwise at STORE_PROGRAM.
  */
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A check is a short story: learn the uid behind the sender's bus name, let root and the daemon's
- * own user in, ask polkit about every other user. Both questions are asynchronous calls on the same
- * connection, held in the check's one slot; to cancel a check is to drop the slot.
+ * A check learns the uid behind the sender's bus name, lets root and the daemon's own user in, and
+ * asks polkit about every other user. Both questions are asynchronous calls on the same connection,
+ * held in the check's one slot; dropping the slot cancels the check.
  *
  * The bus never gives a unique name to a second connection while the bus lives, so a uid once
  * learned stays true; the cache keeps it until the name leaves the bus. The cache is small, and a
@@ -216,10 +216,7 @@ static int on_uid(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	uint32_t uid = 0;
 
 	check->slot = sd_bus_slot_unref(check->slot);
-	/*
-	 * The most common reason is that the sender has left already; then the answer has no
-	 * reader.
-	 */
+	/* Most often the sender has left already; then no client reads the answer. */
 	if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "u", &uid) < 0) {
 		check_refuse(check, ERR_FORBIDDEN, "the bus does not name the sender's user");
 		return 0;

@@ -22,7 +22,7 @@ struct auth_bus *auth_bus_new(struct loop *loop, sd_bus *bus);
 /* no check may be under way; returns NULL, takes NULL */
 struct auth_bus *auth_bus_free(struct auth_bus *auth);
 
-/* err: NULL if the caller may; granted is then the most that the caller may do. */
+/* err: NULL if the caller may make the call; granted is then the highest access of the caller. */
 typedef void (*auth_done_fn)(void *arg, enum method_access granted, const struct err *err);
 
 /*

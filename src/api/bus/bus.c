@@ -3,7 +3,7 @@
 /*
  * The D-Bus surface, put together: a connection that comes and goes, the objects on it, the calls
  * under way and the signals. The parts that belong to one connection (the registration, the checks
- * at polkit, calls to answer) go with it; events of core are listened to all the time.
+ * at polkit, calls to answer) go with it; events of core reach the surface all the time.
  */
 
 #include "api/bus/bus.h"

@@ -32,8 +32,8 @@ struct bus_call {
 	sd_bus_message *m;
 	const struct method *method;
 	void *args;
-	struct auth_check *check; /* the first thing waited for */
-	struct call *call;        /* the second */
+	struct auth_check *check; /* the call waits for this first */
+	struct call *call;        /* and for this second */
 };
 
 static void end_call(struct bus_call *call)

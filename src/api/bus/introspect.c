@@ -151,7 +151,7 @@ static char *interface_xml(const struct bus_interface *interface, enum method_sc
 
 char *bus_interface_xml(const char *interface)
 {
-	static const struct bus_handlers none = { 0 }; /* nothing calls a printed vtable */
+	static const struct bus_handlers none = { 0 }; /* a printed vtable is never called */
 
 	for (enum method_scope scope = SCOPE_MANAGER; scope < SCOPE_COUNT; scope++) {
 		struct bus_interface *built = bus_interface_new(scope, &none);

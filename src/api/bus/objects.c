@@ -23,8 +23,8 @@
 #include "io/bus_codec.h"
 
 /*
- * With more volumes ObjectManager does not list them, since that stalls the loop. ListVolumes
- * pages.
+ * ObjectManager lists no volumes if there are more, since a longer list stalls the loop.
+ * ListVolumes gives pages.
  */
 #define ENUMERATED_VOLUMES_MAX 2000
 

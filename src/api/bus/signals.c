@@ -6,13 +6,13 @@
  *
  * There are two kinds. The Manager's own signals are sent one for each event. PropertiesChanged
  * tells the state of an object and not its history, so an object that changes is only marked; once
- * a turn each marked object is sent once. An operation that ends is sent first if it is marked: a
- * client that awaits OperationCompleted then already has its properties.
+ * a turn each marked object is sent once. If an operation that ends is marked, its properties are
+ * sent first, so a client that gets OperationCompleted already has them.
  *
  * A bus that does not read must not make the daemon grow. If more than QUEUE_MAX messages are
  * unwritten, signals are left out (logged once until the queue has drained) and marked objects
  * simply wait, for there are never more marks than objects. While the daemon does not have its
- * name, it sends nothing at all: clients read everything anew when the name appears. Only
+ * name, the daemon sends nothing at all: clients read everything anew when the name appears. Only
  * completions are kept and sent then, since after a start some operations end before the bus is
  * there, and a client may wait for such an operation.
  */
@@ -343,7 +343,7 @@ static void emit_event(struct bus_signals *signals, const struct core_event *eve
 	case EVENT_OPERATION_CHANGED:
 	case EVENT_VOLUME_CHANGED:
 	case EVENT_EXPORT_CHANGED:
-	case EVENT_DEVICE_CHANGED: /* a mapped device shows in its volume's properties */
+	case EVENT_DEVICE_CHANGED: /* the volume's properties show a mapped device */
 	case EVENT_TYPE_COUNT:
 		break;
 	}

@@ -18,7 +18,7 @@
 
 #include "base/queue.h"
 
-/* Headers whose second copy would be read differently by different programs on the way. */
+/* These headers may come only once: programs on the way would differ in which copy they read. */
 static int take_header(const char **slot, const struct evkeyval *header, struct err *err)
 {
 	if (*slot)

@@ -93,8 +93,7 @@ static int decode_path(const struct route *route, const struct route_target *tar
 }
 
 /*
- * Only methods that begin something have a use for the key; the others do no harm if a request is
- * repeated.
+ * Only methods that begin an operation use the key; the repetition of another request does no harm.
  */
 static int decode_key(const struct record *record, const char *key, void *args, struct err *err)
 {
@@ -109,7 +108,8 @@ static int decode_key(const struct record *record, const char *key, void *args, 
 }
 
 /*
- * GET has a query string, POST and PUT have a body; DELETE has either, since programs send either.
+ * GET has a query string, POST and PUT have a body; DELETE may have one of the two, since some
+ * programs send the first and some the second.
  */
 static int check_source(enum http_verb verb, bool has_query, bool has_body, struct err *err)
 {

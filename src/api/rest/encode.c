@@ -23,7 +23,8 @@
 static void add_header(struct evhttp_request *http, const char *name, const char *value)
 {
 	/*
-	 * Refused if the value could end the header early; then the header is lost, not the reply.
+	 * evhttp refuses a value that could end the header early; the reply is then sent without
+	 * the header.
 	 */
 	if (evhttp_add_header(evhttp_request_get_output_headers(http), name, value) < 0)
 		log_error("the header %s was not sent: its value has a line end", name);

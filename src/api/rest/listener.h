@@ -10,7 +10,8 @@
 
 /*
  * fd, an activated socket, is taken over in any case; with -1, text names the address. out is the
- * address really bound. Returns NULL and fills err if the address cannot be had or is not loopback.
+ * address really bound. Returns NULL and fills err if the address cannot be bound or is not
+ * loopback.
  */
 struct evconnlistener *rest_listen(struct loop *loop, const char *text, int fd, struct address *out,
 				   struct err *err);

@@ -6,7 +6,7 @@
  * has three segments, and no spelling of a path (%61pi, %00, "..") reaches a handler that its plain
  * form would not reach.
  *
- * There are a few dozen rows; comparing a request with each costs less than hashing it would.
+ * There are a few dozen rows, and comparing a request with each row costs less than a hash.
  */
 
 #include "api/rest/routes.h"

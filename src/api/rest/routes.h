@@ -34,14 +34,14 @@ int route_target_parse(struct route_target *out, const char *raw, struct err *er
 struct route_segment {
 	const char *text; /* inside the template */
 	size_t length;
-	const struct field *field; /* the argument it stands for, NULL for a literal */
+	const struct field *field; /* the argument in this place, NULL for a literal */
 };
 
 struct route {
 	enum method_id id;
 	const struct method *method;
 	size_t count;
-	/* a bit for each literal, the first segment highest: the larger is the closer match */
+	/* a bit for each literal, the first segment highest: a larger number is a closer match */
 	unsigned literals;
 	struct route_segment segments[ROUTE_SEGMENTS_MAX];
 };
@@ -62,8 +62,8 @@ void route_allow(unsigned verbs, struct buf *out);
 
 /*
  * Takes the next pair off an "a=1&b=2" text and overwrites the text: *name and *value are decoded,
- * '+' is a blank. 1 is a pair, 0 the end, -1 and ERR_INVALID a pair that cannot be decoded. *cursor
- * starts at the text and belongs to the function afterwards.
+ * '+' is a blank. Returns 1 for a pair, 0 at the end, -1 and ERR_INVALID for a pair that cannot be
+ * decoded. *cursor starts at the text and belongs to the function afterwards.
  */
 int query_next(char **cursor, char **name, char **value, struct err *err);
 

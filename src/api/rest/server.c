@@ -4,15 +4,15 @@
  * The REST server, and the life of a request.
  *
  * evhttp hands a request over complete and reads no further on that connection until the request is
- * answered. A request that can't be understood is answered at once. Any other becomes a struct
- * rest_request, which lives until core's one answer is sent, the client leaves, or the server
- * closes; request_end() is the only way out of all three. No domain object ever sees the
+ * answered. A request that can't be understood is answered at once. Any other request becomes a
+ * struct rest_request, which lives until core's one answer is sent, the client leaves, or the
+ * server closes; request_end() is the only way out of all three. No domain object ever sees the
  * evhttp_request.
  *
- * Because nothing is read while a request waits, evhttp would notice a client that left in a long
- * poll only on replying. Requests that wait longer than a moment therefore get an event of their
- * own for the closing of the client's end. To watch each request from its start would cost two
- * changes of the epoll set for answers that take microseconds.
+ * evhttp reads nothing while a request waits, so if a client leaves during a long poll, evhttp
+ * notices only when it replies. Requests that wait longer than a moment therefore get an event of
+ * their own for the closing of the client's end. To watch each request from its start would cost
+ * two changes of the epoll set for answers that take microseconds.
  */
 
 #include "api/rest/rest.h"
@@ -31,9 +31,9 @@
 #define HEADERS_MAX (16 << 10)
 #define BODY_MAX (1 << 20)
 /*
- * evhttp refuses a body over its limit with a page of its own making. Its limit is the double of
- * the daemon's, so that a body that is a little too large gets the daemon's form of an error, and a
- * body that is far too large is not read to its end.
+ * evhttp refuses a body over its limit with a page of its own making. This limit is twice the
+ * daemon's limit, so that a body that is a little too large gets the daemon's form of an error, and
+ * a body that is far too large is not read to its end.
  */
 #define BODY_READ_MAX ((ssize_t)2 * BODY_MAX)
 #define IDLE_S 30           /* between two reads */
@@ -82,7 +82,7 @@ static void request_end(struct rest_request *request)
 	free(request);
 }
 
-/* Without an answer: the connection goes, and the evhttp_request with it. */
+/* Ends a request without an answer: freeing the connection also frees the evhttp_request. */
 static void request_drop(struct rest_request *request)
 {
 	struct evhttp_connection *connection = evhttp_request_get_connection(request->http);
@@ -150,8 +150,8 @@ static void request_start(struct rest *rest, struct evhttp_request *http, const 
 }
 
 /*
- * HEAD asks the same as GET. A verb of no row finds no route and is answered with the verbs that
- * exist.
+ * HEAD asks the same as GET. A verb that no row has finds no route, and the reply names the verbs
+ * that exist.
  */
 static enum http_verb verb_of(const struct evhttp_request *http)
 {

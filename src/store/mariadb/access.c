@@ -4,10 +4,10 @@
  * ossea_configs: the table in which another program keeps the address and the keys of CloudStack.
  * That program makes the table, perhaps later than the daemon starts; the daemon only reads it.
  *
- * Looks are many and changes few, so a look asks for a digest of all columns that matter, and for
- * the values only if the digest is new: the keys do not travel every few seconds. When keys have
- * travelled, they have also been in the library's buffers, which the library does not wipe; a row
- * of dashes is sent through them behind the keys.
+ * Looks are many and changes few, so a look asks for a digest of all columns that matter, and asks
+ * for the values only if the digest is new: the keys do not travel every few seconds. Keys that
+ * travel stay in the library's buffers, which the library does not wipe; so a row of dashes is sent
+ * through the buffers behind the keys.
  */
 
 #include "store/mariadb/access.h"
@@ -15,14 +15,14 @@
 #include <mysqld_error.h>
 
 #define ACTIVE "(SELECT COUNT(*) FROM ossea_configs WHERE is_active)"
-/* QUOTE() keeps NULL apart from a text, and a column from the next. */
+/* With QUOTE() NULL differs from every text, and two columns cannot run into each other. */
 #define MARK                                                                                       \
 	"SHA2(CONCAT_WS(',', " ACTIVE                                                              \
 	", QUOTE(name), QUOTE(api_url), QUOTE(api_key), QUOTE(secret_key), "                       \
 	"QUOTE(oma_vm_id), QUOTE(zone)), 256)"
 #define NEWEST " FROM ossea_configs WHERE is_active ORDER BY updated_at DESC, name LIMIT 1"
 
-/* An empty column says as little as NULL. */
+/* An empty column means the same as NULL. */
 static char *text_of(const char *column)
 {
 	return str_empty(column) ? NULL : xstrdup(column);

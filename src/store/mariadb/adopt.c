@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Tables that were there before this daemon. Programs of other kinds read them, so they are changed
- * in place, and no row is thrown away: missing columns are added, the daemon's columns get the type
- * and the character set that they need, and foreign columns stay, but may no longer insist on a
- * value, since the daemon has none for them. Foreign keys that were there go: they would take
- * history along with a row that is moved, forbid later rows, or bind the daemon's rows to tables of
- * other programs.
+ * Tables that were there before this daemon. Other programs read these tables, so the tables are
+ * changed in place, and no row is thrown away: missing columns are added, the daemon's columns get
+ * the type and the character set that they need, and columns of other programs stay, but no longer
+ * require a value, since the daemon has no value for them. Foreign keys of the old tables are
+ * removed: they would take history along with a row that is moved, forbid later rows, or bind the
+ * daemon's rows to tables of other programs.
  *
- * Some rules of the daemon may not hold for the rows that are there: unique keys, values that must
- * be there, history that belongs to an operation, known types of operations, texts that fit. The
- * rows that break a rule (the older ones, if rows collide) are named in the log and moved to a
- * table <name>_set_aside, for people to look at. Text that should be JSON and is not becomes
- * {"text": …}. Every statement finds nothing to do if it has been run before.
+ * Rows of the old tables may break rules of the daemon: unique keys, required values, history that
+ * belongs to an operation, known types of operations, texts that fit. The rows that break a rule
+ * (the older rows, if rows collide) are named in the log and moved to a table <name>_set_aside, for
+ * people to look at. Text that should be JSON and is not becomes {"text": …}. A statement that runs
+ * a second time changes nothing.
  */
 
 #include "store/mariadb/adopt.h"
@@ -59,8 +59,8 @@ static bool drop_foreign_key(void *arg, char **row)
 }
 
 /*
- * The keys of the table, and those by which other tables of the daemon refer to it. The daemon's
- * own keys are made again when all columns and rows are in place.
+ * The foreign keys of the table, and the foreign keys by which other tables of the daemon refer to
+ * this table. The daemon's own keys are made again when all columns and rows are in place.
  */
 static enum mariadb_fault drop_foreign_keys(struct adoption *adoption, struct err *err)
 {
@@ -84,8 +84,8 @@ static enum mariadb_fault drop_foreign_keys(struct adoption *adoption, struct er
 /* ---- columns ---- */
 
 /*
- * A column without a character set of its own gets the table's, also if the column is changed
- * later.
+ * A column without its own character set gets the character set of the table, also if the column is
+ * changed later.
  */
 static enum mariadb_fault add_columns(struct adoption *adoption, struct err *err)
 {
@@ -199,8 +199,8 @@ static enum mariadb_fault set_aside(struct adoption *adoption, const char *which
 	if (fault == MARIADB_OK)
 		fault = send(adoption, err);
 	/*
-	 * A statement may not delete from a table whose other rows it reads, unless it makes a list
-	 * of them first.
+	 * A statement that deletes from a table may read other rows of the same table only if it
+	 * first makes a list of these rows.
 	 */
 	buf_reset(&adoption->sql);
 	buf_printf(
@@ -231,7 +231,7 @@ static enum mariadb_fault make_unique(struct adoption *adoption, const struct ma
 	const char *age = find_column(adoption->table, "updated_at") ? "updated_at" : "created_at";
 	_cleanup_buf_ struct buf which = BUF_NULL, values = BUF_NULL;
 
-	/* NULL is equal to nothing, here as in the key. */
+	/* NULL equals no value, here as in the key. */
 	buf_printf(&which, "EXISTS (SELECT 1 FROM %s AS other WHERE ", adoption->table->name);
 	add_same(&which, key->columns);
 	buf_printf(
@@ -326,7 +326,7 @@ static enum mariadb_fault check_types(struct adoption *adoption, struct err *err
 	return set_aside(adoption, which.data, "type", err);
 }
 
-/* A condition, "" if the column takes any text; bytes are those of the daemon's character set. */
+/* A condition, "" if the column takes any text; bytes are counted in the daemon's character set. */
 static void add_too_long(struct buf *sql, const struct mariadb_column *column)
 {
 	unsigned room;
@@ -359,7 +359,7 @@ static enum mariadb_fault check_lengths(struct adoption *adoption, struct err *e
 	return set_aside(adoption, which.data, values.data, err);
 }
 
-/* Ids of history sort by time, and as texts numbers would not: 10 would come before 9. */
+/* Ids of history sort by time. Numbers that are sorted as texts do not: 10 comes before 9. */
 static enum mariadb_fault pad_ids(struct adoption *adoption, struct err *err)
 {
 	if (!adoption->table->parent)

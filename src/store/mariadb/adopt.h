@@ -27,10 +27,10 @@ struct mariadb_table {
 };
 
 /*
- * Makes a table that is there already, from any earlier daemon, a table of this daemon: its rows
- * and its other columns stay. A row that cannot stand beside others in a unique key, whose parent
- * is missing, whose type is unknown or whose texts are too long, is moved to <name>_set_aside, with
- * a line in the log. Can be run again after it was interrupted anywhere.
+ * Turns an existing table of any earlier daemon into a table of this daemon; the rows and the other
+ * columns of the table stay. A row is moved to <name>_set_aside, with a line in the log, if it
+ * collides with another row in a unique key, has no parent, has an unknown type, or has texts that
+ * are too long. The function can run again after an interruption at any point.
  */
 enum mariadb_fault mariadb_adopt(struct mariadb_session *session, const struct mariadb_table *table,
 				 struct err *err);

@@ -4,11 +4,11 @@
  * The store in a MariaDB database: its writers, and their work on their threads.
  *
  * A server commits for several connections at once, so there are several writers. Changes that must
- * keep an order stay in one writer: all changes of mappings, names and exports in the first, since
- * their keys (no two volumes of a machine share a device path, …) lie across volumes; every other
- * change in the writer that its entity falls to. An operation begins a batch only when its last one
- * is durable, so its batches may be in either. Reads have a thread of their own and do not wait
- * behind commits.
+ * keep an order stay in one writer. All changes of mappings, names and exports go to the first
+ * writer, since their keys (no two volumes of a machine share a device path, …) span volumes; the
+ * hash of its entity chooses the writer of every other change. An operation begins a batch only
+ * when its previous batch is durable, so its batches may go to different writers. Reads have a
+ * thread of their own and do not wait behind commits.
  *
  * A group of batches is one transaction. If a row in it cannot be stored, the transaction is rolled
  * back and the batches are written singly, so that only the bad batch is refused: savepoints would
@@ -77,7 +77,7 @@ static void set_conflict(struct mariadb_session *session, const struct store_cha
 	err_prefix(err, "%s", why);
 }
 
-/* While the failed change is still the last thing the session did. */
+/* To be called while the failed change is still the last work of the session. */
 static void set_batch_error(struct mariadb_session *session, const struct store_change *change,
 			    struct err *err)
 {
@@ -113,9 +113,7 @@ static bool is_withdrawn(const struct store_batch *batch)
 	return atomic_load(&batch->claim) == STORE_BATCH_WITHDRAWN;
 }
 
-/*
- * True if all that was written may be committed: no batch of it has been withdrawn in the meantime.
- */
+/* True if the written batches may be committed: none of them has been withdrawn in the meantime. */
 static bool claim_all(struct store_batch *const *batches, const bool *written, size_t count)
 {
 	bool all = true;
@@ -125,7 +123,7 @@ static bool claim_all(struct store_batch *const *batches, const bool *written, s
 	return all;
 }
 
-/* *committing tells that the fault came with the COMMIT itself. */
+/* *committing: the fault came with the COMMIT itself. */
 static enum mariadb_fault run_transaction(struct mariadb_session *session,
 					  struct store_batch *const *batches, size_t count,
 					  bool *committing, struct err *err)
@@ -147,7 +145,9 @@ static enum mariadb_fault run_transaction(struct mariadb_session *session,
 			*committing = true;
 			return mariadb_run(session, "COMMIT", err);
 		}
-		/* The first error names the cause; a broken connection is noticed next time. */
+		/*
+		 * The first error names the cause; the next statement notices a broken connection.
+		 */
 		if (fault != MARIADB_AWAY)
 			mariadb_run(session, "ROLLBACK", NULL);
 	} while (fault == MARIADB_OK);
@@ -164,8 +164,8 @@ static void pause_before(unsigned attempt)
 }
 
 /*
- * Runs the group until it has worked or cannot work. MARIADB_OWN: a row is bad, and nothing was
- * written.
+ * Runs the group until the group has landed or cannot land. MARIADB_OWN: a row is bad, and nothing
+ * was written.
  */
 static enum mariadb_fault write_group(struct mariadb_session *session,
 				      struct store_batch *const *batches, size_t count,
@@ -211,7 +211,7 @@ static int mariadb_commit(void *context, struct store_batch *const *batches, siz
 	for (size_t i = 0; i < count && fault == MARIADB_OWN && count > 1; i++) {
 		if (mariadb_commit(session, &batches[i], 1, err) == 0)
 			continue;
-		/* The batches before it have landed, and will be written again with the rest. */
+		/* The earlier batches have landed, and will be written again with the rest. */
 		for (size_t j = 0; j < i; j++)
 			batches[j]->uncertain = true;
 		return -1;

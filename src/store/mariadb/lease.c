@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One daemon for a database: the table volume_daemon_lease names it, in a row for each writer.
+ * One daemon has a database: the table volume_daemon_lease names this daemon, in a row for each
+ * writer.
  *
  * A daemon that starts writes a word of its own, its holder, into all rows, and from then on every
  * transaction begins with a change of its writer's row, on condition that the row still has this
  * word. So a daemon that has been replaced can write nothing more, whatever it believes: a server
- * makes it wait for the transaction that changes the row, and a cluster turns away the later of two
- * that changed the row on different nodes. The change also makes a transaction without other
- * changes reach the disk, and tells others that this daemon is alive.
+ * makes its transaction wait for the transaction that changes the row, and a cluster rejects the
+ * later of two transactions that changed the row on different nodes. The change also makes a
+ * transaction without other changes reach the disk, and tells others that this daemon is alive.
  *
- * No daemon is to be replaced by mistake, though. On one server a lock under the database's name
+ * But a daemon must not be replaced by mistake. On one server a lock under the database's name
  * prevents this: the connection of the first writer holds the lock, and the lock ends with the
  * connection. A lock belongs to one node, so in a cluster a daemon that finds the last daemon at
  * another node watches for as long as a living daemon would be quiet. If this daemon's own earlier
- * connection still has the lock, as after a cut, the holder in the table says so, and that
- * connection is ended.
+ * connection still has the lock, as after a cut, the holder in the table says so, and this daemon
+ * ends that connection.
  */
 
 #include "store/mariadb/lease.h"
@@ -29,7 +30,7 @@
 #include "base/uuid.h"
 #include "store/writer.h"
 
-/* MD5, since a lock's name must be short and a database's need not be. */
+/* MD5, since a lock's name must be short, while a database's name may be long. */
 #define LOCK "CONCAT('volume-daemon:', MD5(DATABASE()))"
 /* The server or node of this session. */
 #define HERE "CONCAT_WS(':', @@hostname, @@port, @@socket)"
@@ -57,7 +58,7 @@ static enum mariadb_fault change_ours(struct mariadb_session *session, const cha
 {
 	enum mariadb_fault fault = mariadb_run(session, sql, err);
 
-	/* CLIENT_FOUND_ROWS: rows that were found, changed or not. */
+	/* With CLIENT_FOUND_ROWS this is the number of rows found, changed or not. */
 	if (fault == MARIADB_OK && mysql_affected_rows(session->mysql) == 0)
 		return set_lost(session, err);
 	return fault;
@@ -119,7 +120,7 @@ static enum mariadb_fault end_owner(struct mariadb_session *session, struct err 
 	fault = mariadb_run(session, sql, err);
 	if (fault == MARIADB_OK || session->code != ER_NO_SUCH_THREAD)
 		return fault;
-	/* The connection has ended by itself since. */
+	/* The connection has ended by itself in the meantime. */
 	err_clear(err);
 	return MARIADB_OK;
 }
@@ -183,7 +184,7 @@ static enum mariadb_fault count_writes(struct mariadb_session *session, uint64_t
 	return mariadb_number(session, "SELECT SUM(writes) FROM volume_daemon_lease", out, err);
 }
 
-/* The last daemon was at another node, whose lock says nothing here. */
+/* The last daemon was at another node, and the lock of that node proves nothing at this node. */
 static enum mariadb_fault watch(struct mariadb_session *session, struct err *err)
 {
 	const struct timespec step = { .tv_nsec = WATCH_STEP_MS * 1000000L };
@@ -230,7 +231,7 @@ static enum mariadb_fault write_holder(struct mariadb_session *session, struct e
 	uuid_make_v4(holder);
 	snprintf(sql, sizeof(sql), "UPDATE volume_daemon_lease SET holder = '%s', server = " HERE,
 		 holder);
-	/* Transactions of the daemon before may still be under way. */
+	/* Transactions of the previous daemon may still be under way. */
 	for (unsigned i = 0; i < TRIES_MAX && fault == MARIADB_AGAIN; i++) {
 		err_clear(err);
 		fault = mariadb_run(session, sql, err);

@@ -3,13 +3,13 @@
 /*
  * Rows and prepared statements, in MariaDB's dialect.
  *
- * "Insert or replace" is INSERT … ON DUPLICATE KEY UPDATE if the id is the only unique key. That
- * statement takes any unique key for the key, though: a mapping whose device path belongs to
- * another volume would overwrite that volume's row instead of being refused. So if there are other
- * keys, it is an UPDATE by the volume and, if there was no such row, an INSERT.
+ * "Insert or replace" is INSERT … ON DUPLICATE KEY UPDATE if the id is the only unique key. But
+ * that statement reacts to any unique key: a mapping whose device path belongs to another volume
+ * would overwrite that volume's row instead of being refused. So a table with other unique keys
+ * gets an UPDATE by the volume and, if no such row exists, an INSERT.
  *
- * Columns are fetched as texts, short ones into a buffer in the row, longer ones in a second step,
- * since their length is not known beforehand.
+ * Columns are fetched as texts: short texts into a buffer in the row, longer texts in a second
+ * step, since their length is not known beforehand.
  */
 
 #include "store/mariadb/rows.h"
@@ -157,7 +157,7 @@ static enum mariadb_fault update_row(struct mariadb_session *session, struct par
 	fault = run_change(session, stmt, add_update, &store_tables[change->table], parameters,
 			   err);
 	parameters->count--;
-	/* CLIENT_FOUND_ROWS: rows that were found, changed or not. */
+	/* With CLIENT_FOUND_ROWS this is the number of rows found, changed or not. */
 	*found = fault == MARIADB_OK && mysql_stmt_affected_rows(*stmt) > 0;
 	return fault;
 }
@@ -230,7 +230,7 @@ static const char *column_text(MYSQL_STMT *stmt, struct column *column, unsigned
 	return *heap;
 }
 
-/* row is zeroed. -1: a column holds a value that no record can. */
+/* row is zeroed. -1: a column holds a value that no record can hold. */
 static int read_row(MYSQL_STMT *stmt, struct column *columns, enum store_table table, void *row,
 		    struct err *err)
 {
@@ -252,8 +252,8 @@ static int read_row(MYSQL_STMT *stmt, struct column *columns, enum store_table t
 }
 
 /*
- * The sink of rows: each row is read into a zeroed place that add() gives, and shown to done(), if
- * there is one, with its error. Without done() a row that cannot be read ends the list.
+ * The sink of rows: each row is read into a zeroed place that add() gives, and shown with its error
+ * to done(), if done is set. Without done() a row that cannot be read ends the list.
  */
 struct sink {
 	void *(*add)(void *arg);
@@ -305,7 +305,7 @@ static void add_select(struct buf *sql, enum store_table table)
 	buf_printf(sql, " FROM %s", store_tables[table].name);
 }
 
-/* Two ranges of an index; from a row comparison the server would make none. */
+/* Two ranges of an index: the server makes no range from a row comparison. */
 static const struct sql_before before = { " AND (created_at < ? OR (created_at = ? AND id < ?))",
 					  2 };
 

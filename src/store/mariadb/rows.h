@@ -18,7 +18,7 @@ enum mariadb_fault mariadb_scan(struct mariadb_session *session, enum store_tabl
 				const char *after_id, size_t limit, store_row_fn fn, void *arg,
 				struct err *err);
 /*
- * The volume that has the value the change needs for itself; NULL if none has, or if this cannot be
- * told.
+ * The volume that has the value that the change needs; NULL if no volume has the value, or if the
+ * owner cannot be found.
  */
 char *mariadb_owner(struct mariadb_session *session, const struct store_change *change);

@@ -6,11 +6,11 @@
  *
  * A statement that changes a table commits by itself here, so a migration cannot be one
  * transaction. Instead each of its statements may run again ("if not exists"), and the version is
- * raised when all of them have run: a start that was interrupted is followed by a start that begins
- * the migration anew.
+ * raised when all of them have run: after an interrupted start the next start begins the migration
+ * anew.
  *
  * Texts compare byte by byte, as in SQLite. Indexes carry the age, a time and an id, behind their
- * column: every list comes newest first and then needs no sorting.
+ * column: every list comes newest first, and with such an index it needs no sorting.
  */
 
 #include "store/mariadb/schema.h"
@@ -166,7 +166,7 @@ static const struct migration migrations[] = {
 	{
 		.version = 1,
 		.summary = "operations, mappings, history",
-		/* A daemon of another kind that has died has left these unfinished. */
+		/* A daemon of another kind left these operations unfinished. */
 		.sql = "BEGIN NOT ATOMIC START TRANSACTION; "
 		       "INSERT INTO volume_operation_history "
 		       "(id, operation_id, previous_status, new_status, changed_at, details) "
@@ -303,8 +303,8 @@ static int apply_migration(void *context, const struct migration *migration, str
 }
 
 /*
- * Statements like the daemon's later ones, done to no row: a missing right shows now, in the
- * server's own words.
+ * Statements like the later statements of the daemon, but on no row: a missing right shows now, in
+ * the server's own words.
  */
 static int try_rights(struct mariadb_session *session, struct err *err)
 {

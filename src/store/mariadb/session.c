@@ -3,15 +3,16 @@
 /*
  * One connection to one of the hosts.
  *
- * All sessions of a store stay with one host, `cluster->host`: in a Galera cluster another node may
- * not have applied yet a change that this one has committed. A session that loses the connection
- * moves that mark on, and the others follow with their next statement. Once connected to a node of
- * a cluster, a session waits until the node has applied everything that the cluster had committed
- * by then; after that no read needs to wait, since all later writes go through the same node.
+ * All sessions of a store stay with one host, `cluster->host`: in a Galera cluster one node may not
+ * have applied yet a change that another node has committed. A session that loses its connection
+ * moves `host` on, and the other sessions follow with their next statement. Once connected to a
+ * node of a cluster, a session waits until the node has applied everything that the cluster had
+ * committed by then; after that no read needs to wait, since all later writes go through the same
+ * node.
  *
- * Every wait has an end: connecting after 3 s, a packet read or written after 5 s, a lock of a row
- * after 4 s. A patient session waits for the answer to a statement as long as the server lives;
- * another connection asks the server for that.
+ * Every wait has a limit: 3 s to connect, 5 s to read or write a packet, 4 s for the lock of a row.
+ * A patient session waits for the answer to a statement as long as the server lives, and checks
+ * with a second connection that the server lives.
  */
 
 #include "store/mariadb/session.h"
@@ -149,7 +150,7 @@ static enum mariadb_fault reach_host(struct mariadb_session *session, unsigned i
 
 	session->mysql = mysql_init(NULL);
 	set_options(session);
-	/* Otherwise "localhost" would be a socket, and the port ignored. */
+	/* Otherwise the library would use a socket for "localhost", and ignore the port. */
 	mysql_options(session->mysql, MYSQL_OPT_PROTOCOL,
 		      &(const unsigned){ host->name ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET });
 	if (!mysql_real_connect(session->mysql, host->name ? host->name : "localhost", url->user,
@@ -159,7 +160,7 @@ static enum mariadb_fault reach_host(struct mariadb_session *session, unsigned i
 		set_last_error(session, err);
 		return MARIADB_AWAY;
 	}
-	/* The library goes on in the clear if the server offers nothing else. */
+	/* The library goes on without TLS if the server offers no TLS. */
 	if (url->tls != MARIADB_TLS_OFF && !mysql_get_ssl_cipher(session->mysql)) {
 		err_set(err, ERR_UNAVAILABLE,
 			"the store %s cannot be used: the server does not offer TLS; set it up there, "
@@ -271,8 +272,8 @@ static enum mariadb_fault set_up(struct mariadb_session *session, struct err *er
 		"tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 4, lock_wait_timeout = 4, "
 		"foreign_key_checks = 1, unique_checks = 1, autocommit = 1, "
 		/*
-		 * Two indexes instead of one would have to be sorted, and a list is in the order of
-		 * one index.
+		 * The rows of two merged indexes would have to be sorted; one index gives the rows
+		 * in the order of the list.
 		 */
 		"optimizer_switch = 'index_merge=off'";
 	uint64_t is_node = 0;
@@ -282,7 +283,10 @@ static enum mariadb_fault set_up(struct mariadb_session *session, struct err *er
 		fault = mariadb_number(session, "SELECT @@wsrep_on", &is_node, err);
 	if (fault != MARIADB_OK || !is_node)
 		return fault;
-	/* Behind this statement the node has applied all that was committed anywhere; see above. */
+	/*
+	 * After this statement the node has applied everything that the cluster had committed; see
+	 * above.
+	 */
 	fault = mariadb_run(session, "SET SESSION wsrep_sync_wait = 1", err);
 	if (fault == MARIADB_OK)
 		fault = mariadb_run(
@@ -340,7 +344,7 @@ void mariadb_leave(struct mariadb_session *session)
 	if (!session->mysql)
 		return;
 	mariadb_close(session);
-	/* Unless another session has moved on already. */
+	/* This does nothing if another session has moved on already. */
 	atomic_compare_exchange_strong(&session->cluster->host, &host,
 				       (host + 1) % (unsigned)session->cluster->url.host_count);
 }

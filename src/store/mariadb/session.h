@@ -18,8 +18,8 @@
 enum mariadb_fault {
 	MARIADB_OK,
 	MARIADB_OWN,   /* these rows cannot be stored; the connection and other rows are well */
-	MARIADB_AGAIN, /* rolled back for the sake of another transaction: the same will work */
-	MARIADB_AWAY,  /* this server cannot do it now; also errors that cannot be told apart */
+	MARIADB_AGAIN, /* rolled back for the sake of another transaction: a second run will work */
+	MARIADB_AWAY,  /* this server cannot do the work now; also errors of an unclear kind */
 };
 
 /*
@@ -49,8 +49,8 @@ struct mariadb_session {
 	/* waits for as long as the server lives, and says so in the log */
 	bool patient;
 	/*
-	 * Called when the session has connected; the connection is not used if that fails. May be
-	 * NULL.
+	 * Called when the session has connected; the connection is not used if the function fails.
+	 * May be NULL.
 	 */
 	enum mariadb_fault (*connected)(struct mariadb_session *session, struct err *err);
 	MYSQL *mysql; /* NULL while there is no connection */
@@ -75,11 +75,13 @@ enum mariadb_fault mariadb_set_error(struct mariadb_session *session, unsigned c
 
 /* One statement in text; constant but for names that the schema knows. */
 enum mariadb_fault mariadb_run(struct mariadb_session *session, const char *sql, struct err *err);
-/* The same, with the rows as texts (NULL for NULL) handed to row(); false from it ends the list. */
+/*
+ * The same, with the rows as texts (NULL for NULL) handed to row(); false from row() ends the list.
+ */
 typedef bool (*mariadb_row_fn)(void *arg, char **columns);
 enum mariadb_fault mariadb_query(struct mariadb_session *session, const char *sql,
 				 mariadb_row_fn row, void *arg, struct err *err);
-/* The first column of the first row as a number; 0 if there is none or it is NULL. */
+/* The first column of the first row as a number; 0 if there is no row or the column is NULL. */
 enum mariadb_fault mariadb_number(struct mariadb_session *session, const char *sql, uint64_t *out,
 				  struct err *err);
 /* 'text' with everything special escaped. */

@@ -75,7 +75,7 @@ static int parse_hosts(char *text, struct mariadb_url *out, struct err *err)
 	return 0;
 }
 
-/* Only an address, and no name that looks like one: a name can lead to any machine. */
+/* Only an address counts, not a name that looks like an address: a name can lead to any machine. */
 static bool is_loopback_host(const char *name)
 {
 	struct in_addr address;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The store that tests use. It keeps the same promises as a real one (order, atomic batches, unique
- * paths, transitions only of operations it has, answers in a later turn), with rows in sorted
- * arrays and one commit for each batch, so that "the nth commit" means the same in every run.
+ * The store that tests use. It keeps the same promises as a real store (order, atomic batches,
+ * unique paths, transitions only of stored operations, answers in a later turn), with rows in
+ * sorted arrays and one commit for each batch, so that "the nth commit" means the same in every
+ * run.
  *
  * A batch is applied change by change; the row that a change replaced goes to a list, and a failing
  * batch is undone by walking that list from its end.
@@ -95,7 +96,7 @@ static void row_free(enum store_table table, void *row)
 	free(row);
 }
 
-/* The place of the key, or the place where it would be put. */
+/* The place of the key, or the place where the key would be put. */
 static size_t table_place(const struct memory_data *data, enum store_table table, const char *key)
 {
 	const struct memory_table *t = &data->tables[table];
@@ -188,7 +189,7 @@ static void undo_forget(struct undo_list *list)
 	*list = (struct undo_list){ 0 };
 }
 
-/* A key that is not set is equal to nothing, as in SQL. */
+/* A key that is not set equals no other key, as in SQL. */
 static bool collides(enum store_table table, const void *a, const void *b)
 {
 	const struct field *field;
@@ -250,7 +251,7 @@ static int check_change(const struct memory_data *data, const struct store_chang
 	return 0;
 }
 
-/* As a foreign key does. */
+/* Removes the history with its operation, as a foreign key does. */
 static void forget_history(struct memory_data *data, const char *operation_id,
 			   struct undo_list *undo)
 {

@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * The store that tests use: everything in memory, and obedient. It can be away, refuse the nth
- * commit or "crash" at it (the commit and everything after it never happen and no done() runs any
- * more), and a second store can be opened on the rows that the first had made durable, as after a
- * restart.
+ * The store that tests use: everything is in memory, and the tests decide its failures. It can be
+ * away, refuse the nth commit or "crash" at it (the commit and everything after it never happen and
+ * no done() runs any more), and a second store can be opened on the rows that the first had made
+ * durable, as after a restart.
  */
 
 #include "store/store.h"

@@ -4,19 +4,19 @@
  * The store in one SQLite file: its opening, and the work of its one writer thread.
  *
  * The daemon alone has the file: locking_mode=EXCLUSIVE takes SQLite's own lock at the start and
- * keeps it for life. The lock keeps a second daemon and curious readers out, needs no lock file
- * besides, ends with the process however that ends, and lets SQLite keep the index of the
- * write-ahead log in memory. synchronous=FULL makes a commit durable when it returns. A group of
- * batches is one transaction with a savepoint around each batch, so that a batch that breaks a
- * constraint is undone alone.
+ * keeps it for life. The lock keeps a second daemon and curious readers out, needs no lock file,
+ * ends with the process however the process ends, and lets SQLite keep the index of the write-ahead
+ * log in memory. synchronous=FULL makes a commit durable when it returns. A group of batches is one
+ * transaction with a savepoint around each batch, so that a batch that breaks a constraint is
+ * undone alone.
  *
- * Errors are of two kinds. A constraint, or a value that does not fit, is the batch's own fault and
- * its answer. A disk that is full, broken or read-only is the fault of no batch: the whole group is
- * undone and the writer tries it again later. An error that cannot be told apart counts as the
- * second kind, because giving up a batch could lose a change that already happened in the cloud. A
- * damaged file is not tried again: the pages in SQLite's cache would make it look well now and
- * then, and each write could spoil more. It stays refused until the daemon is started with a sound
- * file.
+ * Errors are of two kinds. A broken constraint, or a value that does not fit, is the fault of the
+ * batch, and the batch is answered with the error. A disk that is full, broken or read-only is not
+ * the fault of a batch: the whole group is undone and the writer tries it again later. An error of
+ * an unclear kind counts as the second kind, because giving up a batch could lose a change that
+ * already happened in the cloud. A damaged file is not tried again: the pages in SQLite's cache
+ * would make it look well now and then, and each write could spoil more. The file stays refused
+ * until the daemon is started with a sound file.
  */
 
 #include "store/sqlite/backend.h"
@@ -119,7 +119,7 @@ static void set_conflict(struct sqlite_store *store, const struct store_change *
 	store_set_conflict(change->table, &change->row, owner, err);
 }
 
-/* While the failed change is still the last thing the connection did. */
+/* To be called while the failed change is still the last work of the connection. */
 static void set_batch_error(struct sqlite_store *store, const struct store_change *change, int rc,
 			    struct err *err)
 {
@@ -372,7 +372,10 @@ static int check_folder(const char *path, struct err *err)
 	return 0;
 }
 
-/* Before the first access: afterwards SQLite would share the index of its log with others. */
+/*
+ * To be called before the first access: afterwards SQLite would share the index of its log with
+ * others.
+ */
 static int set_up_connection(struct sqlite_store *store, struct err *err)
 {
 	static const char *const pragmas[] = {
@@ -382,8 +385,8 @@ static int set_up_connection(struct sqlite_store *store, struct err *err)
 		"PRAGMA foreign_keys = ON",
 		"PRAGMA trusted_schema = OFF",
 		/*
-		 * The tidy job empties the log in quiet times; this bounds it (16 MB) if there are
-		 * none.
+		 * The tidy job empties the log in quiet times; this limit (16 MB) bounds the log if
+		 * there are no quiet times.
 		 */
 		"PRAGMA wal_autocheckpoint = 4000",
 		"BEGIN IMMEDIATE",

@@ -3,13 +3,14 @@
 /*
  * The store's files as other programs can see them.
  *
- * SQLite's lock lies on the file, not on its name: it keeps a second daemon out for as long as the
- * first lives, however the first ends, but nothing keeps a person from moving the file away or
- * putting another in its place. SQLite would go on in a file that has no name any more. So the
- * names are compared with the opened files.
+ * SQLite's lock lies on the file, not on its name: the lock keeps a second daemon out for as long
+ * as the first lives, however the first ends. But a person can still move the file away, or put
+ * another file in its place. SQLite would go on in a file that has no name any more. So the names
+ * are compared with the opened files.
  *
- * The holder of the lock is read from the kernel's list. A question by fcntl() would need to open
- * the file, and closing it again would drop the locks of a store that is open in this very process.
+ * The holder of the lock is read from the kernel's list. A question by fcntl() would need the file
+ * to be opened, and closing this file would drop the locks of a store that is open in this very
+ * process.
  */
 
 #include "store/sqlite/file.h"

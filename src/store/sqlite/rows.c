@@ -15,7 +15,7 @@
 
 /* ---- values ---- */
 
-/* A text must outlive the step it is bound for, but for a time, which is in the value itself. */
+/* A bound text must outlive the step. Only a time, whose text is in the value itself, is copied. */
 static int bind_value(sqlite3_stmt *stmt, int parameter, const struct sql_value *value)
 {
 	switch (value->type) {
@@ -139,7 +139,7 @@ static int finish(sqlite3_stmt *stmt)
 {
 	int rc = sqlite3_step(stmt);
 
-	/* Gives the same code again, and the error text stays with the connection. */
+	/* The reset gives the same code again, and the error text stays with the connection. */
 	sqlite3_reset(stmt);
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }

@@ -28,7 +28,7 @@ int sqlite_load(sqlite3 *db, struct store_loaded *out, struct err *err);
 int sqlite_scan(sqlite3 *db, enum store_table table, const char *after_id, size_t limit,
 		store_row_fn fn, void *arg);
 /*
- * The volume that has the value the change needs for itself; NULL if none has, or if this cannot be
- * told.
+ * The volume that has the value that the change needs; NULL if no volume has the value, or if the
+ * owner cannot be found.
  */
 char *sqlite_owner(sqlite3 *db, const struct store_change *change);

@@ -4,8 +4,8 @@
  * The tables in SQLite's dialect. Table and column names are fixed: other programs' SQL relies on
  * them.
  *
- * Indexes carry the age, a time and an id, behind their column: every list comes newest first and
- * then needs no sorting.
+ * Indexes carry the age, a time and an id, behind their column: every list comes newest first, and
+ * with such an index it needs no sorting.
  */
 
 #include "store/sqlite/schema.h"

@@ -87,7 +87,7 @@ void volume_client_set_call_timeout(struct volume_client *client, uint64_t milli
 
 /*
  * Calls a method and waits for its answer. path NULL is the daemon's root object, interface NULL
- * its Manager. types and the arguments are as for sd_bus_message_append(); types NULL is no
+ * its Manager. types and the arguments are as for sd_bus_message_append(); types NULL means no
  * arguments. reply may be NULL.
  */
 int volume_client_call(struct volume_client *client, const char *path, const char *interface,
@@ -180,8 +180,8 @@ struct volume_client_wait {
 
 /*
  * Waits until the operation has ended (its status is completed, failed or cancelled) and hands out
- * its record, the dict that GetOperation answers with. An operation that failed is a success of
- * this function. The operation may have ended already, and the daemon may be restarted meanwhile.
+ * its record, the dict that GetOperation answers with. If the operation failed, the function still
+ * succeeds. The operation may have ended already, and the daemon may be restarted meanwhile.
  * options may be NULL.
  */
 int volume_client_wait(struct volume_client *client, const char *operation_id,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The connection and calls. Everything blocks, as a program without an event loop needs it; sd-bus
- * keeps signals that come while a call waits in its own queue, and client_turn() hands them on
- * later.
+ * The connection and calls. Every function blocks, as a program without an event loop needs. If
+ * signals come while a call waits, sd-bus keeps them in its own queue, and client_turn() hands them
+ * on later.
  */
 
 #include <errno.h>
@@ -85,8 +85,8 @@ PUBLIC int volume_client_open(const char *address, struct volume_client **out,
 		return client_fail_errno(error, -ENOMEM, "connecting");
 	r = open_address(address, &client->bus);
 	/*
-	 * Connecting goes on in the background; the question for the connection's name waits for
-	 * its end.
+	 * Connecting goes on in the background; the question for the connection's name waits until
+	 * the connection stands.
 	 */
 	if (r >= 0)
 		r = sd_bus_get_unique_name(client->bus, &name);

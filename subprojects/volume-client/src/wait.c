@@ -2,8 +2,8 @@
 
 /*
  * Waiting without polling. The order makes it safe: first ask the bus for the signals, then look at
- * the operation, then wait. An end after the look is told by a signal, an end before the look is
- * seen.
+ * the operation, then wait. If the operation ends after the look, a signal tells so; if it ended
+ * before, the look shows the end.
  *
  * A signal here only says "look again"; the state always comes from GetOperation, so a caller gets
  * the same record in every case. If the daemon leaves the bus, its operations are in its store, not
@@ -109,7 +109,9 @@ static bool is_final(const struct volume_client_value *operation)
 	       strcmp(status, "cancelled") == 0;
 }
 
-/* The meaning of a failed look: the daemon is away, or was just about to leave, or a true error. */
+/*
+ * Decides the meaning of a failed look: the daemon is away or about to leave, or the error is true.
+ */
 static int wait_look_failed(struct wait *wait, const struct volume_client_error *own,
 			    struct volume_client_error *error)
 {
@@ -165,7 +167,8 @@ static int tell(const struct volume_client_wait *options,
 }
 
 /*
- * Turns until there is a reason to look, or to tell that the daemon left. 1, or as client_turn().
+ * Handles messages until there is a reason to look, or to tell that the daemon left. Returns 1, or
+ * 0 and -1 as client_turn().
  */
 static int wait_for_signal(struct volume_client *client, struct wait *wait, uint64_t deadline,
 			   struct volume_client_error *error)

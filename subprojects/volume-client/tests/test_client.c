@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The library against a service made of paper, on a bus of their own (dbus-run-session). The
- * service moves its operation on whenever it was looked at, and says so by a signal; so a client
- * that waits without hearing signals stands still, and nothing depends on time.
+ * The library against a simulated service, on a bus of their own (dbus-run-session). After each
+ * look at its operation the service moves the operation on and sends a signal. So a client that
+ * does not hear signals makes no progress, and no test depends on time.
  */
 
 #include <signal.h>
