@@ -6,6 +6,7 @@ BusMonitor shows what that looked like on the bus.
 
 import json
 import shlex
+import time
 
 import cloudsim
 
@@ -15,9 +16,11 @@ UNIT = "volume-daemon.service"
 _KILL = f"systemctl kill --signal=KILL {UNIT}; systemctl stop {UNIT}"
 BUS_NAME = "org.migratekit.VolumeDaemon1"
 
-# volumectl's exit codes for the two refusals the tests provoke.
+# volumectl's exit codes for the two refusals the tests provoke, and for a part that is away.
 EXIT_NOT_FOUND = 6
 EXIT_CONFLICT = 9
+EXIT_UNAVAILABLE = 17
+STORE_DEADLINE = 60
 
 # The appliance's own id is left out on purpose: the daemon has to find it in the firmware.
 _CONFIG = f"""\
@@ -100,8 +103,14 @@ class Product:
         return self._vm.run(f"journalctl --no-pager --lines=200 --unit={UNIT}").out
 
     def volumectl(self, *words):
-        """Run a command to its end and return the JSON it prints."""
+        """Run a command to its end and return the JSON it prints. On a busy machine the store may be
+        late, and the daemon says that nothing was changed: then the command is run again."""
+        deadline = time.monotonic() + STORE_DEADLINE
         result = self.try_volumectl(*words)
+        while (result.rc == EXIT_UNAVAILABLE and "the store is away, nothing was changed" in result.err
+               and time.monotonic() < deadline):
+            time.sleep(1)
+            result = self.try_volumectl(*words)
         if result.rc != 0:
             raise CommandFailed(f"volumectl {shlex.join(words)} ended with {result.rc}:\n"
                                 f"{result.out}{result.err}")
