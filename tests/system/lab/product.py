@@ -6,9 +6,9 @@ BusMonitor shows what that looked like on the bus.
 
 import json
 import shlex
-import time
 
 import cloudsim
+from support.py.waiting import eventually
 
 from .vm import CLOUD_ADDRESS, CommandFailed
 
@@ -20,7 +20,6 @@ BUS_NAME = "org.migratekit.VolumeDaemon1"
 EXIT_NOT_FOUND = 6
 EXIT_CONFLICT = 9
 EXIT_UNAVAILABLE = 17
-STORE_DEADLINE = 60
 
 # The appliance's own id is left out on purpose: the daemon has to find it in the firmware.
 _CONFIG = f"""\
@@ -105,16 +104,18 @@ class Product:
     def volumectl(self, *words):
         """Run a command to its end and return the JSON it prints. On a busy machine the store may be
         late, and the daemon says that nothing was changed: then the command is run again."""
-        deadline = time.monotonic() + STORE_DEADLINE
-        result = self.try_volumectl(*words)
-        while (result.rc == EXIT_UNAVAILABLE and "the store is away, nothing was changed" in result.err
-               and time.monotonic() < deadline):
-            time.sleep(1)
-            result = self.try_volumectl(*words)
+        result = eventually(lambda: self._unless_store_is_late(words), "an answer of the store",
+                            deadline=60)
         if result.rc != 0:
             raise CommandFailed(f"volumectl {shlex.join(words)} ended with {result.rc}:\n"
                                 f"{result.out}{result.err}")
         return json.loads(result.out)
+
+    def _unless_store_is_late(self, words):
+        result = self.try_volumectl(*words)
+        late = (result.rc == EXIT_UNAVAILABLE
+                and "the store is away, nothing was changed" in result.err)
+        return None if late else result
 
     def try_volumectl(self, *words):
         """Run a command that may be refused; returns (rc, out, err)."""
