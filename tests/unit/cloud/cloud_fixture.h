@@ -26,6 +26,15 @@
 	"{\"x\":{\"jobstatus\":1,\"jobresult\":{\"volume\":{\"id\":\"" VOLUME_ID                   \
 	"\",\"deviceid\":4,"                                                                       \
 	"\"virtualmachineid\":\"" VM_ID "\"}}}}"
+/* Answers to a look at a job. */
+#define JOB_PENDING                                                                                \
+	{                                                                                          \
+		.status = 200, .body = PENDING                                                     \
+	}
+#define JOB_SUCCEEDED                                                                              \
+	{                                                                                          \
+		.status = 200, .body = SUCCEEDED                                                   \
+	}
 #define HTML_502                                                                                   \
 	{                                                                                          \
 		.status = 502, .type = "text/html", .body = "<html>Bad Gateway</html>"             \

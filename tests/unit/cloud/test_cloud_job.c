@@ -19,14 +19,6 @@
 			"long "                                                                                       \
 			"value format, or entity does not exist\"}}",                                                 \
 	}
-#define JOB_PENDING                                                                                \
-	{                                                                                          \
-		.status = 200, .body = PENDING                                                     \
-	}
-#define JOB_SUCCEEDED                                                                              \
-	{                                                                                          \
-		.status = 200, .body = SUCCEEDED                                                   \
-	}
 
 static struct cloud_job *watch(struct fixture *fixture, struct seen *seen)
 {

@@ -31,14 +31,6 @@
 	{                                                                                          \
 		.status = 200, .body = "{\"listasyncjobsresponse\":{}}"                            \
 	}
-#define JOB_PENDING                                                                                \
-	{                                                                                          \
-		.status = 200, .body = PENDING                                                     \
-	}
-#define JOB_SUCCEEDED                                                                              \
-	{                                                                                          \
-		.status = 200, .body = SUCCEEDED                                                   \
-	}
 
 struct watches {
 	struct cloud_job *jobs[MANY];
