@@ -12,6 +12,7 @@ end of the output is for whoever must mend it: times, then for each failed test 
 command that runs this test alone.
 """
 
+import json
 import math
 import os
 import re
@@ -101,6 +102,13 @@ class Job:
         if status:
             self.failures.append(Failure(self.name, self.log, self.in_words(self.command)))
 
+    def fail(self, title, again, complaint, *parts):
+        """A failed test: the first line of the complaint is shown, and all goes into a file."""
+        log = LOGS / f"{self.slug}.{len(self.failures) + 1}.log"
+        log.write_text("\n".join(part for part in (title, complaint, *parts) if part), errors="replace")
+        why = next(iter((complaint or "").splitlines()), "")
+        self.failures.append(Failure(f"{self.name}: {title}", log, again, why[:WHY_WIDTH]))
+
     def in_words(self, command):
         words = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
         return " ".join(words + [shlex.quote(str(word).replace(f"{TOP}/", "")) for word in command])
@@ -118,34 +126,22 @@ class Build(Job):
 
 
 class Reported(Job):
-    """A job that writes a JUnit report."""
+    """A job that writes a report."""
 
     report: Path
 
     def judge(self, status):
         try:
-            cases = list(ElementTree.parse(self.report).iter("testcase"))
-        except (OSError, ElementTree.ParseError):
-            cases = []
-        for case in cases:
-            complaint = case.find("failure") if case.find("failure") is not None else case.find("error")
-            if complaint is not None:
-                self.failures.append(self.failure_of(case, complaint))
-            elif case.find("skipped") is None:
-                self.passed += 1
-            self.figures += [item.get("value") for item in case.iter("property") if item.get("name") == "figure"]
+            tests = self.read_report()
+        except (OSError, ValueError, ElementTree.ParseError):
+            tests = 0
         # A report that says nothing is none, and what the command itself complains of is not lost.
-        if not cases or (status and not self.failures):
+        if not tests or (status and not self.failures):
             super().judge(status or 1)
 
-    def failure_of(self, case, complaint):
-        title = self.title(case)
-        log = LOGS / f"{self.slug}.{len(self.failures) + 1}.log"
-        parts = [title, complaint.get("message"), complaint.text,
-                 *(part.text for part in case if part.tag in ("system-out", "system-err"))]
-        log.write_text("\n".join(part for part in parts if part), errors="replace")
-        why = next(iter((complaint.get("message") or "").splitlines()), "")
-        return Failure(f"{self.name}: {title}", log, self.again(case), why[:WHY_WIDTH])
+    def read_report(self):
+        """Counts what passed and notes what failed; returns how many tests there were."""
+        raise NotImplementedError
 
 
 class Unit(Reported):
@@ -157,13 +153,19 @@ class Unit(Reported):
                           "--num-processes", str(2 * CORES)],
                          1, needs=f"build {build}", env=env or {})
         self.folder = folder
-        self.report = folder / "meson-logs/testlog.junit.xml"
+        # Not the JUnit report, in which a test that ran out of time looks like one that passed.
+        self.report = folder / "meson-logs/testlog.json"
 
-    def title(self, case):
-        return case.get("name")
-
-    def again(self, case):
-        return self.in_words(["meson", "test", "-C", self.folder, "-v", case.get("name")])
+    def read_report(self):
+        tests = [json.loads(line) for line in self.report.read_text().splitlines()]
+        for test in tests:
+            if test["result"] == "OK":
+                self.passed += 1
+            elif test["result"] != "SKIP":
+                name = test["name"].rpartition(" / ")[2]    # behind project and suite
+                again = self.in_words(["meson", "test", "-C", self.folder, "-v", name])
+                self.fail(name, again, test["result"], test.get("stdout"), test.get("stderr"))
+        return len(tests)
 
 
 class Pytest(Reported):
@@ -175,6 +177,18 @@ class Pytest(Reported):
         # Tests that share something costly are a group, which stays with one worker.
         self.command = [*start, *self.pytest(), "-n", str(workers), "--dist", "loadgroup",
                         "-o", "junit_family=xunit1", "--junitxml", self.report, *places]
+
+    def read_report(self):
+        cases = list(ElementTree.parse(self.report).iter("testcase"))
+        for case in cases:
+            complaint = case.find("failure") if case.find("failure") is not None else case.find("error")
+            if complaint is not None:
+                self.fail(self.title(case), self.again(case), complaint.get("message"), complaint.text,
+                          *(part.text for part in case if part.tag in ("system-out", "system-err")))
+            elif case.find("skipped") is None:
+                self.passed += 1
+            self.figures += [item.get("value") for item in case.iter("property") if item.get("name") == "figure"]
+        return len(cases)
 
     @staticmethod
     def pytest():
