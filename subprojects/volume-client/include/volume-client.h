@@ -54,7 +54,7 @@ extern "C" {
  */
 struct volume_client_error {
 	char name[256];
-	char text[1024];
+	char text[8192]; /* a longer one is cut between characters and ends with " [cut]" */
 };
 
 /* Names of errors that the library itself finds. */
@@ -64,7 +64,7 @@ struct volume_client_error {
 #define VOLUME_CLIENT_ERROR_NO_DAEMON "org.freedesktop.DBus.Error.ServiceUnknown"
 /* the bus has gone */
 #define VOLUME_CLIENT_ERROR_DISCONNECTED "org.freedesktop.DBus.Error.Disconnected"
-/* your deadline has passed */
+/* your deadline has passed (the bus has a name of its own, NoReply, for a daemon that has died) */
 #define VOLUME_CLIENT_ERROR_TIMEOUT "org.freedesktop.DBus.Error.Timeout"
 /* anything else */
 #define VOLUME_CLIENT_ERROR_FAILED "org.freedesktop.DBus.Error.Failed"

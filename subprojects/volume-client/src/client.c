@@ -15,16 +15,30 @@
 
 #include "internal.h"
 
+/* The text fills its room, and its last character may be incomplete. */
+static void mark_cut(struct volume_client_error *error)
+{
+	static const char mark[] = " [cut]";
+	size_t end = sizeof(error->text) - sizeof(mark);
+
+	while (((unsigned char)error->text[end] & 0xc0) == 0x80)
+		end--;
+	memcpy(error->text + end, mark, sizeof(mark));
+}
+
 int client_fail(struct volume_client_error *error, const char *name, const char *format, ...)
 {
 	va_list args;
+	int length;
 
 	if (!error)
 		return -1;
 	snprintf(error->name, sizeof(error->name), "%s", name);
 	va_start(args, format);
-	vsnprintf(error->text, sizeof(error->text), format, args);
+	length = vsnprintf(error->text, sizeof(error->text), format, args);
 	va_end(args);
+	if (length >= (int)sizeof(error->text))
+		mark_cut(error);
 	return -1;
 }
 
@@ -136,9 +150,17 @@ PUBLIC int volume_client_call_send(struct volume_client *client, sd_bus_message 
 				   sd_bus_message **reply, struct volume_client_error *error)
 {
 	sd_bus_error bus_error = SD_BUS_ERROR_NULL;
-	int r = sd_bus_call(client->bus, message, client->call_timeout_us, &bus_error, reply);
+	uint64_t limit_us = client->call_timeout_us;
+	int r = sd_bus_call(client->bus, message, limit_us, &bus_error, reply);
 
-	if (r < 0)
+	if (!limit_us)
+		sd_bus_get_method_call_timeout(client->bus, &limit_us);
+	/* The bus's NoReply, which tells that the daemon has died, gives the same errno. */
+	if (sd_bus_error_has_name(&bus_error, SD_BUS_ERROR_TIMEOUT))
+		client_fail(error, VOLUME_CLIENT_ERROR_TIMEOUT,
+			    "volume-daemon did not answer %s within %g s",
+			    sd_bus_message_get_member(message), (double)limit_us / 1e6);
+	else if (r < 0)
 		fail_bus_error(error, &bus_error, r, sd_bus_message_get_member(message));
 	sd_bus_error_free(&bus_error);
 	return r < 0 ? -1 : 0;

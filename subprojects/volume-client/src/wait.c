@@ -26,6 +26,7 @@ struct wait {
 	bool look;  /* there is a reason to look at the operation */
 	bool away;  /* the daemon is not on the bus */
 	bool left;  /* the daemon has just gone and the caller was not told */
+	char *seen; /* the last state of the operation, in words; NULL: none was seen */
 };
 
 /* --- signals --- */
@@ -158,6 +159,18 @@ static int wait_look(struct volume_client *client, struct wait *wait, bool may_s
 	return r;
 }
 
+static void note_seen(struct wait *wait, const struct volume_client_value *operation)
+{
+	const char *step = volume_client_text(volume_client_get(operation, "step"));
+	const char *waits_for = volume_client_text(volume_client_get(operation, "waits_for"));
+
+	free(wait->seen);
+	if (asprintf(&wait->seen, "%s%s%s%s%s",
+		     volume_client_text(volume_client_get(operation, "status")),
+		     *step ? ", step " : "", step, *waits_for ? "; waits: " : "", waits_for) < 0)
+		wait->seen = NULL;
+}
+
 static int tell(const struct volume_client_wait *options,
 		const struct volume_client_value *operation, struct volume_client_error *error)
 {
@@ -205,6 +218,8 @@ static int wait_step(struct volume_client *client, struct wait *wait,
 	if (operation || wait->left)
 		r = tell(options, operation, error);
 	wait->left = false;
+	if (operation)
+		note_seen(wait, operation);
 	if (r >= 0 && operation && is_final(operation)) {
 		*out = operation;
 		return 1;
@@ -234,8 +249,11 @@ static int wait_run(struct volume_client *client, struct wait *wait,
 		if (r == 0)
 			return client_fail(
 				error, VOLUME_CLIENT_ERROR_TIMEOUT,
-				"operation %s has not ended in the time given; it goes on",
-				wait->id);
+				"operation %s has not ended within %g s; it goes on; last seen: %s",
+				wait->id, (double)timeout_ms / 1000,
+				wait->away   ? "the daemon is not on the bus"
+				: wait->seen ? wait->seen
+					     : "no answer of the daemon");
 	}
 }
 
@@ -255,6 +273,7 @@ PUBLIC int volume_client_wait(struct volume_client *client, const char *operatio
 	r = wait_run(client, &wait, options, operation, error);
 	listen(client, NULL, NULL);
 	free(wait.path);
+	free(wait.seen);
 	return r;
 }
 

@@ -96,11 +96,24 @@ static int on_values(sd_bus_message *m, void *userdata, sd_bus_error *error)
 					  2, "b", 1, "d", 2.5, "dict", "a{ss}", 1, "a", "b");
 }
 
+/* No answer, ever. */
+static int on_stall(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	return 1;
+}
+
+static int on_crash(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	_exit(1);
+}
+
 static const sd_bus_vtable service_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD("GetOperation", "s", "a{sv}", on_get_operation, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Begin", "i", "o", on_begin, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Values", "", "a{sv}", on_values, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("Stall", "", "", on_stall, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("Crash", "", "", on_crash, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_VTABLE_END,
 };
 
@@ -201,6 +214,7 @@ static void test_wait_ends_without_the_operation(struct volume_client *client)
 
 	CHECK(volume_client_wait(client, id, &options, &operation, &error) == -1);
 	CHECK(strcmp(error.name, VOLUME_CLIENT_ERROR_TIMEOUT) == 0);
+	CHECK(strstr(error.text, "has not ended within 0.001 s; it goes on; last seen: "));
 	CHECK(volume_client_wait(client, "op-2", NULL, &operation, &error) == -1);
 	CHECK(strcmp(error.name, VOLUME_CLIENT_NAME ".Error.NotFound") == 0 &&
 	      strstr(error.text, "op-2"));
@@ -255,6 +269,19 @@ static void test_watch(struct volume_client *client, pid_t service)
 	CHECK(count >= 1);
 }
 
+/* A daemon that is slow and one that has died are told apart. */
+static void test_no_answer(struct volume_client *client)
+{
+	volume_client_set_call_timeout(client, 1);
+	CHECK(volume_client_call(client, NULL, NULL, "Stall", NULL, &error, NULL) == -1);
+	CHECK(strcmp(error.name, VOLUME_CLIENT_ERROR_TIMEOUT) == 0);
+	CHECK(strcmp(error.text, "volume-daemon did not answer Stall within 0.001 s") == 0);
+	volume_client_set_call_timeout(client, 0);
+	CHECK(volume_client_call(client, NULL, NULL, "Crash", NULL, &error, NULL) == -1);
+	CHECK(strcmp(error.name, SD_BUS_ERROR_NO_REPLY) == 0);
+	CHECK(!strstr(error.text, "within"));
+}
+
 static void test_absence(struct volume_client *client)
 {
 	struct volume_client_value *operation = NULL;
@@ -284,6 +311,9 @@ int main(void)
 	test_wait(client, SCRIPT_RESTART, "pending gone completed ");
 	test_wait_ends_without_the_operation(client);
 	test_watch(client, service);
+	waitpid(service, NULL, 0);
+	service = service_start(address);
+	test_no_answer(client);
 	waitpid(service, NULL, 0);
 	test_absence(client);
 	volume_client_close(client);
