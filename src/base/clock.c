@@ -10,16 +10,18 @@
 #include "base/clock.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
 static atomic_bool test_on;
 static _Atomic int64_t test_mono, test_wall;
+static _Atomic int64_t missed_ms;
 
-/* From year 0 to the end of year 9999: the years of four digits. */
-#define TIME_MIN_MS (-INT64_C(62167219200000))
-#define TIME_MAX_MS INT64_C(253402300799999)
+/* The last time of a record, and the monotonic time at which it was the right one. */
+static pthread_mutex_t record_lock = PTHREAD_MUTEX_INITIALIZER;
+static int64_t record_ms = INT64_MIN, record_mono_ms;
 
 static int64_t read_clock(clockid_t id)
 {
@@ -39,8 +41,56 @@ int64_t clock_wall_ms(void)
 	return atomic_load(&test_on) ? atomic_load(&test_wall) : read_clock(CLOCK_REALTIME);
 }
 
+int64_t clock_waking_ms(void)
+{
+	return clock_mono_ms() - atomic_load(&missed_ms);
+}
+
+int64_t clock_missed_ms(void)
+{
+	return atomic_load(&missed_ms);
+}
+
+void clock_add_missed(int64_t ms)
+{
+	assert(ms >= 0);
+	atomic_fetch_add(&missed_ms, ms);
+}
+
+int64_t clock_record_ms(void)
+{
+	int64_t wall = clock_wall_ms(), mono = clock_mono_ms(), now, steps;
+
+	pthread_mutex_lock(&record_lock);
+	if (wall >= record_ms) {
+		record_ms = wall;
+		record_mono_ms = mono;
+	} else if (mono > record_mono_ms) {
+		/* If this time stood still, records of different ages would have the same time. */
+		steps = (mono - record_mono_ms) / 2;
+		record_ms = record_ms + steps < TIME_MAX_MS ? record_ms + steps : TIME_MAX_MS;
+		record_mono_ms += 2 * steps;
+	}
+	now = record_ms;
+	pthread_mutex_unlock(&record_lock);
+	return now;
+}
+
+void clock_record_after(int64_t wall_ms)
+{
+	pthread_mutex_lock(&record_lock);
+	if (wall_ms > record_ms) {
+		record_ms = wall_ms < TIME_MAX_MS ? wall_ms : TIME_MAX_MS;
+		record_mono_ms = clock_mono_ms();
+	}
+	pthread_mutex_unlock(&record_lock);
+}
+
 void clock_test_start(int64_t mono_ms, int64_t wall_ms)
 {
+	pthread_mutex_lock(&record_lock);
+	record_ms = INT64_MIN;
+	pthread_mutex_unlock(&record_lock);
 	atomic_store(&test_mono, mono_ms);
 	atomic_store(&test_wall, wall_ms);
 	atomic_store(&test_on, true);
@@ -51,6 +101,12 @@ void clock_test_advance(int64_t ms)
 	assert(atomic_load(&test_on) && ms >= 0);
 	atomic_fetch_add(&test_mono, ms);
 	atomic_fetch_add(&test_wall, ms);
+}
+
+void clock_test_set_wall(int64_t wall_ms)
+{
+	assert(atomic_load(&test_on));
+	atomic_store(&test_wall, wall_ms);
 }
 
 bool clock_is_test(void)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The one place that maps an error code to its names outside: the REST code and status, the D-Bus
- * name, volumectl's exit code. Two codes may share a REST word where the contract has no finer one
- * (a cancelled operation is a conflict over REST), but D-Bus names and exit codes are all
- * different, so that nothing is lost between our own programs. Exit codes 1 and 2 are left to
- * "something went wrong" and "wrong usage", as shells and getopt have them.
+ * name, volumectl's exit code; and an error's reason to its word. Two codes may share a REST word
+ * where the contract has no finer one (a cancelled operation is a conflict over REST), but D-Bus
+ * names and exit codes are all different, so that nothing is lost between our own programs. Exit
+ * codes 1 and 2 are left to "something went wrong" and "wrong usage", as shells and getopt have
+ * them.
  *
  * Error texts travel through JSON, D-Bus, logs and terminals, and quote a client's input. They are
  * therefore made plain text once, here: well-formed UTF-8 without control characters, cut between
@@ -13,8 +14,9 @@
 #include "base/err.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
+
+#define CUT_MARK " [cut]"
 
 static const struct err_view views[] = {
 	[ERR_NONE] = { "OK", 200, "None", 0, false },
@@ -36,6 +38,27 @@ static const struct err_view views[] = {
 	[ERR_TIMEOUT] = { "TIMEOUT", 504, "Timeout", 18, true },
 };
 _Static_assert(ARRAY_SIZE(views) == ERR_CODE_COUNT, "each error code has one row");
+
+static const char *const reason_words[] = {
+	[ERR_REASON_NONE] = NULL,
+	[ERR_REASON_IN_USE] = "in_use",
+	[ERR_REASON_DISK_REMAINS] = "disk_remains",
+	[ERR_REASON_MAINTENANCE] = "maintenance",
+	[ERR_REASON_BUSY] = "busy",
+	[ERR_REASON_VM_SNAPSHOTS] = "vm_snapshots",
+	[ERR_REASON_VM_BACKUPS] = "vm_backups",
+	[ERR_REASON_VM_RUNNING] = "vm_running",
+	[ERR_REASON_NO_DEVICE_SLOT] = "no_device_slot",
+	[ERR_REASON_QUOTA] = "quota",
+	[ERR_REASON_DELETE_PROTECTION] = "delete_protection",
+	[ERR_REASON_FORBIDDEN_COMMAND] = "forbidden_command",
+	[ERR_REASON_OTHER_ACCOUNT] = "other_account",
+	[ERR_REASON_UNKNOWN_OFFERING] = "unknown_offering",
+	[ERR_REASON_UNKNOWN_ZONE] = "unknown_zone",
+	[ERR_REASON_UNKNOWN_PROJECT] = "unknown_project",
+	[ERR_REASON_UNKNOWN_VM] = "unknown_vm",
+};
+_Static_assert(ARRAY_SIZE(reason_words) == ERR_REASON_COUNT, "each reason has one word");
 
 const struct err_view *err_view(enum err_code code)
 {
@@ -64,6 +87,12 @@ enum err_code err_from_word(const char *word)
 	return ERR_INTERNAL;
 }
 
+const char *err_reason_word(enum err_reason reason)
+{
+	assert((unsigned)reason < ERR_REASON_COUNT);
+	return reason_words[reason];
+}
+
 /* In place: broken bytes and control characters become '?', an incomplete last one is removed. */
 static void make_plain(char *text, bool was_cut)
 {
@@ -86,12 +115,40 @@ static void make_plain(char *text, bool was_cut)
 	}
 }
 
-static _printf_(3, 0) void plain_format(char *out, size_t size, const char *format, va_list args)
+/* The text is plain, and its last whole character may be anywhere. */
+static void mark_cut(char *text)
+{
+	size_t length = strlen(text), keep = length - (sizeof(CUT_MARK) - 1);
+
+	if (length < 4 * sizeof(CUT_MARK))
+		return;
+	while (((unsigned char)text[keep] & 0xc0) == 0x80)
+		keep--;
+	memcpy(text + keep, CUT_MARK, sizeof(CUT_MARK));
+}
+
+static void make_plain_and_mark(char *text, bool was_cut)
+{
+	make_plain(text, was_cut);
+	if (was_cut)
+		mark_cut(text);
+}
+
+void err_text_vformat(char *out, size_t size, const char *format, va_list args)
 {
 	int length = vsnprintf(out, size, format, args);
 
 	assert(length >= 0);
-	make_plain(out, (size_t)length >= size);
+	make_plain_and_mark(out, (size_t)length >= size);
+}
+
+void err_text_format(char *out, size_t size, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	err_text_vformat(out, size, format, args);
+	va_end(args);
 }
 
 static void plain_copy(char *out, size_t size, const char *text)
@@ -100,7 +157,7 @@ static void plain_copy(char *out, size_t size, const char *text)
 
 	memcpy(out, text, length);
 	out[length] = '\0';
-	make_plain(out, text[length] != '\0');
+	make_plain_and_mark(out, text[length] != '\0');
 }
 
 static _printf_(4, 0) void err_fill(struct err *err, const char *field, enum err_code code,
@@ -109,23 +166,28 @@ static _printf_(4, 0) void err_fill(struct err *err, const char *field, enum err
 	char text[sizeof(err->text)];
 
 	/* The arguments may point into the error that is being replaced. */
-	plain_format(text, sizeof(text), format, args);
+	err_text_vformat(text, sizeof(text), format, args);
 	memset(err, 0, sizeof(*err));
 	err->code = code;
 	memcpy(err->text, text, sizeof(text));
 	plain_copy(err->field, sizeof(err->field), str_or(field, ""));
 }
 
+int err_vset(struct err *err, enum err_code code, const char *format, va_list args)
+{
+	assert(code != ERR_NONE && (unsigned)code < ERR_CODE_COUNT);
+	if (err)
+		err_fill(err, NULL, code, format, args);
+	return -1;
+}
+
 int err_set(struct err *err, enum err_code code, const char *format, ...)
 {
 	va_list args;
 
-	assert(code != ERR_NONE && (unsigned)code < ERR_CODE_COUNT);
-	if (err) {
-		va_start(args, format);
-		err_fill(err, NULL, code, format, args);
-		va_end(args);
-	}
+	va_start(args, format);
+	err_vset(err, code, format, args);
+	va_end(args);
 	return -1;
 }
 
@@ -144,22 +206,62 @@ int err_set_field(struct err *err, const char *field, enum err_code code, const 
 	return -1;
 }
 
+int err_set_reason(struct err *err, enum err_reason reason, enum err_code code, const char *format,
+		   ...)
+{
+	va_list args;
+
+	assert(code != ERR_NONE && (unsigned)code < ERR_CODE_COUNT);
+	if (err) {
+		va_start(args, format);
+		err_fill(err, NULL, code, format, args);
+		va_end(args);
+		err->reason = reason;
+	}
+	return -1;
+}
+
 void err_clear(struct err *err)
 {
 	if (err)
 		memset(err, 0, sizeof(*err));
 }
 
+void err_keep(struct err **slot, const struct err *err)
+{
+	struct err *kept = NULL;
+
+	if (err && err->code != ERR_NONE) {
+		kept = xnew(struct err);
+		*kept = *err;
+	}
+	free(*slot);
+	*slot = kept;
+}
+
 void err_prefix(struct err *err, const char *format, ...)
 {
-	char before[sizeof(err->text)], whole[2 * sizeof(err->text) + 2];
+	char before[sizeof(err->text)];
+	_cleanup_free_ char *whole = NULL;
 	va_list args;
 
 	if (!err)
 		return;
 	va_start(args, format);
-	plain_format(before, sizeof(before), format, args);
+	err_text_vformat(before, sizeof(before), format, args);
 	va_end(args);
-	snprintf(whole, sizeof(whole), "%s: %s", before, err->text);
+	whole = xasprintf("%s: %s", before, err->text);
 	plain_copy(err->text, sizeof(err->text), whole);
+}
+
+void err_reword(struct err *err, const char *format, ...)
+{
+	char text[sizeof(err->text)];
+	va_list args;
+
+	assert(err->code != ERR_NONE);
+	va_start(args, format);
+	err_text_vformat(text, sizeof(text), format, args);
+	va_end(args);
+	memcpy(err->text, text, sizeof(text));
 }

@@ -12,6 +12,8 @@
  * in front (err_prefix).
  */
 
+#include <stdarg.h>
+
 #include "base/util.h"
 
 enum err_code {
@@ -35,12 +37,41 @@ enum err_code {
 	ERR_CODE_COUNT
 };
 
+/* The cause, where a program may want to know more than the code says. */
+enum err_reason {
+	ERR_REASON_NONE,
+	ERR_REASON_IN_USE,            /* the disk has users; the text names them */
+	ERR_REASON_DISK_REMAINS,      /* CloudStack has it detached, its unused disk is here */
+	ERR_REASON_MAINTENANCE,       /* CloudStack takes no new jobs at the moment */
+	ERR_REASON_BUSY,              /* another job of CloudStack's is in the way */
+	ERR_REASON_VM_SNAPSHOTS,      /* the VM has VM snapshots */
+	ERR_REASON_VM_BACKUPS,        /* the VM has backups */
+	ERR_REASON_VM_RUNNING,        /* the VM runs, and its root disk can change only while not */
+	ERR_REASON_NO_DEVICE_SLOT,    /* the VM takes no more disks */
+	ERR_REASON_QUOTA,             /* a limit of the account, project or domain */
+	ERR_REASON_DELETE_PROTECTION, /* the volume is protected from deletion */
+	ERR_REASON_FORBIDDEN_COMMAND, /* the account may not use a command, or it is unknown */
+	ERR_REASON_OTHER_ACCOUNT,     /* volume or VM belongs to another account or project */
+	ERR_REASON_UNKNOWN_OFFERING,
+	ERR_REASON_UNKNOWN_ZONE,
+	ERR_REASON_UNKNOWN_PROJECT,
+	ERR_REASON_UNKNOWN_VM,
+	ERR_REASON_COUNT
+};
+
+/* CloudStack's texts have been seen with 4 KiB, and a text may name sixteen users of a disk. A text
+ * beyond these bounds is cut between characters, and ends with " [cut]". */
+#define ERR_TEXT_SIZE 8192
+#define ERR_CLOUD_TEXT_SIZE 4608
+
+/* Large: an object that lives long, or of which there are many, keeps a pointer (err_keep). */
 struct err {
 	enum err_code code;
+	enum err_reason reason;
 	int cloud_code; /* CloudStack's errorcode, 0 if none */
 	char field[48]; /* the argument or configuration key at fault, "" if none */
-	char text[640];
-	char cloud_text[320]; /* CloudStack's errortext, "" if none */
+	char text[ERR_TEXT_SIZE];
+	char cloud_text[ERR_CLOUD_TEXT_SIZE]; /* CloudStack's errortext, "" if none */
 };
 
 /* The names of an error code outside. */
@@ -59,15 +90,25 @@ const struct err_view *err_view(enum err_code code);
 enum err_code err_from_bus_name(const char *name);
 /* The code for a stored REST word, else ERR_INTERNAL. */
 enum err_code err_from_word(const char *word);
+/* The word for clients, such as "vm_snapshots"; NULL for ERR_REASON_NONE. */
+const char *err_reason_word(enum err_reason reason);
 
 /* Both return -1, so that "return err_set(...)" reads well. err may be NULL. */
 int err_set(struct err *err, enum err_code code, const char *format, ...) _printf_(3, 4);
 int err_set_field(struct err *err, const char *field, enum err_code code, const char *format, ...)
 	_printf_(4, 5);
-/*
- * For a failure that does not count: another attempt succeeded, or the goal was reached before. err
- * may be NULL.
- */
+int err_set_reason(struct err *err, enum err_reason reason, enum err_code code, const char *format,
+		   ...) _printf_(4, 5);
+int err_vset(struct err *err, enum err_code code, const char *format, va_list args) _printf_(3, 0);
+/* For a failure that does not count: another attempt succeeded, or the goal was reached before. err
+ * may be NULL. */
 void err_clear(struct err *err);
 /* Puts the circumstance in front of the text: "attaching volume X: <text>". */
 void err_prefix(struct err *err, const char *format, ...) _printf_(2, 3);
+/* Keeps a copy in *slot; NULL, or an error with ERR_NONE, empties it. */
+void err_keep(struct err **slot, const struct err *err);
+/* Cut and marked as the text of an error is, for texts that errors become part of. */
+void err_text_format(char *out, size_t size, const char *format, ...) _printf_(3, 4);
+void err_text_vformat(char *out, size_t size, const char *format, va_list args) _printf_(3, 0);
+/* Says the same error in other words; all but the text stays. The arguments may point into err. */
+void err_reword(struct err *err, const char *format, ...) _printf_(2, 3);

@@ -27,6 +27,7 @@ static const struct field_type_view views[] = {
 	[FIELD_DURATION] = { "integer", "int64", "x", "a duration such as 2s, 250ms or 5min" },
 	[FIELD_ENUM] = { "string", NULL, "s", "one of a few words" },
 	[FIELD_OBJECT] = { "object", NULL, "a{sv}", "a JSON object" },
+	[FIELD_DESCRIPTOR] = { "null", NULL, "h", "an open file" },
 };
 _Static_assert(ARRAY_SIZE(views) == FIELD_TYPE_COUNT, "each field type has one row");
 
@@ -53,6 +54,8 @@ bool field_is_set(const struct field *field, const void *object)
 		return field_size_value(field, object) != 0;
 	case FIELD_ENUM:
 		return field_enum_value(field, object) != 0;
+	case FIELD_DESCRIPTOR:
+		return field_descriptor_value(field, object) > 0;
 	case FIELD_TYPE_COUNT:
 		break;
 	}
@@ -191,6 +194,17 @@ static int check_length(const struct field *field, const char *text, struct err 
 	return 0;
 }
 
+static int check_bytes(const struct field *field, const char *text, struct err *err)
+{
+	size_t length = strlen(text);
+
+	if (has_maximum(field) && length > (size_t)field->max)
+		return err_set_field(err, field->name, ERR_INVALID,
+				     "%s must have at most %" PRId64 " bytes as JSON, got %zu",
+				     field->name, field->max, length);
+	return 0;
+}
+
 int field_refuse_text(const struct field *field, const char *text, struct err *err)
 {
 	return err_set_field(err, field->name, ERR_INVALID, "%s must be %s, got \"%.64s\"",
@@ -206,6 +220,8 @@ static int check_string(const struct field *field, const char *text, struct err 
 			return 0;
 		return field_refuse_text(field, text, err);
 	}
+	if (field->type == FIELD_OBJECT)
+		return check_bytes(field, text, err);
 	if (field->type == FIELD_TEXT && !str_is_plain_text(text))
 		return err_set_field(
 			err, field->name, ERR_INVALID,
@@ -232,6 +248,7 @@ int field_check(const struct field *field, const void *object, struct err *err)
 	case FIELD_OBJECT:
 		return check_string(field, field_text_value(field, object), err);
 	case FIELD_BOOL:
+	case FIELD_DESCRIPTOR:
 		return 0;
 	case FIELD_TIME:
 		if (field_int_value(field, object) == 0)

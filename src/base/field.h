@@ -18,15 +18,16 @@
 
 /*          field type | C type   | JSON               | D-Bus | text                       */
 enum field_type {
-	FIELD_TEXT,     /* char *    string                 s       as it is                  */
-	FIELD_UUID,     /* char *    string                 s       lower-cased when read     */
-	FIELD_BOOL,     /* bool      true/false             b       yes/no                    */
-	FIELD_INT,      /* int64_t   integer                x       decimal                   */
-	FIELD_SIZE,     /* uint64_t  integer, bytes         t       5GiB, or bytes            */
-	FIELD_TIME,     /* int64_t   RFC 3339 string        s       RFC 3339; 0 = not set     */
-	FIELD_DURATION, /* int64_t   integer, milliseconds  x       2s, 250ms, 5min           */
-	FIELD_ENUM,     /* int       string                 s       one of names[]            */
-	FIELD_OBJECT,   /* char *    object (kept as text)  a{sv}   JSON                      */
+	FIELD_TEXT,       /* char *    string                 s       as it is                  */
+	FIELD_UUID,       /* char *    string                 s       lower-cased when read     */
+	FIELD_BOOL,       /* bool      true/false             b       yes/no                    */
+	FIELD_INT,        /* int64_t   integer                x       decimal                   */
+	FIELD_SIZE,       /* uint64_t  integer, bytes         t       5GiB, or bytes            */
+	FIELD_TIME,       /* int64_t   RFC 3339 string        s       RFC 3339; 0 = not set     */
+	FIELD_DURATION,   /* int64_t   integer, milliseconds  x       2s, 250ms, 5min           */
+	FIELD_ENUM,       /* int       string                 s       one of names[]            */
+	FIELD_OBJECT,     /* char *    object (kept as text)  a{sv}   JSON                      */
+	FIELD_DESCRIPTOR, /* int     none                   h       none: on D-Bus alone      */
 	FIELD_TYPE_COUNT
 };
 
@@ -57,6 +58,8 @@ enum field_flag {
 	FIELD_POSITIONAL = 1 << 9,
 	/* required; but if it is absent (on D-Bus: ""), the daemon may know the value */
 	FIELD_DEFAULTED = 1 << 10,
+	/* the time for which the caller waits for a change that has not come yet; 0: not at all */
+	FIELD_WAIT = 1 << 11,
 };
 
 struct field {
@@ -65,7 +68,8 @@ struct field {
 	unsigned short offset;
 	unsigned short size;
 	unsigned flags;
-	/* value, or length of a text in characters; both 0, or max < min = unlimited */
+	/* value, or length of a text in characters, of an object in bytes; both 0, or max < min =
+	 * unlimited */
 	int64_t min, max;
 	const char *fallback;     /* default, as text; NULL = zero */
 	const char *const *names; /* FIELD_ENUM: words by value, ended by NULL */
@@ -94,6 +98,8 @@ static inline bool field_must_be_given(const struct field *field)
 #define FIELD_C_DURATION int64_t
 #define FIELD_C_ENUM int
 #define FIELD_C_OBJECT char *
+/* an open file of the struct, never 0; 0: none */
+#define FIELD_C_DESCRIPTOR int
 
 #define FIELD_SIZE_OF(STRUCT, MEMBER, TYPE)                                                        \
 	(sizeof(((struct STRUCT *)0)->MEMBER) *                                                    \
@@ -128,10 +134,19 @@ static inline const void *field_of_const(const struct field *field, const void *
 }
 
 void record_init(const struct record *record, void *object); /* all defaults */
-/* frees the texts, zeroes everything */
+/* frees the texts, closes the descriptors, zeroes everything */
 void record_clear(const struct record *record, void *object);
-/* deep; clears `to` first */
+/*
+ * deep; clears `to` first. A descriptor becomes -1 if the process can have no more;
+ * record_check_required() tells.
+ */
 void record_copy(const struct record *record, void *to, const void *from);
+
+/*
+ * The bytes that the record takes in a message at most, about: names, texts, numbers. D-Bus needs
+ * up to eight times as much for an object as JSON does.
+ */
+size_t record_weight(const struct record *record, const void *object);
 
 /* Typed access for surfaces. */
 bool field_is_set(const struct field *field, const void *object); /* not NULL, not 0, not false */

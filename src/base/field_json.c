@@ -20,6 +20,7 @@ static int refuse_json(const struct field *field, const struct json *node, struc
 		[FIELD_DURATION] = "a whole number of milliseconds",
 		[FIELD_ENUM] = "a string",
 		[FIELD_OBJECT] = "an object",
+		[FIELD_DESCRIPTOR] = "an open file, which only D-Bus can hand over",
 	};
 	enum json_kind kind = json_kind(node);
 
@@ -87,6 +88,8 @@ int field_from_json(const struct field *field, void *object, const struct json *
 	case FIELD_OBJECT:
 		return kind == JSON_OBJECT ? from_json_object(field, object, node, err)
 					   : refuse_json(field, node, err);
+	case FIELD_DESCRIPTOR:
+		return refuse_json(field, node, err);
 	case FIELD_TYPE_COUNT:
 		break;
 	}
@@ -123,6 +126,9 @@ void field_to_json(const struct field *field, const void *object, struct json_wr
 		return;
 	case FIELD_ENUM:
 		json_put_text(w, field_word(field, object));
+		return;
+	case FIELD_DESCRIPTOR:
+		json_put_text(w, NULL);
 		return;
 	case FIELD_TYPE_COUNT:
 		break;

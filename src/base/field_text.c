@@ -64,6 +64,8 @@ int field_from_text(const struct field *field, void *object, const char *text, s
 		return field_take_word(field, object, text, err);
 	case FIELD_OBJECT:
 		return take_object(field, object, text, err);
+	case FIELD_DESCRIPTOR:
+		return field_refuse_text(field, text, err);
 	case FIELD_TYPE_COUNT:
 		break;
 	}
@@ -100,6 +102,8 @@ void field_to_text(const struct field *field, const void *object, struct buf *ou
 		return;
 	case FIELD_ENUM:
 		buf_add_text(out, field_word(field, object));
+		return;
+	case FIELD_DESCRIPTOR:
 		return;
 	case FIELD_TYPE_COUNT:
 		break;

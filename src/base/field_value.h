@@ -35,6 +35,11 @@ static inline int field_enum_value(const struct field *field, const void *object
 	return *(const int *)field_of_const(field, object);
 }
 
+static inline int field_descriptor_value(const struct field *field, const void *object)
+{
+	return *(const int *)field_of_const(field, object);
+}
+
 static inline bool field_bool_value(const struct field *field, const void *object)
 {
 	return *(const bool *)field_of_const(field, object);

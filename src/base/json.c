@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Reading JSON: cJSON does the parsing, and a scan of the text before it and a walk over the tree
- * after it add the checks that cJSON leaves out. The scan looks at structure only: depth, since
+ * after it add the checks that cJSON leaves out. The scan looks at structure only: the number of
+ * values, each of which costs cJSON more memory and time than any byte of a text; depth, since
  * cJSON recurses up to 1000 levels; NUL, raw or as \u0000, because it would silently cut a string;
  * numbers in a form that is not JSON. The walk finds doubled names, and it marks numbers that were
  * written with a fraction or an exponent: cJSON keeps only the double, in which 9007199254740991.4
- * looks like an integer, and a size must never be the result of rounding.
+ * looks like an integer, and a size must never be the result of rounding. Only a text that can be
+ * corrected where it comes from must be UTF-8.
  *
  * struct json is cJSON under another name; no other file can look into it.
  */
@@ -33,6 +35,7 @@ static const struct json *json_of(const cJSON *node)
 struct scan {
 	const char *at, *end;
 	int depth;
+	size_t values, values_max;
 };
 
 /* From behind the opening quote to behind the closing one. */
@@ -100,6 +103,27 @@ bad:
 	return err_set(err, ERR_INVALID, "not JSON: a number is malformed");
 }
 
+/*
+ * A value stands at the beginning, behind each comma, and behind each bracket but those of an empty
+ * array or object, which count for one value too many.
+ */
+static int scan_structure(struct scan *scan, char c, struct err *err)
+{
+	if (c == ',' || c == '[' || c == '{')
+		scan->values++;
+	if (c == '[' || c == '{')
+		scan->depth++;
+	if (c == ']' || c == '}')
+		scan->depth--;
+	if (scan->values >= scan->values_max)
+		return err_set(err, ERR_TOO_LARGE, "not accepted: more than %zu values of JSON",
+			       scan->values_max);
+	if (scan->depth > JSON_DEPTH_MAX)
+		return err_set(err, ERR_INVALID, "not accepted: more than %d levels of JSON",
+			       JSON_DEPTH_MAX);
+	return 0;
+}
+
 /* Skips other text and the next number. 1: a number was found, 0: the text is at its end. */
 static int scan_next_number(struct scan *scan, bool *out_plain, struct err *err)
 {
@@ -113,20 +137,14 @@ static int scan_next_number(struct scan *scan, bool *out_plain, struct err *err)
 			return err_set(err, ERR_INVALID, "not JSON: a NUL byte in the text");
 		if (c == '"' && scan_string(scan, err) < 0)
 			return -1;
-		if (c == '[' || c == '{')
-			scan->depth++;
-		if (c == ']' || c == '}')
-			scan->depth--;
-		if (scan->depth > JSON_DEPTH_MAX)
-			return err_set(err, ERR_INVALID,
-				       "not accepted: more than %d levels of JSON", JSON_DEPTH_MAX);
+		if (scan_structure(scan, c, err) < 0)
+			return -1;
 	}
 	return 0;
 }
 
-static int check_text(const char *text, size_t length, struct err *err)
+static int check_text(struct scan scan, struct err *err)
 {
-	struct scan scan = { .at = text, .end = text + length };
 	bool plain;
 	int r;
 
@@ -134,6 +152,25 @@ static int check_text(const char *text, size_t length, struct err *err)
 		r = scan_next_number(&scan, &plain, err);
 	while (r > 0);
 	return r;
+}
+
+/*
+ * Two names that differ in bytes that are no characters would be the same name once they are
+ * written.
+ */
+static int check_characters(const char *text, size_t length, struct err *err)
+{
+	size_t step;
+
+	for (size_t i = 0; i < length; i += step) {
+		uint32_t code;
+
+		step = (unsigned char)text[i] < 0x80 ? 1 : utf8_next(text + i, length - i, &code);
+		if (step == 0)
+			return err_set(err, ERR_INVALID,
+				       "not JSON: the text is not UTF-8 at byte %zu", i + 1);
+	}
+	return 0;
 }
 
 /* ---- the tree ---- */
@@ -186,11 +223,13 @@ static int check_tree(cJSON *node, struct scan *scan, bool strict, struct err *e
 
 static struct json *parse(const char *text, size_t length, bool strict, struct err *err)
 {
-	struct scan scan = { .at = text, .end = text + length };
+	struct scan scan = { .at = text,
+			     .end = text + length,
+			     .values_max = strict ? JSON_VALUES_MAX : JSON_VALUES_LENIENT_MAX };
 	const char *end = NULL;
 	cJSON *tree;
 
-	if (check_text(text, length, err) < 0)
+	if ((strict && check_characters(text, length, err) < 0) || check_text(scan, err) < 0)
 		return NULL;
 	tree = cJSON_ParseWithLengthOpts(text, length, &end, false);
 	if (!tree) {

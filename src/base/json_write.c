@@ -154,6 +154,12 @@ void json_put_text(struct json_writer *w, const char *text)
 	put_string(w->out, text);
 }
 
+void json_put_member(struct json_writer *w, const char *name, const char *text)
+{
+	json_put_name(w, name);
+	json_put_text(w, text);
+}
+
 void json_put_int(struct json_writer *w, int64_t value)
 {
 	begin_value(w);

@@ -5,8 +5,13 @@
  * its texts.
  */
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 
 #include "base/field_value.h"
+
+#define WEIGHT_OF_FIELD 32 /* quotes, signatures, padding, a number */
+#define WEIGHT_OF_OBJECT 8 /* "1," in an array of JSON is a variant of 16 bytes on D-Bus */
 
 static bool is_string(const struct field *field)
 {
@@ -41,8 +46,12 @@ void record_init(const struct record *record, void *object)
 void record_clear(const struct record *record, void *object)
 {
 	for (size_t i = 0; i < record->count; i++) {
-		if (is_string(&record->fields[i]))
-			free(*field_text_slot(&record->fields[i], object));
+		const struct field *field = &record->fields[i];
+
+		if (is_string(field))
+			free(*field_text_slot(field, object));
+		else if (field->type == FIELD_DESCRIPTOR && field_is_set(field, object))
+			close(field_descriptor_value(field, object));
 	}
 	memset(object, 0, record->size);
 }
@@ -56,6 +65,9 @@ void record_copy(const struct record *record, void *to, const void *from)
 
 		if (is_string(field))
 			*field_text_slot(field, to) = xstrdup(field_text_value(field, from));
+		else if (field->type == FIELD_DESCRIPTOR && field_is_set(field, from))
+			*(int *)field_of(field, to) =
+				fcntl(field_descriptor_value(field, from), F_DUPFD_CLOEXEC, 3);
 		else
 			memcpy(field_of(field, to), field_of_const(field, from), field->size);
 	}
@@ -111,11 +123,33 @@ static bool is_missing(const struct field *field, const void *object)
 	return true;
 }
 
+size_t record_weight(const struct record *record, const void *object)
+{
+	size_t weight = 0;
+
+	for (size_t i = 0; i < record->count; i++) {
+		const struct field *field = &record->fields[i];
+		const char *text = is_string(field) ? field_text_value(field, object) : NULL;
+
+		if (field->flags & (FIELD_PRIVATE | FIELD_KEY))
+			continue;
+		weight += strlen(field->name) + WEIGHT_OF_FIELD;
+		if (text)
+			weight +=
+				(field->type == FIELD_OBJECT ? WEIGHT_OF_OBJECT : 1) * strlen(text);
+	}
+	return weight;
+}
+
 int record_check_required(const struct record *record, const void *object, struct err *err)
 {
 	for (size_t i = 0; i < record->count; i++) {
 		const struct field *field = &record->fields[i];
 
+		if (field->type == FIELD_DESCRIPTOR && field_descriptor_value(field, object) < 0)
+			return err_set_field(err, field->name, ERR_UNAVAILABLE,
+					     "the open file cannot be kept: %s",
+					     strerrordesc_np(EMFILE));
 		if (field_must_be_given(field) && is_missing(field, object))
 			return err_set_field(err, field->name, ERR_INVALID, "%s is required",
 					     field->name);

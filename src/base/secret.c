@@ -131,8 +131,64 @@ static void keep_first_line(struct secret *secret)
 	explicit_bzero(secret->bytes + secret->length, secret->room - secret->length);
 }
 
-struct secret *secret_read(const char *path, struct err *err)
+/* Moves the part of the secret to its start and wipes the rest. */
+static void keep_part(struct secret *secret, const char *part, size_t length)
 {
+	memmove(secret->bytes, part, length);
+	secret->length = length;
+	explicit_bzero(secret->bytes + length, secret->room - length);
+}
+
+static int check_key(const struct secret *key, const char *place, struct err *err)
+{
+	for (size_t i = 0; i < key->length; i++) {
+		unsigned char letter = (unsigned char)key->bytes[i];
+
+		if (letter <= ' ' || letter >= 0x7f)
+			return err_set(
+				err, ERR_INVALID,
+				"%s: character %zu of the key is %s, and keys have none: copy the key anew",
+				place, i + 1,
+				letter == ' ' || letter == '\t'
+					? "a blank"
+					: "no letter, digit or sign of ASCII");
+	}
+	return 0;
+}
+
+/* Blanks come along when a key is copied from a web page or an editor, and nobody sees them. */
+static int clean(struct secret *secret, enum secret_kind kind, const char *place, struct err *err)
+{
+	size_t length = secret->length;
+	const char *part = utf8_trim(secret->bytes, &length);
+
+	if (length == 0)
+		return err_set(err, ERR_INVALID, "%s: there is no secret: the line is empty",
+			       place);
+	if (kind == SECRET_PASSWORD && length != secret->length)
+		return err_set(
+			err, ERR_INVALID,
+			"%s: the password has a blank at its %s, perhaps one that no editor shows; remove "
+			"it, or change the password if the blank belongs to it",
+			place, part == secret->bytes ? "end" : "beginning");
+	keep_part(secret, part, length);
+	return kind == SECRET_KEY ? check_key(secret, place, err) : 0;
+}
+
+struct secret *secret_new_key(const char *text, const char *place, struct err *err)
+{
+	struct secret *key = secret_new(text, strlen(text));
+
+	if (clean(key, SECRET_KEY, place, err) < 0)
+		return secret_free(key);
+	return key;
+}
+
+struct secret *secret_read(const char *path, enum secret_kind kind, struct err *err)
+{
+	static const char mark[] = "\xef\xbb\xbf";
+	_cleanup_free_ char *place = xasprintf("%s:1", path);
+
 	/* O_NONBLOCK: a FIFO put in the key's place must not hang the start. */
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	_cleanup_(secret_freep) struct secret *secret = NULL;
@@ -157,9 +213,9 @@ struct secret *secret_read(const char *path, struct err *err)
 		return NULL;
 	}
 	keep_first_line(secret);
-	if (secret->length == 0) {
-		err_set(err, ERR_INVALID, "%s holds no secret: its first line is empty", path);
+	if (str_has_prefix(secret->bytes, mark))
+		keep_part(secret, secret->bytes + strlen(mark), secret->length - strlen(mark));
+	if (clean(secret, kind, place, err) < 0)
 		return NULL;
-	}
 	return TAKE_PTR(secret);
 }

@@ -12,8 +12,17 @@
 struct secret;
 
 struct secret *secret_new(const char *bytes, size_t length);
-/* The file's first line without its end. Refuses empty files and files that others may read. */
-struct secret *secret_read(const char *path, struct err *err);
+enum secret_kind {
+	SECRET_KEY,     /* has no blanks: those at its ends are removed, one within is refused */
+	SECRET_PASSWORD /* may have blanks, but blanks at its ends are refused */
+};
+/*
+ * The file's first line without its end, and without a byte order mark. Refuses empty files and
+ * files that others may read.
+ */
+struct secret *secret_read(const char *path, enum secret_kind kind, struct err *err);
+/* Makes text a key, as SECRET_KEY; place says where it stands. NULL and err if it is none. */
+struct secret *secret_new_key(const char *text, const char *place, struct err *err);
 struct secret *secret_free(struct secret *secret); /* returns NULL, takes NULL */
 const char *secret_bytes(const struct secret *secret);
 size_t secret_length(const struct secret *secret);

@@ -127,6 +127,76 @@ size_t utf8_next(const char *text, size_t length, uint32_t *out_code)
 	return count;
 }
 
+static const struct {
+	uint32_t code;
+	const char *name; /* NULL: it shows in every editor */
+} blanks[] = {
+	{ ' ', NULL },
+	{ '\t', NULL },
+	{ '\r', NULL },
+	{ '\n', NULL },
+	{ 0x00a0, "a no-break space (U+00A0)" },
+	{ 0x200b, "a space without width (U+200B)" },
+	{ 0x200c, "a character without width (U+200C)" },
+	{ 0x200d, "a character without width (U+200D)" },
+	{ 0x202f, "a narrow no-break space (U+202F)" },
+	{ 0x2060, "a character without width (U+2060)" },
+	{ 0xfeff, "a byte order mark (U+FEFF)" },
+};
+
+/* The row of the blank at the start of the text, its bytes in *step; -1: none, or not UTF-8. */
+static int find_blank(const char *text, size_t length, size_t *step)
+{
+	uint32_t code;
+
+	*step = length ? utf8_next(text, length, &code) : 0;
+	for (size_t i = 0; *step && i < ARRAY_SIZE(blanks); i++) {
+		if (blanks[i].code == code)
+			return (int)i;
+	}
+	return -1;
+}
+
+size_t utf8_blank(const char *text, size_t length)
+{
+	size_t step;
+
+	return find_blank(text, length, &step) < 0 ? 0 : step;
+}
+
+const char *str_hidden_blank(const char *text)
+{
+	size_t left = strlen(text), step;
+
+	for (; left > 0; text += step, left -= step) {
+		int row = find_blank(text, left, &step);
+
+		if (row >= 0 && blanks[row].name)
+			return blanks[row].name;
+		step = step ? step : 1;
+	}
+	return NULL;
+}
+
+const char *utf8_trim(const char *text, size_t *length)
+{
+	size_t left = *length, end = 0, step;
+
+	while (left > 0 && (step = utf8_blank(text, left))) {
+		text += step;
+		left -= step;
+	}
+	for (size_t at = 0; at < left; at += step) {
+		step = utf8_blank(text + at, left - at);
+		if (step)
+			continue;
+		step = 1;
+		end = at + step;
+	}
+	*length = end;
+	return text;
+}
+
 size_t utf8_count(const char *text)
 {
 	size_t count = 0;

@@ -78,6 +78,16 @@ bool str_is_plain_text(const char *text);
  * there is none.
  */
 size_t utf8_next(const char *text, size_t length, uint32_t *out_code);
+/*
+ * Bytes of the blank at the start of text, 0: there is none. Blanks are spaces, tabs, line ends,
+ * and characters that text from elsewhere brings along and no editor shows: byte order marks,
+ * no-break spaces and characters without width.
+ */
+size_t utf8_blank(const char *text, size_t length);
+/* A name for a blank that is not ASCII, "a byte order mark (U+FEFF)"; NULL: text holds none. */
+const char *str_hidden_blank(const char *text);
+/* The part of a text between the blanks at its ends; *length bytes from there. */
+const char *utf8_trim(const char *text, size_t *length);
 /* Characters in well-formed text. */
 size_t utf8_count(const char *text);
 static inline bool utf8_is_control(uint32_t code)

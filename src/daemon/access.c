@@ -29,7 +29,8 @@ struct access {
 
 /* ---- the configuration's keys ---- */
 
-int access_read_key(const char *file, const char *credential, struct secret **out, struct err *err)
+int access_read_key(const char *file, const char *credential, enum secret_kind kind,
+		    struct secret **out, struct err *err)
 {
 	const char *directory = getenv("CREDENTIALS_DIRECTORY");
 	_cleanup_free_ char *path = NULL;
@@ -40,7 +41,7 @@ int access_read_key(const char *file, const char *credential, struct secret **ou
 	}
 	if (!file)
 		return 0;
-	*out = secret_read(file, err);
+	*out = secret_read(file, kind, err);
 	return *out ? 0 : -1;
 }
 
@@ -215,9 +216,9 @@ struct access *access_open(const struct access_options *options, struct err *err
 
 	access->options = *options;
 	access->look.fire = on_look;
-	if (access_read_key(config->cloud_api_key_file, "cloudstack-api-key", &access->api_key,
-			    err) < 0 ||
-	    access_read_key(config->cloud_secret_key_file, "cloudstack-secret-key",
+	if (access_read_key(config->cloud_api_key_file, "cloudstack-api-key", SECRET_KEY,
+			    &access->api_key, err) < 0 ||
+	    access_read_key(config->cloud_secret_key_file, "cloudstack-secret-key", SECRET_KEY,
 			    &access->secret_key, err) < 0)
 		return access_free(access);
 	whole = config->cloud_url && access->api_key && access->secret_key &&

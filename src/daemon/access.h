@@ -23,7 +23,8 @@ struct access_options {
 };
 
 /* The configured file, otherwise systemd's credential; 0 and nothing in *out if none. */
-int access_read_key(const char *file, const char *credential, struct secret **out, struct err *err);
+int access_read_key(const char *file, const char *credential, enum secret_kind kind,
+		    struct secret **out, struct err *err);
 
 /*
  * Reads configuration and row, and blocks. NULL and err if a key file of the configuration is of no

@@ -117,8 +117,8 @@ static int open_store(struct daemon *daemon, struct err *err)
 	const struct config *config = daemon->config;
 	struct store_options options = { .url = config->store_url };
 
-	if (access_read_key(config->store_password_file, "store-password", &daemon->store_password,
-			    err) < 0)
+	if (access_read_key(config->store_password_file, "store-password", SECRET_PASSWORD,
+			    &daemon->store_password, err) < 0)
 		return -1;
 	options.password = daemon->store_password;
 	daemon->store = store_open(daemon->loop, &options, err);

@@ -16,10 +16,11 @@
 #include "io/bus_codec.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 
-#define OBJECT_LENGTH_MAX (256 << 10) /* of one option that holds an object, as JSON */
+#define OBJECT_LENGTH_MAX (256 << 10) /* of an object without a limit of its own, as JSON */
 
 /*
  * The bus ends the connection of a sender whose value is nested deeper than 64, and one level of
@@ -184,6 +185,8 @@ int bus_append_field(sd_bus_message *m, const struct field *field, const void *o
 		return bus_append_text(m, field_word(field, object));
 	case FIELD_OBJECT:
 		return bus_append_json_object(m, *(char *const *)value);
+	case FIELD_DESCRIPTOR:
+		return sd_bus_message_append_basic(m, 'h', value);
 	case FIELD_TYPE_COUNT:
 		break;
 	}
@@ -282,13 +285,34 @@ static int read_object_field(sd_bus_message *m, const struct field *field, void 
 {
 	_cleanup_buf_ struct buf json = BUF_NULL;
 
-	if (bus_read_json(m, &json, OBJECT_LENGTH_MAX, err) < 0) {
+	if (bus_read_json(m, &json, field->max > 0 ? (size_t)field->max : OBJECT_LENGTH_MAX, err) <
+	    0) {
 		err_prefix(err, "%s", field->name);
 		if (err)
 			snprintf(err->field, sizeof(err->field), "%s", field->name);
 		return -1;
 	}
 	return field_from_text(field, object, json.data, err);
+}
+
+/* The message closes its descriptor when the message is freed. */
+static int read_descriptor(sd_bus_message *m, const struct field *field, void *object,
+			   struct err *err)
+{
+	int *slot = field_of(field, object);
+	int borrowed = -1, fd;
+
+	if (sd_bus_message_read_basic(m, 'h', &borrowed) < 0)
+		return broken(err);
+	fd = fcntl(borrowed, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return err_set_field(err, field->name, ERR_UNAVAILABLE,
+				     "the daemon cannot keep the open file: %s",
+				     strerrordesc_np(errno));
+	if (*slot)
+		close(*slot);
+	*slot = fd;
+	return 0;
 }
 
 static bool type_fits(const struct field *field, char type, const char *contents)
@@ -307,6 +331,8 @@ static bool type_fits(const struct field *field, char type, const char *contents
 		return strchr("ynqiuxt", type);
 	case FIELD_OBJECT:
 		return type == 'a' && (streq(contents, "{sv}") || streq(contents, "{ss}"));
+	case FIELD_DESCRIPTOR:
+		return type == 'h';
 	case FIELD_TYPE_COUNT:
 		break;
 	}
@@ -350,6 +376,8 @@ int bus_read_field(sd_bus_message *m, const struct field *field, void *object, s
 		return field_check(field, object, err);
 	case FIELD_OBJECT:
 		return read_object_field(m, field, object, err);
+	case FIELD_DESCRIPTOR:
+		return read_descriptor(m, field, object, err);
 	case FIELD_TYPE_COUNT:
 		break;
 	}

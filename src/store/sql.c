@@ -67,10 +67,11 @@ void sql_value_of_field(const struct field *field, const void *row, struct sql_v
 	case FIELD_ENUM:
 		set_text(out, field_word(field, row));
 		return;
+	case FIELD_DESCRIPTOR:
 	case FIELD_TYPE_COUNT:
 		break;
 	}
-	assert(!"a field of no type");
+	assert(!"a field that has no column");
 }
 
 /* Also takes times that people may have written by hand: a T, fewer digits. */
@@ -120,10 +121,11 @@ int sql_value_to_field(const struct field *field, void *row, const char *text)
 		return time_from_sql(text, value);
 	case FIELD_ENUM:
 		return enum_from_word(field, text, value);
+	case FIELD_DESCRIPTOR:
 	case FIELD_TYPE_COUNT:
 		break;
 	}
-	assert(!"a field of no type");
+	assert(!"a field that has no column");
 	return -1;
 }
 

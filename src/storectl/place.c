@@ -16,7 +16,7 @@ int place_open(struct place *place, const char *url, const char *password_file, 
 
 	*place = (struct place){ .url = url };
 	if (password_file) {
-		place->password = secret_read(password_file, err);
+		place->password = secret_read(password_file, SECRET_PASSWORD, err);
 		if (!place->password)
 			return -1;
 	}

@@ -136,7 +136,7 @@ static void mariadb_open_session(struct session *session, char *const *argv)
 
 	if (parse_u64(argv[0], &port) < 0 || port > 65535)
 		fail(argv[0], "no port");
-	password = secret_read(argv[2], &err);
+	password = secret_read(argv[2], SECRET_PASSWORD, &err);
 	if (!password)
 		fail(argv[2], err.text);
 	session->mysql = mysql_init(NULL);

@@ -106,5 +106,43 @@ static void there_and_back(void **state)
 	}
 }
 
-RUN_TESTS(cmocka_unit_test(stands_still_until_turned), cmocka_unit_test(formats),
+static void records_never_go_back(void **state)
+{
+	clock_test_start(1000, 50000);
+	assert_true(clock_record_ms() == 50000);
+	clock_test_advance(7);
+	assert_true(clock_record_ms() == 50007);
+	/* Half pace, and no millisecond is lost between two calls. */
+	clock_test_set_wall(40000);
+	assert_true(clock_record_ms() == 50007);
+	for (int i = 0; i < 10; i++) {
+		clock_test_advance(1);
+		clock_record_ms();
+	}
+	assert_true(clock_record_ms() == 50012);
+	clock_test_advance(10000);
+	assert_true(clock_wall_ms() == 50010 && clock_record_ms() == 55012);
+	/* Caught up. */
+	clock_test_advance(5010);
+	assert_true(clock_wall_ms() == 55020 && clock_record_ms() == 55020);
+}
+
+static void records_go_on_from_those_that_are_stored(void **state)
+{
+	clock_test_start(1000, 50000);
+	clock_record_after(20000);
+	assert_true(clock_record_ms() == 50000);
+	clock_record_after(90000);
+	clock_record_after(80000);
+	assert_true(clock_record_ms() == 90000);
+	clock_test_advance(1000);
+	assert_true(clock_record_ms() == 90500);
+	/* A clock of another age still gives a time that has a text. */
+	clock_record_after(INT64_MAX);
+	clock_test_advance(1000);
+	assert_true(clock_record_ms() == TIME_MAX_MS);
+}
+
+RUN_TESTS(cmocka_unit_test(stands_still_until_turned), cmocka_unit_test(records_never_go_back),
+	  cmocka_unit_test(records_go_on_from_those_that_are_stored), cmocka_unit_test(formats),
 	  cmocka_unit_test(parses), cmocka_unit_test(refuses), cmocka_unit_test(there_and_back))

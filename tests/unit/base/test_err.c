@@ -111,9 +111,79 @@ static void prefix_keeps_the_rest(void **state)
 	assert_int_equal(err.cloud_code, 431);
 }
 
+static void reasons_are_words_for_programs(void **state)
+{
+	assert_null(err_reason_word(ERR_REASON_NONE));
+	for (unsigned reason = ERR_REASON_NONE + 1; reason < ERR_REASON_COUNT; reason++) {
+		const char *word = err_reason_word((enum err_reason)reason);
+
+		assert_true(strlen(word) < 64); /* as wide as the column of the store */
+		assert_int_equal(strspn(word, "abcdefghijklmnopqrstuvwxyz_"), strlen(word));
+		for (unsigned other = ERR_REASON_NONE + 1; other < reason; other++)
+			assert_string_not_equal(word, err_reason_word((enum err_reason)other));
+	}
+	assert_string_equal(err_reason_word(ERR_REASON_VM_SNAPSHOTS), "vm_snapshots");
+}
+
+static void other_words_keep_the_rest(void **state)
+{
+	struct err err;
+
+	assert_int_equal(err_set_reason(&err, ERR_REASON_QUOTA, ERR_CLOUD, "limit of %d", 5), -1);
+	assert_int_equal(err.reason, ERR_REASON_QUOTA);
+	err.cloud_code = 535;
+	memcpy(err.cloud_text, "theirs", sizeof("theirs"));
+	err_reword(&err, "ours, \n%s", err.text);
+	assert_string_equal(err.text, "ours, ?limit of 5");
+	assert_int_equal(err.code, ERR_CLOUD);
+	assert_int_equal(err.reason, ERR_REASON_QUOTA);
+	assert_int_equal(err.cloud_code, 535);
+	assert_string_equal(err.cloud_text, "theirs");
+
+	err_set(&err, ERR_CLOUD, "another error");
+	assert_int_equal(err.reason, ERR_REASON_NONE);
+	assert_int_equal(err_set_reason(NULL, ERR_REASON_QUOTA, ERR_CLOUD, "nobody listens"), -1);
+}
+
+static void assert_ends_with(const char *text, const char *end)
+{
+	assert_string_equal(text + strlen(text) - strlen(end), end);
+}
+
+static void long_texts_are_whole(void **state)
+{
+	char words[4097];
+	struct err err;
+
+	memset(words, 'w', sizeof(words) - 1);
+	words[sizeof(words) - 1] = '\0';
+	err_set(&err, ERR_CLOUD, "CloudStack refused: %s (code 431)", words);
+	err_prefix(&err, "attaching the volume");
+	err_reword(&err, "%s; it stays", err.text);
+	assert_int_equal(strlen(err.text),
+			 4096 + strlen("attaching the volume: CloudStack refused: "
+				       " (code 431); it stays"));
+	assert_ends_with(err.text, "w (code 431); it stays");
+}
+
+static void an_error_is_kept_and_dropped(void **state)
+{
+	struct err *slot = NULL, err;
+
+	err_set_reason(&err, ERR_REASON_QUOTA, ERR_CLOUD, "full");
+	err_keep(&slot, &err);
+	assert_string_equal(slot->text, "full");
+	assert_int_equal(slot->reason, ERR_REASON_QUOTA);
+	err_clear(&err);
+	err_keep(&slot, &err);
+	assert_null(slot);
+	err_keep(&slot, NULL);
+	assert_null(slot);
+}
+
 static void texts_are_plain_and_cut_between_characters(void **state)
 {
-	char longer[3000];
+	char longer[2 * ERR_TEXT_SIZE];
 	struct err err;
 
 	err_set_field(&err, "a\nb", ERR_INVALID, "line\nend \x1b[31m \xff \xc3\xbc");
@@ -126,7 +196,9 @@ static void texts_are_plain_and_cut_between_characters(void **state)
 		assert_true(str_is_plain_text(err.text));
 		assert_null(strchr(err.text, '?'));
 		assert_true(strlen(err.text) >= sizeof(err.text) - 4);
+		assert_ends_with(err.text, "\xe2\x82\xac [cut]");
 		err_prefix(&err, "x");
+		assert_ends_with(err.text, "\xe2\x82\xac [cut]");
 		assert_true(str_is_plain_text(err.text));
 		assert_null(strchr(err.text, '?'));
 	}
@@ -135,4 +207,7 @@ static void texts_are_plain_and_cut_between_characters(void **state)
 RUN_TESTS(cmocka_unit_test(words_and_statuses_are_the_contracts), cmocka_unit_test(names_lead_back),
 	  cmocka_unit_test(only_passing_troubles_are_worth_a_retry),
 	  cmocka_unit_test(sets_and_replaces), cmocka_unit_test(prefix_keeps_the_rest),
+	  cmocka_unit_test(reasons_are_words_for_programs),
+	  cmocka_unit_test(other_words_keep_the_rest), cmocka_unit_test(long_texts_are_whole),
+	  cmocka_unit_test(an_error_is_kept_and_dropped),
 	  cmocka_unit_test(texts_are_plain_and_cut_between_characters))

@@ -2,9 +2,11 @@
 /* One record with a member of each type, taken through JSON, text, limits, defaults and copies. */
 #include "unit.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "base/field.h"
+#include "lack.h"
 
 struct sample {
 	char *name;
@@ -357,6 +359,64 @@ static void copies_are_deep(void **state)
 	assert_string_equal(sample.name, "one");
 }
 
+struct opened {
+	int file;
+};
+static const struct field opened_fields[] = {
+	FIELD(opened, file, DESCRIPTOR, .flags = FIELD_REQUIRED, .doc = "An open file."),
+};
+static const struct record opened_record = RECORD("opened", opened, opened_fields);
+
+static bool is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+static void an_open_file_belongs_to_its_struct(void **state)
+{
+	struct opened opened = { .file = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3) }, copy = { 0 };
+	int first = opened.file, second;
+
+	record_copy(&opened_record, &copy, &opened);
+	second = copy.file;
+	assert_true(second > 2 && second != first && is_open(second));
+	assert_int_equal(record_check_required(&opened_record, &copy, &err), 0);
+	record_clear(&opened_record, &opened);
+	assert_false(is_open(first));
+	assert_true(is_open(second));
+	record_clear(&opened_record, &copy);
+	assert_false(is_open(second));
+	assert_int_equal(record_check_required(&opened_record, &copy, &err), -1);
+	assert_string_equal(err.text, "file is required");
+}
+
+static void a_lack_of_descriptors_is_no_missing_field(void **state)
+{
+	struct opened opened = { .file = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3) }, copy = { 0 };
+	struct lack lack;
+
+	lack_of_descriptors(&lack, 0);
+	record_copy(&opened_record, &copy, &opened);
+	lack_end(&lack);
+	assert_int_equal(record_check_required(&opened_record, &copy, &err), -1);
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	assert_string_equal(err.text, "the open file cannot be kept: Too many open files");
+	record_clear(&opened_record, &copy);
+	record_clear(&opened_record, &opened);
+}
+
+static void no_text_is_an_open_file(void **state)
+{
+	_cleanup_json_ struct json *number = json_parse("1", 1, NULL);
+	struct opened opened = { 0 };
+
+	assert_int_equal(field_from_text(&opened_fields[0], &opened, "1", &err), -1);
+	assert_non_null(strstr(err.text, "an open file"));
+	assert_int_equal(field_from_json(&opened_fields[0], &opened, number, &err), -1);
+	assert_non_null(strstr(err.text, "only D-Bus"));
+	assert_int_equal(opened.file, 0);
+}
+
 static void set_or_not(void **state)
 {
 	for (size_t i = 0; i < record.count; i++) {
@@ -382,4 +442,6 @@ RUN_TESTS(T(defaults), T(json_in_and_out), T(json_of_nothing_has_the_declared_ty
 	  T(unknown_fields_name_the_known_ones), T(limits_of_numbers),
 	  T(limits_of_texts_count_characters), T(ids_and_words), T(texts_there_and_back),
 	  T(texts_refused), T(values_set_by_other_means_are_checked),
-	  T(required_ones_are_asked_for_in_order), T(copies_are_deep), T(set_or_not))
+	  T(required_ones_are_asked_for_in_order), T(copies_are_deep),
+	  T(an_open_file_belongs_to_its_struct), T(a_lack_of_descriptors_is_no_missing_field),
+	  T(no_text_is_an_open_file), T(set_or_not))

@@ -118,6 +118,35 @@ static void depth_is_bounded(void **state)
 	assert_null(parse(hostile));
 }
 
+static char *zeros(size_t count)
+{
+	struct buf text = BUF_NULL;
+
+	buf_add_text(&text, "[\",[{,\"");
+	for (size_t i = 1; i < count; i++)
+		buf_add_text(&text, ",0");
+	buf_add_text(&text, "]");
+	return buf_take(&text);
+}
+
+/* Each costs far more than its bytes. The array itself is one of them; text is none. */
+static void values_are_bounded(void **state)
+{
+	_cleanup_free_ char *fits = zeros(JSON_VALUES_MAX - 1), *many = zeros(JSON_VALUES_MAX),
+			    *more = zeros(JSON_VALUES_LENIENT_MAX);
+	_cleanup_json_ struct json *a = parse(fits), *b = NULL;
+	struct err err;
+
+	assert_non_null(a);
+	assert_null(json_parse(many, strlen(many), &err));
+	assert_int_equal(err.code, ERR_TOO_LARGE);
+	assert_non_null(strstr(err.text, "more than 50000 values"));
+	b = json_parse_lenient(many, strlen(many), &err);
+	assert_non_null(b);
+	assert_null(json_parse_lenient(more, strlen(more), &err));
+	assert_int_equal(err.code, ERR_TOO_LARGE);
+}
+
 static void doubled_names(void **state)
 {
 	static const char text[] = "{\"a\":1,\"x\":[{\"size\":1,\"b\":2,\"size\":3}]}";
@@ -231,14 +260,34 @@ static void raw_controls_are_read_and_escaped(void **state)
 	assert_rewritten("{\"a\nb\":\"\x7f\"}", "{\"a\\nb\":\"\\u007f\"}");
 }
 
+#define BAD "\xef\xbf\xbd"
+
 static void broken_utf8_is_replaced(void **state)
 {
-#define BAD "\xef\xbf\xbd"
-	assert_rewritten("\"a\xff z\"", "\"a" BAD " z\"");
-	assert_rewritten("\"\xc3\"", "\"" BAD "\"");
-	assert_rewritten("\"\xed\xa0\x80\"", "\"" BAD BAD BAD "\"");
-	assert_rewritten("{\"\xff\":1}", "{\"" BAD "\":1}");
+	static const char text[] = "{\"\xff\":\"a\xff \xc3\",\"\xfe\":\"\xed\xa0\x80\"}";
+	_cleanup_buf_ struct buf out = BUF_NULL;
+	_cleanup_json_writer_ struct json_writer w = { .out = &out };
+	_cleanup_json_ struct json *document = json_parse_lenient(text, strlen(text), NULL);
+
+	json_put_node(&w, document);
+	assert_string_equal(out.data,
+			    "{\"" BAD "\":\"a" BAD " " BAD "\",\"" BAD "\":\"" BAD BAD BAD "\"}");
 	assert_rewritten("\"\xe2\x82\xac\"", "\"\xe2\x82\xac\"");
+}
+
+/* Written again, the two names would be one. */
+static void broken_utf8_is_refused(void **state)
+{
+	static const char *const bad[] = { "{\"\xff\":1,\"\xfe\":2}", "\"\xc3\"",
+					   "\"\xed\xa0\x80\"", "\"a\xe2\x82" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct err err = { 0 };
+
+		assert_null(json_parse(bad[i], strlen(bad[i]), &err));
+		assert_int_equal(err.code, ERR_INVALID);
+		assert_non_null(strstr(err.text, "not UTF-8 at byte"));
+	}
 }
 
 static void writes(void **state)
@@ -415,10 +464,11 @@ static void asserts_that_it_writes_json(void **state)
 
 RUN_TESTS(cmocka_unit_test(reads_and_writes_again), cmocka_unit_test(refuses_what_is_not_json),
 	  cmocka_unit_test(length_counts_not_the_zero), cmocka_unit_test(refuses_nul_characters),
-	  cmocka_unit_test(depth_is_bounded), cmocka_unit_test(doubled_names),
-	  cmocka_unit_test(integers_are_exact_or_refused),
+	  cmocka_unit_test(depth_is_bounded), cmocka_unit_test(values_are_bounded),
+	  cmocka_unit_test(doubled_names), cmocka_unit_test(integers_are_exact_or_refused),
 	  cmocka_unit_test(fractions_are_matched_to_their_numbers),
 	  cmocka_unit_test(lookups_chain_over_nothing),
 	  cmocka_unit_test(raw_controls_are_read_and_escaped),
-	  cmocka_unit_test(broken_utf8_is_replaced), cmocka_unit_test(writes),
-	  cmocka_unit_test(doubles_survive), cmocka_unit_test(asserts_that_it_writes_json))
+	  cmocka_unit_test(broken_utf8_is_replaced), cmocka_unit_test(broken_utf8_is_refused),
+	  cmocka_unit_test(writes), cmocka_unit_test(doubles_survive),
+	  cmocka_unit_test(asserts_that_it_writes_json))

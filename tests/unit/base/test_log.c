@@ -8,7 +8,9 @@
 #include <pthread.h>
 #include <pty.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 static int real_stderr;
@@ -22,7 +24,7 @@ static int catch_stderr(int fd)
 /* Runs log_write with stderr on fd `to`, then returns what can be read from `from`. */
 static char *caught(int from, int to, enum log_level level, const char *text)
 {
-	static char out[16384];
+	static char out[32768];
 	ssize_t length;
 
 	catch_stderr(to);
@@ -91,14 +93,14 @@ static void hostile_text_cannot_forge_a_line(void **state)
 
 static void endless_text_is_cut(void **state)
 {
-	char text[9000];
+	char text[40000];
 	const char *line;
 
 	memset(text, '\x01', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
 	log_set_level(LOG_LEVEL_INFO);
 	line = piped(LOG_LEVEL_INFO, text);
-	assert_in_range(strlen(line), 4000, 4500);
+	assert_in_range(strlen(line), 16300, 16500);
 	assert_non_null(strstr(line, " [cut]\n"));
 }
 
@@ -162,6 +164,103 @@ static void lines_of_threads_do_not_mix(void **state)
 	fclose(file);
 }
 
+/* Fills a pipe or socket, and returns the bytes in it. */
+static size_t fill(int fd)
+{
+	char bytes[1024] = { 0 };
+	size_t sum = 0;
+	ssize_t got;
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while ((got = write(fd, bytes, sizeof(bytes))) > 0)
+		sum += (size_t)got;
+	assert_int_equal(errno, EAGAIN);
+	fcntl(fd, F_SETFL, 0);
+	return sum;
+}
+
+static void skip_bytes(int fd, size_t count)
+{
+	char bytes[1024];
+
+	while (count > 0)
+		count -= (size_t)read(fd, bytes, count < sizeof(bytes) ? count : sizeof(bytes));
+}
+
+/* A reader that stands still stops no writer, and learns how much it missed. */
+static void check_full(int from, int to)
+{
+	char out[1000] = "";
+	size_t filled = fill(to);
+	ssize_t length;
+
+	log_set_level(LOG_LEVEL_INFO);
+	catch_stderr(to);
+	for (int i = 0; i < 3; i++)
+		log_info("lost");
+	catch_stderr(real_stderr);
+	skip_bytes(from, filled);
+	catch_stderr(to);
+	log_info("found");
+	catch_stderr(real_stderr);
+	length = read(from, out, sizeof(out) - 1);
+	assert_true(length > 0);
+	out[length] = '\0';
+	length += read(from, out + length, sizeof(out) - 1 - (size_t)length);
+	assert_string_equal(out, "<4>3 lines were dropped: the log did not take them\n"
+				 "<6>found\n");
+	close(from);
+	close(to);
+}
+
+static void full_pipe(void **state)
+{
+	int ends[2];
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	check_full(ends[0], ends[1]);
+}
+
+static void full_socket(void **state)
+{
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	check_full(ends[0], ends[1]);
+}
+
+static void callers_have_some_lines_a_second(void **state)
+{
+	FILE *file = tmpfile();
+	struct log_limit limit = { 0 };
+	char line[1000];
+	int lines = 0;
+
+	clock_test_start(5000, 1700000000000);
+	log_set_level(LOG_LEVEL_INFO);
+	catch_stderr(fileno(file));
+	for (int i = 0; i < 1000; i++) {
+		if (log_limit_allows(&limit, LOG_LEVEL_INFO))
+			log_info("refused");
+	}
+	clock_test_advance(1000);
+	assert_false(log_limit_allows(&limit, LOG_LEVEL_DEBUG));
+	if (log_limit_allows(&limit, LOG_LEVEL_INFO))
+		log_info("refused");
+	catch_stderr(real_stderr);
+	rewind(file);
+	while (fgets(line, sizeof(line), file)) {
+		assert_string_equal(line, lines == 10 ? "<6>990 more lines like the last were not "
+							"logged\n"
+						      : "<6>refused\n");
+		lines++;
+	}
+	assert_int_equal(lines, 12);
+	fclose(file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +271,9 @@ int main(void)
 		cmocka_unit_test(endless_text_is_cut),
 		cmocka_unit_test(errno_survives),
 		cmocka_unit_test(lines_of_threads_do_not_mix),
+		cmocka_unit_test(full_pipe),
+		cmocka_unit_test(full_socket),
+		cmocka_unit_test(callers_have_some_lines_a_second),
 	};
 
 	real_stderr = dup(STDERR_FILENO);

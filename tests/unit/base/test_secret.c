@@ -23,7 +23,8 @@ static int remove_folder(void **state)
 	return rmdir(folder);
 }
 
-static struct secret *read_written(const char *text, size_t length, mode_t mode, struct err *err)
+static struct secret *read_kind(const char *text, size_t length, mode_t mode, enum secret_kind kind,
+				struct err *err)
 {
 	int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
 	struct secret *secret;
@@ -32,9 +33,14 @@ static struct secret *read_written(const char *text, size_t length, mode_t mode,
 	assert_int_equal(write(fd, text, length), (ssize_t)length);
 	fchmod(fd, mode);
 	close(fd);
-	secret = secret_read(path, err);
+	secret = secret_read(path, kind, err);
 	unlink(path);
 	return secret;
+}
+
+static struct secret *read_written(const char *text, size_t length, mode_t mode, struct err *err)
+{
+	return read_kind(text, length, mode, SECRET_PASSWORD, err);
 }
 
 static void first_line_without_its_end(void **state)
@@ -42,8 +48,13 @@ static void first_line_without_its_end(void **state)
 	static const struct {
 		const char *file, *secret;
 	} rows[] = {
-		{ "key", "key" },         { "key\n", "key" },         { "key\r\n", "key" },
-		{ "key\nmore\n", "key" }, { " k e y \n", " k e y " }, { "key\n\n", "key" },
+		{ "key", "key" },
+		{ "key\n", "key" },
+		{ "key\r\n", "key" },
+		{ "key\nmore\n", "key" },
+		{ "k e y\n", "k e y" },
+		{ "key\n\n", "key" },
+		{ "\xef\xbb\xbfkey\n", "key" },
 	};
 	struct err err;
 
@@ -61,6 +72,51 @@ static void first_line_without_its_end(void **state)
 	assert_null(secret_free(NULL));
 }
 
+static void blanks_around_a_key_are_removed(void **state)
+{
+	static const char *const files[] = {
+		" key\n",
+		"key \t\n",
+		"\tkey\r\n",
+		"key \r\n",
+		"\xef\xbb\xbf key\n",
+		"key\xc2\xa0\n",
+		"\xe2\x80\x8bkey\xef\xbb\xbf",
+	};
+	struct err err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		struct secret *key = read_kind(files[i], strlen(files[i]), 0600, SECRET_KEY, &err);
+
+		assert_non_null(key);
+		assert_string_equal(secret_bytes(key), "key");
+		assert_int_equal(secret_length(key), 3);
+		secret_free(key);
+	}
+}
+
+static void assert_refused(const char *file, enum secret_kind kind, const char *words)
+{
+	_cleanup_free_ char *place = xasprintf("%s:1: ", path);
+	struct err err;
+
+	assert_null(read_kind(file, strlen(file), 0600, kind, &err));
+	assert_int_equal(err.code, ERR_INVALID);
+	assert_true(str_has_prefix(err.text, place));
+	assert_non_null(strstr(err.text, words));
+	assert_null(strstr(err.text, "sesame"));
+}
+
+static void blanks_that_may_belong_to_a_secret_are_refused(void **state)
+{
+	assert_refused("sesame sesame\n", SECRET_KEY, "character 7 of the key is a blank");
+	assert_refused("ses\xc3\xa4sesame\n", SECRET_KEY, "character 4 of the key is no letter");
+	assert_refused(" sesame\n", SECRET_PASSWORD, "a blank at its beginning");
+	assert_refused("sesame\t\n", SECRET_PASSWORD, "a blank at its end");
+	assert_refused("sesame\xc2\xa0\n", SECRET_PASSWORD, "a blank at its end");
+	assert_refused(" \t\nsesame\n", SECRET_KEY, "the line is empty");
+}
+
 static void empty_and_endless_are_refused(void **state)
 {
 	static char big[5000];
@@ -72,10 +128,10 @@ static void empty_and_endless_are_refused(void **state)
 	memset(big, 'k', sizeof(big));
 	assert_null(read_written(big, sizeof(big), 0600, &err));
 	assert_non_null(strstr(err.text, "too long"));
-	assert_null(secret_read("/nonexistent/key", &err));
+	assert_null(secret_read("/nonexistent/key", SECRET_KEY, &err));
 	assert_non_null(strstr(err.text, "/nonexistent/key"));
-	assert_null(secret_read("/tmp", &err));
-	assert_null(secret_read("/nonexistent/key", NULL));
+	assert_null(secret_read("/tmp", SECRET_KEY, &err));
+	assert_null(secret_read("/nonexistent/key", SECRET_KEY, NULL));
 }
 
 static void full_size_fits(void **state)
@@ -161,6 +217,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_line_without_its_end),
+		cmocka_unit_test(blanks_around_a_key_are_removed),
+		cmocka_unit_test(blanks_that_may_belong_to_a_secret_are_refused),
 		cmocka_unit_test(empty_and_endless_are_refused),
 		cmocka_unit_test(full_size_fits),
 		cmocka_unit_test(files_open_to_others_are_refused),

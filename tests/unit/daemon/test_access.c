@@ -331,7 +331,7 @@ static void a_credential_need_not_be_there(void **state)
 	struct err err = { 0 };
 
 	setenv("CREDENTIALS_DIRECTORY", f->folder, 1);
-	assert_int_equal(access_read_key(NULL, "store-password", &key, &err), 0);
+	assert_int_equal(access_read_key(NULL, "store-password", SECRET_PASSWORD, &key, &err), 0);
 	assert_null(key);
 }
 

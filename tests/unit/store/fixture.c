@@ -539,6 +539,7 @@ static void fill_field(const struct field *field, void *object, int64_t number)
 	case FIELD_ENUM:
 		*(int *)value = 1;
 		return;
+	case FIELD_DESCRIPTOR:
 	case FIELD_TYPE_COUNT:
 		break;
 	}
