@@ -294,6 +294,8 @@ void cloud_queue_set_access(struct cloud_queue *queue, const char *url,
 struct cloud_queue *cloud_queue_new(struct loop *loop, const struct cloud_options *options)
 {
 	const struct http_client_options http_options = {
+		.url_setting = "cloud.url",
+		.ca_setting = "cloud.ca_file",
 		.max_parallel = options->max_parallel,
 		.ca_file = options->ca_file,
 		.user_agent = USER_AGENT,

@@ -8,7 +8,10 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
 #include "io/address.h"
 
@@ -48,6 +51,18 @@ static int split(const char *text, char *host, size_t size, uint64_t *out_port)
 	memcpy(host, text, length);
 	host[length] = '\0';
 	return 0;
+}
+
+bool address_all_unix(const char *text)
+{
+	_cleanup_free_ char *words = xstrdup(text);
+	char *rest = NULL, *word = strtok_r(words, ADDRESS_SEPARATORS, &rest);
+
+	if (!word)
+		return false;
+	while (word && str_has_prefix(word, "unix:"))
+		word = strtok_r(NULL, ADDRESS_SEPARATORS, &rest);
+	return !word;
 }
 
 int address_parse(const char *text, struct address *out, struct err *err)
@@ -134,6 +149,18 @@ int address_free_port(const struct address *address, int *out, struct err *err)
 	return 0;
 }
 
+bool address_is_taken(const struct address *address)
+{
+	_cleanup_close_ int fd = -1;
+	int on = 1;
+
+	if (address_is_unix(address) || address->port == 0)
+		return false;
+	fd = socket(address->sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	return fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+	       bind(fd, &address->sa.any, address->length) < 0 && errno == EADDRINUSE;
+}
+
 void address_format(const struct address *address, char *out, size_t size)
 {
 	if (address_is_unix(address))
@@ -142,4 +169,112 @@ void address_format(const struct address *address, char *out, size_t size)
 		snprintf(out, size, "[%s]:%d", address->host, address->port);
 	else
 		snprintf(out, size, "%s:%d", address->host, address->port);
+}
+
+/* ---- unix sockets ---- */
+
+int address_share_unix(const struct address *address, gid_t group)
+{
+	const char *path = address->sa.local.sun_path;
+
+	if (group == (gid_t)-1)
+		return chmod(path, 0600);
+	return lchown(path, (uid_t)-1, group) < 0 ? -1 : chmod(path, 0660);
+}
+
+/* Does a program listen there? 0: no. -1 and errno: it does, or that cannot be known. */
+static int check_silence(const struct address *address)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -1;
+	if (connect(fd, &address->sa.any, address->length) == 0 || errno == EAGAIN)
+		errno = EADDRINUSE;
+	return errno == ECONNREFUSED ? 0 : -1;
+}
+
+/* Takes away the socket of a program that does not listen any more. */
+static int clear_path(const struct address *address)
+{
+	const char *path = address->sa.local.sun_path;
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : -1;
+	if (!S_ISSOCK(st.st_mode)) {
+		errno = ENOTSOCK;
+		return -1;
+	}
+	return check_silence(address) < 0 ? -1 : unlink(path);
+}
+
+/*
+ * A socket is silent between bind() and listen(), and another daemon that starts would take it for
+ * one that is left over. So one daemon at a time works on a path: the one that holds the lock of
+ * the file beside it. -1 and errno; EADDRINUSE: another daemon does.
+ */
+static int lock_path(const char *lock)
+{
+	_cleanup_close_ int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct stat locked, there;
+
+	if (fd < 0)
+		return -1;
+	/* The holder removes the file, so the lock of a removed file says nothing. */
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &locked) == 0 &&
+	    lstat(lock, &there) == 0 && locked.st_dev == there.st_dev &&
+	    locked.st_ino == there.st_ino)
+		return TAKE_FD(fd);
+	errno = EADDRINUSE;
+	return -1;
+}
+
+static int listen_locked(const struct address *address, gid_t group, struct address_file *out)
+{
+	const char *path = address->sa.local.sun_path;
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	int error;
+
+	if (clear_path(address) < 0)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* The file gets the mode of the socket, so there is no moment at which others may connect.
+	 */
+	if (fd < 0 || fchmod(fd, 0600) < 0 || bind(fd, &address->sa.any, address->length) < 0)
+		return -1;
+	if (address_share_unix(address, group) == 0 && listen(fd, SOMAXCONN) == 0 &&
+	    lstat(path, &st) == 0) {
+		*out = (struct address_file){ .device = st.st_dev, .inode = st.st_ino };
+		return TAKE_FD(fd);
+	}
+	error = errno;
+	unlink(path);
+	errno = error;
+	return -1;
+}
+
+int address_listen_unix(const struct address *address, gid_t group, struct address_file *out)
+{
+	_cleanup_free_ char *lock = xasprintf("%s.lock", address->sa.local.sun_path);
+	_cleanup_close_ int locked = lock_path(lock);
+	int fd, error;
+
+	if (locked < 0)
+		return -1;
+	fd = listen_locked(address, group, out);
+	error = errno;
+	unlink(lock);
+	errno = error;
+	return fd;
+}
+
+void address_unlink_unix(const struct address *address, const struct address_file *file)
+{
+	const char *path = address->sa.local.sun_path;
+	struct stat st;
+
+	if (lstat(path, &st) == 0 && st.st_dev == file->device && st.st_ino == file->inode)
+		unlink(path);
 }

@@ -3,11 +3,13 @@
 /*
  * Waiting for the kernel, but never without end.
  *
- * Each slot has a worker that runs one job at a time. The deadline of a job runs from the moment
- * when the worker gets the job. A thread that sits in a call the kernel does not end cannot be
- * stopped: its worker is abandoned, the caller is told, and the slot gets a new worker for its next
- * job. Each such thread costs a stack, so their number is bounded; their jobs stay in a list, which
- * tells how many threads hang, and with which work.
+ * Each slot has a worker that runs one job at a time. The workers are made with the pool, when the
+ * process still may have threads and descriptors. The deadline of a job runs from the moment when
+ * the worker gets the job. A thread that sits in a call the kernel does not end cannot be stopped:
+ * its worker is abandoned, the caller is told, and the slot gets a new worker for its next job; if
+ * there can be none, calls wait for the other slots, and are refused if no slot works. Each such
+ * thread costs a stack, so their number is bounded; their jobs stay in a list, which tells how many
+ * threads hang, and with which work.
  *
  * The loop and a thread share a job. While the pool exists, only the loop frees the job: the thread
  * only notes that run() has returned. blocking_pool_free() swaps JOB_DROPPED into jobs that still
@@ -18,6 +20,8 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+
+#include "base/log.h"
 
 enum job_stage { JOB_WAITING, JOB_RUNNING, JOB_ENDED, JOB_DROPPED };
 
@@ -35,7 +39,7 @@ struct job {
 
 struct blocking_slot {
 	struct blocking_pool *pool;
-	struct worker *worker;      /* NULL until needed, and after a worker was abandoned */
+	struct worker *worker;      /* NULL after a worker was abandoned or could not be made */
 	struct job *job;            /* the worker's job, NULL if it is idle */
 	struct blocking_call *call; /* waits for the job; NULL if idle or cancelled */
 	struct loop_timer deadline;
@@ -48,6 +52,7 @@ struct blocking_pool {
 	/* in the order they began to wait, running calls included */
 	TAILQ_HEAD(, blocking_call) calls;
 	TAILQ_HEAD(, job) hung;
+	struct err no_worker;  /* why the last worker could not be made */
 	struct loop_task next; /* gives idle slots their next job */
 };
 
@@ -178,11 +183,12 @@ static void on_deadline(struct loop_timer *timer)
 	struct blocking_call *call = slot->call;
 	struct job *job = slot->job;
 	struct err err = { 0 };
+	const char *setting = pool->options.setting;
 
 	switch (atomic_load(&job->stage)) {
 	case JOB_WAITING:
 		/* A thread that has not begun does not hang: this machine is slow. */
-		loop_timer_set(pool->loop, timer, pool->options.timeout_ms);
+		loop_deadline_set(pool->loop, timer, pool->options.timeout_ms);
 		return;
 	case JOB_ENDED:
 		return; /* the result is on its way */
@@ -197,8 +203,9 @@ static void on_deadline(struct loop_timer *timer)
 	look_for_work(pool);
 	if (!call)
 		return;
-	err_set(&err, ERR_TIMEOUT, "%s did not end within %lld ms", call->what,
-		(long long)pool->options.timeout_ms);
+	err_set(&err, ERR_TIMEOUT, "%s did not end within %lld ms%s%s%s", call->what,
+		(long long)pool->options.timeout_ms, setting ? " (" : "", str_or(setting, ""),
+		setting ? ")" : "");
 	fail(call, &err);
 }
 
@@ -211,6 +218,9 @@ static void on_refused(struct loop_task *task)
 		err_set(&err, ERR_UNAVAILABLE,
 			"%s has to wait: an earlier attempt at %s it still hangs", call->what,
 			call->hung_doing);
+	else if (call->pool->no_worker.code)
+		err_set(&err, ERR_UNAVAILABLE, "%s is not begun: %s", call->what,
+			call->pool->no_worker.text);
 	else
 		err_set(&err, ERR_UNAVAILABLE, "%s is not begun: %zu other calls still hang",
 			call->what, call->pool->options.hung_max);
@@ -260,7 +270,7 @@ static void hand_over(struct blocking_slot *slot, struct blocking_call *call)
 	slot->job = job;
 	slot->call = call;
 	call->slot = slot;
-	loop_timer_set(slot->pool->loop, &slot->deadline, options->timeout_ms);
+	loop_deadline_set(slot->pool->loop, &slot->deadline, options->timeout_ms);
 	worker_submit(slot->worker, &job->job);
 }
 
@@ -268,8 +278,12 @@ static bool has_worker(struct blocking_slot *slot, size_t hung)
 {
 	struct blocking_pool *pool = slot->pool;
 
-	if (!slot->worker && hung < pool->options.hung_max)
-		slot->worker = worker_new(pool->loop, pool->options.name, 1, thread_run, NULL);
+	err_clear(&pool->no_worker);
+	if (hung >= pool->options.hung_max)
+		return false;
+	if (!slot->worker)
+		slot->worker = worker_new(pool->loop, pool->options.name, 1, thread_run, NULL,
+					  &pool->no_worker);
 	return slot->worker;
 }
 
@@ -339,6 +353,9 @@ struct blocking_pool *blocking_pool_new(struct loop *loop, const struct blocking
 	for (size_t i = 0; i < options->at_once; i++) {
 		pool->slots[i].pool = pool;
 		pool->slots[i].deadline.fire = on_deadline;
+		if (!has_worker(&pool->slots[i], 0))
+			log_warning("%s; it is tried again when there is work for it",
+				    pool->no_worker.text);
 	}
 	return pool;
 }

@@ -7,8 +7,9 @@
  *
  * At most at_once calls run side by side; the others wait in line. A call that does not end within
  * timeout_ms after it was begun is given up (ERR_TIMEOUT). Its thread cannot be stopped, so the
- * thread is left behind and the next call gets a new one; while hung_max threads hang, calls are
- * refused (ERR_UNAVAILABLE). Nothing ever waits for a thread that hangs.
+ * thread is left behind and the next call gets a new one; while hung_max threads hang, or if this
+ * process may have no more threads, calls are refused (ERR_UNAVAILABLE). Nothing ever waits for a
+ * thread that hangs.
  */
 
 #include "base/err.h"
@@ -22,6 +23,7 @@ struct blocking_options {
 	size_t at_once;
 	size_t hung_max;
 	int64_t timeout_ms;
+	const char *setting; /* the key that sets timeout_ms, for errors; NULL: none does */
 	/*
 	 * While a thread hangs with an object, other calls on the same object are refused
 	 * (ERR_UNAVAILABLE).

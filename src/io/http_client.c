@@ -12,7 +12,8 @@
  * knows whether its request may be repeated. Connections are dropped before a server would drop
  * them (MAXAGE), and curl checks a kept one before using it, so this stays rare.
  *
- * The time limit of a call is a timer of the loop. curl has the same limit as well, in real time.
+ * The time limit of a call is a deadline of the loop. curl itself limits only the time to connect,
+ * since its clock would count the time in which this process was stopped.
  * QUICK_EXIT leaves behind a resolver thread that hangs; without it, cancelling would wait for that
  * thread, and so would the whole loop.
  */
@@ -24,6 +25,8 @@
 #include <event2/event.h>
 #include <pthread.h>
 
+#include "io/certificate.h"
+
 /*
  * Longer than any sane handshake; a server that is away is reported this early even if the call may
  * take longer.
@@ -32,12 +35,15 @@
 /* CloudStack's Jetty closes idle connections after 30 s. */
 #define KEEP_CONNECTION_S 25L
 
+/* CURLINFO_SSL_VERIFYRESULT unless OpenSSL has refused a certificate. */
+#define CURL_UNVERIFIED 1
+
 TAILQ_HEAD(call_list, http_call);
 
 struct http_client {
 	struct loop *loop;
 	CURLM *multi;
-	char *ca_file, *user_agent;
+	char *ca_file, *user_agent, *url_setting, *ca_setting;
 	struct curl_slist *headers;
 	size_t max_parallel;
 	size_t on_wire, waiting_count;
@@ -47,13 +53,23 @@ struct http_client {
 	bool reaping;
 };
 
+/* Parts of a URL that may stand in texts. */
+struct address_parts {
+	char *origin; /* "https://cloud.example.org:8443" */
+	char *host;   /* "cloud.example.org:8443" */
+	char *name;   /* "cloud.example.org" */
+	char *path;   /* "/client/api" */
+};
+
 struct http_call {
 	TAILQ_ENTRY(http_call) entry;
 	struct http_client *client;
 	CURL *easy;
 	http_done_fn done;
 	void *arg;
-	char *host; /* for texts; the URL itself is curl's alone */
+	/* for texts; the URL itself is curl's alone */
+	struct address_parts address;
+	char curl_words[CURL_ERROR_SIZE];
 	char *body; /* wiped when freed */
 	size_t body_length;
 	int64_t timeout_ms;
@@ -171,6 +187,49 @@ static int before_sending(void *arg, char *remote_ip, char *local_ip, int remote
 	return CURL_PREREQFUNC_OK;
 }
 
+/* ---- the parts of a URL that may stand in texts ---- */
+
+static void parts_clear(struct address_parts *parts)
+{
+	free(parts->origin);
+	free(parts->host);
+	free(parts->name);
+	free(parts->path);
+}
+
+static char *part_of(CURLU *url, CURLUPart part)
+{
+	char *text = NULL, *copy;
+
+	curl_url_get(url, part, &text, CURLU_NO_DEFAULT_PORT);
+	copy = xstrdup(text);
+	curl_free(text);
+	return copy;
+}
+
+/* Only host has a value if the text is no URL. */
+static struct address_parts parts_of(const char *text)
+{
+	CURLU *url = curl_url();
+	_cleanup_free_ char *scheme = NULL, *port = NULL;
+	struct address_parts parts = { 0 };
+
+	if (!url)
+		abort();
+	if (curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK) {
+		scheme = part_of(url, CURLUPART_SCHEME);
+		port = part_of(url, CURLUPART_PORT);
+		parts.name = part_of(url, CURLUPART_HOST);
+		parts.path = part_of(url, CURLUPART_PATH);
+	}
+	curl_url_cleanup(url);
+	parts.host = parts.name ? xasprintf("%s%s%s", parts.name, port ? ":" : "", str_or(port, ""))
+				: xstrdup("the server (its address is no URL)");
+	if (scheme && parts.name)
+		parts.origin = xasprintf("%s://%s", scheme, parts.host);
+	return parts;
+}
+
 /* ---- the end of a call ---- */
 
 static void call_free(struct http_call *call)
@@ -180,7 +239,7 @@ static void call_free(struct http_call *call)
 	if (call->body)
 		explicit_bzero(call->body, call->body_length);
 	free(call->body);
-	free(call->host);
+	parts_clear(&call->address);
 	if (call->answer.data)
 		explicit_bzero(call->answer.data, call->answer.room);
 	buf_clear(&call->answer);
@@ -217,6 +276,23 @@ static int64_t header_date_ms(CURL *easy)
 	return date < 0 ? 0 : (int64_t)date * 1000;
 }
 
+/* The request's URL at the place that the redirect names; NULL if the place is the same. */
+static char *find_redirect(const struct http_call *call)
+{
+	const char *url = NULL;
+	struct address_parts to;
+	char *text = NULL;
+
+	curl_easy_getinfo(call->easy, CURLINFO_REDIRECT_URL, &url);
+	if (!url)
+		return NULL;
+	to = parts_of(url);
+	if (to.origin && !streq(to.origin, call->address.origin))
+		text = xasprintf("%s%s", to.origin, str_or(call->address.path, "/"));
+	parts_clear(&to);
+	return text;
+}
+
 static void fill_answer(struct http_call *call, struct http_response *response)
 {
 	const char *type = NULL;
@@ -231,37 +307,73 @@ static void fill_answer(struct http_call *call, struct http_response *response)
 	response->date_ms = header_date_ms(call->easy);
 }
 
-/* Why there is no answer, without curl's own texts, which may quote the URL. */
+static int64_t connect_ms(int64_t timeout_ms)
+{
+	return timeout_ms < CONNECT_TIMEOUT_MS ? timeout_ms : CONNECT_TIMEOUT_MS;
+}
+
+/* True if the failure is about the server's certificate, or about the authorities that may sign
+ * one. */
+static bool explain_certificate(struct http_call *call, CURLcode code, struct err *err)
+{
+	const struct http_client *client = call->client;
+	_cleanup_free_ char *file =
+		client->ca_file ? xasprintf("%s (%s)", client->ca_file, client->ca_setting)
+				: xasprintf("the system's, or into a file that %s names",
+					    client->ca_setting);
+	const struct certificate_place place = { .name = call->address.name,
+						 .address = client->url_setting,
+						 .authorities = file };
+	_cleanup_free_ char *words = NULL;
+	long result = 0;
+
+	if (code == CURLE_SSL_CACERT_BADFILE) {
+		err_set(err, ERR_UNAVAILABLE,
+			"no connection to %s: there are no CA certificates in %s, or the file cannot be read",
+			call->address.host, str_or(client->ca_file, "the system's file"));
+		return true;
+	}
+	if (code != CURLE_PEER_FAILED_VERIFICATION)
+		return false;
+	curl_easy_getinfo(call->easy, CURLINFO_SSL_VERIFYRESULT, &result);
+	/* curl compares the name itself, after OpenSSL has accepted the certificate. */
+	words = certificate_fault_text(result > CURL_UNVERIFIED ? certificate_fault_of(result)
+								: CERTIFICATE_OTHER_NAME,
+				       &place);
+	err_set(err, ERR_UNAVAILABLE, "no connection to %s: %s%s", call->address.host,
+		words ? "" : "its certificate is refused: ", words ? words : call->curl_words);
+	return true;
+}
+
+/* Why there is no answer, without curl's own texts where these may quote the URL. */
 static void explain(struct http_call *call, CURLcode code, struct err *err)
 {
+	const char *host = call->address.host;
 	long os_error = 0;
 
 	curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_error);
 	if (call->too_large) {
-		err_set(err, ERR_TOO_LARGE, "the answer of %s is longer than %zu bytes", call->host,
+		err_set(err, ERR_TOO_LARGE, "the answer of %s is longer than %zu bytes", host,
 			call->max_response);
 	} else if (code == CURLE_OPERATION_TIMEDOUT && call->sent) {
-		err_set(err, ERR_TIMEOUT, "%s did not answer within %lld ms", call->host,
+		err_set(err, ERR_TIMEOUT, "%s did not answer within %lld ms", host,
 			(long long)call->timeout_ms);
 	} else if (code == CURLE_OPERATION_TIMEDOUT) {
-		err_set(err, ERR_UNAVAILABLE, "no connection to %s: it did not react in time",
-			call->host);
+		err_set(err, ERR_UNAVAILABLE, "no connection to %s within %lld ms", host,
+			(long long)connect_ms(call->timeout_ms));
 	} else if (code == CURLE_COULDNT_CONNECT && os_error) {
-		err_set(err, ERR_UNAVAILABLE, "no connection to %s: %s", call->host,
+		err_set(err, ERR_UNAVAILABLE, "no connection to %s: %s", host,
 			strerror((int)os_error));
-	} else if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
-		err_set(err, ERR_UNAVAILABLE,
-			"no connection to %s: its certificate could not be verified; is its authority in the CA file?",
-			call->host);
+	} else if (explain_certificate(call, code, err)) {
+		return;
 	} else if (code == CURLE_ABORTED_BY_CALLBACK || code == CURLE_GOT_NOTHING ||
 		   code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR) {
-		err_set(err, ERR_UNAVAILABLE, "%s closed the connection without an answer",
-			call->host);
+		err_set(err, ERR_UNAVAILABLE, "%s closed the connection without an answer", host);
 	} else if (code == CURLE_PARTIAL_FILE) {
 		err_set(err, ERR_UNAVAILABLE,
-			"%s closed the connection in the middle of its answer", call->host);
+			"%s closed the connection in the middle of its answer", host);
 	} else {
-		err_set(err, ERR_UNAVAILABLE, "no answer from %s: %s", call->host,
+		err_set(err, ERR_UNAVAILABLE, "no answer from %s: %s", host,
 			curl_easy_strerror(code));
 	}
 }
@@ -269,12 +381,18 @@ static void explain(struct http_call *call, CURLcode code, struct err *err)
 /* Tells the owner and frees the call. */
 static void call_finish(struct http_call *call, CURLcode code)
 {
-	struct http_response response = { .body = "", .content_type = "", .sent = call->sent };
+	struct http_response response = {
+		.body = "", .content_type = "", .redirect = "", .sent = call->sent
+	};
+	_cleanup_free_ char *redirect = NULL;
 
-	if (code == CURLE_OK)
+	if (code == CURLE_OK) {
 		fill_answer(call, &response);
-	else
+		redirect = find_redirect(call);
+		response.redirect = str_or(redirect, "");
+	} else {
 		explain(call, code, &response.err);
+	}
 	call_detach(call);
 	start_waiting(call->client);
 	call->done(call->arg, &response);
@@ -311,27 +429,6 @@ static void reap(struct loop_task *task)
 
 /* ---- the beginning ---- */
 
-static char *host_of(const char *url)
-{
-	CURLU *parts = curl_url();
-	char *host = NULL, *port = NULL, *text;
-
-	if (!parts)
-		abort();
-	if (curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK) {
-		curl_url_get(parts, CURLUPART_HOST, &host, 0);
-		curl_url_get(parts, CURLUPART_PORT, &port, 0);
-	}
-	if (host && port)
-		text = xasprintf("%s:%s", host, port);
-	else
-		text = xstrdup(host ? host : "the server (its address is no URL)");
-	curl_free(host);
-	curl_free(port);
-	curl_url_cleanup(parts);
-	return text;
-}
-
 #define SET(option, value)                                                                         \
 	do {                                                                                       \
 		CURLcode set_ = curl_easy_setopt(easy, option, value);                             \
@@ -340,8 +437,6 @@ static char *host_of(const char *url)
 
 static void set_transport(CURL *easy, const struct http_client *client, int64_t timeout_ms)
 {
-	int64_t connect_ms = timeout_ms < CONNECT_TIMEOUT_MS ? timeout_ms : CONNECT_TIMEOUT_MS;
-
 	SET(CURLOPT_QUICK_EXIT, 1L);
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_PROXY, "");
@@ -355,8 +450,7 @@ static void set_transport(CURL *easy, const struct http_client *client, int64_t 
 		SET(CURLOPT_CAINFO, client->ca_file);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_MAXAGE_CONN, KEEP_CONNECTION_S);
-	SET(CURLOPT_TIMEOUT_MS, (long)timeout_ms);
-	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms(timeout_ms));
 }
 
 static CURL *easy_new(struct http_call *call, const char *url)
@@ -369,6 +463,7 @@ static CURL *easy_new(struct http_call *call, const char *url)
 	set_transport(easy, client, call->timeout_ms);
 	SET(CURLOPT_URL, url);
 	SET(CURLOPT_PRIVATE, (void *)call);
+	SET(CURLOPT_ERRORBUFFER, call->curl_words);
 	SET(CURLOPT_WRITEFUNCTION, take_bytes);
 	SET(CURLOPT_WRITEDATA, (void *)call);
 	SET(CURLOPT_PREREQFUNCTION, before_sending);
@@ -392,7 +487,7 @@ static void call_to_wire(struct http_call *call)
 	TAILQ_INSERT_TAIL(&client->wire, call, entry);
 	client->on_wire++;
 	call->on_wire = true;
-	loop_timer_set(client->loop, &call->timer, call->timeout_ms);
+	loop_deadline_set(client->loop, &call->timer, call->timeout_ms);
 	r = curl_multi_add_handle(client->multi, call->easy);
 	assert(r == CURLM_OK);
 }
@@ -417,7 +512,7 @@ struct http_call *http_client_start(struct http_client *client, const struct htt
 	call->client = client;
 	call->done = done;
 	call->arg = arg;
-	call->host = host_of(request->url);
+	call->address = parts_of(request->url);
 	call->timeout_ms = request->timeout_ms;
 	call->max_response = request->max_response;
 	call->timer.fire = on_timeout;
@@ -456,11 +551,13 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct http_client *client = xnew(struct http_client);
 
-	assert(options->max_parallel > 0);
+	assert(options->max_parallel > 0 && options->url_setting && options->ca_setting);
 	pthread_once(&once, init_curl);
 	client->loop = loop;
 	client->ca_file = xstrdup(options->ca_file);
 	client->user_agent = xstrdup(options->user_agent);
+	client->url_setting = xstrdup(options->url_setting);
+	client->ca_setting = xstrdup(options->ca_setting);
 	client->max_parallel = options->max_parallel;
 	client->curl_timer.fire = on_curl_timer;
 	client->reap_task.run = reap;
@@ -493,6 +590,8 @@ struct http_client *http_client_free(struct http_client *client)
 	loop_task_cancel(client->loop, &client->reap_task);
 	free(client->ca_file);
 	free(client->user_agent);
+	free(client->url_setting);
+	free(client->ca_setting);
 	free(client);
 	return NULL;
 }

@@ -22,6 +22,9 @@ struct http_client_options {
 	size_t max_parallel; /* connections and requests at once */
 	const char *ca_file; /* NULL: the system's */
 	const char *user_agent;
+	/* The settings that hold the URL and ca_file, such as "cloud.url", for error texts. */
+	const char *url_setting;
+	const char *ca_setting;
 };
 
 struct http_client *http_client_new(struct loop *loop, const struct http_client_options *options);
@@ -42,6 +45,9 @@ struct http_response {
 	size_t body_length;
 	const char *content_type; /* "" if none */
 	int64_t date_ms;          /* the server's Date header, 0 if none */
+	/* "" unless the answer is a redirect to another server, port or scheme: the URL of the
+	 * request there, without query and user. A redirect is never followed. */
+	const char *redirect;
 	/* false: certain that the server never got the request (no connection) */
 	bool sent;
 	/* ERR_UNAVAILABLE, ERR_TIMEOUT, ERR_TOO_LARGE; text names host and reason only */

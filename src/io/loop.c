@@ -6,9 +6,9 @@
  *
  * Tasks: a marker is put behind the queued ones when a turn begins, and the turn ends its tasks
  * there; tasks that they queue come behind the marker and wait for the next turn. Timers: a binary
- * heap ordered by time, then by the order of setting; libevent only ever knows the first timer, and
- * is told again only when another timer becomes the first. While a test holds the clock, libevent
- * knows none.
+ * heap for each clock, ordered by time, then by the order of setting; libevent only ever knows the
+ * first timer, and is told again only when another timer becomes the first. While a test holds the
+ * clock, libevent knows none.
  *
  * The changelist flag saves evhttp three of its four epoll_ctl() calls per request; no lock is
  * needed since only one thread touches the base (worker.c comes back through an eventfd).
@@ -19,12 +19,20 @@
 #include <event2/event.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 
 /* libevent gives up on waits it cannot count; an hour more or less of sleep is free. */
 #define SLEEP_MAX_MS INT64_C(3600000)
+#define TOLD_MS 1000 /* a turn that is so late stands in the log */
 
 TAILQ_HEAD(task_list, loop_task);
 TAILQ_HEAD(hook_list, loop_hook);
+
+/* Timers of one clock. */
+struct heap {
+	struct loop_timer **timers;
+	size_t count, room;
+};
 
 struct loop {
 	struct event_base *base;
@@ -32,12 +40,13 @@ struct loop {
 	struct loop_task marker;
 	struct hook_list hooks;
 	struct loop_hook *next_hook; /* the hook to call next, while hooks are being called */
-	struct loop_timer **heap;
-	size_t timers, room;
+	struct heap timers, deadlines;
 	uint64_t timer_order;
-	struct event *wake;  /* libevent's timer for heap[0] */
+	int64_t looked_ms;   /* clock_mono_ms() when is_late() looked */
+	struct event *wake;  /* libevent's timer for the first timer */
 	int64_t wake_due_ms; /* the time wake is set to, while it is pending */
 	uint64_t turns;
+	struct loop_lateness late;
 	bool stop;
 	bool in_turn;
 };
@@ -59,8 +68,11 @@ struct loop *loop_new(void)
 		abort();
 	loop->base = event_base_new_with_config(config);
 	event_config_free(config);
-	if (!loop->base)
-		abort();
+	if (!loop->base) {
+		free(loop);
+		return NULL;
+	}
+	loop->looked_ms = clock_mono_ms();
 	loop->wake = evtimer_new(loop->base, on_wake, loop);
 	if (!loop->wake)
 		abort();
@@ -74,10 +86,11 @@ struct loop *loop_free(struct loop *loop)
 	assert(!loop->in_turn);
 	assert(TAILQ_EMPTY(&loop->tasks));
 	assert(TAILQ_EMPTY(&loop->hooks));
-	assert(loop->timers == 0);
+	assert(loop->timers.count == 0 && loop->deadlines.count == 0);
 	event_free(loop->wake);
 	event_base_free(loop->base);
-	free(loop->heap);
+	free(loop->timers.timers);
+	free(loop->deadlines.timers);
 	free(loop);
 	return NULL;
 }
@@ -90,6 +103,11 @@ struct event_base *loop_base(struct loop *loop)
 uint64_t loop_turns(const struct loop *loop)
 {
 	return loop->turns;
+}
+
+struct loop_lateness loop_lateness(const struct loop *loop)
+{
+	return loop->late;
 }
 
 /* ---- tasks ---- */
@@ -130,65 +148,105 @@ static bool run_tasks(struct loop *loop)
 
 /* ---- timers ---- */
 
-static bool fires_before(const struct loop_timer *a, const struct loop_timer *b)
+static struct heap *heap_of(struct loop *loop, const struct loop_timer *timer)
 {
-	return a->due_ms != b->due_ms ? a->due_ms < b->due_ms : a->order < b->order;
+	return timer->is_deadline ? &loop->deadlines : &loop->timers;
 }
 
-static void heap_put(struct loop *loop, size_t place, struct loop_timer *timer)
+static int64_t due_mono_ms(const struct loop_timer *timer)
 {
-	loop->heap[place] = timer;
+	return timer->is_deadline && timer->due_ms < INT64_MAX - clock_missed_ms()
+		       ? timer->due_ms + clock_missed_ms()
+		       : timer->due_ms;
+}
+
+static bool fires_before(const struct loop_timer *a, const struct loop_timer *b)
+{
+	int64_t a_ms = due_mono_ms(a), b_ms = due_mono_ms(b);
+
+	return a_ms != b_ms ? a_ms < b_ms : a->order < b->order;
+}
+
+static void heap_put(struct heap *heap, size_t place, struct loop_timer *timer)
+{
+	heap->timers[place] = timer;
 	timer->index = place + 1;
 }
 
 /* Finds the place for a timer, starting from a free place: up towards the root, or down. */
-static void heap_settle(struct loop *loop, size_t place, struct loop_timer *timer)
+static void heap_settle(struct heap *heap, size_t place, struct loop_timer *timer)
 {
-	while (place > 0 && fires_before(timer, loop->heap[(place - 1) / 2])) {
-		heap_put(loop, place, loop->heap[(place - 1) / 2]);
+	while (place > 0 && fires_before(timer, heap->timers[(place - 1) / 2])) {
+		heap_put(heap, place, heap->timers[(place - 1) / 2]);
 		place = (place - 1) / 2;
 	}
 	for (;;) {
 		size_t child = 2 * place + 1;
 
-		if (child + 1 < loop->timers &&
-		    fires_before(loop->heap[child + 1], loop->heap[child]))
+		if (child + 1 < heap->count &&
+		    fires_before(heap->timers[child + 1], heap->timers[child]))
 			child++;
-		if (child >= loop->timers || !fires_before(loop->heap[child], timer))
+		if (child >= heap->count || !fires_before(heap->timers[child], timer))
 			break;
-		heap_put(loop, place, loop->heap[child]);
+		heap_put(heap, place, heap->timers[child]);
 		place = child;
 	}
-	heap_put(loop, place, timer);
+	heap_put(heap, place, timer);
+}
+
+static void set(struct loop *loop, struct loop_timer *timer, bool is_deadline, int64_t delay_ms)
+{
+	struct heap *heap;
+
+	assert(timer->fire);
+	loop_timer_clear(loop, timer);
+	timer->is_deadline = is_deadline;
+	if (__builtin_add_overflow(is_deadline ? clock_waking_ms() : clock_mono_ms(),
+				   delay_ms < 0 ? 0 : delay_ms, &timer->due_ms))
+		timer->due_ms = INT64_MAX;
+	timer->order = loop->timer_order++;
+	heap = heap_of(loop, timer);
+	if (heap->count == heap->room) {
+		heap->room = heap->room ? heap->room * 2 : 16;
+		heap->timers = xrealloc(heap->timers, heap->room * sizeof(struct loop_timer *));
+	}
+	heap_settle(heap, heap->count++, timer);
 }
 
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms)
 {
-	assert(timer->fire);
-	loop_timer_clear(loop, timer);
-	if (__builtin_add_overflow(clock_mono_ms(), delay_ms < 0 ? 0 : delay_ms, &timer->due_ms))
-		timer->due_ms = INT64_MAX;
-	timer->order = loop->timer_order++;
-	if (loop->timers == loop->room) {
-		loop->room = loop->room ? loop->room * 2 : 16;
-		loop->heap = xrealloc(loop->heap, loop->room * sizeof(struct loop_timer *));
-	}
-	heap_settle(loop, loop->timers++, timer);
+	set(loop, timer, false, delay_ms);
+}
+
+void loop_deadline_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms)
+{
+	set(loop, timer, true, delay_ms);
 }
 
 void loop_timer_clear(struct loop *loop, struct loop_timer *timer)
 {
+	struct heap *heap = heap_of(loop, timer);
 	struct loop_timer *last;
 	size_t place;
 
 	if (timer->index == 0)
 		return;
 	place = timer->index - 1;
-	assert(place < loop->timers && loop->heap[place] == timer);
+	assert(place < heap->count && heap->timers[place] == timer);
 	timer->index = 0;
-	last = loop->heap[--loop->timers];
+	last = heap->timers[--heap->count];
 	if (last != timer)
-		heap_settle(loop, place, last);
+		heap_settle(heap, place, last);
+}
+
+static struct loop_timer *first_timer(const struct loop *loop)
+{
+	struct loop_timer *timer = loop->timers.count ? loop->timers.timers[0] : NULL;
+	struct loop_timer *deadline = loop->deadlines.count ? loop->deadlines.timers[0] : NULL;
+
+	if (!timer || !deadline)
+		return timer ? timer : deadline;
+	return fires_before(deadline, timer) ? deadline : timer;
 }
 
 static bool fire_timers(struct loop *loop)
@@ -198,16 +256,12 @@ static bool fire_timers(struct loop *loop)
 	 * starve.
 	 */
 	uint64_t from_now_on = loop->timer_order;
-	int64_t now;
+	int64_t now = clock_mono_ms();
+	struct loop_timer *timer;
 	bool ran = false;
 
-	if (loop->timers == 0)
-		return false;
-	now = clock_mono_ms();
-	while (loop->timers > 0) {
-		struct loop_timer *timer = loop->heap[0];
-
-		if (timer->due_ms > now || timer->order >= from_now_on)
+	while ((timer = first_timer(loop))) {
+		if (due_mono_ms(timer) > now || timer->order >= from_now_on)
 			break;
 		loop_timer_clear(loop, timer);
 		ran = true;
@@ -216,18 +270,52 @@ static bool fire_timers(struct loop *loop)
 	return ran;
 }
 
+static void note_late(struct loop *loop, int64_t ms)
+{
+	loop->late.count++;
+	loop->late.last_ms = ms;
+	loop->late.at_ms = clock_mono_ms();
+	if (ms >= TOLD_MS)
+		log_warning(
+			"the daemon could not run for %lld ms: its process was stopped, its machine "
+			"paused or without free CPU time, or a call blocked; no deadline passed meanwhile",
+			(long long)ms);
+}
+
+/*
+ * True if the loop comes here late: long after the first timer was due and after it was here last.
+ * A clock that a test turns makes nothing late.
+ */
+static bool is_late(struct loop *loop)
+{
+	const struct loop_timer *first = first_timer(loop);
+	int64_t now = clock_mono_ms(), due = loop->looked_ms;
+
+	loop->looked_ms = now;
+	if (!first || clock_is_test())
+		return false;
+	if (due_mono_ms(first) > due)
+		due = due_mono_ms(first);
+	if (now - due < LOOP_LATE_MS)
+		return false;
+	clock_add_missed(now - due);
+	note_late(loop, now - due);
+	return true;
+}
+
 /* Tells libevent when the first timer is due. False if that is now. */
 static bool arm_wake(struct loop *loop)
 {
+	const struct loop_timer *first = first_timer(loop);
 	struct timeval delay;
 	int64_t due, left;
 
-	if (loop->timers == 0 || clock_is_test()) {
+	if (!first || clock_is_test()) {
 		if (evtimer_pending(loop->wake, NULL))
 			event_del(loop->wake);
-		return loop->timers == 0 || loop->heap[0]->due_ms > clock_mono_ms();
+		return !first || due_mono_ms(first) > clock_mono_ms();
 	}
-	due = loop->heap[0]->due_ms;
+	due = due_mono_ms(first);
 	left = due - clock_mono_ms();
 	if (left <= 0)
 		return false;
@@ -273,14 +361,17 @@ static bool turn(struct loop *loop, bool may_wait)
 {
 	/* NONBLOCK needs ONCE, too: alone it goes on for as long as there are events. */
 	int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
-	bool ran;
+	bool ran, late = is_late(loop);
 
 	assert(!loop->in_turn);
 	loop->in_turn = true;
+	loop->turns++;
 	ran = run_tasks(loop);
-	ran = fire_timers(loop) || ran;
+	late = is_late(loop) || late; /* a task may have blocked */
+	if (!late)
+		ran = fire_timers(loop) || ran;
 	call_hooks(loop);
-	if (!arm_wake(loop) || !may_wait || loop->stop || !TAILQ_EMPTY(&loop->tasks))
+	if (!arm_wake(loop) || !may_wait || late || loop->stop || !TAILQ_EMPTY(&loop->tasks))
 		flags |= EVLOOP_NONBLOCK;
 	event_base_loop(loop->base, flags);
 	loop->in_turn = false;
@@ -294,10 +385,8 @@ bool loop_turn(struct loop *loop)
 
 void loop_run(struct loop *loop)
 {
-	while (!loop->stop) {
-		loop->turns++;
+	while (!loop->stop)
 		turn(loop, true);
-	}
 	loop->stop = false;
 }
 

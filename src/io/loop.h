@@ -10,6 +10,11 @@
  * clock_mono_ms(), so a test that has called clock_test_start() owns time: loop_turn() runs due
  * work and never waits.
  *
+ * The loop can be kept from running: its process is stopped, its machine paused, or a callback
+ * blocks. Then the answers that have come meanwhile must be looked at before a deadline is judged
+ * to have passed. So a turn that comes late (LOOP_LATE_MS behind the first timer) only takes the
+ * events that are there, and the time for which it was late does not count for deadlines.
+ *
  * Rule that the whole program relies on: a completion never runs inside the call that started it.
  * Code that has a result at once queues a task.
  */
@@ -20,7 +25,9 @@
 struct event_base;
 struct loop;
 
-struct loop *loop_new(void);
+#define LOOP_LATE_MS 250
+
+struct loop *loop_new(void); /* NULL and errno if the kernel gives no descriptors for it */
 /* asserts that no timer is armed and no task queued; returns NULL */
 struct loop *loop_free(struct loop *loop);
 struct event_base *loop_base(struct loop *loop);
@@ -29,8 +36,16 @@ void loop_run(struct loop *loop);  /* until loop_stop() */
 void loop_stop(struct loop *loop); /* before loop_run(): loop_run() returns at once */
 /* One turn that does not wait for events. True if a task or timer ran. For tests and draining. */
 bool loop_turn(struct loop *loop);
-/* The number of turns loop_run() has made, by which idle wake-ups per second are measured. */
+/* The number of turns so far: of this turn, or of idle wake-ups. */
 uint64_t loop_turns(const struct loop *loop);
+
+/* The turns that came late so far, since the loop was kept from running. */
+struct loop_lateness {
+	uint64_t count;
+	int64_t last_ms; /* by how much the last one was late */
+	int64_t at_ms;   /* clock_mono_ms() of the last one */
+};
+struct loop_lateness loop_lateness(const struct loop *loop);
 
 /* A task: runs once, in the next turn, in the order of queueing. Embedded in its owner. */
 struct loop_task {
@@ -44,11 +59,15 @@ void loop_task_cancel(struct loop *loop, struct loop_task *task); /* not queued:
 /* A one-shot timer. Embedded in its owner; setting an armed timer moves it. */
 struct loop_timer {
 	void (*fire)(struct loop_timer *timer);
-	int64_t due_ms; /* clock_mono_ms() */
+	bool is_deadline;
+	int64_t due_ms; /* clock_mono_ms(); of a deadline clock_waking_ms() */
 	uint64_t order; /* of setting: timers due at the same time fire in this order */
 	size_t index;   /* place in the heap + 1; 0 = not armed */
 };
+/* Fires when it is time to do something. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms);
+/* Fires when an awaited event is too late. The delay counts in waking time (base/clock.h). */
+void loop_deadline_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms);
 void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
 static inline bool loop_timer_is_set(const struct loop_timer *timer)
 {

@@ -160,7 +160,7 @@ void process_end(struct process *process)
 	if (process->pid == 0 || loop_timer_is_set(&process->kill_timer))
 		return;
 	pidfd_send_signal(process->pidfd, SIGTERM, NULL, 0);
-	loop_timer_set(process->loop, &process->kill_timer, END_MS);
+	loop_deadline_set(process->loop, &process->kill_timer, END_MS);
 }
 
 /* True if the process has ended. */
@@ -315,8 +315,13 @@ struct process *process_start(struct loop *loop, const char *const *argv, proces
 	}
 	/* The process is our child and not waited for yet, so the number is still its own. */
 	pidfd = pidfd_open(pid, 0);
-	if (pidfd < 0)
-		abort();
+	if (pidfd < 0) {
+		err_set(err, ERR_UNAVAILABLE, "%s cannot be watched, so it was ended again: %s",
+			argv[0], strerror(errno));
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		return NULL;
+	}
 	process = process_new(loop, pid, pidfd, slash + 1, ended, arg);
 	process->is_child = true;
 	process->output_fd = TAKE_FD(in);

@@ -24,8 +24,6 @@ struct worker {
 	/* The loop's alone. */
 	struct event *event;
 	size_t pending;
-	/* of the batch whose done() are being called; INT64_MAX if none */
-	int64_t delivering_since;
 	bool delivering;
 	pthread_t thread;
 
@@ -40,7 +38,6 @@ struct worker {
 	struct worker_jobs queue, ended;
 	/* submission of the oldest job in the thread's hands; INT64_MAX if none */
 	int64_t running_since;
-	int64_t ended_since; /* of the oldest in ended */
 	bool stop;
 	bool abandoned;
 	int wake_fd;
@@ -48,7 +45,8 @@ struct worker {
 
 static void worker_destroy(struct worker *worker)
 {
-	close(worker->wake_fd);
+	if (worker->wake_fd >= 0)
+		close(worker->wake_fd);
 	pthread_cond_destroy(&worker->changed);
 	pthread_mutex_destroy(&worker->lock);
 	free(worker);
@@ -84,7 +82,6 @@ static void put_ended(struct worker *worker, struct worker_jobs *batch)
 	uint64_t one = 1;
 
 	STAILQ_CONCAT(&worker->ended, batch);
-	worker->ended_since = earlier(worker->ended_since, worker->running_since);
 	worker->running_since = INT64_MAX;
 	pthread_cond_broadcast(&worker->changed);
 	/*
@@ -128,7 +125,7 @@ static void *worker_thread(void *arg)
  * Signals are for the loop's thread; a signal raised by a fault must stay deliverable to the thread
  * at fault.
  */
-static void thread_start(struct worker *worker, const char *name)
+static int thread_start(struct worker *worker, const char *name, struct err *err)
 {
 	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP };
 	char short_name[16];
@@ -142,11 +139,13 @@ static void thread_start(struct worker *worker, const char *name)
 	r = pthread_create(&worker->thread, NULL, worker_thread, worker);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r != 0)
-		abort();
+		return err_set(err, ERR_UNAVAILABLE, "the thread %s cannot be started: %s", name,
+			       strerror(r));
 	/* The kernel takes 15 characters. */
 	strncpy(short_name, name, sizeof(short_name) - 1);
 	short_name[sizeof(short_name) - 1] = '\0';
 	pthread_setname_np(worker->thread, short_name);
+	return 0;
 }
 
 /* ---- the loop's side ---- */
@@ -158,8 +157,6 @@ static void deliver(struct worker *worker)
 
 	pthread_mutex_lock(&worker->lock);
 	STAILQ_CONCAT(&jobs, &worker->ended);
-	worker->delivering_since = worker->ended_since;
-	worker->ended_since = INT64_MAX;
 	pthread_mutex_unlock(&worker->lock);
 
 	worker->delivering = true;
@@ -171,7 +168,6 @@ static void deliver(struct worker *worker)
 		job->done(job); /* may free it */
 	}
 	worker->delivering = false;
-	worker->delivering_since = INT64_MAX;
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -183,8 +179,29 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	deliver(arg);
 }
 
+static int open_wake(struct worker *worker, struct loop *loop, const char *name, struct err *err)
+{
+	worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (worker->wake_fd < 0)
+		return err_set(err, ERR_UNAVAILABLE, "the thread %s cannot be started: %s", name,
+			       strerror(errno));
+	worker->event =
+		event_new(loop_base(loop), worker->wake_fd, EV_READ | EV_PERSIST, on_wake, worker);
+	if (!worker->event || event_add(worker->event, NULL) < 0)
+		abort(); /* out of memory */
+	return 0;
+}
+
+static struct worker *worker_drop(struct worker *worker)
+{
+	if (worker->event)
+		event_free(worker->event);
+	worker_destroy(worker);
+	return NULL;
+}
+
 struct worker *worker_new(struct loop *loop, const char *name, size_t max_batch, worker_run_fn run,
-			  void *context)
+			  void *context, struct err *err)
 {
 	struct worker *worker = xnew(struct worker);
 
@@ -192,26 +209,20 @@ struct worker *worker_new(struct loop *loop, const char *name, size_t max_batch,
 	worker->max_batch = max_batch;
 	worker->run = run;
 	worker->context = context;
-	worker->running_since = worker->ended_since = worker->delivering_since = INT64_MAX;
+	worker->running_since = INT64_MAX;
 	STAILQ_INIT(&worker->queue);
 	STAILQ_INIT(&worker->ended);
 	pthread_mutex_init(&worker->lock, NULL);
 	pthread_cond_init(&worker->changed, NULL);
-	worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (worker->wake_fd < 0)
-		abort();
-	worker->event =
-		event_new(loop_base(loop), worker->wake_fd, EV_READ | EV_PERSIST, on_wake, worker);
-	if (!worker->event || event_add(worker->event, NULL) < 0)
-		abort();
-	thread_start(worker, name);
+	if (open_wake(worker, loop, name, err) < 0 || thread_start(worker, name, err) < 0)
+		return worker_drop(worker);
 	return worker;
 }
 
 void worker_submit(struct worker *worker, struct worker_job *job)
 {
 	assert(job->done);
-	job->since_ms = clock_mono_ms();
+	job->since_ms = clock_waking_ms();
 	worker->pending++;
 	pthread_mutex_lock(&worker->lock);
 	assert(!worker->stop && !worker->abandoned);
@@ -244,9 +255,7 @@ struct worker *worker_free(struct worker *worker)
 	pthread_cond_broadcast(&worker->changed);
 	pthread_mutex_unlock(&worker->lock);
 	pthread_join(worker->thread, NULL);
-	event_free(worker->event);
-	worker_destroy(worker);
-	return NULL;
+	return worker_drop(worker);
 }
 
 struct worker *worker_abandon(struct worker *worker)
@@ -273,14 +282,14 @@ int64_t worker_oldest_ms(const struct worker *worker)
 {
 	/* The caller's const does not apply to the lock. */
 	pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&worker->lock;
-	int64_t oldest = worker->delivering_since;
+	int64_t oldest;
 	const struct worker_job *first;
 
 	pthread_mutex_lock(lock);
-	oldest = earlier(oldest, earlier(worker->running_since, worker->ended_since));
+	oldest = worker->running_since;
 	first = STAILQ_FIRST(&worker->queue);
 	if (first)
 		oldest = earlier(oldest, first->since_ms);
 	pthread_mutex_unlock(lock);
-	return oldest == INT64_MAX ? 0 : clock_mono_ms() - oldest;
+	return oldest == INT64_MAX ? 0 : clock_waking_ms() - oldest;
 }

@@ -8,6 +8,7 @@
  * batch.
  */
 
+#include "base/err.h"
 #include "io/loop.h"
 
 struct worker;
@@ -25,8 +26,12 @@ STAILQ_HEAD(worker_jobs, worker_job);
  */
 typedef void (*worker_run_fn)(void *context, struct worker_jobs *jobs, size_t count);
 
+/*
+ * NULL and ERR_UNAVAILABLE if this process may have no more threads or descriptors. Work that must
+ * not fail for such a reason has its worker made when the daemon starts.
+ */
 struct worker *worker_new(struct loop *loop, const char *name, size_t max_batch, worker_run_fn run,
-			  void *context);
+			  void *context, struct err *err);
 /*
  * Waits for the job under way, runs the queued jobs, calls every done(), and returns NULL. A worker
  * that may hang without end is abandoned instead, see worker_abandon().
@@ -39,5 +44,8 @@ struct worker *worker_free(struct worker *worker);
 struct worker *worker_abandon(struct worker *worker);
 void worker_submit(struct worker *worker, struct worker_job *job);
 size_t worker_pending(const struct worker *worker); /* submitted, done() not yet called */
-/* the time the oldest of them has waited, 0 if none */
+/*
+ * The time that the oldest job has waited for the thread, 0 if none: a job that has ended waits for
+ * the loop, which may be late, and is no sign of a thread that hangs.
+ */
 int64_t worker_oldest_ms(const struct worker *worker);

@@ -267,7 +267,7 @@ struct clients *clients_new(struct loop *loop, const char *proc_root)
 
 	clients->proc_root = xstrdup(proc_root);
 	STAILQ_INIT(&clients->own);
-	clients->worker = worker_new(loop, "nbd-clients", 16, run_scans, clients);
+	clients->worker = worker_new(loop, "nbd-clients", 16, run_scans, clients, NULL);
 	return clients;
 }
 

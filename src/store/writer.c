@@ -387,7 +387,7 @@ struct writer *writer_new(struct store *store, const char *name, const struct wr
 	};
 	TAILQ_INIT(&writer->returned);
 	TAILQ_INIT(&writer->waiting);
-	writer->worker = worker_new(store->loop, name, WRITER_GROUP_MAX, run, writer);
+	writer->worker = worker_new(store->loop, name, WRITER_GROUP_MAX, run, writer, NULL);
 	if (driver->beats)
 		await_quiet(writer);
 	return writer;

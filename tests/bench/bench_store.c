@@ -265,7 +265,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < backend->sessions; i++) {
 		sessions[i].backend = backend;
 		backend->open(&sessions[i], argv + 4);
-		sessions[i].worker = worker_new(bench.loop, "store", GROUP_MAX, run, &sessions[i]);
+		sessions[i].worker =
+			worker_new(bench.loop, "store", GROUP_MAX, run, &sessions[i], NULL);
 	}
 	measure(sessions, backend->sessions, clients, (int64_t)seconds * 1000);
 	for (size_t i = 0; i < backend->sessions; i++)

@@ -29,7 +29,7 @@ struct http_server_connection {
 
 /* ---- TLS ---- */
 
-static X509 *make_certificate(EVP_PKEY *key)
+static X509 *make_certificate(EVP_PKEY *key, long from_s, long to_s)
 {
 	X509 *certificate = X509_new();
 	X509_NAME *name = X509_get_subject_name(certificate);
@@ -38,8 +38,8 @@ static X509 *make_certificate(EVP_PKEY *key)
 
 	ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
 	X509_set_version(certificate, 2);
-	X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
-	X509_gmtime_adj(X509_getm_notAfter(certificate), 24L * 3600);
+	X509_gmtime_adj(X509_getm_notBefore(certificate), from_s);
+	X509_gmtime_adj(X509_getm_notAfter(certificate), to_s);
 	X509_set_pubkey(certificate, key);
 	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1,
 				   0);
@@ -50,10 +50,10 @@ static X509 *make_certificate(EVP_PKEY *key)
 	return certificate;
 }
 
-static void set_up_tls(struct http_server *server)
+static void set_up_tls(struct http_server *server, long from_s, long to_s)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *certificate = make_certificate(key);
+	X509 *certificate = make_certificate(key, from_s, to_s);
 	SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
 	FILE *file;
 
@@ -89,16 +89,22 @@ static bool send_all(struct http_server_connection *c, const char *bytes, size_t
 	return true;
 }
 
-static bool answer(struct http_server_connection *c, int status, const char *body, size_t length)
+static bool answer_at(struct http_server_connection *c, int status, const char *location,
+		      const char *body, size_t length)
 {
 	char head[512];
 
 	snprintf(head, sizeof(head),
-		 "HTTP/1.1 %d Whatever\r\nDate: " HTTP_SERVER_DATE
+		 "HTTP/1.1 %d Whatever"
 		 "\r\nContent-Type: application/json\r\n"
-		 "Location: /ok\r\nContent-Length: %zu\r\n\r\n",
-		 status, length);
+		 "Location: %s\r\nContent-Length: %zu\r\n\r\n",
+		 status, location, length);
 	return send_all(c, head, strlen(head)) && send_all(c, body, length);
+}
+
+static bool answer(struct http_server_connection *c, int status, const char *body, size_t length)
+{
+	return answer_at(c, status, "/ok", body, length);
 }
 
 /* Head and body into text; false when the client has left. */
@@ -161,6 +167,10 @@ static bool serve(struct http_server_connection *c, const char *path, const char
 		return answer(c, atoi(path + 8), "why", 3);
 	if (str_has_prefix(path, "/redirect"))
 		return answer(c, 302, "", 0);
+	if (str_has_prefix(path, "/moved"))
+		return answer_at(c, 302,
+				 "https://me:topsecret@cloud.example:8443/login?key=topsecret", "",
+				 0);
 	if (str_has_prefix(path, "/large"))
 		return answer(c, 200, memset(large, 'x', sizeof(large)), sizeof(large));
 	if (str_has_prefix(path, "/half")) {
@@ -224,15 +234,12 @@ static void *accept_thread(void *arg)
 	return NULL;
 }
 
-struct http_server *http_server_new(bool tls)
+static struct http_server *serve_on(struct http_server *server)
 {
-	struct http_server *server = xnew(struct http_server);
 	struct sockaddr_in address = { .sin_family = AF_INET,
 				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof(address);
 
-	if (tls)
-		set_up_tls(server);
 	pthread_mutex_init(&server->lock, NULL);
 	sem_init(&server->held, 0, 0);
 	sem_init(&server->gone, 0, 0);
@@ -246,6 +253,19 @@ struct http_server *http_server_new(bool tls)
 	server->port = ntohs(address.sin_port);
 	pthread_create(&server->thread, NULL, accept_thread, server);
 	return server;
+}
+
+struct http_server *http_server_new_valid(long from_s, long to_s)
+{
+	struct http_server *server = xnew(struct http_server);
+
+	set_up_tls(server, from_s, to_s);
+	return serve_on(server);
+}
+
+struct http_server *http_server_new(bool tls)
+{
+	return tls ? http_server_new_valid(-3600, 24L * 3600) : serve_on(xnew(struct http_server));
 }
 
 void http_server_free(struct http_server *server)

@@ -10,6 +10,7 @@
  *   /echo      200, the request's body
  *   /status/N  status N with a short body
  *   /redirect  302 to /ok
+ *   /moved     302 to another server, with a user, a password and a query
  *   /large     200 and 100000 bytes
  *   /half      announces 100 bytes, sends 10 and closes
  *   /nothing   closes without an answer
@@ -22,9 +23,6 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-
-#define HTTP_SERVER_DATE "Sun, 22 Nov 2026 21:50:03 GMT"
-#define HTTP_SERVER_DATE_MS INT64_C(1795384203000)
 
 struct http_server {
 	int port;
@@ -45,4 +43,6 @@ struct http_server {
 };
 
 struct http_server *http_server_new(bool tls);
+/* With TLS; the certificate is valid in this time, in seconds from now. */
+struct http_server *http_server_new_valid(long from_s, long to_s);
 void http_server_free(struct http_server *server);

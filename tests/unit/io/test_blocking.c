@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "io/blocking.h"
+#include "lack.h"
 
 #define TIMEOUT_MS 5000
 #define CALLS 8
@@ -201,6 +202,71 @@ static void one_object_hangs_once(void **state)
 	assert_int_equal(askers[4].err.code, ERR_NONE);
 }
 
+/* Workers exist before there is work; only the place of one that hangs can stay empty. */
+static void without_threads_the_other_slots_go_on(void **state)
+{
+	struct lack lack;
+
+	lack_of_threads(&lack);
+	start(0);
+	start(1);
+	loop_turn(loop);
+	sem_wait(&entered);
+	sem_wait(&entered);
+	let_out(1);
+	run_until(1);
+	advance(TIMEOUT_MS);
+	assert_int_equal(askers[0].err.code, ERR_TIMEOUT);
+	for (int i = 2; i < 5; i++) {
+		start(i);
+		let_out(i);
+	}
+	run_until(5);
+	for (int i = 2; i < 5; i++)
+		assert_int_equal(askers[i].err.code, ERR_NONE);
+	lack_end(&lack);
+	let_out(0);
+	wait_until_idle();
+}
+
+static void a_lack_of_threads_is_an_answer(void **state)
+{
+	struct lack lack;
+
+	blocking_pool_free(pool);
+	make_pool(1, false);
+	start(0);
+	loop_turn(loop);
+	sem_wait(&entered);
+	advance(TIMEOUT_MS);
+	lack_of_threads(&lack);
+	start(1);
+	run_until(2);
+	assert_int_equal(askers[1].err.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(askers[1].err.text, "thread test cannot be started"));
+	lack_end(&lack);
+	start(2);
+	let_out(2);
+	run_until(3);
+	assert_int_equal(askers[2].err.code, ERR_NONE);
+	let_out(0);
+	wait_until_idle();
+}
+
+static void a_pool_that_began_without_threads(void **state)
+{
+	struct lack lack;
+
+	blocking_pool_free(pool);
+	lack_of_threads(&lack);
+	make_pool(1, false);
+	lack_end(&lack);
+	start(0);
+	let_out(0);
+	run_until(1);
+	assert_int_equal(askers[0].err.code, ERR_NONE);
+}
+
 static void cancelled_ones_are_silent(void **state)
 {
 	start(0);
@@ -234,9 +300,10 @@ int main(void)
 {
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(two_run_side_by_side),    TEST(what_hangs_is_given_up),
-		TEST(one_object_hangs_once),   TEST(cancelled_ones_are_silent),
-		TEST(an_end_waits_for_nobody),
+		TEST(two_run_side_by_side),           TEST(what_hangs_is_given_up),
+		TEST(one_object_hangs_once),          TEST(cancelled_ones_are_silent),
+		TEST(an_end_waits_for_nobody),        TEST(without_threads_the_other_slots_go_on),
+		TEST(a_lack_of_threads_is_an_answer), TEST(a_pool_that_began_without_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

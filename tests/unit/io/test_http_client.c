@@ -28,11 +28,11 @@ struct result {
 	int count;
 	int status;
 	bool sent;
-	int64_t date_ms;
 	struct err err;
 	char *body;
 	size_t body_length;
 	char content_type[64];
+	char redirect[128];
 	struct http_call *cancel; /* to be cancelled by done() */
 	struct result *start;     /* to be started by done() */
 	bool keep_running;
@@ -42,7 +42,9 @@ static struct http_client *client_with(const char *ca_file)
 {
 	struct http_client_options options = { .max_parallel = MAX_PARALLEL,
 					       .ca_file = ca_file,
-					       .user_agent = "test/1" };
+					       .user_agent = "test/1",
+					       .url_setting = "test.url",
+					       .ca_setting = "test.ca_file" };
 
 	return http_client_new(loop, &options);
 }
@@ -80,12 +82,12 @@ static void on_done(void *arg, const struct http_response *response)
 	result->count++;
 	result->status = response->status;
 	result->sent = response->sent;
-	result->date_ms = response->date_ms;
 	result->err = response->err;
 	result->body_length = response->body_length;
 	result->body = xmalloc(response->body_length + 1);
 	memcpy(result->body, response->body, response->body_length + 1);
 	snprintf(result->content_type, sizeof(result->content_type), "%s", response->content_type);
+	snprintf(result->redirect, sizeof(result->redirect), "%s", response->redirect);
 	if (result->cancel)
 		http_call_cancel(result->cancel);
 	if (result->start)
@@ -144,6 +146,11 @@ static void results_clear(struct result (*results)[MAX_PARALLEL])
 		result_clear(&(*results)[i]);
 }
 
+static void assert_says(const struct result *result, const char *words)
+{
+	assert_non_null(strstr(result->err.text, words));
+}
+
 static void assert_failed(const struct result *result, enum err_code code, bool sent)
 {
 	assert_int_equal(result->status, 0);
@@ -173,7 +180,6 @@ static void answers_arrive_whole(void **state)
 	assert_string_equal(result.body, "hello");
 	assert_int_equal(result.body_length, 5);
 	assert_string_equal(result.content_type, "application/json");
-	assert_true(result.date_ms == HTTP_SERVER_DATE_MS);
 	assert_int_equal(http_client_active(client), 0);
 	assert_true(str_has_prefix(server->last_request, "GET /ok HTTP/1.1\r\n"));
 	assert_non_null(strstr(server->last_request, "\r\nUser-Agent: test/1\r\n"));
@@ -410,13 +416,16 @@ static void certificates_are_checked(void **state)
 	start_request((struct http_request){ .url = url }, &unknown);
 	finish(&unknown);
 	assert_failed(&unknown, ERR_UNAVAILABLE, false);
-	assert_non_null(strstr(unknown.err.text, "certificate"));
+	assert_says(&unknown, "its certificate is signed by an authority that is not trusted here");
+	assert_says(&unknown, "a file that test.ca_file names");
 	client = http_client_free(client);
 
 	client = client_with(server->ca_file);
 	start_request((struct http_request){ .url = other_name }, &other);
 	finish(&other);
-	assert_int_equal(other.err.code, ERR_UNAVAILABLE); /* the certificate is for 127.0.0.1 */
+	assert_int_equal(other.err.code, ERR_UNAVAILABLE);
+	assert_says(&other, "its certificate is for another name than localhost; use a name that "
+			    "stands in the certificate in test.url");
 	assert_false(other.sent);
 	assert_int_equal(server->requests, 0);
 
@@ -425,6 +434,66 @@ static void certificates_are_checked(void **state)
 	assert_int_equal(known.status, 200);
 	assert_string_equal(known.body, "hello");
 	assert_int_equal(server->requests, 1);
+}
+
+static void get_with_validity(long from_s, long to_s, struct result *result)
+{
+	_cleanup_free_ char *url = NULL;
+
+	loop = loop_new();
+	server = http_server_new_valid(from_s, to_s);
+	client = client_with(server->ca_file);
+	url = url_of("https", server->port, "/ok");
+	start_request((struct http_request){ .url = url }, result);
+	finish(result);
+	assert_failed(result, ERR_UNAVAILABLE, false);
+}
+
+static void an_expired_certificate(void **state)
+{
+	_cleanup_result_ struct result result = { 0 };
+
+	get_with_validity(-7200, -3600, &result);
+	assert_says(&result,
+		    "its certificate has expired; renew it, or set this machine's clock if ");
+}
+
+static void a_certificate_of_the_future(void **state)
+{
+	_cleanup_result_ struct result result = { 0 };
+
+	get_with_validity(3600, 7200, &result);
+	assert_says(&result, "its certificate is not valid yet: this machine's clock says 20");
+}
+
+static void a_file_without_authorities(void **state)
+{
+	_cleanup_free_ char *url = url_of("https", server->port, "/ok");
+	_cleanup_result_ struct result result = { 0 };
+
+	client = client_with("/dev/null");
+	start_request((struct http_request){ .url = url }, &result);
+	finish(&result);
+	assert_failed(&result, ERR_UNAVAILABLE, false);
+	assert_says(&result, "there are no CA certificates in /dev/null");
+}
+
+/* ---- redirects ---- */
+
+static void a_redirect_says_where_to(void **state)
+{
+	_cleanup_free_ char *url = url_of("http", server->port, "/moved/api");
+	_cleanup_result_ struct result moved = { 0 }, here = { 0 }, none = { 0 };
+
+	start_request((struct http_request){ .url = url }, &moved);
+	finish(&moved);
+	assert_int_equal(moved.status, 302);
+	assert_string_equal(moved.redirect, "https://cloud.example:8443/moved/api");
+	get("/redirect", &here);
+	assert_string_equal(here.redirect, "");
+	get("/ok", &none);
+	assert_string_equal(none.redirect, "");
+	assert_int_equal(server->requests, 3);
 }
 
 /* ---- cancelling and waiting ---- */
@@ -648,6 +717,10 @@ int main(void)
 		T(addresses_that_are_not_http),
 		T(tls_to_a_server_that_has_none),
 		cmocka_unit_test_setup_teardown(certificates_are_checked, setup_tls, teardown),
+		cmocka_unit_test_teardown(an_expired_certificate, teardown),
+		cmocka_unit_test_teardown(a_certificate_of_the_future, teardown),
+		cmocka_unit_test_setup_teardown(a_file_without_authorities, setup_tls, teardown),
+		T(a_redirect_says_where_to),
 		T(cancelled_in_flight),
 		T(cancelled_at_once_and_while_waiting),
 		T(cancelling_makes_room),

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Order of tasks and timers within and across turns, with the clock turned by hand; and one run in
- * real time. */
+/* Order of tasks and timers within and across turns, with the clock turned by hand; and runs in
+ * real time, among them turns that come late. */
 #include "unit.h"
 
 #include <event2/event.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "io/loop.h"
@@ -410,6 +412,81 @@ static void waits_for_timers_and_events(void **state)
 	close(ends[1]);
 }
 
+/* ---- late turns, in real time ---- */
+
+#define BLOCKED_MS 600
+#define DEADLINE_MS 200
+#define TIMER_MS 50
+
+static void block(struct loop_task *task)
+{
+	const struct timespec pause = { .tv_nsec = BLOCKED_MS * INT64_C(1000000) };
+
+	tell('b');
+	nanosleep(&pause, NULL);
+}
+
+static struct letter_timer *met_by_event;
+
+static void on_met(evutil_socket_t fd, short what, void *arg)
+{
+	tell('e');
+	if (met_by_event)
+		loop_timer_clear(loop, &met_by_event->timer);
+}
+
+static void stop(struct loop_timer *timer)
+{
+	tell('.');
+	loop_stop(loop);
+}
+
+/* The loop is kept from running until after the deadline; the awaited byte has come meanwhile. */
+static void run_blocked(struct letter_timer *deadline, bool is_met)
+{
+	struct letter_timer timer = LETTER_TIMER('t');
+	struct loop_task blocker = { .run = block };
+	struct loop_timer end = { .fire = stop };
+	struct event *event;
+	int ends[2];
+
+	met_by_event = is_met ? deadline : NULL;
+	assert_int_equal(pipe(ends), 0);
+	event = event_new(loop_base(loop), ends[0], EV_READ, on_met, NULL);
+	event_add(event, NULL);
+	loop_deadline_set(loop, &deadline->timer, DEADLINE_MS);
+	loop_timer_set(loop, &timer.timer, TIMER_MS);
+	loop_timer_set(loop, &end, BLOCKED_MS + DEADLINE_MS);
+	loop_task_queue(loop, &blocker);
+	assert_int_equal(write(ends[1], "x", 1), 1);
+	loop_run(loop);
+	loop_timer_clear(loop, &deadline->timer);
+	event_free(event);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void a_late_turn_takes_the_events_first(void **state)
+{
+	struct letter_timer deadline = LETTER_TIMER('d');
+
+	run_blocked(&deadline, true);
+	assert_story("bet.");
+}
+
+static void a_deadline_has_the_time_that_was_left(void **state)
+{
+	struct letter_timer deadline = LETTER_TIMER('d');
+	int64_t missed_ms = clock_missed_ms();
+
+	assert_int_equal(loop_lateness(loop).count, 0);
+	run_blocked(&deadline, false);
+	assert_story("betd.");
+	assert_true(loop_lateness(loop).count > 0);
+	/* Late from the first timer on. */
+	assert_true(clock_missed_ms() - missed_ms >= BLOCKED_MS - TIMER_MS - 5);
+}
+
 static void on_always_writable(evutil_socket_t fd, short what, void *arg)
 {
 	tell('w');
@@ -438,6 +515,10 @@ static void endless_events_leave_room_for_tasks(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 RUN_TESTS(cmocka_unit_test_setup_teardown(waits_for_timers_and_events, setup_real_time, teardown),
+	  cmocka_unit_test_setup_teardown(a_late_turn_takes_the_events_first, setup_real_time,
+					  teardown),
+	  cmocka_unit_test_setup_teardown(a_deadline_has_the_time_that_was_left, setup_real_time,
+					  teardown),
 	  T(tasks_run_once_in_order), T(what_a_task_queues_waits_for_the_next_turn),
 	  T(tasks_cancel_each_other), T(timers_follow_the_clock),
 	  T(due_together_fire_as_they_were_set), T(timers_move_and_clear),

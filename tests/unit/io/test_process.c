@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "io/process.h"
+#include "lack.h"
 #include "tree.h"
 
 static struct loop *loop;
@@ -87,6 +88,26 @@ static void the_end_is_told_with_the_last_words(void **state)
 static void a_long_line_is_cut(void **state)
 {
 	assert_ends("printf '%0512d%s' 0 rest; exit 1", "", "ended with status 1: rest");
+}
+
+/* It may not go on unwatched: its end would never be told. */
+static void a_program_that_cannot_be_watched_is_ended(void **state)
+{
+	const char *const argv[] = { "/bin/sh", "-c", "exec sleep 1000", NULL };
+	struct err err = { 0 };
+	struct lack lack;
+
+	for (int left = 0; left < 3; left++) {
+		err_clear(&err);
+		lack_of_descriptors(&lack, left);
+		assert_null(process_start(loop, argv, on_ended, NULL, &err));
+		lack_end(&lack);
+		assert_int_equal(err.code, ERR_UNAVAILABLE);
+		assert_non_null(strstr(err.text, "Too many open files"));
+	}
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+	assert_string_equal(end, "");
 }
 
 static void a_program_that_is_asked_to_end_does(void **state)
@@ -286,10 +307,10 @@ static void a_flood_of_words_does_not_fill_the_log(void **state)
 #define T(NAME) cmocka_unit_test_setup_teardown(NAME, set_up, tear_down)
 /* A test clock stays to the end of the program: its test is the last one. */
 RUN_TESTS(T(the_end_is_told_with_the_last_words), T(a_long_line_is_cut),
-	  T(a_program_that_is_asked_to_end_does), T(free_ends_the_program),
-	  T(a_forgotten_program_goes_on), T(an_adopted_program_is_seen_to_end),
-	  T(a_program_that_is_gone_is_not_adopted), T(a_program_starts_with_nothing_of_ours),
-	  T(a_program_that_is_not_there_does_not_start), T(a_flood_of_words_does_not_fill_the_log),
-	  T(a_program_is_found_in_the_path),
+	  T(a_program_that_cannot_be_watched_is_ended), T(a_program_that_is_asked_to_end_does),
+	  T(free_ends_the_program), T(a_forgotten_program_goes_on),
+	  T(an_adopted_program_is_seen_to_end), T(a_program_that_is_gone_is_not_adopted),
+	  T(a_program_starts_with_nothing_of_ours), T(a_program_that_is_not_there_does_not_start),
+	  T(a_flood_of_words_does_not_fill_the_log), T(a_program_is_found_in_the_path),
 	  cmocka_unit_test_setup_teardown(a_program_that_does_not_end_is_killed, set_up_test_time,
 					  tear_down))
