@@ -57,7 +57,7 @@ void env_init(struct env *env, struct loop *loop, const struct core_options *opt
 	};
 	options_copy(&env->options, options);
 	read_boot_id(env);
-	env->prober = prober_new(loop, options->probe_ms);
+	env->prober = prober_new(loop, options->probe_ms, "device.probe_timeout");
 	env->usage_checker = usage_checker_new(loop, &usage);
 	/* A flush of a disk and of the devices on it ends before the step's own deadline, so that a
 	 * forced operation can go on. */

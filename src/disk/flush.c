@@ -19,8 +19,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 
+#include "disk/attribute.h"
 #include "disk/usage_stack.h"
 #include "io/blocking.h"
 
@@ -32,6 +34,8 @@ struct task {
 
 struct flush {
 	struct blocking_call call;
+	struct flusher *flusher;
+	char *disk; /* the kernel's name, for sysfs */
 	flush_done_fn done;
 	void *arg;
 };
@@ -104,15 +108,38 @@ static void task_free(void *work)
 
 /* ---- the loop's side ---- */
 
+/* The kernel counts the requests that the disk has not answered. */
+static void add_last_seen(const struct flush *flush, struct err *err)
+{
+	_cleanup_free_ char *folder =
+		xasprintf("%s/block/%s", flush->flusher->options.sysfs_root, flush->disk);
+	_cleanup_free_ char *inflight = attribute_read(AT_FDCWD, folder, "inflight");
+	_cleanup_free_ char *text = xstrdup(err->text);
+	unsigned reads, writes;
+
+	if (inflight && sscanf(inflight, "%u %u", &reads, &writes) == 2)
+		err_set(err, err->code, "%s; last seen: %u reads and %u writes under way on %s",
+			text, reads, writes, flush->disk);
+}
+
+static void flush_free(struct flush *flush)
+{
+	free(flush->disk);
+	free(flush);
+}
+
 static void on_flushed(struct blocking_call *call, void *work, const struct err *err)
 {
 	struct flush *flush = container_of(call, struct flush, call);
 	const struct task *task = work;
 	flush_done_fn done = flush->done;
 	void *arg = flush->arg;
+	struct err result = task ? task->err : *err;
 
-	free(flush);
-	done(arg, task ? &task->err : err);
+	if (result.code == ERR_TIMEOUT)
+		add_last_seen(flush, &result);
+	flush_free(flush);
+	done(arg, &result);
 }
 
 struct flusher *flusher_new(struct loop *loop, const struct usage_options *options)
@@ -122,6 +149,7 @@ struct flusher *flusher_new(struct loop *loop, const struct usage_options *optio
 		.at_once = FLUSH_AT_ONCE,
 		.hung_max = FLUSH_STUCK_MAX,
 		.timeout_ms = options->timeout_ms,
+		.setting = options->setting,
 		.run = task_run,
 		.free_work = task_free,
 	};
@@ -155,8 +183,11 @@ static struct flush *start(struct flusher *flusher, struct task *task, const cha
 			   const char *object, flush_done_fn done, void *arg)
 {
 	struct flush *flush = xnew(struct flush);
+	const char *slash = strrchr(object, '/');
 
 	assert(done);
+	flush->flusher = flusher;
+	flush->disk = xstrdup(slash ? slash + 1 : object);
 	flush->done = done;
 	flush->arg = arg;
 	flush->call.done = on_flushed;
@@ -186,5 +217,5 @@ struct flush *flush_upper_start(struct flusher *flusher, const char *name, flush
 void flush_cancel(struct flush *flush)
 {
 	blocking_cancel(&flush->call);
-	free(flush);
+	flush_free(flush);
 }

@@ -123,13 +123,14 @@ static void on_probed(struct blocking_call *call, void *work, const struct err *
 	done(arg, task ? &task->result : &nothing);
 }
 
-struct prober *prober_new(struct loop *loop, int64_t timeout_ms)
+struct prober *prober_new(struct loop *loop, int64_t timeout_ms, const char *setting)
 {
 	const struct blocking_options options = {
 		.name = "probe",
 		.at_once = 1,
 		.hung_max = PROBE_STUCK_MAX,
 		.timeout_ms = timeout_ms,
+		.setting = setting,
 		.run = task_run,
 		.free_work = task_free,
 	};

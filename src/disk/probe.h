@@ -25,7 +25,7 @@ struct probe_result {
 };
 typedef void (*probe_done_fn)(void *arg, const struct probe_result *result);
 
-struct prober *prober_new(struct loop *loop, int64_t timeout_ms);
+struct prober *prober_new(struct loop *loop, int64_t timeout_ms, const char *setting);
 struct prober *prober_free(struct prober *prober); /* pending probes are dropped; returns NULL */
 struct probe *probe_start(struct prober *prober, const char *path, probe_done_fn done, void *arg);
 void probe_cancel(struct probe *probe); /* not from inside done */

@@ -443,7 +443,7 @@ int sysblock_scan(struct sysblock *sysblock, struct err *err)
 	sysblock->scanning = true;
 	sysblock->health.scans++;
 	ok = sysblock->health.ok = list_directory(sysblock, &trouble) == 0;
-	snprintf(sysblock->health.reason, sizeof(sysblock->health.reason), "%.255s", trouble.text);
+	memcpy(sysblock->health.reason, trouble.text, sizeof(sysblock->health.reason));
 	if (ok) {
 		merge(sysblock);
 		look_around(sysblock);
@@ -473,9 +473,31 @@ void sysblock_wake(struct sysblock *sysblock)
 		loop_timer_set(sysblock->loop, &sysblock->tick, delay_ms);
 }
 
+void sysblock_ask_identities(struct sysblock *sysblock)
+{
+	bool is_anything_asked = false;
+
+	for (size_t i = 0; i < sysblock->entry_count; i++) {
+		struct entry *entry = sysblock->entries[i];
+
+		if (entry->state != ENTRY_LISTED || entry->device.has_identity ||
+		    !identity_can_have(entry->device.bus))
+			continue;
+		/* The time in which the disk is held back is over, so one read settles it again. */
+		entry->settled = false;
+		is_anything_asked = true;
+	}
+	if (is_anything_asked)
+		sysblock_wake(sysblock);
+}
+
 static void on_block_event(void *arg)
 {
-	sysblock_wake(arg);
+	struct sysblock *sysblock = arg;
+
+	sysblock_wake(sysblock);
+	if (sysblock->listener.stirred)
+		sysblock->listener.stirred(sysblock->listener.arg);
 }
 
 /* ---- life ---- */

@@ -12,9 +12,10 @@
  *
  * A disk whose bus can give an identity, but which has not given it yet, is held back for
  * SYSBLOCK_HELD_MS and read again in each scan (SYSBLOCK_SETTLE_MS apart, or sooner) before it is
- * taken for a disk without identity: an added() device has its final identity. Disks that the first
- * scan finds are the exception: they are listed at once, and if such a disk gives its identity in
- * that time, it is removed() and added() again, now with its identity and the same `seen`.
+ * taken for a disk without identity. Disks that the first scan finds are the exception: they are
+ * listed at once, and if such a disk gives its identity in that time, it is removed() and added()
+ * again, now with its identity and the same `seen`. Later, a disk without identity is read again
+ * only if sysblock_ask_identities() asks for that. An identity is final.
  *
  * A new inode under an old name or another diskseq is another disk: removed() and added(). All
  * callbacks of a scan come at its end, first those for removed disks, then for changed sizes, then
@@ -47,6 +48,8 @@ struct sysblock_listener {
 	void (*added)(void *arg, const struct device *device);
 	void (*removed)(void *arg, const struct device *device);
 	void (*resized)(void *arg, const struct device *device, uint64_t old_size);
+	/* The kernel has sent an event about a block device of any kind. Never during a scan. */
+	void (*stirred)(void *arg);
 };
 
 /* Makes the first scan before it returns (callbacks are not called for it). */
@@ -58,6 +61,12 @@ struct sysblock *sysblock_close(struct sysblock *sysblock); /* returns NULL, tak
 int sysblock_scan(struct sysblock *sysblock, struct err *err);
 /* Brings the next scan forward; several calls close together make one scan. */
 void sysblock_wake(struct sysblock *sysblock);
+/*
+ * For an operation that waits for a disk: the next scan, brought forward, asks the listed disks
+ * that gave no identity once more, since a disk may be slow to tell it. A disk that gives its
+ * identity then is removed() and added() again, with the same `seen`.
+ */
+void sysblock_ask_identities(struct sysblock *sysblock);
 
 size_t sysblock_count(const struct sysblock *sysblock);
 /*
@@ -84,7 +93,7 @@ uint64_t sysblock_last_seen(const struct sysblock *sysblock);
 struct sysblock_health {
 	bool ok;
 	bool uevents; /* a uevent socket is open */
-	char reason[256];
+	char reason[ERR_TEXT_SIZE];
 	uint64_t scans;
 	uint64_t changes; /* devices that came, went or changed size */
 };

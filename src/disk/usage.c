@@ -10,6 +10,8 @@
  */
 
 #include <assert.h>
+#include <pthread.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "disk/usage_scan.h"
@@ -22,7 +24,7 @@ struct usage_check {
 	TAILQ_ENTRY(usage_check) entry;
 	struct usage_checker *checker;
 	struct loop_timer again; /* set between two scans, when call is not begun */
-	int64_t since_ms;        /* clock_mono_ms() */
+	int64_t since_ms;        /* clock_waking_ms() */
 	char *name, *map_uuid;
 	struct usage_ignore ignore; /* its map_uuid is the one above */
 	usage_done_fn done;
@@ -38,9 +40,26 @@ struct usage_checker {
 
 /* ---- the thread ---- */
 
+/*
+ * A thread with a table of descriptors of its own, in which only the standard streams are open: the
+ * daemon's connections cannot use it up. Without the table (a kernel before 5.9) the scan shares
+ * the daemon's.
+ */
+static void *scan_apart(void *work)
+{
+	close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_UNSHARE);
+	usage_scan(work);
+	return NULL;
+}
+
 static void scan_run(void *work)
 {
-	usage_scan(work);
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, scan_apart, work) == 0)
+		pthread_join(thread, NULL);
+	else
+		usage_scan(work);
 }
 
 static void scan_free(void *work)
@@ -89,10 +108,10 @@ static void on_scanned(struct blocking_call *call, void *work, const struct err 
 {
 	struct usage_check *check = container_of(call, struct usage_check, call);
 	const struct usage_report *report = work;
-	struct usage_result result = { .err = *err, .what = "" };
+	struct usage_result result = { .err = *err, .what = "", .left_out = "" };
 
 	if (report && report->kind == USAGE_HELD && report->passing &&
-	    clock_mono_ms() - check->since_ms < USAGE_PATIENCE_MS) {
+	    clock_waking_ms() - check->since_ms < USAGE_PATIENCE_MS) {
 		loop_timer_set(check->checker->loop, &check->again, SCAN_AGAIN_MS);
 		return;
 	}
@@ -102,6 +121,7 @@ static void on_scanned(struct blocking_call *call, void *work, const struct err 
 		result.only_open = report->only_open;
 		result.beside = report->beside;
 		result.what = str_or(report->what.data, "");
+		result.left_out = str_or(report->left_out.data, "");
 	}
 	answer(check, &result);
 }
@@ -113,6 +133,7 @@ struct usage_checker *usage_checker_new(struct loop *loop, const struct usage_op
 		.at_once = 1,
 		.hung_max = USAGE_STUCK_MAX,
 		.timeout_ms = options->timeout_ms,
+		.setting = options->setting,
 		.run = scan_run,
 		.free_work = scan_free,
 	};
@@ -154,10 +175,11 @@ struct usage_check *usage_check_start(struct usage_checker *checker, const char 
 	check->call.done = on_scanned;
 	check->checker = checker;
 	check->again.fire = on_again;
-	check->since_ms = clock_mono_ms();
+	check->since_ms = clock_waking_ms();
 	check->name = xstrdup(name);
 	check->map_uuid = xstrdup(ignore->map_uuid);
-	check->ignore = (struct usage_ignore){ .map_uuid = check->map_uuid, .pid = ignore->pid };
+	check->ignore = *ignore;
+	check->ignore.map_uuid = check->map_uuid;
 	check->done = done;
 	check->arg = arg;
 	TAILQ_INSERT_TAIL(&checker->checks, check, entry);

@@ -14,6 +14,19 @@
 #include "base/err.h"
 #include "io/loop.h"
 
+/*
+ * No user of the machine can make the users unknown: device numbers decide, and not names that any
+ * user may choose; the scan has a table of descriptors of its own, which the daemon's connections
+ * cannot fill; and the lists that a user can make long are read up to these bounds.
+ */
+#define USAGE_OTHER_MOUNTS_MIB 64 /* mounts in other namespaces; the claim covers the others */
+/*
+ * Open files that are looked at: of one process, and of all processes of a user together, each of
+ * which costs as much as some open files. The second bound does not hold for root. A user who has
+ * more can hide only that user's own use of a disk.
+ */
+#define USAGE_DESCRIPTORS_MAX 65536
+
 struct usage_checker;
 struct usage_check;
 
@@ -30,6 +43,7 @@ struct usage_options {
 	const char *sysfs_root; /* "/sys" */
 	const char *dev_root;   /* "/dev" */
 	int64_t timeout_ms;     /* for one scan */
+	const char *setting;    /* as blocking_options.setting */
 };
 
 /* Our own users of the disk, which do not count. */
@@ -37,6 +51,9 @@ struct usage_ignore {
 	/* of our own map in device mapper: the map does not count, its users do. NULL: none */
 	const char *map_uuid;
 	int pid; /* the NBD engine's process, whose open files do not count; 0: none */
+	/* programs that only have the disk open do not count; a program that has claimed the disk
+	 * counts */
+	bool openers;
 };
 
 struct usage_result {
@@ -46,7 +63,9 @@ struct usage_result {
 	bool only_open; /* nothing but open descriptors */
 	/* some users reach the disk beside our own map, and would not wait with the map */
 	bool beside;
-	const char *what; /* "mounted at /mnt/x, held by dm-3"; valid during the callback */
+	const char *what; /* "mounted at /mnt/x, held by mpatha"; valid during the callback */
+	/* "the open files of user 1000 behind the first 65536", "": nothing; likewise */
+	const char *left_out;
 };
 typedef void (*usage_done_fn)(void *arg, const struct usage_result *result);
 

@@ -3,11 +3,20 @@
 /*
  * Mounts and swap.
  *
- * A mount is compared with every node of the pile by device number, and by name for file systems
- * with numbers of their own (btrfs). Each mount namespace has a list of its own, and a mount in one
- * of them need not be seen in another: a container's file system, or one that a service with
- * private mounts has kept after it was unmounted everywhere else. So one process of each namespace
- * is asked. Most namespaces are copies of ours; a mount that both show is reported once.
+ * A mount is compared with every node of the pile by device number, which is the kernel's word. The
+ * source of a mount is not: any user may mount a tmpfs named "/dev/vdb" in a namespace of their
+ * own. The exception is btrfs, whose mounts have numbers of their own and whose source the kernel
+ * writes; no user namespace can mount it, and sysfs must call the node a member of a mounted btrfs.
+ *
+ * Each mount namespace has a list of its own, and a mount in one of them need not be seen in
+ * another: a container's file system, or one that a service with private mounts has kept after it
+ * was unmounted everywhere else. So one process of each namespace is asked. Most namespaces are
+ * copies of ours; a mount that both show is reported once.
+ *
+ * A user can fill a namespace with mounts, and make many namespaces. So the lists are read in
+ * pieces, ours and the first process's to their end, and the others until OTHERS_BYTES_MAX and
+ * NAMESPACES_MAX. They only tell where a disk is mounted. Whether it is mounted tells the claim,
+ * which the kernel refuses while any namespace has the disk mounted (usage_open.c).
  *
  * The root file system is found the same way, as a mount at "/" on one of the nodes, in our
  * namespace and in that of the first process. The root of another namespace is the root of a
@@ -22,7 +31,9 @@
 #include "disk/usage_mounts.h"
 #include "disk/usage_open.h"
 
-#define MOUNTS_BYTES_MAX (16 << 20)
+#define OTHERS_BYTES_MAX (USAGE_OTHER_MOUNTS_MIB << 20) /* of all other namespaces together */
+#define PIECE_BYTES (128 << 10)
+#define LINE_BYTES (64 << 10) /* of a line that is longer, the begin is read */
 #define SWAPS_BYTES_MAX (1 << 20)
 #define NAMESPACES_MAX 4096
 #define MOUNTS_KNOWN_MAX 256 /* of the disk; further mounts may be reported more than once */
@@ -38,7 +49,10 @@ struct mounts {
 	size_t namespace_count;
 	struct known_mount known[MOUNTS_KNOWN_MAX];
 	size_t known_count;
-	int pid; /* whose list is read; 0: ours */
+	int pid;           /* whose list is read; 0: ours */
+	size_t bytes_left; /* of OTHERS_BYTES_MAX */
+	char *piece;       /* PIECE_BYTES */
+	char *line;        /* LINE_BYTES + 1 */
 };
 
 /* Decodes \040 and the like; keeps the escaped text if the decoded text is not fit for people. */
@@ -107,14 +121,20 @@ static void add_mount(struct mounts *mounts, size_t node, const char *mount_poin
 		  mounts->pid, process);
 }
 
-static void check_mount(struct mounts *mounts, const char *number, const char *source,
-			const char *mount_point)
+static bool is_mount_of(const struct usage_node *node, const char *number, const char *type,
+			const char *source)
+{
+	return streq(number, node->number) ||
+	       (node->is_btrfs && streq(type, "btrfs") && usage_is_path_of(node, source));
+}
+
+static void check_mount(struct mounts *mounts, const char *number, const char *type,
+			const char *source, const char *mount_point)
 {
 	const struct usage_report *report = mounts->report;
 
 	for (size_t i = 0; i < report->node_count; i++) {
-		if (streq(number, report->nodes[i].number) ||
-		    usage_is_path_of(&report->nodes[i], source)) {
+		if (is_mount_of(&report->nodes[i], number, type, source)) {
 			add_mount(mounts, i, mount_point);
 			return;
 		}
@@ -123,39 +143,77 @@ static void check_mount(struct mounts *mounts, const char *number, const char *s
 
 /*
  * "26 1 254:0 / /mnt/a\040b rw,relatime shared:1 - ext4 /dev/vda rw": the optional fields end at
- * the "-".
+ * the "-". A path may be so long that the line ends before them.
  */
-static int read_mount(struct mounts *mounts, char *line)
+static int read_mount(struct mounts *mounts)
 {
-	char *fields[6], *save = NULL, *word = strtok_r(line, " ", &save);
-	char mount_point[4096], source[4096];
+	char *fields[6] = { NULL }, *save = NULL, *word = strtok_r(mounts->line, " ", &save);
+	char mount_point[4096], source[4096], *type;
 	struct usage_report *report = mounts->report;
 	size_t count = 0;
 
 	for (; word && count < ARRAY_SIZE(fields); word = strtok_r(NULL, " ", &save))
 		fields[count++] = word;
-	while (word && !streq(word, "-"))
-		word = strtok_r(NULL, " ", &save);
-	/* word is the "-"; the type and the source, which may be empty, follow. */
-	if (!word || !strtok_r(NULL, " ", &save))
+	if (count < 3)
 		return err_set(
 			&report->err, ERR_INTERNAL,
 			"the users of %s cannot be found: mountinfo has a line that makes no sense",
 			report->name);
-	unescape(fields[4], mount_point, sizeof(mount_point));
-	unescape(str_or(strtok_r(NULL, " ", &save), ""), source, sizeof(source));
-	check_mount(mounts, fields[2], source, mount_point);
+	while (word && !streq(word, "-"))
+		word = strtok_r(NULL, " ", &save);
+	type = word ? strtok_r(NULL, " ", &save) : NULL;
+	unescape(str_or(fields[4], "a long path"), mount_point, sizeof(mount_point));
+	/* The source may be empty. */
+	unescape(type ? str_or(strtok_r(NULL, " ", &save), "") : "", source, sizeof(source));
+	check_mount(mounts, fields[2], str_or(type, ""), source, mount_point);
 	return 0;
 }
 
-static int read_mounts(struct mounts *mounts, char *text)
+/* Takes the lines that end in this piece of a list; *length is that of the line so far. */
+static int take_piece(struct mounts *mounts, size_t *length, const char *piece, size_t size)
 {
-	char *save = NULL;
+	while (size > 0) {
+		const char *end = memchr(piece, '\n', size);
+		size_t part = end ? (size_t)(end - piece) : size;
+		size_t room = LINE_BYTES - *length;
 
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		if (read_mount(mounts, line) < 0)
+		memcpy(mounts->line + *length, piece, part < room ? part : room);
+		*length += part < room ? part : room;
+		if (!end)
+			return 0;
+		mounts->line[*length] = '\0';
+		*length = 0;
+		if (read_mount(mounts) < 0)
 			return -1;
+		piece += part + 1;
+		size -= part + 1;
 	}
+	return 0;
+}
+
+/* 0: at its end, or the bound for other namespaces is reached. -1 and errno: it cannot be read. -2:
+ * the report has the error. */
+static int read_list(struct mounts *mounts, const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	size_t length = 0;
+	ssize_t got;
+
+	if (fd < 0)
+		return -1;
+	while (mounts->pid <= 1 || mounts->bytes_left > 0) {
+		got = read(fd, mounts->piece, PIECE_BYTES);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return (int)got;
+		if (take_piece(mounts, &length, mounts->piece, (size_t)got) < 0)
+			return -2;
+		if (mounts->pid > 1)
+			mounts->bytes_left -=
+				(size_t)got < mounts->bytes_left ? (size_t)got : mounts->bytes_left;
+	}
+	mounts->report->mounts_unread = true;
 	return 0;
 }
 
@@ -188,13 +246,14 @@ static int scan_own_namespace(struct mounts *mounts)
 {
 	_cleanup_free_ char *folder = xasprintf("%s/self", mounts->report->proc_root);
 	_cleanup_free_ char *path = xasprintf("%s/mountinfo", folder);
-	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, MOUNTS_BYTES_MAX, NULL);
-	uint64_t namespace = text ? namespace_of(folder) : 0;
+	uint64_t namespace = namespace_of(folder);
+	int r;
 
 	if (!namespace)
-		return usage_cannot_read(mounts->report, text ? folder : path);
+		return usage_cannot_read(mounts->report, folder);
 	mounts->namespaces[mounts->namespace_count++] = namespace;
-	return read_mounts(mounts, text);
+	r = read_list(mounts, path);
+	return r == -1 ? usage_cannot_read(mounts->report, path) : r;
 }
 
 /*
@@ -205,19 +264,23 @@ static int scan_namespace_of(struct mounts *mounts, int pid)
 {
 	_cleanup_free_ char *folder = xasprintf("%s/%d", mounts->report->proc_root, pid);
 	_cleanup_free_ char *path = xasprintf("%s/mountinfo", folder);
-	_cleanup_free_ char *text = NULL;
 	uint64_t namespace = namespace_of(folder);
+	int r;
 
-	if (!namespace || has_seen(mounts, namespace))
+	if (!namespace)
+		return usage_is_shortage(errno) ? usage_cannot_read(mounts->report, folder) : 0;
+	if (has_seen(mounts, namespace))
 		return 0;
-	text = read_file_at(AT_FDCWD, path, MOUNTS_BYTES_MAX, NULL);
-	if (!text)
-		return errno == EFBIG ? usage_cannot_read(mounts->report, path) : 0;
-	if (mounts->namespace_count == NAMESPACES_MAX)
-		return usage_too_many(mounts->report, "there are too many mount namespaces");
-	mounts->namespaces[mounts->namespace_count++] = namespace;
+	if (mounts->namespace_count == NAMESPACES_MAX) {
+		mounts->report->mounts_unread = true;
+		return 0;
+	}
 	mounts->pid = pid;
-	return read_mounts(mounts, text);
+	r = read_list(mounts, path);
+	if (r == -1)
+		return usage_is_shortage(errno) ? usage_cannot_read(mounts->report, path) : 0;
+	mounts->namespaces[mounts->namespace_count++] = namespace;
+	return r;
 }
 
 int usage_find_mounts(struct usage_report *report, const int *pids, size_t count)
@@ -226,13 +289,18 @@ int usage_find_mounts(struct usage_report *report, const int *pids, size_t count
 	int r;
 
 	mounts->report = report;
+	mounts->bytes_left = OTHERS_BYTES_MAX;
+	mounts->piece = xmalloc(PIECE_BYTES);
+	mounts->line = xmalloc(LINE_BYTES + 1);
 	r = scan_own_namespace(mounts);
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = scan_namespace_of(mounts, pids[i]);
 	for (size_t i = 0; i < mounts->known_count; i++)
 		free(mounts->known[i].point);
+	free(mounts->piece);
+	free(mounts->line);
 	free(mounts);
-	return r;
+	return r < 0 ? -1 : 0;
 }
 
 /* ---- swap ---- */

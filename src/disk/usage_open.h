@@ -10,5 +10,5 @@ int usage_list_processes(struct usage_report *report, int **pids, size_t *count)
 /* The name of a process, "?" if it has none to show. */
 void usage_process_name(const struct usage_report *report, int pid, char name[64]);
 int usage_find_openers(struct usage_report *report, const int *pids, size_t count);
-/* The kernel's own claim, which shows in no list. */
-void usage_find_claim(struct usage_report *report);
+/* The kernel's own claim, which shows in no list, and covers mounts in every namespace. */
+int usage_find_claim(struct usage_report *report);

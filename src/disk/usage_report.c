@@ -24,6 +24,7 @@ void usage_report_init(struct usage_report *report, const struct usage_options *
 		.name = xstrdup(name),
 		.map_uuid = xstrdup(ignore->map_uuid),
 		.pid = ignore->pid,
+		.openers = ignore->openers,
 	};
 }
 
@@ -36,12 +37,18 @@ void usage_report_clear(struct usage_report *report)
 	free(report->map_uuid);
 	free(report->nodes);
 	buf_clear(&report->what);
+	buf_clear(&report->left_out);
 }
 
 int usage_cannot_read(struct usage_report *report, const char *path)
 {
 	return err_set(&report->err, ERR_UNAVAILABLE, "the users of %s cannot be found: %s: %s",
 		       report->name, path, strerror(errno));
+}
+
+bool usage_is_shortage(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM;
 }
 
 int usage_too_many(struct usage_report *report, const char *what)
@@ -53,7 +60,7 @@ int usage_too_many(struct usage_report *report, const char *what)
 void usage_add(struct usage_report *report, const struct usage_node *node, enum usage_kind kind,
 	       const char *format, ...)
 {
-	char text[4200];
+	char text[ERR_TEXT_SIZE];
 	va_list args;
 
 	if (kind > report->kind)
@@ -62,7 +69,7 @@ void usage_add(struct usage_report *report, const struct usage_node *node, enum 
 	if (report->users++ >= USAGE_USERS_SHOWN)
 		return;
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	err_text_vformat(text, sizeof(text), format, args);
 	va_end(args);
 	if (report->users > 1)
 		buf_add_text(&report->what, ", ");
@@ -72,11 +79,16 @@ void usage_add(struct usage_report *report, const struct usage_node *node, enum 
 void usage_label(const struct usage_report *report, const struct usage_node *node,
 		 char out[USAGE_NODE_LABEL_SIZE])
 {
-	snprintf(out, USAGE_NODE_LABEL_SIZE, "%s%s", node == report->nodes ? "" : node->name,
+	const char *name = node->map_name[0] ? node->map_name : node->name;
+
+	snprintf(out, USAGE_NODE_LABEL_SIZE, "%s%s", node == report->nodes ? "" : name,
 		 node == report->nodes ? "" : " ");
 }
 
 bool usage_is_path_of(const struct usage_node *node, const char *path)
 {
-	return streq(path, node->path) || (node->alias[0] && streq(path, node->alias));
+	static const char mapper[] = "/dev/mapper/";
+
+	return streq(path, node->path) || (node->map_name[0] && str_has_prefix(path, mapper) &&
+					   streq(path + strlen(mapper), node->map_name));
 }

@@ -21,11 +21,11 @@ static int find_users(struct usage_report *report)
 	    usage_find_mounts(report, pids, count) < 0 || usage_find_swaps(report) < 0)
 		return -1;
 	report->passing = report->kind == USAGE_NONE;
-	if (usage_find_openers(report, pids, count) < 0)
+	if (!report->openers && usage_find_openers(report, pids, count) < 0)
 		return -1;
 	report->only_open = report->passing && report->kind == USAGE_HELD;
-	if (report->kind == USAGE_NONE)
-		usage_find_claim(report);
+	if (report->kind == USAGE_NONE && usage_find_claim(report) < 0)
+		return -1;
 	if (report->users > USAGE_USERS_SHOWN)
 		buf_printf(&report->what, " and %zu more", report->users - USAGE_USERS_SHOWN);
 	return 0;

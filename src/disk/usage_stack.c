@@ -106,14 +106,23 @@ static int is_our_map(struct usage_report *report, const char *folder, bool *is_
 	return 0;
 }
 
+/* The name of a device-mapper map, by which people know it; "" for another device. */
+static int read_map_name(struct usage_report *report, const char *folder,
+			 char name[USAGE_MAP_NAME_SIZE])
+{
+	_cleanup_free_ char *path = xasprintf("%s/block/%s/dm/name", report->sysfs_root, folder);
+
+	name[0] = '\0';
+	if (read_attribute(path, name, USAGE_MAP_NAME_SIZE) < 0 && errno != ENOENT)
+		return usage_cannot_read(report, path);
+	return 0;
+}
+
 /* Adds the disk or partition in block/<folder>; by_map: it stands on our map. */
 static int add_node(struct usage_report *report, const char *folder, bool is_partition, bool by_map)
 {
 	const char *slash = strrchr(folder, '/');
 	_cleanup_free_ char *number_path = xasprintf("%s/block/%s/dev", report->sysfs_root, folder);
-	_cleanup_free_ char *alias_path =
-		xasprintf("%s/block/%s/dm/name", report->sysfs_root, folder);
-	char alias[USAGE_ALIAS_SIZE - 16];
 	struct usage_node *node;
 	int r;
 
@@ -124,10 +133,8 @@ static int add_node(struct usage_report *report, const char *folder, bool is_par
 	snprintf(node->folder, sizeof(node->folder), "%s", folder);
 	if (read_attribute(number_path, node->number, sizeof(node->number)) < 0)
 		return usage_cannot_read(report, number_path);
-	if (read_attribute(alias_path, alias, sizeof(alias)) == 0)
-		snprintf(node->alias, sizeof(node->alias), "/dev/mapper/%s", alias);
-	else if (errno != ENOENT)
-		return usage_cannot_read(report, alias_path);
+	if (read_map_name(report, folder, node->map_name) < 0)
+		return -1;
 	r = is_our_map(report, folder, &node->is_map);
 	node->by_map = by_map || node->is_map;
 	return r;
@@ -137,14 +144,15 @@ static int add_node(struct usage_report *report, const char *folder, bool is_par
 
 static int on_holder(struct usage_report *report, size_t node, const char *name)
 {
-	char who[USAGE_NODE_LABEL_SIZE];
+	char who[USAGE_NODE_LABEL_SIZE], map_name[USAGE_MAP_NAME_SIZE];
 	bool is_map;
 
-	if (is_our_map(report, name, &is_map) < 0)
+	if (is_our_map(report, name, &is_map) < 0 || read_map_name(report, name, map_name) < 0)
 		return -1;
 	usage_label(report, &report->nodes[node], who);
 	if (!is_map)
-		usage_add(report, &report->nodes[node], USAGE_HELD, "%sheld by %s", who, name);
+		usage_add(report, &report->nodes[node], USAGE_HELD, "%sheld by %s", who,
+			  map_name[0] ? map_name : name);
 	return add_node(report, name, false, report->nodes[node].by_map);
 }
 
@@ -179,8 +187,10 @@ static int on_btrfs_member(struct usage_report *report, size_t node, const char 
 	int r;
 
 	member = new_node(report, name, &r);
-	if (member)
+	if (member) {
 		member->by_map = by_map;
+		member->is_btrfs = true;
+	}
 	return r;
 }
 
@@ -196,6 +206,7 @@ static int on_btrfs(struct usage_report *report, size_t node, const char *name)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : usage_cannot_read(report, member);
 	usage_label(report, &report->nodes[node], who);
 	usage_add(report, &report->nodes[node], USAGE_HELD, "%spart of btrfs %s", who, name);
+	report->nodes[node].is_btrfs = true;
 	return each_entry(report, devices, node, on_btrfs_member);
 }
 

@@ -120,7 +120,7 @@ static void on_cookie(struct loop_timer *timer)
 		devmap->udev_silent = true;
 	}
 	if (blocking_first(devmap->pool) || blocking_pool_is_busy(devmap->pool))
-		loop_timer_set(devmap->loop, timer, left_ms);
+		loop_deadline_set(devmap->loop, timer, left_ms);
 }
 
 /*
@@ -236,7 +236,7 @@ static struct devmap_call *start(struct devmap *devmap, struct verb *verb, void 
 	blocking_start(devmap->pool, &call->call, verb_words[verb->kind],
 		       verb->kind == VERB_LIST ? NULL : verb->volume_id, verb);
 	if (!loop_timer_is_set(&devmap->cookie))
-		loop_timer_set(devmap->loop, &devmap->cookie, devmap->cookie_ms);
+		loop_deadline_set(devmap->loop, &devmap->cookie, devmap->cookie_ms);
 	return call;
 }
 

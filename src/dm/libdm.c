@@ -120,7 +120,7 @@ static int run_with_udev(struct dm_task *task)
 		return ENOMEM;
 	if (!dm_task_run(task))
 		error = dm_task_get_errno(task) ? dm_task_get_errno(task) : EIO;
-	atomic_store(&dm.cookie_since, clock_mono_ms());
+	atomic_store(&dm.cookie_since, clock_waking_ms());
 	atomic_store(&dm.cookie, cookie);
 	dm_udev_wait(cookie);
 	atomic_store(&dm.cookie, 0);
@@ -130,7 +130,7 @@ static int run_with_udev(struct dm_task *task)
 static bool dm_give_up_udev(void *context, int64_t cookie_ms, int64_t *left_ms)
 {
 	unsigned cookie = atomic_load(&dm.cookie);
-	int64_t left = atomic_load(&dm.cookie_since) + cookie_ms - clock_mono_ms();
+	int64_t left = atomic_load(&dm.cookie_since) + cookie_ms - clock_waking_ms();
 
 	*left_ms = cookie && left > 0 ? left : cookie_ms;
 	if (!cookie || left > 0 || !atomic_compare_exchange_strong(&dm.cookie, &cookie, 0))
@@ -542,9 +542,10 @@ static int remove_locked(const char *uuid, struct err *err)
 			error = remove_map(uuid, &view);
 	}
 	if (error == EBUSY)
-		return err_set(err, ERR_CONFLICT,
-			       "%s/mapper/%s is open %u times: its users have to close it first",
-			       dm.dev_root, view.map.name, view.map.open_count);
+		return err_set_reason(
+			err, ERR_REASON_IN_USE, ERR_CONFLICT,
+			"%s/mapper/%s is open %u times: its users have to close it first",
+			dm.dev_root, view.map.name, view.map.open_count);
 	return error ? unavailable(err, "remove", view.map.name, error) : 0;
 }
 

@@ -368,7 +368,7 @@ int engine_open(struct engine *engine, const struct engine_ops *ops, struct err 
 void engine_start(struct engine *engine)
 {
 	engine->clients = clients_new(engine->loop, engine->options->proc_root);
-	engine->prober = prober_new(engine->loop, engine->options->timeout_ms);
+	engine->prober = prober_new(engine->loop, engine->options->timeout_ms, NULL);
 	loop_timer_set(engine->loop, &engine->attempt_timer, 0);
 }
 

@@ -33,7 +33,7 @@ struct probe {
 	void *arg;
 };
 
-struct prober *prober_new(struct loop *loop, int64_t timeout_ms)
+struct prober *prober_new(struct loop *loop, int64_t timeout_ms, const char *setting)
 {
 	struct prober *prober = xnew(struct prober);
 

@@ -104,7 +104,7 @@ struct scene {
 static int setup(void **state)
 {
 	struct scene *scene = xnew(struct scene);
-	struct usage_options options = { .timeout_ms = TIMEOUT_MS };
+	struct usage_options options = { .timeout_ms = TIMEOUT_MS, .setting = "device.wait" };
 
 	tried[0] = '\0';
 	clock_test_start(1000000, 1700000000000);
@@ -296,6 +296,7 @@ static void test_deadline(void **state)
 {
 	struct scene *scene = *state;
 
+	tree_write(&scene->tree, "block/vdb/inflight", "       3       12\n");
 	start_hanging(scene);
 	assert_int_equal(flush(scene)->code, ERR_NONE); /* another is not held up */
 	advance(scene, TIMEOUT_MS - 1);
@@ -304,6 +305,9 @@ static void test_deadline(void **state)
 	assert_int_equal(scene->answers, 2);
 	assert_int_equal(scene->err.code, ERR_TIMEOUT);
 	assert_non_null(strstr(scene->err.text, scene->path));
+	assert_non_null(strstr(scene->err.text,
+			       "did not end within 5000 ms (device.wait); last seen: 3 reads and "
+			       "12 writes under way on vdb"));
 	release();
 	assert_int_equal(flush(scene)->code, ERR_NONE);
 	assert_int_equal(scene->answers, 3);

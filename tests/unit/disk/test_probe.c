@@ -77,7 +77,7 @@ static int setup(void **state)
 	atomic_store(&hanging, false);
 	tree_make(&scene->tree);
 	scene->loop = loop_new();
-	scene->prober = prober_new(scene->loop, TIMEOUT_MS);
+	scene->prober = prober_new(scene->loop, TIMEOUT_MS, "device.probe_timeout");
 	scene->path = tree_path(&scene->tree, "image");
 	*state = scene;
 	return 0;
@@ -442,7 +442,7 @@ static void test_free_at_any_time(void **state)
 	for (int i = 0; i < 200; i++) {
 		int answers;
 
-		scene->prober = prober_new(scene->loop, TIMEOUT_MS);
+		scene->prober = prober_new(scene->loop, TIMEOUT_MS, "device.probe_timeout");
 		start(scene);
 		start(scene);
 		if (i % 4)

@@ -247,6 +247,32 @@ static void test_no_identity(void **state)
 	assert_false(world_get(world, "vdb")->has_identity);
 }
 
+/* Whoever waits for a disk has the silent ones asked again, however long ago they came. */
+static void test_later_identity(void **state)
+{
+	struct world *world = *state;
+
+	world_open(world);
+	disk_add(world, "vdb", GIB, 5, NULL);
+	world_expect(world, "");
+	clock_test_advance(SYSBLOCK_HELD_MS);
+	world_expect(world, "+vdb");
+	clock_test_advance(10 * SYSBLOCK_HELD_MS);
+	sysblock_ask_identities(world->sysblock);
+	world_expect(world, "");
+	tree_write(&world->tree, "block/vdb/serial", SERIAL);
+	/* Asked for once, it is asked once. */
+	world_expect(world, "");
+	sysblock_ask_identities(world->sysblock);
+	world_expect(world, "-vdb +vdb");
+	assert_string_equal(world->last.identity, SERIAL);
+	assert_int_equal(world->last.seen, 1);
+	/* What is known now is not asked for again. */
+	sysblock_ask_identities(world->sysblock);
+	tree_write(&world->tree, "block/vdb/serial", OTHER_SERIAL);
+	world_expect(world, "");
+}
+
 /* Found by the first scan, a disk is listed as it is, and corrected when it speaks up. */
 static void test_late_identity_of_old(void **state)
 {
@@ -429,6 +455,7 @@ int main(void)
 		TEST(test_attributes_arrive_late),
 		TEST(test_late_identity),
 		TEST(test_no_identity),
+		TEST(test_later_identity),
 		TEST(test_late_identity_of_old),
 		TEST(test_gone_while_held),
 		TEST(test_loop_device),

@@ -19,6 +19,7 @@ static void scan(struct scene *scene, const char *name, const struct usage_ignor
 	scene->kind = report.kind;
 	scene->beside = report.beside;
 	snprintf(scene->what, sizeof(scene->what), "%s", str_or(report.what.data, ""));
+	snprintf(scene->left_out, sizeof(scene->left_out), "%s", str_or(report.left_out.data, ""));
 	usage_report_clear(&report);
 }
 
@@ -91,8 +92,9 @@ static void test_escapes(void **state)
 	mounts(*state, "30 26 254:16 / /mnt/a\\012b rw - xfs /dev/vdb rw\n");
 	expect(*state, "vdb", USAGE_HELD, "mounted at /mnt/a\\012b");
 	/* An escaped source is the same device. */
+	tree_folder(&((struct scene *)*state)->tree, "sys/fs/btrfs/0f-uuid/devices/vdb");
 	mounts(*state, "30 26 0:50 / /mnt/a rw - btrfs /dev/v\\144b rw\n");
-	expect(*state, "vdb", USAGE_HELD, "mounted at /mnt/a");
+	expect(*state, "vdb", USAGE_HELD, "part of btrfs 0f-uuid, mounted at /mnt/a");
 }
 
 static void test_root(void **state)
@@ -156,18 +158,24 @@ static void test_stack(void **state)
 	tree_write(&scene->tree, "sys/block/dm-0/dm/name", "vg-root\n");
 	hold(scene, "vdb/vdb1", "md0");
 	hold(scene, "md0", "dm-0");
-	expect(scene, "vdb", USAGE_HELD, "vdb1 held by md0, md0 held by dm-0");
+	expect(scene, "vdb", USAGE_HELD, "vdb1 held by md0, md0 held by vg-root");
 	tree_write(&scene->tree, "proc/self/mountinfo",
 		   "26 1 253:0 / / rw - ext4 /dev/mapper/vg-root rw\n");
-	expect(scene, "vdb", USAGE_ROOT, "vdb1 held by md0, md0 held by dm-0, dm-0 mounted at /");
+	expect(scene, "vdb", USAGE_ROOT,
+	       "vdb1 held by md0, md0 held by vg-root, vg-root mounted at /");
 	expect(scene, "vda", USAGE_NONE, "");
 	/* By the mapper's name alone, as btrfs shows it. */
+	tree_folder(&scene->tree, "sys/fs/btrfs/0f-uuid/devices/dm-0");
 	tree_write(&scene->tree, "proc/self/mountinfo",
 		   "26 1 0:33 / / rw - btrfs /dev/mapper/vg-root rw\n");
-	expect(scene, "vdb", USAGE_ROOT, "vdb1 held by md0, md0 held by dm-0, dm-0 mounted at /");
+	expect(scene, "vdb", USAGE_ROOT,
+	       "vdb1 held by md0, md0 held by vg-root, vg-root part of btrfs 0f-uuid, "
+	       "vg-root mounted at /");
+	tree_unlink(&scene->tree, "sys/fs/btrfs/0f-uuid/devices/dm-0");
 	swaps(scene, "/dev/dm-0 partition 1 0 -2\n");
 	mounts(scene, "");
-	expect(scene, "vdb", USAGE_HELD, "vdb1 held by md0, md0 held by dm-0, dm-0 used as swap");
+	expect(scene, "vdb", USAGE_HELD,
+	       "vdb1 held by md0, md0 held by vg-root, vg-root used as swap");
 }
 
 /* Partitions of what stands on the disk, and a holder reached in two ways. */
@@ -351,6 +359,20 @@ static void test_claimed(void **state)
 		   "dm-3 claimed by a program, or by a file system without a visible mount");
 }
 
+/* Who only has it open may stay; who has claimed it does not hide behind him. */
+static void test_openers_may_stay(void **state)
+{
+	struct scene *scene = *state;
+	struct usage_ignore openers = { .openers = true };
+
+	process(scene, "901", "qemu-img", OUR_NAMESPACE, "");
+	opens(scene, "901", "3", "254:16");
+	expect_but(scene, "vdb", &openers, USAGE_NONE, "");
+	claimed = "vdb";
+	expect_but(scene, "vdb", &openers, USAGE_HELD,
+		   "claimed by a program, or by a file system without a visible mount");
+}
+
 /* ---- our own map ---- */
 
 static void test_our_map(void **state)
@@ -365,18 +387,20 @@ static void test_our_map(void **state)
 	process(scene, "900", "qemu-storage-da", OUR_NAMESPACE, "");
 	opens(scene, "900", "11", "253:3");
 	expect_but(scene, "vdb", &map, USAGE_NONE, "");
-	expect(scene, "vdb", USAGE_HELD, "held by dm-3, dm-3 opened by qemu-storage-da (pid 900)");
+	expect(scene, "vdb", USAGE_HELD,
+	       "held by vol01234567, vol01234567 opened by qemu-storage-da (pid 900)");
 	/* Whoever uses it does count. */
 	process(scene, "901", "qemu-img", OUR_NAMESPACE, "");
 	opens(scene, "901", "3", "253:3");
-	expect_but(scene, "vdb", &map, USAGE_HELD, "dm-3 opened by qemu-img (pid 901)");
+	expect_but(scene, "vdb", &map, USAGE_HELD, "vol01234567 opened by qemu-img (pid 901)");
 	disk(scene, "dm-4", "253:4");
 	tree_write(&scene->tree, "sys/block/dm-4/dm/name", "vol01234567-copy\n");
 	tree_write(&scene->tree, "sys/block/dm-4/dm/uuid", "LVM-01234567\n");
 	hold(scene, "dm-3", "dm-4");
 	mounts(scene, "30 26 253:3 / /mnt/x rw - ext4 /dev/mapper/vol01234567 rw\n");
 	expect_but(scene, "vdb", &map, USAGE_HELD,
-		   "dm-3 held by dm-4, dm-3 mounted at /mnt/x, dm-3 opened by qemu-img (pid 901)");
+		   "vol01234567 held by vol01234567-copy, vol01234567 mounted at /mnt/x, "
+		   "vol01234567 opened by qemu-img (pid 901)");
 	assert_false(scene->beside);
 	/* Who has the disk itself open uses it beside the map, also if he has both. */
 	opens(scene, "901", "4", "254:16");
@@ -384,7 +408,7 @@ static void test_our_map(void **state)
 	assert_true(scene->beside);
 	/* Another's map is not ours because ours is there as well. */
 	hold(scene, "vdb", "dm-4");
-	expect_among(scene, "vdb", USAGE_HELD, "held by dm-4");
+	expect_among(scene, "vdb", USAGE_HELD, "held by vol01234567-copy");
 }
 
 /* ---- nothing is assumed ---- */
@@ -424,17 +448,117 @@ static void test_unreadable(void **state)
 
 static void test_nonsense(void **state)
 {
-	static const char *const lines[] = {
-		"30\n",
-		"30 26 254:16 / /mnt rw\n",
-		"30 26 254:16 / /mnt rw shared:1\n",
-		"30 26 254:16 / /mnt rw -\n",
-	};
+	mounts(*state, "30\n");
+	expect_error(*state, "vdb", ERR_INTERNAL);
+}
 
-	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
-		mounts(*state, lines[i]);
-		expect_error(*state, "vdb", ERR_INTERNAL);
-	}
+/* ---- strangers ---- */
+
+/* The source of a mount is a word of the user who makes it. */
+static void test_source_is_no_use(void **state)
+{
+	struct scene *scene = *state;
+
+	mounts(scene, "30 26 0:60 / /mnt rw - tmpfs /dev/vdb rw\n");
+	expect(scene, "vdb", USAGE_NONE, "");
+	/* Not even of a btrfs, unless the kernel calls the disk its member. */
+	mounts(scene, "30 26 0:60 / /mnt rw - btrfs /dev/vdb rw\n");
+	expect(scene, "vdb", USAGE_NONE, "");
+	tree_folder(&scene->tree, "sys/fs/btrfs/0f-uuid/devices/vdb");
+	mounts(scene, "30 26 0:60 / /mnt rw - fuse.btrfs /dev/vdb rw\n");
+	expect(scene, "vdb", USAGE_HELD, "part of btrfs 0f-uuid");
+}
+
+/* A line that is longer than any buffer tells its number first. */
+static void test_long_lines(void **state)
+{
+	struct scene *scene = *state;
+	_cleanup_free_ char *path = xmalloc(200001);
+	_cleanup_buf_ struct buf lines = BUF_NULL;
+
+	memset(path, 'x', 200000);
+	path[200000] = '\0';
+	buf_printf(&lines, "30 26 254:16 /%s /mnt rw - ext4 /dev/vdb rw\n", path);
+	buf_printf(&lines, "31 26 254:32 / /srv rw - ext4 /dev/vdc rw,%s\n", path);
+	mounts(scene, lines.data);
+	expect(scene, "vdb", USAGE_HELD, "mounted at a long path");
+	expect(scene, "vdc", USAGE_HELD, "mounted at /srv");
+}
+
+/* More mounts than are read leave the answer to the claim. */
+static void test_endless_namespace(void **state)
+{
+	struct scene *scene = *state;
+	_cleanup_free_ char *path = tree_path(&scene->tree, "proc/700/mountinfo");
+
+	process(scene, "700", "stranger", "4026532700", "");
+	process(scene, "701", "mysqld", "4026532701", "30 26 254:16 / /db rw - ext4 /dev/vdb rw\n");
+	/* Bytes of nothing, which take no room on the disk. */
+	assert_int_equal(truncate(path, INT64_C(80) << 20), 0);
+	tree_write(&scene->tree, "dev/vdb", "");
+	expect(scene, "vdb", USAGE_NONE, "");
+	claimed = "vdb";
+	expect(scene, "vdb", USAGE_HELD,
+	       "claimed by a program, or by a file system without a visible mount (only 64 MiB of "
+	       "the mounts in other namespaces were looked at)");
+	/* Without the claim's answer the users are unknown. */
+	claimed = NULL;
+	tree_unlink(&scene->tree, "dev/vdb");
+	expect_error(scene, "vdb", ERR_UNAVAILABLE);
+}
+
+/* What a lack of descriptors hides is not taken for no user. */
+static void test_lack_of_descriptors(void **state)
+{
+	struct scene *scene = *state;
+
+	process(scene, "800", "dd", OUR_NAMESPACE, "");
+	opens(scene, "800", "3", "254:16");
+	out_of_descriptors = "proc/800/fd";
+	expect_error(scene, "vdb", ERR_UNAVAILABLE);
+	process(scene, "801", "nginx", "4026532801", "");
+	out_of_descriptors = "proc/801/mountinfo";
+	expect_error(scene, "vdb", ERR_UNAVAILABLE);
+	out_of_descriptors = "dev/vdc";
+	expect_error(scene, "vdc", ERR_UNAVAILABLE);
+	out_of_descriptors = NULL;
+	expect(scene, "vdb", USAGE_HELD, "opened by dd (pid 800)");
+}
+
+/* ---- a user with thousands of processes ---- */
+
+static void started_by(struct scene *scene, int pid, unsigned user, const char *opened)
+{
+	_cleanup_free_ char *number = xasprintf("%d", pid);
+	_cleanup_free_ char *status = xasprintf("proc/%d/status", pid);
+	_cleanup_free_ char *text =
+		xasprintf("Name:\tdd\nUid:\t%u\t0\t0\t0\nGid:\t0\t0\t0\t0\n", user);
+	_cleanup_free_ char *fd = xasprintf("proc/%d/fd", pid);
+
+	tree_folder(&scene->tree, fd);
+	tree_write(&scene->tree, status, text);
+	if (opened)
+		opens(scene, number, "3", opened);
+}
+
+/* The real user id counts: these run with the rights of root. */
+static void test_a_user_hides_only_own_use(void **state)
+{
+	struct scene *scene = *state;
+
+	for (int pid = 1000; pid < 1000 + 4095; pid++)
+		started_by(scene, pid, 1000, NULL);
+	started_by(scene, 9000, 1000, "254:16");
+	expect(scene, "vdb", USAGE_NONE, "");
+	assert_string_equal(scene->left_out, "the open files of user 1000 behind the first 65536");
+	started_by(scene, 9001, 1001, "254:16");
+	started_by(scene, 9002, 0, "254:16");
+	expect(scene, "vdb", USAGE_HELD, "opened by ? (pid 9001), opened by ? (pid 9002)");
+	tree_unlink(&scene->tree, "proc/1000/status");
+	tree_unlink(&scene->tree, "proc/1001/status");
+	expect(scene, "vdb", USAGE_HELD,
+	       "opened by ? (pid 9000), opened by ? (pid 9001), opened by ? (pid 9002)");
+	assert_string_equal(scene->left_out, "");
 }
 
 /* This machine's own disks can be asked without an error. */
@@ -475,10 +599,16 @@ int main(void)
 		TEST(opened),
 		TEST(who_does_not_count),
 		TEST(claimed),
+		TEST(openers_may_stay),
 		TEST(our_map),
 		TEST(unknown_disk),
 		TEST(unreadable),
 		TEST(nonsense),
+		TEST(source_is_no_use),
+		TEST(long_lines),
+		TEST(endless_namespace),
+		TEST(lack_of_descriptors),
+		TEST(a_user_hides_only_own_use),
 		TEST(real),
 	};
 

@@ -6,8 +6,10 @@
  * front of the real one).
  */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -214,18 +216,40 @@ static void test_cancelled_while_hanging(void **state)
 	assert_int_equal(scene->kind, USAGE_ROOT);
 }
 
+/* The daemon's connections may take every descriptor that it can have. */
+static void test_out_of_descriptors(void **state)
+{
+	struct scene *scene = *state;
+	struct rlimit limit, low;
+	int taken[64], count = 0;
+
+	start(scene, "vdc"); /* the worker has its own descriptor */
+	wait_for_answers(scene, 1);
+	process(scene, "800", "dd", OUR_NAMESPACE, "");
+	mounts(scene, "30 26 254:16 / /mnt/x rw - ext4 /dev/vdb rw\n");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = (struct rlimit){ .rlim_cur = ARRAY_SIZE(taken), .rlim_max = limit.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	while (count < (int)ARRAY_SIZE(taken) && (taken[count] = dup(STDERR_FILENO)) >= 0)
+		count++;
+	assert_int_equal(errno, EMFILE);
+	start(scene, "vdb");
+	wait_for_answers(scene, 2);
+	while (count > 0)
+		close(taken[--count]);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	assert_int_equal(scene->err.code, ERR_NONE);
+	assert_string_equal(scene->what, "mounted at /mnt/x");
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(test_##NAME, scene_setup, scene_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(asked),
-		TEST(passing_opener),
-		TEST(lasting_opener),
-		TEST(mounted_in_between),
-		TEST(cancelled),
-		TEST(hanging),
-		TEST(cancelled_while_hanging),
+		TEST(asked),          TEST(out_of_descriptors),      TEST(passing_opener),
+		TEST(lasting_opener), TEST(mounted_in_between),      TEST(cancelled),
+		TEST(hanging),        TEST(cancelled_while_hanging),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include "usage_scene.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,7 +16,25 @@
 
 /* ---- the kernel ---- */
 
-const char *claimed;
+const char *claimed, *out_of_descriptors;
+
+static bool is_out_of_descriptors(const char *path)
+{
+	size_t length = strlen(path), end = strlen(str_or(out_of_descriptors, ""));
+
+	if (end == 0 || length < end || !streq(path + length - end, out_of_descriptors))
+		return false;
+	errno = EMFILE;
+	return true;
+}
+
+DIR *__real_opendir(const char *path);
+DIR *__wrap_opendir(const char *path);
+
+DIR *__wrap_opendir(const char *path)
+{
+	return is_out_of_descriptors(path) ? NULL : __real_opendir(path);
+}
 
 int __real_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *out);
 int __wrap_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *out);
@@ -41,6 +60,8 @@ int __wrap_open64(const char *path, int flags, ...)
 {
 	const char *slash = strrchr(path, '/');
 
+	if (is_out_of_descriptors(path))
+		return -1;
 	if (claimed && flags & O_EXCL && slash && streq(slash + 1, claimed)) {
 		errno = EBUSY;
 		return -1;
@@ -115,7 +136,7 @@ int scene_setup(void **state)
 {
 	struct scene *scene = xnew(struct scene);
 
-	claimed = NULL;
+	claimed = out_of_descriptors = NULL;
 	clock_test_start(1000000, 1700000000000);
 	tree_make(&scene->tree);
 	scene->sys = tree_path(&scene->tree, "sys");

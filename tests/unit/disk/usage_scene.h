@@ -4,7 +4,8 @@
 /*
  * A kernel of made-up proc and sys folders, with the disks vda, which carries the root file system,
  * vdb and vdc. In them a link to "block:254:16" is a descriptor of that device, and one disk may be
- * claimed by the kernel (the linker puts __wrap_statx and __wrap_open64 in front of the real ones).
+ * claimed by the kernel, and one path not be opened for lack of descriptors (the linker puts
+ * __wrap_statx, __wrap_open64 and __wrap_opendir in front of the real ones).
  */
 
 #include <setjmp.h>
@@ -22,7 +23,8 @@
 #define OUR_NAMESPACE "4026531841"
 #define OUR_MAP "VOLD-01234567-89ab-cdef-0123-456789abcdef"
 
-extern const char *claimed; /* the name of a disk */
+extern const char *claimed;            /* the name of a disk */
+extern const char *out_of_descriptors; /* the end of a path */
 
 struct scene {
 	struct tree tree;
@@ -34,7 +36,7 @@ struct scene {
 	struct err err; /* of the last one */
 	enum usage_kind kind;
 	bool beside;
-	char what[512];
+	char what[512], left_out[256];
 };
 
 int scene_setup(void **state);
