@@ -269,6 +269,7 @@ static int open_exporter(struct daemon *daemon, struct err *err)
 		.run_dir = config->export_run_dir,
 		.qmp_socket = config->export_qmp_socket,
 		.listen = config->export_listen,
+		.group = (gid_t)-1,
 		.tls_dir = config->export_tls_dir,
 		.proc_root = "/proc",
 		.sysfs_root = config->device_sysfs_root,

@@ -64,6 +64,17 @@ static void add_client(struct clients_scan *scan, const char *address, int port)
 	scan->ports[scan->count++] = port;
 }
 
+/* The kernel gives its table in pieces. It shows a connection twice if the connection moves between
+ * two of them. */
+static bool is_known(const struct clients_scan *scan, const char *address)
+{
+	for (size_t i = 0; i < scan->count; i++) {
+		if (streq(scan->found[i].address, address))
+			return true;
+	}
+	return false;
+}
+
 /* "0100007F:2AEF", or 32 digits: words in the machine's byte order, the port as a plain number. */
 static int parse_endpoint(const char *text, bool is_v6, struct in6_addr *out, int *out_port)
 {
@@ -123,7 +134,8 @@ static void take_tcp(struct clients_scan *scan, const char *line)
 	    parse_endpoint(remote_text, is_v6, &remote, &remote_port) < 0)
 		return;
 	format_endpoint(&remote, is_v6, remote_port, address, sizeof(address));
-	add_client(scan, address, remote_port);
+	if (!is_known(scan, address))
+		add_client(scan, address, remote_port);
 }
 
 /*
@@ -261,14 +273,14 @@ void clients_scan_cancel(struct clients_scan *scan)
 	scan->done = NULL;
 }
 
-struct clients *clients_new(struct loop *loop, const char *proc_root)
+struct clients *clients_new(struct loop *loop, const char *proc_root, struct err *err)
 {
 	struct clients *clients = xnew(struct clients);
 
 	clients->proc_root = xstrdup(proc_root);
 	STAILQ_INIT(&clients->own);
-	clients->worker = worker_new(loop, "nbd-clients", 16, run_scans, clients, NULL);
-	return clients;
+	clients->worker = worker_new(loop, "nbd-clients", 16, run_scans, clients, err);
+	return clients->worker ? clients : clients_free(clients);
 }
 
 struct clients *clients_free(struct clients *clients)

@@ -19,7 +19,8 @@ struct clients_scan;
 typedef void (*clients_done_fn)(void *arg, const struct export_client *clients, size_t count,
 				const struct err *err);
 
-struct clients *clients_new(struct loop *loop, const char *proc_root);
+/* NULL and err if its thread cannot be started. */
+struct clients *clients_new(struct loop *loop, const char *proc_root, struct err *err);
 /*
  * Waits for a scan under way, which reads memory of the kernel only. Asserts that no done() is
  * awaited.

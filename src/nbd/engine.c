@@ -16,11 +16,14 @@
 #include "nbd/engine.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "nbd/tls.h"
 
 #define PAUSE_MIN_MS 1000
 #define PAUSE_MAX_MS 10000 /* an attempt costs little, and meanwhile no client is served */
@@ -105,18 +108,47 @@ static void on_answer(struct loop_task *task)
 	call_free(call);
 }
 
+static void note_seen(struct engine *engine, const char *what)
+{
+	engine->seen = what;
+	engine->seen_ms = clock_mono_ms();
+}
+
+/* What was seen last of the server, to be freed. */
+static char *last_seen(const struct export_call *call)
+{
+	const struct engine *engine = call->engine;
+
+	if (call->handshake)
+		return xstrdup(handshake_seen(call->handshake));
+	if (!engine->seen)
+		return xstrdup("nothing");
+	return xasprintf("%s %lld ms ago", engine->seen,
+			 (long long)(clock_mono_ms() - engine->seen_ms));
+}
+
 static void on_deadline(struct loop_timer *timer)
 {
+	static const char *const asked[] = {
+		[EXPORT_ADD] = "to serve export ",
+		[EXPORT_REMOVE] = "to close export ",
+		[EXPORT_LIST] = "for its exports",
+		[EXPORT_CHECK] = "for export ",
+	};
 	struct export_call *call = container_of(timer, struct export_call, deadline);
 	const struct engine *engine = call->engine;
+	_cleanup_free_ char *seen = last_seen(call);
+	long long allowed_ms = (long long)engine->options->timeout_ms;
 	struct err err;
 
 	if (engine->state == ENGINE_STARTING && !call->handshake)
-		err_set(&err, ERR_UNAVAILABLE, "%s is still being started", engine->ops->program);
+		err_set(&err, ERR_UNAVAILABLE, "%s is still being started after %lld ms",
+			engine->ops->program, allowed_ms);
 	else
-		err_set(&err, ERR_TIMEOUT, "%s did not answer within %lld ms",
-			call->handshake ? "the NBD server" : engine->ops->program,
-			(long long)engine->options->timeout_ms);
+		err_set(&err, ERR_TIMEOUT,
+			"%s did not answer within %lld ms, asked %s%s; last seen: %s",
+			call->handshake ? "the NBD server" : engine->ops->program, allowed_ms,
+			asked[call->verb], str_or(call->name, ""), seen);
 	engine_call_end(call, &err);
 }
 
@@ -131,6 +163,8 @@ void engine_call_cancel(struct export_call *call)
 void engine_end(struct engine *engine, const struct err *err)
 {
 	assert(engine->current);
+	if (!err)
+		note_seen(engine, "it answered another request");
 	engine_call_end(engine->current, err);
 }
 
@@ -164,19 +198,24 @@ void engine_in_use(struct err *err, const char *name, const struct export_client
 	if (count > 8)
 		buf_printf(&text, " and %zu more", count - 8);
 	if (count == 0)
-		err_set(err, ERR_CONFLICT, "export %s is in use by a client that cannot be named",
-			name);
+		err_set_reason(err, ERR_REASON_IN_USE, ERR_CONFLICT,
+			       "export %s is in use by a client that cannot be named", name);
 	else if (certain || count == 1)
-		err_set(err, ERR_CONFLICT, "export %s is in use by NBD client %s", name, text.data);
+		err_set_reason(err, ERR_REASON_IN_USE, ERR_CONFLICT,
+			       "export %s is in use by NBD client %s", name, text.data);
 	else
-		err_set(err, ERR_CONFLICT,
-			"export %s is in use by some of the server's NBD clients: %s", name,
-			text.data);
+		err_set_reason(err, ERR_REASON_IN_USE, ERR_CONFLICT,
+			       "export %s is in use by some of the server's NBD clients: %s", name,
+			       text.data);
 }
 
 static void unavailable(const struct engine *engine, struct err *err)
 {
-	err_set(err, ERR_UNAVAILABLE, "exports are not available: %s", engine->reason);
+	if (engine->is_taken)
+		err_set_field(err, EXPORT_ADDRESS_TAKEN, ERR_UNAVAILABLE,
+			      "exports are not available: %s", engine->reason);
+	else
+		err_set(err, ERR_UNAVAILABLE, "exports are not available: %s", engine->reason);
 }
 
 static void on_handshake(void *arg, uint64_t size, const struct err *result)
@@ -226,6 +265,14 @@ static struct export_call *sift_waiting(struct engine *engine)
 	return first;
 }
 
+/* The scan for the clients of an export tells connections of our own by their port, and those of a
+ * unix socket not at all. */
+static bool may_look(const struct engine *engine)
+{
+	return engine->state == ENGINE_UP &&
+	       (!engine->current || !address_is_unix(&engine->address));
+}
+
 static void on_pump_task(struct loop_task *task)
 {
 	struct engine *engine = container_of(task, struct engine, pump_task);
@@ -237,6 +284,8 @@ static void on_pump_task(struct loop_task *task)
 	TAILQ_REMOVE(&engine->waiting, call, entry);
 	call->stage = CALL_RUNNING;
 	engine->current = call;
+	if (!may_look(engine))
+		pulse_stop(&engine->pulse);
 	engine->ops->begin(engine->self, call);
 }
 
@@ -253,10 +302,25 @@ static void on_lost_task(struct loop_task *task)
 		engine->options->lost(engine->options->arg);
 }
 
+/* The engine makes its socket for its own user alone. */
+static void share_socket(const struct engine *engine)
+{
+	const struct address *address = &engine->address;
+
+	if (address_is_unix(address) && address_share_unix(address, engine->options->group) < 0)
+		log_warning(
+			"export: only root may connect to %s: its group and mode cannot be set: %s",
+			address->sa.local.sun_path, strerrordesc_np(errno));
+}
+
 void engine_up(struct engine *engine, bool is_new)
 {
 	log_debug("export: %s is up%s", engine->ops->program, is_new ? ", another one" : "");
+	share_socket(engine);
 	engine->state = ENGINE_UP;
+	pulse_reset(&engine->pulse);
+	note_seen(engine, "it came up");
+	engine->is_taken = false;
 	engine->reason[0] = '\0';
 	engine->up_since_ms = clock_mono_ms();
 	if (is_new)
@@ -267,20 +331,29 @@ void engine_up(struct engine *engine, bool is_new)
 	loop_task_queue(engine->loop, &engine->pump_task);
 }
 
+/* The engines say little about a certificate that is out of order, or nothing. */
+static void set_reason(struct engine *engine, const char *reason)
+{
+	struct err certificate;
+
+	if (engine->tls &&
+	    tls_check_server(engine->tls, engine->options->tls_dir, &certificate) < 0)
+		err_text_format(engine->reason, sizeof(engine->reason), "%s; %s", reason,
+				certificate.text);
+	else
+		err_text_format(engine->reason, sizeof(engine->reason), "%s", reason);
+}
+
 void engine_explain(struct engine *engine, const char *reason)
 {
 	if (engine->state == ENGINE_DOWN)
-		snprintf(engine->reason, sizeof(engine->reason), "%s", reason);
+		set_reason(engine, reason);
 }
 
-void engine_down(struct engine *engine, const char *format, ...)
+static void go_down(struct engine *engine)
 {
 	struct err err;
-	va_list args;
 
-	va_start(args, format);
-	vsnprintf(engine->reason, sizeof(engine->reason), format, args);
-	va_end(args);
 	log_debug("export: down: %s", engine->reason);
 	if (engine->state == ENGINE_UP && clock_mono_ms() - engine->up_since_ms >= STEADY_MS)
 		engine->pause_ms = 0;
@@ -288,6 +361,7 @@ void engine_down(struct engine *engine, const char *format, ...)
 	if (engine->pause_ms > PAUSE_MAX_MS)
 		engine->pause_ms = PAUSE_MAX_MS;
 	engine->state = ENGINE_DOWN;
+	pulse_reset(&engine->pulse);
 	loop_task_cancel(engine->loop, &engine->lost_task);
 	loop_timer_set(engine->loop, &engine->attempt_timer, engine->pause_ms);
 	if (engine->current) {
@@ -295,6 +369,41 @@ void engine_down(struct engine *engine, const char *format, ...)
 		engine_call_end(engine->current, &err);
 	}
 	loop_task_queue(engine->loop, &engine->pump_task);
+}
+
+void engine_down(struct engine *engine, const char *format, ...)
+{
+	char reason[ERR_TEXT_SIZE];
+	va_list args;
+
+	va_start(args, format);
+	err_text_vformat(reason, sizeof(reason), format, args);
+	va_end(args);
+	set_reason(engine, reason);
+	engine->is_taken = false;
+	go_down(engine);
+}
+
+void engine_refused(struct engine *engine, const char *why)
+{
+	char address[ADDRESS_TEXT_SIZE];
+	bool was_taken = engine->is_taken;
+
+	address_format(&engine->address, address, sizeof(address));
+	if (!address_is_taken(&engine->address)) {
+		engine_down(engine, "%s cannot serve on %s: %s", engine->ops->program, address,
+			    why);
+		return;
+	}
+	snprintf(
+		engine->reason, sizeof(engine->reason),
+		"another program listens on %s already (ss -ltnp names it): stop that program, or set "
+		"export.listen to another address",
+		address);
+	engine->is_taken = true;
+	if (!was_taken)
+		log_error("export: %s", engine->reason);
+	go_down(engine);
 }
 
 static void on_attempt_timer(struct loop_timer *timer)
@@ -316,10 +425,10 @@ struct export_call *engine_call_new(struct engine *engine, enum export_verb verb
 	call->verb = verb;
 	call->name = xstrdup(name);
 	call->arg = arg;
-	call->since_ms = clock_mono_ms();
+	call->since_ms = clock_waking_ms();
 	call->deadline.fire = on_deadline;
 	call->answer.run = on_answer;
-	loop_timer_set(engine->loop, &call->deadline, engine->options->timeout_ms);
+	loop_deadline_set(engine->loop, &call->deadline, engine->options->timeout_ms);
 	TAILQ_INSERT_TAIL(&engine->waiting, call, entry);
 	loop_task_queue(engine->loop, &engine->pump_task);
 	return call;
@@ -327,22 +436,68 @@ struct export_call *engine_call_new(struct engine *engine, enum export_verb verb
 
 /* ---- health ---- */
 
+/*
+ * A process that was stopped (SIGSTOP, a debugger) keeps its sockets, and its clients wait; the
+ * kernel tells its state at once. "4711 (qemu-storage-da) T 1 …": the name may hold anything.
+ */
+static bool is_stopped(const struct engine *engine, int pid)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%d/stat", engine->options->proc_root, pid);
+	_cleanup_free_ char *text = pid ? read_file_at(AT_FDCWD, path, 4096, NULL) : NULL;
+	const char *state = text ? strrchr(text, ')') : NULL;
+
+	return state && (str_has_prefix(state, ") T") || str_has_prefix(state, ") t"));
+}
+
+/* Why the engine does not serve, NULL if it does. */
+static const char *find_trouble(const struct engine *engine, int pid, char *text, size_t size)
+{
+	const char *program = engine->ops->program, *trouble = NULL;
+
+	if (engine->state == ENGINE_UP)
+		trouble = engine->ops->trouble(engine->self);
+	if (is_stopped(engine, pid))
+		err_text_format(
+			text, size,
+			"%s (pid %d) is stopped and does not answer; continue it with kill -CONT %d",
+			program, pid, pid);
+	else if (engine->state == ENGINE_DOWN)
+		return engine->reason;
+	else if (engine->state == ENGINE_STARTING)
+		err_text_format(text, size, "%s is being started", program);
+	else if (trouble)
+		return trouble;
+	else if (engine->pulse.err.code == ERR_TIMEOUT)
+		err_text_format(
+			text, size,
+			"%s (pid %d) hangs or is frozen: %s; thaw it, or end it with kill -9 %d",
+			program, pid, engine->pulse.err.text, pid);
+	else if (engine->pulse.err.code != ERR_NONE)
+		err_text_format(text, size, "%s (pid %d) does not serve: %s", program, pid,
+				engine->pulse.err.text);
+	else
+		return NULL;
+	return text;
+}
+
 void engine_health(const struct engine *engine, struct export_health *out)
 {
-	const char *trouble =
-		engine->state == ENGINE_UP ? engine->ops->trouble(engine->self) : NULL;
+	int pid = engine->ops->pid(engine->self);
+	char text[ERR_TEXT_SIZE];
+	const char *trouble = find_trouble(engine, pid, text, sizeof(text));
 
 	memset(out, 0, sizeof(*out));
 	snprintf(out->engine, sizeof(out->engine), "%s", engine->ops->program);
-	out->pid = engine->ops->pid(engine->self);
+	out->pid = pid;
 	out->restarts = engine->restarts;
-	out->ok = engine->state == ENGINE_UP && !trouble;
-	if (engine->state == ENGINE_STARTING)
-		snprintf(out->reason, sizeof(out->reason), "%s is being started",
-			 engine->ops->program);
-	else
-		snprintf(out->reason, sizeof(out->reason), "%s",
-			 trouble ? trouble : engine->reason);
+	out->ok = !trouble;
+	snprintf(out->reason, sizeof(out->reason), "%s", str_or(trouble, ""));
+}
+
+void engine_look(struct engine *engine)
+{
+	if (may_look(engine))
+		pulse_look(&engine->pulse, &engine->address, engine->clients);
 }
 
 /* ---- life ---- */
@@ -355,6 +510,7 @@ void engine_init(struct engine *engine, struct loop *loop, const struct exporter
 	TAILQ_INIT(&engine->others);
 	engine->attempt_timer.fire = on_attempt_timer;
 	engine->lost_task.run = on_lost_task;
+	pulse_init(&engine->pulse, loop);
 	engine->pump_task.run = on_pump_task;
 }
 
@@ -365,11 +521,14 @@ int engine_open(struct engine *engine, const struct engine_ops *ops, struct err 
 	return engine->self ? 0 : -1;
 }
 
-void engine_start(struct engine *engine)
+int engine_start(struct engine *engine, struct err *err)
 {
-	engine->clients = clients_new(engine->loop, engine->options->proc_root);
+	engine->clients = clients_new(engine->loop, engine->options->proc_root, err);
+	if (!engine->clients)
+		return -1;
 	engine->prober = prober_new(engine->loop, engine->options->timeout_ms, NULL);
 	loop_timer_set(engine->loop, &engine->attempt_timer, 0);
+	return 0;
 }
 
 void engine_fini(struct engine *engine)
@@ -382,6 +541,7 @@ void engine_fini(struct engine *engine)
 		engine_call_cancel(call);
 	if (engine->self)
 		engine->ops->close(engine->self);
+	pulse_reset(&engine->pulse);
 	loop_timer_clear(engine->loop, &engine->attempt_timer);
 	loop_task_cancel(engine->loop, &engine->lost_task);
 	loop_task_cancel(engine->loop, &engine->pump_task);

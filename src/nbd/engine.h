@@ -17,6 +17,7 @@
 #include "nbd/clients.h"
 #include "nbd/exporter.h"
 #include "nbd/handshake.h"
+#include "nbd/pulse.h"
 
 enum export_verb { EXPORT_ADD, EXPORT_REMOVE, EXPORT_LIST, EXPORT_CHECK };
 
@@ -77,13 +78,17 @@ struct engine {
 	const struct engine_ops *ops;
 	void *self; /* of the kind */
 	enum { ENGINE_STARTING, ENGINE_UP, ENGINE_DOWN } state;
-	char reason[256]; /* of being down */
+	char reason[ERR_TEXT_SIZE]; /* of being down */
+	bool is_taken;              /* down because another program listens on the address */
 	uint64_t restarts;
 	bool was_up; /* ever */
 	int64_t pause_ms;
 	int64_t up_since_ms;
+	int64_t seen_ms;  /* clock_mono_ms() of its last sign of life */
+	const char *seen; /* which sign that was; NULL: none yet */
 	struct loop_timer attempt_timer;
 	struct loop_task lost_task;
+	struct pulse pulse;
 
 	struct export_calls waiting; /* for the engine */
 	struct export_calls others;  /* running handshakes, and ended calls whose answer is due */
@@ -96,10 +101,13 @@ struct engine {
 /* options are borrowed, and so are address and tls, which its owner sets before engine_open(). */
 void engine_init(struct engine *engine, struct loop *loop, const struct exporter_options *options);
 int engine_open(struct engine *engine, const struct engine_ops *ops, struct err *err);
-void engine_start(struct engine *engine); /* attempts come from the next turn on */
+/* Attempts come from the next turn on. */
+int engine_start(struct engine *engine, struct err *err);
 /* cancels all calls; also after an engine_open() that failed or was not made */
 void engine_fini(struct engine *engine);
 void engine_health(const struct engine *engine, struct export_health *out);
+/* See exporter_look(). */
+void engine_look(struct engine *engine);
 
 /*
  * Puts a call in line; the caller sets its further arguments and done or listed before the loop
@@ -120,6 +128,11 @@ void engine_up(struct engine *engine, bool is_new);
  * current call, if there is one.
  */
 void engine_down(struct engine *engine, const char *format, ...) _printf_(2, 3);
+/*
+ * The same after the engine could not listen: the reason is another program that listens on the
+ * address, if there is one, else `why`, which follows "cannot serve on ADDRESS: ".
+ */
+void engine_refused(struct engine *engine, const char *why);
 /* A better reason why the engine is down, which came later. */
 void engine_explain(struct engine *engine, const char *reason);
 /* Ends the current call; err NULL or ERR_NONE: as asked. */

@@ -96,6 +96,11 @@ void export_cancel(struct export_call *call)
 
 /* ---- health ---- */
 
+bool exporter_verifies_clients(const struct exporter *exporter)
+{
+	return exporter->options.tls_dir && tls_verifies_clients(exporter->options.tls_dir);
+}
+
 int export_port(const struct exporter *exporter)
 {
 	return exporter->engine.address.port;
@@ -104,6 +109,11 @@ int export_port(const struct exporter *exporter)
 void exporter_health(const struct exporter *exporter, struct export_health *out)
 {
 	engine_health(&exporter->engine, out);
+}
+
+void exporter_look(struct exporter *exporter)
+{
+	engine_look(&exporter->engine);
 }
 
 /* ---- its life ---- */
@@ -202,9 +212,8 @@ struct exporter *exporter_new(struct loop *loop, const struct exporter_options *
 	       options->timeout_ms > 0);
 	copy_options(exporter, options);
 	engine_init(&exporter->engine, loop, &exporter->options);
-	if (open_parts(exporter, err) < 0)
+	if (open_parts(exporter, err) < 0 || engine_start(&exporter->engine, err) < 0)
 		return exporter_free(exporter);
-	engine_start(&exporter->engine);
 	return exporter;
 }
 

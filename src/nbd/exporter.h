@@ -17,6 +17,8 @@
 
 #include "base/err.h"
 #include "base/json.h"
+#include <sys/types.h>
+
 #include "io/loop.h"
 #include "spec/names.h"
 
@@ -34,6 +36,7 @@ struct exporter_options {
 	 * needs clients' certificates
 	 */
 	const char *listen;
+	gid_t group;            /* may connect to a unix socket; (gid_t)-1: none */
 	const char *tls_dir;    /* ca-cert.pem, server-cert.pem, server-key.pem; NULL: no TLS */
 	const char *proc_root;  /* "/proc": the connected clients */
 	const char *sysfs_root; /* "/sys": size and identity of a device */
@@ -69,6 +72,12 @@ struct export_seen {
 	 */
 	bool clients_certain;
 };
+
+/*
+ * err.field of an ERR_UNAVAILABLE that does not pass soon: another program listens on the address.
+ * Exports are added when it is free again.
+ */
+#define EXPORT_ADDRESS_TAKEN "export.listen"
 
 /* err->code is ERR_NONE if the desired state is reached. */
 typedef void (*export_done_fn)(void *arg, const struct err *err);
@@ -115,13 +124,20 @@ struct export_call *export_check(struct exporter *exporter, const char *name, ui
 				 export_done_fn done, void *arg);
 void export_cancel(struct export_call *call); /* done will not run. Not from inside done */
 
+/* Only clients with a certificate are let in. */
+bool exporter_verifies_clients(const struct exporter *exporter);
 int export_port(const struct exporter *exporter); /* 0: a unix socket, or not known yet */
 
 struct export_health {
 	bool ok;
-	char reason[256]; /* the fault and its remedy, "" if ok */
+	char reason[ERR_TEXT_SIZE]; /* the fault and its remedy, "" if ok */
 	char engine[32];
 	int pid; /* of the engine, ours or not; 0 if it is not known to run */
 	uint64_t restarts;
 };
 void exporter_health(const struct exporter *exporter, struct export_health *out);
+/*
+ * Looks whether the engine answers, unless it works on a call or has just been looked at. The
+ * health has the finding PULSE_ANSWER_MS later, or sooner.
+ */
+void exporter_look(struct exporter *exporter);

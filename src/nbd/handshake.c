@@ -25,6 +25,8 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "nbd/tls.h"
+
 #define MAGIC_SERVER UINT64_C(0x4e42444d41474943) /* "NBDMAGIC" */
 #define MAGIC_OPTION UINT64_C(0x49484156454f5054) /* "IHAVEOPT" */
 #define MAGIC_OLD UINT64_C(0x00420281861253)
@@ -71,7 +73,7 @@ struct request {
 struct handshake {
 	struct loop *loop;
 	SSL_CTX *tls;
-	char *name;
+	char *name; /* NULL: the greeting is all */
 	handshake_done_fn done;
 	void *arg;
 	int port;
@@ -181,6 +183,13 @@ static void send_go(struct handshake *handshake)
 	send_option(handshake, OPTION_GO, data, sizeof(uint32_t) + length + sizeof(uint16_t));
 }
 
+/* Before an export is chosen. */
+static void leave(struct handshake *handshake)
+{
+	send_option(handshake, OPTION_ABORT, NULL, 0);
+	await_close(handshake);
+}
+
 static void say_goodbye(struct handshake *handshake)
 {
 	const struct request request = { .magic = htobe32(MAGIC_REQUEST),
@@ -222,8 +231,16 @@ static void start_tls(struct handshake *handshake)
 static void fail_tls(struct handshake *handshake)
 {
 	unsigned long code = bufferevent_get_openssl_error(handshake->stream);
+	SSL *ssl = bufferevent_openssl_get_ssl(handshake->stream);
+	_cleanup_free_ char *fault = tls_fault_text(SSL_get_verify_result(ssl));
 	char text[200] = "the connection was closed";
 
+	if (fault) {
+		fail(handshake, ERR_UNAVAILABLE,
+		     "TLS with the NBD server fails (server-cert.pem of export.tls_dir): %s",
+		     fault);
+		return;
+	}
 	if (code)
 		ERR_error_string_n(code, text, sizeof(text));
 	fail(handshake, ERR_UNAVAILABLE, "TLS with the NBD server fails: %s", text);
@@ -245,8 +262,7 @@ static void refuse(struct handshake *handshake, const char *reason)
 	else
 		err_set(&handshake->err, ERR_UNAVAILABLE,
 			"the NBD server refuses export \"%s\": %s", handshake->name, reason);
-	send_option(handshake, OPTION_ABORT, NULL, 0);
-	await_close(handshake);
+	leave(handshake);
 }
 
 static void take_info(struct handshake *handshake, const char *data, size_t length)
@@ -329,7 +345,9 @@ static void take_greeting(struct handshake *handshake, const void *bytes)
 	}
 	flags = htobe32(be16toh(greeting.flags) & (FLAG_FIXED_NEWSTYLE | FLAG_NO_ZEROES));
 	bufferevent_write(handshake->stream, &flags, sizeof(flags));
-	if (handshake->tls)
+	if (!handshake->name)
+		leave(handshake);
+	else if (handshake->tls)
 		send_option(handshake, OPTION_STARTTLS, NULL, 0);
 	else
 		send_go(handshake);
@@ -396,7 +414,7 @@ struct handshake *handshake_start(struct loop *loop, const struct address *serve
 	struct handshake *handshake = xnew(struct handshake);
 	int fd;
 
-	assert(strlen(name) <= DATA_MAX / 2);
+	assert(!name || strlen(name) <= DATA_MAX / 2);
 	handshake->loop = loop;
 	handshake->tls = tls;
 	handshake->name = xstrdup(name);
@@ -435,4 +453,15 @@ void handshake_cancel(struct handshake *handshake)
 int handshake_port(const struct handshake *handshake)
 {
 	return handshake->port;
+}
+
+const char *handshake_seen(const struct handshake *handshake)
+{
+	if (handshake->parting)
+		return handshake->err.code != ERR_NONE ? handshake->err.text
+						       : "the server offers the export";
+	if (handshake->option == OPTION_GO)
+		return "its greeting, and no answer about the export";
+	return handshake->option == OPTION_STARTTLS ? "its greeting, and TLS is not agreed"
+						    : "no greeting";
 }

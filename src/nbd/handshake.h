@@ -18,10 +18,15 @@ struct ssl_ctx_st;
  */
 typedef void (*handshake_done_fn)(void *arg, uint64_t size, const struct err *err);
 
-/* tls outlives the handshake; NULL: no TLS. The handshake keeps no deadline. */
+/*
+ * tls outlives the handshake; NULL: no TLS. name NULL: no export, the greeting is all (size 0). The
+ * handshake keeps no deadline.
+ */
 struct handshake *handshake_start(struct loop *loop, const struct address *server,
 				  struct ssl_ctx_st *tls, const char *name, handshake_done_fn done,
 				  void *arg);
 void handshake_cancel(struct handshake *handshake); /* done will not run; not from inside done */
 /* Its own TCP port; 0 on a unix socket, or if no connection could be begun. */
 int handshake_port(const struct handshake *handshake);
+/* What the server has said so far, for the error of a deadline. */
+const char *handshake_seen(const struct handshake *handshake);

@@ -264,7 +264,7 @@ static void begin_start(struct nbdkit *nbdkit)
 {
 	struct err err;
 
-	nbdkit->until_ms = clock_mono_ms() + START_MS;
+	nbdkit->until_ms = clock_waking_ms() + START_MS;
 	if (start(nbdkit, &err) < 0)
 		engine_down(nbdkit->engine, "%s", err.text);
 	else
@@ -274,7 +274,7 @@ static void begin_start(struct nbdkit *nbdkit)
 static void on_ended(void *arg, const char *how)
 {
 	struct nbdkit *nbdkit = arg;
-	bool parting = nbdkit->parting;
+	bool parting = nbdkit->parting, was_up = nbdkit->is_up;
 	bool known_down =
 		!nbdkit->is_up && !nbdkit->handshake && !loop_timer_is_set(&nbdkit->again);
 
@@ -283,8 +283,10 @@ static void on_ended(void *arg, const char *how)
 	stop_looking(nbdkit);
 	if (parting)
 		begin_start(nbdkit);
-	else if (!known_down)
+	else if (!known_down && was_up)
 		engine_down(nbdkit->engine, "nbdkit %s", how);
+	else if (!known_down)
+		engine_refused(nbdkit->engine, how);
 }
 
 static void on_looked(void *arg, uint64_t size, const struct err *err)
@@ -298,7 +300,7 @@ static void on_looked(void *arg, uint64_t size, const struct err *err)
 		nbdkit->is_up = true;
 		engine_up(nbdkit->engine, true);
 		end(nbdkit, NULL);
-	} else if (clock_mono_ms() < nbdkit->until_ms) {
+	} else if (clock_waking_ms() < nbdkit->until_ms) {
 		loop_timer_set(nbdkit->engine->loop, &nbdkit->again, LOOK_EVERY_MS);
 	} else {
 		process_end(nbdkit->process);
@@ -309,11 +311,11 @@ static void on_looked(void *arg, uint64_t size, const struct err *err)
 static void look_whether_it_listens(struct nbdkit *nbdkit)
 {
 	const struct engine *engine = nbdkit->engine;
-	int64_t left_ms = nbdkit->until_ms - clock_mono_ms();
+	int64_t left_ms = nbdkit->until_ms - clock_waking_ms();
 
 	nbdkit->handshake = handshake_start(engine->loop, &engine->address, engine->tls, "-",
 					    on_looked, nbdkit);
-	loop_timer_set(engine->loop, &nbdkit->again, left_ms > 0 ? left_ms : 0);
+	loop_deadline_set(engine->loop, &nbdkit->again, left_ms > 0 ? left_ms : 0);
 }
 
 static void on_again(struct loop_timer *timer)
@@ -380,7 +382,9 @@ static void on_clients(void *arg, const struct export_client *clients, size_t co
 
 	nbdkit->scan = NULL;
 	each_link(nbdkit, count_used, &listing);
-	listing.certain = looked->code == ERR_NONE && listing.used <= 1 && !listing.open.unknown;
+	/* nbdkit opens the device of an export that a connection has chosen. */
+	listing.certain = looked->code == ERR_NONE && listing.used <= 1 && count <= 1 &&
+			  !listing.open.unknown;
 	if (call->verb == EXPORT_LIST) {
 		each_link(nbdkit, list_link, &listing);
 		end(nbdkit, NULL);
@@ -440,7 +444,7 @@ static void change(struct nbdkit *nbdkit)
 
 	if (!target || !is_open_now(nbdkit, target))
 		change_link(nbdkit);
-	else if (clock_mono_ms() < nbdkit->linger_until_ms)
+	else if (clock_waking_ms() < nbdkit->linger_until_ms)
 		loop_timer_set(nbdkit->engine->loop, &nbdkit->linger, LOOK_EVERY_MS);
 	else if (nbdkit->call->verb == EXPORT_REMOVE && nbdkit->call->force)
 		part_from_clients(nbdkit);
@@ -504,7 +508,7 @@ static void begin(void *self, struct export_call *call)
 
 	assert(!nbdkit->call && nbdkit->process);
 	nbdkit->call = call;
-	nbdkit->linger_until_ms = clock_mono_ms() + LINGER_MS;
+	nbdkit->linger_until_ms = clock_waking_ms() + LINGER_MS;
 	switch (call->verb) {
 	case EXPORT_ADD:
 		add(nbdkit);

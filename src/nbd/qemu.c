@@ -76,7 +76,7 @@ static void dismiss(struct qemu *qemu)
 
 static char *settings_text(const struct qemu *qemu)
 {
-	char address[160];
+	char address[ADDRESS_TEXT_SIZE];
 
 	address_format(&qemu->engine->address, address, sizeof(address));
 	return xasprintf("%s %s\n", address, str_or(qemu->engine->options->tls_dir, "-"));
@@ -150,16 +150,13 @@ static pid_t noted_pid(const struct qemu *qemu)
 static void on_server_started(void *arg, const struct json *result, const struct err *err)
 {
 	struct qemu *qemu = arg;
-	char address[160];
 	bool is_new = qmp_pid(qemu->verbs.qmp) != qemu->pid || qemu->pid == 0;
 
 	/* An engine that was found running has its server already. */
 	if (err->code != ERR_NONE && !strstr(err->text, "already running")) {
-		address_format(&qemu->engine->address, address, sizeof(address));
 		go_away(qemu);
 		dismiss(qemu);
-		engine_down(qemu->engine, "qemu-storage-daemon cannot serve on %s: %s", address,
-			    err->text);
+		engine_refused(qemu->engine, err->text);
 		return;
 	}
 	loop_timer_clear(qemu->engine->loop, &qemu->timer);
@@ -406,7 +403,7 @@ static void try_to_connect(struct qemu *qemu)
 	if (qemu->verbs.qmp) {
 		qemu->listener = qmp_pid(qemu->verbs.qmp);
 		qemu->stage = QEMU_GREETING;
-		loop_timer_set(qemu->engine->loop, &qemu->timer, GREETING_MS);
+		loop_deadline_set(qemu->engine->loop, &qemu->timer, GREETING_MS);
 	} else if (err.code == ERR_NOT_FOUND) {
 		nobody_listens(qemu);
 	} else {
@@ -419,7 +416,7 @@ static void on_timer(struct loop_timer *timer)
 {
 	struct qemu *qemu = container_of(timer, struct qemu, timer);
 
-	if (qemu->stage == QEMU_CONNECTING && clock_mono_ms() < qemu->until_ms) {
+	if (qemu->stage == QEMU_CONNECTING && clock_waking_ms() < qemu->until_ms) {
 		try_to_connect(qemu);
 		return;
 	}
@@ -442,7 +439,7 @@ static void attempt(void *self)
 
 	assert(qemu->stage == QEMU_AWAY);
 	qemu->stage = QEMU_CONNECTING;
-	qemu->until_ms = clock_mono_ms() + START_MS;
+	qemu->until_ms = clock_waking_ms() + START_MS;
 	try_to_connect(qemu);
 }
 
@@ -513,7 +510,7 @@ static int get_pid(const void *self)
 static const char *get_trouble(const void *self)
 {
 	const struct qemu *qemu = self;
-	int64_t waiting_ms = clock_mono_ms() - qemu->verbs.sent_ms;
+	int64_t waiting_ms = clock_waking_ms() - qemu->verbs.sent_ms;
 
 	if (!qmp_is_busy(qemu->verbs.qmp) || waiting_ms < qemu->engine->options->timeout_ms)
 		return NULL;

@@ -31,6 +31,7 @@
 #define ID_PREFIX "vold."
 #define NODE_PREFIX "vold-"
 #define AGAIN_MS 20 /* between queries of a state that only takes time */
+#define LEAVING_MS 500
 
 static void decide(struct qemu_verbs *verbs);
 static void query(struct qemu_verbs *verbs);
@@ -153,7 +154,7 @@ static struct qemu_node *find_stray(const struct qemu_verbs *verbs)
 void qemu_verbs_send(struct qemu_verbs *verbs, const char *command, const char *arguments,
 		     qmp_reply_fn reply, void *arg)
 {
-	verbs->sent_ms = clock_mono_ms();
+	verbs->sent_ms = clock_waking_ms();
 	qmp_send(verbs->qmp, command, arguments, reply, arg);
 }
 
@@ -268,20 +269,23 @@ static void remove_stray(struct qemu_verbs *verbs, const struct qemu_node *node)
 	send_named(verbs, "blockdev-del", "node-name", node->name, NULL, on_stray_removed);
 }
 
-/* The clients in the way of a removal; none if a client (or our handshake) was just leaving. */
+/*
+ * The clients in the way of a removal; none if a client (or our handshake) was just leaving. Other
+ * connections than the client's may be seen in that moment, so they count after LEAVING_MS only.
+ */
 static void on_users(void *arg, const struct export_client *clients, size_t count,
 		     const struct err *looked)
 {
 	struct qemu_verbs *verbs = arg;
+	int64_t patience_ms = count ? LEAVING_MS : verbs->engine->options->timeout_ms / 2;
 	struct err err;
 
 	verbs->scan = NULL;
-	if (count == 0 &&
-	    clock_mono_ms() - verbs->call->since_ms < verbs->engine->options->timeout_ms / 2) {
+	if (clock_waking_ms() - verbs->call->since_ms < patience_ms) {
 		query_again_soon(verbs);
 		return;
 	}
-	engine_in_use(&err, verbs->call->name, clients, count, verbs->export_count == 1);
+	engine_in_use(&err, verbs->call->name, clients, count, false);
 	end(verbs, &err);
 }
 
@@ -449,8 +453,9 @@ static void on_clients(void *arg, const struct export_client *clients, size_t co
 		       const struct err *err)
 {
 	struct qemu_verbs *verbs = arg;
-	/* The clients of each export are known if there is one export, or no client. */
-	bool certain = err->code == ERR_NONE && (count == 0 || verbs->export_count == 1);
+	/* A connection need not have chosen an export, and the engine tells only when the export is
+	 * removed. */
+	bool certain = err->code == ERR_NONE && count == 0;
 
 	verbs->scan = NULL;
 	for (size_t i = 0; i < verbs->export_count; i++) {

@@ -12,6 +12,8 @@
 #include <openssl/ssl.h>
 #include <stdio.h>
 
+#include "io/certificate.h"
+
 #define CLIENT_CERT "client-cert.pem"
 
 static int fail(const char *path, struct err *err)
@@ -71,6 +73,49 @@ SSL_CTX *tls_open(const char *tls_dir, struct err *err)
 		return tls;
 	tls_close(tls);
 	return NULL;
+}
+
+char *tls_fault_text(long verify_result)
+{
+	const struct certificate_place place = { .authorities = "ca-cert.pem of export.tls_dir" };
+
+	return certificate_fault_text(certificate_fault_of(verify_result), &place);
+}
+
+/* The result of a client with our authorities. */
+static int verify(SSL_CTX *tls, SSL_CTX *server)
+{
+	X509_STORE_CTX *check = X509_STORE_CTX_new();
+	STACK_OF(X509) *chain = NULL;
+	int result;
+
+	SSL_CTX_get0_chain_certs(server, &chain);
+	if (!check || X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(tls),
+					  SSL_CTX_get0_certificate(server), chain) != 1)
+		abort();
+	result = X509_verify_cert(check) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(check);
+	X509_STORE_CTX_free(check);
+	return result;
+}
+
+int tls_check_server(SSL_CTX *tls, const char *tls_dir, struct err *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/server-cert.pem", tls_dir), *fault = NULL;
+	SSL_CTX *server = SSL_CTX_new(TLS_server_method());
+	int r = 0;
+
+	if (!server)
+		abort();
+	ERR_clear_error();
+	if (SSL_CTX_use_certificate_chain_file(server, path) != 1)
+		r = fail(path, err);
+	else
+		fault = tls_fault_text(verify(tls, server));
+	if (fault)
+		r = err_set(err, ERR_UNAVAILABLE, "%s is of no use to clients: %s", path, fault);
+	SSL_CTX_free(server);
+	ERR_clear_error();
+	return r;
 }
 
 void tls_close(SSL_CTX *tls)

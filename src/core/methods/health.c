@@ -40,8 +40,10 @@ static void look(struct calls *calls, struct parts *parts)
 	store_health(calls->env->store, &parts->store);
 	sysblock_health(calls->env->sysblock, &parts->devices);
 	parts->exports.ok = true;
-	if (calls->env->options.exporter)
+	if (calls->env->options.exporter) {
+		exporter_look(calls->env->options.exporter);
 		exporter_health(calls->env->options.exporter, &parts->exports);
+	}
 }
 
 static const char *export_word(const struct calls *calls, const struct parts *parts)

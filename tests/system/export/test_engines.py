@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.py.certificates import FAULTS, Authority
 from support.py.ports import free_port
 from support.py.waiting import eventually
 
@@ -185,7 +187,7 @@ def test_clients_are_named_and_kept(driver, disk):
     with Client(driver.uri(NAME)) as client:
         client.write(1)
         seen = driver.exports()[NAME]
-        assert seen["certain"] and len(seen["clients"]) == 1
+        assert len(seen["clients"]) == 1
         address = seen["clients"][0]
         assert address.startswith("127.0.0.1:")
         assert f"in use by NBD client {address}" in driver.refused("CONFLICT", "remove", NAME)
@@ -292,6 +294,61 @@ def test_tls(start, engine, disk, tmp_path):
     fails("nbdinfo", "--size", f"{uri}?tls-certificates={strangers}")
 
 
+@pytest.mark.parametrize("fault", ["authority", "expired", "future"])
+def test_tls_with_a_certificate_out_of_order(start, engine, disk, tmp_path, fault):
+    authority = Authority(tmp_path / "pki")
+    cert, key = authority.sign_with(fault)
+    folder = authority.file.parent
+    (folder / "server-cert.pem").write_bytes(cert.read_bytes())
+    (folder / "server-key.pem").write_bytes(key.read_bytes())
+    driver = start(engine, tls=str(folder))
+    reasons = []
+
+    def look():
+        reasons[:] = [driver.health()["reason"]]
+        return FAULTS[fault][0] in reasons[0]
+
+    try:
+        eventually(look, "the fault is named")
+    except AssertionError:
+        raise AssertionError(reasons) from None
+    assert str(folder / "server-cert.pem") in reasons[0]
+    cert, key = authority.sign("renewed")
+    cert.replace(folder / "server-cert.pem")
+    key.replace(folder / "server-key.pem")
+    eventually(lambda: driver.health()["ok"], "the new certificate is used")
+
+
+def test_the_certificate_expires_while_the_engine_runs(start, engine, disk, tmp_path):
+    for lifetime in 5, 30, 150:
+        driver = start_with_certificate(start, engine, disk, tmp_path / f"pki-{lifetime}", timedelta(seconds=lifetime))
+        if driver:
+            break
+    assert driver, "the first answers come in 150 s"
+    answers = []
+
+    def look():
+        answers[:] = [driver.ask("check", NAME, 8 * MIB)]
+        return "its certificate has expired" in answers[0]["text"]
+
+    eventually(look, "the expiry is named")
+    assert answers[0]["code"] == "SERVICE_UNAVAILABLE"
+
+
+def start_with_certificate(start, engine, disk, folder, lifetime):
+    """A driver that serves the disk, or None: on a slow machine the certificate may expire before it is in use."""
+    earliest_end = datetime.now() + lifetime - timedelta(seconds=1)
+    cert, key = Authority(folder).sign("server", ends=lifetime)
+    assert (cert, key) == (folder / "server-cert.pem", folder / "server-key.pem")
+    driver = start(engine, tls=str(folder))
+    answers = [driver.ask("add", NAME, disk), driver.ask("check", NAME, 8 * MIB)]
+    if all(answer["code"] == "OK" for answer in answers):
+        return driver
+    driver.close()
+    assert datetime.now() > earliest_end, answers
+    return None
+
+
 def test_tls_with_certificates_of_clients(start, engine, disk, tmp_path):
     certificates = make_certificates(tmp_path / "pki", "server", "client")
     driver = start(engine, tls=str(certificates))
@@ -395,7 +452,7 @@ def test_the_port_is_taken(start, engine, disk):
         port = other.getsockname()[1]
         driver = start(engine, listen=f"127.0.0.1:{port}")
         # Also when the engine, of no use without its port, has ended.
-        eventually(lambda: driver.health()["pid"] == 0 and "in use" in driver.health()["reason"],
+        eventually(lambda: driver.health()["pid"] == 0 and "another program listens" in driver.health()["reason"],
                    "it is told")
     driver.await_lost(1)
     driver.do("add", NAME, disk)

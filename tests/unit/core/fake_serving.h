@@ -46,7 +46,8 @@ struct fake_serving {
 	size_t map_count;
 	struct fake_export exports[FAKE_MAPS_MAX];
 	size_t export_count;
-	/* The next so many of this verb answer this, and have their effect or not. */
+	/* The next so many of this verb answer this, and have their effect or not. ERR_NONE: they
+	 * are only late. */
 	struct {
 		unsigned times;
 		enum err_code code;

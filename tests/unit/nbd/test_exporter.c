@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
+#include <sys/socket.h>
 
 #include "fake_qmp.h"
 #include "nbd/exporter.h"
@@ -26,24 +28,28 @@
 
 #define TCP_HEADING                                                                                \
 	"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-/* A client of 127.0.0.1:10809, one of another server, one that is gone, and the client's own
- * end. */
+/* A client of 127.0.0.1:10809, one of another server, one that is gone, the first once more, and
+ * its own end. */
 #define CLIENT_LINES                                                                               \
 	TCP_HEADING                                                                                \
 	"   0: 0100007F:2A39 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 1\n"      \
 	"   1: 0100007F:2A39 0100007F:A119 01 00000000:00000000 00:00000000 00000000 0 0 2\n"      \
 	"   2: 0100007F:1F40 0100007F:A11A 01 00000000:00000000 00:00000000 00000000 0 0 3\n"      \
 	"   3: 0100007F:2A39 0100007F:A11B 06 00000000:00000000 00:00000000 00000000 0 0 0\n"      \
-	"   4: 0100007F:A119 0100007F:2A39 01 00000000:00000000 00:00000000 00000000 0 0 4\n"
+	"   4: 0100007F:2A39 0100007F:A119 01 00000000:00000000 00:00000000 00000000 0 0 2\n"      \
+	"   5: 0100007F:A119 0100007F:2A39 01 00000000:00000000 00:00000000 00000000 0 0 4\n"
 
 struct scene {
 	struct tree tree;
 	struct loop *loop;
 	struct fake_qmp fake;
 	char *socket, *proc, *run, *device, *other_device;
+	char listen[32];
 	struct exporter *exporter;
 	int lost;
 	bool wait_lost;
+
+	struct loop_timer tick;
 
 	bool answered;
 	struct err err;
@@ -66,6 +72,7 @@ static int setup(void **state)
 {
 	struct scene *scene = xnew(struct scene);
 
+	snprintf(scene->listen, sizeof(scene->listen), "127.0.0.1:10809");
 	tree_make(&scene->tree);
 	tree_folder(&scene->tree, "proc/net");
 	tree_write(&scene->tree, "proc/net/tcp", TCP_HEADING);
@@ -107,7 +114,7 @@ static void open_exporter(struct scene *scene, int64_t timeout_ms)
 		.engine = EXPORT_ENGINE_QEMU,
 		.run_dir = scene->run,
 		.qmp_socket = scene->socket,
-		.listen = "127.0.0.1:10809",
+		.listen = scene->listen,
 		.proc_root = scene->proc,
 		.sysfs_root = "/sys",
 		.timeout_ms = timeout_ms,
@@ -267,7 +274,7 @@ static void test_in_use(void **state)
 	tree_write(&scene->tree, "proc/net/tcp", CLIENT_LINES);
 	assert_int_equal(list(scene), ERR_NONE);
 	assert_int_equal(scene->clients, 1);
-	assert_true(scene->certain);
+	assert_false(scene->certain); /* the connection may have chosen no export */
 	assert_string_equal(scene->client, "127.0.0.1:41241");
 	assert_int_equal(remove_it(scene, false), ERR_CONFLICT);
 	assert_string_equal(scene->err.text,
@@ -456,6 +463,8 @@ static void test_answers_late(void **state)
 	assert_int_equal(list(scene), ERR_NONE);
 	set_fault(scene, "query-block-exports", FAULT_HANG);
 	assert_int_equal(list(scene), ERR_TIMEOUT);
+	assert_non_null(strstr(scene->err.text, "ms, asked for its exports; last seen: it "
+						"answered another request "));
 	assert_int_equal(list(scene), ERR_TIMEOUT);
 	exporter_health(scene->exporter, &health);
 	assert_false(health.ok);
@@ -468,6 +477,67 @@ static void test_answers_late(void **state)
 }
 
 /* ---- its life ---- */
+
+/* ---- a server that hangs ---- */
+
+static int listen_in_silence(struct scene *scene)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t length = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+	snprintf(scene->listen, sizeof(scene->listen), "127.0.0.1:%d", ntohs(address.sin_port));
+	return fd;
+}
+
+static void greet(int listener)
+{
+	static const char greeting[] = "NBDMAGICIHAVEOPT\0\3";
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+	assert_int_equal(write(fd, greeting, sizeof(greeting) - 1), sizeof(greeting) - 1);
+	close(fd);
+}
+
+static void on_tick(struct loop_timer *timer)
+{
+	loop_stop(container_of(timer, struct scene, tick)->loop);
+}
+
+static void await_health(struct scene *scene, bool ok, struct export_health *health)
+{
+	scene->tick.fire = on_tick;
+	for (exporter_health(scene->exporter, health); health->ok != ok;
+	     exporter_health(scene->exporter, health)) {
+		loop_timer_set(scene->loop, &scene->tick, 20);
+		loop_run(scene->loop);
+	}
+}
+
+static void test_hangs_without_a_sign(void **state)
+{
+	struct scene *scene = *state;
+	int listener = listen_in_silence(scene);
+	struct export_health health;
+
+	open_exporter(scene, PATIENCE_MS);
+	assert_int_equal(list(scene), ERR_NONE);
+	await_health(scene, true, &health);
+	exporter_look(scene->exporter);
+	await_health(scene, false, &health);
+	assert_non_null(strstr(health.reason, "hangs or is frozen"));
+	/* It goes on; its client of before has left. */
+	exporter_look(scene->exporter);
+	signal(SIGPIPE, SIG_IGN);
+	greet(listener);
+	greet(listener);
+	await_health(scene, true, &health);
+	close(listener);
+}
 
 static void test_lost(void **state)
 {
@@ -624,6 +694,7 @@ int main(void)
 		T(test_lies),
 		T(test_greeting),
 		T(test_answers_late),
+		T(test_hangs_without_a_sign),
 		T(test_lost),
 		T(test_nobody_there),
 		T(test_cancelled),
