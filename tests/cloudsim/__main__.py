@@ -12,6 +12,7 @@ from pathlib import Path
 from . import ids
 from .faults import HELP as FAULT_HELP
 from .plug import PlugError
+from .settings import HELP as SETTING_HELP
 from .sim import CloudSim
 
 DESCRIPTION = """\
@@ -27,15 +28,17 @@ plug back ends, for volumes attached to the appliance:
 
 control API (POST bodies are JSON objects of the arguments):
   GET state           GET, DELETE requests        POST, DELETE faults
-  POST restart {{effects}}   POST down {{seconds}}   POST up
+  POST restart {{effects}}   POST down {{seconds}}   POST up   POST hurry
   POST plug {{size, serial, bus, name}}            POST unplug {{key | name}}
   POST volume {{id, name, size, state, vm, ...}}   POST vm {{id, name, state, ...}}
   POST attach-behind {{volume, vm, row, guest}}    POST detach-behind {{volume, row, guest}}
-  POST set {{job_delay, plug_delay, bus, enforce_post, ignore_customjobid, ...}}
+  POST account {{name, admin, forbidden, limit_gib, limit_volumes, ...}}
+  POST project {{name, members}}                   POST set {{SETTING, ...}}
 
 a fault rule is {{"do": KIND, "command": NAME or "*", "volume": ID, "nth": 1, "times": 1, ...}};
 times 0 is for ever.
-{FAULT_HELP}"""
+{FAULT_HELP}
+{SETTING_HELP}"""
 
 
 def parse_arguments(argv):

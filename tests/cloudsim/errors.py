@@ -11,10 +11,14 @@ UNAUTHORIZED = 401
 PARAM_ERROR = 431
 UNSUPPORTED = 432
 INTERNAL = 530
+ACCOUNT = 531
+ALLOCATION = 535
 
 GENERIC = 9999
-INVALID_PARAMETER = 4350
 CLOUD_RUNTIME = 4250
+INVALID_PARAMETER = 4350
+PERMISSION_DENIED = 4365
+RESOURCE_ALLOCATION = 4370
 
 AUTH_TEXT = "unable to verify user credentials and/or request signature"
 
@@ -66,16 +70,64 @@ def unauthorized(envelope=None):
     return ApiError(UNAUTHORIZED, AUTH_TEXT, envelope=envelope)
 
 
+def denied(text):
+    return ApiError(ACCOUNT, text, PERMISSION_DENIED)
+
+
+def forbidden(command, account):
+    """The account's role does not allow the command."""
+    return ApiError(UNSUPPORTED, f"The API [{command}] does not exist or is not available for the "
+                                 f"account {account}.", GENERIC, envelope="errorresponse")
+
+
+def no_new_jobs(code, text):
+    """The server is about to stop, or is maintained."""
+    return ApiError(code, text, CLOUD_RUNTIME if code == INTERNAL else GENERIC)
+
+
 def missing(command, name):
     return ApiError(PARAM_ERROR, f"Unable to execute API command {command.lower()} "
                                  f"due to missing parameter {name}", GENERIC)
 
 
 def bad_value(command, name, value):
-    """A value that is no number where one is due, or a UUID the server has never known."""
+    """A UUID the server has never known, or what is none."""
     return ApiError(
         PARAM_ERROR,
         f"Unable to execute API command {command.lower()} due to invalid value. "
         f"Invalid parameter {name} value={value} due to incorrect long value format, or entity "
         "does not exist or due to incorrect parameter annotation for the field in api cmd class.",
         GENERIC)
+
+
+def bad_number(command, name, value):
+    return ApiError(PARAM_ERROR, f"Unable to execute API command {command.lower()} due to invalid "
+                                 f"value {value} for parameter {name}", GENERIC)
+
+
+def too_long(command, name, length):
+    return ApiError(PARAM_ERROR, f"Unable to execute API command {command.lower()} due to invalid "
+                                 f"value. Value greater than max allowed length {length} for "
+                                 f"param: {name}", GENERIC)
+
+
+def removed(kind, number):
+    """The id of a row that was removed: it is still found, but stands for nothing."""
+    return invalid(f"Unable to find UUID for id [{number}] of type [{kind}]")
+
+
+def repeated_uuid(value):
+    return invalid(f"UUID: {value} already exists so can't create/update with custom id")
+
+
+def repeated_job(code, job):
+    """The refusal of a client-chosen job id that was used before."""
+    if code == PARAM_ERROR:
+        return repeated_uuid(job)
+    return ApiError(INTERNAL, "Entity already exists ", GENERIC)
+
+
+def outside_basic_plane(name):
+    """The database keeps three bytes of a character and says so with its statement."""
+    return internal("DB Exception on: com.mysql.cj.jdbc.ClientPreparedStatement: SELECT volumes.id "
+                    f"FROM volumes WHERE volumes.name = '{name}' AND volumes.removed IS NULL")

@@ -30,10 +30,12 @@ KINDS = {
     "cut_before": ("answer", set(), set()),
     "cut_after": ("answer", set(), set()),
     "cut_within": ("answer", set(), set()),
+    "late": ("answer", {"seconds"}, {"seconds"}),
     "refuse_connect": ("answer", {"seconds"}, {"seconds"}),
     "job_delay": ("job_delay", {"seconds"}, {"seconds"}),
     "plug_delay": ("plug_delay", {"seconds"}, {"seconds"}),
     "job_pending": ("job_pending", {"polls"}, {"polls"}),
+    "runs_on": ("runs_on", {"seconds"}, {"seconds"}),
     "job_fail": ("job_end", {"code", "text", "bare", "effect"}, set()),
     "no_plug": ("guest", set(), set()),
     "wrong_size": ("guest", {"size"}, {"size"}),
@@ -51,10 +53,15 @@ kinds of fault ("do") and their options:
   other_job                after the effect, the answer names a job that does not exist
   cut_before, cut_after    close the connection before or after the effect, without an answer
   cut_within               after the effect, close the connection in the middle of the answer
+  late seconds             close the connection without an answer, and have the effect only after so
+                           many seconds, unless the request has expired by then
   refuse_connect seconds   cut this request and accept no connection for so long
   job_delay, plug_delay seconds
                            this job's own timing
   job_pending polls        the finished job reads as pending for so many more polls
+  runs_on seconds          the job has its effect but reads as pending for so many more seconds, and
+                           at its end has the effect on the row once more, whatever it is by then: a
+                           late detach clears a newer attachment (apache/cloudstack#14214)
   job_fail [code] [text] [bare] [effect]
                            the job fails; "bare" leaves jobresult out, "effect" lets the guest
                            see the change all the same
@@ -63,7 +70,7 @@ kinds of fault ("do") and their options:
 """
 
 _COMMON = {"do", "command", "volume", "name", "nth", "times"}
-_JOB_GROUPS = {"job_delay", "plug_delay", "job_pending", "job_end", "guest"}
+_JOB_GROUPS = {"job_delay", "plug_delay", "job_pending", "runs_on", "job_end", "guest"}
 
 
 @dataclass
@@ -119,7 +126,8 @@ class Rule:
 
     def row(self):
         return {"do": self.do, "command": self.command, "volume": self.volume, "name": self.name,
-                "nth": self.nth, "times": self.times, **self.options, "seen": self.seen, "struck": self.struck}
+                "nth": self.nth, "times": self.times, **self.options, "seen": self.seen,
+                "struck": self.struck}
 
 
 class FaultScript:

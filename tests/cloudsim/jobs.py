@@ -9,7 +9,8 @@ after it succeeded, and a client has to cope with both. What the guest sees of o
 overtakes: an unplug waits for the plug before it.
 
 A restart of the management server loses pending jobs: they fail without a result, volumes in
-transition fall back, and nobody knows what the hypervisor did in the meantime.
+transition fall back, and nobody knows what the hypervisor did in the meantime. The observed server
+also removes their volumes (`restart_removes`).
 """
 
 import logging
@@ -18,9 +19,9 @@ import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
-from .errors import INTERNAL, ApiError, invalid
+from .accounts import Account
+from .errors import INTERNAL, ApiError, internal, invalid, repeated_job
 from .plug import PlugError
-from .world import ACCOUNT, stamp
 
 log = logging.getLogger("cloudsim")
 
@@ -33,23 +34,35 @@ class Plan:
 
     job_delay: float
     plug_delay: float
+    queue_delay: float
+    runs_on: float = 0.0        # seconds from the effect on the row to the end
     extra_polls: int = 0        # polls that read pending although the job has ended
     fails: bool = False
     failure: ApiError | None = None     # None with `fails`: no jobresult at all
+    does_it: bool = False       # with `fails`: all the same
+    idle: bool = False          # it succeeds and does nothing
     touches_guest: bool = True
     size: int | None = None     # the size the device gets instead of the right one
 
     @classmethod
-    def make(cls, settings, faults):
-        plan = cls(settings.job_delay, settings.plug_delay)
+    def make(cls, settings, command, faults):
+        plan = cls(settings.job_delay, settings.plug_delay, settings.queue_delay)
+        if command in settings.fail_but_do:
+            plan.fails = plan.does_it = True
+            plan.failure = internal("Command failed due to Internal Server Error")
+        if command in settings.succeed_but_do_not:
+            plan.idle = True
+            plan.touches_guest = False
         if rule := faults.get("job_delay"):
             plan.job_delay = rule.options["seconds"]
         if rule := faults.get("plug_delay"):
             plan.plug_delay = rule.options["seconds"]
         if rule := faults.get("job_pending"):
             plan.extra_polls = rule.options["polls"]
+        if rule := faults.get("runs_on"):
+            plan.runs_on = rule.options["seconds"]
         if rule := faults.get("job_end"):
-            plan.fails = True
+            plan.fails, plan.does_it = True, False
             plan.touches_guest = rule.options.get("effect", False)
             if not rule.options.get("bare"):
                 plan.failure = ApiError(rule.options.get("code", INTERNAL),
@@ -63,8 +76,10 @@ class Plan:
 @dataclass(eq=False)
 class Job:
     id: str
+    number: int                         # the database key
     command: str
-    volume_id: str
+    cmd: str                            # the name of the server's class
+    account: Account
     work: object
     plan: Plan
     created: float
@@ -80,9 +95,12 @@ class Job:
     acted: threading.Event = field(default_factory=threading.Event)
 
     @property
-    def cmd(self):
-        name = self.command[0].upper() + self.command[1:]
-        return f"org.apache.cloudstack.api.command.user.volume.{name}Cmd"
+    def instance(self):
+        return self.work.instance
+
+    @property
+    def volume_id(self):
+        return self.work.volume.id if self.work.volume else None
 
     def poll(self):
         """Count one look at an ended job that the plan wants to hide for a while."""
@@ -91,41 +109,25 @@ class Job:
             return True
         return self.status == PENDING
 
-    def row(self, pending):
-        row = {"accountid": "8c1b57f0-64e3-49d9-a0b6-52e7d1f3c948",
-               "userid": "d41f0e9b-2a76-4c85-8b13-90f6ce7a25d4", **ACCOUNT,
-               "cmd": self.cmd, "jobstatus": PENDING if pending else self.status,
-               "jobprocstatus": 0, "jobresultcode": 0 if pending else self.code}
-        if not pending:
-            row["jobresulttype"] = "object"
-            if self.result is not None:
-                row["jobresult"] = self.result
-            row["completed"] = stamp(self.completed)
-        return row | {"jobinstancetype": "Volume", "jobinstanceid": self.volume_id,
-                      "created": stamp(self.created), "jobid": self.id,
-                      "managementserverid": "0f6a9d12-7b3c-4e58-91d4-c2a85e07b36f",
-                      "managementservername": "cloudsim"}
-
 
 class JobRunner:
-    def __init__(self, world):
-        self._world = world
+    def __init__(self, sim):
+        self._sim = sim
+        self._world = sim.world
         self._queues = defaultdict(deque)       # machine -> jobs, the first has its turn
         self._last_change = {}                  # volume -> event of its last change in the guest
         self._threads = set()
         self._closing = False
 
-    def submit(self, command, work, custom_id, plan, ignore_custom_id):
+    def submit(self, call, work, custom_id, plan):
         """Accept a job. The caller holds the world's lock."""
         world = self._world
         if custom_id is not None:
-            if not _is_uuid(custom_id):
-                raise invalid(f"UUID: {custom_id} doesn't follow the UUID format")
-            if custom_id in world.jobs:
-                raise invalid(f"UUID: {custom_id} already exists so can't create/update "
-                              "with custom id")
-        job_id = custom_id if custom_id and not ignore_custom_id else world.new_uuid()
-        job = Job(job_id, command, work.volume.id, work, plan, time.time())
+            self._check_id(custom_id)
+        if custom_id is None or self._sim.settings.ignore_customjobid:
+            custom_id = world.new_uuid()
+        job = Job(custom_id, len(world.jobs) + 1, call.name, call.cmd, call.account, work, plan,
+                  world.now())
         try:
             work.check()
             if work.vm is not None:
@@ -133,12 +135,19 @@ class JobRunner:
         except ApiError as error:
             job.refusal = error
         world.jobs[job.id] = world.pending[job.id] = job
-        thread = threading.Thread(target=self._run, args=(job,), name=f"job-{command}",
+        thread = threading.Thread(target=self._run, args=(job,), name=f"job-{call.name}",
                                   daemon=True)
         self._threads.add(thread)
         thread.start()
         world.notify()
         return job
+
+    def _check_id(self, custom_id):
+        if not _is_uuid(custom_id):
+            raise invalid(f"UUID: {custom_id} doesn't follow the UUID format")
+        if custom_id in self._world.jobs:
+            code = self._sim.settings.repeated_job or self._sim.version.repeated_job
+            raise repeated_job(code, custom_id)
 
     def poll(self, job):
         """One client's look at a job: does it read as pending? The caller holds the lock."""
@@ -149,7 +158,9 @@ class JobRunner:
 
     def restart(self, effects):
         """Lose all pending jobs. With `effects` the guest sees what had been begun."""
-        world = self._world
+        world, removes = self._world, self._sim.settings.restart_removes
+        if removes is None:
+            removes = self._sim.version.restart_removes
         with world.lock:
             lost = [job for job in world.pending.values() if job.status == PENDING]
             begun = [job for job in lost if job.after is not None]
@@ -163,6 +174,8 @@ class JobRunner:
                     volume.state = "Ready"
                 elif volume.state == "Creating":
                     volume.state = "Allocated"
+            for job in lost if removes else ():
+                _remove_volume(job)
             world.notify()
         for job in begun:
             job.acted.wait()
@@ -202,8 +215,8 @@ class JobRunner:
                 self._threads.discard(threading.current_thread())
 
     def _sleep(self, job, until):
-        """Sleep until a moment; a job that is lost or hurried, or in a simulator that closes, sleeps
-        no more.
+        """Sleep until a moment; a job that is lost or hurried, or in a simulator that closes,
+        sleeps no more.
 
         A job that ended in the ordinary way still waits for its late change in the guest.
         """
@@ -214,6 +227,8 @@ class JobRunner:
     def _begin(self, job):
         """Wait for the job's turn and start its work. False if it ended before."""
         world = self._world
+        if job.work.vm is not None:
+            self._sleep(job, time.monotonic() + job.plan.queue_delay)
         with world.lock:
             if job.work.vm is not None:
                 queue = self._queues[job.work.vm]
@@ -227,7 +242,8 @@ class JobRunner:
                 self._fail(job, error)
                 return False
             job.after = self._last_change.get(job.volume_id) or _already()
-            self._last_change[job.volume_id] = job.acted
+            if job.volume_id:
+                self._last_change[job.volume_id] = job.acted
             world.notify()
             return True
 
@@ -254,28 +270,70 @@ class JobRunner:
                 return
             if job.guest_error:
                 self._fail(job, ApiError(INTERNAL, job.work.guest_failure(job.guest_error)))
-            elif job.plan.fails:
+            elif job.plan.fails and not job.plan.does_it:
                 self._fail(job, job.plan.failure)
+            elif job.plan.idle:
+                job.work.abort()
+                self._end(job, SUCCEEDED, 0, job.work.result())
+            elif job.plan.runs_on:
+                self._run_on(job)
             else:
-                self._end(job, SUCCEEDED, 0, job.work.finish())
+                self._do(job)
+
+    def _run_on(self, job):
+        """The row is changed and the machine's queue goes on, but the job does not end yet. The
+        caller holds the lock, which is free during the sleep."""
+        delay, job.plan.runs_on = job.plan.runs_on, 0
+        job.work.finish()
+        self._leave_queue(job)
+        self._world.notify()
+        self._sleep(job, time.monotonic() + delay)
+        self._finish(job)
+
+    def _do(self, job):
+        try:
+            result = job.work.finish()
+        except ApiError as error:
+            self._fail(job, error)
+        else:
+            if job.plan.fails:
+                self._end_failed(job, job.plan.failure)
+            else:
+                self._end(job, SUCCEEDED, 0, result)
 
     def _fail(self, job, error):
         with self._world.lock:
             if job.status != PENDING:
                 return
             job.work.abort()
-            result = error and {"errorcode": error.code, "errortext": error.text}
-            self._end(job, FAILED, error.code if error else INTERNAL, result)
+            self._end_failed(job, error)
 
-    def _end(self, job, status, code, result):
-        """The only way a job ends. The caller holds the lock."""
-        job.status, job.code, job.result, job.completed = status, code, result, time.time()
+    def _end_failed(self, job, error):
+        result = error and {"errorcode": error.code, "errortext": error.text}
+        own_code = error and not self._sim.version.job_code_is_530
+        self._end(job, FAILED, error.code if own_code else INTERNAL, result)
+
+    def _leave_queue(self, job):
         queue = self._queues[job.work.vm]
         if job in queue:
             queue.remove(job)
+
+    def _end(self, job, status, code, result):
+        """The only way a job ends. The caller holds the lock."""
+        job.status, job.code, job.result = status, code, result
+        job.completed = self._world.now()
+        self._leave_queue(job)
         if not job.plan.extra_polls:
             del self._world.pending[job.id]
         self._world.notify()
+
+
+def _remove_volume(job):
+    """What the observed server does when it starts again: it cleans up behind its lost jobs, and
+    with them goes a volume that is attached to no machine, whatever is on it."""
+    volume = job.work.volume
+    if job.instance and job.instance[0] == "Volume" and volume.vm is None:
+        volume.state, volume.removed = "Expunged", True
 
 
 def _already():

@@ -5,7 +5,7 @@ connections on the same port, come back, cut a connection without an answer, or 
 grow stale. Parsing is left to the standard library.
 
 The order of checks in `Endpoint` is the server's: command name, enforcement of POST, presence of
-key and signature, expiry, the key, the HMAC, and only then parameters. All authentication
+key and signature, expiry, the key, the role, the HMAC, and only then parameters. All authentication
 failures have the same text; a client cannot tell a wrong key from a wrong clock.
 """
 
@@ -14,6 +14,7 @@ import json
 import logging
 import re
 import socket
+import ssl
 import threading
 import time
 import uuid
@@ -41,7 +42,8 @@ class Reply:
     body: bytes = b""
     content_type: str = "application/json; charset=UTF-8"
     description: str | None = None      # the X-Description header
-    skew: float = 0.0                   # how far the Date header is off
+    date: float | None = None           # the Date header
+    location: str | None = None         # the Location header
     then: object = None                 # called when the reply has been sent
     missing: int = 0                    # bytes promised that never come: the connection is cut
 
@@ -53,11 +55,10 @@ def json_reply(status, body, **rest):
 class Listener:
     """A port that threads serve, that can go away and come back."""
 
-    def __init__(self, port, answer, idle_timeout):
-        """`answer(method, target, body)` returns a Reply, or None to cut the connection.
-        `idle_timeout()` is how many seconds a connection may be silent."""
+    def __init__(self, port, answer, settings):
+        """`answer(method, target, body)` returns a Reply, or None to cut the connection."""
         self.answer = answer
-        self.idle_timeout = idle_timeout
+        self.settings = settings
         self._lock = threading.Lock()
         self._connections = set()
         self._listening = False
@@ -102,6 +103,11 @@ class Listener:
                              daemon=True).start()
 
     def _serve(self, connection, address):
+        try:
+            connection = self._secured(connection)
+        except OSError:
+            connection.close()      # the client does not trust the certificate
+            return
         with self._lock:
             if not self._listening:
                 connection.close()
@@ -119,12 +125,21 @@ class Listener:
             connection.close()
 
 
+    def _secured(self, connection):
+        """The connection itself, or TLS on it."""
+        if not self.settings.certificate:
+            return connection
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(self.settings.certificate)
+        return tls.wrap_socket(connection, server_side=True)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1                   # head and body leave in one segment
 
     def setup(self):
-        self.timeout = self.server.idle_timeout()
+        self.timeout = self.server.settings.idle_timeout
         super().setup()
 
     def _serve(self):
@@ -135,7 +150,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.send_response_only(reply.status)
-        self.send_header("Date", formatdate(time.time() + reply.skew, usegmt=True))
+        if reply.date is not None:
+            self.send_header("Date", formatdate(reply.date, usegmt=True))
+        if reply.location is not None:
+            self.send_header("Location", reply.location)
         self.send_header("Content-Type", reply.content_type)
         self.send_header("Content-Length", str(len(reply.body) + reply.missing))
         if reply.description:
@@ -173,7 +191,7 @@ class Endpoint:
             self.sim.pause(pace.options["seconds"])
         if self.sim.interrupt("before", command):
             return None
-        reply = self._faulty(command, params, plain, method, faults)
+        reply = self._faulty(command, params, plain, method, faults, entry)
         self.sim.record_outcome(entry, reply)
         return None if self.sim.interrupt("after", command) else reply
 
@@ -182,12 +200,13 @@ class Endpoint:
         if "ids" in params:
             return params["ids"].split(","), None
         job = self.sim.world.jobs.get(params.get("jobid"))
-        id = job.volume_id if job else params.get("id") or params.get("resourceid")
+        id = job.volume_id if job else (params.get("id") or params.get("volumeid")
+                                        or params.get("resourceid"))
         volume = self.sim.world.volumes.get(id)
         return [id], volume.name if volume else params.get("name")
 
-    def _faulty(self, command, params, plain, method, faults):
-        """The answer, or what a fault makes of it."""
+    def _faulty(self, command, params, plain, method, faults, entry):
+        """The answer, or what a fault makes of it. None cuts the connection."""
         skew = faults["clock"].options["seconds"] if "clock" in faults else 0.0
 
         def honest():
@@ -195,14 +214,19 @@ class Endpoint:
 
         fault = faults.get("answer")
         if not fault:
-            return honest()
-        if fault.do in ("half", "cut_within", "other_job"):
-            return _spoilt(honest(), fault.do)
-        if fault.do == "cut_after" or fault.options.get("after"):
-            honest()
-        reply = self._instead(command, fault)
-        if reply:
-            reply.skew = skew
+            reply = honest()
+        elif fault.do in ("half", "cut_within", "other_job"):
+            reply = _spoilt(honest(), fault.do)
+        elif fault.do == "late":
+            self.sim.later(fault.options["seconds"], entry, honest)
+            reply = None
+        else:
+            if fault.do == "cut_after" or fault.options.get("after"):
+                honest()
+            reply = self._instead(command, fault)
+        ahead = self.sim.settings.proxy_date
+        if reply and ahead is not None:
+            reply.date = time.time() + ahead + skew
         return reply
 
     def _instead(self, command, fault):
@@ -227,19 +251,18 @@ class Endpoint:
                               b"<errorcode>431</errorcode><errortext>only response=json is spoken "
                               b"here</errortext></errorresponse>", "text/xml; charset=UTF-8")
         try:
-            self._authenticate(command, params, plain, method, time.time() + skew)
-            inner = self.sim.api.execute(command, plain, faults)
+            account = self._authenticate(command, params, plain, method,
+                                         self.sim.world.now() + skew)
+            inner = self.sim.api.execute(command, plain, faults, account)
         except ApiError as error:
-            reply = _refusal(command, error)
-        else:
-            reply = json_reply(200, {f"{command.lower()}response": inner})
-        reply.skew = skew
-        return reply
+            return _refusal(command, error)
+        return json_reply(200, {f"{command.lower()}response": inner})
 
     def _authenticate(self, command, params, plain, method, now):
+        """The account that may have this command executed."""
         if not command:
             raise errors.unauthorized(envelope="null")
-        if command not in COMMANDS:
+        if command not in COMMANDS or command in self.sim.settings.unknown_commands:
             raise errors.unauthorized(envelope="errorresponse")
         enforced = self.sim.settings.enforce_post
         if (enforced and method != "POST"
@@ -256,9 +279,16 @@ class Endpoint:
                 raise errors.unauthorized()
             if enforced and until > now + MAX_EXPIRES_AHEAD:
                 raise errors.unauthorized()
-        due = sign.sign(params, self.sim.secret_key)
-        if key != self.sim.api_key or not hmac.compare_digest(signature.encode(), due.encode()):
+        with self.sim.world.lock:
+            account = next((a for a in self.sim.world.accounts.values() if a.api_key == key), None)
+        if account is None:
             raise errors.unauthorized()
+        if command in account.forbidden:
+            raise errors.forbidden(command, account)
+        due = sign.sign(params, account.secret_key)
+        if not hmac.compare_digest(signature.encode(), due.encode()):
+            raise errors.unauthorized()
+        return account
 
 
 class Control:
@@ -272,12 +302,15 @@ class Control:
             ("DELETE", "requests"): sim.clear_requests,
             ("POST", "faults"): sim.set_faults,
             ("DELETE", "faults"): sim.clear_faults,
+            ("POST", "hurry"): sim.hurry,
             ("POST", "restart"): sim.restart,
             ("POST", "up"): sim.up,
             ("POST", "plug"): sim.plug_disk,
             ("POST", "unplug"): sim.unplug_disk,
             ("POST", "volume"): sim.put_volume,
             ("POST", "vm"): sim.put_vm,
+            ("POST", "account"): sim.put_account,
+            ("POST", "project"): sim.put_project,
             ("POST", "set"): sim.set,
             ("POST", "attach-behind"): sim.attach_behind,
             ("POST", "detach-behind"): sim.detach_behind,
@@ -307,6 +340,8 @@ def router(sim):
 
     def answer(method, target, body):
         url = urlsplit(target)
+        if url.path == API_PATH and sim.settings.redirect:
+            return Reply(302, location=f"{sim.settings.redirect}?{url.query}")
         if url.path == API_PATH and method in ("GET", "POST"):
             return endpoint.answer(method, url.query, body)
         if url.path.startswith(CONTROL_PREFIX):

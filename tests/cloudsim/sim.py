@@ -8,31 +8,20 @@ it touches the guest, which may block.
 import logging
 import threading
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 
 from . import ids
 from .client import Client
 from .commands import Api
 from .faults import FaultScript
 from .jobs import PENDING, JobRunner
-from .plug import BUSES, Disk, Plug, make_plug
+from .plug import Disk, Plug, PlugError, make_plug
 from .server import API_PATH, Listener, router
-from .world import VOLUME_STATES, Machine, World, serial_of
+from .settings import Settings
+from .versions import VERSIONS
+from .world import VOLUME_STATES, World, serial_of
 
 log = logging.getLogger("cloudsim")
-
-
-@dataclass
-class Settings:
-    job_delay: float = 0.05         # from a job's turn to its end, seconds
-    plug_delay: float = 0.0         # from a job's turn to the change in the guest
-    bus: str = "virtio"             # of disks plugged from now on: virtio, scsi or none
-    enforce_post: bool = True       # POST, signature version 3 and a near expiry are a must
-    ignore_customjobid: bool = False    # as a server that does not know the parameter
-    idle_timeout: float = 30.0      # silent connections are closed after so many seconds
-    max_data_volumes: int = 32      # per machine
-    min_size_gib: int = 1
-    max_size_gib: int = 1024
 
 
 class CloudSim:
@@ -40,30 +29,37 @@ class CloudSim:
                  appliance=ids.APPLIANCE_VM, zone=ids.ZONE, seed=0, faults=(), **settings):
         """Start a cloud on 127.0.0.1. `plug` is a specification as on the command line or a Plug;
         further keyword arguments are those of Settings."""
-        self.api_key, self.secret_key = api_key, secret_key
         self.settings = Settings()
-        self.world = World(seed, zone, appliance)
+        self.world = World(self.settings, seed, zone, appliance, api_key, secret_key)
         self.faults = FaultScript()
-        self.jobs = JobRunner(self.world)
+        self.jobs = JobRunner(self)
         self.api = Api(self)
-        # Called with "before" or "after" its effect and a request's command; True: cut it off there.
+        # Called with "before" or "after" the effect and a request's command; True cuts it off.
         self.interrupt = lambda moment, command: False
+        self._slots = {}    # of the plugged volumes; the rows may say otherwise
         self._requests = []
         self._closing = threading.Event()
         self._behind = 0
+        self._hurried = 0
         self.set(**settings)
         self.set_faults(list(faults))
         self.plug = plug if isinstance(plug, Plug) else make_plug(plug)
         root = self.world.root_volume(appliance)
         self.plug.open(Disk(root.id, serial_of(root.id), root.size, "virtio"))
         try:
-            self._listener = Listener(port, router(self), lambda: self.settings.idle_timeout)
+            self._listener = Listener(port, router(self), self.settings)
         except OSError:
             self.plug.close()
             raise
         self.port = self._listener.port
-        self.base_url = f"http://127.0.0.1:{self.port}"
-        self.url = self.base_url + API_PATH
+
+    @property
+    def base_url(self):
+        return f"http{'s' if self.settings.certificate else ''}://127.0.0.1:{self.port}"
+
+    @property
+    def url(self):
+        return self.base_url + API_PATH
 
     def __enter__(self):
         return self
@@ -78,9 +74,33 @@ class CloudSim:
         self.jobs.close()
         self.plug.close()
 
-    def client(self):
-        """A client with the right keys."""
-        return Client(self.url, self.api_key, self.secret_key)
+    def client(self, account="admin"):
+        """A client with the keys of an account."""
+        with self.world.lock:
+            account = self.world.account_named(account)
+        return Client(self.url, account.api_key, account.secret_key)
+
+    # The administrator's keys, which a test may change under the daemon.
+
+    @property
+    def api_key(self):
+        return self.world.admin.api_key
+
+    @api_key.setter
+    def api_key(self, key):
+        self.world.admin.api_key = key
+
+    @property
+    def secret_key(self):
+        return self.world.admin.secret_key
+
+    @secret_key.setter
+    def secret_key(self, key):
+        self.world.admin.secret_key = key
+
+    @property
+    def version(self):
+        return VERSIONS[self.settings.version]
 
     # -- looking
 
@@ -91,8 +111,12 @@ class CloudSim:
                 "settings": asdict(self.settings),
                 "zones": [asdict(z) for z in world.zones.values()],
                 "offerings": [asdict(o) for o in world.offerings.values()],
+                "accounts": [{k: v for k, v in asdict(a).items() if k != "secret_key"}
+                             for a in world.accounts.values()],
                 "vms": [asdict(m) for m in world.machines.values()],
                 "volumes": [asdict(v) for v in world.volumes.values()],
+                "snapshots": [asdict(s) for s in world.snapshots.values()],
+                "tags": [asdict(t) for t in world.tags],
                 "jobs": [{"jobid": j.id, "command": j.command, "volume": j.volume_id,
                           "status": j.status, "code": j.code, "result": j.result}
                          for j in world.jobs.values()],
@@ -161,15 +185,9 @@ class CloudSim:
     # -- steering
 
     def set(self, **settings):
-        """Change settings; jobs already submitted keep their timing."""
-        known = {f.name for f in fields(Settings)}
-        for name, value in settings.items():
-            if name not in known:
-                raise ValueError(f"no setting {name}")
-            if name == "bus" and value not in BUSES:
-                raise ValueError(f"no bus {value}")
-        for name, value in settings.items():
-            setattr(self.settings, name, value)
+        """Change settings (settings.py); jobs already submitted keep their timing."""
+        with self.world.lock:
+            self.settings.set(**settings)
 
     def set_faults(self, rules, append=False):
         self.faults.load(rules, append)
@@ -196,6 +214,23 @@ class CloudSim:
         if not self.pause(seconds):
             self.up()
 
+    def later(self, seconds, entry, execute):
+        """Hold a request back whose connection is cut: execute it after so many seconds. What came
+        of it stands in the record as `late`."""
+        hurried = self._hurried
+
+        def wait_and_execute():
+            with self.world.lock:
+                self.world.wait_for(
+                    lambda: self._closing.is_set() or self._hurried != hurried, seconds)
+            if not self._closing.is_set():
+                outcome = execute().status
+                with self.world.lock:
+                    entry["late"] = outcome
+                    self.world.notify()
+
+        threading.Thread(target=wait_and_execute, name="late", daemon=True).start()
+
     def pause(self, seconds):
         """Sleep, unless the simulator closes. True if it does."""
         return self._closing.wait(seconds)
@@ -203,7 +238,9 @@ class CloudSim:
     # -- the guest, behind the daemon's back
 
     def hurry(self):
-        """End the delays of all jobs there are, those of their changes in the guest, too."""
+        """End the delays of all jobs and late requests there are, and those of the jobs' changes in
+        the guest, too."""
+        self._hurried += 1
         self.jobs.hurry()
 
     def plug_disk(self, size, serial=None, bus=None, name=None):
@@ -221,12 +258,27 @@ class CloudSim:
         if key not in self.world.volumes:
             self.plug.forget(key)
 
-    def plug_volume(self, id, size):
+    def plug_volume(self, id, size, slot=None):
+        """In the slot of its row, if it is not said."""
         bus = self.settings.bus
+        slot = self.world.volumes[id].deviceid if slot is None else slot
+        if self.settings.slots_of_guest:
+            self._check_slot(id, slot)
         self.plug.plug(Disk(id, None if bus == "none" else serial_of(id), size, bus))
+        self._slots.setdefault(id, slot)
+
+    def _check_slot(self, id, slot):
+        holder = next((key for key, used in self._slots.items() if used == slot), None)
+        if holder:
+            raise PlugError(f"org.libvirt.LibvirtException: XML error: target 'vd{chr(97 + slot)}' "
+                            f"duplicated for disk sources '/mnt/{holder}' and '/mnt/{id}'")
+        if id in self._slots:
+            raise PlugError("org.libvirt.LibvirtException: internal error: unable to execute QEMU "
+                            "command 'blockdev-add': Failed to get \"write\" lock")
 
     def unplug_volume(self, id):
         self.plug.unplug(id)
+        self._slots.pop(id, None)
 
     def resize_plugged(self, id, size):
         self.plug.resize(id, size)
@@ -238,6 +290,7 @@ class CloudSim:
         with self.world.lock:
             if row.get("state", "Ready") not in VOLUME_STATES:
                 raise ValueError(f"no volume state {row['state']}")
+            row = self._owned(row)
             volume = self.world.volumes.get(row.get("id"))
             if volume:
                 self._change(volume, row)
@@ -247,20 +300,49 @@ class CloudSim:
                     "name": "behind", "zone": zone, "offering": ids.OFFERING_CUSTOM,
                     "size": ids.GIB, "state": "Ready", **row})
             if volume.vm and volume.attached is None:
-                volume.attached = time.time()
+                volume.attached = self.world.now()
             return asdict(volume)
 
     def put_vm(self, id=None, **row):
         """Make a machine, with its root volume, or change the one with that `id`."""
         with self.world.lock:
+            row = self._owned(row)
             machine = self.world.machines.get(id)
             if machine:
                 self._change(machine, row)
             else:
-                machine = Machine(**{"id": id or self.world.new_uuid(), "name": "behind",
-                                     "zone": next(iter(self.world.zones)), **row})
-                self.world.add_machine(machine)
+                machine = self.world.add_machine(**{
+                    "id": id or self.world.new_uuid(), "name": "behind",
+                    "zone": next(iter(self.world.zones)), **row})
             return asdict(machine)
+
+    def put_account(self, name, **row):
+        """Make an account with keys of its own, or change the one of that name: its role
+        (`admin`, `forbidden` commands) and its limits (`limit_gib`, `limit_volumes`)."""
+        with self.world.lock:
+            account = self.world.account_named(name)
+            if account:
+                self._change(account, row)
+            else:
+                account = self.world.add_account(name, **{
+                    "api_key": f"api-{name}", "secret_key": f"secret-{name}", **row})
+            return asdict(account)
+
+    def put_project(self, name, members=(), **row):
+        """Make a project, whose members are accounts by name. Returns it; as an owner it is known
+        by its name, to `projectid` by its `project`."""
+        with self.world.lock:
+            return asdict(self.world.add_account(name, **{
+                "project": self.world.new_uuid(), "members": list(members), **row}))
+
+    def _owned(self, row):
+        """Owners are named by their names."""
+        if "owner" not in row:
+            return row
+        account = self.world.account_named(row["owner"])
+        if account is None:
+            raise ValueError(f"no account {row['owner']}")
+        return {**row, "owner": account.id}
 
     def _change(self, entity, row):
         known = {f.name for f in fields(entity)}
@@ -277,7 +359,8 @@ class CloudSim:
             vm = vm or self.world.appliance
             if row:
                 used = {other.deviceid for other in self.world.attached_to(vm)} | {3}
-                v.vm, v.state, v.attached = vm, "Ready", time.time()
+                v.vm, v.state, v.attached = vm, "Ready", self.world.now()
+                v.path = v.path or v.name
                 v.deviceid = deviceid or next(d for d in range(1, 1000) if d not in used)
             size = v.size
             self.world.notify()

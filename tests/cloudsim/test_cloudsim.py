@@ -12,6 +12,8 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import suppress
+from dataclasses import fields
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -22,8 +24,12 @@ import pytest
 from . import plug
 from . import (API_KEY, APPLIANCE_VM, GIB, OFFERING_CUSTOM, OFFERING_FIXED, OTHER_VM, OTHER_ZONE,
                SECRET_KEY, STOPPED_VM, ZONE, CloudSim, JobFailed, PlugError, Refused, serial_of)
+from .__main__ import main
+from .faults import KINDS
 from .qmp import QMP, QMPError
+from .settings import Settings
 from .sign import canonical, format_expires, parse_expires, sign
+from .versions import V4_18, V4_23
 
 FOREVER = 3600.0
 JOB_A = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
@@ -175,6 +181,7 @@ def test_expiry_forms_refused(text):
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_signed_request(sim, method):
+    sim.set(proxy_date=0.0)
     odd = signed(sim, command="listVolumes", name="db data+log *~ (é)/v1", state="")
     status, headers, body = ask(sim, odd, method)
     assert (status, body) == (200, '{"listvolumesresponse": {}}')
@@ -280,10 +287,10 @@ def test_create_rules(cloud):
             ({"diskofferingid": OFFERING_FIXED, "size": 3}, "does not allow custom size"),
             ({"diskofferingid": OFFERING_CUSTOM}, "requires a custom size"),
             ({"diskofferingid": OFFERING_CUSTOM, "size": 1025}, "out of allowed range"),
-            ({"diskofferingid": OFFERING_CUSTOM, "size": "x"}, "Invalid parameter size value=x"),
+            ({"diskofferingid": OFFERING_CUSTOM, "size": "x"}, "value x for parameter size"),
             ({"diskofferingid": NOBODY}, "Invalid parameter diskofferingid"),
             ({"snapshotid": NOBODY}, "Invalid parameter snapshotid"),
-            ({}, "Either disk Offering Id")):
+            ({}, "At least one of disk Offering ID")):
         assert text in refusal(cloud.call, "createVolume", **base, **more).text
     answer = cloud.call("createVolume", **base, diskofferingid=OFFERING_FIXED)
     assert answer.keys() == {"id", "jobid"}
@@ -356,20 +363,19 @@ def test_job_shapes(sim, cloud):
     assert (row["jobid"], row["jobstatus"]) == (job, 0)
     listed, = cloud.call("listAsyncJobs", keyword="attachvolume")["asyncjobs"]
     assert listed["jobid"] == job
-    assert listed["cmd"] == "org.apache.cloudstack.api.command.user.volume.AttachVolumeCmd"
+    assert listed["cmd"] == \
+        "org.apache.cloudstack.api.command.admin.volume.AttachVolumeCmdByAdmin"
     assert cloud.call("listAsyncJobs", keyword="resize") == {}
 
     sim.set(job_delay=0)
     done = make(sim, "done")
     failed = failure(detach, sim, done)
-    assert (failed["jobstatus"], failed["jobresultcode"]) == (2, 431)
+    assert (failed["jobstatus"], failed["jobresultcode"]) == (2, 530)
     assert failed["jobresult"] == {
         "errorcode": 431, "errortext": "The specified volume is not attached to a VM."}
     assert "completed" in failed
     row, = cloud.call("listVolumes", id=done)["volume"]
     assert "jobid" not in row
-    latest = cloud.call("queryAsyncJobResult", resourcetype="Volume", resourceid=done)
-    assert latest["jobid"] == failed["jobid"]
 
 
 def test_jobs_of_one_machine_wait_for_each_other(sim, cloud):
@@ -405,6 +411,7 @@ def test_queue_keeps_the_order_of_submission(sim, cloud):
 
 
 def test_customjobid(sim, cloud):
+    sim.set(repeated_job=431)
     volume = make(sim)
     call = dict(id=volume, virtualmachineid=OTHER_VM, customjobid=JOB_A)
     assert cloud.call("attachVolume", **call) == {"jobid": JOB_A}
@@ -422,7 +429,7 @@ def test_repeated_create_leaves_an_orphan(sim, cloud):
     call = dict(name="twin", zoneid=ZONE, diskofferingid=OFFERING_CUSTOM, size=1,
                 customjobid=JOB_A)
     cloud.wait(cloud.call("createVolume", **call)["jobid"])
-    assert refusal(cloud.call, "createVolume", **call).error["cserrorcode"] == 4350
+    assert refusal(cloud.call, "createVolume", **call).text == "Entity already exists "
     twins = cloud.call("listVolumes", name="twin")["volume"]
     assert [row["state"] for row in twins] == ["Allocated", "Allocated"]
 
@@ -448,8 +455,8 @@ def test_attach_and_detach_rows(sim):
 
 def test_attach_refusals(sim, cloud):
     def text(volume, vm=OTHER_VM, **more):
-        job = failure(attach, sim, volume, vm, **more)
-        return job["jobresultcode"], job["jobresult"]["errortext"]
+        result = failure(attach, sim, volume, vm, **more)["jobresult"]
+        return result["errorcode"], result["errortext"]
 
     attached = make(sim, "attached")
     attach(sim, attached, OTHER_VM)
@@ -457,7 +464,8 @@ def test_attach_refusals(sim, cloud):
     fresh = make(sim, "fresh")
     assert text(fresh, deviceid=3) == (530, "deviceId should be 0,1,2,4-33")
     assert text(fresh, deviceid=34)[0] == 530
-    assert text(fresh, deviceid=1) == (530, "deviceId 1 is used by vol attached on vm other")
+    number = sim.world.machines[OTHER_VM].serial_number
+    assert text(fresh, deviceid=1) == (530, f"deviceId 1 is used by vm {number}")
     assert text(fresh, deviceid=0)[0] == 431
     snapshotting = sim.put_volume(state="Snapshotting")["id"]
     assert text(snapshotting)[1] == "Volume state must be in Allocated, Ready or in Uploaded state"
@@ -474,12 +482,46 @@ def test_attach_refusals(sim, cloud):
     assert sim.volume(fresh)["state"] == "Allocated"
 
 
+def test_a_running_machine_runs_out_of_slots(sim, cloud):
+    first, second = make(sim), make(sim)
+    sim.set(pci_slots=1)
+    attach(sim, first, OTHER_VM)
+    assert failure(attach, sim, second, OTHER_VM)["jobresult"]["errortext"].endswith(
+        "internal error: No more available PCI slots")
+    assert sim.volume(second)["vm"] is None
+    cloud.run("stopVirtualMachine", id=OTHER_VM)
+    assert attach(sim, second, OTHER_VM)["vmstate"] == "Stopped"
+
+
+def test_a_guest_keeps_what_the_row_forgets(sim):
+    first, second = make(sim), make(sim)
+    attach(sim, first)
+    sim.detach_behind(first, guest=False)
+    sim.set(slots_of_guest=True)
+    # The slot is free in the rows.
+    assert "target 'vdb' duplicated" in failure(attach, sim, second)["jobresult"]["errortext"]
+    assert "target 'vdb' duplicated" in failure(attach, sim, first)["jobresult"]["errortext"]
+    assert 'get "write" lock' in failure(attach, sim, first, deviceid=4)["jobresult"]["errortext"]
+    assert sim.volume(first)["vm"] is sim.volume(second)["vm"] is None
+    sim.unplug_volume(first)
+    assert attach(sim, first)["deviceid"] == 1
+    sim.detach_behind(first, guest=False)
+    sim.set(slots_of_guest=False)
+    assert attach(sim, first)["deviceid"] == 1
+
+
 def test_attach_as_root(sim):
     volume = make(sim)
     rootless = sim.put_vm(name="rootless", state="Stopped")["id"]
-    detach(sim, sim.world.root_volume(rootless).id)
-    row = attach(sim, volume, rootless, deviceid=0)
+    root = sim.world.root_volume(rootless).id
+    assert detach(sim, root)["type"] == "DATADISK"
+    row = attach(sim, root, rootless, deviceid=0)
     assert (row["type"], row["deviceid"]) == ("ROOT", 0)
+    detach(sim, root)
+    # The job fails and has done it all the same.
+    assert failure(attach, sim, volume, rootless, deviceid=0)["jobresult"]["errortext"] == \
+        "Command failed due to Internal Server Error"
+    assert sim.world.root_volume(rootless).id == volume
 
 
 def test_two_attaches_of_one_volume(gated):
@@ -491,12 +533,12 @@ def test_two_attaches_of_one_volume(gated):
     gated.plug.gate.set()
     cloud.wait(jobs[1])
     assert failure(cloud.wait, jobs[2])["jobresult"] == {
-        "errorcode": 530, "errortext": "volume: v is already attached to a VM: appliance"}
+        "errorcode": 530, "errortext": "This volume is already attached to a VM."}
 
 
 def test_destroy_and_delete(sim, cloud):
     volume = make(sim)
-    assert failure(cloud.run, "destroyVolume", id=volume)["jobresultcode"] == 431
+    assert failure(cloud.run, "destroyVolume", id=volume)["jobresult"]["errorcode"] == 431
     attach(sim, volume, OTHER_VM)
     for refused in (lambda: failure(cloud.run, "destroyVolume", id=volume,
                                     expunge="true")["jobresult"]["errortext"],
@@ -509,22 +551,26 @@ def test_destroy_and_delete(sim, cloud):
     # Gone is not the same as never known.
     assert cloud.call("listVolumes", id=volume) == {}
     number = sim.volume(volume)["serial_number"]
-    error = refusal(cloud.call, "deleteVolume", id=volume)
-    assert (error.error["cserrorcode"], error.text) == \
-        (4350, f"Unable to find volume with ID: {number}")
+    text = f"Unable to find UUID for id [{number}] of type [Volume]"
+    for command, more in (("deleteVolume", {}), ("detachVolume", {}),
+                          ("attachVolume", {"virtualmachineid": OTHER_VM})):
+        error = refusal(cloud.call, command, id=volume, **more)
+        assert (error.error["cserrorcode"], error.text) == (4350, text)
+    assert failure(cloud.run, "destroyVolume", id=volume)["jobresult"]["errortext"] == \
+        f"Unable to find volume with ID: {number}"
     assert refusal(cloud.call, "deleteVolume", id=NOBODY).error["cserrorcode"] == 9999
-    assert failure(attach, sim, volume)["jobresult"]["errortext"] == \
-        "Please specify a volume that is not destroyed."
 
 
 def test_resize(sim, cloud):
     volume = make(sim, size=2)
     assert cloud.run("resizeVolume", id=volume, size=3)["volume"]["size"] == 3 * GIB
     assert sim.volume(volume)["state"] == "Allocated"
-    assert failure(cloud.run, "resizeVolume", id=volume, size=1)["jobresultcode"] == 432
+    assert failure(cloud.run, "resizeVolume", id=volume, size=1)["jobresult"]["errorcode"] == 432
     assert cloud.run("resizeVolume", id=volume, size=1, shrinkok="true")["volume"]["size"] == GIB
     attach(sim, volume, OTHER_VM)
-    assert failure(cloud.run, "resizeVolume", id=volume, size=4096)["jobresultcode"] == 432
+    assert failure(cloud.run, "resizeVolume", id=volume, size=4096)["jobresult"] == {
+        "errorcode": 432, "errortext":
+        "Requested volume size is 4.0000 TB, but the maximum size allowed is 2000 GB."}
     sim.set(job_delay=FOREVER)
     cloud.call("resizeVolume", id=volume, size=5)
     sim.wait_for(lambda s: s.world.volumes[volume].state == "Resizing")
@@ -646,6 +692,23 @@ def test_fault_job_pending(sim, cloud):
     assert "jobid" not in cloud.call("listVolumes", id=volume)["volume"][0]
 
 
+def test_fault_runs_on(sim, cloud):
+    """A detach job that lags behind clears the attachment that came after it."""
+    volume = make(sim)
+    attach(sim, volume, vm=OTHER_VM)
+    strike(sim, "runs_on", "detachVolume", seconds=3600)
+    job = cloud.call("detachVolume", id=volume)["jobid"]
+    sim.wait_for(lambda sim: sim.world.volumes[volume].vm is None)
+    assert cloud.call("listVolumes", id=volume)["volume"][0]["jobid"] == job
+    assert cloud.call("queryAsyncJobResult", jobid=job)["jobstatus"] == 0
+    attach(sim, volume, vm=OTHER_VM)
+    assert sim.volume(volume)["vm"] == OTHER_VM
+    sim.hurry()
+    sim.wait_idle()
+    assert cloud.call("queryAsyncJobResult", jobid=job)["jobstatus"] == 1
+    assert sim.volume(volume)["vm"] is None
+
+
 def test_fault_job_fail(tree):
     volume = make(tree)
     strike(tree, "job_fail", "attachVolume", code=534, text="host is down")
@@ -684,6 +747,7 @@ def test_bad_faults_are_refused(sim, rule):
 
 
 def test_fault_date_skew(sim):
+    sim.set(proxy_date=0.0)
     strike(sim, "date_skew", seconds=3600, times=0)
     status, headers, _ = ask(sim, signed(sim, command="listZones"))
     ahead = parsedate_to_datetime(headers["Date"]).timestamp() - time.time()
@@ -735,6 +799,471 @@ def test_restart_loses_jobs(tree, effects):
     assert names(tree) == (["vda", "vdb"] if effects else ["vda"])
     tree.set(job_delay=0, plug_delay=0)
     assert attach(tree, volume)["deviceid"] == 1 and names(tree) == ["vda", "vdb"]
+
+
+# -- requests that come late, clocks
+
+@pytest.mark.parametrize("expires,outcome", [(600, 200), (30, 401)])
+def test_fault_late(sim, cloud, expires, outcome):
+    """The client has gone when its request is executed, unless the signature has ended by then."""
+    strike(sim, "late", "createVolume", seconds=FOREVER)
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        ask(sim, signed(sim, command="createVolume", name="late", zoneid=ZONE, size="1",
+                        diskofferingid=OFFERING_CUSTOM,
+                        expires=format_expires(time.time() + expires)))
+    assert cloud.call("listVolumes", name="late") == {}
+    sim.set(clock=60)
+    sim.hurry()
+    assert late_outcome(sim) == outcome
+    sim.set(clock=0)
+    assert cloud.call("listVolumes", name="late").get("count", 0) == (outcome == 200)
+
+
+def late_outcome(sim):
+    return sim.wait_for(lambda _: [r["late"] for r in sim.requests() if "late" in r])[0]
+
+
+def test_late_is_after_what_was_asked_again(sim, cloud):
+    new = dict(name="twin", zoneid=ZONE, diskofferingid=OFFERING_CUSTOM, size="1")
+    strike(sim, "late", "createVolume", seconds=0.01)
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        ask(sim, signed(sim, command="createVolume", **new))
+    cloud.run("createVolume", **new)
+    assert late_outcome(sim) == 200
+    assert cloud.call("listVolumes", name="twin")["count"] == 2
+
+
+def test_clock(sim, cloud):
+    """The server's clock decides on expiry and shows in its rows, not in a proxy's header."""
+    sim.set(proxy_date=0.0)
+    sim.set(clock=3600, enforce_post=False)
+    assert refusal(cloud.call, "listZones").status == 401
+    later = format_expires(time.time() + 3600 + 600)
+    status, headers, _ = ask(sim, signed(sim, command="createVolume", name="v", zoneid=ZONE,
+                                         diskofferingid=OFFERING_CUSTOM, size="1", expires=later))
+    assert status == 200
+    assert abs(parsedate_to_datetime(headers["Date"]).timestamp() - time.time()) < 60
+    sim.set(clock=0)
+    row, = cloud.call("listVolumes", name="v")["volume"]
+    assert 3500 < parse_expires(row["created"]) - time.time() < 3700
+    ageless = signed(sim, command="listZones", drop=("signatureversion", "expires"))
+    sim.set(clock=3600)
+    assert ask(sim, ageless)[0] == 200
+
+
+@pytest.mark.parametrize("ahead", [None, 0, -7200])
+def test_proxy_date(sim, ahead):
+    sim.set(proxy_date=ahead)
+    status, headers, _ = ask(sim, signed(sim, command="listZones"))
+    assert status == 200
+    if ahead is None:
+        assert "Date" not in headers
+    else:
+        off = parsedate_to_datetime(headers["Date"]).timestamp() - time.time() - ahead
+        assert abs(off) < 60
+
+
+# -- kinds of servers
+
+def test_version_4_23(sim, cloud):
+    sim.set(version="4.23", repeated_job=None, restart_removes=None)
+    assert cloud.call("listCapabilities")["capability"]["cloudstackversion"] == "4.23.0.0"
+    volume = make(sim)
+    failed = failure(detach, sim, volume)
+    assert failed["jobresultcode"] == failed["jobresult"]["errorcode"] == 431
+    assert failed["managementservername"] == "cloudsim" and failed["account"] == "admin"
+    latest = cloud.call("queryAsyncJobResult", resourcetype="Volume", resourceid=volume)
+    assert latest["jobid"] == failed["jobid"]
+    attach(sim, volume, OTHER_VM)
+    assert failure(attach, sim, make(sim), OTHER_VM, deviceid=1)["jobresult"]["errortext"] == \
+        "deviceId 1 is used by vol v on vm other"
+    row = cloud.run("updateVolume", id=detach(sim, volume)["id"], name="new", customjobid=JOB_A)
+    assert row["volume"]["deleteprotection"] is False
+    assert refusal(cloud.call, "updateVolume", id=volume, name="x", customjobid=JOB_A).status == 431
+    cloud.call("deleteVolume", id=volume)
+    number = sim.volume(volume)["serial_number"]
+    assert refusal(cloud.call, "deleteVolume", id=volume).text == \
+        f"Unable to find volume with ID: {number}"
+    assert failure(attach, sim, volume)["jobresult"]["errortext"] == \
+        "Please specify a volume that is not destroyed."
+
+
+def test_both_versions_have_all_texts():
+    assert V4_18.texts.keys() == V4_23.texts.keys()
+
+
+def test_repeated_job_as_530(sim, cloud):
+    sim.set(repeated_job=530)
+    volume = make(sim)
+    cloud.run("updateVolume", id=volume, name="new", customjobid=JOB_A)
+    error = refusal(cloud.call, "updateVolume", id=volume, name="newer", customjobid=JOB_A)
+    assert (error.status, error.error["cserrorcode"], error.text) == \
+        (530, 9999, "Entity already exists ")
+    assert sim.volume(volume)["name"] == "new"
+
+
+def test_restart_removes_volumes_of_lost_jobs(sim, cloud):
+    sim.set(restart_removes=True)
+    attached, fresh, spared = make(sim), make(sim), make(sim)
+    attach(sim, attached, OTHER_VM)
+    sim.set(job_delay=FOREVER)
+    cloud.call("detachVolume", id=attached)
+    cloud.call("attachVolume", id=fresh, virtualmachineid=OTHER_VM)
+    sim.restart()
+    assert sim.volume(fresh)["removed"] and cloud.call("listVolumes", id=fresh) == {}
+    assert sim.volume(attached)["vm"] == OTHER_VM and not sim.volume(spared)["removed"]
+
+
+def test_narrow_names(sim, cloud):
+    sim.set(narrow_names=False)
+    astral = dict(name="disk 😀", zoneid=ZONE, diskofferingid=OFFERING_CUSTOM, size=1)
+    volume = cloud.run("createVolume", **astral)["volume"]
+    assert volume["name"] == "disk 😀"
+    sim.set(narrow_names=True)
+    for command, given in (("createVolume", astral), ("listVolumes", {"name": "disk 😀"}),
+                           ("updateVolume", {"id": volume["id"], "name": "disk 😀"})):
+        error = refusal(cloud.call, command, **given)
+        assert (error.status, error.error["cserrorcode"]) == (530, 4250)
+        assert "SELECT" in error.text
+    assert cloud.call("listVolumes", name="数据") == {}
+
+
+def test_jobs_that_fail_and_do_it(sim, cloud):
+    volume = make(sim)
+    sim.set(fail_but_do=["attachVolume", "resizeVolume", "detachVolume", "destroyVolume"])
+    assert failure(attach, sim, volume)["jobresult"]["errortext"] == \
+        "Command failed due to Internal Server Error"
+    assert (sim.volume(volume)["vm"], sim.volume(volume)["state"]) == (APPLIANCE_VM, "Ready")
+    assert failure(cloud.run, "resizeVolume", id=volume, size=3)
+    assert sim.volume(volume)["size"] == 3 * GIB
+    assert failure(detach, sim, volume)
+    assert sim.volume(volume)["vm"] is None
+    assert failure(cloud.run, "destroyVolume", id=volume, expunge=True)
+    assert sim.volume(volume)["removed"]
+
+
+def test_jobs_that_succeed_and_do_nothing(tree):
+    volume = make(tree)
+    tree.set(succeed_but_do_not=["attachVolume"])
+    row = attach(tree, volume)
+    assert "virtualmachineid" not in row and row["state"] == "Allocated"
+    assert not (tree.block / "vdb").exists()
+    tree.set(succeed_but_do_not=["resizeVolume", "detachVolume", "destroyVolume"])
+    attach(tree, volume)
+    cloud = tree.client()
+    assert cloud.run("resizeVolume", id=volume, size=3)["volume"]["size"] == 2 * GIB
+    assert detach(tree, volume)["virtualmachineid"] == APPLIANCE_VM
+    assert (tree.block / "vdb").exists()
+
+
+def test_storage_that_rounds_up(tree):
+    volume = make(tree, size=12)
+    tree.set(storage_unit_gib=16)
+    assert tree.volume(volume)["size"] == 12 * GIB
+    assert attach(tree, volume)["size"] == 16 * GIB
+    assert int((tree.block / "vdb/size").read_text()) * 512 == 16 * GIB
+    tree.set(storage_unit_gib=32)       # the storage is there
+    detach(tree, volume)
+    assert attach(tree, volume)["size"] == 16 * GIB
+
+
+def test_commands_the_server_does_not_know(sim, cloud):
+    sim.set(unknown_commands=["listAsyncJobs"])
+    error = refusal(cloud.call, "listAsyncJobs")
+    assert (error.status, error.envelope, error.text) == (401, "errorresponse", AUTH_TEXT)
+    assert cloud.call("listZones")
+
+
+@pytest.mark.parametrize("version, code, words", [
+    ("4.18", 530, "A shutdown has been triggered. "),
+    ("4.23", 503, "Maintenance or Shutdown has been initiated on this management server. ")])
+def test_maintenance_takes_no_new_jobs(sim, cloud, version, code, words):
+    volume, jobs = make(sim), len(sim.state()["jobs"])
+    sim.set(version=version, maintenance=code)
+    for command in ("createVolume", "destroyVolume"):
+        error = refusal(cloud.call, command, id=volume, name="n", zoneid=ZONE,
+                        diskofferingid=OFFERING_CUSTOM, size=1)
+        assert (error.status, error.text) == (code, words + "Can not accept new jobs")
+    assert cloud.call("listVolumes", id=volume)["volume"]
+    assert len(sim.state()["jobs"]) == jobs
+    sim.set(maintenance=None)
+    cloud.run("destroyVolume", id=volume, expunge="true")
+
+
+def test_one_task_a_machine(sim, cloud):
+    one, two = make(sim), make(sim)
+    cloud.run("attachVolume", id=one, virtualmachineid=APPLIANCE_VM)
+    sim.set(one_task_a_vm=True)
+    sim.put_volume(id=one, state="Snapshotting")
+    refused = failure(cloud.run, "attachVolume", id=two, virtualmachineid=APPLIANCE_VM)
+    assert "There is other active volume snapshot tasks" in refused["jobresult"]["errortext"]
+    sim.put_volume(id=one, state="Ready")
+    cloud.run("attachVolume", id=two, virtualmachineid=APPLIANCE_VM)
+
+
+def test_a_protected_volume_is_not_deleted(sim, cloud):
+    volume = make(sim)
+    sim.put_volume(id=volume, protected=True)
+    sim.set(version="4.23")
+    assert cloud.call("listVolumes", id=volume)["volume"][0]["deleteprotection"] is True
+    refused = failure(cloud.run, "destroyVolume", id=volume, expunge="true")
+    assert refused["jobresult"]["errortext"] == \
+        f"Volume [id = {volume}, name = {sim.volume(volume)['name']}] has delete protection " \
+        "enabled and cannot be deleted."
+    assert not sim.volume(volume)["removed"]
+
+
+def test_commands_the_role_forbids(sim, cloud):
+    sim.put_account("admin", forbidden=["listAsyncJobs"])
+    error = refusal(cloud.call, "listAsyncJobs")
+    assert (error.status, error.envelope, error.error["cserrorcode"]) == \
+        (432, "errorresponse", 9999)
+    assert error.text.startswith("The API [listAsyncJobs] does not exist or is not available")
+    sim.put_account("admin", forbidden=[])
+    assert cloud.call("listAsyncJobs") == {}
+
+
+@pytest.mark.parametrize("settings", [
+    {"no_such_setting": 1}, {"bus": "floppy"}, {"version": "4.5"}, {"hypervisor": "Xen"},
+    {"repeated_job": 200}, {"job_delay": 9.0, "bus": "floppy"}])
+def test_bad_settings_change_nothing(sim, settings):
+    before = sim.state()["settings"]
+    with pytest.raises(ValueError):
+        sim.set(**settings)
+    assert sim.state()["settings"] == before
+
+
+# -- long lists
+
+def test_page_size(sim, cloud):
+    sim.set(page_size=3)
+    for _ in range(5):
+        make(sim)
+    everything = cloud.call("listVolumes")
+    assert len(everything["volume"]) == 3 < everything["count"]
+    assert refusal(cloud.call, "listVolumes", page=1, pagesize=4).text == \
+        "Page size can't exceed max allowed page size value: 3"
+    assert len(cloud.call("listVolumes", page=1, pagesize=3)["volume"]) == 3
+    assert len(cloud.call("listVolumes", pagesize=-1)["volume"]) == everything["count"]
+
+
+def test_count_of_the_page(sim, cloud):
+    for _ in range(3):
+        make(sim)
+    sim.set(count_is_page=True)
+    assert cloud.call("listVolumes", page=1, pagesize=2)["count"] == 2
+
+
+def test_endless_list(sim, cloud):
+    sim.set(endless_list=True)
+    for page in 1, 2, 1000:
+        answer = cloud.call("listVolumes", page=page, pagesize=2)
+        assert len(answer["volume"]) == 2 and answer["count"] > 2 * page
+
+
+def test_large_rows(sim, cloud):
+    sim.set(row_bytes=3 << 20)
+    assert len(ask(sim, signed(sim, command="listVolumes"))[2]) > 8 << 20
+
+
+def test_slow_rows(sim):
+    sim.set(row_delay=FOREVER)
+    answered = threading.Event()
+
+    def slow():
+        with suppress(Exception):       # the simulator closes under it
+            sim.client().call("listVolumes")
+        answered.set()
+
+    threading.Thread(target=slow, daemon=True).start()
+    sim.wait_request("listVolumes")
+    # What is slow is that list; the world goes on, and a list without rows takes no time.
+    assert make(sim) and sim.client().call("listVolumes", name="none") == {}
+    assert not answered.is_set()
+    sim.close()
+    assert answered.wait(10)
+
+
+def test_odd_rows(sim, cloud):
+    volume = make(sim)
+    attach(sim, volume, OTHER_VM)
+    sim.set(hide_deviceid=True)
+    row, = cloud.call("listVolumes", id=volume)["volume"]
+    assert row["virtualmachineid"] == OTHER_VM and "deviceid" not in row
+    sim.put_volume(id="not-a-uuid", name="odd")
+    assert "not-a-uuid" in [row["id"] for row in cloud.call("listVolumes")["volume"]]
+
+
+# -- accounts and projects
+
+@pytest.fixture
+def alice(sim):
+    sim.put_account("alice", domain="acme")
+    return sim.client("alice")
+
+
+def test_accounts_are_apart(sim, cloud, alice):
+    new = dict(zoneid=ZONE, diskofferingid=OFFERING_CUSTOM, size=1)
+    hers = alice.run("createVolume", name="hers", **new)["volume"]
+    assert hers["account"] == "alice" and not hers.keys() & {"hypervisor", "storagetype"}
+    assert alice.call("listVolumes", listall="true")["count"] == 1
+    assert "hers" not in [row["name"] for row in cloud.call("listVolumes")["volume"]]
+    assert "hers" in [row["name"] for row in cloud.call("listVolumes", listall="true")["volume"]]
+    assert alice.call("listVirtualMachines") == {}
+    job = cloud.call("updateVolume", id=hers["id"], name="taken")["jobid"]
+    assert refusal(alice.call, "queryAsyncJobResult", jobid=job).status == 531
+    machine = sim.put_vm(name="apart", owner="admin")["id"]
+    both = {"id": hers["id"], "virtualmachineid": machine}
+    assert refusal(alice.call, "attachVolume", **both).status == 531
+    assert "belong to different accounts" in \
+        failure(cloud.run, "attachVolume", **both)["jobresult"]["errortext"]
+
+
+def test_projects(sim, cloud, alice):
+    sim.put_account("bob", domain="acme")
+    project = sim.put_project("p", ["alice"], domain="acme")["project"]
+    new = dict(zoneid=ZONE, diskofferingid=OFFERING_CUSTOM, size=1, projectid=project)
+    volume = alice.run("createVolume", name="ours", **new)["volume"]
+    assert (volume["project"], volume["projectid"]) == ("p", project) and "account" not in volume
+    assert refusal(sim.client("bob").call, "createVolume", name="x", **new).status == 531
+    assert refusal(sim.client("bob").call, "listVolumes", projectid=project).status == 531
+    assert sim.client("bob").call("listVolumes", projectid="-1") == {}
+    assert refusal(cloud.call, "listVolumes", projectid=NOBODY).status == 431
+    machine = sim.put_vm(name="ours", owner="p")["id"]
+    assert alice.run("attachVolume", id=volume["id"], virtualmachineid=machine)
+
+
+def names_listed(client, **filters):
+    return {row["name"] for row in client.call("listVolumes", **filters).get("volume", [])}
+
+
+def test_lists_of_projects(sim, alice):
+    project = sim.put_project("p", ["alice"], domain="acme")["project"]
+    sim.put_volume(name="ours", owner="p")
+    sim.put_volume(name="hers", owner="alice")
+    assert names_listed(alice) == names_listed(alice, listall="true") == {"hers"}
+    for listall in ({}, {"listall": "true"}):
+        assert names_listed(alice, projectid=project, **listall) == {"ours"}
+    assert names_listed(alice, projectid="-1") == {"ours"}
+    assert names_listed(alice, projectid="-1", listall="true") == {"hers", "ours"}
+
+
+def test_limits(sim, cloud, alice):
+    sim.put_account("alice", limit_gib=5, limit_volumes=2)
+    new = dict(zoneid=ZONE, diskofferingid=OFFERING_CUSTOM)
+    volume = alice.run("createVolume", name="one", size=2, **new)["volume"]["id"]
+    error = refusal(alice.call, "createVolume", name="large", size=4, **new)
+    assert (error.status, error.error["cserrorcode"]) == (535, 4370)
+    assert "Type = 'primary_storage' for Account Name = alice" in error.text
+    result = failure(alice.run, "resizeVolume", id=volume, size=6)["jobresult"]
+    assert result["errorcode"] == 530 and "Maximum amount of resources" in result["errortext"]
+    assert alice.run("resizeVolume", id=volume, size=3)
+    alice.run("createVolume", name="two", size=1, **new)
+    error = refusal(alice.call, "createVolume", name="three", size=1, **new)
+    assert "Type = 'volume'" in error.text
+
+
+# -- snapshots, tags, machines
+
+def test_snapshot_keeps_contents(tree):
+    """And a revert, which only KVM can, brings contents and size back."""
+    cloud, volume = tree.client(), make(tree)
+    attach(tree, volume)
+    (tree.dev / "vdb").write_bytes(b"then" + bytes(GIB // 512))
+    snapshot = cloud.run("createSnapshot", volumeid=volume)["snapshot"]["id"]
+    with open(tree.dev / "vdb", "r+b") as disk:
+        disk.write(b"now!")
+    cloud.run("resizeVolume", id=volume, size=3)
+    result = failure(cloud.run, "revertSnapshot", id=snapshot)["jobresult"]
+    assert (result["errorcode"], result["errortext"]) == \
+        (431, "The VM the specified disk is attached to is not in the shutdown state.")
+    detach(tree, volume)
+    assert cloud.run("revertSnapshot", id=snapshot) == {"success": True}
+    twin = cloud.run("createVolume", name="twin", zoneid=ZONE, snapshotid=snapshot,
+                     size=7)["volume"]
+    assert (twin["state"], twin["size"]) == ("Ready", 2 * GIB)
+    for place, id in (("vdb", volume), ("vdc", twin["id"])):
+        attach(tree, id)
+        assert (tree.dev / place).open("rb").read(4) == b"then"
+        assert (tree.dev / place).stat().st_size == 2 * GIB
+    cloud.run("deleteSnapshot", id=snapshot)
+    assert not list(tree.dev.parent.glob(f"images/{snapshot}*"))
+
+
+def test_detach_waits_for_a_snapshot(sim, cloud):
+    volume = make(sim)
+    attach(sim, volume, OTHER_VM)
+    sim.set(job_delay=FOREVER)
+    cloud.call("createSnapshot", volumeid=volume)
+    sim.wait_for(lambda s: s.world.volumes[volume].state == "Snapshotting")
+    job = cloud.call("detachVolume", id=volume)["jobid"]
+    assert refusal(cloud.call, "deleteVolume", id=make_row(sim, "Snapshotting")).status == 431
+    assert cloud.call("queryAsyncJobResult", jobid=job)["jobstatus"] == 0
+    sim.hurry()
+    cloud.wait(job)
+    assert sim.volume(volume)["vm"] is None
+
+
+def make_row(sim, state):
+    return sim.put_volume(state=state)["id"]
+
+
+def test_machine_with_snapshots_keeps_its_volumes(sim, cloud):
+    attached, other = make(sim), make(sim)
+    attach(sim, attached, OTHER_VM)
+    snapshot = cloud.run("createVMSnapshot", virtualmachineid=OTHER_VM)["vmsnapshot"]["id"]
+    listed, = cloud.call("listVMSnapshot", virtualmachineid=OTHER_VM)["vmSnapshot"]
+    assert listed["id"] == snapshot
+    for refused in (failure(detach, sim, attached), failure(attach, sim, other, OTHER_VM)):
+        assert "does not have VM snapshots" in refused["jobresult"]["errortext"]
+    refused = failure(cloud.run, "resizeVolume", id=attached, size=2)
+    assert refused["jobresult"] == {
+        "errorcode": 432,
+        "errortext": "A volume that is attached to a VM with any VM snapshots cannot be resized."}
+    cloud.run("deleteVMSnapshot", vmsnapshotid=snapshot)
+    assert cloud.call("listVMSnapshot", virtualmachineid=OTHER_VM) == {}
+    detach(sim, attached)
+
+
+def test_machines_stop_and_start(sim, cloud):
+    volume = make(sim)
+    assert cloud.run("stopVirtualMachine", id=OTHER_VM)["virtualmachine"]["state"] == "Stopped"
+    assert attach(sim, volume, OTHER_VM)["vmstate"] == "Stopped"
+    assert cloud.run("startVirtualMachine", id=OTHER_VM)["virtualmachine"]["state"] == "Running"
+    machine = cloud.run("destroyVirtualMachine", id=OTHER_VM)["virtualmachine"]
+    assert machine["state"] == "Destroyed"
+    assert failure(attach, sim, make(sim), OTHER_VM)["jobresult"]["errortext"] == \
+        "Please specify a valid User VM."
+    assert sim.volume(volume)["vm"] == OTHER_VM
+    cloud.run("destroyVirtualMachine", id=OTHER_VM, expunge="true")
+    assert (sim.volume(volume)["vm"], sim.volume(volume)["state"]) == (None, "Ready")
+
+
+def test_tags_are_all_or_nothing(sim, cloud):
+    one, two = make(sim), make(sim)
+    both = {"resourceids": f"{one},{two}", "resourcetype": "Volume"}
+    cloud.run("createTags", resourceids=two, resourcetype="volume",
+              **{"tags[0].key": "b", "tags[0].value": "1"})
+    pairs = {"tags[0].key": "a", "tags[0].value": "1", "tags[1].key": "b", "tags[1].value": "2"}
+    assert failure(cloud.run, "createTags", **both, **pairs)["jobresult"]["errortext"] == \
+        f"tag b already on Volume with id {two}"
+    assert cloud.call("listTags", resourceid=one) == {}
+    assert failure(cloud.run, "createTags", resourceids=NOBODY, resourcetype="Volume",
+                   **pairs)["jobresult"]["errorcode"] == 431
+    cloud.run("deleteTags", **both)
+    assert cloud.call("listTags") == {}
+
+
+def test_volume_is_ready_while_its_attach_waits(sim, cloud):
+    volume = make(sim)
+    detach(sim, attach(sim, volume, OTHER_VM)["id"])
+    sim.set(queue_delay=FOREVER)
+    job = cloud.call("attachVolume", id=volume, virtualmachineid=OTHER_VM)["jobid"]
+    row, = cloud.call("listVolumes", id=volume)["volume"]
+    assert (row["state"], row["jobid"]) == ("Ready", job) and "virtualmachineid" not in row
+    assert make(sim)            # what needs no queue does not wait
+    sim.hurry()
+    assert cloud.wait(job)["volume"]["virtualmachineid"] == OTHER_VM
 
 
 # -- disks in a directory
@@ -1055,7 +1584,7 @@ def test_qmp_plug(tmp_path, monkeypatch):
 
 def test_record_of_requests(sim, cloud):
     cloud.call("listVolumes", name="x")
-    refusal(cloud.call, "detachVolume")
+    refusal(cloud.call, "attachVolume")
     first, second = sim.requests()
     assert (first["command"], first["method"], first["outcome"]) == ("listVolumes", "POST", 200)
     assert first["params"]["name"] == "x"
@@ -1084,6 +1613,12 @@ def test_control_api(tree):
     disk = control(base, "POST", "plug", {"size": GIB})
     control(base, "POST", "unplug", {"name": disk["name"]})
     assert control(base, "POST", "vm", {"id": STOPPED_VM, "state": "Running"})["name"] == "stopped"
+    control(base, "POST", "account", {"name": "alice", "forbidden": ["destroyVolume"]})
+    control(base, "POST", "project", {"name": "p", "members": ["alice"]})
+    control(base, "POST", "vm", {"name": "ours", "owner": "p"})
+    state = control(base, "GET", "state")
+    assert [a["name"] for a in state["accounts"]] == ["admin", "alice", "p"]
+    assert not any("secret_key" in account for account in state["accounts"])
     control(base, "POST", "set", {"job_delay": 0.5})
     assert tree.settings.job_delay == 0.5
     control(base, "POST", "faults", [{"do": "slow", "seconds": 0}])
@@ -1151,9 +1686,24 @@ def test_program_refuses(arguments):
     assert done.returncode == 1 and done.stderr.startswith("cloudsim: ")
 
 
+def test_help_tells_all(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for word in (*(f.name for f in fields(Settings)), *KINDS, "POST account", "POST project"):
+        assert word in text
+
+
 def test_ids_repeat_from_run_to_run():
     def first_volume(seed):
         with CloudSim(job_delay=0, seed=seed) as sim:
             return make(sim)
 
     assert first_volume(1) == first_volume(1) != first_volume(2)
+
+
+def test_a_redirect(sim):
+    sim.set(redirect="https://elsewhere.example/api")
+    status, headers, body = ask(sim, {"command": "listVolumes", "apikey": "k"}, "GET")
+    assert (status, body) == (302, "")
+    assert headers["Location"] == "https://elsewhere.example/api?command=listVolumes&apikey=k"

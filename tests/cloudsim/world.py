@@ -1,23 +1,21 @@
-"""What the cloud knows: zones, offerings, machines, volumes.
+"""What the cloud knows: accounts, zones, offerings, machines, volumes, snapshots, tags.
 
 This is the simulator's database. Rows are plain dataclasses; every reader and writer holds
-`World.lock`, and whoever changes something calls `notify()` so that anybody waiting for the change
-wakes up at once (`World.wait_for`). Removed volumes stay as rows, as in the real database: their
-UUID is still recognised, it merely no longer shows in lists. That is the difference between
-"already gone" and "never existed", which a client has to be able to tell apart.
+`World.lock`, and a writer calls `notify()` so that those who wait for the change wake up at once
+(`World.wait_for`). Removed rows stay, as in the real database: their UUID is still recognised, it
+merely no longer shows in lists. That is the difference between "already gone" and "never existed",
+which a client has to be able to tell apart. `rows.py` says how the API shows them.
 """
 
 import random
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from . import ids
-
-ACCOUNT = {"account": "tester", "domainid": "3e8f62b1-09a4-4d7c-b5e2-f1c60d9384a7",
-           "domain": "ROOT"}
+from .accounts import Account, Domain
 
 VOLUME_STATES = (
     "Allocated", "Creating", "Ready", "Migrating", "Snapshotting", "RevertSnapshotting",
@@ -48,25 +46,68 @@ class Machine:
     id: str
     name: str
     zone: str
+    owner: str
     state: str = "Running"
-    created: float = field(default_factory=time.time)
+    serial_number: int = 0      # the database key, which leaks into some texts
+    created: float = 0.0
+    offering: str | None = None     # of the volume it was last started from, if not its own root
+    removed: bool = False
 
 
 @dataclass
 class Volume:
     id: str
-    serial_number: int          # the database key, which leaks into one refusal text
+    serial_number: int
     name: str
     zone: str
     offering: str
     size: int                   # bytes
+    owner: str
+    path: str | None = None     # on the storage; a volume that was never attached has none
     state: str = "Allocated"
     type: str = "DATADISK"
+    from_template: bool = False     # made with its machine, and described by the machine's offering
+    snapshot: str | None = None     # that it was made from
     vm: str | None = None
     deviceid: int | None = None
     attached: float | None = None
-    created: float = field(default_factory=time.time)
+    created: float = 0.0
     removed: bool = False
+    protected: bool = False     # from deletion
+
+
+@dataclass
+class Snapshot:
+    id: str
+    serial_number: int
+    name: str
+    volume: str
+    size: int
+    owner: str
+    created: float
+    state: str = "Allocated"
+    removed: bool = False
+
+
+@dataclass
+class MachineSnapshot:
+    id: str
+    serial_number: int
+    name: str
+    vm: str
+    owner: str
+    created: float
+    state: str = "Allocated"
+    removed: bool = False
+
+
+@dataclass
+class Tag:
+    key: str
+    value: str
+    resource: str               # its id
+    kind: str                   # and what it is: Volume, Snapshot, UserVm
+    owner: str
 
 
 def serial_of(volume_id):
@@ -79,9 +120,10 @@ def stamp(seconds):
 
 
 class World:
-    def __init__(self, seed, zone, appliance):
+    def __init__(self, settings, seed, zone, appliance, api_key, secret_key):
         self.lock = threading.RLock()
         self._changed = threading.Condition(self.lock)
+        self._settings = settings
         self._random = random.Random(seed)
         self.appliance = appliance
         self.jobs = {}          # every job ever, by id
@@ -90,12 +132,15 @@ class World:
         self.offerings = {o.id: o for o in (
             Offering(ids.OFFERING_CUSTOM, "custom", None),
             Offering(ids.OFFERING_FIXED, "fixed", ids.FIXED_SIZE_GIB * ids.GIB))}
-        self.machines = {}
-        self.volumes = {}
+        self.domains = {"ROOT": Domain(ids.ROOT_DOMAIN, 1, "ROOT")}
+        self.accounts, self.machines, self.volumes = {}, {}, {}
+        self.snapshots, self.machine_snapshots, self.tags = {}, {}, []
         with self.lock:
-            self.add_machine(Machine(appliance, "appliance", zone))
-            self.add_machine(Machine(ids.OTHER_VM, "other", zone))
-            self.add_machine(Machine(ids.STOPPED_VM, "stopped", zone, "Stopped"))
+            self.admin = self.add_account(id=ids.ADMIN, user=ids.ADMIN_USER, name="admin",
+                                          admin=True, api_key=api_key, secret_key=secret_key)
+            self.add_machine(id=appliance, name="appliance", zone=zone)
+            self.add_machine(id=ids.OTHER_VM, name="other", zone=zone)
+            self.add_machine(id=ids.STOPPED_VM, name="stopped", zone=zone, state="Stopped")
 
     # -- changes and waiting for them
 
@@ -109,21 +154,69 @@ class World:
     def new_uuid(self):
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
+    def now(self):
+        """The time by the server's clock."""
+        return time.time() + self._settings.clock
+
     # -- rows
 
-    def add_machine(self, machine):
+    def add_account(self, name, domain="ROOT", **fields):
+        domain = self.domains.setdefault(
+            domain, Domain(self.new_uuid(), len(self.domains) + 1, domain))
+        # Number 1 is the server's own account.
+        fields = {"id": self.new_uuid(), "user": self.new_uuid(),
+                  "number": len(self.accounts) + 2} | fields
+        account = Account(name=name, domain=domain, **fields)
+        self.accounts[account.id] = account
+        return account
+
+    def account_named(self, name):
+        return next((a for a in self.accounts.values() if a.name == name), None)
+
+    def project(self, id):
+        """The account that a project is."""
+        return next((a for a in self.accounts.values() if a.project == id), None)
+
+    def add_machine(self, *, root_size=8 * ids.GIB, **fields):
         """A new machine always brings its root disk, which occupies device id 0."""
+        fields = {"owner": self.admin.id, "created": self.now()} | fields
+        machine = Machine(serial_number=len(self.machines) + 3, **fields)
         self.machines[machine.id] = machine
-        self.add_volume(name=f"ROOT-{machine.name}", zone=machine.zone,
-                        offering=ids.OFFERING_FIXED, size=8 * ids.GIB, state="Ready",
-                        type="ROOT", vm=machine.id, deviceid=0, attached=time.time())
+        self.add_volume(name=f"ROOT-{machine.serial_number}", zone=machine.zone,
+                        owner=machine.owner, offering=ids.OFFERING_FIXED, size=root_size,
+                        state="Ready", type="ROOT", path=self.new_uuid(), from_template=True,
+                        vm=machine.id, deviceid=0, attached=machine.created)
+        return machine
 
     def add_volume(self, **fields):
-        volume_id = fields.pop("id", None) or self.new_uuid()
-        volume = Volume(id=volume_id, serial_number=len(self.volumes) + 1, **fields)
+        fields = {"id": fields.pop("id", None) or self.new_uuid(), "owner": self.admin.id,
+                  "created": self.now()} | fields
+        volume = Volume(serial_number=len(self.volumes) + 1, **fields)
+        if volume.path is None and volume.state != "Allocated":
+            volume.path = volume.name
         self.volumes[volume.id] = volume
         self.notify()
         return volume
+
+    def add_snapshot(self, volume, name):
+        snapshot = Snapshot(self.new_uuid(), len(self.snapshots) + 1, name, volume.id,
+                            volume.size, volume.owner, self.now())
+        self.snapshots[snapshot.id] = snapshot
+        return snapshot
+
+    def add_machine_snapshot(self, machine):
+        digits = "".join(filter(str.isdigit, stamp(self.now())[:19]))
+        snapshot = MachineSnapshot(
+            self.new_uuid(), len(self.machine_snapshots) + 1,
+            f"{self.instance_name(machine)}_VS_{digits}", machine.id, machine.owner, self.now())
+        self.machine_snapshots[snapshot.id] = snapshot
+        return snapshot
+
+    def instance_name(self, machine):
+        return f"i-{self.accounts[machine.owner].number}-{machine.serial_number}-VM"
+
+    def volumes_of(self, owner):
+        return [v for v in self.volumes.values() if v.owner == owner.id and not v.removed]
 
     def attached_to(self, vm):
         return [v for v in self.volumes.values() if v.vm == vm and not v.removed]
@@ -131,44 +224,12 @@ class World:
     def root_volume(self, vm):
         return next((v for v in self.attached_to(vm) if v.type == "ROOT"), None)
 
-    def job_on(self, volume_id):
-        """The newest job that still reads as pending for this volume."""
-        return next((j for j in reversed(self.pending.values()) if j.volume_id == volume_id), None)
+    def snapshots_of_machine(self, vm):
+        return [s for s in self.machine_snapshots.values() if s.vm == vm and not s.removed]
 
-    # -- rows as the API shows them
+    def tags_of(self, id):
+        return [tag for tag in self.tags if tag.resource == id]
 
-    def volume_row(self, v):
-        offering = self.offerings[v.offering]
-        row = {"id": v.id, "name": v.name, "zoneid": v.zone,
-               "zonename": self.zones[v.zone].name, "type": v.type}
-        hidden = v.state == "Destroy" or v.removed
-        if v.vm and not hidden:
-            machine = self.machines[v.vm]
-            row |= {"deviceid": v.deviceid, "virtualmachineid": v.vm, "vmname": machine.name,
-                    "vmdisplayname": machine.name, "vmstate": machine.state,
-                    "attached": stamp(v.attached)}
-        row |= {"size": v.size, "created": stamp(v.created), "state": v.state, **ACCOUNT,
-                "storagetype": "shared", "provisioningtype": "thin",
-                "diskofferingid": offering.id, "diskofferingname": offering.name,
-                "destroyed": hidden, "isextractable": v.vm is None, "deleteprotection": False,
-                "tags": []}
-        job = self.job_on(v.id)
-        if job:
-            row |= {"jobid": job.id, "jobstatus": 0}
-        return row
-
-    def machine_row(self, m):
-        return {"id": m.id, "name": m.name, "displayname": m.name, **ACCOUNT,
-                "created": stamp(m.created), "state": m.state, "zoneid": m.zone,
-                "zonename": self.zones[m.zone].name, "hypervisor": "KVM", "rootdeviceid": 0,
-                "rootdevicetype": "ROOT", "details": {}}
-
-    def zone_row(self, z):
-        return {"id": z.id, "name": z.name, "networktype": "Advanced",
-                "allocationstate": "Enabled", "localstorageenabled": False, "type": "Core"}
-
-    def offering_row(self, o):
-        return {"id": o.id, "name": o.name, "displaytext": o.name,
-                "disksize": 0 if o.custom else o.size // ids.GIB, "iscustomized": o.custom,
-                "iscustomizediops": False, "storagetype": "shared", "provisioningtype": "thin",
-                "cacheMode": "none", "displayoffering": True, "state": "Active"}
+    def job_on(self, kind, id):
+        """The newest job that still reads as pending for this volume or machine."""
+        return next((j for j in reversed(self.pending.values()) if j.instance == (kind, id)), None)
