@@ -74,7 +74,7 @@ const char *access_zone_id(const struct access *access)
 {
 	const char *configured = access->options.config->cloud_zone_id;
 
-	return configured ? configured : access->row.zone_id;
+	return configured ? configured : access->row.zone;
 }
 
 bool access_follows(const struct access *access)
@@ -122,7 +122,7 @@ static void tell_row(const struct access *access)
 	add_word(&said, !access->api_key && row->api_key, "api_key");
 	add_word(&said, !access->secret_key && row->secret_key, "secret_key");
 	add_word(&said, !config->appliance_vm_id && row->appliance_id, "oma_vm_id");
-	add_word(&said, !config->cloud_zone_id && row->zone_id, "zone");
+	add_word(&said, !config->cloud_zone_id && row->zone, "zone");
 	add_word(&open, !access_url(access), "api_url");
 	add_word(&open, !access_api_key(access), "api_key");
 	add_word(&open, !access_secret_key(access), "secret_key");
@@ -174,7 +174,7 @@ static bool take(struct access *access, struct store_access *result)
 	}
 	access->told[0] = '\0';
 	drop_bad_id("oma_vm_id", &result->appliance_id);
-	drop_bad_id("zone", &result->zone_id);
+	drop_bad_id("zone", &result->zone);
 	store_access_clear(&access->row);
 	access->row = *result;
 	tell_row(access);

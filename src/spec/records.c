@@ -68,6 +68,8 @@ static const struct field operation_fields[] = {
 	F(response, OBJECT, .flags = FIELD_OMIT, .doc = "The outcome, once completed."),
 	F(error, TEXT, .flags = FIELD_OMIT, .doc = "Why the operation failed and what to do."),
 	F(error_code, TEXT, .flags = FIELD_OMIT, .doc = "The error's code word."),
+	F(error_reason, TEXT, .flags = FIELD_OMIT,
+	  .doc = "One word about the cause, where there is more to say than the code does."),
 	F(step, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
 	  .doc = "The step under way, or the last one run."),
 	F(needs_attention, BOOL, .flags = FIELD_OMIT,
@@ -81,9 +83,17 @@ static const struct field operation_fields[] = {
 	F(error_details, OBJECT, .flags = FIELD_PRIVATE,
 	  .doc = "CloudStack's own error code and text."),
 	F(undoing, BOOL, .flags = FIELD_PRIVATE, .doc = "True while steps are undone."),
+	F(waits_for, TEXT, .flags = FIELD_OMIT,
+	  .doc = "What the operation waits for, such as another operation, by its id."),
 };
 #undef F
 const struct record operation_record = RECORD("operation", operation_record, operation_fields);
+const struct record operation_row = {
+	.name = "operation",
+	.size = sizeof(struct operation_record),
+	.fields = operation_fields,
+	.count = ARRAY_SIZE(operation_fields) - 1, /* without waits_for */
+};
 
 #define F(MEMBER, TYPE, ...) FIELD(mapping_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field mapping_fields[] = {
@@ -164,6 +174,33 @@ const struct record export_row = {
 	.size = sizeof(struct export_record),
 	.fields = export_fields,
 	.count = ARRAY_SIZE(export_fields) - 1, /* without the clients */
+};
+
+#define F(MEMBER, TYPE, ...) FIELD(snapshot_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field snapshot_fields[] = {
+	F(id, UUID, .doc = "The volume."),
+	F(vm_context_id, TEXT, .flags = FIELD_COLUMN, .fallback = "",
+	  .doc = "The client's name for the virtual machine that the volume belongs to."),
+	F(snapshot_id, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "The snapshot."),
+	F(snapshot_name, TEXT, .flags = FIELD_OMIT, .doc = "As given with the snapshot."),
+	F(snapshot_status, TEXT, .flags = FIELD_COLUMN, .fallback = "none",
+	  .doc = "The client's word: none, creating, ready, failed, rollback_complete."),
+	F(disk_id, TEXT, .flags = FIELD_OMIT, .doc = "As given with the snapshot."),
+	F(snapshot_created_at, TIME, .flags = FIELD_OMIT,
+	  .doc = "When a client noted the snapshot."),
+	F(updated_at, TIME, .doc = "Time of the last change."),
+	F(volume_uuid, UUID, .flags = FIELD_COLUMN, .doc = "The same as id."),
+	F(device_path, TEXT, .doc = "The device of the volume, empty if it is not attached."),
+	F(operation_mode, TEXT,
+	  .doc = "oma on the appliance, failover on another virtual machine, else empty."),
+};
+#undef F
+const struct record snapshot_record = RECORD("snapshot", snapshot_record, snapshot_fields);
+const struct record snapshot_row = {
+	.name = "snapshot",
+	.size = sizeof(struct snapshot_record),
+	.fields = snapshot_fields,
+	.count = ARRAY_SIZE(snapshot_fields) - 3, /* without the last three */
 };
 
 static const struct field message_fields[] = {

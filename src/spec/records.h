@@ -44,8 +44,10 @@ struct operation_record {
 	char *response;       /* JSON object, when completed */
 	char *error;          /* when failed */
 	char *error_code;     /* a word of the error table */
+	char *error_reason;   /* a word of the table of reasons, NULL if none */
 	char *step;           /* the step under way or last run */
 	int64_t step_since;   /* when that step was entered */
+	char *waits_for;      /* what it waits for, for people; NULL: nothing. Never stored. */
 	bool needs_attention; /* an undo failed: something is left over */
 	int64_t created_at;
 	int64_t updated_at;
@@ -55,7 +57,7 @@ struct operation_record {
 	char *error_details; /* JSON object: CloudStack's own code and text */
 	bool undoing;        /* steps run backwards */
 };
-extern const struct record operation_record;
+extern const struct record operation_record, operation_row; /* as shown, and as stored */
 
 enum matched_by { MATCHED_NOT, MATCHED_BY_IDENTITY, MATCHED_BY_SIZE, MATCHED_BY_COUNT };
 extern const char *const matched_by_names[MATCHED_BY_COUNT + 1];
@@ -133,6 +135,26 @@ struct export_record {
 	char *clients;
 };
 extern const struct record export_record, export_row; /* as shown, and as stored */
+
+/*
+ * The snapshot that a client keeps of a volume, as the client has told. It outlives attachments of
+ * the volume.
+ */
+struct snapshot_record {
+	char *id; /* of the volume */
+	char *vm_context_id;
+	char *snapshot_id;
+	char *snapshot_name;
+	char *snapshot_status; /* the client's word */
+	char *disk_id;
+	int64_t snapshot_created_at;
+	int64_t updated_at;
+	/* shown, not stored; the last members */
+	char *volume_uuid; /* the same as id */
+	char *device_path; /* of the mapping, "" if there is none */
+	char *operation_mode;
+};
+extern const struct record snapshot_record, snapshot_row; /* as shown, and as stored */
 
 struct message_record {
 	char *message;

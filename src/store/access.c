@@ -25,7 +25,7 @@ void store_access_clear(struct store_access *access)
 	secret_free(access->api_key);
 	secret_free(access->secret_key);
 	free(access->appliance_id);
-	free(access->zone_id);
+	free(access->zone);
 	*access = (struct store_access){ 0 };
 }
 
@@ -47,8 +47,8 @@ static void tell_look(struct store_item *item)
 	struct store_look *look = store_look_of(item);
 
 	/* The look was refused before the backend saw it. */
-	if (item->err.code)
-		look->access.err = item->err;
+	if (item->err)
+		look->access.err = *item->err;
 	look->done(look->arg, &look->access);
 	look->access = (struct store_access){ 0 };
 }

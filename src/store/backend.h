@@ -13,6 +13,8 @@
 struct store_backend {
 	const char *scheme;  /* "sqlite:" */
 	const char *example; /* for the error that names the allowed forms */
+	bool is_local;       /* see store_is_local() */
+	bool has_links;      /* see store_heal_links() */
 	struct store *(*open)(struct loop *loop, const struct store_options *options,
 			      struct err *err);
 	/* Answers every item it still has and frees the store. */
@@ -22,6 +24,31 @@ struct store_backend {
 	/* See store_scan(); NULL if the backend has no store that a tool could open. */
 	int (*scan)(struct store *store, enum store_table table, const char *after_id, size_t limit,
 		    store_row_fn fn, void *arg, struct err *err);
+	/*
+	 * Tells damage of the place where the rows lie; NULL if only a server can find it.
+	 * Conditions as for scan().
+	 */
+	int (*verify)(struct store *store, void (*damage)(void *arg, const char *text), void *arg,
+		      struct err *err);
+	/*
+	 * Tells each row that a take-over of an earlier daemon's tables has set aside, in a
+	 * sentence; NULL if no such tables can be in the store. Conditions as for scan().
+	 */
+	int (*set_aside)(struct store *store, void (*fault)(void *arg, const char *text), void *arg,
+			 struct err *err);
+	/* See store_plan_takeover(); NULL if no such tables can be in the store. */
+	int (*plan_takeover)(const struct store_options *options, store_sentence_fn tell, void *arg,
+			     struct err *err);
+	/*
+	 * NULL if the store can be copied while it is in use, see store/copy.h; otherwise the way
+	 * to a backup, in words.
+	 */
+	const char *no_copy;
+	/*
+	 * Copies of the values that open the store once more, beside this one; the caller frees
+	 * them. NULL if the store cannot be opened twice.
+	 */
+	void (*opening)(const struct store *store, char **url, struct secret **password);
 	/*
 	 * Blocks; NULL if no other program writes to such a store. If the function is set, items
 	 * may be looks.
@@ -39,6 +66,8 @@ struct store {
 	struct store_queue answers; /* decided on the loop, told in the next turn */
 	struct loop_task answer_task;
 	bool closing; /* new items are refused */
+	/* of all rows that were loaded or submitted since; "" none */
+	char newest_id[UUID_TEXT_SIZE];
 };
 
 void store_init(struct store *store, const struct store_backend *backend, struct loop *loop);

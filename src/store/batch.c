@@ -13,13 +13,15 @@
 
 #include "base/clock.h"
 #include "base/uuid.h"
+#include "store/backend.h"
 
 static void tell_batch(struct store_item *item)
 {
+	static const struct err none = { 0 };
 	struct store_batch *batch = store_batch_of(item);
 
 	if (batch->done)
-		batch->done(batch->arg, &item->err);
+		batch->done(batch->arg, item->err ? item->err : &none);
 	batch->done = NULL;
 }
 
@@ -73,11 +75,38 @@ bool store_batch_claim(struct store_batch *batch)
 	       claim == STORE_BATCH_TAKEN;
 }
 
+/* Each change of an operation has a row of history, whose id is its newest. */
+static void note_newest(struct store *store, const struct store_batch *batch)
+{
+	const struct store_change *change;
+
+	STAILQ_FOREACH(change, &batch->changes, entry) {
+		const char *id = change->row.history.id;
+
+		if (change->table == STORE_HISTORY && uuid_is_v7(id) &&
+		    strcmp(id, store->newest_id) > 0)
+			memcpy(store->newest_id, id, sizeof(store->newest_id));
+	}
+}
+
 void store_submit(struct store *store, struct store_batch *batch, store_done_fn done, void *arg)
 {
 	batch->done = done;
 	batch->arg = arg;
+	note_newest(store, batch);
 	store_submit_item(store, &batch->item);
+}
+
+void store_heal_links(struct store *store)
+{
+	struct store_batch *batch;
+
+	if (!store->backend->has_links)
+		return;
+	batch = store_batch_new("links");
+	batch->heals_links = true;
+	store_batch_optional(batch);
+	store_submit(store, batch, NULL, NULL);
 }
 
 /* ---- assembly ---- */
@@ -116,8 +145,8 @@ void store_batch_operation(struct store_batch *batch, const struct operation_rec
 	struct store_change *change = add_change(batch, STORE_OPERATIONS);
 
 	assert(!str_empty(operation->id));
-	record_copy(&operation_record, &change->row, operation);
-	fill_texts(&operation_record, &change->row);
+	record_copy(&operation_row, &change->row, operation);
+	fill_texts(&operation_row, &change->row);
 }
 
 void store_batch_history(struct store_batch *batch, const char *operation_id,
@@ -132,7 +161,7 @@ void store_batch_history(struct store_batch *batch, const char *operation_id,
 	row->operation_id = xstrdup(operation_id);
 	row->previous_status = xstrdup(previous_status);
 	row->new_status = xstrdup(new_status);
-	row->changed_at = clock_wall_ms();
+	row->changed_at = clock_record_ms();
 	row->details = xstrdup(details);
 }
 
@@ -165,6 +194,24 @@ void store_batch_export(struct store_batch *batch, const struct export_record *e
 	assert(!str_empty(export->id) && !str_empty(export->volume_id) &&
 	       !str_empty(export->export_name));
 	record_copy(&export_row, row, export);
+}
+
+void store_batch_snapshot(struct store_batch *batch, const struct snapshot_record *snapshot)
+{
+	struct snapshot_record *row = &add_change(batch, STORE_SNAPSHOTS)->row.snapshot;
+
+	assert(!str_empty(snapshot->id));
+	record_copy(&snapshot_row, row, snapshot);
+	fill_texts(&snapshot_row, row);
+}
+
+void store_batch_mark(struct store_batch *batch, const char *id, const char *value)
+{
+	struct mark_record *row = &add_change(batch, STORE_MARKS)->row.mark;
+
+	row->id = xstrdup(id);
+	row->value = xstrdup(str_or(value, ""));
+	row->updated_at = clock_record_ms();
 }
 
 void store_batch_row(struct store_batch *batch, enum store_table table, const void *row)
@@ -202,4 +249,9 @@ void store_batch_unname(struct store_batch *batch, const char *volume_id)
 void store_batch_unexport(struct store_batch *batch, const char *volume_id)
 {
 	remove_row(batch, STORE_EXPORTS, volume_id);
+}
+
+void store_batch_unsnapshot(struct store_batch *batch, const char *volume_id)
+{
+	remove_row(batch, STORE_SNAPSHOTS, volume_id);
 }

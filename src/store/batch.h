@@ -28,6 +28,7 @@ struct store_batch {
 	struct store_item item;
 	char *entity_key;
 	bool optional;
+	bool heals_links; /* see store_heal_links() */
 	STAILQ_HEAD(, store_change) changes;
 	store_done_fn done;
 	void *arg;

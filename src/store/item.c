@@ -17,7 +17,7 @@ void store_submit_item(struct store *store, struct store_item *item)
 {
 	assert(!item->store);
 	item->store = store;
-	item->since_ms = clock_mono_ms();
+	item->since_ms = clock_waking_ms();
 	item->is_open = true;
 	TAILQ_INSERT_TAIL(&store->open, item, open);
 	store->open_count++;
@@ -36,9 +36,15 @@ void store_item_close(struct store_item *item)
 	item->is_open = false;
 }
 
+void store_item_set_err(struct store_item *item, const struct err *err)
+{
+	err_keep(&item->err, err);
+}
+
 void store_drop(struct store_item *item)
 {
 	store_item_close(item);
+	store_item_set_err(item, NULL);
 	item->type->free(item);
 }
 
@@ -62,8 +68,11 @@ void store_answer_later(struct store_item *item)
 
 void store_refuse(struct store_item *item, const char *reason)
 {
-	err_set(&item->err, ERR_UNAVAILABLE,
+	struct err err;
+
+	err_set(&err, ERR_UNAVAILABLE,
 		"the store is away, nothing was changed, try again later: %s", reason);
+	store_item_set_err(item, &err);
 	store_answer_later(item);
 }
 

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * A request to a store that waits for an answer: a batch, a read or a look. The item is the first
- * member of the struct of the request. A backend gets items on the loop, and gives each item back
- * with store_answer(), on the loop, in a later turn.
+ * A request to a store that waits for an answer: a batch, a read, a look or a step of a copy. The
+ * item is the first member of the struct of the request. A backend gets items on the loop, and
+ * gives each item back with store_answer(), on the loop, in a later turn.
  */
 
 #include "base/queue.h"
@@ -14,7 +14,13 @@
 struct store_item;
 struct writer;
 
-enum store_item_kind { STORE_ITEM_BATCH, STORE_ITEM_READ, STORE_ITEM_ACCESS, STORE_ITEM_TIDY };
+enum store_item_kind {
+	STORE_ITEM_BATCH,
+	STORE_ITEM_READ,
+	STORE_ITEM_ACCESS,
+	STORE_ITEM_COPY,
+	STORE_ITEM_TIDY
+};
 
 struct store_item_type {
 	enum store_item_kind kind;
@@ -34,9 +40,12 @@ struct store_item {
 	struct writer *writer;         /* the writer that has it, if the backend has writers */
 	struct worker_job job;
 	int64_t since_ms;
-	struct err err; /* the answer */
+	struct err *err; /* the answer if it is an error; NULL: success */
 };
 TAILQ_HEAD(store_queue, store_item);
+
+/* Sets the answer; ERR_NONE is success. */
+void store_item_set_err(struct store_item *item, const struct err *err);
 
 /* Gives the item to the backend, or refuses it if the store is closing. */
 void store_submit_item(struct store *store, struct store_item *item);

@@ -13,3 +13,9 @@
 bool store_table_is_loaded(enum store_table table);
 /* A zeroed row of such a table, at the end of its array. */
 void *store_loaded_add(struct store_loaded *loaded, enum store_table table);
+/* Notes the id and the times of a row, loaded or not: records made from now on come after it. */
+void store_loaded_note(struct store_loaded *loaded, enum store_table table, const void *row);
+/* Notes all loaded rows. */
+void store_loaded_note_all(struct store_loaded *loaded);
+/* Takes out the rows that lack a value without which they are no rows of the model. */
+void store_loaded_pass_over(struct store_loaded *loaded);

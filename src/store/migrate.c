@@ -26,8 +26,8 @@ int migrate_run(const struct migration *migrations, size_t count,
 	if (version > count)
 		return err_set(
 			err, ERR_CONFLICT,
-			"the store %s has schema version %u, this volume-daemon knows versions up to %zu: it "
-			"was written by a newer one; install that again, or use another store",
+			"the store %s has schema version %u, this volume-daemon knows versions up to %zu: "
+			"a newer volume-daemon wrote the store; install that version again, or use another store",
 			store_name, version, count);
 	for (size_t i = version; i < count; i++) {
 		log_info("store: %s is brought to schema version %u: %s", store_name,

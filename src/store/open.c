@@ -13,19 +13,39 @@ static const struct store_backend *const backends[] = { &store_sqlite_backend,
 							&store_mariadb_backend,
 							&store_memory_backend };
 
-struct store *store_open(struct loop *loop, const struct store_options *options, struct err *err)
+static const struct store_backend *find_backend(const char *url, struct err *err)
 {
-	const char *url = options->url;
 	int scheme = (int)strcspn(url, ":/");
 	struct buf _cleanup_buf_ allowed = BUF_NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
 		if (str_has_prefix(url, backends[i]->scheme))
-			return backends[i]->open(loop, options, err);
+			return backends[i];
 		buf_printf(&allowed, "%s%s", i ? " or " : "", backends[i]->example);
 	}
 	/* Only the scheme is repeated: the rest may hold a password. */
 	err_set_field(err, "store", ERR_INVALID, "a store url cannot begin with \"%.*s\"; it is %s",
 		      scheme < 32 ? scheme : 32, url, allowed.data);
 	return NULL;
+}
+
+struct store *store_open(struct loop *loop, const struct store_options *options, struct err *err)
+{
+	const struct store_backend *backend = find_backend(options->url, err);
+
+	return backend ? backend->open(loop, options, err) : NULL;
+}
+
+int store_plan_takeover(const struct store_options *options, store_sentence_fn tell, void *arg,
+			struct err *err)
+{
+	const struct store_backend *backend = find_backend(options->url, err);
+
+	if (!backend)
+		return -1;
+	if (backend->plan_takeover)
+		return backend->plan_takeover(options, tell, arg, err);
+	tell(arg,
+	     "the store is no database that an earlier daemon could have used: nothing is taken over");
+	return 0;
 }

@@ -14,3 +14,9 @@
  * cannot be used.
  */
 struct store *store_open(struct loop *loop, const struct store_options *options, struct err *err);
+/*
+ * Tells, sentence by sentence, what store_open() would do to the tables of an earlier daemon in
+ * that store, and changes nothing; blocks.
+ */
+int store_plan_takeover(const struct store_options *options, store_sentence_fn tell, void *arg,
+			struct err *err);

@@ -4,12 +4,15 @@
  * Pruning reads a page of the list, removes the prunable operations of the page in a batch, and
  * goes on with the next page. The list begins at the time before which operations must have ended:
  * operations accepted later are never looked at. The batches are optional: a store that was away
- * has more urgent work when it is back.
+ * has more urgent work when it is back. Each batch notes the newest id of the store, so that the
+ * store still knows how far its ids went when their rows are gone. A younger id, made now, would
+ * hide a store from the past: everything that CloudStack shows would seem to be known
+ * (store_guard.c).
  */
 
 #include "store/prune.h"
 
-#include "store/rows.h"
+#include "store/backend.h"
 
 struct store_prune {
 	struct store *store;
@@ -58,6 +61,7 @@ static void on_page(void *arg, const struct store_operations *result)
 	}
 	batch = store_batch_new("prune");
 	store_batch_optional(batch);
+	store_batch_mark(batch, STORE_MARK_NEWEST, prune->store->newest_id);
 	prune->batch_count = 0;
 	for (size_t i = 0; i < result->count; i++) {
 		if (result->items[i].needs_attention ||

@@ -14,8 +14,8 @@
 struct store_prune;
 
 /*
- * removed: the number of operations, also if err tells why pruning stopped. Runs once, on a later
- * turn.
+ * The store has been loaded. removed: the number of operations, also if err tells why pruning
+ * stopped. Runs once, on a later turn.
  */
 typedef void (*store_prune_fn)(void *arg, size_t removed, const struct err *err);
 struct store_prune *store_prune(struct store *store, int64_t before_ms, store_prune_fn done,

@@ -19,11 +19,19 @@ struct store_read *store_read_of(struct store_item *item)
 static void tell_read(struct store_item *item)
 {
 	struct store_read *read = store_read_of(item);
-	struct store_operations result = { .err = item->err, .more = read->more };
+	struct store_operations result = { .more = read->more };
 
 	if (read->cancelled)
 		return;
-	if (result.err.code == ERR_NONE) {
+	if (read->counted) {
+		if (item->err)
+			read->counts = (struct store_counts){ .err = *item->err };
+		read->counted(read->arg, &read->counts);
+		return;
+	}
+	if (item->err) {
+		result.err = *item->err;
+	} else {
 		result.items = read->items;
 		result.count = read->count;
 	}
@@ -47,13 +55,11 @@ static const struct store_item_type read_type = { .kind = STORE_ITEM_READ,
 						  .tell = tell_read,
 						  .free = free_read };
 
-static struct store_read *start_read(struct store *store, const char *id,
-				     const struct store_operation_filter *filter,
-				     store_operations_fn done, void *arg)
+static struct store_read *read_new(const char *id, const struct store_operation_filter *filter,
+				   store_operations_fn done, void *arg)
 {
 	struct store_read *read = xnew(struct store_read);
 
-	assert(done);
 	read->item.type = &read_type;
 	read->id = xstrdup(id);
 	read->filter = *filter;
@@ -63,6 +69,11 @@ static struct store_read *start_read(struct store *store, const char *id,
 	read->filter.request_id = xstrdup(filter->request_id);
 	read->done = done;
 	read->arg = arg;
+	return read;
+}
+
+static struct store_read *submit(struct store *store, struct store_read *read)
+{
 	store_submit_item(store, &read->item);
 	return read;
 }
@@ -72,17 +83,28 @@ struct store_read *store_find_operation(struct store *store, const char *id,
 {
 	const struct store_operation_filter filter = { .type = -1, .status = -1, .limit = 1 };
 
-	assert(id);
-	return start_read(store, id, &filter, done, arg);
+	assert(id && done);
+	return submit(store, read_new(id, &filter, done, arg));
 }
 
 struct store_read *store_list_operations(struct store *store,
 					 const struct store_operation_filter *filter,
 					 store_operations_fn done, void *arg)
 {
-	assert(filter->limit > 0 && filter->limit < INT32_MAX);
+	assert(done && filter->limit > 0 && filter->limit < INT32_MAX);
 	assert(filter->type < OPERATION_TYPE_COUNT && filter->status < OPERATION_STATUS_COUNT);
-	return start_read(store, NULL, filter, done, arg);
+	return submit(store, read_new(NULL, filter, done, arg));
+}
+
+struct store_read *store_count_operations(struct store *store, int64_t since_ms,
+					  store_counts_fn done, void *arg)
+{
+	const struct store_operation_filter filter = { .since_ms = since_ms };
+	struct store_read *read = read_new(NULL, &filter, NULL, arg);
+
+	assert(done && since_ms > 0);
+	read->counted = done;
+	return submit(store, read);
 }
 
 void store_read_cancel(struct store_read *read)
@@ -99,11 +121,12 @@ bool store_read_lacks_place(const struct store_read *read)
 	return read->filter.before_id && !read->filter.before_ms;
 }
 
-int store_read_set_place(struct store_read *read, const struct operation_record *last)
+int store_read_set_place(struct store_read *read, const struct operation_record *last,
+			 struct err *err)
 {
 	if (!last)
 		return err_set_field(
-			&read->item.err, "cursor", ERR_INVALID,
+			err, "cursor", ERR_INVALID,
 			"operation %s, where the page before ended, is not in the store any more: begin "
 			"with the first page",
 			read->filter.before_id);
@@ -123,6 +146,7 @@ void store_read_reset(struct store_read *read)
 		record_clear(&operation_record, &read->items[i]);
 	freep(&read->items);
 	read->count = 0;
+	read->counts = (struct store_counts){ 0 };
 }
 
 void store_read_trim(struct store_read *read)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A read of operations from inside: the question, and the result that a backend fills. */
+/* A read of operations from inside: the question (a list, one operation, or how many there are),
+ * and the result that a backend fills. */
 
 #include "store/item.h"
 #include "store/tables.h"
@@ -11,9 +12,11 @@ struct store_read {
 	char *id;                             /* find this operation; or NULL: list by filter */
 	struct store_operation_filter filter; /* its texts are copies */
 	store_operations_fn done;
+	store_counts_fn counted; /* set: all operations are counted, and none is shown */
 	void *arg;
 	bool cancelled;
 	/* out */
+	struct store_counts counts;
 	struct operation_record *items;
 	size_t count;
 	bool more;
@@ -23,7 +26,8 @@ struct store_read *store_read_of(struct store_item *item);
 /* True if the list goes on behind an operation of which only the id is known. */
 bool store_read_lacks_place(const struct store_read *read);
 /* last: that operation; NULL: the operation does not exist, and the read ends with this error. */
-int store_read_set_place(struct store_read *read, const struct operation_record *last);
+int store_read_set_place(struct store_read *read, const struct operation_record *last,
+			 struct err *err);
 /* A zeroed operation at the end of the result, for the backend to fill. */
 struct operation_record *store_read_add(struct store_read *read);
 void store_read_reset(struct store_read *read); /* drops the operations added so far */

@@ -21,6 +21,9 @@ typedef void (*store_row_fn)(void *arg, const void *row, const struct err *err);
  */
 int store_scan(struct store *store, enum store_table table, const char *after_id, size_t limit,
 	       store_row_fn fn, void *arg, struct err *err);
+/* Every row of a table, page by page. */
+int store_scan_all(struct store *store, enum store_table table, store_row_fn fn, void *arg,
+		   struct err *err);
 /* Writes a row unchanged. */
 void store_batch_row(struct store_batch *batch, enum store_table table, const void *row);
 /* Removes an operation and its history. */

@@ -167,6 +167,14 @@ static const char *const clauses[] = {
 };
 _Static_assert(ARRAY_SIZE(clauses) == SQL_CLAUSE_COUNT, "each clause has its text");
 
+/* The clauses that compare a text from outside. */
+static const bool texts[SQL_CLAUSE_COUNT] = {
+	[SQL_BY_ID] = true,
+	[SQL_BY_VOLUME] = true,
+	[SQL_BY_VM] = true,
+	[SQL_BY_REQUEST] = true,
+};
+
 unsigned sql_clauses_of(const struct store_read *read)
 {
 	const struct store_operation_filter *filter = &read->filter;
@@ -236,30 +244,85 @@ static void set_clause_value(enum sql_clause clause, const struct store_read *re
 }
 
 unsigned sql_values_of_list(const struct store_read *read, unsigned mask,
-			    const struct sql_before *before, struct sql_value *out)
+			    const struct sql_dialect *dialect, struct sql_value *out)
 {
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < SQL_CLAUSE_COUNT; i++) {
 		if (!(mask & 1U << i))
 			continue;
-		for (unsigned n = 0; i == SQL_BY_BEFORE && n < before->times; n++)
+		for (unsigned n = 0; i == SQL_BY_BEFORE && n < dialect->times; n++)
 			set_time(&out[count++], read->filter.before_ms);
 		set_clause_value((enum sql_clause)i, read, &out[count++]);
+		if (dialect->exactly && texts[i])
+			set_clause_value((enum sql_clause)i, read, &out[count++]);
 	}
 	/* One row more than asked for tells whether there are more. */
 	set_number(&out[count++], (int64_t)read->filter.limit + 1);
 	return count;
 }
 
-void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_before *before)
+void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_dialect *dialect)
 {
 	buf_add_text(sql, " WHERE TRUE");
 	for (unsigned i = 0; i < SQL_CLAUSE_COUNT; i++) {
-		if (mask & 1U << i)
-			buf_add_text(sql, i == SQL_BY_BEFORE ? before->clause : clauses[i]);
+		if (!(mask & 1U << i))
+			continue;
+		buf_add_text(sql, i == SQL_BY_BEFORE ? dialect->before : clauses[i]);
+		if (dialect->exactly && texts[i])
+			buf_printf(sql, "%s %s", clauses[i], dialect->exactly);
 	}
 	buf_add_text(sql, " ORDER BY created_at DESC, id DESC LIMIT ?");
+}
+
+#define COUNT_BY(COLUMN)                                                                           \
+	"SELECT '" COLUMN "', " COLUMN ", COUNT(*) FROM volume_operations GROUP BY " COLUMN
+#define ENDED_SINCE                                                                                \
+	"FROM volume_operations WHERE status IN ('completed', 'failed', 'cancelled') AND created_at >= "
+
+void sql_add_counts(struct buf *sql, const struct store_read *read,
+		    const struct sql_dialect *dialect)
+{
+	struct sql_value since;
+
+	/* The text is digits of our own, so it needs no binding. */
+	set_time(&since, read->filter.since_ms);
+	buf_printf(
+		sql,
+		COUNT_BY("type") " UNION ALL " COUNT_BY(
+			"status") " UNION ALL SELECT 'ended', status, COUNT(*) " ENDED_SINCE
+				  "'%s' GROUP BY status UNION ALL SELECT 'mean', '', %s " ENDED_SINCE
+				  "'%s'",
+		since.time, dialect->mean, since.time);
+}
+
+static void add_count(uint64_t *counts, const char *const *words, const char *word, uint64_t number)
+{
+	for (int i = 0; words[i]; i++) {
+		if (streq(words[i], word))
+			counts[i] += number;
+	}
+}
+
+void sql_note_count(struct store_read *read, const char *kind, const char *word, const char *number)
+{
+	struct store_counts *counts = &read->counts;
+	uint64_t value = 0;
+
+	if (!number || parse_u64(number, &value) < 0)
+		return; /* the mean of no operations */
+	if (streq(kind, "type")) {
+		add_count(counts->by_type, operation_type_names, word, value);
+		counts->operations += value;
+	} else if (streq(kind, "status")) {
+		add_count(counts->by_status, operation_status_names, word, value);
+	} else if (streq(kind, "ended")) {
+		counts->ended += value;
+		if (streq(word, operation_status_names[OPERATION_FAILED]))
+			counts->failed += value;
+	} else {
+		counts->mean_ms = (int64_t)value;
+	}
 }
 
 void sql_add_page(struct buf *sql)
@@ -289,5 +352,13 @@ void sql_add_loaded(struct buf *sql, enum store_table table)
 		buf_printf(sql, "%s'%s'", comma, operation_status_names[i]);
 		comma = ", ";
 	}
-	buf_add_text(sql, ") ORDER BY id");
+	buf_add_text(sql, ") ORDER BY created_at, id");
 }
+
+/* Ids of version 7 are in order; the others, which an earlier daemon made, are passed over. */
+const struct sql_newest sql_newest[SQL_NEWEST_COUNT] = {
+	{ STORE_OPERATIONS, " WHERE SUBSTR(id, 1, 3) = 'op-' AND SUBSTR(id, 18, 1) = '7'"
+			    " ORDER BY id DESC LIMIT 1" },
+	{ STORE_OPERATIONS, " ORDER BY created_at DESC, id DESC LIMIT 1" },
+	{ STORE_HISTORY, " WHERE SUBSTR(id, 15, 1) = '7' ORDER BY id DESC LIMIT 1" },
+};

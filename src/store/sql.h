@@ -55,27 +55,51 @@ enum sql_clause {
 	SQL_CLAUSE_COUNT
 };
 unsigned sql_clauses_of(const struct store_read *read);
-/*
- * The dialect's form of (created_at, id) < (?, ?) that finds this place in an index; no single form
- * does so in all dialects. Its parameters are the time, as often as `times` says, and then the id.
- */
-struct sql_before {
-	const char *clause;
+/* The parts of a list in which the dialects differ. */
+struct sql_dialect {
+	/*
+	 * The form of (created_at, id) < (?, ?) that finds this place in an index. Its parameters
+	 * are the time, as often as `times` says, and then the id.
+	 */
+	const char *before;
 	unsigned times;
+	/*
+	 * Behind the ? of a second comparison of texts, which heeds blanks at their end; the first
+	 * comparison, which finds the rows in an index, ignores them. NULL: the first heeds them.
+	 */
+	const char *exactly;
+	/* the mean of the milliseconds from created_at to completed_at, as a whole number */
+	const char *mean;
 };
 #define SQL_TIMES_MAX 2
+#define SQL_TEXTS_MAX 4
 /* " WHERE TRUE AND id = ? … ORDER BY created_at DESC, id DESC LIMIT ?" */
-void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_before *before);
+void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_dialect *dialect);
 /*
  * Lists the parameters of that text in their order and returns their number. A parameter may point
  * into itself and must not be moved.
  */
-#define SQL_LIST_VALUES_MAX (SQL_CLAUSE_COUNT + SQL_TIMES_MAX + 1)
+#define SQL_LIST_VALUES_MAX (SQL_CLAUSE_COUNT + SQL_TIMES_MAX + SQL_TEXTS_MAX + 1)
 unsigned sql_values_of_list(const struct store_read *read, unsigned mask,
-			    const struct sql_before *before, struct sql_value *out);
+			    const struct sql_dialect *dialect, struct sql_value *out);
+/*
+ * A count: rows of a kind, a word and a number, for sql_note_count(). Types and statuses are
+ * counted in their indexes alone.
+ */
+void sql_add_counts(struct buf *sql, const struct store_read *read,
+		    const struct sql_dialect *dialect);
+void sql_note_count(struct store_read *read, const char *kind, const char *word,
+		    const char *number);
 /* " WHERE id > ? ORDER BY id LIMIT ?": a page of store_scan(). */
 void sql_add_page(struct buf *sql);
 /* " WHERE `vm_id` = ? AND …": finds the row that has the unique value. */
 void sql_add_unique(struct buf *sql, enum store_table table, char quote);
 /* Selects and sorts the rows that are loaded at start: of the operations only the unfinished. */
 void sql_add_loaded(struct buf *sql, enum store_table table);
+/* Each query finds one row or none; these rows have the greatest ids and the latest times. */
+struct sql_newest {
+	enum store_table table;
+	const char *clauses;
+};
+#define SQL_NEWEST_COUNT 3
+extern const struct sql_newest sql_newest[SQL_NEWEST_COUNT];

@@ -15,9 +15,11 @@
  */
 
 #include "base/err.h"
+#include "base/uuid.h"
 #include "io/loop.h"
 #include "spec/records.h"
 
+struct mark_record;
 struct store;
 struct store_batch;
 struct store_read;
@@ -34,7 +36,16 @@ struct store_options {
 	const struct secret *password;
 	/* a file that is not there is ERR_NOT_FOUND and is not made */
 	bool must_exist;
+	/* leaves the look for damage in a file to store_check() */
+	bool unchecked;
+	/*
+	 * Beside the daemon that has the store, and only for a server: the store can be read with
+	 * store_scan() and store_check(), and shows one moment.
+	 */
+	bool beside;
 };
+
+typedef void (*store_sentence_fn)(void *arg, const char *sentence);
 
 /*
  * Waits for the queued items, then closes. Every done() that is still due runs inside; items that
@@ -73,10 +84,36 @@ void store_batch_unname(struct store_batch *batch, const char *volume_id);
 void store_batch_export(struct store_batch *batch, const struct export_record *export);
 void store_batch_unexport(struct store_batch *batch, const char *volume_id);
 
+/* The snapshot that a client keeps of a volume: insert or replace by id, which is the volume's. */
+void store_batch_snapshot(struct store_batch *batch, const struct snapshot_record *snapshot);
+void store_batch_unsnapshot(struct store_batch *batch, const char *volume_id);
+
+/*
+ * Marks: what a store says of itself, so that a store from the past or from another machine can be
+ * recognised. Each is a text; NULL or "" is no mark.
+ */
+#define STORE_MARK_ID "store_id" /* the last 12 hex digits of all ids made for this store */
+#define STORE_MARK_VM "vm_id"    /* CloudStack's id of the VM that uses the store */
+/* an id that was configured for this VM, and that a disk here has proven wrong */
+#define STORE_MARK_WRONG_VM "wrong_vm_id"
+#define STORE_MARK_MACHINE "machine_id" /* of the machine, for a store that is a file there */
+/* no id that is younger has left the store, when old operations were removed */
+#define STORE_MARK_NEWEST "newest_id"
+/* the newest id of the store when it was accepted as one from the past */
+#define STORE_MARK_PAST "past_id"
+void store_batch_mark(struct store_batch *batch, const char *id, const char *value);
+
 /* err->code is ERR_NONE if the batch is durable. */
 typedef void (*store_done_fn)(void *arg, const struct err *err);
 /* Takes the batch. done (may be NULL) runs exactly once, on a later turn. */
 void store_submit(struct store *store, struct store_batch *batch, store_done_fn done, void *arg);
+
+/*
+ * In a database that other programs share, columns of theirs in the daemon's rows refer to rows of
+ * theirs: such a column is cleared where that row is gone, and set where it has come. Nothing in
+ * other stores; an error is left to the next time.
+ */
+void store_heal_links(struct store *store);
 
 /* ---- reads ---- */
 
@@ -114,12 +151,29 @@ struct store_read *store_find_operation(struct store *store, const char *id,
 struct store_read *store_list_operations(struct store *store,
 					 const struct store_operation_filter *filter,
 					 store_operations_fn done, void *arg);
+
+/* How many operations the store has; the operations of unknown types or statuses count in the sum
+ * alone. */
+struct store_counts {
+	struct err err;
+	uint64_t operations;
+	uint64_t by_type[OPERATION_TYPE_COUNT];
+	uint64_t by_status[OPERATION_STATUS_COUNT];
+	/* of the operations that were accepted since the asked time and have ended */
+	uint64_t ended, failed;
+	int64_t mean_ms; /* from accepted to ended */
+};
+typedef void (*store_counts_fn)(void *arg, const struct store_counts *counts);
+/* The store looks at every operation: with SQLite that takes a second for a million. */
+struct store_read *store_count_operations(struct store *store, int64_t since_ms,
+					  store_counts_fn done, void *arg);
+
 void store_read_cancel(struct store_read *read); /* done will not run; not from inside done */
 
 /* ---- at start ---- */
 
 struct store_loaded {
-	struct operation_record *operations; /* not ended, oldest first */
+	struct operation_record *operations; /* not ended, in the order they were accepted */
 	size_t operation_count;
 	struct mapping_record *mappings;
 	size_t mapping_count;
@@ -127,6 +181,17 @@ struct store_loaded {
 	size_t name_count;
 	struct export_record *exports;
 	size_t export_count;
+	struct mark_record *marks;
+	size_t mark_count;
+	struct snapshot_record *snapshots;
+	size_t snapshot_count;
+	/*
+	 * The greatest id of an operation or a transition, ended or not, among the version 7 UUIDs,
+	 * also of those that have left the store; "" if there is none. Every id that was sent to
+	 * CloudStack was committed before, together with a transition that is younger.
+	 */
+	char newest_id[UUID_TEXT_SIZE];
+	int64_t newest_ms; /* the latest time of a record, 0 if there is none */
 };
 /*
  * Reads every row that the model needs; blocks, so only before the loop runs. Free with
@@ -134,6 +199,11 @@ struct store_loaded {
  */
 int store_load(struct store *store, struct store_loaded *out, struct err *err);
 void store_loaded_clear(struct store_loaded *loaded);
+/* NULL: the store has no such mark. */
+const char *store_loaded_mark(const struct store_loaded *loaded, const char *id);
+
+/* The store lies on this machine: another machine has another store. */
+bool store_is_local(const struct store *store);
 
 /* ---- values about CloudStack that another program keeps ---- */
 
@@ -155,7 +225,7 @@ struct store_access {
 	struct secret *api_key;
 	struct secret *secret_key;
 	char *appliance_id;
-	char *zone_id;
+	char *zone; /* its id or its name */
 };
 /* The callback owns the result, and frees it with store_access_clear(). */
 typedef void (*store_access_fn)(void *arg, struct store_access *result);
@@ -177,9 +247,9 @@ void store_access_clear(struct store_access *access);
 
 struct store_health {
 	bool away;
-	char reason[512];      /* "" if the store is well */
-	size_t waiting;        /* batches and reads not yet answered */
-	int64_t oldest_ms;     /* age of the oldest of them */
-	uint64_t transactions; /* commits since start */
+	char reason[ERR_TEXT_SIZE]; /* "" if the store is well */
+	size_t waiting;             /* batches and reads not yet answered */
+	int64_t oldest_ms;          /* age of the oldest of them */
+	uint64_t transactions;      /* commits since start */
 };
 void store_health(const struct store *store, struct store_health *out);

@@ -21,8 +21,17 @@ static const struct field history_fields[] = {
 #undef F
 const struct record history_record = RECORD("history", history_record, history_fields);
 
+#define F(MEMBER, TYPE, ...) FIELD(mark_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field mark_fields[] = {
+	F(id, TEXT, .doc = "The name of the mark."),
+	F(value, TEXT, .doc = "Its value."),
+	F(updated_at, TIME, .doc = "When it was set."),
+};
+#undef F
+const struct record mark_record = RECORD("mark", mark_record, mark_fields);
+
 const struct store_table_view store_tables[] = {
-	[STORE_OPERATIONS] = { "volume_operations", &operation_record, "id" },
+	[STORE_OPERATIONS] = { "volume_operations", &operation_row, "id" },
 	[STORE_MAPPINGS] = { "device_mappings",
 			     &mapping_record,
 			     "volume_id",
@@ -35,6 +44,8 @@ const struct store_table_view store_tables[] = {
 			    "volume_id",
 			    { "export_name" },
 			    "unique_export_name" },
+	[STORE_MARKS] = { "volume_daemon_marks", &mark_record, "id" },
+	[STORE_SNAPSHOTS] = { "tracked_snapshots", &snapshot_row, "id" },
 };
 _Static_assert(ARRAY_SIZE(store_tables) == STORE_TABLE_COUNT, "each table has one row");
 
@@ -53,6 +64,30 @@ const struct field *store_table_unique(enum store_table table, size_t n)
 	return n < ARRAY_SIZE(view->unique) && view->unique[n]
 		       ? record_find(view->record, view->unique[n])
 		       : NULL;
+}
+
+const char *store_row_id(enum store_table table, const void *row)
+{
+	const char *id =
+		*(char *const *)field_of_const(&store_tables[table].record->fields[0], row);
+
+	return str_or(id, "");
+}
+
+const char *store_row_lacks(enum store_table table, const void *row)
+{
+	const struct store_table_view *view = &store_tables[table];
+	const char *const required[] = { view->record->fields[0].name, view->key,
+					 view->unique[1] ? NULL : view->unique[0] };
+
+	for (size_t i = 0; i < ARRAY_SIZE(required); i++) {
+		const struct field *field =
+			required[i] ? record_find(view->record, required[i]) : NULL;
+
+		if (field && str_empty(*(char *const *)field_of_const(field, row)))
+			return field->name;
+	}
+	return NULL;
 }
 
 void *store_table_grow(enum store_table table, void *rows, size_t count)
@@ -89,6 +124,8 @@ void store_set_conflict(enum store_table table, const union store_row *row, cons
 		return;
 	case STORE_OPERATIONS:
 	case STORE_HISTORY:
+	case STORE_MARKS:
+	case STORE_SNAPSHOTS:
 	case STORE_TABLE_COUNT:
 		break;
 	}

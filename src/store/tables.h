@@ -16,6 +16,17 @@ struct history_record {
 };
 extern const struct record history_record;
 
+/*
+ * What a store says of itself, see struct store_marks; a row for each mark, so that a mark can be
+ * renewed alone.
+ */
+struct mark_record {
+	char *id; /* "store_id" */
+	char *value;
+	int64_t updated_at;
+};
+extern const struct record mark_record;
+
 /* A table comes after the tables that its rows refer to. */
 enum store_table {
 	STORE_OPERATIONS,
@@ -23,6 +34,8 @@ enum store_table {
 	STORE_HISTORY,
 	STORE_NAMES,
 	STORE_EXPORTS,
+	STORE_MARKS,
+	STORE_SNAPSHOTS,
 	STORE_TABLE_COUNT
 };
 
@@ -47,11 +60,20 @@ union store_row {
 	struct history_record history;
 	struct name_record name;
 	struct export_record export;
+	struct mark_record mark;
+	struct snapshot_record snapshot;
 };
 
 const struct field *store_table_key(enum store_table table);
 /* The n-th of the columns whose combined values are unique, NULL behind the last. */
 const struct field *store_table_unique(enum store_table table, size_t n);
+/* The id of a row: its first column, "" if it has none. */
+const char *store_row_id(enum store_table table, const void *row);
+/*
+ * The column that the row must have a value in and has not: its key, or a value that is unique by
+ * itself. NULL: it has these.
+ */
+const char *store_row_lacks(enum store_table table, const void *row);
 /*
  * Makes room for one more row, zeroed, at the end of an array that only this function grows.
  * Returns the array.

@@ -32,6 +32,7 @@
 #include "base/clock.h"
 #include "store/access.h"
 #include "store/backend.h"
+#include "store/copy.h"
 #include "store/read.h"
 
 struct writer {
@@ -45,7 +46,8 @@ struct writer {
 	struct store_queue waiting;
 	size_t under_way;
 	bool away;
-	char reason[512];
+	char reason[ERR_TEXT_SIZE];
+	int64_t landed_ms; /* clock_waking_ms() of the last batch that became durable, 0: none */
 	int64_t retry_ms;
 	struct loop_timer retry;
 	struct loop_timer patience;
@@ -72,7 +74,7 @@ static bool take(struct writer *writer, struct store_batch *batch)
 	if (!writer->blocked)
 		return true;
 	batch->kept = true;
-	batch->item.err = writer->blocked_why;
+	store_item_set_err(&batch->item, &writer->blocked_why);
 	return false;
 }
 
@@ -88,7 +90,7 @@ static void commit(struct writer *writer, struct store_batch *const *group, size
 	writer->blocked_why = why;
 	for (size_t i = 0; i < count; i++) {
 		group[i]->kept = true;
-		group[i]->item.err = why;
+		store_item_set_err(&group[i]->item, &why);
 	}
 }
 
@@ -97,15 +99,16 @@ static void read_list(struct writer *writer, struct store_read *read)
 	struct store_read last = { .id = (char *)(uintptr_t)read->filter.before_id, /* only read */
 				   .filter = { .type = -1, .status = -1, .limit = 1 } };
 
+	struct err err = { 0 };
+
 	if (store_read_lacks_place(read)) {
-		writer->driver->read(writer->session, &last);
-		read->item.err = last.item.err;
-		if (read->item.err.code == ERR_NONE)
-			store_read_set_place(read, last.count ? last.items : NULL);
+		if (writer->driver->read(writer->session, &last, &err) == 0)
+			store_read_set_place(read, last.count ? last.items : NULL, &err);
 		store_read_reset(&last);
 	}
-	if (read->item.err.code == ERR_NONE)
-		writer->driver->read(writer->session, read);
+	if (err.code == ERR_NONE)
+		writer->driver->read(writer->session, read, &err);
+	store_item_set_err(&read->item, &err);
 }
 
 /* Writes first: a read then sees everything that was submitted before it. */
@@ -137,6 +140,9 @@ static void run(void *context, struct worker_jobs *jobs, size_t count)
 		case STORE_ITEM_ACCESS:
 			writer->driver->look(writer->session, store_look_of(item));
 			break;
+		case STORE_ITEM_COPY:
+			writer->driver->copy(writer->session, store_copy_of(item));
+			break;
 		case STORE_ITEM_TIDY:
 			writer->driver->tidy(writer->session);
 			break;
@@ -154,7 +160,7 @@ static void send_batch(struct writer *writer, struct store_batch *batch)
 	atomic_store(&batch->claim, STORE_BATCH_FREE);
 	batch->item.under_way = true;
 	batch->kept = false;
-	err_clear(&batch->item.err);
+	store_item_set_err(&batch->item, NULL);
 	batch->item.writer = writer;
 	batch->item.job.done = on_batch;
 	writer->under_way++;
@@ -211,7 +217,7 @@ static void on_retry(struct loop_timer *timer)
 static void note_away(struct writer *writer, const struct err *why)
 {
 	writer->away = true;
-	snprintf(writer->reason, sizeof(writer->reason), "%.511s", why->text);
+	memcpy(writer->reason, why->text, sizeof(writer->reason));
 }
 
 static void note_back(struct writer *writer)
@@ -236,9 +242,11 @@ static void settle(struct writer *writer, struct store_batch *batch)
 		return;
 	}
 	if (kept)
-		note_away(writer, &batch->item.err);
+		note_away(writer, batch->item.err);
 	else
 		note_back(writer);
+	if (!kept)
+		writer->landed_ms = clock_waking_ms();
 	if (batch->probe)
 		store_drop(&batch->item);
 	else if (!kept)
@@ -301,11 +309,23 @@ static bool is_stuck(const struct writer *writer)
 	return worker_oldest_ms(writer->worker) >= WRITER_PATIENCE_MS;
 }
 
-static void refuse_slow(struct store_item *item, int64_t ms)
+static void explain_slow(const struct writer *writer, int64_t ms, char *out, size_t size)
 {
-	char reason[64];
+	char seen[64] = "no commit";
 
-	snprintf(reason, sizeof(reason), "it has not answered for %lld ms", (long long)ms);
+	if (writer->landed_ms)
+		snprintf(seen, sizeof(seen), "a commit %lld ms ago",
+			 (long long)(clock_waking_ms() - writer->landed_ms));
+	snprintf(out, size,
+		 "it has not answered for %lld ms, and a change waits at most %d ms; last seen: %s",
+		 (long long)ms, WRITER_PATIENCE_MS, seen);
+}
+
+static void refuse_slow(struct writer *writer, struct store_item *item, int64_t ms)
+{
+	char reason[ERR_TEXT_SIZE];
+
+	explain_slow(writer, ms, reason, sizeof(reason));
 	store_refuse(item, reason);
 }
 
@@ -315,7 +335,7 @@ static void on_patience(struct loop_timer *timer)
 	struct store_item *item;
 
 	TAILQ_FOREACH(item, &writer->store->open, open) {
-		int64_t age = clock_mono_ms() - item->since_ms;
+		int64_t age = clock_waking_ms() - item->since_ms;
 		int claim = STORE_BATCH_FREE;
 		struct store_batch *batch;
 
@@ -326,11 +346,11 @@ static void on_patience(struct loop_timer *timer)
 		    atomic_load(&batch->claim) != STORE_BATCH_FREE)
 			continue;
 		if (age < WRITER_PATIENCE_MS) {
-			loop_timer_set(writer->store->loop, timer, WRITER_PATIENCE_MS - age);
+			loop_deadline_set(writer->store->loop, timer, WRITER_PATIENCE_MS - age);
 			return;
 		}
 		if (atomic_compare_exchange_strong(&batch->claim, &claim, STORE_BATCH_WITHDRAWN))
-			refuse_slow(item, age);
+			refuse_slow(writer, item, age);
 	}
 }
 
@@ -341,10 +361,11 @@ static void submit_batch(struct writer *writer, struct store_batch *batch)
 	} else if (writer->away) {
 		TAILQ_INSERT_TAIL(&writer->waiting, &batch->item, queue);
 	} else if (batch->optional && is_stuck(writer)) {
-		refuse_slow(&batch->item, worker_oldest_ms(writer->worker));
+		refuse_slow(writer, &batch->item, worker_oldest_ms(writer->worker));
 	} else {
 		if (batch->optional && !loop_timer_is_set(&writer->patience))
-			loop_timer_set(writer->store->loop, &writer->patience, WRITER_PATIENCE_MS);
+			loop_deadline_set(writer->store->loop, &writer->patience,
+					  WRITER_PATIENCE_MS);
 		send_batch(writer, batch);
 	}
 }
@@ -357,6 +378,7 @@ void writer_submit(struct writer *writer, struct store_item *item)
 		return;
 	case STORE_ITEM_READ:
 	case STORE_ITEM_ACCESS:
+	case STORE_ITEM_COPY:
 		item->writer = writer;
 		item->job.done = on_read;
 		worker_submit(writer->worker, &item->job);
@@ -371,7 +393,7 @@ void writer_submit(struct writer *writer, struct store_item *item)
 static const struct store_item_type tidy_type = { .kind = STORE_ITEM_TIDY };
 
 struct writer *writer_new(struct store *store, const char *name, const struct writer_driver *driver,
-			  void *session)
+			  void *session, struct err *err)
 {
 	struct writer *writer = xnew(struct writer);
 
@@ -387,7 +409,11 @@ struct writer *writer_new(struct store *store, const char *name, const struct wr
 	};
 	TAILQ_INIT(&writer->returned);
 	TAILQ_INIT(&writer->waiting);
-	writer->worker = worker_new(store->loop, name, WRITER_GROUP_MAX, run, writer, NULL);
+	writer->worker = worker_new(store->loop, name, WRITER_GROUP_MAX, run, writer, err);
+	if (!writer->worker) {
+		free(writer);
+		return NULL;
+	}
 	if (driver->beats)
 		await_quiet(writer);
 	return writer;
@@ -396,14 +422,16 @@ struct writer *writer_new(struct store *store, const char *name, const struct wr
 static void refuse_queue(struct writer *writer, struct store_queue *queue)
 {
 	struct store_item *item;
+	struct err err;
 
 	while ((item = TAILQ_FIRST(queue))) {
 		TAILQ_REMOVE(queue, item, queue);
 		if (store_batch_of(item)->uncertain) {
-			err_set(&item->err, ERR_UNAVAILABLE,
+			err_set(&err, ERR_UNAVAILABLE,
 				"the store went away during this write, so the result is unknown: look at the result before asking again: "
 				"%s",
 				writer->reason);
+			store_item_set_err(item, &err);
 			store_answer_later(item);
 		} else {
 			store_refuse(item, writer->reason);
@@ -413,6 +441,8 @@ static void refuse_queue(struct writer *writer, struct store_queue *queue)
 
 struct writer *writer_free(struct writer *writer)
 {
+	if (!writer)
+		return NULL;
 	assert(writer->store->closing);
 	loop_timer_clear(writer->store->loop, &writer->retry);
 	loop_timer_clear(writer->store->loop, &writer->patience);
@@ -444,7 +474,7 @@ void writer_health(const struct writer *writer, struct store_health *out)
 		snprintf(out->reason, sizeof(out->reason), "%s", writer->reason);
 	} else if (is_stuck(writer)) {
 		out->away = true;
-		snprintf(out->reason, sizeof(out->reason), "it has not answered for %lld ms",
-			 (long long)worker_oldest_ms(writer->worker));
+		explain_slow(writer, worker_oldest_ms(writer->worker), out->reason,
+			     sizeof(out->reason));
 	}
 }

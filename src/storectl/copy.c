@@ -95,7 +95,7 @@ static void list_row(void *arg, const void *row, const struct err *err)
 	_cleanup_json_writer_ struct json_writer writer = { .out = &listing->text };
 
 	listing->count++;
-	str_set(&listing->last, row_id(listing->table, row));
+	str_set(&listing->last, store_row_id(listing->table, row));
 	record_to_json(store_tables[listing->table].record, row, true, &writer);
 	buf_printf(&listing->text, "%s\n", err->text);
 }
@@ -153,7 +153,7 @@ static int check_empty(struct place *to, struct err *err)
 		if (found)
 			return err_set(
 				err, ERR_CONFLICT,
-				"%s is not empty, table %s has rows: name a new one, or remove them first",
+				"%s is not empty, table %s has rows: name a new store, or remove the rows first",
 				to->url, store_tables[table].name);
 	}
 	return 0;
@@ -165,7 +165,7 @@ int copy_stores(struct place *from, struct place *to, struct err *err)
 		return -1;
 	for (int table = 0; table < STORE_TABLE_COUNT; table++) {
 		struct copying copying = { .to = to, .table = (enum store_table)table };
-		int r = place_scan(from, copying.table, copy_row, &copying, err);
+		int r = store_scan_all(from->store, copying.table, copy_row, &copying, err);
 
 		write_batch(&copying);
 		if (r < 0)

@@ -2,8 +2,8 @@
 
 /*
  * "volumectl store": moving a store, checking a store, and removing old operations from a store,
- * all while the daemon is stopped. The store's own lock keeps these programs and a running daemon
- * apart.
+ * all while the daemon is stopped. volumectl itself asks a running daemon for a backup or a check.
+ * The store's own lock keeps these programs and a running daemon apart.
  */
 
 #include <errno.h>
@@ -13,22 +13,30 @@
 #include "base/log.h"
 #include "build_config.h"
 #include "config/config.h"
-#include "storectl/check.h"
+#include "store/check.h"
 #include "storectl/copy.h"
 #include "storectl/place.h"
 #include "storectl/prune.h"
 
 #define EXIT_USAGE 2
+#define SUBCOMMANDS "there are backup, check, copy, prune, plan and accept"
 
 static const char help[] =
-	"Usage: volumectl store copy FROM TO [OPTION]…\n"
+	"Usage: volumectl store backup FILE [--force]\n"
 	"       volumectl store check [URL] [OPTION]…\n"
+	"       volumectl store copy FROM TO [OPTION]…\n"
 	"       volumectl store prune --older-than TIME [URL] [OPTION]…\n"
-	"Work on a store while the daemon is stopped.\n"
+	"       volumectl store plan [--json]\n"
+	"       volumectl store accept [--yes]\n"
+	"Back up, check or accept the store of the running daemon; or work on a store while the daemon is stopped.\n"
 	"\n"
+	"  backup  Write a checked backup of the running daemon's store into FILE.\n"
+	"  check   Look for rows that break a rule, and for damage, and name them. Without a URL the\n"
+	"          running daemon checks its own store.\n"
 	"  copy    Copy everything into an empty store, and compare the two row by row.\n"
-	"  check   Look for rows that break a rule, and name them.\n"
 	"  prune   Remove operations that ended longer ago than TIME (90d) and need no attention.\n"
+	"  plan    Show whether the store is one from the past, and what becomes of its operations.\n"
+	"  accept  Show the plan, ask (unless --yes), and let the daemon go on with that store.\n"
 	"\n"
 	"A url is sqlite:///PATH or mariadb://USER@HOST/DATABASE; without one it is the daemon's, from its\n"
 	"configuration.\n"
@@ -97,21 +105,30 @@ static int open_one(const struct arguments *arguments, const struct config *conf
 			  true, err);
 }
 
+static void print_fault(void *arg, const char *text)
+{
+	puts(text);
+}
+
 static int run_check(const struct arguments *arguments, const struct config *config)
 {
-	struct place place = { 0 };
+	struct place place = { .unchecked = true };
+	struct store_checked checked = { 0 };
 	struct err err = { 0 };
-	size_t bad = 0;
+	bool bad;
 	int r;
 
 	if (arguments->count > 1)
 		return usage("check takes one URL");
 	r = open_one(arguments, config, &place, &err);
 	if (r == 0)
-		r = check_store(&place, &bad, &err);
+		r = store_check(place.store, print_fault, NULL, &checked, &err);
 	place_close(&place);
 	if (r < 0)
 		return failed(&err);
+	printf("%zu rows, %zu faults\n", checked.rows, checked.faults);
+	bad = checked.faults > 0;
+	store_checked_clear(&checked);
 	return bad ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -149,7 +166,7 @@ static int run(const struct arguments *arguments)
 	struct arguments rest = *arguments;
 
 	if (rest.count == 0)
-		return usage("there are copy, check and prune");
+		return usage(SUBCOMMANDS);
 	rest.words++;
 	rest.count--;
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
@@ -164,7 +181,7 @@ static int run(const struct arguments *arguments)
 		config_clear(&config);
 		return code;
 	}
-	return usage("there are copy, check and prune");
+	return usage(SUBCOMMANDS);
 }
 
 int main(int argc, char **argv)

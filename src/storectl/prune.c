@@ -44,13 +44,18 @@ int prune_store(struct place *place, int64_t older_than_ms, bool dry_run, struct
 {
 	struct pruning pruning = { .loop = place->loop,
 				   .before_ms = clock_wall_ms() - older_than_ms };
+	struct store_loaded loaded;
 
 	if (dry_run) {
-		if (place_scan(place, STORE_OPERATIONS, count_row, &pruning, err) < 0)
+		if (store_scan_all(place->store, STORE_OPERATIONS, count_row, &pruning, err) < 0)
 			return -1;
 		printf("%zu operations would be removed\n", pruning.count);
 		return 0;
 	}
+	/* The removal notes how far the ids of the store went. */
+	if (store_load(place->store, &loaded, err) < 0)
+		return -1;
+	store_loaded_clear(&loaded);
 	store_prune(place->store, pruning.before_ms, on_pruned, &pruning);
 	while (!pruning.done)
 		loop_run(place->loop);

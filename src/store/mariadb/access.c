@@ -60,7 +60,7 @@ static bool take_row(void *arg, char **columns)
 	access->api_key = secret_of(columns[4]);
 	access->secret_key = secret_of(columns[5]);
 	access->appliance_id = text_of(columns[6]);
-	access->zone_id = text_of(columns[7]);
+	access->zone = text_of(columns[7]);
 	return false;
 }
 

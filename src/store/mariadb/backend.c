@@ -33,6 +33,7 @@
 #include "store/access.h"
 #include "store/backend.h"
 #include "store/mariadb/access.h"
+#include "store/mariadb/hub.h"
 #include "store/mariadb/lease.h"
 #include "store/mariadb/rows.h"
 #include "store/mariadb/schema.h"
@@ -48,6 +49,7 @@ struct mariadb_thread {
 
 struct mariadb_store {
 	struct store store;
+	char *url;
 	struct mariadb_cluster cluster;
 	/* the first for columns in which volumes can collide */
 	struct mariadb_thread writers[MARIADB_WRITERS];
@@ -98,14 +100,20 @@ static enum mariadb_fault apply_batch(struct mariadb_session *session, struct st
 	struct store_change *change;
 
 	STAILQ_FOREACH(change, &batch->changes, entry) {
-		enum mariadb_fault fault = mariadb_apply(session, change, err);
+		enum mariadb_fault fault = mariadb_hub_precede(session, change, err);
 
+		if (fault != MARIADB_OK)
+			return fault;
+		fault = mariadb_apply(session, change, err);
 		if (fault == MARIADB_OWN)
 			set_batch_error(session, change, err);
 		if (fault != MARIADB_OK)
 			return fault;
+		fault = mariadb_hub_follow(session, change, err);
+		if (fault != MARIADB_OK)
+			return fault;
 	}
-	return MARIADB_OK;
+	return batch->heals_links ? mariadb_hub_heal(session, err) : MARIADB_OK;
 }
 
 static bool is_withdrawn(const struct store_batch *batch)
@@ -133,6 +141,7 @@ static enum mariadb_fault run_transaction(struct mariadb_session *session,
 
 	*committing = false;
 	do {
+		session->hub_waited = false;
 		fault = mariadb_run(session, "START TRANSACTION", err);
 		if (fault == MARIADB_OK)
 			fault = mariadb_lease_write(session, err);
@@ -205,7 +214,7 @@ static int mariadb_commit(void *context, struct store_batch *const *batches, siz
 	enum mariadb_fault fault = write_group(session, batches, count, err);
 
 	if (fault == MARIADB_OWN && count == 1) {
-		batches[0]->item.err = *err;
+		store_item_set_err(&batches[0]->item, err);
 		err_clear(err);
 	}
 	for (size_t i = 0; i < count && fault == MARIADB_OWN && count > 1; i++) {
@@ -219,19 +228,21 @@ static int mariadb_commit(void *context, struct store_batch *const *batches, siz
 	return fault == MARIADB_AWAY ? -1 : 0;
 }
 
-static void mariadb_read(void *context, struct store_read *read)
+static int mariadb_read(void *context, struct store_read *read, struct err *err)
 {
 	struct mariadb_session *session = context;
 
 	for (unsigned connects = 0; connects < CONNECTS_MAX; connects++) {
-		err_clear(&read->item.err);
-		if (mariadb_ready(session, &read->item.err) < 0)
-			return;
-		if (mariadb_list(session, read, &read->item.err) != MARIADB_AWAY)
-			return;
+		err_clear(err);
+		if (mariadb_ready(session, err) < 0)
+			return -1;
+		if ((read->counted ? mariadb_count(session, read, err)
+				   : mariadb_list(session, read, err)) != MARIADB_AWAY)
+			return err->code == ERR_NONE ? 0 : -1;
 		mariadb_leave(session);
 		store_read_reset(read);
 	}
+	return -1;
 }
 
 static void mariadb_look(void *context, struct store_look *look)
@@ -249,27 +260,39 @@ static const struct writer_driver first_driver = { .commit = mariadb_commit,
 
 /* ---- opening and closing ---- */
 
-static void start_thread(struct mariadb_store *store, struct mariadb_thread *thread,
-			 const char *name)
+static int start_thread(struct mariadb_store *store, struct mariadb_thread *thread,
+			const char *name, struct err *err)
 {
 	bool first = thread == &store->writers[0];
 
 	thread->session.cluster = &store->cluster;
 	thread->session.writer = (unsigned)(thread - store->writers);
 	thread->session.connected = first ? mariadb_lease_guard : NULL;
-	thread->writer =
-		writer_new(&store->store, name, first ? &first_driver : &driver, &thread->session);
+	thread->writer = writer_new(&store->store, name, first ? &first_driver : &driver,
+				    &thread->session, err);
+	return thread->writer ? 0 : -1;
+}
+
+static int start_threads(struct mariadb_store *store, struct err *err)
+{
+	for (size_t i = 0; i < MARIADB_WRITERS; i++) {
+		if (start_thread(store, &store->writers[i], "store", err) < 0)
+			return -1;
+	}
+	return start_thread(store, &store->reader, "store-read", err);
 }
 
 static void stop_thread(struct mariadb_thread *thread)
 {
-	thread->writer = writer_free(thread->writer);
+	if (thread->writer)
+		thread->writer = writer_free(thread->writer);
 	mariadb_close(&thread->session);
 }
 
 static void free_store(struct mariadb_store *store)
 {
 	mariadb_url_clear(&store->cluster.url);
+	free(store->url);
 	free(store);
 }
 
@@ -284,8 +307,31 @@ static int set_up_schema(struct mariadb_store *store, struct err *err)
 		r = mariadb_lease_take(&session, err);
 	if (r == 0)
 		r = mariadb_migrate(&session, err);
+	if (r == 0 && mariadb_hub_find(&session, err) != MARIADB_OK)
+		r = -1;
 	mariadb_close(&session);
 	return r;
+}
+
+/* Only at this isolation the snapshot lasts from one statement to the next. */
+static enum mariadb_fault begin_reading(struct mariadb_session *session, struct err *err)
+{
+	enum mariadb_fault fault =
+		mariadb_run(session, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", err);
+
+	if (fault == MARIADB_OK)
+		fault = mariadb_run(session,
+				    "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", err);
+	return fault;
+}
+
+/* Rows are read by the caller's own thread, so such a store has no threads. */
+static struct store *open_beside(struct mariadb_store *store, struct loop *loop)
+{
+	store_init(&store->store, &store_mariadb_backend, loop);
+	store->reader.session.cluster = &store->cluster;
+	store->reader.session.connected = begin_reading;
+	return &store->store;
 }
 
 static struct store *mariadb_open(struct loop *loop, const struct store_options *options,
@@ -295,17 +341,17 @@ static struct store *mariadb_open(struct loop *loop, const struct store_options 
 
 	mysql_library_init(0, NULL, NULL);
 	store->cluster.password = options->password;
+	store->url = xstrdup(options->url);
 	if (mariadb_url_parse(options->url, &store->cluster.url, err) < 0 ||
-	    set_up_schema(store, err) < 0) {
+	    (!options->beside && set_up_schema(store, err) < 0)) {
 		free_store(store);
 		return NULL;
 	}
+	if (options->beside)
+		return open_beside(store, loop);
 	store_init(&store->store, &store_mariadb_backend, loop);
-	for (size_t i = 0; i < MARIADB_WRITERS; i++)
-		start_thread(store, &store->writers[i], "store");
-	start_thread(store, &store->reader, "store-read");
 	/* The lock is taken before anything is done; an error here names its holder. */
-	if (mariadb_ready(&store->writers[0].session, err) < 0)
+	if (start_threads(store, err) < 0 || mariadb_ready(&store->writers[0].session, err) < 0)
 		return store_close(&store->store);
 	return &store->store;
 }
@@ -329,8 +375,11 @@ static struct writer *writer_of_batch(struct mariadb_store *store, const struct 
 	const struct store_change *change;
 	unsigned hash = 0;
 
+	if (batch->heals_links)
+		return store->writers[0].writer;
 	STAILQ_FOREACH(change, &batch->changes, entry) {
-		if (store_tables[change->table].unique_key)
+		/* The mapping shows the snapshot that is kept. */
+		if (store_tables[change->table].unique_key || change->table == STORE_SNAPSHOTS)
 			return store->writers[0].writer;
 	}
 	for (const char *c = batch->entity_key; *c; c++)
@@ -370,6 +419,51 @@ static int scan(struct store *base, enum store_table table, const char *after_id
 	return mariadb_scan(session, table, after_id, limit, fn, arg, err) == MARIADB_OK ? 0 : -1;
 }
 
+static int set_aside(struct store *base, void (*fault)(void *arg, const char *text), void *arg,
+		     struct err *err)
+{
+	struct mariadb_session *session = &mariadb_store_of(base)->reader.session;
+
+	if (mariadb_ready(session, err) < 0)
+		return -1;
+	return mariadb_show_set_aside(session, fault, arg, err) == MARIADB_OK ? 0 : -1;
+}
+
+/* The server itself sees to it that nothing is changed. */
+static int plan_takeover(const struct store_options *options, store_sentence_fn tell, void *arg,
+			 struct err *err)
+{
+	struct mariadb_store *store = xnew(struct mariadb_store);
+	struct mariadb_session session = { .cluster = &store->cluster,
+					   .connected = begin_reading,
+					   .patient = true };
+	bool due = false;
+	int r;
+
+	mysql_library_init(0, NULL, NULL);
+	store->cluster.password = options->password;
+	r = mariadb_url_parse(options->url, &store->cluster.url, err);
+	if (r == 0)
+		r = mariadb_ready(&session, err);
+	if (r == 0 && mariadb_plan_takeover(&session, &due, tell, arg, err) != MARIADB_OK)
+		r = -1;
+	if (r == 0 && !due)
+		tell(arg, "the database has no tables of an earlier daemon: nothing is taken over");
+	mariadb_close(&session);
+	free_store(store);
+	return r;
+}
+
+static void opening(const struct store *base, char **url, struct secret **password)
+{
+	const struct mariadb_store *store =
+		(const void *)((const char *)base - offsetof(struct mariadb_store, store));
+	const struct secret *known = store->cluster.password;
+
+	*url = xstrdup(store->url);
+	*password = known ? secret_new(secret_bytes(known), secret_length(known)) : NULL;
+}
+
 static void read_access(struct store *base, struct store_access *out)
 {
 	struct mariadb_store *store = mariadb_store_of(base);
@@ -397,6 +491,14 @@ const struct store_backend store_mariadb_backend = {
 	.submit = submit_item,
 	.load = load,
 	.scan = scan,
+	.has_links = true,
+	.set_aside = set_aside,
+	.plan_takeover = plan_takeover,
+	.no_copy =
+		"the store is in a database, whose own tool makes a backup while the daemon runs: "
+		"mariadb-dump --single-transaction DATABASE volume_operations volume_operation_history "
+		"device_mappings device_names nbd_exports volume_daemon_marks tracked_snapshots volume_daemon_schema >FILE",
+	.opening = opening,
 	.read_access = read_access,
 	.health = health,
 };

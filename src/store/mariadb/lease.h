@@ -15,6 +15,8 @@ enum mariadb_fault mariadb_lease_guard(struct mariadb_session *session, struct e
  * whether another daemon lives.
  */
 int mariadb_lease_take(struct mariadb_session *session, struct err *err);
+/* True if GET_LOCK() works on the node of a cluster that has this version; 101104 is 10.11.4. */
+bool mariadb_lease_is_supported(unsigned long version);
 /*
  * The first statement of every transaction. ERR_CONFLICT: another daemon has the lease, and this
  * daemon must write nothing more.

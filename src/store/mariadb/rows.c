@@ -15,8 +15,11 @@
 #include "store/mariadb/rows.h"
 
 #include <assert.h>
+#include <mysqld_error.h>
+#include <stdio.h>
 
 #include "store/loaded.h"
+#include "store/mariadb/fault.h"
 
 #define COLUMNS_MAX 32
 _Static_assert(SQL_LIST_VALUES_MAX <= COLUMNS_MAX, "a list has fewer parameters than a row");
@@ -98,9 +101,40 @@ static struct sql_value *parameters_add(struct parameters *parameters)
 	return &parameters->values[parameters->count++];
 }
 
+/* An upper bound, as the binary protocol has it: head, types and lengths, and the values. */
+static size_t packet_size(const struct parameters *parameters)
+{
+	size_t size = 32 + 16 * (size_t)parameters->count;
+
+	for (unsigned i = 0; i < parameters->count; i++) {
+		if (parameters->values[i].type == SQL_TEXT)
+			size += strlen(parameters->values[i].text);
+	}
+	return size;
+}
+
+/*
+ * The server would end the connection of a client that sends more than the server takes: to the
+ * writer that looks like a server that is away, and every change would wait behind this one.
+ */
+static enum mariadb_fault check_size(struct mariadb_session *session,
+				     const struct parameters *parameters, struct err *err)
+{
+	size_t size = packet_size(parameters);
+	char text[120];
+
+	if (size <= session->packet_max)
+		return MARIADB_OK;
+	snprintf(text, sizeof(text), "it has %zu bytes, max_allowed_packet is %llu", size,
+		 (unsigned long long)session->packet_max);
+	return mariadb_set_error(session, ER_NET_PACKET_TOO_LARGE, text, err);
+}
+
 static enum mariadb_fault execute(struct mariadb_session *session, MYSQL_STMT *stmt,
 				  struct parameters *parameters, struct err *err)
 {
+	if (check_size(session, parameters, err) != MARIADB_OK)
+		return MARIADB_OWN;
 	memset(parameters->binds, 0, sizeof(parameters->binds[0]) * parameters->count);
 	for (unsigned i = 0; i < parameters->count; i++) {
 		struct sql_value *value = &parameters->values[i];
@@ -306,8 +340,28 @@ static void add_select(struct buf *sql, enum store_table table)
 }
 
 /* Two ranges of an index: the server makes no range from a row comparison. */
-static const struct sql_before before = { " AND (created_at < ? OR (created_at = ? AND id < ?))",
-					  2 };
+static const struct sql_dialect dialect = {
+	.before = " AND (created_at < ? OR (created_at = ? AND id < ?))",
+	.times = 2,
+	.exactly = "COLLATE utf8mb4_nopad_bin",
+	.mean = "CAST(ROUND(AVG(GREATEST(0, TIMESTAMPDIFF(MICROSECOND, created_at, completed_at))) / 1000) "
+		"AS SIGNED)",
+};
+
+static bool take_count(void *arg, char **columns)
+{
+	sql_note_count(arg, columns[0], columns[1], columns[2]);
+	return true;
+}
+
+enum mariadb_fault mariadb_count(struct mariadb_session *session, struct store_read *read,
+				 struct err *err)
+{
+	_cleanup_buf_ struct buf sql = BUF_NULL;
+
+	sql_add_counts(&sql, read, &dialect);
+	return mariadb_query(session, sql.data, take_count, read, err);
+}
 
 enum mariadb_fault mariadb_list(struct mariadb_session *session, struct store_read *read,
 				struct err *err)
@@ -320,12 +374,12 @@ enum mariadb_fault mariadb_list(struct mariadb_session *session, struct store_re
 
 	if (!*stmt) {
 		add_select(&sql, STORE_OPERATIONS);
-		sql_add_clauses(&sql, mask, &before);
+		sql_add_clauses(&sql, mask, &dialect);
 		fault = prepare(session, &sql, stmt, err);
 	}
 	if (fault != MARIADB_OK)
 		return fault;
-	parameters.count = sql_values_of_list(read, mask, &before, parameters.values);
+	parameters.count = sql_values_of_list(read, mask, &dialect, parameters.values);
 	fault = execute(session, *stmt, &parameters, err);
 	if (fault == MARIADB_OK)
 		fault = read_rows(session, *stmt, STORE_OPERATIONS,
@@ -363,6 +417,40 @@ static void *add_loaded(void *arg)
 	return store_loaded_add(load->out, load->table);
 }
 
+struct newest {
+	enum store_table table;
+	union store_row row;
+	struct store_loaded *out;
+};
+
+static void *add_newest(void *arg)
+{
+	return &((struct newest *)arg)->row;
+}
+
+/* A row that cannot be read says as much as can be read of it. */
+static void note_row(void *arg, const struct err *err)
+{
+	struct newest *newest = arg;
+
+	store_loaded_note(newest->out, newest->table, &newest->row);
+	record_clear(store_tables[newest->table].record, &newest->row);
+}
+
+static enum mariadb_fault note_newest(struct mariadb_session *session,
+				      const struct sql_newest *which, struct store_loaded *out,
+				      struct err *err)
+{
+	struct newest newest = { .table = which->table, .out = out };
+	const struct sink sink = { .add = add_newest, .done = note_row, .arg = &newest };
+	struct parameters none = { .count = 0 };
+	_cleanup_buf_ struct buf sql = BUF_NULL;
+
+	add_select(&sql, which->table);
+	buf_add_text(&sql, which->clauses);
+	return read_table(session, which->table, &sql, &sink, &none, err);
+}
+
 enum mariadb_fault mariadb_load(struct mariadb_session *session, struct store_loaded *out,
 				struct err *err)
 {
@@ -381,6 +469,8 @@ enum mariadb_fault mariadb_load(struct mariadb_session *session, struct store_lo
 		sql_add_loaded(&sql, load.table);
 		fault = read_table(session, load.table, &sql, &sink, &none, err);
 	}
+	for (size_t i = 0; i < SQL_NEWEST_COUNT && fault == MARIADB_OK; i++)
+		fault = note_newest(session, &sql_newest[i], out, err);
 	return fault;
 }
 

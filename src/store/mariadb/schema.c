@@ -17,8 +17,12 @@
 
 #include <stdio.h>
 
+#include "base/log.h"
 #include "store/mariadb/adopt.h"
 #include "store/migrate.h"
+#include "store/shape.h"
+
+#define ERROR_REASON "VARCHAR(64)"
 
 static const struct mariadb_column operation_columns[] = {
 	{ "id", "VARCHAR(64) NOT NULL" },
@@ -40,6 +44,7 @@ static const struct mariadb_column operation_columns[] = {
 	{ "error_details", "JSON" },
 	{ "undoing", "TINYINT(1) NOT NULL DEFAULT 0" },
 	{ "step_since", "DATETIME(3)" },
+	{ "error_reason", ERROR_REASON },
 	{ NULL, NULL },
 };
 
@@ -142,6 +147,29 @@ static const struct mariadb_key export_keys[] = {
 	{ NULL, NULL, false },
 };
 
+static const struct mariadb_column mark_columns[] = {
+	{ "id", "VARCHAR(64) NOT NULL" },
+	{ "value", "VARCHAR(255) NOT NULL DEFAULT ''" },
+	{ "updated_at", "DATETIME(3)" },
+	{ NULL, NULL },
+};
+
+static const struct mariadb_key mark_keys[] = { { NULL, NULL, false } };
+
+static const struct mariadb_column snapshot_columns[] = {
+	{ "id", "VARCHAR(64) NOT NULL" },
+	{ "vm_context_id", "VARCHAR(64) NOT NULL DEFAULT ''" },
+	{ "snapshot_id", "VARCHAR(191)" },
+	{ "snapshot_name", "VARCHAR(255)" },
+	{ "snapshot_status", "VARCHAR(50) NOT NULL DEFAULT 'none'" },
+	{ "disk_id", "VARCHAR(255)" },
+	{ "snapshot_created_at", "DATETIME(3)" },
+	{ "updated_at", "DATETIME(3)" },
+	{ NULL, NULL },
+};
+
+static const struct mariadb_key snapshot_keys[] = { { NULL, NULL, false } };
+
 /* The parent stands before its children. */
 static const struct mariadb_table tables[] = {
 	{ 1, "volume_operations", operation_columns, operation_keys, NULL, operation_type_names },
@@ -149,6 +177,8 @@ static const struct mariadb_table tables[] = {
 	{ 1, "volume_operation_history", history_columns, history_keys, "volume_operations", NULL },
 	{ 2, "device_names", name_columns, name_keys, NULL, NULL },
 	{ 2, "nbd_exports", export_columns, export_keys, NULL, NULL },
+	{ 5, "volume_daemon_marks", mark_columns, mark_keys, NULL, NULL },
+	{ 6, "tracked_snapshots", snapshot_columns, snapshot_keys, NULL, NULL },
 };
 
 #define ENDED "('completed', 'failed', 'cancelled')"
@@ -204,6 +234,13 @@ static const struct migration migrations[] = {
 		       BY_AGE("needs_attention") "END",
 		/* clang-format on */
 	},
+	{
+		.version = 4,
+		.summary = "the reasons of errors",
+		.sql = "ALTER TABLE volume_operations ADD COLUMN IF NOT EXISTS error_reason " ERROR_REASON,
+	},
+	{ .version = 5, .summary = "marks of the store", .sql = "DO 0" },
+	{ .version = 6, .summary = "snapshots that clients keep", .sql = "DO 0" },
 };
 
 /* ---- making tables ---- */
@@ -231,8 +268,8 @@ static enum mariadb_fault create(struct mariadb_session *session, const struct m
 	return mariadb_run(session, sql.data, err);
 }
 
-static enum mariadb_fault is_there(struct mariadb_session *session,
-				   const struct mariadb_table *table, bool *there, struct err *err)
+static enum mariadb_fault is_there(struct mariadb_session *session, const char *table, bool *there,
+				   struct err *err)
 {
 	_cleanup_buf_ struct buf sql = BUF_NULL;
 	uint64_t count;
@@ -242,7 +279,7 @@ static enum mariadb_fault is_there(struct mariadb_session *session,
 		&sql,
 		"SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = "
 		"'%s'",
-		table->name);
+		table);
 	fault = mariadb_number(session, sql.data, &count, err);
 	*there = count > 0;
 	return fault;
@@ -257,10 +294,118 @@ static enum mariadb_fault make_tables(struct mariadb_session *session, unsigned 
 	for (size_t i = 0; i < ARRAY_SIZE(tables) && fault == MARIADB_OK; i++) {
 		if (tables[i].version != version)
 			continue;
-		fault = is_there(session, &tables[i], &there, err);
+		fault = is_there(session, tables[i].name, &there, err);
 		if (fault == MARIADB_OK)
-			fault = there ? mariadb_adopt(session, &tables[i], err)
+			fault = there ? mariadb_adopt(session, &tables[i], NULL, err)
 				      : create(session, &tables[i], err);
+	}
+	return fault;
+}
+
+/* ---- the plan of a take-over ---- */
+
+/* Columns: id, status. */
+static bool tell_unfinished(void *arg, char **row)
+{
+	mariadb_plan_tell(arg, "volume_operations: operation %s, which is %s, ends as failed",
+			  row[0], row[1]);
+	return true;
+}
+
+/* Operations are taken over by the first migration. */
+static enum mariadb_fault plan_operations(struct mariadb_session *session,
+					  struct mariadb_plan *plan, struct err *err)
+{
+	_cleanup_buf_ struct buf unfinished = BUF_NULL;
+
+	buf_printf(&unfinished,
+		   "%s SELECT id, status FROM volume_operations_kept WHERE status NOT IN " ENDED
+		   " ORDER BY id",
+		   plan->with.data);
+	return mariadb_query(session, unfinished.data, tell_unfinished, plan, err);
+}
+
+/* there: of each table, whether it is. Tables of versions that the store has are done. */
+static enum mariadb_fault plan_tables(struct mariadb_session *session, uint64_t version,
+				      const bool *there, struct mariadb_plan *plan, struct err *err)
+{
+	enum mariadb_fault fault = MARIADB_OK;
+
+	for (size_t i = 0; i < ARRAY_SIZE(tables) && fault == MARIADB_OK; i++) {
+		if (tables[i].version <= version)
+			continue;
+		if (there[i])
+			fault = mariadb_adopt(session, &tables[i], plan, err);
+		else
+			mariadb_plan_new(plan, &tables[i]);
+	}
+	return fault == MARIADB_OK && version == 0 ? plan_operations(session, plan, err) : fault;
+}
+
+enum mariadb_fault mariadb_plan_takeover(struct mariadb_session *session, bool *due,
+					 store_sentence_fn tell, void *arg, struct err *err)
+{
+	struct mariadb_plan plan = { .tell = tell, .arg = arg };
+	bool there[ARRAY_SIZE(tables)] = { false }, has_version = false;
+	uint64_t version = 0;
+	enum mariadb_fault fault = is_there(session, "volume_daemon_schema", &has_version, err);
+
+	*due = false;
+	if (fault == MARIADB_OK && has_version)
+		fault = mariadb_number(session, "SELECT version FROM volume_daemon_schema",
+				       &version, err);
+	for (size_t i = 0; i < ARRAY_SIZE(tables) && fault == MARIADB_OK; i++) {
+		fault = is_there(session, tables[i].name, &there[i], err);
+		*due |= there[i] && tables[i].version > version;
+	}
+	if (fault != MARIADB_OK || !*due)
+		return fault;
+	mariadb_plan_tell(&plan, "%s has tables of an earlier daemon, which are taken over",
+			  session->cluster->url.shown);
+	fault = plan_tables(session, version, there, &plan, err);
+	buf_clear(&plan.with);
+	return fault;
+}
+
+static void log_sentence(void *arg, const char *sentence)
+{
+	log_notice("store: take-over: %s", sentence);
+}
+
+struct shown {
+	const char *table;
+	store_sentence_fn tell;
+	void *arg;
+};
+
+/* Columns: id, reason. */
+static bool show_row(void *arg, char **row)
+{
+	struct shown *shown = arg;
+	_cleanup_free_ char *sentence = xasprintf(
+		"%s %s: set aside when the tables of an earlier daemon were taken over: %s; put it back "
+		"corrected if it is needed, and remove it from table %s_set_aside",
+		shown->table, str_or(row[0], ""), str_or(row[1], ""), shown->table);
+
+	shown->tell(shown->arg, sentence);
+	return true;
+}
+
+enum mariadb_fault mariadb_show_set_aside(struct mariadb_session *session, store_sentence_fn tell,
+					  void *arg, struct err *err)
+{
+	enum mariadb_fault fault = MARIADB_OK;
+
+	for (size_t i = 0; i < ARRAY_SIZE(tables) && fault == MARIADB_OK; i++) {
+		struct shown shown = { .table = tables[i].name, .tell = tell, .arg = arg };
+		_cleanup_free_ char *name = xasprintf("%s_set_aside", tables[i].name);
+		_cleanup_free_ char *sql =
+			xasprintf("SELECT id, set_aside_because FROM %s ORDER BY id", name);
+		bool there = false;
+
+		fault = is_there(session, name, &there, err);
+		if (fault == MARIADB_OK && there)
+			fault = mariadb_query(session, sql, show_row, &shown, err);
 	}
 	return fault;
 }
@@ -302,6 +447,33 @@ static int apply_migration(void *context, const struct migration *migration, str
 	return 0;
 }
 
+/* ---- what is there ---- */
+
+static bool add_to_shape(void *arg, char **row)
+{
+	store_shape_add(arg, row[0], row[1], row[2]);
+	return true;
+}
+
+/* The server shows triggers to a user with the right TRIGGER only. */
+static int check_shape(struct mariadb_session *session, struct err *err)
+{
+	static const char sql[] =
+		"SELECT IF(TABLE_TYPE = 'VIEW', 'view', 'table'), TABLE_NAME, TABLE_NAME "
+		"FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() "
+		"UNION ALL SELECT 'column', TABLE_NAME, COLUMN_NAME "
+		"FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() "
+		"UNION ALL SELECT 'trigger', EVENT_OBJECT_TABLE, TRIGGER_NAME "
+		"FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = DATABASE()";
+	struct store_shape shape = { 0 };
+	int r = mariadb_query(session, sql, add_to_shape, &shape, err) == MARIADB_OK
+			? store_shape_check(&shape, session->cluster->url.shown, err)
+			: -1;
+
+	store_shape_clear(&shape);
+	return r;
+}
+
 /*
  * Statements like the later statements of the daemon, but on no row: a missing right shows now, in
  * the server's own words.
@@ -332,9 +504,17 @@ int mariadb_migrate(struct mariadb_session *session, struct err *err)
 {
 	static const struct migrate_driver driver = { .get_version = get_version,
 						      .apply = apply_migration };
+	/* The mode of all sessions, but for zero times, which a take-over must be able to read. */
+	static const char mode[] =
+		"SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'";
+	bool due;
 
+	if (mariadb_run(session, mode, err) != MARIADB_OK ||
+	    mariadb_plan_takeover(session, &due, log_sentence, NULL, err) != MARIADB_OK)
+		return -1;
 	if (migrate_run(migrations, ARRAY_SIZE(migrations), &driver, session,
-			session->cluster->url.shown, err) < 0)
+			session->cluster->url.shown, err) < 0 ||
+	    check_shape(session, err) < 0)
 		return -1;
 	return try_rights(session, err);
 }

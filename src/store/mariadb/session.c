@@ -19,160 +19,18 @@
 
 #include <assert.h>
 #include <errmsg.h>
-#include <mysqld_error.h>
 #include <poll.h>
 
 #include "base/log.h"
+#include "store/mariadb/connect.h"
+#include "store/mariadb/fault.h"
 
-#define CONNECT_SECONDS 3U
-#define PACKET_SECONDS 5U
 #define PATIENCE_SECONDS 5
-
-/* ---- the server's codes, as faults and as advice ---- */
-
-enum mariadb_fault mariadb_fault_of(unsigned code)
-{
-	switch (code) {
-	case 0:
-		return MARIADB_OK;
-	case ER_LOCK_DEADLOCK: /* also a certification failure in a cluster */
-	case ER_LOCK_WAIT_TIMEOUT:
-	case ER_CHECKREAD:
-		return MARIADB_AGAIN;
-	case ER_DUP_ENTRY:
-	case ER_BAD_NULL_ERROR:
-	case ER_NO_DEFAULT_FOR_FIELD:
-	case ER_CONSTRAINT_FAILED:
-	case ER_NO_REFERENCED_ROW:
-	case ER_NO_REFERENCED_ROW_2:
-	case ER_ROW_IS_REFERENCED:
-	case ER_ROW_IS_REFERENCED_2:
-	case ER_WARN_DATA_OUT_OF_RANGE:
-	case ER_TRUNCATED_WRONG_VALUE:
-	case ER_TRUNCATED_WRONG_VALUE_FOR_FIELD:
-	case WARN_DATA_TRUNCATED:
-	case ER_DATA_TOO_LONG:
-	case ER_NET_PACKET_TOO_LARGE:
-		return MARIADB_OWN;
-	default:
-		return MARIADB_AWAY;
-	}
-}
-
-static const char *advice(unsigned code)
-{
-	switch (code) {
-	case ER_ACCESS_DENIED_ERROR:
-	case ER_ACCESS_DENIED_NO_PASSWORD_ERROR:
-		return "check the user in the store url and [store] password_file";
-	case ER_DBACCESS_DENIED_ERROR:
-	case ER_TABLEACCESS_DENIED_ERROR:
-		return "give the user SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX and REFERENCES on this "
-		       "database";
-	case ER_BAD_DB_ERROR:
-		return "create the database";
-	case ER_CON_COUNT_ERROR:
-	case ER_TOO_MANY_USER_CONNECTIONS:
-	case ER_USER_LIMIT_REACHED:
-		return "raise max_connections or max_user_connections, or close other connections; six are needed";
-	case ER_OPTION_PREVENTS_STATEMENT:
-		return "the server only reads: make it writable, or name a writable server in the store url";
-	case ER_UNKNOWN_COM_ERROR:
-		return "the node has no quorum: bring the other nodes back";
-	case CR_SSL_CONNECTION_ERROR:
-		return "check the server's certificate and the name it is for; ca= in the store url "
-		       "names the certificates that sign it";
-	case ER_DISK_FULL:
-	case ER_RECORD_FILE_FULL:
-		return "make room on the server's disk";
-	case ER_NO_SUCH_TABLE:
-	case ER_BAD_FIELD_ERROR:
-		return "another program has changed the daemon's tables: put the missing table or column back";
-	case ER_LOCK_DEADLOCK:
-	case ER_LOCK_WAIT_TIMEOUT:
-		return "other programs hold the rows: end their transactions";
-	default:
-		return "check the server, its log and the network to it";
-	}
-}
-
-enum mariadb_fault mariadb_set_error(struct mariadb_session *session, unsigned code,
-				     const char *text, struct err *err)
-{
-	enum mariadb_fault fault = mariadb_fault_of(code);
-
-	session->code = code;
-	if (fault == MARIADB_OWN)
-		err_set(err, ERR_INTERNAL, "the store refuses a row: %s", text);
-	else
-		err_set(err, ERR_UNAVAILABLE,
-			"the store %s cannot be used: %s (MariaDB code %u); %s",
-			session->cluster->url.shown, text, code, advice(code));
-	return fault;
-}
 
 static enum mariadb_fault set_last_error(struct mariadb_session *session, struct err *err)
 {
 	return mariadb_set_error(session, mysql_errno(session->mysql), mysql_error(session->mysql),
 				 err);
-}
-
-/* ---- reaching one host ---- */
-
-static void set_options(struct mariadb_session *session)
-{
-	const struct mariadb_url *url = &session->cluster->url;
-	const unsigned connect_seconds = CONNECT_SECONDS;
-	const unsigned packet_seconds = PACKET_SECONDS;
-	const my_bool yes = 1, no = 0;
-
-	mysql_options(session->mysql, MYSQL_OPT_CONNECT_TIMEOUT, &connect_seconds);
-	mysql_options(session->mysql, MYSQL_OPT_READ_TIMEOUT, &packet_seconds);
-	mysql_options(session->mysql, MYSQL_OPT_WRITE_TIMEOUT, &packet_seconds);
-	mysql_options(session->mysql, MYSQL_OPT_RECONNECT, &no);
-	mysql_options(session->mysql, MYSQL_OPT_LOCAL_INFILE, &(const unsigned){ 0 });
-	mysql_options(session->mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-	mysql_optionsv(session->mysql, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", "volume-daemon");
-	if (url->tls == MARIADB_TLS_OFF)
-		return;
-	mysql_options(session->mysql, MYSQL_OPT_SSL_ENFORCE, &yes);
-	mysql_options(session->mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT,
-		      url->tls == MARIADB_TLS_VERIFY ? &yes : &no);
-	mysql_ssl_set(session->mysql, url->key, url->cert, url->ca, NULL, NULL);
-}
-
-static enum mariadb_fault reach_host(struct mariadb_session *session, unsigned index,
-				     struct err *err)
-{
-	const struct mariadb_url *url = &session->cluster->url;
-	const struct mariadb_host *host = &url->hosts[index];
-	const struct secret *password = session->cluster->password;
-
-	session->mysql = mysql_init(NULL);
-	set_options(session);
-	/* Otherwise the library would use a socket for "localhost", and ignore the port. */
-	mysql_options(session->mysql, MYSQL_OPT_PROTOCOL,
-		      &(const unsigned){ host->name ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET });
-	if (!mysql_real_connect(session->mysql, host->name ? host->name : "localhost", url->user,
-				password ? secret_bytes(password) : NULL, url->database, host->port,
-				host->name ? NULL : url->socket,
-				CLIENT_FOUND_ROWS | CLIENT_REMEMBER_OPTIONS)) {
-		set_last_error(session, err);
-		return MARIADB_AWAY;
-	}
-	/* The library goes on without TLS if the server offers no TLS. */
-	if (url->tls != MARIADB_TLS_OFF && !mysql_get_ssl_cipher(session->mysql)) {
-		err_set(err, ERR_UNAVAILABLE,
-			"the store %s cannot be used: the server does not offer TLS; set it up there, "
-			"or give tls=off in the store url where the network can be trusted",
-			url->shown);
-		return MARIADB_AWAY;
-	}
-	/* The library's own copy, which is not needed any more. */
-	if (session->mysql->passwd)
-		explicit_bzero(session->mysql->passwd, strlen(session->mysql->passwd));
-	session->host = index;
-	return MARIADB_OK;
 }
 
 /* ---- statements in text ---- */
@@ -187,7 +45,7 @@ static enum mariadb_fault ask(struct mariadb_session *session, const char *sql, 
 static bool lives(const struct mariadb_session *session)
 {
 	struct mariadb_session other = { .cluster = session->cluster };
-	enum mariadb_fault fault = reach_host(&other, session->host, NULL);
+	enum mariadb_fault fault = mariadb_reach(&other, session->host, NULL);
 
 	mariadb_close(&other);
 	return fault == MARIADB_OK;
@@ -269,7 +127,12 @@ static enum mariadb_fault set_up(struct mariadb_session *session, struct err *er
 	static const char settings[] =
 		"SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,"
 		"ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', "
-		"tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 4, lock_wait_timeout = 4, "
+		/*
+		 * InnoDB refuses every change of a transaction that reads committed rows if the
+		 * server logs statements.
+		 */
+		"tx_isolation = IF(@@log_bin AND @@binlog_format = 'STATEMENT', 'REPEATABLE-READ', "
+		"'READ-COMMITTED'), innodb_lock_wait_timeout = 4, lock_wait_timeout = 4, "
 		"foreign_key_checks = 1, unique_checks = 1, autocommit = 1, "
 		/*
 		 * The rows of two merged indexes would have to be sorted; one index gives the rows
@@ -279,6 +142,9 @@ static enum mariadb_fault set_up(struct mariadb_session *session, struct err *er
 	uint64_t is_node = 0;
 	enum mariadb_fault fault = mariadb_run(session, settings, err);
 
+	if (fault == MARIADB_OK)
+		fault = mariadb_number(session, "SELECT @@max_allowed_packet", &session->packet_max,
+				       err);
 	if (fault == MARIADB_OK)
 		fault = mariadb_number(session, "SELECT @@wsrep_on", &is_node, err);
 	if (fault != MARIADB_OK || !is_node)
@@ -306,7 +172,7 @@ static enum mariadb_fault set_up(struct mariadb_session *session, struct err *er
 static enum mariadb_fault connect_host(struct mariadb_session *session, unsigned index,
 				       struct err *err)
 {
-	enum mariadb_fault fault = reach_host(session, index, err);
+	enum mariadb_fault fault = mariadb_reach(session, index, err);
 
 	if (fault == MARIADB_OK)
 		fault = set_up(session, err);

@@ -22,6 +22,16 @@ enum mariadb_fault {
 	MARIADB_AWAY,  /* this server cannot do the work now; also errors of an unclear kind */
 };
 
+/* What is done for the hub, see hub.c: each part can be out of reach. */
+enum mariadb_hub_part {
+	MARIADB_HUB_MAPPINGS,
+	MARIADB_HUB_EXPORTS,
+	MARIADB_HUB_VOLUMES,
+	MARIADB_HUB_SNAPSHOTS,
+	MARIADB_HUB_CONTEXTS,
+	MARIADB_HUB_PART_COUNT
+};
+
 /*
  * Shared by the sessions of a store: all of them stay with one host, so that each reads the rows
  * that the others have written.
@@ -32,6 +42,7 @@ struct mariadb_cluster {
 	atomic_uint host;
 	char holder[UUID_TEXT_SIZE]; /* this daemon's word in the lease, "" before */
 	atomic_bool lost;            /* the lease is lost, for good */
+	atomic_bool hub[MARIADB_HUB_PART_COUNT];
 };
 
 #define MARIADB_WRITERS 4
@@ -55,7 +66,9 @@ struct mariadb_session {
 	enum mariadb_fault (*connected)(struct mariadb_session *session, struct err *err);
 	MYSQL *mysql; /* NULL while there is no connection */
 	unsigned host;
-	unsigned code; /* of the last error */
+	unsigned code;       /* of the last error */
+	bool hub_waited;     /* this transaction has waited for the hub, see hub.c */
+	uint64_t packet_max; /* bytes in a statement that the server takes */
 	struct mariadb_statements statements;
 };
 
@@ -67,11 +80,6 @@ int mariadb_ready(struct mariadb_session *session, struct err *err);
 /* Closes; the next host is tried first. */
 void mariadb_leave(struct mariadb_session *session);
 void mariadb_close(struct mariadb_session *session);
-
-enum mariadb_fault mariadb_fault_of(unsigned code);
-/* "the store … cannot be used: …; advice" from the session's last error. Returns the fault. */
-enum mariadb_fault mariadb_set_error(struct mariadb_session *session, unsigned code,
-				     const char *text, struct err *err);
 
 /* One statement in text; constant but for names that the schema knows. */
 enum mariadb_fault mariadb_run(struct mariadb_session *session, const char *sql, struct err *err);

@@ -202,6 +202,10 @@ static int parse(char *text, struct mariadb_url *out, struct err *err)
 		return -1;
 	if (out->socket && *at && !streq(at, "localhost"))
 		return refuse(err, "names a socket and a host");
+	/* The library logs in on a socket before we can see whether the server offers TLS. */
+	if (out->socket && out->tls != MARIADB_TLS_OFF)
+		return refuse(err, "asks for TLS on a socket, which does not leave this machine: "
+				   "leave tls= out");
 	if (out->socket) {
 		for (size_t i = 0; i < out->host_count; i++)
 			free(out->hosts[i].name);

@@ -245,6 +245,8 @@ static int check_change(const struct memory_data *data, const struct store_chang
 			"a transition of operation %s cannot be stored before the operation itself",
 			change->row.history.operation_id);
 	case STORE_OPERATIONS:
+	case STORE_MARKS:
+	case STORE_SNAPSHOTS:
 	case STORE_TABLE_COUNT:
 		break;
 	}
@@ -270,12 +272,14 @@ static void apply_batch(struct memory_data *data, struct store_batch *batch)
 {
 	struct undo_list undo = { 0 };
 	struct store_change *change;
+	struct err err;
 
 	STAILQ_FOREACH(change, &batch->changes, entry) {
 		const char *key = key_of(store_table_key(change->table), &change->row);
 		void *row;
 
-		if (check_change(data, change, &batch->item.err) < 0) {
+		if (check_change(data, change, &err) < 0) {
+			store_item_set_err(&batch->item, &err);
 			undo_all(data, &undo);
 			break;
 		}
@@ -323,16 +327,43 @@ static bool matches(const struct operation_record *operation, const struct store
 						  filter->before_ms, filter->before_id) < 0);
 }
 
-static void run_read(const struct memory_data *data, struct store_read *read)
+static void count(const struct memory_data *data, struct store_read *read)
+{
+	const struct memory_table *table = &data->tables[STORE_OPERATIONS];
+	struct store_counts *counts = &read->counts;
+	int64_t sum_ms = 0, timed = 0;
+
+	for (size_t i = 0; i < table->count; i++) {
+		const struct operation_record *operation = table->rows[i];
+
+		counts->operations++;
+		counts->by_type[operation->type]++;
+		counts->by_status[operation->status]++;
+		if (!operation_status_is_final(operation->status) ||
+		    operation->created_at < read->filter.since_ms)
+			continue;
+		counts->ended++;
+		counts->failed += operation->status == OPERATION_FAILED;
+		timed += operation->completed_at != 0;
+		if (operation->completed_at > operation->created_at)
+			sum_ms += operation->completed_at - operation->created_at;
+	}
+	counts->mean_ms = timed ? sum_ms / timed : 0;
+}
+
+static void list(const struct memory_data *data, struct store_read *read)
 {
 	const struct memory_table *table = &data->tables[STORE_OPERATIONS];
 	void **found;
 	size_t count = 0;
+	struct err err;
 
 	if (store_read_lacks_place(read) &&
-	    store_read_set_place(read, table_find(data, STORE_OPERATIONS, read->filter.before_id)) <
-		    0)
+	    store_read_set_place(read, table_find(data, STORE_OPERATIONS, read->filter.before_id),
+				 &err) < 0) {
+		store_item_set_err(&read->item, &err);
 		return;
+	}
 	found = xcalloc(table->count + 1, sizeof(found[0]));
 	for (size_t i = 0; i < table->count; i++) {
 		if (matches(table->rows[i], read))
@@ -358,14 +389,16 @@ static void crash(struct memory_store *store)
 static bool run_batch(struct memory_store *store, struct store_batch *batch)
 {
 	uint64_t nth = ++store->commits;
+	struct err err;
 
 	if (nth == store->crash_at && store->crash_before) {
 		crash(store);
 		return false;
 	}
 	if (nth == store->fail_at) {
-		err_set(&batch->item.err, store->fail_code, "the test wants commit %llu to fail",
+		err_set(&err, store->fail_code, "the test wants commit %llu to fail",
 			(unsigned long long)nth);
+		store_item_set_err(&batch->item, &err);
 		return true;
 	}
 	apply_batch(&store->data, batch);
@@ -409,8 +442,10 @@ static void run_queue(struct memory_store *store, const struct store_item *last)
 	while (!store->crashed && !store->away && (item = TAILQ_FIRST(&store->queue))) {
 		bool was_last = item == last;
 
-		if (item->type->kind == STORE_ITEM_READ)
-			run_read(&store->data, store_read_of(item));
+		if (item->type->kind == STORE_ITEM_READ && store_read_of(item)->counted)
+			count(&store->data, store_read_of(item));
+		else if (item->type->kind == STORE_ITEM_READ)
+			list(&store->data, store_read_of(item));
 		else if (!run_batch(store, store_batch_of(item)))
 			return;
 		TAILQ_REMOVE(&store->queue, item, queue);
@@ -505,13 +540,22 @@ static void load_table(const struct memory_data *data, enum store_table table,
 {
 	const struct memory_table *t = &data->tables[table];
 
-	for (size_t i = 0; i < t->count && store_table_is_loaded(table); i++) {
+	for (size_t i = 0; i < t->count; i++) {
 		const struct operation_record *operation = t->rows[i];
 
-		if (table != STORE_OPERATIONS || !operation_status_is_final(operation->status))
+		store_loaded_note(out, table, t->rows[i]);
+		if (store_table_is_loaded(table) &&
+		    (table != STORE_OPERATIONS || !operation_status_is_final(operation->status)))
 			record_copy(store_tables[table].record, store_loaded_add(out, table),
 				    t->rows[i]);
 	}
+}
+
+static int oldest_first(const void *a, const void *b)
+{
+	const struct operation_record *x = a, *y = b;
+
+	return compare_age(x->created_at, x->id, y->created_at, y->id);
 }
 
 static int memory_load(struct store *base, struct store_loaded *out, struct err *err)
@@ -523,6 +567,9 @@ static int memory_load(struct store *base, struct store_loaded *out, struct err 
 		return err_set(err, ERR_UNAVAILABLE, "the store is away: %s", store->away);
 	for (int table = 0; table < STORE_TABLE_COUNT; table++)
 		load_table(&store->data, (enum store_table)table, out);
+	if (out->operation_count)
+		qsort(out->operations, out->operation_count, sizeof(out->operations[0]),
+		      oldest_first);
 	return 0;
 }
 
@@ -538,10 +585,12 @@ static void memory_health(const struct store *base, struct store_health *out)
 const struct store_backend store_memory_backend = {
 	.scheme = "memory:",
 	.example = "memory: (for tests, forgets everything)",
+	.is_local = true,
 	.open = memory_open,
 	.close = memory_close,
 	.submit = memory_submit,
 	.load = memory_load,
+	.no_copy = "a store in memory ends with the daemon, there is nothing to back up",
 	.health = memory_health,
 };
 

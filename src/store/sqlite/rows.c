@@ -112,14 +112,19 @@ static void add_select(struct buf *sql, enum store_table table)
 	buf_printf(sql, " FROM %s", store_tables[table].name);
 }
 
-static const struct sql_before before = { " AND (created_at, id) < (?, ?)", 1 };
+static const struct sql_dialect dialect = {
+	.before = " AND (created_at, id) < (?, ?)",
+	.times = 1,
+	.mean = "CAST(ROUND(AVG(MAX(0, (JULIANDAY(completed_at) - JULIANDAY(created_at)) * 86400000))) "
+		"AS INTEGER)",
+};
 
 static int prepare_list(sqlite3 *db, unsigned mask, sqlite3_stmt **out)
 {
 	struct buf _cleanup_buf_ sql = BUF_NULL;
 
 	add_select(&sql, STORE_OPERATIONS);
-	sql_add_clauses(&sql, mask, &before);
+	sql_add_clauses(&sql, mask, &dialect);
 	return prepare(db, sql.data, out);
 }
 
@@ -172,7 +177,7 @@ int sqlite_list(sqlite3 *db, struct sqlite_statements *statements, struct store_
 	unsigned mask = sql_clauses_of(read);
 	sqlite3_stmt **stmt = &statements->list[mask];
 	struct sql_value values[SQL_LIST_VALUES_MAX];
-	unsigned count = sql_values_of_list(read, mask, &before, values);
+	unsigned count = sql_values_of_list(read, mask, &dialect, values);
 	int rc = SQLITE_OK;
 
 	if (!*stmt)
@@ -188,12 +193,29 @@ int sqlite_list(sqlite3 *db, struct sqlite_statements *statements, struct store_
 	return SQLITE_OK;
 }
 
-/* ---- at start ---- */
-
 static void sqlite_finalizep(sqlite3_stmt **stmt)
 {
 	sqlite3_finalize(*stmt);
 }
+
+int sqlite_count(sqlite3 *db, struct store_read *read)
+{
+	struct buf _cleanup_buf_ sql = BUF_NULL;
+	sqlite3_stmt _cleanup_(sqlite_finalizep) *stmt = NULL;
+	int rc;
+
+	sql_add_counts(&sql, read, &dialect);
+	rc = sqlite3_prepare_v2(db, sql.data, -1, &stmt, NULL);
+	while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		rc = SQLITE_OK;
+		sql_note_count(read, (const char *)sqlite3_column_text(stmt, 0),
+			       (const char *)sqlite3_column_text(stmt, 1),
+			       (const char *)sqlite3_column_text(stmt, 2));
+	}
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* ---- at start ---- */
 
 static int load_table(sqlite3 *db, enum store_table table, struct store_loaded *out,
 		      struct err *err)
@@ -210,6 +232,26 @@ static int load_table(sqlite3 *db, enum store_table table, struct store_loaded *
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+/* A row that cannot be read says as much as can be read of it. */
+static int note_newest(sqlite3 *db, const struct sql_newest *newest, struct store_loaded *out)
+{
+	struct buf _cleanup_buf_ sql = BUF_NULL;
+	sqlite3_stmt _cleanup_(sqlite_finalizep) *stmt = NULL;
+	union store_row row = { 0 };
+	int rc;
+
+	add_select(&sql, newest->table);
+	buf_add_text(&sql, newest->clauses);
+	rc = prepare(db, sql.data, &stmt);
+	if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		read_row(stmt, newest->table, &row, NULL);
+		store_loaded_note(out, newest->table, &row);
+		record_clear(store_tables[newest->table].record, &row);
+		return SQLITE_OK;
+	}
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
 int sqlite_load(sqlite3 *db, struct store_loaded *out, struct err *err)
 {
 	int rc = SQLITE_OK;
@@ -218,6 +260,8 @@ int sqlite_load(sqlite3 *db, struct store_loaded *out, struct err *err)
 		if (store_table_is_loaded((enum store_table)table))
 			rc = load_table(db, (enum store_table)table, out, err);
 	}
+	for (size_t i = 0; i < SQL_NEWEST_COUNT && rc == SQLITE_OK; i++)
+		rc = note_newest(db, &sql_newest[i], out);
 	return rc;
 }
 

@@ -140,5 +140,52 @@ const struct migration sqlite_migrations[] = {
 		       "CREATE INDEX volume_operations_needs_attention ON volume_operations (needs_attention, "
 		       "created_at, id);\n",
 	},
+	{
+		.version = 4,
+		.summary = "the reasons of errors",
+		.sql = "ALTER TABLE volume_operations ADD COLUMN error_reason TEXT;\n",
+	},
+	{
+		.version = 5,
+		.summary = "marks of the store",
+		.sql = "CREATE TABLE volume_daemon_marks (\n"
+		       "  id TEXT NOT NULL PRIMARY KEY,\n"
+		       "  value TEXT NOT NULL,\n"
+		       "  updated_at TEXT\n"
+		       ") STRICT;\n",
+	},
+	{
+		.version = 6,
+		.summary = "snapshots that clients keep",
+		.sql = "CREATE TABLE tracked_snapshots (\n"
+		       "  id TEXT NOT NULL PRIMARY KEY,\n"
+		       "  vm_context_id TEXT NOT NULL,\n"
+		       "  snapshot_id TEXT,\n"
+		       "  snapshot_name TEXT,\n"
+		       "  snapshot_status TEXT NOT NULL,\n"
+		       "  disk_id TEXT,\n"
+		       "  snapshot_created_at TEXT,\n"
+		       "  updated_at TEXT\n"
+		       ") STRICT;\n",
+	},
 };
 const size_t sqlite_migration_count = ARRAY_SIZE(sqlite_migrations);
+
+int sqlite_shape(sqlite3 *db, struct store_shape *shape)
+{
+	static const char sql[] =
+		"SELECT type, tbl_name, name FROM sqlite_schema WHERE type IN ('table', 'view', 'trigger') "
+		"UNION ALL SELECT 'column', t.name, c.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c "
+		"WHERE t.type = 'table'";
+	sqlite3_stmt *stmt = NULL;
+	int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+
+	while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		rc = SQLITE_OK;
+		store_shape_add(shape, (const char *)sqlite3_column_text(stmt, 0),
+				(const char *)sqlite3_column_text(stmt, 1),
+				(const char *)sqlite3_column_text(stmt, 2));
+	}
+	sqlite3_finalize(stmt);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}

@@ -70,7 +70,7 @@ static void fill(struct fake_store *fake, const char *mark, struct store_access 
 	out->api_key = secret_of(row->api_key);
 	out->secret_key = secret_of(row->secret_key);
 	out->appliance_id = xstrdup(row->appliance_id);
-	out->zone_id = xstrdup(row->zone_id);
+	out->zone = xstrdup(row->zone_id);
 }
 
 static void read_row(struct store *store, struct store_access *out)

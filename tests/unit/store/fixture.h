@@ -38,6 +38,8 @@ extern const struct variant variant_mariadb;
 bool fixture_mariadb_start(void);
 /* As the server's root in the test's database; text: the rows, "a|b" a line. */
 void fixture_mariadb_run(struct fixture *f, const char *sql);
+/* Statements, each with ";" at the end of its last line; sql is cut into pieces. */
+void fixture_mariadb_run_all(struct fixture *f, char *sql);
 char *fixture_mariadb_text(struct fixture *f, const char *sql);
 void fixture_mariadb_drop_all(struct fixture *f);
 void assert_texts_differ(struct fixture *f); /* by every byte */

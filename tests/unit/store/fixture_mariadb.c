@@ -112,7 +112,8 @@ static void connect_root(void)
 
 /*
  * Servers must not share a folder for temporary tables: each removes as it starts what it finds
- * there, from under the others.
+ * there, from under the others. A server is killed here, the machine is not: data that the kernel
+ * has is safe.
  */
 bool fixture_mariadb_start(void)
 {
@@ -134,14 +135,17 @@ bool fixture_mariadb_start(void)
 	server.socket = xasprintf("%s/socket", server.folder);
 	socket_option = xasprintf("--socket=%s", server.socket);
 	pid_file = xasprintf("--pid-file=%s/pid", server.folder);
-	server.pid = start((char *const[]){ (char[]){ "mariadbd" }, (char[]){ "--no-defaults" },
-					    datadir, tmpdir, socket_option, pid_file,
-					    (char[]){ "--skip-networking" },
-					    (char[]){ "--innodb-use-native-aio=0" },
-					    (char[]){ "--user=mysql" },
-					    (char[]){ "--innodb-buffer-pool-size=32M" },
-					    (char[]){ "--innodb-log-file-size=8M" }, NULL },
-			   log);
+	server.pid =
+		start((char *const[]){ (char[]){ "mariadbd" }, (char[]){ "--no-defaults" }, datadir,
+				       tmpdir, socket_option, pid_file,
+				       (char[]){ "--skip-networking" },
+				       (char[]){ "--innodb-use-native-aio=0" },
+				       (char[]){ "--user=mysql" },
+				       (char[]){ "--innodb-buffer-pool-size=32M" },
+				       (char[]){ "--innodb-log-file-size=8M" },
+				       (char[]){ "--innodb-flush-method=nosync" },
+				       (char[]){ "--innodb-flush-log-at-trx-commit=2" }, NULL },
+		      log);
 	connect_root();
 	return true;
 }
@@ -164,6 +168,16 @@ void fixture_mariadb_run(struct fixture *f, const char *sql)
 {
 	run("USE test_%u", server.databases);
 	run("%s", sql);
+}
+
+void fixture_mariadb_run_all(struct fixture *f, char *sql)
+{
+	char *statement, *end;
+
+	for (statement = sql; (end = strstr(statement, ";\n")); statement = end + 2) {
+		*end = '\0';
+		fixture_mariadb_run(f, statement);
+	}
 }
 
 char *fixture_mariadb_text(struct fixture *f, const char *sql)

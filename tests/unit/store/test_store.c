@@ -58,7 +58,9 @@ static void every_field_survives_a_restart(void **state)
 	loaded = fixture_load(f);
 	assert_int_equal(loaded.operation_count, 1);
 	assert_int_equal(loaded.mapping_count, 1);
-	assert_same(&operation_record, &loaded.operations[0], &operation);
+	assert_same(&operation_row, &loaded.operations[0], &operation);
+	/* It waits no more when it is loaded. */
+	assert_null(loaded.operations[0].waits_for);
 	assert_int_equal(loaded.name_count, 1);
 	assert_int_equal(loaded.export_count, 1);
 	assert_same(&mapping_record, &loaded.mappings[0], &mapping);
@@ -101,6 +103,132 @@ static void what_is_not_set_stays_not_set(void **state)
 	assert_same(&operation_record, &loaded.operations[0], &operation);
 	assert_same(&mapping_record, &loaded.mappings[0], &mapping);
 	assert_same(&export_row, &loaded.exports[0], &export);
+	store_loaded_clear(&loaded);
+}
+
+#define V7(DIGITS) "019a" DIGITS "-0000-7000-8000-000000000000"
+#define V4_OF_LATE "ffffffff-ffff-4fff-bfff-ffffffffffff"
+
+static void commit_operation(struct fixture *f, const char *id, int status, int64_t created_at)
+{
+	struct store_batch *batch = store_batch_new(id);
+	struct operation_record operation = { 0 };
+
+	make_operation(&operation, id, status, "v");
+	operation.created_at = created_at;
+	operation.updated_at = created_at + 5;
+	store_batch_operation(batch, &operation);
+	record_clear(&operation_record, &operation);
+	assert_ok(fixture_commit(f, batch));
+}
+
+/* Only new records come after those: ended operations count, and random ids tell no time. */
+static void load_tells_the_newest_id_and_time(void **state)
+{
+	struct fixture *f = *state;
+	int64_t begun_ms = clock_record_ms();
+	struct store_batch *batch;
+	struct store_loaded loaded;
+
+	commit_operation(f, "op-" V7("0001"), OPERATION_PENDING, 1000);
+	commit_operation(f, "op-" V7("0003"), OPERATION_COMPLETED, 1000);
+	commit_operation(f, "op-" V7("0002"), OPERATION_COMPLETED, 3000);
+	commit_operation(f, "op-" V4_OF_LATE, OPERATION_COMPLETED, 2000);
+	commit_operation(f, V4_OF_LATE, OPERATION_COMPLETED, 2000);
+	loaded = fixture_load(f);
+	assert_string_equal(loaded.newest_id, V7("0003"));
+	assert_int_equal(loaded.newest_ms, 3005);
+	store_loaded_clear(&loaded);
+
+	batch = store_batch_new("v");
+	store_batch_history(batch, V4_OF_LATE, "pending", "failed", NULL);
+	assert_ok(fixture_commit(f, batch));
+	loaded = fixture_load(f);
+	assert_true(strcmp(loaded.newest_id, V7("0003")) > 0);
+	assert_in_range(loaded.newest_ms, begun_ms, clock_record_ms());
+	store_loaded_clear(&loaded);
+}
+
+static void put_snapshot(struct store_batch *batch, const char *volume_id, const char *status)
+{
+	struct snapshot_record record = { .snapshot_created_at = INT64_C(1795384203123) };
+
+	str_set(&record.id, volume_id);
+	str_set(&record.vm_context_id, "ctx-1");
+	str_set(&record.snapshot_id, "snap-1");
+	str_set(&record.snapshot_status, status);
+	store_batch_snapshot(batch, &record);
+	record_clear(&snapshot_record, &record);
+}
+
+static void snapshots_are_kept_replaced_and_removed(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = store_batch_new("snapshots");
+	struct store_loaded loaded;
+
+	put_snapshot(batch, "v1", "creating");
+	put_snapshot(batch, "v2", NULL);
+	assert_ok(fixture_commit(f, batch));
+	batch = store_batch_new("snapshots");
+	put_snapshot(batch, "v1", "ready");
+	assert_ok(fixture_commit(f, batch));
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.snapshot_count, 2);
+	assert_string_equal(loaded.snapshots[0].id, "v1");
+	assert_string_equal(loaded.snapshots[0].snapshot_status, "ready");
+	assert_int_equal(loaded.snapshots[0].snapshot_created_at, INT64_C(1795384203123));
+	assert_string_equal(loaded.snapshots[1].snapshot_status, "none");
+	store_loaded_clear(&loaded);
+	batch = store_batch_new("snapshots");
+	store_batch_unsnapshot(batch, "v1");
+	assert_ok(fixture_commit(f, batch));
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.snapshot_count, 1);
+	assert_string_equal(loaded.snapshots[0].id, "v2");
+	store_loaded_clear(&loaded);
+}
+
+static void marks_are_kept_and_renewed(void **state)
+{
+	struct fixture *f = *state;
+	struct store_loaded loaded = fixture_load(f);
+	struct store_batch *batch = store_batch_new("marks");
+
+	assert_null(store_loaded_mark(&loaded, STORE_MARK_ID));
+	store_loaded_clear(&loaded);
+	store_batch_mark(batch, STORE_MARK_ID, "0123456789ab");
+	store_batch_mark(batch, STORE_MARK_VM, VM_A);
+	store_batch_mark(batch, STORE_MARK_MACHINE, NULL);
+	assert_ok(fixture_commit(f, batch));
+	batch = store_batch_new("marks");
+	store_batch_mark(batch, STORE_MARK_ID, "ba9876543210");
+	/* Its ids have left the store. */
+	store_batch_mark(batch, STORE_MARK_NEWEST, V7("0009"));
+	assert_ok(fixture_commit(f, batch));
+	commit_operation(f, "op-" V7("0003"), OPERATION_COMPLETED, 1000);
+
+	loaded = fixture_load(f);
+	assert_string_equal(store_loaded_mark(&loaded, STORE_MARK_ID), "ba9876543210");
+	assert_string_equal(store_loaded_mark(&loaded, STORE_MARK_VM), VM_A);
+	assert_null(store_loaded_mark(&loaded, STORE_MARK_MACHINE));
+	assert_string_equal(loaded.newest_id, V7("0009"));
+	store_loaded_clear(&loaded);
+}
+
+static void load_gives_operations_in_the_order_of_acceptance(void **state)
+{
+	struct fixture *f = *state;
+	struct store_loaded loaded;
+
+	commit_operation(f, "op-" V4_OF_LATE, OPERATION_PENDING, 1000);
+	commit_operation(f, "op-" V7("0002"), OPERATION_EXECUTING, 2000);
+	commit_operation(f, "op-" V7("0001"), OPERATION_PENDING, 2000);
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.operation_count, 3);
+	assert_string_equal(loaded.operations[0].id, "op-" V4_OF_LATE);
+	assert_string_equal(loaded.operations[1].id, "op-" V7("0001"));
+	assert_string_equal(loaded.operations[2].id, "op-" V7("0002"));
 	store_loaded_clear(&loaded);
 }
 
@@ -550,6 +678,10 @@ int main(int argc, char **argv)
 		T(a_new_store_is_empty_and_well),
 		T(every_field_survives_a_restart),
 		T(what_is_not_set_stays_not_set),
+		T(load_tells_the_newest_id_and_time),
+		T(snapshots_are_kept_replaced_and_removed),
+		T(marks_are_kept_and_renewed),
+		T(load_gives_operations_in_the_order_of_acceptance),
 		T(a_later_row_replaces_an_earlier_one),
 		T(a_later_name_or_export_replaces_that_of_the_volume),
 		T(load_gives_what_lives_oldest_first),

@@ -148,6 +148,54 @@ static void filters_narrow_lists(void **state)
 		      .before_id = "op-9");
 }
 
+static const char *const alike[] = { "key",      "key ",      "key  ", "Key",
+				     "k\u00e9y", "ke\u0301y", "key\t", " key" };
+
+static struct list list_by_request(struct fixture *f, const char *request_id)
+{
+	struct store_operation_filter filter = LIST_ANY;
+
+	filter.request_id = request_id;
+	return fixture_list(f, &filter);
+}
+
+static void keys_that_look_alike_are_different_keys(void **state)
+{
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(alike); i++) {
+		_cleanup_free_ char *id = xasprintf("op-%zu", i);
+		struct store_batch *batch = store_batch_new(id);
+		struct operation_record operation = { 0 };
+		struct list list = list_by_request(f, alike[i]);
+
+		assert_int_equal(list.count, 0);
+		list_clear(&list);
+		make_operation(&operation, id, OPERATION_COMPLETED, alike[i]);
+		str_set(&operation.request_id, alike[i]);
+		str_set(&operation.vm_id, alike[i]);
+		store_batch_operation(batch, &operation);
+		record_clear(&operation_record, &operation);
+		assert_ok(fixture_commit(f, batch));
+		list = list_by_request(f, alike[i]);
+		assert_int_equal(list.count, 1);
+		assert_string_equal(list.items[0].id, id);
+		list_clear(&list);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(alike); i++) {
+		struct store_operation_filter by_volume = LIST_ANY, by_vm = LIST_ANY;
+
+		by_volume.volume_id = alike[i];
+		by_vm.vm_id = alike[i];
+		for (int which = 0; which < 2; which++) {
+			struct list list = fixture_list(f, which ? &by_volume : &by_vm);
+
+			assert_int_equal(list.count, 1);
+			list_clear(&list);
+		}
+	}
+}
+
 static void a_cancelled_read_is_silent(void **state)
 {
 	struct fixture *f = *state;
@@ -180,6 +228,91 @@ static void closing_answers_reads(void **state)
 	assert_true(list.done);
 	assert_int_equal(list.count, 1);
 	list_clear(&list);
+}
+
+/* ---- counts ---- */
+
+struct counted {
+	struct loop *loop;
+	struct store_counts counts;
+	bool done;
+};
+
+static void on_counted(void *arg, const struct store_counts *counts)
+{
+	struct counted *counted = arg;
+
+	counted->counts = *counts;
+	counted->done = true;
+	loop_stop(counted->loop);
+}
+
+static struct store_counts count_since(struct fixture *f, int64_t since_ms)
+{
+	struct counted counted = { .loop = f->loop };
+
+	store_count_operations(f->store, since_ms, on_counted, &counted);
+	assert_false(counted.done);
+	fixture_wait(f, &counted.done);
+	assert_ok(counted.counts.err);
+	return counted.counts;
+}
+
+/* Operation n was accepted at 1000 + n s and took n ms, if it has ended. */
+static void put_counted(struct fixture *f)
+{
+	static const int statuses[] = { OPERATION_COMPLETED, OPERATION_COMPLETED,
+					OPERATION_FAILED,    OPERATION_CANCELLED,
+					OPERATION_PENDING,   OPERATION_EXECUTING };
+	struct store_batch *batch = store_batch_new("count");
+
+	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
+		struct operation_record operation = { 0 };
+		char id[16];
+
+		snprintf(id, sizeof(id), "op-%zu", i);
+		make_operation(&operation, id, statuses[i], "v1");
+		operation.type = i == 0 ? OPERATION_CREATE : OPERATION_ATTACH;
+		operation.created_at = 1000000 + (int64_t)i * 1000;
+		if (operation_status_is_final(statuses[i]))
+			operation.completed_at = operation.created_at + (int64_t)i;
+		store_batch_operation(batch, &operation);
+		record_clear(&operation_record, &operation);
+	}
+	assert_ok(fixture_commit(f, batch));
+}
+
+static void operations_are_counted(void **state)
+{
+	struct fixture *f = *state;
+	struct store_counts counts = count_since(f, 1);
+
+	assert_int_equal(counts.operations, 0);
+	assert_int_equal(counts.ended, 0);
+	assert_int_equal(counts.mean_ms, 0);
+	put_counted(f);
+	counts = count_since(f, 1001000);
+	assert_int_equal(counts.operations, 6);
+	assert_int_equal(counts.by_type[OPERATION_CREATE], 1);
+	assert_int_equal(counts.by_type[OPERATION_ATTACH], 5);
+	assert_int_equal(counts.by_type[OPERATION_DETACH], 0);
+	assert_int_equal(counts.by_status[OPERATION_COMPLETED], 2);
+	assert_int_equal(counts.by_status[OPERATION_PENDING], 1);
+	/* Without the first. */
+	assert_int_equal(counts.ended, 3);
+	assert_int_equal(counts.failed, 1);
+	assert_int_equal(counts.mean_ms, 2);
+}
+
+static void a_cancelled_count_is_silent(void **state)
+{
+	struct fixture *f = *state;
+	struct counted cancelled = { .loop = f->loop };
+
+	put_counted(f);
+	store_read_cancel(store_count_operations(f->store, 1, on_counted, &cancelled));
+	count_since(f, 1);
+	assert_false(cancelled.done);
 }
 
 #define T(NAME) cmocka_unit_test_setup_teardown(NAME, fixture_set_up, fixture_tear_down)
@@ -231,6 +364,8 @@ static void old_operations_leave(void **state)
 {
 	struct fixture *f = *state;
 	struct pruned pruned = { .loop = f->loop };
+	struct store_loaded loaded;
+	char newest[UUID_TEXT_SIZE];
 	char old[AGED_ID_SIZE], marked[AGED_ID_SIZE], living[AGED_ID_SIZE], young[AGED_ID_SIZE];
 	_cleanup_free_ char *history = NULL;
 	struct store_operation_filter any = LIST_ANY;
@@ -245,6 +380,9 @@ static void old_operations_leave(void **state)
 
 		put_aged(f, (int)(200 + i), OPERATION_CANCELLED, false, many);
 	}
+	loaded = fixture_load(f);
+	memcpy(newest, loaded.newest_id, sizeof(newest));
+	store_loaded_clear(&loaded);
 	store_prune(f->store, NOW_MS - 90 * DAY_MS, on_pruned, &pruned);
 	fixture_wait(f, &pruned.done);
 	assert_ok(pruned.err);
@@ -255,6 +393,11 @@ static void old_operations_leave(void **state)
 	assert_string_equal(list.items[1].id, living);
 	assert_string_equal(list.items[2].id, marked);
 	list_clear(&list);
+	/* The store knows how far the ids went, also of the removed operations, and no further. */
+	loaded = fixture_load(f);
+	assert_true(uuid_is_v7(newest));
+	assert_string_equal(loaded.newest_id, newest);
+	store_loaded_clear(&loaded);
 	history = f->variant->history(f, old);
 	assert_string_equal(str_or(history, ""), "");
 }
@@ -287,8 +430,11 @@ int main(int argc, char **argv)
 		T(lists_come_in_pages_newest_first),
 		T(lists_and_their_pages_go_by_age),
 		T(filters_narrow_lists),
+		T(keys_that_look_alike_are_different_keys),
 		T(a_cancelled_read_is_silent),
 		T(closing_answers_reads),
+		T(operations_are_counted),
+		T(a_cancelled_count_is_silent),
 		T(old_operations_leave),
 		T(a_cancelled_prune_is_silent),
 	};

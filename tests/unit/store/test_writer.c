@@ -40,6 +40,7 @@ static int fake_commit(void *session, struct store_batch *const *batches, size_t
 		       struct err *err)
 {
 	struct fake *fake = session;
+	struct err bad;
 	bool failed;
 
 	pthread_mutex_lock(&fake->lock);
@@ -61,10 +62,12 @@ static int fake_commit(void *session, struct store_batch *const *batches, size_t
 			if (!store_batch_claim(batches[i]))
 				continue;
 			fake->probes += batches[i]->probe;
-			if (streq(batches[i]->entity_key, "bad"))
-				err_set(&batches[i]->item.err, ERR_CONFLICT, "it is bad");
-			else
+			if (streq(batches[i]->entity_key, "bad")) {
+				err_set(&bad, ERR_CONFLICT, "it is bad");
+				store_item_set_err(&batches[i]->item, &bad);
+			} else {
 				buf_printf(&fake->log, "%s ", batches[i]->entity_key);
+			}
 		}
 		fake->groups[fake->group_count++ % ARRAY_SIZE(fake->groups)] = count;
 	}
@@ -72,13 +75,14 @@ static int fake_commit(void *session, struct store_batch *const *batches, size_t
 	return failed ? err_set(err, ERR_UNAVAILABLE, "the fake is told to fail") : 0;
 }
 
-static void fake_read(void *session, struct store_read *read)
+static int fake_read(void *session, struct store_read *read, struct err *err)
 {
 	struct fake *fake = session;
 
 	pthread_mutex_lock(&fake->lock);
 	buf_printf(&fake->log, "read-%s ", read->id);
 	pthread_mutex_unlock(&fake->lock);
+	return 0;
 }
 
 static void fake_tidy(void *session)
@@ -171,7 +175,7 @@ static int set_up_with(void **state, const struct writer_driver *with)
 	pthread_cond_init(&fake->changed, NULL);
 	fake->loop = loop_new();
 	store_init(&fake->store, &backend, fake->loop);
-	fake->writer = writer_new(&fake->store, "fake", with, fake);
+	fake->writer = writer_new(&fake->store, "fake", with, fake, NULL);
 	*state = fake;
 	return 0;
 }
@@ -391,6 +395,8 @@ static void a_stuck_thread_does_not_hold_optional_batches(void **state)
 	struct fake *fake = *state;
 	struct answer first, second, third, later;
 
+	submit(fake, "begin", true, &first);
+	wait_answer(fake, &first);
 	set_gate(fake, true);
 	submit(fake, "first", false, &first);
 	wait_at_gate(fake);
@@ -401,6 +407,9 @@ static void a_stuck_thread_does_not_hold_optional_batches(void **state)
 	clock_test_advance(100);
 	wait_answer(fake, &second);
 	assert_int_equal(second.err.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(second.err.text,
+			       "has not answered for 900 ms, and a change waits at most 900 ms; "
+			       "last seen: a commit 900 ms ago"));
 	assert_true(is_away(fake));
 	/* From now on at once. */
 	submit(fake, "later", true, &later);
@@ -414,7 +423,7 @@ static void a_stuck_thread_does_not_hold_optional_batches(void **state)
 	wait_answer(fake, &first);
 	submit(fake, "end", true, &later);
 	wait_answer(fake, &later);
-	assert_log(fake, "first end ");
+	assert_log(fake, "begin first end ");
 	assert_int_equal(second.calls, 1);
 	assert_int_equal(third.calls, 1);
 }

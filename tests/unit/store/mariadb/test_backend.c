@@ -10,7 +10,7 @@
 #include "base/secret.h"
 #include "fixture.h"
 #include "store/open.h"
-#include "store/tables.h"
+#include "store/rows.h"
 
 /* ---- opening ---- */
 
@@ -37,16 +37,6 @@ static void a_newer_store_is_left_alone(void **state)
 	"SELECT TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, NON_UNIQUE FROM information_schema.STATISTICS " \
 	"WHERE TABLE_SCHEMA = DATABASE() ORDER BY 1, 2, 3"
 
-static void run_all(struct fixture *f, char *sql)
-{
-	char *statement, *end;
-
-	for (statement = sql; (end = strstr(statement, ";\n")); statement = end + 2) {
-		*end = '\0';
-		fixture_mariadb_run(f, statement);
-	}
-}
-
 static void a_store_of_every_version_is_brought_up(void **state)
 {
 	struct fixture *f = *state;
@@ -61,7 +51,7 @@ static void a_store_of_every_version_is_brought_up(void **state)
 
 		fixture_close(f);
 		fixture_mariadb_drop_all(f);
-		run_all(f, sql);
+		fixture_mariadb_run_all(f, sql);
 		fixture_open(f);
 		fixture_assert_brought_up(f);
 		columns_now = fixture_mariadb_text(f, COLUMNS);
@@ -267,6 +257,41 @@ static void a_cut_connection_is_made_anew(void **state)
 	assert_false(fixture_health(f).away);
 }
 
+static void count_row(void *arg, const void *row, const struct err *err)
+{
+	++*(size_t *)arg;
+}
+
+/* A new connection would show a later moment: the pages would not belong together. */
+static void a_reader_beside_shows_one_moment_or_fails(void **state)
+{
+	struct fixture *f = *state;
+	const struct store_options options = { .url = f->url, .beside = true };
+	struct store *beside;
+	struct err err = { 0 };
+	size_t rows = 0;
+
+	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_COMPLETED)));
+	assert_ok(fixture_commit(f, batch_with_operation("op-3", OPERATION_COMPLETED)));
+	beside = store_open(f->loop, &options, &err);
+	assert_non_null(beside);
+	assert_int_equal(store_scan(beside, STORE_OPERATIONS, "", 1, count_row, &rows, &err), 0);
+	assert_ok(fixture_commit(f, batch_with_operation("op-2", OPERATION_COMPLETED)));
+	assert_int_equal(store_scan(beside, STORE_OPERATIONS, "op-1", 9, count_row, &rows, &err),
+			 0);
+	fixture_mariadb_run(f, "KILL USER test@localhost"); /* also so that it holds no lock */
+	assert_int_equal(rows, 2);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(store_scan(beside, STORE_OPERATIONS, "op-1", 9, count_row, &rows,
+					    &err),
+				 -1);
+		assert_int_equal(err.code, ERR_UNAVAILABLE);
+		err_clear(&err);
+	}
+	assert_int_equal(rows, 2);
+	store_close(beside);
+}
+
 /* ---- trouble ---- */
 
 /* Another client's transaction holds the row until it is committed. */
@@ -303,6 +328,113 @@ static void a_table_that_is_gone_is_told(void **state)
 	assert_ok(answer.err);
 }
 
+static struct store_batch *batch_of_size(const char *id, size_t size)
+{
+	struct store_batch *batch = store_batch_new(id);
+	struct operation_record operation = { 0 };
+	_cleanup_free_ char *text = xmalloc(size + 1);
+
+	memset(text, 'x', size);
+	text[size] = '\0';
+	make_operation(&operation, id, OPERATION_PENDING, NULL);
+	operation.request = xasprintf("{\"text\":\"%s\"}", text);
+	store_batch_operation(batch, &operation);
+	record_clear(&operation_record, &operation);
+	return batch;
+}
+
+#define PACKET 65536
+#define SET_PACKET(BYTES) "SET GLOBAL max_allowed_packet = " BYTES
+
+/* Around the limit, so that the server itself never sees a statement that is too large. */
+static void a_row_too_large_for_the_server_is_refused_alone(void **state)
+{
+	struct fixture *f = *state;
+	unsigned landed = 0, refused = 0;
+
+	fixture_close(f);
+	fixture_mariadb_run(f, SET_PACKET("65536"));
+	fixture_open(f);
+	for (size_t size = PACKET - 800; size < PACKET + 100; size += 20) {
+		struct answer large, small;
+
+		/* In the same transaction, if nothing goes wrong. */
+		fixture_submit(f, batch_of_size("op-1", size), &large);
+		fixture_submit(f, batch_with_operation("op-1", OPERATION_PENDING), &small);
+		fixture_wait_answer(f, &large);
+		fixture_wait_answer(f, &small);
+		assert_ok(small.err);
+		assert_false(fixture_health(f).away);
+		if (large.err.code == ERR_NONE) {
+			landed++;
+			continue;
+		}
+		refused++;
+		assert_int_equal(large.err.code, ERR_TOO_LARGE);
+		assert_non_null(strstr(large.err.text, "raise max_allowed_packet"));
+	}
+	assert_true(landed > 0 && refused > 0);
+	fixture_mariadb_run(f, SET_PACKET("DEFAULT"));
+	fixture_reopen(f);
+	assert_ok(fixture_commit(f, batch_of_size("op-1", 2 * PACKET)));
+}
+
+/* ---- tables that others have changed ---- */
+
+static void assert_shape_named(struct fixture *f, const char *const *words)
+{
+	struct err err = fixture_refused(f);
+
+	assert_int_equal(err.code, ERR_CONFLICT);
+	for (; *words; words++) {
+		if (!strstr(err.text, *words))
+			fail_msg("\"%s\" is not in \"%s\"", *words, err.text);
+	}
+}
+
+static void assert_shape(struct fixture *f, const char *change, const char *undo,
+			 const char *const *words)
+{
+	fixture_close(f);
+	fixture_mariadb_run(f, change);
+	assert_shape_named(f, words);
+	fixture_mariadb_run(f, undo);
+	fixture_open(f);
+}
+
+static void what_is_missing_is_named_at_the_start(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_shape(f, "RENAME TABLE device_names TO a, nbd_exports TO b",
+		     "RENAME TABLE a TO device_names, b TO nbd_exports",
+		     (const char *const[]){ "table device_names", "table nbd_exports", NULL });
+	assert_shape(
+		f, "ALTER TABLE device_mappings CHANGE label a TEXT, CHANGE boot_id b VARCHAR(64)",
+		"ALTER TABLE device_mappings CHANGE a label TEXT, CHANGE b boot_id VARCHAR(64)",
+		(const char *const[]){ "column device_mappings.label",
+				       "column device_mappings.boot_id", NULL });
+}
+
+/* Triggers are shown to those who may make some. */
+static void a_view_or_a_trigger_is_named_at_the_start(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	fixture_mariadb_run(f, "RENAME TABLE device_names TO names");
+	fixture_mariadb_run(f, "CREATE VIEW device_names AS SELECT * FROM names");
+	fixture_mariadb_run(f, "GRANT TRIGGER ON *.* TO test@localhost");
+	fixture_mariadb_run(f, "CREATE TRIGGER count_them AFTER INSERT ON nbd_exports "
+			       "FOR EACH ROW SET @count = @count + 1");
+	assert_shape_named(f, (const char *const[]){ "table device_names", "view device_names",
+						     "trigger count_them", NULL });
+	fixture_mariadb_run(f, "DROP TRIGGER count_them");
+	fixture_mariadb_run(f, "DROP VIEW device_names");
+	fixture_mariadb_run(f, "RENAME TABLE names TO device_names");
+	fixture_open(f);
+}
+
 static void no_host_that_works_is_told(void **state)
 {
 	struct fixture *f = *state;
@@ -334,8 +466,12 @@ int main(void)
 		T(long_texts_come_back_whole),
 		T(what_is_too_long_is_refused_alone),
 		T(a_cut_connection_is_made_anew),
+		T(a_reader_beside_shows_one_moment_or_fails),
 		T(a_locked_row_is_waited_for),
 		T(a_table_that_is_gone_is_told),
+		T(a_row_too_large_for_the_server_is_refused_alone),
+		T(what_is_missing_is_named_at_the_start),
+		T(a_view_or_a_trigger_is_named_at_the_start),
 		T(no_host_that_works_is_told),
 	};
 

@@ -9,15 +9,37 @@
 #include <mysql.h>
 
 #include "fixture.h"
+#include "store/mariadb/lease.h"
 #include "store/mariadb/url.h"
+
+static void nodes_without_the_lock_are_known_by_their_version(void **state)
+{
+	static const struct {
+		unsigned long version;
+		bool is_supported;
+	} rows[] = {
+		{ 80036, false }, { 100529, false }, { 100613, false }, { 100614, true },
+		{ 100622, true }, { 100703, false }, { 101103, false }, { 101104, true },
+		{ 101114, true }, { 110402, true },  { 120000, true },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_int_equal(mariadb_lease_is_supported(rows[i].version), rows[i].is_supported);
+}
 
 static void a_second_daemon_is_kept_out(void **state)
 {
 	struct fixture *f = *state;
 	struct err err = fixture_refused(f);
+	char host[256] = "";
+	_cleanup_free_ char *process = NULL;
 
+	assert_int_equal(gethostname(host, sizeof(host) - 1), 0);
+	process = xasprintf("already in use by another volume-daemon, process %d on host %s "
+			    "(connection ",
+			    (int)getpid(), host);
 	assert_int_equal(err.code, ERR_CONFLICT);
-	assert_non_null(strstr(err.text, "already in use by another volume-daemon"));
+	assert_non_null(strstr(err.text, process));
 	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_PENDING)));
 	fixture_reopen(f);
 }
@@ -76,16 +98,30 @@ static void end_connection(struct fixture *f, MYSQL *connection)
  */
 static _Thread_local bool (*before_statement)(const char *sql);
 
-int STDCALL mysql_real_query(MYSQL *mysql, const char *sql, unsigned long length)
+typedef int STDCALL (*send_fn)(MYSQL *, const char *, unsigned long);
+
+static int pass_on(const char *function, MYSQL *mysql, const char *sql, unsigned long length)
 {
-	int STDCALL (*real)(MYSQL *, const char *, unsigned long) =
-		dlsym(RTLD_NEXT, "mysql_real_query");
+	send_fn real = (send_fn)dlsym(RTLD_NEXT, function);
 	/* the test's own statements come here, too */
 	bool (*before)(const char *sql) = TAKE_PTR(before_statement);
+	bool again = before && before(sql);
+	int r = real(mysql, sql, length);
 
-	if (before && before(sql))
+	if (again)
 		before_statement = before;
-	return real(mysql, sql, length);
+	return r;
+}
+
+int STDCALL mysql_real_query(MYSQL *mysql, const char *sql, unsigned long length)
+{
+	return pass_on("mysql_real_query", mysql, sql, length);
+}
+
+/* A patient session, as at the start, sends and waits by itself. */
+int STDCALL mysql_send_query(MYSQL *mysql, const char *sql, unsigned long length)
+{
+	return pass_on("mysql_send_query", mysql, sql, length);
 }
 
 static void assert_replaced(struct fixture *f, struct store_batch *batch)
@@ -177,15 +213,44 @@ static void the_lock_of_the_one_that_took_over_is_left_alone(void **state)
 	mysql_close(other);
 }
 
+/* Another daemon that started at the same moment, at another node: it saw the same last daemon. */
+static bool other_is_first(const char *sql)
+{
+	if (!str_has_prefix(sql, "UPDATE volume_daemon_lease SET holder"))
+		return true;
+	fixture_mariadb_run(late.f, "UPDATE volume_daemon_lease SET holder = 'other'");
+	return false;
+}
+
+static void of_two_that_start_at_once_one_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *holder = NULL;
+	struct err err;
+
+	fixture_close(f);
+	late.f = f;
+	before_statement = other_is_first;
+	err = fixture_refused(f);
+	assert_null(before_statement);
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_non_null(strstr(err.text, "already in use by another volume-daemon"));
+	holder = fixture_mariadb_text(f, "SELECT DISTINCT holder FROM volume_daemon_lease");
+	assert_string_equal(holder, "other");
+	fixture_open(f);
+}
+
 int main(void)
 {
 #define T(NAME) cmocka_unit_test_setup_teardown(NAME, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nodes_without_the_lock_are_known_by_their_version),
 		T(a_second_daemon_is_kept_out),
 		T(one_that_was_replaced_writes_nothing),
 		T(a_lock_that_is_left_is_taken_back),
 		T(a_lock_that_ends_by_itself_is_no_error),
 		T(the_lock_of_the_one_that_took_over_is_left_alone),
+		T(of_two_that_start_at_once_one_is_refused),
 	};
 
 	if (!fixture_mariadb_start())

@@ -74,6 +74,8 @@ static void urls_that_cannot(void **state)
 		{ "mariadb://u@db1/v?ca=relative", "path" },
 		{ "mariadb://u@db1/v?ca", "without a value" },
 		{ "mariadb://u@db1/v?socket=/s", "a socket and a host" },
+		{ "mariadb://u@localhost/v?socket=/s&tls=on", "TLS on a socket" },
+		{ "mariadb://u@/v?tls=verify&socket=/s", "TLS on a socket" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

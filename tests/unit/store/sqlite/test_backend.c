@@ -196,6 +196,73 @@ static void a_file_moved_away_is_not_written(void **state)
 	assert_ok(commit_or_refuse(f, "op-3"));
 }
 
+/* A command for the file $F. In a process of its own, since the end of its access would take our
+ * locks along. */
+static void run_other(struct fixture *f, const char *command)
+{
+	_cleanup_free_ char *line = xasprintf("F='%s'; %s", f->path, command);
+
+	assert_int_equal(system(line), 0);
+}
+
+static void assert_written_by_others(struct fixture *f)
+{
+	struct err err = commit_or_refuse(f, "op-2");
+
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "another program wrote to the store file"));
+	assert_true(fixture_health(f).away);
+}
+
+static void a_file_written_by_others_takes_no_change(void **state)
+{
+	static const char *const writes[] = {
+		"truncate -s 8192 $F",
+		"truncate -s 0 $F",
+		"dd if=/dev/zero of=$F bs=4096 seek=3 count=1 conv=notrunc status=none",
+		"truncate -s 0 $F-wal",
+		"truncate -s 100 $F-wal",
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(writes); i++) {
+		assert_ok(commit_or_refuse(f, "op-1"));
+		run_other(f, writes[i]);
+		assert_written_by_others(f);
+		fixture_close(f);
+		unlink(f->path);
+		run_other(f, "rm -f $F-wal");
+		fixture_open(f);
+	}
+}
+
+static void the_log_stays_out_of_a_file_that_others_wrote(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_ok(commit_or_refuse(f, "op-1"));
+	fixture_close(f);
+	run_other(f, "cp $F $F.backup");
+	fixture_open(f);
+	assert_ok(commit_or_refuse(f, "op-3"));
+	run_other(f, "cp $F.backup $F");
+	assert_written_by_others(f);
+	fixture_close(f);
+	run_other(f, "cmp $F.backup $F");
+}
+
+static void an_empty_file_with_a_log_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_ok(commit_or_refuse(f, "op-1"));
+	run_other(f, "cp $F-wal $F.kept");
+	fixture_close(f);
+	run_other(f, "mv $F.kept $F-wal && truncate -s 0 $F");
+	assert_refused(f, f->url, ERR_UNAVAILABLE, "it is damaged");
+	run_other(f, "test -s $F-wal");
+}
+
 struct pause {
 	struct loop_timer timer;
 	struct loop *loop;
@@ -242,6 +309,40 @@ static void a_file_damaged_in_use_stays_refused(void **state)
 	/* Not earlier: the locks would go with it. */
 	fixture_close(f);
 	close(fd);
+}
+
+static int limit_rows(sqlite3 *db, char **text, const struct sqlite3_api_routines *api)
+{
+	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, 20000);
+	return SQLITE_OK;
+}
+
+/* SQLite's limit of 1 GB, made smaller. */
+static void a_row_too_large_is_refused_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = store_batch_new("op-1");
+	struct operation_record operation = { 0 };
+	struct answer large, small;
+	char text[30001] = "";
+
+	fixture_close(f);
+	sqlite3_auto_extension((void (*)(void))limit_rows);
+	fixture_open(f);
+	sqlite3_reset_auto_extension();
+	memset(text, 'x', sizeof(text) - 1);
+	make_operation(&operation, "op-1", OPERATION_PENDING, NULL);
+	operation.request = xasprintf("{\"text\":\"%s\"}", text);
+	store_batch_operation(batch, &operation);
+	record_clear(&operation_record, &operation);
+	fixture_submit(f, batch, &large);
+	fixture_submit(f, batch_with_operation("op-2", OPERATION_PENDING), &small);
+	fixture_wait_answer(f, &large);
+	fixture_wait_answer(f, &small);
+	assert_int_equal(large.err.code, ERR_TOO_LARGE);
+	assert_non_null(strstr(large.err.text, "20000 bytes"));
+	assert_ok(small.err);
+	assert_false(fixture_health(f).away);
 }
 
 static void an_answer_comes_after_the_disk_has_it(void **state)
@@ -338,6 +439,49 @@ static void a_store_of_every_version_is_brought_up(void **state)
 		assert_sql(f, SCHEMA, schema);
 		assert_sql(f, "SELECT group_concat(id) FROM volume_operation_history", "h-1,h-2");
 	}
+}
+
+static void a_row_without_a_key_is_passed_over(void **state)
+{
+	struct fixture *f = *state;
+	struct store_loaded loaded;
+
+	assert_ok(fixture_commit(f, batch_with_mapping("v1", VM_A, "/dev/vdb")));
+	fixture_close(f);
+	run_sql(f,
+		"INSERT INTO device_mappings (id, volume_id, matched_by) VALUES ('0', '', 'none')");
+	fixture_open(f);
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.mapping_count, 1);
+	assert_string_equal(loaded.mappings[0].volume_id, "v1");
+	store_loaded_clear(&loaded);
+	fixture_close(f);
+	assert_sql(f, "SELECT count(*) FROM device_mappings", "2");
+	fixture_open(f);
+}
+
+static void a_store_that_others_changed_is_refused(void **state)
+{
+	static const char *const words[] = {
+		"table nbd_exports",
+		"column device_mappings.label",
+		"column device_mappings.boot_id",
+		"table device_names",
+		"view device_names",
+		"trigger count_them",
+	};
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	run_sql(f,
+		"DROP TABLE nbd_exports;"
+		"ALTER TABLE device_mappings DROP COLUMN label;"
+		"ALTER TABLE device_mappings RENAME COLUMN boot_id TO other;"
+		"ALTER TABLE device_names RENAME TO names;"
+		"CREATE VIEW device_names AS SELECT * FROM names;"
+		"CREATE TRIGGER count_them AFTER INSERT ON volume_operations BEGIN SELECT 1; END");
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		assert_refused(f, f->url, ERR_CONFLICT, words[i]);
 }
 
 static void a_database_of_others_is_refused(void **state)
@@ -566,9 +710,15 @@ int main(int argc, char **argv)
 		T(load_is_fast),
 		T(a_newer_store_is_refused),
 		T(a_store_of_every_version_is_brought_up),
+		T(a_row_without_a_key_is_passed_over),
+		T(a_store_that_others_changed_is_refused),
 		T(a_database_of_others_is_refused),
 		T(a_damaged_file_is_refused),
 		T(a_file_moved_away_is_not_written),
+		T(a_file_written_by_others_takes_no_change),
+		T(the_log_stays_out_of_a_file_that_others_wrote),
+		T(an_empty_file_with_a_log_is_refused),
+		T(a_row_too_large_is_refused_alone),
 		T(a_file_damaged_in_use_stays_refused),
 		T(values_nobody_knows_are_named),
 		T(nobody_else_may_read_it),

@@ -4,15 +4,19 @@
  * The rules that a store must obey, checked row by row: values that columns may hold, JSON, keys,
  * references, the order of times, and that the history of every operation is possible. A database
  * guards some of these rules itself, until a person restores half of a backup or corrects a row by
- * hand.
+ * hand. The rows of a damaged file prove nothing, so the file is checked first, and the rows only
+ * if the file is sound.
  */
 
-#include "storectl/check.h"
+#include "store/check.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "base/hash.h"
+#include "store/backend.h"
+
+#define FAULT_SIZE 1024
 
 /* An operation, or a key that may occur only once. */
 struct known {
@@ -27,20 +31,25 @@ struct check {
 	struct known *operations;
 	struct known *volumes, *names; /* keys of one table */
 	enum store_table table;
-	size_t rows, bad;
+	store_fault_fn fault;
+	void *arg;
+	struct store_checked result;
+	int64_t newest_ms; /* when result.newest_operation was accepted */
 };
 
 static void complain(struct check *check, const char *id, const char *format, ...) _printf_(3, 4);
 static void complain(struct check *check, const char *id, const char *format, ...)
 {
+	_cleanup_free_ char *text = NULL;
+	char what[FAULT_SIZE];
 	va_list args;
 
-	check->bad++;
-	printf("%s %s: ", store_tables[check->table].name, id);
+	check->result.faults++;
 	va_start(args, format);
-	vprintf(format, args);
+	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
-	putchar('\n');
+	text = xasprintf("%s %s: %s", store_tables[check->table].name, id, what);
+	check->fault(check->arg, text);
 }
 
 static struct known *known_find(struct known *table, const char *key)
@@ -92,20 +101,27 @@ static void check_json(struct check *check, const void *row)
 			continue;
 		json = json_parse(text, strlen(text), &err);
 		if (!json)
-			complain(check, row_id(check->table, row), "column %s is no JSON: %s",
+			complain(check, store_row_id(check->table, row), "column %s is no JSON: %s",
 				 field->name, err.text);
 		else if (*text != '{')
-			complain(check, row_id(check->table, row), "column %s is no JSON object",
-				 field->name);
+			complain(check, store_row_id(check->table, row),
+				 "column %s is no JSON object", field->name);
 		json_free(json);
 	}
 }
 
 static bool check_any(struct check *check, const void *row, const struct err *err)
 {
-	check->rows++;
+	const char *lacks;
+
+	check->result.rows++;
 	if (err->code) {
-		complain(check, row_id(check->table, row), "%s", err->text);
+		complain(check, store_row_id(check->table, row), "%s", err->text);
+		return false;
+	}
+	lacks = store_row_lacks(check->table, row);
+	if (lacks) {
+		complain(check, store_row_id(check->table, row), "it has no %s", lacks);
 		return false;
 	}
 	check_json(check, row);
@@ -113,6 +129,18 @@ static bool check_any(struct check *check, const void *row, const struct err *er
 }
 
 /* ---- the tables ---- */
+
+static void note_newest(struct check *check, const struct operation_record *operation)
+{
+	struct store_checked *result = &check->result;
+
+	if (operation->created_at < check->newest_ms ||
+	    (operation->created_at == check->newest_ms && result->newest_operation &&
+	     strcmp(operation->id, result->newest_operation) < 0))
+		return;
+	check->newest_ms = operation->created_at;
+	str_set(&result->newest_operation, operation->id);
+}
 
 static void check_operation(void *arg, const void *row, const struct err *err)
 {
@@ -129,6 +157,7 @@ static void check_operation(void *arg, const void *row, const struct err *err)
 	known = known_add(&check->operations, operation->id, operation->id);
 	known->status = operation->status;
 	known->last = -1;
+	note_newest(check, operation);
 	if (operation_status_is_final(operation->status) != (operation->completed_at != 0))
 		complain(check, operation->id,
 			 operation->completed_at ? "it has ended but its status is %s"
@@ -187,6 +216,25 @@ static void check_export(void *arg, const void *row, const struct err *err)
 	check_key(check, &check->names, str_or(export->export_name, ""), export->id, "export");
 }
 
+static void check_mark(void *arg, const void *row, const struct err *err)
+{
+	struct check *check = arg;
+	const struct mark_record *mark = row;
+
+	if (check_any(check, row, err) && streq(mark->id, STORE_MARK_ID) &&
+	    !uuid_is_maker(mark->value))
+		complain(check, mark->id, "\"%s\" is not 12 hex digits", str_or(mark->value, ""));
+}
+
+static void check_snapshot(void *arg, const void *row, const struct err *err)
+{
+	struct check *check = arg;
+	const struct snapshot_record *snapshot = row;
+
+	if (check_any(check, row, err) && !uuid_is_valid(snapshot->id))
+		complain(check, snapshot->id, "the id is not the UUID of a volume");
+}
+
 static int status_of(const char *word)
 {
 	for (int i = 0; i < OPERATION_STATUS_COUNT; i++) {
@@ -204,6 +252,15 @@ static bool is_step(int from, int to)
 	if (operation_status_is_final(from))
 		return to == from;
 	return to != OPERATION_PENDING || from == OPERATION_PENDING;
+}
+
+/*
+ * An earlier daemon kept no history of an operation, so that it may begin with the end that the
+ * take-over noted. The ids of this daemon have a form of their own.
+ */
+static bool begins_late(const struct known *operation)
+{
+	return operation->last < 0 && !str_has_prefix(operation->key, "op-");
 }
 
 static void check_history(void *arg, const void *row, const struct err *err)
@@ -228,7 +285,7 @@ static void check_history(void *arg, const void *row, const struct err *err)
 	if (to < 0 || (!str_empty(history->previous_status) && from < 0))
 		complain(check, history->id, "%s to %s: one of these is no status",
 			 str_or(history->previous_status, ""), str_or(history->new_status, ""));
-	else if (from != operation->last)
+	else if (from != operation->last && !begins_late(operation))
 		complain(check, history->id, "operation %s goes on from %s, but it was %s",
 			 operation->key, previous,
 			 operation->last < 0 ? "nothing" : operation_status_names[operation->last]);
@@ -258,27 +315,60 @@ static void check_ends(struct check *check)
 	}
 }
 
-int check_store(struct place *place, size_t *bad, struct err *err)
+/* ---- beside the rows ---- */
+
+static void on_fault(void *arg, const char *text)
+{
+	struct check *check = arg;
+
+	check->result.faults++;
+	check->fault(check->arg, text);
+}
+
+/* ---- all ---- */
+
+static int check_rows(struct check *check, struct store *store, struct err *err)
 {
 	static const store_row_fn checks[] = {
 		[STORE_OPERATIONS] = check_operation, [STORE_MAPPINGS] = check_mapping,
 		[STORE_HISTORY] = check_history,      [STORE_NAMES] = check_name,
-		[STORE_EXPORTS] = check_export,
+		[STORE_EXPORTS] = check_export,       [STORE_MARKS] = check_mark,
+		[STORE_SNAPSHOTS] = check_snapshot,
 	};
-	struct check check = { 0 };
 	int r = 0;
 
 	for (int table = 0; table < STORE_TABLE_COUNT && r == 0; table++) {
-		check.table = (enum store_table)table;
-		r = place_scan(place, check.table, checks[table], &check, err);
-		known_free(&check.volumes);
-		known_free(&check.names);
+		check->table = (enum store_table)table;
+		r = store_scan_all(store, check->table, checks[table], check, err);
+		known_free(&check->volumes);
+		known_free(&check->names);
 	}
 	if (r == 0)
-		check_ends(&check);
-	known_free(&check.operations);
-	*bad = check.bad;
-	if (r == 0)
-		printf("%zu rows, %zu faults\n", check.rows, check.bad);
+		check_ends(check);
+	known_free(&check->operations);
 	return r;
+}
+
+int store_check(struct store *store, store_fault_fn fault, void *arg, struct store_checked *out,
+		struct err *err)
+{
+	struct check check = { .fault = fault, .arg = arg };
+	int r = 0;
+
+	if (store->backend->verify)
+		r = store->backend->verify(store, on_fault, &check, err);
+	if (r == 0 && check.result.faults == 0)
+		r = check_rows(&check, store, err);
+	if (r == 0 && store->backend->set_aside)
+		r = store->backend->set_aside(store, on_fault, &check, err);
+	*out = check.result;
+	if (r < 0)
+		store_checked_clear(out);
+	return r;
+}
+
+void store_checked_clear(struct store_checked *checked)
+{
+	free(checked->newest_operation);
+	*checked = (struct store_checked){ 0 };
 }
