@@ -33,14 +33,40 @@ static int check_access(const char *url, const struct secret *api_key,
 	return 0;
 }
 
+/* An address without a path is that of the server; the API has this path on every server. */
+static char *api_url(const char *url)
+{
+	const char *host = strstr(url, "://") + strlen("://");
+	const char *path = strchr(host, '/');
+
+	if (path && path[1])
+		return xstrdup(url);
+	return xasprintf("%.*s/client/api", path ? (int)(path - url) : (int)strlen(url), url);
+}
+
+static void learn_page_sizes_anew(struct cloud *cloud)
+{
+	cloud_page_size_init(&cloud->volume_pages);
+	cloud_page_size_init(&cloud->job_pages);
+}
+
 int cloud_set_access(struct cloud *cloud, const char *url, const struct secret *api_key,
 		     const struct secret *secret_key, struct err *err)
 {
+	_cleanup_free_ char *whole = NULL;
+
 	if (check_access(url, api_key, secret_key, err) < 0)
 		return -1;
-	cloud_queue_set_access(cloud->queue, url, api_key, secret_key);
+	whole = api_url(url);
+	cloud_queue_set_access(cloud->queue, whole, api_key, secret_key);
 	cloud_jobs_allow(cloud->jobs);
+	learn_page_sizes_anew(cloud);
 	return 0;
+}
+
+int64_t cloud_late_until_ms(struct cloud *cloud, int64_t asked_ms)
+{
+	return cloud_queue_late_until_ms(cloud->queue, asked_ms);
 }
 
 void cloud_health(const struct cloud *cloud, struct cloud_health *out)
@@ -48,8 +74,15 @@ void cloud_health(const struct cloud *cloud, struct cloud_health *out)
 	cloud_queue_health(cloud->queue, out);
 }
 
+bool cloud_in_maintenance(const struct cloud *cloud)
+{
+	return cloud_queue_in_maintenance(cloud->queue);
+}
+
 struct cloud *cloud_new(struct loop *loop, const struct cloud_options *options, struct err *err)
 {
+	_cleanup_free_ char *url = NULL;
+	struct cloud_options whole;
 	struct cloud *cloud;
 
 	assert(loop && options);
@@ -58,9 +91,13 @@ struct cloud *cloud_new(struct loop *loop, const struct cloud_options *options, 
 
 	if (check_access(options->url, options->api_key, options->secret_key, err) < 0)
 		return NULL;
+	url = api_url(options->url);
+	whole = *options;
+	whole.url = url;
 	cloud = xnew(struct cloud);
-	cloud->queue = cloud_queue_new(loop, options);
+	cloud->queue = cloud_queue_new(loop, &whole);
 	cloud->jobs = cloud_jobs_new(loop, cloud, options);
+	learn_page_sizes_anew(cloud);
 	return cloud;
 }
 

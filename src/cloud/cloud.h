@@ -17,18 +17,25 @@
 struct cloud;
 struct cloud_call;
 struct cloud_job;
+struct cloud_walk;
 
 struct cloud_options {
-	const char *url;              /* "http://10.1.1.1:8080/client/api" */
+	/* "http://10.1.1.1:8080/client/api"; the path is added if there is none */
+	const char *url;
 	const struct secret *api_key; /* both are copied */
 	const struct secret *secret_key;
 	const char *ca_file; /* NULL: the system's */
-	int64_t timeout_ms;  /* of one request */
+	/* The project whose volumes lists show, as a UUID; CLOUD_ALL_PROJECTS: every project's and
+	 * those of no project; NULL: those of no project. */
+	const char *project_id;
+	int64_t timeout_ms; /* of one request */
 	/* first wait between two queries of a job, doubled up to poll_max_ms */
 	int64_t poll_min_ms;
 	int64_t poll_max_ms;
 	size_t max_parallel;
 };
+
+#define CLOUD_ALL_PROJECTS "-1"
 
 struct cloud *cloud_new(struct loop *loop, const struct cloud_options *options, struct err *err);
 /*
@@ -43,9 +50,11 @@ struct cloud *cloud_free(struct cloud *cloud);
 
 enum cloud_outcome {
 	CLOUD_OK,
-	/* CloudStack refused the command: ERR_CLOUD, or ERR_NOT_FOUND if its text proves that */
+	/* CloudStack refused the command: ERR_CLOUD, or ERR_NOT_FOUND if its text proves that;
+	 * err.reason says what its text means */
 	CLOUD_REFUSED,
-	/* the command did not happen (no connection, 503, 429, 401 …); it may work later */
+	/* the command did not happen (no connection, 503, 429, 401, a read answered with 530 …); it
+	 * may work later */
 	CLOUD_AWAY,
 	/* may have happened: the answer was lost or makes no sense; never a list or find */
 	CLOUD_UNKNOWN
@@ -64,24 +73,41 @@ struct cloud_volume {
 	char *hypervisor;  /* only administrators see it */
 	uint64_t size;     /* bytes */
 	int64_t device_id; /* -1 if detached */
+	bool is_protected; /* from deletion; servers before 4.20 protect none */
 	char *raw;         /* the whole object as JSON; "{}" beyond 64 KiB */
+};
+
+struct cloud_vm {
+	char *id;
+	char *name;
+	char *state;  /* Running, Stopped, Stopping, … */
+	char *job_id; /* a job under way on the VM, else NULL */
 };
 
 struct cloud_result {
 	enum cloud_outcome outcome;
 	/* also set for CLOUD_OK with CLOUD_JOB_FAILED: why the job failed */
 	struct err err;
-	/* of a submitted command: the id CloudStack really gave the job; else NULL */
+	/* of a submitted command: the id CloudStack really gave the job; NULL: the command has no
+	 * job */
 	const char *job_id;
-	/* create: the new volume's id; finished job: its instance; else NULL */
+	/* create: the new volume's id; finished job: its instance; zone: its id; else NULL */
 	const char *entity_id;
 	enum cloud_job_status job_status; /* cloud_find_job() and cloud_job_watch() */
 	/* list; finished create, attach, detach, resize jobs: the volume */
 	const struct cloud_volume *volumes;
 	size_t count;
-	int64_t total; /* list: matches in all */
-	/* ids of a page of jobs, count of them; only cloud/ itself lists jobs */
+	/* list of VMs: they, count of them */
+	const struct cloud_vm *vms;
+	/* list: the objects in the answer, also those that are in neither volumes nor jobs */
+	size_t rows;
+	/* page: names and ids of the volumes whose ids are no UUIDs, as one text; NULL none */
+	const char *left_out;
+	/* ids of a page of jobs, count of them */
 	const char *const *jobs;
+	bool is_unknown; /* list of one id: CloudStack says that it has never had this id */
+	bool too_long;   /* the answer was beyond our bound */
+	bool endless;    /* of a walk: CloudStack answers, but its list does not come to an end */
 };
 /* Everything the result points to is valid during the callback only. */
 typedef void (*cloud_done_fn)(void *arg, const struct cloud_result *result);
@@ -96,47 +122,99 @@ static inline uint64_t cloud_gib(uint64_t bytes)
 /*
  * done of every call runs once, on a later turn, unless the call is cancelled. Cancelling does not
  * undo a command that was sent.
+ *
+ * asked_ms is the monotonic time of the commit that precedes a change: CloudStack refuses the
+ * request if it arrives later than one time-out after that.
  */
-
-/* size_gib is 0 for an offering of a fixed size, which refuses a size. */
-struct cloud_call *cloud_create_volume(struct cloud *cloud, const char *name, const char *zone_id,
-				       const char *offering_id, uint64_t size_gib,
-				       const char *job_id, cloud_done_fn done, void *arg);
-struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_id,
-				       const char *vm_id, const char *job_id, cloud_done_fn done,
+struct cloud_creation {
+	const char *name;
+	const char *zone_id;
+	const char *offering_id;
+	const char *project_id; /* NULL: a volume of the account */
+	uint64_t size_gib;      /* 0 for an offering of a fixed size, which refuses a size */
+};
+struct cloud_call *cloud_create_volume(struct cloud *cloud, const struct cloud_creation *creation,
+				       const char *job_id, int64_t asked_ms, cloud_done_fn done,
 				       void *arg);
+/* device_id: the slot of the VM; -1: CloudStack chooses a free one. */
+struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_id,
+				       const char *vm_id, int64_t device_id, const char *job_id,
+				       int64_t asked_ms, cloud_done_fn done, void *arg);
+/* As the root disk of a VM, which must be stopped and have no root disk. */
+struct cloud_call *cloud_attach_root(struct cloud *cloud, const char *volume_id, const char *vm_id,
+				     const char *job_id, int64_t asked_ms, cloud_done_fn done,
+				     void *arg);
 struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_id,
-				       const char *job_id, cloud_done_fn done, void *arg);
+				       const char *job_id, int64_t asked_ms, cloud_done_fn done,
+				       void *arg);
 /*
  * size_gib is the new size. shrink_ok allows a smaller one, which cuts off the data behind it;
  * otherwise CloudStack refuses to shrink a volume.
  */
 struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_id,
 				       uint64_t size_gib, bool shrink_ok, const char *job_id,
+				       int64_t asked_ms, cloud_done_fn done, void *arg);
+/* expunge: all data is gone at once, and not only after CloudStack's purge delay. */
+struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id, bool expunge,
+					const char *job_id, int64_t asked_ms, cloud_done_fn done,
+					void *arg);
+/* Destroys and expunges without a job: the answer comes when all data is gone. */
+struct cloud_call *cloud_delete_volume(struct cloud *cloud, const char *volume_id, int64_t asked_ms,
 				       cloud_done_fn done, void *arg);
-/* destroyVolume with expunge: all data is gone. */
-struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id,
-					const char *job_id, cloud_done_fn done, void *arg);
 struct cloud_call *cloud_rename_volume(struct cloud *cloud, const char *volume_id, const char *name,
-				       const char *job_id, cloud_done_fn done, void *arg);
+				       const char *job_id, int64_t asked_ms, cloud_done_fn done,
+				       void *arg);
+
+/* By force: CloudStack counts the VM as stopped even if its host does not answer. */
+struct cloud_call *cloud_stop_vm(struct cloud *cloud, const char *vm_id, const char *job_id,
+				 int64_t asked_ms, cloud_done_fn done, void *arg);
+struct cloud_call *cloud_start_vm(struct cloud *cloud, const char *vm_id, const char *job_id,
+				  int64_t asked_ms, cloud_done_fn done, void *arg);
+/* With its root disk, for good; CloudStack says that it detaches the data disks before. */
+struct cloud_call *cloud_expunge_vm(struct cloud *cloud, const char *vm_id, const char *job_id,
+				    int64_t asked_ms, cloud_done_fn done, void *arg);
 
 struct cloud_volume_filter {
 	const char *id;   /* NULL any */
 	const char *name; /* exact: answers are checked again here */
 	const char *vm_id;
-	int64_t page; /* from 1; pages of CLOUD_PAGE_SIZE; 0 = no paging (for id and name) */
 };
-#define CLOUD_PAGE_SIZE 500
 /*
  * An id CloudStack never knew is CLOUD_OK with count 0, like a deleted one. Lists of one id that
  * have to wait for their turn are sent together in one request, which a caller does not notice.
  */
 struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_volume_filter *filter,
 				      cloud_done_fn done, void *arg);
+/* The VM with this id; an unknown or deleted one is CLOUD_OK with count 0. */
+struct cloud_call *cloud_list_vm(struct cloud *cloud, const char *vm_id, cloud_done_fn done,
+				 void *arg);
 /* One query of a job. An id CloudStack does not know is CLOUD_REFUSED with ERR_NOT_FOUND. */
 struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud_done_fn done,
 				  void *arg);
+/* The id of the zone with this name, in any case of letters. A name that CloudStack does not show
+ * is CLOUD_OK without an id. */
+struct cloud_call *cloud_find_zone(struct cloud *cloud, const char *name, cloud_done_fn done,
+				   void *arg);
 void cloud_call_cancel(struct cloud_call *call); /* not from inside done */
+/*
+ * All volumes of a VM (NULL: of all VMs and of none), page by page: on_page runs for each page,
+ * then done once, with CLOUD_OK if the list is whole. Pages shift while they are read, so a volume
+ * may come twice, or be missed. A page that is too long or too slow for CloudStack is asked for in
+ * smaller ones.
+ */
+struct cloud_walk *cloud_walk_volumes(struct cloud *cloud, const char *vm_id, cloud_done_fn on_page,
+				      cloud_done_fn done, void *arg);
+/* The same for the volumes whose names contain this part. CloudStack may count others among them,
+ * such as volumes with this part in their type. */
+struct cloud_walk *cloud_walk_named(struct cloud *cloud, const char *part, cloud_done_fn on_page,
+				    cloud_done_fn done, void *arg);
+/* The same for the jobs that have not ended and that this account has asked for: result->jobs. */
+struct cloud_walk *cloud_walk_own_jobs(struct cloud *cloud, cloud_done_fn on_page,
+				       cloud_done_fn done, void *arg);
+void cloud_walk_cancel(struct cloud_walk *walk); /* not from inside on_page or done */
+/* clock_mono_ms() of when a change that was asked for at asked_ms, by this process or by one before
+ * it, can no longer reach CloudStack. */
+int64_t cloud_late_until_ms(struct cloud *cloud, int64_t asked_ms);
 
 /*
  * Queries a job until it has ended, with back-off; trouble on the way (CLOUD_AWAY, CLOUD_UNKNOWN)
@@ -144,7 +222,7 @@ void cloud_call_cancel(struct cloud_call *call); /* not from inside done */
  * comes after poll_min_ms. If many jobs are watched, one list shows which of them still run, and
  * only the others are queried. done runs once: with CLOUD_OK and job_status succeeded or failed
  * (err says why), or with CLOUD_REFUSED. Then err is ERR_NOT_FOUND if CloudStack does not know the
- * job, and another error if CloudStack does not allow the query.
+ * job, and another error if CloudStack does not allow the query, or refuses it again and again.
  */
 struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud_done_fn done,
 				  void *arg);
@@ -153,6 +231,8 @@ struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud
  * not from inside the job's own done.
  */
 void cloud_job_poke(struct cloud_job *job);
+/* The state that CloudStack last told: half a sentence, to be freed. */
+char *cloud_job_seen(const struct cloud_job *job);
 /* stop watching; the job itself goes on; not from inside done */
 void cloud_job_cancel(struct cloud_job *job);
 
@@ -161,10 +241,18 @@ void cloud_job_cancel(struct cloud_job *job);
  * refusals) and only the text tells it. All are false for errors that don't come from CloudStack.
  * They hold for refused commands and failed jobs alike.
  */
+/* CloudStack refuses this command, and answers others; it does not ask for patience */
+bool cloud_err_is_refusal(const struct err *err);
 /* the volume is attached to nothing: a detach has happened */
 bool cloud_err_is_not_attached(const struct err *err);
 /* the volume is attached already, to this VM or another */
 bool cloud_err_is_attached(const struct err *err);
+/* of ERR_REASON_NO_DEVICE_SLOT: the VM would take the disk while it is stopped */
+bool cloud_err_is_no_pci_slot(const struct err *err);
+/* of ERR_REASON_FORBIDDEN_COMMAND: the account may destroy the volume, but not expunge it */
+bool cloud_err_is_no_expunge(const struct err *err);
+/* a volume in its state can be expunged, but not destroyed alone */
+bool cloud_err_is_only_expunge(const struct err *err);
 /* the job id is known: the command was accepted before */
 bool cloud_err_is_duplicate_job(const struct err *err);
 /*
@@ -176,10 +264,15 @@ bool cloud_err_is_lost_job(const struct err *err);
 struct cloud_health {
 	/* CloudStack answers and knows our keys; a single lost answer does not count */
 	bool usable;
-	char reason[256];        /* "" if well; never holds a key or a URL with a key */
-	int64_t usable_since_ms; /* clock_mono_ms() when this last became true, 0 never */
-	int64_t last_answer_ms;  /* wall clock, 0 never */
-	int64_t skew_ms;         /* server's Date minus our clock, at the last answer */
+	char reason[ERR_TEXT_SIZE]; /* "" if well; never holds a key or a URL with a key */
+	int64_t usable_since_ms;    /* clock_waking_ms() when this last became true, 0 never */
+	/* it answers, but took no change when it was last asked for one; reason has its words */
+	bool in_maintenance;
+	/* clock_waking_ms() until which its last refusal of a change counts, or counted; 0 none */
+	int64_t maintained_until_ms;
+	int64_t last_answer_ms; /* wall clock, 0 never */
+	/* CloudStack's clock minus this machine's, as last measured; 0 not known */
+	int64_t skew_ms;
 	/* clock_mono_ms() from which CloudStack may be asked again after a 429; 0 now */
 	int64_t throttled_until_ms;
 	uint64_t throttled; /* answers that were 429 */
@@ -187,3 +280,5 @@ struct cloud_health {
 	size_t in_flight;   /* on the wire and waiting */
 };
 void cloud_health(const struct cloud *cloud, struct cloud_health *out);
+/* The member in_maintenance alone, without the texts. */
+bool cloud_in_maintenance(const struct cloud *cloud);

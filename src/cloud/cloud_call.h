@@ -18,10 +18,17 @@ enum cloud_command_id {
 	CLOUD_COMMAND_DETACH_VOLUME,
 	CLOUD_COMMAND_RESIZE_VOLUME,
 	CLOUD_COMMAND_DESTROY_VOLUME,
+	CLOUD_COMMAND_DELETE_VOLUME,
 	CLOUD_COMMAND_UPDATE_VOLUME,
+	CLOUD_COMMAND_STOP_VM,
+	CLOUD_COMMAND_START_VM,
+	CLOUD_COMMAND_DESTROY_VM,
 	CLOUD_COMMAND_LIST_VOLUMES,
+	CLOUD_COMMAND_LIST_VMS,
 	CLOUD_COMMAND_QUERY_JOB,
 	CLOUD_COMMAND_LIST_JOBS,
+	CLOUD_COMMAND_LIST_ZONES,
+	CLOUD_COMMAND_LIST_CAPABILITIES,
 	CLOUD_COMMAND_COUNT
 };
 
@@ -31,6 +38,7 @@ struct cloud_command {
 	enum cloud_reply_kind reply;
 	bool change;
 	bool optional; /* a role may lack this command: its refusal says nothing about our keys */
+	bool creates;  /* see struct cloud_question */
 };
 
 struct cloud_call_list {
@@ -39,6 +47,13 @@ struct cloud_call_list {
 };
 
 #define CLOUD_PARAMS_MAX 8 /* of one command */
+
+/* Reads that only show whether CloudStack accepts their signature (cloud_probe.h). */
+enum cloud_probe_kind {
+	CLOUD_PROBE_NONE,
+	CLOUD_PROBE_EXPIRING, /* expires_s is set before */
+	CLOUD_PROBE_PLAIN     /* signed so that it never expires */
+};
 
 struct cloud_call {
 	TAILQ_ENTRY(cloud_call) entry;
@@ -50,8 +65,15 @@ struct cloud_call {
 	size_t param_count;
 	char *name;             /* see struct cloud_question */
 	struct http_call *http; /* while on the wire */
+	int64_t asked_ms;       /* monotonic; a change expires one time-out later */
 	int64_t sent_ms;        /* monotonic */
-	int64_t correction_ms;  /* was added to our clock for `expires` */
+	int64_t expires_s;      /* by CloudStack's clock, since 1970; 0 before it is signed */
+	enum cloud_probe_kind probe;
+	bool is_page; /* one page of many */
+	/* The answer may be too long or come too late while CloudStack answers all else. */
+	bool is_bulk;
+	bool asks;   /* whether CloudStack's maintenance is over (cloud_maintenance.h) */
+	bool denied; /* answered with 401 before, and neither clock nor keys were the cause */
 	cloud_done_fn done;
 	void *arg;
 

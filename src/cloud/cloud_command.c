@@ -16,48 +16,73 @@
 
 #define LOOKUP_PARAM 1 /* place of the id in a list's parameters */
 
-struct cloud_call *cloud_create_volume(struct cloud *cloud, const char *name, const char *zone_id,
-				       const char *offering_id, uint64_t size_gib,
-				       const char *job_id, cloud_done_fn done, void *arg)
+static struct cloud_call *add_change(struct cloud_call *call, const char *job_id, int64_t asked_ms)
+{
+	cloud_call_add(call, "customjobid", job_id);
+	call->asked_ms = asked_ms;
+	return cloud_queue_add(call);
+}
+
+struct cloud_call *cloud_create_volume(struct cloud *cloud, const struct cloud_creation *creation,
+				       const char *job_id, int64_t asked_ms, cloud_done_fn done,
+				       void *arg)
 {
 	struct cloud_call *call =
 		cloud_call_new(cloud->queue, CLOUD_COMMAND_CREATE_VOLUME, done, arg);
 
-	assert(!str_empty(name) && !str_empty(zone_id) && !str_empty(offering_id) &&
-	       !str_empty(job_id));
-	assert(size_gib <= INT64_MAX);
+	assert(!str_empty(creation->name) && !str_empty(creation->zone_id) &&
+	       !str_empty(creation->offering_id) && !str_empty(job_id));
+	assert(creation->size_gib <= INT64_MAX);
 
-	cloud_call_add(call, "name", name);
-	cloud_call_add(call, "zoneid", zone_id);
-	cloud_call_add(call, "diskofferingid", offering_id);
+	cloud_call_add(call, "name", creation->name);
+	cloud_call_add(call, "zoneid", creation->zone_id);
+	cloud_call_add(call, "diskofferingid", creation->offering_id);
+	cloud_call_add(call, "projectid", creation->project_id);
 	/* Offerings of a fixed size refuse a size. */
-	if (size_gib > 0)
-		cloud_call_add_int(call, "size", (int64_t)size_gib);
-	cloud_call_add(call, "customjobid", job_id);
-	return cloud_queue_add(call);
+	if (creation->size_gib > 0)
+		cloud_call_add_int(call, "size", (int64_t)creation->size_gib);
+	return add_change(call, job_id, asked_ms);
 }
 
-struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_id,
-				       const char *vm_id, const char *job_id, cloud_done_fn done,
-				       void *arg)
+static struct cloud_call *attach_new(struct cloud *cloud, const char *volume_id, const char *vm_id,
+				     int64_t device_id, cloud_done_fn done, void *arg)
 {
 	struct cloud_call *call =
 		cloud_call_new(cloud->queue, CLOUD_COMMAND_ATTACH_VOLUME, done, arg);
 
-	assert(!str_empty(volume_id) && !str_empty(vm_id) && !str_empty(job_id));
+	assert(!str_empty(volume_id) && !str_empty(vm_id));
 
-	/*
-	 * No deviceid: the number says nothing about the device in the guest, and 0 would turn the
-	 * volume into a root disk.
-	 */
 	cloud_call_add(call, "id", volume_id);
 	cloud_call_add(call, "virtualmachineid", vm_id);
-	cloud_call_add(call, "customjobid", job_id);
-	return cloud_queue_add(call);
+	if (device_id >= 0)
+		cloud_call_add_int(call, "deviceid", device_id);
+	return call;
+}
+
+struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_id,
+				       const char *vm_id, int64_t device_id, const char *job_id,
+				       int64_t asked_ms, cloud_done_fn done, void *arg)
+{
+	assert(!str_empty(job_id));
+	/* 0 would turn the volume into a root disk. */
+	assert(device_id == -1 || device_id > 0);
+
+	return add_change(attach_new(cloud, volume_id, vm_id, device_id, done, arg), job_id,
+			  asked_ms);
+}
+
+struct cloud_call *cloud_attach_root(struct cloud *cloud, const char *volume_id, const char *vm_id,
+				     const char *job_id, int64_t asked_ms, cloud_done_fn done,
+				     void *arg)
+{
+	assert(!str_empty(job_id));
+
+	return add_change(attach_new(cloud, volume_id, vm_id, 0, done, arg), job_id, asked_ms);
 }
 
 struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_id,
-				       const char *job_id, cloud_done_fn done, void *arg)
+				       const char *job_id, int64_t asked_ms, cloud_done_fn done,
+				       void *arg)
 {
 	struct cloud_call *call =
 		cloud_call_new(cloud->queue, CLOUD_COMMAND_DETACH_VOLUME, done, arg);
@@ -65,13 +90,12 @@ struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_i
 	assert(!str_empty(volume_id) && !str_empty(job_id));
 
 	cloud_call_add(call, "id", volume_id);
-	cloud_call_add(call, "customjobid", job_id);
-	return cloud_queue_add(call);
+	return add_change(call, job_id, asked_ms);
 }
 
 struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_id,
 				       uint64_t size_gib, bool shrink_ok, const char *job_id,
-				       cloud_done_fn done, void *arg)
+				       int64_t asked_ms, cloud_done_fn done, void *arg)
 {
 	struct cloud_call *call =
 		cloud_call_new(cloud->queue, CLOUD_COMMAND_RESIZE_VOLUME, done, arg);
@@ -86,16 +110,12 @@ struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_i
 	cloud_call_add(call, "id", volume_id);
 	cloud_call_add_int(call, "size", (int64_t)size_gib);
 	cloud_call_add(call, "shrinkok", shrink_ok ? "true" : NULL);
-	cloud_call_add(call, "customjobid", job_id);
-	return cloud_queue_add(call);
+	return add_change(call, job_id, asked_ms);
 }
 
-/*
- * Not deleteVolume, which keeps the connection waiting until the storage is done and has no job to
- * query.
- */
-struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id,
-					const char *job_id, cloud_done_fn done, void *arg)
+struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id, bool expunge,
+					const char *job_id, int64_t asked_ms, cloud_done_fn done,
+					void *arg)
 {
 	struct cloud_call *call =
 		cloud_call_new(cloud->queue, CLOUD_COMMAND_DESTROY_VOLUME, done, arg);
@@ -103,13 +123,26 @@ struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_
 	assert(!str_empty(volume_id) && !str_empty(job_id));
 
 	cloud_call_add(call, "id", volume_id);
-	cloud_call_add(call, "expunge", "true");
-	cloud_call_add(call, "customjobid", job_id);
+	cloud_call_add(call, "expunge", expunge ? "true" : NULL);
+	return add_change(call, job_id, asked_ms);
+}
+
+struct cloud_call *cloud_delete_volume(struct cloud *cloud, const char *volume_id, int64_t asked_ms,
+				       cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call =
+		cloud_call_new(cloud->queue, CLOUD_COMMAND_DELETE_VOLUME, done, arg);
+
+	assert(!str_empty(volume_id));
+
+	cloud_call_add(call, "id", volume_id);
+	call->asked_ms = asked_ms;
 	return cloud_queue_add(call);
 }
 
 struct cloud_call *cloud_rename_volume(struct cloud *cloud, const char *volume_id, const char *name,
-				       const char *job_id, cloud_done_fn done, void *arg)
+				       const char *job_id, int64_t asked_ms, cloud_done_fn done,
+				       void *arg)
 {
 	struct cloud_call *call =
 		cloud_call_new(cloud->queue, CLOUD_COMMAND_UPDATE_VOLUME, done, arg);
@@ -118,8 +151,43 @@ struct cloud_call *cloud_rename_volume(struct cloud *cloud, const char *volume_i
 
 	cloud_call_add(call, "id", volume_id);
 	cloud_call_add(call, "name", name);
-	cloud_call_add(call, "customjobid", job_id);
-	return cloud_queue_add(call);
+	return add_change(call, job_id, asked_ms);
+}
+
+static struct cloud_call *vm_change_new(struct cloud *cloud, enum cloud_command_id id,
+					const char *vm_id, cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = cloud_call_new(cloud->queue, id, done, arg);
+
+	assert(!str_empty(vm_id));
+
+	cloud_call_add(call, "id", vm_id);
+	return call;
+}
+
+struct cloud_call *cloud_stop_vm(struct cloud *cloud, const char *vm_id, const char *job_id,
+				 int64_t asked_ms, cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = vm_change_new(cloud, CLOUD_COMMAND_STOP_VM, vm_id, done, arg);
+
+	cloud_call_add(call, "forced", "true");
+	return add_change(call, job_id, asked_ms);
+}
+
+struct cloud_call *cloud_start_vm(struct cloud *cloud, const char *vm_id, const char *job_id,
+				  int64_t asked_ms, cloud_done_fn done, void *arg)
+{
+	return add_change(vm_change_new(cloud, CLOUD_COMMAND_START_VM, vm_id, done, arg), job_id,
+			  asked_ms);
+}
+
+struct cloud_call *cloud_expunge_vm(struct cloud *cloud, const char *vm_id, const char *job_id,
+				    int64_t asked_ms, cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = vm_change_new(cloud, CLOUD_COMMAND_DESTROY_VM, vm_id, done, arg);
+
+	cloud_call_add(call, "expunge", "true");
+	return add_change(call, job_id, asked_ms);
 }
 
 struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_volume_filter *filter,
@@ -128,19 +196,29 @@ struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_vo
 	struct cloud_call *call =
 		cloud_call_new(cloud->queue, CLOUD_COMMAND_LIST_VOLUMES, done, arg);
 
-	assert(filter && filter->page >= 0);
+	assert(filter);
 
 	cloud_call_add(call, "listall", "true");
 	cloud_call_add(call, "id", filter->id); /* LOOKUP_PARAM */
+	cloud_call_add(call, "projectid", cloud_queue_project_id(cloud->queue));
 	cloud_call_add(call, "name", filter->name);
 	cloud_call_add(call, "virtualmachineid", filter->vm_id);
-	if (filter->page > 0) {
-		cloud_call_add_int(call, "page", filter->page);
-		cloud_call_add_int(call, "pagesize", CLOUD_PAGE_SIZE);
-	}
 	call->name = xstrdup(filter->name);
-	if (filter->id && !filter->name && !filter->vm_id && filter->page == 0)
+	if (filter->id && !filter->name && !filter->vm_id)
 		call->lookup = call->params[LOOKUP_PARAM].value;
+	return cloud_queue_add(call);
+}
+
+struct cloud_call *cloud_list_vm(struct cloud *cloud, const char *vm_id, cloud_done_fn done,
+				 void *arg)
+{
+	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_LIST_VMS, done, arg);
+
+	assert(!str_empty(vm_id));
+
+	cloud_call_add(call, "listall", "true");
+	cloud_call_add(call, "id", vm_id);
+	cloud_call_add(call, "projectid", cloud_queue_project_id(cloud->queue));
 	return cloud_queue_add(call);
 }
 
@@ -155,13 +233,47 @@ struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud
 	return cloud_queue_add(call);
 }
 
-struct cloud_call *cloud_list_jobs(struct cloud *cloud, int64_t page, cloud_done_fn done, void *arg)
+struct cloud_call *cloud_find_zone(struct cloud *cloud, const char *name, cloud_done_fn done,
+				   void *arg)
 {
-	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_LIST_JOBS, done, arg);
+	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_LIST_ZONES, done, arg);
 
-	/* Not only this user's jobs: the keys may belong to another user of the account by now. */
-	cloud_call_add(call, "listall", "true");
-	cloud_call_add_int(call, "page", page);
-	cloud_call_add_int(call, "pagesize", CLOUD_PAGE_SIZE);
+	assert(!str_empty(name));
+
+	cloud_call_add(call, "name", name);
+	call->name = xstrdup(name);
 	return cloud_queue_add(call);
+}
+
+static struct cloud_call *page_new(const struct cloud_list *list, enum cloud_command_id id,
+				   int64_t page, int64_t size, cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = cloud_call_new(list->cloud->queue, id, done, arg);
+
+	assert(page > 0 && size > 0);
+
+	/* Not only this user's: the keys may belong to another user of the account by now. */
+	cloud_call_add(call, "listall", list->own ? NULL : "true");
+	cloud_call_add(call, "virtualmachineid", list->vm_id);
+	cloud_call_add(call, "keyword", list->keyword);
+	cloud_call_add_int(call, "page", page);
+	cloud_call_add_int(call, "pagesize", size);
+	call->is_page = true;
+	call->is_bulk = size > 1;
+	return call;
+}
+
+struct cloud_call *cloud_list_volume_page(const struct cloud_list *list, int64_t page, int64_t size,
+					  cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = page_new(list, CLOUD_COMMAND_LIST_VOLUMES, page, size, done, arg);
+
+	cloud_call_add(call, "projectid", cloud_queue_project_id(list->cloud->queue));
+	return cloud_queue_add(call);
+}
+
+struct cloud_call *cloud_list_job_page(const struct cloud_list *list, int64_t page, int64_t size,
+				       cloud_done_fn done, void *arg)
+{
+	return cloud_queue_add(page_new(list, CLOUD_COMMAND_LIST_JOBS, page, size, done, arg));
 }

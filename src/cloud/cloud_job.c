@@ -9,10 +9,10 @@
  * caller that sees the disk wants a query now, and the waits start over from the shortest, as the
  * job is about to finish.
  *
- * Only an answer ends a watch. A CloudStack that is away, slow or in trouble says nothing about the
- * job, so the watch goes on with longer waits; its caller decides when to give up. The waits are
- * shortened by up to a quarter at random, so that jobs begun together are not queried together
- * again and again.
+ * Only an answer ends a watch, or a query that is refused again and again (cloud_refusals.h). A
+ * CloudStack that is away, slow or in trouble says nothing about the job, so the watch goes on with
+ * longer waits. The waits are shortened by up to a quarter at random, so that jobs begun together
+ * are not queried together again and again.
  *
  * With many watches, one list of CloudStack's pending jobs replaces the query of each: a scan. A
  * job that is listed still runs. A job that is not listed has ended, or is too young for the list,
@@ -28,21 +28,20 @@
 #include "cloud/cloud_command.h"
 #include "cloud/cloud_error.h"
 #include "cloud/cloud_job.h"
+#include "cloud/cloud_refusals.h"
 
 #define TROUBLE_MAX_MS 30000
 #define JITTER_SHARE 4
-#define FEW 4        /* up to so many jobs are queried one by one */
-#define PAGES_MAX 20 /* an administrator's list holds the jobs of all users */
-#define DENIED_MAX 2 /* 401 in a row */
+#define FEW 4                                /* up to so many jobs are queried one by one */
+#define DENIED_MAX 2                         /* 401 in a row */
 #define REFUSED_MS (INT64_C(60) * 60 * 1000) /* until listing is tried again */
 
 /* One list of CloudStack's pending jobs, a page after the other. */
 struct scan {
 	struct loop_task begin; /* queries that came due in one turn are made together */
 	struct loop_timer timer;
-	struct cloud_call *call; /* the page under way */
-	int64_t page;
-	char **ids; /* the jobs that CloudStack has listed so far */
+	struct cloud_walk *walk; /* under way, or NULL */
+	char **ids;              /* the jobs that CloudStack has listed so far */
 	size_t count;
 	int64_t next_ms;          /* monotonic; no scan without need before that */
 	int64_t refused_until_ms; /* monotonic; CloudStack does not let us list jobs */
@@ -71,14 +70,32 @@ struct cloud_job {
 	bool poked;    /* due, and urgent */
 	bool in_scan;  /* the scan under way may list this job */
 	bool unlisted; /* pending, but not in the list: only a query shows its state */
+	struct cloud_refusals refusals;
+	int64_t running_ms; /* clock_waking_ms() when CloudStack last said that it runs; 0 never */
+	char *trouble;      /* the error that came instead since then; NULL none */
 	cloud_done_fn done;
 	void *arg;
 };
 
 static void job_free(struct cloud_job *job)
 {
+	cloud_refusals_clear(&job->refusals);
 	free(job->id);
+	free(job->trouble);
 	free(job);
+}
+
+char *cloud_job_seen(const struct cloud_job *job)
+{
+	_cleanup_free_ char *state = NULL;
+
+	if (job->running_ms)
+		state = xasprintf("job %s in progress, %lld s ago", job->id,
+				  (long long)(clock_waking_ms() - job->running_ms) / 1000);
+	else
+		state = xasprintf("CloudStack has not told yet whether job %s runs", job->id);
+	return xasprintf("%s%s%s", state, job->trouble ? "; since then: " : "",
+			 str_or(job->trouble, ""));
 }
 
 static int64_t shortened(int64_t wait_ms)
@@ -146,6 +163,8 @@ static void job_wait(struct cloud_job *job, int64_t max_ms)
 
 static void job_still_runs(struct cloud_job *job)
 {
+	job->running_ms = clock_waking_ms();
+	str_set(&job->trouble, NULL);
 	loop_timer_clear(job->jobs->loop, &job->timer);
 	if (job->wait_ms > job->jobs->poll_max_ms)
 		job->wait_ms = job->jobs->poll_max_ms;
@@ -154,34 +173,54 @@ static void job_still_runs(struct cloud_job *job)
 
 static void job_unlink(struct cloud_job *job);
 
-static void on_query(void *arg, const struct cloud_result *result)
+static void job_end(struct cloud_job *job, const struct cloud_result *result)
 {
-	struct cloud_job *job = arg;
-	struct cloud_jobs *jobs = job->jobs;
-
-	job->query = NULL;
-	switch (result->outcome) {
-	case CLOUD_AWAY:
-	case CLOUD_UNKNOWN:
-		log_debug("cloud: job %s: no answer, looking again later", job->id);
-		job_wait(job, trouble_max_ms(jobs));
-		return;
-	case CLOUD_OK:
-		if (result->job_status != CLOUD_JOB_PENDING)
-			break;
-		job_still_runs(job);
-		return;
-	case CLOUD_REFUSED:
-		break;
-	}
 	job_unlink(job);
 	job->done(job->arg, result);
 	job_free(job);
 }
 
+static void on_no_answer(struct cloud_job *job, const struct cloud_result *result)
+{
+	struct cloud_result refused = *result;
+
+	str_set(&job->trouble, result->err.text);
+	if (!cloud_err_is_refusal(&result->err)) {
+		cloud_refusals_clear(&job->refusals);
+	} else if (cloud_refusals_note(&job->refusals, &result->err)) {
+		refused.outcome = CLOUD_REFUSED;
+		job_end(job, &refused);
+		return;
+	}
+	log_debug("cloud: job %s: no answer, looking again later", job->id);
+	job_wait(job, trouble_max_ms(job->jobs));
+}
+
+static void on_query(void *arg, const struct cloud_result *result)
+{
+	struct cloud_job *job = arg;
+
+	job->query = NULL;
+	switch (result->outcome) {
+	case CLOUD_AWAY:
+	case CLOUD_UNKNOWN:
+		on_no_answer(job, result);
+		return;
+	case CLOUD_OK:
+		if (result->job_status != CLOUD_JOB_PENDING)
+			break;
+		cloud_refusals_clear(&job->refusals);
+		job_still_runs(job);
+		return;
+	case CLOUD_REFUSED:
+		break;
+	}
+	job_end(job, result);
+}
+
 /* --- scans --- */
 
-static void scan_page(struct cloud_jobs *jobs);
+static void scan_walk(struct cloud_jobs *jobs);
 
 static void scan_clear(struct scan *scan)
 {
@@ -198,12 +237,11 @@ static void scan_start(struct cloud_jobs *jobs)
 
 	loop_timer_clear(jobs->loop, &jobs->scan.timer);
 	jobs->scan.next_ms = clock_mono_ms() + jobs->poll_min_ms;
-	jobs->scan.page = 1;
 	TAILQ_FOREACH(job, &jobs->watched, entry) {
 		job->in_scan = !job->query;
 		job->poked = false; /* a poke from now on may be younger than the list */
 	}
-	scan_page(jobs);
+	scan_walk(jobs);
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -271,36 +309,37 @@ static void on_page(void *arg, const struct cloud_result *result)
 	struct cloud_jobs *jobs = arg;
 	struct scan *scan = &jobs->scan;
 
-	scan->call = NULL;
-	/*
-	 * A 401 can also come from our clock: the answer tells the right time, so the next request
-	 * allows for it.
-	 */
-	scan->denied = result->err.cloud_code == CLOUD_CODE_UNAUTHORIZED ? scan->denied + 1 : 0;
-	if (result->outcome == CLOUD_REFUSED || scan->denied >= DENIED_MAX) {
-		scan_refused(jobs, &result->err);
-		return;
-	}
-	if (result->outcome != CLOUD_OK) {
-		scan_end(jobs, false);
-		return;
-	}
 	if (result->count > 0)
 		scan->ids = xrealloc(scan->ids, (scan->count + result->count) * sizeof(*scan->ids));
 	for (size_t i = 0; i < result->count; i++)
 		scan->ids[scan->count++] = xstrdup(result->jobs[i]);
-	if (result->count == 0 || (int64_t)scan->count >= result->total ||
-	    scan->page == PAGES_MAX) {
-		scan_end(jobs, true);
-		return;
-	}
-	scan->page++;
-	scan_page(jobs);
 }
 
-static void scan_page(struct cloud_jobs *jobs)
+static void on_walked(void *arg, const struct cloud_result *result)
 {
-	jobs->scan.call = cloud_list_jobs(jobs->cloud, jobs->scan.page, on_page, jobs);
+	struct cloud_jobs *jobs = arg;
+	struct scan *scan = &jobs->scan;
+
+	scan->walk = NULL;
+	/* A single 401 may mean only that the request was late. */
+	scan->denied = result->err.cloud_code == CLOUD_CODE_UNAUTHORIZED ? scan->denied + 1 : 0;
+	if (result->outcome == CLOUD_REFUSED || scan->denied >= DENIED_MAX)
+		scan_refused(jobs, &result->err);
+	else
+		scan_end(jobs, result->outcome == CLOUD_OK || result->endless);
+}
+
+static void scan_walk(struct cloud_jobs *jobs)
+{
+	const struct cloud_list list = {
+		.cloud = jobs->cloud,
+		.what = "jobs",
+		.ask = cloud_list_job_page,
+		.size = &jobs->cloud->job_pages,
+		.pages_max = CLOUD_JOB_PAGES_MAX,
+	};
+
+	jobs->scan.walk = cloud_walk_new(&list, on_page, on_walked, jobs);
 }
 
 /* Queries are due. A few poked jobs are worth a query each, which also tells how the job ended. */
@@ -311,7 +350,7 @@ static void on_scan_begin(struct loop_task *task)
 	size_t due = 0, poked = 0;
 	struct cloud_job *job;
 
-	if (jobs->scan.call)
+	if (jobs->scan.walk)
 		return;
 	TAILQ_FOREACH(job, &jobs->watched, entry) {
 		due += job->due;
@@ -343,8 +382,8 @@ static void scan_stop(struct cloud_jobs *jobs)
 {
 	loop_task_cancel(jobs->loop, &jobs->scan.begin);
 	loop_timer_clear(jobs->loop, &jobs->scan.timer);
-	if (jobs->scan.call)
-		cloud_call_cancel(TAKE_PTR(jobs->scan.call));
+	if (jobs->scan.walk)
+		cloud_walk_cancel(TAKE_PTR(jobs->scan.walk));
 	scan_clear(&jobs->scan);
 }
 

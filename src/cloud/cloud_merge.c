@@ -9,18 +9,16 @@
  * caller gets its part of the answer, as if its list had been sent alone. No list waits longer for
  * the sake of the others.
  *
- * If CloudStack never knew one of the ids, it refuses the whole request, and an administrator may
- * have made pages shorter than the request is long. A list that got no certain answer in company is
- * therefore sent again, alone.
+ * If CloudStack never knew one of the ids, it refuses the whole request; if it cannot read one of
+ * the volumes, it fails. A list that got no certain answer in company is therefore sent again,
+ * alone. An administrator may have made pages shorter than the request is long: CloudStack does not
+ * cut its answer then, but refuses the request, and later requests carry no more than a page holds.
  */
 
 #include <assert.h>
 
 #include "cloud/cloud_error.h"
 #include "cloud/cloud_merge.h"
-
-/* 39 characters each in a URL, in all half of the 8 KiB that servers and proxies take. */
-#define MEMBERS_MAX 100
 
 static bool may_join(const struct cloud_call *call)
 {
@@ -36,12 +34,22 @@ static void add_member(struct cloud_call *carrier, struct cloud_call *call, stru
 	cloud_call_put_last(call, &carrier->members);
 }
 
-struct cloud_call *cloud_merge(struct cloud_call *call, struct cloud_call_list *waiting)
+/* Lists of one volume differ in the id alone. */
+static void ask_alike(struct cloud_call *carrier, const struct cloud_call *member)
+{
+	for (size_t i = 0; i < member->param_count; i++) {
+		if (member->params[i].value != member->lookup)
+			cloud_call_add(carrier, member->params[i].name, member->params[i].value);
+	}
+}
+
+struct cloud_call *cloud_merge(struct cloud_call *call, struct cloud_call_list *waiting,
+			       size_t members_max)
 {
 	struct cloud_call *carrier = NULL, *other, *next;
 	_cleanup_buf_ struct buf ids = BUF_NULL;
 
-	if (!may_join(call))
+	if (!may_join(call) || members_max < 2)
 		return call;
 	for (other = TAILQ_FIRST(&waiting->calls); other; other = next) {
 		next = TAILQ_NEXT(other, entry);
@@ -52,15 +60,18 @@ struct cloud_call *cloud_merge(struct cloud_call *call, struct cloud_call_list *
 				cloud_call_new(call->queue, CLOUD_COMMAND_LIST_VOLUMES, NULL, NULL);
 			add_member(carrier, call, &ids);
 		}
-		if (carrier->members.count == MEMBERS_MAX)
+		if (carrier->members.count == members_max)
 			break;
 		cloud_call_unlink(other);
 		add_member(carrier, other, &ids);
 	}
 	if (!carrier)
 		return call;
-	cloud_call_add(carrier, "listall", "true");
+	ask_alike(carrier, call);
 	cloud_call_add(carrier, "ids", ids.data);
+	/* A page of unknown size could end before the last of them. */
+	cloud_call_add(carrier, "page", "1");
+	cloud_call_add_int(carrier, "pagesize", (int64_t)carrier->members.count);
 	return carrier;
 }
 
@@ -74,12 +85,12 @@ static const struct cloud_volume *volume_of(const struct cloud_reply *reply, con
 }
 
 /*
- * The request was refused for one of the ids, or by a proxy for its length: neither says anything
- * about the other ids.
+ * CloudStack refused the request for one of the ids, or CloudStack or a proxy refused it for its
+ * length: neither says anything about the other ids.
  */
 static bool says_nothing(const struct cloud_reply *reply, int http_status)
 {
-	if (reply->result.outcome == CLOUD_REFUSED)
+	if (cloud_err_is_refusal(&reply->result.err))
 		return true;
 	return reply->result.outcome == CLOUD_AWAY && !reply->answered && http_status >= 400 &&
 	       http_status < 500 && http_status != CLOUD_CODE_UNAUTHORIZED &&
@@ -93,12 +104,13 @@ static bool says_nothing(const struct cloud_reply *reply, int http_status)
 static void send_back(struct cloud_call *carrier, struct cloud_call_list *waiting,
 		      const struct cloud_reply *reply, bool all)
 {
-	bool cut = reply->result.outcome == CLOUD_OK && reply->result.total > (int64_t)reply->count;
+	bool full =
+		reply->result.outcome == CLOUD_OK && reply->result.rows >= carrier->members.count;
 	struct cloud_call *call, *previous;
 
 	for (call = TAILQ_LAST(&carrier->members.calls, cloud_calls); call; call = previous) {
 		previous = TAILQ_PREV(call, cloud_calls, entry);
-		if (!all && !(cut && !volume_of(reply, call->lookup)))
+		if (!all && !(full && !volume_of(reply, call->lookup)))
 			continue;
 		cloud_call_unlink(call);
 		call->alone = true;
@@ -106,11 +118,23 @@ static void send_back(struct cloud_call *carrier, struct cloud_call_list *waitin
 	}
 }
 
+static void learn_page_size(const struct cloud_call *carrier, const struct err *err,
+			    size_t *members_max)
+{
+	size_t members = carrier->members.count;
+	int64_t limit;
+
+	if (!cloud_error_page_size(err, &limit))
+		return;
+	*members_max = limit > 0 && (size_t)limit < members ? (size_t)limit : members / 2;
+}
+
 void cloud_merge_answer(struct cloud_call *carrier, struct cloud_call_list *waiting,
-			const struct cloud_reply *reply, int http_status)
+			const struct cloud_reply *reply, int http_status, size_t *members_max)
 {
 	struct cloud_call *call;
 
+	learn_page_size(carrier, &reply->result.err, members_max);
 	send_back(carrier, waiting, reply, says_nothing(reply, http_status));
 	/* A done may cancel calls, also other members. */
 	while ((call = TAILQ_FIRST(&carrier->members.calls))) {
@@ -120,7 +144,7 @@ void cloud_merge_answer(struct cloud_call *carrier, struct cloud_call_list *wait
 		cloud_call_unlink(call);
 		result.volumes = volume_of(reply, call->lookup);
 		result.count = result.volumes ? 1 : 0;
-		result.total = (int64_t)result.count;
+		result.rows = result.count;
 		call->done(call->arg, &result);
 		cloud_call_free(call);
 	}

@@ -16,4 +16,9 @@ void cloud_queue_set_access(struct cloud_queue *queue, const char *url,
  * cloud_call_cancel() comes first.
  */
 struct cloud_call *cloud_queue_add(struct cloud_call *call);
+/* See cloud_options. */
+const char *cloud_queue_project_id(const struct cloud_queue *queue);
+/* See cloud_late_until_ms(). */
+int64_t cloud_queue_late_until_ms(struct cloud_queue *queue, int64_t asked_ms);
 void cloud_queue_health(const struct cloud_queue *queue, struct cloud_health *out);
+bool cloud_queue_in_maintenance(const struct cloud_queue *queue);

@@ -5,9 +5,10 @@
  *
  * An answer is an object with one member, whose name is the command's in lower case plus
  * "response", except when it is "errorresponse" or even "null"; so the name is never read. Inside
- * is the payload: the list (empty lists have neither count nor array), the job id, the job, or an
- * error with errorcode and errortext. The payload's errorcode counts; the HTTP status only repeats
- * it.
+ * is the payload: the list (empty lists have no array, and the count beside it is not read, since
+ * it is the length of the page in some versions and of the list in others), the job id, the job, or
+ * an error with errorcode and errortext. The payload's errorcode counts; the HTTP status only
+ * repeats it.
  *
  * The server undoes Java's \uXXXX escapes after the JSON is made. That puts raw control characters
  * into strings, and a volume named a\u0041 comes out as "a\A", which is no JSON: one such name
@@ -19,16 +20,20 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/uuid.h"
 #include "cloud/cloud_error.h"
 #include "cloud/cloud_reply.h"
 
 #define TEXT_MAX 1024 /* bytes of one stored member; names have at most 255 characters */
 #define ID_MAX 64
 #define RAW_MAX ((size_t)64 << 10)
-#define ITEMS_MAX 10000 /* a page has 500 unless an administrator has changed it */
+#define ITEMS_MAX 10000  /* a page has 500 unless an administrator has changed it */
+#define LEFT_OUT_MAX 160 /* bytes; after that, volumes that are left out are not named */
+#define LEFT_OUT_NAME_SIZE 41
 #define HTTP_OK 200
 
 /*
@@ -102,6 +107,36 @@ static void volume_clear(struct cloud_volume *volume)
 	free(volume->raw);
 }
 
+static void vm_clear(struct cloud_vm *vm)
+{
+	free(vm->id);
+	free(vm->name);
+	free(vm->state);
+	free(vm->job_id);
+}
+
+static void leave_out(struct cloud_reply *reply, const struct json *object)
+{
+	char name[LEFT_OUT_NAME_SIZE], id[LEFT_OUT_NAME_SIZE];
+	struct buf *out = &reply->left_out;
+
+	if (out->length >= LEFT_OUT_MAX)
+		return;
+	cloud_text_copy(name, sizeof(name), json_text(json_get(object, "name")));
+	cloud_text_copy(id, sizeof(id), json_text(json_get(object, "id")));
+	buf_printf(out, "%s\"%s\" (%s)", out->length ? ", " : "", name, *id ? id : "no id");
+	if (out->length >= LEFT_OUT_MAX)
+		buf_add_text(out, " and others");
+}
+
+/* Ids of volumes are UUIDs for the clients of this daemon, for its store and for the disks. */
+static bool is_understood(const struct json *object)
+{
+	const char *id = json_text(json_get(object, "id"));
+
+	return id && uuid_is_valid(id);
+}
+
 /* -1 if the object is not a volume. */
 static int volume_read(struct cloud_volume *volume, const struct json *object)
 {
@@ -121,6 +156,7 @@ static int volume_read(struct cloud_volume *volume, const struct json *object)
 		.hypervisor = get_text(object, "hypervisor"),
 		.size = size > 0 ? (uint64_t)size : 0,
 		.device_id = get_integer(object, "deviceid", -1),
+		.is_protected = json_true(json_get(object, "deleteprotection")),
 		.raw = get_raw(object),
 	};
 	if (!volume->vm_id)
@@ -133,7 +169,7 @@ static const char *read_volumes(struct cloud_reply *reply, const struct cloud_qu
 				const struct json *payload)
 {
 	const struct json *array = json_get(payload, "volume"), *item;
-	size_t found = 0, dropped = 0;
+	size_t found = 0;
 
 	if (array && json_kind(array) != JSON_ARRAY)
 		return "its list of volumes is not a list";
@@ -144,15 +180,45 @@ static const char *read_volumes(struct cloud_reply *reply, const struct cloud_qu
 		reply->volumes = xcalloc(found, sizeof(*reply->volumes));
 	for (item = json_first(array); item; item = json_next(item)) {
 		/* The server compares names as its database does, without regard to case. */
-		if (question->name && !streq(json_text(json_get(item, "name")), question->name)) {
-			dropped++;
+		if (question->name && !streq(json_text(json_get(item, "name")), question->name))
+			continue;
+		if (question->is_page && !is_understood(item)) {
+			leave_out(reply, item);
 			continue;
 		}
 		if (volume_read(&reply->volumes[reply->count], item) < 0)
 			return "a volume in it has no id";
 		reply->count++;
 	}
-	reply->result.total = get_integer(payload, "count", (int64_t)found) - (int64_t)dropped;
+	reply->result.rows = found;
+	return NULL;
+}
+
+static const char *read_vms(struct cloud_reply *reply, const struct json *payload)
+{
+	const struct json *array = json_get(payload, "virtualmachine"), *item;
+	size_t found = 0;
+
+	if (array && json_kind(array) != JSON_ARRAY)
+		return "its list of VMs is not a list";
+	for (item = json_first(array); item; item = json_next(item))
+		if (++found > ITEMS_MAX)
+			return "its list of VMs is too long";
+	if (found > 0)
+		reply->vms = xcalloc(found, sizeof(*reply->vms));
+	for (item = json_first(array); item; item = json_next(item)) {
+		_cleanup_free_ char *id = get_id(item, "id");
+
+		if (!id)
+			return "a VM in it has no id";
+		reply->vms[reply->count++] = (struct cloud_vm){
+			.id = TAKE_PTR(id),
+			.name = get_text(item, "name"),
+			.state = get_text(item, "state"),
+			.job_id = get_id(item, "jobid"),
+		};
+	}
+	reply->result.rows = found;
 	return NULL;
 }
 
@@ -170,12 +236,29 @@ static const char *read_jobs(struct cloud_reply *reply, const struct json *paylo
 	if (found > 0)
 		reply->jobs = xcalloc(found, sizeof(*reply->jobs));
 	for (item = json_first(array); item; item = json_next(item)) {
+		/* A job that is not in the list is queried by itself. */
 		reply->jobs[reply->count] = get_id(item, "jobid");
-		if (!reply->jobs[reply->count])
-			return "a job in it has no id";
-		reply->count++;
+		if (reply->jobs[reply->count])
+			reply->count++;
 	}
-	reply->result.total = get_integer(payload, "count", (int64_t)found);
+	reply->result.rows = found;
+	return NULL;
+}
+
+/* Zones have no two names that differ in case only. */
+static const char *read_zone(struct cloud_reply *reply, const struct cloud_question *question,
+			     const struct json *payload)
+{
+	const struct json *array = json_get(payload, "zone"), *item;
+	const char *name;
+
+	if (array && json_kind(array) != JSON_ARRAY)
+		return "its list of zones is not a list";
+	for (item = json_first(array); item && !reply->entity_id; item = json_next(item)) {
+		name = json_text(json_get(item, "name"));
+		if (name && strcasecmp(name, question->name) == 0)
+			reply->entity_id = get_id(item, "id");
+	}
 	return NULL;
 }
 
@@ -240,10 +323,14 @@ static const char *read_payload(struct cloud_reply *reply, const struct cloud_qu
 		return read_job_id(reply, payload);
 	case CLOUD_REPLY_VOLUMES:
 		return read_volumes(reply, question, payload);
+	case CLOUD_REPLY_VMS:
+		return read_vms(reply, payload);
 	case CLOUD_REPLY_JOB:
 		return read_job(reply, payload);
 	case CLOUD_REPLY_JOBS:
 		return read_jobs(reply, payload);
+	case CLOUD_REPLY_ZONE:
+		return read_zone(reply, question, payload);
 	}
 	return "it was not asked for";
 }
@@ -288,22 +375,32 @@ static char *repair_escapes(const char *body, size_t length, size_t *out_length)
 	return repaired ? buf_take(&text) : NULL;
 }
 
-static struct json *parse_body(const char *body, size_t length)
+static struct json *parse_body(const char *body, size_t length, struct err *err)
 {
-	struct json *document = json_parse_lenient(body, length, NULL);
+	struct json *document = json_parse_lenient(body, length, err);
 	_cleanup_free_ char *repaired = NULL;
 
-	if (document || !memchr(body, '\\', length))
+	if (document || err->code == ERR_TOO_LARGE || !memchr(body, '\\', length))
 		return document;
 	repaired = repair_escapes(body, length, &length);
-	return repaired ? json_parse_lenient(repaired, length, NULL) : NULL;
+	if (!repaired)
+		return NULL;
+	err_clear(err);
+	return json_parse_lenient(repaired, length, err);
+}
+
+static const char *why_nonsense(const struct http_response *response, const struct err *err)
+{
+	if (response->body_length == 0)
+		return "it is empty";
+	return err->code == ERR_TOO_LARGE ? err->text : "it is not CloudStack's JSON";
 }
 
 /* An unknown id lists nothing, like a deleted one: the server tells them apart only by accident. */
 static bool is_empty_list(const struct cloud_question *question, const struct cloud_reply *reply)
 {
-	return question->kind == CLOUD_REPLY_VOLUMES && reply->result.outcome == CLOUD_REFUSED &&
-	       reply->result.err.code == ERR_NOT_FOUND;
+	return (question->kind == CLOUD_REPLY_VOLUMES || question->kind == CLOUD_REPLY_VMS) &&
+	       reply->result.outcome == CLOUD_REFUSED && reply->result.err.code == ERR_NOT_FOUND;
 }
 
 static void read_error(struct cloud_reply *reply, const struct cloud_question *question,
@@ -311,14 +408,12 @@ static void read_error(struct cloud_reply *reply, const struct cloud_question *q
 {
 	struct cloud_result *result = &reply->result;
 
-	fault->has_skew = reply->has_skew;
-	fault->skew_ms = reply->skew_ms;
-	fault->correction_ms = question->correction_ms;
 	result->outcome = cloud_error_answer(question, fault, &result->err);
 	if (fault->code == CLOUD_CODE_LIMIT)
 		reply->wait_ms = cloud_error_wait_ms(fault->text);
 	if (is_empty_list(question, reply)) {
 		result->outcome = CLOUD_OK;
+		result->is_unknown = true;
 		err_clear(&result->err);
 	}
 }
@@ -346,18 +441,17 @@ static void read_answer(struct cloud_reply *reply, const struct cloud_question *
 	_cleanup_json_ struct json *document = NULL;
 	struct cloud_fault fault = { 0 };
 	const struct json *payload;
+	struct err err = { 0 };
 	const char *why;
 
 	if (response->body_length > 0)
-		document = parse_body(response->body, response->body_length);
+		document = parse_body(response->body, response->body_length, &err);
 	payload = document && json_kind(document) == JSON_OBJECT ? json_first(document) : NULL;
 	if (!payload || json_kind(payload) != JSON_OBJECT) {
 		if (fault_of_status(&fault, response) == 0)
 			read_error(reply, question, &fault);
 		else
-			read_nonsense(reply, question, response,
-				      response->body_length == 0 ? "it is empty"
-								 : "it is not CloudStack's JSON");
+			read_nonsense(reply, question, response, why_nonsense(response, &err));
 		return;
 	}
 	if (read_fault(&fault, payload, response) == 0) {
@@ -374,6 +468,11 @@ static void read_answer(struct cloud_reply *reply, const struct cloud_question *
 	reply->answered = true;
 }
 
+static bool is_redirect(const struct http_response *response)
+{
+	return response->status >= 300 && response->status < 400;
+}
+
 void cloud_reply_read(struct cloud_reply *reply, const struct cloud_question *question,
 		      const struct http_response *response)
 {
@@ -382,16 +481,20 @@ void cloud_reply_read(struct cloud_reply *reply, const struct cloud_question *qu
 	*reply = (struct cloud_reply){ 0 };
 	if (response->status == 0 || response->err.code != ERR_NONE) {
 		reply->result.outcome = cloud_error_silence(question, response, &reply->result.err);
+		reply->result.too_long = response->err.code == ERR_TOO_LARGE;
 		return;
 	}
-	if (response->date_ms > 0) {
-		reply->has_skew = true;
-		reply->skew_ms = response->date_ms - clock_wall_ms();
+	if (is_redirect(response)) {
+		reply->result.outcome =
+			cloud_error_redirect(question, response, &reply->result.err);
+		return;
 	}
 	read_answer(reply, question, response);
 	reply->result.job_id = reply->job_id;
 	reply->result.entity_id = reply->entity_id;
 	reply->result.volumes = reply->volumes;
+	reply->result.vms = reply->vms;
+	reply->result.left_out = reply->left_out.data;
 	reply->result.jobs = (const char *const *)reply->jobs;
 	reply->result.count = reply->count;
 }
@@ -401,12 +504,16 @@ void cloud_reply_clear(struct cloud_reply *reply)
 	for (size_t i = 0; i < reply->count; i++) {
 		if (reply->volumes)
 			volume_clear(&reply->volumes[i]);
+		else if (reply->vms)
+			vm_clear(&reply->vms[i]);
 		else
 			free(reply->jobs[i]);
 	}
 	free(reply->volumes);
+	free(reply->vms);
 	free(reply->jobs);
 	free(reply->job_id);
 	free(reply->entity_id);
-	*reply = (struct cloud_reply){ .has_skew = reply->has_skew, .skew_ms = reply->skew_ms };
+	buf_clear(&reply->left_out);
+	*reply = (struct cloud_reply){ 0 };
 }

@@ -6,6 +6,7 @@
  * CloudStack is known for.
  */
 
+#include "base/buf.h"
 #include "cloud/cloud.h"
 #include "io/http_client.h"
 
@@ -16,31 +17,36 @@ enum cloud_reply_kind {
 	CLOUD_REPLY_ANY,    /* any success will do */
 	CLOUD_REPLY_JOB_ID, /* an asynchronous command: a job id */
 	CLOUD_REPLY_VOLUMES,
+	CLOUD_REPLY_VMS,
 	CLOUD_REPLY_JOB,
-	CLOUD_REPLY_JOBS
+	CLOUD_REPLY_JOBS,
+	CLOUD_REPLY_ZONE
 };
 
 /* The question, as far as the meaning of the answer depends on it. */
 struct cloud_question {
 	const char *what; /* "attach the volume": follows "refused to" and "asked to" */
 	enum cloud_reply_kind kind;
-	bool change; /* may have an effect */
-	/* CLOUD_REPLY_VOLUMES: only volumes with exactly this name; NULL all */
+	bool change;  /* may have an effect */
+	bool creates; /* CloudStack makes the object before it accepts the job */
+	/* CLOUD_REPLY_VOLUMES: only volumes with exactly this name; NULL all. CLOUD_REPLY_ZONE: the
+	 * name of the zone. */
 	const char *name;
-	int64_t correction_ms; /* was added to our clock for the request's expiry */
+	/* CLOUD_REPLY_VOLUMES: a page of many, which one strange volume must not spoil */
+	bool is_page;
 };
 
 struct cloud_reply {
 	struct cloud_result result; /* points into the members below */
 	bool answered;              /* CloudStack itself wrote the answer */
-	bool has_skew;
-	int64_t skew_ms;
-	int64_t wait_ms; /* send nothing before this has passed; 0 = no wait */
+	int64_t wait_ms;            /* send nothing before this has passed; 0 = no wait */
 	char *job_id;
 	char *entity_id;
 	struct cloud_volume *volumes;
+	struct cloud_vm *vms;
 	char **jobs;
-	size_t count; /* of volumes or jobs */
+	struct buf left_out;
+	size_t count; /* of volumes, VMs or jobs */
 };
 
 /* Fills an uninitialised reply from any response; the caller clears it afterwards. */

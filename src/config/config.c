@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/uuid.h"
 #include "spec/names.h"
 
 #define CONFIG_MAX (64 << 10)
@@ -20,16 +21,22 @@
 #define F(MEMBER, TYPE, ...) FIELD(config, MEMBER, TYPE, __VA_ARGS__)
 static const struct field config_fields[] = {
 	F(http_listen, TEXT, .fallback = "127.0.0.1:8090", .min = 1, .max = 255,
-	  .doc = "Loopback address and port of the REST interface. Port 0 takes a free port."),
+	  .doc = "Where the REST interface listens: a loopback address and port (port 0 takes a "
+		 "free one), which every local user may use, or unix: and a path, which root and the "
+		 "group may use. Several of them with blanks between."),
+	F(http_group, TEXT, .fallback = "volume-daemon", .min = 1, .max = 64,
+	  .doc = "Group whose members may connect to unix sockets of REST and of the NBD server."),
 	F(http_max_requests, INT, .fallback = "256", .min = 1, .max = 10000,
-	  .doc = "Requests answered at the same time; further callers are told to come back later."),
+	  .doc = "Requests answered at the same time, as many lists, and as many requests that wait "
+		 "for operations; further callers are told to come back later."),
 	F(cloud_url, TEXT,
 	  .doc = "Address of CloudStack's API, such as https://cloud.example.org/client/api. "
 		 "Without an address nothing can be changed. With a store in MariaDB, the active "
 		 "row of its table ossea_configs can hold the address and the keys that this "
 		 "section leaves open."),
 	F(cloud_api_key_file, TEXT,
-	  .doc = "File with the API key on its first line, readable by its owner only. Default: "
+	  .doc = "File with the API key on its first line, readable by its owner only; blanks around "
+		 "the key do not count. Default: "
 		 "the systemd credential cloudstack-api-key."),
 	F(cloud_secret_key_file, TEXT,
 	  .doc = "File with the secret key, likewise. Default: the systemd credential cloudstack-secret-key."),
@@ -45,10 +52,15 @@ static const struct field config_fields[] = {
 	  .doc = "Time for one job. The default is a little more than CloudStack itself waits for a hypervisor."),
 	F(cloud_parallel, INT, .fallback = "16", .min = 1, .max = 256,
 	  .doc = "Requests to CloudStack at the same time."),
-	F(cloud_zone_id, UUID,
-	  .doc = "Zone of new volumes if the caller names none. Default: zone in ossea_configs."),
+	F(cloud_zone, TEXT, .max = 255,
+	  .doc = "Zone of new volumes if the caller names none, by its id or its name. Default: zone in "
+		 "ossea_configs."),
+	F(cloud_project_id, TEXT, .max = 36,
+	  .doc = "UUID of the project whose volumes the daemon sees and creates. all: it sees the "
+		 "volumes of every project and of the account; a request to create one can name "
+		 "the project. Default: only volumes that belong to no project."),
 	F(appliance_vm_id, UUID,
-	  .doc = "CloudStack's id of this virtual machine. Default: oma_vm_id in ossea_configs, its DMI product UUID."),
+	  .doc = "CloudStack's id of this virtual machine. Default: oma_vm_id in ossea_configs, else the DMI product UUID."),
 	F(device_buses, TEXT, .fallback = "virtio scsi", .max = 100,
 	  .doc = "Disks that can be volumes: virtio, scsi, other, and loop for trials without a hypervisor."),
 	F(device_scan_interval, DURATION, .fallback = "2s", .min = 10, .max = 10 * MINUTE,
@@ -69,7 +81,8 @@ static const struct field config_fields[] = {
 	F(export_engine, ENUM, .fallback = "qemu-storage-daemon", .names = export_engine_names,
 	  .doc = "The program that serves volumes over NBD. none turns exports off."),
 	F(export_listen, TEXT, .fallback = "127.0.0.1:10809", .min = 1, .max = 255,
-	  .doc = "Address of the NBD server: a loopback address and port, or unix: and a path. "
+	  .doc = "Address of the NBD server: a loopback address and port, which every local user may "
+		 "use, or unix: and a path, which root and http.group may use. "
 		 "Another address needs tls_dir with a client-cert.pem in it, so that clients must "
 		 "show a certificate, too."),
 	F(export_tls_dir, TEXT, .max = 4000,
@@ -93,10 +106,15 @@ static const struct field config_fields[] = {
 	  .doc = "How long ended operations stay in the store, at least 1d; 0 keeps them without "
 		 "end. Operations that need attention stay in any case."),
 	F(reconcile_interval, DURATION, .fallback = "60s", .min = 1000, .max = DAY,
-	  .doc = "How often CloudStack's volumes are listed anew and compared with store and kernel."),
+	  .doc = "How often CloudStack's volumes are compared with store and kernel: those of the "
+		 "appliance and with mappings; all others too, if their list takes CloudStack at "
+		 "most a hundredth of this time."),
 	F(operations_max, INT, .fallback = "10000", .min = 1, .max = 1000000,
 	  .doc = "Unfinished operations at the same time; further callers are told to come back "
 		 "later."),
+	F(operations_allow_vm_expunge, BOOL, .fallback = "no",
+	  .doc = "A cleanup after a failover test may delete the virtual machine of the test with its "
+		 "root disk, for good, if the request asks for that."),
 	F(log_level, ENUM, .fallback = "info", .names = log_level_names,
 	  .doc = "The least severe level that is logged."),
 };
@@ -166,12 +184,36 @@ static int refuse_unknown(const char *section, const char *key, struct err *err)
 		       keys.data);
 }
 
+/* inih removes blanks of ASCII around a key and its value. Others come along from web pages, and no
+ * editor shows them. */
+static int check_blanks(const char *section, const char *key, const char *value, struct err *err)
+{
+	const char *blank = str_hidden_blank(section);
+
+	if (!blank)
+		blank = str_hidden_blank(key);
+	if (blank)
+		return err_set(
+			err, ERR_INVALID,
+			"the name of the section or of the key holds %s, which no editor shows; "
+			"type the line anew",
+			blank);
+	blank = str_hidden_blank(value);
+	if (blank)
+		return err_set(err, ERR_INVALID,
+			       "%s.%s holds %s, which no editor shows; type the value anew",
+			       section, key, blank);
+	return 0;
+}
+
 static int read_pair(struct reading *reading, const char *section, const char *key,
 		     const char *value)
 {
 	_cleanup_free_ char *name = xasprintf("%s_%s", section, key);
 	const struct field *field = record_find(&config_record, name);
 
+	if (check_blanks(section, key, value, &reading->err) < 0)
+		return -1;
 	if (!field)
 		return refuse_unknown(section, key, &reading->err);
 	if (reading->seen[field - config_fields])
@@ -198,19 +240,25 @@ static int on_pair(void *user, const char *section, const char *key, const char 
 	return read_pair(reading, section, key, value) == 0;
 }
 
-/* inih cuts longer lines silently. */
-static int check_lines(const char *path, const char *text, struct err *err)
+/* inih cuts longer lines silently, and would take a NUL for the end of the file. */
+static int check_lines(const char *path, const char *text, size_t bytes, struct err *err)
 {
 	int line = 1;
 
-	for (const char *start = text; *start; line++) {
+	for (const char *start = text; start < text + bytes; line++) {
 		size_t length = strcspn(start, "\n");
 
 		if (length >= INI_MAX_LINE - 2)
 			return err_set(err, ERR_INVALID,
 				       "%s:%d: the line is longer than %d characters", path, line,
 				       INI_MAX_LINE - 3);
-		start += length + (start[length] == '\n');
+		start += length;
+		if (*start == '\0' && start < text + bytes)
+			return err_set(
+				err, ERR_INVALID,
+				"%s:%d: the line has a NUL character; the file may be damaged",
+				path, line);
+		start += *start == '\n';
 	}
 	return 0;
 }
@@ -231,16 +279,20 @@ int config_read(struct config *config, const char *path, bool must_exist, struct
 {
 	struct reading reading = { .config = config };
 	_cleanup_free_ char *text = NULL;
+	size_t length = 0;
 	int line;
 
 	record_init(&config_record, config);
-	text = read_file_at(AT_FDCWD, path, CONFIG_MAX, NULL);
+	text = read_file_at(AT_FDCWD, path, CONFIG_MAX, &length);
 	if (!text) {
 		if (errno == ENOENT && !must_exist)
 			return 0;
 		return err_set(err, ERR_INVALID, "%s: %s", path, strerror(errno));
 	}
-	if (check_lines(path, text, err) < 0)
+	if (str_has_prefix(text, "\xff\xfe") || str_has_prefix(text, "\xfe\xff"))
+		return err_set(err, ERR_INVALID, "%s:1: the file is in UTF-16; save it as UTF-8",
+			       path);
+	if (check_lines(path, text, length, err) < 0)
 		return -1;
 	line = ini_parse_string(text, on_pair, &reading);
 	if (line > 0 && (!reading.err.code || !is_pair_at(text, line)))
@@ -284,6 +336,12 @@ int config_check(const struct config *config, struct err *err)
 
 	if (config_buses(config, &buses, err) < 0)
 		return -1;
+	if (config->cloud_project_id && !streq(config->cloud_project_id, CONFIG_ALL_PROJECTS) &&
+	    !uuid_is_valid(config->cloud_project_id))
+		return err_set(
+			err, ERR_INVALID,
+			"cloud.project_id must be a project's UUID or the word all, got \"%s\"",
+			config->cloud_project_id);
 	if (config->cloud_poll_min > config->cloud_poll_max)
 		return err_set(err, ERR_INVALID,
 			       "cloud.poll_min must not be more than cloud.poll_max");

@@ -11,6 +11,7 @@
 
 struct config {
 	char *http_listen;
+	char *http_group;
 	int64_t http_max_requests;
 	char *cloud_url;
 	char *cloud_api_key_file;
@@ -21,7 +22,8 @@ struct config {
 	int64_t cloud_poll_max;
 	int64_t cloud_job_wait;
 	int64_t cloud_parallel;
-	char *cloud_zone_id;
+	char *cloud_zone;
+	char *cloud_project_id; /* a UUID or CONFIG_ALL_PROJECTS */
 	char *appliance_vm_id;
 	char *device_buses;
 	int64_t device_scan_interval;
@@ -41,8 +43,11 @@ struct config {
 	int64_t store_retention;
 	int64_t reconcile_interval;
 	int64_t operations_max;
+	bool operations_allow_vm_expunge;
 	int log_level;
 };
+
+#define CONFIG_ALL_PROJECTS "all"
 
 extern const struct record config_record;
 

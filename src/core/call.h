@@ -14,6 +14,10 @@
 struct call;
 struct core;
 
+/* A surface refuses to send a larger answer: the D-Bus daemon would end the connection at 32 MiB.
+ */
+#define ANSWER_SIZE_MAX ((size_t)16 << 20)
+
 struct caller {
 	const char *surface;       /* "rest" or "bus", for the log */
 	enum method_access access; /* the most this caller may do */
@@ -25,7 +29,10 @@ struct answer {
 	const void *items;           /* count structs in a row, valid during the callback */
 	size_t count;                /* 1 for ANSWER_ONE and ANSWER_OPERATION */
 	const char *next_cursor;     /* ANSWER_MANY: where the next page starts, NULL on the last */
-	bool unhealthy;              /* health.get: answer 503, with the record */
+	/* volume.list: clock_mono_ms() when CloudStack was asked for the list, 0 it was not */
+	int64_t listed_ms;
+	const char *list_subject; /* the value of the argument that method.list_subject names */
+	bool unhealthy;           /* health.get: answer 503, with the record */
 };
 
 typedef void (*call_done_fn)(void *arg, const struct answer *answer);
@@ -38,6 +45,11 @@ typedef void (*call_done_fn)(void *arg, const struct answer *answer);
 struct call *call_start(struct core *core, enum method_id id, const void *args,
 			const struct caller *caller, call_done_fn done, void *arg);
 void call_cancel(struct call *call); /* the asker has left; not from inside done */
+/*
+ * The asker waits no longer, but still takes an answer: a call that waits for the end of an
+ * operation is answered on the next turn with the operation as it is. Other calls go on.
+ */
+void call_hurry(struct call *call);
 
 /* The i-th item of an answer. */
 static inline const void *answer_item(const struct answer *answer, size_t index)

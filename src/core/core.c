@@ -9,9 +9,12 @@
 #include <fcntl.h>
 #include <malloc.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/uuid.h"
 #include "core/call.h"
 #include "core/core_parts.h"
+#include "core/engine/operation_past.h"
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
@@ -24,6 +27,7 @@
 #include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/model/model.h"
+#include "core/model/snapshot.h"
 #include "core/model/stable_name.h"
 #include "core/model/volume.h"
 #include "core/model/volume_view.h"
@@ -33,6 +37,7 @@
 #include "core/reconcile/host_sync.h"
 #include "core/reconcile/reconciler.h"
 #include "core/reconcile/retention.h"
+#include "core/reconcile/store_guard.h"
 #include "disk/device.h"
 #include "disk/sysblock.h"
 #include "store/store.h"
@@ -55,6 +60,7 @@ static void on_device_added(void *arg, const struct device *device)
 	tell_device(core, EVENT_DEVICE_ADDED, device);
 	operation_on_device(core->engine, device);
 	device_sync_soon(core->device_sync);
+	host_sync_on_disk(core->host_sync);
 }
 
 static void on_device_removed(void *arg, const struct device *device)
@@ -78,13 +84,39 @@ static void on_device_resized(void *arg, const struct device *device, uint64_t o
 	device_sync_soon(core->device_sync);
 }
 
-/* Operations that had begun come first, so that they are at the head of their queues even if the
- * clock was changed. */
-static void resume(struct core *core, const struct store_loaded *loaded, bool pending)
+static void on_devices_stirred(void *arg)
+{
+	struct core *core = arg;
+
+	host_sync_on_kernel_event(core->host_sync);
+}
+
+/* Operations that had begun come first, so that they are at the head of their queues even if an
+ * earlier release has stored them by a clock that was set back. */
+static void load_operations(struct core *core, const struct store_loaded *loaded, bool pending)
 {
 	for (size_t i = 0; i < loaded->operation_count; i++) {
 		if ((loaded->operations[i].status == OPERATION_PENDING) == pending)
-			operation_resume(core->engine, &loaded->operations[i]);
+			operation_load(core->engine, &loaded->operations[i]);
+	}
+}
+
+/* If the clock is behind the newest record by more than this, a warning is logged. */
+#define BEHIND_MS 60000
+
+/* The clock may have been set back since an earlier process made its records. */
+static void continue_records(const struct store_loaded *loaded)
+{
+	if (!str_empty(loaded->newest_id))
+		uuid_continue_after(loaded->newest_id);
+	clock_record_after(loaded->newest_ms);
+	if (loaded->newest_ms > clock_wall_ms() + BEHIND_MS) {
+		char newest[TIME_TEXT_SIZE];
+
+		time_format(loaded->newest_ms, newest);
+		log_warning(
+			"the clock is behind the newest record, which is of %s: new records get later times than that until the clock has caught up",
+			newest);
 	}
 }
 
@@ -94,21 +126,24 @@ static int load(struct core *core, struct err *err)
 
 	if (store_load(core->env.store, &loaded, err) < 0)
 		return -1;
+	continue_records(&loaded);
 	for (size_t i = 0; i < loaded.name_count; i++)
 		name_load(core->model, &loaded.names[i]);
 	for (size_t i = 0; i < loaded.export_count; i++)
 		export_put(core->model, &loaded.exports[i]);
+	for (size_t i = 0; i < loaded.snapshot_count; i++)
+		snapshot_put(core->model, &loaded.snapshots[i]);
 	for (size_t i = 0; i < loaded.mapping_count; i++)
 		mapping_load(core->model, &loaded.mappings[i]);
 	content_probe_start(core->content_probe);
-	resume(core, &loaded, false);
-	resume(core, &loaded, true);
+	operations_set_past(core->engine, str_or(store_loaded_mark(&loaded, STORE_MARK_PAST), ""));
+	load_operations(core, &loaded, false);
+	load_operations(core, &loaded, true);
 	if (loaded.operation_count > 0)
-		log_notice("%zu operations go on where they stood", loaded.operation_count);
+		log_notice("%zu operations are unfinished", loaded.operation_count);
+	store_guard_start(core->store_guard, &loaded);
 	store_loaded_clear(&loaded);
 	malloc_trim(0); /* the rows stood in memory twice, once as the store returned them */
-	device_sync_soon(core->device_sync);
-	host_sync_soon(core->host_sync);
 	return 0;
 }
 
@@ -126,6 +161,7 @@ static int open_devices(struct core *core, struct err *err)
 		.added = on_device_added,
 		.removed = on_device_removed,
 		.resized = on_device_resized,
+		.stirred = on_devices_stirred,
 	};
 
 	core->env.sysblock = sysblock_open(core->env.loop, &options, &listener, err);
@@ -145,13 +181,17 @@ static void make_modules(struct core *core)
 	core->content_probe = content_probe_new(env, core->model, core->engine);
 	core->device_sync = device_sync_new(env, core->model, core->engine, core->content_probe);
 	core->host_sync = host_sync_new(env, core->model, core->host, core->engine);
-	core->reconciler = reconciler_new(env, core->model, core->engine, core->host_sync);
+	core->reconciler =
+		reconciler_new(env, core->model, core->engine, core->host, core->host_sync);
+	core->store_guard = store_guard_new(env, core->model, core->engine, core->reconciler,
+					    core->device_sync, core->host_sync);
 	core->calls = (struct calls){
 		.env = env,
 		.model = core->model,
 		.host = core->host,
 		.engine = core->engine,
 		.reconciler = core->reconciler,
+		.store_guard = core->store_guard,
 		.host_sync = core->host_sync,
 	};
 	calls_init(&core->calls);
@@ -166,8 +206,6 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 	make_modules(core);
 	if (open_devices(core, err) < 0 || load(core, err) < 0)
 		return core_free(core);
-	if (cloud)
-		reconcile_in(core->reconciler, 0);
 	core->retention = retention_new(&core->env);
 	return core;
 }
@@ -187,6 +225,7 @@ struct core *core_free(struct core *core)
 	core->env.draining = true;
 	calls_fini(&core->calls);
 	retention_free(core->retention);
+	store_guard_free(core->store_guard);
 	reconciler_free(core->reconciler);
 	engine_free(core->engine);
 	host_sync_free(core->host_sync);
@@ -266,13 +305,16 @@ void core_set_cloud(struct core *core, struct cloud *cloud)
 	bool first = !core->env.cloud;
 
 	core->env.cloud = cloud;
-	if (first || reconciler_is_waiting(core->reconciler))
-		reconcile_in(core->reconciler, 0);
+	env_forget_zone(&core->env);
+	if (core->env.store_state == STORE_CHECKING)
+		store_guard_soon(core->store_guard);
+	else if (first || reconciler_is_waiting(core->reconciler))
+		reconcile_anew(core->reconciler);
 }
 
-void core_set_zone(struct core *core, const char *id)
+void core_set_zone(struct core *core, const char *zone)
 {
-	str_set(&core->env.zone_id, id);
+	env_set_zone(&core->env, zone);
 }
 
 bool core_set_appliance(struct core *core, const char *id)
@@ -280,9 +322,11 @@ bool core_set_appliance(struct core *core, const char *id)
 	if (operation_count(core->engine))
 		return false;
 	env_set_appliance(&core->env, id);
+	store_guard_note_appliance(core->store_guard);
+	volumes_here_anew(core->model);
 	/* Otherwise the volumes are being listed just now. */
 	if (reconciler_is_waiting(core->reconciler))
-		reconcile_in(core->reconciler, 0);
+		reconcile_anew(core->reconciler);
 	return true;
 }
 

@@ -37,8 +37,9 @@ void core_set_cloud(struct core *core, struct cloud *cloud);
  * began with the earlier id are unfinished: call again later. */
 bool core_set_appliance(struct core *core, const char *id);
 
-/* Sets the zone of volumes whose creation names no zone; NULL: a creation must name its zone. */
-void core_set_zone(struct core *core, const char *id);
+/* Sets the zone of volumes whose creation names no zone, by its id or its name; NULL: a creation
+ * must name its zone. */
+void core_set_zone(struct core *core, const char *zone);
 
 /* The NBD engine began anew and serves nothing yet. */
 void core_exports_lost(struct core *core);

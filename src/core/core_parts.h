@@ -18,6 +18,7 @@ struct core {
 	struct device_sync *device_sync;
 	struct host_sync *host_sync;
 	struct reconciler *reconciler;
+	struct store_guard *store_guard;
 	struct retention *retention;
 	struct calls calls;
 };

@@ -9,27 +9,45 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "base/uuid.h"
 #include "disk/flush.h"
 #include "disk/probe.h"
+#include "disk/rescan.h"
 #include "disk/usage.h"
+
+#define PROBE_SETTING "device.probe_timeout"
+
+const char *const store_state_names[] = {
+	[STORE_CHECKING] = "checking",
+	[STORE_CURRENT] = "current",
+	[STORE_PAST] = "past",
+};
 
 static void options_copy(struct core_options *to, const struct core_options *from)
 {
 	*to = *from;
 	to->appliance_id = xstrdup(from->appliance_id);
+	to->machine_id = xstrdup(from->machine_id);
+	to->project_id = xstrdup(from->project_id);
 	to->sysfs_root = xstrdup(from->sysfs_root);
 	to->dev_root = xstrdup(from->dev_root);
 	to->proc_root = xstrdup(from->proc_root);
 	to->run_dir = xstrdup(from->run_dir);
+	to->rest_access = xstrdup(from->rest_access);
+	to->nbd_access = xstrdup(from->nbd_access);
 }
 
 static void options_clear(struct core_options *options)
 {
 	freep(&options->appliance_id);
+	freep(&options->machine_id);
+	freep(&options->project_id);
 	freep(&options->sysfs_root);
 	freep(&options->dev_root);
 	freep(&options->proc_root);
 	freep(&options->run_dir);
+	freep(&options->rest_access);
+	freep(&options->nbd_access);
 }
 
 static void read_boot_id(struct env *env)
@@ -50,6 +68,7 @@ void env_init(struct env *env, struct loop *loop, const struct core_options *opt
 		.sysfs_root = options->sysfs_root,
 		.dev_root = options->dev_root,
 		.timeout_ms = options->probe_ms,
+		.setting = PROBE_SETTING,
 	};
 
 	*env = (struct env){
@@ -57,11 +76,13 @@ void env_init(struct env *env, struct loop *loop, const struct core_options *opt
 	};
 	options_copy(&env->options, options);
 	read_boot_id(env);
-	env->prober = prober_new(loop, options->probe_ms, "device.probe_timeout");
+	env->prober = prober_new(loop, options->probe_ms, PROBE_SETTING);
 	env->usage_checker = usage_checker_new(loop, &usage);
+	env->rescanner = rescanner_new(loop, options->sysfs_root, options->probe_ms, PROBE_SETTING);
 	/* A flush of a disk and of the devices on it ends before the step's own deadline, so that a
 	 * forced operation can go on. */
 	usage.timeout_ms = options->device_wait_ms / 3;
+	usage.setting = "a third of device.wait";
 	env->flusher = flusher_new(loop, &usage);
 }
 
@@ -70,14 +91,70 @@ void env_fini(struct env *env)
 	prober_free(env->prober);
 	usage_checker_free(env->usage_checker);
 	flusher_free(env->flusher);
+	rescanner_free(env->rescanner);
 	options_clear(&env->options);
+	free(env->zone);
 	free(env->zone_id);
+	free(env->true_appliance_id);
+}
+
+void env_forget_zone(struct env *env)
+{
+	str_set(&env->zone_id, env->zone && uuid_is_valid(env->zone) ? env->zone : NULL);
+}
+
+void env_set_zone(struct env *env, const char *zone)
+{
+	if (streq(env->zone, zone))
+		return;
+	str_set(&env->zone, zone);
+	env_forget_zone(env);
+}
+
+void env_note_zone(struct env *env, const char *name, const char *id)
+{
+	if (streq(env->zone, name))
+		str_set(&env->zone_id, id);
 }
 
 void env_set_appliance(struct env *env, const char *vm_id)
 {
 	freep(&env->options.appliance_id);
 	env->options.appliance_id = xstrdup(vm_id);
+	str_set(&env->true_appliance_id, NULL);
+}
+
+void env_prove_appliance(struct env *env, const char *vm_id)
+{
+	str_set(&env->true_appliance_id, vm_id);
+}
+
+static bool is_swapped(const char *a, const char *b)
+{
+	char swapped[UUID_TEXT_SIZE];
+
+	uuid_swap(a, swapped);
+	return strcasecmp(swapped, b) == 0;
+}
+
+char *env_appliance_error(const struct env *env)
+{
+	const char *id = env->options.appliance_id, *true_id = env->true_appliance_id;
+
+	if (!true_id)
+		return NULL;
+	if (!id)
+		return xasprintf(
+			"this machine is VM %s in CloudStack, and the daemon does not know that; set appliance.vm_id to %s",
+			true_id, true_id);
+	return xasprintf(
+		"this machine is VM %s in CloudStack, and not VM %s%s; set appliance.vm_id to %s",
+		true_id, id,
+		is_swapped(id, true_id)
+			? ", which is the same id with its bytes in the order of this "
+			  "machine's DMI"
+			: "",
+		true_id);
 }
 
 const char *env_appliance_id(const struct env *env)

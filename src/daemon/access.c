@@ -16,6 +16,7 @@
 #include "store/store.h"
 
 #define LOOK_MS 5000
+#define ZONE_MAX 255
 
 struct access {
 	struct access_options options;
@@ -24,7 +25,7 @@ struct access {
 	bool follows;
 	struct loop_timer look;
 	struct store_access row; /* the last row that could be read */
-	char told[sizeof(((struct err *)0)->text)];
+	char told[ERR_TEXT_SIZE];
 };
 
 /* ---- the configuration's keys ---- */
@@ -70,9 +71,9 @@ const char *access_appliance_id(const struct access *access)
 	return configured ? configured : access->row.appliance_id;
 }
 
-const char *access_zone_id(const struct access *access)
+const char *access_zone(const struct access *access)
 {
-	const char *configured = access->options.config->cloud_zone_id;
+	const char *configured = access->options.config->cloud_zone;
 
 	return configured ? configured : access->row.zone;
 }
@@ -122,7 +123,7 @@ static void tell_row(const struct access *access)
 	add_word(&said, !access->api_key && row->api_key, "api_key");
 	add_word(&said, !access->secret_key && row->secret_key, "secret_key");
 	add_word(&said, !config->appliance_vm_id && row->appliance_id, "oma_vm_id");
-	add_word(&said, !config->cloud_zone_id && row->zone, "zone");
+	add_word(&said, !config->cloud_zone && row->zone, "zone");
 	add_word(&open, !access_url(access), "api_url");
 	add_word(&open, !access_api_key(access), "api_key");
 	add_word(&open, !access_secret_key(access), "secret_key");
@@ -161,6 +162,55 @@ static void drop_bad_id(const char *column, char **id)
 	str_set(id, NULL);
 }
 
+/* CloudStack's names of zones have at most 255 characters. */
+static void drop_bad_zone(char **zone)
+{
+	if (!*zone || (str_is_plain_text(*zone) && strlen(*zone) <= ZONE_MAX))
+		return;
+	log_warning(
+		"zone in table ossea_configs is too long, or has control characters, and is not used");
+	str_set(zone, NULL);
+}
+
+static void clean_key(const char *column, struct secret **key)
+{
+	_cleanup_free_ char *place = xasprintf("%s in table ossea_configs", column);
+	struct secret *cleaned;
+	struct err err;
+
+	if (!*key)
+		return;
+	cleaned = secret_new_key(secret_bytes(*key), place, &err);
+	if (!cleaned)
+		log_warning("%s; it is not used", err.text);
+	secret_free(*key);
+	*key = cleaned;
+}
+
+static void clean_text(char **text)
+{
+	size_t length = strlen(str_or(*text, ""));
+	_cleanup_free_ char *cleaned = NULL;
+	const char *part;
+
+	if (!*text)
+		return;
+	part = utf8_trim(*text, &length);
+	cleaned = xstrndup(part, length);
+	str_set(text, length ? cleaned : NULL);
+}
+
+static void clean_row(struct store_access *row)
+{
+	clean_text(&row->url);
+	clean_text(&row->appliance_id);
+	clean_text(&row->zone);
+	clean_key("api_key", &row->api_key);
+	clean_key("secret_key", &row->secret_key);
+	drop_bad_id("oma_vm_id", &row->appliance_id);
+	drop_bad_zone(&row->zone);
+}
+
 /* Takes the result. True if the row has other values than before. */
 static bool take(struct access *access, struct store_access *result)
 {
@@ -173,8 +223,7 @@ static bool take(struct access *access, struct store_access *result)
 		return false;
 	}
 	access->told[0] = '\0';
-	drop_bad_id("oma_vm_id", &result->appliance_id);
-	drop_bad_id("zone", &result->zone);
+	clean_row(result);
 	store_access_clear(&access->row);
 	access->row = *result;
 	tell_row(access);
@@ -224,7 +273,7 @@ struct access *access_open(const struct access_options *options, struct err *err
 	whole = config->cloud_url && access->api_key && access->secret_key &&
 		config->appliance_vm_id;
 	access->follows = store_has_access(options->store) && !whole;
-	if (access->follows || (store_has_access(options->store) && !config->cloud_zone_id))
+	if (access->follows || (store_has_access(options->store) && !config->cloud_zone))
 		follow(access);
 	return access;
 }

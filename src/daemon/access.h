@@ -42,5 +42,5 @@ const char *access_url(const struct access *access);
 const struct secret *access_api_key(const struct access *access);
 const struct secret *access_secret_key(const struct access *access);
 const char *access_appliance_id(const struct access *access);
-/* of new volumes if the caller names none */
-const char *access_zone_id(const struct access *access);
+/* of new volumes if the caller names none: an id or a name */
+const char *access_zone(const struct access *access);

@@ -10,9 +10,12 @@
 #include "daemon/daemon.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
 #include "api/bus/bus.h"
@@ -24,8 +27,10 @@
 #include "cloud/cloud.h"
 #include "core/core.h"
 #include "daemon/access.h"
+#include "daemon/machine.h"
 #include "disk/device.h"
 #include "dm/devmap.h"
+#include "io/address.h"
 #include "nbd/exporter.h"
 #include "store/open.h"
 
@@ -38,6 +43,12 @@
 #define NAME_MS 30000
 #define EXPORT_MS 10000
 #define UDEV_MS 10000
+
+/* For all but the connections of REST: disks, threads, store, engine, CloudStack, D-Bus. */
+#define DESCRIPTORS_KEPT 192
+#define DESCRIPTORS_MIN 256
+/* Connections at rest, besides one for each request in flight. */
+#define CONNECTIONS_IDLE 512
 
 struct daemon {
 	const struct config *config;
@@ -57,6 +68,9 @@ struct daemon {
 	struct loop_timer appliance;
 	int64_t drain_until_ms;
 	int64_t watchdog_ms;
+	size_t max_connections;
+	gid_t group;                    /* of unix sockets; (gid_t)-1: it does not exist */
+	char *rest_access, *nbd_access; /* who may use them, in words, for the log and health */
 	int exit_code;
 };
 
@@ -112,17 +126,43 @@ static void on_watchdog(struct loop_timer *timer)
 /* ---- starting ---- */
 
 /* A database server may ask for none. */
+static int read_store_password(const struct config *config, struct secret **out, struct err *err)
+{
+	return access_read_key(config->store_password_file, "store-password", SECRET_PASSWORD, out,
+			       err);
+}
+
+int daemon_plan_takeover(const struct config *config, store_sentence_fn tell, void *arg,
+			 struct err *err)
+{
+	struct store_options options = { .url = config->store_url };
+	struct secret *password = NULL;
+	int r = read_store_password(config, &password, err);
+
+	options.password = password;
+	if (r == 0)
+		r = store_plan_takeover(&options, tell, arg, err);
+	secret_free(password);
+	return r;
+}
+
 static int open_store(struct daemon *daemon, struct err *err)
 {
 	const struct config *config = daemon->config;
 	struct store_options options = { .url = config->store_url };
 
-	if (access_read_key(config->store_password_file, "store-password", SECRET_PASSWORD,
-			    &daemon->store_password, err) < 0)
+	if (read_store_password(config, &daemon->store_password, err) < 0)
 		return -1;
 	options.password = daemon->store_password;
 	daemon->store = store_open(daemon->loop, &options, err);
 	return daemon->store ? 0 : -1;
+}
+
+/* In CloudStack's words. */
+static const char *project_id(const struct config *config)
+{
+	return streq(config->cloud_project_id, CONFIG_ALL_PROJECTS) ? CLOUD_ALL_PROJECTS
+								    : config->cloud_project_id;
 }
 
 /* Makes the cloud or, if there is one, gives it the present address and keys. */
@@ -134,6 +174,7 @@ static int use_access(struct daemon *daemon, struct err *err)
 		.api_key = access_api_key(daemon->access),
 		.secret_key = access_secret_key(daemon->access),
 		.ca_file = config->cloud_ca_file,
+		.project_id = project_id(config),
 		.timeout_ms = config->cloud_timeout,
 		.poll_min_ms = config->cloud_poll_min,
 		.poll_max_ms = config->cloud_poll_max,
@@ -183,7 +224,7 @@ static void on_access_changed(void *arg)
 	struct err err = { 0 };
 
 	note_appliance(daemon);
-	core_set_zone(daemon->core, access_zone_id(daemon->access));
+	core_set_zone(daemon->core, access_zone(daemon->access));
 	if (use_access(daemon, &err) == 0)
 		core_set_cloud(daemon->core, daemon->cloud);
 	else
@@ -269,7 +310,7 @@ static int open_exporter(struct daemon *daemon, struct err *err)
 		.run_dir = config->export_run_dir,
 		.qmp_socket = config->export_qmp_socket,
 		.listen = config->export_listen,
-		.group = (gid_t)-1,
+		.group = daemon->group,
 		.tls_dir = config->export_tls_dir,
 		.proc_root = "/proc",
 		.sysfs_root = config->device_sysfs_root,
@@ -284,12 +325,74 @@ static int open_exporter(struct daemon *daemon, struct err *err)
 	return daemon->exporter ? 0 : -1;
 }
 
+/* ---- access ---- */
+
+#define EVERY_USER "every local user"
+
+static char *group_words(const struct daemon *daemon)
+{
+	if (daemon->group == (gid_t)-1)
+		return xstrdup("root");
+	return xasprintf("root and the group %s", daemon->config->http_group);
+}
+
+static char *who_may_use_rest(const struct daemon *daemon)
+{
+	bool activated = sd_listen_fds(0) > 0;
+
+	if (activated ? sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) > 0
+		      : address_all_unix(daemon->config->http_listen))
+		return group_words(daemon);
+	return xstrdup(EVERY_USER);
+}
+
+static char *who_may_use_exports(const struct daemon *daemon)
+{
+	const struct config *config = daemon->config;
+
+	if (!daemon->exporter)
+		return xstrdup("nobody");
+	if (address_all_unix(config->export_listen))
+		return group_words(daemon);
+	if (exporter_verifies_clients(daemon->exporter))
+		return xstrdup("programs with a client certificate");
+	return xstrdup(EVERY_USER);
+}
+
+/* A database of users that cannot be asked makes the group unknown: fewer users may connect. */
+static void find_group(struct daemon *daemon)
+{
+	const struct config *config = daemon->config;
+	const struct group *group = getgrnam(config->http_group);
+
+	daemon->group = group ? group->gr_gid : (gid_t)-1;
+	if (!group &&
+	    (strstr(config->http_listen, "unix:") || address_all_unix(config->export_listen)))
+		log_warning(
+			"there is no group %s, so only root may connect to unix sockets of REST and NBD: make it with systemd-sysusers or groupadd, or set http.group",
+			config->http_group);
+}
+
+static void log_access(const struct daemon *daemon)
+{
+	const char *rest = daemon->rest_access, *nbd = daemon->nbd_access;
+
+	if (streq(rest, EVERY_USER) || streq(nbd, EVERY_USER))
+		log_notice(
+			"full access to volumes: over REST %s, over NBD %s; volume-daemon-closed.conf limits it to root and a group",
+			rest, nbd);
+	else
+		log_info("full access to volumes: over REST %s, over NBD %s", rest, nbd);
+}
+
 static int open_core(struct daemon *daemon, struct err *err)
 {
 	const struct config *config = daemon->config;
-	_cleanup_free_ char *appliance_id = find_appliance_id(daemon);
+	_cleanup_free_ char *appliance_id = find_appliance_id(daemon), *machine = machine_id();
 	struct core_options options = {
 		.appliance_id = appliance_id,
+		.machine_id = machine,
+		.project_id = project_id(config),
 		.sysfs_root = config->device_sysfs_root,
 		.dev_root = config->device_dev_root,
 		.proc_root = "/proc",
@@ -297,7 +400,6 @@ static int open_core(struct daemon *daemon, struct err *err)
 		.scan_ms = config->device_scan_interval,
 		.device_wait_ms = config->device_wait,
 		.cloud_wait_ms = config->cloud_job_wait,
-		.request_ms = config->cloud_timeout,
 		.probe_ms = config->device_probe_timeout,
 		.reconcile_ms = config->reconcile_interval,
 		.retention_ms = config->store_retention,
@@ -305,15 +407,18 @@ static int open_core(struct daemon *daemon, struct err *err)
 		.devmap = config->device_stable_names ? daemon->devmap : NULL,
 		.old_names = config->device_stable_names ? NULL : daemon->devmap,
 		.exporter = daemon->exporter,
+		.allow_vm_expunge = config->operations_allow_vm_expunge,
 		.max_operations = (size_t)config->operations_max,
 	};
 
+	options.rest_access = daemon->rest_access = who_may_use_rest(daemon);
+	options.nbd_access = daemon->nbd_access = who_may_use_exports(daemon);
 	if (config_buses(config, &options.buses, err) < 0)
 		return -1;
 	daemon->core = core_new(daemon->loop, &options, daemon->store, daemon->cloud, err);
 	if (!daemon->core)
 		return -1;
-	core_set_zone(daemon->core, access_zone_id(daemon->access));
+	core_set_zone(daemon->core, access_zone(daemon->access));
 	return 0;
 }
 
@@ -323,11 +428,31 @@ static int activated_socket(struct err *err)
 	int count = sd_listen_fds(1);
 
 	if (count > 1) {
-		err_set(err, ERR_INVALID, "systemd handed over %d sockets; volume-daemon takes one",
+		err_set(err, ERR_INVALID,
+			"systemd handed over %d sockets, and volume-daemon takes one: leave one ListenStream= in its socket unit",
 			count);
 		return -2;
 	}
 	return count == 1 ? SD_LISTEN_FDS_START : -1;
+}
+
+/*
+ * The connections of REST get the descriptors that nothing else needs, so that clients cannot take
+ * away those for disks, threads and the database.
+ */
+static int find_max_connections(struct daemon *daemon, struct err *err)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < DESCRIPTORS_MIN)
+		return err_set(
+			err, ERR_UNAVAILABLE,
+			"this process may open %lld files only and needs %d: raise LimitNOFILE of its unit, or ulimit -n",
+			(long long)limit.rlim_cur, DESCRIPTORS_MIN);
+	daemon->max_connections = 3 * (size_t)daemon->config->http_max_requests + CONNECTIONS_IDLE;
+	if (daemon->max_connections > limit.rlim_cur - DESCRIPTORS_KEPT)
+		daemon->max_connections = limit.rlim_cur - DESCRIPTORS_KEPT;
+	return 0;
 }
 
 static int open_surfaces(struct daemon *daemon, struct err *err)
@@ -337,7 +462,7 @@ static int open_surfaces(struct daemon *daemon, struct err *err)
 		.listen = daemon->config->http_listen,
 		.listen_fd = activated_socket(err),
 		.max_requests = (size_t)daemon->config->http_max_requests,
-		/* HTTP tells nothing about its callers: every caller on this machine may do all */
+		/* each caller that can connect may do all; see data/doc/SECURITY.md */
 		.access = ACCESS_ADMIN,
 	};
 
@@ -366,10 +491,18 @@ struct daemon *daemon_new(const struct config *config, struct err *err)
 
 	daemon->config = config;
 	daemon->loop = loop_new();
+	if (!daemon->loop) {
+		err_set(err, ERR_UNAVAILABLE, "the event loop cannot be made: %s", strerror(errno));
+		free(daemon);
+		return NULL;
+	}
 	daemon->drain.fire = on_drain_look;
 	daemon->watchdog.fire = on_watchdog;
 	daemon->appliance.fire = on_appliance;
+	if (find_max_connections(daemon, err) < 0)
+		return daemon_free(daemon);
 	open_names(daemon);
+	find_group(daemon);
 	if (open_store(daemon, err) < 0 || open_cloud(daemon, err) < 0 ||
 	    open_exporter(daemon, err) < 0 || open_core(daemon, err) < 0 ||
 	    open_surfaces(daemon, err) < 0)
@@ -386,6 +519,7 @@ int daemon_run(struct daemon *daemon)
 {
 	const char *listen = daemon->config->http_listen;
 
+	log_access(daemon);
 	log_notice("listening on http://%.*s:%d", (int)(strrchr(listen, ':') - listen), listen,
 		   rest_port(daemon->rest));
 	sd_notify(0, "READY=1");
@@ -421,6 +555,8 @@ struct daemon *daemon_free(struct daemon *daemon)
 	loop_timer_clear(daemon->loop, &daemon->watchdog);
 	loop_timer_clear(daemon->loop, &daemon->appliance);
 	loop_free(daemon->loop);
+	free(daemon->rest_access);
+	free(daemon->nbd_access);
 	free(daemon);
 	return NULL;
 }

@@ -4,6 +4,7 @@
 /* The daemon put together: opened from a configuration, run until a signal, closed in order. */
 
 #include "config/config.h"
+#include "store/store.h"
 
 struct daemon;
 
@@ -11,4 +12,7 @@ struct daemon;
 struct daemon *daemon_new(const struct config *config, struct err *err);
 /* Runs until SIGTERM, SIGINT or a fatal condition. Returns the exit code. */
 int daemon_run(struct daemon *daemon);
+/* See store_plan_takeover(), for the configured store. */
+int daemon_plan_takeover(const struct config *config, store_sentence_fn tell, void *arg,
+			 struct err *err);
 struct daemon *daemon_free(struct daemon *daemon);

@@ -3,8 +3,11 @@
 /* The command line of volume-daemon. */
 
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "api/bus/bus.h"
@@ -18,6 +21,7 @@ static const char help[] =
 	"\n"
 	"  -c, --config FILE         read FILE instead of " CONFIG_FILE "\n"
 	"      --check-config        read the configuration, report its errors, and end\n"
+	"      --plan-takeover       print what a start would do to the tables of an earlier daemon, and end\n"
 	"      --sample-config       print a commented configuration with all defaults\n"
 	"      --introspect NAME     print the XML of a D-Bus interface\n"
 	"  -h, --help                show this\n"
@@ -26,7 +30,7 @@ static const char help[] =
 	"Without an option that ends it, it serves D-Bus (org.migratekit.VolumeDaemon1) and REST\n"
 	"until SIGTERM or SIGINT. See volume-daemon(8), volumectl(1).\n";
 
-enum action { ACTION_RUN, ACTION_CHECK };
+enum action { ACTION_RUN, ACTION_CHECK, ACTION_PLAN };
 
 static int print_sample(void)
 {
@@ -64,6 +68,22 @@ static int run(const struct config *config)
 	return code;
 }
 
+static void print_sentence(void *arg, const char *sentence)
+{
+	puts(sentence);
+}
+
+static int plan_takeover(const struct config *config)
+{
+	struct err err = { 0 };
+
+	if (daemon_plan_takeover(config, print_sentence, NULL, &err) < 0) {
+		log_error("%s", err.text);
+		return EXIT_FAILURE;
+	}
+	return EXIT_SUCCESS;
+}
+
 static int with_config(const char *path, enum action action)
 {
 	struct config config = { 0 };
@@ -75,6 +95,8 @@ static int with_config(const char *path, enum action action)
 		code = EXIT_FAILURE;
 	} else if (action == ACTION_RUN) {
 		code = run(&config);
+	} else if (action == ACTION_PLAN) {
+		code = plan_takeover(&config);
 	} else {
 		puts("configuration is valid");
 	}
@@ -82,14 +104,43 @@ static int with_config(const char *path, enum action action)
 	return code;
 }
 
-/* A mask is inherited, and a daemon whose parent blocked SIGTERM could not be stopped. */
+/*
+ * A mask is inherited, and a daemon whose parent blocked SIGTERM could not be stopped. Signals
+ * whose default is to end the process, and which programs send to daemons for other purposes, do
+ * nothing: SIGHUP from a terminal that closes, SIGUSR1 from a script that was written for another
+ * daemon.
+ */
 static void prepare_signals(void)
 {
+	static const int ignored[] = { SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE };
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+}
+
+/*
+ * The memory holds CloudStack's keys and the database's password: it is written into no file when
+ * the process crashes, and other processes of the daemon's user may not look into it. The programs
+ * that the daemon starts inherit the limit alone.
+ */
+static void protect_memory(void)
+{
+	setrlimit(RLIMIT_CORE, &(const struct rlimit){ 0 });
+	prctl(PR_SET_DUMPABLE, 0);
+}
+
+/*
+ * The C library would learn from the first large buffers to keep their memory, and after a while
+ * lists and bodies of any size would leave holes in the heap. This keeps each of them apart, so
+ * that its memory goes back to the kernel with it.
+ */
+static void prepare_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 256 << 10);
+	mallopt(M_TRIM_THRESHOLD, 1 << 20);
 }
 
 int main(int argc, char **argv)
@@ -97,6 +148,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "check-config", no_argument, NULL, 'k' },
+		{ "plan-takeover", no_argument, NULL, 'p' },
 		{ "sample-config", no_argument, NULL, 's' },
 		{ "introspect", required_argument, NULL, 'i' },
 		{ "help", no_argument, NULL, 'h' },
@@ -114,6 +166,9 @@ int main(int argc, char **argv)
 			break;
 		case 'k':
 			action = ACTION_CHECK;
+			break;
+		case 'p':
+			action = ACTION_PLAN;
 			break;
 		case 's':
 			return print_sample();
@@ -136,6 +191,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	umask(0077);
+	protect_memory();
 	prepare_signals();
+	prepare_memory();
 	return with_config(path, action);
 }

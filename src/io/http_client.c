@@ -265,17 +265,6 @@ static void call_detach(struct http_call *call)
 	loop_timer_clear(client->loop, &call->timer);
 }
 
-static int64_t header_date_ms(CURL *easy)
-{
-	struct curl_header *header;
-	time_t date;
-
-	if (curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
-		return 0;
-	date = curl_getdate(header->value, NULL);
-	return date < 0 ? 0 : (int64_t)date * 1000;
-}
-
 /* The request's URL at the place that the redirect names; NULL if the place is the same. */
 static char *find_redirect(const struct http_call *call)
 {
@@ -304,7 +293,6 @@ static void fill_answer(struct http_call *call, struct http_response *response)
 	response->body = str_or(call->answer.data, "");
 	response->body_length = call->answer.length;
 	response->content_type = str_or(type, "");
-	response->date_ms = header_date_ms(call->easy);
 }
 
 static int64_t connect_ms(int64_t timeout_ms)

@@ -44,7 +44,6 @@ struct http_response {
 	const char *body; /* zero-terminated */
 	size_t body_length;
 	const char *content_type; /* "" if none */
-	int64_t date_ms;          /* the server's Date header, 0 if none */
 	/* "" unless the answer is a redirect to another server, port or scheme: the URL of the
 	 * request there, without query and user. A redirect is never followed. */
 	const char *redirect;

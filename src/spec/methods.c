@@ -27,6 +27,14 @@ const struct method methods[METHOD_COUNT] = {
 		.verb = HTTP_POST, .path = "/api/v1/volumes/{volume_id}/attach",
 		.args = &volume_attach_args, .answer = ANSWER_OPERATION, .result = &operation_record,
 	},
+	[METHOD_VOLUME_ATTACH_ROOT] = {
+		.name = "volume.attach-root", .command = "attach-root", .member = "AttachVolumeAsRoot",
+		.object_member = "AttachAsRoot",
+		.summary = "Attach a volume to a stopped virtual machine as its root disk.",
+		.scope = SCOPE_VOLUME, .access = ACCESS_CHANGE, .operation = OPERATION_ATTACH,
+		.verb = HTTP_POST, .path = "/api/v1/volumes/{volume_id}/attach-root",
+		.args = &volume_attach_root_args, .answer = ANSWER_OPERATION, .result = &operation_record,
+	},
 	[METHOD_VOLUME_DETACH] = {
 		.name = "volume.detach", .command = "detach", .member = "DetachVolume", .object_member = "Detach",
 		.summary = "Detach a volume from the virtual machine it is attached to.",
@@ -47,6 +55,13 @@ const struct method methods[METHOD_COUNT] = {
 		.scope = SCOPE_VOLUME, .access = ACCESS_CHANGE, .operation = OPERATION_RESIZE,
 		.verb = HTTP_POST, .path = "/api/v1/volumes/{volume_id}/resize",
 		.args = &volume_resize_args, .answer = ANSWER_OPERATION, .result = &operation_record,
+	},
+	[METHOD_VOLUME_CLEANUP] = {
+		.name = "volume.cleanup", .command = "cleanup", .member = "CleanupTestFailover",
+		.summary = "Take a volume back from the virtual machine of a failover test to the appliance.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_CHANGE, .operation = OPERATION_CLEANUP,
+		.verb = HTTP_POST, .path = "/api/v1/cleanup/test-failover",
+		.args = &volume_cleanup_args, .answer = ANSWER_OPERATION, .result = &operation_record,
 	},
 	[METHOD_VOLUME_LIST] = {
 		.name = "volume.list", .command = "list", .member = "ListVolumes",
@@ -71,10 +86,10 @@ const struct method methods[METHOD_COUNT] = {
 	},
 	[METHOD_VM_VOLUMES] = {
 		.name = "vm.volumes", .command = "vm-volumes", .member = "ListVolumesOfVM",
-		.summary = "List the volumes attached to a virtual machine.",
+		.summary = "List the data volumes attached to a virtual machine.",
 		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
 		.verb = HTTP_GET, .path = "/api/v1/vms/{vm_id}/volumes",
-		.args = &vm_args, .answer = ANSWER_MANY, .result = &volume_record,
+		.args = &vm_volumes_args, .answer = ANSWER_MANY, .result = &volume_record,
 	},
 	[METHOD_MAPPING_LIST] = {
 		.name = "mapping.list", .command = "mappings", .member = "ListMappings",
@@ -188,6 +203,30 @@ const struct method methods[METHOD_COUNT] = {
 		.verb = HTTP_GET, .path = "/api/v1/health", .path_alias = "/health",
 		.args = &no_args, .answer = ANSWER_ONE, .result = &health_record,
 	},
+	[METHOD_STORE_BACKUP] = {
+		.name = "store.backup", .member = "StoreBackup",
+		.summary = "Write a checked backup of the store, as it is now, into an open file.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_ADMIN, .surfaces = SURFACES_BUS,
+		.args = &store_backup_args, .answer = ANSWER_ONE, .result = &store_backup_record,
+	},
+	[METHOD_STORE_CHECK] = {
+		.name = "store.check", .member = "StoreCheck",
+		.summary = "Look for rows of the store that break a rule, and for damage, and name them.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_ADMIN, .surfaces = SURFACES_BUS,
+		.args = &no_args, .answer = ANSWER_ONE, .result = &store_check_record,
+	},
+	[METHOD_STORE_PLAN] = {
+		.name = "store.plan", .member = "StorePlan",
+		.summary = "Show whether the store is one from the past, and what happens to its operations if it is accepted.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_READ, .surfaces = SURFACES_BUS,
+		.args = &no_args, .answer = ANSWER_ONE, .result = &store_plan_record,
+	},
+	[METHOD_STORE_ACCEPT] = {
+		.name = "store.accept", .member = "StoreAccept",
+		.summary = "Accept a store from the past, and let its operations go on.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_ADMIN, .surfaces = SURFACES_BUS,
+		.args = &no_args, .answer = ANSWER_ONE, .result = &message_record,
+	},
 };
 
 const struct scope scopes[SCOPE_COUNT] = {
@@ -211,7 +250,7 @@ bool method_path_has(const struct method *method, const char *field_name)
 	const char *open = method->path;
 	size_t length = strlen(field_name);
 
-	while ((open = strchr(open, '{'))) {
+	while (open && (open = strchr(open, '{'))) {
 		open++;
 		if (strncmp(open, field_name, length) == 0 && open[length] == '}')
 			return true;

@@ -16,9 +16,11 @@
 enum method_id {
 	METHOD_VOLUME_CREATE,
 	METHOD_VOLUME_ATTACH,
+	METHOD_VOLUME_ATTACH_ROOT,
 	METHOD_VOLUME_DETACH,
 	METHOD_VOLUME_DELETE,
 	METHOD_VOLUME_RESIZE,
+	METHOD_VOLUME_CLEANUP,
 	METHOD_VOLUME_LIST,
 	METHOD_VOLUME_GET,
 	METHOD_VOLUME_DEVICE,
@@ -39,6 +41,10 @@ enum method_id {
 	METHOD_OPERATION_CANCEL,
 	METHOD_FORCE_SYNC,
 	METHOD_HEALTH_GET,
+	METHOD_STORE_BACKUP,
+	METHOD_STORE_CHECK,
+	METHOD_STORE_PLAN,
+	METHOD_STORE_ACCEPT,
 	METHOD_COUNT
 };
 
@@ -57,6 +63,13 @@ enum method_answer {
 	ANSWER_OPERATION
 };
 
+/*
+ * The surfaces that have a method. A method on the bus alone has no path and no command:
+ * SURFACES_BUS is for requests that no web client should make, and that volumectl makes inside a
+ * command of its own.
+ */
+enum method_surfaces { SURFACES_ALL, SURFACES_BUS };
+
 enum http_verb { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_VERB_COUNT };
 extern const char *const http_verb_names[HTTP_VERB_COUNT + 1];
 
@@ -65,20 +78,25 @@ struct method {
 	const char *summary; /* one sentence for people */
 	enum method_scope scope;
 	enum method_access access;
+	enum method_surfaces surfaces;
 	enum operation_type operation; /* ANSWER_OPERATION: the operation that begins */
 	enum http_verb verb;
-	/* "/api/v1/volumes/{volume_id}/attach"; a name in braces is an argument */
+	/*
+	 * "/api/v1/volumes/{volume_id}/attach"; a name in braces is an argument. SURFACES_BUS: NULL
+	 */
 	const char *path;
 	const char *path_alias; /* a second path for the same method, or NULL */
 	const char *member;     /* D-Bus method of the Manager, "AttachVolume" */
 	/* D-Bus method on the scope's own object, "Attach", or NULL */
 	const char *object_member;
-	const char *command; /* volumectl subcommand */
+	const char *command; /* volumectl subcommand; SURFACES_BUS: NULL */
 	const struct record *args;
 	enum method_answer answer;
 	const struct record *result; /* of one item */
 	/* ANSWER_MANY: the member holding the array; NULL = a bare array */
 	const char *list_key;
+	/* ANSWER_MANY with a list_key: REST repeats this argument beside the list; or NULL */
+	const char *list_subject;
 	/* not SCOPE_MANAGER: on D-Bus the answer is the path of this object */
 	enum method_scope bus_object;
 };

@@ -13,8 +13,10 @@
 #define VOLUME_SIZE_LIMITS .min = GIB, .max = 64 * TIB
 
 const char *const operation_type_names[] = {
-	[OPERATION_CREATE] = "create", [OPERATION_ATTACH] = "attach", [OPERATION_DETACH] = "detach",
-	[OPERATION_DELETE] = "delete", [OPERATION_RESIZE] = "resize", [OPERATION_TYPE_COUNT] = NULL,
+	[OPERATION_CREATE] = "create", [OPERATION_ATTACH] = "attach",
+	[OPERATION_DETACH] = "detach", [OPERATION_DELETE] = "delete",
+	[OPERATION_RESIZE] = "resize", [OPERATION_CLEANUP] = "cleanup",
+	[OPERATION_TYPE_COUNT] = NULL,
 };
 
 const char *const operation_status_names[] = {
@@ -50,6 +52,8 @@ const char *const drift_kind_names[] = {
 	[DRIFT_OPERATION_LOST] = "operation-lost",
 	[DRIFT_NOT_TAKEN_BACK] = "not-taken-back",
 	[DRIFT_ORPHAN] = "orphan",
+	[DRIFT_VOLUME_LOST] = "volume-lost",
+	[DRIFT_NOT_RENAMED] = "not-renamed",
 	[DRIFT_KIND_COUNT] = NULL,
 };
 
@@ -103,7 +107,7 @@ static const struct field mapping_fields[] = {
 	F(vm_id, UUID, .flags = FIELD_COLUMN,
 	  .doc = "The virtual machine the volume is attached to."),
 	F(device_path, TEXT, .flags = FIELD_COLUMN,
-	  .doc = "The kernel device, or remote-vm-<vm>-<deviceid> on another virtual machine."),
+	  .doc = "The kernel device, or remote-vm-<vm>-<volume> on another virtual machine."),
 	F(by_id_path, TEXT, .flags = FIELD_OMIT, .doc = "The link udev makes from the serial."),
 	F(persistent_device_name, TEXT, .flags = FIELD_OMIT, .doc = "The name that never changes."),
 	F(symlink_path, TEXT, .flags = FIELD_OMIT,
@@ -158,14 +162,14 @@ static const struct field export_fields[] = {
 	F(read_only, BOOL, .doc = "True if clients cannot write."),
 	F(size, SIZE, .doc = "Bytes, as clients see them."),
 	F(vm_name, TEXT, .flags = FIELD_OMIT, .doc = "As given when the export was made."),
-	F(vm_id, UUID, .flags = FIELD_OMIT, .doc = "As given when the export was made."),
+	F(vm_id, TEXT, .flags = FIELD_OMIT, .doc = "As given when the export was made."),
 	F(disk_number, INT, .flags = FIELD_OMIT, .doc = "As given when the export was made."),
 	F(error, TEXT, .flags = FIELD_OMIT, .doc = "Why the export is not served."),
 	F(metadata, OBJECT, .doc = "Kept for the caller's own use."),
 	F(created_at, TIME, .doc = "When the export was made."),
 	F(updated_at, TIME, .doc = "Time of the last change."),
 	F(clients, OBJECT, .flags = FIELD_ASKED,
-	  .doc = "addresses: the connected clients; certain: false if they may use another export."),
+	  .doc = "addresses: the connected clients; certain: false if they may use another export, or none."),
 };
 #undef F
 const struct record export_record = RECORD("export", export_record, export_fields);
@@ -202,6 +206,34 @@ const struct record snapshot_row = {
 	.fields = snapshot_fields,
 	.count = ARRAY_SIZE(snapshot_fields) - 3, /* without the last three */
 };
+
+#define F(MEMBER, TYPE, ...) FIELD(snapshot_change_record, MEMBER, TYPE, __VA_ARGS__)
+#define MESSAGE F(message, TEXT, .flags = FIELD_COLUMN, .doc = "The outcome in one sentence.")
+static const struct field snapshot_tracked_fields[] = {
+	MESSAGE,
+	F(volume_uuid, UUID, .doc = "The volume."),
+	F(snapshot_id, TEXT, .doc = "Its snapshot."),
+	F(vm_context_id, TEXT, .doc = "As given."),
+};
+const struct record snapshot_tracked_record =
+	RECORD("snapshot_tracked", snapshot_change_record, snapshot_tracked_fields);
+
+static const struct field snapshot_updated_fields[] = {
+	MESSAGE,
+	F(volume_uuid, UUID, .doc = "The volume."),
+};
+const struct record snapshot_updated_record =
+	RECORD("snapshot_updated", snapshot_change_record, snapshot_updated_fields);
+
+static const struct field snapshot_untracked_fields[] = {
+	MESSAGE,
+	F(vm_context_id, TEXT, .doc = "As given."),
+	F(snapshots_cleared, INT, .doc = "How many snapshots were forgotten."),
+};
+#undef MESSAGE
+#undef F
+const struct record snapshot_untracked_record =
+	RECORD("snapshot_untracked", snapshot_change_record, snapshot_untracked_fields);
 
 static const struct field message_fields[] = {
 	FIELD(message_record, message, TEXT, .flags = FIELD_COLUMN,
@@ -240,10 +272,13 @@ static const struct field volume_fields[] = {
 	  .doc = "The kernel device of the volume."),
 	F(state, TEXT, .flags = FIELD_COLUMN, .doc = "CloudStack's state of the volume."),
 	F(size, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes."),
+	F(type, TEXT, .doc = "DATADISK, or ROOT for the disk that a virtual machine starts from."),
+	F(attached_at, TIME, .flags = FIELD_OMIT, .doc = "When the volume was attached."),
 	F(zone_id, UUID, .flags = FIELD_OMIT, .doc = "CloudStack's zone."),
 	F(cloudstack_data, OBJECT, .flags = FIELD_DETAIL,
 	  .doc = "The volume as CloudStack describes it."),
-	F(linux_data, OBJECT, .doc = "The device as the kernel and its contents describe it."),
+	F(linux_data, OBJECT,
+	  .doc = "The device as the kernel and its contents describe it, and the state of its export."),
 	F(last_operation, OBJECT, .flags = FIELD_OMIT,
 	  .doc = "Id, type and status of the latest operation."),
 };
@@ -295,6 +330,44 @@ static const struct field sync_fields[] = {
 #undef F
 const struct record sync_record = RECORD("sync", sync_record, sync_fields);
 
+#define F(MEMBER, TYPE, ...) FIELD(store_backup_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field store_backup_fields[] = {
+	F(message, TEXT, .flags = FIELD_COLUMN, .doc = "The outcome in one sentence."),
+	F(bytes, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes of the backup."),
+	F(schema_version, INT, .flags = FIELD_COLUMN,
+	  .doc = "Version of the tables in the backup."),
+	F(newest_operation, TEXT, .flags = FIELD_COLUMN | FIELD_OMIT,
+	  .doc = "The operation in the backup that was accepted last."),
+	F(timestamp, TIME, .doc = "When the backup was complete."),
+};
+#undef F
+const struct record store_backup_record =
+	RECORD("store_backup", store_backup_record, store_backup_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(store_check_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field store_check_fields[] = {
+	F(message, TEXT, .doc = "The outcome in one sentence."),
+	F(rows, INT, .doc = "How many rows were checked."),
+	F(faults, INT, .doc = "How many faults were found."),
+	F(timestamp, TIME, .doc = "When the check ended."),
+	F(report, OBJECT, .doc = "faults: each fault in a sentence, at most 200."),
+};
+#undef F
+const struct record store_check_record =
+	RECORD("store_check", store_check_record, store_check_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(store_plan_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field store_plan_fields[] = {
+	F(state, TEXT,
+	  .doc = "current; past: nothing is changed until the store is accepted; or checking: CloudStack "
+		 "has not shown yet which of the two."),
+	F(reason, TEXT, .flags = FIELD_OMIT, .doc = "What shows that, and what to do."),
+	F(report, OBJECT,
+	  .doc = "operations: for each unfinished one, what happens to it if the store is accepted."),
+};
+#undef F
+const struct record store_plan_record = RECORD("store_plan", store_plan_record, store_plan_fields);
+
 #define F(MEMBER, TYPE, ...) FIELD(health_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field health_fields[] = {
 	F(status, TEXT, .flags = FIELD_COLUMN, .doc = "healthy, degraded or unhealthy."),
@@ -309,20 +382,45 @@ static const struct field health_fields[] = {
 #undef F
 const struct record health_record = RECORD("health", health_record, health_fields);
 
+#define F(MEMBER, TYPE, ...) FIELD(metrics_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field metrics_fields[] = {
+	F(timestamp, TIME, .doc = "When the operations were counted."),
+	F(total_operations, INT, .doc = "Operations in the store."),
+	F(pending_operations, INT, .doc = "Operations that wait for their turn."),
+	F(active_mappings, INT, .doc = "Volumes that are attached."),
+	F(operations_by_type, OBJECT, .doc = "How many operations of each type."),
+	F(operations_by_status, OBJECT, .doc = "How many operations in each status."),
+	F(average_response_time_ms, INT,
+	  .doc = "Mean time from acceptance to end, of operations that were accepted in the last 24 hours."),
+	F(error_rate_percent, INT,
+	  .doc = "Failed operations, in percent of the ended operations that were accepted in the last 24 hours; rounded up."),
+	F(details, OBJECT, .flags = FIELD_DETAIL, .doc = "Figures since the daemon was started."),
+};
+#undef F
+const struct record metrics_record = RECORD("metrics", metrics_record, metrics_fields);
+
 #define VOLUME_ID(STRUCT, FLAGS)                                                                   \
 	FIELD(STRUCT, volume_id, UUID, .flags = (FLAGS), .option = "volume",                       \
 	      .doc = "The volume's UUID.")
 #define VM_ID(STRUCT, FLAGS)                                                                       \
 	FIELD(STRUCT, vm_id, UUID, .flags = (FLAGS), .option = "vm",                               \
 	      .doc = "The virtual machine's UUID.")
+#define METADATA_MAX (16 << 10)
 #define REQUEST_ID(STRUCT)                                                                         \
 	FIELD(STRUCT, request_id, TEXT, .flags = FIELD_KEY, .min = 1, .max = 255,                  \
 	      .doc = "Your own key of the request: a repeat with it within 24 hours is the same operation.")
 #define LIMIT(STRUCT)                                                                              \
 	FIELD(STRUCT, limit, INT, .min = 1, .max = 1000, .fallback = "100",                        \
-	      .doc = "At most this many.")
+	      .doc = "At most this many; a page of large records has fewer. No more come if a page is empty.")
 #define CURSOR(STRUCT)                                                                             \
 	FIELD(STRUCT, cursor, TEXT, .max = 255, .doc = "The end of the page before this one.")
+
+static const struct field store_backup_arg_fields[] = {
+	FIELD(store_backup_args, file, DESCRIPTOR, .flags = FIELD_REQUIRED,
+	      .doc = "An empty regular file, open for writing, that becomes the backup."),
+};
+const struct record store_backup_args =
+	RECORD("store_backup_args", store_backup_args, store_backup_arg_fields);
 
 const struct record no_args = { .name = "nothing", .size = sizeof(struct no_args) };
 
@@ -336,7 +434,10 @@ static const struct field volume_create_fields[] = {
 	  .doc = "Bytes; rounded up to whole GiB."),
 	F(zone_id, UUID, .flags = FIELD_REQUIRED | FIELD_DEFAULTED, .option = "zone",
 	  .doc = "CloudStack's zone; needed unless the configuration names one."),
-	F(metadata, OBJECT, .doc = "Kept with the operation, for the caller's own use."),
+	F(project_id, UUID, .flags = FIELD_OMIT, .option = "project",
+	  .doc = "Project that gets the volume; needs cloud.project_id = all in the configuration."),
+	F(metadata, OBJECT, .max = METADATA_MAX,
+	  .doc = "Kept with the operation, for the caller's own use; at most 16 KiB of JSON."),
 	REQUEST_ID(volume_create_args),
 };
 #undef F
@@ -358,6 +459,22 @@ static const struct field volume_attach_fields[] = {
 #undef F
 const struct record volume_attach_args =
 	RECORD("volume_attach", volume_attach_args, volume_attach_fields);
+
+/* The request shows the two members that follow from the method; a client may give no others. */
+static const char *const attach_as_names[] = { "root", NULL };
+#define F(MEMBER, TYPE, ...) FIELD(volume_attach_root_args, MEMBER, TYPE, __VA_ARGS__)
+static const struct field volume_attach_root_fields[] = {
+	VOLUME_ID(volume_attach_root_args, FIELD_REQUIRED),
+	VM_ID(volume_attach_root_args, FIELD_REQUIRED),
+	F(replace, BOOL, .doc = "Detach the root disk that the virtual machine has now."),
+	F(device_id, INT, .flags = FIELD_REST_ONLY, .doc = "CloudStack's deviceid: 0."),
+	F(attach_as, ENUM, .flags = FIELD_REST_ONLY, .names = attach_as_names,
+	  .doc = "Always root."),
+	REQUEST_ID(volume_attach_root_args),
+};
+#undef F
+const struct record volume_attach_root_args =
+	RECORD("volume_attach_root", volume_attach_root_args, volume_attach_root_fields);
 
 static const struct field volume_detach_fields[] = {
 	VOLUME_ID(volume_detach_args, FIELD_REQUIRED),
@@ -390,6 +507,23 @@ static const struct field volume_resize_fields[] = {
 const struct record volume_resize_args =
 	RECORD("volume_resize", volume_resize_args, volume_resize_fields);
 
+#define F(MEMBER, TYPE, ...) FIELD(volume_cleanup_args, MEMBER, TYPE, __VA_ARGS__)
+static const struct field volume_cleanup_fields[] = {
+	F(test_vm_id, UUID, .flags = FIELD_REQUIRED, .option = "test-vm",
+	  .doc = "The virtual machine of the test, which the volume is detached from."),
+	VOLUME_ID(volume_cleanup_args, FIELD_REQUIRED | FIELD_POSITIONAL),
+	F(oma_vm_id, UUID, .flags = FIELD_REQUIRED | FIELD_APPLIANCE, .option = "oma-vm",
+	  .doc = "The appliance, which is this virtual machine: the volume is attached to it."),
+	F(delete_vm, BOOL,
+	  .doc = "Delete the virtual machine of the test for good; needs operations.allow_vm_expunge."),
+	F(force_clean, BOOL,
+	  .doc = "Do not stop the virtual machine of the test before, unless the volume is its root disk."),
+	REQUEST_ID(volume_cleanup_args),
+};
+#undef F
+const struct record volume_cleanup_args =
+	RECORD("volume_cleanup", volume_cleanup_args, volume_cleanup_fields);
+
 static const struct field volume_fields_args[] = { VOLUME_ID(volume_args, FIELD_REQUIRED) };
 const struct record volume_args = RECORD("volume_id", volume_args, volume_fields_args);
 
@@ -408,6 +542,8 @@ static const struct field volume_list_fields[] = {
 	      .doc = "Only volumes with exactly this name."),
 	LIMIT(volume_list_args),
 	CURSOR(volume_list_args),
+	FIELD(volume_list_args, refresh, BOOL, .flags = FIELD_REST_ONLY,
+	      .doc = "Ask CloudStack for a new list now, which may take it long."),
 };
 const struct record volume_list_args = RECORD("volume_list", volume_list_args, volume_list_fields);
 
@@ -416,15 +552,50 @@ static const struct field sync_args_fields[] = {
 };
 const struct record sync_args = RECORD("sync_options", sync_args, sync_args_fields);
 
+#define SNAPSHOT_ID(STRUCT, FLAGS)                                                                 \
+	FIELD(STRUCT, snapshot_id, TEXT, .flags = (FLAGS), .max = 191, .doc = "The snapshot.")
+#define SNAPSHOT_NAME(STRUCT)                                                                      \
+	FIELD(STRUCT, snapshot_name, TEXT, .max = 255, .doc = "Kept with the snapshot.")
+#define VM_CONTEXT_ID(STRUCT)                                                                      \
+	FIELD(STRUCT, vm_context_id, TEXT, .flags = FIELD_REQUIRED | FIELD_POSITIONAL, .min = 1,   \
+	      .max = 64, .doc = "The caller's name for the virtual machine of the volumes.")
+static const struct field snapshot_track_fields[] = {
+	FIELD(snapshot_track_args, volume_uuid, UUID, .flags = FIELD_REQUIRED | FIELD_POSITIONAL,
+	      .doc = "The volume's UUID."),
+	VM_CONTEXT_ID(snapshot_track_args),
+	SNAPSHOT_ID(snapshot_track_args, FIELD_REQUIRED | FIELD_POSITIONAL),
+	SNAPSHOT_NAME(snapshot_track_args),
+	FIELD(snapshot_track_args, snapshot_status, TEXT, .max = 50, .fallback = "ready",
+	      .doc = "The caller's word for the state of the snapshot."),
+	FIELD(snapshot_track_args, disk_id, TEXT, .max = 255, .doc = "Kept with the snapshot."),
+};
+const struct record snapshot_track_args =
+	RECORD("snapshot_track", snapshot_track_args, snapshot_track_fields);
+
+static const struct field snapshot_update_fields[] = {
+	FIELD(snapshot_update_args, id, UUID, .flags = FIELD_REQUIRED, .doc = "The volume's UUID."),
+	SNAPSHOT_ID(snapshot_update_args, 0),
+	SNAPSHOT_NAME(snapshot_update_args),
+	FIELD(snapshot_update_args, snapshot_status, TEXT, .max = 50,
+	      .doc = "The caller's word for the state of the snapshot."),
+};
+const struct record snapshot_update_args =
+	RECORD("snapshot_update", snapshot_update_args, snapshot_update_fields);
+
+static const struct field vm_context_fields[] = { VM_CONTEXT_ID(vm_context_args) };
+const struct record vm_context_args = RECORD("vm_context", vm_context_args, vm_context_fields);
+
 #define F(MEMBER, TYPE, ...) FIELD(export_create_args, MEMBER, TYPE, __VA_ARGS__)
 static const struct field export_create_fields[] = {
 	VOLUME_ID(export_create_args, FIELD_REQUIRED | FIELD_POSITIONAL),
 	F(vm_name, TEXT, .max = 255, .doc = "Kept with the export, for the caller's own use."),
-	VM_ID(export_create_args, 0),
+	F(vm_id, TEXT, .max = 64, .option = "vm",
+	  .doc = "Kept with the export, for the caller's own use: an id of any kind."),
 	F(disk_number, INT, .max = 1000000,
 	  .doc = "Kept with the export, for the caller's own use."),
 	F(read_only, BOOL, .doc = "Clients cannot write."),
-	F(metadata, OBJECT, .doc = "Kept with the export, for the caller's own use."),
+	F(metadata, OBJECT, .max = METADATA_MAX,
+	  .doc = "Kept with the export, for the caller's own use; at most 16 KiB of JSON."),
 };
 #undef F
 const struct record export_create_args =
@@ -465,8 +636,18 @@ static const struct field export_cleanup_age_fields[] = {
 const struct record export_cleanup_age_args =
 	RECORD("export_cleanup_age", export_cleanup_age_args, export_cleanup_age_fields);
 
-static const struct field vm_fields[] = { VM_ID(vm_args, FIELD_REQUIRED) };
-const struct record vm_args = RECORD("vm_id", vm_args, vm_fields);
+const char *const volume_choice_names[] = {
+	[VOLUMES_OF_DATA] = "data",
+	[VOLUMES_ALL] = "all",
+	[VOLUME_CHOICE_COUNT] = NULL,
+};
+
+static const struct field vm_volumes_fields[] = {
+	VM_ID(vm_volumes_args, FIELD_REQUIRED),
+	FIELD(vm_volumes_args, type, ENUM, .names = volume_choice_names,
+	      .doc = "data: only data disks, which is the default; all: root disks too."),
+};
+const struct record vm_volumes_args = RECORD("vm_volumes", vm_volumes_args, vm_volumes_fields);
 
 static const struct field device_args_fields[] = {
 	FIELD(device_args, device, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 255,
@@ -482,7 +663,7 @@ const struct record operation_args = RECORD("operation_id", operation_args, oper
 
 static const struct field operation_get_fields[] = {
 	OPERATION_ID(operation_get_args),
-	FIELD(operation_get_args, wait, INT, .flags = FIELD_REST_ONLY, .max = 60,
+	FIELD(operation_get_args, wait, INT, .flags = FIELD_REST_ONLY | FIELD_WAIT, .max = 60,
 	      .doc = "Answer when the operation ends, or after this many seconds."),
 };
 const struct record operation_get_args =

@@ -15,6 +15,7 @@ enum operation_type {
 	OPERATION_DETACH,
 	OPERATION_DELETE,
 	OPERATION_RESIZE,
+	OPERATION_CLEANUP,
 	OPERATION_TYPE_COUNT
 };
 enum operation_status {
@@ -67,7 +68,7 @@ struct mapping_record {
 	char *volume_id;
 	char *volume_uuid; /* the same value, for older clients */
 	char *vm_id;
-	char *device_path; /* "/dev/vdb", or "remote-vm-<vm>-<deviceid>" on another VM */
+	char *device_path; /* "/dev/vdb", or "remote-vm-<vm>-<volume>" on another VM */
 	char *by_id_path;
 	char *persistent_device_name;
 	char *symlink_path;
@@ -156,6 +157,16 @@ struct snapshot_record {
 };
 extern const struct record snapshot_record, snapshot_row; /* as shown, and as stored */
 
+struct snapshot_change_record {
+	char *message;
+	char *volume_uuid;
+	char *snapshot_id;
+	char *vm_context_id;
+	int64_t snapshots_cleared;
+};
+extern const struct record snapshot_tracked_record, snapshot_updated_record,
+	snapshot_untracked_record; /* the members that each answer has */
+
 struct message_record {
 	char *message;
 };
@@ -175,6 +186,24 @@ struct orphan_count_record {
 };
 extern const struct record orphan_count_record;
 
+struct store_backup_record {
+	char *message;
+	uint64_t bytes;
+	int64_t schema_version;
+	char *newest_operation; /* NULL if the store has none */
+	int64_t timestamp;
+};
+extern const struct record store_backup_record;
+
+struct store_check_record {
+	char *message;
+	int64_t rows;
+	int64_t faults;
+	int64_t timestamp;
+	char *report; /* JSON object: faults[], at most 200 */
+};
+extern const struct record store_check_record;
+
 struct volume_record {
 	char *volume_id;
 	char *name;
@@ -182,6 +211,8 @@ struct volume_record {
 	char *device_path; /* NULL if not on the appliance */
 	char *state;       /* CloudStack's word: Allocated, Ready, … */
 	uint64_t size;     /* bytes */
+	char *type;        /* CloudStack's word: DATADISK, or ROOT for the disk a VM starts from */
+	int64_t attached_at; /* when the attachment was first seen; 0: not attached, or not known */
 	char *zone_id;
 	char *cloudstack_data; /* JSON object: the fields CloudStack gave */
 	char *linux_data;      /* JSON object: the view of kernel and libblkid */
@@ -214,6 +245,8 @@ enum drift_kind {
 	DRIFT_OPERATION_LOST,
 	DRIFT_NOT_TAKEN_BACK,
 	DRIFT_ORPHAN,
+	DRIFT_VOLUME_LOST,
+	DRIFT_NOT_RENAMED,
 	DRIFT_KIND_COUNT
 };
 extern const char *const drift_kind_names[DRIFT_KIND_COUNT + 1];
@@ -238,6 +271,14 @@ struct sync_record {
 };
 extern const struct record sync_record;
 
+struct store_plan_record {
+	char *state;  /* current, checking, past */
+	char *reason; /* "" if it is current */
+	/* JSON object: operations[] with id, type, status, step, volume_id, vm_id and plan */
+	char *report;
+};
+extern const struct record store_plan_record;
+
 struct health_record {
 	char *status; /* healthy, degraded, unhealthy */
 	int64_t timestamp;
@@ -249,6 +290,19 @@ struct health_record {
 };
 extern const struct record health_record;
 
+struct metrics_record {
+	int64_t timestamp;
+	int64_t total_operations;
+	int64_t pending_operations;
+	int64_t active_mappings;
+	char *operations_by_type;   /* JSON object: a number for each type */
+	char *operations_by_status; /* JSON object */
+	int64_t average_response_time_ms;
+	int64_t error_rate_percent;
+	char *details; /* JSON object */
+};
+extern const struct record metrics_record;
+
 /* Arguments: one struct for a method, or for a family of methods that take the same. */
 
 struct no_args {
@@ -259,6 +313,7 @@ struct volume_create_args {
 	char *disk_offering_id;
 	uint64_t size;
 	char *zone_id;
+	char *project_id;
 	char *metadata;
 	char *request_id; /* here and below: REST takes it from the header Idempotency-Key */
 };
@@ -268,6 +323,14 @@ struct volume_attach_args {
 	char *vm_name;
 	char *disk_id;
 	bool request_persistent_name;
+	char *request_id;
+};
+struct volume_attach_root_args {
+	char *volume_id;
+	char *vm_id;
+	bool replace;
+	int64_t device_id;
+	int attach_as;
 	char *request_id;
 };
 struct volume_detach_args {
@@ -286,6 +349,14 @@ struct volume_resize_args {
 	bool allow_shrink;
 	char *request_id;
 };
+struct volume_cleanup_args {
+	char *test_vm_id;
+	char *volume_id;
+	char *oma_vm_id;
+	bool delete_vm;
+	bool force_clean;
+	char *request_id;
+};
 struct volume_args {
 	char *volume_id;
 };
@@ -299,9 +370,27 @@ struct volume_list_args {
 	char *name;
 	int64_t limit;
 	char *cursor;
+	bool refresh;
 };
 struct sync_args {
 	bool dry_run;
+};
+struct snapshot_track_args {
+	char *volume_uuid;
+	char *vm_context_id;
+	char *snapshot_id;
+	char *snapshot_name;
+	char *snapshot_status;
+	char *disk_id;
+};
+struct snapshot_update_args {
+	char *id; /* of the volume */
+	char *snapshot_id;
+	char *snapshot_name;
+	char *snapshot_status;
+};
+struct vm_context_args {
+	char *vm_context_id;
 };
 struct export_create_args {
 	char *volume_id;
@@ -329,8 +418,11 @@ struct export_cleanup_age_args {
 	int64_t max_age_hours;
 	bool dry_run;
 };
-struct vm_args {
+enum volume_choice { VOLUMES_OF_DATA, VOLUMES_ALL, VOLUME_CHOICE_COUNT };
+extern const char *const volume_choice_names[VOLUME_CHOICE_COUNT + 1];
+struct vm_volumes_args {
 	char *vm_id;
+	int type;
 };
 struct device_args {
 	char *device;
@@ -353,8 +445,13 @@ struct operation_list_args {
 	char *cursor;
 };
 
-extern const struct record no_args, volume_create_args, volume_attach_args, volume_detach_args,
-	volume_delete_args, volume_resize_args, volume_args, volume_get_args, volume_list_args,
-	sync_args, export_create_args, export_list_args, export_delete_args, export_cleanup_args,
-	export_cleanup_age_args, vm_args, device_args, operation_args, operation_get_args,
-	operation_list_args;
+struct store_backup_args {
+	int file;
+};
+
+extern const struct record no_args, store_backup_args, volume_create_args, volume_attach_args,
+	volume_attach_root_args, volume_detach_args, volume_delete_args, volume_resize_args,
+	volume_cleanup_args, volume_args, volume_get_args, volume_list_args, sync_args,
+	snapshot_track_args, snapshot_update_args, vm_context_args, export_create_args,
+	export_list_args, export_delete_args, export_cleanup_args, export_cleanup_age_args,
+	vm_volumes_args, device_args, operation_args, operation_get_args, operation_list_args;

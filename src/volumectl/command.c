@@ -118,8 +118,8 @@ static int read_positionals(struct request *request, int argc, char **argv)
 			return EXIT_USAGE;
 	}
 	if (optind < argc)
-		return ctl_usage("'%s' is too much; see 'volumectl help %s'", argv[optind],
-				 method->command);
+		return ctl_usage("the argument '%s' is one too many; see 'volumectl help %s'",
+				 argv[optind], method->command);
 	return 0;
 }
 

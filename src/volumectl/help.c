@@ -119,7 +119,7 @@ static int command_width(void)
 	size_t width = 0;
 
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
-		if (methods[i].command && strlen(methods[i].command) > width)
+		if (methods[i].surfaces != SURFACES_BUS && strlen(methods[i].command) > width)
 			width = strlen(methods[i].command);
 	}
 	return (int)width;
@@ -132,7 +132,7 @@ void help_all(void)
 	puts("Usage: volumectl [OPTIONS] COMMAND [ARGUMENTS]\n\n"
 	     "Ask volume-daemon to create, attach, detach, resize and delete CloudStack volumes.\n\nCommands:");
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
-		if (methods[i].command)
+		if (methods[i].surfaces != SURFACES_BUS)
 			printf("  %-*s  %s\n", width, methods[i].command, methods[i].summary);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(extra_commands); i++)

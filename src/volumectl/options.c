@@ -15,7 +15,7 @@
 const struct method *options_find_method(const char *name)
 {
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
-		if (streq(methods[i].command, name))
+		if (methods[i].surfaces != SURFACES_BUS && streq(methods[i].command, name))
 			return &methods[i];
 	}
 	return NULL;

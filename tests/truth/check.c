@@ -112,6 +112,9 @@ static void on_ended(struct sim *sim, const struct operation_record *operation)
 	}
 	if (operation->type == OPERATION_RESIZE && operation->status == OPERATION_COMPLETED)
 		judge_resize(sim, operation);
+	if (operation->type == OPERATION_CLEANUP)
+		judge_json(sim, "the response of a cleanup", operation->volume_id,
+			   operation->response);
 	if (!here)
 		return;
 	ours->asked++;
@@ -181,8 +184,10 @@ static void check_operation(struct sim *sim, const struct operation_record *oper
 {
 	const struct fake_volume *volume = sim_volume(sim, operation->volume_id);
 
-	if (volume && operation->needs_attention)
+	if (volume && operation->needs_attention) {
 		sim->meddled[sim_number(volume)] = true;
+		sim->left_over = true;
+	}
 	if (!operation_status_is_final(operation->status))
 		sim_fail(sim, "operation %s has not ended: %s, step %s", operation->id,
 			 operation_status_names[operation->status], str_or(operation->step, ""));
@@ -279,7 +284,7 @@ void check_end(struct sim *sim)
 		sim_fail(sim, "operation %s does not end: step %s, waits for %s",
 			 operation_first(sim->core->engine)->record.id,
 			 operation_first(sim->core->engine)->record.step,
-			 str_or(operation_first(sim->core->engine)->reason, "nothing"));
+			 str_or(operation_first(sim->core->engine)->record.waits_for, "nothing"));
 	if (server_busy(&sim->server) > 0)
 		sim_fail(sim, "CloudStack is still busy");
 	TAILQ_FOREACH(volume, &sim->server.volumes, entry)

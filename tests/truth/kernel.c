@@ -13,6 +13,7 @@
 #include "disk/flush.h"
 #include "disk/identity.h"
 #include "disk/probe.h"
+#include "disk/rescan.h"
 #include "disk/usage.h"
 #include "sim.h"
 
@@ -282,6 +283,11 @@ void sysblock_wake(struct sysblock *sysblock)
 		loop_timer_set(sysblock->loop, &sysblock->tick, WAKE_MS);
 }
 
+/* Here each disk has its identity from the beginning. */
+void sysblock_ask_identities(struct sysblock *sysblock)
+{
+}
+
 struct sysblock *sysblock_open(struct loop *loop, const struct sysblock_options *options,
 			       const struct sysblock_listener *listener, struct err *err)
 {
@@ -396,7 +402,7 @@ struct usage_checker *usage_checker_free(struct usage_checker *checker)
 static void on_usage_check(struct loop_timer *timer)
 {
 	struct usage_check *check = container_of(timer, struct usage_check, timer);
-	struct usage_result result = { .what = "mounted" };
+	struct usage_result result = { .what = "mounted", .left_out = "" };
 
 	result.kind = check->index == 0                          ? USAGE_ROOT
 		      : sim_now->kernel.disks[check->index].held ? USAGE_HELD
@@ -424,6 +430,28 @@ void usage_check_cancel(struct usage_check *check)
 {
 	loop_timer_clear(check->checker->loop, &check->timer);
 	free(check);
+}
+
+/* No disk is on a bus that needs a rescan. */
+struct rescanner *rescanner_new(struct loop *loop, const char *sysfs_root, int64_t timeout_ms,
+				const char *setting)
+{
+	return NULL;
+}
+
+struct rescanner *rescanner_free(struct rescanner *rescanner)
+{
+	return NULL;
+}
+
+struct rescan *rescan_start(struct rescanner *rescanner, const char *name, rescan_done_fn done,
+			    void *arg)
+{
+	return NULL;
+}
+
+void rescan_cancel(struct rescan *rescan)
+{
 }
 
 struct flusher {

@@ -98,6 +98,13 @@ static void ask_about(struct sim *sim, enum method_id method, const struct fake_
 						   .force = random_percent(&sim->chance, 30) };
 
 		ask_begin(ask, &args);
+	} else if (method == METHOD_VOLUME_CLEANUP) {
+		static char test_vm[] = OTHER_VM, appliance[] = APPLIANCE;
+		struct volume_cleanup_args args = { .test_vm_id = test_vm,
+						    .volume_id = ask->volume_id,
+						    .oma_vm_id = appliance };
+
+		ask_begin(ask, &args);
 	} else if (method == METHOD_VOLUME_RESIZE) {
 		struct volume_resize_args args = { .volume_id = ask->volume_id,
 						   .size = (1 + roll(sim, 4)) * GIB,
@@ -146,6 +153,17 @@ static void detach_and_attach(struct sim *sim)
 	ask_about(sim, METHOD_VOLUME_DETACH, volume);
 	ask_about(sim, METHOD_VOLUME_ATTACH,
 		  random_percent(&sim->chance, 50) ? volume : some_volume(sim));
+}
+
+/* Mostly of a volume that a test has, or had. */
+static void clean_up(struct sim *sim)
+{
+	const struct fake_volume *volume = some_volume(sim);
+
+	for (int tries = 0; tries < 4 && streq(volume->vm_id, APPLIANCE); tries++)
+		volume = some_volume(sim);
+	sim->server.other_runs = random_percent(&sim->chance, 50);
+	ask_about(sim, METHOD_VOLUME_CLEANUP, volume);
 }
 
 static void create(struct sim *sim)
@@ -325,6 +343,20 @@ static void detach_behind(struct sim *sim)
 	server_detach(&sim->server, volume);
 }
 
+/* What a detachment does that ends late: CloudStack forgets an attachment, and its disk stays. */
+static void clear_behind(struct sim *sim)
+{
+	struct fake_volume *volume = some_volume(sim);
+
+	if (volume->gone || !streq(volume->vm_id, APPLIANCE) || !volume->disk[0] ||
+	    server_pending_job(&sim->server, volume))
+		return;
+	sim_say(sim, "CloudStack forgets the attachment of %s", volume->id);
+	sim->meddled[sim_number(volume)] = sim->cleared = true;
+	volume->vm_id[0] = '\0';
+	volume->device_id = -1;
+}
+
 static void mount_something(struct sim *sim)
 {
 	size_t index = 1 + roll(sim, 5);
@@ -355,6 +387,7 @@ static void cloud_restarts(struct sim *sim)
 		if (job->state == JOB_RUNNING && !job->code && random_percent(&sim->chance, 50)) {
 			if (job->command == FAKE_ATTACH) {
 				snprintf(volume->vm_id, sizeof(volume->vm_id), "%s", job->vm_id);
+				volume->size = server_stored_size(volume);
 				volume->device_id = 9;
 			} else if (job->command == FAKE_DETACH) {
 				server_detach(&sim->server, volume);
@@ -432,10 +465,11 @@ static const struct {
 	{ attach, 20 },         { attach_many, 10 },
 	{ detach, 14 },         { detach_and_attach, 8 },
 	{ create, 5 },          { destroy, 4 },
-	{ resize, 6 },          { cancel, 5 },
-	{ read_something, 10 }, { plug_stranger, 10 },
-	{ unplug_stranger, 5 }, { unplug_volume, 3 },
-	{ attach_behind, 3 },   { detach_behind, 3 },
+	{ resize, 6 },          { clean_up, 6 },
+	{ cancel, 5 },          { read_something, 10 },
+	{ plug_stranger, 10 },  { unplug_stranger, 5 },
+	{ unplug_volume, 3 },   { attach_behind, 3 },
+	{ detach_behind, 3 },   { clear_behind, 3 },
 	{ mount_something, 2 }, { cloud_goes_or_comes, 3 },
 	{ cloud_restarts, 2 },  { store_goes_or_comes, 3 },
 	{ crash, 3 },           { crash_soon, 3 },
@@ -532,6 +566,13 @@ static bool is_quiet(const struct sim *sim)
 	       server_busy(&sim->server) == 0;
 }
 
+/* Longer than any operation takes in a world where nothing goes wrong. */
+static void await_quiet(struct sim *sim)
+{
+	for (int tries = 0; tries < 60 && !is_quiet(sim) && !sim->failure[0]; tries++)
+		sim_pass(sim, 1000);
+}
+
 void schedule_run(struct sim *sim)
 {
 	add_volumes(sim);
@@ -558,11 +599,18 @@ void schedule_run(struct sim *sim)
 		return;
 	start(sim);
 	sim_pass(sim, 65000); /* a scan of the slowest kind, and whatever follows from it */
+	/* A disk that was left here has its time to go, and the comparison after that heals it. */
+	if (sim->cleared)
+		sim_pass(sim, DEVICE_WAIT_MS + 65000);
+	/* A comparison may just now have begun to mend what it found: that has to end as well. */
+	await_quiet(sim);
 	if (!sim->failure[0])
 		list_operations(sim);
+	/* An undo that failed is tried again, after a pause. */
+	if (sim->left_over)
+		sim_pass(sim, 65000);
 	/* The daemon lists volumes and compares all the time; that is no unfinished business. */
-	for (int tries = 0; tries < 10 && !is_quiet(sim); tries++)
-		sim_pass(sim, 1000);
+	await_quiet(sim);
 	if (!sim->failure[0])
 		check_end(sim);
 }

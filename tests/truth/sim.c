@@ -103,6 +103,14 @@ void __wrap_loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t 
 	dues_add(timer->due_ms);
 }
 
+void __real_loop_deadline_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms);
+void __wrap_loop_deadline_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms);
+void __wrap_loop_deadline_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms)
+{
+	__real_loop_deadline_set(loop, timer, delay_ms);
+	dues_add(timer->due_ms); /* with a clock turned by hand no time is missed */
+}
+
 /* ---- telling ---- */
 
 void sim_say(struct sim *sim, const char *format, ...)
@@ -242,7 +250,9 @@ static void choose_appliance(struct sim *sim)
 	sim->server.serial = nameless ? SERIAL_NONE : SERIAL_OWN;
 	sim->server.trip_ms = random_between(chance, 5, 300);
 	sim->server.job_ms = random_between(chance, 50, 8000);
-	sim->server.late_ms = random_between(chance, 1000, 29000);
+	sim->server.is_4_18 = random_percent(chance, 50);
+	sim->server.late_ms = random_between(chance, 1000, 60000);
+	sim->server.storage_unit = random_percent(chance, 20) ? 4 * GIB : 0;
 	kernel_plug(&sim->kernel.face, "vda", nameless ? NULL : "99999999999999999999", 20 * GIB);
 	sim->options = (struct core_options){
 		.appliance_id = APPLIANCE,
@@ -253,7 +263,6 @@ static void choose_appliance(struct sim *sim)
 		.scan_ms = random_percent(chance, 30) ? random_between(chance, 3000, 30000) : 2000,
 		.device_wait_ms = DEVICE_WAIT_MS,
 		.cloud_wait_ms = 600000,
-		.request_ms = 30000,
 		.probe_ms = 60000,
 		.reconcile_ms = 20000,
 		.max_operations = 300,

@@ -129,6 +129,8 @@ struct sim {
 	bool store_away;
 	/* changed behind the daemon's back, by the number in its id */
 	bool meddled[VOLUMES_MAX + 1];
+	bool left_over; /* the undo of some operation has failed */
+	bool cleared;   /* CloudStack has forgotten an attachment whose disk stays */
 	bool rebooted;
 	struct naive naives[ASKS_MAX];
 	size_t naive_count;

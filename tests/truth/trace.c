@@ -93,9 +93,9 @@ void __wrap_server_receive(struct fake_server *server, struct fake_request *requ
 void __wrap_server_receive(struct fake_server *server, struct fake_request *request)
 {
 	if (sim_now->tracing)
-		trace(sim_now, "request %u %s %s %s %s %" PRIu64 " %d %" PRId64, request->command,
+		trace(sim_now, "request %u %s %s %s %s %" PRIu64 " %d", request->command,
 		      str_or(request->volume_id, ""), str_or(request->vm_id, ""),
 		      str_or(request->name, ""), str_or(request->job_id, ""), request->size_gib,
-		      request->shrink_ok, request->page);
+		      request->shrink_ok);
 	__real_server_receive(server, request);
 }

@@ -4,10 +4,11 @@
  * Method calls from the bus, each from its arrival to its answer.
  *
  * The arguments are read into the method's argument struct, the sender is authorised and the call
- * goes through the one door (core/call.h). The bus_call holds the message until the answer comes,
- * which may be minutes later, and replies to it; if the caller has left, the bus drops the reply.
- * Calls under way are counted, all together and by sender, because a call holds memory on behalf of
- * its client.
+ * goes through the one door (core/call.h). The bus_call holds the head of the message until the
+ * answer comes, which may be minutes later, and replies to it; if the caller has left, the bus
+ * drops the reply. The message itself goes at once: it may carry hundreds of descriptors, which
+ * would stay open as long as it. Calls under way are counted, all together and by sender, because a
+ * call holds memory, and perhaps a descriptor, on behalf of its client.
  *
  * When the connection is lost its calls are cancelled: no caller could be answered. Operations that
  * they began go on.
@@ -25,11 +26,13 @@
 /* Calls under way, in all and from one sender; more are refused with ERR_TOO_MANY. */
 #define CALLS_MAX 1024
 #define CALLS_PER_SENDER_MAX 128
+/* Of these, calls that hold a descriptor of their caller; one sender may have one. */
+#define DESCRIPTORS_MAX 16
 
 struct bus_call {
 	TAILQ_ENTRY(bus_call) entry;
 	struct bus_calls *calls;
-	sd_bus_message *m;
+	sd_bus_message *m; /* without the body and the descriptors of the caller's message */
 	const struct method *method;
 	void *args;
 	struct auth_check *check; /* the call waits for this first */
@@ -72,6 +75,19 @@ static int reply_answer(const struct bus_call *call, const struct answer *answer
 	return r;
 }
 
+static int check_size(const struct answer *answer, struct err *err)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < answer->count; i++)
+		size += record_weight(answer->record, answer_item(answer, i));
+	if (size <= ANSWER_SIZE_MAX)
+		return 0;
+	return err_set(err, ERR_TOO_LARGE,
+		       "the answer would have up to %zu bytes and may have %zu: ask for less", size,
+		       ANSWER_SIZE_MAX);
+}
+
 static void on_answer(void *arg, const struct answer *answer)
 {
 	struct bus_call *call = arg;
@@ -81,12 +97,15 @@ static void on_answer(void *arg, const struct answer *answer)
 	call->call = NULL;
 	if (answer->err.code != ERR_NONE) {
 		r = bus_reply_error(call->m, &answer->err);
+	} else if (check_size(answer, &err) < 0) {
+		r = bus_reply_error(call->m, &err);
 	} else {
 		r = reply_answer(call, answer);
 		if (r < 0) {
 			err_set(&err, ERR_INTERNAL, "the answer of %s cannot be put on the bus: %s",
 				call->method->name, strerror(-r));
-			log_warning("%s", err.text);
+			if (log_limit_allows(&call->calls->unsent_limit, LOG_LEVEL_WARNING))
+				log_warning("%s", err.text);
 			r = bus_reply_error(call->m, &err);
 		}
 	}
@@ -102,8 +121,9 @@ static void on_authorised(void *arg, enum method_access granted, const struct er
 
 	call->check = NULL;
 	if (err) {
-		log_info("bus: refused %s to %s: %s", call->method->name,
-			 sd_bus_message_get_sender(call->m), err->text);
+		if (log_limit_allows(&call->calls->refused_limit, LOG_LEVEL_INFO))
+			log_info("bus: refused %s to %s: %s", call->method->name,
+				 sd_bus_message_get_sender(call->m), err->text);
 		bus_reply_error(call->m, err);
 		end_call(call);
 		return;
@@ -112,7 +132,41 @@ static void on_authorised(void *arg, enum method_access granted, const struct er
 				call->args, &caller, on_answer, call);
 }
 
-static int check_bounds(const struct bus_calls *calls, sd_bus_message *m, struct err *err)
+static bool takes_descriptor(const struct method *method)
+{
+	for (size_t i = 0; i < method->args->count; i++) {
+		if (method->args->fields[i].type == FIELD_DESCRIPTOR)
+			return true;
+	}
+	return false;
+}
+
+static int check_descriptors(const struct bus_calls *calls, const char *sender, struct err *err)
+{
+	const struct bus_call *call;
+	size_t count = 0;
+	bool same = false;
+
+	TAILQ_FOREACH(call, &calls->list, entry) {
+		if (!takes_descriptor(call->method))
+			continue;
+		count++;
+		same = same || streq(sd_bus_message_get_sender(call->m), sender);
+	}
+	if (same)
+		return err_set(
+			err, ERR_TOO_MANY,
+			"a call of yours that hands over an open file is under way already; wait for its answer");
+	if (count >= DESCRIPTORS_MAX)
+		return err_set(
+			err, ERR_TOO_MANY,
+			"%zu calls that hand over an open file are under way already; try again later",
+			count);
+	return 0;
+}
+
+static int check_bounds(const struct bus_calls *calls, sd_bus_message *m,
+			const struct method *method, struct err *err)
 {
 	const char *sender = sd_bus_message_get_sender(m);
 	const struct bus_call *call;
@@ -127,7 +181,35 @@ static int check_bounds(const struct bus_calls *calls, sd_bus_message *m, struct
 		return err_set(err, ERR_TOO_MANY,
 			       "%d of your calls are under way already; wait for their answers",
 			       CALLS_PER_SENDER_MAX);
-	return 0;
+	return takes_descriptor(method) ? check_descriptors(calls, sender, err) : 0;
+}
+
+/* A message with the same head, so that a reply to it reaches the caller as the reply to m. */
+static int copy_head(sd_bus_message *m, sd_bus_message **out)
+{
+	sd_bus_message *copy = NULL;
+	uint64_t cookie = 0;
+	int r;
+
+	r = sd_bus_message_new_method_call(sd_bus_message_get_bus(m), &copy, NULL,
+					   sd_bus_message_get_path(m),
+					   sd_bus_message_get_interface(m),
+					   sd_bus_message_get_member(m));
+	if (r >= 0)
+		r = sd_bus_message_set_sender(copy, sd_bus_message_get_sender(m));
+	if (r >= 0)
+		r = sd_bus_message_set_expect_reply(copy, sd_bus_message_get_expect_reply(m));
+	if (r >= 0)
+		r = sd_bus_message_set_allow_interactive_authorization(
+			copy, sd_bus_message_get_allow_interactive_authorization(m));
+	if (r >= 0)
+		r = sd_bus_message_get_cookie(m, &cookie);
+	if (r >= 0)
+		r = sd_bus_message_seal(copy, cookie, 0);
+	if (r < 0)
+		copy = sd_bus_message_unref(copy);
+	*out = copy;
+	return r;
 }
 
 int bus_calls_begin(struct bus_calls *calls, sd_bus_message *m, const struct method *method,
@@ -135,24 +217,28 @@ int bus_calls_begin(struct bus_calls *calls, sd_bus_message *m, const struct met
 {
 	struct err err = { 0 };
 	struct bus_call *call;
+	sd_bus_message *head;
+	int r;
 
-	if (check_bounds(calls, m, &err) < 0)
+	if (check_bounds(calls, m, method, &err) < 0)
 		return bus_reply_error(m, &err);
+	r = copy_head(m, &head);
+	if (r < 0)
+		return r; /* sd-bus answers with the error */
 	call = xnew(struct bus_call);
 	call->calls = calls;
-	call->m = sd_bus_message_ref(m);
+	call->m = head;
 	call->method = method;
 	call->args = xcalloc(1, method->args->size);
 	record_init(method->args, call->args);
 	TAILQ_INSERT_TAIL(&calls->list, call, entry);
 	calls->count++;
 	if (bus_decode(m, method, self, id, call->args, &err) < 0) {
-		int r = bus_reply_error(m, &err);
-
+		r = bus_reply_error(m, &err);
 		end_call(call);
 		return r;
 	}
-	call->check = auth_check_start(calls->auth, m, method->access, on_authorised, call);
+	call->check = auth_check_start(calls->auth, head, method->access, on_authorised, call);
 	return 1;
 }
 

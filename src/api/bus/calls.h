@@ -4,6 +4,7 @@
 /* Method calls from the bus that are under way. Private to api/bus/. */
 
 #include "api/bus/auth.h"
+#include "base/log.h"
 #include "core/core.h"
 
 struct bus_calls {
@@ -11,6 +12,7 @@ struct bus_calls {
 	struct auth_bus *auth; /* of the present connection, which owns it */
 	TAILQ_HEAD(, bus_call) list;
 	size_t count;
+	struct log_limit refused_limit, unsent_limit;
 };
 
 void bus_calls_init(struct bus_calls *calls, struct core *core);

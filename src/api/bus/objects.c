@@ -23,10 +23,12 @@
 #include "io/bus_codec.h"
 
 /*
- * ObjectManager lists no volumes if there are more, since a longer list stalls the loop.
- * ListVolumes gives pages.
+ * ObjectManager lists no objects of a kind if there are more, or larger ones: sd-bus makes the
+ * whole list in one go, 60 us for each object, and a message may not have more than 32 MiB. The
+ * methods ListVolumes, ListOperations and ListExports give pages.
  */
-#define ENUMERATED_VOLUMES_MAX 2000
+#define ENUMERATED_MAX 1000
+#define ENUMERATED_WEIGHT_MAX (ANSWER_SIZE_MAX / SCOPE_COUNT)
 
 static const struct volume_record *copy_volume(struct bus_objects *objects, const char *id)
 {
@@ -144,40 +146,55 @@ static void count_one(void *arg, const char *id)
 	++*(size_t *)arg;
 }
 
+struct weighing {
+	struct bus_objects *objects;
+	enum method_scope scope;
+	size_t weight;
+};
+
+static void weigh_one(void *arg, const char *id)
+{
+	struct weighing *weighing = arg;
+	const void *object = get_object(weighing->objects, weighing->scope, id);
+
+	if (object)
+		weighing->weight += record_weight(scopes[weighing->scope].record, object);
+}
+
+typedef void (*each_fn)(struct core *core, void (*fn)(void *arg, const char *id), void *arg);
+
+static int list_objects(struct bus_objects *objects, enum method_scope scope, each_fn each,
+			char ***ret_nodes)
+{
+	struct weighing weighing = { .objects = objects, .scope = scope };
+	struct path_list list = { .scope = scope };
+	size_t count = 0;
+
+	each(objects->core, count_one, &count);
+	if (count <= ENUMERATED_MAX)
+		each(objects->core, weigh_one, &weighing);
+	if (count <= ENUMERATED_MAX && weighing.weight <= ENUMERATED_WEIGHT_MAX)
+		each(objects->core, path_list_add, &list);
+	*ret_nodes = list.paths;
+	return 0;
+}
+
 static int enumerate_volumes(sd_bus *sd_bus, const char *prefix, void *userdata, char ***ret_nodes,
 			     sd_bus_error *error)
 {
-	struct bus_objects *objects = userdata;
-	struct path_list list = { .scope = SCOPE_VOLUME };
-	size_t count = 0;
-
-	core_each_volume(objects->core, count_one, &count);
-	if (count <= ENUMERATED_VOLUMES_MAX)
-		core_each_volume(objects->core, path_list_add, &list);
-	*ret_nodes = list.paths;
-	return 0;
+	return list_objects(userdata, SCOPE_VOLUME, core_each_volume, ret_nodes);
 }
 
 static int enumerate_operations(sd_bus *sd_bus, const char *prefix, void *userdata,
 				char ***ret_nodes, sd_bus_error *error)
 {
-	struct bus_objects *objects = userdata;
-	struct path_list list = { .scope = SCOPE_OPERATION };
-
-	core_each_operation(objects->core, path_list_add, &list);
-	*ret_nodes = list.paths;
-	return 0;
+	return list_objects(userdata, SCOPE_OPERATION, core_each_operation, ret_nodes);
 }
 
 static int enumerate_exports(sd_bus *sd_bus, const char *prefix, void *userdata, char ***ret_nodes,
 			     sd_bus_error *error)
 {
-	struct bus_objects *objects = userdata;
-	struct path_list list = { .scope = SCOPE_EXPORT };
-
-	core_each_export(objects->core, path_list_add, &list);
-	*ret_nodes = list.paths;
-	return 0;
+	return list_objects(userdata, SCOPE_EXPORT, core_each_export, ret_nodes);
 }
 
 /* --- methods --- */

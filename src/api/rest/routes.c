@@ -137,6 +137,8 @@ struct route_table *route_table_new(const struct method *rows, size_t count)
 		xcalloc(1, sizeof(*table) + 2 * count * sizeof(table->routes[0]));
 
 	for (size_t i = 0; i < count; i++) {
+		if (rows[i].surfaces == SURFACES_BUS)
+			continue;
 		route_compile(&table->routes[table->count++], (enum method_id)i, &rows[i],
 			      rows[i].path);
 		if (rows[i].path_alias)

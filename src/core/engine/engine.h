@@ -22,7 +22,10 @@ struct engine {
 	struct operation_list ended;      /* oldest first */
 	size_t unfinished_count, ended_count;
 	struct volume_queue *queues;
+	struct vm_queue *vm_queues;
 	TAILQ_HEAD(, settling) settlings; /* on their way to the store */
+	/* the newest id of a store that was accepted as one from the past, "" none */
+	char past_id[UUID_TEXT_SIZE];
 	/* clock_mono_ms(): an absent CloudStack is not asked again before this time */
 	int64_t next_retry_ms;
 };

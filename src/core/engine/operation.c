@@ -3,7 +3,7 @@
 /*
  * How an operation moves.
  *
- * accept ──commit──► queued ──► enter step ──commit──► run ──next──► enter step … ──► finish
+ * accept ──commit──► queued ──► enter step ──commit──► run ──next, back──► enter step … ──► finish
  *                                                       │
  *                                                       └──fail, cancel, overdue──► undo step
  *
@@ -13,6 +13,10 @@
  * Every arrow marked "commit" is one batch in the store: the operation's row, a history row and the
  * changes that the step has staged. on_committed() alone decides the next move, so an operation
  * has no second way to get anywhere, and a crash always leaves one of the states drawn here.
+ *
+ * An operation is queued behind others on its volume, then behind others on its VM (vm_turn.h). Its
+ * first step may find out that the operation changes another VM than was noted; if that VM's turn
+ * is taken, the operation is queued once more.
  */
 
 #include "core/engine/operation.h"
@@ -23,9 +27,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "cloud/cloud.h"
 #include "core/engine/engine.h"
 #include "core/engine/operation_table.h"
+#include "core/engine/vm_turn.h"
 #include "core/env.h"
 #include "core/event.h"
 #include "core/model/commit.h"
@@ -40,13 +44,31 @@
  * ended. */
 #define ENDED_KEPT 256
 
+/* For the last commit of another operation. */
+#define LAST_COMMIT_MS 50
+
 static void run_step(struct operation *operation);
 
 /* ---- wakers ---- */
 
 static void on_turn(struct loop_task *task)
 {
-	run_step(container_of(task, struct operation, turn));
+	struct operation *operation = container_of(task, struct operation, turn);
+
+	switch (operation->phase) {
+	case PHASE_QUEUED:
+		operation_begin_if_turn(operation);
+		break;
+	case PHASE_READY:
+	case PHASE_SLEEPING:
+		run_step(operation);
+		break;
+	case PHASE_COMMITTING: /* the end of the commit sees that it has its VM's turn */
+	case PHASE_RUNNING:
+	case PHASE_WAITING:
+	case PHASE_ENDED:
+		break;
+	}
 }
 
 static void on_sleep_over(struct loop_timer *timer)
@@ -54,13 +76,10 @@ static void on_sleep_over(struct loop_timer *timer)
 	run_step(container_of(timer, struct operation, sleep));
 }
 
-static void on_deadline(struct loop_timer *timer);
-
 void operation_init_wakers(struct operation *operation)
 {
 	operation->turn.run = on_turn;
 	operation->sleep.fire = on_sleep_over;
-	operation->deadline.fire = on_deadline;
 }
 
 /* ---- commits ---- */
@@ -123,6 +142,24 @@ static char *response_json(struct operation *operation)
 	return buf_take(&out);
 }
 
+/* The volume of an operation that has left it may have moved on. */
+static bool response_is_true(struct operation *operation)
+{
+	char *response;
+
+	if (operation->queue || !operation->ended->response)
+		return true;
+	response = response_json(operation);
+	if (streq(response, operation->ended->response)) {
+		free(response);
+		return true;
+	}
+	free(operation->ended->response);
+	operation->ended->response = response;
+	operation_commit(operation, operation_status_names[operation->ended->status]);
+	return false;
+}
+
 /*
  * While the last commit waited for the store, the disk that it names may have gone, and another
  * disk may have got the name. Then the record that has just become durable is corrected and
@@ -135,8 +172,10 @@ static bool is_still_true(void *arg)
 	struct mapping_record *mapping = change_mapping(operation->change);
 	const struct device *device;
 
-	if (!operation->ended || !mapping || !env_is_appliance(engine->env, mapping->vm_id))
+	if (!operation->ended)
 		return true;
+	if (!mapping || !env_is_appliance(engine->env, mapping->vm_id))
+		return response_is_true(operation);
 	device = mapping_disk(engine->env, mapping);
 	if (device && !sysblock_verify(engine->env->sysblock, device))
 		device = NULL;
@@ -221,6 +260,34 @@ static void on_commit_refused(struct operation *operation, const struct err *err
 	operation_fail(operation, err);
 }
 
+static void on_accepted(struct operation *operation, const struct err *err)
+{
+	struct engine *engine = operation->engine;
+
+	if (err->code) {
+		on_refused(operation, err);
+		return;
+	}
+	events_operation(engine->model, EVENT_OPERATION_STARTED, &operation->record);
+	volume_note_operation(engine->model, &operation->record);
+	operation->phase = PHASE_QUEUED;
+	tell_accepted(operation, err);
+	operation_begin_if_turn(operation);
+}
+
+/* The operation is pending again. */
+static void on_queued(struct operation *operation)
+{
+	operation->phase = PHASE_QUEUED;
+	if (operation->interruption) {
+		struct err err = *operation->interruption;
+
+		operation_end_queued(operation, &err);
+	} else {
+		operation_begin_if_turn(operation);
+	}
+}
+
 static void on_committed(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
@@ -228,15 +295,7 @@ static void on_committed(void *arg, const struct err *err)
 
 	operation->change = NULL;
 	if (operation->accepting) {
-		if (err->code) {
-			on_refused(operation, err);
-			return;
-		}
-		events_operation(engine->model, EVENT_OPERATION_STARTED, &operation->record);
-		volume_note_operation(engine->model, &operation->record);
-		operation->phase = PHASE_QUEUED;
-		tell_accepted(operation, err);
-		operation_begin_if_turn(operation);
+		on_accepted(operation, err);
 		return;
 	}
 	if (err->code) {
@@ -249,6 +308,10 @@ static void on_committed(void *arg, const struct err *err)
 	}
 	volume_note_operation(engine->model, &operation->record);
 	events_operation(engine->model, EVENT_OPERATION_CHANGED, &operation->record);
+	if (operation->record.status == OPERATION_PENDING) {
+		on_queued(operation);
+		return;
+	}
 	operation->phase = PHASE_READY;
 	run_step(operation);
 }
@@ -277,12 +340,13 @@ void operation_commit(struct operation *operation, const char *previous_status)
 	struct change *change = operation_change(operation);
 	_cleanup_free_ char *details = history_details(operation);
 
-	record->updated_at = clock_wall_ms();
+	record->updated_at = clock_record_ms();
 	free(record->context);
 	record->context = context_to_json(operation);
 	change_put_operation(change, record, previous_status, details);
 	str_set(&record->context, NULL); /* the change has a copy */
 	operation->phase = PHASE_COMMITTING;
+	operation->asked_ms = clock_mono_ms();
 	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
 	change_submit(change, operation->accepting ? CHANGE_OPTIONAL : CHANGE_WHATEVER_COMES,
 		      &hooks, on_committed, operation);
@@ -296,18 +360,22 @@ static void enter_step(struct operation *operation, size_t step)
 
 	operation->step = step;
 	operation->runs = 0;
-	operation->resumed = operation->job_lost = false;
-	str_set(&operation->reason, NULL);
+	operation->resumed = operation->job_lost = operation->effect_unknown = false;
+	operation->untouched = false;
+	str_set(&operation->record.waits_for, NULL);
 	operation->reason_code = ERR_NONE;
 	operation->record.status = OPERATION_EXECUTING;
-	operation->record.step_since = clock_wall_ms();
+	operation->record.step_since = clock_record_ms();
 	str_set(&operation->record.step, operation_step(operation)->name);
+	if (!operation->record.undoing && !operation_step(operation)->vm_turn &&
+	    !operation->keeps_vm_turn)
+		vm_turn_leave(operation);
 	log_debug("operation=%s %s%s", operation->record.id,
 		  operation->record.undoing ? "undo " : "", operation->record.step);
 	operation_commit(operation, previous);
 }
 
-static int64_t step_deadline_ms(const struct operation *operation)
+int64_t operation_step_deadline_ms(const struct operation *operation)
 {
 	switch (operation_step(operation)->deadline) {
 	case STEP_CLOUD:
@@ -318,13 +386,68 @@ static int64_t step_deadline_ms(const struct operation *operation)
 	abort();
 }
 
-static bool is_past_return(const struct operation *operation)
+bool operation_is_past_return(const struct operation *operation)
 {
-	for (size_t i = 0; i <= operation->step; i++) {
+	size_t count = operation->step + (operation->untouched ? 0 : 1);
+
+	for (size_t i = 0; i < count; i++) {
 		if (operation_kind_step(operation->kind, i)->no_return)
 			return true;
 	}
 	return false;
+}
+
+static bool is_past_undo(const struct operation *operation)
+{
+	for (size_t i = 0; i <= operation->step; i++) {
+		if (operation_kind_step(operation->kind, i)->no_undo)
+			return true;
+	}
+	return false;
+}
+
+/* True: the operation has the turn of its VM, or the step needs no turn. */
+static bool has_vm_turn(struct operation *operation)
+{
+	const struct step *step = operation_step(operation);
+
+	if (!(operation->record.undoing ? step->undo_vm_turn : step->vm_turn))
+		return true;
+	return str_empty(operation->record.vm_id) || vm_turn_take(operation);
+}
+
+static bool has_done_nothing(const struct operation *operation)
+{
+	return operation->step == 0 && !operation->record.undoing;
+}
+
+/* The operation is pending again and begins anew when it has its turn. */
+static void set_back(struct operation *operation)
+{
+	const char *previous = operation_status_names[operation->record.status];
+
+	assert(has_done_nothing(operation));
+	operation_change_drop(operation);
+	operation->resumed = false;
+	operation->record.status = OPERATION_PENDING;
+	operation->record.step_since = 0;
+	str_set(&operation->record.step, NULL);
+	operation_commit(operation, previous);
+}
+
+/* An operation that gave way comes back for each look. It stays in its step, since two operations
+ * that look in turn would fill the store; but the time in the queue is not the step's. */
+static void await_vm_turn(struct operation *operation)
+{
+	bool gave_way = has_done_nothing(operation) && operation->runs > 0;
+
+	if (has_done_nothing(operation) && !gave_way) {
+		set_back(operation);
+		return;
+	}
+	if (gave_way)
+		loop_timer_clear(operation->engine->env->loop, &operation->deadline);
+	operation->phase = PHASE_SLEEPING;
 }
 
 static void run_step(struct operation *operation)
@@ -342,22 +465,36 @@ static void run_step(struct operation *operation)
 	if (operation->interruption) {
 		struct err err = *operation->interruption;
 
-		operation_keep_err(&operation->interruption, NULL);
+		err_keep(&operation->interruption, NULL);
 		operation_fail(operation, &err);
 		return;
 	}
-	if (!loop_timer_is_set(&operation->deadline))
-		loop_timer_set(engine->env->loop, &operation->deadline,
-			       step_deadline_ms(operation));
+	if (!has_vm_turn(operation)) {
+		await_vm_turn(operation);
+		return;
+	}
+	if (!loop_timer_is_set(&operation->deadline)) {
+		operation->looked_missed_ms = clock_missed_ms();
+		loop_deadline_set(engine->env->loop, &operation->deadline,
+				  operation_step_deadline_ms(operation));
+	}
 	operation->runs++;
+	if (operation_is_rerun(operation))
+		operation->asked_ms = clock_mono_ms();
 	(operation->record.undoing ? step->undo : step->run)(operation);
 	assert(operation->phase != PHASE_RUNNING); /* a step ends in exactly one verb */
 }
 
 void operation_begin_if_turn(struct operation *operation)
 {
-	if (!operation || operation->phase != PHASE_QUEUED || !operation_has_turn(operation))
+	if (!operation || !env_trusts_store(operation->engine->env) ||
+	    operation->phase != PHASE_QUEUED || !operation_is_first(operation))
 		return;
+	if (!has_vm_turn(operation)) {
+		if (operation->resumed)
+			await_vm_turn(operation);
+		return;
+	}
 	if (operation->resumed) {
 		operation->phase = PHASE_READY;
 		loop_task_queue(operation->engine->env->loop, &operation->turn);
@@ -370,13 +507,27 @@ static void finish(struct operation *operation, enum operation_status status)
 {
 	struct operation_record *ended = xnew(struct operation_record);
 
+	vm_turn_leave(operation);
+	str_set(&operation->record.waits_for, NULL);
 	record_copy(&operation_record, ended, &operation->record);
 	ended->status = status;
-	ended->completed_at = clock_wall_ms();
+	ended->completed_at = clock_record_ms();
 	if (status == OPERATION_COMPLETED)
 		ended->response = response_json(operation);
 	operation->ended = ended;
 	operation_commit(operation, operation_status_names[operation->record.status]);
+}
+
+/* Adds to the error from which step on the operation was undone. */
+static void note_undone(struct operation *operation)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (!operation->undo_worked || !operation->failed_step)
+		return;
+	text = xasprintf("%s; the operation was undone from step %s on", operation->record.error,
+			 operation->failed_step);
+	str_set(&operation->record.error, text);
 }
 
 static void finish_failed(struct operation *operation)
@@ -396,6 +547,7 @@ static void undo_from(struct operation *operation, size_t count)
 			return;
 		}
 	}
+	note_undone(operation);
 	finish_failed(operation);
 }
 
@@ -419,6 +571,13 @@ void operation_next(struct operation *operation)
 		finish(operation, OPERATION_COMPLETED);
 }
 
+void operation_back(struct operation *operation, size_t steps)
+{
+	settle(operation);
+	assert(steps <= operation->step);
+	enter_step(operation, operation->step - steps);
+}
+
 /* Stores the parts of the first error that clients and a later process need. */
 static void record_failure(struct operation *operation)
 {
@@ -429,6 +588,10 @@ static void record_failure(struct operation *operation)
 	json_begin_object(&writer);
 	json_put_name(&writer, "name");
 	json_put_text(&writer, err_view(err->code)->bus_name);
+	if (operation->failed_step) {
+		json_put_name(&writer, "step");
+		json_put_text(&writer, operation->failed_step);
+	}
 	if (err->cloud_code) {
 		json_put_name(&writer, "cloudstack_error_code");
 		json_put_int(&writer, err->cloud_code);
@@ -438,6 +601,7 @@ static void record_failure(struct operation *operation)
 	json_end_object(&writer);
 	str_set(&operation->record.error, err->text);
 	str_set(&operation->record.error_code, err_view(err->code)->word);
+	str_set(&operation->record.error_reason, err_reason_word(err->reason));
 	free(operation->record.error_details);
 	operation->record.error_details = buf_take(&out);
 }
@@ -448,8 +612,22 @@ static void note_left_over(struct operation *operation, const char *why)
 	_cleanup_free_ char *left_over = operation->kind->left_over(operation);
 	_cleanup_free_ char *text = xasprintf("%s; %s%s", operation->record.error, why, left_over);
 
-	operation->record.needs_attention = true;
+	/* Leftovers are removed by what the operation wanted, which a newer world may not want. */
+	operation->record.needs_attention |= !operation->from_past;
 	str_set(&operation->record.error, text);
+}
+
+/* Adds to the error the effects that stay. */
+static void note_stays(struct operation *operation)
+{
+	const struct operation_kind *kind = operation->kind;
+	_cleanup_free_ char *stays = kind->stays ? kind->stays(operation) : NULL;
+
+	if (stays) {
+		_cleanup_free_ char *text = xasprintf("%s; %s", operation->record.error, stays);
+
+		str_set(&operation->record.error, text);
+	}
 }
 
 void operation_fail(struct operation *operation, const struct err *err)
@@ -457,138 +635,125 @@ void operation_fail(struct operation *operation, const struct err *err)
 	settle(operation);
 	assert(err->code != ERR_NONE);
 	if (operation->record.undoing) {
-		_cleanup_free_ char *why = xasprintf("the undo failed at %s: %s; ",
-						     operation_step(operation)->name, err->text);
+		_cleanup_free_ char *why =
+			xasprintf("the undo, which began at step %s, failed at %s: %s; ",
+				  str_or(operation->failed_step, "?"),
+				  operation_step(operation)->name, err->text);
 
 		note_left_over(operation, why);
 		finish_failed(operation);
 		return;
 	}
 	operation_change_drop(operation);
-	operation_keep_err(&operation->failure, err);
-	operation_keep_err(&operation->interruption, NULL); /* the failure is its effect */
+	err_keep(&operation->failure, err);
+	err_keep(&operation->interruption, NULL); /* the failure is its effect */
+	operation->failed_step = operation_step(operation)->name;
 	record_failure(operation);
+	note_stays(operation);
 	/* A refusal leaves everything as it was; silence may have left it half done. */
-	if (is_past_return(operation) && err->code == ERR_TIMEOUT)
+	if (operation_is_past_return(operation) &&
+	    (err->code == ERR_TIMEOUT || operation->effect_unknown))
 		note_left_over(operation, "");
 	operation->record.undoing = true;
-	undo_from(operation, operation->step + 1);
+	log_notice("operation=%s volume=%s: undo from step %s on: %s", operation->record.id,
+		   operation->record.volume_id, operation->failed_step, err->text);
+	undo_from(operation, is_past_undo(operation) ? 0 : operation->step + 1);
 }
 
 void operation_failf(struct operation *operation, enum err_code code, const char *format, ...)
 {
-	struct err err = { .code = code };
+	struct err err;
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(err.text, sizeof(err.text), format, args);
+	err_vset(&err, code, format, args);
 	va_end(args);
 	operation_fail(operation, &err);
 }
 
 void operation_again(struct operation *operation, int64_t delay_ms, const char *format, ...)
 {
-	char reason[sizeof((struct err){ 0 }.text)];
+	char reason[ERR_TEXT_SIZE];
 	va_list args;
 
 	settle(operation);
 	operation->reason_code = ERR_NONE;
 	va_start(args, format);
-	vsnprintf(reason, sizeof(reason), format, args);
+	err_text_vformat(reason, sizeof(reason), format, args);
 	va_end(args);
-	str_set(&operation->reason, reason);
+	operation_waits_for(operation, reason);
+	operation->undo_worked |= operation->record.undoing;
 	operation->phase = PHASE_SLEEPING;
 	loop_timer_set(operation->engine->env->loop, &operation->sleep, delay_ms);
+}
+
+void operation_go_to_vm(struct operation *operation, const char *vm_id)
+{
+	if (!streq(vm_id, operation->record.vm_id))
+		vm_turn_leave(operation);
+	str_set(&operation->record.vm_id, vm_id);
+}
+
+void operation_leave_volume(struct operation *operation)
+{
+	struct operation *waiting = next_in_queue(operation);
+	struct model *model = operation->engine->model;
+
+	if (!operation->queue)
+		return;
+	operation_leave_queue(operation);
+	notice_tell(model, NOTICE_DEVICES_UNSURE);
+	notice_tell(model, NOTICE_HOST_UNSURE);
+	operation_begin_if_turn(waiting);
+}
+
+bool operation_on_vm_or_queued(struct operation *operation, const char *vm_id)
+{
+	operation_go_to_vm(operation, vm_id);
+	if (has_vm_turn(operation))
+		return true;
+	settle(operation);
+	set_back(operation);
+	return false;
+}
+
+void operation_queue_behind(struct operation *operation, struct operation *other)
+{
+	/* The other needs no turn any more, and would never pass one on. */
+	if (other->ended) {
+		operation_again(operation, LAST_COMMIT_MS, "operation %s is about to end",
+				other->record.id);
+		return;
+	}
+	vm_turn_leave(operation);
+	vm_turn_share(other);
+	other->keeps_vm_turn = true;
+	settle(operation);
+	set_back(operation);
 }
 
 void operation_wait(struct operation *operation, void *awaited, const struct wait_kind *kind)
 {
 	assert(awaited && kind->cancel);
 	settle(operation);
+	operation->undo_worked |= operation->record.undoing;
 	operation->phase = PHASE_WAITING;
 	operation->awaited = awaited;
 	operation->wait_kind = kind;
 }
 
-/* ---- interruptions: cancel and time-out ---- */
-
-void operation_interrupt(struct operation *operation, const struct err *err)
+void operation_give_way(struct operation *operation)
 {
-	switch (operation->phase) {
-	case PHASE_WAITING:
-	case PHASE_SLEEPING:
-	case PHASE_READY:
-		operation_stop_waiting(operation);
-		operation->phase = PHASE_RUNNING;
-		operation_fail(operation, err);
-		break;
-	case PHASE_QUEUED:
-		if (operation->resumed) {
-			/* It began before the restart, and is undone when its turn comes. */
-			operation_keep_err(&operation->interruption, err);
-			break;
-		}
-		operation_keep_err(&operation->failure, err);
-		record_failure(operation);
-		finish_failed(operation);
-		break;
-	case PHASE_COMMITTING:
-		operation_keep_err(&operation->interruption, err);
-		break;
-	case PHASE_RUNNING:
-	case PHASE_ENDED:
-		abort();
-	}
+	if (has_done_nothing(operation))
+		vm_turn_leave(operation);
 }
 
-/* The step waits for an absent CloudStack, since after giving up its undo would have to wait, too.
- * When CloudStack is back, the step has its whole time again. */
-static int64_t patience_left_ms(const struct operation *operation, int64_t allowed_ms)
+void operation_end_queued(struct operation *operation, const struct err *err)
 {
-	struct cloud_health health;
-
-	cloud_health(operation->engine->env->cloud, &health);
-	if (!health.usable)
-		return allowed_ms;
-	return health.usable_since_ms ? health.usable_since_ms + allowed_ms - clock_mono_ms() : 0;
-}
-
-static void on_deadline(struct loop_timer *timer)
-{
-	struct operation *operation = container_of(timer, struct operation, deadline);
-	const struct step *step = operation_step(operation);
-	int64_t allowed_ms = step_deadline_ms(operation), left_ms = 0;
-	struct err err;
-
-	if (step->deadline == STEP_CLOUD)
-		left_ms = patience_left_ms(operation, allowed_ms);
-	if (left_ms > 0) {
-		loop_timer_set(operation->engine->env->loop, timer, left_ms);
-		return;
-	}
-	err_set(&err, operation->reason_code ? operation->reason_code : ERR_TIMEOUT,
-		"step %s did not end within %g s%s%s", step->name, (double)allowed_ms / 1000,
-		operation->reason ? ": " : "", str_or(operation->reason, ""));
-	operation_interrupt(operation, &err);
-}
-
-int operation_cancel(struct operation *operation, struct err *err)
-{
-	struct err cancelled;
-
-	if (operation->phase == PHASE_ENDED || operation->ended)
-		return err_set(err, ERR_CONFLICT, "operation %s has already ended: %s",
-			       operation->record.id,
-			       operation_status_names[operation->ended ? operation->ended->status
-								       : operation->record.status]);
-	if (operation->record.undoing)
-		return err_set(err, ERR_CONFLICT, "operation %s is already being undone",
-			       operation->record.id);
-	if (operation->record.status == OPERATION_EXECUTING && is_past_return(operation))
-		return err_set(err, ERR_CONFLICT,
-			       "operation %s can no longer be stopped: it is at step %s",
-			       operation->record.id, operation->record.step);
-	err_set(&cancelled, ERR_CANCELLED, "cancelled by request");
-	operation_interrupt(operation, &cancelled);
-	return 0;
+	assert(operation->phase == PHASE_QUEUED);
+	operation_stop_waiting(operation);
+	err_keep(&operation->failure, err);
+	err_keep(&operation->interruption, NULL);
+	record_failure(operation);
+	finish_failed(operation);
 }

@@ -5,11 +5,11 @@
  * The operation engine.
  *
  * An operation is a table of steps and a context. The engine alone moves it: it commits the step
- * number and the context, then runs the step, and the step ends in exactly one verb - next, fail,
- * again or wait. Every step is written to be run twice, because after a crash the engine simply
- * runs the stored step again. When a step fails, is cancelled or is overdue (the same path), the
- * engine undoes the steps from there backwards, the failed step included, by their undo functions
- * and the same verbs.
+ * number and the context, then runs the step, and the step ends in exactly one verb - next, back,
+ * fail, again or wait. Every step is written to be run twice, because after a crash the engine
+ * simply runs the stored step again. When a step fails, is cancelled or is overdue (the same path),
+ * the engine undoes the steps from there backwards, the failed step included, by their undo
+ * functions and the same verbs.
  *
  * Operations on one volume queue first-in first-out; the others run side by side. All operations
  * end through one exit, which commits, frees the queue and tells all listeners once.
@@ -28,11 +28,36 @@ void operation_failf(struct operation *operation, enum err_code code, const char
 void operation_again(struct operation *operation, int64_t delay_ms, const char *format, ...)
 	_printf_(3, 4);
 /*
+ * Goes back by so many steps, 0 for this step: commits the context as the step has changed it, then
+ * runs the earlier step anew. The new run has its whole time again, so the caller bounds the number
+ * of runs.
+ */
+void operation_back(struct operation *operation, size_t steps);
+/*
  * A callback will come, once and on a later turn, and use one of these verbs; the wait is cancelled
  * if the operation is interrupted before. kind describes the awaited object, and outlives the
  * operation.
  */
 void operation_wait(struct operation *operation, void *awaited, const struct wait_kind *kind);
+
+/*
+ * For the first step, while nothing has been done: the step has found out that the operation
+ * changes this VM, NULL: none. True: the operation has the turn of that VM, or needs none. False:
+ * the step has ended, and the operation is pending and begins anew when it has the turn.
+ */
+bool operation_on_vm_or_queued(struct operation *operation, const char *vm_id);
+/* No verb. For a step that needs no turn of a VM: the steps from the next one on, or their undo,
+ * change this VM. */
+void operation_go_to_vm(struct operation *operation, const char *vm_id);
+/* No verb. The operation changes its volume no more, and is not undone: others on the volume, and
+ * all that keeps its mapping, name and export up to date, need not wait for its end. */
+void operation_leave_volume(struct operation *operation);
+/* Also for the first step, which ends: the operation is pending, and begins anew when the other
+ * operation on the same VM, which has begun, has ended. */
+void operation_queue_behind(struct operation *operation, struct operation *other);
+/* No verb. In the first step: other operations may have the VM's turn until the step runs again. In
+ * a later step this has no effect. */
+void operation_give_way(struct operation *operation);
 
 /* ---- for steps ---- */
 
@@ -52,10 +77,16 @@ void operation_init_wakers(struct operation *operation);
  * move. */
 void operation_commit(struct operation *operation, const char *previous_status);
 /*
- * If the operation waits and is at the head of its queue or in no queue: starts the operation, or
+ * If the operation waits and is at the head of its queues or in none: starts the operation, or
  * resumes it where it stood when the daemon stopped. An operation that is still being accepted, or
  * was cancelled while it stood still, comes back by its own commit. NULL changes nothing.
  */
 void operation_begin_if_turn(struct operation *operation);
+/* A pending operation ends with this error. */
+void operation_end_queued(struct operation *operation, const struct err *err);
 /* Cancels the operation or ends its time, in any phase. */
 void operation_interrupt(struct operation *operation, const struct err *err);
+void operation_on_deadline(struct loop_timer *timer); /* operation->deadline is over */
+int64_t operation_step_deadline_ms(const struct operation *operation);
+/* The present step, or a step before it, is marked no_return. */
+bool operation_is_past_return(const struct operation *operation);

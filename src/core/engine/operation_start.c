@@ -15,7 +15,9 @@
 #include "base/uuid.h"
 #include "core/engine/engine.h"
 #include "core/engine/operation.h"
+#include "core/engine/operation_past.h"
 #include "core/engine/operation_table.h"
+#include "core/engine/vm_turn.h"
 #include "core/env.h"
 #include "core/event.h"
 #include "core/model/commit.h"
@@ -26,35 +28,36 @@
 /* All operations that wait for an absent CloudStack together ask it this often. */
 #define RETRY_EVERY_MS 200
 
-static struct operation *operation_new(struct engine *engine, enum operation_type type)
+static struct operation *operation_new(struct engine *engine)
 {
 	struct operation *operation = xnew(struct operation);
 
 	record_init(&operation_record, &operation->record);
 	operation->engine = engine;
 	operation->ops = engine->ops;
-	operation->kind = engine->kinds[type];
 	TAILQ_INIT(&operation->askers);
-	operation->record.type = type;
 	operation_init_wakers(operation);
+	operation->deadline.fire = operation_on_deadline;
 	return operation;
 }
 
 struct operation_asker *operation_start(struct engine *engine, const struct operation_order *order,
 					operation_accepted_fn accepted, void *arg)
 {
-	struct operation *operation = operation_new(engine, order->type);
+	struct operation *operation = operation_new(engine);
 	struct operation_asker *asker;
 	char uuid[UUID_TEXT_SIZE];
 
 	uuid_make_v7(uuid);
 	operation->record.id = xasprintf("op-%s", uuid);
+	operation->record.type = order->type;
 	operation->record.status = OPERATION_PENDING;
 	str_set(&operation->record.volume_id, str_or(order->volume_id, ""));
 	str_set(&operation->record.vm_id, order->vm_id);
 	str_set(&operation->record.request_id, order->request_id);
 	operation->record.request = order->request;
-	operation->record.created_at = clock_wall_ms();
+	operation->record.created_at = clock_record_ms();
+	operation->kind = operation_kind_of(engine, &operation->record);
 	operation->context = order->context;
 	operation->accepting = true;
 	asker = operation_join(operation, accepted, arg);
@@ -63,6 +66,16 @@ struct operation_asker *operation_start(struct engine *engine, const struct oper
 		operation_join_queue(operation, order->volume_id);
 	operation_commit(operation, "");
 	return asker;
+}
+
+/* The kind's own text of a step's name; NULL if there is no such step. */
+static const char *step_name(const struct operation_kind *kind, const char *name)
+{
+	for (size_t i = 0; operation_kind_step(kind, i); i++) {
+		if (streq(operation_kind_step(kind, i)->name, name))
+			return operation_kind_step(kind, i)->name;
+	}
+	return NULL;
 }
 
 static void restore_failure(struct operation *operation)
@@ -78,7 +91,9 @@ static void restore_failure(struct operation *operation)
 		details = json_parse(record->error_details, strlen(record->error_details), NULL);
 	name = xasprintf("%s%s", ERR_BUS_PREFIX, str_or(json_text(json_get(details, "name")), ""));
 	err_set(&failure, err_from_bus_name(name), "%s", record->error);
-	operation_keep_err(&operation->failure, &failure);
+	err_keep(&operation->failure, &failure);
+	operation->failed_step = step_name(operation->kind, json_text(json_get(details, "step")));
+	operation->undo_worked = record->undoing;
 }
 
 static int restore_context(struct operation *operation, struct err *err)
@@ -105,29 +120,65 @@ static int restore_step(struct operation *operation, struct err *err)
 			return 0;
 		}
 	}
-	return err_set(err, ERR_INTERNAL,
-		       "the store says step \"%s\", which this program does not know",
-		       str_or(operation->record.step, ""));
+	return err_set(
+		err, ERR_INTERNAL,
+		"the store has step \"%s\", which this volume-daemon does not know; install the version that wrote the store",
+		str_or(operation->record.step, ""));
 }
 
-void operation_resume(struct engine *engine, const struct operation_record *record)
+/* CloudStack may have a job of the operation on its VM. */
+static bool may_have_job(const struct operation *operation)
 {
-	struct operation *operation = operation_new(engine, (enum operation_type)record->type);
+	const struct operation_record *record = &operation->record;
+	const struct step *step = operation_step(operation);
+
+	if (record->status == OPERATION_PENDING || str_empty(record->vm_id))
+		return false;
+	return record->undoing ? step->undo_vm_turn : step->vm_turn && operation->step > 0;
+}
+
+void operation_load(struct engine *engine, const struct operation_record *record)
+{
+	struct operation *operation = operation_new(engine);
 	struct err err = { 0 };
 
 	record_copy(&operation_record, &operation->record, record);
+	operation->kind = operation_kind_of(engine, record);
 	operation_add(operation);
 	if (!str_empty(record->volume_id))
 		operation_join_queue(operation, record->volume_id);
 	restore_failure(operation);
 	volume_note_operation(engine->model, record);
+	operation->from_past = operation_is_past(engine, record);
 	operation->phase = PHASE_QUEUED;
 	if (restore_context(operation, &err) < 0 || restore_step(operation, &err) < 0) {
 		operation->record.needs_attention = true;
-		operation_interrupt(operation, &err);
+		err_keep(&operation->interruption, &err);
+	}
+}
+
+static void resume(struct operation *operation)
+{
+	struct err err = { 0 };
+
+	if (operation->interruption && !operation->resumed) {
+		err = *operation->interruption;
+		operation_end_queued(operation, &err);
 		return;
 	}
+	if (may_have_job(operation))
+		vm_turn_share(operation);
+	if (operation->from_past && operation_past_ends(operation, &err))
+		operation_interrupt(operation, &err);
 	operation_begin_if_turn(operation);
+}
+
+void operations_go_on(struct engine *engine)
+{
+	struct operation *operation;
+
+	TAILQ_FOREACH(operation, &engine->unfinished, age_entry)
+		resume(operation);
 }
 
 struct settling {
@@ -175,7 +226,7 @@ void operation_settle(struct engine *engine, const struct operation_record *reco
 	TAILQ_INSERT_TAIL(&engine->settlings, settling, entry);
 	record_copy(&operation_record, &settling->record, record);
 	settling->record.needs_attention = false;
-	settling->record.updated_at = clock_wall_ms();
+	settling->record.updated_at = clock_record_ms();
 	free(settling->record.error);
 	settling->record.error = xasprintf("%s; a later check found nothing left of it",
 					   str_or(record->error, "it failed"));
@@ -248,6 +299,7 @@ static void free_all(struct engine *engine)
 		settling_free(settling);
 	HASH_ITER(hh, engine->operations, operation, next) {
 		operation_leave_queue(operation);
+		vm_turn_leave(operation);
 		operation_unlink(operation);
 		operation_free(operation);
 	}

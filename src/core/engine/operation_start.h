@@ -30,8 +30,11 @@ struct operation_order {
  * (then its operation is NULL). */
 struct operation_asker *operation_start(struct engine *engine, const struct operation_order *order,
 					operation_accepted_fn accepted, void *arg);
-/* Resumes a stored, unfinished operation. */
-void operation_resume(struct engine *engine, const struct operation_record *record);
+/* Puts a stored, unfinished operation into its queues. The operation stands still until
+ * operations_go_on(). */
+void operation_load(struct engine *engine, const struct operation_record *record);
+/* All loaded operations go on where they stood. */
+void operations_go_on(struct engine *engine);
 /* The leftovers that this ended operation could not undo are gone, so the operation needs no
  * attention any more. */
 void operation_settle(struct engine *engine, const struct operation_record *record);

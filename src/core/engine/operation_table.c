@@ -7,9 +7,12 @@
 
 #include <assert.h>
 
+#include "cloud/cloud_refusals.h"
 #include "core/engine/engine.h"
 #include "core/env.h"
+#include "core/event.h"
 #include "core/model/commit.h"
+#include "core/model/event.h"
 
 void operation_link(struct operation *operation)
 {
@@ -22,7 +25,9 @@ void operation_link(struct operation *operation)
 		return;
 	/* A key is free again after a day, and the operation that had it may still be in memory. */
 	older = operation_find_request(engine, record->request_id);
-	if (older && strcmp(older->record.id, record->id) > 0)
+	if (older && (older->record.created_at > record->created_at ||
+		      (older->record.created_at == record->created_at &&
+		       strcmp(older->record.id, record->id) > 0)))
 		return;
 	if (older) {
 		HASH_DELETE(request_hh, engine->requests, older);
@@ -82,16 +87,15 @@ void operation_unlink(struct operation *operation)
 	}
 }
 
-void operation_keep_err(struct err **slot, const struct err *err)
+void operation_waits_for(struct operation *operation, const char *text)
 {
-	struct err *kept = NULL;
-
-	if (err) {
-		kept = xnew(struct err);
-		*kept = *err;
-	}
-	free(*slot);
-	*slot = kept;
+	if (streq(text, operation->record.waits_for))
+		return;
+	str_set(&operation->record.waits_for, text);
+	/* The end of a commit is told anyway, and nothing before that. */
+	if (operation->phase != PHASE_COMMITTING)
+		events_operation(operation->engine->model, EVENT_OPERATION_CHANGED,
+				 &operation->record);
 }
 
 struct operation_asker *operation_join(struct operation *operation, operation_accepted_fn accepted,
@@ -113,22 +117,36 @@ void operation_leave(struct operation_asker *asker)
 	free(asker);
 }
 
+const struct operation_kind *operation_kind_of(const struct engine *engine,
+					       const struct operation_record *record)
+{
+	const struct operation_kind *kind = engine->kinds[record->type];
+
+	return kind->variant && kind->is_variant(record) ? kind->variant : kind;
+}
+
+void operation_context_free(struct engine *engine, enum operation_type type, void *context)
+{
+	if (context)
+		record_clear(engine->kinds[type]->context, context);
+	free(context);
+}
+
 void operation_free(struct operation *operation)
 {
 	assert(TAILQ_EMPTY(&operation->askers));
-	assert(!operation->queue);
+	assert(!operation->queue && !operation->vm_queue);
 	operation_stop_waiting(operation);
 	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
 	if (operation->phase != PHASE_COMMITTING)
 		operation_change_drop(operation);
 	operation_drop_ended(operation);
-	if (operation->context) {
-		record_clear(operation->kind->context, operation->context);
-		free(operation->context);
-	}
-	operation_keep_err(&operation->failure, NULL);
-	operation_keep_err(&operation->interruption, NULL);
-	free(operation->reason);
+	operation_context_free(operation->engine, operation->kind->type, operation->context);
+	err_keep(&operation->failure, NULL);
+	err_keep(&operation->interruption, NULL);
+	if (operation->refusals)
+		cloud_refusals_clear(operation->refusals);
+	free(operation->refusals);
 	record_clear(&operation_record, &operation->record);
 	free(operation);
 }
@@ -169,9 +187,18 @@ void operation_join_queue(struct operation *operation, const char *volume_id)
 	TAILQ_INSERT_TAIL(&operation->queue->operations, operation, queue_entry);
 }
 
-bool operation_has_turn(const struct operation *operation)
+bool operation_is_first(struct operation *operation)
 {
-	return !operation->queue || TAILQ_FIRST(&operation->queue->operations) == operation;
+	const struct operation *before = NULL;
+	_cleanup_free_ char *text = NULL;
+
+	if (operation->queue)
+		before = TAILQ_PREV(operation, operation_list, queue_entry);
+	if (!before)
+		return true;
+	text = xasprintf("operation %s on the same volume", before->record.id);
+	operation_waits_for(operation, text);
+	return false;
 }
 
 struct operation *operation_first(const struct engine *engine)

@@ -10,6 +10,7 @@
 #include "spec/methods.h"
 #include "store/store.h"
 
+struct cloud_refusals;
 struct engine;
 struct device;
 struct operation;
@@ -30,6 +31,14 @@ struct step {
 	/* once it is entered, the operation cannot be cancelled; its own effect stays, the steps
 	 * before it are undone */
 	bool no_return;
+	/* once it is entered, nothing is undone any more: the step is marked no_return as well */
+	bool no_undo;
+	/* The step asks CloudStack for the change: until it is entered, CloudStack has not been
+	 * asked. */
+	bool asks;
+	/* the step, or its undo, runs only while the operation has the turn of the VM in its record
+	 * (vm_turn.h), if the record names a VM */
+	bool vm_turn, undo_vm_turn;
 };
 
 /* Steps that follow each other; several kinds may share a group. */
@@ -41,10 +50,14 @@ struct step_group {
 	{                                                                                          \
 		.steps = (STEPS), .count = ARRAY_SIZE(STEPS)                                       \
 	}
-#define STEP_GROUPS_MAX 2
+#define STEP_GROUPS_MAX 3
 
 struct operation_kind {
 	enum operation_type type;
+	/* Another kind of the same type and with the same context, and the records that are of it;
+	 * NULL: there is none. */
+	const struct operation_kind *variant;
+	bool (*is_variant)(const struct operation_record *record);
 	const struct record *context;
 	struct step_group groups[STEP_GROUPS_MAX]; /* one after the other */
 	/* Writes the response object's members after the last step. */
@@ -52,15 +65,18 @@ struct operation_kind {
 	/* Names what the operation may have left behind, and where, if its undo failed or it ended
 	 * in silence: half a sentence, to be freed. */
 	char *(*left_over)(const struct operation *operation);
+	/* Names the effects that the steps so far have had for good, although the operation fails:
+	 * half a sentence, to be freed; NULL if there are none. The hook may be NULL as well. */
+	char *(*stays)(const struct operation *operation);
 };
 
 enum operation_phase {
-	PHASE_QUEUED,     /* waits for its volume */
+	PHASE_QUEUED,     /* waits for its volume, then for its VM */
 	PHASE_COMMITTING, /* waits for the store */
 	PHASE_READY,      /* the step runs on the next turn */
 	PHASE_RUNNING,    /* inside the step function */
 	PHASE_WAITING,    /* for a callback */
-	PHASE_SLEEPING,   /* runs again later, or when woken */
+	PHASE_SLEEPING,   /* runs again later, or when woken; or waits for its VM */
 	PHASE_ENDED
 };
 
@@ -70,16 +86,19 @@ struct wait_kind {
 	/* One of the volume's devices came, went or changed; NULL: that does not matter. May end
 	 * the wait: then it cancels the awaited object and speaks a verb. */
 	void (*poke)(struct operation *operation);
+	/* The last thing that is known about the awaited object, to be freed, for the error if the
+	 * step becomes overdue. NULL: the object has its own deadline. */
+	char *(*seen)(const void *awaited);
 };
+
+TAILQ_HEAD(operation_list, operation);
 
 /* All operations on one volume, of which the first runs. Lives as long as it has members. */
 struct volume_queue {
 	char *volume_id;
-	TAILQ_HEAD(, operation) operations;
+	struct operation_list operations;
 	UT_hash_handle hh;
 };
-
-TAILQ_HEAD(operation_list, operation);
 
 typedef void (*operation_accepted_fn)(void *arg, struct operation *operation,
 				      const struct err *err);
@@ -102,13 +121,26 @@ struct operation {
 	enum operation_phase phase;
 	unsigned runs; /* of this step in this process */
 	bool resumed;  /* this step may have run before this process */
+	/* It stands in a store that was accepted as one from the past: CloudStack is not asked for
+	 * its change any more. */
+	bool from_past;
+	/* clock_mono_ms() of the commit that this run of the step follows, or of the run itself */
+	int64_t asked_ms;
 	bool job_lost; /* this step's job was lost, and that was reported */
+	/* although the step is marked no_return, it has had no effect so far, and has asked for
+	 * none: the operation can still be cancelled */
+	bool untouched;
+	/* CloudStack refuses to show the effect of this step */
+	bool effect_unknown;
+	struct cloud_refusals *refusals; /* of a read of this step; NULL: none so far */
 	/* On the heap, since thousands of operations may be unfinished and hardly any has one of
 	 * these. */
 	struct err *failure; /* the first error */
+	/* The step of that error, one of the kind's names; NULL: it ended before its first step. */
+	const char *failed_step;
+	bool undo_worked; /* an undo had something to do */
 	/* a cancel or time-out that arrived while it could not be handled */
 	struct err *interruption;
-	char *reason; /* why the step last asked to run again */
 	/* the error if the step becomes overdue; ERR_NONE: a time-out */
 	enum err_code reason_code;
 	/* its first commit: its askers have not been told yet */
@@ -117,6 +149,8 @@ struct operation {
 	struct loop_task turn;
 	struct loop_timer sleep;
 	struct loop_timer deadline;
+	/* clock_missed_ms() up to which this step has had a look at what came meanwhile */
+	int64_t looked_missed_ms;
 	/* the wait slot: the object whose callback goes on; NULL: nothing is awaited */
 	void *awaited;
 	const struct wait_kind *wait_kind;
@@ -128,6 +162,10 @@ struct operation {
 
 	struct volume_queue *queue;
 	TAILQ_ENTRY(operation) queue_entry;
+	struct vm_queue *vm_queue;
+	TAILQ_ENTRY(operation) vm_entry;
+	bool has_vm_turn;
+	bool keeps_vm_turn; /* until its end, also in steps that do not need the turn */
 	TAILQ_ENTRY(operation) age_entry;
 	UT_hash_handle hh;
 	UT_hash_handle request_hh; /* in engine->requests, if has_request */
@@ -173,6 +211,10 @@ bool operation_busy(struct engine *engine, const char *volume_id);
  * queue. */
 void operation_set_volume(struct operation *operation, const char *volume_id);
 
+/* Notes for people what the operation waits for, NULL: for nothing. Listeners hear of it if it has
+ * changed. */
+void operation_waits_for(struct operation *operation, const char *text);
+
 /* Joins another asker to an operation that is being accepted: accepted runs once, as for the first
  * asker. */
 struct operation_asker *operation_join(struct operation *operation, operation_accepted_fn accepted,
@@ -189,13 +231,18 @@ void operation_link(struct operation *operation);
 /* From the hashes and from its list: the unfinished, or the ended. */
 void operation_unlink(struct operation *operation);
 void operation_free(struct operation *operation);
+/* By its type, and by the request that it keeps. */
+const struct operation_kind *operation_kind_of(const struct engine *engine,
+					       const struct operation_record *record);
+/* The context of an operation that is not begun. */
+void operation_context_free(struct engine *engine, enum operation_type type, void *context);
 void operation_join_queue(struct operation *operation, const char *volume_id);
 void operation_leave_queue(struct operation *operation);
-bool operation_has_turn(const struct operation *operation);
+/* At the head of its volume's queue, or in none. If not, the operation says behind which other one
+ * it waits. */
+bool operation_is_first(struct operation *operation);
 /* Stops all that the operation waits for; none of its callbacks will run. */
 void operation_stop_waiting(struct operation *operation);
 void operation_drop_ended(struct operation *operation);
 /* Drops the change that is staged and not on its way yet. */
 void operation_change_drop(struct operation *operation);
-/* Keeps a copy in *slot; NULL empties it. */
-void operation_keep_err(struct err **slot, const struct err *err);

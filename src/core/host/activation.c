@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Names come before exports on the way up and after them on the way down. The chain below has one
- * call under way at a time; on_part_done() alone decides the next one. */
+/*
+ * Names come before exports on the way up and after them on the way down. The chain below has one
+ * call under way at a time; on_part_done() alone decides the next one.
+ *
+ * A name keeps other programs away from a disk, since the kernel lets only one of them have it; an
+ * export does not. So the users of a disk are looked for right before the engine opens it. An
+ * export that is served from this disk already is no new danger, and only brought up to date.
+ */
 
 #include "core/host/activation.h"
 
@@ -9,6 +15,7 @@
 
 #include "base/log.h"
 #include "core/env.h"
+#include "core/host/disk_users.h"
 #include "core/host/host.h"
 #include "core/host/suspended.h"
 #include "core/model/commit.h"
@@ -22,6 +29,7 @@
 
 enum part {
 	PART_ACTIVATE,
+	PART_USERS,
 	PART_ADD,
 	PART_CHECK,
 	PART_UNEXPORT,
@@ -48,7 +56,9 @@ struct activation {
 	char *path;           /* the path that is exported */
 	bool is_stale;        /* another disk may have got the device number meanwhile */
 	struct devmap_call *map_call;
+	struct usage_check *usage_check;
 	struct export_call *export_call;
+	struct err users; /* PART_USERS: who uses the disk, or why that is not known */
 	struct loop_task turn;
 	activation_done_fn done;
 	void *arg;
@@ -59,6 +69,8 @@ static void activation_free(struct activation *activation)
 	TAILQ_REMOVE(&activation->host->activations, activation, entry);
 	if (activation->map_call)
 		devmap_cancel(activation->map_call);
+	if (activation->usage_check)
+		usage_check_cancel(activation->usage_check);
 	if (activation->export_call)
 		export_cancel(activation->export_call);
 	loop_task_cancel(activation->host->env->loop, &activation->turn);
@@ -88,6 +100,55 @@ static void activate(struct activation *activation)
 					       name_give(host->model, activation->volume_id),
 					       activation->volume_id, activation->device.number,
 					       activation->device.size, on_part_done, activation);
+}
+
+#define EXPORT_WAITS "export" /* err.field of activation_export_waits() */
+
+bool activation_export_waits(const struct err *err)
+{
+	return (err->code == ERR_CONFLICT && streq(err->field, EXPORT_WAITS)) ||
+	       (err->code == ERR_UNAVAILABLE && streq(err->field, EXPORT_ADDRESS_TAKEN));
+}
+
+/* If the engine cannot tell, the export is not made. */
+static void on_served_known(void *arg, const struct export_seen *items, size_t count,
+			    const struct err *err)
+{
+	struct activation *activation = arg;
+	_cleanup_free_ char *name = export_name_of(activation->volume_id);
+	struct err answer = { 0 };
+	bool is_served = false;
+
+	for (size_t i = 0; i < count && !err->code; i++)
+		is_served = is_served || (streq(items[i].name, name) &&
+					  streq(items[i].device_path, activation->path));
+	if (!is_served)
+		err_set_field(&answer, EXPORT_WAITS, ERR_CONFLICT, "%s", activation->users.text);
+	on_part_done(activation, &answer);
+}
+
+static void on_users_known(void *arg, const struct usage_result *result)
+{
+	struct activation *activation = arg;
+	struct err err = { 0 };
+
+	activation->usage_check = NULL;
+	/* A disk that is gone or does not answer is not made to wait. */
+	if (usage_allows_export(activation->volume_id, result, &err) == 0 ||
+	    err.code == ERR_NOT_FOUND || err.code == ERR_TIMEOUT) {
+		on_part_done(activation, &err);
+		return;
+	}
+	activation->users = err;
+	activation->export_call =
+		export_list(activation->host->env->options.exporter, on_served_known, activation);
+}
+
+static void look_for_users(struct activation *activation)
+{
+	activation->usage_check =
+		usage_start_for_export(activation->host, activation->volume_id, &activation->device,
+				       on_users_known, activation);
 }
 
 static void add(struct activation *activation)
@@ -129,6 +190,9 @@ static void begin_part(struct activation *activation)
 	switch (activation->plan[activation->at]) {
 	case PART_ACTIVATE:
 		activate(activation);
+		break;
+	case PART_USERS:
+		look_for_users(activation);
 		break;
 	case PART_ADD:
 		add(activation);
@@ -207,6 +271,7 @@ static bool may_pass(struct activation *activation, const struct err *err)
 		 * program has closed it. */
 		return err->code == ERR_NONE ||
 		       (err->code == ERR_CONFLICT && activation->goal == ACTIVATION_FORCED_DOWN);
+	case PART_USERS:
 	case PART_ADD:
 	case PART_CHECK:
 	case PART_UNEXPORT:
@@ -270,6 +335,7 @@ static void make_plan(struct activation *activation, unsigned parts)
 		if (names)
 			plan(activation, PART_ACTIVATE);
 		if (exports) {
+			plan(activation, PART_USERS);
 			plan(activation, PART_ADD);
 			plan(activation, PART_CHECK);
 		}
@@ -365,5 +431,3 @@ void activations_free(struct host *host)
 	while ((activation = TAILQ_FIRST(&host->activations)))
 		activation_free(activation);
 }
-
-/* ---- for steps ---- */

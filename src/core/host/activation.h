@@ -31,6 +31,13 @@ enum activation_goal {
 };
 
 typedef void (*activation_done_fn)(void *arg, const struct err *err);
+/*
+ * Each activation looks for the users of a disk before it exports the disk. True: the export was
+ * not made, because the disk has users (the error names them), or its users are not known, or
+ * another program listens on the address of the exports; the other parts were made. An export that
+ * is served already stays.
+ */
+bool activation_export_waits(const struct err *err);
 
 /* One volume on its way to a goal. done runs exactly once, on a later turn, unless cancelled.
  * device for ACTIVATION_UP. */

@@ -8,6 +8,7 @@
 
 #include "core/host/disk_users.h"
 
+#include "base/log.h"
 #include "core/env.h"
 #include "core/host/host.h"
 #include "core/host/volume_disk.h"
@@ -17,11 +18,12 @@
 #include "dm/devmap.h"
 #include "nbd/exporter.h"
 
-struct usage_check *usage_start(struct host *host, const char *volume_id,
-				const struct device *device, usage_done_fn done, void *arg)
+static struct usage_check *start(struct host *host, const char *volume_id,
+				 const struct device *device, bool openers_may_stay,
+				 usage_done_fn done, void *arg)
 {
 	_cleanup_free_ char *map = xasprintf(DEVMAP_UUID_PREFIX "%s", volume_id);
-	struct usage_ignore ours = { .map_uuid = map };
+	struct usage_ignore ours = { .map_uuid = map, .openers = openers_may_stay };
 	struct export_health engine = { 0 };
 
 	/* The engine is asked for its clients when the export is closed. */
@@ -29,6 +31,33 @@ struct usage_check *usage_start(struct host *host, const char *volume_id,
 		exporter_health(host->env->options.exporter, &engine);
 	ours.pid = engine.pid;
 	return usage_check_start(host->env->usage_checker, device->name, &ours, done, arg);
+}
+
+struct usage_check *usage_start(struct host *host, const char *volume_id,
+				const struct device *device, usage_done_fn done, void *arg)
+{
+	return start(host, volume_id, device, false, done, arg);
+}
+
+struct usage_check *usage_start_for_export(struct host *host, const char *volume_id,
+					   const struct device *device, usage_done_fn done,
+					   void *arg)
+{
+	return start(host, volume_id, device, true, done, arg);
+}
+
+int usage_allows_export(const char *volume_id, const struct usage_result *result, struct err *err)
+{
+	if (result->err.code) {
+		*err = result->err;
+		return -1;
+	}
+	if (result->kind == USAGE_NONE)
+		return 0;
+	return err_set_reason(
+		err, ERR_REASON_IN_USE, ERR_CONFLICT,
+		"the disk of volume %s is in use: %s; release it before it is exported", volume_id,
+		result->what);
 }
 
 struct disk_users {
@@ -81,6 +110,9 @@ static void on_usage(void *arg, const struct usage_result *result)
 	struct err err = result->err;
 
 	check->usage_check = NULL;
+	if (result->left_out[0])
+		log_notice("volume=%s: the look for users of disk %s left out %s", check->volume_id,
+			   check->path, result->left_out);
 	if (!err.code && check->judge(check->arg, &use, &err) == 0 && check_next(check, &err))
 		return;
 	arg = check->arg;

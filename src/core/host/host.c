@@ -5,6 +5,7 @@
 #include "core/host/host.h"
 
 #include "core/host/activation.h"
+#include "core/host/disk_rescan.h"
 #include "core/host/suspended.h"
 
 struct host *host_new(struct env *env, struct model *model)
@@ -15,6 +16,7 @@ struct host *host_new(struct env *env, struct model *model)
 	host->model = model;
 	TAILQ_INIT(&host->activations);
 	TAILQ_INIT(&host->claims);
+	TAILQ_INIT(&host->rescans);
 	suspended_init(host);
 	return host;
 }
@@ -24,6 +26,7 @@ struct host *host_free(struct host *host)
 	if (!host)
 		return NULL;
 	activations_free(host);
+	disk_rescans_free(host);
 	suspended_fini(host);
 	free(host);
 	return NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Shared by the files of this directory: activations under way, claims, and suspended maps. */
+/* Shared by the files of this directory: activations under way, claims, suspended maps, and disks
+ * that the kernel was told to look at. */
 
 #include "base/queue.h"
 #include "core/model/notice.h"
@@ -15,6 +16,7 @@ struct host {
 	TAILQ_HEAD(, activation) activations;
 	TAILQ_HEAD(, activation_claim) claims;
 	struct suspended *suspended;
+	TAILQ_HEAD(, disk_rescan) rescans;
 	struct notice_listener listener;
 };
 

@@ -7,6 +7,9 @@
  * A suspended map outlives this process, and so must the end of the wait. The end is noted in a
  * file that lasts until the machine is switched off, as maps do, as a time of the clock that starts
  * with the machine.
+ *
+ * While the store may be one from the past, no wait ends, since the store may not know how its
+ * volume came back. Afterwards host_sync tells of each suspended map once more.
  */
 
 #include "core/host/suspended.h"
@@ -126,9 +129,12 @@ static void on_over(struct loop_timer *timer)
 {
 	struct suspended *suspended = container_of(timer, struct suspended, timer);
 
+	if (!env_trusts_store(suspended->host->env))
+		return;
 	log_warning(
-		"volume=%s did not come back in time; the users of its name get errors from now on",
-		suspended->volume_id);
+		"volume=%s did not come back within %lld s (device.hold_seconds); the users of its name "
+		"get errors from now on",
+		suspended->volume_id, (long long)suspended->host->env->options.hold_ms / 1000);
 	let_go(suspended);
 }
 
@@ -144,7 +150,7 @@ static void suspended_until(struct host *host, const char *volume_id, int64_t en
 	suspended->timer.fire = on_over;
 	HASH_ADD_KEYPTR(hh, host->suspended, suspended->volume_id, strlen(suspended->volume_id),
 			suspended);
-	loop_timer_set(host->env->loop, &suspended->timer, left_ms > 0 ? left_ms : 0);
+	loop_deadline_set(host->env->loop, &suspended->timer, left_ms > 0 ? left_ms : 0);
 }
 
 void suspended_add(struct host *host, const char *volume_id)
@@ -162,10 +168,14 @@ void suspended_add(struct host *host, const char *volume_id)
 
 void suspended_found(struct host *host, const char *volume_id)
 {
+	struct suspended *suspended = find(host, volume_id);
 	int64_t end = noted_end(host, volume_id);
 
-	if (find(host, volume_id))
+	if (suspended) {
+		if (!suspended->call && !loop_timer_is_set(&suspended->timer))
+			on_over(&suspended->timer);
 		return;
+	}
 	if (end == 0)
 		suspended_add(host, volume_id);
 	else
@@ -206,6 +216,8 @@ bool suspended_give_up_all(struct host *host)
 {
 	struct suspended *suspended, *next;
 
+	if (!env_trusts_store(host->env))
+		return true;
 	HASH_ITER(hh, host->suspended, suspended, next) {
 		if (!suspended->call)
 			log_warning(

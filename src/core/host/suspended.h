@@ -6,7 +6,7 @@
  * indefinitely: device.hold_seconds after the volume was detached the name gives errors only, and
  * reconcile/host_sync removes it when it is not used any more. A daemon that was killed goes on
  * with the rest of the time; a daemon that stops ends all waits, since perhaps no daemon will start
- * that could end them.
+ * that could end them. Only while the store may be one from the past no wait ends.
  */
 
 #include "base/util.h"

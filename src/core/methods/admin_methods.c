@@ -7,6 +7,7 @@
 
 #include "core/call.h"
 #include "core/methods/call.h"
+#include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
 #include "core/methods/health.h"
 #include "core/reconcile/reconciler.h"
@@ -22,11 +23,6 @@ static void on_compared(void *arg, const struct sync_record *record, const struc
 		call_fail(call, err);
 }
 
-static void cancel_ticket(void *awaited)
-{
-	reconcile_ticket_cancel(awaited);
-}
-
 void force_sync(struct call *call)
 {
 	const struct sync_args *args = call->args;
@@ -35,10 +31,8 @@ void force_sync(struct call *call)
 	if (health_check_changes(call->calls, &err) < 0)
 		call_fail(call, &err);
 	else
-		call_wait(call,
-			  reconcile_request(call->calls->reconciler, args->dry_run, on_compared,
-					    call),
-			  cancel_ticket);
+		call_wait_comparison(call, reconcile_request(call->calls->reconciler, args->dry_run,
+							     on_compared, call));
 }
 
 void health_get(struct call *call)

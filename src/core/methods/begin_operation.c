@@ -7,33 +7,22 @@
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
 #include "core/methods/call.h"
+#include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
+#include "core/methods/idempotency.h"
 
-static void on_accepted(void *arg, struct operation *operation, const struct err *err)
+/* While the call waited for the store to be checked, or for the users of its disk, another call may
+ * have begun an operation under its key. */
+static bool was_begun(struct call *call)
 {
-	struct call *call = arg;
-
-	call_waited(call);
-	if (operation)
-		call_answer(call, &operation->record);
-	else
-		call_fail(call, err);
-}
-
-static void cancel_asker(void *awaited)
-{
-	operation_leave(awaited);
-}
-
-void join_operation(struct call *call, struct operation *operation)
-{
-	call_wait(call, operation_join(operation, on_accepted, call), cancel_asker);
+	return request_id_of(call) && idempotency_find(call);
 }
 
 void begin_operation(struct call *call, const char *volume_id, const char *vm_id, void *context)
 {
 	struct buf request = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer writer = { .out = &request };
+	struct engine *engine = call->calls->engine;
 	struct operation_order order = {
 		.type = call->method->operation,
 		.volume_id = volume_id,
@@ -42,8 +31,11 @@ void begin_operation(struct call *call, const char *volume_id, const char *vm_id
 		.context = context,
 	};
 
+	if (was_begun(call)) {
+		operation_context_free(engine, order.type, context);
+		return;
+	}
 	record_to_json(call->method->args, call->args, false, &writer);
 	order.request = buf_take(&request);
-	call_wait(call, operation_start(call->calls->engine, &order, on_accepted, call),
-		  cancel_asker);
+	call_wait_operation(call, operation_start(engine, &order, call_on_accepted, call));
 }

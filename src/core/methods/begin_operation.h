@@ -4,9 +4,7 @@
 /* A call that begins an operation is answered with the operation once the operation is durable. */
 
 struct call;
-struct operation;
 
-/* The operation of the call's method. context is taken over. */
+/* The operation of the call's method, unless another call has begun it under the same key
+ * meanwhile. context is taken over. */
 void begin_operation(struct call *call, const char *volume_id, const char *vm_id, void *context);
-/* The same for an operation that another call has begun and that is not durable yet. */
-void join_operation(struct call *call, struct operation *operation);

@@ -14,6 +14,14 @@
 #include "core/env.h"
 #include "core/methods/calls.h"
 
+/*
+ * In the turns between two lists another client is accepted, its request is read, and the call is
+ * made. They cost microseconds if there is no such client.
+ */
+#define LIST_EVERY_TURNS 3
+/* Half of the largest answer that surfaces send. */
+#define PAGE_WEIGHT_MAX (ANSWER_SIZE_MAX / 2)
+
 static void call_free(struct call *call)
 {
 	struct calls *calls = call->calls;
@@ -36,9 +44,35 @@ const char *request_id_of(const struct call *call)
 	return field ? *(char *const *)field_of_const(field, call->args) : NULL;
 }
 
+/*
+ * Ends a page where it would be too large for a message. Lists with a cursor are in the order of
+ * the field that names an object.
+ */
+static void cut_page(const struct call *call, struct answer *answer)
+{
+	enum method_scope scope = SCOPE_MANAGER;
+	size_t weight = 0;
+
+	while (scope < SCOPE_COUNT && scopes[scope].record != answer->record)
+		scope++;
+	if (scope == SCOPE_COUNT || !record_find(call->method->args, "cursor"))
+		return;
+	for (size_t i = 0; i < answer->count; i++) {
+		weight += record_weight(answer->record, answer_item(answer, i));
+		if (i == 0 || weight <= PAGE_WEIGHT_MAX)
+			continue;
+		answer->count = i;
+		answer->next_cursor = scope_id_of(scope, answer_item(answer, i - 1));
+	}
+}
+
 void call_answer_as(struct call *call, const struct answer *answer)
 {
-	call->done(call->arg, answer);
+	struct answer cut = *answer;
+
+	if (call->method->answer == ANSWER_MANY)
+		cut_page(call, &cut);
+	call->done(call->arg, &cut);
 	call_free(call);
 }
 
@@ -69,11 +103,11 @@ void call_fail(struct call *call, const struct err *err)
 
 void call_failf(struct call *call, enum err_code code, const char *format, ...)
 {
-	struct err err = { .code = code };
+	struct err err;
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(err.text, sizeof(err.text), format, args);
+	err_vset(&err, code, format, args);
 	va_end(args);
 	call_fail(call, &err);
 }
@@ -94,6 +128,26 @@ struct call *call_new(struct calls *calls, enum method_id id, const void *args,
 	return call;
 }
 
+static void on_list_turn(struct loop_task *task)
+{
+	struct call *call = container_of(task, struct call, begin);
+	struct loop *loop = call->calls->env->loop;
+
+	if (loop_turns(loop) - call->calls->list_turn < LIST_EVERY_TURNS) {
+		loop_task_queue(loop, task);
+		return;
+	}
+	call->calls->list_turn = loop_turns(loop);
+	call->list(call);
+}
+
+void call_list(struct call *call, void (*list)(struct call *call))
+{
+	call->list = list;
+	call->begin.run = on_list_turn;
+	loop_task_queue(call->calls->env->loop, &call->begin);
+}
+
 void call_wait(struct call *call, void *awaited, void (*cancel)(void *awaited))
 {
 	assert(!call->awaited && awaited);
@@ -101,9 +155,25 @@ void call_wait(struct call *call, void *awaited, void (*cancel)(void *awaited))
 	call->cancel = cancel;
 }
 
+void call_wait_may_end(struct call *call, void (*hurry)(void *awaited))
+{
+	assert(call->awaited);
+	call->hurry = hurry;
+	if (call->hurried)
+		hurry(call->awaited);
+}
+
+void call_hurry(struct call *call)
+{
+	call->hurried = true;
+	if (call->awaited && call->hurry)
+		call->hurry(call->awaited);
+}
+
 void call_waited(struct call *call)
 {
 	call->awaited = NULL;
+	call->hurry = NULL;
 }
 
 void call_keep(struct call *call, void *state, void (*free_state)(void *state))

@@ -16,9 +16,13 @@ struct call {
 	call_done_fn done;
 	void *arg;
 	struct loop_task begin;
+	void (*list)(struct call *call); /* of call_list() */
 	/* the wait slot: the object that the answer waits for, NULL: none */
 	void *awaited;
 	void (*cancel)(void *awaited);
+	/* answers what is known when the asker waits no longer; NULL: the call goes on */
+	void (*hurry)(void *awaited);
+	bool hurried;
 	/* the method's own data, until the call is answered or cancelled */
 	void *state;
 	void (*free_state)(void *state);
@@ -27,9 +31,15 @@ struct call {
 struct call *call_new(struct calls *calls, enum method_id id, const void *args,
 		      const struct caller *caller, call_done_fn done, void *arg);
 
+/* list() runs on a later turn, some turns after the list before it: a list of 1000 volumes costs
+ * some milliseconds. */
+void call_list(struct call *call, void (*list)(struct call *call));
 /* The call waits for one object, whose callback comes on a later turn; the wait is cancelled if the
  * asker leaves before that. */
 void call_wait(struct call *call, void *awaited, void (*cancel)(void *awaited));
+/* The wait may also end early: hurry() runs, at once or later, if the asker waits no longer. It
+ * brings the answer forward to a later turn. */
+void call_wait_may_end(struct call *call, void (*hurry)(void *awaited));
 /* The callback of the awaited object has come. */
 void call_waited(struct call *call);
 /* Freed after the wait slot has been emptied. */

@@ -6,11 +6,15 @@
 #include "core/methods/call_wait.h"
 
 #include "cloud/cloud.h"
+#include "core/engine/operation_table.h"
 #include "core/host/activation.h"
 #include "core/methods/call.h"
 #include "core/model/commit.h"
+#include "core/reconcile/reconciler.h"
+#include "core/reconcile/store_guard.h"
 #include "disk/usage.h"
 #include "nbd/exporter.h"
+#include "store/snapshot.h"
 #include "store/store.h"
 
 static void cancel_cloud(void *awaited)
@@ -63,6 +67,36 @@ void call_wait_exports(struct call *call, struct export_call *exports)
 	call_wait(call, exports, cancel_exports);
 }
 
+static void cancel_comparison(void *awaited)
+{
+	reconcile_ticket_cancel(awaited);
+}
+
+void call_wait_comparison(struct call *call, struct reconcile_ticket *ticket)
+{
+	call_wait(call, ticket, cancel_comparison);
+}
+
+static void cancel_store(void *awaited)
+{
+	store_wait_cancel(awaited);
+}
+
+void call_wait_store(struct call *call, struct store_wait *wait)
+{
+	call_wait(call, wait, cancel_store);
+}
+
+static void forget_accept(void *awaited)
+{
+	store_accept_forget(awaited);
+}
+
+void call_wait_accept(struct call *call, struct store_accept *accept)
+{
+	call_wait(call, accept, forget_accept);
+}
+
 static void forget_change(void *awaited)
 {
 	change_forget(awaited);
@@ -71,4 +105,35 @@ static void forget_change(void *awaited)
 void call_wait_change(struct call *call, struct change *change)
 {
 	call_wait(call, change, forget_change);
+}
+
+static void leave_operation(void *awaited)
+{
+	operation_leave(awaited);
+}
+
+void call_wait_operation(struct call *call, struct operation_asker *asker)
+{
+	call_wait(call, asker, leave_operation);
+}
+
+void call_on_accepted(void *arg, struct operation *operation, const struct err *err)
+{
+	struct call *call = arg;
+
+	call_waited(call);
+	if (operation)
+		call_answer(call, &operation->record);
+	else
+		call_fail(call, err);
+}
+
+static void cancel_snapshot(void *awaited)
+{
+	snapshot_cancel(awaited);
+}
+
+void call_wait_snapshot(struct call *call, struct snapshot *snapshot)
+{
+	call_wait(call, snapshot, cancel_snapshot);
 }

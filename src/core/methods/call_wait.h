@@ -7,9 +7,16 @@
 struct activation;
 struct call;
 struct cloud_call;
+struct err;
 struct export_call;
+struct operation;
+struct operation_asker;
+struct reconcile_ticket;
 struct change;
+struct snapshot;
+struct store_accept;
 struct store_read;
+struct store_wait;
 struct usage_check;
 
 void call_wait_cloud(struct call *call, struct cloud_call *cloud_call);
@@ -17,4 +24,11 @@ void call_wait_read(struct call *call, struct store_read *read);
 void call_wait_usage(struct call *call, struct usage_check *check);
 void call_wait_activation(struct call *call, struct activation *activation);
 void call_wait_exports(struct call *call, struct export_call *exports);
+void call_wait_comparison(struct call *call, struct reconcile_ticket *ticket);
+void call_wait_store(struct call *call, struct store_wait *wait);
+void call_wait_accept(struct call *call, struct store_accept *accept);
 void call_wait_change(struct call *call, struct change *change);
+void call_wait_snapshot(struct call *call, struct snapshot *snapshot);
+void call_wait_operation(struct call *call, struct operation_asker *asker);
+/* The callback of that asker; arg: the call, which is answered with the operation, once durable. */
+void call_on_accepted(void *arg, struct operation *operation, const struct err *err);

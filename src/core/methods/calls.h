@@ -14,6 +14,8 @@ struct host;
 struct host_sync;
 struct model;
 struct reconciler;
+struct snapshots;
+struct store_guard;
 
 struct calls {
 	struct env *env;
@@ -21,8 +23,11 @@ struct calls {
 	struct host *host;
 	struct engine *engine;
 	struct reconciler *reconciler;
+	struct store_guard *store_guard;
 	struct host_sync *host_sync;
+	struct snapshots *snapshots; /* this and the next are made by calls_init() */
 	TAILQ_HEAD(, call) calls;
+	uint64_t list_turn;           /* the turn of the loop in which a list was made last */
 	TAILQ_HEAD(, waiter) waiters; /* calls that wait for an operation */
 	struct event_listener listener;
 };

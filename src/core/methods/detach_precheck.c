@@ -108,7 +108,7 @@ static void on_look_again(struct loop_timer *timer)
 
 	precheck->looked = true;
 	precheck->patience.fire = on_impatient;
-	loop_timer_set(precheck->call->calls->env->loop, &precheck->patience, PATIENCE_MS);
+	loop_deadline_set(precheck->call->calls->env->loop, &precheck->patience, PATIENCE_MS);
 	ask_for_clients(precheck);
 }
 
@@ -125,15 +125,17 @@ static bool look_again(struct precheck *precheck)
 static void on_closed(void *arg, const struct err *err)
 {
 	struct precheck *precheck = arg;
+	struct err in_use = *err;
 
 	precheck->closing = NULL;
 	precheck->claim = activation_release(precheck->claim);
 	notice_tell(precheck->call->calls->model, NOTICE_HOST_UNSURE);
-	if (err->code != ERR_CONFLICT)
+	if (err->code != ERR_CONFLICT) {
 		go_on(precheck);
-	else if (!look_again(precheck))
-		call_failf(precheck->call, ERR_CONFLICT, "%s; disconnect it, or use force",
-			   err->text);
+	} else if (!look_again(precheck)) {
+		err_reword(&in_use, "%s; disconnect the client, or use force", err->text);
+		call_fail(precheck->call, &in_use);
+	}
 }
 
 static void close_export(struct precheck *precheck)
@@ -152,12 +154,14 @@ static void close_export(struct precheck *precheck)
 static void name_clients(struct precheck *precheck, const struct export_seen *seen)
 {
 	_cleanup_buf_ struct buf clients = BUF_NULL;
+	struct err err;
 
 	for (size_t i = 0; i < seen->client_count && i < 8; i++)
 		buf_printf(&clients, "%sNBD client %s", i ? ", " : "", seen->clients[i].address);
-	call_failf(precheck->call, ERR_CONFLICT,
-		   "volume %s is in use: %s; disconnect it, or use force", precheck->volume_id,
-		   clients.data);
+	err_set_reason(&err, ERR_REASON_IN_USE, ERR_CONFLICT,
+		       "volume %s is in use: %s; disconnect the client, or use force",
+		       precheck->volume_id, clients.data);
+	call_fail(precheck->call, &err);
 }
 
 static void on_clients(void *arg, const struct export_seen *items, size_t count,
@@ -195,6 +199,7 @@ static void on_usage(void *arg, const struct usage_result *result)
 	const struct device *device = mapping_next_disk(calls->model, precheck->volume_id, NULL);
 	const char *path = device ? device->path : "its disk";
 	bool users_may_stay = result->err.code || may_stay(precheck, result);
+	struct err err;
 
 	precheck->usage_check = NULL;
 	if (!result->err.code && result->kind == USAGE_ROOT) {
@@ -202,8 +207,9 @@ static void on_usage(void *arg, const struct usage_result *result)
 			   "volume %s carries this system (%s); it is never detached",
 			   precheck->volume_id, result->what);
 	} else if (!users_may_stay && result->kind == USAGE_HELD) {
-		call_failf(precheck->call, ERR_CONFLICT,
-			   "%s is in use: %s; release it, or use force", path, result->what);
+		err_set_reason(&err, ERR_REASON_IN_USE, ERR_CONFLICT,
+			       "%s is in use: %s; release it, or use force", path, result->what);
+		call_fail(precheck->call, &err);
 	} else if (!users_may_stay && calls->env->options.exporter) {
 		ask_for_clients(precheck);
 	} else {
@@ -239,6 +245,6 @@ void detach_precheck(struct call *call, const char *volume_id, enum in_use_leave
 	precheck->proceed = proceed;
 	precheck->patience.fire = on_impatient;
 	call_wait(call, precheck, precheck_free);
-	loop_timer_set(calls->env->loop, &precheck->patience, PATIENCE_MS);
+	loop_deadline_set(calls->env->loop, &precheck->patience, PATIENCE_MS);
 	precheck->usage_check = usage_start(calls->host, volume_id, device, on_usage, precheck);
 }

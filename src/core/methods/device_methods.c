@@ -10,6 +10,7 @@
 #include "core/methods/calls.h"
 #include "core/model/mapping.h"
 #include "disk/device.h"
+#include "disk/kind.h"
 #include "disk/sysblock.h"
 
 static void answer_mapping(struct call *call, const struct mapping *mapping)
@@ -71,6 +72,7 @@ void device_list(struct call *call)
 }
 
 #define BY_ID_FOLDER "disk/by-id/"
+#define PART_SUFFIX "-part"
 
 /*
  * The rest of a device's path behind its folder: "vdb" of "/dev/vdb", the link's own name of a
@@ -92,6 +94,23 @@ static const char *name_in_dev(const struct calls *calls, const char *path)
 	return str_has_prefix(path, BY_ID_FOLDER) ? path + strlen(BY_ID_FOLDER) : path;
 }
 
+/* True: the text is the link, or one of the links that udev makes for the partitions of its
+ * disk. */
+static bool is_link(const char *text, const char *link)
+{
+	size_t length = strlen(link);
+	const char *rest;
+
+	if (!str_has_prefix(text, link))
+		return false;
+	rest = text + length;
+	if (str_has_prefix(rest, PART_SUFFIX)) {
+		rest += strlen(PART_SUFFIX);
+		return *rest && rest[strspn(rest, "0123456789")] == '\0';
+	}
+	return *rest == '\0';
+}
+
 /* By-id links are compared by their names; the link itself may be stale and is not followed. */
 static const struct mapping *mapping_by_link(struct calls *calls, const char *name)
 {
@@ -100,7 +119,7 @@ static const struct mapping *mapping_by_link(struct calls *calls, const char *na
 	for (mapping = mapping_first(calls->model); mapping; mapping = mapping_next(mapping)) {
 		const struct mapping_record *record = &mapping->record;
 
-		if ((record->by_id_path && streq(name_in_dev(calls, record->by_id_path), name)) ||
+		if ((record->by_id_path && is_link(name, name_in_dev(calls, record->by_id_path))) ||
 		    (record->symlink_path &&
 		     streq(name_in_dev(calls, record->symlink_path), name)) ||
 		    streq(record->persistent_device_name, name) || streq(record->device_path, name))
@@ -109,22 +128,62 @@ static const struct mapping *mapping_by_link(struct calls *calls, const char *na
 	return NULL;
 }
 
+/* The device, or the disk that it is a partition of, as it is at this moment; else NULL. */
+static const struct device *disk_behind(struct calls *calls, const struct device_kind_info *kind)
+{
+	struct sysblock *sysblock = calls->env->sysblock;
+	const struct device *device = sysblock_find(sysblock, kind->disk);
+
+	/* The name may have changed hands since the last scan. */
+	return device && sysblock_verify(sysblock, device) ? device : NULL;
+}
+
+/* Why no disk is listed under this name. */
+static void refuse(struct call *call, const char *asked, const struct device_kind_info *kind)
+{
+	const struct core_options *options = &call->calls->env->options;
+
+	switch (kind->kind) {
+	case DEVICE_KIND_NONE:
+		call_failf(call, ERR_NOT_FOUND, "there is no device %s", asked);
+		break;
+	case DEVICE_KIND_VIRTUAL:
+		call_failf(call, ERR_NOT_FOUND,
+			   "device %s is not a disk: it stands for other devices or for memory; "
+			   "ask about the disk below it",
+			   asked);
+		break;
+	case DEVICE_KIND_DISK:
+		if (options->buses & 1U << kind->bus)
+			call_failf(
+				call, ERR_NOT_FOUND,
+				"device %s: disk %s is empty, or has just come or gone; ask again",
+				asked, kind->disk);
+		else
+			call_failf(call, ERR_NOT_FOUND,
+				   "device %s: the daemon does not look at disk %s, since its bus "
+				   "(\"%s\") is not in device.buses",
+				   asked, kind->disk, device_bus_names[kind->bus]);
+		break;
+	}
+}
+
 void device_volume(struct call *call)
 {
 	const struct device_args *args = call->args;
-	const char *name = name_in_dev(call->calls, args->device);
-	const struct device *device = sysblock_find(call->calls->env->sysblock, name);
+	struct calls *calls = call->calls;
+	const char *name = name_in_dev(calls, args->device);
 	const struct mapping *mapping;
+	const struct device *device;
+	struct device_kind_info kind;
 
-	/* The name may have changed hands since the last scan. */
-	if (device && !sysblock_verify(call->calls->env->sysblock, device))
-		device = NULL;
-	mapping = device ? mapping_of_device(call->calls->model, device)
-			 : mapping_by_link(call->calls, name);
+	device_kind_find(calls->env->options.sysfs_root, name, &kind);
+	device = disk_behind(calls, &kind);
+	mapping = device ? mapping_of_device(calls->model, device) : mapping_by_link(calls, name);
 	if (mapping)
 		answer_mapping(call, mapping);
 	else if (device)
 		call_failf(call, ERR_NOT_FOUND, "device %s is mapped to no volume", device->path);
 	else
-		call_failf(call, ERR_NOT_FOUND, "there is no device %s", args->device);
+		refuse(call, args->device, &kind);
 }

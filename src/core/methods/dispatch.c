@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* From a call to its method: the checks that every call passes, in one order - rights, required
- * arguments, the request key, whether a change can be begun now - and the list of methods. */
+ * arguments, the request key, whether the store may be changed, whether a change can be begun now -
+ * and the list of methods. */
 
 #include <assert.h>
 
@@ -9,6 +10,7 @@
 #include "core/env.h"
 #include "core/methods/admin_methods.h"
 #include "core/methods/call.h"
+#include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
 #include "core/methods/device_methods.h"
 #include "core/methods/export_audit.h"
@@ -16,7 +18,11 @@
 #include "core/methods/health.h"
 #include "core/methods/idempotency.h"
 #include "core/methods/operation_methods.h"
+#include "core/methods/past_methods.h"
+#include "core/methods/store_methods.h"
 #include "core/methods/volume_methods.h"
+#include "core/reconcile/store_guard.h"
+#include "store/snapshot.h"
 
 typedef void (*call_impl)(struct call *call);
 
@@ -31,9 +37,11 @@ static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_EXPORT_ORPHANS] = export_orphans,
 	[METHOD_VOLUME_CREATE] = volume_create,
 	[METHOD_VOLUME_ATTACH] = volume_attach,
+	[METHOD_VOLUME_ATTACH_ROOT] = volume_attach_root,
 	[METHOD_VOLUME_DETACH] = volume_detach,
 	[METHOD_VOLUME_DELETE] = volume_delete,
 	[METHOD_VOLUME_RESIZE] = volume_resize,
+	[METHOD_VOLUME_CLEANUP] = volume_cleanup,
 	[METHOD_VOLUME_LIST] = volume_list,
 	[METHOD_VOLUME_GET] = volume_get,
 	[METHOD_VOLUME_DEVICE] = volume_device,
@@ -46,6 +54,10 @@ static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_OPERATION_CANCEL] = operation_cancel_asked,
 	[METHOD_FORCE_SYNC] = force_sync,
 	[METHOD_HEALTH_GET] = health_get,
+	[METHOD_STORE_BACKUP] = store_backup,
+	[METHOD_STORE_CHECK] = store_check_asked,
+	[METHOD_STORE_PLAN] = store_plan,
+	[METHOD_STORE_ACCEPT] = store_accept,
 };
 
 static int check(struct call *call, struct err *err)
@@ -58,19 +70,95 @@ static int check(struct call *call, struct err *err)
 	return record_check_required(method->args, call->args, err);
 }
 
-static void admit(struct call *call)
+static bool only_reports(const struct call *call)
 {
-	struct err err = { 0 };
+	const struct sync_args *sync = call->args;
+	const struct export_cleanup_args *cleanup = call->args;
+	const struct export_cleanup_age_args *cleanup_age = call->args;
 
-	if (call->method->answer == ANSWER_OPERATION && health_check_changes(call->calls, &err) < 0)
-		call_fail(call, &err);
-	else
-		impls[call->method - methods](call);
+	switch (call->method - methods) {
+	case METHOD_FORCE_SYNC:
+		return sync->dry_run;
+	case METHOD_EXPORT_CLEANUP:
+		return cleanup->dry_run;
+	case METHOD_EXPORT_CLEANUP_AGE:
+		return cleanup_age->dry_run;
+	}
+	return false;
 }
 
-static void on_begin(struct loop_task *task)
+static bool needs_store(const struct call *call)
 {
-	struct call *call = container_of(task, struct call, begin);
+	if (only_reports(call))
+		return false;
+	/* The administrator's methods for the store itself change nothing that it tells of. */
+	return call->method->access != ACCESS_READ &&
+	       call->method != &methods[METHOD_STORE_ACCEPT] &&
+	       call->method != &methods[METHOD_STORE_BACKUP] &&
+	       call->method != &methods[METHOD_STORE_CHECK];
+}
+
+/* The caller says which export is made or closed, and a cancelled operation that began is undone
+ * when operations go on. */
+static bool needs_cloud(const struct call *call)
+{
+	static const enum method_id without[] = { METHOD_EXPORT_CREATE, METHOD_EXPORT_DELETE,
+						  METHOD_OPERATION_CANCEL };
+
+	for (size_t i = 0; i < ARRAY_SIZE(without); i++) {
+		if (call->method == &methods[without[i]])
+			return false;
+	}
+	return true;
+}
+
+static void run(struct call *call)
+{
+	impls[call->method - methods](call);
+}
+
+static void admit(struct call *call);
+
+static void on_store_checked(void *arg)
+{
+	struct call *call = arg;
+
+	call_waited(call);
+	admit(call);
+}
+
+/* Without CloudStack nobody knows how long the check will take. */
+static void run_or_await_store(struct call *call)
+{
+	struct store_guard *guard = call->calls->store_guard;
+	struct err err = { 0 };
+
+	store_guard_soon(guard);
+	if (!needs_cloud(call))
+		run(call);
+	else if (health_check_changes(call->calls, &err) < 0)
+		call_fail(call, &err);
+	else
+		call_wait_store(call, store_guard_wait(guard, on_store_checked, call));
+}
+
+static void admit(struct call *call)
+{
+	struct store_guard *guard = call->calls->store_guard;
+	struct err err = { 0 };
+
+	if (needs_store(call) && call->calls->env->store_state == STORE_CHECKING)
+		run_or_await_store(call);
+	else if ((needs_store(call) && store_guard_check(guard, &err) < 0) ||
+		 (call->method->answer == ANSWER_OPERATION &&
+		  health_check_changes(call->calls, &err) < 0))
+		call_fail(call, &err);
+	else
+		run(call);
+}
+
+static void begin(struct call *call)
+{
 	struct err err = { 0 };
 
 	if (check(call, &err) < 0)
@@ -81,6 +169,11 @@ static void on_begin(struct loop_task *task)
 		admit(call);
 }
 
+static void on_begin(struct loop_task *task)
+{
+	begin(container_of(task, struct call, begin));
+}
+
 struct call *calls_start(struct calls *calls, enum method_id id, const void *args,
 			 const struct caller *caller, call_done_fn done, void *arg)
 {
@@ -88,6 +181,10 @@ struct call *calls_start(struct calls *calls, enum method_id id, const void *arg
 
 	assert(id < METHOD_COUNT);
 	call = call_new(calls, id, args, caller, done, arg);
+	if (call->method->answer == ANSWER_MANY) {
+		call_list(call, begin);
+		return call;
+	}
 	call->begin.run = on_begin;
 	loop_task_queue(calls->env->loop, &call->begin);
 	return call;
@@ -96,6 +193,7 @@ struct call *calls_start(struct calls *calls, enum method_id id, const void *arg
 void calls_init(struct calls *calls)
 {
 	TAILQ_INIT(&calls->calls);
+	calls->snapshots = snapshots_new(calls->env->loop, calls->env->store);
 	operation_methods_begin(calls);
 }
 
@@ -106,4 +204,5 @@ void calls_fini(struct calls *calls)
 	while ((call = TAILQ_FIRST(&calls->calls)))
 		call_cancel(call);
 	operation_methods_end(calls);
+	calls->snapshots = snapshots_free(calls->snapshots);
 }

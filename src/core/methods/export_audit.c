@@ -35,12 +35,6 @@ struct report {
 	size_t count;
 };
 
-static void put_text(struct json_writer *writer, const char *name, const char *text)
-{
-	json_put_name(writer, name);
-	json_put_text(writer, text);
-}
-
 static void report_begin(struct report *report, size_t checked)
 {
 	*report = (struct report){ .text = BUF_NULL };
@@ -69,10 +63,10 @@ static void differ(struct report *report, const char *name, const char *kind, co
 
 	report->count++;
 	json_begin_object(&report->writer);
-	put_text(&report->writer, "export_name", name);
-	put_text(&report->writer, "volume_id", str_or(volume_id, ""));
-	put_text(&report->writer, "kind", kind);
-	put_text(&report->writer, "found", found);
+	json_put_member(&report->writer, "export_name", name);
+	json_put_member(&report->writer, "volume_id", str_or(volume_id, ""));
+	json_put_member(&report->writer, "kind", kind);
+	json_put_member(&report->writer, "found", found);
 	json_end_object(&report->writer);
 }
 
@@ -307,10 +301,10 @@ static void put_list(struct json_writer *writer, const char *name, const struct 
 		    (list == LIST_FAILED && !orphan->err.code))
 			continue;
 		json_begin_object(writer);
-		put_text(writer, "export_name", orphan->name);
-		put_text(writer, "volume_id", export_volume_of(orphan->name));
+		json_put_member(writer, "export_name", orphan->name);
+		json_put_member(writer, "volume_id", export_volume_of(orphan->name));
 		if (orphan->err.code)
-			put_text(writer, "error", orphan->err.text);
+			json_put_member(writer, "error", orphan->err.text);
 		json_end_object(writer);
 	}
 	json_end_array(writer);
@@ -385,7 +379,8 @@ static void cleanup_begin(struct cleanup *cleanup)
 		if (cleanup->dry_run)
 			continue;
 		if (activation_is_busy(calls->host, volume_id)) {
-			err_set(&orphan->err, ERR_CONFLICT, "something is being done to volume %s",
+			err_set(&orphan->err, ERR_CONFLICT,
+				"an operation or another request works on volume %s; ask again later",
 				volume_id);
 			continue;
 		}

@@ -23,7 +23,6 @@
 #include "core/model/export.h"
 #include "core/model/local_disk.h"
 #include "core/model/mapping.h"
-#include "disk/usage.h"
 #include "nbd/exporter.h"
 
 /* A call that changes the export of a volume. */
@@ -119,6 +118,19 @@ static void on_desired(void *arg, const struct err *err)
 						      ACTIVATION_ALL, device, on_activated, call));
 }
 
+static int check_free(struct call *call, struct err *err)
+{
+	struct calls *calls = call->calls;
+	const struct export_create_args *args = call->args;
+
+	if (!operation_busy(calls->engine, args->volume_id) &&
+	    !activation_is_busy(calls->host, args->volume_id))
+		return 0;
+	return err_set(err, ERR_CONFLICT,
+		       "another request works on volume %s; ask again when that has ended",
+		       args->volume_id);
+}
+
 /* The present export, if it is served as requested. NULL with *err: the export cannot be made; NULL
  * without an error: the export has to be made. */
 static const struct export *check_create(struct call *call, struct err *err)
@@ -142,20 +154,59 @@ static const struct export *check_create(struct call *call, struct err *err)
 	}
 	if (export && export->record.status == EXPORT_ACTIVE)
 		return export;
-	if (health_check_store(calls, err) < 0)
+	if (health_check_store(calls, err) < 0 || check_free(call, err) < 0)
 		return NULL;
-	if (operation_busy(calls->engine, args->volume_id) ||
-	    activation_is_busy(calls->host, args->volume_id))
-		err_set(err, ERR_CONFLICT,
-			"another request works on volume %s; ask again when that has ended",
-			args->volume_id);
-	else if (!mapping || !env_is_appliance(calls->env, mapping->record.vm_id))
+	if (!mapping || !env_is_appliance(calls->env, mapping->record.vm_id))
 		err_set(err, ERR_CONFLICT,
 			"volume %s is not attached to this machine; attach it first",
 			args->volume_id);
 	else if (!mapping_device(calls->model, mapping))
 		err_set(err, ERR_CONFLICT, "the disk of volume %s is gone", args->volume_id);
 	return NULL;
+}
+
+/* Takes over what the caller gives for its own use; the rest stays as an earlier caller gave it.
+ * True if that changes the record. */
+static bool label(struct export_record *record, const struct export_create_args *args)
+{
+	const struct {
+		char **kept;
+		const char *given;
+	} texts[] = { { &record->vm_name, args->vm_name },
+		      { &record->vm_id, args->vm_id },
+		      { &record->metadata, args->metadata } };
+	bool changed = args->disk_number && args->disk_number != record->disk_number;
+
+	if (changed)
+		record->disk_number = args->disk_number;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (!texts[i].given || streq(*texts[i].kept, texts[i].given))
+			continue;
+		str_set(texts[i].kept, texts[i].given);
+		changed = true;
+	}
+	return changed;
+}
+
+/* The export is served as requested. */
+static void answer_served(struct call *call, const struct export *export)
+{
+	const struct export_create_args *args = call->args;
+	struct calls *calls = call->calls;
+	struct export_record record = { 0 };
+	struct err err = { 0 };
+
+	export_make(calls->model, args->volume_id, &record);
+	if (!label(&record, args)) {
+		call_answer(call, &export->record);
+	} else if (check_free(call, &err) < 0 || health_check_store(calls, &err) < 0) {
+		call_fail(call, &err);
+	} else {
+		keep_change(call, args->volume_id);
+		call_wait_change(call, commit_export(calls->model, args->volume_id, &record,
+						     CHANGE_OPTIONAL, on_made, call));
+	}
+	record_clear(&export_record, &record);
 }
 
 static void desire(struct call *call)
@@ -168,28 +219,20 @@ static void desire(struct call *call)
 	export_make(call->calls->model, args->volume_id, &record);
 	record.status = EXPORT_PENDING;
 	record.read_only = args->read_only;
-	record.disk_number = args->disk_number;
-	str_set(&record.vm_name, args->vm_name);
-	str_set(&record.vm_id, args->vm_id);
-	str_set(&record.metadata, args->metadata);
+	label(&record, args);
 	call_wait_change(call, commit_export(call->calls->model, args->volume_id, &record,
 					     CHANGE_OPTIONAL, on_desired, call));
 }
 
-/* Two writers that do not know of each other destroy the contents of a disk. A program that only
- * has the disk open may know of the export, so it is no obstacle. */
 static void on_usage(void *arg, const struct usage_result *result)
 {
 	struct call *call = arg;
 	const struct export_create_args *args = call->args;
+	struct err err = { 0 };
 
 	call_waited(call);
-	if (result->err.code)
-		call_fail(call, &result->err);
-	else if (result->kind != USAGE_NONE && !result->only_open)
-		call_failf(call, ERR_CONFLICT,
-			   "the disk of volume %s is in use: %s; release it before it is exported",
-			   args->volume_id, result->what);
+	if (usage_allows_export(args->volume_id, result, &err) < 0)
+		call_fail(call, &err);
 	else
 		desire(call);
 }
@@ -203,17 +246,20 @@ void export_create(struct call *call)
 
 	export = check_create(call, &err);
 	if (export) {
-		call_answer(call, &export->record);
+		answer_served(call, export);
 	} else if (err.code) {
 		call_fail(call, &err);
 	} else {
+		/* The disk is looked at before the export is noted, so that a refusal leaves no
+		 * trace. */
 		keep_change(call, args->volume_id);
-		call_wait_usage(call,
-				usage_start(calls->host, args->volume_id,
-					    mapping_disk(calls->env, &mapping_find(calls->model,
-										   args->volume_id)
-									      ->record),
-					    on_usage, call));
+		call_wait_usage(
+			call,
+			usage_start_for_export(
+				calls->host, args->volume_id,
+				mapping_disk(calls->env,
+					     &mapping_find(calls->model, args->volume_id)->record),
+				on_usage, call));
 	}
 }
 

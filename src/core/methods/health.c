@@ -3,7 +3,8 @@
 /*
  * The daemon's health. Unhealthy means that answers may be wrong or lost (the store or the kernel's
  * devices cannot be read); without CloudStack the daemon is degraded: all its knowledge is still
- * true, and changes are refused.
+ * true, and changes are refused. If CloudStack refuses only some reads, such as the list of all
+ * volumes, changes go on.
  */
 
 #include "core/methods/health.h"
@@ -12,24 +13,97 @@
 
 #include "base/clock.h"
 #include "cloud/cloud.h"
+#include "cloud/cloud_refusals.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
+#include "core/host/disk_rescan.h"
 #include "core/methods/calls.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/model/volume.h"
 #include "core/reconcile/reconciler.h"
+#include "core/reconcile/store_guard.h"
+#include "core/reconcile/volume_list.h"
 #include "disk/sysblock.h"
 #include "nbd/exporter.h"
 #include "store/store.h"
+
+#define LATE_SHOWN_MS 60000 /* the last late turn, after it */
 
 struct parts {
 	struct cloud_health cloud;
 	struct store_health store;
 	struct sysblock_health devices;
 	struct export_health exports;
+	struct volume_list_health list;
+	int64_t list_age_ms; /* -1: no list is known */
+	/* What CloudStack refuses while it answers all else; "" nothing, or CloudStack cannot be
+	 * asked at all. */
+	char refused_word[ERR_TEXT_SIZE];
+	char lost[ERR_TEXT_SIZE]; /* ids of volumes that CloudStack has lost, "" none */
+	char lost_word[ERR_TEXT_SIZE];
 	bool cloud_configured;
 };
+
+static void look_at_list(struct calls *calls, struct parts *parts)
+{
+	struct volume_list_health *list = &parts->list;
+	char age[64] = "no volumes are known yet";
+
+	reconciler_list_health(calls->reconciler, list);
+	parts->list_age_ms = -1;
+	if (list->known_since_ms) {
+		parts->list_age_ms = clock_mono_ms() - list->known_since_ms;
+		snprintf(age, sizeof(age), "the list that is known is %lld s old",
+			 (long long)parts->list_age_ms / 1000);
+	}
+	if (list->err.code != ERR_NONE && parts->cloud.usable)
+		err_text_format(parts->refused_word, sizeof(parts->refused_word),
+				"CloudStack answers, but its list of volumes fails, and %s: %s",
+				age, list->err.text);
+}
+
+/* An operation counts from its second refusal on, since a single refusal passes. */
+static const struct operation *refused_operation(const struct calls *calls)
+{
+	const struct operation *operation;
+
+	for (operation = operation_first(calls->engine); operation;
+	     operation = operation_after(operation)) {
+		const struct cloud_refusals *refusals = operation->refusals;
+
+		if (refusals && refusals->count > 1 &&
+		    streq(operation->record.waits_for, refusals->words))
+			return operation;
+	}
+	return NULL;
+}
+
+static void look_at_refusals(struct calls *calls, struct parts *parts)
+{
+	const struct operation *operation = refused_operation(calls);
+
+	if (!parts->cloud.usable || parts->refused_word[0])
+		return;
+	if (operation)
+		err_text_format(parts->refused_word, sizeof(parts->refused_word),
+				"CloudStack answers, but not to operation %s, step %s: %s",
+				operation->record.id, operation->record.step,
+				operation->record.waits_for);
+	else if (parts->list.refused[0])
+		err_text_format(parts->refused_word, sizeof(parts->refused_word),
+				"CloudStack answers, but does not show %s", parts->list.refused);
+}
+
+static void look_at_lost(struct calls *calls, struct parts *parts)
+{
+	reconciler_lost_volumes(calls->reconciler, parts->lost, sizeof(parts->lost));
+	if (parts->lost[0])
+		err_text_format(
+			parts->lost_word, sizeof(parts->lost_word),
+			"CloudStack lost these volumes when it was restarted; ask its administrator: %s",
+			parts->lost);
+}
 
 static void look(struct calls *calls, struct parts *parts)
 {
@@ -39,11 +113,21 @@ static void look(struct calls *calls, struct parts *parts)
 		cloud_health(calls->env->cloud, &parts->cloud);
 	store_health(calls->env->store, &parts->store);
 	sysblock_health(calls->env->sysblock, &parts->devices);
+	look_at_list(calls, parts);
+	look_at_refusals(calls, parts);
+	look_at_lost(calls, parts);
 	parts->exports.ok = true;
-	if (calls->env->options.exporter) {
-		exporter_look(calls->env->options.exporter);
+	if (calls->env->options.exporter)
 		exporter_health(calls->env->options.exporter, &parts->exports);
-	}
+}
+
+static const char *store_word(const struct calls *calls, const struct parts *parts)
+{
+	const char *reason = store_guard_reason(calls->store_guard);
+
+	if (parts->store.away)
+		return parts->store.reason;
+	return *reason ? reason : "healthy";
 }
 
 static const char *export_word(const struct calls *calls, const struct parts *parts)
@@ -53,13 +137,31 @@ static const char *export_word(const struct calls *calls, const struct parts *pa
 	return parts->exports.ok ? "healthy" : parts->exports.reason;
 }
 
+static char *device_word(const struct calls *calls, const struct parts *parts)
+{
+	char *outgrown;
+
+	if (!parts->devices.ok)
+		return xstrdup(parts->devices.reason);
+	if (calls->env->true_appliance_id)
+		return env_appliance_error(calls->env);
+	if (!calls->env->options.appliance_id)
+		return xstrdup("this VM's CloudStack id is unknown; set appliance.vm_id");
+	outgrown = disk_rescan_trouble(calls->host, NULL);
+	return outgrown ? outgrown : xstrdup("healthy");
+}
+
 static const char *cloud_word(const struct parts *parts)
 {
 	if (!parts->cloud_configured)
 		return "not configured";
 	if (parts->cloud.reason[0])
 		return parts->cloud.reason;
-	return parts->cloud.usable ? "healthy" : "it has not answered yet";
+	if (parts->refused_word[0])
+		return parts->refused_word;
+	if (parts->lost_word[0])
+		return parts->lost_word;
+	return parts->cloud.usable ? "healthy" : "CloudStack has not answered yet";
 }
 
 static int store_may_change(const struct calls *calls, const struct parts *parts, struct err *err)
@@ -117,6 +219,40 @@ static void put_figure(struct json_writer *writer, const char *name, uint64_t va
 	json_put_uint(writer, value);
 }
 
+/* Since the start. */
+static void put_figures(struct json_writer *writer, struct calls *calls, const struct parts *parts)
+{
+	put_figure(writer, "cloudstack_api_calls", parts->cloud.calls);
+	put_figure(writer, "device_events_processed", parts->devices.changes);
+	put_figure(writer, "database_transactions", parts->store.transactions);
+	put_figure(writer, "loop_turns", loop_turns(calls->env->loop));
+	put_figure(writer, "uptime_seconds",
+		   (uint64_t)(clock_mono_ms() - calls->env->started_ms) / 1000);
+}
+
+void health_put_figures(struct calls *calls, struct json_writer *writer)
+{
+	struct parts parts;
+
+	look(calls, &parts);
+	put_figures(writer, calls, &parts);
+}
+
+/* A late loop is late for each of its clients; neither the store nor CloudStack is the cause. */
+static void put_lateness(const struct calls *calls, struct json_writer *writer)
+{
+	struct loop_lateness late = loop_lateness(calls->env->loop);
+	int64_t age_ms = clock_mono_ms() - late.at_ms;
+	char text[128] = "";
+
+	if (late.count > 0 && age_ms < LATE_SHOWN_MS)
+		snprintf(text, sizeof(text), "the daemon could not run for %lld ms, %lld s ago",
+			 (long long)late.last_ms, (long long)age_ms / 1000);
+	put_figure(writer, "loop_late_count", late.count);
+	json_put_name(writer, "loop_late");
+	json_put_text(writer, text);
+}
+
 static char *details_json(struct calls *calls, const struct parts *parts, bool accepting)
 {
 	struct buf out = BUF_NULL;
@@ -130,22 +266,26 @@ static char *details_json(struct calls *calls, const struct parts *parts, bool a
 	json_put_text(&writer, interval);
 	json_put_name(&writer, "accepting_changes");
 	json_put_bool(&writer, accepting);
+	json_put_name(&writer, "store_state");
+	json_put_text(&writer, store_state_names[calls->env->store_state]);
 	put_figure(&writer, "active_operations", operation_count(calls->engine));
 	put_figure(&writer, "device_count", sysblock_count(calls->env->sysblock));
 	put_figure(&writer, "active_mappings", mapping_count(calls->model));
 	put_figure(&writer, "known_volumes", volume_count(calls->model));
-	put_figure(&writer, "cloudstack_api_calls", parts->cloud.calls);
+	json_put_name(&writer, "volume_list_age_seconds");
+	json_put_int(&writer, parts->list_age_ms < 0 ? -1 : parts->list_age_ms / 1000);
+	json_put_name(&writer, "volumes_left_out");
+	json_put_text(&writer, parts->list.left_out);
+	json_put_name(&writer, "volumes_lost");
+	json_put_text(&writer, parts->lost);
 	json_put_name(&writer, "cloudstack_throttled");
 	json_put_bool(&writer, parts->cloud.throttled_until_ms > 0);
 	put_figure(&writer, "cloudstack_throttled_count", parts->cloud.throttled);
 	json_put_name(&writer, "cloudstack_clock_ahead_ms");
 	json_put_int(&writer, parts->cloud.skew_ms);
-	put_figure(&writer, "device_events_processed", parts->devices.changes);
-	put_figure(&writer, "database_transactions", parts->store.transactions);
 	put_figure(&writer, "store_waiting", parts->store.waiting);
-	put_figure(&writer, "loop_turns", loop_turns(calls->env->loop));
-	put_figure(&writer, "uptime_seconds",
-		   (uint64_t)(clock_mono_ms() - calls->env->started_ms) / 1000);
+	put_figures(&writer, calls, parts);
+	put_lateness(calls, &writer);
 	json_put_name(&writer, "uevents");
 	json_put_bool(&writer, parts->devices.uevents);
 	json_put_name(&writer, "stable_names");
@@ -155,6 +295,10 @@ static char *details_json(struct calls *calls, const struct parts *parts, bool a
 	put_figure(&writer, "nbd_pid", (uint64_t)parts->exports.pid);
 	put_figure(&writer, "nbd_restarts", parts->exports.restarts);
 	put_figure(&writer, "exports", export_count(calls->model));
+	json_put_name(&writer, "rest_access");
+	json_put_text(&writer, str_or(calls->env->options.rest_access, ""));
+	json_put_name(&writer, "nbd_access");
+	json_put_text(&writer, str_or(calls->env->options.nbd_access, ""));
 	json_put_name(&writer, "appliance_id");
 	json_put_text(&writer, env_appliance_id(calls->env));
 	json_end_object(&writer);
@@ -163,23 +307,26 @@ static char *details_json(struct calls *calls, const struct parts *parts, bool a
 
 bool health_to_record(struct calls *calls, struct health_record *out)
 {
+	_cleanup_free_ char *devices = NULL;
 	struct parts parts;
 	bool sound, well;
 
+	if (calls->env->options.exporter)
+		exporter_look(calls->env->options.exporter);
 	look(calls, &parts);
+	devices = device_word(calls, &parts);
 	sound = !parts.store.away && parts.devices.ok;
 	well = parts.cloud_configured && parts.cloud.usable && !parts.cloud.reason[0] &&
-	       calls->env->options.appliance_id && parts.exports.ok;
+	       !parts.refused_word[0] && !parts.lost_word[0] && streq(devices, "healthy") &&
+	       parts.exports.ok && calls->env->store_state == STORE_CURRENT;
 	str_set(&out->status, !sound ? "unhealthy" : well ? "healthy" : "degraded");
 	out->timestamp = clock_wall_ms();
 	str_set(&out->cloudstack_health, cloud_word(&parts));
-	str_set(&out->database_health, parts.store.away ? parts.store.reason : "healthy");
-	str_set(&out->device_monitor, !parts.devices.ok ? parts.devices.reason
-				      : !calls->env->options.appliance_id
-					      ? "this VM's CloudStack id is unknown; set "
-						"appliance.vm_id"
-					      : "healthy");
+	str_set(&out->database_health, store_word(calls, &parts));
+	str_set(&out->device_monitor, devices);
 	str_set(&out->nbd_health, export_word(calls, &parts));
-	out->details = details_json(calls, &parts, may_change(calls, &parts, NULL) == 0);
+	out->details = details_json(calls, &parts,
+				    calls->env->store_state == STORE_CURRENT &&
+					    may_change(calls, &parts, NULL) == 0);
 	return sound;
 }

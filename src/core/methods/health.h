@@ -7,9 +7,12 @@
 #include "spec/records.h"
 
 struct calls;
+struct json_writer;
 
 /* ERR_UNAVAILABLE if a change cannot be accepted now; for a change that needs no CloudStack, only
  * the store is asked. */
 int health_check_store(struct calls *calls, struct err *err);
 int health_check_changes(struct calls *calls, struct err *err);
+/* The members that count from the start, which health and metrics have in common. */
+void health_put_figures(struct calls *calls, struct json_writer *writer);
 bool health_to_record(struct calls *calls, struct health_record *out); /* false: unhealthy */

@@ -7,7 +7,9 @@
  * its request a key of its own, the operation keeps that key, and for a day every request with the
  * key gets that operation, in this process or a later one: even if it is still being accepted, or
  * ended long ago. The key is looked up before anything else is checked, so that the client gets the
- * answer again even while no new operation can begin.
+ * answer again even while no new operation can begin. A call that waits after this lookup looks
+ * once more when it begins its operation, and then in memory only: an operation of another call is
+ * there.
  */
 
 #include "core/methods/idempotency.h"
@@ -15,8 +17,8 @@
 #include "base/clock.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
-#include "core/methods/begin_operation.h"
 #include "core/methods/call.h"
+#include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
 #include "store/store.h"
 
@@ -43,9 +45,7 @@ static void answer_again(struct call *call, const struct operation_record *recor
 			record->id, operation_type_names[record->type]);
 }
 
-/* True if an operation in memory has the key; then the call is answered, or waits for the
- * operation. */
-static bool find_in_memory(struct call *call)
+bool idempotency_find(struct call *call)
 {
 	struct operation *operation =
 		operation_find_request(call->calls->engine, request_id_of(call));
@@ -53,7 +53,7 @@ static bool find_in_memory(struct call *call)
 	if (!operation || clock_wall_ms() - operation->record.created_at >= KEPT_MS)
 		return false;
 	if (operation->accepting && is_same_request(call, &operation->record))
-		join_operation(call, operation);
+		call_wait_operation(call, operation_join(operation, call_on_accepted, call));
 	else
 		answer_again(call, &operation->record);
 	return true;
@@ -87,7 +87,7 @@ static void on_looked_up(void *arg, const struct store_operations *result)
 		call_fail(call, &result->err);
 	else if (result->count > 0)
 		answer_again(call, &result->items[0]);
-	else if (!find_in_memory(call)) /* another call may have come with the key meanwhile */
+	else if (!idempotency_find(call)) /* another call may have come with the key meanwhile */
 		admit(call);
 }
 
@@ -102,7 +102,7 @@ void idempotency_begin(struct call *call, void (*admit)(struct call *call))
 	};
 	struct lookup *lookup;
 
-	if (find_in_memory(call))
+	if (idempotency_find(call))
 		return;
 	lookup = xnew(struct lookup);
 	lookup->call = call;

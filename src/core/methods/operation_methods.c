@@ -76,6 +76,13 @@ static void on_patience_over(struct loop_timer *timer)
 			   waiter->operation_id);
 }
 
+static void on_hurry(void *awaited)
+{
+	struct waiter *waiter = awaited;
+
+	loop_deadline_set(waiter->call->calls->env->loop, &waiter->patience, 0);
+}
+
 static void await(struct call *call, const char *operation_id, bool undo_will_do,
 		  int64_t patience_ms)
 {
@@ -86,7 +93,7 @@ static void await(struct call *call, const char *operation_id, bool undo_will_do
 	waiter->undo_will_do = undo_will_do;
 	waiter->patience.fire = on_patience_over;
 	TAILQ_INSERT_TAIL(&call->calls->waiters, waiter, entry);
-	loop_timer_set(call->calls->env->loop, &waiter->patience, patience_ms);
+	loop_deadline_set(call->calls->env->loop, &waiter->patience, patience_ms);
 	call_wait(call, waiter, waiter_free);
 }
 
@@ -129,6 +136,25 @@ static int find_word(const char *word, const char *const *names, const char *fie
 	return err_set_field(err, field, ERR_INVALID, "%s \"%s\" is not known", field, word);
 }
 
+/* What an operation waits for is not stored. */
+static void answer_operations(struct call *call, const struct store_operations *result,
+			      const char *cursor)
+{
+	struct operation_record *shown = xcalloc(result->count + 1, sizeof(*shown));
+	const struct operation *operation;
+
+	for (size_t i = 0; i < result->count; i++) {
+		record_copy(&operation_record, &shown[i], &result->items[i]);
+		operation = operation_find(call->calls->engine, shown[i].id);
+		if (operation)
+			str_set(&shown[i].waits_for, operation->record.waits_for);
+	}
+	call_answer_many(call, shown, result->count, cursor);
+	for (size_t i = 0; i < result->count; i++)
+		record_clear(&operation_record, &shown[i]);
+	free(shown);
+}
+
 static void on_operations(void *arg, const struct store_operations *result)
 {
 	struct call *call = arg;
@@ -141,7 +167,7 @@ static void on_operations(void *arg, const struct store_operations *result)
 	}
 	if (result->more && result->count > 0)
 		cursor = result->items[result->count - 1].id;
-	call_answer_many(call, result->items, result->count, cursor);
+	answer_operations(call, result, cursor);
 }
 
 void operation_list(struct call *call)
@@ -202,6 +228,7 @@ void operation_get(struct call *call)
 							  args->operation_id, on_operation, call));
 	} else if (args->wait > 0 && operation->phase != PHASE_ENDED) {
 		await(call, args->operation_id, false, args->wait * 1000);
+		call_wait_may_end(call, on_hurry);
 	} else {
 		call_answer(call, &operation->record);
 	}

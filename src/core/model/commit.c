@@ -19,6 +19,7 @@
 #include "core/model/mapping.h"
 #include "core/model/model.h"
 #include "core/model/notice.h"
+#include "core/model/snapshot.h"
 #include "core/model/stable_name.h"
 #include "store/store.h"
 
@@ -31,6 +32,11 @@ struct change {
 	struct mapping_record *mappings;
 	size_t mapping_count;
 	struct export_record export; /* volume_id NULL: none */
+	struct {
+		struct snapshot_record record;
+		bool drops;
+	} * snapshots;
+	size_t snapshot_count;
 	bool drops_mapping, drops_export, drops_name;
 	bool submitted;
 	unsigned flags;
@@ -57,6 +63,9 @@ void change_free(struct change *change)
 	for (size_t i = 0; i < change->mapping_count; i++)
 		record_clear(&mapping_record, &change->mappings[i]);
 	free(change->mappings);
+	for (size_t i = 0; i < change->snapshot_count; i++)
+		record_clear(&snapshot_record, &change->snapshots[i].record);
+	free(change->snapshots);
 	record_clear(&export_record, &change->export);
 	store_batch_free(change->batch);
 	free(change->entity);
@@ -91,7 +100,7 @@ void change_put_operation(struct change *change, const struct operation_record *
 
 void change_put_mapping(struct change *change, struct mapping_record *record)
 {
-	record->updated_at = record->last_sync = clock_wall_ms();
+	record->updated_at = record->last_sync = clock_record_ms();
 	change->mappings =
 		xrealloc(change->mappings, (change->mapping_count + 1) * sizeof(*change->mappings));
 	change->mappings[change->mapping_count++] = *record;
@@ -103,6 +112,82 @@ void change_set_export(struct change *change, struct export_record *record)
 	assert(!change->export.volume_id);
 	change->export = *record;
 	*record = (struct export_record){ 0 };
+}
+
+static void add_snapshot(struct change *change, struct snapshot_record *record, bool drops)
+{
+	size_t n = change->snapshot_count++;
+
+	change->snapshots = xrealloc(change->snapshots, (n + 1) * sizeof(change->snapshots[0]));
+	change->snapshots[n].record = *record;
+	change->snapshots[n].drops = drops;
+	*record = (struct snapshot_record){ 0 };
+}
+
+void change_put_snapshot(struct change *change, struct snapshot_record *record)
+{
+	add_snapshot(change, record, false);
+}
+
+static bool has_snapshot(const struct change *change, const char *volume_id)
+{
+	for (size_t i = 0; i < change->snapshot_count; i++) {
+		if (streq(change->snapshots[i].record.id, volume_id))
+			return true;
+	}
+	return false;
+}
+
+/* The snapshot of the volume after the change, which found this one. */
+static const struct snapshot_record *snapshot_after(const struct change *change,
+						    const char *volume_id,
+						    const struct snapshot_record *found)
+{
+	for (size_t i = 0; i < change->snapshot_count; i++) {
+		if (streq(change->snapshots[i].record.id, volume_id))
+			found = change->snapshots[i].drops ? NULL : &change->snapshots[i].record;
+	}
+	return change->drops_name && streq(change->entity, volume_id) ? NULL : found;
+}
+
+const struct snapshot_record *snapshot_latest(struct model *model, const char *volume_id)
+{
+	const struct snapshot_kept *kept = snapshot_find(model, volume_id);
+	const struct snapshot_record *latest = kept ? &kept->record : NULL;
+	const struct change *change;
+
+	TAILQ_FOREACH(change, &model->changes, entry)
+		latest = snapshot_after(change, volume_id, latest);
+	return latest;
+}
+
+static void drop_if_of(struct change *change, const char *volume_id, const char *vm_context_id)
+{
+	const struct snapshot_record *latest = snapshot_latest(change->model, volume_id);
+	struct snapshot_record record = { 0 };
+
+	if (!latest || !streq(latest->vm_context_id, vm_context_id))
+		return;
+	record.id = xstrdup(volume_id);
+	add_snapshot(change, &record, true);
+}
+
+size_t change_drop_snapshots(struct change *change, const char *vm_context_id)
+{
+	const struct snapshot_kept *kept;
+	const struct change *other;
+
+	for (kept = snapshot_first(change->model); kept; kept = snapshot_next(kept))
+		drop_if_of(change, kept->record.id, vm_context_id);
+	TAILQ_FOREACH(other, &change->model->changes, entry) {
+		for (size_t i = 0; i < other->snapshot_count; i++) {
+			const char *volume_id = other->snapshots[i].record.id;
+
+			if (!has_snapshot(change, volume_id))
+				drop_if_of(change, volume_id, vm_context_id);
+		}
+	}
+	return change->snapshot_count;
 }
 
 void change_drop_mapping(struct change *change)
@@ -180,6 +265,18 @@ static void apply_mapping(struct change *change, const struct mapping_record *re
 	mapping_put(change->model, record);
 }
 
+static void apply_snapshots(struct change *change)
+{
+	for (size_t i = 0; i < change->snapshot_count; i++) {
+		if (change->snapshots[i].drops)
+			snapshot_drop(change->model, change->snapshots[i].record.id);
+		else
+			snapshot_put(change->model, &change->snapshots[i].record);
+	}
+	if (change->drops_name)
+		snapshot_drop(change->model, change->entity);
+}
+
 static void apply(struct change *change)
 {
 	struct model *model = change->model;
@@ -195,6 +292,7 @@ static void apply(struct change *change)
 		export_put(model, &change->export);
 	if (change->drops_export)
 		export_drop(model, change->entity);
+	apply_snapshots(change);
 	if (change->drops_name) {
 		name_drop(model, change->entity);
 		notice_tell_volume(model, NOTICE_NAME_DROPPED, change->entity);
@@ -237,17 +335,42 @@ static void on_answered(void *arg, const struct err *err)
 
 /* ---- submitting ---- */
 
-/* Two disks may have swapped names. So all rows are taken out before any row is put back, and the
- * store's unique key never sees one name twice. */
+/*
+ * Two disks may have swapped names. So all rows give up their names before any row takes one, and
+ * the store's unique key never sees one name twice. The rows themselves stay: other programs keep
+ * columns of their own in them.
+ */
+static void vacate(const struct change *change, struct store_batch *batch)
+{
+	for (size_t i = 0; i < change->mapping_count; i++) {
+		struct mapping_record nameless = change->mappings[i]; /* borrows the texts */
+
+		nameless.device_path = NULL;
+		store_batch_mapping(batch, &nameless);
+	}
+}
+
 static void put_mappings(struct change *change, struct store_batch *batch)
 {
-	for (size_t i = 0; i < change->mapping_count && change->mapping_count > 1; i++)
-		store_batch_unmap(batch, change->mappings[i].volume_id);
+	if (change->mapping_count > 1)
+		vacate(change, batch);
 	for (size_t i = 0; i < change->mapping_count; i++) {
 		store_batch_mapping(batch, &change->mappings[i]);
 		if (!streq(change->mappings[i].volume_id, change->entity))
 			name_stage(change->model, change->mappings[i].volume_id, batch);
 	}
+}
+
+static void put_snapshots(struct change *change, struct store_batch *batch)
+{
+	for (size_t i = 0; i < change->snapshot_count; i++) {
+		if (change->snapshots[i].drops)
+			store_batch_unsnapshot(batch, change->snapshots[i].record.id);
+		else
+			store_batch_snapshot(batch, &change->snapshots[i].record);
+	}
+	if (change->drops_name && snapshot_find(change->model, change->entity))
+		store_batch_unsnapshot(batch, change->entity);
 }
 
 static void put_all(struct change *change, struct store_batch *batch)
@@ -259,6 +382,7 @@ static void put_all(struct change *change, struct store_batch *batch)
 		store_batch_export(batch, &change->export);
 	if (change->drops_export)
 		store_batch_unexport(batch, change->entity);
+	put_snapshots(change, batch);
 	if (change->drops_name)
 		store_batch_unname(batch, change->entity);
 	else
@@ -314,5 +438,15 @@ struct change *commit_export(struct model *model, const char *volume_id,
 	else
 		change_drop_export(change);
 	change_submit(change, flags, NULL, done, arg);
+	return change;
+}
+
+struct change *commit_snapshot(struct model *model, struct snapshot_record *record,
+			       change_done_fn done, void *arg)
+{
+	struct change *change = change_new(model, SNAPSHOTS_ENTITY);
+
+	change_put_snapshot(change, record);
+	change_submit(change, CHANGE_OPTIONAL, NULL, done, arg);
 	return change;
 }

@@ -45,7 +45,14 @@ void change_put_operation(struct change *change, const struct operation_record *
 /* Each takes the texts of the record. Several mappings may exchange their devices. */
 void change_put_mapping(struct change *change, struct mapping_record *record);
 void change_set_export(struct change *change, struct export_record *record); /* at most one */
-/* Of the volume that the change is about. */
+/* Any number of volumes; the change is about SNAPSHOTS_ENTITY, so that all such changes land in
+ * their order. */
+#define SNAPSHOTS_ENTITY "snapshots"
+void change_put_snapshot(struct change *change, struct snapshot_record *record);
+/* Of all volumes that have this context after the last request; returns how many these are. */
+size_t change_drop_snapshots(struct change *change, const char *vm_context_id);
+/* Of the volume that the change is about. change_drop_name() drops its snapshot, too: the volume is
+ * deleted. */
 void change_drop_mapping(struct change *change);
 void change_drop_export(struct change *change);
 void change_drop_name(struct change *change);
@@ -68,6 +75,12 @@ struct change *commit_mapping(struct model *model, const char *volume_id,
 struct change *commit_export(struct model *model, const char *volume_id,
 			     struct export_record *record, unsigned flags, change_done_fn done,
 			     void *arg);
+
+struct change *commit_snapshot(struct model *model, struct snapshot_record *record,
+			       change_done_fn done, void *arg);
+/* The snapshot of a volume as the last request has left it, committed or on its way to the store;
+ * NULL: none. Borrowed until the next turn. */
+const struct snapshot_record *snapshot_latest(struct model *model, const char *volume_id);
 
 /* Changes on their way to the store that belong to no operation: of any mapping, or of the export
  * of a volume. */

@@ -15,7 +15,9 @@
 #include "core/event.h"
 #include "core/model/event.h"
 #include "core/model/model.h"
+#include "core/model/notice.h"
 #include "core/model/stable_name.h"
+#include "core/model/volume.h"
 #include "disk/device.h"
 #include "nbd/exporter.h"
 
@@ -65,9 +67,9 @@ void export_make(struct model *model, const char *volume_id, struct export_recor
 		str_set(&out->id, uuid);
 		str_set(&out->volume_id, volume_id);
 		out->export_name = export_name_of(volume_id);
-		out->created_at = clock_wall_ms();
+		out->created_at = clock_record_ms();
 	}
-	out->updated_at = clock_wall_ms();
+	out->updated_at = clock_record_ms();
 }
 
 void export_place(struct model *model, struct export_record *record, const struct device *device)
@@ -78,7 +80,7 @@ void export_place(struct model *model, struct export_record *record, const struc
 	record->port = export_port(model->env->options.exporter);
 	record->status = EXPORT_ACTIVE;
 	str_set(&record->error, NULL);
-	record->updated_at = clock_wall_ms();
+	record->updated_at = clock_record_ms();
 }
 
 void export_put(struct model *model, const struct export_record *record)
@@ -94,6 +96,9 @@ void export_put(struct model *model, const struct export_record *record)
 	HASH_ADD_KEYPTR(hh, model->exports, export->record.volume_id,
 			strlen(export->record.volume_id), export);
 	events_export(model, is_new ? EVENT_EXPORT_ADDED : EVENT_EXPORT_CHANGED, record->volume_id);
+	volume_touch(model, record->volume_id);
+	if (record->status == EXPORT_PENDING)
+		notice_tell(model, NOTICE_EXPORT_PENDING);
 }
 
 static void export_free(struct model *model, struct export *export)
@@ -110,6 +115,7 @@ void export_drop(struct model *model, const char *volume_id)
 	if (!export)
 		return;
 	events_export(model, EVENT_EXPORT_REMOVED, volume_id);
+	volume_touch(model, volume_id);
 	export_free(model, export);
 }
 

@@ -146,7 +146,7 @@ void mapping_make(struct model *model, const char *volume_id, const char *vm_id,
 	str_set(&out->volume_uuid, volume_id);
 	str_set(&out->vm_id, vm_id);
 	str_set(&out->cloudstack_state, "attached");
-	out->created_at = out->attached_at = clock_wall_ms();
+	out->created_at = out->attached_at = clock_record_ms();
 }
 
 /* Without names (any more), no name is shown. */
@@ -169,7 +169,7 @@ void mapping_place(struct model *model, struct mapping_record *record, int64_t d
 		   uint64_t size, const struct device *device)
 {
 	record->cloudstack_device_id = device_id;
-	record->updated_at = record->last_sync = clock_wall_ms();
+	record->updated_at = record->last_sync = clock_record_ms();
 	if (env_is_appliance(model->env, record->vm_id)) {
 		if (model->env->options.devmap)
 			name_give(model, record->volume_id);
@@ -177,7 +177,8 @@ void mapping_place(struct model *model, struct mapping_record *record, int64_t d
 		return;
 	}
 	free(record->device_path);
-	record->device_path = xasprintf("remote-vm-%s-%" PRId64, record->vm_id, device_id);
+	/* Not the slot: a hypervisor may give it twice, or none. */
+	record->device_path = xasprintf("remote-vm-%s-%s", record->vm_id, record->volume_id);
 	str_set(&record->linux_state, "n/a");
 	str_set(&record->operation_mode, "failover");
 	record->matched_by = MATCHED_NOT;

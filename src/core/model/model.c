@@ -10,6 +10,7 @@
 #include "core/model/event.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
+#include "core/model/snapshot.h"
 #include "core/model/stable_name.h"
 #include "core/model/volume.h"
 
@@ -30,6 +31,7 @@ struct model *model_free(struct model *model)
 		return NULL;
 	assert(TAILQ_EMPTY(&model->notice_listeners));
 	changes_free(model);
+	snapshots_forget(model);
 	exports_free(model);
 	names_free(model);
 	mappings_free(model);

@@ -16,13 +16,15 @@ struct model {
 	struct env *env;
 
 	struct volume *volumes;
-	uint64_t list_round; /* of the list of volumes that is or was fetched last */
-	bool volumes_known;  /* one whole list has been fetched */
+	uint64_t list_round;     /* of the list of volumes that is or was fetched last */
+	bool volumes_known;      /* one whole list has been fetched */
+	bool volumes_here_known; /* one list of the appliance's volumes has been fetched */
 	bool volumes_dirty;
 
 	struct mapping *mappings;
 	struct name *names;
 	struct export *exports;
+	struct snapshot_kept *snapshots;
 
 	TAILQ_HEAD(, change) changes; /* on their way to the store */
 	size_t commits_waiting;

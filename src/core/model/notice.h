@@ -18,10 +18,14 @@ enum notice_type {
 	NOTICE_HOST_UNSURE,    /* a name or an export may not be as desired */
 	NOTICE_DEVICES_UNSURE, /* a mapping may disagree with the kernel */
 	NOTICE_CLOUD_UNSURE,   /* the volumes may differ from CloudStack's last list */
+	/* something new is known of the volume: by CloudStack, a mapping, an operation, … */
+	NOTICE_VOLUME_CHANGED,
 	/* the volume's mapping has another disk, or the volume has no mapping any more */
 	NOTICE_DISK_CHANGED,
 	NOTICE_NAME_DROPPED,       /* the volume is gone for good, and its name with it */
 	NOTICE_MAPPINGS_COMMITTED, /* the store has answered a batch of mappings */
+	NOTICE_EXPORT_PENDING,     /* an export is desired and not served yet */
+	NOTICE_APPLIANCE_WRONG,    /* this machine is another VM than the configuration says */
 };
 
 struct notice {

@@ -114,7 +114,7 @@ const char *name_give(struct model *model, const char *volume_id)
 	str_set(&name->record.id, uuid);
 	/* No other volume has all 32 digits. */
 	name->record.name = choose(model, name, DIGITS_MIN);
-	name->record.created_at = clock_wall_ms();
+	name->record.created_at = clock_record_ms();
 	return name->record.name;
 }
 

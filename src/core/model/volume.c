@@ -15,6 +15,7 @@
 #include "core/event.h"
 #include "core/model/event.h"
 #include "core/model/model.h"
+#include "core/model/notice.h"
 
 static void cloud_volume_assign(struct cloud_volume *to, const struct cloud_volume *from)
 {
@@ -28,6 +29,7 @@ static void cloud_volume_assign(struct cloud_volume *to, const struct cloud_volu
 	str_set(&to->raw, from->raw);
 	to->size = from->size;
 	to->device_id = from->device_id;
+	to->is_protected = from->is_protected;
 }
 
 static void cloud_volume_release(struct cloud_volume *volume)
@@ -62,6 +64,7 @@ void volume_touch(struct model *model, const char *id)
 	volume->dirty = true;
 	model->volumes_dirty = true;
 	events_queue_volumes(model);
+	notice_tell_volume(model, NOTICE_VOLUME_CHANGED, id);
 }
 
 void volumes_tell_changed(struct model *model)
@@ -80,7 +83,7 @@ void volumes_tell_changed(struct model *model)
 	}
 }
 
-struct volume *volume_update(struct model *model, const struct cloud_volume *cloud)
+static struct volume *update(struct model *model, const struct cloud_volume *cloud)
 {
 	struct volume *volume = volume_find(model, cloud->id);
 	bool changed = true;
@@ -88,6 +91,7 @@ struct volume *volume_update(struct model *model, const struct cloud_volume *clo
 	if (!volume) {
 		volume = xnew(struct volume);
 		volume->id = xstrdup(cloud->id);
+		volume->by_id = true;
 		HASH_ADD_KEYPTR(hh, model->volumes, volume->id, strlen(volume->id), volume);
 		events_volume(model, EVENT_VOLUME_ADDED, volume->id);
 	} else {
@@ -99,6 +103,38 @@ struct volume *volume_update(struct model *model, const struct cloud_volume *clo
 		volume_touch(model, volume->id);
 	}
 	return volume;
+}
+
+struct volume *volume_update(struct model *model, const struct cloud_volume *cloud)
+{
+	struct volume *volume = update(model, cloud);
+
+	volume->asked_round = model->list_round;
+	return volume;
+}
+
+struct volume *volume_update_listed(struct model *model, const struct cloud_volume *cloud)
+{
+	struct volume *volume = volume_find(model, cloud->id);
+
+	if (!volume || volume->asked_round != model->list_round)
+		volume = update(model, cloud);
+	volume->by_id = false;
+	return volume;
+}
+
+int volume_missing(struct model *model, const char *id, struct err *err)
+{
+	if (volume_find(model, id))
+		return err_set(
+			err, ERR_NOT_FOUND,
+			"CloudStack no longer shows volume %s: it was deleted, or moved to another account or "
+			"project; see cloud.project_id",
+			id);
+	return err_set(
+		err, ERR_NOT_FOUND,
+		"volume %s does not exist in CloudStack, or belongs to a project; see cloud.project_id",
+		id);
 }
 
 static void volume_free(struct model *model, struct volume *volume)
@@ -124,10 +160,12 @@ void volume_note_operation(struct model *model, const struct operation_record *r
 {
 	struct volume *volume = volume_find(model, record->volume_id);
 
-	if (!volume ||
-	    (volume->last_operation_id && strcmp(volume->last_operation_id, record->id) > 0))
+	if (!volume || volume->last_operation_ms > record->created_at ||
+	    (volume->last_operation_ms == record->created_at &&
+	     strcmp(str_or(volume->last_operation_id, ""), record->id) > 0))
 		return;
 	str_set(&volume->last_operation_id, record->id);
+	volume->last_operation_ms = record->created_at;
 	volume->last_operation_type = record->type;
 	volume->last_operation_status = record->status;
 	volume_touch(model, volume->id);
@@ -165,6 +203,21 @@ void volumes_end_list(struct model *model)
 bool volumes_are_known(const struct model *model)
 {
 	return model->volumes_known;
+}
+
+void volumes_end_list_here(struct model *model)
+{
+	model->volumes_here_known = true;
+}
+
+bool volumes_here_are_known(const struct model *model)
+{
+	return model->volumes_known || model->volumes_here_known;
+}
+
+void volumes_here_anew(struct model *model)
+{
+	model->volumes_here_known = false;
 }
 
 void volumes_free(struct model *model)

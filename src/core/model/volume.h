@@ -14,10 +14,15 @@ struct volume {
 	char *id;
 	struct cloud_volume cloud; /* as CloudStack last told; owned copies */
 	char *last_operation_id;
+	int64_t last_operation_ms; /* when it was accepted */
 	int last_operation_type;
 	int last_operation_status;
 	uint64_t round; /* of the last list that showed the volume */
-	bool dirty;     /* a change event is due */
+	/* the list that was the newest when CloudStack last answered about the volume alone */
+	uint64_t asked_round;
+	/* found by its id, and no list has shown it so far, such as a volume of a project */
+	bool by_id;
+	bool dirty; /* a change event is due */
 	UT_hash_handle hh;
 };
 
@@ -29,7 +34,13 @@ static inline struct volume *volume_next(const struct volume *volume)
 }
 size_t volume_count(const struct model *model);
 struct volume *volume_find(struct model *model, const char *id);
+/* CloudStack shows the volume in an answer about it alone (volume_update), or in a list. A page of
+ * a list may be older than an answer that came after the list was begun, so it does not replace
+ * that answer. */
 struct volume *volume_update(struct model *model, const struct cloud_volume *cloud);
+struct volume *volume_update_listed(struct model *model, const struct cloud_volume *cloud);
+/* CloudStack's list of this id is empty, which proves no deletion: writes err and returns -1. */
+int volume_missing(struct model *model, const char *id, struct err *err);
 void volume_remove(struct model *model, const char *id);
 /* a fact that is shown with the volume has changed */
 void volume_touch(struct model *model, const char *id);
@@ -49,4 +60,9 @@ bool volume_is_listed(const struct model *model, const struct volume *volume);
 void volumes_end_list(struct model *model);
 /* One whole list has been fetched. */
 bool volumes_are_known(const struct model *model);
+/* The volumes of the appliance have been fetched, in one list with all others or alone. */
+void volumes_end_list_here(struct model *model);
+bool volumes_here_are_known(const struct model *model);
+/* Another machine is the appliance. */
+void volumes_here_anew(struct model *model);
 void volumes_free(struct model *model);

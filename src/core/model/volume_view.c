@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A volume for clients: CloudStack's facts, its device on this machine, and its last operation. */
+/* A volume for clients: CloudStack's facts, its device and its export on this machine, and its last
+ * operation. */
 
 #include "core/model/volume_view.h"
 
+#include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/model/volume.h"
 
@@ -33,7 +35,7 @@ static void put_text_member(struct json_writer *writer, const char *name, const 
 	json_put_text(writer, text);
 }
 
-static char *linux_json(const struct mapping_record *record)
+static char *linux_json(const struct mapping_record *record, const struct export *export)
 {
 	struct buf out = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
@@ -48,6 +50,11 @@ static char *linux_json(const struct mapping_record *record)
 	put_text_member(&writer, "label", record->label);
 	put_text_member(&writer, "filesystem_uuid", record->filesystem_uuid);
 	put_text_member(&writer, "partition_table", record->partition_table);
+	if (export) {
+		put_text_member(&writer, "export_status",
+				export_status_names[export->record.status]);
+		put_text_member(&writer, "export_error", export->record.error);
+	}
 	json_end_object(&writer);
 	return buf_take(&out);
 }
@@ -64,11 +71,14 @@ void volume_to_record(struct model *model, const struct volume *volume, struct v
 	str_set(&out->vm_id, volume->cloud.vm_id);
 	str_set(&out->device_path, shown.device_path);
 	str_set(&out->state, volume->cloud.state);
+	str_set(&out->type, volume->cloud.type);
 	str_set(&out->zone_id, volume->cloud.zone_id);
 	str_set(&out->cloudstack_data, str_or(volume->cloud.raw, "{}"));
 	out->size = volume->cloud.size;
+	out->attached_at = shown.attached_at;
 	free(out->linux_data);
-	out->linux_data = mapping ? linux_json(&shown) : xstrdup("{}");
+	out->linux_data =
+		mapping ? linux_json(&shown, export_find(model, volume->id)) : xstrdup("{}");
 	free(out->last_operation);
 	out->last_operation = last_operation_json(volume);
 	record_clear(&mapping_record, &shown);

@@ -22,11 +22,16 @@ static void cancel(void *awaited)
 	activation_cancel(awaited);
 }
 
-void activation_step_failed(struct operation *operation, const struct err *err)
+bool activation_step_is_passing(const struct operation *operation, const struct err *err)
 {
 	bool in_use = err->code == ERR_CONFLICT && operation->runs < BUSY_RUNS_MAX;
 
-	if (!in_use && err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT) {
+	return in_use || err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT;
+}
+
+void activation_step_failed(struct operation *operation, const struct err *err)
+{
+	if (!activation_step_is_passing(operation, err)) {
 		operation_fail(operation, err);
 		return;
 	}

@@ -17,6 +17,8 @@ void activation_step(struct operation *operation, enum activation_goal goal, uns
  * verb. */
 void activation_step_then(struct operation *operation, enum activation_goal goal, unsigned parts,
 			  const struct device *device, activation_done_fn done);
+/* The error may pass: activation_step() runs the step again for it. */
+bool activation_step_is_passing(const struct operation *operation, const struct err *err);
 /* Handles an error the way activation_step() does. */
 void activation_step_failed(struct operation *operation, const struct err *err);
 /* True if another program has the disk to itself, so that no name can lead to it, and has had it

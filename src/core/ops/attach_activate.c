@@ -14,7 +14,7 @@
  * program works with it: undoing the attachment would pull the disk from under that program. So the
  * volume stays, under the kernel's name alone and not exported, since a disk that is held is never
  * exported. The response names the holder, and the reconciler makes name and export when the disk
- * is free.
+ * is free. Without stable names, or if a program came right after the name, only the export waits.
  *
  * A volume that comes back under the name its clients wait for may have grown. An NBD client has
  * learned the export's size when it connected, and keeps that size and the export until it leaves.
@@ -39,6 +39,11 @@
 static bool is_taken(const struct attach_context *context)
 {
 	return !str_empty(context->taken);
+}
+
+static bool is_used(const struct attach_context *context)
+{
+	return !str_empty(context->used);
 }
 
 static bool is_kept(const struct attach_context *context)
@@ -93,6 +98,11 @@ static void on_activated(void *arg, const struct err *err)
 	if (activation_disk_is_taken(operation, err)) {
 		str_set(&context->taken, err->text);
 		operation_again(operation, 0, "%s", err->text);
+	} else if (activation_export_waits(err)) {
+		/* The parts that could be made are made. */
+		str_set(&context->used, err->text);
+		activation_ensured_add(&context->ensured);
+		operation_again(operation, 0, "%s", err->text);
 	} else if (err->code && !is_clients_own(operation, err)) {
 		activation_step_failed(operation, err);
 	} else {
@@ -108,6 +118,7 @@ static void begin_with_disk(struct attach_context *context, const struct device 
 		return;
 	context->asked = false;
 	str_set(&context->taken, NULL);
+	str_set(&context->used, NULL);
 	str_set(&context->kept, NULL);
 }
 
@@ -176,6 +187,9 @@ void op_attach_put_export(struct operation *operation, const struct device *devi
 	if (is_taken(context)) {
 		record.status = EXPORT_PENDING;
 		record.error = xasprintf("its disk is not free: %s", context->taken);
+	} else if (is_used(context)) {
+		record.status = EXPORT_PENDING;
+		str_set(&record.error, context->used);
 	}
 	change_set_export(operation_change(operation), &record);
 }

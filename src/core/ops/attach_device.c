@@ -20,6 +20,26 @@
 #include "disk/device.h"
 #include "disk/sysblock.h"
 
+static const struct field attach_fields[] = { ATTACH_FIELDS };
+const struct record attach_context_record = RECORD("attach_context", attach_context, attach_fields);
+
+void *op_attach_context(void)
+{
+	struct attach_context *context = xnew(struct attach_context);
+
+	context->device_id = -1;
+	cloud_step_new_job(&context->job_id);
+	cloud_step_new_job(&context->undo_job_id);
+	return context;
+}
+
+const struct attach_context *op_attach_context_of(const struct operation *operation)
+{
+	enum operation_type type = operation->kind->type;
+
+	return type == OPERATION_ATTACH || type == OPERATION_CLEANUP ? operation->context : NULL;
+}
+
 bool op_attach_is_here(const struct operation *operation, const struct cloud_volume *volume)
 {
 	return volume && volume->vm_id && streq(volume->vm_id, operation->record.vm_id);
@@ -33,10 +53,9 @@ static bool has_rivals(const struct operation *operation)
 
 	for (other = operation_first(operation->ops->engine); other;
 	     other = operation_after(other)) {
-		others = other->context;
-		if (other != operation && other->kind->type == OPERATION_ATTACH &&
-		    other->record.status == OPERATION_EXECUTING && op_on_appliance(other) &&
-		    others->size == context->size)
+		others = op_attach_context_of(other);
+		if (other != operation && others && other->record.status == OPERATION_EXECUTING &&
+		    op_on_appliance(other) && others->size == context->size)
 			return true;
 	}
 	return false;
@@ -49,13 +68,13 @@ static const char *mapped_to(void *arg, const struct device *device)
 	return mapping ? mapping->record.volume_id : NULL;
 }
 
-static enum match_verdict look(struct operation *operation, struct match_result *result)
+static struct match_query make_query(const struct operation *operation)
 {
 	struct ops *ops = operation->ops;
 	const struct attach_context *context = operation->context;
-	const struct device *devices;
 	bool same_boot = streq(context->boot_id, ops->env->boot_id);
-	struct match_query query = {
+
+	return (struct match_query){
 		.volume_id = operation->record.volume_id,
 		.size = context->size,
 		/* If the count at the beginning is not known, no disk counts as new. */
@@ -68,9 +87,30 @@ static enum match_verdict look(struct operation *operation, struct match_result 
 		.mapped_to = mapped_to,
 		.arg = ops->model,
 	};
+}
 
-	devices = sysblock_count(ops->env->sysblock) ? sysblock_at(ops->env->sysblock, 0) : NULL;
-	return match_device(&query, devices, sysblock_count(ops->env->sysblock), result);
+static const struct device *all_devices(const struct sysblock *sysblock)
+{
+	return sysblock_count(sysblock) ? sysblock_at(sysblock, 0) : NULL;
+}
+
+static enum match_verdict look(struct operation *operation, struct match_result *result)
+{
+	const struct sysblock *sysblock = operation->ops->env->sysblock;
+	const struct match_query query = make_query(operation);
+
+	return match_device(&query, all_devices(sysblock), sysblock_count(sysblock), result);
+}
+
+const struct device *op_attach_new_disk(struct operation *operation)
+{
+	struct sysblock *sysblock = operation->ops->env->sysblock;
+	const struct match_query query = make_query(operation);
+	struct err err = { 0 };
+
+	if (sysblock_scan(sysblock, &err) < 0)
+		return NULL;
+	return match_new_identity(&query, all_devices(sysblock), sysblock_count(sysblock));
 }
 
 /* If size alone decides, the other disks of this moment count: a disk that came after the last
@@ -84,14 +124,14 @@ static enum match_verdict look_closely(struct operation *operation, struct match
 	if (verdict != MATCH_FOUND || result->matched_by != MATCHED_BY_SIZE)
 		return verdict;
 	if (sysblock_scan(sysblock, &err) < 0) {
-		snprintf(result->reason, sizeof(result->reason), "%.255s", err.text);
+		memcpy(result->reason, err.text, sizeof(result->reason));
 		return MATCH_NONE;
 	}
 	verdict = look(operation, result);
 	if (verdict == MATCH_FOUND && result->matched_by == MATCHED_BY_SIZE &&
 	    sysblock_is_settling(sysblock)) {
-		snprintf(result->reason, sizeof(result->reason),
-			 "another disk has just appeared and may still identify itself");
+		err_text_format(result->reason, sizeof(result->reason),
+				"another disk has just appeared and may still identify itself");
 		return MATCH_NONE;
 	}
 	return verdict;
@@ -107,9 +147,13 @@ const struct device *op_attach_device_or_wait(struct operation *operation)
 
 	switch (look_closely(operation, &result)) {
 	case MATCH_NONE:
-		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
+		sysblock_ask_identities(ops->env->sysblock);
+		operation_again(operation, ATTACH_LOOK_AGAIN_MS,
+				"%s; check that this machine is VM %s (appliance.vm_id)",
+				result.reason, operation->record.vm_id);
 		return NULL;
 	case MATCH_AMBIGUOUS:
+		sysblock_ask_identities(ops->env->sysblock);
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", result.reason);
 		/* Disks that come or go may settle the doubt. If it stays, the step fails because
 		 * of the doubt, not for lack of time. */

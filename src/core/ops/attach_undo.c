@@ -62,7 +62,7 @@ static struct cloud_call *submit(struct operation *operation, const char *job_id
 				 cloud_done_fn done, void *arg)
 {
 	return cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id, job_id,
-				   done, arg);
+				   operation->asked_ms, done, arg);
 }
 
 static enum cloud_refusal on_not_detached(struct operation *operation, const struct err *err)
@@ -70,22 +70,19 @@ static enum cloud_refusal on_not_detached(struct operation *operation, const str
 	return cloud_err_is_not_attached(err) ? REFUSAL_PASSES : REFUSAL_FAILS;
 }
 
-static enum cloud_refusal on_failed(struct operation *operation, const struct cloud_result *result)
+static int check_detached(struct operation *operation, const struct cloud_volume *volume,
+			  struct err *err)
 {
-	return result->job_status == CLOUD_JOB_FAILED ? on_not_detached(operation, &result->err)
-						      : REFUSAL_PASSES;
-}
-
-static void on_detached(struct operation *operation, const struct cloud_volume *answer)
-{
-	operation_next(operation);
+	if (!op_attach_is_here(operation, volume))
+		return 0;
+	return err_set(err, ERR_CLOUD, "the volume is still attached to VM %s", volume->vm_id);
 }
 
 static const struct cloud_change_kind detachment = {
+	.done = "detached",
 	.submit = submit,
 	.refused = on_not_detached,
-	.failed = on_failed,
-	.verify = on_detached,
+	.check = check_detached,
 	.in_one_step = true,
 };
 
@@ -121,12 +118,8 @@ static void on_undo_job_found(void *arg, const struct cloud_result *result)
 				"CloudStack has not ended the attachment yet");
 		return;
 	}
-	/* Our request may still be on its way; only after its time-out is it certain not to
-	 * arrive. */
-	if (!context->change.looking_since)
-		context->change.looking_since = clock_mono_ms();
-	if (result->outcome == CLOUD_REFUSED && clock_mono_ms() - context->change.looking_since <
-							operation->ops->env->options.request_ms) {
+	if (result->outcome == CLOUD_REFUSED &&
+	    cloud_change_may_arrive(&context->change, operation)) {
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS,
 				"waiting until the request can no longer arrive");
 		return;
@@ -138,7 +131,7 @@ void op_attach_undo(struct operation *operation)
 {
 	struct attach_context *context = operation->context;
 
-	if (context->refused) {
+	if (context->refused || context->change.unasked) {
 		operation_next(operation);
 		return;
 	}

@@ -9,7 +9,8 @@
  * request: it creates the volume under a unique name (the wanted name and the operation's id),
  * looks for it by job and by that name before it repeats the request, and gives the volume its
  * wanted name at the end. If an operation leaves a volume behind in CloudStack, the name of the
- * volume tells which operation it was.
+ * volume tells which operation it was. A volume that cannot be renamed works as well under its
+ * longer name, so it is kept, and the response says why it has that name.
  */
 
 #include <string.h>
@@ -23,8 +24,10 @@
 #include "core/env.h"
 #include "core/model/volume.h"
 #include "core/ops/cloud_step.h"
+#include "core/ops/destroy_step.h"
 #include "core/ops/ops.h"
 
+#define LOOK_AGAIN_MS 1000
 #define NAME_MAX_BYTES 255
 /* An operation's id is "op-" and a UUID; in a name, a hyphen stands before it. */
 #define ID_BYTES 39
@@ -33,15 +36,18 @@ struct create_context {
 	char *name;
 	char *zone_id;
 	char *offering_id;
+	char *project_id; /* "" or NULL: a volume of the account */
 	int64_t size_gib;
 	char *job_id;
 	char *rename_job_id;
 	char *undo_job_id;
+	/* why the volume keeps the longer name, under which it was created; NULL or "": it does not
+	 */
+	char *not_renamed;
 	/* not stored */
-	/* clock_mono_ms() of the first look for the volume of an earlier request */
-	int64_t looking_since;
+	struct cloud_change creation;
 	struct cloud_change change;
-	bool keeps_name; /* the longer name, under which the volume was created */
+	struct destruction destruction;
 };
 
 #define F(MEMBER, TYPE, ...) FIELD(create_context, MEMBER, TYPE, __VA_ARGS__)
@@ -49,10 +55,12 @@ static const struct field create_fields[] = {
 	F(name, TEXT, .doc = "The name that was asked for."),
 	F(zone_id, UUID, .doc = "The zone."),
 	F(offering_id, UUID, .doc = "The disk offering."),
+	F(project_id, TEXT, .doc = "The project."),
 	F(size_gib, INT, .doc = "GiB, rounded up."),
 	F(job_id, UUID, .doc = "Job of the creation."),
 	F(rename_job_id, UUID, .doc = "Job of the renaming."),
 	F(undo_job_id, UUID, .doc = "Job of the destruction, if the creation must be undone."),
+	F(not_renamed, TEXT, .doc = "Why the volume keeps its longer name."),
 };
 #undef F
 static const struct record create_context = RECORD("create_context", create_context, create_fields);
@@ -84,15 +92,29 @@ const char *op_create_of_name(const char *name)
 	return str_has_prefix(id, "op-") && id[-1] == '-' && uuid_is_valid(id + 3) ? id : NULL;
 }
 
+static void settle_doubt(struct operation *operation);
+
 static void on_submitted(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
 	struct create_context *context = operation->context;
+	bool refused = result->outcome == CLOUD_REFUSED;
 
+	if (result->outcome == CLOUD_UNKNOWN)
+		context->creation.in_doubt = true;
+	if (result->err.reason == ERR_REASON_UNKNOWN_ZONE)
+		env_forget_zone(operation->ops->env);
+	if (refused && (context->creation.in_doubt || cloud_err_is_duplicate_job(&result->err))) {
+		context->creation.refusal = result->err;
+		settle_doubt(operation);
+		return;
+	}
+	context->creation.unasked = refused;
 	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	if (!result->entity_id) {
-		operation_again(operation, 1000,
+		context->creation.in_doubt = true;
+		operation_again(operation, LOOK_AGAIN_MS,
 				"CloudStack accepted the volume but did not say its id");
 		return;
 	}
@@ -105,12 +127,25 @@ static void submit(struct operation *operation)
 {
 	struct create_context *context = operation->context;
 	_cleanup_free_ char *name = unique_name(operation);
+	struct err err = { 0 };
+	const struct cloud_creation creation = {
+		.name = name,
+		.zone_id = context->zone_id,
+		.offering_id = context->offering_id,
+		.project_id = str_empty(context->project_id) ? NULL : context->project_id,
+		.size_gib = (uint64_t)context->size_gib,
+	};
 
-	context->looking_since = 0; /* this request, too, may get lost and arrive late */
-	cloud_step_wait_call(operation,
-			     cloud_create_volume(operation->ops->env->cloud, name, context->zone_id,
-						 context->offering_id, (uint64_t)context->size_gib,
-						 context->job_id, on_submitted, operation));
+	if (operation->from_past) {
+		cloud_step_set_past_err(operation, &err);
+		operation_fail(operation, &err);
+		return;
+	}
+	context->creation.asked_ms = operation->asked_ms;
+	context->creation.unasked = false;
+	cloud_step_wait_call(operation, cloud_create_volume(operation->ops->env->cloud, &creation,
+							    context->job_id, operation->asked_ms,
+							    on_submitted, operation));
 }
 
 static void look_by_name(struct operation *operation, cloud_done_fn done)
@@ -132,16 +167,14 @@ static void on_looked_by_name(void *arg, const struct cloud_result *result)
 	if (result->count > 0) {
 		operation_set_volume(operation, result->volumes[0].id);
 		operation_next(operation);
-		return;
-	}
-	/* An earlier request may still be on its way to CloudStack; only after its time-out is it
-	 * certainly lost. */
-	if (clock_mono_ms() - context->looking_since < operation->ops->env->options.request_ms) {
-		operation_again(operation, 1000,
+	} else if (context->creation.refusal.code) {
+		cloud_step_fail(operation, &context->creation.refusal);
+	} else if (cloud_change_may_arrive(&context->creation, operation)) {
+		operation_again(operation, LOOK_AGAIN_MS,
 				"waiting until an earlier request can no longer arrive");
-		return;
+	} else {
+		submit(operation);
 	}
-	submit(operation);
 }
 
 static void on_looked_by_job(void *arg, const struct cloud_result *result)
@@ -158,42 +191,49 @@ static void on_looked_by_job(void *arg, const struct cloud_result *result)
 	look_by_name(operation, on_looked_by_name);
 }
 
-static void ask_cloud(struct operation *operation)
+/* An earlier request may have arrived. Its job tells; if CloudStack does not know the job, the
+ * volume tells, by the name that no other operation gives. */
+static void settle_doubt(struct operation *operation)
 {
 	struct create_context *context = operation->context;
 
-	if (!operation_is_rerun(operation)) {
-		submit(operation);
-		return;
-	}
-	if (!context->looking_since)
-		context->looking_since = clock_mono_ms();
 	cloud_step_wait_call(operation, cloud_find_job(operation->ops->env->cloud, context->job_id,
 						       on_looked_by_job, operation));
 }
 
-/* ---- await-job ---- */
-
-/* The job's answer need not hold the volume, and a job that is unknown need not have failed, so the
- * volume decides. */
-static bool on_told(struct operation *operation, const struct cloud_volume *volume)
+static void ask_cloud(struct operation *operation)
 {
-	return true;
+	struct create_context *context = operation->context;
+
+	if (context->creation.in_doubt || operation->resumed) {
+		settle_doubt(operation);
+		return;
+	}
+	context->creation.unasked = true;
+	if (cloud_step_open_or_wait(operation))
+		submit(operation);
 }
 
-static void verify(struct operation *operation, const struct cloud_volume *volume)
+/* ---- await-job ---- */
+
+/* A job that is unknown need not have failed, so the volume decides. */
+static int check_created(struct operation *operation, const struct cloud_volume *volume,
+			 struct err *err)
 {
-	if (volume)
-		operation_next(operation);
-	else
-		operation_failf(operation, ERR_CLOUD,
-				"CloudStack accepted the volume but does not have it");
+	const struct create_context *context = operation->context;
+
+	if (!volume)
+		return err_set(err, ERR_CLOUD,
+			       "CloudStack accepted the volume but does not have it");
+	if (context->change.end == CLOUD_JOB_FAILED)
+		return err_set(err, ERR_CLOUD, "the volume is not used");
+	return 0;
 }
 
 static void await_job(struct operation *operation)
 {
-	static const struct cloud_change_kind creation = { .told = on_told,
-							   .verify = verify,
+	static const struct cloud_change_kind creation = { .done = "created",
+							   .check = check_created,
 							   .can_undo = true };
 	struct create_context *context = operation->context;
 
@@ -208,45 +248,62 @@ static struct cloud_call *submit_rename(struct operation *operation, const char 
 	const struct create_context *context = operation->context;
 
 	return cloud_rename_volume(operation->ops->env->cloud, operation->record.volume_id,
-				   context->name, job_id, done, arg);
+				   context->name, job_id, operation->asked_ms, done, arg);
 }
 
-/* A volume that could not be renamed still works under its longer name, so it need not be
- * destroyed. */
-static enum cloud_refusal on_not_renamed(struct operation *operation, const struct err *err)
+static int check_renamed(struct operation *operation, const struct cloud_volume *volume,
+			 struct err *err)
 {
-	struct create_context *context = operation->context;
+	const struct create_context *context = operation->context;
 
-	log_warning("volume=%s keeps its longer name: %s", operation->record.volume_id, err->text);
-	context->keeps_name = true;
+	if (volume && streq(volume->name, context->name))
+		return 0;
+	return err_set(err, ERR_CLOUD, "the volume has its longer name");
+}
+
+/* An earlier request may have renamed it. */
+static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
+{
 	return REFUSAL_PASSES;
 }
 
-static enum cloud_refusal on_rename_failed(struct operation *operation,
-					   const struct cloud_result *result)
+static const char *why_not_renamed(const struct cloud_change *change, const struct err *err)
 {
-	return on_not_renamed(operation, &result->err);
+	if (change->end == CLOUD_JOB_SUCCEEDED)
+		return "CloudStack reported that the volume was renamed, but did not rename it, as a "
+		       "server before 4.16 does";
+	if (change->lost)
+		return "CloudStack lost the job each time";
+	return err->text;
 }
 
-static void on_renamed(struct operation *operation, const struct cloud_volume *answer)
+static void keep_name(struct operation *operation, const struct err *err)
 {
 	struct create_context *context = operation->context;
-	struct volume *volume = volume_find(operation->ops->model, operation->record.volume_id);
 
-	if (!context->keeps_name && volume) {
-		str_set(&volume->cloud.name, context->name);
-		volume_touch(operation->ops->model, volume->id);
-	}
+	str_set(&context->not_renamed, why_not_renamed(&context->change, err));
+	log_warning("volume=%s keeps its longer name: %s", operation->record.volume_id,
+		    context->not_renamed);
 	operation_next(operation);
+}
+
+static void on_not_renamed(struct operation *operation, const struct err *err)
+{
+	struct create_context *context = operation->context;
+	struct cloud_change *change = &context->change;
+
+	if (!(change->lost || change->hidden) || !cloud_change_repeat(change))
+		keep_name(operation, err);
 }
 
 static void rename_volume(struct operation *operation)
 {
 	static const struct cloud_change_kind renaming = {
+		.done = "renamed",
 		.submit = submit_rename,
-		.refused = on_not_renamed,
-		.failed = on_rename_failed,
-		.verify = on_renamed,
+		.refused = on_refused,
+		.check = check_renamed,
+		.missed = on_not_renamed,
 		.in_one_step = true,
 	};
 	struct create_context *context = operation->context;
@@ -259,54 +316,71 @@ static void rename_volume(struct operation *operation)
 static struct cloud_call *submit_destroy(struct operation *operation, const char *job_id,
 					 cloud_done_fn done, void *arg)
 {
-	return cloud_destroy_volume(operation->ops->env->cloud, operation->record.volume_id, job_id,
-				    done, arg);
+	const struct create_context *context = operation->context;
+
+	return destruction_submit(&context->destruction, operation, job_id, done, arg);
 }
 
 static enum cloud_refusal on_not_destroyed(struct operation *operation, const struct err *err)
 {
-	return err->code == ERR_NOT_FOUND ? REFUSAL_PASSES : REFUSAL_FAILS;
+	struct create_context *context = operation->context;
+
+	return destruction_refused(&context->destruction, err);
 }
 
-static enum cloud_refusal on_destroy_failed(struct operation *operation,
-					    const struct cloud_result *result)
+static int check_destroyed(struct operation *operation, const struct cloud_volume *volume,
+			   struct err *err)
 {
-	return result->job_status == CLOUD_JOB_FAILED ? on_not_destroyed(operation, &result->err)
-						      : REFUSAL_PASSES;
-}
+	struct create_context *context = operation->context;
 
-static void on_destroyed(struct operation *operation, const struct cloud_volume *answer)
-{
+	if (destruction_check(&context->destruction, volume, err) < 0)
+		return -1;
 	volume_remove(operation->ops->model, operation->record.volume_id);
-	operation_next(operation);
+	return 0;
+}
+
+static void on_destruction_missed(struct operation *operation, const struct err *err)
+{
+	struct create_context *context = operation->context;
+
+	destruction_missed(&context->destruction, err);
 }
 
 static void destroy(struct operation *operation)
 {
 	static const struct cloud_change_kind destruction = {
+		.done = "destroyed",
 		.submit = submit_destroy,
 		.refused = on_not_destroyed,
-		.failed = on_destroy_failed,
-		.verify = on_destroyed,
+		.check = check_destroyed,
+		.missed = on_destruction_missed,
 		.in_one_step = true,
 	};
 	struct create_context *context = operation->context;
 
-	cloud_change_ask(&context->change, &destruction, operation, &context->undo_job_id);
+	cloud_change_ask(&context->destruction.change, &destruction, operation,
+			 &context->undo_job_id);
 }
 
+/* A volume that is not there can still come, by a request that was under way when it was
+ * interrupted. */
 static void on_left_over(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
+	struct create_context *context = operation->context;
 
 	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
-	if (result->count == 0) {
+	if (result->count > 0) {
+		operation_set_volume(operation, result->volumes[0].id);
+		destroy(operation);
+	} else if (!context->creation.unasked &&
+		   cloud_change_may_arrive(&context->creation, operation)) {
+		operation_again(operation, LOOK_AGAIN_MS,
+				"waiting until the request can no longer arrive");
+	} else {
 		operation_next(operation);
-		return;
 	}
-	operation_set_volume(operation, result->volumes[0].id);
-	destroy(operation);
 }
 
 static void undo_creation(struct operation *operation)
@@ -320,24 +394,41 @@ static void undo_creation(struct operation *operation)
 /* ---- the table ---- */
 
 static const struct step create_steps[] = {
-	{ .name = "ask-cloud", .run = ask_cloud, .undo = undo_creation, .deadline = STEP_CLOUD },
+	{ .name = "ask-cloud",
+	  .run = ask_cloud,
+	  .undo = undo_creation,
+	  .deadline = STEP_CLOUD,
+	  .asks = true },
 	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD },
 	{ .name = "rename", .run = rename_volume, .deadline = STEP_CLOUD },
 };
 
+static char *message(const struct create_context *context, const struct volume *volume)
+{
+	if (str_empty(context->not_renamed))
+		return xstrdup("Volume created");
+	return xasprintf("Volume created, but not renamed from %s to %s: %s",
+			 volume ? volume->cloud.name : "its longer name", context->name,
+			 context->not_renamed);
+}
+
 static void respond(struct operation *operation, struct json_writer *writer)
 {
+	const struct create_context *context = operation->context;
 	const struct volume *volume =
 		volume_find(operation->ops->model, operation->record.volume_id);
+	_cleanup_free_ char *text = message(context, volume);
 
 	json_put_name(writer, "volume_id");
 	json_put_text(writer, operation->record.volume_id);
 	if (volume) {
+		json_put_name(writer, "name");
+		json_put_text(writer, volume->cloud.name);
 		json_put_name(writer, "size");
 		json_put_uint(writer, volume->cloud.size);
 	}
 	json_put_name(writer, "message");
-	json_put_text(writer, "Volume created");
+	json_put_text(writer, text);
 }
 
 static char *left_over(const struct operation *operation)
@@ -357,13 +448,15 @@ const struct operation_kind op_create = {
 	.left_over = left_over,
 };
 
-void *op_create_context(const struct volume_create_args *args, const char *zone_id)
+void *op_create_context(const struct volume_create_args *args, const char *zone_id,
+			const char *project_id)
 {
 	struct create_context *context = xnew(struct create_context);
 
 	context->name = xstrdup(args->name);
 	context->zone_id = xstrdup(zone_id);
 	context->offering_id = xstrdup(args->disk_offering_id);
+	context->project_id = xstrdup(project_id);
 	context->size_gib = (int64_t)cloud_gib(args->size);
 	cloud_step_new_job(&context->job_id);
 	cloud_step_new_job(&context->rename_job_id);

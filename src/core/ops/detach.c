@@ -20,13 +20,15 @@ static const struct record detach_context = RECORD("detach_context", detach_cont
 static void respond(struct operation *operation, struct json_writer *writer)
 {
 	const struct detach_context *context = operation->context;
+	_cleanup_free_ char *words = cloud_change_note(context->detaching.words);
+	_cleanup_free_ char *text = xasprintf("Volume detached%s", words);
 
 	json_put_name(writer, "volume_id");
 	json_put_text(writer, operation->record.volume_id);
 	json_put_name(writer, "device_path");
 	json_put_text(writer, str_or(context->detaching.device_path, ""));
 	json_put_name(writer, "message");
-	json_put_text(writer, "Volume detached");
+	json_put_text(writer, text);
 }
 
 const struct operation_kind op_detach = {

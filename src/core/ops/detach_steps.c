@@ -13,6 +13,7 @@
 
 #include "core/ops/detach_steps.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "cloud/cloud.h"
 #include "core/engine/operation.h"
@@ -29,7 +30,9 @@
 #include "core/model/volume.h"
 #include "core/ops/activation_step.h"
 #include "core/ops/cloud_step.h"
+#include "core/ops/leftover_disk.h"
 #include "core/ops/ops.h"
+#include "core/ops/vm_idle.h"
 #include "disk/device.h"
 #include "disk/usage.h"
 
@@ -61,8 +64,8 @@ static int may_go_unknown(const struct operation *operation, const struct usage_
 {
 	if (result->kind != USAGE_HELD || detaching_of(operation)->force)
 		return 0;
-	return err_set(
-		err, ERR_CONFLICT,
+	return err_set_reason(
+		err, ERR_REASON_IN_USE, ERR_CONFLICT,
 		"disks here do not identify themselves, and volume %s may be a disk that is in use: %s; release it, or "
 		"use force",
 		operation->record.volume_id, result->what);
@@ -89,9 +92,9 @@ static int may_go(void *arg, const struct disk_use *use, struct err *err)
 		if (keeps_name(operation) && !result->beside)
 			return 0; /* the users wait with the name */
 		if (!detaching->force)
-			return err_set(err, ERR_CONFLICT,
-				       "%s is in use: %s; release it, or use force",
-				       detaching->device_path, result->what);
+			return err_set_reason(err, ERR_REASON_IN_USE, ERR_CONFLICT,
+					      "%s is in use: %s; release it, or use force",
+					      detaching->device_path, result->what);
 		log_warning("volume=%s: %s is detached by force while %s",
 			    operation->record.volume_id, detaching->device_path, result->what);
 		return 0;
@@ -129,8 +132,29 @@ static void on_users_known(void *arg, const struct err *err)
 		operation_fail(operation, err);
 		return;
 	}
-	detaching_of(operation)->looked = true;
 	operation_next(operation);
+}
+
+static void check_disk(struct operation *operation)
+{
+	struct detaching *detaching = detaching_of(operation);
+
+	if (is_served_here(operation))
+		check_users(operation, on_users_known);
+	else if (detaching->if_attached)
+		leftover_disk_gone_then(&detaching->leftover, operation, false, operation_next);
+	else
+		operation_next(operation);
+}
+
+/* CloudStack would refuse the deletion only after the detachment. */
+static void fail_protected(struct operation *operation)
+{
+	struct err err;
+
+	err_set_reason(&err, ERR_REASON_DELETE_PROTECTION, ERR_CLOUD,
+		       "the volume is protected from deletion");
+	cloud_step_fail(operation, &err);
 }
 
 static void on_checked(void *arg, const struct cloud_result *result)
@@ -143,35 +167,37 @@ static void on_checked(void *arg, const struct cloud_result *result)
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (!volume) {
-		operation_failf(operation, ERR_NOT_FOUND, "volume %s does not exist in CloudStack",
-				operation->record.volume_id);
+		cloud_step_missing(operation);
 	} else if (volume_is_own_root(operation->ops->model, volume)) {
 		operation_failf(operation, ERR_CONFLICT,
 				"volume %s carries this system; it is never detached",
 				operation->record.volume_id);
-	} else if (volume->job_id) {
+	} else if (detaching->if_attached && volume->is_protected) {
+		fail_protected(operation);
+	} else if (cloud_volume_is_busy(volume)) {
 		cloud_step_busy(operation, volume);
+	} else if (!operation_on_vm_or_queued(operation, volume->vm_id)) {
+		return;
 	} else if (!volume->vm_id) {
 		if (!detaching->if_attached)
 			operation_failf(operation, ERR_CONFLICT,
 					"volume %s is not attached to any VM",
 					operation->record.volume_id);
 		else
-			operation_next(operation);
+			leftover_disk_gone_then(&detaching->leftover, operation, true,
+						operation_next);
 	} else {
 		detaching->attached = true;
+		detaching->change.looked_ms = clock_mono_ms();
 		str_set(&detaching->vm_id, volume->vm_id);
-		str_set(&operation->record.vm_id, volume->vm_id);
-		if (env_is_appliance(operation->ops->env, volume->vm_id))
-			check_users(operation, on_users_known);
-		else
-			operation_next(operation);
+		check_disk(operation);
 	}
 }
 
 static void check(struct operation *operation)
 {
-	cloud_step_list(operation, on_checked);
+	if (cloud_step_open_or_wait(operation))
+		cloud_step_list(operation, on_checked);
 }
 
 /* ---- close-export, flush, take-name, and their undo ---- */
@@ -214,11 +240,14 @@ static void close_export(struct operation *operation)
 
 static void on_flushed(void *arg, const struct err *err)
 {
-	if (err->code)
-		operation_failf(arg, err->code, "%s; written data may not be on the disk yet",
-				err->text);
-	else
+	struct err failure = *err;
+
+	if (!err->code) {
 		operation_next(arg);
+		return;
+	}
+	err_reword(&failure, "%s; written data may not be on the disk yet", err->text);
+	operation_fail(arg, &failure);
 }
 
 static void cancel_flush(void *awaited)
@@ -300,15 +329,15 @@ static void stage_pending_export(struct operation *operation, const char *why)
 	change_set_export(operation_change(operation), &record);
 }
 
-/* Without an engine or a name the export stays pending; the reconciler opens it when both are back,
- * and the operation need not wait for that. */
+/* Without an engine or a name, or while a program uses the disk, the export stays pending; the
+ * reconciler opens it when it can, and the operation need not wait for that. */
 static void on_export_reopened(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
-	bool away = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT ||
-		    err->code == ERR_NOT_FOUND;
+	bool may_wait = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT ||
+			err->code == ERR_NOT_FOUND || activation_export_waits(err);
 
-	if (err->code && !away) {
+	if (err->code && !may_wait) {
 		activation_step_failed(operation, err);
 		return;
 	}
@@ -334,7 +363,19 @@ static struct cloud_call *submit(struct operation *operation, const char *job_id
 				 cloud_done_fn done, void *arg)
 {
 	return cloud_detach_volume(operation->ops->env->cloud, operation->record.volume_id, job_id,
-				   done, arg);
+				   operation->asked_ms, done, arg);
+}
+
+/* A request names no VM, and detaches the volume from any. Since the first look, data were flushed
+ * and clients sent away, and CloudStack may have put the request off. */
+static int may_ask(struct operation *operation, const struct cloud_volume *volume, struct err *err)
+{
+	const struct detaching *detaching = detaching_of(operation);
+
+	if (!volume || !volume->vm_id || streq(volume->vm_id, detaching->vm_id))
+		return 0;
+	return err_set(err, ERR_CONFLICT, "volume %s was attached to VM %s meanwhile",
+		       operation->record.volume_id, volume->vm_id);
 }
 
 /* If an earlier request may have arrived, its job and the volume decide, and not the refusal of
@@ -347,65 +388,58 @@ static enum cloud_refusal on_refused(struct operation *operation, const struct e
 									       : REFUSAL_FAILS;
 }
 
-static enum cloud_refusal on_failed(struct operation *operation, const struct cloud_result *result)
-{
-	if (result->job_status != CLOUD_JOB_FAILED)
-		return REFUSAL_PASSES;
-	return cloud_err_is_not_attached(&result->err) ? REFUSAL_PASSES : REFUSAL_FAILS;
-}
-
-/* The volume decides, and not the job's answer. */
-static void verify(struct operation *operation, const struct cloud_volume *volume)
+static int check_detached(struct operation *operation, const struct cloud_volume *volume,
+			  struct err *err)
 {
 	struct detaching *detaching = detaching_of(operation);
 
-	if (volume && volume->job_id)
-		cloud_step_busy(operation, volume);
-	else if (volume && volume->vm_id && cloud_change_may_arrive(&detaching->change))
-		operation_again(operation, LOOK_AGAIN_MS,
-				"waiting until the request can no longer arrive");
-	else if (volume && volume->vm_id && !str_empty(detaching->users))
-		operation_failf(operation, ERR_CONFLICT, "%s", detaching->users);
-	else if (volume && volume->vm_id)
-		operation_failf(
-			operation, ERR_CLOUD,
-			"CloudStack lost the job that detached volume %s, and the volume is still attached; try "
-			"again",
-			operation->record.volume_id);
-	else
-		operation_next(operation);
+	detaching->detached = !volume || !volume->vm_id;
+	if (detaching->detached)
+		return 0;
+	if (!str_empty(detaching->users))
+		return err_set_reason(err, ERR_REASON_IN_USE, ERR_CONFLICT, "%s", detaching->users);
+	return err_set(err, ERR_CLOUD, "the volume is still attached to VM %s", volume->vm_id);
+}
+
+static void keep_words(struct operation *operation, const char *words)
+{
+	str_set(&detaching_of(operation)->words, words);
 }
 
 static const struct cloud_change_kind detachment = {
+	.done = "detached",
 	.submit = submit,
+	.may_ask = may_ask,
 	.refused = on_refused,
-	.failed = on_failed,
-	.verify = verify,
+	.check = check_detached,
+	.keep_words = keep_words,
 };
 
 static void ask(struct operation *operation)
 {
 	struct detaching *detaching = detaching_of(operation);
 
-	detaching->change.looking_since = 0;
 	str_set(&detaching->users, NULL);
 	cloud_change_ask(&detaching->change, &detachment, operation, &detaching->job_id);
 }
 
-/* An earlier process may have sent the request, and that cannot be stopped: the volume decides. If
- * it was not sent, nothing has been changed yet. */
+/*
+ * A flush takes its time, and so does a restart; a program that has begun to use the disk meanwhile
+ * stops the detachment. A request that was sent before cannot be stopped: the volume decides.
+ */
 static void on_users_known_again(void *arg, const struct err *err)
 {
 	struct operation *operation = arg;
 	struct detaching *detaching = detaching_of(operation);
 
 	if (!err->code) {
-		detaching->looked = true;
 		ask(operation);
-		return;
+	} else if (!operation_is_rerun(operation)) {
+		operation_fail(operation, err);
+	} else {
+		str_set(&detaching->users, err->text);
+		cloud_change_verify(&detaching->change, &detachment, operation, &detaching->job_id);
 	}
-	str_set(&detaching->users, err->text);
-	cloud_change_verify(&detaching->change, &detachment, operation, &detaching->job_id);
 }
 
 static void ask_cloud(struct operation *operation)
@@ -414,7 +448,7 @@ static void ask_cloud(struct operation *operation)
 
 	if (!detaching->attached)
 		operation_next(operation);
-	else if (is_served_here(operation) && !detaching->looked)
+	else if (is_served_here(operation))
 		check_users(operation, on_users_known_again);
 	else
 		ask(operation);
@@ -469,21 +503,34 @@ static void await_gone(struct operation *operation)
 
 const struct step detaching_steps[DETACHING_STEP_COUNT] = {
 	/* Nothing has been changed yet if this step fails. */
-	{ .name = "check", .run = check, .deadline = STEP_CLOUD },
+	{ .name = "check", .run = check, .deadline = STEP_CLOUD, .vm_turn = true },
 	{ .name = "close-export",
 	  .run = close_export,
 	  .undo = reopen_export,
-	  .deadline = STEP_DEVICE },
-	{ .name = "flush", .run = flush, .deadline = STEP_DEVICE },
-	{ .name = "take-name", .run = take_name, .undo = return_name, .deadline = STEP_DEVICE },
-	/* After a restart the users are looked for once more. */
-	{ .name = "ask-cloud", .run = ask_cloud, .deadline = STEP_CLOUD, .no_return = true },
-	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD },
+	  .deadline = STEP_DEVICE,
+	  .vm_turn = true },
+	{ .name = "flush", .run = flush, .deadline = STEP_DEVICE, .vm_turn = true },
+	{ .name = "take-name",
+	  .run = take_name,
+	  .undo = return_name,
+	  .deadline = STEP_DEVICE,
+	  .vm_turn = true },
+	/* The users are looked for once more. */
+	{ .name = "ask-cloud",
+	  .run = ask_cloud,
+	  .deadline = STEP_CLOUD,
+	  .asks = true,
+	  .no_return = true,
+	  .vm_turn = true },
+	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD, .vm_turn = true },
 	{ .name = "await-gone", .run = await_gone, .deadline = STEP_DEVICE },
 };
 
 char *detaching_left_over(const struct operation *operation)
 {
-	return xasprintf("volume %s may be detached from VM %s or not", operation->record.volume_id,
-			 str_or(detaching_of(operation)->vm_id, ""));
+	const struct detaching *detaching = detaching_of(operation);
+
+	return xasprintf("volume %s %s VM %s%s", operation->record.volume_id,
+			 detaching->detached ? "stays detached from" : "may be detached from",
+			 str_or(detaching->vm_id, ""), detaching->detached ? "" : " or not");
 }

@@ -5,37 +5,45 @@
  * attached volume. The context of such an operation starts with a struct detaching. */
 
 #include "core/ops/cloud_step.h"
+#include "core/ops/leftover_disk.h"
 
 struct detaching {
 	char *job_id;
 	bool force; /* also if the device is held */
 	/* the name and its users wait until the volume comes back */
 	bool keep_name;
-	bool if_attached;  /* a volume that is not attached is no error */
+	/* the volume is deleted next: it need not be attached, and must not be protected */
+	bool if_attached;
 	bool attached;     /* found out by the check */
 	char *vm_id;       /* the VM it is detached from */
 	char *device_path; /* the volume's disk, for the response */
-	/* the users that came while no daemon ran to see them; NULL or empty: none */
+	/* the users that came since the check; NULL or empty: none */
 	char *users;
+	bool detached; /* CloudStack shows so */
+	/* CloudStack's words, if the job failed and detached the volume all the same; NULL or
+	 * empty: none */
+	char *words;
 	/* not stored */
-	bool looked; /* this process has looked for users, and none is in the way */
+	struct leftover_disk leftover;
 	struct cloud_change change;
 };
 
 /* Rows of the field table of a context that starts with a struct detaching. */
-#define DETACHING_FIELDS                                                                           \
-	FIELD(detaching, job_id, UUID, .doc = "Job of the detachment."),                           \
-		FIELD(detaching, force, BOOL, .doc = "Detach although the device is held."),       \
-		FIELD(detaching, keep_name, BOOL,                                                  \
-		      .doc = "The name and its users wait until the volume comes back."),          \
-		FIELD(detaching, if_attached, BOOL,                                                \
-		      .doc = "A volume that is not attached is no error."),                        \
-		FIELD(detaching, attached, BOOL,                                                   \
-		      .doc = "The volume was attached when the operation's turn came."),           \
-		FIELD(detaching, users, TEXT,                                                      \
-		      .doc = "The users that came since the first look for users."),               \
-		FIELD(detaching, vm_id, UUID,                                                      \
-		      .doc = "The virtual machine that the volume is detached from."),             \
+#define DETACHING_FIELDS                                                                             \
+	FIELD(detaching, job_id, UUID, .doc = "Job of the detachment."),                             \
+		FIELD(detaching, force, BOOL, .doc = "Detach although the device is held."),         \
+		FIELD(detaching, keep_name, BOOL,                                                    \
+		      .doc = "The name and its users wait until the volume comes back."),            \
+		FIELD(detaching, if_attached, BOOL, .doc = "The volume is deleted next."),           \
+		FIELD(detaching, attached, BOOL,                                                     \
+		      .doc = "The volume was attached when the operation's turn came."),             \
+		FIELD(detaching, users, TEXT,                                                        \
+		      .doc = "The users that came since the first look for users."),                 \
+		FIELD(detaching, detached, BOOL, .doc = "CloudStack shows it detached."),            \
+		FIELD(detaching, words, TEXT,                                                        \
+		      .doc = "CloudStack's words, if the job failed and detached it all the same."), \
+		FIELD(detaching, vm_id, UUID,                                                        \
+		      .doc = "The virtual machine that the volume is detached from."),               \
 		FIELD(detaching, device_path, TEXT, .doc = "The device that the volume was.")
 
 #define DETACHING_STEP_COUNT 7

@@ -16,6 +16,7 @@ struct ops {
 	struct model *model;
 	struct host *host;
 	struct engine *engine;
+	bool in_maintenance; /* CloudStack took no changes when an operation last looked */
 };
 
 /* The operation is about a disk of this machine. */
@@ -25,15 +26,32 @@ static inline bool op_on_appliance(const struct operation *operation)
 }
 
 extern const struct operation_kind *const operation_kinds[OPERATION_TYPE_COUNT];
-extern const struct operation_kind op_create, op_attach, op_detach, op_delete, op_resize;
+extern const struct operation_kind op_create, op_attach, op_attach_root, op_detach, op_delete,
+	op_resize, op_cleanup;
 
 /* Heap contexts for operation_start(). */
-void *op_create_context(const struct volume_create_args *args, const char *zone_id);
+/* project_id: NULL for a volume of the account. */
+void *op_create_context(const struct volume_create_args *args, const char *zone_id,
+			const char *project_id);
 void *op_attach_context(void);
+/* replace: a root disk that the VM has now is detached first. */
+void *op_attach_root_context(bool replace);
 void *op_detach_context(const struct volume_detach_args *args);
 void *op_delete_context(void);
 void *op_resize_context(const struct volume_resize_args *args);
+void *op_cleanup_context(const struct volume_cleanup_args *args);
+/* -1: the two VMs of a cleanup are not those that they have to be. */
+int op_cleanup_check(const struct env *env, const char *test_vm_id, const char *oma_vm_id,
+		     struct err *err);
 
 /* The id of the operation that gave a volume this name for the time of its creation; points into
  * name, or is NULL. */
 const char *op_create_of_name(const char *name);
+/* Why this machine's own VM gets no other root disk. */
+void op_attach_root_refuse(const char *vm_id, struct err *err);
+/* An ended attachment or cleanup that needs attention, because CloudStack lost the volume together
+ * with the job. */
+bool op_attach_lost_volume(const struct operation_record *record);
+/* An ended operation that needs attention, because a volume has made way for it, and is still
+ * attached to nothing. */
+bool op_displaced_is_away(struct model *model, const struct operation_record *record);

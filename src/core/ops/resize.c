@@ -23,12 +23,15 @@
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/host/activation.h"
+#include "core/host/disk_rescan.h"
 #include "core/model/commit.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/ops/activation_step.h"
 #include "core/ops/cloud_step.h"
+#include "core/ops/leftover_disk.h"
 #include "core/ops/ops.h"
+#include "core/ops/vm_idle.h"
 #include "core/rules/match.h"
 #include "disk/device.h"
 #include "disk/sysblock.h"
@@ -43,7 +46,11 @@ struct resize_context {
 	uint64_t size;          /* CloudStack's last word */
 	/* why the export has not grown, as half a sentence; NULL or empty: it has grown */
 	char *kept;
+	/* CloudStack's words, if the job failed and resized the volume all the same; NULL or empty:
+	 * none */
+	char *words;
 	/* not stored */
+	struct leftover_disk leftover;
 	struct cloud_change change;
 };
 
@@ -55,6 +62,7 @@ static const struct field resize_fields[] = {
 	F(previous_size, SIZE, .doc = "CloudStack's size of the volume before."),
 	F(size, SIZE, .doc = "CloudStack's size of the volume."),
 	F(kept, TEXT, .doc = "Why its export has not grown."),
+	F(words, TEXT, .doc = "CloudStack's words, if the job failed and resized it all the same."),
 };
 #undef F
 static const struct record resize_context = RECORD("resize_context", resize_context, resize_fields);
@@ -95,27 +103,10 @@ static size_t find_disks(struct operation *operation, const struct device **out)
 
 /* ---- check: may it be done, now that it is our turn? ---- */
 
-/* The kernel's present disks count: a detachment that left the disk here left its users, too. */
-static int check_gone(struct operation *operation, struct err *err)
-{
-	const struct device *device = NULL;
-
-	if (sysblock_scan(operation->ops->env->sysblock, err) < 0)
-		return -1;
-	if (find_disks(operation, &device) > 0)
-		return err_set(
-			err, ERR_CONFLICT,
-			"volume %s is detached in CloudStack, but still here as %s, where it may be in use; it "
-			"is made smaller only when it is gone",
-			operation->record.volume_id, device->path);
-	return 0;
-}
-
 static void check_shrink(struct operation *operation)
 {
-	const struct resize_context *context = operation->context;
+	struct resize_context *context = operation->context;
 	const struct operation_record *record = &operation->record;
-	struct err err;
 
 	if (!context->allow_shrink)
 		operation_failf(
@@ -128,10 +119,8 @@ static void check_shrink(struct operation *operation)
 			operation, ERR_CONFLICT,
 			"volume %s is attached to VM %s; it is made smaller only when it is detached",
 			record->volume_id, record->vm_id);
-	else if (check_gone(operation, &err) < 0)
-		operation_fail(operation, &err);
 	else
-		operation_next(operation);
+		leftover_disk_gone_then(&context->leftover, operation, true, operation_next);
 }
 
 static void on_checked(void *arg, const struct cloud_result *result)
@@ -144,14 +133,15 @@ static void on_checked(void *arg, const struct cloud_result *result)
 		return;
 	volume = cloud_step_volume(operation, result, operation->record.volume_id);
 	if (!volume) {
-		operation_failf(operation, ERR_NOT_FOUND, "volume %s does not exist in CloudStack",
-				operation->record.volume_id);
+		cloud_step_missing(operation);
 		return;
 	}
-	if (volume->job_id) {
+	if (cloud_volume_is_busy(volume)) {
 		cloud_step_busy(operation, volume);
 		return;
 	}
+	if (!operation_on_vm_or_queued(operation, volume->vm_id))
+		return;
 	note_volume(operation, volume);
 	context->previous_size = volume->size;
 	if (wanted_size(context) < context->previous_size)
@@ -162,7 +152,8 @@ static void on_checked(void *arg, const struct cloud_result *result)
 
 static void check(struct operation *operation)
 {
-	cloud_step_list(operation, on_checked);
+	if (cloud_step_open_or_wait(operation))
+		cloud_step_list(operation, on_checked);
 }
 
 /* ---- ask-cloud, await-job ---- */
@@ -176,7 +167,8 @@ static struct cloud_call *submit(struct operation *operation, const char *job_id
 	/* The request gives the whole size, not an increment, so it may arrive twice without
 	 * harm. */
 	return cloud_resize_volume(operation->ops->env->cloud, operation->record.volume_id,
-				   (uint64_t)context->size_gib, shrinks, job_id, done, arg);
+				   (uint64_t)context->size_gib, shrinks, job_id,
+				   operation->asked_ms, done, arg);
 }
 
 /* If an earlier request may have arrived, its job and the volume decide, and not the refusal of
@@ -188,48 +180,41 @@ static enum cloud_refusal on_refused(struct operation *operation, const struct e
 	return context->change.in_doubt ? REFUSAL_PASSES : REFUSAL_FAILS;
 }
 
-static bool on_told(struct operation *operation, const struct cloud_volume *volume)
-{
-	note_volume(operation, volume);
-	return true;
-}
-
 /* Some storages round up further than to whole GiB. */
-static bool is_resized(const struct resize_context *context, const struct cloud_volume *volume)
+static bool is_resized(const struct resize_context *context, uint64_t size)
 {
-	return volume->size != context->previous_size && volume->size >= wanted_size(context);
+	bool shrinks = wanted_size(context) < context->previous_size;
+
+	return size >= wanted_size(context) && (!shrinks || size < context->previous_size);
 }
 
-static void verify(struct operation *operation, const struct cloud_volume *volume)
+static int check_resized(struct operation *operation, const struct cloud_volume *volume,
+			 struct err *err)
+{
+	const struct resize_context *context = operation->context;
+
+	if (!volume)
+		return err_set(err, ERR_NOT_FOUND, "CloudStack no longer lists the volume");
+	note_volume(operation, volume);
+	if (is_resized(context, volume->size))
+		return 0;
+	return err_set(err, ERR_CLOUD, "the volume has %" PRIu64 " bytes instead of %" PRIu64,
+		       volume->size, wanted_size(context));
+}
+
+static void keep_words(struct operation *operation, const char *words)
 {
 	struct resize_context *context = operation->context;
-	const char *volume_id = operation->record.volume_id;
 
-	if (!volume) {
-		operation_failf(operation, ERR_NOT_FOUND,
-				"volume %s was deleted while it was resized", volume_id);
-	} else if (volume->job_id) {
-		cloud_step_busy(operation, volume);
-	} else if (is_resized(context, volume)) {
-		note_volume(operation, volume);
-		operation_next(operation);
-	} else if (cloud_change_may_arrive(&context->change)) {
-		operation_again(operation, LOOK_AGAIN_MS,
-				"waiting until the request can no longer arrive");
-	} else {
-		operation_failf(
-			operation, ERR_CLOUD,
-			"CloudStack lost the job that resized volume %s, and it still has %" PRIu64
-			" bytes; try again",
-			volume_id, volume->size);
-	}
+	str_set(&context->words, words);
 }
 
 static const struct cloud_change_kind resizing = {
+	.done = "resized",
 	.submit = submit,
 	.refused = on_refused,
-	.told = on_told,
-	.verify = verify,
+	.check = check_resized,
+	.keep_words = keep_words,
 };
 
 static void ask_cloud(struct operation *operation)
@@ -254,6 +239,21 @@ static void await_job(struct operation *operation)
 
 /* ---- await-size ---- */
 
+static void await_growth(struct operation *operation, const struct device *device)
+{
+	const struct resize_context *context = operation->context;
+	struct host *host = operation->ops->host;
+	_cleanup_free_ char *trouble = NULL;
+
+	disk_rescan(host, device);
+	trouble = disk_rescan_trouble(host, device);
+	operation_again(operation, LOOK_AGAIN_MS,
+			"volume %s has %" PRIu64
+			" bytes in CloudStack, but the kernel shows %s with %" PRIu64 "; %s",
+			operation->record.volume_id, context->size, device->path, device->size,
+			str_or(trouble, "if it stays so, detach the volume and attach it again"));
+}
+
 /* The volume's disk, if the kernel's attributes, read again at this moment, show the new size.
  * NULL: the step has ended. */
 static const struct device *new_size_or_wait(struct operation *operation)
@@ -275,11 +275,7 @@ static const struct device *new_size_or_wait(struct operation *operation)
 		return NULL;
 	}
 	if (!match_size_fits(context->size, device->size)) {
-		operation_again(operation, LOOK_AGAIN_MS,
-				"volume %s has %" PRIu64
-				" bytes in CloudStack, but the kernel shows %s with %" PRIu64
-				"; if it stays so, detach the volume and attach it again",
-				volume_id, context->size, device->path, device->size);
+		await_growth(operation, device);
 		return NULL;
 	}
 	return device;
@@ -297,6 +293,32 @@ static bool is_mapped_here(const struct operation *operation)
 {
 	return op_on_appliance(operation) &&
 	       mapping_find(operation->ops->model, operation->record.volume_id);
+}
+
+/* The size that CloudStack shows stays, whatever comes after it. */
+static char *left_over(const struct operation *operation)
+{
+	const struct resize_context *context = operation->context;
+	const char *volume_id = operation->record.volume_id;
+
+	if (had_that_size(context))
+		return xasprintf("volume %s has that size in CloudStack", volume_id);
+	if (context->size != context->previous_size)
+		return xasprintf("CloudStack has resized volume %s from %" PRIu64 " to %" PRIu64
+				 " bytes, and that stays",
+				 volume_id, context->previous_size, context->size);
+	return xasprintf("volume %s may have its new size, %" PRIu64
+			 " bytes, or the one it had, %" PRIu64,
+			 volume_id, wanted_size(context), context->previous_size);
+}
+
+static void fail_resized(struct operation *operation, const struct err *err)
+{
+	_cleanup_free_ char *stays = left_over(operation);
+	struct err failure = *err;
+
+	err_reword(&failure, "%s; %s", err->text, stays);
+	operation_fail(operation, &failure);
 }
 
 static void grow(struct operation *operation, bool is_there, unsigned part, activation_done_fn done)
@@ -317,10 +339,12 @@ static void on_name_grown(void *arg, const struct err *err)
 	struct operation *operation = arg;
 
 	/* Other programs have the disk to themselves, so there is no name yet that could grow. */
-	if (err->code && !activation_disk_is_taken(operation, err))
+	if (!err->code || activation_disk_is_taken(operation, err))
+		operation_next(operation);
+	else if (activation_step_is_passing(operation, err))
 		activation_step_failed(operation, err);
 	else
-		operation_next(operation);
+		fail_resized(operation, err);
 }
 
 /* The name grows while programs use it. */
@@ -341,7 +365,10 @@ static void on_export_grown(void *arg, const struct err *err)
 	struct resize_context *context = operation->context;
 
 	free(TAKE_PTR(context->kept));
-	if (err->code == ERR_CONFLICT)
+	if (activation_export_waits(err))
+		context->kept =
+			xasprintf("its export is made as soon as that is possible: %s", err->text);
+	else if (err->code == ERR_CONFLICT)
 		context->kept = xasprintf(
 			"its NBD clients keep the size they know until they connect again: %s",
 			err->text);
@@ -414,20 +441,19 @@ static void publish(struct operation *operation)
 /* ---- the table ---- */
 
 static const struct step resize_steps[] = {
-	{ .name = "check", .run = check, .deadline = STEP_CLOUD },
-	{ .name = "ask-cloud", .run = ask_cloud, .deadline = STEP_CLOUD, .no_return = true },
-	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD },
+	{ .name = "check", .run = check, .deadline = STEP_CLOUD, .vm_turn = true },
+	{ .name = "ask-cloud",
+	  .run = ask_cloud,
+	  .deadline = STEP_CLOUD,
+	  .asks = true,
+	  .no_return = true,
+	  .vm_turn = true },
+	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD, .vm_turn = true },
 	{ .name = "await-size", .run = await_size, .deadline = STEP_DEVICE },
 	{ .name = "grow", .run = grow_name, .deadline = STEP_DEVICE },
 	{ .name = "grow-export", .run = grow_export, .deadline = STEP_DEVICE },
 	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
 };
-
-static void put_text(struct json_writer *writer, const char *name, const char *text)
-{
-	json_put_name(writer, name);
-	json_put_text(writer, text);
-}
 
 static void put_size(struct json_writer *writer, const char *name, uint64_t size)
 {
@@ -451,30 +477,19 @@ static void respond(struct operation *operation, struct json_writer *writer)
 	const struct resize_context *context = operation->context;
 	const struct mapping_record *mapping = change_mapping(operation->change);
 	bool kept = !str_empty(context->kept);
+	_cleanup_free_ char *words = cloud_change_note(context->words);
 	_cleanup_free_ char *text =
-		xasprintf("%s%s%s",
+		xasprintf("%s%s%s%s",
 			  had_that_size(context) ? "Volume has that size already"
 						 : "Volume resized",
-			  kept ? "; " : "", kept ? context->kept : "");
+			  kept ? "; " : "", kept ? context->kept : "", words);
 
-	put_text(writer, "volume_id", operation->record.volume_id);
+	json_put_member(writer, "volume_id", operation->record.volume_id);
 	put_size(writer, "size", mapping ? mapping->size : context->size);
 	put_size(writer, "previous_size", context->previous_size);
 	put_export_size(writer, operation);
-	put_text(writer, "device_path", mapping ? mapping->device_path : "");
-	put_text(writer, "message", text);
-}
-
-static char *left_over(const struct operation *operation)
-{
-	const struct resize_context *context = operation->context;
-
-	if (context->size != context->previous_size || had_that_size(context))
-		return xasprintf("volume %s has its new size in CloudStack",
-				 operation->record.volume_id);
-	return xasprintf("volume %s may have its new size, %" PRIu64
-			 " bytes, or the one it had, %" PRIu64,
-			 operation->record.volume_id, wanted_size(context), context->previous_size);
+	json_put_member(writer, "device_path", mapping ? mapping->device_path : "");
+	json_put_member(writer, "message", text);
 }
 
 const struct operation_kind op_resize = {

@@ -79,7 +79,8 @@ static void on_probed(void *arg, const struct probe_result *result)
 		return;
 	}
 	content->unread = operation_busy(probe->engine, mapping->record.volume_id);
-	if (probe->env->draining || content->unread || same_contents(&mapping->record, result))
+	if (!env_may_change(probe->env) || content->unread ||
+	    same_contents(&mapping->record, result))
 		return;
 	/* The path that was read may lead to another disk by now; then the new disk will be
 	 * read. */

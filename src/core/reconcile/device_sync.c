@@ -142,7 +142,7 @@ static void on_turn(struct loop_task *task)
 
 	/* One commit at a time, however long the store takes. */
 	sync->again = change_has_mappings(sync->model);
-	if (!sync->env->draining && !sync->again)
+	if (env_may_change(sync->env) && !sync->again)
 		follow_kernel(sync);
 }
 

@@ -8,7 +8,6 @@
 
 #include "core/reconcile/drift_repair.h"
 
-#include "base/clock.h"
 #include "cloud/cloud.h"
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
@@ -18,18 +17,11 @@
 #include "core/model/mapping.h"
 #include "core/ops/ops.h"
 #include "core/reconcile/drift_log.h"
+#include "core/reconcile/host_sync.h"
 #include "core/rules/drift.h"
 #include "core/rules/match.h"
 #include "disk/device.h"
 #include "disk/sysblock.h"
-
-/* A repair that CloudStack has to make is tried again after this time, which doubles with each
- * attempt. */
-#define AGAIN_FIRST_MS 60000
-
-#define AGAIN_MAX_MS 3600000
-
-/* ---- telling ---- */
 
 /* ---- repairs ---- */
 
@@ -137,37 +129,23 @@ static char *repair_request(const struct suspect *suspect)
 	return buf_take(&out);
 }
 
-/* CloudStack may refuse the same repair for hours. */
-static bool is_time_to_repair(struct suspect *suspect)
-{
-	struct known_drift *known =
-		known_get(suspect->comparison->reconciler->drift_log, &suspect->record);
-	int64_t now_ms = clock_mono_ms(), wait_ms = AGAIN_FIRST_MS;
-
-	if (now_ms < known->next_repair_ms)
-		return false;
-	for (unsigned i = 0; i < known->repairs && wait_ms < AGAIN_MAX_MS; i++)
-		wait_ms *= 2;
-	known->repairs++;
-	known->next_repair_ms = now_ms + (wait_ms < AGAIN_MAX_MS ? wait_ms : AGAIN_MAX_MS);
-	return true;
-}
-
 static void start(struct suspect *suspect, enum operation_type type)
 {
 	struct reconciler *reconciler = suspect->comparison->reconciler;
+	struct known_drift *known = known_get(reconciler->drift_log, &suspect->record);
 	struct operation_order order = {
 		.type = type,
 		.volume_id = suspect->volume_id,
 		.vm_id = suspect->origin.vm_id,
 	};
 
-	if (!is_time_to_repair(suspect)) {
+	if (!known_is_due(known)) {
 		str_set(&suspect->record.action,
 			"the repair failed so far and will be tried again later");
 		suspect_done(suspect);
 		return;
 	}
+	known_note_repair(known);
 	order.context = type == OPERATION_DETACH
 				? op_detach_context(&(struct volume_detach_args){ 0 })
 				: op_delete_context();
@@ -185,6 +163,9 @@ void suspect_repair(struct suspect *suspect, const struct drift_facts *facts,
 	}
 	switch (drift->repair) {
 	case REPAIR_NONE:
+		if (drift->kind == DRIFT_SIZE_CHANGED)
+			host_sync_outgrown(suspect->comparison->reconciler->host_sync,
+					   facts->device);
 		suspect_done(suspect);
 		break;
 	case REPAIR_MAP:

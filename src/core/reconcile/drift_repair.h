@@ -12,7 +12,9 @@
 struct drift_log;
 struct engine;
 struct env;
+struct host;
 struct host_sync;
+struct lost_volumes;
 struct model;
 struct volume_list;
 
@@ -20,15 +22,19 @@ struct reconciler {
 	struct env *env;
 	struct model *model;
 	struct engine *engine;
+	struct host *host;
 	struct host_sync *host_sync;
 	struct volume_list *volume_list;
 	struct drift_log *drift_log;
+	struct lost_volumes *lost_volumes;
 	struct loop_timer timer; /* the next comparison begins */
 	TAILQ_HEAD(, reconcile_ticket) tickets, tickets_served;
 	struct comparison *comparison; /* the comparison under way, NULL: none */
 	/* the place in the list of suspects where the next comparison begins, if one comparison
 	 * cannot check them all */
 	size_t suspects_passed;
+	bool is_stale;  /* the comparison under way began too early: another one follows */
+	bool is_unsure; /* a notice came too late for the comparison under way */
 	struct notice_listener listener;
 };
 
@@ -51,6 +57,8 @@ struct suspect {
 struct comparison {
 	struct reconciler *reconciler;
 	bool dry_run;
+	bool has_listed; /* its suspects are chosen */
+	bool is_whole;   /* of all volumes, not only of those that matter here */
 	size_t checked;
 	size_t count, waiting; /* suspects, and the suspects that are not done */
 	size_t left;           /* suspects that have to wait for another comparison */

@@ -7,14 +7,28 @@
  * of ours is removed if its volume is provably not attached to this machine. While an operation is
  * under way, it alone changes its volume; and a name or export without an identity of ours belongs
  * to another program and is left alone.
+ *
+ * A disk that other programs use is not exported, and no program tells when it leaves a disk. So
+ * while an export is pending and its disk is here, the comparison is repeated with a growing pause,
+ * and when the kernel tells of a block device. The comparison itself may make the kernel tell of
+ * devices, so for a moment afterwards the kernel's events do not count.
+ *
+ * Until it is known that the store is not one from the past, a name or export that stands may be
+ * right and the store wrong. Until then only a name or export is made that is missing, for a disk
+ * that is here; all that stands stays as it is. With one exception, for which no store is needed:
+ * an export under the kernel's name of a disk, after the kernel gave that name to another disk,
+ * serves the wrong volume. It is closed by force, also if the store is one from the past and
+ * nothing else is done.
  */
 
 #include "core/reconcile/host_sync.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/host/activation.h"
+#include "core/host/disk_rescan.h"
 #include "core/host/suspended.h"
 #include "core/model/commit.h"
 #include "core/model/export.h"
@@ -25,11 +39,16 @@
 #include "core/model/volume.h"
 #include "core/reconcile/leftover_maps.h"
 #include "disk/device.h"
+#include "disk/sysblock.h"
 #include "dm/devmap.h"
 #include "nbd/exporter.h"
 
 /* Several disks that come together are handled by one comparison. */
 #define SOON_MS 100
+
+#define FIRST_PAUSE_MS 1000
+#define LONGEST_PAUSE_MS 30000
+#define DEAF_MS 1000
 
 struct host_sync {
 	struct env *env;
@@ -39,6 +58,9 @@ struct host_sync {
 	struct leftover_maps *leftover;
 	struct scan *scan; /* the comparison under way, NULL: none */
 	struct loop_timer timer;
+	struct loop_timer again; /* set while exports wait for their disks */
+	int64_t pause_ms;        /* until the next comparison for them */
+	int64_t deaf_until_ms;   /* clock_mono_ms(); the kernel's events count from then on */
 	struct notice_listener listener;
 };
 
@@ -88,6 +110,31 @@ static void drop(struct scan *scan)
 	free(scan);
 }
 
+/* An export is desired and not served, although its disk is here. */
+static bool has_waiting_export(struct host_sync *sync)
+{
+	for (const struct export *export = export_first(sync->model); export;
+	     export = export_next(export)) {
+		const struct mapping *mapping = mapping_find(sync->model, export->record.volume_id);
+
+		if (export->record.status == EXPORT_PENDING && mapping &&
+		    env_is_appliance(sync->env, mapping->record.vm_id) &&
+		    mapping_disk(sync->env, &mapping->record))
+			return true;
+	}
+	return false;
+}
+
+static void plan_again(struct host_sync *sync)
+{
+	if (!env_may_change(sync->env) || loop_timer_is_set(&sync->again) ||
+	    !has_waiting_export(sync))
+		return;
+	loop_timer_set(sync->env->loop, &sync->again, sync->pause_ms);
+	sync->pause_ms =
+		2 * sync->pause_ms < LONGEST_PAUSE_MS ? 2 * sync->pause_ms : LONGEST_PAUSE_MS;
+}
+
 static void finish_if_done(struct scan *scan)
 {
 	struct host_sync *sync = scan->sync;
@@ -95,6 +142,8 @@ static void finish_if_done(struct scan *scan)
 	if (!TAILQ_EMPTY(&scan->repairs))
 		return;
 	drop(scan);
+	sync->deaf_until_ms = clock_mono_ms() + DEAF_MS;
+	plan_again(sync);
 	/* Before this moment an engine may still serve exports from these maps. */
 	leftover_maps_remove(sync->leftover);
 }
@@ -110,13 +159,14 @@ static void note_export(struct host_sync *sync, const char *volume_id, const str
 	struct export_record record = { 0 };
 
 	/* An export that clients use stays as it was; the next comparison tries again. */
-	if (!export || err->code == ERR_CONFLICT)
+	if (!export || (err->code == ERR_CONFLICT && !activation_export_waits(err)))
 		return;
 	export_make(sync->model, volume_id, &record);
 	if (err->code == ERR_NONE && device) {
 		export_place(sync->model, &record, device);
 	} else {
-		record.status = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT
+		record.status = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT ||
+						activation_export_waits(err)
 					? EXPORT_PENDING
 					: EXPORT_FAILED;
 		str_set(&record.error, err->code ? err->text : "its disk has just gone");
@@ -133,9 +183,12 @@ static void note_export(struct host_sync *sync, const char *volume_id, const str
 static void note_cut(struct host_sync *sync, const char *volume_id)
 {
 	const struct mapping *mapping = mapping_find(sync->model, volume_id);
+	bool is_here = mapping && env_is_appliance(sync->env, mapping->record.vm_id);
 	struct export_record record = { 0 };
 
-	if (!mapping || !env_is_appliance(sync->env, mapping->record.vm_id)) {
+	if (!is_here && !env_trusts_store(sync->env))
+		return;
+	if (!is_here) {
 		commit_export(sync->model, volume_id, NULL, CHANGE_WHATEVER_COMES, NULL, NULL);
 		return;
 	}
@@ -159,8 +212,9 @@ static void on_repaired(void *arg, const struct err *err)
 	else if (err->code)
 		log_warning("volume=%s: its name or export could not be put right: %s",
 			    repair->volume_id, err->text);
-	if (sync->env->draining || operation_busy(sync->engine, repair->volume_id)) {
-		/* The operation decides about the export. */
+	if (!env_may_change(sync->env) || operation_busy(sync->engine, repair->volume_id)) {
+		/* The operation decides about the export, and nothing goes to a store from the
+		 * past. */
 	} else if (repair->goal == ACTIVATION_UP && (repair->parts & ACTIVATION_EXPORT)) {
 		note_export(sync, repair->volume_id, err);
 	} else if (repair->goal == ACTIVATION_FORCED_DOWN && !err->code &&
@@ -189,6 +243,34 @@ static void begin(struct scan *scan, const char *volume_id, enum activation_goal
 }
 
 /* ---- the comparison ---- */
+
+/* The export leads to the kernel's name of a disk, and another disk has that name now. */
+static bool serves_another_disk(const struct host_sync *sync, const struct export_seen *seen,
+				const char *volume_id)
+{
+	for (size_t i = 0; i < sysblock_count(sync->env->sysblock); i++) {
+		const struct device *device = sysblock_at(sync->env->sysblock, i);
+
+		if (streq(device->path, seen->device_path))
+			return device_identity(device, volume_id) == IDENTITY_OTHER;
+	}
+	return false;
+}
+
+/* While the store is not trusted, operations stand still, and none closes the export. */
+static void cut_wrong(struct scan *scan, const struct export_seen *seen)
+{
+	struct host_sync *sync = scan->sync;
+	const char *volume_id = export_volume_of(seen->name);
+
+	if (!volume_id || !serves_another_disk(sync, seen, volume_id) ||
+	    (env_trusts_store(sync->env) && operation_busy(sync->engine, volume_id)))
+		return;
+	log_warning(
+		"volume=%s: its export leads to %s, which is another disk now, so the export is closed",
+		volume_id, seen->device_path);
+	begin(scan, volume_id, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL);
+}
 
 static const struct devmap_map *map_of(const struct scan *scan, const char *volume_id)
 {
@@ -227,6 +309,26 @@ static bool is_served(struct host_sync *sync, const struct export_record *record
 	       record->port == export_port(sync->env->options.exporter);
 }
 
+/* The parts of a volume whose disk is here that have to be made, or made anew. */
+static unsigned parts_to_make(const struct scan *scan, const char *volume_id,
+			      const struct device *device, const struct export_seen *seen,
+			      bool exports_known)
+{
+	struct host_sync *sync = scan->sync;
+	const struct export *export = export_find(sync->model, volume_id);
+	const struct devmap_map *map = map_of(scan, volume_id);
+	unsigned parts = 0;
+
+	if (scan->maps_known && !is_well(sync, map, device))
+		parts |= ACTIVATION_MAP;
+	if (exports_known && export && !is_served(sync, &export->record, device, seen))
+		parts |= ACTIVATION_EXPORT;
+	if (!env_trusts_store(sync->env) &&
+	    (((parts & ACTIVATION_MAP) && map) || ((parts & ACTIVATION_EXPORT) && seen)))
+		return 0;
+	return parts;
+}
+
 static void look_at_mapping(struct scan *scan, const struct mapping *mapping,
 			    const struct export_seen *items, size_t count, bool exports_known)
 {
@@ -236,36 +338,34 @@ static void look_at_mapping(struct scan *scan, const struct mapping *mapping,
 	const struct device *device = mapping_disk(sync->env, &mapping->record);
 	const struct export_seen *seen =
 		export ? seen_of(items, count, export->record.export_name) : NULL;
-	unsigned parts = 0;
+	unsigned parts;
 
 	if (!env_is_appliance(sync->env, mapping->record.vm_id) ||
 	    operation_busy(sync->engine, volume_id))
 		return;
 	/* Without a stable name the export is served under the kernel's name, which the next disk
 	 * may get. */
-	if (!device && seen && !sync->env->options.devmap)
+	if (!device && exports_known && export && !sync->env->options.devmap &&
+	    (seen || export->record.status == EXPORT_ACTIVE) && env_trusts_store(sync->env))
 		begin(scan, volume_id, ACTIVATION_FORCED_DOWN, ACTIVATION_EXPORT, NULL);
 	if (!device || !volume_may_be_here(sync->model, volume_id))
 		return;
-	if (scan->maps_known && !is_well(sync, map_of(scan, volume_id), device))
-		parts |= ACTIVATION_MAP;
-	if (exports_known && export && !is_served(sync, &export->record, device, seen))
-		parts |= ACTIVATION_EXPORT;
+	parts = parts_to_make(scan, volume_id, device, seen, exports_known);
 	if (parts)
 		begin(scan, volume_id, ACTIVATION_UP, parts, device);
 }
 
 /*
- * CloudStack's list is known, and no sign says that the volume is or will be here. A daemon that
- * does not know its VM, or has been told another one, believes that every volume is elsewhere; so
- * the kernel is asked as well.
+ * The volumes of the appliance are known, and no sign says that the volume is or will be here. A
+ * daemon that does not know its VM, or has been told another one, believes that every volume is
+ * elsewhere; so the kernel is asked as well.
  */
 static bool is_provably_away(const struct host_sync *sync, const char *volume_id)
 {
 	const struct volume *volume = volume_find(sync->model, volume_id);
 	const struct mapping *mapping = mapping_find(sync->model, volume_id);
 
-	return volumes_are_known(sync->model) && sync->env->options.appliance_id &&
+	return volumes_here_are_known(sync->model) && sync->env->options.appliance_id &&
 	       !(mapping && env_is_appliance(sync->env, mapping->record.vm_id)) &&
 	       !operation_busy(sync->engine, volume_id) && !suspended_has(sync->host, volume_id) &&
 	       !(volume && env_is_appliance(sync->env, volume->cloud.vm_id)) &&
@@ -282,7 +382,7 @@ bool host_sync_is_orphan(const struct host_sync *sync, const char *name)
 static void take_away(struct scan *scan, const char *volume_id, unsigned parts,
 		      enum log_level level)
 {
-	if (!is_provably_away(scan->sync, volume_id))
+	if (!env_trusts_store(scan->sync->env) || !is_provably_away(scan->sync, volume_id))
 		return;
 	log_write(level, "volume=%s is not attached here, so its name and export are removed",
 		  volume_id);
@@ -308,12 +408,12 @@ static void look_at_unwanted(struct scan *scan, const char *volume_id)
 
 	if (!mapping || !env_is_appliance(sync->env, mapping->record.vm_id))
 		take_away(scan, volume_id, ACTIVATION_EXPORT, LOG_LEVEL_NOTICE);
-	else if (!operation_busy(sync->engine, volume_id))
+	else if (env_trusts_store(sync->env) && !operation_busy(sync->engine, volume_id))
 		begin(scan, volume_id, ACTIVATION_DOWN, ACTIVATION_EXPORT, NULL);
 }
 
-static void look(struct scan *scan, const struct export_seen *items, size_t count,
-		 bool exports_known)
+static void compare(struct scan *scan, const struct export_seen *items, size_t count,
+		    bool exports_known)
 {
 	struct host_sync *sync = scan->sync;
 	struct mapping *mapping;
@@ -331,6 +431,17 @@ static void look(struct scan *scan, const struct export_seen *items, size_t coun
 		if (volume_id && !export_find(sync->model, volume_id))
 			look_at_unwanted(scan, volume_id);
 	}
+}
+
+static void look(struct scan *scan, const struct export_seen *items, size_t count,
+		 bool exports_known)
+{
+	struct env *env = scan->sync->env;
+
+	for (size_t i = 0; i < count && !env->draining; i++)
+		cut_wrong(scan, &items[i]);
+	if (env_may_change(env))
+		compare(scan, items, count, exports_known);
 	finish_if_done(scan);
 }
 
@@ -387,7 +498,7 @@ static void on_timer(struct loop_timer *timer)
 	scan = sync->scan = xnew(struct scan);
 	scan->sync = sync;
 	TAILQ_INIT(&scan->repairs);
-	if (sync->env->options.devmap)
+	if (sync->env->options.devmap && env_may_change(sync->env))
 		scan->maps_call = devmap_list(sync->env->options.devmap, on_maps, scan);
 	else
 		list_exports(scan);
@@ -402,6 +513,26 @@ void host_sync_soon(struct host_sync *sync)
 		loop_timer_set(sync->env->loop, &sync->timer, SOON_MS);
 }
 
+static void on_again(struct loop_timer *timer)
+{
+	struct host_sync *sync = container_of(timer, struct host_sync, again);
+
+	if (has_waiting_export(sync))
+		host_sync_soon(sync);
+}
+
+void host_sync_on_disk(struct host_sync *sync)
+{
+	if (!env_trusts_store(sync->env))
+		host_sync_soon(sync);
+}
+
+void host_sync_on_kernel_event(struct host_sync *sync)
+{
+	if (!sync->scan && clock_mono_ms() >= sync->deaf_until_ms && has_waiting_export(sync))
+		host_sync_soon(sync);
+}
+
 static void on_notice(struct notice_listener *listener, const struct notice *notice)
 {
 	struct host_sync *sync = container_of(listener, struct host_sync, listener);
@@ -411,6 +542,11 @@ static void on_notice(struct notice_listener *listener, const struct notice *not
 	    (notice->type == NOTICE_DISK_CHANGED &&
 	     !operation_busy(sync->engine, notice->volume_id)))
 		host_sync_soon(sync);
+	if (notice->type == NOTICE_EXPORT_PENDING) {
+		sync->pause_ms = FIRST_PAUSE_MS;
+		loop_timer_clear(sync->env->loop, &sync->again);
+		plan_again(sync);
+	}
 }
 
 struct host_sync *host_sync_new(struct env *env, struct model *model, struct host *host,
@@ -424,14 +560,29 @@ struct host_sync *host_sync_new(struct env *env, struct model *model, struct hos
 	sync->engine = engine;
 	sync->leftover = leftover_maps_new(env);
 	sync->timer.fire = on_timer;
+	sync->again.fire = on_again;
+	sync->pause_ms = FIRST_PAUSE_MS;
 	sync->listener.on_notice = on_notice;
 	notice_listen(model, &sync->listener);
 	return sync;
 }
 
+void host_sync_outgrown(struct host_sync *sync, const struct device *device)
+{
+	disk_rescan(sync->host, device);
+}
+
 void host_sync_drain(struct host_sync *sync)
 {
 	loop_timer_clear(sync->env->loop, &sync->timer);
+	loop_timer_clear(sync->env->loop, &sync->again);
+}
+
+void host_sync_stop(struct host_sync *sync)
+{
+	host_sync_drain(sync);
+	if (sync->scan)
+		drop(sync->scan);
 }
 
 struct host_sync *host_sync_free(struct host_sync *sync)
@@ -439,9 +590,7 @@ struct host_sync *host_sync_free(struct host_sync *sync)
 	if (!sync)
 		return NULL;
 	notice_unlisten(sync->model, &sync->listener);
-	host_sync_drain(sync);
-	if (sync->scan)
-		drop(sync->scan);
+	host_sync_stop(sync);
 	leftover_maps_free(sync->leftover);
 	free(sync);
 	return NULL;

@@ -93,7 +93,8 @@ static void on_listed(void *arg, const struct devmap_map *maps, size_t count, co
 
 	leftover->call = NULL;
 	if (err->code) {
-		log_warning("the names that are left could not be found out: %s", err->text);
+		log_warning("the device-mapper names that are left could not be listed: %s",
+			    err->text);
 		return;
 	}
 	leftover->maps = xcalloc(count + 1, sizeof(*maps));
@@ -106,7 +107,8 @@ void leftover_maps_remove(struct leftover_maps *leftover)
 {
 	struct devmap *devmap = leftover->env->options.old_names;
 
-	if (devmap && !leftover->env->draining && !leftover->call && !leftover->are_gone)
+	if (devmap && env_may_change(leftover->env) && env_trusts_store(leftover->env) &&
+	    !leftover->call && !leftover->are_gone)
 		leftover->call = devmap_list(devmap, on_listed, leftover);
 }
 

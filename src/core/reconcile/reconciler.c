@@ -3,9 +3,10 @@
 /*
  * Store, CloudStack and kernel compared, and brought together again.
  *
- * Every whole list of volumes that is fetched (at the start, every minute, by request) is compared
- * with the mappings and the kernel's disks. A difference is only suspected at first: the list is as
- * old as its first page, and pages shift. So CloudStack is asked again for each suspect alone, and
+ * Every list of volumes that is fetched is compared with the mappings and the kernel's disks: the
+ * whole list at the start, by request and every now and then, and every minute at least the volumes
+ * that this machine has to do with. A difference is only suspected at first: the list is as old as
+ * its first page, and pages shift. So CloudStack is asked again for each suspect alone, and
  * rules/drift judges it with the facts of that moment. Only then is the drift told and repaired: a
  * mapping is made, corrected or dropped at once; an ordinary operation, visible and safe against
  * crashes like any other, makes the changes in CloudStack.
@@ -34,6 +35,7 @@
 #include "core/reconcile/drift_log.h"
 #include "core/reconcile/drift_repair.h"
 #include "core/reconcile/host_sync.h"
+#include "core/reconcile/lost_volumes.h"
 #include "core/reconcile/volume_list.h"
 #include "core/rules/drift.h"
 #include "disk/device.h"
@@ -160,6 +162,17 @@ static void answer_tickets(struct reconciler *reconciler, const struct sync_reco
 	}
 }
 
+/* Only the volumes of a known appliance can be listed alone. */
+static int64_t next_in_ms(const struct reconciler *reconciler)
+{
+	int64_t interval_ms = reconciler->env->options.reconcile_ms;
+	int64_t whole_in_ms = volume_list_wait_ms(reconciler->volume_list);
+
+	if (!reconciler->env->options.appliance_id || whole_in_ms < interval_ms)
+		return whole_in_ms;
+	return interval_ms;
+}
+
 static void finish(struct comparison *comparison)
 {
 	struct reconciler *reconciler = comparison->reconciler;
@@ -168,15 +181,21 @@ static void finish(struct comparison *comparison)
 	record.message = message(comparison);
 	record.report = report_json(comparison);
 	if (!comparison->dry_run) {
-		if (comparison->left == 0)
+		if (comparison->is_whole && comparison->left == 0)
 			drift_forget_old(reconciler->drift_log);
 		host_sync_soon(reconciler->host_sync);
+		store_heal_links(reconciler->env->store);
 	}
 	comparison_drop(reconciler);
 	answer_tickets(reconciler, &record, NULL);
 	record_clear(&sync_record, &record);
-	reconcile_in(reconciler,
-		     TAILQ_EMPTY(&reconciler->tickets) ? reconciler->env->options.reconcile_ms : 0);
+	if (reconciler->is_stale)
+		volume_list_expire(reconciler->volume_list);
+	reconciler->is_stale = false;
+	reconcile_in(reconciler, TAILQ_EMPTY(&reconciler->tickets) ? next_in_ms(reconciler) : 0);
+	if (reconciler->is_unsure)
+		reconcile_soon(reconciler);
+	reconciler->is_unsure = false;
 }
 
 static void on_suspect_done(struct suspect *suspect)
@@ -227,13 +246,26 @@ static const char *last_operation(struct reconciler *reconciler, const char *vol
 	return volume ? volume->last_operation_id : NULL;
 }
 
-static void judge(struct suspect *suspect, const struct cloud_volume *cloud)
+/* may_exist: nothing proves that CloudStack has no such volume. */
+static void note_lost(struct suspect *suspect, bool may_exist, struct drift_facts *facts)
+{
+	struct lost_volumes *lost = suspect->comparison->reconciler->lost_volumes;
+
+	facts->is_lost = may_exist && op_attach_lost_volume(&suspect->origin);
+	if (facts->is_lost && !facts->cloud)
+		lost_volumes_put(lost, &suspect->origin);
+	else
+		lost_volumes_drop(lost, suspect->volume_id);
+}
+
+static void judge(struct suspect *suspect, const struct cloud_volume *cloud, bool may_exist)
 {
 	struct comparison *comparison = suspect->comparison;
 	struct drift_facts facts;
 	struct drift drift = { 0 };
 
 	gather(comparison->reconciler, suspect->volume_id, cloud, &facts);
+	note_lost(suspect, may_exist, &facts);
 	if (suspect->origin.id) {
 		facts.origin = &suspect->origin;
 		drift_judge_left_over(&facts, &drift);
@@ -242,17 +274,22 @@ static void judge(struct suspect *suspect, const struct cloud_volume *cloud)
 		facts.origin = NULL;
 		drift_judge(&facts, &drift);
 	}
+	if (drift.kind == DRIFT_NONE && suspect->origin.id) {
+		facts.origin = &suspect->origin;
+		drift_judge_name(&facts, &drift);
+	}
 	if (drift.kind != DRIFT_NONE) {
 		suspect_repair(suspect, &facts, &drift);
 		return;
 	}
 	/* Here all three agree; the kernel would show a disk that a detachment left behind. */
-	if (suspect->origin.needs_attention && !comparison->dry_run && !(cloud && cloud->job_id))
+	if (suspect->origin.needs_attention && !comparison->dry_run && !(cloud && cloud->job_id) &&
+	    !op_displaced_is_away(comparison->reconciler->model, &suspect->origin))
 		operation_settle(comparison->reconciler->engine, &suspect->origin);
 	suspect_done(suspect);
 }
 
-static void on_listed(void *arg, const struct cloud_result *result)
+static void on_looked_at(void *arg, const struct cloud_result *result)
 {
 	struct suspect *suspect = arg;
 	struct reconciler *reconciler = suspect->comparison->reconciler;
@@ -261,6 +298,7 @@ static void on_listed(void *arg, const struct cloud_result *result)
 	suspect->call = NULL;
 	if (reconciler->env->draining)
 		return;
+	volume_list_note_look(reconciler->volume_list, suspect->volume_id, result);
 	for (size_t i = 0; i < result->count; i++) {
 		if (streq(result->volumes[i].id, suspect->volume_id))
 			cloud = &result->volumes[i];
@@ -274,7 +312,9 @@ static void on_listed(void *arg, const struct cloud_result *result)
 	}
 	if (cloud)
 		volume_update(reconciler->model, cloud);
-	judge(suspect, cloud);
+	else
+		volume_remove(reconciler->model, suspect->volume_id);
+	judge(suspect, cloud, !result->is_unknown);
 }
 
 static void ask_cloud(struct suspect *suspect)
@@ -287,7 +327,7 @@ static void ask_cloud(struct suspect *suspect)
 		return;
 	}
 	str_set(&suspect->last_operation, last_operation(reconciler, suspect->volume_id));
-	suspect->call = cloud_list_volumes(reconciler->env->cloud, &filter, on_listed, suspect);
+	suspect->call = cloud_list_volumes(reconciler->env->cloud, &filter, on_looked_at, suspect);
 }
 
 static void on_origin(void *arg, const struct store_operations *result)
@@ -340,10 +380,20 @@ static struct suspect *suspect_add(struct comparison *comparison, const char *vo
 	return suspect;
 }
 
+/* The id of the operation that the volume's name contains; NULL: none. An attached volume is not
+ * the remains of an operation, so its name can wait for a comparison of all volumes. */
+static const char *origin_by_name(const struct comparison *comparison,
+				  const struct cloud_volume *cloud)
+{
+	if (!cloud || (cloud->vm_id && !comparison->is_whole))
+		return NULL;
+	return op_create_of_name(cloud->name);
+}
+
 static void compare_one(struct comparison *comparison, const char *volume_id,
 			const struct cloud_volume *cloud)
 {
-	const char *origin_id = cloud && !cloud->vm_id ? op_create_of_name(cloud->name) : NULL;
+	const char *origin_id = origin_by_name(comparison, cloud);
 	struct suspect *suspect;
 	struct drift_facts facts;
 	struct drift drift;
@@ -359,6 +409,24 @@ static void compare_one(struct comparison *comparison, const char *volume_id,
 	str_set(&suspect->origin_id, origin_id);
 }
 
+/* The volume is asked for by its id, as the list did not show it. */
+static void compare_unlisted(struct comparison *comparison, const char *volume_id)
+{
+	const struct reconciler *reconciler = comparison->reconciler;
+
+	if (operation_busy(reconciler->engine, volume_id))
+		return;
+	comparison->checked++;
+	suspect_add(comparison, volume_id);
+}
+
+/* No list need show a volume that is attached to nothing, but its disk may be here. */
+static bool has_unmapped_disk(const struct reconciler *reconciler, const char *volume_id)
+{
+	return !mapping_find(reconciler->model, volume_id) &&
+	       mapping_next_disk(reconciler->model, volume_id, NULL);
+}
+
 static void compare_all(struct comparison *comparison)
 {
 	struct reconciler *reconciler = comparison->reconciler;
@@ -371,6 +439,9 @@ static void compare_all(struct comparison *comparison)
 	for (volume = volume_first(reconciler->model); volume; volume = volume_next(volume)) {
 		if (volume_is_listed(reconciler->model, volume))
 			compare_one(comparison, volume->id, &volume->cloud);
+		else if ((comparison->is_whole && !mapping_find(reconciler->model, volume->id)) ||
+			 has_unmapped_disk(reconciler, volume->id))
+			compare_unlisted(comparison, volume->id);
 	}
 	for (mapping = mapping_first(reconciler->model); mapping; mapping = mapping_next(mapping)) {
 		volume = volume_find(reconciler->model, mapping->record.volume_id);
@@ -380,7 +451,7 @@ static void compare_all(struct comparison *comparison)
 }
 
 /* A create that never learned its volume: if a volume had the create's name, that volume would be a
- * suspect. */
+ * suspect, provided that all volumes were compared. */
 static void settle_unknown(struct comparison *comparison, const struct operation_record *record)
 {
 	const struct suspect *suspect;
@@ -389,7 +460,7 @@ static void settle_unknown(struct comparison *comparison, const struct operation
 		if (streq(suspect->origin_id, record->id))
 			return;
 	}
-	if (!comparison->dry_run)
+	if (comparison->is_whole && !comparison->dry_run)
 		operation_settle(comparison->reconciler->engine, record);
 }
 
@@ -456,6 +527,7 @@ static void compare(struct comparison *comparison)
 		.limit = LEFT_OVERS_MAX,
 	};
 
+	comparison->has_listed = true;
 	compare_all(comparison);
 	comparison->left_overs = store_list_operations(comparison->reconciler->env->store, &filter,
 						       on_left_overs, comparison);
@@ -463,39 +535,72 @@ static void compare(struct comparison *comparison)
 
 /* ---- when ---- */
 
-static void on_listed_all(void *arg, const struct err *err)
+/* After a list that failed. */
+static int64_t retry_in_ms(const struct reconciler *reconciler, bool was_whole)
+{
+	struct cloud_health health;
+
+	cloud_health(reconciler->env->cloud, &health);
+	if (!health.usable)
+		return AWAY_RETRY_MS;
+	if (!TAILQ_EMPTY(&reconciler->tickets))
+		return SOON_MS;
+	/* Only the whole list fails: the volumes that matter here are listed without it. */
+	if (was_whole && reconciler->env->options.appliance_id)
+		return SOON_MS;
+	return next_in_ms(reconciler);
+}
+
+static void on_listed(void *arg, const struct err *err)
 {
 	struct reconciler *reconciler = arg;
-	struct cloud_health health;
+	bool is_whole = reconciler->comparison->is_whole;
 
 	if (!err) {
 		compare(reconciler->comparison);
 		return;
 	}
-	cloud_health(reconciler->env->cloud, &health);
 	comparison_drop(reconciler);
 	answer_tickets(reconciler, NULL, err);
-	/* If CloudStack is perhaps not away at all, the next question comes soon. */
 	loop_timer_set(reconciler->env->loop, &reconciler->timer,
-		       health.usable ? SOON_MS : AWAY_RETRY_MS);
+		       retry_in_ms(reconciler, is_whole));
 }
 
-/* The first ticket decides whether this is a dry run; tickets of the other kind wait. */
+/*
+ * The first ticket decides whether this is a dry run; tickets of the other kind wait. While nothing
+ * may be repaired, each comparison is a dry run and serves all tickets: a client that wanted
+ * repairs was refused, and a client that only wants a fresh list gets it.
+ */
 static void take_tickets(struct comparison *comparison)
 {
 	struct reconciler *reconciler = comparison->reconciler;
+	bool may_repair = env_trusts_store(reconciler->env);
 	struct reconcile_ticket *ticket, *next;
 
 	ticket = TAILQ_FIRST(&reconciler->tickets);
-	comparison->dry_run = ticket && ticket->dry_run;
+	comparison->dry_run = !may_repair || (ticket && ticket->dry_run);
 	for (; ticket; ticket = next) {
 		next = TAILQ_NEXT(ticket, entry);
-		if (ticket->dry_run != comparison->dry_run)
+		if (may_repair && ticket->dry_run != comparison->dry_run)
 			continue;
 		TAILQ_REMOVE(&reconciler->tickets, ticket, entry);
 		TAILQ_INSERT_TAIL(&reconciler->tickets_served, ticket, entry);
 		ticket->served = true;
 	}
+}
+
+/* A comparison that a client asks for is of all volumes. */
+static void fetch(struct comparison *comparison)
+{
+	struct reconciler *reconciler = comparison->reconciler;
+
+	comparison->is_whole = !TAILQ_EMPTY(&reconciler->tickets_served) ||
+			       volume_list_wait_ms(reconciler->volume_list) == 0 ||
+			       !reconciler->env->options.appliance_id;
+	if (comparison->is_whole)
+		volume_list_fetch(reconciler->volume_list, on_listed, reconciler);
+	else
+		volume_list_fetch_ours(reconciler->volume_list, on_listed, reconciler);
 }
 
 static void on_due(struct loop_timer *timer)
@@ -508,13 +613,22 @@ static void on_due(struct loop_timer *timer)
 	reconciler->comparison->on_done = on_suspect_done;
 	TAILQ_INIT(&reconciler->comparison->suspects);
 	take_tickets(reconciler->comparison);
-	volume_list_fetch(reconciler->volume_list, on_listed_all, reconciler);
+	fetch(reconciler->comparison);
 }
 
 void reconcile_in(struct reconciler *reconciler, int64_t delay_ms)
 {
 	if (!reconciler->env->draining)
 		loop_timer_set(reconciler->env->loop, &reconciler->timer, delay_ms);
+}
+
+void reconcile_anew(struct reconciler *reconciler)
+{
+	volume_list_expire(reconciler->volume_list);
+	if (reconciler->comparison)
+		reconciler->is_stale = true;
+	else
+		reconcile_in(reconciler, 0);
 }
 
 void reconcile_soon(struct reconciler *reconciler)
@@ -551,27 +665,43 @@ void reconcile_ticket_cancel(struct reconcile_ticket *ticket)
 
 static void on_notice(struct notice_listener *listener, const struct notice *notice)
 {
-	if (notice->type == NOTICE_CLOUD_UNSURE)
-		reconcile_soon(container_of(listener, struct reconciler, listener));
+	struct reconciler *reconciler = container_of(listener, struct reconciler, listener);
+
+	if (notice->type != NOTICE_CLOUD_UNSURE)
+		return;
+	reconciler->is_unsure |= reconciler->comparison && reconciler->comparison->has_listed;
+	reconcile_soon(reconciler);
 }
 
 struct reconciler *reconciler_new(struct env *env, struct model *model, struct engine *engine,
-				  struct host_sync *host_sync)
+				  struct host *host, struct host_sync *host_sync)
 {
 	struct reconciler *reconciler = xnew(struct reconciler);
 
 	reconciler->env = env;
 	reconciler->model = model;
 	reconciler->engine = engine;
+	reconciler->host = host;
 	reconciler->host_sync = host_sync;
 	reconciler->volume_list = volume_list_new(env, model, engine);
-	reconciler->drift_log = drift_log_new(model);
+	reconciler->drift_log = drift_log_new(model, engine);
+	reconciler->lost_volumes = lost_volumes_new(model, engine);
 	TAILQ_INIT(&reconciler->tickets);
 	TAILQ_INIT(&reconciler->tickets_served);
 	reconciler->timer.fire = on_due;
 	reconciler->listener.on_notice = on_notice;
 	notice_listen(model, &reconciler->listener);
 	return reconciler;
+}
+
+void reconciler_lost_volumes(const struct reconciler *reconciler, char *out, size_t size)
+{
+	lost_volumes_names(reconciler->lost_volumes, out, size);
+}
+
+void reconciler_list_health(const struct reconciler *reconciler, struct volume_list_health *out)
+{
+	volume_list_health(reconciler->volume_list, out);
 }
 
 bool reconciler_is_waiting(const struct reconciler *reconciler)
@@ -599,6 +729,7 @@ struct reconciler *reconciler_free(struct reconciler *reconciler)
 	comparison_drop(reconciler);
 	volume_list_free(reconciler->volume_list);
 	drift_log_free(reconciler->drift_log);
+	lost_volumes_free(reconciler->lost_volumes);
 	free(reconciler);
 	return NULL;
 }

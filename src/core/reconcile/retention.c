@@ -3,7 +3,8 @@
 /*
  * How long the archive goes back. Once an hour operations that ended longer ago than
  * store.retention leave the store, a few dozen in a transaction, so that a request in between waits
- * for one such transaction at most. If the store is away, the removal waits for the next hour.
+ * for one such transaction at most. If the store is away, or may be one from the past, the removal
+ * waits for the next hour.
  */
 
 #include "core/reconcile/retention.h"
@@ -39,6 +40,10 @@ static void on_due(struct loop_timer *timer)
 {
 	struct retention *retention = container_of(timer, struct retention, timer);
 
+	if (!env_trusts_store(retention->env)) {
+		loop_timer_set(retention->env->loop, timer, EVERY_MS);
+		return;
+	}
 	retention->prune = store_prune(retention->env->store,
 				       clock_wall_ms() - retention->env->options.retention_ms,
 				       on_pruned, retention);

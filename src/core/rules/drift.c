@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cloud/cloud.h"
 #include "core/rules/match.h"
@@ -27,9 +28,9 @@ static void say(struct drift *out, enum drift_kind kind, enum drift_repair repai
 
 	out->kind = kind;
 	out->repair = repair;
-	snprintf(out->action, sizeof(out->action), "%s", action);
+	out->action = action;
 	va_start(args, format);
-	vsnprintf(out->found, sizeof(out->found), format, args);
+	err_text_vformat(out->found, sizeof(out->found), format, args);
 	va_end(args);
 }
 
@@ -44,22 +45,39 @@ static bool is_here(const struct drift_facts *facts, const char *vm_id)
 	return facts->appliance_id && vm_id && strcasecmp(facts->appliance_id, vm_id) == 0;
 }
 
+/* Such a mapping says nothing of a disk that is here. */
+static bool is_mapped_elsewhere(const struct drift_facts *facts)
+{
+	return facts->mapping && facts->appliance_id && !is_here(facts, facts->mapping->vm_id);
+}
+
+static void judge_disk_remains(const struct drift_facts *facts, const char *says, struct drift *out)
+{
+	say(out, DRIFT_DEVICE_UNEXPECTED, note_unless_noted(facts->mapping),
+	    "stop using the disk, then stop and start this VM, or ask CloudStack's administrator to "
+	    "detach it",
+	    "CloudStack says volume %s %s, but the kernel still shows it as %s", facts->volume_id,
+	    says, facts->device->path);
+}
+
 static void judge_not_attached(const struct drift_facts *facts, struct drift *out)
 {
-	const char *says = facts->cloud ? "is attached to nothing" : "does not exist";
+	const char *says =
+		facts->cloud
+			? "is attached to nothing"
+			: "is no longer visible (deleted, or moved to another account or project)";
 
-	if (facts->device)
-		say(out, DRIFT_DEVICE_UNEXPECTED, note_unless_noted(facts->mapping),
-		    "stop using the disk, then stop and start this VM, or ask CloudStack's administrator to detach it",
-		    "CloudStack says volume %s %s, but the kernel still shows it as %s",
-		    facts->volume_id, says, facts->device->path);
+	if (facts->device && !is_mapped_elsewhere(facts))
+		judge_disk_remains(facts, says, out);
 	else if (facts->mapping && facts->cloud)
 		say(out, DRIFT_DETACHED_OUTSIDE, REPAIR_UNMAP, "its mapping is dropped",
 		    "volume %s was detached from VM %s by another client of CloudStack",
 		    facts->volume_id, facts->mapping->vm_id);
 	else if (facts->mapping)
 		say(out, DRIFT_DELETED_OUTSIDE, REPAIR_UNMAP, "its mapping is dropped",
-		    "volume %s was deleted by another client of CloudStack", facts->volume_id);
+		    "CloudStack no longer shows volume %s: it was deleted, or moved to another account or "
+		    "project, by another client",
+		    facts->volume_id);
 }
 
 static void judge_device(const struct drift_facts *facts, struct drift *out)
@@ -99,9 +117,12 @@ static void judge_attached_elsewhere(const struct drift_facts *facts, struct dri
 
 	if (facts->device)
 		say(out, DRIFT_DEVICE_UNEXPECTED, note_unless_noted(mapping),
-		    "stop using the disk at once: another VM may write to it",
-		    "CloudStack says volume %s is attached to VM %s, but the kernel here still shows it as %s",
-		    facts->volume_id, cloud->vm_id, facts->device->path);
+		    "if that VM is this machine, set appliance.vm_id to its id; otherwise stop using the disk at "
+		    "once: another VM may write to it",
+		    "CloudStack says volume %s is attached to VM %s, but the kernel of this machine, VM %s, "
+		    "shows it as %s",
+		    facts->volume_id, cloud->vm_id, str_or(facts->appliance_id, "(unknown)"),
+		    facts->device->path);
 	else if (mapping && !streq(mapping->vm_id, cloud->vm_id))
 		say(out, DRIFT_MOVED, REPAIR_MAP, "its mapping follows",
 		    "volume %s was moved from VM %s to VM %s by another client of CloudStack",
@@ -143,7 +164,14 @@ void drift_judge_left_over(const struct drift_facts *facts, struct drift *out)
 	const struct cloud_volume *cloud = facts->cloud;
 
 	*out = (struct drift){ 0 };
-	if (!cloud || cloud->job_id || facts->mapping)
+	if (!cloud && facts->is_lost && !facts->mapping)
+		say(out, DRIFT_VOLUME_LOST, REPAIR_NONE,
+		    "ask the administrator of CloudStack to bring the volume back, or delete it to give it up",
+		    "CloudStack lost the job of operation %s and no longer lists volume %s, whose data is "
+		    "probably still on the storage",
+		    origin->id, facts->volume_id);
+	/* A lost volume that is back is as the administrator wants it. */
+	if (!cloud || facts->is_lost || cloud->job_id || facts->mapping)
 		return;
 	if (origin->type == OPERATION_ATTACH && origin->needs_attention &&
 	    streq(cloud->vm_id, origin->vm_id)) {
@@ -167,4 +195,26 @@ void drift_judge_left_over(const struct drift_facts *facts, struct drift *out)
 		    "the volume may hold data: keep it, or delete it yourself",
 		    "volume %s (%s) was left behind by operation %s", facts->volume_id, cloud->name,
 		    origin->id);
+}
+
+static bool is_named_after(const struct cloud_volume *cloud, const struct operation_record *origin)
+{
+	size_t length = strlen(str_or(cloud->name, "")), id_length = strlen(origin->id);
+
+	return length > id_length && streq(cloud->name + length - id_length, origin->id);
+}
+
+void drift_judge_name(const struct drift_facts *facts, struct drift *out)
+{
+	const struct operation_record *origin = facts->origin;
+	const struct cloud_volume *cloud = facts->cloud;
+
+	*out = (struct drift){ 0 };
+	if (cloud && !cloud->job_id && origin->type == OPERATION_CREATE &&
+	    origin->status == OPERATION_COMPLETED && streq(origin->volume_id, facts->volume_id) &&
+	    is_named_after(cloud, origin))
+		say(out, DRIFT_NOT_RENAMED, REPAIR_NONE,
+		    "the volume works as well under this name; rename it in CloudStack",
+		    "in CloudStack, volume %s still has the name under which operation %s created it",
+		    facts->volume_id, origin->id);
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/*
+/*-
  * Do store, CloudStack and kernel agree about a volume? A pure function: from the three answers it
  * makes the kind of disagreement, the repair, and words for people. The first line that applies:
  *
  * kind               CloudStack says      our mapping           kernel shows     repair
  * (none)             a job is under way on the volume, or it is a root disk: no judgement
  * deleted-outside    no such volume       exists                no disk          mapping is dropped
- * device-unexpected  detached or deleted                        its disk         noted; see below
- * detached-outside   detached             exists                no disk          mapping is dropped
+ * device-unexpected  detached or deleted  none, or of this VM   its disk         noted; see below
+ * detached-outside   detached             exists                no disk, or any  mapping is dropped
  * attached-outside   attached here        none, or notes that   its disk         volume is mapped
  *                                         it was detached
  * device-missing     attached here                              no disk          none; see below
@@ -19,10 +19,12 @@
  * size-changed       another size         or another size       or another size  mapping follows
  *
  * "See below": a person must look at the volume. An attachment to another VM is no drift if the
- * daemon never had a part in the attachment. drift_judge_left_over() judges the remains of an
- * operation: an ordinary operation detaches a volume that was attached for nothing, or deletes a
- * volume that was made for nothing. If the volume to delete may hold data, only a person may
- * decide.
+ * daemon never had a part in the attachment.
+ * drift_judge_left_over() judges the remains of an operation: an ordinary operation detaches a
+ * volume that was attached for nothing, or deletes a volume that was made for nothing. If the
+ * volume to delete may hold data, or if CloudStack has lost the volume, only a person may decide.
+ * drift_judge_name() finds a volume that still has the name under which it was created; it works as
+ * well under that name, so only a person renames it.
  */
 
 #include "cloud/cloud.h"
@@ -46,15 +48,19 @@ struct drift_facts {
 	const struct device *device;          /* the volume's disk on this VM, NULL: none */
 	/* an ended operation that may have left the volume behind; NULL: none */
 	const struct operation_record *origin;
+	/* origin's job was lost, and the volume with it; nothing has proven the volume deleted */
+	bool is_lost;
 };
 
 struct drift {
 	enum drift_kind kind; /* DRIFT_NONE: the three agree, and no other member is set */
 	enum drift_repair repair;
-	char found[320];
-	char action[200];
+	char found[ERR_TEXT_SIZE];
+	const char *action;
 };
 
 void drift_judge(const struct drift_facts *facts, struct drift *out);
 /* Judges by origin alone; DRIFT_NONE: nothing of the operation is left. */
 void drift_judge_left_over(const struct drift_facts *facts, struct drift *out);
+/* origin is the operation whose id the volume's name contains. */
+void drift_judge_name(const struct drift_facts *facts, struct drift *out);

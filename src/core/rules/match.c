@@ -27,7 +27,7 @@ static enum match_verdict undecided(enum match_verdict verdict, struct match_res
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(result->reason, sizeof(result->reason), format, args);
+	err_text_vformat(result->reason, sizeof(result->reason), format, args);
 	va_end(args);
 	return verdict;
 }
@@ -76,6 +76,17 @@ static bool is_new(const struct match_query *query, const struct device *device)
 	if (device->diskseq != 0 && query->after_diskseq != 0 && query->after_diskseq != UINT64_MAX)
 		return device->diskseq > query->after_diskseq;
 	return device->seen > query->after_seen;
+}
+
+const struct device *match_new_identity(const struct match_query *query,
+					const struct device *devices, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (device_identity(&devices[i], query->volume_id) == IDENTITY_SAME &&
+		    is_new(query, &devices[i]))
+			return &devices[i];
+	}
+	return NULL;
 }
 
 static bool is_candidate(const struct match_query *query, const struct device *device)

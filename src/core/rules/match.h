@@ -66,8 +66,12 @@ struct match_result {
 	const struct device *device; /* MATCH_FOUND only: one of those given */
 	enum matched_by matched_by;  /* MATCHED_NOT unless found */
 	/* the obstacle, in words for the user; "" if found */
-	char reason[320];
+	char reason[ERR_TEXT_SIZE];
 };
 
+/* The disk that identifies itself as the volume and came after the operation began; NULL if there
+ * is none. */
+const struct device *match_new_identity(const struct match_query *query,
+					const struct device *devices, size_t count);
 enum match_verdict match_device(const struct match_query *query, const struct device *devices,
 				size_t count, struct match_result *result);

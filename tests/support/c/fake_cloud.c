@@ -18,12 +18,14 @@
 #include "fake_server.h"
 
 #define POLL_MS 400
+#define MAINTAINED_MS 60000
 
 struct cloud {
 	struct fake_server *server;
 	size_t open; /* calls and jobs */
 	bool usable;
 	int64_t usable_since_ms;
+	int64_t maintained_until_ms; /* clock_waking_ms() */
 	uint64_t calls;
 };
 
@@ -58,16 +60,36 @@ struct cloud *cloud_free(struct cloud *cloud)
 	return NULL;
 }
 
+bool cloud_in_maintenance(const struct cloud *cloud)
+{
+	return clock_waking_ms() < cloud->maintained_until_ms;
+}
+
 void cloud_health(const struct cloud *cloud, struct cloud_health *out)
 {
 	*out = (struct cloud_health){
 		.usable = cloud->usable,
 		.usable_since_ms = cloud->usable_since_ms,
+		.in_maintenance = cloud_in_maintenance(cloud),
+		.maintained_until_ms = cloud->maintained_until_ms,
 		.calls = cloud->calls,
 		.in_flight = cloud->open,
 	};
 	if (!cloud->usable)
 		snprintf(out->reason, sizeof(out->reason), "CloudStack does not answer");
+	else if (out->in_maintenance)
+		snprintf(out->reason, sizeof(out->reason), "CloudStack takes no new commands");
+}
+
+static void note_maintenance(struct cloud *cloud, enum fake_command command,
+			     const struct cloud_result *result)
+{
+	if (command >= FAKE_LIST)
+		return;
+	if (result->err.reason == ERR_REASON_MAINTENANCE)
+		cloud->maintained_until_ms = clock_waking_ms() + MAINTAINED_MS;
+	else if (clock_waking_ms() < cloud->maintained_until_ms)
+		cloud->maintained_until_ms = clock_waking_ms();
 }
 
 static void note_usable(struct cloud *cloud, bool usable)
@@ -82,7 +104,7 @@ static void note_usable(struct cloud *cloud, bool usable)
 struct listing {
 	struct cloud_volume *volumes;
 	size_t count;
-	int64_t total;
+	struct cloud_vm vm;
 };
 
 static void list_one(struct listing *listing, const struct fake_server *server,
@@ -99,11 +121,15 @@ static void list_one(struct listing *listing, const struct fake_server *server,
 		.name = xstrdup(volume->name),
 		.zone_id = xstrdup("cccccccc-0000-4000-8000-00000000000c"),
 		.type = xstrdup(volume->is_root ? "ROOT" : "DATADISK"),
-		.state = xstrdup(volume->used ? "Ready" : "Allocated"),
+		.state = xstrdup(volume->snapshotting ? "Snapshotting"
+				 : volume->in_bin     ? "Destroy"
+				 : volume->used       ? "Ready"
+						      : "Allocated"),
 		.vm_id = volume->vm_id[0] ? xstrdup(volume->vm_id) : NULL,
 		.job_id = xstrdup(job_id),
 		.size = volume->size,
 		.device_id = volume->device_id,
+		.is_protected = volume->is_protected,
 		.raw = xasprintf("{\"id\":\"%s\",\"name\":\"%s\",\"vm\":\"%s\",\"size\":%" PRIu64
 				 "}",
 				 volume->id, volume->name, volume->vm_id, volume->size),
@@ -113,19 +139,29 @@ static void list_one(struct listing *listing, const struct fake_server *server,
 static void list(struct listing *listing, struct fake_server *server,
 		 const struct fake_request *request)
 {
-	int64_t first = request->page > 0 ? (request->page - 1) * CLOUD_PAGE_SIZE : 0;
 	const struct fake_volume *volume;
 
 	TAILQ_FOREACH(volume, &server->volumes, entry) {
-		if (volume->gone ||
+		if (volume->gone || volume->hidden || (volume->unlisted && !request->volume_id) ||
 		    (request->volume_id && !streq(request->volume_id, volume->id)) ||
 		    (request->name && !streq(request->name, volume->name)) ||
 		    (request->vm_id && !streq(request->vm_id, volume->vm_id)))
 			continue;
-		if (listing->total >= first && listing->total < first + CLOUD_PAGE_SIZE)
-			list_one(listing, server, volume);
-		listing->total++;
+		list_one(listing, server, volume);
 	}
+}
+
+static void list_vm(struct cloud_result *result, struct listing *listing,
+		    const struct fake_request *request)
+{
+	static char running[] = "Running", stopped[] = "Stopped";
+	bool is_known = streq(request->vm_id, APPLIANCE) ||
+			(streq(request->vm_id, OTHER_VM) && !request->server->other_gone);
+
+	listing->vm.id = request->vm_id;
+	listing->vm.state = server_vm_runs(request->server, request->vm_id) ? running : stopped;
+	result->vms = &listing->vm;
+	result->count = result->rows = is_known ? 1 : 0;
 }
 
 static void listing_clear(struct listing *listing)
@@ -146,14 +182,14 @@ static void listing_clear(struct listing *listing)
 static void put_job(struct cloud_result *result, struct listing *listing,
 		    const struct fake_job *job)
 {
-	result->entity_id = job->volume->id;
+	result->entity_id = job->volume ? job->volume->id : job->vm_id;
 	if (job->state == JOB_SUCCEEDED)
 		result->job_status = CLOUD_JOB_SUCCEEDED;
 	if (job->state == JOB_FAILED) {
 		result->job_status = CLOUD_JOB_FAILED;
 		cloud_error_job(job->code, job->text[0] ? job->text : NULL, &result->err);
 	}
-	if (job->state == JOB_SUCCEEDED && job->command <= FAKE_RESIZE) {
+	if (job->state == JOB_SUCCEEDED && job->volume && job->command != FAKE_DESTROY) {
 		list_one(listing, job->server, job->volume);
 		free(TAKE_PTR(listing->volumes[0].job_id));
 		result->volumes = listing->volumes;
@@ -178,7 +214,7 @@ static void put_unknown_job(struct cloud_result *result)
 
 static void put_silence(struct cloud_result *result, const struct fake_request *request)
 {
-	bool reads = request->command == FAKE_LIST || request->command == FAKE_FIND_JOB;
+	bool reads = request->command >= FAKE_LIST;
 
 	result->outcome = request->fault.kind == FAULT_AWAY || reads ? CLOUD_AWAY : CLOUD_UNKNOWN;
 	err_set(&result->err, ERR_UNAVAILABLE, "CloudStack did not answer");
@@ -196,14 +232,18 @@ static void put_answer(struct cloud_result *result, struct listing *listing,
 		list(listing, server, request);
 		result->volumes = listing->volumes;
 		result->count = listing->count;
-		result->total = listing->total;
+		result->rows = listing->count;
+	} else if (request->command == FAKE_LIST_VM) {
+		list_vm(result, listing, request);
 	} else if (request->command == FAKE_FIND_JOB) {
 		job = server_job(server, request->job_id);
 		if (job)
 			put_job(result, listing, job);
 		else
 			put_unknown_job(result);
-	} else {
+	} else if (request->command == FAKE_FIND_ZONE) {
+		result->entity_id = streq(server->zone, request->name) ? ZONE : NULL;
+	} else if (request->command != FAKE_DELETE) {
 		result->job_id = request->job_id;
 		result->entity_id = request->entity_id[0] ? request->entity_id : NULL;
 	}
@@ -219,6 +259,7 @@ void request_free(struct fake_request *request)
 	free(request->volume_id);
 	free(request->vm_id);
 	free(request->name);
+	free(request->project_id);
 	free(request->job_id);
 	free(request);
 }
@@ -240,7 +281,11 @@ static void answer(struct fake_request *request)
 		put_silence(&result, request);
 	else
 		put_answer(&result, &listing, request);
-	note_usable(call->cloud, result.outcome <= CLOUD_REFUSED);
+	note_usable(call->cloud, result.outcome <= CLOUD_REFUSED ||
+					 result.err.reason == ERR_REASON_MAINTENANCE ||
+					 cloud_err_is_refusal(&result.err));
+	if (!is_silent(request))
+		note_maintenance(call->cloud, request->command, &result);
 	call->cloud->open--;
 	call->done(call->arg, &result);
 	listing_clear(&listing);
@@ -261,7 +306,14 @@ static void on_arrive(struct loop_timer *timer)
 	struct fake_request *request = container_of(timer, struct fake_request, arrive);
 	const struct fake_fault *fault = &request->fault;
 
-	if (fault->kind == FAULT_REFUSED) {
+	if (clock_mono_ms() > request->expires_ms && fault->kind != FAULT_LATE)
+		request->fault.kind = FAULT_AWAY;
+	if (clock_mono_ms() > request->expires_ms) {
+		/* refused, whether or not a client still hears it */
+	} else if (request->server->maintained && request->command < FAKE_LIST) {
+		request->code = 530;
+		snprintf(request->text, sizeof(request->text), "Can not accept new jobs");
+	} else if (fault->kind == FAULT_REFUSED) {
 		request->code = fault->code ? fault->code : 530;
 		snprintf(request->text, sizeof(request->text), "%s",
 			 str_or(fault->text, "Scripted refusal"));
@@ -290,6 +342,17 @@ static struct fake_fault find_fault(const struct fake_server *server, enum fake_
 	return (struct fake_fault){ .kind = server->down && !of_job ? FAULT_AWAY : FAULT_NONE };
 }
 
+static int64_t expiry_of(const struct fake_server *server, int64_t asked_ms)
+{
+	return asked_ms + server->request_ms;
+}
+
+/* A second more, as CloudStack counts by seconds. */
+int64_t cloud_late_until_ms(struct cloud *cloud, int64_t asked_ms)
+{
+	return expiry_of(cloud->server, asked_ms) + 1000;
+}
+
 static struct fake_request *request_new(struct cloud *cloud, enum fake_command command,
 					cloud_done_fn done, void *arg)
 {
@@ -298,6 +361,7 @@ static struct fake_request *request_new(struct cloud *cloud, enum fake_command c
 
 	request->server = server;
 	request->command = command;
+	request->expires_ms = INT64_MAX;
 	request->arrive.fire = on_arrive;
 	request->answer.fire = on_answer;
 	request->call = xnew(struct cloud_call);
@@ -324,75 +388,146 @@ void cloud_call_cancel(struct cloud_call *call)
 	free(call);
 }
 
-struct cloud_call *cloud_create_volume(struct cloud *cloud, const char *name, const char *zone_id,
-				       const char *offering_id, uint64_t size_gib,
-				       const char *job_id, cloud_done_fn done, void *arg)
+struct cloud_call *cloud_create_volume(struct cloud *cloud, const struct cloud_creation *creation,
+				       const char *job_id, int64_t asked_ms, cloud_done_fn done,
+				       void *arg)
 {
 	struct fake_request *request = request_new(cloud, FAKE_CREATE, done, arg);
 
-	request->name = xstrdup(name);
+	request->name = xstrdup(creation->name);
+	request->project_id = xstrdup(creation->project_id);
 	request->job_id = xstrdup(job_id);
-	request->size_gib = size_gib;
+	request->size_gib = creation->size_gib;
+	request->expires_ms = expiry_of(cloud->server, asked_ms);
 	return request->call;
 }
 
 struct cloud_call *cloud_attach_volume(struct cloud *cloud, const char *volume_id,
-				       const char *vm_id, const char *job_id, cloud_done_fn done,
-				       void *arg)
+				       const char *vm_id, int64_t device_id, const char *job_id,
+				       int64_t asked_ms, cloud_done_fn done, void *arg)
 {
 	struct fake_request *request = request_new(cloud, FAKE_ATTACH, done, arg);
 
+	request->device_id = device_id;
 	request->volume_id = xstrdup(volume_id);
 	request->vm_id = xstrdup(vm_id);
 	request->job_id = xstrdup(job_id);
+	request->expires_ms = expiry_of(cloud->server, asked_ms);
 	return request->call;
+}
+
+struct cloud_call *cloud_attach_root(struct cloud *cloud, const char *volume_id, const char *vm_id,
+				     const char *job_id, int64_t asked_ms, cloud_done_fn done,
+				     void *arg)
+{
+	struct cloud_call *call =
+		cloud_attach_volume(cloud, volume_id, vm_id, 0, job_id, asked_ms, done, arg);
+
+	call->request->as_root = true;
+	return call;
 }
 
 static struct cloud_call *ask_about(struct cloud *cloud, enum fake_command command,
 				    const char *volume_id, const char *name, const char *job_id,
-				    cloud_done_fn done, void *arg)
+				    int64_t expires_ms, cloud_done_fn done, void *arg)
 {
 	struct fake_request *request = request_new(cloud, command, done, arg);
 
 	request->volume_id = xstrdup(volume_id);
 	request->name = xstrdup(name);
 	request->job_id = xstrdup(job_id);
+	request->expires_ms = expires_ms;
 	return request->call;
 }
 
 struct cloud_call *cloud_detach_volume(struct cloud *cloud, const char *volume_id,
-				       const char *job_id, cloud_done_fn done, void *arg)
+				       const char *job_id, int64_t asked_ms, cloud_done_fn done,
+				       void *arg)
 {
-	return ask_about(cloud, FAKE_DETACH, volume_id, NULL, job_id, done, arg);
+	return ask_about(cloud, FAKE_DETACH, volume_id, NULL, job_id,
+			 expiry_of(cloud->server, asked_ms), done, arg);
 }
 
 struct cloud_call *cloud_resize_volume(struct cloud *cloud, const char *volume_id,
 				       uint64_t size_gib, bool shrink_ok, const char *job_id,
-				       cloud_done_fn done, void *arg)
+				       int64_t asked_ms, cloud_done_fn done, void *arg)
 {
-	struct cloud_call *call = ask_about(cloud, FAKE_RESIZE, volume_id, NULL, job_id, done, arg);
+	struct cloud_call *call = ask_about(cloud, FAKE_RESIZE, volume_id, NULL, job_id,
+					    expiry_of(cloud->server, asked_ms), done, arg);
 
 	call->request->size_gib = size_gib;
 	call->request->shrink_ok = shrink_ok;
 	return call;
 }
 
-struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id,
-					const char *job_id, cloud_done_fn done, void *arg)
+struct cloud_call *cloud_destroy_volume(struct cloud *cloud, const char *volume_id, bool expunge,
+					const char *job_id, int64_t asked_ms, cloud_done_fn done,
+					void *arg)
 {
-	return ask_about(cloud, FAKE_DESTROY, volume_id, NULL, job_id, done, arg);
+	struct cloud_call *call = ask_about(cloud, FAKE_DESTROY, volume_id, NULL, job_id,
+					    expiry_of(cloud->server, asked_ms), done, arg);
+
+	call->request->expunge = expunge;
+	return call;
+}
+
+struct cloud_call *cloud_delete_volume(struct cloud *cloud, const char *volume_id, int64_t asked_ms,
+				       cloud_done_fn done, void *arg)
+{
+	return ask_about(cloud, FAKE_DELETE, volume_id, NULL, NULL,
+			 expiry_of(cloud->server, asked_ms), done, arg);
 }
 
 struct cloud_call *cloud_rename_volume(struct cloud *cloud, const char *volume_id, const char *name,
-				       const char *job_id, cloud_done_fn done, void *arg)
+				       const char *job_id, int64_t asked_ms, cloud_done_fn done,
+				       void *arg)
 {
-	return ask_about(cloud, FAKE_RENAME, volume_id, name, job_id, done, arg);
+	return ask_about(cloud, FAKE_RENAME, volume_id, name, job_id,
+			 expiry_of(cloud->server, asked_ms), done, arg);
+}
+
+static struct cloud_call *change_vm(struct cloud *cloud, enum fake_command command,
+				    const char *vm_id, const char *job_id, int64_t asked_ms,
+				    cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = ask_about(cloud, command, NULL, NULL, job_id,
+					    expiry_of(cloud->server, asked_ms), done, arg);
+
+	call->request->vm_id = xstrdup(vm_id);
+	return call;
+}
+
+struct cloud_call *cloud_stop_vm(struct cloud *cloud, const char *vm_id, const char *job_id,
+				 int64_t asked_ms, cloud_done_fn done, void *arg)
+{
+	return change_vm(cloud, FAKE_STOP_VM, vm_id, job_id, asked_ms, done, arg);
+}
+
+struct cloud_call *cloud_start_vm(struct cloud *cloud, const char *vm_id, const char *job_id,
+				  int64_t asked_ms, cloud_done_fn done, void *arg)
+{
+	return change_vm(cloud, FAKE_START_VM, vm_id, job_id, asked_ms, done, arg);
+}
+
+struct cloud_call *cloud_expunge_vm(struct cloud *cloud, const char *vm_id, const char *job_id,
+				    int64_t asked_ms, cloud_done_fn done, void *arg)
+{
+	return change_vm(cloud, FAKE_EXPUNGE_VM, vm_id, job_id, asked_ms, done, arg);
 }
 
 struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud_done_fn done,
 				  void *arg)
 {
-	return ask_about(cloud, FAKE_FIND_JOB, NULL, NULL, job_id, done, arg);
+	return ask_about(cloud, FAKE_FIND_JOB, NULL, NULL, job_id, INT64_MAX, done, arg);
+}
+
+struct cloud_call *cloud_list_vm(struct cloud *cloud, const char *vm_id, cloud_done_fn done,
+				 void *arg)
+{
+	struct fake_request *request = request_new(cloud, FAKE_LIST_VM, done, arg);
+
+	request->vm_id = xstrdup(vm_id);
+	return request->call;
 }
 
 struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_volume_filter *filter,
@@ -403,8 +538,168 @@ struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_vo
 	request->volume_id = xstrdup(filter->id);
 	request->name = xstrdup(filter->name);
 	request->vm_id = xstrdup(filter->vm_id);
-	request->page = filter->page;
 	return request->call;
+}
+
+struct cloud_call *cloud_find_zone(struct cloud *cloud, const char *name, cloud_done_fn done,
+				   void *arg)
+{
+	struct fake_request *request = request_new(cloud, FAKE_FIND_ZONE, done, arg);
+
+	request->name = xstrdup(name);
+	return request->call;
+}
+
+struct cloud_walk {
+	struct cloud *cloud;
+	struct cloud_call *call; /* NULL: a look of the store guard, which no script disturbs */
+	struct loop_timer answer;
+	char *part; /* of names; NULL: jobs */
+	bool is_whole;
+	cloud_done_fn on_page;
+	cloud_done_fn done;
+	void *arg;
+};
+
+static void on_walked(void *arg, const struct cloud_result *result)
+{
+	const struct fake_server *server;
+	struct cloud_walk *walk = arg;
+	struct cloud_result shown = *result;
+
+	server = walk->cloud->server;
+	if (walk->is_whole && result->outcome == CLOUD_OK && server->no_list) {
+		shown = (struct cloud_result){ .outcome = CLOUD_AWAY };
+		err_set(&shown.err, ERR_UNAVAILABLE, "%s", server->no_list);
+	}
+	if (walk->is_whole)
+		shown.left_out = server->left_out;
+	if (shown.outcome == CLOUD_OK)
+		walk->on_page(walk->arg, &shown);
+	walk->done(walk->arg, &shown);
+	free(walk);
+}
+
+/* All are on one page. */
+struct cloud_walk *cloud_walk_volumes(struct cloud *cloud, const char *vm_id, cloud_done_fn on_page,
+				      cloud_done_fn done, void *arg)
+{
+	const struct cloud_volume_filter filter = { .vm_id = vm_id };
+	struct cloud_walk *walk = xnew(struct cloud_walk);
+
+	*walk = (struct cloud_walk){
+		.cloud = cloud, .is_whole = !vm_id, .on_page = on_page, .done = done, .arg = arg
+	};
+	walk->call = cloud_list_volumes(cloud, &filter, on_walked, walk);
+	if (walk->is_whole)
+		cloud->server->whole_lists++;
+	if (walk->is_whole && cloud->server->list_ms > 0) {
+		loop_timer_set(cloud->server->loop, &walk->call->request->arrive,
+			       cloud->server->trip_ms + cloud->server->list_ms);
+	}
+	return walk;
+}
+
+static void list_named(struct listing *listing, struct fake_server *server, const char *part)
+{
+	const struct fake_volume *volume;
+
+	TAILQ_FOREACH(volume, &server->volumes, entry) {
+		if (!volume->gone && !volume->hidden && strstr(volume->name, part))
+			list_one(listing, server, volume);
+	}
+}
+
+static const char **list_jobs(struct fake_server *server, size_t *count)
+{
+	const char **ids = NULL;
+	const struct fake_job *job;
+
+	*count = 0;
+	TAILQ_FOREACH(job, &server->jobs, entry) {
+		if (job->state > JOB_RUNNING)
+			continue;
+		ids = xrealloc(ids, (*count + 1) * sizeof(*ids));
+		ids[(*count)++] = job->id;
+	}
+	return ids;
+}
+
+static void walk_free(struct cloud_walk *walk)
+{
+	loop_timer_clear(walk->cloud->server->loop, &walk->answer);
+	walk->cloud->open--;
+	free(walk->part);
+	free(walk);
+}
+
+static void on_look_answered(struct loop_timer *timer)
+{
+	struct cloud_walk *walk = container_of(timer, struct cloud_walk, answer);
+	struct fake_server *server = walk->cloud->server;
+	struct cloud_result result = { .outcome = CLOUD_OK };
+	struct listing listing = { 0 };
+	const char **ids = NULL;
+
+	note_usable(walk->cloud, !server->down);
+	if (server->down) {
+		result.outcome = CLOUD_AWAY;
+		err_set(&result.err, ERR_UNAVAILABLE, "CloudStack did not answer");
+	} else if (server->no_looks) {
+		put_refusal(&result, false, server->no_looks, "the test refuses it");
+	} else if (walk->part) {
+		list_named(&listing, server, walk->part);
+		result.volumes = listing.volumes;
+		result.count = listing.count;
+	} else {
+		result.jobs = ids = list_jobs(server, &result.count);
+	}
+	if (result.outcome == CLOUD_OK)
+		walk->on_page(walk->arg, &result);
+	walk->done(walk->arg, &result);
+	listing_clear(&listing);
+	free(ids);
+	walk_free(walk);
+}
+
+static struct cloud_walk *look_new(struct cloud *cloud, const char *part, cloud_done_fn on_page,
+				   cloud_done_fn done, void *arg)
+{
+	struct cloud_walk *walk = xnew(struct cloud_walk);
+
+	*walk = (struct cloud_walk){ .cloud = cloud,
+				     .answer.fire = on_look_answered,
+				     .part = xstrdup(part),
+				     .on_page = on_page,
+				     .done = done,
+				     .arg = arg };
+	cloud->open++;
+	cloud->calls++;
+	cloud->server->calls[FAKE_ANY]++;
+	loop_timer_set(cloud->server->loop, &walk->answer, cloud->server->trip_ms);
+	return walk;
+}
+
+struct cloud_walk *cloud_walk_named(struct cloud *cloud, const char *part, cloud_done_fn on_page,
+				    cloud_done_fn done, void *arg)
+{
+	return look_new(cloud, part, on_page, done, arg);
+}
+
+struct cloud_walk *cloud_walk_own_jobs(struct cloud *cloud, cloud_done_fn on_page,
+				       cloud_done_fn done, void *arg)
+{
+	return look_new(cloud, NULL, on_page, done, arg);
+}
+
+void cloud_walk_cancel(struct cloud_walk *walk)
+{
+	if (!walk->call) {
+		walk_free(walk);
+		return;
+	}
+	cloud_call_cancel(walk->call);
+	free(walk);
 }
 
 /* ---- watching jobs ---- */
@@ -422,7 +717,11 @@ static void on_look(struct loop_timer *timer)
 		loop_timer_set(server->loop, timer, POLL_MS);
 		return;
 	}
-	if (there)
+	if (server->no_query)
+		put_refusal(&result, false, 432,
+			    "The API [queryAsyncJobResult] does not exist or is not available for "
+			    "the account A");
+	else if (there)
 		put_job(&result, &listing, there);
 	else
 		put_unknown_job(&result);
@@ -450,6 +749,11 @@ struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud
 void cloud_job_poke(struct cloud_job *job)
 {
 	loop_timer_set(job->cloud->server->loop, &job->timer, 0);
+}
+
+char *cloud_job_seen(const struct cloud_job *job)
+{
+	return xasprintf("job %s in progress, 0 s ago", job->id);
 }
 
 void cloud_job_cancel(struct cloud_job *job)

@@ -16,6 +16,7 @@
 
 #define APPLIANCE "aaaaaaaa-0000-4000-8000-00000000000a"
 #define OTHER_VM "bbbbbbbb-0000-4000-8000-00000000000b"
+#define ZONE "cccccccc-0000-4000-8000-00000000000c"
 #define GIB (UINT64_C(1) << 30)
 
 enum fake_command {
@@ -25,8 +26,14 @@ enum fake_command {
 	FAKE_RESIZE,
 	FAKE_DESTROY,
 	FAKE_RENAME,
+	FAKE_STOP_VM,
+	FAKE_START_VM,
+	FAKE_EXPUNGE_VM,
+	FAKE_DELETE, /* deleteVolume, which has no job */
 	FAKE_LIST,
+	FAKE_LIST_VM,
 	FAKE_FIND_JOB,
+	FAKE_FIND_ZONE,
 	FAKE_ANY, /* and their number */
 };
 
@@ -38,9 +45,11 @@ enum fault_kind {
 	FAULT_LATE,        /* nobody knows; it will happen in late_ms */
 	FAULT_REFUSED,
 	FAULT_JOB_FAILED,
-	FAULT_JOB_LOST,       /* the job vanishes without effect */
-	FAULT_JOB_LOST_AFTER, /* the job vanishes after its effect */
-	FAULT_JOB_STUCK,      /* never ends */
+	FAULT_JOB_LOST,         /* the job vanishes without effect */
+	FAULT_JOB_LOST_AFTER,   /* the job vanishes after its effect */
+	FAULT_JOB_STUCK,        /* never ends */
+	FAULT_JOB_FAILED_AFTER, /* the job fails after its effect */
+	FAULT_JOB_IDLE,         /* the job succeeds without effect */
 	FAULT_KIND_COUNT
 };
 
@@ -60,11 +69,17 @@ struct fake_volume {
 	TAILQ_ENTRY(fake_volume) entry;
 	struct fake_server *server;
 	char id[37], name[256], vm_id[37]; /* vm_id "" when detached */
+	char project_id[37];               /* as its creation named it, "" none */
 	uint64_t size;
 	int64_t device_id;
 	bool gone, used; /* used: was attached once, and so has storage */
-	bool is_root;    /* CloudStack calls it the root volume of its VM */
-	char disk[16];   /* the kernel's name at the moment it was plugged, "" when it is not */
+	bool in_bin;     /* destroyed, but not expunged */
+	bool is_protected;
+	bool snapshotting; /* by another client: its state says so, and no job is shown */
+	bool is_root;      /* CloudStack calls it the root volume of its VM */
+	bool unlisted;     /* only a list of its id shows it */
+	bool hidden;       /* no list shows it */
+	char disk[16];     /* the kernel's name at the moment it was plugged, "" when it is not */
 	struct loop_timer plug, unplug, resize;
 	uint64_t next_size; /* for resize */
 	/* how its disk will look */
@@ -76,15 +91,33 @@ struct fake_volume {
 struct fake_server {
 	struct loop *loop;
 	struct fake_kernel *kernel;
-	TAILQ_HEAD(, fake_volume) volumes;
+	TAILQ_HEAD(fake_volumes, fake_volume) volumes;
 	TAILQ_HEAD(, fake_job) jobs;
 	TAILQ_HEAD(, fake_request) requests;
 	unsigned volumes_made;
 	unsigned calls[FAKE_ANY + 1]; /* received by the client functions */
 	struct fake_fault faults[8];
 	size_t fault_count;
-	bool down; /* every call is away, no look at a job is answered */
+	bool no_query; /* the account may not ask for the end of a job */
+	int no_looks;  /* the code with which the looks of the store guard are refused; 0: none */
+	bool down;     /* every call is away, no look at a job is answered */
 	int64_t trip_ms, job_ms, late_ms;
+	bool other_runs;      /* OTHER_VM is not stopped */
+	bool other_gone;      /* OTHER_VM is expunged */
+	const char *no_list;  /* why whole lists fail while all else is answered; NULL: they work */
+	const char *left_out; /* what a whole list shows that cannot be understood */
+	int64_t list_ms;      /* so much longer a whole list takes */
+	unsigned whole_lists; /* asked for so far */
+	unsigned crossed;     /* jobs that came while an earlier one of the same VM had not ended */
+	bool is_4_18;         /* its words for a job id that was used before */
+	bool maintained;      /* it refuses every change, as it is about to stop */
+	bool no_rename;       /* as before 4.16: a renaming succeeds and changes nothing */
+	const char *zone;     /* the name of its zone, whose id is ZONE */
+	bool no_expunge;      /* the account may destroy volumes, but not expunge them */
+	int64_t request_ms;   /* after which a change that was asked for is refused */
+	/* a volume's first attachment gives it a storage of so many bytes or a multiple; 0: of its
+	 * size */
+	uint64_t storage_unit;
 	/* for volumes made from now on */
 	enum serial_kind serial;
 	int64_t plug_ms, unplug_ms, resize_ms;
@@ -101,6 +134,8 @@ struct fake_volume *server_find(struct fake_server *server, const char *id);
 void server_attach(struct fake_server *server, struct fake_volume *volume, const char *vm_id);
 void server_detach(struct fake_server *server, struct fake_volume *volume);
 void server_resize(struct fake_server *server, struct fake_volume *volume, uint64_t size);
+/* The size that the volume has, or gets with its storage. */
+uint64_t server_stored_size(const struct fake_volume *volume);
 /* What exists. */
 size_t server_count(const struct fake_server *server);
 /* Jobs and requests that have not ended. */

@@ -60,6 +60,7 @@ static void call_answer(struct loop_task *task)
 
 	answer.count = method->answer == ANSWER_MANY ? core->count : 1;
 	answer.next_cursor = method->answer == ANSWER_MANY ? core->next_cursor : NULL;
+	answer.listed_ms = core->listed_ms;
 	answer.unhealthy = core->unhealthy;
 	items = xcalloc(answer.count + 1, record->size);
 	for (size_t i = 0; i < answer.count; i++) {
@@ -104,6 +105,12 @@ void call_cancel(struct call *call)
 	call->core->cancelled++;
 	loop_task_cancel(call->core->loop, &call->task);
 	call_end(call);
+}
+
+void call_hurry(struct call *call)
+{
+	call->core->hurried++;
+	loop_task_queue(call->core->loop, &call->task);
 }
 
 void core_listen(struct core *core, struct event_listener *listener)

@@ -21,6 +21,7 @@ struct core {
 	bool hold; /* calls wait for fake_core_release() */
 	size_t started;
 	size_t cancelled;
+	size_t hurried;        /* and answered */
 	enum method_id method; /* of the last call, and its arguments as JSON */
 	struct buf args;
 	const char *surface; /* of its caller, and what that may do */
@@ -28,6 +29,7 @@ struct core {
 	struct err err;          /* the answer: an error, */
 	size_t count;            /* or this many items for ANSWER_MANY, */
 	const char *next_cursor; /* with more behind them */
+	int64_t listed_ms;
 	bool unhealthy;
 	size_t volume_count; /* ids from fake_volume_id() */
 	size_t export_count; /* of the first volumes */

@@ -141,13 +141,18 @@ void kernel_reboot(struct fake_kernel *kernel, const char *const *names)
 
 void kernel_mount(struct fake_kernel *kernel, const char *name)
 {
-	_cleanup_free_ char *line =
-		name ? xasprintf("30 26 254:%d / /mnt/data rw - ext4 /dev/%s rw\n",
-				 16 * (name[2] - 'a'), name)
-		     : xstrdup("");
-	_cleanup_free_ char *text =
-		xasprintf("26 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n%s", line);
+	_cleanup_free_ char *path = name ? xasprintf("%s/block/%s/dev", kernel->sys, name) : NULL;
+	_cleanup_free_ char *number = path ? read_file_at(AT_FDCWD, path, 63, NULL) : NULL;
+	_cleanup_free_ char *line = NULL, *text = NULL;
 
+	/* A disk keeps its number when it is renamed; a disk that has yet to come gets this one. */
+	if (name && !number)
+		number = xasprintf("254:%d", 16 * (name[2] - 'a'));
+	if (number)
+		number[strcspn(number, "\n")] = '\0';
+	line = number ? xasprintf("30 26 %s / /mnt/data rw - ext4 /dev/%s rw\n", number, name)
+		      : xstrdup("");
+	text = xasprintf("26 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n%s", line);
 	tree_write(&kernel->tree, "proc/self/mountinfo", text);
 }
 

@@ -15,6 +15,10 @@
 
 #include "fake_server.h"
 
+#define NO_EXPUNGE                                                                                 \
+	"Expunging a volume can only be done by an Admin. Or when the "                            \
+	"allow.user.expunge.recover.volume key is set."
+
 /* ---- volumes and their disks ---- */
 
 void volume_serial(const struct fake_volume *volume, char serial[21])
@@ -28,6 +32,15 @@ void volume_serial(const struct fake_volume *volume, char serial[21])
 	serial[length] = '\0';
 }
 
+uint64_t server_stored_size(const struct fake_volume *volume)
+{
+	uint64_t unit = volume->server->storage_unit;
+
+	if (volume->used || unit == 0)
+		return volume->size;
+	return (volume->size + unit - 1) / unit * unit;
+}
+
 static void on_plug(struct loop_timer *timer)
 {
 	struct fake_volume *volume = container_of(timer, struct fake_volume, plug);
@@ -39,7 +52,7 @@ static void on_plug(struct loop_timer *timer)
 		    volume->serial == SERIAL_NONE  ? NULL
 		    : volume->serial == SERIAL_OWN ? serial
 						   : "ffffffffffffffffffff",
-		    volume->size + (uint64_t)volume->size_error);
+		    server_stored_size(volume) + (uint64_t)volume->size_error);
 }
 
 static void on_resize(struct loop_timer *timer)
@@ -94,13 +107,22 @@ static bool device_id_taken(struct fake_server *server, const char *vm_id, int64
 	return false;
 }
 
-static void set_vm(struct fake_volume *volume, const char *vm_id)
+static int64_t free_device_id(struct fake_server *server, const char *vm_id)
 {
 	int64_t device_id = 1;
 
-	while (device_id_taken(volume->server, vm_id, device_id) || device_id == 3)
+	while (device_id_taken(server, vm_id, device_id) || device_id == 3)
 		device_id++;
+	return device_id;
+}
+
+static void set_vm(struct fake_volume *volume, const char *vm_id, int64_t device_id)
+{
+	if (device_id < 0)
+		device_id = volume->is_root ? 0 : free_device_id(volume->server, vm_id);
 	snprintf(volume->vm_id, sizeof(volume->vm_id), "%s", vm_id);
+	if (*vm_id)
+		volume->size = server_stored_size(volume);
 	volume->device_id = *vm_id ? device_id : -1;
 	volume->used = volume->used || *vm_id;
 }
@@ -139,7 +161,7 @@ struct fake_volume *server_find(struct fake_server *server, const char *id)
 
 void server_attach(struct fake_server *server, struct fake_volume *volume, const char *vm_id)
 {
-	set_vm(volume, vm_id);
+	set_vm(volume, vm_id, -1);
 	/* A disk that was still to come, or to go, for what was before it: a volume is one disk. */
 	loop_timer_clear(server->loop, &volume->plug);
 	loop_timer_clear(server->loop, &volume->unplug);
@@ -149,7 +171,7 @@ void server_attach(struct fake_server *server, struct fake_volume *volume, const
 
 void server_detach(struct fake_server *server, struct fake_volume *volume)
 {
-	set_vm(volume, "");
+	set_vm(volume, "", -1);
 	on_unplug(&volume->unplug);
 }
 
@@ -167,6 +189,22 @@ size_t server_count(const struct fake_server *server)
 	TAILQ_FOREACH(volume, &server->volumes, entry)
 		count += volume->gone ? 0 : 1;
 	return count;
+}
+
+static bool has_root(struct fake_server *server, const char *vm_id)
+{
+	const struct fake_volume *volume;
+
+	TAILQ_FOREACH(volume, &server->volumes, entry) {
+		if (streq(volume->vm_id, vm_id) && volume->is_root && !volume->gone)
+			return true;
+	}
+	return false;
+}
+
+bool server_vm_runs(const struct fake_server *server, const char *vm_id)
+{
+	return streq(vm_id, APPLIANCE) || (server->other_runs && !server->other_gone);
 }
 
 /* ---- jobs ---- */
@@ -199,34 +237,71 @@ static void fail_job(struct fake_job *job, int code, const char *text)
 	job->text = text;
 }
 
+static void fail_scripted(struct fake_job *job)
+{
+	fail_job(job, job->fault.code ? job->fault.code : 530,
+		 str_or(job->fault.text, "Scripted failure"));
+}
+
+static void change_disk_soon(const struct fake_job *job)
+{
+	if (job->command == FAKE_ATTACH)
+		plug_soon(job->volume, job->vm_id);
+	else if (job->command == FAKE_RESIZE)
+		resize_soon(job->volume, job->size);
+	else if (job->command == FAKE_DETACH)
+		unplug_soon(job->volume);
+}
+
+#define ONLY_STOPPED "Root volume detach can happen only when vm is in states: Stopped or Destroyed"
+
+/* Why CloudStack does not change the root disk of the VM; NULL: it does. */
+static const char *root_refusal(const struct fake_job *job)
+{
+	if (job->command == FAKE_ATTACH && job->as_root && server_vm_runs(job->server, job->vm_id))
+		return ONLY_STOPPED;
+	if (job->command == FAKE_ATTACH && job->as_root && has_root(job->server, job->vm_id))
+		return "Vm already has root volume attached to it";
+	if (job->command == FAKE_DETACH && job->volume->is_root &&
+	    server_vm_runs(job->server, job->volume->vm_id))
+		return ONLY_STOPPED;
+	return NULL;
+}
+
 static void begin_job(struct fake_job *job)
 {
 	struct fake_volume *volume = job->volume;
 
 	job->state = JOB_RUNNING;
 	if (job->fault.kind == FAULT_JOB_FAILED)
-		fail_job(job, job->fault.code ? job->fault.code : 530,
-			 str_or(job->fault.text, "Scripted failure"));
+		fail_scripted(job);
 	else if (job->fault.kind == FAULT_JOB_LOST)
 		fail_job(job, 530, "");
 	else if (job->command == FAKE_ATTACH && volume->vm_id[0])
 		fail_job(job, 431, "Please specify a volume that is not attached to any VM.");
 	else if (job->command == FAKE_ATTACH && volume->gone)
 		fail_job(job, 431, "Please specify a volume that is not destroyed.");
+	else if (job->command == FAKE_ATTACH && !job->as_root &&
+		 device_id_taken(volume->server, job->vm_id, job->device_id))
+		fail_job(job, 530, "deviceId is used by another volume of the vm");
 	else if (job->command == FAKE_DETACH && !volume->vm_id[0])
 		fail_job(job, 431, "The specified volume is not attached to a VM.");
+	else if (root_refusal(job))
+		fail_job(job, 431, root_refusal(job));
 	else if (job->command == FAKE_DESTROY && volume->vm_id[0])
 		fail_job(job, 431, "Please specify a volume that is not attached to any VM.");
+	else if (job->command == FAKE_DESTROY && job->expunge && job->server->no_expunge)
+		fail_job(job, 530, NO_EXPUNGE);
+	else if (job->command == FAKE_DESTROY && !job->expunge && !volume->used)
+		fail_job(
+			job, 431,
+			"The volume in Allocated/Uploaded state can only be expunged not destroyed/recovered");
 	else if (job->command == FAKE_RESIZE && job->size < volume->size && !job->shrink_ok)
 		fail_job(
 			job, 432,
 			"Need to sign off by supplying the shrinkok parameter with value of true.");
-	else if (job->command == FAKE_ATTACH)
-		plug_soon(volume, job->vm_id);
-	else if (job->command == FAKE_RESIZE)
-		resize_soon(volume, job->size);
-	else if (job->command == FAKE_DETACH)
-		unplug_soon(volume);
+	else if (job->fault.kind != FAULT_JOB_IDLE)
+		change_disk_soon(job);
 	if (job->fault.kind != FAULT_JOB_STUCK)
 		loop_timer_set(job->server->loop, &job->timer, job->server->job_ms);
 }
@@ -244,29 +319,85 @@ static void begin_waiting(struct fake_server *server, const char *vm_id)
 	}
 }
 
+/* CloudStack reports a failure for a volume that was never attached before, and has attached it. */
+static void attach_root(struct fake_job *job)
+{
+	if (!job->volume->used)
+		fail_job(job, 530, "Command failed due to Internal Server Error");
+	job->volume->is_root = true;
+	set_vm(job->volume, job->vm_id, 0);
+}
+
+static void detach(struct fake_volume *volume)
+{
+	volume->is_root = false;
+	set_vm(volume, "", -1);
+}
+
+/* Its root disk goes with it, its data disks are detached. */
+static void expunge_vm(struct fake_server *server)
+{
+	struct fake_volume *volume;
+
+	server->other_gone = true;
+	TAILQ_FOREACH(volume, &server->volumes, entry) {
+		if (!streq(volume->vm_id, OTHER_VM))
+			continue;
+		volume->gone |= volume->is_root;
+		detach(volume);
+	}
+}
+
+static void have_effect(struct fake_job *job)
+{
+	struct fake_volume *volume = job->volume;
+
+	if (job->command == FAKE_STOP_VM || job->command == FAKE_START_VM)
+		job->server->other_runs = job->command == FAKE_START_VM;
+	else if (job->command == FAKE_EXPUNGE_VM)
+		expunge_vm(job->server);
+	if (!volume)
+		return;
+	if (job->command == FAKE_ATTACH && job->as_root)
+		attach_root(job);
+	else if (job->command == FAKE_ATTACH)
+		set_vm(volume, job->vm_id, job->device_id);
+	else if (job->command == FAKE_DETACH)
+		detach(volume);
+	else if (job->command == FAKE_RESIZE)
+		volume->size = job->size;
+	else if (job->command == FAKE_DESTROY && job->expunge)
+		volume->gone = true;
+	else if (job->command == FAKE_DESTROY)
+		volume->in_bin = true;
+	else if (job->command == FAKE_RENAME && !job->server->no_rename)
+		snprintf(volume->name, sizeof(volume->name), "%s", job->name);
+}
+
 static void on_job_timer(struct loop_timer *timer)
 {
 	struct fake_job *job = container_of(timer, struct fake_job, timer);
 
-	job->state = job->code ? JOB_FAILED : JOB_SUCCEEDED;
-	if (!job->code) {
-		if (job->command == FAKE_ATTACH)
-			set_vm(job->volume, job->vm_id);
-		else if (job->command == FAKE_DETACH)
-			set_vm(job->volume, "");
-		else if (job->command == FAKE_RESIZE)
-			job->volume->size = job->size;
-		else if (job->command == FAKE_DESTROY)
-			job->volume->gone = true;
-		else if (job->command == FAKE_RENAME)
-			snprintf(job->volume->name, sizeof(job->volume->name), "%s", job->name);
-	}
-	if (job->fault.kind == FAULT_JOB_LOST_AFTER) {
-		job->state = JOB_FAILED;
+	if (!job->code && job->fault.kind != FAULT_JOB_IDLE)
+		have_effect(job);
+	if (job->fault.kind == FAULT_JOB_LOST_AFTER)
 		fail_job(job, 530, "");
-	}
+	else if (job->fault.kind == FAULT_JOB_FAILED_AFTER)
+		fail_scripted(job);
+	job->state = job->code ? JOB_FAILED : JOB_SUCCEEDED;
 	if (job->vm_id[0])
 		begin_waiting(job->server, job->vm_id);
+}
+
+static bool has_job(const struct fake_server *server, const char *vm_id)
+{
+	const struct fake_job *job;
+
+	TAILQ_FOREACH(job, &server->jobs, entry) {
+		if (streq(job->vm_id, vm_id) && job->state <= JOB_RUNNING)
+			return true;
+	}
+	return false;
 }
 
 static void add_job(struct fake_server *server, const struct fake_request *request,
@@ -279,14 +410,19 @@ static void add_job(struct fake_server *server, const struct fake_request *reque
 	job->volume = volume;
 	job->fault = request->job_fault;
 	job->size = request->size_gib * GIB;
+	job->device_id = request->device_id;
 	job->shrink_ok = request->shrink_ok;
+	job->expunge = request->expunge;
+	job->as_root = request->as_root;
 	job->timer.fire = on_job_timer;
 	snprintf(job->id, sizeof(job->id), "%s", request->job_id);
 	snprintf(job->name, sizeof(job->name), "%s", str_or(request->name, ""));
-	if (request->command == FAKE_ATTACH)
+	if (request->command == FAKE_ATTACH || !volume)
 		snprintf(job->vm_id, sizeof(job->vm_id), "%s", request->vm_id);
 	else if (request->command == FAKE_DETACH || request->command == FAKE_RESIZE)
 		snprintf(job->vm_id, sizeof(job->vm_id), "%s", volume->vm_id);
+	if (job->vm_id[0] && has_job(server, job->vm_id))
+		server->crossed++;
 	TAILQ_INSERT_TAIL(&server->jobs, job, entry);
 	if (job->vm_id[0])
 		begin_waiting(server, job->vm_id);
@@ -335,12 +471,27 @@ static void refuse(struct fake_request *request, int code, const char *text)
 	snprintf(request->text, sizeof(request->text), "%s", text);
 }
 
+static void delete_now(struct fake_server *server, struct fake_request *request,
+		       struct fake_volume *volume)
+{
+	if (volume->vm_id[0])
+		refuse(request, 431, "Please specify a volume that is not attached to any VM.");
+	else if (server->no_expunge)
+		refuse(request, 531, NO_EXPUNGE);
+	else
+		volume->gone = true;
+}
+
 static bool is_duplicate(struct fake_server *server, struct fake_request *request)
 {
 	char text[128];
 
 	if (!server_job(server, request->job_id))
 		return false;
+	if (server->is_4_18) {
+		refuse(request, 530, "Entity already exists ");
+		return true;
+	}
 	snprintf(text, sizeof(text),
 		 "UUID: %s already exists so can't create/update with custom id", request->job_id);
 	refuse(request, 431, text);
@@ -352,17 +503,27 @@ void server_receive(struct fake_server *server, struct fake_request *request)
 	struct fake_volume *volume =
 		request->volume_id ? server_find(server, request->volume_id) : NULL;
 
-	if (request->command == FAKE_LIST || request->command == FAKE_FIND_JOB)
+	if (request->command >= FAKE_LIST)
 		return;
 	if (request->command == FAKE_CREATE) {
 		/* As in CloudStack: the row is there before anybody looks at the job's id. */
 		volume = server_add(server, request->name, request->size_gib);
+		snprintf(volume->project_id, sizeof(volume->project_id), "%s",
+			 str_or(request->project_id, ""));
 		snprintf(request->entity_id, sizeof(request->entity_id), "%s", volume->id);
+	} else if (request->vm_id && request->command != FAKE_ATTACH) {
+		if (server->other_gone) {
+			refuse(request, 431,
+			       "Unable to find UUID for id [7] of type [VirtualMachine]");
+			return;
+		}
 	} else if (!volume) {
 		refuse(request, 431, "Unable to find volume with ID: 42");
 		return;
 	}
-	if (!is_duplicate(server, request))
+	if (request->command == FAKE_DELETE)
+		delete_now(server, request, volume);
+	else if (!is_duplicate(server, request))
 		add_job(server, request, volume);
 }
 
@@ -376,6 +537,7 @@ void server_init(struct fake_server *server, struct loop *loop, struct fake_kern
 		.trip_ms = 20,
 		.job_ms = 500,
 		.late_ms = 25000,
+		.request_ms = 30000,
 		.plug_ms = 200,
 		.unplug_ms = 200,
 		.resize_ms = 200,

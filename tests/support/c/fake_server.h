@@ -13,8 +13,11 @@ struct fake_job {
 	char id[37], vm_id[37], name[256]; /* vm_id: whose queue it stands in, "" none */
 	enum fake_command command;
 	struct fake_volume *volume;
-	uint64_t size; /* of a resize */
+	uint64_t size;     /* of a resize */
+	int64_t device_id; /* of an attachment, -1: any */
 	bool shrink_ok;
+	bool expunge;
+	bool as_root;
 	enum fake_job_state state;
 	int code; /* not 0: it fails, or has failed */
 	const char *text;
@@ -31,16 +34,20 @@ struct fake_request {
 	struct fake_fault fault;     /* on the way */
 	struct fake_fault job_fault; /* of the job it becomes */
 	struct loop_timer arrive, answer;
-	char *volume_id, *vm_id, *name, *job_id;
+	char *volume_id, *vm_id, *name, *job_id, *project_id;
 	uint64_t size_gib;
+	int64_t device_id; /* of an attachment, -1: any */
 	bool shrink_ok;
-	int64_t page;
+	bool expunge;
+	bool as_root;
+	int64_t expires_ms; /* clock_mono_ms(): refused when it arrives later */
 	/* the answer */
 	int code; /* refused */
 	char text[256];
 	char entity_id[37];
 };
 
+bool server_vm_runs(const struct fake_server *server, const char *vm_id);
 void request_free(struct fake_request *request);
 void server_receive(struct fake_server *server, struct fake_request *request);
 struct fake_job *server_job(const struct fake_server *server, const char *id);

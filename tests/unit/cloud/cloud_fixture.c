@@ -19,30 +19,42 @@
 /* What must not be left in memory that is not used any more. */
 static const char *const secrets[] = { FIXTURE_API_KEY, FIXTURE_SECRET_KEY, NULL };
 
+static void open_cloud(struct fixture *fixture, const char *project_id)
+{
+	_cleanup_free_ char *url =
+		xasprintf("http://127.0.0.1:%u/client/api", fixture->server.port);
+	const struct cloud_options options = {
+		.url = url,
+		.api_key = fixture->api_key,
+		.secret_key = fixture->secret_key,
+		.project_id = project_id,
+		.timeout_ms = FIXTURE_TIMEOUT_MS,
+		.poll_min_ms = FIXTURE_POLL_MIN_MS,
+		.poll_max_ms = FIXTURE_POLL_MAX_MS,
+		.max_parallel = FIXTURE_PARALLEL,
+	};
+	struct err err = { 0 };
+
+	fixture->cloud = cloud_new(fixture->loop, &options, &err);
+	assert_non_null(fixture->cloud);
+}
+
+void fixture_use_project(struct fixture *fixture, const char *project_id)
+{
+	cloud_free(fixture->cloud);
+	open_cloud(fixture, project_id);
+}
+
 int fixture_setup(void **state)
 {
 	struct fixture *fixture = xnew(struct fixture);
-	_cleanup_free_ char *url = NULL;
-	struct cloud_options options;
-	struct err err = { 0 };
 
 	clock_test_start(1000, FIXTURE_WALL_MS);
 	fixture->loop = loop_new();
 	web_server_start(&fixture->server, fixture->loop);
 	fixture->api_key = secret_new(FIXTURE_API_KEY, strlen(FIXTURE_API_KEY));
 	fixture->secret_key = secret_new(FIXTURE_SECRET_KEY, strlen(FIXTURE_SECRET_KEY));
-	url = xasprintf("http://127.0.0.1:%u/client/api", fixture->server.port);
-	options = (struct cloud_options){
-		.url = url,
-		.api_key = fixture->api_key,
-		.secret_key = fixture->secret_key,
-		.timeout_ms = FIXTURE_TIMEOUT_MS,
-		.poll_min_ms = FIXTURE_POLL_MIN_MS,
-		.poll_max_ms = FIXTURE_POLL_MAX_MS,
-		.max_parallel = FIXTURE_PARALLEL,
-	};
-	fixture->cloud = cloud_new(fixture->loop, &options, &err);
-	assert_non_null(fixture->cloud);
+	open_cloud(fixture, NULL);
 	wiping_watch(secrets);
 	*state = fixture;
 	return 0;
@@ -85,7 +97,7 @@ void on_done(void *arg, const struct cloud_result *result)
 	seen->err = result->err;
 	seen->job_status = result->job_status;
 	seen->count = result->count;
-	seen->total = result->total;
+	seen->rows = result->rows;
 	snprintf(seen->job_id, sizeof(seen->job_id), "%s", str_or(result->job_id, ""));
 	snprintf(seen->entity_id, sizeof(seen->entity_id), "%s", str_or(result->entity_id, ""));
 	if (result->count > 0) {

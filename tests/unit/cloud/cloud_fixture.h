@@ -18,6 +18,7 @@
 #define OTHER_JOB_ID "1dfe67ed-1632-49bf-bbaf-16cbdc48bfd8"
 #define VOLUME_ID "774fd83e-147a-4cc1-a8cc-7aeb50247a3b"
 #define VM_ID "a0e403db-0342-45f1-b9e0-8ff94cc1652f"
+#define PROJECT_ID "5d3f3b1c-8f5e-4f0e-9a38-1c2f7d0c6b11"
 
 #define ACCEPTED "{\"x\":{\"jobid\":\"" JOB_ID "\"}}"
 #define NO_VOLUMES "{\"listvolumesresponse\":{}}"
@@ -35,6 +36,13 @@
 	{                                                                                          \
 		.status = 200, .body = SUCCEEDED                                                   \
 	}
+/* How CloudStack refuses pages that are longer than NUMBER (a text) rows. */
+#define PAGES_OF(NUMBER)                                                                           \
+	{                                                                                          \
+		.status = 431,                                                                     \
+		.body = "{\"x\":{\"uuidList\":[],\"errorcode\":431,\"errortext\":"                 \
+			"\"Page size can't exceed max allowed page size value: " NUMBER "\"}}"     \
+	}
 #define HTML_502                                                                                   \
 	{                                                                                          \
 		.status = 502, .type = "text/html", .body = "<html>Bad Gateway</html>"             \
@@ -49,6 +57,8 @@ struct fixture {
 
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
+/* The cloud begins anew with this cloud_options.project_id. */
+void fixture_use_project(struct fixture *fixture, const char *project_id);
 
 /* What a done callback was given, copied. */
 struct seen {
@@ -57,8 +67,8 @@ struct seen {
 	struct err err;
 	char job_id[64], entity_id[64], first_id[64];
 	enum cloud_job_status job_status;
-	int64_t device_id, total;
-	size_t count;
+	int64_t device_id;
+	size_t count, rows;
 };
 void on_done(void *arg, const struct cloud_result *result);
 

@@ -38,12 +38,16 @@ static void check_signature(const struct fixture *fixture, size_t request)
 	assert_string_equal(param(fixture, request, "apikey"), FIXTURE_API_KEY);
 	assert_string_equal(param(fixture, request, "response"), "json");
 	assert_string_equal(param(fixture, request, "signatureversion"), "3");
-	assert_string_equal(param(fixture, request, "expires"), "2030-01-02T03:14:05+0000");
+	/* A change lives as long as its request may take, a read for ten minutes. */
+	assert_string_equal(param(fixture, request, "expires"),
+			    fixture->server.requests[request].post ? "2030-01-02T03:04:26+0000"
+								   : "2030-01-02T03:14:05+0000");
 }
 
 static struct cloud_call *attach(struct fixture *fixture, struct seen *seen)
 {
-	return cloud_attach_volume(fixture->cloud, VOLUME_ID, VM_ID, JOB_ID, on_done, seen);
+	return cloud_attach_volume(fixture->cloud, VOLUME_ID, VM_ID, -1, JOB_ID, clock_mono_ms(),
+				   on_done, seen);
 }
 
 static struct cloud_call *list(struct fixture *fixture, struct seen *seen)
@@ -51,6 +55,11 @@ static struct cloud_call *list(struct fixture *fixture, struct seen *seen)
 	const struct cloud_volume_filter filter = { .id = VOLUME_ID };
 
 	return cloud_list_volumes(fixture->cloud, &filter, on_done, seen);
+}
+
+static struct cloud_call *find_job(struct fixture *fixture, struct seen *seen)
+{
+	return cloud_find_job(fixture->cloud, JOB_ID, on_done, seen);
 }
 
 /* --- requests --- */
@@ -77,18 +86,98 @@ static void test_attach_is_a_signed_post(void **state)
 	assert_null(web_server_param(&fixture->server, 0, "deviceid"));
 }
 
-static void test_create(void **state)
+static void test_attach_root_is_device_0(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture,
+	       { .status = 200, .body = "{\"attachvolumeresponse\":{\"jobid\":\"" JOB_ID "\"}}" });
+	cloud_attach_root(fixture->cloud, VOLUME_ID, VM_ID, JOB_ID, clock_mono_ms(), on_done,
+			  &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	assert_true(fixture->server.requests[0].post);
+	assert_string_equal(param(fixture, 0, "command"), "attachVolume");
+	assert_string_equal(param(fixture, 0, "virtualmachineid"), VM_ID);
+	assert_string_equal(param(fixture, 0, "customjobid"), JOB_ID);
+	assert_string_equal(param(fixture, 0, "deviceid"), "0");
+}
+
+static void test_changes_of_a_vm(void **state)
 {
 	struct fixture *fixture = *state;
 	struct seen seen = { 0 };
 
 	SCRIPT(fixture, { .status = 200,
+			  .body = "{\"stopvirtualmachineresponse\":{\"jobid\":\"" JOB_ID "\"}}" });
+	cloud_stop_vm(fixture->cloud, VM_ID, JOB_ID, clock_mono_ms(), on_done, &seen);
+	run_until(fixture, &seen.runs, 1);
+	cloud_start_vm(fixture->cloud, VM_ID, JOB_ID, clock_mono_ms(), on_done, &seen);
+	run_until(fixture, &seen.runs, 2);
+	cloud_expunge_vm(fixture->cloud, VM_ID, JOB_ID, clock_mono_ms(), on_done, &seen);
+	run_until(fixture, &seen.runs, 3);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	for (size_t i = 0; i < 3; i++) {
+		assert_true(fixture->server.requests[i].post);
+		assert_string_equal(param(fixture, i, "id"), VM_ID);
+		assert_string_equal(param(fixture, i, "customjobid"), JOB_ID);
+	}
+	assert_string_equal(param(fixture, 0, "command"), "stopVirtualMachine");
+	assert_string_equal(param(fixture, 0, "forced"), "true");
+	assert_string_equal(param(fixture, 1, "command"), "startVirtualMachine");
+	assert_string_equal(param(fixture, 2, "command"), "destroyVirtualMachine");
+	assert_string_equal(param(fixture, 2, "expunge"), "true");
+}
+
+static void test_vm_is_listed(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = "{\"listvirtualmachinesresponse\":{}}" });
+	cloud_list_vm(fixture->cloud, VM_ID, on_done, &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	assert_int_equal(seen.count, 0);
+	assert_string_equal(param(fixture, 0, "command"), "listVirtualMachines");
+	assert_string_equal(param(fixture, 0, "id"), VM_ID);
+	assert_string_equal(param(fixture, 0, "listall"), "true");
+}
+
+static void test_attach_in_a_slot(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture,
+	       { .status = 200, .body = "{\"attachvolumeresponse\":{\"jobid\":\"" JOB_ID "\"}}" });
+	cloud_attach_volume(fixture->cloud, VOLUME_ID, VM_ID, 7, JOB_ID, clock_mono_ms(), on_done,
+			    &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_string_equal(param(fixture, 0, "deviceid"), "7");
+}
+
+static void test_create(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cloud_creation creation;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200,
 			  .body = "{\"createvolumeresponse\":{\"id\":\"" VOLUME_ID
 				  "\",\"jobid\":\"" JOB_ID "\"}}" });
-	cloud_create_volume(fixture->cloud, "db data+log *~ (\xc3\xa9)/v1", "zone", "offering", 20,
-			    JOB_ID, on_done, &seen);
+	creation = (struct cloud_creation){ .name = "db data+log *~ (\xc3\xa9)/v1",
+					    .zone_id = "zone",
+					    .offering_id = "offering",
+					    .project_id = PROJECT_ID,
+					    .size_gib = 20 };
+	cloud_create_volume(fixture->cloud, &creation, JOB_ID, clock_mono_ms(), on_done, &seen);
 	run_until(fixture, &seen.runs, 1);
-	cloud_create_volume(fixture->cloud, "fixed", "zone", "offering", 0, JOB_ID, on_done, &seen);
+	creation = (struct cloud_creation){ .name = "fixed",
+					    .zone_id = "zone",
+					    .offering_id = "offering" };
+	cloud_create_volume(fixture->cloud, &creation, JOB_ID, clock_mono_ms(), on_done, &seen);
 	run_until(fixture, &seen.runs, 2);
 	assert_int_equal(seen.outcome, CLOUD_OK);
 	assert_string_equal(seen.job_id, JOB_ID);
@@ -102,7 +191,9 @@ static void test_create(void **state)
 	assert_string_equal(param(fixture, 0, "diskofferingid"), "offering");
 	assert_string_equal(param(fixture, 0, "size"), "20");
 	assert_string_equal(param(fixture, 0, "customjobid"), JOB_ID);
+	assert_string_equal(param(fixture, 0, "projectid"), PROJECT_ID);
 	assert_null(web_server_param(&fixture->server, 1, "size"));
+	assert_null(web_server_param(&fixture->server, 1, "projectid"));
 }
 
 static void test_detach_destroy_rename(void **state)
@@ -111,13 +202,19 @@ static void test_detach_destroy_rename(void **state)
 	struct seen seen = { 0 };
 
 	SCRIPT(fixture, { .status = 200, .body = ACCEPTED });
-	cloud_detach_volume(fixture->cloud, VOLUME_ID, JOB_ID, on_done, &seen);
+	cloud_detach_volume(fixture->cloud, VOLUME_ID, JOB_ID, clock_mono_ms(), on_done, &seen);
 	run_until(fixture, &seen.runs, 1);
-	cloud_destroy_volume(fixture->cloud, VOLUME_ID, JOB_ID, on_done, &seen);
+	cloud_destroy_volume(fixture->cloud, VOLUME_ID, true, JOB_ID, clock_mono_ms(), on_done,
+			     &seen);
 	run_until(fixture, &seen.runs, 2);
-	cloud_rename_volume(fixture->cloud, VOLUME_ID, "new name", JOB_ID, on_done, &seen);
+	cloud_rename_volume(fixture->cloud, VOLUME_ID, "new name", JOB_ID, clock_mono_ms(), on_done,
+			    &seen);
 	run_until(fixture, &seen.runs, 3);
+	cloud_destroy_volume(fixture->cloud, VOLUME_ID, false, JOB_ID, clock_mono_ms(), on_done,
+			     &seen);
+	run_until(fixture, &seen.runs, 4);
 
+	assert_null(web_server_param(&fixture->server, 3, "expunge"));
 	assert_string_equal(param(fixture, 0, "command"), "detachVolume");
 	assert_string_equal(param(fixture, 1, "command"), "destroyVolume");
 	assert_string_equal(param(fixture, 1, "expunge"), "true");
@@ -131,15 +228,34 @@ static void test_detach_destroy_rename(void **state)
 	}
 }
 
+/* A command without a job: its answer is its end. */
+static void test_delete(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = "{\"deletevolumeresponse\":{\"success\":true}}" });
+	cloud_delete_volume(fixture->cloud, VOLUME_ID, clock_mono_ms(), on_done, &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	assert_string_equal(seen.job_id, "");
+	assert_true(fixture->server.requests[0].post);
+	check_signature(fixture, 0);
+	assert_string_equal(param(fixture, 0, "command"), "deleteVolume");
+	assert_string_equal(param(fixture, 0, "id"), VOLUME_ID);
+}
+
 static void test_resize(void **state)
 {
 	struct fixture *fixture = *state;
 	struct seen seen = { 0 };
 
 	SCRIPT(fixture, { .status = 200, .body = ACCEPTED });
-	cloud_resize_volume(fixture->cloud, VOLUME_ID, 20, false, JOB_ID, on_done, &seen);
+	cloud_resize_volume(fixture->cloud, VOLUME_ID, 20, false, JOB_ID, clock_mono_ms(), on_done,
+			    &seen);
 	run_until(fixture, &seen.runs, 1);
-	cloud_resize_volume(fixture->cloud, VOLUME_ID, 2, true, JOB_ID, on_done, &seen);
+	cloud_resize_volume(fixture->cloud, VOLUME_ID, 2, true, JOB_ID, clock_mono_ms(), on_done,
+			    &seen);
 	run_until(fixture, &seen.runs, 2);
 	assert_int_equal(seen.outcome, CLOUD_OK);
 	assert_string_equal(seen.job_id, JOB_ID);
@@ -160,13 +276,13 @@ static void test_resize(void **state)
 static void test_list_is_a_signed_get(void **state)
 {
 	struct fixture *fixture = *state;
-	const struct cloud_volume_filter page = { .vm_id = VM_ID, .page = 3 };
+	const struct cloud_volume_filter of_vm = { .vm_id = VM_ID };
 	struct seen seen = { 0 };
 
 	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES });
 	list(fixture, &seen);
 	run_until(fixture, &seen.runs, 1);
-	cloud_list_volumes(fixture->cloud, &page, on_done, &seen);
+	cloud_list_volumes(fixture->cloud, &of_vm, on_done, &seen);
 	run_until(fixture, &seen.runs, 2);
 	assert_int_equal(seen.outcome, CLOUD_OK);
 	assert_int_equal(seen.count, 0);
@@ -176,12 +292,33 @@ static void test_list_is_a_signed_get(void **state)
 	assert_string_equal(param(fixture, 0, "command"), "listVolumes");
 	assert_string_equal(param(fixture, 0, "listall"), "true");
 	assert_string_equal(param(fixture, 0, "id"), VOLUME_ID);
+	assert_null(web_server_param(&fixture->server, 0, "projectid"));
 	assert_null(web_server_param(&fixture->server, 0, "page"));
 	assert_null(web_server_param(&fixture->server, 0, "pagesize"));
-	assert_string_equal(param(fixture, 1, "page"), "3");
-	assert_string_equal(param(fixture, 1, "pagesize"), "500");
 	assert_string_equal(param(fixture, 1, "virtualmachineid"), VM_ID);
 	assert_null(web_server_param(&fixture->server, 1, "id"));
+}
+
+/* In each look, whether by an id or by a name. */
+static void test_looks_show_the_project(void **state)
+{
+	static const char *const projects[] = { PROJECT_ID, CLOUD_ALL_PROJECTS };
+	static const struct cloud_volume_filter filters[] = { { .id = VOLUME_ID },
+							      { .name = "n" } };
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES });
+	for (size_t i = 0; i < ARRAY_SIZE(projects); i++) {
+		fixture_use_project(fixture, projects[i]);
+		for (size_t j = 0; j < ARRAY_SIZE(filters); j++) {
+			cloud_list_volumes(fixture->cloud, &filters[j], on_done, &seen);
+			run_until(fixture, &seen.runs, seen.runs + 1);
+			assert_string_equal(param(fixture, i * ARRAY_SIZE(filters) + j,
+						  "projectid"),
+					    projects[i]);
+		}
+	}
 }
 
 static void test_name_filter(void **state)
@@ -199,6 +336,55 @@ static void test_name_filter(void **state)
 	assert_string_equal(param(fixture, 0, "name"), "data");
 	assert_int_equal(seen.count, 1);
 	assert_string_equal(seen.first_id, "b");
+}
+
+static void test_find_zone(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture,
+	       { .status = 200,
+		 .body = "{\"x\":{\"count\":2,\"zone\":[{\"id\":\"a\",\"name\":\"North-West\"},{\"id\":\"b\","
+			 "\"name\":\"north\"}]}}" },
+	       { .status = 200, .body = "{\"x\":{}}" },
+	       { .status = 200, .body = "{\"x\":{\"zone\":7}}" });
+	cloud_find_zone(fixture->cloud, "North", on_done, &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_string_equal(param(fixture, 0, "command"), "listZones");
+	assert_string_equal(param(fixture, 0, "name"), "North");
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	assert_string_equal(seen.entity_id, "b");
+	cloud_find_zone(fixture->cloud, "North", on_done, &seen);
+	run_until(fixture, &seen.runs, 2);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	assert_string_equal(seen.entity_id, "");
+	cloud_find_zone(fixture->cloud, "North", on_done, &seen);
+	run_until(fixture, &seen.runs, 3);
+	assert_int_equal(seen.outcome, CLOUD_AWAY);
+}
+
+/* The address that another program keeps may be the server's alone. */
+static void test_an_address_without_a_path(void **state)
+{
+	static const struct {
+		const char *end, *path;
+	} rows[] = { { "", "/client/api" }, { "/", "/client/api" }, { "/other", "/other" } };
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES });
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *url =
+			xasprintf("http://127.0.0.1:%u%s", fixture->server.port, rows[i].end);
+
+		assert_int_equal(cloud_set_access(fixture->cloud, url, fixture->api_key,
+						  fixture->secret_key, NULL),
+				 0);
+		list(fixture, &seen);
+		run_until(fixture, &seen.runs, i + 1);
+		assert_string_equal(fixture->server.requests[i].path, rows[i].path);
+	}
 }
 
 static void test_find_job(void **state)
@@ -235,15 +421,15 @@ static void test_done_comes_later_and_once(void **state)
 static void test_queue(void **state)
 {
 	struct fixture *fixture = *state;
-	const struct web_row accepted = { .status = 200, .body = ACCEPTED };
+	const struct web_row accepted = { .status = 200, .body = PENDING };
 	struct cloud_health health;
 	struct seen first = { 0 }, rest = { 0 };
 
 	SCRIPT(fixture, { .action = WEB_HOLD }, { .action = WEB_HOLD }, { .action = WEB_HOLD },
 	       { .status = 200, .body = ACCEPTED });
-	attach(fixture, &first);
-	attach(fixture, &rest);
-	attach(fixture, &rest);
+	find_job(fixture, &first);
+	find_job(fixture, &rest);
+	find_job(fixture, &rest);
 	run_until(fixture, &fixture->server.held_count, FIXTURE_PARALLEL);
 	run_idle(fixture);
 	assert_int_equal(fixture->server.asked, FIXTURE_PARALLEL);
@@ -251,7 +437,7 @@ static void test_queue(void **state)
 	assert_int_equal(health.in_flight, 3);
 	assert_int_equal(health.calls, FIXTURE_PARALLEL);
 
-	/* Time in the queue does not eat up the life of the signature. */
+	/* Time in the queue does not eat up the life of a read's signature. */
 	clock_test_advance(5000);
 	web_server_release(&fixture->server, &accepted);
 	run_until(fixture, &fixture->server.asked, 3);
@@ -458,7 +644,7 @@ static void test_refusal(void **state)
 	       { .status = 431,
 		 .body = "{\"detachvolumeresponse\":{\"uuidList\":[],\"errorcode\":431,\"cserrorcode\":4350,"
 			 "\"errortext\":\"The specified volume is not attached to a VM.\"}}" });
-	cloud_detach_volume(fixture->cloud, VOLUME_ID, JOB_ID, on_done, &change);
+	cloud_detach_volume(fixture->cloud, VOLUME_ID, JOB_ID, clock_mono_ms(), on_done, &change);
 	run_until(fixture, &change.runs, 1);
 	assert_int_equal(change.outcome, CLOUD_REFUSED);
 	assert_int_equal(change.err.code, ERR_CLOUD);
@@ -546,7 +732,7 @@ static void test_done_may_start_and_cancel_others(void **state)
 	SCRIPT(fixture, { .action = WEB_HOLD }, { .status = 200, .body = ACCEPTED });
 	chain.other = attach(fixture, &cancelled);
 	run_until(fixture, &fixture->server.asked, 1);
-	cloud_detach_volume(fixture->cloud, VOLUME_ID, JOB_ID, on_chain, &chain);
+	cloud_detach_volume(fixture->cloud, VOLUME_ID, JOB_ID, clock_mono_ms(), on_chain, &chain);
 	run_until(fixture, &chain.next.runs, 1);
 	assert_int_equal(chain.seen.runs, 1);
 	assert_int_equal(cancelled.runs, 0);
@@ -560,8 +746,7 @@ static void test_health_recovers(void **state)
 	struct cloud_health health;
 	struct seen seen = { 0 };
 
-	SCRIPT(fixture, HTML_502,
-	       { .status = 200, .date = "Wed, 02 Jan 2030 03:04:07 GMT", .body = NO_VOLUMES });
+	SCRIPT(fixture, HTML_502, { .status = 200, .body = NO_VOLUMES });
 	cloud_health(fixture->cloud, &health);
 	assert_false(health.usable);
 	list(fixture, &seen);
@@ -572,7 +757,6 @@ static void test_health_recovers(void **state)
 	assert_true(health.usable);
 	assert_string_equal(health.reason, "");
 	assert_int_equal(health.last_answer_ms, FIXTURE_WALL_MS);
-	assert_int_equal(health.skew_ms, 2000);
 	assert_int_equal(health.calls, 2);
 	assert_int_equal(health.in_flight, 0);
 }
@@ -592,6 +776,96 @@ static void test_one_lost_answer_is_no_absence(void **state)
 		assert_int_equal(health.usable, i < 5);
 		assert_int_equal(health.reason[0] == '\0', i == 1 || i == 3);
 	}
+}
+
+#define MAINTENANCE                                                                                 \
+	{                                                                                           \
+		.status = 530,                                                                      \
+		.body = "{\"x\":{\"errorcode\":530,\"errortext\":\"A shutdown has been triggered. " \
+			"Can not accept new jobs\"}}"                                               \
+	}
+
+/* Questions are answered all the while; only a change tells the end of it. */
+static void test_health_tells_of_maintenance(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cloud_health health;
+	struct seen change = { 0 }, look = { 0 };
+
+	SCRIPT(fixture, MAINTENANCE, { .status = 200, .body = NO_VOLUMES },
+	       { .status = 200, .body = ACCEPTED });
+	attach(fixture, &change);
+	run_until(fixture, &change.runs, 1);
+	assert_int_equal(change.outcome, CLOUD_AWAY);
+	list(fixture, &look);
+	run_until(fixture, &look.runs, 1);
+	cloud_health(fixture->cloud, &health);
+	assert_true(health.usable && health.in_maintenance);
+	assert_non_null(strstr(health.reason, "takes no new commands"));
+	clock_test_advance(2000);
+	attach(fixture, &change);
+	run_until(fixture, &change.runs, 2);
+	assert_int_equal(change.outcome, CLOUD_OK);
+	cloud_health(fixture->cloud, &health);
+	assert_string_equal(health.reason, "");
+	assert_false(health.in_maintenance);
+}
+
+/* One change in two seconds is sent, and its answer counts for all; a cancelled one has none. */
+static void test_maintenance_is_asked_about_once(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+	struct cloud_call *call;
+
+	SCRIPT(fixture, MAINTENANCE, MAINTENANCE, { .action = WEB_HOLD },
+	       { .status = 200, .body = ACCEPTED }, { .status = 200, .body = ACCEPTED });
+	attach(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	for (int i = 0; i < 5; i++)
+		attach(fixture, &seen);
+	run_until(fixture, &seen.runs, 6);
+	assert_int_equal(fixture->server.asked, 1);
+	assert_int_equal(seen.outcome, CLOUD_AWAY);
+	assert_non_null(strstr(seen.err.text, "takes no new commands"));
+	clock_test_advance(2000);
+	for (int i = 0; i < 5; i++)
+		attach(fixture, &seen);
+	run_until(fixture, &seen.runs, 11);
+	assert_int_equal(fixture->server.asked, 2);
+	clock_test_advance(2000);
+	call = attach(fixture, &seen);
+	run_idle(fixture);
+	assert_int_equal(fixture->server.asked, 3);
+	cloud_call_cancel(call);
+	clock_test_advance(2000);
+	attach(fixture, &seen);
+	run_until(fixture, &seen.runs, 12);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	attach(fixture, &seen);
+	run_until(fixture, &seen.runs, 13);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+}
+
+/* Nothing may be asked of CloudStack for a long time. */
+static void test_maintenance_is_not_told_for_ever(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cloud_health health;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 503, .body = "{\"x\":{\"errorcode\":503,\"errortext\":\"\"}}" },
+	       { .status = 200, .body = NO_VOLUMES });
+	attach(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	list(fixture, &seen);
+	run_until(fixture, &seen.runs, 2);
+	clock_test_advance(59000);
+	cloud_health(fixture->cloud, &health);
+	assert_string_not_equal(health.reason, "");
+	clock_test_advance(1000);
+	cloud_health(fixture->cloud, &health);
+	assert_string_equal(health.reason, "");
 }
 
 static void test_options(void **state)
@@ -637,11 +911,19 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_attach_is_a_signed_post),
+		TEST(test_attach_root_is_device_0),
+		TEST(test_changes_of_a_vm),
+		TEST(test_vm_is_listed),
+		TEST(test_attach_in_a_slot),
 		TEST(test_create),
 		TEST(test_detach_destroy_rename),
+		TEST(test_delete),
 		TEST(test_resize),
 		TEST(test_list_is_a_signed_get),
+		TEST(test_looks_show_the_project),
 		TEST(test_name_filter),
+		TEST(test_find_zone),
+		TEST(test_an_address_without_a_path),
 		TEST(test_find_job),
 		TEST(test_done_comes_later_and_once),
 		TEST(test_queue),
@@ -659,6 +941,9 @@ int main(void)
 		TEST(test_cancel_at_once_and_while_held_back),
 		TEST(test_done_may_start_and_cancel_others),
 		TEST(test_health_recovers),
+		TEST(test_health_tells_of_maintenance),
+		TEST(test_maintenance_is_asked_about_once),
+		TEST(test_maintenance_is_not_told_for_ever),
 		TEST(test_one_lost_answer_is_no_absence),
 		TEST(test_options),
 	};

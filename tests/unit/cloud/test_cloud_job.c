@@ -94,6 +94,35 @@ static void test_unknown(void **state)
 	assert_int_equal(seen.err.code, ERR_NOT_FOUND);
 }
 
+static void expect_seen(const struct cloud_job *job, const char *begins, const char *holds)
+{
+	_cleanup_free_ char *text = cloud_job_seen(job);
+
+	assert_true(str_has_prefix(text, begins));
+	assert_non_null(strstr(text, holds));
+}
+
+static void test_says_what_it_has_seen(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+	struct cloud_job *job;
+
+	SCRIPT(fixture, JOB_PENDING, HTML_502, JOB_PENDING);
+	job = watch(fixture, &seen);
+	expect_seen(job, "CloudStack has not told yet whether job " JOB_ID " runs", "");
+	expect_look_after(fixture, 1000);
+	expect_seen(job, "job " JOB_ID " in progress, 0 s ago", "");
+	expect_look_after(fixture, 2000);
+	clock_test_advance(1000);
+	expect_seen(job, "job " JOB_ID " in progress, 3 s ago; since then: ", "HTTP 502");
+	clock_test_advance(3000);
+	run_until(fixture, &fixture->server.asked, 3);
+	run_idle(fixture);
+	expect_seen(job, "job " JOB_ID " in progress, 0 s ago", "");
+	cloud_job_cancel(job);
+}
+
 static void test_trouble_only_delays(void **state)
 {
 	struct fixture *fixture = *state;
@@ -115,6 +144,42 @@ static void test_trouble_only_delays(void **state)
 	expect_look_after(fixture, 4000);
 	assert_int_equal(seen.runs, 1);
 	assert_int_equal(seen.job_status, CLOUD_JOB_SUCCEEDED);
+}
+
+#define REFUSED_SAYING(WORDS)                                                                      \
+	{                                                                                          \
+		.status = 530, .body = "{\"x\":{\"errorcode\":530,\"errortext\":\"" WORDS "\"}}"   \
+	}
+
+/* Looks until the watch ends. */
+static void watch_to_its_end(struct fixture *fixture, struct seen *seen)
+{
+	for (int i = 0; i < 100 && seen->runs == 0; i++) {
+		clock_test_advance(30000);
+		run_idle(fixture);
+	}
+	assert_int_equal(seen->runs, 1);
+}
+
+static void test_refused_again_and_again(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+	struct cloud_health health;
+
+	SCRIPT(fixture, REFUSED_SAYING("SQL"), REFUSED_SAYING("SQL"), JOB_PENDING,
+	       REFUSED_SAYING("SQL"), REFUSED_SAYING("SQL"), REFUSED_SAYING("SQL"),
+	       REFUSED_SAYING("SQL"), REFUSED_SAYING("SQL"), REFUSED_SAYING("SQL"),
+	       REFUSED_SAYING("SQL"), REFUSED_SAYING("SQL"), REFUSED_SAYING("SQL"),
+	       REFUSED_SAYING("SQL"), JOB_SUCCEEDED);
+	watch(fixture, &seen);
+	watch_to_its_end(fixture, &seen);
+	assert_int_equal(fixture->server.asked, 13);
+	assert_int_equal(seen.outcome, CLOUD_REFUSED);
+	assert_string_equal(seen.err.cloud_text, "SQL");
+	/* This job is not shown; CloudStack is there for all else. */
+	cloud_health(fixture->cloud, &health);
+	assert_true(health.usable);
 }
 
 static void test_poke_looks_at_once(void **state)
@@ -217,7 +282,9 @@ int main(void)
 		TEST(test_looks_less_and_less_often),
 		TEST(test_failed),
 		TEST(test_unknown),
+		TEST(test_says_what_it_has_seen),
 		TEST(test_trouble_only_delays),
+		TEST(test_refused_again_and_again),
 		TEST(test_poke_looks_at_once),
 		TEST(test_poke_during_a_look_looks_again),
 		TEST(test_cancel),

@@ -19,7 +19,8 @@ static const char *param(const struct fixture *fixture, size_t request, const ch
 
 static struct cloud_call *attach(struct fixture *fixture, struct seen *seen)
 {
-	return cloud_attach_volume(fixture->cloud, VOLUME_ID, VM_ID, JOB_ID, on_done, seen);
+	return cloud_attach_volume(fixture->cloud, VOLUME_ID, VM_ID, -1, JOB_ID, clock_mono_ms(),
+				   on_done, seen);
 }
 
 static struct cloud_call *list(struct fixture *fixture, struct seen *seen)
@@ -29,59 +30,225 @@ static struct cloud_call *list(struct fixture *fixture, struct seen *seen)
 	return cloud_list_volumes(fixture->cloud, &filter, on_done, seen);
 }
 
-static void test_unauthorized_with_skewed_clock(void **state)
+/* ---- the clock, and the causes of a 401 ---- */
+
+#define DENIED                                                                                     \
+	{                                                                                          \
+		.status = 401, .body = WEB_DENIED                                                  \
+	}
+
+static int64_t skew_ms(struct fixture *fixture)
+{
+	struct cloud_health health;
+
+	cloud_health(fixture->cloud, &health);
+	return health.skew_ms;
+}
+
+static void assert_measured(struct fixture *fixture, int64_t ahead_ms)
+{
+	assert_in_range(skew_ms(fixture) - ahead_ms + 1500, 0, 3000);
+}
+
+/* A change expires one time-out after it was asked for, by CloudStack's clock, which was never
+ * told. */
+static void test_changes_expire_by_the_servers_clock(void **state)
+{
+	struct fixture *fixture = *state;
+	const int64_t ahead_ms[] = { 0, 2100000, -2100000, 80000000, 0, -80000000 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ahead_ms); i++) {
+		struct seen seen = { 0 };
+		int64_t until_ms, left_ms;
+
+		SCRIPT(fixture, { .status = 200, .body = ACCEPTED });
+		fixture->server.ahead_ms = ahead_ms[i];
+		fixture->server.probes = 0;
+		clock_test_advance(3600000); /* measured anew once an hour */
+		run_idle(fixture);
+		attach(fixture, &seen);
+		run_until(fixture, &seen.runs, 1);
+		run_idle(fixture);
+		SCRIPT(fixture, { .status = 200, .body = ACCEPTED });
+		attach(fixture, &seen);
+		run_until(fixture, &seen.runs, 2);
+		assert_int_equal(seen.outcome, CLOUD_OK);
+		assert_measured(fixture, ahead_ms[i]);
+		assert_int_equal(time_parse(param(fixture, 0, "expires"), &until_ms), 0);
+		left_ms = until_ms - clock_wall_ms() - ahead_ms[i];
+		assert_in_range(left_ms, FIXTURE_TIMEOUT_MS, FIXTURE_TIMEOUT_MS + 4000);
+		assert_in_range(fixture->server.probes, 2, 64);
+	}
+}
+
+/* Once the clock is known, this machine's may be set as anybody likes. */
+static void test_a_step_of_our_clock_changes_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+	int64_t until_ms;
+
+	SCRIPT(fixture, { .status = 200, .body = ACCEPTED });
+	attach(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	clock_test_start(clock_mono_ms(), clock_wall_ms() + 7200000);
+	fixture->server.ahead_ms = -7200000;
+	attach(fixture, &seen);
+	run_until(fixture, &seen.runs, 2);
+	assert_measured(fixture, -7200000);
+	assert_int_equal(time_parse(param(fixture, 1, "expires"), &until_ms), 0);
+	assert_in_range(until_ms - FIXTURE_WALL_MS, FIXTURE_TIMEOUT_MS, FIXTURE_TIMEOUT_MS + 4000);
+}
+
+static void test_reads_do_not_wait_for_the_clock(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES });
+	list(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_int_equal(fixture->server.probes, 0);
+	assert_string_equal(param(fixture, 0, "expires"), "2030-01-02T03:14:05+0000");
+}
+
+static void test_wrong_keys(void **state)
 {
 	struct fixture *fixture = *state;
 	struct cloud_health health;
-	struct seen change = { 0 };
+	struct seen seen = { 0 };
+	size_t probes;
 
-	SCRIPT(fixture,
-	       { .status = 401,
-		 .date = "Wed, 02 Jan 2030 03:24:05 GMT",
-		 .body = "{\"errorresponse\":{\"uuidList\":[],\"errorcode\":401,\"errortext\":\"unable to verify user "
-			 "credentials and/or request signature\"}}" });
-	attach(fixture, &change);
-	run_until(fixture, &change.runs, 1);
-	assert_int_equal(change.outcome, CLOUD_AWAY);
-	assert_int_equal(change.err.code, ERR_UNAVAILABLE);
-	assert_non_null(strstr(change.err.text, "clock is 20 min behind"));
+	SCRIPT(fixture, DENIED);
+	fixture->server.denies = true;
+	list(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_int_equal(seen.outcome, CLOUD_AWAY);
+	assert_int_equal(seen.err.code, ERR_UNAVAILABLE);
+	assert_int_equal(seen.err.cloud_code, 401);
+	assert_non_null(strstr(seen.err.text, "API key or the secret key is wrong"));
+	assert_null(strstr(seen.err.text, "clock"));
+	assert_non_null(strstr(seen.err.text, "unable to verify"));
 	cloud_health(fixture->cloud, &health);
 	assert_false(health.usable);
-	assert_int_equal(health.skew_ms, 1200000);
-	assert_non_null(strstr(health.reason, "Set this machine's clock"));
+	assert_non_null(strstr(health.reason, "API key or the secret key is wrong"));
+
+	/* Not each request is followed by others, and the clock is not searched each time. */
+	probes = fixture->server.probes;
+	assert_in_range(probes, 2, 64);
+	list(fixture, &seen);
+	run_until(fixture, &seen.runs, 2);
+	assert_int_equal(fixture->server.probes, probes);
+	clock_test_advance(5000);
+	list(fixture, &seen);
+	run_until(fixture, &seen.runs, 3);
+	assert_int_equal(fixture->server.probes, probes + 2);
+
+	/* The keys are right again. */
+	clock_test_advance(5000);
+	fixture->server.denies = false;
+	SCRIPT(fixture, { .status = 200, .body = NO_VOLUMES });
+	list(fixture, &seen);
+	run_until(fixture, &seen.runs, 4);
+	cloud_health(fixture->cloud, &health);
+	assert_true(health.usable);
 }
 
-static void expect_expires(struct fixture *fixture, int64_t skew_ms, const char *date,
-			   const char *expires)
+static void test_a_wrong_clock_is_found_and_allowed_for(void **state)
 {
-	struct web_row row = { .status = 200, .date = date, .body = NO_VOLUMES };
+	struct fixture *fixture = *state;
 	struct cloud_health health;
 	struct seen seen = { 0 };
 
-	web_server_script(&fixture->server, &row, 1);
+	/* A read lives for ten minutes, and CloudStack is 35 ahead. */
+	SCRIPT(fixture, DENIED, { .status = 200, .body = NO_VOLUMES });
+	fixture->server.ahead_ms = 2100000;
 	list(fixture, &seen);
 	run_until(fixture, &seen.runs, 1);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+	assert_measured(fixture, 2100000);
 	cloud_health(fixture->cloud, &health);
-	assert_int_equal(health.skew_ms, skew_ms);
-	list(fixture, &seen);
-	run_until(fixture, &seen.runs, 2);
-	assert_string_equal(param(fixture, 1, "expires"), expires);
+	assert_true(health.usable);
+	assert_string_equal(health.reason, "");
 }
 
-/* A wrong clock on our side is no reason not to work: CloudStack's is what requests expire by. */
-static void test_expires_by_the_servers_clock(void **state)
+static void test_a_clock_beyond_reason(void **state)
 {
 	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
 
-	expect_expires(fixture, 3600000, "Wed, 02 Jan 2030 04:04:05 GMT",
-		       "2030-01-02T04:14:05+0000");
-	expect_expires(fixture, -3600000, "Wed, 02 Jan 2030 02:04:05 GMT",
-		       "2030-01-02T02:14:05+0000");
-	/* Small differences are the way's. */
-	expect_expires(fixture, 60000, "Wed, 02 Jan 2030 03:05:05 GMT", "2030-01-02T03:14:05+0000");
-	/* No forged Date makes a request that lives for years. */
-	expect_expires(fixture, INT64_C(365) * 86400 * 1000, "Thu, 02 Jan 2031 03:04:05 GMT",
-		       "2030-01-02T03:14:05+0000");
+	SCRIPT(fixture, DENIED);
+	fixture->server.ahead_ms = INT64_C(30) * 86400 * 1000;
+	list(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_int_equal(seen.outcome, CLOUD_AWAY);
+	assert_non_null(strstr(seen.err.text, "Set this machine's clock"));
+	assert_null(strstr(seen.err.text, "API key"));
+	assert_int_equal(skew_ms(fixture), 0);
+}
+
+static void test_a_command_that_the_server_does_not_know(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cloud_health health;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, DENIED);
+	attach(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_int_equal(seen.outcome, CLOUD_REFUSED);
+	assert_int_equal(seen.err.code, ERR_CLOUD);
+	assert_non_null(strstr(seen.err.text, "does not know the command attachVolume"));
+	assert_int_equal(fixture->server.asked, 2);
+	cloud_health(fixture->cloud, &health);
+	assert_true(health.usable);
+}
+
+static void test_a_401_that_passes(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, DENIED, { .status = 200, .body = ACCEPTED });
+	attach(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_int_equal(seen.outcome, CLOUD_OK);
+}
+
+/* The process stood still between its commit and the request. */
+static void test_a_late_change_is_refused(void **state)
+{
+	struct fixture *fixture = *state;
+	int64_t asked_ms = clock_mono_ms();
+	struct cloud_health health;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, DENIED);
+	clock_test_advance(FIXTURE_TIMEOUT_MS + 5000);
+	cloud_attach_volume(fixture->cloud, VOLUME_ID, VM_ID, -1, JOB_ID, asked_ms, on_done, &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_int_equal(seen.outcome, CLOUD_AWAY);
+	assert_non_null(strstr(seen.err.text, "after its time"));
+	assert_int_equal(fixture->server.asked, 1);
+	cloud_health(fixture->cloud, &health);
+	assert_null(strstr(health.reason, "API key"));
+}
+
+/* Until then a request may arrive, and not for much longer. */
+static void test_how_long_a_request_can_be_late(void **state)
+{
+	struct fixture *fixture = *state;
+	int64_t asked_ms = clock_mono_ms();
+	struct seen seen = { 0 };
+
+	/* The clock is not known yet, and ours may be wrong. */
+	assert_in_range(cloud_late_until_ms(fixture->cloud, asked_ms) - asked_ms,
+			FIXTURE_TIMEOUT_MS + 900000, FIXTURE_TIMEOUT_MS + 903000);
+	SCRIPT(fixture, { .status = 200, .body = ACCEPTED });
+	attach(fixture, &seen);
+	run_until(fixture, &seen.runs, 1);
+	assert_in_range(cloud_late_until_ms(fixture->cloud, asked_ms) - asked_ms,
+			FIXTURE_TIMEOUT_MS, FIXTURE_TIMEOUT_MS + 6000);
 }
 
 /* The wall clock jumps by years: what lasts a second lasts a second. */
@@ -245,8 +412,16 @@ static void test_rate_limit_slows_everything_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_unauthorized_with_skewed_clock),
-		TEST(test_expires_by_the_servers_clock),
+		TEST(test_changes_expire_by_the_servers_clock),
+		TEST(test_a_step_of_our_clock_changes_nothing),
+		TEST(test_reads_do_not_wait_for_the_clock),
+		TEST(test_wrong_keys),
+		TEST(test_a_wrong_clock_is_found_and_allowed_for),
+		TEST(test_a_clock_beyond_reason),
+		TEST(test_a_command_that_the_server_does_not_know),
+		TEST(test_a_401_that_passes),
+		TEST(test_a_late_change_is_refused),
+		TEST(test_how_long_a_request_can_be_late),
 		TEST(test_durations_ignore_the_wall_clock),
 		TEST(test_rate_limit_slows_everything_down),
 		TEST(test_rate_limit_again_and_again_waits_longer),

@@ -60,7 +60,7 @@ static void test_those_who_wait_go_together(void **state)
 	       { .status = 200, .body = ACCEPTED });
 	occupy(fixture, &busy);
 	list(fixture, "aaa", &a);
-	cloud_detach_volume(fixture->cloud, VOLUME_ID, JOB_ID, on_done, &change);
+	cloud_detach_volume(fixture->cloud, VOLUME_ID, JOB_ID, clock_mono_ms(), on_done, &change);
 	list(fixture, "bbb", &b);
 	list(fixture, "gone", &none);
 	release_all(fixture);
@@ -74,15 +74,34 @@ static void test_those_who_wait_go_together(void **state)
 	assert_string_equal(asked(fixture, 2, "ids"), "aaa,bbb,gone");
 	assert_string_equal(asked(fixture, 2, "id"), "(none)");
 	assert_string_equal(asked(fixture, 2, "listall"), "true");
+	assert_string_equal(asked(fixture, 2, "page"), "1");
+	assert_string_equal(asked(fixture, 2, "pagesize"), "3");
 	assert_string_equal(asked(fixture, 3, "command"), "detachVolume");
 	assert_int_equal(a.outcome, CLOUD_OK);
 	assert_int_equal(a.count, 1);
-	assert_int_equal(a.total, 1);
+	assert_int_equal(a.rows, 1);
 	assert_string_equal(a.first_id, "aaa");
 	assert_string_equal(b.first_id, "bbb");
 	assert_int_equal(none.outcome, CLOUD_OK);
 	assert_int_equal(none.count, 0);
 	assert_int_equal(a.runs + b.runs, 2);
+}
+
+static void test_those_of_projects_too(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen busy = { 0 }, a = { 0 }, b = { 0 };
+
+	SCRIPT(fixture, HELD, HELD, EMPTY);
+	fixture_use_project(fixture, CLOUD_ALL_PROJECTS);
+	occupy(fixture, &busy);
+	list(fixture, "aaa", &a);
+	list(fixture, "bbb", &b);
+	release_all(fixture);
+	run_until(fixture, &b.runs, 1);
+	run_until(fixture, &busy.runs, 2);
+	assert_string_equal(asked(fixture, 2, "ids"), "aaa,bbb");
+	assert_string_equal(asked(fixture, 2, "projectid"), CLOUD_ALL_PROJECTS);
 }
 
 static void test_one_that_waits_alone_is_asked_as_ever(void **state)
@@ -103,13 +122,13 @@ static void test_one_that_waits_alone_is_asked_as_ever(void **state)
 static void test_other_lists_stay_alone(void **state)
 {
 	struct fixture *fixture = *state;
-	const struct cloud_volume_filter page = { .page = 1 }, named = { .id = "ccc", .name = "n" };
+	const struct cloud_volume_filter all = { 0 }, named = { .id = "ccc", .name = "n" };
 	struct seen busy = { 0 }, seen = { 0 };
 
 	SCRIPT(fixture, HELD, HELD, EMPTY);
 	occupy(fixture, &busy);
 	list(fixture, "aaa", &seen);
-	cloud_list_volumes(fixture->cloud, &page, on_done, &seen);
+	cloud_list_volumes(fixture->cloud, &all, on_done, &seen);
 	cloud_list_volumes(fixture->cloud, &named, on_done, &seen);
 	release_all(fixture);
 	run_until(fixture, &seen.runs, 3);
@@ -159,14 +178,15 @@ static void test_refused_together_asked_alone(void **state)
 	assert_int_equal(busy.runs, 2);
 }
 
-/* An administrator may have made pages shorter: who is not on the page may exist all the same. */
-static void test_cut_short_the_rest_asks_alone(void **state)
+/* Members after the end of a page may exist all the same, whatever count says. */
+static void test_full_page_without_a_member(void **state)
 {
 	struct fixture *fixture = *state;
 	struct seen busy = { 0 }, first = { 0 }, second = { 0 };
 
 	SCRIPT(fixture, HELD, HELD,
-	       { .status = 200, .body = "{\"x\":{\"count\":2,\"volume\":[{\"id\":\"aaa\"}]}}" },
+	       { .status = 200,
+		 .body = "{\"x\":{\"count\":2,\"volume\":[{\"id\":\"aaa\"},{\"id\":\"other\"}]}}" },
 	       { .status = 200, .body = "{\"x\":{\"count\":1,\"volume\":[{\"id\":\"bbb\"}]}}" });
 	occupy(fixture, &busy);
 	list(fixture, "aaa", &first);
@@ -179,6 +199,88 @@ static void test_cut_short_the_rest_asks_alone(void **state)
 	assert_string_equal(second.first_id, "bbb");
 	assert_string_equal(asked(fixture, 3, "id"), "bbb");
 	assert_int_equal(fixture->server.asked, 4);
+}
+
+/* An administrator has made pages shorter than these ids are. */
+static void test_too_many_for_a_page(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen busy = { 0 }, first = { 0 }, second = { 0 };
+
+	SCRIPT(fixture, HELD, HELD, PAGES_OF("1"),
+	       { .status = 200, .body = "{\"x\":{\"count\":1,\"volume\":[{\"id\":\"aaa\"}]}}" },
+	       EMPTY);
+	occupy(fixture, &busy);
+	list(fixture, "aaa", &first);
+	list(fixture, "bbb", &second);
+	release_all(fixture);
+	run_until(fixture, &first.runs, 1);
+	run_until(fixture, &second.runs, 1);
+	run_until(fixture, &busy.runs, 2);
+	assert_int_equal(first.outcome, CLOUD_OK);
+	assert_int_equal(second.outcome, CLOUD_OK);
+	assert_string_equal(asked(fixture, 3, "id"), "aaa");
+	assert_string_equal(asked(fixture, 4, "id"), "bbb");
+}
+
+/* Later lists carry no more than a page holds. */
+static void test_the_length_of_a_page_is_learned(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen busy = { 0 }, seen = { 0 };
+
+	SCRIPT(fixture, HELD, HELD, PAGES_OF("2"), EMPTY);
+	occupy(fixture, &busy);
+	for (int i = 0; i < 3; i++)
+		list(fixture, "aaa", &seen);
+	release_all(fixture);
+	run_until(fixture, &seen.runs, 3);
+	run_until(fixture, &busy.runs, 2);
+	assert_string_equal(asked(fixture, 2, "pagesize"), "3");
+
+	SCRIPT(fixture, HELD, HELD, EMPTY);
+	occupy(fixture, &busy);
+	for (int i = 0; i < 5; i++)
+		list(fixture, "aaa", &seen);
+	release_all(fixture);
+	run_until(fixture, &seen.runs, 8);
+	run_until(fixture, &busy.runs, 4);
+	assert_int_equal(fixture->server.asked, 5);
+	assert_string_equal(asked(fixture, 2, "ids"), "aaa,aaa");
+	assert_string_equal(asked(fixture, 3, "ids"), "aaa,aaa");
+	assert_string_equal(asked(fixture, 4, "id"), "aaa");
+}
+
+/* A volume that CloudStack cannot read is the trouble of its own caller. */
+static void test_one_that_cannot_be_shown(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen busy = { 0 }, well = { 0 }, broken = { 0 };
+	const struct web_row failure = {
+		.status = 530, .body = "{\"x\":{\"errorcode\":530,\"errortext\":\"SQL\"}}"
+	};
+
+	SCRIPT(fixture, HELD, HELD,
+	       { .status = 530, .body = "{\"x\":{\"errorcode\":530,\"errortext\":\"SQL\"}}" }, HELD,
+	       HELD);
+	occupy(fixture, &busy);
+	list(fixture, "aaa", &well);
+	list(fixture, "bbb", &broken);
+	release_all(fixture);
+	run_until(fixture, &fixture->server.held_count, 2);
+	assert_string_equal(asked(fixture, 3, "id"), "aaa");
+	web_server_release(&fixture->server,
+			   &(struct web_row){
+				   .status = 200,
+				   .body = "{\"x\":{\"count\":1,\"volume\":[{\"id\":\"aaa\"}]}}" });
+	web_server_release(&fixture->server, &failure);
+	run_until(fixture, &well.runs, 1);
+	run_until(fixture, &broken.runs, 1);
+	assert_int_equal(well.outcome, CLOUD_OK);
+	assert_int_equal(well.count, 1);
+	assert_int_equal(broken.outcome, CLOUD_AWAY);
+	assert_true(cloud_err_is_refusal(&broken.err));
+	assert_int_equal(busy.runs, 2);
 }
 
 static void test_trouble_is_everybodys(void **state)
@@ -309,10 +411,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_those_who_wait_go_together),
+		TEST(test_those_of_projects_too),
 		TEST(test_one_that_waits_alone_is_asked_as_ever),
 		TEST(test_other_lists_stay_alone),
 		TEST(test_refused_together_asked_alone),
-		TEST(test_cut_short_the_rest_asks_alone),
+		TEST(test_full_page_without_a_member),
+		TEST(test_too_many_for_a_page),
+		TEST(test_the_length_of_a_page_is_learned),
+		TEST(test_one_that_cannot_be_shown),
 		TEST(test_trouble_is_everybodys),
 		TEST(test_a_url_too_long_for_a_proxy),
 		TEST(test_cancel_disturbs_nobody),

@@ -5,7 +5,10 @@
 #include <assert.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <stdio.h>
 #include <sys/socket.h>
+
+#include "base/clock.h"
 
 static void remember(struct web_server *server, struct evhttp_request *request)
 {
@@ -16,6 +19,8 @@ static void remember(struct web_server *server, struct evhttp_request *request)
 	assert(server->asked < WEB_REQUESTS_MAX);
 	slot = &server->requests[server->asked++];
 	slot->post = evhttp_request_get_command(request) == EVHTTP_REQ_POST;
+	snprintf(slot->path, sizeof(slot->path), "%s",
+		 evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request)));
 	evbuffer_add(body, "", 1);
 	query = slot->post ? (const char *)evbuffer_pullup(body, -1)
 			   : evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
@@ -29,11 +34,39 @@ static void answer(struct evhttp_request *request, const struct web_row *row)
 
 	evhttp_add_header(headers, "Content-Type",
 			  row->type ? row->type : "application/json; charset=UTF-8");
-	if (row->date)
-		evhttp_add_header(headers, "Date", row->date);
 	evbuffer_add(body, row->body, strlen(row->body));
 	evhttp_send_reply(request, row->status, "whatever", body);
 	evbuffer_free(body);
+}
+
+static bool is_accepted(const struct web_server *server, const struct evkeyvalq *params)
+{
+	const char *expires = evhttp_find_header(params, "expires");
+	int64_t until_ms;
+
+	if (server->denies)
+		return false;
+	return !expires || (time_parse(expires, &until_ms) == 0 &&
+			    until_ms >= clock_wall_ms() + server->ahead_ms);
+}
+
+static bool answer_probe(struct web_server *server, struct evhttp_request *request)
+{
+	static const struct web_row denied = { .status = 401, .body = WEB_DENIED };
+	static const struct web_row accepted = {
+		.status = 200,
+		.body = "{\"listcapabilitiesresponse\":{\"capability\":{}}}",
+	};
+	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+	struct evkeyvalq params;
+
+	if (!query || !strstr(query, "command=listCapabilities"))
+		return false;
+	evhttp_parse_query_str(query, &params);
+	server->probes++;
+	answer(request, is_accepted(server, &params) ? &accepted : &denied);
+	evhttp_clear_headers(&params);
+	return true;
 }
 
 static void on_request(struct evhttp_request *request, void *arg)
@@ -44,6 +77,8 @@ static void on_request(struct evhttp_request *request, void *arg)
 								: server->row_count - 1];
 	struct evhttp_connection *connection = evhttp_request_get_connection(request);
 
+	if (answer_probe(server, request))
+		return;
 	remember(server, request);
 	switch (row->action) {
 	case WEB_ANSWER:

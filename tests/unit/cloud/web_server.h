@@ -22,13 +22,18 @@ struct web_row {
 	int status;
 	const char *body;
 	const char *type; /* NULL: JSON */
-	const char *date; /* NULL: none of ours */
 };
 
 struct web_request {
 	bool post;
+	char path[64];
 	struct evkeyvalq params;
 };
+
+/* CloudStack's answer to wrong keys, to a request that has expired, to an unknown command. */
+#define WEB_DENIED                                                                                     \
+	"{\"errorresponse\":{\"uuidList\":[],\"errorcode\":401,\"errortext\":\"unable to verify user " \
+	"credentials and/or request signature\"}}"
 
 #define WEB_REQUESTS_MAX 64
 
@@ -41,6 +46,13 @@ struct web_server {
 	struct web_request requests[WEB_REQUESTS_MAX];
 	struct evhttp_request *held[WEB_REQUESTS_MAX];
 	size_t held_count;
+	/*
+	 * Reads of the capabilities are answered without the script, as by a server whose
+	 * clock is so far ahead of ours, or that does not accept the keys.
+	 */
+	int64_t ahead_ms;
+	bool denies;
+	size_t probes;
 };
 
 void web_server_start(struct web_server *server, struct loop *loop);

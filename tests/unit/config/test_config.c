@@ -49,16 +49,21 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static int read_text(struct fixture *f, const char *text)
+static int read_bytes(struct fixture *f, const char *bytes, size_t length)
 {
 	FILE *file = fopen(f->path, "we");
 
 	assert_non_null(file);
-	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fwrite(bytes, 1, length, file), length);
 	assert_int_equal(fclose(file), 0);
 	f->err = (struct err){ 0 };
 	config_clear(&f->config);
 	return config_read(&f->config, f->path, true, &f->err);
+}
+
+static int read_text(struct fixture *f, const char *text)
+{
+	return read_bytes(f, text, strlen(text));
 }
 
 static void assert_accepted(struct fixture *f, const char *text)
@@ -92,6 +97,7 @@ static const char *value_of(const struct config *config, const char *name, struc
 
 static const char *const defaults[][2] = {
 	{ "http_listen", "127.0.0.1:8090" },
+	{ "http_group", "volume-daemon" },
 	{ "http_max_requests", "256" },
 	{ "cloud_url", "" },
 	{ "cloud_api_key_file", "" },
@@ -102,7 +108,8 @@ static const char *const defaults[][2] = {
 	{ "cloud_poll_max", "5s" },
 	{ "cloud_job_wait", "35min" },
 	{ "cloud_parallel", "16" },
-	{ "cloud_zone_id", "" },
+	{ "cloud_zone", "" },
+	{ "cloud_project_id", "" },
 	{ "appliance_vm_id", "" },
 	{ "device_buses", "virtio scsi" },
 	{ "device_scan_interval", "2s" },
@@ -122,6 +129,7 @@ static const char *const defaults[][2] = {
 	{ "store_retention", "0s" },
 	{ "reconcile_interval", "1min" },
 	{ "operations_max", "10000" },
+	{ "operations_allow_vm_expunge", "no" },
 	{ "log_level", "info" },
 };
 
@@ -243,7 +251,7 @@ static void values_of_every_kind_are_read(void **state)
 			   "[cloud]\n"
 			   "url = https://cloud.example.org/client/api\n"
 			   "timeout = 1500ms\n"
-			   "zone_id = 0A1B2C3D-0000-4000-8000-00000000000F\n"
+			   "zone = the north\n"
 			   "[device]\n"
 			   "buses = scsi, loop\n"
 			   "stable_names = no\n"
@@ -257,7 +265,7 @@ static void values_of_every_kind_are_read(void **state)
 	assert_string_equal(f->config.http_listen, "[::1]:0");
 	assert_string_equal(f->config.cloud_url, "https://cloud.example.org/client/api");
 	assert_int_equal(f->config.cloud_timeout, 1500);
-	assert_string_equal(f->config.cloud_zone_id, "0a1b2c3d-0000-4000-8000-00000000000f");
+	assert_string_equal(f->config.cloud_zone, "the north");
 	assert_string_equal(f->config.device_buses, "scsi, loop");
 	assert_false(f->config.device_stable_names);
 	assert_int_equal(f->config.device_hold_seconds, 7);
@@ -387,6 +395,20 @@ static void a_value_of_the_wrong_kind_is_refused(void **state)
 		"2: appliance.vm_id must be a UUID such as 0d9ef9f6-3f7e-4b2a-9c8d-3f1f6f0f2a11, got \"17\"");
 }
 
+static void a_project_is_one_or_all(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_accepted(f, "[cloud]\nproject_id = all\n");
+	assert_string_equal(f->config.cloud_project_id, CONFIG_ALL_PROJECTS);
+	assert_accepted(f, "[cloud]\nproject_id = 0A1B2C3D-0000-4000-8000-00000000000F\n");
+	assert_string_equal(f->config.cloud_project_id, "0A1B2C3D-0000-4000-8000-00000000000F");
+	assert_int_equal(read_text(f, "[cloud]\nproject_id = -1\n"), -1);
+	assert_string_equal(
+		f->err.text,
+		"cloud.project_id must be a project's UUID or the word all, got \"-1\"");
+}
+
 /* ---- lines ---- */
 
 static void an_unknown_key_is_told_with_those_there_are(void **state)
@@ -400,7 +422,7 @@ static void an_unknown_key_is_told_with_those_there_are(void **state)
 	assert_refused(
 		f, "[cloud]\ncloud_url = http://x\n",
 		"2: [cloud] has no key \"cloud_url\"; it has: url, api_key_file, secret_key_file, ca_file, "
-		"timeout, poll_min, poll_max, job_wait, parallel, zone_id");
+		"timeout, poll_min, poll_max, job_wait, parallel, zone, project_id");
 }
 
 #define SECTIONS "http, cloud, appliance, device, export, store, reconcile, operations, log"
@@ -449,6 +471,19 @@ static void a_line_that_would_be_cut_is_refused(void **state)
 	assert_int_equal(read_text(f, text.data), -1);
 	assert_non_null(strstr(f->err.text, ":2: the line is longer than "));
 	assert_null(strstr(f->err.text, "xxx"));
+}
+
+/* A text would end there, and so would the configuration, without a word. */
+static void a_nul_is_refused(void **state)
+{
+	static const char bytes[] = "[http]\nmax_requests = 7\n\0[store]\nurl = memory:\n";
+	struct fixture *f = *state;
+
+	assert_int_equal(read_bytes(f, bytes, sizeof(bytes) - 1), -1);
+	assert_non_null(strstr(f->err.text, ":3: the line has a NUL character"));
+	/* At the end of the file, too. */
+	assert_int_equal(read_bytes(f, bytes, strlen(bytes) + 1), -1);
+	assert_non_null(strstr(f->err.text, ":3: the line has a NUL character"));
 }
 
 static void a_file_that_is_too_large_is_refused(void **state)
@@ -536,11 +571,13 @@ int main(void)
 		cmocka_unit_test(every_number_is_among_them),
 		T(texts_have_limits),
 		T(a_value_of_the_wrong_kind_is_refused),
+		T(a_project_is_one_or_all),
 		T(an_unknown_key_is_told_with_those_there_are),
 		T(an_unknown_section_is_told_with_those_there_are),
 		T(a_key_counts_once),
 		T(the_first_bad_line_is_the_one_that_is_told),
 		T(a_line_that_would_be_cut_is_refused),
+		T(a_nul_is_refused),
 		T(a_file_that_is_too_large_is_refused),
 		T(secrets_are_not_repeated),
 		T(values_must_fit_each_other),

@@ -136,7 +136,7 @@ static void check_free(struct usage_check *check)
 /* Descriptors of a block device are not in a folder of files. */
 static void add_opener(struct usage_report *report)
 {
-	if (!fake_disk.opener || fake_disk.opener == report->pid)
+	if (!fake_disk.opener || fake_disk.opener == report->pid || report->openers)
 		return;
 	if (report->kind < USAGE_HELD)
 		report->kind = USAGE_HELD;
@@ -147,7 +147,7 @@ static void add_opener(struct usage_report *report)
 static void on_check(struct loop_timer *timer)
 {
 	struct usage_check *check = container_of(timer, struct usage_check, timer);
-	struct usage_result result = { .what = "" };
+	struct usage_result result = { .what = "", .left_out = "" };
 
 	if (check->hangs) {
 		err_set(&result.err, ERR_TIMEOUT, "the disk hangs");
@@ -268,4 +268,65 @@ void flush_cancel(struct flush *flush)
 	flush->flusher->pending--;
 	loop_timer_clear(flush->flusher->loop, &flush->timer);
 	free(flush);
+}
+
+/* ---- disk/rescan.h ---- */
+
+struct rescanner {
+	struct loop *loop;
+	size_t pending;
+};
+
+struct rescan {
+	struct rescanner *rescanner;
+	struct loop_timer timer;
+	rescan_done_fn done;
+	void *arg;
+};
+
+struct rescanner *rescanner_new(struct loop *loop, const char *sysfs_root, int64_t timeout_ms,
+				const char *setting)
+{
+	struct rescanner *rescanner = xnew(struct rescanner);
+
+	rescanner->loop = loop;
+	return rescanner;
+}
+
+struct rescanner *rescanner_free(struct rescanner *rescanner)
+{
+	if (rescanner && rescanner->pending)
+		abort();
+	free(rescanner);
+	return NULL;
+}
+
+static void on_rescan(struct loop_timer *timer)
+{
+	struct rescan *rescan = container_of(timer, struct rescan, timer);
+
+	rescan->rescanner->pending--;
+	rescan->done(rescan->arg, &fake_disk.rescan_err);
+	free(rescan);
+}
+
+struct rescan *rescan_start(struct rescanner *rescanner, const char *name, rescan_done_fn done,
+			    void *arg)
+{
+	struct rescan *rescan = xnew(struct rescan);
+
+	fake_disk.rescans++;
+	rescanner->pending++;
+	*rescan = (struct rescan){
+		.rescanner = rescanner, .timer.fire = on_rescan, .done = done, .arg = arg
+	};
+	loop_timer_set(rescanner->loop, &rescan->timer, ANSWER_MS);
+	return rescan;
+}
+
+void rescan_cancel(struct rescan *rescan)
+{
+	rescan->rescanner->pending--;
+	loop_timer_clear(rescan->rescanner->loop, &rescan->timer);
+	free(rescan);
 }

@@ -2,13 +2,14 @@
 #pragma once
 
 /*
- * What is on a disk and who uses it, behind the functions of disk/probe.h, disk/usage.h and
- * disk/flush.h but without their workers: answers come after a while of the test's own time. Who
- * uses a disk is really looked up, in the fake kernel.
+ * What is on a disk and who uses it, behind the functions of disk/probe.h, disk/usage.h,
+ * disk/flush.h and disk/rescan.h but without their workers: answers come after a while of the
+ * test's own time. Who uses a disk is really looked up, in the fake kernel.
  */
 
 #include "disk/flush.h"
 #include "disk/probe.h"
+#include "disk/rescan.h"
 #include "disk/usage.h"
 
 struct fake_disk {
@@ -19,6 +20,8 @@ struct fake_disk {
 	size_t usage_checks, flushes; /* begun */
 	struct err flush_err;         /* of every flush */
 	char flushed[200];            /* "on-vdb vdb ": what stands on it, itself */
+	size_t rescans;               /* begun */
+	struct err rescan_err;        /* of every rescan */
 };
 extern struct fake_disk fake_disk;
 

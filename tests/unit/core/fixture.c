@@ -181,6 +181,11 @@ static bool is_drained(struct world *world, const void *arg)
 	return core_drain(world->core);
 }
 
+void world_accept(struct world *world)
+{
+	answered(world, ask(world, METHOD_STORE_ACCEPT, &(struct no_args){ 0 }));
+}
+
 void world_stop(struct world *world)
 {
 	assert_true(world_until(world, is_drained, NULL, 10000));
@@ -212,7 +217,6 @@ static int setup(void **state, const char *root_serial, enum serial_kind serial)
 		.scan_ms = 2000,
 		.device_wait_ms = DEVICE_WAIT_MS,
 		.cloud_wait_ms = CLOUD_WAIT_MS,
-		.request_ms = REQUEST_MS,
 		.probe_ms = PROBE_MS,
 		.reconcile_ms = 300000,
 		.hold_ms = HOLD_MS,
@@ -278,6 +282,7 @@ static void on_answer(void *arg, const struct answer *answer)
 	reply->err = answer->err;
 	reply->unhealthy = answer->unhealthy;
 	reply->next_cursor = xstrdup(answer->next_cursor);
+	reply->listed_ms = answer->listed_ms;
 	if (answer->err.code == ERR_NONE) {
 		reply->record = answer->record;
 		reply->count = answer->count;
@@ -356,6 +361,17 @@ struct reply *ask_attach(struct world *world, const char *volume_id, const char 
 	return ask(world, METHOD_VOLUME_ATTACH, &args);
 }
 
+struct reply *ask_attach_root(struct world *world, const char *volume_id, const char *vm_id,
+			      bool replace)
+{
+	char *volume = (char *)(intptr_t)volume_id, *vm = (char *)(intptr_t)vm_id;
+	struct volume_attach_root_args args = { .volume_id = volume,
+						.vm_id = vm,
+						.replace = replace };
+
+	return ask(world, METHOD_VOLUME_ATTACH_ROOT, &args);
+}
+
 struct reply *ask_detach(struct world *world, const char *volume_id, bool force)
 {
 	char volume[37];
@@ -393,6 +409,19 @@ struct reply *ask_resize(struct world *world, const char *volume_id, uint64_t si
 
 	snprintf(volume, sizeof(volume), "%s", volume_id);
 	return ask(world, METHOD_VOLUME_RESIZE, &args);
+}
+
+struct reply *ask_clean_up(struct world *world, const char *volume_id, bool delete_vm,
+			   bool force_clean)
+{
+	static char test_vm[] = OTHER_VM, appliance[] = APPLIANCE;
+	struct volume_cleanup_args args = { .test_vm_id = test_vm,
+					    .volume_id = (char *)(intptr_t)volume_id,
+					    .oma_vm_id = appliance,
+					    .delete_vm = delete_vm,
+					    .force_clean = force_clean };
+
+	return ask(world, METHOD_VOLUME_CLEANUP, &args);
 }
 
 struct reply *ask_operation(struct world *world, enum method_id method, const char *operation_id)
@@ -486,7 +515,7 @@ void check_mapped(struct world *world, const char *volume_id)
 	assert_string_equal(mapping->record.vm_id, volume->vm_id);
 	path = streq(volume->vm_id, APPLIANCE)
 		       ? xasprintf("%s/%s", world->kernel.dev, volume->disk)
-		       : xasprintf("remote-vm-%s-%d", volume->vm_id, (int)volume->device_id);
+		       : xasprintf("remote-vm-%s-%s", volume->vm_id, volume->id);
 	assert_string_equal(mapping->record.device_path, path);
 	if (volume->serial == SERIAL_OWN && streq(volume->vm_id, APPLIANCE)) {
 		char serial[21], shown[64];
@@ -547,6 +576,9 @@ void check_world(struct world *world, size_t volumes)
 			assert_string_equal(volume->disk, "");
 			continue;
 		}
+		/* Root disks are mapped only if the daemon has attached them. */
+		if (volume->is_root && !mapping_find(world->core->model, volume->id))
+			continue;
 		check_mapped(world, volume->id);
 		if (streq(volume->vm_id, APPLIANCE))
 			check_served(world, volume->id);

@@ -27,6 +27,7 @@
 #include "core/model/stable_name.h"
 #include "core/model/volume.h"
 #include "core/reconcile/reconciler.h"
+#include "core/reconcile/store_guard.h"
 #include "disk/flush.h"
 #include "disk/probe.h"
 #include "disk/sysblock.h"
@@ -66,6 +67,7 @@ struct reply {
 	const struct record *record; /* of one item */
 	void *items;
 	char *next_cursor;
+	int64_t listed_ms;
 	void (*then)(struct reply *reply); /* inside the answer */
 	struct reply *other;               /* for then */
 };
@@ -100,6 +102,9 @@ static inline void world_restart(struct world *world)
 	world_open(world);
 }
 
+/* The store is one from the past, and an administrator accepts it. */
+void world_accept(struct world *world);
+
 /* One turn; false when there was nothing to do. */
 bool world_turn(struct world *world);
 /* Turns loop and clock until the condition holds; at most max_ms of the world's time. Says whether
@@ -120,11 +125,17 @@ void refused(struct world *world, const struct reply *reply, enum err_code code,
 const void *item(const struct reply *reply, size_t index);
 struct reply *ask_create(struct world *world, const char *name);
 struct reply *ask_attach(struct world *world, const char *volume_id, const char *vm_id);
+/* as a root disk */
+struct reply *ask_attach_root(struct world *world, const char *volume_id, const char *vm_id,
+			      bool replace);
 struct reply *ask_detach(struct world *world, const char *volume_id, bool force);
 struct reply *ask_detach_keeping(struct world *world, const char *volume_id); /* its name */
 struct reply *ask_delete(struct world *world, const char *volume_id);
 struct reply *ask_resize(struct world *world, const char *volume_id, uint64_t size,
 			 bool allow_shrink);
+/* from OTHER_VM to APPLIANCE */
+struct reply *ask_clean_up(struct world *world, const char *volume_id, bool delete_vm,
+			   bool force_clean);
 struct reply *ask_operation(struct world *world, enum method_id method, const char *operation_id);
 /* The id of the operation that was accepted. */
 const char *accepted(struct world *world, struct reply *reply);

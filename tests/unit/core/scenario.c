@@ -25,6 +25,44 @@ static void one_remote(struct world *world)
 	completed(world, accepted(world, ask_attach(world, VOLUME(1), OTHER_VM)));
 }
 
+/* The VM has a root disk. */
+static void one_to_replace(struct world *world)
+{
+	struct fake_volume *root;
+
+	one_volume(world);
+	root = server_add(&world->server, "old root", 5);
+	root->is_root = true;
+	server_attach(&world->server, root, OTHER_VM);
+}
+
+/* The VM of a test runs, and has the volume. */
+static void one_on_test(struct world *world)
+{
+	one_remote(world);
+	world->server.other_runs = true;
+}
+
+/* It is deleted after that, with its own root disk. */
+static void one_on_doomed(struct world *world)
+{
+	struct fake_volume *root;
+
+	one_on_test(world);
+	root = server_add(&world->server, "root of the test", 5);
+	root->is_root = true;
+	server_attach(&world->server, root, OTHER_VM);
+	world->options.allow_vm_expunge = true;
+	world_stop(world);
+	world_open(world);
+}
+
+static void one_that_does_not_come(struct world *world)
+{
+	one_on_test(world);
+	server_find(&world->server, VOLUME(1))->plug_ms = -1;
+}
+
 static void without_device(struct world *world)
 {
 	server_add(&world->server, "one", 5)->plug_ms = -1;
@@ -34,6 +72,37 @@ static void create_fails(struct world *world)
 {
 	server_fault(&world->server,
 		     (struct fake_fault){ FAKE_CREATE, 1, 1000, FAULT_JOB_FAILED, 530, "No room" });
+}
+
+static void without_rename(struct world *world)
+{
+	world->server.no_rename = true;
+}
+
+static void without_destroy(struct world *world)
+{
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_DESTROY, 1, 1000, FAULT_REFUSED, 432,
+					  "The API [destroyVolume] does not exist or is not "
+					  "available for the account narrow" });
+}
+
+static void create_fails_without_destroy(struct world *world)
+{
+	create_fails(world);
+	without_destroy(world);
+}
+
+static void one_without_destroy(struct world *world)
+{
+	one_attached(world);
+	without_destroy(world);
+}
+
+static void one_without_expunge(struct world *world)
+{
+	one_attached(world);
+	world->server.no_expunge = true;
 }
 
 static void resize_fails(struct world *world)
@@ -56,6 +125,26 @@ static struct reply *attach(struct world *world)
 static struct reply *attach_remote(struct world *world)
 {
 	return ask_attach(world, VOLUME(1), OTHER_VM);
+}
+
+static struct reply *attach_root(struct world *world)
+{
+	return ask_attach_root(world, VOLUME(1), OTHER_VM, false);
+}
+
+static struct reply *replace_root(struct world *world)
+{
+	return ask_attach_root(world, VOLUME(1), OTHER_VM, true);
+}
+
+static struct reply *clean_up(struct world *world)
+{
+	return ask_clean_up(world, VOLUME(1), false, false);
+}
+
+static struct reply *clean_up_and_delete(struct world *world)
+{
+	return ask_clean_up(world, VOLUME(1), true, false);
 }
 
 static struct reply *detach(struct world *world)
@@ -113,6 +202,10 @@ const struct scenario scenarios[] = {
 	{ "create, no room", create_fails, create, NULL, OPERATION_FAILED, 0, 0, false, false },
 	{ "create, cancelled", NULL, create, cancel_rename, OPERATION_CANCELLED, 0, 0, false,
 	  false },
+	{ "create, not renamed", without_rename, create, NULL, OPERATION_COMPLETED, 1, 0, false,
+	  false },
+	{ "create, undone in a weaker form", create_fails_without_destroy, create, NULL,
+	  OPERATION_FAILED, 0, 0, false, false },
 	{ "attach", one_volume, attach, NULL, OPERATION_COMPLETED, 1, 1, true, false },
 	{ "attach, no device", without_device, attach, NULL, OPERATION_FAILED, 1, 1, false, false },
 	{ "attach, cancelled", one_volume, attach, cancel_await_job, OPERATION_CANCELLED, 1, 1,
@@ -121,6 +214,11 @@ const struct scenario scenarios[] = {
 	  OPERATION_CANCELLED, 1, 1, false, false },
 	{ "attach to another VM", one_volume, attach_remote, NULL, OPERATION_COMPLETED, 1, 1, true,
 	  false },
+	{ "attach as root", one_volume, attach_root, NULL, OPERATION_COMPLETED, 1, 1, true, false },
+	{ "attach as root, replacing", one_to_replace, replace_root, NULL, OPERATION_COMPLETED, 2,
+	  2, true, false },
+	{ "attach as root, cancelled", one_to_replace, replace_root, cancel_await_job,
+	  OPERATION_CANCELLED, 2, 2, false, false },
 	{ "detach", one_attached, detach, NULL, OPERATION_COMPLETED, 1, 1, false, true },
 	{ "detach from another VM", one_remote, detach, NULL, OPERATION_COMPLETED, 1, 1, false,
 	  true },
@@ -132,8 +230,22 @@ const struct scenario scenarios[] = {
 	{ "resize, no room", resize_fails, resize, NULL, OPERATION_FAILED, 1, 1, true, true },
 	{ "resize, cancelled", one_attached, resize, cancel_check, OPERATION_CANCELLED, 1, 1, true,
 	  true },
+	{ "cleanup", one_on_test, clean_up, NULL, OPERATION_COMPLETED, 1, 1, true, true },
+	{ "cleanup, of a detached volume", one_volume, clean_up, NULL, OPERATION_COMPLETED, 1, 1,
+	  true, false },
+	{ "cleanup, deleting", one_on_doomed, clean_up_and_delete, NULL, OPERATION_COMPLETED, 1, 2,
+	  true, true },
+	{ "cleanup, no device", one_that_does_not_come, clean_up, NULL, OPERATION_FAILED, 1, 1,
+	  true, true },
+	{ "cleanup, cancelled", one_on_test, clean_up, cancel_await_job, OPERATION_CANCELLED, 1, 1,
+	  true, true },
 	{ "delete", one_volume, delete, NULL, OPERATION_COMPLETED, 0, 1, false, false },
 	{ "delete, attached", one_attached, delete, NULL, OPERATION_COMPLETED, 0, 1, false, true },
+	{ "delete, command forbidden", one_without_destroy, delete, NULL, OPERATION_COMPLETED, 0, 1,
+	  false, true },
+	/* it stays in CloudStack's bin */
+	{ "delete, not expunged", one_without_expunge, delete, NULL, OPERATION_COMPLETED, 1, 1,
+	  false, true },
 };
 const size_t scenario_count = ARRAY_SIZE(scenarios);
 
@@ -205,6 +317,38 @@ static void check_size(struct world *world, const struct scenario *scenario, boo
 		assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.size, size);
 }
 
+/* The VM has its old root disk or its new one, and never none. */
+static void check_root(struct world *world, bool replaced)
+{
+	const struct fake_volume *old = server_find(&world->server, VOLUME(2));
+	const struct fake_volume *new = server_find(&world->server, VOLUME(1));
+
+	assert_true(old->is_root == !replaced && new->is_root == replaced);
+	assert_string_equal((replaced ? new : old)->vm_id, OTHER_VM);
+}
+
+/* The volume is where it should be, and the VM of the test as well. */
+static void check_cleanup(struct world *world, const struct scenario *scenario, bool happened)
+{
+	bool done = happened && scenario->status == OPERATION_COMPLETED;
+	const char *vm_id = done ? APPLIANCE : scenario->attached_before ? OTHER_VM : "";
+
+	assert_string_equal(server_find(&world->server, VOLUME(1))->vm_id, vm_id);
+	assert_int_equal(world->server.other_runs && !world->server.other_gone,
+			 scenario->attached_before && !done);
+	assert_int_equal(world->server.other_gone, done && scenario->begin == clean_up_and_delete);
+}
+
+static void check_name(struct world *world, const struct operation_record *operation)
+{
+	const char *name = server_find(&world->server, VOLUME(1))->name;
+
+	if (world->server.no_rename)
+		assert_non_null(strstr(name, operation->id));
+	else
+		assert_string_equal(name, "new");
+}
+
 void scenario_check(struct world *world, const struct scenario *scenario)
 {
 	struct operation_list_args args = {
@@ -230,6 +374,12 @@ void scenario_check(struct world *world, const struct scenario *scenario)
 		check_unmapped(world, VOLUME(1));
 	if (expected_type(scenario) == OPERATION_RESIZE)
 		check_size(world, scenario, happened);
+	if (expected_type(scenario) == OPERATION_CLEANUP)
+		check_cleanup(world, scenario, happened);
+	if (scenario->begin == replace_root)
+		check_root(world, happened && scenario->status == OPERATION_COMPLETED);
 	if (happened && expected_type(scenario) == OPERATION_CREATE && scenario->volumes)
-		assert_string_equal(server_find(&world->server, VOLUME(1))->name, "new");
+		check_name(world, operation);
+	if (happened && expected_type(scenario) == OPERATION_DELETE && scenario->volumes)
+		assert_true(server_find(&world->server, VOLUME(1))->in_bin);
 }

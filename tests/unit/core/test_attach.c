@@ -58,6 +58,33 @@ static void nameless_among_named(void **state)
 	must_fail(world, "does not identify itself");
 }
 
+static bool is_listed(struct world *world, const void *name)
+{
+	return sysblock_find(world->core->env.sysblock, name) != NULL;
+}
+
+/* Its serial comes long after the disk itself. */
+static void slow_to_identify_itself(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = server_add(&world->server, "one", 5);
+	_cleanup_free_ char *serial = NULL;
+	char text[21];
+	const char *id;
+
+	one->serial = SERIAL_NONE;
+	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+	assert_true(world_until(world, is_listed, "vdb", 60000));
+	world_pass(world, 5000);
+	assert_int_equal(core_operation(world->core, id)->status, OPERATION_EXECUTING);
+	one->serial = SERIAL_OWN;
+	volume_serial(one, text);
+	serial = xasprintf("sys/block/%s/serial", one->disk);
+	tree_write(&world->kernel.tree, serial, text);
+	completed(world, id);
+	check_world(world, 1);
+}
+
 /* When it began others could be attached beside it; that nobody else is there now proves
  * nothing. */
 static void named_ones_go_meanwhile(void **state)
@@ -103,9 +130,26 @@ static void to_another_vm(void **state)
 	server_add(&world->server, "one", 5);
 	completed(world, accepted(world, ask_attach(world, VOLUME(1), OTHER_VM)));
 	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.device_path,
-			    "remote-vm-" OTHER_VM "-1");
+			    "remote-vm-" OTHER_VM "-" VOLUME(1));
 	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state, "n/a");
 	check_world(world, 1);
+}
+
+static void to_where_it_is_already(void **state)
+{
+	struct world *world = *state;
+	_cleanup_free_ char *as = NULL;
+
+	server_add(&world->server, "one", 5);
+	attached(world, VOLUME(1));
+	as = xasprintf("it is attached there already, as %s",
+		       mapping_find(world->core->model, VOLUME(1))->record.device_path);
+	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)),
+		   OPERATION_FAILED, as);
+	server_attach(&world->server, server_add(&world->server, "two", 5), OTHER_VM);
+	ended_with(world, accepted(world, ask_attach(world, VOLUME(2), OTHER_VM)), OPERATION_FAILED,
+		   "it is attached there already, as CloudStack's device ");
+	assert_int_equal(world->server.calls[FAKE_ATTACH], 1);
 }
 
 static void what_may_not_be(void **state)
@@ -114,7 +158,7 @@ static void what_may_not_be(void **state)
 
 	server_attach(&world->server, server_add(&world->server, "one", 5), OTHER_VM);
 	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)),
-		   OPERATION_FAILED, "already attached to VM");
+		   OPERATION_FAILED, "already attached to VM " OTHER_VM "; detach it first");
 	ended_with(world, accepted(world, ask_attach(world, VOLUME(9), APPLIANCE)),
 		   OPERATION_FAILED, "does not exist");
 	assert_int_equal(world->server.calls[FAKE_ATTACH], 0);
@@ -252,7 +296,7 @@ static void foreign_job(struct world *world)
 {
 	server_fault(&world->server, (struct fake_fault){ FAKE_RENAME, 1, 1, FAULT_JOB_STUCK });
 	cloud_rename_volume(world->cloud, VOLUME(1), "other",
-			    "eeeeeeee-0000-4000-8000-00000000000e", ignore, NULL);
+			    "eeeeeeee-0000-4000-8000-00000000000e", clock_mono_ms(), ignore, NULL);
 	world_pass(world, 200);
 }
 
@@ -267,6 +311,7 @@ static void name_is_not_held_by_an_operation(void **state)
 	server_add(&world->server, "two", 7);
 	attached(world, VOLUME(1));
 	foreign_job(world);
+	server_find(&world->server, VOLUME(1))->unlisted = true; /* no operation waits for its VM */
 	detach = accepted(world, ask_detach(world, VOLUME(1), false));
 	at_step(world, detach, "check", PHASE_SLEEPING);
 	kernel_unplug(&world->kernel, "vdb");
@@ -349,8 +394,7 @@ static void detached_though_the_second_is_refused(void **state)
 	check_world(world, 1);
 }
 
-/* The first request is late, its repetition is refused: the first still detaches, and that is
- * waited for. */
+/* The first request is late: it still detaches, and that is waited for. */
 static void detached_by_a_late_request(void **state)
 {
 	struct world *world = *state;
@@ -409,17 +453,42 @@ static void somebody_was_faster(void **state)
 	}
 }
 
-/* The first request is late, its repetition is refused: the first may still attach, and must then
- * be taken back. */
-static void refused_while_another_is_on_its_way(void **state)
+/* While the first request may still arrive it is not made again, and its job is found. */
+static void attached_by_a_late_request(void **state)
 {
 	struct world *world = *state;
 
 	server_add(&world->server, "one", 5);
 	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_LATE });
-	server_fault(&world->server,
-		     (struct fake_fault){ FAKE_ATTACH, 2, 1, FAULT_REFUSED, 530, "Not now" });
-	must_fail(world, "Not now");
+	attached(world, VOLUME(1));
+	assert_int_equal(world->server.calls[FAKE_ATTACH], 1);
+}
+
+/* The first request arrives when its time is over, after the second: it is refused. */
+static void a_request_comes_too_late(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5);
+	world->server.late_ms = 40000;
+	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_LATE });
+	attached(world, VOLUME(1));
+	world_pass(world, 60000);
+	assert_int_equal(world->server.calls[FAKE_ATTACH], 2);
+	assert_int_equal(server_jobs(&world->server, FAKE_ATTACH), 1);
+}
+
+/* The first request is on its way while it is made again, as by a proxy; the second is refused in
+ * the words of 4.18, which do not say what exists. */
+static void repeated_on_4_18(void **state)
+{
+	struct world *world = *state;
+
+	world->server.is_4_18 = true;
+	server_add(&world->server, "one", 5);
+	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_LOST_AFTER });
+	attached(world, VOLUME(1));
+	assert_int_equal(server_jobs(&world->server, FAKE_ATTACH), 1);
 }
 
 static bool is_asked_to_detach(struct world *world, const void *arg)
@@ -464,7 +533,8 @@ static void job_lost_without_effect(void **state)
 
 	server_add(&world->server, "one", 5);
 	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_JOB_LOST });
-	must_fail(world, "lost the job that attached");
+	must_fail(world, "lost the job by which volume " VOLUME(
+				 1) " was to be attached, and the volume is not attached");
 }
 
 static void job_lost_after_its_effect(void **state)
@@ -493,10 +563,12 @@ int main(void)
 		TEST(device_long_after),
 		TEST(wrong_size),
 		TEST(foreign_serial),
+		TEST(slow_to_identify_itself),
 		TEST(nameless_among_named),
 		TEST(named_ones_go_meanwhile),
 		TEST(equal_sizes_at_once),
 		TEST(to_another_vm),
+		TEST(to_where_it_is_already),
 		TEST(what_may_not_be),
 		NAMELESS(by_size),
 		NAMELESS(by_size_one_at_a_time),
@@ -513,7 +585,9 @@ int main(void)
 		TEST(detached_by_a_late_request),
 		TEST(names_change_before_publish),
 		cmocka_unit_test(somebody_was_faster),
-		TEST(refused_while_another_is_on_its_way),
+		TEST(attached_by_a_late_request),
+		TEST(a_request_comes_too_late),
+		TEST(repeated_on_4_18),
 		TEST(somebody_else_took_it_back),
 		TEST(job_fails),
 		TEST(job_lost_without_effect),

@@ -24,6 +24,29 @@ static void never_from_inside(void **state)
 	assert_string_equal(((const struct health_record *)item(reply, 0))->status, "healthy");
 }
 
+/* Other calls pass lists, which take their time, and so do clients that come later. */
+static void lists_leave_turns_to_others(void **state)
+{
+	struct world *world = *state;
+	struct volume_list_args args = { 0 };
+	struct no_args none = { 0 };
+	struct reply *lists[5], *health;
+	size_t made = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		lists[i] = ask(world, METHOD_VOLUME_LIST, &args);
+	health = ask(world, METHOD_HEALTH_GET, &none);
+	loop_turn(world->loop);
+	assert_true(health->done);
+	loop_turn(world->loop);
+	loop_turn(world->loop);
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		made += lists[i]->done;
+	assert_true(made <= 1);
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		answered(world, lists[i]);
+}
+
 static void access_levels(void **state)
 {
 	struct world *world = *state;
@@ -123,7 +146,8 @@ static void cloud_comes_later(void **state)
 	world->core = core_new(world->loop, &world->options, world->store, NULL, NULL);
 	core_listen(world->core, &world->listener);
 	world_pass(world, 60000);
-	assert_int_equal(core_operation(world->core, id)->status, OPERATION_EXECUTING);
+	/* Nobody has shown yet that the store is current. */
+	assert_int_equal(core_operation(world->core, id)->status, OPERATION_PENDING);
 	world->cloud = server_connect(&world->server);
 	core_set_cloud(world->core, world->cloud);
 	completed(world, id);
@@ -172,18 +196,23 @@ static void draining(void **state)
 
 static struct reply *ask_any(struct world *world, enum method_id id)
 {
-	char volume[] = VOLUME(1), operation[] = "op-unknown", name[] = "new", vm[] = APPLIANCE;
+	char volume[] = VOLUME(1), operation[] = "op-unknown", name[] = "new", vm[] = APPLIANCE,
+	     other[] = OTHER_VM;
 	struct volume_create_args create = {
 		.name = name, .disk_offering_id = volume, .size = GIB, .zone_id = volume
 	};
 	struct volume_attach_args attach = { .volume_id = volume, .vm_id = vm };
+	struct volume_attach_root_args attach_root = { .volume_id = volume, .vm_id = other };
+	struct volume_cleanup_args clean = { .test_vm_id = other,
+					     .volume_id = volume,
+					     .oma_vm_id = vm };
 	struct volume_detach_args detach = { .volume_id = volume };
 	struct volume_resize_args resize = { .volume_id = volume, .size = 8 * GIB };
 	struct operation_get_args get = { .operation_id = operation };
 	struct operation_list_args list = { .limit = 10 };
 	struct volume_list_args volumes = { 0 };
 	struct volume_get_args volume_get = { .volume_id = volume, .refresh = true };
-	struct vm_args vms = { .vm_id = vm };
+	struct vm_volumes_args vms = { .vm_id = vm };
 	struct device_args device = { .device = name };
 	struct sync_args sync = { 0 };
 	struct export_create_args export = { .volume_id = volume };
@@ -194,9 +223,11 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 	const struct record *record = methods[id].args;
 
 	return ask(world, id,
-		   record == &volume_create_args                                ? (void *)&create
-		   : record == &volume_detach_args                              ? (void *)&detach
-		   : record == &volume_resize_args                              ? (void *)&resize
+		   record == &volume_create_args        ? (void *)&create
+		   : record == &volume_attach_root_args ? (void *)&attach_root
+		   : record == &volume_cleanup_args     ? (void *)&clean
+		   : record == &volume_detach_args      ? (void *)&detach
+		   : record == &volume_resize_args      ? (void *)&resize
 		   : record == &operation_get_args || record == &operation_args ? (void *)&get
 		   : record == &operation_list_args                             ? (void *)&list
 		   : record == &volume_list_args                                ? (void *)&volumes
@@ -207,7 +238,7 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 		   : record == &export_delete_args      ? (void *)&unexport
 		   : record == &export_cleanup_args     ? (void *)&cleanup
 		   : record == &export_cleanup_age_args ? (void *)&cleanup_age
-		   : record == &vm_args                 ? (void *)&vms
+		   : record == &vm_volumes_args         ? (void *)&vms
 		   : record == &device_args             ? (void *)&device
 							: (void *)&attach);
 }
@@ -279,6 +310,45 @@ static void wait_is_over(void **state)
 	assert_int_equal(code_of(world, ask_wait(world, "op-unknown", 60)), ERR_NOT_FOUND);
 }
 
+/* Before the wait began, and in the midst of it. A hurried caller is answered once. */
+static void hurried_waits_are_answered_as_it_is(void **state)
+{
+	struct world *world = *state;
+	struct reply *early, *late, *patient;
+	const char *id;
+
+	server_add(&world->server, "one", 5)->plug_ms = 20000;
+	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+	early = ask_wait(world, id, 60);
+	call_hurry(early->call);
+	late = ask_wait(world, id, 60);
+	patient = ask_wait(world, id, 60);
+	world_pass(world, 1000);
+	assert_true(early->done);
+	assert_false(late->done);
+	call_hurry(late->call);
+	assert_false(late->done);
+	world_pass(world, 0);
+	assert_int_equal(((const struct operation_record *)item(early, 0))->status,
+			 OPERATION_EXECUTING);
+	assert_int_equal(((const struct operation_record *)item(late, 0))->status,
+			 OPERATION_EXECUTING);
+	assert_false(patient->done);
+	completed(world, id);
+	assert_true(patient->done);
+}
+
+/* A granted cancellation is durable, so its answer cannot come early; nor can any other. */
+static void other_calls_are_not_hurried(void **state)
+{
+	struct world *world = *state;
+	struct reply *created;
+
+	created = ask_create(world, "one");
+	call_hurry(created->call);
+	completed(world, accepted(world, created));
+}
+
 static void cancel_other(struct reply *reply)
 {
 	if (reply->other && reply->other->call)
@@ -315,6 +385,46 @@ static size_t count_of(struct world *world, struct volume_list_args args)
 	return reply->count;
 }
 
+static struct reply *create_with_metadata(struct world *world, size_t size)
+{
+	_cleanup_free_ char *metadata = xasprintf("{\"k\":\"%0*d\"}", (int)size - 8, 0);
+	char name[] = "one", offering[] = "dddddddd-0000-4000-8000-00000000000d",
+	     zone[] = "cccccccc-0000-4000-8000-00000000000c";
+	struct volume_create_args args = { .name = name,
+					   .disk_offering_id = offering,
+					   .size = UINT64_C(5) << 30,
+					   .zone_id = zone,
+					   .metadata = metadata };
+
+	return ask(world, METHOD_VOLUME_CREATE, &args);
+}
+
+/* A page ends where its records become too large for a message, and the next one goes on there. */
+static void pages_end_by_weight(void **state)
+{
+	struct world *world = *state;
+	struct operation_list_args args = { .limit = 1000 };
+	size_t seen = 0, pages = 0;
+
+	for (int i = 0; i < 100; i++)
+		completed(world, accepted(world, create_with_metadata(world, 16 << 10)));
+	do {
+		struct reply *reply = ask(world, METHOD_OPERATION_LIST, &args);
+		size_t weight = 0;
+
+		answered(world, reply);
+		assert_true(reply->count > 0);
+		for (size_t i = 0; i < reply->count; i++)
+			weight += record_weight(reply->record, item(reply, i));
+		assert_in_range(weight, 1, ANSWER_SIZE_MAX / 2);
+		seen += reply->count;
+		pages++;
+		args.cursor = reply->next_cursor;
+	} while (args.cursor);
+	assert_int_equal(seen, 100);
+	assert_in_range(pages, 2, 10);
+}
+
 static void volume_filters(void **state)
 {
 	struct world *world = *state;
@@ -344,18 +454,20 @@ static void volume_filters(void **state)
 	assert_null(reply->next_cursor);
 }
 
-/* The list is fetched page by page; what it no longer shows is forgotten. */
+#define MANY_VOLUMES 1001
+
+/* What the list no longer shows is forgotten. */
 static void many_volumes(void **state)
 {
 	struct world *world = *state;
 
-	for (int i = 0; i < 2 * CLOUD_PAGE_SIZE + 1; i++)
+	for (int i = 0; i < MANY_VOLUMES; i++)
 		server_add(&world->server, "many", 5);
 	world_pass(world, 310000);
-	assert_int_equal(count_of(world, (struct volume_list_args){ 0 }), 2 * CLOUD_PAGE_SIZE + 1);
+	assert_int_equal(count_of(world, (struct volume_list_args){ 0 }), MANY_VOLUMES);
 	server_find(&world->server, VOLUME(1))->gone = true;
 	world_pass(world, 310000);
-	assert_int_equal(count_of(world, (struct volume_list_args){ 0 }), 2 * CLOUD_PAGE_SIZE);
+	assert_int_equal(count_of(world, (struct volume_list_args){ 0 }), MANY_VOLUMES - 1);
 	assert_int_equal(events_of(world, EVENT_VOLUME_REMOVED, VOLUME(1)), 1);
 }
 
@@ -398,6 +510,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(never_from_inside),
+		TEST(lists_leave_turns_to_others),
 		TEST(access_levels),
 		TEST(required_arguments),
 		TEST(too_many),
@@ -407,7 +520,10 @@ int main(void)
 		TEST(draining),
 		cmocka_unit_test(asker_leaves_at_every_turn),
 		TEST(wait_is_over),
+		TEST(hurried_waits_are_answered_as_it_is),
+		TEST(other_calls_are_not_hurried),
 		TEST(answered_one_sends_the_next_away),
+		TEST(pages_end_by_weight),
 		TEST(volume_filters),
 		TEST(many_volumes),
 		TEST(operation_filters),

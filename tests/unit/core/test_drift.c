@@ -11,6 +11,7 @@
 #include "core/rules/drift.h"
 
 #define VOLUME "11111111-2222-4333-8444-555555555555"
+#define SERIAL "11111111222243338444"
 #define HERE "aaaaaaaa-0000-4000-8000-00000000000a"
 #define THERE "bbbbbbbb-0000-4000-8000-00000000000b"
 #define GIB (UINT64_C(1) << 30)
@@ -26,6 +27,7 @@ struct row {
 	uint64_t cloud_gib, mapped_gib, device_gib; /* 0: 5 */
 	int64_t slot;                               /* CloudStack's; the mapping says 1 */
 	const char *job_id, *type;
+	bool proven; /* the disk identifies itself as the volume */
 };
 
 static uint64_t gib(uint64_t count)
@@ -53,6 +55,8 @@ static void judge(const struct row *row, const char *appliance_id, struct drift 
 	snprintf(mapped_vm, sizeof(mapped_vm), "%s", row->mapped_vm ? row->mapped_vm : "");
 	snprintf(path, sizeof(path), "%s", row->path ? row->path : "");
 	snprintf(state, sizeof(state), "%s", row->cloud_state ? row->cloud_state : "attached");
+	device.has_identity = row->proven;
+	snprintf(device.identity, sizeof(device.identity), "%s", row->proven ? SERIAL : "");
 	snprintf(device.path, sizeof(device.path), "%s", row->device ? row->device : "");
 	snprintf(job, sizeof(job), "%s", row->job_id ? row->job_id : "");
 	snprintf(type, sizeof(type), "%s", row->type ? row->type : "DATADISK");
@@ -97,6 +101,12 @@ static const struct row rows[] = {
 	  REPAIR_NOTE },
 	{ "still there, noted", "", HERE, "/dev/vdb", "detached", "/dev/vdb",
 	  DRIFT_DEVICE_UNEXPECTED, REPAIR_NONE },
+	{ "here, but mapped elsewhere", "", THERE, "remote", NULL, "/dev/vdb",
+	  DRIFT_DETACHED_OUTSIDE, REPAIR_UNMAP, .proven = true },
+	{ "there, noted, but deleted", NULL, HERE, "/dev/vdb", "detached", "/dev/vdb",
+	  DRIFT_DEVICE_UNEXPECTED, REPAIR_NONE, .proven = true },
+	{ "there, never ours, proven", "", NULL, NULL, NULL, "/dev/vdb", DRIFT_DEVICE_UNEXPECTED,
+	  REPAIR_NONE, .proven = true },
 	{ "there, never ours", "", NULL, NULL, NULL, "/dev/vdb", DRIFT_DEVICE_UNEXPECTED,
 	  REPAIR_NONE },
 	{ "there, but deleted", NULL, HERE, "/dev/vdb", NULL, "/dev/vdb", DRIFT_DEVICE_UNEXPECTED,
@@ -121,7 +131,7 @@ static void every_row(void **state)
 			fail_msg("%s: %s, repair %d: %s", rows[i].name,
 				 drift_kind_names[drift.kind], (int)drift.repair, drift.found);
 		assert_int_equal(drift.found[0] != '\0', drift.kind != DRIFT_NONE);
-		assert_int_equal(drift.action[0] != '\0', drift.kind != DRIFT_NONE);
+		assert_int_equal(drift.action != NULL, drift.kind != DRIFT_NONE);
 	}
 }
 
@@ -182,12 +192,76 @@ static void left_overs(void **state)
 	assert_int_equal(drift.kind, DRIFT_NONE);
 }
 
+static void names(void **state)
+{
+	char id[] = "op-1", volume[] = VOLUME, name[] = "data-op-1", plain[] = "data", vm[] = HERE;
+	struct operation_record origin = {
+		.id = id,
+		.volume_id = volume,
+		.type = OPERATION_CREATE,
+		.status = OPERATION_COMPLETED,
+	};
+	struct cloud_volume cloud = { .name = name, .vm_id = vm };
+	struct drift_facts facts = { .volume_id = VOLUME, .cloud = &cloud, .origin = &origin };
+	struct drift drift;
+
+	drift_judge_name(&facts, &drift);
+	assert_int_equal(drift.kind, DRIFT_NOT_RENAMED);
+	assert_int_equal(drift.repair, REPAIR_NONE);
+	assert_non_null(strstr(drift.found, id));
+	cloud.name = plain; /* renamed meanwhile */
+	drift_judge_name(&facts, &drift);
+	assert_int_equal(drift.kind, DRIFT_NONE);
+	cloud.name = name;
+	facts.volume_id = "another volume that was named so";
+	drift_judge_name(&facts, &drift);
+	assert_int_equal(drift.kind, DRIFT_NONE);
+	facts.volume_id = VOLUME;
+	origin.status = OPERATION_FAILED; /* the volume is left over */
+	drift_judge_name(&facts, &drift);
+	assert_int_equal(drift.kind, DRIFT_NONE);
+	facts.cloud = NULL;
+	origin.status = OPERATION_COMPLETED;
+	drift_judge_name(&facts, &drift);
+	assert_int_equal(drift.kind, DRIFT_NONE);
+}
+
+static void lost_volume(void **state)
+{
+	char id[] = "op-1", vm[] = HERE, volume[] = VOLUME;
+	const struct operation_record origin = {
+		.id = id,
+		.volume_id = volume,
+		.vm_id = vm,
+		.type = OPERATION_ATTACH,
+		.status = OPERATION_FAILED,
+		.needs_attention = true,
+	};
+	const struct cloud_volume cloud = { .vm_id = vm };
+	const struct mapping_record mapping = { .vm_id = vm };
+	struct drift_facts facts = {
+		.volume_id = VOLUME, .appliance_id = HERE, .origin = &origin, .is_lost = true
+	};
+	struct drift drift;
+
+	drift_judge_left_over(&facts, &drift);
+	assert_int_equal(drift.kind, DRIFT_VOLUME_LOST);
+	assert_int_equal(drift.repair, REPAIR_NONE);
+	facts.mapping = &mapping; /* which has to go first, as every mapping of no volume */
+	drift_judge_left_over(&facts, &drift);
+	assert_int_equal(drift.kind, DRIFT_NONE);
+	facts.mapping = NULL;
+	facts.cloud = &cloud; /* it is back, and stays attached */
+	drift_judge_left_over(&facts, &drift);
+	assert_int_equal(drift.kind, DRIFT_NONE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_row),
-		cmocka_unit_test(no_appliance),
-		cmocka_unit_test(left_overs),
+		cmocka_unit_test(every_row),   cmocka_unit_test(no_appliance),
+		cmocka_unit_test(left_overs),  cmocka_unit_test(names),
+		cmocka_unit_test(lost_volume),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

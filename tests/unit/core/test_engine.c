@@ -393,7 +393,9 @@ static void deadline_takes_back(void **state)
 	world_pass(world, DEVICE_WAIT_MS - 5000);
 	assert_int_equal(events_of(world, EVENT_OPERATION_ENDED, id), 0);
 	ended_with(world, id, OPERATION_FAILED,
-		   "await-device did not end within 60 s: no disk of volume");
+		   "await-device did not end within 60 s (device.wait): no disk of volume");
+	assert_non_null(strstr(core_operation(world->core, id)->error,
+			       "; the operation was undone from step await-device on"));
 	assert_string_equal(core_operation(world->core, id)->error_code,
 			    err_view(ERR_TIMEOUT)->word);
 	assert_int_equal(server_jobs(&world->server, FAKE_DETACH), 1);
@@ -428,7 +430,10 @@ static void job_that_does_not_end(void **state)
 	assert_true(operation_find(world->core->engine, id)->record.undoing);
 	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
 	server_release_stuck(&world->server);
-	ended_with(world, id, OPERATION_FAILED, "await-job did not end within 600 s");
+	ended_with(
+		world, id, OPERATION_FAILED,
+		"await-job did not end within 600 s (cloud.job_wait): its disk has come; last seen: job ");
+	assert_non_null(strstr(core_operation(world->core, id)->error, " in progress, "));
 	world_pass(world, 5000);
 	check_world(world, 1);
 }
@@ -446,7 +451,8 @@ static void failing_undo_stays_visible(void **state)
 	ended_with(world, id, OPERATION_FAILED, "no disk of volume");
 	record = item(get(world, id), 0);
 	assert_true(record->needs_attention);
-	assert_non_null(strstr(record->error, "the undo failed at ask-cloud"));
+	assert_non_null(strstr(record->error, "the undo, which began at step "
+					      "await-device, failed at ask-cloud: "));
 	assert_non_null(strstr(record->error, "Agent is down"));
 	assert_false(operation_busy(world->core->engine, VOLUME(1)));
 }
@@ -514,6 +520,7 @@ static void put_operation(struct world *world, const char *id, enum operation_ty
 	record.type = (int)type;
 	record.status = step ? OPERATION_EXECUTING : OPERATION_PENDING;
 	store_batch_operation(batch, &record);
+	store_batch_history(batch, id, "", operation_status_names[record.status], "{}");
 	store_submit(world->store, batch, NULL, NULL);
 	record_clear(&operation_record, &record);
 	world_turn(world);

@@ -61,6 +61,49 @@ static void made_and_removed_by_request(void **state)
 	check_world(world, 1);
 }
 
+static struct reply *label(struct world *world, struct export_create_args args)
+{
+	char volume[] = VOLUME(1);
+	struct reply *reply;
+
+	args.volume_id = volume;
+	reply = ask(world, METHOD_EXPORT_CREATE, &args);
+	answered(world, reply);
+	return reply;
+}
+
+/* An export that came with the attachment gets the names that its user gives later, and keeps those
+ * that a request does not name. */
+static void named_by_request(void **state)
+{
+	char name[] = "db1", vm[] = "vm-143", other[] = "db2", metadata[] = "{\"job\":7}";
+	struct world *world = *state;
+	const struct export_record *export;
+	size_t seen;
+
+	served_one(world);
+	export = item(label(world, (struct export_create_args){ .vm_name = name, .vm_id = vm }), 0);
+	assert_int_equal(export->status, EXPORT_ACTIVE);
+	assert_string_equal(export->vm_name, name);
+	export = item(label(world, (struct export_create_args){ .vm_name = other,
+								.disk_number = 3,
+								.metadata = metadata }),
+		      0);
+	assert_string_equal(export->vm_name, other);
+	world_restart(world);
+	world_pass(world, 1000);
+	export = &export_find(world->core->model, VOLUME(1))->record;
+	assert_string_equal(export->vm_name, other);
+	assert_string_equal(export->vm_id, vm);
+	assert_string_equal(export->metadata, metadata);
+	assert_int_equal(export->disk_number, 3);
+	/* The same once more changes nothing. */
+	seen = world->seen_count;
+	item(label(world, (struct export_create_args){ .vm_name = other }), 0);
+	assert_int_equal(world->seen_count, seen);
+	check_world(world, 1);
+}
+
 /* As with a store that is older than the engine. */
 static void served_and_not_noted(void **state)
 {
@@ -208,6 +251,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(made_and_removed_by_request),
+		TEST(named_by_request),
 		TEST(served_and_not_noted),
 		TEST(not_of_what_is_not_here),
 		TEST(not_while_it_is_in_use),

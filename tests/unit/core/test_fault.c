@@ -145,6 +145,107 @@ static void not_shown(void **state)
 	}
 }
 
+static const char *cloud_health_of(struct world *world)
+{
+	struct reply *reply = ask(world, METHOD_HEALTH_GET, NULL);
+	const struct health_record *health;
+
+	answered(world, reply);
+	health = item(reply, 0);
+	assert_non_null(strstr(health->details, "\"accepting_changes\":true"));
+	return health->cloudstack_health;
+}
+
+static void refuse_lists(struct world *world, unsigned from)
+{
+	server_fault(&world->server,
+		     (struct fake_fault){ .command = FAKE_LIST,
+					  .nth = world->server.calls[FAKE_LIST] + from,
+					  .times = 1000,
+					  .kind = FAULT_REFUSED,
+					  .text = "SQL trouble" });
+}
+
+/* An operation that cannot even begin ends with CloudStack's words, and leaves nothing. */
+static void never_shown_before(void **state)
+{
+	struct world *world = *state;
+	const struct operation_record *record;
+	const char *id;
+
+	server_add(&world->server, "one", 5);
+	refuse_lists(world, 1);
+	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
+	world_pass(world, 10000);
+	assert_non_null(strstr(cloud_health_of(world), "SQL trouble"));
+	record = ended(world, id);
+	assert_int_equal(record->status, OPERATION_FAILED);
+	assert_string_equal(record->error_code, "CLOUDSTACK_ERROR"); /* and no time-out */
+	assert_non_null(strstr(record->error, "SQL trouble"));
+	assert_false(record->needs_attention);
+	assert_int_equal(world->server.calls[FAKE_ATTACH], 0);
+}
+
+/* If nobody can say whether a change was made, the operation ends so, and the change is not asked
+ * for again. When CloudStack shows the volume, the matter is settled. */
+static void never_shown_after(void **state)
+{
+	struct world *world = *state;
+	const struct operation_record *record;
+	const char *id;
+
+	server_add(&world->server, "one", 5);
+	attached(world, VOLUME(1));
+	world_pass(world, 5000);
+	refuse_lists(world, 2);
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_DETACH, 1, 1, FAULT_JOB_FAILED_AFTER });
+	id = accepted(world, ask_detach(world, VOLUME(1), false));
+	at_step(world, id, "await-job", PHASE_SLEEPING);
+	world_pass(world, 10000);
+	assert_non_null(strstr(cloud_health_of(world), id));
+	assert_non_null(strstr(cloud_health_of(world), "SQL trouble"));
+	record = ended(world, id);
+	assert_int_equal(record->status, OPERATION_FAILED);
+	assert_string_equal(record->error_code, "CLOUDSTACK_ERROR");
+	assert_true(record->needs_attention);
+	assert_non_null(strstr(record->error, "SQL trouble"));
+	assert_non_null(strstr(record->error, "may be"));
+	world->server.fault_count = 0;
+	world_pass(world, 1000000);
+	assert_int_equal(world->server.calls[FAKE_DETACH], 1);
+	assert_false(core_operation(world->core, id)->needs_attention);
+	check_unmapped(world, VOLUME(1));
+	assert_string_equal(cloud_health_of(world), "healthy");
+}
+
+/* A creation that ended before it knew its volume: only the list of all volumes can show that there
+ * is none. */
+static void never_learned(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	world->server.list_ms = 60000;
+	world_pass(world, 2 * world->options.reconcile_ms);
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_ANY,
+							  .nth = world->server.calls[FAKE_ANY] + 1,
+							  .times = 100000,
+							  .kind = FAULT_REFUSED });
+	server_fault(&world->server, (struct fake_fault){ FAKE_CREATE, 1, 1, FAULT_LOST_AFTER });
+	id = accepted(world, ask_create(world, "one"));
+	assert_true(ended(world, id)->needs_attention);
+	assert_int_equal(server_count(&world->server), 1);
+	world->server.fault_count = 0;
+	world_pass(world, 3 * world->options.reconcile_ms);
+	assert_true(core_operation(world->core, id)->needs_attention);
+	/* The first list of all volumes shows the leftover, and the next one that it is gone. */
+	world_pass(world, 110 * 60000);
+	assert_int_equal(server_count(&world->server), 0);
+	world_pass(world, 110 * 60000);
+	assert_false(core_operation(world->core, id)->needs_attention);
+}
+
 static bool all_ended(struct world *world, const void *arg)
 {
 	return operation_count(world->core->engine) == 0;
@@ -186,6 +287,9 @@ int main(void)
 		cmocka_unit_test(late_again),
 		cmocka_unit_test(killed_in_trouble),
 		cmocka_unit_test(not_shown),
+		cmocka_unit_test_setup_teardown(never_shown_before, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(never_shown_after, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(never_learned, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(many_wait, world_setup, world_teardown),
 	};
 

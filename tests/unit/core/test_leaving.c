@@ -35,6 +35,26 @@ static void the_engine_is_no_stranger(void **state)
 	check_world(world, 1);
 }
 
+/* CloudStack is away for a while before the request, and meanwhile another client moves the volume
+ * to another VM. The request would take it from there. */
+static void not_from_the_next_vm(void **state)
+{
+	static const char next[] = "eeeeeeee-0000-4000-8000-00000000000e";
+	struct world *world = *state;
+	struct fake_volume *volume = server_add(&world->server, "one", 5);
+	const char *id;
+
+	completed(world, accepted(world, ask_attach(world, VOLUME(1), OTHER_VM)));
+	server_fault(&world->server, (struct fake_fault){ FAKE_DETACH, 1, 5, FAULT_AWAY });
+	id = accepted(world, ask_detach(world, VOLUME(1), false));
+	at_step(world, id, "ask-cloud", PHASE_SLEEPING);
+	server_detach(&world->server, volume);
+	server_attach(&world->server, volume, next);
+	ended_with(world, id, OPERATION_FAILED, "was attached to VM eeeeeeee");
+	assert_string_equal(volume->vm_id, next);
+	assert_int_equal(server_jobs(&world->server, FAKE_DETACH), 0);
+}
+
 /* Whose of several exports a client is, only the server knows. */
 static void nobody_is_cut_off_among_several(void **state)
 {
@@ -121,6 +141,77 @@ static void what_was_let_go_does_not_come_back(void **state)
 	assert_null(fake_export_of(&world->serving, VOLUME(1)));
 }
 
+/* CloudStack calls it detached, and its disk is still here. */
+static struct fake_volume *left_here(struct world *world)
+{
+	struct fake_volume *one = served_one(world);
+
+	one->vm_id[0] = '\0';
+	assert_true(kernel_has(&world->kernel, one->disk));
+	return one;
+}
+
+static void a_disk_in_use_is_not_given_away(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = left_here(world);
+	const char *text = "vdb and in use: mounted at /mnt/data; release it first";
+	const char *attach;
+	unsigned jobs = server_jobs(&world->server, FAKE_ATTACH);
+
+	kernel_mount(&world->kernel, one->disk);
+	attach = accepted(world, ask_attach(world, VOLUME(1), OTHER_VM));
+	/* Behind another operation the request itself is not refused. */
+	ended_with(world, accepted(world, ask_delete(world, VOLUME(1))), OPERATION_FAILED, text);
+	ended_with(world, attach, OPERATION_FAILED, text);
+	refused(world, ask_delete(world, VOLUME(1)), ERR_CONFLICT, "in use: mounted");
+	assert_int_equal(server_jobs(&world->server, FAKE_ATTACH), jobs);
+	assert_int_equal(server_jobs(&world->server, FAKE_DESTROY), 0);
+}
+
+static void an_unused_disk_has_time_to_go(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = left_here(world);
+	const char *text = "not attached here, but it is still here as";
+	const char *id = accepted(world, ask_attach(world, VOLUME(1), OTHER_VM));
+
+	world_pass(world, DEVICE_WAIT_MS / 2);
+	assert_int_equal(core_operation(world->core, id)->status, OPERATION_EXECUTING);
+	kernel_unplug(&world->kernel, one->disk);
+	one->disk[0] = '\0';
+	completed(world, id);
+	assert_string_equal(one->vm_id, OTHER_VM);
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
+	attached(world, VOLUME(1));
+	one->vm_id[0] = '\0';
+	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), OTHER_VM)), OPERATION_FAILED,
+		   text);
+	id = accepted(world, ask_delete(world, VOLUME(1)));
+	ended_with(world, id, OPERATION_FAILED, text);
+	assert_string_equal(core_operation(world->core, id)->error_reason, "disk_remains");
+	assert_int_equal(server_jobs(&world->server, FAKE_DESTROY), 0);
+}
+
+/* CloudStack says that another VM has it. */
+static void a_disk_in_use_here_is_not_destroyed_elsewhere(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = left_here(world);
+
+	server_attach(&world->server, one, OTHER_VM);
+	kernel_mount(&world->kernel, one->disk);
+	accepted(world, ask_resize(world, VOLUME(1), 6 * CLOUD_GIB, false));
+	ended_with(world, accepted(world, ask_delete(world, VOLUME(1))), OPERATION_FAILED,
+		   "in use: mounted");
+	assert_string_equal(one->vm_id, OTHER_VM);
+}
+
+static bool is_asked_to_detach(struct world *world, const void *arg)
+{
+	return world->server.calls[FAKE_DETACH] == 1;
+}
+
 /* The daemon ends when its request is on its way, and gets lost; until it runs again somebody
  * begins to use the disk. */
 static const char *used_meanwhile(struct world *world, bool force)
@@ -132,10 +223,23 @@ static const char *used_meanwhile(struct world *world, bool force)
 							  .nth = 1,
 							  .kind = FAULT_LOST_BEFORE });
 	snprintf(id, sizeof(id), "%s", accepted(world, ask_detach(world, VOLUME(1), force)));
-	at_step(world, id, "ask-cloud", PHASE_WAITING);
+	assert_true(world_until(world, is_asked_to_detach, NULL, 60000));
 	world_kill(world);
 	kernel_mount(&world->kernel, one->disk);
 	return id;
+}
+
+/* It is not exported beside him, but when he has left. */
+static void check_left_alone(struct world *world)
+{
+	assert_int_equal(server_jobs(&world->server, FAKE_DETACH), 0);
+	check_mapped(world, VOLUME(1));
+	assert_null(fake_export_of(&world->serving, VOLUME(1)));
+	assert_int_equal(export_find(world->core->model, VOLUME(1))->record.status, EXPORT_PENDING);
+	kernel_mount(&world->kernel, NULL);
+	world_pass(world, 30000);
+	check_world(world, 1);
+	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
 }
 
 static void who_came_meanwhile_is_left_alone(void **state)
@@ -146,10 +250,26 @@ static void who_came_meanwhile_is_left_alone(void **state)
 	world_open(world);
 	ended_with(world, id, OPERATION_FAILED, "mounted at /mnt/data");
 	assert_string_equal(core_operation(world->core, id)->error_code, "CONFLICT");
+	assert_string_equal(core_operation(world->core, id)->error_reason, "in_use");
 	assert_false(core_operation(world->core, id)->needs_attention);
-	assert_int_equal(server_jobs(&world->server, FAKE_DETACH), 0);
-	check_world(world, 1);
-	assert_non_null(fake_export_of(&world->serving, VOLUME(1)));
+	check_left_alone(world);
+}
+
+/* A flush can take minutes. */
+static void who_came_during_the_flush_is_left_alone(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = served_one(world);
+	char id[64];
+
+	snprintf(id, sizeof(id), "%s", accepted(world, ask_detach(world, VOLUME(1), false)));
+	at_step(world, id, "flush", PHASE_WAITING);
+	kernel_mount(&world->kernel, one->disk);
+	ended_with(world, id, OPERATION_FAILED, "vdb is in use: mounted at /mnt/data");
+	assert_string_equal(core_operation(world->core, id)->error_code, "CONFLICT");
+	assert_string_equal(core_operation(world->core, id)->error_reason, "in_use");
+	assert_false(core_operation(world->core, id)->needs_attention);
+	check_left_alone(world);
 }
 
 static void who_came_before_the_request_is_left_alone(void **state)
@@ -164,8 +284,7 @@ static void who_came_before_the_request_is_left_alone(void **state)
 	kernel_mount(&world->kernel, one->disk);
 	world_open(world);
 	ended_with(world, id, OPERATION_FAILED, "mounted at /mnt/data");
-	assert_int_equal(server_jobs(&world->server, FAKE_DETACH), 0);
-	check_world(world, 1);
+	check_left_alone(world);
 }
 
 /* The kernel refuses to share it, so the name comes back when it is free. */
@@ -217,7 +336,7 @@ static void who_came_after_the_request_comes_too_late(void **state)
 	char id[64];
 
 	snprintf(id, sizeof(id), "%s", accepted(world, ask_detach(world, VOLUME(1), false)));
-	at_step(world, id, "ask-cloud", PHASE_WAITING);
+	assert_true(world_until(world, is_asked_to_detach, NULL, 60000));
 	world_kill(world);
 	kernel_mount(&world->kernel, one->disk);
 	world_open(world);
@@ -525,11 +644,16 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nobody_is_cut_off),
 		TEST(the_engine_is_no_stranger),
+		TEST(not_from_the_next_vm),
 		TEST(nobody_is_cut_off_among_several),
 		TEST(what_is_refused_comes_back),
 		TEST(an_engine_that_is_away_when_it_is_refused),
 		TEST(what_was_let_go_does_not_come_back),
+		TEST(a_disk_in_use_is_not_given_away),
+		TEST(an_unused_disk_has_time_to_go),
+		TEST(a_disk_in_use_here_is_not_destroyed_elsewhere),
 		TEST(who_came_meanwhile_is_left_alone),
+		TEST(who_came_during_the_flush_is_left_alone),
 		TEST(who_came_before_the_request_is_left_alone),
 		TEST(who_came_meanwhile_has_the_disk_to_himself),
 		TEST(who_came_meanwhile_leaves_again),

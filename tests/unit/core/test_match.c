@@ -433,12 +433,30 @@ static void test_random_worlds(void **state)
 	assert_true(by_size > 1000 && verdicts[MATCH_FOUND] - by_size > 1000);
 }
 
+/* Size does not matter here, and neither does a disk that was there before. */
+static void test_new_identity(void **state)
+{
+	const struct match_query query = {
+		.volume_id = VOLUME, .size = 5 * GIB, .after_diskseq = 10, .after_seen = 10
+	};
+	struct device devices[] = {
+		{ .identity = OTHER, .has_identity = true, .diskseq = 12, .seen = 12 },
+		{ .diskseq = 13, .seen = 13, .size = 5 * GIB },
+		{ .identity = SAME, .has_identity = true, .diskseq = 10, .seen = 10 },
+	};
+
+	assert_null(match_new_identity(&query, devices, ARRAY_SIZE(devices)));
+	devices[2].diskseq = 11;
+	assert_ptr_equal(match_new_identity(&query, devices, ARRAY_SIZE(devices)), &devices[2]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_nobody_asked),
 		cmocka_unit_test(test_random_worlds),
+		cmocka_unit_test(test_new_identity),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

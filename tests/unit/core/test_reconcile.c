@@ -145,8 +145,8 @@ static void detached_outside_elsewhere(void **state)
 	check_unmapped(world, VOLUME(1));
 }
 
-/* The slot that somebody else has emptied is given to the next volume before anybody compared
- * anything. */
+/* Another client empties a slot, and the next volume gets the slot before the next comparison: both
+ * mappings keep their own paths until then. */
 static void slot_given_again(void **state)
 {
 	struct world *world = *state;
@@ -156,7 +156,10 @@ static void slot_given_again(void **state)
 	completed(world, accepted(world, ask_attach(world, VOLUME(1), OTHER_VM)));
 	server_detach(&world->server, volume);
 	completed(world, accepted(world, ask_attach(world, VOLUME(2), OTHER_VM)));
+	check_mapped(world, VOLUME(2));
+	found(world, "repaired", "detached-outside");
 	check_unmapped(world, VOLUME(1));
+	check_mapped(world, VOLUME(2));
 }
 
 static void deleted_outside(void **state)
@@ -201,7 +204,8 @@ static void moved_here(void **state)
 	nothing_found(world);
 }
 
-/* The volume stays where it is, and that machine turns out to be the appliance. */
+/* The volume stays where it is, and that machine turns out to be the appliance. Its disk comes
+ * late: otherwise the attachment would fail with the news. */
 static void another_machine_is_the_appliance(void **state)
 {
 	struct world *world = *state;
@@ -210,15 +214,18 @@ static void another_machine_is_the_appliance(void **state)
 	world_kill(world);
 	world->options.appliance_id = OTHER_VM;
 	world_open(world);
+	world_accept(world);
 	world_pass(world, 5000);
-	server_add(&world->server, "one", 5);
+	server_add(&world->server, "one", 5)->plug_ms = 20000;
 	completed(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)));
+	world_pass(world, 20000);
 	mapping = mapping_find(world->core->model, VOLUME(1));
 	assert_string_equal(mapping->record.operation_mode, "failover");
 	assert_int_equal(mapping->record.matched_by, MATCHED_NOT);
 	world_kill(world);
 	world->options.appliance_id = APPLIANCE;
 	world_open(world);
+	world_accept(world);
 	world_pass(world, 310000);
 	check_mapped(world, VOLUME(1));
 	mapping = mapping_find(world->core->model, VOLUME(1));
@@ -381,7 +388,8 @@ static void a_disk_that_does_not_go(void **state)
 	volume->disk[0] = '\0';
 	found(world, "repaired", "detached-outside");
 	nothing_found(world);
-	world_pass(world, 1000);
+	/* One after the other: the repairs have ended in the same silence. */
+	world_pass(world, 5 * world->options.reconcile_ms);
 	assert_false(core_operation(world->core, id)->needs_attention);
 	check_world(world, 1);
 }
@@ -441,6 +449,23 @@ static void orphan_by_name(void **state)
 	assert_int_equal(server_count(&world->server), 2);
 	assert_non_null(server_find(&world->server, VOLUME(1)));
 	nothing_found(world);
+}
+
+/* A volume that CloudStack did not rename, detached or attached, is told once, for as long as it
+ * has that name. */
+static void not_renamed(void **state)
+{
+	struct world *world = *state;
+
+	world->server.no_rename = true;
+	completed(world, accepted(world, ask_create(world, "one")));
+	found(world, "failed", "not-renamed");
+	attached(world, VOLUME(1));
+	found(world, "failed", "not-renamed");
+	assert_int_equal(told(world, DRIFT_NOT_RENAMED, VOLUME(1)), 1);
+	snprintf(server_find(&world->server, VOLUME(1))->name, 10, "one");
+	nothing_found(world);
+	check_world(world, 1);
 }
 
 /* What was attached once may hold data: only a person deletes it. */
@@ -609,6 +634,7 @@ int main(void)
 		TEST(refused_again_and_again),
 		TEST(orphan_of_a_failed_create),
 		TEST(orphan_by_name),
+		TEST(not_renamed),
 		TEST(orphan_with_storage),
 		TEST(more_than_can_be_looked_at),
 		TEST(dry_run_changes_nothing),

@@ -185,6 +185,29 @@ static void refused_by_the_store(void **state)
 	check_world(world, 1);
 }
 
+/* After a start both wait until CloudStack has shown what it knows of the store. */
+static void two_wait_for_the_check(void **state)
+{
+	struct world *world = *state;
+	struct reply *one, *two, *left;
+
+	completed(world, id_of(world, create_with_key(world, "before", "zero")));
+	world->server.trip_ms = 500;
+	world_restart(world);
+	world_pass(world, 600); /* CloudStack has answered the first list */
+	assert_int_equal(world->core->env.store_state, STORE_CHECKING);
+	left = create_with_key(world, "k", "one");
+	one = create_with_key(world, "k", "one");
+	two = create_with_key(world, "k", "one");
+	world_pass(world, 100);
+	assert_false(one->done || two->done);
+	call_cancel(TAKE_PTR(left->call));
+	assert_string_equal(id_of(world, one), id_of(world, two));
+	completed(world, id_of(world, one));
+	world_pass(world, 1000);
+	check_world(world, 2);
+}
+
 /* The answer can be had again while nothing new can be begun. */
 static void while_cloudstack_is_away(void **state)
 {
@@ -233,6 +256,7 @@ int main(void)
 		TEST(a_day_later),
 		TEST(a_failed_one),
 		TEST(refused_by_the_store),
+		TEST(two_wait_for_the_check),
 		TEST(while_cloudstack_is_away),
 		cmocka_unit_test(killed_while_it_is_looked_up),
 	};

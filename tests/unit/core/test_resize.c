@@ -112,7 +112,7 @@ static void nowhere_or_elsewhere(void **state)
 	completed(world, accepted(world, ask_attach(world, VOLUME(1), OTHER_VM)));
 	record = ended(world, resized(world, 7 * GIB, false));
 	assert_int_equal(record->status, OPERATION_COMPLETED);
-	assert_true(says(record->response, "device_path", "remote-vm-" OTHER_VM "-1"));
+	assert_true(says(record->response, "device_path", "remote-vm-" OTHER_VM "-" VOLUME(1)));
 	assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.size, 7 * GIB);
 	check_world(world, 1);
 }
@@ -206,8 +206,11 @@ static void never_shrinks_a_disk_that_stayed(void **state)
 	struct fake_volume *volume = one_attached(world);
 
 	volume->vm_id[0] = '\0';
-	must_fail(world, 4 * GIB, true, ERR_CONFLICT, "but still here as ");
+	must_fail(world, 4 * GIB, true, ERR_CONFLICT, "but it is still here as ");
+	kernel_mount(&world->kernel, volume->disk);
+	must_fail(world, 4 * GIB, true, ERR_CONFLICT, "vdb and in use: mounted at /mnt/data");
 	assert_int_equal(volume->size, 5 * GIB);
+	kernel_mount(&world->kernel, NULL);
 	kernel_unplug(&world->kernel, volume->disk);
 	volume->disk[0] = '\0';
 	completed(world, resized(world, 4 * GIB, true));
@@ -253,12 +256,89 @@ static void kernel_never(void **state)
 	assert_string_equal(record->error_code, "TIMEOUT");
 	assert_true(record->needs_attention);
 	assert_non_null(strstr(record->error, "detach the volume and attach it again"));
-	assert_non_null(strstr(record->error, "has its new size in CloudStack"));
+	assert_non_null(
+		strstr(record->error, "from 5368709120 to 6442450944 bytes, and that stays"));
 	check_sizes(world, 6 * GIB, 5 * GIB);
 	kernel_resize(&world->kernel, volume->disk, 6 * GIB);
 	world_pass(world, 5000);
 	check_sizes(world, 6 * GIB, 6 * GIB);
 	assert_int_equal(server_jobs(&world->server, FAKE_RESIZE), 1);
+}
+
+/* On a SCSI bus; the kernel learns its new size only when it is told to look. */
+static struct fake_volume *one_on_scsi(struct world *world)
+{
+	struct fake_volume *volume = one_attached(world);
+	char vpd[4 + 20 + 1] = { 0, (char)0x80, 0, 20 };
+
+	volume_serial(volume, vpd + 4);
+	kernel_rename(&world->kernel, volume->disk, "sdb");
+	snprintf(volume->disk, sizeof(volume->disk), "sdb");
+	tree_write_bytes(&world->kernel.tree, "sys/block/sdb/device/vpd_pg80", vpd, 24);
+	volume->resize_ms = -1;
+	world_pass(world, 5000);
+	check_world(world, 1);
+	return volume;
+}
+
+static bool is_rescanned(struct world *world, const void *arg)
+{
+	return fake_disk.rescans > 0;
+}
+
+static const struct health_record *health_of(struct world *world)
+{
+	struct no_args none = { 0 };
+	struct reply *reply = ask(world, METHOD_HEALTH_GET, &none);
+
+	answered(world, reply);
+	return item(reply, 0);
+}
+
+static void kernel_when_it_is_told_to_look(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = one_on_scsi(world);
+	const char *id = resized(world, 6 * GIB, false);
+
+	assert_true(world_until(world, is_rescanned, NULL, 60000));
+	kernel_resize(&world->kernel, volume->disk, 6 * GIB);
+	completed(world, id);
+	check_sizes(world, 6 * GIB, 6 * GIB);
+	assert_in_range(fake_disk.rescans, 1, 2);
+	assert_string_equal(health_of(world)->device_monitor, "healthy");
+}
+
+static void kernel_must_not_be_told_to_look(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = one_on_scsi(world);
+
+	err_set(&fake_disk.rescan_err, ERR_FORBIDDEN, "no right");
+	ended_with(world, resized(world, 6 * GIB, false), OPERATION_FAILED,
+		   "/block/sdb/device/rescan");
+	assert_in_range(fake_disk.rescans, 2, DEVICE_WAIT_MS / 5000 + 1);
+	assert_non_null(strstr(health_of(world)->device_monitor, "/sdb has another size"));
+	assert_non_null(strstr(health_of(world)->device_monitor, "run as root: echo 1 > "));
+	assert_string_equal(health_of(world)->status, "degraded");
+	/* An operator does it. */
+	kernel_resize(&world->kernel, volume->disk, 6 * GIB);
+	world_pass(world, 5000);
+	check_sizes(world, 6 * GIB, 6 * GIB);
+	assert_string_equal(health_of(world)->device_monitor, "healthy");
+}
+
+/* Somebody resized it in CloudStack, and not through us. */
+static void kernel_is_told_to_look_without_a_request(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = one_on_scsi(world);
+
+	volume->size = 6 * GIB;
+	assert_true(world_until(world, is_rescanned, NULL, 15 * 60000));
+	kernel_resize(&world->kernel, volume->disk, 6 * GIB);
+	world_pass(world, 5000);
+	check_sizes(world, 6 * GIB, 6 * GIB);
 }
 
 /* A larger disk than CloudStack says is another volume's or nobody's idea of this one. */
@@ -340,7 +420,7 @@ static void job_lost(void **state)
 	one_attached(world);
 	server_fault(&world->server, (struct fake_fault){ FAKE_RESIZE, 1, 1, FAULT_JOB_LOST });
 	ended_with(world, resized(world, 6 * GIB, false), OPERATION_FAILED,
-		   "it still has 5368709120 bytes; try again");
+		   "the volume has 5368709120 bytes instead of 6442450944; try again");
 	check_sizes(world, 5 * GIB, 5 * GIB);
 
 	server_fault(&world->server,
@@ -391,7 +471,7 @@ static void deleted_meanwhile(void **state)
 	id = resized(world, 6 * GIB, false);
 	at_step(world, id, "await-job", PHASE_WAITING);
 	server_find(&world->server, VOLUME(1))->gone = true;
-	ended_with(world, id, OPERATION_FAILED, "was deleted while it was resized");
+	ended_with(world, id, OPERATION_FAILED, "no longer lists volume " VOLUME(1));
 }
 
 static void only_forward(void **state)
@@ -476,6 +556,9 @@ int main(void)
 		TEST(kernel_before_the_job_ends),
 		TEST(kernel_long_after),
 		TEST(kernel_never),
+		TEST(kernel_when_it_is_told_to_look),
+		TEST(kernel_must_not_be_told_to_look),
+		TEST(kernel_is_told_to_look_without_a_request),
 		TEST(kernel_shows_too_much),
 		TEST(disk_goes_meanwhile),
 		TEST(names_change_hands_meanwhile),

@@ -36,7 +36,7 @@
 struct row {
 	enum err_code trouble; /* instead of a row */
 	unsigned version;      /* the mark */
-	const char *name, *url, *api_key, *secret_key, *appliance_id, *zone_id;
+	const char *name, *url, *api_key, *secret_key, *appliance_id, *zone;
 	size_t active;
 };
 
@@ -70,7 +70,7 @@ static void fill(struct fake_store *fake, const char *mark, struct store_access 
 	out->api_key = secret_of(row->api_key);
 	out->secret_key = secret_of(row->secret_key);
 	out->appliance_id = xstrdup(row->appliance_id);
-	out->zone = xstrdup(row->zone_id);
+	out->zone = xstrdup(row->zone);
 }
 
 static void read_row(struct store *store, struct store_access *out)
@@ -252,7 +252,7 @@ static const struct row whole_row = {
 	.api_key = "row-api",
 	.secret_key = "row-secret",
 	.appliance_id = VM_ROW,
-	.zone_id = ZONE_ROW,
+	.zone = ZONE_ROW,
 };
 
 /* ---- the configuration alone ---- */
@@ -265,7 +265,7 @@ static void a_configuration_that_says_all_is_not_added_to(void **state)
 	configure_keys(f);
 	f->config.cloud_url = xstrdup("http://configured");
 	f->config.appliance_vm_id = xstrdup(VM_CONFIGURED);
-	f->config.cloud_zone_id = xstrdup(ZONE_CONFIGURED);
+	f->config.cloud_zone = xstrdup(ZONE_CONFIGURED);
 	f->fake.row = whole_row;
 	open_well(f);
 	assert_int_equal(access_check(f->access, &err), 0);
@@ -274,7 +274,7 @@ static void a_configuration_that_says_all_is_not_added_to(void **state)
 	assert_secret(access_api_key(f->access), "configured-api");
 	assert_secret(access_secret_key(f->access), "configured-secret");
 	assert_string_equal(access_appliance_id(f->access), VM_CONFIGURED);
-	assert_string_equal(access_zone_id(f->access), ZONE_CONFIGURED);
+	assert_string_equal(access_zone(f->access), ZONE_CONFIGURED);
 	/* The table is not even looked at, now or later. */
 	look_again(f);
 	assert_int_equal(f->fake.reads, 0);
@@ -373,7 +373,7 @@ static void the_row_says_what_the_configuration_does_not(void **state)
 	assert_secret(access_api_key(f->access), "row-api");
 	assert_secret(access_secret_key(f->access), "row-secret");
 	assert_string_equal(access_appliance_id(f->access), VM_ROW);
-	assert_string_equal(access_zone_id(f->access), ZONE_ROW);
+	assert_string_equal(access_zone(f->access), ZONE_ROW);
 	assert_logged(
 		f,
 		"taken from row \"first\" of table ossea_configs: api_url, api_key, secret_key, oma_vm_id, "
@@ -395,7 +395,7 @@ static void but_nothing_that_it_does(void **state)
 	assert_secret(access_api_key(f->access), "configured-api");
 	assert_secret(access_secret_key(f->access), "configured-secret");
 	assert_string_equal(access_appliance_id(f->access), VM_CONFIGURED);
-	assert_string_equal(access_zone_id(f->access), ZONE_ROW);
+	assert_string_equal(access_zone(f->access), ZONE_ROW);
 	assert_logged(f, "taken from row \"first\" of table ossea_configs: api_url, zone\n");
 }
 
@@ -411,11 +411,11 @@ static void the_zone_alone_is_no_reason_to_wait_for_the_row(void **state)
 	f->fake.row = whole_row;
 	open_well(f);
 	assert_false(access_follows(f->access));
-	assert_string_equal(access_zone_id(f->access), ZONE_ROW);
+	assert_string_equal(access_zone(f->access), ZONE_ROW);
 	change_row(f, (struct row){ .name = "second", .active = 1 });
 	look_again(f);
 	assert_int_equal(f->changes, 1);
-	assert_null(access_zone_id(f->access));
+	assert_null(access_zone(f->access));
 }
 
 /* A daemon that can ask CloudStack, but does not know which machine this is, cannot name a
@@ -426,7 +426,7 @@ static void the_id_of_this_machine_is(void **state)
 
 	configure_keys(f);
 	f->config.cloud_url = xstrdup("http://configured");
-	f->config.cloud_zone_id = xstrdup(ZONE_CONFIGURED);
+	f->config.cloud_zone = xstrdup(ZONE_CONFIGURED);
 	f->fake.row = whole_row;
 	open_well(f);
 	assert_true(access_follows(f->access));
@@ -500,13 +500,15 @@ static void an_id_that_is_none_is_not_used(void **state)
 
 	f->fake.row = whole_row;
 	f->fake.row.appliance_id = "appliance 7";
-	f->fake.row.zone_id = "zone\nof the north";
+	f->fake.row.zone = "zone\nof the north";
 	open_well(f);
 	assert_null(access_appliance_id(f->access));
-	assert_null(access_zone_id(f->access));
+	assert_null(access_zone(f->access));
 	assert_string_equal(access_url(f->access), "http://row");
 	assert_logged(f, "oma_vm_id in table ossea_configs is no UUID and is not used");
-	assert_logged(f, "zone in table ossea_configs is no UUID and is not used");
+	assert_logged(
+		f,
+		"zone in table ossea_configs is too long, or has control characters, and is not used");
 }
 
 /* ---- a row that cannot be read ---- */

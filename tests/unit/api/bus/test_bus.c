@@ -272,6 +272,8 @@ static void test_every_method(void **state)
 		/* By hand, since the arguments are only known here. */
 		if (streq(signature, "ssa{sv}"))
 			answer = ask(f, NULL, NULL, methods[i].member, signature, s, s, 0);
+		else if (streq(signature, "sssa{sv}"))
+			answer = ask(f, NULL, NULL, methods[i].member, signature, s, s, s, 0);
 		else if (streq(signature, "sa{sv}"))
 			answer = ask(f, NULL, NULL, methods[i].member, signature, s, 0);
 		else if (streq(signature, "sta{sv}"))
@@ -285,6 +287,8 @@ static void test_every_method(void **state)
 					  "a{sv}"))
 			answer = ask(f, NULL, NULL, methods[i].member, signature, s, s,
 				     UINT64_C(1) << 30, s, 0);
+		else if (streq(signature, "ha{sv}"))
+			answer = ask(f, NULL, NULL, methods[i].member, signature, STDERR_FILENO, 0);
 		else if (streq(signature, ""))
 			answer = ask(f, NULL, NULL, methods[i].member, NULL);
 		else
@@ -356,6 +360,40 @@ static void test_too_many_of_one_sender(void **state)
 	fixture_until(f, all_were_answered);
 	assert_int_equal(refused, 1);
 	assert_int_equal(f->core.started, 128);
+}
+
+static bool both_were_seen(struct fixture *f)
+{
+	return answered >= 1 && f->core.started >= 1;
+}
+
+/* A file stays open for as long as its call waits. */
+static void test_one_file_of_a_sender(void **state)
+{
+	struct fixture *f = *state;
+	sd_bus *other = fixture_connect(f);
+	size_t refused = 0;
+
+	answered = 0;
+	f->core.hold = true;
+	for (size_t i = 0; i < 2; i++)
+		assert_true(sd_bus_call_method_async(f->client, NULL, BUS_NAME, BUS_ROOT,
+						     BUS_NAME ".Manager", "StoreBackup",
+						     on_any_answer, &refused, "ha{sv}",
+						     STDIN_FILENO, 0) >= 0);
+	fixture_until(f, both_were_seen);
+	assert_int_equal(refused, 1);
+	assert_int_equal(f->core.started, 1);
+	/* Another sender has a place of its own. */
+	assert_true(sd_bus_call_method_async(other, NULL, BUS_NAME, BUS_ROOT, BUS_NAME ".Manager",
+					     "StoreBackup", NULL, NULL, "ha{sv}", STDIN_FILENO,
+					     0) >= 0);
+	sd_bus_flush(other);
+	fixture_settle(f);
+	assert_int_equal(f->core.started, 2);
+	sd_bus_close_unref(other);
+	fake_core_release(&f->core);
+	fixture_settle(f);
 }
 
 static bool call_has_started(struct fixture *f)
@@ -476,6 +514,7 @@ int main(void)
 		TEST(test_integer_options_of_any_width),
 		TEST(test_wrong_options),
 		TEST(test_wrong_signature_and_values),
+		TEST(test_one_file_of_a_sender),
 		TEST(test_too_deep_metadata),
 		TEST(test_error_of_the_core),
 		TEST(test_one_record),

@@ -198,18 +198,27 @@ static void test_bus_that_does_not_read(void **state)
 /* --- authorisation --- */
 
 /* A user that is neither root nor ourselves calls GetHealth; its exit code says how that ended. */
-enum { CALL_WORKED = 0, CALL_FORBIDDEN = 10, CALL_UNAUTHORIZED, CALL_OTHER };
+enum { CALL_WORKED = 0, CALL_FORBIDDEN = 10, CALL_UNAUTHORIZED, CALL_TOO_MANY, CALL_OTHER };
 
-static _Noreturn void nobody_calls(const char *address, const char *member)
+static const char *forbidden_words = ""; /* they stand in the error of CALL_FORBIDDEN */
+
+static sd_bus *connect_as(uid_t uid, const char *address)
+{
+	sd_bus *bus = NULL;
+
+	if (setgroups(0, NULL) < 0 || setgid(uid) < 0 || setuid(uid) < 0 || sd_bus_new(&bus) < 0 ||
+	    sd_bus_set_address(bus, address) < 0 || sd_bus_set_bus_client(bus, true) < 0 ||
+	    sd_bus_start(bus) < 0)
+		_exit(CALL_OTHER);
+	return bus;
+}
+
+static _Noreturn void user_calls(uid_t uid, const char *address, const char *member)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
-	sd_bus *bus = NULL;
+	sd_bus *bus = connect_as(uid, address);
 	int r;
 
-	if (setgroups(0, NULL) < 0 || setgid(65534) < 0 || setuid(65534) < 0 ||
-	    sd_bus_new(&bus) < 0 || sd_bus_set_address(bus, address) < 0 ||
-	    sd_bus_set_bus_client(bus, true) < 0 || sd_bus_start(bus) < 0)
-		_exit(CALL_OTHER);
 	if (streq(member, "DetachVolume"))
 		r = sd_bus_call_method(bus, BUS_NAME, BUS_ROOT, BUS_NAME ".Manager", member, &error,
 				       NULL, "sa{sv}", SAMPLE_UUID, 0);
@@ -219,8 +228,29 @@ static _Noreturn void nobody_calls(const char *address, const char *member)
 	if (r >= 0)
 		_exit(CALL_WORKED);
 	if (streq(error.name, ERR_BUS_PREFIX "Forbidden"))
-		_exit(CALL_FORBIDDEN);
+		_exit(strstr(error.message, forbidden_words) ? CALL_FORBIDDEN : CALL_OTHER);
+	if (streq(error.name, ERR_BUS_PREFIX "TooManyRequests"))
+		_exit(CALL_TOO_MANY);
 	_exit(streq(error.name, ERR_BUS_PREFIX "Unauthorized") ? CALL_UNAUTHORIZED : CALL_OTHER);
+}
+
+#define NOBODY 65534
+#define ANOTHER 1 /* the bus wants users that the system knows */
+
+/* A program that does not wait for the answers to its calls. */
+static _Noreturn void nobody_calls_often(const char *address, int times)
+{
+	sd_bus *bus = connect_as(NOBODY, address);
+
+	for (int i = 0; i < times; i++) {
+		if (sd_bus_call_method_async(bus, NULL, BUS_NAME, BUS_ROOT, BUS_NAME ".Manager",
+					     "GetHealth", NULL, NULL, NULL) < 0)
+			_exit(CALL_OTHER);
+	}
+	for (;;) {
+		if (sd_bus_process(bus, NULL) == 0)
+			sd_bus_wait(bus, UINT64_MAX);
+	}
 }
 
 static pid_t nobody;
@@ -231,21 +261,28 @@ static bool nobody_has_ended(struct fixture *f)
 	return waitpid(nobody, &nobody_status, WNOHANG) == nobody;
 }
 
-static int ask_as_nobody(struct fixture *f, const char *member)
+static int ask_as(struct fixture *f, uid_t uid, const char *member)
 {
 	nobody = fork();
 	assert_true(nobody >= 0);
 	if (nobody == 0)
-		nobody_calls(f->daemon.address, member);
+		user_calls(uid, f->daemon.address, member);
 	fixture_until(f, nobody_has_ended);
 	assert_true(WIFEXITED(nobody_status));
 	return WEXITSTATUS(nobody_status);
 }
 
+static int ask_as_nobody(struct fixture *f, const char *member)
+{
+	return ask_as(f, NOBODY, member);
+}
+
 /* What the fake polkit says, and what it was asked last. */
 static struct {
+	bool silent;       /* the person does not answer */
+	const char *error; /* in place of an answer */
 	int authorized, challenge;
-	size_t asked;
+	size_t asked, cancelled;
 	char action[64];
 } polkit;
 
@@ -258,11 +295,26 @@ static int on_check_authorization(sd_bus_message *m, void *userdata, sd_bus_erro
 	assert_true(sd_bus_message_read(m, "s", &action) >= 0);
 	snprintf(polkit.action, sizeof(polkit.action), "%s", action);
 	polkit.asked++;
+	if (polkit.silent)
+		return 1;
+	if (polkit.error)
+		return sd_bus_reply_method_errorf(m, polkit.error, "in place of an answer");
 	return sd_bus_reply_method_return(m, "(bba{ss})", polkit.authorized, polkit.challenge, 0);
+}
+
+static int on_cancel(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	const char *id;
+
+	assert_true(sd_bus_message_read(m, "s", &id) >= 0);
+	assert_true(str_has_prefix(id, "volume-daemon-"));
+	polkit.cancelled++;
+	return 1;
 }
 
 static const sd_bus_vtable polkit_vtable[] = {
 	SD_BUS_VTABLE_START(0),
+	SD_BUS_METHOD("CancelCheckAuthorization", "s", "", on_cancel, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("CheckAuthorization", "(sa{sv})sa{ss}us", "(bba{ss})", on_check_authorization,
 		      SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_VTABLE_END,
@@ -274,8 +326,21 @@ static void test_others_without_polkit(void **state)
 
 	if (geteuid() != 0)
 		skip();
+	forbidden_words = "polkit cannot be asked: ";
 	assert_int_equal(ask_as_nobody(f, "GetHealth"), CALL_FORBIDDEN);
+	forbidden_words = "";
 	assert_int_equal(f->core.started, 0);
+}
+
+static void start_polkit(struct fixture *f)
+{
+	assert_true(sd_bus_add_object_vtable(f->client, NULL,
+					     "/org/freedesktop/PolicyKit1/Authority",
+					     "org.freedesktop.PolicyKit1.Authority", polkit_vtable,
+					     NULL) >= 0);
+	assert_true(sd_bus_request_name(f->client, "org.freedesktop.PolicyKit1", 0) >= 0);
+	memset(&polkit, 0, sizeof(polkit));
+	polkit.authorized = 1;
 }
 
 static void test_others_with_polkit(void **state)
@@ -284,13 +349,7 @@ static void test_others_with_polkit(void **state)
 
 	if (geteuid() != 0)
 		skip();
-	assert_true(sd_bus_add_object_vtable(f->client, NULL,
-					     "/org/freedesktop/PolicyKit1/Authority",
-					     "org.freedesktop.PolicyKit1.Authority", polkit_vtable,
-					     NULL) >= 0);
-	assert_true(sd_bus_request_name(f->client, "org.freedesktop.PolicyKit1", 0) >= 0);
-	polkit.asked = 0;
-	polkit.authorized = 1;
+	start_polkit(f);
 	assert_int_equal(ask_as_nobody(f, "GetHealth"), CALL_WORKED);
 	assert_string_equal(polkit.action, "org.migratekit.volumedaemon1.read");
 	/* No more than what was asked for. */
@@ -305,6 +364,65 @@ static void test_others_with_polkit(void **state)
 	assert_int_equal(f->core.started, 2);
 	assert_int_equal(polkit.asked, 4);
 	polkit.challenge = 0;
+}
+
+static bool are_asked(struct fixture *f)
+{
+	return polkit.asked == 8;
+}
+
+static bool are_cancelled(struct fixture *f)
+{
+	return polkit.cancelled == 8;
+}
+
+/* A user whose questions are not answered has eight, and no other user less. */
+static void test_a_person_who_does_not_answer(void **state)
+{
+	struct fixture *f = *state;
+	pid_t asker;
+
+	if (geteuid() != 0)
+		skip();
+	start_polkit(f);
+	polkit.silent = true;
+	asker = fork();
+	assert_true(asker >= 0);
+	if (asker == 0)
+		nobody_calls_often(f->daemon.address, 20);
+	fixture_until(f, are_asked);
+	polkit.silent = false;
+	assert_int_equal(ask_as_nobody(f, "GetHealth"), CALL_TOO_MANY);
+	assert_int_equal(ask_as(f, ANOTHER, "GetHealth"), CALL_WORKED);
+	assert_int_equal(polkit.asked, 9);
+	/* The caller leaves, and takes its questions along. */
+	kill(asker, SIGKILL);
+	fixture_until(f, are_cancelled);
+	assert_int_equal(waitpid(asker, NULL, 0), asker);
+	assert_int_equal(ask_as_nobody(f, "GetHealth"), CALL_WORKED);
+	assert_int_equal(polkit.cancelled, 8);
+}
+
+/* sd-bus makes this error, too, when its own wait for polkit has timed out. */
+static void test_a_question_that_times_out_is_cancelled(void **state)
+{
+	struct fixture *f = *state;
+
+	if (geteuid() != 0)
+		skip();
+	start_polkit(f);
+	polkit.error = SD_BUS_ERROR_NO_REPLY;
+	forbidden_words = "volumedaemon1.read: polkit did not answer within 300 s, or has ended; "
+			  "last seen: the caller still waits, and no person is asked";
+	assert_int_equal(ask_as_nobody(f, "GetHealth"), CALL_FORBIDDEN);
+	forbidden_words = "";
+	fixture_settle(f);
+	assert_int_equal(polkit.cancelled, 1);
+	/* An answer ends a question by itself. */
+	polkit.error = NULL;
+	assert_int_equal(ask_as_nobody(f, "GetHealth"), CALL_WORKED);
+	fixture_settle(f);
+	assert_int_equal(polkit.cancelled, 1);
 }
 
 static void test_ourselves_need_no_polkit(void **state)
@@ -353,6 +471,8 @@ int main(void)
 		TEST(test_bus_that_does_not_read),
 		TEST(test_others_without_polkit),
 		TEST(test_others_with_polkit),
+		TEST(test_a_person_who_does_not_answer),
+		TEST(test_a_question_that_times_out_is_cancelled),
 		TEST(test_ourselves_need_no_polkit),
 		TEST(test_many_callers),
 	};
