@@ -72,3 +72,28 @@ int ctl_connect(struct ctl *ctl, struct err *err)
 		return 0;
 	return ctl_client_error(&error, err);
 }
+
+int ctl_call(struct ctl *ctl, enum method_id id, int fd, struct volume_client_value **out,
+	     struct err *err)
+{
+	const struct method *method = &methods[id];
+	struct volume_client_error error;
+	sd_bus_message *reply = NULL;
+	int r;
+
+	if (ctl_connect(ctl, err) < 0)
+		return -1;
+	if (fd >= 0)
+		r = volume_client_call(ctl->client, NULL, NULL, method->member, &reply, &error,
+				       "ha{sv}", fd, 0);
+	else if (method_bus_has_options(method))
+		r = volume_client_call(ctl->client, NULL, NULL, method->member, &reply, &error,
+				       "a{sv}", 0);
+	else
+		r = volume_client_call(ctl->client, NULL, NULL, method->member, &reply, &error,
+				       NULL);
+	if (r == 0)
+		r = volume_client_read(reply, out, &error);
+	sd_bus_message_unref(reply);
+	return r < 0 ? ctl_client_error(&error, err) : 0;
+}

@@ -17,8 +17,8 @@ static const struct {
 } extra_commands[] = {
 	{ "wait", "wait OPERATION", "Wait until an operation has ended and show its outcome." },
 	{ "watch", "watch", "Print events until interrupted." },
-	{ "store", "store copy|check|prune",
-	  "Copy, check or prune a store while the daemon is stopped." },
+	{ "store", "store backup|check|copy|prune|plan|accept",
+	  "Back up, check or accept the store; copy, check or prune a store while the daemon is stopped." },
 	{ "help", "help [COMMAND]", "Show this help, or the help of a command." },
 };
 

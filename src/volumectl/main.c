@@ -35,7 +35,7 @@ static int run_command(struct ctl *ctl, int argc, char **argv)
 	if (streq(argv[0], "watch"))
 		return watch_main(ctl, argc, argv);
 	if (streq(argv[0], "store"))
-		return store_main(argv);
+		return store_main(ctl, argc, argv);
 	if (streq(argv[0], "help"))
 		return help_main(argc, argv);
 	return help_unknown(argv[0]);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * "volumectl store …" is a program of its own: it opens stores, and needs the libraries of all
- * kinds of stores, which the other commands do not need. In a build the program stands beside
- * volumectl's folder, otherwise at STORE_PROGRAM.
+ * "volumectl store …": the running daemon is asked for a backup and a check of its own store,
+ * and to accept a store from the past. The
+ * rest is a program of its own: it opens stores, and needs the libraries of all kinds of stores,
+ * which the other commands do not need. In a build the program stands beside volumectl's folder,
+ * otherwise at STORE_PROGRAM.
  */
 
 #include "volumectl/store.h"
@@ -12,9 +14,10 @@
 #include <stdio.h>
 
 #include "build_config.h"
-#include "volumectl/ctl.h"
+#include "volumectl/accept.h"
+#include "volumectl/store_live.h"
 
-int store_main(char **argv)
+static int start_program(char **argv)
 {
 	char self[4096];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -32,4 +35,22 @@ int store_main(char **argv)
 	err_set(&err, ERR_INTERNAL, "%s cannot be started: %s; install volume-daemon completely",
 		STORE_PROGRAM, strerrordesc_np(errno));
 	return ctl_fail(&err);
+}
+
+int store_main(struct ctl *ctl, int argc, char **argv)
+{
+	int result;
+
+	if (argc > 1 && streq(argv[1], "backup"))
+		return store_live_backup(ctl, argc - 1, argv + 1);
+	if (argc > 1 && streq(argv[1], "check")) {
+		result = store_live_check(ctl, argc - 1, argv + 1);
+		if (result >= 0)
+			return result;
+	}
+	if (argc > 1 && streq(argv[1], "plan"))
+		return store_plan_main(ctl, argc - 1, argv + 1);
+	if (argc > 1 && streq(argv[1], "accept"))
+		return store_accept_main(ctl, argc - 1, argv + 1);
+	return start_program(argv);
 }

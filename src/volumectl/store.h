@@ -3,7 +3,10 @@
 
 /* "volumectl store" */
 
+#include "volumectl/ctl.h"
+
 /*
- * Becomes the program that works on stores while the daemon is stopped. Returns only if that fails.
+ * argv[0] is "store". Asks the running daemon, or becomes the program that works on stores while
+ * the daemon is stopped. Returns the exit code.
  */
-int store_main(char **argv);
+int store_main(struct ctl *ctl, int argc, char **argv);

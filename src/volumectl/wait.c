@@ -50,7 +50,7 @@ static int on_changed(void *arg, const struct volume_client_value *operation)
 {
 	struct progress *progress = arg;
 	_cleanup_free_ char *line = NULL;
-	const char *status, *step;
+	const char *status, *step, *waits_for;
 
 	if (!operation) {
 		progress_show(progress,
@@ -59,10 +59,12 @@ static int on_changed(void *arg, const struct volume_client_value *operation)
 	}
 	status = member_text(operation, "status");
 	step = member_text(operation, "step");
+	waits_for = member_text(operation, "waits_for");
 	if (streq(status, operation_status_names[OPERATION_PENDING]) ||
 	    streq(status, operation_status_names[OPERATION_EXECUTING])) {
-		line = xasprintf("%s %s: %s%s%s", member_text(operation, "type"),
-				 member_text(operation, "id"), status, *step ? ", " : "", step);
+		line = xasprintf("%s %s: %s%s%s%s%s", member_text(operation, "type"),
+				 member_text(operation, "id"), status, *step ? ", " : "", step,
+				 *step || !*waits_for ? "" : "; waits: ", *step ? "" : waits_for);
 		progress_show(progress, line);
 	}
 	return 0;
