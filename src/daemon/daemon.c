@@ -460,8 +460,11 @@ static int open_surfaces(struct daemon *daemon, struct err *err)
 	struct bus_options bus_options = { .name_lost = on_name_lost, .arg = daemon };
 	struct rest_options rest_options = {
 		.listen = daemon->config->http_listen,
+		.group = daemon->group,
+		.group_name = daemon->config->http_group,
 		.listen_fd = activated_socket(err),
 		.max_requests = (size_t)daemon->config->http_max_requests,
+		.max_connections = daemon->max_connections,
 		/* each caller that can connect may do all; see data/doc/SECURITY.md */
 		.access = ACCESS_ADMIN,
 	};
@@ -517,11 +520,11 @@ struct daemon *daemon_new(const struct config *config, struct err *err)
 
 int daemon_run(struct daemon *daemon)
 {
-	const char *listen = daemon->config->http_listen;
+	char address[192];
 
 	log_access(daemon);
-	log_notice("listening on http://%.*s:%d", (int)(strrchr(listen, ':') - listen), listen,
-		   rest_port(daemon->rest));
+	for (size_t i = 0; rest_address(daemon->rest, i, address, sizeof(address)); i++)
+		log_notice("listening on %s", address);
 	sd_notify(0, "READY=1");
 	loop_run(daemon->loop);
 	log_notice("stopped");

@@ -4,10 +4,11 @@
  * The guards that a request must pass.
  *
  * The daemon trusts the machine it runs on, but not the web pages that are opened on this machine.
- * A page can make a browser send requests to 127.0.0.1, directly (then the browser adds an Origin)
- * or through a host name of the page's owner that leads there (then Host is that name). Both are
- * refused, and a request from a browser needs the content type that pages cannot send without
- * asking first, see decode.c.
+ * A page can make a browser send requests to 127.0.0.1, directly (then the browser adds an Origin,
+ * or at least says in Sec-Fetch-Site that another site asks, as for an image or a link) or through
+ * a host name of the page's owner that leads there (then Host is that name). Both are refused, and
+ * a request from a browser needs the content type that pages cannot send without asking first, see
+ * decode.c.
  */
 
 #include "api/rest/auth.h"
@@ -40,6 +41,7 @@ static int walk_headers(struct evhttp_request *http, struct rest_headers *out, s
 		{ "Content-Type", &out->content_type },
 		{ "Idempotency-Key", &out->idempotency_key },
 		{ "Authorization", &authorization },
+		{ "Sec-Fetch-Site", &out->fetch_site },
 	};
 	struct evkeyval *header;
 
@@ -73,16 +75,21 @@ static size_t host_name_length(const char *host)
 											 : 0;
 }
 
-static bool host_is_ours(const char *own, const char *host)
+static bool is_listed(const char *const *names, const char *host, size_t length)
 {
-	const char *const names[] = { "localhost", "127.0.0.1", "[::1]", own };
-	size_t length = host_name_length(host);
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (length == strlen(names[i]) && strncasecmp(host, names[i], length) == 0)
+	for (; *names; names++) {
+		if (length == strlen(*names) && strncasecmp(host, *names, length) == 0)
 			return true;
 	}
 	return false;
+}
+
+static bool host_is_ours(const char *const *own, const char *host)
+{
+	static const char *const names[] = { "localhost", "127.0.0.1", "[::1]", NULL };
+	size_t length = host_name_length(host);
+
+	return is_listed(names, host, length) || is_listed(own, host, length);
 }
 
 /* The server's own pages have the Origin "http://" and the requested Host, port included. */
@@ -95,7 +102,7 @@ static bool origin_is_ours(const char *origin, const char *host)
 	       strcasecmp(origin + length, host) == 0;
 }
 
-int rest_auth(struct evhttp_request *http, const char *own_host, struct rest_headers *out,
+int rest_auth(struct evhttp_request *http, const char *const *own_hosts, struct rest_headers *out,
 	      struct err *err)
 {
 	*out = (struct rest_headers){ 0 };
@@ -104,7 +111,7 @@ int rest_auth(struct evhttp_request *http, const char *own_host, struct rest_hea
 	if (!out->host) {
 		if (http->major > 1 || (http->major == 1 && http->minor >= 1))
 			return err_set(err, ERR_INVALID, "the header Host is missing");
-	} else if (!host_is_ours(own_host, out->host)) {
+	} else if (!host_is_ours(own_hosts, out->host)) {
 		return err_set(
 			err, ERR_MISDIRECTED,
 			"this server answers to localhost and the address it listens on, not to Host '%s'",
@@ -113,5 +120,10 @@ int rest_auth(struct evhttp_request *http, const char *own_host, struct rest_hea
 	if (out->origin && !origin_is_ours(out->origin, out->host))
 		return err_set(err, ERR_FORBIDDEN, "requests from the origin '%s' are not allowed",
 			       out->origin);
+	if (!out->origin && out->fetch_site && !streq(out->fetch_site, "same-origin") &&
+	    !streq(out->fetch_site, "none"))
+		return err_set(err, ERR_FORBIDDEN,
+			       "requests from other sites are not allowed (Sec-Fetch-Site: %s)",
+			       out->fetch_site);
 	return 0;
 }

@@ -13,12 +13,13 @@ struct rest_headers {
 	const char *origin;
 	const char *content_type;
 	const char *idempotency_key;
-	bool from_browser; /* Origin or a Sec-Fetch-* header is there */
+	const char *fetch_site; /* of a browser: "cross-site" and the like */
+	bool from_browser;      /* Origin or a Sec-Fetch-* header is there */
 };
 
 /*
- * The checks before the path is looked at: duplicates, Host, Origin. own_host is the address the
- * server listens on, in the form of a Host header ("[::1]").
+ * The checks before the path is looked at: duplicates, Host, Origin. own_hosts are the
+ * addresses the server listens on, in the form of a Host header ("[::1]"), ended by NULL.
  */
-int rest_auth(struct evhttp_request *http, const char *own_host, struct rest_headers *out,
+int rest_auth(struct evhttp_request *http, const char *const *own_hosts, struct rest_headers *out,
 	      struct err *err);

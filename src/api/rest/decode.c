@@ -44,22 +44,43 @@ static int decode_query(const struct record *record, const char *query, void *ar
 	return more;
 }
 
-static int decode_body(const struct record *record, const struct rest_headers *headers,
-		       struct evbuffer *body, void *args, struct err *err)
+static int check_content_type(const struct rest_headers *headers, struct err *err)
+{
+	if (!headers->from_browser || content_type_is_json(headers->content_type))
+		return 0;
+	return err_set(err, ERR_MEDIA_TYPE,
+		       "a body sent by a browser needs Content-Type: application/json");
+}
+
+static int decode_document(const struct record *record, const struct json *document, void *args,
+			   struct err *err)
+{
+	if (document)
+		return record_from_json(record, args, document, err);
+	err_prefix(err, "the body is not JSON");
+	return -1;
+}
+
+static int decode_body(const struct record *record, struct evbuffer *body, void *args,
+		       struct err *err)
 {
 	size_t length = evbuffer_get_length(body);
 	const char *text = (const char *)evbuffer_pullup(body, -1);
 	_cleanup_json_ struct json *document = NULL;
 
-	if (headers->from_browser && !content_type_is_json(headers->content_type))
-		return err_set(err, ERR_MEDIA_TYPE,
-			       "a body sent by a browser needs Content-Type: application/json");
+	if (length > 0 && !text)
+		return err_set(err, ERR_UNAVAILABLE, "there is no memory for a body of %zu bytes",
+			       length);
 	document = json_parse(text, length, err);
-	if (!document) {
-		err_prefix(err, "the body is not JSON");
-		return -1;
-	}
-	return record_from_json(record, args, document, err);
+	return decode_document(record, document, args, err);
+}
+
+static int decode_parsed(const struct record *record, const struct large_body *parsed, void *args,
+			 struct err *err)
+{
+	if (!parsed->document)
+		*err = parsed->err;
+	return decode_document(record, parsed->document, args, err);
 }
 
 /*
@@ -129,19 +150,22 @@ static int check_source(enum http_verb verb, bool has_query, bool has_body, stru
 }
 
 int rest_decode(const struct route *route, const struct route_target *target,
-		const struct rest_headers *headers, struct evhttp_request *http, void *args,
-		struct err *err)
+		const struct rest_headers *headers, struct evhttp_request *http,
+		const struct large_body *parsed, void *args, struct err *err)
 {
 	const struct record *record = route->method->args;
 	struct evbuffer *body = evhttp_request_get_input_buffer(http);
-	bool has_body = evbuffer_get_length(body) > 0;
+	bool has_body = parsed || evbuffer_get_length(body) > 0;
 	bool has_query = !str_empty(target->query);
 
 	if (check_source(route->method->verb, has_query, has_body, err) < 0)
 		return -1;
 	if (has_query && decode_query(record, target->query, args, err) < 0)
 		return -1;
-	if (has_body && decode_body(record, headers, body, args, err) < 0)
+	if (has_body && check_content_type(headers, err) < 0)
+		return -1;
+	if (has_body && (parsed ? decode_parsed(record, parsed, args, err)
+				: decode_body(record, body, args, err)) < 0)
 		return -1;
 	if (decode_path(route, target, args, err) < 0 ||
 	    decode_key(record, headers->idempotency_key, args, err) < 0)

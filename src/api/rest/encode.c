@@ -16,9 +16,12 @@
 #include <stdio.h>
 
 #include "api/rest/routes.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #define RETRY_AFTER_S "1"
+/* A longer body is not copied, and its memory is not kept for the next one. */
+#define BODY_KEPT_MAX ((size_t)16 << 10)
 
 static void add_header(struct evhttp_request *http, const char *name, const char *value)
 {
@@ -30,11 +33,33 @@ static void add_header(struct evhttp_request *http, const char *name, const char
 		log_error("the header %s was not sent: its value has a line end", name);
 }
 
-static void send_body(struct rest_encoder *encoder, struct evhttp_request *http, int status,
-		      const struct buf *body)
+static void free_body(const void *data, size_t length, void *arg)
 {
-	struct evbuffer *out = evhttp_request_get_output_buffer(http);
+	free(arg);
+}
 
+static void add_body(struct evbuffer *out, struct buf *body)
+{
+	int r;
+
+	if (body->length <= BODY_KEPT_MAX) {
+		r = evbuffer_add(out, body->data, body->length);
+	} else {
+		/* the rest of the memory that it has grown into */
+		char *data = xrealloc(body->data, body->length);
+
+		r = evbuffer_add_reference(out, data, body->length, free_body, data);
+		*body = (struct buf)BUF_NULL;
+	}
+	if (r < 0)
+		abort(); /* out of memory */
+}
+
+static void send_body(struct rest_encoder *encoder, struct evhttp_request *http, int status)
+{
+	struct buf *body = &encoder->body;
+
+	connections_answer(encoder->connections, http);
 	add_header(http, "Cache-Control", "no-store");
 	if (encoder->closing)
 		add_header(http, "Connection", "close");
@@ -46,7 +71,7 @@ static void send_body(struct rest_encoder *encoder, struct evhttp_request *http,
 		snprintf(length, sizeof(length), "%zu", body->length);
 		add_header(http, "Content-Length", length);
 	} else {
-		evbuffer_add(out, body->data, body->length);
+		add_body(evhttp_request_get_output_buffer(http), body);
 	}
 	evhttp_send_reply(http, status, NULL, NULL);
 }
@@ -58,12 +83,16 @@ static void put_error(const struct err *err, struct json_writer *w)
 	json_put_text(w, err->text);
 	json_put_name(w, "code");
 	json_put_text(w, err_view(err->code)->word);
-	if (*err->field || err->cloud_code || *err->cloud_text) {
+	if (*err->field || err->reason || err->cloud_code || *err->cloud_text) {
 		json_put_name(w, "details");
 		json_begin_object(w);
 		if (*err->field) {
 			json_put_name(w, "field");
 			json_put_text(w, err->field);
+		}
+		if (err->reason) {
+			json_put_name(w, "reason");
+			json_put_text(w, err_reason_word(err->reason));
 		}
 		if (err->cloud_code) {
 			json_put_name(w, "cloudstack_error_code");
@@ -90,7 +119,7 @@ void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http,
 	put_error(err, &w);
 	if (view->retry_helps && (view->http_status == 429 || view->http_status == 503))
 		add_header(http, "Retry-After", RETRY_AFTER_S);
-	send_body(encoder, http, view->http_status, &encoder->body);
+	send_body(encoder, http, view->http_status);
 }
 
 void rest_reply_verbs(struct rest_encoder *encoder, struct evhttp_request *http, unsigned verbs)
@@ -102,7 +131,7 @@ void rest_reply_verbs(struct rest_encoder *encoder, struct evhttp_request *http,
 	add_header(http, "Allow", allow.data);
 	if (evhttp_request_get_command(http) == EVHTTP_REQ_OPTIONS) {
 		buf_reset(&encoder->body);
-		send_body(encoder, http, 204, &encoder->body);
+		send_body(encoder, http, 204);
 		return;
 	}
 	err_set(&err, ERR_BAD_VERB, "this path takes %s only", allow.data);
@@ -131,10 +160,18 @@ static void put_many(struct evhttp_request *http, const struct method *method,
 		return;
 	}
 	json_begin_object(w);
+	if (method->list_subject) {
+		json_put_name(w, method->list_subject);
+		json_put_text(w, str_or(answer->list_subject, ""));
+	}
 	json_put_name(w, method->list_key);
 	put_items(answer, w);
 	json_put_name(w, "count");
 	json_put_uint(w, answer->count);
+	if (answer->listed_ms) {
+		json_put_name(w, "age_seconds");
+		json_put_int(w, (clock_mono_ms() - answer->listed_ms) / 1000);
+	}
 	if (answer->next_cursor) {
 		json_put_name(w, "next_cursor");
 		json_put_text(w, answer->next_cursor);
@@ -152,6 +189,29 @@ static void add_location(struct evhttp_request *http, const struct method *metho
 	assert(answer->record == scopes[scope].record);
 	route_fill(methods[scopes[scope].show].path, scope_id_of(scope, answer->items), &location);
 	add_header(http, "Location", location.data);
+}
+
+/* Sends what stands in the body, unless it is too much for one client or for all. */
+static void send_answer(struct rest_encoder *encoder, struct evhttp_request *http, int status)
+{
+	struct err err = { 0 };
+
+	if (encoder->body.length > ANSWER_SIZE_MAX) {
+		err_set(&err, ERR_TOO_LARGE,
+			"the answer would have %zu bytes and may have %zu: ask for less",
+			encoder->body.length, ANSWER_SIZE_MAX);
+		buf_clear(&encoder->body);
+		rest_reply_error(encoder, http, &err);
+		return;
+	}
+	if (!connections_have_room(encoder->connections, http, encoder->body.length)) {
+		err_set(&err, ERR_UNAVAILABLE,
+			"there is no room for an answer of %zu bytes: other clients do not read their answers; try again later",
+			encoder->body.length);
+		rest_reply_error(encoder, http, &err);
+		return;
+	}
+	send_body(encoder, http, status);
 }
 
 void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http,
@@ -179,5 +239,5 @@ void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http
 		record_to_json(answer->record, answer->items, false, &w);
 		break;
 	}
-	send_body(encoder, http, status, &encoder->body);
+	send_answer(encoder, http, status);
 }

@@ -5,9 +5,11 @@
 
 #include <event2/http.h>
 
+#include "api/rest/connections.h"
 #include "core/core.h"
 
 struct rest_encoder {
+	struct connections *connections;
 	struct buf body; /* a reply being written; kept for its memory, and cleared by its owner */
 	bool closing;    /* replies carry Connection: close */
 };

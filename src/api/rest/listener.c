@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The socket REST listens on: an address of the configuration, or a socket that systemd has opened
- * already. Either way the address must be loopback, since the server asks no client for its
- * identity.
+ * The sockets REST listens on: the addresses of the configuration, or one socket that systemd has
+ * opened already. A TCP address must be loopback, since TCP tells nothing about a client. A unix
+ * socket tells its client's user and groups, and its file lets only root and one group in.
  */
 
 #include "api/rest/listener.h"
@@ -13,65 +13,160 @@
 #include <netinet/tcp.h>
 #include <systemd/sd-daemon.h>
 
-static struct evconnlistener *from_text(struct loop *loop, const char *text, struct address *out,
-					struct err *err)
-{
-	const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
-	struct evconnlistener *listener;
+/* Programs that the daemon starts inherit neither the listener nor its connections. */
+#define OURS_ALONE (LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC)
 
+static int refuse(const char *text, const char *why, struct err *err)
+{
+	return err_set_field(
+		err, "listen", ERR_INVALID,
+		"listen must be a loopback address and a port such as 127.0.0.1:8090 or [::1]:8090, or unix: and a "
+		"path, or several of them with blanks between; got '%s'%s",
+		text, why);
+}
+
+static int parse(const char *text, struct address *out, struct err *err)
+{
 	/* Without brackets the end of an IPv6 address could be taken for a port. */
-	if (address_parse(text, out, NULL) < 0 || address_is_unix(out) ||
-	    (text[0] == '[') != (out->sa.any.sa_family == AF_INET6)) {
-		err_set_field(
-			err, "listen", ERR_INVALID,
-			"listen must be an address and a port such as 127.0.0.1:8090 or [::1]:8090, got '%s'",
+	if (address_parse(text, out, NULL) < 0 ||
+	    (text[0] == '[') != (out->sa.any.sa_family == AF_INET6))
+		return refuse(text, "", err);
+	if (!address_is_local(out))
+		return refuse(text, ": any client that can connect may change volumes", err);
+	return 0;
+}
+
+static int cannot_listen(const char *text, int error, struct err *err)
+{
+	if (error == ENOTSOCK)
+		return err_set_field(
+			err, "listen", ERR_UNAVAILABLE,
+			"can't listen on %s: the file there is no socket, so it is kept; remove it, or set http.listen "
+			"to another address",
 			text);
-		return NULL;
-	}
-	if (!address_is_local(out)) {
-		err_set_field(
-			err, "listen", ERR_INVALID,
-			"listen must be a loopback address (127.0.0.0/8 or ::1), got '%s': any client that can connect "
-			"may change volumes",
-			text);
-		return NULL;
-	}
-	listener = evconnlistener_new_bind(loop_base(loop), NULL, NULL, flags, SOMAXCONN,
-					   &out->sa.any, (int)out->length);
+	if (error != EADDRINUSE)
+		return err_set_field(err, "listen", ERR_UNAVAILABLE, "can't listen on %s: %s", text,
+				     strerrordesc_np(error));
+	return err_set_field(
+		err, "listen", ERR_UNAVAILABLE,
+		"can't listen on %s: another program listens there already (%s names it); stop that program, or set "
+		"http.listen to another address",
+		text, str_has_prefix(text, "unix:") ? "ss -lxp" : "ss -ltnp");
+}
+
+static struct evconnlistener *from_tcp(struct loop *loop, const char *text,
+				       const struct address *address, struct err *err)
+{
+	struct evconnlistener *listener =
+		evconnlistener_new_bind(loop_base(loop), NULL, NULL, OURS_ALONE | LEV_OPT_REUSEABLE,
+					SOMAXCONN, &address->sa.any, (int)address->length);
+
 	if (!listener)
-		err_set_field(err, "listen", ERR_UNAVAILABLE, "can't listen on %s: %s", text,
-			      evutil_socket_error_to_string(errno));
+		cannot_listen(text, errno, err);
 	return listener;
 }
 
-static struct evconnlistener *from_fd(struct loop *loop, int fd, struct err *err)
+static struct evconnlistener *from_unix(struct loop *loop, const char *text,
+					const struct address *address,
+					const struct rest_group *group, struct address_file *file,
+					struct err *err)
 {
+	int fd = address_listen_unix(address, group->id, file);
 	struct evconnlistener *listener;
-	struct address address;
 
-	if (sd_is_socket_inet(fd, AF_UNSPEC, SOCK_STREAM, 1, 0) <= 0) {
-		err_set(err, ERR_INVALID,
-			"the socket passed to the service is not a listening TCP socket");
+	if (fd < 0) {
+		cannot_listen(text, errno, err);
 		return NULL;
 	}
-	if (address_of_socket(fd, &address) < 0 || !address_is_local(&address)) {
-		err_set(err, ERR_INVALID,
+	listener = evconnlistener_new(loop_base(loop), NULL, NULL, OURS_ALONE, 0, fd);
+	if (!listener)
+		abort(); /* out of memory */
+	return listener;
+}
+
+static int add_text(struct loop *loop, const char *text, const struct rest_group *group,
+		    struct rest_listeners *out, struct err *err)
+{
+	struct address *address = &out->addresses[out->count];
+	struct evconnlistener *listener;
+
+	if (out->count == REST_LISTENERS_MAX)
+		return err_set_field(err, "listen", ERR_INVALID,
+				     "listen holds more than %d addresses", REST_LISTENERS_MAX);
+	if (parse(text, address, err) < 0)
+		return -1;
+	listener = address_is_unix(address)
+			   ? from_unix(loop, text, address, group, &out->files[out->count], err)
+			   : from_tcp(loop, text, address, err);
+	if (!listener)
+		return -1;
+	if (!address_is_unix(address) &&
+	    address_of_socket(evconnlistener_get_fd(listener), address) < 0)
+		abort(); /* it was made above */
+	out->items[out->count++] = listener;
+	return 0;
+}
+
+static int from_text(struct loop *loop, const char *text, const struct rest_group *group,
+		     struct rest_listeners *out, struct err *err)
+{
+	_cleanup_free_ char *words = xstrdup(text);
+	char *rest = NULL;
+
+	for (char *word = strtok_r(words, ADDRESS_SEPARATORS, &rest); word;
+	     word = strtok_r(NULL, ADDRESS_SEPARATORS, &rest)) {
+		if (add_text(loop, word, group, out, err) < 0)
+			return -1;
+	}
+	return out->count > 0 ? 0 : refuse(text, "", err);
+}
+
+/* The address of a unix socket stays empty: its file is systemd's to remove. */
+static int check_fd(int fd, struct address *out, struct err *err)
+{
+	if (sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0)
+		return 0;
+	if (sd_is_socket_inet(fd, AF_UNSPEC, SOCK_STREAM, 1, 0) <= 0)
+		return err_set(
+			err, ERR_INVALID,
+			"the socket passed to the service is no listening TCP or unix socket");
+	if (address_of_socket(fd, out) < 0 || !address_is_local(out))
+		return err_set(
+			err, ERR_INVALID,
 			"the socket passed to the service listens on an address other than loopback");
-		return NULL;
-	}
+	return 0;
+}
+
+/* A configuration that keeps users out must not be opened by a unit that was enabled long ago. */
+static int check_closed(const char *text, const struct address *address, struct err *err)
+{
+	if (address->sa.any.sa_family == AF_UNSPEC || !address_all_unix(text))
+		return 0;
+	return err_set_field(
+		err, "listen", ERR_INVALID,
+		"systemd passed a TCP socket, by which every local user may connect, but http.listen names unix sockets "
+		"only; disable volume-daemon.socket, or give it a ListenStream= that is a path");
+}
+
+static int from_fd(struct loop *loop, const char *text, int fd, struct rest_listeners *out,
+		   struct err *err)
+{
+	if (check_fd(fd, &out->addresses[0], err) < 0 ||
+	    check_closed(text, &out->addresses[0], err) < 0)
+		return -1;
 	/*
 	 * An activated socket arrives blocking, and then one client that resets in time would stop
 	 * the loop in accept().
 	 */
-	if (evutil_make_socket_nonblocking(fd) < 0 || evutil_make_socket_closeonexec(fd) < 0) {
-		err_set(err, ERR_INTERNAL, "can't make the passed socket non-blocking: %s",
-			strerror(errno));
-		return NULL;
-	}
-	listener = evconnlistener_new(loop_base(loop), NULL, NULL, LEV_OPT_CLOSE_ON_FREE, 0, fd);
-	if (!listener)
-		err_set(err, ERR_INTERNAL, "can't use the passed socket: %s", strerror(errno));
-	return listener;
+	if (evutil_make_socket_nonblocking(fd) < 0 || evutil_make_socket_closeonexec(fd) < 0)
+		return err_set(err, ERR_INTERNAL, "can't make the passed socket non-blocking: %s",
+			       strerrordesc_np(errno));
+	out->items[0] = evconnlistener_new(loop_base(loop), NULL, NULL, OURS_ALONE, 0, fd);
+	if (!out->items[0])
+		return err_set(err, ERR_INTERNAL, "can't use the passed socket: %s",
+			       strerrordesc_np(errno));
+	out->count = 1;
+	return 0;
 }
 
 /*
@@ -83,23 +178,41 @@ static void send_at_once(struct evconnlistener *listener)
 {
 	const int on = 1;
 
-	/* Without the option, answers only come later. */
+	/* Without the option, answers only come later; a unix socket does not know it. */
 	(void)setsockopt(evconnlistener_get_fd(listener), IPPROTO_TCP, TCP_NODELAY, &on,
 			 sizeof(on));
 }
 
-struct evconnlistener *rest_listen(struct loop *loop, const char *text, int fd, struct address *out,
-				   struct err *err)
+void rest_unlink_sockets(const struct rest_listeners *listeners)
+{
+	for (size_t i = 0; i < listeners->count; i++) {
+		if (address_is_unix(&listeners->addresses[i]))
+			address_unlink_unix(&listeners->addresses[i], &listeners->files[i]);
+	}
+}
+
+static void drop(struct rest_listeners *listeners)
+{
+	rest_unlink_sockets(listeners);
+	for (size_t i = 0; i < listeners->count; i++)
+		evconnlistener_free(listeners->items[i]);
+	listeners->count = 0;
+}
+
+int rest_listen(struct loop *loop, const char *text, int fd, const struct rest_group *group,
+		struct rest_listeners *out, struct err *err)
 {
 	_cleanup_close_ int taken = fd;
-	struct evconnlistener *listener =
-		fd >= 0 ? from_fd(loop, fd, err) : from_text(loop, text, out, err);
+	int r;
 
-	if (!listener)
-		return NULL;
+	*out = (struct rest_listeners){ 0 };
+	r = fd >= 0 ? from_fd(loop, text, fd, out, err) : from_text(loop, text, group, out, err);
+	if (r < 0) {
+		drop(out);
+		return -1;
+	}
 	TAKE_FD(taken);
-	send_at_once(listener);
-	if (address_of_socket(evconnlistener_get_fd(listener), out) < 0)
-		abort(); /* it was made, or checked, above */
-	return listener;
+	for (size_t i = 0; i < out->count; i++)
+		send_at_once(out->items[i]);
+	return 0;
 }

@@ -1,17 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The socket REST listens on. Private to api/rest/. */
+/* The sockets REST listens on. Private to api/rest/. */
 
 #include <event2/listener.h>
 
+#include "api/rest/peer.h"
 #include "io/address.h"
 #include "io/loop.h"
 
+#define REST_LISTENERS_MAX 8
+
+struct rest_listeners {
+	struct evconnlistener *items[REST_LISTENERS_MAX];
+	struct address addresses[REST_LISTENERS_MAX];  /* really bound */
+	struct address_file files[REST_LISTENERS_MAX]; /* of unix sockets */
+	size_t count;
+};
+
 /*
- * fd, an activated socket, is taken over in any case; with -1, text names the address. out is the
- * address really bound. Returns NULL and fills err if the address cannot be bound or is not
- * loopback.
+ * fd, an activated socket, is taken over in any case; with -1, text names the addresses, with
+ * blanks or commas between them. -1 and err if one of them cannot be bound or is not local; nothing
+ * listens then. The items belong to the caller.
  */
-struct evconnlistener *rest_listen(struct loop *loop, const char *text, int fd, struct address *out,
-				   struct err *err);
+int rest_listen(struct loop *loop, const char *text, int fd, const struct rest_group *group,
+		struct rest_listeners *out, struct err *err);
+/* Removes the files of unix sockets, while their listeners are still there. */
+void rest_unlink_sockets(const struct rest_listeners *listeners);

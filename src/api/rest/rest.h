@@ -11,17 +11,38 @@
 struct rest;
 
 struct rest_options {
-	const char *listen;  /* "127.0.0.1:8090", "[::1]:0", …; loopback only */
-	int listen_fd;       /* an activated socket instead, -1 none; taken over */
-	size_t max_requests; /* requests in flight at once; more get 429 */
-	/* the most that callers may do: HTTP does not identify them */
+	/*
+	 * "127.0.0.1:8090 unix:/run/volume-daemon/http.sock", …: loopback and unix sockets only,
+	 * with blanks or commas between them
+	 */
+	const char *listen;
+	/* of unix sockets: its members may connect. (gid_t)-1: none, there is no such group */
+	gid_t group;
+	const char *group_name;
+	/*
+	 * an activated socket instead, -1 none; taken over. TCP is refused if listen names unix
+	 * sockets only.
+	 */
+	int listen_fd;
+	/*
+	 * requests in flight at once, and as many long polls besides; more get 429, as do those of
+	 * one user of a unix socket above the half, unless it is root or the daemon's user
+	 */
+	size_t max_requests;
+	/* open at once; above, those that have done nothing for the longest time are closed */
+	size_t max_connections;
+	/* the most that callers may do: of those that can connect, each may do the same */
 	enum method_access access;
 };
 
 struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_options *options,
 		       struct err *err);
-int rest_port(const struct rest *rest); /* the port really bound */
-void rest_drain(struct rest *rest);     /* accept nothing more; answers carry Connection: close */
+/* the port really bound, of the first TCP address; 0: there is none */
+int rest_port(const struct rest *rest);
+/* The n-th address, from 0, as "http://127.0.0.1:8090" or "unix:/path"; false: there are fewer. */
+bool rest_address(const struct rest *rest, size_t n, char *out, size_t size);
+/* accept nothing more; answers carry Connection: close, long polls are answered now */
+void rest_drain(struct rest *rest);
 size_t rest_in_flight(const struct rest *rest);
 /* cancels the requests in flight; returns NULL, takes NULL */
 struct rest *rest_close(struct rest *rest);

@@ -4,15 +4,23 @@
  * The REST server, and the life of a request.
  *
  * evhttp hands a request over complete and reads no further on that connection until the request is
- * answered. A request that can't be understood is answered at once. Any other request becomes a
- * struct rest_request, which lives until core's one answer is sent, the client leaves, or the
- * server closes; request_end() is the only way out of all three. No domain object ever sees the
- * evhttp_request.
+ * answered. A large body is parsed on a thread first (large.c). A request that can't be understood
+ * is answered at once. Any other request becomes a struct rest_request, which lives until core's
+ * one answer is sent, the client leaves, or the server closes; request_end() is the only way out of
+ * all three. No domain object ever sees the evhttp_request.
  *
  * evhttp reads nothing while a request waits, so if a client leaves during a long poll, evhttp
- * notices only when it replies. Requests that wait longer than a moment therefore get an event of
- * their own for the closing of the client's end. To watch each request from its start would cost
- * two changes of the epoll set for answers that take microseconds.
+ * notices only when it replies. Requests that wait longer than a moment are therefore watched
+ * (watch.c). To watch each request from its start would cost two changes of the epoll set for
+ * answers that take microseconds.
+ *
+ * A client leaves in two ways. A reset ends both directions: the request is dropped. A close ends
+ * the client's sending, and looks the same as the half-close of a client that still reads: a long
+ * poll is answered at once with the operation as it is, any other request is dropped.
+ *
+ * Long polls do nothing but wait, and lists wait for their turn, so each of the two has a budget of
+ * its own and takes no place from other requests. One user has half of each budget at most, as far
+ * as users are known.
  */
 
 #include "api/rest/rest.h"
@@ -23,9 +31,13 @@
 #include <event2/event.h>
 #include <stdio.h>
 
+#include "api/rest/connections.h"
 #include "api/rest/decode.h"
 #include "api/rest/encode.h"
+#include "api/rest/large.h"
 #include "api/rest/listener.h"
+#include "api/rest/peer.h"
+#include "api/rest/watch.h"
 #include "base/log.h"
 
 #define HEADERS_MAX (16 << 10)
@@ -36,26 +48,32 @@
  * a body that is far too large is not read to its end.
  */
 #define BODY_READ_MAX ((ssize_t)2 * BODY_MAX)
-#define IDLE_S 30           /* between two reads */
-#define WATCH_MS 100        /* a request that waits longer is watched for its client leaving */
-#define ACCEPT_PAUSE_MS 100 /* after the process ran out of file descriptors */
+#define WATCH_MS 100 /* a request that waits longer is watched for its client leaving */
+
+enum request_kind { REQUEST_PLAIN, REQUEST_LIST, REQUEST_LONG_POLL, REQUEST_KIND_COUNT };
 
 struct rest {
 	LIST_ENTRY(rest) entry;
 	struct loop *loop;
 	struct core *core;
 	struct evhttp *http;
-	struct evhttp_bound_socket *bound; /* NULL once draining */
+	struct rest_group group; /* of unix sockets */
+	struct rest_listeners listeners;
+	bool is_accepting; /* not draining */
+	struct evhttp_bound_socket *bound[REST_LISTENERS_MAX];
+	struct connections *connections;
 	struct route_table *routes;
+	struct large *large;                 /* requests that are not decoded yet */
 	TAILQ_HEAD(, rest_request) requests; /* in flight */
-	size_t in_flight;
-	size_t max_requests;
-	struct loop_timer watch;
-	struct loop_timer accept_again;
+	size_t counts[REQUEST_KIND_COUNT];   /* in flight */
+	size_t max_requests;                 /* of each kind */
+	struct watch *watch;
+	struct loop_timer watch_soon;
 	struct rest_encoder encoder;
 	enum method_access access; /* of all callers */
-	int port;
-	char host[64]; /* the bound address as it stands in a Host header, "[::1]" */
+	/* the bound addresses as they stand in a Host header, "[::1]", ended by NULL */
+	char hosts[REST_LISTENERS_MAX][64];
+	const char *own_hosts[REST_LISTENERS_MAX + 1];
 };
 
 /* A request that core works on. Ends in request_end(), whatever happens. */
@@ -65,31 +83,52 @@ struct rest_request {
 	struct evhttp_request *http;
 	const struct method *method;
 	struct call *call;
-	struct event *gone; /* waits for the client to close its side; NULL until watched */
+	enum request_kind kind;
+	uid_t user; /* who has a share; REST_UNBOUNDED_USER: all others */
+	bool is_watched;
 };
 
 /* libevent gives the accept-error callback only its own evhttp, which leads to the server here. */
 static LIST_HEAD(, rest) servers = LIST_HEAD_INITIALIZER(servers);
 
+/* -1: evhttp has lost the connection, and the watch with it. */
+static int fd_of(struct evhttp_request *http)
+{
+	struct evhttp_connection *connection = evhttp_request_get_connection(http);
+
+	return connection ? bufferevent_getfd(evhttp_connection_get_bufferevent(connection)) : -1;
+}
+
 static void request_end(struct rest_request *request)
 {
 	struct rest *rest = request->rest;
 
-	if (request->gone)
-		event_free(request->gone);
+	if (request->is_watched)
+		watch_remove(rest->watch, fd_of(request->http));
 	TAILQ_REMOVE(&rest->requests, request, entry);
-	rest->in_flight--;
+	rest->counts[request->kind]--;
 	free(request);
 }
 
-/* Ends a request without an answer: freeing the connection also frees the evhttp_request. */
+/* A connection frees its evhttp_request along. */
+static void http_drop(struct evhttp_request *http)
+{
+	struct evhttp_connection *connection = evhttp_request_get_connection(http);
+
+	if (connection)
+		evhttp_connection_free(connection);
+	else
+		evhttp_request_free(http);
+}
+
+/* Ends a request without an answer. */
 static void request_drop(struct rest_request *request)
 {
-	struct evhttp_connection *connection = evhttp_request_get_connection(request->http);
+	struct evhttp_request *http = request->http;
 
 	call_cancel(request->call);
 	request_end(request);
-	evhttp_connection_free(connection);
+	http_drop(http);
 }
 
 static void on_answer(void *arg, const struct answer *answer)
@@ -103,34 +142,44 @@ static void on_answer(void *arg, const struct answer *answer)
 	rest_reply_answer(&rest->encoder, http, method, answer);
 }
 
-static void on_client_gone(evutil_socket_t fd, short what, void *arg)
+static void on_client_left(void *item, bool is_reset)
 {
-	struct rest_request *request = arg;
+	struct rest_request *request = item;
 
 	log_debug("%s: the client left before the answer", evhttp_request_get_uri(request->http));
-	request_drop(request);
-}
-
-static void request_watch(struct rest_request *request)
-{
-	struct bufferevent *stream =
-		evhttp_connection_get_bufferevent(evhttp_request_get_connection(request->http));
-
-	request->gone = event_new(loop_base(request->rest->loop), bufferevent_getfd(stream),
-				  EV_CLOSED, on_client_gone, request);
-	if (!request->gone || event_add(request->gone, NULL) < 0)
-		abort(); /* out of memory */
+	if (is_reset || request->kind != REQUEST_LONG_POLL)
+		request_drop(request);
+	else
+		call_hurry(request->call);
 }
 
 static void on_watch(struct loop_timer *timer)
 {
-	struct rest *rest = container_of(timer, struct rest, watch);
+	struct rest *rest = container_of(timer, struct rest, watch_soon);
 	struct rest_request *request;
 
 	TAILQ_FOREACH(request, &rest->requests, entry) {
-		if (!request->gone)
-			request_watch(request);
+		if (!request->is_watched)
+			watch_add(rest->watch, fd_of(request->http), request);
+		request->is_watched = true;
 	}
+}
+
+/* Does the caller ask to wait for the answer? */
+static bool asks_to_wait(const struct method *method, const void *args)
+{
+	for (size_t i = 0; i < method->args->count; i++) {
+		if (method->args->fields[i].flags & FIELD_WAIT)
+			return field_is_set(&method->args->fields[i], args);
+	}
+	return false;
+}
+
+static enum request_kind kind_of(const struct method *method, const void *args)
+{
+	if (asks_to_wait(method, args))
+		return REQUEST_LONG_POLL;
+	return method->answer == ANSWER_MANY ? REQUEST_LIST : REQUEST_PLAIN;
 }
 
 static void request_start(struct rest *rest, struct evhttp_request *http, const struct route *route,
@@ -139,13 +188,16 @@ static void request_start(struct rest *rest, struct evhttp_request *http, const 
 	const struct caller caller = { .surface = "rest", .access = rest->access };
 	struct rest_request *request = xnew(struct rest_request);
 
+	connections_work(rest->connections, http);
 	request->rest = rest;
 	request->http = http;
 	request->method = route->method;
+	request->kind = kind_of(route->method, args);
+	request->user = rest_bounded_user(fd_of(http));
 	TAILQ_INSERT_TAIL(&rest->requests, request, entry);
-	rest->in_flight++;
-	if (!loop_timer_is_set(&rest->watch))
-		loop_timer_set(rest->loop, &rest->watch, WATCH_MS);
+	rest->counts[request->kind]++;
+	if (!loop_timer_is_set(&rest->watch_soon))
+		loop_timer_set(rest->loop, &rest->watch_soon, WATCH_MS);
 	request->call = call_start(rest->core, route->id, args, &caller, on_answer, request);
 }
 
@@ -170,19 +222,64 @@ static enum http_verb verb_of(const struct evhttp_request *http)
 	}
 }
 
-static int check_room(const struct rest *rest, struct evhttp_request *http, struct err *err)
+static int check_body(struct evhttp_request *http, struct err *err)
 {
 	if (evbuffer_get_length(evhttp_request_get_input_buffer(http)) > BODY_MAX)
 		return err_set(err, ERR_TOO_LARGE, "the body is longer than %d bytes", BODY_MAX);
-	if (rest->in_flight >= rest->max_requests)
-		return err_set(
-			err, ERR_TOO_MANY,
-			"%zu requests are being answered already, which is the limit; try again",
-			rest->in_flight);
 	return 0;
 }
 
-static int serve(struct rest *rest, struct evhttp_request *http, struct err *err)
+static int check_room(const struct rest *rest, enum request_kind kind, struct err *err)
+{
+	static const char *const words[REQUEST_KIND_COUNT] = {
+		[REQUEST_PLAIN] = "requests are being answered already",
+		[REQUEST_LIST] = "lists are being made already",
+		[REQUEST_LONG_POLL] = "requests wait for operations already",
+	};
+	size_t count = rest->counts[kind];
+
+	if (count < rest->max_requests)
+		return 0;
+	return err_set(err, ERR_TOO_MANY,
+		       "%zu %s, which is the limit (http.max_requests); try again%s", count,
+		       words[kind], kind == REQUEST_LONG_POLL ? ", or ask without waiting" : "");
+}
+
+/* One user leaves places to the others. */
+static int check_share(const struct rest *rest, uid_t user, enum request_kind kind, struct err *err)
+{
+	static const char *const words[REQUEST_KIND_COUNT] = {
+		[REQUEST_PLAIN] = "requests of your user are being answered",
+		[REQUEST_LIST] = "lists are being made for your user",
+		[REQUEST_LONG_POLL] = "requests of your user wait for operations",
+	};
+	const struct rest_request *request;
+	size_t count = 0;
+
+	if (user == REST_UNBOUNDED_USER)
+		return 0;
+	TAILQ_FOREACH(request, &rest->requests, entry)
+		count += request->user == user && request->kind == kind;
+	if (count * REST_USER_SHARE < rest->max_requests)
+		return 0;
+	return err_set(
+		err, ERR_TOO_MANY,
+		"%zu %s already, which is the limit for one user (half of http.max_requests); try again",
+		count, words[kind]);
+}
+
+/* Before any work is done for a caller. */
+static int check_caller(const struct rest *rest, struct evhttp_request *http,
+			struct rest_headers *headers, struct err *err)
+{
+	if (rest_check_peer(fd_of(http), &rest->group, err) < 0)
+		return -1;
+	return rest_auth(http, rest->own_hosts, headers, err);
+}
+
+/* parsed: a large body; NULL: the request has its body. */
+static int serve(struct rest *rest, struct evhttp_request *http, const struct large_body *parsed,
+		 struct err *err)
 {
 	struct rest_headers headers;
 	struct route_target target;
@@ -191,7 +288,7 @@ static int serve(struct rest *rest, struct evhttp_request *http, struct err *err
 	void *args;
 	int r;
 
-	if (rest_auth(http, rest->host, &headers, err) < 0 || check_room(rest, http, err) < 0 ||
+	if (check_caller(rest, http, &headers, err) < 0 || check_body(http, err) < 0 ||
 	    route_target_parse(&target, evhttp_request_get_uri(http), err) < 0)
 		return -1;
 	route = route_find(rest->routes, &target, verb_of(http), &verbs);
@@ -203,7 +300,12 @@ static int serve(struct rest *rest, struct evhttp_request *http, struct err *err
 	}
 	args = xcalloc(1, route->method->args->size);
 	record_init(route->method->args, args);
-	r = rest_decode(route, &target, &headers, http, args, err);
+	r = rest_decode(route, &target, &headers, http, parsed, args, err);
+	if (r == 0)
+		r = check_room(rest, kind_of(route->method, args), err);
+	if (r == 0)
+		r = check_share(rest, rest_bounded_user(fd_of(http)), kind_of(route->method, args),
+				err);
 	if (r == 0)
 		request_start(rest, http, route, args);
 	record_clear(route->method->args, args);
@@ -211,27 +313,46 @@ static int serve(struct rest *rest, struct evhttp_request *http, struct err *err
 	return r;
 }
 
-static void on_request(struct evhttp_request *http, void *arg)
+static void answer_request(struct rest *rest, struct evhttp_request *http,
+			   const struct large_body *parsed)
 {
-	struct rest *rest = arg;
 	struct err err = { 0 };
 
-	if (serve(rest, http, &err) < 0)
+	if (serve(rest, http, parsed, &err) < 0)
 		rest_reply_error(&rest->encoder, http, &err);
 }
 
-static void on_accept_again(struct loop_timer *timer)
+static void on_parsed(struct evhttp_request *http, const struct large_body *parsed, void *arg)
 {
-	struct rest *rest = container_of(timer, struct rest, accept_again);
-
-	if (rest->bound)
-		evconnlistener_enable(evhttp_bound_socket_get_listener(rest->bound));
+	if (parsed)
+		answer_request(arg, http, parsed);
+	else
+		http_drop(http);
 }
 
-/*
- * Out of file descriptors, most likely. The socket stays readable, so going on at once would be a
- * loop at full speed.
- */
+static bool is_large(struct evhttp_request *http)
+{
+	size_t size = evbuffer_get_length(evhttp_request_get_input_buffer(http));
+
+	return size >= LARGE_BODY_MIN && size <= BODY_MAX;
+}
+
+static void on_request(struct evhttp_request *http, void *arg)
+{
+	struct rest *rest = arg;
+	struct rest_headers headers;
+	struct err err = { 0 };
+
+	if (!is_large(http))
+		answer_request(rest, http, NULL);
+	else if (check_caller(rest, http, &headers, &err) == 0 &&
+		 large_parse(rest->large, http, &err) == 0)
+		connections_hold(rest->connections, http);
+	else
+		rest_reply_error(&rest->encoder, http, &err);
+}
+
+/* Out of file descriptors, most likely. */
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
 	int error = evutil_socket_geterror(evconnlistener_get_fd(listener));
@@ -240,10 +361,9 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 	LIST_FOREACH(rest, &servers, entry) {
 		if (rest->http != arg)
 			continue;
-		log_warning("accepting connections pauses for %d ms: %s", ACCEPT_PAUSE_MS,
+		log_warning("accepting connections pauses for a moment: %s",
 			    evutil_socket_error_to_string(error));
-		evconnlistener_disable(listener);
-		loop_timer_set(rest->loop, &rest->accept_again, ACCEPT_PAUSE_MS);
+		connections_lack_descriptors(rest->connections);
 		return;
 	}
 }
@@ -256,7 +376,6 @@ static struct evhttp *http_new(struct rest *rest)
 		abort(); /* out of memory */
 	evhttp_set_max_headers_size(http, HEADERS_MAX);
 	evhttp_set_max_body_size(http, BODY_READ_MAX);
-	evhttp_set_timeout(http, IDLE_S);
 	evhttp_set_default_content_type(http, NULL);
 	/*
 	 * All verbs that evhttp knows: a verb not allowed here would get evhttp's own 501 and page.
@@ -269,59 +388,113 @@ static struct evhttp *http_new(struct rest *rest)
 	return http;
 }
 
-static void remember_address(struct rest *rest, const struct address *address)
+static void remember_hosts(struct rest *rest)
 {
-	snprintf(rest->host, sizeof(rest->host),
-		 address->sa.any.sa_family == AF_INET6 ? "[%s]" : "%s", address->host);
-	rest->port = address->port;
+	size_t count = 0;
+
+	for (size_t i = 0; i < rest->listeners.count; i++) {
+		const struct address *address = &rest->listeners.addresses[i];
+
+		if (!address->host[0])
+			continue; /* a unix socket has none */
+		snprintf(rest->hosts[count], sizeof(rest->hosts[count]),
+			 address->sa.any.sa_family == AF_INET6 ? "[%s]" : "%s", address->host);
+		rest->own_hosts[count] = rest->hosts[count];
+		count++;
+	}
+}
+
+static void accept_all(struct rest *rest)
+{
+	rest->is_accepting = true;
+	for (size_t i = 0; i < rest->listeners.count; i++) {
+		evconnlistener_set_error_cb(rest->listeners.items[i], on_accept_error);
+		rest->bound[i] = evhttp_bind_listener(rest->http, rest->listeners.items[i]);
+		if (!rest->bound[i])
+			abort(); /* out of memory */
+	}
 }
 
 struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_options *options,
 		       struct err *err)
 {
 	struct rest *rest = xnew(struct rest);
-	struct evconnlistener *listener;
-	struct address address;
 
-	assert(options->max_requests > 0);
+	assert(options->max_requests > 0 && options->max_connections > 0);
 	rest->loop = loop;
 	rest->core = core;
 	rest->max_requests = options->max_requests;
 	rest->access = options->access;
-	rest->watch.fire = on_watch;
-	rest->accept_again.fire = on_accept_again;
+	rest->group = (struct rest_group){ .name = options->group_name, .id = options->group };
+	rest->watch_soon.fire = on_watch;
 	TAILQ_INIT(&rest->requests);
 	LIST_INSERT_HEAD(&servers, rest, entry);
 	rest->routes = route_table_new(methods, METHOD_COUNT);
 
-	listener = rest_listen(loop, options->listen, options->listen_fd, &address, err);
-	if (!listener)
+	if (rest_listen(loop, options->listen, options->listen_fd, &rest->group, &rest->listeners,
+			err) < 0)
 		return rest_close(rest);
-	remember_address(rest, &address);
+	remember_hosts(rest);
 	rest->http = http_new(rest);
-	evconnlistener_set_error_cb(listener, on_accept_error);
-	rest->bound = evhttp_bind_listener(rest->http, listener);
-	if (!rest->bound)
-		abort(); /* out of memory */
-	return rest;
+	rest->connections =
+		connections_new(loop, rest->http, &rest->listeners, options->max_connections);
+	rest->encoder.connections = rest->connections;
+	accept_all(rest);
+	rest->watch = watch_new(loop, on_client_left, err);
+	if (rest->watch)
+		rest->large = large_new(loop, on_parsed, rest, err);
+	return rest->large ? rest : rest_close(rest);
 }
 
 int rest_port(const struct rest *rest)
 {
-	return rest->port;
+	for (size_t i = 0; i < rest->listeners.count; i++) {
+		if (rest->listeners.addresses[i].port)
+			return rest->listeners.addresses[i].port;
+	}
+	return 0;
+}
+
+bool rest_address(const struct rest *rest, size_t n, char *out, size_t size)
+{
+	const struct address *address = &rest->listeners.addresses[n];
+	char text[ADDRESS_TEXT_SIZE];
+
+	if (n >= rest->listeners.count)
+		return false;
+	address_format(address, text, sizeof(text));
+	if (address->sa.any.sa_family == AF_UNSPEC)
+		snprintf(out, size, "the unix socket that systemd opened");
+	else
+		snprintf(out, size, "%s%s", address_is_unix(address) ? "" : "http://", text);
+	return true;
 }
 
 size_t rest_in_flight(const struct rest *rest)
 {
-	return rest->in_flight;
+	size_t count = rest->large ? large_count(rest->large) : 0;
+
+	for (size_t kind = 0; kind < REQUEST_KIND_COUNT; kind++)
+		count += rest->counts[kind];
+	return count;
 }
 
+/* Long polls are answered with the operation as it is: they would outlast the daemon. */
 void rest_drain(struct rest *rest)
 {
+	struct rest_request *request;
+
+	TAILQ_FOREACH(request, &rest->requests, entry) {
+		if (request->kind == REQUEST_LONG_POLL)
+			call_hurry(request->call);
+	}
 	rest->encoder.closing = true;
-	if (rest->bound)
-		evhttp_del_accept_socket(rest->http, rest->bound);
-	rest->bound = NULL;
+	connections_drain(rest->connections);
+	if (rest->is_accepting)
+		rest_unlink_sockets(&rest->listeners);
+	for (size_t i = 0; i < rest->listeners.count && rest->is_accepting; i++)
+		evhttp_del_accept_socket(rest->http, rest->bound[i]);
+	rest->is_accepting = false;
 }
 
 struct rest *rest_close(struct rest *rest)
@@ -332,11 +505,15 @@ struct rest *rest_close(struct rest *rest)
 		return NULL;
 	while ((request = TAILQ_FIRST(&rest->requests)))
 		request_drop(request);
-	assert(rest->in_flight == 0);
-	if (rest->http)
+	rest->large = large_free(rest->large);
+	assert(rest_in_flight(rest) == 0);
+	if (rest->http) {
+		rest_drain(rest);
 		evhttp_free(rest->http);
-	loop_timer_clear(rest->loop, &rest->watch);
-	loop_timer_clear(rest->loop, &rest->accept_again);
+	}
+	connections_free(rest->connections);
+	watch_free(rest->watch);
+	loop_timer_clear(rest->loop, &rest->watch_soon);
 	LIST_REMOVE(rest, entry);
 	route_table_free(rest->routes);
 	buf_clear(&rest->encoder.body);

@@ -31,6 +31,7 @@ int fixture_setup(void **state)
 	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
 						.listen_fd = -1,
 						.max_requests = 100,
+						.max_connections = 100,
 						.access = ACCESS_CHANGE });
 	*state = f;
 	return 0;
@@ -66,6 +67,15 @@ void client_open(struct client *c, struct fixture *f)
 	/* The kernel completes this; accept() comes when the loop turns. */
 	assert_int_equal(connect(c->fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(fcntl(c->fd, F_SETFL, O_NONBLOCK), 0);
+}
+
+void connect_as(uid_t user, int fd, const struct sockaddr *address, socklen_t length)
+{
+	uid_t self = geteuid();
+
+	assert_int_equal(seteuid(user), 0);
+	assert_int_equal(connect(fd, address, length), 0);
+	assert_int_equal(seteuid(self), 0);
 }
 
 void client_close(struct client *c)

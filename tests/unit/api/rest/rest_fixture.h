@@ -13,6 +13,8 @@
 /* after those it needs */
 #include <cmocka.h>
 
+#include <sys/socket.h>
+
 #include "api/rest/rest.h"
 #include "fake_core.h"
 
@@ -49,6 +51,9 @@ const char *reply_header(const struct reply *reply, const char *name);
 
 void client_open(struct client *c, struct fixture *f);
 void client_close(struct client *c);
+#define NOBODY ((uid_t)65534)
+/* As a client of this user, of whom the kernel takes note now. Only root becomes others. */
+void connect_as(uid_t user, int fd, const struct sockaddr *address, socklen_t length);
 #define _cleanup_client_ _cleanup_(client_close)
 void client_send(struct client *c, const char *bytes, size_t length);
 void client_text(struct client *c, const char *format, ...) _printf_(2, 3);

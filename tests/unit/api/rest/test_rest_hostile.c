@@ -354,6 +354,32 @@ static void test_words_of_the_guards(void **state)
 	assert_error(&origin, 403, "FORBIDDEN", NULL);
 }
 
+/* What a browser tells of a page that need not name its origin, as for an image. */
+static void test_other_sites(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		int status;
+		const char *headers;
+	} rows[] = {
+		{ 403, "Sec-Fetch-Site: cross-site\r\n" },
+		{ 403, "sec-fetch-site: same-site\r\n" },
+		{ 400, "Sec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n" },
+		{ 200, "Sec-Fetch-Site: none\r\n" },
+		{ 200, "Sec-Fetch-Site: same-origin\r\n" },
+		/* the Origin says more */
+		{ 200, "Origin: http://localhost\r\nSec-Fetch-Site: cross-site\r\n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_reply_ struct reply reply;
+
+		ask(f, "GET", "/health", rows[i].headers, NULL, &reply);
+		if (reply.status != rows[i].status)
+			fail_msg("%s gave %d: %s", rows[i].headers, reply.status, reply.body);
+	}
+}
+
 static void test_content_types(void **state)
 {
 	struct fixture *f = *state;
@@ -400,6 +426,41 @@ static void test_what_is_quoted_stays_quoted(void **state)
 	assert_null(reply_header(&body, "X"));
 }
 
+/* The body is written out before its length is known; the connection goes on. */
+static void test_an_answer_over_the_limit(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_client_ struct client c;
+	_cleanup_reply_ struct reply refused, reply;
+
+	client_open(&c, f);
+	f->core.count = 60000;
+	client_request(&c, "GET", "/api/v1/volumes", NULL, NULL);
+	client_reply(&c, false, &refused);
+	assert_error(&refused, 413, "TOO_LARGE", NULL);
+	f->core.count = 1;
+	client_request(&c, "GET", "/api/v1/volumes", NULL, NULL);
+	client_reply(&c, false, &reply);
+	assert_int_equal(reply.status, 200);
+}
+
+/* Values of JSON are counted, not only bytes. */
+static void test_a_body_of_many_values(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_reply_ struct reply reply;
+	_cleanup_buf_ struct buf body = BUF_NULL;
+
+	buf_add_text(&body, "{\"force\":[0");
+	for (int i = 0; i < 50000; i++)
+		buf_add_text(&body, ",0");
+	buf_add_text(&body, "]}");
+	ask(f, "POST", VOLUME_PATH "/detach", NULL, body.data, &reply);
+	assert_error(&reply, 413, "TOO_LARGE", NULL);
+	assert_non_null(strstr(reply.body, "more than 50000 values"));
+	assert_int_equal(f->core.started, 0);
+}
+
 int main(void)
 {
 #define T(FN) cmocka_unit_test_setup_teardown(FN, fixture_setup, fixture_teardown)
@@ -415,8 +476,11 @@ int main(void)
 		T(test_headers_over_the_limit),
 		T(test_raw_requests),
 		T(test_words_of_the_guards),
+		T(test_other_sites),
 		T(test_content_types),
 		T(test_what_is_quoted_stays_quoted),
+		T(test_an_answer_over_the_limit),
+		T(test_a_body_of_many_values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -177,35 +177,109 @@ static void await_started(struct fixture *f, size_t n)
 	}
 }
 
+static void await_cancelled(struct fixture *f, size_t n)
+{
+	for (int turn = 0; f->core.cancelled < n; turn++) {
+		assert_true(turn < 1000000);
+		loop_turn(f->loop);
+	}
+}
+
+#define LONG_POLL "/api/v1/operations/" SAMPLE_OPERATION "?wait=60"
+
+/* A held request that the server watches. */
+static void client_wait(struct client *c, struct fixture *f, const char *target)
+{
+	size_t started = f->core.started;
+
+	f->core.hold = true;
+	client_open(c, f);
+	client_request(c, "GET", target, NULL, NULL);
+	await_started(f, started + 1);
+	clock_test_advance(100);
+	fixture_settle(f);
+}
+
+/* As the kernel does for a process that is killed with bytes unread. */
+static void client_reset(struct client *c)
+{
+	const struct linger now = { .l_onoff = 1 };
+
+	assert_int_equal(setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+	client_close(c);
+}
+
 static void test_a_client_that_leaves_cancels_its_call(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_client_ struct client leaver, stayer;
 	_cleanup_reply_ struct reply reply;
 
-	f->core.hold = true;
-	client_open(&leaver, f);
-	client_open(&stayer, f);
-	client_request(&leaver, "GET", "/api/v1/operations/" SAMPLE_OPERATION "?wait=60", NULL,
-		       NULL);
-	await_started(f, 1);
-	client_request(&stayer, "GET", "/api/v1/operations/" SAMPLE_OPERATION "?wait=60", NULL,
-		       NULL);
-	await_started(f, 2);
-	clock_test_advance(100);
-	fixture_settle(f);
+	client_wait(&leaver, f, VOLUME_PATH);
+	client_wait(&stayer, f, VOLUME_PATH);
 	assert_int_equal(f->core.cancelled, 0);
 
 	client_close(&leaver);
-	for (int turn = 0; f->core.cancelled == 0; turn++) {
-		assert_true(turn < 1000000);
-		loop_turn(f->loop);
-	}
+	await_cancelled(f, 1);
 	assert_int_equal(rest_in_flight(f->rest), 1);
 	fake_core_release(&f->core);
 	client_reply(&stayer, false, &reply);
 	assert_int_equal(reply.status, 200);
 	assert_int_equal(f->core.cancelled, 1);
+}
+
+static void test_a_client_that_resets_is_dropped(void **state)
+{
+	static const char *const targets[] = { LONG_POLL, VOLUME_PATH };
+	struct fixture *f = *state;
+	_cleanup_client_ struct client stayer;
+
+	client_wait(&stayer, f, LONG_POLL);
+	for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
+		_cleanup_client_ struct client leaver;
+
+		client_wait(&leaver, f, targets[i]);
+		client_reset(&leaver);
+		await_cancelled(f, i + 1);
+		assert_int_equal(rest_in_flight(f->rest), 1);
+	}
+	assert_int_equal(f->core.hurried, 0);
+}
+
+/* The bytes of a next request, which are not taken yet, hide neither end of the client. */
+static void test_a_client_that_leaves_behind_its_next_request(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_client_ struct client resets, closes;
+
+	client_wait(&resets, f, LONG_POLL);
+	client_text(&resets, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+	fixture_settle(f);
+	client_reset(&resets);
+	await_cancelled(f, 1);
+
+	client_wait(&closes, f, VOLUME_PATH);
+	client_text(&closes, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+	fixture_settle(f);
+	assert_int_equal(f->core.cancelled, 1);
+	client_close(&closes);
+	await_cancelled(f, 2);
+	assert_int_equal(rest_in_flight(f->rest), 0);
+}
+
+static void test_a_half_closed_long_poll_is_answered_at_once(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_client_ struct client c;
+	_cleanup_reply_ struct reply reply;
+
+	client_wait(&c, f, LONG_POLL);
+	assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
+	client_reply(&c, false, &reply);
+	assert_int_equal(reply.status, 200);
+	assert_int_equal(f->core.cancelled, 0);
+	assert_int_equal(rest_in_flight(f->rest), 0);
+	client_await_close(&c);
 }
 
 static void test_later_requests_are_watched_too(void **state)
@@ -222,10 +296,7 @@ static void test_later_requests_are_watched_too(void **state)
 		clock_test_advance(100);
 		fixture_settle(f);
 		client_close(&c);
-		for (int turn = 0; f->core.cancelled < n; turn++) {
-			assert_true(turn < 1000000);
-			loop_turn(f->loop);
-		}
+		await_cancelled(f, n);
 	}
 	assert_int_equal(rest_in_flight(f->rest), 0);
 	/* Nothing in flight: no timer goes on ticking. */
@@ -251,6 +322,85 @@ static void test_a_client_that_leaves_before_it_is_watched(void **state)
 	assert_int_equal(rest_in_flight(f->rest), 0);
 	ask(f, "GET", VOLUME_PATH, NULL, NULL, &reply);
 	assert_int_equal(reply.status, 200);
+}
+
+/* Fills what the kernel keeps for the client, so that the server cannot write. */
+static size_t stop_writes(const struct client *c)
+{
+	static const char noise[4096];
+	int fd = server_end(c);
+	size_t all = 0;
+
+	for (ssize_t sent = 1; sent > 0;) {
+		sent = send(fd, noise, sizeof(noise), MSG_DONTWAIT | MSG_NOSIGNAL);
+		all += sent > 0 ? (size_t)sent : 0;
+	}
+	assert_int_equal(errno, EAGAIN);
+	return all;
+}
+
+/* Core has a request whose "100 Continue" could not be written yet. Returns the bytes before it. */
+static size_t client_expect_in_vain(struct client *c, struct fixture *f)
+{
+	size_t noise, started = f->core.started;
+
+	f->core.hold = true;
+	client_open(c, f);
+	fixture_settle(f);
+	noise = stop_writes(c);
+	client_text(c, "POST " VOLUME_PATH
+		       "/detach HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n"
+		       "Expect: 100-continue\r\n\r\n");
+	fixture_settle(f);
+	client_text(c, "{\"force\":true}");
+	await_started(f, started + 1);
+	return noise;
+}
+
+static void test_a_client_that_leaves_before_100_continue(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_client_ struct client early, late;
+	_cleanup_reply_ struct reply reply;
+
+	client_expect_in_vain(&early, f);
+	client_reset(&early);
+	fixture_settle(f);
+	clock_test_advance(100);
+	await_cancelled(f, 1);
+
+	client_expect_in_vain(&late, f);
+	clock_test_advance(100);
+	fixture_settle(f);
+	client_reset(&late);
+	await_cancelled(f, 2);
+	assert_int_equal(rest_in_flight(f->rest), 0);
+	f->core.hold = false;
+	ask(f, "GET", VOLUME_PATH, NULL, NULL, &reply);
+	assert_int_equal(reply.status, 200);
+}
+
+static void test_an_answer_takes_100_continue_along(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_client_ struct client c;
+	_cleanup_reply_ struct reply go_on, reply;
+	size_t noise = client_expect_in_vain(&c, f);
+
+	fake_core_release(&f->core);
+	while (noise > 0) {
+		char bytes[4096];
+		ssize_t got = recv(c.fd, bytes, noise < sizeof(bytes) ? noise : sizeof(bytes), 0);
+
+		if (got > 0)
+			noise -= (size_t)got;
+		else
+			loop_turn(f->loop);
+	}
+	client_reply(&c, true, &go_on);
+	assert_int_equal(go_on.status, 100);
+	client_reply(&c, false, &reply);
+	assert_int_equal(reply.status, 201);
 }
 
 static void test_a_client_that_leaves_in_the_middle_of_its_request(void **state)
@@ -284,6 +434,7 @@ static void test_too_many_at_once(void **state)
 	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
 						.listen_fd = -1,
 						.max_requests = 2,
+						.max_connections = 100,
 						.access = ACCESS_CHANGE });
 	f->core.hold = true;
 	client_open(&first, f);
@@ -300,6 +451,56 @@ static void test_too_many_at_once(void **state)
 	client_reply(&second, false, &reply);
 	reply_clear(&reply);
 	ask(f, "GET", VOLUME_PATH, NULL, NULL, &reply);
+	assert_int_equal(reply.status, 200);
+}
+
+static void test_long_polls_take_no_place_from_work(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_client_ struct client first, second;
+	_cleanup_reply_ struct reply reply, refused;
+
+	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
+						.listen_fd = -1,
+						.max_requests = 2,
+						.max_connections = 100,
+						.access = ACCESS_CHANGE });
+	client_wait(&first, f, LONG_POLL);
+	client_wait(&second, f, LONG_POLL);
+	ask(f, "GET", LONG_POLL, NULL, NULL, &refused);
+	assert_error(&refused, 429, "TOO_MANY_REQUESTS", NULL);
+	assert_non_null(reply_header(&refused, "Retry-After"));
+	f->core.hold = false;
+	ask(f, "GET", "/health", NULL, NULL, &reply);
+	assert_int_equal(reply.status, 200);
+	reply_clear(&reply);
+	ask(f, "POST", VOLUME_PATH "/detach", NULL, "{}", &reply);
+	assert_int_equal(reply.status, 201);
+
+	reply_clear(&reply);
+	client_close(&first);
+	fixture_settle(f);
+	ask(f, "GET", LONG_POLL, NULL, NULL, &reply);
+	assert_int_equal(reply.status, 200);
+}
+
+static void test_lists_take_no_place_from_work(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_client_ struct client first, second;
+	_cleanup_reply_ struct reply reply, refused;
+
+	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
+						.listen_fd = -1,
+						.max_requests = 2,
+						.max_connections = 100,
+						.access = ACCESS_CHANGE });
+	client_wait(&first, f, "/api/v1/volumes");
+	client_wait(&second, f, "/api/v1/volumes");
+	ask(f, "GET", "/api/v1/volumes", NULL, NULL, &refused);
+	assert_error(&refused, 429, "TOO_MANY_REQUESTS", NULL);
+	f->core.hold = false;
+	ask(f, "GET", "/health", NULL, NULL, &reply);
 	assert_int_equal(reply.status, 200);
 }
 
@@ -346,6 +547,20 @@ static void test_drain(void **state)
 	client_await_close(&idle);
 }
 
+/* They would outlast the daemon. */
+static void test_drain_answers_long_polls(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_client_ struct client c;
+	_cleanup_reply_ struct reply reply;
+
+	client_wait(&c, f, LONG_POLL);
+	rest_drain(f->rest);
+	client_reply(&c, false, &reply);
+	assert_int_equal(reply.status, 200);
+	client_await_close(&c);
+}
+
 static void test_close_cancels_what_is_in_flight(void **state)
 {
 	struct fixture *f = *state;
@@ -389,6 +604,7 @@ static void test_only_loopback_is_listened_on(void **state)
 		struct rest_options options = { .listen = bad[i],
 						.listen_fd = -1,
 						.max_requests = 1,
+						.max_connections = 100,
 						.access = ACCESS_CHANGE };
 		struct err err = { 0 };
 
@@ -403,9 +619,11 @@ static void test_a_port_in_use(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_free_ char *listen = xasprintf("127.0.0.1:%d", rest_port(f->rest));
-	struct rest_options options = {
-		.listen = listen, .listen_fd = -1, .max_requests = 1, .access = ACCESS_CHANGE
-	};
+	struct rest_options options = { .listen = listen,
+					.listen_fd = -1,
+					.max_requests = 1,
+					.max_connections = 100,
+					.access = ACCESS_CHANGE };
 	struct err err = { 0 };
 
 	assert_null(rest_open(f->loop, &f->core, &options, &err));
@@ -433,6 +651,7 @@ static void test_the_bound_address_is_a_good_host(void **state)
 	fixture_open(f, &(struct rest_options){ .listen = "127.0.1.2:0",
 						.listen_fd = -1,
 						.max_requests = 1,
+						.max_connections = 100,
 						.access = ACCESS_CHANGE });
 	address.sin_port = htons((uint16_t)rest_port(f->rest));
 	connect_to(&c, f, (struct sockaddr *)&address, sizeof(address));
@@ -463,6 +682,7 @@ static void test_version_6_of_loopback(void **state)
 	fixture_open(f, &(struct rest_options){ .listen = "[::1]:0",
 						.listen_fd = -1,
 						.max_requests = 1,
+						.max_connections = 100,
 						.access = ACCESS_CHANGE });
 	address.sin6_port = htons((uint16_t)rest_port(f->rest));
 	connect_to(&c, f, (struct sockaddr *)&address, sizeof(address));
@@ -499,6 +719,7 @@ static void test_an_activated_socket(void **state)
 	fixture_open(f, &(struct rest_options){ .listen = "ignored",
 						.listen_fd = fd,
 						.max_requests = 1,
+						.max_connections = 100,
 						.access = ACCESS_CHANGE });
 	assert_int_not_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
 	ask(f, "GET", "/health", NULL, NULL, &reply);
@@ -507,33 +728,178 @@ static void test_an_activated_socket(void **state)
 	assert_int_equal(fcntl(fd, F_GETFL), -1);
 }
 
-static void refuse_socket(struct fixture *f, int fd)
+/* The descriptors that a program inherits which this process starts. */
+static size_t count_inherited(void)
 {
-	struct rest_options options = { .listen_fd = fd,
+	size_t count = 0;
+
+	for (int fd = 0; fd < 1024; fd++) {
+		int flags = fcntl(fd, F_GETFD);
+
+		count += flags >= 0 && !(flags & FD_CLOEXEC);
+	}
+	return count;
+}
+
+/* By an address, and by a socket that a service manager passed. */
+static void test_connections_are_not_inherited(void **state)
+{
+	struct fixture *f = *state;
+	size_t before = count_inherited();
+
+	for (int is_passed = 0; is_passed < 2; is_passed++) {
+		_cleanup_client_ struct client c;
+		_cleanup_reply_ struct reply reply;
+
+		if (is_passed)
+			fixture_open(f, &(struct rest_options){
+						.listen = "ignored",
+						.listen_fd = listening_socket(INADDR_LOOPBACK),
+						.max_requests = 1,
+						.max_connections = 100,
+						.access = ACCESS_CHANGE });
+		client_open(&c, f);
+		client_request(&c, "GET", "/health", NULL, NULL);
+		client_reply(&c, false, &reply);
+		assert_int_equal(count_inherited(), before);
+	}
+}
+
+static void refuse_socket(struct fixture *f, const char *listen, int fd, const char *reason)
+{
+	struct rest_options options = { .listen = listen,
+					.listen_fd = fd,
 					.max_requests = 1,
+					.max_connections = 100,
 					.access = ACCESS_CHANGE };
 	struct err err = { 0 };
 
 	assert_true(fd >= 0);
 	assert_null(rest_open(f->loop, &f->core, &options, &err));
 	assert_int_equal(err.code, ERR_INVALID);
+	assert_non_null(strstr(err.text, reason));
 	/* Taken over, also when it is no good. */
 	assert_int_equal(fcntl(fd, F_GETFL), -1);
 }
 
 static void test_activated_sockets_that_are_no_good(void **state)
 {
-	struct sockaddr_un path = { .sun_family = AF_UNIX, .sun_path = "" };
-	int local;
+	static const char any[] = "127.0.0.1:8090";
 
-	refuse_socket(*state, open("/dev/null", O_RDONLY | O_CLOEXEC));
-	refuse_socket(*state, bound_socket(SOCK_STREAM, INADDR_LOOPBACK));
-	refuse_socket(*state, bound_socket(SOCK_DGRAM, INADDR_LOOPBACK));
-	refuse_socket(*state, listening_socket(INADDR_ANY));
-	local = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(local, (struct sockaddr *)&path, sizeof(sa_family_t)), 0);
-	assert_int_equal(listen(local, 1), 0);
-	refuse_socket(*state, local);
+	refuse_socket(*state, any, open("/dev/null", O_RDONLY | O_CLOEXEC), "no listening TCP");
+	refuse_socket(*state, any, bound_socket(SOCK_STREAM, INADDR_LOOPBACK), "no listening TCP");
+	refuse_socket(*state, any, bound_socket(SOCK_DGRAM, INADDR_LOOPBACK), "no listening TCP");
+	refuse_socket(*state, any, listening_socket(INADDR_ANY), "other than loopback");
+}
+
+/* A socket unit that is still enabled does not open what the configuration closes. */
+static void test_an_activated_socket_that_lets_others_in(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	refuse_socket(f, "unix:/run/x.sock", listening_socket(INADDR_LOOPBACK),
+		      "disable volume-daemon.socket");
+	refuse_socket(f, "unix:/run/x.sock, unix:/run/y.sock", listening_socket(INADDR_LOOPBACK),
+		      "disable volume-daemon.socket");
+	fd = listening_socket(INADDR_LOOPBACK);
+	fixture_open(f, &(struct rest_options){ .listen = "unix:/run/x.sock 127.0.0.1:8090",
+						.listen_fd = fd,
+						.max_requests = 1,
+						.max_connections = 100,
+						.access = ACCESS_CHANGE });
+}
+
+/* Its client is known to be this very user. */
+static void test_an_activated_unix_socket(void **state)
+{
+	struct fixture *f = *state;
+	struct sockaddr_un path = { .sun_family = AF_UNIX };
+	socklen_t length = sizeof(path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_client_ struct client c;
+	_cleanup_reply_ struct reply reply;
+
+	/* The kernel chooses an abstract name. */
+	assert_int_equal(bind(fd, (struct sockaddr *)&path, sizeof(sa_family_t)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&path, &length), 0);
+	fixture_open(f, &(struct rest_options){ .listen = "ignored",
+						.listen_fd = fd,
+						.group = (gid_t)-1,
+						.group_name = "nobody",
+						.max_requests = 1,
+						.max_connections = 100,
+						.access = ACCESS_CHANGE });
+	assert_int_equal(rest_port(f->rest), 0);
+	connect_to(&c, f, (struct sockaddr *)&path, length);
+	client_text(&c, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+	client_reply(&c, false, &reply);
+	assert_int_equal(reply.status, 200);
+}
+
+/* A server on a unix socket with four places of each kind, for this user and its group. */
+static void open_unix(struct fixture *f, struct sockaddr_un *path, socklen_t *length)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*path = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	*length = sizeof(*path);
+	assert_int_equal(bind(fd, (struct sockaddr *)path, sizeof(sa_family_t)), 0);
+	assert_int_equal(listen(fd, 9), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)path, length), 0);
+	fixture_open(f, &(struct rest_options){ .listen = "ignored",
+						.listen_fd = fd,
+						.group = getegid(),
+						.group_name = "ours",
+						.max_requests = 4,
+						.max_connections = 100,
+						.access = ACCESS_CHANGE });
+}
+
+/* How many requests of one user core has, of five. */
+static size_t count_served(struct fixture *f, uid_t user, const char *target)
+{
+	struct client clients[5];
+	struct sockaddr_un path;
+	size_t started = f->core.started;
+	socklen_t length;
+
+	open_unix(f, &path, &length);
+	f->core.hold = true;
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		clients[i] = (struct client){ .fixture = f, .fd = fd };
+		connect_as(user, fd, (struct sockaddr *)&path, length);
+		client_request(&clients[i], "GET", target, NULL, NULL);
+		fixture_settle(f);
+	}
+	started = f->core.started - started;
+	if (started < ARRAY_SIZE(clients)) {
+		_cleanup_reply_ struct reply reply;
+
+		client_reply(&clients[ARRAY_SIZE(clients) - 1], false, &reply);
+		assert_error(&reply, 429, "TOO_MANY_REQUESTS", NULL);
+	}
+	f->rest = rest_close(f->rest);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		client_close(&clients[i]);
+	return started;
+}
+
+static void test_one_user_has_half_of_the_places(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(count_served(*state, NOBODY, VOLUME_PATH), 2);
+	assert_int_equal(count_served(*state, NOBODY, LONG_POLL), 2);
+}
+
+static void test_our_own_user_has_all_places(void **state)
+{
+	assert_int_equal(count_served(*state, geteuid(), VOLUME_PATH), 4);
+	assert_int_equal(count_served(*state, geteuid(), LONG_POLL), 4);
 }
 
 static void test_out_of_file_descriptors(void **state)
@@ -573,18 +939,31 @@ int main(void)
 		T(test_a_slow_sender),
 		T(test_a_chunked_body),
 		T(test_a_client_that_leaves_cancels_its_call),
+		T(test_a_client_that_resets_is_dropped),
+		T(test_a_client_that_leaves_behind_its_next_request),
+		T(test_a_half_closed_long_poll_is_answered_at_once),
 		T(test_later_requests_are_watched_too),
 		T(test_a_client_that_leaves_before_it_is_watched),
+		T(test_a_client_that_leaves_before_100_continue),
+		T(test_an_answer_takes_100_continue_along),
 		T(test_a_client_that_leaves_in_the_middle_of_its_request),
 		T(test_too_many_at_once),
+		T(test_long_polls_take_no_place_from_work),
+		T(test_lists_take_no_place_from_work),
 		T(test_drain),
+		T(test_drain_answers_long_polls),
 		T(test_close_cancels_what_is_in_flight),
 		T(test_only_loopback_is_listened_on),
 		T(test_a_port_in_use),
 		T(test_the_bound_address_is_a_good_host),
 		T(test_version_6_of_loopback),
 		T(test_an_activated_socket),
+		T(test_connections_are_not_inherited),
 		T(test_activated_sockets_that_are_no_good),
+		T(test_an_activated_socket_that_lets_others_in),
+		T(test_an_activated_unix_socket),
+		T(test_one_user_has_half_of_the_places),
+		T(test_our_own_user_has_all_places),
 		T(test_out_of_file_descriptors),
 	};
 

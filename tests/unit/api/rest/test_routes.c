@@ -105,6 +105,8 @@ static const struct method sample[] = {
 	{ .path = "/x/{volume_id}", .verb = HTTP_DELETE, .args = &volume_args },
 	{ .path = "/x/validate", .path_alias = "/check", .verb = HTTP_PUT, .args = &no_args },
 	{ .path = "/x/{volume_id}/y", .verb = HTTP_GET, .args = &volume_args },
+	{ .surfaces = SURFACES_BUS, .args = &no_args },
+	{ .path = "/after", .verb = HTTP_GET, .args = &no_args },
 };
 
 static const struct route *find(const char *raw, enum http_verb verb, unsigned *verbs)
@@ -142,6 +144,11 @@ static void test_routes(void **state)
 	route = find("/check", HTTP_PUT, &verbs);
 	assert_non_null(route);
 	assert_int_equal(route->id, 3);
+
+	/* The row before it is on the bus alone: no path, and its number is kept. */
+	route = find("/after", HTTP_GET, &verbs);
+	assert_non_null(route);
+	assert_int_equal(route->id, 6);
 
 	assert_null(find("/x", HTTP_GET, &verbs));
 	assert_int_equal(verbs, 0);

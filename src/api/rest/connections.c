@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * evhttp has no limits but those of one request, and tells nothing of a connection before its first
+ * request is complete. But evhttp takes the bufferevent of each new connection from us
+ * (evhttp_set_bevcb). Its buffers tell of each byte that comes or goes, and one turn later it leads
+ * to the evhttp_connection, whose end is told.
+ *
+ * A connection works while core has its request, for as long as core needs. At any other time the
+ * client is to act: it sends a request, it reads an answer, or it rests. Such connections stand in
+ * a list in the order in which they came there, so that the first is the first to run out of time,
+ * and the first to go when there are too many. A client that sends its request at once is never
+ * there for long, however many others do nothing.
+ *
+ * While a request comes, all its bytes count. The first of them may be headers, each of which costs
+ * evhttp some blocks of memory, so they count for more. A request that core has costs nothing any
+ * more: its arguments are copied, so headers and body are dropped.
+ *
+ * No connection can be closed inside the callbacks of its buffers: if they find that the bytes are
+ * too many, the next turn closes connections.
+ */
+
+#include "api/rest/connections.h"
+
+#include <assert.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <malloc.h>
+
+#include "api/rest/peer.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+/* One look at the listener accepts at most so many, for their descriptors are not counted yet. */
+#define ACCEPTS_MAX 64
+#define ACCEPT_PAUSE_MS 100             /* after the process ran out of descriptors */
+#define ACCEPT_ROOM 64                  /* connections that are closed then */
+#define HEADERS_PART ((size_t)16 << 10) /* the first bytes of a request */
+#define HEADERS_PRICE 40                /* a header of 3 bytes is three blocks, 112 bytes */
+/* The C library keeps freed memory, a peak of which is given back to the kernel. */
+#define PEAK ((size_t)8 << 20)
+#define TRIM_MS 1000
+
+/* Why nothing is accepted. */
+enum pause {
+	PAUSE_FRESH = 1, /* until fresh connections are counted */
+	PAUSE_LACK = 2   /* of descriptors, for ACCEPT_PAUSE_MS */
+};
+
+enum connection_state {
+	CONNECTION_RECEIVES, /* a request, or its first one is not there yet */
+	CONNECTION_WORKS,
+	CONNECTION_ANSWERS, /* the client does not have all of the answer yet */
+	CONNECTION_RESTS
+};
+
+struct connection {
+	TAILQ_ENTRY(connection) entry; /* of fresh, clients or works */
+	struct connections *all;
+	struct bufferevent *stream;
+	struct evhttp_connection *evcon; /* NULL while fresh */
+	int fd;
+	uid_t user; /* who has a share; REST_UNBOUNDED_USER: all others */
+	enum connection_state state;
+	int64_t since_ms; /* in clients: since when the client is to act */
+	size_t received;  /* bytes of the request that comes */
+	size_t in, out;   /* the price of both directions */
+};
+
+TAILQ_HEAD(connection_list, connection);
+
+struct connections {
+	struct loop *loop;
+	struct rest_listeners listeners; /* none once draining */
+	size_t max;
+	struct connection_list fresh;   /* accepted in this turn */
+	struct connection_list clients; /* whose client is to act, for the longest time first */
+	struct connection_list works;   /* whose request is worked on */
+	size_t count, fresh_count;
+	struct connection **by_fd;
+	size_t by_fd_size;
+	size_t bytes, peak;
+	unsigned pauses; /* the listeners, a set of enum pause */
+	struct loop_task adopt;
+	struct loop_task shrink;
+	struct loop_timer deadline;
+	struct loop_timer trim;
+	struct loop_timer accept_again;
+};
+
+/* ---- the price ---- */
+
+static void set_price(struct connection *connection, size_t *price, size_t value)
+{
+	struct connections *all = connection->all;
+
+	all->bytes += value - *price;
+	*price = value;
+	if (all->bytes > all->peak)
+		all->peak = all->bytes;
+	if (all->bytes > CONNECTION_BYTES_MAX)
+		loop_task_queue(all->loop, &all->shrink);
+	else if (all->peak > PEAK && all->bytes < PEAK / 2 && !loop_timer_is_set(&all->trim))
+		loop_timer_set(all->loop, &all->trim, TRIM_MS);
+}
+
+static size_t price_of(size_t received)
+{
+	size_t headers = received < HEADERS_PART ? received : HEADERS_PART;
+
+	return received + headers * (HEADERS_PRICE - 1);
+}
+
+static void on_trim(struct loop_timer *timer)
+{
+	struct connections *all = container_of(timer, struct connections, trim);
+
+	if (all->bytes >= PEAK / 2)
+		return; /* the next fall sets the timer again */
+	all->peak = all->bytes;
+	malloc_trim(0);
+}
+
+/* ---- states ---- */
+
+static void set_deadline(struct connections *all)
+{
+	if (TAILQ_EMPTY(&all->clients))
+		loop_timer_clear(all->loop, &all->deadline);
+	else if (!loop_timer_is_set(&all->deadline))
+		loop_deadline_set(all->loop, &all->deadline, CONNECTION_MS);
+}
+
+static struct connection_list *list_of(const struct connection *connection)
+{
+	struct connections *all = connection->all;
+
+	if (!connection->evcon)
+		return &all->fresh;
+	return connection->state == CONNECTION_WORKS ? &all->works : &all->clients;
+}
+
+static void enter(struct connection *connection, enum connection_state state)
+{
+	TAILQ_REMOVE(list_of(connection), connection, entry);
+	connection->state = state;
+	connection->since_ms = clock_waking_ms();
+	TAILQ_INSERT_TAIL(list_of(connection), connection, entry);
+	set_deadline(connection->all);
+}
+
+static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct connection *connection = arg;
+
+	if (info->n_added == 0)
+		return;
+	if (connection->state == CONNECTION_RESTS)
+		enter(connection, CONNECTION_RECEIVES);
+	connection->received += info->n_added;
+	set_price(connection, &connection->in, price_of(connection->received));
+}
+
+static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct connection *connection = arg;
+	size_t left = evbuffer_get_length(buffer);
+
+	/* An answer is one block of memory, which is freed with its last byte. */
+	if (left == 0 || left > connection->out)
+		set_price(connection, &connection->out, left);
+	if (connection->state == CONNECTION_ANSWERS && left == 0 && info->n_deleted > 0)
+		enter(connection,
+		      connection->received > 0 ? CONNECTION_RECEIVES : CONNECTION_RESTS);
+}
+
+/* ---- the end of a connection ---- */
+
+/* libevent frees a stream later in the turn, and until then much more could be added. */
+static void drop_output(struct connection *connection)
+{
+	struct evbuffer *output = bufferevent_get_output(connection->stream);
+
+	evbuffer_unfreeze(output, 1);
+	evbuffer_drain(output, evbuffer_get_length(output));
+}
+
+static void on_closed(struct evhttp_connection *evcon, void *arg)
+{
+	struct connection *connection = arg;
+	struct connections *all = connection->all;
+
+	evbuffer_remove_cb(bufferevent_get_input(connection->stream), on_input, connection);
+	evbuffer_remove_cb(bufferevent_get_output(connection->stream), on_output, connection);
+	drop_output(connection);
+	set_price(connection, &connection->in, 0);
+	set_price(connection, &connection->out, 0);
+	TAILQ_REMOVE(list_of(connection), connection, entry);
+	set_deadline(all);
+	all->by_fd[connection->fd] = NULL;
+	all->count--;
+	free(connection);
+}
+
+static void on_deadline(struct loop_timer *timer)
+{
+	struct connections *all = container_of(timer, struct connections, deadline);
+	int64_t latest = clock_waking_ms() - CONNECTION_MS;
+	const struct connection *first;
+
+	while ((first = TAILQ_FIRST(&all->clients)) && first->since_ms <= latest)
+		evhttp_connection_free(first->evcon);
+	if (first)
+		loop_deadline_set(all->loop, timer, first->since_ms - latest);
+}
+
+static void close_oldest(struct connections *all, size_t count)
+{
+	const struct connection *first;
+
+	while (count-- > 0 && (first = TAILQ_FIRST(&all->clients)))
+		evhttp_connection_free(first->evcon);
+}
+
+/* The one that holds the most bytes, the oldest of several; NULL: none holds any. */
+static const struct connection *find_largest(const struct connections *all,
+					     const struct connection *but)
+{
+	const struct connection *connection, *largest = NULL;
+	size_t most = 0;
+
+	TAILQ_FOREACH(connection, &all->clients, entry) {
+		if (connection == but || connection->in + connection->out <= most)
+			continue;
+		most = connection->in + connection->out;
+		largest = connection;
+	}
+	return largest;
+}
+
+/* False if other connections cannot free enough. */
+static bool make_room(struct connections *all, size_t size, const struct connection *but)
+{
+	const struct connection *largest;
+
+	while (all->bytes + size > CONNECTION_BYTES_MAX) {
+		largest = find_largest(all, but);
+		if (!largest)
+			return false;
+		evhttp_connection_free(largest->evcon);
+	}
+	return true;
+}
+
+static void on_shrink(struct loop_task *task)
+{
+	make_room(container_of(task, struct connections, shrink), 0, NULL);
+}
+
+/* ---- the beginning of a connection ---- */
+
+static void set_pauses(struct connections *all, unsigned pauses)
+{
+	bool was_paused = all->pauses;
+
+	all->pauses = pauses;
+	for (size_t i = 0; i < all->listeners.count && !pauses == was_paused; i++) {
+		if (pauses)
+			evconnlistener_disable(all->listeners.items[i]);
+		else
+			evconnlistener_enable(all->listeners.items[i]);
+	}
+}
+
+static void on_accept_again(struct loop_timer *timer)
+{
+	struct connections *all = container_of(timer, struct connections, accept_again);
+
+	set_pauses(all, all->pauses & ~PAUSE_LACK);
+}
+
+/* A socket stays readable, so going on at once would be a loop at full speed. */
+void connections_lack_descriptors(struct connections *all)
+{
+	close_oldest(all, ACCEPT_ROOM);
+	set_pauses(all, all->pauses | PAUSE_LACK);
+	loop_timer_set(all->loop, &all->accept_again, ACCEPT_PAUSE_MS);
+}
+
+static void note_fd(struct connections *all, struct connection *connection)
+{
+	size_t size = all->by_fd_size ? all->by_fd_size : 64;
+
+	while (size <= (size_t)connection->fd)
+		size *= 2;
+	if (size > all->by_fd_size) {
+		all->by_fd = xrealloc(all->by_fd, size * sizeof(*all->by_fd));
+		memset(all->by_fd + all->by_fd_size, 0,
+		       (size - all->by_fd_size) * sizeof(*all->by_fd));
+		all->by_fd_size = size;
+	}
+	all->by_fd[connection->fd] = connection;
+}
+
+/* A user's own connections make room for more than the share of one user. */
+static void bound_user(struct connections *all, uid_t user)
+{
+	const struct connection *connection, *oldest = NULL;
+	size_t count = 0;
+
+	if (user == REST_UNBOUNDED_USER)
+		return;
+	TAILQ_FOREACH(connection, &all->works, entry)
+		count += connection->user == user;
+	TAILQ_FOREACH(connection, &all->clients, entry) {
+		if (connection->user != user)
+			continue;
+		count++;
+		if (!oldest)
+			oldest = connection;
+	}
+	if (oldest && count > all->max / REST_USER_SHARE)
+		evhttp_connection_free(oldest->evcon);
+}
+
+static void adopt(struct connection *connection)
+{
+	struct connections *all = connection->all;
+	void *evcon;
+
+	bufferevent_getcb(connection->stream, NULL, NULL, NULL, &evcon);
+	TAILQ_REMOVE(&all->fresh, connection, entry);
+	connection->evcon = evcon;
+	connection->fd = bufferevent_getfd(connection->stream);
+	connection->user = rest_bounded_user(connection->fd);
+	TAILQ_INSERT_TAIL(&all->clients, connection, entry);
+	note_fd(all, connection);
+	evhttp_connection_set_closecb(connection->evcon, on_closed, connection);
+	bound_user(all, connection->user);
+}
+
+static void on_adopt(struct loop_task *task)
+{
+	struct connections *all = container_of(task, struct connections, adopt);
+	struct connection *connection;
+
+	all->fresh_count = 0;
+	while ((connection = TAILQ_FIRST(&all->fresh)))
+		adopt(connection);
+	set_deadline(all);
+	if (all->count > all->max) {
+		log_debug("more than %zu connections: the oldest without work are closed",
+			  all->max);
+		close_oldest(all, all->count - all->max);
+	}
+	set_pauses(all, all->pauses & ~PAUSE_FRESH);
+}
+
+static struct bufferevent *on_accept(struct event_base *base, void *arg)
+{
+	struct connections *all = arg;
+	struct connection *connection = xnew(struct connection);
+
+	connection->all = all;
+	connection->stream = bufferevent_socket_new(base, -1, 0);
+	if (!connection->stream ||
+	    !evbuffer_add_cb(bufferevent_get_input(connection->stream), on_input, connection) ||
+	    !evbuffer_add_cb(bufferevent_get_output(connection->stream), on_output, connection))
+		abort(); /* out of memory */
+	connection->since_ms = clock_waking_ms();
+	TAILQ_INSERT_TAIL(&all->fresh, connection, entry);
+	all->count++;
+	loop_task_queue(all->loop, &all->adopt);
+	if (++all->fresh_count >= ACCEPTS_MAX)
+		set_pauses(all, all->pauses | PAUSE_FRESH);
+	return connection->stream;
+}
+
+/* ---- requests ---- */
+
+/* NULL if the client has gone. */
+static struct connection *connection_of(const struct connections *all, struct evhttp_request *http)
+{
+	struct evhttp_connection *evcon = evhttp_request_get_connection(http);
+	int fd = evcon ? bufferevent_getfd(evhttp_connection_get_bufferevent(evcon)) : -1;
+
+	return fd >= 0 && (size_t)fd < all->by_fd_size ? all->by_fd[fd] : NULL;
+}
+
+/* evhttp looks at the header Connection when it has sent the answer. */
+static void drop_headers(struct evkeyvalq *headers)
+{
+	_cleanup_free_ char *wish = xstrdup(evhttp_find_header(headers, "Connection"));
+
+	evhttp_clear_headers(headers);
+	if (wish)
+		evhttp_add_header(headers, "Connection", wish);
+}
+
+static void drop_request(struct connection *connection, struct evhttp_request *http)
+{
+	struct evbuffer *body = evhttp_request_get_input_buffer(http);
+
+	evbuffer_drain(body, evbuffer_get_length(body));
+	drop_headers(evhttp_request_get_input_headers(http));
+	/* the bytes of a next request that have come already */
+	connection->received = evbuffer_get_length(bufferevent_get_input(connection->stream));
+	set_price(connection, &connection->in, price_of(connection->received));
+}
+
+/* Until the answer, nothing but the server frees the request. */
+static void hold(struct connection *connection)
+{
+	/*
+	 * The body may have come before "100 Continue" was written. If that write failed now,
+	 * evhttp would free the connection of a request that core has. The answer takes the words
+	 * along.
+	 */
+	bufferevent_disable(connection->stream, EV_WRITE);
+	enter(connection, CONNECTION_WORKS);
+}
+
+void connections_hold(struct connections *all, struct evhttp_request *http)
+{
+	struct connection *connection = connection_of(all, http);
+
+	if (connection)
+		hold(connection);
+}
+
+void connections_work(struct connections *all, struct evhttp_request *http)
+{
+	struct connection *connection = connection_of(all, http);
+
+	if (!connection)
+		return;
+	drop_request(connection, http);
+	hold(connection);
+}
+
+bool connections_have_room(struct connections *all, struct evhttp_request *http, size_t size)
+{
+	return make_room(all, size, connection_of(all, http));
+}
+
+void connections_answer(struct connections *all, struct evhttp_request *http)
+{
+	struct connection *connection = connection_of(all, http);
+
+	if (!connection)
+		return;
+	drop_request(connection, http);
+	enter(connection, CONNECTION_ANSWERS);
+}
+
+/* ---- life ---- */
+
+struct connections *connections_new(struct loop *loop, struct evhttp *http,
+				    const struct rest_listeners *listeners, size_t max)
+{
+	struct connections *all = xnew(struct connections);
+
+	assert(max > 0);
+	all->loop = loop;
+	all->listeners = *listeners;
+	all->max = max;
+	all->adopt.run = on_adopt;
+	all->shrink.run = on_shrink;
+	all->deadline.fire = on_deadline;
+	all->trim.fire = on_trim;
+	all->accept_again.fire = on_accept_again;
+	TAILQ_INIT(&all->fresh);
+	TAILQ_INIT(&all->clients);
+	TAILQ_INIT(&all->works);
+	evhttp_set_bevcb(http, on_accept, all);
+	return all;
+}
+
+void connections_drain(struct connections *all)
+{
+	all->listeners.count = 0;
+	on_adopt(&all->adopt);
+}
+
+struct connections *connections_free(struct connections *all)
+{
+	if (!all)
+		return NULL;
+	assert(all->count == 0);
+	loop_task_cancel(all->loop, &all->adopt);
+	loop_task_cancel(all->loop, &all->shrink);
+	loop_timer_clear(all->loop, &all->deadline);
+	loop_timer_clear(all->loop, &all->trim);
+	loop_timer_clear(all->loop, &all->accept_again);
+	free(all->by_fd);
+	free(all);
+	return NULL;
+}

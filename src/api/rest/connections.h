@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The connections of the server, and what they may cost: their number, the time that a request
+ * takes to come and its answer to go, and the bytes that wait in memory, of requests not yet
+ * complete and of answers not yet read. Private to api/rest/.
+ */
+
+#include <event2/http.h>
+
+#include "api/rest/listener.h"
+
+struct connections;
+
+/* From accept() or the last answer to a complete request, and from an answer to its last byte. */
+#define CONNECTION_MS 30000
+/* Of all connections together. */
+#define CONNECTION_BYTES_MAX ((size_t)64 << 20)
+
+/*
+ * Counts the connections that http accepts from the listeners (copied), before the first one is
+ * accepted.
+ * Above max, connections whose client is to act are closed, the oldest first, and so may be the new
+ * one if core works on all others. The same holds for the connections of one user above the half of
+ * max, if the user is known and bounded (peer.h).
+ */
+struct connections *connections_new(struct loop *loop, struct evhttp *http,
+				    const struct rest_listeners *listeners, size_t max);
+void connections_drain(struct connections *all); /* before the listeners go */
+/* After the evhttp was freed. Returns NULL, takes NULL. */
+struct connections *connections_free(struct connections *all);
+/*
+ * The process can have no more descriptors: closes connections whose client is to act, and accepts
+ * none for a moment.
+ */
+void connections_lack_descriptors(struct connections *all);
+
+/* The request waits to be looked at, and is not closed for the sake of others. */
+void connections_hold(struct connections *all, struct evhttp_request *http);
+/*
+ * Core has the request: it may take any time, and its headers and body are dropped (but for the
+ * header Connection).
+ */
+void connections_work(struct connections *all, struct evhttp_request *http);
+/*
+ * May an answer of this size be kept until its client has read it? If need be, connections that
+ * hold the most bytes are closed.
+ */
+bool connections_have_room(struct connections *all, struct evhttp_request *http, size_t size);
+/* The answer will be sent now; headers and body of the request are dropped. */
+void connections_answer(struct connections *all, struct evhttp_request *http);

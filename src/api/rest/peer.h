@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The client of a unix socket, as the kernel knows it. Private to api/rest/. */
+
+#include <sys/types.h>
+
+#include "base/err.h"
+
+/*
+ * The clients of unix sockets that are let in: root, the daemon's own user, and the members of a
+ * group.
+ */
+struct rest_group {
+	const char *name; /* for people; borrowed */
+	gid_t id;         /* (gid_t)-1: there is no such group, so no members */
+};
+
+/*
+ * ERR_FORBIDDEN if the socket is a unix socket and its client is not let in. The kernel noted user
+ * and groups when the client connected, so that the client cannot change them meanwhile.
+ */
+int rest_check_peer(int fd, const struct rest_group *group, struct err *err);
+
+/* The client of a TCP socket, root, and the daemon's own user. */
+#define REST_UNBOUNDED_USER ((uid_t)-1)
+#define REST_USER_SHARE 2 /* any other user may take a half of what all clients share */
+
+/* The user of a socket who has a share, else REST_UNBOUNDED_USER. */
+uid_t rest_bounded_user(int fd);
