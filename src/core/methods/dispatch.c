@@ -19,6 +19,7 @@
 #include "core/methods/idempotency.h"
 #include "core/methods/operation_methods.h"
 #include "core/methods/past_methods.h"
+#include "core/methods/snapshot_methods.h"
 #include "core/methods/store_methods.h"
 #include "core/methods/volume_methods.h"
 #include "core/reconcile/store_guard.h"
@@ -49,6 +50,10 @@ static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_MAPPING_LIST] = mapping_list,
 	[METHOD_DEVICE_LIST] = device_list,
 	[METHOD_DEVICE_VOLUME] = device_volume,
+	[METHOD_SNAPSHOT_TRACK] = snapshot_track,
+	[METHOD_SNAPSHOT_LIST] = snapshot_list_asked,
+	[METHOD_SNAPSHOT_UPDATE] = snapshot_update,
+	[METHOD_SNAPSHOT_UNTRACK] = snapshot_untrack,
 	[METHOD_OPERATION_LIST] = operation_list,
 	[METHOD_OPERATION_GET] = operation_get,
 	[METHOD_OPERATION_CANCEL] = operation_cancel_asked,
@@ -102,8 +107,10 @@ static bool needs_store(const struct call *call)
  * when operations go on. */
 static bool needs_cloud(const struct call *call)
 {
-	static const enum method_id without[] = { METHOD_EXPORT_CREATE, METHOD_EXPORT_DELETE,
-						  METHOD_OPERATION_CANCEL };
+	static const enum method_id without[] = {
+		METHOD_EXPORT_CREATE,   METHOD_EXPORT_DELETE,    METHOD_SNAPSHOT_TRACK,
+		METHOD_SNAPSHOT_UPDATE, METHOD_SNAPSHOT_UNTRACK, METHOD_OPERATION_CANCEL
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(without); i++) {
 		if (call->method == &methods[without[i]])

@@ -220,6 +220,11 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 	struct export_delete_args unexport = { .volume_id = volume };
 	struct export_cleanup_args cleanup = { 0 };
 	struct export_cleanup_age_args cleanup_age = { .max_age_hours = 1 };
+	struct snapshot_track_args track = { .volume_uuid = volume,
+					     .vm_context_id = name,
+					     .snapshot_id = name };
+	struct snapshot_update_args update = { .id = volume, .snapshot_id = name };
+	struct vm_context_args context = { .vm_context_id = name };
 	const struct record *record = methods[id].args;
 
 	return ask(world, id,
@@ -240,6 +245,9 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 		   : record == &export_cleanup_age_args ? (void *)&cleanup_age
 		   : record == &vm_volumes_args         ? (void *)&vms
 		   : record == &device_args             ? (void *)&device
+		   : record == &snapshot_track_args     ? (void *)&track
+		   : record == &snapshot_update_args    ? (void *)&update
+		   : record == &vm_context_args         ? (void *)&context
 							: (void *)&attach);
 }
 
