@@ -232,6 +232,13 @@ const struct method methods[METHOD_COUNT] = {
 		.verb = HTTP_GET, .path = "/api/v1/health", .path_alias = "/health",
 		.args = &no_args, .answer = ANSWER_ONE, .result = &health_record,
 	},
+	[METHOD_METRICS_GET] = {
+		.name = "metrics.get", .command = "metrics", .member = "GetMetrics",
+		.summary = "Show how many operations there were, how long they took and how many failed.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/metrics",
+		.args = &no_args, .answer = ANSWER_ONE, .result = &metrics_record,
+	},
 	[METHOD_STORE_BACKUP] = {
 		.name = "store.backup", .member = "StoreBackup",
 		.summary = "Write a checked backup of the store, as it is now, into an open file.",

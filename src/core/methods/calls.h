@@ -12,6 +12,7 @@ struct engine;
 struct env;
 struct host;
 struct host_sync;
+struct metrics;
 struct model;
 struct reconciler;
 struct snapshots;
@@ -26,6 +27,7 @@ struct calls {
 	struct store_guard *store_guard;
 	struct host_sync *host_sync;
 	struct snapshots *snapshots; /* this and the next are made by calls_init() */
+	struct metrics *metrics;
 	TAILQ_HEAD(, call) calls;
 	uint64_t list_turn;           /* the turn of the loop in which a list was made last */
 	TAILQ_HEAD(, waiter) waiters; /* calls that wait for an operation */

@@ -17,6 +17,7 @@
 #include "core/methods/export_methods.h"
 #include "core/methods/health.h"
 #include "core/methods/idempotency.h"
+#include "core/methods/metrics.h"
 #include "core/methods/operation_methods.h"
 #include "core/methods/past_methods.h"
 #include "core/methods/snapshot_methods.h"
@@ -59,6 +60,7 @@ static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_OPERATION_CANCEL] = operation_cancel_asked,
 	[METHOD_FORCE_SYNC] = force_sync,
 	[METHOD_HEALTH_GET] = health_get,
+	[METHOD_METRICS_GET] = metrics_get,
 	[METHOD_STORE_BACKUP] = store_backup,
 	[METHOD_STORE_CHECK] = store_check_asked,
 	[METHOD_STORE_PLAN] = store_plan,
@@ -201,6 +203,7 @@ void calls_init(struct calls *calls)
 {
 	TAILQ_INIT(&calls->calls);
 	calls->snapshots = snapshots_new(calls->env->loop, calls->env->store);
+	calls->metrics = metrics_new(calls);
 	operation_methods_begin(calls);
 }
 
@@ -211,5 +214,6 @@ void calls_fini(struct calls *calls)
 	while ((call = TAILQ_FIRST(&calls->calls)))
 		call_cancel(call);
 	operation_methods_end(calls);
+	calls->metrics = metrics_free(calls->metrics);
 	calls->snapshots = snapshots_free(calls->snapshots);
 }

@@ -512,6 +512,30 @@ static void operation_filters(void **state)
 	assert_string_equal(reply->err.field, "type");
 }
 
+static int64_t operations_counted(struct world *world, int64_t taking_ms)
+{
+	struct reply *reply = ask(world, METHOD_METRICS_GET, &(struct no_args){ 0 });
+	const struct metrics_record *record;
+
+	world_turn(world); /* the count has begun */
+	clock_test_advance(taking_ms);
+	answered(world, reply);
+	record = item(reply, 0);
+	return record->total_operations;
+}
+
+/* A count that was slow once, or that the machine was paused in, does not stand for hours. */
+static void a_slow_count_serves_for_a_minute(void **state)
+{
+	struct world *world = *state;
+
+	server_add(&world->server, "one", 5);
+	assert_int_equal(operations_counted(world, 20000), 0);
+	attached(world, VOLUME(1));
+	world_pass(world, 60000);
+	assert_int_equal(operations_counted(world, 0), 1);
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup, world_teardown)
 
 int main(void)
@@ -535,6 +559,7 @@ int main(void)
 		TEST(volume_filters),
 		TEST(many_volumes),
 		TEST(operation_filters),
+		TEST(a_slow_count_serves_for_a_minute),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
