@@ -34,6 +34,7 @@
 #include "core/ops/ops.h"
 #include "core/reconcile/content_probe.h"
 #include "core/reconcile/device_sync.h"
+#include "core/reconcile/disk_doubt.h"
 #include "core/reconcile/host_sync.h"
 #include "core/reconcile/reconciler.h"
 #include "core/reconcile/retention.h"
@@ -61,6 +62,7 @@ static void on_device_added(void *arg, const struct device *device)
 	operation_on_device(core->engine, device);
 	device_sync_soon(core->device_sync);
 	host_sync_on_disk(core->host_sync);
+	disk_doubt_added(core->disk_doubt, device);
 }
 
 static void on_device_removed(void *arg, const struct device *device)
@@ -181,6 +183,7 @@ static void make_modules(struct core *core)
 	core->content_probe = content_probe_new(env, core->model, core->engine);
 	core->device_sync = device_sync_new(env, core->model, core->engine, core->content_probe);
 	core->host_sync = host_sync_new(env, core->model, core->host, core->engine);
+	core->disk_doubt = disk_doubt_new(core->model, core->engine);
 	core->reconciler =
 		reconciler_new(env, core->model, core->engine, core->host, core->host_sync);
 	core->store_guard = store_guard_new(env, core->model, core->engine, core->reconciler,
@@ -227,6 +230,7 @@ struct core *core_free(struct core *core)
 	retention_free(core->retention);
 	store_guard_free(core->store_guard);
 	reconciler_free(core->reconciler);
+	disk_doubt_free(core->disk_doubt);
 	engine_free(core->engine);
 	host_sync_free(core->host_sync);
 	device_sync_free(core->device_sync);

@@ -17,6 +17,7 @@ struct core {
 	struct content_probe *content_probe;
 	struct device_sync *device_sync;
 	struct host_sync *host_sync;
+	struct disk_doubt *disk_doubt;
 	struct reconciler *reconciler;
 	struct store_guard *store_guard;
 	struct retention *retention;

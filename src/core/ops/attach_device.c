@@ -33,6 +33,14 @@ void *op_attach_context(void)
 	return context;
 }
 
+void *op_attach_again_context(void)
+{
+	struct attach_context *context = op_attach_context();
+
+	context->only_here = true;
+	return context;
+}
+
 const struct attach_context *op_attach_context_of(const struct operation *operation)
 {
 	enum operation_type type = operation->kind->type;

@@ -34,6 +34,9 @@ extern const struct operation_kind op_create, op_attach, op_attach_root, op_deta
 void *op_create_context(const struct volume_create_args *args, const char *zone_id,
 			const char *project_id);
 void *op_attach_context(void);
+/* Of an attachment that brings CloudStack to agree with the disk that is here. If the disk has gone
+ * when the attachment may begin, somebody has detached the volume, and the operation fails. */
+void *op_attach_again_context(void);
 /* replace: a root disk that the VM has now is detached first. */
 void *op_attach_root_context(bool replace);
 void *op_detach_context(const struct volume_detach_args *args);

@@ -18,6 +18,7 @@
 #include "core/ops/ops.h"
 #include "core/reconcile/drift_log.h"
 #include "core/reconcile/host_sync.h"
+#include "core/reconcile/reattach.h"
 #include "core/rules/drift.h"
 #include "core/rules/match.h"
 #include "disk/device.h"
@@ -177,7 +178,11 @@ void suspect_repair(struct suspect *suspect, const struct drift_facts *facts,
 			       CHANGE_OPTIONAL, on_mapping_repaired, suspect);
 		break;
 	case REPAIR_NOTE:
+		reattach_later(suspect);
 		note(suspect, facts);
+		break;
+	case REPAIR_ATTACH:
+		reattach(suspect);
 		break;
 	case REPAIR_DETACH:
 		start(suspect, OPERATION_DETACH);

@@ -16,6 +16,7 @@ struct host;
 struct host_sync;
 struct lost_volumes;
 struct model;
+struct reattachment;
 struct volume_list;
 
 struct reconciler {
@@ -51,6 +52,7 @@ struct suspect {
 	struct cloud_call *call;
 	struct store_read *read;
 	struct operation_asker *starting;
+	struct reattachment *reattachment;
 	struct drift_record record; /* kind DRIFT_NONE: innocent */
 };
 

@@ -36,6 +36,7 @@
 #include "core/reconcile/drift_repair.h"
 #include "core/reconcile/host_sync.h"
 #include "core/reconcile/lost_volumes.h"
+#include "core/reconcile/reattach.h"
 #include "core/reconcile/volume_list.h"
 #include "core/rules/drift.h"
 #include "disk/device.h"
@@ -123,6 +124,8 @@ static void suspect_free(struct suspect *suspect)
 		store_read_cancel(suspect->read);
 	if (suspect->starting)
 		operation_leave(suspect->starting);
+	if (suspect->reattachment)
+		reattachment_cancel(suspect->reattachment);
 	TAILQ_REMOVE(&suspect->comparison->suspects, suspect, entry);
 	record_clear(&operation_record, &suspect->origin);
 	record_clear(&drift_record, &suspect->record);

@@ -51,11 +51,28 @@ static bool is_mapped_elsewhere(const struct drift_facts *facts)
 	return facts->mapping && facts->appliance_id && !is_here(facts, facts->mapping->vm_id);
 }
 
+/* The slot is needed: in another one the hypervisor could plug the disk in a second time. */
+static bool can_attach_again(const struct drift_facts *facts)
+{
+	const struct mapping_record *mapping = facts->mapping;
+
+	return facts->cloud && mapping && is_here(facts, mapping->vm_id) &&
+	       mapping->cloudstack_device_id > 0 &&
+	       device_identity(facts->device, facts->volume_id) == IDENTITY_SAME;
+}
+
 static void judge_disk_remains(const struct drift_facts *facts, const char *says, struct drift *out)
 {
-	say(out, DRIFT_DEVICE_UNEXPECTED, note_unless_noted(facts->mapping),
-	    "stop using the disk, then stop and start this VM, or ask CloudStack's administrator to "
-	    "detach it",
+	bool can_attach = can_attach_again(facts);
+	enum drift_repair repair = note_unless_noted(facts->mapping);
+
+	say(out, DRIFT_DEVICE_UNEXPECTED,
+	    repair == REPAIR_NONE && can_attach ? REPAIR_ATTACH : repair,
+	    can_attach
+		    ? "stop using the disk; if it is still here after a while and nothing uses it, the volume is "
+		      "attached again where its disk is, and can then be detached"
+		    : "stop using the disk, then stop and start this VM, or ask CloudStack's administrator to "
+		      "detach it",
 	    "CloudStack says volume %s %s, but the kernel still shows it as %s", facts->volume_id,
 	    says, facts->device->path);
 }

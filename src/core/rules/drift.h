@@ -18,8 +18,10 @@
  * device-renamed     attached here        another device        its disk         mapping follows
  * size-changed       another size         or another size       or another size  mapping follows
  *
- * "See below": a person must look at the volume. An attachment to another VM is no drift if the
- * daemon never had a part in the attachment.
+ * "See below": a person must look at the volume. But if a volume that the daemon has mapped here
+ * is attached to nothing, and its disk proves that it is the volume, an ordinary operation attaches
+ * it where its disk is: CloudStack then agrees with the hypervisor, and can detach it. An
+ * attachment to another VM is no drift if the daemon never had a part in the attachment.
  * drift_judge_left_over() judges the remains of an operation: an ordinary operation detaches a
  * volume that was attached for nothing, or deletes a volume that was made for nothing. If the
  * volume to delete may hold data, or if CloudStack has lost the volume, only a person may decide.
@@ -32,10 +34,12 @@
 #include "spec/records.h"
 
 enum drift_repair {
-	REPAIR_NONE,   /* no repair that the daemon may make */
-	REPAIR_MAP,    /* the mapping is made, or made to agree */
-	REPAIR_UNMAP,  /* the mapping is dropped */
-	REPAIR_NOTE,   /* the mapping stays, and says that CloudStack knows no attachment */
+	REPAIR_NONE,  /* no repair that the daemon may make */
+	REPAIR_MAP,   /* the mapping is made, or made to agree */
+	REPAIR_UNMAP, /* the mapping is dropped */
+	REPAIR_NOTE,  /* the mapping stays, and says that CloudStack knows no attachment */
+	/* an operation attaches the volume where its disk is, unless something uses the disk */
+	REPAIR_ATTACH,
 	REPAIR_DETACH, /* an operation detaches the volume */
 	REPAIR_DELETE, /* an operation deletes the volume */
 };

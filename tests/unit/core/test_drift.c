@@ -101,6 +101,8 @@ static const struct row rows[] = {
 	  REPAIR_NOTE },
 	{ "still there, noted", "", HERE, "/dev/vdb", "detached", "/dev/vdb",
 	  DRIFT_DEVICE_UNEXPECTED, REPAIR_NONE },
+	{ "still there, noted, proven", "", HERE, "/dev/vdb", "detached", "/dev/vdb",
+	  DRIFT_DEVICE_UNEXPECTED, REPAIR_ATTACH, .proven = true },
 	{ "here, but mapped elsewhere", "", THERE, "remote", NULL, "/dev/vdb",
 	  DRIFT_DETACHED_OUTSIDE, REPAIR_UNMAP, .proven = true },
 	{ "there, noted, but deleted", NULL, HERE, "/dev/vdb", "detached", "/dev/vdb",

@@ -491,6 +491,10 @@ static void disk_that_does_not_go(void **state)
 	assert_true(core_operation(world->core, id)->needs_attention);
 	/* The name still leads to the disk, so the mapping says so. */
 	assert_string_equal(device_of(world, VOLUME(1)), "vdb");
+	/* At once, and not when the next comparison is due. */
+	world_pass(world, 5000);
+	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.cloudstack_state,
+			    "detached");
 	kernel_unplug(&world->kernel, "vdb");
 	world_pass(world, 5000);
 	assert_string_equal(mapping_find(world->core->model, VOLUME(1))->record.linux_state,

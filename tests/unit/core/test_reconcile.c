@@ -394,6 +394,251 @@ static void a_disk_that_does_not_go(void **state)
 	check_world(world, 1);
 }
 
+/* ---- a disk that CloudStack calls detached ---- */
+
+#define LATE_MS 5000 /* much less than the time until the next comparison */
+
+static bool is_told(struct world *world, enum drift_kind kind)
+{
+	world_pass(world, LATE_MS);
+	return told(world, kind, VOLUME(1)) > 0;
+}
+
+/* A detachment that ends late has cleared it, and CloudStack shows that to whoever asks. */
+static void cleared(struct world *world, struct fake_volume *volume)
+{
+	struct volume_get_args args = { .volume_id = volume->id, .refresh = true };
+
+	volume->vm_id[0] = '\0';
+	volume->device_id = -1;
+	answered(world, ask(world, METHOD_VOLUME_GET, &args));
+}
+
+static void told_when_cloudstack_says_so(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = one_attached(world);
+
+	world_pass(world, LATE_MS);
+	cleared(world, volume);
+	assert_true(is_told(world, DRIFT_DEVICE_UNEXPECTED));
+}
+
+static void told_when_an_operation_ends(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = server_add(&world->server, "one", 5);
+
+	volume->unplug_ms = -1;
+	attached(world, VOLUME(1));
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
+		   "but the kernel still shows it as");
+	assert_true(is_told(world, DRIFT_DEVICE_UNEXPECTED));
+}
+
+static void told_when_the_disk_comes(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = server_add(&world->server, "one", 5);
+	char serial[21];
+
+	volume_serial(volume, serial);
+	nothing_found(world);
+	kernel_plug(&world->kernel, "vdk", serial, 5 * GIB);
+	assert_true(is_told(world, DRIFT_DEVICE_UNEXPECTED));
+}
+
+/* Long enough for all tries. */
+static void pass_hours(struct world *world)
+{
+	world_pass(world, 4 * 3600 * 1000);
+}
+
+static void attached_again(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume;
+
+	one_attached(world);
+	volume = server_add(&world->server, "two", 5);
+	attached(world, VOLUME(2));
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
+	volume->vm_id[0] = '\0';
+	volume->device_id = -1;
+	found(world, "failed", "device-unexpected");
+	/* It may still be on its way out. */
+	found(world, "failed", "in a while");
+	assert_int_equal(server_jobs(&world->server, FAKE_ATTACH), 2);
+	world_pass(world, DEVICE_WAIT_MS);
+	found(world, "repaired", "device-unexpected");
+	world_pass(world, LATE_MS);
+	assert_string_equal(volume->vm_id, APPLIANCE);
+	/* The first slot is free again, but the hypervisor has the disk in this one. */
+	assert_int_equal(volume->device_id, 2);
+	check_mapped(world, VOLUME(2));
+	check_served(world, VOLUME(2));
+	nothing_found(world);
+	check_world(world, 2);
+}
+
+static const struct operation_record *repair_of(struct world *world, const char *volume_id)
+{
+	const struct operation *operation;
+
+	for (operation = operation_first(world->core->engine); operation;
+	     operation = operation_after(operation)) {
+		if (streq(operation->record.volume_id, volume_id))
+			return &operation->record;
+	}
+	return NULL;
+}
+
+static bool is_repaired(struct world *world, const void *volume_id)
+{
+	return repair_of(world, volume_id) != NULL;
+}
+
+/* Somebody detaches the volume while the repair waits for another change of the VM: then the disk
+ * was on its way out, and the volume stays detached. */
+static void not_after_its_disk_has_gone(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = one_attached(world);
+	const char *stuck;
+	char id[64];
+
+	server_add(&world->server, "two", 5);
+	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 2, 1, FAULT_JOB_STUCK });
+	stuck = accepted(world, ask_attach(world, VOLUME(2), APPLIANCE));
+	at_step(world, stuck, "await-job", PHASE_WAITING);
+	cleared(world, volume);
+	assert_true(world_until(world, is_repaired, VOLUME(1), CLOUD_WAIT_MS / 2));
+	snprintf(id, sizeof(id), "%s", repair_of(world, VOLUME(1))->id);
+	at_step(world, id, NULL, PHASE_QUEUED);
+	kernel_unplug(&world->kernel, volume->disk);
+	volume->disk[0] = '\0';
+	server_release_stuck(&world->server);
+	ended_with(world, id, OPERATION_FAILED, "has gone meanwhile");
+	completed(world, stuck);
+	assert_int_equal(server_jobs(&world->server, FAKE_ATTACH), 2);
+	assert_string_equal(volume->vm_id, "");
+	pass_hours(world);
+	check_unmapped(world, VOLUME(1));
+	check_world(world, 2);
+}
+
+/* CloudStack has given the slot away, and the hypervisor has taken the other disk: it does not go
+ * by slots. */
+static void attached_again_in_another_slot(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = one_attached(world);
+
+	cleared(world, volume);
+	server_add(&world->server, "two", 5);
+	attached(world, VOLUME(2));
+	assert_int_equal(server_find(&world->server, VOLUME(2))->device_id, 1);
+	pass_hours(world);
+	assert_string_equal(volume->vm_id, APPLIANCE);
+	assert_int_equal(volume->device_id, 2);
+	check_served(world, VOLUME(1));
+	check_world(world, 2);
+}
+
+static void not_while_it_is_used(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = one_attached(world);
+
+	kernel_mount(&world->kernel, volume->disk);
+	cleared(world, volume);
+	pass_hours(world);
+	found(world, "failed", "vdb is in use: mounted at /mnt/data");
+	/* Not even to say so is the hypervisor asked. */
+	assert_int_equal(server_jobs(&world->server, FAKE_ATTACH), 1);
+	refused(world, ask_detach(world, VOLUME(1), false), ERR_CONFLICT, "in use");
+	ended_with(world, accepted(world, ask_attach(world, VOLUME(1), APPLIANCE)),
+		   OPERATION_FAILED, "and in use: mounted at /mnt/data");
+	assert_int_equal(server_jobs(&world->server, FAKE_ATTACH), 1);
+	kernel_mount(&world->kernel, NULL);
+	pass_hours(world);
+	assert_string_equal(volume->vm_id, APPLIANCE);
+	check_served(world, VOLUME(1));
+}
+
+static void not_while_its_export_is_used(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = one_attached(world);
+
+	connect_client(world, VOLUME(1));
+	cleared(world, volume);
+	pass_hours(world);
+	found(world, "failed", "127.0.0.1:41234");
+	assert_int_equal(server_jobs(&world->server, FAKE_ATTACH), 1);
+	check_served(world, VOLUME(1));
+}
+
+/* The hypervisor does not take what it has already: it is asked a few times, and all stays. */
+static void the_hypervisor_refuses(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = one_attached(world);
+
+	server_fault(&world->server,
+		     (struct fake_fault){
+			     FAKE_ATTACH, 1, 1000, FAULT_JOB_FAILED, 530,
+			     "org.libvirt.LibvirtException: XML error: target 'vdb' duplicated "
+			     "for disk sources '/mnt/a' and '/mnt/a'" });
+	cleared(world, volume);
+	pass_hours(world);
+	assert_int_equal(server_jobs(&world->server, FAKE_ATTACH), 1 + 3);
+	assert_int_equal(server_jobs(&world->server, FAKE_DETACH), 0);
+	assert_true(kernel_has(&world->kernel, volume->disk));
+	found(world, "failed", "stop this VM in CloudStack and start it again");
+	/* Nobody is led to a disk that CloudStack may give away. */
+	assert_null(fake_map_of(&world->serving, VOLUME(1)));
+	assert_null(fake_export_of(&world->serving, VOLUME(1)));
+}
+
+/* Comparisons pass over the volume while the hypervisor thinks about it for minutes. */
+static void the_hypervisor_refuses_slowly(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = one_attached(world);
+
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_ATTACH, 1, 1000, FAULT_JOB_FAILED, 530, "no" });
+	world->server.job_ms = CLOUD_WAIT_MS / 2;
+	cleared(world, volume);
+	for (int minutes = 0; minutes < 8 * 60; minutes++) {
+		world_pass(world, 60000);
+		answered(world, ask_sync(world, false));
+	}
+	assert_int_equal(server_jobs(&world->server, FAKE_ATTACH), 1 + 3);
+	/* As it was found, and at each try. */
+	assert_int_equal(told(world, DRIFT_DEVICE_UNEXPECTED, VOLUME(1)), 1 + 3);
+	found(world, "failed", "stop this VM in CloudStack and start it again");
+}
+
+/* A detachment left it: the same detachment follows. */
+static void detached_after_all(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *volume = server_add(&world->server, "one", 5);
+
+	volume->unplug_ms = -1;
+	attached(world, VOLUME(1));
+	ended_with(world, accepted(world, ask_detach(world, VOLUME(1), false)), OPERATION_FAILED,
+		   "but the kernel still shows it as");
+	volume->unplug_ms = 100;
+	pass_hours(world);
+	assert_string_equal(volume->vm_id, "");
+	assert_false(kernel_has(&world->kernel, "vdb"));
+	check_unmapped(world, VOLUME(1));
+	check_world(world, 1);
+}
+
 /* The same after a restart, and CloudStack goes on refusing: it is not asked every minute. */
 static void refused_again_and_again(void **state)
 {
@@ -631,6 +876,17 @@ int main(void)
 		TEST(operation_lost_and_looked_for),
 		TEST(not_taken_back),
 		TEST(a_disk_that_does_not_go),
+		TEST(told_when_cloudstack_says_so),
+		TEST(told_when_an_operation_ends),
+		TEST(told_when_the_disk_comes),
+		TEST(attached_again),
+		TEST(not_after_its_disk_has_gone),
+		TEST(attached_again_in_another_slot),
+		TEST(not_while_it_is_used),
+		TEST(not_while_its_export_is_used),
+		TEST(the_hypervisor_refuses),
+		TEST(the_hypervisor_refuses_slowly),
+		TEST(detached_after_all),
 		TEST(refused_again_and_again),
 		TEST(orphan_of_a_failed_create),
 		TEST(orphan_by_name),
