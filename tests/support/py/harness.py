@@ -25,6 +25,7 @@ import cloudsim
 
 from .holdings import Holdings, processes_of
 from .nbd import NBDClient
+from .programs import program
 from .stores import new_store
 from .waiting import DEADLINE, Lines, eventually
 
@@ -39,18 +40,6 @@ STOP_DEADLINE = 10.0
 
 FINAL = ("completed", "failed", "cancelled")
 _SANITIZER = re.compile(r"Sanitizer|runtime error:")
-
-
-_FOLDERS = {"volume-daemon": "src/daemon", "volumectl": "src/volumectl", "steps": "tests/system/crash",
-            "volume-daemon-crash": "tests/system/crash"}
-
-
-def program(name):
-    """The path of a program in the build directory under test."""
-    build = os.environ.get("VOLD_BUILD")
-    if not build:
-        raise RuntimeError("VOLD_BUILD must name the meson build directory to test")
-    return str(Path(build) / _FOLDERS[name] / name)
 
 
 # ---- the bus ----
@@ -79,6 +68,8 @@ _BUS_CONFIG = """\
   <include>{policy}</include>
   <policy user="{uid}">
     <allow own="{name}"/>
+    <allow own="org.freedesktop.PolicyKit1"/>
+    <allow send_destination="org.freedesktop.PolicyKit1"/>
   </policy>
 </busconfig>
 """
@@ -273,8 +264,10 @@ class Daemon:
     def __init__(self, folder, bus, cloud, /, **changes):
         """`changes` are keys to configure besides or instead of ours: device={"wait": "1s"}."""
         self.folder, self.bus = folder, bus
-        # The one of tests/system/crash reads from that file when to die.
+        # The one of tests/system/crash reads from these files when to die, how many seconds its
+        # wall clock is ahead, and which machine it runs on.
         self.program, self.crash_at = "volume-daemon", folder / "crash-at"
+        self.wall_ahead, self.machine_id = folder / "wall-ahead", folder / "machine-id"
         self.starter = []  # a program, with arguments, that becomes this one
         self.store = new_store(folder)
         # Not below the test's folder, whose name is too long for that of a socket.
@@ -306,7 +299,8 @@ class Daemon:
         """Start the process without waiting for anything."""
         self.process = subprocess.Popen(
             [*self.starter, program(self.program), "--config", self.config],
-            env={**self.bus.environment, "VOLD_CRASH_AT": self.crash_at},
+            env={**self.bus.environment, "VOLD_CRASH_AT": self.crash_at,
+                 "VOLD_WALL_AHEAD": self.wall_ahead, "VOLD_MACHINE_ID": self.machine_id},
             stderr=subprocess.PIPE, text=True, errors="replace")
         self.log = Lines(self.process.stderr)
         self.holdings = None
@@ -384,6 +378,13 @@ class Daemon:
         self.log.join()
         self.check_log()
         return status
+
+    def fails_to_start(self):
+        """Start it, which must fail; its log."""
+        self.launch()
+        assert self.exits() == 1
+        assert "listening on" not in self.text
+        return self.text
 
     @property
     def text(self):
@@ -569,6 +570,19 @@ class World:
     def volume(self, gib=1, **row):
         """A volume that is already in the cloud; its id."""
         return self.cloud.put_volume(size=gib * cloudsim.GIB, **row)["id"]
+
+    def rootless_vm(self, **row):
+        """Another machine, stopped and without a root disk; its id."""
+        vm = self.cloud.put_vm(name="rootless", state="Stopped", **row)["id"]
+        self.cloud.detach_behind(self.cloud.world.root_volume(vm).id)
+        return vm
+
+    def on_test_vm(self, **row):
+        """A volume that the daemon has attached to another machine, which runs; both ids."""
+        volume, vm = self.volume(**row), self.cloud.put_vm(name="test", state="Running")["id"]
+        path = f"/api/v1/volumes/{volume}/attach"
+        self.daemon.completed(self.daemon.begin("POST", path, {"vm_id": vm}))
+        return volume, vm
 
     def attached(self, gib=1):
         """A volume that the daemon has attached to the appliance; its id and its device's path."""

@@ -79,30 +79,42 @@ class Shape:
         return records
 
 
-OPERATION_TYPES = ("create", "attach", "detach", "delete", "resize")
+OPERATION_TYPES = ("create", "attach", "detach", "delete", "resize", "cleanup")
 STATUSES = ("pending", "executing", "completed", "failed", "cancelled")
+REASONS = ("in_use", "disk_remains", "maintenance", "busy", "vm_snapshots", "vm_backups",
+           "vm_running", "no_device_slot", "quota", "delete_protection", "forbidden_command", "other_account", "unknown_offering",
+           "unknown_zone", "unknown_project", "unknown_vm")
 
 OPERATION = Shape(
     "operation",
     always={"id": operation_id, "type": one_of(*OPERATION_TYPES), "status": one_of(*STATUSES),
             "volume_id": no_or_uuid, "created_at": time, "updated_at": time},
     sometimes={"vm_id": uuid, "request": table, "response": table, "error": text,
-               "error_code": text, "step": text, "needs_attention": truth, "completed_at": time},
-    added={"step_since": time, "request_id": text})
+               "error_code": text, "step": text, "needs_attention": truth, "completed_at": time,
+               "waits_for": text},
+    added={"step_since": time, "request_id": text, "error_reason": one_of(*REASONS)})
 
 RESPONSES = {
     "create": Shape("response of create", {"volume_id": uuid, "message": text},
-                    added={"size": whole}),
+                    added={"name": text, "size": whole}),
     "attach": Shape("response of attach",
                     {"volume_id": uuid, "vm_id": uuid, "device_path": text, "by_id_path": text,
                      "persistent_device_name": text, "symlink_path": text, "size": whole,
                      "message": text},
                     {"filesystem": text, "label": text, "filesystem_uuid": text,
                      "partition_table": text},
-                    added={"matched_by": text}),
+                    added={"matched_by": text, "export_status": one_of("active", "pending"),
+                           "export_error": text}),
+    "attach-root": Shape("response of attach-root",
+                         {"volume_id": uuid, "vm_id": uuid, "device_path": text, "device_id": whole,
+                          "size": whole, "message": text}),
     "detach": Shape("response of detach",
                     {"volume_id": uuid, "device_path": text, "message": text}),
     "delete": Shape("response of delete", {"volume_id": uuid, "message": text}),
+    "cleanup": Shape("response of cleanup",
+                     {"test_vm_id": uuid, "volume_id": uuid, "oma_vm_id": uuid,
+                      "device_path": text, "vm_deleted": truth, "message": text},
+                     added={"export_status": one_of("active", "pending")}),
     "resize": Shape("response of resize",
                     {"volume_id": uuid, "size": whole, "previous_size": whole,
                      "device_path": text, "message": text},
@@ -111,9 +123,9 @@ RESPONSES = {
 
 VOLUME = Shape(
     "volume",
-    always={"volume_id": uuid, "state": text, "size": whole, "cloudstack_data": table,
-            "linux_data": table},
-    sometimes={"vm_id": uuid, "device_path": text, "last_operation": table},
+    always={"volume_id": uuid, "state": text, "size": whole, "type": one_of("DATADISK", "ROOT"),
+            "cloudstack_data": table, "linux_data": table},
+    sometimes={"vm_id": uuid, "device_path": text, "last_operation": table, "attached_at": time},
     added={"name": text, "zone_id": uuid},
     parts={"last_operation": Shape(
         "last_operation", {"id": operation_id, "type": one_of(*OPERATION_TYPES),
@@ -146,12 +158,25 @@ HEALTH = Shape(
         {"implementation_status": text, "polling_interval": text, "active_operations": whole,
          "device_count": whole},
         added={"active_mappings": whole, "known_volumes": whole, "cloudstack_api_calls": whole,
+               "volume_list_age_seconds": whole, "volumes_left_out": text, "volumes_lost": text,
                "cloudstack_throttled": truth, "cloudstack_throttled_count": whole,
                "cloudstack_clock_ahead_ms": whole, "device_events_processed": whole, "database_transactions": whole,
-               "store_waiting": whole, "loop_turns": whole, "uptime_seconds": whole,
-               "accepting_changes": truth, "uevents": truth, "appliance_id": text,
+               "store_waiting": whole, "loop_turns": whole, "loop_late_count": whole, "loop_late": text,
+               "uptime_seconds": whole,
+               "accepting_changes": truth, "store_state": one_of("checking", "current", "past"), "uevents": truth, "appliance_id": text,
                "stable_names": truth, "exports": whole, "nbd_engine": text, "nbd_pid": whole,
-               "nbd_restarts": whole})})
+               "nbd_restarts": whole, "rest_access": text, "nbd_access": text})})
+
+NUMBERS = {"cloudstack_api_calls": whole, "device_events_processed": whole, "database_transactions": whole,
+           "loop_turns": whole, "uptime_seconds": whole}
+METRICS = Shape(
+    "metrics",
+    {"timestamp": time, "total_operations": whole, "pending_operations": whole, "active_mappings": whole,
+     "operations_by_type": table, "operations_by_status": table, "average_response_time_ms": whole,
+     "error_rate_percent": whole, "details": table},
+    parts={"operations_by_type": Shape("operations by type", {word: whole for word in OPERATION_TYPES}),
+           "operations_by_status": Shape("operations by status", {word: whole for word in STATUSES}),
+           "details": Shape("details of metrics", NUMBERS)})
 
 # The clients are asked of the server: they are in answers, not among an object's properties.
 EXPORT = Shape(
@@ -160,11 +185,26 @@ EXPORT = Shape(
             "device_path": text, "port": whole, "status": one_of("pending", "active", "failed"),
             "created_at": time, "updated_at": time, "metadata": table},
     sometimes={"clients": table},
-    added={"read_only": truth, "size": whole, "vm_name": text, "vm_id": uuid, "disk_number": whole,
+    added={"read_only": truth, "size": whole, "vm_name": text, "vm_id": text, "disk_number": whole,
            "error": text},
     parts={"clients": Shape("clients of export", {}, added={"addresses": texts, "certain": truth})})
 
+STORE_PLAN = Shape("plan of a store", {"state": one_of("checking", "current", "past"), "report": table},
+                   sometimes={"reason": text})
+
 MESSAGE = Shape("message", {"message": text})
+
+SNAPSHOT = Shape(
+    "tracked snapshot",
+    {"volume_uuid": uuid, "vm_context_id": text, "device_path": text, "operation_mode": one_of("oma", "failover", ""),
+     "snapshot_status": text},
+    {"snapshot_id": text, "snapshot_created_at": time},
+    added={"id": uuid, "snapshot_name": text, "disk_id": text, "updated_at": time})
+TRACKED = Shape("snapshot that is kept", {"message": text, "volume_uuid": uuid, "snapshot_id": text,
+                                          "vm_context_id": text})
+UPDATED = Shape("snapshot that was changed", {"message": text, "volume_uuid": uuid})
+UNTRACKED = Shape("snapshots that are forgotten", {"message": text, "vm_context_id": text,
+                                                   "snapshots_cleared": whole})
 
 DIFFERENCE = Shape("difference", {
     "export_name": text, "volume_id": no_or_uuid, "found": text,
@@ -181,9 +221,15 @@ CLEANUP = Shape("cleanup", {"message": text, "timestamp": time, "report": table}
                     "failed": rows})})
 ORPHANS = Shape("orphans", {"orphaned_exports_count": whole, "timestamp": time})
 
+BACKUP = Shape("backup", {"message": text, "bytes": whole, "schema_version": whole, "timestamp": time},
+               {"newest_operation": text})
+
+STORE_CHECK = Shape("store check", {"message": text, "rows": whole, "faults": whole, "timestamp": time,
+                                    "report": table})
+
 DRIFT_KINDS = ("attached-outside", "detached-outside", "deleted-outside", "moved", "device-renamed",
                "device-missing", "device-unexpected", "size-changed", "operation-lost",
-               "not-taken-back", "orphan")
+               "not-taken-back", "orphan", "volume-lost", "not-renamed")
 
 DRIFT = Shape("drift", {"kind": one_of(*DRIFT_KINDS), "volume_id": uuid, "found": text,
                         "action": text, "repaired": truth},
@@ -195,7 +241,7 @@ SYNC = Shape("sync", {"message": text, "timestamp": time, "report": table},
 
 ERROR = Shape("error", {"error": text, "code": text}, {"details": table},
               parts={"details": Shape("details of error", {}, {
-                  "field": text, "cloudstack_error_code": whole, "cloudstack_message": text})})
+                  "field": text, "reason": one_of(*REASONS), "cloudstack_error_code": whole, "cloudstack_message": text})})
 
 # REST's word, HTTP's status, the end of D-Bus's name. Where a word stands twice D-Bus is finer.
 ERRORS = (
@@ -247,9 +293,10 @@ def check_ended(record):
     OPERATION.check(record)
     assert record.keys() >= {"completed_at", "step"}, record
     if record["status"] == "completed":
-        RESPONSES[record["type"]].check(record["response"])
+        as_root = record.get("request", {}).get("attach_as") == "root"
+        RESPONSES["attach-root" if as_root else record["type"]].check(record["response"])
         assert record["response"]["volume_id"] == record["volume_id"]
-        assert not record.keys() & {"error", "error_code"}, record
+        assert not record.keys() & {"error", "error_code", "error_reason"}, record
     else:
         assert record["error"] and record["error_code"] in STATUS_OF, record
         assert "response" not in record

@@ -27,12 +27,15 @@ class Lines:
         self._items = []
         self._ended = False
         self._changed = threading.Condition()
+        self._reads = threading.Event()
+        self._reads.set()
         self._thread = threading.Thread(target=self._read, args=(stream, parse), daemon=True)
         self._thread.start()
 
     def _read(self, stream, parse):
         with stream:
             for line in stream:
+                self._reads.wait()
                 if not line.endswith("\n"):
                     break
                 item = parse(line[:-1])
@@ -64,6 +67,13 @@ class Lines:
             assert found, ("it did not come before the " + ("end" if self._ended else "deadline")
                            + f"; there came {self._items[since:]}")
         return found[0]
+
+    def pause(self):
+        """Read no more, so that the other end's pipe fills, until go_on()."""
+        self._reads.clear()
+
+    def go_on(self):
+        self._reads.set()
 
     def join(self):
         """Wait for the stream's end."""

@@ -18,7 +18,8 @@ from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 
 from support.py import shapes
-from support.py.harness import FINAL, NAME, ROOT, TOP, BusError, Monitor, program
+from support.py.harness import FINAL, NAME, ROOT, TOP, BusError, Monitor
+from support.py.programs import program
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ class Method:
     name: str
     member: str
     object_member: str | None
-    command: str
-    verb: str
-    path: str
+    command: str | None         # None, like path: the method is on the bus alone
+    verb: str | None
+    path: str | None
     changes: bool               # it answers with an operation
     makes: bool                 # it answers with an object that there is from then on
     many: bool
@@ -61,13 +62,18 @@ def methods():
     found = [Method(
         name=_text(row, "name"), member=_text(row, "member"),
         object_member=_text(row, "object_member"), command=_text(row, "command"),
-        verb=_word(row, "verb").removeprefix("HTTP_"), path=_text(row, "path"),
+        verb=(_word(row, "verb") or "").removeprefix("HTTP_") or None, path=_text(row, "path"),
         changes=_word(row, "answer") == "ANSWER_OPERATION",
         makes=_word(row, "answer") == "ANSWER_CREATED",
         many=_word(row, "answer") == "ANSWER_MANY", list_key=_text(row, "list_key"),
         bus_object=(_word(row, "bus_object") or "").removeprefix("SCOPE_") or None,
         scope=_word(row, "scope").removeprefix("SCOPE_")) for row in rows]
     return {method.name: method for method in found}
+
+
+def on_every_surface():
+    """The rows that REST, D-Bus and volumectl have; the others are on the bus alone."""
+    return {name: method for name, method in methods().items() if method.path}
 
 
 def _text(row, member):
@@ -249,7 +255,8 @@ def _variant(value):
 
 
 class Ctl(Surface):
-    OPTIONS = {"volume_id": "volume", "vm_id": "vm", "disk_offering_id": "offering",
+    OPTIONS = {"volume_id": "volume", "vm_id": "vm", "test_vm_id": "test-vm", "oma_vm_id": "oma-vm",
+               "disk_offering_id": "offering",
                "zone_id": "zone", "operation_id": "operation"}
 
     def _ask(self, method, arguments):
@@ -267,8 +274,8 @@ class Ctl(Surface):
         """The arguments without an option, as the usage line gives them: resize VOLUME SIZE."""
         usage = self.world.daemon.ctl("help", method.command).stdout.splitlines()[0]
         names = {option: name for name, option in self.OPTIONS.items()}
-        words = takewhile(str.isupper, usage.split(f" {method.command}", 1)[1].split())
-        return [names.get(word.lower(), word.lower()) for word in words]
+        words = takewhile(lambda word: re.fullmatch("[A-Z-]+", word), usage.split(f" {method.command}", 1)[1].split())
+        return [names.get(word.lower(), word.lower().replace("-", "_")) for word in words]
 
     def _word(self, done):
         assert done.stderr.startswith("volumectl: "), done

@@ -11,7 +11,8 @@ import subprocess
 import pytest
 from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, OTHER_VM, ZONE, serial_of
 from support.py import shapes
-from support.py.harness import MANAGER, NAME, ROOT, TOP, BusError, Daemon, Running, program
+from support.py.harness import MANAGER, NAME, ROOT, TOP, BusError, Daemon, Running
+from support.py.programs import program
 
 from .surfaces import interface, object_path
 

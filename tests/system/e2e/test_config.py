@@ -10,7 +10,8 @@ import socket
 import subprocess
 
 import pytest
-from support.py.harness import TOP, config_text, program
+from support.py.harness import TOP, config_text
+from support.py.programs import program
 from support.py.waiting import DEADLINE
 
 
@@ -59,6 +60,9 @@ def sample_keys():
     ("level = info\n", 1, ["level", "above the first [section]", "log"]),
     ("[http]\nlisten =\n", 2, ["listen", "empty"]),
     ("[store]\nurl = " + "x" * 300 + "\n", 2, ["longer than"]),
+    ("[cloud]\nurl = https://cloud\u00a0\n", 2, ["cloud.url", "no-break space (U+00A0)", "anew"]),
+    ("[cloud]\n\nurl = \ufeffhttps://cloud\n", 3, ["cloud.url", "byte order mark (U+FEFF)"]),
+    ("[cloud]\n\u200burl = https://cloud\n", 2, ["the name of the section or of the key", "U+200B"]),
 ], ids=lambda value: repr(value[:24]) if isinstance(value, str) else "")
 def test_a_mistake_is_named_with_its_place(tmp_path, text, line, words):
     file, done = check(tmp_path, text)
@@ -92,7 +96,21 @@ def test_a_file_that_cannot_be_read(tmp_path):
         assert done.returncode == 1 and str(path) in done.stderr and words in done.stderr, done
 
 
+def test_a_file_of_another_encoding(tmp_path):
+    file = tmp_path / "wrong.conf"
+    file.write_text("[log]\nlevel = info\n", encoding="utf-16")
+    done = run("--config", file, "--check-config")
+    assert done.returncode == 1 and f"{file}:1: " in done.stderr and "UTF-16" in done.stderr, done
+
+
 # ---- what is right ----
+
+@pytest.mark.parametrize("text", [
+    "\ufeff[log]\nlevel = debug\n", "[log]\r\nlevel = debug\r\n", "[log]\n\tlevel\t=\tdebug \t\n"])
+def test_marks_and_blanks_that_editors_leave_behind(tmp_path, text):
+    _, done = check(tmp_path, text)
+    assert (done.returncode, done.stderr) == (0, ""), done
+
 
 def test_the_sample_is_valid_as_it_is_and_with_every_default_written_out(tmp_path):
     sample = run("--sample-config").stdout
@@ -118,8 +136,8 @@ def test_the_shipped_sample_is_the_program_s():
 def test_help_and_version():
     done = run("--help")
     assert done.returncode == 0 and done.stderr == ""
-    for option in ("--config", "--check-config", "--sample-config", "--introspect", "--help",
-                   "--version"):
+    for option in ("--config", "--check-config", "--plan-takeover", "--sample-config", "--introspect", 
+                   "--help", "--version"):
         assert option in done.stdout
     done = run("--version")
     version = re.search(r"version: '([\d.]+)'", (TOP / "meson.build").read_text())[1]
@@ -170,6 +188,23 @@ def test_key_files_that_are_missing_empty_or_open_to_others(make_world):
     assert key.strip() not in text
 
 
+@pytest.mark.parametrize("around", [" {}", "{}\t", "\ufeff{}", "{}\u00a0\r"])
+def test_blanks_around_keys_are_removed(make_world, around):
+    world = make_world(start=False)
+    for name in ("api-key", "secret-key"):
+        file = world.folder / name
+        file.write_text(around.format(file.read_text().strip()) + "\n")
+    world.start()
+
+
+def test_a_blank_within_a_key_is_named_with_its_place(make_world):
+    world = make_world(start=False)
+    file = world.folder / "secret-key"
+    file.write_text("sesame " + file.read_text())
+    text = start_fails(world)
+    assert f"{file}:1: character 7 of the key is a blank" in text and "sesame" not in text
+
+
 def test_keys_from_systemd_s_credentials(make_world):
     world = make_world(start=False, cloud={"api_key_file": None, "secret_key_file": None})
     credentials = world.folder / "credentials"
@@ -201,7 +236,7 @@ def test_an_address_that_is_taken(make_world):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         text = start_fails(make_world(start=False, http={"listen": f"127.0.0.1:{port}"}))
-    assert f"127.0.0.1:{port}" in text and "in use" in text
+    assert f"127.0.0.1:{port}" in text and "another program listens there" in text
 
 
 def test_signals_blocked_by_the_program_that_starts_it(make_world):

@@ -13,6 +13,8 @@ from cloudsim import APPLIANCE_VM, GIB, OTHER_VM, serial_of
 from support.py import shapes
 from support.py.waiting import eventually
 
+from .surfaces import SURFACES, Refused
+
 NOBODY = "00000000-0000-4000-8000-000000000000"
 FOREVER = 3600.0
 
@@ -144,6 +146,21 @@ def test_a_device_long_after_its_job_has_ended(world):
     world.assert_is(record["response"]["device_path"], volume)
 
 
+def test_a_device_that_is_slow_to_tell_its_serial(world):
+    world.cloud.set_faults([{"do": "no_plug", "command": "attachVolume"}])
+    volume = world.volume()
+    with world.monitor() as monitor:
+        operation = world.daemon.attach(volume)
+        monitor.wait_changed(_object(operation), Step="await-device")
+        silent = world.cloud.plug_disk(GIB)["name"]
+        # It has had its time and is taken for a disk without identity.
+        monitor.wait("DeviceAdded", lambda a: a[0] == world.path(silent))
+    (world.folder / "disks/block" / silent / "serial").write_text(serial_of(volume))
+    record = world.daemon.completed(operation)
+    assert record["response"]["device_path"] == world.path(silent)
+    assert record["response"]["matched_by"] == "identity"
+
+
 @pytest.mark.parametrize("size", [GIB // 2, 2 * GIB])
 def test_a_device_of_the_wrong_size_is_refused_and_taken_back(make_world, size):
     world = make_world(device={"wait": "500ms"})
@@ -210,12 +227,21 @@ def silent_world(make_world, **changes):
 
 # ---- other machines ----
 
+def test_volumes_in_the_same_slot_of_another_machine(world):
+    """CloudStack's number of the slot is not ours to rely on: it need not even be told."""
+    world.cloud.set(hide_deviceid=True)
+    volumes = [world.volume() for _ in range(3)]
+    for volume in volumes:
+        world.daemon.completed(world.daemon.attach(volume, OTHER_VM))
+    assert {device_of(world, volume)["device_path"] for volume in volumes} == \
+        {f"remote-vm-{OTHER_VM}-{volume}" for volume in volumes}
+
+
 @pytest.mark.parametrize("vm", [OTHER_VM, cloudsim.STOPPED_VM])
-def test_on_another_machine_the_mapping_names_machine_and_slot(world, vm):
+def test_on_another_machine_the_mapping_names_machine_and_volume(world, vm):
     volume = world.volume()
     response = world.daemon.completed(world.daemon.attach(volume, vm))["response"]
-    slot = world.cloud.volume(volume)["deviceid"]
-    assert response["device_path"] == f"remote-vm-{vm}-{slot}"
+    assert response["device_path"] == f"remote-vm-{vm}-{volume}"
     mapping = device_of(world, volume)
     assert (mapping["vm_id"], mapping["linux_state"], mapping["operation_mode"]) == \
         (vm, "n/a", "failover")
@@ -299,13 +325,18 @@ def test_a_resized_disk_is_noticed(world):
 
 # ---- disks in use ----
 
-def test_a_disk_that_is_held_is_not_pulled_away(world):
-    """Part of another device, as with LVM; only `force` says that this is meant."""
-    volume, path = world.attached()
+def hold(world):
+    """Make the first disk a part of another device, as LVM does."""
     block = world.folder / "disks/block"
     (block / "vdb/holders/dm-0").mkdir()
     (block / "dm-0").mkdir()
     (block / "dm-0/dev").write_text("253:0\n")
+
+
+def test_a_disk_that_is_held_is_not_pulled_away(world):
+    """Part of another device, as with LVM; only `force` says that this is meant."""
+    volume, path = world.attached()
+    hold(world)
     for verb, way in (("POST", "/detach"), ("DELETE", "")):
         answer = world.daemon.rest(verb, f"/api/v1/volumes/{volume}{way}")
         assert answer.status == 409
@@ -315,6 +346,36 @@ def test_a_disk_that_is_held_is_not_pulled_away(world):
     world.daemon.completed(
         world.daemon.begin("POST", f"/api/v1/volumes/{volume}/detach", {"force": True}))
     assert world.disks_of(volume) == []
+
+
+def test_a_disk_in_use_is_not_given_away_though_cloudstack_calls_it_detached(world):
+    volume, path = world.attached()
+    hold(world)
+    world.cloud.detach_behind(volume, guest=False)
+    world.cloud.clear_requests()
+    # The first makes the second wait, so that it is judged when its turn comes.
+    for operation in (world.daemon.attach(volume, OTHER_VM), world.daemon.delete(volume)):
+        record = world.daemon.failed(operation)
+        assert record["error_code"] == "CONFLICT"
+        assert f"{path} and in use: held by dm-0" in record["error"], record
+    answer = world.daemon.rest("DELETE", f"/api/v1/volumes/{volume}")
+    assert answer.status == 409 and "held by dm-0" in answer.json["error"], answer
+    asked = {request["command"] for request in world.cloud.requests()}
+    assert not asked & {"attachVolume", "detachVolume", "destroyVolume", "deleteVolume"}
+    assert world.data_volumes()
+
+
+def test_an_unused_disk_that_cloudstack_calls_detached_is_waited_for(make_world):
+    world = make_world(device={"wait": "3s"})
+    volume, path = world.attached()
+    world.cloud.detach_behind(volume, guest=False)
+    record = world.daemon.failed(world.daemon.attach(volume, OTHER_VM))
+    assert record["error_code"] == "CONFLICT" and f"still here as {path}" in record["error"]
+    attach = world.daemon.attach(volume, OTHER_VM)
+    world.daemon.log.wait(lambda line: attach["id"] in line and "check" in line)
+    world.cloud.unplug_volume(volume)
+    world.daemon.completed(attach)
+    assert world.cloud.volume(volume)["vm"] == OTHER_VM
 
 
 # ---- from device to volume ----
@@ -330,6 +391,54 @@ def test_every_way_to_name_a_device(world):
         assert world.daemon.ctl_json("which", name)["volume_id"] == volume
         assert world.bus.manager("GetVolumeForDevice", "s", name).endswith(
             volume.replace("-", "_2d").removeprefix("0"))
+
+
+@pytest.fixture
+def asked(world):
+    """On each surface: the answer's volume and device, or the word and the text of the refusal."""
+    surfaces = [make(world) for make in SURFACES.values()]
+
+    def ask(name):
+        answers = set()
+        for surface in surfaces:
+            try:
+                found = surface.ask("device.volume", device=name)
+                answers.add((found["volume_id"], found["device_path"]))
+            except Refused as refused:
+                answers.add((refused.word, refused.text.removeprefix("volumectl: ").rstrip()))
+        assert len(answers) == 1, answers
+        return answers.pop()
+
+    yield ask
+    for surface in surfaces:
+        surface.close()
+
+
+def test_a_partition_is_of_its_disk(world, asked):
+    volume, path = world.attached()
+    block = world.folder / "disks/block"
+    (block / "vdb/vdb1").mkdir()
+    (block / "vdb/vdb1/partition").write_text("1\n")
+    for name in ("vdb1", "/dev/vdb1", f"{path}1",
+                 f"/dev/disk/by-id/virtio-{serial_of(volume)}-part1"):
+        assert asked(name) == (volume, path)
+    (block / "vda/vda1/partition").write_text("1\n")     # of the root disk
+    assert asked("vda1") == ("NOT_FOUND", f"device {world.path('vda')} is mapped to no volume")
+
+
+def test_why_a_device_is_no_volume(world, asked):
+    block = world.folder / "disks/block"
+    (block / "nvme0n1/nvme0n1p1").mkdir(parents=True)
+    (block / "nvme0n1/size").write_text("2097152\n")
+    (block / "nvme0n1/nvme0n1p1/partition").write_text("1\n")
+    (block / "dm-0").mkdir()
+    for name in ("nvme0n1", "/dev/nvme0n1p1"):
+        word, text = asked(name)
+        assert word == "NOT_FOUND"
+        assert "disk nvme0n1" in text and "device.buses" in text and name in text
+    word, text = asked("/dev/dm-0")
+    assert word == "NOT_FOUND" and "is not a disk" in text
+    assert asked("/dev/vdx9") == ("NOT_FOUND", "there is no device /dev/vdx9")
 
 
 def test_no_volume_for_a_device(world):

@@ -160,7 +160,8 @@ def test_figures(world):
 def test_more_operations_than_are_allowed_at_a_time(make_world, limit):
     world = make_world(operations={"max": limit})
     world.cloud.set(job_delay=3600)
-    operations = [world.daemon.attach(world.volume()) for _ in range(limit)]
+    machines = [world.cloud.put_vm(name=f"machine-{i}")["id"] for i in range(limit)]
+    operations = [world.daemon.attach(world.volume(), machine) for machine in machines]
     answer = world.daemon.rest("POST", f"/api/v1/volumes/{world.volume()}/attach",
                                {"vm_id": APPLIANCE_VM})
     assert answer.status == 429 and answer.json["code"] == "TOO_MANY_REQUESTS"

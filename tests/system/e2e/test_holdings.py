@@ -8,7 +8,7 @@ import threading
 from contextlib import ExitStack
 
 import pytest
-from support.py.holdings import THREADS_OF_A_KIND, Holdings, processes_of
+from support.py.holdings import RESET_CONNECTIONS, THREADS_OF_A_KIND, Holdings, processes_of
 from support.py.waiting import eventually
 
 STORE = "/nowhere/store"
@@ -39,9 +39,13 @@ def test_a_pipe(leaks):
     assert leaks() == []
 
 
-def test_a_socket_without_a_peer(leaks):
-    with socket.socket():
-        assert len(leaks()) == 1 and "not connected" in leaks()[0]
+def test_sockets_without_a_peer(leaks):
+    with ExitStack() as stack:
+        for _ in range(RESET_CONNECTIONS):
+            stack.enter_context(socket.socket())
+        assert leaks() == []
+        stack.enter_context(socket.socket())
+        assert len(leaks()) == RESET_CONNECTIONS + 1 and "not connected" in leaks()[0]
     assert leaks() == []
 
 

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import cloudsim
 import pytest
-from support.py import shapes
+from support.py import shapes, stores
 
-from .surfaces import SURFACES, Refused, interface, methods, object_path
+from .surfaces import SURFACES, Refused, interface, methods, object_path, on_every_surface
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -38,6 +38,9 @@ def test_whole_life(world, surface):
     assert [v["id"] for v in world.data_volumes()] == [volume]
     assert world.cloud.volume(volume)["name"] == "data"
     assert world.cloud.volume(volume)["size"] == 3 * cloudsim.GIB
+    shown = shapes.VOLUME.check(surface.ask("volume.get", volume_id=volume))
+    assert shown["name"] == shown["cloudstack_data"]["name"] == "data"
+    assert "attached_at" not in shown
 
     attached = surface.completed("volume.attach", volume_id=volume, vm_id=cloudsim.APPLIANCE_VM)
     response = attached["response"]
@@ -58,6 +61,7 @@ def test_whole_life(world, surface):
     mapping = shapes.MAPPING.check(surface.ask("volume.device", volume_id=volume))
     assert (mapping["device_path"], mapping["volume_uuid"], mapping["linux_state"]) == \
         (path, volume, "detected")
+    assert (shown["type"], shown["attached_at"]) == ("DATADISK", mapping["attached_at"])
     assert mapping["cloudstack_device_id"] == world.cloud.volume(volume)["deviceid"]
 
     detached = surface.completed("volume.detach", volume_id=volume)
@@ -148,6 +152,24 @@ def volume_attach(world, surface):
     assert record["type"] == "attach"
 
 
+def volume_attach_root(world, surface):
+    vm = world.rootless_vm()
+    record = surface.completed("volume.attach-root", volume_id=world.volume(), vm_id=vm,
+                               replace=False)
+    assert (record["type"], record["request"]["attach_as"], record["response"]["device_id"]) == \
+        ("attach", "root", 0)
+    assert record["response"]["device_path"].startswith(f"remote-vm-{vm}")
+    assert world.cloud.world.root_volume(vm).id == record["volume_id"]
+
+
+def volume_cleanup(world, surface):
+    volume, test = world.on_test_vm()
+    record = surface.completed("volume.cleanup", test_vm_id=test, volume_id=volume,
+                               oma_vm_id=cloudsim.APPLIANCE_VM, delete_vm=True)
+    assert (record["type"], record["response"]["vm_deleted"]) == ("cleanup", False)
+    world.assert_is(record["response"]["device_path"], volume)
+
+
 def volume_detach(world, surface):
     volume, path = world.attached()
     record = surface.completed("volume.detach", volume_id=volume, force=False)
@@ -200,8 +222,10 @@ def volume_device(world, surface):
 def vm_volumes(world, surface):
     volume, _ = world.attached()
     found = shapes.VOLUME.check_all(surface.ask("vm.volumes", vm_id=cloudsim.APPLIANCE_VM))
+    assert [(v["volume_id"], v["type"]) for v in found] == [(volume, "DATADISK")]
     root = world.cloud.world.root_volume(cloudsim.APPLIANCE_VM).id
-    assert {v["volume_id"] for v in found} == {volume, root}
+    found = shapes.VOLUME.check_all(surface.ask("vm.volumes", vm_id=cloudsim.APPLIANCE_VM, type="all"))
+    assert {v["volume_id"]: v["type"] for v in found} == {volume: "DATADISK", root: "ROOT"}
     assert surface.ask("vm.volumes", vm_id=NOBODY) == []
 
 
@@ -277,6 +301,97 @@ def health_get(world, surface):
     assert health["details"]["device_count"] == 1
 
 
+def track(surface, volume, **more):
+    return shapes.TRACKED.check(surface.ask("snapshot.track", volume_uuid=volume, vm_context_id="ctx-db1",
+                                            snapshot_id="snap-1", **more))
+
+
+def snapshot_track(world, surface):
+    volume, path = world.attached()
+    assert track(surface, volume, snapshot_name="before")["volume_uuid"] == volume
+    (kept,) = shapes.SNAPSHOT.check_all(surface.ask("snapshot.list", vm_context_id="ctx-db1"))
+    assert (kept["volume_uuid"], kept["snapshot_id"], kept["snapshot_status"], kept["device_path"]) == \
+        (volume, "snap-1", "ready", path)
+    with pytest.raises(Refused) as refused:
+        track(surface, NOBODY)
+    assert refused.value.word == "NOT_FOUND"
+
+
+def snapshot_list(world, surface):
+    """What is kept outlives the attachment and the daemon, and ends with the volume."""
+    assert surface.ask("snapshot.list", vm_context_id="ctx-db1") == []
+    volume, _ = world.attached()
+    track(surface, volume)
+    world.daemon.completed(world.daemon.detach(volume))
+    before = surface.ask("snapshot.list", vm_context_id="ctx-db1")
+    assert [s["volume_uuid"] for s in before] == [volume] and before[0]["device_path"] == ""
+    world.daemon.stop()
+    world.daemon.start().wait_healthy()
+    assert surface.ask("snapshot.list", vm_context_id="ctx-db1") == before
+    world.daemon.completed(world.daemon.delete(volume))
+    assert surface.ask("snapshot.list", vm_context_id="ctx-db1") == []
+
+
+def snapshot_update(world, surface):
+    volume, _ = world.attached()
+    track(surface, volume)
+    before = surface.ask("snapshot.list", vm_context_id="ctx-db1")[0]
+    shapes.UPDATED.check(surface.ask("snapshot.update", id=volume, snapshot_status="rollback_complete"))
+    after = surface.ask("snapshot.list", vm_context_id="ctx-db1")[0]
+    assert after == before | {"snapshot_status": "rollback_complete", "updated_at": after["updated_at"]}
+
+
+def snapshot_untrack(world, surface):
+    volumes = {world.attached()[0], world.attached()[0]}
+    for volume in volumes:
+        track(surface, volume)
+    other, _ = world.attached()
+    surface.ask("snapshot.track", volume_uuid=other, vm_context_id="ctx-other", snapshot_id="snap-2")
+    done = shapes.UNTRACKED.check(surface.ask("snapshot.untrack", vm_context_id="ctx-db1"))
+    assert (done["vm_context_id"], done["snapshots_cleared"]) == ("ctx-db1", 2)
+    assert surface.ask("snapshot.list", vm_context_id="ctx-db1") == []
+    assert len(surface.ask("snapshot.list", vm_context_id="ctx-other")) == 1
+    assert surface.ask("snapshot.untrack", vm_context_id="ctx-db1")["snapshots_cleared"] == 0
+
+
+def metrics_get(world, surface):
+    volume, _ = world.attached()
+    world.daemon.failed(world.daemon.attach(volume))
+    metrics = shapes.METRICS.check(surface.ask("metrics.get"))
+    assert (metrics["total_operations"], metrics["active_mappings"]) == (2, 1)
+    assert metrics["operations_by_type"]["attach"] == 2
+    assert {word: n for word, n in metrics["operations_by_status"].items() if n} == {"completed": 1, "failed": 1}
+    assert metrics["error_rate_percent"] == 50 and metrics["average_response_time_ms"] > 0
+
+
+def test_metrics_survive_a_restart(world):
+    volume, _ = world.attached()
+    before = world.daemon.get("/api/v1/metrics")
+    world.daemon.stop()
+    world.daemon.start()
+    after = shapes.METRICS.check(world.daemon.get("/api/v1/metrics"))
+    counted = [name for name in before if name not in ("timestamp", "details")]
+    assert [after[name] for name in counted] == [before[name] for name in counted]
+    assert before["total_operations"] == 1
+
+
+def store_plan(world, surface):
+    plan = shapes.STORE_PLAN.check(surface.ask("store.plan"))
+    assert (plan["state"], plan["report"]) == ("current", {"operations": []})
+
+
+def store_accept(world, surface):
+    with pytest.raises(Refused) as refused:
+        surface.ask("store.accept")
+    assert refused.value.word == "CONFLICT"
+    world.daemon.stop()
+    world.daemon.configure(appliance={"vm_id": cloudsim.OTHER_VM})
+    world.daemon.start()
+    assert shapes.STORE_PLAN.check(surface.ask("store.plan"))["state"] == "past"
+    shapes.MESSAGE.check(surface.ask("store.accept"))
+    assert surface.ask("store.plan")["state"] == "current"
+
+
 def served(world):
     """A volume that is served, in a world that serves volumes from now on."""
     world.daemon.stop()
@@ -290,6 +405,9 @@ def export_create(world, surface):
     surface.ask("export.delete", volume_id=volume)
     made = shapes.EXPORT.check(surface.ask("export.create", volume_id=volume, vm_name="db1"))
     assert (made["volume_id"], made["status"], made["vm_name"]) == (volume, "active", "db1")
+    again = surface.ask("export.create", volume_id=volume, vm_id="vm-143", disk_number=2, metadata={"job": "7"})
+    assert again == made | {"vm_id": "vm-143", "disk_number": 2, "metadata": {"job": "7"},
+                            "updated_at": again["updated_at"]}
 
 
 def export_list(world, surface):
@@ -298,6 +416,9 @@ def export_list(world, surface):
     found = shapes.EXPORT.check_all(surface.ask("export.list", status="active"))
     assert [e["volume_id"] for e in found] == [volume]
     assert surface.ask("export.list", volume_id=NOBODY) == []
+    surface.ask("export.create", volume_id=volume, vm_name="db1")
+    assert [e["volume_id"] for e in surface.ask("export.list", vm_name="db1")] == [volume]
+    assert surface.ask("export.list", vm_name="db2") == []
 
 
 def export_get(world, surface):
@@ -338,7 +459,23 @@ def export_orphans(world, surface):
     assert orphans["orphaned_exports_count"] == 0
 
 
-@pytest.mark.parametrize("name", methods())
+def store_backup(world, surface):
+    """volumectl asks over the bus: busctl cannot hand over a file."""
+    if stores.KIND == "sqlite":
+        shapes.BACKUP.check(world.daemon.ctl_json("store", "backup", world.folder / "backup"))
+    else:
+        assert "mariadb-dump" in world.daemon.ctl("store", "backup", world.folder / "backup").stderr
+    surface.answered.add("store.backup")
+
+
+def store_check(world, surface):
+    report = shapes.STORE_CHECK.check(surface.ask("store.check"))
+    assert report["faults"] == 0 and report["report"] == {"faults": []}
+
+
+@pytest.mark.parametrize("surface, name", [
+    (surface, name) for name in methods() for surface in SURFACES
+    if surface == "bus" or name in on_every_surface()], indirect=["surface"])
 def test_every_method(world, surface, name):
     globals()[name.replace(".", "_").replace("-", "_")](world, surface)
     assert name in surface.answered
@@ -355,8 +492,8 @@ def test_surfaces_have_the_tables_methods(world):
              if m.scope == word.upper() and m.object_member}
     text = world.daemon.ctl("help").stdout.split("Commands:\n")[1].split("\n\n")[0]
     assert {line.split()[0] for line in text.splitlines()} == \
-        {m.command for m in methods().values()} | {"wait", "watch", "store", "help"}
-    for method in methods().values():
+        {m.command for m in on_every_surface().values()} | {"wait", "watch", "store", "help"}
+    for method in on_every_surface().values():
         answer = world.daemon.rest("OPTIONS", method.path.replace("{", "").replace("}", ""))
         assert method.verb in answer.headers["Allow"], method
 

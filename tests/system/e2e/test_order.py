@@ -2,7 +2,7 @@
 
 Operations on one volume queue in the order they were asked for, and whether one is allowed is
 decided when its turn comes, not when it is asked: a client may send a detach and an attach back to
-back. Operations on different volumes do not wait for each other.
+back. Operations on volumes of different machines do not wait for each other.
 """
 
 from cloudsim import APPLIANCE_VM, OTHER_VM
@@ -76,7 +76,7 @@ def test_other_volumes_do_not_wait(world):
                              "seconds": FOREVER}])
     waiting = world.daemon.attach(slow)
     world.cloud.wait_request("attachVolume")
-    world.daemon.completed(world.daemon.attach(quick))
+    world.daemon.completed(world.daemon.attach(quick, OTHER_VM))
     assert world.daemon.operation(waiting["id"])["status"] not in FINAL
 
 

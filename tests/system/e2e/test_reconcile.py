@@ -87,6 +87,7 @@ def test_a_slot_that_was_emptied_outside_is_taken_by_the_next(world):
     world.cloud.detach_behind(first)
     world.daemon.completed(world.daemon.attach(second, cloudsim.OTHER_VM))
     assert device(world, second).json["vm_id"] == cloudsim.OTHER_VM
+    assert kinds(sync(world), "repaired") == [("detached-outside", first)]
     assert device(world, first).status == 404
 
 
@@ -115,6 +116,100 @@ def test_disk_there_although_detached(world):
     eventually(lambda: kinds(sync(world), "repaired") == [("detached-outside", volume)],
                "the mapping is dropped")
     assert device(world, volume).status == 404
+
+
+# -- a late detachment has cleared an attachment, and its disk is still here
+
+def cleared(world):
+    """A volume of the second slot, while the first is free."""
+    first, _ = world.attached()
+    volume, path = world.attached()
+    world.daemon.completed(world.daemon.detach(first))
+    world.cloud.detach_behind(volume, guest=False)
+    world.cloud.clear_requests()
+    return volume, path
+
+
+def refresh(world, volume):
+    assert world.daemon.rest("GET", f"/api/v1/volumes/{volume}?refresh=true").status == 200
+
+
+def repaired(world, volume):
+    """The operation that a comparison began for it, when it was time."""
+    return eventually(lambda: [d["operation_id"] for d in sync(world)["repaired"]
+                               if d["volume_id"] == volume], "the repair begins")[0]
+
+
+def attaches(world):
+    return [r["params"] for r in world.cloud.requests() if r["command"] == "attachVolume"]
+
+
+def test_a_disk_that_contradicts_cloudstack_is_told_at_once(world):
+    """The next comparison is an hour away; a client reads the volume."""
+    volume, path = cleared(world)
+    with world.monitor() as monitor:
+        refresh(world, volume)
+        found = monitor.wait("DriftFound", lambda a: a[0] == "device-unexpected").arguments[1]
+    assert found["volume_id"] == volume and path in found["found"]
+    assert "attached again" in found["action"]
+
+
+def test_a_detachment_that_leaves_its_disk_is_told_at_once(make_world):
+    world = make_world(reconcile={"interval": "1h"}, device={"wait": "1s"})
+    volume, path = world.attached()
+    world.cloud.set_faults([{"do": "no_plug", "command": "detachVolume"}])
+    with world.monitor() as monitor:
+        world.daemon.failed(world.daemon.detach(volume))
+        found = monitor.wait("DriftFound", lambda a: a[0] == "device-unexpected").arguments[1]
+    assert found["volume_id"] == volume
+    # The same detachment is made after all.
+    repaired(world, volume)
+    eventually(lambda: device(world, volume).status == 404, "it is detached")
+    assert world.disks_of(volume) == [] and world.cloud.volume(volume)["vm"] is None
+
+
+def test_it_is_attached_again_in_its_slot(make_world):
+    world = make_world(reconcile={"interval": "1h"}, device={"wait": "1s"})
+    volume, path = cleared(world)
+    record = world.daemon.completed({"id": repaired(world, volume)})
+    assert (record["type"], record["response"]["device_path"]) == ("attach", path)
+    assert [(a["id"], a["deviceid"]) for a in attaches(world)] == [(volume, "2")]
+    row = world.cloud.volume(volume)
+    assert (row["vm"], row["deviceid"]) == (cloudsim.APPLIANCE_VM, 2)
+    assert device(world, volume).json["cloudstack_state"] == "attached"
+    assert sync(world)["drift"] == []
+    world.daemon.completed(world.daemon.detach(volume))
+    assert world.disks_of(volume) == []
+
+
+def test_a_disk_in_use_is_not_attached_again(make_world):
+    world = make_world(reconcile={"interval": "1h"}, device={"wait": "1s"})
+    volume, path = cleared(world)
+    block = world.folder / "disks/block"
+    holder = block / world.disks_of(volume)[0] / "holders/dm-0"
+    (block / "dm-0").mkdir()
+    (block / "dm-0/dev").write_text("253:0\n")
+    holder.mkdir()
+    eventually(lambda: "held by dm-0" in sync(world)["failed"][0]["action"], "its users are seen")
+    record = world.daemon.failed(world.daemon.attach(volume))
+    assert record["error_reason"] == "in_use" and "held by dm-0" in record["error"]
+    assert attaches(world) == []
+    holder.rmdir()
+    world.daemon.completed({"id": repaired(world, volume)})
+
+
+def test_a_hypervisor_that_keeps_the_disk(make_world):
+    world = make_world(reconcile={"interval": "1h"}, device={"wait": "1s"})
+    volume, path = cleared(world)
+    world.cloud.set(slots_of_guest=True)
+    record = world.daemon.failed({"id": repaired(world, volume)})
+    assert record["error_reason"] == "disk_remains"
+    assert "stop" in record["error"].lower() and "duplicated" in record["error"]
+    assert world.disks_of(volume) and world.cloud.volume(volume)["vm"] is None
+    # CloudStack gives the slot, which it believes to be free, to another volume: the same words.
+    world.attached()
+    record = world.daemon.failed(world.daemon.attach(world.volume()))
+    assert record["error_reason"] == "disk_remains"
 
 
 def test_orphan_of_a_request_that_came_twice(world):

@@ -29,13 +29,6 @@ def wait_well(daemon):
     eventually(lambda: daemon.rest("GET", "/health").status == 200, "health")
 
 
-def start_fails(daemon):
-    daemon.launch()
-    assert daemon.exits() == 1
-    assert "listening on" not in daemon.text
-    return daemon.text
-
-
 def unhealthy_soon(daemon):
     return eventually(lambda: daemon.rest("GET", "/health").status == 503 and unhealthy(daemon),
                       "the store's complaint")

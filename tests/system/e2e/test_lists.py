@@ -1,0 +1,129 @@
+"""Lists of volumes as servers differ in them: how long a page may be, where a list ends, what it
+costs. Whatever becomes of the list of all volumes, changes go on, and health says what is wrong."""
+
+import time
+
+from support.py import shapes
+from support.py.waiting import eventually
+
+
+def health(world):
+    return shapes.HEALTH.check(world.daemon.health())
+
+
+def whole_lists(world):
+    """The pages that were asked for, of lists of all volumes."""
+    return [r["params"] for r in world.cloud.requests()
+            if r["command"] == "listVolumes" and "page" in r["params"]
+            and not {"virtualmachineid", "ids"} & set(r["params"])]
+
+
+def listed(world, query=""):
+    """Page by page, as a client reads them."""
+    found, cursor = [], ""
+    while cursor is not None:
+        answer = world.daemon.get(f"/api/v1/volumes?limit=1000{query}{cursor}")
+        found += [v["volume_id"] for v in answer["volumes"]]
+        cursor = answer.get("next_cursor") and f"&cursor={answer['next_cursor']}"
+    return found
+
+
+def started(make_world, volumes, settings, **changes):
+    """A daemon that finds so many volumes and these settings when it starts."""
+    world = make_world(start=False, **changes)
+    for _ in range(volumes):
+        world.volume()
+    world.cloud.set(**settings)
+    world.start()
+    return world
+
+
+def all_known(world):
+    everything = {v["id"] for v in world.cloud.state()["volumes"]}
+    eventually(lambda: health(world)["details"]["known_volumes"] == len(everything),
+               "the list of all volumes")
+    assert set(listed(world)) == everything
+    assert health(world)["status"] == "healthy"
+
+
+def list_fails(world, *words):
+    told = eventually(lambda: (h := health(world))["cloudstack_health"].startswith("CloudStack answers")
+                      and h, "the list that fails")
+    assert told["status"] == "degraded" and told["details"]["accepting_changes"]
+    for word in words:
+        assert word in told["cloudstack_health"]
+
+
+def test_a_lowered_page_size(make_world):
+    world = started(make_world, 230, {"page_size": 100})
+    all_known(world)
+    assert [p["pagesize"] for p in whole_lists(world)[:4]] == ["500", "100", "100", "100"]
+
+
+def test_a_count_of_the_page_alone(make_world):
+    world = started(make_world, 1203, {"count_is_page": True})
+    all_known(world)
+
+
+def test_a_list_without_end(make_world):
+    world = make_world(reconcile={"interval": "1h"})
+    volume = world.volume()
+    assert volume in listed(world, "&refresh=true")
+    known = set(listed(world))
+    world.cloud.set(endless_list=True)
+    world.cloud.clear_requests()
+    refused = world.daemon.rest("GET", "/api/v1/volumes?refresh=true")
+    assert refused.status == 503 and "does not end" in str(refused.json), refused
+    assert len(whole_lists(world)) <= 3
+    list_fails(world, "does not end", "the list that is known is")
+    assert set(listed(world)) == known
+    world.attached()
+    world.cloud.set(endless_list=False)
+    listed(world, "&refresh=true")
+    assert health(world)["status"] == "healthy"
+
+
+def test_a_list_that_is_too_slow(make_world):
+    world = started(make_world, 30, {"row_delay": 0.2})
+    world.attached()
+    all_known(world)
+
+
+def test_a_list_that_is_too_long(make_world):
+    world = started(make_world, 600, {"row_bytes": 21000})
+    world.attached()
+    all_known(world)
+
+
+def test_a_volume_that_cannot_be_understood(make_world):
+    world = make_world()
+    volume = world.volume()
+    world.cloud.put_volume(id="not-a-uuid", name="odd")
+    assert volume in listed(world, "&refresh=true")
+    assert "not-a-uuid" not in listed(world)
+    told = health(world)
+    assert told["status"] == "healthy"
+    assert told["details"]["volumes_left_out"] == '"odd" (not-a-uuid)'
+    assert '"odd" (not-a-uuid)' in world.daemon.text
+
+
+def test_what_a_list_may_cost(make_world):
+    """A list of a second is not made again for a hundred; what matters here is seen all the same."""
+    world = make_world(reconcile={"interval": "1s"})
+    volume, _ = world.attached()
+    missing = world.volume()
+    world.cloud.set(row_delay=1 / len(world.cloud.state()["volumes"]))
+    assert missing in listed(world, "&refresh=true")
+    world.cloud.set(row_delay=0)
+    world.cloud.clear_requests()
+    since = time.monotonic()
+    world.cloud.detach_behind(volume)
+    eventually(lambda: world.daemon.rest("GET", f"/api/v1/volumes/{volume}/device").status == 404,
+               "the detachment")
+    assert time.monotonic() - since < 60
+    assert not whole_lists(world)
+    assert world.daemon.get("/api/v1/volumes")["age_seconds"] < 90
+    new = world.volume()
+    assert new not in listed(world)
+    assert new in listed(world, "&refresh=true")
+    assert world.daemon.get("/api/v1/volumes")["age_seconds"] < 60
