@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "api/bus/bus.h"
+#include "api/rest/openapi.h"
 #include "base/log.h"
 #include "build_config.h"
 #include "daemon/daemon.h"
@@ -24,6 +25,7 @@ static const char help[] =
 	"      --plan-takeover       print what a start would do to the tables of an earlier daemon, and end\n"
 	"      --sample-config       print a commented configuration with all defaults\n"
 	"      --introspect NAME     print the XML of a D-Bus interface\n"
+	"      --print-openapi       print the OpenAPI document of the REST interface\n"
 	"  -h, --help                show this\n"
 	"  -V, --version             show the version\n"
 	"\n"
@@ -49,6 +51,14 @@ static int print_interface(const char *name)
 		return EXIT_FAILURE;
 	}
 	return fputs(xml, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int print_openapi(void)
+{
+	_cleanup_buf_ struct buf out = BUF_NULL;
+
+	rest_openapi(&out);
+	return puts(out.data) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int run(const struct config *config)
@@ -151,6 +161,7 @@ int main(int argc, char **argv)
 		{ "plan-takeover", no_argument, NULL, 'p' },
 		{ "sample-config", no_argument, NULL, 's' },
 		{ "introspect", required_argument, NULL, 'i' },
+		{ "print-openapi", no_argument, NULL, 'o' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
@@ -174,6 +185,8 @@ int main(int argc, char **argv)
 			return print_sample();
 		case 'i':
 			return print_interface(optarg);
+		case 'o':
+			return print_openapi();
 		case 'h':
 			return fputs(help, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 		case 'V':

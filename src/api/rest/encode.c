@@ -241,3 +241,11 @@ void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http
 	}
 	send_answer(encoder, http, status);
 }
+
+void rest_reply_document(struct rest_encoder *encoder, struct evhttp_request *http,
+			 void (*print)(struct buf *out))
+{
+	buf_reset(&encoder->body);
+	print(&encoder->body);
+	send_answer(encoder, http, 200);
+}

@@ -20,3 +20,6 @@ void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http,
 void rest_reply_verbs(struct rest_encoder *encoder, struct evhttp_request *http, unsigned verbs);
 void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http,
 		       const struct method *method, const struct answer *answer);
+/* print appends a document in JSON. */
+void rest_reply_document(struct rest_encoder *encoder, struct evhttp_request *http,
+			 void (*print)(struct buf *out));

@@ -104,6 +104,20 @@ int route_target_parse(struct route_target *out, const char *raw, struct err *er
 	return 0;
 }
 
+bool route_target_is(const struct route_target *target, const char *path)
+{
+	for (size_t i = 0; i < target->count; i++) {
+		size_t length = strlen(target->segments[i]);
+
+		/* a segment with a '/' of its own is no two segments */
+		if (*path != '/' || strcspn(path + 1, "/") != length ||
+		    strncmp(path + 1, target->segments[i], length) != 0)
+			return false;
+		path += 1 + length;
+	}
+	return *path == '\0';
+}
+
 static void route_compile(struct route *route, enum method_id id, const struct method *method,
 			  const char *template)
 {

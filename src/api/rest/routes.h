@@ -31,6 +31,9 @@ struct route_target {
  */
 int route_target_parse(struct route_target *out, const char *raw, struct err *err);
 
+/* path is a plain one, "/a/b". */
+bool route_target_is(const struct route_target *target, const char *path);
+
 struct route_segment {
 	const char *text; /* inside the template */
 	size_t length;

@@ -36,6 +36,7 @@
 #include "api/rest/encode.h"
 #include "api/rest/large.h"
 #include "api/rest/listener.h"
+#include "api/rest/openapi.h"
 #include "api/rest/peer.h"
 #include "api/rest/watch.h"
 #include "base/log.h"
@@ -268,6 +269,19 @@ static int check_share(const struct rest *rest, uid_t user, enum request_kind ki
 		count, words[kind]);
 }
 
+/* The description of the interface, which is no method: it says nothing of the daemon's state. */
+static int serve_document(struct rest *rest, struct evhttp_request *http,
+			  const struct route_target *target, struct err *err)
+{
+	if (verb_of(http) != HTTP_GET)
+		rest_reply_verbs(&rest->encoder, http, 1U << HTTP_GET);
+	else if (!str_empty(target->query))
+		return err_set(err, ERR_INVALID, "this path takes no query string");
+	else
+		rest_reply_document(&rest->encoder, http, rest_openapi);
+	return 0;
+}
+
 /* Before any work is done for a caller. */
 static int check_caller(const struct rest *rest, struct evhttp_request *http,
 			struct rest_headers *headers, struct err *err)
@@ -291,6 +305,8 @@ static int serve(struct rest *rest, struct evhttp_request *http, const struct la
 	if (check_caller(rest, http, &headers, err) < 0 || check_body(http, err) < 0 ||
 	    route_target_parse(&target, evhttp_request_get_uri(http), err) < 0)
 		return -1;
+	if (route_target_is(&target, OPENAPI_PATH))
+		return serve_document(rest, http, &target, err);
 	route = route_find(rest->routes, &target, verb_of(http), &verbs);
 	if (!route && !verbs)
 		return err_set(err, ERR_NO_SUCH_PATH, "no such path");

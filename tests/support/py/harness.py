@@ -23,6 +23,7 @@ from pathlib import Path
 
 import cloudsim
 
+from . import openapi
 from .holdings import Holdings, processes_of
 from .nbd import NBDClient
 from .programs import program
@@ -412,7 +413,7 @@ class Daemon:
         finally:
             connection.close()
         if answer.body and answer.headers["Content-Type"] == "application/json":
-            assert answer.json is not None, answer.body
+            openapi.check_reply(method, path, answer.status, answer.json)
         return answer
 
     def get(self, path):

@@ -253,6 +253,26 @@ static void test_next_link(void **state)
 	}
 }
 
+static void test_a_target_is_a_plain_path(void **state)
+{
+	static const struct {
+		const char *raw;
+		bool is;
+	} rows[] = {
+		{ "/a/bc", true },    { "/%61/bc?x=1", true }, { "/a/b", false },
+		{ "/a/bcd", false },  { "/a", false },         { "/a/bc/d", false },
+		{ "/a%2Fbc", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct route_target target;
+		struct err err = { 0 };
+
+		assert_int_equal(route_target_parse(&target, rows[i].raw, &err), 0);
+		assert_int_equal(route_target_is(&target, "/a/bc"), rows[i].is);
+	}
+}
+
 static void test_fill(void **state)
 {
 	_cleanup_buf_ struct buf out = BUF_NULL;
@@ -273,6 +293,7 @@ int main(void)
 		cmocka_unit_test(test_query),
 		cmocka_unit_test(test_hostile_queries),
 		cmocka_unit_test(test_next_link),
+		cmocka_unit_test(test_a_target_is_a_plain_path),
 		cmocka_unit_test(test_fill),
 	};
 
