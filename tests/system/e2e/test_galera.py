@@ -4,12 +4,17 @@ The daemon goes on with another node, at once for whoever asks it something; wha
 promised, and once. A node without the others refuses to write, and the daemon with it.
 """
 
+import itertools
+import os
+import random
 import signal
+import subprocess
 from contextlib import contextmanager
 
 import cloudsim
 import pytest
 from support.py import stores
+from support.py.programs import program
 from support.py.waiting import eventually
 
 from .trouble import FOREVER, refused, unhealthy_soon, wait_well
@@ -191,3 +196,81 @@ def test_two_nodes_write_one_row(cluster, world):
         write(cluster.nodes[2], "UPDATE volume_operations SET error = UUID() WHERE status = 'executing'", name)
         world.daemon.completed(operations[-1])
     assert_once(world, operations)
+
+
+# ---- never two holders ----
+
+CLIENTS = 16
+# A longer turn is for a change of the lease: VOLD_LEASE_LOSSES=30.
+LOSSES = int(os.environ.get("VOLD_LEASE_LOSSES", "2"))
+
+
+class LeaseClient:
+    """One that takes the lease, writes, lets go, and begins again."""
+
+    def __init__(self, database, number, folder):
+        ports = database.ports[number % 3:] + database.ports[:number % 3]
+        self.arguments = [program("lease_client"), database.url(*ports), str(database.password_file)]
+        self.output = folder / f"client-{number}"
+        self.start()
+
+    def start(self):
+        with open(self.output, "a", encoding="ascii") as output:
+            self.process = subprocess.Popen(self.arguments, stdout=output)
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+    def acknowledged(self):
+        """(number in the order of all writes, holder)"""
+        lines = self.output.read_text(encoding="ascii").split("\n")[:-1]
+        return [(int(number), holder) for holder, number in map(str.split, lines)]
+
+    def last(self):
+        return max(self.acknowledged(), default=(0, ""))
+
+
+def await_others(clients, client):
+    """Wait until another holder than the last one of this client has written."""
+    number, holder = client.last()
+
+    def written():
+        newest = max(other.last() for other in clients)
+        return newest[0] > number and newest[1] != holder
+
+    eventually(written, "another holder writes")
+
+
+def stir(clients, chance):
+    """The present holder sleeps until it was replaced, and another client dies."""
+    eventually(lambda: any(client.last()[0] for client in clients), "a first write")
+    sleeper = max(clients, key=LeaseClient.last)
+    sleeper.process.send_signal(signal.SIGSTOP)
+    await_others(clients, sleeper)
+    sleeper.process.send_signal(signal.SIGCONT)
+    victim = chance.choice(clients)
+    victim.end()
+    victim.start()
+
+
+def test_never_two_holders(cluster, tmp_path):
+    database, chance = cluster.database(), random.Random(16)
+    cluster.nodes[0].sql("CREATE TABLE lease_log (writes BIGINT UNSIGNED NOT NULL PRIMARY KEY, "
+                         "holder CHAR(36) NOT NULL) ENGINE=InnoDB", database.name)
+    clients = [LeaseClient(database, number, tmp_path) for number in range(CLIENTS)]
+    try:
+        for lost in itertools.islice(itertools.cycle([isolated, killed, frozen]), LOSSES):
+            with lost(cluster, chance.randrange(3)):
+                stir(clients, chance)
+            cluster.await_whole()
+    finally:
+        for client in clients:
+            client.end()
+    rows = cluster.nodes[0].sql("SET SESSION wsrep_sync_wait = 1; SELECT writes, holder FROM lease_log "
+                                "ORDER BY writes", database.name)
+    holders = [holder for holder, _ in itertools.groupby(row[1] for row in rows)]
+    print(f"{len(rows)} writes of {len(holders)} holders, {LOSSES} nodes lost")
+    assert len(holders) == len(set(holders)) > 1, "the writes of a holder do not stand together"
+    acknowledged = {write for client in clients for write in client.acknowledged()}
+    assert acknowledged <= {(int(number), holder) for number, holder in rows}

@@ -5,6 +5,8 @@ anything has happened, what is known is still told, what is under way waits, and
 back all goes on by itself. What a server can do besides: be cut off in the middle of a COMMIT.
 """
 
+import os
+import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,10 +14,12 @@ from contextlib import contextmanager
 import cloudsim
 import pytest
 from support.py import stores
+from support.py.certificates import FAULTS, Authority
 from support.py.mariadb import MariaDB, Relay
-from support.py.mariadb.server import PASSWORD
+from support.py.mariadb.impostor import Impostor
+from support.py.mariadb.server import PASSWORD, new_folder
 
-from .trouble import FOREVER, refused, start_fails, unhealthy, unhealthy_soon, wait_well
+from .trouble import FOREVER, refused, unhealthy, unhealthy_soon, wait_well
 
 pytestmark = pytest.mark.skipif(stores.KIND != "mariadb", reason="it is about MariaDB")
 
@@ -89,9 +93,10 @@ def test_away_and_back(server, make_world, away, words):
     daemon = world.daemon
     volumes = [world.volume() for _ in range(3)]
     shown = world.attached()
+    world.cloud.clear_requests()
     world.cloud.set_faults([{"do": "slow", "seconds": FOREVER, "command": "attachVolume", "times": 3}])
     running = [daemon.attach(volume) for volume in volumes]
-    world.cloud.wait_request("attachVolume", 3)
+    world.cloud.wait_request("attachVolume")     # the others wait for its end
 
     with away(server, database):
         unhealthy_soon(daemon)
@@ -100,7 +105,8 @@ def test_away_and_back(server, make_world, away, words):
         assert PASSWORD not in text
         unhealthy(daemon)
         assert daemon.get(f"/api/v1/volumes/{shown[0]}/device")["device_path"] == shown[1]
-        assert {daemon.operation(o["id"])["status"] for o in running} == {"executing"}
+        assert [daemon.operation(o["id"])["status"] for o in running] == \
+            ["executing", "pending", "pending"]
 
     wait_well(daemon)
     for operation, volume in zip(running, volumes):
@@ -170,6 +176,20 @@ def test_cut_at_every_commit_of_an_operation(wired):
 def test_nothing_is_promised_that_may_be_lost(wired):
     """The wire is cut for good in the middle of a COMMIT: the answer comes when it is mended."""
     world, relay = wired
+    for _ in range(10):
+        answer, waited = asked_over_a_cut_wire(world, relay)
+        if waited:
+            break
+        # Another COMMIT of the daemon's came first, so the request has met a store that is away.
+        assert answer.status == 503, answer
+        wait_well(world.daemon)
+    assert waited and answer.status == 201, answer
+    world.daemon.completed(answer.json)
+    assert len(world.daemon.get("/api/v1/operations")) == 1
+
+
+def asked_over_a_cut_wire(world, relay):
+    """The answer to an attachment, and whether it came only after the wire was mended."""
     volume = world.volume()
     relay.cut_at("COMMIT", True, stay=True)
     with ThreadPoolExecutor(1) as pool:
@@ -177,12 +197,9 @@ def test_nothing_is_promised_that_may_be_lost(wired):
                               {"vm_id": cloudsim.APPLIANCE_VM})
         unhealthy_soon(world.daemon)
         refused(world.daemon)
-        assert not waiting.done()
+        waited = not waiting.done()
         relay.mend()
-        answer = waiting.result()
-    assert answer.status == 201, answer
-    world.daemon.completed(answer.json)
-    assert len(world.daemon.get("/api/v1/operations")) == 1
+        return waiting.result(), waited
 
 
 # ---- hosts, encryption, names ----
@@ -201,14 +218,14 @@ def test_no_host_at_start(make_world):
     database = stores.server().database()
     world = make_world(start=False, **through(database, 1))
     world.bus.start()
-    text = start_fails(world.daemon)
+    text = world.daemon.fails_to_start()
     assert "127.0.0.1:1" in text and "check the server" in text and PASSWORD not in text
 
 
 def test_a_password_in_the_url(make_world):
     world = make_world(start=False, store={"url": "mariadb://me:opensesame@127.0.0.1/volumes"})
     world.bus.start()
-    text = start_fails(world.daemon)
+    text = world.daemon.fails_to_start()
     assert "password_file" in text and "opensesame" not in text
 
 
@@ -243,15 +260,131 @@ def test_tls(encrypted, certificates, make_world):
 def test_tls_with_a_certificate_nobody_vouches_for(encrypted, make_world):
     world = make_world(start=False, **through(encrypted.database(), encrypted.port, "?tls=verify"))
     world.bus.start()
-    text = start_fails(world.daemon)
+    text = world.daemon.fails_to_start()
     assert "certificate" in text and "ca= in the store url" in text
+
+
+@pytest.fixture
+def disordered(tmp_path):
+    """A server and a function that gives it a certificate with one of FAULTS."""
+    authority = Authority(tmp_path / "pki")
+    folder = new_folder()
+    files = {"ssl-cert": folder / "cert.pem", "ssl-key": folder / "key.pem"}
+
+    def certify(fault):
+        for made, used in zip(authority.sign_with(fault), files.values(), strict=True):
+            used.write_bytes(made.read_bytes())
+            used.chmod(0o644)
+
+    certify(None)
+    server = MariaDB(**files).start()
+    yield server, authority, certify
+    server.kill()
+
+
+def test_tls_with_a_certificate_out_of_order(disordered, make_world):
+    server, authority, certify = disordered
+    database = server.database()
+    for fault, words in FAULTS.items():
+        certify(fault)
+        server.sql("FLUSH SSL")
+        world = make_world(start=False, **through(
+            database, server.port, f"?tls=verify&ca={authority.file}"))
+        world.bus.start()
+        text = world.daemon.fails_to_start()
+        assert not [word for word in words if word not in text], (fault, text)
+        assert [other for other in FAULTS if FAULTS[other][0] in text] == [fault], text
 
 
 def test_a_server_without_tls_is_not_trusted(make_world):
     database = stores.server().database()
     world = make_world(start=False, **through(database, stores.server().port, "?tls=on"))
     world.bus.start()
-    assert "does not offer TLS" in start_fails(world.daemon)
+    assert "does not offer TLS" in world.daemon.fails_to_start()
+
+
+# ---- another program in the place of the server ----
+
+def options_of(tls, certificates):
+    return f"?tls={tls}" + (f"&ca={certificates / 'cert.pem'}" if tls == "verify" else "")
+
+
+@pytest.mark.parametrize("tls", ["on", "verify"])
+def test_without_tls_a_later_server_learns_nothing(make_world, encrypted, certificates, tls):
+    """It takes the place of the server while the daemon runs."""
+    relay = Relay(encrypted.port)
+    with Impostor("mysql_native_password") as impostor:
+        world = make_world(**through(encrypted.database(), relay.port, options_of(tls, certificates)))
+        world.attached()
+        relay.cut()
+        relay.mend(impostor.port)
+        assert "does not offer TLS" in unhealthy_soon(world.daemon)
+        assert world.daemon.rest("POST", f"/api/v1/volumes/{world.volume()}/attach",
+                                 {"vm_id": cloudsim.APPLIANCE_VM}).status == 503
+        relay.cut()
+        relay.mend(encrypted.port)
+        wait_well(world.daemon)
+        world.attached()
+    world.daemon.stop()
+    relay.close()
+    assert impostor.logins == []
+
+
+def test_a_server_that_stops_in_its_greeting(make_world):
+    """It waits for a client that goes on without having seen all of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        def greet():
+            with listener.accept()[0] as client:
+                client.sendall(b"\x4a\0\0\0\x0a5.5")
+                return client.recv(100)
+
+        told = pool.submit(greet)
+        port = listener.getsockname()[1]
+        world = make_world(start=False, **through(stores.server().database(), port, "?tls=on"))
+        world.bus.start()
+        assert "cannot be used" in world.daemon.fails_to_start()
+        assert told.result() == b""
+
+
+@pytest.fixture
+def frugal():
+    """A server that takes 16 KiB in a statement."""
+    server = MariaDB(**{"max-allowed-packet": "16384"}).start()
+    yield server
+    server.kill()
+
+
+def test_a_request_too_large_for_the_server(frugal, make_world):
+    daemon = make_world(store=frugal.database().settings).daemon
+    body = {"name": "large", "size": cloudsim.GIB, "disk_offering_id": cloudsim.OFFERING_CUSTOM,
+            "zone_id": cloudsim.ZONE}
+    answer = daemon.rest("POST", "/api/v1/volumes", body | {"metadata": {"text": "x" * 16_000}})
+    assert answer.status == 413 and answer.json["code"] == "TOO_LARGE", answer
+    assert "max_allowed_packet" in answer.json["error"]
+    assert daemon.rest("GET", "/health").status == 200
+    answer = daemon.rest("POST", "/api/v1/volumes", body | {"metadata": {"text": "x" * 4_000}})
+    assert answer.status == 201, answer
+    daemon.completed(answer.json)
+    assert len(daemon.get("/api/v1/operations")) == 1
+
+
+@pytest.fixture
+def replicated():
+    """A server whose replicas get statements, the default of MySQL 5 and MariaDB 10.1."""
+    server = MariaDB(**{"log-bin": "log", "binlog-format": "STATEMENT"}).start()
+    yield server
+    server.kill()
+
+
+def test_a_server_that_logs_statements(replicated, make_world):
+    world = make_world(store=replicated.database().settings)
+    volume = world.volume()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: world.attached(), range(8)))
+    world.daemon.completed(world.daemon.attach(volume))
+    world.daemon.stop()
+    world.daemon.start().wait_healthy()
+    world.daemon.completed(world.daemon.detach(volume))
 
 
 def test_what_others_write_with_sql_is_refused_by_its_own_name(world):

@@ -16,7 +16,7 @@ from support.py import stores
 from support.py.harness import Bus, Daemon
 from support.py.waiting import eventually
 
-from .trouble import FOREVER, refused, start_fails, unhealthy, unhealthy_soon, wait_well
+from .trouble import FOREVER, refused, unhealthy, unhealthy_soon, wait_well
 
 pytestmark = pytest.mark.skipif(stores.KIND != "sqlite", reason="it is about the SQLite file")
 
@@ -83,7 +83,7 @@ def test_a_full_disk(small, make_world):
     world.cloud.set_faults([{"do": "slow", "seconds": FOREVER, "command": "attachVolume",
                              "times": 3}])
     running = [daemon.attach(volume) for volume in volumes]
-    world.cloud.wait_request("attachVolume", 3)
+    world.cloud.wait_request("attachVolume")     # the others wait for its end
     filler.fill()
 
     # The first that needs a commit finds out; each of those under way needs some.
@@ -93,7 +93,8 @@ def test_a_full_disk(small, make_world):
     assert "store.db" in unhealthy(daemon)
     # Questions are answered, and what is under way is neither lost nor failed.
     assert {v["id"] for v in daemon.get("/api/v1/operations")} == {o["id"] for o in running}
-    assert {daemon.operation(o["id"])["status"] for o in running} == {"executing"}
+    assert [daemon.operation(o["id"])["status"] for o in running] == \
+        ["executing", "pending", "pending"]
     assert daemon.get(f"/api/v1/volumes/{volumes[0]}")["volume_id"] == volumes[0]
 
     filler.free()
@@ -109,6 +110,16 @@ def test_a_full_disk(small, make_world):
                 " ORDER BY id", [operation["id"]])]
             assert steps[0] == "pending" and steps[-1] == "completed", steps
             assert set(steps[1:-1]) == {"executing"}
+
+
+def test_a_log_on_a_small_disk(small, make_world):
+    """Each operation is some 30 pages of log, and the disk has 512."""
+    world = make_world(**store_in(small))
+    volume = world.volume()
+    for _ in range(25):
+        world.daemon.completed(world.daemon.attach(volume))
+        world.daemon.completed(world.daemon.detach(volume))
+    assert world.daemon.rest("GET", "/health").status == 200
 
 
 def test_a_disk_that_fails_while_it_is_used(broken_disk, make_world):
@@ -153,7 +164,7 @@ def test_a_file_that_is_damaged_while_it_is_used(make_world):
 
 def start_fails_after_stop(daemon):
     daemon.stop()
-    return start_fails(daemon)
+    return daemon.fails_to_start()
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal"])
@@ -180,7 +191,7 @@ def test_a_file_that_is_not_a_store_is_left_alone(make_world):
     world = make_world(start=False)
     garbage = b"not a database at all " * 1000
     world.daemon.store.path.write_bytes(garbage)
-    text = start_fails(world.daemon)
+    text = world.daemon.fails_to_start()
     assert str(world.daemon.store.path) in text and "move it away" in text, text
     assert world.daemon.store.path.read_bytes() == garbage
 
@@ -189,10 +200,10 @@ def test_a_file_system_that_cannot_be_written(small, make_world):
     world = make_world(**store_in(small))
     world.daemon.stop()
     subprocess.run(["mount", "-o", "remount,ro", small], check=True)
-    text = start_fails(world.daemon)
+    text = world.daemon.fails_to_start()
     assert str(small / "store.db") in text and "writable" in text, text
     world.daemon.configure(store={"url": f"sqlite://{small}/new.db"})
-    text = start_fails(world.daemon)
+    text = world.daemon.fails_to_start()
     assert str(small / "new.db") in text and "Read-only file system" in text, text
 
 
@@ -206,7 +217,7 @@ def test_a_second_daemon(world, tmp_path):
     try:
         second = Daemon(folder, bus, world.cloud, **store_in(tmp_path))
         second.configure(store=world.daemon.store.settings)
-        text = start_fails(second)
+        text = second.fails_to_start()
     finally:
         bus.stop()
     assert str(world.daemon.store.path) in text and "already in use" in text, text

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from support.py import stores
-from support.py.harness import program
+from support.py.programs import program
 
 sqlite_only = pytest.mark.skipif(stores.KIND != "sqlite", reason="it breaks the SQLite file by hand")
 
@@ -214,7 +214,8 @@ def test_prune(lived):
 
 
 @pytest.mark.parametrize("arguments, words", [
-    ([], "copy, check and prune"), (["dance"], "copy, check and prune"), (["copy", "a"], "FROM and TO"),
+    ([], "backup, check, copy, prune, plan and accept"),
+    (["dance"], "backup, check, copy, prune, plan and accept"), (["copy", "a"], "FROM and TO"),
     (["copy", "a", "a"], "the same"), (["check", "a", "b"], "one URL"), (["prune"], "--older-than"),
     (["prune", "--older-than", "1h"], "at least 1d"), (["prune", "--older-than"], "lacks its value"),
     (["check", "--colour"], "unknown option")])

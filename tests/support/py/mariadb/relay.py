@@ -49,7 +49,9 @@ class Relay:
         for pair in pairs:
             self._end(pair)
 
-    def mend(self):
+    def mend(self, port=None):
+        """New connections lead to the server again, or to the program on this port."""
+        self._to = port or self._to
         self._open = True
 
     def close(self):
