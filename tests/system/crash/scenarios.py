@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import cloudsim
-from support.py.harness import program
+from support.py.programs import program
 from support.py.nbd import NBDClient
 
 
@@ -39,12 +39,23 @@ class Scenario:
     kept: bool = False                  # before: detached with its name kept
     client: bool = False                # of its export, connected all the time
     status: str = "completed"
-    faults: tuple = ()                  # what makes it fail
+    faults: tuple = ()                  # what makes it fail; a "volume" is the scenario's
     fails_at: str | None = None         # the step that does
     config: dict = field(default_factory=dict)
+    settings: dict = field(default_factory=dict)    # of the cloud
+    role: dict = field(default_factory=dict)        # of the daemon's account
+    again: tuple = ()                   # steps that run a second time, in a weaker form
+    row: dict = field(default_factory=dict)         # of the volume
+    there: bool = False                 # before: attached to a machine that runs
+    root: bool = True                   # the machine that is not running has its root disk
 
     def __str__(self):
         return self.name
+
+    @property
+    def type(self):
+        """Of the record; one type may have several step tables."""
+        return self.operation.partition("-")[0]
 
     @property
     def undone(self):
@@ -57,16 +68,24 @@ class Scenario:
 
     def prepare(self, world):
         """Make everything as it is to be before; a Before."""
-        volume, client = world.volume(name="old one"), None
+        volume, client = world.volume(name="old one", **self.row), None
+        if not self.root:
+            world.cloud.detach_behind(world.cloud.world.root_volume(cloudsim.STOPPED_VM).id)
         if self.attached or self.kept:
             world.daemon.completed(world.daemon.attach(volume))
+        if self.there:
+            path = _ATTACH.format(volume)
+            world.daemon.completed(world.daemon.begin("POST", path, _THERE))
         if self.client:
             client = world.connect(volume)
             client.write(1)
         if self.kept:
             world.daemon.completed(world.daemon.detach(volume, keep_name=True))
             world.cloud.plug_disk(cloudsim.GIB, "another disk")     # gets the kernel's name
-        world.cloud.set_faults(list(self.faults))
+        world.cloud.set_faults([{**fault, "volume": volume} if "volume" in fault else fault
+                                for fault in self.faults])
+        world.cloud.set(**self.settings)
+        world.cloud.put_account("admin", **self.role)
         world.cloud.clear_requests()
         operations = frozenset(r["id"] for r in world.daemon.get("/api/v1/operations"))
         return Before(volume, client, operations)
@@ -75,7 +94,8 @@ class Scenario:
         """Ask for it. The operation's id, or None when the daemon died before it could answer."""
         verb = "POST" if self.body is not None else "DELETE"
         try:
-            answer = world.daemon.rest(verb, self.path.format(volume), self.body or None)
+            body = self.body and {name: value or volume for name, value in self.body.items()}
+            answer = world.daemon.rest(verb, self.path.format(volume), body or None)
         except OSError:
             return None
         assert answer.status == 201, answer
@@ -86,15 +106,25 @@ class Scenario:
         volume = before.volume
         done = record is not None and record["status"] == "completed"
         assert record is None or record["status"] == self.status, record
-        new = [v for v in world.data_volumes() if v["id"] != volume]
+        new = [v for v in world.data_volumes()
+               if v["id"] != volume and not v["name"].startswith("ROOT-")]
         assert len(new) == (done and self.operation == "create"), new
         if new:
-            assert (new[0]["id"], new[0]["name"]) == (record["volume_id"], "new one")
+            kept = "rename_ignored" in self.settings
+            name = f"new one-{record['id']}" if kept else "new one"
+            assert (new[0]["id"], new[0]["name"]) == (record["volume_id"], name)
+            assert (record["response"]["message"] == "Volume created") != kept, record
         row = world.cloud.volume(volume)
-        assert row["removed"] == (done and self.operation == "delete")
-        old_vm = cloudsim.APPLIANCE_VM if self.attached else None
+        destroyed = row["removed"] or row["state"] == "Destroy"
+        assert destroyed == (done and self.operation == "delete")
+        old_vm = cloudsim.APPLIANCE_VM if self.attached else cloudsim.OTHER_VM if self.there else None
+        if self.operation == "cleanup":
+            self.check_test_vm(world, done)
+        if self.operation == "attach-root":
+            self.check_root(world, volume, done)
         vm = {"attach": self.body and self.body.get("vm_id"), "detach": None, "delete": None,
-              "create": None, "resize": old_vm}[self.operation] if done else old_vm
+              "create": None, "resize": old_vm,
+              "cleanup": cloudsim.APPLIANCE_VM}[self.type] if done else old_vm
         assert row["vm"] == vm
         size = self.body["size"] if done and self.operation == "resize" else cloudsim.GIB
         assert row["size"] == size
@@ -108,6 +138,20 @@ class Scenario:
         if self.served:
             keeps = self.kept or (done and bool(self.body.get("keep_name")))
             check_served(world, volume, before.client, disks[0] if disks else None, keeps)
+
+
+    def check_test_vm(self, world, done):
+        """It runs as before, or it is stopped, or it is gone."""
+        machine = world.cloud.world.machines[cloudsim.OTHER_VM]
+        deleted = done and "operations" in self.config
+        assert (machine.removed, machine.state) == \
+            (deleted, "Expunging" if deleted else "Stopped" if done else "Running")
+
+    def check_root(self, world, volume, done):
+        """The machine has the new root disk or its old one, if it had one, and never none."""
+        root = world.cloud.world.root_volume(cloudsim.STOPPED_VM)
+        assert root if done or self.root else not root
+        assert (root is not None and root.id == volume) == done
 
 
 def map_of(world, volume):
@@ -146,9 +190,16 @@ _SERVED = {"device": {"stable_names": "yes", "hold_seconds": "3600"},
 _NEW = {"name": "new one", "size": cloudsim.GIB, "disk_offering_id": cloudsim.OFFERING_CUSTOM,
         "zone_id": cloudsim.ZONE}
 _HERE, _THERE = {"vm_id": cloudsim.APPLIANCE_VM}, {"vm_id": cloudsim.OTHER_VM}
+_ROOT, _REPLACE = {"vm_id": cloudsim.STOPPED_VM}, {"vm_id": cloudsim.STOPPED_VM, "replace": True}
 _KEEP, _FORCE = {"keep_name": True}, {"force": True}
 _FAILS = {"do": "job_fail", "code": 530, "times": 0}
+_CLEANUP = "/api/v1/cleanup/test-failover"
+_TEST = {"test_vm_id": cloudsim.OTHER_VM, "volume_id": None, "oma_vm_id": cloudsim.APPLIANCE_VM}
+_NO_SERVER = {"device": {"wait": "500ms"},
+              "export": {"engine": "qemu-storage-daemon", "listen": "127.0.0.1:1",
+                         "qmp_socket": "/nowhere/qmp.sock"}}
 _CREATE, _ATTACH = "/api/v1/volumes", "/api/v1/volumes/{}/attach"
+_ATTACH_ROOT = "/api/v1/volumes/{}/attach-root"
 _DETACH, _DELETE = "/api/v1/volumes/{}/detach", "/api/v1/volumes/{}"
 _RESIZE, _LARGER = "/api/v1/volumes/{}/resize", {"size": 2 * cloudsim.GIB}
 
@@ -156,6 +207,12 @@ SCENARIOS = (
     Scenario("create", "create", _CREATE, _NEW),
     Scenario("attach", "attach", _ATTACH, _HERE),
     Scenario("attach elsewhere", "attach", _ATTACH, _THERE),
+    Scenario("attach as root", "attach-root", _ATTACH_ROOT, _ROOT, root=False,
+             row={"state": "Allocated"}),
+    Scenario("attach as root, replacing", "attach-root", _ATTACH_ROOT, _REPLACE),
+    Scenario("cleanup", "cleanup", _CLEANUP, _TEST, there=True),
+    Scenario("cleanup with a deletion", "cleanup", _CLEANUP, _TEST | {"delete_vm": True},
+             there=True, config={"operations": {"allow_vm_expunge": "yes"}}),
     Scenario("detach", "detach", _DETACH, {}, attached=True),
     Scenario("detach under a client that waits", "detach", _DETACH, _KEEP, attached=True,
              client=True, config=_SERVED),
@@ -167,19 +224,31 @@ SCENARIOS = (
     Scenario("resize, detached", "resize", _RESIZE, _LARGER),
     Scenario("delete, attached", "delete", _DELETE, attached=True),
     Scenario("delete", "delete", _DELETE),
+    Scenario("delete without the right to expunge", "delete", _DELETE, attached=True,
+             settings={"users_expunge": False}, role={"admin": False},
+             again=("destroy", "await-destroyed")),
+    Scenario("delete without destroyVolume", "delete", _DELETE, attached=True,
+             role={"forbidden": ["destroyVolume"]}, again=("destroy",)),
+    Scenario("create under a name that stays", "create", _CREATE, _NEW,
+             settings={"rename_ignored": True}),
+    Scenario("create whose renaming is lost", "create", _CREATE, _NEW, again=("rename",),
+             faults=({"do": "job_fail", "bare": True, "command": "updateVolume"},)),
     Scenario("create that fails", "create", _CREATE, _NEW, status="failed",
              fails_at="await-job", faults=({**_FAILS, "command": "createVolume"},)),
     Scenario("attach that fails", "attach", _ATTACH, _HERE, status="failed",
              fails_at="await-job", faults=({**_FAILS, "command": "attachVolume"},)),
+    Scenario("attach as root that fails", "attach-root", _ATTACH_ROOT, _REPLACE, status="failed",
+             fails_at="await-job",
+             faults=({**_FAILS, "command": "attachVolume", "volume": ...},)),
     Scenario("attach without a device", "attach", _ATTACH, _HERE, status="failed",
              fails_at="await-device",
              faults=({"do": "no_plug", "command": "attachVolume", "times": 0},),
              config={"device": {"wait": "500ms"}}),
     Scenario("attach without an NBD server", "attach", _ATTACH, _HERE, status="failed",
              fails_at="export",
-             config={"device": {"wait": "500ms"},
-                     "export": {"engine": "qemu-storage-daemon", "listen": "127.0.0.1:1",
-                                "qmp_socket": "/nowhere/qmp.sock"}}),
+             config=_NO_SERVER),
+    Scenario("cleanup without an NBD server", "cleanup", _CLEANUP, _TEST, there=True,
+             status="failed", fails_at="export", config=_NO_SERVER),
     Scenario("detach that fails", "detach", _DETACH, {}, attached=True, status="failed",
              fails_at="await-job", faults=({**_FAILS, "command": "detachVolume"},)),
     Scenario("detach under a client that fails", "detach", _DETACH, _KEEP, attached=True,
@@ -202,6 +271,7 @@ def moments():
             last = next(i for i, row in enumerate(own) if row["step"] == scenario.fails_at)
             names = [f"undo {row['step']}" for row in own[:last + 1] if row["undo"]]
         else:
-            names = ["accept", *(row["step"] for row in own)]
+            names = ["accept", *(row["step"] for row in own),
+                     *(f"{step} again" for step in scenario.again)]
         for name in (*names, "end"):
             yield scenario, name

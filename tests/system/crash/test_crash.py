@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 from support.py import shapes
 from support.py.harness import Monitor
+from support.py.servers import OTHER_CLOUD, OTHER_SERVER
 
 from .scenarios import SCENARIOS, moments, steps
 
@@ -18,8 +19,9 @@ QUIET = {"reconcile": {"interval": "1h"}}
 
 @pytest.fixture
 def begin_world(make_world):
-    def begin(scenario, crash_at=""):
-        world = make_world(start=False, **(QUIET | scenario.config))
+    def begin(scenario, crash_at="", server=None, **config):
+        world = make_world(start=False, **(QUIET | scenario.config | config))
+        world.cloud.set(**(server or {}))
         world.daemon.program = "volume-daemon-crash"
         world.start()
         before = scenario.prepare(world)
@@ -60,7 +62,7 @@ def test_every_operation_and_every_undo_has_a_scenario():
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("scenario, moment", moments(), ids=str)
 def test_killed_at_a_commit(begin_world, scenario, moment, when):
-    world, before = begin_world(scenario, f"{scenario.operation}/{moment}/{when}")
+    world, before = begin_world(scenario, f"{scenario.type}/{moment}/{when}")
     told = scenario.begin(world, before.volume)
     world.daemon.dies()
     # Who ended without having been heard has ended; bus clients read anew when the daemon is back.
@@ -117,3 +119,18 @@ def test_killed_in_a_request(begin_world, scenario, moment):
                 break
             world.daemon.dies()
             goes_on(world, scenario, before, told)
+
+
+@pytest.mark.parametrize("command", ["createVolume", "updateVolume", "attachVolume", "detachVolume",
+                                     "resizeVolume", "destroyVolume"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_in_a_request_to_another_server(begin_world, command, moment):
+    """How a request is recognised that was sent before depends on the server."""
+    operation = {"updateVolume": "create", "destroyVolume": "delete"}
+    name = operation.get(command, command.removesuffix("Volume"))
+    scenario = next(s for s in SCENARIOS if s.name == name)
+    world, before = begin_world(scenario, server=OTHER_SERVER, cloud=OTHER_CLOUD)
+    kill_at(world, command, 1, moment)
+    told = scenario.begin(world, before.volume)
+    world.daemon.dies()
+    goes_on(world, scenario, before, told)

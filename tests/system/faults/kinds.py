@@ -18,12 +18,12 @@ TIMEOUT_MS = 2000
 SWITCHES = ("after", "bare", "effect")
 VALUES = {
     "seconds": {"slow": [TIMEOUT_MS * 1.5 / 1000], "date_skew": [3600, -3600], "refuse_connect": [0.1],
-                "job_delay": [0.3], "plug_delay": [0.3]},
+                "job_delay": [0.3], "plug_delay": [0.3], "runs_on": [0.3], "late": [1, 3, 6, 12]},
     "code": {"status": list(DEFAULT_TEXTS), "html": [200, 502, 504]},
     "polls": {"job_pending": [3]},
     "size": {"wrong_size": [3 << 30]},
 }
-JOB_GROUPS = ("job_delay", "plug_delay", "job_pending", "job_end", "guest")
+JOB_GROUPS = ("job_delay", "plug_delay", "job_pending", "runs_on", "job_end", "guest")
 CHANGES = tuple(name for name, command in COMMANDS.items() if command.makes_job)
 # CloudStack's word that it will not, now or ever; other codes ask for patience.
 REFUSALS = tuple(code for code in DEFAULT_TEXTS if code not in (401, 429, 503))
@@ -104,35 +104,36 @@ def outcome(fault, call):
     if fault.do == "no_plug" and in_guest and call.command in ("attachVolume", "detachVolume"):
         gone = call.command == "detachVolume"
         return Outcome("TIMEOUT", attention=gone, disk_left=gone, detached=gone)
+    # The undo takes the volume back to the machine of the test.
+    if fault.do == "no_plug" and call.operation == "cleanup" and call.command == "attachVolume":
+        return Outcome("TIMEOUT")
     if fault.in_guest and call.command == "resizeVolume":
         return Outcome("TIMEOUT", attention=True, disk_left=True)
-    if fault.do == "wrong_size" and call.operation == "attach":
+    if fault.do == "wrong_size" and call.operation in ("attach", "cleanup") and \
+            call.command == "attachVolume":
         return Outcome("CONFLICT")
     return Outcome()
 
 
 def _outcome_of_refusal(fault, call):
-    """A question that failed inside CloudStack is asked again, and so is the one what became of a
-    detachment, resizing or destruction, which nobody can take back. A volume that cannot be renamed
-    is one all the same."""
+    """A question that failed inside CloudStack is asked again. If CloudStack does not show a job,
+    the volume is looked at. A volume that cannot be renamed is one all the same."""
     if call.command == "updateVolume":
         return Outcome(renamed=False)
     if call.command not in CHANGES:
-        attaches = call.operation.startswith("attach")
-        if fault["code"] == 530 or (call.command == "queryAsyncJobResult" and not attaches):
-            return Outcome()
-        if call.operation in ("detach", "resize", "delete") and call.nth > 1:
+        if fault["code"] == 530 or call.command == "queryAsyncJobResult":
             return Outcome()
     return Outcome("CLOUDSTACK_ERROR", (fault["code"], REFUSAL_TEXT),
                    detached=call.command == "destroyVolume")
 
 
 def _outcome_of_failed_job(fault, call):
+    # The volume is there before its job is, and it is the volume that counts; a destruction whose
+    # job was lost is asked for again, and so is a renaming.
+    if fault["bare"] and call.command in ("createVolume", "destroyVolume", "updateVolume"):
+        return Outcome()
     if call.command == "updateVolume":
         return Outcome(renamed=False)
-    # The volume is there before its job is, and it is the volume that counts.
-    if fault["bare"] and call.command == "createVolume":
-        return Outcome()
     return Outcome("CLOUDSTACK_ERROR", disk_left=bool(fault["effect"]),
                    said=None if fault["bare"] else (530, "the fault script says so"),
                    detached=call.command == "destroyVolume")

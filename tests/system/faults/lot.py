@@ -24,15 +24,16 @@ def requests_of(operation):
 class Lot:
     """What is wrong with an operation's end is kept in `errors`, for the test of that cell."""
 
-    def __init__(self, folder, fault, times=1, window=0.0):
-        """With `times` 0 the fault lasts for a window of so many seconds, and then is over."""
+    def __init__(self, folder, fault, times=1, window=0.0, server=None, cloud=None):
+        """With `times` 0 the fault lasts for a window of so many seconds, and then is over. `server`
+        are cloudsim's settings, `cloud` more of the daemon's."""
         self.fault, self.times, self.window = fault, times, window
         self.calls = self.calls_of(fault)
         # With a request for everybody lists do not travel together, and each is met alone.
         self.world = World(folder, cloud={"timeout": f"{TIMEOUT_MS}ms", "job_wait": "60s",
-                                          "parallel": 256},
+                                          "parallel": 256, **(cloud or {})},
                            device={"wait": WAIT_IN_VAIN if fault.in_guest else WAIT})
-        self.world.cloud.set(max_data_volumes=100)
+        self.world.cloud.set(max_data_volumes=100, **(server or {}))
 
     @staticmethod
     def calls_of(fault):
@@ -52,10 +53,7 @@ class Lot:
         operations = make_operations(world, [call.operation for call in self.calls])
         self.operations = dict(zip(self.calls, operations))
         world.cloud.clear_requests()
-        world.cloud.set_faults([
-            self.fault.rule(command=call.command, nth=call.nth, times=self.times,
-                            **operation.subject)
-            for call, operation in self.operations.items()])
+        world.cloud.set_faults(self._rules())
         for operation in operations:
             operation.begin()
         if self.window:
@@ -69,6 +67,14 @@ class Lot:
         world.cloud.clear_faults()
         self.said = dict(everything_said(world))
         self.recovered = self._recover()
+
+    def _rules(self):
+        # A server's clock is wrong for everybody.
+        if self.window and self.fault.do == "date_skew":
+            return [self.fault.rule(times=0)]
+        return [self.fault.rule(command=call.command, nth=call.nth, times=self.times,
+                                **operation.subject)
+                for call, operation in self.operations.items()]
 
     def _let_it_last(self, world):
         before = world.daemon.health()["details"]["cloudstack_api_calls"]

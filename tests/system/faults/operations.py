@@ -16,10 +16,13 @@ CALLS = {
     "create": ("createVolume", "queryAsyncJobResult", "updateVolume", "queryAsyncJobResult"),
     "attach": ("listVolumes", "attachVolume", "queryAsyncJobResult"),
     "attach-elsewhere": ("listVolumes", "attachVolume", "queryAsyncJobResult"),
-    "detach": ("listVolumes", "detachVolume", "queryAsyncJobResult", "listVolumes"),
+    "attach-root": ("listVolumes", "attachVolume", "queryAsyncJobResult"),
+    "cleanup": ("listVolumes", "listVolumes", "detachVolume", "queryAsyncJobResult",
+                "attachVolume", "queryAsyncJobResult"),
+    "detach": ("listVolumes", "detachVolume", "queryAsyncJobResult"),
     "resize": ("listVolumes", "resizeVolume", "queryAsyncJobResult"),
-    "delete": ("listVolumes", "detachVolume", "queryAsyncJobResult", "listVolumes",
-               "destroyVolume", "queryAsyncJobResult", "listVolumes"),
+    "delete": ("listVolumes", "detachVolume", "queryAsyncJobResult", "destroyVolume",
+               "queryAsyncJobResult"),
 }
 
 
@@ -57,10 +60,16 @@ class Operation:
     def __init__(self, world, kind, name):
         self.world, self.daemon, self.kind, self.name = world, world.daemon, kind, name
         self.volume = None if kind == "create" else world.volume(name=name)
-        self.id = self.record = None
+        self.id = self.record = self.vm = None
 
     def make_ready(self):
         """What has to be done before it can begin; the operation that does it, or None."""
+        if self.kind == "attach-root":
+            self.vm = self.world.rootless_vm()
+        if self.kind == "cleanup":
+            self.vm = self.world.cloud.put_vm(name="test", state="Running")["id"]
+            path = f"/api/v1/volumes/{self.volume}/attach"
+            return self.daemon.begin("POST", path, {"vm_id": self.vm})
         if self.kind in ("detach", "resize", "delete"):
             return self.daemon.attach(self.volume)
         return None
@@ -78,6 +87,10 @@ class Operation:
                         "disk_offering_id": OFFERING_CUSTOM}),
             "attach": ("POST", path + "/attach", {"vm_id": APPLIANCE_VM}),
             "attach-elsewhere": ("POST", path + "/attach", {"vm_id": OTHER_VM}),
+            "attach-root": ("POST", path + "/attach-root", {"vm_id": self.vm}),
+            "cleanup": ("POST", "/api/v1/cleanup/test-failover",
+                        {"test_vm_id": self.vm, "volume_id": self.volume,
+                         "oma_vm_id": APPLIANCE_VM}),
             "detach": ("POST", path + "/detach"),
             "resize": ("POST", path + "/resize", {"size": 2 * GIB}),
             "delete": ("DELETE", path),
@@ -127,6 +140,10 @@ class Operation:
             return APPLIANCE_VM if self.done else None
         if self.kind == "attach-elsewhere":
             return OTHER_VM if self.done else None
+        if self.kind == "attach-root":
+            return self.vm if self.done else None
+        if self.kind == "cleanup":
+            return APPLIANCE_VM if self.done else self.vm
         if self.kind == "resize":
             return APPLIANCE_VM
         return None if self.done or detached else APPLIANCE_VM

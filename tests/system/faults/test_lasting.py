@@ -28,7 +28,10 @@ def most_in(seconds):
     return 10 + 2 * seconds
 
 
-LASTING = [fault for fault in FAULTS if passes(fault)]
+# A command that is answered with 401 each time, while others are not, is one that the server does
+# not know: asked again without end it would never be done.
+FINAL = ("status-401",)
+LASTING = [fault for fault in FAULTS if passes(fault) and str(fault) not in FINAL]
 
 
 @pytest.mark.parametrize("fault", LASTING, ids=str)
