@@ -10,6 +10,8 @@ import subprocess
 from pathlib import Path
 
 import cloudsim
+from cloudsim import plug
+from cloudsim.settings import Settings
 from cloudsim.world import World
 import pytest
 
@@ -19,7 +21,8 @@ from .scene import PROGRAMS, Lab
 from .vm import Appliance, CommandFailed
 
 # The cloud invents its ids from a seed, so the root volume's can be known before any cloud runs.
-ROOT_VOLUME = World(0, cloudsim.ZONE, cloudsim.APPLIANCE_VM).root_volume(cloudsim.APPLIANCE_VM).id
+ROOT_VOLUME = World(Settings(), 0, cloudsim.ZONE, cloudsim.APPLIANCE_VM, cloudsim.API_KEY,
+                    cloudsim.SECRET_KEY).root_volume(cloudsim.APPLIANCE_VM).id
 
 
 def pytest_configure(config):
@@ -57,7 +60,9 @@ def boot(vm):
 
 
 @pytest.fixture
-def lab(appliance, tmp_path):
+def lab(appliance, tmp_path, monkeypatch):
+    # An emulated guest beside other work needs longer than the real one is given.
+    monkeypatch.setattr(plug, "UNPLUG_DEADLINE", 120)
     images = tmp_path / "images"
     product = Product(appliance)
     with cloudsim.CloudSim(plug=f"qmp:{appliance.cloud_qmp_path},{images}") as cloud:

@@ -99,7 +99,7 @@ class Product:
 
     def journal(self):
         """The last lines the unit logged."""
-        return self._vm.run(f"journalctl --no-pager --lines=200 --unit={UNIT}").out
+        return self._vm.run(f"journalctl --sync; journalctl --no-pager --lines=200 --unit={UNIT}").out
 
     def volumectl(self, *words):
         """Run a command to its end and return the JSON it prints. On a busy machine the store may be

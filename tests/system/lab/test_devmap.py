@@ -164,9 +164,8 @@ class Maps:
 
     def wait_blocked(self):
         """Until the writer waits for the disk, without ever being interrupted."""
-        self.vm.run("until for p in /proc/[0-9]*; do "
-                    '[ "$(cat $p/comm 2>/dev/null)" = dd ] && grep -q "^State:.D" $p/status '
-                    "&& break; done; do sleep .05; done")
+        self.vm.run("until cat /proc/[0-9]*/stat 2>/dev/null | grep -qF ' (dd) D '; do "
+                    "sleep .05; done", timeout=120)
 
     def stop_writer(self):
         self.vm.run("systemctl stop writer", check=False)

@@ -7,9 +7,10 @@ they wrote is compared on the cloud's side, in the file behind the volume.
 import hashlib
 import json
 
+import cloudsim
 import pytest
 
-from .product import EXIT_CONFLICT
+from .product import EXIT_CONFLICT, EXIT_UNAVAILABLE
 from .scene import node, pattern, uri, wait_served
 
 BLOCK = 4096
@@ -18,6 +19,15 @@ CYCLES = 50
 # Where the NBD client writes, out of the way of the other writer.
 NBD_START = 64 << 20
 MOUNT_POINT = "/run/in-use"
+
+
+# Like Product.volumectl(), it tries again as long as the store is late.
+CHANGE = f"""set -e
+    change() {{
+        code=0; volumectl "$@" --json || code=$?
+        if [ $code = {EXIT_UNAVAILABLE} ]; then change "$@"; else return $code; fi
+    }}
+    """
 
 
 def number(text):
@@ -112,10 +122,10 @@ def test_a_volume_keeps_its_name_and_its_contents(lab):
     bytes_of = {volume: range(n, CYCLES + 1, 2) for n, volume in enumerate(volumes, 1)}
 
     for turn in range(CYCLES // 2):
-        told = lab.vm.run("set -e\n" + "".join(
-            [f"volumectl attach {volume} --json\n" for volume in volumes] +
+        told = lab.vm.run(CHANGE + "".join(
+            [f"change attach {volume}\n" for volume in volumes] +
             [cycle_script(volume, bytes_of[volume][:turn + 1]) for volume in volumes] +
-            [f"volumectl detach {volume} --json\n" for volume in volumes]), timeout=240)
+            [f"change detach {volume}\n" for volume in volumes]), timeout=240)
         lines = told.out.splitlines()
         for n, volume in enumerate(volumes):
             attached, read, detached = (lines[part * 2 + n] for part in range(3))
@@ -320,6 +330,45 @@ def test_clients_do_not_notice_that_the_daemon_died(lab, client):
         pattern(volume) + b"".join(bytes([byte]) * BLOCK for byte in (1, 2, 3))
 
 
+@pytest.fixture
+def nameless_lab(lab):
+    """As on a machine without device mapper."""
+    lab.product.configure(stable_names="no")
+    lab.product.restart()
+    lab.product.await_cloud()
+    yield lab
+    lab.product.configure()
+
+
+def test_a_mounted_disk_is_exported_after_umount(nameless_lab, user):
+    """No name keeps the mount and the export apart, so the daemon does."""
+    lab = nameless_lab
+    volume = lab.new_volume()
+    link = f"/dev/disk/by-id/virtio-{cloudsim.serial_of(volume)}"
+    lab.vm.run(f"mkfs.ext4 -q {lab.attach(volume)}")
+    detach(lab, volume)
+    lab.cloud.set_faults([{"do": "job_delay", "command": "attachVolume", "volume": volume,
+                           "seconds": 20}])
+    operation = lab.product.begin("attach", volume)
+    user(f"mkdir -p {MOUNT_POINT}; until mount {link} {MOUNT_POINT}; do sleep .1; done; "
+         f"echo ready; while :; do sleep .1; done")
+
+    response = lab.wait(operation)["response"]
+
+    assert response["export_status"] == "pending"
+    assert f"mounted at {MOUNT_POINT}" in response["message"]
+    assert not is_served(lab, volume)
+    lab.vm.run(f"umount {MOUNT_POINT}")
+    wait_served(lab, volume)
+
+    lab.vm.run(f"mount {link} {MOUNT_POINT}; kill -KILL {engine_pid(lab)}")
+    lab.vm.run(f"until volumectl export-show {volume} --json | grep 'mounted at {MOUNT_POINT}'; "
+               "do sleep 1; done", timeout=150)
+    assert not is_served(lab, volume)
+    lab.vm.run(f"umount {MOUNT_POINT}")
+    wait_served(lab, volume)
+
+
 # ---- detach harms nobody ----
 
 IN_USE = {
@@ -336,7 +385,7 @@ IN_USE = {
         "trap 'swapoff {node}; exit' TERM", "swap"),
     "device mapper on top": (
         "dmsetup create --table '0 2048 linear {node} 0' top && "
-        "trap 'dmsetup remove --retry top; exit' TERM", "held by dm-"),
+        "trap 'dmsetup remove --retry top; exit' TERM", "held by top"),
     "open": ("exec 3<{node}", "opened by "),
 }
 
@@ -374,10 +423,10 @@ def test_lvm_keeps_its_volume(lab):
         assert b"LABELONE" in lab.contents(node(volume))
         lab.vm.run(f"[ -e /dev/lab/data ] || vgchange {lvm} -ay lab")
     else:
-        assert "held by dm-" in response["message"]
+        assert "held by lab-data" in response["message"]
     refused = lab.product.try_volumectl("detach", volume)
     assert refused.rc == EXIT_CONFLICT, refused
-    assert "held by dm-" in refused.err
+    assert "held by lab-data" in refused.err
     assert lab.vm.read_file("/dev/lab/data", 4) == b"kept"
     lab.vm.run("vgchange --quiet -an lab")
     detach(lab, volume)

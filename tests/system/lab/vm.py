@@ -232,9 +232,10 @@ class Appliance:
             "-action", "reboot=shutdown",
             "-kernel", str(image.kernel), "-initrd", str(initramfs),
             # The last ones spare the emulated processor work: pages cleared twice, audit records,
-            # and the long waits of a kernel that need not save power.
+            # the long waits of a kernel that need not save power, and, most of all, the translation
+            # of the same program once more for each address at which the kernel loads it.
             "-append", "console=ttyS0 quiet mitigations=off net.ifnames=0 panic=-1 "
-                       "init_on_alloc=0 audit=0 rcupdate.rcu_expedited=1",
+                       "init_on_alloc=0 audit=0 rcupdate.rcu_expedited=1 norandmaps",
             "-serial", f"file:{self.console_log}",
             *self._monitor("qmp0", qmp_fd), *self._monitor("cloud0", cloud_qmp_fd),
             "-device", "virtio-serial-pci",
