@@ -8,11 +8,12 @@ die() {
 	exit 1
 }
 
-# need_packages FILE...: installs with apt what the lists name and the machine does not have.
+# need_packages FILE...: installs with apt what the lists name and the machine does not have. A program of that name counts
+# as well: Node.js of another source comes with its own npm, which Debian's npm would conflict with.
 need_packages() {
 	local missing
 	missing=$(grep -hv '^#' "$@" | sort -u | while read -r package; do
-		dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || printf '%s ' "$package"
+		dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || command -v "$package" >/dev/null || printf '%s ' "$package"
 	done)
 	[ -n "$missing" ] || return 0
 	[ "$(id -u)" = 0 ] || die "missing packages: $missing- install them, or run this as root"

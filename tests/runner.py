@@ -12,6 +12,7 @@ end of the output is for whoever must mend it: times, then for each failed test 
 command that runs this test alone.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -48,10 +49,12 @@ ROOM = 1.5 * CORES
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1",
               "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 SCHEDULES = 100_000
+# Of a fuzzer, a storm, a soak, unless the command says how many minutes.
+SECONDS = {"fuzz": 30, "storm": 40, "soak": 40}
 
 STORES = ("sqlite", "mariadb", "galera")
-SUITES = {"unit": (), "truth": (), "e2e": STORES, "crash": STORES[:2], "faults": STORES[:2], "lab": (),
-          "tidy": (), "bench": ()}
+SUITES = {"unit": (), "truth": (), "e2e": STORES, "crash": STORES[:2], "faults": STORES[:2], "hostile": (),
+          "storm": STORES[:2], "soak": STORES[:2], "fuzz": (), "lab": (), "tidy": (), "bench": ()}
 
 
 @dataclass
@@ -73,6 +76,7 @@ class Job:
     needs: str | None = None        # the name of another job
     env: dict = field(default_factory=dict)
     seconds: float = 0
+    cpu_seconds: float = 0          # of its processes, as far as they were awaited
     passed: int = 0
     failures: list = field(default_factory=list)
     figures: list = field(default_factory=list)     # what tests have measured and do not judge
@@ -91,11 +95,13 @@ class Job:
         with open(self.log, "wb") as log:
             process = subprocess.Popen(self.command, cwd=TOP, env=os.environ | self.env,
                                        stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-            processes.add(process)
-            status = process.wait()
-            processes.discard(process)
+            processes.add(process.pid)
+            _, status, usage = os.wait4(process.pid, 0)
+            processes.discard(process.pid)
+            process.returncode = os.waitstatus_to_exitcode(status)
         self.seconds = time.monotonic() - begun
-        self.judge(status)
+        self.cpu_seconds = usage.ru_utime + usage.ru_stime
+        self.judge(process.returncode)
 
     def judge(self, status):
         """What its end says. A job without tests of its own only has to succeed."""
@@ -207,9 +213,9 @@ class Truth(Job):
     """A share of the random schedules, from a seed of its own."""
 
     def __init__(self, number, schedules):
-        self.program = BUILD / "release/tests/truth/test_truth"
+        self.program = BUILD / "gcc/tests/truth/test_truth"
         super().__init__(f"truth {number}", "truth", [self.program, "--schedules", str(schedules)], 1,
-                         needs="build release")
+                         needs="build gcc")
 
     def judge(self, status):
         if not status:
@@ -223,7 +229,53 @@ class Truth(Job):
             super().judge(status)
 
 
-def jobs_of(wanted, everything=False):
+class Fuzz(Job):
+    """A fuzzer for its time. The inputs that reached new code stay in build/fuzz/corpus, where the next run begins; an
+    input that broke something stays in build/fuzz/findings."""
+
+    def __init__(self, name, seconds):
+        self.fuzzer, folder = name, BUILD / "fuzz"
+        self.program = folder / f"tests/fuzz/fuzz_{name}"
+        self.corpus, self.findings = folder / "corpus" / name, folder / "findings"
+        super().__init__(f"fuzz {name}", "fuzz",
+                         [self.program, f"-max_total_time={seconds}", "-print_final_stats=1",
+                          # Of one input; a busy machine is slow.
+                          "-timeout=300", "-report_slow_units=300",
+                          f"-artifact_prefix={self.findings}/{name}-", self.corpus, *self.seeds()],
+                         1, needs="build fuzz", env=SANITIZERS)
+
+    def seeds(self):
+        return [folder for folder in (TOP / "tests/fuzz/seeds" / self.fuzzer, self.recorded) if folder]
+
+    @property
+    def recorded(self):
+        """CloudStack's recorded answers are seeds for the reader of its answers."""
+        return BUILD / "fuzz/recorded" if self.fuzzer == "reply" else None
+
+    def run(self, processes):
+        for folder in (self.corpus, self.findings):
+            folder.mkdir(parents=True, exist_ok=True)
+        if self.recorded:
+            subprocess.run([TOP / "tests/fuzz/seeds.py", self.recorded], check=True)
+        super().run(processes)
+
+    def judge(self, status):
+        said = self.log.read_text(errors="replace")
+        found = re.search(r"Test unit written to (\S+)", said)
+        if found:
+            why = re.search(r"(it does not hold that .*|runtime error: .*|ERROR: .*)", said)
+            self.failures.append(Failure(f"{self.name}: {Path(found[1]).name}", self.log,
+                                         self.in_words([self.program, found[1]]), why[1][:WHY_WIDTH] if why else ""))
+        elif status:
+            super().judge(status)
+        else:
+            self.passed = 1
+        inputs = re.search(r"number_of_executed_units: (\d+)", said)
+        self.figures.append(f"fuzz {self.fuzzer}: {inputs[1] if inputs else 0} inputs in {self.seconds:.0f} s, "
+                            f"{'1 finding' if self.failures else 'nothing found'}")
+
+
+def jobs_of(wanted, everything=False, seconds=SECONDS):
     """The jobs of the wanted suites, in the order in which they begin. In a run of everything, tidy looks at what has
     changed of late."""
     def wants(*names):
@@ -235,8 +287,9 @@ def jobs_of(wanted, everything=False):
         # The longest of all, and an appliance cannot use more than one core: it begins first.
         jobs.append(Pytest("lab", "gcc", "sqlite", "tests/system/lab", busy=APPLIANCES, workers=APPLIANCES))
     if sanitized:
-        # And each function that succeeds is asked for the error it may have left.
-        jobs.append(Build("asan", f"{TOP}/tests/err_checked gcc", "-Dwerror=true",
+        # The build with clang is the one with sanitizers, which slow it least. And each function that succeeds is
+        # asked for the error it may have left.
+        jobs.append(Build("asan", f"{TOP}/tests/err_checked clang", "-Dwerror=true",
                           "-Db_sanitize=address,undefined", "-Db_lundef=false"))
     for store in ("sqlite", "mariadb"):
         if wants(f"faults:{store}"):
@@ -246,28 +299,39 @@ def jobs_of(wanted, everything=False):
         jobs.append(Pytest("e2e", "asan", "galera", "tests/system/e2e/test_galera.py", busy=0, workers=1,
                            env=SANITIZERS))
     if wants("e2e:sqlite"):
-        jobs.append(Pytest("e2e", "asan", "sqlite", "tests/system/export", "tests/system/e2e", env=SANITIZERS))
+        jobs.append(Pytest("e2e", "asan", "sqlite", "tests/system/export", "tests/system/e2e",
+                           "tests/system/earlier", env=SANITIZERS))
     if wants("truth"):
-        jobs.append(Build("release", "gcc", "--buildtype=release", target="tests/truth/test_truth"))
         jobs += [Truth(number + 1, math.ceil(SCHEDULES / CORES)) for number in range(CORES)]
     if wants("e2e:sqlite"):
-        jobs.append(Pytest("e2e", "gcc", "sqlite", "tests/cloudsim", "tests/system/export", "tests/system/e2e"))
+        # gcc's build meets the same tests on MariaDB.
+        jobs.append(Pytest("e2e", "gcc", "sqlite", "tests/cloudsim", note=" cloudsim"))
         jobs.append(Pytest("e2e", "gcc", "sqlite", "tests/system/e2e/test_volumectl.py", note=" inherited",
                            start=[TOP / "tests/inherited", TOP / "tests/clean_start"]))
     if wants("e2e:mariadb"):
-        jobs.append(Pytest("e2e", "gcc", "mariadb", "tests/system/e2e"))
+        jobs.append(Pytest("e2e", "gcc", "mariadb", "tests/system/e2e", "tests/system/earlier"))
         jobs.append(Pytest("e2e", "asan", "mariadb", "tests/system/e2e/test_mariadb.py", env=SANITIZERS))
-    if wants("unit", "tidy"):
-        jobs.append(Build("clang", "clang", "-Dwerror=true"))
     if wants("tidy"):
         # Like a build, it uses all cores by itself.
-        jobs.append(Job("tidy", "tidy", [TOP / "tests/tidy", *(["--recent"] if everything else []), BUILD / "clang"], 1,
-                        needs="build clang"))
+        jobs.append(Job("tidy", "tidy", [TOP / "tests/tidy", *(["--recent"] if everything else [])], 1))
     if wants("unit"):
-        jobs += [Unit("asan", SANITIZERS), Unit("gcc"), Unit("clang")]
+        jobs += [Unit("asan", SANITIZERS), Unit("gcc")]
     for store in ("sqlite", "mariadb"):
         if wants(f"crash:{store}"):
             jobs.append(Pytest("crash", "gcc", store, "tests/system/crash"))
+    if wants("hostile"):
+        jobs.append(Pytest("hostile", "gcc", "sqlite", "tests/system/hostile"))
+    for suite, store in ((suite, store) for suite in ("storm", "soak") for store in SUITES[suite]):
+        if wants(f"{suite}:{store}"):
+            # With a seed from here, the command that is shown for a failure repeats the decisions.
+            jobs.append(Pytest(suite, "gcc", store, f"tests/system/storm/test_{suite}.py", workers=1,
+                               env={"VOLD_STORM_SECONDS": str(seconds[suite]),
+                                    "VOLD_STORM_SEED": str(time.time_ns())}))
+    if wants("fuzz"):
+        jobs.append(Build("fuzz", f"{TOP}/tests/err_checked clang", "-Dwerror=true", "-Dfuzz=true", "-Dtests=false",
+                          "-Db_sanitize=address,undefined", "-Db_lundef=false", target="fuzzers"))
+        jobs += [Fuzz(source.stem.removeprefix("fuzz_"), seconds["fuzz"])
+                 for source in sorted((TOP / "tests/fuzz").glob("fuzz_*.c"))]
     if wants("bench"):
         jobs.append(Build("release", "gcc", "--buildtype=release"))
     return jobs
@@ -295,10 +359,13 @@ class Run:
 
     def interrupt(self):
         """End what runs, as by Ctrl-C: it tidies up."""
-        for process in list(self._processes):
-            process.send_signal(signal.SIGINT)
-        for process in list(self._processes):
-            process.wait()
+        with self._changed:
+            self._waiting.clear()
+            for process in list(self._processes):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGINT)
+            while self._running:
+                self._changed.wait()
 
     def _next(self):
         """The first job that can begin."""
@@ -323,7 +390,10 @@ class Run:
         threading.Thread(target=self._run, args=[job], daemon=True).start()
 
     def _run(self, job):
-        job.run(self._processes)
+        try:
+            job.run(self._processes)
+        except Exception as error:  # or the run would wait for it for ever
+            job.failures.append(Failure(job.name, job.log, job.in_words(job.command), repr(error)[:WHY_WIDTH]))
         with self._changed:
             self._running.remove(job)
             self._ended[job.name] = job
@@ -345,9 +415,11 @@ def report(run, seconds):
     for job in run.jobs:
         suites.setdefault(job.suite, []).append(job)
     for suite, jobs in suites.items():
-        print(f"{suite:8} {sum(job.seconds for job in jobs):6.0f} s   "
-              + ", ".join(f"{job.name.removeprefix(suite).strip(' :')} {job.seconds:.0f}" for job in jobs))
-    print(f"{'in all':8} {seconds:6.0f} s   side by side on {CORES} cores")
+        print(f"{suite:8} {sum(job.seconds for job in jobs):6.0f} s {sum(job.cpu_seconds for job in jobs):6.0f} CPU-s   "
+              + ", ".join(f"{job.name.removeprefix(suite).strip(' :')} {job.seconds:.0f}/{job.cpu_seconds:.0f}"
+                          for job in jobs))
+    print(f"{'in all':8} {seconds:6.0f} s {sum(job.cpu_seconds for job in run.jobs):6.0f} CPU-s   "
+          f"side by side on {CORES} cores")
 
     for figure in (figure for job in run.jobs for figure in job.figures):
         print(f"{'figure':8} {figure}")
@@ -379,13 +451,26 @@ def wanted_of(words):
     return wanted
 
 
+def minutes_of(words):
+    """The words without the minutes behind "fuzz" and its like, and the seconds of each of these suites."""
+    rest, seconds = [], dict(SECONDS)
+    for word in words:
+        suite = rest[-1].partition(":")[0] if rest else None
+        if word.isdigit() and suite in SECONDS:
+            seconds[suite] = 60 * int(word)
+        else:
+            rest.append(word)
+    return rest, seconds
+
+
 def main():
-    wanted = wanted_of(sys.argv[1:])
+    words, seconds = minutes_of(sys.argv[1:])
+    wanted = wanted_of(words)
     LOGS.mkdir(parents=True, exist_ok=True)
     for old in LOGS.iterdir():
         old.unlink()
     begun = time.monotonic()
-    run = Run(jobs_of(wanted, everything=not sys.argv[1:]))
+    run = Run(jobs_of(wanted, everything=not words, seconds=seconds))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run.run()

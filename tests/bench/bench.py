@@ -217,8 +217,21 @@ def measure_many(build, run, disks, counts):
                         "name": f"new-{index}", "size": ids.GIB, "zone_id": ids.ZONE,
                         "disk_offering_id": ids.OFFERING_CUSTOM})
 
-                for begin in (attach, detach, create):
+                def resize(index):
+                    return daemon.ask("POST", f"/api/v1/volumes/{volumes[index]}/resize",
+                                      {"size": 2 * ids.GIB})
+
+                def delete_attached(index):
+                    return daemon.ask("DELETE", f"/api/v1/volumes/{volumes[index]}")
+
+                # The first change of all also finds out about the server's clock.
+                for begin in (attach, detach):
+                    daemon.finish(begin(0)["id"])
+                for begin in (attach, resize, detach, create):
                     finish_all(daemon, sim, begin.__name__, begin, count)
+                for operation in [attach(index)["id"] for index in range(count)]:
+                    daemon.finish(operation)
+                finish_all(daemon, sim, "delete of an attached volume", delete_attached, count)
 
 
 # -- a start that finds much
