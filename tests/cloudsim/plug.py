@@ -11,6 +11,8 @@ Calls may block for as long as the guest takes. They are serialised by the back 
 must be made without the world's.
 """
 
+import errno
+import fcntl
 import logging
 import os
 import shutil
@@ -27,6 +29,7 @@ log = logging.getLogger("cloudsim")
 SECTOR = 512
 BUSES = ("virtio", "scsi", "none")
 UNPLUG_DEADLINE = 10.0      # seconds; as long as the real agent waits
+LOOP_CLR_FD = 0x4C01        # of linux/loop.h
 
 
 class PlugError(Exception):
@@ -226,7 +229,8 @@ class LoopPlug(Plug):
     """Loop devices over sparse files. They have no serial; their backing file tells who they are.
 
     Other loop devices of the host are never touched: a device is detached only while the kernel
-    says that it is backed by the very file it was made for.
+    says that it is backed by the very file it was made for. Whoever lists loop devices opens each
+    of them, so a device that was told to go may stay for a moment, or be gone before it is told.
     """
 
     def __init__(self, directory):
@@ -237,9 +241,11 @@ class LoopPlug(Plug):
         disk.name = Path(_run("losetup", "-f", "--show", str(image))).name
 
     def _remove(self, disk):
-        if not self._is_ours(disk):
-            return
-        _run("losetup", "-d", f"/dev/{disk.name}")
+        # While it is open here, the kernel gives it no other file.
+        with open(f"/dev/{disk.name}", "rb") as device:
+            if not self._is_ours(disk):
+                return
+            _end_loop(device)
         # The kernel has no event for the end of a loop device that somebody held open.
         deadline = time.monotonic() + UNPLUG_DEADLINE
         while self._is_ours(disk):
@@ -257,6 +263,14 @@ class LoopPlug(Plug):
         except OSError:
             return False
         return backing.rstrip("\n").removesuffix(" (deleted)") == str(self._image(disk.key))
+
+
+def _end_loop(device):
+    try:
+        fcntl.ioctl(device, LOOP_CLR_FD)
+    except OSError as error:
+        if error.errno != errno.ENXIO:      # it is ending already
+            raise PlugError(f"{device.name}: {error.strerror}") from error
 
 
 class QmpPlug(Plug):
