@@ -14,6 +14,7 @@
 #include "core/ops/attach_device.h"
 #include "core/ops/attach_root.h"
 #include "core/ops/attach_steps.h"
+#include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/leftover_disk.h"
 #include "core/ops/ops.h"

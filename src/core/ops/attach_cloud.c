@@ -16,6 +16,7 @@
 #include "core/model/notice.h"
 #include "core/model/volume.h"
 #include "core/ops/attach_device.h"
+#include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
 
 static void refuse_attached(struct operation *operation, const struct cloud_volume *volume)

@@ -4,7 +4,7 @@
 /* Hooks of a cloud_change_kind for the attachment of a volume, as data disk or as root disk; the
  * context of the operation starts with a struct attach_context. */
 
-#include "core/ops/cloud_step.h"
+#include "core/ops/cloud_change.h"
 
 /*
  * In the first step, when the volume was listed: the volume, attached to nothing and idle; NULL: it

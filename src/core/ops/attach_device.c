@@ -15,6 +15,7 @@
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/model/mapping.h"
+#include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
 #include "core/rules/match.h"
 #include "disk/device.h"

@@ -4,7 +4,7 @@
 /* The device an attached volume has become, and the context of an attachment. */
 
 #include "core/ops/activation_step.h"
-#include "core/ops/cloud_step.h"
+#include "core/ops/cloud_change.h"
 #include "core/ops/displace_step.h"
 #include "core/ops/leftover_disk.h"
 #include "core/ops/vm_idle.h"

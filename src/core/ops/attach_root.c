@@ -24,6 +24,7 @@
 #include "core/ops/attach_publish.h"
 #include "core/ops/attach_undo.h"
 #include "core/ops/attach_vm.h"
+#include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/displace_step.h"
 #include "core/ops/leftover_disk.h"

@@ -29,7 +29,7 @@
 #include "core/ops/attach_publish.h"
 #include "core/ops/attach_undo.h"
 #include "core/ops/attach_vm.h"
-#include "core/ops/cloud_step.h"
+#include "core/ops/cloud_change.h"
 #include "core/ops/ops.h"
 #include "disk/sysblock.h"
 
@@ -160,7 +160,7 @@ static void on_disk_changed(struct operation *operation)
 static const struct wait_kind job_wait = {
 	.cancel = cancel_job,
 	.poke = on_disk_changed,
-	.seen = cloud_step_job_seen,
+	.seen = cloud_change_job_seen,
 };
 
 static const struct cloud_change_kind attachment = {

@@ -17,6 +17,7 @@
 #include "core/host/activation.h"
 #include "core/ops/activation_step.h"
 #include "core/ops/attach_device.h"
+#include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
 

@@ -26,6 +26,7 @@
 #include "core/model/mapping.h"
 #include "core/ops/attach_device.h"
 #include "core/ops/attach_steps.h"
+#include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/displace_step.h"
 #include "core/ops/leftover_disk.h"

@@ -23,6 +23,7 @@
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/model/volume.h"
+#include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/destroy_step.h"
 #include "core/ops/ops.h"

@@ -12,6 +12,7 @@
 #include "core/engine/operation_table.h"
 #include "core/model/commit.h"
 #include "core/model/volume.h"
+#include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/destroy_step.h"
 #include "core/ops/detach_steps.h"

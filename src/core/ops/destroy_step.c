@@ -21,6 +21,7 @@
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
+#include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
 

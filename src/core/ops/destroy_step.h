@@ -4,7 +4,7 @@
 /* Destroying a volume with all its data, in the strongest form that CloudStack allows: the hooks of
  * a cloud_change_kind, shared by the operations that need them. */
 
-#include "core/ops/cloud_step.h"
+#include "core/ops/cloud_change.h"
 
 /* From the strongest to the weakest. */
 enum destroy_form {

@@ -3,6 +3,7 @@
 /* Detaching a volume: the shared steps of ops/detach_steps and nothing else. */
 
 #include "core/engine/operation_table.h"
+#include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/detach_steps.h"
 #include "core/ops/ops.h"

@@ -4,7 +4,7 @@
 /* The steps that detach a volume, shared by the operations that need them: detach, and delete of an
  * attached volume. The context of such an operation starts with a struct detaching. */
 
-#include "core/ops/cloud_step.h"
+#include "core/ops/cloud_change.h"
 #include "core/ops/leftover_disk.h"
 
 struct detaching {

@@ -14,6 +14,7 @@
 #include "core/env.h"
 #include "core/ops/attach_cloud.h"
 #include "core/ops/attach_device.h"
+#include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
 
 #define LOOK_AGAIN_MS 1000

@@ -4,7 +4,7 @@
 /* A volume that makes way: it is detached from its VM, and the undo puts it back. Steps of an
  * operation whose context starts with a struct attach_context. */
 
-#include "core/ops/cloud_step.h"
+#include "core/ops/cloud_change.h"
 
 struct displaced {
 	char *volume_id; /* NULL or empty: none has to make way */

@@ -28,6 +28,7 @@
 #include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/ops/activation_step.h"
+#include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/leftover_disk.h"
 #include "core/ops/ops.h"

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Changes in CloudStack, for the steps that make them: "submit a command under a job id chosen
+ * before, then see the job to its end". */
+
+#include "cloud/cloud.h"
+#include "core/engine/operation.h"
+
+/* How the operation takes a refusal of the request. */
+enum cloud_refusal {
+	REFUSAL_FAILS, /* the change is not made */
+	/* the change has been made, or may have been made: go on, and let the volume decide */
+	REFUSAL_PASSES,
+	REFUSAL_WAITS, /* the hook has ended the step itself, and waits for another answer */
+};
+
+/* For struct wait_kind, if a job is awaited. */
+char *cloud_change_job_seen(const void *awaited);
+
+/*
+ * A change that CloudStack makes as a job. The change is requested under a job id that was
+ * committed before, and then its job is awaited. However the job ends, the volume decides, since a
+ * job that failed may have made the change, and a job that succeeded may not. The volume in the
+ * answer of a job that succeeded is enough if it shows the change; in all other cases CloudStack is
+ * asked for the volume. Repeating the request is safe, as CloudStack refuses a job id it knows.
+ */
+struct cloud_change_kind {
+	const char *done; /* the change as a participle: "attached" */
+	/* The object that is changed; NULL: the operation's own volume. */
+	const char *(*subject)(const struct operation *operation);
+	/* The object is a VM; in place of `check`. vm: NULL if CloudStack does not list it. */
+	int (*check_vm)(struct operation *operation, const struct cloud_vm *vm, struct err *err);
+	struct cloud_call *(*submit)(struct operation *operation, const char *job_id,
+				     cloud_done_fn done, void *arg);
+	/*
+	 * The volume is looked at right before each request, unless looked_ms is younger than a few
+	 * seconds. 0: the request is made. -1: err says why it would do harm now, and the change is
+	 * not made. volume: NULL if CloudStack does not list it. The hook may be NULL: there is no
+	 * such look.
+	 */
+	int (*may_ask)(struct operation *operation, const struct cloud_volume *volume,
+		       struct err *err);
+	/* The request was refused, but not because CloudStack knows the job. NULL: REFUSAL_FAILS */
+	enum cloud_refusal (*refused)(struct operation *operation, const struct err *err);
+	/*
+	 * 0: the volume is as the change makes it, and the operation has noted what the volume
+	 * shows. -1: err says how the volume is instead, as half a sentence; ERR_NOT_FOUND if
+	 * CloudStack no longer lists it (volume is NULL) and its data may be left.
+	 */
+	int (*check)(struct operation *operation, const struct cloud_volume *volume,
+		     struct err *err);
+	/* The job has failed, and the change is made all the same: keeps CloudStack's words for the
+	 * client. NULL: they are only logged. */
+	void (*keep_words)(struct operation *operation, const char *words);
+	/* The change is not made, and err says why: ends the step in a verb. NULL: the operation
+	 * fails with err. */
+	void (*missed)(struct operation *operation, const struct err *err);
+	/* Adds to the words of a refusal or a failure (refusal.h), before the operation fails with
+	 * it. NULL: there is nothing to add. */
+	void (*explain)(const struct operation *operation, struct err *err);
+	/* How the job is awaited; NULL: if a device of the volume comes or goes, CloudStack is
+	 * asked at once. */
+	const struct wait_kind *job_wait;
+	/* If CloudStack refuses to show the volume, the operation fails and undoes the change;
+	 * otherwise the step runs again later. */
+	bool can_undo;
+	bool in_one_step; /* requested and awaited in one step */
+};
+
+/* The state of a change while it is under way; part of the operation's context, and not stored. */
+struct cloud_change {
+	const struct cloud_change_kind *kind;
+	struct operation *operation;
+	char **job_id; /* in the context, and stored there */
+	/* the answer to a request got lost: the request may have arrived, or may still arrive */
+	bool in_doubt;
+	/* CloudStack has no request under the job id: it refused it, or none was made; not known
+	 * after a restart */
+	bool unasked;
+	/* clock_mono_ms(): CloudStack showed the volume as the change needs it; 0 unknown */
+	int64_t looked_ms;
+	/* clock_mono_ms(): the last request was asked for then, or before; 0 unknown */
+	int64_t asked_ms;
+	/* how the last request has ended by CloudStack's word; CLOUD_JOB_PENDING: not known */
+	enum cloud_job_status end;
+	bool lost;   /* CloudStack has lost its job, or never knew it */
+	bool hidden; /* CloudStack refuses to show its job */
+	/* why it was refused, or why its job failed or is not shown */
+	struct err refusal;
+	bool settling;         /* the second of the two steps runs */
+	unsigned repeats;      /* requests that came to nothing and were made anew */
+	int64_t not_before_ms; /* clock_mono_ms(): the next request has to wait until then */
+	/* clock_waking_ms() of the first refusal because of another job, 0: the last request came
+	 * to nothing for another reason, or there was none */
+	int64_t busy_since_ms;
+	int64_t busy_pause_ms; /* after the next such refusal */
+};
+
+/* Two steps: the first sends the request, the second awaits its job and finds out the result. */
+void cloud_change_ask(struct cloud_change *change, const struct cloud_change_kind *kind,
+		      struct operation *operation, char **job_id);
+void cloud_change_settle(struct cloud_change *change, const struct cloud_change_kind *kind,
+			 struct operation *operation, char **job_id);
+/* A step that only looks at the volume, without a request; if the change is not made, the operation
+ * fails with the error of check(). */
+void cloud_change_verify(struct cloud_change *change, const struct cloud_change_kind *kind,
+			 struct operation *operation, char **job_id);
+/*
+ * The request came to nothing: CloudStack is asked anew, in the step that asks, under a job id that
+ * is committed before. Only for hooks, which run when the last request can no longer arrive. If the
+ * change is made twice, the second time must change nothing.
+ */
+void cloud_change_again(struct cloud_change *change);
+/* The same after a pause that grows each time, for a request that may come to something the next
+ * time. False: it has come to nothing too often, and the caller ends the step. */
+bool cloud_change_repeat(struct cloud_change *change);
+/*
+ * A request can reach CloudStack until its signature expires. If nothing is done by then, nothing
+ * comes of it.
+ */
+bool cloud_change_may_arrive(struct cloud_change *change, const struct operation *operation);
+/* Ends the sentence that tells the client of the change: CloudStack's words about a failure of the
+ * job, if there were any (NULL or empty: none). To be freed. */
+char *cloud_change_note(const char *words);
