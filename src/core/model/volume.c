@@ -32,6 +32,21 @@ static void cloud_volume_assign(struct cloud_volume *to, const struct cloud_volu
 	to->is_protected = from->is_protected;
 }
 
+static bool text_is_same(const char *a, const char *b)
+{
+	return streq(str_or(a, ""), str_or(b, ""));
+}
+
+/* The raw text alone does not tell: it is left out if the object is too long. */
+static bool cloud_volume_is_same(const struct cloud_volume *a, const struct cloud_volume *b)
+{
+	return text_is_same(a->name, b->name) && text_is_same(a->zone_id, b->zone_id) &&
+	       text_is_same(a->type, b->type) && text_is_same(a->state, b->state) &&
+	       text_is_same(a->vm_id, b->vm_id) && text_is_same(a->hypervisor, b->hypervisor) &&
+	       a->size == b->size && a->device_id == b->device_id &&
+	       a->is_protected == b->is_protected && text_is_same(a->raw, b->raw);
+}
+
 static void cloud_volume_release(struct cloud_volume *volume)
 {
 	cloud_volume_assign(volume, &(struct cloud_volume){ 0 });
@@ -95,7 +110,7 @@ static struct volume *update(struct model *model, const struct cloud_volume *clo
 		HASH_ADD_KEYPTR(hh, model->volumes, volume->id, strlen(volume->id), volume);
 		events_volume(model, EVENT_VOLUME_ADDED, volume->id);
 	} else {
-		changed = !streq(volume->cloud.raw, cloud->raw);
+		changed = !cloud_volume_is_same(&volume->cloud, cloud);
 	}
 	volume->round = model->list_round;
 	if (changed) {

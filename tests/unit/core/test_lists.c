@@ -232,6 +232,30 @@ static void a_page_may_be_older_than_an_answer(void **state)
 	assert_string_equal(volume_find(model, id)->cloud.name, before);
 }
 
+/* Its text is left out, so that two answers about it can differ in nothing but their members. */
+static void a_volume_with_a_long_text_is_followed(void **state)
+{
+	struct world *world = *state;
+	struct model *model = world->core->model;
+	char id[] = VOLUME(1), name[] = "data", here[] = APPLIANCE, there[] = OTHER_VM,
+	     raw[] = "{}";
+	struct cloud_volume cloud = {
+		.id = id, .name = name, .vm_id = here, .device_id = 1, .raw = raw
+	};
+	const struct volume *volume = volume_update(model, &cloud);
+
+	cloud.device_id = 2;
+	volume_update(model, &cloud);
+	assert_int_equal(volume->cloud.device_id, 2);
+	cloud.vm_id = there;
+	volumes_begin_list(model);
+	volume_update_listed(model, &cloud);
+	assert_string_equal(volume->cloud.vm_id, OTHER_VM);
+	cloud.vm_id = NULL;
+	volume_update(model, &cloud);
+	assert_null(volume->cloud.vm_id);
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup, world_teardown)
 
 int main(void)
@@ -249,6 +273,7 @@ int main(void)
 		TEST(a_new_list_by_request),
 		TEST(strange_volumes_are_named),
 		TEST(a_page_may_be_older_than_an_answer),
+		TEST(a_volume_with_a_long_text_is_followed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
