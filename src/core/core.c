@@ -22,6 +22,7 @@
 #include "core/host/host.h"
 #include "core/host/suspended.h"
 #include "core/methods/calls.h"
+#include "core/methods/health_watch.h"
 #include "core/model/commit.h"
 #include "core/model/event.h"
 #include "core/model/export.h"
@@ -257,6 +258,11 @@ void core_listen(struct core *core, struct event_listener *listener)
 void core_unlisten(struct core *core, struct event_listener *listener)
 {
 	events_unlisten(core->model, listener);
+}
+
+void core_watch_health(struct core *core, bool is_wanted)
+{
+	health_watch_set(core->calls.health_watch, is_wanted);
 }
 
 bool core_volume(struct core *core, const char *volume_id, struct volume_record *out)

@@ -46,6 +46,8 @@ void core_exports_lost(struct core *core);
 
 void core_listen(struct core *core, struct event_listener *listener);
 void core_unlisten(struct core *core, struct event_listener *listener);
+/* Whether EVENT_HEALTH_CHANGED is wanted; it costs a look at the health each second. */
+void core_watch_health(struct core *core, bool is_wanted);
 
 /* Fills an initialised record; false if the model does not know the volume. The caller clears
  * it. */

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Core's events for its listeners (the bus, the REST long polls). An event is delivered on a turn
- * of its own, once its fact is durable, and never from inside a call that the listener makes.
- * Pointers are valid during the callback.
+ * Core's events for its listeners (the bus, the event streams and long polls of REST). An event is
+ * delivered on a turn of its own, once its fact is durable, and never from inside a call that the
+ * listener makes. Pointers are valid during the callback.
  */
 
 #include "base/queue.h"
@@ -27,18 +27,20 @@ enum event_type {
 	EVENT_EXPORT_CHANGED,
 	EVENT_EXPORT_REMOVED,
 	EVENT_DRIFT_FOUND, /* store, CloudStack and kernel disagree; once while the drift lasts */
+	EVENT_HEALTH_CHANGED, /* told only while a surface asks for it: core_watch_health() */
 	EVENT_TYPE_COUNT
 };
 
 /* Not "struct event": that is libevent's. */
 struct core_event {
 	enum event_type type;
-	/* of the operation, the volume or the device ("/dev/vdb") */
+	/* of the operation, the volume or the device ("/dev/vdb"); the word of the health */
 	const char *id;
 	const struct operation_record *operation; /* operation events */
 	const struct device_record *device;       /* device events */
 	const struct mapping_record *mapping;     /* mapping events */
 	const struct drift_record *drift;         /* drift events */
+	const struct health_record *health;       /* health events */
 };
 
 struct event_listener {

@@ -168,6 +168,7 @@ void check_event(struct sim *sim, const struct core_event *event)
 		sim_say(sim, "daemon: volume %s is no device any more", event->id);
 		break;
 	case EVENT_OPERATION_FORGOTTEN:
+	case EVENT_HEALTH_CHANGED:
 	case EVENT_DEVICE_REMOVED:
 	case EVENT_VOLUME_REMOVED:
 	case EVENT_EXPORT_ADDED: /* no machine of these schedules serves one */

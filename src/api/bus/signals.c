@@ -344,6 +344,7 @@ static void emit_event(struct bus_signals *signals, const struct core_event *eve
 	case EVENT_VOLUME_CHANGED:
 	case EVENT_EXPORT_CHANGED:
 	case EVENT_DEVICE_CHANGED: /* the volume's properties show a mapped device */
+	case EVENT_HEALTH_CHANGED:
 	case EVENT_TYPE_COUNT:
 		break;
 	}
@@ -386,6 +387,7 @@ static void on_event(struct event_listener *listener, const struct core_event *e
 	case EVENT_VOLUME_ADDED:
 	case EVENT_EXPORT_ADDED:
 	case EVENT_DRIFT_FOUND:
+	case EVENT_HEALTH_CHANGED:
 	case EVENT_TYPE_COUNT:
 		break;
 	}

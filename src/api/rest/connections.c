@@ -26,6 +26,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <malloc.h>
+#include <sys/socket.h>
 
 #include "api/rest/peer.h"
 #include "base/clock.h"
@@ -40,6 +41,8 @@
 /* The C library keeps freed memory, a peak of which is given back to the kernel. */
 #define PEAK ((size_t)8 << 20)
 #define TRIM_MS 1000
+#define STREAM_SOCKET_BYTES (64 << 10) /* that the kernel keeps of a stream */
+#define STREAM_READ_MAX 4096
 
 /* Why nothing is accepted. */
 enum pause {
@@ -62,9 +65,11 @@ struct connection {
 	int fd;
 	uid_t user; /* who has a share; REST_UNBOUNDED_USER: all others */
 	enum connection_state state;
-	int64_t since_ms; /* in clients: since when the client is to act */
-	size_t received;  /* bytes of the request that comes */
-	size_t in, out;   /* the price of both directions */
+	int64_t since_ms;          /* in clients: since when the client is to act */
+	size_t received;           /* bytes of the request that comes */
+	size_t in, out;            /* the price of both directions */
+	void (*closed)(void *arg); /* told to a stream */
+	void *arg;
 };
 
 TAILQ_HEAD(connection_list, connection);
@@ -193,6 +198,8 @@ static void on_closed(struct evhttp_connection *evcon, void *arg)
 	evbuffer_remove_cb(bufferevent_get_input(connection->stream), on_input, connection);
 	evbuffer_remove_cb(bufferevent_get_output(connection->stream), on_output, connection);
 	drop_output(connection);
+	if (connection->closed)
+		connection->closed(connection->arg);
 	set_price(connection, &connection->in, 0);
 	set_price(connection, &connection->out, 0);
 	TAILQ_REMOVE(list_of(connection), connection, entry);
@@ -443,6 +450,25 @@ bool connections_have_room(struct connections *all, struct evhttp_request *http,
 	return make_room(all, size, connection_of(all, http));
 }
 
+void connections_stream(struct connections *all, struct evhttp_request *http,
+			void (*closed)(void *arg), void *arg)
+{
+	struct connection *connection = connection_of(all, http);
+	const int size = STREAM_SOCKET_BYTES;
+
+	if (!connection)
+		return;
+	drop_request(connection, http);
+	connection->closed = closed;
+	connection->arg = arg;
+	/* Otherwise the kernel alone would take megabytes before a slow client is noticed. */
+	(void)setsockopt(connection->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	/* Reading goes on, for only so the end of the connection is noticed. */
+	bufferevent_setwatermark(connection->stream, EV_READ, 0, STREAM_READ_MAX);
+	bufferevent_set_timeouts(connection->stream, NULL, NULL);
+	enter(connection, CONNECTION_WORKS);
+}
+
 void connections_answer(struct connections *all, struct evhttp_request *http)
 {
 	struct connection *connection = connection_of(all, http);
@@ -450,6 +476,7 @@ void connections_answer(struct connections *all, struct evhttp_request *http)
 	if (!connection)
 		return;
 	drop_request(connection, http);
+	connection->closed = NULL;
 	enter(connection, CONNECTION_ANSWERS);
 }
 

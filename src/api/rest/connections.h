@@ -48,5 +48,12 @@ void connections_work(struct connections *all, struct evhttp_request *http);
  * hold the most bytes are closed.
  */
 bool connections_have_room(struct connections *all, struct evhttp_request *http, size_t size);
-/* The answer will be sent now; headers and body of the request are dropped. */
+/*
+ * The answer is a stream of portions that goes on until the client leaves, which closed is told.
+ * What the client sends meanwhile is not read.
+ */
+void connections_stream(struct connections *all, struct evhttp_request *http,
+			void (*closed)(void *arg), void *arg);
+/* The answer will be sent now, or a stream has sent its last portion; headers and body of the
+ * request are dropped. */
 void connections_answer(struct connections *all, struct evhttp_request *http);

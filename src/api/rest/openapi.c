@@ -15,7 +15,9 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include "base/json.h"
+#include "api/rest/event_streams.h"
+#include "api/rest/openapi_events.h"
+#include "api/rest/openapi_write.h"
 #include "build_config.h"
 #include "spec/methods.h"
 
@@ -37,24 +39,9 @@ static const struct group {
 	{ "health", "State of the daemon and of the parts it depends on." },
 	{ "snapshot", "Snapshots of volumes, as clients have noted them." },
 	{ "metrics", "Figures, counted from the store." },
+	{ "event", "What happens, as it happens." },
 	{ "document", "Descriptions of the interface." },
 };
-
-static void begin_member(struct json_writer *w, const char *name)
-{
-	json_put_name(w, name);
-	json_begin_object(w);
-}
-
-static void put_reference(struct json_writer *w, const char *kind, const char *name)
-{
-	_cleanup_buf_ struct buf path = BUF_NULL;
-
-	buf_printf(&path, "#/components/%s/%s", kind, name);
-	json_begin_object(w);
-	json_put_member(w, "$ref", path.data);
-	json_end_object(w);
-}
 
 static void begin_json_content(struct json_writer *w)
 {
@@ -67,15 +54,6 @@ static void end_json_content(struct json_writer *w)
 {
 	json_end_object(w);
 	json_end_object(w);
-}
-
-/* The schema of an object that has the members that follow, and no others. */
-static void begin_closed_object(struct json_writer *w)
-{
-	json_put_member(w, "type", "object");
-	json_put_name(w, "additionalProperties");
-	json_put_bool(w, false);
-	begin_member(w, "properties");
 }
 
 /* ---- values ---- */
@@ -481,26 +459,53 @@ static bool is_first_of_path(size_t n)
 	return true;
 }
 
-/* The document itself, which is no method: it says nothing of the daemon's state. */
-static void put_document_path(struct json_writer *w)
+static void put_any_object(struct json_writer *w)
 {
-	static const struct method document = { .verb = HTTP_GET, .args = &no_args };
-
-	begin_member(w, OPENAPI_PATH);
-	begin_member(w, "get");
-	json_put_member(w, "operationId", "document.openapi");
-	json_put_member(w, "summary", "Show this document.");
-	put_tag(w, "document");
-	begin_member(w, "responses");
-	begin_member(w, "200");
-	json_put_member(w, "description", "The document.");
-	begin_json_content(w);
 	json_begin_object(w);
 	json_put_member(w, "type", "object");
 	json_end_object(w);
+}
+
+/* A path that is no method: what it shows is not one answer to one question. */
+static const struct page {
+	const char *path;
+	const char *id;
+	const char *summary;
+	const char *tag;
+	const char *answer;
+	const char *media_type;
+	void (*put_arguments)(struct json_writer *w); /* NULL: there are none */
+	void (*put_schema)(struct json_writer *w);
+} pages[] = {
+	{ OPENAPI_PATH, "document.openapi", "Show this document.", "document", "The document.",
+	  "application/json", NULL, put_any_object },
+	{ EVENTS_PATH, "event.stream", "Send events as they happen, until the client leaves.",
+	  "event",
+	  "Server-sent events. Without a place for one more stream: only the time to wait.",
+	  "text/event-stream", openapi_put_event_arguments, openapi_put_event_stream },
+};
+
+static void put_page(struct json_writer *w, const struct page *page)
+{
+	static const struct method as_method = { .verb = HTTP_GET, .args = &no_args };
+
+	begin_member(w, page->path);
+	begin_member(w, "get");
+	json_put_member(w, "operationId", page->id);
+	json_put_member(w, "summary", page->summary);
+	put_tag(w, page->tag);
+	if (page->put_arguments)
+		page->put_arguments(w);
+	begin_member(w, "responses");
+	begin_member(w, "200");
+	json_put_member(w, "description", page->answer);
+	begin_member(w, "content");
+	begin_member(w, page->media_type);
+	json_put_name(w, "schema");
+	page->put_schema(w);
 	end_json_content(w);
 	json_end_object(w);
-	put_errors(w, &document);
+	put_errors(w, &as_method);
 	json_end_object(w);
 	json_end_object(w);
 	json_end_object(w);
@@ -519,7 +524,8 @@ static void put_paths(struct json_writer *w)
 		}
 		json_end_object(w);
 	}
-	put_document_path(w);
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
+		put_page(w, &pages[i]);
 	json_end_object(w);
 }
 
@@ -600,7 +606,9 @@ static void put_schemas(struct json_writer *w)
 		if (methods[i].path && is_first_result(i))
 			put_record(w, methods[i].result);
 	}
+	put_record(w, &drift_record); /* which only an event tells */
 	put_error_schema(w);
+	openapi_put_event_schemas(w);
 	json_end_object(w);
 }
 

@@ -18,9 +18,9 @@
  * the client's sending, and looks the same as the half-close of a client that still reads: a long
  * poll is answered at once with the operation as it is, any other request is dropped.
  *
- * Long polls do nothing but wait, and lists wait for their turn, so each of the two has a budget of
- * its own and takes no place from other requests. One user has half of each budget at most, as far
- * as users are known.
+ * Long polls and streams of events do nothing but wait, and lists wait for their turn, so each of
+ * the two has a budget of its own and takes no place from other requests. One user has half of each
+ * budget at most, as far as users are known.
  */
 
 #include "api/rest/rest.h"
@@ -34,6 +34,7 @@
 #include "api/rest/connections.h"
 #include "api/rest/decode.h"
 #include "api/rest/encode.h"
+#include "api/rest/event_streams.h"
 #include "api/rest/large.h"
 #include "api/rest/listener.h"
 #include "api/rest/openapi.h"
@@ -68,6 +69,7 @@ struct rest {
 	TAILQ_HEAD(, rest_request) requests; /* in flight */
 	size_t counts[REQUEST_KIND_COUNT];   /* in flight */
 	size_t max_requests;                 /* of each kind */
+	struct event_streams *streams;
 	struct watch *watch;
 	struct loop_timer watch_soon;
 	struct rest_encoder encoder;
@@ -230,14 +232,22 @@ static int check_body(struct evhttp_request *http, struct err *err)
 	return 0;
 }
 
+/* Streams take the places of those who wait. */
+static size_t count_of(const struct rest *rest, enum request_kind kind)
+{
+	size_t streams = kind == REQUEST_LONG_POLL ? event_streams_count(rest->streams) : 0;
+
+	return rest->counts[kind] + streams;
+}
+
 static int check_room(const struct rest *rest, enum request_kind kind, struct err *err)
 {
 	static const char *const words[REQUEST_KIND_COUNT] = {
 		[REQUEST_PLAIN] = "requests are being answered already",
 		[REQUEST_LIST] = "lists are being made already",
-		[REQUEST_LONG_POLL] = "requests wait for operations already",
+		[REQUEST_LONG_POLL] = "requests wait for operations or events already",
 	};
-	size_t count = rest->counts[kind];
+	size_t count = count_of(rest, kind);
 
 	if (count < rest->max_requests)
 		return 0;
@@ -252,7 +262,7 @@ static int check_share(const struct rest *rest, uid_t user, enum request_kind ki
 	static const char *const words[REQUEST_KIND_COUNT] = {
 		[REQUEST_PLAIN] = "requests of your user are being answered",
 		[REQUEST_LIST] = "lists are being made for your user",
-		[REQUEST_LONG_POLL] = "requests of your user wait for operations",
+		[REQUEST_LONG_POLL] = "requests of your user wait for operations or events",
 	};
 	const struct rest_request *request;
 	size_t count = 0;
@@ -261,6 +271,8 @@ static int check_share(const struct rest *rest, uid_t user, enum request_kind ki
 		return 0;
 	TAILQ_FOREACH(request, &rest->requests, entry)
 		count += request->user == user && request->kind == kind;
+	if (kind == REQUEST_LONG_POLL)
+		count += event_streams_count_of(rest->streams, user);
 	if (count * REST_USER_SHARE < rest->max_requests)
 		return 0;
 	return err_set(
@@ -279,6 +291,46 @@ static int serve_document(struct rest *rest, struct evhttp_request *http,
 		return err_set(err, ERR_INVALID, "this path takes no query string");
 	else
 		rest_reply_document(&rest->encoder, http, rest_openapi);
+	return 0;
+}
+
+/* The value lives as long as copy. */
+static int find_last_id(struct evhttp_request *http, char *copy, const char **out, struct err *err)
+{
+	char *name, *value;
+	int r;
+
+	*out = NULL;
+	while ((r = query_next(&copy, &name, &value, err)) > 0) {
+		if (!streq(name, "last_event_id"))
+			return err_set_field(err, name, ERR_INVALID,
+					     "%s is no argument of this path", name);
+		*out = value;
+	}
+	/* A browser that comes back sends the id of a later event than its first address names. */
+	*out = str_or(evhttp_find_header(evhttp_request_get_input_headers(http), "Last-Event-ID"),
+		      *out);
+	return r;
+}
+
+static int serve_events(struct rest *rest, struct evhttp_request *http,
+			const struct route_target *target, struct err *err)
+{
+	_cleanup_free_ char *query = xstrdup(str_or(target->query, ""));
+	uid_t user = rest_bounded_user(fd_of(http));
+	const char *last_id;
+
+	if (verb_of(http) != HTTP_GET) {
+		rest_reply_verbs(&rest->encoder, http, 1U << HTTP_GET);
+		return 0;
+	}
+	if (find_last_id(http, query, &last_id, err) < 0)
+		return -1;
+	if (!rest->is_accepting || check_room(rest, REQUEST_LONG_POLL, NULL) < 0 ||
+	    check_share(rest, user, REQUEST_LONG_POLL, NULL) < 0)
+		event_streams_refuse(rest->streams, http);
+	else
+		event_streams_open(rest->streams, http, user, last_id);
 	return 0;
 }
 
@@ -307,6 +359,8 @@ static int serve(struct rest *rest, struct evhttp_request *http, const struct la
 		return -1;
 	if (route_target_is(&target, OPENAPI_PATH))
 		return serve_document(rest, http, &target, err);
+	if (route_target_is(&target, EVENTS_PATH))
+		return serve_events(rest, http, &target, err);
 	route = route_find(rest->routes, &target, verb_of(http), &verbs);
 	if (!route && !verbs)
 		return err_set(err, ERR_NO_SUCH_PATH, "no such path");
@@ -455,6 +509,7 @@ struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_o
 	rest->connections =
 		connections_new(loop, rest->http, &rest->listeners, options->max_connections);
 	rest->encoder.connections = rest->connections;
+	rest->streams = event_streams_new(loop, core, rest->connections);
 	accept_all(rest);
 	rest->watch = watch_new(loop, on_client_left, err);
 	if (rest->watch)
@@ -495,7 +550,8 @@ size_t rest_in_flight(const struct rest *rest)
 	return count;
 }
 
-/* Long polls are answered with the operation as it is: they would outlast the daemon. */
+/* Long polls are answered with the operation as it is, and streams end: they would outlast the
+ * daemon. */
 void rest_drain(struct rest *rest)
 {
 	struct rest_request *request;
@@ -504,6 +560,7 @@ void rest_drain(struct rest *rest)
 		if (request->kind == REQUEST_LONG_POLL)
 			call_hurry(request->call);
 	}
+	event_streams_end(rest->streams);
 	rest->encoder.closing = true;
 	connections_drain(rest->connections);
 	if (rest->is_accepting)
@@ -527,6 +584,7 @@ struct rest *rest_close(struct rest *rest)
 		rest_drain(rest);
 		evhttp_free(rest->http);
 	}
+	event_streams_free(rest->streams);
 	connections_free(rest->connections);
 	watch_free(rest->watch);
 	loop_timer_clear(rest->loop, &rest->watch_soon);

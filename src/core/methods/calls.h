@@ -10,6 +10,7 @@
 struct call;
 struct engine;
 struct env;
+struct health_watch;
 struct host;
 struct host_sync;
 struct metrics;
@@ -26,8 +27,9 @@ struct calls {
 	struct reconciler *reconciler;
 	struct store_guard *store_guard;
 	struct host_sync *host_sync;
-	struct snapshots *snapshots; /* this and the next are made by calls_init() */
+	struct snapshots *snapshots; /* this and the next two are made by calls_init() */
 	struct metrics *metrics;
+	struct health_watch *health_watch;
 	TAILQ_HEAD(, call) calls;
 	uint64_t list_turn;           /* the turn of the loop in which a list was made last */
 	TAILQ_HEAD(, waiter) waiters; /* calls that wait for an operation */

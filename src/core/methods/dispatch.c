@@ -16,6 +16,7 @@
 #include "core/methods/export_audit.h"
 #include "core/methods/export_methods.h"
 #include "core/methods/health.h"
+#include "core/methods/health_watch.h"
 #include "core/methods/idempotency.h"
 #include "core/methods/metrics.h"
 #include "core/methods/operation_methods.h"
@@ -204,6 +205,7 @@ void calls_init(struct calls *calls)
 	TAILQ_INIT(&calls->calls);
 	calls->snapshots = snapshots_new(calls->env->loop, calls->env->store);
 	calls->metrics = metrics_new(calls);
+	calls->health_watch = health_watch_new(calls);
 	operation_methods_begin(calls);
 }
 
@@ -214,6 +216,7 @@ void calls_fini(struct calls *calls)
 	while ((call = TAILQ_FIRST(&calls->calls)))
 		call_cancel(call);
 	operation_methods_end(calls);
+	calls->health_watch = health_watch_free(calls->health_watch);
 	calls->metrics = metrics_free(calls->metrics);
 	calls->snapshots = snapshots_free(calls->snapshots);
 }

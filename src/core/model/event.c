@@ -23,6 +23,7 @@ struct pending_event {
 	struct device_record device;
 	struct mapping_record mapping;
 	struct drift_record drift;
+	struct health_record health;
 };
 
 static void pending_event_free(struct pending_event *pending)
@@ -31,6 +32,7 @@ static void pending_event_free(struct pending_event *pending)
 	record_clear(&device_record, &pending->device);
 	record_clear(&mapping_record, &pending->mapping);
 	record_clear(&drift_record, &pending->drift);
+	record_clear(&health_record, &pending->health);
 	free(pending->id);
 	free(pending);
 }
@@ -63,6 +65,7 @@ static void on_events_task(struct loop_task *task)
 			.device = pending->device.device_path ? &pending->device : NULL,
 			.mapping = pending->mapping.volume_id ? &pending->mapping : NULL,
 			.drift = pending->drift.volume_id ? &pending->drift : NULL,
+			.health = pending->health.status ? &pending->health : NULL,
 		};
 
 		TAILQ_REMOVE(&list, pending, entry);
@@ -113,6 +116,13 @@ void events_drift(struct model *model, const struct drift_record *record)
 {
 	record_copy(&drift_record,
 		    &pending_event_add(model, EVENT_DRIFT_FOUND, record->volume_id)->drift, record);
+}
+
+void events_health(struct model *model, const struct health_record *record)
+{
+	record_copy(&health_record,
+		    &pending_event_add(model, EVENT_HEALTH_CHANGED, record->status)->health,
+		    record);
 }
 
 void events_volume(struct model *model, enum event_type type, const char *volume_id)

@@ -15,6 +15,7 @@ void events_operation(struct model *model, enum event_type type,
 void events_device(struct model *model, enum event_type type, const struct device_record *record);
 void events_mapping(struct model *model, enum event_type type, const struct mapping_record *record);
 void events_drift(struct model *model, const struct drift_record *record);
+void events_health(struct model *model, const struct health_record *record);
 void events_volume(struct model *model, enum event_type type, const char *volume_id);
 void events_export(struct model *model, enum event_type type, const char *volume_id);
 /*

@@ -93,8 +93,10 @@ void volumes_tell_changed(struct model *model)
 		if (!volume->dirty)
 			continue;
 		volume->dirty = false;
-		events_deliver(model, &(struct core_event){ .type = EVENT_VOLUME_CHANGED,
-							    .id = volume->id });
+		if (!volume->is_new)
+			events_deliver(model, &(struct core_event){ .type = EVENT_VOLUME_CHANGED,
+								    .id = volume->id });
+		volume->is_new = false;
 	}
 }
 
@@ -108,6 +110,7 @@ static struct volume *update(struct model *model, const struct cloud_volume *clo
 		volume->id = xstrdup(cloud->id);
 		volume->by_id = true;
 		HASH_ADD_KEYPTR(hh, model->volumes, volume->id, strlen(volume->id), volume);
+		volume->is_new = true;
 		events_volume(model, EVENT_VOLUME_ADDED, volume->id);
 	} else {
 		changed = !cloud_volume_is_same(&volume->cloud, cloud);

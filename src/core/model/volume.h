@@ -22,7 +22,8 @@ struct volume {
 	uint64_t asked_round;
 	/* found by its id, and no list has shown it so far, such as a volume of a project */
 	bool by_id;
-	bool dirty; /* a change event is due */
+	bool dirty;  /* a change event is due, */
+	bool is_new; /* but another event of the same turn tells that the volume is there */
 	UT_hash_handle hh;
 };
 

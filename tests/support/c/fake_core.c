@@ -123,6 +123,11 @@ void core_unlisten(struct core *core, struct event_listener *listener)
 	core->listener = NULL;
 }
 
+void core_watch_health(struct core *core, bool is_wanted)
+{
+	core->watches_health = is_wanted;
+}
+
 const char *core_appliance_id(const struct core *core)
 {
 	return OTHER_UUID;

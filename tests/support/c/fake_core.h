@@ -17,6 +17,7 @@
 struct core {
 	struct loop *loop;
 	struct event_listener *listener;
+	bool watches_health;
 	TAILQ_HEAD(, call) calls;
 	bool hold; /* calls wait for fake_core_release() */
 	size_t started;

@@ -65,6 +65,14 @@ def _validator(id, status):
     return Draft202012Validator(schema, resolver=RefResolver("", document()), format_checker=_formats)
 
 
+def check_event(name, data):
+    """Assert that this event of the stream stands in the document."""
+    schema = {"$ref": f"#/components/schemas/event_{name}"}
+    validator = Draft202012Validator(schema, resolver=RefResolver("", document()), format_checker=_formats)
+    faults = [f"{'/'.join(map(str, fault.absolute_path))}: {fault.message}" for fault in validator.iter_errors(data)]
+    assert not faults, (data, faults)
+
+
 def check_reply(method, path, status, body):
     """Assert that this reply to a request stands in the document."""
     described = operation(method, path)

@@ -215,6 +215,38 @@ void client_reply(struct client *c, bool head, struct reply *out)
 	}
 }
 
+static void take(struct client *c, size_t size)
+{
+	c->in.length -= size;
+	memmove(c->in.data, c->in.data + size, c->in.length + 1);
+}
+
+void client_await(struct client *c, const char *text)
+{
+	const char *found;
+
+	for (int turn = 0; !c->in.data || !(found = strstr(c->in.data, text)); turn++) {
+		if (c->closed || turn == TURNS_MAX)
+			fail_msg("'%s' does not come, only '%s'", text, str_or(c->in.data, ""));
+		client_turn(c);
+	}
+	take(c, (size_t)(found - c->in.data) + strlen(text));
+}
+
+void client_await_line(struct client *c, const char *before, char *out, size_t size)
+{
+	size_t length;
+
+	client_await(c, before);
+	while (!strchr(c->in.data, '\n'))
+		client_turn(c);
+	length = strcspn(c->in.data, "\n");
+	assert_true(length < size);
+	memcpy(out, c->in.data, length);
+	out[length] = '\0';
+	take(c, length);
+}
+
 void client_await_close(struct client *c)
 {
 	for (int turn = 0; !c->closed; turn++) {

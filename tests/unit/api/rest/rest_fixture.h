@@ -63,6 +63,10 @@ void client_request(struct client *c, const char *verb, const char *target, cons
 		    const char *body);
 /* Turns the loop until a reply is complete; head: to HEAD, so without its body. */
 void client_reply(struct client *c, bool head, struct reply *out);
+/* Turns the loop until this text has come, and takes what came up to its end. */
+void client_await(struct client *c, const char *text);
+/* The rest of the line after this text. */
+void client_await_line(struct client *c, const char *before, char *out, size_t size);
 /* Turns the loop until the server closed this connection. */
 void client_await_close(struct client *c);
 /* A few turns, in which anything that could happen without waiting does. */
