@@ -29,6 +29,7 @@
 #include "base/log.h"
 #include "core/engine/engine.h"
 #include "core/engine/operation_table.h"
+#include "core/engine/silence.h"
 #include "core/engine/vm_turn.h"
 #include "core/env.h"
 #include "core/event.h"
@@ -347,7 +348,6 @@ void operation_commit(struct operation *operation, const char *previous_status)
 	str_set(&record->context, NULL); /* the change has a copy */
 	operation->phase = PHASE_COMMITTING;
 	operation->asked_ms = clock_mono_ms();
-	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
 	change_submit(change, operation->accepting ? CHANGE_OPTIONAL : CHANGE_WHATEVER_COMES,
 		      &hooks, on_committed, operation);
 }
@@ -358,6 +358,8 @@ static void enter_step(struct operation *operation, size_t step)
 {
 	const char *previous = operation_status_names[operation->record.status];
 
+	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
+	silence_end(operation);
 	operation->step = step;
 	operation->runs = 0;
 	operation->resumed = operation->job_lost = operation->effect_unknown = false;
@@ -427,6 +429,7 @@ static void set_back(struct operation *operation)
 	const char *previous = operation_status_names[operation->record.status];
 
 	assert(has_done_nothing(operation));
+	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
 	operation_change_drop(operation);
 	operation->resumed = false;
 	operation->record.status = OPERATION_PENDING;
@@ -507,6 +510,7 @@ static void finish(struct operation *operation, enum operation_status status)
 {
 	struct operation_record *ended = xnew(struct operation_record);
 
+	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
 	vm_turn_leave(operation);
 	str_set(&operation->record.waits_for, NULL);
 	record_copy(&operation_record, ended, &operation->record);
@@ -576,6 +580,13 @@ void operation_back(struct operation *operation, size_t steps)
 	settle(operation);
 	assert(steps <= operation->step);
 	enter_step(operation, operation->step - steps);
+}
+
+void operation_store(struct operation *operation)
+{
+	settle(operation);
+	operation_change_drop(operation);
+	operation_commit(operation, operation_status_names[operation->record.status]);
 }
 
 /* Stores the parts of the first error that clients and a later process need. */

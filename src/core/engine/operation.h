@@ -34,6 +34,11 @@ void operation_again(struct operation *operation, int64_t delay_ms, const char *
  */
 void operation_back(struct operation *operation, size_t steps);
 /*
+ * Commits the context as the step has changed it, then runs the step again. Unlike after
+ * operation_back(operation, 0), the step may have had its effect before, and its time goes on.
+ */
+void operation_store(struct operation *operation);
+/*
  * A callback will come, once and on a later turn, and use one of these verbs; the wait is cancelled
  * if the operation is interrupted before. kind describes the awaited object, and outlives the
  * operation.

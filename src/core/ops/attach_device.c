@@ -21,6 +21,8 @@
 #include "disk/device.h"
 #include "disk/sysblock.h"
 
+_Static_assert(offsetof(struct attach_context, silence) == 0, "a context starts with its silence");
+
 static const struct field attach_fields[] = { ATTACH_FIELDS };
 const struct record attach_context_record = RECORD("attach_context", attach_context, attach_fields);
 

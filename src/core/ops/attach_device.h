@@ -3,6 +3,7 @@
 
 /* The device an attached volume has become, and the context of an attachment. */
 
+#include "core/engine/silence.h"
 #include "core/ops/activation_step.h"
 #include "core/ops/cloud_change.h"
 #include "core/ops/displace_step.h"
@@ -18,6 +19,7 @@ struct operation;
 #define ATTACH_LOOK_AGAIN_MS 1000
 
 struct attach_context {
+	struct silence silence;
 	char *job_id;
 	char *undo_job_id;
 	char *boot_id; /* the boot that after_diskseq belongs to */
@@ -67,7 +69,8 @@ struct attach_context {
 /* Rows of the field table of a context that starts with a struct attach_context. */
 #define ATTACH_FIELD(MEMBER, TYPE, ...) FIELD(attach_context, MEMBER, TYPE, __VA_ARGS__)
 #define ATTACH_FIELDS                                                                                  \
-	ATTACH_FIELD(job_id, UUID, .doc = "Job of the attachment."),                                   \
+	SILENCE_FIELDS(attach_context),                                                                \
+		ATTACH_FIELD(job_id, UUID, .doc = "Job of the attachment."),                           \
 		ATTACH_FIELD(undo_job_id, UUID,                                                        \
 			     .doc = "Job of the detachment, if the attachment must be undone."),       \
 		ATTACH_FIELD(boot_id, TEXT, .doc = "The boot that after_diskseq belongs to."),         \

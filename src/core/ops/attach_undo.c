@@ -119,13 +119,10 @@ static void on_undo_job_found(void *arg, const struct cloud_result *result)
 				"CloudStack has not ended the attachment yet");
 		return;
 	}
-	if (result->outcome == CLOUD_REFUSED &&
-	    cloud_change_may_arrive(&context->change, operation)) {
-		operation_again(operation, ATTACH_LOOK_AGAIN_MS,
-				"waiting until the request can no longer arrive");
-		return;
-	}
-	cloud_step_list(operation, on_undo_looked);
+	if (result->outcome != CLOUD_REFUSED ||
+	    cloud_change_is_late_or_wait(&context->change, operation,
+					 "waiting until the request can no longer arrive"))
+		cloud_step_list(operation, on_undo_looked);
 }
 
 void op_attach_undo(struct operation *operation)

@@ -285,11 +285,9 @@ static void on_stop_found(void *arg, const struct cloud_result *result)
 	if (result->outcome == CLOUD_OK && result->job_status == CLOUD_JOB_PENDING)
 		operation_again(operation, LOOK_AGAIN_MS, "CloudStack has not stopped VM %s yet",
 				context->test_vm_id);
-	else if (result->outcome == CLOUD_REFUSED &&
-		 cloud_change_may_arrive(&context->stop, operation))
-		operation_again(operation, LOOK_AGAIN_MS,
-				"waiting until the request can no longer arrive");
-	else
+	else if (result->outcome != CLOUD_REFUSED ||
+		 cloud_change_is_late_or_wait(&context->stop, operation,
+					      "waiting until the request can no longer arrive"))
 		cloud_change_ask(&context->start, &starting, operation, &context->start_job_id);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/engine/silence.h"
 #include "core/env.h"
 #include "core/model/drift_event.h"
 #include "core/ops/cloud_step.h"
@@ -189,8 +190,7 @@ static void describe_miss(const struct cloud_change *change, const struct err *s
 /* An earlier request that is not known to have become a job may still become one. */
 static bool may_be_made(struct cloud_change *change)
 {
-	return !change->kind->can_undo && change->in_doubt && change->end == CLOUD_JOB_PENDING &&
-	       cloud_change_may_arrive(change, change->operation);
+	return !change->kind->can_undo && change->in_doubt && change->end == CLOUD_JOB_PENDING;
 }
 
 /* False: CloudStack works on the object, and the step has ended. */
@@ -232,10 +232,9 @@ static void judge(struct cloud_change *change, const struct cloud_result *result
 		return;
 	if (check(change, result, &state) == 0) {
 		made(change);
-	} else if (may_be_made(change)) {
-		operation_again(operation, LOOK_AGAIN_MS,
-				"waiting until the request can no longer arrive");
-	} else {
+	} else if (!may_be_made(change) ||
+		   cloud_change_is_late_or_wait(change, operation,
+						"waiting until the request can no longer arrive")) {
 		describe_miss(change, &state, &err);
 		not_made(change, &err);
 	}
@@ -423,6 +422,8 @@ static void submit(struct cloud_change *change)
 		not_made(change, &err);
 		return;
 	}
+	if (!cloud_change_may_ask_or_wait(operation))
+		return;
 	change->asked_ms = operation->asked_ms;
 	operation->untouched = change->unasked = false;
 	cloud_step_wait_call(operation,
@@ -473,9 +474,10 @@ static void on_doubt_settled(void *arg, const struct cloud_result *result)
 		return;
 	if (result->outcome == CLOUD_OK)
 		accepted(change);
-	else if (cloud_change_may_arrive(change, operation))
-		operation_again(operation, LOOK_AGAIN_MS,
-				"waiting until an earlier request can no longer arrive");
+	else if (!cloud_change_is_late_or_wait(
+			 change, operation,
+			 "waiting until an earlier request can no longer arrive"))
+		return;
 	else if (operation->from_past)
 		go_on(change); /* its job may have ended so long ago that it is forgotten */
 	else
@@ -542,12 +544,31 @@ void cloud_change_verify(struct cloud_change *change, const struct cloud_change_
 	look(change);
 }
 
-bool cloud_change_may_arrive(struct cloud_change *change, const struct operation *operation)
+bool cloud_change_may_ask_or_wait(struct operation *operation)
 {
-	/* The process before this one has asked, if any has. */
+	if (!silence_is_kept(operation))
+		return true;
+	silence_end(operation);
+	operation_store(operation);
+	return false;
+}
+
+bool cloud_change_is_late_or_wait(struct cloud_change *change, struct operation *operation,
+				  const char *words)
+{
+	/* An earlier life has asked, if any has. */
 	if (!change->asked_ms)
+		change->asked_ms = silence_since_ms(operation);
+	if (!change->asked_ms) {
 		change->asked_ms = clock_mono_ms();
-	return clock_mono_ms() < cloud_late_until_ms(operation->ops->env->cloud, change->asked_ms);
+		silence_begin(operation);
+		operation_store(operation);
+		return false;
+	}
+	if (clock_mono_ms() >= cloud_late_until_ms(operation->ops->env->cloud, change->asked_ms))
+		return true;
+	operation_again(operation, LOOK_AGAIN_MS, "%s", words);
+	return false;
 }
 
 char *cloud_change_note(const char *words)

@@ -117,9 +117,14 @@ void cloud_change_again(struct cloud_change *change);
 bool cloud_change_repeat(struct cloud_change *change);
 /*
  * A request can reach CloudStack until its signature expires. If nothing is done by then, nothing
- * comes of it.
+ * comes of it. True: no request for the change can arrive any more. False: the step has ended, and
+ * looks again until that is so; words say what it waits for.
  */
-bool cloud_change_may_arrive(struct cloud_change *change, const struct operation *operation);
+bool cloud_change_is_late_or_wait(struct cloud_change *change, struct operation *operation,
+				  const char *words);
+/* Right before each request. True: the step asks. False: the step has ended, and asks when it is
+ * stored that this life is going to ask (silence.h). */
+bool cloud_change_may_ask_or_wait(struct operation *operation);
 /* Ends the sentence that tells the client of the change: CloudStack's words about a failure of the
  * job, if there were any (NULL or empty: none). To be freed. */
 char *cloud_change_note(const char *words);

@@ -21,6 +21,7 @@
 #include "cloud/cloud.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
+#include "core/engine/silence.h"
 #include "core/env.h"
 #include "core/model/volume.h"
 #include "core/ops/cloud_change.h"
@@ -34,6 +35,7 @@
 #define ID_BYTES 39
 
 struct create_context {
+	struct silence silence;
 	char *name;
 	char *zone_id;
 	char *offering_id;
@@ -51,8 +53,11 @@ struct create_context {
 	struct destruction destruction;
 };
 
+_Static_assert(offsetof(struct create_context, silence) == 0, "a context starts with its silence");
+
 #define F(MEMBER, TYPE, ...) FIELD(create_context, MEMBER, TYPE, __VA_ARGS__)
 static const struct field create_fields[] = {
+	SILENCE_FIELDS(create_context),
 	F(name, TEXT, .doc = "The name that was asked for."),
 	F(zone_id, UUID, .doc = "The zone."),
 	F(offering_id, UUID, .doc = "The disk offering."),
@@ -142,6 +147,8 @@ static void submit(struct operation *operation)
 		operation_fail(operation, &err);
 		return;
 	}
+	if (!cloud_change_may_ask_or_wait(operation))
+		return;
 	context->creation.asked_ms = operation->asked_ms;
 	context->creation.unasked = false;
 	cloud_step_wait_call(operation, cloud_create_volume(operation->ops->env->cloud, &creation,
@@ -170,10 +177,9 @@ static void on_looked_by_name(void *arg, const struct cloud_result *result)
 		operation_next(operation);
 	} else if (context->creation.refusal.code) {
 		cloud_step_fail(operation, &context->creation.refusal);
-	} else if (cloud_change_may_arrive(&context->creation, operation)) {
-		operation_again(operation, LOOK_AGAIN_MS,
-				"waiting until an earlier request can no longer arrive");
-	} else {
+	} else if (cloud_change_is_late_or_wait(
+			   &context->creation, operation,
+			   "waiting until an earlier request can no longer arrive")) {
 		submit(operation);
 	}
 }
@@ -375,11 +381,9 @@ static void on_left_over(void *arg, const struct cloud_result *result)
 	if (result->count > 0) {
 		operation_set_volume(operation, result->volumes[0].id);
 		destroy(operation);
-	} else if (!context->creation.unasked &&
-		   cloud_change_may_arrive(&context->creation, operation)) {
-		operation_again(operation, LOOK_AGAIN_MS,
-				"waiting until the request can no longer arrive");
-	} else {
+	} else if (context->creation.unasked ||
+		   cloud_change_is_late_or_wait(&context->creation, operation,
+						"waiting until the request can no longer arrive")) {
 		operation_next(operation);
 	}
 }

@@ -12,6 +12,8 @@ struct detach_context {
 	struct detaching detaching;
 };
 
+_Static_assert(offsetof(struct detaching, silence) == 0, "a context starts with its silence");
+
 _Static_assert(offsetof(struct detach_context, detaching) == 0,
 	       "a context starts with its detaching");
 

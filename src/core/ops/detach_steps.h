@@ -4,10 +4,12 @@
 /* The steps that detach a volume, shared by the operations that need them: detach, and delete of an
  * attached volume. The context of such an operation starts with a struct detaching. */
 
+#include "core/engine/silence.h"
 #include "core/ops/cloud_change.h"
 #include "core/ops/leftover_disk.h"
 
 struct detaching {
+	struct silence silence;
 	char *job_id;
 	bool force; /* also if the device is held */
 	/* the name and its users wait until the volume comes back */
@@ -30,7 +32,8 @@ struct detaching {
 
 /* Rows of the field table of a context that starts with a struct detaching. */
 #define DETACHING_FIELDS                                                                             \
-	FIELD(detaching, job_id, UUID, .doc = "Job of the detachment."),                             \
+	SILENCE_FIELDS(detaching),                                                                   \
+		FIELD(detaching, job_id, UUID, .doc = "Job of the detachment."),                     \
 		FIELD(detaching, force, BOOL, .doc = "Detach although the device is held."),         \
 		FIELD(detaching, keep_name, BOOL,                                                    \
 		      .doc = "The name and its users wait until the volume comes back."),            \

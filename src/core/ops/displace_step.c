@@ -173,11 +173,9 @@ static void on_job_found(void *arg, const struct cloud_result *result)
 	if (result->outcome == CLOUD_OK && result->job_status == CLOUD_JOB_PENDING)
 		operation_again(operation, LOOK_AGAIN_MS,
 				"CloudStack has not detached volume %s yet", displaced->volume_id);
-	else if (result->outcome == CLOUD_REFUSED &&
-		 cloud_change_may_arrive(&displaced->change, operation))
-		operation_again(operation, LOOK_AGAIN_MS,
-				"waiting until the request can no longer arrive");
-	else
+	else if (result->outcome != CLOUD_REFUSED ||
+		 cloud_change_is_late_or_wait(&displaced->change, operation,
+					      "waiting until the request can no longer arrive"))
 		cloud_step_wait_call(operation, cloud_list_volumes(operation->ops->env->cloud,
 								   &filter, on_looked, operation));
 }

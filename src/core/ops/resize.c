@@ -21,6 +21,7 @@
 #include "cloud/cloud.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
+#include "core/engine/silence.h"
 #include "core/env.h"
 #include "core/host/activation.h"
 #include "core/host/disk_rescan.h"
@@ -40,6 +41,7 @@
 #define LOOK_AGAIN_MS 1000
 
 struct resize_context {
+	struct silence silence;
 	int64_t size_gib; /* as requested */
 	bool allow_shrink;
 	char *job_id;
@@ -55,8 +57,11 @@ struct resize_context {
 	struct cloud_change change;
 };
 
+_Static_assert(offsetof(struct resize_context, silence) == 0, "a context starts with its silence");
+
 #define F(MEMBER, TYPE, ...) FIELD(resize_context, MEMBER, TYPE, __VA_ARGS__)
 static const struct field resize_fields[] = {
+	SILENCE_FIELDS(resize_context),
 	F(size_gib, INT, .doc = "GiB, rounded up."),
 	F(allow_shrink, BOOL, .doc = "The client allows the volume to become smaller."),
 	F(job_id, UUID, .doc = "Job of the resizing."),
