@@ -52,10 +52,6 @@ class Completions:
         with self._told:
             return self._told.wait_for(lambda: id in self.counts, seconds)
 
-    def wait_for_more(self, count, seconds):
-        with self._told:
-            return self._told.wait_for(lambda: len(self.counts) > count, seconds)
-
     def close(self):
         self._process.terminate()
         self._process.wait(DEADLINE)

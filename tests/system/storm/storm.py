@@ -78,14 +78,10 @@ class Killer(Disturber):
     REQUESTS_MAX = 80
     WAIT = 5.0              # seconds at most: without CloudStack there are none
     PAUSE = (0, 0.05)       # to the moments between two requests
-    # Before the daemon can say that a request of an earlier life did nothing, the time must pass in which it may still
-    # arrive (cloud.timeout), in one life. After so many lives in which no operation ended it lives until one does.
-    VAIN_LIVES, SPARED = 5, 60.0
 
     def __init__(self, storm):
         super().__init__(storm)
         self.requests, self.met = 0, threading.Condition()
-        self.ended, self.vain = 0, 0
         self.world.cloud.interrupt = self._count
 
     def _count(self, moment, command):
@@ -98,11 +94,6 @@ class Killer(Disturber):
         with self.met:
             due = self.requests + self.rng.randint(0, self.REQUESTS_MAX)
             self.met.wait_for(lambda: self.requests >= due, self.WAIT)
-        self.vain += 1
-        if self.vain > self.VAIN_LIVES:
-            self.storm.completions.wait_for_more(self.ended, self.SPARED)
-        if (ended := len(self.storm.completions.counts)) > self.ended:
-            self.ended, self.vain = ended, 0
         return super().await_turn()
 
     def disturb(self):
