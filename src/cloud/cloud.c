@@ -83,6 +83,7 @@ struct cloud *cloud_new(struct loop *loop, const struct cloud_options *options, 
 {
 	_cleanup_free_ char *url = NULL;
 	struct cloud_options whole;
+	struct cloud_queue *queue;
 	struct cloud *cloud;
 
 	assert(loop && options);
@@ -94,8 +95,11 @@ struct cloud *cloud_new(struct loop *loop, const struct cloud_options *options, 
 	url = api_url(options->url);
 	whole = *options;
 	whole.url = url;
+	queue = cloud_queue_new(loop, &whole, err);
+	if (!queue)
+		return NULL;
 	cloud = xnew(struct cloud);
-	cloud->queue = cloud_queue_new(loop, &whole);
+	cloud->queue = queue;
 	cloud->jobs = cloud_jobs_new(loop, cloud, options);
 	learn_page_sizes_anew(cloud);
 	return cloud;

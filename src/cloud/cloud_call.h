@@ -11,6 +11,7 @@
 #include "cloud/cloud_sign.h"
 
 struct cloud_queue;
+struct cloud_reading;
 
 enum cloud_command_id {
 	CLOUD_COMMAND_CREATE_VOLUME,
@@ -63,11 +64,12 @@ struct cloud_call {
 	const struct cloud_command *command;
 	struct cloud_param params[CLOUD_PARAMS_MAX]; /* names are literals, values ours */
 	size_t param_count;
-	char *name;             /* see struct cloud_question */
-	struct http_call *http; /* while on the wire */
-	int64_t asked_ms;       /* monotonic; a change expires one time-out later */
-	int64_t sent_ms;        /* monotonic */
-	int64_t expires_s;      /* by CloudStack's clock, since 1970; 0 before it is signed */
+	char *name;                    /* see struct cloud_question */
+	struct http_call *http;        /* while on the wire */
+	struct cloud_reading *reading; /* while the answer is read by the thread */
+	int64_t asked_ms;              /* monotonic; a change expires one time-out later */
+	int64_t sent_ms;               /* monotonic */
+	int64_t expires_s; /* by CloudStack's clock, since 1970; 0 before it is signed */
 	enum cloud_probe_kind probe;
 	bool is_page; /* one page of many */
 	/* The answer may be too long or come too late while CloudStack answers all else. */

@@ -23,6 +23,7 @@
 #include "cloud/cloud_merge.h"
 #include "cloud/cloud_probe.h"
 #include "cloud/cloud_queue.h"
+#include "cloud/cloud_reader.h"
 #include "cloud/cloud_throttle.h"
 
 #define READ_EXPIRES_MS (INT64_C(10) * 60 * 1000) /* servers that enforce it allow 15 minutes */
@@ -34,6 +35,7 @@
 struct cloud_queue {
 	struct loop *loop;
 	struct http_client *http;
+	struct cloud_reader *reader;
 	char *url;
 	struct secret *api_key;
 	struct secret *secret_key;
@@ -42,7 +44,7 @@ struct cloud_queue {
 
 	/* in the order of arrival; a call is signed only when its turn comes */
 	struct cloud_call_list waiting;
-	struct cloud_call_list running; /* on the wire */
+	struct cloud_call_list running; /* on the wire, or its answer is read */
 	/* answered on the next turn without a request, as CloudStack takes no changes */
 	struct cloud_call_list held;
 	struct loop_task refuse;
@@ -157,6 +159,8 @@ void cloud_call_cancel(struct cloud_call *call)
 	cloud_call_unlink(call);
 	if (call->http)
 		http_call_cancel(call->http);
+	if (call->reading)
+		cloud_reading_cancel(call->reading);
 	if (call->asks)
 		cloud_maintenance_answered(&queue->maintenance);
 	cloud_call_free(call);
@@ -212,10 +216,24 @@ static bool is_kept(struct cloud_call *call, struct cloud_reply *reply)
 	return true;
 }
 
-static void on_answer(void *arg, const struct http_response *response)
+static void on_read(void *arg, struct cloud_reply *reply, int http_status)
 {
 	struct cloud_call *call = arg;
 	struct cloud_queue *queue = call->queue;
+
+	cloud_call_unlink(call);
+	call->reading = NULL;
+	log_debug("cloud: %s: HTTP %d, outcome %d %s", call->command->name, http_status,
+		  (int)reply->result.outcome, reply->result.err.text);
+	if (is_kept(call, reply))
+		pump(queue);
+	else
+		answer(call, reply, http_status);
+}
+
+static void on_answer(void *arg, const struct http_response *response)
+{
+	struct cloud_call *call = arg;
 	const struct cloud_question question = {
 		.what = call->command->what,
 		.kind = call->command->reply,
@@ -226,15 +244,14 @@ static void on_answer(void *arg, const struct http_response *response)
 	};
 	struct cloud_reply reply;
 
-	cloud_call_unlink(call);
 	call->http = NULL;
+	if (response->body_length >= CLOUD_LARGE_MIN) {
+		call->reading =
+			cloud_reader_read(call->queue->reader, &question, response, on_read, call);
+		return;
+	}
 	cloud_reply_read(&reply, &question, response);
-	log_debug("cloud: %s: HTTP %d, outcome %d %s", call->command->name, response->status,
-		  (int)reply.result.outcome, reply.result.err.text);
-	if (is_kept(call, &reply))
-		pump(queue);
-	else
-		answer(call, &reply, response->status);
+	on_read(call, &reply, response->status);
 }
 
 /* --- the wire --- */
@@ -440,7 +457,8 @@ const char *cloud_queue_project_id(const struct cloud_queue *queue)
 	return queue->project_id;
 }
 
-struct cloud_queue *cloud_queue_new(struct loop *loop, const struct cloud_options *options)
+struct cloud_queue *cloud_queue_new(struct loop *loop, const struct cloud_options *options,
+				    struct err *err)
 {
 	const struct http_client_options http_options = {
 		.max_parallel = options->max_parallel,
@@ -449,9 +467,14 @@ struct cloud_queue *cloud_queue_new(struct loop *loop, const struct cloud_option
 		.url_setting = "cloud.url",
 		.ca_setting = "cloud.ca_file",
 	};
-	struct cloud_queue *queue = xnew(struct cloud_queue);
+	struct cloud_reader *reader = cloud_reader_new(loop, err);
+	struct cloud_queue *queue;
 
+	if (!reader)
+		return NULL;
+	queue = xnew(struct cloud_queue);
 	queue->loop = loop;
+	queue->reader = reader;
 	queue->project_id = xstrdup(options->project_id);
 	queue->timeout_ms = options->timeout_ms;
 	queue->resume.fire = on_resume;
@@ -483,6 +506,7 @@ struct cloud_queue *cloud_queue_free(struct cloud_queue *queue)
 	loop_timer_clear(queue->loop, &queue->resume);
 	loop_task_cancel(queue->loop, &queue->refuse);
 	http_client_free(queue->http);
+	cloud_reader_free(queue->reader);
 	secret_free(queue->api_key);
 	secret_free(queue->secret_key);
 	free(queue->url);

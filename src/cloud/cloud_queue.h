@@ -5,7 +5,9 @@
 
 #include "cloud/cloud_call.h"
 
-struct cloud_queue *cloud_queue_new(struct loop *loop, const struct cloud_options *options);
+/* NULL and err if its thread cannot be started. */
+struct cloud_queue *cloud_queue_new(struct loop *loop, const struct cloud_options *options,
+				    struct err *err);
 /* Asserts that no call is left. Returns NULL, takes NULL. */
 struct cloud_queue *cloud_queue_free(struct cloud_queue *queue);
 /* Copies all three, for requests that are sent from now on. */
