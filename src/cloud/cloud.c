@@ -74,6 +74,36 @@ void cloud_health(const struct cloud *cloud, struct cloud_health *out)
 	cloud_queue_health(cloud->queue, out);
 }
 
+static void put_state(const struct cloud_health *health, struct buf *out)
+{
+	metric_family(out, "volumed_cloudstack_usable", METRIC_GAUGE,
+		      "1 if CloudStack answers and knows the keys.");
+	metric_value(out, "volumed_cloudstack_usable", NULL, health->usable);
+	metric_family(out, "volumed_cloudstack_maintenance", METRIC_GAUGE,
+		      "1 if CloudStack takes no changes.");
+	metric_value(out, "volumed_cloudstack_maintenance", NULL, health->in_maintenance);
+	metric_family(out, "volumed_cloudstack_requests_in_flight", METRIC_GAUGE,
+		      "Requests to CloudStack that are on the wire, or wait for their turn.");
+	metric_value(out, "volumed_cloudstack_requests_in_flight", NULL, (double)health->in_flight);
+	metric_family(out, "volumed_cloudstack_throttled_total", METRIC_COUNTER,
+		      "Answers with which CloudStack asked for fewer requests.");
+	metric_value(out, "volumed_cloudstack_throttled_total", NULL, (double)health->throttled);
+	metric_family(
+		out, "volumed_cloudstack_clock_offset_seconds", METRIC_GAUGE,
+		"How far CloudStack's clock is ahead of the clock here; 0 if that is not known.");
+	metric_value(out, "volumed_cloudstack_clock_offset_seconds", NULL,
+		     (double)health->skew_ms / 1000);
+}
+
+void cloud_put_metrics(const struct cloud *cloud, struct buf *out)
+{
+	struct cloud_health health;
+
+	cloud_health(cloud, &health);
+	put_state(&health, out);
+	cloud_figures_put(cloud_queue_figures(cloud->queue), out);
+}
+
 bool cloud_in_maintenance(const struct cloud *cloud)
 {
 	return cloud_queue_in_maintenance(cloud->queue);

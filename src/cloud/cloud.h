@@ -10,6 +10,7 @@
  * stored them durably before the call.
  */
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/secret.h"
 #include "io/loop.h"
@@ -280,5 +281,7 @@ struct cloud_health {
 	size_t in_flight;   /* on the wire and waiting */
 };
 void cloud_health(const struct cloud *cloud, struct cloud_health *out);
+/* Writes the figures of all requests, and of the state above, for Prometheus. */
+void cloud_put_metrics(const struct cloud *cloud, struct buf *out);
 /* The member in_maintenance alone, without the texts. */
 bool cloud_in_maintenance(const struct cloud *cloud);

@@ -43,6 +43,16 @@ static const struct cloud_command commands[CLOUD_COMMAND_COUNT] = {
 	[CLOUD_COMMAND_LIST_JOBS] = { "listAsyncJobs", "list jobs", CLOUD_REPLY_JOBS, false, true },
 };
 
+const struct cloud_command *cloud_command_at(enum cloud_command_id id)
+{
+	return &commands[id];
+}
+
+enum cloud_command_id cloud_call_command(const struct cloud_call *call)
+{
+	return (enum cloud_command_id)(call->command - commands);
+}
+
 struct cloud_call *cloud_call_new(struct cloud_queue *queue, enum cloud_command_id id,
 				  cloud_done_fn done, void *arg)
 {

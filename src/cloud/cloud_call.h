@@ -87,6 +87,8 @@ struct cloud_call {
 };
 
 /* done is NULL for a carrier, whose members get the answer. */
+const struct cloud_command *cloud_command_at(enum cloud_command_id id);
+enum cloud_command_id cloud_call_command(const struct cloud_call *call);
 struct cloud_call *cloud_call_new(struct cloud_queue *queue, enum cloud_command_id id,
 				  cloud_done_fn done, void *arg);
 void cloud_call_free(struct cloud_call *call); /* the call stands in no list and has no members */

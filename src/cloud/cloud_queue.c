@@ -55,6 +55,7 @@ struct cloud_queue {
 	struct loop_timer resume; /* armed while calls wait for the throttle */
 
 	struct cloud_health health;
+	struct cloud_figures figures;
 	unsigned lost; /* answers missing in a row */
 	struct cloud_maintenance maintenance;
 };
@@ -109,6 +110,11 @@ void cloud_queue_health(const struct cloud_queue *queue, struct cloud_health *ou
 	out->skew_ms = cloud_clock_skew_ms(cloud_probe_clock(queue->probe));
 	cloud_maintenance_health(&queue->maintenance, out);
 	cloud_throttle_health(&queue->throttle, out);
+}
+
+const struct cloud_figures *cloud_queue_figures(const struct cloud_queue *queue)
+{
+	return &queue->figures;
 }
 
 bool cloud_queue_in_maintenance(const struct cloud_queue *queue)
@@ -223,6 +229,8 @@ static void on_read(void *arg, struct cloud_reply *reply, int http_status)
 
 	cloud_call_unlink(call);
 	call->reading = NULL;
+	cloud_figures_note(&queue->figures, cloud_call_command(call), reply->result.outcome,
+			   clock_mono_ms() - call->sent_ms);
 	log_debug("cloud: %s: HTTP %d, outcome %d %s", call->command->name, http_status,
 		  (int)reply->result.outcome, reply->result.err.text);
 	if (is_kept(call, reply))

@@ -4,6 +4,7 @@
 /* Calls on their way to CloudStack, and the health that their answers show. Private to cloud/. */
 
 #include "cloud/cloud_call.h"
+#include "cloud/cloud_figures.h"
 
 /* NULL and err if its thread cannot be started. */
 struct cloud_queue *cloud_queue_new(struct loop *loop, const struct cloud_options *options,
@@ -23,4 +24,5 @@ const char *cloud_queue_project_id(const struct cloud_queue *queue);
 /* See cloud_late_until_ms(). */
 int64_t cloud_queue_late_until_ms(struct cloud_queue *queue, int64_t asked_ms);
 void cloud_queue_health(const struct cloud_queue *queue, struct cloud_health *out);
+const struct cloud_figures *cloud_queue_figures(const struct cloud_queue *queue);
 bool cloud_queue_in_maintenance(const struct cloud_queue *queue);

@@ -22,6 +22,7 @@
 #include "core/host/host.h"
 #include "core/host/suspended.h"
 #include "core/methods/calls.h"
+#include "core/methods/exposition.h"
 #include "core/methods/health_watch.h"
 #include "core/model/commit.h"
 #include "core/model/event.h"
@@ -248,6 +249,11 @@ struct call *call_start(struct core *core, enum method_id id, const void *args,
 			const struct caller *caller, call_done_fn done, void *arg)
 {
 	return calls_start(&core->calls, id, args, caller, done, arg);
+}
+
+void core_put_metrics(struct core *core, struct buf *out)
+{
+	exposition_put(&core->calls, out);
 }
 
 void core_listen(struct core *core, struct event_listener *listener)

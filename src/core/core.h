@@ -44,6 +44,9 @@ void core_set_zone(struct core *core, const char *zone);
 /* The NBD engine began anew and serves nothing yet. */
 void core_exports_lost(struct core *core);
 
+/* Writes all figures of core, the store and CloudStack for Prometheus. */
+void core_put_metrics(struct core *core, struct buf *out);
+
 void core_listen(struct core *core, struct event_listener *listener);
 void core_unlisten(struct core *core, struct event_listener *listener);
 /* Whether EVENT_HEALTH_CHANGED is wanted; it costs a look at the health each second. */

@@ -7,6 +7,7 @@
  * also keeps the items that could not be written and tries them again.
  */
 
+#include "base/metric.h"
 #include "store/item.h"
 #include "store/rows.h"
 
@@ -58,6 +59,11 @@ struct store_backend {
 	void (*health)(const struct store *store, struct store_health *out);
 };
 
+/* Of the commits since the start. */
+struct store_figures {
+	struct histogram seconds, batches;
+};
+
 struct store {
 	const struct store_backend *backend;
 	struct loop *loop;
@@ -66,9 +72,12 @@ struct store {
 	struct store_queue answers; /* decided on the loop, told in the next turn */
 	struct loop_task answer_task;
 	bool closing; /* new items are refused */
+	struct store_figures figures;
 	/* of all rows that were loaded or submitted since; "" none */
 	char newest_id[UUID_TEXT_SIZE];
 };
 
+/* On the loop: a commit of so many batches has landed. */
+void store_note_commit(struct store *store, int64_t us, size_t batches);
 void store_init(struct store *store, const struct store_backend *backend, struct loop *loop);
 void store_fini(struct store *store); /* asserts that nothing waits */

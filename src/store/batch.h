@@ -37,6 +37,10 @@ struct store_batch {
 	bool resume;      /* the first batch after the store had gone away */
 	/* has no changes but must be written nevertheless: tests whether the store is back */
 	bool probe;
+	/* out, at the first batch of a commit that has landed: its time, and its number of batches
+	 */
+	int64_t commit_us;
+	size_t commit_batches;
 	bool kept; /* out: the batch did not land, the store is away */
 	/* out: its commit was not answered; only a second write can settle the result */
 	bool uncertain;

@@ -83,6 +83,41 @@ int store_scan_all(struct store *store, enum store_table table, store_row_fn fn,
 	return r;
 }
 
+static const struct histogram_scale commit_scale = {
+	.bounds = { 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5 },
+	.count = 12
+};
+static const struct histogram_scale batch_scale = { .bounds = { 1, 2, 4, 8, 16, 32, 64, 128 },
+						    .count = 8 };
+
+void store_note_commit(struct store *store, int64_t us, size_t batches)
+{
+	histogram_observe(&store->figures.seconds, &commit_scale, (double)us / 1000000);
+	histogram_observe(&store->figures.batches, &batch_scale, (double)batches);
+}
+
+void store_put_metrics(const struct store *store, struct buf *out)
+{
+	struct store_health health;
+
+	store_health(store, &health);
+	metric_family(out, "volumed_store_commit_duration_seconds", METRIC_HISTOGRAM,
+		      "Time of a commit that has landed.");
+	metric_histogram(out, "volumed_store_commit_duration_seconds", NULL,
+			 &store->figures.seconds, &commit_scale);
+	metric_family(out, "volumed_store_batch_size", METRIC_HISTOGRAM,
+		      "Changes that were committed together.");
+	metric_histogram(out, "volumed_store_batch_size", NULL, &store->figures.batches,
+			 &batch_scale);
+	metric_family(out, "volumed_store_waiting", METRIC_GAUGE,
+		      "Changes and reads that the store has not answered yet.");
+	metric_value(out, "volumed_store_waiting", NULL, (double)health.waiting);
+	metric_family(out, "volumed_store_oldest_waiting_seconds", METRIC_GAUGE,
+		      "Age of the oldest of them.");
+	metric_value(out, "volumed_store_oldest_waiting_seconds", NULL,
+		     (double)health.oldest_ms / 1000);
+}
+
 void store_health(const struct store *store, struct store_health *out)
 {
 	const struct store_item *oldest = TAILQ_FIRST(&store->open);

@@ -253,3 +253,5 @@ struct store_health {
 	uint64_t transactions;      /* commits since start */
 };
 void store_health(const struct store *store, struct store_health *out);
+/* Writes the figures of the store for Prometheus. */
+void store_put_metrics(const struct store *store, struct buf *out);

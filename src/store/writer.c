@@ -28,6 +28,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "store/access.h"
@@ -78,12 +79,25 @@ static bool take(struct writer *writer, struct store_batch *batch)
 	return false;
 }
 
+/* Of the machine, also if a test has turned the clocks of the loop. */
+static int64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 static void commit(struct writer *writer, struct store_batch *const *group, size_t count)
 {
 	struct err why = { 0 };
 
+	int64_t began_us = now_us();
+
 	if (writer->driver->commit(writer->session, group, count, &why) == 0) {
 		atomic_fetch_add(&writer->transactions, 1);
+		group[0]->commit_us = now_us() - began_us;
+		group[0]->commit_batches = count;
 		return;
 	}
 	writer->blocked = true;
@@ -160,6 +174,7 @@ static void send_batch(struct writer *writer, struct store_batch *batch)
 	atomic_store(&batch->claim, STORE_BATCH_FREE);
 	batch->item.under_way = true;
 	batch->kept = false;
+	batch->commit_batches = 0;
 	store_item_set_err(&batch->item, NULL);
 	batch->item.writer = writer;
 	batch->item.job.done = on_batch;
@@ -271,6 +286,8 @@ static void on_batch(struct worker_job *job)
 
 	batch->item.under_way = false;
 	writer->under_way--;
+	if (batch->commit_batches)
+		store_note_commit(writer->store, batch->commit_us, batch->commit_batches);
 	settle(writer, batch);
 	if (writer->store->closing || writer->under_way)
 		return;

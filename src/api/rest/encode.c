@@ -63,7 +63,8 @@ static void send_body(struct rest_encoder *encoder, struct evhttp_request *http,
 	add_header(http, "Cache-Control", "no-store");
 	if (encoder->closing)
 		add_header(http, "Connection", "close");
-	if (body->length > 0)
+	if (body->length > 0 &&
+	    !evhttp_find_header(evhttp_request_get_output_headers(http), "Content-Type"))
 		add_header(http, "Content-Type", "application/json");
 	if (evhttp_request_get_command(http) == EVHTTP_REQ_HEAD) {
 		char length[24];
@@ -240,6 +241,15 @@ void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http
 		break;
 	}
 	send_answer(encoder, http, status);
+}
+
+void rest_reply_text(struct rest_encoder *encoder, struct evhttp_request *http, const char *type,
+		     const struct buf *text)
+{
+	add_header(http, "Content-Type", type);
+	buf_reset(&encoder->body);
+	buf_add(&encoder->body, text->data, text->length);
+	send_body(encoder, http, 200);
 }
 
 void rest_reply_document(struct rest_encoder *encoder, struct evhttp_request *http,

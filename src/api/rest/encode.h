@@ -20,6 +20,9 @@ void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http,
 void rest_reply_verbs(struct rest_encoder *encoder, struct evhttp_request *http, unsigned verbs);
 void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http,
 		       const struct method *method, const struct answer *answer);
+/* type: of a text that is no JSON. */
+void rest_reply_text(struct rest_encoder *encoder, struct evhttp_request *http, const char *type,
+		     const struct buf *text);
 /* print appends a document in JSON. */
 void rest_reply_document(struct rest_encoder *encoder, struct evhttp_request *http,
 			 void (*print)(struct buf *out));

@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "api/rest/event_streams.h"
+#include "api/rest/metrics_page.h"
 #include "api/rest/openapi_events.h"
 #include "api/rest/openapi_write.h"
 #include "build_config.h"
@@ -38,7 +39,7 @@ static const struct group {
 	{ "admin", "Comparison of store, CloudStack and kernel." },
 	{ "health", "State of the daemon and of the parts it depends on." },
 	{ "snapshot", "Snapshots of volumes, as clients have noted them." },
-	{ "metrics", "Figures, counted from the store." },
+	{ "metrics", "Figures: of the store, and since the daemon's start." },
 	{ "event", "What happens, as it happens." },
 	{ "document", "Descriptions of the interface." },
 };
@@ -466,6 +467,13 @@ static void put_any_object(struct json_writer *w)
 	json_end_object(w);
 }
 
+static void put_any_text(struct json_writer *w)
+{
+	json_begin_object(w);
+	json_put_member(w, "type", "string");
+	json_end_object(w);
+}
+
 /* A path that is no method: what it shows is not one answer to one question. */
 static const struct page {
 	const char *path;
@@ -479,6 +487,8 @@ static const struct page {
 } pages[] = {
 	{ OPENAPI_PATH, "document.openapi", "Show this document.", "document", "The document.",
 	  "application/json", NULL, put_any_object },
+	{ METRICS_PATH, "metrics.prometheus", "Show all figures for Prometheus.", "metrics",
+	  "The figures, in the text format 0.0.4.", "text/plain", NULL, put_any_text },
 	{ EVENTS_PATH, "event.stream", "Send events as they happen, until the client leaves.",
 	  "event",
 	  "Server-sent events. Without a place for one more stream: only the time to wait.",

@@ -37,6 +37,7 @@
 #include "api/rest/event_streams.h"
 #include "api/rest/large.h"
 #include "api/rest/listener.h"
+#include "api/rest/metrics_page.h"
 #include "api/rest/openapi.h"
 #include "api/rest/peer.h"
 #include "api/rest/watch.h"
@@ -70,6 +71,7 @@ struct rest {
 	size_t counts[REQUEST_KIND_COUNT];   /* in flight */
 	size_t max_requests;                 /* of each kind */
 	struct event_streams *streams;
+	struct metrics_page metrics;
 	struct watch *watch;
 	struct loop_timer watch_soon;
 	struct rest_encoder encoder;
@@ -294,6 +296,26 @@ static int serve_document(struct rest *rest, struct evhttp_request *http,
 	return 0;
 }
 
+static int serve_metrics(struct rest *rest, struct evhttp_request *http,
+			 const struct route_target *target, struct err *err)
+{
+	const struct rest_figures figures = {
+		.requests = rest->counts[REQUEST_PLAIN],
+		.lists = rest->counts[REQUEST_LIST],
+		.long_polls = rest->counts[REQUEST_LONG_POLL],
+		.streams = event_streams_count(rest->streams),
+	};
+
+	if (verb_of(http) != HTTP_GET)
+		rest_reply_verbs(&rest->encoder, http, 1U << HTTP_GET);
+	else if (!str_empty(target->query))
+		return err_set(err, ERR_INVALID, "this path takes no query string");
+	else
+		rest_reply_text(&rest->encoder, http, METRICS_TYPE,
+				metrics_page_get(&rest->metrics, rest->core, &figures));
+	return 0;
+}
+
 /* The value lives as long as copy. */
 static int find_last_id(struct evhttp_request *http, char *copy, const char **out, struct err *err)
 {
@@ -359,6 +381,8 @@ static int serve(struct rest *rest, struct evhttp_request *http, const struct la
 		return -1;
 	if (route_target_is(&target, OPENAPI_PATH))
 		return serve_document(rest, http, &target, err);
+	if (route_target_is(&target, METRICS_PATH))
+		return serve_metrics(rest, http, &target, err);
 	if (route_target_is(&target, EVENTS_PATH))
 		return serve_events(rest, http, &target, err);
 	route = route_find(rest->routes, &target, verb_of(http), &verbs);
@@ -591,6 +615,7 @@ struct rest *rest_close(struct rest *rest)
 	LIST_REMOVE(rest, entry);
 	route_table_free(rest->routes);
 	buf_clear(&rest->encoder.body);
+	buf_clear(&rest->metrics.text);
 	free(rest);
 	return NULL;
 }

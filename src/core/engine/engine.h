@@ -6,6 +6,7 @@
 #include "base/queue.h"
 #include "core/engine/operation_table.h"
 
+struct engine_figures;
 struct env;
 struct model;
 
@@ -14,6 +15,7 @@ struct engine {
 	struct model *model;
 	const struct operation_kind *const *kinds;
 	struct ops *ops;
+	struct engine_figures *figures;
 
 	struct operation *operations; /* in memory: unfinished and recently ended */
 	/* the operations that were requested under a key, by that key */

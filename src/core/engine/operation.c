@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/engine/engine.h"
+#include "core/engine/figures.h"
 #include "core/engine/operation_table.h"
 #include "core/engine/silence.h"
 #include "core/engine/vm_turn.h"
@@ -216,6 +217,8 @@ static void on_ended(struct operation *operation)
 	record_clear(&operation_record, &operation->record);
 	operation->record = *operation->ended;
 	free(TAKE_PTR(operation->ended));
+	operation_time_is(operation, TIME_OWN);
+	operation_has_ended(operation);
 	operation->phase = PHASE_ENDED;
 	operation_link(operation);
 	TAILQ_INSERT_TAIL(&engine->ended, operation, age_entry);
@@ -272,6 +275,7 @@ static void on_accepted(struct operation *operation, const struct err *err)
 	events_operation(engine->model, EVENT_OPERATION_STARTED, &operation->record);
 	volume_note_operation(engine->model, &operation->record);
 	operation->phase = PHASE_QUEUED;
+	operation_time_is(operation, TIME_WAITING);
 	tell_accepted(operation, err);
 	operation_begin_if_turn(operation);
 }
@@ -280,6 +284,7 @@ static void on_accepted(struct operation *operation, const struct err *err)
 static void on_queued(struct operation *operation)
 {
 	operation->phase = PHASE_QUEUED;
+	operation_time_is(operation, TIME_WAITING);
 	if (operation->interruption) {
 		struct err err = *operation->interruption;
 
@@ -341,6 +346,7 @@ void operation_commit(struct operation *operation, const char *previous_status)
 	struct change *change = operation_change(operation);
 	_cleanup_free_ char *details = history_details(operation);
 
+	operation_time_is(operation, TIME_OWN);
 	record->updated_at = clock_record_ms();
 	free(record->context);
 	record->context = context_to_json(operation);
@@ -372,6 +378,7 @@ static void enter_step(struct operation *operation, size_t step)
 	if (!operation->record.undoing && !operation_step(operation)->vm_turn &&
 	    !operation->keeps_vm_turn)
 		vm_turn_leave(operation);
+	operation_step_begins(operation, operation_step(operation)->name);
 	log_debug("operation=%s %s%s", operation->record.id,
 		  operation->record.undoing ? "undo " : "", operation->record.step);
 	operation_commit(operation, previous);
@@ -435,6 +442,7 @@ static void set_back(struct operation *operation)
 	operation->record.status = OPERATION_PENDING;
 	operation->record.step_since = 0;
 	str_set(&operation->record.step, NULL);
+	operation_step_begins(operation, NULL);
 	operation_commit(operation, previous);
 }
 
@@ -450,7 +458,15 @@ static void await_vm_turn(struct operation *operation)
 	}
 	if (gave_way)
 		loop_timer_clear(operation->engine->env->loop, &operation->deadline);
+	operation_time_is(operation, TIME_WAITING);
 	operation->phase = PHASE_SLEEPING;
+}
+
+static enum time_part part_of(const struct step *step)
+{
+	if (step->awaits_kernel)
+		return TIME_KERNEL;
+	return step->deadline == STEP_CLOUD ? TIME_CLOUDSTACK : TIME_OWN;
 }
 
 static void run_step(struct operation *operation)
@@ -481,6 +497,7 @@ static void run_step(struct operation *operation)
 		loop_deadline_set(engine->env->loop, &operation->deadline,
 				  operation_step_deadline_ms(operation));
 	}
+	operation_time_is(operation, part_of(step));
 	operation->runs++;
 	if (operation_is_rerun(operation))
 		operation->asked_ms = clock_mono_ms();
@@ -511,6 +528,7 @@ static void finish(struct operation *operation, enum operation_status status)
 	struct operation_record *ended = xnew(struct operation_record);
 
 	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
+	operation_step_begins(operation, NULL);
 	vm_turn_leave(operation);
 	str_set(&operation->record.waits_for, NULL);
 	record_copy(&operation_record, ended, &operation->record);

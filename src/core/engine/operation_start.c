@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/uuid.h"
 #include "core/engine/engine.h"
+#include "core/engine/figures.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_past.h"
 #include "core/engine/operation_table.h"
@@ -151,6 +152,7 @@ void operation_load(struct engine *engine, const struct operation_record *record
 	volume_note_operation(engine->model, record);
 	operation->from_past = operation_is_past(engine, record);
 	operation->phase = PHASE_QUEUED;
+	operation_time_is(operation, TIME_WAITING);
 	if (restore_context(operation, &err) < 0 || restore_step(operation, &err) < 0) {
 		operation->record.needs_attention = true;
 		err_keep(&operation->interruption, &err);
@@ -284,6 +286,7 @@ struct engine *engine_new(struct env *env, struct model *model,
 	engine->model = model;
 	engine->kinds = kinds;
 	engine->ops = ops;
+	engine->figures = engine_figures_new();
 	TAILQ_INIT(&engine->unfinished);
 	TAILQ_INIT(&engine->ended);
 	TAILQ_INIT(&engine->settlings);
@@ -307,8 +310,10 @@ static void free_all(struct engine *engine)
 
 struct engine *engine_free(struct engine *engine)
 {
-	if (engine)
-		free_all(engine);
+	if (!engine)
+		return NULL;
+	free_all(engine);
+	engine_figures_free(engine->figures);
 	free(engine);
 	return NULL;
 }

@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/queue.h"
+#include "core/engine/figures.h"
 #include "io/loop.h"
 #include "spec/methods.h"
 #include "store/store.h"
@@ -39,6 +40,8 @@ struct step {
 	/* the step, or its undo, runs only while the operation has the turn of the VM in its record
 	 * (vm_turn.h), if the record names a VM */
 	bool vm_turn, undo_vm_turn;
+	/* CloudStack is done, and the step waits until the kernel shows that */
+	bool awaits_kernel;
 };
 
 /* Steps that follow each other; several kinds may share a group. */
@@ -159,6 +162,12 @@ struct operation {
 	struct operation_record *ended;
 	/* staged for the next commit, or on its way with it; NULL: nothing is */
 	struct change *change;
+
+	enum time_part part;   /* where the time goes, */
+	int64_t part_since_ms; /* clock_mono_ms() from which on; 0 not begun */
+	/* The step whose time runs, NULL none; with undo, and over the commits around it. */
+	const char *timed_step;
+	int64_t timed_since_ms;
 
 	struct volume_queue *queue;
 	TAILQ_ENTRY(operation) queue_entry;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/metric.h"
 #include "cloud/cloud.h"
 #include "cloud/cloud_refusals.h"
 #include "core/engine/operation_table.h"
@@ -303,6 +304,35 @@ static char *details_json(struct calls *calls, const struct parts *parts, bool a
 	json_put_text(&writer, env_appliance_id(calls->env));
 	json_end_object(&writer);
 	return buf_take(&out);
+}
+
+static void put_part(struct buf *out, const char *part, bool is_well)
+{
+	metric_value(out, "volumed_health", METRIC_LABELS({ "part", part }), is_well);
+}
+
+void health_put_metrics(struct calls *calls, struct buf *out)
+{
+	_cleanup_free_ char *devices = NULL;
+	struct parts parts;
+
+	look(calls, &parts);
+	devices = device_word(calls, &parts);
+	metric_family(out, "volumed_health", METRIC_GAUGE, "1 if this part is well.");
+	put_part(out, "cloudstack", streq(cloud_word(&parts), "healthy"));
+	put_part(out, "store", streq(store_word(calls, &parts), "healthy"));
+	put_part(out, "monitor", streq(devices, "healthy"));
+	put_part(out, "nbd", parts.exports.ok);
+	metric_family(out, "volumed_accepting_changes", METRIC_GAUGE, "1 if changes are accepted.");
+	metric_value(out, "volumed_accepting_changes", NULL,
+		     calls->env->store_state == STORE_CURRENT &&
+			     may_change(calls, &parts, NULL) == 0);
+	metric_family(
+		out, "volumed_volume_list_age_seconds", METRIC_GAUGE,
+		"Age of the last list of volumes from CloudStack; no sample if there is none.");
+	if (parts.list_age_ms >= 0)
+		metric_value(out, "volumed_volume_list_age_seconds", NULL,
+			     (double)parts.list_age_ms / 1000);
 }
 
 bool health_to_record(struct calls *calls, struct health_record *out)

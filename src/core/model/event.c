@@ -11,6 +11,7 @@
 
 #include <assert.h>
 
+#include "base/metric.h"
 #include "core/env.h"
 #include "core/event.h"
 #include "core/model/model.h"
@@ -114,6 +115,7 @@ void events_mapping(struct model *model, enum event_type type, const struct mapp
 
 void events_drift(struct model *model, const struct drift_record *record)
 {
+	model->drifts[record->kind]++;
 	record_copy(&drift_record,
 		    &pending_event_add(model, EVENT_DRIFT_FOUND, record->volume_id)->drift, record);
 }
@@ -143,6 +145,17 @@ void events_listen(struct model *model, struct event_listener *listener)
 void events_unlisten(struct model *model, struct event_listener *listener)
 {
 	TAILQ_REMOVE(&model->listeners, listener, entry);
+}
+
+void events_put_metrics(const struct model *model, struct buf *out)
+{
+	metric_family(
+		out, "volumed_drift_total", METRIC_COUNTER,
+		"Differences between store, CloudStack and kernel; each counts once while it lasts.");
+	for (int kind = DRIFT_NONE + 1; kind < DRIFT_KIND_COUNT; kind++)
+		metric_value(out, "volumed_drift_total",
+			     METRIC_LABELS({ "kind", drift_kind_names[kind] }),
+			     (double)model->drifts[kind]);
 }
 
 void events_free(struct model *model)

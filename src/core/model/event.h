@@ -26,4 +26,5 @@ void events_export(struct model *model, enum event_type type, const char *volume
 void events_init(struct model *model, void (*tell_volumes)(struct model *model));
 void events_queue_volumes(struct model *model);
 void events_deliver(struct model *model, const struct core_event *event);
+void events_put_metrics(const struct model *model, struct buf *out);
 void events_free(struct model *model);

@@ -29,6 +29,7 @@ struct model {
 	TAILQ_HEAD(, change) changes; /* on their way to the store */
 	size_t commits_waiting;
 
+	uint64_t drifts[DRIFT_KIND_COUNT]; /* told since the start */
 	TAILQ_HEAD(, event_listener) listeners;
 	TAILQ_HEAD(, pending_event) events;
 	struct loop_task events_task;

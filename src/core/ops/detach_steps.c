@@ -524,7 +524,7 @@ const struct step detaching_steps[DETACHING_STEP_COUNT] = {
 	  .no_return = true,
 	  .vm_turn = true },
 	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD, .vm_turn = true },
-	{ .name = "await-gone", .run = await_gone, .deadline = STEP_DEVICE },
+	{ .name = "await-gone", .run = await_gone, .deadline = STEP_DEVICE, .awaits_kernel = true },
 };
 
 char *detaching_left_over(const struct operation *operation)

@@ -455,7 +455,7 @@ static const struct step resize_steps[] = {
 	  .no_return = true,
 	  .vm_turn = true },
 	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD, .vm_turn = true },
-	{ .name = "await-size", .run = await_size, .deadline = STEP_DEVICE },
+	{ .name = "await-size", .run = await_size, .deadline = STEP_DEVICE, .awaits_kernel = true },
 	{ .name = "grow", .run = grow_name, .deadline = STEP_DEVICE },
 	{ .name = "grow-export", .run = grow_export, .deadline = STEP_DEVICE },
 	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },

@@ -18,6 +18,7 @@ struct core {
 	struct loop *loop;
 	struct event_listener *listener;
 	bool watches_health;
+	size_t measured; /* for metrics */
 	TAILQ_HEAD(, call) calls;
 	bool hold; /* calls wait for fake_core_release() */
 	size_t started;

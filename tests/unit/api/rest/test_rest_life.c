@@ -700,6 +700,26 @@ static int bound_socket(int type, uint32_t host)
 	return fd;
 }
 
+/* The page costs far more than a reply, so it serves for a second. */
+static void test_figures_are_gathered_once_a_second(void **state)
+{
+	struct fixture *f = *state;
+
+	for (size_t second = 1; second <= 3; second++) {
+		for (int i = 0; i < 5; i++) {
+			_cleanup_reply_ struct reply reply;
+
+			ask(f, "GET", "/metrics", NULL, NULL, &reply);
+			assert_int_equal(reply.status, 200);
+			assert_string_equal(reply_header(&reply, "Content-Type"),
+					    "text/plain; version=0.0.4; charset=utf-8");
+			assert_non_null(strstr(reply.body, "\nvolumed_sse_clients 0\n"));
+			assert_int_equal(f->core.measured, second);
+		}
+		clock_test_advance(1000);
+	}
+}
+
 static int listening_socket(uint32_t host)
 {
 	int fd = bound_socket(SOCK_STREAM, host);
@@ -931,6 +951,7 @@ int main(void)
 {
 #define T(FN) cmocka_unit_test_setup_teardown(FN, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
+		T(test_figures_are_gathered_once_a_second),
 		T(test_pipelined_requests_are_answered_in_order),
 		T(test_the_end_of_an_answer_is_not_held_back),
 		T(test_a_waiting_request_holds_the_next_of_its_connection_only),

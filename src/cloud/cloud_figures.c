@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A request counts when its answer has come, or when its time is over. */
+
+#include "cloud/cloud_figures.h"
+
+static const struct histogram_scale scale = {
+	.bounds = { 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30 }, .count = 11
+};
+
+static const char *const outcome_names[] = {
+	[CLOUD_OK] = "ok",
+	[CLOUD_REFUSED] = "refused",
+	[CLOUD_AWAY] = "away",
+	[CLOUD_UNKNOWN] = "unknown",
+};
+
+void cloud_figures_note(struct cloud_figures *figures, enum cloud_command_id command,
+			enum cloud_outcome outcome, int64_t ms)
+{
+	figures->commands[command].results[outcome]++;
+	histogram_observe(&figures->commands[command].seconds, &scale, (double)ms / 1000);
+}
+
+void cloud_figures_put(const struct cloud_figures *figures, struct buf *out)
+{
+	metric_family(
+		out, "volumed_cloudstack_requests_total", METRIC_COUNTER,
+		"Requests to CloudStack: answered, refused, certainly not done, or of unknown effect.");
+	for (int id = 0; id < CLOUD_COMMAND_COUNT; id++) {
+		for (size_t outcome = 0; outcome < ARRAY_SIZE(outcome_names); outcome++)
+			metric_value(out, "volumed_cloudstack_requests_total",
+				     METRIC_LABELS({ "command", cloud_command_at(id)->name },
+						   { "result", outcome_names[outcome] }),
+				     (double)figures->commands[id].results[outcome]);
+	}
+	metric_family(out, "volumed_cloudstack_request_duration_seconds", METRIC_HISTOGRAM,
+		      "Time from a request to CloudStack to its answer.");
+	for (int id = 0; id < CLOUD_COMMAND_COUNT; id++)
+		metric_histogram(out, "volumed_cloudstack_request_duration_seconds",
+				 METRIC_LABELS({ "command", cloud_command_at(id)->name }),
+				 &figures->commands[id].seconds, &scale);
+}

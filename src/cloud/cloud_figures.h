@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* How often CloudStack was asked since the start, and how long it took. Private to cloud/. */
+
+#include "base/metric.h"
+#include "cloud/cloud_call.h"
+
+struct cloud_figures {
+	struct {
+		uint64_t results[CLOUD_UNKNOWN + 1]; /* by enum cloud_outcome */
+		struct histogram seconds;
+	} commands[CLOUD_COMMAND_COUNT];
+};
+
+void cloud_figures_note(struct cloud_figures *figures, enum cloud_command_id command,
+			enum cloud_outcome outcome, int64_t ms);
+void cloud_figures_put(const struct cloud_figures *figures, struct buf *out);
