@@ -81,8 +81,26 @@ struct cloud_volume {
 struct cloud_vm {
 	char *id;
 	char *name;
+	char *display_name;
+	char *zone_id;
 	char *state;  /* Running, Stopped, Stopping, … */
 	char *job_id; /* a job under way on the VM, else NULL */
+};
+
+struct cloud_zone {
+	char *id;
+	char *name;
+	char *network_type;     /* Basic or Advanced */
+	char *allocation_state; /* Enabled or Disabled */
+};
+
+struct cloud_offering {
+	char *id;
+	char *name;
+	char *description;
+	char *zone_ids;     /* with commas between; NULL: all zones */
+	char *storage_type; /* shared or local */
+	uint64_t size;      /* bytes; 0: each volume has a size of its own */
 };
 
 struct cloud_result {
@@ -98,8 +116,10 @@ struct cloud_result {
 	/* list; finished create, attach, detach, resize jobs: the volume */
 	const struct cloud_volume *volumes;
 	size_t count;
-	/* list of VMs: they, count of them */
+	/* lists of other objects: they, count of them */
 	const struct cloud_vm *vms;
+	const struct cloud_zone *zones;
+	const struct cloud_offering *offerings;
 	/* list: the objects in the answer, also those that are in neither volumes nor jobs */
 	size_t rows;
 	/* page: names and ids of the volumes whose ids are no UUIDs, as one text; NULL none */
@@ -209,6 +229,13 @@ struct cloud_walk *cloud_walk_volumes(struct cloud *cloud, const char *vm_id, cl
  * such as volumes with this part in their type. */
 struct cloud_walk *cloud_walk_named(struct cloud *cloud, const char *part, cloud_done_fn on_page,
 				    cloud_done_fn done, void *arg);
+/* The same for all VMs, zones and disk offerings that the account sees. */
+struct cloud_walk *cloud_walk_vms(struct cloud *cloud, cloud_done_fn on_page, cloud_done_fn done,
+				  void *arg);
+struct cloud_walk *cloud_walk_zones(struct cloud *cloud, cloud_done_fn on_page, cloud_done_fn done,
+				    void *arg);
+struct cloud_walk *cloud_walk_offerings(struct cloud *cloud, cloud_done_fn on_page,
+					cloud_done_fn done, void *arg);
 /* The same for the jobs that have not ended and that this account has asked for: result->jobs. */
 struct cloud_walk *cloud_walk_own_jobs(struct cloud *cloud, cloud_done_fn on_page,
 				       cloud_done_fn done, void *arg);

@@ -236,7 +236,7 @@ struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud
 struct cloud_call *cloud_find_zone(struct cloud *cloud, const char *name, cloud_done_fn done,
 				   void *arg)
 {
-	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_LIST_ZONES, done, arg);
+	struct cloud_call *call = cloud_call_new(cloud->queue, CLOUD_COMMAND_FIND_ZONE, done, arg);
 
 	assert(!str_empty(name));
 
@@ -276,4 +276,27 @@ struct cloud_call *cloud_list_job_page(const struct cloud_list *list, int64_t pa
 				       cloud_done_fn done, void *arg)
 {
 	return cloud_queue_add(page_new(list, CLOUD_COMMAND_LIST_JOBS, page, size, done, arg));
+}
+
+struct cloud_call *cloud_list_vm_page(const struct cloud_list *list, int64_t page, int64_t size,
+				      cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = page_new(list, CLOUD_COMMAND_LIST_VMS, page, size, done, arg);
+
+	/* The rest of a VM costs the server ten times as much. */
+	cloud_call_add(call, "details", "min");
+	cloud_call_add(call, "projectid", cloud_queue_project_id(list->cloud->queue));
+	return cloud_queue_add(call);
+}
+
+struct cloud_call *cloud_list_zone_page(const struct cloud_list *list, int64_t page, int64_t size,
+					cloud_done_fn done, void *arg)
+{
+	return cloud_queue_add(page_new(list, CLOUD_COMMAND_LIST_ZONES, page, size, done, arg));
+}
+
+struct cloud_call *cloud_list_offering_page(const struct cloud_list *list, int64_t page,
+					    int64_t size, cloud_done_fn done, void *arg)
+{
+	return cloud_queue_add(page_new(list, CLOUD_COMMAND_LIST_OFFERINGS, page, size, done, arg));
 }

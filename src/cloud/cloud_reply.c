@@ -30,8 +30,10 @@
 
 #define TEXT_MAX 1024 /* bytes of one stored member; names have at most 255 characters */
 #define ID_MAX 64
+#define IDS_MAX 8192
 #define RAW_MAX ((size_t)64 << 10)
-#define ITEMS_MAX 10000  /* a page has 500 unless an administrator has changed it */
+#define ITEMS_MAX 10000 /* a page has 500 unless an administrator has changed it */
+#define OFFERING_GIB_MAX (INT64_C(1) << 30)
 #define LEFT_OUT_MAX 160 /* bytes; after that, volumes that are left out are not named */
 #define LEFT_OUT_NAME_SIZE 41
 #define HTTP_OK 200
@@ -59,6 +61,15 @@ static char *get_id(const struct json *object, const char *name)
 	if (str_empty(text) || strlen(text) > ID_MAX || !str_is_plain_text(text))
 		return NULL;
 	return xstrdup(text);
+}
+
+/* Ids with commas between, of which a list may be long. */
+static char *get_ids(const struct json *object, const char *name)
+{
+	char text[IDS_MAX];
+
+	cloud_text_copy(text, sizeof(text), json_text(json_get(object, name)));
+	return *text ? xstrdup(text) : NULL;
 }
 
 static int64_t get_integer(const struct json *object, const char *name, int64_t otherwise)
@@ -111,8 +122,27 @@ static void vm_clear(struct cloud_vm *vm)
 {
 	free(vm->id);
 	free(vm->name);
+	free(vm->display_name);
+	free(vm->zone_id);
 	free(vm->state);
 	free(vm->job_id);
+}
+
+static void zone_clear(struct cloud_zone *zone)
+{
+	free(zone->id);
+	free(zone->name);
+	free(zone->network_type);
+	free(zone->allocation_state);
+}
+
+static void offering_clear(struct cloud_offering *offering)
+{
+	free(offering->id);
+	free(offering->name);
+	free(offering->description);
+	free(offering->zone_ids);
+	free(offering->storage_type);
 }
 
 static void leave_out(struct cloud_reply *reply, const struct json *object)
@@ -194,31 +224,103 @@ static const char *read_volumes(struct cloud_reply *reply, const struct cloud_qu
 	return NULL;
 }
 
-static const char *read_vms(struct cloud_reply *reply, const struct json *payload)
+/* The rows of a list, whose number is kept in the result. NULL if all is well, else a phrase that
+ * says why the list is wrong. */
+static const char *find_rows(struct cloud_reply *reply, const struct json *payload,
+			     const char *name, const struct json **first)
 {
-	const struct json *array = json_get(payload, "virtualmachine"), *item;
+	const struct json *array = json_get(payload, name), *item;
 	size_t found = 0;
 
 	if (array && json_kind(array) != JSON_ARRAY)
-		return "its list of VMs is not a list";
+		return "its list is not a list";
 	for (item = json_first(array); item; item = json_next(item))
 		if (++found > ITEMS_MAX)
-			return "its list of VMs is too long";
-	if (found > 0)
-		reply->vms = xcalloc(found, sizeof(*reply->vms));
-	for (item = json_first(array); item; item = json_next(item)) {
+			return "its list is too long";
+	*first = json_first(array);
+	reply->result.rows = found;
+	return NULL;
+}
+
+static const char *read_vms(struct cloud_reply *reply, const struct cloud_question *question,
+			    const struct json *payload)
+{
+	const struct json *item;
+	const char *why = find_rows(reply, payload, "virtualmachine", &item);
+
+	if (why)
+		return why;
+	reply->vms = xcalloc(reply->result.rows + 1, sizeof(*reply->vms));
+	for (; item; item = json_next(item)) {
 		_cleanup_free_ char *id = get_id(item, "id");
 
+		if (question->is_page && !is_understood(item))
+			continue;
 		if (!id)
 			return "a VM in it has no id";
 		reply->vms[reply->count++] = (struct cloud_vm){
 			.id = TAKE_PTR(id),
 			.name = get_text(item, "name"),
+			.display_name = get_text(item, "displayname"),
+			.zone_id = get_id(item, "zoneid"),
 			.state = get_text(item, "state"),
 			.job_id = get_id(item, "jobid"),
 		};
 	}
-	reply->result.rows = found;
+	return NULL;
+}
+
+static const char *read_zones(struct cloud_reply *reply, const struct json *payload)
+{
+	const struct json *item;
+	const char *why = find_rows(reply, payload, "zone", &item);
+
+	if (why)
+		return why;
+	reply->zones = xcalloc(reply->result.rows + 1, sizeof(*reply->zones));
+	for (; item; item = json_next(item)) {
+		if (!is_understood(item))
+			continue;
+		reply->zones[reply->count++] = (struct cloud_zone){
+			.id = get_id(item, "id"),
+			.name = get_text(item, "name"),
+			.network_type = get_text(item, "networktype"),
+			.allocation_state = get_text(item, "allocationstate"),
+		};
+	}
+	return NULL;
+}
+
+/* An offering whose volumes choose their size has a disksize of 0. */
+static uint64_t offering_size(const struct json *object)
+{
+	int64_t gib = get_integer(object, "disksize", 0);
+
+	if (json_true(json_get(object, "iscustomized")) || gib <= 0 || gib > OFFERING_GIB_MAX)
+		return 0;
+	return (uint64_t)gib * CLOUD_GIB;
+}
+
+static const char *read_offerings(struct cloud_reply *reply, const struct json *payload)
+{
+	const struct json *item;
+	const char *why = find_rows(reply, payload, "diskoffering", &item);
+
+	if (why)
+		return why;
+	reply->offerings = xcalloc(reply->result.rows + 1, sizeof(*reply->offerings));
+	for (; item; item = json_next(item)) {
+		if (!is_understood(item))
+			continue;
+		reply->offerings[reply->count++] = (struct cloud_offering){
+			.id = get_id(item, "id"),
+			.name = get_text(item, "name"),
+			.description = get_text(item, "displaytext"),
+			.zone_ids = get_ids(item, "zoneid"),
+			.storage_type = get_text(item, "storagetype"),
+			.size = offering_size(item),
+		};
+	}
 	return NULL;
 }
 
@@ -324,13 +426,17 @@ static const char *read_payload(struct cloud_reply *reply, const struct cloud_qu
 	case CLOUD_REPLY_VOLUMES:
 		return read_volumes(reply, question, payload);
 	case CLOUD_REPLY_VMS:
-		return read_vms(reply, payload);
+		return read_vms(reply, question, payload);
 	case CLOUD_REPLY_JOB:
 		return read_job(reply, payload);
 	case CLOUD_REPLY_JOBS:
 		return read_jobs(reply, payload);
 	case CLOUD_REPLY_ZONE:
 		return read_zone(reply, question, payload);
+	case CLOUD_REPLY_ZONES:
+		return read_zones(reply, payload);
+	case CLOUD_REPLY_OFFERINGS:
+		return read_offerings(reply, payload);
 	}
 	return "it was not asked for";
 }
@@ -494,6 +600,8 @@ void cloud_reply_read(struct cloud_reply *reply, const struct cloud_question *qu
 	reply->result.entity_id = reply->entity_id;
 	reply->result.volumes = reply->volumes;
 	reply->result.vms = reply->vms;
+	reply->result.zones = reply->zones;
+	reply->result.offerings = reply->offerings;
 	reply->result.left_out = reply->left_out.data;
 	reply->result.jobs = (const char *const *)reply->jobs;
 	reply->result.count = reply->count;
@@ -506,11 +614,17 @@ void cloud_reply_clear(struct cloud_reply *reply)
 			volume_clear(&reply->volumes[i]);
 		else if (reply->vms)
 			vm_clear(&reply->vms[i]);
+		else if (reply->zones)
+			zone_clear(&reply->zones[i]);
+		else if (reply->offerings)
+			offering_clear(&reply->offerings[i]);
 		else
 			free(reply->jobs[i]);
 	}
 	free(reply->volumes);
 	free(reply->vms);
+	free(reply->zones);
+	free(reply->offerings);
 	free(reply->jobs);
 	free(reply->job_id);
 	free(reply->entity_id);

@@ -20,7 +20,9 @@ enum cloud_reply_kind {
 	CLOUD_REPLY_VMS,
 	CLOUD_REPLY_JOB,
 	CLOUD_REPLY_JOBS,
-	CLOUD_REPLY_ZONE
+	CLOUD_REPLY_ZONE, /* the zone of this name */
+	CLOUD_REPLY_ZONES,
+	CLOUD_REPLY_OFFERINGS
 };
 
 /* The question, as far as the meaning of the answer depends on it. */
@@ -32,7 +34,7 @@ struct cloud_question {
 	/* CLOUD_REPLY_VOLUMES: only volumes with exactly this name; NULL all. CLOUD_REPLY_ZONE: the
 	 * name of the zone. */
 	const char *name;
-	/* CLOUD_REPLY_VOLUMES: a page of many, which one strange volume must not spoil */
+	/* a page of many, which one strange row must not spoil */
 	bool is_page;
 };
 
@@ -44,9 +46,11 @@ struct cloud_reply {
 	char *entity_id;
 	struct cloud_volume *volumes;
 	struct cloud_vm *vms;
+	struct cloud_zone *zones;
+	struct cloud_offering *offerings;
 	char **jobs;
 	struct buf left_out;
-	size_t count; /* of volumes, VMs or jobs */
+	size_t count; /* of volumes, VMs, zones, offerings or jobs */
 };
 
 /* Fills an uninitialised reply from any response; the caller clears it afterwards. */

@@ -26,6 +26,8 @@
 
 #define PAGE_SIZE 500
 #define VOLUME_PAGES_MAX 1000
+/* Of other lists, which are kept whole in memory while they are answered. */
+#define LIST_PAGES_MAX 100
 #define QUICK_MS 1000 /* twice as many rows would not be slow */
 
 struct seen_row {
@@ -181,13 +183,26 @@ static bool note_row(struct cloud_walk *walk, const char *id)
 	return true;
 }
 
+static const char *id_of_row(const struct cloud_result *result, size_t index)
+{
+	if (result->volumes)
+		return result->volumes[index].id;
+	if (result->vms)
+		return result->vms[index].id;
+	if (result->zones)
+		return result->zones[index].id;
+	if (result->offerings)
+		return result->offerings[index].id;
+	return result->jobs[index];
+}
+
 /* A page whose rows are all left out may be followed by others. */
 static bool brings_new_rows(struct cloud_walk *walk, const struct cloud_result *result)
 {
 	size_t fresh = 0;
 
 	for (size_t i = 0; i < result->count; i++)
-		fresh += note_row(walk, result->volumes ? result->volumes[i].id : result->jobs[i]);
+		fresh += note_row(walk, id_of_row(result, i));
 	return result->count == 0 || fresh > 0;
 }
 
@@ -289,6 +304,41 @@ struct cloud_walk *cloud_walk_own_jobs(struct cloud *cloud, cloud_done_fn on_pag
 	};
 
 	return cloud_walk_new(&list, on_page_fn, done, arg);
+}
+
+static struct cloud_walk *walk_list(struct cloud *cloud, const char *what, cloud_page_fn ask,
+				    struct cloud_page_size *size, cloud_done_fn on_page_fn,
+				    cloud_done_fn done, void *arg)
+{
+	const struct cloud_list list = {
+		.cloud = cloud,
+		.what = what,
+		.ask = ask,
+		.size = size,
+		.pages_max = LIST_PAGES_MAX,
+	};
+
+	return cloud_walk_new(&list, on_page_fn, done, arg);
+}
+
+struct cloud_walk *cloud_walk_vms(struct cloud *cloud, cloud_done_fn on_page_fn, cloud_done_fn done,
+				  void *arg)
+{
+	return walk_list(cloud, "VMs", cloud_list_vm_page, &cloud->vm_pages, on_page_fn, done, arg);
+}
+
+struct cloud_walk *cloud_walk_zones(struct cloud *cloud, cloud_done_fn on_page_fn,
+				    cloud_done_fn done, void *arg)
+{
+	return walk_list(cloud, "zones", cloud_list_zone_page, &cloud->catalog_pages, on_page_fn,
+			 done, arg);
+}
+
+struct cloud_walk *cloud_walk_offerings(struct cloud *cloud, cloud_done_fn on_page_fn,
+					cloud_done_fn done, void *arg)
+{
+	return walk_list(cloud, "disk offerings", cloud_list_offering_page, &cloud->catalog_pages,
+			 on_page_fn, done, arg);
 }
 
 void cloud_walk_cancel(struct cloud_walk *walk)

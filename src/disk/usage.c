@@ -120,7 +120,7 @@ static void on_scanned(struct blocking_call *call, void *work, const struct err 
 		result.kind = report->kind;
 		result.only_open = report->only_open;
 		result.beside = report->beside;
-		result.what = str_or(report->what.data, "");
+		usage_report_users(report, &result);
 		result.left_out = str_or(report->left_out.data, "");
 	}
 	answer(check, &result);

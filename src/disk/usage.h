@@ -56,6 +56,15 @@ struct usage_ignore {
 	bool openers;
 };
 
+/* A use of a disk, or of a device on top of it. */
+struct usage_user {
+	char *path; /* of the disk or device: "/dev/vdb1" */
+	char *what; /* "mounted at /mnt/x" */
+	enum usage_kind kind;
+};
+
+#define USAGE_USERS_SHOWN 16 /* named; the others are counted */
+
 struct usage_result {
 	/* set if the scan was not completed: the users are unknown, the disk may be in use */
 	struct err err;
@@ -63,7 +72,11 @@ struct usage_result {
 	bool only_open; /* nothing but open descriptors */
 	/* some users reach the disk beside our own map, and would not wait with the map */
 	bool beside;
-	const char *what; /* "mounted at /mnt/x, held by mpatha"; valid during the callback */
+	/* "mounted at /mnt/x, held by mpatha"; valid during the callback, as the two below */
+	const char *what;
+	const struct usage_user *users; /* the first user_count, at most USAGE_USERS_SHOWN */
+	size_t user_count;
+	size_t users_more; /* who are not named */
 	/* "the open files of user 1000 behind the first 65536", "": nothing; likewise */
 	const char *left_out;
 };

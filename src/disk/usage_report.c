@@ -35,9 +35,23 @@ void usage_report_clear(struct usage_report *report)
 	free(report->dev_root);
 	free(report->name);
 	free(report->map_uuid);
+	for (size_t i = 0; i < USAGE_USERS_SHOWN; i++) {
+		free(report->named[i].path);
+		free(report->named[i].what);
+	}
 	free(report->nodes);
 	buf_clear(&report->what);
 	buf_clear(&report->left_out);
+}
+
+void usage_report_users(const struct usage_report *report, struct usage_result *result)
+{
+	size_t count = report->users < USAGE_USERS_SHOWN ? report->users : USAGE_USERS_SHOWN;
+
+	result->what = str_or(report->what.data, "");
+	result->users = report->named;
+	result->user_count = count;
+	result->users_more = report->users - count;
 }
 
 int usage_cannot_read(struct usage_report *report, const char *path)
@@ -57,6 +71,20 @@ int usage_too_many(struct usage_report *report, const char *what)
 		       report->name, what);
 }
 
+/* The words stand without the device's name, which has a member of its own. */
+static void name_user(struct usage_report *report, const struct usage_node *node,
+		      enum usage_kind kind, const char *text)
+{
+	char label[USAGE_NODE_LABEL_SIZE];
+
+	usage_label(report, node, label);
+	if (str_has_prefix(text, label))
+		text += strlen(label);
+	report->named[report->users - 1] = (struct usage_user){ .path = xstrdup(node->path),
+								.what = xstrdup(text),
+								.kind = kind };
+}
+
 void usage_add(struct usage_report *report, const struct usage_node *node, enum usage_kind kind,
 	       const char *format, ...)
 {
@@ -74,6 +102,7 @@ void usage_add(struct usage_report *report, const struct usage_node *node, enum 
 	if (report->users > 1)
 		buf_add_text(&report->what, ", ");
 	buf_add_text(&report->what, text);
+	name_user(report, node, kind, text);
 }
 
 void usage_label(const struct usage_report *report, const struct usage_node *node,

@@ -44,15 +44,18 @@ struct usage_report {
 
 	struct usage_node *nodes; /* the disk first */
 	size_t node_count;
-	size_t users;
+	struct usage_user named[USAGE_USERS_SHOWN];
+	size_t users; /* also those that are not named */
 };
 
-#define USAGE_USERS_SHOWN 16 /* named; the others are counted */
 #define USAGE_NODE_LABEL_SIZE (USAGE_MAP_NAME_SIZE + 1)
 
 void usage_report_init(struct usage_report *report, const struct usage_options *options,
 		       const char *name, const struct usage_ignore *ignore);
 void usage_report_clear(struct usage_report *report);
+
+/* The parts of a result that name users; they live as long as the report. */
+void usage_report_users(const struct usage_report *report, struct usage_result *result);
 
 /* Adds a user of this node. */
 void usage_add(struct usage_report *report, const struct usage_node *node, enum usage_kind kind,

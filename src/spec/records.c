@@ -300,6 +300,57 @@ static const struct field device_fields[] = {
 #undef F
 const struct record device_record = RECORD("device", device_record, device_fields);
 
+#define F(MEMBER, TYPE, ...) FIELD(volume_user_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field volume_user_fields[] = {
+	F(device_path, TEXT, .flags = FIELD_COLUMN,
+	  .doc = "The disk, or the device on top of it that is used."),
+	F(use, TEXT, .flags = FIELD_COLUMN, .doc = "How it is used, and by which program."),
+	F(is_system, BOOL,
+	  .doc = "True if this system depends on it, so that it is never detached."),
+};
+#undef F
+const struct record volume_user_record =
+	RECORD("volume_user", volume_user_record, volume_user_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(offering_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field offering_fields[] = {
+	F(id, UUID, .flags = FIELD_COLUMN, .doc = "CloudStack's UUID of the disk offering."),
+	F(name, TEXT, .flags = FIELD_COLUMN, .doc = "Its name."),
+	F(description, TEXT, .flags = FIELD_OMIT, .doc = "Its description in CloudStack."),
+	F(size, SIZE, .flags = FIELD_COLUMN,
+	  .doc = "Bytes of each volume; 0 if a volume has the size that its creation names."),
+	F(storage_type, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
+	  .doc = "CloudStack's word: shared or local."),
+	F(zone_ids, TEXT, .flags = FIELD_OMIT,
+	  .doc = "The zones that have it, with commas between; absent if all have it."),
+};
+#undef F
+const struct record offering_record = RECORD("offering", offering_record, offering_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(zone_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field zone_fields[] = {
+	F(id, UUID, .flags = FIELD_COLUMN, .doc = "CloudStack's UUID of the zone."),
+	F(name, TEXT, .flags = FIELD_COLUMN, .doc = "Its name."),
+	F(network_type, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
+	  .doc = "CloudStack's word: Basic or Advanced."),
+	F(allocation_state, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
+	  .doc = "CloudStack's word: Enabled, or Disabled if nothing new is made in it."),
+};
+#undef F
+const struct record zone_record = RECORD("zone", zone_record, zone_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(vm_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field vm_fields[] = {
+	F(id, UUID, .flags = FIELD_COLUMN, .doc = "CloudStack's UUID of the virtual machine."),
+	F(name, TEXT, .flags = FIELD_COLUMN, .doc = "Its name."),
+	F(display_name, TEXT, .flags = FIELD_OMIT, .doc = "The name that people gave it."),
+	F(state, TEXT, .flags = FIELD_COLUMN, .doc = "CloudStack's word: Running, Stopped, …"),
+	F(zone_id, UUID, .flags = FIELD_OMIT, .doc = "Its zone."),
+	F(is_appliance, BOOL, .flags = FIELD_COLUMN, .doc = "True for this virtual machine."),
+};
+#undef F
+const struct record vm_record = RECORD("vm", vm_record, vm_fields);
+
 #define F(MEMBER, TYPE, ...) FIELD(drift_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field drift_fields[] = {
 	F(kind, ENUM, .flags = FIELD_COLUMN, .names = drift_kind_names,
@@ -546,6 +597,13 @@ static const struct field volume_list_fields[] = {
 	      .doc = "Ask CloudStack for a new list now, which may take it long."),
 };
 const struct record volume_list_args = RECORD("volume_list", volume_list_args, volume_list_fields);
+
+static const struct field cloud_list_fields[] = {
+	FIELD(cloud_list_args, name, TEXT, .max = 255, .doc = "Only those with exactly this name."),
+	LIMIT(cloud_list_args),
+	CURSOR(cloud_list_args),
+};
+const struct record cloud_list_args = RECORD("cloud_list", cloud_list_args, cloud_list_fields);
 
 static const struct field sync_args_fields[] = {
 	FIELD(sync_args, dry_run, BOOL, .doc = "Only report differences; repair nothing."),

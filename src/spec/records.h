@@ -231,6 +231,38 @@ struct device_record {
 };
 extern const struct record device_record;
 
+struct volume_user_record {
+	char *device_path; /* the disk, or the device on top of it that is used */
+	char *use;         /* "mounted at /mnt/x" */
+	bool is_system;    /* this system depends on it */
+};
+extern const struct record volume_user_record;
+
+/* What CloudStack lists, besides volumes; each begins with its id. */
+struct offering_record {
+	char *id;
+	char *name;
+	char *description;
+	uint64_t size; /* bytes; 0: a volume has a size of its own */
+	char *storage_type;
+	char *zone_ids; /* NULL: all zones */
+};
+struct zone_record {
+	char *id;
+	char *name;
+	char *network_type;
+	char *allocation_state;
+};
+struct vm_record {
+	char *id;
+	char *name;
+	char *display_name;
+	char *state;
+	char *zone_id;
+	bool is_appliance;
+};
+extern const struct record offering_record, zone_record, vm_record;
+
 /* How store, CloudStack and kernel can disagree; core/rules/drift.h tells them apart. */
 enum drift_kind {
 	DRIFT_NONE,
@@ -372,6 +404,11 @@ struct volume_list_args {
 	char *cursor;
 	bool refresh;
 };
+struct cloud_list_args {
+	char *name;
+	int64_t limit;
+	char *cursor;
+};
 struct sync_args {
 	bool dry_run;
 };
@@ -451,7 +488,7 @@ struct store_backup_args {
 
 extern const struct record no_args, store_backup_args, volume_create_args, volume_attach_args,
 	volume_attach_root_args, volume_detach_args, volume_delete_args, volume_resize_args,
-	volume_cleanup_args, volume_args, volume_get_args, volume_list_args, sync_args,
-	snapshot_track_args, snapshot_update_args, vm_context_args, export_create_args,
+	volume_cleanup_args, volume_args, volume_get_args, volume_list_args, cloud_list_args,
+	sync_args, snapshot_track_args, snapshot_update_args, vm_context_args, export_create_args,
 	export_list_args, export_delete_args, export_cleanup_args, export_cleanup_age_args,
 	vm_volumes_args, device_args, operation_args, operation_get_args, operation_list_args;

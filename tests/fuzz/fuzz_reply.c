@@ -24,18 +24,19 @@
 
 static struct cloud_question question_of(unsigned bits)
 {
-	static const enum cloud_reply_kind kinds[] = { CLOUD_REPLY_ANY,     CLOUD_REPLY_JOB_ID,
-						       CLOUD_REPLY_VOLUMES, CLOUD_REPLY_JOB,
-						       CLOUD_REPLY_JOBS,    CLOUD_REPLY_VMS,
-						       CLOUD_REPLY_ZONE };
+	static const enum cloud_reply_kind kinds[] = { CLOUD_REPLY_ANY,      CLOUD_REPLY_JOB_ID,
+						       CLOUD_REPLY_VOLUMES,  CLOUD_REPLY_JOB,
+						       CLOUD_REPLY_JOBS,     CLOUD_REPLY_VMS,
+						       CLOUD_REPLY_ZONE,     CLOUD_REPLY_ZONES,
+						       CLOUD_REPLY_OFFERINGS };
 	struct cloud_question question = {
 		.what = "do as it is told",
-		.kind = kinds[(bits & 7) % ARRAY_SIZE(kinds)],
+		.kind = kinds[((bits & 7) | (bits >> 3 & 8)) % ARRAY_SIZE(kinds)],
 	};
 
 	question.change = question.kind <= CLOUD_REPLY_JOB_ID;
 	question.creates = question.kind == CLOUD_REPLY_JOB_ID && bits & 8;
-	question.is_page = question.kind == CLOUD_REPLY_VOLUMES && bits & 16;
+	question.is_page = question.kind >= CLOUD_REPLY_VOLUMES && bits & 16;
 	if (question.kind == CLOUD_REPLY_ZONE)
 		question.name = ZONE;
 	else if (question.kind == CLOUD_REPLY_VOLUMES && bits & 32)
@@ -79,10 +80,30 @@ static void check_volume(const struct cloud_question *question, const struct clo
 	check_raw(volume->raw);
 }
 
-static void check_vm(const struct cloud_vm *vm)
+static void check_zone(const struct cloud_zone *zone)
 {
+	MUST(zone->id && uuid_is_valid(zone->id));
+	check_text(zone->name);
+	check_text(zone->network_type);
+	check_text(zone->allocation_state);
+}
+
+static void check_offering(const struct cloud_offering *offering)
+{
+	MUST(offering->id && uuid_is_valid(offering->id));
+	check_text(offering->name);
+	check_text(offering->description);
+	check_text(offering->zone_ids);
+	check_text(offering->storage_type);
+}
+
+static void check_vm(const struct cloud_question *question, const struct cloud_vm *vm)
+{
+	MUST(!question->is_page || uuid_is_valid(vm->id));
 	MUST(vm->id && *vm->id && str_is_plain_text(vm->id));
 	check_text(vm->name);
+	check_text(vm->display_name);
+	check_text(vm->zone_id);
 	check_text(vm->state);
 	check_text(vm->job_id);
 }
@@ -99,7 +120,8 @@ static void check_outcome(const struct cloud_question *question, const struct cl
 	if (result->outcome == CLOUD_OK && question->kind == CLOUD_REPLY_JOB_ID)
 		MUST(result->job_id);
 	if (result->outcome != CLOUD_OK)
-		MUST(!result->volumes && !result->vms && !result->jobs && result->count == 0);
+		MUST(!result->volumes && !result->vms && !result->zones && !result->offerings &&
+		     !result->jobs && result->count == 0);
 	cloud_err_is_not_attached(&result->err);
 	cloud_err_is_attached(&result->err);
 	cloud_err_is_no_pci_slot(&result->err);
@@ -123,7 +145,11 @@ static void check_reply(const struct cloud_question *question, const struct clou
 		if (result->volumes)
 			check_volume(question, &result->volumes[i]);
 		else if (result->vms)
-			check_vm(&result->vms[i]);
+			check_vm(question, &result->vms[i]);
+		else if (result->zones)
+			check_zone(&result->zones[i]);
+		else if (result->offerings)
+			check_offering(&result->offerings[i]);
 		else
 			check_text(result->jobs[i]);
 	}

@@ -13,6 +13,7 @@ from pathlib import Path
 RECORDINGS = Path(__file__).resolve().parents[1] / "cloudsim/observed"
 # As in fuzz_reply.c: the kinds of questions with the bits that matter to them, above the character '0'.
 ANY, JOB_ID, CREATES, VOLUMES, PAGE, NAMED, JOB, JOBS, VMS, ZONE = 0, 1, 1 + 8, 2, 2 + 16, 2 + 32, 3, 4, 5, 6
+VM_PAGE, ZONES, OFFERINGS = 5 + 16, 7 + 16, 64 + 16
 STATUSES = (200, 401, 429, 430, 431, 432, 503, 530, 531, 535, 302)
 
 
@@ -26,9 +27,11 @@ def kinds_of(answer):
     if "volume" in answer or answer == {}:
         return VOLUMES, PAGE, NAMED
     if "virtualmachine" in answer:
-        return (VMS,)
+        return VMS, VM_PAGE
     if "zone" in answer:
-        return (ZONE,)
+        return ZONE, ZONES
+    if "diskoffering" in answer:
+        return (OFFERINGS,)
     if "asyncjobs" in answer:
         return (JOBS,)
     if "jobstatus" in answer:

@@ -32,6 +32,8 @@ static const struct group {
 } groups[] = {
 	{ "volume", "Volumes of CloudStack, and what is done with them." },
 	{ "vm", "Virtual machines and their volumes." },
+	{ "offering", "CloudStack's disk offerings." },
+	{ "zone", "CloudStack's zones." },
 	{ "mapping", "Volumes and the devices that they have become." },
 	{ "device", "Disks that the kernel shows." },
 	{ "export", "Volumes that are served over NBD." },

@@ -8,6 +8,7 @@
 #include "core/event.h"
 
 struct call;
+struct cloud_lists;
 struct engine;
 struct env;
 struct health_watch;
@@ -27,9 +28,10 @@ struct calls {
 	struct reconciler *reconciler;
 	struct store_guard *store_guard;
 	struct host_sync *host_sync;
-	struct snapshots *snapshots; /* this and the next two are made by calls_init() */
+	struct snapshots *snapshots; /* this and the next three are made by calls_init() */
 	struct metrics *metrics;
 	struct health_watch *health_watch;
+	struct cloud_lists *cloud_lists;
 	TAILQ_HEAD(, call) calls;
 	uint64_t list_turn;           /* the turn of the loop in which a list was made last */
 	TAILQ_HEAD(, waiter) waiters; /* calls that wait for an operation */

@@ -12,6 +12,7 @@
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
+#include "core/methods/cloud_lists.h"
 #include "core/methods/device_methods.h"
 #include "core/methods/export_audit.h"
 #include "core/methods/export_methods.h"
@@ -24,6 +25,7 @@
 #include "core/methods/snapshot_methods.h"
 #include "core/methods/store_methods.h"
 #include "core/methods/volume_methods.h"
+#include "core/methods/volume_users.h"
 #include "core/reconcile/store_guard.h"
 #include "store/snapshot.h"
 
@@ -48,7 +50,11 @@ static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_VOLUME_LIST] = volume_list,
 	[METHOD_VOLUME_GET] = volume_get,
 	[METHOD_VOLUME_DEVICE] = volume_device,
+	[METHOD_VOLUME_USERS] = volume_users,
 	[METHOD_VM_VOLUMES] = vm_volumes,
+	[METHOD_VM_LIST] = vm_list,
+	[METHOD_OFFERING_LIST] = offering_list,
+	[METHOD_ZONE_LIST] = zone_list,
 	[METHOD_MAPPING_LIST] = mapping_list,
 	[METHOD_DEVICE_LIST] = device_list,
 	[METHOD_DEVICE_VOLUME] = device_volume,
@@ -206,6 +212,7 @@ void calls_init(struct calls *calls)
 	calls->snapshots = snapshots_new(calls->env->loop, calls->env->store);
 	calls->metrics = metrics_new(calls);
 	calls->health_watch = health_watch_new(calls);
+	calls->cloud_lists = cloud_lists_new(calls);
 	operation_methods_begin(calls);
 }
 
@@ -217,6 +224,7 @@ void calls_fini(struct calls *calls)
 		call_cancel(call);
 	operation_methods_end(calls);
 	calls->health_watch = health_watch_free(calls->health_watch);
+	calls->cloud_lists = cloud_lists_free(calls->cloud_lists);
 	calls->metrics = metrics_free(calls->metrics);
 	calls->snapshots = snapshots_free(calls->snapshots);
 }

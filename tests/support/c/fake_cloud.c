@@ -558,7 +558,10 @@ struct cloud_walk {
 	struct cloud *cloud;
 	struct cloud_call *call; /* NULL: a look of the store guard, which no script disturbs */
 	struct loop_timer answer;
-	char *part; /* of names; NULL: jobs */
+	enum { LOOK_NAMED, LOOK_JOBS, LOOK_OTHERS } look;
+	char *part; /* LOOK_NAMED: of names */
+	/* LOOK_OTHERS: shows what it lists */
+	void (*show)(const struct fake_server *server, struct cloud_result *result);
 	bool is_whole;
 	cloud_done_fn on_page;
 	cloud_done_fn done;
@@ -651,7 +654,9 @@ static void on_look_answered(struct loop_timer *timer)
 		err_set(&result.err, ERR_UNAVAILABLE, "CloudStack did not answer");
 	} else if (server->no_looks) {
 		put_refusal(&result, false, server->no_looks, "the test refuses it");
-	} else if (walk->part) {
+	} else if (walk->look == LOOK_OTHERS) {
+		walk->show(server, &result);
+	} else if (walk->look == LOOK_NAMED) {
 		list_named(&listing, server, walk->part);
 		result.volumes = listing.volumes;
 		result.count = listing.count;
@@ -673,6 +678,7 @@ static struct cloud_walk *look_new(struct cloud *cloud, const char *part, cloud_
 
 	*walk = (struct cloud_walk){ .cloud = cloud,
 				     .answer.fire = on_look_answered,
+				     .look = part ? LOOK_NAMED : LOOK_JOBS,
 				     .part = xstrdup(part),
 				     .on_page = on_page,
 				     .done = done,
@@ -694,6 +700,74 @@ struct cloud_walk *cloud_walk_own_jobs(struct cloud *cloud, cloud_done_fn on_pag
 				       cloud_done_fn done, void *arg)
 {
 	return look_new(cloud, NULL, on_page, done, arg);
+}
+
+static struct cloud_walk *others_new(struct cloud *cloud,
+				     void (*show)(const struct fake_server *server,
+						  struct cloud_result *result),
+				     cloud_done_fn on_page, cloud_done_fn done, void *arg)
+{
+	struct cloud_walk *walk = look_new(cloud, NULL, on_page, done, arg);
+
+	walk->look = LOOK_OTHERS;
+	walk->show = show;
+	cloud->server->other_lists++;
+	return walk;
+}
+
+static char appliance_id[] = APPLIANCE, other_vm_id[] = OTHER_VM, zone_id[] = ZONE;
+static char running[] = "Running", stopped[] = "Stopped";
+static char appliance_name[] = "appliance", other_name[] = "other", zone_name[] = "zone-1";
+static char small_id[] = "dddddddd-0000-4000-8000-00000000000d", small_name[] = "small";
+static char large_id[] = "eeeeeeee-0000-4000-8000-00000000000e", large_name[] = "large";
+
+/* In no order, and one twice, as when pages have shifted. */
+static void show_vms(const struct fake_server *server, struct cloud_result *result)
+{
+	static struct cloud_vm vms[3];
+
+	vms[0] = vms[2] = (struct cloud_vm){ .id = other_vm_id, .name = other_name };
+	vms[0].state = vms[2].state = server_vm_runs(server, OTHER_VM) ? running : stopped;
+	vms[1] = (struct cloud_vm){ .id = appliance_id, .name = appliance_name, .state = running };
+	result->vms = vms;
+	result->count = result->rows = 3;
+}
+
+static void show_zones(const struct fake_server *server, struct cloud_result *result)
+{
+	static const struct cloud_zone zone = { .id = zone_id, .name = zone_name };
+
+	result->zones = &zone;
+	result->count = result->rows = 1;
+}
+
+static void show_offerings(const struct fake_server *server, struct cloud_result *result)
+{
+	static const struct cloud_offering offerings[] = {
+		{ .id = small_id, .name = small_name, .size = 5 * GIB },
+		{ .id = large_id, .name = large_name },
+	};
+
+	result->offerings = offerings;
+	result->count = result->rows = 2;
+}
+
+struct cloud_walk *cloud_walk_vms(struct cloud *cloud, cloud_done_fn on_page, cloud_done_fn done,
+				  void *arg)
+{
+	return others_new(cloud, show_vms, on_page, done, arg);
+}
+
+struct cloud_walk *cloud_walk_zones(struct cloud *cloud, cloud_done_fn on_page, cloud_done_fn done,
+				    void *arg)
+{
+	return others_new(cloud, show_zones, on_page, done, arg);
+}
+
+struct cloud_walk *cloud_walk_offerings(struct cloud *cloud, cloud_done_fn on_page,
+					cloud_done_fn done, void *arg)
+{
+	return others_new(cloud, show_offerings, on_page, done, arg);
 }
 
 void cloud_walk_cancel(struct cloud_walk *walk)

@@ -107,7 +107,8 @@ struct fake_server {
 	const char *no_list;  /* why whole lists fail while all else is answered; NULL: they work */
 	const char *left_out; /* what a whole list shows that cannot be understood */
 	int64_t list_ms;      /* so much longer a whole list takes */
-	unsigned whole_lists; /* asked for so far */
+	unsigned whole_lists; /* of volumes, asked for so far */
+	unsigned other_lists; /* of VMs, zones and offerings, asked for so far */
 	unsigned crossed;     /* jobs that came while an earlier one of the same VM had not ended */
 	bool is_4_18;         /* its words for a job id that was used before */
 	bool maintained;      /* it refuses every change, as it is about to stop */

@@ -189,6 +189,14 @@ EXPORT = Shape(
            "error": text},
     parts={"clients": Shape("clients of export", {}, added={"addresses": texts, "certain": truth})})
 
+USER = Shape("user of a volume", {"device_path": text, "use": text, "is_system": truth})
+
+OFFERING = Shape("offering", {"id": uuid, "name": text, "size": whole},
+                 {"description": text, "storage_type": text, "zone_ids": text})
+ZONE = Shape("zone", {"id": uuid, "name": text}, {"network_type": text, "allocation_state": text})
+VM = Shape("VM", {"id": uuid, "name": text, "state": text, "is_appliance": truth},
+           {"display_name": text, "zone_id": uuid})
+
 STORE_PLAN = Shape("plan of a store", {"state": one_of("checking", "current", "past"), "report": table},
                    sometimes={"reason": text})
 

@@ -219,6 +219,51 @@ def volume_device(world, surface):
     assert mapping["device_path"] == path
 
 
+def volume_users(world, surface):
+    volume, path = world.attached()
+    assert surface.ask("volume.users", volume_id=volume) == []
+    block = world.folder / "disks/block"
+    (block / "vdb/holders/dm-0").mkdir()
+    (block / "dm-0").mkdir()
+    (block / "dm-0/dev").write_text("253:0\n")
+    (user,) = shapes.USER.check_all(surface.ask("volume.users", volume_id=volume))
+    assert (user["use"], user["is_system"]) == ("held by dm-0", False)
+    assert path.endswith(user["device_path"])
+    with pytest.raises(Refused) as refused:
+        surface.ask("volume.users", volume_id=NOBODY)
+    assert refused.value.word == "NOT_FOUND"
+
+
+def pages(surface, name, shape):
+    """All rows, and the same one by one."""
+    rows = shape.check_all(surface.ask(name))
+    for before, row in zip([{}] + rows, rows):
+        cursor = {"cursor": before["id"]} if before else {}
+        assert surface.ask(name, limit=1, **cursor) == [row]
+    assert [r["id"] for r in rows] == sorted(r["id"] for r in rows)
+    return {row["id"]: row for row in rows}
+
+
+def vm_list(world, surface):
+    found = pages(surface, "vm.list", shapes.VM)
+    assert {id for id, vm in found.items() if vm["is_appliance"]} == {cloudsim.APPLIANCE_VM}
+    assert found[cloudsim.STOPPED_VM]["state"] == "Stopped"
+    made = world.cloud.put_vm(name="made a moment ago")["id"]
+    assert [vm["id"] for vm in surface.ask("vm.list", name="made a moment ago")] == [made]
+    assert surface.ask("vm.list", name="made a moment") == []
+
+
+def offering_list(world, surface):
+    found = pages(surface, "offering.list", shapes.OFFERING)
+    assert found[cloudsim.OFFERING_CUSTOM]["size"] == 0
+    assert found[cloudsim.OFFERING_FIXED]["size"] == 5 * cloudsim.GIB
+
+
+def zone_list(world, surface):
+    found = pages(surface, "zone.list", shapes.ZONE)
+    assert cloudsim.ZONE in found
+
+
 def vm_volumes(world, surface):
     volume, _ = world.attached()
     found = shapes.VOLUME.check_all(surface.ask("vm.volumes", vm_id=cloudsim.APPLIANCE_VM))

@@ -31,6 +31,9 @@
 static const struct cloud_question change = { "attach the volume", CLOUD_REPLY_JOB_ID, true };
 static const struct cloud_question listing = { "list volumes", CLOUD_REPLY_VOLUMES, false };
 static const struct cloud_question machines = { "list VMs", CLOUD_REPLY_VMS, false };
+static const struct cloud_question zones = { "list zones", CLOUD_REPLY_ZONES, false };
+static const struct cloud_question offerings = { "list disk offerings", CLOUD_REPLY_OFFERINGS,
+						 false };
 static const struct cloud_question job = { "look at a job", CLOUD_REPLY_JOB, false };
 static const struct cloud_question ping = { "do anything", CLOUD_REPLY_ANY, false };
 
@@ -80,7 +83,7 @@ static const struct shape shapes[] = {
 	  ERROR_BODY("listvirtualmachinesresponse", 431, UNKNOWN_ENTITY("id")), CLOUD_OK,
 	  .answered = true },
 	{ "VMs that are no list", &machines, 200, "{\"x\":{\"virtualmachine\":{}}}", CLOUD_AWAY,
-	  ERR_UNAVAILABLE, 0, "its list of VMs is not a list" },
+	  ERR_UNAVAILABLE, 0, "its list is not a list" },
 	{ "pending job", &job, 200, "{\"x\":{\"jobid\":\"" JOB_ID "\",\"jobstatus\":0}}", CLOUD_OK,
 	  .answered = true },
 
@@ -355,6 +358,53 @@ static void test_vms(void **state)
 	assert_string_equal(vm->name, "test");
 	assert_string_equal(vm->state, "Stopping");
 	assert_string_equal(vm->job_id, JOB_ID);
+	cloud_reply_clear(&reply);
+}
+
+#define UUID_1 "774fd83e-147a-4cc1-a8cc-7aeb50247001"
+#define UUID_2 "774fd83e-147a-4cc1-a8cc-7aeb50247002"
+
+static void test_zones(void **state)
+{
+	const struct cloud_zone *zone;
+	struct cloud_reply reply;
+
+	read_body(&reply, &zones,
+		  "{\"x\":{\"count\":1,\"zone\":[{\"id\":\"" UUID_1
+		  "\",\"name\":\"z\",\"networktype\":"
+		  "\"Advanced\",\"allocationstate\":\"Enabled\"}]}}");
+	assert_int_equal(reply.result.count, 1);
+	zone = &reply.result.zones[0];
+	assert_string_equal(zone->id, UUID_1);
+	assert_string_equal(zone->name, "z");
+	assert_string_equal(zone->network_type, "Advanced");
+	assert_string_equal(zone->allocation_state, "Enabled");
+	cloud_reply_clear(&reply);
+}
+
+/* An offering that is customized has a size of 0, whatever stands beside it. */
+static void test_offerings(void **state)
+{
+	const struct cloud_offering *offering;
+	struct cloud_reply reply;
+
+	read_body(&reply, &offerings,
+		  "{\"x\":{\"diskoffering\":[{\"id\":\"" UUID_1
+		  "\",\"name\":\"five\",\"displaytext\":\"5 GiB\","
+		  "\"disksize\":5,\"iscustomized\":false,\"storagetype\":\"shared\","
+		  "\"zoneid\":\"" UUID_1 "," UUID_2 "\"},{\"id\":\"" UUID_2
+		  "\",\"disksize\":7,\"iscustomized\":true}]}}");
+	assert_int_equal(reply.result.count, 2);
+	offering = &reply.result.offerings[0];
+	assert_string_equal(offering->name, "five");
+	assert_string_equal(offering->description, "5 GiB");
+	assert_true(offering->size == 5 * CLOUD_GIB);
+	assert_string_equal(offering->storage_type, "shared");
+	assert_string_equal(offering->zone_ids, UUID_1 "," UUID_2);
+	offering = &reply.result.offerings[1];
+	assert_null(offering->name);
+	assert_null(offering->zone_ids);
+	assert_true(offering->size == 0);
 	cloud_reply_clear(&reply);
 }
 
@@ -678,6 +728,8 @@ int main(void)
 		cmocka_unit_test(test_submit),
 		cmocka_unit_test(test_volumes),
 		cmocka_unit_test(test_vms),
+		cmocka_unit_test(test_zones),
+		cmocka_unit_test(test_offerings),
 		cmocka_unit_test(test_rows_of_empty_lists),
 		cmocka_unit_test(test_strange_volumes_on_a_page),
 		cmocka_unit_test(test_many_strange_volumes_are_not_all_named),

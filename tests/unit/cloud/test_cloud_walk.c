@@ -372,6 +372,60 @@ static void test_volumes_with_a_part_in_their_name(void **state)
 	assert_string_equal(web_server_param(&fixture->server, 0, "keyword"), "0123456789ab");
 }
 
+/* What the walks show besides volumes: ids and names of the rows, in their order. */
+static void on_other_page(void *arg, const struct cloud_result *result)
+{
+	struct walked *walked = arg;
+	size_t length = strlen(walked->left_out);
+
+	walked->pages++;
+	for (size_t i = 0; i < result->count; i++) {
+		const char *name = result->vms     ? result->vms[i].name
+				   : result->zones ? result->zones[i].name
+						   : result->offerings[i].name;
+
+		length += (size_t)snprintf(walked->left_out + length,
+					   sizeof(walked->left_out) - length, "%s ", name);
+	}
+}
+
+static void test_other_lists(void **state)
+{
+	static const struct {
+		struct cloud_walk *(*walk)(struct cloud *cloud, cloud_done_fn on_page,
+					   cloud_done_fn done, void *arg);
+		const char *command, *details;
+	} lists[] = {
+		{ cloud_walk_vms, "listVirtualMachines", "min" },
+		{ cloud_walk_zones, "listZones", NULL },
+		{ cloud_walk_offerings, "listDiskOfferings", NULL },
+	};
+	struct fixture *fixture = *state;
+
+#define OTHER_ROWS(KEY, NUMBER)                                                                    \
+	{ .status = 200,                                                                           \
+	  .body = "{\"x\":{\"count\":9,\"" KEY                                                     \
+		  "\":[" ROW(NUMBER) ",{\"id\":\"12\",\"name\":\"no UUID\"}]}}" }
+	SCRIPT(fixture, OTHER_ROWS("virtualmachine", 1), OTHER_ROWS("zone", 2),
+	       OTHER_ROWS("diskoffering", 3));
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		struct walked walked = { 0 };
+
+		lists[i].walk(fixture->cloud, on_other_page, on_end, &walked);
+		run_until(fixture, &walked.runs, 1);
+		run_idle(fixture);
+		assert_int_equal(walked.outcome, CLOUD_OK);
+		assert_int_equal(walked.pages, 1);
+		assert_string_equal(walked.left_out, "data ");
+		assert_string_equal(web_server_param(&fixture->server, i, "command"),
+				    lists[i].command);
+		assert_string_equal(web_server_param(&fixture->server, i, "pagesize"), "500");
+		if (lists[i].details)
+			assert_string_equal(web_server_param(&fixture->server, i, "details"),
+					    lists[i].details);
+	}
+}
+
 static void on_job_page(void *arg, const struct cloud_result *result)
 {
 	struct walked *walked = arg;
@@ -418,6 +472,7 @@ int main(void)
 		TEST(test_volumes_of_a_vm),
 		TEST(test_pages_show_the_project),
 		TEST(test_volumes_with_a_part_in_their_name),
+		TEST(test_other_lists),
 		TEST(test_jobs_of_the_own_account),
 		TEST(test_cancelled),
 	};

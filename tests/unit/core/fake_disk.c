@@ -158,7 +158,7 @@ static void on_check(struct loop_timer *timer)
 		result.kind = check->report.kind;
 		result.only_open = check->report.only_open;
 		result.beside = check->report.beside;
-		result.what = str_or(check->report.what.data, "");
+		usage_report_users(&check->report, &result);
 	}
 	check->done(check->arg, &result);
 	check_free(check);

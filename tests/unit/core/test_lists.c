@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The list of all volumes is dear, and may fail while CloudStack answers all else: what the daemon
- * does without it. */
+ * does without it. Other lists of CloudStack's are fetched for those who ask, and shared. */
 
 #include "fixture.h"
 
@@ -256,6 +256,147 @@ static void a_volume_with_a_long_text_is_followed(void **state)
 	assert_null(volume->cloud.vm_id);
 }
 
+/* ---- other lists ---- */
+
+#define SMALL "dddddddd-0000-4000-8000-00000000000d"
+#define LARGE "eeeeeeee-0000-4000-8000-00000000000e"
+
+static struct reply *ask_other(struct world *world, enum method_id method, const char *name,
+			       int64_t limit, const char *cursor)
+{
+	struct cloud_list_args args = { .name = (char *)(intptr_t)name,
+					.limit = limit,
+					.cursor = (char *)(intptr_t)cursor };
+
+	return ask(world, method, &args);
+}
+
+static void assert_vm(struct world *world, struct reply *reply, const char *id, bool is_appliance)
+{
+	const struct vm_record *vm;
+
+	answered(world, reply);
+	assert_int_equal(reply->count, 1);
+	vm = item(reply, 0);
+	assert_string_equal(vm->id, id);
+	assert_int_equal(vm->is_appliance, is_appliance);
+}
+
+/* In the order of their ids, each once, and a page at a time from one list. */
+static void vms_come_in_pages(void **state)
+{
+	struct world *world = *state;
+	struct reply *page;
+
+	page = ask_other(world, METHOD_VM_LIST, NULL, 1, NULL);
+	assert_vm(world, page, APPLIANCE, true);
+	assert_string_equal(page->next_cursor, APPLIANCE);
+	page = ask_other(world, METHOD_VM_LIST, NULL, 1, page->next_cursor);
+	assert_vm(world, page, OTHER_VM, false);
+	assert_null(page->next_cursor);
+	assert_int_equal(world->server.other_lists, 1);
+	/* When the list is kept no longer, the cursor fits a new one. */
+	world_pass(world, 120000);
+	assert_vm(world, ask_other(world, METHOD_VM_LIST, NULL, 1, APPLIANCE), OTHER_VM, false);
+	assert_int_equal(world->server.other_lists, 2);
+}
+
+static void offerings_and_zones_by_name(void **state)
+{
+	const struct offering_record *offering;
+	const struct zone_record *zone;
+	struct world *world = *state;
+	struct reply *reply = ask_other(world, METHOD_OFFERING_LIST, NULL, 100, NULL);
+
+	answered(world, reply);
+	assert_int_equal(reply->count, 2);
+	offering = item(reply, 0);
+	assert_string_equal(offering->id, SMALL);
+	assert_true(offering->size == 5 * GIB);
+	reply = ask_other(world, METHOD_OFFERING_LIST, "large", 100, NULL);
+	answered(world, reply);
+	assert_int_equal(reply->count, 1);
+	offering = item(reply, 0);
+	assert_string_equal(offering->id, LARGE);
+	assert_true(offering->size == 0);
+	reply = ask_other(world, METHOD_ZONE_LIST, "zone", 100, NULL);
+	answered(world, reply);
+	assert_int_equal(reply->count, 0);
+	reply = ask_other(world, METHOD_ZONE_LIST, "zone-1", 100, NULL);
+	answered(world, reply);
+	zone = item(reply, 0);
+	assert_string_equal(zone->id, ZONE);
+}
+
+/* Questions that come while a list is being fetched are answered with the next one. */
+static void who_comes_meanwhile_shares_the_next_list(void **state)
+{
+	struct world *world = *state;
+	struct reply *first = ask_other(world, METHOD_VM_LIST, NULL, 100, NULL), *later[5];
+
+	while (world->server.other_lists == 0)
+		world_turn(world);
+	for (size_t i = 0; i < ARRAY_SIZE(later); i++)
+		later[i] = ask_other(world, METHOD_VM_LIST, NULL, 100, NULL);
+	answered(world, first);
+	for (size_t i = 0; i < ARRAY_SIZE(later); i++) {
+		answered(world, later[i]);
+		assert_int_equal(later[i]->count, 2);
+	}
+	assert_int_equal(world->server.other_lists, 2);
+}
+
+static void the_failure_of_a_list_is_told(void **state)
+{
+	struct world *world = *state;
+
+	world->server.down = true;
+	refused(world, ask_other(world, METHOD_VM_LIST, NULL, 100, NULL), ERR_UNAVAILABLE,
+		"did not answer");
+	world->server.down = false;
+	answered(world, ask_other(world, METHOD_VM_LIST, NULL, 100, NULL));
+}
+
+/* ---- users of a disk ---- */
+
+static struct reply *ask_users(struct world *world, const char *volume_id)
+{
+	struct volume_args args = { .volume_id = (char *)(intptr_t)volume_id };
+
+	return ask(world, METHOD_VOLUME_USERS, &args);
+}
+
+static void users_of_a_volume(void **state)
+{
+	const struct volume_user_record *user;
+	struct world *world = *state;
+	struct reply *reply;
+
+	server_add(&world->server, "one", 5);
+	server_add(&world->server, "two", 5);
+	world_restart(world);
+	world_pass(world, 5000);
+	attached(world, VOLUME(1));
+	reply = ask_users(world, VOLUME(1));
+	answered(world, reply);
+	assert_int_equal(reply->count, 0);
+
+	kernel_mount(&world->kernel, "vdb");
+	reply = ask_users(world, VOLUME(1));
+	answered(world, reply);
+	assert_int_equal(reply->count, 1);
+	user = item(reply, 0);
+	assert_string_equal(user->device_path, "/dev/vdb");
+	assert_string_equal(user->use, "mounted at /mnt/data");
+	assert_false(user->is_system);
+
+	/* It is attached to nothing, so it has no disk here. */
+	reply = ask_users(world, VOLUME(2));
+	answered(world, reply);
+	assert_int_equal(reply->count, 0);
+	refused(world, ask_users(world, VOLUME(9)), ERR_NOT_FOUND, VOLUME(9));
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup, world_teardown)
 
 int main(void)
@@ -274,6 +415,11 @@ int main(void)
 		TEST(strange_volumes_are_named),
 		TEST(a_page_may_be_older_than_an_answer),
 		TEST(a_volume_with_a_long_text_is_followed),
+		TEST(vms_come_in_pages),
+		TEST(offerings_and_zones_by_name),
+		TEST(who_comes_meanwhile_shares_the_next_list),
+		TEST(the_failure_of_a_list_is_told),
+		TEST(users_of_a_volume),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
