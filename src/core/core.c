@@ -140,6 +140,9 @@ static int load(struct core *core, struct err *err)
 	for (size_t i = 0; i < loaded.mapping_count; i++)
 		mapping_load(core->model, &loaded.mappings[i]);
 	content_probe_start(core->content_probe);
+	env_set_paused(&core->env, store_loaded_mark(&loaded, STORE_MARK_PAUSED));
+	if (core->env.paused)
+		log_notice("changes are paused: %s", core->env.paused);
 	operations_set_past(core->engine, str_or(store_loaded_mark(&loaded, STORE_MARK_PAST), ""));
 	load_operations(core, &loaded, false);
 	load_operations(core, &loaded, true);

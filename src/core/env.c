@@ -96,6 +96,7 @@ void env_fini(struct env *env)
 	free(env->zone);
 	free(env->zone_id);
 	free(env->true_appliance_id);
+	free(env->paused);
 }
 
 void env_forget_zone(struct env *env)
@@ -122,6 +123,11 @@ void env_set_appliance(struct env *env, const char *vm_id)
 	freep(&env->options.appliance_id);
 	env->options.appliance_id = xstrdup(vm_id);
 	str_set(&env->true_appliance_id, NULL);
+}
+
+void env_set_paused(struct env *env, const char *reason)
+{
+	str_set(&env->paused, str_empty(reason) ? NULL : reason);
 }
 
 void env_prove_appliance(struct env *env, const char *vm_id)

@@ -77,6 +77,7 @@ struct env {
 	struct rescanner *rescanner;
 	char boot_id[37]; /* of the running kernel, "" when it cannot be read */
 	bool draining;    /* the daemon is stopping: nothing new begins */
+	char *paused;     /* why an administrator lets no change begin; NULL: changes begin */
 	enum store_state store_state;
 	int64_t started_ms;
 };
@@ -105,6 +106,8 @@ void env_note_zone(struct env *env, const char *name, const char *id);
 /* CloudStack may have another id for the name of the zone. */
 void env_forget_zone(struct env *env);
 void env_set_appliance(struct env *env, const char *vm_id);
+/* NULL or "": changes go on. */
+void env_set_paused(struct env *env, const char *reason);
 /* The kernel here shows a disk that CloudStack has attached to this VM. */
 void env_prove_appliance(struct env *env, const char *vm_id);
 /* An error that names the wrong id of the appliance and the remedy; the caller frees it. NULL: no

@@ -610,6 +610,17 @@ static const struct field sync_args_fields[] = {
 };
 const struct record sync_args = RECORD("sync_options", sync_args, sync_args_fields);
 
+static const struct field pause_fields[] = {
+	FIELD(pause_args, reason, TEXT, .flags = FIELD_REQUIRED | FIELD_POSITIONAL, .min = 1,
+	      .max = 250, .doc = "Why; clients whose change is refused read it."),
+};
+const struct record pause_args = RECORD("pause", pause_args, pause_fields);
+
+static const struct field resume_fields[] = {
+	FIELD(pause_args, reason, TEXT, .max = 250, .doc = "Why; it stands in the log."),
+};
+const struct record resume_args = RECORD("resume", pause_args, resume_fields);
+
 #define SNAPSHOT_ID(STRUCT, FLAGS)                                                                 \
 	FIELD(STRUCT, snapshot_id, TEXT, .flags = (FLAGS), .max = 191, .doc = "The snapshot.")
 #define SNAPSHOT_NAME(STRUCT)                                                                      \
@@ -718,6 +729,15 @@ const struct record device_args = RECORD("device", device_args, device_args_fiel
 	      .option = "operation", .doc = "The operation's id.")
 static const struct field operation_args_fields[] = { OPERATION_ID(operation_args) };
 const struct record operation_args = RECORD("operation_id", operation_args, operation_args_fields);
+
+static const struct field operation_resolve_fields[] = {
+	OPERATION_ID(operation_resolve_args),
+	FIELD(operation_resolve_args, as, TEXT, .flags = FIELD_REQUIRED | FIELD_POSITIONAL,
+	      .min = 1, .max = 64,
+	      .doc = "done: its change is made; undone: nothing of its change is left."),
+};
+const struct record operation_resolve_args =
+	RECORD("operation_resolve", operation_resolve_args, operation_resolve_fields);
 
 static const struct field operation_get_fields[] = {
 	OPERATION_ID(operation_get_args),

@@ -101,6 +101,8 @@ void store_batch_unsnapshot(struct store_batch *batch, const char *volume_id);
 #define STORE_MARK_NEWEST "newest_id"
 /* the newest id of the store when it was accepted as one from the past */
 #define STORE_MARK_PAST "past_id"
+/* why an administrator has paused changes */
+#define STORE_MARK_PAUSED "paused"
 void store_batch_mark(struct store_batch *batch, const char *id, const char *value);
 
 /* err->code is ERR_NONE if the batch is durable. */

@@ -187,6 +187,8 @@ struct settling {
 	TAILQ_ENTRY(settling) entry;
 	struct engine *engine;
 	struct operation_record record;
+	operation_resolved_fn done; /* NULL: nobody waits */
+	void *arg;
 };
 
 static void settling_free(struct settling *settling)
@@ -214,10 +216,14 @@ static void on_settled(void *arg, const struct err *err)
 		events_operation(settling->engine->model, EVENT_OPERATION_CHANGED,
 				 &settling->record);
 	}
+	if (settling->done)
+		settling->done(settling->arg, &settling->record, err);
 	settling_free(settling);
 }
 
-void operation_settle(struct engine *engine, const struct operation_record *record)
+struct settling *operation_resolve(struct engine *engine, const struct operation_record *record,
+				   const char *words, const char *details,
+				   operation_resolved_fn done, void *arg)
 {
 	struct change *change =
 		change_new(engine->model,
@@ -230,11 +236,24 @@ void operation_settle(struct engine *engine, const struct operation_record *reco
 	settling->record.needs_attention = false;
 	settling->record.updated_at = clock_record_ms();
 	free(settling->record.error);
-	settling->record.error = xasprintf("%s; a later check found nothing left of it",
-					   str_or(record->error, "it failed"));
+	settling->record.error = xasprintf("%s; %s", str_or(record->error, "it failed"), words);
+	settling->done = done;
+	settling->arg = arg;
 	change_put_operation(change, &settling->record, operation_status_names[record->status],
-			     "{\"settled\":true}");
+			     details);
 	change_submit(change, CHANGE_OPTIONAL, NULL, on_settled, settling);
+	return settling;
+}
+
+void settling_forget(struct settling *settling)
+{
+	settling->done = NULL;
+}
+
+void operation_settle(struct engine *engine, const struct operation_record *record)
+{
+	operation_resolve(engine, record, "a later check found nothing left of it",
+			  "{\"settled\":true}", NULL, NULL);
 }
 
 void operation_on_device(struct engine *engine, const struct device *device)

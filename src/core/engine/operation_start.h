@@ -38,6 +38,17 @@ void operations_go_on(struct engine *engine);
 /* The leftovers that this ended operation could not undo are gone, so the operation needs no
  * attention any more. */
 void operation_settle(struct engine *engine, const struct operation_record *record);
+/*
+ * The same on the word of an administrator, who knows better: words end the operation's error, and
+ * details (a JSON object) are its row of history. done runs once, on a later turn, with the
+ * operation as it is then.
+ */
+typedef void (*operation_resolved_fn)(void *arg, const struct operation_record *record,
+				      const struct err *err);
+struct settling *operation_resolve(struct engine *engine, const struct operation_record *record,
+				   const char *words, const char *details,
+				   operation_resolved_fn done, void *arg);
+void settling_forget(struct settling *settling); /* done will not run */
 /* A device came, went or changed: steps that wait for the kernel run again, and jobs that
  * may concern the device are polled at once. */
 void operation_on_device(struct engine *engine, const struct device *device);

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* An administrator's methods: the daemon's health, and a comparison of store, CloudStack and kernel
- * now. */
+/* An administrator's methods: the daemon's health, a comparison of store, CloudStack and kernel
+ * now, and a pause of changes. A pause is kept in the store; operations that were accepted before
+ * go on, since their clients have been promised that. */
 
 #include "core/methods/admin_methods.h"
 
+#include "base/log.h"
 #include "core/call.h"
+#include "core/env.h"
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
 #include "core/methods/health.h"
+#include "core/model/commit.h"
 #include "core/reconcile/reconciler.h"
 
 static void on_compared(void *arg, const struct sync_record *record, const struct err *err)
@@ -43,4 +47,54 @@ void health_get(struct call *call)
 	answer.unhealthy = !health_to_record(call->calls, &record);
 	call_answer_as(call, &answer);
 	record_clear(&health_record, &record);
+}
+
+static void answer_words(struct call *call, char *words)
+{
+	struct message_record record = { .message = words };
+
+	call_answer(call, &record);
+	record_clear(&message_record, &record);
+}
+
+static void on_pause_changed(void *arg, const struct err *err)
+{
+	struct call *call = arg;
+	const char *reason = call->calls->env->paused;
+
+	call_waited(call);
+	if (err->code)
+		call_fail(call, err);
+	else if (reason)
+		answer_words(call,
+			     xasprintf("changes are paused, and running operations finish: %s",
+				       reason));
+	else
+		answer_words(call, xstrdup("changes go on"));
+}
+
+static void set_paused(struct call *call, const char *reason)
+{
+	struct change *change = change_new(call->calls->model, "pause");
+
+	change_set_paused(change, reason);
+	change_submit(change, CHANGE_OPTIONAL, NULL, on_pause_changed, call);
+	call_wait_change(call, change);
+}
+
+void changes_pause(struct call *call)
+{
+	const struct pause_args *args = call->args;
+
+	log_notice("%s pauses changes: %s", call->caller.surface, args->reason);
+	set_paused(call, args->reason);
+}
+
+void changes_resume(struct call *call)
+{
+	const struct pause_args *args = call->args;
+
+	log_notice("%s lets changes go on%s%s", call->caller.surface,
+		   str_empty(args->reason) ? "" : ": ", str_or(args->reason, ""));
+	set_paused(call, NULL);
 }

@@ -7,3 +7,5 @@ struct call;
 
 void force_sync(struct call *call);
 void health_get(struct call *call);
+void changes_pause(struct call *call);
+void changes_resume(struct call *call);

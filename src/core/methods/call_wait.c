@@ -6,6 +6,7 @@
 #include "core/methods/call_wait.h"
 
 #include "cloud/cloud.h"
+#include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
 #include "core/host/activation.h"
 #include "core/methods/call.h"
@@ -105,6 +106,16 @@ static void forget_change(void *awaited)
 void call_wait_change(struct call *call, struct change *change)
 {
 	call_wait(call, change, forget_change);
+}
+
+static void forget_settling(void *awaited)
+{
+	settling_forget(awaited);
+}
+
+void call_wait_settling(struct call *call, struct settling *settling)
+{
+	call_wait(call, settling, forget_settling);
 }
 
 static void leave_operation(void *awaited)

@@ -9,6 +9,7 @@
 #include "core/call.h"
 #include "core/env.h"
 #include "core/methods/admin_methods.h"
+#include "core/methods/attention_methods.h"
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
@@ -51,6 +52,7 @@ static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_VOLUME_GET] = volume_get,
 	[METHOD_VOLUME_DEVICE] = volume_device,
 	[METHOD_VOLUME_USERS] = volume_users,
+	[METHOD_VOLUME_FORGET] = volume_forget,
 	[METHOD_VM_VOLUMES] = vm_volumes,
 	[METHOD_VM_LIST] = vm_list,
 	[METHOD_OFFERING_LIST] = offering_list,
@@ -65,7 +67,10 @@ static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_OPERATION_LIST] = operation_list,
 	[METHOD_OPERATION_GET] = operation_get,
 	[METHOD_OPERATION_CANCEL] = operation_cancel_asked,
+	[METHOD_OPERATION_RESOLVE] = operation_resolve_asked,
 	[METHOD_FORCE_SYNC] = force_sync,
+	[METHOD_CHANGES_PAUSE] = changes_pause,
+	[METHOD_CHANGES_RESUME] = changes_resume,
 	[METHOD_HEALTH_GET] = health_get,
 	[METHOD_METRICS_GET] = metrics_get,
 	[METHOD_STORE_BACKUP] = store_backup,
@@ -101,6 +106,17 @@ static bool only_reports(const struct call *call)
 	return false;
 }
 
+/* A cancellation ends a change, and an administrator may settle and repair what there is. */
+static bool is_paused(const struct call *call)
+{
+	if (!call->calls->env->paused || only_reports(call))
+		return false;
+	if (call->method->access == ACCESS_ADMIN)
+		return call->method == &methods[METHOD_FORCE_SYNC];
+	return call->method->access == ACCESS_CHANGE &&
+	       call->method != &methods[METHOD_OPERATION_CANCEL];
+}
+
 static bool needs_store(const struct call *call)
 {
 	if (only_reports(call))
@@ -116,10 +132,10 @@ static bool needs_store(const struct call *call)
  * when operations go on. */
 static bool needs_cloud(const struct call *call)
 {
-	static const enum method_id without[] = {
-		METHOD_EXPORT_CREATE,   METHOD_EXPORT_DELETE,    METHOD_SNAPSHOT_TRACK,
-		METHOD_SNAPSHOT_UPDATE, METHOD_SNAPSHOT_UNTRACK, METHOD_OPERATION_CANCEL
-	};
+	static const enum method_id without[] = { METHOD_EXPORT_CREATE,    METHOD_EXPORT_DELETE,
+						  METHOD_SNAPSHOT_TRACK,   METHOD_SNAPSHOT_UPDATE,
+						  METHOD_SNAPSHOT_UNTRACK, METHOD_OPERATION_CANCEL,
+						  METHOD_CHANGES_PAUSE,    METHOD_CHANGES_RESUME };
 
 	for (size_t i = 0; i < ARRAY_SIZE(without); i++) {
 		if (call->method == &methods[without[i]])
@@ -163,7 +179,12 @@ static void admit(struct call *call)
 	struct store_guard *guard = call->calls->store_guard;
 	struct err err = { 0 };
 
-	if (needs_store(call) && call->calls->env->store_state == STORE_CHECKING)
+	if (is_paused(call))
+		call_failf(
+			call, ERR_UNAVAILABLE,
+			"changes are paused: %s. An administrator lets them go on with 'volumectl resume'",
+			call->calls->env->paused);
+	else if (needs_store(call) && call->calls->env->store_state == STORE_CHECKING)
 		run_or_await_store(call);
 	else if ((needs_store(call) && store_guard_check(guard, &err) < 0) ||
 		 (call->method->answer == ANSWER_OPERATION &&

@@ -2,9 +2,9 @@
 
 /*
  * The daemon's health. Unhealthy means that answers may be wrong or lost (the store or the kernel's
- * devices cannot be read); without CloudStack the daemon is degraded: all its knowledge is still
- * true, and changes are refused. If CloudStack refuses only some reads, such as the list of all
- * volumes, changes go on.
+ * devices cannot be read); without CloudStack, or while changes are paused, the daemon is degraded:
+ * all its knowledge is still true, and changes are refused. If CloudStack refuses only some reads,
+ * such as the list of all volumes, changes go on.
  */
 
 #include "core/methods/health.h"
@@ -267,6 +267,8 @@ static char *details_json(struct calls *calls, const struct parts *parts, bool a
 	json_put_text(&writer, interval);
 	json_put_name(&writer, "accepting_changes");
 	json_put_bool(&writer, accepting);
+	json_put_name(&writer, "paused");
+	json_put_text(&writer, str_or(calls->env->paused, ""));
 	json_put_name(&writer, "store_state");
 	json_put_text(&writer, store_state_names[calls->env->store_state]);
 	put_figure(&writer, "active_operations", operation_count(calls->engine));
@@ -346,17 +348,19 @@ bool health_to_record(struct calls *calls, struct health_record *out)
 	look(calls, &parts);
 	devices = device_word(calls, &parts);
 	sound = !parts.store.away && parts.devices.ok;
-	well = parts.cloud_configured && parts.cloud.usable && !parts.cloud.reason[0] &&
-	       !parts.refused_word[0] && !parts.lost_word[0] && streq(devices, "healthy") &&
-	       parts.exports.ok && calls->env->store_state == STORE_CURRENT;
+	well = !calls->env->paused && parts.cloud_configured && parts.cloud.usable &&
+	       !parts.cloud.reason[0] && !parts.refused_word[0] && !parts.lost_word[0] &&
+	       streq(devices, "healthy") && parts.exports.ok &&
+	       calls->env->store_state == STORE_CURRENT;
 	str_set(&out->status, !sound ? "unhealthy" : well ? "healthy" : "degraded");
 	out->timestamp = clock_wall_ms();
 	str_set(&out->cloudstack_health, cloud_word(&parts));
 	str_set(&out->database_health, store_word(calls, &parts));
 	str_set(&out->device_monitor, devices);
 	str_set(&out->nbd_health, export_word(calls, &parts));
-	out->details = details_json(calls, &parts,
-				    calls->env->store_state == STORE_CURRENT &&
-					    may_change(calls, &parts, NULL) == 0);
+	out->details =
+		details_json(calls, &parts,
+			     calls->env->store_state == STORE_CURRENT && !calls->env->paused &&
+				     may_change(calls, &parts, NULL) == 0);
 	return sound;
 }

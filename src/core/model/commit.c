@@ -38,6 +38,8 @@ struct change {
 	} * snapshots;
 	size_t snapshot_count;
 	bool drops_mapping, drops_export, drops_name;
+	bool sets_paused;
+	char *paused; /* NULL: changes go on */
 	bool submitted;
 	unsigned flags;
 	const struct change_hooks *hooks;
@@ -68,6 +70,7 @@ void change_free(struct change *change)
 	free(change->snapshots);
 	record_clear(&export_record, &change->export);
 	store_batch_free(change->batch);
+	free(change->paused);
 	free(change->entity);
 	free(change);
 }
@@ -205,6 +208,12 @@ void change_drop_name(struct change *change)
 	change->drops_name = true;
 }
 
+void change_set_paused(struct change *change, const char *reason)
+{
+	change->sets_paused = true;
+	str_set(&change->paused, reason);
+}
+
 struct mapping_record *change_mapping(struct change *change)
 {
 	return change && change->mapping_count ? &change->mappings[0] : NULL;
@@ -293,6 +302,8 @@ static void apply(struct change *change)
 	if (change->drops_export)
 		export_drop(model, change->entity);
 	apply_snapshots(change);
+	if (change->sets_paused)
+		env_set_paused(model->env, change->paused);
 	if (change->drops_name) {
 		name_drop(model, change->entity);
 		notice_tell_volume(model, NOTICE_NAME_DROPPED, change->entity);
@@ -383,6 +394,8 @@ static void put_all(struct change *change, struct store_batch *batch)
 	if (change->drops_export)
 		store_batch_unexport(batch, change->entity);
 	put_snapshots(change, batch);
+	if (change->sets_paused)
+		store_batch_mark(batch, STORE_MARK_PAUSED, change->paused);
 	if (change->drops_name)
 		store_batch_unname(batch, change->entity);
 	else

@@ -57,6 +57,9 @@ void change_drop_mapping(struct change *change);
 void change_drop_export(struct change *change);
 void change_drop_name(struct change *change);
 
+/* No change of a client begins any more; reason NULL: changes go on. */
+void change_set_paused(struct change *change, const char *reason);
+
 /* The record that was put, until done runs; NULL if no record was put. */
 struct mapping_record *change_mapping(struct change *change);
 const struct export_record *change_export(const struct change *change);

@@ -74,17 +74,23 @@ static const struct record create_context = RECORD("create_context", create_cont
 /* ---- ask-cloud ---- */
 
 /* The wanted name, shortened at a character's boundary so that the id fits behind it. */
-static char *unique_name(const struct operation *operation)
+char *op_create_name(const char *name, const char *operation_id)
 {
-	const struct create_context *context = operation->context;
-	size_t length = strlen(context->name);
+	size_t length = strlen(name);
 
 	if (length > NAME_MAX_BYTES - 1 - ID_BYTES) {
 		length = NAME_MAX_BYTES - 1 - ID_BYTES;
-		while (length > 0 && ((unsigned char)context->name[length] & 0xc0) == 0x80)
+		while (length > 0 && ((unsigned char)name[length] & 0xc0) == 0x80)
 			length--;
 	}
-	return xasprintf("%.*s-%s", (int)length, context->name, operation->record.id);
+	return xasprintf("%.*s-%s", (int)length, name, operation_id);
+}
+
+static char *unique_name(const struct operation *operation)
+{
+	const struct create_context *context = operation->context;
+
+	return op_create_name(context->name, operation->record.id);
 }
 
 const char *op_create_of_name(const char *name)

@@ -3,6 +3,7 @@
 
 /* The operations, each in a file of its own, and their contexts made from arguments. */
 
+#include "cloud/cloud.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 
@@ -50,11 +51,21 @@ int op_cleanup_check(const struct env *env, const char *test_vm_id, const char *
 /* The id of the operation that gave a volume this name for the time of its creation; points into
  * name, or is NULL. */
 const char *op_create_of_name(const char *name);
+/* That name. To be freed. */
+char *op_create_name(const char *name, const char *operation_id);
 /* Why this machine's own VM gets no other root disk. */
 void op_attach_root_refuse(const char *vm_id, struct err *err);
 /* An ended attachment or cleanup that needs attention, because CloudStack lost the volume together
  * with the job. */
 bool op_attach_lost_volume(const struct operation_record *record);
+/* Does CloudStack show the goal of an ended operation? */
+enum op_goal {
+	GOAL_REACHED,
+	GOAL_MISSED,
+	GOAL_UNKNOWN, /* its volume cannot tell */
+};
+/* volume: NULL if CloudStack does not list it. */
+enum op_goal op_goal_look(const struct operation_record *record, const struct cloud_volume *volume);
 /* An ended operation that needs attention, because a volume has made way for it, and is still
  * attached to nothing. */
 bool op_displaced_is_away(struct model *model, const struct operation_record *record);

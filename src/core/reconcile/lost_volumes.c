@@ -83,11 +83,22 @@ static bool is_given_up(const struct operation_record *record)
 		streq(record->error_code, err_view(ERR_NOT_FOUND)->word));
 }
 
+/* An administrator has settled the operation. */
+static void forget_settled(struct lost_volumes *lost, const struct operation_record *record)
+{
+	struct lost_volume *volume = find(lost, str_or(record->volume_id, ""));
+
+	if (volume && streq(volume->origin.id, record->id) && !record->needs_attention)
+		volume_free(lost, volume);
+}
+
 static void on_event(struct event_listener *listener, const struct core_event *event)
 {
 	struct lost_volumes *lost = container_of(listener, struct lost_volumes, listener);
 	struct lost_volume *volume;
 
+	if (event->type == EVENT_OPERATION_CHANGED)
+		forget_settled(lost, event->operation);
 	if (event->type != EVENT_OPERATION_ENDED || !is_given_up(event->operation))
 		return;
 	volume = find(lost, event->operation->volume_id);

@@ -571,13 +571,13 @@ static void on_listed(void *arg, const struct err *err)
 
 /*
  * The first ticket decides whether this is a dry run; tickets of the other kind wait. While nothing
- * may be repaired, each comparison is a dry run and serves all tickets: a client that wanted
- * repairs was refused, and a client that only wants a fresh list gets it.
+ * may be repaired, or changes are paused, each comparison is a dry run and serves all tickets: a
+ * client that wanted repairs was refused, and a client that only wants a fresh list gets it.
  */
 static void take_tickets(struct comparison *comparison)
 {
 	struct reconciler *reconciler = comparison->reconciler;
-	bool may_repair = env_trusts_store(reconciler->env);
+	bool may_repair = env_trusts_store(reconciler->env) && !reconciler->env->paused;
 	struct reconcile_ticket *ticket, *next;
 
 	ticket = TAILQ_FIRST(&reconciler->tickets);

@@ -163,7 +163,7 @@ HEALTH = Shape(
                "cloudstack_clock_ahead_ms": whole, "device_events_processed": whole, "database_transactions": whole,
                "store_waiting": whole, "loop_turns": whole, "loop_late_count": whole, "loop_late": text,
                "uptime_seconds": whole,
-               "accepting_changes": truth, "store_state": one_of("checking", "current", "past"), "uevents": truth, "appliance_id": text,
+               "accepting_changes": truth, "paused": text, "store_state": one_of("checking", "current", "past"), "uevents": truth, "appliance_id": text,
                "stable_names": truth, "exports": whole, "nbd_engine": text, "nbd_pid": whole,
                "nbd_restarts": whole, "rest_access": text, "nbd_access": text})})
 

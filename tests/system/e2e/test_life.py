@@ -339,6 +339,58 @@ def admin_force_sync(world, surface):
     assert [d["kind"] for d in report["repaired"]] == ["detached-outside"]
 
 
+def admin_pause(world, surface):
+    shapes.MESSAGE.check(surface.ask("admin.pause", reason="the storage is moved"))
+    for restarted in (False, True):
+        with pytest.raises(Refused, match="the storage is moved") as refused:
+            surface.ask("volume.attach", volume_id=world.volume(), vm_id=cloudsim.APPLIANCE_VM)
+        assert refused.value.word == "SERVICE_UNAVAILABLE"
+        health = shapes.HEALTH.check(surface.ask("health.get"))
+        assert (health["status"], health["details"]["paused"]) == ("degraded", "the storage is moved")
+        if not restarted:
+            world.daemon.stop()
+            world.daemon.start()
+
+
+def admin_resume(world, surface):
+    surface.ask("admin.pause", reason="a moment")
+    shapes.MESSAGE.check(surface.ask("admin.resume"))
+    shapes.MESSAGE.check(surface.ask("admin.resume", reason="it is over"))
+    volume_attach(world, surface)
+
+
+def operation_resolve(world, surface):
+    """An attachment whose disk does not come and which cannot be undone. In a pause the daemon repairs nothing."""
+    world.cloud.set_faults([{"do": "no_plug", "command": "attachVolume"},
+                            {"do": "job_fail", "code": 530, "command": "detachVolume", "times": 0}])
+    volume = world.volume()
+    begun = world.daemon.attach(volume)
+    surface.ask("admin.pause", reason="a look")
+    world.cloud.wait_request("attachVolume")
+    world.daemon.rest("POST", f"/api/v1/operations/{begun['id']}/cancel")
+    record = shapes.check_ended(world.daemon.ended(begun))
+    assert record["needs_attention"], record
+    with pytest.raises(Refused, match="not undone") as refused:
+        surface.ask("operation.resolve", **{"operation_id": record["id"], "as": "undone"})
+    assert refused.value.word == "CONFLICT"
+    world.cloud.detach_behind(volume)
+    settled = shapes.OPERATION.check(
+        surface.ask("operation.resolve", **{"operation_id": record["id"], "as": "undone"}))
+    assert settled["status"] == record["status"] and not settled.get("needs_attention")
+    assert "settled" in settled["error"]
+
+
+def volume_forget(world, surface):
+    volume, _ = world.attached()
+    with pytest.raises(Refused) as refused:
+        surface.ask("volume.forget", volume_id=volume)
+    assert refused.value.word == "CONFLICT"
+    surface.ask("admin.pause", reason="a look")
+    world.cloud.detach_behind(volume)
+    shapes.MESSAGE.check(surface.ask("volume.forget", volume_id=volume))
+    assert world.daemon.get("/api/v1/mappings")["mappings"] == []
+
+
 def health_get(world, surface):
     health = shapes.HEALTH.check(surface.ask("health.get"))
     assert health["status"] == health["cloudstack_health"] == "healthy"

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Whether the volume, as CloudStack shows it, is as an ended operation wanted to make it. The
+ * stored request tells the goal, so that this holds for operations of an earlier process as well.
+ */
+
+#include <strings.h>
+
+#include "base/json.h"
+#include "core/ops/cloud_step.h"
+#include "core/ops/ops.h"
+
+static enum op_goal goal_if(bool reached)
+{
+	return reached ? GOAL_REACHED : GOAL_MISSED;
+}
+
+static bool is_on_vm(const struct cloud_volume *volume, const char *vm_id)
+{
+	return volume && volume->vm_id && vm_id && strcasecmp(volume->vm_id, vm_id) == 0;
+}
+
+/* Some storages round up further than to whole GiB. */
+static enum op_goal look_at_size(const struct json *request, const struct cloud_volume *volume)
+{
+	int64_t wanted = 0;
+
+	if (!volume || json_integer(json_get(request, "size"), &wanted) < 0)
+		return GOAL_UNKNOWN;
+	if (cloud_gib(volume->size) > cloud_gib((uint64_t)wanted))
+		return GOAL_UNKNOWN;
+	return goal_if(cloud_gib(volume->size) == cloud_gib((uint64_t)wanted));
+}
+
+enum op_goal op_goal_look(const struct operation_record *record, const struct cloud_volume *volume)
+{
+	const char *text = str_or(record->request, "{}");
+	_cleanup_json_ struct json *request = json_parse(text, strlen(text), NULL);
+	bool is_there = volume && !cloud_volume_is_destroyed(volume);
+
+	switch ((enum operation_type)record->type) {
+	case OPERATION_CREATE:
+		return goal_if(is_there);
+	case OPERATION_ATTACH:
+		return goal_if(is_on_vm(volume, record->vm_id));
+	case OPERATION_DETACH:
+		return goal_if(!is_there || !volume->vm_id);
+	case OPERATION_DELETE:
+		return goal_if(!is_there);
+	case OPERATION_RESIZE:
+		return look_at_size(request, volume);
+	case OPERATION_CLEANUP:
+		return goal_if(is_on_vm(volume, json_text(json_get(request, "oma_vm_id"))));
+	case OPERATION_TYPE_COUNT:
+		break;
+	}
+	return GOAL_UNKNOWN;
+}
