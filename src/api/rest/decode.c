@@ -19,6 +19,12 @@ static bool content_type_is_json(const char *type)
 	return type && strncasecmp(type, json, length) == 0 && strchr(" \t;", type[length]);
 }
 
+/* A flag may stand alone: "?refresh". */
+static const char *value_of(const struct field *field, const char *value)
+{
+	return field->type == FIELD_BOOL && str_empty(value) ? "yes" : value;
+}
+
 static int decode_query(const struct record *record, const char *query, void *args, struct err *err)
 {
 	_cleanup_free_ char *text = xstrdup(query);
@@ -38,7 +44,7 @@ static int decode_query(const struct record *record, const char *query, void *ar
 			return err_set_field(err, name, ERR_INVALID,
 					     "%s is given twice in the query string", name);
 		seen |= bit;
-		if (field_from_text(field, args, value, err) < 0)
+		if (field_from_text(field, args, value_of(field, value), err) < 0)
 			return -1;
 	}
 	return more;

@@ -170,8 +170,10 @@ static void put_many(struct evhttp_request *http, const struct method *method,
 	json_put_name(w, "count");
 	json_put_uint(w, answer->count);
 	if (answer->listed_ms) {
-		json_put_name(w, "age_seconds");
-		json_put_int(w, (clock_mono_ms() - answer->listed_ms) / 1000);
+		char time[TIME_TEXT_SIZE];
+
+		time_format(clock_wall_ms() - (clock_mono_ms() - answer->listed_ms), time);
+		json_put_member(w, "listed_at", time);
 	}
 	if (answer->next_cursor) {
 		json_put_name(w, "next_cursor");

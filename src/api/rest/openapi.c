@@ -280,8 +280,12 @@ static void put_list(struct json_writer *w, const struct method *method)
 	put_plain(w, "count", "integer", "Number of items on this page.");
 	put_plain(w, "next_cursor", "string",
 		  "The argument cursor of the next page; absent on the last.");
-	put_plain(w, "age_seconds", "integer",
-		  "Age of CloudStack's list, if the answer comes from such a list.");
+	begin_member(w, "listed_at");
+	json_put_member(w, "type", "string");
+	json_put_member(w, "format", "date-time");
+	json_put_member(w, "description",
+			"When CloudStack was asked for the list that the answer comes from.");
+	json_end_object(w);
 	json_end_object(w);
 	json_put_name(w, "required");
 	json_begin_array(w);

@@ -90,8 +90,11 @@ static void test_each_method_has_its_routes(void **state)
 static void test_one_record(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup_reply_ struct reply reply;
+	_cleanup_reply_ struct reply reply, flag;
 
+	ask(f, "GET", VOLUME_PATH "?refresh", NULL, NULL, &flag);
+	assert_string_equal(f->core.args.data,
+			    "{\"volume_id\":\"" SAMPLE_UUID "\",\"refresh\":true}");
 	ask(f, "GET", VOLUME_PATH "?refresh=true", NULL, NULL, &reply);
 	assert_int_equal(reply.status, 200);
 	assert_string_equal(reply_header(&reply, "Content-Type"), "application/json");
@@ -244,15 +247,22 @@ static void test_lists(void **state)
 	assert_string_equal(none.body, "{\"volumes\":[],\"count\":0}");
 }
 
-static void test_age_of_a_list(void **state)
+static void test_time_of_a_list(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_reply_ struct reply aged;
+	const char *found;
+	int64_t told_ms;
+	char text[TIME_TEXT_SIZE] = "";
 
 	f->core.count = 0;
 	f->core.listed_ms = clock_mono_ms() - 90500;
 	ask(f, "GET", "/api/v1/volumes?refresh=false", NULL, NULL, &aged);
-	assert_string_equal(aged.body, "{\"volumes\":[],\"count\":0,\"age_seconds\":90}");
+	found = strstr(aged.body, "\"listed_at\":\"");
+	assert_non_null(found);
+	memcpy(text, found + strlen("\"listed_at\":\""), sizeof(text) - 1);
+	assert_int_equal(time_parse(text, &told_ms), 0);
+	assert_in_range(clock_wall_ms() - told_ms, 90500, 90500 + 60000);
 }
 
 static void test_bare_lists(void **state)
@@ -472,7 +482,7 @@ int main(void)
 		T(test_words_are_no_volumes),
 		T(test_delete_takes_its_options_either_way),
 		T(test_lists),
-		T(test_age_of_a_list),
+		T(test_time_of_a_list),
 		T(test_bare_lists),
 		T(test_unhealthy_is_503_with_the_record),
 		T(test_errors),
