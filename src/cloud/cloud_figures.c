@@ -3,6 +3,7 @@
 /* A request counts when its answer has come, or when its time is over. */
 
 #include "cloud/cloud_figures.h"
+#include "base/util.h"
 
 static const struct histogram_scale scale = {
 	.bounds = { 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30 }, .count = 11
@@ -15,11 +16,23 @@ static const char *const outcome_names[] = {
 	[CLOUD_UNKNOWN] = "unknown",
 };
 
+/* Two questions may use one command of CloudStack, which has one series. */
+static enum cloud_command_id first_of_its_name(enum cloud_command_id id)
+{
+	enum cloud_command_id first = 0;
+
+	while (!streq(cloud_command_at(first)->name, cloud_command_at(id)->name))
+		first++;
+	return first;
+}
+
 void cloud_figures_note(struct cloud_figures *figures, enum cloud_command_id command,
 			enum cloud_outcome outcome, int64_t ms)
 {
-	figures->commands[command].results[outcome]++;
-	histogram_observe(&figures->commands[command].seconds, &scale, (double)ms / 1000);
+	enum cloud_command_id row = first_of_its_name(command);
+
+	figures->commands[row].results[outcome]++;
+	histogram_observe(&figures->commands[row].seconds, &scale, (double)ms / 1000);
 }
 
 void cloud_figures_put(const struct cloud_figures *figures, struct buf *out)
@@ -27,7 +40,9 @@ void cloud_figures_put(const struct cloud_figures *figures, struct buf *out)
 	metric_family(
 		out, "volumed_cloudstack_requests_total", METRIC_COUNTER,
 		"Requests to CloudStack: answered, refused, certainly not done, or of unknown effect.");
-	for (int id = 0; id < CLOUD_COMMAND_COUNT; id++) {
+	for (enum cloud_command_id id = 0; id < CLOUD_COMMAND_COUNT; id++) {
+		if (first_of_its_name(id) != id)
+			continue;
 		for (size_t outcome = 0; outcome < ARRAY_SIZE(outcome_names); outcome++)
 			metric_value(out, "volumed_cloudstack_requests_total",
 				     METRIC_LABELS({ "command", cloud_command_at(id)->name },
@@ -36,8 +51,11 @@ void cloud_figures_put(const struct cloud_figures *figures, struct buf *out)
 	}
 	metric_family(out, "volumed_cloudstack_request_duration_seconds", METRIC_HISTOGRAM,
 		      "Time from a request to CloudStack to its answer.");
-	for (int id = 0; id < CLOUD_COMMAND_COUNT; id++)
+	for (enum cloud_command_id id = 0; id < CLOUD_COMMAND_COUNT; id++) {
+		if (first_of_its_name(id) != id)
+			continue;
 		metric_histogram(out, "volumed_cloudstack_request_duration_seconds",
 				 METRIC_LABELS({ "command", cloud_command_at(id)->name }),
 				 &figures->commands[id].seconds, &scale);
+	}
 }

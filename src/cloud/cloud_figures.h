@@ -10,7 +10,7 @@ struct cloud_figures {
 	struct {
 		uint64_t results[CLOUD_UNKNOWN + 1]; /* by enum cloud_outcome */
 		struct histogram seconds;
-	} commands[CLOUD_COMMAND_COUNT];
+	} commands[CLOUD_COMMAND_COUNT]; /* of questions with the same command, the first */
 };
 
 void cloud_figures_note(struct cloud_figures *figures, enum cloud_command_id command,
