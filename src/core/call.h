@@ -8,6 +8,8 @@
  * nowhere else.
  */
 
+#include <sys/types.h>
+
 #include "base/err.h"
 #include "spec/methods.h"
 
@@ -19,8 +21,13 @@ struct core;
 #define ANSWER_SIZE_MAX ((size_t)16 << 20)
 
 struct caller {
-	const char *surface;       /* "rest" or "bus", for the log */
+	const char *surface;       /* "rest" or "bus"; a literal */
 	enum method_access access; /* the most this caller may do */
+	/* Who it is, as far as the surface knows: the log and the history of operations name it. */
+	bool has_uid;
+	uid_t uid;
+	const char *bus_name; /* ":1.42"; these are copied, and NULL if there is none */
+	const char *address;  /* "127.0.0.1:40312" */
 };
 
 struct answer {

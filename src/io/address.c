@@ -94,12 +94,9 @@ int address_parse(const char *text, struct address *out, struct err *err)
 	return 0;
 }
 
-int address_of_socket(int fd, struct address *out)
+/* Fills in the members beside the address itself. */
+static int describe(struct address *out)
 {
-	memset(out, 0, sizeof(*out));
-	out->length = sizeof(out->sa);
-	if (getsockname(fd, &out->sa.any, &out->length) < 0)
-		return -1;
 	if (out->sa.any.sa_family == AF_INET) {
 		inet_ntop(AF_INET, &out->sa.v4.sin_addr, out->host, sizeof(out->host));
 		out->port = ntohs(out->sa.v4.sin_port);
@@ -110,6 +107,20 @@ int address_of_socket(int fd, struct address *out)
 	inet_ntop(AF_INET6, &out->sa.v6.sin6_addr, out->host, sizeof(out->host));
 	out->port = ntohs(out->sa.v6.sin6_port);
 	return 0;
+}
+
+int address_of_socket(int fd, struct address *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->length = sizeof(out->sa);
+	return getsockname(fd, &out->sa.any, &out->length) < 0 ? -1 : describe(out);
+}
+
+int address_of_peer(int fd, struct address *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->length = sizeof(out->sa);
+	return getpeername(fd, &out->sa.any, &out->length) < 0 ? -1 : describe(out);
 }
 
 bool address_is_local(const struct address *address)

@@ -38,6 +38,8 @@ bool address_all_unix(const char *text);
 int address_parse(const char *text, struct address *out, struct err *err);
 /* The address of a socket that is bound to IPv4 or IPv6. -1: it is not. */
 int address_of_socket(int fd, struct address *out);
+/* The same of the other end of a connection. */
+int address_of_peer(int fd, struct address *out);
 /* Only this machine can connect. */
 bool address_is_local(const struct address *address);
 void address_set_port(struct address *address, int port);

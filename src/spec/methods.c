@@ -247,6 +247,14 @@ const struct method methods[METHOD_COUNT] = {
 		.verb = HTTP_GET, .path = "/api/v1/operations/{operation_id}",
 		.args = &operation_get_args, .answer = ANSWER_ONE, .result = &operation_record,
 	},
+	[METHOD_OPERATION_HISTORY] = {
+		.name = "operation.history", .command = "history", .member = "GetOperationHistory",
+		.object_member = "GetHistory",
+		.summary = "List what has happened to an operation, oldest first, and who asked for it.",
+		.scope = SCOPE_OPERATION, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/operations/{operation_id}/history",
+		.args = &operation_args, .answer = ANSWER_MANY, .result = &history_record, .list_key = "history",
+	},
 	[METHOD_OPERATION_CANCEL] = {
 		.name = "operation.cancel", .command = "cancel", .member = "CancelOperation", .object_member = "Cancel",
 		.summary = "Stop an operation and undo its steps.",

@@ -87,6 +87,8 @@ static const struct field operation_fields[] = {
 	F(error_details, OBJECT, .flags = FIELD_PRIVATE,
 	  .doc = "CloudStack's own error code and text."),
 	F(undoing, BOOL, .flags = FIELD_PRIVATE, .doc = "True while steps are undone."),
+	F(caller, OBJECT, .flags = FIELD_OMIT,
+	  .doc = "Who asked for the operation: surface, and uid, user, token, bus_name and address as far as known."),
 	F(waits_for, TEXT, .flags = FIELD_OMIT,
 	  .doc = "What the operation waits for, such as another operation, by its id."),
 };
@@ -97,6 +99,31 @@ const struct record operation_row = {
 	.size = sizeof(struct operation_record),
 	.fields = operation_fields,
 	.count = ARRAY_SIZE(operation_fields) - 1, /* without waits_for */
+};
+
+#define F(MEMBER, TYPE, ...) FIELD(history_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field history_fields[] = {
+	F(id, TEXT, .flags = FIELD_PRIVATE, .doc = "Identifier of the transition; sorts by time."),
+	F(operation_id, TEXT, .flags = FIELD_PRIVATE, .doc = "The operation."),
+	F(previous_status, TEXT, .doc = "Its status before, empty for the first transition."),
+	F(new_status, TEXT, .flags = FIELD_COLUMN,
+	  .doc = "Its status after; the same if the step alone changed."),
+	F(changed_at, TIME, .flags = FIELD_COLUMN, .doc = "When."),
+	F(details, OBJECT, .flags = FIELD_OMIT,
+	  .doc = "The step and, if there was one, the error."),
+	F(caller, OBJECT, .flags = FIELD_OMIT,
+	  .doc = "Who asked for this transition; absent if it followed from an earlier one."),
+	F(step, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "The step that was entered."),
+	F(asked_by, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
+	  .doc = "The latest caller up to this transition, in words."),
+};
+#undef F
+const struct record history_record = RECORD("transition", history_record, history_fields);
+const struct record history_row = {
+	.name = "transition",
+	.size = sizeof(struct history_record),
+	.fields = history_fields,
+	.count = ARRAY_SIZE(history_fields) - 2, /* without the last two */
 };
 
 #define F(MEMBER, TYPE, ...) FIELD(mapping_record, MEMBER, TYPE, __VA_ARGS__)

@@ -48,17 +48,37 @@ struct operation_record {
 	char *error_reason;   /* a word of the table of reasons, NULL if none */
 	char *step;           /* the step under way or last run */
 	int64_t step_since;   /* when that step was entered */
-	char *waits_for;      /* what it waits for, for people; NULL: nothing. Never stored. */
 	bool needs_attention; /* an undo failed: something is left over */
 	int64_t created_at;
 	int64_t updated_at;
 	int64_t completed_at;
+	/* JSON object: who asked for the operation; NULL: an earlier version did not note that */
+	char *caller;
 	/* stored only */
 	char *context;       /* JSON object: the memory of the steps */
 	char *error_details; /* JSON object: CloudStack's own code and text */
 	bool undoing;        /* steps run backwards */
+	/* shown, not stored; the last member */
+	char *waits_for; /* what it waits for, for people; NULL: nothing */
 };
 extern const struct record operation_record, operation_row; /* as shown, and as stored */
+
+/* One transition of one operation. */
+struct history_record {
+	char *id; /* made by the daemon, so that a batch written twice is one row; sorts by time */
+	char *operation_id;
+	char *previous_status;
+	char *new_status;
+	int64_t changed_at;
+	char *details; /* JSON object or NULL */
+	/* JSON object: who asked for this transition; NULL: it followed from an earlier one */
+	char *caller;
+	/* shown, not stored; the last members */
+	char *step; /* of the details */
+	/* the caller in words, of the latest transition that has one; NULL: not known */
+	char *asked_by;
+};
+extern const struct record history_record, history_row; /* as shown, and as stored */
 
 enum matched_by { MATCHED_NOT, MATCHED_BY_IDENTITY, MATCHED_BY_SIZE, MATCHED_BY_COUNT };
 extern const char *const matched_by_names[MATCHED_BY_COUNT + 1];

@@ -150,7 +150,8 @@ void store_batch_operation(struct store_batch *batch, const struct operation_rec
 }
 
 void store_batch_history(struct store_batch *batch, const char *operation_id,
-			 const char *previous_status, const char *new_status, const char *details)
+			 const char *previous_status, const char *new_status, const char *details,
+			 const char *caller)
 {
 	struct history_record *row = &add_change(batch, STORE_HISTORY)->row.history;
 	char id[UUID_TEXT_SIZE];
@@ -163,6 +164,7 @@ void store_batch_history(struct store_batch *batch, const char *operation_id,
 	row->new_status = xstrdup(new_status);
 	row->changed_at = clock_record_ms();
 	row->details = xstrdup(details);
+	row->caller = xstrdup(caller);
 }
 
 void store_batch_mapping(struct store_batch *batch, const struct mapping_record *mapping)

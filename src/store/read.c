@@ -16,6 +16,19 @@ struct store_read *store_read_of(struct store_item *item)
 	return container_of(item, struct store_read, item);
 }
 
+static void tell_history(const struct store_read *read, const struct err *err)
+{
+	struct store_history result = { .more = read->more };
+
+	if (err) {
+		result.err = *err;
+	} else {
+		result.items = read->items;
+		result.count = read->count;
+	}
+	read->told(read->arg, &result);
+}
+
 static void tell_read(struct store_item *item)
 {
 	struct store_read *read = store_read_of(item);
@@ -27,6 +40,10 @@ static void tell_read(struct store_item *item)
 		if (item->err)
 			read->counts = (struct store_counts){ .err = *item->err };
 		read->counted(read->arg, &read->counts);
+		return;
+	}
+	if (read->told) {
+		tell_history(read, item->err);
 		return;
 	}
 	if (item->err) {
@@ -61,6 +78,7 @@ static struct store_read *read_new(const char *id, const struct store_operation_
 	struct store_read *read = xnew(struct store_read);
 
 	read->item.type = &read_type;
+	read->table = STORE_OPERATIONS;
 	read->id = xstrdup(id);
 	read->filter = *filter;
 	read->filter.volume_id = xstrdup(filter->volume_id);
@@ -94,6 +112,20 @@ struct store_read *store_list_operations(struct store *store,
 	assert(done && filter->limit > 0 && filter->limit < INT32_MAX);
 	assert(filter->type < OPERATION_TYPE_COUNT && filter->status < OPERATION_STATUS_COUNT);
 	return submit(store, read_new(NULL, filter, done, arg));
+}
+
+struct store_read *store_list_history(struct store *store, const char *operation_id,
+				      store_history_fn told, void *arg)
+{
+	const struct store_operation_filter filter = { .type = -1,
+						       .status = -1,
+						       .limit = STORE_HISTORY_MAX };
+	struct store_read *read = read_new(operation_id, &filter, NULL, arg);
+
+	assert(operation_id && told);
+	read->table = STORE_HISTORY;
+	read->told = told;
+	return submit(store, read);
 }
 
 struct store_read *store_count_operations(struct store *store, int64_t since_ms,
@@ -134,16 +166,21 @@ int store_read_set_place(struct store_read *read, const struct operation_record 
 	return 0;
 }
 
-struct operation_record *store_read_add(struct store_read *read)
+static void *row_of(const struct store_read *read, size_t n)
 {
-	read->items = store_table_grow(STORE_OPERATIONS, read->items, read->count);
-	return &read->items[read->count++];
+	return (char *)read->items + n * store_tables[read->table].record->size;
+}
+
+void *store_read_add(struct store_read *read)
+{
+	read->items = store_table_grow(read->table, read->items, read->count);
+	return row_of(read, read->count++);
 }
 
 void store_read_reset(struct store_read *read)
 {
 	for (size_t i = 0; i < read->count; i++)
-		record_clear(&operation_record, &read->items[i]);
+		record_clear(store_tables[read->table].record, row_of(read, i));
 	freep(&read->items);
 	read->count = 0;
 	read->counts = (struct store_counts){ 0 };
@@ -153,5 +190,5 @@ void store_read_trim(struct store_read *read)
 {
 	read->more = read->count > read->filter.limit;
 	if (read->more)
-		record_clear(&operation_record, &read->items[--read->count]);
+		record_clear(store_tables[read->table].record, row_of(read, --read->count));
 }

@@ -275,6 +275,26 @@ void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_dialect *d
 	buf_add_text(sql, " ORDER BY created_at DESC, id DESC LIMIT ?");
 }
 
+void sql_add_history(struct buf *sql, const struct sql_dialect *dialect)
+{
+	buf_add_text(sql, " WHERE operation_id = ?");
+	if (dialect->exactly)
+		buf_printf(sql, " AND operation_id = ? %s", dialect->exactly);
+	buf_add_text(sql, " ORDER BY changed_at, id LIMIT ?");
+}
+
+unsigned sql_values_of_history(const struct store_read *read, const struct sql_dialect *dialect,
+			       struct sql_value *out)
+{
+	unsigned count = 0;
+
+	set_text(&out[count++], read->id);
+	if (dialect->exactly)
+		set_text(&out[count++], read->id);
+	set_number(&out[count++], (int64_t)read->filter.limit + 1);
+	return count;
+}
+
 #define COUNT_BY(COLUMN)                                                                           \
 	"SELECT '" COLUMN "', " COLUMN ", COUNT(*) FROM volume_operations GROUP BY " COLUMN
 #define ENDED_SINCE                                                                                \

@@ -82,6 +82,10 @@ void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_dialect *d
 #define SQL_LIST_VALUES_MAX (SQL_CLAUSE_COUNT + SQL_TIMES_MAX + SQL_TEXTS_MAX + 1)
 unsigned sql_values_of_list(const struct store_read *read, unsigned mask,
 			    const struct sql_dialect *dialect, struct sql_value *out);
+/* " WHERE operation_id = ? … LIMIT ?": the history of an operation; its parameters likewise. */
+void sql_add_history(struct buf *sql, const struct sql_dialect *dialect);
+unsigned sql_values_of_history(const struct store_read *read, const struct sql_dialect *dialect,
+			       struct sql_value *out);
 /*
  * A count: rows of a kind, a word and a number, for sql_note_count(). Types and statuses are
  * counted in their indexes alone.

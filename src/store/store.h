@@ -64,11 +64,12 @@ void store_batch_optional(struct store_batch *batch);
 /* Insert or replace by id; copies the record. */
 void store_batch_operation(struct store_batch *batch, const struct operation_record *operation);
 /*
- * One transition: the status before and after, and details as JSON (the step, the error; NULL for
- * none).
+ * One transition: the status before and after, and as JSON the details (the step, the error) and
+ * who asked for it; NULL for none.
  */
 void store_batch_history(struct store_batch *batch, const char *operation_id,
-			 const char *previous_status, const char *new_status, const char *details);
+			 const char *previous_status, const char *new_status, const char *details,
+			 const char *caller);
 /*
  * Insert or replace by volume id. ERR_CONFLICT for the whole batch if (vm_id, device_path) belongs
  * to another volume.
@@ -153,6 +154,18 @@ struct store_read *store_find_operation(struct store *store, const char *id,
 struct store_read *store_list_operations(struct store *store,
 					 const struct store_operation_filter *filter,
 					 store_operations_fn done, void *arg);
+
+/* The transitions of one operation, oldest first; none if there is no such operation. */
+#define STORE_HISTORY_MAX 1000
+struct store_history {
+	struct err err;
+	const struct history_record *items; /* valid during the callback */
+	size_t count;
+	bool more; /* there are more than STORE_HISTORY_MAX */
+};
+typedef void (*store_history_fn)(void *arg, const struct store_history *result);
+struct store_read *store_list_history(struct store *store, const char *operation_id,
+				      store_history_fn told, void *arg);
 
 /* How many operations the store has; the operations of unknown types or statuses count in the sum
  * alone. */

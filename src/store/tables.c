@@ -9,18 +9,6 @@
 
 #include <assert.h>
 
-#define F(MEMBER, TYPE, ...) FIELD(history_record, MEMBER, TYPE, __VA_ARGS__)
-static const struct field history_fields[] = {
-	F(id, TEXT, .doc = "Identifier of the transition; sorts by time."),
-	F(operation_id, TEXT, .doc = "The operation."),
-	F(previous_status, TEXT, .doc = "Its status before."),
-	F(new_status, TEXT, .doc = "Its status after; the same when only the step changed."),
-	F(changed_at, TIME, .doc = "When."),
-	F(details, OBJECT, .doc = "The step and, if there was one, the error."),
-};
-#undef F
-const struct record history_record = RECORD("history", history_record, history_fields);
-
 #define F(MEMBER, TYPE, ...) FIELD(mark_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field mark_fields[] = {
 	F(id, TEXT, .doc = "The name of the mark."),
@@ -37,7 +25,7 @@ const struct store_table_view store_tables[] = {
 			     "volume_id",
 			     { "vm_id", "device_path" },
 			     "unique_device_path" },
-	[STORE_HISTORY] = { "volume_operation_history", &history_record, "id" },
+	[STORE_HISTORY] = { "volume_operation_history", &history_row, "id" },
 	[STORE_NAMES] = { "device_names", &name_record, "volume_id", { "name" }, "unique_name" },
 	[STORE_EXPORTS] = { "nbd_exports",
 			    &export_row,

@@ -5,17 +5,6 @@
 
 #include "spec/records.h"
 
-/* One transition of one operation, in volume_operation_history. */
-struct history_record {
-	char *id; /* made by the daemon, so that a batch written twice is one row; sorts by time */
-	char *operation_id;
-	char *previous_status;
-	char *new_status;
-	int64_t changed_at;
-	char *details; /* JSON object or NULL */
-};
-extern const struct record history_record;
-
 /*
  * What a store says of itself, see struct store_marks; a row for each mark, so that a mark can be
  * renewed alone.

@@ -60,8 +60,8 @@ struct auth_check {
 	sd_bus_message *m;
 	sd_bus_slot *slot;
 	bool needs_polkit;
-	uid_t uid;             /* if it needs polkit */
-	sd_bus_slot *gone;     /* match: the caller has left the bus, likewise */
+	uid_t uid;             /* once it is known */
+	sd_bus_slot *gone;     /* match: the caller has left the bus; if it needs polkit */
 	char cancellation[32]; /* polkit's name for the open question, "" if there is none */
 	bool may_ask_person;   /* polkit was allowed to */
 	enum method_access access;
@@ -197,9 +197,10 @@ static void check_end(struct auth_check *check, enum method_access granted, cons
 {
 	auth_done_fn done = check->done;
 	void *arg = check->arg;
+	uid_t uid = check->uid;
 
 	auth_check_cancel(check);
-	done(arg, granted, err);
+	done(arg, granted, uid, err);
 }
 
 static void check_refuse(struct auth_check *check, enum err_code code, const char *why)
@@ -333,12 +334,11 @@ static int check_bounds(const struct auth_check *check, struct err *err)
 	return 0;
 }
 
-static void check_with_polkit(struct auth_check *check, uid_t uid)
+static void check_with_polkit(struct auth_check *check)
 {
 	struct err err = { 0 };
 
 	check->needs_polkit = true;
-	check->uid = uid;
 	if (check_bounds(check, &err) < 0)
 		check_end(check, ACCESS_READ, &err);
 	else if (watch(check->auth, sd_bus_message_get_sender(check->m), on_caller_gone, check,
@@ -349,10 +349,11 @@ static void check_with_polkit(struct auth_check *check, uid_t uid)
 
 static void check_with_uid(struct auth_check *check, uid_t uid)
 {
+	check->uid = uid;
 	if (uid == 0 || uid == geteuid())
 		check_end(check, ACCESS_ADMIN, NULL);
 	else
-		check_with_polkit(check, uid);
+		check_with_polkit(check);
 }
 
 static int on_uid(sd_bus_message *m, void *userdata, sd_bus_error *error)

@@ -22,8 +22,12 @@ struct auth_bus *auth_bus_new(struct loop *loop, sd_bus *bus);
 /* no check may be under way; returns NULL, takes NULL */
 struct auth_bus *auth_bus_free(struct auth_bus *auth);
 
-/* err: NULL if the caller may make the call; granted is then the highest access of the caller. */
-typedef void (*auth_done_fn)(void *arg, enum method_access granted, const struct err *err);
+/*
+ * err: NULL if the caller may make the call; granted is then the highest access of the caller, and
+ * uid its user.
+ */
+typedef void (*auth_done_fn)(void *arg, enum method_access granted, uid_t uid,
+			     const struct err *err);
 
 /*
  * May the sender of m make a call that needs `access`? done runs exactly once, on a later turn,

@@ -114,10 +114,16 @@ static void on_answer(void *arg, const struct answer *answer)
 	end_call(call);
 }
 
-static void on_authorised(void *arg, enum method_access granted, const struct err *err)
+static void on_authorised(void *arg, enum method_access granted, uid_t uid, const struct err *err)
 {
 	struct bus_call *call = arg;
-	struct caller caller = { .surface = "bus", .access = granted };
+	const struct caller caller = {
+		.surface = "bus",
+		.access = granted,
+		.has_uid = true,
+		.uid = uid,
+		.bus_name = sd_bus_message_get_sender(call->m),
+	};
 
 	call->check = NULL;
 	if (err) {

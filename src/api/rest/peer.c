@@ -72,6 +72,20 @@ int rest_check_peer(int fd, const struct rest_group *group, struct err *err)
 		group->name);
 }
 
+void rest_describe_peer(int fd, struct caller *caller, char address[ADDRESS_TEXT_SIZE])
+{
+	struct ucred peer;
+	struct address found;
+
+	if (find_peer(fd, &peer)) {
+		caller->has_uid = peer.uid != (uid_t)-1;
+		caller->uid = peer.uid;
+	} else if (address_of_peer(fd, &found) == 0) {
+		address_format(&found, address, ADDRESS_TEXT_SIZE);
+		caller->address = address;
+	}
+}
+
 uid_t rest_bounded_user(int fd)
 {
 	struct ucred peer;

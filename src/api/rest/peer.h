@@ -5,7 +5,8 @@
 
 #include <sys/types.h>
 
-#include "base/err.h"
+#include "core/core.h"
+#include "io/address.h"
 
 /*
  * The clients of unix sockets that are let in: root, the daemon's own user, and the members of a
@@ -21,6 +22,9 @@ struct rest_group {
  * and groups when the client connected, so that the client cannot change them meanwhile.
  */
 int rest_check_peer(int fd, const struct rest_group *group, struct err *err);
+
+/* Who it is: the user of a unix socket, or the address of a TCP socket, as text. */
+void rest_describe_peer(int fd, struct caller *caller, char address[ADDRESS_TEXT_SIZE]);
 
 /* The client of a TCP socket, root, and the daemon's own user. */
 #define REST_UNBOUNDED_USER ((uid_t)-1)

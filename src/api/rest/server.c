@@ -190,9 +190,11 @@ static enum request_kind kind_of(const struct method *method, const void *args)
 static void request_start(struct rest *rest, struct evhttp_request *http, const struct route *route,
 			  const void *args)
 {
-	const struct caller caller = { .surface = "rest", .access = rest->access };
+	struct caller caller = { .surface = "rest", .access = rest->access };
+	char address[ADDRESS_TEXT_SIZE];
 	struct rest_request *request = xnew(struct rest_request);
 
+	rest_describe_peer(fd_of(http), &caller, address);
 	connections_work(rest->connections, http);
 	request->rest = rest;
 	request->http = http;

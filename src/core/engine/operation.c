@@ -350,7 +350,8 @@ void operation_commit(struct operation *operation, const char *previous_status)
 	record->updated_at = clock_record_ms();
 	free(record->context);
 	record->context = context_to_json(operation);
-	change_put_operation(change, record, previous_status, details);
+	change_put_operation(change, record, previous_status, details, operation->asked_by);
+	str_set(&operation->asked_by, NULL);
 	str_set(&record->context, NULL); /* the change has a copy */
 	operation->phase = PHASE_COMMITTING;
 	operation->asked_ms = clock_mono_ms();

@@ -72,8 +72,11 @@ struct change *operation_change(struct operation *operation);
 /* The same, without the changes that an earlier run of this step has put there. */
 struct change *operation_change_anew(struct operation *operation);
 
-/* ERR_CONFLICT if the operation has ended or can only go forward. */
-int operation_cancel(struct operation *operation, struct err *err);
+/* JSON: the caller of what the daemon does on its own. */
+#define OPERATION_CALLER_DAEMON "{\"surface\":\"daemon\"}"
+
+/* caller: JSON, who asks. ERR_CONFLICT if the operation has ended or can only go forward. */
+int operation_cancel(struct operation *operation, const char *caller, struct err *err);
 
 /* ---- for the engine ---- */
 

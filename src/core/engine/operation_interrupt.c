@@ -119,7 +119,7 @@ void operation_on_deadline(struct loop_timer *timer)
 	operation_interrupt(operation, &err);
 }
 
-int operation_cancel(struct operation *operation, struct err *err)
+int operation_cancel(struct operation *operation, const char *caller, struct err *err)
 {
 	struct err cancelled;
 
@@ -136,6 +136,7 @@ int operation_cancel(struct operation *operation, struct err *err)
 			       "operation %s can no longer be stopped: it is at step %s",
 			       operation->record.id, operation->record.step);
 	err_set(&cancelled, ERR_CANCELLED, "cancelled by request");
+	str_set(&operation->asked_by, caller);
 	operation_interrupt(operation, &cancelled);
 	return 0;
 }

@@ -57,6 +57,8 @@ struct operation_asker *operation_start(struct engine *engine, const struct oper
 	str_set(&operation->record.vm_id, order->vm_id);
 	str_set(&operation->record.request_id, order->request_id);
 	operation->record.request = order->request;
+	str_set(&operation->record.caller, str_or(order->caller, OPERATION_CALLER_DAEMON));
+	str_set(&operation->asked_by, operation->record.caller);
 	operation->record.created_at = clock_record_ms();
 	operation->kind = operation_kind_of(engine, &operation->record);
 	operation->context = order->context;
@@ -222,7 +224,7 @@ static void on_settled(void *arg, const struct err *err)
 }
 
 struct settling *operation_resolve(struct engine *engine, const struct operation_record *record,
-				   const char *words, const char *details,
+				   const char *words, const char *details, const char *caller,
 				   operation_resolved_fn done, void *arg)
 {
 	struct change *change =
@@ -240,7 +242,7 @@ struct settling *operation_resolve(struct engine *engine, const struct operation
 	settling->done = done;
 	settling->arg = arg;
 	change_put_operation(change, &settling->record, operation_status_names[record->status],
-			     details);
+			     details, caller);
 	change_submit(change, CHANGE_OPTIONAL, NULL, on_settled, settling);
 	return settling;
 }
@@ -253,7 +255,7 @@ void settling_forget(struct settling *settling)
 void operation_settle(struct engine *engine, const struct operation_record *record)
 {
 	operation_resolve(engine, record, "a later check found nothing left of it",
-			  "{\"settled\":true}", NULL, NULL);
+			  "{\"settled\":true}", OPERATION_CALLER_DAEMON, NULL, NULL);
 }
 
 void operation_on_device(struct engine *engine, const struct device *device)

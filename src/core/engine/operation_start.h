@@ -23,6 +23,7 @@ struct operation_order {
 	const char *vm_id;
 	const char *request_id; /* NULL if the client gave none */
 	char *request;          /* JSON kept with the operation; taken over */
+	const char *caller;     /* JSON: who asks; NULL: the daemon itself */
 	void *context;          /* heap struct of the kind; taken over */
 };
 
@@ -40,13 +41,13 @@ void operations_go_on(struct engine *engine);
 void operation_settle(struct engine *engine, const struct operation_record *record);
 /*
  * The same on the word of an administrator, who knows better: words end the operation's error, and
- * details (a JSON object) are its row of history. done runs once, on a later turn, with the
- * operation as it is then.
+ * details and caller (JSON objects) are its row of history. done runs once, on a later turn, with
+ * the operation as it is then.
  */
 typedef void (*operation_resolved_fn)(void *arg, const struct operation_record *record,
 				      const struct err *err);
 struct settling *operation_resolve(struct engine *engine, const struct operation_record *record,
-				   const char *words, const char *details,
+				   const char *words, const char *details, const char *caller,
 				   operation_resolved_fn done, void *arg);
 void settling_forget(struct settling *settling); /* done will not run */
 /* A device came, went or changed: steps that wait for the kernel run again, and jobs that

@@ -147,6 +147,7 @@ void operation_free(struct operation *operation)
 	if (operation->refusals)
 		cloud_refusals_clear(operation->refusals);
 	free(operation->refusals);
+	free(operation->asked_by);
 	record_clear(&operation_record, &operation->record);
 	free(operation);
 }

@@ -118,7 +118,6 @@ static char *details_json(const struct call *call)
 
 	json_begin_object(&writer);
 	json_put_member(&writer, "resolved", args->as);
-	json_put_member(&writer, "caller", call->caller.surface);
 	json_end_object(&writer);
 	return buf_take(&out);
 }
@@ -133,7 +132,7 @@ static void resolve(struct call *call)
 			  is_done(call) ? "made" : "not made, and nothing is left");
 
 	call_wait_settling(call, operation_resolve(call->calls->engine, record, words, details,
-						   on_resolved, call));
+						   call->asked_by, on_resolved, call));
 }
 
 static void on_goal_looked_at(void *arg, const struct cloud_result *result)

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "core/call.h"
 #include "core/env.h"
+#include "core/methods/caller.h"
 #include "core/methods/calls.h"
 
 /*
@@ -34,6 +35,8 @@ static void call_free(struct call *call)
 	TAILQ_REMOVE(&calls->calls, call, entry);
 	record_clear(call->method->args, call->args);
 	free(call->args);
+	caller_clear(&call->caller);
+	free(call->asked_by);
 	free(call);
 }
 
@@ -121,7 +124,7 @@ struct call *call_new(struct calls *calls, enum method_id id, const void *args,
 	call->method = &methods[id];
 	call->args = xcalloc(1, call->method->args->size);
 	record_copy(call->method->args, call->args, args);
-	call->caller = *caller;
+	caller_copy(&call->caller, caller);
 	call->done = done;
 	call->arg = arg;
 	TAILQ_INSERT_TAIL(&calls->calls, call, entry);

@@ -11,8 +11,11 @@ struct call {
 	TAILQ_ENTRY(call) entry;
 	struct calls *calls;
 	const struct method *method;
-	void *args; /* of method->args */
-	struct caller caller;
+	void *args;           /* of method->args */
+	struct caller caller; /* its texts are copies, see caller.h */
+	/* JSON: the caller, for the history; only of a method that changes something, and from the
+	 * look-up of the user's name on */
+	char *asked_by;
 	call_done_fn done;
 	void *arg;
 	struct loop_task begin;

@@ -14,6 +14,7 @@
 #include "core/reconcile/reconciler.h"
 #include "core/reconcile/store_guard.h"
 #include "disk/usage.h"
+#include "io/user_names.h"
 #include "nbd/exporter.h"
 #include "store/snapshot.h"
 #include "store/store.h"
@@ -137,6 +138,16 @@ void call_on_accepted(void *arg, struct operation *operation, const struct err *
 		call_answer(call, &operation->record);
 	else
 		call_fail(call, err);
+}
+
+static void cancel_user(void *awaited)
+{
+	user_lookup_cancel(awaited);
+}
+
+void call_wait_user(struct call *call, struct user_lookup *lookup)
+{
+	call_wait(call, lookup, cancel_user);
 }
 
 static void cancel_snapshot(void *awaited)

@@ -19,6 +19,7 @@ struct store_accept;
 struct store_read;
 struct store_wait;
 struct usage_check;
+struct user_lookup;
 
 void call_wait_cloud(struct call *call, struct cloud_call *cloud_call);
 void call_wait_read(struct call *call, struct store_read *read);
@@ -31,6 +32,7 @@ void call_wait_accept(struct call *call, struct store_accept *accept);
 void call_wait_settling(struct call *call, struct settling *settling);
 void call_wait_change(struct call *call, struct change *change);
 void call_wait_snapshot(struct call *call, struct snapshot *snapshot);
+void call_wait_user(struct call *call, struct user_lookup *lookup);
 void call_wait_operation(struct call *call, struct operation_asker *asker);
 /* The callback of that asker; arg: the call, which is answered with the operation, once durable. */
 void call_on_accepted(void *arg, struct operation *operation, const struct err *err);

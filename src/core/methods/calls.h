@@ -3,6 +3,7 @@
 
 /* The calls under way, and the objects that methods work with: call->calls. */
 
+#include "base/log.h"
 #include "base/queue.h"
 #include "core/call.h"
 #include "core/event.h"
@@ -19,6 +20,7 @@ struct model;
 struct reconciler;
 struct snapshots;
 struct store_guard;
+struct user_names;
 
 struct calls {
 	struct env *env;
@@ -28,14 +30,16 @@ struct calls {
 	struct reconciler *reconciler;
 	struct store_guard *store_guard;
 	struct host_sync *host_sync;
-	struct snapshots *snapshots; /* this and the next three are made by calls_init() */
+	struct snapshots *snapshots; /* this and the next four are made by calls_init() */
 	struct metrics *metrics;
 	struct health_watch *health_watch;
 	struct cloud_lists *cloud_lists;
+	struct user_names *user_names;
 	TAILQ_HEAD(, call) calls;
 	uint64_t list_turn;           /* the turn of the loop in which a list was made last */
 	TAILQ_HEAD(, waiter) waiters; /* calls that wait for an operation */
 	struct event_listener listener;
+	struct log_limit changes_limit;
 };
 
 /* A call begins on a turn of its own; args are copied. */

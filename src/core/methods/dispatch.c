@@ -6,12 +6,14 @@
 
 #include <assert.h>
 
+#include "base/log.h"
 #include "core/call.h"
 #include "core/env.h"
 #include "core/methods/admin_methods.h"
 #include "core/methods/attention_methods.h"
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
+#include "core/methods/caller.h"
 #include "core/methods/calls.h"
 #include "core/methods/cloud_lists.h"
 #include "core/methods/device_methods.h"
@@ -21,6 +23,7 @@
 #include "core/methods/health_watch.h"
 #include "core/methods/idempotency.h"
 #include "core/methods/metrics.h"
+#include "core/methods/operation_history.h"
 #include "core/methods/operation_methods.h"
 #include "core/methods/past_methods.h"
 #include "core/methods/snapshot_methods.h"
@@ -28,6 +31,7 @@
 #include "core/methods/volume_methods.h"
 #include "core/methods/volume_users.h"
 #include "core/reconcile/store_guard.h"
+#include "io/user_names.h"
 #include "store/snapshot.h"
 
 typedef void (*call_impl)(struct call *call);
@@ -66,6 +70,7 @@ static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_SNAPSHOT_UNTRACK] = snapshot_untrack,
 	[METHOD_OPERATION_LIST] = operation_list,
 	[METHOD_OPERATION_GET] = operation_get,
+	[METHOD_OPERATION_HISTORY] = operation_history,
 	[METHOD_OPERATION_CANCEL] = operation_cancel_asked,
 	[METHOD_OPERATION_RESOLVE] = operation_resolve_asked,
 	[METHOD_FORCE_SYNC] = force_sync,
@@ -194,14 +199,47 @@ static void admit(struct call *call)
 		run(call);
 }
 
+static void begin_as(struct call *call, const char *user)
+{
+	call->asked_by = caller_to_json(&call->caller, user);
+	if (call->method->answer != ANSWER_OPERATION &&
+	    log_limit_allows(&call->calls->changes_limit, LOG_LEVEL_INFO))
+		log_info("%s by %s", call->method->name, call->asked_by);
+	if (request_id_of(call))
+		idempotency_begin(call, admit);
+	else
+		admit(call);
+}
+
+static void on_user_found(void *arg, const char *name)
+{
+	struct call *call = arg;
+
+	call_waited(call);
+	begin_as(call, name);
+}
+
+/* The history of a change names its caller. */
+static void begin_change(struct call *call)
+{
+	struct user_names *names = call->calls->user_names;
+	const struct caller *caller = &call->caller;
+	const char *user = NULL;
+
+	if (caller->has_uid && !user_names_find(names, caller->uid, &user))
+		call_wait_user(call, user_lookup_start(names, caller->uid, on_user_found, call));
+	else
+		begin_as(call, user);
+}
+
 static void begin(struct call *call)
 {
 	struct err err = { 0 };
 
 	if (check(call, &err) < 0)
 		call_fail(call, &err);
-	else if (request_id_of(call))
-		idempotency_begin(call, admit);
+	else if (call->method->access != ACCESS_READ)
+		begin_change(call);
 	else
 		admit(call);
 }
@@ -234,6 +272,7 @@ void calls_init(struct calls *calls)
 	calls->metrics = metrics_new(calls);
 	calls->health_watch = health_watch_new(calls);
 	calls->cloud_lists = cloud_lists_new(calls);
+	calls->user_names = user_names_new(calls->env->loop);
 	operation_methods_begin(calls);
 }
 
@@ -246,6 +285,7 @@ void calls_fini(struct calls *calls)
 	operation_methods_end(calls);
 	calls->health_watch = health_watch_free(calls->health_watch);
 	calls->cloud_lists = cloud_lists_free(calls->cloud_lists);
+	calls->user_names = user_names_free(calls->user_names);
 	calls->metrics = metrics_free(calls->metrics);
 	calls->snapshots = snapshots_free(calls->snapshots);
 }

@@ -243,7 +243,7 @@ void operation_cancel_asked(struct call *call)
 	if (!operation) {
 		call_wait_read(call, store_find_operation(call->calls->env->store,
 							  args->operation_id, on_operation, call));
-	} else if (operation_cancel(operation, &err) < 0) {
+	} else if (operation_cancel(operation, call->asked_by, &err) < 0) {
 		call_fail(call, &err);
 	} else {
 		/* The answer comes when the cancellation is durable: a granted cancellation

@@ -93,12 +93,12 @@ static struct store_batch *batch_of(struct change *change)
 }
 
 void change_put_operation(struct change *change, const struct operation_record *record,
-			  const char *previous_status, const char *details)
+			  const char *previous_status, const char *details, const char *caller)
 {
 	change->has_operation = true;
 	store_batch_operation(batch_of(change), record);
 	store_batch_history(batch_of(change), record->id, previous_status,
-			    operation_status_names[record->status], details);
+			    operation_status_names[record->status], details, caller);
 }
 
 void change_put_mapping(struct change *change, struct mapping_record *record)

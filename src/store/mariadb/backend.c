@@ -228,6 +228,14 @@ static int mariadb_commit(void *context, struct store_batch *const *batches, siz
 	return fault == MARIADB_AWAY ? -1 : 0;
 }
 
+static enum mariadb_fault run_read(struct mariadb_session *session, struct store_read *read,
+				   struct err *err)
+{
+	if (read->counted)
+		return mariadb_count(session, read, err);
+	return read->told ? mariadb_history(session, read, err) : mariadb_list(session, read, err);
+}
+
 static int mariadb_read(void *context, struct store_read *read, struct err *err)
 {
 	struct mariadb_session *session = context;
@@ -236,8 +244,7 @@ static int mariadb_read(void *context, struct store_read *read, struct err *err)
 		err_clear(err);
 		if (mariadb_ready(session, err) < 0)
 			return -1;
-		if ((read->counted ? mariadb_count(session, read, err)
-				   : mariadb_list(session, read, err)) != MARIADB_AWAY)
+		if (run_read(session, read, err) != MARIADB_AWAY)
 			return err->code == ERR_NONE ? 0 : -1;
 		mariadb_leave(session);
 		store_read_reset(read);

@@ -405,6 +405,23 @@ static enum mariadb_fault read_table(struct mariadb_session *session, enum store
 	return fault;
 }
 
+enum mariadb_fault mariadb_history(struct mariadb_session *session, struct store_read *read,
+				   struct err *err)
+{
+	const struct sink sink = { .add = add_read, .arg = read };
+	struct parameters parameters;
+	_cleanup_buf_ struct buf sql = BUF_NULL;
+	enum mariadb_fault fault;
+
+	add_select(&sql, STORE_HISTORY);
+	sql_add_history(&sql, &dialect);
+	parameters.count = sql_values_of_history(read, &dialect, parameters.values);
+	fault = read_table(session, STORE_HISTORY, &sql, &sink, &parameters, err);
+	if (fault == MARIADB_OK)
+		store_read_trim(read);
+	return fault;
+}
+
 struct load {
 	enum store_table table;
 	struct store_loaded *out;

@@ -11,6 +11,8 @@ enum mariadb_fault mariadb_apply(struct mariadb_session *session, const struct s
 				 struct err *err);
 enum mariadb_fault mariadb_list(struct mariadb_session *session, struct store_read *read,
 				struct err *err);
+enum mariadb_fault mariadb_history(struct mariadb_session *session, struct store_read *read,
+				   struct err *err);
 enum mariadb_fault mariadb_count(struct mariadb_session *session, struct store_read *read,
 				 struct err *err);
 enum mariadb_fault mariadb_load(struct mariadb_session *session, struct store_loaded *out,

@@ -45,6 +45,7 @@ static const struct mariadb_column operation_columns[] = {
 	{ "undoing", "TINYINT(1) NOT NULL DEFAULT 0" },
 	{ "step_since", "DATETIME(3)" },
 	{ "error_reason", ERROR_REASON },
+	{ "caller", "JSON" },
 	{ NULL, NULL },
 };
 
@@ -100,6 +101,7 @@ static const struct mariadb_column history_columns[] = {
 	{ "new_status", "VARCHAR(32) NOT NULL" },
 	{ "changed_at", "DATETIME(3)" },
 	{ "details", "JSON" },
+	{ "caller", "JSON" },
 	{ NULL, NULL },
 };
 
@@ -241,6 +243,13 @@ static const struct migration migrations[] = {
 	},
 	{ .version = 5, .summary = "marks of the store", .sql = "DO 0" },
 	{ .version = 6, .summary = "snapshots that clients keep", .sql = "DO 0" },
+	{
+		.version = 7,
+		.summary = "who asked",
+		.sql = "BEGIN NOT ATOMIC "
+		       "ALTER TABLE volume_operations ADD COLUMN IF NOT EXISTS caller JSON; "
+		       "ALTER TABLE volume_operation_history ADD COLUMN IF NOT EXISTS caller JSON; END",
+	},
 };
 
 /* ---- making tables ---- */

@@ -376,6 +376,42 @@ static void list(const struct memory_data *data, struct store_read *read)
 	store_read_trim(read);
 }
 
+static int oldest_transition_first(const void *a, const void *b)
+{
+	const struct history_record *x = *(void *const *)a, *y = *(void *const *)b;
+
+	return compare_age(x->changed_at, x->id, y->changed_at, y->id);
+}
+
+static void list_history(const struct memory_data *data, struct store_read *read)
+{
+	const struct memory_table *table = &data->tables[STORE_HISTORY];
+	void **found = xcalloc(table->count + 1, sizeof(found[0]));
+	size_t count = 0;
+
+	for (size_t i = 0; i < table->count; i++) {
+		const struct history_record *row = table->rows[i];
+
+		if (streq(row->operation_id, read->id))
+			found[count++] = table->rows[i];
+	}
+	qsort(found, count, sizeof(found[0]), oldest_transition_first);
+	for (size_t i = 0; i < count && i <= read->filter.limit; i++)
+		record_copy(&history_row, store_read_add(read), found[i]);
+	free(found);
+	store_read_trim(read);
+}
+
+static void run_read(const struct memory_data *data, struct store_read *read)
+{
+	if (read->counted)
+		count(data, read);
+	else if (read->told)
+		list_history(data, read);
+	else
+		list(data, read);
+}
+
 /* ---- the queue ---- */
 
 /* From here on no caller hears of any commit. */
@@ -442,10 +478,8 @@ static void run_queue(struct memory_store *store, const struct store_item *last)
 	while (!store->crashed && !store->away && (item = TAILQ_FIRST(&store->queue))) {
 		bool was_last = item == last;
 
-		if (item->type->kind == STORE_ITEM_READ && store_read_of(item)->counted)
-			count(&store->data, store_read_of(item));
-		else if (item->type->kind == STORE_ITEM_READ)
-			list(&store->data, store_read_of(item));
+		if (item->type->kind == STORE_ITEM_READ)
+			run_read(&store->data, store_read_of(item));
 		else if (!run_batch(store, store_batch_of(item)))
 			return;
 		TAILQ_REMOVE(&store->queue, item, queue);

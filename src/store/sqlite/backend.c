@@ -313,9 +313,14 @@ static int sqlite_commit(void *session, struct store_batch *const *batches, size
 static int sqlite_read(void *session, struct store_read *read, struct err *err)
 {
 	struct sqlite_store *store = session;
-	int rc = read->counted ? sqlite_count(store->db, read)
-			       : sqlite_list(store->db, &store->statements, read, err);
+	int rc;
 
+	if (read->counted)
+		rc = sqlite_count(store->db, read);
+	else if (read->told)
+		rc = sqlite_history(store->db, read, err);
+	else
+		rc = sqlite_list(store->db, &store->statements, read, err);
 	if (rc != SQLITE_OK && err->code == ERR_NONE)
 		set_file_error(store, is_own_fault(rc) ? ERR_INTERNAL : ERR_UNAVAILABLE, rc, err);
 	return err->code == ERR_NONE ? 0 : -1;

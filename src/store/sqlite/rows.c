@@ -198,6 +198,27 @@ static void sqlite_finalizep(sqlite3_stmt **stmt)
 	sqlite3_finalize(*stmt);
 }
 
+int sqlite_history(sqlite3 *db, struct store_read *read, struct err *err)
+{
+	struct buf _cleanup_buf_ sql = BUF_NULL;
+	sqlite3_stmt _cleanup_(sqlite_finalizep) *stmt = NULL;
+	struct sql_value values[SQL_LIST_VALUES_MAX];
+	unsigned count = sql_values_of_history(read, &dialect, values);
+	int rc;
+
+	add_select(&sql, STORE_HISTORY);
+	sql_add_history(&sql, &dialect);
+	rc = sqlite3_prepare_v2(db, sql.data, -1, &stmt, NULL);
+	for (unsigned i = 0; i < count && rc == SQLITE_OK; i++)
+		rc = bind_value(stmt, (int)i + 1, &values[i]);
+	while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
+		rc = read_row(stmt, STORE_HISTORY, store_read_add(read), err);
+	if (rc != SQLITE_DONE)
+		return rc;
+	store_read_trim(read);
+	return SQLITE_OK;
+}
+
 int sqlite_count(sqlite3 *db, struct store_read *read)
 {
 	struct buf _cleanup_buf_ sql = BUF_NULL;

@@ -23,6 +23,7 @@ int sqlite_apply(sqlite3 *db, struct sqlite_statements *statements,
 /* A value in the file that no record can hold is SQLITE_MISMATCH with err set. */
 int sqlite_list(sqlite3 *db, struct sqlite_statements *statements, struct store_read *read,
 		struct err *err);
+int sqlite_history(sqlite3 *db, struct store_read *read, struct err *err);
 int sqlite_count(sqlite3 *db, struct store_read *read);
 int sqlite_load(sqlite3 *db, struct store_loaded *out, struct err *err);
 /* A page of store_scan(). */

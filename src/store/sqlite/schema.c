@@ -168,6 +168,12 @@ const struct migration sqlite_migrations[] = {
 		       "  updated_at TEXT\n"
 		       ") STRICT;\n",
 	},
+	{
+		.version = 7,
+		.summary = "who asked",
+		.sql = "ALTER TABLE volume_operations ADD COLUMN caller TEXT;\n"
+		       "ALTER TABLE volume_operation_history ADD COLUMN caller TEXT;\n",
+	},
 };
 const size_t sqlite_migration_count = ARRAY_SIZE(sqlite_migrations);
 

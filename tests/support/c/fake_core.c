@@ -88,6 +88,10 @@ struct call *call_start(struct core *core, enum method_id id, const void *args,
 	core->method = id;
 	core->surface = caller->surface;
 	core->access = caller->access;
+	core->has_uid = caller->has_uid;
+	core->uid = caller->uid;
+	snprintf(core->bus_name, sizeof(core->bus_name), "%s", str_or(caller->bus_name, ""));
+	snprintf(core->address, sizeof(core->address), "%s", str_or(caller->address, ""));
 	core->started++;
 	*call = (struct call){
 		.core = core, .task.run = call_answer, .id = id, .done = done, .arg = arg

@@ -26,11 +26,14 @@ struct core {
 	size_t hurried;        /* and answered */
 	enum method_id method; /* of the last call, and its arguments as JSON */
 	struct buf args;
-	const char *surface; /* of its caller, and what that may do */
+	const char *surface; /* of its caller, what that may do, and who it is */
 	enum method_access access;
-	struct err err;          /* the answer: an error, */
-	size_t count;            /* or this many items for ANSWER_MANY, */
-	const char *next_cursor; /* with more behind them */
+	bool has_uid;
+	uid_t uid;
+	char bus_name[64], address[64]; /* "" if there is none */
+	struct err err;                 /* the answer: an error, */
+	size_t count;                   /* or this many items for ANSWER_MANY, */
+	const char *next_cursor;        /* with more behind them */
 	int64_t listed_ms;
 	bool unhealthy;
 	size_t volume_count; /* ids from fake_volume_id() */

@@ -85,6 +85,9 @@ REASONS = ("in_use", "disk_remains", "maintenance", "busy", "vm_snapshots", "vm_
            "vm_running", "no_device_slot", "quota", "delete_protection", "forbidden_command", "other_account", "unknown_offering",
            "unknown_zone", "unknown_project", "unknown_vm")
 
+CALLER = Shape("caller", {"surface": one_of("rest", "bus", "daemon")},
+               {"uid": whole, "user": text, "bus_name": matching(r":[\d.]+"), "address": text})
+
 OPERATION = Shape(
     "operation",
     always={"id": operation_id, "type": one_of(*OPERATION_TYPES), "status": one_of(*STATUSES),
@@ -92,7 +95,14 @@ OPERATION = Shape(
     sometimes={"vm_id": uuid, "request": table, "response": table, "error": text,
                "error_code": text, "step": text, "needs_attention": truth, "completed_at": time,
                "waits_for": text},
-    added={"step_since": time, "request_id": text, "error_reason": one_of(*REASONS)})
+    added={"step_since": time, "request_id": text, "error_reason": one_of(*REASONS), "caller": table},
+    parts={"caller": CALLER})
+
+TRANSITION = Shape(
+    "transition",
+    {"previous_status": one_of("", *STATUSES), "new_status": one_of(*STATUSES), "changed_at": time},
+    {"details": table, "step": text, "caller": table, "asked_by": text},
+    parts={"caller": CALLER})
 
 RESPONSES = {
     "create": Shape("response of create", {"volume_id": uuid, "message": text},

@@ -5,6 +5,8 @@ the same questions are asked over REST, D-Bus and volumectl, and the answers mus
 objects with the contract's names and types. A row of the table without an example here fails.
 """
 
+import os
+import pwd
 from xml.etree import ElementTree
 
 import cloudsim
@@ -314,6 +316,32 @@ def operation_get(world, surface):
     volume = world.volume()
     record = world.daemon.completed(world.daemon.attach(volume))
     assert surface.ask("operation.get", operation_id=record["id"]) == record
+
+
+def operation_history(world, surface):
+    volume = world.volume()
+    record = surface.completed("volume.attach", volume_id=volume, vm_id=cloudsim.APPLIANCE_VM)
+    history = shapes.TRANSITION.check_all(surface.ask("operation.history", operation_id=record["id"]))
+    assert (history[0]["previous_status"], history[0]["new_status"]) == ("", "pending")
+    assert history[-1]["new_status"] == "completed"
+    for before, after in zip(history, history[1:]):
+        assert after["previous_status"] == before["new_status"]
+    assert [row["step"] for row in history if "step" in row][0] == "check"
+    assert history[0]["caller"] == record["caller"]
+    assert [row for row in history if "caller" in row] == history[:1]
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    if isinstance(surface, SURFACES["rest"]):
+        assert record["caller"].keys() == {"surface", "address"}
+        assert record["caller"]["address"].startswith("127.0.0.1:")
+        words = f"address {record['caller']['address']}"
+    else:
+        assert record["caller"] == {"surface": "bus", "uid": os.geteuid(), "user": user,
+                                    "bus_name": record["caller"]["bus_name"]}
+        words = f"user {user} ({os.geteuid()}), connection {record['caller']['bus_name']}"
+    assert {row["asked_by"] for row in history} == {words}
+    with pytest.raises(Refused) as refused:
+        surface.ask("operation.history", operation_id="op-x")
+    assert refused.value.word == "NOT_FOUND"
 
 
 def operation_cancel(world, surface):

@@ -295,17 +295,22 @@ static void on_answer(void *arg, const struct answer *answer)
 		reply->then(reply);
 }
 
-struct reply *ask_as(struct world *world, enum method_id method, const void *args,
-		     enum method_access access)
+struct reply *ask_by(struct world *world, enum method_id method, const void *args,
+		     const struct caller *caller)
 {
-	struct caller caller = { .surface = "test", .access = access };
 	struct reply *reply = xnew(struct reply);
 
 	assert_true(world->reply_count < ARRAY_SIZE(world->replies));
 	world->replies[world->reply_count++] = reply;
 	reply->world = world;
-	reply->call = call_start(world->core, method, args, &caller, on_answer, reply);
+	reply->call = call_start(world->core, method, args, caller, on_answer, reply);
 	return reply;
+}
+
+struct reply *ask_as(struct world *world, enum method_id method, const void *args,
+		     enum method_access access)
+{
+	return ask_by(world, method, args, &(struct caller){ .surface = "test", .access = access });
 }
 
 struct reply *ask(struct world *world, enum method_id method, const void *args)

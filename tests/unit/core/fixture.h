@@ -117,6 +117,8 @@ void world_pass(struct world *world, int64_t ms);
 struct reply *ask(struct world *world, enum method_id method, const void *args);
 struct reply *ask_as(struct world *world, enum method_id method, const void *args,
 		     enum method_access access);
+struct reply *ask_by(struct world *world, enum method_id method, const void *args,
+		     const struct caller *caller);
 void answered(struct world *world, const struct reply *reply);
 /* Answered with this error, whose text has this part. */
 void refused(struct world *world, const struct reply *reply, enum err_code code,

@@ -174,7 +174,7 @@ static void cancel_at(struct world *world, const char *step)
 
 	if (operation && !operation->accepting && !operation->record.undoing &&
 	    streq(operation->record.step, step))
-		(void)operation_cancel(operation, &err);
+		(void)operation_cancel(operation, NULL, &err);
 }
 
 static void cancel_await_device(struct world *world)

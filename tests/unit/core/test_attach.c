@@ -339,7 +339,7 @@ static void taken_back_after_foreign_job(void **state)
 	id = accepted(world, ask_attach(world, VOLUME(1), APPLIANCE));
 	at_step(world, id, "await-device", PHASE_SLEEPING);
 	foreign_job(world);
-	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), &err), 0);
+	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), NULL, &err), 0);
 	world_pass(world, 60000);
 	assert_int_equal(world->server.calls[FAKE_DETACH], 0);
 	server_release_stuck(&world->server);

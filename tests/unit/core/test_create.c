@@ -124,7 +124,7 @@ static void cancel(struct world *world, const char *id)
 {
 	struct err err = { 0 };
 
-	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), &err), 0);
+	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), NULL, &err), 0);
 }
 
 /* The volume comes after the operation has looked for it. */

@@ -376,7 +376,7 @@ static void cancelled_while_its_commit_is_refused(void **state)
 	at_step(world, id, "await-job", PHASE_COMMITTING);
 	store_health(world->store, &health);
 	store_memory_fail_at(world->store, health.transactions + 1, ERR_INTERNAL);
-	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), &err), 0);
+	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), NULL, &err), 0);
 	ended_with(world, id, OPERATION_FAILED, "the test wants commit");
 	assert_false(core_operation(world->core, id)->needs_attention);
 	check_world(world, 1);
@@ -520,7 +520,7 @@ static void put_operation(struct world *world, const char *id, enum operation_ty
 	record.type = (int)type;
 	record.status = step ? OPERATION_EXECUTING : OPERATION_PENDING;
 	store_batch_operation(batch, &record);
-	store_batch_history(batch, id, "", operation_status_names[record.status], "{}");
+	store_batch_history(batch, id, "", operation_status_names[record.status], "{}", NULL);
 	store_submit(world->store, batch, NULL, NULL);
 	record_clear(&operation_record, &record);
 	world_turn(world);
@@ -562,7 +562,7 @@ static void cancelled_behind_another(void **state)
 		",\"name\":\"one\",\"rename_job_id\":\"eeeeeeee-0000-4000-8000-00000000000f\"}");
 	world_restart(world);
 	assert_int_equal(operation_find(world->core->engine, id)->phase, PHASE_QUEUED);
-	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), &err), 0);
+	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), NULL, &err), 0);
 	completed(world, create);
 	ended_with(world, id, OPERATION_CANCELLED, NULL);
 	world_pass(world, 1000);

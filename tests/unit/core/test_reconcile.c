@@ -664,7 +664,7 @@ static void orphan_of_a_failed_create(void **state)
 
 	server_fault(&world->server, (struct fake_fault){ FAKE_DESTROY, 1, 1, FAULT_REFUSED });
 	at_step(world, id, "await-job", PHASE_WAITING);
-	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), &err), 0);
+	assert_int_equal(operation_cancel(operation_find(world->core->engine, id), NULL, &err), 0);
 	ended_with(world, id, OPERATION_CANCELLED, "may be left in CloudStack");
 	assert_int_equal(server_count(&world->server), 1);
 	world_pass(world, 10000); /* its job ends */

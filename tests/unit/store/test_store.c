@@ -141,7 +141,7 @@ static void load_tells_the_newest_id_and_time(void **state)
 	store_loaded_clear(&loaded);
 
 	batch = store_batch_new("v");
-	store_batch_history(batch, V4_OF_LATE, "pending", "failed", NULL);
+	store_batch_history(batch, V4_OF_LATE, "pending", "failed", NULL, NULL);
 	assert_ok(fixture_commit(f, batch));
 	loaded = fixture_load(f);
 	assert_true(strcmp(loaded.newest_id, V7("0003")) > 0);
@@ -316,11 +316,12 @@ static void transitions_are_kept(void **state)
 	struct store_batch *batch = batch_with_operation("op-1", OPERATION_PENDING);
 	_cleanup_free_ char *history = NULL;
 
-	store_batch_history(batch, "op-1", NULL, "pending", NULL);
+	store_batch_history(batch, "op-1", NULL, "pending", NULL, NULL);
 	assert_ok(fixture_commit(f, batch));
 	batch = batch_with_operation("op-1", OPERATION_EXECUTING);
-	store_batch_history(batch, "op-1", "pending", "executing", "{\"step\":\"claim\"}");
-	store_batch_history(batch, "op-1", "executing", "executing", "{\"step\":\"publish\"}");
+	store_batch_history(batch, "op-1", "pending", "executing", "{\"step\":\"claim\"}", NULL);
+	store_batch_history(batch, "op-1", "executing", "executing", "{\"step\":\"publish\"}",
+			    NULL);
 	assert_ok(fixture_commit(f, batch));
 	assert_ok(fixture_commit(f, batch_with_operation("op-2", OPERATION_PENDING)));
 	history = f->variant->history(f, "op-1");
@@ -334,7 +335,7 @@ static void a_transition_needs_its_operation(void **state)
 	struct store_batch *batch = batch_with_operation("op-1", OPERATION_PENDING);
 	struct err err;
 
-	store_batch_history(batch, "op-2", NULL, "pending", NULL);
+	store_batch_history(batch, "op-2", NULL, "pending", NULL, NULL);
 	err = fixture_commit(f, batch);
 	assert_int_equal(err.code, ERR_INTERNAL);
 	assert_non_null(strstr(err.text, "op-2"));

@@ -304,6 +304,93 @@ static void operations_are_counted(void **state)
 	assert_int_equal(counts.mean_ms, 2);
 }
 
+struct told {
+	struct loop *loop;
+	bool done;
+	struct err err;
+	struct history_record rows[4];
+	size_t count;
+	bool more;
+};
+
+static void on_history(void *arg, const struct store_history *history)
+{
+	struct told *told = arg;
+
+	told->err = history->err;
+	told->count = history->count;
+	told->more = history->more;
+	for (size_t i = 0; i < history->count && i < ARRAY_SIZE(told->rows); i++)
+		record_copy(&history_row, &told->rows[i], &history->items[i]);
+	told->done = true;
+	loop_stop(told->loop);
+}
+
+static struct told history_of(struct fixture *f, const char *operation_id)
+{
+	struct told told = { .loop = f->loop };
+
+	store_list_history(f->store, operation_id, on_history, &told);
+	fixture_wait(f, &told.done);
+	assert_ok(told.err);
+	return told;
+}
+
+static void told_clear(struct told *told)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(told->rows); i++)
+		record_clear(&history_row, &told->rows[i]);
+}
+
+static void the_history_of_one_operation(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = batch_with_operation("op-1", OPERATION_PENDING);
+	struct told told;
+
+	store_batch_history(batch, "op-1", "", "pending", NULL, "{\"surface\":\"bus\"}");
+	store_batch_history(batch, "op-1", "pending", "executing", "{\"step\":\"claim\"}", NULL);
+	assert_ok(fixture_commit(f, batch));
+	batch = batch_with_operation("op-2", OPERATION_PENDING);
+	store_batch_history(batch, "op-2", "", "pending", NULL, NULL);
+	assert_ok(fixture_commit(f, batch));
+	told = history_of(f, "op-1");
+	assert_int_equal(told.count, 2);
+	assert_false(told.more);
+	assert_string_equal(told.rows[0].new_status, "pending");
+	assert_string_equal(told.rows[0].caller, "{\"surface\":\"bus\"}");
+	assert_null(told.rows[0].details);
+	assert_string_equal(told.rows[1].previous_status, "pending");
+	assert_string_equal(told.rows[1].new_status, "executing");
+	assert_string_equal(told.rows[1].details, "{\"step\":\"claim\"}");
+	assert_null(told.rows[1].caller);
+	assert_true(told.rows[1].changed_at >= told.rows[0].changed_at);
+	told_clear(&told);
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const others[] = { "op-3", "op-1 ", "OP-1" };
+
+		told = history_of(f, others[i]);
+		assert_int_equal(told.count, 0);
+	}
+}
+
+static void a_long_history_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct store_batch *batch = batch_with_operation("op-1", OPERATION_PENDING);
+	struct told told;
+
+	store_batch_history(batch, "op-1", "", "pending", NULL, NULL);
+	for (size_t i = 0; i < STORE_HISTORY_MAX; i++)
+		store_batch_history(batch, "op-1", "executing", "executing", NULL, NULL);
+	assert_ok(fixture_commit(f, batch));
+	told = history_of(f, "op-1");
+	assert_int_equal(told.count, STORE_HISTORY_MAX);
+	assert_true(told.more);
+	assert_string_equal(told.rows[0].new_status, "pending");
+	told_clear(&told);
+}
+
 static void a_cancelled_count_is_silent(void **state)
 {
 	struct fixture *f = *state;
@@ -338,7 +425,7 @@ static void put_aged(struct fixture *f, int days_old, int status, bool needs_att
 		operation_status_is_final(status) ? operation.created_at + 1000 : 0;
 	operation.needs_attention = needs_attention;
 	store_batch_operation(batch, &operation);
-	store_batch_history(batch, id, "", "pending", NULL);
+	store_batch_history(batch, id, "", "pending", NULL, NULL);
 	assert_ok(fixture_commit(f, batch));
 	record_clear(&operation_record, &operation);
 }
@@ -435,6 +522,8 @@ int main(int argc, char **argv)
 		T(closing_answers_reads),
 		T(operations_are_counted),
 		T(a_cancelled_count_is_silent),
+		T(the_history_of_one_operation),
+		T(a_long_history_ends),
 		T(old_operations_leave),
 		T(a_cancelled_prune_is_silent),
 	};

@@ -45,6 +45,9 @@ static void test_change_answers_a_path(void **state)
 	assert_arg(f, "vm_name", "");
 	assert_string_equal(f->core.surface, "bus");
 	assert_int_equal(f->core.access, ACCESS_ADMIN);
+	assert_true(f->core.has_uid);
+	assert_int_equal(f->core.uid, geteuid());
+	assert_true(str_has_prefix(f->core.bus_name, ":1."));
 }
 
 static void test_what_is_made_is_answered_by_its_path(void **state)

@@ -354,6 +354,7 @@ static void test_others_with_polkit(void **state)
 	assert_string_equal(polkit.action, "org.migratekit.volumedaemon1.read");
 	/* No more than what was asked for. */
 	assert_int_equal(f->core.access, ACCESS_READ);
+	assert_int_equal(f->core.uid, NOBODY);
 	assert_int_equal(ask_as_nobody(f, "DetachVolume"), CALL_WORKED);
 	assert_string_equal(polkit.action, "org.migratekit.volumedaemon1.change");
 	assert_int_equal(f->core.access, ACCESS_CHANGE);

@@ -128,6 +128,8 @@ static void test_callers_have_the_access_of_the_option(void **state)
 		ask(f, "POST", VOLUME_PATH "/detach", NULL, NULL, &reply);
 		assert_string_equal(f->core.surface, "rest");
 		assert_int_equal(f->core.access, levels[i]);
+		assert_false(f->core.has_uid);
+		assert_true(str_has_prefix(f->core.address, "127.0.0.1:"));
 	}
 }
 

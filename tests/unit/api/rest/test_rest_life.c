@@ -896,6 +896,9 @@ static size_t count_served(struct fixture *f, uid_t user, const char *target)
 		fixture_settle(f);
 	}
 	started = f->core.started - started;
+	assert_true(f->core.has_uid);
+	assert_int_equal(f->core.uid, user);
+	assert_string_equal(f->core.address, "");
 	if (started < ARRAY_SIZE(clients)) {
 		_cleanup_reply_ struct reply reply;
 

@@ -659,7 +659,7 @@ static void people_can_read_the_values(void **state)
 	struct store_batch *batch = batch_with_operation("op-1", OPERATION_EXECUTING);
 	struct store_loaded loaded;
 
-	store_batch_history(batch, "op-1", "pending", "executing", NULL);
+	store_batch_history(batch, "op-1", "pending", "executing", NULL, NULL);
 	assert_int_equal(fixture_commit(f, batch).code, ERR_NONE);
 	fixture_close(f);
 	assert_sql(f, "SELECT created_at FROM volume_operations", "2026-11-22 21:50:03.123");
