@@ -26,9 +26,17 @@ struct caller {
 	/* Who it is, as far as the surface knows: the log and the history of operations name it. */
 	bool has_uid;
 	uid_t uid;
-	const char *bus_name; /* ":1.42"; these are copied, and NULL if there is none */
+	/* of the token that it showed; these are copied, and NULL if there is none */
+	const char *token;
+	const char *bus_name; /* ":1.42" */
 	const char *address;  /* "127.0.0.1:40312" */
 };
+
+/*
+ * The caller has shown this token: fills in its name, valid until the next turn, and the access
+ * that it allows. False: there is no such token.
+ */
+bool caller_show_token(struct core *core, const char *text, struct caller *caller);
 
 struct answer {
 	struct err err;              /* err.code ERR_NONE: the call succeeded */

@@ -31,6 +31,7 @@
 #include "core/model/model.h"
 #include "core/model/snapshot.h"
 #include "core/model/stable_name.h"
+#include "core/model/token.h"
 #include "core/model/volume.h"
 #include "core/model/volume_view.h"
 #include "core/ops/ops.h"
@@ -137,6 +138,8 @@ static int load(struct core *core, struct err *err)
 		export_put(core->model, &loaded.exports[i]);
 	for (size_t i = 0; i < loaded.snapshot_count; i++)
 		snapshot_put(core->model, &loaded.snapshots[i]);
+	for (size_t i = 0; i < loaded.token_count; i++)
+		token_put(core->model, &loaded.tokens[i]);
 	for (size_t i = 0; i < loaded.mapping_count; i++)
 		mapping_load(core->model, &loaded.mappings[i]);
 	content_probe_start(core->content_probe);
@@ -257,6 +260,17 @@ struct call *call_start(struct core *core, enum method_id id, const void *args,
 void core_put_metrics(struct core *core, struct buf *out)
 {
 	exposition_put(&core->calls, out);
+}
+
+bool caller_show_token(struct core *core, const char *text, struct caller *caller)
+{
+	const struct token *token = token_recognise(core->model, text);
+
+	if (!token)
+		return false;
+	caller->token = token->record.id;
+	caller->access = (enum method_access)token->record.scope;
+	return true;
 }
 
 void core_listen(struct core *core, struct event_listener *listener)

@@ -270,6 +270,27 @@ const struct method methods[METHOD_COUNT] = {
 		.verb = HTTP_POST, .path = "/api/v1/operations/{operation_id}/resolve",
 		.args = &operation_resolve_args, .answer = ANSWER_ONE, .result = &operation_record,
 	},
+	[METHOD_TOKEN_CREATE] = {
+		.name = "token.create", .command = "token-create", .member = "CreateToken",
+		.summary = "Make a token, which a program shows over REST; it is told this once.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_ADMIN,
+		.verb = HTTP_POST, .path = "/api/v1/tokens",
+		.args = &token_create_args, .answer = ANSWER_CREATED, .result = &token_created_record,
+	},
+	[METHOD_TOKEN_LIST] = {
+		.name = "token.list", .command = "token-list", .member = "ListTokens",
+		.summary = "List the tokens, without their texts.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_ADMIN,
+		.verb = HTTP_GET, .path = "/api/v1/tokens",
+		.args = &no_args, .answer = ANSWER_MANY, .result = &token_record, .list_key = "tokens",
+	},
+	[METHOD_TOKEN_REVOKE] = {
+		.name = "token.revoke", .command = "token-revoke", .member = "RevokeToken",
+		.summary = "Revoke a token: from the next request on it is not accepted any more.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_ADMIN,
+		.verb = HTTP_DELETE, .path = "/api/v1/tokens/{name}",
+		.args = &token_args, .answer = ANSWER_ONE, .result = &message_record,
+	},
 	[METHOD_FORCE_SYNC] = {
 		.name = "admin.force-sync", .command = "sync", .member = "ForceSync",
 		.summary = "Compare store, CloudStack and kernel now, and repair differences.",

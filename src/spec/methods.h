@@ -50,6 +50,9 @@ enum method_id {
 	METHOD_OPERATION_HISTORY,
 	METHOD_OPERATION_CANCEL,
 	METHOD_OPERATION_RESOLVE,
+	METHOD_TOKEN_CREATE,
+	METHOD_TOKEN_LIST,
+	METHOD_TOKEN_REVOKE,
 	METHOD_FORCE_SYNC,
 	METHOD_CHANGES_PAUSE,
 	METHOD_CHANGES_RESUME,
@@ -65,12 +68,10 @@ enum method_id {
 /* The kind of object a method belongs to; on D-Bus also its interface besides the Manager. */
 enum method_scope { SCOPE_MANAGER, SCOPE_VOLUME, SCOPE_OPERATION, SCOPE_EXPORT, SCOPE_COUNT };
 
-/* The right that a caller needs: decides the polkit action and the token scope. */
-enum method_access { ACCESS_READ, ACCESS_CHANGE, ACCESS_ADMIN };
-
 enum method_answer {
 	ANSWER_ONE, /* a record: 200 */
-	/* the record of the new object: 201 and Location; its path on D-Bus */
+	/* the record of the new object: 201 and Location; its path on D-Bus. bus_object
+	 * SCOPE_MANAGER: the object is shown nowhere, so 201 alone, and the record on D-Bus */
 	ANSWER_CREATED,
 	ANSWER_MANY, /* records: 200 */
 	/* an operation that was committed: 201 and Location; an object path on D-Bus */

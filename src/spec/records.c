@@ -262,6 +262,47 @@ static const struct field snapshot_untracked_fields[] = {
 const struct record snapshot_untracked_record =
 	RECORD("snapshot_untracked", snapshot_change_record, snapshot_untracked_fields);
 
+const char *const access_names[] = {
+	[ACCESS_READ] = "read",
+	[ACCESS_CHANGE] = "change",
+	[ACCESS_ADMIN] = "admin",
+	NULL,
+};
+
+#define F(MEMBER, TYPE, ...) FIELD(token_record, MEMBER, TYPE, __VA_ARGS__)
+#define TOKEN_SCOPE                                                                                \
+	F(scope, ENUM, .flags = FIELD_COLUMN, .names = access_names,                               \
+	  .doc = "The most that it allows: read, change, or admin.")
+#define TOKEN_NAME F(name, TEXT, .flags = FIELD_COLUMN, .doc = "The name of the token.")
+#define TOKEN_CREATED F(created_at, TIME, .flags = FIELD_COLUMN, .doc = "When it was made.")
+#define TOKEN_CALLER F(caller, OBJECT, .flags = FIELD_OMIT, .doc = "Who made it.")
+static const struct field token_row_fields[] = {
+	F(id, TEXT, .doc = "The name of the token."),
+	TOKEN_SCOPE,
+	F(digest, TEXT, .doc = "SHA-256 of the token."),
+	TOKEN_CREATED,
+	TOKEN_CALLER,
+};
+const struct record token_row = RECORD("token", token_record, token_row_fields);
+
+static const struct field token_fields[] = { TOKEN_NAME, TOKEN_SCOPE, TOKEN_CREATED, TOKEN_CALLER };
+const struct record token_record = RECORD("token", token_record, token_fields);
+
+static const struct field token_created_fields[] = {
+	TOKEN_NAME,
+	TOKEN_SCOPE,
+	TOKEN_CREATED,
+	TOKEN_CALLER,
+	F(token, TEXT, .doc = "The token itself, which is told now and never again."),
+};
+#undef TOKEN_CALLER
+#undef TOKEN_CREATED
+#undef TOKEN_NAME
+#undef TOKEN_SCOPE
+#undef F
+const struct record token_created_record =
+	RECORD("token_created", token_record, token_created_fields);
+
 static const struct field message_fields[] = {
 	FIELD(message_record, message, TEXT, .flags = FIELD_COLUMN,
 	      .doc = "The outcome in one sentence."),
@@ -744,6 +785,22 @@ static const struct field vm_volumes_fields[] = {
 	      .doc = "data: only data disks, which is the default; all: root disks too."),
 };
 const struct record vm_volumes_args = RECORD("vm_volumes", vm_volumes_args, vm_volumes_fields);
+
+static const struct field token_create_fields[] = {
+	FIELD(token_create_args, name, TEXT, .flags = FIELD_REQUIRED | FIELD_POSITIONAL, .min = 1,
+	      .max = 64,
+	      .doc = "A name for the token, which the history shows; letters, digits, -, _ and . only."),
+	FIELD(token_create_args, scope, ENUM, .names = access_names, .fallback = "read",
+	      .doc = "What it allows: read, change (volumes and exports too), or admin (everything)."),
+};
+const struct record token_create_args =
+	RECORD("token_create", token_create_args, token_create_fields);
+
+static const struct field token_args_fields[] = {
+	FIELD(token_args, name, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 64,
+	      .doc = "The name of the token."),
+};
+const struct record token_args = RECORD("token_named", token_args, token_args_fields);
 
 static const struct field device_args_fields[] = {
 	FIELD(device_args, device, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 255,

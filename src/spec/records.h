@@ -187,6 +187,23 @@ struct snapshot_change_record {
 extern const struct record snapshot_tracked_record, snapshot_updated_record,
 	snapshot_untracked_record; /* the members that each answer has */
 
+/* The right that a caller needs: decides the polkit action and the token scope. */
+enum method_access { ACCESS_READ, ACCESS_CHANGE, ACCESS_ADMIN };
+extern const char *const access_names[]; /* by that enum, ended by NULL */
+
+/* What a program shows over REST to say who it is. */
+struct token_record {
+	char *id;     /* stored: the name */
+	int scope;    /* enum method_access: the most that the token allows */
+	char *digest; /* stored: SHA-256 of the token, as hex digits */
+	int64_t created_at;
+	char *caller; /* JSON object: who made it */
+	char *name;   /* shown: the id */
+	char *token;  /* shown once, in the answer to its creation */
+};
+extern const struct record token_row;                          /* as stored */
+extern const struct record token_record, token_created_record; /* as shown */
+
 struct message_record {
 	char *message;
 };
@@ -488,6 +505,13 @@ struct vm_volumes_args {
 	char *vm_id;
 	int type;
 };
+struct token_create_args {
+	char *name;
+	int scope;
+};
+struct token_args {
+	char *name;
+};
 struct device_args {
 	char *device;
 };
@@ -519,4 +543,5 @@ extern const struct record no_args, store_backup_args, volume_create_args, volum
 	sync_args, pause_args, resume_args, operation_resolve_args, snapshot_track_args,
 	snapshot_update_args, vm_context_args, export_create_args, export_list_args,
 	export_delete_args, export_cleanup_args, export_cleanup_age_args, vm_volumes_args,
-	device_args, operation_args, operation_get_args, operation_list_args;
+	token_create_args, token_args, device_args, operation_args, operation_get_args,
+	operation_list_args;

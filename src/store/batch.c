@@ -207,6 +207,12 @@ void store_batch_snapshot(struct store_batch *batch, const struct snapshot_recor
 	fill_texts(&snapshot_row, row);
 }
 
+void store_batch_token(struct store_batch *batch, const struct token_record *token)
+{
+	assert(!str_empty(token->id) && !str_empty(token->digest));
+	record_copy(&token_row, &add_change(batch, STORE_TOKENS)->row.token, token);
+}
+
 void store_batch_mark(struct store_batch *batch, const char *id, const char *value)
 {
 	struct mark_record *row = &add_change(batch, STORE_MARKS)->row.mark;
@@ -229,13 +235,13 @@ void store_batch_forget(struct store_batch *batch, const char *operation_id)
 	change->row.operation.id = xstrdup(operation_id);
 }
 
-static void remove_row(struct store_batch *batch, enum store_table table, const char *volume_id)
+static void remove_row(struct store_batch *batch, enum store_table table, const char *key)
 {
 	struct store_change *change = add_change(batch, table);
 
-	assert(!str_empty(volume_id));
+	assert(!str_empty(key));
 	change->remove = true;
-	*(char **)field_of(store_table_key(table), &change->row) = xstrdup(volume_id);
+	*(char **)field_of(store_table_key(table), &change->row) = xstrdup(key);
 }
 
 void store_batch_unmap(struct store_batch *batch, const char *volume_id)
@@ -256,4 +262,9 @@ void store_batch_unexport(struct store_batch *batch, const char *volume_id)
 void store_batch_unsnapshot(struct store_batch *batch, const char *volume_id)
 {
 	remove_row(batch, STORE_SNAPSHOTS, volume_id);
+}
+
+void store_batch_untoken(struct store_batch *batch, const char *name)
+{
+	remove_row(batch, STORE_TOKENS, name);
 }

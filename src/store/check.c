@@ -17,6 +17,7 @@
 #include "store/backend.h"
 
 #define FAULT_SIZE 1024
+#define DIGEST_LENGTH 64
 
 /* An operation, or a key that may occur only once. */
 struct known {
@@ -235,6 +236,17 @@ static void check_snapshot(void *arg, const void *row, const struct err *err)
 		complain(check, snapshot->id, "the id is not the UUID of a volume");
 }
 
+static void check_token(void *arg, const void *row, const struct err *err)
+{
+	struct check *check = arg;
+	const struct token_record *token = row;
+	const char *digest = str_or(token->digest, "");
+
+	if (check_any(check, row, err) &&
+	    (strlen(digest) != DIGEST_LENGTH || digest[strspn(digest, "0123456789abcdef")]))
+		complain(check, token->id, "its digest is not %d hex digits", DIGEST_LENGTH);
+}
+
 static int status_of(const char *word)
 {
 	for (int i = 0; i < OPERATION_STATUS_COUNT; i++) {
@@ -333,7 +345,7 @@ static int check_rows(struct check *check, struct store *store, struct err *err)
 		[STORE_OPERATIONS] = check_operation, [STORE_MAPPINGS] = check_mapping,
 		[STORE_HISTORY] = check_history,      [STORE_NAMES] = check_name,
 		[STORE_EXPORTS] = check_export,       [STORE_MARKS] = check_mark,
-		[STORE_SNAPSHOTS] = check_snapshot,
+		[STORE_SNAPSHOTS] = check_snapshot,   [STORE_TOKENS] = check_token,
 	};
 	int r = 0;
 

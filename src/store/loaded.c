@@ -36,6 +36,9 @@ void *store_loaded_add(struct store_loaded *loaded, enum store_table table)
 		loaded->snapshots =
 			store_table_grow(table, loaded->snapshots, loaded->snapshot_count);
 		return &loaded->snapshots[loaded->snapshot_count++];
+	case STORE_TOKENS:
+		loaded->tokens = store_table_grow(table, loaded->tokens, loaded->token_count);
+		return &loaded->tokens[loaded->token_count++];
 	case STORE_HISTORY:
 	case STORE_TABLE_COUNT:
 		break;
@@ -94,6 +97,7 @@ void store_loaded_note_all(struct store_loaded *loaded)
 	note_rows(loaded, STORE_EXPORTS, loaded->exports, loaded->export_count);
 	note_rows(loaded, STORE_MARKS, loaded->marks, loaded->mark_count);
 	note_rows(loaded, STORE_SNAPSHOTS, loaded->snapshots, loaded->snapshot_count);
+	note_rows(loaded, STORE_TOKENS, loaded->tokens, loaded->token_count);
 }
 
 /*
@@ -130,6 +134,7 @@ void store_loaded_pass_over(struct store_loaded *loaded)
 	pass_over(STORE_EXPORTS, loaded->exports, &loaded->export_count);
 	pass_over(STORE_MARKS, loaded->marks, &loaded->mark_count);
 	pass_over(STORE_SNAPSHOTS, loaded->snapshots, &loaded->snapshot_count);
+	pass_over(STORE_TOKENS, loaded->tokens, &loaded->token_count);
 }
 
 const char *store_loaded_mark(const struct store_loaded *loaded, const char *id)
@@ -158,5 +163,6 @@ void store_loaded_clear(struct store_loaded *loaded)
 	clear_rows(STORE_EXPORTS, loaded->exports, loaded->export_count);
 	clear_rows(STORE_MARKS, loaded->marks, loaded->mark_count);
 	clear_rows(STORE_SNAPSHOTS, loaded->snapshots, loaded->snapshot_count);
+	clear_rows(STORE_TOKENS, loaded->tokens, loaded->token_count);
 	*loaded = (struct store_loaded){ 0 };
 }

@@ -89,6 +89,10 @@ void store_batch_unexport(struct store_batch *batch, const char *volume_id);
 void store_batch_snapshot(struct store_batch *batch, const struct snapshot_record *snapshot);
 void store_batch_unsnapshot(struct store_batch *batch, const char *volume_id);
 
+/* A token: insert or replace by id, which is its name. */
+void store_batch_token(struct store_batch *batch, const struct token_record *token);
+void store_batch_untoken(struct store_batch *batch, const char *name);
+
 /*
  * Marks: what a store says of itself, so that a store from the past or from another machine can be
  * recognised. Each is a text; NULL or "" is no mark.
@@ -200,6 +204,8 @@ struct store_loaded {
 	size_t mark_count;
 	struct snapshot_record *snapshots;
 	size_t snapshot_count;
+	struct token_record *tokens;
+	size_t token_count;
 	/*
 	 * The greatest id of an operation or a transition, ended or not, among the version 7 UUIDs,
 	 * also of those that have left the store; "" if there is none. Every id that was sent to

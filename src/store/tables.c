@@ -34,6 +34,7 @@ const struct store_table_view store_tables[] = {
 			    "unique_export_name" },
 	[STORE_MARKS] = { "volume_daemon_marks", &mark_record, "id" },
 	[STORE_SNAPSHOTS] = { "tracked_snapshots", &snapshot_row, "id" },
+	[STORE_TOKENS] = { "volume_daemon_tokens", &token_row, "id" },
 };
 _Static_assert(ARRAY_SIZE(store_tables) == STORE_TABLE_COUNT, "each table has one row");
 
@@ -114,6 +115,7 @@ void store_set_conflict(enum store_table table, const union store_row *row, cons
 	case STORE_HISTORY:
 	case STORE_MARKS:
 	case STORE_SNAPSHOTS:
+	case STORE_TOKENS:
 	case STORE_TABLE_COUNT:
 		break;
 	}

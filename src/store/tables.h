@@ -25,6 +25,7 @@ enum store_table {
 	STORE_EXPORTS,
 	STORE_MARKS,
 	STORE_SNAPSHOTS,
+	STORE_TOKENS,
 	STORE_TABLE_COUNT
 };
 
@@ -51,6 +52,7 @@ union store_row {
 	struct export_record export;
 	struct mark_record mark;
 	struct snapshot_record snapshot;
+	struct token_record token;
 };
 
 const struct field *store_table_key(enum store_table table);

@@ -190,6 +190,8 @@ int help_main(int argc, char **argv)
 		return 0;
 	}
 	method = options_find_method(argv[1]);
+	if (!method && argc > 2)
+		method = options_find_pair(argv[1], argv[2]);
 	if (method) {
 		help_command(method);
 		return 0;
@@ -249,11 +251,28 @@ static void consider(const char *name, const char *candidate, const char **best,
 	}
 }
 
+/* The second words of commands that begin with this word: "create, list" of "token". */
+static void add_second_words(const char *first, struct buf *out)
+{
+	size_t length = strlen(first);
+
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		const char *command = methods[i].command;
+
+		if (command && strncmp(command, first, length) == 0 && command[length] == '-')
+			buf_printf(out, "%s%s", out->length ? ", " : "", command + length + 1);
+	}
+}
+
 int help_unknown(const char *name)
 {
 	const char *best = NULL;
 	size_t best_distance = 4; /* at this distance a word is no typing error */
+	_cleanup_buf_ struct buf second = BUF_NULL;
 
+	add_second_words(name, &second);
+	if (second.length)
+		return ctl_usage("'%s' needs a second word: %s", name, second.data);
 	for (size_t i = 0; i < METHOD_COUNT; i++)
 		consider(name, methods[i].command, &best, &best_distance);
 	for (size_t i = 0; i < ARRAY_SIZE(extra_commands); i++)

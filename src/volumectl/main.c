@@ -30,6 +30,9 @@ static int run_command(struct ctl *ctl, int argc, char **argv)
 	optind = 0;
 	if (method)
 		return command_run(ctl, method, argc, argv);
+	method = argc > 1 ? options_find_pair(argv[0], argv[1]) : NULL;
+	if (method)
+		return command_run(ctl, method, argc - 1, argv + 1);
 	if (streq(argv[0], "wait"))
 		return wait_main(ctl, argc, argv);
 	if (streq(argv[0], "watch"))

@@ -21,6 +21,13 @@ const struct method *options_find_method(const char *name)
 	return NULL;
 }
 
+const struct method *options_find_pair(const char *first, const char *second)
+{
+	_cleanup_free_ char *name = xasprintf("%s-%s", first, second);
+
+	return options_find_method(name);
+}
+
 void options_name_field(const struct field *field, char out[64])
 {
 	snprintf(out, 64, "%s", field->option ? field->option : field->name);

@@ -14,7 +14,10 @@ struct options {
 	int64_t timeout_ms; /* of waiting, 0 none */
 };
 
-const struct method *options_find_method(const char *name); /* NULL: no row has this command */
+const struct method *options_find_method(const char *name);
+/* "token" and "create" name the command token-create. */
+const struct method *options_find_pair(const char *first,
+				       const char *second); /* NULL: no row has this command */
 /* Option name of a field: its own, or the field's name with dashes. */
 void options_name_field(const struct field *field, char out[64]);
 bool options_is_positional(const struct method *method, const struct field *field);

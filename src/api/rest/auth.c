@@ -30,7 +30,7 @@ static int take_header(const char **slot, const struct evkeyval *header, struct 
 
 static int walk_headers(struct evhttp_request *http, struct rest_headers *out, struct err *err)
 {
-	const char *length = NULL, *authorization = NULL;
+	const char *length = NULL;
 	const struct {
 		const char *name;
 		const char **slot;
@@ -40,7 +40,7 @@ static int walk_headers(struct evhttp_request *http, struct rest_headers *out, s
 		{ "Content-Length", &length },
 		{ "Content-Type", &out->content_type },
 		{ "Idempotency-Key", &out->idempotency_key },
-		{ "Authorization", &authorization },
+		{ "Authorization", &out->authorization },
 		{ "Sec-Fetch-Site", &out->fetch_site },
 	};
 	struct evkeyval *header;
@@ -125,5 +125,23 @@ int rest_auth(struct evhttp_request *http, const char *const *own_hosts, struct 
 		return err_set(err, ERR_FORBIDDEN,
 			       "requests from other sites are not allowed (Sec-Fetch-Site: %s)",
 			       out->fetch_site);
+	return 0;
+}
+
+int rest_auth_token(const struct rest_headers *headers, const char **out, struct err *err)
+{
+	static const char scheme[] = "Bearer ";
+	const char *value = headers->authorization;
+
+	*out = NULL;
+	if (!value)
+		return 0;
+	if (strncasecmp(value, scheme, strlen(scheme)) != 0)
+		return err_set(
+			err, ERR_UNAUTHORIZED,
+			"the header Authorization must be \"Bearer TOKEN\", with a token that "
+			"'volumectl token create' has made");
+	value += strlen(scheme);
+	*out = value + strspn(value, " ");
 	return 0;
 }

@@ -13,6 +13,7 @@ struct rest_headers {
 	const char *origin;
 	const char *content_type;
 	const char *idempotency_key;
+	const char *authorization;
 	const char *fetch_site; /* of a browser: "cross-site" and the like */
 	bool from_browser;      /* Origin or a Sec-Fetch-* header is there */
 };
@@ -23,3 +24,9 @@ struct rest_headers {
  */
 int rest_auth(struct evhttp_request *http, const char *const *own_hosts, struct rest_headers *out,
 	      struct err *err);
+
+/*
+ * The token in a header Authorization, in *out: inside the header, NULL if there is no header.
+ * ERR_UNAUTHORIZED for any other kind of authorization.
+ */
+int rest_auth_token(const struct rest_headers *headers, const char **out, struct err *err);

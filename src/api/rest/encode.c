@@ -120,6 +120,8 @@ void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http,
 	put_error(err, &w);
 	if (view->retry_helps && (view->http_status == 429 || view->http_status == 503))
 		add_header(http, "Retry-After", RETRY_AFTER_S);
+	if (view->http_status == 401)
+		add_header(http, "WWW-Authenticate", "Bearer");
 	send_body(encoder, http, view->http_status);
 }
 
@@ -189,6 +191,8 @@ static void add_location(struct evhttp_request *http, const struct method *metho
 	enum method_scope scope = method_answer_scope(method);
 	_cleanup_buf_ struct buf location = BUF_NULL;
 
+	if (scope == SCOPE_MANAGER)
+		return;
 	assert(answer->record == scopes[scope].record);
 	route_fill(methods[scopes[scope].show].path, scope_id_of(scope, answer->items), &location);
 	add_header(http, "Location", location.data);

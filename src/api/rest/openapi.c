@@ -38,6 +38,7 @@ static const struct group {
 	{ "device", "Disks that the kernel shows." },
 	{ "export", "Volumes that are served over NBD." },
 	{ "operation", "Changes that were accepted, and their progress." },
+	{ "token", "Tokens, which programs show to say who they are." },
 	{ "admin", "Comparison of store, CloudStack and kernel." },
 	{ "health", "State of the daemon and of the parts it depends on." },
 	{ "snapshot", "Snapshots of volumes, as clients have noted them." },
@@ -316,7 +317,7 @@ static void put_success(struct json_writer *w, const struct method *method)
 			method->answer == ANSWER_OPERATION ? "The operation that makes the change."
 			: is_new                           ? "The new object."
 							   : "The answer.");
-	if (is_new)
+	if (is_new && method_answer_scope(method) != SCOPE_MANAGER)
 		put_header(w, "Location", "The path of the operation or of the new object.");
 	else if (method->answer == ANSWER_MANY && !method->list_key)
 		put_header(w, "Link", "The next page; absent on the last.");
@@ -337,8 +338,8 @@ static bool is_health(const struct method *method)
 /* Whether an operation can answer with an error of this code. */
 static bool code_is_given(const struct method *method, enum err_code code)
 {
-	/* Nobody is asked who it is; the other two are errors of what is no operation. */
-	if (code == ERR_UNAUTHORIZED || code == ERR_NO_SUCH_PATH || code == ERR_BAD_VERB)
+	/* Errors of what is no operation. */
+	if (code == ERR_NO_SUCH_PATH || code == ERR_BAD_VERB)
 		return false;
 	if (code == ERR_NOT_FOUND)
 		return method->args->count > 0;
@@ -652,6 +653,8 @@ static void put_error_response(struct json_writer *w, enum err_code code)
 	snprintf(name, sizeof(name), "error_%d", status);
 	begin_member(w, name);
 	json_put_member(w, "description", words.data);
+	if (status == 401)
+		put_header(w, "WWW-Authenticate", "The kind of authorization that is taken.");
 	if (status == 429 || status == 503)
 		put_header(w, "Retry-After", "Seconds to wait before the next try.");
 	begin_json_content(w);
@@ -702,6 +705,32 @@ static void put_tags(struct json_writer *w)
 	json_end_array(w);
 }
 
+/* Whether a caller needs a token is a matter of the configuration. */
+static void put_security(struct json_writer *w)
+{
+	json_put_name(w, "security");
+	json_begin_array(w);
+	json_begin_object(w);
+	json_end_object(w);
+	json_begin_object(w);
+	json_put_name(w, "token");
+	json_begin_array(w);
+	json_end_array(w);
+	json_end_object(w);
+	json_end_array(w);
+}
+
+static void put_security_scheme(struct json_writer *w)
+{
+	begin_member(w, "securitySchemes");
+	begin_member(w, "token");
+	json_put_member(w, "type", "http");
+	json_put_member(w, "scheme", "bearer");
+	json_put_member(w, "description", "A token that POST /api/v1/tokens has made.");
+	json_end_object(w);
+	json_end_object(w);
+}
+
 void rest_openapi(struct buf *out)
 {
 	_cleanup_json_writer_ struct json_writer w = { .out = out };
@@ -715,14 +744,13 @@ void rest_openapi(struct buf *out)
 	json_put_member(&w, "url", "/");
 	json_end_object(&w);
 	json_end_array(&w);
-	json_put_name(&w, "security");
-	json_begin_array(&w);
-	json_end_array(&w);
+	put_security(&w);
 	put_tags(&w);
 	put_paths(&w);
 	begin_member(&w, "components");
 	put_schemas(&w);
 	put_error_responses(&w);
+	put_security_scheme(&w);
 	json_end_object(&w);
 	json_end_object(&w);
 }

@@ -72,17 +72,18 @@ int rest_check_peer(int fd, const struct rest_group *group, struct err *err)
 		group->name);
 }
 
-void rest_describe_peer(int fd, struct caller *caller, char address[ADDRESS_TEXT_SIZE])
+void rest_describe_peer(int fd, struct rest_caller *out)
 {
 	struct ucred peer;
 	struct address found;
 
+	*out = (struct rest_caller){ .caller.surface = "rest" };
 	if (find_peer(fd, &peer)) {
-		caller->has_uid = peer.uid != (uid_t)-1;
-		caller->uid = peer.uid;
+		out->caller.has_uid = peer.uid != (uid_t)-1;
+		out->caller.uid = peer.uid;
 	} else if (address_of_peer(fd, &found) == 0) {
-		address_format(&found, address, ADDRESS_TEXT_SIZE);
-		caller->address = address;
+		address_format(&found, out->address, sizeof(out->address));
+		out->caller.address = out->address;
 	}
 }
 

@@ -23,8 +23,12 @@ struct rest_group {
  */
 int rest_check_peer(int fd, const struct rest_group *group, struct err *err);
 
-/* Who it is: the user of a unix socket, or the address of a TCP socket, as text. */
-void rest_describe_peer(int fd, struct caller *caller, char address[ADDRESS_TEXT_SIZE]);
+struct rest_caller {
+	struct caller caller; /* its address is the text below */
+	char address[ADDRESS_TEXT_SIZE];
+};
+/* Who it is: the user of a unix socket, or the address of a TCP socket. */
+void rest_describe_peer(int fd, struct rest_caller *out);
 
 /* The client of a TCP socket, root, and the daemon's own user. */
 #define REST_UNBOUNDED_USER ((uid_t)-1)

@@ -75,7 +75,8 @@ struct rest {
 	struct watch *watch;
 	struct loop_timer watch_soon;
 	struct rest_encoder encoder;
-	enum method_access access; /* of all callers */
+	enum method_access access; /* of callers without a token */
+	struct log_limit refused_limit;
 	/* the bound addresses as they stand in a Host header, "[::1]", ended by NULL */
 	char hosts[REST_LISTENERS_MAX][64];
 	const char *own_hosts[REST_LISTENERS_MAX + 1];
@@ -188,13 +189,10 @@ static enum request_kind kind_of(const struct method *method, const void *args)
 }
 
 static void request_start(struct rest *rest, struct evhttp_request *http, const struct route *route,
-			  const void *args)
+			  const void *args, const struct caller *caller)
 {
-	struct caller caller = { .surface = "rest", .access = rest->access };
-	char address[ADDRESS_TEXT_SIZE];
 	struct rest_request *request = xnew(struct rest_request);
 
-	rest_describe_peer(fd_of(http), &caller, address);
 	connections_work(rest->connections, http);
 	request->rest = rest;
 	request->http = http;
@@ -205,7 +203,7 @@ static void request_start(struct rest *rest, struct evhttp_request *http, const 
 	rest->counts[request->kind]++;
 	if (!loop_timer_is_set(&rest->watch_soon))
 		loop_timer_set(rest->loop, &rest->watch_soon, WATCH_MS);
-	request->call = call_start(rest->core, route->id, args, &caller, on_answer, request);
+	request->call = call_start(rest->core, route->id, args, caller, on_answer, request);
 }
 
 /*
@@ -358,13 +356,33 @@ static int serve_events(struct rest *rest, struct evhttp_request *http,
 	return 0;
 }
 
-/* Before any work is done for a caller. */
-static int check_caller(const struct rest *rest, struct evhttp_request *http,
-			struct rest_headers *headers, struct err *err)
+/* A caller who shows a token may do what the token allows, neither more nor less. */
+static int find_access(struct rest *rest, const struct rest_headers *headers, struct caller *caller,
+		       struct err *err)
 {
-	if (rest_check_peer(fd_of(http), &rest->group, err) < 0)
+	const char *token;
+
+	if (rest_auth_token(headers, &token, err) < 0)
 		return -1;
-	return rest_auth(http, rest->own_hosts, headers, err);
+	caller->access = rest->access;
+	if (!token || caller_show_token(rest->core, token, caller))
+		return 0;
+	if (log_limit_allows(&rest->refused_limit, LOG_LEVEL_WARNING))
+		log_warning("rest: a token that is not known was shown from %s",
+			    str_or(caller->address, "the unix socket"));
+	return err_set(err, ERR_UNAUTHORIZED,
+		       "the token is not known: it was revoked, or mistyped");
+}
+
+/* Before any work is done for a caller. */
+static int check_caller(struct rest *rest, struct evhttp_request *http,
+			struct rest_headers *headers, struct rest_caller *caller, struct err *err)
+{
+	if (rest_check_peer(fd_of(http), &rest->group, err) < 0 ||
+	    rest_auth(http, rest->own_hosts, headers, err) < 0)
+		return -1;
+	rest_describe_peer(fd_of(http), caller);
+	return find_access(rest, headers, &caller->caller, err);
 }
 
 /* parsed: a large body; NULL: the request has its body. */
@@ -372,13 +390,14 @@ static int serve(struct rest *rest, struct evhttp_request *http, const struct la
 		 struct err *err)
 {
 	struct rest_headers headers;
+	struct rest_caller caller;
 	struct route_target target;
 	const struct route *route;
 	unsigned verbs;
 	void *args;
 	int r;
 
-	if (check_caller(rest, http, &headers, err) < 0 || check_body(http, err) < 0 ||
+	if (check_caller(rest, http, &headers, &caller, err) < 0 || check_body(http, err) < 0 ||
 	    route_target_parse(&target, evhttp_request_get_uri(http), err) < 0)
 		return -1;
 	if (route_target_is(&target, OPENAPI_PATH))
@@ -403,7 +422,7 @@ static int serve(struct rest *rest, struct evhttp_request *http, const struct la
 		r = check_share(rest, rest_bounded_user(fd_of(http)), kind_of(route->method, args),
 				err);
 	if (r == 0)
-		request_start(rest, http, route, args);
+		request_start(rest, http, route, args, &caller.caller);
 	record_clear(route->method->args, args);
 	free(args);
 	return r;
@@ -437,11 +456,12 @@ static void on_request(struct evhttp_request *http, void *arg)
 {
 	struct rest *rest = arg;
 	struct rest_headers headers;
+	struct rest_caller caller;
 	struct err err = { 0 };
 
 	if (!is_large(http))
 		answer_request(rest, http, NULL);
-	else if (check_caller(rest, http, &headers, &err) == 0 &&
+	else if (check_caller(rest, http, &headers, &caller, &err) == 0 &&
 		 large_parse(rest->large, http, &err) == 0)
 		connections_hold(rest->connections, http);
 	else

@@ -14,12 +14,14 @@
 void caller_copy(struct caller *to, const struct caller *from)
 {
 	*to = *from;
+	to->token = xstrdup(from->token);
 	to->bus_name = xstrdup(from->bus_name);
 	to->address = xstrdup(from->address);
 }
 
 void caller_clear(struct caller *caller)
 {
+	freep(&caller->token);
 	freep(&caller->bus_name);
 	freep(&caller->address);
 }
@@ -42,6 +44,7 @@ char *caller_to_json(const struct caller *caller, const char *user)
 		json_put_uint(&w, caller->uid);
 	}
 	put_text(&w, "user", user);
+	put_text(&w, "token", caller->token);
 	put_text(&w, "bus_name", caller->bus_name);
 	put_text(&w, "address", caller->address);
 	json_end_object(&w);
@@ -81,6 +84,7 @@ void caller_words(const char *json, struct buf *out)
 		return;
 	}
 	add_user(caller, out);
+	add_member(caller, "token", "token ", out);
 	add_member(caller, "bus_name", "connection ", out);
 	add_member(caller, "address", "address ", out);
 }

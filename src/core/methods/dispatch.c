@@ -28,6 +28,7 @@
 #include "core/methods/past_methods.h"
 #include "core/methods/snapshot_methods.h"
 #include "core/methods/store_methods.h"
+#include "core/methods/token_methods.h"
 #include "core/methods/volume_methods.h"
 #include "core/methods/volume_users.h"
 #include "core/reconcile/store_guard.h"
@@ -78,6 +79,9 @@ static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_CHANGES_RESUME] = changes_resume,
 	[METHOD_HEALTH_GET] = health_get,
 	[METHOD_METRICS_GET] = metrics_get,
+	[METHOD_TOKEN_CREATE] = token_create,
+	[METHOD_TOKEN_LIST] = token_list_asked,
+	[METHOD_TOKEN_REVOKE] = token_revoke,
 	[METHOD_STORE_BACKUP] = store_backup,
 	[METHOD_STORE_CHECK] = store_check_asked,
 	[METHOD_STORE_PLAN] = store_plan,
@@ -89,8 +93,10 @@ static int check(struct call *call, struct err *err)
 	const struct method *method = call->method;
 
 	if (method->access > call->caller.access)
-		return err_set(err, ERR_FORBIDDEN, "%s needs more rights than this caller has",
-			       method->name);
+		return err_set(err, ERR_FORBIDDEN, "%s needs the right \"%s\"; %s \"%s\"",
+			       method->name, access_names[method->access],
+			       call->caller.token ? "the token has the scope" : "this caller has",
+			       access_names[call->caller.access]);
 	return record_check_required(method->args, call->args, err);
 }
 
@@ -140,7 +146,8 @@ static bool needs_cloud(const struct call *call)
 	static const enum method_id without[] = { METHOD_EXPORT_CREATE,    METHOD_EXPORT_DELETE,
 						  METHOD_SNAPSHOT_TRACK,   METHOD_SNAPSHOT_UPDATE,
 						  METHOD_SNAPSHOT_UNTRACK, METHOD_OPERATION_CANCEL,
-						  METHOD_CHANGES_PAUSE,    METHOD_CHANGES_RESUME };
+						  METHOD_CHANGES_PAUSE,    METHOD_CHANGES_RESUME,
+						  METHOD_TOKEN_CREATE,     METHOD_TOKEN_REVOKE };
 
 	for (size_t i = 0; i < ARRAY_SIZE(without); i++) {
 		if (call->method == &methods[without[i]])

@@ -21,6 +21,7 @@
 #include "core/model/notice.h"
 #include "core/model/snapshot.h"
 #include "core/model/stable_name.h"
+#include "core/model/token.h"
 #include "store/store.h"
 
 struct change {
@@ -37,6 +38,8 @@ struct change {
 		bool drops;
 	} * snapshots;
 	size_t snapshot_count;
+	struct token_record token; /* id NULL: none */
+	bool drops_token;
 	bool drops_mapping, drops_export, drops_name;
 	bool sets_paused;
 	char *paused; /* NULL: changes go on */
@@ -69,6 +72,7 @@ void change_free(struct change *change)
 		record_clear(&snapshot_record, &change->snapshots[i].record);
 	free(change->snapshots);
 	record_clear(&export_record, &change->export);
+	record_clear(&token_row, &change->token);
 	store_batch_free(change->batch);
 	free(change->paused);
 	free(change->entity);
@@ -286,6 +290,14 @@ static void apply_snapshots(struct change *change)
 		snapshot_drop(change->model, change->entity);
 }
 
+static void apply_token(struct change *change)
+{
+	if (change->drops_token)
+		token_drop(change->model, change->token.id);
+	else if (change->token.id)
+		token_put(change->model, &change->token);
+}
+
 static void apply(struct change *change)
 {
 	struct model *model = change->model;
@@ -304,6 +316,7 @@ static void apply(struct change *change)
 	apply_snapshots(change);
 	if (change->sets_paused)
 		env_set_paused(model->env, change->paused);
+	apply_token(change);
 	if (change->drops_name) {
 		name_drop(model, change->entity);
 		notice_tell_volume(model, NOTICE_NAME_DROPPED, change->entity);
@@ -396,6 +409,10 @@ static void put_all(struct change *change, struct store_batch *batch)
 	put_snapshots(change, batch);
 	if (change->sets_paused)
 		store_batch_mark(batch, STORE_MARK_PAUSED, change->paused);
+	if (change->drops_token)
+		store_batch_untoken(batch, change->token.id);
+	else if (change->token.id)
+		store_batch_token(batch, &change->token);
 	if (change->drops_name)
 		store_batch_unname(batch, change->entity);
 	else
@@ -462,4 +479,29 @@ struct change *commit_snapshot(struct model *model, struct snapshot_record *reco
 	change_put_snapshot(change, record);
 	change_submit(change, CHANGE_OPTIONAL, NULL, done, arg);
 	return change;
+}
+
+struct change *commit_token(struct model *model, const char *name, struct token_record *record,
+			    change_done_fn done, void *arg)
+{
+	struct change *change = change_new(model, TOKENS_ENTITY);
+
+	if (record)
+		change->token = *record;
+	else
+		change->token.id = xstrdup(name);
+	change->drops_token = !record;
+	change_submit(change, CHANGE_OPTIONAL, NULL, done, arg);
+	return change;
+}
+
+bool change_has_token(const struct model *model, const char *name)
+{
+	const struct change *change;
+
+	TAILQ_FOREACH(change, &model->changes, entry) {
+		if (streq(change->token.id, name))
+			return true;
+	}
+	return false;
 }

@@ -60,6 +60,8 @@ void change_drop_name(struct change *change);
 
 /* No change of a client begins any more; reason NULL: changes go on. */
 void change_set_paused(struct change *change, const char *reason);
+/* A token, by its name; a change of one is about TOKENS_ENTITY. */
+#define TOKENS_ENTITY "tokens"
 
 /* The record that was put, until done runs; NULL if no record was put. */
 struct mapping_record *change_mapping(struct change *change);
@@ -85,6 +87,12 @@ struct change *commit_snapshot(struct model *model, struct snapshot_record *reco
 /* The snapshot of a volume as the last request has left it, committed or on its way to the store;
  * NULL: none. Borrowed until the next turn. */
 const struct snapshot_record *snapshot_latest(struct model *model, const char *volume_id);
+
+/* record NULL: drops the token. */
+struct change *commit_token(struct model *model, const char *name, struct token_record *record,
+			    change_done_fn done, void *arg);
+/* A change of this token is on its way to the store. */
+bool change_has_token(const struct model *model, const char *name);
 
 /* Changes on their way to the store that belong to no operation: of any mapping, or of the export
  * of a volume. */

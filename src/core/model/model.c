@@ -12,6 +12,7 @@
 #include "core/model/mapping.h"
 #include "core/model/snapshot.h"
 #include "core/model/stable_name.h"
+#include "core/model/token.h"
 #include "core/model/volume.h"
 
 struct model *model_new(struct env *env)
@@ -32,6 +33,7 @@ struct model *model_free(struct model *model)
 	assert(TAILQ_EMPTY(&model->notice_listeners));
 	changes_free(model);
 	snapshots_forget(model);
+	tokens_forget(model);
 	exports_free(model);
 	names_free(model);
 	mappings_free(model);

@@ -25,6 +25,7 @@ struct model {
 	struct name *names;
 	struct export *exports;
 	struct snapshot_kept *snapshots;
+	struct token *tokens;
 
 	TAILQ_HEAD(, change) changes; /* on their way to the store */
 	size_t commits_waiting;

@@ -504,7 +504,7 @@ const struct store_backend store_mariadb_backend = {
 	.no_copy =
 		"the store is in a database, whose own tool makes a backup while the daemon runs: "
 		"mariadb-dump --single-transaction DATABASE volume_operations volume_operation_history "
-		"device_mappings device_names nbd_exports volume_daemon_marks tracked_snapshots volume_daemon_schema >FILE",
+		"device_mappings device_names nbd_exports volume_daemon_marks tracked_snapshots volume_daemon_tokens volume_daemon_schema >FILE",
 	.opening = opening,
 	.read_access = read_access,
 	.health = health,

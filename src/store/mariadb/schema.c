@@ -172,6 +172,17 @@ static const struct mariadb_column snapshot_columns[] = {
 
 static const struct mariadb_key snapshot_keys[] = { { NULL, NULL, false } };
 
+static const struct mariadb_column token_columns[] = {
+	{ "id", "VARCHAR(64) NOT NULL" },
+	{ "scope", "VARCHAR(32) NOT NULL DEFAULT 'read'" },
+	{ "digest", "VARCHAR(64) NOT NULL DEFAULT ''" },
+	{ "created_at", "DATETIME(3)" },
+	{ "caller", "JSON" },
+	{ NULL, NULL },
+};
+
+static const struct mariadb_key token_keys[] = { { NULL, NULL, false } };
+
 /* The parent stands before its children. */
 static const struct mariadb_table tables[] = {
 	{ 1, "volume_operations", operation_columns, operation_keys, NULL, operation_type_names },
@@ -181,6 +192,7 @@ static const struct mariadb_table tables[] = {
 	{ 2, "nbd_exports", export_columns, export_keys, NULL, NULL },
 	{ 5, "volume_daemon_marks", mark_columns, mark_keys, NULL, NULL },
 	{ 6, "tracked_snapshots", snapshot_columns, snapshot_keys, NULL, NULL },
+	{ 7, "volume_daemon_tokens", token_columns, token_keys, NULL, NULL },
 };
 
 #define ENDED "('completed', 'failed', 'cancelled')"
@@ -245,7 +257,7 @@ static const struct migration migrations[] = {
 	{ .version = 6, .summary = "snapshots that clients keep", .sql = "DO 0" },
 	{
 		.version = 7,
-		.summary = "who asked",
+		.summary = "who asked, tokens",
 		.sql = "BEGIN NOT ATOMIC "
 		       "ALTER TABLE volume_operations ADD COLUMN IF NOT EXISTS caller JSON; "
 		       "ALTER TABLE volume_operation_history ADD COLUMN IF NOT EXISTS caller JSON; END",

@@ -247,6 +247,7 @@ static int check_change(const struct memory_data *data, const struct store_chang
 	case STORE_OPERATIONS:
 	case STORE_MARKS:
 	case STORE_SNAPSHOTS:
+	case STORE_TOKENS:
 	case STORE_TABLE_COUNT:
 		break;
 	}

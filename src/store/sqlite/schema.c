@@ -170,9 +170,17 @@ const struct migration sqlite_migrations[] = {
 	},
 	{
 		.version = 7,
-		.summary = "who asked",
+		.summary = "who asked, tokens",
 		.sql = "ALTER TABLE volume_operations ADD COLUMN caller TEXT;\n"
-		       "ALTER TABLE volume_operation_history ADD COLUMN caller TEXT;\n",
+		       "ALTER TABLE volume_operation_history ADD COLUMN caller TEXT;\n"
+		       "\n"
+		       "CREATE TABLE volume_daemon_tokens (\n"
+		       "  id TEXT NOT NULL PRIMARY KEY,\n"
+		       "  scope TEXT NOT NULL,\n"
+		       "  digest TEXT NOT NULL,\n"
+		       "  created_at TEXT,\n"
+		       "  caller TEXT\n"
+		       ") STRICT;\n",
 	},
 };
 const size_t sqlite_migration_count = ARRAY_SIZE(sqlite_migrations);

@@ -90,6 +90,7 @@ struct call *call_start(struct core *core, enum method_id id, const void *args,
 	core->access = caller->access;
 	core->has_uid = caller->has_uid;
 	core->uid = caller->uid;
+	snprintf(core->token, sizeof(core->token), "%s", str_or(caller->token, ""));
 	snprintf(core->bus_name, sizeof(core->bus_name), "%s", str_or(caller->bus_name, ""));
 	snprintf(core->address, sizeof(core->address), "%s", str_or(caller->address, ""));
 	core->started++;
@@ -102,6 +103,15 @@ struct call *call_start(struct core *core, enum method_id id, const void *args,
 	if (core->on_call)
 		core->on_call(core, id);
 	return call;
+}
+
+bool caller_show_token(struct core *core, const char *text, struct caller *caller)
+{
+	if (!streq(core->known_token, text))
+		return false;
+	caller->token = "known";
+	caller->access = core->token_access;
+	return true;
 }
 
 void call_cancel(struct call *call)

@@ -30,10 +30,13 @@ struct core {
 	enum method_access access;
 	bool has_uid;
 	uid_t uid;
-	char bus_name[64], address[64]; /* "" if there is none */
-	struct err err;                 /* the answer: an error, */
-	size_t count;                   /* or this many items for ANSWER_MANY, */
-	const char *next_cursor;        /* with more behind them */
+	char token[64], bus_name[64], address[64]; /* "" if there is none */
+	/* a token that is known, and what it allows */
+	const char *known_token;
+	enum method_access token_access;
+	struct err err;          /* the answer: an error, */
+	size_t count;            /* or this many items for ANSWER_MANY, */
+	const char *next_cursor; /* with more behind them */
 	int64_t listed_ms;
 	bool unhealthy;
 	size_t volume_count; /* ids from fake_volume_id() */

@@ -86,7 +86,12 @@ REASONS = ("in_use", "disk_remains", "maintenance", "busy", "vm_snapshots", "vm_
            "unknown_zone", "unknown_project", "unknown_vm")
 
 CALLER = Shape("caller", {"surface": one_of("rest", "bus", "daemon")},
-               {"uid": whole, "user": text, "bus_name": matching(r":[\d.]+"), "address": text})
+               {"uid": whole, "user": text, "token": text, "bus_name": matching(r":[\d.]+"), "address": text})
+
+TOKEN = Shape("token", {"name": text, "scope": one_of("read", "change", "admin"), "created_at": time},
+              {"caller": table}, parts={"caller": CALLER})
+NEW_TOKEN = Shape("new token", TOKEN.always | {"token": matching("vold_[0-9a-f]{64}")}, {"caller": table},
+                  parts={"caller": CALLER})
 
 OPERATION = Shape(
     "operation",

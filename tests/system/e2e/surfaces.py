@@ -169,7 +169,7 @@ class Rest(Surface):
             assert answer.headers["Location"] == f"/api/v1/operations/{record['id']}"
             return record["id"]
         assert answer.status == (201 if method.makes else 200)
-        if method.makes:
+        if method.makes and method.bus_object:
             made = OBJECTS[method.bus_object]
             assert answer.headers["Location"] == made.path + answer.json[made.id]
         if not method.list_key:

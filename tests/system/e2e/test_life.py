@@ -505,6 +505,40 @@ def store_plan(world, surface):
     assert (plan["state"], plan["report"]) == ("current", {"operations": []})
 
 
+def token_create(world, surface):
+    made = shapes.NEW_TOKEN.check(surface.ask("token.create", name="ci", scope="change"))
+    assert (made["name"], made["scope"]) == ("ci", "change")
+    assert world.daemon.rest("GET", "/api/v1/operations", headers={
+        "Authorization": f"Bearer {made['token']}"}).status == 200
+    with pytest.raises(Refused) as refused:
+        surface.ask("token.create", name="ci")
+    assert refused.value.word == "CONFLICT"
+    for name in ("a b", ".a", "x" * 65, "a/b"):
+        with pytest.raises(Refused) as refused:
+            surface.ask("token.create", name=name)
+        assert refused.value.word in ("INVALID_REQUEST", "exit code 2")
+    assert surface.ask("token.create", name="reader")["scope"] == "read"
+
+
+def token_list(world, surface):
+    assert surface.ask("token.list") == []
+    for name in ("b", "a"):
+        surface.ask("token.create", name=name, scope="admin")
+    tokens = shapes.TOKEN.check_all(surface.ask("token.list"))
+    assert [(token["name"], token["scope"]) for token in tokens] == [("a", "admin"), ("b", "admin")]
+
+
+def token_revoke(world, surface):
+    with pytest.raises(Refused) as refused:
+        surface.ask("token.revoke", name="ci")
+    assert refused.value.word == "NOT_FOUND"
+    token = surface.ask("token.create", name="ci")["token"]
+    shapes.MESSAGE.check(surface.ask("token.revoke", name="ci"))
+    assert surface.ask("token.list") == []
+    assert world.daemon.rest("GET", "/api/v1/operations", headers={
+        "Authorization": f"Bearer {token}"}).status == 401
+
+
 def store_accept(world, surface):
     with pytest.raises(Refused) as refused:
         surface.ask("store.accept")

@@ -24,7 +24,7 @@ FOREVER = 3600
 
 # A table comes after the tables that its rows refer to.
 TABLES = ["volume_operations", "device_mappings", "volume_operation_history", "device_names",
-          "nbd_exports", "volume_daemon_marks", "tracked_snapshots"]
+          "nbd_exports", "volume_daemon_marks", "tracked_snapshots", "volume_daemon_tokens"]
 
 
 def save(world):

@@ -69,6 +69,8 @@ def test_version(ctl):
 @pytest.mark.parametrize("words, text", [
     (["atach", NOBODY], "did you mean 'attach'"), (["delet"], "did you mean 'delete'"),
     (["devise"], "did you mean 'device"), (["frobnicate"], "there is no command 'frobnicate'"),
+    (["token"], "'token' needs a second word: create, list, revoke"),
+    (["token", "create"], "needs a name"), (["token", "create", "x", "--scope", "all"], "scope"),
     (["help", "atach"], "did you mean 'attach'"), (["attach"], "needs a volume"),
     (["create", "--name", "x"], "needs --offering"),
     (["show", NOBODY, "more"], "the argument 'more' is one too many"),

@@ -225,6 +225,8 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 					     .snapshot_id = name };
 	struct snapshot_update_args update = { .id = volume, .snapshot_id = name };
 	struct vm_context_args context = { .vm_context_id = name };
+	struct token_create_args token_create = { .name = name };
+	struct token_args token = { .name = name };
 	const struct record *record = methods[id].args;
 
 	return ask(world, id,
@@ -238,6 +240,8 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 		   : record == &volume_list_args                                ? (void *)&volumes
 		   : record == &volume_get_args         ? (void *)&volume_get
 		   : record == &sync_args               ? (void *)&sync
+		   : record == &token_create_args       ? (void *)&token_create
+		   : record == &token_args              ? (void *)&token
 		   : record == &export_create_args      ? (void *)&export
 		   : record == &export_list_args        ? (void *)&exports
 		   : record == &export_delete_args      ? (void *)&unexport

@@ -111,6 +111,28 @@ static void test_one_record(void **state)
 		",\"last_operation\":" SAMPLE_OBJECT "}");
 }
 
+static void test_a_token_decides_what_its_caller_may_do(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_reply_ struct reply known, other, basic, empty;
+
+	f->core.known_token = "vold_right";
+	f->core.token_access = ACCESS_READ;
+	ask(f, "GET", "/api/v1/devices", "Authorization: bearer  vold_right\r\n", NULL, &known);
+	assert_int_equal(known.status, 200);
+	assert_string_equal(f->core.token, "known");
+	assert_int_equal(f->core.access, ACCESS_READ);
+	ask(f, "GET", "/api/v1/devices", "Authorization: Bearer vold_wrong\r\n", NULL, &other);
+	assert_error(&other, 401, "UNAUTHORIZED", NULL);
+	assert_string_equal(reply_header(&other, "WWW-Authenticate"), "Bearer");
+	assert_null(strstr(other.body, "vold_wrong"));
+	ask(f, "GET", "/health", "Authorization: Basic cm9vdDo=\r\n", NULL, &basic);
+	assert_error(&basic, 401, "UNAUTHORIZED", NULL);
+	ask(f, "GET", "/health", "Authorization: \r\n", NULL, &empty);
+	assert_error(&empty, 401, "UNAUTHORIZED", NULL);
+	assert_int_equal(f->core.started, 1);
+}
+
 static void test_callers_have_the_access_of_the_option(void **state)
 {
 	static const enum method_access levels[] = { ACCESS_READ, ACCESS_ADMIN };
@@ -478,6 +500,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_each_method_has_its_routes),
 		T(test_one_record),
+		T(test_a_token_decides_what_its_caller_may_do),
 		T(test_callers_have_the_access_of_the_option),
 		T(test_an_operation_is_201_with_its_location),
 		T(test_what_is_made_is_201_with_its_location),

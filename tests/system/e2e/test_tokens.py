@@ -1,0 +1,76 @@
+"""Tokens over REST: who shows one is known by it, and may do what it allows."""
+
+import re
+
+import pytest
+from support.py import shapes, stores
+from support.py.secrecy import everything_said
+
+
+def show(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+def make(world, name, scope):
+    """As an administrator does it."""
+    return world.daemon.ctl_json("token", "create", name, "--scope", scope)["token"]
+
+
+@pytest.mark.parametrize("scope, may_change, may_administer", [
+    ("read", False, False), ("change", True, False), ("admin", True, True)])
+def test_what_a_scope_allows(world, scope, may_change, may_administer):
+    token = make(world, "ci", scope)
+    volume = world.volume()
+    assert world.daemon.rest("GET", f"/api/v1/volumes/{volume}", headers=show(token)).status == 200
+    for path, may in ((f"/api/v1/volumes/{volume}/detach", may_change),
+                      ("/api/v1/admin/force-sync", may_administer)):
+        answer = world.daemon.rest("POST", path, "", show(token))
+        if may:
+            assert answer.status in (200, 201), answer
+        else:
+            assert answer.status == 403, answer
+            assert shapes.ERROR.check(answer.json)["code"] == "FORBIDDEN"
+            assert f'"{scope}"' in answer.json["error"]
+
+
+def test_the_history_names_the_token(world):
+    token = make(world, "ci", "change")
+    volume, _ = world.attached()
+    answer = world.daemon.rest("POST", f"/api/v1/volumes/{volume}/detach", {}, show(token))
+    record = world.daemon.completed(answer.json)
+    assert record["caller"].items() >= {"surface": "rest", "token": "ci"}.items()
+    history = world.daemon.get(f"/api/v1/operations/{record['id']}/history")["history"]
+    assert history[0]["asked_by"].startswith("token ci, address 127.0.0.1:")
+    shown = world.daemon.ctl("history", record["id"]).stdout
+    assert re.search(r"^NEW STATUS +CHANGED AT +STEP +ASKED BY$", shown, re.MULTILINE), shown
+    assert shown.count("token ci") == len(history)
+
+
+def test_from_the_next_request_on(world):
+    first, second = make(world, "a", "read"), make(world, "b", "read")
+    for token in (first, second):
+        assert world.daemon.rest("GET", "/health", headers=show(token)).status == 200
+    assert world.daemon.ctl("token", "revoke", "a").returncode == 0
+    assert world.daemon.rest("GET", "/health", headers=show(first)).status == 401
+    world.daemon.stop()
+    world.daemon.start()
+    for token, status in ((first, 401), (second, 200), ("vold_" + "0" * 64, 401)):
+        assert world.daemon.rest("GET", "/health", headers=show(token)).status == status
+    assert "WWW-Authenticate" in world.daemon.rest("GET", "/health", headers=show(first)).headers
+    lines = world.daemon.ctl("token", "list").stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["NAME", "SCOPE"], ["b", "read"]]
+    assert "token that is not known was shown from 127.0.0.1:" in world.daemon.text
+
+
+def test_a_token_is_said_once(world):
+    token = make(world, "ci", "admin")
+    again = world.daemon.rest("POST", "/api/v1/tokens", {"name": "other"}, show(token))
+    assert again.status == 201 and "Location" not in again.headers
+    assert world.daemon.rest("GET", "/api/v1/tokens", headers=show(token)).json["count"] == 2
+    secrets = (token, again.json["token"])
+    for where, text in everything_said(world):
+        assert not any(secret in text for secret in secrets), where
+    if stores.KIND == "mariadb":
+        rows = world.daemon.store.rows("SELECT id, digest FROM volume_daemon_tokens ORDER BY id")
+        assert [row[0] for row in rows] == ["ci", "other"]
+        assert not any(secret in str(rows) for secret in secrets)
