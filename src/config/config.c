@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/uuid.h"
 #include "spec/names.h"
+#include "spec/records.h"
 
 #define CONFIG_MAX (64 << 10)
 #define MINUTE INT64_C(60000)
@@ -26,6 +27,11 @@ static const struct field config_fields[] = {
 		 "group may use. Several of them with blanks between."),
 	F(http_group, TEXT, .fallback = "volume-daemon", .min = 1, .max = 64,
 	  .doc = "Group whose members may connect to unix sockets of REST and of the NBD server."),
+	F(http_loopback_access, ENUM, .fallback = "admin", .names = access_names,
+	  .doc = "What a program of this machine may do over TCP if it shows no token: read, change "
+		 "(volumes and exports as well), or admin (everything)."),
+	F(http_require_token, BOOL, .fallback = "no",
+	  .doc = "Refuse requests over TCP that show no token. Unix sockets stay open to root and the group."),
 	F(http_max_requests, INT, .fallback = "256", .min = 1, .max = 10000,
 	  .doc = "Requests answered at the same time, as many lists, and as many requests that wait "
 		 "for operations; further callers are told to come back later."),

@@ -12,6 +12,8 @@
 struct config {
 	char *http_listen;
 	char *http_group;
+	int http_loopback_access; /* enum method_access */
+	bool http_require_token;
 	int64_t http_max_requests;
 	char *cloud_url;
 	char *cloud_api_key_file;

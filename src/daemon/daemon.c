@@ -328,6 +328,7 @@ static int open_exporter(struct daemon *daemon, struct err *err)
 /* ---- access ---- */
 
 #define EVERY_USER "every local user"
+#define TOKENS "programs with a token"
 
 static char *group_words(const struct daemon *daemon)
 {
@@ -338,12 +339,21 @@ static char *group_words(const struct daemon *daemon)
 
 static char *who_may_use_rest(const struct daemon *daemon)
 {
+	const struct config *config = daemon->config;
 	bool activated = sd_listen_fds(0) > 0;
+	_cleanup_free_ char *group = NULL;
 
 	if (activated ? sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) > 0
-		      : address_all_unix(daemon->config->http_listen))
+		      : address_all_unix(config->http_listen))
 		return group_words(daemon);
-	return xstrdup(EVERY_USER);
+	if (!config->http_require_token && config->http_loopback_access == ACCESS_ADMIN)
+		return xstrdup(EVERY_USER);
+	if (!activated && strstr(config->http_listen, "unix:"))
+		group = group_words(daemon);
+	if (config->http_require_token)
+		return xasprintf("%s%s%s", str_or(group, ""), group ? ", " : "", TOKENS);
+	return xasprintf("%s%s%s (%s may %s)", str_or(group, ""), group ? ", " : "", TOKENS,
+			 EVERY_USER, access_names[config->http_loopback_access]);
 }
 
 static char *who_may_use_exports(const struct daemon *daemon)
@@ -379,7 +389,7 @@ static void log_access(const struct daemon *daemon)
 
 	if (streq(rest, EVERY_USER) || streq(nbd, EVERY_USER))
 		log_notice(
-			"full access to volumes: over REST %s, over NBD %s; volume-daemon-closed.conf limits it to root and a group",
+			"full access to volumes: over REST %s, over NBD %s; volume-daemon-closed.conf limits it to root and a group, http.require_token to programs with a token",
 			rest, nbd);
 	else
 		log_info("full access to volumes: over REST %s, over NBD %s", rest, nbd);
@@ -465,8 +475,8 @@ static int open_surfaces(struct daemon *daemon, struct err *err)
 		.listen_fd = activated_socket(err),
 		.max_requests = (size_t)daemon->config->http_max_requests,
 		.max_connections = daemon->max_connections,
-		/* each caller that can connect may do all; see data/doc/SECURITY.md */
-		.access = ACCESS_ADMIN,
+		.access = (enum method_access)daemon->config->http_loopback_access,
+		.require_token = daemon->config->http_require_token,
 	};
 
 	if (rest_options.listen_fd == -2)

@@ -78,7 +78,8 @@ void rest_describe_peer(int fd, struct rest_caller *out)
 	struct address found;
 
 	*out = (struct rest_caller){ .caller.surface = "rest" };
-	if (find_peer(fd, &peer)) {
+	out->is_local = find_peer(fd, &peer);
+	if (out->is_local) {
 		out->caller.has_uid = peer.uid != (uid_t)-1;
 		out->caller.uid = peer.uid;
 	} else if (address_of_peer(fd, &found) == 0) {

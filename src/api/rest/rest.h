@@ -31,8 +31,11 @@ struct rest_options {
 	size_t max_requests;
 	/* open at once; above, those that have done nothing for the longest time are closed */
 	size_t max_connections;
-	/* the most that callers may do: of those that can connect, each may do the same */
+	/*
+	 * what callers over TCP may do who show no token; those of unix sockets may do everything
+	 */
 	enum method_access access;
+	bool require_token; /* callers over TCP who show none are refused */
 };
 
 struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_options *options,

@@ -75,7 +75,8 @@ struct rest {
 	struct watch *watch;
 	struct loop_timer watch_soon;
 	struct rest_encoder encoder;
-	enum method_access access; /* of callers without a token */
+	enum method_access access; /* of callers over TCP without a token */
+	bool require_token;
 	struct log_limit refused_limit;
 	/* the bound addresses as they stand in a Host header, "[::1]", ended by NULL */
 	char hosts[REST_LISTENERS_MAX][64];
@@ -356,20 +357,34 @@ static int serve_events(struct rest *rest, struct evhttp_request *http,
 	return 0;
 }
 
+/* Which users may connect to a unix socket is decided before. */
+static int find_access_without_token(const struct rest *rest, struct rest_caller *caller,
+				     struct err *err)
+{
+	caller->caller.access = caller->is_local ? ACCESS_ADMIN : rest->access;
+	if (caller->is_local || !rest->require_token)
+		return 0;
+	return err_set(
+		err, ERR_UNAUTHORIZED,
+		"a token is needed (http.require_token): send the header Authorization: Bearer "
+		"TOKEN, with a token that 'volumectl token create' has made");
+}
+
 /* A caller who shows a token may do what the token allows, neither more nor less. */
-static int find_access(struct rest *rest, const struct rest_headers *headers, struct caller *caller,
-		       struct err *err)
+static int find_access(struct rest *rest, const struct rest_headers *headers,
+		       struct rest_caller *caller, struct err *err)
 {
 	const char *token;
 
 	if (rest_auth_token(headers, &token, err) < 0)
 		return -1;
-	caller->access = rest->access;
-	if (!token || caller_show_token(rest->core, token, caller))
+	if (!token)
+		return find_access_without_token(rest, caller, err);
+	if (caller_show_token(rest->core, token, &caller->caller))
 		return 0;
 	if (log_limit_allows(&rest->refused_limit, LOG_LEVEL_WARNING))
 		log_warning("rest: a token that is not known was shown from %s",
-			    str_or(caller->address, "the unix socket"));
+			    caller->is_local ? "the unix socket" : caller->address);
 	return err_set(err, ERR_UNAUTHORIZED,
 		       "the token is not known: it was revoked, or mistyped");
 }
@@ -382,7 +397,7 @@ static int check_caller(struct rest *rest, struct evhttp_request *http,
 	    rest_auth(http, rest->own_hosts, headers, err) < 0)
 		return -1;
 	rest_describe_peer(fd_of(http), caller);
-	return find_access(rest, headers, &caller->caller, err);
+	return find_access(rest, headers, caller, err);
 }
 
 /* parsed: a large body; NULL: the request has its body. */
@@ -541,6 +556,7 @@ struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_o
 	rest->core = core;
 	rest->max_requests = options->max_requests;
 	rest->access = options->access;
+	rest->require_token = options->require_token;
 	rest->group = (struct rest_group){ .name = options->group_name, .id = options->group };
 	rest->watch_soon.fire = on_watch;
 	TAILQ_INIT(&rest->requests);

@@ -74,3 +74,36 @@ def test_a_token_is_said_once(world):
         rows = world.daemon.store.rows("SELECT id, digest FROM volume_daemon_tokens ORDER BY id")
         assert [row[0] for row in rows] == ["ci", "other"]
         assert not any(secret in str(rows) for secret in secrets)
+
+
+# ---- who shows none ----
+
+@pytest.mark.parametrize("access, may_change", [("read", False), ("change", True)])
+def test_what_loopback_allows(make_world, access, may_change):
+    world = make_world(http={"loopback_access": access})
+    volume = world.volume()
+    assert world.daemon.rest("GET", f"/api/v1/volumes/{volume}").status == 200
+    assert world.daemon.rest("POST", f"/api/v1/volumes/{volume}/detach", {}).status == (201 if may_change else 403)
+    for method, path in (("POST", "/api/v1/admin/force-sync"), ("GET", "/api/v1/tokens")):
+        answer = world.daemon.rest(method, path)
+        assert answer.status == 403 and f'this caller has "{access}"' in answer.json["error"], answer
+    token = make(world, "ci", "admin")
+    assert world.daemon.rest("POST", "/api/v1/admin/force-sync", "", show(token)).status == 200
+    words = f"programs with a token (every local user may {access})"
+    assert world.daemon.health()["details"]["rest_access"] == words
+    assert f"full access to volumes: over REST {words}" in world.daemon.text
+
+
+def test_a_token_is_required(world):
+    token = make(world, "ci", "change")
+    world.daemon.stop()
+    world.daemon.configure(http={"require_token": "yes"})
+    world.daemon.start()
+    for path in ("/health", "/api/v1/openapi.json", "/api/v1/volumes", "/nowhere"):
+        answer = world.daemon.rest("GET", path)
+        assert answer.status == 401 and answer.headers["WWW-Authenticate"] == "Bearer", answer
+        assert "volumectl token create" in shapes.ERROR.check(answer.json)["error"]
+    health = world.daemon.rest("GET", "/health", headers=show(token))
+    assert health.status == 200 and health.json["details"]["rest_access"] == "programs with a token"
+    assert world.daemon.ctl("token", "revoke", "ci").returncode == 0
+    assert world.daemon.rest("GET", "/health", headers=show(token)).status == 401

@@ -133,6 +133,30 @@ static void test_a_token_decides_what_its_caller_may_do(void **state)
 	assert_int_equal(f->core.started, 1);
 }
 
+static void test_a_token_is_required(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_reply_ struct reply none, known, document;
+
+	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
+						.listen_fd = -1,
+						.max_requests = 1,
+						.max_connections = 100,
+						.access = ACCESS_ADMIN,
+						.require_token = true });
+	f->core.known_token = "vold_right";
+	f->core.token_access = ACCESS_CHANGE;
+	ask(f, "GET", "/health", NULL, NULL, &none);
+	assert_error(&none, 401, "UNAUTHORIZED", NULL);
+	assert_non_null(strstr(none.body, "http.require_token"));
+	ask(f, "GET", "/api/v1/openapi.json", NULL, NULL, &document);
+	assert_error(&document, 401, "UNAUTHORIZED", NULL);
+	assert_int_equal(f->core.started, 0);
+	ask(f, "GET", "/health", "Authorization: Bearer vold_right\r\n", NULL, &known);
+	assert_int_equal(known.status, 200);
+	assert_int_equal(f->core.access, ACCESS_CHANGE);
+}
+
 static void test_callers_have_the_access_of_the_option(void **state)
 {
 	static const enum method_access levels[] = { ACCESS_READ, ACCESS_ADMIN };
@@ -501,6 +525,7 @@ int main(void)
 		T(test_each_method_has_its_routes),
 		T(test_one_record),
 		T(test_a_token_decides_what_its_caller_may_do),
+		T(test_a_token_is_required),
 		T(test_callers_have_the_access_of_the_option),
 		T(test_an_operation_is_201_with_its_location),
 		T(test_what_is_made_is_201_with_its_location),

@@ -874,7 +874,8 @@ static void open_unix(struct fixture *f, struct sockaddr_un *path, socklen_t *le
 						.group_name = "ours",
 						.max_requests = 4,
 						.max_connections = 100,
-						.access = ACCESS_CHANGE });
+						.access = ACCESS_READ,
+						.require_token = true });
 }
 
 /* How many requests of one user core has, of five. */
@@ -898,6 +899,7 @@ static size_t count_served(struct fixture *f, uid_t user, const char *target)
 	started = f->core.started - started;
 	assert_true(f->core.has_uid);
 	assert_int_equal(f->core.uid, user);
+	assert_int_equal(f->core.access, ACCESS_ADMIN);
 	assert_string_equal(f->core.address, "");
 	if (started < ARRAY_SIZE(clients)) {
 		_cleanup_reply_ struct reply reply;
