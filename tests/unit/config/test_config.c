@@ -98,6 +98,8 @@ static const char *value_of(const struct config *config, const char *name, struc
 static const char *const defaults[][2] = {
 	{ "http_listen", "127.0.0.1:8090" },
 	{ "http_group", "volume-daemon" },
+	{ "http_loopback_access", "admin" },
+	{ "http_require_token", "no" },
 	{ "http_max_requests", "256" },
 	{ "cloud_url", "" },
 	{ "cloud_api_key_file", "" },
