@@ -179,5 +179,8 @@ int record_from_json(const struct record *record, void *object, const struct jso
  */
 int record_check_required(const struct record *record, const void *object, struct err *err);
 /* An object with all public fields; with_private adds the FIELD_PRIVATE ones (for the store). */
+/* The members alone: the caller begins and ends the object. */
+void record_members_to_json(const struct record *record, const void *object, bool with_private,
+			    struct json_writer *w);
 void record_to_json(const struct record *record, const void *object, bool with_private,
 		    struct json_writer *w);

@@ -299,6 +299,11 @@ const char *json_kind_name(enum json_kind kind)
 	return names[kind];
 }
 
+void json_drop(struct json *object, const char *name)
+{
+	cJSON_DeleteItemFromObjectCaseSensitive((cJSON *)(void *)object, name);
+}
+
 const struct json *json_get(const struct json *object, const char *name)
 {
 	if (!cJSON_IsObject(node_of(object)))

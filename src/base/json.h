@@ -43,6 +43,8 @@ void json_freep(struct json **document);
 enum json_kind json_kind(const struct json *node);
 const char *json_kind_name(enum json_kind kind); /* "a number", "an object", … */
 /* NULL node gives NULL everywhere below, so lookups chain. Names compare exactly. */
+/* Takes a member out of an object and frees it; no change if there is none. */
+void json_drop(struct json *object, const char *name);
 const struct json *json_get(const struct json *object, const char *name);
 const struct json *json_first(const struct json *container);
 const struct json *json_next(const struct json *node);

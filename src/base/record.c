@@ -157,10 +157,9 @@ int record_check_required(const struct record *record, const void *object, struc
 	return 0;
 }
 
-void record_to_json(const struct record *record, const void *object, bool with_private,
-		    struct json_writer *w)
+void record_members_to_json(const struct record *record, const void *object, bool with_private,
+			    struct json_writer *w)
 {
-	json_begin_object(w);
 	for (size_t i = 0; i < record->count; i++) {
 		const struct field *field = &record->fields[i];
 
@@ -171,5 +170,12 @@ void record_to_json(const struct record *record, const void *object, bool with_p
 		json_put_name(w, field->name);
 		field_to_json(field, object, w);
 	}
+}
+
+void record_to_json(const struct record *record, const void *object, bool with_private,
+		    struct json_writer *w)
+{
+	json_begin_object(w);
+	record_members_to_json(record, object, with_private, w);
 	json_end_object(w);
 }

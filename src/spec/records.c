@@ -91,6 +91,9 @@ static const struct field operation_fields[] = {
 	  .doc = "Who asked for the operation: surface, and uid, user, token, bus_name and address as far as known."),
 	F(waits_for, TEXT, .flags = FIELD_OMIT,
 	  .doc = "What the operation waits for, such as another operation, by its id."),
+	F(time_spent, OBJECT, .flags = FIELD_OMIT,
+	  .doc = "Milliseconds up to the last change: own_ms (the daemon and its store), waiting_ms (for other "
+		 "operations), cloudstack_ms (with its queue and jobs), kernel_ms (from CloudStack to the kernel)."),
 };
 #undef F
 const struct record operation_record = RECORD("operation", operation_record, operation_fields);
@@ -98,7 +101,7 @@ const struct record operation_row = {
 	.name = "operation",
 	.size = sizeof(struct operation_record),
 	.fields = operation_fields,
-	.count = ARRAY_SIZE(operation_fields) - 1, /* without waits_for */
+	.count = ARRAY_SIZE(operation_fields) - 2, /* without waits_for and time_spent */
 };
 
 #define F(MEMBER, TYPE, ...) FIELD(history_record, MEMBER, TYPE, __VA_ARGS__)

@@ -48,6 +48,7 @@ struct operation_record {
 	char *error_reason;   /* a word of the table of reasons, NULL if none */
 	char *step;           /* the step under way or last run */
 	int64_t step_since;   /* when that step was entered */
+	char *time_spent;     /* JSON object: where its time went; the store has it in context */
 	bool needs_attention; /* an undo failed: something is left over */
 	int64_t created_at;
 	int64_t updated_at;

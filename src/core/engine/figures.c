@@ -23,7 +23,7 @@ static const struct histogram_scale step_scale = {
 	.bounds = { 0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 1800 }, .count = 9
 };
 
-static const char *const part_names[] = {
+const char *const time_part_names[TIME_PART_COUNT] = {
 	[TIME_OWN] = "own",
 	[TIME_WAITING] = "waiting",
 	[TIME_CLOUDSTACK] = "cloudstack",
@@ -65,15 +65,9 @@ static struct type_figures *figures_of(const struct operation *operation)
 
 /* ---- noting ---- */
 
-void operation_time_is(struct operation *operation, enum time_part part)
+void figures_note_time(const struct operation *operation, enum time_part part, int64_t ms)
 {
-	int64_t now = clock_mono_ms();
-
-	if (operation->part_since_ms)
-		figures_of(operation)->parts[operation->part] +=
-			(double)(now - operation->part_since_ms) / 1000;
-	operation->part = part;
-	operation->part_since_ms = now;
+	figures_of(operation)->parts[part] += (double)ms / 1000;
 }
 
 static struct step_figures *step_figures(struct type_figures *figures, const char *name)
@@ -147,7 +141,7 @@ static void put_durations(const struct engine_figures *figures, struct buf *out)
 		for (int part = 0; part < TIME_PART_COUNT; part++)
 			metric_value(out, "volumed_operation_time_seconds_total",
 				     METRIC_LABELS({ "type", operation_type_names[type] },
-						   { "part", part_names[part] }),
+						   { "part", time_part_names[part] }),
 				     figures->types[type].parts[part]);
 	}
 }

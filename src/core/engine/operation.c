@@ -86,15 +86,6 @@ void operation_init_wakers(struct operation *operation)
 
 /* ---- commits ---- */
 
-static char *context_to_json(const struct operation *operation)
-{
-	struct buf out = BUF_NULL;
-	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
-
-	record_to_json(operation->kind->context, operation->context, true, &writer);
-	return buf_take(&out);
-}
-
 static char *history_details(const struct operation *operation)
 {
 	struct buf out = BUF_NULL;
@@ -349,7 +340,8 @@ void operation_commit(struct operation *operation, const char *previous_status)
 	operation_time_is(operation, TIME_OWN);
 	record->updated_at = clock_record_ms();
 	free(record->context);
-	record->context = context_to_json(operation);
+	record->context = operation_context_to_json(operation);
+	operation_show_time(operation, record);
 	change_put_operation(change, record, previous_status, details, operation->asked_by);
 	str_set(&operation->asked_by, NULL);
 	str_set(&record->context, NULL); /* the change has a copy */

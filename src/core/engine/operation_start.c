@@ -101,13 +101,15 @@ static void restore_failure(struct operation *operation)
 
 static int restore_context(struct operation *operation, struct err *err)
 {
-	const char *text = str_or(operation->record.context, "{}");
-	_cleanup_json_ struct json *json = json_parse(text, strlen(text), err);
+	const char *stored = operation->record.context;
 
 	operation->context = xcalloc(1, operation->kind->context->size);
 	record_init(operation->kind->context, operation->context);
-	if (!json || record_from_json(operation->kind->context, operation->context, json, err) < 0)
+	if (operation_context_from_json(operation->kind->context, stored, operation->context, err) <
+	    0)
 		return -1;
+	operation_restore_time(operation, stored);
+	operation_show_time(operation, &operation->record);
 	str_set(&operation->record.context, NULL); /* each commit writes it again */
 	return 0;
 }

@@ -6,7 +6,7 @@
 
 #include "base/hash.h"
 #include "base/queue.h"
-#include "core/engine/figures.h"
+#include "core/engine/time_spent.h"
 #include "io/loop.h"
 #include "spec/methods.h"
 #include "store/store.h"
@@ -168,6 +168,7 @@ struct operation {
 
 	enum time_part part;   /* where the time goes, */
 	int64_t part_since_ms; /* clock_mono_ms() from which on; 0 not begun */
+	int64_t spent_ms[TIME_PART_COUNT];
 	/* The step whose time runs, NULL none; with undo, and over the commits around it. */
 	const char *timed_step;
 	int64_t timed_since_ms;

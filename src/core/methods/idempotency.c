@@ -20,6 +20,7 @@
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
+#include "core/methods/operation_methods.h"
 #include "store/store.h"
 
 #define KEPT_MS (INT64_C(24) * 3600 * 1000)
@@ -33,16 +34,22 @@ static bool is_same_request(const struct call *call, const struct operation_reco
 	return (int)call->method->operation == record->type && streq(request.data, record->request);
 }
 
-static void answer_again(struct call *call, const struct operation_record *record)
+static void answer_again(struct call *call, const struct operation_record *record,
+			 void (*answer)(struct call *call, const struct operation_record *record))
 {
 	if (is_same_request(call, record))
-		call_answer(call, record);
+		answer(call, record);
 	else
 		call_failf(
 			call, ERR_CONFLICT,
 			"the request key was used for another request: operation %s, %s; give each request a key of "
 			"its own",
 			record->id, operation_type_names[record->type]);
+}
+
+static void answer_living(struct call *call, const struct operation_record *record)
+{
+	call_answer(call, record);
 }
 
 bool idempotency_find(struct call *call)
@@ -55,7 +62,7 @@ bool idempotency_find(struct call *call)
 	if (operation->accepting && is_same_request(call, &operation->record))
 		call_wait_operation(call, operation_join(operation, call_on_accepted, call));
 	else
-		answer_again(call, &operation->record);
+		answer_again(call, &operation->record, answer_living);
 	return true;
 }
 
@@ -86,7 +93,7 @@ static void on_looked_up(void *arg, const struct store_operations *result)
 	if (result->err.code)
 		call_fail(call, &result->err);
 	else if (result->count > 0)
-		answer_again(call, &result->items[0]);
+		answer_again(call, &result->items[0], operation_answer_stored);
 	else if (!idempotency_find(call)) /* another call may have come with the key meanwhile */
 		admit(call);
 }

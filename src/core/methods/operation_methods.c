@@ -136,7 +136,7 @@ static int find_word(const char *word, const char *const *names, const char *fie
 	return err_set_field(err, field, ERR_INVALID, "%s \"%s\" is not known", field, word);
 }
 
-/* What an operation waits for is not stored. */
+/* The store does not know what an operation waits for, and has its time in the context. */
 static void answer_operations(struct call *call, const struct store_operations *result,
 			      const char *cursor)
 {
@@ -145,6 +145,7 @@ static void answer_operations(struct call *call, const struct store_operations *
 
 	for (size_t i = 0; i < result->count; i++) {
 		record_copy(&operation_record, &shown[i], &result->items[i]);
+		operation_record_show_time(&shown[i]);
 		operation = operation_find(call->calls->engine, shown[i].id);
 		if (operation)
 			str_set(&shown[i].waits_for, operation->record.waits_for);
@@ -192,6 +193,16 @@ void operation_list(struct call *call)
 						   call));
 }
 
+void operation_answer_stored(struct call *call, const struct operation_record *stored)
+{
+	struct operation_record shown = { 0 };
+
+	record_copy(&operation_record, &shown, stored);
+	operation_record_show_time(&shown);
+	call_answer(call, &shown);
+	record_clear(&operation_record, &shown);
+}
+
 static void on_operation(void *arg, const struct store_operations *result)
 {
 	struct call *call = arg;
@@ -206,7 +217,7 @@ static void on_operation(void *arg, const struct store_operations *result)
 		call_failf(call, ERR_CONFLICT, "operation %s has already ended: %s",
 			   args->operation_id, operation_status_names[result->items[0].status]);
 	else
-		call_answer(call, &result->items[0]);
+		operation_answer_stored(call, &result->items[0]);
 }
 
 /* An operation that is in memory but not yet durable has been promised to no client and does not

@@ -4,10 +4,13 @@
 /* Methods about operations. Each answers the call, now or on a later turn. */
 
 struct call;
+struct operation_record;
 
 void operation_list(struct call *call);
 void operation_get(struct call *call);
 void operation_cancel_asked(struct call *call);
+/* The answer is an operation as the store has read it. */
+void operation_answer_stored(struct call *call, const struct operation_record *stored);
 
 struct calls;
 

@@ -6,7 +6,7 @@
  * the comparison with CloudStack asks before it finds that nothing is left of the operation.
  */
 
-#include "base/json.h"
+#include "core/engine/time_spent.h"
 #include "core/model/volume.h"
 #include "core/ops/attach_device.h"
 #include "core/ops/cloud_step.h"
@@ -30,18 +30,16 @@ static bool stored_says(struct model *model, const struct operation_record *reco
 			bool (*says)(struct model *model, const struct attach_context *context))
 {
 	const struct record *shape = operation_kinds[record->type]->context;
-	const char *text = str_or(record->context, "{}");
-	_cleanup_json_ struct json *json = NULL;
 	struct attach_context *context;
 	bool so;
 
 	if (!record->needs_attention ||
 	    (record->type != OPERATION_ATTACH && record->type != OPERATION_CLEANUP))
 		return false;
-	json = json_parse(text, strlen(text), NULL);
 	context = xcalloc(1, shape->size);
 	record_init(shape, context);
-	so = json && record_from_json(shape, context, json, NULL) == 0 && says(model, context);
+	so = operation_context_from_json(shape, record->context, context, NULL) == 0 &&
+	     says(model, context);
 	record_clear(shape, context);
 	free(context);
 	return so;

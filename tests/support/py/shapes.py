@@ -100,7 +100,8 @@ OPERATION = Shape(
     sometimes={"vm_id": uuid, "request": table, "response": table, "error": text,
                "error_code": text, "step": text, "needs_attention": truth, "completed_at": time,
                "waits_for": text},
-    added={"step_since": time, "request_id": text, "error_reason": one_of(*REASONS), "caller": table},
+    added={"step_since": time, "request_id": text, "error_reason": one_of(*REASONS), "caller": table,
+           "time_spent": table},
     parts={"caller": CALLER})
 
 TRANSITION = Shape(

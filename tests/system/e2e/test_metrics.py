@@ -63,6 +63,21 @@ def test_operations_steps_requests_and_commits_are_counted(world):
     assert total(told, "volumed_health") == 4 and value(told, "volumed_accepting_changes") == 1
 
 
+def test_an_operation_says_where_its_time_went(world):
+    """To each client, and after a restart."""
+    daemon = world.daemon
+    world.cloud.set(job_delay=0.3)
+    ended = daemon.completed(daemon.attach(world.volume()))
+    spent = ended["time_spent"]
+    assert set(spent) == {"own_ms", "waiting_ms", "cloudstack_ms", "kernel_ms"}
+    assert spent["cloudstack_ms"] > 0 and min(spent.values()) >= 0
+    assert daemon.ctl_json("operation", ended["id"])["time_spent"] == spent
+    assert f"cloudstack_ms {spent['cloudstack_ms']}" in " ".join(daemon.ctl("operation", ended["id"]).stdout.split())
+    daemon.stop()
+    daemon.start().wait_healthy()
+    assert daemon.operation(ended["id"])["time_spent"] == spent
+
+
 def test_operations_under_way_and_their_queue_are_shown(world):
     daemon = world.daemon
     world.cloud.set(job_delay=3600)

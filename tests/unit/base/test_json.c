@@ -230,6 +230,20 @@ static void fractions_are_matched_to_their_numbers(void **state)
 	assert_int_equal(value, -9);
 }
 
+static void a_member_can_be_taken_out(void **state)
+{
+	static const char text[] = "{\"a\":1,\"A\":2,\"b\":{\"a\":3}}";
+	_cleanup_json_ struct json *document = json_parse(text, strlen(text), NULL);
+	struct buf out = BUF_NULL;
+	struct json_writer writer = { .out = &out };
+
+	json_drop(document, "a");
+	json_drop(document, "none");
+	json_put_node(&writer, document);
+	assert_string_equal(out.data, "{\"A\":2,\"b\":{\"a\":3}}");
+	buf_clear(&out);
+}
+
 static void lookups_chain_over_nothing(void **state)
 {
 	_cleanup_json_ struct json *document =
@@ -467,7 +481,7 @@ RUN_TESTS(cmocka_unit_test(reads_and_writes_again), cmocka_unit_test(refuses_wha
 	  cmocka_unit_test(depth_is_bounded), cmocka_unit_test(values_are_bounded),
 	  cmocka_unit_test(doubled_names), cmocka_unit_test(integers_are_exact_or_refused),
 	  cmocka_unit_test(fractions_are_matched_to_their_numbers),
-	  cmocka_unit_test(lookups_chain_over_nothing),
+	  cmocka_unit_test(a_member_can_be_taken_out), cmocka_unit_test(lookups_chain_over_nothing),
 	  cmocka_unit_test(raw_controls_are_read_and_escaped),
 	  cmocka_unit_test(broken_utf8_is_replaced), cmocka_unit_test(broken_utf8_is_refused),
 	  cmocka_unit_test(writes), cmocka_unit_test(doubles_survive),

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The parts are told apart by what the operation does: it waits for its turn, it runs a step that
+ * waits for CloudStack or for the kernel, or none of these. The commit before a step counts as own
+ * work, also while a job of CloudStack goes on.
+ *
+ * In the store, the time is one more member of the context, which no kind of operation knows.
+ */
+
+#include "core/engine/time_spent.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "core/engine/figures.h"
+#include "core/engine/operation_table.h"
+
+#define MEMBER "time_spent"
+
+/* "own_ms" */
+static void member_of(enum time_part part, char out[32])
+{
+	snprintf(out, 32, "%s_ms", time_part_names[part]);
+}
+
+void operation_time_is(struct operation *operation, enum time_part part)
+{
+	int64_t now = clock_mono_ms();
+
+	if (operation->part_since_ms) {
+		int64_t ms = now - operation->part_since_ms;
+
+		operation->spent_ms[operation->part] += ms;
+		figures_note_time(operation, operation->part, ms);
+	}
+	operation->part = part;
+	operation->part_since_ms = now;
+}
+
+static void put_time(const struct operation *operation, struct json_writer *w)
+{
+	char name[32];
+
+	json_begin_object(w);
+	for (int part = 0; part < TIME_PART_COUNT; part++) {
+		member_of((enum time_part)part, name);
+		json_put_name(w, name);
+		json_put_int(w, operation->spent_ms[part]);
+	}
+	json_end_object(w);
+}
+
+void operation_show_time(const struct operation *operation, struct operation_record *record)
+{
+	struct buf out = BUF_NULL;
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
+
+	put_time(operation, &writer);
+	free(record->time_spent);
+	record->time_spent = buf_take(&out);
+}
+
+char *operation_context_to_json(const struct operation *operation)
+{
+	struct buf out = BUF_NULL;
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
+
+	json_begin_object(&writer);
+	record_members_to_json(operation->kind->context, operation->context, true, &writer);
+	json_put_name(&writer, MEMBER);
+	put_time(operation, &writer);
+	json_end_object(&writer);
+	return buf_take(&out);
+}
+
+int operation_context_from_json(const struct record *shape, const char *text, void *context,
+				struct err *err)
+{
+	_cleanup_json_ struct json *json = NULL;
+
+	text = str_or(text, "{}");
+	json = json_parse(text, strlen(text), err);
+	if (!json)
+		return -1;
+	json_drop(json, MEMBER);
+	return record_from_json(shape, context, json, err);
+}
+
+void operation_restore_time(struct operation *operation, const char *context)
+{
+	_cleanup_json_ struct json *json =
+		context ? json_parse(context, strlen(context), NULL) : NULL;
+	char name[32];
+
+	for (int part = 0; part < TIME_PART_COUNT; part++) {
+		member_of((enum time_part)part, name);
+		(void)json_integer(json_get(json_get(json, MEMBER), name),
+				   &operation->spent_ms[part]);
+	}
+}
+
+void operation_record_show_time(struct operation_record *record)
+{
+	const char *context = record->context;
+	_cleanup_json_ struct json *json =
+		context ? json_parse(context, strlen(context), NULL) : NULL;
+	const struct json *time = json_get(json, MEMBER);
+	struct buf out = BUF_NULL;
+	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
+
+	if (!time)
+		return; /* of an earlier version */
+	json_put_node(&writer, time);
+	free(record->time_spent);
+	record->time_spent = buf_take(&out);
+}
