@@ -6,8 +6,9 @@
  * this size. After the last byte the client waits until nothing happens any more, and hangs up; if
  * the input ends with a byte 2, it does not wait.
  *
- * Each call that reaches core has a whole set of arguments. An answer of the daemon is JSON with
- * the length that it says. Once the client has left, no request is in flight.
+ * Each call that reaches core has a whole set of arguments. An answer is JSON with the length that
+ * it says, also if it refuses what is no HTTP: no answer is libevent's own. Once the client has
+ * left, no request is in flight.
  */
 
 #include <errno.h>
@@ -99,6 +100,21 @@ static void settle(void)
 	}
 }
 
+/* Behind the line by which a client learns that it may send the body. */
+static const char *skip_continue(const char *answers)
+{
+	static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+	return answers && str_has_prefix(answers, line) ? answers + strlen(line) : answers;
+}
+
+/* Empty lines may come before a request. */
+static bool asks_for_head(const struct buf *request)
+{
+	return request->data &&
+	       str_has_prefix(request->data + strspn(request->data, "\r\n"), "HEAD ");
+}
+
 /* The length of the body that a head says; -1: none of JSON. */
 static long json_length(const char *head)
 {
@@ -110,24 +126,25 @@ static long json_length(const char *head)
 }
 
 /* The first answer; whether a later one has a body depends on the verb of its request. */
-static void check_answer(const struct buf *answers, bool is_head)
+static void check_answer(const char *answers, bool is_head)
 {
-	char *end = answers->data ? strstr(answers->data, "\r\n\r\n") : NULL;
+	char *end = answers ? strstr(answers, "\r\n\r\n") : NULL;
 	_cleanup_free_ char *head = NULL;
 	_cleanup_json_ struct json *body = NULL;
 	long length;
 	int status;
 
-	if (!answers->data)
+	if (str_empty(answers))
 		return;
-	MUST(end && sscanf(answers->data, "HTTP/%*u.%*u %d ", &status) == 1);
+	MUST(end && sscanf(answers, "HTTP/%*u.%*u %d ", &status) == 1);
 	MUST(status >= 200 && status < 600);
-	head = xstrndup(answers->data, (size_t)(end - answers->data) + 2);
+	head = xstrndup(answers, (size_t)(end - answers) + 2);
 	length = json_length(head);
+	MUST(length >= 0 || status == 204);
 	end += 4;
 	if (length < 0 || is_head)
 		return;
-	MUST((size_t)length <= answers->length - (size_t)(end - answers->data));
+	MUST((size_t)length <= strlen(end));
 	body = json_parse(end, (size_t)length, NULL);
 	MUST(body);
 	if (status >= 400)
@@ -164,7 +181,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		read_answers(fd, &answers);
 	else
 		loop_turn(loop);
-	check_answer(&answers, size >= 4 && memcmp(data, "HEAD", 4) == 0);
+	check_answer(skip_continue(answers.data), asks_for_head(&request));
 	close(fd);
 	settle();
 	return 0;

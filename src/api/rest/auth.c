@@ -30,14 +30,13 @@ static int take_header(const char **slot, const struct evkeyval *header, struct 
 
 static int walk_headers(struct evhttp_request *http, struct rest_headers *out, struct err *err)
 {
-	const char *length = NULL;
 	const struct {
 		const char *name;
 		const char **slot;
 	} once[] = {
 		{ "Host", &out->host },
 		{ "Origin", &out->origin },
-		{ "Content-Length", &length },
+		{ "Content-Encoding", &out->content_encoding },
 		{ "Content-Type", &out->content_type },
 		{ "Idempotency-Key", &out->idempotency_key },
 		{ "Authorization", &out->authorization },
@@ -52,10 +51,10 @@ static int walk_headers(struct evhttp_request *http, struct rest_headers *out, s
 				return -1;
 		}
 		if (strncasecmp(header->key, "Sec-Fetch-", strlen("Sec-Fetch-")) == 0)
-			out->from_browser = true;
+			out->browser = header->key;
 	}
 	if (out->origin)
-		out->from_browser = true;
+		out->browser = "Origin";
 	return 0;
 }
 

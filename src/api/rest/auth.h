@@ -11,11 +11,13 @@
 struct rest_headers {
 	const char *host;
 	const char *origin;
+	const char *content_encoding;
 	const char *content_type;
 	const char *idempotency_key;
 	const char *authorization;
 	const char *fetch_site; /* of a browser: "cross-site" and the like */
-	bool from_browser;      /* Origin or a Sec-Fetch-* header is there */
+	/* the name of a header that browsers send, Origin or Sec-Fetch-*; NULL: there is none */
+	const char *browser;
 };
 
 /*

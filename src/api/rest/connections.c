@@ -16,6 +16,15 @@
  * evhttp some blocks of memory, so they count for more. A request that core has costs nothing any
  * more: its arguments are copied, so headers and body are dropped.
  *
+ * If a socket is closed while bytes of its client are unread, or come later, the kernel resets the
+ * connection, and the client may lose the answer that it has not read yet. So after an answer that
+ * ends a connection in the middle of a request, only one direction is closed. What comes in the
+ * other one is thrown away until the client closes it, or is to go as others who do nothing.
+ *
+ * evhttp must not see a request that it would refuse itself, since it has an answer of its own for
+ * that. So the bytes that have come are replaced, while the buffer tells of them, by those that
+ * evhttp may see (framing.c).
+ *
  * No connection can be closed inside the callbacks of its buffers: if they find that the bytes are
  * too many, the next turn closes connections.
  */
@@ -28,6 +37,7 @@
 #include <malloc.h>
 #include <sys/socket.h>
 
+#include "api/rest/framing.h"
 #include "api/rest/peer.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -43,6 +53,7 @@
 #define TRIM_MS 1000
 #define STREAM_SOCKET_BYTES (64 << 10) /* that the kernel keeps of a stream */
 #define STREAM_READ_MAX 4096
+#define READ_PIECES_MAX 8 /* blocks of memory that one read may fill; libevent fills four */
 
 /* Why nothing is accepted. */
 enum pause {
@@ -65,10 +76,13 @@ struct connection {
 	int fd;
 	uid_t user; /* who has a share; REST_UNBOUNDED_USER: all others */
 	enum connection_state state;
-	int64_t since_ms;          /* in clients: since when the client is to act */
-	size_t received;           /* bytes of the request that comes */
-	size_t in, out;            /* the price of both directions */
-	void (*closed)(void *arg); /* told to a stream */
+	struct framing framing;
+	size_t served;               /* requests */
+	struct evhttp_request *last; /* whose answer ends the connection; NULL: none */
+	int64_t since_ms;            /* in clients: since when the client is to act */
+	size_t received;             /* bytes of the request that comes */
+	size_t in, out;              /* the price of both directions */
+	void (*closed)(void *arg);   /* told to a stream */
 	void *arg;
 };
 
@@ -85,7 +99,10 @@ struct connections {
 	struct connection **by_fd;
 	size_t by_fd_size;
 	size_t bytes, peak;
-	unsigned pauses; /* the listeners, a set of enum pause */
+	unsigned pauses;       /* the listeners, a set of enum pause */
+	struct evbuffer *seen; /* empty: while bytes are checked, those that were checked before */
+	struct buf passed;     /* the same, of those that are being checked */
+	bool is_checking;
 	struct loop_task adopt;
 	struct loop_task shrink;
 	struct loop_timer deadline;
@@ -154,15 +171,59 @@ static void enter(struct connection *connection, enum connection_state state)
 	set_deadline(connection->all);
 }
 
+/* Appends to passed what evhttp may see of the last bytes of the buffer. False: just these bytes.
+ */
+static bool check_bytes(struct connection *connection, struct evbuffer *buffer, size_t count)
+{
+	struct buf *passed = &connection->all->passed;
+	struct evbuffer_iovec pieces[READ_PIECES_MAX];
+	struct evbuffer_ptr start;
+	bool is_same = true;
+	int n;
+
+	evbuffer_ptr_set(buffer, &start, evbuffer_get_length(buffer) - count, EVBUFFER_PTR_SET);
+	n = evbuffer_peek(buffer, (ev_ssize_t)count, &start, pieces, READ_PIECES_MAX);
+	assert(n > 0 && n <= READ_PIECES_MAX);
+	for (int i = 0; i < n; i++) {
+		size_t before = passed->length, length = pieces[i].iov_len;
+
+		framing_feed(&connection->framing, pieces[i].iov_base, length, passed);
+		is_same = is_same && passed->length - before == length &&
+			  memcmp(passed->data + before, pieces[i].iov_base, length) == 0;
+	}
+	return !is_same;
+}
+
+/* Replaces the last bytes of the buffer by those that evhttp may see, and returns their number. */
+static size_t filter(struct connection *connection, struct evbuffer *buffer, size_t count)
+{
+	struct connections *all = connection->all;
+	size_t before = evbuffer_get_length(buffer) - count;
+
+	buf_reset(&all->passed);
+	if (!check_bytes(connection, buffer, count))
+		return count;
+	all->is_checking = true;
+	if (evbuffer_remove_buffer(buffer, all->seen, before) < 0 ||
+	    evbuffer_drain(buffer, count) < 0 || evbuffer_add_buffer(buffer, all->seen) < 0 ||
+	    (all->passed.length > 0 &&
+	     evbuffer_add(buffer, all->passed.data, all->passed.length) < 0))
+		abort(); /* out of memory */
+	all->is_checking = false;
+	return all->passed.length;
+}
+
 static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *arg)
 {
 	struct connection *connection = arg;
+	size_t passed;
 
-	if (info->n_added == 0)
+	if (info->n_added == 0 || connection->all->is_checking)
 		return;
 	if (connection->state == CONNECTION_RESTS)
 		enter(connection, CONNECTION_RECEIVES);
-	connection->received += info->n_added;
+	passed = filter(connection, buffer, info->n_added);
+	connection->received += framing_discards(&connection->framing) ? passed : info->n_added;
 	set_price(connection, &connection->in, price_of(connection->received));
 }
 
@@ -174,9 +235,11 @@ static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *in
 	/* An answer is one block of memory, which is freed with its last byte. */
 	if (left == 0 || left > connection->out)
 		set_price(connection, &connection->out, left);
-	if (connection->state == CONNECTION_ANSWERS && left == 0 && info->n_deleted > 0)
-		enter(connection,
-		      connection->received > 0 ? CONNECTION_RECEIVES : CONNECTION_RESTS);
+	if (connection->state != CONNECTION_ANSWERS || left > 0 || info->n_deleted == 0)
+		return;
+	enter(connection, connection->received > 0 ? CONNECTION_RECEIVES : CONNECTION_RESTS);
+	if (connection->last)
+		shutdown(connection->fd, SHUT_WR);
 }
 
 /* ---- the end of a connection ---- */
@@ -200,6 +263,10 @@ static void on_closed(struct evhttp_connection *evcon, void *arg)
 	drop_output(connection);
 	if (connection->closed)
 		connection->closed(connection->arg);
+	/* evhttp frees the request, unless it was the client that has ended the connection. */
+	if (connection->last && !evhttp_request_get_connection(connection->last))
+		evhttp_request_free(connection->last);
+	framing_clear(&connection->framing);
 	set_price(connection, &connection->in, 0);
 	set_price(connection, &connection->out, 0);
 	TAILQ_REMOVE(list_of(connection), connection, entry);
@@ -411,7 +478,8 @@ static void drop_request(struct connection *connection, struct evhttp_request *h
 	evbuffer_drain(body, evbuffer_get_length(body));
 	drop_headers(evhttp_request_get_input_headers(http));
 	/* the bytes of a next request that have come already */
-	connection->received = evbuffer_get_length(bufferevent_get_input(connection->stream));
+	connection->received = evbuffer_get_length(bufferevent_get_input(connection->stream)) +
+			       connection->framing.held.length;
 	set_price(connection, &connection->in, price_of(connection->received));
 }
 
@@ -480,6 +548,25 @@ void connections_answer(struct connections *all, struct evhttp_request *http)
 	enter(connection, CONNECTION_ANSWERS);
 }
 
+const struct err *connections_refusal(struct connections *all, struct evhttp_request *http)
+{
+	struct connection *connection = connection_of(all, http);
+
+	if (!connection)
+		return NULL;
+	connection->served++;
+	return connection->served == connection->framing.passed ? connection->framing.refusal
+								: NULL;
+}
+
+void connections_end(struct connections *all, struct evhttp_request *http)
+{
+	struct connection *connection = connection_of(all, http);
+
+	assert(connection);
+	connection->last = http;
+}
+
 /* ---- life ---- */
 
 struct connections *connections_new(struct loop *loop, struct evhttp *http,
@@ -496,6 +583,9 @@ struct connections *connections_new(struct loop *loop, struct evhttp *http,
 	all->deadline.fire = on_deadline;
 	all->trim.fire = on_trim;
 	all->accept_again.fire = on_accept_again;
+	all->seen = evbuffer_new();
+	if (!all->seen)
+		abort(); /* out of memory */
 	TAILQ_INIT(&all->fresh);
 	TAILQ_INIT(&all->clients);
 	TAILQ_INIT(&all->works);
@@ -519,6 +609,8 @@ struct connections *connections_free(struct connections *all)
 	loop_timer_clear(all->loop, &all->deadline);
 	loop_timer_clear(all->loop, &all->trim);
 	loop_timer_clear(all->loop, &all->accept_again);
+	evbuffer_free(all->seen);
+	buf_clear(&all->passed);
 	free(all->by_fd);
 	free(all);
 	return NULL;

@@ -36,6 +36,11 @@ struct connections *connections_free(struct connections *all);
  */
 void connections_lack_descriptors(struct connections *all);
 
+/*
+ * To be asked once for each request that evhttp hands over: why it is refused, and its connection
+ * ends with the answer; NULL: it is not.
+ */
+const struct err *connections_refusal(struct connections *all, struct evhttp_request *http);
 /* The request waits to be looked at, and is not closed for the sake of others. */
 void connections_hold(struct connections *all, struct evhttp_request *http);
 /*
@@ -57,3 +62,8 @@ void connections_stream(struct connections *all, struct evhttp_request *http,
 /* The answer will be sent now, or a stream has sent its last portion; headers and body of the
  * request are dropped. */
 void connections_answer(struct connections *all, struct evhttp_request *http);
+/*
+ * The answer was given to evhttp without its end: it is the last one, and the request belongs to
+ * its connection, which ends when the client has read the answer.
+ */
+void connections_end(struct connections *all, struct evhttp_request *http);

@@ -52,10 +52,16 @@ static int decode_query(const struct record *record, const char *query, void *ar
 
 static int check_content_type(const struct rest_headers *headers, struct err *err)
 {
-	if (!headers->from_browser || content_type_is_json(headers->content_type))
+	if (headers->content_encoding && strcasecmp(headers->content_encoding, "identity") != 0)
+		return err_set(err, ERR_MEDIA_TYPE,
+			       "the body has Content-Encoding: %s; send it without an encoding",
+			       headers->content_encoding);
+	if (!headers->browser || content_type_is_json(headers->content_type))
 		return 0;
-	return err_set(err, ERR_MEDIA_TYPE,
-		       "a body sent by a browser needs Content-Type: application/json");
+	return err_set(
+		err, ERR_MEDIA_TYPE,
+		"the request has the header %s, as those of browsers and of Node's fetch have, and its body then needs the header Content-Type: application/json",
+		headers->browser);
 }
 
 static int decode_document(const struct record *record, const struct json *document, void *args,

@@ -5,7 +5,8 @@
  * form, filled from the one map in base/err.c.
  *
  * HEAD is served as GET up to the last moment. evhttp would send a body to HEAD and then lose count
- * of the bytes of each reply, so the length is announced by hand and the body kept.
+ * of the bytes of each reply, so the body is kept. The length is announced by hand, since evhttp
+ * leaves it out for HEAD and for HTTP/1.0, whose clients could not tell a whole answer from a part.
  */
 
 #include "api/rest/encode.h"
@@ -55,26 +56,58 @@ static void add_body(struct evbuffer *out, struct buf *body)
 		abort(); /* out of memory */
 }
 
-static void send_body(struct rest_encoder *encoder, struct evhttp_request *http, int status)
+/* Of the statuses that evhttp has no phrase for; NULL: it has one. */
+static const char *reason_phrase(int status)
 {
-	struct buf *body = &encoder->body;
+	switch (status) {
+	case 421:
+		return "Misdirected Request";
+	case 422:
+		return "Unprocessable Content";
+	case 429:
+		return "Too Many Requests";
+	default:
+		return NULL;
+	}
+}
+
+static void add_headers(struct rest_encoder *encoder, struct evhttp_request *http, bool is_last)
+{
+	char length[24];
 
 	connections_answer(encoder->connections, http);
 	add_header(http, "Cache-Control", "no-store");
-	if (encoder->closing)
+	if (encoder->closing || is_last)
 		add_header(http, "Connection", "close");
-	if (body->length > 0 &&
-	    !evhttp_find_header(evhttp_request_get_output_headers(http), "Content-Type"))
+	if (encoder->body.length == 0)
+		return;
+	snprintf(length, sizeof(length), "%zu", encoder->body.length);
+	if (!evhttp_find_header(evhttp_request_get_output_headers(http), "Content-Type"))
 		add_header(http, "Content-Type", "application/json");
-	if (evhttp_request_get_command(http) == EVHTTP_REQ_HEAD) {
-		char length[24];
+	add_header(http, "Content-Length", length);
+}
 
-		snprintf(length, sizeof(length), "%zu", body->length);
-		add_header(http, "Content-Length", length);
-	} else {
-		add_body(evhttp_request_get_output_buffer(http), body);
-	}
-	evhttp_send_reply(http, status, NULL, NULL);
+static void send_body(struct rest_encoder *encoder, struct evhttp_request *http, int status)
+{
+	add_headers(encoder, http, false);
+	if (evhttp_request_get_command(http) != EVHTTP_REQ_HEAD)
+		add_body(evhttp_request_get_output_buffer(http), &encoder->body);
+	evhttp_send_reply(http, status, reason_phrase(status), NULL);
+}
+
+/* If evhttp had all of the answer, it would close the connection with the last byte. */
+static void send_last_body(struct rest_encoder *encoder, struct evhttp_request *http, int status)
+{
+	struct evbuffer *part = evbuffer_new();
+
+	if (!part)
+		abort(); /* out of memory */
+	add_headers(encoder, http, true);
+	add_body(part, &encoder->body);
+	evhttp_send_reply_start(http, status, reason_phrase(status));
+	evhttp_send_reply_chunk(http, part);
+	evbuffer_free(part);
+	connections_end(encoder->connections, http);
 }
 
 static void put_error(const struct err *err, struct json_writer *w)
@@ -108,8 +141,8 @@ static void put_error(const struct err *err, struct json_writer *w)
 	json_end_object(w);
 }
 
-void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http,
-		      const struct err *err)
+static void write_error(struct rest_encoder *encoder, struct evhttp_request *http,
+			const struct err *err)
 {
 	const struct err_view *view = err_view(err->code);
 	_cleanup_json_writer_ struct json_writer w = { .out = &encoder->body };
@@ -122,7 +155,20 @@ void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http,
 		add_header(http, "Retry-After", RETRY_AFTER_S);
 	if (view->http_status == 401)
 		add_header(http, "WWW-Authenticate", "Bearer");
-	send_body(encoder, http, view->http_status);
+}
+
+void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http,
+		      const struct err *err)
+{
+	write_error(encoder, http, err);
+	send_body(encoder, http, err_view(err->code)->http_status);
+}
+
+void rest_reply_refusal(struct rest_encoder *encoder, struct evhttp_request *http,
+			const struct err *err)
+{
+	write_error(encoder, http, err);
+	send_last_body(encoder, http, err_view(err->code)->http_status);
 }
 
 void rest_reply_verbs(struct rest_encoder *encoder, struct evhttp_request *http, unsigned verbs)

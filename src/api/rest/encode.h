@@ -16,6 +16,9 @@ struct rest_encoder {
 
 void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http,
 		      const struct err *err);
+/* The connection ends with it, in the client's time. */
+void rest_reply_refusal(struct rest_encoder *encoder, struct evhttp_request *http,
+			const struct err *err);
 /* 204 or 405, with Allow. */
 void rest_reply_verbs(struct rest_encoder *encoder, struct evhttp_request *http, unsigned verbs);
 void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http,

@@ -35,6 +35,7 @@
 #include "api/rest/decode.h"
 #include "api/rest/encode.h"
 #include "api/rest/event_streams.h"
+#include "api/rest/framing.h"
 #include "api/rest/large.h"
 #include "api/rest/listener.h"
 #include "api/rest/metrics_page.h"
@@ -43,14 +44,6 @@
 #include "api/rest/watch.h"
 #include "base/log.h"
 
-#define HEADERS_MAX (16 << 10)
-#define BODY_MAX (1 << 20)
-/*
- * evhttp refuses a body over its limit with a page of its own making. This limit is twice the
- * daemon's limit, so that a body that is a little too large gets the daemon's form of an error, and
- * a body that is far too large is not read to its end.
- */
-#define BODY_READ_MAX ((ssize_t)2 * BODY_MAX)
 #define WATCH_MS 100 /* a request that waits longer is watched for its client leaving */
 
 enum request_kind { REQUEST_PLAIN, REQUEST_LIST, REQUEST_LONG_POLL, REQUEST_KIND_COUNT };
@@ -226,13 +219,6 @@ static enum http_verb verb_of(const struct evhttp_request *http)
 	default:
 		return HTTP_VERB_COUNT;
 	}
-}
-
-static int check_body(struct evhttp_request *http, struct err *err)
-{
-	if (evbuffer_get_length(evhttp_request_get_input_buffer(http)) > BODY_MAX)
-		return err_set(err, ERR_TOO_LARGE, "the body is longer than %d bytes", BODY_MAX);
-	return 0;
 }
 
 /* Streams take the places of those who wait. */
@@ -412,8 +398,13 @@ static int serve(struct rest *rest, struct evhttp_request *http, const struct la
 	void *args;
 	int r;
 
-	if (check_caller(rest, http, &headers, &caller, err) < 0 || check_body(http, err) < 0 ||
-	    route_target_parse(&target, evhttp_request_get_uri(http), err) < 0)
+	if (check_caller(rest, http, &headers, &caller, err) < 0)
+		return -1;
+	if (streq(evhttp_request_get_uri(http), "*")) {
+		rest_reply_verbs(&rest->encoder, http, (1U << HTTP_VERB_COUNT) - 1);
+		return 0;
+	}
+	if (route_target_parse(&target, evhttp_request_get_uri(http), err) < 0)
 		return -1;
 	if (route_target_is(&target, OPENAPI_PATH))
 		return serve_document(rest, http, &target, err);
@@ -462,19 +453,20 @@ static void on_parsed(struct evhttp_request *http, const struct large_body *pars
 
 static bool is_large(struct evhttp_request *http)
 {
-	size_t size = evbuffer_get_length(evhttp_request_get_input_buffer(http));
-
-	return size >= LARGE_BODY_MIN && size <= BODY_MAX;
+	return evbuffer_get_length(evhttp_request_get_input_buffer(http)) >= LARGE_BODY_MIN;
 }
 
 static void on_request(struct evhttp_request *http, void *arg)
 {
 	struct rest *rest = arg;
+	const struct err *refusal = connections_refusal(rest->connections, http);
 	struct rest_headers headers;
 	struct rest_caller caller;
 	struct err err = { 0 };
 
-	if (!is_large(http))
+	if (refusal)
+		rest_reply_refusal(&rest->encoder, http, refusal);
+	else if (!is_large(http))
 		answer_request(rest, http, NULL);
 	else if (check_caller(rest, http, &headers, &caller, &err) == 0 &&
 		 large_parse(rest->large, http, &err) == 0)
@@ -505,8 +497,10 @@ static struct evhttp *http_new(struct rest *rest)
 
 	if (!http)
 		abort(); /* out of memory */
-	evhttp_set_max_headers_size(http, HEADERS_MAX);
-	evhttp_set_max_body_size(http, BODY_READ_MAX);
+	/* framing.c keeps the limits; a head may be a little longer in the form that it gets there.
+	 */
+	evhttp_set_max_headers_size(http, 2 * HEAD_MAX);
+	evhttp_set_max_body_size(http, BODY_MAX);
 	evhttp_set_default_content_type(http, NULL);
 	/*
 	 * All verbs that evhttp knows: a verb not allowed here would get evhttp's own 501 and page.
