@@ -62,6 +62,34 @@ bool field_is_set(const struct field *field, const void *object)
 	abort();
 }
 
+bool field_is_same(const struct field *field, const void *a, const void *b)
+{
+	switch (field->type) {
+	case FIELD_TEXT:
+	case FIELD_UUID:
+		return streq(str_or(field_text_value(field, a), ""),
+			     str_or(field_text_value(field, b), ""));
+	case FIELD_OBJECT:
+		return streq(str_or(field_text_value(field, a), "{}"),
+			     str_or(field_text_value(field, b), "{}"));
+	case FIELD_BOOL:
+		return field_bool_value(field, a) == field_bool_value(field, b);
+	case FIELD_INT:
+	case FIELD_TIME:
+	case FIELD_DURATION:
+		return field_int_value(field, a) == field_int_value(field, b);
+	case FIELD_SIZE:
+		return field_size_value(field, a) == field_size_value(field, b);
+	case FIELD_ENUM:
+		return field_enum_value(field, a) == field_enum_value(field, b);
+	case FIELD_DESCRIPTOR:
+		return field_descriptor_value(field, a) == field_descriptor_value(field, b);
+	case FIELD_TYPE_COUNT:
+		break;
+	}
+	abort();
+}
+
 const char *field_word(const struct field *field, const void *object)
 {
 	int wanted = field_enum_value(field, object), value;

@@ -150,6 +150,8 @@ size_t record_weight(const struct record *record, const void *object);
 
 /* Typed access for surfaces. */
 bool field_is_set(const struct field *field, const void *object); /* not NULL, not 0, not false */
+/* The same for a reader: NULL and "" are the same text, NULL and "{}" the same object. */
+bool field_is_same(const struct field *field, const void *a, const void *b);
 const char *field_word(const struct field *field, const void *object); /* a FIELD_ENUM's word */
 
 /* One value from text (configuration, query string, command line); checks the limits. */

@@ -68,7 +68,7 @@ struct bus *bus_open(struct loop *loop, struct core *core, const struct bus_opti
 	bus->options = *options;
 	bus_calls_init(&bus->calls, core);
 	bus_objects_init(&bus->objects, core, &bus->calls);
-	bus_signals_init(&bus->signals, loop, core, &bus->connection);
+	bus_signals_init(&bus->signals, loop, core, &bus->objects, &bus->connection);
 	bus_connection_open(&bus->connection, loop, options->address, &events, bus);
 	return bus;
 }

@@ -44,7 +44,7 @@ static const struct export_record *copy_export(struct bus_objects *objects, cons
 	return core_export(objects->core, id, &objects->export) ? &objects->export : NULL;
 }
 
-static const void *get_object(struct bus_objects *objects, enum method_scope scope, const char *id)
+const void *bus_objects_get(struct bus_objects *objects, enum method_scope scope, const char *id)
 {
 	switch (scope) {
 	case SCOPE_VOLUME:
@@ -69,7 +69,7 @@ static int find_object(struct bus_objects *objects, enum method_scope scope, con
 	view->object = NULL;
 	if (sd_bus_path_decode(path, scopes[scope].path, &id) <= 0 || str_empty(id))
 		return 0;
-	view->object = get_object(objects, scope, id);
+	view->object = bus_objects_get(objects, scope, id);
 	*ret_found = view;
 	return view->object ? 1 : 0;
 }
@@ -155,7 +155,7 @@ struct weighing {
 static void weigh_one(void *arg, const char *id)
 {
 	struct weighing *weighing = arg;
-	const void *object = get_object(weighing->objects, weighing->scope, id);
+	const void *object = bus_objects_get(weighing->objects, weighing->scope, id);
 
 	if (object)
 		weighing->weight += record_weight(scopes[weighing->scope].record, object);
@@ -163,18 +163,30 @@ static void weigh_one(void *arg, const char *id)
 
 typedef void (*each_fn)(struct core *core, void (*fn)(void *arg, const char *id), void *arg);
 
-static int list_objects(struct bus_objects *objects, enum method_scope scope, each_fn each,
-			char ***ret_nodes)
+static const each_fn each_of[SCOPE_COUNT] = {
+	[SCOPE_VOLUME] = core_each_volume,
+	[SCOPE_OPERATION] = core_each_operation,
+	[SCOPE_EXPORT] = core_each_export,
+};
+
+void bus_objects_each(struct bus_objects *objects, enum method_scope scope,
+		      void (*fn)(void *arg, const char *id), void *arg)
 {
 	struct weighing weighing = { .objects = objects, .scope = scope };
-	struct path_list list = { .scope = scope };
 	size_t count = 0;
 
-	each(objects->core, count_one, &count);
+	each_of[scope](objects->core, count_one, &count);
 	if (count <= ENUMERATED_MAX)
-		each(objects->core, weigh_one, &weighing);
+		each_of[scope](objects->core, weigh_one, &weighing);
 	if (count <= ENUMERATED_MAX && weighing.weight <= ENUMERATED_WEIGHT_MAX)
-		each(objects->core, path_list_add, &list);
+		each_of[scope](objects->core, fn, arg);
+}
+
+static int list_objects(struct bus_objects *objects, enum method_scope scope, char ***ret_nodes)
+{
+	struct path_list list = { .scope = scope };
+
+	bus_objects_each(objects, scope, path_list_add, &list);
 	*ret_nodes = list.paths;
 	return 0;
 }
@@ -182,19 +194,19 @@ static int list_objects(struct bus_objects *objects, enum method_scope scope, ea
 static int enumerate_volumes(sd_bus *sd_bus, const char *prefix, void *userdata, char ***ret_nodes,
 			     sd_bus_error *error)
 {
-	return list_objects(userdata, SCOPE_VOLUME, core_each_volume, ret_nodes);
+	return list_objects(userdata, SCOPE_VOLUME, ret_nodes);
 }
 
 static int enumerate_operations(sd_bus *sd_bus, const char *prefix, void *userdata,
 				char ***ret_nodes, sd_bus_error *error)
 {
-	return list_objects(userdata, SCOPE_OPERATION, core_each_operation, ret_nodes);
+	return list_objects(userdata, SCOPE_OPERATION, ret_nodes);
 }
 
 static int enumerate_exports(sd_bus *sd_bus, const char *prefix, void *userdata, char ***ret_nodes,
 			     sd_bus_error *error)
 {
-	return list_objects(userdata, SCOPE_EXPORT, core_each_export, ret_nodes);
+	return list_objects(userdata, SCOPE_EXPORT, ret_nodes);
 }
 
 /* --- methods --- */

@@ -27,5 +27,10 @@ struct bus_objects {
 /* Method calls go to `calls`. */
 void bus_objects_init(struct bus_objects *objects, struct core *core, struct bus_calls *calls);
 void bus_objects_fini(struct bus_objects *objects);
+/* A struct of the scope's record, NULL if there is no such object. Valid until the next call. */
+const void *bus_objects_get(struct bus_objects *objects, enum method_scope scope, const char *id);
+/* The objects of a kind that ObjectManager lists. */
+void bus_objects_each(struct bus_objects *objects, enum method_scope scope,
+		      void (*fn)(void *arg, const char *id), void *arg);
 /* On a new connection. A negative errno if the connection does not take the objects. */
 int bus_objects_register(struct bus_objects *objects, sd_bus *sd_bus);

@@ -6,22 +6,22 @@
  *
  * There are two kinds. The Manager's own signals are sent one for each event. PropertiesChanged
  * tells the state of an object and not its history, so an object that changes is only marked; once
- * a turn each marked object is sent once. If an operation that ends is marked, its properties are
- * sent first, so a client that gets OperationCompleted already has them.
+ * a turn each marked object is sent once, with the properties that differ from what was sent
+ * before. A Manager's signal waits for no other turn, but all marked objects go first: what a
+ * signal tells is there already when it comes, also for a client that keeps the properties of all
+ * objects and looks nowhere else.
  *
  * A bus that does not read must not make the daemon grow. If more than QUEUE_MAX messages are
  * unwritten, signals are left out (logged once until the queue has drained) and marked objects
  * simply wait, for there are never more marks than objects. While the daemon does not have its
  * name, the daemon sends nothing at all: clients read everything anew when the name appears. Only
- * completions are kept and sent then, since after a start some operations end before the bus is
- * there, and a client may wait for such an operation.
+ * completions are kept and sent later in both cases: after a start some operations end before the
+ * bus is there, and a client may wait for such an operation.
  */
 
 #include "api/bus/signals.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <search.h>
 
 #include "api/bus/encode.h"
 #include "api/bus/signal_table.h"
@@ -31,19 +31,12 @@
 #define FLUSH_RETRY_MS 200
 /* Messages that wait for the bus to read; above this number no signal is emitted. */
 #define QUEUE_MAX 1000
-/* Completions kept while the daemon has no name; beyond this number the oldest are left out. */
-#define MISSED_MAX 1000
+/* Completions kept while none can be sent; beyond this number the oldest are left out. */
+#define LATE_MAX 1000
 
-/* An object whose PropertiesChanged is due. */
-struct dirty_object {
-	TAILQ_ENTRY(dirty_object) entry;
-	enum method_scope scope;
-	char *path;
-};
-
-/* An operation that ended while the daemon did not have its name. */
-struct missed_completion {
-	TAILQ_ENTRY(missed_completion) entry;
+/* An operation that ended while nothing could be sent. */
+struct late_completion {
+	TAILQ_ENTRY(late_completion) entry;
 	struct operation_record operation;
 };
 
@@ -87,99 +80,62 @@ static void signal_send(struct bus_signals *signals, int which, sd_bus_message *
 
 /* --- PropertiesChanged --- */
 
-static int dirty_compare(const void *a, const void *b)
+static void mark(struct bus_signals *signals, enum method_scope scope, const char *id)
 {
-	return strcmp(((const struct dirty_object *)a)->path,
-		      ((const struct dirty_object *)b)->path);
-}
-
-static void dirty_free(struct bus_signals *signals, struct dirty_object *object)
-{
-	tdelete(object, &signals->dirty_tree, dirty_compare);
-	TAILQ_REMOVE(&signals->dirty, object, entry);
-	free(object->path);
-	free(object);
-}
-
-static struct dirty_object *dirty_find(struct bus_signals *signals, char *path)
-{
-	struct dirty_object key = { .path = path };
-	void *node = tfind(&key, &signals->dirty_tree, dirty_compare);
-
-	return node ? *(struct dirty_object **)node : NULL;
-}
-
-static void dirty_mark(struct bus_signals *signals, enum method_scope scope, const char *id)
-{
-	_cleanup_free_ char *path = NULL;
-	struct dirty_object *object;
-
 	if (!signals->connection->ready)
 		return;
-	path = bus_object_path(scope, id);
-	if (dirty_find(signals, path))
-		return;
-	object = xnew(struct dirty_object);
-	object->scope = scope;
-	object->path = TAKE_PTR(path);
-	TAILQ_INSERT_TAIL(&signals->dirty, object, entry);
-	if (!tsearch(object, &signals->dirty_tree, dirty_compare))
-		abort(); /* no memory */
+	told_mark(&signals->told, scope, id);
 	loop_task_queue(signals->loop, &signals->flush_task);
 }
 
-static void dirty_emit(struct bus_signals *signals, struct dirty_object *object)
+static void emit_changed(struct bus_signals *signals, struct told_object *object)
 {
-	int r = sd_bus_emit_properties_changed_strv(signals->connection->sd_bus, object->path,
-						    scopes[object->scope].interface, NULL);
+	const void *values = bus_objects_get(signals->objects, object->scope, object->id);
+	char **names;
+	int r;
 
 	/* The object may have gone since it was marked. */
-	if (r < 0 && r != -ENOENT)
+	if (!values) {
+		told_forget(&signals->told, object);
+		return;
+	}
+	names = told_update(&signals->told, object, values);
+	if (!names)
+		return;
+	r = sd_bus_emit_properties_changed_strv(signals->connection->sd_bus, object->path,
+						scopes[object->scope].interface, names);
+	if (r < 0)
 		log_debug("bus: no PropertiesChanged for %s: %s", object->path, strerror(-r));
-	dirty_free(signals, object);
+	told_names_free(names);
 }
 
-static void dirty_flush(struct bus_signals *signals)
+/* False if some marked objects have to wait. */
+static bool flush_marked(struct bus_signals *signals)
 {
-	while (!TAILQ_EMPTY(&signals->dirty)) {
+	while (!TAILQ_EMPTY(&signals->told.dirty)) {
 		if (!may_emit(signals)) {
 			loop_timer_set(signals->loop, &signals->flush_timer, FLUSH_RETRY_MS);
-			return;
+			return false;
 		}
-		dirty_emit(signals, TAILQ_FIRST(&signals->dirty));
+		emit_changed(signals, TAILQ_FIRST(&signals->told.dirty));
 	}
-}
-
-static void on_flush_task(struct loop_task *task)
-{
-	dirty_flush(container_of(task, struct bus_signals, flush_task));
-}
-
-static void on_flush_timer(struct loop_timer *timer)
-{
-	dirty_flush(container_of(timer, struct bus_signals, flush_timer));
-}
-
-static void dirty_forget(struct bus_signals *signals, enum method_scope scope, const char *id,
-			 bool emit)
-{
-	_cleanup_free_ char *path = bus_object_path(scope, id);
-	struct dirty_object *object = dirty_find(signals, path);
-
-	if (object && emit)
-		dirty_emit(signals, object);
-	else if (object)
-		dirty_free(signals, object);
+	return true;
 }
 
 /* --- objects that come and go --- */
 
 static void emit_added(struct bus_signals *signals, enum method_scope scope, const char *id)
 {
+	const void *values = bus_objects_get(signals->objects, scope, id);
 	_cleanup_free_ char *path = bus_object_path(scope, id);
-	int r = sd_bus_emit_interfaces_added(signals->connection->sd_bus, path,
-					     scopes[scope].interface, NULL);
+	int r;
 
+	/* It may have gone already. */
+	if (!values)
+		return;
+	told_note(&signals->told, scope, id, values);
+	r = sd_bus_emit_interfaces_added(signals->connection->sd_bus, path, scopes[scope].interface,
+					 NULL);
 	if (r < 0)
 		log_debug("bus: no InterfacesAdded for %s: %s", path, strerror(-r));
 }
@@ -233,31 +189,75 @@ static void emit_completed(struct bus_signals *signals, const struct operation_r
 	signal_send(signals, SIGNAL_COMPLETED, m, r);
 }
 
-static void missed_drop_oldest(struct bus_signals *signals)
+static void late_drop_oldest(struct bus_signals *signals)
 {
-	struct missed_completion *missed = TAILQ_FIRST(&signals->missed);
+	struct late_completion *late = TAILQ_FIRST(&signals->late);
 
-	TAILQ_REMOVE(&signals->missed, missed, entry);
-	signals->missed_count--;
-	record_clear(&operation_record, &missed->operation);
-	free(missed);
+	TAILQ_REMOVE(&signals->late, late, entry);
+	signals->late_count--;
+	record_clear(&operation_record, &late->operation);
+	free(late);
 }
 
-static void missed_add(struct bus_signals *signals, const struct operation_record *operation)
+static void late_add(struct bus_signals *signals, const struct operation_record *operation)
 {
-	struct missed_completion *missed = xnew(struct missed_completion);
+	struct late_completion *late = xnew(struct late_completion);
 
-	if (signals->missed_count == MISSED_MAX)
-		missed_drop_oldest(signals);
-	record_copy(&operation_record, &missed->operation, operation);
-	TAILQ_INSERT_TAIL(&signals->missed, missed, entry);
-	signals->missed_count++;
+	if (signals->late_count == LATE_MAX)
+		late_drop_oldest(signals);
+	record_copy(&operation_record, &late->operation, operation);
+	TAILQ_INSERT_TAIL(&signals->late, late, entry);
+	signals->late_count++;
 }
 
+static void send_late(struct bus_signals *signals)
+{
+	for (; !TAILQ_EMPTY(&signals->late); late_drop_oldest(signals))
+		emit_completed(signals, &TAILQ_FIRST(&signals->late)->operation);
+}
+
+/* False if something has to wait. */
+static bool flush(struct bus_signals *signals)
+{
+	if (!flush_marked(signals))
+		return false;
+	send_late(signals);
+	return true;
+}
+
+static void on_flush_task(struct loop_task *task)
+{
+	flush(container_of(task, struct bus_signals, flush_task));
+}
+
+static void on_flush_timer(struct loop_timer *timer)
+{
+	flush(container_of(timer, struct bus_signals, flush_timer));
+}
+
+struct baseline {
+	struct bus_signals *signals;
+	enum method_scope scope;
+};
+
+static void note_one(void *arg, const char *id)
+{
+	const struct baseline *baseline = arg;
+	struct bus_signals *signals = baseline->signals;
+	const void *values = bus_objects_get(signals->objects, baseline->scope, id);
+
+	if (values)
+		told_note(&signals->told, baseline->scope, id, values);
+}
+
+/* Clients read all objects when the name appears: that counts as told. */
 void bus_signals_begin(struct bus_signals *signals)
 {
-	for (; !TAILQ_EMPTY(&signals->missed); missed_drop_oldest(signals))
-		emit_completed(signals, &TAILQ_FIRST(&signals->missed)->operation);
+	struct baseline baseline = { .signals = signals };
+
+	for (baseline.scope = SCOPE_VOLUME; baseline.scope < SCOPE_COUNT; baseline.scope++)
+		bus_objects_each(signals->objects, baseline.scope, note_one, &baseline);
+	send_late(signals);
 }
 
 static void emit_device(struct bus_signals *signals, int which, const struct device_record *device)
@@ -307,7 +307,6 @@ static void emit_event(struct bus_signals *signals, const struct core_event *eve
 		emit_started(signals, event->operation);
 		break;
 	case EVENT_OPERATION_ENDED:
-		dirty_forget(signals, SCOPE_OPERATION, event->id, true);
 		emit_completed(signals, event->operation);
 		break;
 	case EVENT_OPERATION_FORGOTTEN:
@@ -350,68 +349,85 @@ static void emit_event(struct bus_signals *signals, const struct core_event *eve
 	}
 }
 
-static void on_event(struct event_listener *listener, const struct core_event *event)
+static void forget(struct bus_signals *signals, enum method_scope scope, const char *id)
 {
-	struct bus_signals *signals = container_of(listener, struct bus_signals, listener);
+	told_forget(&signals->told, told_find(&signals->told, scope, id));
+}
 
+/* True if the event tells nothing but the state of an object. */
+static bool note_event(struct bus_signals *signals, const struct core_event *event)
+{
 	switch (event->type) {
 	case EVENT_OPERATION_CHANGED:
-		dirty_mark(signals, SCOPE_OPERATION, event->id);
-		return;
+		mark(signals, SCOPE_OPERATION, event->id);
+		return true;
 	case EVENT_VOLUME_CHANGED:
-		dirty_mark(signals, SCOPE_VOLUME, event->id);
-		return;
+		mark(signals, SCOPE_VOLUME, event->id);
+		return true;
 	case EVENT_EXPORT_CHANGED:
-		dirty_mark(signals, SCOPE_EXPORT, event->id);
-		return;
+		mark(signals, SCOPE_EXPORT, event->id);
+		return true;
 	case EVENT_OPERATION_FORGOTTEN:
-		dirty_forget(signals, SCOPE_OPERATION, event->id, false);
-		break;
+		forget(signals, SCOPE_OPERATION, event->id);
+		return false;
 	case EVENT_VOLUME_REMOVED:
-		dirty_forget(signals, SCOPE_VOLUME, event->id, false);
-		break;
+		forget(signals, SCOPE_VOLUME, event->id);
+		return false;
 	case EVENT_EXPORT_REMOVED:
-		dirty_forget(signals, SCOPE_EXPORT, event->id, false);
-		break;
+		forget(signals, SCOPE_EXPORT, event->id);
+		return false;
 	case EVENT_OPERATION_ENDED:
-		dirty_mark(signals, SCOPE_OPERATION, event->id);
-		if (!signals->connection->ready)
-			missed_add(signals, event->operation);
-		break;
+		mark(signals, SCOPE_OPERATION, event->id);
+		return false;
 	case EVENT_OPERATION_STARTED:
 	case EVENT_DEVICE_ADDED:
 	case EVENT_DEVICE_REMOVED:
-	case EVENT_DEVICE_CHANGED:
 	case EVENT_MAPPING_CHANGED:
 	case EVENT_MAPPING_REMOVED:
 	case EVENT_VOLUME_ADDED:
 	case EVENT_EXPORT_ADDED:
 	case EVENT_DRIFT_FOUND:
+		return false;
+	case EVENT_DEVICE_CHANGED:
 	case EVENT_HEALTH_CHANGED:
 	case EVENT_TYPE_COUNT:
 		break;
 	}
-	if (may_emit(signals))
+	return true;
+}
+
+static void on_event(struct event_listener *listener, const struct core_event *event)
+{
+	struct bus_signals *signals = container_of(listener, struct bus_signals, listener);
+
+	if (note_event(signals, event))
+		return;
+	if (may_emit(signals) && flush(signals))
 		emit_event(signals, event);
+	else if (event->type == EVENT_OPERATION_ENDED)
+		late_add(signals, event->operation);
 }
 
 void bus_signals_init(struct bus_signals *signals, struct loop *loop, struct core *core,
-		      const struct bus_connection *connection)
+		      struct bus_objects *objects, const struct bus_connection *connection)
 {
-	*signals = (struct bus_signals){ .loop = loop, .core = core, .connection = connection };
-	TAILQ_INIT(&signals->dirty);
-	TAILQ_INIT(&signals->missed);
+	*signals = (struct bus_signals){
+		.loop = loop,
+		.core = core,
+		.objects = objects,
+		.connection = connection,
+	};
+	told_init(&signals->told);
+	TAILQ_INIT(&signals->late);
 	signals->flush_task.run = on_flush_task;
 	signals->flush_timer.fire = on_flush_timer;
 	signals->listener.on_event = on_event;
 	core_listen(signals->core, &signals->listener);
 }
 
-/* Forgets the marks: after a new connection clients read everything anew. */
 void bus_signals_reset(struct bus_signals *signals)
 {
-	while (!TAILQ_EMPTY(&signals->dirty))
-		dirty_free(signals, TAILQ_FIRST(&signals->dirty));
+	told_clear(&signals->told);
 	loop_task_cancel(signals->loop, &signals->flush_task);
 	loop_timer_clear(signals->loop, &signals->flush_timer);
 	signals->overflow_logged = false;
@@ -420,8 +436,7 @@ void bus_signals_reset(struct bus_signals *signals)
 void bus_signals_fini(struct bus_signals *signals)
 {
 	core_unlisten(signals->core, &signals->listener);
-	while (!TAILQ_EMPTY(&signals->missed))
-		missed_drop_oldest(signals);
+	while (!TAILQ_EMPTY(&signals->late))
+		late_drop_oldest(signals);
 	bus_signals_reset(signals);
-	assert(!signals->dirty_tree);
 }

@@ -83,11 +83,22 @@ static void add_signal(struct bus_interface *interface, const struct bus_signal 
 	interface_add(interface, row);
 }
 
-static void add_property(struct bus_interface *interface, const struct field *field, bool constant)
+bool bus_property_is_shown(const struct field *field)
+{
+	return !(field->flags & (FIELD_PRIVATE | FIELD_ASKED));
+}
+
+bool bus_property_changes(enum method_scope scope, const struct field *field)
+{
+	return bus_property_is_shown(field) && !streq(field->name, scopes[scope].id);
+}
+
+static void add_property(struct bus_interface *interface, enum method_scope scope,
+			 const struct field *field)
 {
 	char name[BUS_PROPERTY_SIZE];
-	uint64_t flags =
-		constant ? SD_BUS_VTABLE_PROPERTY_CONST : SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE;
+	uint64_t flags = bus_property_changes(scope, field) ? SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+							    : SD_BUS_VTABLE_PROPERTY_CONST;
 	const char *member;
 
 	method_bus_property(field->name, name);
@@ -123,10 +134,8 @@ static void add_object(struct bus_interface *interface, enum method_scope scope)
 			add_method(interface, &methods[i], true);
 	}
 	for (size_t i = 0; i < record->count; i++) {
-		const struct field *field = &record->fields[i];
-
-		if (!(field->flags & (FIELD_PRIVATE | FIELD_ASKED)))
-			add_property(interface, field, streq(field->name, scopes[scope].id));
+		if (bus_property_is_shown(&record->fields[i]))
+			add_property(interface, scope, &record->fields[i]);
 	}
 }
 

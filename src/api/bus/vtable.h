@@ -25,6 +25,10 @@ struct bus_interface {
 	size_t text_count;
 };
 
+/* Whether the field of a scope's record is a property, and one that may change. */
+bool bus_property_is_shown(const struct field *field);
+bool bus_property_changes(enum method_scope scope, const struct field *field);
+
 /* handlers outlive it. */
 struct bus_interface *bus_interface_new(enum method_scope scope,
 					const struct bus_handlers *handlers);

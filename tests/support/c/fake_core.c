@@ -208,6 +208,8 @@ bool core_export(struct core *core, const char *volume_id, struct export_record 
 			continue;
 		fake_fill(&export_record, out);
 		str_set(&out->volume_id, id);
+		if (core->export_error)
+			str_set(&out->error, core->export_error);
 		return true;
 	}
 	return false;

@@ -42,6 +42,7 @@ struct core {
 	size_t volume_count; /* ids from fake_volume_id() */
 	size_t export_count; /* of the first volumes */
 	const char *volume_name;
+	const char *export_error;
 	void (*on_call)(struct core *core, enum method_id id); /* may be NULL; after it was noted */
 	/* the one in memory, when its id is set */
 	struct operation_record operation;

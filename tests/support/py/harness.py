@@ -23,7 +23,7 @@ from pathlib import Path
 
 import cloudsim
 
-from . import openapi
+from . import openapi, told
 from .holdings import Holdings, processes_of
 from .nbd import NBDClient
 from .programs import program
@@ -196,7 +196,9 @@ class Message:
 
 
 class Monitor:
-    """`busctl monitor`: everything that passes over the bus from the moment this object exists."""
+    """`busctl monitor`: everything that passes over the bus from the moment this object exists.
+
+    What the signals tell is checked by the rules of told.py when a test has come to its end."""
 
     def __init__(self, bus):
         self._process = subprocess.Popen(
@@ -214,8 +216,10 @@ class Monitor:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, failed, *_):
         self.close()
+        if not failed:
+            told.check(self.messages.all())
 
     def signals(self, member):
         """Signals of that name so far."""
@@ -231,6 +235,19 @@ class Monitor:
         return self.messages.wait(
             lambda m: m.member == "PropertiesChanged" and m.path == path
             and all(m.arguments[1].get(name) == value for name, value in properties.items()))
+
+    def wait_shown(self, path, **properties):
+        """The first signal by which an object has these values, from its beginning or later."""
+        def shows(message):
+            if message.member == "InterfacesAdded" and message.arguments[0] == path:
+                values = next(iter(message.arguments[1].values()))
+            elif message.member == "PropertiesChanged" and message.path == path:
+                values = message.arguments[1]
+            else:
+                return False
+            return properties.items() <= values.items()
+
+        return self.messages.wait(shows)
 
     def completed(self, operation_id):
         """The OperationCompleted of an operation."""

@@ -13,6 +13,7 @@ from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, OTHER_VM, ZONE, serial_
 from support.py import shapes
 from support.py.harness import MANAGER, NAME, ROOT, TOP, BusError, Daemon, Running
 from support.py.programs import program
+from support.py.told import Copy
 
 from .surfaces import interface, object_path
 
@@ -44,10 +45,10 @@ def test_signals_of_an_operation(world):
         assert added.arguments[1][NAME + ".Operation"]["Id"] == operation["id"]
 
         # Every step is told, and nothing about it comes after the end.
-        steps = [m.arguments[1]["Step"] for m in monitor.signals("PropertiesChanged")
-                 if m.path == path]
-        assert [s for s, before in zip(steps, [None, *steps]) if s != before] == \
-            ["ask-cloud", "await-job", "rename"]
+        steps = [added.arguments[1][NAME + ".Operation"]["Step"]]
+        steps += [m.arguments[1]["Step"] for m in monitor.signals("PropertiesChanged")
+                  if m.path == path and "Step" in m.arguments[1]]
+        assert [step for step in steps if step] == ["ask-cloud", "await-job", "rename"]
         order = [m for m in monitor.messages.all() if m in (added, started, completed)
                  or m.member == "PropertiesChanged" and m.path == path]
         assert order[:2] == [added, started] and order[-1] is completed
@@ -72,7 +73,7 @@ def test_signals_of_a_device_and_its_mapping(world):
         shapes.MAPPING.check(mapped.arguments[2])
         changed = monitor.wait_changed(object_path("volume", volume), DevicePath=path)
         assert changed.arguments[0] == NAME + ".Volume"
-        assert changed.arguments[1]["VmId"] == APPLIANCE_VM
+        monitor.wait_changed(object_path("volume", volume), VmId=APPLIANCE_VM)
 
         since = len(monitor.messages)
         detach = world.daemon.detach(volume)
@@ -81,7 +82,29 @@ def test_signals_of_a_device_and_its_mapping(world):
         assert gone.signature == "sa{sv}" and gone.arguments[0] == path
         unmapped = monitor.wait("MappingChanged", lambda a: not a[1], since=since)
         assert unmapped.arguments[0] == volume
-        monitor.wait_changed(object_path("volume", volume), DevicePath="", VmId="")
+        monitor.wait_changed(object_path("volume", volume), DevicePath="")
+        monitor.wait_changed(object_path("volume", volume), VmId="")
+
+
+def test_properties_are_there_when_the_end_is_told(world):
+    """A client that looks at the copies that its library keeps, and asks nothing."""
+    volume = world.volume(2)
+    with world.monitor() as monitor:
+        since, copy = 0, Copy()
+        for change in (world.daemon.attach, world.daemon.detach):
+            operation = change(volume)
+            completed = monitor.completed(operation["id"])
+            heard = monitor.messages.all()
+            for message in heard[since:heard.index(completed)]:
+                copy.hear(message)
+            since = heard.index(completed)
+            shown = copy.objects[object_path("volume", volume), NAME + ".Volume"]
+            attached = change == world.daemon.attach
+            assert shown["DevicePath"] == (completed.arguments[5] if attached else "")
+            assert shown["VmId"] == (APPLIANCE_VM if attached else "")
+            assert shown["LastOperation"] == {
+                "id": operation["id"], "type": operation["type"], "status": "completed"}
+            assert shown["LinuxData"].get("state") == ("detected" if attached else None)
 
 
 def test_signals_of_a_volume_that_comes_and_goes(world):

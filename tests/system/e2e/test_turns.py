@@ -96,7 +96,7 @@ def test_every_surface_says_what_is_waited_for(world):
         second = world.daemon.attach(world.volume(), OTHER_VM)
         text = f"operation {first['id']} on the same VM"
         path = object_path("operation", second["id"])
-        monitor.wait_changed(path, WaitsFor=text)
+        monitor.wait_shown(path, WaitsFor=text)
         assert await_waiting(world, second, first)["waits_for"] == text
         assert [o["waits_for"] for o in world.daemon.get("/api/v1/operations?status=pending")] == \
             [text]

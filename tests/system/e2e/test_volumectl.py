@@ -334,7 +334,7 @@ def test_watch(world):
         watch.out.wait(lambda line: line == f"MappingChanged {volume} {path}")
         watch.out.wait(lambda line: re.fullmatch(
             rf"OperationCompleted op-\S+ attach completed {volume} {path}", line))
-        watch.out.wait(lambda line: re.match(r"Changed op-\S+ Status=executing Step=", line))
+        watch.out.wait(lambda line: re.match(r"Changed op-\S+ .*Step=await-job", line))
         world.daemon.stop()
         watch.out.wait(lambda line: line == "DaemonLeft")
         world.daemon.start()

@@ -435,6 +435,40 @@ static void set_or_not(void **state)
 	assert_true(field_is_set(record_find(&record, "state"), &sample));
 }
 
+static void same_for_a_reader(void **state)
+{
+	struct sample other;
+
+	record_init(&record, &other);
+	record_copy(&record, &other, &sample);
+	for (size_t i = 0; i < record.count; i++)
+		assert_true(field_is_same(&record.fields[i], &other, &sample));
+	/* Not given and empty look the same to a reader. */
+	str_set(&other.name, NULL);
+	str_set(&sample.name, "");
+	str_set(&other.metadata, NULL);
+	str_set(&sample.metadata, "{}");
+	assert_true(field_is_same(record_find(&record, "name"), &other, &sample));
+	assert_true(field_is_same(record_find(&record, "metadata"), &other, &sample));
+	/* Every type has a difference that shows, and other members do not change with it. */
+	str_set(&other.name, "b");
+	str_set(&other.vm_id, "0d9ef9f6-3f7e-4b2a-9c8d-3f1f6f0f2a12");
+	str_set(&other.metadata, "{\"a\":1}");
+	other.force = !sample.force;
+	other.disk_number = sample.disk_number + 1;
+	other.size = sample.size + 1;
+	other.created_at = sample.created_at + 1;
+	other.wait = sample.wait + 1;
+	other.state = sample.state + 1;
+	for (size_t i = 0; i < record.count; i++) {
+		const char *name = record.fields[i].name;
+		bool is_same = streq(name, "secret_note") || streq(name, "limit");
+
+		assert_int_equal(field_is_same(&record.fields[i], &other, &sample), is_same);
+	}
+	record_clear(&record, &other);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, fresh, clear)
 RUN_TESTS(T(defaults), T(json_in_and_out), T(json_of_nothing_has_the_declared_types),
 	  T(sizes_beyond_a_doubles_reach_are_written_exactly), T(wrong_types_are_named),
@@ -444,4 +478,4 @@ RUN_TESTS(T(defaults), T(json_in_and_out), T(json_of_nothing_has_the_declared_ty
 	  T(texts_refused), T(values_set_by_other_means_are_checked),
 	  T(required_ones_are_asked_for_in_order), T(copies_are_deep),
 	  T(an_open_file_belongs_to_its_struct), T(a_lack_of_descriptors_is_no_missing_field),
-	  T(no_text_is_an_open_file), T(set_or_not))
+	  T(no_text_is_an_open_file), T(set_or_not), T(same_for_a_reader))

@@ -176,6 +176,12 @@ static void test_bus_that_does_not_read(void **state)
 	}
 	loop_turn(f->loop);
 	assert_in_range(bus_queued(f->bus), 900, 1010);
+	/* Nor is the end of an operation. */
+	fake_fill(&operation_record, &f->core.operation);
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_OPERATION_ENDED,
+						       .id = f->core.operation.id,
+						       .operation = &f->core.operation });
+	assert_in_range(bus_queued(f->bus), 900, 1010);
 	kill(f->daemon.pid, SIGCONT);
 	buf_reset(&f->heard);
 	fixture_until(f, queue_is_empty);
@@ -192,6 +198,7 @@ static void test_bus_that_does_not_read(void **state)
 		assert_true(sd_bus_path_encode(BUS_ROOT "/volume", id, &path) >= 0);
 		assert_non_null(strstr(f->heard.data, path));
 	}
+	assert_non_null(strstr(f->heard.data, "OperationCompleted"));
 	record_clear(&device_record, &device);
 }
 

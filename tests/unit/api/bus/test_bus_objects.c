@@ -230,9 +230,14 @@ static void test_life_of_an_operation(void **state)
 	tell_operation(f, EVENT_OPERATION_STARTED);
 	assert_heard(f, started);
 	/* Many changes in a turn are one signal. */
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 5; i++) {
+		str_set(&f->core.operation.step, i % 2 ? "ask-cloud" : "await-job");
 		tell_operation(f, EVENT_OPERATION_CHANGED);
+	}
 	assert_heard(f, changed);
+	/* A change without a difference is none. */
+	tell_operation(f, EVENT_OPERATION_CHANGED);
+	assert_heard(f, "");
 	/* Its last properties come before its end. */
 	tell_operation(f, EVENT_OPERATION_CHANGED);
 	f->core.operation.status = OPERATION_COMPLETED;
@@ -257,10 +262,12 @@ static void test_changes_of_volumes(void **state)
 		fake_volume_id(i, ids[i]);
 	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_ADDED, .id = ids[0] });
 	assert_heard(f, "InterfacesAdded " BUS_ROOT "\n");
+	f->core.volume_name = "another";
 	for (size_t i = 0; i < 6; i++)
 		fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED,
 							       .id = ids[i % 2] });
 	assert_heard(f, both);
+	f->core.volume_name = "a third";
 	/* Changed and gone in one turn: it is only gone. */
 	fake_core_tell(&f->core,
 		       &(struct core_event){ .type = EVENT_VOLUME_CHANGED, .id = ids[1] });
@@ -280,16 +287,51 @@ static void test_changes_of_exports(void **state)
 	fake_core_tell(&f->core,
 		       &(struct core_event){ .type = EVENT_EXPORT_ADDED, .id = SAMPLE_UUID });
 	assert_heard(f, "InterfacesAdded " BUS_ROOT "\n");
+	f->core.export_error = "the server is away";
 	for (int i = 0; i < 3; i++)
 		fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_EXPORT_CHANGED,
 							       .id = SAMPLE_UUID });
 	assert_heard(f, changed);
+	f->core.export_error = NULL;
 	fake_core_tell(&f->core,
 		       &(struct core_event){ .type = EVENT_EXPORT_CHANGED, .id = SAMPLE_UUID });
 	f->core.export_count = 0;
 	fake_core_tell(&f->core,
 		       &(struct core_event){ .type = EVENT_EXPORT_REMOVED, .id = SAMPLE_UUID });
 	assert_heard(f, "InterfacesRemoved " BUS_ROOT "\n");
+}
+
+static void tell(struct fixture *f, enum event_type type, const char *id)
+{
+	fake_core_tell(&f->core, &(struct core_event){ .type = type, .id = id });
+}
+
+/* Whoever hears of the end finds in the properties what the end has told. */
+static void test_all_properties_come_before_the_end(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *operation = operation_path();
+	_cleanup_free_ char *volume = volume_path(0);
+	_cleanup_free_ char *export = export_path(0);
+	_cleanup_free_ char *expected = xasprintf(
+		"PropertiesChanged %s\nPropertiesChanged %s\nPropertiesChanged %s\nOperationCompleted %s\n",
+		volume, export, operation, BUS_ROOT);
+
+	have_operation(f);
+	f->core.volume_count = 1;
+	f->core.export_count = 1;
+	tell_operation(f, EVENT_OPERATION_STARTED);
+	tell(f, EVENT_VOLUME_ADDED, SAMPLE_UUID);
+	tell(f, EVENT_EXPORT_ADDED, SAMPLE_UUID);
+	fixture_settle(f);
+	buf_reset(&f->heard);
+	f->core.volume_name = "another";
+	f->core.export_error = "the server is away";
+	f->core.operation.status = OPERATION_COMPLETED;
+	tell(f, EVENT_VOLUME_CHANGED, SAMPLE_UUID);
+	tell(f, EVENT_EXPORT_CHANGED, SAMPLE_UUID);
+	tell_operation(f, EVENT_OPERATION_ENDED);
+	assert_heard(f, expected);
 }
 
 static sd_bus_message *last_signal;
@@ -299,6 +341,47 @@ static int keep_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	sd_bus_message_unref(last_signal);
 	last_signal = sd_bus_message_ref(m);
 	return 0;
+}
+
+/* The names of the properties that the last PropertiesChanged carries. */
+static void assert_changed_names(const char *expected)
+{
+	_cleanup_buf_ struct buf names = BUF_NULL;
+	const char *name = NULL;
+
+	assert_answer(last_signal, "sa{sv}as");
+	assert_true(sd_bus_message_skip(last_signal, "s") >= 0);
+	assert_true(sd_bus_message_enter_container(last_signal, 'a', "{sv}") > 0);
+	while (sd_bus_message_enter_container(last_signal, 'e', "sv") > 0) {
+		assert_true(sd_bus_message_read(last_signal, "s", &name) > 0);
+		buf_printf(&names, "%s ", name);
+		assert_true(sd_bus_message_skip(last_signal, "v") >= 0);
+		assert_true(sd_bus_message_exit_container(last_signal) >= 0);
+	}
+	assert_string_equal(names.data, expected);
+}
+
+static void test_only_the_difference_is_told(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(sd_bus_match_signal(f->client, NULL, NULL, NULL, PROPERTIES, NULL, keep_signal,
+					NULL) >= 0);
+	f->core.volume_count = 1;
+	tell(f, EVENT_VOLUME_ADDED, SAMPLE_UUID);
+	f->core.volume_name = "another";
+	tell(f, EVENT_VOLUME_CHANGED, SAMPLE_UUID);
+	fixture_settle(f);
+	assert_changed_names("Name ");
+	have_operation(f);
+	tell_operation(f, EVENT_OPERATION_STARTED);
+	str_set(&f->core.operation.step, "await-job");
+	f->core.operation.step_since++;
+	f->core.operation.status = OPERATION_EXECUTING;
+	tell_operation(f, EVENT_OPERATION_CHANGED);
+	fixture_settle(f);
+	assert_changed_names("Step StepSince ");
+	last_signal = sd_bus_message_unref(last_signal);
 }
 
 static void test_arguments_of_signals(void **state)
@@ -369,6 +452,8 @@ int main(void)
 		TEST(test_object_manager),
 		TEST(test_life_of_an_operation),
 		TEST(test_changes_of_volumes),
+		TEST(test_all_properties_come_before_the_end),
+		TEST(test_only_the_difference_is_told),
 		TEST(test_arguments_of_signals),
 		TEST(test_devices),
 		TEST(test_properties_of_an_export),
