@@ -10,12 +10,17 @@ list begins when that many are free. A job that needs a build waits for it.
 What a job prints goes into build/logs, the report of each failed test into a file of its own. The
 end of the output is for whoever must mend it: times, then for each failed test its report and the
 command that runs this test alone.
+
+truth, storm, soak and fuzz decide at random. Their seeds are the same in each run, so that no change
+fails because of a seed that was never tried before; a number of minutes behind the name of such a
+suite makes it a search, with seeds of its own.
 """
 
 import contextlib
 import json
 import math
 import os
+import random
 import re
 import shlex
 import signal
@@ -48,9 +53,12 @@ ROOM = 1.5 * CORES
 
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1",
               "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
+# Of truth, and of a fuzzer, which makes fewer inputs if its time is over.
 SCHEDULES = 100_000
-# Of a fuzzer, a storm, a soak, unless the command says how many minutes.
-SECONDS = {"fuzz": 30, "storm": 40, "soak": 40}
+INPUTS = 20_000
+INPUTS_SECONDS = 30
+
+SEARCHES = ("truth", "storm", "soak", "fuzz")
 
 STORES = ("sqlite", "mariadb", "galera")
 SUITES = {"unit": (), "truth": (), "e2e": STORES, "crash": STORES[:2], "faults": STORES[:2], "hostile": (),
@@ -210,53 +218,66 @@ class Pytest(Reported):
 
 
 class Truth(Job):
-    """A share of the random schedules, from a seed of its own."""
+    """A share of the schedules, or a search of so many seconds."""
 
-    def __init__(self, number, schedules):
+    def __init__(self, number, search):
         self.program = BUILD / "gcc/tests/truth/test_truth"
-        super().__init__(f"truth {number}", "truth", [self.program, "--schedules", str(schedules)], 1,
-                         needs="build gcc")
+        share = math.ceil(SCHEDULES / CORES)
+        self.first = random.getrandbits(62) if search else 1 + share * number
+        super().__init__(f"truth {number + 1}", "truth",
+                         [self.program, "--base", str(self.first),
+                          *(["--seconds", str(search)] if search else ["--schedules", str(share)])],
+                         1, needs="build gcc")
 
     def judge(self, status):
-        if not status:
-            self.passed = 1
-            return
-        seed = re.search(r"^seed (\d+): (.*)", self.log.read_text(errors="replace"), re.MULTILINE)
-        if seed:
-            self.failures.append(Failure(f"{self.name}: {seed[2]}", self.log,
-                                         self.in_words([self.program, "--seed", seed[1]])))
-        else:
+        said = self.log.read_text(errors="replace")
+        found = re.search(r"^seed (\d+): (.*)", said, re.MULTILINE)
+        if found:
+            self.failures.append(Failure(f"{self.name}: {found[2]}", self.log,
+                                         self.in_words([self.program, "--seed", found[1]])))
+        elif status:
             super().judge(status)
+        else:
+            self.passed = 1
+        played = re.search(r"^(\d+ of \d+ schedules failed)", said, re.MULTILINE)
+        self.figures.append(f"{self.name}: {played[1] if played else 'ended early'}, from seed {self.first} on")
 
 
 class Fuzz(Job):
-    """A fuzzer for its time. The inputs that reached new code stay in build/fuzz/corpus, where the next run begins; an
-    input that broke something stays in build/fuzz/findings."""
+    """A fuzzer begins with its seeds and makes the same inputs each time. In a search it also begins with the inputs
+    by which earlier searches reached new code, which stay in build/fuzz/corpus. An input that broke something stays in
+    build/fuzz/findings."""
 
-    def __init__(self, name, seconds):
+    def __init__(self, name, search):
         self.fuzzer, folder = name, BUILD / "fuzz"
         self.program = folder / f"tests/fuzz/fuzz_{name}"
         self.corpus, self.findings = folder / "corpus" / name, folder / "findings"
+        self.list = folder / f"seeds-{name}"
+        if search:
+            how = [f"-max_total_time={search}", self.corpus]
+        else:
+            # Not with the values that the code compares: some are addresses, which differ from run to run.
+            how = ["-seed=1", "-use_cmp=0", f"-runs={INPUTS}", f"-max_total_time={INPUTS_SECONDS}"]
         super().__init__(f"fuzz {name}", "fuzz",
-                         [self.program, f"-max_total_time={seconds}", "-print_final_stats=1",
+                         [self.program, "-print_final_stats=1",
                           # Of one input; a busy machine is slow.
                           "-timeout=300", "-report_slow_units=300",
-                          f"-artifact_prefix={self.findings}/{name}-", self.corpus, *self.seeds()],
+                          f"-artifact_prefix={self.findings}/{name}-", f"-seed_inputs=@{self.list}", *how],
                          1, needs="build fuzz", env=SANITIZERS)
 
     def seeds(self):
-        return [folder for folder in (TOP / "tests/fuzz/seeds" / self.fuzzer, self.recorded) if folder]
-
-    @property
-    def recorded(self):
-        """CloudStack's recorded answers are seeds for the reader of its answers."""
-        return BUILD / "fuzz/recorded" if self.fuzzer == "reply" else None
+        yield TOP / "tests/fuzz/seeds" / self.fuzzer
+        if self.fuzzer == "reply":
+            # CloudStack's recorded answers are seeds for the reader of its answers.
+            recorded = BUILD / "fuzz/recorded"
+            subprocess.run([TOP / "tests/fuzz/seeds.py", recorded], check=True)
+            yield recorded
 
     def run(self, processes):
         for folder in (self.corpus, self.findings):
             folder.mkdir(parents=True, exist_ok=True)
-        if self.recorded:
-            subprocess.run([TOP / "tests/fuzz/seeds.py", self.recorded], check=True)
+        # In an order that is not the file system's.
+        self.list.write_text(",".join(str(file) for folder in self.seeds() for file in sorted(folder.iterdir())))
         super().run(processes)
 
     def judge(self, status):
@@ -275,9 +296,9 @@ class Fuzz(Job):
                             f"{'1 finding' if self.failures else 'nothing found'}")
 
 
-def jobs_of(wanted, everything=False, seconds=SECONDS):
+def jobs_of(wanted, everything, searches):
     """The jobs of the wanted suites, in the order in which they begin. In a run of everything, tidy looks at what has
-    changed of late."""
+    changed of late. searches: the seconds of each suite that searches."""
     def wants(*names):
         return any(name in wanted for name in names)
 
@@ -302,7 +323,7 @@ def jobs_of(wanted, everything=False, seconds=SECONDS):
         jobs.append(Pytest("e2e", "asan", "sqlite", "tests/system/export", "tests/system/e2e",
                            "tests/system/earlier", env=SANITIZERS))
     if wants("truth"):
-        jobs += [Truth(number + 1, math.ceil(SCHEDULES / CORES)) for number in range(CORES)]
+        jobs += [Truth(number, searches.get("truth")) for number in range(CORES)]
     if wants("e2e:sqlite"):
         # gcc's build meets the same tests on MariaDB.
         jobs.append(Pytest("e2e", "gcc", "sqlite", "tests/cloudsim", note=" cloudsim"))
@@ -324,13 +345,13 @@ def jobs_of(wanted, everything=False, seconds=SECONDS):
     for suite, store in ((suite, store) for suite in ("storm", "soak") for store in SUITES[suite]):
         if wants(f"{suite}:{store}"):
             # With a seed from here, the command that is shown for a failure repeats the decisions.
-            jobs.append(Pytest(suite, "gcc", store, f"tests/system/storm/test_{suite}.py", workers=1,
-                               env={"VOLD_STORM_SECONDS": str(seconds[suite]),
-                                    "VOLD_STORM_SEED": str(time.time_ns())}))
+            search = {"VOLD_STORM_SECONDS": str(searches[suite]),
+                      "VOLD_STORM_SEED": str(random.getrandbits(62))} if suite in searches else {}
+            jobs.append(Pytest(suite, "gcc", store, f"tests/system/storm/test_{suite}.py", workers=1, env=search))
     if wants("fuzz"):
         jobs.append(Build("fuzz", f"{TOP}/tests/err_checked clang", "-Dwerror=true", "-Dfuzz=true", "-Dtests=false",
                           "-Db_sanitize=address,undefined", "-Db_lundef=false", target="fuzzers"))
-        jobs += [Fuzz(source.stem.removeprefix("fuzz_"), seconds["fuzz"])
+        jobs += [Fuzz(source.stem.removeprefix("fuzz_"), searches.get("fuzz"))
                  for source in sorted((TOP / "tests/fuzz").glob("fuzz_*.c"))]
     if wants("bench"):
         jobs.append(Build("release", "gcc", "--buildtype=release"))
@@ -451,12 +472,12 @@ def wanted_of(words):
     return wanted
 
 
-def minutes_of(words):
-    """The words without the minutes behind "fuzz" and its like, and the seconds of each of these suites."""
-    rest, seconds = [], dict(SECONDS)
+def searches_of(words):
+    """The words without the minutes behind "truth" and its like, and the seconds of each of these searches."""
+    rest, seconds = [], {}
     for word in words:
         suite = rest[-1].partition(":")[0] if rest else None
-        if word.isdigit() and suite in SECONDS:
+        if word.isdigit() and int(word) and suite in SEARCHES:
             seconds[suite] = 60 * int(word)
         else:
             rest.append(word)
@@ -464,13 +485,13 @@ def minutes_of(words):
 
 
 def main():
-    words, seconds = minutes_of(sys.argv[1:])
+    words, searches = searches_of(sys.argv[1:])
     wanted = wanted_of(words)
     LOGS.mkdir(parents=True, exist_ok=True)
     for old in LOGS.iterdir():
         old.unlink()
     begun = time.monotonic()
-    run = Run(jobs_of(wanted, everything=not words, seconds=seconds))
+    run = Run(jobs_of(wanted, not words, searches))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run.run()

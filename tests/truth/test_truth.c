@@ -3,10 +3,14 @@
 /*
  * The truth test: does the daemon ever name a wrong device?
  *
- * test_truth [--schedules N] [--base SEED]     many schedules, a table of error rates
- * test_truth --seed SEED                       exactly one of them, with a log of all that happens
- * test_truth --trace ...                       besides, for each seed one number for all that
- * happened (trace.c)
+ * test_truth [--base SEED] [--schedules N]   so many, of the seeds from this one on: error rates
+ * test_truth [--base SEED] --seconds N       likewise, for so long
+ * test_truth --seed SEED                     exactly one of them, with a log of all that happens
+ * test_truth --trace ...                     besides, one number a seed for all that happened
+ *                                            (trace.c)
+ *
+ * All chance comes from the seeds, so the same command plays the same schedules; a search gives
+ * seeds that nobody has tried.
  *
  * A schedule is a random life of an appliance (schedule.c) in a world of which everything is known
  * (sim.c, kernel.c, and the CloudStack in memory of tests/support/c), around the daemon's own
@@ -21,7 +25,8 @@
 
 #include <getopt.h>
 #include <inttypes.h>
-#include <sys/random.h>
+#include <limits.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "sim.h"
@@ -69,27 +74,37 @@ static void print_table(void)
 	}
 }
 
-static int run_many(uint64_t base, unsigned long schedules)
+/* Not the daemon's clock, which stands still between two moments of a schedule. */
+static uint64_t now(void)
 {
-	unsigned long failed = 0;
+	struct timespec time;
 
-	printf("base seed %" PRIu64 ", %lu schedules\n", base, schedules);
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec;
+}
+
+static int run_many(uint64_t base, unsigned long schedules, unsigned long seconds)
+{
+	unsigned long failed = 0, played = 0;
+	uint64_t begun = now();
+
+	printf("from seed %" PRIu64 " on\n", base);
 	fflush(stdout);
-	for (unsigned long i = 0; i < schedules; i++) {
-		if (run(base + i, false))
+	while (played < schedules && failed < 10 && now() - begun < seconds) {
+		uint64_t seed = base + played++;
+
+		if (run(seed, false))
 			continue;
 		if (failed++ == 0) {
 			struct score kept[RULE_COUNT];
 
 			memcpy(kept, scores, sizeof(kept));
-			run(base + i, true);
+			run(seed, true);
 			memcpy(scores, kept, sizeof(kept));
 		}
-		if (failed == 10)
-			break;
 	}
 	print_table();
-	printf("%lu of %lu schedules failed\n", failed, schedules);
+	printf("%lu of %lu schedules failed\n", failed, played);
 	for (enum rule rule = RULE_FIRST_NEW; rule < RULE_COUNT; rule++) {
 		if (scores[rule].wrong == 0) {
 			printf("a naive rule made no mistake: the schedules are too tame\n");
@@ -114,22 +129,22 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "schedules", required_argument, NULL, 'n' },
+		{ "seconds", required_argument, NULL, 'l' },
 		{ "base", required_argument, NULL, 'b' },
 		{ "seed", required_argument, NULL, 's' },
 		{ "trace", no_argument, NULL, 't' },
 		{ 0 },
 	};
-	unsigned long schedules = 1000;
-	uint64_t base, seed = 0;
+	unsigned long schedules = 1000, seconds = ULONG_MAX;
+	uint64_t base = 1, seed = 0;
 	bool one = false;
 	int option;
 
-	if (getrandom(&base, sizeof(base), 0) != (ssize_t)sizeof(base))
-		abort();
-	base >>= 1;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		if (option == 'n')
 			schedules = number(optarg);
+		else if (option == 'l')
+			schedules = ULONG_MAX, seconds = number(optarg);
 		else if (option == 'b')
 			base = number(optarg);
 		else if (option == 's')
@@ -146,5 +161,5 @@ int main(int argc, char **argv)
 		return run(seed, true) ? EXIT_SUCCESS : EXIT_FAILURE;
 	}
 	log_set_level(LOG_LEVEL_ERROR);
-	return run_many(base, schedules);
+	return run_many(base, schedules, seconds);
 }

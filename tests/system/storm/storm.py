@@ -37,7 +37,7 @@ FAULTS = ({"do": "cut_before"}, {"do": "cut_after"}, {"do": "cut_within"}, {"do"
 
 def length():
     """Of a test, in seconds."""
-    return float(os.environ.get("VOLD_STORM_SECONDS", "30"))
+    return float(os.environ.get("VOLD_STORM_SECONDS", "40"))
 
 
 class Disturber(threading.Thread):
