@@ -21,10 +21,11 @@
 
 #define F(MEMBER, TYPE, ...) FIELD(config, MEMBER, TYPE, __VA_ARGS__)
 static const struct field config_fields[] = {
-	F(http_listen, TEXT, .fallback = "127.0.0.1:8090", .min = 1, .max = 255,
+	F(http_listen, TEXT, .fallback = "127.0.0.1:8090 [::1]:8090", .min = 1, .max = 255,
 	  .doc = "Where the REST interface listens: a loopback address and port (port 0 takes a "
 		 "free one), which every local user may use, or unix: and a path, which root and the "
-		 "group may use. Several of them with blanks between."),
+		 "group may use. Several of them with blanks between; one of IPv6 is left out on a "
+		 "machine without IPv6."),
 	F(http_group, TEXT, .fallback = "volume-daemon", .min = 1, .max = 64,
 	  .doc = "Group whose members may connect to unix sockets of REST and of the NBD server."),
 	F(http_loopback_access, ENUM, .fallback = "admin", .names = access_names,

@@ -2,7 +2,8 @@
 
 /*
  * The sockets REST listens on: the addresses of the configuration, or one socket that systemd has
- * opened already. A TCP address must be loopback, since TCP tells nothing about a client. A unix
+ * opened already. A TCP address must be loopback, since TCP tells nothing about a client; one of
+ * IPv6 is left out on a machine without IPv6, so that one configuration fits all machines. A unix
  * socket tells its client's user and groups, and its file lets only root and one group in.
  */
 
@@ -12,6 +13,8 @@
 #include <event2/util.h>
 #include <netinet/tcp.h>
 #include <systemd/sd-daemon.h>
+
+#include "base/log.h"
 
 /* Programs that the daemon starts inherit neither the listener nor its connections. */
 #define OURS_ALONE (LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC)
@@ -61,8 +64,11 @@ static struct evconnlistener *from_tcp(struct loop *loop, const char *text,
 		evconnlistener_new_bind(loop_base(loop), NULL, NULL, OURS_ALONE | LEV_OPT_REUSEABLE,
 					SOMAXCONN, &address->sa.any, (int)address->length);
 
+	int error = errno;
+
 	if (!listener)
-		cannot_listen(text, errno, err);
+		cannot_listen(text, error, err);
+	errno = error;
 	return listener;
 }
 
@@ -84,6 +90,14 @@ static struct evconnlistener *from_unix(struct loop *loop, const char *text,
 	return listener;
 }
 
+/* What bind() says then. */
+static bool is_without_ipv6(const struct address *address, int error)
+{
+	return address->sa.any.sa_family == AF_INET6 &&
+	       (error == EADDRNOTAVAIL || error == EAFNOSUPPORT);
+}
+
+/* 1 and err: the address is of a kind that this machine does not have. */
 static int add_text(struct loop *loop, const char *text, const struct rest_group *group,
 		    struct rest_listeners *out, struct err *err)
 {
@@ -99,7 +113,7 @@ static int add_text(struct loop *loop, const char *text, const struct rest_group
 			   ? from_unix(loop, text, address, group, &out->files[out->count], err)
 			   : from_tcp(loop, text, address, err);
 	if (!listener)
-		return -1;
+		return is_without_ipv6(address, errno) ? 1 : -1;
 	if (!address_is_unix(address) &&
 	    address_of_socket(evconnlistener_get_fd(listener), address) < 0)
 		abort(); /* it was made above */
@@ -111,14 +125,23 @@ static int from_text(struct loop *loop, const char *text, const struct rest_grou
 		     struct rest_listeners *out, struct err *err)
 {
 	_cleanup_free_ char *words = xstrdup(text);
+	bool is_one_left_out = false;
 	char *rest = NULL;
 
 	for (char *word = strtok_r(words, ADDRESS_SEPARATORS, &rest); word;
 	     word = strtok_r(NULL, ADDRESS_SEPARATORS, &rest)) {
-		if (add_text(loop, word, group, out, err) < 0)
+		int r = add_text(loop, word, group, out, err);
+
+		if (r < 0)
 			return -1;
+		if (r > 0)
+			log_notice("not listening on %s: this machine has no IPv6", word);
+		is_one_left_out = is_one_left_out || r > 0;
 	}
-	return out->count > 0 ? 0 : refuse(text, "", err);
+	if (out->count == 0)
+		return is_one_left_out ? -1 : refuse(text, "", err);
+	err_clear(err);
+	return 0;
 }
 
 /* The address of a unix socket stays empty: its file is systemd's to remove. */

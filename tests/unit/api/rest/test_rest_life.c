@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -691,6 +692,49 @@ static void test_version_6_of_loopback(void **state)
 	assert_int_equal(reply.status, 200);
 }
 
+/* A network of its own, whose loopback is down: no address of IPv6 is there. */
+static void open_without_v6(struct fixture *f, const char *listen, struct err *err)
+{
+	const struct rest_options options = { .listen = listen,
+					      .group = (gid_t)-1,
+					      .group_name = "nobody",
+					      .listen_fd = -1,
+					      .max_requests = 1,
+					      .max_connections = 100,
+					      .access = ACCESS_CHANGE };
+	_cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	f->rest = rest_close(f->rest);
+	if (home < 0 || unshare(CLONE_NEWNET) < 0)
+		skip();
+	f->rest = rest_open(f->loop, &f->core, &options, err);
+	assert_int_equal(setns(home, CLONE_NEWNET), 0);
+}
+
+static void test_a_machine_without_version_6(void **state)
+{
+	struct fixture *f = *state;
+	char folder[] = "/tmp/volume-daemon-test-XXXXXX", text[64];
+	_cleanup_free_ char *listen = NULL;
+	struct err err = { 0 };
+
+	assert_non_null(mkdtemp(folder));
+	listen = xasprintf("unix:%s/sock [::1]:0", folder);
+	open_without_v6(f, listen, &err);
+	assert_non_null(f->rest);
+	assert_string_equal(err.text, "");
+	assert_true(rest_address(f->rest, 0, text, sizeof(text)));
+	assert_false(rest_address(f->rest, 1, text, sizeof(text)));
+	f->rest = rest_close(f->rest);
+	assert_int_equal(rmdir(folder), 0);
+
+	/* Nothing else to listen on. */
+	open_without_v6(f, "[::1]:0", &err);
+	assert_null(f->rest);
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "can't listen on [::1]:0"));
+}
+
 static int bound_socket(int type, uint32_t host)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(host) };
@@ -983,6 +1027,7 @@ int main(void)
 		T(test_a_port_in_use),
 		T(test_the_bound_address_is_a_good_host),
 		T(test_version_6_of_loopback),
+		T(test_a_machine_without_version_6),
 		T(test_an_activated_socket),
 		T(test_connections_are_not_inherited),
 		T(test_activated_sockets_that_are_no_good),
