@@ -50,6 +50,7 @@ static void learn_page_sizes_anew(struct cloud *cloud)
 	cloud_page_size_init(&cloud->job_pages);
 	cloud_page_size_init(&cloud->vm_pages);
 	cloud_page_size_init(&cloud->catalog_pages);
+	cloud_page_size_init(&cloud->snapshot_pages);
 }
 
 int cloud_set_access(struct cloud *cloud, const char *url, const struct secret *api_key,

@@ -103,6 +103,16 @@ struct cloud_offering {
 	uint64_t size;      /* bytes; 0: each volume has a size of its own */
 };
 
+struct cloud_snapshot {
+	char *id;
+	char *name;
+	char *volume_id;
+	char *state;        /* BackedUp, BackingUp, Error, … */
+	uint64_t size;      /* bytes, of the volume when it was taken */
+	int64_t created_ms; /* wall clock, 0: not told */
+	bool revertable;    /* the hypervisor can put it back */
+};
+
 struct cloud_result {
 	enum cloud_outcome outcome;
 	/* also set for CLOUD_OK with CLOUD_JOB_FAILED: why the job failed */
@@ -120,6 +130,7 @@ struct cloud_result {
 	const struct cloud_vm *vms;
 	const struct cloud_zone *zones;
 	const struct cloud_offering *offerings;
+	const struct cloud_snapshot *snapshots;
 	/* list: the objects in the answer, also those that are in neither volumes nor jobs */
 	size_t rows;
 	/* page: names and ids of the volumes whose ids are no UUIDs, as one text; NULL none */
@@ -195,6 +206,18 @@ struct cloud_call *cloud_start_vm(struct cloud *cloud, const char *vm_id, const 
 struct cloud_call *cloud_expunge_vm(struct cloud *cloud, const char *vm_id, const char *job_id,
 				    int64_t asked_ms, cloud_done_fn done, void *arg);
 
+/* The id of the new snapshot is the entity of the result, as for a new volume. */
+struct cloud_call *cloud_create_snapshot(struct cloud *cloud, const char *volume_id,
+					 const char *name, const char *job_id, int64_t asked_ms,
+					 cloud_done_fn done, void *arg);
+/* The volume gets the data of its snapshot. */
+struct cloud_call *cloud_revert_snapshot(struct cloud *cloud, const char *snapshot_id,
+					 const char *job_id, int64_t asked_ms, cloud_done_fn done,
+					 void *arg);
+struct cloud_call *cloud_delete_snapshot(struct cloud *cloud, const char *snapshot_id,
+					 const char *job_id, int64_t asked_ms, cloud_done_fn done,
+					 void *arg);
+
 struct cloud_volume_filter {
 	const char *id;   /* NULL any */
 	const char *name; /* exact: answers are checked again here */
@@ -206,6 +229,15 @@ struct cloud_volume_filter {
  */
 struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_volume_filter *filter,
 				      cloud_done_fn done, void *arg);
+struct cloud_snapshot_filter {
+	const char *id; /* NULL any, as the next two */
+	const char *volume_id;
+	const char *name; /* exact */
+};
+/* An id that CloudStack never knew is CLOUD_OK with count 0, like a deleted one. */
+struct cloud_call *cloud_list_snapshots(struct cloud *cloud,
+					const struct cloud_snapshot_filter *filter,
+					cloud_done_fn done, void *arg);
 /* The VM with this id; an unknown or deleted one is CLOUD_OK with count 0. */
 struct cloud_call *cloud_list_vm(struct cloud *cloud, const char *vm_id, cloud_done_fn done,
 				 void *arg);
@@ -236,6 +268,9 @@ struct cloud_walk *cloud_walk_zones(struct cloud *cloud, cloud_done_fn on_page, 
 				    void *arg);
 struct cloud_walk *cloud_walk_offerings(struct cloud *cloud, cloud_done_fn on_page,
 					cloud_done_fn done, void *arg);
+/* The same for the snapshots of a volume. */
+struct cloud_walk *cloud_walk_snapshots(struct cloud *cloud, const char *volume_id,
+					cloud_done_fn on_page, cloud_done_fn done, void *arg);
 /* The same for the jobs that have not ended and that this account has asked for: result->jobs. */
 struct cloud_walk *cloud_walk_own_jobs(struct cloud *cloud, cloud_done_fn on_page,
 				       cloud_done_fn done, void *arg);

@@ -31,6 +31,12 @@ static const struct cloud_command commands[CLOUD_COMMAND_COUNT] = {
 				     true, false },
 	[CLOUD_COMMAND_DESTROY_VM] = { "destroyVirtualMachine", "delete the VM", CLOUD_REPLY_JOB_ID,
 				       true, false },
+	[CLOUD_COMMAND_CREATE_SNAPSHOT] = { "createSnapshot", "take a snapshot of the volume",
+					    CLOUD_REPLY_JOB_ID, true, true, .creates = true },
+	[CLOUD_COMMAND_REVERT_SNAPSHOT] = { "revertSnapshot", "revert the volume to its snapshot",
+					    CLOUD_REPLY_JOB_ID, true, true },
+	[CLOUD_COMMAND_DELETE_SNAPSHOT] = { "deleteSnapshot", "delete the snapshot",
+					    CLOUD_REPLY_JOB_ID, true, true },
 	[CLOUD_COMMAND_LIST_VOLUMES] = { "listVolumes", "list volumes", CLOUD_REPLY_VOLUMES, false,
 					 false },
 	[CLOUD_COMMAND_LIST_VMS] = { "listVirtualMachines", "list VMs", CLOUD_REPLY_VMS, false,
@@ -43,6 +49,8 @@ static const struct cloud_command commands[CLOUD_COMMAND_COUNT] = {
 					   CLOUD_REPLY_OFFERINGS, false, true },
 	[CLOUD_COMMAND_LIST_CAPABILITIES] = { "listCapabilities", "list its capabilities",
 					      CLOUD_REPLY_ANY, false, true },
+	[CLOUD_COMMAND_LIST_SNAPSHOTS] = { "listSnapshots", "list snapshots", CLOUD_REPLY_SNAPSHOTS,
+					   false, true },
 	[CLOUD_COMMAND_LIST_JOBS] = { "listAsyncJobs", "list jobs", CLOUD_REPLY_JOBS, false, true },
 };
 

@@ -190,6 +190,64 @@ struct cloud_call *cloud_expunge_vm(struct cloud *cloud, const char *vm_id, cons
 	return add_change(call, job_id, asked_ms);
 }
 
+struct cloud_call *cloud_create_snapshot(struct cloud *cloud, const char *volume_id,
+					 const char *name, const char *job_id, int64_t asked_ms,
+					 cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call =
+		cloud_call_new(cloud->queue, CLOUD_COMMAND_CREATE_SNAPSHOT, done, arg);
+
+	assert(!str_empty(volume_id) && !str_empty(name) && !str_empty(job_id));
+
+	cloud_call_add(call, "volumeid", volume_id);
+	cloud_call_add(call, "name", name);
+	return add_change(call, job_id, asked_ms);
+}
+
+static struct cloud_call *snapshot_change(struct cloud *cloud, enum cloud_command_id id,
+					  const char *snapshot_id, const char *job_id,
+					  int64_t asked_ms, cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = cloud_call_new(cloud->queue, id, done, arg);
+
+	assert(!str_empty(snapshot_id) && !str_empty(job_id));
+
+	cloud_call_add(call, "id", snapshot_id);
+	return add_change(call, job_id, asked_ms);
+}
+
+struct cloud_call *cloud_revert_snapshot(struct cloud *cloud, const char *snapshot_id,
+					 const char *job_id, int64_t asked_ms, cloud_done_fn done,
+					 void *arg)
+{
+	return snapshot_change(cloud, CLOUD_COMMAND_REVERT_SNAPSHOT, snapshot_id, job_id, asked_ms,
+			       done, arg);
+}
+
+struct cloud_call *cloud_delete_snapshot(struct cloud *cloud, const char *snapshot_id,
+					 const char *job_id, int64_t asked_ms, cloud_done_fn done,
+					 void *arg)
+{
+	return snapshot_change(cloud, CLOUD_COMMAND_DELETE_SNAPSHOT, snapshot_id, job_id, asked_ms,
+			       done, arg);
+}
+
+struct cloud_call *cloud_list_snapshots(struct cloud *cloud,
+					const struct cloud_snapshot_filter *filter,
+					cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call =
+		cloud_call_new(cloud->queue, CLOUD_COMMAND_LIST_SNAPSHOTS, done, arg);
+
+	cloud_call_add(call, "listall", "true");
+	cloud_call_add(call, "id", filter->id);
+	cloud_call_add(call, "volumeid", filter->volume_id);
+	cloud_call_add(call, "name", filter->name);
+	cloud_call_add(call, "projectid", cloud_queue_project_id(cloud->queue));
+	call->name = xstrdup(filter->name);
+	return cloud_queue_add(call);
+}
+
 struct cloud_call *cloud_list_volumes(struct cloud *cloud, const struct cloud_volume_filter *filter,
 				      cloud_done_fn done, void *arg)
 {
@@ -255,6 +313,7 @@ static struct cloud_call *page_new(const struct cloud_list *list, enum cloud_com
 	/* Not only this user's: the keys may belong to another user of the account by now. */
 	cloud_call_add(call, "listall", list->own ? NULL : "true");
 	cloud_call_add(call, "virtualmachineid", list->vm_id);
+	cloud_call_add(call, "volumeid", list->volume_id);
 	cloud_call_add(call, "keyword", list->keyword);
 	cloud_call_add_int(call, "page", page);
 	cloud_call_add_int(call, "pagesize", size);
@@ -299,4 +358,14 @@ struct cloud_call *cloud_list_offering_page(const struct cloud_list *list, int64
 					    int64_t size, cloud_done_fn done, void *arg)
 {
 	return cloud_queue_add(page_new(list, CLOUD_COMMAND_LIST_OFFERINGS, page, size, done, arg));
+}
+
+struct cloud_call *cloud_list_snapshot_page(const struct cloud_list *list, int64_t page,
+					    int64_t size, cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call =
+		page_new(list, CLOUD_COMMAND_LIST_SNAPSHOTS, page, size, done, arg);
+
+	cloud_call_add(call, "projectid", cloud_queue_project_id(list->cloud->queue));
+	return cloud_queue_add(call);
 }

@@ -13,9 +13,10 @@ struct cloud {
 	struct cloud_page_size job_pages;
 	struct cloud_page_size vm_pages;
 	struct cloud_page_size catalog_pages; /* of zones and offerings */
+	struct cloud_page_size snapshot_pages;
 };
 
-/* A page of volumes, VMs, zones or offerings, from 1. */
+/* A page of volumes, VMs, zones, offerings or snapshots, from 1. */
 struct cloud_call *cloud_list_volume_page(const struct cloud_list *list, int64_t page, int64_t size,
 					  cloud_done_fn done, void *arg);
 struct cloud_call *cloud_list_vm_page(const struct cloud_list *list, int64_t page, int64_t size,
@@ -23,6 +24,8 @@ struct cloud_call *cloud_list_vm_page(const struct cloud_list *list, int64_t pag
 struct cloud_call *cloud_list_zone_page(const struct cloud_list *list, int64_t page, int64_t size,
 					cloud_done_fn done, void *arg);
 struct cloud_call *cloud_list_offering_page(const struct cloud_list *list, int64_t page,
+					    int64_t size, cloud_done_fn done, void *arg);
+struct cloud_call *cloud_list_snapshot_page(const struct cloud_list *list, int64_t page,
 					    int64_t size, cloud_done_fn done, void *arg);
 /* A page of our account's pending jobs. result->jobs are their ids. */
 struct cloud_call *cloud_list_job_page(const struct cloud_list *list, int64_t page, int64_t size,

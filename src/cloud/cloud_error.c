@@ -110,24 +110,26 @@ static bool says_unknown_id(const char *text)
 	if (!name || !strstr(text, "entity does not exist"))
 		return false;
 	name += sizeof(phrase) - 1;
-	return str_has_prefix(name, "id ") || str_has_prefix(name, "jobid ");
+	return str_has_prefix(name, "id ") || str_has_prefix(name, "jobid ") ||
+	       str_has_prefix(name, "volumeid ");
 }
 
 /*
- * "Unable to find UUID for id [65] of type [Volume]": the id belonged to a volume that is deleted.
- * The same text about another type means another object of the command, such as its VM.
+ * "Unable to find UUID for id [65] of type [Volume]": the id belonged to a volume, or a
+ * snapshot, that is deleted. The same text about another type means another object of the command,
+ * such as its VM.
  */
-static bool says_deleted_volume(const char *text)
+static bool says_deleted(const char *text)
 {
 	return str_has_prefix(text, "Unable to find UUID for id [") &&
-	       strstr(text, "] of type [Volume]");
+	       (strstr(text, "] of type [Volume]") || strstr(text, "] of type [Snapshot]"));
 }
 
 /* Nothing else proves that the object of a command is gone; an empty list does not. */
 static bool says_gone(int code, const char *text)
 {
 	return code == CLOUD_CODE_PARAMETER && text &&
-	       (says_unknown_id(text) || says_deleted_volume(text) ||
+	       (says_unknown_id(text) || says_deleted(text) ||
 		str_has_prefix(text, "Unable to find volume with ID"));
 }
 
@@ -150,6 +152,7 @@ static const struct {
 	{ ERR_REASON_VM_BACKUPS, "cannot detach volume from a VM that has backups" },
 	{ ERR_REASON_VM_BACKUPS, "cannot detach volume from an Instance that has backups" },
 	{ ERR_REASON_VM_RUNNING, "can happen only when vm is in states: Stopped" },
+	{ ERR_REASON_VM_RUNNING, "is attached to is not in the shutdown state" },
 	{ ERR_REASON_NO_DEVICE_SLOT, "all device ids are used by" },
 	{ ERR_REASON_NO_DEVICE_SLOT, "has the maximum number of data disks" },
 	{ ERR_REASON_NO_DEVICE_SLOT, PHRASE_PCI_SLOTS },

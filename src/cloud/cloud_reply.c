@@ -136,6 +136,14 @@ static void zone_clear(struct cloud_zone *zone)
 	free(zone->allocation_state);
 }
 
+static void snapshot_clear(struct cloud_snapshot *snapshot)
+{
+	free(snapshot->id);
+	free(snapshot->name);
+	free(snapshot->volume_id);
+	free(snapshot->state);
+}
+
 static void offering_clear(struct cloud_offering *offering)
 {
 	free(offering->id);
@@ -324,6 +332,44 @@ static const char *read_offerings(struct cloud_reply *reply, const struct json *
 	return NULL;
 }
 
+static int64_t get_time(const struct json *object, const char *name)
+{
+	const char *text = json_text(json_get(object, name));
+	int64_t ms;
+
+	return text && time_parse(text, &ms) == 0 && ms > 0 ? ms : 0;
+}
+
+/* The member virtualsize is missing while a snapshot is being made. */
+static const char *read_snapshots(struct cloud_reply *reply, const struct cloud_question *question,
+				  const struct json *payload)
+{
+	const struct json *item;
+	const char *why = find_rows(reply, payload, "snapshot", &item);
+
+	if (why)
+		return why;
+	reply->snapshots = xcalloc(reply->result.rows + 1, sizeof(*reply->snapshots));
+	for (; item; item = json_next(item)) {
+		int64_t size = get_integer(item, "virtualsize", 0);
+
+		if (!is_understood(item))
+			continue;
+		if (question->name && !streq(json_text(json_get(item, "name")), question->name))
+			continue;
+		reply->snapshots[reply->count++] = (struct cloud_snapshot){
+			.id = get_id(item, "id"),
+			.name = get_text(item, "name"),
+			.volume_id = get_id(item, "volumeid"),
+			.state = get_text(item, "state"),
+			.size = size > 0 ? (uint64_t)size : 0,
+			.created_ms = get_time(item, "created"),
+			.revertable = json_true(json_get(item, "revertable")),
+		};
+	}
+	return NULL;
+}
+
 /* Only the ids of a list of jobs are read. The list holds pending jobs only. */
 static const char *read_jobs(struct cloud_reply *reply, const struct json *payload)
 {
@@ -437,6 +483,8 @@ static const char *read_payload(struct cloud_reply *reply, const struct cloud_qu
 		return read_zones(reply, payload);
 	case CLOUD_REPLY_OFFERINGS:
 		return read_offerings(reply, payload);
+	case CLOUD_REPLY_SNAPSHOTS:
+		return read_snapshots(reply, question, payload);
 	}
 	return "it was not asked for";
 }
@@ -505,7 +553,8 @@ static const char *why_nonsense(const struct http_response *response, const stru
 /* An unknown id lists nothing, like a deleted one: the server tells them apart only by accident. */
 static bool is_empty_list(const struct cloud_question *question, const struct cloud_reply *reply)
 {
-	return (question->kind == CLOUD_REPLY_VOLUMES || question->kind == CLOUD_REPLY_VMS) &&
+	return (question->kind == CLOUD_REPLY_VOLUMES || question->kind == CLOUD_REPLY_VMS ||
+		question->kind == CLOUD_REPLY_SNAPSHOTS) &&
 	       reply->result.outcome == CLOUD_REFUSED && reply->result.err.code == ERR_NOT_FOUND;
 }
 
@@ -602,6 +651,7 @@ void cloud_reply_read(struct cloud_reply *reply, const struct cloud_question *qu
 	reply->result.vms = reply->vms;
 	reply->result.zones = reply->zones;
 	reply->result.offerings = reply->offerings;
+	reply->result.snapshots = reply->snapshots;
 	reply->result.left_out = reply->left_out.data;
 	reply->result.jobs = (const char *const *)reply->jobs;
 	reply->result.count = reply->count;
@@ -618,6 +668,8 @@ void cloud_reply_clear(struct cloud_reply *reply)
 			zone_clear(&reply->zones[i]);
 		else if (reply->offerings)
 			offering_clear(&reply->offerings[i]);
+		else if (reply->snapshots)
+			snapshot_clear(&reply->snapshots[i]);
 		else
 			free(reply->jobs[i]);
 	}
@@ -625,6 +677,7 @@ void cloud_reply_clear(struct cloud_reply *reply)
 	free(reply->vms);
 	free(reply->zones);
 	free(reply->offerings);
+	free(reply->snapshots);
 	free(reply->jobs);
 	free(reply->job_id);
 	free(reply->entity_id);

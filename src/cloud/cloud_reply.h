@@ -22,7 +22,8 @@ enum cloud_reply_kind {
 	CLOUD_REPLY_JOBS,
 	CLOUD_REPLY_ZONE, /* the zone of this name */
 	CLOUD_REPLY_ZONES,
-	CLOUD_REPLY_OFFERINGS
+	CLOUD_REPLY_OFFERINGS,
+	CLOUD_REPLY_SNAPSHOTS
 };
 
 /* The question, as far as the meaning of the answer depends on it. */
@@ -31,7 +32,8 @@ struct cloud_question {
 	enum cloud_reply_kind kind;
 	bool change;  /* may have an effect */
 	bool creates; /* CloudStack makes the object before it accepts the job */
-	/* CLOUD_REPLY_VOLUMES: only volumes with exactly this name; NULL all. CLOUD_REPLY_ZONE: the
+	/* CLOUD_REPLY_VOLUMES, CLOUD_REPLY_SNAPSHOTS: only those with exactly this name; NULL all.
+	 * CLOUD_REPLY_ZONE: the
 	 * name of the zone. */
 	const char *name;
 	/* a page of many, which one strange row must not spoil */
@@ -48,9 +50,10 @@ struct cloud_reply {
 	struct cloud_vm *vms;
 	struct cloud_zone *zones;
 	struct cloud_offering *offerings;
+	struct cloud_snapshot *snapshots;
 	char **jobs;
 	struct buf left_out;
-	size_t count; /* of volumes, VMs, zones, offerings or jobs */
+	size_t count; /* of the rows in one of these */
 };
 
 /* Fills an uninitialised reply from any response; the caller clears it afterwards. */

@@ -37,7 +37,7 @@ struct seen_row {
 
 struct cloud_walk {
 	struct cloud_list list;
-	char *vm_id, *keyword;
+	char *vm_id, *volume_id, *keyword;
 	struct cloud_call *call; /* a page, or the look whether CloudStack is there */
 	int64_t passed;          /* rows before the page */
 	int64_t page;
@@ -68,6 +68,7 @@ static void walk_free(struct cloud_walk *walk)
 		free(row);
 	}
 	free(walk->vm_id);
+	free(walk->volume_id);
 	free(walk->keyword);
 	free(walk);
 }
@@ -193,6 +194,8 @@ static const char *id_of_row(const struct cloud_result *result, size_t index)
 		return result->zones[index].id;
 	if (result->offerings)
 		return result->offerings[index].id;
+	if (result->snapshots)
+		return result->snapshots[index].id;
 	return result->jobs[index];
 }
 
@@ -251,6 +254,8 @@ struct cloud_walk *cloud_walk_new(const struct cloud_list *list, cloud_done_fn o
 	walk->list = *list;
 	walk->vm_id = xstrdup(list->vm_id);
 	walk->list.vm_id = walk->vm_id;
+	walk->volume_id = xstrdup(list->volume_id);
+	walk->list.volume_id = walk->volume_id;
 	walk->keyword = xstrdup(list->keyword);
 	walk->list.keyword = walk->keyword;
 	walk->on_page = on_page_fn;
@@ -339,6 +344,21 @@ struct cloud_walk *cloud_walk_offerings(struct cloud *cloud, cloud_done_fn on_pa
 {
 	return walk_list(cloud, "disk offerings", cloud_list_offering_page, &cloud->catalog_pages,
 			 on_page_fn, done, arg);
+}
+
+struct cloud_walk *cloud_walk_snapshots(struct cloud *cloud, const char *volume_id,
+					cloud_done_fn on_page_fn, cloud_done_fn done, void *arg)
+{
+	const struct cloud_list list = {
+		.cloud = cloud,
+		.volume_id = volume_id,
+		.what = "snapshots",
+		.ask = cloud_list_snapshot_page,
+		.size = &cloud->snapshot_pages,
+		.pages_max = LIST_PAGES_MAX,
+	};
+
+	return cloud_walk_new(&list, on_page_fn, done, arg);
 }
 
 void cloud_walk_cancel(struct cloud_walk *walk)

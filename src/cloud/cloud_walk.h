@@ -20,10 +20,11 @@ typedef struct cloud_call *(*cloud_page_fn)(const struct cloud_list *list, int64
 
 struct cloud_list {
 	struct cloud *cloud;
-	const char *vm_id;   /* only volumes of this VM; NULL all */
-	const char *keyword; /* only rows whose name contains this text; NULL all */
-	bool own;            /* only rows of the account that the keys belong to */
-	const char *what;    /* "volumes" */
+	const char *vm_id;     /* only volumes of this VM; NULL all */
+	const char *volume_id; /* only snapshots of this volume; NULL all */
+	const char *keyword;   /* only rows whose name contains this text; NULL all */
+	bool own;              /* only rows of the account that the keys belong to */
+	const char *what;      /* "volumes" */
 	cloud_page_fn ask;
 	struct cloud_page_size *size;
 	int64_t pages_max;

@@ -24,11 +24,11 @@
 
 static struct cloud_question question_of(unsigned bits)
 {
-	static const enum cloud_reply_kind kinds[] = { CLOUD_REPLY_ANY,      CLOUD_REPLY_JOB_ID,
-						       CLOUD_REPLY_VOLUMES,  CLOUD_REPLY_JOB,
-						       CLOUD_REPLY_JOBS,     CLOUD_REPLY_VMS,
-						       CLOUD_REPLY_ZONE,     CLOUD_REPLY_ZONES,
-						       CLOUD_REPLY_OFFERINGS };
+	static const enum cloud_reply_kind kinds[] = {
+		CLOUD_REPLY_ANY,       CLOUD_REPLY_JOB_ID,   CLOUD_REPLY_VOLUMES, CLOUD_REPLY_JOB,
+		CLOUD_REPLY_JOBS,      CLOUD_REPLY_VMS,      CLOUD_REPLY_ZONE,    CLOUD_REPLY_ZONES,
+		CLOUD_REPLY_OFFERINGS, CLOUD_REPLY_SNAPSHOTS
+	};
 	struct cloud_question question = {
 		.what = "do as it is told",
 		.kind = kinds[((bits & 7) | (bits >> 3 & 8)) % ARRAY_SIZE(kinds)],
@@ -97,6 +97,17 @@ static void check_offering(const struct cloud_offering *offering)
 	check_text(offering->storage_type);
 }
 
+static void check_snapshot(const struct cloud_question *question,
+			   const struct cloud_snapshot *snapshot)
+{
+	MUST(snapshot->id && uuid_is_valid(snapshot->id));
+	MUST(!question->name || streq(snapshot->name, question->name));
+	MUST(snapshot->created_ms >= 0);
+	check_text(snapshot->name);
+	check_text(snapshot->volume_id);
+	check_text(snapshot->state);
+}
+
 static void check_vm(const struct cloud_question *question, const struct cloud_vm *vm)
 {
 	MUST(!question->is_page || uuid_is_valid(vm->id));
@@ -121,7 +132,7 @@ static void check_outcome(const struct cloud_question *question, const struct cl
 		MUST(result->job_id);
 	if (result->outcome != CLOUD_OK)
 		MUST(!result->volumes && !result->vms && !result->zones && !result->offerings &&
-		     !result->jobs && result->count == 0);
+		     !result->snapshots && !result->jobs && result->count == 0);
 	cloud_err_is_not_attached(&result->err);
 	cloud_err_is_attached(&result->err);
 	cloud_err_is_no_pci_slot(&result->err);
@@ -150,6 +161,8 @@ static void check_reply(const struct cloud_question *question, const struct clou
 			check_zone(&result->zones[i]);
 		else if (result->offerings)
 			check_offering(&result->offerings[i]);
+		else if (result->snapshots)
+			check_snapshot(question, &result->snapshots[i]);
 		else
 			check_text(result->jobs[i]);
 	}

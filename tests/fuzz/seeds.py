@@ -13,7 +13,7 @@ from pathlib import Path
 RECORDINGS = Path(__file__).resolve().parents[1] / "cloudsim/observed"
 # As in fuzz_reply.c: the kinds of questions with the bits that matter to them, above the character '0'.
 ANY, JOB_ID, CREATES, VOLUMES, PAGE, NAMED, JOB, JOBS, VMS, ZONE = 0, 1, 1 + 8, 2, 2 + 16, 2 + 32, 3, 4, 5, 6
-VM_PAGE, ZONES, OFFERINGS = 5 + 16, 7 + 16, 64 + 16
+VM_PAGE, ZONES, OFFERINGS, SNAPSHOTS = 5 + 16, 7 + 16, 64 + 16, 64 + 1
 STATUSES = (200, 401, 429, 430, 431, 432, 503, 530, 531, 535, 302)
 
 
@@ -32,6 +32,8 @@ def kinds_of(answer):
         return ZONE, ZONES
     if "diskoffering" in answer:
         return (OFFERINGS,)
+    if "snapshot" in answer:
+        return (SNAPSHOTS,)
     if "asyncjobs" in answer:
         return (JOBS,)
     if "jobstatus" in answer:

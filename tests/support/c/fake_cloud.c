@@ -109,6 +109,7 @@ struct listing {
 	struct cloud_volume *volumes;
 	size_t count;
 	struct cloud_vm vm;
+	struct cloud_snapshot *snapshots;
 };
 
 static void list_one(struct listing *listing, const struct fake_server *server,
@@ -155,6 +156,35 @@ static void list(struct listing *listing, struct fake_server *server,
 	}
 }
 
+static char *borrow(const char *text)
+{
+	return (char *)(intptr_t)text;
+}
+
+static void list_snapshots(struct cloud_result *result, struct listing *listing, const char *id,
+			   const char *volume_id, const char *name,
+			   const struct fake_server *server)
+{
+	const struct fake_snapshot *snapshot;
+	size_t count = 0;
+
+	listing->snapshots = xcalloc(server_snapshots(server) + 1, sizeof(*listing->snapshots));
+	TAILQ_FOREACH(snapshot, &server->snapshots, entry) {
+		if (snapshot->gone || (id && !streq(id, snapshot->id)) ||
+		    (volume_id && !streq(volume_id, snapshot->volume_id)) ||
+		    (name && !streq(name, snapshot->name)))
+			continue;
+		listing->snapshots[count++] =
+			(struct cloud_snapshot){ .id = borrow(snapshot->id),
+						 .name = borrow(snapshot->name),
+						 .volume_id = borrow(snapshot->volume_id),
+						 .state = borrow(snapshot->state),
+						 .size = snapshot->size };
+	}
+	result->snapshots = listing->snapshots;
+	result->count = result->rows = count;
+}
+
 static void list_vm(struct cloud_result *result, struct listing *listing,
 		    const struct fake_request *request)
 {
@@ -181,19 +211,23 @@ static void listing_clear(struct listing *listing)
 		free(listing->volumes[i].raw);
 	}
 	free(listing->volumes);
+	free(listing->snapshots);
 }
 
 static void put_job(struct cloud_result *result, struct listing *listing,
 		    const struct fake_job *job)
 {
-	result->entity_id = job->volume ? job->volume->id : job->vm_id;
+	result->entity_id = job->snapshot ? job->snapshot->id
+			    : job->volume ? job->volume->id
+					  : job->vm_id;
 	if (job->state == JOB_SUCCEEDED)
 		result->job_status = CLOUD_JOB_SUCCEEDED;
 	if (job->state == JOB_FAILED) {
 		result->job_status = CLOUD_JOB_FAILED;
 		cloud_error_job(job->code, job->text[0] ? job->text : NULL, &result->err);
 	}
-	if (job->state == JOB_SUCCEEDED && job->volume && job->command != FAKE_DESTROY) {
+	if (job->state == JOB_SUCCEEDED && job->volume && !job->snapshot &&
+	    job->command != FAKE_DESTROY) {
 		list_one(listing, job->server, job->volume);
 		free(TAKE_PTR(listing->volumes[0].job_id));
 		result->volumes = listing->volumes;
@@ -237,6 +271,9 @@ static void put_answer(struct cloud_result *result, struct listing *listing,
 		result->volumes = listing->volumes;
 		result->count = listing->count;
 		result->rows = listing->count;
+	} else if (request->command == FAKE_LIST_SNAPSHOTS) {
+		list_snapshots(result, listing, request->snapshot_id, request->volume_id,
+			       request->name, server);
 	} else if (request->command == FAKE_LIST_VM) {
 		list_vm(result, listing, request);
 	} else if (request->command == FAKE_FIND_JOB) {
@@ -264,6 +301,7 @@ void request_free(struct fake_request *request)
 	free(request->vm_id);
 	free(request->name);
 	free(request->project_id);
+	free(request->snapshot_id);
 	free(request->job_id);
 	free(request);
 }
@@ -488,6 +526,51 @@ struct cloud_call *cloud_rename_volume(struct cloud *cloud, const char *volume_i
 {
 	return ask_about(cloud, FAKE_RENAME, volume_id, name, job_id,
 			 expiry_of(cloud->server, asked_ms), done, arg);
+}
+
+struct cloud_call *cloud_create_snapshot(struct cloud *cloud, const char *volume_id,
+					 const char *name, const char *job_id, int64_t asked_ms,
+					 cloud_done_fn done, void *arg)
+{
+	return ask_about(cloud, FAKE_SNAPSHOT, volume_id, name, job_id,
+			 expiry_of(cloud->server, asked_ms), done, arg);
+}
+
+static struct cloud_call *change_snapshot(struct cloud *cloud, enum fake_command command,
+					  const char *snapshot_id, const char *job_id,
+					  int64_t asked_ms, cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = ask_about(cloud, command, NULL, NULL, job_id,
+					    expiry_of(cloud->server, asked_ms), done, arg);
+
+	call->request->snapshot_id = xstrdup(snapshot_id);
+	return call;
+}
+
+struct cloud_call *cloud_revert_snapshot(struct cloud *cloud, const char *snapshot_id,
+					 const char *job_id, int64_t asked_ms, cloud_done_fn done,
+					 void *arg)
+{
+	return change_snapshot(cloud, FAKE_REVERT, snapshot_id, job_id, asked_ms, done, arg);
+}
+
+struct cloud_call *cloud_delete_snapshot(struct cloud *cloud, const char *snapshot_id,
+					 const char *job_id, int64_t asked_ms, cloud_done_fn done,
+					 void *arg)
+{
+	return change_snapshot(cloud, FAKE_DELETE_SNAPSHOT, snapshot_id, job_id, asked_ms, done,
+			       arg);
+}
+
+struct cloud_call *cloud_list_snapshots(struct cloud *cloud,
+					const struct cloud_snapshot_filter *filter,
+					cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = ask_about(cloud, FAKE_LIST_SNAPSHOTS, filter->volume_id,
+					    filter->name, NULL, INT64_MAX, done, arg);
+
+	call->request->snapshot_id = xstrdup(filter->id);
+	return call;
 }
 
 static struct cloud_call *change_vm(struct cloud *cloud, enum fake_command command,
@@ -750,6 +833,18 @@ static void show_offerings(const struct fake_server *server, struct cloud_result
 
 	result->offerings = offerings;
 	result->count = result->rows = 2;
+}
+
+/* On one page, as with volumes. */
+struct cloud_walk *cloud_walk_snapshots(struct cloud *cloud, const char *volume_id,
+					cloud_done_fn on_page, cloud_done_fn done, void *arg)
+{
+	const struct cloud_snapshot_filter filter = { .volume_id = volume_id };
+	struct cloud_walk *walk = xnew(struct cloud_walk);
+
+	*walk = (struct cloud_walk){ .cloud = cloud, .on_page = on_page, .done = done, .arg = arg };
+	walk->call = cloud_list_snapshots(cloud, &filter, on_walked, walk);
+	return walk;
 }
 
 struct cloud_walk *cloud_walk_vms(struct cloud *cloud, cloud_done_fn on_page, cloud_done_fn done,

@@ -29,11 +29,15 @@ enum fake_command {
 	FAKE_STOP_VM,
 	FAKE_START_VM,
 	FAKE_EXPUNGE_VM,
+	FAKE_SNAPSHOT,
+	FAKE_REVERT,
+	FAKE_DELETE_SNAPSHOT,
 	FAKE_DELETE, /* deleteVolume, which has no job */
 	FAKE_LIST,
 	FAKE_LIST_VM,
 	FAKE_FIND_JOB,
 	FAKE_FIND_ZONE,
+	FAKE_LIST_SNAPSHOTS,
 	FAKE_ANY, /* and their number */
 };
 
@@ -88,13 +92,23 @@ struct fake_volume {
 	int64_t plug_ms, unplug_ms, resize_ms; /* after the job began; -1 never */
 };
 
+struct fake_snapshot {
+	TAILQ_ENTRY(fake_snapshot) entry;
+	char id[37], name[256], volume_id[37];
+	const char *state; /* "Allocated", "BackedUp", "Error" */
+	uint64_t size;
+	bool gone;
+};
+
 struct fake_server {
 	struct loop *loop;
 	struct fake_kernel *kernel;
 	TAILQ_HEAD(fake_volumes, fake_volume) volumes;
+	TAILQ_HEAD(fake_snapshots, fake_snapshot) snapshots;
 	TAILQ_HEAD(, fake_job) jobs;
 	TAILQ_HEAD(, fake_request) requests;
-	unsigned volumes_made;
+	unsigned volumes_made, snapshots_made;
+	unsigned reverts;             /* that had their effect */
 	unsigned calls[FAKE_ANY + 1]; /* received by the client functions */
 	struct fake_fault faults[8];
 	size_t fault_count;
@@ -137,6 +151,10 @@ void server_detach(struct fake_server *server, struct fake_volume *volume);
 void server_resize(struct fake_server *server, struct fake_volume *volume, uint64_t size);
 /* The size that the volume has, or gets with its storage. */
 uint64_t server_stored_size(const struct fake_volume *volume);
+struct fake_snapshot *server_add_snapshot(struct fake_server *server, const char *volume_id,
+					  const char *name);
+struct fake_snapshot *server_find_snapshot(const struct fake_server *server, const char *id);
+size_t server_snapshots(const struct fake_server *server);
 /* What exists. */
 size_t server_count(const struct fake_server *server);
 /* Jobs and requests that have not ended. */

@@ -207,6 +207,43 @@ bool server_vm_runs(const struct fake_server *server, const char *vm_id)
 	return streq(vm_id, APPLIANCE) || (server->other_runs && !server->other_gone);
 }
 
+/* ---- snapshots ---- */
+
+struct fake_snapshot *server_add_snapshot(struct fake_server *server, const char *volume_id,
+					  const char *name)
+{
+	struct fake_snapshot *snapshot = xnew(struct fake_snapshot);
+
+	snprintf(snapshot->id, sizeof(snapshot->id), "%08x-5555-4666-8777-888888888888",
+		 ++server->snapshots_made);
+	snprintf(snapshot->name, sizeof(snapshot->name), "%s", name);
+	snprintf(snapshot->volume_id, sizeof(snapshot->volume_id), "%s", volume_id);
+	snapshot->state = "Allocated";
+	TAILQ_INSERT_TAIL(&server->snapshots, snapshot, entry);
+	return snapshot;
+}
+
+struct fake_snapshot *server_find_snapshot(const struct fake_server *server, const char *id)
+{
+	struct fake_snapshot *snapshot;
+
+	TAILQ_FOREACH(snapshot, &server->snapshots, entry) {
+		if (streq(snapshot->id, id) && !snapshot->gone)
+			return snapshot;
+	}
+	return NULL;
+}
+
+size_t server_snapshots(const struct fake_server *server)
+{
+	const struct fake_snapshot *snapshot;
+	size_t count = 0;
+
+	TAILQ_FOREACH(snapshot, &server->snapshots, entry)
+		count += snapshot->gone ? 0 : 1;
+	return count;
+}
+
 /* ---- jobs ---- */
 
 struct fake_job *server_job(const struct fake_server *server, const char *id)
@@ -268,6 +305,17 @@ static const char *root_refusal(const struct fake_job *job)
 	return NULL;
 }
 
+/* Why the job of a snapshot fails; NULL: it does not. A failed one leaves its row. */
+static const char *snapshot_refusal(const struct fake_job *job)
+{
+	if (job->command == FAKE_REVERT && server_vm_runs(job->server, job->volume->vm_id) &&
+	    job->volume->vm_id[0])
+		return "The VM the specified disk is attached to is not in the shutdown state.";
+	if (job->command == FAKE_DELETE_SNAPSHOT && job->snapshot->gone)
+		return "Snapshot with id: 20 is already destroyed";
+	return NULL;
+}
+
 static void begin_job(struct fake_job *job)
 {
 	struct fake_volume *volume = job->volume;
@@ -286,6 +334,8 @@ static void begin_job(struct fake_job *job)
 		fail_job(job, 530, "deviceId is used by another volume of the vm");
 	else if (job->command == FAKE_DETACH && !volume->vm_id[0])
 		fail_job(job, 431, "The specified volume is not attached to a VM.");
+	else if (job->snapshot && snapshot_refusal(job))
+		fail_job(job, 431, snapshot_refusal(job));
 	else if (root_refusal(job))
 		fail_job(job, 431, root_refusal(job));
 	else if (job->command == FAKE_DESTROY && volume->vm_id[0])
@@ -348,6 +398,12 @@ static void expunge_vm(struct fake_server *server)
 	}
 }
 
+static void take_snapshot(struct fake_job *job)
+{
+	job->snapshot->state = "BackedUp";
+	job->snapshot->size = job->volume->size;
+}
+
 static void have_effect(struct fake_job *job)
 {
 	struct fake_volume *volume = job->volume;
@@ -370,6 +426,12 @@ static void have_effect(struct fake_job *job)
 		volume->gone = true;
 	else if (job->command == FAKE_DESTROY)
 		volume->in_bin = true;
+	else if (job->command == FAKE_SNAPSHOT)
+		take_snapshot(job);
+	else if (job->command == FAKE_REVERT)
+		job->server->reverts++;
+	else if (job->command == FAKE_DELETE_SNAPSHOT)
+		job->snapshot->gone = true;
 	else if (job->command == FAKE_RENAME && !job->server->no_rename)
 		snprintf(volume->name, sizeof(volume->name), "%s", job->name);
 }
@@ -384,6 +446,8 @@ static void on_job_timer(struct loop_timer *timer)
 		fail_job(job, 530, "");
 	else if (job->fault.kind == FAULT_JOB_FAILED_AFTER)
 		fail_scripted(job);
+	if (job->code && job->command == FAKE_SNAPSHOT && !streq(job->snapshot->state, "BackedUp"))
+		job->snapshot->state = "Error";
 	job->state = job->code ? JOB_FAILED : JOB_SUCCEEDED;
 	if (job->vm_id[0])
 		begin_waiting(job->server, job->vm_id);
@@ -401,13 +465,14 @@ static bool has_job(const struct fake_server *server, const char *vm_id)
 }
 
 static void add_job(struct fake_server *server, const struct fake_request *request,
-		    struct fake_volume *volume)
+		    struct fake_volume *volume, struct fake_snapshot *snapshot)
 {
 	struct fake_job *job = xnew(struct fake_job);
 
 	job->server = server;
 	job->command = request->command;
 	job->volume = volume;
+	job->snapshot = snapshot;
 	job->fault = request->job_fault;
 	job->size = request->size_gib * GIB;
 	job->device_id = request->device_id;
@@ -419,7 +484,8 @@ static void add_job(struct fake_server *server, const struct fake_request *reque
 	snprintf(job->name, sizeof(job->name), "%s", str_or(request->name, ""));
 	if (request->command == FAKE_ATTACH || !volume)
 		snprintf(job->vm_id, sizeof(job->vm_id), "%s", request->vm_id);
-	else if (request->command == FAKE_DETACH || request->command == FAKE_RESIZE)
+	else if (request->command == FAKE_DETACH || request->command == FAKE_RESIZE ||
+		 request->command == FAKE_SNAPSHOT)
 		snprintf(job->vm_id, sizeof(job->vm_id), "%s", volume->vm_id);
 	if (job->vm_id[0] && has_job(server, job->vm_id))
 		server->crossed++;
@@ -498,14 +564,50 @@ static bool is_duplicate(struct fake_server *server, struct fake_request *reques
 	return true;
 }
 
+/* False: the request is refused. */
+static bool receive_snapshot(struct fake_server *server, struct fake_request *request,
+			     struct fake_volume **volume, struct fake_snapshot **snapshot)
+{
+	if (request->command == FAKE_SNAPSHOT && !*volume) {
+		refuse(request, 431,
+		       "Invalid parameter volumeid value=X due to: entity does not exist");
+		return false;
+	}
+	if (request->command == FAKE_SNAPSHOT && !(*volume)->used) {
+		refuse(request, 431,
+		       "VolumeId: 42 is not in Ready state but Allocated. Cannot take snapshot.");
+		return false;
+	}
+	/* As in CloudStack: the row is there before anybody looks at the job's id. */
+	if (request->command == FAKE_SNAPSHOT) {
+		*snapshot = server_add_snapshot(server, (*volume)->id, request->name);
+		snprintf(request->entity_id, sizeof(request->entity_id), "%s", (*snapshot)->id);
+		return true;
+	}
+	TAILQ_FOREACH(*snapshot, &server->snapshots, entry) {
+		if (streq((*snapshot)->id, request->snapshot_id))
+			break;
+	}
+	if (!*snapshot || ((*snapshot)->gone && request->command == FAKE_REVERT)) {
+		refuse(request, 431, "Unable to find UUID for id [20] of type [Snapshot]");
+		return false;
+	}
+	*volume = server_find(server, (*snapshot)->volume_id);
+	return true;
+}
+
 void server_receive(struct fake_server *server, struct fake_request *request)
 {
+	struct fake_snapshot *snapshot = NULL;
 	struct fake_volume *volume =
 		request->volume_id ? server_find(server, request->volume_id) : NULL;
 
 	if (request->command >= FAKE_LIST)
 		return;
-	if (request->command == FAKE_CREATE) {
+	if (request->command >= FAKE_SNAPSHOT && request->command <= FAKE_DELETE_SNAPSHOT) {
+		if (!receive_snapshot(server, request, &volume, &snapshot))
+			return;
+	} else if (request->command == FAKE_CREATE) {
 		/* As in CloudStack: the row is there before anybody looks at the job's id. */
 		volume = server_add(server, request->name, request->size_gib);
 		snprintf(volume->project_id, sizeof(volume->project_id), "%s",
@@ -524,7 +626,7 @@ void server_receive(struct fake_server *server, struct fake_request *request)
 	if (request->command == FAKE_DELETE)
 		delete_now(server, request, volume);
 	else if (!is_duplicate(server, request))
-		add_job(server, request, volume);
+		add_job(server, request, volume, snapshot);
 }
 
 /* ---- life ---- */
@@ -543,12 +645,14 @@ void server_init(struct fake_server *server, struct loop *loop, struct fake_kern
 		.resize_ms = 200,
 	};
 	TAILQ_INIT(&server->volumes);
+	TAILQ_INIT(&server->snapshots);
 	TAILQ_INIT(&server->jobs);
 	TAILQ_INIT(&server->requests);
 }
 
 void server_fini(struct fake_server *server)
 {
+	struct fake_snapshot *snapshot;
 	struct fake_volume *volume;
 	struct fake_request *request;
 	struct fake_job *job;
@@ -559,6 +663,10 @@ void server_fini(struct fake_server *server)
 		TAILQ_REMOVE(&server->jobs, job, entry);
 		loop_timer_clear(server->loop, &job->timer);
 		free(job);
+	}
+	while ((snapshot = TAILQ_FIRST(&server->snapshots))) {
+		TAILQ_REMOVE(&server->snapshots, snapshot, entry);
+		free(snapshot);
 	}
 	while ((volume = TAILQ_FIRST(&server->volumes))) {
 		TAILQ_REMOVE(&server->volumes, volume, entry);

@@ -13,6 +13,7 @@ struct fake_job {
 	char id[37], vm_id[37], name[256]; /* vm_id: whose queue it stands in, "" none */
 	enum fake_command command;
 	struct fake_volume *volume;
+	struct fake_snapshot *snapshot;
 	uint64_t size;     /* of a resize */
 	int64_t device_id; /* of an attachment, -1: any */
 	bool shrink_ok;
@@ -34,7 +35,7 @@ struct fake_request {
 	struct fake_fault fault;     /* on the way */
 	struct fake_fault job_fault; /* of the job it becomes */
 	struct loop_timer arrive, answer;
-	char *volume_id, *vm_id, *name, *job_id, *project_id;
+	char *volume_id, *vm_id, *name, *job_id, *project_id, *snapshot_id;
 	uint64_t size_gib;
 	int64_t device_id; /* of an attachment, -1: any */
 	bool shrink_ok;

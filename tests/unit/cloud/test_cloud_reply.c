@@ -34,6 +34,8 @@ static const struct cloud_question machines = { "list VMs", CLOUD_REPLY_VMS, fal
 static const struct cloud_question zones = { "list zones", CLOUD_REPLY_ZONES, false };
 static const struct cloud_question offerings = { "list disk offerings", CLOUD_REPLY_OFFERINGS,
 						 false };
+static const struct cloud_question snapshots = { .what = "list snapshots",
+						 .kind = CLOUD_REPLY_SNAPSHOTS };
 static const struct cloud_question job = { "look at a job", CLOUD_REPLY_JOB, false };
 static const struct cloud_question ping = { "do anything", CLOUD_REPLY_ANY, false };
 
@@ -76,6 +78,9 @@ static const struct shape shapes[] = {
 	  .answered = true },
 	{ "unknown id lists nothing", &listing, 431,
 	  ERROR_BODY("listvolumesresponse", 431, UNKNOWN_ENTITY("id")), CLOUD_OK,
+	  .answered = true },
+	{ "an unknown volume has no snapshots", &snapshots, 431,
+	  ERROR_BODY("listsnapshotsresponse", 431, UNKNOWN_ENTITY("volumeid")), CLOUD_OK,
 	  .answered = true },
 	{ "no VM", &machines, 200, "{\"listvirtualmachinesresponse\":{}}", CLOUD_OK,
 	  .answered = true },
@@ -408,6 +413,31 @@ static void test_offerings(void **state)
 	cloud_reply_clear(&reply);
 }
 
+/* A snapshot that is being made has no size yet. */
+static void test_snapshots(void **state)
+{
+	const struct cloud_snapshot *snapshot;
+	struct cloud_reply reply;
+
+	read_body(&reply, &snapshots,
+		  "{\"listsnapshotsresponse\":{\"count\":2,\"snapshot\":[{\"id\":\"" UUID_1
+		  "\",\"name\":\"s\",\"volumeid\":\"" UUID_2
+		  "\",\"state\":\"BackedUp\",\"virtualsize\":1073741824,"
+		  "\"created\":\"2026-11-28T10:00:00+0000\",\"revertable\":true},{\"id\":\"" UUID_2
+		  "\",\"state\":\"Creating\",\"created\":\"yesterday\"}]}}");
+	assert_int_equal(reply.result.count, 2);
+	snapshot = &reply.result.snapshots[0];
+	assert_string_equal(snapshot->id, UUID_1);
+	assert_string_equal(snapshot->name, "s");
+	assert_string_equal(snapshot->volume_id, UUID_2);
+	assert_string_equal(snapshot->state, "BackedUp");
+	assert_true(snapshot->size == CLOUD_GIB && snapshot->revertable);
+	assert_true(snapshot->created_ms == INT64_C(1795860000000));
+	snapshot = &reply.result.snapshots[1];
+	assert_true(snapshot->size == 0 && snapshot->created_ms == 0 && !snapshot->revertable);
+	cloud_reply_clear(&reply);
+}
+
 static void test_rows_of_empty_lists(void **state)
 {
 	struct cloud_reply reply;
@@ -730,6 +760,7 @@ int main(void)
 		cmocka_unit_test(test_vms),
 		cmocka_unit_test(test_zones),
 		cmocka_unit_test(test_offerings),
+		cmocka_unit_test(test_snapshots),
 		cmocka_unit_test(test_rows_of_empty_lists),
 		cmocka_unit_test(test_strange_volumes_on_a_page),
 		cmocka_unit_test(test_many_strange_volumes_are_not_all_named),
