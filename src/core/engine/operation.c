@@ -199,10 +199,21 @@ static void on_refused(struct operation *operation, const struct err *err)
 	operation_begin_if_turn(waiting);
 }
 
+void operations_forget_old(struct engine *engine)
+{
+	while (engine->ended_count > ENDED_KEPT) {
+		struct operation *oldest = TAILQ_FIRST(&engine->ended);
+
+		events_operation(engine->model, EVENT_OPERATION_FORGOTTEN, &oldest->record);
+		operation_unlink(oldest);
+		operation_free(oldest);
+	}
+}
+
 static void on_ended(struct operation *operation)
 {
 	struct engine *engine = operation->engine;
-	struct operation *waiting = next_in_queue(operation), *oldest;
+	struct operation *waiting = next_in_queue(operation);
 
 	operation_unlink(operation);
 	record_clear(&operation_record, &operation->record);
@@ -227,13 +238,7 @@ static void on_ended(struct operation *operation)
 	if (operation->record.status != OPERATION_COMPLETED)
 		notice_tell(engine->model, NOTICE_HOST_UNSURE);
 	operation_begin_if_turn(waiting);
-
-	while (engine->ended_count > ENDED_KEPT) {
-		oldest = TAILQ_FIRST(&engine->ended);
-		events_operation(engine->model, EVENT_OPERATION_FORGOTTEN, &oldest->record);
-		operation_unlink(oldest);
-		operation_free(oldest);
-	}
+	operations_forget_old(engine);
 }
 
 /* If the store refuses a commit for good, the staged change is wrong (another volume has the

@@ -15,6 +15,7 @@
 #include "core/methods/idempotency.h"
 
 #include "base/clock.h"
+#include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/methods/call.h"
@@ -50,6 +51,14 @@ static void answer_again(struct call *call, const struct operation_record *recor
 static void answer_living(struct call *call, const struct operation_record *record)
 {
 	call_answer(call, record);
+}
+
+/* D-Bus answers with the path of the operation's object, which is there only while the operation is
+ * in memory. */
+static void answer_stored(struct call *call, const struct operation_record *record)
+{
+	operation_recall(call->calls->engine, record);
+	operation_answer_stored(call, record);
 }
 
 bool idempotency_find(struct call *call)
@@ -93,7 +102,7 @@ static void on_looked_up(void *arg, const struct store_operations *result)
 	if (result->err.code)
 		call_fail(call, &result->err);
 	else if (result->count > 0)
-		answer_again(call, &result->items[0], operation_answer_stored);
+		answer_again(call, &result->items[0], answer_stored);
 	else if (!idempotency_find(call)) /* another call may have come with the key meanwhile */
 		admit(call);
 }

@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import cloudsim
 import pytest
 from support.py import shapes
+from support.py.harness import NAME
 
-from .surfaces import SURFACES, Refused, id_of_path
+from .surfaces import SURFACES, Refused, id_of_path, object_path
 
 BODY = {"name": "once", "size": cloudsim.GIB, "disk_offering_id": cloudsim.OFFERING_CUSTOM,
         "zone_id": cloudsim.ZONE}
@@ -135,3 +136,21 @@ def test_questions_do_not_mind_it(world):
     headers = {"Idempotency-Key": "k"}
     assert world.daemon.rest("GET", "/api/v1/operations", headers=headers).status == 200
     assert world.daemon.rest("POST", "/api/v1/admin/force-sync", headers=headers).status == 200
+
+
+def test_the_object_of_a_repeated_request_can_be_read(world):
+    """D-Bus answers with a path, also when only the store remembers the operation."""
+    bus = SURFACES["bus"](world)
+    try:
+        id = bus.completed("volume.create", **BODY, request_id="k")["id"]
+    finally:
+        bus.close()
+    world.daemon.stop()
+    world.daemon.start().wait_healthy()
+    bus = SURFACES["bus"](world)
+    try:
+        assert bus.change("volume.create", **BODY, request_id="k") == id
+        shown = world.bus.properties(object_path("operation", id), f"{NAME}.Operation")
+    finally:
+        bus.close()
+    assert (shown["Id"], shown["Status"]) == (id, "completed")

@@ -113,9 +113,25 @@ static void after_a_restart(void **state)
 	world_restart(world); /* only the store remembers */
 	assert_null(core_operation(world->core, id));
 	assert_string_equal(id_of(world, create_with_key(world, "k", "one")), id);
+	assert_non_null(core_operation(world->core, id)); /* as an object on D-Bus */
 	refused(world, create_with_key(world, "k", "two"), ERR_CONFLICT, id);
 	world_pass(world, 1000);
 	check_world(world, 1);
+}
+
+static void after_many_newer_ones(void **state)
+{
+	struct world *world = *state;
+	char id[64];
+
+	snprintf(id, sizeof(id), "%s", id_of(world, create_with_key(world, "k", "one")));
+	completed(world, id);
+	for (int i = 0; i < 257; i++)
+		ended_with(world, accepted(world, ask_attach(world, VOLUME(9), APPLIANCE)),
+			   OPERATION_FAILED, VOLUME(9));
+	assert_null(core_operation(world->core, id));
+	assert_string_equal(id_of(world, create_with_key(world, "k", "one")), id);
+	assert_int_equal(core_operation(world->core, id)->status, OPERATION_COMPLETED);
 }
 
 /* Two come for a key that only the store knows, or that nobody knows: the store is asked in
@@ -252,6 +268,7 @@ int main(void)
 		TEST(many_at_once),
 		TEST(another_request_under_the_key),
 		TEST(after_a_restart),
+		TEST(after_many_newer_ones),
 		TEST(two_meet_at_the_store),
 		TEST(a_day_later),
 		TEST(a_failed_one),
