@@ -13,9 +13,15 @@
 #define VOLUME_SIZE_LIMITS .min = GIB, .max = 64 * TIB
 
 const char *const operation_type_names[] = {
-	[OPERATION_CREATE] = "create", [OPERATION_ATTACH] = "attach",
-	[OPERATION_DETACH] = "detach", [OPERATION_DELETE] = "delete",
-	[OPERATION_RESIZE] = "resize", [OPERATION_CLEANUP] = "cleanup",
+	[OPERATION_CREATE] = "create",
+	[OPERATION_ATTACH] = "attach",
+	[OPERATION_DETACH] = "detach",
+	[OPERATION_DELETE] = "delete",
+	[OPERATION_RESIZE] = "resize",
+	[OPERATION_CLEANUP] = "cleanup",
+	[OPERATION_SNAPSHOT] = "snapshot",
+	[OPERATION_REVERT] = "revert",
+	[OPERATION_DELETE_SNAPSHOT] = "delete-snapshot",
 	[OPERATION_TYPE_COUNT] = NULL,
 };
 
@@ -237,6 +243,21 @@ const struct record snapshot_row = {
 	.count = ARRAY_SIZE(snapshot_fields) - 3, /* without the last three */
 };
 
+#define F(MEMBER, TYPE, ...) FIELD(volume_snapshot_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field volume_snapshot_fields[] = {
+	F(id, UUID, .flags = FIELD_COLUMN, .doc = "CloudStack's UUID of the snapshot."),
+	F(volume_id, UUID, .doc = "The volume."),
+	F(name, TEXT, .flags = FIELD_COLUMN, .doc = "The name of the snapshot in CloudStack."),
+	F(state, TEXT, .flags = FIELD_COLUMN,
+	  .doc = "CloudStack's word: BackedUp when it is complete, BackingUp, Error, …"),
+	F(size, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes of the volume when it was taken."),
+	F(created_at, TIME, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "When it was taken."),
+	F(revertable, BOOL, .doc = "CloudStack's word: the storage can put it back."),
+};
+#undef F
+const struct record volume_snapshot_record =
+	RECORD("volume_snapshot", volume_snapshot_record, volume_snapshot_fields);
+
 #define F(MEMBER, TYPE, ...) FIELD(snapshot_change_record, MEMBER, TYPE, __VA_ARGS__)
 #define MESSAGE F(message, TEXT, .flags = FIELD_COLUMN, .doc = "The outcome in one sentence.")
 static const struct field snapshot_tracked_fields[] = {
@@ -376,8 +397,7 @@ static const struct field volume_user_fields[] = {
 	F(device_path, TEXT, .flags = FIELD_COLUMN,
 	  .doc = "The disk, or the device on top of it that is used."),
 	F(use, TEXT, .flags = FIELD_COLUMN, .doc = "How it is used, and by which program."),
-	F(is_system, BOOL,
-	  .doc = "True if this system depends on it, so that it is never detached."),
+	F(is_system, BOOL, .doc = "True if this system depends on it."),
 };
 #undef F
 const struct record volume_user_record =
@@ -691,6 +711,22 @@ static const struct field resume_fields[] = {
 	FIELD(pause_args, reason, TEXT, .max = 250, .doc = "Why; it stands in the log."),
 };
 const struct record resume_args = RECORD("resume", pause_args, resume_fields);
+
+static const struct field snapshot_create_fields[] = {
+	VOLUME_ID(snapshot_create_args, FIELD_REQUIRED),
+	FIELD(snapshot_create_args, name, TEXT, .flags = FIELD_OMIT, .min = 1, .max = 200,
+	      .doc = "The name begins so, and ends with the operation's id."),
+	REQUEST_ID(snapshot_create_args),
+};
+const struct record snapshot_create_args =
+	RECORD("snapshot_create", snapshot_create_args, snapshot_create_fields);
+
+static const struct field snapshot_args_fields[] = {
+	FIELD(snapshot_args, id, UUID, .flags = FIELD_REQUIRED, .option = "snapshot",
+	      .doc = "CloudStack's UUID of the snapshot."),
+	REQUEST_ID(snapshot_args),
+};
+const struct record snapshot_args = RECORD("snapshot_id", snapshot_args, snapshot_args_fields);
 
 #define SNAPSHOT_ID(STRUCT, FLAGS)                                                                 \
 	FIELD(STRUCT, snapshot_id, TEXT, .flags = (FLAGS), .max = 191, .doc = "The snapshot.")

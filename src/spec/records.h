@@ -16,6 +16,9 @@ enum operation_type {
 	OPERATION_DELETE,
 	OPERATION_RESIZE,
 	OPERATION_CLEANUP,
+	OPERATION_SNAPSHOT,
+	OPERATION_REVERT,
+	OPERATION_DELETE_SNAPSHOT,
 	OPERATION_TYPE_COUNT
 };
 enum operation_status {
@@ -177,6 +180,18 @@ struct snapshot_record {
 	char *operation_mode;
 };
 extern const struct record snapshot_record, snapshot_row; /* as shown, and as stored */
+
+/* A snapshot in CloudStack. */
+struct volume_snapshot_record {
+	char *id;
+	char *volume_id;
+	char *name;
+	char *state; /* CloudStack's word: BackedUp, BackingUp, Error, … */
+	uint64_t size;
+	int64_t created_at;
+	bool revertable;
+};
+extern const struct record volume_snapshot_record;
 
 struct snapshot_change_record {
 	char *message;
@@ -457,6 +472,15 @@ struct operation_resolve_args {
 	char *operation_id;
 	char *as; /* "done" or "undone" */
 };
+struct snapshot_create_args {
+	char *volume_id;
+	char *name;
+	char *request_id;
+};
+struct snapshot_args {
+	char *id; /* CloudStack's, of the snapshot */
+	char *request_id;
+};
 struct snapshot_track_args {
 	char *volume_uuid;
 	char *vm_context_id;
@@ -538,6 +562,7 @@ struct store_backup_args {
 	int file;
 };
 
+extern const struct record snapshot_create_args, snapshot_args;
 extern const struct record no_args, store_backup_args, volume_create_args, volume_attach_args,
 	volume_attach_root_args, volume_detach_args, volume_delete_args, volume_resize_args,
 	volume_cleanup_args, volume_args, volume_get_args, volume_list_args, cloud_list_args,

@@ -202,6 +202,8 @@ class Endpoint:
         job = self.sim.world.jobs.get(params.get("jobid"))
         id = job.volume_id if job else (params.get("id") or params.get("volumeid")
                                         or params.get("resourceid"))
+        snapshot = self.sim.world.snapshots.get(id)
+        id = snapshot.volume if snapshot else id
         volume = self.sim.world.volumes.get(id)
         return [id], volume.name if volume else params.get("name")
 

@@ -303,6 +303,14 @@ class CloudSim:
                 volume.attached = self.world.now()
             return asdict(volume)
 
+    def put_snapshot(self, volume, name="before"):
+        """Make a snapshot of a volume; its row."""
+        with self.world.lock:
+            snapshot = self.world.add_snapshot(self.world.volumes[volume], name)
+            snapshot.state = "BackedUp"
+            self.plug.copy(volume, snapshot.id)
+            return asdict(snapshot)
+
     def put_vm(self, id=None, **row):
         """Make a machine, with its root volume, or change the one with that `id`."""
         with self.world.lock:

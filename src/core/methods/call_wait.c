@@ -29,6 +29,16 @@ void call_wait_cloud(struct call *call, struct cloud_call *cloud_call)
 	call_wait(call, cloud_call, cancel_cloud);
 }
 
+static void cancel_walk(void *awaited)
+{
+	cloud_walk_cancel(awaited);
+}
+
+void call_wait_walk(struct call *call, struct cloud_walk *walk)
+{
+	call_wait(call, walk, cancel_walk);
+}
+
 static void cancel_read(void *awaited)
 {
 	store_read_cancel(awaited);

@@ -7,6 +7,7 @@
 struct activation;
 struct call;
 struct cloud_call;
+struct cloud_walk;
 struct err;
 struct export_call;
 struct operation;
@@ -22,6 +23,7 @@ struct usage_check;
 struct user_lookup;
 
 void call_wait_cloud(struct call *call, struct cloud_call *cloud_call);
+void call_wait_walk(struct call *call, struct cloud_walk *walk);
 void call_wait_read(struct call *call, struct store_read *read);
 void call_wait_usage(struct call *call, struct usage_check *check);
 void call_wait_activation(struct call *call, struct activation *activation);

@@ -16,6 +16,7 @@
 #include "core/methods/caller.h"
 #include "core/methods/calls.h"
 #include "core/methods/cloud_lists.h"
+#include "core/methods/cloud_snapshots.h"
 #include "core/methods/device_methods.h"
 #include "core/methods/export_audit.h"
 #include "core/methods/export_methods.h"
@@ -65,6 +66,10 @@ static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_MAPPING_LIST] = mapping_list,
 	[METHOD_DEVICE_LIST] = device_list,
 	[METHOD_DEVICE_VOLUME] = device_volume,
+	[METHOD_VOLUME_SNAPSHOT] = snapshot_create,
+	[METHOD_VOLUME_SNAPSHOTS] = volume_snapshots,
+	[METHOD_VOLUME_REVERT] = snapshot_revert,
+	[METHOD_VOLUME_DELETE_SNAPSHOT] = snapshot_delete,
 	[METHOD_SNAPSHOT_TRACK] = snapshot_track,
 	[METHOD_SNAPSHOT_LIST] = snapshot_list_asked,
 	[METHOD_SNAPSHOT_UPDATE] = snapshot_update,

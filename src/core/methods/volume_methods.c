@@ -27,7 +27,7 @@
 
 /* CloudStack's database takes no character beyond Unicode's basic plane: each request with such a
  * name ends in an error. */
-static int check_name(const char *name, struct err *err)
+int volume_check_name(const char *name, struct err *err)
 {
 	size_t left = strlen(name), size;
 	uint32_t code;
@@ -38,7 +38,7 @@ static int check_name(const char *name, struct err *err)
 			return err_set_field(
 				err, "name", ERR_INVALID,
 				"name has a character that CloudStack cannot store (U+%04X, "
-				"such as an emoji); give the volume a name without it",
+				"such as an emoji); give a name without it",
 				code);
 	}
 	return 0;
@@ -107,7 +107,7 @@ void volume_create(struct call *call)
 	const char *zone_id = args->zone_id ? args->zone_id : env->zone_id;
 	struct err err = { 0 };
 
-	if (check_name(args->name, &err) < 0) {
+	if (volume_check_name(args->name, &err) < 0) {
 		call_fail(call, &err);
 	} else if (zone_id) {
 		begin_create(call, zone_id);

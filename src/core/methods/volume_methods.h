@@ -4,6 +4,10 @@
 /* Methods about volumes. Each answers the call, now or on a later turn. */
 
 struct call;
+struct err;
+
+/* -1: CloudStack cannot store the name. */
+int volume_check_name(const char *name, struct err *err);
 
 void volume_create(struct call *call);
 void volume_attach(struct call *call);

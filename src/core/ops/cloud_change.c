@@ -88,6 +88,8 @@ static const char *subject_of(const struct cloud_change *change)
 
 static const char *kind_of_subject(const struct cloud_change *change)
 {
+	if (change->kind->check_snapshot)
+		return "snapshot";
 	return change->kind->check_vm ? "VM" : "volume";
 }
 
@@ -193,6 +195,34 @@ static bool may_be_made(struct cloud_change *change)
 	return !change->kind->can_undo && change->in_doubt && change->end == CLOUD_JOB_PENDING;
 }
 
+static const struct cloud_snapshot *find_snapshot(const struct cloud_change *change,
+						  const struct cloud_result *result)
+{
+	for (size_t i = 0; i < result->count; i++) {
+		if (strcasecmp(result->snapshots[i].id, subject_of(change)) == 0)
+			return &result->snapshots[i];
+	}
+	return NULL;
+}
+
+/* CloudStack shows no job of a snapshot, only its state. */
+static bool is_snapshot_idle_or_again(struct cloud_change *change,
+				      const struct cloud_result *result)
+{
+	static const char *const busy[] = { "Creating", "BackingUp", "Copying", "Destroying" };
+	const struct cloud_snapshot *snapshot = find_snapshot(change, result);
+
+	for (size_t i = 0; snapshot && i < ARRAY_SIZE(busy); i++) {
+		if (!streq(snapshot->state, busy[i]))
+			continue;
+		operation_again(change->operation, LOOK_AGAIN_MS,
+				"CloudStack works on snapshot %s (%s)", snapshot->id,
+				snapshot->state);
+		return false;
+	}
+	return true;
+}
+
 /* False: CloudStack works on the object, and the step has ended. */
 static bool is_idle_or_again(struct cloud_change *change, const struct cloud_result *result)
 {
@@ -200,6 +230,8 @@ static bool is_idle_or_again(struct cloud_change *change, const struct cloud_res
 	const struct cloud_volume *volume;
 	const struct cloud_vm *vm;
 
+	if (change->kind->check_snapshot)
+		return is_snapshot_idle_or_again(change, result);
 	if (change->kind->check_vm) {
 		vm = cloud_step_vm(result, subject_of(change));
 		if (vm && vm->job_id)
@@ -217,6 +249,8 @@ static int check(struct cloud_change *change, const struct cloud_result *result,
 	const struct cloud_change_kind *kind = change->kind;
 	struct operation *operation = change->operation;
 
+	if (kind->check_snapshot)
+		return kind->check_snapshot(operation, find_snapshot(change, result), state);
 	if (kind->check_vm)
 		return kind->check_vm(operation, cloud_step_vm(result, subject_of(change)), state);
 	return kind->check(operation, cloud_step_volume(operation, result, subject_of(change)),
@@ -257,11 +291,17 @@ static void list(struct cloud_change *change, cloud_done_fn done)
 {
 	struct operation *operation = change->operation;
 	struct cloud *cloud = operation->ops->env->cloud;
-	struct cloud_volume_filter filter = { .id = subject_of(change) };
+	struct cloud_snapshot_filter snapshot = { .id = subject_of(change) };
+	struct cloud_volume_filter volume = { .id = subject_of(change) };
+	struct cloud_call *call;
 
-	cloud_step_wait_call(operation, change->kind->check_vm
-						? cloud_list_vm(cloud, filter.id, done, change)
-						: cloud_list_volumes(cloud, &filter, done, change));
+	if (change->kind->check_snapshot)
+		call = cloud_list_snapshots(cloud, &snapshot, done, change);
+	else if (change->kind->check_vm)
+		call = cloud_list_vm(cloud, subject_of(change), done, change);
+	else
+		call = cloud_list_volumes(cloud, &volume, done, change);
+	cloud_step_wait_call(operation, call);
 }
 
 static void look(struct cloud_change *change)
@@ -277,7 +317,8 @@ static bool is_shown(struct cloud_change *change, const struct cloud_result *res
 	struct err state = { 0 };
 
 	/* The job of a VM may show the VM as it was before its end. */
-	if (change->end != CLOUD_JOB_SUCCEEDED || change->kind->check_vm)
+	if (change->end != CLOUD_JOB_SUCCEEDED || change->kind->check_vm ||
+	    change->kind->check_snapshot)
 		return false;
 	volume = cloud_step_volume(operation, result, subject_of(change));
 	return volume && change->kind->check(operation, volume, &state) == 0;

@@ -31,6 +31,9 @@ struct cloud_change_kind {
 	const char *(*subject)(const struct operation *operation);
 	/* The object is a VM; in place of `check`. vm: NULL if CloudStack does not list it. */
 	int (*check_vm)(struct operation *operation, const struct cloud_vm *vm, struct err *err);
+	/* The object is a snapshot; likewise. */
+	int (*check_snapshot)(struct operation *operation, const struct cloud_snapshot *snapshot,
+			      struct err *err);
 	struct cloud_call *(*submit)(struct operation *operation, const char *job_id,
 				     cloud_done_fn done, void *arg);
 	/*

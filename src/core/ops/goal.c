@@ -51,6 +51,9 @@ enum op_goal op_goal_look(const struct operation_record *record, const struct cl
 		return look_at_size(request, volume);
 	case OPERATION_CLEANUP:
 		return goal_if(is_on_vm(volume, json_text(json_get(request, "oma_vm_id"))));
+	case OPERATION_SNAPSHOT:
+	case OPERATION_REVERT:
+	case OPERATION_DELETE_SNAPSHOT:
 	case OPERATION_TYPE_COUNT:
 		break;
 	}

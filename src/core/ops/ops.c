@@ -5,7 +5,13 @@
 #include "core/ops/ops.h"
 
 const struct operation_kind *const operation_kinds[OPERATION_TYPE_COUNT] = {
-	[OPERATION_CREATE] = &op_create, [OPERATION_ATTACH] = &op_attach,
-	[OPERATION_DETACH] = &op_detach, [OPERATION_DELETE] = &op_delete,
-	[OPERATION_RESIZE] = &op_resize, [OPERATION_CLEANUP] = &op_cleanup,
+	[OPERATION_CREATE] = &op_create,
+	[OPERATION_ATTACH] = &op_attach,
+	[OPERATION_DETACH] = &op_detach,
+	[OPERATION_DELETE] = &op_delete,
+	[OPERATION_RESIZE] = &op_resize,
+	[OPERATION_CLEANUP] = &op_cleanup,
+	[OPERATION_SNAPSHOT] = &op_snapshot,
+	[OPERATION_REVERT] = &op_revert,
+	[OPERATION_DELETE_SNAPSHOT] = &op_delete_snapshot,
 };

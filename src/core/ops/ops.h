@@ -28,7 +28,7 @@ static inline bool op_on_appliance(const struct operation *operation)
 
 extern const struct operation_kind *const operation_kinds[OPERATION_TYPE_COUNT];
 extern const struct operation_kind op_create, op_attach, op_attach_root, op_detach, op_delete,
-	op_resize, op_cleanup;
+	op_resize, op_cleanup, op_snapshot, op_revert, op_delete_snapshot;
 
 /* Heap contexts for operation_start(). */
 /* project_id: NULL for a volume of the account. */
@@ -43,6 +43,9 @@ void *op_attach_root_context(bool replace);
 void *op_detach_context(const struct volume_detach_args *args);
 void *op_delete_context(void);
 void *op_resize_context(const struct volume_resize_args *args);
+void *op_snapshot_context(const struct snapshot_create_args *args);
+void *op_revert_context(const char *snapshot_id);
+void *op_delete_snapshot_context(const char *snapshot_id);
 void *op_cleanup_context(const struct volume_cleanup_args *args);
 /* -1: the two VMs of a cleanup are not those that they have to be. */
 int op_cleanup_check(const struct env *env, const char *test_vm_id, const char *oma_vm_id,

@@ -19,9 +19,13 @@
 #include "core/ops/ops.h"
 
 static const char *const done_to_volume[OPERATION_TYPE_COUNT] = {
-	[OPERATION_CREATE] = "created",  [OPERATION_ATTACH] = "attached",
-	[OPERATION_DETACH] = "detached", [OPERATION_DELETE] = "deleted",
-	[OPERATION_RESIZE] = "resized",  [OPERATION_CLEANUP] = "taken back",
+	[OPERATION_CREATE] = "created",
+	[OPERATION_ATTACH] = "attached",
+	[OPERATION_DETACH] = "detached",
+	[OPERATION_DELETE] = "deleted",
+	[OPERATION_RESIZE] = "resized",
+	[OPERATION_CLEANUP] = "taken back",
+	[OPERATION_REVERT] = "reverted to its snapshot",
 };
 
 /* "volume V cannot be attached"; a volume that is not there yet has no id. */
@@ -31,6 +35,10 @@ static char *goal_of(const struct operation *operation)
 
 	if (record->type == OPERATION_CREATE)
 		return xstrdup("the volume cannot be created");
+	if (record->type == OPERATION_SNAPSHOT)
+		return xasprintf("no snapshot of volume %s can be taken", record->volume_id);
+	if (record->type == OPERATION_DELETE_SNAPSHOT)
+		return xasprintf("the snapshot of volume %s cannot be deleted", record->volume_id);
 	return xasprintf("volume %s cannot be %s", record->volume_id, done_to_volume[record->type]);
 }
 
@@ -134,9 +142,11 @@ static void explain(const struct operation *operation, const char *goal, const c
 	case ERR_REASON_VM_RUNNING:
 		err_reword(
 			err,
-			"%s: %s is not stopped, and CloudStack changes the root disk of a stopped VM only. "
-			"Stop the VM and try again",
-			goal, vm);
+			"%s: %s is not stopped, and CloudStack %s of a stopped VM only. Stop the VM and "
+			"try again",
+			goal, vm,
+			operation->record.type == OPERATION_REVERT ? "reverts volumes"
+								   : "changes the root disk");
 		return;
 	case ERR_REASON_NO_DEVICE_SLOT:
 		explain_no_slot(goal, vm, err);

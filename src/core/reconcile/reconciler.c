@@ -285,8 +285,10 @@ static void judge(struct suspect *suspect, const struct cloud_volume *cloud, boo
 		suspect_repair(suspect, &facts, &drift);
 		return;
 	}
-	/* Here all three agree; the kernel would show a disk that a detachment left behind. */
+	/* Here all three agree; the kernel would show a disk that a detachment left behind. Nothing
+	 * here shows a snapshot that was left behind. */
 	if (suspect->origin.needs_attention && !comparison->dry_run && !(cloud && cloud->job_id) &&
+	    suspect->origin.type != OPERATION_SNAPSHOT &&
 	    !op_displaced_is_away(comparison->reconciler->model, &suspect->origin))
 		operation_settle(comparison->reconciler->engine, &suspect->origin);
 	suspect_done(suspect);

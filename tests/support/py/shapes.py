@@ -79,7 +79,8 @@ class Shape:
         return records
 
 
-OPERATION_TYPES = ("create", "attach", "detach", "delete", "resize", "cleanup")
+OPERATION_TYPES = ("create", "attach", "detach", "delete", "resize", "cleanup", "snapshot", "revert",
+                   "delete-snapshot")
 STATUSES = ("pending", "executing", "completed", "failed", "cancelled")
 REASONS = ("in_use", "disk_remains", "maintenance", "busy", "vm_snapshots", "vm_backups",
            "vm_running", "no_device_slot", "quota", "delete_protection", "forbidden_command", "other_account", "unknown_offering",
@@ -131,6 +132,12 @@ RESPONSES = {
                      {"test_vm_id": uuid, "volume_id": uuid, "oma_vm_id": uuid,
                       "device_path": text, "vm_deleted": truth, "message": text},
                      added={"export_status": one_of("active", "pending")}),
+    "snapshot": Shape("response of snapshot",
+                      {"volume_id": uuid, "snapshot_id": uuid, "name": text, "message": text}),
+    "revert": Shape("response of revert",
+                    {"volume_id": uuid, "snapshot_id": uuid, "size": whole, "message": text}),
+    "delete-snapshot": Shape("response of delete-snapshot",
+                             {"volume_id": uuid, "snapshot_id": uuid, "message": text}),
     "resize": Shape("response of resize",
                     {"volume_id": uuid, "size": whole, "previous_size": whole,
                      "device_path": text, "message": text},
@@ -204,6 +211,10 @@ EXPORT = Shape(
     added={"read_only": truth, "size": whole, "vm_name": text, "vm_id": text, "disk_number": whole,
            "error": text},
     parts={"clients": Shape("clients of export", {}, added={"addresses": texts, "certain": truth})})
+
+VOLUME_SNAPSHOT = Shape("snapshot of a volume",
+                        {"id": uuid, "volume_id": uuid, "name": text, "state": text, "size": whole,
+                         "revertable": truth}, {"created_at": time})
 
 USER = Shape("user of a volume", {"device_path": text, "use": text, "is_system": truth})
 

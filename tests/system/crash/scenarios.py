@@ -47,6 +47,7 @@ class Scenario:
     again: tuple = ()                   # steps that run a second time, in a weaker form
     row: dict = field(default_factory=dict)         # of the volume
     there: bool = False                 # before: attached to a machine that runs
+    snapshot: bool = False              # before: it has one
     root: bool = True                   # the machine that is not running has its root disk
 
     def __str__(self):
@@ -55,7 +56,7 @@ class Scenario:
     @property
     def type(self):
         """Of the record; one type may have several step tables."""
-        return self.operation.partition("-")[0]
+        return {"attach-root": "attach"}.get(self.operation, self.operation)
 
     @property
     def undone(self):
@@ -76,6 +77,8 @@ class Scenario:
         if self.there:
             path = _ATTACH.format(volume)
             world.daemon.completed(world.daemon.begin("POST", path, _THERE))
+        if self.snapshot:
+            world.cloud.put_snapshot(volume)
         if self.client:
             client = world.connect(volume)
             client.write(1)
@@ -95,7 +98,8 @@ class Scenario:
         verb = "POST" if self.body is not None else "DELETE"
         try:
             body = self.body and {name: value or volume for name, value in self.body.items()}
-            answer = world.daemon.rest(verb, self.path.format(volume), body or None)
+            snapshot = world.cloud.state()["snapshots"][0]["id"] if self.snapshot else None
+            answer = world.daemon.rest(verb, self.path.format(volume, snapshot), body or None)
         except OSError:
             return None
         assert answer.status == 201, answer
@@ -123,7 +127,8 @@ class Scenario:
         if self.operation == "attach-root":
             self.check_root(world, volume, done)
         vm = {"attach": self.body and self.body.get("vm_id"), "detach": None, "delete": None,
-              "create": None, "resize": old_vm,
+              "create": None, "resize": old_vm, "snapshot": old_vm, "revert": None,
+              "delete-snapshot": None,
               "cleanup": cloudsim.APPLIANCE_VM}[self.type] if done else old_vm
         assert row["vm"] == vm
         size = self.body["size"] if done and self.operation == "resize" else cloudsim.GIB
@@ -135,10 +140,20 @@ class Scenario:
         if disks:
             assert (mappings[0]["device_path"], mappings[0]["size"]) == (disks[0], size)
             world.assert_is(disks[0], volume)
+        self.check_snapshots(world, record, done)
         if self.served:
             keeps = self.kept or (done and bool(self.body.get("keep_name")))
             check_served(world, volume, before.client, disks[0] if disks else None, keeps)
 
+
+    def check_snapshots(self, world, record, done):
+        """One for one operation that took one; a revert was made once."""
+        names = [s["name"] for s in world.cloud.state()["snapshots"] if not s["removed"]]
+        taken = [f"snapshot-{record['id']}"] if done and self.operation == "snapshot" else []
+        kept = ["before"] if self.snapshot and not (done and self.operation == "delete-snapshot") else []
+        assert names == kept + taken
+        reverts = [job for job in world.cloud.state()["jobs"] if job["command"] == "revertSnapshot"]
+        assert len(reverts) == (done and self.operation == "revert")
 
     def check_test_vm(self, world, done):
         """It runs as before, or it is stopped, or it is gone."""
@@ -201,6 +216,7 @@ _NO_SERVER = {"device": {"wait": "500ms"},
 _CREATE, _ATTACH = "/api/v1/volumes", "/api/v1/volumes/{}/attach"
 _ATTACH_ROOT = "/api/v1/volumes/{}/attach-root"
 _DETACH, _DELETE = "/api/v1/volumes/{}/detach", "/api/v1/volumes/{}"
+_SNAPSHOT, _REVERT = "/api/v1/volumes/{}/snapshots", "/api/v1/snapshots/{1}/revert"
 _RESIZE, _LARGER = "/api/v1/volumes/{}/resize", {"size": 2 * cloudsim.GIB}
 
 SCENARIOS = (
@@ -222,6 +238,9 @@ SCENARIOS = (
              config=_SERVED),
     Scenario("resize", "resize", _RESIZE, _LARGER, attached=True),
     Scenario("resize, detached", "resize", _RESIZE, _LARGER),
+    Scenario("snapshot", "snapshot", _SNAPSHOT, {}, attached=True),
+    Scenario("revert", "revert", _REVERT, {}, snapshot=True),
+    Scenario("delete a snapshot", "delete-snapshot", "/api/v1/snapshots/{1}", snapshot=True),
     Scenario("delete, attached", "delete", _DELETE, attached=True),
     Scenario("delete", "delete", _DELETE),
     Scenario("delete without the right to expunge", "delete", _DELETE, attached=True,
@@ -249,6 +268,8 @@ SCENARIOS = (
              config=_NO_SERVER),
     Scenario("cleanup without an NBD server", "cleanup", _CLEANUP, _TEST, there=True,
              status="failed", fails_at="export", config=_NO_SERVER),
+    Scenario("snapshot that fails", "snapshot", _SNAPSHOT, {}, status="failed",
+             fails_at="await-job", faults=({**_FAILS, "command": "createSnapshot"},)),
     Scenario("detach that fails", "detach", _DETACH, {}, attached=True, status="failed",
              fails_at="await-job", faults=({**_FAILS, "command": "detachVolume"},)),
     Scenario("detach under a client that fails", "detach", _DETACH, _KEEP, attached=True,

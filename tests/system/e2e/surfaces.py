@@ -257,7 +257,7 @@ def _variant(value):
 class Ctl(Surface):
     OPTIONS = {"volume_id": "volume", "vm_id": "vm", "test_vm_id": "test-vm", "oma_vm_id": "oma-vm",
                "disk_offering_id": "offering",
-               "zone_id": "zone", "operation_id": "operation"}
+               "zone_id": "zone", "operation_id": "operation", "id": "snapshot"}
 
     def _ask(self, method, arguments):
         rest = dict(arguments)

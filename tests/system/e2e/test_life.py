@@ -426,6 +426,64 @@ def health_get(world, surface):
     assert health["details"]["device_count"] == 1
 
 
+def take(world, surface, volume, **more):
+    record = surface.completed("volume.snapshot", volume_id=volume, **more)
+    assert (record["type"], record["volume_id"]) == ("snapshot", volume)
+    return record["response"]
+
+
+def volume_snapshot(world, surface):
+    volume, _ = world.attached()
+    taken = take(world, surface, volume, name="before the upgrade")
+    assert taken["name"].startswith("before the upgrade-op-")
+    assert take(world, surface, volume)["name"].startswith("snapshot-op-")
+    (first, second) = world.cloud.state()["snapshots"]
+    assert (first["id"], first["volume"], first["state"]) == (taken["snapshot_id"], volume, "BackedUp")
+    fresh = world.volume(state="Allocated")
+    record = surface.done("volume.snapshot", volume_id=fresh)
+    assert (record["status"], record["error_code"]) == ("failed", "CONFLICT")
+    assert "never attached" in record["error"]
+    record = surface.done("volume.snapshot", volume_id=NOBODY)
+    assert (record["status"], record["error_code"]) == ("failed", "NOT_FOUND")
+
+
+def volume_snapshots(world, surface):
+    volume = world.volume(2)
+    assert surface.ask("volume.snapshots", volume_id=volume) == []
+    kept = world.cloud.put_snapshot(volume)
+    (shown,) = shapes.VOLUME_SNAPSHOT.check_all(surface.ask("volume.snapshots", volume_id=volume))
+    assert (shown["id"], shown["volume_id"], shown["name"], shown["state"], shown["size"]) == \
+        (kept["id"], volume, "before", "BackedUp", 2 * cloudsim.GIB)
+    with pytest.raises(Refused) as refused:
+        surface.ask("volume.snapshots", volume_id=NOBODY)
+    assert refused.value.word == "NOT_FOUND"
+
+
+def volume_revert(world, surface):
+    volume, _ = world.attached()
+    kept = world.cloud.put_snapshot(volume)["id"]
+    record = surface.done("volume.revert", id=kept)
+    assert (record["status"], record["error_reason"]) == ("failed", "vm_running")
+    world.daemon.completed(world.daemon.detach(volume))
+    record = surface.completed("volume.revert", id=kept)
+    assert (record["type"], record["volume_id"], record["response"]["snapshot_id"]) == \
+        ("revert", volume, kept)
+    with pytest.raises(Refused) as refused:
+        surface.ask("volume.revert", id=NOBODY)
+    assert refused.value.word == "NOT_FOUND"
+
+
+def volume_delete_snapshot(world, surface):
+    volume = world.volume()
+    kept = world.cloud.put_snapshot(volume)["id"]
+    record = surface.completed("volume.delete-snapshot", id=kept)
+    assert (record["type"], record["volume_id"]) == ("delete-snapshot", volume)
+    assert surface.ask("volume.snapshots", volume_id=volume) == []
+    with pytest.raises(Refused) as refused:
+        surface.ask("volume.delete-snapshot", id=kept)
+    assert refused.value.word == "NOT_FOUND"
+
+
 def track(surface, volume, **more):
     return shapes.TRACKED.check(surface.ask("snapshot.track", volume_uuid=volume, vm_context_id="ctx-db1",
                                             snapshot_id="snap-1", **more))
@@ -668,13 +726,13 @@ def test_methods_of_a_volumes_own_object(world):
         seen = []
         for name, arguments in (("volume.attach", {"vm_id": cloudsim.APPLIANCE_VM}),
                                 ("volume.resize", {"size": 2 * cloudsim.GIB}),
-                                ("volume.detach", {}), ("volume.delete", {})):
+                                ("volume.snapshot", {}), ("volume.detach", {}), ("volume.delete", {})):
             path = bus.on_object(name, volume, **arguments)
             record = next(o for o in world.daemon.get("/api/v1/operations")
                           if object_path("operation", o["id"]) == path)
             assert world.daemon.completed(record)["volume_id"] == volume
             seen.append(record["type"])
-        assert seen == ["attach", "resize", "detach", "delete"]
+        assert seen == ["attach", "resize", "snapshot", "detach", "delete"]
     finally:
         bus.close()
 

@@ -100,6 +100,9 @@ def outcome(fault, call):
         return _outcome_of_refusal(fault, call)
     if fault.do == "job_fail":
         return _outcome_of_failed_job(fault, call)
+    # Only its job tells whether a volume was reverted.
+    if fault.do == "other_job" and call.command == "revertSnapshot":
+        return Outcome("CLOUDSTACK_ERROR")
     in_guest = call.operation in ("attach", "detach", "delete")
     if fault.do == "no_plug" and in_guest and call.command in ("attachVolume", "detachVolume"):
         gone = call.command == "detachVolume"
@@ -115,12 +118,18 @@ def outcome(fault, call):
     return Outcome()
 
 
+# What was made is looked at until it is shown.
+LOOKS_AT_THE_END = (("revert", "listVolumes", 2), ("delete-snapshot", "listSnapshots", 2))
+
+
 def _outcome_of_refusal(fault, call):
     """A question that failed inside CloudStack is asked again. If CloudStack does not show a job,
     the volume is looked at. A volume that cannot be renamed is one all the same."""
     if call.command == "updateVolume":
         return Outcome(renamed=False)
     if call.command not in CHANGES:
+        if (call.operation, call.command, call.nth) in LOOKS_AT_THE_END:
+            return Outcome()
         if fault["code"] == 530 or call.command == "queryAsyncJobResult":
             return Outcome()
     return Outcome("CLOUDSTACK_ERROR", (fault["code"], REFUSAL_TEXT),
@@ -130,7 +139,8 @@ def _outcome_of_refusal(fault, call):
 def _outcome_of_failed_job(fault, call):
     # The volume is there before its job is, and it is the volume that counts; a destruction whose
     # job was lost is asked for again, and so is a renaming.
-    if fault["bare"] and call.command in ("createVolume", "destroyVolume", "updateVolume"):
+    if fault["bare"] and call.command in ("createVolume", "destroyVolume", "updateVolume",
+                                          "deleteSnapshot"):
         return Outcome()
     if call.command == "updateVolume":
         return Outcome(renamed=False)

@@ -15,9 +15,11 @@ def requests_of(operation):
     """The requests about an operation's volume."""
     cloud = operation.world.cloud
     id = operation.volume or operation.record and operation.record["volume_id"]
+    ids = {id, operation.snapshot, *(s["id"] for s in cloud.state()["snapshots"]
+                                     if id and s["volume"] == id)} - {None}
     jobs = {job["jobid"] for job in cloud.state()["jobs"] if id and job["volume"] == id}
     return [r for r in cloud.requests()
-            if r["params"].get("jobid") in jobs or id and r["params"].get("id") == id
+            if r["params"].get("jobid") in jobs or r["params"].get("id") in ids
             or r["params"].get("name", "").startswith(operation.name)]
 
 

@@ -21,6 +21,10 @@ CALLS = {
                 "attachVolume", "queryAsyncJobResult"),
     "detach": ("listVolumes", "detachVolume", "queryAsyncJobResult"),
     "resize": ("listVolumes", "resizeVolume", "queryAsyncJobResult"),
+    "snapshot": ("listVolumes", "createSnapshot", "queryAsyncJobResult", "listSnapshots"),
+    "revert": ("listSnapshots", "listVolumes", "revertSnapshot", "queryAsyncJobResult",
+               "listVolumes"),
+    "delete-snapshot": ("listSnapshots", "deleteSnapshot", "queryAsyncJobResult", "listSnapshots"),
     "delete": ("listVolumes", "detachVolume", "queryAsyncJobResult", "destroyVolume",
                "queryAsyncJobResult"),
 }
@@ -30,7 +34,7 @@ def types():
     """The types of operations the daemon knows, from its own table of words."""
     source = (TOP / "src/spec/records.c").read_text()
     words = re.search(r"operation_type_names\[\] = {(.*?)}", source, re.DOTALL)[1]
-    return set(re.findall(r'= "(\w+)"', words))
+    return set(re.findall(r'= "([\w-]+)"', words))
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,9 @@ def calls_of(operation):
             for index, command in enumerate(commands)]
 
 
-ALL_CALLS = [call for operation in CALLS for call in calls_of(operation)]
+# The operation begins when its volume is found; a fault at that question refuses it.
+_BEFORE = {Call("revert", "listSnapshots", 1), Call("delete-snapshot", "listSnapshots", 1)}
+ALL_CALLS = [call for operation in CALLS for call in calls_of(operation) if call not in _BEFORE]
 
 
 class Operation:
@@ -60,7 +66,7 @@ class Operation:
     def __init__(self, world, kind, name):
         self.world, self.daemon, self.kind, self.name = world, world.daemon, kind, name
         self.volume = None if kind == "create" else world.volume(name=name)
-        self.id = self.record = self.vm = None
+        self.id = self.record = self.vm = self.snapshot = None
 
     def make_ready(self):
         """What has to be done before it can begin; the operation that does it, or None."""
@@ -70,6 +76,8 @@ class Operation:
             self.vm = self.world.cloud.put_vm(name="test", state="Running")["id"]
             path = f"/api/v1/volumes/{self.volume}/attach"
             return self.daemon.begin("POST", path, {"vm_id": self.vm})
+        if self.kind in ("revert", "delete-snapshot"):
+            self.snapshot = self.world.cloud.put_snapshot(self.volume)["id"]
         if self.kind in ("detach", "resize", "delete"):
             return self.daemon.attach(self.volume)
         return None
@@ -93,6 +101,9 @@ class Operation:
                          "oma_vm_id": APPLIANCE_VM}),
             "detach": ("POST", path + "/detach"),
             "resize": ("POST", path + "/resize", {"size": 2 * GIB}),
+            "snapshot": ("POST", path + "/snapshots", {"name": self.name}),
+            "revert": ("POST", f"/api/v1/snapshots/{self.snapshot}/revert", {}),
+            "delete-snapshot": ("DELETE", f"/api/v1/snapshots/{self.snapshot}"),
             "delete": ("DELETE", path),
         }[self.kind]
 
@@ -127,6 +138,7 @@ class Operation:
             if not disk_left:
                 self._assert_disk(row["vm"] == APPLIANCE_VM)
             assert row["size"] == self._size(), row
+        self._assert_snapshots()
         mapping = self._mapping()
         assert bool(mapping) == self._mapped(detached), mapping
         if self.kind == "resize" and not disk_left:
@@ -146,6 +158,8 @@ class Operation:
             return APPLIANCE_VM if self.done else self.vm
         if self.kind == "resize":
             return APPLIANCE_VM
+        if self.kind in ("snapshot", "revert", "delete-snapshot"):
+            return None
         return None if self.done or detached else APPLIANCE_VM
 
     def _size(self):
@@ -169,6 +183,12 @@ class Operation:
         assert [v["id"] for v in found] == ([self.record["volume_id"]] if self.done else []), found
         if self.done and renamed:
             assert found[0]["name"] == self.name
+
+    def _assert_snapshots(self):
+        found = [s for s in self.world.cloud.state()["snapshots"]
+                 if s["volume"] == self.volume and not s["removed"]]
+        kept = {"snapshot": self.done, "revert": True, "delete-snapshot": not self.done}
+        assert len(found) == kept.get(self.kind, False), found
 
     def _assert_disk(self, attached):
         disks = [self.world.path(name) for name in self.world.disks_of(self.volume)]

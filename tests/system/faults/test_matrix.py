@@ -26,7 +26,8 @@ LOOKS_PER_SECOND = 5
 
 
 def test_every_type_of_operation_has_its_calls():
-    assert {kind.split("-")[0] for kind in CALLS} == types() == set(shapes.OPERATION_TYPES)
+    more = {"attach-elsewhere", "attach-root"}
+    assert set(CALLS) - more == types() == set(shapes.OPERATION_TYPES)
 
 
 @pytest.mark.parametrize("kind", CALLS)

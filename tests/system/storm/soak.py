@@ -13,7 +13,7 @@ GROWTH_MAX = 32         # MiB of its own memory, from the first third of the tim
 
 QUESTIONS = ("/health", "/volumes?limit=50", "/volumes?refresh=true", "/volumes/{volume}", "/volumes/{volume}/device",
              "/vms/{vm}/volumes", "/mappings", "/devices", "/devices/vda/volume", "/exports", "/exports/{volume}",
-             "/exports/orphaned/count", "/offerings", "/zones?limit=1", "/vms?limit=50", "/volumes/{volume}/users", "/operations?limit=20", "/operations?status=failed", "/operations/{operation}",
+             "/exports/orphaned/count", "/offerings", "/zones?limit=1", "/vms?limit=50", "/volumes/{volume}/users", "/volumes/{volume}/snapshots", "/operations?limit=20", "/operations?status=failed", "/operations/{operation}",
              "/operations/{operation}?wait=1")
 CARE = (("/exports/validate", None), ("/exports/cleanup", {"dry_run": True}), ("/admin/force-sync", {"dry_run": True}))
 

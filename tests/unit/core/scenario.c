@@ -112,6 +112,52 @@ static void resize_fails(struct world *world)
 		     (struct fake_fault){ FAKE_RESIZE, 1, 1000, FAULT_JOB_FAILED, 530, "No room" });
 }
 
+/* It was attached before, so that it has data. */
+static void one_used(struct world *world)
+{
+	one_attached(world);
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
+}
+
+#define SNAPSHOT_1 "00000001-5555-4666-8777-888888888888"
+
+static void one_with_snapshot(struct world *world)
+{
+	one_used(world);
+	server_add_snapshot(&world->server, VOLUME(1), "before")->state = "BackedUp";
+}
+
+static void snapshot_fails(struct world *world)
+{
+	one_used(world);
+	server_fault(&world->server, (struct fake_fault){ FAKE_SNAPSHOT, 1, 1000, FAULT_JOB_FAILED,
+							  530, "No room" });
+}
+
+static struct reply *take_snapshot(struct world *world)
+{
+	struct snapshot_create_args args = { .volume_id = (char *)(intptr_t)VOLUME(1) };
+
+	return ask(world, METHOD_VOLUME_SNAPSHOT, &args);
+}
+
+static struct reply *ask_about_snapshot(struct world *world, enum method_id method)
+{
+	struct snapshot_args args = { .id = (char *)(intptr_t)SNAPSHOT_1 };
+
+	return ask(world, method, &args);
+}
+
+static struct reply *revert(struct world *world)
+{
+	return ask_about_snapshot(world, METHOD_VOLUME_REVERT);
+}
+
+static struct reply *delete_snapshot(struct world *world)
+{
+	return ask_about_snapshot(world, METHOD_VOLUME_DELETE_SNAPSHOT);
+}
+
 static struct reply *create(struct world *world)
 {
 	return ask_create(world, "new");
@@ -243,6 +289,16 @@ const struct scenario scenarios[] = {
 	{ "delete, attached", one_attached, delete, NULL, OPERATION_COMPLETED, 0, 1, false, true },
 	{ "delete, command forbidden", one_without_destroy, delete, NULL, OPERATION_COMPLETED, 0, 1,
 	  false, true },
+	{ "snapshot", one_attached, take_snapshot, NULL, OPERATION_COMPLETED, 1, 1, true, true },
+	{ "snapshot, detached", one_used, take_snapshot, NULL, OPERATION_COMPLETED, 1, 1, false,
+	  false },
+	{ "snapshot, no room", snapshot_fails, take_snapshot, NULL, OPERATION_FAILED, 1, 1, false,
+	  false },
+	{ "snapshot, cancelled", one_used, take_snapshot, cancel_await_job, OPERATION_CANCELLED, 1,
+	  1, false, false },
+	{ "revert", one_with_snapshot, revert, NULL, OPERATION_COMPLETED, 1, 1, false, false },
+	{ "delete-snapshot", one_with_snapshot, delete_snapshot, NULL, OPERATION_COMPLETED, 1, 1,
+	  false, false },
 	/* it stays in CloudStack's bin */
 	{ "delete, not expunged", one_without_expunge, delete, NULL, OPERATION_COMPLETED, 1, 1,
 	  false, true },
@@ -298,7 +354,10 @@ void scenario_finish(struct world *world, const struct scenario *scenario)
 static int expected_type(const struct scenario *scenario)
 {
 	for (int type = 0; type < OPERATION_TYPE_COUNT; type++) {
-		if (str_has_prefix(scenario->name, operation_type_names[type]))
+		size_t length = strcspn(scenario->name, ", ");
+
+		if (strlen(operation_type_names[type]) == length &&
+		    str_has_prefix(scenario->name, operation_type_names[type]))
 			return type;
 	}
 	fail_msg("%s: the name of a scenario begins with the type", scenario->name);
@@ -315,6 +374,19 @@ static void check_size(struct world *world, const struct scenario *scenario, boo
 	assert_int_equal(server_find(&world->server, VOLUME(1))->size, size);
 	if (mapping_find(world->core->model, VOLUME(1)))
 		assert_int_equal(mapping_find(world->core->model, VOLUME(1))->record.size, size);
+}
+
+/* One snapshot for one operation that took one, and one revert; a failure leaves none. */
+static void check_snapshots(struct world *world, const struct scenario *scenario, bool happened)
+{
+	bool done = happened && scenario->status == OPERATION_COMPLETED;
+	bool had = scenario->begin == revert || scenario->begin == delete_snapshot;
+	size_t expected = scenario->begin == take_snapshot     ? done
+			  : scenario->begin == delete_snapshot ? !done
+							       : had;
+
+	assert_int_equal(server_snapshots(&world->server), expected);
+	assert_int_equal(world->server.reverts, done && scenario->begin == revert);
 }
 
 /* The VM has its old root disk or its new one, and never none. */
@@ -376,6 +448,7 @@ void scenario_check(struct world *world, const struct scenario *scenario)
 		check_size(world, scenario, happened);
 	if (expected_type(scenario) == OPERATION_CLEANUP)
 		check_cleanup(world, scenario, happened);
+	check_snapshots(world, scenario, happened);
 	if (scenario->begin == replace_root)
 		check_root(world, happened && scenario->status == OPERATION_COMPLETED);
 	if (happened && expected_type(scenario) == OPERATION_CREATE && scenario->volumes)

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Taking a snapshot of a volume in CloudStack.
+ *
+ * As with a creation, CloudStack makes the row of the snapshot before it checks whether the job id
+ * was used before, so asking twice can make two snapshots. The snapshot gets a name that no other
+ * operation gives (the wanted name and the operation's id), and is looked for by job and by that
+ * name before the request is repeated. CloudStack renames no snapshot, so the name stays.
+ *
+ * If CloudStack reports a failure, or the operation is cancelled, the snapshot is deleted again.
+ */
+
+#include "cloud/cloud.h"
+#include "core/engine/operation.h"
+#include "core/engine/operation_table.h"
+#include "core/env.h"
+#include "core/ops/cloud_change.h"
+#include "core/ops/cloud_step.h"
+#include "core/ops/ops.h"
+#include "core/ops/snapshot_step.h"
+#include "core/ops/vm_idle.h"
+
+#define LOOK_AGAIN_MS 1000
+#define BUSY_AGAIN_MS 5000
+
+struct snapshot_context {
+	struct snapshot_target target;
+	char *name; /* as asked for */
+	char *job_id;
+	/* not stored */
+	struct cloud_change creation;
+	struct cloud_change change;
+};
+
+_Static_assert(offsetof(struct snapshot_context, target) == 0, "a context starts with its target");
+
+static const struct field snapshot_fields[] = {
+	SNAPSHOT_TARGET_FIELDS,
+	FIELD(snapshot_context, name, TEXT, .doc = "The name that was asked for."),
+	FIELD(snapshot_context, job_id, UUID, .doc = "Job of the snapshot."),
+};
+static const struct record snapshot_context =
+	RECORD("snapshot_context", snapshot_context, snapshot_fields);
+
+static char *unique_name(const struct operation *operation)
+{
+	const struct snapshot_context *context = operation->context;
+
+	return op_create_name(context->name, operation->record.id);
+}
+
+/* ---- check ---- */
+
+static void on_checked(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	const struct cloud_volume *volume;
+
+	if (!cloud_step_succeeded_or_end(operation, result))
+		return;
+	volume = cloud_step_volume(operation, result, operation->record.volume_id);
+	if (!volume)
+		cloud_step_missing(operation);
+	else if (cloud_volume_is_busy(volume))
+		cloud_step_busy(operation, volume);
+	else if (streq(volume->state, "Allocated"))
+		operation_failf(
+			operation, ERR_CONFLICT,
+			"volume %s was never attached, so it has no data yet that a snapshot could keep",
+			volume->id);
+	else if (!streq(volume->state, "Ready"))
+		operation_failf(
+			operation, ERR_CONFLICT,
+			"volume %s is %s in CloudStack, and a snapshot is taken of a volume that is Ready",
+			volume->id, str_or(volume->state, "in no state"));
+	else if (operation_on_vm_or_queued(operation, volume->vm_id))
+		operation_next(operation);
+}
+
+static void check(struct operation *operation)
+{
+	if (cloud_step_open_or_wait(operation))
+		cloud_step_list(operation, on_checked);
+}
+
+/* ---- ask-cloud ---- */
+
+static void settle_doubt(struct operation *operation);
+
+static void found(struct operation *operation, const char *snapshot_id)
+{
+	struct snapshot_context *context = operation->context;
+
+	str_set(&context->target.snapshot_id, snapshot_id);
+	operation_next(operation);
+}
+
+static void on_submitted(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct snapshot_context *context = operation->context;
+	bool refused = result->outcome == CLOUD_REFUSED;
+
+	if (result->outcome == CLOUD_UNKNOWN)
+		context->creation.in_doubt = true;
+	if (refused && (context->creation.in_doubt || cloud_err_is_duplicate_job(&result->err))) {
+		context->creation.refusal = result->err;
+		settle_doubt(operation);
+		return;
+	}
+	context->creation.unasked = refused;
+	if (refused && result->err.reason == ERR_REASON_BUSY) {
+		operation_again(operation, BUSY_AGAIN_MS, "%s", result->err.text);
+		return;
+	}
+	if (!cloud_step_succeeded_or_end(operation, result))
+		return;
+	if (!result->entity_id) {
+		context->creation.in_doubt = true;
+		operation_again(operation, LOOK_AGAIN_MS,
+				"CloudStack accepted the snapshot but did not say its id");
+		return;
+	}
+	cloud_step_note_job(&context->job_id, result);
+	found(operation, result->entity_id);
+}
+
+static void submit(struct operation *operation)
+{
+	struct snapshot_context *context = operation->context;
+	_cleanup_free_ char *name = unique_name(operation);
+	struct err err = { 0 };
+
+	if (operation->from_past) {
+		cloud_step_set_past_err(operation, &err);
+		operation_fail(operation, &err);
+		return;
+	}
+	if (!cloud_change_may_ask_or_wait(operation))
+		return;
+	context->creation.asked_ms = operation->asked_ms;
+	context->creation.unasked = false;
+	cloud_step_wait_call(operation, cloud_create_snapshot(operation->ops->env->cloud,
+							      operation->record.volume_id, name,
+							      context->job_id, operation->asked_ms,
+							      on_submitted, operation));
+}
+
+static void look_by_name(struct operation *operation, cloud_done_fn done)
+{
+	_cleanup_free_ char *name = unique_name(operation);
+	struct cloud_snapshot_filter filter = { .volume_id = operation->record.volume_id,
+						.name = name };
+
+	cloud_step_wait_call(operation, cloud_list_snapshots(operation->ops->env->cloud, &filter,
+							     done, operation));
+}
+
+static void on_looked_by_name(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct snapshot_context *context = operation->context;
+
+	if (!cloud_step_succeeded_or_end(operation, result))
+		return;
+	if (result->count > 0)
+		found(operation, result->snapshots[0].id);
+	else if (context->creation.refusal.code)
+		cloud_step_fail(operation, &context->creation.refusal);
+	else if (cloud_change_is_late_or_wait(
+			 &context->creation, operation,
+			 "waiting until an earlier request can no longer arrive"))
+		submit(operation);
+}
+
+static void on_looked_by_job(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+
+	if (!cloud_step_answered_or_wait(operation, result))
+		return;
+	if (result->outcome == CLOUD_OK && result->entity_id)
+		found(operation, result->entity_id);
+	else
+		look_by_name(operation, on_looked_by_name);
+}
+
+/* An earlier request may have arrived. Its job tells; if CloudStack does not know the job, the name
+ * of the snapshot tells. */
+static void settle_doubt(struct operation *operation)
+{
+	struct snapshot_context *context = operation->context;
+
+	cloud_step_wait_call(operation, cloud_find_job(operation->ops->env->cloud, context->job_id,
+						       on_looked_by_job, operation));
+}
+
+static void ask_cloud(struct operation *operation)
+{
+	struct snapshot_context *context = operation->context;
+
+	if (context->creation.in_doubt || operation->resumed) {
+		settle_doubt(operation);
+		return;
+	}
+	context->creation.unasked = true;
+	submit(operation);
+}
+
+/* ---- await-job ---- */
+
+/* Some storages keep snapshots where the volume is. */
+static int check_taken(struct operation *operation, const struct cloud_snapshot *snapshot,
+		       struct err *err)
+{
+	if (!snapshot)
+		return err_set(err, ERR_CLOUD,
+			       "CloudStack accepted the snapshot but does not have it");
+	if (streq(snapshot->state, "BackedUp") || streq(snapshot->state, "CreatedOnPrimary"))
+		return 0;
+	return err_set(err, ERR_CLOUD, "the snapshot is of no use (%s)",
+		       str_or(snapshot->state, "no state"));
+}
+
+static void await_job(struct operation *operation)
+{
+	static const struct cloud_change_kind taking = { .done = "taken",
+							 .subject = snapshot_of,
+							 .check_snapshot = check_taken,
+							 .can_undo = true };
+	struct snapshot_context *context = operation->context;
+
+	cloud_change_settle(&context->change, &taking, operation, &context->job_id);
+}
+
+/* ---- undo ---- */
+
+/* A snapshot that is not there can still come, by a request that was under way when it was
+ * interrupted. */
+static void on_left_over(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct snapshot_context *context = operation->context;
+
+	if (!cloud_step_succeeded_or_end(operation, result))
+		return;
+	if (result->count > 0) {
+		str_set(&context->target.snapshot_id, result->snapshots[0].id);
+		snapshot_delete_ask(operation, &snapshot_deletion_at_once);
+	} else if (context->creation.unasked ||
+		   cloud_change_is_late_or_wait(&context->creation, operation,
+						"waiting until the request can no longer arrive")) {
+		operation_next(operation);
+	}
+}
+
+static void undo(struct operation *operation)
+{
+	if (str_empty(snapshot_of(operation)))
+		look_by_name(operation, on_left_over);
+	else
+		snapshot_delete_ask(operation, &snapshot_deletion_at_once);
+}
+
+/* ---- the table ---- */
+
+static const struct step snapshot_steps[] = {
+	{ .name = "check", .run = check, .deadline = STEP_CLOUD, .vm_turn = true },
+	{ .name = "ask-cloud",
+	  .run = ask_cloud,
+	  .undo = undo,
+	  .deadline = STEP_CLOUD,
+	  .asks = true,
+	  .vm_turn = true },
+	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD, .vm_turn = true },
+};
+
+static void respond(struct operation *operation, struct json_writer *writer)
+{
+	_cleanup_free_ char *name = unique_name(operation);
+
+	json_put_member(writer, "volume_id", operation->record.volume_id);
+	json_put_member(writer, "snapshot_id", snapshot_of(operation));
+	json_put_member(writer, "name", name);
+	json_put_member(writer, "message", "Snapshot taken");
+}
+
+static char *left_over(const struct operation *operation)
+{
+	_cleanup_free_ char *name = unique_name(operation);
+
+	return xasprintf("snapshot %s of volume %s may be left in CloudStack", name,
+			 operation->record.volume_id);
+}
+
+const struct operation_kind op_snapshot = {
+	.type = OPERATION_SNAPSHOT,
+	.context = &snapshot_context,
+	.groups = { STEP_GROUP(snapshot_steps) },
+	.respond = respond,
+	.left_over = left_over,
+};
+
+void *op_snapshot_context(const struct snapshot_create_args *args)
+{
+	struct snapshot_context *context = xnew(struct snapshot_context);
+
+	context->name = xstrdup(str_empty(args->name) ? "snapshot" : args->name);
+	cloud_step_new_job(&context->job_id);
+	cloud_step_new_job(&context->target.delete_job_id);
+	return context;
+}
