@@ -242,6 +242,8 @@ class Owner(threading.Thread):
         else:
             assert row["vm"] == body.get("vm_id"), (where, row)
         disks = [] if row["removed"] else self.world.disks_of(self.volume)
-        assert len(disks) == (row["vm"] == cloudsim.APPLIANCE_VM), (where, row, disks)
+        if len(disks) != (row["vm"] == cloudsim.APPLIANCE_VM):
+            jobs = [job for job in self.world.cloud.state()["jobs"] if job["volume"] == self.volume]
+            raise AssertionError((where, row, disks, jobs))
         for disk in disks:
             self.world.assert_is(self.world.path(disk), self.volume)

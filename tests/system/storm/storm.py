@@ -139,19 +139,23 @@ class CloudTrouble(Disturber):
 
 
 def repair_guest(world):
-    """A job that a restart has lost may have changed the guest alone. On real servers an administrator mends that."""
+    """A job that a restart has lost may have changed the guest alone. On real servers an administrator mends that.
+
+    No job begins meanwhile: the disk of an attachment that came between the look and the repair would be taken away.
+    """
     sim = world.cloud
     with sim.world.lock:
         busy = {job.volume_id for job in sim.world.jobs.values()
                 if job.status == cloudsim.jobs.PENDING or not job.acted.is_set()}
-    for row in world.data_volumes():
-        if row["id"] in busy:
-            continue
-        is_plugged = bool(world.disks_of(row["id"]))
-        if is_plugged and row["vm"] != cloudsim.APPLIANCE_VM:
-            sim.unplug_volume(row["id"])
-        elif not is_plugged and row["vm"] == cloudsim.APPLIANCE_VM:
-            sim.plug_volume(row["id"], row["size"])
+        plugged = {disk.key for disk in sim.plug.disks()}
+        for volume in sim.world.volumes.values():
+            if volume.type != "DATADISK" or volume.removed or volume.id in busy:
+                continue
+            is_attached = volume.vm == cloudsim.APPLIANCE_VM
+            if volume.id in plugged and not is_attached:
+                sim.unplug_volume(volume.id)
+            elif volume.id not in plugged and is_attached:
+                sim.plug_volume(volume.id, volume.size)
 
 
 class Storm:
