@@ -192,6 +192,7 @@ static int take_request_line(struct head_reader *reader, struct text line, struc
 {
 	if (take_verb(reader, line, err) < 0 || take_version(reader, line, err) < 0)
 		return -1;
+	assert(reader->target.start);
 	if (!text_is(reader->verb, "CONNECT")) {
 		if (check_target_chars(reader->target, err) < 0)
 			return -1;

@@ -22,7 +22,7 @@
 /* So that a token is recognised where it has got into a log or a repository by mistake. */
 #define PREFIX "vold_"
 #define RANDOM_BYTES 32
-#define TEXT_SIZE (sizeof(PREFIX) + 2 * RANDOM_BYTES)
+#define TEXT_SIZE (sizeof(PREFIX) + (size_t)2 * RANDOM_BYTES)
 #define TOKENS_MAX 256
 
 /* The token between its making and its answer. */
