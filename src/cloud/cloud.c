@@ -98,6 +98,11 @@ static void put_state(const struct cloud_health *health, struct buf *out)
 		     (double)health->skew_ms / 1000);
 }
 
+void cloud_each_read(const struct cloud *cloud, cloud_read_health_fn fn, void *arg)
+{
+	cloud_figures_each_read(cloud_queue_figures(cloud->queue), fn, arg);
+}
+
 void cloud_put_metrics(const struct cloud *cloud, struct buf *out)
 {
 	struct cloud_health health;

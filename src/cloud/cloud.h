@@ -343,6 +343,11 @@ struct cloud_health {
 	size_t in_flight;   /* on the wire and waiting */
 };
 void cloud_health(const struct cloud *cloud, struct cloud_health *out);
+/* Tells of each command that reads: whether it was asked so far, and the failure of the last time,
+ * NULL none. */
+typedef void (*cloud_read_health_fn)(void *arg, const char *command, bool was_asked,
+				     const char *failure);
+void cloud_each_read(const struct cloud *cloud, cloud_read_health_fn fn, void *arg);
 /* Writes the figures of all requests, and of the state above, for Prometheus. */
 void cloud_put_metrics(const struct cloud *cloud, struct buf *out);
 /* The member in_maintenance alone, without the texts. */

@@ -10,9 +10,14 @@ struct cloud_figures {
 	struct {
 		uint64_t results[CLOUD_UNKNOWN + 1]; /* by enum cloud_outcome */
 		struct histogram seconds;
+		bool was_asked;
+		char *failure;           /* of the last request; NULL it was answered */
 	} commands[CLOUD_COMMAND_COUNT]; /* of questions with the same command, the first */
 };
 
 void cloud_figures_note(struct cloud_figures *figures, enum cloud_command_id command,
-			enum cloud_outcome outcome, int64_t ms);
+			const struct cloud_result *result, int64_t ms);
+void cloud_figures_clear(struct cloud_figures *figures);
+void cloud_figures_each_read(const struct cloud_figures *figures, cloud_read_health_fn fn,
+			     void *arg);
 void cloud_figures_put(const struct cloud_figures *figures, struct buf *out);

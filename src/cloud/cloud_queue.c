@@ -229,7 +229,7 @@ static void on_read(void *arg, struct cloud_reply *reply, int http_status)
 
 	cloud_call_unlink(call);
 	call->reading = NULL;
-	cloud_figures_note(&queue->figures, cloud_call_command(call), reply->result.outcome,
+	cloud_figures_note(&queue->figures, cloud_call_command(call), &reply->result,
 			   clock_mono_ms() - call->sent_ms);
 	log_debug("cloud: %s: HTTP %d, outcome %d %s", call->command->name, http_status,
 		  (int)reply->result.outcome, reply->result.err.text);
@@ -513,6 +513,7 @@ struct cloud_queue *cloud_queue_free(struct cloud_queue *queue)
 
 	loop_timer_clear(queue->loop, &queue->resume);
 	loop_task_cancel(queue->loop, &queue->refuse);
+	cloud_figures_clear(&queue->figures);
 	http_client_free(queue->http);
 	cloud_reader_free(queue->reader);
 	secret_free(queue->api_key);

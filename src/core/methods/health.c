@@ -30,6 +30,7 @@
 #include "store/store.h"
 
 #define LATE_SHOWN_MS 60000 /* the last late turn, after it */
+#define CLOCK_OFF_MS 60000
 
 struct parts {
 	struct cloud_health cloud;
@@ -165,6 +166,22 @@ static const char *cloud_word(const struct parts *parts)
 	return parts->cloud.usable ? "healthy" : "CloudStack has not answered yet";
 }
 
+/* The clock here against those that it must agree with; to be freed. */
+static char *clock_word(const struct parts *parts)
+{
+	int64_t behind_ms = clock_record_ms() - clock_wall_ms();
+	int64_t skew_ms = parts->cloud.skew_ms;
+
+	if (behind_ms > CLOCK_OFF_MS)
+		return xasprintf("the clock is %lld s behind the newest record: set it",
+				 (long long)behind_ms / 1000);
+	if (skew_ms > CLOCK_OFF_MS || skew_ms < -CLOCK_OFF_MS)
+		return xasprintf("CloudStack's clock is %lld s %s the clock here: set both by NTP",
+				 (long long)(skew_ms < 0 ? -skew_ms : skew_ms) / 1000,
+				 skew_ms < 0 ? "behind" : "ahead of");
+	return xstrdup("healthy");
+}
+
 static int store_may_change(const struct calls *calls, const struct parts *parts, struct err *err)
 {
 	if (calls->env->draining)
@@ -254,11 +271,27 @@ static void put_lateness(const struct calls *calls, struct json_writer *writer)
 	json_put_text(writer, text);
 }
 
+static void put_read(void *arg, const char *command, bool was_asked, const char *failure)
+{
+	json_put_member(arg, command, failure ? failure : was_asked ? "healthy" : "not asked yet");
+}
+
+/* CloudStack may answer one command and refuse another. */
+static void put_reads(const struct calls *calls, struct json_writer *writer)
+{
+	json_put_name(writer, "cloudstack_reads");
+	json_begin_object(writer);
+	if (calls->env->cloud)
+		cloud_each_read(calls->env->cloud, put_read, writer);
+	json_end_object(writer);
+}
+
 static char *details_json(struct calls *calls, const struct parts *parts, bool accepting)
 {
 	struct buf out = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
 	_cleanup_free_ char *interval = xasprintf("%lldms", (long long)calls->env->options.scan_ms);
+	_cleanup_free_ char *clock = clock_word(parts);
 
 	json_begin_object(&writer);
 	json_put_name(&writer, "implementation_status");
@@ -286,6 +319,9 @@ static char *details_json(struct calls *calls, const struct parts *parts, bool a
 	put_figure(&writer, "cloudstack_throttled_count", parts->cloud.throttled);
 	json_put_name(&writer, "cloudstack_clock_ahead_ms");
 	json_put_int(&writer, parts->cloud.skew_ms);
+	json_put_name(&writer, "clock");
+	json_put_text(&writer, clock);
+	put_reads(calls, &writer);
 	put_figure(&writer, "store_waiting", parts->store.waiting);
 	put_figures(&writer, calls, parts);
 	put_lateness(calls, &writer);
@@ -315,16 +351,18 @@ static void put_part(struct buf *out, const char *part, bool is_well)
 
 void health_put_metrics(struct calls *calls, struct buf *out)
 {
-	_cleanup_free_ char *devices = NULL;
+	_cleanup_free_ char *devices = NULL, *clock = NULL;
 	struct parts parts;
 
 	look(calls, &parts);
 	devices = device_word(calls, &parts);
+	clock = clock_word(&parts);
 	metric_family(out, "volumed_health", METRIC_GAUGE, "1 if this part is well.");
 	put_part(out, "cloudstack", streq(cloud_word(&parts), "healthy"));
 	put_part(out, "store", streq(store_word(calls, &parts), "healthy"));
 	put_part(out, "monitor", streq(devices, "healthy"));
 	put_part(out, "nbd", parts.exports.ok);
+	put_part(out, "clock", streq(clock, "healthy"));
 	metric_family(out, "volumed_accepting_changes", METRIC_GAUGE, "1 if changes are accepted.");
 	metric_value(out, "volumed_accepting_changes", NULL,
 		     calls->env->store_state == STORE_CURRENT &&

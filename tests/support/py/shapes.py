@@ -183,7 +183,7 @@ HEALTH = Shape(
         added={"active_mappings": whole, "known_volumes": whole, "cloudstack_api_calls": whole,
                "volume_list_age_seconds": whole, "volumes_left_out": text, "volumes_lost": text,
                "cloudstack_throttled": truth, "cloudstack_throttled_count": whole,
-               "cloudstack_clock_ahead_ms": whole, "device_events_processed": whole, "database_transactions": whole,
+               "cloudstack_clock_ahead_ms": whole, "clock": text, "cloudstack_reads": table, "device_events_processed": whole, "database_transactions": whole,
                "store_waiting": whole, "loop_turns": whole, "loop_late_count": whole, "loop_late": text,
                "uptime_seconds": whole,
                "accepting_changes": truth, "paused": text, "store_state": one_of("checking", "current", "past"), "uevents": truth, "appliance_id": text,

@@ -139,6 +139,7 @@ def test_a_wrong_clock_does_not_matter(world):
     world.daemon.wait_healthy()
     ahead = world.daemon.health()["details"]["cloudstack_clock_ahead_ms"]
     assert 3590_000 < ahead < 3610_000
+    assert "ahead of the clock here" in world.daemon.health()["details"]["clock"]
 
 
 def test_a_clock_wrong_by_days_is_named_and_recovered_from(world):

@@ -187,3 +187,25 @@ def test_a_rate_limit_is_told(world):
     world.daemon.wait_healthy()
     after = health(world.daemon)["details"]
     assert not after["cloudstack_throttled"] and after["cloudstack_throttled_count"] == 1
+
+
+def reads_of(daemon):
+    return health(daemon)["details"]["cloudstack_reads"]
+
+
+def test_each_read_of_cloudstack_has_its_own_word(make_world):
+    """CloudStack may answer one command and refuse another."""
+    world = make_world(reconcile={"interval": "1s"})
+    reads = reads_of(world.daemon)
+    assert reads["listVolumes"] == "healthy" and reads["queryAsyncJobResult"] == "not asked yet"
+    assert not any(command.startswith(("create", "attach", "detach")) for command in reads)
+    world.attached()
+    world.cloud.set_faults([{"do": "status", "code": 530, "text": "no such luck", "command": "listVolumes", "times": 0}])
+    reads = eventually(lambda: "no such luck" in (r := reads_of(world.daemon))["listVolumes"] and r, "the failing list")
+    assert reads["queryAsyncJobResult"] == "healthy"
+    world.cloud.set_faults([])
+    eventually(lambda: reads_of(world.daemon)["listVolumes"] == "healthy", "the list")
+
+
+def test_the_clock_is_judged_by_itself(world):
+    assert health(world.daemon)["details"]["clock"] == "healthy"
