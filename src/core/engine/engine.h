@@ -30,4 +30,8 @@ struct engine {
 	char past_id[UUID_TEXT_SIZE];
 	/* clock_mono_ms(): an absent CloudStack is not asked again before this time */
 	int64_t next_retry_ms;
+	/* of the wakes when CloudStack is back: the last one (clock_mono_ms()), the least time
+	 * until the next one, and that one if it is due */
+	int64_t woken_ms, wake_pause_ms;
+	struct loop_timer wake;
 };

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/uuid.h"
+#include "cloud/cloud.h"
 #include "core/engine/engine.h"
 #include "core/engine/figures.h"
 #include "core/engine/operation.h"
@@ -28,6 +29,10 @@
 
 /* All operations that wait for an absent CloudStack together ask it this often. */
 #define RETRY_EVERY_MS 200
+/* between two wakes of all operations; it doubles */
+#define WAKE_PAUSE_MIN_MS 1000
+#define WAKE_PAUSE_MAX_MS 16000
+#define WAKE_STEADY_MS 60000 /* after such a time without a wake, the next one is at once */
 
 static struct operation *operation_new(struct engine *engine)
 {
@@ -303,11 +308,17 @@ int64_t operation_retry_in(struct engine *engine, int64_t delay_ms)
 	return due_ms - clock_mono_ms();
 }
 
-void operation_on_cloud_back(struct engine *engine)
+static void wake_all(struct engine *engine)
 {
 	struct operation *operation;
 
+	loop_timer_clear(engine->env->loop, &engine->wake);
 	engine->next_retry_ms = 0;
+	engine->woken_ms = clock_mono_ms();
+	engine->wake_pause_ms =
+		engine->wake_pause_ms ? 2 * engine->wake_pause_ms : WAKE_PAUSE_MIN_MS;
+	if (engine->wake_pause_ms > WAKE_PAUSE_MAX_MS)
+		engine->wake_pause_ms = WAKE_PAUSE_MAX_MS;
 	TAILQ_FOREACH(operation, &engine->unfinished, age_entry) {
 		/* Ready: no CloudStack was configured when their turn came. */
 		if (operation->phase == PHASE_READY ||
@@ -315,6 +326,31 @@ void operation_on_cloud_back(struct engine *engine)
 		     operation_step(operation)->deadline == STEP_CLOUD))
 			loop_task_queue(engine->env->loop, &operation->turn);
 	}
+}
+
+/* If CloudStack is away once more, its next return wakes. */
+static void on_wake_timer(struct loop_timer *timer)
+{
+	struct engine *engine = container_of(timer, struct engine, wake);
+	struct cloud_health health;
+
+	cloud_health(engine->env->cloud, &health);
+	if (health.usable)
+		wake_all(engine);
+}
+
+/* A CloudStack that answers some requests and not others seems to come back every moment. If each
+ * return made all operations ask at once, they would never come to their longer pauses. */
+void operation_on_cloud_back(struct engine *engine)
+{
+	int64_t since_ms = clock_mono_ms() - engine->woken_ms;
+
+	if (since_ms >= WAKE_STEADY_MS)
+		engine->wake_pause_ms = 0;
+	if (since_ms >= engine->wake_pause_ms)
+		wake_all(engine);
+	else
+		loop_timer_set(engine->env->loop, &engine->wake, engine->wake_pause_ms - since_ms);
 }
 
 struct engine *engine_new(struct env *env, struct model *model,
@@ -330,6 +366,7 @@ struct engine *engine_new(struct env *env, struct model *model,
 	TAILQ_INIT(&engine->unfinished);
 	TAILQ_INIT(&engine->ended);
 	TAILQ_INIT(&engine->settlings);
+	engine->wake.fire = on_wake_timer;
 	return engine;
 }
 
@@ -338,6 +375,7 @@ static void free_all(struct engine *engine)
 	struct operation *operation, *next;
 	struct settling *settling;
 
+	loop_timer_clear(engine->env->loop, &engine->wake);
 	while ((settling = TAILQ_FIRST(&engine->settlings)))
 		settling_free(settling);
 	HASH_ITER(hh, engine->operations, operation, next) {

@@ -62,5 +62,6 @@ void operation_on_device(struct engine *engine, const struct device *device);
  * ask.
  */
 int64_t operation_retry_in(struct engine *engine, int64_t delay_ms);
-/* CloudStack is back: steps that wait for it run again at once. */
+/* CloudStack is back: steps that wait for it run again, at once or, if CloudStack came back a
+ * moment ago as well, some seconds later. */
 void operation_on_cloud_back(struct engine *engine);

@@ -1,5 +1,7 @@
 """One world in which operations meet one fault, each at a call of its own."""
 
+import time
+
 from support.py.harness import World
 from support.py.secrecy import everything_said
 
@@ -11,14 +13,13 @@ from .operations import ALL_CALLS, CALLS, make_operations
 WAIT_IN_VAIN, WAIT = "2s", "60s"
 
 
-def requests_of(operation):
-    """The requests about an operation's volume."""
-    cloud = operation.world.cloud
+def requests_of(operation, requests, state):
+    """Those about an operation's volume, by the state of CloudStack."""
     id = operation.volume or operation.record and operation.record["volume_id"]
-    ids = {id, operation.snapshot, *(s["id"] for s in cloud.state()["snapshots"]
+    ids = {id, operation.snapshot, *(s["id"] for s in state["snapshots"]
                                      if id and s["volume"] == id)} - {None}
-    jobs = {job["jobid"] for job in cloud.state()["jobs"] if id and job["volume"] == id}
-    return [r for r in cloud.requests()
+    jobs = {job["jobid"] for job in state["jobs"] if id and job["volume"] == id}
+    return [r for r in requests
             if r["params"].get("jobid") in jobs or r["params"].get("id") in ids
             or r["params"].get("name", "").startswith(operation.name)]
 
@@ -79,18 +80,22 @@ class Lot:
                 for call, operation in self.operations.items()]
 
     def _let_it_last(self, world):
+        """Only the daemon asks in that time: a client that is refused, and tries again and again,
+        makes it compare its volumes with CloudStack each time."""
+        world.cloud.clear_requests()
+        begun = time.monotonic()
         before = world.daemon.health()["details"]["cloudstack_api_calls"]
         world.cloud.pause(self.window)
         self.api_calls = world.daemon.health()["details"]["cloudstack_api_calls"] - before
         self._keep_figures(world)
+        self.lasted = time.monotonic() - begun
         world.cloud.clear_faults()
         world.cloud.up()
 
     def _keep_figures(self, world):
-        rules = world.cloud.state()["faults"]
-        self.struck = {call: rule["struck"] for call, rule in zip(self.calls, rules)}
-        self.all_requests = world.cloud.requests()
-        self.requests = {call: requests_of(operation)
+        state, self.all_requests = world.cloud.state(), world.cloud.requests()
+        self.struck = {call: rule["struck"] for call, rule in zip(self.calls, state["faults"])}
+        self.requests = {call: requests_of(operation, self.all_requests, state)
                          for call, operation in self.operations.items()}
 
     def _check(self, call):

@@ -38,7 +38,7 @@ def test_the_calls_of_an_operation(make_world, kind):
     world.cloud.clear_requests()
     operation.begin().completed()
     # A disk that appears or goes makes the daemon look sooner, and maybe too soon.
-    requests = requests_of(operation)
+    requests = requests_of(operation, world.cloud.requests(), world.cloud.state())
     jobs = {r["params"]["jobid"] for r in requests if r["command"] == "queryAsyncJobResult"}
     asked = Counter(r["command"] for r in requests)
     asked["queryAsyncJobResult"] = len(jobs)

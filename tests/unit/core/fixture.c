@@ -429,6 +429,13 @@ struct reply *ask_clean_up(struct world *world, const char *volume_id, bool dele
 	return ask(world, METHOD_VOLUME_CLEANUP, &args);
 }
 
+struct reply *ask_sync(struct world *world, bool dry_run)
+{
+	struct sync_args args = { .dry_run = dry_run };
+
+	return ask(world, METHOD_FORCE_SYNC, &args);
+}
+
 struct reply *ask_operation(struct world *world, enum method_id method, const char *operation_id)
 {
 	char id[64];

@@ -138,6 +138,8 @@ struct reply *ask_resize(struct world *world, const char *volume_id, uint64_t si
 /* from OTHER_VM to APPLIANCE */
 struct reply *ask_clean_up(struct world *world, const char *volume_id, bool delete_vm,
 			   bool force_clean);
+/* for a comparison of all volumes with CloudStack */
+struct reply *ask_sync(struct world *world, bool dry_run);
 struct reply *ask_operation(struct world *world, enum method_id method, const char *operation_id);
 /* The id of the operation that was accepted. */
 const char *accepted(struct world *world, struct reply *reply);

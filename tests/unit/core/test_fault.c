@@ -277,6 +277,27 @@ static void many_wait(void **state)
 	check_world(world, MAX_OPERATIONS);
 }
 
+/* A CloudStack that answers some requests and not others seems to come back with each answer. That
+ * does not keep the pauses of the operations from growing. */
+static void comes_and_goes(void **state)
+{
+	struct world *world = *state;
+	const unsigned count = 10, seconds = 300;
+	unsigned *asked = &world->server.calls[FAKE_CREATE];
+
+	server_fault(&world->server, (struct fake_fault){ FAKE_CREATE, 1, 100000, FAULT_AWAY });
+	for (size_t i = 0; i < count; i++)
+		accepted(world, ask_create(world, "one"));
+	for (unsigned i = 0; i < 2 * seconds; i++) {
+		world_pass(world, 500);
+		answered(world, ask_sync(world, false));
+	}
+	assert_in_range(*asked, count * seconds / 16, count * seconds / 4);
+	world->server.fault_count = 0;
+	assert_true(world_until(world, all_ended, NULL, 60000));
+	check_world(world, count);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +312,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(never_shown_after, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(never_learned, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(many_wait, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(comes_and_goes, world_setup, world_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,13 +7,6 @@
 
 #include "fixture.h"
 
-static struct reply *ask_sync(struct world *world, bool dry_run)
-{
-	struct sync_args args = { .dry_run = dry_run };
-
-	return ask(world, METHOD_FORCE_SYNC, &args);
-}
-
 /* One comparison; what it reports of the volume, NULL when nothing. The array is "drift",
  * "repaired" or "failed". */
 static const char *sync_all(struct world *world, bool dry_run, const char *array)
