@@ -294,6 +294,33 @@ void engine_idle(struct engine *engine)
 	loop_task_queue(engine->loop, &engine->pump_task);
 }
 
+int engine_choose_port(struct engine *engine, struct err *err)
+{
+	struct address *address = &engine->address;
+	int port;
+
+	if (address_is_unix(address) || address->port != 0)
+		return 0;
+	if (address_free_port(address, &port, err) < 0)
+		return -1;
+	address_set_port(address, port);
+	engine->chose_port = true;
+	return 0;
+}
+
+/* The engine listens some time after its port was chosen, and meanwhile the kernel may give the
+ * port to any other program that asks for a free one. A port that clients know is waited for. */
+bool engine_chose_again(struct engine *engine)
+{
+	struct err err;
+
+	if (!engine->chose_port || engine->was_up || !address_is_taken(&engine->address))
+		return false;
+	log_debug("export: port %d was free, and is taken", engine->address.port);
+	address_set_port(&engine->address, 0);
+	return engine_choose_port(engine, &err) == 0;
+}
+
 static void on_lost_task(struct loop_task *task)
 {
 	const struct engine *engine = container_of(task, struct engine, lost_task);

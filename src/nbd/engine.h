@@ -69,7 +69,7 @@ struct engine {
 	/* for its kind */
 	struct loop *loop;
 	const struct exporter_options *options;
-	struct address address; /* a kind sets the port it has chosen */
+	struct address address;
 	struct ssl_ctx_st *tls; /* of our handshakes; NULL: none */
 	struct clients *clients;
 	struct prober *prober;
@@ -80,6 +80,7 @@ struct engine {
 	enum { ENGINE_STARTING, ENGINE_UP, ENGINE_DOWN } state;
 	char reason[ERR_TEXT_SIZE]; /* of being down */
 	bool is_taken;              /* down because another program listens on the address */
+	bool chose_port;            /* the configuration names none */
 	uint64_t restarts;
 	bool was_up; /* ever */
 	int64_t pause_ms;
@@ -121,6 +122,11 @@ void engine_call_cancel(struct export_call *call);
 
 /* ---- for its kind ---- */
 
+/* Gives an address without a port a free one. */
+int engine_choose_port(struct engine *engine, struct err *err);
+/* Before an engine has ever listened: another program took the port that engine_choose_port() had
+ * chosen, and the address has another one now. */
+bool engine_chose_again(struct engine *engine);
 /* The engine can take calls. is_new: another engine than before, which may serve nothing. */
 void engine_up(struct engine *engine, bool is_new);
 /*

@@ -222,23 +222,6 @@ static void put_arguments(const struct engine *engine, const char *port, const c
 	argv[count] = NULL;
 }
 
-static int choose_port(struct address *address, struct err *err)
-{
-	int port;
-
-	if (address_is_unix(address)) {
-		/* left by a dead process; it would be in the way */
-		unlink(address->sa.local.sun_path);
-		return 0;
-	}
-	if (address->port != 0)
-		return 0;
-	if (address_free_port(address, &port, err) < 0)
-		return -1;
-	address_set_port(address, port);
-	return 0;
-}
-
 static int start(struct nbdkit *nbdkit, struct err *err)
 {
 	struct engine *engine = nbdkit->engine;
@@ -252,7 +235,10 @@ static int start(struct nbdkit *nbdkit, struct err *err)
 		return err_set(err, ERR_UNAVAILABLE,
 			       "nbdkit is not installed; install Debian's package %s",
 			       nbdkit_engine.package);
-	if (choose_port(&engine->address, err) < 0)
+	if (address_is_unix(&engine->address))
+		/* left by a dead process; it would be in the way */
+		unlink(engine->address.sa.local.sun_path);
+	if (engine_choose_port(engine, err) < 0)
 		return -1;
 	port = xasprintf("%d", engine->address.port);
 	put_arguments(engine, port, certificates, dir, argv + 1);
@@ -281,7 +267,7 @@ static void on_ended(void *arg, const char *how)
 	nbdkit->process = process_forget(nbdkit->process);
 	nbdkit->is_up = nbdkit->parting = false;
 	stop_looking(nbdkit);
-	if (parting)
+	if (parting || (!known_down && !was_up && engine_chose_again(nbdkit->engine)))
 		begin_start(nbdkit);
 	else if (!known_down && was_up)
 		engine_down(nbdkit->engine, "nbdkit %s", how);

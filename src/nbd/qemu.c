@@ -147,6 +147,18 @@ static pid_t noted_pid(const struct qemu *qemu)
 
 /* ---- the NBD server in it ---- */
 
+static void start_server(struct qemu *qemu);
+
+static bool starts_elsewhere(struct qemu *qemu)
+{
+	struct err err;
+
+	if (!engine_chose_again(qemu->engine) || write_settings(qemu, &err) < 0)
+		return false;
+	start_server(qemu);
+	return true;
+}
+
 static void on_server_started(void *arg, const struct json *result, const struct err *err)
 {
 	struct qemu *qemu = arg;
@@ -154,6 +166,8 @@ static void on_server_started(void *arg, const struct json *result, const struct
 
 	/* An engine that was found running has its server already. */
 	if (err->code != ERR_NONE && !strstr(err->text, "already running")) {
+		if (starts_elsewhere(qemu))
+			return;
 		go_away(qemu);
 		dismiss(qemu);
 		engine_refused(qemu->engine, err->text);
@@ -285,18 +299,12 @@ static int start_process(struct qemu *qemu, struct err *err)
 		program,     "--chardev", chardev, "--monitor", "chardev=qmp,mode=control",
 		"--pidfile", pid_file,    NULL
 	};
-	int port;
 
 	if (!program)
 		return err_set(err, ERR_UNAVAILABLE,
 			       "%s is not installed; install Debian's package %s",
 			       qemu_engine.program, qemu_engine.package);
-	if (!address_is_unix(&engine->address) && engine->address.port == 0) {
-		if (address_free_port(&engine->address, &port, err) < 0)
-			return -1;
-		address_set_port(&engine->address, port);
-	}
-	if (write_settings(qemu, err) < 0)
+	if (engine_choose_port(engine, err) < 0 || write_settings(qemu, err) < 0)
 		return -1;
 	unlink(qemu->socket); /* left by a dead process; it would be in the way */
 	unlink(pid_file);

@@ -178,7 +178,7 @@ static const char *start_server(struct fake_qmp *fake, const struct json *argume
 	snprintf(fake->server_address, sizeof(fake->server_address), "%s:%s",
 		 json_text(json_get(data, "host")), json_text(json_get(data, "port")));
 	copy(fake->server_tls, sizeof(fake->server_tls), arguments, "tls-creds");
-	return NULL;
+	return streq(fake->taken, fake->server_address) ? "Address already in use" : NULL;
 }
 
 static const char *obey(struct fake_qmp *fake, const char *command, const struct json *arguments,

@@ -41,8 +41,9 @@ struct fake_qmp {
 	char tls_name[32], tls_dir[256];
 	bool tls_verifies;
 	char server_address[160], server_tls[32];
-	struct buf heard; /* all commands, blank-separated */
-	char *held;       /* the last command FAULT_HANG left unanswered */
+	const char *taken; /* an address where it cannot listen; NULL: none */
+	struct buf heard;  /* all commands, blank-separated */
+	char *held;        /* the last command FAULT_HANG left unanswered */
 };
 
 void fake_qmp_open(struct fake_qmp *fake, struct loop *loop, const char *path);

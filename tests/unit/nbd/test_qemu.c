@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "fake_process.h"
 #include "fake_qmp.h"
+#include "io/address.h"
 #include "nbd/exporter.h"
 #include "tree.h"
 
@@ -97,12 +98,12 @@ static void pass(struct scene *scene, int64_t ms)
 	}
 }
 
-static void open_exporter(struct scene *scene, const char *tls_dir)
+static void open_exporter_on(struct scene *scene, const char *listen, const char *tls_dir)
 {
 	const struct exporter_options options = {
 		.engine = EXPORT_ENGINE_QEMU,
 		.run_dir = scene->run,
-		.listen = "127.0.0.1:10809",
+		.listen = listen,
 		.tls_dir = tls_dir,
 		.proc_root = scene->proc,
 		.sysfs_root = "/sys",
@@ -117,6 +118,11 @@ static void open_exporter(struct scene *scene, const char *tls_dir)
 	assert_non_null(scene->exporter);
 	pass(scene, 0);
 	assert_int_equal(fake_process.starts, 1);
+}
+
+static void open_exporter(struct scene *scene, const char *tls_dir)
+{
+	open_exporter_on(scene, "127.0.0.1:10809", tls_dir);
 }
 
 /* The process listens, but is not set up yet. */
@@ -233,6 +239,39 @@ static void it_is_given_the_address(void **state)
 	assert_string_equal(scene->fake.server_tls, "");
 }
 
+static int listen_on(const char *text)
+{
+	struct address address;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(address_parse(text, &address, NULL), 0);
+	assert_int_equal(bind(fd, &address.sa.any, address.length), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+/* The port was free when it was chosen. */
+static void it_is_given_another_port(void **state)
+{
+	struct scene *scene = *state;
+	_cleanup_free_ char *taken = NULL, *other = NULL;
+	_cleanup_close_ int fd = -1;
+
+	open_exporter_on(scene, "127.0.0.1:0", NULL);
+	taken = xasprintf("127.0.0.1:%d", export_port(scene->exporter));
+	fd = listen_on(taken);
+	listen_there(scene);
+	scene->fake.taken = taken;
+	tree_write(&scene->tree, PID_FILE, "4711\n");
+	pass(scene, 100);
+	assert_true(is_up(scene));
+	other = xasprintf("127.0.0.1:%d", export_port(scene->exporter));
+	assert_string_not_equal(other, taken);
+	assert_string_equal(scene->fake.server_address, other);
+	assert_int_equal(fake_process.starts, 1);
+	assert_int_equal(fake_process.ends, 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -241,6 +280,7 @@ int main(void)
 		T(it_is_reached_when_it_is_set_up),    T(one_that_never_greets_is_given_up),
 		T(one_that_was_up_is_left_alone),      T(one_that_ends_at_once_is_replaced),
 		T(it_is_given_the_certificates_first), T(it_is_given_the_address),
+		T(it_is_given_another_port),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
