@@ -244,8 +244,39 @@ static void add_location(struct evhttp_request *http, const struct method *metho
 	add_header(http, "Location", location.data);
 }
 
+/* Sends what stands in the body, unless it is too much for all clients together. */
+static void send_if_room(struct rest_encoder *encoder, struct evhttp_request *http, int status)
+{
+	struct err err = { 0 };
+
+	if (connections_have_room(encoder->connections, http, encoder->body.length)) {
+		send_body(encoder, http, status);
+		return;
+	}
+	err_set(&err, ERR_UNAVAILABLE,
+		"there is no room for an answer of %zu bytes: other clients do not read their answers; try again later",
+		encoder->body.length);
+	evhttp_remove_header(evhttp_request_get_output_headers(http), "Content-Encoding");
+	rest_reply_error(encoder, http, &err);
+}
+
+/* True if a thread has the body, and rest_reply_compressed() follows. */
+static bool compress(struct rest_encoder *encoder, struct evhttp_request *http, int status)
+{
+	if (encoder->body.length >= GZIP_LARGE) {
+		if (!gzip_submit(encoder->gzip, http, status, &encoder->body))
+			return false;
+		connections_hold(encoder->connections, http);
+		return true;
+	}
+	if (gzip_compress(&encoder->body))
+		add_header(http, "Content-Encoding", "gzip");
+	return false;
+}
+
 /* Sends what stands in the body, unless it is too much for one client or for all. */
-static void send_answer(struct rest_encoder *encoder, struct evhttp_request *http, int status)
+static void send_answer(struct rest_encoder *encoder, struct evhttp_request *http, int status,
+			bool gzip)
 {
 	struct err err = { 0 };
 
@@ -257,18 +288,25 @@ static void send_answer(struct rest_encoder *encoder, struct evhttp_request *htt
 		rest_reply_error(encoder, http, &err);
 		return;
 	}
-	if (!connections_have_room(encoder->connections, http, encoder->body.length)) {
-		err_set(&err, ERR_UNAVAILABLE,
-			"there is no room for an answer of %zu bytes: other clients do not read their answers; try again later",
-			encoder->body.length);
-		rest_reply_error(encoder, http, &err);
+	if (gzip && encoder->body.length >= GZIP_MIN &&
+	    evhttp_request_get_command(http) != EVHTTP_REQ_HEAD && compress(encoder, http, status))
 		return;
-	}
-	send_body(encoder, http, status);
+	send_if_room(encoder, http, status);
+}
+
+void rest_reply_compressed(struct rest_encoder *encoder, struct evhttp_request *http,
+			   struct gzip_answer *answer)
+{
+	buf_clear(&encoder->body);
+	encoder->body = answer->body;
+	answer->body = (struct buf)BUF_NULL;
+	if (answer->is_compressed)
+		add_header(http, "Content-Encoding", "gzip");
+	send_if_room(encoder, http, answer->status);
 }
 
 void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http,
-		       const struct method *method, const struct answer *answer)
+		       const struct method *method, const struct answer *answer, bool gzip)
 {
 	_cleanup_json_writer_ struct json_writer w = { .out = &encoder->body };
 	int status = answer->unhealthy ? 503 : 200;
@@ -292,7 +330,7 @@ void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http
 		record_to_json(answer->record, answer->items, false, &w);
 		break;
 	}
-	send_answer(encoder, http, status);
+	send_answer(encoder, http, status, gzip);
 }
 
 void rest_reply_text(struct rest_encoder *encoder, struct evhttp_request *http, const char *type,
@@ -305,9 +343,9 @@ void rest_reply_text(struct rest_encoder *encoder, struct evhttp_request *http, 
 }
 
 void rest_reply_document(struct rest_encoder *encoder, struct evhttp_request *http,
-			 void (*print)(struct buf *out))
+			 void (*print)(struct buf *out), bool gzip)
 {
 	buf_reset(&encoder->body);
 	print(&encoder->body);
-	send_answer(encoder, http, 200);
+	send_answer(encoder, http, 200, gzip);
 }

@@ -86,6 +86,7 @@ struct rest_request {
 	enum request_kind kind;
 	uid_t user; /* who has a share; REST_UNBOUNDED_USER: all others */
 	bool is_watched;
+	bool gzip; /* the client takes it */
 };
 
 /* libevent gives the accept-error callback only its own evhttp, which leads to the server here. */
@@ -137,9 +138,10 @@ static void on_answer(void *arg, const struct answer *answer)
 	struct evhttp_request *http = request->http;
 	const struct method *method = request->method;
 	struct rest *rest = request->rest;
+	bool gzip = request->gzip;
 
 	request_end(request);
-	rest_reply_answer(&rest->encoder, http, method, answer);
+	rest_reply_answer(&rest->encoder, http, method, answer, gzip);
 }
 
 static void on_client_left(void *item, bool is_reset)
@@ -182,11 +184,18 @@ static enum request_kind kind_of(const struct method *method, const void *args)
 	return method->answer == ANSWER_MANY ? REQUEST_LIST : REQUEST_PLAIN;
 }
 
+static bool accepts_gzip(struct evhttp_request *http)
+{
+	return gzip_is_accepted(
+		evhttp_find_header(evhttp_request_get_input_headers(http), "Accept-Encoding"));
+}
+
 static void request_start(struct rest *rest, struct evhttp_request *http, const struct route *route,
 			  const void *args, const struct caller *caller)
 {
 	struct rest_request *request = xnew(struct rest_request);
 
+	request->gzip = accepts_gzip(http);
 	connections_work(rest->connections, http);
 	request->rest = rest;
 	request->http = http;
@@ -279,7 +288,7 @@ static int serve_document(struct rest *rest, struct evhttp_request *http,
 	else if (!str_empty(target->query))
 		return err_set(err, ERR_INVALID, "this path takes no query string");
 	else
-		rest_reply_document(&rest->encoder, http, rest_openapi);
+		rest_reply_document(&rest->encoder, http, rest_openapi, accepts_gzip(http));
 	return 0;
 }
 
@@ -451,6 +460,16 @@ static void on_parsed(struct evhttp_request *http, const struct large_body *pars
 		http_drop(http);
 }
 
+static void on_compressed(struct evhttp_request *http, struct gzip_answer *answer, void *arg)
+{
+	struct rest *rest = arg;
+
+	if (answer)
+		rest_reply_compressed(&rest->encoder, http, answer);
+	else
+		http_drop(http);
+}
+
 static bool is_large(struct evhttp_request *http)
 {
 	return evbuffer_get_length(evhttp_request_get_input_buffer(http)) >= LARGE_BODY_MIN;
@@ -570,7 +589,9 @@ struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_o
 	rest->watch = watch_new(loop, on_client_left, err);
 	if (rest->watch)
 		rest->large = large_new(loop, on_parsed, rest, err);
-	return rest->large ? rest : rest_close(rest);
+	if (rest->large)
+		rest->encoder.gzip = gzip_new(loop, on_compressed, rest, err);
+	return rest->encoder.gzip ? rest : rest_close(rest);
 }
 
 int rest_port(const struct rest *rest)
@@ -601,6 +622,7 @@ size_t rest_in_flight(const struct rest *rest)
 {
 	size_t count = rest->large ? large_count(rest->large) : 0;
 
+	count += rest->encoder.gzip ? gzip_count(rest->encoder.gzip) : 0;
 	for (size_t kind = 0; kind < REQUEST_KIND_COUNT; kind++)
 		count += rest->counts[kind];
 	return count;
@@ -635,6 +657,7 @@ struct rest *rest_close(struct rest *rest)
 	while ((request = TAILQ_FIRST(&rest->requests)))
 		request_drop(request);
 	rest->large = large_free(rest->large);
+	rest->encoder.gzip = gzip_free(rest->encoder.gzip);
 	assert(rest_in_flight(rest) == 0);
 	if (rest->http) {
 		rest_drain(rest);

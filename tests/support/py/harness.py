@@ -10,6 +10,7 @@ fails the test that ran it, whatever that was about; so does one that leaks desc
 processes (holdings.py), and a body that says it is JSON and is not.
 """
 
+import gzip
 import http.client
 import json
 import os
@@ -264,7 +265,8 @@ class Answer:
 
     @property
     def json(self):
-        return json.loads(self.body)
+        zipped = self.headers["Content-Encoding"] == "gzip"
+        return json.loads(gzip.decompress(self.body) if zipped else self.body)
 
 
 def config_text(sections):

@@ -541,6 +541,17 @@ def test_answers_are_not_kept_by_anybody(daemon):
     assert daemon.rest("GET", "/health").headers["Cache-Control"] == "no-store"
 
 
+def test_a_list_in_gzip(world):
+    for number in range(100):
+        world.cloud.put_volume(name=f"{number:0255}")
+    world.daemon.get("/api/v1/volumes?refresh=true")
+    plain = world.daemon.rest("GET", "/api/v1/volumes?limit=1000")
+    answer = world.daemon.rest("GET", "/api/v1/volumes?limit=1000", headers={"Accept-Encoding": "gzip"})
+    assert answer.headers["Content-Encoding"] == "gzip" and plain.headers["Content-Encoding"] is None
+    assert len(answer.body) < len(plain.body) / 2
+    assert answer.json["volumes"] == plain.json["volumes"]
+
+
 def test_refresh_asks_cloudstack_now(world):
     volume = world.volume(name="old")
     assert world.daemon.get(f"/api/v1/volumes/{volume}")["name"] == "old"

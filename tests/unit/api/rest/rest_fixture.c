@@ -171,7 +171,8 @@ static void assert_body_is_what_it_says(const struct reply *reply)
 {
 	_cleanup_json_ struct json *json = NULL;
 
-	if (reply->length == 0 || !streq(reply_header(reply, "Content-Type"), "application/json"))
+	if (reply->length == 0 || reply_header(reply, "Content-Encoding") ||
+	    !streq(reply_header(reply, "Content-Type"), "application/json"))
 		return;
 	json = json_parse(reply->body, reply->length, NULL);
 	if (!json)
@@ -197,7 +198,8 @@ static bool take_reply(struct client *c, bool head, struct reply *out)
 		reply_clear(out);
 		return false;
 	}
-	out->body = xstrndup(c->in.data + headers, body);
+	out->body = xcalloc(1, body + 1);
+	memcpy(out->body, c->in.data + headers, body);
 	out->length = body;
 	memmove(c->in.data, c->in.data + headers + body, c->in.length - headers - body + 1);
 	c->in.length -= headers + body;
