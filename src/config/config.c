@@ -36,6 +36,16 @@ static const struct field config_fields[] = {
 	F(http_max_requests, INT, .fallback = "256", .min = 1, .max = 10000,
 	  .doc = "Requests answered at the same time, as many lists, and as many requests that wait "
 		 "for operations; further callers are told to come back later."),
+	F(http_caller_requests, INT, .fallback = "200", .min = 1, .max = 1000000,
+	  .doc = "Requests a second of one user of a unix socket, and of one token. Here and below, "
+		 "root and the daemon's own user have no such limit on a unix socket."),
+	F(http_caller_connections, INT, .fallback = "64", .min = 1, .max = 100000,
+	  .doc = "Connections at the same time of one such user or token; there may be fewer, see "
+		 "max_requests."),
+	F(http_anonymous_requests, INT, .fallback = "2000", .min = 1, .max = 1000000,
+	  .doc = "Requests a second of all programs together that show no token over TCP."),
+	F(http_anonymous_connections, INT, .fallback = "1024", .min = 1, .max = 100000,
+	  .doc = "Connections at the same time of all these programs together."),
 	F(cloud_url, TEXT,
 	  .doc = "Address of CloudStack's API, such as https://cloud.example.org/client/api. "
 		 "Without an address nothing can be changed. With a store in MariaDB, the active "
@@ -119,6 +129,9 @@ static const struct field config_fields[] = {
 	F(operations_max, INT, .fallback = "10000", .min = 1, .max = 1000000,
 	  .doc = "Unfinished operations at the same time; further callers are told to come back "
 		 "later."),
+	F(operations_max_per_caller, INT, .fallback = "1000", .min = 1, .max = 1000000,
+	  .doc = "The same of one user of a unix socket of REST, but for root and the daemon's own "
+		 "user, and of one token."),
 	F(operations_allow_vm_expunge, BOOL, .fallback = "no",
 	  .doc = "A cleanup after a failover test may delete the virtual machine of the test with its "
 		 "root disk, for good, if the request asks for that."),

@@ -15,6 +15,10 @@ struct config {
 	int http_loopback_access; /* enum method_access */
 	bool http_require_token;
 	int64_t http_max_requests;
+	int64_t http_caller_requests;
+	int64_t http_caller_connections;
+	int64_t http_anonymous_requests;
+	int64_t http_anonymous_connections;
 	char *cloud_url;
 	char *cloud_api_key_file;
 	char *cloud_secret_key_file;
@@ -45,6 +49,7 @@ struct config {
 	int64_t store_retention;
 	int64_t reconcile_interval;
 	int64_t operations_max;
+	int64_t operations_max_per_caller;
 	bool operations_allow_vm_expunge;
 	int log_level;
 };

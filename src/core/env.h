@@ -58,6 +58,8 @@ struct core_options {
 	const char *nbd_access;
 	bool allow_vm_expunge; /* a cleanup may delete the VM of a test for good */
 	size_t max_operations; /* unfinished at once; more is ERR_TOO_MANY */
+	/* the same of one user or one token over REST; 0: no such limit */
+	size_t max_operations_per_caller;
 };
 
 struct env {

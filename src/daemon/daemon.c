@@ -419,6 +419,7 @@ static int open_core(struct daemon *daemon, struct err *err)
 		.exporter = daemon->exporter,
 		.allow_vm_expunge = config->operations_allow_vm_expunge,
 		.max_operations = (size_t)config->operations_max,
+		.max_operations_per_caller = (size_t)config->operations_max_per_caller,
 	};
 
 	options.rest_access = daemon->rest_access = who_may_use_rest(daemon);
@@ -477,6 +478,12 @@ static int open_surfaces(struct daemon *daemon, struct err *err)
 		.max_connections = daemon->max_connections,
 		.access = (enum method_access)daemon->config->http_loopback_access,
 		.require_token = daemon->config->http_require_token,
+		.limits = {
+			.requests = (size_t)daemon->config->http_caller_requests,
+			.connections = (size_t)daemon->config->http_caller_connections,
+			.anonymous_requests = (size_t)daemon->config->http_anonymous_requests,
+			.anonymous_connections = (size_t)daemon->config->http_anonymous_connections,
+		},
 	};
 
 	if (rest_options.listen_fd == -2)

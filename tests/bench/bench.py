@@ -29,7 +29,7 @@ from collections import Counter
 from pathlib import Path
 
 # First, since it shows where the packages of the tests are.
-from rig import (PATIENCE, BenchError, await_line, configure, make_disks, program, running,
+from rig import (PATIENCE, REQUESTS, BenchError, await_line, configure, make_disks, program, running,
                  serving, show, signals)
 import stores
 from cloudsim import ids
@@ -115,7 +115,8 @@ def measure_http(daemon, sim, build, run, rounds, seconds):
                  for _ in range(rounds)]
     rates = [daemon[0] / bare[0] for daemon, bare in pairs]
     costs = [bare[1] / daemon[1] for daemon, bare in pairs]
-    how = f"median of {rounds} pairs of {seconds} s, {length} bytes"
+    how = (f"median of {rounds} pairs of {seconds} s, {length} bytes; "
+           f"http.anonymous_requests raised to {REQUESTS:,}")
 
     def middle(side, figure):
         return statistics.median(pair[side][figure] for pair in pairs)

@@ -74,7 +74,8 @@ struct connection {
 	struct bufferevent *stream;
 	struct evhttp_connection *evcon; /* NULL while fresh */
 	int fd;
-	uid_t user; /* who has a share; REST_UNBOUNDED_USER: all others */
+	struct rest_owner owner;
+	bool is_over; /* its owner has too many, and core works on all others */
 	enum connection_state state;
 	struct framing framing;
 	size_t served;               /* requests */
@@ -92,6 +93,7 @@ struct connections {
 	struct loop *loop;
 	struct rest_listeners listeners; /* none once draining */
 	size_t max;
+	const struct limits *limits;
 	struct connection_list fresh;   /* accepted in this turn */
 	struct connection_list clients; /* whose client is to act, for the longest time first */
 	struct connection_list works;   /* whose request is worked on */
@@ -376,25 +378,37 @@ static void note_fd(struct connections *all, struct connection *connection)
 	all->by_fd[connection->fd] = connection;
 }
 
-/* A user's own connections make room for more than the share of one user. */
-static void bound_user(struct connections *all, uid_t user)
+/* 0: the owner may have all. */
+static size_t most_of(const struct connections *all, const struct rest_owner *owner)
 {
-	const struct connection *connection, *oldest = NULL;
-	size_t count = 0;
+	size_t most = limits_connections(all->limits, owner), half = all->max / REST_USER_SHARE;
 
-	if (user == REST_UNBOUNDED_USER)
+	return rest_owner_has_share(owner) && (!most || half < most) ? half : most;
+}
+
+/* An owner's own connections make room for more than it may have. */
+static void bound_owner(struct connection *new)
+{
+	struct connections *all = new->all;
+	size_t count = 0, most = most_of(all, &new->owner);
+	const struct connection *connection, *oldest = NULL;
+
+	new->is_over = false;
+	if (!most)
 		return;
 	TAILQ_FOREACH(connection, &all->works, entry)
-		count += connection->user == user;
+		count += rest_owner_equals(&connection->owner, &new->owner);
 	TAILQ_FOREACH(connection, &all->clients, entry) {
-		if (connection->user != user)
+		if (!rest_owner_equals(&connection->owner, &new->owner))
 			continue;
 		count++;
-		if (!oldest)
+		if (!oldest && connection != new)
 			oldest = connection;
 	}
-	if (oldest && count > all->max / REST_USER_SHARE)
+	if (count > most && oldest)
 		evhttp_connection_free(oldest->evcon);
+	else
+		new->is_over = count > most;
 }
 
 static void adopt(struct connection *connection)
@@ -406,11 +420,11 @@ static void adopt(struct connection *connection)
 	TAILQ_REMOVE(&all->fresh, connection, entry);
 	connection->evcon = evcon;
 	connection->fd = bufferevent_getfd(connection->stream);
-	connection->user = rest_bounded_user(connection->fd);
+	rest_owner_of_socket(connection->fd, &connection->owner);
 	TAILQ_INSERT_TAIL(&all->clients, connection, entry);
 	note_fd(all, connection);
 	evhttp_connection_set_closecb(connection->evcon, on_closed, connection);
-	bound_user(all, connection->user);
+	bound_owner(connection);
 }
 
 static void on_adopt(struct loop_task *task)
@@ -495,6 +509,26 @@ static void hold(struct connection *connection)
 	enter(connection, CONNECTION_WORKS);
 }
 
+int connections_admit(struct connections *all, struct evhttp_request *http,
+		      const struct rest_owner *owner, struct err *err)
+{
+	struct connection *connection = connection_of(all, http);
+
+	if (!connection)
+		return 0;
+	if (connection->is_over || !rest_owner_equals(&connection->owner, owner)) {
+		connection->owner = *owner;
+		bound_owner(connection);
+	}
+	if (!connection->is_over)
+		return 0;
+	return err_set(
+		err, ERR_TOO_MANY,
+		"%zu connections of this caller wait for answers already, which is the limit "
+		"(http.%s_connections); try again later",
+		most_of(all, owner), owner->kind == REST_OWNER_ANONYMOUS ? "anonymous" : "caller");
+}
+
 void connections_hold(struct connections *all, struct evhttp_request *http)
 {
 	struct connection *connection = connection_of(all, http);
@@ -570,7 +604,8 @@ void connections_end(struct connections *all, struct evhttp_request *http)
 /* ---- life ---- */
 
 struct connections *connections_new(struct loop *loop, struct evhttp *http,
-				    const struct rest_listeners *listeners, size_t max)
+				    const struct rest_listeners *listeners, size_t max,
+				    const struct limits *limits)
 {
 	struct connections *all = xnew(struct connections);
 
@@ -578,6 +613,7 @@ struct connections *connections_new(struct loop *loop, struct evhttp *http,
 	all->loop = loop;
 	all->listeners = *listeners;
 	all->max = max;
+	all->limits = limits;
 	all->adopt.run = on_adopt;
 	all->shrink.run = on_shrink;
 	all->deadline.fire = on_deadline;

@@ -9,6 +9,7 @@
 
 #include <event2/http.h>
 
+#include "api/rest/limits.h"
 #include "api/rest/listener.h"
 
 struct connections;
@@ -22,11 +23,13 @@ struct connections;
  * Counts the connections that http accepts from the listeners (copied), before the first one is
  * accepted.
  * Above max, connections whose client is to act are closed, the oldest first, and so may be the new
- * one if core works on all others. The same holds for the connections of one user above the half of
- * max, if the user is known and bounded (peer.h).
+ * one if core works on all others. The same holds for the connections of one owner (limits.h) above
+ * its own limit, and of one user or token above the half of max; but if core works on all others of
+ * that owner, connections_admit() refuses the requests of the new one.
  */
 struct connections *connections_new(struct loop *loop, struct evhttp *http,
-				    const struct rest_listeners *listeners, size_t max);
+				    const struct rest_listeners *listeners, size_t max,
+				    const struct limits *limits);
 void connections_drain(struct connections *all); /* before the listeners go */
 /* After the evhttp was freed. Returns NULL, takes NULL. */
 struct connections *connections_free(struct connections *all);
@@ -41,6 +44,13 @@ void connections_lack_descriptors(struct connections *all);
  * ends with the answer; NULL: it is not.
  */
 const struct err *connections_refusal(struct connections *all, struct evhttp_request *http);
+/*
+ * The connection is this owner's from now on. ERR_TOO_MANY: the owner has too many connections, and
+ * core works on all others.
+ */
+int connections_admit(struct connections *all, struct evhttp_request *http,
+		      const struct rest_owner *owner, struct err *err);
+
 /* The request waits to be looked at, and is not closed for the sake of others. */
 void connections_hold(struct connections *all, struct evhttp_request *http);
 /*

@@ -79,6 +79,7 @@ void rest_describe_peer(int fd, struct rest_caller *out)
 
 	*out = (struct rest_caller){ .caller.surface = "rest" };
 	out->is_local = find_peer(fd, &peer);
+	out->is_trusted = out->is_local && is_trusted(&peer);
 	if (out->is_local) {
 		out->caller.has_uid = peer.uid != (uid_t)-1;
 		out->caller.uid = peer.uid;

@@ -26,7 +26,8 @@ int rest_check_peer(int fd, const struct rest_group *group, struct err *err);
 struct rest_caller {
 	struct caller caller; /* its address is the text below */
 	char address[ADDRESS_TEXT_SIZE];
-	bool is_local; /* over a unix socket */
+	bool is_local;   /* over a unix socket, */
+	bool is_trusted; /* as root or the daemon's own user */
 };
 /* Who it is: the user of a unix socket, or the address of a TCP socket. */
 void rest_describe_peer(int fd, struct rest_caller *out);

@@ -10,6 +10,15 @@
 
 struct rest;
 
+/* 0: no such limit. */
+struct rest_limits {
+	/* a second, and connections at the same time, of one user of a unix socket and of one token
+	 */
+	size_t requests, connections;
+	/* of all together who show no token over TCP */
+	size_t anonymous_requests, anonymous_connections;
+};
+
 struct rest_options {
 	/*
 	 * "127.0.0.1:8090 unix:/run/volume-daemon/http.sock", …: loopback and unix sockets only,
@@ -36,6 +45,7 @@ struct rest_options {
 	 */
 	enum method_access access;
 	bool require_token; /* callers over TCP who show none are refused */
+	struct rest_limits limits;
 };
 
 struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_options *options,

@@ -37,6 +37,7 @@
 #include "api/rest/event_streams.h"
 #include "api/rest/framing.h"
 #include "api/rest/large.h"
+#include "api/rest/limits.h"
 #include "api/rest/listener.h"
 #include "api/rest/metrics_page.h"
 #include "api/rest/openapi.h"
@@ -58,6 +59,7 @@ struct rest {
 	bool is_accepting; /* not draining */
 	struct evhttp_bound_socket *bound[REST_LISTENERS_MAX];
 	struct connections *connections;
+	struct limits *limits;
 	struct route_table *routes;
 	struct large *large;                 /* requests that are not decoded yet */
 	TAILQ_HEAD(, rest_request) requests; /* in flight */
@@ -369,6 +371,7 @@ static int find_access_without_token(const struct rest *rest, struct rest_caller
 static int find_access(struct rest *rest, const struct rest_headers *headers,
 		       struct rest_caller *caller, struct err *err)
 {
+	struct rest_owner owner;
 	const char *token;
 
 	if (rest_auth_token(headers, &token, err) < 0)
@@ -377,6 +380,10 @@ static int find_access(struct rest *rest, const struct rest_headers *headers,
 		return find_access_without_token(rest, caller, err);
 	if (caller_show_token(rest->core, token, &caller->caller))
 		return 0;
+	/* Who tries tokens counts as one who shows none. */
+	rest_owner_of_caller(caller, &owner);
+	if (limits_take(rest->limits, &owner, err) < 0)
+		return -1;
 	if (log_limit_allows(&rest->refused_limit, LOG_LEVEL_WARNING))
 		log_warning("rest: a token that is not known was shown from %s",
 			    caller->is_local ? "the unix socket" : caller->address);
@@ -395,6 +402,17 @@ static int check_caller(struct rest *rest, struct evhttp_request *http,
 	return find_access(rest, headers, caller, err);
 }
 
+static int check_limits(struct rest *rest, struct evhttp_request *http,
+			const struct rest_caller *caller, struct err *err)
+{
+	struct rest_owner owner;
+
+	rest_owner_of_caller(caller, &owner);
+	if (limits_take(rest->limits, &owner, err) < 0)
+		return -1;
+	return connections_admit(rest->connections, http, &owner, err);
+}
+
 /* parsed: a large body; NULL: the request has its body. */
 static int serve(struct rest *rest, struct evhttp_request *http, const struct large_body *parsed,
 		 struct err *err)
@@ -407,7 +425,8 @@ static int serve(struct rest *rest, struct evhttp_request *http, const struct la
 	void *args;
 	int r;
 
-	if (check_caller(rest, http, &headers, &caller, err) < 0)
+	if (check_caller(rest, http, &headers, &caller, err) < 0 ||
+	    (!parsed && check_limits(rest, http, &caller, err) < 0))
 		return -1;
 	if (streq(evhttp_request_get_uri(http), "*")) {
 		rest_reply_verbs(&rest->encoder, http, (1U << HTTP_VERB_COUNT) - 1);
@@ -488,6 +507,7 @@ static void on_request(struct evhttp_request *http, void *arg)
 	else if (!is_large(http))
 		answer_request(rest, http, NULL);
 	else if (check_caller(rest, http, &headers, &caller, &err) == 0 &&
+		 check_limits(rest, http, &caller, &err) == 0 &&
 		 large_parse(rest->large, http, &err) == 0)
 		connections_hold(rest->connections, http);
 	else
@@ -581,8 +601,9 @@ struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_o
 		return rest_close(rest);
 	remember_hosts(rest);
 	rest->http = http_new(rest);
-	rest->connections =
-		connections_new(loop, rest->http, &rest->listeners, options->max_connections);
+	rest->limits = limits_new(options);
+	rest->connections = connections_new(loop, rest->http, &rest->listeners,
+					    options->max_connections, rest->limits);
 	rest->encoder.connections = rest->connections;
 	rest->streams = event_streams_new(loop, core, rest->connections);
 	accept_all(rest);
@@ -665,6 +686,7 @@ struct rest *rest_close(struct rest *rest)
 	}
 	event_streams_free(rest->streams);
 	connections_free(rest->connections);
+	limits_free(rest->limits);
 	watch_free(rest->watch);
 	loop_timer_clear(rest->loop, &rest->watch_soon);
 	LIST_REMOVE(rest, entry);

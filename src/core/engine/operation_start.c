@@ -17,6 +17,7 @@
 #include "core/engine/engine.h"
 #include "core/engine/figures.h"
 #include "core/engine/operation.h"
+#include "core/engine/operation_owner.h"
 #include "core/engine/operation_past.h"
 #include "core/engine/operation_table.h"
 #include "core/engine/vm_turn.h"
@@ -64,6 +65,7 @@ struct operation_asker *operation_start(struct engine *engine, const struct oper
 	operation->record.request = order->request;
 	str_set(&operation->record.caller, str_or(order->caller, OPERATION_CALLER_DAEMON));
 	str_set(&operation->asked_by, operation->record.caller);
+	operation->owner = operation_owner(operation->record.caller);
 	operation->record.created_at = clock_record_ms();
 	operation->kind = operation_kind_of(engine, &operation->record);
 	operation->context = order->context;
@@ -153,6 +155,7 @@ void operation_load(struct engine *engine, const struct operation_record *record
 	struct err err = { 0 };
 
 	record_copy(&operation_record, &operation->record, record);
+	operation->owner = operation_owner(record->caller);
 	operation->kind = operation_kind_of(engine, record);
 	operation_add(operation);
 	if (!str_empty(record->volume_id))

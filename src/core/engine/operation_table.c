@@ -148,6 +148,7 @@ void operation_free(struct operation *operation)
 		cloud_refusals_clear(operation->refusals);
 	free(operation->refusals);
 	free(operation->asked_by);
+	free(operation->owner);
 	record_clear(&operation_record, &operation->record);
 	free(operation);
 }

@@ -149,6 +149,7 @@ struct operation {
 	/* its first commit: its askers have not been told yet */
 	bool accepting;
 	TAILQ_HEAD(, operation_asker) askers; /* until it has been accepted */
+	char *owner;                          /* operation_owner() of its caller */
 	/* JSON: who asked for the transition that the next commit makes durable; NULL: it follows
 	 * from an earlier one */
 	char *asked_by;

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "core/call.h"
+#include "core/engine/operation_owner.h"
 #include "core/env.h"
 #include "core/methods/admin_methods.h"
 #include "core/methods/attention_methods.h"
@@ -191,6 +192,20 @@ static void run_or_await_store(struct call *call)
 		call_wait_store(call, store_guard_wait(guard, on_store_checked, call));
 }
 
+/* One caller leaves places for operations to the others. */
+static int check_share(const struct call *call, struct err *err)
+{
+	size_t most = call->calls->env->options.max_operations_per_caller;
+	_cleanup_free_ char *owner = operation_owner(call->asked_by);
+
+	if (!most || !owner || operation_count_of(call->calls->engine, owner) < most)
+		return 0;
+	return err_set(err, ERR_TOO_MANY,
+		       "%zu operations of this caller (%s) are unfinished, which is the limit "
+		       "(operations.max_per_caller); try again later",
+		       most, owner);
+}
+
 static void admit(struct call *call)
 {
 	struct store_guard *guard = call->calls->store_guard;
@@ -205,7 +220,7 @@ static void admit(struct call *call)
 		run_or_await_store(call);
 	else if ((needs_store(call) && store_guard_check(guard, &err) < 0) ||
 		 (call->method->answer == ANSWER_OPERATION &&
-		  health_check_changes(call->calls, &err) < 0))
+		  (health_check_changes(call->calls, &err) < 0 || check_share(call, &err) < 0)))
 		call_fail(call, &err);
 	else
 		run(call);

@@ -101,6 +101,10 @@ static const char *const defaults[][2] = {
 	{ "http_loopback_access", "admin" },
 	{ "http_require_token", "no" },
 	{ "http_max_requests", "256" },
+	{ "http_caller_requests", "200" },
+	{ "http_caller_connections", "64" },
+	{ "http_anonymous_requests", "2000" },
+	{ "http_anonymous_connections", "1024" },
 	{ "cloud_url", "" },
 	{ "cloud_api_key_file", "" },
 	{ "cloud_secret_key_file", "" },
@@ -131,6 +135,7 @@ static const char *const defaults[][2] = {
 	{ "store_retention", "0s" },
 	{ "reconcile_interval", "1min" },
 	{ "operations_max", "10000" },
+	{ "operations_max_per_caller", "1000" },
 	{ "operations_allow_vm_expunge", "no" },
 	{ "log_level", "info" },
 };
@@ -303,6 +308,10 @@ static const struct {
 	const char *more; /* another line the section needs */
 } limits[] = {
 	{ "http", "max_requests", "0", "1", "10000", "10001", "" },
+	{ "http", "caller_requests", "0", "1", "1000000", "1000001", "" },
+	{ "http", "caller_connections", "0", "1", "100000", "100001", "" },
+	{ "http", "anonymous_requests", "0", "1", "1000000", "1000001", "" },
+	{ "http", "anonymous_connections", "0", "1", "100000", "100001", "" },
 	{ "cloud", "timeout", "99ms", "100ms", "10min", "600001ms", "" },
 	{ "cloud", "poll_min", "9ms", "10ms", "1min", "60001ms", "poll_max = 10min" },
 	{ "cloud", "poll_max", "9ms", "10ms", "10min", "600001ms", "poll_min = 10ms" },
@@ -315,6 +324,7 @@ static const struct {
 	{ "store", "retention", "23h", "1d", "3650d", "3651d", "" },
 	{ "reconcile", "interval", "999ms", "1s", "1d", "86400001ms", "" },
 	{ "operations", "max", "0", "1", "1000000", "1000001", "" },
+	{ "operations", "max_per_caller", "0", "1", "1000000", "1000001", "" },
 };
 
 static void numbers_have_limits(void **state)

@@ -110,6 +110,40 @@ static void too_many(void **state)
 	completed(world, accepted(world, ask_attach(world, VOLUME(4), OTHER_VM)));
 }
 
+static struct reply *attach_by(struct world *world, int nth, const struct caller *caller)
+{
+	char volume[] = VOLUME(1), vm[] = APPLIANCE;
+	struct volume_attach_args args = { .volume_id = volume, .vm_id = vm };
+
+	volume[7] = (char)('0' + nth);
+	return ask_by(world, METHOD_VOLUME_ATTACH, &args, caller);
+}
+
+static void too_many_of_one_caller(void **state)
+{
+	struct world *world = *state;
+	const struct caller ci = { .surface = "rest", .access = ACCESS_CHANGE, .token = "ci" };
+	const struct caller other = { .surface = "rest", .access = ACCESS_CHANGE, .token = "x" };
+	const struct caller on_bus = { .surface = "bus", .access = ACCESS_CHANGE };
+
+	for (int i = 0; i < 8; i++)
+		server_add(&world->server, "one", 5)->plug_ms = 20000;
+	world->core->env.options.max_operations_per_caller = 2;
+	for (int i = 1; i <= 2; i++)
+		accepted(world, attach_by(world, i, &ci));
+	refused(world, attach_by(world, 3, &ci), ERR_TOO_MANY,
+		"2 operations of this caller (token ci) are unfinished");
+	accepted(world, attach_by(world, 3, &other));
+	for (int i = 4; i <= 6; i++)
+		accepted(world, attach_by(world, i, &on_bus));
+	world_restart(world);
+	world->core->env.options.max_operations_per_caller = 2;
+	world_pass(world, 3000); /* CloudStack has answered */
+	refused(world, attach_by(world, 7, &ci), ERR_TOO_MANY, "operations.max_per_caller");
+	world_pass(world, 60000);
+	accepted(world, attach_by(world, 7, &ci));
+}
+
 static void without_cloud(void **state)
 {
 	struct world *world = *state;
@@ -550,6 +584,7 @@ int main(void)
 		TEST(access_levels),
 		TEST(required_arguments),
 		TEST(too_many),
+		TEST(too_many_of_one_caller),
 		TEST(without_cloud),
 		TEST(cloud_comes_later),
 		TEST(store_away),

@@ -311,6 +311,7 @@ static void test_a_lack_of_descriptors_during_a_rush(void **state)
 {
 	struct fixture *f = *state;
 	struct evhttp *http = evhttp_new(loop_base(f->loop));
+	struct limits *limits = limits_new(&(struct rest_options){ 0 });
 	struct connections *connections;
 	struct rest_listeners listeners = { .count = 1 };
 	struct sockaddr_un address;
@@ -321,7 +322,7 @@ static void test_a_lack_of_descriptors_during_a_rush(void **state)
 
 	listeners.items[0] = listen_on_unix(f, &address, &length);
 	assert_non_null(evhttp_bind_listener(http, listeners.items[0]));
-	connections = connections_new(f->loop, http, &listeners, 100);
+	connections = connections_new(f->loop, http, &listeners, 100, limits);
 	for (size_t i = 0; i < ARRAY_SIZE(rush); i++) {
 		rush[i] = (struct client){ .fixture = f,
 					   .fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) };
@@ -341,11 +342,13 @@ static void test_a_lack_of_descriptors_during_a_rush(void **state)
 	connections_drain(connections);
 	evhttp_free(http);
 	connections_free(connections);
+	limits_free(limits);
 }
 
 static void assert_oldest_closed(struct fixture *f, uid_t user, size_t count)
 {
 	struct evhttp *http = evhttp_new(loop_base(f->loop));
+	struct limits *limits = limits_new(&(struct rest_options){ 0 });
 	struct connections *connections;
 	struct rest_listeners listeners = { .count = 1 };
 	struct sockaddr_un address;
@@ -354,7 +357,7 @@ static void assert_oldest_closed(struct fixture *f, uid_t user, size_t count)
 
 	listeners.items[0] = listen_on_unix(f, &address, &length);
 	assert_non_null(evhttp_bind_listener(http, listeners.items[0]));
-	connections = connections_new(f->loop, http, &listeners, 8);
+	connections = connections_new(f->loop, http, &listeners, 8, limits);
 	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
 		clients[i] =
 			(struct client){ .fixture = f,
@@ -370,6 +373,7 @@ static void assert_oldest_closed(struct fixture *f, uid_t user, size_t count)
 	connections_drain(connections);
 	evhttp_free(http);
 	connections_free(connections);
+	limits_free(limits);
 }
 
 static void test_one_user_has_half_of_the_connections(void **state)
