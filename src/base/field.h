@@ -60,6 +60,8 @@ enum field_flag {
 	FIELD_DEFAULTED = 1 << 10,
 	/* the time for which the caller waits for a change that has not come yet; 0: not at all */
 	FIELD_WAIT = 1 << 11,
+	/* the same from the record's beginning to its end: a constant property on D-Bus */
+	FIELD_CONST = 1 << 12,
 };
 
 struct field {

@@ -12,6 +12,9 @@
 
 #define BUS_NAME "org.migratekit.VolumeDaemon1"
 #define BUS_ROOT "/org/migratekit/VolumeDaemon1"
+/* A constant property of every interface, which rises when something is added to one of them. */
+#define BUS_VERSION_PROPERTY "InterfaceVersion"
+#define BUS_VERSION UINT32_C(1)
 
 enum method_id {
 	METHOD_VOLUME_CREATE,

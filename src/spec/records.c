@@ -65,16 +65,19 @@ const char *const drift_kind_names[] = {
 
 #define F(MEMBER, TYPE, ...) FIELD(operation_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field operation_fields[] = {
-	F(id, TEXT, .flags = FIELD_COLUMN, .doc = "Identifier: \"op-\" and a UUID version 7."),
-	F(type, ENUM, .flags = FIELD_COLUMN, .names = operation_type_names,
+	F(id, TEXT, .flags = FIELD_COLUMN | FIELD_CONST,
+	  .doc = "Identifier: \"op-\" and a UUID version 7."),
+	F(type, ENUM, .flags = FIELD_COLUMN | FIELD_CONST, .names = operation_type_names,
 	  .doc = "The kind of change."),
 	F(status, ENUM, .flags = FIELD_COLUMN, .names = operation_status_names,
 	  .doc = "The progress of the operation."),
 	F(volume_id, TEXT, .flags = FIELD_COLUMN, .fallback = "",
 	  .doc = "The volume; empty until it is known."),
 	F(vm_id, UUID, .flags = FIELD_OMIT, .doc = "The virtual machine, if there is one."),
-	F(request, OBJECT, .flags = FIELD_OMIT, .doc = "The arguments as they were accepted."),
-	F(request_id, TEXT, .flags = FIELD_OMIT, .doc = "The caller's own key of the request."),
+	F(request, OBJECT, .flags = FIELD_OMIT | FIELD_CONST,
+	  .doc = "The arguments as they were accepted."),
+	F(request_id, TEXT, .flags = FIELD_OMIT | FIELD_CONST,
+	  .doc = "The caller's own key of the request."),
 	F(response, OBJECT, .flags = FIELD_OMIT, .doc = "The outcome, once completed."),
 	F(error, TEXT, .flags = FIELD_OMIT, .doc = "Why the operation failed and what to do."),
 	F(error_code, TEXT, .flags = FIELD_OMIT, .doc = "The error's code word."),
@@ -85,7 +88,8 @@ static const struct field operation_fields[] = {
 	F(needs_attention, BOOL, .flags = FIELD_OMIT,
 	  .doc = "True if an undo failed; the error says what is left and where."),
 	F(step_since, TIME, .flags = FIELD_OMIT, .doc = "When that step was entered."),
-	F(created_at, TIME, .flags = FIELD_COLUMN, .doc = "When the operation was accepted."),
+	F(created_at, TIME, .flags = FIELD_COLUMN | FIELD_CONST,
+	  .doc = "When the operation was accepted."),
 	F(updated_at, TIME, .doc = "Time of the last change."),
 	F(completed_at, TIME, .flags = FIELD_OMIT, .doc = "When the operation ended."),
 	F(context, OBJECT, .flags = FIELD_PRIVATE,
@@ -188,9 +192,10 @@ const struct record name_record = RECORD("name", name_record, name_fields);
 
 #define F(MEMBER, TYPE, ...) FIELD(export_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field export_fields[] = {
-	F(id, TEXT, .doc = "Identifier of the export."),
-	F(volume_id, UUID, .flags = FIELD_COLUMN, .doc = "The volume."),
-	F(export_name, TEXT, .flags = FIELD_COLUMN, .doc = "The name an NBD client asks for."),
+	F(id, TEXT, .flags = FIELD_CONST, .doc = "Identifier of the export."),
+	F(volume_id, UUID, .flags = FIELD_COLUMN | FIELD_CONST, .doc = "The volume."),
+	F(export_name, TEXT, .flags = FIELD_COLUMN | FIELD_CONST,
+	  .doc = "The name an NBD client asks for."),
 	F(device_path, TEXT, .flags = FIELD_COLUMN, .doc = "The device that is served."),
 	F(port, INT, .flags = FIELD_COLUMN, .doc = "TCP port of the server, 0 on a unix socket."),
 	F(status, ENUM, .flags = FIELD_COLUMN, .names = export_status_names,
@@ -202,7 +207,7 @@ static const struct field export_fields[] = {
 	F(disk_number, INT, .flags = FIELD_OMIT, .doc = "As given when the export was made."),
 	F(error, TEXT, .flags = FIELD_OMIT, .doc = "Why the export is not served."),
 	F(metadata, OBJECT, .doc = "Kept for the caller's own use."),
-	F(created_at, TIME, .doc = "When the export was made."),
+	F(created_at, TIME, .flags = FIELD_CONST, .doc = "When the export was made."),
 	F(updated_at, TIME, .doc = "Time of the last change."),
 	F(clients, OBJECT, .flags = FIELD_ASKED,
 	  .doc = "addresses: the connected clients; certain: false if they may use another export, or none."),
@@ -356,7 +361,8 @@ const struct record orphan_count_record =
 
 #define F(MEMBER, TYPE, ...) FIELD(volume_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field volume_fields[] = {
-	F(volume_id, UUID, .flags = FIELD_COLUMN, .doc = "CloudStack's UUID of the volume."),
+	F(volume_id, UUID, .flags = FIELD_COLUMN | FIELD_CONST,
+	  .doc = "CloudStack's UUID of the volume."),
 	F(name, TEXT, .flags = FIELD_COLUMN, .doc = "The volume's name in CloudStack."),
 	F(vm_id, UUID, .flags = FIELD_OMIT | FIELD_COLUMN,
 	  .doc = "The virtual machine the volume is attached to."),

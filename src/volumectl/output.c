@@ -296,6 +296,8 @@ void output_properties_to_fields(const struct record *record,
 {
 	char name[BUS_PROPERTY_SIZE];
 
+	/* It tells of the interface, and not of the object. */
+	volume_client_remove(properties, BUS_VERSION_PROPERTY);
 	for (size_t i = 0; i < record->count; i++) {
 		const struct field *field = &record->fields[i];
 		const struct volume_client_value *value;

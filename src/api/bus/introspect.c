@@ -2,8 +2,12 @@
 
 /*
  * The introspection XML for dbus/: the rows of the vtables, in the form in which sd-bus answers
- * Introspect, plus a comment on the purpose of each row. So the shipped XML cannot differ from the
- * served interface.
+ * Introspect, plus annotations for those who generate code from it. So the shipped XML cannot
+ * differ from the served interface.
+ *
+ * gdbus-codegen takes the documentation of its code from annotations and not from comments.
+ * qdbusxml2cpp does not know by itself which of its types a dictionary is, and refuses the file; it
+ * counts the arguments of a method in each direction, and those of a signal as going out.
  */
 
 #include <assert.h>
@@ -12,11 +16,44 @@
 #include "api/bus/signal_table.h"
 #include "api/bus/vtable.h"
 
-/* Comments hold plain sentences; only "--" would end them too early. */
-static void xml_comment(struct buf *out, const char *text)
+static void xml_text(struct buf *out, const char *text)
 {
-	if (!str_empty(text) && !strstr(text, "--"))
-		buf_printf(out, "  <!-- %s -->\n", text);
+	for (; *text; text++) {
+		if (*text == '&')
+			buf_add_text(out, "&amp;");
+		else if (*text == '<')
+			buf_add_text(out, "&lt;");
+		else if (*text == '>')
+			buf_add_text(out, "&gt;");
+		else if (*text == '"')
+			buf_add_text(out, "&quot;");
+		else
+			buf_add(out, text, 1);
+	}
+}
+
+static void xml_annotation(struct buf *out, const char *name, const char *value)
+{
+	buf_printf(out, "   <annotation name=\"%s\" value=\"", name);
+	xml_text(out, value);
+	buf_add_text(out, "\"/>\n");
+}
+
+static void xml_purpose(struct buf *out, const char *text)
+{
+	if (!str_empty(text))
+		xml_annotation(out, "org.gtk.GDBus.DocString", text);
+}
+
+/* place: ".In0", ".Out1"; "" for a property. */
+static void xml_qt_type(struct buf *out, const char *type, size_t length, const char *place)
+{
+	_cleanup_free_ char *name = xasprintf("org.qtproject.QtDBus.QtTypeName%s", place);
+
+	if (strncmp(type, "a{sv}", length) == 0)
+		xml_annotation(out, name, "QVariantMap");
+	else if (strncmp(type, "aa{sv}", length) == 0)
+		xml_annotation(out, name, "QList<QVariantMap>");
 }
 
 /* The length of the first complete type of a signature. */
@@ -36,6 +73,17 @@ static size_t signature_type_length(const char *signature)
 			depth--;
 		if (depth == 0)
 			return length;
+	}
+}
+
+static void xml_qt_types(struct buf *out, const char *signature, const char *direction)
+{
+	for (size_t i = 0; !str_empty(signature); i++) {
+		size_t length = signature_type_length(signature);
+		_cleanup_free_ char *place = xasprintf(".%s%zu", direction, i);
+
+		xml_qt_type(out, signature, length, place);
+		signature += length;
 	}
 }
 
@@ -79,6 +127,8 @@ static const char *property_summary(enum method_scope scope, const char *propert
 		if (streq(name, property))
 			return record->fields[i].doc;
 	}
+	if (streq(property, BUS_VERSION_PROPERTY))
+		return "Rises when something is added to the interface; nothing published changes its meaning.";
 	return streq(property, "ApplianceId")
 		       ? "CloudStack's UUID of the machine the daemon runs on; empty when unknown."
 		       : "Version of the daemon.";
@@ -88,8 +138,10 @@ static void xml_method(struct buf *out, enum method_scope scope, const sd_bus_vt
 {
 	const char *names = row->x.method.names;
 
-	xml_comment(out, method_summary(scope, row->x.method.member));
 	buf_printf(out, "  <method name=\"%s\">\n", row->x.method.member);
+	xml_purpose(out, method_summary(scope, row->x.method.member));
+	xml_qt_types(out, row->x.method.signature, "In");
+	xml_qt_types(out, row->x.method.result, "Out");
 	xml_args(out, row->x.method.signature, &names, "in");
 	xml_args(out, row->x.method.result, &names, "out");
 	buf_add_text(out, "  </method>\n");
@@ -99,8 +151,9 @@ static void xml_signal(struct buf *out, const sd_bus_vtable *row, const char *su
 {
 	const char *names = row->x.signal.names;
 
-	xml_comment(out, summary);
 	buf_printf(out, "  <signal name=\"%s\">\n", row->x.signal.member);
+	xml_purpose(out, summary);
+	xml_qt_types(out, row->x.signal.signature, "Out");
 	xml_args(out, row->x.signal.signature, &names, NULL);
 	buf_add_text(out, "  </signal>\n");
 }
@@ -113,14 +166,12 @@ static void xml_property(struct buf *out, enum method_scope scope, const sd_bus_
 		emits = "const";
 	else if (!(row->flags & SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE))
 		emits = "false";
-	xml_comment(out, property_summary(scope, row->x.property.member));
 	buf_printf(out, "  <property name=\"%s\" type=\"%s\" access=\"read\">\n",
 		   row->x.property.member, row->x.property.signature);
+	xml_purpose(out, property_summary(scope, row->x.property.member));
+	xml_qt_type(out, row->x.property.signature, strlen(row->x.property.signature), "");
 	if (emits)
-		buf_printf(
-			out,
-			"   <annotation name=\"org.freedesktop.DBus.Property.EmitsChangedSignal\" value=\"%s\"/>\n",
-			emits);
+		xml_annotation(out, "org.freedesktop.DBus.Property.EmitsChangedSignal", emits);
 	buf_add_text(out, "  </property>\n");
 }
 

@@ -109,6 +109,13 @@ static int get_property(sd_bus *sd_bus, const char *path, const char *interface,
 	return -ENOENT;
 }
 
+static int get_interface_version(sd_bus *sd_bus, const char *path, const char *interface,
+				 const char *property, sd_bus_message *reply, void *userdata,
+				 sd_bus_error *error)
+{
+	return sd_bus_message_append(reply, "u", BUS_VERSION);
+}
+
 static int get_manager_property(sd_bus *sd_bus, const char *path, const char *interface,
 				const char *property, sd_bus_message *reply, void *userdata,
 				sd_bus_error *error)
@@ -279,6 +286,7 @@ void bus_objects_init(struct bus_objects *objects, struct core *core, struct bus
 		.method = on_method,
 		.property = get_property,
 		.manager_property = get_manager_property,
+		.interface_version = get_interface_version,
 	};
 
 	*objects = (struct bus_objects){ .core = core, .calls = calls };

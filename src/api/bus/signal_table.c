@@ -11,12 +11,12 @@
 
 const struct bus_signal bus_signal_table[] = {
 	[SIGNAL_STARTED] = {
-		"OperationStarted", "osss", NAMES3("operation", "id", "type") "volume_id\0",
+		"OperationStarted", "osss", NAMES3("operation", "id", "operation_type") "volume_id\0",
 		"An operation was accepted; it is durable.",
 	},
 	[SIGNAL_COMPLETED] = {
 		"OperationCompleted", "osssssa{sv}",
-		NAMES3("operation", "id", "type") NAMES3("status", "volume_id", "device_path") "details\0",
+		NAMES3("operation", "id", "operation_type") NAMES3("status", "volume_id", "device_path") "details\0",
 		"An operation has ended: completed, failed or cancelled. Sent once an operation.",
 	},
 	[SIGNAL_DEVICE_ADDED] = {

@@ -94,7 +94,7 @@ char **told_update(struct told *told, struct told_object *object, const void *va
 		const struct field *field = &record->fields[i];
 		char name[BUS_PROPERTY_SIZE];
 
-		if (!bus_property_changes(object->scope, field) ||
+		if (!bus_property_changes(field) ||
 		    (object->values && field_is_same(field, object->values, values)))
 			continue;
 		method_bus_property(field->name, name);

@@ -88,17 +88,16 @@ bool bus_property_is_shown(const struct field *field)
 	return !(field->flags & (FIELD_PRIVATE | FIELD_ASKED));
 }
 
-bool bus_property_changes(enum method_scope scope, const struct field *field)
+bool bus_property_changes(const struct field *field)
 {
-	return bus_property_is_shown(field) && !streq(field->name, scopes[scope].id);
+	return bus_property_is_shown(field) && !(field->flags & FIELD_CONST);
 }
 
-static void add_property(struct bus_interface *interface, enum method_scope scope,
-			 const struct field *field)
+static void add_property(struct bus_interface *interface, const struct field *field)
 {
 	char name[BUS_PROPERTY_SIZE];
-	uint64_t flags = bus_property_changes(scope, field) ? SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
-							    : SD_BUS_VTABLE_PROPERTY_CONST;
+	uint64_t flags = bus_property_changes(field) ? SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+						     : SD_BUS_VTABLE_PROPERTY_CONST;
 	const char *member;
 
 	method_bus_property(field->name, name);
@@ -135,7 +134,7 @@ static void add_object(struct bus_interface *interface, enum method_scope scope)
 	}
 	for (size_t i = 0; i < record->count; i++) {
 		if (bus_property_is_shown(&record->fields[i]))
-			add_property(interface, scope, &record->fields[i]);
+			add_property(interface, &record->fields[i]);
 	}
 }
 
@@ -144,6 +143,9 @@ struct bus_interface *bus_interface_new(enum method_scope scope,
 {
 	struct bus_interface *interface = xnew(struct bus_interface);
 	sd_bus_vtable start = SD_BUS_VTABLE_START(0);
+	sd_bus_vtable version =
+		SD_BUS_PROPERTY(BUS_VERSION_PROPERTY, "u", handlers->interface_version, 0,
+				SD_BUS_VTABLE_PROPERTY_CONST);
 	sd_bus_vtable end = SD_BUS_VTABLE_END;
 
 	assert(scope < SCOPE_COUNT);
@@ -154,6 +156,7 @@ struct bus_interface *bus_interface_new(enum method_scope scope,
 		add_manager(interface);
 	else
 		add_object(interface, scope);
+	interface_add(interface, version);
 	interface_add(interface, end);
 	interface->count--;
 	return interface;

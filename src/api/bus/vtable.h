@@ -14,6 +14,7 @@ struct bus_handlers {
 	sd_bus_message_handler_t method;
 	sd_bus_property_get_t property; /* of an object */
 	sd_bus_property_get_t manager_property;
+	sd_bus_property_get_t interface_version;
 };
 
 struct bus_interface {
@@ -25,9 +26,9 @@ struct bus_interface {
 	size_t text_count;
 };
 
-/* Whether the field of a scope's record is a property, and one that may change. */
+/* Whether the field of an object's record is a property, and one that may change. */
 bool bus_property_is_shown(const struct field *field);
-bool bus_property_changes(enum method_scope scope, const struct field *field);
+bool bus_property_changes(const struct field *field);
 
 /* handlers outlive it. */
 struct bus_interface *bus_interface_new(enum method_scope scope,

@@ -229,6 +229,7 @@ class OnBus(Surface):
         """An object's properties under the names they have everywhere else."""
         kind = OBJECTS[scope]
         properties = self.world.bus.properties(path, f"{NAME}.{scope.capitalize()}")
+        assert properties.pop("InterfaceVersion") == 1
         record = {re.sub("(?!^)([A-Z])", r"_\1", name).lower(): value
                   for name, value in properties.items()}
         # A property cannot be absent; where the record would leave it out it is empty.

@@ -166,7 +166,8 @@ def test_all_objects_at_once(world):
 def test_the_managers_properties(world):
     version = subprocess.run([program("volume-daemon"), "--version"], capture_output=True,
                              text=True, check=True).stdout.split()[1]
-    assert world.bus.properties(ROOT, MANAGER) == {"Version": version, "ApplianceId": APPLIANCE_VM}
+    assert world.bus.properties(ROOT, MANAGER) == {
+        "Version": version, "ApplianceId": APPLIANCE_VM, "InterfaceVersion": 1}
 
 
 def test_objects_that_do_not_exist(world):
