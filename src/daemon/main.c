@@ -25,6 +25,7 @@ static const char help[] =
 	"      --plan-takeover       print what a start would do to the tables of an earlier daemon, and end\n"
 	"      --sample-config       print a commented configuration with all defaults\n"
 	"      --introspect NAME     print the XML of a D-Bus interface\n"
+	"      --print-bus-manual    print the manual page of the D-Bus interface\n"
 	"      --print-openapi       print the OpenAPI document of the REST interface\n"
 	"  -h, --help                show this\n"
 	"  -V, --version             show the version\n"
@@ -51,6 +52,13 @@ static int print_interface(const char *name)
 		return EXIT_FAILURE;
 	}
 	return fputs(xml, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int print_bus_manual(void)
+{
+	_cleanup_free_ char *manual = bus_manual();
+
+	return fputs(manual, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int print_openapi(void)
@@ -161,6 +169,7 @@ int main(int argc, char **argv)
 		{ "plan-takeover", no_argument, NULL, 'p' },
 		{ "sample-config", no_argument, NULL, 's' },
 		{ "introspect", required_argument, NULL, 'i' },
+		{ "print-bus-manual", no_argument, NULL, 'm' },
 		{ "print-openapi", no_argument, NULL, 'o' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -185,6 +194,8 @@ int main(int argc, char **argv)
 			return print_sample();
 		case 'i':
 			return print_interface(optarg);
+		case 'm':
+			return print_bus_manual();
 		case 'o':
 			return print_openapi();
 		case 'h':

@@ -29,3 +29,5 @@ struct bus *bus_close(struct bus *bus);   /* without flushing; returns NULL, tak
  * is no such interface.
  */
 char *bus_interface_xml(const char *interface);
+/* The manual page of all interfaces, as mdoc; the caller frees it. */
+char *bus_manual(void);

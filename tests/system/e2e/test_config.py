@@ -136,8 +136,8 @@ def test_the_shipped_sample_is_the_program_s():
 def test_help_and_version():
     done = run("--help")
     assert done.returncode == 0 and done.stderr == ""
-    for option in ("--config", "--check-config", "--plan-takeover", "--sample-config", "--introspect", "--print-openapi",
-                   "--help", "--version"):
+    for option in ("--config", "--check-config", "--plan-takeover", "--sample-config", "--introspect", "--print-bus-manual",
+                   "--print-openapi", "--help", "--version"):
         assert option in done.stdout
     done = run("--version")
     version = re.search(r"version: '([\d.]+)'", (TOP / "meson.build").read_text())[1]

@@ -547,6 +547,45 @@ static void test_xml_is_what_is_shipped(void **state)
 	}
 }
 
+static void assert_manual_has(const char *manual, const char *name)
+{
+	_cleanup_free_ char *item = xasprintf(".It Va \"%s\"", name);
+
+	if (!strstr(manual, item))
+		fail_msg("the manual page does not have %s", name);
+}
+
+/* A client is written from the XML and this page alone. */
+static void test_manual_is_what_is_shipped(void **state)
+{
+	_cleanup_free_ char *printed = bus_manual();
+	const char *file = getenv("DBUS_MANUAL");
+	_cleanup_free_ char *shipped = NULL;
+	_cleanup_free_ char *path = NULL;
+
+	/* What stands there about paths is what the library does. */
+	assert_true(sd_bus_path_encode(BUS_ROOT "/volume", "23a70d4c-9f6b-4d3e-8a51-0c2d6e7f8901",
+				       &path) >= 0);
+	assert_non_null(strstr(printed, path));
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		for (size_t k = 0; k < methods[i].args->count; k++) {
+			if (!(methods[i].args->fields[k].flags & (FIELD_REST_ONLY | FIELD_PRIVATE)))
+				assert_manual_has(printed, methods[i].args->fields[k].name);
+		}
+		for (size_t k = 0; k < methods[i].result->count; k++) {
+			if (methods[i].bus_object == SCOPE_MANAGER &&
+			    !(methods[i].result->fields[k].flags & FIELD_PRIVATE))
+				assert_manual_has(printed, methods[i].result->fields[k].name);
+		}
+	}
+	if (!file)
+		skip();
+	shipped = read_file_at(AT_FDCWD, file, 1 << 20, NULL);
+	if (!shipped)
+		fail_msg("%s cannot be read", file);
+	assert_string_equal(printed, shipped);
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, bus_fixture_setup, bus_fixture_teardown)
 
 int main(void)
@@ -570,6 +609,7 @@ int main(void)
 		cmocka_unit_test(test_xml_describes_the_method_of_its_own_object),
 		cmocka_unit_test(test_xml_is_for_generators),
 		cmocka_unit_test(test_xml_is_what_is_shipped),
+		cmocka_unit_test(test_manual_is_what_is_shipped),
 		TEST(test_what_is_made_is_answered_by_its_path),
 		TEST(test_clean_up_is_dry_unless_told),
 	};
