@@ -13,6 +13,7 @@ from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, OTHER_VM, ZONE, serial_
 from support.py import shapes
 from support.py.harness import MANAGER, NAME, ROOT, TOP, BusError, Daemon, Running
 from support.py.programs import program
+from support.py.secrecy import assert_no_secret
 from support.py.told import Copy
 
 from .surfaces import interface, object_path
@@ -296,6 +297,14 @@ def test_others_need_a_permission(shared_world):
             shared_world.bus.manager(member, *arguments, user=65534)
         assert refused.value.word == "Forbidden", refused.value
     assert shared_world.daemon.get("/api/v1/operations") == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can ask as somebody else")
+def test_objects_are_public_and_hold_no_secret(world):
+    volume, path = world.attached()
+    objects, = world.bus.call(ROOT, OBJECT_MANAGER, "GetManagedObjects", user=65534)
+    assert objects[object_path("volume", volume)][NAME + ".Volume"]["DevicePath"] == path
+    assert_no_secret(world, "the objects on the bus", str(objects))
 
 
 # ---- a bus that is not there ----
