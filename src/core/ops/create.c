@@ -385,8 +385,9 @@ static void on_left_over(void *arg, const struct cloud_result *result)
 	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	if (result->count > 0) {
+		/* Once it is destroyed, no list would tell a later life its id. */
 		operation_set_volume(operation, result->volumes[0].id);
-		destroy(operation);
+		operation_store(operation);
 	} else if (context->creation.unasked ||
 		   cloud_change_is_late_or_wait(&context->creation, operation,
 						"waiting until the request can no longer arrive")) {

@@ -144,6 +144,29 @@ static void cancelled_while_it_is_asked_for(void **state)
 	check_world(world, 0);
 }
 
+static bool is_destroyed(struct world *world, const void *arg)
+{
+	return world->server.calls[FAKE_DESTROY] > 0 && server_count(&world->server) == 0;
+}
+
+/* The operation says which volume it has made and destroyed, although it was killed in between. */
+static void killed_after_it_was_destroyed(void **state)
+{
+	struct world *world = *state;
+	char id[64];
+
+	world->server.late_ms = 1500;
+	server_fault(&world->server, (struct fake_fault){ FAKE_CREATE, 1, 1, FAULT_LATE });
+	snprintf(id, sizeof(id), "%s", create(world));
+	assert_true(world_until(world, is_asked_to_create, NULL, 60000));
+	cancel(world, id);
+	assert_true(world_until(world, is_destroyed, NULL, 60000));
+	world_restart(world);
+	assert_int_equal(ended(world, id)->status, OPERATION_CANCELLED);
+	assert_string_equal(core_operation(world->core, id)->volume_id, VOLUME(1));
+	check_world(world, 0);
+}
+
 /* A refusal leaves nothing to wait for. */
 static void refused_at_once(void **state)
 {
@@ -244,6 +267,7 @@ int main(void)
 		TEST(lost_each_time),
 		TEST(renamed_after_a_restart),
 		TEST(cancelled_while_it_is_asked_for),
+		TEST(killed_after_it_was_destroyed),
 		TEST(refused_at_once),
 		TEST(zone_is_looked_up_once),
 		TEST(zone_that_cannot_be_found),
