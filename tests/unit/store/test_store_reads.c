@@ -441,7 +441,7 @@ static void on_pruned(void *arg, size_t removed, const struct err *err)
 {
 	struct pruned *pruned = arg;
 
-	pruned->removed = removed;
+	pruned->removed += removed;
 	pruned->err = *err;
 	pruned->done = true;
 	loop_stop(pruned->loop);
@@ -470,8 +470,12 @@ static void old_operations_leave(void **state)
 	loaded = fixture_load(f);
 	memcpy(newest, loaded.newest_id, sizeof(newest));
 	store_loaded_clear(&loaded);
-	store_prune(f->store, NOW_MS - 90 * DAY_MS, on_pruned, &pruned);
-	fixture_wait(f, &pruned.done);
+	/* A busy disk may let a batch wait too long; the next try removes the rest. */
+	do {
+		pruned.done = false;
+		store_prune(f->store, NOW_MS - 90 * DAY_MS, on_pruned, &pruned);
+		fixture_wait(f, &pruned.done);
+	} while (pruned.err.code == ERR_UNAVAILABLE);
 	assert_ok(pruned.err);
 	assert_int_equal(pruned.removed, 2 * STORE_PRUNE_BATCH + 2);
 	list = fixture_list(f, &any);
