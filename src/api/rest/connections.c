@@ -75,7 +75,8 @@ struct connection {
 	struct evhttp_connection *evcon; /* NULL while fresh */
 	int fd;
 	struct rest_owner owner;
-	bool is_over; /* its owner has too many, and core works on all others */
+	bool is_over;   /* its owner has too many, and core works on all others */
+	bool is_stream; /* it ends with the answer */
 	enum connection_state state;
 	struct framing framing;
 	size_t served;               /* requests */
@@ -221,6 +222,9 @@ static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *inf
 	size_t passed;
 
 	if (info->n_added == 0 || connection->all->is_checking)
+		return;
+	/* No request follows a stream: what comes fills the buffer, which ends the reading. */
+	if (connection->is_stream)
 		return;
 	if (connection->state == CONNECTION_RESTS)
 		enter(connection, CONNECTION_RECEIVES);
@@ -561,6 +565,7 @@ void connections_stream(struct connections *all, struct evhttp_request *http,
 	if (!connection)
 		return;
 	drop_request(connection, http);
+	connection->is_stream = true;
 	connection->closed = closed;
 	connection->arg = arg;
 	/* Otherwise the kernel alone would take megabytes before a slow client is noticed. */
