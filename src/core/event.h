@@ -26,7 +26,8 @@ enum event_type {
 	EVENT_EXPORT_ADDED, /* `id` only, here and below: the volume's; ask core_export() */
 	EVENT_EXPORT_CHANGED,
 	EVENT_EXPORT_REMOVED,
-	EVENT_DRIFT_FOUND, /* store, CloudStack and kernel disagree; once while the drift lasts */
+	EVENT_DRIFT_FOUND,   /* store, CloudStack and kernel disagree; once while the drift lasts */
+	EVENT_TOKEN_REVOKED, /* `id`: its name; for the surfaces alone, which tell no client */
 	EVENT_HEALTH_CHANGED, /* told only while a surface asks for it: core_watch_health() */
 	EVENT_TYPE_COUNT
 };
@@ -34,7 +35,8 @@ enum event_type {
 /* Not "struct event": that is libevent's. */
 struct core_event {
 	enum event_type type;
-	/* of the operation, the volume or the device ("/dev/vdb"); the word of the health */
+	/* of the operation, the volume or the device ("/dev/vdb"); the word of the health; a name
+	 */
 	const char *id;
 	const struct operation_record *operation; /* operation events */
 	const struct device_record *device;       /* device events */

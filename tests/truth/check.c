@@ -169,6 +169,7 @@ void check_event(struct sim *sim, const struct core_event *event)
 		break;
 	case EVENT_OPERATION_FORGOTTEN:
 	case EVENT_HEALTH_CHANGED:
+	case EVENT_TOKEN_REVOKED:
 	case EVENT_DEVICE_REMOVED:
 	case EVENT_VOLUME_REMOVED:
 	case EVENT_EXPORT_ADDED: /* no machine of these schedules serves one */

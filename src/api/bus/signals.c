@@ -344,6 +344,7 @@ static void emit_event(struct bus_signals *signals, const struct core_event *eve
 	case EVENT_EXPORT_CHANGED:
 	case EVENT_DEVICE_CHANGED: /* the volume's properties show a mapped device */
 	case EVENT_HEALTH_CHANGED:
+	case EVENT_TOKEN_REVOKED:
 	case EVENT_TYPE_COUNT:
 		break;
 	}
@@ -390,6 +391,7 @@ static bool note_event(struct bus_signals *signals, const struct core_event *eve
 		return false;
 	case EVENT_DEVICE_CHANGED:
 	case EVENT_HEALTH_CHANGED:
+	case EVENT_TOKEN_REVOKED:
 	case EVENT_TYPE_COUNT:
 		break;
 	}

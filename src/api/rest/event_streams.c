@@ -36,6 +36,7 @@ struct stream {
 	struct event_streams *streams;
 	struct evhttp_request *http;
 	uid_t user;
+	char *token;      /* its name; NULL: none was shown */
 	struct buf words; /* to be sent before the next event */
 	uint64_t next;    /* the event that the client needs next */
 	bool is_writing;
@@ -73,6 +74,7 @@ static void stream_free(struct stream *stream)
 		core_watch_health(streams->core, false);
 	loop_timer_clear(streams->loop, &stream->beat);
 	buf_clear(&stream->words);
+	free(stream->token);
 	free(stream);
 }
 
@@ -178,12 +180,36 @@ static void on_beat(struct loop_timer *timer)
 	pump(stream);
 }
 
+/* The client gets what was sent already. */
+static void end(struct stream *stream)
+{
+	struct connections *connections = stream->streams->connections;
+	struct evhttp_request *http = stream->http;
+
+	stream_free(stream);
+	connections_answer(connections, http);
+	evhttp_send_reply_end(http);
+}
+
+static void end_those_of(struct event_streams *streams, const char *token)
+{
+	struct stream *stream, *next;
+
+	for (stream = TAILQ_FIRST(&streams->list); stream; stream = next) {
+		next = TAILQ_NEXT(stream, entry);
+		if (streq(stream->token, token))
+			end(stream);
+	}
+}
+
 static void on_event(struct event_listener *listener, const struct core_event *event)
 {
 	struct event_streams *streams = container_of(listener, struct event_streams, listener);
 	_cleanup_buf_ struct buf data = BUF_NULL;
 	const char *kind = event_text(streams->core, event, &data);
 
+	if (event->type == EVENT_TOKEN_REVOKED)
+		end_those_of(streams, event->id);
 	if (!kind)
 		return;
 	event_ring_add(streams->ring, kind, &data);
@@ -276,7 +302,7 @@ void event_streams_refuse(struct event_streams *streams, struct evhttp_request *
 }
 
 void event_streams_open(struct event_streams *streams, struct evhttp_request *http, uid_t user,
-			const char *last_id)
+			const char *token, const char *last_id)
 {
 	struct stream *stream;
 
@@ -289,6 +315,7 @@ void event_streams_open(struct event_streams *streams, struct evhttp_request *ht
 	stream->streams = streams;
 	stream->http = http;
 	stream->user = user;
+	stream->token = xstrdup(token);
 	stream->beat.fire = on_beat;
 	TAILQ_INSERT_TAIL(&streams->list, stream, entry);
 	streams->count++;
@@ -321,13 +348,8 @@ void event_streams_end(struct event_streams *streams)
 {
 	struct stream *stream;
 
-	while ((stream = TAILQ_FIRST(&streams->list))) {
-		struct evhttp_request *http = stream->http;
-
-		stream_free(stream);
-		connections_answer(streams->connections, http);
-		evhttp_send_reply_end(http);
-	}
+	while ((stream = TAILQ_FIRST(&streams->list)))
+		end(stream);
 }
 
 struct event_streams *event_streams_new(struct loop *loop, struct core *core,

@@ -21,9 +21,10 @@ void event_streams_end(struct event_streams *streams);
 /* When the connections are closed. Returns NULL, takes NULL. */
 struct event_streams *event_streams_free(struct event_streams *streams);
 
-/* last_id: the last event that the client has got, NULL none. The stream owns the request now. */
+/* token: its name, NULL none; the stream ends when it is revoked. last_id: the last event that the
+ * client has got, NULL none. The stream owns the request now. */
 void event_streams_open(struct event_streams *streams, struct evhttp_request *http, uid_t user,
-			const char *last_id);
+			const char *token, const char *last_id);
 size_t event_streams_count(const struct event_streams *streams);
 size_t event_streams_count_of(const struct event_streams *streams, uid_t user);
 /* There is no place for a stream now: the client is asked to come back later. An error's status

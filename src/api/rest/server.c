@@ -334,7 +334,8 @@ static int find_last_id(struct evhttp_request *http, char *copy, const char **ou
 }
 
 static int serve_events(struct rest *rest, struct evhttp_request *http,
-			const struct route_target *target, struct err *err)
+			const struct route_target *target, const struct caller *caller,
+			struct err *err)
 {
 	_cleanup_free_ char *query = xstrdup(str_or(target->query, ""));
 	uid_t user = rest_bounded_user(fd_of(http));
@@ -350,7 +351,7 @@ static int serve_events(struct rest *rest, struct evhttp_request *http,
 	    check_share(rest, user, REQUEST_LONG_POLL, NULL) < 0)
 		event_streams_refuse(rest->streams, http);
 	else
-		event_streams_open(rest->streams, http, user, last_id);
+		event_streams_open(rest->streams, http, user, caller->token, last_id);
 	return 0;
 }
 
@@ -439,7 +440,7 @@ static int serve(struct rest *rest, struct evhttp_request *http, const struct la
 	if (route_target_is(&target, METRICS_PATH))
 		return serve_metrics(rest, http, &target, err);
 	if (route_target_is(&target, EVENTS_PATH))
-		return serve_events(rest, http, &target, err);
+		return serve_events(rest, http, &target, &caller.caller, err);
 	route = route_find(rest->routes, &target, verb_of(http), &verbs);
 	if (!route && !verbs)
 		return err_set(err, ERR_NO_SUCH_PATH, "no such path");

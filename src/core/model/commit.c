@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/env.h"
+#include "core/model/event.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/model/model.h"
@@ -292,10 +293,12 @@ static void apply_snapshots(struct change *change)
 
 static void apply_token(struct change *change)
 {
-	if (change->drops_token)
+	if (change->drops_token) {
 		token_drop(change->model, change->token.id);
-	else if (change->token.id)
+		events_token_revoked(change->model, change->token.id);
+	} else if (change->token.id) {
 		token_put(change->model, &change->token);
+	}
 }
 
 static void apply(struct change *change)

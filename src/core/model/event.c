@@ -137,6 +137,11 @@ void events_export(struct model *model, enum event_type type, const char *volume
 	pending_event_add(model, type, volume_id);
 }
 
+void events_token_revoked(struct model *model, const char *name)
+{
+	pending_event_add(model, EVENT_TOKEN_REVOKED, name);
+}
+
 void events_listen(struct model *model, struct event_listener *listener)
 {
 	TAILQ_INSERT_TAIL(&model->listeners, listener, entry);

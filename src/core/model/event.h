@@ -18,6 +18,7 @@ void events_drift(struct model *model, const struct drift_record *record);
 void events_health(struct model *model, const struct health_record *record);
 void events_volume(struct model *model, enum event_type type, const char *volume_id);
 void events_export(struct model *model, enum event_type type, const char *volume_id);
+void events_token_revoked(struct model *model, const char *name);
 /*
  * Changed volumes are not queued but marked, by the module that keeps them. tell_volumes delivers
  * one event for each marked volume; it runs before the other events of a turn, on the turn that

@@ -26,9 +26,10 @@ class Event:
 class Stream:
     """What comes from the moment of its making, or after an event that was the last one known."""
 
-    def __init__(self, daemon, last_id=None):
+    def __init__(self, daemon, last_id=None, token=None):
         self._connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=DEADLINE + 60)
-        self._connection.request("GET", "/api/v1/events", headers={"Last-Event-ID": last_id} if last_id else {})
+        headers = {"Last-Event-ID": last_id, "Authorization": token and f"Bearer {token}"}
+        self._connection.request("GET", "/api/v1/events", headers={name: value for name, value in headers.items() if value})
         self._socket = self._connection.sock
         answer = self._connection.getresponse()
         assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")

@@ -5,6 +5,7 @@ import re
 import pytest
 from support.py import shapes, stores
 from support.py.secrecy import everything_said
+from support.py.streams import Stream
 
 
 def show(token):
@@ -60,6 +61,14 @@ def test_from_the_next_request_on(world):
     lines = world.daemon.ctl("token", "list").stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [["NAME", "SCOPE"], ["b", "read"]]
     assert "token that is not known was shown from 127.0.0.1:" in world.daemon.text
+
+
+def test_streams_of_events_end_with_their_token(world):
+    first, second = make(world, "a", "read"), make(world, "b", "read")
+    with Stream(world.daemon, token=first) as ends, Stream(world.daemon, token=second) as stays:
+        assert world.daemon.ctl("token", "revoke", "a").returncode == 0
+        ends.await_end()
+        stays.ended(world.daemon.create()["id"])
 
 
 def test_a_token_is_said_once(world):

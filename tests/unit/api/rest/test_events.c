@@ -368,6 +368,29 @@ static void test_a_stream_that_ends_leaves_its_place(void **state)
 	}
 }
 
+static void test_streams_end_with_their_token(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_client_ struct client old, new, other;
+
+	f->core.known_token = "vold_right"; /* its name is "known" */
+	stream_open(&old, f, "", "Authorization: Bearer vold_right\r\n");
+	client_open(&new, f);
+	client_request(&new, "GET", EVENTS_PATH, "Authorization: Bearer vold_right\r\n", NULL);
+	client_await(&new, ".0\n\n");
+	stream_open(&other, f, "", "");
+	tell_volume(f, EVENT_TOKEN_REVOKED, "unknown");
+	tell_volume(f, EVENT_EXPORT_REMOVED, SAMPLE_UUID);
+	tell_volume(f, EVENT_TOKEN_REVOKED, "known");
+	tell_volume(f, EVENT_EXPORT_REMOVED, SAMPLE_UUID);
+	client_await_close(&old);
+	client_await(&new, "0\r\n\r\n");
+	client_await_close(&new);
+	assert_null(strstr(str_or(old.in.data, ""), ".2\nevent: export\n"));
+	client_await(&other, ".2\nevent: export\n");
+	assert_null(strstr(str_or(other.in.data, ""), "token"));
+}
+
 static void test_streams_end_with_the_daemon(void **state)
 {
 	struct fixture *f = *state;
@@ -421,6 +444,7 @@ int main(void)
 		TEST(test_what_a_client_sends_to_a_stream_is_not_kept),
 		TEST(test_streams_and_long_polls_share_their_places),
 		TEST(test_a_stream_that_ends_leaves_its_place),
+		TEST(test_streams_end_with_their_token),
 		TEST(test_streams_end_with_the_daemon),
 		TEST(test_other_requests_of_its_path),
 	};
