@@ -288,8 +288,7 @@ static void send_answer(struct rest_encoder *encoder, struct evhttp_request *htt
 		rest_reply_error(encoder, http, &err);
 		return;
 	}
-	if (gzip && encoder->body.length >= GZIP_MIN &&
-	    evhttp_request_get_command(http) != EVHTTP_REQ_HEAD && compress(encoder, http, status))
+	if (gzip && encoder->body.length >= GZIP_MIN && compress(encoder, http, status))
 		return;
 	send_if_room(encoder, http, status);
 }

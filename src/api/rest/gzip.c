@@ -58,6 +58,9 @@ bool gzip_compress(struct buf *body)
 		buf_clear(&out);
 		return false;
 	}
+	/* The answer counts by its length, and may wait for its client as long as any other. */
+	out.room = out.length + 1;
+	out.data = xrealloc(out.data, out.room);
 	out.data[out.length] = '\0';
 	buf_clear(body);
 	*body = out;

@@ -81,6 +81,31 @@ static void test_short_and_long_answers(void **state)
 	assert_same_in_gzip(*state, 1000);
 }
 
+static char *length_of(struct fixture *f, const char *verb, const char *target)
+{
+	_cleanup_reply_ struct reply reply;
+
+	ask(f, verb, target, GZIP, NULL, &reply);
+	assert_string_equal(reply_header(&reply, "Content-Encoding"), "gzip");
+	return xstrdup(reply_header(&reply, "Content-Length"));
+}
+
+/* HEAD tells the length that GET would have. */
+static void test_head(void **state)
+{
+	static const size_t counts[] = { 20, 1000 };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		_cleanup_free_ char *get = NULL, *head = NULL;
+
+		f->core.count = counts[i];
+		get = length_of(f, "GET", VOLUMES);
+		head = length_of(f, "HEAD", VOLUMES);
+		assert_string_equal(head, get);
+	}
+}
+
 static void assert_plain(struct fixture *f, const char *verb, const char *target,
 			 const char *headers)
 {
@@ -96,7 +121,7 @@ static void test_answers_that_stay_as_they_are(void **state)
 	struct fixture *f = *state;
 
 	f->core.count = 1000;
-	assert_plain(f, "HEAD", VOLUMES, GZIP); /* its length is that of the plain answer */
+	assert_plain(f, "HEAD", VOLUMES, NULL);
 	assert_plain(f, "GET", VOLUMES, "Accept-Encoding: gzip;q=0\r\n");
 	assert_plain(f, "GET", VOLUME_PATH, GZIP); /* short */
 	assert_plain(f, "GET", "/nowhere", GZIP);
@@ -166,6 +191,8 @@ static void test_the_server_closes_while_answers_wait(void **state)
 static void on_done(struct evhttp_request *http, struct gzip_answer *answer, void *arg)
 {
 	assert_true(answer->is_compressed);
+	assert_int_equal(answer->body.room,
+			 answer->body.length + 1); /* no memory is held for less */
 	(*(size_t *)arg)++;
 }
 
@@ -196,6 +223,7 @@ int main(void)
 		cmocka_unit_test(test_what_clients_accept),
 		T(test_short_and_long_answers),
 		T(test_answers_that_stay_as_they_are),
+		T(test_head),
 		T(test_the_document),
 		T(test_many_at_once),
 		T(test_the_server_closes_while_answers_wait),
