@@ -256,7 +256,7 @@ static void send_if_room(struct rest_encoder *encoder, struct evhttp_request *ht
 	err_set(&err, ERR_UNAVAILABLE,
 		"there is no room for an answer of %zu bytes: other clients do not read their answers; try again later",
 		encoder->body.length);
-	evhttp_remove_header(evhttp_request_get_output_headers(http), "Content-Encoding");
+	evhttp_clear_headers(evhttp_request_get_output_headers(http)); /* of the answer */
 	rest_reply_error(encoder, http, &err);
 }
 
@@ -333,12 +333,12 @@ void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http
 }
 
 void rest_reply_text(struct rest_encoder *encoder, struct evhttp_request *http, const char *type,
-		     const struct buf *text)
+		     const struct buf *text, bool gzip)
 {
 	add_header(http, "Content-Type", type);
 	buf_reset(&encoder->body);
 	buf_add(&encoder->body, text->data, text->length);
-	send_body(encoder, http, 200);
+	send_answer(encoder, http, 200, gzip);
 }
 
 void rest_reply_document(struct rest_encoder *encoder, struct evhttp_request *http,

@@ -31,7 +31,7 @@ void rest_reply_compressed(struct rest_encoder *encoder, struct evhttp_request *
 			   struct gzip_answer *answer);
 /* type: of a text that is no JSON. */
 void rest_reply_text(struct rest_encoder *encoder, struct evhttp_request *http, const char *type,
-		     const struct buf *text);
+		     const struct buf *text, bool gzip);
 /* print appends a document in JSON. */
 void rest_reply_document(struct rest_encoder *encoder, struct evhttp_request *http,
 			 void (*print)(struct buf *out), bool gzip);

@@ -310,7 +310,8 @@ static int serve_metrics(struct rest *rest, struct evhttp_request *http,
 		return err_set(err, ERR_INVALID, "this path takes no query string");
 	else
 		rest_reply_text(&rest->encoder, http, METRICS_TYPE,
-				metrics_page_get(&rest->metrics, rest->core, &figures));
+				metrics_page_get(&rest->metrics, rest->core, &figures),
+				accepts_gzip(http));
 	return 0;
 }
 

@@ -143,6 +143,7 @@ void core_put_metrics(struct core *core, struct buf *out)
 	buf_add_text(out,
 		     "# HELP volumed_build_info Made of paper.\n# TYPE volumed_build_info gauge\n"
 		     "volumed_build_info 1\n");
+	buf_add_text(out, str_or(core->figures, ""));
 }
 
 void core_watch_health(struct core *core, bool is_wanted)

@@ -18,7 +18,8 @@ struct core {
 	struct loop *loop;
 	struct event_listener *listener;
 	bool watches_health;
-	size_t measured; /* for metrics */
+	size_t measured;     /* for metrics */
+	const char *figures; /* more of the page; NULL: none */
 	TAILQ_HEAD(, call) calls;
 	bool hold; /* calls wait for fake_core_release() */
 	size_t started;
