@@ -156,7 +156,7 @@ static void finish_head(struct framing *framing, struct buf *passed)
 /* A client that speaks another protocol would wait for an answer instead of ending its line. */
 static int check_first(struct piece in, struct err *err)
 {
-	if (isgraph((unsigned char)*in.bytes) || strchr("\r\n", *in.bytes))
+	if (isgraph((unsigned char)*in.bytes) || *in.bytes == '\r' || *in.bytes == '\n')
 		return 0;
 	return err_set(err, ERR_INVALID, "this is no request of HTTP/1.1%s",
 		       *in.bytes == TLS_HANDSHAKE ? ": the connection is not encrypted" : "");
@@ -202,6 +202,12 @@ static void on_drain(struct framing *framing, struct piece *in, struct buf *pass
 
 /* ---- chunks ---- */
 
+/* strchr() would also find a zero. */
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
 /* "1a" or "1a; name=value". */
 static int read_size(struct piece line, uint64_t *out, struct err *err)
 {
@@ -213,7 +219,7 @@ static int read_size(struct piece line, uint64_t *out, struct err *err)
 
 		*out = *out << 4 | strtoul(digit, NULL, 16);
 	}
-	while (digits + blanks < line.length && strchr(" \t", line.bytes[digits + blanks]))
+	while (digits + blanks < line.length && is_blank(line.bytes[digits + blanks]))
 		blanks++;
 	if (digits == 0 || digits > SIZE_DIGITS_MAX || line.length > CHUNK_LINE_MAX ||
 	    (digits < line.length &&

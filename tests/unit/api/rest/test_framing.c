@@ -347,6 +347,28 @@ static void test_a_body_that_is_refused_at_once(void **state)
 	}
 }
 
+/* A zero ends a text of C, but no line of HTTP. */
+static void test_zeros_are_refused(void **state)
+{
+	static const char chunk[] = CHUNKED "\r\n1\0;\r\n";
+	const struct {
+		const char *bytes;
+		size_t length;
+	} rows[] = {
+		{ "\0", 1 }, /* at once: its client would send no end of a line */
+		{ chunk, sizeof(chunk) - 1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_buf_ struct buf passed = BUF_NULL;
+		struct framing framing = { 0 };
+
+		framing_feed(&framing, rows[i].bytes, rows[i].length, &passed);
+		assert_non_null(framing.refusal);
+		framing_clear(&framing);
+	}
+}
+
 static void feed_chunk(struct framing *framing, size_t length, struct buf *passed)
 {
 	char size[32];
@@ -392,6 +414,7 @@ int main(void)
 		cmocka_unit_test(test_a_body_at_the_limit_passes),
 		cmocka_unit_test(test_a_body_that_is_refused_at_once),
 		cmocka_unit_test(test_chunks_over_the_limit),
+		cmocka_unit_test(test_zeros_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
