@@ -154,11 +154,16 @@ static void start(struct suspect *suspect, enum operation_type type)
 	suspect->starting = operation_start(reconciler->engine, &order, on_accepted, suspect);
 }
 
+bool comparison_repairs(const struct comparison *comparison)
+{
+	return !comparison->dry_run && !comparison->reconciler->env->paused;
+}
+
 void suspect_repair(struct suspect *suspect, const struct drift_facts *facts,
 		    const struct drift *drift)
 {
 	drift_fill_record(&suspect->record, facts, drift);
-	if (suspect->comparison->dry_run) {
+	if (!comparison_repairs(suspect->comparison)) {
 		suspect_done(suspect);
 		return;
 	}

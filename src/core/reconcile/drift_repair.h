@@ -76,6 +76,8 @@ static inline void suspect_done(struct suspect *suspect)
 	suspect->comparison->on_done(suspect);
 }
 
+/* False: it only reports. Changes may have been paused since it began. */
+bool comparison_repairs(const struct comparison *comparison);
 /* Repairs the drift if that is possible, and ends in suspect_done(). */
 void suspect_repair(struct suspect *suspect, const struct drift_facts *facts,
 		    const struct drift *drift);

@@ -201,7 +201,7 @@ static void on_unused(void *arg, const struct err *err)
 		return;
 	if (err->code) {
 		end(reattachment, err->text);
-	} else if (operation_busy(reconciler->engine, volume_id) ||
+	} else if (reconciler->env->paused || operation_busy(reconciler->engine, volume_id) ||
 		   activation_is_busy(reconciler->host, volume_id) ||
 		   !mapping_next_disk(reconciler->model, volume_id, NULL)) {
 		end(reattachment, NULL);

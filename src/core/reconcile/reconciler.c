@@ -287,8 +287,8 @@ static void judge(struct suspect *suspect, const struct cloud_volume *cloud, boo
 	}
 	/* Here all three agree; the kernel would show a disk that a detachment left behind. Nothing
 	 * here shows a snapshot that was left behind. */
-	if (suspect->origin.needs_attention && !comparison->dry_run && !(cloud && cloud->job_id) &&
-	    suspect->origin.type != OPERATION_SNAPSHOT &&
+	if (suspect->origin.needs_attention && comparison_repairs(comparison) &&
+	    !(cloud && cloud->job_id) && suspect->origin.type != OPERATION_SNAPSHOT &&
 	    !op_displaced_is_away(comparison->reconciler->model, &suspect->origin))
 		operation_settle(comparison->reconciler->engine, &suspect->origin);
 	suspect_done(suspect);
@@ -465,7 +465,7 @@ static void settle_unknown(struct comparison *comparison, const struct operation
 		if (streq(suspect->origin_id, record->id))
 			return;
 	}
-	if (comparison->is_whole && !comparison->dry_run)
+	if (comparison->is_whole && comparison_repairs(comparison))
 		operation_settle(comparison->reconciler->engine, record);
 }
 

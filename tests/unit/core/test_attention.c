@@ -109,6 +109,29 @@ static void nothing_is_repaired_in_a_pause(void **state)
 	check_unmapped(world, VOLUME(1));
 }
 
+static void a_pause_ends_the_repairs_of_a_comparison(void **state)
+{
+	struct world *world = *state;
+	struct reply *sync;
+	unsigned lists;
+
+	server_add(&world->server, "one", 5);
+	attached(world, VOLUME(1));
+	server_detach(&world->server, server_find(&world->server, VOLUME(1)));
+	lists = world->server.whole_lists;
+	world->server.list_ms = 5000;
+	sync = ask_sync(world, false);
+	world_pass(world, 1000);
+	assert_int_equal(world->server.whole_lists, lists + 1);
+	answered(world, ask_pause(world, WHY));
+	assert_false(sync->done);
+	answered(world, sync);
+	assert_non_null(mapping_find(world->core->model, VOLUME(1)));
+	answered(world, ask_pause(world, NULL));
+	answered(world, ask_sync(world, false));
+	check_unmapped(world, VOLUME(1));
+}
+
 /* ---- an operation ---- */
 
 /* An attachment that failed and could not be undone, while changes are paused, so that the daemon
@@ -219,6 +242,7 @@ int main(void)
 		TEST(a_pause_survives_a_crash),
 		TEST(a_cancellation_is_no_new_change),
 		TEST(nothing_is_repaired_in_a_pause),
+		TEST(a_pause_ends_the_repairs_of_a_comparison),
 		TEST(the_volume_is_looked_at_first),
 		TEST(an_attachment_that_was_made),
 		TEST(only_what_has_ended),
