@@ -111,12 +111,14 @@ static int may_ask(struct operation *operation, const struct cloud_volume *volum
 	if (!volume)
 		return err_set(err, ERR_NOT_FOUND, "CloudStack no longer lists volume %s",
 			       operation->record.volume_id);
-	if (context->change.in_doubt && age_ms > FORGOTTEN_MS)
+	if (context->change.in_doubt && age_ms > FORGOTTEN_MS) {
+		operation->effect_unknown = true;
 		return err_set(
 			err, ERR_CONFLICT,
 			"CloudStack was asked to revert volume %s long ago, and does not know the job any "
 			"more; look at the data of the volume before you ask anew",
 			operation->record.volume_id);
+	}
 	return check_vm(operation, volume, err);
 }
 
@@ -140,6 +142,7 @@ static int check_reverted(struct operation *operation, const struct cloud_volume
 		return 0;
 	if (context->change.end == CLOUD_JOB_FAILED)
 		return err_set(err, ERR_CLOUD, "the volume keeps the data that it had");
+	operation->effect_unknown = true;
 	return err_set(err, ERR_CLOUD,
 		       "nothing shows whether it has the data of snapshot %s: look at its data",
 		       context->snapshot_id);

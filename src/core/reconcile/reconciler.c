@@ -285,10 +285,9 @@ static void judge(struct suspect *suspect, const struct cloud_volume *cloud, boo
 		suspect_repair(suspect, &facts, &drift);
 		return;
 	}
-	/* Here all three agree; the kernel would show a disk that a detachment left behind. Nothing
-	 * here shows a snapshot that was left behind. */
+	/* Here all three agree; the kernel would show a disk that a detachment left behind. */
 	if (suspect->origin.needs_attention && comparison_repairs(comparison) &&
-	    !(cloud && cloud->job_id) && suspect->origin.type != OPERATION_SNAPSHOT &&
+	    !(cloud && cloud->job_id) &&
 	    !op_displaced_is_away(comparison->reconciler->model, &suspect->origin))
 		operation_settle(comparison->reconciler->engine, &suspect->origin);
 	suspect_done(suspect);
@@ -492,6 +491,14 @@ static void choose(struct comparison *comparison)
 	comparison->left = count - SUSPECTS_MAX;
 }
 
+/* Neither a list of volumes nor the kernel shows a snapshot, or whose data a volume has. An
+ * administrator settles such an operation. */
+static bool shows_nothing(const struct operation_record *record)
+{
+	return record->type == OPERATION_SNAPSHOT || record->type == OPERATION_REVERT ||
+	       record->type == OPERATION_DELETE_SNAPSHOT;
+}
+
 static void on_left_overs(void *arg, const struct store_operations *result)
 {
 	struct comparison *comparison = arg;
@@ -501,7 +508,8 @@ static void on_left_overs(void *arg, const struct store_operations *result)
 	if (comparison->reconciler->env->draining)
 		return;
 	for (size_t i = 0; i < result->count; i++) {
-		if (!operation_status_is_final(result->items[i].status))
+		if (!operation_status_is_final(result->items[i].status) ||
+		    shows_nothing(&result->items[i]))
 			continue;
 		if (str_empty(result->items[i].volume_id)) {
 			settle_unknown(comparison, &result->items[i]);

@@ -102,7 +102,7 @@ def outcome(fault, call):
         return _outcome_of_failed_job(fault, call)
     # Only its job tells whether a volume was reverted.
     if fault.do == "other_job" and call.command == "revertSnapshot":
-        return Outcome("CLOUDSTACK_ERROR")
+        return Outcome("CLOUDSTACK_ERROR", attention=True)
     in_guest = call.operation in ("attach", "detach", "delete")
     if fault.do == "no_plug" and in_guest and call.command in ("attachVolume", "detachVolume"):
         gone = call.command == "detachVolume"
@@ -145,5 +145,6 @@ def _outcome_of_failed_job(fault, call):
     if call.command == "updateVolume":
         return Outcome(renamed=False)
     return Outcome("CLOUDSTACK_ERROR", disk_left=bool(fault["effect"]),
+                   attention=bool(fault["bare"]) and call.command == "revertSnapshot",
                    said=None if fault["bare"] else (530, "the fault script says so"),
                    detached=call.command == "destroyVolume")
