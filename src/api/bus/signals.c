@@ -61,6 +61,15 @@ static bool may_emit(struct bus_signals *signals)
 	return true;
 }
 
+/* The same; if it is false, the flush is tried again later. */
+static bool may_flush(struct bus_signals *signals)
+{
+	if (may_emit(signals))
+		return true;
+	loop_timer_set(signals->loop, &signals->flush_timer, FLUSH_RETRY_MS);
+	return false;
+}
+
 static int signal_new(struct bus_signals *signals, int which, sd_bus_message **out)
 {
 	return sd_bus_message_new_signal(signals->connection->sd_bus, out, BUS_ROOT,
@@ -113,10 +122,8 @@ static void emit_changed(struct bus_signals *signals, struct told_object *object
 static bool flush_marked(struct bus_signals *signals)
 {
 	while (!TAILQ_EMPTY(&signals->told.dirty)) {
-		if (!may_emit(signals)) {
-			loop_timer_set(signals->loop, &signals->flush_timer, FLUSH_RETRY_MS);
+		if (!may_flush(signals))
 			return false;
-		}
 		emit_changed(signals, TAILQ_FIRST(&signals->told.dirty));
 	}
 	return true;
@@ -210,19 +217,21 @@ static void late_add(struct bus_signals *signals, const struct operation_record 
 	signals->late_count++;
 }
 
-static void send_late(struct bus_signals *signals)
+/* False if some completions have to wait. */
+static bool send_late(struct bus_signals *signals)
 {
-	for (; !TAILQ_EMPTY(&signals->late); late_drop_oldest(signals))
+	for (; !TAILQ_EMPTY(&signals->late); late_drop_oldest(signals)) {
+		if (!may_flush(signals))
+			return false;
 		emit_completed(signals, &TAILQ_FIRST(&signals->late)->operation);
+	}
+	return true;
 }
 
 /* False if something has to wait. */
 static bool flush(struct bus_signals *signals)
 {
-	if (!flush_marked(signals))
-		return false;
-	send_late(signals);
-	return true;
+	return flush_marked(signals) && send_late(signals);
 }
 
 static void on_flush_task(struct loop_task *task)

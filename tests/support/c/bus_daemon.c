@@ -77,6 +77,7 @@ void bus_daemon_stop(struct bus_daemon *daemon)
 	if (daemon->pid <= 0)
 		return;
 	kill(daemon->pid, SIGTERM);
+	kill(daemon->pid, SIGCONT); /* a test that failed may have left it stopped */
 	waitpid(daemon->pid, NULL, 0);
 	daemon->pid = 0;
 }

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the signals of objects have to keep to, whatever a test is about.
 
 A client that keeps the properties of all objects (GDBusObjectManagerClient, python-sdbus, zbus)
