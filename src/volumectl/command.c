@@ -111,9 +111,11 @@ static int read_positionals(struct request *request, int argc, char **argv)
 		if (!options_is_positional(method, field))
 			continue;
 		options_name_field(field, name);
-		if (optind >= argc)
-			return ctl_usage("%s needs a %s; see 'volumectl help %s'", method->command,
+		if (optind >= argc) {
+			options_name_positional(field, name);
+			return ctl_usage("%s needs %s; see 'volumectl help %s'", method->command,
 					 name, method->command);
+		}
 		if (set_field(request, i, name, argv[optind++]))
 			return EXIT_USAGE;
 	}

@@ -4,7 +4,6 @@
 
 #include "volumectl/help.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
 #include "volumectl/ctl.h"
@@ -30,13 +29,6 @@ static const char common_help[] =
 	"  --timeout TIME     Stop waiting after this time (30s, 5min); the operation goes on.\n"
 	"  --address ADDRESS  Use this bus instead of the system's.\n"
 	"  --help             Show help.\n";
-
-static void upper_name(const struct field *field, char out[64])
-{
-	options_name_field(field, out);
-	for (char *p = out; *p; p++)
-		*p = (char)toupper((unsigned char)*p);
-}
 
 static const char *value_word(const struct field *field)
 {
@@ -88,7 +80,7 @@ static char *usage_of(const struct method *method)
 
 		if (!options_is_positional(method, field))
 			continue;
-		upper_name(field, name);
+		options_name_positional(field, name);
 		buf_printf(&out, " %s", name);
 	}
 	for (size_t i = 0; i < method->args->count; i++) {
@@ -149,7 +141,7 @@ static void help_field(const struct method *method, const struct field *field)
 	char name[64];
 
 	if (options_is_positional(method, field)) {
-		upper_name(field, name);
+		options_name_positional(field, name);
 		buf_add_text(&label, name);
 	} else {
 		add_option(field, &label);

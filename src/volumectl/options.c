@@ -8,6 +8,7 @@
 
 #include "volumectl/options.h"
 
+#include <ctype.h>
 #include <stdio.h>
 
 #include "volumectl/ctl.h"
@@ -35,6 +36,13 @@ void options_name_field(const struct field *field, char out[64])
 		if (*p == '_')
 			*p = '-';
 	}
+}
+
+void options_name_positional(const struct field *field, char out[64])
+{
+	options_name_field(field, out);
+	for (char *p = out; *p; p++)
+		*p = (char)toupper((unsigned char)*p);
 }
 
 bool options_is_positional(const struct method *method, const struct field *field)

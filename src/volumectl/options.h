@@ -20,6 +20,8 @@ const struct method *options_find_pair(const char *first,
 				       const char *second); /* NULL: no row has this command */
 /* Option name of a field: its own, or the field's name with dashes. */
 void options_name_field(const struct field *field, char out[64]);
+/* The same in capitals, as help names an argument that has its place. */
+void options_name_positional(const struct field *field, char out[64]);
 bool options_is_positional(const struct method *method, const struct field *field);
 bool options_is_option(const struct method *method, const struct field *field);
 

@@ -163,6 +163,19 @@ static void print_line(const char *prefix, const char *name, const struct field 
 	puts(text.data);
 }
 
+/* Why the health is not well, where no part of its own says so. */
+static void print_reasons(const struct volume_client_value *details)
+{
+	static const char *const names[] = { "paused", "clock" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const struct volume_client_value *value = volume_client_get(details, names[i]);
+
+		if (value && value->kind == VOLUME_CLIENT_TEXT && !streq(value->text, "healthy"))
+			print_line(NULL, names[i], NULL, value);
+	}
+}
+
 void output_record(const struct record *record, const struct volume_client_value *dict, bool json)
 {
 	if (json || dict->kind != VOLUME_CLIENT_DICT) {
@@ -172,7 +185,9 @@ void output_record(const struct record *record, const struct volume_client_value
 	for (size_t i = 0; i < dict->count; i++) {
 		const struct field *field = record_find(record, dict->items[i].key);
 
-		if (!field || !(field->flags & FIELD_DETAIL))
+		if (field && field->flags & FIELD_DETAIL)
+			print_reasons(&dict->items[i]);
+		else
 			print_line(NULL, dict->items[i].key, field, &dict->items[i]);
 	}
 }

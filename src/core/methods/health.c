@@ -349,6 +349,12 @@ static void put_part(struct buf *out, const char *part, bool is_well)
 	metric_value(out, "volumed_health", METRIC_LABELS({ "part", part }), is_well);
 }
 
+static bool accepts_changes(const struct calls *calls, const struct parts *parts)
+{
+	return calls->env->store_state == STORE_CURRENT && !calls->env->paused &&
+	       may_change(calls, parts, NULL) == 0;
+}
+
 void health_put_metrics(struct calls *calls, struct buf *out)
 {
 	_cleanup_free_ char *devices = NULL, *clock = NULL;
@@ -364,9 +370,7 @@ void health_put_metrics(struct calls *calls, struct buf *out)
 	put_part(out, "nbd", parts.exports.ok);
 	put_part(out, "clock", streq(clock, "healthy"));
 	metric_family(out, "volumed_accepting_changes", METRIC_GAUGE, "1 if changes are accepted.");
-	metric_value(out, "volumed_accepting_changes", NULL,
-		     calls->env->store_state == STORE_CURRENT &&
-			     may_change(calls, &parts, NULL) == 0);
+	metric_value(out, "volumed_accepting_changes", NULL, accepts_changes(calls, &parts));
 	metric_family(
 		out, "volumed_volume_list_age_seconds", METRIC_GAUGE,
 		"Age of the last list of volumes from CloudStack; no sample if there is none.");
@@ -396,9 +400,6 @@ bool health_to_record(struct calls *calls, struct health_record *out)
 	str_set(&out->database_health, store_word(calls, &parts));
 	str_set(&out->device_monitor, devices);
 	str_set(&out->nbd_health, export_word(calls, &parts));
-	out->details =
-		details_json(calls, &parts,
-			     calls->env->store_state == STORE_CURRENT && !calls->env->paused &&
-				     may_change(calls, &parts, NULL) == 0);
+	out->details = details_json(calls, &parts, accepts_changes(calls, &parts));
 	return sound;
 }

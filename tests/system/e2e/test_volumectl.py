@@ -13,10 +13,10 @@ import subprocess
 
 import pytest
 from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, OTHER_VM, ZONE
-from support.py import shapes
+from support.py import metrics_text, shapes
 from support.py.harness import NAME
 from support.py.programs import program
-from support.py.waiting import DEADLINE
+from support.py.waiting import DEADLINE, eventually
 
 from .surfaces import on_every_surface
 
@@ -64,14 +64,31 @@ def test_version(ctl):
     assert re.fullmatch(r"volumectl \d+\.\d+\.\d+\n", ctl("--version").stdout)
 
 
+def accepting(daemon):
+    page = metrics_text.read(daemon.rest("GET", "/metrics").body.decode())
+    return metrics_text.value(page, "volumed_accepting_changes")
+
+
+def test_health_says_why_it_is_degraded(world):
+    """An administrator who comes from an alert looks here."""
+    daemon = world.daemon
+    assert daemon.ctl("pause", "upgrade of CloudStack").returncode == 0
+    lines = daemon.ctl("health").stdout.splitlines()
+    assert ["status", "degraded"] in [line.split() for line in lines]
+    assert ["paused", "upgrade of CloudStack"] in [line.split(None, 1) for line in lines]
+    eventually(lambda: accepting(daemon) == 0, "the figure follows")     # a page serves for a second
+    assert daemon.ctl("resume").returncode == 0
+    assert "paused" not in daemon.ctl("health").stdout
+
+
 # ---- mistakes ----
 
 @pytest.mark.parametrize("words, text", [
     (["atach", NOBODY], "did you mean 'attach'"), (["delet"], "did you mean 'delete'"),
     (["devise"], "did you mean 'device"), (["frobnicate"], "there is no command 'frobnicate'"),
     (["token"], "'token' needs a second word: create, list, revoke"),
-    (["token", "create"], "needs a name"), (["token", "create", "x", "--scope", "all"], "scope"),
-    (["help", "atach"], "did you mean 'attach'"), (["attach"], "needs a volume"),
+    (["token", "create"], "needs NAME"), (["token", "create", "x", "--scope", "all"], "scope"),
+    (["help", "atach"], "did you mean 'attach'"), (["attach"], "needs VOLUME"),
     (["create", "--name", "x"], "needs --offering"),
     (["show", NOBODY, "more"], "the argument 'more' is one too many"),
     (["show", "x"], "UUID"), (["create", "--size", "5 elephants"], "size"),

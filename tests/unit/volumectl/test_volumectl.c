@@ -385,15 +385,15 @@ static void test_wrong_usage(void **state)
 {
 	assert_usage("atach x", "did you mean 'attach'?");
 	assert_usage("frobnicate", "see 'volumectl --help'");
-	assert_usage("attach", "attach needs a volume");
+	assert_usage("attach", "attach needs VOLUME");
 	assert_usage("attach not-a-uuid", "volume");
 	assert_usage("attach " SAMPLE_UUID " more", "the argument 'more' is one too many");
 	assert_usage("attach " SAMPLE_UUID " --vm-name x", "--vm-name"); /* only REST knows it */
 	assert_usage("create --name n", "create needs --offering");
 	assert_usage("create --name n --size 5parsec", "size");
-	assert_usage("export", "export needs a volume");
+	assert_usage("export", "export needs VOLUME");
 	assert_usage("export --volume " SAMPLE_UUID, "--volume");
-	assert_usage("resize " SAMPLE_UUID, "resize needs a size");
+	assert_usage("resize " SAMPLE_UUID, "resize needs SIZE");
 	assert_usage("resize " SAMPLE_UUID " 1MiB", "size must be at least 1 GiB");
 	assert_usage("resize " SAMPLE_UUID " --size 6GiB", "--size"); /* it has its place */
 	assert_usage("list --limit", "a value is missing after '--limit'");
