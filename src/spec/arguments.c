@@ -158,7 +158,8 @@ static const struct field volume_list_fields[] = {
 const struct record volume_list_args = RECORD("volume_list", volume_list_args, volume_list_fields);
 
 static const struct field cloud_list_fields[] = {
-	FIELD(cloud_list_args, name, TEXT, .max = 255, .doc = "Only those with exactly this name."),
+	FIELD(cloud_list_args, name, TEXT, .max = 255,
+	      .doc = "Only the objects with exactly this name."),
 	LIMIT(cloud_list_args),
 	CURSOR(cloud_list_args),
 };
@@ -171,19 +172,19 @@ const struct record sync_args = RECORD("sync_options", sync_args, sync_args_fiel
 
 static const struct field pause_fields[] = {
 	FIELD(pause_args, reason, TEXT, .flags = FIELD_REQUIRED | FIELD_POSITIONAL, .min = 1,
-	      .max = 250, .doc = "Why; clients whose change is refused read it."),
+	      .max = 250, .doc = "The reason; the error of each refused change shows it."),
 };
 const struct record pause_args = RECORD("pause", pause_args, pause_fields);
 
 static const struct field resume_fields[] = {
-	FIELD(pause_args, reason, TEXT, .max = 250, .doc = "Why; it stands in the log."),
+	FIELD(pause_args, reason, TEXT, .max = 250, .doc = "The reason, for the log."),
 };
 const struct record resume_args = RECORD("resume", pause_args, resume_fields);
 
 static const struct field snapshot_create_fields[] = {
 	VOLUME_ID(snapshot_create_args, FIELD_REQUIRED),
 	FIELD(snapshot_create_args, name, TEXT, .flags = FIELD_OMIT, .min = 1, .max = 200,
-	      .doc = "The name begins so, and ends with the operation's id."),
+	      .doc = "The beginning of the snapshot's name, which ends with the operation's id."),
 	REQUEST_ID(snapshot_create_args),
 };
 const struct record snapshot_create_args =
@@ -298,7 +299,7 @@ static const struct field token_create_fields[] = {
 	      .max = 64,
 	      .doc = "A name for the token, which the history shows; letters, digits, -, _ and . only."),
 	FIELD(token_create_args, scope, ENUM, .names = access_names, .fallback = "read",
-	      .doc = "What it allows: read, change (volumes and exports too), or admin (everything)."),
+	      .doc = "The most that the token allows: read, change (volumes, snapshots and exports too), or admin (everything)."),
 };
 const struct record token_create_args =
 	RECORD("token_create", token_create_args, token_create_fields);
@@ -325,7 +326,7 @@ static const struct field operation_resolve_fields[] = {
 	OPERATION_ID(operation_resolve_args),
 	FIELD(operation_resolve_args, as, TEXT, .flags = FIELD_REQUIRED | FIELD_POSITIONAL,
 	      .min = 1, .max = 64,
-	      .doc = "done: its change is made; undone: nothing of its change is left."),
+	      .doc = "done: the operation's change is made; undone: nothing of the change is left."),
 };
 const struct record operation_resolve_args =
 	RECORD("operation_resolve", operation_resolve_args, operation_resolve_fields);

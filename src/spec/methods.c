@@ -279,7 +279,7 @@ const struct method methods[METHOD_COUNT] = {
 	[METHOD_OPERATION_HISTORY] = {
 		.name = "operation.history", .command = "history", .member = "GetOperationHistory",
 		.object_member = "GetHistory",
-		.summary = "List what has happened to an operation, oldest first, and who asked for it.",
+		.summary = "List the steps of an operation, oldest first, and the callers that asked for them.",
 		.scope = SCOPE_OPERATION, .access = ACCESS_READ,
 		.verb = HTTP_GET, .path = "/api/v1/operations/{operation_id}/history",
 		.args = &operation_args, .answer = ANSWER_MANY, .result = &history_record, .list_key = "history",
@@ -301,7 +301,7 @@ const struct method methods[METHOD_COUNT] = {
 	},
 	[METHOD_TOKEN_CREATE] = {
 		.name = "token.create", .command = "token-create", .member = "CreateToken",
-		.summary = "Make a token, which a program shows over REST; it is told this once.",
+		.summary = "Make a token for a program that uses REST; no later answer shows the token.",
 		.scope = SCOPE_MANAGER, .access = ACCESS_ADMIN,
 		.verb = HTTP_POST, .path = "/api/v1/tokens",
 		.args = &token_create_args, .answer = ANSWER_CREATED, .result = &token_created_record,

@@ -94,7 +94,7 @@ static const struct field operation_fields[] = {
 	  .doc = "CloudStack's own error code and text."),
 	F(undoing, BOOL, .flags = FIELD_PRIVATE, .doc = "True while steps are undone."),
 	F(caller, OBJECT, .flags = FIELD_OMIT,
-	  .doc = "Who asked for the operation: surface, and uid, user, token, bus_name and address as far as known."),
+	  .doc = "The caller that asked for the operation: surface, and uid, user, token, bus_name and address as far as known."),
 	F(waits_for, TEXT, .flags = FIELD_OMIT,
 	  .doc = "What the operation waits for, such as another operation, by its id."),
 	F(time_spent, OBJECT, .flags = FIELD_OMIT,
@@ -114,14 +114,15 @@ const struct record operation_row = {
 static const struct field history_fields[] = {
 	F(id, TEXT, .flags = FIELD_PRIVATE, .doc = "Identifier of the transition; sorts by time."),
 	F(operation_id, TEXT, .flags = FIELD_PRIVATE, .doc = "The operation."),
-	F(previous_status, TEXT, .doc = "Its status before, empty for the first transition."),
+	F(previous_status, TEXT,
+	  .doc = "The operation's status before; empty for the first transition."),
 	F(new_status, TEXT, .flags = FIELD_COLUMN,
-	  .doc = "Its status after; the same if the step alone changed."),
-	F(changed_at, TIME, .flags = FIELD_COLUMN, .doc = "When."),
+	  .doc = "The operation's status after; the same if only the step changed."),
+	F(changed_at, TIME, .flags = FIELD_COLUMN, .doc = "Time of the transition."),
 	F(details, OBJECT, .flags = FIELD_OMIT,
 	  .doc = "The step and, if there was one, the error."),
 	F(caller, OBJECT, .flags = FIELD_OMIT,
-	  .doc = "Who asked for this transition; absent if it followed from an earlier one."),
+	  .doc = "The caller that asked for this transition; absent if it followed from an earlier one."),
 	F(step, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "The step that was entered."),
 	F(asked_by, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
 	  .doc = "The latest caller up to this transition, in words."),
@@ -251,9 +252,12 @@ static const struct field volume_snapshot_fields[] = {
 	F(name, TEXT, .flags = FIELD_COLUMN, .doc = "The name of the snapshot in CloudStack."),
 	F(state, TEXT, .flags = FIELD_COLUMN,
 	  .doc = "CloudStack's word: BackedUp when it is complete, BackingUp, Error, …"),
-	F(size, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes of the volume when it was taken."),
-	F(created_at, TIME, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "When it was taken."),
-	F(revertable, BOOL, .doc = "CloudStack's word: the storage can put it back."),
+	F(size, SIZE, .flags = FIELD_COLUMN,
+	  .doc = "Bytes of the volume when the snapshot was taken."),
+	F(created_at, TIME, .flags = FIELD_OMIT | FIELD_COLUMN,
+	  .doc = "When the snapshot was taken."),
+	F(revertable, BOOL,
+	  .doc = "CloudStack's word: true if the storage can revert the volume to the snapshot."),
 };
 #undef F
 const struct record volume_snapshot_record =
@@ -297,10 +301,11 @@ const char *const access_names[] = {
 #define F(MEMBER, TYPE, ...) FIELD(token_record, MEMBER, TYPE, __VA_ARGS__)
 #define TOKEN_SCOPE                                                                                \
 	F(scope, ENUM, .flags = FIELD_COLUMN, .names = access_names,                               \
-	  .doc = "The most that it allows: read, change, or admin.")
+	  .doc = "The most that the token allows: read, change, or admin.")
 #define TOKEN_NAME F(name, TEXT, .flags = FIELD_COLUMN, .doc = "The name of the token.")
-#define TOKEN_CREATED F(created_at, TIME, .flags = FIELD_COLUMN, .doc = "When it was made.")
-#define TOKEN_CALLER F(caller, OBJECT, .flags = FIELD_OMIT, .doc = "Who made it.")
+#define TOKEN_CREATED F(created_at, TIME, .flags = FIELD_COLUMN, .doc = "When the token was made.")
+#define TOKEN_CALLER                                                                               \
+	F(caller, OBJECT, .flags = FIELD_OMIT, .doc = "The caller that made the token.")
 static const struct field token_row_fields[] = {
 	F(id, TEXT, .doc = "The name of the token."),
 	TOKEN_SCOPE,
@@ -318,7 +323,7 @@ static const struct field token_created_fields[] = {
 	TOKEN_SCOPE,
 	TOKEN_CREATED,
 	TOKEN_CALLER,
-	F(token, TEXT, .doc = "The token itself, which is told now and never again."),
+	F(token, TEXT, .doc = "The token itself; no later answer shows it."),
 };
 #undef TOKEN_CALLER
 #undef TOKEN_CREATED
@@ -398,8 +403,8 @@ const struct record device_record = RECORD("device", device_record, device_field
 static const struct field volume_user_fields[] = {
 	F(device_path, TEXT, .flags = FIELD_COLUMN,
 	  .doc = "The disk, or the device on top of it that is used."),
-	F(use, TEXT, .flags = FIELD_COLUMN, .doc = "How it is used, and by which program."),
-	F(is_system, BOOL, .doc = "True if this system depends on it."),
+	F(use, TEXT, .flags = FIELD_COLUMN, .doc = "How the device is used, and by which program."),
+	F(is_system, BOOL, .doc = "True if this system depends on this use."),
 };
 #undef F
 const struct record volume_user_record =
@@ -436,7 +441,8 @@ const struct record zone_record = RECORD("zone", zone_record, zone_fields);
 static const struct field vm_fields[] = {
 	F(id, UUID, .flags = FIELD_COLUMN, .doc = "CloudStack's UUID of the virtual machine."),
 	F(name, TEXT, .flags = FIELD_COLUMN, .doc = "Its name."),
-	F(display_name, TEXT, .flags = FIELD_OMIT, .doc = "The name that people gave it."),
+	F(display_name, TEXT, .flags = FIELD_OMIT,
+	  .doc = "The name of the virtual machine for people."),
 	F(state, TEXT, .flags = FIELD_COLUMN, .doc = "CloudStack's word: Running, Stopped, …"),
 	F(zone_id, UUID, .flags = FIELD_OMIT, .doc = "Its zone."),
 	F(is_appliance, BOOL, .flags = FIELD_COLUMN, .doc = "True for this virtual machine."),
