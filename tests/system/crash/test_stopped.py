@@ -7,6 +7,7 @@ what there is and asks anew.
 
 import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,16 +50,18 @@ def test_stopped_before_its_request(make_world, name, seconds):
     know_the_clock(world)
     before = scenario.prepare(world)
     world.daemon.crash_at.write_text(f"{name}/{step}/stop")
-    told = scenario.begin(world, before.volume)
     process = world.daemon.process
-    eventually(lambda: is_stopped(process), "the stop")
-    world.daemon.crash_at.unlink()
-    jobs = Counter(job["command"] for job in world.cloud.state()["jobs"])
-    assert command not in [r["command"] for r in world.cloud.requests()]
-    stand_still(world.cloud, seconds)
-    process.send_signal(signal.SIGCONT)
+    with ThreadPoolExecutor() as clients:
+        # The stop may come before the answer has left the daemon.
+        told = clients.submit(scenario.begin, world, before.volume)
+        eventually(lambda: is_stopped(process), "the stop")
+        world.daemon.crash_at.unlink()
+        jobs = Counter(job["command"] for job in world.cloud.state()["jobs"])
+        assert command not in [r["command"] for r in world.cloud.requests()]
+        stand_still(world.cloud, seconds)
+        process.send_signal(signal.SIGCONT)
 
-    record = world.daemon.completed({"id": told})
+    record = world.daemon.completed({"id": told.result()})
     asked = [r for r in world.cloud.requests() if r["command"] == command]
     assert asked[0]["outcome"] == 401, asked
     assert [r["outcome"] for r in asked].count(200) == 1, asked
