@@ -8,7 +8,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-from support.py.waiting import DEADLINE
+from support.py.waiting import DEADLINE, eventually
 
 PROGRAM = Path(os.environ["VOLD_BUILD"]).resolve() / "tests/system/export/exporter"
 QEMU, NBDKIT = "qemu-storage-daemon", "nbdkit"
@@ -86,6 +86,10 @@ class Driver:
 
     def exports(self):
         return {export["name"]: export for export in self.do("list")["exports"]}
+
+    def await_unused(self, name):
+        """An engine lets a connection go some time after its client has ended."""
+        eventually(lambda: not self.exports()[name]["clients"], f"the end of the clients of {name}")
 
     def health(self):
         return self.ask("health")

@@ -77,6 +77,7 @@ def test_served_and_not_any_more(driver, disk):
     assert size_over_nbd(uri) == 8 * MIB
     run("qemu-io", "-f", "raw", "-c", f"write -P 7 1M {MIB}", uri)
     assert disk.read_bytes()[MIB:2 * MIB] == b"\7" * MIB
+    driver.await_unused(NAME)
     seen = driver.exports()
     assert seen == {NAME: {"name": NAME, "device_path": str(disk), "read_only": False,
                            "certain": True, "clients": []}}
@@ -116,6 +117,7 @@ def test_a_block_device(driver, disk):
         run("qemu-img", "compare", "-f", "raw", "-F", "raw", content, driver.uri(NAME))
         with open(loop, "rb") as device:
             assert device.read() == content.read_bytes()
+        driver.await_unused(NAME)
         driver.do("remove", NAME)
         os.close(os.open(loop, os.O_RDONLY | os.O_EXCL))  # nobody else holds it
     finally:
@@ -129,7 +131,7 @@ def test_on_a_unix_socket(start, engine, disk, tmp_path):
     driver.do("check", NAME, 8 * MIB)
     uri = f"nbd+unix:///{NAME}?socket={path}"
     assert size_over_nbd(uri) == 8 * MIB
-    assert driver.exports()[NAME]["clients"] == []
+    driver.await_unused(NAME)
     with Client(uri) as client:
         client.write(1)
         assert driver.exports()[NAME]["clients"] == ["a local process"]
@@ -163,6 +165,7 @@ def test_read_only(start, disk):
     assert driver.exports()[NAME]["read_only"]
     assert '"is_read_only": true' in run("nbdinfo", "--json", driver.uri(NAME))
     fails("qemu-io", "-f", "raw", "-c", "write 0 4k", driver.uri(NAME))
+    driver.await_unused(NAME)
     driver.do("add", NAME, disk)
     run("qemu-io", "-f", "raw", "-c", "write 0 4k", driver.uri(NAME))
 
@@ -192,6 +195,7 @@ def test_clients_are_named_and_kept(driver, disk):
         assert address.startswith("127.0.0.1:")
         assert f"in use by NBD client {address}" in driver.refused("CONFLICT", "remove", NAME)
         client.write(2)
+    driver.await_unused(NAME)
     driver.do("remove", NAME)
 
 
@@ -203,6 +207,7 @@ def test_a_client_keeps_its_device(driver, disk, tmp_path):
         driver.refused("CONFLICT", "add", NAME, other)
         client.write(2)
     assert disk.read_bytes()[:MIB] == b"\2" * MIB and not any(other.read_bytes())
+    driver.await_unused(NAME)
     driver.do("add", NAME, other)
 
 
