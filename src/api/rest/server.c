@@ -281,21 +281,18 @@ static int check_share(const struct rest *rest, uid_t user, enum request_kind ki
 		count, words[kind]);
 }
 
-/* The description of the interface, which is no method: it says nothing of the daemon's state. */
+/* The description of the interface, which says nothing of the daemon's state. */
 static int serve_document(struct rest *rest, struct evhttp_request *http,
-			  const struct route_target *target, struct err *err)
+			  const struct route_target *target, const struct caller *caller,
+			  struct err *err)
 {
-	if (verb_of(http) != HTTP_GET)
-		rest_reply_verbs(&rest->encoder, http, 1U << HTTP_GET);
-	else if (!str_empty(target->query))
-		return err_set(err, ERR_INVALID, "this path takes no query string");
-	else
-		rest_reply_document(&rest->encoder, http, rest_openapi, accepts_gzip(http));
+	rest_reply_document(&rest->encoder, http, rest_openapi, accepts_gzip(http));
 	return 0;
 }
 
 static int serve_metrics(struct rest *rest, struct evhttp_request *http,
-			 const struct route_target *target, struct err *err)
+			 const struct route_target *target, const struct caller *caller,
+			 struct err *err)
 {
 	const struct rest_figures figures = {
 		.requests = rest->counts[REQUEST_PLAIN],
@@ -304,14 +301,8 @@ static int serve_metrics(struct rest *rest, struct evhttp_request *http,
 		.streams = event_streams_count(rest->streams),
 	};
 
-	if (verb_of(http) != HTTP_GET)
-		rest_reply_verbs(&rest->encoder, http, 1U << HTTP_GET);
-	else if (!str_empty(target->query))
-		return err_set(err, ERR_INVALID, "this path takes no query string");
-	else
-		rest_reply_text(&rest->encoder, http, METRICS_TYPE,
-				metrics_page_get(&rest->metrics, rest->core, &figures),
-				accepts_gzip(http));
+	rest_reply_text(&rest->encoder, http, METRICS_TYPE,
+			metrics_page_get(&rest->metrics, rest->core, &figures), accepts_gzip(http));
 	return 0;
 }
 
@@ -342,10 +333,6 @@ static int serve_events(struct rest *rest, struct evhttp_request *http,
 	uid_t user = rest_bounded_user(fd_of(http));
 	const char *last_id;
 
-	if (verb_of(http) != HTTP_GET) {
-		rest_reply_verbs(&rest->encoder, http, 1U << HTTP_GET);
-		return 0;
-	}
 	if (find_last_id(http, query, &last_id, err) < 0)
 		return -1;
 	if (!rest->is_accepting || check_room(rest, REQUEST_LONG_POLL, NULL) < 0 ||
@@ -354,6 +341,41 @@ static int serve_events(struct rest *rest, struct evhttp_request *http,
 	else
 		event_streams_open(rest->streams, http, user, caller->token, last_id);
 	return 0;
+}
+
+/* Paths that are only read, and are no methods. */
+static const struct page {
+	const char *path;
+	int (*serve)(struct rest *rest, struct evhttp_request *http,
+		     const struct route_target *target, const struct caller *caller,
+		     struct err *err);
+	bool takes_query;
+} pages[] = {
+	{ OPENAPI_PATH, serve_document, false },
+	{ METRICS_PATH, serve_metrics, false },
+	{ EVENTS_PATH, serve_events, true },
+};
+
+static const struct page *find_page(const struct route_target *target)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		if (route_target_is(target, pages[i].path))
+			return &pages[i];
+	}
+	return NULL;
+}
+
+static int serve_page(struct rest *rest, struct evhttp_request *http, const struct page *page,
+		      const struct route_target *target, const struct caller *caller,
+		      struct err *err)
+{
+	if (verb_of(http) != HTTP_GET) {
+		rest_reply_verbs(&rest->encoder, http, 1U << HTTP_GET);
+		return 0;
+	}
+	if (!page->takes_query && !str_empty(target->query))
+		return err_set(err, ERR_INVALID, "this path takes no query string");
+	return page->serve(rest, http, target, caller, err);
 }
 
 /* Which users may connect to a unix socket is decided before. */
@@ -422,6 +444,7 @@ static int serve(struct rest *rest, struct evhttp_request *http, const struct la
 	struct rest_headers headers;
 	struct rest_caller caller;
 	struct route_target target;
+	const struct page *page;
 	const struct route *route;
 	unsigned verbs;
 	void *args;
@@ -436,12 +459,9 @@ static int serve(struct rest *rest, struct evhttp_request *http, const struct la
 	}
 	if (route_target_parse(&target, evhttp_request_get_uri(http), err) < 0)
 		return -1;
-	if (route_target_is(&target, OPENAPI_PATH))
-		return serve_document(rest, http, &target, err);
-	if (route_target_is(&target, METRICS_PATH))
-		return serve_metrics(rest, http, &target, err);
-	if (route_target_is(&target, EVENTS_PATH))
-		return serve_events(rest, http, &target, &caller.caller, err);
+	page = find_page(&target);
+	if (page)
+		return serve_page(rest, http, page, &target, &caller.caller, err);
 	route = route_find(rest->routes, &target, verb_of(http), &verbs);
 	if (!route && !verbs)
 		return err_set(err, ERR_NO_SUCH_PATH, "no such path");
