@@ -500,6 +500,9 @@ static const struct page {
 	  "event",
 	  "Server-sent events. Without a place for one more stream: only the time to wait.",
 	  "text/event-stream", openapi_put_event_arguments, openapi_put_event_stream },
+	{ "/", "page.status", "Show the status page to a browser.", "document",
+	  "The page, which needs /page.css and /page.js beside it.", "text/html", NULL,
+	  put_any_text },
 };
 
 static void put_page(struct json_writer *w, const struct page *page)

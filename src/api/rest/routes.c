@@ -77,6 +77,8 @@ int route_target_parse(struct route_target *out, const char *raw, struct err *er
 	if (raw[0] != '/' || raw[1] == '/')
 		return err_set(err, ERR_INVALID,
 			       "the request target must be a path that starts with one '/'");
+	if (length == 1)
+		return 0;
 	if (length >= sizeof(out->text))
 		return err_set(err, ERR_NO_SUCH_PATH,
 			       "no such path: it is longer than any path of this server");
@@ -115,7 +117,7 @@ bool route_target_is(const struct route_target *target, const char *path)
 			return false;
 		path += 1 + length;
 	}
-	return *path == '\0';
+	return *path == '\0' || (target->count == 0 && streq(path, "/"));
 }
 
 static void route_compile(struct route *route, enum method_id id, const struct method *method,

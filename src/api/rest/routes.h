@@ -15,7 +15,7 @@
 
 /*
  * A request target taken apart: "/a/b%2Fc?d=1" is the segments "a", "b/c" and the query "d=1",
- * still encoded.
+ * still encoded; "/" has no segment.
  */
 struct route_target {
 	const char *query; /* inside the raw target; NULL if there is no '?' */
@@ -31,7 +31,7 @@ struct route_target {
  */
 int route_target_parse(struct route_target *out, const char *raw, struct err *err);
 
-/* path is a plain one, "/a/b". */
+/* path is a plain one, "/a/b" or "/". */
 bool route_target_is(const struct route_target *target, const char *path);
 
 struct route_segment {

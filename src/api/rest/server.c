@@ -42,6 +42,7 @@
 #include "api/rest/metrics_page.h"
 #include "api/rest/openapi.h"
 #include "api/rest/peer.h"
+#include "api/rest/status_page.h"
 #include "api/rest/watch.h"
 #include "base/log.h"
 
@@ -343,6 +344,14 @@ static int serve_events(struct rest *rest, struct evhttp_request *http,
 	return 0;
 }
 
+static int serve_file(struct rest *rest, struct evhttp_request *http,
+		      const struct route_target *target, const struct caller *caller,
+		      struct err *err)
+{
+	status_page_send(&rest->encoder, http, status_page_find(target), accepts_gzip(http));
+	return 0;
+}
+
 /* Paths that are only read, and are no methods. */
 static const struct page {
 	const char *path;
@@ -351,9 +360,9 @@ static const struct page {
 		     struct err *err);
 	bool takes_query;
 } pages[] = {
-	{ OPENAPI_PATH, serve_document, false },
-	{ METRICS_PATH, serve_metrics, false },
-	{ EVENTS_PATH, serve_events, true },
+	{ OPENAPI_PATH, serve_document, false }, { METRICS_PATH, serve_metrics, false },
+	{ EVENTS_PATH, serve_events, true },     { "/", serve_file, false },
+	{ "/page.css", serve_file, false },      { "/page.js", serve_file, false },
 };
 
 static const struct page *find_page(const struct route_target *target)
@@ -378,12 +387,21 @@ static int serve_page(struct rest *rest, struct evhttp_request *http, const stru
 	return page->serve(rest, http, target, caller, err);
 }
 
+/* The files of the status page, which asks for a token itself. */
+static bool needs_no_token(struct evhttp_request *http)
+{
+	struct route_target target;
+
+	return route_target_parse(&target, evhttp_request_get_uri(http), NULL) == 0 &&
+	       status_page_find(&target);
+}
+
 /* Which users may connect to a unix socket is decided before. */
-static int find_access_without_token(const struct rest *rest, struct rest_caller *caller,
-				     struct err *err)
+static int find_access_without_token(const struct rest *rest, struct evhttp_request *http,
+				     struct rest_caller *caller, struct err *err)
 {
 	caller->caller.access = caller->is_local ? ACCESS_ADMIN : rest->access;
-	if (caller->is_local || !rest->require_token)
+	if (caller->is_local || !rest->require_token || needs_no_token(http))
 		return 0;
 	return err_set(
 		err, ERR_UNAUTHORIZED,
@@ -392,8 +410,9 @@ static int find_access_without_token(const struct rest *rest, struct rest_caller
 }
 
 /* A caller who shows a token may do what the token allows, neither more nor less. */
-static int find_access(struct rest *rest, const struct rest_headers *headers,
-		       struct rest_caller *caller, struct err *err)
+static int find_access(struct rest *rest, struct evhttp_request *http,
+		       const struct rest_headers *headers, struct rest_caller *caller,
+		       struct err *err)
 {
 	struct rest_owner owner;
 	const char *token;
@@ -401,7 +420,7 @@ static int find_access(struct rest *rest, const struct rest_headers *headers,
 	if (rest_auth_token(headers, &token, err) < 0)
 		return -1;
 	if (!token)
-		return find_access_without_token(rest, caller, err);
+		return find_access_without_token(rest, http, caller, err);
 	if (caller_show_token(rest->core, token, &caller->caller))
 		return 0;
 	/* Who tries tokens counts as one who shows none. */
@@ -423,7 +442,7 @@ static int check_caller(struct rest *rest, struct evhttp_request *http,
 	    rest_auth(http, rest->own_hosts, headers, err) < 0)
 		return -1;
 	rest_describe_peer(fd_of(http), caller);
-	return find_access(rest, headers, caller, err);
+	return find_access(rest, http, headers, caller, err);
 }
 
 static int check_limits(struct rest *rest, struct evhttp_request *http,

@@ -20,15 +20,20 @@ def node_version():
 
 
 @cache
-def npm_program(name):
-    """The path of a program. The first that asks installs them all, in the build directory under test."""
+def npm_folder():
+    """Where the programs are. The first that asks installs them all, in the build directory under test."""
     folder = Path(os.environ["VOLD_BUILD"]) / "npm"
     folder.mkdir(exist_ok=True)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if any(not _is_current(folder, file) for file in _FILES):
             _install(folder)
-    return str(folder / "node_modules/.bin" / name)
+    return folder
+
+
+def npm_program(name):
+    """The path of a program."""
+    return str(npm_folder() / "node_modules/.bin" / name)
 
 
 def _is_current(folder, file):

@@ -13,7 +13,6 @@ static void test_paths(void **state)
 		int status;
 		const char *target, *field;
 	} rows[] = {
-		{ 404, "/", NULL },
 		{ 404, "/api/v1", NULL },
 		{ 404, "/api/v1/nothing", NULL },
 		{ 404, "/health/", NULL },
