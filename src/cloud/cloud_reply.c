@@ -424,7 +424,7 @@ static const char *read_job_id(struct cloud_reply *reply, const struct json *pay
 static void read_job_volume(struct cloud_reply *reply, const struct json *object)
 {
 	reply->volumes = xcalloc(1, sizeof(*reply->volumes));
-	if (volume_read(reply->volumes, object) < 0)
+	if (!is_understood(object) || volume_read(reply->volumes, object) < 0)
 		return;
 	reply->count = 1;
 	str_set(&reply->volumes[0].job_id, NULL);

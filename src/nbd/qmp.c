@@ -105,8 +105,10 @@ static int take_reply(struct qmp *qmp, const struct json *message)
 	if (!reply || !id || (!result && !error))
 		return -1;
 	if (error) {
+		const char *reason = json_text(json_get(error, "desc"));
+
 		err_set(&err, ERR_UNAVAILABLE, "%s",
-			str_or(json_text(json_get(error, "desc")), "no reason given"));
+			str_empty(reason) ? "no reason given" : reason);
 		log_debug("qmp: refused: %s", err.text);
 	}
 	qmp->reply = NULL;

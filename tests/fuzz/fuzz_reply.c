@@ -67,7 +67,8 @@ static void check_text(const char *text)
 static void check_volume(const struct cloud_question *question, const struct cloud_volume *volume)
 {
 	MUST(volume->id && *volume->id && str_is_plain_text(volume->id));
-	MUST(!question->is_page || uuid_is_valid(volume->id));
+	if (question->is_page || question->kind == CLOUD_REPLY_JOB)
+		MUST(uuid_is_valid(volume->id));
 	MUST(!question->name || streq(volume->name, question->name));
 	MUST(volume->vm_id || volume->device_id == -1);
 	check_text(volume->name);

@@ -115,14 +115,24 @@ static bool asks_for_head(const struct buf *request)
 	       str_has_prefix(request->data + strspn(request->data, "\r\n"), "HEAD ");
 }
 
-/* The length of the body that a head says; -1: none of JSON. */
-static long json_length(const char *head)
+/* The length of the body that a head says; -1: it says none. */
+static long length_of(const char *head)
 {
 	const char *length = strcasestr(head, "\r\nContent-Length: ");
 
-	if (!length || !strcasestr(head, "\r\nContent-Type: application/json\r\n"))
-		return -1;
-	return strtol(length + strlen("\r\nContent-Length: "), NULL, 10);
+	return length ? strtol(length + strlen("\r\nContent-Length: "), NULL, 10) : -1;
+}
+
+/* Of a good answer; errors are always in JSON. */
+static bool is_other_text(const char *head)
+{
+	return strcasestr(head, "\r\nContent-Type: text/");
+}
+
+/* Has no length, and need not have ended. */
+static bool is_stream(const char *head)
+{
+	return strcasestr(head, "\r\nContent-Type: text/event-stream\r\n");
 }
 
 /* The first answer; whether a later one has a body depends on the verb of its request. */
@@ -139,12 +149,14 @@ static void check_answer(const char *answers, bool is_head)
 	MUST(end && sscanf(answers, "HTTP/%*u.%*u %d ", &status) == 1);
 	MUST(status >= 200 && status < 600);
 	head = xstrndup(answers, (size_t)(end - answers) + 2);
-	length = json_length(head);
-	MUST(length >= 0 || status == 204);
+	length = length_of(head);
+	MUST(length >= 0 || status == 204 || (status == 200 && is_stream(head)));
 	end += 4;
 	if (length < 0 || is_head)
 		return;
 	MUST((size_t)length <= strlen(end));
+	if (status == 200 && is_other_text(head))
+		return;
 	body = json_parse(end, (size_t)length, NULL);
 	MUST(body);
 	if (status >= 400)

@@ -539,6 +539,15 @@ static void test_finished_job(void **state)
 	assert_int_equal(reply.result.job_status, CLOUD_JOB_SUCCEEDED);
 	assert_int_equal(reply.result.count, 0);
 	cloud_reply_clear(&reply);
+
+	/* Its id would be of no use to the store, to clients or to disks. */
+	read_body(
+		&reply, &job,
+		"{\"x\":{\"jobstatus\":1,\"jobresult\":{\"volume\":{\"id\":\"4711\",\"name\":\"a\"}}}}");
+	assert_int_equal(reply.result.job_status, CLOUD_JOB_SUCCEEDED);
+	assert_int_equal(reply.result.count, 0);
+	assert_null(reply.result.entity_id);
+	cloud_reply_clear(&reply);
 }
 
 struct failure {

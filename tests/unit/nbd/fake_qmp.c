@@ -236,6 +236,9 @@ static void misbehave(struct fake_qmp *fake, enum fake_fault fault, const char *
 	case FAULT_REFUSE:
 		answer(fake, id, "it does not want to", NULL);
 		break;
+	case FAULT_SULK:
+		answer(fake, id, "", NULL);
+		break;
 	case FAULT_LIE:
 		answer(fake, id, NULL, "{}");
 		break;

@@ -12,6 +12,7 @@
 enum fake_fault {
 	FAULT_NONE,
 	FAULT_REFUSE, /* an error */
+	FAULT_SULK,   /* an error without a reason */
 	FAULT_HANG,   /* never answers */
 	FAULT_LIE,    /* says yes and does nothing */
 	FAULT_GARBAGE,

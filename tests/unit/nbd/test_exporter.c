@@ -378,6 +378,16 @@ static void test_refused(void **state)
 	}
 }
 
+static void test_refused_without_a_reason(void **state)
+{
+	struct scene *scene = *state;
+
+	open_exporter(scene, PATIENCE_MS);
+	set_fault(scene, "block-export-add", FAULT_SULK);
+	assert_int_equal(add(scene), ERR_UNAVAILABLE);
+	assert_non_null(strstr(scene->err.text, "no reason given"));
+}
+
 static void each_command(struct scene *scene, enum fake_fault fault, enum err_code expected,
 			 int64_t timeout_ms)
 {
@@ -687,6 +697,7 @@ int main(void)
 		T(test_strays_are_swept),
 		T(test_bad_questions),
 		T(test_refused),
+		T(test_refused_without_a_reason),
 		T(test_hangs),
 		T(test_nonsense),
 		T(test_owes_an_answer_to_somebody_else),
