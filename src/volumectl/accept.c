@@ -12,12 +12,6 @@
 
 #include "volumectl/output.h"
 
-static const struct option options[] = {
-	COMMON_OPTIONS,
-	{ "yes", no_argument, NULL, 'y' },
-	{ 0 },
-};
-
 static const char help[] =
 	"Usage: volumectl store plan [--json]\n"
 	"       volumectl store accept [--yes]\n"
@@ -30,33 +24,32 @@ static const char help[] =
 	"  --json             Print compact JSON.\n"
 	"  --address ADDRESS  Use this bus instead of the system's.\n";
 
-/* 0, EXIT_USAGE, or -1 if help was given. *yes may be NULL: the command has no such option. */
+enum { OPTION_YES = OPTION_CODE_OWN };
+
+static int take_yes(void *arg, int code, const char *value)
+{
+	*(bool *)arg = true;
+	return 0;
+}
+
+/* 0, EXIT_USAGE, or OPTIONS_HELP if help was given. yes may be NULL: there is no such option. */
 static int read_options(struct ctl *ctl, int argc, char **argv, bool *yes)
 {
-	int code, result;
+	static const struct option table[] = {
+		{ "yes", no_argument, NULL, OPTION_YES },
+		COMMON_OPTIONS,
+		{ 0 },
+	};
+	int result = options_read(&ctl->options, "store", yes ? table : table + 1, argc, argv,
+				  take_yes, yes);
 
-	optind = 0;
-	while ((code = getopt_long(argc, argv, ":h", options, NULL)) >= 0) {
-		if (code == 'h') {
-			fputs(help, stdout);
-			return -1;
-		}
-		if (code == 'y' && yes) {
-			*yes = true;
-			continue;
-		}
-		result = options_take_common(&ctl->options, code, optarg);
-		if (result < 0)
-			return EXIT_USAGE;
-		if (result == 0)
-			return ctl_usage("there is no option '%s'; see 'volumectl store %s --help'",
-					 argv[optind - 1], argv[0]);
-	}
-	if (optind < argc)
+	if (result == OPTIONS_HELP)
+		fputs(help, stdout);
+	if (result == 0 && optind < argc)
 		return ctl_usage(
 			"the argument '%s' is one too many; see 'volumectl store %s --help'",
 			argv[optind], argv[0]);
-	return 0;
+	return result;
 }
 
 static const char *text_of(const struct volume_client_value *dict, const char *name)
@@ -103,7 +96,7 @@ int store_plan_main(struct ctl *ctl, int argc, char **argv)
 	int result = read_options(ctl, argc, argv, NULL);
 
 	if (result)
-		return result < 0 ? 0 : result;
+		return result == OPTIONS_HELP ? 0 : result;
 	if (ctl_call(ctl, METHOD_STORE_PLAN, -1, &plan, &err) < 0)
 		return ctl_fail(&err);
 	if (ctl->options.json)
@@ -149,7 +142,7 @@ int store_accept_main(struct ctl *ctl, int argc, char **argv)
 	int result = read_options(ctl, argc, argv, &yes);
 
 	if (result)
-		return result < 0 ? 0 : result;
+		return result == OPTIONS_HELP ? 0 : result;
 	if (ctl_call(ctl, METHOD_STORE_PLAN, -1, &plan, &err) < 0)
 		return ctl_fail(&err);
 	print_plan(plan, ctl->options.json ? stderr : stdout);

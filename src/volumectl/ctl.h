@@ -11,9 +11,25 @@
 
 #define EXIT_USAGE 2
 
+struct ctl;
+
+/* A command without a row in the method table, since it is not one question and one answer. */
+struct extra_command {
+	const char *name;
+	const char *usage;
+	const char *summary;
+	const char *help; /* lines about its arguments and own options, or NULL */
+	/*
+	 * argv[0] is the command's name. Returns the exit code, or OPTIONS_HELP: the user wants to
+	 * see the help.
+	 */
+	int (*run)(struct ctl *ctl, int argc, char **argv);
+};
+
 struct ctl {
 	struct options options;
 	struct volume_client *client;
+	const struct extra_command *extra; /* all of them; the last has no name */
 };
 
 /* "volumectl: <text>" on stderr. ctl_fail() returns the exit code of err. */

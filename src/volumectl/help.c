@@ -6,21 +6,6 @@
 
 #include <stdio.h>
 
-#include "volumectl/ctl.h"
-
-/* The commands without a row of their own. */
-static const struct {
-	const char *name;
-	const char *usage;
-	const char *summary;
-} extra_commands[] = {
-	{ "wait", "wait OPERATION", "Wait until an operation has ended and show its outcome." },
-	{ "watch", "watch", "Print events until interrupted." },
-	{ "store", "store backup|check|copy|prune|plan|accept",
-	  "Back up, check or accept the store; copy, check or prune a store while the daemon is stopped." },
-	{ "help", "help [COMMAND]", "Show this help, or the help of a command." },
-};
-
 static const char common_help[] =
 	"Options of every command:\n"
 	"  --json             Print compact JSON instead of tables and lines.\n"
@@ -106,7 +91,7 @@ static void help_exit_codes(void)
 	puts(".");
 }
 
-static int command_width(void)
+static int command_width(const struct ctl *ctl)
 {
 	size_t width = 0;
 
@@ -114,12 +99,16 @@ static int command_width(void)
 		if (methods[i].surfaces != SURFACES_BUS && strlen(methods[i].command) > width)
 			width = strlen(methods[i].command);
 	}
+	for (const struct extra_command *extra = ctl->extra; extra->name; extra++) {
+		if (strlen(extra->name) > width)
+			width = strlen(extra->name);
+	}
 	return (int)width;
 }
 
-void help_all(void)
+void help_all(const struct ctl *ctl)
 {
-	int width = command_width();
+	int width = command_width(ctl);
 
 	puts("Usage: volumectl [OPTIONS] COMMAND [ARGUMENTS]\n\n"
 	     "Ask volume-daemon to create, attach, detach, resize and delete CloudStack volumes.\n\nCommands:");
@@ -127,8 +116,8 @@ void help_all(void)
 		if (methods[i].surfaces != SURFACES_BUS)
 			printf("  %-*s  %s\n", width, methods[i].command, methods[i].summary);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(extra_commands); i++)
-		printf("  %-*s  %s\n", width, extra_commands[i].name, extra_commands[i].summary);
+	for (const struct extra_command *extra = ctl->extra; extra->name; extra++)
+		printf("  %-*s  %s\n", width, extra->name, extra->summary);
 	printf("\n%s  --version          Show the version.\n\n"
 	       "'volumectl help COMMAND' shows a command's arguments.\n\n",
 	       common_help);
@@ -173,12 +162,18 @@ void help_command(const struct method *method)
 	printf("\n%s", common_help);
 }
 
-int help_main(int argc, char **argv)
+void help_extra(const struct extra_command *command)
+{
+	printf("Usage: volumectl %s\n\n%s\n\n%s%s", command->usage, command->summary,
+	       str_or(command->help, ""), common_help);
+}
+
+int help_main(struct ctl *ctl, int argc, char **argv)
 {
 	const struct method *method;
 
 	if (argc < 2) {
-		help_all();
+		help_all(ctl);
 		return 0;
 	}
 	method = options_find_method(argv[1]);
@@ -188,14 +183,13 @@ int help_main(int argc, char **argv)
 		help_command(method);
 		return 0;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(extra_commands); i++) {
-		if (!streq(extra_commands[i].name, argv[1]))
-			continue;
-		printf("Usage: volumectl %s\n\n%s\n\n%s", extra_commands[i].usage,
-		       extra_commands[i].summary, common_help);
-		return 0;
+	for (const struct extra_command *extra = ctl->extra; extra->name; extra++) {
+		if (streq(extra->name, argv[1])) {
+			help_extra(extra);
+			return 0;
+		}
 	}
-	return help_unknown(argv[1]);
+	return help_unknown(ctl, argv[1]);
 }
 
 /* --- the nearest command --- */
@@ -256,7 +250,7 @@ static void add_second_words(const char *first, struct buf *out)
 	}
 }
 
-int help_unknown(const char *name)
+int help_unknown(const struct ctl *ctl, const char *name)
 {
 	const char *best = NULL;
 	size_t best_distance = 4; /* at this distance a word is no typing error */
@@ -267,8 +261,8 @@ int help_unknown(const char *name)
 		return ctl_usage("'%s' needs a second word: %s", name, second.data);
 	for (size_t i = 0; i < METHOD_COUNT; i++)
 		consider(name, methods[i].command, &best, &best_distance);
-	for (size_t i = 0; i < ARRAY_SIZE(extra_commands); i++)
-		consider(name, extra_commands[i].name, &best, &best_distance);
+	for (const struct extra_command *extra = ctl->extra; extra->name; extra++)
+		consider(name, extra->name, &best, &best_distance);
 	/* If more than half of the word is wrong, the user means another word. */
 	if (best && best_distance * 2 <= strlen(name))
 		return ctl_usage("there is no command '%s'; did you mean '%s'?", name, best);

@@ -3,9 +3,12 @@
 
 /* Help texts. */
 
-#include "spec/methods.h"
+#include "volumectl/ctl.h"
 
-void help_all(void);
+void help_all(const struct ctl *ctl);
 void help_command(const struct method *method);
-int help_unknown(const char *name); /* with the nearest command; returns EXIT_USAGE */
-int help_main(int argc, char **argv);
+void help_extra(const struct extra_command *command);
+/* Names the nearest command; returns EXIT_USAGE. */
+int help_unknown(const struct ctl *ctl, const char *name);
+/* "volumectl help" */
+int help_main(struct ctl *ctl, int argc, char **argv);

@@ -81,3 +81,30 @@ int options_take_common(struct options *options, int code, const char *value)
 		return 0;
 	}
 }
+
+int options_read(struct options *options, const char *name, const struct option *table, int argc,
+		 char **argv, option_fn take, void *arg)
+{
+	int code, result;
+
+	/* getopt_long() starts anew; 0 makes glibc forget an earlier round altogether. */
+	optind = 0;
+	while ((code = getopt_long(argc, argv, ":h", table, NULL)) >= 0) {
+		if (code == 'h')
+			return OPTIONS_HELP;
+		if (code >= OPTION_CODE_OWN) {
+			if (take(arg, code, optarg))
+				return EXIT_USAGE;
+			continue;
+		}
+		result = options_take_common(options, code, optarg);
+		if (result < 0)
+			return EXIT_USAGE;
+		if (result == 0)
+			return ctl_usage("%s '%s'; see 'volumectl help %s'",
+					 code == ':' ? "a value is missing after"
+						     : "there is no option",
+					 argv[optind - 1], name);
+	}
+	return 0;
+}

@@ -27,7 +27,20 @@ bool options_is_option(const struct method *method, const struct field *field);
 
 /* An option of every command. 1: taken, 0: not a common option, -1: wrong, and reported already. */
 int options_take_common(struct options *options, int code, const char *value);
+
+#define OPTIONS_HELP (-1)
+/* An option that the command alone has. 0, or EXIT_USAGE if it is wrong, and reported already. */
+typedef int (*option_fn)(void *arg, int code, const char *value);
+/*
+ * Reads the options of a command; optind is then the first other word. table holds COMMON_OPTIONS
+ * and the command's own, whose codes begin at OPTION_CODE_OWN; name is the command as "volumectl
+ * help" knows it. 0, EXIT_USAGE (reported already), or OPTIONS_HELP: the user wants to see the
+ * help.
+ */
+int options_read(struct options *options, const char *name, const struct option *table, int argc,
+		 char **argv, option_fn take, void *arg);
 /* clang-format off */
+#define OPTION_CODE_OWN 256 /* the first code of a command's own options */
 #define COMMON_OPTIONS                               \
 	{ "json", no_argument, NULL, 'j' },          \
 	{ "wait", no_argument, NULL, 'w' },          \

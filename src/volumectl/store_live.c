@@ -164,11 +164,19 @@ static int make_backup(struct ctl *ctl, const char *name, char *path, bool force
 	return r;
 }
 
+enum { OPTION_FORCE = OPTION_CODE_OWN };
+
 static const struct option options[] = {
 	COMMON_OPTIONS,
-	{ "force", no_argument, NULL, 'f' },
+	{ "force", no_argument, NULL, OPTION_FORCE },
 	{ 0 },
 };
+
+static int take_force(void *arg, int code, const char *value)
+{
+	*(bool *)arg = true;
+	return 0;
+}
 
 int store_live_backup(struct ctl *ctl, int argc, char **argv)
 {
@@ -176,22 +184,12 @@ int store_live_backup(struct ctl *ctl, int argc, char **argv)
 	_cleanup_free_ char *path = NULL;
 	struct err err = { 0 };
 	bool force = false;
-	int code;
+	int result = options_read(&ctl->options, "store", options, argc, argv, take_force, &force);
 
-	optind = 0;
-	while ((code = getopt_long(argc, argv, ":h", options, NULL)) >= 0) {
-		int taken = options_take_common(&ctl->options, code, optarg);
-
-		if (code == 'h')
-			return fputs(backup_help, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-		force = force || code == 'f';
-		if (taken < 0)
-			return EXIT_USAGE;
-		if (taken == 0 && code != 'f')
-			return ctl_usage(
-				"there is no option '%s'; see 'volumectl store backup --help'",
-				argv[optind - 1]);
-	}
+	if (result == OPTIONS_HELP)
+		fputs(backup_help, stdout);
+	if (result)
+		return result == OPTIONS_HELP ? EXIT_SUCCESS : result;
 	if (argc - optind != 1)
 		return ctl_usage("store backup needs one FILE");
 	path = xasprintf("%s.XXXXXX", argv[optind]);

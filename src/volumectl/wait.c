@@ -12,7 +12,6 @@
 
 #include <stdio.h>
 
-#include "volumectl/help.h"
 #include "volumectl/output.h"
 
 struct progress {
@@ -139,23 +138,13 @@ int wait_operation(struct ctl *ctl, const char *operation_id)
 	return r;
 }
 
-static const struct option wait_options[] = { COMMON_OPTIONS, { 0 } };
-
 int wait_main(struct ctl *ctl, int argc, char **argv)
 {
-	int code, result;
+	static const struct option options[] = { COMMON_OPTIONS, { 0 } };
+	int result = options_read(&ctl->options, argv[0], options, argc, argv, NULL, NULL);
 
-	while ((code = getopt_long(argc, argv, ":h", wait_options, NULL)) >= 0) {
-		if (code == 'h')
-			return help_main(2, (char *[]){ argv[0], argv[0], NULL });
-		result = options_take_common(&ctl->options, code, optarg);
-		if (result <= 0)
-			return result < 0
-				       ? EXIT_USAGE
-				       : ctl_usage(
-						 "there is no option '%s'; see 'volumectl help wait'",
-						 argv[optind - 1]);
-	}
+	if (result)
+		return result;
 	if (optind + 1 != argc)
 		return ctl_usage("wait needs one operation; see 'volumectl help wait'");
 	return wait_operation(ctl, argv[optind]);

@@ -10,7 +10,6 @@
 
 #include <stdio.h>
 
-#include "volumectl/help.h"
 #include "volumectl/output.h"
 
 static void print_json(const char *member, const char *path,
@@ -93,25 +92,15 @@ static int on_signal(void *arg, const char *member, const char *path,
 	return fflush(stdout) == 0 ? 0 : 1;
 }
 
-static const struct option watch_options[] = { COMMON_OPTIONS, { 0 } };
-
 int watch_main(struct ctl *ctl, int argc, char **argv)
 {
+	static const struct option options[] = { COMMON_OPTIONS, { 0 } };
 	struct volume_client_error error;
 	struct err err = { 0 };
-	int code, result;
+	int result = options_read(&ctl->options, argv[0], options, argc, argv, NULL, NULL);
 
-	while ((code = getopt_long(argc, argv, ":h", watch_options, NULL)) >= 0) {
-		if (code == 'h')
-			return help_main(2, (char *[]){ argv[0], argv[0], NULL });
-		result = options_take_common(&ctl->options, code, optarg);
-		if (result <= 0)
-			return result < 0
-				       ? EXIT_USAGE
-				       : ctl_usage(
-						 "there is no option '%s'; see 'volumectl help watch'",
-						 argv[optind - 1]);
-	}
+	if (result)
+		return result;
 	if (optind != argc)
 		return ctl_usage("watch takes no arguments");
 	if (ctl_connect(ctl, &err) < 0)
