@@ -62,7 +62,11 @@ enum field_flag {
 	FIELD_WAIT = 1 << 11,
 	/* the same from the record's beginning to its end: a constant property on D-Bus */
 	FIELD_CONST = 1 << 12,
+	/* volumectl takes several by position, and makes a call for each */
+	FIELD_MANY = 1 << 14,
 };
+
+struct record;
 
 struct field {
 	const char *name;
@@ -75,8 +79,11 @@ struct field {
 	int64_t min, max;
 	const char *fallback;     /* default, as text; NULL = zero */
 	const char *const *names; /* FIELD_ENUM: words by value, ended by NULL */
-	const char *option;       /* volumectl's --option if it is not the name with dashes */
-	const char *doc;          /* one sentence for people; never empty */
+	/* FIELD_UUID: the kind of the object that the value names; NULL: volumectl lists no such
+	 * kind */
+	const struct record *refers_to;
+	const char *option; /* volumectl's --option if it is not the name with dashes */
+	const char *doc;    /* one sentence for people; never empty */
 };
 
 struct record {

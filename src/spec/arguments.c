@@ -11,9 +11,9 @@
 
 #define VOLUME_ID(STRUCT, FLAGS)                                                                   \
 	FIELD(STRUCT, volume_id, UUID, .flags = (FLAGS), .option = "volume",                       \
-	      .doc = "The volume's UUID.")
+	      .refers_to = &volume_record, .doc = "The volume's UUID.")
 #define VM_ID(STRUCT, FLAGS)                                                                       \
-	FIELD(STRUCT, vm_id, UUID, .flags = (FLAGS), .option = "vm",                               \
+	FIELD(STRUCT, vm_id, UUID, .flags = (FLAGS), .option = "vm", .refers_to = &vm_record,      \
 	      .doc = "The virtual machine's UUID.")
 #define METADATA_MAX (16 << 10)
 #define REQUEST_ID(STRUCT)                                                                         \
@@ -39,10 +39,11 @@ static const struct field volume_create_fields[] = {
 	F(name, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 255,
 	  .doc = "Name of the new volume."),
 	F(disk_offering_id, UUID, .flags = FIELD_REQUIRED, .option = "offering",
-	  .doc = "CloudStack's disk offering."),
+	  .refers_to = &offering_record, .doc = "CloudStack's disk offering."),
 	F(size, SIZE, .flags = FIELD_REQUIRED, VOLUME_SIZE_LIMITS,
 	  .doc = "Bytes; rounded up to whole GiB."),
 	F(zone_id, UUID, .flags = FIELD_REQUIRED | FIELD_DEFAULTED, .option = "zone",
+	  .refers_to = &zone_record,
 	  .doc = "CloudStack's zone; needed unless the configuration names one."),
 	F(project_id, UUID, .flags = FIELD_OMIT, .option = "project",
 	  .doc = "Project that gets the volume; needs cloud.project_id = all in the configuration."),
@@ -56,7 +57,7 @@ const struct record volume_create_args =
 
 #define F(MEMBER, TYPE, ...) FIELD(volume_attach_args, MEMBER, TYPE, __VA_ARGS__)
 static const struct field volume_attach_fields[] = {
-	VOLUME_ID(volume_attach_args, FIELD_REQUIRED),
+	VOLUME_ID(volume_attach_args, FIELD_REQUIRED | FIELD_MANY),
 	VM_ID(volume_attach_args, FIELD_REQUIRED | FIELD_APPLIANCE),
 	F(vm_name, TEXT, .flags = FIELD_REST_ONLY, .max = 255,
 	  .doc = "Accepted for existing clients; kept in the request."),
@@ -87,7 +88,7 @@ const struct record volume_attach_root_args =
 	RECORD("volume_attach_root", volume_attach_root_args, volume_attach_root_fields);
 
 static const struct field volume_detach_fields[] = {
-	VOLUME_ID(volume_detach_args, FIELD_REQUIRED),
+	VOLUME_ID(volume_detach_args, FIELD_REQUIRED | FIELD_MANY),
 	FIELD(volume_detach_args, force, BOOL,
 	      .doc = "Detach even while the device is held; never the root disk."),
 	FIELD(volume_detach_args, keep_name, BOOL,
@@ -98,7 +99,7 @@ const struct record volume_detach_args =
 	RECORD("volume_detach", volume_detach_args, volume_detach_fields);
 
 static const struct field volume_delete_fields[] = {
-	VOLUME_ID(volume_delete_args, FIELD_REQUIRED),
+	VOLUME_ID(volume_delete_args, FIELD_REQUIRED | FIELD_MANY),
 	REQUEST_ID(volume_delete_args),
 };
 const struct record volume_delete_args =
@@ -119,10 +120,11 @@ const struct record volume_resize_args =
 
 #define F(MEMBER, TYPE, ...) FIELD(volume_cleanup_args, MEMBER, TYPE, __VA_ARGS__)
 static const struct field volume_cleanup_fields[] = {
-	F(test_vm_id, UUID, .flags = FIELD_REQUIRED, .option = "test-vm",
+	F(test_vm_id, UUID, .flags = FIELD_REQUIRED, .option = "test-vm", .refers_to = &vm_record,
 	  .doc = "The virtual machine of the test, which the volume is detached from."),
 	VOLUME_ID(volume_cleanup_args, FIELD_REQUIRED | FIELD_POSITIONAL),
 	F(oma_vm_id, UUID, .flags = FIELD_REQUIRED | FIELD_APPLIANCE, .option = "oma-vm",
+	  .refers_to = &vm_record,
 	  .doc = "The appliance, which is this virtual machine: the volume is attached to it."),
 	F(delete_vm, BOOL,
 	  .doc = "Delete the virtual machine of the test for good; needs operations.allow_vm_expunge."),
@@ -182,7 +184,7 @@ static const struct field resume_fields[] = {
 const struct record resume_args = RECORD("resume", pause_args, resume_fields);
 
 static const struct field snapshot_create_fields[] = {
-	VOLUME_ID(snapshot_create_args, FIELD_REQUIRED),
+	VOLUME_ID(snapshot_create_args, FIELD_REQUIRED | FIELD_MANY),
 	FIELD(snapshot_create_args, name, TEXT, .flags = FIELD_OMIT, .min = 1, .max = 200,
 	      .doc = "The beginning of the snapshot's name, which ends with the operation's id."),
 	REQUEST_ID(snapshot_create_args),
@@ -206,7 +208,7 @@ const struct record snapshot_args = RECORD("snapshot_id", snapshot_args, snapsho
 	      .max = 64, .doc = "The caller's name for the virtual machine of the volumes.")
 static const struct field snapshot_track_fields[] = {
 	FIELD(snapshot_track_args, volume_uuid, UUID, .flags = FIELD_REQUIRED | FIELD_POSITIONAL,
-	      .doc = "The volume's UUID."),
+	      .refers_to = &volume_record, .doc = "The volume's UUID."),
 	VM_CONTEXT_ID(snapshot_track_args),
 	SNAPSHOT_ID(snapshot_track_args, FIELD_REQUIRED | FIELD_POSITIONAL),
 	SNAPSHOT_NAME(snapshot_track_args),
@@ -218,7 +220,8 @@ const struct record snapshot_track_args =
 	RECORD("snapshot_track", snapshot_track_args, snapshot_track_fields);
 
 static const struct field snapshot_update_fields[] = {
-	FIELD(snapshot_update_args, id, UUID, .flags = FIELD_REQUIRED, .doc = "The volume's UUID."),
+	FIELD(snapshot_update_args, id, UUID, .flags = FIELD_REQUIRED, .refers_to = &volume_record,
+	      .doc = "The volume's UUID."),
 	SNAPSHOT_ID(snapshot_update_args, 0),
 	SNAPSHOT_NAME(snapshot_update_args),
 	FIELD(snapshot_update_args, snapshot_status, TEXT, .max = 50,
@@ -324,8 +327,7 @@ const struct record operation_args = RECORD("operation_id", operation_args, oper
 
 static const struct field operation_resolve_fields[] = {
 	OPERATION_ID(operation_resolve_args),
-	FIELD(operation_resolve_args, as, TEXT, .flags = FIELD_REQUIRED | FIELD_POSITIONAL,
-	      .min = 1, .max = 64,
+	FIELD(operation_resolve_args, as, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 64,
 	      .doc = "done: the operation's change is made; undone: nothing of the change is left."),
 };
 const struct record operation_resolve_args =

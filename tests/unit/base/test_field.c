@@ -288,8 +288,9 @@ static void texts_there_and_back(void **state)
 
 static void texts_refused(void **state)
 {
-	assert_refused(read_text("size", "abc"), "size",
-		       "size must be a size such as 5GiB, got \"abc\"");
+	assert_refused(
+		read_text("size", "abc"), "size",
+		"size must be a size such as 5GiB (units: KiB, MiB, GiB, TiB; bytes without a unit), got \"abc\"");
 	assert_refused(read_text("disk_number", "1.5"), "disk_number",
 		       "disk_number must be a whole number, got \"1.5\"");
 	assert_refused(read_text("force", "maybe"), "force",
