@@ -176,6 +176,12 @@ struct volume_client_wait {
 	 */
 	int (*changed)(void *arg, const struct volume_client_value *operation);
 	void *arg;
+	/*
+	 * Called with arg about every tick_ms while nothing changes, to show how the time goes by;
+	 * asks the daemon nothing. NULL: never.
+	 */
+	void (*tick)(void *arg);
+	int64_t tick_ms;
 };
 
 /*

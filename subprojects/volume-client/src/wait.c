@@ -179,26 +179,46 @@ static int tell(const struct volume_client_wait *options,
 	return 0;
 }
 
+static uint64_t next_tick(const struct volume_client_wait *options)
+{
+	return options && options->tick ? client_now_us() + (uint64_t)options->tick_ms * 1000
+					: UINT64_MAX;
+}
+
+static uint64_t earliest(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /*
  * Handles messages until there is a reason to look, or to tell that the daemon left. Returns 1, or
  * 0 and -1 as client_turn().
  */
-static int wait_for_signal(struct volume_client *client, struct wait *wait, uint64_t deadline,
+static int wait_for_signal(struct volume_client *client, struct wait *wait,
+			   const struct volume_client_wait *options, uint64_t deadline,
 			   struct volume_client_error *error)
 {
-	uint64_t look_at = client_now_us() + LOOK_AGAIN_US;
+	uint64_t look_at = client_now_us() + LOOK_AGAIN_US, tick_at = next_tick(options);
 	int r;
 
 	for (;;) {
-		r = client_turn(client, look_at < deadline ? look_at : deadline, error);
+		r = client_turn(client, earliest(tick_at, earliest(look_at, deadline)), error);
 		if (r < 0 || wait->look || wait->left)
 			return r < 0 ? -1 : 1;
 		if (r > 0)
 			continue;
 		if (client_now_us() >= deadline)
 			return 0;
-		look_at = client_now_us() + LOOK_AGAIN_US;
-		wait->look = !wait->away;
+		if (client_now_us() >= tick_at) {
+			options->tick(options->arg);
+			tick_at = next_tick(options);
+		}
+		if (client_now_us() >= look_at) {
+			look_at = client_now_us() + LOOK_AGAIN_US;
+			wait->look = !wait->away;
+		}
+		if (wait->look)
+			return 1;
 	}
 }
 
@@ -243,7 +263,7 @@ static int wait_run(struct volume_client *client, struct wait *wait,
 		if (r != 0)
 			return r < 0 ? -1 : 0;
 		first = false;
-		r = wait_for_signal(client, wait, deadline, error);
+		r = wait_for_signal(client, wait, options, deadline, error);
 		if (r < 0)
 			return -1;
 		if (r == 0)
