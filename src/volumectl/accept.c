@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "volumectl/output.h"
+#include "volumectl/terminal.h"
 
 static const char help[] =
 	"Usage: volumectl store plan [--json]\n"
@@ -107,18 +108,6 @@ int store_plan_main(struct ctl *ctl, int argc, char **argv)
 	return 0;
 }
 
-/* No answer is a no. */
-static bool ask(void)
-{
-	char line[16] = "";
-
-	fputs("Accept this store and let the daemon go on? [y/N] ", stderr);
-	fflush(stderr);
-	if (!fgets(line, sizeof(line), stdin))
-		return false;
-	return line[0] == 'y' || line[0] == 'Y';
-}
-
 static int accept_store(struct ctl *ctl)
 {
 	struct volume_client_value *answer = NULL;
@@ -150,9 +139,9 @@ int store_accept_main(struct ctl *ctl, int argc, char **argv)
 	volume_client_value_free(plan);
 	fflush(stdout);
 	if (past && !yes) {
-		if (!isatty(STDIN_FILENO))
+		if (!terminal_can_ask())
 			return ctl_usage("accept asks on a terminal; in a script, give --yes");
-		if (!ask()) {
+		if (!terminal_ask("Accept this store and let the daemon go on?")) {
 			fputs("Nothing was changed.\n", stderr);
 			return EXIT_FAILURE;
 		}

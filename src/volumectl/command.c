@@ -9,9 +9,14 @@
 
 #include <stdio.h>
 
+#include "volumectl/confirm.h"
 #include "volumectl/help.h"
+#include "volumectl/listing.h"
+#include "volumectl/many.h"
+#include "volumectl/names.h"
 #include "volumectl/output.h"
-#include "volumectl/request.h"
+#include "volumectl/output_list.h"
+#include "volumectl/unfinished.h"
 #include "volumectl/wait.h"
 
 static int show_object(struct ctl *ctl, const struct method *method, const char *path)
@@ -55,6 +60,14 @@ static int show_path(struct ctl *ctl, const struct method *method, sd_bus_messag
 	return 0;
 }
 
+/* Health that is not good is an answer, but a failure for a script. */
+static int health_code(const char *status)
+{
+	if (streq(status, "unhealthy"))
+		return err_view(ERR_UNAVAILABLE)->exit_code;
+	return streq(status, "degraded") ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 static int show_reply(struct ctl *ctl, const struct method *method, sd_bus_message *reply)
 {
 	struct volume_client_value *value = NULL;
@@ -68,16 +81,40 @@ static int show_reply(struct ctl *ctl, const struct method *method, sd_bus_messa
 		ctl_client_error(&error, &err);
 		return ctl_fail(&err);
 	}
-	if (method->answer == ANSWER_MANY)
-		output_records(method->result, value, ctl->options.json);
+	if (method == &methods[METHOD_OPERATION_CANCEL] && !ctl->options.no_wait)
+		result = wait_cancelled(ctl, volume_client_text(volume_client_get(value, "id")));
 	else
 		output_record(method->result, value, ctl->options.json);
-	/* Bad health is an answer, but a failure for a script. */
-	if (method == &methods[METHOD_HEALTH_GET] &&
-	    streq(volume_client_text(volume_client_get(value, "status")), "unhealthy"))
-		result = err_view(ERR_UNAVAILABLE)->exit_code;
+	if (method == &methods[METHOD_HEALTH_GET])
+		result = health_code(volume_client_text(volume_client_get(value, "status")));
 	volume_client_value_free(value);
 	return result;
+}
+
+struct shown_list {
+	const struct request *request;
+	const struct options *options;
+	struct output_list *output; /* NULL: nothing has come yet */
+};
+
+static void on_page(void *arg, const struct volume_client_value *page)
+{
+	struct shown_list *list = arg;
+
+	if (!list->output)
+		list->output = output_list_begin(list->request->method->result, list->options);
+	output_list_page(list->output, page);
+}
+
+static int show_list(struct ctl *ctl, struct request *request)
+{
+	struct shown_list list = { request, &ctl->options, NULL };
+	struct err err = { 0 };
+	int r = listing_read(ctl, request, on_page, &list, &err);
+
+	if (list.output)
+		output_list_end(list.output);
+	return r < 0 ? ctl_fail(&err) : EXIT_SUCCESS;
 }
 
 /* The subscription comes before the call, so that no step of the operation is missed. */
@@ -92,6 +129,14 @@ static int subscribe(struct ctl *ctl, const struct method *method, struct err *e
 	return volume_client_subscribe(ctl->client, &error) < 0 ? ctl_client_error(&error, err) : 0;
 }
 
+/* Before the call, so that a wrong name is told without waiting for CloudStack. */
+static int check_columns(struct ctl *ctl, const struct method *method)
+{
+	if (method->answer != ANSWER_MANY)
+		return ctl_usage("--columns is for lists, and %s shows no list", method->command);
+	return output_list_check(method->result, &ctl->options);
+}
+
 static int run(struct ctl *ctl, struct request *request, int argc, char **argv)
 {
 	sd_bus_message *reply = NULL;
@@ -102,13 +147,28 @@ static int run(struct ctl *ctl, struct request *request, int argc, char **argv)
 		help_command(request->method);
 		return EXIT_SUCCESS;
 	}
+	if (result == 0 && ctl->options.columns)
+		result = check_columns(ctl, request->method);
 	if (result)
 		return result;
+	if (names_resolve(ctl, request, &err) < 0)
+		return ctl_fail(&err);
+	if (many_is_wanted(request))
+		return many_run(ctl, request);
+	if (!confirm(ctl, request)) {
+		fputs("Nothing was changed.\n", stderr);
+		return EXIT_FAILURE;
+	}
+	if (request->method->answer == ANSWER_MANY)
+		return show_list(ctl, request);
 	if (subscribe(ctl, request->method, &err) < 0 ||
 	    request_call(ctl, request, &reply, &err) < 0)
 		return ctl_fail(&err);
 	result = show_reply(ctl, request->method, reply);
 	sd_bus_message_unref(reply);
+	if (request->method == &methods[METHOD_CHANGES_PAUSE] && !ctl->options.json &&
+	    isatty(STDOUT_FILENO))
+		unfinished_show(ctl);
 	return result;
 }
 

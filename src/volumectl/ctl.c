@@ -7,6 +7,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "volumectl/agent.h"
+
+#define PASSWORD_MS UINT64_C(120000) /* for a person who types a password */
+
 int ctl_fail(const struct err *err)
 {
 	fflush(stdout);
@@ -47,6 +51,14 @@ static const struct {
 	{ "org.freedesktop.DBus.Error.UnknownObject", ERR_NOT_FOUND, NULL },
 };
 
+/* Who has no rights learns how to get them. */
+static int name_rights(struct err *err)
+{
+	if ((err->code == ERR_FORBIDDEN || err->code == ERR_UNAUTHORIZED) && geteuid() != 0)
+		err_reword(err, "%s; run volumectl as root (sudo)", err->text);
+	return -1;
+}
+
 int ctl_client_error(const struct volume_client_error *error, struct err *err)
 {
 	if (streq(error->name, VOLUME_CLIENT_ERROR_NO_BUS))
@@ -57,20 +69,33 @@ int ctl_client_error(const struct volume_client_error *error, struct err *err)
 		return err_set(err, ERR_UNAVAILABLE, "volume-daemon could not be started: %s",
 			       error->text);
 	for (size_t i = 0; i < ARRAY_SIZE(bus_errors); i++) {
-		if (streq(error->name, bus_errors[i].name))
-			return err_set(err, bus_errors[i].code, "%s",
-				       bus_errors[i].text ? bus_errors[i].text : error->text);
+		if (streq(error->name, bus_errors[i].name)) {
+			err_set(err, bus_errors[i].code, "%s",
+				bus_errors[i].text ? bus_errors[i].text : error->text);
+			return name_rights(err);
+		}
 	}
-	return err_set(err, err_from_bus_name(error->name), "%s", error->text);
+	err_set(err, err_from_bus_name(error->name), "%s", error->text);
+	return name_rights(err);
 }
 
 int ctl_connect(struct ctl *ctl, struct err *err)
 {
 	struct volume_client_error error;
 
-	if (ctl->client || volume_client_open(ctl->options.address, &ctl->client, &error) == 0)
+	if (ctl->client)
 		return 0;
-	return ctl_client_error(&error, err);
+	if (volume_client_open(ctl->options.address, &ctl->client, &error) < 0)
+		return ctl_client_error(&error, err);
+	if (!ctl->completing && agent_start())
+		volume_client_set_call_timeout(ctl->client, PASSWORD_MS);
+	return 0;
+}
+
+void ctl_disconnect(struct ctl *ctl)
+{
+	agent_stop();
+	ctl->client = volume_client_close(ctl->client);
 }
 
 int ctl_call(struct ctl *ctl, enum method_id id, int fd, struct volume_client_value **out,

@@ -13,22 +13,33 @@
 
 struct ctl;
 
+/* What a shell offers for the arguments of a command. */
+enum completes {
+	COMPLETES_NOTHING,
+	COMPLETES_COMMANDS,
+	COMPLETES_VOLUMES,
+	COMPLETES_OPERATIONS,
+	COMPLETES_STORE, /* what can be done with a store */
+};
+
 /* A command without a row in the method table, since it is not one question and one answer. */
 struct extra_command {
 	const char *name;
 	const char *usage;
-	const char *summary;
-	const char *help; /* lines about its arguments and own options, or NULL */
+	const char *summary; /* NULL: a program calls it, and help does not show it */
+	const char *help;    /* lines about its arguments and own options, or NULL */
 	/*
 	 * argv[0] is the command's name. Returns the exit code, or OPTIONS_HELP: the user wants to
 	 * see the help.
 	 */
 	int (*run)(struct ctl *ctl, int argc, char **argv);
+	enum completes completes;
 };
 
 struct ctl {
 	struct options options;
 	struct volume_client *client;
+	bool completing; /* for a shell: starts no daemon and asks for no password */
 	const struct extra_command *extra; /* all of them; the last has no name */
 };
 
@@ -37,6 +48,7 @@ int ctl_fail(const struct err *err);
 int ctl_usage(const char *format, ...) _printf_(1, 2); /* returns EXIT_USAGE */
 /* Connects if not connected yet. */
 int ctl_connect(struct ctl *ctl, struct err *err);
+void ctl_disconnect(struct ctl *ctl);
 /*
  * A method of the manager without arguments but an open file, if fd is not -1; connects if need be.
  * Free *out with volume_client_value_free().

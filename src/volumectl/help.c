@@ -9,17 +9,50 @@
 static const char common_help[] =
 	"Options of every command:\n"
 	"  --json             Print compact JSON instead of tables and lines.\n"
+	"  --columns NAMES    Show these columns of a list (name,size); the names are those of --json.\n"
 	"  --wait             Wait until a change has ended (the default).\n"
 	"  --no-wait          Print the operation's id at once; the operation goes on.\n"
 	"  --timeout TIME     Stop waiting after this time (30s, 5min); the operation goes on.\n"
 	"  --address ADDRESS  Use this bus instead of the system's.\n"
 	"  --help             Show help.\n";
 
+static const char first_steps[] =
+	"First steps:\n"
+	"  volumectl offerings; volumectl zones     What a volume can be made of.\n"
+	"  volumectl create --name data --size 5GiB --offering Small --zone zone1\n"
+	"  volumectl attach data                    To this machine; prints the device.\n"
+	"  volumectl users data                     Who uses its disk.\n"
+	"  volumectl detach data                    Refused while the disk is in use.\n"
+	"\n"
+	"A volume, virtual machine, offering or zone is named by its name, its UUID, or the beginning of\n"
+	"its UUID (4 digits or more). If more than one fits, all are shown and nothing is done.\n"
+	"\n";
+
+/* The kinds of objects that an option can name. */
+static const struct {
+	const struct record *kind;
+	const char *word;
+} kinds[] = {
+	{ &volume_record, "VOLUME" },
+	{ &vm_record, "VM" },
+	{ &offering_record, "OFFERING" },
+	{ &zone_record, "ZONE" },
+};
+
+static const char *uuid_word(const struct field *field)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (field->refers_to == kinds[i].kind)
+			return kinds[i].word;
+	}
+	return "UUID";
+}
+
 static const char *value_word(const struct field *field)
 {
 	switch (field->type) {
 	case FIELD_UUID:
-		return "UUID";
+		return uuid_word(field);
 	case FIELD_BOOL:
 		return NULL;
 	case FIELD_INT:
@@ -53,7 +86,12 @@ static void add_option(const struct field *field, struct buf *out)
 		buf_printf(out, " %s", value_word(field));
 }
 
-/* "attach VOLUME [--vm UUID]" */
+static void add_own_option(const struct own_option *own, struct buf *out)
+{
+	buf_printf(out, "--%s%s%s", own->name, own->value ? " " : "", str_or(own->value, ""));
+}
+
+/* "attach VOLUME... [--vm VM]" */
 static char *usage_of(const struct method *method)
 {
 	struct buf out = BUF_NULL;
@@ -66,7 +104,7 @@ static char *usage_of(const struct method *method)
 		if (!options_is_positional(method, field))
 			continue;
 		options_name_positional(field, name);
-		buf_printf(&out, " %s", name);
+		buf_printf(&out, " %s%s", name, field->flags & FIELD_MANY ? "..." : "");
 	}
 	for (size_t i = 0; i < method->args->count; i++) {
 		const struct field *field = &method->args->fields[i];
@@ -77,6 +115,13 @@ static char *usage_of(const struct method *method)
 		buf_add_text(&out, must ? " " : " [");
 		add_option(field, &out);
 		buf_add_text(&out, must ? "" : "]");
+	}
+	for (size_t i = 0; i < OWN_OPTION_COUNT; i++) {
+		if (method != &methods[own_options[i].method])
+			continue;
+		buf_add_text(&out, " [");
+		add_own_option(&own_options[i], &out);
+		buf_add_char(&out, ']');
 	}
 	return buf_take(&out);
 }
@@ -111,17 +156,31 @@ void help_all(const struct ctl *ctl)
 	int width = command_width(ctl);
 
 	puts("Usage: volumectl [OPTIONS] COMMAND [ARGUMENTS]\n\n"
-	     "Ask volume-daemon to create, attach, detach, resize and delete CloudStack volumes.\n\nCommands:");
+	     "Ask volume-daemon to create, attach, detach, resize and delete CloudStack volumes.\n");
+	fputs(first_steps, stdout);
+	puts("Commands:");
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
 		if (methods[i].surfaces != SURFACES_BUS)
 			printf("  %-*s  %s\n", width, methods[i].command, methods[i].summary);
 	}
-	for (const struct extra_command *extra = ctl->extra; extra->name; extra++)
-		printf("  %-*s  %s\n", width, extra->name, extra->summary);
+	for (const struct extra_command *extra = ctl->extra; extra->name; extra++) {
+		if (extra->summary)
+			printf("  %-*s  %s\n", width, extra->name, extra->summary);
+	}
 	printf("\n%s  --version          Show the version.\n\n"
 	       "'volumectl help COMMAND' shows a command's arguments.\n\n",
 	       common_help);
 	help_exit_codes();
+}
+
+static const char limit_doc[] = "Stop after this many; without it, the list goes to its end.";
+
+/* volumectl turns the pages of lists itself. */
+static const char *doc_of(const struct method *method, const struct field *field)
+{
+	bool in_pages = streq(field->name, "limit") && record_find(method->args, "cursor");
+
+	return in_pages ? limit_doc : field->doc;
 }
 
 static void help_field(const struct method *method, const struct field *field)
@@ -135,10 +194,14 @@ static void help_field(const struct method *method, const struct field *field)
 	} else {
 		add_option(field, &label);
 	}
-	printf("  %-22s %s", label.data, field->doc);
+	printf("  %-22s %s", label.data, doc_of(method, field));
+	if (field->refers_to)
+		fputs(" Its name, or the beginning of its UUID, will do.", stdout);
+	if (field->flags & FIELD_MANY)
+		fputs(" Several are changed together.", stdout);
 	if (field->flags & FIELD_APPLIANCE)
 		fputs(" Without it, this machine.", stdout);
-	else if (!str_empty(field->fallback))
+	else if (!str_empty(field->fallback) && doc_of(method, field) == field->doc)
 		printf(" Without it, %s.", field->fallback);
 	putchar('\n');
 }
@@ -158,6 +221,14 @@ void help_command(const struct method *method)
 			puts("\nArguments:");
 		heading = true;
 		help_field(method, field);
+	}
+	for (size_t i = 0; i < OWN_OPTION_COUNT; i++) {
+		_cleanup_buf_ struct buf label = BUF_NULL;
+
+		if (method != &methods[own_options[i].method])
+			continue;
+		add_own_option(&own_options[i], &label);
+		printf("  %-22s %s\n", label.data, own_options[i].doc);
 	}
 	printf("\n%s", common_help);
 }
@@ -184,7 +255,7 @@ int help_main(struct ctl *ctl, int argc, char **argv)
 		return 0;
 	}
 	for (const struct extra_command *extra = ctl->extra; extra->name; extra++) {
-		if (streq(extra->name, argv[1])) {
+		if (extra->summary && streq(extra->name, argv[1])) {
 			help_extra(extra);
 			return 0;
 		}
@@ -261,8 +332,10 @@ int help_unknown(const struct ctl *ctl, const char *name)
 		return ctl_usage("'%s' needs a second word: %s", name, second.data);
 	for (size_t i = 0; i < METHOD_COUNT; i++)
 		consider(name, methods[i].command, &best, &best_distance);
-	for (const struct extra_command *extra = ctl->extra; extra->name; extra++)
-		consider(name, extra->name, &best, &best_distance);
+	for (const struct extra_command *extra = ctl->extra; extra->name; extra++) {
+		if (extra->summary)
+			consider(name, extra->name, &best, &best_distance);
+	}
 	/* If more than half of the word is wrong, the user means another word. */
 	if (best && best_distance * 2 <= strlen(name))
 		return ctl_usage("there is no command '%s'; did you mean '%s'?", name, best);

@@ -17,19 +17,60 @@
 
 #include "build_config.h"
 #include "volumectl/command.h"
+#include "volumectl/complete.h"
+#include "volumectl/device_wait.h"
 #include "volumectl/help.h"
 #include "volumectl/store.h"
+#include "volumectl/unfinished.h"
 #include "volumectl/wait.h"
 #include "volumectl/watch.h"
 
 static const struct extra_command extra_commands[] = {
-	{ "wait", "wait OPERATION", "Wait until an operation has ended and show its outcome.", NULL,
-	  wait_main },
-	{ "watch", "watch", "Print events until interrupted.", NULL, watch_main },
-	{ "store", "store backup|check|copy|prune|plan|accept",
-	  "Back up, check or accept the store; copy, check or prune a store while the daemon is stopped.",
-	  NULL, store_main },
-	{ "help", "help [COMMAND]", "Show this help, or the help of a command.", NULL, help_main },
+	{
+		.name = "wait",
+		.usage = "wait OPERATION",
+		.summary = "Wait until an operation has ended and show its outcome.",
+		.run = wait_main,
+		.completes = COMPLETES_OPERATIONS,
+	},
+	{
+		.name = "wait-device",
+		.usage = "wait-device VOLUME",
+		.summary =
+			"Wait until a volume has its device on this machine, and print the device's path.",
+		.help = "For services that start after their volume at boot; see volumectl(1).\n\n",
+		.run = wait_device_main,
+		.completes = COMPLETES_VOLUMES,
+	},
+	{
+		.name = "drain",
+		.usage = "drain [REASON]",
+		.summary = "Pause changes, and wait until no operation runs.",
+		.help = "The pause holds until 'volumectl resume', also if the wait ends early.\n\n",
+		.run = drain_main,
+	},
+	{
+		.name = "watch",
+		.usage = "watch",
+		.summary = "Print events until interrupted.",
+		.run = watch_main,
+	},
+	{
+		.name = "store",
+		.usage = "store backup|check|copy|prune|plan|accept",
+		.summary =
+			"Back up, check or accept the store; copy, check or prune a store while the daemon is stopped.",
+		.run = store_main,
+		.completes = COMPLETES_STORE,
+	},
+	{
+		.name = "help",
+		.usage = "help [COMMAND]",
+		.summary = "Show this help, or the help of a command.",
+		.run = help_main,
+		.completes = COMPLETES_COMMANDS,
+	},
+	{ .name = "complete", .usage = "complete -- WORD...", .run = complete_main },
 	{ 0 },
 };
 
@@ -94,7 +135,7 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	result = run_command(&ctl, argc - optind, argv + optind);
-	volume_client_close(ctl.client);
+	ctl_disconnect(&ctl);
 	if (fflush(stdout) != 0 && result == 0) {
 		fprintf(stderr, "volumectl: cannot write: %s\n", strerror(errno));
 		return EXIT_FAILURE;

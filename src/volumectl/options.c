@@ -57,11 +57,22 @@ bool options_is_option(const struct method *method, const struct field *field)
 	       !options_is_positional(method, field);
 }
 
+const struct own_option own_options[OWN_OPTION_COUNT] = {
+	{ METHOD_VOLUME_DETACH, "all", NULL,
+	  "Detach all data volumes of the virtual machine --vm." },
+	{ METHOD_VOLUME_DETACH, "vm", "VM", "The virtual machine for --all." },
+	{ METHOD_VOLUME_FORGET, "yes", NULL, "Do not ask on a terminal." },
+	{ METHOD_OPERATION_RESOLVE, "yes", NULL, "Do not ask on a terminal." },
+};
+
 int options_take_common(struct options *options, int code, const char *value)
 {
 	switch (code) {
 	case 'j':
 		options->json = true;
+		return 1;
+	case 'c':
+		options->columns = value;
 		return 1;
 	case 'w':
 		options->no_wait = false;

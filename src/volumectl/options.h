@@ -9,6 +9,7 @@
 
 struct options {
 	const char *address; /* of the bus, NULL: the system's */
+	const char *columns; /* of a table, "name,size"; NULL: the usual ones */
 	bool json;
 	bool no_wait;
 	int64_t timeout_ms; /* of waiting, 0 none */
@@ -28,6 +29,16 @@ bool options_is_option(const struct method *method, const struct field *field);
 /* An option of every command. 1: taken, 0: not a common option, -1: wrong, and reported already. */
 int options_take_common(struct options *options, int code, const char *value);
 
+/* An option of a command that is no argument of its method: volumectl itself does what it says. */
+struct own_option {
+	enum method_id method;
+	const char *name;
+	const char *value; /* the word for its value in help; NULL: it has none */
+	const char *doc;
+};
+#define OWN_OPTION_COUNT 4
+extern const struct own_option own_options[OWN_OPTION_COUNT];
+
 #define OPTIONS_HELP (-1)
 /* An option that the command alone has. 0, or EXIT_USAGE if it is wrong, and reported already. */
 typedef int (*option_fn)(void *arg, int code, const char *value);
@@ -43,6 +54,7 @@ int options_read(struct options *options, const char *name, const struct option 
 #define OPTION_CODE_OWN 256 /* the first code of a command's own options */
 #define COMMON_OPTIONS                               \
 	{ "json", no_argument, NULL, 'j' },          \
+	{ "columns", required_argument, NULL, 'c' }, \
 	{ "wait", no_argument, NULL, 'w' },          \
 	{ "no-wait", no_argument, NULL, 'n' },       \
 	{ "timeout", required_argument, NULL, 't' }, \

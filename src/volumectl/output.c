@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Answers as people and programs read them: tables of the columns the records mark, "name  value"
- * lines for single records, or one line of JSON.
+ * Answers as people and programs read them: "name  value" lines for single records, or one line of
+ * JSON.
  *
- * Names of volumes come from outside and go to a terminal, so control characters are shown as '?'.
- * JSON escapes them.
+ * Names of volumes come from outside and go to a terminal, so text_add_clean() sees them first.
+ * JSON escapes what could steer a terminal.
  */
 
 #include "volumectl/output.h"
@@ -79,18 +79,9 @@ void output_size(uint64_t bytes, struct buf *out)
 	buf_add_text(out, units[unit]);
 }
 
-static void add_clean(struct buf *out, const char *text)
-{
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		buf_add_char(out, (char)(c < 0x20 || c == 0x7f ? '?' : c));
-	}
-}
-
 /* field may be NULL: then the value alone tells its kind. */
-static void add_value(struct buf *out, const struct field *field,
-		      const struct volume_client_value *value)
+void output_value(const struct field *field, const struct volume_client_value *value,
+		  struct buf *out)
 {
 	_cleanup_json_writer_ struct json_writer w = { .out = out };
 
@@ -98,7 +89,7 @@ static void add_value(struct buf *out, const struct field *field,
 		return;
 	switch (value->kind) {
 	case VOLUME_CLIENT_TEXT:
-		add_clean(out, value->text);
+		text_add_clean(out, value->text);
 		return;
 	case VOLUME_CLIENT_BOOL:
 		buf_add_text(out, value->boolean ? "yes" : "no");
@@ -128,18 +119,30 @@ static void print_pairs(const char *label, const struct volume_client_value *dic
 	for (size_t i = 0; i < dict->count; i++) {
 		if (i)
 			buf_add_text(&text, ", ");
-		add_clean(&text, dict->items[i].key);
+		text_add_clean(&text, dict->items[i].key);
 		buf_add_char(&text, '=');
-		add_value(&text, NULL, &dict->items[i]);
+		output_value(NULL, &dict->items[i], &text);
 	}
 	printf("%-28s %s\n", label, text.data);
+}
+
+/* A volume may be called "failed" and be well. */
+enum style output_style(const struct field *field, const struct volume_client_value *value)
+{
+	bool tells_state = field && (strstr(field->name, "status") ||
+				     strstr(field->name, "state") || strstr(field->name, "health"));
+
+	return tells_state && value && value->kind == VOLUME_CLIENT_TEXT
+		       ? style_of_word(value->text)
+		       : STYLE_PLAIN;
 }
 
 static void print_line(const char *prefix, const char *name, const struct field *field,
 		       const struct volume_client_value *value)
 {
 	_cleanup_free_ char *label = prefix ? xasprintf("%s.%s", prefix, name) : xstrdup(name);
-	_cleanup_buf_ struct buf text = BUF_NULL;
+	_cleanup_buf_ struct buf text = BUF_NULL, clean_label = BUF_NULL;
+	enum style style;
 
 	if (value->kind == VOLUME_CLIENT_DICT) {
 		for (size_t i = 0; i < value->count; i++)
@@ -152,15 +155,16 @@ static void print_line(const char *prefix, const char *name, const struct field 
 			print_pairs(label, &value->items[i]);
 		return;
 	}
-	add_value(&text, field, value);
+	output_value(field, value, &text);
 	if (!text.length)
 		return;
-	buf_reset(&text);
-	add_clean(&text, label);
-	printf("%-28s ", text.data);
-	buf_reset(&text);
-	add_value(&text, field, value);
-	puts(text.data);
+	text_add_clean(&clean_label, label);
+	style = output_style(field, value);
+	if (style != STYLE_PLAIN && terminal_has_colours(STDOUT_FILENO))
+		printf("%-28s %s%s" STYLE_END "\n", clean_label.data, style_begins[style],
+		       text.data);
+	else
+		printf("%-28s %s\n", clean_label.data, text.data);
 }
 
 /* Why the health is not well, where no part of its own says so. */
@@ -190,98 +194,6 @@ void output_record(const struct record *record, const struct volume_client_value
 		else
 			print_line(NULL, dict->items[i].key, field, &dict->items[i]);
 	}
-}
-
-/* --- tables --- */
-
-/* Characters, not bytes. */
-static size_t text_width(const char *text)
-{
-	size_t width = 0;
-
-	for (; *text; text++)
-		width += ((unsigned char)*text & 0xc0) != 0x80;
-	return width;
-}
-
-struct table {
-	size_t columns, rows;
-	char **cells; /* row by row, the heading first */
-	size_t *widths;
-};
-
-static void table_set(struct table *table, size_t row, size_t column, struct buf *text)
-{
-	char *cell = buf_take(text);
-	size_t width;
-
-	if (!*cell) {
-		free(cell);
-		cell = xstrdup("-");
-	}
-	width = text_width(cell);
-	table->cells[row * table->columns + column] = cell;
-	if (width > table->widths[column])
-		table->widths[column] = width;
-}
-
-static void table_fill(struct table *table, const struct record *record,
-		       const struct volume_client_value *list)
-{
-	size_t column = 0;
-
-	for (size_t i = 0; i < record->count; i++) {
-		const struct field *field = &record->fields[i];
-		struct buf text = BUF_NULL;
-
-		if (!(field->flags & FIELD_COLUMN))
-			continue;
-		for (const char *p = field->name; *p; p++)
-			buf_add_char(&text, (char)(*p == '_'                ? ' '
-						   : *p >= 'a' && *p <= 'z' ? *p - 'a' + 'A'
-									    : *p));
-		table_set(table, 0, column, &text);
-		for (size_t row = 0; row < list->count; row++) {
-			add_value(&text, field, volume_client_get(&list->items[row], field->name));
-			table_set(table, row + 1, column, &text);
-		}
-		column++;
-	}
-}
-
-static void table_print(const struct table *table)
-{
-	for (size_t row = 0; row < table->rows; row++) {
-		for (size_t column = 0; column < table->columns; column++) {
-			const char *cell = table->cells[row * table->columns + column];
-			bool last = column + 1 == table->columns;
-			size_t pad = last ? 0 : table->widths[column] - text_width(cell) + 2;
-
-			printf("%s%*s", cell, (int)pad, "");
-		}
-		putchar('\n');
-	}
-}
-
-void output_records(const struct record *record, const struct volume_client_value *list, bool json)
-{
-	struct table table = { 0 };
-
-	if (json || list->kind != VOLUME_CLIENT_LIST) {
-		output_json(list);
-		return;
-	}
-	for (size_t i = 0; i < record->count; i++)
-		table.columns += (record->fields[i].flags & FIELD_COLUMN) != 0;
-	table.rows = list->count + 1;
-	table.cells = xcalloc(table.rows * table.columns, sizeof(char *));
-	table.widths = xcalloc(table.columns, sizeof(size_t));
-	table_fill(&table, record, list);
-	table_print(&table);
-	for (size_t i = 0; i < table.rows * table.columns; i++)
-		free(table.cells[i]);
-	free(table.cells);
-	free(table.widths);
 }
 
 /* --- properties --- */

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Answers, as tables, as lines, or as JSON. */
+/* Records, as lines or as JSON. */
 
 #include <volume-client.h>
 
 #include "base/field.h"
+#include "volumectl/terminal.h"
 
 void output_json_value(const struct volume_client_value *value, struct json_writer *w);
 void output_json(const struct volume_client_value *value); /* one line on stdout */
 /* One record as "name  value" lines, or as JSON. record orders and types the members it knows. */
 void output_record(const struct record *record, const struct volume_client_value *dict, bool json);
-/* A list of records as a table, or as JSON. */
-void output_records(const struct record *record, const struct volume_client_value *list, bool json);
+/* A value for people; field may be NULL: then the value alone tells its kind. */
+void output_value(const struct field *field, const struct volume_client_value *value,
+		  struct buf *out);
+/* How a value is shown: a state that is not well stands out. */
+enum style output_style(const struct field *field, const struct volume_client_value *value);
 /* 5GiB, 1.5GiB, 512MiB; exact bytes below 1 KiB */
 void output_size(uint64_t bytes, struct buf *out);
 /*

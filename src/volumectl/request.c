@@ -12,33 +12,68 @@
 
 #include <assert.h>
 
+#include "base/uuid.h"
 #include "io/bus_codec.h"
 
-#define FIELDS_MAX 64 /* of one argument struct */
+#define OPTION_CODE_VOLUMECTL (OPTION_CODE_OWN + REQUEST_FIELDS_MAX) /* of own_options[0] */
+
+/* A page of a list has a limit; volumectl asks for one page after the other. */
+static bool is_list_limit(const struct request *request, const struct field *field)
+{
+	return streq(field->name, "limit") && record_find(request->method->args, "cursor");
+}
 
 /* 0 or EXIT_USAGE, like all functions here that read the command line. */
-static int set_field(struct request *request, size_t index, const char *label, const char *text)
+int request_set(struct request *request, size_t index, const char *label, const char *text)
 {
 	const struct field *field = &request->method->args->fields[index];
+	struct field unlimited = *field;
 	struct err err = { 0 };
 
+	if (is_list_limit(request, field)) {
+		unlimited.max = INT64_MAX;
+		field = &unlimited;
+	}
+	request->given |= UINT64_C(1) << index;
+	request->names[index] = NULL;
+	if (field->refers_to && *text && !uuid_is_valid(text)) {
+		request->names[index] = text;
+		return 0;
+	}
 	if (field_from_text(field, request->args, text, &err) < 0)
 		return ctl_usage("%s: %s", label, err.text);
-	request->given |= UINT64_C(1) << index;
 	return 0;
+}
+
+size_t request_field(const struct request *request, const char *name)
+{
+	const struct record *args = request->method->args;
+	const struct field *field = record_find(args, name);
+
+	return field ? (size_t)(field - args->fields) : SIZE_MAX;
+}
+
+const char *request_own(const struct request *request, const char *name)
+{
+	for (size_t i = 0; i < OWN_OPTION_COUNT; i++) {
+		if (own_options[i].method == (enum method_id)(request->method - methods) &&
+		    streq(own_options[i].name, name))
+			return request->own[i];
+	}
+	return NULL;
 }
 
 /*
  * The getopt table of a method: an entry for each option, then the common options. names hold the
  * texts.
  */
-static void make_options(const struct method *method, struct option out[FIELDS_MAX + 8],
-			 char names[FIELDS_MAX][64])
+static void make_options(const struct method *method, struct option out[REQUEST_FIELDS_MAX + 16],
+			 char names[REQUEST_FIELDS_MAX][64])
 {
 	static const struct option common[] = { COMMON_OPTIONS, { 0 } };
 	size_t count = 0;
 
-	assert(method->args->count <= FIELDS_MAX);
+	assert(method->args->count <= REQUEST_FIELDS_MAX);
 	for (size_t i = 0; i < method->args->count; i++) {
 		const struct field *field = &method->args->fields[i];
 
@@ -50,6 +85,17 @@ static void make_options(const struct method *method, struct option out[FIELDS_M
 			.has_arg =
 				field->type == FIELD_BOOL ? optional_argument : required_argument,
 			.val = OPTION_CODE_OWN + (int)i,
+		};
+	}
+	for (size_t i = 0; i < OWN_OPTION_COUNT; i++) {
+		const struct own_option *own = &own_options[i];
+
+		if (method != &methods[own->method])
+			continue;
+		out[count++] = (struct option){
+			.name = own->name,
+			.has_arg = own->value ? required_argument : no_argument,
+			.val = OPTION_CODE_VOLUMECTL + (int)i,
 		};
 	}
 	memcpy(&out[count], common, sizeof(common));
@@ -66,13 +112,18 @@ static int take_option(void *arg, int code, const char *value)
 	struct reader *reader = arg;
 	size_t index = (size_t)(code - OPTION_CODE_OWN);
 
-	return set_field(reader->request, index, reader->names[index], value ? value : "yes");
+	if (code >= OPTION_CODE_VOLUMECTL) {
+		reader->request->own[code - OPTION_CODE_VOLUMECTL] = str_or(value, "");
+		return 0;
+	}
+
+	return request_set(reader->request, index, reader->names[index], value ? value : "yes");
 }
 
 static int read_options(struct ctl *ctl, struct request *request, int argc, char **argv)
 {
-	struct option options[FIELDS_MAX + 8];
-	char names[FIELDS_MAX][64];
+	struct option options[REQUEST_FIELDS_MAX + 16];
+	char names[REQUEST_FIELDS_MAX][64];
 	struct reader reader = { request, names };
 
 	make_options(request->method, options, names);
@@ -80,28 +131,51 @@ static int read_options(struct ctl *ctl, struct request *request, int argc, char
 			    take_option, &reader);
 }
 
+/* The next word for field index; all words, if the field takes many. */
+static int read_positional(struct request *request, size_t index, int argc, char **argv)
+{
+	const struct method *method = request->method;
+	const struct field *field = &method->args->fields[index];
+	char name[64];
+
+	if (optind >= argc) {
+		options_name_positional(field, name);
+		return ctl_usage("%s needs %s; see 'volumectl help %s'", method->command, name,
+				 method->command);
+	}
+	if (field->flags & FIELD_MANY && optind + 1 < argc) {
+		request->many = argv + optind;
+		request->many_count = (size_t)(argc - optind);
+		request->many_field = index;
+		optind = argc;
+		return 0;
+	}
+	options_name_field(field, name);
+	return request_set(request, index, name, argv[optind++]);
+}
+
 static int read_positionals(struct request *request, int argc, char **argv)
 {
 	const struct method *method = request->method;
+	int result = 0;
 
-	for (size_t i = 0; i < method->args->count; i++) {
-		const struct field *field = &method->args->fields[i];
-		char name[64];
-
-		if (!options_is_positional(method, field))
-			continue;
-		options_name_field(field, name);
-		if (optind >= argc) {
-			options_name_positional(field, name);
-			return ctl_usage("%s needs %s; see 'volumectl help %s'", method->command,
-					 name, method->command);
-		}
-		if (set_field(request, i, name, argv[optind++]))
-			return EXIT_USAGE;
+	for (size_t i = 0; i < method->args->count && result == 0; i++) {
+		if (options_is_positional(method, &method->args->fields[i]))
+			result = read_positional(request, i, argc, argv);
 	}
-	if (optind < argc)
+	if (result == 0 && optind < argc)
 		return ctl_usage("the argument '%s' is one too many; see 'volumectl help %s'",
 				 argv[optind], method->command);
+	return result;
+}
+
+/* The volumes of "detach --vm VM --all" have no words of their own; many.c finds them. */
+static int check_all(const struct request *request, int argc)
+{
+	if (optind < argc)
+		return ctl_usage("--all means all volumes of --vm; name no volume with it");
+	if (!request_own(request, "vm"))
+		return ctl_usage("--all needs --vm: all volumes of which virtual machine?");
 	return 0;
 }
 
@@ -129,7 +203,7 @@ static int fill_appliance(struct ctl *ctl, struct request *request, size_t index
 			"volume-daemon does not know the id of this machine; give one with --%s",
 			option);
 	else
-		result = set_field(request, index, option, id);
+		result = request_set(request, index, option, id);
 	volume_client_value_free(properties);
 	return result;
 }
@@ -143,7 +217,8 @@ static int check_required(struct ctl *ctl, struct request *request)
 	for (size_t i = 0; i < args->count; i++) {
 		const struct field *field = &args->fields[i];
 
-		if (!field_must_be_given(field) || (request->given & UINT64_C(1) << i))
+		if (!field_must_be_given(field) || (request->given & UINT64_C(1) << i) ||
+		    options_is_positional(request->method, field))
 			continue;
 		if (field->flags & FIELD_APPLIANCE) {
 			result = fill_appliance(ctl, request, i);
@@ -162,7 +237,13 @@ int request_read(struct ctl *ctl, struct request *request, int argc, char **argv
 {
 	int result = read_options(ctl, request, argc, argv);
 
-	if (result == 0)
+	if (result)
+		return result;
+	if (request_own(request, "all"))
+		result = check_all(request, argc);
+	else if (request->method == &methods[METHOD_VOLUME_DETACH] && request_own(request, "vm"))
+		result = ctl_usage("detach: --vm is for --all");
+	else
 		result = read_positionals(request, argc, argv);
 	return result ? result : check_required(ctl, request);
 }
@@ -209,6 +290,8 @@ int request_call(struct ctl *ctl, const struct request *request, sd_bus_message 
 	    0)
 		return ctl_client_error(&error, err);
 	r = append_args(m, request);
+	if (r >= 0 && ctl->completing)
+		r = sd_bus_message_set_auto_start(m, 0);
 	if (r < 0) {
 		sd_bus_message_unref(m);
 		return err_set(err, ERR_INVALID, "the arguments cannot be sent: %s", strerror(-r));

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Waiting for an operation: its steps on stderr while it runs (one line that is rewritten on a
- * terminal, a line for each step elsewhere), its outcome on stdout. The outcome is the input of a
- * script's next command: the device after an attach, the volume's id after a create. Remarks for a
- * person - the device is not empty, or has no name yet - go to stderr. If volumectl is interrupted,
- * the operation goes on.
+ * Waiting for an operation: its progress on stderr, its outcome on stdout. The outcome is the input
+ * of a script's next command: the device after an attach, the volume's id after a create. Remarks
+ * for a person - the device is not empty, or has no name yet - go to stderr. If volumectl is
+ * interrupted, the operation goes on.
  */
 
 #include "volumectl/wait.h"
@@ -13,60 +12,22 @@
 #include <stdio.h>
 
 #include "volumectl/output.h"
-
-struct progress {
-	bool terminal;
-	bool line_open; /* the terminal shows a line without its end */
-	char *shown;    /* the last line */
-};
+#include "volumectl/progress.h"
 
 static const char *member_text(const struct volume_client_value *dict, const char *name)
 {
 	return volume_client_text(volume_client_get(dict, name));
 }
 
-static void progress_end_line(struct progress *progress)
-{
-	if (progress->line_open)
-		fputs("\r\033[K", stderr);
-	progress->line_open = false;
-}
-
-static void progress_show(struct progress *progress, const char *line)
-{
-	if (streq(line, progress->shown))
-		return;
-	str_set(&progress->shown, line);
-	if (progress->terminal)
-		fprintf(stderr, "\r\033[K%s", line);
-	else
-		fprintf(stderr, "%s\n", line);
-	progress->line_open = progress->terminal;
-	fflush(stderr);
-}
-
 static int on_changed(void *arg, const struct volume_client_value *operation)
 {
-	struct progress *progress = arg;
-	_cleanup_free_ char *line = NULL;
-	const char *status, *step, *waits_for;
-
-	if (!operation) {
-		progress_show(progress,
-			      "volume-daemon has left the bus; waiting for it to come back");
-		return 0;
-	}
-	status = member_text(operation, "status");
-	step = member_text(operation, "step");
-	waits_for = member_text(operation, "waits_for");
-	if (streq(status, operation_status_names[OPERATION_PENDING]) ||
-	    streq(status, operation_status_names[OPERATION_EXECUTING])) {
-		line = xasprintf("%s %s: %s%s%s%s%s", member_text(operation, "type"),
-				 member_text(operation, "id"), status, *step ? ", " : "", step,
-				 *step || !*waits_for ? "" : "; waits: ", *step ? "" : waits_for);
-		progress_show(progress, line);
-	}
+	progress_show(arg, operation);
 	return 0;
+}
+
+static void on_tick(void *arg)
+{
+	progress_tick(arg);
 }
 
 /* Prints the part of a completed operation that the user needs. */
@@ -85,57 +46,91 @@ static void print_outcome(const struct volume_client_value *operation)
 		fprintf(stderr, "%s\n", message);
 }
 
-static int operation_result(const struct volume_client_value *operation)
+static bool has_status(const struct volume_client_value *operation, enum operation_status status)
+{
+	return streq(member_text(operation, "status"), operation_status_names[status]);
+}
+
+int wait_outcome(const struct volume_client_value *operation, struct err *err)
+{
+	const char *error = member_text(operation, "error");
+
+	if (has_status(operation, OPERATION_COMPLETED))
+		return 0;
+	if (has_status(operation, OPERATION_CANCELLED))
+		return err_set(err, ERR_CANCELLED, "%s",
+			       *error ? error : "the operation was cancelled");
+	return err_set(err, err_from_word(member_text(operation, "error_code")), "%s",
+		       *error ? error : "the operation failed");
+}
+
+static int report_failure(const struct volume_client_value *operation, const struct err *err)
 {
 	const struct volume_client_value *attention =
 		volume_client_get(operation, "needs_attention");
-	const char *status = member_text(operation, "status");
-	const char *error = member_text(operation, "error");
-	struct err err = { 0 };
 
-	if (streq(status, operation_status_names[OPERATION_COMPLETED]))
-		return 0;
-	if (streq(status, operation_status_names[OPERATION_CANCELLED]))
-		err_set(&err, ERR_CANCELLED, "%s", *error ? error : "the operation was cancelled");
-	else
-		err_set(&err, err_from_word(member_text(operation, "error_code")), "%s",
-			*error ? error : "the operation failed");
-	ctl_fail(&err);
+	ctl_fail(err);
 	if (attention && attention->kind == VOLUME_CLIENT_BOOL && attention->boolean)
 		fprintf(stderr,
 			"volumectl: some steps could not be undone; see 'volumectl operation %s'\n",
 			member_text(operation, "id"));
-	return err_view(err.code)->exit_code;
+	return err_view(err->code)->exit_code;
+}
+
+int wait_end(struct ctl *ctl, const char *operation_id, int64_t timeout_ms,
+	     struct volume_client_value **operation, struct err *err)
+{
+	struct progress *progress = progress_begin();
+	struct volume_client_wait wait = { .timeout_ms = timeout_ms,
+					   .changed = on_changed,
+					   .tick = on_tick,
+					   .tick_ms = PROGRESS_TICK_MS,
+					   .arg = progress };
+	struct volume_client_error error;
+	int r = ctl_connect(ctl, err);
+
+	if (r == 0 && volume_client_wait(ctl->client, operation_id, &wait, operation, &error) < 0)
+		r = ctl_client_error(&error, err);
+	progress_end(progress);
+	return r;
 }
 
 int wait_operation(struct ctl *ctl, const char *operation_id)
 {
-	struct progress progress = { .terminal = isatty(STDERR_FILENO) };
-	struct volume_client_wait wait = { .timeout_ms = ctl->options.timeout_ms,
-					   .changed = on_changed,
-					   .arg = &progress };
 	struct volume_client_value *operation = NULL;
-	struct volume_client_error error;
 	struct err err = { 0 };
-	int r;
+	int result = EXIT_SUCCESS;
 
-	if (ctl_connect(ctl, &err) < 0)
+	if (wait_end(ctl, operation_id, ctl->options.timeout_ms, &operation, &err) < 0)
 		return ctl_fail(&err);
-	r = volume_client_wait(ctl->client, operation_id, &wait, &operation, &error);
-	progress_end_line(&progress);
-	free(progress.shown);
-	if (r < 0) {
-		ctl_client_error(&error, &err);
-		return ctl_fail(&err);
-	}
 	if (ctl->options.json)
 		output_json(operation);
-	else if (streq(member_text(operation, "status"),
-		       operation_status_names[OPERATION_COMPLETED]))
+	else if (has_status(operation, OPERATION_COMPLETED))
 		print_outcome(operation);
-	r = operation_result(operation);
+	if (wait_outcome(operation, &err) < 0)
+		result = report_failure(operation, &err);
 	volume_client_value_free(operation);
-	return r;
+	return result;
+}
+
+int wait_cancelled(struct ctl *ctl, const char *operation_id)
+{
+	struct volume_client_value *operation = NULL;
+	struct err err = { 0 };
+	int result = EXIT_SUCCESS;
+
+	if (wait_end(ctl, operation_id, ctl->options.timeout_ms, &operation, &err) < 0)
+		return ctl_fail(&err);
+	if (ctl->options.json)
+		output_json(operation);
+	if (has_status(operation, OPERATION_CANCELLED))
+		fputs("Operation cancelled\n", stderr);
+	else if (wait_outcome(operation, &err) == 0)
+		err_set(&err, ERR_CONFLICT, "the operation completed before it could be cancelled");
+	if (err.code)
+		result = report_failure(operation, &err);
+	volume_client_value_free(operation);
+	return result;
 }
 
 int wait_main(struct ctl *ctl, int argc, char **argv)

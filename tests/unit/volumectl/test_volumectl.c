@@ -284,9 +284,14 @@ static void test_every_reading_command(void **state)
 			continue;
 		buf_add_text(&words, methods[i].command);
 		for (size_t j = 0; j < methods[i].args->count; j++) {
-			if (methods[i].args->fields[j].flags & FIELD_REQUIRED)
-				buf_printf(&words, " %s", SAMPLE_UUID);
+			const struct field *field = &methods[i].args->fields[j];
+
+			if (field->flags & FIELD_REQUIRED)
+				buf_printf(&words, "%s%s",
+					   streq(field->name, "as") ? " --as " : " ", SAMPLE_UUID);
 		}
+		if (i == METHOD_OPERATION_CANCEL)
+			buf_add_text(&words, " --no-wait");
 		{
 			_cleanup_outcome_ struct outcome plain = run(words.data);
 
@@ -386,8 +391,7 @@ static void test_wrong_usage(void **state)
 	assert_usage("atach x", "did you mean 'attach'?");
 	assert_usage("frobnicate", "see 'volumectl --help'");
 	assert_usage("attach", "attach needs VOLUME");
-	assert_usage("attach not-a-uuid", "volume");
-	assert_usage("attach " SAMPLE_UUID " more", "the argument 'more' is one too many");
+	assert_usage("show " SAMPLE_UUID " more", "the argument 'more' is one too many");
 	assert_usage("attach " SAMPLE_UUID " --vm-name x", "--vm-name"); /* only REST knows it */
 	assert_usage("create --name n", "create needs --offering");
 	assert_usage("create --name n --size 5parsec", "size");
@@ -416,7 +420,7 @@ static void test_help(void **state)
 			assert_has(all.out, methods[i].summary);
 	}
 	assert_worked(&one);
-	assert_has(one.out, "Usage: volumectl attach VOLUME [--vm UUID] [--request-id TEXT]\n");
+	assert_has(one.out, "Usage: volumectl attach VOLUME... [--vm VM] [--request-id TEXT]\n");
 	assert_string_equal(one.out, same.out);
 	/* What is on by itself: help says how to turn it off. */
 	assert_worked(&dry);

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * How far an operation is. A terminal shows one line, which is written anew when something changes
+ * and each second: the step, the time that has gone by, the time that such operations took lately,
+ * and what the operation waits for. Elsewhere each new step is a line of its own, without times,
+ * since nobody looks at it while it is true.
+ */
+
+#include "volumectl/progress.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "spec/records.h"
+#include "volumectl/terminal.h"
+
+struct progress {
+	bool terminal;
+	bool line_open; /* the terminal shows a line without its end */
+	char *shown;    /* the last line */
+	char *doing;    /* "attach: await-job" */
+	char *waits_for;
+	char *id;
+	int64_t begun_ms, expected_ms; /* wall clock; 0: not known */
+};
+
+struct progress *progress_begin(void)
+{
+	struct progress *progress = xnew(struct progress);
+
+	progress->terminal = isatty(STDERR_FILENO);
+	return progress;
+}
+
+static void put_line(struct progress *progress, const char *line)
+{
+	if (streq(line, progress->shown))
+		return;
+	str_set(&progress->shown, line);
+	if (progress->terminal)
+		fprintf(stderr, "\r\033[K%s", line);
+	else
+		fprintf(stderr, "%s\n", line);
+	progress->line_open = progress->terminal;
+	fflush(stderr);
+}
+
+/* "12 s", "3 min 5 s" */
+static void add_seconds(struct buf *out, int64_t ms)
+{
+	int64_t seconds = ms > 0 ? ms / 1000 : 0;
+
+	if (seconds >= 60)
+		buf_printf(out, "%lld min ", (long long)seconds / 60);
+	buf_printf(out, "%lld s", (long long)seconds % 60);
+}
+
+static void add_times(const struct progress *progress, struct buf *out)
+{
+	if (!progress->begun_ms)
+		return;
+	buf_add_text(out, ", ");
+	add_seconds(out, clock_wall_ms() - progress->begun_ms);
+	if (progress->expected_ms <= progress->begun_ms)
+		return;
+	buf_add_text(out, " of about ");
+	add_seconds(out, progress->expected_ms - progress->begun_ms);
+}
+
+/* One line, so that the next one can take its place. */
+static void show_on_terminal(struct progress *progress)
+{
+	_cleanup_buf_ struct buf whole = BUF_NULL, line = BUF_NULL;
+	size_t columns = terminal_columns(STDERR_FILENO);
+
+	text_add_clean(&whole, progress->doing);
+	add_times(progress, &whole);
+	if (*progress->waits_for) {
+		buf_add_text(&whole, "; waits: ");
+		text_add_clean(&whole, progress->waits_for);
+	}
+	buf_printf(&whole, " (%s)", progress->id);
+	text_add_cut(&line, whole.data, columns ? columns - 1 : SIZE_MAX / 2);
+	put_line(progress, line.data);
+}
+
+static void show_in_pipe(struct progress *progress, const char *type, const char *doing)
+{
+	_cleanup_free_ char *line =
+		xasprintf("%s %s: %s%s%s", type, progress->id, doing,
+			  *progress->waits_for ? "; waits: " : "", progress->waits_for);
+
+	put_line(progress, line);
+}
+
+static const char *text_of(const struct volume_client_value *operation, const char *name)
+{
+	return volume_client_text(volume_client_get(operation, name));
+}
+
+static int64_t time_of(const struct volume_client_value *operation, const char *name)
+{
+	int64_t ms;
+
+	return time_parse(text_of(operation, name), &ms) == 0 ? ms : 0;
+}
+
+static bool is_true(const struct volume_client_value *value)
+{
+	return value && value->kind == VOLUME_CLIENT_BOOL && value->boolean;
+}
+
+/* "pending", "executing, await-job", "undoing, ask-cloud"; brief: "await-job" */
+static char *doing_of(const struct volume_client_value *operation, bool brief)
+{
+	const char *status = text_of(operation, "status"), *step = text_of(operation, "step");
+	bool undoing = is_true(volume_client_get(operation, "undoing"));
+
+	if (undoing)
+		status = "undoing";
+	else if (brief && *step && streq(status, operation_status_names[OPERATION_EXECUTING]))
+		return xstrdup(step);
+	return xasprintf("%s%s%s", status, *step ? ", " : "", step);
+}
+
+void progress_show(struct progress *progress, const struct volume_client_value *operation)
+{
+	const char *status = text_of(operation, "status"), *type = text_of(operation, "type");
+	_cleanup_free_ char *doing = operation ? doing_of(operation, progress->terminal) : NULL;
+
+	if (!operation) {
+		put_line(progress, "volume-daemon has left the bus; waiting for it to come back");
+		str_set(&progress->doing, NULL);
+		return;
+	}
+	if (!streq(status, operation_status_names[OPERATION_PENDING]) &&
+	    !streq(status, operation_status_names[OPERATION_EXECUTING]))
+		return;
+	str_set(&progress->id, text_of(operation, "id"));
+	str_set(&progress->waits_for, text_of(operation, "waits_for"));
+	progress->begun_ms = time_of(operation, "created_at");
+	progress->expected_ms = time_of(operation, "expected_end");
+	free(progress->doing);
+	progress->doing = xasprintf("%s: %s", type, doing);
+	if (progress->terminal)
+		show_on_terminal(progress);
+	else
+		show_in_pipe(progress, type, doing);
+}
+
+void progress_tick(struct progress *progress)
+{
+	if (progress->terminal && progress->doing)
+		show_on_terminal(progress);
+}
+
+struct progress *progress_end(struct progress *progress)
+{
+	if (progress->line_open)
+		fputs("\r\033[K", stderr);
+	free(progress->shown);
+	free(progress->doing);
+	free(progress->waits_for);
+	free(progress->id);
+	free(progress);
+	return NULL;
+}
