@@ -182,7 +182,7 @@ def test_what_existing_clients_send_along_is_accepted(world):
 # ---- paths ----
 
 @pytest.mark.parametrize("path", [
-    "/", "/api", "/api/v1", "/api/v1/", "/api/v2/volumes", "/api/v1/volume", "/api/v1/volumes/",
+    "/api", "/api/v1", "/api/v1/", "/api/v2/volumes", "/api/v1/volume", "/api/v1/volumes/",
     "/API/V1/VOLUMES", f"/api/v1/volumes/{NOBODY}/", f"/api/v1/volumes/{NOBODY}/eject",
     f"/api/v1/volumes/{NOBODY}/device/more", "/api/v1/volumes%2Fx", "/api/v1//volumes",
     "/api/v1/operations/x/y", "/" + "x" * 5000, "/index.html", "/favicon.ico"])

@@ -96,7 +96,7 @@ static void test_a_target_with_an_authority(void **state)
 		{ 200, "GET http://localhost/health HTTP/1.1\r\nHost: localhost" },
 		{ 200, "GET http://127.0.0.1:8090/health HTTP/1.1\r\nHost: evil.example" },
 		{ 200, "GET HTTP://[::1]/health HTTP/1.0" },
-		{ 404, "GET http://localhost HTTP/1.1\r\nHost: localhost" },
+		{ 404, "GET http://localhost/nowhere HTTP/1.1\r\nHost: localhost" },
 		{ 421, "GET http://evil.example/health HTTP/1.1\r\nHost: localhost" },
 		{ 421, "GET http://evil.example/health HTTP/1.0" },
 		{ 421, "GET http://localhost@evil/health HTTP/1.0" },
@@ -116,6 +116,19 @@ static void test_a_target_with_an_authority(void **state)
 			fail_msg("%s gave %d: %s", rows[i].head, reply.status, reply.body);
 		assert_string_equal(reply_header(&reply, "Content-Type"), "application/json");
 	}
+}
+
+/* That is the target "/". */
+static void test_a_target_that_is_only_an_authority(void **state)
+{
+	_cleanup_client_ struct client c;
+	_cleanup_reply_ struct reply reply;
+
+	client_open(&c, *state);
+	client_text(&c, "GET http://localhost HTTP/1.1\r\nHost: localhost\r\n\r\n");
+	client_reply(&c, false, &reply);
+	assert_int_equal(reply.status, 200);
+	assert_string_equal(reply_header(&reply, "Content-Type"), "text/html; charset=utf-8");
 }
 
 /* The connection goes on after each of them. */
@@ -218,6 +231,7 @@ int main(void)
 		T(test_a_body_is_read_before_it_is_refused),
 		T(test_chunks_with_all_that_they_may_have),
 		T(test_a_target_with_an_authority),
+		T(test_a_target_that_is_only_an_authority),
 		T(test_verbs_that_are_no_verbs_of_paths),
 		T(test_an_answer_in_http_1_0_has_its_length),
 		T(test_a_refusal_of_head_has_no_body),
