@@ -151,6 +151,9 @@ void record_clear(const struct record *record, void *object);
  */
 void record_copy(const struct record *record, void *to, const void *from);
 
+/* The same for one member; a descriptor of `to` must be closed before. */
+void field_copy(const struct field *field, void *to, const void *from);
+
 /*
  * The bytes that the record takes in a message at most, about: names, texts, numbers. D-Bus needs
  * up to eight times as much for an object as JSON does.

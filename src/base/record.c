@@ -56,21 +56,23 @@ void record_clear(const struct record *record, void *object)
 	memset(object, 0, record->size);
 }
 
+void field_copy(const struct field *field, void *to, const void *from)
+{
+	if (is_string(field))
+		str_set(field_text_slot(field, to), field_text_value(field, from));
+	else if (field->type == FIELD_DESCRIPTOR && field_is_set(field, from))
+		*(int *)field_of(field, to) =
+			fcntl(field_descriptor_value(field, from), F_DUPFD_CLOEXEC, 3);
+	else
+		memcpy(field_of(field, to), field_of_const(field, from), field->size);
+}
+
 void record_copy(const struct record *record, void *to, const void *from)
 {
 	assert(to != from);
 	record_clear(record, to);
-	for (size_t i = 0; i < record->count; i++) {
-		const struct field *field = &record->fields[i];
-
-		if (is_string(field))
-			*field_text_slot(field, to) = xstrdup(field_text_value(field, from));
-		else if (field->type == FIELD_DESCRIPTOR && field_is_set(field, from))
-			*(int *)field_of(field, to) =
-				fcntl(field_descriptor_value(field, from), F_DUPFD_CLOEXEC, 3);
-		else
-			memcpy(field_of(field, to), field_of_const(field, from), field->size);
-	}
+	for (size_t i = 0; i < record->count; i++)
+		field_copy(&record->fields[i], to, from);
 }
 
 static int refuse_unknown(const struct record *record, const char *name, struct err *err)

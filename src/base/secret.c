@@ -219,3 +219,11 @@ struct secret *secret_read(const char *path, enum secret_kind kind, struct err *
 		return NULL;
 	return TAKE_PTR(secret);
 }
+
+bool secret_equals(const struct secret *a, const struct secret *b)
+{
+	if (!a || !b)
+		return a == b;
+	return secret_length(a) == secret_length(b) &&
+	       memcmp(secret_bytes(a), secret_bytes(b), secret_length(a)) == 0;
+}

@@ -13,8 +13,7 @@
 #include "cloud/cloud_job.h"
 #include "cloud/cloud_queue.h"
 
-static int check_access(const char *url, const struct secret *api_key,
-			const struct secret *secret_key, struct err *err)
+int cloud_check_url(const char *url, struct err *err)
 {
 	/* The URL is never quoted: a key or password put there by mistake must not reach a log. */
 	if (str_empty(url) || !(str_has_prefix(url, "http://") || str_has_prefix(url, "https://")))
@@ -26,6 +25,14 @@ static int check_access(const char *url, const struct secret *api_key,
 			err, ERR_INVALID,
 			"CloudStack's address must be host, port and path only, such as "
 			"http://10.1.1.1:8080/client/api, without user name, query or blanks");
+	return 0;
+}
+
+static int check_access(const char *url, const struct secret *api_key,
+			const struct secret *secret_key, struct err *err)
+{
+	if (cloud_check_url(url, err) < 0)
+		return -1;
 	if (!api_key || secret_length(api_key) == 0)
 		return err_set(err, ERR_INVALID, "CloudStack's API key is missing");
 	if (!secret_key || secret_length(secret_key) == 0)
@@ -65,6 +72,15 @@ int cloud_set_access(struct cloud *cloud, const char *url, const struct secret *
 	cloud_jobs_allow(cloud->jobs);
 	learn_page_sizes_anew(cloud);
 	return 0;
+}
+
+void cloud_set_pace(struct cloud *cloud, const struct cloud_options *options)
+{
+	assert(options->timeout_ms > 0 && options->max_parallel > 0);
+	assert(options->poll_min_ms > 0 && options->poll_max_ms >= options->poll_min_ms);
+
+	cloud_queue_set_pace(cloud->queue, options);
+	cloud_jobs_set_pace(cloud->jobs, options);
 }
 
 int64_t cloud_late_until_ms(struct cloud *cloud, int64_t asked_ms)

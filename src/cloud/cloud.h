@@ -38,6 +38,8 @@ struct cloud_options {
 
 #define CLOUD_ALL_PROJECTS "-1"
 
+/* The form of the address alone. */
+int cloud_check_url(const char *url, struct err *err);
 struct cloud *cloud_new(struct loop *loop, const struct cloud_options *options, struct err *err);
 /*
  * Sets another address and other keys, which are copied. Requests on the wire keep the old ones,
@@ -46,6 +48,11 @@ struct cloud *cloud_new(struct loop *loop, const struct cloud_options *options, 
  */
 int cloud_set_access(struct cloud *cloud, const char *url, const struct secret *api_key,
 		     const struct secret *secret_key, struct err *err);
+/*
+ * Sets what else may change: ca_file, the times and max_parallel of the options, for requests that
+ * are sent, and waits that begin, from now on.
+ */
+void cloud_set_pace(struct cloud *cloud, const struct cloud_options *options);
 /* Asserts that no call or job is left; not from inside a done. Returns NULL, takes NULL. */
 struct cloud *cloud_free(struct cloud *cloud);
 

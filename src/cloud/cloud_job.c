@@ -402,6 +402,12 @@ void cloud_jobs_allow(struct cloud_jobs *jobs)
 	jobs->scan.denied = 0;
 }
 
+void cloud_jobs_set_pace(struct cloud_jobs *jobs, const struct cloud_options *options)
+{
+	jobs->poll_min_ms = options->poll_min_ms;
+	jobs->poll_max_ms = options->poll_max_ms;
+}
+
 struct cloud_jobs *cloud_jobs_new(struct loop *loop, struct cloud *cloud,
 				  const struct cloud_options *options)
 {
@@ -409,8 +415,7 @@ struct cloud_jobs *cloud_jobs_new(struct loop *loop, struct cloud *cloud,
 
 	jobs->loop = loop;
 	jobs->cloud = cloud;
-	jobs->poll_min_ms = options->poll_min_ms;
-	jobs->poll_max_ms = options->poll_max_ms;
+	cloud_jobs_set_pace(jobs, options);
 	TAILQ_INIT(&jobs->watched);
 	jobs->scan.begin.run = on_scan_begin;
 	jobs->scan.timer.fire = on_scan_timer;

@@ -6,6 +6,8 @@
 #include "cloud/cloud.h"
 
 /* cloud is borrowed; the queries go through it. */
+/* See cloud_set_pace(). */
+void cloud_jobs_set_pace(struct cloud_jobs *jobs, const struct cloud_options *options);
 struct cloud_jobs *cloud_jobs_new(struct loop *loop, struct cloud *cloud,
 				  const struct cloud_options *options);
 /* Asserts that no job is watched. Returns NULL, takes NULL. */

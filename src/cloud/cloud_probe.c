@@ -242,6 +242,11 @@ void cloud_probe_reset(struct cloud_probe *probe)
 	probe->clock.measured = false;
 }
 
+void cloud_probe_set_timeout(struct cloud_probe *probe, int64_t timeout_ms)
+{
+	probe->way.timeout_ms = timeout_ms;
+}
+
 struct cloud_probe *cloud_probe_new(const struct cloud_probe_way *way)
 {
 	struct cloud_probe *probe = xnew(struct cloud_probe);

@@ -40,6 +40,8 @@ struct cloud_probe *cloud_probe_free(struct cloud_probe *probe);
 /* The keys or the server have changed: the results of earlier reads are forgotten. */
 void cloud_probe_reset(struct cloud_probe *probe);
 
+void cloud_probe_set_timeout(struct cloud_probe *probe, int64_t timeout_ms);
+
 const struct cloud_clock *cloud_probe_clock(const struct cloud_probe *probe);
 /* True: changes may be sent, as the clock is known, or a measurement has just failed. False: the
  * clock is not known yet, and resume runs when this becomes true. Once an hour the clock is

@@ -465,6 +465,15 @@ const char *cloud_queue_project_id(const struct cloud_queue *queue)
 	return queue->project_id;
 }
 
+void cloud_queue_set_pace(struct cloud_queue *queue, const struct cloud_options *options)
+{
+	queue->timeout_ms = options->timeout_ms;
+	cloud_probe_set_timeout(queue->probe, options->timeout_ms);
+	cloud_throttle_set_max(&queue->throttle, options->max_parallel);
+	http_client_set(queue->http, options->max_parallel, options->ca_file);
+	pump(queue);
+}
+
 struct cloud_queue *cloud_queue_new(struct loop *loop, const struct cloud_options *options,
 				    struct err *err)
 {

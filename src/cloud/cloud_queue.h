@@ -14,6 +14,8 @@ struct cloud_queue *cloud_queue_free(struct cloud_queue *queue);
 /* Copies all three, for requests that are sent from now on. */
 void cloud_queue_set_access(struct cloud_queue *queue, const char *url,
 			    const struct secret *api_key, const struct secret *secret_key);
+/* See cloud_set_pace(). */
+void cloud_queue_set_pace(struct cloud_queue *queue, const struct cloud_options *options);
 /*
  * Takes the call over and returns it. Its done runs once, on a later turn, unless
  * cloud_call_cancel() comes first.

@@ -26,6 +26,14 @@ void cloud_throttle_init(struct cloud_throttle *throttle, size_t window_max)
 	*throttle = (struct cloud_throttle){ .window = window_max, .window_max = window_max };
 }
 
+void cloud_throttle_set_max(struct cloud_throttle *throttle, size_t window_max)
+{
+	/* A window below its usual number goes on growing, to the new number. */
+	if (throttle->window == throttle->window_max || throttle->window > window_max)
+		throttle->window = window_max;
+	throttle->window_max = window_max;
+}
+
 static void hold_back(struct cloud_throttle *throttle, int64_t sent_ms, int64_t wait_ms)
 {
 	int64_t now = clock_mono_ms();

@@ -15,6 +15,7 @@ struct cloud_throttle {
 };
 
 void cloud_throttle_init(struct cloud_throttle *throttle, size_t window_max);
+void cloud_throttle_set_max(struct cloud_throttle *throttle, size_t window_max);
 /* Notes the answer to a request that was sent at sent_ms. */
 void cloud_throttle_note(struct cloud_throttle *throttle, int64_t sent_ms,
 			 const struct cloud_reply *reply);

@@ -350,6 +350,18 @@ void core_set_zone(struct core *core, const char *zone)
 	env_set_zone(&core->env, zone);
 }
 
+void core_retune(struct core *core, const struct core_options *options)
+{
+	int64_t scan_ms = core->env.options.scan_ms, reconcile_ms = core->env.options.reconcile_ms;
+
+	env_retune(&core->env, options);
+	retention_retune(core->retention);
+	if (scan_ms != options->scan_ms)
+		sysblock_set_interval(core->env.sysblock, options->scan_ms);
+	if (reconcile_ms != options->reconcile_ms && reconciler_is_waiting(core->reconciler))
+		reconcile_anew(core->reconciler);
+}
+
 bool core_set_appliance(struct core *core, const char *id)
 {
 	if (operation_count(core->engine))

@@ -41,6 +41,10 @@ bool core_set_appliance(struct core *core, const char *id);
  * must name its zone. */
 void core_set_zone(struct core *core, const char *zone);
 
+/* Sets the options that may change while core runs: all times but probe_ms, allow_vm_expunge, the
+ * bounds on operations, and the words for health. What waits already keeps its deadline. */
+void core_retune(struct core *core, const struct core_options *options);
+
 /* The NBD engine began anew and serves nothing yet. */
 void core_exports_lost(struct core *core);
 

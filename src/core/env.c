@@ -16,6 +16,7 @@
 #include "disk/usage.h"
 
 #define PROBE_SETTING "device.probe_timeout"
+#define FLUSH_SHARE 3 /* of device.wait */
 
 const char *const store_state_names[] = {
 	[STORE_CHECKING] = "checking",
@@ -81,9 +82,29 @@ void env_init(struct env *env, struct loop *loop, const struct core_options *opt
 	env->rescanner = rescanner_new(loop, options->sysfs_root, options->probe_ms, PROBE_SETTING);
 	/* A flush of a disk and of the devices on it ends before the step's own deadline, so that a
 	 * forced operation can go on. */
-	usage.timeout_ms = options->device_wait_ms / 3;
+	usage.timeout_ms = options->device_wait_ms / FLUSH_SHARE;
 	usage.setting = "a third of device.wait";
 	env->flusher = flusher_new(loop, &usage);
+}
+
+void env_retune(struct env *env, const struct core_options *options)
+{
+	struct core_options *mine = &env->options;
+
+	mine->scan_ms = options->scan_ms;
+	mine->device_wait_ms = options->device_wait_ms;
+	mine->cloud_wait_ms = options->cloud_wait_ms;
+	mine->reconcile_ms = options->reconcile_ms;
+	mine->retention_ms = options->retention_ms;
+	mine->hold_ms = options->hold_ms;
+	mine->allow_vm_expunge = options->allow_vm_expunge;
+	mine->max_operations = options->max_operations;
+	mine->max_operations_per_caller = options->max_operations_per_caller;
+	freep(&mine->rest_access);
+	freep(&mine->nbd_access);
+	mine->rest_access = xstrdup(options->rest_access);
+	mine->nbd_access = xstrdup(options->nbd_access);
+	flusher_set_timeout(env->flusher, options->device_wait_ms / FLUSH_SHARE);
 }
 
 void env_fini(struct env *env)

@@ -102,6 +102,8 @@ static inline bool env_trusts_store(const struct env *env)
 void env_init(struct env *env, struct loop *loop, const struct core_options *options,
 	      struct store *store, struct cloud *cloud);
 void env_fini(struct env *env);
+/* See core_retune(). */
+void env_retune(struct env *env, const struct core_options *options);
 void env_set_zone(struct env *env, const char *zone);
 /* CloudStack has told the id of the zone with this name. */
 void env_note_zone(struct env *env, const char *name, const char *id);

@@ -163,6 +163,11 @@ struct flusher *flusher_new(struct loop *loop, const struct usage_options *optio
 	return flusher;
 }
 
+void flusher_set_timeout(struct flusher *flusher, int64_t timeout_ms)
+{
+	blocking_pool_set_timeout(flusher->pool, timeout_ms);
+}
+
 struct flusher *flusher_free(struct flusher *flusher)
 {
 	struct blocking_call *call;

@@ -32,6 +32,8 @@ typedef void (*flush_done_fn)(void *arg, const struct err *err);
  * one flush.
  */
 struct flusher *flusher_new(struct loop *loop, const struct usage_options *options);
+/* For flushes that begin from now on. */
+void flusher_set_timeout(struct flusher *flusher, int64_t timeout_ms);
 /* pending ones are dropped; takes and returns NULL */
 struct flusher *flusher_free(struct flusher *flusher);
 /*

@@ -502,17 +502,40 @@ static void on_block_event(void *arg)
 
 /* ---- life ---- */
 
+static int check_dev_root(const char *dev_root, struct err *err)
+{
+	if (strlen(dev_root) + 1 + DEVICE_NAME_SIZE <= DEVICE_PATH_SIZE)
+		return 0;
+	return err_set(err, ERR_INVALID, "the folder of device nodes, %s, has too long a name",
+		       dev_root);
+}
+
+int sysblock_check(const char *sysfs_root, const char *dev_root, struct err *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/block", sysfs_root);
+	DIR *dir = opendir(path);
+
+	if (!dir)
+		return err_set(err, ERR_UNAVAILABLE, "the list of disks, %s, cannot be opened: %s",
+			       path, strerror(errno));
+	closedir(dir);
+	return check_dev_root(dev_root, err);
+}
+
+void sysblock_set_interval(struct sysblock *sysblock, int64_t scan_ms)
+{
+	sysblock->scan_ms = scan_ms;
+	sysblock_wake(sysblock);
+}
+
 struct sysblock *sysblock_open(struct loop *loop, const struct sysblock_options *options,
 			       const struct sysblock_listener *listener, struct err *err)
 {
 	struct sysblock *sysblock;
 
 	assert(loop && options->sysfs_root && options->dev_root && options->scan_ms > 0);
-	if (strlen(options->dev_root) + 1 + DEVICE_NAME_SIZE > DEVICE_PATH_SIZE) {
-		err_set(err, ERR_INVALID, "the folder of device nodes, %s, has too long a name",
-			options->dev_root);
+	if (check_dev_root(options->dev_root, err) < 0)
 		return NULL;
-	}
 	sysblock = xnew(struct sysblock);
 	sysblock->loop = loop;
 	if (listener)

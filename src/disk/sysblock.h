@@ -57,6 +57,10 @@ struct sysblock *sysblock_open(struct loop *loop, const struct sysblock_options 
 			       const struct sysblock_listener *listener, struct err *err);
 struct sysblock *sysblock_close(struct sysblock *sysblock); /* returns NULL, takes NULL */
 
+/* What the options need of this machine: the folder of its disks, and short names. */
+int sysblock_check(const char *sysfs_root, const char *dev_root, struct err *err);
+/* How often the directory is read, from now on. */
+void sysblock_set_interval(struct sysblock *sysblock, int64_t scan_ms);
 /* Looks now; callbacks run before it returns. -1 if the directory can't be read. */
 int sysblock_scan(struct sysblock *sysblock, struct err *err);
 /* Brings the next scan forward; several calls close together make one scan. */

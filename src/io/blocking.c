@@ -379,6 +379,12 @@ static void end_slot(struct blocking_slot *slot)
 	assert(!slot->job);
 }
 
+void blocking_pool_set_timeout(struct blocking_pool *pool, int64_t timeout_ms)
+{
+	assert(timeout_ms > 0);
+	pool->options.timeout_ms = timeout_ms;
+}
+
 struct blocking_pool *blocking_pool_free(struct blocking_pool *pool)
 {
 	struct job *job;

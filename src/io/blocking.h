@@ -60,6 +60,8 @@ struct blocking_pool *blocking_pool_new(struct loop *loop, const struct blocking
  * NULL.
  */
 struct blocking_pool *blocking_pool_free(struct blocking_pool *pool);
+/* For calls that begin from now on. */
+void blocking_pool_set_timeout(struct blocking_pool *pool, int64_t timeout_ms);
 /* True if a thread still works, also for a call that was given up or cancelled. */
 bool blocking_pool_is_busy(struct blocking_pool *pool);
 /*

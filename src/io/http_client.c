@@ -567,6 +567,13 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
 	return client;
 }
 
+void http_client_set(struct http_client *client, size_t max_parallel, const char *ca_file)
+{
+	client->max_parallel = max_parallel;
+	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)max_parallel);
+	str_set(&client->ca_file, ca_file);
+}
+
 struct http_client *http_client_free(struct http_client *client)
 {
 	if (!client)

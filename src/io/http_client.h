@@ -28,6 +28,8 @@ struct http_client_options {
 };
 
 struct http_client *http_client_new(struct loop *loop, const struct http_client_options *options);
+/* For requests that are sent from now on. */
+void http_client_set(struct http_client *client, size_t max_parallel, const char *ca_file);
 /* asserts that no call is under way; NULL */
 struct http_client *http_client_free(struct http_client *client);
 

@@ -52,7 +52,10 @@ struct engine;
 struct engine_ops {
 	const char *program; /* "qemu-storage-daemon" */
 	const char *package; /* of Debian */
-	/* Checks the kind's own options; starts nothing. */
+	/* The kind's own options; NULL: there are none. */
+	int (*check)(const struct exporter_options *options, const struct address *address,
+		     struct err *err);
+	/* Starts nothing; the options are right. */
 	void *(*open)(struct engine *engine, struct err *err);
 	void (*close)(void *self);   /* stops our own process; may wait for that */
 	void (*attempt)(void *self); /* ends in engine_up() or engine_down() */

@@ -125,11 +125,6 @@ static const struct engine_ops *find_ops(enum export_engine engine, struct err *
 		return &qemu_engine;
 	case EXPORT_ENGINE_NBDKIT:
 		return &nbdkit_engine;
-	case EXPORT_ENGINE_NBD_SERVER:
-		err_set(err, ERR_INVALID,
-			"nbd-server can't be used for exports: a reload corrupts its memory before version 3.25, and "
-			"it keeps exports that were removed; choose qemu-storage-daemon or nbdkit");
-		return NULL;
 	case EXPORT_ENGINE_NONE:
 	case EXPORT_ENGINE_COUNT:
 		break;
@@ -140,9 +135,6 @@ static const struct engine_ops *find_ops(enum export_engine engine, struct err *
 
 static int make_run_dir(const char *path, struct err *err)
 {
-	if (str_empty(path) || path[0] != '/')
-		return err_set(err, ERR_INVALID,
-			       "the folder for the NBD server's files must be an absolute path");
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return err_set(err, ERR_INVALID,
 			       "the folder for the NBD server's files can't be made: %s: %s", path,
@@ -172,28 +164,55 @@ static void free_options(struct exporter_options *options)
 }
 
 /* A client that can connect can read and write every volume. */
-static int check_access(const struct exporter *exporter, struct err *err)
+static int check_access(const struct exporter_options *options, const struct address *address,
+			struct err *err)
 {
-	const char *tls_dir = exporter->options.tls_dir;
-
-	if (address_is_local(&exporter->engine.address) ||
-	    (tls_dir && tls_verifies_clients(tls_dir)))
+	if (address_is_local(address) ||
+	    (options->tls_dir && tls_verifies_clients(options->tls_dir)))
 		return 0;
 	return err_set(
 		err, ERR_INVALID,
 		"%s can be reached from other machines, which needs TLS with certificates of clients: a folder "
 		"that holds client-cert.pem, too; else listen on 127.0.0.1, [::1] or unix:",
-		exporter->options.listen);
+		options->listen);
+}
+
+static int check_options(const struct exporter_options *options, const struct engine_ops **out,
+			 struct address *address, struct err *err)
+{
+	*out = find_ops(options->engine, err);
+	if (!*out || address_parse(options->listen, address, err) < 0 ||
+	    check_access(options, address, err) < 0)
+		return -1;
+	if (str_empty(options->run_dir) || options->run_dir[0] != '/')
+		return err_set(err, ERR_INVALID,
+			       "the folder for the NBD server's files must be an absolute path");
+	return (*out)->check ? (*out)->check(options, address, err) : 0;
+}
+
+int exporter_check(const struct exporter_options *options, struct err *err)
+{
+	const struct engine_ops *ops;
+	struct address address;
+	struct ssl_ctx_st *tls;
+
+	if (check_options(options, &ops, &address, err) < 0)
+		return -1;
+	if (!options->tls_dir)
+		return 0;
+	tls = tls_open(options->tls_dir, err);
+	tls_close(tls);
+	return tls ? 0 : -1;
 }
 
 static int open_parts(struct exporter *exporter, struct err *err)
 {
 	const struct exporter_options *options = &exporter->options;
-	const struct engine_ops *ops = find_ops(options->engine, err);
 	struct engine *engine = &exporter->engine;
+	const struct engine_ops *ops;
 
-	if (!ops || address_parse(options->listen, &engine->address, err) < 0 ||
-	    check_access(exporter, err) < 0 || make_run_dir(options->run_dir, err) < 0)
+	if (check_options(options, &ops, &engine->address, err) < 0 ||
+	    make_run_dir(options->run_dir, err) < 0)
 		return -1;
 	if (options->tls_dir) {
 		engine->tls = tls_open(options->tls_dir, err);

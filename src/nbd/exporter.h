@@ -85,11 +85,12 @@ typedef void (*export_done_fn)(void *arg, const struct err *err);
 typedef void (*export_listed_fn)(void *arg, const struct export_seen *items, size_t count,
 				 const struct err *err);
 
+/* The options alone, and the files of tls_dir; blocks for reading these. */
+int exporter_check(const struct exporter_options *options, struct err *err);
 /*
  * Starts or finds the engine on a later turn; a program that is not installed is no error here: the
- * health and every verb's answer report it. NULL and ERR_INVALID: EXPORT_ENGINE_NONE; nbd-server,
- * which is refused (its reload corrupts its memory below 3.25 and forgets nothing above); or
- * options that make no sense.
+ * health and every verb's answer report it. NULL and ERR_INVALID: EXPORT_ENGINE_NONE, or options
+ * that make no sense (exporter_check()).
  */
 struct exporter *exporter_new(struct loop *loop, const struct exporter_options *options,
 			      struct err *err);

@@ -453,6 +453,25 @@ static void attempt(void *self)
 
 /* ---- the engine ---- */
 
+static char *socket_path(const struct exporter_options *options)
+{
+	return options->qmp_socket ? xstrdup(options->qmp_socket)
+				   : xasprintf("%s/qmp.sock", options->run_dir);
+}
+
+static int check_options(const struct exporter_options *options, const struct address *address,
+			 struct err *err)
+{
+	_cleanup_free_ char *path = socket_path(options);
+
+	if (strlen(path) >= sizeof(address->sa.local.sun_path))
+		return err_set(err, ERR_INVALID, "%s is too long for the path of a socket", path);
+	if (options->qmp_socket && !address_is_unix(address) && address->port == 0)
+		return err_set(err, ERR_INVALID,
+			       "port 0 needs an engine that the daemon starts itself");
+	return 0;
+}
+
 static void *open_engine(struct engine *engine, struct err *err)
 {
 	const struct exporter_options *options = engine->options;
@@ -460,21 +479,11 @@ static void *open_engine(struct engine *engine, struct err *err)
 
 	qemu->engine = engine;
 	qemu->is_foreign = options->qmp_socket != NULL;
-	qemu->socket = qemu->is_foreign ? xstrdup(options->qmp_socket)
-					: xasprintf("%s/qmp.sock", options->run_dir);
+	qemu->socket = socket_path(options);
 	qemu->timer.fire = on_timer;
 	qemu->listener = qemu->is_foreign ? 0 : noted_pid(qemu);
 	qemu_verbs_init(&qemu->verbs, engine);
-	if (strlen(qemu->socket) >= sizeof(engine->address.sa.local.sun_path))
-		err_set(err, ERR_INVALID, "%s is too long for the path of a socket", qemu->socket);
-	else if (qemu->is_foreign && !address_is_unix(&engine->address) &&
-		 engine->address.port == 0)
-		err_set(err, ERR_INVALID, "port 0 needs an engine that the daemon starts itself");
-	else
-		return qemu;
-	free(qemu->socket);
-	free(qemu);
-	return NULL;
+	return qemu;
 }
 
 static void close_engine(void *self)
@@ -528,6 +537,7 @@ static const char *get_trouble(const void *self)
 const struct engine_ops qemu_engine = {
 	.program = "qemu-storage-daemon",
 	.package = "qemu-system-common",
+	.check = check_options,
 	.open = open_engine,
 	.close = close_engine,
 	.attempt = attempt,

@@ -12,7 +12,8 @@ const char *const device_bus_names[] = {
 };
 
 const char *const export_engine_names[] = {
-	[EXPORT_ENGINE_NONE] = "none",     [EXPORT_ENGINE_QEMU] = "qemu-storage-daemon",
-	[EXPORT_ENGINE_NBDKIT] = "nbdkit", [EXPORT_ENGINE_NBD_SERVER] = "nbd-server",
+	[EXPORT_ENGINE_NONE] = "none",
+	[EXPORT_ENGINE_QEMU] = "qemu-storage-daemon",
+	[EXPORT_ENGINE_NBDKIT] = "nbdkit",
 	[EXPORT_ENGINE_COUNT] = NULL,
 };

@@ -15,7 +15,6 @@ enum export_engine {
 	EXPORT_ENGINE_NONE,
 	EXPORT_ENGINE_QEMU,
 	EXPORT_ENGINE_NBDKIT,
-	EXPORT_ENGINE_NBD_SERVER,
 	EXPORT_ENGINE_COUNT
 };
 /* "none", "qemu-storage-daemon", … */

@@ -16,6 +16,8 @@ struct store_backend {
 	const char *example; /* for the error that names the allowed forms */
 	bool is_local;       /* see store_is_local() */
 	bool has_links;      /* see store_heal_links() */
+	/* The url alone, without a look at the place that it names; NULL: each is right. */
+	int (*check_url)(const char *url, struct err *err);
 	struct store *(*open)(struct loop *loop, const struct store_options *options,
 			      struct err *err);
 	/* Answers every item it still has and frees the store. */

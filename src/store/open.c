@@ -36,6 +36,22 @@ struct store *store_open(struct loop *loop, const struct store_options *options,
 	return backend ? backend->open(loop, options, err) : NULL;
 }
 
+int store_check_url(const char *url, struct err *err)
+{
+	const struct store_backend *backend = find_backend(url, err);
+
+	if (!backend)
+		return -1;
+	return backend->check_url ? backend->check_url(url, err) : 0;
+}
+
+bool store_url_has_access(const char *url)
+{
+	const struct store_backend *backend = find_backend(url, NULL);
+
+	return backend && backend->read_access;
+}
+
 int store_plan_takeover(const struct store_options *options, store_sentence_fn tell, void *arg,
 			struct err *err)
 {

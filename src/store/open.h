@@ -14,6 +14,10 @@
  * cannot be used.
  */
 struct store *store_open(struct loop *loop, const struct store_options *options, struct err *err);
+/* The url alone, without a look at the place that it names. */
+int store_check_url(const char *url, struct err *err);
+/* See store_has_access(), of a store with this url. */
+bool store_url_has_access(const char *url);
 /*
  * Tells, sentence by sentence, what store_open() would do to the tables of an earlier daemon in
  * that store, and changes nothing; blocks.

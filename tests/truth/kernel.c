@@ -347,6 +347,10 @@ bool sysblock_verify(struct sysblock *sysblock, const struct device *device)
 	       streq(now.serial, device->serial) && streq(now.identity, device->identity);
 }
 
+void sysblock_set_interval(struct sysblock *sysblock, int64_t scan_ms)
+{
+}
+
 bool sysblock_is_settling(const struct sysblock *sysblock)
 {
 	for (size_t i = 0; i < DISKS_MAX; i++) {
@@ -471,6 +475,10 @@ struct flusher *flusher_new(struct loop *loop, const struct usage_options *optio
 
 	flusher->loop = loop;
 	return flusher;
+}
+
+void flusher_set_timeout(struct flusher *flusher, int64_t timeout_ms)
+{
 }
 
 struct flusher *flusher_free(struct flusher *flusher)

@@ -608,6 +608,11 @@ void connections_end(struct connections *all, struct evhttp_request *http)
 
 /* ---- life ---- */
 
+void connections_set_max(struct connections *all, size_t max)
+{
+	all->max = max;
+}
+
 struct connections *connections_new(struct loop *loop, struct evhttp *http,
 				    const struct rest_listeners *listeners, size_t max,
 				    const struct limits *limits)

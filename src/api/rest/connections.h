@@ -30,7 +30,8 @@ struct connections;
 struct connections *connections_new(struct loop *loop, struct evhttp *http,
 				    const struct rest_listeners *listeners, size_t max,
 				    const struct limits *limits);
-void connections_drain(struct connections *all); /* before the listeners go */
+void connections_set_max(struct connections *all, size_t max); /* closes none at once */
+void connections_drain(struct connections *all);               /* before the listeners go */
 /* After the evhttp was freed. Returns NULL, takes NULL. */
 struct connections *connections_free(struct connections *all);
 /*

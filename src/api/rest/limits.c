@@ -136,11 +136,16 @@ int limits_take(struct limits *limits, const struct rest_owner *owner, struct er
 	return 0;
 }
 
-struct limits *limits_new(const struct rest_options *options)
+void limits_set(struct limits *limits, const struct rest_limits *numbers)
+{
+	limits->numbers = *numbers;
+}
+
+struct limits *limits_new(const struct rest_limits *numbers)
 {
 	struct limits *limits = xnew(struct limits);
 
-	limits->numbers = options->limits;
+	limits->numbers = *numbers;
 	TAILQ_INIT(&limits->buckets);
 	return limits;
 }

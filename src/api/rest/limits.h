@@ -32,10 +32,11 @@ static inline bool rest_owner_has_share(const struct rest_owner *owner)
 }
 
 struct limits;
-struct rest_options;
+struct rest_limits;
 
-/* The numbers are in the options, which are copied. */
-struct limits *limits_new(const struct rest_options *options);
+/* The numbers are copied. */
+struct limits *limits_new(const struct rest_limits *numbers);
+void limits_set(struct limits *limits, const struct rest_limits *numbers);
 struct limits *limits_free(struct limits *limits); /* returns NULL, takes NULL */
 /* One more request; ERR_TOO_MANY: too soon after the others. */
 int limits_take(struct limits *limits, const struct rest_owner *owner, struct err *err);

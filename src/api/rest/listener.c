@@ -14,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <systemd/sd-daemon.h>
 
+#include "api/rest/rest.h"
 #include "base/log.h"
 
 /* Programs that the daemon starts inherit neither the listener nor its connections. */
@@ -104,9 +105,6 @@ static int add_text(struct loop *loop, const char *text, const struct rest_group
 	struct address *address = &out->addresses[out->count];
 	struct evconnlistener *listener;
 
-	if (out->count == REST_LISTENERS_MAX)
-		return err_set_field(err, "listen", ERR_INVALID,
-				     "listen holds more than %d addresses", REST_LISTENERS_MAX);
 	if (parse(text, address, err) < 0)
 		return -1;
 	listener = address_is_unix(address)
@@ -121,6 +119,25 @@ static int add_text(struct loop *loop, const char *text, const struct rest_group
 	return 0;
 }
 
+int rest_check_listen(const char *text, struct err *err)
+{
+	_cleanup_free_ char *words = xstrdup(text);
+	struct address address;
+	char *rest = NULL;
+	size_t count = 0;
+
+	for (char *word = strtok_r(words, ADDRESS_SEPARATORS, &rest); word;
+	     word = strtok_r(NULL, ADDRESS_SEPARATORS, &rest)) {
+		if (count++ == REST_LISTENERS_MAX)
+			return err_set_field(err, "listen", ERR_INVALID,
+					     "listen holds more than %d addresses",
+					     REST_LISTENERS_MAX);
+		if (parse(word, &address, err) < 0)
+			return -1;
+	}
+	return count ? 0 : refuse(text, "", err);
+}
+
 static int from_text(struct loop *loop, const char *text, const struct rest_group *group,
 		     struct rest_listeners *out, struct err *err)
 {
@@ -128,6 +145,8 @@ static int from_text(struct loop *loop, const char *text, const struct rest_grou
 	bool is_one_left_out = false;
 	char *rest = NULL;
 
+	if (rest_check_listen(text, err) < 0)
+		return -1;
 	for (char *word = strtok_r(words, ADDRESS_SEPARATORS, &rest); word;
 	     word = strtok_r(NULL, ADDRESS_SEPARATORS, &rest)) {
 		int r = add_text(loop, word, group, out, err);
@@ -139,7 +158,7 @@ static int from_text(struct loop *loop, const char *text, const struct rest_grou
 		is_one_left_out = is_one_left_out || r > 0;
 	}
 	if (out->count == 0)
-		return is_one_left_out ? -1 : refuse(text, "", err);
+		return -1;
 	err_clear(err);
 	return 0;
 }

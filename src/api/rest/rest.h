@@ -48,8 +48,13 @@ struct rest_options {
 	struct rest_limits limits;
 };
 
+/* The form of the addresses, and that no other machine can connect to them. */
+int rest_check_listen(const char *text, struct err *err);
 struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_options *options,
 		       struct err *err);
+/* Sets what may change: max_requests, max_connections, access, require_token and limits; for
+ * requests and connections that come from now on. */
+void rest_set_limits(struct rest *rest, const struct rest_options *options);
 /* the port really bound, of the first TCP address; 0: there is none */
 int rest_port(const struct rest *rest);
 /* The n-th address, from 0, as "http://127.0.0.1:8090" or "unix:/path"; false: there are fewer. */

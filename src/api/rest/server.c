@@ -642,7 +642,7 @@ struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_o
 		return rest_close(rest);
 	remember_hosts(rest);
 	rest->http = http_new(rest);
-	rest->limits = limits_new(options);
+	rest->limits = limits_new(&options->limits);
 	rest->connections = connections_new(loop, rest->http, &rest->listeners,
 					    options->max_connections, rest->limits);
 	rest->encoder.connections = rest->connections;
@@ -654,6 +654,16 @@ struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_o
 	if (rest->large)
 		rest->encoder.gzip = gzip_new(loop, on_compressed, rest, err);
 	return rest->encoder.gzip ? rest : rest_close(rest);
+}
+
+void rest_set_limits(struct rest *rest, const struct rest_options *options)
+{
+	assert(options->max_requests > 0 && options->max_connections > 0);
+	rest->max_requests = options->max_requests;
+	rest->access = options->access;
+	rest->require_token = options->require_token;
+	limits_set(rest->limits, &options->limits);
+	connections_set_max(rest->connections, options->max_connections);
 }
 
 int rest_port(const struct rest *rest)

@@ -33,7 +33,8 @@ static void on_pruned(void *arg, size_t removed, const struct err *err)
 			 removed);
 	if (err->code)
 		log_notice("old operations stay in the store for now: %s", err->text);
-	loop_timer_set(retention->env->loop, &retention->timer, EVERY_MS);
+	if (retention->env->options.retention_ms)
+		loop_timer_set(retention->env->loop, &retention->timer, EVERY_MS);
 }
 
 static void on_due(struct loop_timer *timer)
@@ -49,14 +50,21 @@ static void on_due(struct loop_timer *timer)
 				       on_pruned, retention);
 }
 
+void retention_retune(struct retention *retention)
+{
+	if (!retention->env->options.retention_ms)
+		loop_timer_clear(retention->env->loop, &retention->timer);
+	else if (!retention->prune && !loop_timer_is_set(&retention->timer))
+		loop_timer_set(retention->env->loop, &retention->timer, FIRST_MS);
+}
+
 struct retention *retention_new(struct env *env)
 {
 	struct retention *retention = xnew(struct retention);
 
 	retention->env = env;
 	retention->timer.fire = on_due;
-	if (env->options.retention_ms)
-		loop_timer_set(env->loop, &retention->timer, FIRST_MS);
+	retention_retune(retention);
 	return retention;
 }
 

@@ -7,4 +7,6 @@ struct env;
 struct retention;
 
 struct retention *retention_new(struct env *env);
+/* The age of the options is another one now. */
+void retention_retune(struct retention *retention);
 struct retention *retention_free(struct retention *retention); /* returns NULL, takes NULL */

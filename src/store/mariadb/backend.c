@@ -341,6 +341,15 @@ static struct store *open_beside(struct mariadb_store *store, struct loop *loop)
 	return &store->store;
 }
 
+static int check_url(const char *text, struct err *err)
+{
+	struct mariadb_url url = { 0 };
+	int r = mariadb_url_parse(text, &url, err);
+
+	mariadb_url_clear(&url);
+	return r;
+}
+
 static struct store *mariadb_open(struct loop *loop, const struct store_options *options,
 				  struct err *err)
 {
@@ -493,6 +502,7 @@ static void health(const struct store *base, struct store_health *out)
 const struct store_backend store_mariadb_backend = {
 	.scheme = "mariadb:",
 	.example = MARIADB_EXAMPLE,
+	.check_url = check_url,
 	.open = mariadb_open,
 	.close = close_store,
 	.submit = submit_item,

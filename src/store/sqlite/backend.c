@@ -566,19 +566,23 @@ static void close_file(struct sqlite_store *store)
 	free(store);
 }
 
+static int sqlite_check_url(const char *url, struct err *err)
+{
+	if (str_has_prefix(url, "sqlite:///"))
+		return 0;
+	return err_set_field(err, "store", ERR_INVALID,
+			     "a sqlite store needs an absolute path, as in " EXAMPLE);
+}
+
 static struct store *sqlite_open(struct loop *loop, const struct store_options *options,
 				 struct err *err)
 {
 	struct sqlite_store *store;
-	const char *path = options->url + strlen("sqlite:");
 
-	if (!str_has_prefix(path, "///")) {
-		err_set_field(err, "store", ERR_INVALID,
-			      "a sqlite store needs an absolute path, as in " EXAMPLE);
+	if (sqlite_check_url(options->url, err) < 0)
 		return NULL;
-	}
 	store = xnew(struct sqlite_store);
-	store->path = xstrdup(path + 2);
+	store->path = xstrdup(options->url + strlen("sqlite://"));
 	if (open_file(store, options, err) < 0) {
 		close_file(store);
 		return NULL;
@@ -675,6 +679,7 @@ const struct store_backend store_sqlite_backend = {
 	.scheme = "sqlite:",
 	.example = EXAMPLE,
 	.is_local = true,
+	.check_url = sqlite_check_url,
 	.open = sqlite_open,
 	.close = sqlite_close,
 	.submit = sqlite_submit,

@@ -176,13 +176,6 @@ def test_read_only_is_not_promised(start, disk):
     assert driver.exports() == {}
 
 
-def test_nbd_server_is_refused(tmp_path):
-    result = subprocess.run([PROGRAM, "nbd-server", tmp_path, "127.0.0.1:0", "1000"],
-                            capture_output=True, text=True, timeout=60)
-    assert result.returncode == 1
-    assert "3.25" in result.stderr and QEMU in result.stderr
-
-
 # ---- clients ----
 
 def test_clients_are_named_and_kept(driver, disk):

@@ -398,7 +398,7 @@ static void a_value_of_the_wrong_kind_is_refused(void **state)
 		       "2: device.stable_names must be yes or no, got \"perhaps\"");
 	assert_refused(
 		f, "[export]\nengine = samba\n",
-		"2: export.engine must be one of none, qemu-storage-daemon, nbdkit, nbd-server; got \"samba\"");
+		"2: export.engine must be one of none, qemu-storage-daemon, nbdkit; got \"samba\"");
 	assert_refused(
 		f, "[log]\nlevel = loud\n",
 		"2: log.level must be one of error, warning, notice, info, debug; got \"loud\"");

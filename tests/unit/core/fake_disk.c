@@ -213,6 +213,10 @@ struct flusher *flusher_new(struct loop *loop, const struct usage_options *optio
 	return flusher;
 }
 
+void flusher_set_timeout(struct flusher *flusher, int64_t timeout_ms)
+{
+}
+
 struct flusher *flusher_free(struct flusher *flusher)
 {
 	if (flusher && flusher->pending)

@@ -617,7 +617,7 @@ static void test_options(void **state)
 {
 	struct scene *scene = *state;
 	struct exporter_options options = {
-		.engine = EXPORT_ENGINE_NBD_SERVER,
+		.engine = EXPORT_ENGINE_NONE,
 		.run_dir = scene->run,
 		.listen = "127.0.0.1:10809",
 		.proc_root = scene->proc,
@@ -642,9 +642,6 @@ static void test_options(void **state)
 
 	assert_null(exporter_new(scene->loop, &options, &err));
 	assert_int_equal(err.code, ERR_INVALID);
-	assert_non_null(strstr(err.text, "3.25"));
-	options.engine = EXPORT_ENGINE_NONE;
-	assert_null(exporter_new(scene->loop, &options, &err));
 	options.engine = EXPORT_ENGINE_QEMU;
 	for (size_t i = 0; i < ARRAY_SIZE(bad_addresses); i++) {
 		options.listen = bad_addresses[i];

@@ -311,7 +311,7 @@ static void test_a_lack_of_descriptors_during_a_rush(void **state)
 {
 	struct fixture *f = *state;
 	struct evhttp *http = evhttp_new(loop_base(f->loop));
-	struct limits *limits = limits_new(&(struct rest_options){ 0 });
+	struct limits *limits = limits_new(&(struct rest_limits){ 0 });
 	struct connections *connections;
 	struct rest_listeners listeners = { .count = 1 };
 	struct sockaddr_un address;
@@ -348,7 +348,7 @@ static void test_a_lack_of_descriptors_during_a_rush(void **state)
 static void assert_oldest_closed(struct fixture *f, uid_t user, size_t count)
 {
 	struct evhttp *http = evhttp_new(loop_base(f->loop));
-	struct limits *limits = limits_new(&(struct rest_options){ 0 });
+	struct limits *limits = limits_new(&(struct rest_limits){ 0 });
 	struct connections *connections;
 	struct rest_listeners listeners = { .count = 1 };
 	struct sockaddr_un address;
