@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A line is put together in memory and leaves under a lock, so lines of different threads
- * never mix. A message often quotes the outside (a volume's name, CloudStack's error text); a line
- * end in the quote could forge a line of its own, and bytes that are not UTF-8 make journalctl show
- * "[blob data]" instead of the line. Both are written as \n and \xNN.
+ * never mix.
  *
  * Losing the log must not lose the work: a reader that stands still would stop the program in
  * write(2), so a line that stderr does not take at once is dropped. A pipe that poll(2) calls
@@ -12,6 +10,7 @@
  * O_NONBLOCK is no way: it would hold for each program that shares stderr with us.
  */
 #include "base/log.h"
+#include "base/log_private.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -28,58 +27,23 @@
 /* journald splits at 48 KiB; no line of ours needs a tenth of that. */
 #define LOG_LINE_MAX 16384 /* more than the longest text of an error */
 
-const char *const log_level_names[LOG_LEVEL_COUNT + 1] = {
-	[LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_NOTICE] = "notice",
-	[LOG_LEVEL_INFO] = "info",   [LOG_LEVEL_DEBUG] = "debug",
+const char *const log_target_names[LOG_TARGET_COUNT + 1] = {
+	[LOG_TARGET_AUTO] = "auto",
+	[LOG_TARGET_JOURNAL] = "journal",
+	[LOG_TARGET_CONSOLE] = "console",
 };
 
-/* syslog(3)'s numbers, which are journald's. */
-static const char priorities[] = {
-	[LOG_LEVEL_ERROR] = '3', [LOG_LEVEL_WARNING] = '4', [LOG_LEVEL_NOTICE] = '5',
-	[LOG_LEVEL_INFO] = '6',  [LOG_LEVEL_DEBUG] = '7',
-};
-_Static_assert(ARRAY_SIZE(priorities) == LOG_LEVEL_COUNT, "each level has a priority");
+/* ---- where to ---- */
 
-static _Atomic int threshold = LOG_LEVEL_INFO;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-void log_set_level(enum log_level level)
-{
-	assert((unsigned)level < LOG_LEVEL_COUNT);
-	atomic_store_explicit(&threshold, (int)level, memory_order_relaxed);
-}
-
-bool log_enabled(enum log_level level)
-{
-	return (int)level <= atomic_load_explicit(&threshold, memory_order_relaxed);
-}
-
-/* One character of the message; at most 16 bytes are written. Returns the bytes of text it took. */
-static size_t put_character(const char *text, size_t left, char *out, size_t *used)
-{
-	uint32_t code;
-	size_t step = utf8_next(text, left, &code);
-
-	if (step > 0 && !utf8_is_control(code)) {
-		memcpy(out + *used, text, step);
-		*used += step;
-		return step;
-	}
-	if (step == 0)
-		step = 1;
-	if (*text == '\n') {
-		out[(*used)++] = '\\';
-		out[(*used)++] = 'n';
-		return step;
-	}
-	for (size_t i = 0; i < step; i++)
-		*used += (size_t)snprintf(out + *used, 5, "\\x%02x", (unsigned char)text[i]);
-	return step;
-}
-
-static pthread_mutex_t stderr_lock = PTHREAD_MUTEX_INITIALIZER;
-static size_t dropped; /* under the lock */
-
-static bool torn; /* likewise: the begin of a dropped line was taken */
+/* All under the lock. */
+static const char *journal_socket; /* NULL: not opened */
+static int journal_fd = -1;
+static bool has_journal; /* stderr leads there */
+static enum log_target target;
+static size_t dropped;
+static bool torn; /* the begin of a dropped line was taken by stderr */
 
 /* Returns the bytes that are taken without waiting. */
 static size_t put(const char *line, size_t length)
@@ -113,71 +77,120 @@ static const char *prefix_of(enum log_level level, char out[16])
 	if (isatty(STDERR_FILENO))
 		snprintf(out, 16, "%s: ", log_level_names[level]);
 	else
-		snprintf(out, 16, "<%c>", priorities[level]);
+		snprintf(out, 16, "<%c>", log_priority(level));
 	return out;
 }
 
-static void write_line(const char *line, size_t length)
+static bool stderr_takes(const struct log_entry *entry)
 {
-	char told[128], prefix[16];
+	char line[LOG_LINE_MAX + 64], prefix[16];
+	int length = snprintf(line, sizeof(line), "%s%s%.*s\n", torn ? "\n" : "",
+			      prefix_of(entry->level, prefix), (int)entry->length, entry->text);
 
-	pthread_mutex_lock(&stderr_lock);
-	if (dropped) {
-		snprintf(told, sizeof(told),
-			 "%s%s%zu lines were dropped: the log did not take them\n",
-			 torn ? "\n" : "", prefix_of(LOG_LEVEL_WARNING, prefix), dropped);
-		if (takes_line(told, strlen(told))) {
-			dropped = 0;
-			torn = false;
-		}
-	}
-	if (dropped || !takes_line(line, length))
-		dropped++;
-	pthread_mutex_unlock(&stderr_lock);
+	if (!takes_line(line, (size_t)length))
+		return false;
+	torn = false;
+	return true;
 }
 
-void log_write(enum log_level level, const char *format, ...)
+static bool takes(const struct log_entry *entry)
 {
-	char message[LOG_LINE_MAX], line[LOG_LINE_MAX + 64], prefix[16];
-	int saved = errno, length;
-	size_t used, left;
-	const char *next = message;
-	va_list args;
+	bool to_journal = journal_socket && (target == LOG_TARGET_JOURNAL ||
+					     (target == LOG_TARGET_AUTO && has_journal));
+	enum log_taken taken =
+		to_journal ? log_journal_send(journal_fd, journal_socket, entry) : LOG_AWAY;
 
-	assert((unsigned)level < LOG_LEVEL_COUNT);
-	if (!log_enabled(level))
+	return taken == LOG_AWAY ? stderr_takes(entry) : taken == LOG_TAKEN;
+}
+
+static void write_entry(const struct log_entry *entry)
+{
+	pthread_mutex_lock(&lock);
+	if (dropped) {
+		char text[96];
+		struct log_entry told = { .level = LOG_LEVEL_WARNING,
+					  .module = LOG_MODULE_BASE,
+					  .text = text };
+
+		told.length = (size_t)snprintf(text, sizeof(text),
+					       "%zu lines were dropped: the log did not take them",
+					       dropped);
+		if (takes(&told))
+			dropped = 0;
+	}
+	if (dropped || !takes(entry))
+		dropped++;
+	pthread_mutex_unlock(&lock);
+}
+
+void log_open(const char *socket)
+{
+	pthread_mutex_lock(&lock);
+	if (journal_fd >= 0)
+		close(journal_fd);
+	journal_fd = socket ? log_journal_socket() : -1;
+	journal_socket = socket;
+	has_journal = log_journal_is_stderr();
+	pthread_mutex_unlock(&lock);
+}
+
+void log_set_target(enum log_target wanted)
+{
+	pthread_mutex_lock(&lock);
+	target = wanted;
+	pthread_mutex_unlock(&lock);
+}
+
+enum log_target log_get_target(void)
+{
+	enum log_target now;
+
+	pthread_mutex_lock(&lock);
+	now = target;
+	pthread_mutex_unlock(&lock);
+	return now;
+}
+
+/* ---- lines ---- */
+
+void log_write_in(const char *file, enum log_level level, const struct log_about *about,
+		  const char *format, ...)
+{
+	char message[LOG_LINE_MAX], text[LOG_LINE_MAX + 16];
+	struct log_entry entry = {
+		.level = level, .module = log_module_of(file), .about = about, .text = text
+	};
+	int saved = errno, length;
+	va_list args;
+	bool cut;
+
+	if (!log_enabled_in(file, level))
 		return;
-	used = (size_t)snprintf(line, sizeof(line), "%s", prefix_of(level, prefix));
 	errno = saved; /* for %m */
 	va_start(args, format);
 	length = vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
-	left = length < 0 ? 0 : strlen(message);
-	while (left > 0 && used < LOG_LINE_MAX) {
-		size_t step = put_character(next, left, line, &used);
-
-		next += step;
-		left -= step;
-	}
-	if (left > 0 || (size_t)length >= sizeof(message))
-		used += (size_t)snprintf(line + used, sizeof(line) - used, " [cut]");
-	line[used++] = '\n';
-	write_line(line, used);
+	entry.length =
+		log_escape(message, length < 0 ? 0 : strlen(message), text, LOG_LINE_MAX, &cut);
+	if (cut || (size_t)length >= sizeof(message))
+		entry.length += (size_t)snprintf(text + entry.length, 16, " [cut]");
+	write_entry(&entry);
 	errno = saved;
 }
 
 #define SECOND_MS 1000
 
-bool log_limit_allows(struct log_limit *limit, enum log_level level)
+bool log_limit_allows_in(const char *file, struct log_limit *limit, enum log_level level)
 {
 	int64_t now_ms = clock_mono_ms();
 
-	if (!log_enabled(level))
+	if (!log_enabled_in(file, level))
 		return false;
 	if (limit->lines == 0 || now_ms - limit->since_ms >= SECOND_MS) {
 		if (limit->lines > LOG_LINES_A_SECOND)
-			log_write(level, "%zu more lines like the last were not logged",
-				  limit->lines - LOG_LINES_A_SECOND);
+			log_write_in(file, level, NULL,
+				     "%zu more lines like the last were not logged",
+				     limit->lines - LOG_LINES_A_SECOND);
 		*limit = (struct log_limit){ .since_ms = now_ms };
 	}
 	return ++limit->lines <= LOG_LINES_A_SECOND;

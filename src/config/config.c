@@ -135,8 +135,11 @@ static const struct field config_fields[] = {
 	F(operations_allow_vm_expunge, BOOL, .fallback = "no",
 	  .doc = "A cleanup after a failover test may delete the virtual machine of the test with its "
 		 "root disk, for good, if the request asks for that."),
-	F(log_level, ENUM, .fallback = "info", .names = log_level_names,
-	  .doc = "The least severe level that is logged."),
+	F(log_level, TEXT, .fallback = "info", .min = 1, .max = 255,
+	  .doc = "The least severe level that is logged: error, warning, notice, info or debug. Behind "
+		 "it levels of single modules can stand, as in info,cloud=debug,rest=warning; the "
+		 "modules are daemon, base, bus, cloud, config, core, disk, dm, io, nbd, rest and "
+		 "store."),
 };
 #undef F
 const struct record config_record = RECORD("configuration", config, config_fields);
@@ -352,10 +355,14 @@ int config_buses(const struct config *config, unsigned *out, struct err *err)
 
 int config_check(const struct config *config, struct err *err)
 {
+	struct log_levels levels;
+	struct err why = { 0 };
 	unsigned buses;
 
 	if (config_buses(config, &buses, err) < 0)
 		return -1;
+	if (log_levels_parse(config->log_level, &levels, &why) < 0)
+		return err_set_field(err, "log_level", ERR_INVALID, "log.level: %s", why.text);
 	if (config->cloud_project_id && !streq(config->cloud_project_id, CONFIG_ALL_PROJECTS) &&
 	    !uuid_is_valid(config->cloud_project_id))
 		return err_set(

@@ -51,7 +51,7 @@ struct config {
 	int64_t operations_max;
 	int64_t operations_max_per_caller;
 	bool operations_allow_vm_expunge;
-	int log_level;
+	char *log_level; /* see log_levels_parse() */
 };
 
 #define CONFIG_ALL_PROJECTS "all"

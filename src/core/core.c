@@ -44,6 +44,7 @@
 #include "core/reconcile/store_guard.h"
 #include "disk/device.h"
 #include "disk/sysblock.h"
+#include "spec/messages.h"
 #include "store/store.h"
 
 static void tell_device(struct core *core, enum event_type type, const struct device *device)
@@ -59,7 +60,9 @@ static void on_device_added(void *arg, const struct device *device)
 {
 	struct core *core = arg;
 
-	log_info("device %s: appeared, %llu bytes, serial %s", device->path,
+	log_tell(LOG_LEVEL_INFO,
+		 (.message_id = messages[MESSAGE_DEVICE_APPEARED].id, .device = device->path),
+		 "device %s: appeared, %llu bytes, serial %s", device->path,
 		 (unsigned long long)device->size, device->serial[0] ? device->serial : "none");
 	tell_device(core, EVENT_DEVICE_ADDED, device);
 	operation_on_device(core->engine, device);
@@ -72,7 +75,9 @@ static void on_device_removed(void *arg, const struct device *device)
 {
 	struct core *core = arg;
 
-	log_info("device %s: gone", device->path);
+	log_tell(LOG_LEVEL_INFO,
+		 (.message_id = messages[MESSAGE_DEVICE_GONE].id, .device = device->path),
+		 "device %s: gone", device->path);
 	tell_device(core, EVENT_DEVICE_REMOVED, device);
 	operation_on_device(core->engine, device);
 	device_sync_soon(core->device_sync);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "build_config.h"
 #include "daemon/daemon.h"
+#include "spec/messages.h"
 
 static const char help[] =
 	"Usage: volume-daemon [OPTION]…\n"
@@ -24,6 +25,7 @@ static const char help[] =
 	"      --check-config        read the configuration, report its errors, and end\n"
 	"      --plan-takeover       print what a start would do to the tables of an earlier daemon, and end\n"
 	"      --sample-config       print a commented configuration with all defaults\n"
+	"      --print-catalog       print the journal's explanations of messages\n"
 	"      --introspect NAME     print the XML of a D-Bus interface\n"
 	"      --print-bus-manual    print the manual page of the D-Bus interface\n"
 	"      --print-openapi       print the OpenAPI document of the REST interface\n"
@@ -40,6 +42,14 @@ static int print_sample(void)
 	_cleanup_buf_ struct buf out = BUF_NULL;
 
 	config_sample(&out);
+	return fputs(out.data, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int print_catalog(void)
+{
+	_cleanup_buf_ struct buf out = BUF_NULL;
+
+	messages_catalog(&out);
 	return fputs(out.data, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -72,10 +82,13 @@ static int print_openapi(void)
 static int run(const struct config *config)
 {
 	struct err err = { 0 };
+	struct log_levels levels;
 	struct daemon *daemon;
 	int code;
 
-	log_set_level((enum log_level)config->log_level);
+	/* config_check() has seen the text. */
+	if (log_levels_parse(config->log_level, &levels, NULL) == 0)
+		log_set_levels(&levels);
 	daemon = daemon_new(config, &err);
 	if (!daemon) {
 		log_error("%s", err.text);
@@ -168,6 +181,7 @@ int main(int argc, char **argv)
 		{ "check-config", no_argument, NULL, 'k' },
 		{ "plan-takeover", no_argument, NULL, 'p' },
 		{ "sample-config", no_argument, NULL, 's' },
+		{ "print-catalog", no_argument, NULL, 'j' },
 		{ "introspect", required_argument, NULL, 'i' },
 		{ "print-bus-manual", no_argument, NULL, 'm' },
 		{ "print-openapi", no_argument, NULL, 'o' },
@@ -192,6 +206,8 @@ int main(int argc, char **argv)
 			break;
 		case 's':
 			return print_sample();
+		case 'j':
+			return print_catalog();
 		case 'i':
 			return print_interface(optarg);
 		case 'm':
@@ -214,6 +230,8 @@ int main(int argc, char **argv)
 			argv[optind]);
 		return 2;
 	}
+	if (action == ACTION_RUN)
+		log_open(LOG_JOURNAL_SOCKET);
 	umask(0077);
 	protect_memory();
 	prepare_signals();

@@ -10,6 +10,7 @@
 
 #include "api/bus/calls.h"
 #include "api/bus/connection.h"
+#include "api/bus/log_control.h"
 #include "api/bus/objects.h"
 #include "api/bus/signals.h"
 
@@ -20,14 +21,18 @@ struct bus {
 	struct bus_calls calls;
 	struct bus_objects objects;
 	struct bus_signals signals;
+	struct bus_log_control log_control;
 };
 
 static int on_opened(void *arg, sd_bus *sd_bus)
 {
 	struct bus *bus = arg;
 
+	int r;
+
 	bus->calls.auth = auth_bus_new(bus->loop, sd_bus);
-	return bus_objects_register(&bus->objects, sd_bus);
+	r = bus_log_control_register(&bus->log_control, sd_bus, bus->calls.auth);
+	return r < 0 ? r : bus_objects_register(&bus->objects, sd_bus);
 }
 
 static void on_ready(void *arg)
@@ -42,6 +47,7 @@ static void on_closing(void *arg)
 	struct bus *bus = arg;
 
 	bus_calls_cancel(&bus->calls);
+	bus_log_control_cancel(&bus->log_control);
 	bus_signals_reset(&bus->signals);
 	bus->calls.auth = auth_bus_free(bus->calls.auth);
 }
@@ -67,6 +73,7 @@ struct bus *bus_open(struct loop *loop, struct core *core, const struct bus_opti
 	bus->loop = loop;
 	bus->options = *options;
 	bus_calls_init(&bus->calls, core);
+	bus_log_control_init(&bus->log_control);
 	bus_objects_init(&bus->objects, core, &bus->calls);
 	bus_signals_init(&bus->signals, loop, core, &bus->objects, &bus->connection);
 	bus_connection_open(&bus->connection, loop, options->address, &events, bus);

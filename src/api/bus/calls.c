@@ -22,6 +22,7 @@
 #include "api/bus/decode.h"
 #include "api/bus/encode.h"
 #include "base/log.h"
+#include "spec/messages.h"
 
 /* Calls under way, in all and from one sender; more are refused with ERR_TOO_MANY. */
 #define CALLS_MAX 1024
@@ -127,8 +128,12 @@ static void on_authorised(void *arg, enum method_access granted, uid_t uid, cons
 
 	call->check = NULL;
 	if (err) {
-		if (log_limit_allows(&call->calls->refused_limit, LOG_LEVEL_INFO))
-			log_info("bus: refused %s to %s: %s", call->method->name,
+		if (log_limit_allows(&call->calls->refused_limit, LOG_LEVEL_NOTICE))
+			log_tell(LOG_LEVEL_NOTICE,
+				 (.message_id = messages[MESSAGE_CALL_REFUSED].id,
+				  .error_code = err_view(err->code)->word,
+				  .actor = sd_bus_message_get_sender(call->m)),
+				 "bus: refused %s to %s: %s", call->method->name,
 				 sd_bus_message_get_sender(call->m), err->text);
 		bus_reply_error(call->m, err);
 		end_call(call);

@@ -45,6 +45,7 @@
 #include "api/rest/status_page.h"
 #include "api/rest/watch.h"
 #include "base/log.h"
+#include "spec/messages.h"
 
 #define WATCH_MS 100 /* a request that waits longer is watched for its client leaving */
 
@@ -428,8 +429,12 @@ static int find_access(struct rest *rest, struct evhttp_request *http,
 	if (limits_take(rest->limits, &owner, err) < 0)
 		return -1;
 	if (log_limit_allows(&rest->refused_limit, LOG_LEVEL_WARNING))
-		log_warning("rest: a token that is not known was shown from %s",
-			    caller->is_local ? "the unix socket" : caller->address);
+		log_tell(LOG_LEVEL_WARNING,
+			 (.message_id = messages[MESSAGE_CALL_REFUSED].id,
+			  .error_code = err_view(ERR_UNAUTHORIZED)->word,
+			  .actor = caller->is_local ? "the unix socket" : caller->address),
+			 "rest: a token that is not known was shown from %s",
+			 caller->is_local ? "the unix socket" : caller->address);
 	return err_set(err, ERR_UNAUTHORIZED,
 		       "the token is not known: it was revoked, or mistyped");
 }

@@ -29,6 +29,7 @@
 #include "base/log.h"
 #include "core/engine/engine.h"
 #include "core/engine/figures.h"
+#include "core/engine/operation_log.h"
 #include "core/engine/operation_table.h"
 #include "core/engine/silence.h"
 #include "core/engine/vm_turn.h"
@@ -227,11 +228,7 @@ static void on_ended(struct operation *operation)
 	engine->ended_count++;
 	operation_leave_queue(operation);
 
-	log_write(operation->record.status == OPERATION_FAILED ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-		  "%s operation=%s volume=%s: %s%s%s", operation_type_names[operation->record.type],
-		  operation->record.id, operation->record.volume_id,
-		  operation_status_names[operation->record.status],
-		  operation->record.error ? ": " : "", str_or(operation->record.error, ""));
+	operation_log_ended(operation);
 	volume_note_operation(engine->model, &operation->record);
 	events_operation(engine->model, EVENT_OPERATION_ENDED, &operation->record);
 	notice_tell(engine->model, NOTICE_DEVICES_UNSURE);
@@ -268,6 +265,7 @@ static void on_accepted(struct operation *operation, const struct err *err)
 		on_refused(operation, err);
 		return;
 	}
+	operation_log_accepted(operation);
 	events_operation(engine->model, EVENT_OPERATION_STARTED, &operation->record);
 	volume_note_operation(engine->model, &operation->record);
 	operation->phase = PHASE_QUEUED;
@@ -377,8 +375,7 @@ static void enter_step(struct operation *operation, size_t step)
 	    !operation->keeps_vm_turn)
 		vm_turn_leave(operation);
 	operation_step_begins(operation, operation_step(operation)->name);
-	log_debug("operation=%s %s%s", operation->record.id,
-		  operation->record.undoing ? "undo " : "", operation->record.step);
+	operation_log_step(operation);
 	operation_commit(operation, previous);
 }
 

@@ -13,6 +13,7 @@
 #include "core/rules/drift.h"
 #include "disk/device.h"
 #include "disk/sysblock.h"
+#include "spec/messages.h"
 
 /* A repair takes time; the name is told only if the disk still has it. */
 static bool is_path_true(struct model *model, const struct drift_record *record)
@@ -31,8 +32,12 @@ void drift_event_tell(struct model *model, struct drift_record *record)
 {
 	if (!is_path_true(model, record))
 		str_set(&record->device_path, NULL);
-	log_notice("drift: %s: %s; %s", drift_kind_names[record->kind], record->found,
-		   record->action);
+	log_tell(LOG_LEVEL_NOTICE,
+		 (.message_id = messages[MESSAGE_DRIFT_FOUND].id, .volume_id = record->volume_id,
+		  .operation_id = record->operation_id, .vm_id = record->vm_id,
+		  .device = record->device_path),
+		 "drift: %s: %s; %s", drift_kind_names[record->kind], record->found,
+		 record->action);
 	events_drift(model, record);
 }
 

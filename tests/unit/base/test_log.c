@@ -9,6 +9,8 @@
 #include <pty.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -80,6 +82,175 @@ static void threshold(void **state)
 	for (int level = 0; level < LOG_LEVEL_COUNT; level++)
 		assert_non_null(log_level_names[level]);
 	assert_null(log_level_names[LOG_LEVEL_COUNT]);
+}
+
+/* The module of a line is the folder of the file that writes it. */
+static void modules_have_levels_of_their_own(void **state)
+{
+	struct log_levels levels;
+	struct err err = { 0 };
+
+	assert_int_equal(log_levels_parse("warning, cloud=debug,rest=error", &levels, &err), 0);
+	log_set_levels(&levels);
+	assert_int_equal(log_get_level(), LOG_LEVEL_WARNING);
+	assert_true(log_enabled_in("../src/cloud/cloud_queue.c", LOG_LEVEL_DEBUG));
+	assert_true(log_enabled_in("/home/src/cloud/src/cloud/x.c", LOG_LEVEL_DEBUG));
+	assert_false(log_enabled_in("/home/src/cloud/src/core/ops/x.c", LOG_LEVEL_NOTICE));
+	assert_true(log_enabled_in("../src/core/ops/attach.c", LOG_LEVEL_WARNING));
+	assert_false(log_enabled_in("../src/api/rest/server.c", LOG_LEVEL_WARNING));
+	assert_true(log_enabled_in("../src/api/bus/bus.c", LOG_LEVEL_WARNING));
+	assert_false(log_enabled_in("../tests/unit/test.c", LOG_LEVEL_NOTICE));
+	log_set_level(LOG_LEVEL_INFO);
+	assert_false(log_enabled_in("../src/cloud/cloud_queue.c", LOG_LEVEL_DEBUG));
+}
+
+static void levels_that_are_wrong_are_explained(void **state)
+{
+	static const char *const texts[][2] = {
+		{ "loud",
+		  "there is no level \"loud\"; there are: error, warning, notice, info, debug" },
+		{ "info,cloud=loud", "there is no level \"loud\"" },
+		{ "info,clouds=debug",
+		  "there is no module \"clouds\"; there are: daemon, base, bus" },
+		{ "cloud=debug,info", "\"info\", must be the first word" },
+		{ " , ", "name a level" },
+	};
+	struct log_levels levels;
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		struct err err = { 0 };
+
+		assert_int_equal(log_levels_parse(texts[i][0], &levels, &err), -1);
+		assert_int_equal(err.code, ERR_INVALID);
+		assert_non_null(strstr(err.text, texts[i][1]));
+	}
+}
+
+/* ---- the journal ---- */
+
+struct journal {
+	char path[64];
+	int fd;
+	int stream[2]; /* stderr as journald makes it */
+};
+
+static void journal_begin(struct journal *journal)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct stat st;
+	char id[64];
+
+	snprintf(journal->path, sizeof(journal->path), "/tmp/volume-daemon-log-%d", (int)getpid());
+	unlink(journal->path);
+	journal->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", journal->path);
+	assert_int_equal(bind(journal->fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(pipe2(journal->stream, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(fstat(journal->stream[1], &st), 0);
+	snprintf(id, sizeof(id), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
+	setenv("JOURNAL_STREAM", id, 1);
+	catch_stderr(journal->stream[1]);
+	log_set_level(LOG_LEVEL_INFO);
+	log_open(journal->path);
+}
+
+static void journal_end(struct journal *journal)
+{
+	log_open(NULL);
+	log_set_target(LOG_TARGET_AUTO);
+	catch_stderr(real_stderr);
+	unsetenv("JOURNAL_STREAM");
+	unlink(journal->path);
+	close(journal->fd);
+	close(journal->stream[0]);
+	close(journal->stream[1]);
+}
+
+static const char *received(int fd)
+{
+	static char out[65536];
+	ssize_t length = read(fd, out, sizeof(out) - 1);
+
+	out[length < 0 ? 0 : length] = '\0';
+	return out;
+}
+
+static void an_entry_has_fields(void **state)
+{
+	struct journal journal;
+
+	journal_begin(&journal);
+	log_tell(LOG_LEVEL_NOTICE,
+		 (.message_id = "0123456789abcdef0123456789abcdef", .operation_id = "op-1",
+		  .volume_id = "v\nPRIORITY=0", .step = ""),
+		 "said: %s", "a\nMESSAGE=forged");
+	assert_string_equal(received(journal.fd),
+			    "SYSLOG_IDENTIFIER=volume-daemon\nPRIORITY=5\nMODULE=daemon\n"
+			    "MESSAGE_ID=0123456789abcdef0123456789abcdef\nOPERATION_ID=op-1\n"
+			    "VOLUME_ID=v\\nPRIORITY=0\nMESSAGE=said: a\\nMESSAGE=forged\n");
+	log_write_in("../src/cloud/x.c", LOG_LEVEL_ERROR, NULL, "broken");
+	assert_string_equal(received(journal.fd), "SYSLOG_IDENTIFIER=volume-daemon\nPRIORITY=3\n"
+						  "MODULE=cloud\nMESSAGE=broken\n");
+	assert_string_equal(received(journal.stream[0]), "");
+	journal_end(&journal);
+}
+
+static void a_stderr_that_leads_elsewhere_gets_lines(void **state)
+{
+	struct journal journal;
+	int ends[2];
+
+	journal_begin(&journal);
+	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	catch_stderr(ends[1]);
+	log_open(journal.path);
+	log_info("line");
+	assert_string_equal(received(ends[0]), "<6>line\n");
+	/* Whoever wants the journal all the same gets it, and the other way round. */
+	log_set_target(LOG_TARGET_JOURNAL);
+	log_info("entry");
+	assert_non_null(strstr(received(journal.fd), "MESSAGE=entry\n"));
+	log_set_target(LOG_TARGET_CONSOLE);
+	log_info("line again");
+	assert_string_equal(received(ends[0]), "<6>line again\n");
+	close(ends[0]);
+	close(ends[1]);
+	journal_end(&journal);
+}
+
+static void without_journald_lines_go_to_stderr(void **state)
+{
+	struct journal journal;
+
+	journal_begin(&journal);
+	unlink(journal.path);
+	log_info("alone");
+	assert_string_equal(received(journal.stream[0]), "<6>alone\n");
+	journal_end(&journal);
+}
+
+/* A journald that does not read stops nobody, and hears how much it missed. */
+static void a_full_journal_drops_entries(void **state)
+{
+	struct journal journal;
+	size_t sent = 0, taken = 0;
+	const char *entry;
+
+	journal_begin(&journal);
+	for (; sent < 2000; sent++)
+		log_info("many");
+	while (*received(journal.fd))
+		taken++;
+	assert_in_range(taken, 1, sent - 1);
+	log_info("found");
+	entry = received(journal.fd);
+	assert_non_null(strstr(entry, "PRIORITY=4\nMODULE=base\nMESSAGE="));
+	assert_int_equal(strtoul(strstr(entry, "MESSAGE=") + strlen("MESSAGE="), NULL, 10),
+			 sent - taken);
+	assert_non_null(strstr(received(journal.fd), "MESSAGE=found\n"));
+	assert_string_equal(received(journal.stream[0]), "");
+	journal_end(&journal);
 }
 
 static void hostile_text_cannot_forge_a_line(void **state)
@@ -267,6 +438,12 @@ int main(void)
 		cmocka_unit_test(levels_as_journald_reads_them),
 		cmocka_unit_test(level_word_on_a_terminal),
 		cmocka_unit_test(threshold),
+		cmocka_unit_test(modules_have_levels_of_their_own),
+		cmocka_unit_test(levels_that_are_wrong_are_explained),
+		cmocka_unit_test(an_entry_has_fields),
+		cmocka_unit_test(a_stderr_that_leads_elsewhere_gets_lines),
+		cmocka_unit_test(without_journald_lines_go_to_stderr),
+		cmocka_unit_test(a_full_journal_drops_entries),
 		cmocka_unit_test(hostile_text_cannot_forge_a_line),
 		cmocka_unit_test(endless_text_is_cut),
 		cmocka_unit_test(errno_survives),
