@@ -20,6 +20,7 @@
 #define DAY (24 * HOUR)
 
 #define F(MEMBER, TYPE, ...) FIELD(config, MEMBER, TYPE, __VA_ARGS__)
+#define LIVE .flags = CONFIG_LIVE
 static const struct field config_fields[] = {
 	F(http_listen, TEXT, .fallback = "127.0.0.1:8090 [::1]:8090", .min = 1, .max = 255,
 	  .doc = "Where the REST interface listens: a loopback address and port (port 0 takes a "
@@ -28,67 +29,67 @@ static const struct field config_fields[] = {
 		 "machine without IPv6."),
 	F(http_group, TEXT, .fallback = "volume-daemon", .min = 1, .max = 64,
 	  .doc = "Group whose members may connect to unix sockets of REST and of the NBD server."),
-	F(http_loopback_access, ENUM, .fallback = "admin", .names = access_names,
+	F(http_loopback_access, ENUM, LIVE, .fallback = "admin", .names = access_names,
 	  .doc = "What a program of this machine may do over TCP if it shows no token: read, change "
 		 "(volumes and exports as well), or admin (everything)."),
-	F(http_require_token, BOOL, .fallback = "no",
+	F(http_require_token, BOOL, LIVE, .fallback = "no",
 	  .doc = "Refuse requests over TCP that show no token. Unix sockets stay open to root and the group."),
-	F(http_max_requests, INT, .fallback = "256", .min = 1, .max = 10000,
+	F(http_max_requests, INT, LIVE, .fallback = "256", .min = 1, .max = 10000,
 	  .doc = "Requests answered at the same time, as many lists, and as many requests that wait "
 		 "for operations; further callers are told to come back later."),
-	F(http_caller_requests, INT, .fallback = "200", .min = 1, .max = 1000000,
+	F(http_caller_requests, INT, LIVE, .fallback = "200", .min = 1, .max = 1000000,
 	  .doc = "Requests a second of one user of a unix socket, and of one token. Here and below, "
 		 "root and the daemon's own user have no such limit on a unix socket."),
-	F(http_caller_connections, INT, .fallback = "64", .min = 1, .max = 100000,
+	F(http_caller_connections, INT, LIVE, .fallback = "64", .min = 1, .max = 100000,
 	  .doc = "Connections at the same time of one such user or token; there may be fewer, see "
 		 "max_requests."),
-	F(http_anonymous_requests, INT, .fallback = "2000", .min = 1, .max = 1000000,
+	F(http_anonymous_requests, INT, LIVE, .fallback = "2000", .min = 1, .max = 1000000,
 	  .doc = "Requests a second of all programs together that show no token over TCP."),
-	F(http_anonymous_connections, INT, .fallback = "1024", .min = 1, .max = 100000,
+	F(http_anonymous_connections, INT, LIVE, .fallback = "1024", .min = 1, .max = 100000,
 	  .doc = "Connections at the same time of all these programs together."),
-	F(cloud_url, TEXT,
+	F(cloud_url, TEXT, LIVE,
 	  .doc = "Address of CloudStack's API, such as https://cloud.example.org/client/api. "
 		 "Without an address nothing can be changed. With a store in MariaDB, the active "
 		 "row of its table ossea_configs can hold the address and the keys that this "
 		 "section leaves open."),
-	F(cloud_api_key_file, TEXT,
+	F(cloud_api_key_file, TEXT, LIVE,
 	  .doc = "File with the API key on its first line, readable by its owner only; blanks around "
 		 "the key do not count. Default: "
 		 "the systemd credential cloudstack-api-key."),
-	F(cloud_secret_key_file, TEXT,
+	F(cloud_secret_key_file, TEXT, LIVE,
 	  .doc = "File with the secret key, likewise. Default: the systemd credential cloudstack-secret-key."),
-	F(cloud_ca_file, TEXT,
+	F(cloud_ca_file, TEXT, LIVE,
 	  .doc = "CA certificates that sign CloudStack's. Default: the system's."),
-	F(cloud_timeout, DURATION, .fallback = "30s", .min = 100, .max = 10 * MINUTE,
+	F(cloud_timeout, DURATION, LIVE, .fallback = "30s", .min = 100, .max = 10 * MINUTE,
 	  .doc = "Time for one request."),
-	F(cloud_poll_min, DURATION, .fallback = "500ms", .min = 10, .max = MINUTE,
+	F(cloud_poll_min, DURATION, LIVE, .fallback = "500ms", .min = 10, .max = MINUTE,
 	  .doc = "First wait between two queries of a job; doubled each time."),
-	F(cloud_poll_max, DURATION, .fallback = "5s", .min = 10, .max = 10 * MINUTE,
+	F(cloud_poll_max, DURATION, LIVE, .fallback = "5s", .min = 10, .max = 10 * MINUTE,
 	  .doc = "Longest such wait."),
-	F(cloud_job_wait, DURATION, .fallback = "35min", .min = 1000, .max = 48 * HOUR,
+	F(cloud_job_wait, DURATION, LIVE, .fallback = "35min", .min = 1000, .max = 48 * HOUR,
 	  .doc = "Time for one job. The default is a little more than CloudStack itself waits for a hypervisor."),
-	F(cloud_parallel, INT, .fallback = "16", .min = 1, .max = 256,
+	F(cloud_parallel, INT, LIVE, .fallback = "16", .min = 1, .max = 256,
 	  .doc = "Requests to CloudStack at the same time."),
-	F(cloud_zone, TEXT, .max = 255,
+	F(cloud_zone, TEXT, LIVE, .max = 255,
 	  .doc = "Zone of new volumes if the caller names none, by its id or its name. Default: zone in "
 		 "ossea_configs."),
 	F(cloud_project_id, TEXT, .max = 36,
 	  .doc = "UUID of the project whose volumes the daemon sees and creates. all: it sees the "
 		 "volumes of every project and of the account; a request to create one can name "
 		 "the project. Default: only volumes that belong to no project."),
-	F(appliance_vm_id, UUID,
+	F(appliance_vm_id, UUID, LIVE,
 	  .doc = "CloudStack's id of this virtual machine. Default: oma_vm_id in ossea_configs, else the DMI product UUID."),
 	F(device_buses, TEXT, .fallback = "virtio scsi", .max = 100,
 	  .doc = "Disks that can be volumes: virtio, scsi, other, and loop for trials without a hypervisor."),
-	F(device_scan_interval, DURATION, .fallback = "2s", .min = 10, .max = 10 * MINUTE,
+	F(device_scan_interval, DURATION, LIVE, .fallback = "2s", .min = 10, .max = 10 * MINUTE,
 	  .doc = "How often the kernel's disks are listed; kernel events bring the next listing forward."),
-	F(device_wait, DURATION, .fallback = "2min", .min = 100, .max = HOUR,
+	F(device_wait, DURATION, LIVE, .fallback = "2min", .min = 100, .max = HOUR,
 	  .doc = "Time for a disk to appear after an attachment, or to go after a detachment."),
 	F(device_probe_timeout, DURATION, .fallback = "30s", .min = 100, .max = HOUR,
 	  .doc = "Time for reading the contents of a disk, and for finding out how it is used."),
 	F(device_stable_names, BOOL, .fallback = "yes",
 	  .doc = "Give each volume a name under /dev/mapper that never changes. Needs the kernel's device mapper."),
-	F(device_hold_seconds, INT, .fallback = "60", .min = 1, .max = 3600,
+	F(device_hold_seconds, INT, LIVE, .fallback = "60", .min = 1, .max = 3600,
 	  .doc = "Seconds that programs which use a name wait for a detached volume to come back, "
 		 "at the most: if the daemon stops, they get errors at once."),
 	F(device_sysfs_root, TEXT, .fallback = "/sys", .min = 1, .max = 4000,
@@ -96,7 +97,9 @@ static const struct field config_fields[] = {
 	F(device_dev_root, TEXT, .fallback = "/dev", .min = 1, .max = 4000,
 	  .doc = "Where device nodes are."),
 	F(export_engine, ENUM, .fallback = "qemu-storage-daemon", .names = export_engine_names,
-	  .doc = "The program that serves volumes over NBD. none turns exports off."),
+	  .doc = "The program that serves volumes over NBD. none turns exports off. nbd-server is no "
+		 "choice: before version 3.25 its reload corrupts its memory, and it goes on serving "
+		 "exports that were removed."),
 	F(export_listen, TEXT, .fallback = "127.0.0.1:10809", .min = 1, .max = 255,
 	  .doc = "Address of the NBD server: a loopback address and port, which every local user may "
 		 "use, or unix: and a path, which root and http.group may use. "
@@ -119,29 +122,30 @@ static const struct field config_fields[] = {
 	  .doc = "File with the database user's password on its first line, readable by its owner "
 		 "only. Default: the systemd credential store-password; without either there is no "
 		 "password."),
-	F(store_retention, DURATION, .fallback = "0s", .min = 0, .max = 3650 * DAY,
+	F(store_retention, DURATION, LIVE, .fallback = "0s", .min = 0, .max = 3650 * DAY,
 	  .doc = "How long ended operations stay in the store, at least 1d; 0 keeps them without "
 		 "end. Operations that need attention stay in any case."),
-	F(reconcile_interval, DURATION, .fallback = "60s", .min = 1000, .max = DAY,
+	F(reconcile_interval, DURATION, LIVE, .fallback = "60s", .min = 1000, .max = DAY,
 	  .doc = "How often CloudStack's volumes are compared with store and kernel: those of the "
 		 "appliance and with mappings; all others too, if their list takes CloudStack at "
 		 "most a hundredth of this time."),
-	F(operations_max, INT, .fallback = "10000", .min = 1, .max = 1000000,
+	F(operations_max, INT, LIVE, .fallback = "10000", .min = 1, .max = 1000000,
 	  .doc = "Unfinished operations at the same time; further callers are told to come back "
 		 "later."),
-	F(operations_max_per_caller, INT, .fallback = "1000", .min = 1, .max = 1000000,
+	F(operations_max_per_caller, INT, LIVE, .fallback = "1000", .min = 1, .max = 1000000,
 	  .doc = "The same of one user of a unix socket of REST, but for root and the daemon's own "
 		 "user, and of one token."),
-	F(operations_allow_vm_expunge, BOOL, .fallback = "no",
+	F(operations_allow_vm_expunge, BOOL, LIVE, .fallback = "no",
 	  .doc = "A cleanup after a failover test may delete the virtual machine of the test with its "
 		 "root disk, for good, if the request asks for that."),
-	F(log_level, TEXT, .fallback = "info", .min = 1, .max = 255,
+	F(log_level, TEXT, LIVE, .fallback = "info", .min = 1, .max = 255,
 	  .doc = "The least severe level that is logged: error, warning, notice, info or debug. Behind "
 		 "it levels of single modules can stand, as in info,cloud=debug,rest=warning; the "
 		 "modules are daemon, base, bus, cloud, config, core, disk, dm, io, nbd, rest and "
 		 "store."),
 };
 #undef F
+#undef LIVE
 const struct record config_record = RECORD("configuration", config, config_fields);
 
 static const char *key_of(const struct field *field)
@@ -154,12 +158,19 @@ static int section_length(const struct field *field)
 	return (int)(strchr(field->name, '_') - field->name);
 }
 
+char *config_key(const struct field *field)
+{
+	return xasprintf("%.*s.%s", section_length(field), field->name, key_of(field));
+}
+
 /* ---- reading ---- */
 
 struct reading {
 	struct config *config;
+	const char *rest; /* of the file, where inih goes on */
 	struct err err;
-	bool seen[ARRAY_SIZE(config_fields)];
+	int line;                             /* the last one that inih was given, from 1 */
+	int lines[ARRAY_SIZE(config_fields)]; /* 0: not seen yet */
 };
 
 static void list_keys(const char *section, struct buf *out)
@@ -239,9 +250,9 @@ static int read_pair(struct reading *reading, const char *section, const char *k
 		return -1;
 	if (!field)
 		return refuse_unknown(section, key, &reading->err);
-	if (reading->seen[field - config_fields])
+	if (reading->lines[field - config_fields])
 		return err_set(&reading->err, ERR_INVALID, "%s.%s is given twice", section, key);
-	reading->seen[field - config_fields] = true;
+	reading->lines[field - config_fields] = reading->line;
 	if (field_from_text(field, reading->config, value, &reading->err) == 0)
 		return 0;
 	/* The text begins with the member's name; users know the key by its section and a dot. */
@@ -261,6 +272,23 @@ static int on_pair(void *user, const char *section, const char *key, const char 
 	if (reading->err.code)
 		return 1;
 	return read_pair(reading, section, key, value) == 0;
+}
+
+/* As fgets(3): inih does not tell a pair's line, so the lines are counted as it takes them. No line
+ * is longer than size, see check_lines(). */
+static char *give_line(char *out, int size, void *stream)
+{
+	struct reading *reading = stream;
+	size_t length = strcspn(reading->rest, "\n");
+
+	length += reading->rest[length] == '\n';
+	if (length == 0 || length >= (size_t)size)
+		return NULL;
+	memcpy(out, reading->rest, length);
+	out[length] = '\0';
+	reading->rest += length;
+	reading->line++;
+	return out;
 }
 
 /* inih cuts longer lines silently, and would take a NUL for the end of the file. */
@@ -298,33 +326,86 @@ static bool is_pair_at(const char *text, int line)
 	return *text != '[' && (memchr(text, '=', length) || memchr(text, ':', length));
 }
 
-int config_read(struct config *config, const char *path, bool must_exist, struct err *err)
+static int read_text(struct reading *reading, const char *path, const char *text, size_t length,
+		     struct err *err)
 {
-	struct reading reading = { .config = config };
-	_cleanup_free_ char *text = NULL;
-	size_t length = 0;
 	int line;
 
-	record_init(&config_record, config);
-	text = read_file_at(AT_FDCWD, path, CONFIG_MAX, &length);
-	if (!text) {
-		if (errno == ENOENT && !must_exist)
-			return 0;
-		return err_set(err, ERR_INVALID, "%s: %s", path, strerror(errno));
-	}
 	if (str_has_prefix(text, "\xff\xfe") || str_has_prefix(text, "\xfe\xff"))
 		return err_set(err, ERR_INVALID, "%s:1: the file is in UTF-16; save it as UTF-8",
 			       path);
 	if (check_lines(path, text, length, err) < 0)
 		return -1;
-	line = ini_parse_string(text, on_pair, &reading);
-	if (line > 0 && (!reading.err.code || !is_pair_at(text, line)))
+	reading->rest = text;
+	line = ini_parse_stream(give_line, reading, on_pair, reading);
+	if (line > 0 && (!reading->err.code || !is_pair_at(text, line)))
 		return err_set(err, ERR_INVALID, "%s:%d: this is neither [section] nor key = value",
 			       path, line);
 	if (line > 0)
-		return err_set_field(err, reading.err.field, ERR_INVALID, "%s:%d: %s", path, line,
-				     reading.err.text);
-	return config_check(config, err);
+		return err_set_field(err, reading->err.field, ERR_INVALID, "%s:%d: %s", path, line,
+				     reading->err.text);
+	return 0;
+}
+
+static void remember(const struct reading *reading, const char *path, bool exists,
+		     struct config_source *source)
+{
+	config_source_clear(source);
+	source->path = xstrdup(path);
+	source->exists = exists;
+	source->lines = xcalloc(ARRAY_SIZE(reading->lines), sizeof(*reading->lines));
+	memcpy(source->lines, reading->lines, sizeof(reading->lines));
+}
+
+static int read_file(struct config *config, const char *path, bool must_exist,
+		     struct config_source *source, struct err *err)
+{
+	struct reading reading = { .config = config };
+	_cleanup_free_ char *text = NULL;
+	size_t length = 0;
+	int r;
+
+	record_init(&config_record, config);
+	text = read_file_at(AT_FDCWD, path, CONFIG_MAX, &length);
+	if (!text && (errno != ENOENT || must_exist))
+		return err_set(err, ERR_INVALID, "%s: %s", path, strerror(errno));
+	r = text ? read_text(&reading, path, text, length, err) : 0;
+	remember(&reading, path, text != NULL, source);
+	if (r == 0 && config_check(config, err) < 0) {
+		config_blame(source, err);
+		r = -1;
+	}
+	return r;
+}
+
+int config_read(struct config *config, const char *path, bool must_exist,
+		struct config_source *source, struct err *err)
+{
+	struct config_source unwanted = { 0 };
+	int r = read_file(config, path, must_exist, source ? source : &unwanted, err);
+
+	config_source_clear(&unwanted);
+	return r;
+}
+
+void config_source_clear(struct config_source *source)
+{
+	free(source->path);
+	free(source->lines);
+	*source = (struct config_source){ 0 };
+}
+
+void config_blame(const struct config_source *source, struct err *err)
+{
+	const struct field *field = record_find(&config_record, err->field);
+	int line = field && source->lines ? source->lines[field - config_fields] : 0;
+
+	if (!source->exists)
+		return;
+	if (line)
+		err_prefix(err, "%s:%d", source->path, line);
+	else
+		err_prefix(err, "%s", source->path);
 }
 
 /* ---- checks beyond a field's limits ---- */
@@ -341,15 +422,16 @@ int config_buses(const struct config *config, unsigned *out, struct err *err)
 		while (bus < BUS_COUNT && !streq(device_bus_names[bus], word))
 			bus++;
 		if (bus == BUS_COUNT)
-			return err_set(
-				err, ERR_INVALID,
+			return err_set_field(
+				err, "device_buses", ERR_INVALID,
 				"device.buses: \"%s\" is no bus; there are virtio, scsi, loop, other",
 				word);
 		*out |= 1U << bus;
 	}
 	if (!*out)
-		return err_set(err, ERR_INVALID,
-			       "device.buses: name at least one of virtio, scsi, loop, other");
+		return err_set_field(
+			err, "device_buses", ERR_INVALID,
+			"device.buses: name at least one of virtio, scsi, loop, other");
 	return 0;
 }
 
@@ -365,21 +447,22 @@ int config_check(const struct config *config, struct err *err)
 		return err_set_field(err, "log_level", ERR_INVALID, "log.level: %s", why.text);
 	if (config->cloud_project_id && !streq(config->cloud_project_id, CONFIG_ALL_PROJECTS) &&
 	    !uuid_is_valid(config->cloud_project_id))
-		return err_set(
-			err, ERR_INVALID,
+		return err_set_field(
+			err, "cloud_project_id", ERR_INVALID,
 			"cloud.project_id must be a project's UUID or the word all, got \"%s\"",
 			config->cloud_project_id);
 	if (config->cloud_poll_min > config->cloud_poll_max)
-		return err_set(err, ERR_INVALID,
-			       "cloud.poll_min must not be more than cloud.poll_max");
+		return err_set_field(err, "cloud_poll_min", ERR_INVALID,
+				     "cloud.poll_min must not be more than cloud.poll_max");
 	if (config->store_retention && config->store_retention < DAY)
-		return err_set(
-			err, ERR_INVALID,
+		return err_set_field(
+			err, "store_retention", ERR_INVALID,
 			"store.retention must be 0 or at least 1d: a request can be repeated by "
 			"its key for that long");
 	if (config->cloud_url && !str_has_prefix(config->cloud_url, "http://") &&
 	    !str_has_prefix(config->cloud_url, "https://"))
-		return err_set(err, ERR_INVALID, "cloud.url must begin with http:// or https://");
+		return err_set_field(err, "cloud_url", ERR_INVALID,
+				     "cloud.url must begin with http:// or https://");
 	return 0;
 }
 
@@ -403,11 +486,11 @@ static void put_wrapped(struct buf *out, const char *text)
 	buf_add_char(out, '\n');
 }
 
-static void put_limits(struct buf *out, const struct field *field)
+static void add_limits(struct buf *out, const struct field *field)
 {
 	struct config limit = { 0 };
 
-	buf_printf(out, "# %s", field_type_view(field->type)->what);
+	buf_add_text(out, field_type_view(field->type)->what);
 	if (field->names) {
 		buf_add_text(out, ":");
 		for (size_t i = 0; field->names[i]; i++)
@@ -420,7 +503,11 @@ static void put_limits(struct buf *out, const struct field *field)
 		buf_add_text(out, " to ");
 		field_to_text(field, &limit, out);
 	}
-	buf_add_char(out, '\n');
+}
+
+static const char *in_force(const struct field *field)
+{
+	return field->flags & CONFIG_LIVE ? "in force after a reload" : "in force after a restart";
 }
 
 void config_sample(struct buf *out)
@@ -440,10 +527,102 @@ void config_sample(struct buf *out)
 		section = field->name;
 		buf_add_char(out, '\n');
 		put_wrapped(out, field->doc);
-		put_limits(out, field);
+		buf_add_text(out, "# ");
+		add_limits(out, field);
+		buf_printf(out, "; %s\n", in_force(field));
 		buf_printf(out, "#%s =%s%s\n", key_of(field), field->fallback ? " " : "",
 			   str_or(field->fallback, ""));
 	}
+}
+
+/* ---- the manual page ---- */
+
+static const char manual_head[] =
+	".Dd November 30, 2026\n"
+	".Dt VOLUME-DAEMON.CONF 5\n"
+	".Os\n"
+	".Sh NAME\n"
+	".Nm volume-daemon.conf\n"
+	".Nd configuration of volume-daemon\n"
+	".Sh SYNOPSIS\n"
+	".Pa /etc/volume-daemon/volume-daemon.conf\n"
+	".Sh DESCRIPTION\n"
+	"The file has sections in square brackets, and below each its keys:\n"
+	".Pp\n"
+	".Dl [cloud]\n"
+	".Dl url = https://cloud.example.org/client/api\n"
+	".Pp\n"
+	"A line that begins with # or ; is a comment.\n"
+	"Without the file, every key has its default.\n"
+	"A key that is unknown, is given twice, or has a value outside its limits is an error, and the daemon\n"
+	"does not start;\n"
+	".Ql volume-daemon --check-config\n"
+	"names the same errors without a start.\n"
+	".Ss Changing the configuration of a running daemon\n"
+	".Ql systemctl reload volume-daemon ,\n"
+	".Ql volumectl reload ,\n"
+	"the method\n"
+	".Fn Reload\n"
+	"on D-Bus,\n"
+	".Ql POST /api/v1/admin/reload\n"
+	"over REST, and the signal\n"
+	".Dv SIGHUP\n"
+	"make the daemon read the file and the files it names anew.\n"
+	"If there is an error in one of them, nothing changes.\n"
+	"Otherwise the keys that are marked\n"
+	".Em in force after a reload\n"
+	"have their new values at once; for the others the answer says that they wait for a restart.\n"
+	"The files with CloudStack's keys count as a part of the keys that name them.\n"
+	".Sh KEYS\n";
+
+static const char manual_tail[] = ".Sh FILES\n"
+				  ".Bl -tag -width Ds\n"
+				  ".It Pa /usr/share/doc/volume-daemon/volume-daemon.conf\n"
+				  "A sample with every key and its default.\n"
+				  ".El\n"
+				  ".Sh SEE ALSO\n"
+				  ".Xr volumectl 1 ,\n"
+				  ".Xr volume-daemon 8\n";
+
+/* A dot or a quote at the beginning of a line would be a request to the formatter. No text of the
+ * table holds a backslash. */
+static void put_sentence(struct buf *out, const char *text)
+{
+	buf_printf(out, "%s%s\n", *text == '.' || *text == '\'' ? "\\&" : "", text);
+}
+
+static void put_key(struct buf *out, const struct field *field)
+{
+	_cleanup_buf_ struct buf limits = BUF_NULL;
+
+	buf_printf(out, ".It Ic %s", key_of(field));
+	if (field->fallback)
+		buf_printf(out, " Pq default: Li \"%s\"", field->fallback);
+	buf_add_char(out, '\n');
+	put_sentence(out, field->doc);
+	add_limits(&limits, field);
+	buf_printf(&limits, "; %s.", in_force(field));
+	buf_add_text(out, ".br\n");
+	put_sentence(out, limits.data);
+}
+
+void config_manual(struct buf *out)
+{
+	const char *section = "";
+
+	buf_add_text(out, manual_head);
+	for (size_t i = 0; i < ARRAY_SIZE(config_fields); i++) {
+		const struct field *field = &config_fields[i];
+		int length = section_length(field);
+
+		if (strncmp(section, field->name, (size_t)length + 1) != 0)
+			buf_printf(out, "%s.Ss [%.*s]\n.Bl -tag -width Ds\n", i ? ".El\n" : "",
+				   length, field->name);
+		section = field->name;
+		put_key(out, field);
+	}
+	buf_add_text(out, ".El\n");
+	buf_add_text(out, manual_tail);
 }
 
 void config_clear(struct config *config)

@@ -56,21 +56,41 @@ struct config {
 
 #define CONFIG_ALL_PROJECTS "all"
 
+/* In the flags of a field, above those of enum field_flag: a running daemon takes a new value over
+ * when it reads its configuration anew. Without the flag the value needs a restart. */
+#define CONFIG_LIVE (1U << 16)
+
 extern const struct record config_record;
+
+/* Where the values came from, so that a fault that shows later can be told with its line too. */
+struct config_source {
+	char *path;
+	bool exists;
+	int *lines; /* of the fields of config_record; 0: the file does not have the key */
+};
 
 /*
  * Defaults, then the file. A missing file is an error only if must_exist is set; otherwise the
  * defaults stand. Errors name file, line, key and the allowed values. Fills an initialised or
- * zeroed struct.
+ * zeroed struct, and source, also on failure; the caller clears it. NULL: it is not wanted.
  */
-int config_read(struct config *config, const char *path, bool must_exist, struct err *err);
+int config_read(struct config *config, const char *path, bool must_exist,
+		struct config_source *source, struct err *err);
+void config_source_clear(struct config_source *source);
+/* Puts "FILE:LINE: " in front of an error whose field is a member of struct config; "FILE: " if the
+ * file does not have the key, and nothing if there is no file. */
+void config_blame(const struct config_source *source, struct err *err);
+/* "cloud.timeout"; the caller frees it. */
+char *config_key(const struct field *field);
 /*
  * Checks beyond a field's limits: unknown bus names, a minimum above its maximum, keys without an
- * address.
+ * address. The error's field is the member.
  */
 int config_check(const struct config *config, struct err *err);
 /* Bits of enum device_bus from device.buses. */
 int config_buses(const struct config *config, unsigned *out, struct err *err);
 /* The commented sample file. */
 void config_sample(struct buf *out);
+/* The manual page volume-daemon.conf(5), as mdoc. */
+void config_manual(struct buf *out);
 void config_clear(struct config *config);

@@ -7,6 +7,7 @@
 #include "core/call.h"
 #include "core/env.h"
 #include "core/event.h"
+#include "core/reload.h"
 #include "io/loop.h"
 
 struct cloud;

@@ -12,6 +12,7 @@ struct exporter;
 struct flusher;
 struct loop;
 struct prober;
+struct reloader;
 struct rescanner;
 struct store;
 struct sysblock;
@@ -56,6 +57,8 @@ struct core_options {
 	/* the users with full access, in words, for health; NULL: not known */
 	const char *rest_access;
 	const char *nbd_access;
+	/* see core/reload.h; borrowed, NULL: there is no configuration to read */
+	const struct reloader *reloader;
 	bool allow_vm_expunge; /* a cleanup may delete the VM of a test for good */
 	size_t max_operations; /* unfinished at once; more is ERR_TOO_MANY */
 	/* the same of one user or one token over REST; 0: no such limit */

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/uuid.h"
+#include "daemon/settings.h"
 #include "store/store.h"
 
 #define LOOK_MS 5000
@@ -20,60 +21,52 @@
 
 struct access {
 	struct access_options options;
-	struct secret *api_key, *secret_key; /* the configuration's */
 	/* the configuration lacks a needed value that the row can hold */
 	bool follows;
+	bool looks; /* the row is wanted, if only for the zone */
 	struct loop_timer look;
 	struct store_access row; /* the last row that could be read */
 	char told[ERR_TEXT_SIZE];
 };
 
-/* ---- the configuration's keys ---- */
-
-int access_read_key(const char *file, const char *credential, enum secret_kind kind,
-		    struct secret **out, struct err *err)
-{
-	const char *directory = getenv("CREDENTIALS_DIRECTORY");
-	_cleanup_free_ char *path = NULL;
-
-	if (!file && directory) {
-		path = xasprintf("%s/%s", directory, credential);
-		file = access(path, F_OK) == 0 ? path : NULL;
-	}
-	if (!file)
-		return 0;
-	*out = secret_read(file, kind, err);
-	return *out ? 0 : -1;
-}
-
 /* ---- configuration or row ---- */
+
+static const struct config *config_of(const struct access *access)
+{
+	return &access->options.settings->config;
+}
 
 const char *access_url(const struct access *access)
 {
-	return access->options.config->cloud_url ? access->options.config->cloud_url
-						 : access->row.url;
+	const char *configured = config_of(access)->cloud_url;
+
+	return configured ? configured : access->row.url;
 }
 
 const struct secret *access_api_key(const struct access *access)
 {
-	return access->api_key ? access->api_key : access->row.api_key;
+	const struct secret *configured = access->options.settings->api_key;
+
+	return configured ? configured : access->row.api_key;
 }
 
 const struct secret *access_secret_key(const struct access *access)
 {
-	return access->secret_key ? access->secret_key : access->row.secret_key;
+	const struct secret *configured = access->options.settings->secret_key;
+
+	return configured ? configured : access->row.secret_key;
 }
 
 const char *access_appliance_id(const struct access *access)
 {
-	const char *configured = access->options.config->appliance_vm_id;
+	const char *configured = config_of(access)->appliance_vm_id;
 
 	return configured ? configured : access->row.appliance_id;
 }
 
 const char *access_zone(const struct access *access)
 {
-	const char *configured = access->options.config->cloud_zone;
+	const char *configured = config_of(access)->cloud_zone;
 
 	return configured ? configured : access->row.zone;
 }
@@ -83,25 +76,31 @@ bool access_follows(const struct access *access)
 	return access->follows;
 }
 
-int access_check(const struct access *access, struct err *err)
+int access_check_values(const char *url, const struct secret *api_key,
+			const struct secret *secret_key, bool has_row, struct err *err)
 {
-	const char *nor =
-		access->follows ? ", nor is it in an active row of table ossea_configs" : "";
+	const char *nor = has_row ? ", nor is it in an active row of table ossea_configs" : "";
 
-	if (!access_url(access))
+	if (!url)
 		return err_set(err, ERR_INVALID, "cloud.url is not set%s", nor);
-	if (!access_api_key(access))
+	if (!api_key)
 		return err_set(
 			err, ERR_INVALID,
 			"cloud.api_key_file is not set, and there is no systemd credential cloudstack-api-key%s",
 			nor);
-	if (!access_secret_key(access))
+	if (!secret_key)
 		return err_set(
 			err, ERR_INVALID,
 			"cloud.secret_key_file is not set, and there is no systemd credential "
 			"cloudstack-secret-key%s",
 			nor);
 	return 0;
+}
+
+int access_check(const struct access *access, struct err *err)
+{
+	return access_check_values(access_url(access), access_api_key(access),
+				   access_secret_key(access), access->follows, err);
 }
 
 /* ---- the row ---- */
@@ -114,14 +113,15 @@ static void add_word(struct buf *words, bool wanted, const char *word)
 
 static void tell_row(const struct access *access)
 {
-	const struct config *config = access->options.config;
+	const struct settings *settings = access->options.settings;
+	const struct config *config = &settings->config;
 	const struct store_access *row = &access->row;
 	const char *name = row->name && str_is_plain_text(row->name) ? row->name : "";
 	_cleanup_buf_ struct buf said = BUF_NULL, open = BUF_NULL;
 
 	add_word(&said, !config->cloud_url && row->url, "api_url");
-	add_word(&said, !access->api_key && row->api_key, "api_key");
-	add_word(&said, !access->secret_key && row->secret_key, "secret_key");
+	add_word(&said, !settings->api_key && row->api_key, "api_key");
+	add_word(&said, !settings->secret_key && row->secret_key, "secret_key");
 	add_word(&said, !config->appliance_vm_id && row->appliance_id, "oma_vm_id");
 	add_word(&said, !config->cloud_zone && row->zone, "zone");
 	add_word(&open, !access_url(access), "api_url");
@@ -234,6 +234,10 @@ static void on_looked(void *arg, struct store_access *result)
 {
 	struct access *access = arg;
 
+	if (!access->looks) {
+		store_access_clear(result);
+		return;
+	}
 	if (take(access, result))
 		access->options.changed(access->options.arg);
 	loop_timer_set(access->options.loop, &access->look, LOOK_MS);
@@ -248,34 +252,43 @@ static void on_look(struct loop_timer *timer)
 
 /* ---- opening ---- */
 
-static void follow(struct access *access)
+static void decide(struct access *access)
 {
-	struct store_access row;
+	const struct settings *settings = access->options.settings;
+	const struct config *config = &settings->config;
+	bool whole = config->cloud_url && settings->api_key && settings->secret_key &&
+		     config->appliance_vm_id;
 
-	store_read_access(access->options.store, &row);
-	take(access, &row);
-	loop_timer_set(access->options.loop, &access->look, LOOK_MS);
+	access->follows = store_has_access(access->options.store) && !whole;
+	access->looks =
+		access->follows || (store_has_access(access->options.store) && !config->cloud_zone);
 }
 
-struct access *access_open(const struct access_options *options, struct err *err)
+struct access *access_open(const struct access_options *options)
 {
-	const struct config *config = options->config;
 	struct access *access = xnew(struct access);
-	bool whole;
+	struct store_access row;
 
 	access->options = *options;
 	access->look.fire = on_look;
-	if (access_read_key(config->cloud_api_key_file, "cloudstack-api-key", SECRET_KEY,
-			    &access->api_key, err) < 0 ||
-	    access_read_key(config->cloud_secret_key_file, "cloudstack-secret-key", SECRET_KEY,
-			    &access->secret_key, err) < 0)
-		return access_free(access);
-	whole = config->cloud_url && access->api_key && access->secret_key &&
-		config->appliance_vm_id;
-	access->follows = store_has_access(options->store) && !whole;
-	if (access->follows || (store_has_access(options->store) && !config->cloud_zone))
-		follow(access);
+	decide(access);
+	if (!access->looks)
+		return access;
+	store_read_access(options->store, &row);
+	take(access, &row);
+	loop_timer_set(options->loop, &access->look, LOOK_MS);
 	return access;
+}
+
+void access_note_settings(struct access *access)
+{
+	bool looked = access->looks;
+
+	decide(access);
+	if (!access->looks)
+		loop_timer_clear(access->options.loop, &access->look);
+	else if (!looked)
+		loop_timer_set(access->options.loop, &access->look, 0);
 }
 
 struct access *access_free(struct access *access)
@@ -284,8 +297,6 @@ struct access *access_free(struct access *access)
 		return NULL;
 	loop_timer_clear(access->options.loop, &access->look);
 	store_access_clear(&access->row);
-	secret_free(access->api_key);
-	secret_free(access->secret_key);
 	free(access);
 	return NULL;
 }

@@ -8,34 +8,33 @@
  */
 
 #include "base/secret.h"
-#include "config/config.h"
 #include "io/loop.h"
 
 struct access;
+struct settings;
 struct store;
 
 struct access_options {
 	struct loop *loop;
-	const struct config *config; /* borrowed */
-	struct store *store;         /* borrowed; closed before access_free() */
-	void (*changed)(void *arg);  /* the row has other values now */
+	const struct settings *settings; /* borrowed */
+	struct store *store;             /* borrowed; closed before access_free() */
+	void (*changed)(void *arg);      /* the row has other values now */
 	void *arg;
 };
 
-/* The configured file, otherwise systemd's credential; 0 and nothing in *out if none. */
-int access_read_key(const char *file, const char *credential, enum secret_kind kind,
-		    struct secret **out, struct err *err);
-
-/*
- * Reads configuration and row, and blocks. NULL and err if a key file of the configuration is of no
- * use; a fault in the row is no reason.
- */
-struct access *access_open(const struct access_options *options, struct err *err);
+/* Reads the row, and blocks. A fault in the row is told in the log. */
+struct access *access_open(const struct access_options *options);
+/* The settings have other values now: what they lack comes from the row, which is read later if it
+ * was not followed before. */
+void access_note_settings(struct access *access);
 struct access *access_free(struct access *access); /* returns NULL, takes NULL */
 
 /* The row can hold values, so a value that is missing now may come. */
 bool access_follows(const struct access *access);
-/* -1: CloudStack cannot be asked; err names the missing value. */
+/* -1: CloudStack cannot be asked; err names the missing value. has_row: a row could hold it. */
+int access_check_values(const char *url, const struct secret *api_key,
+			const struct secret *secret_key, bool has_row, struct err *err);
+/* The same for the values there are. */
 int access_check(const struct access *access, struct err *err);
 /* Valid until changed() or access_free(); NULL if there is none. */
 const char *access_url(const struct access *access);

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
@@ -28,6 +27,9 @@
 #include "core/core.h"
 #include "daemon/access.h"
 #include "daemon/machine.h"
+#include "daemon/reload.h"
+#include "daemon/settings.h"
+#include "daemon/who.h"
 #include "disk/device.h"
 #include "dm/devmap.h"
 #include "io/address.h"
@@ -39,9 +41,8 @@
 #define DRAIN_LOOK_MS 20
 #define APPLIANCE_LOOK_MS 1000
 
-/* Time for one change of a name or an export, and for udev to say that it has seen the change. */
+/* Time for one change of a name, and for udev to say that it has seen the change. */
 #define NAME_MS 30000
-#define EXPORT_MS 10000
 #define UDEV_MS 10000
 
 /* For all but the connections of REST: disks, threads, store, engine, CloudStack, D-Bus. */
@@ -51,28 +52,39 @@
 #define CONNECTIONS_IDLE 512
 
 struct daemon {
-	const struct config *config;
+	struct settings *settings; /* in force */
 	struct loop *loop;
 	struct store *store;
-	struct secret *store_password;
 	struct access *access;
 	struct cloud *cloud;
 	struct devmap *devmap;
 	struct exporter *exporter;
 	struct core *core;
+	struct reload *reload;
 	struct bus *bus;
 	struct rest *rest;
 	struct event *signals[2];
+	struct event *hangup;
 	struct loop_timer drain;
 	struct loop_timer watchdog;
 	struct loop_timer appliance;
 	int64_t drain_until_ms;
 	int64_t watchdog_ms;
-	size_t max_connections;
-	gid_t group;                    /* of unix sockets; (gid_t)-1: it does not exist */
-	char *rest_access, *nbd_access; /* who may use them, in words, for the log and health */
+	size_t descriptors; /* that the connections of REST may take */
+	bool activated;     /* systemd has opened the socket of REST */
+	char *dmi_id;       /* of this VM as the hypervisor tells it; NULL: it does not */
+	char *rest_access, *nbd_access; /* who may use them, in words */
 	int exit_code;
 };
+
+/* config_check() has seen the text. */
+static void set_log_levels(const struct settings *settings)
+{
+	struct log_levels levels;
+
+	if (log_levels_parse(settings->config.log_level, &levels, NULL) == 0)
+		log_set_levels(&levels);
+}
 
 /* ---- stopping ---- */
 
@@ -105,6 +117,13 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 	stop(arg);
 }
 
+static void on_hangup(evutil_socket_t number, short what, void *arg)
+{
+	const struct daemon *daemon = arg;
+
+	reload_soon(daemon->reload);
+}
+
 static void on_name_lost(void *arg, const char *reason)
 {
 	struct daemon *daemon = arg;
@@ -125,35 +144,20 @@ static void on_watchdog(struct loop_timer *timer)
 
 /* ---- starting ---- */
 
-/* A database server may ask for none. */
-static int read_store_password(const struct config *config, struct secret **out, struct err *err)
-{
-	return access_read_key(config->store_password_file, "store-password", SECRET_PASSWORD, out,
-			       err);
-}
-
-int daemon_plan_takeover(const struct config *config, store_sentence_fn tell, void *arg,
+int daemon_plan_takeover(const struct settings *settings, store_sentence_fn tell, void *arg,
 			 struct err *err)
 {
-	struct store_options options = { .url = config->store_url };
-	struct secret *password = NULL;
-	int r = read_store_password(config, &password, err);
+	const struct store_options options = { .url = settings->config.store_url,
+					       .password = settings->store_password };
 
-	options.password = password;
-	if (r == 0)
-		r = store_plan_takeover(&options, tell, arg, err);
-	secret_free(password);
-	return r;
+	return store_plan_takeover(&options, tell, arg, err);
 }
 
 static int open_store(struct daemon *daemon, struct err *err)
 {
-	const struct config *config = daemon->config;
-	struct store_options options = { .url = config->store_url };
+	const struct store_options options = { .url = daemon->settings->config.store_url,
+					       .password = daemon->settings->store_password };
 
-	if (read_store_password(config, &daemon->store_password, err) < 0)
-		return -1;
-	options.password = daemon->store_password;
 	daemon->store = store_open(daemon->loop, &options, err);
 	return daemon->store ? 0 : -1;
 }
@@ -165,11 +169,11 @@ static const char *project_id(const struct config *config)
 								    : config->cloud_project_id;
 }
 
-/* Makes the cloud or, if there is one, gives it the present address and keys. */
-static int use_access(struct daemon *daemon, struct err *err)
+static void cloud_options(const struct daemon *daemon, struct cloud_options *out)
 {
-	const struct config *config = daemon->config;
-	struct cloud_options options = {
+	const struct config *config = &daemon->settings->config;
+
+	*out = (struct cloud_options){
 		.url = access_url(daemon->access),
 		.api_key = access_api_key(daemon->access),
 		.secret_key = access_secret_key(daemon->access),
@@ -180,7 +184,14 @@ static int use_access(struct daemon *daemon, struct err *err)
 		.poll_max_ms = config->cloud_poll_max,
 		.max_parallel = (size_t)config->cloud_parallel,
 	};
+}
 
+/* Makes the cloud or, if there is one, gives it the present address and keys. */
+static int use_access(struct daemon *daemon, struct err *err)
+{
+	struct cloud_options options;
+
+	cloud_options(daemon, &options);
 	if (access_check(daemon->access, err) < 0)
 		return -1;
 	if (daemon->cloud)
@@ -190,9 +201,17 @@ static int use_access(struct daemon *daemon, struct err *err)
 	return daemon->cloud ? 0 : -1;
 }
 
-static bool is_other_appliance(const struct daemon *daemon)
+/* This VM's id; NULL: nobody says it. */
+static const char *appliance_id(const struct daemon *daemon)
 {
 	const char *id = access_appliance_id(daemon->access);
+
+	return id ? id : daemon->dmi_id;
+}
+
+static bool is_other_appliance(const struct daemon *daemon)
+{
+	const char *id = appliance_id(daemon);
 
 	return id && strcasecmp(id, core_appliance_id(daemon->core)) != 0;
 }
@@ -203,7 +222,7 @@ static void on_appliance(struct loop_timer *timer)
 
 	if (!is_other_appliance(daemon))
 		return;
-	if (core_set_appliance(daemon->core, access_appliance_id(daemon->access)))
+	if (core_set_appliance(daemon->core, appliance_id(daemon)))
 		log_notice("this VM's CloudStack id is %s now", core_appliance_id(daemon->core));
 	else
 		loop_timer_set(daemon->loop, timer, APPLIANCE_LOOK_MS);
@@ -214,7 +233,7 @@ static void note_appliance(struct daemon *daemon)
 	if (!is_other_appliance(daemon))
 		return;
 	log_warning("this VM's CloudStack id changes to %s as soon as no operation is under way",
-		    access_appliance_id(daemon->access));
+		    appliance_id(daemon));
 	loop_timer_set(daemon->loop, &daemon->appliance, 0);
 }
 
@@ -236,20 +255,18 @@ static int open_cloud(struct daemon *daemon, struct err *err)
 {
 	const struct access_options options = {
 		.loop = daemon->loop,
-		.config = daemon->config,
+		.settings = daemon->settings,
 		.store = daemon->store,
 		.changed = on_access_changed,
 		.arg = daemon,
 	};
 	struct err why = { 0 };
 
-	daemon->access = access_open(&options, err);
-	if (!daemon->access)
-		return -1;
+	daemon->access = access_open(&options);
 	if (use_access(daemon, &why) == 0)
 		return 0;
 	/* The configuration is unfinished, and no row can supply the rest. */
-	if (daemon->config->cloud_url && !access_follows(daemon->access)) {
+	if (daemon->settings->config.cloud_url && !access_follows(daemon->access)) {
 		*err = why;
 		return -1;
 	}
@@ -258,22 +275,15 @@ static int open_cloud(struct daemon *daemon, struct err *err)
 }
 
 /* KVM gives the machine CloudStack's id of the VM as its product UUID (readable by root only). */
-static char *find_appliance_id(const struct daemon *daemon)
+static char *read_dmi_id(const char *sysfs_root)
 {
-	_cleanup_free_ char *path =
-		xasprintf("%s/class/dmi/id/product_uuid", daemon->config->device_sysfs_root);
-	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ char *path = xasprintf("%s/class/dmi/id/product_uuid", sysfs_root);
+	_cleanup_free_ char *text = read_file_at(AT_FDCWD, path, 256, NULL);
 
-	if (access_appliance_id(daemon->access))
-		return xstrdup(access_appliance_id(daemon->access));
-	text = read_file_at(AT_FDCWD, path, 256, NULL);
 	if (text)
 		text[strcspn(text, "\n")] = '\0';
-	if (!text || !uuid_is_valid(text)) {
-		log_warning(
-			"this VM's CloudStack id is unknown: no devices will be named; set appliance.vm_id");
+	if (!text || !uuid_is_valid(text))
 		return NULL;
-	}
 	for (char *c = text; *c; c++)
 		*c = (char)(*c >= 'A' && *c <= 'F' ? *c + ('a' - 'A') : *c);
 	return TAKE_PTR(text);
@@ -281,7 +291,7 @@ static char *find_appliance_id(const struct daemon *daemon)
 
 static void open_names(struct daemon *daemon)
 {
-	const struct config *config = daemon->config;
+	const struct config *config = &daemon->settings->config;
 	struct devmap_options options = {
 		.dev_root = config->device_dev_root,
 		.run_root = "/run",
@@ -304,104 +314,22 @@ static void on_exports_lost(void *arg)
 
 static int open_exporter(struct daemon *daemon, struct err *err)
 {
-	const struct config *config = daemon->config;
-	struct exporter_options options = {
-		.engine = (enum export_engine)config->export_engine,
-		.run_dir = config->export_run_dir,
-		.qmp_socket = config->export_qmp_socket,
-		.listen = config->export_listen,
-		.group = daemon->group,
-		.tls_dir = config->export_tls_dir,
-		.proc_root = "/proc",
-		.sysfs_root = config->device_sysfs_root,
-		.timeout_ms = EXPORT_MS,
-		.lost = on_exports_lost,
-		.arg = daemon,
-	};
+	struct exporter_options options;
 
+	settings_exporter_options(daemon->settings, &options);
+	options.lost = on_exports_lost;
+	options.arg = daemon;
 	if (options.engine == EXPORT_ENGINE_NONE)
 		return 0;
 	daemon->exporter = exporter_new(daemon->loop, &options, err);
 	return daemon->exporter ? 0 : -1;
 }
 
-/* ---- access ---- */
-
-#define EVERY_USER "every local user"
-#define TOKENS "programs with a token"
-
-static char *group_words(const struct daemon *daemon)
+static void core_options(const struct daemon *daemon, struct core_options *out)
 {
-	if (daemon->group == (gid_t)-1)
-		return xstrdup("root");
-	return xasprintf("root and the group %s", daemon->config->http_group);
-}
+	const struct config *config = &daemon->settings->config;
 
-static char *who_may_use_rest(const struct daemon *daemon)
-{
-	const struct config *config = daemon->config;
-	bool activated = sd_listen_fds(0) > 0;
-	_cleanup_free_ char *group = NULL;
-
-	if (activated ? sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) > 0
-		      : address_all_unix(config->http_listen))
-		return group_words(daemon);
-	if (!config->http_require_token && config->http_loopback_access == ACCESS_ADMIN)
-		return xstrdup(EVERY_USER);
-	if (!activated && strstr(config->http_listen, "unix:"))
-		group = group_words(daemon);
-	if (config->http_require_token)
-		return xasprintf("%s%s%s", str_or(group, ""), group ? ", " : "", TOKENS);
-	return xasprintf("%s%s%s (%s may %s)", str_or(group, ""), group ? ", " : "", TOKENS,
-			 EVERY_USER, access_names[config->http_loopback_access]);
-}
-
-static char *who_may_use_exports(const struct daemon *daemon)
-{
-	const struct config *config = daemon->config;
-
-	if (!daemon->exporter)
-		return xstrdup("nobody");
-	if (address_all_unix(config->export_listen))
-		return group_words(daemon);
-	if (exporter_verifies_clients(daemon->exporter))
-		return xstrdup("programs with a client certificate");
-	return xstrdup(EVERY_USER);
-}
-
-/* A database of users that cannot be asked makes the group unknown: fewer users may connect. */
-static void find_group(struct daemon *daemon)
-{
-	const struct config *config = daemon->config;
-	const struct group *group = getgrnam(config->http_group);
-
-	daemon->group = group ? group->gr_gid : (gid_t)-1;
-	if (!group &&
-	    (strstr(config->http_listen, "unix:") || address_all_unix(config->export_listen)))
-		log_warning(
-			"there is no group %s, so only root may connect to unix sockets of REST and NBD: make it with systemd-sysusers or groupadd, or set http.group",
-			config->http_group);
-}
-
-static void log_access(const struct daemon *daemon)
-{
-	const char *rest = daemon->rest_access, *nbd = daemon->nbd_access;
-
-	if (streq(rest, EVERY_USER) || streq(nbd, EVERY_USER))
-		log_notice(
-			"full access to volumes: over REST %s, over NBD %s; volume-daemon-closed.conf limits it to root and a group, http.require_token to programs with a token",
-			rest, nbd);
-	else
-		log_info("full access to volumes: over REST %s, over NBD %s", rest, nbd);
-}
-
-static int open_core(struct daemon *daemon, struct err *err)
-{
-	const struct config *config = daemon->config;
-	_cleanup_free_ char *appliance_id = find_appliance_id(daemon), *machine = machine_id();
-	struct core_options options = {
-		.appliance_id = appliance_id,
-		.machine_id = machine,
+	*out = (struct core_options){
 		.project_id = project_id(config),
 		.sysfs_root = config->device_sysfs_root,
 		.dev_root = config->device_dev_root,
@@ -417,14 +345,30 @@ static int open_core(struct daemon *daemon, struct err *err)
 		.devmap = config->device_stable_names ? daemon->devmap : NULL,
 		.old_names = config->device_stable_names ? NULL : daemon->devmap,
 		.exporter = daemon->exporter,
+		.rest_access = daemon->rest_access,
+		.nbd_access = daemon->nbd_access,
+		.reloader = reload_door(daemon->reload),
 		.allow_vm_expunge = config->operations_allow_vm_expunge,
 		.max_operations = (size_t)config->operations_max,
 		.max_operations_per_caller = (size_t)config->operations_max_per_caller,
 	};
+}
 
-	options.rest_access = daemon->rest_access = who_may_use_rest(daemon);
-	options.nbd_access = daemon->nbd_access = who_may_use_exports(daemon);
-	if (config_buses(config, &options.buses, err) < 0)
+static int open_core(struct daemon *daemon, struct err *err)
+{
+	_cleanup_free_ char *machine = machine_id();
+	struct core_options options;
+
+	daemon->dmi_id = read_dmi_id(daemon->settings->config.device_sysfs_root);
+	if (!appliance_id(daemon))
+		log_warning(
+			"this VM's CloudStack id is unknown: no devices will be named; set appliance.vm_id");
+	daemon->rest_access = who_may_use_rest(daemon->settings, daemon->activated);
+	daemon->nbd_access = who_may_use_exports(daemon->settings, daemon->exporter);
+	core_options(daemon, &options);
+	options.appliance_id = appliance_id(daemon);
+	options.machine_id = machine;
+	if (config_buses(&daemon->settings->config, &options.buses, err) < 0)
 		return -1;
 	daemon->core = core_new(daemon->loop, &options, daemon->store, daemon->cloud, err);
 	if (!daemon->core)
@@ -451,7 +395,7 @@ static int activated_socket(struct err *err)
  * The connections of REST get the descriptors that nothing else needs, so that clients cannot take
  * away those for disks, threads and the database.
  */
-static int find_max_connections(struct daemon *daemon, struct err *err)
+static int find_descriptors(struct daemon *daemon, struct err *err)
 {
 	struct rlimit limit;
 
@@ -460,36 +404,45 @@ static int find_max_connections(struct daemon *daemon, struct err *err)
 			err, ERR_UNAVAILABLE,
 			"this process may open %lld files only and needs %d: raise LimitNOFILE of its unit, or ulimit -n",
 			(long long)limit.rlim_cur, DESCRIPTORS_MIN);
-	daemon->max_connections = 3 * (size_t)daemon->config->http_max_requests + CONNECTIONS_IDLE;
-	if (daemon->max_connections > limit.rlim_cur - DESCRIPTORS_KEPT)
-		daemon->max_connections = limit.rlim_cur - DESCRIPTORS_KEPT;
+	daemon->descriptors = limit.rlim_cur - DESCRIPTORS_KEPT;
 	return 0;
+}
+
+static void rest_options(const struct daemon *daemon, struct rest_options *out)
+{
+	const struct config *config = &daemon->settings->config;
+	size_t connections = 3 * (size_t)config->http_max_requests + CONNECTIONS_IDLE;
+
+	*out = (struct rest_options){
+		.listen = config->http_listen,
+		.group = daemon->settings->group,
+		.group_name = config->http_group,
+		.listen_fd = -1,
+		.max_requests = (size_t)config->http_max_requests,
+		.max_connections =
+			connections < daemon->descriptors ? connections : daemon->descriptors,
+		.access = (enum method_access)config->http_loopback_access,
+		.require_token = config->http_require_token,
+		.limits = {
+			.requests = (size_t)config->http_caller_requests,
+			.connections = (size_t)config->http_caller_connections,
+			.anonymous_requests = (size_t)config->http_anonymous_requests,
+			.anonymous_connections = (size_t)config->http_anonymous_connections,
+		},
+	};
 }
 
 static int open_surfaces(struct daemon *daemon, struct err *err)
 {
 	struct bus_options bus_options = { .name_lost = on_name_lost, .arg = daemon };
-	struct rest_options rest_options = {
-		.listen = daemon->config->http_listen,
-		.group = daemon->group,
-		.group_name = daemon->config->http_group,
-		.listen_fd = activated_socket(err),
-		.max_requests = (size_t)daemon->config->http_max_requests,
-		.max_connections = daemon->max_connections,
-		.access = (enum method_access)daemon->config->http_loopback_access,
-		.require_token = daemon->config->http_require_token,
-		.limits = {
-			.requests = (size_t)daemon->config->http_caller_requests,
-			.connections = (size_t)daemon->config->http_caller_connections,
-			.anonymous_requests = (size_t)daemon->config->http_anonymous_requests,
-			.anonymous_connections = (size_t)daemon->config->http_anonymous_connections,
-		},
-	};
+	struct rest_options options;
 
-	if (rest_options.listen_fd == -2)
+	rest_options(daemon, &options);
+	options.listen_fd = activated_socket(err);
+	if (options.listen_fd == -2)
 		return -1;
 	daemon->bus = bus_open(daemon->loop, daemon->core, &bus_options);
-	daemon->rest = rest_open(daemon->loop, daemon->core, &rest_options, err);
+	daemon->rest = rest_open(daemon->loop, daemon->core, &options, err);
 	return daemon->rest ? 0 : -1;
 }
 
@@ -502,27 +455,69 @@ static void open_signals(struct daemon *daemon)
 			evsignal_new(loop_base(daemon->loop), numbers[i], on_signal, daemon);
 		event_add(daemon->signals[i], NULL);
 	}
+	daemon->hangup = evsignal_new(loop_base(daemon->loop), SIGHUP, on_hangup, daemon);
+	event_add(daemon->hangup, NULL);
 }
 
-struct daemon *daemon_new(const struct config *config, struct err *err)
+/* ---- a configuration that was read anew ---- */
+
+static void apply_settings(void *arg, enum reload_effect effect)
+{
+	struct daemon *daemon = arg;
+	struct cloud_options cloud;
+	struct core_options core;
+	struct rest_options rest;
+
+	set_log_levels(daemon->settings);
+	cloud_options(daemon, &cloud);
+	if (daemon->cloud)
+		cloud_set_pace(daemon->cloud, &cloud);
+	if (effect == RELOAD_EFFECT_ACCESS) {
+		access_note_settings(daemon->access);
+		on_access_changed(daemon);
+	}
+	rest_options(daemon, &rest);
+	rest_set_limits(daemon->rest, &rest);
+	free(daemon->rest_access);
+	daemon->rest_access = who_may_use_rest(daemon->settings, daemon->activated);
+	core_options(daemon, &core);
+	core_retune(daemon->core, &core);
+}
+
+static void open_reload(struct daemon *daemon)
+{
+	const struct reload_options options = {
+		.loop = daemon->loop,
+		.settings = daemon->settings,
+		.apply = apply_settings,
+		.arg = daemon,
+	};
+
+	daemon->reload = reload_new(&options);
+}
+
+struct daemon *daemon_new(struct settings *settings, struct err *err)
 {
 	struct daemon *daemon = xnew(struct daemon);
 	uint64_t watchdog_us = 0;
 
-	daemon->config = config;
+	daemon->settings = settings;
+	daemon->activated = sd_listen_fds(0) > 0;
+	set_log_levels(settings);
 	daemon->loop = loop_new();
 	if (!daemon->loop) {
 		err_set(err, ERR_UNAVAILABLE, "the event loop cannot be made: %s", strerror(errno));
+		settings_free(settings);
 		free(daemon);
 		return NULL;
 	}
 	daemon->drain.fire = on_drain_look;
 	daemon->watchdog.fire = on_watchdog;
 	daemon->appliance.fire = on_appliance;
-	if (find_max_connections(daemon, err) < 0)
+	if (find_descriptors(daemon, err) < 0)
 		return daemon_free(daemon);
 	open_names(daemon);
-	find_group(daemon);
+	open_reload(daemon);
 	if (open_store(daemon, err) < 0 || open_cloud(daemon, err) < 0 ||
 	    open_exporter(daemon, err) < 0 || open_core(daemon, err) < 0 ||
 	    open_surfaces(daemon, err) < 0)
@@ -539,7 +534,7 @@ int daemon_run(struct daemon *daemon)
 {
 	char address[192];
 
-	log_access(daemon);
+	who_log(daemon->rest_access, daemon->nbd_access);
 	for (size_t i = 0; rest_address(daemon->rest, i, address, sizeof(address)); i++)
 		log_notice("listening on %s", address);
 	sd_notify(0, "READY=1");
@@ -560,23 +555,27 @@ struct daemon *daemon_free(struct daemon *daemon)
 		if (daemon->signals[i])
 			event_free(daemon->signals[i]);
 	}
+	if (daemon->hangup)
+		event_free(daemon->hangup);
 	rest_close(daemon->rest);
 	bus_close(daemon->bus);
 	if (daemon->core)
 		core_drain(daemon->core);
 	store_close(daemon->store);
 	core_free(daemon->core);
+	reload_free(daemon->reload);
 	exporter_free(daemon->exporter);
 	devmap_free(daemon->devmap);
 	cloud_free(daemon->cloud);
 	access_free(daemon->access);
-	secret_free(daemon->store_password);
 	loop_timer_clear(daemon->loop, &daemon->drain);
 	loop_timer_clear(daemon->loop, &daemon->watchdog);
 	loop_timer_clear(daemon->loop, &daemon->appliance);
 	loop_free(daemon->loop);
 	free(daemon->rest_access);
 	free(daemon->nbd_access);
+	free(daemon->dmi_id);
+	settings_free(daemon->settings);
 	free(daemon);
 	return NULL;
 }

@@ -3,16 +3,16 @@
 
 /* The daemon put together: opened from a configuration, run until a signal, closed in order. */
 
-#include "config/config.h"
 #include "store/store.h"
 
 struct daemon;
+struct settings;
 
-/* NULL and err if it cannot start. The configuration is borrowed until daemon_free(). */
-struct daemon *daemon_new(const struct config *config, struct err *err);
+/* NULL and err if it cannot start. Takes the settings over. */
+struct daemon *daemon_new(struct settings *settings, struct err *err);
 /* Runs until SIGTERM, SIGINT or a fatal condition. Returns the exit code. */
 int daemon_run(struct daemon *daemon);
 /* See store_plan_takeover(), for the configured store. */
-int daemon_plan_takeover(const struct config *config, store_sentence_fn tell, void *arg,
+int daemon_plan_takeover(const struct settings *settings, store_sentence_fn tell, void *arg,
 			 struct err *err);
 struct daemon *daemon_free(struct daemon *daemon);

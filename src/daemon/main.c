@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "build_config.h"
 #include "daemon/daemon.h"
+#include "daemon/settings.h"
 #include "spec/messages.h"
 
 static const char help[] =
@@ -25,6 +26,7 @@ static const char help[] =
 	"      --check-config        read the configuration, report its errors, and end\n"
 	"      --plan-takeover       print what a start would do to the tables of an earlier daemon, and end\n"
 	"      --sample-config       print a commented configuration with all defaults\n"
+	"      --print-config-manual print the manual page of the configuration\n"
 	"      --print-catalog       print the journal's explanations of messages\n"
 	"      --introspect NAME     print the XML of a D-Bus interface\n"
 	"      --print-bus-manual    print the manual page of the D-Bus interface\n"
@@ -42,6 +44,14 @@ static int print_sample(void)
 	_cleanup_buf_ struct buf out = BUF_NULL;
 
 	config_sample(&out);
+	return fputs(out.data, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int print_config_manual(void)
+{
+	_cleanup_buf_ struct buf out = BUF_NULL;
+
+	config_manual(&out);
 	return fputs(out.data, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -79,17 +89,13 @@ static int print_openapi(void)
 	return puts(out.data) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static int run(const struct config *config)
+static int run(struct settings *settings)
 {
 	struct err err = { 0 };
-	struct log_levels levels;
 	struct daemon *daemon;
 	int code;
 
-	/* config_check() has seen the text. */
-	if (log_levels_parse(config->log_level, &levels, NULL) == 0)
-		log_set_levels(&levels);
-	daemon = daemon_new(config, &err);
+	daemon = daemon_new(settings, &err);
 	if (!daemon) {
 		log_error("%s", err.text);
 		return EXIT_FAILURE;
@@ -104,42 +110,42 @@ static void print_sentence(void *arg, const char *sentence)
 	puts(sentence);
 }
 
-static int plan_takeover(const struct config *config)
+static int plan_takeover(const struct settings *settings)
 {
 	struct err err = { 0 };
 
-	if (daemon_plan_takeover(config, print_sentence, NULL, &err) < 0) {
+	if (daemon_plan_takeover(settings, print_sentence, NULL, &err) < 0) {
 		log_error("%s", err.text);
 		return EXIT_FAILURE;
 	}
 	return EXIT_SUCCESS;
 }
 
-static int with_config(const char *path, enum action action)
+static int with_settings(const char *path, enum action action)
 {
-	struct config config = { 0 };
 	struct err err = { 0 };
+	struct settings *settings = settings_read(path ? path : CONFIG_FILE, path != NULL, &err);
 	int code = EXIT_SUCCESS;
 
-	if (config_read(&config, path ? path : CONFIG_FILE, path != NULL, &err) < 0) {
+	if (!settings) {
 		log_error("%s", err.text);
-		code = EXIT_FAILURE;
-	} else if (action == ACTION_RUN) {
-		code = run(&config);
-	} else if (action == ACTION_PLAN) {
-		code = plan_takeover(&config);
-	} else {
-		puts("configuration is valid");
+		return EXIT_FAILURE;
 	}
-	config_clear(&config);
+	if (action == ACTION_RUN)
+		return run(settings);
+	if (action == ACTION_PLAN)
+		code = plan_takeover(settings);
+	else
+		puts("configuration is valid");
+	settings_free(settings);
 	return code;
 }
 
 /*
  * A mask is inherited, and a daemon whose parent blocked SIGTERM could not be stopped. Signals
  * whose default is to end the process, and which programs send to daemons for other purposes, do
- * nothing: SIGHUP from a terminal that closes, SIGUSR1 from a script that was written for another
- * daemon.
+ * nothing: SIGUSR1 from a script that was written for another daemon, or SIGHUP before the daemon
+ * has a configuration that it could read anew.
  */
 static void prepare_signals(void)
 {
@@ -181,6 +187,7 @@ int main(int argc, char **argv)
 		{ "check-config", no_argument, NULL, 'k' },
 		{ "plan-takeover", no_argument, NULL, 'p' },
 		{ "sample-config", no_argument, NULL, 's' },
+		{ "print-config-manual", no_argument, NULL, 'n' },
 		{ "print-catalog", no_argument, NULL, 'j' },
 		{ "introspect", required_argument, NULL, 'i' },
 		{ "print-bus-manual", no_argument, NULL, 'm' },
@@ -206,6 +213,8 @@ int main(int argc, char **argv)
 			break;
 		case 's':
 			return print_sample();
+		case 'n':
+			return print_config_manual();
 		case 'j':
 			return print_catalog();
 		case 'i':
@@ -236,5 +245,5 @@ int main(int argc, char **argv)
 	protect_memory();
 	prepare_signals();
 	prepare_memory();
-	return with_config(path, action);
+	return with_settings(path, action);
 }

@@ -341,6 +341,13 @@ const struct method methods[METHOD_COUNT] = {
 		.verb = HTTP_POST, .path = "/api/v1/admin/resume",
 		.args = &resume_args, .answer = ANSWER_ONE, .result = &message_record,
 	},
+	[METHOD_CONFIG_RELOAD] = {
+		.name = "admin.reload", .command = "reload", .member = "Reload",
+		.summary = "Read the configuration anew; one with an error is refused, and the old one stays.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_ADMIN,
+		.verb = HTTP_POST, .path = "/api/v1/admin/reload",
+		.args = &no_args, .answer = ANSWER_ONE, .result = &reload_record,
+	},
 	[METHOD_HEALTH_GET] = {
 		.name = "health.get", .command = "health", .member = "GetHealth",
 		.summary = "Show the health of the daemon and of its dependencies.",

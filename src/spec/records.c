@@ -470,6 +470,17 @@ static const struct field drift_fields[] = {
 #undef F
 const struct record drift_record = RECORD("drift", drift_record, drift_fields);
 
+#define F(MEMBER, TYPE, ...) FIELD(reload_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field reload_fields[] = {
+	F(message, TEXT, .doc = "The outcome in one sentence."),
+	F(timestamp, TIME, .doc = "When the new configuration came into force."),
+	F(report, OBJECT,
+	  .doc = "changed: the keys whose new values are in force, such as log.level; needs_restart: "
+		 "the keys whose new values wait for a restart of the daemon."),
+};
+#undef F
+const struct record reload_record = RECORD("reload", reload_record, reload_fields);
+
 #define F(MEMBER, TYPE, ...) FIELD(sync_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field sync_fields[] = {
 	F(message, TEXT, .doc = "The outcome in one sentence."),

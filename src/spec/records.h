@@ -348,6 +348,13 @@ struct drift_record {
 };
 extern const struct record drift_record;
 
+struct reload_record {
+	char *message;
+	int64_t timestamp;
+	char *report; /* {"changed":[…],"needs_restart":[…]} */
+};
+extern const struct record reload_record;
+
 struct sync_record {
 	char *message;
 	int64_t timestamp;

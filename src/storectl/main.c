@@ -175,7 +175,7 @@ static int run(const struct arguments *arguments)
 		if (!streq(commands[i].name, arguments->words[0]))
 			continue;
 		if (config_read(&config, str_or(rest.config_file, CONFIG_FILE),
-				rest.config_file != NULL, &err) < 0)
+				rest.config_file != NULL, NULL, &err) < 0)
 			return failed(&err);
 		code = commands[i].run(&rest, &config);
 		config_clear(&config);

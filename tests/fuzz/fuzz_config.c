@@ -23,7 +23,7 @@ static int read_text(struct config *config, const char *text, size_t length, str
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	}
 	MUST(ftruncate(file, 0) == 0 && pwrite(file, text, length, 0) == (ssize_t)length);
-	return config_read(config, path, true, err);
+	return config_read(config, path, true, NULL, err);
 }
 
 static char *write_text(const struct config *config)

@@ -35,7 +35,7 @@ ROOMS = {
     "reconcile": {"ops", "engine", "host", "model", "rules"},
     "methods": {"reconcile", "ops", "engine", "host", "model", "rules"},
 }
-SHARED = {"core/call.h", "core/env.h", "core/event.h"}
+SHARED = {"core/call.h", "core/env.h", "core/event.h", "core/reload.h"}
 COMPOSER = {"core.c", "core_parts.h"}
 # What the files of a room share and no other room sees.
 PRIVATE = {"core/model/model.h", "core/host/host.h", "core/engine/engine.h", "core/methods/calls.h"}

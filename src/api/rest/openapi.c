@@ -39,7 +39,7 @@ static const struct group {
 	{ "export", "Volumes that are served over NBD." },
 	{ "operation", "Changes that were accepted, and their progress." },
 	{ "token", "Tokens, which programs show to say who they are." },
-	{ "admin", "Comparison of store, CloudStack and kernel." },
+	{ "admin", "Comparison of store, CloudStack and kernel; pauses; the configuration." },
 	{ "health", "State of the daemon and of the parts it depends on." },
 	{ "snapshot", "Snapshots of volumes, as clients have noted them." },
 	{ "metrics", "Figures: of the store, and since the daemon's start." },

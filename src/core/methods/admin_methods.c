@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* An administrator's methods: the daemon's health, a comparison of store, CloudStack and kernel
- * now, and a pause of changes. A pause is kept in the store; operations that were accepted before
- * go on, since their clients have been promised that. */
+ * now, the configuration read anew, and a pause of changes. A pause is kept in the store;
+ * operations that were accepted before go on, since their clients have been promised that. */
 
 #include "core/methods/admin_methods.h"
 
@@ -15,6 +15,7 @@
 #include "core/methods/health.h"
 #include "core/model/commit.h"
 #include "core/reconcile/reconciler.h"
+#include "core/reload.h"
 
 static void on_compared(void *arg, const struct sync_record *record, const struct err *err)
 {
@@ -97,4 +98,25 @@ void changes_resume(struct call *call)
 	log_notice("%s lets changes go on%s%s", call->caller.surface,
 		   str_empty(args->reason) ? "" : ": ", str_or(args->reason, ""));
 	set_paused(call, NULL);
+}
+
+static void on_reloaded(void *arg, const struct reload_record *record, const struct err *err)
+{
+	struct call *call = arg;
+
+	call_waited(call);
+	if (record)
+		call_answer(call, record);
+	else
+		call_fail(call, err);
+}
+
+void config_reload(struct call *call)
+{
+	const struct reloader *reloader = call->calls->env->options.reloader;
+
+	if (reloader)
+		call_wait_reload(call, reloader->request(reloader->self, on_reloaded, call));
+	else
+		call_failf(call, ERR_UNAVAILABLE, "the daemon runs without a configuration file");
 }

@@ -9,3 +9,4 @@ void force_sync(struct call *call);
 void health_get(struct call *call);
 void changes_pause(struct call *call);
 void changes_resume(struct call *call);
+void config_reload(struct call *call);

@@ -13,6 +13,7 @@
 #include "core/model/commit.h"
 #include "core/reconcile/reconciler.h"
 #include "core/reconcile/store_guard.h"
+#include "core/reload.h"
 #include "disk/usage.h"
 #include "io/user_names.h"
 #include "nbd/exporter.h"
@@ -67,6 +68,18 @@ static void cancel_activation(void *awaited)
 void call_wait_activation(struct call *call, struct activation *activation)
 {
 	call_wait(call, activation, cancel_activation);
+}
+
+static void cancel_reload(void *awaited)
+{
+	struct reload_ticket *ticket = awaited;
+
+	ticket->cancel(ticket);
+}
+
+void call_wait_reload(struct call *call, struct reload_ticket *ticket)
+{
+	call_wait(call, ticket, cancel_reload);
 }
 
 static void cancel_exports(void *awaited)

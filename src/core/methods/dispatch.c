@@ -83,6 +83,7 @@ static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_FORCE_SYNC] = force_sync,
 	[METHOD_CHANGES_PAUSE] = changes_pause,
 	[METHOD_CHANGES_RESUME] = changes_resume,
+	[METHOD_CONFIG_RELOAD] = config_reload,
 	[METHOD_HEALTH_GET] = health_get,
 	[METHOD_METRICS_GET] = metrics_get,
 	[METHOD_TOKEN_CREATE] = token_create,
@@ -138,8 +139,10 @@ static bool needs_store(const struct call *call)
 {
 	if (only_reports(call))
 		return false;
-	/* The administrator's methods for the store itself change nothing that it tells of. */
+	/* The administrator's methods for the store itself, and for the configuration, change
+	 * nothing that it tells of. */
 	return call->method->access != ACCESS_READ &&
+	       call->method != &methods[METHOD_CONFIG_RELOAD] &&
 	       call->method != &methods[METHOD_STORE_ACCEPT] &&
 	       call->method != &methods[METHOD_STORE_BACKUP] &&
 	       call->method != &methods[METHOD_STORE_CHECK];

@@ -270,6 +270,8 @@ DRIFT = Shape("drift", {"kind": one_of(*DRIFT_KINDS), "volume_id": uuid, "found"
                         "action": text, "repaired": truth},
               {"vm_id": uuid, "device_path": text, "operation_id": operation_id})
 
+RELOAD = Shape("reload", {"message": text, "timestamp": time, "report": table},
+               parts={"report": Shape("report", {"changed": texts, "needs_restart": texts})})
 SYNC = Shape("sync", {"message": text, "timestamp": time, "report": table},
              parts={"report": Shape("report", {"checked": whole, "dry_run": truth, "drift": rows,
                                                "repaired": rows, "failed": rows})})

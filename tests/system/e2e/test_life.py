@@ -387,6 +387,18 @@ def admin_resume(world, surface):
     volume_attach(world, surface)
 
 
+def admin_reload(world, surface):
+    report = shapes.RELOAD.check(surface.ask("admin.reload"))["report"]
+    assert (report["changed"], report["needs_restart"]) == ([], [])
+    world.daemon.configure(reconcile={"interval": "2min"}, device={"probe_timeout": "31s"})
+    report = shapes.RELOAD.check(surface.ask("admin.reload"))["report"]
+    assert (report["changed"], report["needs_restart"]) == (["reconcile.interval"], ["device.probe_timeout"])
+    world.daemon.configure(reconcile={"interval": "soon"})
+    with pytest.raises(Refused, match=r"volume-daemon\.conf:\d+: reconcile\.interval must be") as refused:
+        surface.ask("admin.reload")
+    assert refused.value.word == "CONFLICT"
+
+
 def operation_resolve(world, surface):
     """An attachment whose disk does not come and which cannot be undone. In a pause the daemon repairs nothing."""
     world.cloud.set_faults([{"do": "no_plug", "command": "attachVolume"},

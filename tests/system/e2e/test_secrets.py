@@ -4,9 +4,16 @@ At its most talkative, in its errors, its command line, its store and on its sur
 API key nor the secret key, nor anything that was signed with it.
 """
 
+import contextlib
+import json
+import re
+import socket
+from pathlib import Path
+
 import pytest
 from cloudsim import OTHER_VM
-from support.py.secrecy import assert_no_secret, everything_said
+from support.py.secrecy import assert_no_secret, core_of, everything_said
+from support.py.streams import Stream
 from support.py.waiting import eventually
 
 
@@ -55,6 +62,45 @@ def test_in_an_address(make_world, url):
     world.daemon.launch()
     assert world.daemon.exits() == 1
     assert_no_secret(world, "log", world.daemon.text)
+
+
+def test_in_events_and_signals_and_the_state_that_systemd_is_told(make_world):
+    world = make_world(start=False)
+    path = world.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(path))
+        world.bus.environment["NOTIFY_SOCKET"] = str(path)
+        world.start()
+        with Stream(world.daemon) as stream, world.monitor() as monitor:
+            world.cloud.set_faults([{"do": "status", "code": 401, "command": "detachVolume"}])
+            volume, _ = world.attached()
+            world.daemon.ended(world.daemon.detach(volume))
+            deleted = world.daemon.ended(world.daemon.create())
+            monitor.completed(deleted["id"])
+            stream.ended(deleted["id"])
+            for where, text in everything_said(world):
+                assert_no_secret(world, where, text)
+            for event in stream.all():
+                assert_no_secret(world, "event", json.dumps(event.data))
+            for message in monitor.messages.all():
+                assert_no_secret(world, "signal", json.dumps(message.arguments))
+        states = []
+        told.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                states.append(told.recv(65536).decode())
+        assert any("refused" in state for state in states)
+        assert_no_secret(world, "state", "\n".join(states))
+
+
+def test_in_a_core_dump(world):
+    """The program is told to leave none; and one that somebody takes all the same has no secret key."""
+    world.attached()
+    process = world.daemon.process.pid
+    limits = Path(f"/proc/{process}/limits").read_text()
+    assert re.search(r"Max core file size +0 +0 ", limits), limits
+    core = core_of(process)
+    assert b"volume-daemon" in core and world.cloud.secret_key.encode() not in core
 
 
 def test_the_store_is_for_the_daemon_s_user_only(world):

@@ -23,6 +23,7 @@
 struct fixture {
 	char path[64];
 	struct config config;
+	struct config_source source;
 	struct err err;
 };
 
@@ -44,6 +45,7 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 
 	config_clear(&f->config);
+	config_source_clear(&f->source);
 	unlink(f->path);
 	free(f);
 	return 0;
@@ -58,7 +60,7 @@ static int read_bytes(struct fixture *f, const char *bytes, size_t length)
 	assert_int_equal(fclose(file), 0);
 	f->err = (struct err){ 0 };
 	config_clear(&f->config);
-	return config_read(&f->config, f->path, true, &f->err);
+	return config_read(&f->config, f->path, true, &f->source, &f->err);
 }
 
 static int read_text(struct fixture *f, const char *text)
@@ -162,7 +164,7 @@ static void a_file_need_not_be_there(void **state)
 	struct fixture *f = *state;
 
 	unlink(f->path);
-	assert_int_equal(config_read(&f->config, f->path, false, &f->err), 0);
+	assert_int_equal(config_read(&f->config, f->path, false, &f->source, &f->err), 0);
 	assert_defaults(&f->config);
 }
 
@@ -172,7 +174,7 @@ static void but_one_that_was_named_must(void **state)
 	_cleanup_free_ char *expected = xasprintf("%s: No such file or directory", f->path);
 
 	unlink(f->path);
-	assert_int_equal(config_read(&f->config, f->path, true, &f->err), -1);
+	assert_int_equal(config_read(&f->config, f->path, true, &f->source, &f->err), -1);
 	assert_int_equal(f->err.code, ERR_INVALID);
 	assert_string_equal(f->err.text, expected);
 }
@@ -399,10 +401,9 @@ static void a_value_of_the_wrong_kind_is_refused(void **state)
 	assert_refused(
 		f, "[export]\nengine = samba\n",
 		"2: export.engine must be one of none, qemu-storage-daemon, nbdkit; got \"samba\"");
-	assert_int_equal(read_text(f, "[log]\nlevel = loud\n"), -1);
-	assert_string_equal(
-		f->err.text,
-		"log.level: there is no level \"loud\"; there are: error, warning, notice, info, debug");
+	assert_refused(
+		f, "[log]\nlevel = loud\n",
+		"2: log.level: there is no level \"loud\"; there are: error, warning, notice, info, debug");
 	assert_refused(
 		f, "[appliance]\nvm_id = 17\n",
 		"2: appliance.vm_id must be a UUID such as 0d9ef9f6-3f7e-4b2a-9c8d-3f1f6f0f2a11, got \"17\"");
@@ -416,10 +417,8 @@ static void a_project_is_one_or_all(void **state)
 	assert_string_equal(f->config.cloud_project_id, CONFIG_ALL_PROJECTS);
 	assert_accepted(f, "[cloud]\nproject_id = 0A1B2C3D-0000-4000-8000-00000000000F\n");
 	assert_string_equal(f->config.cloud_project_id, "0A1B2C3D-0000-4000-8000-00000000000F");
-	assert_int_equal(read_text(f, "[cloud]\nproject_id = -1\n"), -1);
-	assert_string_equal(
-		f->err.text,
-		"cloud.project_id must be a project's UUID or the word all, got \"-1\"");
+	assert_refused(f, "[cloud]\nproject_id = -1\n",
+		       "2: cloud.project_id must be a project's UUID or the word all, got \"-1\"");
 }
 
 /* ---- lines ---- */
@@ -541,11 +540,11 @@ static void values_must_fit_each_other(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(read_text(f, "[cloud]\npoll_min = 10s\n"), -1);
-	assert_string_equal(f->err.text, "cloud.poll_min must not be more than cloud.poll_max");
+	assert_refused(f, "[cloud]\npoll_min = 10s\n",
+		       "2: cloud.poll_min must not be more than cloud.poll_max");
 	assert_accepted(f, "[cloud]\npoll_min = 10s\npoll_max = 10s\n");
-	assert_int_equal(read_text(f, "[cloud]\nurl = cloud.example.org\n"), -1);
-	assert_string_equal(f->err.text, "cloud.url must begin with http:// or https://");
+	assert_refused(f, "[http]\nmax_requests = 7\n[cloud]\nurl = cloud.example.org\n",
+		       "4: cloud.url must begin with http:// or https://");
 	assert_accepted(f, "[store]\nretention = 0\n");
 }
 
@@ -560,12 +559,54 @@ static void buses_are_a_set(void **state)
 	assert_accepted(f, "[device]\nbuses = loop,virtio  loop\n");
 	assert_int_equal(config_buses(&f->config, &buses, &f->err), 0);
 	assert_int_equal(buses, 1u << BUS_LOOP | 1u << BUS_VIRTIO);
-	assert_int_equal(read_text(f, "[device]\nbuses = virtio ide\n"), -1);
-	assert_string_equal(f->err.text,
-			    "device.buses: \"ide\" is no bus; there are virtio, scsi, loop, other");
-	assert_int_equal(read_text(f, "[device]\nbuses = ,\n"), -1);
-	assert_string_equal(f->err.text,
-			    "device.buses: name at least one of virtio, scsi, loop, other");
+	assert_refused(f, "[device]\nbuses = virtio ide\n",
+		       "2: device.buses: \"ide\" is no bus; there are virtio, scsi, loop, other");
+	assert_refused(f, "[device]\nbuses = ,\n",
+		       "2: device.buses: name at least one of virtio, scsi, loop, other");
+}
+
+/* ---- what shows later ---- */
+
+static void a_fault_that_shows_later_has_its_line(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *with_line = xasprintf("%s:3: too slow", f->path);
+	_cleanup_free_ char *without = xasprintf("%s: too slow", f->path);
+
+	assert_accepted(f, "# comment\n[cloud]\ntimeout = 9s\n");
+	err_set_field(&f->err, "cloud_timeout", ERR_INVALID, "too slow");
+	config_blame(&f->source, &f->err);
+	assert_string_equal(f->err.text, with_line);
+	/* A default is in no line. */
+	err_set_field(&f->err, "cloud_poll_min", ERR_INVALID, "too slow");
+	config_blame(&f->source, &f->err);
+	assert_string_equal(f->err.text, without);
+	/* Without a file there is nothing to blame. */
+	unlink(f->path);
+	f->err = (struct err){ 0 };
+	assert_int_equal(config_read(&f->config, f->path, false, &f->source, &f->err), 0);
+	err_set_field(&f->err, "cloud_timeout", ERR_INVALID, "too slow");
+	config_blame(&f->source, &f->err);
+	assert_string_equal(f->err.text, "too slow");
+}
+
+static void each_key_says_whether_it_needs_a_restart(void **state)
+{
+	_cleanup_buf_ struct buf sample = BUF_NULL, manual = BUF_NULL;
+
+	config_sample(&sample);
+	config_manual(&manual);
+	for (size_t i = 0; i < config_record.count; i++) {
+		const struct field *field = &config_record.fields[i];
+		_cleanup_free_ char *line =
+			xasprintf("; in force after a %s\n#%s =",
+				  field->flags & CONFIG_LIVE ? "reload" : "restart",
+				  strchr(field->name, '_') + 1);
+		_cleanup_free_ char *item = xasprintf("\n.It Ic %s", strchr(field->name, '_') + 1);
+
+		assert_non_null(strstr(sample.data, line));
+		assert_non_null(strstr(manual.data, item));
+	}
 }
 
 int main(void)
@@ -595,6 +636,8 @@ int main(void)
 		T(secrets_are_not_repeated),
 		T(values_must_fit_each_other),
 		T(buses_are_a_set),
+		T(a_fault_that_shows_later_has_its_line),
+		cmocka_unit_test(each_key_says_whether_it_needs_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/access.h"
+#include "daemon/settings.h"
 #include "store/access.h"
 #include "store/backend.h"
 
@@ -93,7 +94,7 @@ static const struct store_backend without_row = { .submit = submit };
 
 struct fixture {
 	struct loop *loop;
-	struct config config;
+	struct settings settings;
 	struct fake_store fake;
 	struct access *access;
 	unsigned changes;
@@ -116,7 +117,7 @@ static int set_up(void **state)
 	unsetenv("CREDENTIALS_DIRECTORY");
 	snprintf(f->folder, sizeof(f->folder), "/tmp/volume-daemon-access-XXXXXX");
 	assert_non_null(mkdtemp(f->folder));
-	record_init(&config_record, &f->config);
+	record_init(&config_record, &f->settings.config);
 	f->loop = loop_new();
 	store_init(&f->fake.store, &with_row, f->loop);
 	f->fake.row = (struct row){ .version = 1, .name = "first", .active = 1 };
@@ -133,7 +134,9 @@ static int tear_down(void **state)
 	access_free(f->access);
 	store_fini(&f->fake.store);
 	loop_free(f->loop);
-	config_clear(&f->config);
+	config_clear(&f->settings.config);
+	secret_free(f->settings.api_key);
+	secret_free(f->settings.secret_key);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		_cleanup_free_ char *path = xasprintf("%s/%s", f->folder, files[i]);
 
@@ -177,26 +180,17 @@ static void assert_logged(const struct fixture *f, const char *part)
 		fail_msg("\"%s\" is not in the log:\n%s", part, f->log);
 }
 
-static int open_access(struct fixture *f, struct err *err)
+static void open_well(struct fixture *f)
 {
 	const struct access_options options = { .loop = f->loop,
-						.config = &f->config,
+						.settings = &f->settings,
 						.store = &f->fake.store,
 						.changed = on_changed,
 						.arg = f };
 	int saved, fd = watch_log(&saved);
 
-	f->access = access_open(&options, err);
+	f->access = access_open(&options);
 	keep_log(f, fd, saved);
-	return f->access ? 0 : -1;
-}
-
-static void open_well(struct fixture *f)
-{
-	struct err err = { 0 };
-
-	if (open_access(f, &err) < 0)
-		fail_msg("%s", err.text);
 }
 
 static void pass_time(struct fixture *f, int64_t ms)
@@ -234,8 +228,8 @@ static char *write_file(struct fixture *f, const char *name, const char *text, m
 
 static void configure_keys(struct fixture *f)
 {
-	f->config.cloud_api_key_file = write_file(f, "api", "configured-api\n", 0600);
-	f->config.cloud_secret_key_file = write_file(f, "secret", "configured-secret\n", 0600);
+	f->settings.api_key = secret_of("configured-api");
+	f->settings.secret_key = secret_of("configured-secret");
 }
 
 static void assert_secret(const struct secret *secret, const char *text)
@@ -263,9 +257,9 @@ static void a_configuration_that_says_all_is_not_added_to(void **state)
 	struct err err = { 0 };
 
 	configure_keys(f);
-	f->config.cloud_url = xstrdup("http://configured");
-	f->config.appliance_vm_id = xstrdup(VM_CONFIGURED);
-	f->config.cloud_zone = xstrdup(ZONE_CONFIGURED);
+	f->settings.config.cloud_url = xstrdup("http://configured");
+	f->settings.config.appliance_vm_id = xstrdup(VM_CONFIGURED);
+	f->settings.config.cloud_zone = xstrdup(ZONE_CONFIGURED);
 	f->fake.row = whole_row;
 	open_well(f);
 	assert_int_equal(access_check(f->access, &err), 0);
@@ -293,7 +287,7 @@ static void what_is_missing_is_named(void **state)
 	assert_string_equal(err.text, "cloud.url is not set");
 	f->access = access_free(f->access);
 
-	f->config.cloud_url = xstrdup("http://configured");
+	f->settings.config.cloud_url = xstrdup("http://configured");
 	open_well(f);
 	assert_int_equal(access_check(f->access, &err), -1);
 	assert_string_equal(err.text,
@@ -301,7 +295,7 @@ static void what_is_missing_is_named(void **state)
 			    "cloudstack-api-key");
 	f->access = access_free(f->access);
 
-	f->config.cloud_api_key_file = write_file(f, "api", "configured-api\n", 0600);
+	f->settings.api_key = secret_of("configured-api");
 	open_well(f);
 	assert_int_equal(access_check(f->access, &err), -1);
 	assert_string_equal(err.text,
@@ -310,18 +304,26 @@ static void what_is_missing_is_named(void **state)
 	assert_int_equal(err.code, ERR_INVALID);
 }
 
+/* ---- the files with keys ---- */
+
 static void keys_can_be_credentials(void **state)
 {
 	struct fixture *f = *state;
+	_cleanup_free_ char *file = write_file(f, "secret", "configured-secret\n", 0600);
+	struct secret *key = NULL;
+	struct err err = { 0 };
 
 	free(write_file(f, "cloudstack-api-key", "credential-api\n", 0600));
 	free(write_file(f, "cloudstack-secret-key", "credential-secret\n", 0600));
 	setenv("CREDENTIALS_DIRECTORY", f->folder, 1);
-	f->config.cloud_secret_key_file = write_file(f, "secret", "configured-secret\n", 0600);
-	open_well(f);
-	assert_secret(access_api_key(f->access), "credential-api");
+	assert_int_equal(settings_read_key(NULL, "cloudstack-api-key", SECRET_KEY, &key, &err), 0);
+	assert_secret(key, "credential-api");
+	secret_free(key);
 	/* A file that is named comes before the credential. */
-	assert_secret(access_secret_key(f->access), "configured-secret");
+	assert_int_equal(settings_read_key(file, "cloudstack-secret-key", SECRET_KEY, &key, &err),
+			 0);
+	assert_secret(key, "configured-secret");
+	secret_free(key);
 }
 
 static void a_credential_need_not_be_there(void **state)
@@ -331,19 +333,21 @@ static void a_credential_need_not_be_there(void **state)
 	struct err err = { 0 };
 
 	setenv("CREDENTIALS_DIRECTORY", f->folder, 1);
-	assert_int_equal(access_read_key(NULL, "store-password", SECRET_PASSWORD, &key, &err), 0);
+	assert_int_equal(settings_read_key(NULL, "store-password", SECRET_PASSWORD, &key, &err), 0);
 	assert_null(key);
 }
 
 static void a_key_that_others_may_read_is_refused(void **state)
 {
 	struct fixture *f = *state;
+	_cleanup_free_ char *file = write_file(f, "api", "configured-api\n", 0644);
+	struct secret *key = NULL;
 	struct err err = { 0 };
 
-	f->config.cloud_api_key_file = write_file(f, "api", "configured-api\n", 0644);
-	assert_int_equal(open_access(f, &err), -1);
+	assert_int_equal(settings_read_key(file, "cloudstack-api-key", SECRET_KEY, &key, &err), -1);
+	assert_null(key);
 	assert_int_equal(err.code, ERR_INVALID);
-	assert_non_null(strstr(err.text, f->config.cloud_api_key_file));
+	assert_non_null(strstr(err.text, file));
 	assert_non_null(strstr(err.text, "chmod 600"));
 	assert_null(strstr(err.text, "configured-api"));
 }
@@ -351,11 +355,12 @@ static void a_key_that_others_may_read_is_refused(void **state)
 static void a_key_file_that_is_gone_is_refused(void **state)
 {
 	struct fixture *f = *state;
+	_cleanup_free_ char *file = xasprintf("%s/none", f->folder);
+	struct secret *key = NULL;
 	struct err err = { 0 };
 
-	f->config.cloud_secret_key_file = xasprintf("%s/none", f->folder);
-	assert_int_equal(open_access(f, &err), -1);
-	assert_non_null(strstr(err.text, f->config.cloud_secret_key_file));
+	assert_int_equal(settings_read_key(file, "cloudstack-api-key", SECRET_KEY, &key, &err), -1);
+	assert_non_null(strstr(err.text, file));
 }
 
 /* ---- the row ---- */
@@ -387,7 +392,7 @@ static void but_nothing_that_it_does(void **state)
 	struct fixture *f = *state;
 
 	configure_keys(f);
-	f->config.appliance_vm_id = xstrdup(VM_CONFIGURED);
+	f->settings.config.appliance_vm_id = xstrdup(VM_CONFIGURED);
 	f->fake.row = whole_row;
 	open_well(f);
 	assert_true(access_follows(f->access));
@@ -406,8 +411,8 @@ static void the_zone_alone_is_no_reason_to_wait_for_the_row(void **state)
 	struct fixture *f = *state;
 
 	configure_keys(f);
-	f->config.cloud_url = xstrdup("http://configured");
-	f->config.appliance_vm_id = xstrdup(VM_CONFIGURED);
+	f->settings.config.cloud_url = xstrdup("http://configured");
+	f->settings.config.appliance_vm_id = xstrdup(VM_CONFIGURED);
 	f->fake.row = whole_row;
 	open_well(f);
 	assert_false(access_follows(f->access));
@@ -425,8 +430,8 @@ static void the_id_of_this_machine_is(void **state)
 	struct fixture *f = *state;
 
 	configure_keys(f);
-	f->config.cloud_url = xstrdup("http://configured");
-	f->config.cloud_zone = xstrdup(ZONE_CONFIGURED);
+	f->settings.config.cloud_url = xstrdup("http://configured");
+	f->settings.config.cloud_zone = xstrdup(ZONE_CONFIGURED);
 	f->fake.row = whole_row;
 	open_well(f);
 	assert_true(access_follows(f->access));
@@ -579,6 +584,32 @@ static void a_store_that_is_away_says_so_itself(void **state)
 	assert_string_equal(access_url(f->access), "http://row");
 }
 
+/* A reload takes the address out of the configuration, or puts it in. */
+static void other_settings_change_what_the_row_is_read_for(void **state)
+{
+	struct fixture *f = *state;
+
+	configure_keys(f);
+	str_set(&f->settings.config.cloud_url, "http://configured");
+	str_set(&f->settings.config.appliance_vm_id, VM_CONFIGURED);
+	str_set(&f->settings.config.cloud_zone, ZONE_CONFIGURED);
+	f->fake.row = whole_row;
+	open_well(f);
+	str_set(&f->settings.config.cloud_url, NULL);
+	access_note_settings(f->access);
+	pass_time(f, 0);
+	assert_true(access_follows(f->access));
+	assert_int_equal(f->changes, 1);
+	assert_string_equal(access_url(f->access), "http://row");
+	str_set(&f->settings.config.cloud_url, "http://configured");
+	access_note_settings(f->access);
+	assert_false(access_follows(f->access));
+	assert_string_equal(access_url(f->access), "http://configured");
+	f->fake.row.version++;
+	look_again(f);
+	assert_int_equal(f->fake.reads, 1);
+}
+
 static void secrets_are_not_logged(void **state)
 {
 	struct fixture *f = *state;
@@ -633,6 +664,7 @@ int main(void)
 		T(what_was_read_before_stays_in_use),
 		T(trouble_is_told_once),
 		T(a_store_that_is_away_says_so_itself),
+		T(other_settings_change_what_the_row_is_read_for),
 		T(secrets_are_not_logged),
 		T(a_strange_name_is_not_shown),
 	};
