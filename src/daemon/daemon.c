@@ -29,6 +29,7 @@
 #include "daemon/machine.h"
 #include "daemon/reload.h"
 #include "daemon/settings.h"
+#include "daemon/watchdog.h"
 #include "daemon/who.h"
 #include "disk/device.h"
 #include "dm/devmap.h"
@@ -66,10 +67,9 @@ struct daemon {
 	struct event *signals[2];
 	struct event *hangup;
 	struct loop_timer drain;
-	struct loop_timer watchdog;
+	struct watchdog *watchdog;
 	struct loop_timer appliance;
 	int64_t drain_until_ms;
-	int64_t watchdog_ms;
 	size_t descriptors; /* that the connections of REST may take */
 	bool activated;     /* systemd has opened the socket of REST */
 	char *dmi_id;       /* of this VM as the hypervisor tells it; NULL: it does not */
@@ -131,15 +131,6 @@ static void on_name_lost(void *arg, const char *reason)
 	log_error("the D-Bus name is taken: %s; another volume-daemon seems to run", reason);
 	daemon->exit_code = EXIT_FAILURE;
 	stop(daemon);
-}
-
-/* Half the time systemd allows; a loop that stands still sends no more signs of life. */
-static void on_watchdog(struct loop_timer *timer)
-{
-	struct daemon *daemon = container_of(timer, struct daemon, watchdog);
-
-	sd_notify(0, "WATCHDOG=1");
-	loop_timer_set(daemon->loop, timer, daemon->watchdog_ms);
 }
 
 /* ---- starting ---- */
@@ -499,7 +490,6 @@ static void open_reload(struct daemon *daemon)
 struct daemon *daemon_new(struct settings *settings, struct err *err)
 {
 	struct daemon *daemon = xnew(struct daemon);
-	uint64_t watchdog_us = 0;
 
 	daemon->settings = settings;
 	daemon->activated = sd_listen_fds(0) > 0;
@@ -512,7 +502,6 @@ struct daemon *daemon_new(struct settings *settings, struct err *err)
 		return NULL;
 	}
 	daemon->drain.fire = on_drain_look;
-	daemon->watchdog.fire = on_watchdog;
 	daemon->appliance.fire = on_appliance;
 	if (find_descriptors(daemon, err) < 0)
 		return daemon_free(daemon);
@@ -523,10 +512,7 @@ struct daemon *daemon_new(struct settings *settings, struct err *err)
 	    open_surfaces(daemon, err) < 0)
 		return daemon_free(daemon);
 	open_signals(daemon);
-	if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
-		daemon->watchdog_ms = (int64_t)(watchdog_us / 2000);
-		loop_timer_set(daemon->loop, &daemon->watchdog, daemon->watchdog_ms);
-	}
+	daemon->watchdog = watchdog_new(daemon->loop, daemon->store);
 	return daemon;
 }
 
@@ -561,6 +547,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	bus_close(daemon->bus);
 	if (daemon->core)
 		core_drain(daemon->core);
+	watchdog_free(daemon->watchdog);
 	store_close(daemon->store);
 	core_free(daemon->core);
 	reload_free(daemon->reload);
@@ -569,7 +556,6 @@ struct daemon *daemon_free(struct daemon *daemon)
 	cloud_free(daemon->cloud);
 	access_free(daemon->access);
 	loop_timer_clear(daemon->loop, &daemon->drain);
-	loop_timer_clear(daemon->loop, &daemon->watchdog);
 	loop_timer_clear(daemon->loop, &daemon->appliance);
 	loop_free(daemon->loop);
 	free(daemon->rest_access);

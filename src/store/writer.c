@@ -485,7 +485,11 @@ bool writer_is_idle(const struct writer *writer)
 
 void writer_health(const struct writer *writer, struct store_health *out)
 {
+	int64_t at_work_ms = worker_oldest_ms(writer->worker);
+
 	out->transactions += atomic_load(&writer->transactions);
+	if (at_work_ms > out->stuck_ms)
+		out->stuck_ms = at_work_ms;
 	if (writer->away) {
 		out->away = true;
 		snprintf(out->reason, sizeof(out->reason), "%s", writer->reason);
