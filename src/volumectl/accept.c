@@ -139,7 +139,7 @@ int store_accept_main(struct ctl *ctl, int argc, char **argv)
 	volume_client_value_free(plan);
 	fflush(stdout);
 	if (past && !yes) {
-		if (!terminal_can_ask())
+		if (!isatty(STDIN_FILENO))
 			return ctl_usage("accept asks on a terminal; in a script, give --yes");
 		if (!terminal_ask("Accept this store and let the daemon go on?")) {
 			fputs("Nothing was changed.\n", stderr);

@@ -76,6 +76,12 @@ def on_every_surface():
     return {name: method for name, method in methods().items() if method.path}
 
 
+def commands_without_a_method():
+    """The commands of volumectl that are not one question and one answer, and that help shows."""
+    source = (TOP / "src/volumectl/main.c").read_text()
+    return set(re.findall(r'\.name = "([\w-]+)",\s+\.usage =\s+"[^"]*",\s+\.summary =\s+"', source))
+
+
 def _text(row, member):
     found = re.search(rf'\.{member} = "([^"]*)"', row)
     return found and found[1]
@@ -265,7 +271,8 @@ class Ctl(Surface):
         words = [method.command, *(rest.pop(name) for name in self._positional(method))]
         for name, value in rest.items():
             words += [f"--{self.OPTIONS.get(name, name.replace('_', '-'))}={_written(value)}"]
-        done = self.world.daemon.ctl(*words, "--json", *(["--no-wait"] if method.changes else []))
+        waits = method.changes or method.name == "operation.cancel"
+        done = self.world.daemon.ctl(*words, "--json", *(["--no-wait"] if waits else []))
         # The exit code of health follows the health, which is the answer.
         if done.returncode and not (method.name == "health.get" and done.stdout):
             raise Refused(self._word(done), done.stderr)

@@ -53,7 +53,7 @@ def test_no_cloudstack_configured(make_world):
     for path in ("/api/v1/volumes", f"/api/v1/volumes/{NOBODY}", f"/api/v1/vms/{NOBODY}/volumes"):
         assert world.daemon.rest("GET", path).status == 503
     done = world.daemon.ctl("health", "--json")
-    assert done.returncode == 0 and '"degraded"' in done.stdout
+    assert done.returncode == 1 and '"degraded"' in done.stdout
     assert world.daemon.ctl("delete", NOBODY).returncode == 17
 
 

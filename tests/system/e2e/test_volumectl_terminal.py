@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """volumectl on a terminal: what fits its width, colours, progress, and questions."""
 
+import os
 import re
+import tempfile
+from pathlib import Path
 
 import pytest
 from support.py.programs import program
+from support.py.strangers import command_of
 from support.py.terminal import Terminal
 from support.py.waiting import eventually
 
@@ -94,8 +98,8 @@ def test_progress_shows_the_time_that_goes_by(world):
         eventually(lambda: len(set(re.findall(r"await-job, (\d+) s", terminal.said))) > 1, "a second that goes by")
         world.cloud.restart()
         assert terminal.end() == 15
-        lines = re.findall(r"\r\x1b\[K([^\r\n]*)", terminal.said)
-        assert all(len(line) < 80 for line in lines), lines
+        lines = re.findall(r"\r\x1b\[K(attach: [^\r\n]*)", terminal.said)
+        assert lines and all(len(line) < 80 for line in lines), lines
         assert terminal.said.count("\n") == 1                # the error; all before is one line, written anew
 
 
@@ -181,3 +185,51 @@ def test_an_error_on_a_terminal_is_plain(world):
     with on_terminal(world, "show", "no-such-volume") as terminal:
         assert terminal.end() == 6
         assert terminal.said.startswith("volumectl: ") and "<3>" not in terminal.said
+
+
+# ---- rights ----
+
+FAKE_AGENT = """#!/bin/sh
+echo $$ "$@" >>{log}
+eval "exec $2>&-"
+exec sleep 3600
+"""
+
+
+@pytest.fixture
+def stranger(tmp_path_factory, world):
+    """Runs volumectl on a terminal as a user without rights, where polkit's agent is a program of the test."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can ask as another user")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        log, agent = Path(folder, "log"), Path(folder, "pkttyagent")
+        log.touch()
+        log.chmod(0o666)
+        agent.write_text(FAKE_AGENT.format(log=log))
+        agent.chmod(0o755)
+
+        def run(*words, path=f"{folder}:{os.environ['PATH']}"):
+            command = command_of(program("volumectl"), *words)
+            return Terminal(command, world.bus.environment, PATH=path, columns=200)
+
+        run.log = log
+        yield run
+
+
+def test_polkits_agent_asks_a_user_without_rights(world, stranger):
+    with stranger("show", world.volume()) as terminal:
+        assert terminal.end() == 5, terminal.said        # there is no polkit here to say yes
+        assert "run volumectl as root (sudo)" in terminal.said
+    assert re.fullmatch(r"\d+ --notify-fd \d+ --fallback\n", stranger.log.read_text())
+    with stranger("show", world.volume(), path="/usr/bin:/bin") as terminal:
+        assert terminal.end() == 5 and "sudo" in terminal.said      # no agent is installed
+    done = world.daemon.ctl("show", world.volume())
+    assert stranger.log.read_text().count("\n") == 1 and "sudo" not in done.stderr       # root needs none
+
+
+def test_the_agent_ends_with_volumectl(world, stranger):
+    with stranger("show", world.volume()) as terminal:
+        terminal.end()
+    agent = stranger.log.read_text().split()[0]
+    eventually(lambda: not Path("/proc", agent).exists(), "the end of the agent")
