@@ -503,6 +503,10 @@ static const struct page {
 	{ "/", "page.status", "Show the status page to a browser.", "document",
 	  "The page, which needs /page.css and /page.js beside it.", "text/html", NULL,
 	  put_any_text },
+	{ "/page.css", "page.style", "Show the style of the status page.", "document", "The style.",
+	  "text/css", NULL, put_any_text },
+	{ "/page.js", "page.script", "Show the program of the status page.", "document",
+	  "The program.", "text/javascript", NULL, put_any_text },
 };
 
 static void put_page(struct json_writer *w, const struct page *page)

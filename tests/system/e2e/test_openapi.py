@@ -43,7 +43,7 @@ def test_a_head_request_tells_its_length(daemon):
 def test_it_has_each_method_and_nothing_else():
     found = {o["operationId"] for verbs in openapi.document()["paths"].values() for o in verbs.values()}
     assert found == {*on_every_surface(), "health.get.alias", "document.openapi", "event.stream", "metrics.prometheus",
-                     "page.status"}
+                     "page.status", "page.style", "page.script"}
 
 
 def test_each_argument_of_a_path_is_described():
