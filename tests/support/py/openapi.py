@@ -55,30 +55,77 @@ def operation(method, path):
 
 
 @cache
-def _validator(id, status):
-    described = next(o for verbs in document()["paths"].values() for o in verbs.values() if o["operationId"] == id)
-    response = described["responses"].get(str(status))
-    assert response, f"{id} answers {status}, which the document does not have"
+def described(id):
+    """Verb, path and description of an operation."""
+    return next((verb.upper(), path, found) for path, verbs in document()["paths"].items()
+                for verb, found in verbs.items() if found["operationId"] == id)
+
+
+# Statuses of answers to requests that the document does not have: another path, another verb.
+_ELSEWHERE = (400, 401, 403, 404, 405, 413, 421, 429)
+# Headers that no answer lacks if the document has them for its status; the others depend on the answer.
+_ALWAYS = ("Location", "Retry-After", "WWW-Authenticate")
+
+
+def _resolved(response):
     if "$ref" in response:
-        response = document()["components"]["responses"][response["$ref"].rsplit("/", 1)[1]]
-    schema = response["content"]["application/json"]["schema"]
-    return Draft202012Validator(schema, resolver=RefResolver("", document()), format_checker=_formats)
+        return document()["components"]["responses"][response["$ref"].rsplit("/", 1)[1]]
+    return response
+
+
+@cache
+def _responses(id):
+    return {int(status): _resolved(response) for status, response in described(id)[2]["responses"].items()}
+
+
+@cache
+def _validator(schema):
+    return Draft202012Validator(json.loads(schema), resolver=RefResolver("", document()), format_checker=_formats)
+
+
+def faults(schema, value):
+    """What is wrong with a value, in words."""
+    return [f"{'/'.join(map(str, fault.absolute_path))}: {fault.message}"
+            for fault in _validator(json.dumps(schema)).iter_errors(value)]
+
+
+def _check(schema, value, *about):
+    found = faults(schema, value)
+    assert not found, (*about, value, found)
 
 
 def check_event(name, data):
     """Assert that this event of the stream stands in the document."""
-    schema = {"$ref": f"#/components/schemas/event_{name}"}
-    validator = Draft202012Validator(schema, resolver=RefResolver("", document()), format_checker=_formats)
-    faults = [f"{'/'.join(map(str, fault.absolute_path))}: {fault.message}" for fault in validator.iter_errors(data)]
-    assert not faults, (data, faults)
+    _check({"$ref": f"#/components/schemas/event_{name}"}, data, name)
 
 
-def check_reply(method, path, status, body):
-    """Assert that this reply to a request stands in the document."""
-    described = operation(method, path)
-    if not described:
-        assert status in (400, 401, 403, 404, 405, 413, 421) or method in ("HEAD", "OPTIONS"), (method, path, status)
+def check_error(status, headers, body):
+    """Assert that this answer to something that is no request of the document is an error of its form."""
+    assert status in _ELSEWHERE + (415, 503), (status, body)
+    assert headers["Content-Type"] == "application/json", (status, headers.items())
+    _check({"$ref": "#/components/schemas/error"}, json.loads(body), status)
+
+
+def check_reply(method, path, status, headers, body):
+    """Assert that this reply to a request stands in the document: its status, its media type, its body, and the
+    headers that a client relies on. `body` is the decompressed text; None of a stream, whose events are checked one by
+    one."""
+    about = (method, path, status, body)
+    found = operation("GET" if method == "HEAD" else method, path)
+    if method == "OPTIONS" and status == 204:
+        assert headers["Allow"] and not body, about
         return
-    faults = [f"{'/'.join(map(str, fault.absolute_path))}: {fault.message}"
-              for fault in _validator(described["operationId"], status).iter_errors(body)]
-    assert not faults, (method, path, status, faults)
+    if not found:
+        assert status in _ELSEWHERE, about
+        assert status != 405 or headers["Allow"], about
+        if method != "HEAD":
+            check_error(status, headers, body)
+        return
+    response = _responses(found["operationId"]).get(status)
+    assert response, f"{found['operationId']} answers {status}, which the document does not have: {about}"
+    for name in response.get("headers", ()):
+        assert headers[name] or name not in _ALWAYS, (name, about)
+    media_type, content = next(iter(response["content"].items()))
+    assert headers.get_content_type() == media_type, (headers["Content-Type"], about)
+    if media_type == "application/json" and method != "HEAD":
+        _check(content["schema"], json.loads(body), *about[:3])

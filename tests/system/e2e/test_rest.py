@@ -6,13 +6,15 @@ also where HTTP itself is broken; then the connection ends. In every case the da
 test here ends with a question that must be answered.
 """
 
+import http.client
+import io
 import json
 import socket
 import threading
 
 import pytest
 from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, ZONE
-from support.py import shapes
+from support.py import openapi, shapes
 from support.py.waiting import DEADLINE, eventually
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -340,7 +342,9 @@ def raw(daemon, request):
 def refused_raw(answer, status, code):
     head, body = answer.split(b"\r\n\r\n")
     assert status_of(head) == status, answer
-    assert b"\r\nContent-Type: application/json" in head and b"\r\nConnection: close" in head
+    headers = http.client.parse_headers(io.BytesIO(head.partition(b"\r\n")[2] + b"\r\n\r\n"))
+    assert headers["Connection"] == "close"
+    openapi.check_error(status, headers, body)
     assert shapes.ERROR.check(json.loads(body))["code"] == code
 
 

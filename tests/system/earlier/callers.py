@@ -10,6 +10,8 @@ import http.client
 import json
 import time
 
+from support.py import openapi
+
 CALL_TIMEOUT = 30
 POLL_PAUSE = 2.0
 WAIT_TIMEOUT = 300
@@ -37,7 +39,9 @@ class VolumeClient:
             text = None if body is None else json.dumps(body)
             connection.request(method, path, text, {"Content-Type": "application/json"} if text else {})
             response = connection.getresponse()
-            return response.status, json.loads(response.read() or b"null")
+            answer = response.read()
+            openapi.check_reply(method, path, response.status, response.headers, answer)
+            return response.status, json.loads(answer)
         finally:
             connection.close()
 

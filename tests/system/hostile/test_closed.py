@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.py import openapi
 from support.py.harness import TOP
 from support.py.ports import free_port
 from support.py.waiting import DEADLINE, eventually
@@ -59,7 +60,10 @@ def ask(path, verb="GET", target="/api/v1/health"):
     connection.sock.connect(str(path))
     try:
         connection.request(verb, target)
-        return json.loads(connection.getresponse().read())
+        response = connection.getresponse()
+        answer = response.read()
+        openapi.check_reply(verb, target, response.status, response.headers, answer)
+        return json.loads(answer)
     finally:
         connection.close()
 
