@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the daemon says of its REST interface, and whether a reply keeps to it.
+"""What the daemon says of its REST interface, whether a reply keeps to it, and requests that are made of it.
 
 The document is the one that the program prints. Its formats are checked by us: jsonschema knows no
 date-time without further packages, and would let any text pass.
@@ -10,7 +10,7 @@ import re
 import subprocess
 from datetime import datetime
 from functools import cache
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlencode
 from uuid import UUID
 
 from jsonschema import Draft202012Validator, FormatChecker, RefResolver
@@ -129,3 +129,42 @@ def check_reply(method, path, status, headers, body):
     assert headers.get_content_type() == media_type, (headers["Content-Type"], about)
     if media_type == "application/json" and method != "HEAD":
         _check(content["schema"], json.loads(body), *about[:3])
+
+
+# ---- requests that are made of the document ----
+
+@cache
+def arguments(id):
+    """For each argument: where it stands (path, query, header or body), its schema, and whether it must be given. What
+    stands in the path may be repeated in the body."""
+    _, _, found = described(id)
+    rows = {p["name"]: (p["in"], p["schema"], p["required"]) for p in found.get("parameters", ())}
+    if "requestBody" in found:
+        schema = found["requestBody"]["content"]["application/json"]["schema"]
+        rows |= {name: ("body", value, name in schema["required"])
+                 for name, value in schema["properties"].items() if name not in rows}
+    return rows
+
+
+def required(id):
+    """Required arguments, without those in the path."""
+    return [name for name, (place, _, must) in arguments(id).items() if must and place != "path"]
+
+
+def valid_arguments(id):
+    """Values for the required arguments, which name nothing that there is."""
+    by_format = {"uuid": "00000000-0000-4000-8000-000000000000", "date-time": "2026-01-01T00:00:00.000Z"}
+    return {name: schema["minimum"] if schema["type"] == "integer" else by_format.get(schema.get("format"), "x")
+            for name, (_, schema, must) in arguments(id).items() if must}
+
+
+def request(id, values):
+    """Verb, target and body (None: there is none) with these arguments, the unknown ones among the others."""
+    verb, path, found = described(id)
+    rest = dict(values)
+    for name, (place, _, _) in arguments(id).items():
+        if place == "path":
+            path = path.replace(f"{{{name}}}", quote(str(rest.pop(name)), safe=""))
+    if "requestBody" in found:
+        return verb, path, rest
+    return verb, path + ("?" + urlencode(rest) if rest else ""), None
