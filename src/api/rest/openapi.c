@@ -101,6 +101,13 @@ static void put_integer(struct json_writer *w, const struct field *field)
 	json_put_int(w, EXACT_MAX);
 }
 
+/* Said plainly: generators of clients take an object without a word for an empty one. */
+static void put_open_object(struct json_writer *w)
+{
+	json_put_name(w, "additionalProperties");
+	json_put_bool(w, true);
+}
+
 /* A time that is not set is null in an answer; nobody asks for one. */
 static void put_type(struct json_writer *w, const struct field *field, bool is_answer)
 {
@@ -145,6 +152,8 @@ static void put_value(struct json_writer *w, const struct record *record, const 
 		put_words(w, field);
 	if (streq(view->json, "integer"))
 		put_integer(w, field);
+	if (field->type == FIELD_OBJECT)
+		put_open_object(w);
 	if (!is_answer && field->fallback)
 		put_default(w, record, field);
 	json_put_member(w, "description", field->doc);
@@ -471,6 +480,7 @@ static void put_any_object(struct json_writer *w)
 {
 	json_begin_object(w);
 	json_put_member(w, "type", "object");
+	put_open_object(w);
 	json_end_object(w);
 }
 
