@@ -18,6 +18,7 @@
 #include "api/rest/event_streams.h"
 #include "api/rest/metrics_page.h"
 #include "api/rest/openapi_events.h"
+#include "api/rest/openapi_examples.h"
 #include "api/rest/openapi_write.h"
 #include "build_config.h"
 #include "spec/methods.h"
@@ -173,8 +174,38 @@ static bool has_body(const struct method *method)
 	return method->verb == HTTP_POST || method->verb == HTTP_PUT;
 }
 
+static void put_example_text(struct json_writer *w, const char *json)
+{
+	if (!json)
+		return;
+	json_put_name(w, "example");
+	json_put_raw(w, json);
+}
+
+/* The arguments of the method's example; the caller frees them. NULL: there is no example. */
+static struct json *example_arguments(const struct method *method)
+{
+	const char *text = openapi_example_arguments(method->name);
+	struct err err = { 0 };
+	struct json *arguments;
+
+	if (!text)
+		return NULL;
+	arguments = json_parse(text, strlen(text), &err);
+	assert(arguments);
+	return arguments;
+}
+
+static void put_example(struct json_writer *w, const struct json *example)
+{
+	if (!example)
+		return;
+	json_put_name(w, "example");
+	json_put_node(w, example);
+}
+
 static void put_parameter(struct json_writer *w, const struct method *method,
-			  const struct field *field, const char *place)
+			  const struct field *field, const char *place, const struct json *example)
 {
 	bool in_path = streq(place, "path");
 
@@ -186,10 +217,12 @@ static void put_parameter(struct json_writer *w, const struct method *method,
 	json_put_member(w, "description", field->doc);
 	json_put_name(w, "schema");
 	put_value(w, method->args, field, false);
+	put_example(w, json_get(example, field->name));
 	json_end_object(w);
 }
 
-static void put_parameters(struct json_writer *w, const struct method *method)
+static void put_parameters(struct json_writer *w, const struct method *method,
+			   const struct json *example)
 {
 	json_put_name(w, "parameters");
 	json_begin_array(w);
@@ -197,11 +230,11 @@ static void put_parameters(struct json_writer *w, const struct method *method)
 		const struct field *field = &method->args->fields[i];
 
 		if (method_path_has(method, field->name))
-			put_parameter(w, method, field, "path");
+			put_parameter(w, method, field, "path", example);
 		else if (is_key(field))
-			put_parameter(w, method, field, "header");
+			put_parameter(w, method, field, "header", example);
 		else if (!has_body(method))
-			put_parameter(w, method, field, "query");
+			put_parameter(w, method, field, "query", example);
 	}
 	json_end_array(w);
 }
@@ -244,13 +277,19 @@ static bool needs_body(const struct method *method)
 	return false;
 }
 
-static void put_body(struct json_writer *w, const struct method *method)
+/* Takes the arguments that stand in the path out of the example. */
+static void put_body(struct json_writer *w, const struct method *method, struct json *example)
 {
+	for (size_t i = 0; example && i < method->args->count; i++) {
+		if (method_path_has(method, method->args->fields[i].name))
+			json_drop(example, method->args->fields[i].name);
+	}
 	begin_member(w, "requestBody");
 	json_put_name(w, "required");
 	json_put_bool(w, needs_body(method));
 	begin_json_content(w);
 	put_body_schema(w, method);
+	put_example(w, example);
 	end_json_content(w);
 	json_end_object(w);
 }
@@ -335,6 +374,7 @@ static void put_success(struct json_writer *w, const struct method *method)
 		put_list(w, method);
 	else
 		put_reference(w, "schemas", method->result->name);
+	put_example_text(w, openapi_example_answer(method->name));
 	end_json_content(w);
 	json_end_object(w);
 }
@@ -442,6 +482,7 @@ static void put_operation(struct json_writer *w, const struct method *method, bo
 		[HTTP_PUT] = "put",
 		[HTTP_DELETE] = "delete",
 	};
+	_cleanup_json_ struct json *example = example_arguments(method);
 	_cleanup_buf_ struct buf id = BUF_NULL;
 
 	buf_printf(&id, "%s%s", method->name, is_alias ? ".alias" : "");
@@ -449,9 +490,9 @@ static void put_operation(struct json_writer *w, const struct method *method, bo
 	json_put_member(w, "operationId", id.data);
 	json_put_member(w, "summary", method->summary);
 	put_tag(w, group_of(method));
-	put_parameters(w, method);
+	put_parameters(w, method, example);
 	if (has_body(method))
-		put_body(w, method);
+		put_body(w, method, example);
 	begin_member(w, "responses");
 	put_success(w, method);
 	put_errors(w, method);
@@ -676,6 +717,7 @@ static void put_error_response(struct json_writer *w, enum err_code code)
 		put_header(w, "Retry-After", "Seconds to wait before the next try.");
 	begin_json_content(w);
 	put_reference(w, "schemas", "error");
+	put_example_text(w, openapi_example_error(status));
 	end_json_content(w);
 	json_end_object(w);
 }

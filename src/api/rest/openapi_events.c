@@ -9,6 +9,7 @@
 #include "api/rest/openapi_events.h"
 
 #include "api/rest/event_text.h"
+#include "api/rest/openapi_examples.h"
 #include "api/rest/openapi_write.h"
 
 #define LAST_ID_DOC "The id of the last event that the client has got: later ones follow at once."
@@ -44,6 +45,16 @@ static void put_kind_reference(struct json_writer *w, const char *kind)
 	put_reference(w, "schemas", name.data);
 }
 
+/* What a client sees of the stream at one event. */
+static void put_example(struct json_writer *w)
+{
+	_cleanup_buf_ struct buf text = BUF_NULL;
+
+	buf_printf(&text, "id: 7862f0a47df0.41\nevent: operation\ndata: %s\n\n",
+		   openapi_example_answer("event.stream"));
+	json_put_member(w, "example", text.data);
+}
+
 void openapi_put_event_stream(struct json_writer *w)
 {
 	json_begin_object(w);
@@ -58,6 +69,7 @@ void openapi_put_event_stream(struct json_writer *w)
 	json_end_array(w);
 	json_end_object(w);
 	json_end_object(w);
+	put_example(w);
 }
 
 static void put_words(struct json_writer *w, const char *name, const char *const *words,
