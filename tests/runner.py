@@ -321,7 +321,7 @@ def jobs_of(wanted, everything, searches):
                            env=SANITIZERS))
     if wants("e2e:sqlite"):
         jobs.append(Pytest("e2e", "asan", "sqlite", "tests/system/export", "tests/system/e2e",
-                           "tests/system/earlier", env=SANITIZERS))
+                           "tests/system/earlier", "tests/system/clients", env=SANITIZERS))
     if wants("truth"):
         jobs += [Truth(number, searches.get("truth")) for number in range(CORES)]
     if wants("e2e:sqlite"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Programs of npm that judge the daemon's surfaces, in the versions of tests/npm."""
+"""Packages of npm that judge the daemon's surfaces or make clients of them, in the versions of tests/npm."""
 
 import fcntl
 import os

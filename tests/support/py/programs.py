@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 _FOLDERS = {"volume-daemon": "src/daemon", "volumectl": "src/volumectl", "steps": "tests/system/crash",
-            "volume-daemon-crash": "tests/system/crash", "lease_client": "tests/system/e2e"}
+            "volume-daemon-crash": "tests/system/crash", "lease_client": "tests/system/e2e",
+            "life": "tests/system/clients"}
 
 
 def program(name):
