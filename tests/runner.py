@@ -11,7 +11,7 @@ What a job prints goes into build/logs, the report of each failed test into a fi
 end of the output is for whoever must mend it: times, then for each failed test its report and the
 command that runs this test alone.
 
-truth, storm, soak and fuzz decide at random. Their seeds are the same in each run, so that no change
+truth, requests, storm, soak and fuzz decide at random. Their seeds are the same in each run, so that no change
 fails because of a seed that was never tried before; a number of minutes behind the name of such a
 suite makes it a search, with seeds of its own.
 """
@@ -58,11 +58,11 @@ SCHEDULES = 100_000
 INPUTS = 20_000
 INPUTS_SECONDS = 30
 
-SEARCHES = ("truth", "storm", "soak", "fuzz")
+SEARCHES = ("truth", "requests", "storm", "soak", "fuzz")
 
 STORES = ("sqlite", "mariadb", "galera")
 SUITES = {"unit": (), "truth": (), "e2e": STORES, "crash": STORES[:2], "faults": STORES[:2], "hostile": (),
-          "storm": STORES[:2], "soak": STORES[:2], "fuzz": (), "lab": (), "tidy": (), "bench": ()}
+          "requests": (), "storm": STORES[:2], "soak": STORES[:2], "fuzz": (), "lab": (), "tidy": (), "bench": ()}
 
 
 @dataclass
@@ -302,7 +302,7 @@ def jobs_of(wanted, everything, searches):
     def wants(*names):
         return any(name in wanted for name in names)
 
-    sanitized = wants("unit", "e2e:sqlite", "e2e:mariadb", "e2e:galera")
+    sanitized = wants("unit", "e2e:sqlite", "e2e:mariadb", "e2e:galera", "requests")
     jobs = [Build("gcc", "gcc", "-Dwerror=true")]
     if wants("lab"):
         # The longest of all, and an appliance cannot use more than one core: it begins first.
@@ -342,6 +342,10 @@ def jobs_of(wanted, everything, searches):
             jobs.append(Pytest("crash", "gcc", store, "tests/system/crash"))
     if wants("hostile"):
         jobs.append(Pytest("hostile", "gcc", "sqlite", "tests/system/hostile"))
+    if wants("requests"):
+        search = {"VOLD_REQUESTS_SECONDS": str(searches["requests"]),
+                  "VOLD_REQUESTS_SEED": str(random.getrandbits(62))} if "requests" in searches else {}
+        jobs.append(Pytest("requests", "asan", "sqlite", "tests/system/requests", workers=1, env=SANITIZERS | search))
     for suite, store in ((suite, store) for suite in ("storm", "soak") for store in SUITES[suite]):
         if wants(f"{suite}:{store}"):
             # With a seed from here, the command that is shown for a failure repeats the decisions.
