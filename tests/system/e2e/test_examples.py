@@ -154,6 +154,8 @@ def play(story):
     change("volume.revert", id=taken)
     change("volume.delete-snapshot", id=taken)
     ask("admin.force-sync", dry_run=True)
+    world.daemon.configure(reconcile={"interval": "2min"})
+    ask("admin.reload")
     ask("token.create", name="backup", scope="change")
     ask("token.list")
     ask("token.revoke", name="backup")

@@ -67,6 +67,7 @@ BAD = {
     "token.revoke": ({"name": "nobody"}, "NOT_FOUND", None),
     "admin.force-sync": ({"dry_run": 1}, "INVALID_REQUEST", "dry_run"),
     "admin.pause": ({}, "INVALID_REQUEST", "reason"),
+    "admin.reload": ({"colour": "red"}, "INVALID_REQUEST", "colour"),
     "admin.resume": ({"reason": 7}, "INVALID_REQUEST", "reason"),
     "health.get": ({"colour": "red"}, "INVALID_REQUEST", "colour"),
     "metrics.get": ({"colour": "red"}, "INVALID_REQUEST", "colour"),

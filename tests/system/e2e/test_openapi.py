@@ -63,6 +63,7 @@ GET,POST /api/v1/tokens
 DELETE /api/v1/tokens/{}
 POST /api/v1/admin/force-sync
 POST /api/v1/admin/pause
+POST /api/v1/admin/reload
 POST /api/v1/admin/resume
 GET /api/v1/metrics
 GET /metrics
