@@ -329,7 +329,7 @@ const struct operation_record *core_operation(struct core *core, const char *ope
 {
 	const struct operation *operation = operation_find(core->engine, operation_id);
 
-	return operation ? &operation->record : NULL;
+	return operation ? operation_shown(operation) : NULL;
 }
 
 void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id),

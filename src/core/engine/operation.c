@@ -217,6 +217,7 @@ static void on_ended(struct operation *operation)
 	struct operation *waiting = next_in_queue(operation);
 
 	operation_unlink(operation);
+	operation_drop_durable(operation);
 	record_clear(&operation_record, &operation->record);
 	operation->record = *operation->ended;
 	free(TAKE_PTR(operation->ended));
@@ -306,6 +307,7 @@ static void on_committed(void *arg, const struct err *err)
 		on_ended(operation);
 		return;
 	}
+	operation_drop_durable(operation);
 	volume_note_operation(engine->model, &operation->record);
 	events_operation(engine->model, EVENT_OPERATION_CHANGED, &operation->record);
 	if (operation->record.status == OPERATION_PENDING) {
@@ -341,6 +343,8 @@ void operation_commit(struct operation *operation, const char *previous_status)
 	_cleanup_free_ char *details = history_details(operation);
 
 	operation_time_is(operation, TIME_OWN);
+	if (!operation->accepting)
+		operation_edit(operation);
 	record->updated_at = clock_record_ms();
 	free(record->context);
 	record->context = operation_context_to_json(operation);
@@ -358,7 +362,8 @@ void operation_commit(struct operation *operation, const char *previous_status)
 
 static void enter_step(struct operation *operation, size_t step)
 {
-	const char *previous = operation_status_names[operation->record.status];
+	struct operation_record *record = operation_edit(operation);
+	const char *previous = operation_status_names[record->status];
 
 	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
 	silence_end(operation);
@@ -366,13 +371,12 @@ static void enter_step(struct operation *operation, size_t step)
 	operation->runs = 0;
 	operation->resumed = operation->job_lost = operation->effect_unknown = false;
 	operation->untouched = false;
-	str_set(&operation->record.waits_for, NULL);
+	str_set(&record->waits_for, NULL);
 	operation->reason_code = ERR_NONE;
-	operation->record.status = OPERATION_EXECUTING;
-	operation->record.step_since = clock_record_ms();
-	str_set(&operation->record.step, operation_step(operation)->name);
-	if (!operation->record.undoing && !operation_step(operation)->vm_turn &&
-	    !operation->keeps_vm_turn)
+	record->status = OPERATION_EXECUTING;
+	record->step_since = clock_record_ms();
+	str_set(&record->step, operation_step(operation)->name);
+	if (!record->undoing && !operation_step(operation)->vm_turn && !operation->keeps_vm_turn)
 		vm_turn_leave(operation);
 	operation_step_begins(operation, operation_step(operation)->name);
 	operation_log_step(operation);
@@ -428,15 +432,16 @@ static bool has_done_nothing(const struct operation *operation)
 /* The operation is pending again and begins anew when it has its turn. */
 static void set_back(struct operation *operation)
 {
-	const char *previous = operation_status_names[operation->record.status];
+	struct operation_record *record = operation_edit(operation);
+	const char *previous = operation_status_names[record->status];
 
 	assert(has_done_nothing(operation));
 	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
 	operation_change_drop(operation);
 	operation->resumed = false;
-	operation->record.status = OPERATION_PENDING;
-	operation->record.step_since = 0;
-	str_set(&operation->record.step, NULL);
+	record->status = OPERATION_PENDING;
+	record->step_since = 0;
+	str_set(&record->step, NULL);
 	operation_step_begins(operation, NULL);
 	operation_commit(operation, previous);
 }
@@ -525,7 +530,7 @@ static void finish(struct operation *operation, enum operation_status status)
 	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
 	operation_step_begins(operation, NULL);
 	vm_turn_leave(operation);
-	str_set(&operation->record.waits_for, NULL);
+	str_set(&operation_edit(operation)->waits_for, NULL);
 	record_copy(&operation_record, ended, &operation->record);
 	ended->status = status;
 	ended->completed_at = clock_record_ms();
@@ -544,7 +549,7 @@ static void note_undone(struct operation *operation)
 		return;
 	text = xasprintf("%s; the operation was undone from step %s on", operation->record.error,
 			 operation->failed_step);
-	str_set(&operation->record.error, text);
+	str_set(&operation_edit(operation)->error, text);
 }
 
 static void finish_failed(struct operation *operation)
@@ -605,6 +610,7 @@ void operation_store(struct operation *operation)
 /* Stores the parts of the first error that clients and a later process need. */
 static void record_failure(struct operation *operation)
 {
+	struct operation_record *record = operation_edit(operation);
 	const struct err *err = operation->failure;
 	struct buf out = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
@@ -623,11 +629,11 @@ static void record_failure(struct operation *operation)
 		json_put_text(&writer, err->cloud_text);
 	}
 	json_end_object(&writer);
-	str_set(&operation->record.error, err->text);
-	str_set(&operation->record.error_code, err_view(err->code)->word);
-	str_set(&operation->record.error_reason, err_reason_word(err->reason));
-	free(operation->record.error_details);
-	operation->record.error_details = buf_take(&out);
+	str_set(&record->error, err->text);
+	str_set(&record->error_code, err_view(err->code)->word);
+	str_set(&record->error_reason, err_reason_word(err->reason));
+	free(record->error_details);
+	record->error_details = buf_take(&out);
 }
 
 /* Adds to the error why the undo failed, or how the operation ended, and its possible remains. */
@@ -637,7 +643,7 @@ static void note_left_over(struct operation *operation, const char *why)
 	_cleanup_free_ char *text = xasprintf("%s; %s%s", operation->record.error, why, left_over);
 
 	/* Leftovers are removed by what the operation wanted, which a newer world may not want. */
-	operation->record.needs_attention |= !operation->from_past;
+	operation_edit(operation)->needs_attention |= !operation->from_past;
 	str_set(&operation->record.error, text);
 }
 
@@ -713,9 +719,10 @@ void operation_again(struct operation *operation, int64_t delay_ms, const char *
 
 void operation_go_to_vm(struct operation *operation, const char *vm_id)
 {
-	if (!streq(vm_id, operation->record.vm_id))
-		vm_turn_leave(operation);
-	str_set(&operation->record.vm_id, vm_id);
+	if (streq(vm_id, operation->record.vm_id))
+		return;
+	vm_turn_leave(operation);
+	str_set(&operation_edit(operation)->vm_id, vm_id);
 }
 
 void operation_leave_volume(struct operation *operation)

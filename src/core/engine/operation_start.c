@@ -262,6 +262,7 @@ struct settling *operation_resolve(struct engine *engine, const struct operation
 	settling->engine = engine;
 	TAILQ_INSERT_TAIL(&engine->settlings, settling, entry);
 	record_copy(&operation_record, &settling->record, record);
+	operation_record_show_time(&settling->record);
 	settling->record.needs_attention = false;
 	settling->record.updated_at = clock_record_ms();
 	free(settling->record.error);

@@ -47,12 +47,36 @@ void operation_add(struct operation *operation)
 	engine->unfinished_count++;
 }
 
+static void drop_record(struct operation_record **record)
+{
+	if (!*record)
+		return;
+	record_clear(&operation_record, *record);
+	free(TAKE_PTR(*record));
+}
+
 void operation_drop_ended(struct operation *operation)
 {
-	if (!operation->ended)
-		return;
-	record_clear(&operation_record, operation->ended);
-	free(TAKE_PTR(operation->ended));
+	drop_record(&operation->ended);
+}
+
+void operation_drop_durable(struct operation *operation)
+{
+	drop_record(&operation->durable);
+}
+
+struct operation_record *operation_edit(struct operation *operation)
+{
+	if (!operation->durable) {
+		operation->durable = xnew(struct operation_record);
+		record_copy(&operation_record, operation->durable, &operation->record);
+	}
+	return &operation->record;
+}
+
+const struct operation_record *operation_shown(const struct operation *operation)
+{
+	return operation->durable ? operation->durable : &operation->record;
 }
 
 void operation_change_drop(struct operation *operation)
@@ -92,10 +116,12 @@ void operation_waits_for(struct operation *operation, const char *text)
 	if (streq(text, operation->record.waits_for))
 		return;
 	str_set(&operation->record.waits_for, text);
+	if (operation->durable)
+		str_set(&operation->durable->waits_for, text);
 	/* The end of a commit is told anyway, and nothing before that. */
 	if (operation->phase != PHASE_COMMITTING)
 		events_operation(operation->engine->model, EVENT_OPERATION_CHANGED,
-				 &operation->record);
+				 operation_shown(operation));
 }
 
 struct operation_asker *operation_join(struct operation *operation, operation_accepted_fn accepted,
@@ -141,6 +167,7 @@ void operation_free(struct operation *operation)
 	if (operation->phase != PHASE_COMMITTING)
 		operation_change_drop(operation);
 	operation_drop_ended(operation);
+	operation_drop_durable(operation);
 	operation_context_free(operation->engine, operation->kind->type, operation->context);
 	err_keep(&operation->failure, NULL);
 	err_keep(&operation->interruption, NULL);
@@ -228,7 +255,7 @@ bool operation_busy(struct engine *engine, const char *volume_id)
 
 void operation_set_volume(struct operation *operation, const char *volume_id)
 {
-	str_set(&operation->record.volume_id, volume_id);
+	str_set(&operation_edit(operation)->volume_id, volume_id);
 	operation->queue = queue_get(operation->engine, volume_id);
 	TAILQ_INSERT_HEAD(&operation->queue->operations, operation, queue_entry);
 }

@@ -164,6 +164,9 @@ struct operation {
 	/* The record after the last commit, NULL before that. Until the commit is durable, the
 	 * operation shows as unfinished. */
 	struct operation_record *ended;
+	/* The record as the store has it, while the record is changed and that is not durable yet;
+	 * NULL: the record itself is durable. */
+	struct operation_record *durable;
 	/* staged for the next commit, or on its way with it; NULL: nothing is */
 	struct change *change;
 
@@ -225,6 +228,11 @@ bool operation_busy(struct engine *engine, const char *volume_id);
  * queue. */
 void operation_set_volume(struct operation *operation, const char *volume_id);
 
+/* The record, to be changed: clients see the durable one until the next commit. */
+struct operation_record *operation_edit(struct operation *operation);
+/* The record for clients: all in it is durable, but what the operation waits for. */
+const struct operation_record *operation_shown(const struct operation *operation);
+
 /* Notes for people what the operation waits for, NULL: for nothing. Listeners hear of it if it has
  * changed. */
 void operation_waits_for(struct operation *operation, const char *text);
@@ -258,5 +266,6 @@ bool operation_is_first(struct operation *operation);
 /* Stops all that the operation waits for; none of its callbacks will run. */
 void operation_stop_waiting(struct operation *operation);
 void operation_drop_ended(struct operation *operation);
+void operation_drop_durable(struct operation *operation);
 /* Drops the change that is staged and not on its way yet. */
 void operation_change_drop(struct operation *operation);

@@ -71,7 +71,7 @@ bool idempotency_find(struct call *call)
 	if (operation->accepting && is_same_request(call, &operation->record))
 		call_wait_operation(call, operation_join(operation, call_on_accepted, call));
 	else
-		answer_again(call, &operation->record, answer_living);
+		answer_again(call, operation_shown(operation), answer_living);
 	return true;
 }
 

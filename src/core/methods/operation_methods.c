@@ -70,7 +70,7 @@ static void on_patience_over(struct loop_timer *timer)
 		operation_find(waiter->call->calls->engine, waiter->operation_id);
 
 	if (operation)
-		call_answer(waiter->call, &operation->record);
+		call_answer(waiter->call, operation_shown(operation));
 	else
 		call_failf(waiter->call, ERR_NOT_FOUND, "operation %s does not exist",
 			   waiter->operation_id);
@@ -241,7 +241,7 @@ void operation_get(struct call *call)
 		await(call, args->operation_id, false, args->wait * 1000);
 		call_wait_may_end(call, on_hurry);
 	} else {
-		call_answer(call, &operation->record);
+		call_answer(call, operation_shown(operation));
 	}
 }
 

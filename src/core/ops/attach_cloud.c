@@ -123,7 +123,7 @@ void op_attach_note_lost(struct operation *operation)
 {
 	struct attach_context *context = operation->context;
 
-	context->lost = operation->record.needs_attention = true;
+	context->lost = operation_edit(operation)->needs_attention = true;
 	notice_tell(operation->ops->model, NOTICE_CLOUD_UNSURE);
 }
 

@@ -89,7 +89,7 @@ static void note_volume(struct operation *operation, const struct cloud_volume *
 	struct resize_context *context = operation->context;
 
 	context->size = volume->size;
-	str_set(&operation->record.vm_id, volume->vm_id);
+	str_set(&operation_edit(operation)->vm_id, volume->vm_id);
 }
 
 /* The number of the volume's disks here, mapped or not; *out is the last of them. */

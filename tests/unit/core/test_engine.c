@@ -201,6 +201,11 @@ static void nothing_is_told_while_the_store_is_away(void **state)
 	world_pass(world, 3600 * 1000);
 	assert_int_equal(events_of(world, EVENT_OPERATION_ENDED, id), 0);
 	assert_int_equal(operation->phase, PHASE_COMMITTING);
+	/* The next step, too, shows when it is durable. */
+	assert_string_not_equal(operation->record.step, "await-device");
+	record = item(get(world, id), 0);
+	assert_string_equal(record->step, "await-device");
+	assert_string_equal(core_operation(world->core, id)->step, "await-device");
 	assert_null(mapping_find(world->core->model, VOLUME(1)));
 	store_memory_set_away(world->store, NULL);
 	at_step(world, id, "publish", PHASE_COMMITTING);
