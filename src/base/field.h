@@ -62,6 +62,9 @@ enum field_flag {
 	FIELD_WAIT = 1 << 11,
 	/* the same from the record's beginning to its end: a constant property on D-Bus */
 	FIELD_CONST = 1 << 12,
+	/* large, and seldom wanted: on D-Bus a property for those who read it (Get, GetAll), which
+	 * neither lists of objects nor signals carry */
+	FIELD_APART = 1 << 13,
 	/* volumectl takes several by position, and makes a call for each */
 	FIELD_MANY = 1 << 14,
 };

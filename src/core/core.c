@@ -302,6 +302,13 @@ bool core_volume(struct core *core, const char *volume_id, struct volume_record 
 	return volume != NULL;
 }
 
+const char *core_volume_vm(struct core *core, const char *volume_id)
+{
+	const struct volume *volume = volume_find(core->model, volume_id);
+
+	return volume ? volume->cloud.vm_id : NULL;
+}
+
 void core_each_volume(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg)
 {
 	for (const struct volume *volume = volume_first(core->model); volume;

@@ -62,6 +62,8 @@ void core_watch_health(struct core *core, bool is_wanted);
 bool core_volume(struct core *core, const char *volume_id, struct volume_record *out);
 /* The same for the export of a volume, without the connected clients. */
 bool core_export(struct core *core, const char *volume_id, struct export_record *out);
+/* The VM that the volume is attached to, borrowed until the next turn; NULL or "": none. */
+const char *core_volume_vm(struct core *core, const char *volume_id);
 /* An operation in memory, as the store has it: unfinished, or ended recently. NULL otherwise; the
  * store may still have it. */
 const struct operation_record *core_operation(struct core *core, const char *operation_id);

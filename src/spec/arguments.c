@@ -159,6 +159,13 @@ static const struct field volume_list_fields[] = {
 };
 const struct record volume_list_args = RECORD("volume_list", volume_list_args, volume_list_fields);
 
+static const struct field mapping_list_fields[] = {
+	LIMIT(mapping_list_args),
+	CURSOR(mapping_list_args),
+};
+const struct record mapping_list_args =
+	RECORD("mapping_list", mapping_list_args, mapping_list_fields);
+
 static const struct field cloud_list_fields[] = {
 	FIELD(cloud_list_args, name, TEXT, .max = 255,
 	      .doc = "Only the objects with exactly this name."),

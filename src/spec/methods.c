@@ -132,7 +132,7 @@ const struct method methods[METHOD_COUNT] = {
 		.summary = "List volumes and their devices.",
 		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
 		.verb = HTTP_GET, .path = "/api/v1/mappings",
-		.args = &no_args, .answer = ANSWER_MANY, .result = &mapping_record, .list_key = "mappings",
+		.args = &mapping_list_args, .answer = ANSWER_MANY, .result = &mapping_record, .list_key = "mappings",
 	},
 	[METHOD_DEVICE_LIST] = {
 		.name = "device.list", .command = "devices", .member = "ListDevices",
@@ -275,6 +275,7 @@ const struct method methods[METHOD_COUNT] = {
 		.scope = SCOPE_OPERATION, .access = ACCESS_READ,
 		.verb = HTTP_GET, .path = "/api/v1/operations/{operation_id}",
 		.args = &operation_get_args, .answer = ANSWER_ONE, .result = &operation_record,
+		.bus_object = SCOPE_OPERATION,
 	},
 	[METHOD_OPERATION_HISTORY] = {
 		.name = "operation.history", .command = "history", .member = "GetOperationHistory",
@@ -463,11 +464,18 @@ char *method_bus_signature(const struct method *method, bool on_object)
 	return buf_take(&out);
 }
 
+bool method_has_pages(const struct method *method)
+{
+	return record_find(method->args, "cursor") != NULL;
+}
+
 const char *method_bus_result(const struct method *method)
 {
 	if (method_answer_scope(method) != SCOPE_MANAGER)
 		return "o";
-	return method->answer == ANSWER_MANY ? "aa{sv}" : "a{sv}";
+	if (method->answer != ANSWER_MANY)
+		return "a{sv}";
+	return method_has_pages(method) ? "aa{sv}s" : "aa{sv}";
 }
 
 void method_bus_property(const char *field_name, char out[BUS_PROPERTY_SIZE])

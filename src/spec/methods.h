@@ -152,7 +152,10 @@ bool method_path_has(const struct method *method, const char *field_name);
  */
 char *method_bus_signature(const struct method *method, bool on_object);
 bool method_bus_has_options(const struct method *method);
-/* "o", "a{sv}" or "aa{sv}". */
+/* The answer comes in pages: REST gives the cursor of the next one beside the list, D-Bus as a
+ * second value, which is empty on the last page. */
+bool method_has_pages(const struct method *method);
+/* "o", "a{sv}", "aa{sv}", or "aa{sv}s" with a cursor. */
 const char *method_bus_result(const struct method *method);
 /* A field's name as a D-Bus property: volume_id is VolumeId. */
 #define BUS_PROPERTY_SIZE 64

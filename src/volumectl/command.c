@@ -21,19 +21,13 @@
 
 static int show_object(struct ctl *ctl, const struct method *method, const char *path)
 {
-	const struct scope *scope = &scopes[method->bus_object];
-	struct volume_client_value *properties = NULL;
-	struct volume_client_error error;
+	struct volume_client_value *object = NULL;
 	struct err err = { 0 };
 
-	if (volume_client_properties(ctl->client, path, scope->interface, &properties, &error) <
-	    0) {
-		ctl_client_error(&error, &err);
+	if (request_object(ctl, method->bus_object, path, &object, &err) < 0)
 		return ctl_fail(&err);
-	}
-	output_properties_to_fields(scope->record, properties);
-	output_record(scope->record, properties, ctl->options.json);
-	volume_client_value_free(properties);
+	output_record(scopes[method->bus_object].record, object, ctl->options.json);
+	volume_client_value_free(object);
 	return 0;
 }
 

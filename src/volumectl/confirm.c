@@ -24,6 +24,19 @@ static const struct {
 	  "Forget where this volume is attached? Nothing is done in CloudStack." },
 };
 
+static int read_answer(struct ctl *ctl, const struct method *method, sd_bus_message *reply,
+		       struct volume_client_value **value)
+{
+	const char *path = NULL;
+	struct err err = { 0 };
+
+	if (method->bus_object == SCOPE_MANAGER)
+		return volume_client_read(reply, value, NULL);
+	if (sd_bus_message_read(reply, "o", &path) < 0)
+		return -1;
+	return request_object(ctl, method->bus_object, path, value, &err);
+}
+
 /* If it cannot be shown, the call itself says why. */
 static void show(struct ctl *ctl, const struct request *request, enum method_id shows,
 		 const char *argument)
@@ -38,7 +51,7 @@ static void show(struct ctl *ctl, const struct request *request, enum method_id 
 	request_init(&look, &methods[shows]);
 	if (request_set(&look, request_field(&look, argument), argument, text) == 0 &&
 	    request_call(ctl, &look, &reply, &err) == 0 &&
-	    volume_client_read(reply, &value, NULL) == 0)
+	    read_answer(ctl, look.method, reply, &value) == 0)
 		output_record(look.method->result, value, false);
 	volume_client_value_free(value);
 	sd_bus_message_unref(reply);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Lists to their end. The daemon answers with a page and goes on behind a cursor, which is the id
- * of the page's last item. Only an empty page tells the end: a page of large items is shorter than
- * its limit.
+ * Lists to their end. The daemon answers with a page and with the cursor of what follows. Only an
+ * empty cursor tells the end: a page of large items is shorter than its limit.
  */
 
 #include "volumectl/listing.h"
@@ -12,26 +11,21 @@
 
 #define PAGE 1000 /* the most that the daemon gives */
 
-/* The member of an item that is the cursor of what follows. */
-static const char *cursor_member(const struct method *method)
-{
-	for (size_t i = 0; i < SCOPE_COUNT; i++) {
-		if (scopes[i].record == method->result)
-			return scopes[i].id;
-	}
-	return "id";
-}
-
+/* next gets the cursor of what follows; "": nothing does. */
 static int read_page(struct ctl *ctl, const struct request *request,
-		     struct volume_client_value **list, struct err *err)
+		     struct volume_client_value **list, char **next, struct err *err)
 {
 	struct volume_client_error error;
 	sd_bus_message *reply = NULL;
+	const char *cursor = "";
 	int r;
 
 	if (request_call(ctl, request, &reply, err) < 0)
 		return -1;
 	r = volume_client_read(reply, list, &error);
+	if (r == 0 && method_has_pages(request->method))
+		sd_bus_message_read(reply, "s", &cursor);
+	str_set(next, cursor);
 	sd_bus_message_unref(reply);
 	return r < 0 ? ctl_client_error(&error, err) : 0;
 }
@@ -54,19 +48,11 @@ static size_t items_wanted(const struct request *request, size_t limit)
 	return (size_t) * (const int64_t *)field_of_const(field, request->args);
 }
 
-static const char *last_id(const struct request *request, const struct volume_client_value *list)
-{
-	return list->count == 0
-		       ? ""
-		       : volume_client_text(volume_client_get(&list->items[list->count - 1],
-							      cursor_member(request->method)));
-}
-
 static int read_pages(struct ctl *ctl, struct request *request, size_t limit, size_t cursor,
 		      listing_page_fn on_page, void *arg, struct err *err)
 {
 	size_t wanted = items_wanted(request, limit);
-	_cleanup_free_ char *end = NULL;
+	_cleanup_free_ char *next = NULL, *end = NULL;
 	bool more = true;
 
 	while (more) {
@@ -75,17 +61,16 @@ static int read_pages(struct ctl *ctl, struct request *request, size_t limit, si
 
 		snprintf(page, sizeof(page), "%zu", wanted < PAGE ? wanted : PAGE);
 		set(request, limit, page);
-		if (read_page(ctl, request, &list, err) < 0)
+		if (read_page(ctl, request, &list, &next, err) < 0)
 			return -1;
-		/* A daemon that does not go on behind the cursor would never come to an end. */
-		more = list->count > 0 && !streq(last_id(request, list), end);
-		if (!end || more)
-			on_page(arg, list);
-		str_set(&end, last_id(request, list));
-		set(request, cursor, end);
+		on_page(arg, list);
 		wanted -= list->count < wanted ? list->count : wanted;
-		more = more && wanted > 0;
 		volume_client_value_free(list);
+		/* A daemon that does not go on behind the cursor would never come to an end. */
+		more = !str_empty(next) && !streq(next, end) && wanted > 0;
+		if (more)
+			set(request, cursor, next);
+		str_set(&end, next);
 	}
 	return 0;
 }
@@ -95,10 +80,11 @@ int listing_read(struct ctl *ctl, struct request *request, listing_page_fn on_pa
 {
 	size_t limit = request_field(request, "limit"), cursor = request_field(request, "cursor");
 	struct volume_client_value *list = NULL;
+	_cleanup_free_ char *next = NULL;
 
 	if (cursor != SIZE_MAX)
 		return read_pages(ctl, request, limit, cursor, on_page, arg, err);
-	if (read_page(ctl, request, &list, err) < 0)
+	if (read_page(ctl, request, &list, &next, err) < 0)
 		return -1;
 	on_page(arg, list);
 	volume_client_value_free(list);

@@ -27,7 +27,7 @@ const struct method *names_lister(const struct record *kind)
 {
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
 		if (methods[i].answer == ANSWER_MANY && methods[i].result == kind &&
-		    record_find(methods[i].args, "cursor"))
+		    method_has_pages(&methods[i]))
 			return &methods[i];
 	}
 	return NULL;

@@ -218,6 +218,17 @@ static bool is_empty(const struct volume_client_value *value)
 	return false;
 }
 
+void output_drop_unset(const struct record *record, struct volume_client_value *fields)
+{
+	for (size_t i = 0; i < record->count; i++) {
+		const struct field *field = &record->fields[i];
+		const struct volume_client_value *value = volume_client_get(fields, field->name);
+
+		if (value && (field->flags & FIELD_OMIT) && is_empty(value))
+			volume_client_remove(fields, field->name);
+	}
+}
+
 void output_properties_to_fields(const struct record *record,
 				 struct volume_client_value *properties)
 {
@@ -231,12 +242,8 @@ void output_properties_to_fields(const struct record *record,
 
 		method_bus_property(field->name, name);
 		value = volume_client_get(properties, name);
-		if (!value)
-			continue;
-		if ((field->flags & FIELD_OMIT) && is_empty(value)) {
-			volume_client_remove(properties, name);
-			continue;
-		}
-		str_set(&properties->items[value - properties->items].key, field->name);
+		if (value)
+			str_set(&properties->items[value - properties->items].key, field->name);
 	}
+	output_drop_unset(record, properties);
 }

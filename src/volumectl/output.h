@@ -19,6 +19,8 @@ void output_value(const struct field *field, const struct volume_client_value *v
 enum style output_style(const struct field *field, const struct volume_client_value *value);
 /* 5GiB, 1.5GiB, 512MiB; exact bytes below 1 KiB */
 void output_size(uint64_t bytes, struct buf *out);
+/* Takes optional fields that are empty out of a dict. */
+void output_drop_unset(const struct record *record, struct volume_client_value *fields);
 /*
  * A dict of properties (VolumeId) turned in place into a dict of fields (volume_id), without
  * optional fields that are empty.

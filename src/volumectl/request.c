@@ -14,6 +14,7 @@
 
 #include "base/uuid.h"
 #include "io/bus_codec.h"
+#include "volumectl/output.h"
 
 #define OPTION_CODE_VOLUMECTL (OPTION_CODE_OWN + REQUEST_FIELDS_MAX) /* of own_options[0] */
 
@@ -299,6 +300,18 @@ int request_call(struct ctl *ctl, const struct request *request, sd_bus_message 
 	r = volume_client_call_send(ctl->client, m, reply, &error);
 	sd_bus_message_unref(m);
 	return r < 0 ? ctl_client_error(&error, err) : 0;
+}
+
+int request_object(struct ctl *ctl, enum method_scope scope, const char *path,
+		   struct volume_client_value **fields, struct err *err)
+{
+	struct volume_client_error error;
+
+	if (volume_client_properties(ctl->client, path, scopes[scope].interface, fields, &error) <
+	    0)
+		return ctl_client_error(&error, err);
+	output_properties_to_fields(scopes[scope].record, *fields);
+	return 0;
 }
 
 void request_init(struct request *request, const struct method *method)

@@ -37,3 +37,6 @@ int request_set(struct request *request, size_t index, const char *label, const 
 /* Free *reply with sd_bus_message_unref(). */
 int request_call(struct ctl *ctl, const struct request *request, sd_bus_message **reply,
 		 struct err *err);
+/* The object of an answer that is a path, as a dict of the scope's fields. */
+int request_object(struct ctl *ctl, enum method_scope scope, const char *path,
+		   struct volume_client_value **fields, struct err *err);

@@ -92,6 +92,8 @@ int wait_end(struct ctl *ctl, const char *operation_id, int64_t timeout_ms,
 	if (r == 0 && volume_client_wait(ctl->client, operation_id, &wait, operation, &error) < 0)
 		r = ctl_client_error(&error, err);
 	progress_end(progress);
+	if (r == 0)
+		output_drop_unset(&operation_record, *operation);
 	return r;
 }
 

@@ -48,7 +48,6 @@ static void on_closing(void *arg)
 
 	bus_calls_cancel(&bus->calls);
 	bus_log_control_cancel(&bus->log_control);
-	bus_signals_reset(&bus->signals);
 	bus->calls.auth = auth_bus_free(bus->calls.auth);
 }
 
@@ -72,10 +71,10 @@ struct bus *bus_open(struct loop *loop, struct core *core, const struct bus_opti
 
 	bus->loop = loop;
 	bus->options = *options;
-	bus_calls_init(&bus->calls, core);
+	bus_signals_init(&bus->signals, loop, core, &bus->connection);
+	bus_calls_init(&bus->calls, core, &bus->signals);
+	bus_objects_init(&bus->objects, &bus->signals.directory, &bus->calls);
 	bus_log_control_init(&bus->log_control);
-	bus_objects_init(&bus->objects, core, &bus->calls);
-	bus_signals_init(&bus->signals, loop, core, &bus->objects, &bus->connection);
 	bus_connection_open(&bus->connection, loop, options->address, &events, bus);
 	return bus;
 }

@@ -60,6 +60,21 @@ void bus_calls_cancel(struct bus_calls *calls)
 		end_call(TAILQ_FIRST(&calls->list));
 }
 
+/* An object whose path is the answer exists before the answer. */
+static void name_object(const struct bus_call *call, const struct answer *answer)
+{
+	enum method_scope scope = method_answer_scope(call->method);
+	const void *item = answer_item(answer, 0);
+	const char *id;
+
+	if (scope == SCOPE_MANAGER)
+		return;
+	id = bus_answer_id(scope, answer);
+	if (!str_empty(id))
+		bus_signals_name(call->calls->signals, scope, id,
+				 answer->record == &operation_record ? item : NULL);
+}
+
 static int reply_answer(const struct bus_call *call, const struct answer *answer)
 {
 	sd_bus_message *reply = NULL;
@@ -67,6 +82,7 @@ static int reply_answer(const struct bus_call *call, const struct answer *answer
 
 	if (!sd_bus_message_get_expect_reply(call->m))
 		return 0;
+	name_object(call, answer);
 	r = sd_bus_message_new_method_return(call->m, &reply);
 	if (r >= 0)
 		r = bus_append_answer(reply, call->method, answer);
@@ -253,8 +269,8 @@ int bus_calls_begin(struct bus_calls *calls, sd_bus_message *m, const struct met
 	return 1;
 }
 
-void bus_calls_init(struct bus_calls *calls, struct core *core)
+void bus_calls_init(struct bus_calls *calls, struct core *core, struct bus_signals *signals)
 {
-	*calls = (struct bus_calls){ .core = core };
+	*calls = (struct bus_calls){ .core = core, .signals = signals };
 	TAILQ_INIT(&calls->list);
 }

@@ -4,18 +4,20 @@
 /* Method calls from the bus that are under way. Private to api/bus/. */
 
 #include "api/bus/auth.h"
+#include "api/bus/signals.h"
 #include "base/log.h"
 #include "core/core.h"
 
 struct bus_calls {
 	struct core *core;
-	struct auth_bus *auth; /* of the present connection, which owns it */
+	struct bus_signals *signals; /* for the objects that replies name */
+	struct auth_bus *auth;       /* of the present connection, which owns it */
 	TAILQ_HEAD(, bus_call) list;
 	size_t count;
 	struct log_limit refused_limit, unsent_limit;
 };
 
-void bus_calls_init(struct bus_calls *calls, struct core *core);
+void bus_calls_init(struct bus_calls *calls, struct core *core, struct bus_signals *signals);
 /* Cancels all calls without an answer. To be called before auth is freed. */
 void bus_calls_cancel(struct bus_calls *calls);
 /*

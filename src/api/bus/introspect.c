@@ -117,6 +117,16 @@ static const char *method_summary(enum method_scope scope, const char *member)
 	return NULL;
 }
 
+static const char *const hidden_summaries[SCOPE_COUNT] = {
+	[SCOPE_VOLUME] = "Attached volumes that are not objects, because there are 1000 others; "
+			 "ListVolumes shows them.",
+	[SCOPE_OPERATION] =
+		"Unfinished operations that are not objects, because there are 1000 older "
+		"ones; ListOperations shows them.",
+	[SCOPE_EXPORT] = "Exports that are not objects, because there are 1000 others; ListExports "
+			 "shows them.",
+};
+
 static const char *property_summary(enum method_scope scope, const char *property)
 {
 	const struct record *record = scopes[scope].record;
@@ -129,6 +139,10 @@ static const char *property_summary(enum method_scope scope, const char *propert
 	}
 	if (streq(property, BUS_VERSION_PROPERTY))
 		return "Rises when something is added to the interface; nothing published changes its meaning.";
+	for (enum method_scope kind = SCOPE_VOLUME; kind < SCOPE_COUNT; kind++) {
+		if (streq(property, bus_hidden_names[kind]))
+			return hidden_summaries[kind];
+	}
 	return streq(property, "ApplianceId")
 		       ? "CloudStack's UUID of the machine the daemon runs on; empty when unknown."
 		       : "Version of the daemon.";

@@ -129,8 +129,11 @@ static void put_answer(struct buf *out, const struct method *method)
 	if (scope != SCOPE_MANAGER)
 		buf_printf(out, "The answer is the path of the %s.\n", scopes[scope].name);
 	else if (method->answer == ANSWER_MANY)
-		buf_printf(out, "The answer is an array of the dictionary\n.Sx %s .\n",
-			   method->result->name);
+		buf_printf(out, "The answer is an array of the dictionary\n.Sx %s%s .\n",
+			   method->result->name,
+			   method_has_pages(method)
+				   ? " ,\nand the cursor of the next page; it is empty on the last"
+				   : "");
 	else
 		buf_printf(out, "The answer is the dictionary\n.Sx %s .\n", method->result->name);
 	buf_printf(out, "The caller needs the right\n.Em %s .\n", right_of(method->access));
@@ -193,7 +196,9 @@ static void put_properties(struct buf *out, enum method_scope scope)
 			continue;
 		method_bus_property(field->name, name);
 		put_field(out, name, field);
-		if (!bus_property_changes(field))
+		if (!bus_property_is_told(field))
+			buf_add_text(out, "Neither GetManagedObjects nor a signal carries it.\n");
+		else if (!bus_property_changes(field))
 			buf_add_text(out, "Constant.\n");
 	}
 	put_item(out, BUS_VERSION_PROPERTY, "u");
@@ -288,6 +293,29 @@ char *bus_manual(void)
 		".Li 23a70d4c-9f6b-4d3e-8a51-0c2d6e7f8901\n"
 		"is\n"
 		".Pa " BUS_ROOT "/volume/_323a70d4c_2d9f6b_2d4d3e_2d8a51_2d0c2d6e7f8901 .\n"
+		".Pp\n"
+		"Objects are the volumes that are attached to a machine, the exports, and the operations\n"
+		"that have not ended: at most 1000 of each, those of this machine and the oldest operations\n"
+		"first.\n"
+		"Properties of the Manager count the others:\n"
+		".Va UnlistedVolumes , UnlistedOperations\n"
+		"and\n"
+		".Va UnlistedExports ,\n"
+		"each of type\n"
+		".Li u .\n"
+		"Any other object exists for five minutes after the answer that gave its path, or after the\n"
+		"signal\n"
+		".Fn OperationStarted\n"
+		"or\n"
+		".Fn OperationCompleted\n"
+		"of the operation or of its volume; less if 1000 other objects were named after it.\n"
+		"An object that comes is announced by InterfacesAdded, before the answer or signal that names\n"
+		"it, and an object that goes by InterfacesRemoved.\n"
+		"GetManagedObjects lists exactly the objects that were announced.\n"
+		".Pp\n"
+		"A list answers with a page, and with the cursor of the next one: give it as option\n"
+		".Va cursor .\n"
+		"It is empty on the last page.\n"
 		".Pp\n"
 		"A method takes its required arguments by position, and all others as options in one\n"
 		"dictionary, which may be empty.\n"

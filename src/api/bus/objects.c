@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The object tree: the Manager at the root, and under volume/, operation/ and export/ an object for
- * each thing that core has in memory. Objects are not registered singly. A fallback vtable covers a
- * whole prefix, and a find function tells whether a path has an object; so nothing has to be kept
- * in step with the model.
+ * The object tree: the Manager at the root, and under volume/, operation/ and export/ the objects
+ * of the directory. Objects are not registered singly. A fallback vtable covers a whole prefix, and
+ * a find function tells whether a path has an object; so nothing has to be kept in step with the
+ * directory.
  *
  * sd-bus calls find once for a message (or once for each interface of an object that it describes)
- * and then calls the getters in turn, all within one turn of the loop. So find copies a volume or
- * an export out of the model once, into a struct that the getters read; for an operation find keeps
- * a pointer.
+ * and then calls the getters in turn, all within one turn of the loop, so the getters read what
+ * find has found.
+ *
+ * sd-bus could answer GetManagedObjects by itself: it would find each object by its path, and each
+ * property by its name, which takes ten times as long. on_root() answers with what InterfacesAdded
+ * carried, written by the same function.
  */
 
 #include "api/bus/objects.h"
@@ -22,56 +25,18 @@
 #include "core/core.h"
 #include "io/bus_codec.h"
 
-/*
- * ObjectManager lists no objects of a kind if there are more, or larger ones: sd-bus makes the
- * whole list in one go, 60 us for each object, and a message may not have more than 32 MiB. The
- * methods ListVolumes, ListOperations and ListExports give pages.
- */
-#define ENUMERATED_MAX 1000
-#define ENUMERATED_WEIGHT_MAX (ANSWER_SIZE_MAX / SCOPE_COUNT)
-
-static const struct volume_record *copy_volume(struct bus_objects *objects, const char *id)
-{
-	record_clear(&volume_record, &objects->volume);
-	record_init(&volume_record, &objects->volume);
-	return core_volume(objects->core, id, &objects->volume) ? &objects->volume : NULL;
-}
-
-static const struct export_record *copy_export(struct bus_objects *objects, const char *id)
-{
-	record_clear(&export_record, &objects->export);
-	record_init(&export_record, &objects->export);
-	return core_export(objects->core, id, &objects->export) ? &objects->export : NULL;
-}
-
-const void *bus_objects_get(struct bus_objects *objects, enum method_scope scope, const char *id)
-{
-	switch (scope) {
-	case SCOPE_VOLUME:
-		return copy_volume(objects, id);
-	case SCOPE_OPERATION:
-		return core_operation(objects->core, id);
-	case SCOPE_EXPORT:
-		return copy_export(objects, id);
-	case SCOPE_MANAGER:
-	case SCOPE_COUNT:
-		break;
-	}
-	return NULL;
-}
-
 static int find_object(struct bus_objects *objects, enum method_scope scope, const char *path,
 		       void **ret_found)
 {
 	struct bus_view *view = &objects->view[scope];
+	const struct bus_object *object = NULL;
 	_cleanup_free_ char *id = NULL;
 
-	view->object = NULL;
-	if (sd_bus_path_decode(path, scopes[scope].path, &id) <= 0 || str_empty(id))
-		return 0;
-	view->object = bus_objects_get(objects, scope, id);
+	if (sd_bus_path_decode(path, scopes[scope].path, &id) > 0)
+		object = directory_find(objects->directory, scope, id);
+	view->values = object ? object->values : NULL;
 	*ret_found = view;
-	return view->object ? 1 : 0;
+	return object ? 1 : 0;
 }
 
 static int find_volume(sd_bus *sd_bus, const char *path, const char *interface, void *userdata,
@@ -92,19 +57,49 @@ static int find_export(sd_bus *sd_bus, const char *path, const char *interface, 
 	return find_object(userdata, SCOPE_EXPORT, path, ret_found);
 }
 
+/* Values that were not told are core's present ones. */
+static const void *values_for(const struct bus_view *view, enum method_scope scope,
+			      const struct field *field)
+{
+	const void *present;
+
+	if (bus_property_is_told(field))
+		return view->values;
+	present = directory_read(view->objects->directory, scope, scope_id_of(scope, view->values));
+	return present ? present : view->values;
+}
+
 static int get_property(sd_bus *sd_bus, const char *path, const char *interface,
 			const char *property, sd_bus_message *reply, void *userdata,
 			sd_bus_error *error)
 {
 	struct bus_view *view = userdata;
-	const struct record *record = scopes[view - view->objects->view].record;
+	enum method_scope scope = (enum method_scope)(view - view->objects->view);
+	const struct record *record = scopes[scope].record;
 	char name[BUS_PROPERTY_SIZE];
 
-	assert(view->object);
+	assert(view->values);
 	for (size_t i = 0; i < record->count; i++) {
-		method_bus_property(record->fields[i].name, name);
+		const struct field *field = &record->fields[i];
+
+		method_bus_property(field->name, name);
 		if (streq(name, property))
-			return bus_append_field(reply, &record->fields[i], view->object);
+			return bus_append_field(reply, field, values_for(view, scope, field));
+	}
+	return -ENOENT;
+}
+
+static int get_hidden_count(sd_bus *sd_bus, const char *path, const char *interface,
+			    const char *property, sd_bus_message *reply, void *userdata,
+			    sd_bus_error *error)
+{
+	const struct bus_view *view = userdata;
+
+	for (enum method_scope scope = SCOPE_VOLUME; scope < SCOPE_COUNT; scope++) {
+		if (streq(bus_hidden_names[scope], property))
+			return sd_bus_message_append(
+				reply, "u",
+				(uint32_t)directory_hidden(view->objects->directory, scope));
 	}
 	return -ENOENT;
 }
@@ -124,78 +119,75 @@ static int get_manager_property(sd_bus *sd_bus, const char *path, const char *in
 
 	if (streq(property, "Version"))
 		return bus_append_text(reply, VERSION);
-	return bus_append_text(reply, core_appliance_id(view->objects->core));
+	return bus_append_text(reply, core_appliance_id(view->objects->directory->core));
 }
 
 /* --- enumeration --- */
 
-struct path_list {
-	enum method_scope scope;
-	char **paths; /* ended by NULL, each from malloc(), as sd-bus requires */
-	size_t count;
-	size_t room;
-};
-
-static void path_list_add(void *arg, const char *id)
+/* Paths ended by NULL, each from malloc(), as sd-bus requires. */
+static int list_objects(const struct bus_objects *objects, enum method_scope scope,
+			char ***ret_nodes)
 {
-	struct path_list *list = arg;
+	const struct bus_object *object;
+	char **paths = NULL;
+	size_t count = 0, room = 0;
 
-	if (list->count + 1 >= list->room) {
-		list->room = list->room ? 2 * list->room : 16;
-		list->paths = xrealloc(list->paths, list->room * sizeof(char *));
+	for (object = directory_first(objects->directory, scope); object;
+	     object = directory_next(object)) {
+		if (count + 1 >= room) {
+			room = room ? 2 * room : 16;
+			paths = xrealloc(paths, room * sizeof(char *));
+		}
+		paths[count++] = bus_object_path(scope, object->id);
+		paths[count] = NULL;
 	}
-	list->paths[list->count++] = bus_object_path(list->scope, id);
-	list->paths[list->count] = NULL;
-}
-
-static void count_one(void *arg, const char *id)
-{
-	++*(size_t *)arg;
-}
-
-struct weighing {
-	struct bus_objects *objects;
-	enum method_scope scope;
-	size_t weight;
-};
-
-static void weigh_one(void *arg, const char *id)
-{
-	struct weighing *weighing = arg;
-	const void *object = bus_objects_get(weighing->objects, weighing->scope, id);
-
-	if (object)
-		weighing->weight += record_weight(scopes[weighing->scope].record, object);
-}
-
-typedef void (*each_fn)(struct core *core, void (*fn)(void *arg, const char *id), void *arg);
-
-static const each_fn each_of[SCOPE_COUNT] = {
-	[SCOPE_VOLUME] = core_each_volume,
-	[SCOPE_OPERATION] = core_each_operation,
-	[SCOPE_EXPORT] = core_each_export,
-};
-
-void bus_objects_each(struct bus_objects *objects, enum method_scope scope,
-		      void (*fn)(void *arg, const char *id), void *arg)
-{
-	struct weighing weighing = { .objects = objects, .scope = scope };
-	size_t count = 0;
-
-	each_of[scope](objects->core, count_one, &count);
-	if (count <= ENUMERATED_MAX)
-		each_of[scope](objects->core, weigh_one, &weighing);
-	if (count <= ENUMERATED_MAX && weighing.weight <= ENUMERATED_WEIGHT_MAX)
-		each_of[scope](objects->core, fn, arg);
-}
-
-static int list_objects(struct bus_objects *objects, enum method_scope scope, char ***ret_nodes)
-{
-	struct path_list list = { .scope = scope };
-
-	bus_objects_each(objects, scope, path_list_add, &list);
-	*ret_nodes = list.paths;
+	*ret_nodes = paths;
 	return 0;
+}
+
+static int append_object(sd_bus_message *m, enum method_scope scope,
+			 const struct bus_object *object)
+{
+	_cleanup_free_ char *path = bus_object_path(scope, object->id);
+	int r = sd_bus_message_open_container(m, 'e', "oa{sa{sv}}");
+
+	if (r >= 0)
+		r = sd_bus_message_append_basic(m, 'o', path);
+	if (r >= 0)
+		r = bus_append_interfaces(m, scope, object->values);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_objects(sd_bus_message *m, const struct directory *directory)
+{
+	const struct bus_object *object;
+	int r = sd_bus_message_open_container(m, 'a', "{oa{sa{sv}}}");
+
+	for (enum method_scope scope = SCOPE_VOLUME; scope < SCOPE_COUNT; scope++) {
+		for (object = directory_first(directory, scope); object && r >= 0;
+		     object = directory_next(object))
+			r = append_object(m, scope, object);
+	}
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int on_root(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	const struct bus_objects *objects = userdata;
+	sd_bus_message *reply = NULL;
+	int r;
+
+	if (!sd_bus_message_is_method_call(m, "org.freedesktop.DBus.ObjectManager",
+					   "GetManagedObjects") ||
+	    !sd_bus_message_is_empty(m))
+		return 0; /* sd-bus goes on */
+	r = sd_bus_message_new_method_return(m, &reply);
+	if (r >= 0)
+		r = append_objects(reply, objects->directory);
+	if (r >= 0)
+		r = sd_bus_send(NULL, reply, NULL);
+	sd_bus_message_unref(reply);
+	return r < 0 ? r : 1;
 }
 
 static int enumerate_volumes(sd_bus *sd_bus, const char *prefix, void *userdata, char ***ret_nodes,
@@ -241,7 +233,7 @@ static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	if (scope == SCOPE_MANAGER)
 		return bus_calls_begin(view->objects->calls, m, method, NULL, NULL);
 	return bus_calls_begin(view->objects->calls, m, method, method_object_field(method),
-			       scope_id_of(scope, view->object));
+			       scope_id_of(scope, view->values));
 }
 
 /* --- registration --- */
@@ -264,8 +256,10 @@ int bus_objects_register(struct bus_objects *objects, sd_bus *sd_bus)
 	const struct bus_interface *manager = objects->interfaces[SCOPE_MANAGER];
 	int r;
 
-	r = sd_bus_add_object_vtable(sd_bus, NULL, BUS_ROOT, manager->name, manager->rows,
-				     &objects->view[SCOPE_MANAGER]);
+	r = sd_bus_add_object(sd_bus, NULL, BUS_ROOT, on_root, objects);
+	if (r >= 0)
+		r = sd_bus_add_object_vtable(sd_bus, NULL, BUS_ROOT, manager->name, manager->rows,
+					     &objects->view[SCOPE_MANAGER]);
 	if (r >= 0)
 		r = sd_bus_add_object_manager(sd_bus, NULL, BUS_ROOT);
 	if (r >= 0)
@@ -280,18 +274,18 @@ int bus_objects_register(struct bus_objects *objects, sd_bus *sd_bus)
 
 /* --- life --- */
 
-void bus_objects_init(struct bus_objects *objects, struct core *core, struct bus_calls *calls)
+void bus_objects_init(struct bus_objects *objects, struct directory *directory,
+		      struct bus_calls *calls)
 {
 	static const struct bus_handlers handlers = {
 		.method = on_method,
 		.property = get_property,
 		.manager_property = get_manager_property,
+		.hidden_count = get_hidden_count,
 		.interface_version = get_interface_version,
 	};
 
-	*objects = (struct bus_objects){ .core = core, .calls = calls };
-	record_init(&volume_record, &objects->volume);
-	record_init(&export_record, &objects->export);
+	*objects = (struct bus_objects){ .directory = directory, .calls = calls };
 	for (enum method_scope scope = SCOPE_MANAGER; scope < SCOPE_COUNT; scope++) {
 		objects->view[scope].objects = objects;
 		objects->interfaces[scope] = bus_interface_new(scope, &handlers);
@@ -302,6 +296,4 @@ void bus_objects_fini(struct bus_objects *objects)
 {
 	for (enum method_scope scope = SCOPE_MANAGER; scope < SCOPE_COUNT; scope++)
 		bus_interface_free(objects->interfaces[scope]);
-	record_clear(&volume_record, &objects->volume);
-	record_clear(&export_record, &objects->export);
 }

@@ -4,19 +4,19 @@
  * Events of core become signals. An event comes after its fact is durable, so a client can rely on
  * the signal.
  *
- * There are two kinds. The Manager's own signals are sent one for each event. PropertiesChanged
- * tells the state of an object and not its history, so an object that changes is only marked; once
- * a turn each marked object is sent once, with the properties that differ from what was sent
- * before. A Manager's signal waits for no other turn, but all marked objects go first: what a
- * signal tells is there already when it comes, also for a client that keeps the properties of all
- * objects and looks nowhere else.
+ * There are two kinds. The Manager's own signals are sent one for each event. InterfacesAdded,
+ * PropertiesChanged and InterfacesRemoved tell which objects there are and in which state, and not
+ * their history, so an object that changes is only marked; once a turn each marked object is
+ * settled, and the difference to what was told before is sent. A Manager's signal waits for no
+ * other turn, but all marked objects go first: what a signal tells is there already when it comes,
+ * also for a client that keeps the properties of all objects and looks nowhere else.
  *
  * A bus that does not read must not make the daemon grow. If more than QUEUE_MAX messages are
  * unwritten, signals are left out (logged once until the queue has drained) and marked objects
  * simply wait, for there are never more marks than objects. While the daemon does not have its
- * name, the daemon sends nothing at all: clients read everything anew when the name appears. Only
- * completions are kept and sent later in both cases: after a start some operations end before the
- * bus is there, and a client may wait for such an operation.
+ * name, marked objects are settled and nothing is sent: clients read everything anew when the name
+ * appears. Only completions are kept and sent later in both cases: after a start some operations
+ * end before the bus is there, and a client may wait for such an operation.
  */
 
 #include "api/bus/signals.h"
@@ -25,6 +25,7 @@
 
 #include "api/bus/encode.h"
 #include "api/bus/signal_table.h"
+#include "api/bus/vtable.h"
 #include "base/log.h"
 #include "io/bus_codec.h"
 
@@ -87,74 +88,152 @@ static void signal_send(struct bus_signals *signals, int which, sd_bus_message *
 	sd_bus_message_unref(m);
 }
 
-/* --- PropertiesChanged --- */
+/* --- objects --- */
 
-static void mark(struct bus_signals *signals, enum method_scope scope, const char *id)
+/* Sends a signal about objects, whose arguments were appended with the result r. */
+static void object_signal_send(struct bus_signals *signals, sd_bus_message *m, int r)
 {
-	if (!signals->connection->ready)
-		return;
-	told_mark(&signals->told, scope, id);
-	loop_task_queue(signals->loop, &signals->flush_task);
+	if (r >= 0)
+		r = sd_bus_send(signals->connection->sd_bus, m, NULL);
+	if (r < 0)
+		log_debug("bus: a signal about an object was not sent: %s", strerror(-r));
+	sd_bus_message_unref(m);
 }
 
-static void emit_changed(struct bus_signals *signals, struct told_object *object)
+static int manager_signal_new(struct bus_signals *signals, const char *member, const char *path,
+			      sd_bus_message **out)
 {
-	const void *values = bus_objects_get(signals->objects, object->scope, object->id);
-	char **names;
+	int r = sd_bus_message_new_signal(signals->connection->sd_bus, out, BUS_ROOT,
+					  "org.freedesktop.DBus.ObjectManager", member);
+
+	return r < 0 ? r : sd_bus_message_append_basic(*out, 'o', path);
+}
+
+static void emit_added(struct bus_signals *signals, enum method_scope scope, const char *path,
+		       const void *values)
+{
+	sd_bus_message *m = NULL;
+	int r = manager_signal_new(signals, "InterfacesAdded", path, &m);
+
+	if (r >= 0)
+		r = bus_append_interfaces(m, scope, values);
+	object_signal_send(signals, m, r);
+}
+
+static void emit_removed(struct bus_signals *signals, enum method_scope scope, const char *path)
+{
+	sd_bus_message *m = NULL;
+	int r = manager_signal_new(signals, "InterfacesRemoved", path, &m);
+
+	if (r >= 0)
+		r = sd_bus_message_append(m, "as", 1, scopes[scope].interface);
+	object_signal_send(signals, m, r);
+}
+
+static void emit_changed(struct bus_signals *signals, enum method_scope scope, const char *path,
+			 const void *values, uint64_t fields)
+{
+	sd_bus_message *m = NULL;
+	int r = sd_bus_message_new_signal(signals->connection->sd_bus, &m, path,
+					  "org.freedesktop.DBus.Properties", "PropertiesChanged");
+
+	if (r >= 0)
+		r = bus_append_changed(m, scope, values, fields);
+	object_signal_send(signals, m, r);
+}
+
+static void settle(struct bus_signals *signals, struct bus_object *object)
+{
+	enum method_scope scope = object->scope;
+	_cleanup_free_ char *path = bus_object_path(scope, object->id);
+	uint64_t fields = 0;
+	enum directory_change change = directory_settle(&signals->directory, object, &fields);
+
+	if (!signals->connection->ready)
+		return;
+	switch (change) {
+	case DIRECTORY_SAME:
+		break;
+	case DIRECTORY_REPLACED:
+		emit_removed(signals, scope, path);
+		emit_added(signals, scope, path, object->values);
+		break;
+	case DIRECTORY_ADDED:
+		emit_added(signals, scope, path, object->values);
+		break;
+	case DIRECTORY_CHANGED:
+		emit_changed(signals, scope, path, object->values, fields);
+		break;
+	case DIRECTORY_REMOVED:
+		emit_removed(signals, scope, path);
+		break;
+	}
+}
+
+static void tell_hidden(struct bus_signals *signals, enum method_scope scope)
+{
+	uint32_t hidden = (uint32_t)directory_hidden(&signals->directory, scope);
 	int r;
 
-	/* The object may have gone since it was marked. */
-	if (!values) {
-		told_forget(&signals->told, object);
+	if (hidden == signals->told_hidden[scope])
 		return;
-	}
-	names = told_update(&signals->told, object, values);
-	if (!names)
+	signals->told_hidden[scope] = hidden;
+	if (!signals->connection->ready)
 		return;
-	r = sd_bus_emit_properties_changed_strv(signals->connection->sd_bus, object->path,
-						scopes[object->scope].interface, names);
+	r = sd_bus_emit_properties_changed(signals->connection->sd_bus, BUS_ROOT,
+					   scopes[SCOPE_MANAGER].interface, bus_hidden_names[scope],
+					   NULL);
 	if (r < 0)
-		log_debug("bus: no PropertiesChanged for %s: %s", object->path, strerror(-r));
-	told_names_free(names);
+		log_debug("bus: no PropertiesChanged of the Manager: %s", strerror(-r));
 }
 
 /* False if some marked objects have to wait. */
 static bool flush_marked(struct bus_signals *signals)
 {
-	while (!TAILQ_EMPTY(&signals->told.dirty)) {
-		if (!may_flush(signals))
+	struct bus_object *object;
+
+	while ((object = directory_dirty(&signals->directory))) {
+		if (signals->connection->ready && !may_flush(signals))
 			return false;
-		emit_changed(signals, TAILQ_FIRST(&signals->told.dirty));
+		settle(signals, object);
 	}
+	for (enum method_scope scope = SCOPE_VOLUME; scope < SCOPE_COUNT; scope++)
+		tell_hidden(signals, scope);
 	return true;
 }
 
-/* --- objects that come and go --- */
-
-static void emit_added(struct bus_signals *signals, enum method_scope scope, const char *id)
+static void on_dirty(void *arg)
 {
-	const void *values = bus_objects_get(signals->objects, scope, id);
-	_cleanup_free_ char *path = bus_object_path(scope, id);
-	int r;
+	struct bus_signals *signals = arg;
 
-	/* It may have gone already. */
-	if (!values)
-		return;
-	told_note(&signals->told, scope, id, values);
-	r = sd_bus_emit_interfaces_added(signals->connection->sd_bus, path, scopes[scope].interface,
-					 NULL);
-	if (r < 0)
-		log_debug("bus: no InterfacesAdded for %s: %s", path, strerror(-r));
+	loop_task_queue(signals->loop, &signals->flush_task);
 }
 
-static void emit_removed(struct bus_signals *signals, enum method_scope scope, const char *id)
+/* An operation and its volume, named by a signal of the Manager. */
+static void name_operation(struct bus_signals *signals, const struct operation_record *operation)
 {
-	_cleanup_free_ char *path = bus_object_path(scope, id);
-	int r = sd_bus_emit_interfaces_removed(signals->connection->sd_bus, path,
-					       scopes[scope].interface, NULL);
+	struct directory *directory = &signals->directory;
 
-	if (r < 0)
-		log_debug("bus: no InterfacesRemoved for %s: %s", path, strerror(-r));
+	directory_name(directory, SCOPE_OPERATION, operation->id);
+	if (!directory_find(directory, SCOPE_OPERATION, operation->id))
+		directory_change(directory, SCOPE_OPERATION, operation->id, operation);
+	if (!str_empty(operation->volume_id))
+		directory_name(directory, SCOPE_VOLUME, operation->volume_id);
+}
+
+void bus_signals_name(struct bus_signals *signals, enum method_scope scope, const char *id,
+		      const void *values)
+{
+	struct directory *directory = &signals->directory;
+	struct bus_object *object;
+
+	directory_name(directory, scope, id);
+	if (!directory_find(directory, scope, id))
+		directory_change(directory, scope, id, values);
+	/* The object is there before the reply, also if other objects have to wait. */
+	object = directory_dirty_at(directory, scope, id);
+	if (object)
+		settle(signals, object);
 }
 
 /* --- the Manager's signals --- */
@@ -221,9 +300,14 @@ static void late_add(struct bus_signals *signals, const struct operation_record 
 static bool send_late(struct bus_signals *signals)
 {
 	for (; !TAILQ_EMPTY(&signals->late); late_drop_oldest(signals)) {
+		const struct operation_record *operation = &TAILQ_FIRST(&signals->late)->operation;
+
 		if (!may_flush(signals))
 			return false;
-		emit_completed(signals, &TAILQ_FIRST(&signals->late)->operation);
+		name_operation(signals, operation);
+		if (!flush_marked(signals))
+			return false;
+		emit_completed(signals, operation);
 	}
 	return true;
 }
@@ -231,7 +315,7 @@ static bool send_late(struct bus_signals *signals)
 /* False if something has to wait. */
 static bool flush(struct bus_signals *signals)
 {
-	return flush_marked(signals) && send_late(signals);
+	return flush_marked(signals) && (!signals->connection->ready || send_late(signals));
 }
 
 static void on_flush_task(struct loop_task *task)
@@ -244,28 +328,9 @@ static void on_flush_timer(struct loop_timer *timer)
 	flush(container_of(timer, struct bus_signals, flush_timer));
 }
 
-struct baseline {
-	struct bus_signals *signals;
-	enum method_scope scope;
-};
-
-static void note_one(void *arg, const char *id)
-{
-	const struct baseline *baseline = arg;
-	struct bus_signals *signals = baseline->signals;
-	const void *values = bus_objects_get(signals->objects, baseline->scope, id);
-
-	if (values)
-		told_note(&signals->told, baseline->scope, id, values);
-}
-
 /* Clients read all objects when the name appears: that counts as told. */
 void bus_signals_begin(struct bus_signals *signals)
 {
-	struct baseline baseline = { .signals = signals };
-
-	for (baseline.scope = SCOPE_VOLUME; baseline.scope < SCOPE_COUNT; baseline.scope++)
-		bus_objects_each(signals->objects, baseline.scope, note_one, &baseline);
 	send_late(signals);
 }
 
@@ -312,14 +377,10 @@ static void emit_event(struct bus_signals *signals, const struct core_event *eve
 {
 	switch (event->type) {
 	case EVENT_OPERATION_STARTED:
-		emit_added(signals, SCOPE_OPERATION, event->id);
 		emit_started(signals, event->operation);
 		break;
 	case EVENT_OPERATION_ENDED:
 		emit_completed(signals, event->operation);
-		break;
-	case EVENT_OPERATION_FORGOTTEN:
-		emit_removed(signals, SCOPE_OPERATION, event->id);
 		break;
 	case EVENT_DEVICE_ADDED:
 		emit_device(signals, SIGNAL_DEVICE_ADDED, event->device);
@@ -336,21 +397,14 @@ static void emit_event(struct bus_signals *signals, const struct core_event *eve
 	case EVENT_DRIFT_FOUND:
 		emit_drift(signals, event->drift);
 		break;
-	case EVENT_VOLUME_ADDED:
-		emit_added(signals, SCOPE_VOLUME, event->id);
-		break;
-	case EVENT_VOLUME_REMOVED:
-		emit_removed(signals, SCOPE_VOLUME, event->id);
-		break;
-	case EVENT_EXPORT_ADDED:
-		emit_added(signals, SCOPE_EXPORT, event->id);
-		break;
-	case EVENT_EXPORT_REMOVED:
-		emit_removed(signals, SCOPE_EXPORT, event->id);
-		break;
 	case EVENT_OPERATION_CHANGED:
+	case EVENT_OPERATION_FORGOTTEN: /* the directory has its own copy */
+	case EVENT_VOLUME_ADDED:
 	case EVENT_VOLUME_CHANGED:
+	case EVENT_VOLUME_REMOVED:
+	case EVENT_EXPORT_ADDED:
 	case EVENT_EXPORT_CHANGED:
+	case EVENT_EXPORT_REMOVED:
 	case EVENT_DEVICE_CHANGED: /* the volume's properties show a mapped device */
 	case EVENT_HEALTH_CHANGED:
 	case EVENT_TOKEN_REVOKED:
@@ -359,59 +413,104 @@ static void emit_event(struct bus_signals *signals, const struct core_event *eve
 	}
 }
 
-static void forget(struct bus_signals *signals, enum method_scope scope, const char *id)
+/* --- the directory follows core --- */
+
+static void note_volume(void *arg, const char *id)
 {
-	told_forget(&signals->told, told_find(&signals->told, scope, id));
+	struct bus_signals *signals = arg;
+	const char *vm_id = core_volume_vm(signals->core, id);
+
+	if (!str_empty(vm_id))
+		directory_keep(&signals->directory, SCOPE_VOLUME, id,
+			       streq(vm_id, signals->appliance_id));
+	else
+		directory_release(&signals->directory, SCOPE_VOLUME, id);
+	directory_change(&signals->directory, SCOPE_VOLUME, id, NULL);
 }
 
-/* True if the event tells nothing but the state of an object. */
+static void note_export(void *arg, const char *id)
+{
+	struct bus_signals *signals = arg;
+
+	directory_keep(&signals->directory, SCOPE_EXPORT, id, false);
+	directory_change(&signals->directory, SCOPE_EXPORT, id, NULL);
+}
+
+static void note_operation(struct bus_signals *signals, const struct operation_record *operation)
+{
+	if (operation_status_is_final(operation->status))
+		directory_release(&signals->directory, SCOPE_OPERATION, operation->id);
+	else
+		directory_keep(&signals->directory, SCOPE_OPERATION, operation->id, false);
+}
+
+static void note_operation_at_first(void *arg, const char *id)
+{
+	struct bus_signals *signals = arg;
+
+	note_operation(signals, core_operation(signals->core, id));
+}
+
+/* The machine may have learned only now which one it is. */
+static void follow_appliance(struct bus_signals *signals)
+{
+	if (streq(signals->appliance_id, core_appliance_id(signals->core)))
+		return;
+	str_set(&signals->appliance_id, core_appliance_id(signals->core));
+	core_each_volume(signals->core, note_volume, signals);
+}
+
+/* True if the event tells more than the state of an object. */
 static bool note_event(struct bus_signals *signals, const struct core_event *event)
 {
+	struct directory *directory = &signals->directory;
+
 	switch (event->type) {
+	case EVENT_OPERATION_STARTED:
+	case EVENT_OPERATION_ENDED:
+		note_operation(signals, event->operation);
+		name_operation(signals, event->operation);
+		directory_change(directory, SCOPE_OPERATION, event->id, event->operation);
+		return true;
 	case EVENT_OPERATION_CHANGED:
-		mark(signals, SCOPE_OPERATION, event->id);
-		return true;
+		directory_change(directory, SCOPE_OPERATION, event->id, event->operation);
+		return false;
+	case EVENT_VOLUME_ADDED:
 	case EVENT_VOLUME_CHANGED:
-		mark(signals, SCOPE_VOLUME, event->id);
-		return true;
-	case EVENT_EXPORT_CHANGED:
-		mark(signals, SCOPE_EXPORT, event->id);
-		return true;
-	case EVENT_OPERATION_FORGOTTEN:
-		forget(signals, SCOPE_OPERATION, event->id);
+		follow_appliance(signals);
+		note_volume(signals, event->id);
 		return false;
 	case EVENT_VOLUME_REMOVED:
-		forget(signals, SCOPE_VOLUME, event->id);
+		directory_drop(directory, SCOPE_VOLUME, event->id);
+		return false;
+	case EVENT_EXPORT_ADDED:
+	case EVENT_EXPORT_CHANGED:
+		note_export(signals, event->id);
 		return false;
 	case EVENT_EXPORT_REMOVED:
-		forget(signals, SCOPE_EXPORT, event->id);
+		directory_drop(directory, SCOPE_EXPORT, event->id);
 		return false;
-	case EVENT_OPERATION_ENDED:
-		mark(signals, SCOPE_OPERATION, event->id);
-		return false;
-	case EVENT_OPERATION_STARTED:
 	case EVENT_DEVICE_ADDED:
 	case EVENT_DEVICE_REMOVED:
 	case EVENT_MAPPING_CHANGED:
 	case EVENT_MAPPING_REMOVED:
-	case EVENT_VOLUME_ADDED:
-	case EVENT_EXPORT_ADDED:
 	case EVENT_DRIFT_FOUND:
-		return false;
+		return true;
+	case EVENT_OPERATION_FORGOTTEN:
 	case EVENT_DEVICE_CHANGED:
 	case EVENT_HEALTH_CHANGED:
 	case EVENT_TOKEN_REVOKED:
 	case EVENT_TYPE_COUNT:
 		break;
 	}
-	return true;
+	return false;
 }
 
 static void on_event(struct event_listener *listener, const struct core_event *event)
 {
 	struct bus_signals *signals = container_of(listener, struct bus_signals, listener);
 
-	if (note_event(signals, event))
+	if (!note_event(signals, event))
 		return;
 	if (may_emit(signals) && flush(signals))
 		emit_event(signals, event);
@@ -420,28 +519,23 @@ static void on_event(struct event_listener *listener, const struct core_event *e
 }
 
 void bus_signals_init(struct bus_signals *signals, struct loop *loop, struct core *core,
-		      struct bus_objects *objects, const struct bus_connection *connection)
+		      const struct bus_connection *connection)
 {
 	*signals = (struct bus_signals){
 		.loop = loop,
 		.core = core,
-		.objects = objects,
 		.connection = connection,
+		.appliance_id = xstrdup(core_appliance_id(core)),
 	};
-	told_init(&signals->told);
 	TAILQ_INIT(&signals->late);
 	signals->flush_task.run = on_flush_task;
 	signals->flush_timer.fire = on_flush_timer;
 	signals->listener.on_event = on_event;
+	directory_init(&signals->directory, loop, core, on_dirty, signals);
+	core_each_volume(core, note_volume, signals);
+	core_each_export(core, note_export, signals);
+	core_each_operation(core, note_operation_at_first, signals);
 	core_listen(signals->core, &signals->listener);
-}
-
-void bus_signals_reset(struct bus_signals *signals)
-{
-	told_clear(&signals->told);
-	loop_task_cancel(signals->loop, &signals->flush_task);
-	loop_timer_clear(signals->loop, &signals->flush_timer);
-	signals->overflow_logged = false;
 }
 
 void bus_signals_fini(struct bus_signals *signals)
@@ -449,5 +543,8 @@ void bus_signals_fini(struct bus_signals *signals)
 	core_unlisten(signals->core, &signals->listener);
 	while (!TAILQ_EMPTY(&signals->late))
 		late_drop_oldest(signals);
-	bus_signals_reset(signals);
+	directory_fini(&signals->directory);
+	loop_task_cancel(signals->loop, &signals->flush_task);
+	loop_timer_clear(signals->loop, &signals->flush_timer);
+	free(signals->appliance_id);
 }

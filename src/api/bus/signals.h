@@ -4,17 +4,17 @@
 /* Events of core, as signals. Private to api/bus/. */
 
 #include "api/bus/connection.h"
-#include "api/bus/objects.h"
-#include "api/bus/told.h"
+#include "api/bus/directory.h"
 #include "core/core.h"
 
 struct bus_signals {
 	struct loop *loop;
 	struct core *core;
-	struct bus_objects *objects;
 	const struct bus_connection *connection;
 	struct event_listener listener;
-	struct told told;
+	struct directory directory;
+	char *appliance_id; /* whose volumes go first */
+	uint32_t told_hidden[SCOPE_COUNT];
 	struct loop_task flush_task;
 	struct loop_timer flush_timer;
 	bool overflow_logged;
@@ -22,11 +22,13 @@ struct bus_signals {
 	size_t late_count;
 };
 
-/* Signals go to connection while it is ready; objects are shown as `objects` has them. */
+/* Signals go to connection while it is ready. */
 void bus_signals_init(struct bus_signals *signals, struct loop *loop, struct core *core,
-		      struct bus_objects *objects, const struct bus_connection *connection);
+		      const struct bus_connection *connection);
 /* The daemon has its name: completions of the time without the name are sent. */
 void bus_signals_begin(struct bus_signals *signals);
-/* Forgets what was told: after a new connection clients read everything anew. */
-void bus_signals_reset(struct bus_signals *signals);
+/* A reply that is about to be sent has the path of this object. values may be NULL, or a struct of
+ * the scope's record, in case core does not have the object any more. */
+void bus_signals_name(struct bus_signals *signals, enum method_scope scope, const char *id,
+		      const void *values);
 void bus_signals_fini(struct bus_signals *signals);

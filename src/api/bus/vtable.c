@@ -15,6 +15,12 @@
 
 #include "api/bus/signal_table.h"
 
+const char *const bus_hidden_names[SCOPE_COUNT] = {
+	[SCOPE_VOLUME] = "UnlistedVolumes",
+	[SCOPE_OPERATION] = "UnlistedOperations",
+	[SCOPE_EXPORT] = "UnlistedExports",
+};
+
 /* The text now belongs to the interface. */
 static const char *interface_keep(struct bus_interface *interface, char *text)
 {
@@ -59,6 +65,8 @@ static char *method_arg_names(const struct method *method, bool on_object)
 		buf_printf(&names, "%ss%c", method->result->name, '\0');
 	else
 		add_name(&names, method->result->name);
+	if (method->answer == ANSWER_MANY && method_has_pages(method))
+		add_name(&names, "next_cursor");
 	return buf_take(&names);
 }
 
@@ -88,22 +96,34 @@ bool bus_property_is_shown(const struct field *field)
 	return !(field->flags & (FIELD_PRIVATE | FIELD_ASKED));
 }
 
+bool bus_property_is_told(const struct field *field)
+{
+	return bus_property_is_shown(field) && !(field->flags & FIELD_APART);
+}
+
 bool bus_property_changes(const struct field *field)
 {
-	return bus_property_is_shown(field) && !(field->flags & FIELD_CONST);
+	return bus_property_is_told(field) && !(field->flags & FIELD_CONST);
+}
+
+static uint64_t property_flags(const struct field *field)
+{
+	if (!bus_property_is_told(field))
+		return 0;
+	return bus_property_changes(field) ? SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+					   : SD_BUS_VTABLE_PROPERTY_CONST;
 }
 
 static void add_property(struct bus_interface *interface, const struct field *field)
 {
 	char name[BUS_PROPERTY_SIZE];
-	uint64_t flags = bus_property_changes(field) ? SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
-						     : SD_BUS_VTABLE_PROPERTY_CONST;
 	const char *member;
 
 	method_bus_property(field->name, name);
 	member = interface_keep(interface, xstrdup(name));
-	sd_bus_vtable row = SD_BUS_PROPERTY(member, field_type_view(field->type)->bus,
-					    interface->handlers->property, 0, flags);
+	sd_bus_vtable row =
+		SD_BUS_PROPERTY(member, field_type_view(field->type)->bus,
+				interface->handlers->property, 0, property_flags(field));
 
 	interface_add(interface, row);
 }
@@ -122,6 +142,13 @@ static void add_manager(struct bus_interface *interface)
 		add_signal(interface, signal);
 	interface_add(interface, appliance);
 	interface_add(interface, version);
+	for (enum method_scope scope = SCOPE_VOLUME; scope < SCOPE_COUNT; scope++) {
+		sd_bus_vtable hidden = SD_BUS_PROPERTY(bus_hidden_names[scope], "u",
+						       interface->handlers->hidden_count, 0,
+						       SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE);
+
+		interface_add(interface, hidden);
+	}
 }
 
 static void add_object(struct bus_interface *interface, enum method_scope scope)

@@ -14,8 +14,13 @@ struct bus_handlers {
 	sd_bus_message_handler_t method;
 	sd_bus_property_get_t property; /* of an object */
 	sd_bus_property_get_t manager_property;
+	sd_bus_property_get_t hidden_count;
 	sd_bus_property_get_t interface_version;
 };
+
+/* The Manager's properties that say how many objects of a kind there would be without the bound;
+ * NULL for the Manager's own kind. */
+extern const char *const bus_hidden_names[SCOPE_COUNT];
 
 struct bus_interface {
 	const char *name; /* the table's */
@@ -26,8 +31,10 @@ struct bus_interface {
 	size_t text_count;
 };
 
-/* Whether the field of an object's record is a property, and one that may change. */
+/* Whether the field of an object's record is a property, one that lists of objects and signals
+ * carry, and one whose changes are told. */
 bool bus_property_is_shown(const struct field *field);
+bool bus_property_is_told(const struct field *field);
 bool bus_property_changes(const struct field *field);
 
 /* handlers outlive it. */

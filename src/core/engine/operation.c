@@ -200,7 +200,7 @@ static void on_refused(struct operation *operation, const struct err *err)
 	operation_begin_if_turn(waiting);
 }
 
-void operations_forget_old(struct engine *engine)
+static void forget_old(struct engine *engine)
 {
 	while (engine->ended_count > ENDED_KEPT) {
 		struct operation *oldest = TAILQ_FIRST(&engine->ended);
@@ -236,7 +236,7 @@ static void on_ended(struct operation *operation)
 	if (operation->record.status != OPERATION_COMPLETED)
 		notice_tell(engine->model, NOTICE_HOST_UNSURE);
 	operation_begin_if_turn(waiting);
-	operations_forget_old(engine);
+	forget_old(engine);
 }
 
 /* If the store refuses a commit for good, the staged change is wrong (another volume has the

@@ -90,8 +90,6 @@ void operation_commit(struct operation *operation, const char *previous_status);
  * was cancelled while it stood still, comes back by its own commit. NULL changes nothing.
  */
 void operation_begin_if_turn(struct operation *operation);
-/* If too many ended operations are in memory, the oldest leave it. */
-void operations_forget_old(struct engine *engine);
 /* A pending operation ends with this error. */
 void operation_end_queued(struct operation *operation, const struct err *err);
 /* Cancels the operation or ends its time, in any phase. */

@@ -171,23 +171,6 @@ void operation_load(struct engine *engine, const struct operation_record *record
 	}
 }
 
-void operation_recall(struct engine *engine, const struct operation_record *record)
-{
-	struct operation *operation;
-
-	if (operation_find(engine, record->id) || !operation_status_is_final(record->status))
-		return;
-	operation = operation_new(engine);
-	record_copy(&operation_record, &operation->record, record);
-	operation_record_show_time(&operation->record);
-	operation->kind = operation_kind_of(engine, record);
-	operation->phase = PHASE_ENDED;
-	operation_link(operation);
-	TAILQ_INSERT_TAIL(&engine->ended, operation, age_entry);
-	engine->ended_count++;
-	operations_forget_old(engine);
-}
-
 static void resume(struct operation *operation)
 {
 	struct err err = { 0 };

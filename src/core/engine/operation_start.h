@@ -34,9 +34,6 @@ struct operation_asker *operation_start(struct engine *engine, const struct oper
 /* Puts a stored, unfinished operation into its queues. The operation stands still until
  * operations_go_on(). */
 void operation_load(struct engine *engine, const struct operation_record *record);
-/* An ended operation of the store is in memory again, like one that has just ended: a client that
- * is told of it can read its object. */
-void operation_recall(struct engine *engine, const struct operation_record *record);
 /* All loaded operations go on where they stood. */
 void operations_go_on(struct engine *engine);
 /* The leftovers that this ended operation could not undo are gone, so the operation needs no

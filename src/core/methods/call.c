@@ -58,7 +58,7 @@ static void cut_page(const struct call *call, struct answer *answer)
 
 	while (scope < SCOPE_COUNT && scopes[scope].record != answer->record)
 		scope++;
-	if (scope == SCOPE_COUNT || !record_find(call->method->args, "cursor"))
+	if (scope == SCOPE_COUNT || !method_has_pages(call->method))
 		return;
 	for (size_t i = 0; i < answer->count; i++) {
 		weight += record_weight(answer->record, answer_item(answer, i));

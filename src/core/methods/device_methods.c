@@ -34,16 +34,37 @@ void volume_device(struct call *call)
 			   args->volume_id);
 }
 
+static int by_volume(const void *a, const void *b)
+{
+	const struct mapping *const *left = a, *const *right = b;
+
+	return strcmp((*left)->record.volume_id, (*right)->record.volume_id);
+}
+
 void mapping_list(struct call *call)
 {
-	struct calls *calls = call->calls;
-	size_t count = 0;
-	struct mapping_record *records = xcalloc(mapping_count(calls->model) + 1, sizeof(*records));
-	struct mapping *mapping;
+	const struct mapping_list_args *args = call->args;
+	struct model *model = call->calls->model;
+	size_t count = 0, limit = args->limit > 0 ? (size_t)args->limit : SIZE_MAX;
+	_cleanup_free_ const struct mapping **found =
+		xcalloc(mapping_count(model) + 1, sizeof(*found));
+	struct mapping_record *records;
+	const char *cursor = NULL;
 
-	for (mapping = mapping_first(calls->model); mapping; mapping = mapping_next(mapping))
-		mapping_to_record(calls->model, mapping, &records[count++]);
-	call_answer_many(call, records, count, NULL);
+	for (const struct mapping *mapping = mapping_first(model); mapping;
+	     mapping = mapping_next(mapping)) {
+		if (str_empty(args->cursor) || strcmp(mapping->record.volume_id, args->cursor) > 0)
+			found[count++] = mapping;
+	}
+	qsort(found, count, sizeof(*found), by_volume);
+	if (count > limit) {
+		count = limit;
+		cursor = found[count - 1]->record.volume_id;
+	}
+	records = xcalloc(count + 1, sizeof(*records));
+	for (size_t i = 0; i < count; i++)
+		mapping_to_record(model, found[i], &records[i]);
+	call_answer_many(call, records, count, cursor);
 	for (size_t i = 0; i < count; i++)
 		record_clear(&mapping_record, &records[i]);
 	free(records);

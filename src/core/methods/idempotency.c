@@ -53,14 +53,6 @@ static void answer_living(struct call *call, const struct operation_record *reco
 	call_answer(call, record);
 }
 
-/* D-Bus answers with the path of the operation's object, which is there only while the operation is
- * in memory. */
-static void answer_stored(struct call *call, const struct operation_record *record)
-{
-	operation_recall(call->calls->engine, record);
-	operation_answer_stored(call, record);
-}
-
 bool idempotency_find(struct call *call)
 {
 	struct operation *operation =
@@ -102,7 +94,7 @@ static void on_looked_up(void *arg, const struct store_operations *result)
 	if (result->err.code)
 		call_fail(call, &result->err);
 	else if (result->count > 0)
-		answer_again(call, &result->items[0], answer_stored);
+		answer_again(call, &result->items[0], operation_answer_stored);
 	else if (!idempotency_find(call)) /* another call may have come with the key meanwhile */
 		admit(call);
 }

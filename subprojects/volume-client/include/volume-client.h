@@ -186,9 +186,9 @@ struct volume_client_wait {
 
 /*
  * Waits until the operation has ended (its status is completed, failed or cancelled) and hands out
- * its record, the dict that GetOperation answers with. If the operation failed, the function still
- * succeeds. The operation may have ended already, and the daemon may be restarted meanwhile.
- * options may be NULL.
+ * its properties as a dict, whose keys are the names of fields ("volume_id", "error_code"). If the
+ * operation failed, the function still succeeds. The operation may have ended already, and the
+ * daemon may be restarted meanwhile. options may be NULL.
  */
 int volume_client_wait(struct volume_client *client, const char *operation_id,
 		       const struct volume_client_wait *options,

@@ -5,11 +5,12 @@
  * the operation, then wait. If the operation ends after the look, a signal tells so; if it ended
  * before, the look shows the end.
  *
- * A signal here only says "look again"; the state always comes from GetOperation, so a caller gets
- * the same record in every case. If the daemon leaves the bus, its operations are in its store, not
- * lost: the wait goes on, and looks again when the name is back. Meanwhile the wait does not call
- * the daemon, since a call would start a daemon that was perhaps stopped on purpose. A daemon whose
- * bus is stuck leaves signals out, so from time to time the wait looks without a signal.
+ * A signal here only says "look again"; the state always comes from the operation's properties, so
+ * a caller gets the same record in every case. If the daemon leaves the bus, its operations are in
+ * its store, not lost: the wait goes on, and looks again when the name is back. Meanwhile the wait
+ * does not call the daemon, since a call would start a daemon that was perhaps stopped on purpose.
+ * A daemon whose bus is stuck leaves signals out, so from time to time the wait looks without a
+ * signal.
  */
 
 #include <errno.h>
@@ -132,29 +133,87 @@ static int wait_look_failed(struct wait *wait, const struct volume_client_error 
 	return client_fail(error, own->name, "%s", own->text);
 }
 
+/* One call with one text; the daemon is not started for it, unless that is allowed. */
+static int ask(struct volume_client *client, const char *path, const char *interface,
+	       const char *member, const char *text, bool may_start_daemon, sd_bus_message **reply,
+	       struct volume_client_error *error)
+{
+	sd_bus_message *call = NULL;
+	int r;
+
+	if (volume_client_call_new(client, path, interface, member, &call, error) < 0)
+		return -1;
+	r = sd_bus_message_append(call, "s", text);
+	if (r >= 0)
+		r = sd_bus_message_set_auto_start(call, may_start_daemon);
+	if (r < 0)
+		client_fail_errno(error, r, member);
+	else
+		r = volume_client_call_send(client, call, reply, error);
+	sd_bus_message_unref(call);
+	return r < 0 ? -1 : 0;
+}
+
+/* VolumeId becomes volume_id. */
+static int name_as_field(char **key)
+{
+	char *name = malloc(2 * strlen(*key) + 1);
+	size_t length = 0;
+
+	if (!name)
+		return -ENOMEM;
+	for (const char *p = *key; *p; p++) {
+		bool upper = *p >= 'A' && *p <= 'Z';
+
+		if (upper && length > 0)
+			name[length++] = '_';
+		name[length++] = (char)(upper ? *p - 'A' + 'a' : *p);
+	}
+	name[length] = '\0';
+	free(*key);
+	*key = name;
+	return 0;
+}
+
+static int read_operation(sd_bus_message *reply, struct volume_client_value **operation,
+			  struct volume_client_error *error)
+{
+	int r = 0;
+
+	if (volume_client_read(reply, operation, error) < 0)
+		return -1;
+	volume_client_remove(*operation, "InterfaceVersion");
+	for (size_t i = 0; i < (*operation)->count && r >= 0; i++)
+		r = name_as_field(&(*operation)->items[i].key);
+	if (r >= 0)
+		return 0;
+	*operation = volume_client_value_free(*operation);
+	return client_fail_errno(error, r, "reading the operation");
+}
+
+/* The daemon makes the object of an operation, which then can be read. */
+static int ask_operation(struct volume_client *client, const struct wait *wait,
+			 bool may_start_daemon, sd_bus_message **reply,
+			 struct volume_client_error *error)
+{
+	if (ask(client, NULL, NULL, "GetOperation", wait->id, may_start_daemon, NULL, error) < 0)
+		return -1;
+	return ask(client, wait->path, "org.freedesktop.DBus.Properties", "GetAll",
+		   VOLUME_CLIENT_OPERATION, false, reply, error);
+}
+
 /* 0 and the operation as it is now (NULL: no answer), or -1 and error. */
 static int wait_look(struct volume_client *client, struct wait *wait, bool may_start_daemon,
 		     struct volume_client_value **operation, struct volume_client_error *error)
 {
 	struct volume_client_error own;
-	sd_bus_message *call = NULL, *reply = NULL;
+	sd_bus_message *reply = NULL;
 	int r;
 
 	wait->look = false;
-	if (volume_client_call_new(client, NULL, NULL, "GetOperation", &call, error) < 0)
-		return -1;
-	r = sd_bus_message_append(call, "s", wait->id);
-	if (r >= 0)
-		r = sd_bus_message_set_auto_start(call, may_start_daemon);
-	if (r < 0) {
-		sd_bus_message_unref(call);
-		return client_fail_errno(error, r, "GetOperation");
-	}
-	r = volume_client_call_send(client, call, &reply, &own);
-	sd_bus_message_unref(call);
-	if (r < 0)
+	if (ask_operation(client, wait, may_start_daemon, &reply, &own) < 0)
 		return wait_look_failed(wait, &own, error);
-	r = volume_client_read(reply, operation, error);
+	r = read_operation(reply, operation, error);
 	sd_bus_message_unref(reply);
 	return r;
 }

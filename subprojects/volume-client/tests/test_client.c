@@ -35,7 +35,8 @@ struct service {
 	sd_bus *bus;
 	enum script script;
 	int looks;
-	bool leave; /* give up the name and come back, ended */
+	bool looked; /* once more, since the last message */
+	bool leave;  /* give up the name and come back, ended */
 	bool ended;
 };
 
@@ -64,7 +65,6 @@ static void service_move_on(struct service *s)
 
 static int on_get_operation(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	struct service *s = userdata;
 	const char *id;
 	int r = sd_bus_message_read(m, "s", &id);
 
@@ -73,9 +73,16 @@ static int on_get_operation(sd_bus_message *m, void *userdata, sd_bus_error *err
 	if (strcmp(id, OPERATION_ID) != 0)
 		return sd_bus_reply_method_errorf(m, VOLUME_CLIENT_NAME ".Error.NotFound",
 						  "no operation %s", id);
-	r = sd_bus_reply_method_return(m, "a{sv}", 2, "id", "s", id, "status", "s",
-				       service_status(s));
-	service_move_on(s);
+	return sd_bus_reply_method_return(m, "o", OPERATION_PATH);
+}
+
+static int get_status(sd_bus *bus, const char *path, const char *interface, const char *property,
+		      sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct service *s = userdata;
+	int r = sd_bus_message_append(reply, "s", service_status(s));
+
+	s->looked = true;
 	return r;
 }
 
@@ -109,11 +116,17 @@ static int on_crash(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static const sd_bus_vtable service_vtable[] = {
 	SD_BUS_VTABLE_START(0),
-	SD_BUS_METHOD("GetOperation", "s", "a{sv}", on_get_operation, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("GetOperation", "s", "o", on_get_operation, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Begin", "i", "o", on_begin, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Values", "", "a{sv}", on_values, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Stall", "", "", on_stall, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Crash", "", "", on_crash, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_VTABLE_END,
+};
+
+static const sd_bus_vtable operation_vtable[] = {
+	SD_BUS_VTABLE_START(0),
+	SD_BUS_PROPERTY("Status", "s", get_status, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_VTABLE_END,
 };
 
@@ -125,12 +138,18 @@ static void service_run(const char *address, int ready_fd)
 	CHECK(sd_bus_set_bus_client(s.bus, true) >= 0 && sd_bus_start(s.bus) >= 0);
 	CHECK(sd_bus_add_object_vtable(s.bus, NULL, VOLUME_CLIENT_ROOT, VOLUME_CLIENT_MANAGER,
 				       service_vtable, &s) >= 0);
+	CHECK(sd_bus_add_object_vtable(s.bus, NULL, OPERATION_PATH, VOLUME_CLIENT_OPERATION,
+				       operation_vtable, &s) >= 0);
 	CHECK(sd_bus_request_name(s.bus, VOLUME_CLIENT_NAME, 0) >= 0);
 	CHECK(write(ready_fd, "r", 1) == 1);
 	for (;;) {
 		int r = sd_bus_process(s.bus, NULL);
 
 		CHECK(r >= 0);
+		if (s.looked) {
+			s.looked = false;
+			service_move_on(&s);
+		}
 		if (s.leave) {
 			CHECK(sd_bus_release_name(s.bus, VOLUME_CLIENT_NAME) >= 0);
 			s.leave = false;

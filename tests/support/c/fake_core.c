@@ -156,10 +156,22 @@ const char *core_appliance_id(const struct core *core)
 	return OTHER_UUID;
 }
 
+#define FIRST_VOLUME 0x456789abu
+
 void fake_volume_id(size_t index, char out[37])
 {
 	/* The first is SAMPLE_UUID, the second OTHER_UUID. */
-	snprintf(out, 37, "0195a1f0-7c3e-7b11-8f00-0123%08x", 0x456789abu + (unsigned)index);
+	snprintf(out, 37, "0195a1f0-7c3e-7b11-8f00-0123%08x", FIRST_VOLUME + (unsigned)index);
+}
+
+/* Whether it is one of the first volumes. */
+static bool is_volume(const char *id, size_t count)
+{
+	size_t index = strlen(id) == 36 ? strtoul(id + 28, NULL, 16) - FIRST_VOLUME : count;
+	char same[37];
+
+	fake_volume_id(index, same);
+	return index < count && streq(id, same);
 }
 
 void core_each_volume(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg)
@@ -174,19 +186,20 @@ void core_each_volume(struct core *core, void (*fn)(void *arg, const char *volum
 
 bool core_volume(struct core *core, const char *volume_id, struct volume_record *out)
 {
-	char id[37];
+	if (!is_volume(volume_id, core->volume_count))
+		return false;
+	fake_fill(&volume_record, out);
+	str_set(&out->volume_id, volume_id);
+	if (core->volume_name)
+		str_set(&out->name, core->volume_name);
+	return true;
+}
 
-	for (size_t i = 0; i < core->volume_count; i++) {
-		fake_volume_id(i, id);
-		if (!streq(id, volume_id))
-			continue;
-		fake_fill(&volume_record, out);
-		str_set(&out->volume_id, id);
-		if (core->volume_name)
-			str_set(&out->name, core->volume_name);
-		return true;
-	}
-	return false;
+const char *core_volume_vm(struct core *core, const char *volume_id)
+{
+	if (!is_volume(volume_id, core->volume_count) || core->volumes_detached)
+		return NULL;
+	return core->volumes_on_appliance ? OTHER_UUID : SAMPLE_UUID;
 }
 
 void core_each_export(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg)
@@ -201,19 +214,13 @@ void core_each_export(struct core *core, void (*fn)(void *arg, const char *volum
 
 bool core_export(struct core *core, const char *volume_id, struct export_record *out)
 {
-	char id[37];
-
-	for (size_t i = 0; i < core->export_count; i++) {
-		fake_volume_id(i, id);
-		if (!streq(id, volume_id))
-			continue;
-		fake_fill(&export_record, out);
-		str_set(&out->volume_id, id);
-		if (core->export_error)
-			str_set(&out->error, core->export_error);
-		return true;
-	}
-	return false;
+	if (!is_volume(volume_id, core->export_count))
+		return false;
+	fake_fill(&export_record, out);
+	str_set(&out->volume_id, volume_id);
+	if (core->export_error)
+		str_set(&out->error, core->export_error);
+	return true;
 }
 
 const struct operation_record *core_operation(struct core *core, const char *operation_id)

@@ -41,6 +41,7 @@ struct core {
 	int64_t listed_ms;
 	bool unhealthy;
 	size_t volume_count; /* ids from fake_volume_id() */
+	bool volumes_detached, volumes_on_appliance;
 	size_t export_count; /* of the first volumes */
 	const char *volume_name;
 	const char *export_error;

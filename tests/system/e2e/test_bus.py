@@ -74,7 +74,7 @@ def test_signals_of_a_device_and_its_mapping(world):
         shapes.MAPPING.check(mapped.arguments[2])
         changed = monitor.wait_changed(object_path("volume", volume), DevicePath=path)
         assert changed.arguments[0] == NAME + ".Volume"
-        monitor.wait_changed(object_path("volume", volume), VmId=APPLIANCE_VM)
+        monitor.wait_shown(object_path("volume", volume), VmId=APPLIANCE_VM)
 
         since = len(monitor.messages)
         detach = world.daemon.detach(volume)
@@ -168,7 +168,8 @@ def test_the_managers_properties(world):
     version = subprocess.run([program("volume-daemon"), "--version"], capture_output=True,
                              text=True, check=True).stdout.split()[1]
     assert world.bus.properties(ROOT, MANAGER) == {
-        "Version": version, "ApplianceId": APPLIANCE_VM, "InterfaceVersion": 1}
+        "Version": version, "ApplianceId": APPLIANCE_VM, "InterfaceVersion": 1,
+        "UnlistedVolumes": 0, "UnlistedOperations": 0, "UnlistedExports": 0}
 
 
 def test_objects_that_do_not_exist(world):
@@ -329,7 +330,8 @@ def test_the_bus_restarts(world):
     world.bus.start()
     with world.monitor() as monitor:
         world.daemon.log.wait(lambda line: "connected again" in line)
-        assert world.bus.manager("GetOperation", "s", operation["id"])["status"] == "executing"
+        path = world.bus.manager("GetOperation", "s", operation["id"])
+        assert world.bus.properties(path, NAME + ".Operation")["Status"] == "executing"
         world.cloud.restart()
         assert monitor.completed(operation["id"]).arguments[3] == "failed"
 

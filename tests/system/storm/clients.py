@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import cloudsim
-from support.py.harness import DEADLINE, FINAL, MANAGER, ROOT, BusError
+from support.py.harness import DEADLINE, FINAL, NAME, BusError
 
 PATIENCE = 3 * DEADLINE # seconds; an operation lives through many lives of the daemon
 REMEMBERED = 10         # requests that an owner may repeat
@@ -131,9 +131,12 @@ class BusClient:
     def status(self, id):
         self.completions.wait(id, 2)
         try:
-            return self.bus.call(ROOT, MANAGER, "GetOperation", "s", id)[0]["status"]
+            path = self.bus.manager("GetOperation", "s", id)
+            return self.bus.properties(path, f"{NAME}.Operation")["Status"]
         except BusError as error:
-            assert error.word in COME_BACK_WORDS, f"{id}, which was accepted: {error}"
+            # Killed in between, the daemon has no object for an ended operation.
+            assert error.word in COME_BACK_WORDS or error.name.endswith("UnknownObject"), \
+                f"{id}, which was accepted: {error}"
             return None
 
 

@@ -214,7 +214,8 @@ static void draining(void **state)
 	at_step(world, id, "await-job", PHASE_WAITING);
 	core_drain(world->core);
 	assert_int_equal(code_of(world, ask_detach(world, VOLUME(1), false)), ERR_UNAVAILABLE);
-	assert_int_equal(code_of(world, ask(world, METHOD_MAPPING_LIST, &(struct no_args){ 0 })),
+	assert_int_equal(code_of(world, ask(world, METHOD_MAPPING_LIST,
+					    &(struct mapping_list_args){ .limit = 1 })),
 			 ERR_NONE);
 	world_pass(world, 60000);
 	/* What had begun stands where it was, and goes on after the next start. */
@@ -245,6 +246,7 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 	struct operation_get_args get = { .operation_id = operation };
 	struct operation_list_args list = { .limit = 10 };
 	struct volume_list_args volumes = { 0 };
+	struct mapping_list_args mappings = { .limit = 10 };
 	struct volume_get_args volume_get = { .volume_id = volume, .refresh = true };
 	struct vm_volumes_args vms = { .vm_id = vm };
 	struct device_args device = { .device = name };
@@ -272,6 +274,7 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 		   : record == &operation_get_args || record == &operation_args ? (void *)&get
 		   : record == &operation_list_args                             ? (void *)&list
 		   : record == &volume_list_args                                ? (void *)&volumes
+		   : record == &mapping_list_args                               ? (void *)&mappings
 		   : record == &volume_get_args         ? (void *)&volume_get
 		   : record == &sync_args               ? (void *)&sync
 		   : record == &token_create_args       ? (void *)&token_create

@@ -118,7 +118,7 @@ static void test_integer_options_of_any_width(void **state)
 		else
 			answer = ask(f, NULL, NULL, "ListOperations", "a{sv}", 2, "limit", variant,
 				     5, "status", "s", "failed");
-		assert_answer(answer, "aa{sv}");
+		assert_answer(answer, "aa{sv}s");
 		assert_arg(f, "limit", "5");
 		assert_arg(f, "status", "\"failed\"");
 		assert_arg(f, "type", "");
@@ -223,7 +223,7 @@ static void test_one_record(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_message_ sd_bus_message *answer =
-		ask(f, NULL, NULL, "GetOperation", "s", SAMPLE_OPERATION);
+		ask(f, NULL, NULL, "CancelOperation", "sa{sv}", SAMPLE_OPERATION, 0);
 	_cleanup_json_ struct json *record = NULL;
 	_cleanup_buf_ struct buf request = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer w = { .out = &request };
@@ -252,7 +252,7 @@ static void test_unset_fields_are_left_out(void **state)
 	_cleanup_json_ struct json *record = NULL;
 
 	str_set(&f->core.operation.id, SAMPLE_OPERATION);
-	answer = ask(f, NULL, NULL, "GetOperation", "s", SAMPLE_OPERATION);
+	answer = ask(f, NULL, NULL, "CancelOperation", "sa{sv}", SAMPLE_OPERATION, 0);
 	assert_answer(answer, "a{sv}");
 	record = read_dict(answer);
 	assert_non_null(json_get(record, "id"));
@@ -313,6 +313,8 @@ static void test_bytes_that_are_no_text(void **state)
 	f->core.volume_count = 1;
 	f->core.volume_name = "\xff\x1b[31m";
 	fake_volume_id(0, id);
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_ADDED, .id = id });
+	fixture_settle(f);
 	assert_true(sd_bus_path_encode(BUS_ROOT "/volume", id, &path) >= 0);
 	answer = ask(f, path, "org.freedesktop.DBus.Properties", "Get", "ss", BUS_NAME ".Volume",
 		     "Name");
@@ -470,7 +472,13 @@ static void test_xml_is_what_is_served(void **state)
 	f->core.volume_count = 1;
 	f->core.export_count = 1;
 	fake_volume_id(0, id);
-	str_set(&f->core.operation.id, SAMPLE_OPERATION);
+	fake_fill(&operation_record, &f->core.operation);
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_ADDED, .id = id });
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_EXPORT_ADDED, .id = id });
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_OPERATION_STARTED,
+						       .id = SAMPLE_OPERATION,
+						       .operation = &f->core.operation });
+	fixture_settle(f);
 	assert_true(sd_bus_path_encode(BUS_ROOT "/volume", id, &volume) >= 0);
 	assert_true(sd_bus_path_encode(BUS_ROOT "/operation", SAMPLE_OPERATION, &operation) >= 0);
 	assert_true(sd_bus_path_encode(BUS_ROOT "/export", id, &export) >= 0);

@@ -3,7 +3,9 @@
 /* Objects and signals: properties, ObjectManager, methods of objects, and what is told when. */
 
 #include <stdio.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "bus_fixture.h"
 #include "io/bus_codec.h"
 
@@ -36,10 +38,49 @@ static char *operation_path(void)
 	return path;
 }
 
+static void tell(struct fixture *f, enum event_type type, const char *id)
+{
+	fake_core_tell(&f->core, &(struct core_event){ .type = type, .id = id });
+}
+
+static void tell_operation(struct fixture *f, enum event_type type)
+{
+	struct core_event event = { .type = type,
+				    .id = f->core.operation.id,
+				    .operation = &f->core.operation };
+
+	fake_core_tell(&f->core, &event);
+}
+
 /* The core now knows SAMPLE_OPERATION, an attach under way. */
 static void have_operation(struct fixture *f)
 {
 	fake_fill(&operation_record, &f->core.operation);
+}
+
+/* The core now has so many volumes, and they have been told. */
+static void have_volumes(struct fixture *f, size_t count)
+{
+	char id[37];
+
+	f->core.volume_count = count;
+	for (size_t i = 0; i < count; i++) {
+		fake_volume_id(i, id);
+		tell(f, EVENT_VOLUME_ADDED, id);
+	}
+	fixture_settle(f);
+}
+
+static void have_exports(struct fixture *f, size_t count)
+{
+	char id[37];
+
+	f->core.export_count = count;
+	for (size_t i = 0; i < count; i++) {
+		fake_volume_id(i, id);
+		tell(f, EVENT_EXPORT_ADDED, id);
+	}
+	fixture_settle(f);
 }
 
 static void test_properties(void **state)
@@ -50,7 +91,7 @@ static void test_properties(void **state)
 	const char *text = NULL;
 	uint64_t bytes = 0;
 
-	f->core.volume_count = 2;
+	have_volumes(f, 2);
 	all = ask(f, path, PROPERTIES, "GetAll", "s", BUS_NAME ".Volume");
 	assert_answer(all, "a{sv}");
 	size = ask(f, path, PROPERTIES, "Get", "ss", BUS_NAME ".Volume", "Size");
@@ -75,7 +116,7 @@ static void test_properties_of_an_export(void **state)
 	_cleanup_message_ sd_bus_message *id = NULL, *status = NULL, *clients = NULL, *other = NULL;
 	const char *text = NULL;
 
-	f->core.export_count = 2;
+	have_exports(f, 2);
 	id = ask(f, path, PROPERTIES, "Get", "ss", BUS_NAME ".Export", "VolumeId");
 	assert_answer(id, "v");
 	assert_true(sd_bus_message_read(id, "v", "s", &text) >= 0);
@@ -87,6 +128,8 @@ static void test_properties_of_an_export(void **state)
 	clients = ask(f, path, PROPERTIES, "Get", "ss", BUS_NAME ".Export", "Clients");
 	assert_non_null(sd_bus_message_get_error(clients));
 	f->core.export_count = 1;
+	tell(f, EVENT_EXPORT_REMOVED, OTHER_UUID);
+	fixture_settle(f);
 	other = ask(f, path, PROPERTIES, "Get", "ss", BUS_NAME ".Export", "Status");
 	assert_non_null(sd_bus_message_get_error(other));
 }
@@ -123,7 +166,7 @@ static void test_objects_that_are_not_there(void **state)
 	};
 	struct fixture *f = *state;
 
-	f->core.volume_count = 1;
+	have_volumes(f, 1);
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		_cleanup_message_ sd_bus_message *answer =
 			ask(f, paths[i], PROPERTIES, "Get", "ss", BUS_NAME ".Volume", "Size");
@@ -147,9 +190,10 @@ static void test_methods_of_objects(void **state)
 	_cleanup_message_ sd_bus_message *detach = NULL, *cancel = NULL, *delete = NULL;
 	char id[37];
 
-	f->core.volume_count = 1;
-	f->core.export_count = 1;
+	have_volumes(f, 1);
+	have_exports(f, 1);
 	have_operation(f);
+	tell_operation(f, EVENT_OPERATION_STARTED);
 	fake_volume_id(0, id);
 	detach = ask(f, volume, BUS_NAME ".Volume", "Detach", "a{sv}", 1, "force", "b", 1);
 	assert_answer(detach, "o");
@@ -168,34 +212,305 @@ static void test_methods_of_objects(void **state)
 	assert_non_null(strstr(f->core.args.data, "\"force\":true"));
 }
 
-/* How many objects ObjectManager shows. */
-static size_t managed_objects(struct fixture *f)
+/* --- which objects there are --- */
+
+/* How many objects of a kind ObjectManager lists, and introspection of their parent shows. */
+static size_t listed(struct fixture *f, const char *kind)
 {
 	_cleanup_message_ sd_bus_message *answer =
 		ask(f, BUS_ROOT, OBJECT_MANAGER, "GetManagedObjects", NULL);
-	size_t count = 0;
-	int r;
+	_cleanup_free_ char *parent = xasprintf(BUS_ROOT "/%s", kind);
+	_cleanup_message_ sd_bus_message *introspection = NULL;
+	size_t count = 0, nodes = 0;
+	const char *path, *xml = NULL;
 
 	assert_answer(answer, "a{oa{sa{sv}}}");
 	assert_true(sd_bus_message_enter_container(answer, 'a', "{oa{sa{sv}}}") >= 0);
-	for (; (r = sd_bus_message_at_end(answer, false)) == 0; count++)
-		assert_true(sd_bus_message_skip(answer, "{oa{sa{sv}}}") >= 0);
-	assert_true(r > 0);
+	while (sd_bus_message_enter_container(answer, 'e', "oa{sa{sv}}") > 0) {
+		assert_true(sd_bus_message_read(answer, "o", &path) > 0);
+		assert_true(sd_bus_message_skip(answer, "a{sa{sv}}") >= 0);
+		assert_true(sd_bus_message_exit_container(answer) >= 0);
+		count += strncmp(path, parent, strlen(parent)) == 0;
+	}
+	introspection = ask(f, parent, "org.freedesktop.DBus.Introspectable", "Introspect", NULL);
+	if (count == 0)
+		return 0;
+	assert_answer(introspection, "s");
+	assert_true(sd_bus_message_read(introspection, "s", &xml) > 0);
+	for (; (xml = strstr(xml, "<node name=")); xml++)
+		nodes++;
+	assert_int_equal(nodes, count);
 	return count;
+}
+
+static unsigned unlisted(struct fixture *f, const char *property)
+{
+	_cleanup_message_ sd_bus_message *answer =
+		ask(f, BUS_ROOT, PROPERTIES, "Get", "ss", BUS_NAME ".Manager", property);
+	uint32_t count = 0;
+
+	assert_answer(answer, "v");
+	assert_true(sd_bus_message_read(answer, "v", "u", &count) >= 0);
+	return count;
+}
+
+static bool is_there(struct fixture *f, const char *path, const char *interface)
+{
+	_cleanup_message_ sd_bus_message *answer =
+		ask(f, path, PROPERTIES, "GetAll", "s", interface);
+
+	return !sd_bus_message_get_error(answer);
 }
 
 static void test_object_manager(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(managed_objects(f), 0);
-	f->core.volume_count = 3;
+	assert_int_equal(listed(f, "volume"), 0);
+	have_volumes(f, 3);
 	have_operation(f);
-	f->core.export_count = 2;
-	assert_int_equal(managed_objects(f), 6);
-	/* Listing thousands would stall the loop; ListVolumes pages. */
-	f->core.volume_count = 1001;
-	assert_int_equal(managed_objects(f), 3);
+	tell_operation(f, EVENT_OPERATION_STARTED);
+	have_exports(f, 2);
+	assert_int_equal(listed(f, "volume"), 3);
+	assert_int_equal(listed(f, "operation"), 1);
+	assert_int_equal(listed(f, "export"), 2);
+}
+
+/* What is not in use is no object, however much there is of it. */
+static void test_detached_volumes_are_no_objects(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *path = volume_path(0);
+
+	f->core.volumes_detached = true;
+	have_volumes(f, 10000);
+	assert_int_equal(f->heard.length, 0);
+	assert_int_equal(listed(f, "volume"), 0);
+	assert_int_equal(unlisted(f, "UnlistedVolumes"), 0);
+	assert_false(is_there(f, path, BUS_NAME ".Volume"));
+}
+
+static void test_a_named_object_can_be_read_for_five_minutes(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *path = volume_path(0);
+
+	f->core.volumes_detached = true;
+	have_volumes(f, 2);
+	for (int round = 0; round < 2; round++) {
+		_cleanup_message_ sd_bus_message *answer =
+			ask(f, NULL, NULL, "GetVolume", "s", SAMPLE_UUID);
+		const char *named = NULL;
+
+		assert_answer(answer, "o");
+		assert_true(sd_bus_message_read(answer, "o", &named) > 0);
+		assert_string_equal(named, path);
+		assert_true(is_there(f, path, BUS_NAME ".Volume"));
+		assert_int_equal(listed(f, "volume"), 1);
+		clock_test_advance(299000);
+		fixture_settle(f);
+		assert_true(is_there(f, path, BUS_NAME ".Volume"));
+	}
+	assert_string_equal(f->heard.data, "InterfacesAdded " BUS_ROOT "\n");
+	clock_test_advance(2000);
+	fixture_settle(f);
+	assert_false(is_there(f, path, BUS_NAME ".Volume"));
+	assert_int_equal(listed(f, "volume"), 0);
+	assert_string_equal(f->heard.data,
+			    "InterfacesAdded " BUS_ROOT "\nInterfacesRemoved " BUS_ROOT "\n");
+}
+
+/* An operation of the store, which core does not have in memory any more. */
+static void test_an_old_operation_can_be_read_when_it_was_named(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *path = operation_path();
+	_cleanup_message_ sd_bus_message *answer = NULL;
+
+	assert_false(is_there(f, path, BUS_NAME ".Operation"));
+	answer = ask(f, NULL, NULL, "GetOperation", "s", SAMPLE_OPERATION);
+	assert_answer(answer, "o");
+	assert_true(is_there(f, path, BUS_NAME ".Operation"));
+	assert_int_equal(listed(f, "operation"), 1);
+}
+
+static void test_a_thousand_of_a_kind(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *first = volume_path(0), *last = volume_path(1204);
+	_cleanup_message_ sd_bus_message *answer = NULL;
+	char id[37];
+
+	have_volumes(f, 1205);
+	assert_int_equal(listed(f, "volume"), 1000);
+	assert_int_equal(unlisted(f, "UnlistedVolumes"), 205);
+	assert_true(is_there(f, first, BUS_NAME ".Volume"));
+	assert_false(is_there(f, last, BUS_NAME ".Volume"));
+	/* One that was named is there as well, */
+	fake_volume_id(1204, id);
+	answer = ask(f, NULL, NULL, "GetVolume", "s", SAMPLE_UUID);
+	assert_answer(answer, "o");
+	assert_int_equal(listed(f, "volume"), 1000);
+	/* and if one goes, the next one comes. */
+	tell(f, EVENT_VOLUME_REMOVED, SAMPLE_UUID);
+	fixture_settle(f);
+	assert_false(is_there(f, first, BUS_NAME ".Volume"));
+	assert_int_equal(listed(f, "volume"), 1000);
+	assert_int_equal(unlisted(f, "UnlistedVolumes"), 204);
+}
+
+static void test_the_volumes_of_this_machine_go_first(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *first = volume_path(0), *last = volume_path(1004);
+	char id[37];
+
+	have_volumes(f, 1005);
+	assert_false(is_there(f, last, BUS_NAME ".Volume"));
+	f->core.volumes_on_appliance = true;
+	fake_volume_id(1004, id);
+	tell(f, EVENT_VOLUME_CHANGED, id);
+	fixture_settle(f);
+	assert_true(is_there(f, last, BUS_NAME ".Volume"));
+	assert_true(is_there(f, first, BUS_NAME ".Volume"));
+	/* The one that made room was told of before, and stays for a while. */
+	assert_int_equal(listed(f, "volume"), 1001);
+	assert_int_equal(unlisted(f, "UnlistedVolumes"), 4);
+}
+
+/* The oldest operations are shown, and an operation can be read when it has ended. */
+static void test_operations_come_and_go(void **state)
+{
+	struct fixture *f = *state;
+	const size_t count = 1010;
+	_cleanup_buf_ struct buf id = BUF_NULL;
+	struct operation_record ended = { 0 };
+
+	have_operation(f);
+	for (size_t i = 0; i < count; i++) {
+		buf_reset(&id);
+		buf_printf(&id, "op-%zu", i);
+		str_set(&f->core.operation.id, id.data);
+		tell_operation(f, EVENT_OPERATION_STARTED);
+	}
+	fixture_settle(f);
+	/* All were named by their beginnings. */
+	assert_int_equal(listed(f, "operation"), count);
+	assert_int_equal(unlisted(f, "UnlistedOperations"), 0);
+	clock_test_advance(301000);
+	fixture_settle(f);
+	assert_int_equal(listed(f, "operation"), 1000);
+	assert_int_equal(unlisted(f, "UnlistedOperations"), 10);
+	/* Core has the one that is shown next, and not the one that has ended. */
+	str_set(&f->core.operation.id, "op-1000");
+	record_copy(&operation_record, &ended, &f->core.operation);
+	str_set(&ended.id, "op-0");
+	ended.status = OPERATION_COMPLETED;
+	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_OPERATION_ENDED,
+						       .id = ended.id,
+						       .operation = &ended });
+	tell(f, EVENT_OPERATION_FORGOTTEN, ended.id);
+	record_clear(&operation_record, &ended);
+	fixture_settle(f);
+	assert_true(is_there(f, BUS_ROOT "/operation/op_2d0", BUS_NAME ".Operation"));
+	assert_true(is_there(f, BUS_ROOT "/operation/op_2d1000", BUS_NAME ".Operation"));
+	assert_int_equal(unlisted(f, "UnlistedOperations"), 9);
+	clock_test_advance(301000);
+	fixture_settle(f);
+	assert_false(is_there(f, BUS_ROOT "/operation/op_2d0", BUS_NAME ".Operation"));
+	assert_int_equal(listed(f, "operation"), 1000);
+}
+
+static sd_bus_message *list_answer;
+/* Processor time of the surface's longest turn until the list has come. */
+static size_t longest_turn_us(struct fixture *f)
+{
+	size_t longest = 0;
+
+	while (!list_answer) {
+		struct timespec begin, end;
+		size_t us;
+
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begin);
+		loop_turn(f->loop);
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+		us = (size_t)((end.tv_sec - begin.tv_sec) * 1000000 +
+			      (end.tv_nsec - begin.tv_nsec) / 1000);
+		longest = us > longest ? us : longest;
+		sd_bus_process(f->client, NULL);
+	}
+	return longest;
+}
+
+static int on_list(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	list_answer = sd_bus_message_ref(m);
+	return 0;
+}
+
+/* As many objects as there may be, as large as they usually are. */
+static void test_a_list_of_all_takes_little_time(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_buf_ struct buf id = BUF_NULL;
+	sd_bus_message *call = NULL;
+	size_t longest;
+
+	have_volumes(f, 1000);
+	have_exports(f, 1000);
+	have_operation(f);
+	str_set(&f->core.operation.request, "{\"volume_id\":\"" SAMPLE_UUID
+					    "\",\"vm_id\":\"" OTHER_UUID "\",\"vm_name\":\"\"}");
+	str_set(&f->core.operation.time_spent,
+		"{\"own_ms\":3,\"waiting_ms\":0,\"cloudstack_ms\":1200,\"kernel_ms\":20}");
+	for (size_t i = 0; i < 2000; i++) {
+		buf_reset(&id);
+		buf_printf(&id, "op-0195a1f0-7c3e-7b11-8f00-%012zu", i);
+		str_set(&f->core.operation.id, id.data);
+		tell_operation(f, EVENT_OPERATION_STARTED);
+		if (i % 100 == 0)
+			fixture_settle(f);
+	}
+	clock_test_advance(200);
+	fixture_settle(f);
+	assert_int_equal(listed(f, "operation"), 2000);
+	assert_true(sd_bus_message_new_method_call(f->client, &call, BUS_NAME, BUS_ROOT,
+						   OBJECT_MANAGER, "GetManagedObjects") >= 0);
+	assert_true(sd_bus_call_async(f->client, NULL, call, on_list, NULL, 0) >= 0);
+	sd_bus_message_unref(call);
+	longest = longest_turn_us(f);
+	list_answer = sd_bus_message_unref(list_answer);
+	print_message("4000 objects: the longest turn took %zu us\n", longest);
+	assert_in_range(longest, 1, 500000); /* ten times the promise */
+}
+
+/* A client chooses the size of some properties. */
+static void test_large_objects_are_bounded_too(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_buf_ struct buf request = BUF_NULL, id = BUF_NULL;
+	_cleanup_message_ sd_bus_message *answer = NULL;
+
+	buf_add_text(&request, "{\"metadata\":[1");
+	while (request.length < 16000)
+		buf_add_text(&request, ",1");
+	buf_add_text(&request, "]}");
+	have_operation(f);
+	str_set(&f->core.operation.request, request.data);
+	for (size_t i = 0; i < 300; i++) {
+		buf_reset(&id);
+		buf_printf(&id, "op-%zu", i);
+		str_set(&f->core.operation.id, id.data);
+		tell_operation(f, EVENT_OPERATION_STARTED);
+		fixture_settle(f);
+	}
+	assert_in_range(listed(f, "operation"), 15, 40);
+	assert_int_equal(listed(f, "operation") + unlisted(f, "UnlistedOperations"), 300);
+	/* The one that was named last is there. */
+	str_set(&f->core.operation.id, "op-299");
+	answer = ask(f, NULL, NULL, "GetOperation", "s", "op-299");
+	assert_answer(answer, "o");
+	assert_true(is_there(f, BUS_ROOT "/operation/op_2d299", BUS_NAME ".Operation"));
 }
 
 /* --- signals --- */
@@ -205,15 +520,6 @@ static void assert_heard(struct fixture *f, const char *expected)
 	fixture_settle(f);
 	assert_string_equal(str_or(f->heard.data, ""), expected);
 	buf_reset(&f->heard);
-}
-
-static void tell_operation(struct fixture *f, enum event_type type)
-{
-	struct core_event event = { .type = type,
-				    .id = SAMPLE_OPERATION,
-				    .operation = &f->core.operation };
-
-	fake_core_tell(&f->core, &event);
 }
 
 static void test_life_of_an_operation(void **state)
@@ -244,8 +550,9 @@ static void test_life_of_an_operation(void **state)
 	tell_operation(f, EVENT_OPERATION_ENDED);
 	assert_heard(f, ended);
 	str_set(&f->core.operation.id, NULL);
-	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_OPERATION_FORGOTTEN,
-						       .id = SAMPLE_OPERATION });
+	tell(f, EVENT_OPERATION_FORGOTTEN, SAMPLE_OPERATION);
+	assert_heard(f, "");
+	clock_test_advance(301000);
 	assert_heard(f, "InterfacesRemoved " BUS_ROOT "\n");
 }
 
@@ -260,8 +567,9 @@ static void test_changes_of_volumes(void **state)
 	f->core.volume_count = 2;
 	for (size_t i = 0; i < 2; i++)
 		fake_volume_id(i, ids[i]);
-	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_ADDED, .id = ids[0] });
-	assert_heard(f, "InterfacesAdded " BUS_ROOT "\n");
+	for (size_t i = 0; i < 2; i++)
+		tell(f, EVENT_VOLUME_ADDED, ids[i]);
+	assert_heard(f, "InterfacesAdded " BUS_ROOT "\nInterfacesAdded " BUS_ROOT "\n");
 	f->core.volume_name = "another";
 	for (size_t i = 0; i < 6; i++)
 		fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_VOLUME_CHANGED,
@@ -299,11 +607,6 @@ static void test_changes_of_exports(void **state)
 	fake_core_tell(&f->core,
 		       &(struct core_event){ .type = EVENT_EXPORT_REMOVED, .id = SAMPLE_UUID });
 	assert_heard(f, "InterfacesRemoved " BUS_ROOT "\n");
-}
-
-static void tell(struct fixture *f, enum event_type type, const char *id)
-{
-	fake_core_tell(&f->core, &(struct core_event){ .type = type, .id = id });
 }
 
 /* Whoever hears of the end finds in the properties what the end has told. */
@@ -369,12 +672,14 @@ static void test_only_the_difference_is_told(void **state)
 					NULL) >= 0);
 	f->core.volume_count = 1;
 	tell(f, EVENT_VOLUME_ADDED, SAMPLE_UUID);
+	fixture_settle(f);
 	f->core.volume_name = "another";
 	tell(f, EVENT_VOLUME_CHANGED, SAMPLE_UUID);
 	fixture_settle(f);
 	assert_changed_names("Name ");
 	have_operation(f);
 	tell_operation(f, EVENT_OPERATION_STARTED);
+	fixture_settle(f);
 	str_set(&f->core.operation.step, "await-job");
 	f->core.operation.step_since++;
 	f->core.operation.status = OPERATION_EXECUTING;
@@ -450,6 +755,14 @@ int main(void)
 		TEST(test_objects_that_are_not_there),
 		TEST(test_methods_of_objects),
 		TEST(test_object_manager),
+		TEST(test_detached_volumes_are_no_objects),
+		TEST(test_a_named_object_can_be_read_for_five_minutes),
+		TEST(test_an_old_operation_can_be_read_when_it_was_named),
+		TEST(test_a_thousand_of_a_kind),
+		TEST(test_the_volumes_of_this_machine_go_first),
+		TEST(test_operations_come_and_go),
+		TEST(test_a_list_of_all_takes_little_time),
+		TEST(test_large_objects_are_bounded_too),
 		TEST(test_life_of_an_operation),
 		TEST(test_changes_of_volumes),
 		TEST(test_all_properties_come_before_the_end),
