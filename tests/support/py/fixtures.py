@@ -8,10 +8,7 @@ import pytest
 from .harness import World
 
 
-@pytest.fixture
-def make_world(tmp_path):
-    """Makes worlds with keys of their own in the configuration: make_world(device={"wait": "1s"});
-    with start=False nothing runs yet but the cloud."""
+def _worlds(tmp_path, watched):
     with ExitStack() as stack:
         count = 0
 
@@ -20,8 +17,21 @@ def make_world(tmp_path):
             count += 1
             folder = tmp_path / str(count)
             folder.mkdir()
-            world = World(folder, **changes)
+            world = World(folder, watched=watched, **changes)
             stack.callback(world.close)
             return world.start() if start else world
 
         yield make
+
+
+@pytest.fixture
+def make_world(tmp_path):
+    """Makes worlds with keys of their own in the configuration: make_world(device={"wait": "1s"});
+    with start=False nothing runs yet but the cloud."""
+    yield from _worlds(tmp_path, watched=False)
+
+
+@pytest.fixture
+def make_watched_world(tmp_path):
+    """The same, with a monitor on the bus that checks all that passes by the rules of told.py."""
+    yield from _worlds(tmp_path, watched=True)

@@ -78,9 +78,11 @@ _BUS_CONFIG = """\
 
 
 class Bus:
-    """A message bus of our own, at an address that stays the same when it restarts."""
+    """A message bus of our own, at an address that stays the same when it restarts. If it is
+    watched, a Monitor hears all of it, and its end is that of the bus."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, watched=False):
+        self._watched, self._monitor = watched, None
         self._config = folder / "bus.conf"
         # Abstract, so that other users reach the bus without access to the folder.
         self.address = f"unix:abstract={folder}/bus"
@@ -95,13 +97,19 @@ class Bus:
                 ["dbus-daemon", f"--config-file={self._config}", "--nofork", "--nopidfile",
                  "--print-address"], stdout=subprocess.PIPE, stderr=log, text=True)
         assert self._process.stdout.readline().startswith("unix:"), "the bus did not start"
+        if self._watched:
+            self._monitor = Monitor(self)
 
     def stop(self):
-        if self._process:
-            self._process.terminate()
-            self._process.wait(DEADLINE)
-            self._process.stdout.close()
-        self._process = None
+        process, self._process = self._process, None
+        monitor, self._monitor = self._monitor, None
+        if process:
+            process.terminate()
+            process.wait(DEADLINE)
+            process.stdout.close()
+        if monitor:
+            monitor.close()
+            told.check(monitor.messages.all())
 
     def call(self, path, interface, member, signature="", *arguments, destination=NAME, user=None):
         """Call a method by busctl, perhaps as another user, and return the list of its results as
@@ -563,10 +571,10 @@ class Running:
 class World:
     """A cloud whose disks show up in a folder like /sys/block, a bus, and a daemon between them."""
 
-    def __init__(self, folder, /, **changes):
+    def __init__(self, folder, /, watched=False, **changes):
         self.folder = folder
         self.cloud = cloudsim.CloudSim(plug=f"tree:{folder / 'disks'}", job_delay=0)
-        self.bus = Bus(folder)
+        self.bus = Bus(folder, watched)
         self.daemon = Daemon(folder, self.bus, self.cloud, **changes)
         self._clients = []
 
@@ -581,9 +589,9 @@ class World:
         finally:
             for client in self._clients:
                 client.close()
-            self.bus.stop()
             self.cloud.close()
             self.daemon.run.cleanup()
+            self.bus.stop()
 
     def monitor(self):
         return Monitor(self.bus)

@@ -1,7 +1,7 @@
 """Worlds for tests; see harness.py of support. The programs come from the build directory VOLD_BUILD names."""
 
 import pytest
-from support.py.fixtures import make_world  # noqa: F401  (a fixture)
+from support.py.fixtures import make_watched_world as make_world  # noqa: F401  (a fixture)
 from support.py.harness import World
 
 
@@ -15,7 +15,7 @@ def world(make_world):
 def shared_world(tmp_path_factory):
     """One world for all tests of a file that leave it as it was."""
     folder = tmp_path_factory.mktemp("shared")
-    world = World(folder)
+    world = World(folder, watched=True)
     try:
         yield world.start()
     finally:

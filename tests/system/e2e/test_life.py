@@ -12,9 +12,10 @@ from xml.etree import ElementTree
 import cloudsim
 import pytest
 from support.py import shapes, stores
+from support.py.harness import BusError
 
-from .surfaces import (SURFACES, Refused, commands_without_a_method, interface, methods, object_path,
-                       on_every_surface)
+from .surfaces import (SURFACES, Refused, bus_arguments, commands_without_a_method, interface, methods,
+                       object_path, on_every_surface)
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -709,6 +710,45 @@ def store_check(world, surface):
 def test_every_method(world, surface, name):
     globals()[name.replace(".", "_").replace("-", "_")](world, surface)
     assert name in surface.answered
+
+
+GOOD = {"s": NOBODY, "t": cloudsim.GIB, "a{sv}": 0}
+BAD = {"s": "", "t": 0}     # a text that must be given, a size below all limits
+
+
+def bad_calls(arguments):
+    """What is wrong with each call, and its signature and arguments as busctl takes them."""
+    signature = "".join(kind for _, kind in arguments)
+    good = [GOOD[kind] for _, kind in arguments]
+    for number, (name, kind) in enumerate(arguments):
+        if kind == "a{sv}":
+            yield "colour", signature, [*good[:number], 1, "colour", "s", "red"]
+        else:
+            yield name, signature, [*good[:number], BAD[kind], *good[number + 1:]]
+    yield None, signature + "s", [*good, "more"]
+
+
+# busctl hands over no open file; test_backup.py does.
+@pytest.mark.parametrize("name", sorted(methods().keys() - {"store.backup"}))
+def test_every_method_refuses_bad_calls(shared_world, name):
+    """On the bus: each argument, an option that there is not, an argument too many, and a caller
+    without the right to call."""
+    member = methods()[name].member
+    arguments = bus_arguments("Manager", member)
+    before = shared_world.daemon.get("/api/v1/operations")
+    for field, signature, words in bad_calls(arguments):
+        with pytest.raises(BusError) as refused:
+            shared_world.bus.manager(member, signature, *words)
+        if field:
+            assert refused.value.word == "InvalidRequest" and field in refused.value.text, refused.value
+        else:
+            assert refused.value.name == "org.freedesktop.DBus.Error.InvalidArgs"
+    if os.getuid() == 0:    # only root can ask as somebody else
+        with pytest.raises(BusError) as refused:
+            shared_world.bus.manager(member, "".join(kind for _, kind in arguments),
+                                     *(GOOD[kind] for _, kind in arguments), user=65534)
+        assert refused.value.word == "Forbidden", refused.value
+    assert shared_world.daemon.get("/api/v1/operations") == before
 
 
 def test_surfaces_have_the_tables_methods(world):
