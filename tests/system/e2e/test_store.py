@@ -216,7 +216,7 @@ def test_a_second_daemon(world, tmp_path):
     bus.start()
     try:
         second = Daemon(folder, bus, world.cloud, **store_in(tmp_path))
-        second.configure(store=world.daemon.store.settings)
+        second.configure(store=world.daemon.store.settings, device=world.daemon.sections["device"])
         text = second.fails_to_start()
     finally:
         bus.stop()
