@@ -106,20 +106,16 @@ static int64_t time_of(const struct volume_client_value *operation, const char *
 	return time_parse(text_of(operation, name), &ms) == 0 ? ms : 0;
 }
 
-static bool is_true(const struct volume_client_value *value)
-{
-	return value && value->kind == VOLUME_CLIENT_BOOL && value->boolean;
-}
-
 /* "pending", "executing, await-job", "undoing, ask-cloud"; brief: "await-job" */
 static char *doing_of(const struct volume_client_value *operation, bool brief)
 {
 	const char *status = text_of(operation, "status"), *step = text_of(operation, "step");
-	bool undoing = is_true(volume_client_get(operation, "undoing"));
+	bool executing = streq(status, operation_status_names[OPERATION_EXECUTING]);
 
-	if (undoing)
+	/* It has its error from the first step of the undo on. */
+	if (executing && *text_of(operation, "error"))
 		status = "undoing";
-	else if (brief && *step && streq(status, operation_status_names[OPERATION_EXECUTING]))
+	else if (executing && brief && *step)
 		return xstrdup(step);
 	return xasprintf("%s%s%s", status, *step ? ", " : "", step);
 }

@@ -185,6 +185,9 @@ def test_an_error_on_a_terminal_is_plain(world):
     with on_terminal(world, "show", "no-such-volume") as terminal:
         assert terminal.end() == 6
         assert terminal.said.startswith("volumectl: ") and "<3>" not in terminal.said
+    with Terminal([program("volume-daemon"), "--config", "/nonexistent"], world.bus.environment) as terminal:
+        assert terminal.end() != 0
+        assert terminal.said.startswith("error: ") and "<3>" not in terminal.said, terminal.said
 
 
 # ---- rights ----
