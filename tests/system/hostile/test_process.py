@@ -17,7 +17,7 @@ from support.py.waiting import eventually
 NOBODY = pwd.getpwnam("nobody")
 
 
-SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPIPE)
+SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPIPE)
 
 
 def test_signals_that_mean_nothing(world, figure):
