@@ -22,6 +22,8 @@ static const struct field_type_view views[] = {
 			 "a UUID such as 0d9ef9f6-3f7e-4b2a-9c8d-3f1f6f0f2a11" },
 	[FIELD_BOOL] = { "boolean", NULL, "b", "yes or no" },
 	[FIELD_INT] = { "integer", "int64", "x", "a whole number" },
+	[FIELD_PORT] = { "integer", "int32", "q", "a port" },
+	[FIELD_RATIO] = { "number", "double", "d", "a number" },
 	[FIELD_SIZE] = { "integer", "int64", "t",
 			 "a size such as 5GiB (units: KiB, MiB, GiB, TiB; bytes without a unit)" },
 	[FIELD_TIME] = { "string", "date-time", "s", "a time such as 2026-11-22T21:50:03Z" },
@@ -48,9 +50,12 @@ bool field_is_set(const struct field *field, const void *object)
 	case FIELD_BOOL:
 		return field_bool_value(field, object);
 	case FIELD_INT:
+	case FIELD_PORT:
 	case FIELD_TIME:
 	case FIELD_DURATION:
 		return field_int_value(field, object) != 0;
+	case FIELD_RATIO:
+		return field_ratio_value(field, object) != 0;
 	case FIELD_SIZE:
 		return field_size_value(field, object) != 0;
 	case FIELD_ENUM:
@@ -76,9 +81,12 @@ bool field_is_same(const struct field *field, const void *a, const void *b)
 	case FIELD_BOOL:
 		return field_bool_value(field, a) == field_bool_value(field, b);
 	case FIELD_INT:
+	case FIELD_PORT:
 	case FIELD_TIME:
 	case FIELD_DURATION:
 		return field_int_value(field, a) == field_int_value(field, b);
+	case FIELD_RATIO:
+		return field_ratio_value(field, a) == field_ratio_value(field, b);
 	case FIELD_SIZE:
 		return field_size_value(field, a) == field_size_value(field, b);
 	case FIELD_ENUM:
@@ -277,6 +285,7 @@ int field_check(const struct field *field, const void *object, struct err *err)
 	case FIELD_OBJECT:
 		return check_string(field, field_text_value(field, object), err);
 	case FIELD_BOOL:
+	case FIELD_RATIO:
 	case FIELD_DESCRIPTOR:
 		return 0;
 	case FIELD_TIME:
@@ -284,6 +293,7 @@ int field_check(const struct field *field, const void *object, struct err *err)
 			return 0;
 		return check_number(field, field_int_value(field, object), err);
 	case FIELD_INT:
+	case FIELD_PORT:
 	case FIELD_DURATION:
 		return check_number(field, field_int_value(field, object), err);
 	case FIELD_SIZE:

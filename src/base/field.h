@@ -22,6 +22,8 @@ enum field_type {
 	FIELD_UUID,       /* char *    string                 s       lower-cased when read     */
 	FIELD_BOOL,       /* bool      true/false             b       yes/no                    */
 	FIELD_INT,        /* int64_t   integer                x       decimal                   */
+	FIELD_PORT,       /* int64_t   integer                q       decimal                   */
+	FIELD_RATIO,      /* double    number, 0 to 1 or -1   d       decimal                   */
 	FIELD_SIZE,       /* uint64_t  integer, bytes         t       5GiB, or bytes            */
 	FIELD_TIME,       /* int64_t   RFC 3339 string        s       RFC 3339; 0 = not set     */
 	FIELD_DURATION,   /* int64_t   integer, milliseconds  x       2s, 250ms, 5min           */
@@ -105,6 +107,8 @@ static inline bool field_must_be_given(const struct field *field)
 #define FIELD_C_UUID char *
 #define FIELD_C_BOOL bool
 #define FIELD_C_INT int64_t
+#define FIELD_C_PORT int64_t
+#define FIELD_C_RATIO double
 #define FIELD_C_SIZE uint64_t
 #define FIELD_C_TIME int64_t
 #define FIELD_C_DURATION int64_t

@@ -15,6 +15,8 @@ static int refuse_json(const struct field *field, const struct json *node, struc
 		[FIELD_UUID] = "a string",
 		[FIELD_BOOL] = "true or false",
 		[FIELD_INT] = "a whole number",
+		[FIELD_PORT] = "a whole number",
+		[FIELD_RATIO] = "a number",
 		[FIELD_SIZE] = "a whole number of bytes",
 		[FIELD_TIME] = "a string",
 		[FIELD_DURATION] = "a whole number of milliseconds",
@@ -81,7 +83,13 @@ int field_from_json(const struct field *field, void *object, const struct json *
 			return refuse_json(field, node, err);
 		*(bool *)field_of(field, object) = json_true(node);
 		return 0;
+	case FIELD_RATIO:
+		if (kind != JSON_NUMBER)
+			return refuse_json(field, node, err);
+		*(double *)field_of(field, object) = json_number(node);
+		return 0;
 	case FIELD_INT:
+	case FIELD_PORT:
 	case FIELD_SIZE:
 	case FIELD_DURATION:
 		return from_json_number(field, object, node, err);
@@ -112,7 +120,11 @@ void field_to_json(const struct field *field, const void *object, struct json_wr
 	case FIELD_BOOL:
 		json_put_bool(w, field_bool_value(field, object));
 		return;
+	case FIELD_RATIO:
+		json_put_double(w, field_ratio_value(field, object));
+		return;
 	case FIELD_INT:
+	case FIELD_PORT:
 	case FIELD_DURATION:
 		json_put_int(w, field_int_value(field, object));
 		return;

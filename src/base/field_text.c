@@ -13,7 +13,8 @@ static int take_int(const struct field *field, void *object, const char *text, s
 {
 	int64_t value;
 
-	if ((field->type == FIELD_INT ? parse_i64(text, &value) : parse_duration(text, &value)) < 0)
+	if ((field->type == FIELD_DURATION ? parse_duration(text, &value)
+					   : parse_i64(text, &value)) < 0)
 		return field_refuse_text(field, text, err);
 	return field_take_int(field, object, value, err);
 }
@@ -54,6 +55,7 @@ int field_from_text(const struct field *field, void *object, const char *text, s
 		*(bool *)field_of(field, object) = yes;
 		return 0;
 	case FIELD_INT:
+	case FIELD_PORT:
 	case FIELD_DURATION:
 		return take_int(field, object, text, err);
 	case FIELD_SIZE:
@@ -64,6 +66,7 @@ int field_from_text(const struct field *field, void *object, const char *text, s
 		return field_take_word(field, object, text, err);
 	case FIELD_OBJECT:
 		return take_object(field, object, text, err);
+	case FIELD_RATIO: /* stands in answers alone */
 	case FIELD_DESCRIPTOR:
 		return field_refuse_text(field, text, err);
 	case FIELD_TYPE_COUNT:
@@ -85,7 +88,11 @@ void field_to_text(const struct field *field, const void *object, struct buf *ou
 	case FIELD_BOOL:
 		buf_add_text(out, field_bool_value(field, object) ? "yes" : "no");
 		return;
+	case FIELD_RATIO:
+		buf_printf(out, "%g", field_ratio_value(field, object));
+		return;
 	case FIELD_INT:
+	case FIELD_PORT:
 		buf_printf(out, "%" PRId64, field_int_value(field, object));
 		return;
 	case FIELD_SIZE:

@@ -19,10 +19,15 @@ static inline const char *field_text_value(const struct field *field, const void
 	return *(char *const *)field_of_const(field, object);
 }
 
-/* FIELD_INT, FIELD_TIME and FIELD_DURATION */
+/* FIELD_INT, FIELD_PORT, FIELD_TIME and FIELD_DURATION */
 static inline int64_t field_int_value(const struct field *field, const void *object)
 {
 	return *(const int64_t *)field_of_const(field, object);
+}
+
+static inline double field_ratio_value(const struct field *field, const void *object)
+{
+	return *(const double *)field_of_const(field, object);
 }
 
 static inline uint64_t field_size_value(const struct field *field, const void *object)
@@ -49,7 +54,7 @@ static inline bool field_bool_value(const struct field *field, const void *objec
 int field_take_string(const struct field *field, void *object, const char *text, struct err *err);
 /* FIELD_ENUM */
 int field_take_word(const struct field *field, void *object, const char *word, struct err *err);
-/* or FIELD_DURATION */
+/* or FIELD_PORT, FIELD_DURATION */
 int field_take_int(const struct field *field, void *object, int64_t value, struct err *err);
 int field_take_size(const struct field *field, void *object, uint64_t value, struct err *err);
 /* "" is not set */

@@ -118,9 +118,9 @@ static bool is_missing(const struct field *field, const void *object)
 		return str_empty(field_text_value(field, object));
 	if (field_is_set(field, object))
 		return false;
-	if (field->type == FIELD_BOOL || field->type == FIELD_ENUM)
+	if (field->type == FIELD_BOOL || field->type == FIELD_ENUM || field->type == FIELD_RATIO)
 		return false;
-	if (field->type == FIELD_INT || field->type == FIELD_DURATION)
+	if (field->type == FIELD_INT || field->type == FIELD_PORT || field->type == FIELD_DURATION)
 		return field_check(field, object, NULL) < 0;
 	return true;
 }

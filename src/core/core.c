@@ -14,6 +14,7 @@
 #include "base/uuid.h"
 #include "core/call.h"
 #include "core/core_parts.h"
+#include "core/engine/estimate.h"
 #include "core/engine/operation_past.h"
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
@@ -222,6 +223,7 @@ struct core *core_new(struct loop *loop, const struct core_options *options, str
 	make_modules(core);
 	if (open_devices(core, err) < 0 || load(core, err) < 0)
 		return core_free(core);
+	engine_estimates_recall(core->engine);
 	core->retention = retention_new(&core->env);
 	return core;
 }

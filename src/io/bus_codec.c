@@ -175,6 +175,12 @@ int bus_append_field(sd_bus_message *m, const struct field *field, const void *o
 	case FIELD_INT:
 	case FIELD_DURATION:
 		return append_integer(m, *(const int64_t *)value);
+	case FIELD_PORT:
+		return sd_bus_message_append_basic(m, 'q',
+						   &(uint16_t){ (uint16_t) *
+								(const int64_t *)value });
+	case FIELD_RATIO:
+		return sd_bus_message_append_basic(m, 'd', value);
 	case FIELD_SIZE:
 		return sd_bus_message_append_basic(m, 't', value);
 	case FIELD_TIME:
@@ -326,6 +332,7 @@ static bool type_fits(const struct field *field, char type, const char *contents
 	case FIELD_BOOL:
 		return type == 'b';
 	case FIELD_INT:
+	case FIELD_PORT:
 	case FIELD_DURATION:
 	case FIELD_SIZE:
 		return strchr("ynqiuxt", type);
@@ -333,6 +340,7 @@ static bool type_fits(const struct field *field, char type, const char *contents
 		return type == 'a' && (streq(contents, "{sv}") || streq(contents, "{ss}"));
 	case FIELD_DESCRIPTOR:
 		return type == 'h';
+	case FIELD_RATIO:
 	case FIELD_TYPE_COUNT:
 		break;
 	}
@@ -369,6 +377,7 @@ int bus_read_field(sd_bus_message *m, const struct field *field, void *object, s
 		*(bool *)field_of(field, object) = flag;
 		return 0;
 	case FIELD_INT:
+	case FIELD_PORT:
 	case FIELD_DURATION:
 	case FIELD_SIZE:
 		if (read_integer_field(m, type, field, field_of(field, object), err) < 0)
@@ -378,6 +387,7 @@ int bus_read_field(sd_bus_message *m, const struct field *field, void *object, s
 		return read_object_field(m, field, object, err);
 	case FIELD_DESCRIPTOR:
 		return read_descriptor(m, field, object, err);
+	case FIELD_RATIO: /* stands in answers alone */
 	case FIELD_TYPE_COUNT:
 		break;
 	}

@@ -100,6 +100,13 @@ static const struct field operation_fields[] = {
 	F(time_spent, OBJECT, .flags = FIELD_OMIT,
 	  .doc = "Milliseconds up to the last change: own_ms (the daemon and its store), waiting_ms (for other "
 		 "operations), cloudstack_ms (with its queue and jobs), kernel_ms (from CloudStack to the kernel)."),
+	F(started_at, TIME, .flags = FIELD_OMIT, .doc = "When the first step began."),
+	F(progress, RATIO,
+	  .doc = "From 0 to 1: the part of the expected time that the steps before the present one take; 1 when "
+		 "completed, -1 if it cannot be told."),
+	F(expected_end, TIME, .flags = FIELD_OMIT,
+	  .doc = "When the operation ends if each step takes as long as such steps took lately; absent if that is "
+		 "not known yet, and at the end."),
 };
 #undef F
 const struct record operation_record = RECORD("operation", operation_record, operation_fields);
@@ -107,7 +114,7 @@ const struct record operation_row = {
 	.name = "operation",
 	.size = sizeof(struct operation_record),
 	.fields = operation_fields,
-	.count = ARRAY_SIZE(operation_fields) - 2, /* without waits_for and time_spent */
+	.count = ARRAY_SIZE(operation_fields) - 5, /* without waits_for and what follows it */
 };
 
 #define F(MEMBER, TYPE, ...) FIELD(history_record, MEMBER, TYPE, __VA_ARGS__)

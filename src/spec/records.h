@@ -62,8 +62,11 @@ struct operation_record {
 	char *context;       /* JSON object: the memory of the steps */
 	char *error_details; /* JSON object: CloudStack's own code and text */
 	bool undoing;        /* steps run backwards */
-	/* shown, not stored; the last member */
-	char *waits_for; /* what it waits for, for people; NULL: nothing */
+	/* shown, not stored; the last members */
+	char *waits_for;      /* what it waits for, for people; NULL: nothing */
+	int64_t started_at;   /* when its first step began; the store has it in context */
+	double progress;      /* 0 to 1, or -1 if it cannot be told */
+	int64_t expected_end; /* 0 if it cannot be told, or the operation has ended */
 };
 extern const struct record operation_record, operation_row; /* as shown, and as stored */
 

@@ -55,6 +55,7 @@ void sql_value_of_field(const struct field *field, const void *row, struct sql_v
 		set_number(out, *(const bool *)value);
 		return;
 	case FIELD_INT:
+	case FIELD_PORT:
 	case FIELD_DURATION:
 		set_number(out, *(const int64_t *)value);
 		return;
@@ -67,6 +68,7 @@ void sql_value_of_field(const struct field *field, const void *row, struct sql_v
 	case FIELD_ENUM:
 		set_text(out, field_word(field, row));
 		return;
+	case FIELD_RATIO:
 	case FIELD_DESCRIPTOR:
 	case FIELD_TYPE_COUNT:
 		break;
@@ -113,6 +115,7 @@ int sql_value_to_field(const struct field *field, void *row, const char *text)
 		*(bool *)value = !streq(text, "0");
 		return 0;
 	case FIELD_INT:
+	case FIELD_PORT:
 	case FIELD_DURATION:
 		return parse_i64(text, value);
 	case FIELD_SIZE:
@@ -121,6 +124,7 @@ int sql_value_to_field(const struct field *field, void *row, const char *text)
 		return time_from_sql(text, value);
 	case FIELD_ENUM:
 		return enum_from_word(field, text, value);
+	case FIELD_RATIO:
 	case FIELD_DESCRIPTOR:
 	case FIELD_TYPE_COUNT:
 		break;

@@ -56,6 +56,8 @@ static const char *value_word(const struct field *field)
 	case FIELD_BOOL:
 		return NULL;
 	case FIELD_INT:
+	case FIELD_PORT:
+	case FIELD_RATIO:
 		return "NUMBER";
 	case FIELD_SIZE:
 		return "SIZE";

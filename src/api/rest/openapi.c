@@ -109,6 +109,16 @@ static void put_open_object(struct json_writer *w)
 	json_put_bool(w, true);
 }
 
+/* -1 if it cannot be told. */
+static void put_ratio(struct json_writer *w)
+{
+	json_put_member(w, "format", "double");
+	json_put_name(w, "minimum");
+	json_put_int(w, -1);
+	json_put_name(w, "maximum");
+	json_put_int(w, 1);
+}
+
 /* A time that is not set is null in an answer; nobody asks for one. */
 static void put_type(struct json_writer *w, const struct field *field, bool is_answer)
 {
@@ -155,6 +165,8 @@ static void put_value(struct json_writer *w, const struct record *record, const 
 		put_integer(w, field);
 	if (field->type == FIELD_OBJECT)
 		put_open_object(w);
+	if (field->type == FIELD_RATIO)
+		put_ratio(w);
 	if (!is_answer && field->fallback)
 		put_default(w, record, field);
 	json_put_member(w, "description", field->doc);

@@ -6,6 +6,7 @@
 #include "base/queue.h"
 #include "core/engine/operation_table.h"
 
+struct engine_estimates;
 struct engine_figures;
 struct env;
 struct model;
@@ -16,6 +17,7 @@ struct engine {
 	const struct operation_kind *const *kinds;
 	struct ops *ops;
 	struct engine_figures *figures;
+	struct engine_estimates *estimates;
 
 	struct operation *operations; /* in memory: unfinished and recently ended */
 	/* the operations that were requested under a key, by that key */

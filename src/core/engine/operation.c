@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/engine/engine.h"
+#include "core/engine/estimate.h"
 #include "core/engine/figures.h"
 #include "core/engine/operation_log.h"
 #include "core/engine/operation_table.h"
@@ -375,7 +376,10 @@ static void enter_step(struct operation *operation, size_t step)
 	operation->reason_code = ERR_NONE;
 	record->status = OPERATION_EXECUTING;
 	record->step_since = clock_record_ms();
+	if (!record->started_at)
+		record->started_at = record->step_since;
 	str_set(&record->step, operation_step(operation)->name);
+	estimate_show(operation);
 	if (!record->undoing && !operation_step(operation)->vm_turn && !operation->keeps_vm_turn)
 		vm_turn_leave(operation);
 	operation_step_begins(operation, operation_step(operation)->name);
@@ -440,7 +444,8 @@ static void set_back(struct operation *operation)
 	operation_change_drop(operation);
 	operation->resumed = false;
 	record->status = OPERATION_PENDING;
-	record->step_since = 0;
+	record->step_since = record->started_at = 0;
+	estimate_show(operation);
 	str_set(&record->step, NULL);
 	operation_step_begins(operation, NULL);
 	operation_commit(operation, previous);
@@ -517,6 +522,7 @@ void operation_begin_if_turn(struct operation *operation)
 	}
 	if (operation->resumed) {
 		operation->phase = PHASE_READY;
+		estimate_show(operation);
 		loop_task_queue(operation->engine->env->loop, &operation->turn);
 		return;
 	}
@@ -534,6 +540,7 @@ static void finish(struct operation *operation, enum operation_status status)
 	record_copy(&operation_record, ended, &operation->record);
 	ended->status = status;
 	ended->completed_at = clock_record_ms();
+	estimate_show_status(ended);
 	if (status == OPERATION_COMPLETED)
 		ended->response = response_json(operation);
 	operation->ended = ended;
@@ -585,9 +592,12 @@ static void settle(struct operation *operation)
 void operation_next(struct operation *operation)
 {
 	settle(operation);
-	if (operation->record.undoing)
+	if (operation->record.undoing) {
 		undo_from(operation, operation->step);
-	else if (operation_kind_step(operation->kind, operation->step + 1))
+		return;
+	}
+	estimate_learn(operation);
+	if (operation_kind_step(operation->kind, operation->step + 1))
 		enter_step(operation, operation->step + 1);
 	else
 		finish(operation, OPERATION_COMPLETED);

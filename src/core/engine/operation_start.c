@@ -15,6 +15,7 @@
 #include "base/uuid.h"
 #include "cloud/cloud.h"
 #include "core/engine/engine.h"
+#include "core/engine/estimate.h"
 #include "core/engine/figures.h"
 #include "core/engine/operation.h"
 #include "core/engine/operation_owner.h"
@@ -165,6 +166,7 @@ void operation_load(struct engine *engine, const struct operation_record *record
 	operation->from_past = operation_is_past(engine, record);
 	operation->phase = PHASE_QUEUED;
 	operation_time_is(operation, TIME_WAITING);
+	estimate_show_status(&operation->record);
 	if (restore_context(operation, &err) < 0 || restore_step(operation, &err) < 0) {
 		operation->record.needs_attention = true;
 		err_keep(&operation->interruption, &err);
@@ -245,7 +247,7 @@ struct settling *operation_resolve(struct engine *engine, const struct operation
 	settling->engine = engine;
 	TAILQ_INSERT_TAIL(&engine->settlings, settling, entry);
 	record_copy(&operation_record, &settling->record, record);
-	operation_record_show_time(&settling->record);
+	operation_show_stored(&settling->record);
 	settling->record.needs_attention = false;
 	settling->record.updated_at = clock_record_ms();
 	free(settling->record.error);
@@ -350,6 +352,7 @@ struct engine *engine_new(struct env *env, struct model *model,
 	engine->kinds = kinds;
 	engine->ops = ops;
 	engine->figures = engine_figures_new();
+	engine->estimates = engine_estimates_new();
 	TAILQ_INIT(&engine->unfinished);
 	TAILQ_INIT(&engine->ended);
 	TAILQ_INIT(&engine->settlings);
@@ -379,6 +382,7 @@ struct engine *engine_free(struct engine *engine)
 		return NULL;
 	free_all(engine);
 	engine_figures_free(engine->figures);
+	engine_estimates_free(engine->estimates);
 	free(engine);
 	return NULL;
 }

@@ -5,7 +5,7 @@
  * waits for CloudStack or for the kernel, or none of these. The commit before a step counts as own
  * work, also while a job of CloudStack goes on.
  *
- * In the store, the time is one more member of the context, which no kind of operation knows.
+ * In the store, the time and the begin are members of the context that no kind of operation knows.
  */
 
 #include "core/engine/time_spent.h"
@@ -14,10 +14,12 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "core/engine/estimate.h"
 #include "core/engine/figures.h"
 #include "core/engine/operation_table.h"
 
 #define MEMBER "time_spent"
+#define BEGIN_MEMBER "started_at" /* milliseconds */
 
 /* "own_ms" */
 static void member_of(enum time_part part, char out[32])
@@ -71,6 +73,10 @@ char *operation_context_to_json(const struct operation *operation)
 	record_members_to_json(operation->kind->context, operation->context, true, &writer);
 	json_put_name(&writer, MEMBER);
 	put_time(operation, &writer);
+	if (operation->record.started_at) {
+		json_put_name(&writer, BEGIN_MEMBER);
+		json_put_int(&writer, operation->record.started_at);
+	}
 	json_end_object(&writer);
 	return buf_take(&out);
 }
@@ -85,6 +91,7 @@ int operation_context_from_json(const struct record *shape, const char *text, vo
 	if (!json)
 		return -1;
 	json_drop(json, MEMBER);
+	json_drop(json, BEGIN_MEMBER);
 	return record_from_json(shape, context, json, err);
 }
 
@@ -99,9 +106,10 @@ void operation_restore_time(struct operation *operation, const char *context)
 		(void)json_integer(json_get(json_get(json, MEMBER), name),
 				   &operation->spent_ms[part]);
 	}
+	(void)json_integer(json_get(json, BEGIN_MEMBER), &operation->record.started_at);
 }
 
-void operation_record_show_time(struct operation_record *record)
+void operation_show_stored(struct operation_record *record)
 {
 	const char *context = record->context;
 	_cleanup_json_ struct json *json =
@@ -110,6 +118,8 @@ void operation_record_show_time(struct operation_record *record)
 	struct buf out = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer writer = { .out = &out };
 
+	estimate_show_status(record);
+	(void)json_integer(json_get(json, BEGIN_MEMBER), &record->started_at);
 	if (!time)
 		return; /* of an earlier version */
 	json_put_node(&writer, time);

@@ -22,8 +22,9 @@ enum time_part {
 void operation_time_is(struct operation *operation, enum time_part part);
 /* Shows the time up to now in this record of the operation. */
 void operation_show_time(const struct operation *operation, struct operation_record *record);
-/* Shows the time in a record that comes from the store. */
-void operation_record_show_time(struct operation_record *record);
+/* Shows in a record that comes from the store what has no column: the time, the begin, and what
+ * follows from the status. */
+void operation_show_stored(struct operation_record *record);
 
 /* The kind's context and the time, as the store keeps them; to be freed. */
 char *operation_context_to_json(const struct operation *operation);
@@ -31,5 +32,5 @@ char *operation_context_to_json(const struct operation *operation);
  * time. */
 int operation_context_from_json(const struct record *shape, const char *text, void *context,
 				struct err *err);
-/* Goes on from the time in this stored context. */
+/* Goes on from the time and the begin in this stored context. */
 void operation_restore_time(struct operation *operation, const char *context);

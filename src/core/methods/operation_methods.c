@@ -136,7 +136,14 @@ static int find_word(const char *word, const char *const *names, const char *fie
 	return err_set_field(err, field, ERR_INVALID, "%s \"%s\" is not known", field, word);
 }
 
-/* The store does not know what an operation waits for, and has its time in the context. */
+/* The store does not know these. */
+static void show_present(struct operation_record *shown, const struct operation_record *present)
+{
+	str_set(&shown->waits_for, present->waits_for);
+	shown->progress = present->progress;
+	shown->expected_end = present->expected_end;
+}
+
 static void answer_operations(struct call *call, const struct store_operations *result,
 			      const char *cursor)
 {
@@ -145,10 +152,10 @@ static void answer_operations(struct call *call, const struct store_operations *
 
 	for (size_t i = 0; i < result->count; i++) {
 		record_copy(&operation_record, &shown[i], &result->items[i]);
-		operation_record_show_time(&shown[i]);
+		operation_show_stored(&shown[i]);
 		operation = operation_find(call->calls->engine, shown[i].id);
-		if (operation)
-			str_set(&shown[i].waits_for, operation->record.waits_for);
+		if (operation && operation_shown(operation)->status == shown[i].status)
+			show_present(&shown[i], operation_shown(operation));
 	}
 	call_answer_many(call, shown, result->count, cursor);
 	for (size_t i = 0; i < result->count; i++)
@@ -198,7 +205,7 @@ void operation_answer_stored(struct call *call, const struct operation_record *s
 	struct operation_record shown = { 0 };
 
 	record_copy(&operation_record, &shown, stored);
-	operation_record_show_time(&shown);
+	operation_show_stored(&shown);
 	call_answer(call, &shown);
 	record_clear(&operation_record, &shown);
 }

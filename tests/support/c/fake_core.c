@@ -24,6 +24,10 @@ void fake_fill(const struct record *record, void *item)
 		const char *text = "7";
 		int r;
 
+		if (field->type == FIELD_RATIO) {
+			*(double *)field_of(field, item) = 0.5;
+			continue;
+		}
 		if (field->type == FIELD_UUID)
 			text = SAMPLE_UUID;
 		else if (field->type == FIELD_TEXT)

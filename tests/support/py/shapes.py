@@ -23,6 +23,10 @@ def whole(value):
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def progress(value):
+    return not isinstance(value, bool) and (value == -1 or 0 <= value <= 1)
+
+
 def table(value):
     return isinstance(value, dict)
 
@@ -102,7 +106,7 @@ OPERATION = Shape(
                "error_code": text, "step": text, "needs_attention": truth, "completed_at": time,
                "waits_for": text},
     added={"step_since": time, "request_id": text, "error_reason": one_of(*REASONS), "caller": table,
-           "time_spent": table},
+           "time_spent": table, "started_at": time, "progress": progress, "expected_end": time},
     parts={"caller": CALLER})
 
 TRANSITION = Shape(

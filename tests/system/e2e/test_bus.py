@@ -119,6 +119,27 @@ def test_signals_of_a_volume_that_comes_and_goes(world):
         assert NAME + ".Volume" in removed.arguments[1]
 
 
+def test_how_far_an_operation_is_and_when_it_ends(world):
+    """The first attachment teaches the daemon what the second takes, also across a restart."""
+    volume, _ = world.attached()
+    world.daemon.completed(world.daemon.detach(volume))
+    world.daemon.stop()
+    world.daemon.start().wait_healthy()
+    with world.monitor() as monitor:
+        operation = world.daemon.attach(volume)
+        path = object_path("operation", operation["id"])
+        completed = monitor.completed(operation["id"]).arguments[6]
+        changes = [m.arguments[1] for m in monitor.signals("PropertiesChanged") if m.path == path]
+    told = [change["Progress"] for change in changes if "Progress" in change]
+    assert told == sorted(told) and told[-1] == 1 and any(0 < part < 1 for part in told)
+    assert any(change.get("ExpectedEnd", "") >= completed["started_at"] for change in changes)
+    assert completed["created_at"] <= completed["started_at"] <= completed["completed_at"]
+    stored = next(o for o in world.daemon.get("/api/v1/operations") if o["id"] == operation["id"])
+    for record in (completed, stored, world.daemon.operation(operation["id"])):
+        assert (record["progress"], record["started_at"]) == (1, completed["started_at"])
+        assert "expected_end" not in record
+
+
 def test_signals_of_failure(world):
     volume = world.volume()
     with world.monitor() as monitor:

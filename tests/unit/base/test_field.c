@@ -470,6 +470,42 @@ static void same_for_a_reader(void **state)
 	record_clear(&record, &other);
 }
 
+struct link {
+	int64_t port;
+	double load;
+};
+
+static const struct field link_fields[] = {
+	FIELD(link, port, PORT, .min = 1, .max = 65535, .doc = "Which port."),
+	FIELD(link, load, RATIO, .doc = "How much of it is in use."),
+};
+static const struct record link_record = RECORD("link", link, link_fields);
+
+static void ports_and_ratios(void **state)
+{
+	_cleanup_json_ struct json *document = json_parse("{\"port\":1,\"load\":\"x\"}", 20, NULL);
+	_cleanup_buf_ struct buf out = BUF_NULL, text = BUF_NULL;
+	_cleanup_json_writer_ struct json_writer w = { .out = &out };
+	struct link link = { 0 }, other = { .load = 0.5 };
+
+	assert_int_equal(field_from_text(&link_fields[0], &link, "10809", &err), 0);
+	assert_refused(field_from_text(&link_fields[0], &link, "65536", &err), "port",
+		       "port must be at most 65535, got 65536");
+	assert_false(field_is_set(&link_fields[1], &link));
+	assert_false(field_is_same(&link_fields[1], &link, &other));
+	link.load = -0.25;
+	field_to_text(&link_fields[1], &link, &text);
+	assert_string_equal(text.data, "-0.25");
+	record_to_json(&link_record, &link, false, &w);
+	assert_string_equal(out.data, "{\"port\":10809,\"load\":-0.25}");
+	assert_refused(record_from_json(&link_record, &other, document, &err), "load",
+		       "load must be a number, got a string");
+	json_free(document);
+	document = json_parse(out.data, out.length, NULL);
+	assert_int_equal(record_from_json(&link_record, &other, document, &err), 0);
+	assert_true(other.load == link.load && other.port == link.port);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, fresh, clear)
 RUN_TESTS(T(defaults), T(json_in_and_out), T(json_of_nothing_has_the_declared_types),
 	  T(sizes_beyond_a_doubles_reach_are_written_exactly), T(wrong_types_are_named),
@@ -479,4 +515,4 @@ RUN_TESTS(T(defaults), T(json_in_and_out), T(json_of_nothing_has_the_declared_ty
 	  T(texts_refused), T(values_set_by_other_means_are_checked),
 	  T(required_ones_are_asked_for_in_order), T(copies_are_deep),
 	  T(an_open_file_belongs_to_its_struct), T(a_lack_of_descriptors_is_no_missing_field),
-	  T(no_text_is_an_open_file), T(set_or_not), T(same_for_a_reader))
+	  T(no_text_is_an_open_file), T(set_or_not), T(same_for_a_reader), T(ports_and_ratios))

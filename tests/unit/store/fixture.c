@@ -527,6 +527,7 @@ static void fill_field(const struct field *field, void *object, int64_t number)
 		*(bool *)value = true;
 		return;
 	case FIELD_INT:
+	case FIELD_PORT:
 	case FIELD_DURATION:
 		*(int64_t *)value = INT64_C(-9007199254740993) - number;
 		return;
@@ -539,6 +540,7 @@ static void fill_field(const struct field *field, void *object, int64_t number)
 	case FIELD_ENUM:
 		*(int *)value = 1;
 		return;
+	case FIELD_RATIO:
 	case FIELD_DESCRIPTOR:
 	case FIELD_TYPE_COUNT:
 		break;
