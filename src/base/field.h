@@ -69,6 +69,8 @@ enum field_flag {
 	FIELD_APART = 1 << 13,
 	/* volumectl takes several by position, and makes a call for each */
 	FIELD_MANY = 1 << 14,
+	/* a list of such values; only in what an object holds */
+	FIELD_LIST = 1 << 15,
 };
 
 struct record;
@@ -87,6 +89,13 @@ struct field {
 	/* FIELD_UUID: the kind of the object that the value names; NULL: volumectl lists no such
 	 * kind */
 	const struct record *refers_to;
+	/* FIELD_OBJECT: what the object holds; NULL, or a member without a row: anything */
+	const struct record *members;
+	/*
+	 * FIELD_TEXT: what D-Bus shows of this value; NULL: the value. object is the struct, NULL
+	 * for a value inside an object. The text lives as long as the value.
+	 */
+	const char *(*bus_text)(const char *value, const void *object);
 	const char *option; /* volumectl's --option if it is not the name with dashes */
 	const char *doc;    /* one sentence for people; never empty */
 };

@@ -50,7 +50,9 @@ static int append_integer(sd_bus_message *m, int64_t value)
 	return sd_bus_message_append_basic(m, 'x', &value);
 }
 
-static int append_node(sd_bus_message *m, const struct json *node, unsigned depth);
+/* field: the row of the value, or of the list that holds the value; NULL: there is none. */
+static int append_node(sd_bus_message *m, const struct json *node, const struct field *field,
+		       unsigned depth);
 
 static int append_as_text(sd_bus_message *m, const struct json *node)
 {
@@ -64,11 +66,42 @@ static int append_as_text(sd_bus_message *m, const struct json *node)
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+/* One quantity has one type: a number inside an object has the type of its row if it fits. */
+static const char *number_type(const struct json *node, const struct field *field)
+{
+	enum field_type type = field ? field->type : FIELD_TYPE_COUNT;
+	int64_t integer;
+
+	if (type == FIELD_RATIO || json_integer(node, &integer) < 0)
+		return "d";
+	if (type == FIELD_SIZE && integer >= 0)
+		return "t";
+	return type == FIELD_PORT && integer >= 0 && integer <= UINT16_MAX ? "q" : "x";
+}
+
+static int append_number(sd_bus_message *m, const struct json *node, const struct field *field)
+{
+	char type = *number_type(node, field);
+	int64_t integer = 0;
+	double number;
+
+	(void)json_integer(node, &integer);
+	switch (type) {
+	case 'd':
+		number = json_number(node);
+		return sd_bus_message_append_basic(m, type, &number);
+	case 'q':
+		return sd_bus_message_append_basic(m, type, &(uint16_t){ (uint16_t)integer });
+	default: /* x or t: the same bits */
+		return sd_bus_message_append_basic(m, type, &integer);
+	}
+}
+
 /* node in a variant of the type that fits it. */
-static int append_variant(sd_bus_message *m, const struct json *node, unsigned depth)
+static int append_variant(sd_bus_message *m, const struct json *node, const struct field *field,
+			  unsigned depth)
 {
 	const char *type = "s";
-	int64_t integer;
 	int r;
 
 	if (depth >= APPEND_DEPTH_MAX)
@@ -81,7 +114,7 @@ static int append_variant(sd_bus_message *m, const struct json *node, unsigned d
 		type = "b";
 		break;
 	case JSON_NUMBER:
-		type = json_integer(node, &integer) == 0 ? "x" : "d";
+		type = number_type(node, field);
 		break;
 	case JSON_ARRAY:
 		type = "av";
@@ -92,23 +125,26 @@ static int append_variant(sd_bus_message *m, const struct json *node, unsigned d
 	}
 	r = sd_bus_message_open_container(m, 'v', type);
 	if (r >= 0)
-		r = append_node(m, node, depth);
+		r = append_node(m, node, field, depth);
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int append_array(sd_bus_message *m, const struct json *array, unsigned depth)
+static int append_array(sd_bus_message *m, const struct json *array, const struct field *field,
+			unsigned depth)
 {
 	int r = sd_bus_message_open_container(m, 'a', "v");
 
 	for (const struct json *item = json_first(array); item && r >= 0; item = json_next(item)) {
 		if (json_kind(item) != JSON_NULL)
-			r = append_variant(m, item, depth + 1);
+			r = append_variant(m, item, field, depth + 1);
 	}
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int append_object(sd_bus_message *m, const struct json *object, unsigned depth)
+static int append_object(sd_bus_message *m, const struct json *object, const struct field *field,
+			 unsigned depth)
 {
+	const struct record *members = field ? field->members : NULL;
 	int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
 	for (const struct json *member = json_first(object); member && r >= 0;
@@ -119,17 +155,19 @@ static int append_object(sd_bus_message *m, const struct json *object, unsigned 
 		if (r >= 0)
 			r = bus_append_text(m, json_name(member));
 		if (r >= 0)
-			r = append_variant(m, member, depth + 1);
+			r = append_variant(m, member,
+					   members ? record_find(members, json_name(member)) : NULL,
+					   depth + 1);
 		if (r >= 0)
 			r = sd_bus_message_close_container(m);
 	}
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int append_node(sd_bus_message *m, const struct json *node, unsigned depth)
+static int append_node(sd_bus_message *m, const struct json *node, const struct field *field,
+		       unsigned depth)
 {
-	int64_t integer = 0;
-	double number;
+	const char *text = json_text(node);
 
 	switch (json_kind(node)) {
 	case JSON_NULL:
@@ -138,27 +176,38 @@ static int append_node(sd_bus_message *m, const struct json *node, unsigned dept
 	case JSON_BOOL:
 		return sd_bus_message_append_basic(m, 'b', &(int){ json_true(node) });
 	case JSON_NUMBER:
-		if (json_integer(node, &integer) == 0)
-			return append_integer(m, integer);
-		number = json_number(node);
-		return sd_bus_message_append_basic(m, 'd', &number);
+		return append_number(m, node, field);
 	case JSON_ARRAY:
-		return append_array(m, node, depth);
+		return append_array(m, node, field, depth);
 	case JSON_OBJECT:
-		return append_object(m, node, depth);
+		return append_object(m, node, field, depth);
 	}
-	return bus_append_text(m, json_text(node));
+	return bus_append_text(m, field && field->bus_text ? field->bus_text(text, NULL) : text);
 }
 
-int bus_append_json_object(sd_bus_message *m, const char *json)
+static int append_json_object(sd_bus_message *m, const struct field *field, const char *json)
 {
 	_cleanup_json_ struct json *document = json ? json_parse(json, strlen(json), NULL) : NULL;
 	int r;
 
 	if (document && json_kind(document) == JSON_OBJECT)
-		return append_object(m, document, 0);
+		return append_object(m, document, field, 0);
 	r = sd_bus_message_open_container(m, 'a', "{sv}");
 	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static const char *text_on_bus(const struct field *field, const void *object)
+{
+	const char *value = *(char *const *)field_of_const(field, object);
+
+	return field->bus_text ? field->bus_text(value, object) : value;
+}
+
+bool bus_field_is_same(const struct field *field, const void *a, const void *b)
+{
+	if (field->bus_text)
+		return streq(text_on_bus(field, a), text_on_bus(field, b));
+	return field_is_same(field, a, b);
 }
 
 int bus_append_field(sd_bus_message *m, const struct field *field, const void *object)
@@ -169,7 +218,7 @@ int bus_append_field(sd_bus_message *m, const struct field *field, const void *o
 	switch (field->type) {
 	case FIELD_TEXT:
 	case FIELD_UUID:
-		return bus_append_text(m, *(char *const *)value);
+		return bus_append_text(m, text_on_bus(field, object));
 	case FIELD_BOOL:
 		return sd_bus_message_append_basic(m, 'b', &(int){ *(const bool *)value });
 	case FIELD_INT:
@@ -190,7 +239,7 @@ int bus_append_field(sd_bus_message *m, const struct field *field, const void *o
 	case FIELD_ENUM:
 		return bus_append_text(m, field_word(field, object));
 	case FIELD_OBJECT:
-		return bus_append_json_object(m, *(char *const *)value);
+		return append_json_object(m, field, *(char *const *)value);
 	case FIELD_DESCRIPTOR:
 		return sd_bus_message_append_basic(m, 'h', value);
 	case FIELD_TYPE_COUNT:

@@ -17,8 +17,8 @@ int bus_append_record(sd_bus_message *m, const struct record *record, const void
 int bus_append_field(sd_bus_message *m, const struct field *field, const void *object);
 /* Its name and its value in a variant: one entry of an a{sv}. */
 int bus_append_entry(sd_bus_message *m, const struct field *field, const void *object);
-/* The members of a JSON object, given as text, as a{sv}; an empty one for NULL or no object. */
-int bus_append_json_object(sd_bus_message *m, const char *json);
+/* Whether the two values look the same on the bus. */
+bool bus_field_is_same(const struct field *field, const void *a, const void *b);
 /* Appends text as valid UTF-8: the bus disconnects a sender of other text. */
 int bus_append_text(sd_bus_message *m, const char *text);
 

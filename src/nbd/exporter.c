@@ -8,6 +8,7 @@
 #include "nbd/exporter.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -104,6 +105,46 @@ bool exporter_verifies_clients(const struct exporter *exporter)
 int export_port(const struct exporter *exporter)
 {
 	return exporter->engine.address.port;
+}
+
+/* A path in the query of a URI. */
+static void put_escaped(struct buf *out, const char *path)
+{
+	for (; *path; path++) {
+		if (isalnum((unsigned char)*path) || strchr("/-._~", *path))
+			buf_add(out, path, 1);
+		else
+			buf_printf(out, "%%%02X", (unsigned char)*path);
+	}
+}
+
+/* A server that listens on all addresses is asked on loopback. */
+static const char *client_host(const struct address *address)
+{
+	if (streq(address->host, "0.0.0.0"))
+		return "127.0.0.1";
+	return streq(address->host, "::") ? "::1" : address->host;
+}
+
+char *export_uri(const struct exporter *exporter, const char *name)
+{
+	const struct address *address = &exporter->engine.address;
+	const char *host = client_host(address);
+	struct buf out = BUF_NULL;
+
+	buf_add_text(&out, exporter->options.tls_dir ? "nbds" : "nbd");
+	if (address_is_unix(address)) {
+		buf_printf(&out, "+unix:///%s?socket=", name);
+		put_escaped(&out, address->sa.local.sun_path);
+		return buf_take(&out);
+	}
+	if (!address->port) {
+		buf_clear(&out);
+		return NULL;
+	}
+	buf_printf(&out, strchr(host, ':') ? "://[%s]:%d/%s" : "://%s:%d/%s", host, address->port,
+		   name);
+	return buf_take(&out);
 }
 
 void exporter_health(const struct exporter *exporter, struct export_health *out)

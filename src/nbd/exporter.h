@@ -128,6 +128,12 @@ void export_cancel(struct export_call *call); /* done will not run. Not from ins
 /* Only clients with a certificate are let in. */
 bool exporter_verifies_clients(const struct exporter *exporter);
 int export_port(const struct exporter *exporter); /* 0: a unix socket, or not known yet */
+/*
+ * Where an NBD client on this machine finds the export, as the NBD URI specification has it:
+ * "nbd://127.0.0.1:10809/NAME", "nbd+unix:///NAME?socket=PATH"; nbds with TLS. NULL while the port
+ * is not known. The caller frees it.
+ */
+char *export_uri(const struct exporter *exporter, const char *name);
 
 struct export_health {
 	bool ok;

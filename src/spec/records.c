@@ -8,6 +8,8 @@
 
 #include "spec/records.h"
 
+#include "spec/members.h"
+
 const char *const operation_type_names[] = {
 	[OPERATION_CREATE] = "create",
 	[OPERATION_ATTACH] = "attach",
@@ -70,13 +72,15 @@ static const struct field operation_fields[] = {
 	F(volume_id, TEXT, .flags = FIELD_COLUMN, .fallback = "",
 	  .doc = "The volume; empty until it is known."),
 	F(vm_id, UUID, .flags = FIELD_OMIT, .doc = "The virtual machine, if there is one."),
-	F(request, OBJECT, .flags = FIELD_OMIT | FIELD_CONST,
+	F(request, OBJECT, .flags = FIELD_OMIT | FIELD_CONST, .members = &request_members,
 	  .doc = "The arguments as they were accepted."),
 	F(request_id, TEXT, .flags = FIELD_OMIT | FIELD_CONST,
 	  .doc = "The caller's own key of the request."),
-	F(response, OBJECT, .flags = FIELD_OMIT, .doc = "The outcome, once completed."),
+	F(response, OBJECT, .flags = FIELD_OMIT, .members = &response_members,
+	  .doc = "The outcome, once completed."),
 	F(error, TEXT, .flags = FIELD_OMIT, .doc = "Why the operation failed and what to do."),
-	F(error_code, TEXT, .flags = FIELD_OMIT, .doc = "The error's code word."),
+	F(error_code, TEXT, .flags = FIELD_OMIT, .bus_text = bus_error_name,
+	  .doc = "The error's code: a word of the errors of the surface that shows the operation."),
 	F(error_reason, TEXT, .flags = FIELD_OMIT,
 	  .doc = "One word about the cause, where there is more to say than the code does."),
 	F(step, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
@@ -93,11 +97,11 @@ static const struct field operation_fields[] = {
 	F(error_details, OBJECT, .flags = FIELD_PRIVATE,
 	  .doc = "CloudStack's own error code and text."),
 	F(undoing, BOOL, .flags = FIELD_PRIVATE, .doc = "True while steps are undone."),
-	F(caller, OBJECT, .flags = FIELD_OMIT | FIELD_CONST,
+	F(caller, OBJECT, .flags = FIELD_OMIT | FIELD_CONST, .members = &caller_members,
 	  .doc = "The caller that asked for the operation: surface, and uid, user, token, bus_name and address as far as known."),
 	F(waits_for, TEXT, .flags = FIELD_OMIT,
 	  .doc = "What the operation waits for, such as another operation, by its id."),
-	F(time_spent, OBJECT, .flags = FIELD_OMIT,
+	F(time_spent, OBJECT, .flags = FIELD_OMIT, .members = &time_spent_members,
 	  .doc = "Milliseconds up to the last change: own_ms (the daemon and its store), waiting_ms (for other "
 		 "operations), cloudstack_ms (with its queue and jobs), kernel_ms (from CloudStack to the kernel)."),
 	F(started_at, TIME, .flags = FIELD_OMIT, .doc = "When the first step began."),
@@ -126,9 +130,9 @@ static const struct field history_fields[] = {
 	F(new_status, TEXT, .flags = FIELD_COLUMN,
 	  .doc = "The operation's status after; the same if only the step changed."),
 	F(changed_at, TIME, .flags = FIELD_COLUMN, .doc = "Time of the transition."),
-	F(details, OBJECT, .flags = FIELD_OMIT,
+	F(details, OBJECT, .flags = FIELD_OMIT, .members = &transition_members,
 	  .doc = "The step and, if there was one, the error."),
-	F(caller, OBJECT, .flags = FIELD_OMIT,
+	F(caller, OBJECT, .flags = FIELD_OMIT, .members = &caller_members,
 	  .doc = "The caller that asked for this transition; absent if it followed from an earlier one."),
 	F(step, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN, .doc = "The step that was entered."),
 	F(asked_by, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
@@ -150,8 +154,9 @@ static const struct field mapping_fields[] = {
 	F(volume_uuid, UUID, .doc = "The same as volume_id."),
 	F(vm_id, UUID, .flags = FIELD_COLUMN,
 	  .doc = "The virtual machine the volume is attached to."),
-	F(device_path, TEXT, .flags = FIELD_COLUMN,
-	  .doc = "The kernel device, or remote-vm-<vm>-<volume> on another virtual machine."),
+	F(device_path, TEXT, .flags = FIELD_COLUMN, .bus_text = bus_device,
+	  .doc = "The kernel device. If there is none here, D-Bus shows nothing and REST a word: "
+		 "remote-vm-<vm>-<volume> or gone-<volume>."),
 	F(by_id_path, TEXT, .flags = FIELD_OMIT, .doc = "The link udev makes from the serial."),
 	F(persistent_device_name, TEXT, .flags = FIELD_OMIT, .doc = "The name that never changes."),
 	F(symlink_path, TEXT, .flags = FIELD_OMIT,
@@ -201,7 +206,8 @@ static const struct field export_fields[] = {
 	F(export_name, TEXT, .flags = FIELD_COLUMN | FIELD_CONST,
 	  .doc = "The name an NBD client asks for."),
 	F(device_path, TEXT, .flags = FIELD_COLUMN, .doc = "The device that is served."),
-	F(port, INT, .flags = FIELD_COLUMN, .doc = "TCP port of the server, 0 on a unix socket."),
+	F(port, PORT, .flags = FIELD_COLUMN, .max = 65535,
+	  .doc = "TCP port of the server, 0 on a unix socket."),
 	F(status, ENUM, .flags = FIELD_COLUMN, .names = export_status_names,
 	  .doc = "Whether the export is served."),
 	F(read_only, BOOL, .doc = "True if clients cannot write."),
@@ -213,7 +219,9 @@ static const struct field export_fields[] = {
 	F(metadata, OBJECT, .doc = "Kept for the caller's own use."),
 	F(created_at, TIME, .flags = FIELD_CONST, .doc = "When the export was made."),
 	F(updated_at, TIME, .doc = "Time of the last change."),
-	F(clients, OBJECT, .flags = FIELD_ASKED,
+	F(uri, TEXT, .flags = FIELD_OMIT,
+	  .doc = "Where an NBD client on this machine finds the export: nbd://… or nbd+unix://…, nbds with TLS."),
+	F(clients, OBJECT, .flags = FIELD_ASKED, .members = &client_members,
 	  .doc = "addresses: the connected clients; certain: false if they may use another export, or none."),
 };
 #undef F
@@ -222,7 +230,7 @@ const struct record export_row = {
 	.name = "export",
 	.size = sizeof(struct export_record),
 	.fields = export_fields,
-	.count = ARRAY_SIZE(export_fields) - 1, /* without the clients */
+	.count = ARRAY_SIZE(export_fields) - 2, /* without uri and clients */
 };
 
 #define F(MEMBER, TYPE, ...) FIELD(snapshot_record, MEMBER, TYPE, __VA_ARGS__)
@@ -239,7 +247,8 @@ static const struct field snapshot_fields[] = {
 	  .doc = "When a client noted the snapshot."),
 	F(updated_at, TIME, .doc = "Time of the last change."),
 	F(volume_uuid, UUID, .flags = FIELD_COLUMN, .doc = "The same as id."),
-	F(device_path, TEXT, .doc = "The device of the volume, empty if it is not attached."),
+	F(device_path, TEXT, .bus_text = bus_device,
+	  .doc = "The device of the volume, empty if it is not attached."),
 	F(operation_mode, TEXT,
 	  .doc = "oma on the appliance, failover on another virtual machine, else empty."),
 };
@@ -312,7 +321,8 @@ const char *const access_names[] = {
 #define TOKEN_NAME F(name, TEXT, .flags = FIELD_COLUMN, .doc = "The name of the token.")
 #define TOKEN_CREATED F(created_at, TIME, .flags = FIELD_COLUMN, .doc = "When the token was made.")
 #define TOKEN_CALLER                                                                               \
-	F(caller, OBJECT, .flags = FIELD_OMIT, .doc = "The caller that made the token.")
+	F(caller, OBJECT, .flags = FIELD_OMIT, .members = &caller_members,                         \
+	  .doc = "The caller that made the token.")
 static const struct field token_row_fields[] = {
 	F(id, TEXT, .doc = "The name of the token."),
 	TOKEN_SCOPE,
@@ -350,7 +360,7 @@ const struct record message_record = RECORD("message", message_record, message_f
 static const struct field export_report_fields[] = {
 	F(message, TEXT, .doc = "The outcome in one sentence."),
 	F(timestamp, TIME, .doc = "When the exports were checked."),
-	F(report, OBJECT,
+	F(report, OBJECT, .members = &export_report_members,
 	  .doc = "checked: how many exports; differences, or orphaned, removed and failed: each by name."),
 };
 #undef F
@@ -374,18 +384,20 @@ static const struct field volume_fields[] = {
 	F(name, TEXT, .flags = FIELD_COLUMN, .doc = "The volume's name in CloudStack."),
 	F(vm_id, UUID, .flags = FIELD_OMIT | FIELD_COLUMN,
 	  .doc = "The virtual machine the volume is attached to."),
-	F(device_path, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
+	F(device_path, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN, .bus_text = bus_device,
 	  .doc = "The kernel device of the volume."),
+	F(linux_state, TEXT, .flags = FIELD_OMIT,
+	  .doc = "The state in the kernel: detected, gone, n/a on another virtual machine; absent if not attached."),
 	F(state, TEXT, .flags = FIELD_COLUMN, .doc = "CloudStack's state of the volume."),
 	F(size, SIZE, .flags = FIELD_COLUMN, .doc = "Bytes."),
 	F(type, TEXT, .doc = "DATADISK, or ROOT for the disk that a virtual machine starts from."),
 	F(attached_at, TIME, .flags = FIELD_OMIT, .doc = "When the volume was attached."),
 	F(zone_id, UUID, .flags = FIELD_OMIT, .doc = "CloudStack's zone."),
 	F(cloudstack_data, OBJECT, .flags = FIELD_DETAIL | FIELD_APART,
-	  .doc = "The volume as CloudStack describes it."),
-	F(linux_data, OBJECT,
+	  .members = &cloudstack_members, .doc = "The volume as CloudStack describes it."),
+	F(linux_data, OBJECT, .members = &linux_members,
 	  .doc = "The device as the kernel and its contents describe it, and the state of its export."),
-	F(last_operation, OBJECT, .flags = FIELD_OMIT,
+	F(last_operation, OBJECT, .flags = FIELD_OMIT, .members = &last_operation_members,
 	  .doc = "Id, type and status of the latest operation."),
 };
 #undef F
@@ -464,7 +476,7 @@ static const struct field drift_fields[] = {
 	F(volume_id, UUID, .flags = FIELD_COLUMN, .doc = "The volume."),
 	F(vm_id, UUID, .flags = FIELD_OMIT,
 	  .doc = "The volume's virtual machine according to CloudStack."),
-	F(device_path, TEXT, .flags = FIELD_OMIT,
+	F(device_path, TEXT, .flags = FIELD_OMIT, .bus_text = bus_device,
 	  .doc = "The volume's device according to the kernel."),
 	F(operation_id, TEXT, .flags = FIELD_OMIT,
 	  .doc = "The operation that left the difference behind, or that repairs it."),
@@ -492,7 +504,7 @@ const struct record reload_record = RECORD("reload", reload_record, reload_field
 static const struct field sync_fields[] = {
 	F(message, TEXT, .doc = "The outcome in one sentence."),
 	F(timestamp, TIME, .doc = "When the comparison ended."),
-	F(report, OBJECT,
+	F(report, OBJECT, .members = &sync_members,
 	  .doc = "checked: how many volumes; drift, repaired and failed: the differences of each kind."),
 };
 #undef F
@@ -518,7 +530,8 @@ static const struct field store_check_fields[] = {
 	F(rows, INT, .doc = "How many rows were checked."),
 	F(faults, INT, .doc = "How many faults were found."),
 	F(timestamp, TIME, .doc = "When the check ended."),
-	F(report, OBJECT, .doc = "faults: each fault in a sentence, at most 200."),
+	F(report, OBJECT, .members = &store_check_members,
+	  .doc = "faults: each fault in a sentence, at most 200."),
 };
 #undef F
 const struct record store_check_record =
@@ -530,7 +543,7 @@ static const struct field store_plan_fields[] = {
 	  .doc = "current; past: nothing is changed until the store is accepted; or checking: CloudStack "
 		 "has not shown yet which of the two."),
 	F(reason, TEXT, .flags = FIELD_OMIT, .doc = "What shows that, and what to do."),
-	F(report, OBJECT,
+	F(report, OBJECT, .members = &store_plan_members,
 	  .doc = "operations: for each unfinished one, what happens to it if the store is accepted."),
 };
 #undef F
@@ -545,7 +558,7 @@ static const struct field health_fields[] = {
 	F(device_monitor, TEXT, .flags = FIELD_COLUMN,
 	  .doc = "Whether the kernel's devices can be read."),
 	F(nbd_health, TEXT, .flags = FIELD_COLUMN, .doc = "Whether the exports are served."),
-	F(details, OBJECT, .flags = FIELD_DETAIL, .doc = "Figures."),
+	F(details, OBJECT, .flags = FIELD_DETAIL, .members = &health_members, .doc = "Figures."),
 };
 #undef F
 const struct record health_record = RECORD("health", health_record, health_fields);
@@ -556,13 +569,16 @@ static const struct field metrics_fields[] = {
 	F(total_operations, INT, .doc = "Operations in the store."),
 	F(pending_operations, INT, .doc = "Operations that wait for their turn."),
 	F(active_mappings, INT, .doc = "Volumes that are attached."),
-	F(operations_by_type, OBJECT, .doc = "How many operations of each type."),
-	F(operations_by_status, OBJECT, .doc = "How many operations in each status."),
+	F(operations_by_type, OBJECT, .members = &type_count_members,
+	  .doc = "How many operations of each type."),
+	F(operations_by_status, OBJECT, .members = &status_count_members,
+	  .doc = "How many operations in each status."),
 	F(average_response_time_ms, INT,
 	  .doc = "Mean time from acceptance to end, of operations that were accepted in the last 24 hours."),
 	F(error_rate_percent, INT,
 	  .doc = "Failed operations, in percent of the ended operations that were accepted in the last 24 hours; rounded up."),
-	F(details, OBJECT, .flags = FIELD_DETAIL, .doc = "Figures since the daemon was started."),
+	F(details, OBJECT, .flags = FIELD_DETAIL, .members = &metrics_members,
+	  .doc = "Figures since the daemon was started."),
 };
 #undef F
 const struct record metrics_record = RECORD("metrics", metrics_record, metrics_fields);

@@ -158,7 +158,8 @@ struct export_record {
 	char *metadata; /* JSON object */
 	int64_t created_at;
 	int64_t updated_at;
-	/* shown, not stored; the last member */
+	/* shown, not stored; the last members */
+	char *uri; /* for a client on this machine; NULL: not known yet */
 	/* JSON object: addresses[], and certain: whether these very clients use this export */
 	char *clients;
 };
@@ -264,7 +265,8 @@ struct volume_record {
 	char *volume_id;
 	char *name;
 	char *vm_id;       /* NULL if detached */
-	char *device_path; /* NULL if not on the appliance */
+	char *device_path; /* NULL if not attached */
+	char *linux_state; /* of the mapping, NULL if not attached */
 	char *state;       /* CloudStack's word: Allocated, Ready, … */
 	uint64_t size;     /* bytes */
 	char *type;        /* CloudStack's word: DATADISK, or ROOT for the disk a VM starts from */

@@ -224,7 +224,7 @@ static void put_json(const struct change *change, struct json_writer *w)
 	json_put_member(w, "status", status_of(change));
 	if (change->err) {
 		json_put_member(w, "error", change->err->text);
-		json_put_member(w, "error_code", err_view(change->err->code)->word);
+		json_put_member(w, "error_code", err_view(change->err->code)->bus_name);
 	}
 	json_end_object(w);
 }

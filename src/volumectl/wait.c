@@ -54,14 +54,12 @@ static bool has_status(const struct volume_client_value *operation, enum operati
 int wait_outcome(const struct volume_client_value *operation, struct err *err)
 {
 	const char *error = member_text(operation, "error");
+	_cleanup_free_ char *name =
+		xasprintf("%s%s", ERR_BUS_PREFIX, member_text(operation, "error_code"));
 
 	if (has_status(operation, OPERATION_COMPLETED))
 		return 0;
-	if (has_status(operation, OPERATION_CANCELLED))
-		return err_set(err, ERR_CANCELLED, "%s",
-			       *error ? error : "the operation was cancelled");
-	return err_set(err, err_from_word(member_text(operation, "error_code")), "%s",
-		       *error ? error : "the operation failed");
+	return err_set(err, err_from_bus_name(name), "%s", *error ? error : "the operation failed");
 }
 
 static int report_failure(const struct volume_client_value *operation, const struct err *err)

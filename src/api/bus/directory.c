@@ -30,6 +30,7 @@
 #include "api/bus/encode.h"
 #include "api/bus/vtable.h"
 #include "base/clock.h"
+#include "io/bus_codec.h"
 
 /* Of one kind, in a message; a list of all three stays below ANSWER_SIZE_MAX. */
 #define SHELF_WEIGHT_MAX ((size_t)5 << 20)
@@ -431,7 +432,8 @@ static bool compare(const struct bus_object *object, const void *values, uint64_
 	for (size_t i = 0; i < record->count; i++) {
 		const struct field *field = &record->fields[i];
 
-		if (!bus_property_is_told(field) || field_is_same(field, object->values, values))
+		if (!bus_property_is_told(field) ||
+		    bus_field_is_same(field, object->values, values))
 			continue;
 		if (bus_property_changes(field))
 			*fields |= UINT64_C(1) << i;

@@ -148,6 +148,18 @@ static const char *property_summary(enum method_scope scope, const char *propert
 		       : "Version of the daemon.";
 }
 
+static const char *interface_summary(enum method_scope scope)
+{
+	static const char *const summaries[SCOPE_COUNT] = {
+		[SCOPE_MANAGER] = "All methods of the daemon, and its signals.",
+		[SCOPE_VOLUME] = "A volume that CloudStack shows.",
+		[SCOPE_OPERATION] = "A change that was accepted; its path comes with the answer.",
+		[SCOPE_EXPORT] = "A volume that is served over NBD.",
+	};
+
+	return summaries[scope];
+}
+
 static void xml_method(struct buf *out, enum method_scope scope, const sd_bus_vtable *row)
 {
 	const char *names = row->x.method.names;
@@ -200,6 +212,7 @@ static char *interface_xml(const struct bus_interface *interface, enum method_sc
 		"\"https://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n"
 		"<!-- SPDX-License-Identifier: LGPL-2.1-or-later -->\n<node>\n");
 	buf_printf(&out, " <interface name=\"%s\">\n", interface->name);
+	xml_purpose(&out, interface_summary(scope));
 	for (size_t i = 1; i < interface->count; i++) {
 		const sd_bus_vtable *row = &interface->rows[i];
 

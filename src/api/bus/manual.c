@@ -7,6 +7,7 @@
  * written, so the page is a walk over these tables and leaves nothing out.
  */
 
+#include <assert.h>
 #include <inttypes.h>
 
 #include "api/bus/bus.h"
@@ -74,8 +75,13 @@ static void put_limits(struct buf *out, const struct field *field)
 
 static void put_field(struct buf *out, const char *name, const struct field *field)
 {
-	put_item(out, name, field_type_view(field->type)->bus);
+	bool is_list = field->flags & FIELD_LIST;
+
+	put_item(out, name, is_list ? "av" : field_type_view(field->type)->bus);
 	put_text(out, field->doc);
+	if (field->members)
+		buf_printf(out, "%s dictionary\n.Sx %s .\n", is_list ? "Each is the" : "It is the",
+			   field->members->name);
 	if (field->type == FIELD_ENUM)
 		put_words(out, field);
 	else
@@ -231,25 +237,44 @@ static void put_dictionary(struct buf *out, const struct record *record)
 	buf_add_text(out, ".El\n");
 }
 
-/* Each dictionary once, in the order in which methods and signals name them. */
+#define DICTIONARIES_MAX (2 * (METHOD_COUNT + SIGNAL_COUNT))
+
+struct dictionaries {
+	const struct record *records[DICTIONARIES_MAX];
+	size_t count;
+};
+
+static void note(struct dictionaries *dictionaries, const struct record *record)
+{
+	if (!is_new(dictionaries->records, dictionaries->count, record))
+		return;
+	assert(dictionaries->count < DICTIONARIES_MAX);
+	dictionaries->records[dictionaries->count++] = record;
+}
+
+/* Each dictionary once, in the order in which methods and signals name them, and then those that
+ * stand in others. The properties of objects are in dictionaries, too. */
 static void put_dictionaries(struct buf *out)
 {
-	const struct record *seen[METHOD_COUNT + SIGNAL_COUNT];
-	size_t count = 0;
+	struct dictionaries found = { .count = 0 };
 
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
-		if (method_answer_scope(&methods[i]) == SCOPE_MANAGER &&
-		    is_new(seen, count, methods[i].result))
-			seen[count++] = methods[i].result;
+		if (method_answer_scope(&methods[i]) == SCOPE_MANAGER)
+			note(&found, methods[i].result);
 	}
 	for (size_t i = 0; i < SIGNAL_COUNT; i++) {
-		const struct record *details = bus_signal_table[i].details;
-
-		if (details && is_new(seen, count, details))
-			seen[count++] = details;
+		if (bus_signal_table[i].details)
+			note(&found, bus_signal_table[i].details);
 	}
-	for (size_t i = 0; i < count; i++)
-		put_dictionary(out, seen[i]);
+	for (size_t i = 0; i < found.count; i++) {
+		const struct record *record = found.records[i];
+
+		put_dictionary(out, record);
+		for (size_t j = 0; j < record->count; j++) {
+			if (record->fields[j].members && !(record->fields[j].flags & FIELD_PRIVATE))
+				note(&found, record->fields[j].members);
+		}
+	}
 }
 
 static void put_errors(struct buf *out)
@@ -323,6 +348,14 @@ char *bus_manual(void)
 		"An integer may have any integer type.\n"
 		"A time is a text such as 2026-11-22T21:50:03.123Z, and empty if there is none; sizes are bytes,\n"
 		"and durations milliseconds.\n"
+		"One quantity has the same type everywhere: a size is t, a port q, and every other whole number x.\n"
+		"A device path is a device or empty, also where REST has a word in its place;\n"
+		".Va LinuxState\n"
+		"and the key linux_state tell why there is none.\n"
+		".Va ErrorCode\n"
+		"and the key error_code have the names of\n"
+		".Sx ERRORS .\n"
+		"A dictionary has further keys in later versions: skip those that you do not know.\n"
 		"A change answers with the path of its operation as soon as the operation is durable.\n"
 		"Wait for\n"
 		".Fn OperationCompleted\n"

@@ -28,6 +28,7 @@
 #include "api/bus/vtable.h"
 #include "base/log.h"
 #include "io/bus_codec.h"
+#include "spec/members.h"
 
 #define FLUSH_RETRY_MS 200
 /* Messages that wait for the bus to read; above this number no signal is emitted. */
@@ -269,7 +270,8 @@ static void emit_completed(struct bus_signals *signals, const struct operation_r
 	if (r >= 0)
 		r = bus_append_text(m, operation->volume_id);
 	if (r >= 0)
-		r = bus_append_text(m, json_text(json_get(response, "device_path")));
+		r = bus_append_text(m,
+				    bus_device(json_text(json_get(response, "device_path")), NULL));
 	if (r >= 0)
 		r = bus_append_record(m, &operation_record, operation);
 	signal_send(signals, SIGNAL_COMPLETED, m, r);
@@ -355,7 +357,7 @@ static void emit_mapping(struct bus_signals *signals, const struct mapping_recor
 	if (r >= 0)
 		r = bus_append_text(m, mapping->volume_id);
 	if (r >= 0)
-		r = bus_append_text(m, removed ? "" : mapping->device_path);
+		r = bus_append_text(m, removed ? "" : bus_device(mapping->device_path, NULL));
 	if (r >= 0)
 		r = bus_append_record(m, &mapping_record, mapping);
 	signal_send(signals, SIGNAL_MAPPING, m, r);

@@ -383,6 +383,7 @@ static void show(const struct call *call, const struct export *export,
 	out->clients = clients_json(seen);
 	if (seen)
 		out->port = export_port(call->calls->env->options.exporter);
+	export_show_place(call->calls->model, out);
 	if (seen || out->status != EXPORT_ACTIVE)
 		return;
 	out->status = EXPORT_PENDING;

@@ -72,6 +72,15 @@ void export_make(struct model *model, const char *volume_id, struct export_recor
 	out->updated_at = clock_record_ms();
 }
 
+/* The store does not have it, and the engine may have got another address since. */
+void export_show_place(struct model *model, struct export_record *record)
+{
+	const struct exporter *exporter = model->env->options.exporter;
+
+	free(record->uri);
+	record->uri = exporter ? export_uri(exporter, record->export_name) : NULL;
+}
+
 void export_place(struct model *model, struct export_record *record, const struct device *device)
 {
 	free(record->device_path);
@@ -93,6 +102,7 @@ void export_put(struct model *model, const struct export_record *record)
 	else
 		HASH_DEL(model->exports, export);
 	record_copy(&export_record, &export->record, record);
+	export_show_place(model, &export->record);
 	HASH_ADD_KEYPTR(hh, model->exports, export->record.volume_id,
 			strlen(export->record.volume_id), export);
 	events_export(model, is_new ? EVENT_EXPORT_ADDED : EVENT_EXPORT_CHANGED, record->volume_id);

@@ -32,6 +32,8 @@ const char *export_volume_of(const char *name);
 void export_make(struct model *model, const char *volume_id, struct export_record *out);
 /* Notes that the export is served from this disk. */
 void export_place(struct model *model, struct export_record *record, const struct device *device);
+/* Shows where a client finds the export. */
+void export_show_place(struct model *model, struct export_record *record);
 /* After the commit: puts the record into the model, and queues its event. */
 void export_put(struct model *model, const struct export_record *record);
 void export_drop(struct model *model, const char *volume_id);

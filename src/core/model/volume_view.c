@@ -70,6 +70,7 @@ void volume_to_record(struct model *model, const struct volume *volume, struct v
 	str_set(&out->name, volume->cloud.name);
 	str_set(&out->vm_id, volume->cloud.vm_id);
 	str_set(&out->device_path, shown.device_path);
+	str_set(&out->linux_state, shown.linux_state);
 	str_set(&out->state, volume->cloud.state);
 	str_set(&out->type, volume->cloud.type);
 	str_set(&out->zone_id, volume->cloud.zone_id);

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
-from . import shapes
+from . import manual, shapes
 
 TOP = Path(__file__).resolve().parents[3]
 NAME = "org.migratekit.VolumeDaemon1"
@@ -64,7 +64,8 @@ class Copy:
             self._changed(message)
         elif message.interface == f"{NAME}.Manager":
             if message.member in DETAILS:
-                DETAILS[message.member].check(message.arguments[-1])
+                shape = DETAILS[message.member]
+                manual.check(shape.name, shape.check(message.arguments[-1]))
             if message.member in ("OperationStarted", "OperationCompleted"):
                 self._named(message)
             if message.member == "OperationCompleted":
@@ -75,6 +76,7 @@ class Copy:
         for interface, values in interfaces.items():
             assert values.keys() == declared(interface).keys(), message
             assert path not in self.announced, f"announced twice: {message}"
+            manual.check_properties(interface, values)
             self.objects[path, interface] = dict(values)
         self.announced.add(path)
 
@@ -103,6 +105,7 @@ class Copy:
         for name, value in values.items():
             assert declared(interface)[name] == "true", f"{name} does not change: {message}"
             assert name not in known or known[name] != value, f"{name} is told again: {message}"
+        manual.check_properties(interface, values)
         known.update(values)
 
     def _ended(self, message):

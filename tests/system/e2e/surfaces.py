@@ -17,7 +17,7 @@ from itertools import takewhile
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 
-from support.py import shapes
+from support.py import manual, shapes
 from support.py.harness import FINAL, NAME, ROOT, TOP, BusError, Monitor
 from support.py.programs import program
 
@@ -154,8 +154,15 @@ class Surface:
     def close(self):
         pass
 
+    def device_elsewhere(self, _vm, _volume):
+        """What is shown in the place of a device on another machine."""
+        return ""
+
 
 class Rest(Surface):
+    def device_elsewhere(self, vm, volume):
+        return f"remote-vm-{vm}-{volume}"
+
     def _ask(self, method, arguments):
         path = method.path
         rest = dict(arguments)
@@ -203,6 +210,7 @@ class OnBus(Surface):
                 method.member, *self._encoded(method, "Manager", method.member, arguments))
             if method.changes:
                 return id_of_path(answer)
+            manual.check_answer(method.member, answer)
             return self._object(method.bus_object, answer) if method.bus_object else answer
         except BusError as error:
             assert error.word in shapes.WORD_OF_BUS_NAME, error
@@ -248,7 +256,14 @@ class OnBus(Surface):
     def ended(self, id):
         path, told, *_, details = self.monitor.completed(id).arguments
         assert told == id and path == object_path("operation", id)
-        return details
+        return _in_words_of_rest(details)
+
+
+def _in_words_of_rest(record):
+    """An operation as the bus shows it: what REST shows in words of its own is put into them."""
+    if record.get("error_code"):
+        record = {**record, "error_code": shapes.WORD_OF_BUS_NAME[record["error_code"]]}
+    return record
 
 
 def _variant(value):
@@ -296,7 +311,7 @@ class Ctl(Surface):
         record = json.loads(done.stdout)
         assert record["status"] in FINAL
         assert (done.returncode == 0) == (record["status"] == "completed"), done
-        return record
+        return _in_words_of_rest(record)
 
 
 def _written(value):

@@ -147,7 +147,7 @@ def test_signals_of_failure(world):
         told = monitor.completed(operation["id"]).arguments
         assert told[2:6] == ["detach", "failed", volume, ""]
         details = shapes.check_ended(told[6])
-        assert details["error_code"] == "CONFLICT"
+        assert details["error_code"] == "Conflict"
 
 
 @pytest.mark.parametrize("signal", ["OperationStarted", "MappingChanged", "OperationCompleted"])

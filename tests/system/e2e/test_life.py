@@ -162,7 +162,7 @@ def volume_attach_root(world, surface):
                                replace=False)
     assert (record["type"], record["request"]["attach_as"], record["response"]["device_id"]) == \
         ("attach", "root", 0)
-    assert record["response"]["device_path"].startswith(f"remote-vm-{vm}")
+    assert record["response"]["device_path"] == surface.device_elsewhere(vm, record["volume_id"])
     assert world.cloud.world.root_volume(vm).id == record["volume_id"]
 
 

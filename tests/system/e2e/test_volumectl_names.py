@@ -134,7 +134,7 @@ def test_a_change_that_is_refused_beside_others(world):
     done = world.daemon.ctl("attach", one, two, "--json")
     assert done.returncode == 17
     assert [(r["volume_id"], r["status"], r["error_code"]) for r in json.loads(done.stdout)] == \
-        [(one, "refused", "SERVICE_UNAVAILABLE"), (two, "refused", "SERVICE_UNAVAILABLE")]
+        [(one, "refused", "ServiceUnavailable"), (two, "refused", "ServiceUnavailable")]
     assert "a look" in done.stderr
 
 

@@ -407,6 +407,11 @@ void export_cancel(struct export_call *call)
 	call_free((struct fake_call *)call);
 }
 
+char *export_uri(const struct exporter *exporter, const char *name)
+{
+	return xasprintf("nbd://127.0.0.1:10809/%s", name);
+}
+
 int export_port(const struct exporter *exporter)
 {
 	return 10809;

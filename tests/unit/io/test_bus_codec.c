@@ -27,7 +27,35 @@ struct thing {
 	char *object;
 	char *hidden;
 	char *optional;
+	int64_t port;
+	double share;
+	char *place;
 };
+
+/* Only a path is a place on the bus. */
+static const char *place_on_bus(const char *value, const void *object)
+{
+	return value && *value == '/' ? value : "";
+}
+
+#define M(NAME, TYPE, ...)                                                                         \
+	{                                                                                          \
+		.name = (NAME), .type = FIELD_##TYPE, __VA_ARGS__                                  \
+	}
+static const struct field item_table[] = { M("size", SIZE), M("share", RATIO) };
+static const struct record item_members = { .name = "item",
+					    .fields = item_table,
+					    .count = ARRAY_SIZE(item_table) };
+static const struct field member_table[] = {
+	M("size", SIZE),
+	M("port", PORT),
+	M("place", TEXT, .bus_text = place_on_bus),
+	M("items", OBJECT, .flags = FIELD_LIST, .members = &item_members),
+};
+#undef M
+static const struct record object_members = { .name = "object",
+					      .fields = member_table,
+					      .count = ARRAY_SIZE(member_table) };
 
 #define F(MEMBER, TYPE, ...) FIELD(thing, MEMBER, TYPE, __VA_ARGS__)
 static const struct field thing_fields[] = {
@@ -39,9 +67,13 @@ static const struct field thing_fields[] = {
 	F(when, TIME, .doc = "x"),
 	F(lasts, DURATION, .doc = "x"),
 	F(colour, ENUM, .names = colour_names, .doc = "x"),
-	F(object, OBJECT, .doc = "x"),
+	F(object, OBJECT, .members = &object_members, .doc = "x"),
 	F(hidden, TEXT, .flags = FIELD_PRIVATE, .doc = "x"),
 	F(optional, TEXT, .flags = FIELD_OMIT, .doc = "x"),
+	F(port, PORT, .flags = FIELD_OMIT, .max = 65535, .doc = "x"),
+	F(place, TEXT, .flags = FIELD_OMIT, .bus_text = place_on_bus, .doc = "x"),
+	/* the last, since it is only written */
+	F(share, RATIO, .flags = FIELD_OMIT, .doc = "x"),
 };
 #undef F
 static const struct record thing_record = RECORD("thing", thing, thing_fields);
@@ -192,13 +224,86 @@ static void texts_are_made_utf8(void **state)
 	assert_string_equal(written(f), "\"a\xef\xbf\xbd\"");
 }
 
+static int append_object(struct fixture *f, const char *json)
+{
+	str_set(&f->thing.object, json);
+	return bus_append_field(f->m, field("object"), &f->thing);
+}
+
+/* A typed client reads one quantity in one way, in a record and inside an object. */
+static void a_quantity_has_one_type_everywhere(void **state)
+{
+	static const char *const expected[] = { "t", "q", "s", "x", "d" };
+	struct fixture *f = *state;
+	const char *contents;
+
+	assert_true(append_object(f, "{\"size\":5,\"port\":10809,\"place\":\"gone\",\"other\":5,"
+				     "\"more\":0.5}") >= 0);
+	turn_to_reading(f);
+	assert_true(sd_bus_message_enter_container(f->m, 'a', "{sv}") > 0);
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+		assert_true(sd_bus_message_enter_container(f->m, 'e', "sv") > 0);
+		assert_true(sd_bus_message_skip(f->m, "s") >= 0);
+		assert_true(sd_bus_message_peek_type(f->m, NULL, &contents) > 0);
+		assert_string_equal(contents, expected[i]);
+		assert_true(sd_bus_message_skip(f->m, "v") >= 0);
+		assert_true(sd_bus_message_exit_container(f->m) >= 0);
+	}
+	new_message(f);
+	f->thing.port = 65535;
+	assert_true(bus_append_field(f->m, field("port"), &f->thing) >= 0);
+	f->thing.share = 1;
+	assert_true(bus_append_field(f->m, field("share"), &f->thing) >= 0);
+	assert_signature(f, "qd");
+}
+
+static void lists_have_the_types_of_their_items(void **state)
+{
+	struct fixture *f = *state;
+	const char *contents;
+
+	/* a{sv} with av with a{sv} with a double that JSON writes without a point */
+	assert_true(append_object(f, "{\"items\":[{\"share\":1}]}") >= 0);
+	turn_to_reading(f);
+	assert_true(sd_bus_message_enter_container(f->m, 'a', "{sv}") > 0);
+	assert_true(sd_bus_message_enter_container(f->m, 'e', "sv") > 0);
+	assert_true(sd_bus_message_skip(f->m, "s") >= 0);
+	assert_true(sd_bus_message_enter_container(f->m, 'v', "av") > 0);
+	assert_true(sd_bus_message_enter_container(f->m, 'a', "v") > 0);
+	assert_true(sd_bus_message_enter_container(f->m, 'v', "a{sv}") > 0);
+	assert_true(sd_bus_message_enter_container(f->m, 'a', "{sv}") > 0);
+	assert_true(sd_bus_message_enter_container(f->m, 'e', "sv") > 0);
+	assert_true(sd_bus_message_skip(f->m, "s") >= 0);
+	assert_true(sd_bus_message_peek_type(f->m, NULL, &contents) > 0);
+	assert_string_equal(contents, "d");
+}
+
+static void words_in_the_place_of_a_value_are_left_out(void **state)
+{
+	struct fixture *f = *state;
+	char elsewhere[] = "gone-somewhere";
+	struct thing other = { .place = elsewhere };
+
+	str_set(&f->thing.place, "gone");
+	assert_true(bus_append_field(f->m, field("place"), &f->thing) >= 0);
+	assert_string_equal(written(f), "\"\"");
+	assert_true(bus_field_is_same(field("place"), &f->thing, &other));
+	str_set(&f->thing.place, "/dev/vdb");
+	assert_false(bus_field_is_same(field("place"), &f->thing, &other));
+	new_message(f);
+	assert_true(bus_append_field(f->m, field("place"), &f->thing) >= 0);
+	assert_string_equal(written(f), "\"/dev/vdb\"");
+	new_message(f);
+	assert_true(append_object(f, "{\"place\":\"gone\"}") >= 0);
+	assert_string_equal(written(f), "{\"place\":\"\"}");
+}
+
 static void json_becomes_nested_dicts(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_true(bus_append_json_object(
-			    f->m, "{\"n\":null,\"i\":9007199254740991,\"d\":0.5,\"l\":[null,[]],"
-				  "\"o\":{\"t\":\"x\"}}") >= 0);
+	assert_true(append_object(f, "{\"n\":null,\"i\":9007199254740991,\"d\":0.5,\"l\":[null,[]],"
+				     "\"o\":{\"t\":\"x\"}}") >= 0);
 	assert_signature(f, "a{sv}");
 	/* D-Bus has no null. */
 	assert_string_equal(written(f),
@@ -212,7 +317,7 @@ static void what_is_no_object_is_an_empty_one(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		new_message(f);
-		assert_true(bus_append_json_object(f->m, texts[i]) >= 0);
+		assert_true(append_object(f, texts[i]) >= 0);
 		assert_string_equal(written(f), "{}");
 	}
 }
@@ -235,10 +340,10 @@ static void what_lies_too_deep_goes_as_text(void **state)
 	struct fixture *f = *state;
 	_cleanup_free_ char *deep = nested(15), *deeper = nested(20);
 
-	assert_true(bus_append_json_object(f->m, deep) >= 0);
+	assert_true(append_object(f, deep) >= 0);
 	assert_string_equal(written(f), deep);
 	new_message(f);
-	assert_true(bus_append_json_object(f->m, deeper) >= 0);
+	assert_true(append_object(f, deeper) >= 0);
 	assert_non_null(strstr(written(f), "\"{\\\"a\\\":"));
 }
 
@@ -251,11 +356,12 @@ static void what_was_written_is_read_again(void **state)
 
 	fill(&f->thing);
 	str_set(&f->thing.optional, "there");
-	for (size_t i = 0; i < thing_record.count; i++)
+	str_set(&f->thing.place, "/there");
+	for (size_t i = 0; i < thing_record.count - 1; i++)
 		assert_true(bus_append_field(f->m, &thing_fields[i], &f->thing) >= 0);
 	turn_to_reading(f);
 	record_init(&thing_record, &read);
-	for (size_t i = 0; i < thing_record.count; i++) {
+	for (size_t i = 0; i < thing_record.count - 1; i++) {
 		_cleanup_buf_ struct buf was = BUF_NULL, is = BUF_NULL;
 
 		if (bus_read_field(f->m, &thing_fields[i], &read, &f->err) < 0)
@@ -394,8 +500,9 @@ static void reading_is_bounded(void **state)
 RUN_TESTS(T(a_record_shows_its_public_fields), T(what_is_not_set_is_empty_or_left_out),
 	  T(each_field_has_its_declared_type), T(an_entry_is_a_name_and_a_variant),
 	  T(texts_are_made_utf8), T(json_becomes_nested_dicts),
-	  T(what_is_no_object_is_an_empty_one), T(what_lies_too_deep_goes_as_text),
-	  T(what_was_written_is_read_again), T(integers_of_any_width_are_taken),
-	  T(but_none_that_does_not_fit), T(other_types_are_refused_with_the_right_one),
-	  T(values_have_the_limits_of_their_fields), T(json_has_a_word_for_most_types),
-	  T(and_refuses_the_others), T(reading_is_bounded))
+	  T(a_quantity_has_one_type_everywhere), T(lists_have_the_types_of_their_items),
+	  T(words_in_the_place_of_a_value_are_left_out), T(what_is_no_object_is_an_empty_one),
+	  T(what_lies_too_deep_goes_as_text), T(what_was_written_is_read_again),
+	  T(integers_of_any_width_are_taken), T(but_none_that_does_not_fit),
+	  T(other_types_are_refused_with_the_right_one), T(values_have_the_limits_of_their_fields),
+	  T(json_has_a_word_for_most_types), T(and_refuses_the_others), T(reading_is_bounded))

@@ -683,6 +683,27 @@ static void test_not_installed(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void uri_leads_to_the_export(void **state)
+{
+	static const struct {
+		const char *listen, *uri;
+	} rows[] = {
+		{ "127.0.0.1:10809", "nbd://127.0.0.1:10809/" NAME },
+		{ "[::1]:10810", "nbd://[::1]:10810/" NAME },
+		{ "unix:/run/a b/n.sock", "nbd+unix:///" NAME "?socket=/run/a%20b/n.sock" },
+	};
+	struct scene *scene = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *uri = NULL;
+
+		snprintf(scene->listen, sizeof(scene->listen), "%s", rows[i].listen);
+		open_exporter(scene, NO_PATIENCE_MS);
+		uri = export_uri(scene->exporter, NAME);
+		assert_string_equal(uri, rows[i].uri);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -704,6 +725,7 @@ int main(void)
 		T(test_answers_late),
 		T(test_hangs_without_a_sign),
 		T(test_lost),
+		T(uri_leads_to_the_export),
 		T(test_nobody_there),
 		T(test_cancelled),
 		T(test_options),

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "spec/members.h"
 #include "spec/methods.h"
 
 static void rows_are_whole(void **state)
@@ -176,6 +177,66 @@ static void signatures_are_the_promised_ones(void **state)
 	}
 }
 
+/* The request of an operation holds the arguments that the operation was requested with. */
+static void requests_hold_the_arguments(void **state)
+{
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		const struct record *args = methods[i].args;
+
+		for (size_t j = 0; methods[i].answer == ANSWER_OPERATION && j < args->count; j++) {
+			const struct field *member =
+				record_find(&request_members, args->fields[j].name);
+
+			if (args->fields[j].flags & FIELD_KEY)
+				continue;
+			if (!member)
+				fail_msg("a request has no %s", args->fields[j].name);
+			assert_string_equal(field_type_view(member->type)->bus,
+					    field_type_view(args->fields[j].type)->bus);
+		}
+	}
+}
+
+#define NAMES_MAX 1000
+
+struct names {
+	const struct field *seen[NAMES_MAX];
+	size_t count;
+};
+
+/* Lists are named after their items, which may be counted elsewhere. */
+static void check_types(struct names *names, const struct record *record)
+{
+	for (size_t i = 0; i < record->count; i++) {
+		const struct field *field = &record->fields[i];
+		size_t j = 0;
+
+		if ((field->flags & (FIELD_LIST | FIELD_PRIVATE)))
+			continue;
+		while (j < names->count && !streq(names->seen[j]->name, field->name))
+			j++;
+		assert_true(j < NAMES_MAX);
+		if (j == names->count)
+			names->seen[names->count++] = field;
+		if (!streq(field_type_view(names->seen[j]->type)->bus,
+			   field_type_view(field->type)->bus))
+			fail_msg("%s in %s has another type elsewhere", field->name, record->name);
+		if (field->members)
+			check_types(names, field->members);
+	}
+}
+
+/* A typed client reads a quantity in one way, wherever the quantity stands. */
+static void a_name_has_one_type(void **state)
+{
+	struct names names = { .count = 0 };
+
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		check_types(&names, methods[i].args);
+		check_types(&names, methods[i].result);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -185,6 +246,8 @@ int main(void)
 		cmocka_unit_test(paths_name_required_arguments),
 		cmocka_unit_test(nothing_is_there_twice),
 		cmocka_unit_test(signatures_are_the_promised_ones),
+		cmocka_unit_test(requests_hold_the_arguments),
+		cmocka_unit_test(a_name_has_one_type),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
