@@ -341,6 +341,11 @@ const struct operation_record *core_operation(struct core *core, const char *ope
 	return operation ? operation_shown(operation) : NULL;
 }
 
+size_t core_unfinished(const struct core *core)
+{
+	return operation_count(core->engine);
+}
+
 void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id),
 			 void *arg)
 {

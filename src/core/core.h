@@ -69,6 +69,7 @@ const char *core_volume_vm(struct core *core, const char *volume_id);
 const struct operation_record *core_operation(struct core *core, const char *operation_id);
 void core_each_volume(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg);
 void core_each_export(struct core *core, void (*fn)(void *arg, const char *volume_id), void *arg);
+size_t core_unfinished(const struct core *core); /* operations that have not ended */
 void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id),
 			 void *arg);
 const char *core_appliance_id(const struct core *core); /* "" when unknown */

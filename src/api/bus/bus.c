@@ -10,6 +10,7 @@
 
 #include "api/bus/calls.h"
 #include "api/bus/connection.h"
+#include "api/bus/inhibitor.h"
 #include "api/bus/log_control.h"
 #include "api/bus/objects.h"
 #include "api/bus/signals.h"
@@ -22,6 +23,7 @@ struct bus {
 	struct bus_objects objects;
 	struct bus_signals signals;
 	struct bus_log_control log_control;
+	struct bus_inhibitor inhibitor;
 };
 
 static int on_opened(void *arg, sd_bus *sd_bus)
@@ -40,12 +42,14 @@ static void on_ready(void *arg)
 	struct bus *bus = arg;
 
 	bus_signals_begin(&bus->signals);
+	bus_inhibitor_look(&bus->inhibitor);
 }
 
 static void on_closing(void *arg)
 {
 	struct bus *bus = arg;
 
+	bus_inhibitor_reset(&bus->inhibitor);
 	bus_calls_cancel(&bus->calls);
 	bus_log_control_cancel(&bus->log_control);
 	bus->calls.auth = auth_bus_free(bus->calls.auth);
@@ -75,6 +79,7 @@ struct bus *bus_open(struct loop *loop, struct core *core, const struct bus_opti
 	bus_calls_init(&bus->calls, core, &bus->signals);
 	bus_objects_init(&bus->objects, &bus->signals.directory, &bus->calls);
 	bus_log_control_init(&bus->log_control);
+	bus_inhibitor_init(&bus->inhibitor, core, &bus->connection);
 	bus_connection_open(&bus->connection, loop, options->address, &events, bus);
 	return bus;
 }
@@ -94,6 +99,7 @@ struct bus *bus_close(struct bus *bus)
 	if (!bus)
 		return NULL;
 	bus_connection_close(&bus->connection);
+	bus_inhibitor_fini(&bus->inhibitor);
 	bus_signals_fini(&bus->signals);
 	bus_objects_fini(&bus->objects);
 	free(bus);

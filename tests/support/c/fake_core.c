@@ -133,12 +133,12 @@ void call_hurry(struct call *call)
 
 void core_listen(struct core *core, struct event_listener *listener)
 {
-	core->listener = listener;
+	TAILQ_INSERT_TAIL(&core->listeners, listener, entry);
 }
 
 void core_unlisten(struct core *core, struct event_listener *listener)
 {
-	core->listener = NULL;
+	TAILQ_REMOVE(&core->listeners, listener, entry);
 }
 
 void core_put_metrics(struct core *core, struct buf *out)
@@ -232,6 +232,11 @@ const struct operation_record *core_operation(struct core *core, const char *ope
 	return streq(core->operation.id, operation_id) ? &core->operation : NULL;
 }
 
+size_t core_unfinished(const struct core *core)
+{
+	return core->unfinished;
+}
+
 void core_each_operation(struct core *core, void (*fn)(void *arg, const char *operation_id),
 			 void *arg)
 {
@@ -243,6 +248,7 @@ void fake_core_init(struct core *core, struct loop *loop)
 {
 	*core = (struct core){ .loop = loop, .count = 2 };
 	TAILQ_INIT(&core->calls);
+	TAILQ_INIT(&core->listeners);
 	record_init(&operation_record, &core->operation);
 }
 
@@ -265,6 +271,8 @@ void fake_core_release(struct core *core)
 
 void fake_core_tell(struct core *core, const struct core_event *event)
 {
-	if (core->listener)
-		core->listener->on_event(core->listener, event);
+	struct event_listener *listener;
+
+	TAILQ_FOREACH(listener, &core->listeners, entry)
+		listener->on_event(listener, event);
 }

@@ -16,7 +16,7 @@
 
 struct core {
 	struct loop *loop;
-	struct event_listener *listener;
+	TAILQ_HEAD(, event_listener) listeners;
 	bool watches_health;
 	size_t measured;     /* for metrics */
 	const char *figures; /* more of the page; NULL: none */
@@ -48,6 +48,7 @@ struct core {
 	void (*on_call)(struct core *core, enum method_id id); /* may be NULL; after it was noted */
 	/* the one in memory, when its id is set */
 	struct operation_record operation;
+	size_t unfinished; /* operations */
 };
 
 void fake_core_init(struct core *core, struct loop *loop);

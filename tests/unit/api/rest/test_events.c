@@ -45,7 +45,7 @@ static void test_events_come_as_they_happen(void **state)
 	struct fixture *f = *state;
 	_cleanup_client_ struct client c;
 
-	assert_null(f->core.listener); /* nobody listens: events cost nothing */
+	assert_true(TAILQ_EMPTY(&f->core.listeners)); /* nobody listens: events cost nothing */
 	f->core.volume_count = 1;
 	stream_open(&c, f, "", "");
 	assert_true(f->core.watches_health);
@@ -424,7 +424,7 @@ static void test_other_requests_of_its_path(void **state)
 	ask(f, "HEAD", EVENTS_PATH, NULL, NULL, &head);
 	assert_int_equal(head.status, 200);
 	assert_string_equal(reply_header(&head, "Content-Type"), "text/event-stream");
-	assert_null(f->core.listener);
+	assert_true(TAILQ_EMPTY(&f->core.listeners));
 }
 
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, fixture_setup, fixture_teardown)
