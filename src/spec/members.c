@@ -193,6 +193,13 @@ static const struct field store_plan_table[] = {
 };
 const struct record store_plan_members = MEMBERS("plan", store_plan_table);
 
+static const struct field reload_table[] = {
+	M("changed", TEXT, .flags = FIELD_LIST, .doc = "Keys whose new values are in force."),
+	M("needs_restart", TEXT, .flags = FIELD_LIST,
+	  .doc = "Keys whose new values wait for a restart."),
+};
+const struct record reload_members = MEMBERS("report_on_configuration", reload_table);
+
 /* ---- figures ---- */
 
 #define FIGURES                                                                                    \

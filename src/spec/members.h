@@ -13,7 +13,7 @@ extern const struct record request_members, response_members, caller_members, ti
 	transition_members, cloudstack_members, linux_members, last_operation_members,
 	client_members, export_report_members, store_check_members, sync_members,
 	store_plan_members, health_members, metrics_members, type_count_members,
-	status_count_members;
+	status_count_members, reload_members;
 
 /*
  * Values that D-Bus shows in another way than REST (field.bus_text): words in the place of a device

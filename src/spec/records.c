@@ -493,7 +493,7 @@ const struct record drift_record = RECORD("drift", drift_record, drift_fields);
 static const struct field reload_fields[] = {
 	F(message, TEXT, .doc = "The outcome in one sentence."),
 	F(timestamp, TIME, .doc = "When the new configuration came into force."),
-	F(report, OBJECT,
+	F(report, OBJECT, .members = &reload_members,
 	  .doc = "changed: the keys whose new values are in force, such as log.level; needs_restart: "
 		 "the keys whose new values wait for a restart of the daemon."),
 };

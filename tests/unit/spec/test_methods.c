@@ -197,6 +197,22 @@ static void requests_hold_the_arguments(void **state)
 	}
 }
 
+/* The manual of the bus has every key; only what others put there has none. */
+static void objects_have_their_members(void **state)
+{
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		const struct record *result = methods[i].result;
+
+		for (size_t j = 0; j < result->count; j++) {
+			const struct field *field = &result->fields[j];
+
+			if (field->type == FIELD_OBJECT && !(field->flags & FIELD_PRIVATE) &&
+			    !field->members && !streq(field->name, "metadata"))
+				fail_msg("%s of %s has no members", field->name, result->name);
+		}
+	}
+}
+
 #define NAMES_MAX 1000
 
 struct names {
@@ -247,6 +263,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_there_twice),
 		cmocka_unit_test(signatures_are_the_promised_ones),
 		cmocka_unit_test(requests_hold_the_arguments),
+		cmocka_unit_test(objects_have_their_members),
 		cmocka_unit_test(a_name_has_one_type),
 	};
 
