@@ -17,7 +17,9 @@ enum event_type {
 	EVENT_OPERATION_FORGOTTEN, /* left memory; the store still has it. Only `id` is set. */
 	EVENT_DEVICE_ADDED,
 	EVENT_DEVICE_REMOVED,
-	EVENT_DEVICE_CHANGED,  /* the device's size */
+	EVENT_DEVICE_CHANGED, /* the device's size */
+	/* the disk of an attachment that has not ended is here and proven: device->volume_id */
+	EVENT_DEVICE_READY,
 	EVENT_MAPPING_CHANGED, /* new or different */
 	EVENT_MAPPING_REMOVED, /* mapping: the removed mapping */
 	EVENT_VOLUME_ADDED,    /* `id` only, here and below: ask core_volume() for the record */

@@ -414,6 +414,10 @@ static const struct field device_fields[] = {
 	F(read_only, BOOL, .doc = "True if the kernel refuses writes."),
 	F(volume_id, UUID, .flags = FIELD_OMIT | FIELD_COLUMN,
 	  .doc = "The volume mapped to the device."),
+	F(persistent_device_name, TEXT, .flags = FIELD_OMIT,
+	  .doc = "The volume's name that never changes."),
+	F(symlink_path, TEXT, .flags = FIELD_OMIT,
+	  .doc = "The path of the name that never changes."),
 };
 #undef F
 const struct record device_record = RECORD("device", device_record, device_fields);

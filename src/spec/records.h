@@ -285,7 +285,9 @@ struct device_record {
 	uint64_t size;
 	int64_t diskseq;
 	bool read_only;
-	char *volume_id; /* the volume mapped to it, else NULL */
+	char *volume_id; /* the volume that it is, else NULL */
+	char *persistent_device_name;
+	char *symlink_path;
 };
 extern const struct record device_record;
 

@@ -45,6 +45,8 @@ static int show_path(struct ctl *ctl, const struct method *method, sd_bus_messag
 	}
 	if (method->answer != ANSWER_OPERATION)
 		return show_object(ctl, method, path);
+	if (ctl->options.until_device)
+		return wait_disk(ctl, id);
 	if (!ctl->options.no_wait)
 		return wait_operation(ctl, id);
 	if (ctl->options.json)
@@ -143,6 +145,9 @@ static int run(struct ctl *ctl, struct request *request, int argc, char **argv)
 	}
 	if (result == 0 && ctl->options.columns)
 		result = check_columns(ctl, request->method);
+	if (result == 0 && ctl->options.until_device &&
+	    (request->method != &methods[METHOD_VOLUME_ATTACH] || many_is_wanted(request)))
+		result = ctl_usage("--wait=device is for attach with one volume");
 	if (result)
 		return result;
 	if (names_resolve(ctl, request, &err) < 0)

@@ -11,6 +11,7 @@ static const char common_help[] =
 	"  --json             Print compact JSON instead of tables and lines.\n"
 	"  --columns NAMES    Show these columns of a list (name,size); the names are those of --json.\n"
 	"  --wait             Wait until a change has ended (the default).\n"
+	"  --wait=device      Of attach: wait until the disk is here, and print its device.\n"
 	"  --no-wait          Print the operation's id at once; the operation goes on.\n"
 	"  --timeout TIME     Stop waiting after this time (30s, 5min); the operation goes on.\n"
 	"  --address ADDRESS  Use this bus instead of the system's.\n"

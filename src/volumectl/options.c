@@ -76,7 +76,11 @@ int options_take_common(struct options *options, int code, const char *value)
 		return 1;
 	case 'w':
 		options->no_wait = false;
-		return 1;
+		options->until_device = streq(value, "device");
+		if (!value || options->until_device)
+			return 1;
+		ctl_usage("--wait takes no other value than device, got '%s'", value);
+		return -1;
 	case 'n':
 		options->no_wait = true;
 		return 1;

@@ -12,6 +12,7 @@ struct options {
 	const char *columns; /* of a table, "name,size"; NULL: the usual ones */
 	bool json;
 	bool no_wait;
+	bool until_device;  /* of an attachment: its disk, and not its end, is waited for */
 	int64_t timeout_ms; /* of waiting, 0 none */
 };
 
@@ -55,7 +56,7 @@ int options_read(struct options *options, const char *name, const struct option 
 #define COMMON_OPTIONS                               \
 	{ "json", no_argument, NULL, 'j' },          \
 	{ "columns", required_argument, NULL, 'c' }, \
-	{ "wait", no_argument, NULL, 'w' },          \
+	{ "wait", optional_argument, NULL, 'w' },    \
 	{ "no-wait", no_argument, NULL, 'n' },       \
 	{ "timeout", required_argument, NULL, 't' }, \
 	{ "address", required_argument, NULL, 'a' }, \

@@ -133,6 +133,64 @@ int wait_cancelled(struct ctl *ctl, const char *operation_id)
 	return result;
 }
 
+/* ---- the disk of an attachment ---- */
+
+struct disk_wait {
+	const char *operation_id;
+	bool json;
+	char *volume_id; /* of the operation; NULL: not known yet */
+	bool is_here;
+};
+
+static bool is_text(const struct volume_client_value *arguments, size_t index, const char *text)
+{
+	return text && arguments && index < arguments->count &&
+	       streq(volume_client_text(&arguments->items[index]), text);
+}
+
+/* Any other value than 0 ends the watch: the disk is here, or a look at the operation must tell. */
+static int on_signal(void *arg, const char *member, const char *path,
+		     const struct volume_client_value *arguments)
+{
+	struct disk_wait *wait = arg;
+
+	if (streq(member, "DaemonArrived"))
+		return 1;
+	if (streq(member, "OperationCompleted"))
+		return is_text(arguments, 1, wait->operation_id);
+	if (streq(member, "OperationStarted") && is_text(arguments, 1, wait->operation_id) &&
+	    arguments->count > 3)
+		str_set(&wait->volume_id, volume_client_text(&arguments->items[3]));
+	if (!streq(member, "DeviceReady") || !is_text(arguments, 0, wait->volume_id) ||
+	    arguments->count < 3)
+		return 0;
+	wait->is_here = true;
+	if (wait->json)
+		output_json(&arguments->items[2]);
+	else
+		puts(volume_client_text(&arguments->items[1]));
+	return 1;
+}
+
+int wait_disk(struct ctl *ctl, const char *operation_id)
+{
+	struct disk_wait wait = { .operation_id = operation_id, .json = ctl->options.json };
+	struct volume_client_error error;
+	struct err err = { 0 };
+	int r = volume_client_watch_for(ctl->client, ctl->options.timeout_ms, on_signal, &wait,
+					&error);
+
+	free(wait.volume_id);
+	if (r < 0) {
+		ctl_client_error(&error, &err);
+		if (err.code == ERR_TIMEOUT)
+			err_reword(&err, "the disk has not come within %g s; operation %s goes on",
+				   (double)ctl->options.timeout_ms / 1000, operation_id);
+		return ctl_fail(&err);
+	}
+	return wait.is_here ? 0 : wait_operation(ctl, operation_id);
+}
+
 int wait_main(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct option options[] = { COMMON_OPTIONS, { 0 } };

@@ -17,4 +17,7 @@ int wait_end(struct ctl *ctl, const char *operation_id, int64_t timeout_ms,
 	     struct volume_client_value **operation, struct err *err);
 /* 0: the operation of this record completed; else its error. */
 int wait_outcome(const struct volume_client_value *operation, struct err *err);
+/* The same for the disk of an attachment, which often comes before the end. The signals must have
+ * been subscribed to before the attachment was asked for. */
+int wait_disk(struct ctl *ctl, const char *operation_id);
 int wait_main(struct ctl *ctl, int argc, char **argv);

@@ -98,6 +98,33 @@ static void judge_resize(struct sim *sim, const struct operation_record *operati
 			 operation->volume_id, size, path, disk->size);
 }
 
+static void on_ready(struct sim *sim, const struct device_record *device)
+{
+	const struct fake_volume *volume = sim_volume(sim, device->volume_id);
+	const struct operation *operation;
+
+	sim_say(sim, "daemon: %s is here, as %s", device->volume_id, device->device_path);
+	for (operation = operation_first(sim->core->engine); operation && volume;
+	     operation = operation_after(operation)) {
+		if (operation->has_disk && streq(operation->record.volume_id, device->volume_id))
+			snprintf(sim->teller[sim_number(volume)], sizeof(sim->teller[0]), "%s",
+				 operation->record.id);
+	}
+}
+
+/* Whoever was told of a disk is told that it goes again. */
+static void judge_failure(struct sim *sim, const struct operation_record *operation)
+{
+	const struct fake_volume *volume = sim_volume(sim, operation->volume_id);
+
+	if (volume && operation->type == OPERATION_ATTACH &&
+	    operation->status != OPERATION_COMPLETED &&
+	    streq(sim->teller[sim_number(volume)], operation->id) &&
+	    !strstr(str_or(operation->error, ""), "which was told as ready"))
+		sim_fail(sim, "operation %s told its disk, and does not say that it goes: %s",
+			 operation->id, str_or(operation->error, ""));
+}
+
 static void on_ended(struct sim *sim, const struct operation_record *operation)
 {
 	struct score *ours = &scores[RULE_OURS];
@@ -115,6 +142,7 @@ static void on_ended(struct sim *sim, const struct operation_record *operation)
 	if (operation->type == OPERATION_CLEANUP)
 		judge_json(sim, "the response of a cleanup", operation->volume_id,
 			   operation->response);
+	judge_failure(sim, operation);
 	if (!here)
 		return;
 	ours->asked++;
@@ -149,6 +177,10 @@ void check_event(struct sim *sim, const struct core_event *event)
 	case EVENT_DEVICE_ADDED:
 	case EVENT_DEVICE_CHANGED:
 		judge(sim, "device event", event->device->volume_id, event->device->device_path);
+		break;
+	case EVENT_DEVICE_READY:
+		judge(sim, "ready event", event->device->volume_id, event->device->device_path);
+		on_ready(sim, event->device);
 		break;
 	case EVENT_MAPPING_CHANGED:
 		sim_say(sim, "daemon: volume %s is %s", event->id, event->mapping->device_path);

@@ -138,7 +138,9 @@ struct sim {
 	const struct fake_volume *size_named[DISKS_MAX];
 	uint64_t size_named_seq[DISKS_MAX];
 	char failure[512]; /* "" none */
-	bool wrong;        /* a wrong device was named */
+	bool wrong;        /* a wrong device was named, or opened */
+	/* the attachment that told last that its disk is ready, by the number in the volume's id */
+	char teller[VOLUMES_MAX + 1][48];
 };
 
 /* the one that runs: chance and boot id of code that asks the machine */

@@ -31,6 +31,13 @@ const struct bus_signal bus_signal_table[] = {
 		"A disk has gone from the kernel.",
 		&device_record,
 	},
+	[SIGNAL_DEVICE_READY] = {
+		"DeviceReady", "ssa{sv}", NAMES3("volume_id", "device_path", "device"),
+		"The disk of an attachment to this machine is here and proven by its serial, before the "
+		"attachment has ended. If that fails, its error says that the disk goes away again. Not "
+		"sent for a disk without a serial; may be sent again after a restart of the daemon.",
+		&device_record,
+	},
 	[SIGNAL_MAPPING] = {
 		"MappingChanged", "ssa{sv}", NAMES3("volume_id", "device_path", "mapping"),
 		"A volume is now this device; device_path is empty if the volume has no device any more.",

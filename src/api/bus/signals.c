@@ -348,6 +348,20 @@ static void emit_device(struct bus_signals *signals, int which, const struct dev
 	signal_send(signals, which, m, r);
 }
 
+static void emit_ready(struct bus_signals *signals, const struct device_record *device)
+{
+	sd_bus_message *m = NULL;
+	int r = signal_new(signals, SIGNAL_DEVICE_READY, &m);
+
+	if (r >= 0)
+		r = bus_append_text(m, device->volume_id);
+	if (r >= 0)
+		r = bus_append_text(m, device->device_path);
+	if (r >= 0)
+		r = bus_append_record(m, &device_record, device);
+	signal_send(signals, SIGNAL_DEVICE_READY, m, r);
+}
+
 static void emit_mapping(struct bus_signals *signals, const struct mapping_record *mapping,
 			 bool removed)
 {
@@ -389,6 +403,9 @@ static void emit_event(struct bus_signals *signals, const struct core_event *eve
 		break;
 	case EVENT_DEVICE_REMOVED:
 		emit_device(signals, SIGNAL_DEVICE_REMOVED, event->device);
+		break;
+	case EVENT_DEVICE_READY:
+		emit_ready(signals, event->device);
 		break;
 	case EVENT_MAPPING_CHANGED:
 		emit_mapping(signals, event->mapping, false);
@@ -494,6 +511,7 @@ static bool note_event(struct bus_signals *signals, const struct core_event *eve
 		return false;
 	case EVENT_DEVICE_ADDED:
 	case EVENT_DEVICE_REMOVED:
+	case EVENT_DEVICE_READY:
 	case EVENT_MAPPING_CHANGED:
 	case EVENT_MAPPING_REMOVED:
 	case EVENT_DRIFT_FOUND:

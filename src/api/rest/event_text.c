@@ -25,19 +25,17 @@ enum change {
 	CHANGE_STARTED,
 	CHANGE_ADDED,
 	CHANGE_CHANGED,
+	CHANGE_READY,
 	CHANGE_ENDED,
 	CHANGE_REMOVED,
 	CHANGE_FOUND
 };
 
 const char *const event_change_names[] = {
-	[CHANGE_STARTED] = "started",
-	[CHANGE_ADDED] = "added",
-	[CHANGE_CHANGED] = "changed",
-	[CHANGE_ENDED] = "ended",
-	[CHANGE_REMOVED] = "removed",
-	[CHANGE_FOUND] = "found",
-	NULL,
+	[CHANGE_STARTED] = "started", [CHANGE_ADDED] = "added",
+	[CHANGE_CHANGED] = "changed", [CHANGE_READY] = "ready",
+	[CHANGE_ENDED] = "ended",     [CHANGE_REMOVED] = "removed",
+	[CHANGE_FOUND] = "found",     NULL,
 };
 
 static const struct row {
@@ -53,6 +51,7 @@ static const struct row {
 	[EVENT_DEVICE_ADDED] = { true, EVENT_KIND_DEVICE, CHANGE_ADDED },
 	[EVENT_DEVICE_REMOVED] = { true, EVENT_KIND_DEVICE, CHANGE_REMOVED },
 	[EVENT_DEVICE_CHANGED] = { true, EVENT_KIND_DEVICE, CHANGE_CHANGED },
+	[EVENT_DEVICE_READY] = { true, EVENT_KIND_DEVICE, CHANGE_READY },
 	[EVENT_MAPPING_CHANGED] = { true, EVENT_KIND_MAPPING, CHANGE_CHANGED },
 	[EVENT_MAPPING_REMOVED] = { true, EVENT_KIND_MAPPING, CHANGE_REMOVED },
 	[EVENT_VOLUME_ADDED] = { true, EVENT_KIND_VOLUME, CHANGE_ADDED },

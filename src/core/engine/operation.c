@@ -695,6 +695,7 @@ void operation_fail(struct operation *operation, const struct err *err)
 	    (err->code == ERR_TIMEOUT || operation->effect_unknown))
 		note_left_over(operation, "");
 	operation->record.undoing = true;
+	operation->has_disk = false;
 	log_notice("operation=%s volume=%s: undo from step %s on: %s", operation->record.id,
 		   operation->record.volume_id, operation->failed_step, err->text);
 	undo_from(operation, is_past_undo(operation) ? 0 : operation->step + 1);

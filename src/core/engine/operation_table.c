@@ -253,6 +253,14 @@ bool operation_busy(struct engine *engine, const char *volume_id)
 	return queue != NULL;
 }
 
+bool operation_volume_has_disk(struct engine *engine, const char *volume_id)
+{
+	const struct volume_queue *queue;
+
+	HASH_FIND_STR(engine->queues, volume_id, queue);
+	return queue && TAILQ_FIRST(&queue->operations)->has_disk;
+}
+
 void operation_set_volume(struct operation *operation, const char *volume_id)
 {
 	str_set(&operation_edit(operation)->volume_id, volume_id);

@@ -142,6 +142,8 @@ struct operation {
 	/* The step of that error, one of the kind's names; NULL: it ended before its first step. */
 	const char *failed_step;
 	bool undo_worked; /* an undo had something to do */
+	/* an attachment whose disk is here and proven: clients know of it and may use it */
+	bool has_disk;
 	/* a cancel or time-out that arrived while it could not be handled */
 	struct err *interruption;
 	/* the error if the step becomes overdue; ERR_NONE: a time-out */
@@ -224,6 +226,8 @@ void operation_each(struct engine *engine, void (*fn)(void *arg, const char *ope
 		    void *arg);
 /* True while an operation on the volume is under way or queued. */
 bool operation_busy(struct engine *engine, const char *volume_id);
+/* The operation that has the turn on the volume is an attachment that has its disk. */
+bool operation_volume_has_disk(struct engine *engine, const char *volume_id);
 /* The operation has learned its volume; from now on it stands at the head of that volume's
  * queue. */
 void operation_set_volume(struct operation *operation, const char *volume_id);

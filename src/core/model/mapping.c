@@ -100,6 +100,25 @@ const struct device *mapping_device(struct model *model, const struct mapping *m
 	return device && sysblock_verify(model->env->sysblock, device) ? device : NULL;
 }
 
+/* Without names (any more), no name is shown. */
+static const char *name_here(struct model *model, const char *volume_id)
+{
+	return model->env->options.devmap ? name_find(model, volume_id) : NULL;
+}
+
+static void describe_name(struct model *model, const char *volume_id, char **name, char **path)
+{
+	str_set(name, name_here(model, volume_id));
+	free(*path);
+	*path = *name ? xasprintf("%s/mapper/%s", model->env->options.dev_root, *name) : NULL;
+}
+
+void device_note_volume(struct model *model, const char *volume_id, struct device_record *out)
+{
+	str_set(&out->volume_id, volume_id);
+	describe_name(model, volume_id, &out->persistent_device_name, &out->symlink_path);
+}
+
 void device_to_record(struct model *model, const struct device *device, struct device_record *out)
 {
 	const struct mapping *mapping = mapping_of_device(model, device);
@@ -110,7 +129,8 @@ void device_to_record(struct model *model, const struct device *device, struct d
 	out->size = device->size;
 	out->diskseq = (int64_t)device->diskseq;
 	out->read_only = device->read_only;
-	str_set(&out->volume_id, mapping ? mapping->record.volume_id : NULL);
+	if (mapping)
+		device_note_volume(model, mapping->record.volume_id, out);
 }
 
 /* ---- records ---- */
@@ -149,22 +169,6 @@ void mapping_make(struct model *model, const char *volume_id, const char *vm_id,
 	out->created_at = out->attached_at = clock_record_ms();
 }
 
-/* Without names (any more), no name is shown. */
-static const char *name_here(struct model *model, const struct mapping_record *record)
-{
-	return model->env->options.devmap ? name_find(model, record->volume_id) : NULL;
-}
-
-static void describe_name(struct model *model, struct mapping_record *record)
-{
-	const char *name = name_here(model, record);
-
-	str_set(&record->persistent_device_name, name);
-	free(record->symlink_path);
-	record->symlink_path =
-		name ? xasprintf("%s/mapper/%s", model->env->options.dev_root, name) : NULL;
-}
-
 void mapping_place(struct model *model, struct mapping_record *record, int64_t device_id,
 		   uint64_t size, const struct device *device)
 {
@@ -188,7 +192,8 @@ void mapping_place(struct model *model, struct mapping_record *record, int64_t d
 void mapping_describe(struct model *model, struct mapping_record *record,
 		      const struct device *device)
 {
-	describe_name(model, record);
+	describe_name(model, record->volume_id, &record->persistent_device_name,
+		      &record->symlink_path);
 	str_set(&record->operation_mode, "oma");
 	if (!device) {
 		free(record->device_path);
@@ -220,7 +225,7 @@ void mapping_to_record(struct model *model, const struct mapping *mapping,
 bool mapping_is_up_to_date(struct model *model, const struct mapping_record *record,
 			   const struct device *device)
 {
-	const char *name = name_here(model, record);
+	const char *name = name_here(model, record->volume_id);
 
 	if ((model->env->options.devmap && !name) ||
 	    !streq(str_or(record->persistent_device_name, ""), str_or(name, "")))

@@ -34,6 +34,8 @@ struct mapping *mapping_of_device(struct model *model, const struct device *devi
  * not there. */
 const struct device *mapping_device(struct model *model, const struct mapping *mapping);
 void device_to_record(struct model *model, const struct device *device, struct device_record *out);
+/* The device is this volume, which has a stable name or none. */
+void device_note_volume(struct model *model, const char *volume_id, struct device_record *out);
 /* The mapping for clients: an address is given only if the disk is there at this moment. */
 void mapping_to_record(struct model *model, const struct mapping *mapping,
 		       struct mapping_record *out);

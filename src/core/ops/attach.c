@@ -12,6 +12,7 @@
 #include "core/model/mapping.h"
 #include "core/ops/attach_cloud.h"
 #include "core/ops/attach_device.h"
+#include "core/ops/attach_ready.h"
 #include "core/ops/attach_root.h"
 #include "core/ops/attach_steps.h"
 #include "core/ops/cloud_change.h"
@@ -192,4 +193,5 @@ const struct operation_kind op_attach = {
 	.groups = { STEP_GROUP(check_step), ATTACHING_STEPS },
 	.respond = respond,
 	.left_over = left_over,
+	.stays = op_attach_ready_ends,
 };

@@ -50,6 +50,9 @@ struct attach_context {
 	/* the clients that keep the export at its old size, from before the volume was away and
 	 * grew; NULL: none */
 	char *kept;
+	/* of the disk that clients were told of before the attachment had ended; NULL: they were
+	 * not */
+	char *ready_path;
 	/* not stored: a later process finds it out again */
 	uint64_t read_seen; /* device.seen of the disk that is being read */
 	/* like after_diskseq, for sysblock's own count, which starts at zero in each process */
@@ -64,6 +67,8 @@ struct attach_context {
 	bool asked; /* the program that has taken the disk was looked for */
 	/* device.seen of the disk that was given its name before the job had ended */
 	uint64_t early_disk;
+	/* device.seen of the disk that clients were told of by this process */
+	uint64_t told_disk;
 };
 
 /* Rows of the field table of a context that starts with a struct attach_context. */
@@ -100,6 +105,9 @@ struct attach_context {
 			     .doc = "The users of the disk, which is therefore not exported."),        \
 		ATTACH_FIELD(kept, TEXT,                                                               \
 			     .doc = "The clients that keep its export at the size it had."),           \
+		ATTACH_FIELD(                                                                          \
+			ready_path, TEXT,                                                              \
+			.doc = "The disk that clients were told of before the attachment had ended."), \
 		ATTACH_FIELD(only_here, BOOL,                                                          \
 			     .doc = "The volume is only attached while its disk is here."),            \
 		ATTACH_FIELD(replace, BOOL,                                                            \

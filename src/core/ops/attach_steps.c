@@ -27,6 +27,7 @@
 #include "core/ops/attach_device.h"
 #include "core/ops/attach_probe.h"
 #include "core/ops/attach_publish.h"
+#include "core/ops/attach_ready.h"
 #include "core/ops/attach_undo.h"
 #include "core/ops/attach_vm.h"
 #include "core/ops/cloud_change.h"
@@ -149,7 +150,7 @@ static void cancel_job(void *awaited)
 /* If a disk has come or gone, the job has very likely ended. */
 static void on_disk_changed(struct operation *operation)
 {
-	if (op_attach_disk_to_name(operation)) {
+	if (op_attach_disk_to_name(operation) || op_attach_has_news(operation)) {
 		cloud_job_cancel(operation->awaited);
 		operation_again(operation, 0, "its disk has come");
 	} else {
@@ -191,8 +192,10 @@ static void await_job(struct operation *operation)
 		op_attach_name_early(operation, device);
 		return;
 	}
+	if (!op_attach_told_or_store(operation))
+		return;
 	cloud_change_settle(&context->change, &attachment, operation, &context->job_id);
-	if (context->early_disk)
+	if (context->early_disk || context->told_disk)
 		cloud_job_poke(operation->awaited);
 }
 
@@ -207,22 +210,20 @@ static void await_device(struct operation *operation)
 
 /* ---- name, read, export: on this VM only, and each with the disk as it is at that moment ---- */
 
-static void activate(struct operation *operation, unsigned parts)
+static bool is_active_or_wait(struct operation *operation, unsigned parts)
 {
 	const struct device *device;
 
-	if (!op_on_appliance(operation)) {
-		operation_next(operation);
-		return;
-	}
+	if (!op_on_appliance(operation))
+		return true;
 	device = op_attach_device_or_wait(operation);
-	if (device && op_attach_activate_or_wait(operation, device, parts))
-		operation_next(operation);
+	return device && op_attach_activate_or_wait(operation, device, parts);
 }
 
 static void make_name(struct operation *operation)
 {
-	activate(operation, ACTIVATION_MAP);
+	if (is_active_or_wait(operation, ACTIVATION_MAP) && op_attach_told_or_store(operation))
+		operation_next(operation);
 }
 
 static void read_contents(struct operation *operation)
@@ -240,7 +241,8 @@ static void read_contents(struct operation *operation)
 
 static void make_export(struct operation *operation)
 {
-	activate(operation, ACTIVATION_ALL);
+	if (is_active_or_wait(operation, ACTIVATION_ALL))
+		operation_next(operation);
 }
 
 /* ---- publish ---- */

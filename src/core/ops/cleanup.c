@@ -25,6 +25,7 @@
 #include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/ops/attach_device.h"
+#include "core/ops/attach_ready.h"
 #include "core/ops/attach_steps.h"
 #include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
@@ -583,7 +584,7 @@ static char *stays(const struct operation *operation)
 {
 	return is_back(operation)
 		       ? xstrdup("the volume is back at this machine, and stays attached to it")
-		       : NULL;
+		       : op_attach_ready_ends(operation);
 }
 
 const struct operation_kind op_cleanup = {

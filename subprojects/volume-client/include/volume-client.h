@@ -205,6 +205,13 @@ typedef int (*volume_client_signal_fn)(void *arg, const char *member, const char
 /* Hands signals to the function until the function ends the watch. -1 only if the bus is lost. */
 int volume_client_watch(struct volume_client *client, volume_client_signal_fn on_signal, void *arg,
 			struct volume_client_error *error);
+/*
+ * The same for at most timeout_ms, 0 without limit. If the function has not ended the watch by
+ * then: -1 and VOLUME_CLIENT_ERROR_TIMEOUT.
+ */
+int volume_client_watch_for(struct volume_client *client, int64_t timeout_ms,
+			    volume_client_signal_fn on_signal, void *arg,
+			    struct volume_client_error *error);
 
 #ifdef __cplusplus
 }

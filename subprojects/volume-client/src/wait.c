@@ -73,6 +73,12 @@ PUBLIC int volume_client_subscribe(struct volume_client *client, struct volume_c
 	return 0;
 }
 
+/* 0: without limit */
+static uint64_t deadline_of(int64_t timeout_ms)
+{
+	return timeout_ms > 0 ? client_now_us() + (uint64_t)timeout_ms * 1000 : UINT64_MAX;
+}
+
 static void listen(struct volume_client *client, int (*fn)(sd_bus_message *m, void *arg), void *arg)
 {
 	client->on_signal = fn;
@@ -312,8 +318,7 @@ static int wait_run(struct volume_client *client, struct wait *wait,
 		    struct volume_client_error *error)
 {
 	int64_t timeout_ms = options ? options->timeout_ms : 0;
-	uint64_t deadline =
-		timeout_ms > 0 ? client_now_us() + (uint64_t)timeout_ms * 1000 : UINT64_MAX;
+	uint64_t deadline = deadline_of(timeout_ms);
 	bool first = true;
 	int r;
 
@@ -381,18 +386,30 @@ static int watch_on_signal(sd_bus_message *m, void *arg)
 	return r;
 }
 
-PUBLIC int volume_client_watch(struct volume_client *client,
-			       volume_client_signal_fn on_daemon_signal, void *arg,
-			       struct volume_client_error *error)
+PUBLIC int volume_client_watch_for(struct volume_client *client, int64_t timeout_ms,
+				   volume_client_signal_fn on_daemon_signal, void *arg,
+				   struct volume_client_error *error)
 {
 	struct watch watch = { .fn = on_daemon_signal, .arg = arg };
+	uint64_t deadline = deadline_of(timeout_ms);
 	int r = 1;
 
 	if (volume_client_subscribe(client, error) < 0)
 		return -1;
 	listen(client, watch_on_signal, &watch);
 	while (r > 0 && client->signal_result == 0)
-		r = client_turn(client, UINT64_MAX, error);
+		r = client_turn(client, deadline, error);
 	listen(client, NULL, NULL);
+	if (r == 0)
+		return client_fail(error, VOLUME_CLIENT_ERROR_TIMEOUT,
+				   "no such signal has come within %g s",
+				   (double)timeout_ms / 1000);
 	return r < 0 ? -1 : 0;
+}
+
+PUBLIC int volume_client_watch(struct volume_client *client,
+			       volume_client_signal_fn on_daemon_signal, void *arg,
+			       struct volume_client_error *error)
+{
+	return volume_client_watch_for(client, 0, on_daemon_signal, arg, error);
 }

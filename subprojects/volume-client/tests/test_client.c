@@ -283,6 +283,10 @@ static void test_watch(struct volume_client *client, pid_t service)
 	int count = 0;
 
 	CHECK(volume_client_subscribe(client, &error) == 0);
+	CHECK(volume_client_watch_for(client, 1, note_signal, &count, &error) == -1);
+	CHECK(strcmp(error.name, VOLUME_CLIENT_ERROR_TIMEOUT) == 0);
+	CHECK(strcmp(error.text, "no such signal has come within 0.001 s") == 0);
+	count = 0;
 	kill(service, SIGTERM);
 	CHECK(volume_client_watch(client, note_signal, &count, &error) == 0);
 	CHECK(count >= 1);

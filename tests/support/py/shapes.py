@@ -172,7 +172,7 @@ MAPPING = Shape(
 DEVICE = Shape(
     "device",
     always={"device_path": text, "bus": text, "size": whole, "diskseq": whole, "read_only": truth},
-    sometimes={"serial": text, "volume_id": uuid})
+    sometimes={"serial": text, "volume_id": uuid, "persistent_device_name": text, "symlink_path": text})
 
 HEALTH = Shape(
     "health",

@@ -18,7 +18,7 @@ from . import manual, shapes
 TOP = Path(__file__).resolve().parents[3]
 NAME = "org.migratekit.VolumeDaemon1"
 DETAILS = {"OperationCompleted": shapes.OPERATION, "MappingChanged": shapes.MAPPING,
-           "DeviceAdded": shapes.DEVICE, "DeviceRemoved": shapes.DEVICE}
+           "DeviceAdded": shapes.DEVICE, "DeviceRemoved": shapes.DEVICE, "DeviceReady": shapes.DEVICE}
 
 
 EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"

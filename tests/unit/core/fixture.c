@@ -80,6 +80,8 @@ static void on_event(struct event_listener *listener, const struct core_event *e
 	*seen = (struct seen){ .type = event->type, .id = xstrdup(event->id) };
 	if (event->operation)
 		keep(&operation_record, &seen->operation, event->operation);
+	if (event->device)
+		keep(&device_record, &seen->device, event->device);
 	if (event->mapping)
 		keep(&mapping_record, &seen->mapping, event->mapping);
 	if (event->drift)
@@ -101,6 +103,7 @@ static void forget_events(struct world *world)
 	for (size_t i = 0; i < world->seen_count; i++) {
 		free(world->seen[i].id);
 		record_clear(&operation_record, &world->seen[i].operation);
+		record_clear(&device_record, &world->seen[i].device);
 		record_clear(&mapping_record, &world->seen[i].mapping);
 		record_clear(&drift_record, &world->seen[i].drift);
 	}

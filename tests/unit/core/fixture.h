@@ -52,6 +52,7 @@ struct seen {
 	enum event_type type;
 	char *id;
 	struct operation_record operation;
+	struct device_record device;
 	struct mapping_record mapping;
 	struct drift_record drift;
 };
