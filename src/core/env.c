@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/uuid.h"
 #include "disk/flush.h"
+#include "disk/opener.h"
 #include "disk/probe.h"
 #include "disk/rescan.h"
 #include "disk/usage.h"
@@ -80,6 +81,7 @@ void env_init(struct env *env, struct loop *loop, const struct core_options *opt
 	env->prober = prober_new(loop, options->probe_ms, PROBE_SETTING);
 	env->usage_checker = usage_checker_new(loop, &usage);
 	env->rescanner = rescanner_new(loop, options->sysfs_root, options->probe_ms, PROBE_SETTING);
+	env->opener = disk_opener_new(loop, options->sysfs_root, options->probe_ms, PROBE_SETTING);
 	/* A flush of a disk and of the devices on it ends before the step's own deadline, so that a
 	 * forced operation can go on. */
 	usage.timeout_ms = options->device_wait_ms / FLUSH_SHARE;
@@ -113,6 +115,7 @@ void env_fini(struct env *env)
 	usage_checker_free(env->usage_checker);
 	flusher_free(env->flusher);
 	rescanner_free(env->rescanner);
+	disk_opener_free(env->opener);
 	options_clear(&env->options);
 	free(env->zone);
 	free(env->zone_id);

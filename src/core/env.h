@@ -8,6 +8,7 @@
 
 struct cloud;
 struct devmap;
+struct disk_opener;
 struct exporter;
 struct flusher;
 struct loop;
@@ -80,6 +81,7 @@ struct env {
 	struct usage_checker *usage_checker;
 	struct flusher *flusher;
 	struct rescanner *rescanner;
+	struct disk_opener *opener;
 	char boot_id[37]; /* of the running kernel, "" when it cannot be read */
 	bool draining;    /* the daemon is stopping: nothing new begins */
 	char *paused;     /* why an administrator lets no change begin; NULL: changes begin */

@@ -87,6 +87,12 @@ static const struct field volume_attach_root_fields[] = {
 const struct record volume_attach_root_args =
 	RECORD("volume_attach_root", volume_attach_root_args, volume_attach_root_fields);
 
+static const struct field volume_open_fields[] = {
+	VOLUME_ID(volume_open_args, FIELD_REQUIRED),
+	FIELD(volume_open_args, read_only, BOOL, .doc = "Open the disk for reading alone."),
+};
+const struct record volume_open_args = RECORD("volume_open", volume_open_args, volume_open_fields);
+
 static const struct field volume_detach_fields[] = {
 	VOLUME_ID(volume_detach_args, FIELD_REQUIRED | FIELD_MANY),
 	FIELD(volume_detach_args, force, BOOL,

@@ -91,6 +91,12 @@ const struct method methods[METHOD_COUNT] = {
 		.verb = HTTP_GET, .path = "/api/v1/volumes/{volume_id}/users",
 		.args = &volume_args, .answer = ANSWER_MANY, .result = &volume_user_record, .list_key = "users",
 	},
+	[METHOD_VOLUME_OPEN] = {
+		.name = "volume.open", .member = "OpenDevice",
+		.summary = "Open the disk of a volume on this machine; the open file is proven to be this disk.",
+		.scope = SCOPE_VOLUME, .access = ACCESS_CHANGE, .surfaces = SURFACES_BUS,
+		.args = &volume_open_args, .answer = ANSWER_DESCRIPTOR, .result = &opened_device_record,
+	},
 	[METHOD_VOLUME_FORGET] = {
 		.name = "volume.forget", .command = "forget", .member = "ForgetVolume",
 		.object_member = "Forget",
@@ -473,6 +479,8 @@ const char *method_bus_result(const struct method *method)
 {
 	if (method_answer_scope(method) != SCOPE_MANAGER)
 		return "o";
+	if (method->answer == ANSWER_DESCRIPTOR)
+		return field_type_view(FIELD_DESCRIPTOR)->bus;
 	if (method->answer != ANSWER_MANY)
 		return "a{sv}";
 	return method_has_pages(method) ? "aa{sv}s" : "aa{sv}";

@@ -28,6 +28,7 @@ enum method_id {
 	METHOD_VOLUME_GET,
 	METHOD_VOLUME_DEVICE,
 	METHOD_VOLUME_USERS,
+	METHOD_VOLUME_OPEN,
 	METHOD_VOLUME_FORGET,
 	METHOD_VM_VOLUMES,
 	METHOD_VM_LIST,
@@ -83,7 +84,9 @@ enum method_answer {
 	ANSWER_CREATED,
 	ANSWER_MANY, /* records: 200 */
 	/* an operation that was committed: 201 and Location; an object path on D-Bus */
-	ANSWER_OPERATION
+	ANSWER_OPERATION,
+	/* an open file, the only field of the record; SURFACES_BUS */
+	ANSWER_DESCRIPTOR
 };
 
 /*
@@ -155,7 +158,7 @@ bool method_bus_has_options(const struct method *method);
 /* The answer comes in pages: REST gives the cursor of the next one beside the list, D-Bus as a
  * second value, which is empty on the last page. */
 bool method_has_pages(const struct method *method);
-/* "o", "a{sv}", "aa{sv}", or "aa{sv}s" with a cursor. */
+/* "o", "a{sv}", "h", "aa{sv}", or "aa{sv}s" with a cursor. */
 const char *method_bus_result(const struct method *method);
 /* A field's name as a D-Bus property: volume_id is VolumeId. */
 #define BUS_PROPERTY_SIZE 64

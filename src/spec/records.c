@@ -433,6 +433,13 @@ static const struct field volume_user_fields[] = {
 const struct record volume_user_record =
 	RECORD("volume_user", volume_user_record, volume_user_fields);
 
+static const struct field opened_device_fields[] = {
+	FIELD(opened_device_record, device, DESCRIPTOR,
+	      .doc = "The answer is an open file: the disk itself."),
+};
+const struct record opened_device_record =
+	RECORD("opened_device", opened_device_record, opened_device_fields);
+
 #define F(MEMBER, TYPE, ...) FIELD(offering_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field offering_fields[] = {
 	F(id, UUID, .flags = FIELD_COLUMN, .doc = "CloudStack's UUID of the disk offering."),

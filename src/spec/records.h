@@ -298,6 +298,11 @@ struct volume_user_record {
 };
 extern const struct record volume_user_record;
 
+struct opened_device_record {
+	int device; /* an open file */
+};
+extern const struct record opened_device_record;
+
 /* What CloudStack lists, besides volumes; each begins with its id. */
 struct offering_record {
 	char *id;
@@ -456,6 +461,10 @@ struct volume_cleanup_args {
 	bool force_clean;
 	char *request_id;
 };
+struct volume_open_args {
+	char *volume_id;
+	bool read_only;
+};
 struct volume_args {
 	char *volume_id;
 };
@@ -582,10 +591,10 @@ struct store_backup_args {
 
 extern const struct record snapshot_create_args, snapshot_args;
 extern const struct record no_args, store_backup_args, volume_create_args, volume_attach_args,
-	volume_attach_root_args, volume_detach_args, volume_delete_args, volume_resize_args,
-	volume_cleanup_args, volume_args, volume_get_args, volume_list_args, mapping_list_args,
-	cloud_list_args, sync_args, pause_args, resume_args, operation_resolve_args,
-	snapshot_track_args, snapshot_update_args, vm_context_args, export_create_args,
-	export_list_args, export_delete_args, export_cleanup_args, export_cleanup_age_args,
-	vm_volumes_args, token_create_args, token_args, device_args, operation_args,
-	operation_get_args, operation_list_args;
+	volume_attach_root_args, volume_open_args, volume_detach_args, volume_delete_args,
+	volume_resize_args, volume_cleanup_args, volume_args, volume_get_args, volume_list_args,
+	mapping_list_args, cloud_list_args, sync_args, pause_args, resume_args,
+	operation_resolve_args, snapshot_track_args, snapshot_update_args, vm_context_args,
+	export_create_args, export_list_args, export_delete_args, export_cleanup_args,
+	export_cleanup_age_args, vm_volumes_args, token_create_args, token_args, device_args,
+	operation_args, operation_get_args, operation_list_args;

@@ -20,6 +20,7 @@
 #include "volumectl/complete.h"
 #include "volumectl/device_wait.h"
 #include "volumectl/help.h"
+#include "volumectl/open.h"
 #include "volumectl/store.h"
 #include "volumectl/unfinished.h"
 #include "volumectl/wait.h"
@@ -40,6 +41,15 @@ static const struct extra_command extra_commands[] = {
 			"Wait until a volume has its device on this machine, and print the device's path.",
 		.help = "For services that start after their volume at boot; see volumectl(1).\n\n",
 		.run = wait_device_main,
+		.completes = COMPLETES_VOLUMES,
+	},
+	{
+		.name = "open",
+		.usage = "open VOLUME [--read-only] -- COMMAND...",
+		.summary = "Run a command that has the disk of a volume open as file 3.",
+		.help = "The disk is proven to be the volume's. The variable VOLUME_DEVICE of the command has the\n"
+			"kernel's node of the disk; --read-only opens the disk for reading alone.\n\n",
+		.run = open_main,
 		.completes = COMPLETES_VOLUMES,
 	},
 	{

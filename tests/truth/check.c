@@ -227,6 +227,15 @@ static void check_operation(struct sim *sim, const struct operation_record *oper
 			 operation_status_names[operation->status], str_or(operation->step, ""));
 }
 
+static void judge_opened(struct sim *sim, const struct ask *ask,
+			 const struct opened_device_record *opened)
+{
+	if (opened_is_of(opened->device, ask->volume_id))
+		return;
+	sim->wrong = true;
+	sim_fail(sim, "the disk that was opened for volume %s is another one", ask->volume_id);
+}
+
 void check_answer(struct sim *sim, const struct ask *ask, const struct answer *answer)
 {
 	trace_answer(sim, ask, answer);
@@ -240,6 +249,8 @@ void check_answer(struct sim *sim, const struct ask *ask, const struct answer *a
 
 			judge(sim, methods[ask->method].name, device->volume_id,
 			      device->device_path);
+		} else if (answer->record == &opened_device_record) {
+			judge_opened(sim, ask, item);
 		} else if (answer->record == &volume_record) {
 			const struct volume_record *volume = item;
 

@@ -166,7 +166,7 @@ struct sysblock {
 };
 
 /* Through the real parser of serials. */
-static void read_identity(const struct disk *disk, struct device *device)
+void disk_read_identity(const struct disk *disk, struct device *device)
 {
 	memset(device->serial, 0, sizeof(device->serial));
 	memset(device->identity, 0, sizeof(device->identity));
@@ -204,7 +204,7 @@ static void entry_look(struct sysblock *sysblock, struct entry *entry, size_t in
 	if (entry->listed) {
 		struct device now = entry->device;
 
-		read_identity(&sysblock->kernel->disks[index], &now);
+		disk_read_identity(&sysblock->kernel->disks[index], &now);
 		if (!now.has_identity)
 			return;
 		removed[(*removed_count)++] = entry->device;
@@ -212,7 +212,7 @@ static void entry_look(struct sysblock *sysblock, struct entry *entry, size_t in
 		entry->device = now;
 		return;
 	}
-	read_identity(&sysblock->kernel->disks[index], &entry->device);
+	disk_read_identity(&sysblock->kernel->disks[index], &entry->device);
 }
 
 static void plan_next(struct sysblock *sysblock)
@@ -341,7 +341,7 @@ bool sysblock_verify(struct sysblock *sysblock, const struct device *device)
 
 	if (!disk->there)
 		return false;
-	read_identity(disk, &now);
+	disk_read_identity(disk, &now);
 	return disk->inode == device->inode && disk->diskseq == device->diskseq &&
 	       disk->size == device->size && now.has_identity == device->has_identity &&
 	       streq(now.serial, device->serial) && streq(now.identity, device->identity);

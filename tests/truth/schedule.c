@@ -112,6 +112,11 @@ static void ask_about(struct sim *sim, enum method_id method, const struct fake_
 							   random_percent(&sim->chance, 30) };
 
 		ask_begin(ask, &args);
+	} else if (method == METHOD_VOLUME_OPEN) {
+		struct volume_open_args args = { .volume_id = ask->volume_id,
+						 .read_only = random_percent(&sim->chance, 30) };
+
+		ask_begin(ask, &args);
 	} else {
 		struct volume_get_args args = { .volume_id = ask->volume_id };
 
@@ -219,6 +224,16 @@ static void cancel(struct sim *sim)
 	snprintf(ask->operation_id, sizeof(ask->operation_id), "%s", operation->record.id);
 	ask_begin(ask, &args);
 	ask->operation_id[0] = '\0';
+}
+
+/* Mostly of a volume that has a disk here, or is about to get one. */
+static void open_disk(struct sim *sim)
+{
+	const struct fake_volume *volume = some_volume(sim);
+
+	for (int tries = 0; tries < 4 && !volume->disk[0]; tries++)
+		volume = some_volume(sim);
+	ask_about(sim, METHOD_VOLUME_OPEN, volume);
 }
 
 static void read_device(struct sim *sim)
@@ -462,18 +477,31 @@ static const struct {
 	void (*run)(struct sim *sim);
 	unsigned weight;
 } deeds[] = {
-	{ attach, 20 },         { attach_many, 10 },
-	{ detach, 14 },         { detach_and_attach, 8 },
-	{ create, 5 },          { destroy, 4 },
-	{ resize, 6 },          { clean_up, 6 },
-	{ cancel, 5 },          { read_something, 10 },
-	{ plug_stranger, 10 },  { unplug_stranger, 5 },
-	{ unplug_volume, 3 },   { attach_behind, 3 },
-	{ detach_behind, 3 },   { clear_behind, 3 },
-	{ mount_something, 2 }, { cloud_goes_or_comes, 3 },
-	{ cloud_restarts, 2 },  { store_goes_or_comes, 3 },
-	{ crash, 3 },           { crash_soon, 3 },
-	{ reboot, 2 },          { release, 1 },
+	{ attach, 20 },
+	{ attach_many, 10 },
+	{ detach, 14 },
+	{ detach_and_attach, 8 },
+	{ create, 5 },
+	{ destroy, 4 },
+	{ resize, 6 },
+	{ clean_up, 6 },
+	{ cancel, 5 },
+	{ read_something, 10 },
+	{ open_disk, 20 },
+	{ plug_stranger, 10 },
+	{ unplug_stranger, 5 },
+	{ unplug_volume, 3 },
+	{ attach_behind, 3 },
+	{ detach_behind, 3 },
+	{ clear_behind, 3 },
+	{ mount_something, 2 },
+	{ cloud_goes_or_comes, 3 },
+	{ cloud_restarts, 2 },
+	{ store_goes_or_comes, 3 },
+	{ crash, 3 },
+	{ crash_soon, 3 },
+	{ reboot, 2 },
+	{ release, 1 },
 };
 
 static void do_something(struct sim *sim)

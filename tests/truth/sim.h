@@ -81,6 +81,19 @@ void sim_kernel_reboot(struct sim_kernel *kernel);
 void disk_name(size_t index, char name[16]);
 /* -1 when it is no name of a disk. */
 int disk_index(const char *name);
+/* What the kernel shows of its identity at this moment. */
+void disk_read_identity(const struct disk *disk, struct device *device);
+
+/* ---- opening.c ---- */
+
+struct open_score {
+	unsigned long given, refused;
+	unsigned long swaps; /* names that changed hands while their disk was opened */
+};
+extern struct open_score open_score;
+
+/* The open disk is the volume's. */
+bool opened_is_of(int fd, const char *volume_id);
 
 /* ---- what was asked of the daemon ---- */
 

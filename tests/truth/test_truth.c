@@ -104,12 +104,18 @@ static int run_many(uint64_t base, unsigned long schedules, unsigned long second
 		}
 	}
 	print_table();
+	printf("\ndisks opened: %lu, refused: %lu; names that changed hands meanwhile: %lu\n",
+	       open_score.given, open_score.refused, open_score.swaps);
 	printf("%lu of %lu schedules failed\n", failed, played);
 	for (enum rule rule = RULE_FIRST_NEW; rule < RULE_COUNT; rule++) {
 		if (scores[rule].wrong == 0) {
 			printf("a naive rule made no mistake: the schedules are too tame\n");
 			failed++;
 		}
+	}
+	if (open_score.swaps < played / 10 || open_score.given < played / 10) {
+		printf("names hardly changed hands while disks were opened: the schedules are too tame\n");
+		failed++;
 	}
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

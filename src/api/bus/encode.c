@@ -60,6 +60,9 @@ int bus_append_answer(sd_bus_message *reply, const struct method *method,
 
 	if (scope != SCOPE_MANAGER)
 		return append_path(reply, scope, answer);
+	/* A message has a copy of the descriptor. */
+	if (method->answer == ANSWER_DESCRIPTOR)
+		return bus_append_field(reply, &answer->record->fields[0], answer_item(answer, 0));
 	if (method->answer != ANSWER_MANY)
 		return bus_append_record(reply, answer->record, answer_item(answer, 0));
 	r = sd_bus_message_open_container(reply, 'a', "a{sv}");

@@ -5,7 +5,8 @@
  * Introspect, plus annotations for those who generate code from it. So the shipped XML cannot
  * differ from the served interface.
  *
- * gdbus-codegen takes the documentation of its code from annotations and not from comments.
+ * gdbus-codegen takes the documentation of its code from annotations and not from comments, and
+ * passes no open files unless an annotation says that there are some.
  * qdbusxml2cpp does not know by itself which of its types a dictionary is, and refuses the file; it
  * counts the arguments of a method in each direction, and those of a signal as going out.
  */
@@ -160,12 +161,19 @@ static const char *interface_summary(enum method_scope scope)
 	return summaries[scope];
 }
 
+static bool has_descriptor(const sd_bus_vtable *row)
+{
+	return strchr(row->x.method.signature, 'h') || strchr(row->x.method.result, 'h');
+}
+
 static void xml_method(struct buf *out, enum method_scope scope, const sd_bus_vtable *row)
 {
 	const char *names = row->x.method.names;
 
 	buf_printf(out, "  <method name=\"%s\">\n", row->x.method.member);
 	xml_purpose(out, method_summary(scope, row->x.method.member));
+	if (has_descriptor(row))
+		xml_annotation(out, "org.gtk.GDBus.C.UnixFD", "true");
 	xml_qt_types(out, row->x.method.signature, "In");
 	xml_qt_types(out, row->x.method.result, "Out");
 	xml_args(out, row->x.method.signature, &names, "in");

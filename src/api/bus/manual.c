@@ -134,6 +134,8 @@ static void put_answer(struct buf *out, const struct method *method)
 
 	if (scope != SCOPE_MANAGER)
 		buf_printf(out, "The answer is the path of the %s.\n", scopes[scope].name);
+	else if (method->answer == ANSWER_DESCRIPTOR)
+		put_text(out, method->result->fields[0].doc);
 	else if (method->answer == ANSWER_MANY)
 		buf_printf(out, "The answer is an array of the dictionary\n.Sx %s%s .\n",
 			   method->result->name,
@@ -259,7 +261,8 @@ static void put_dictionaries(struct buf *out)
 	struct dictionaries found = { .count = 0 };
 
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
-		if (method_answer_scope(&methods[i]) == SCOPE_MANAGER)
+		if (method_answer_scope(&methods[i]) == SCOPE_MANAGER &&
+		    methods[i].answer != ANSWER_DESCRIPTOR)
 			note(&found, methods[i].result);
 	}
 	for (size_t i = 0; i < SIGNAL_COUNT; i++) {

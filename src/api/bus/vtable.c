@@ -61,6 +61,8 @@ static char *method_arg_names(const struct method *method, bool on_object)
 		add_name(&names, "options");
 	if (scope != SCOPE_MANAGER)
 		add_name(&names, scopes[scope].name);
+	else if (method->answer == ANSWER_DESCRIPTOR)
+		add_name(&names, method->result->fields[0].name);
 	else if (method->answer == ANSWER_MANY)
 		buf_printf(&names, "%ss%c", method->result->name, '\0');
 	else

@@ -328,6 +328,8 @@ void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http
 	case ANSWER_ONE:
 		record_to_json(answer->record, answer->items, false, &w);
 		break;
+	case ANSWER_DESCRIPTOR: /* no route leads there */
+		abort();
 	}
 	send_answer(encoder, http, status, gzip);
 }

@@ -134,7 +134,7 @@ static void on_users_known(void *arg, const struct usage_result *result)
 
 	activation->usage_check = NULL;
 	/* A disk that is gone or does not answer is not made to wait. */
-	if (usage_allows_export(activation->volume_id, result, &err) == 0 ||
+	if (usage_allows_sharing(activation->volume_id, result, "exported", &err) == 0 ||
 	    err.code == ERR_NOT_FOUND || err.code == ERR_TIMEOUT) {
 		on_part_done(activation, &err);
 		return;
@@ -147,8 +147,8 @@ static void on_users_known(void *arg, const struct usage_result *result)
 static void look_for_users(struct activation *activation)
 {
 	activation->usage_check =
-		usage_start_for_export(activation->host, activation->volume_id, &activation->device,
-				       on_users_known, activation);
+		usage_start_for_sharing(activation->host, activation->volume_id,
+					&activation->device, on_users_known, activation);
 }
 
 static void add(struct activation *activation)

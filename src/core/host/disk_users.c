@@ -39,14 +39,15 @@ struct usage_check *usage_start(struct host *host, const char *volume_id,
 	return start(host, volume_id, device, false, done, arg);
 }
 
-struct usage_check *usage_start_for_export(struct host *host, const char *volume_id,
-					   const struct device *device, usage_done_fn done,
-					   void *arg)
+struct usage_check *usage_start_for_sharing(struct host *host, const char *volume_id,
+					    const struct device *device, usage_done_fn done,
+					    void *arg)
 {
 	return start(host, volume_id, device, true, done, arg);
 }
 
-int usage_allows_export(const char *volume_id, const struct usage_result *result, struct err *err)
+int usage_allows_sharing(const char *volume_id, const struct usage_result *result,
+			 const char *doing, struct err *err)
 {
 	if (result->err.code) {
 		*err = result->err;
@@ -54,10 +55,9 @@ int usage_allows_export(const char *volume_id, const struct usage_result *result
 	}
 	if (result->kind == USAGE_NONE)
 		return 0;
-	return err_set_reason(
-		err, ERR_REASON_IN_USE, ERR_CONFLICT,
-		"the disk of volume %s is in use: %s; release it before it is exported", volume_id,
-		result->what);
+	return err_set_reason(err, ERR_REASON_IN_USE, ERR_CONFLICT,
+			      "the disk of volume %s is in use: %s; release it before it is %s",
+			      volume_id, result->what, doing);
 }
 
 struct disk_users {

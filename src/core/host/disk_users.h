@@ -14,15 +14,17 @@ struct usage_check *usage_start(struct host *host, const char *volume_id,
 				const struct device *device, usage_done_fn done, void *arg);
 
 /*
- * The same before the disk is exported: two writers that do not know of each other destroy the
- * contents of a disk. A program that only has the disk open does not count, since it may know of
- * the export.
+ * The same before the disk is exported or handed over open: two writers that do not know of each
+ * other destroy the contents of a disk. A program that only has the disk open does not count, since
+ * it may know of the other.
  */
-struct usage_check *usage_start_for_export(struct host *host, const char *volume_id,
-					   const struct device *device, usage_done_fn done,
-					   void *arg);
-/* -1 with ERR_CONFLICT: the disk has users; with another error: its users are not known. */
-int usage_allows_export(const char *volume_id, const struct usage_result *result, struct err *err);
+struct usage_check *usage_start_for_sharing(struct host *host, const char *volume_id,
+					    const struct device *device, usage_done_fn done,
+					    void *arg);
+/* -1 with ERR_CONFLICT: the disk has users and is not to be shared with them; with another error:
+ * its users are not known. doing: "exported", for the error. */
+int usage_allows_sharing(const char *volume_id, const struct usage_result *result,
+			 const char *doing, struct err *err);
 
 /* The findings about one disk of the volume. */
 struct disk_use {

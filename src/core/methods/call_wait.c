@@ -14,6 +14,7 @@
 #include "core/reconcile/reconciler.h"
 #include "core/reconcile/store_guard.h"
 #include "core/reload.h"
+#include "disk/opener.h"
 #include "disk/usage.h"
 #include "io/user_names.h"
 #include "nbd/exporter.h"
@@ -58,6 +59,16 @@ static void cancel_usage(void *awaited)
 void call_wait_usage(struct call *call, struct usage_check *check)
 {
 	call_wait(call, check, cancel_usage);
+}
+
+static void cancel_opening(void *awaited)
+{
+	disk_open_cancel(awaited);
+}
+
+void call_wait_opening(struct call *call, struct disk_opening *opening)
+{
+	call_wait(call, opening, cancel_opening);
 }
 
 static void cancel_activation(void *awaited)

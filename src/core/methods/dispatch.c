@@ -25,6 +25,7 @@
 #include "core/methods/health_watch.h"
 #include "core/methods/idempotency.h"
 #include "core/methods/metrics.h"
+#include "core/methods/open_device.h"
 #include "core/methods/operation_history.h"
 #include "core/methods/operation_methods.h"
 #include "core/methods/past_methods.h"
@@ -59,6 +60,7 @@ static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_VOLUME_GET] = volume_get,
 	[METHOD_VOLUME_DEVICE] = volume_device,
 	[METHOD_VOLUME_USERS] = volume_users,
+	[METHOD_VOLUME_OPEN] = volume_open,
 	[METHOD_VOLUME_FORGET] = volume_forget,
 	[METHOD_VM_VOLUMES] = vm_volumes,
 	[METHOD_VM_LIST] = vm_list,
@@ -124,10 +126,17 @@ static bool only_reports(const struct call *call)
 	return false;
 }
 
+/* The caller of an open disk may change what is on it; the daemon changes nothing that it manages.
+ */
+static bool changes_nothing(const struct call *call)
+{
+	return only_reports(call) || call->method == &methods[METHOD_VOLUME_OPEN];
+}
+
 /* A cancellation ends a change, and an administrator may settle and repair what there is. */
 static bool is_paused(const struct call *call)
 {
-	if (!call->calls->env->paused || only_reports(call))
+	if (!call->calls->env->paused || changes_nothing(call))
 		return false;
 	if (call->method->access == ACCESS_ADMIN)
 		return call->method == &methods[METHOD_FORCE_SYNC];
@@ -137,7 +146,7 @@ static bool is_paused(const struct call *call)
 
 static bool needs_store(const struct call *call)
 {
-	if (only_reports(call))
+	if (changes_nothing(call))
 		return false;
 	/* The administrator's methods for the store itself, and for the configuration, change
 	 * nothing that it tells of. */

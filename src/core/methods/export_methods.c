@@ -231,7 +231,7 @@ static void on_usage(void *arg, const struct usage_result *result)
 	struct err err = { 0 };
 
 	call_waited(call);
-	if (usage_allows_export(args->volume_id, result, &err) < 0)
+	if (usage_allows_sharing(args->volume_id, result, "exported", &err) < 0)
 		call_fail(call, &err);
 	else
 		desire(call);
@@ -255,7 +255,7 @@ void export_create(struct call *call)
 		keep_change(call, args->volume_id);
 		call_wait_usage(
 			call,
-			usage_start_for_export(
+			usage_start_for_sharing(
 				calls->host, args->volume_id,
 				mapping_disk(calls->env,
 					     &mapping_find(calls->model, args->volume_id)->record),

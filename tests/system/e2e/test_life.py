@@ -13,6 +13,7 @@ import cloudsim
 import pytest
 from support.py import shapes, stores
 from support.py.harness import BusError
+from support.py.loops import real_disk
 
 from .surfaces import (SURFACES, Refused, bus_arguments, commands_without_a_method, interface, methods,
                        object_path, on_every_surface)
@@ -697,6 +698,14 @@ def store_backup(world, surface):
     else:
         assert "mariadb-dump" in world.daemon.ctl("store", "backup", world.folder / "backup").stderr
     surface.answered.add("store.backup")
+
+
+def volume_open(world, surface):
+    """volumectl asks over the bus: busctl cannot take a file over."""
+    volume, path = world.attached()
+    with real_disk(world, path):
+        assert world.daemon.ctl("open", volume, "--", "true").returncode == 0
+    surface.answered.add("volume.open")
 
 
 def store_check(world, surface):

@@ -75,6 +75,15 @@ def lab(appliance, tmp_path, monkeypatch):
         boot(appliance)
 
 
+@pytest.fixture
+def kernel_names_only(lab):
+    """Nobody holds a disk that goes, so the kernel gives its name to the next one."""
+    lab.product.configure(stable_names="no", engine="none")
+    lab.product.restart()
+    yield
+    lab.product.configure()
+
+
 def has_left_disks(vm):
     """Did the guest refuse to let go of a disk when the cloud closed?"""
     nodes = vm.qmp.command("query-named-block-nodes")

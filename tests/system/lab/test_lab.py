@@ -85,15 +85,6 @@ def test_a_name_used_again_is_another_volume(lab):
     assert lab.product.try_volumectl("device", first).rc == EXIT_NOT_FOUND
 
 
-@pytest.fixture
-def kernel_names_only(lab):
-    """Nobody holds a disk that goes, so the kernel gives its name to the next one."""
-    lab.product.configure(stable_names="no", engine="none")
-    lab.product.restart()
-    yield
-    lab.product.configure()
-
-
 @pytest.mark.usefixtures("kernel_names_only")
 def test_a_disk_swapped_behind_our_back_is_not_taken_for_the_old_one(lab):
     first, second = lab.new_volume(), lab.new_volume()

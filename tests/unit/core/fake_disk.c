@@ -4,7 +4,9 @@
 
 #include "fake_disk.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "disk/usage_scan.h"
 
@@ -333,4 +335,70 @@ void rescan_cancel(struct rescan *rescan)
 	rescan->rescanner->pending--;
 	loop_timer_clear(rescan->rescanner->loop, &rescan->timer);
 	free(rescan);
+}
+
+/* ---- disk/opener.h ---- */
+
+struct disk_opener {
+	struct loop *loop;
+	size_t pending;
+};
+
+struct disk_opening {
+	struct disk_opener *opener;
+	struct loop_timer timer;
+	disk_opened_fn done;
+	void *arg;
+};
+
+struct disk_opener *disk_opener_new(struct loop *loop, const char *sysfs_root, int64_t timeout_ms,
+				    const char *setting)
+{
+	struct disk_opener *opener = xnew(struct disk_opener);
+
+	opener->loop = loop;
+	return opener;
+}
+
+struct disk_opener *disk_opener_free(struct disk_opener *opener)
+{
+	if (opener && opener->pending)
+		abort();
+	free(opener);
+	return NULL;
+}
+
+static void on_open(struct loop_timer *timer)
+{
+	struct disk_opening *opening = container_of(timer, struct disk_opening, timer);
+	int fd = fake_disk.open_err.code ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	opening->opener->pending--;
+	opening->done(opening->arg, fd, &fake_disk.open_err);
+	if (fd >= 0)
+		close(fd);
+	free(opening);
+}
+
+struct disk_opening *disk_open_start(struct disk_opener *opener, const struct device *disk,
+				     const char *volume_id, bool read_only, disk_opened_fn done,
+				     void *arg)
+{
+	struct disk_opening *opening = xnew(struct disk_opening);
+
+	snprintf(fake_disk.opened, sizeof(fake_disk.opened), "%s%s", disk->name,
+		 read_only ? " read-only" : "");
+	opener->pending++;
+	*opening = (struct disk_opening){
+		.opener = opener, .timer.fire = on_open, .done = done, .arg = arg
+	};
+	loop_timer_set(opener->loop, &opening->timer, ANSWER_MS);
+	return opening;
+}
+
+void disk_open_cancel(struct disk_opening *opening)
+{
+	opening->opener->pending--;
+	loop_timer_clear(opening->opener->loop, &opening->timer);
+	free(opening);
 }

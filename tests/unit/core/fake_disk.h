@@ -3,11 +3,12 @@
 
 /*
  * What is on a disk and who uses it, behind the functions of disk/probe.h, disk/usage.h,
- * disk/flush.h and disk/rescan.h but without their workers: answers come after a while of the
- * test's own time. Who uses a disk is really looked up, in the fake kernel.
+ * disk/flush.h, disk/rescan.h and disk/opener.h but without their workers: answers come after a
+ * while of the test's own time. Who uses a disk is really looked up, in the fake kernel.
  */
 
 #include "disk/flush.h"
+#include "disk/opener.h"
 #include "disk/probe.h"
 #include "disk/rescan.h"
 #include "disk/usage.h"
@@ -22,6 +23,8 @@ struct fake_disk {
 	char flushed[200];            /* "on-vdb vdb ": what stands on it, itself */
 	size_t rescans;               /* begun */
 	struct err rescan_err;        /* of every rescan */
+	char opened[64];              /* the last disk: "vdb", "vdb read-only" */
+	struct err open_err;          /* of every disk that is opened */
 };
 extern struct fake_disk fake_disk;
 

@@ -162,6 +162,7 @@ static void signatures_are_the_promised_ones(void **state)
 		{ METHOD_EXPORT_ORPHANS, "", NULL, "a{sv}" },
 		{ METHOD_HEALTH_GET, "", NULL, "a{sv}" },
 		{ METHOD_STORE_BACKUP, "ha{sv}", NULL, "a{sv}" },
+		{ METHOD_VOLUME_OPEN, "sa{sv}", NULL, "h" },
 		{ METHOD_STORE_CHECK, "a{sv}", NULL, "a{sv}" },
 	};
 
