@@ -103,6 +103,15 @@ static int check_file(const char *path, const struct stat *st, struct err *err)
 	return 0;
 }
 
+int secret_check_file(int fd, const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_set(err, ERR_INVALID, "%s: %s", path, strerror(errno));
+	return check_file(path, &st, err);
+}
+
 static int read_all(int fd, struct secret *secret)
 {
 	secret->length = 0;

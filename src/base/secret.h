@@ -23,6 +23,9 @@ enum secret_kind {
 struct secret *secret_read(const char *path, enum secret_kind kind, struct err *err);
 /* Makes text a key, as SECRET_KEY; place says where it stands. NULL and err if it is none. */
 struct secret *secret_new_key(const char *text, const char *place, struct err *err);
+/* The check of secret_read() for a file that another library reads: it is one of root or of the
+ * daemon's user, and nobody else may use it. */
+int secret_check_file(int fd, const char *path, struct err *err);
 struct secret *secret_free(struct secret *secret);                  /* returns NULL, takes NULL */
 bool secret_equals(const struct secret *a, const struct secret *b); /* NULL equals NULL */
 const char *secret_bytes(const struct secret *secret);

@@ -25,8 +25,13 @@ static const struct field config_fields[] = {
 	F(http_listen, TEXT, .fallback = "127.0.0.1:8090 [::1]:8090", .min = 1, .max = 255,
 	  .doc = "Where the REST interface listens: a loopback address and port (port 0 takes a "
 		 "free one), which every local user may use, or unix: and a path, which root and the "
-		 "group may use. Several of them with blanks between; one of IPv6 is left out on a "
-		 "machine without IPv6."),
+		 "group may use. https:// before an address and port encrypts it with the certificate of "
+		 "tls_dir; an address that other machines reach needs that, and require_token. Several of "
+		 "them with blanks between; one of IPv6 is left out on a machine without IPv6."),
+	F(http_tls_dir, TEXT, .max = 4000,
+	  .doc = "Folder with server-cert.pem (the certificate, and those between it and its authority) and "
+		 "server-key.pem, for the https:// addresses of listen. Renewed files are used without a "
+		 "restart. The file of the key must be readable by its owner only."),
 	F(http_group, TEXT, .fallback = "volume-daemon", .min = 1, .max = 64,
 	  .doc = "Group whose members may connect to unix sockets of REST and of the NBD server."),
 	F(http_loopback_access, ENUM, LIVE, .fallback = "admin", .names = access_names,

@@ -11,6 +11,7 @@
 
 struct config {
 	char *http_listen;
+	char *http_tls_dir;
 	char *http_group;
 	int http_loopback_access; /* enum method_access */
 	bool http_require_token;

@@ -381,6 +381,11 @@ void core_retune(struct core *core, const struct core_options *options)
 		reconcile_anew(core->reconciler);
 }
 
+void core_set_rest_certificate(struct core *core, const char *words)
+{
+	str_set(&core->env.rest_certificate, words);
+}
+
 bool core_set_appliance(struct core *core, const char *id)
 {
 	if (operation_count(core->engine))

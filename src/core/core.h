@@ -46,6 +46,10 @@ void core_set_zone(struct core *core, const char *zone);
  * bounds on operations, and the words for health. What waits already keeps its deadline. */
 void core_retune(struct core *core, const struct core_options *options);
 
+/* What health says of the certificate of REST: "healthy", or what is wrong with it. Until it is set
+ * REST has none. */
+void core_set_rest_certificate(struct core *core, const char *words);
+
 /* The NBD engine began anew and serves nothing yet. */
 void core_exports_lost(struct core *core);
 

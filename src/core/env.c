@@ -121,6 +121,7 @@ void env_fini(struct env *env)
 	free(env->zone_id);
 	free(env->true_appliance_id);
 	free(env->paused);
+	free(env->rest_certificate);
 }
 
 void env_forget_zone(struct env *env)

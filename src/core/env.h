@@ -86,6 +86,7 @@ struct env {
 	bool draining;    /* the daemon is stopping: nothing new begins */
 	char *paused;     /* why an administrator lets no change begin; NULL: changes begin */
 	enum store_state store_state;
+	char *rest_certificate; /* as health shows it; NULL: REST has no certificate */
 	int64_t started_ms;
 };
 

@@ -406,6 +406,7 @@ static void rest_options(const struct daemon *daemon, struct rest_options *out)
 
 	*out = (struct rest_options){
 		.listen = config->http_listen,
+		.tls_dir = config->http_tls_dir,
 		.group = daemon->settings->group,
 		.group_name = config->http_group,
 		.listen_fd = -1,
@@ -469,6 +470,8 @@ static void apply_settings(void *arg, enum reload_effect effect)
 	}
 	rest_options(daemon, &rest);
 	rest_set_limits(daemon->rest, &rest);
+	/* The log and health tell if it is of no use. */
+	rest_reload_certificate(daemon->rest, NULL);
 	free(daemon->rest_access);
 	daemon->rest_access = who_may_use_rest(daemon->settings, daemon->activated);
 	core_options(daemon, &core);

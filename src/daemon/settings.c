@@ -61,7 +61,21 @@ void settings_exporter_options(const struct settings *settings, struct exporter_
 
 static int check_listen(struct settings *settings, struct err *err)
 {
-	return rest_check_listen(settings->config.http_listen, err);
+	const struct rest_options options = {
+		.listen = settings->config.http_listen,
+		.tls_dir = settings->config.http_tls_dir,
+		.listen_fd = -1,
+		.require_token = settings->config.http_require_token,
+	};
+
+	return rest_check_listen(&options, err);
+}
+
+static int check_certificate(struct settings *settings, struct err *err)
+{
+	const char *tls_dir = settings->config.http_tls_dir;
+
+	return tls_dir ? rest_check_certificate(tls_dir, err) : 0;
 }
 
 static int check_api_key(struct settings *settings, struct err *err)
@@ -150,6 +164,7 @@ static const struct check {
 	int (*run)(struct settings *settings, struct err *err);
 } checks[] = {
 	{ "http_listen", check_listen },
+	{ "http_tls_dir", check_certificate },
 	{ "http_group", find_group },
 	{ "store_url", check_store },
 	{ "store_password_file", check_store_password },

@@ -170,7 +170,7 @@ static void print_line(const char *prefix, const char *name, const struct field 
 /* Why the health is not well, where no part of its own says so. */
 static void print_reasons(const struct volume_client_value *details)
 {
-	static const char *const names[] = { "paused", "clock" };
+	static const char *const names[] = { "paused", "clock", "rest_certificate" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		const struct volume_client_value *value = volume_client_get(details, names[i]);

@@ -9,6 +9,9 @@
  * a host name of the page's owner that leads there (then Host is that name). Both are refused, and
  * a request from a browser needs the content type that pages cannot send without asking first, see
  * decode.c.
+ *
+ * Over TLS the names in the certificate are names of this server as well: a client compares them
+ * with the name that it asked for, so a foreign name comes no further than the certificate.
  */
 
 #include "api/rest/auth.h"
@@ -17,6 +20,7 @@
 #include <event2/keyvalq_struct.h>
 #include <strings.h>
 
+#include "api/rest/tls.h"
 #include "base/queue.h"
 
 /* These headers may come only once: programs on the way would differ in which copy they read. */
@@ -74,34 +78,41 @@ static size_t host_name_length(const char *host)
 											 : 0;
 }
 
-static bool is_listed(const char *const *names, const char *host, size_t length)
+/* The name in a Host header, without port and brackets; to be freed, NULL: there is none. */
+static char *host_name(const char *host)
 {
-	for (; *names; names++) {
-		if (length == strlen(*names) && strncasecmp(host, *names, length) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool host_is_ours(const char *const *own, const char *host)
-{
-	static const char *const names[] = { "localhost", "127.0.0.1", "[::1]", NULL };
 	size_t length = host_name_length(host);
 
-	return is_listed(names, host, length) || is_listed(own, host, length);
+	if (length >= 2 && host[0] == '[')
+		return xstrndup(host + 1, length - 2);
+	return length > 0 ? xstrndup(host, length) : NULL;
+}
+
+static bool host_is_ours(const struct rest_place *place, const char *host)
+{
+	const char *const names[] = { "localhost", "127.0.0.1", "::1", place->address };
+	_cleanup_free_ char *name = host_name(host);
+
+	if (str_empty(name))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	}
+	return place->tls && rest_tls_is_for(place->tls, name);
 }
 
 /* The server's own pages have the Origin "http://" and the requested Host, port included. */
-static bool origin_is_ours(const char *origin, const char *host)
+static bool origin_is_ours(const struct rest_place *place, const char *origin, const char *host)
 {
-	const char scheme[] = "http://";
+	const char *scheme = place->tls ? "https://" : "http://";
 	size_t length = strlen(scheme);
 
 	return host && strncasecmp(origin, scheme, length) == 0 &&
 	       strcasecmp(origin + length, host) == 0;
 }
 
-int rest_auth(struct evhttp_request *http, const char *const *own_hosts, struct rest_headers *out,
+int rest_auth(struct evhttp_request *http, const struct rest_place *place, struct rest_headers *out,
 	      struct err *err)
 {
 	*out = (struct rest_headers){ 0 };
@@ -110,13 +121,13 @@ int rest_auth(struct evhttp_request *http, const char *const *own_hosts, struct 
 	if (!out->host) {
 		if (http->major > 1 || (http->major == 1 && http->minor >= 1))
 			return err_set(err, ERR_INVALID, "the header Host is missing");
-	} else if (!host_is_ours(own_hosts, out->host)) {
+	} else if (!host_is_ours(place, out->host)) {
 		return err_set(
 			err, ERR_MISDIRECTED,
-			"this server answers to localhost and the address it listens on, not to Host '%s'",
-			out->host);
+			"this server answers to localhost, the address it listens on%s, not to Host '%s'",
+			place->tls ? ", and the names in its certificate" : "", out->host);
 	}
-	if (out->origin && !origin_is_ours(out->origin, out->host))
+	if (out->origin && !origin_is_ours(place, out->origin, out->host))
 		return err_set(err, ERR_FORBIDDEN, "requests from the origin '%s' are not allowed",
 			       out->origin);
 	if (!out->origin && out->fetch_site && !streq(out->fetch_site, "same-origin") &&

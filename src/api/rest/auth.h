@@ -7,6 +7,8 @@
 
 #include "base/err.h"
 
+struct rest_tls;
+
 /* The headers that decide something, found in one walk. */
 struct rest_headers {
 	const char *host;
@@ -20,11 +22,15 @@ struct rest_headers {
 	const char *browser;
 };
 
-/*
- * The checks before the path is looked at: duplicates, Host, Origin. own_hosts are the
- * addresses the server listens on, in the form of a Host header ("[::1]"), ended by NULL.
- */
-int rest_auth(struct evhttp_request *http, const char *const *own_hosts, struct rest_headers *out,
+/* Where a request has come to. */
+struct rest_place {
+	/* the address that the client has connected to, without brackets; "" for a unix socket */
+	const char *address;
+	const struct rest_tls *tls; /* NULL: the connection is not encrypted */
+};
+
+/* The checks before the path is looked at: duplicates, Host, Origin. */
+int rest_auth(struct evhttp_request *http, const struct rest_place *place, struct rest_headers *out,
 	      struct err *err);
 
 /*

@@ -27,6 +27,13 @@
  *
  * No connection can be closed inside the callbacks of its buffers: if they find that the bytes are
  * too many, the next turn closes connections.
+ *
+ * TLS stands below all of this: a handshake is a part of the time in which the first request must
+ * come, and bytes count as they are decrypted. But an encrypted stream writes at once, so an answer
+ * that evhttp gets in parts may be sent before its last part is there (connections_end()). And it
+ * reads for as long as its client sends, so that a client as fast as OpenSSL would keep the loop
+ * for itself: after so many bytes in one turn, it goes on in the next one. (libevent's own limits
+ * of a rate leave bytes behind that OpenSSL has decrypted already.)
  */
 
 #include "api/rest/connections.h"
@@ -39,6 +46,7 @@
 
 #include "api/rest/framing.h"
 #include "api/rest/peer.h"
+#include "api/rest/tls.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -53,6 +61,7 @@
 #define TRIM_MS 1000
 #define STREAM_SOCKET_BYTES (64 << 10) /* that the kernel keeps of a stream */
 #define STREAM_READ_MAX 4096
+#define TURN_BYTES ((size_t)64 << 10) /* of one connection */
 #define READ_PIECES_MAX 8 /* blocks of memory that one read may fill; libevent fills four */
 
 /* Why nothing is accepted. */
@@ -84,6 +93,9 @@ struct connection {
 	int64_t since_ms;            /* in clients: since when the client is to act */
 	size_t received;             /* bytes of the request that comes */
 	size_t in, out;              /* the price of both directions */
+	uint64_t turn;               /* of the loop, in which it last read, */
+	size_t turn_bytes;           /* and how much */
+	bool has_paused;             /* until the next turn */
 	void (*closed)(void *arg);   /* told to a stream */
 	void *arg;
 };
@@ -95,6 +107,7 @@ struct connections {
 	struct rest_listeners listeners; /* none once draining */
 	size_t max;
 	const struct limits *limits;
+	struct rest_tls *tls;           /* NULL: no connection is encrypted */
 	struct connection_list fresh;   /* accepted in this turn */
 	struct connection_list clients; /* whose client is to act, for the longest time first */
 	struct connection_list works;   /* whose request is worked on */
@@ -108,6 +121,7 @@ struct connections {
 	bool is_checking;
 	struct loop_task adopt;
 	struct loop_task shrink;
+	struct loop_task resume;
 	struct loop_timer deadline;
 	struct loop_timer trim;
 	struct loop_timer accept_again;
@@ -216,6 +230,33 @@ static size_t filter(struct connection *connection, struct evbuffer *buffer, siz
 	return all->passed.length;
 }
 
+static void note_bytes(struct connection *connection, size_t count)
+{
+	struct connections *all = connection->all;
+	uint64_t turn = loop_turns(all->loop);
+
+	connection->turn_bytes = connection->turn == turn ? connection->turn_bytes + count : count;
+	connection->turn = turn;
+	if (connection->turn_bytes < TURN_BYTES)
+		return;
+	connection->has_paused = true;
+	bufferevent_disable(connection->stream, EV_READ);
+	loop_task_queue(all->loop, &all->resume);
+}
+
+/* While core works on its request, evhttp reads none of its bytes; it goes on with the answer. */
+static void on_resume(struct loop_task *task)
+{
+	struct connections *all = container_of(task, struct connections, resume);
+	struct connection *connection;
+
+	TAILQ_FOREACH(connection, &all->clients, entry) {
+		if (connection->has_paused)
+			bufferevent_enable(connection->stream, EV_READ);
+		connection->has_paused = false;
+	}
+}
+
 static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *arg)
 {
 	struct connection *connection = arg;
@@ -231,6 +272,15 @@ static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *inf
 	passed = filter(connection, buffer, info->n_added);
 	connection->received += framing_discards(&connection->framing) ? passed : info->n_added;
 	set_price(connection, &connection->in, price_of(connection->received));
+	note_bytes(connection, info->n_added);
+}
+
+/* The client has the answer, as far as we can know. */
+static void finish_answer(struct connection *connection)
+{
+	enter(connection, connection->received > 0 ? CONNECTION_RECEIVES : CONNECTION_RESTS);
+	if (connection->last)
+		stream_end_output(connection->stream);
 }
 
 static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *arg)
@@ -243,9 +293,7 @@ static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *in
 		set_price(connection, &connection->out, left);
 	if (connection->state != CONNECTION_ANSWERS || left > 0 || info->n_deleted == 0)
 		return;
-	enter(connection, connection->received > 0 ? CONNECTION_RECEIVES : CONNECTION_RESTS);
-	if (connection->last)
-		shutdown(connection->fd, SHUT_WR);
+	finish_answer(connection);
 }
 
 /* ---- the end of a connection ---- */
@@ -264,6 +312,7 @@ static void on_closed(struct evhttp_connection *evcon, void *arg)
 	struct connection *connection = arg;
 	struct connections *all = connection->all;
 
+	stream_leave(connection->stream);
 	evbuffer_remove_cb(bufferevent_get_input(connection->stream), on_input, connection);
 	evbuffer_remove_cb(bufferevent_get_output(connection->stream), on_output, connection);
 	drop_output(connection);
@@ -448,24 +497,36 @@ static void on_adopt(struct loop_task *task)
 	set_pauses(all, all->pauses & ~PAUSE_FRESH);
 }
 
-static struct bufferevent *on_accept(struct event_base *base, void *arg)
+static struct bufferevent *add(struct connections *all, struct bufferevent *stream)
 {
-	struct connections *all = arg;
 	struct connection *connection = xnew(struct connection);
 
 	connection->all = all;
-	connection->stream = bufferevent_socket_new(base, -1, 0);
-	if (!connection->stream ||
+	connection->stream = stream;
+	if (!stream ||
 	    !evbuffer_add_cb(bufferevent_get_input(connection->stream), on_input, connection) ||
 	    !evbuffer_add_cb(bufferevent_get_output(connection->stream), on_output, connection))
 		abort(); /* out of memory */
+	connection->framing.is_encrypted = stream_is_encrypted(stream);
 	connection->since_ms = clock_waking_ms();
 	TAILQ_INSERT_TAIL(&all->fresh, connection, entry);
 	all->count++;
 	loop_task_queue(all->loop, &all->adopt);
 	if (++all->fresh_count >= ACCEPTS_MAX)
 		set_pauses(all, all->pauses | PAUSE_FRESH);
-	return connection->stream;
+	return stream;
+}
+
+static struct bufferevent *on_accept(struct event_base *base, void *arg)
+{
+	return add(arg, bufferevent_socket_new(base, -1, 0));
+}
+
+static struct bufferevent *on_accept_tls(struct event_base *base, void *arg)
+{
+	struct connections *all = arg;
+
+	return add(all, rest_tls_accept(all->tls, base));
 }
 
 /* ---- requests ---- */
@@ -604,6 +665,9 @@ void connections_end(struct connections *all, struct evhttp_request *http)
 
 	assert(connection);
 	connection->last = http;
+	enter(connection, CONNECTION_ANSWERS);
+	if (evbuffer_get_length(bufferevent_get_output(connection->stream)) == 0)
+		finish_answer(connection);
 }
 
 /* ---- life ---- */
@@ -613,9 +677,8 @@ void connections_set_max(struct connections *all, size_t max)
 	all->max = max;
 }
 
-struct connections *connections_new(struct loop *loop, struct evhttp *http,
-				    const struct rest_listeners *listeners, size_t max,
-				    const struct limits *limits)
+struct connections *connections_new(struct loop *loop, const struct rest_listeners *listeners,
+				    size_t max, const struct limits *limits)
 {
 	struct connections *all = xnew(struct connections);
 
@@ -626,6 +689,7 @@ struct connections *connections_new(struct loop *loop, struct evhttp *http,
 	all->limits = limits;
 	all->adopt.run = on_adopt;
 	all->shrink.run = on_shrink;
+	all->resume.run = on_resume;
 	all->deadline.fire = on_deadline;
 	all->trim.fire = on_trim;
 	all->accept_again.fire = on_accept_again;
@@ -635,8 +699,14 @@ struct connections *connections_new(struct loop *loop, struct evhttp *http,
 	TAILQ_INIT(&all->fresh);
 	TAILQ_INIT(&all->clients);
 	TAILQ_INIT(&all->works);
-	evhttp_set_bevcb(http, on_accept, all);
 	return all;
+}
+
+void connections_accept(struct connections *all, struct evhttp *http, struct rest_tls *tls)
+{
+	if (tls)
+		all->tls = tls;
+	evhttp_set_bevcb(http, tls ? on_accept_tls : on_accept, all);
 }
 
 void connections_drain(struct connections *all)
@@ -652,6 +722,7 @@ struct connections *connections_free(struct connections *all)
 	assert(all->count == 0);
 	loop_task_cancel(all->loop, &all->adopt);
 	loop_task_cancel(all->loop, &all->shrink);
+	loop_task_cancel(all->loop, &all->resume);
 	loop_timer_clear(all->loop, &all->deadline);
 	loop_timer_clear(all->loop, &all->trim);
 	loop_timer_clear(all->loop, &all->accept_again);

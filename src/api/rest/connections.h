@@ -13,6 +13,7 @@
 #include "api/rest/listener.h"
 
 struct connections;
+struct rest_tls;
 
 /* From accept() or the last answer to a complete request, and from an answer to its last byte. */
 #define CONNECTION_MS 30000
@@ -20,18 +21,21 @@ struct connections;
 #define CONNECTION_BYTES_MAX ((size_t)64 << 20)
 
 /*
- * Counts the connections that http accepts from the listeners (copied), before the first one is
- * accepted.
- * Above max, connections whose client is to act are closed, the oldest first, and so may be the new
- * one if core works on all others. The same holds for the connections of one owner (limits.h) above
- * its own limit, and of one user or token above the half of max; but if core works on all others of
- * that owner, connections_admit() refuses the requests of the new one.
+ * For the connections from the listeners (copied). Above max, connections whose client is to act
+ * are closed, the oldest first, and so may be the new one if core works on all others. The same
+ * holds for the connections of one owner (limits.h) above its own limit, and of one user or token
+ * above the half of max; but if core works on all others of that owner, connections_admit() refuses
+ * the requests of the new one.
  */
-struct connections *connections_new(struct loop *loop, struct evhttp *http,
-				    const struct rest_listeners *listeners, size_t max,
-				    const struct limits *limits);
+struct connections *connections_new(struct loop *loop, const struct rest_listeners *listeners,
+				    size_t max, const struct limits *limits);
 void connections_set_max(struct connections *all, size_t max); /* closes none at once */
-void connections_drain(struct connections *all);               /* before the listeners go */
+/*
+ * Counts those that http accepts, before the first one is accepted. tls: all of them are encrypted;
+ * NULL: none is. Once with and once without it at most; tls outlives the last connection.
+ */
+void connections_accept(struct connections *all, struct evhttp *http, struct rest_tls *tls);
+void connections_drain(struct connections *all); /* before the listeners go */
 /* After the evhttp was freed. Returns NULL, takes NULL. */
 struct connections *connections_free(struct connections *all);
 /*

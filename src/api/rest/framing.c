@@ -143,7 +143,8 @@ static void finish_head(struct framing *framing, struct buf *passed)
 		next_request(framing); /* empty lines before a request are allowed */
 		return;
 	}
-	if (request_head_check(framing->held.data, framing->line, &head, &checked, &err) < 0) {
+	if (request_head_check(framing->held.data, framing->line, framing->is_encrypted, &head,
+			       &checked, &err) < 0) {
 		refuse_head(framing, head.is_head, &err, passed);
 	} else if (head.length > BODY_MAX) {
 		begin_drain(framing, &head, passed);

@@ -25,8 +25,9 @@ enum framing_state {
 	FRAMING_ENDED /* the last request was refused, and nothing after it is looked at */
 };
 
-/* Zeros are the beginning of a connection. */
+/* Zeros are the beginning of a connection that is not encrypted. */
 struct framing {
+	bool is_encrypted;
 	enum framing_state state;
 	struct buf held;     /* lines that are not passed on yet */
 	size_t line;         /* where the last of them begins */

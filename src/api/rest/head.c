@@ -27,7 +27,7 @@ struct head_reader {
 	struct request_head *head;
 	struct text verb, target;
 	struct text authority; /* of the target; start is NULL if it has none */
-	bool is_1_0, has_host, has_length;
+	bool is_encrypted, is_1_0, has_host, has_length;
 	struct buf *passed;
 };
 
@@ -93,14 +93,21 @@ static int take_version(struct head_reader *reader, struct text line, struct err
 	return 0;
 }
 
+static bool has_prefix(struct text text, const char *prefix)
+{
+	size_t length = strlen(prefix);
+
+	return text.length > length && strncasecmp(text.start, prefix, length) == 0;
+}
+
 /* Takes the scheme and the authority off "http://authority/path?query". */
 static void split_target(struct head_reader *reader)
 {
-	static const char scheme[] = "http://";
+	const char *scheme = reader->is_encrypted ? "https://" : "http://";
 	struct text *target = &reader->target;
 	size_t length = strlen(scheme);
 
-	if (target->length < length || strncasecmp(target->start, scheme, length) != 0)
+	if (!has_prefix(*target, scheme))
 		return;
 	reader->authority.start = target->start + length;
 	while (length < target->length && !strchr("/?#", target->start[length]))
@@ -137,9 +144,12 @@ static int check_target(const struct head_reader *reader, struct err *err)
 
 	if (is_path(target) || is_bare || text_is(target, "*"))
 		return 0;
-	if (target.length > 8 && strncasecmp(target.start, "https://", 8) == 0)
+	if (has_prefix(target, "https://"))
 		return err_set(err, ERR_MISDIRECTED,
 			       "this connection is not encrypted, so it has no https: targets");
+	if (has_prefix(target, "http://"))
+		return err_set(err, ERR_MISDIRECTED,
+			       "this connection is encrypted, so it has no http: targets");
 	return err_set(err, ERR_INVALID,
 		       "the request target must be a path that starts with one '/'");
 }
@@ -355,10 +365,10 @@ static int read_head(struct head_reader *reader, struct text text, struct err *e
 	return 0;
 }
 
-int request_head_check(const char *text, size_t length, struct request_head *out,
+int request_head_check(const char *text, size_t length, bool is_encrypted, struct request_head *out,
 		       struct buf *passed, struct err *err)
 {
-	struct head_reader reader = { .head = out, .passed = passed };
+	struct head_reader reader = { .head = out, .is_encrypted = is_encrypted, .passed = passed };
 
 	*out = (struct request_head){ 0 };
 	return read_head(&reader, (struct text){ text, length }, err);

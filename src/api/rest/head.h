@@ -16,11 +16,12 @@ struct request_head {
 };
 
 /*
- * text is a head without its last, empty line; each of its lines ends with CR LF. Appends to passed
- * a whole head that evhttp takes as it is meant, of which the target is a path or "*". -1 and err
- * if no such head exists: out says then what was understood of it, and passed has a part.
+ * is_encrypted: the connection is, so targets with a scheme have https. text is a head without its
+ * last, empty line; each of its lines ends with CR LF. Appends to passed a whole head that evhttp
+ * takes as it is meant, of which the target is a path or "*". -1 and err if no such head exists:
+ * out says then what was understood of it, and passed has a part.
  */
-int request_head_check(const char *text, size_t length, struct request_head *out,
+int request_head_check(const char *text, size_t length, bool is_encrypted, struct request_head *out,
 		       struct buf *passed, struct err *err);
 /* "name: value", without the line's end. */
 int request_field_check(const char *line, size_t length, struct err *err);

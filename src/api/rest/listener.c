@@ -2,9 +2,10 @@
 
 /*
  * The sockets REST listens on: the addresses of the configuration, or one socket that systemd has
- * opened already. A TCP address must be loopback, since TCP tells nothing about a client; one of
- * IPv6 is left out on a machine without IPv6, so that one configuration fits all machines. A unix
- * socket tells its client's user and groups, and its file lets only root and one group in.
+ * opened already. TCP tells nothing about a client, so an address that other machines reach needs
+ * both TLS and tokens; an address of IPv6 is left out on a machine without IPv6, so that one
+ * configuration fits all machines. A unix socket tells its client's user and groups, and its file
+ * lets only root and one group in.
  */
 
 #include "api/rest/listener.h"
@@ -19,26 +20,118 @@
 
 /* Programs that the daemon starts inherit neither the listener nor its connections. */
 #define OURS_ALONE (LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC)
+#define ENCRYPTED "https://"
+#define NEEDS_TLS_DIR "http.tls_dir must name a folder with server-cert.pem and server-key.pem"
 
-static int refuse(const char *text, const char *why, struct err *err)
+static int refuse(const char *text, struct err *err)
 {
 	return err_set_field(
 		err, "listen", ERR_INVALID,
-		"listen must be a loopback address and a port such as 127.0.0.1:8090 or [::1]:8090, or unix: and a "
-		"path, or several of them with blanks between; got '%s'%s",
-		text, why);
+		"listen must be a loopback address and a port such as 127.0.0.1:8090 or [::1]:8090, or https:// and an "
+		"address and a port, or unix: and a path, or several of them with blanks between; got '%s'",
+		text);
 }
 
-static int parse(const char *text, struct address *out, struct err *err)
+/* ---- addresses in order ---- */
+
+static int parse(const char *text, struct address *out, bool *is_encrypted, struct err *err)
 {
+	const char *bare = text;
+
+	*is_encrypted = str_has_prefix(text, ENCRYPTED);
+	if (*is_encrypted)
+		bare += strlen(ENCRYPTED);
 	/* Without brackets the end of an IPv6 address could be taken for a port. */
-	if (address_parse(text, out, NULL) < 0 ||
-	    (text[0] == '[') != (out->sa.any.sa_family == AF_INET6))
-		return refuse(text, "", err);
-	if (!address_is_local(out))
-		return refuse(text, ": any client that can connect may change volumes", err);
+	if (address_parse(bare, out, NULL) < 0 ||
+	    (bare[0] == '[') != (out->sa.any.sa_family == AF_INET6) ||
+	    (*is_encrypted && address_is_unix(out)))
+		return refuse(text, err);
 	return 0;
 }
+
+/* A client that can connect may change volumes, or read a token on its way. */
+static int check_foreign(const struct rest_options *options, const char *text, bool is_encrypted,
+			 struct err *err)
+{
+	if (!is_encrypted)
+		return err_set_field(
+			err, "listen", ERR_INVALID,
+			"%s can be reached from other machines, which needs TLS and tokens: write " ENCRYPTED
+			"%s, and set http.require_token = yes; " NEEDS_TLS_DIR
+			"; else listen on 127.0.0.1, [::1] or unix:",
+			text, text);
+	if (!options->require_token)
+		return err_set_field(
+			err, "listen", ERR_INVALID,
+			"%s can be reached from other machines, so programs must show tokens: set "
+			"http.require_token = yes, and make tokens with 'volumectl token create'",
+			text);
+	return 0;
+}
+
+static int check_address(const struct rest_options *options, const char *text,
+			 struct address *address, bool *is_encrypted, struct err *err)
+{
+	if (parse(text, address, is_encrypted, err) < 0)
+		return -1;
+	if (!address_is_local(address) && check_foreign(options, text, *is_encrypted, err) < 0)
+		return -1;
+	if (*is_encrypted && !options->tls_dir)
+		return err_set_field(err, "listen", ERR_INVALID,
+				     "%s needs a certificate: " NEEDS_TLS_DIR, text);
+	return 0;
+}
+
+static int check_words(const struct rest_options *options, char *words, bool *encrypts,
+		       struct err *err)
+{
+	char *rest = NULL;
+	struct address address;
+	bool is_encrypted;
+	size_t count = 0;
+
+	for (char *word = strtok_r(words, ADDRESS_SEPARATORS, &rest); word;
+	     word = strtok_r(NULL, ADDRESS_SEPARATORS, &rest)) {
+		if (count++ == REST_LISTENERS_MAX)
+			return err_set_field(err, "listen", ERR_INVALID,
+					     "listen holds more than %d addresses",
+					     REST_LISTENERS_MAX);
+		if (check_address(options, word, &address, &is_encrypted, err) < 0)
+			return -1;
+		*encrypts = *encrypts || is_encrypted;
+	}
+	return count ? 0 : refuse(options->listen, err);
+}
+
+/* An activated socket takes the place of the addresses. */
+static int check_activated(const struct rest_options *options, struct err *err)
+{
+	if (!options->tls_dir)
+		return 0;
+	return err_set_field(
+		err, "listen", ERR_INVALID,
+		"http.tls_dir is set, but systemd passed a socket, which takes the place of http.listen and is never "
+		"encrypted; disable volume-daemon.socket");
+}
+
+int rest_check_listen(const struct rest_options *options, struct err *err)
+{
+	_cleanup_free_ char *words = xstrdup(options->listen);
+	bool encrypts = false;
+
+	if (options->listen_fd >= 0)
+		return check_activated(options, err);
+	if (check_words(options, words, &encrypts, err) < 0)
+		return -1;
+	if (!options->tls_dir || encrypts)
+		return 0;
+	return err_set_field(
+		err, "listen", ERR_INVALID,
+		"http.tls_dir is set, but no connection would be encrypted: write " ENCRYPTED
+		" before an address of http.listen");
+}
+
+/* ---- sockets ---- */
 
 static int cannot_listen(const char *text, int error, struct err *err)
 {
@@ -61,9 +154,12 @@ static int cannot_listen(const char *text, int error, struct err *err)
 static struct evconnlistener *from_tcp(struct loop *loop, const char *text,
 				       const struct address *address, struct err *err)
 {
+	/* [::] is no address of IPv4. */
+	unsigned alone = address->sa.any.sa_family == AF_INET6 ? LEV_OPT_BIND_IPV6ONLY : 0;
 	struct evconnlistener *listener =
-		evconnlistener_new_bind(loop_base(loop), NULL, NULL, OURS_ALONE | LEV_OPT_REUSEABLE,
-					SOMAXCONN, &address->sa.any, (int)address->length);
+		evconnlistener_new_bind(loop_base(loop), NULL, NULL,
+					OURS_ALONE | LEV_OPT_REUSEABLE | alone, SOMAXCONN,
+					&address->sa.any, (int)address->length);
 
 	int error = errno;
 
@@ -99,16 +195,17 @@ static bool is_without_ipv6(const struct address *address, int error)
 }
 
 /* 1 and err: the address is of a kind that this machine does not have. */
-static int add_text(struct loop *loop, const char *text, const struct rest_group *group,
+static int add_text(struct loop *loop, const struct rest_options *options, const char *text,
 		    struct rest_listeners *out, struct err *err)
 {
+	const struct rest_group group = { options->group_name, options->group };
 	struct address *address = &out->addresses[out->count];
 	struct evconnlistener *listener;
 
-	if (parse(text, address, err) < 0)
+	if (parse(text, address, &out->is_encrypted[out->count], err) < 0)
 		return -1;
 	listener = address_is_unix(address)
-			   ? from_unix(loop, text, address, group, &out->files[out->count], err)
+			   ? from_unix(loop, text, address, &group, &out->files[out->count], err)
 			   : from_tcp(loop, text, address, err);
 	if (!listener)
 		return is_without_ipv6(address, errno) ? 1 : -1;
@@ -119,37 +216,16 @@ static int add_text(struct loop *loop, const char *text, const struct rest_group
 	return 0;
 }
 
-int rest_check_listen(const char *text, struct err *err)
-{
-	_cleanup_free_ char *words = xstrdup(text);
-	struct address address;
-	char *rest = NULL;
-	size_t count = 0;
-
-	for (char *word = strtok_r(words, ADDRESS_SEPARATORS, &rest); word;
-	     word = strtok_r(NULL, ADDRESS_SEPARATORS, &rest)) {
-		if (count++ == REST_LISTENERS_MAX)
-			return err_set_field(err, "listen", ERR_INVALID,
-					     "listen holds more than %d addresses",
-					     REST_LISTENERS_MAX);
-		if (parse(word, &address, err) < 0)
-			return -1;
-	}
-	return count ? 0 : refuse(text, "", err);
-}
-
-static int from_text(struct loop *loop, const char *text, const struct rest_group *group,
+static int from_text(struct loop *loop, const struct rest_options *options,
 		     struct rest_listeners *out, struct err *err)
 {
-	_cleanup_free_ char *words = xstrdup(text);
+	_cleanup_free_ char *words = xstrdup(options->listen);
 	bool is_one_left_out = false;
 	char *rest = NULL;
 
-	if (rest_check_listen(text, err) < 0)
-		return -1;
 	for (char *word = strtok_r(words, ADDRESS_SEPARATORS, &rest); word;
 	     word = strtok_r(NULL, ADDRESS_SEPARATORS, &rest)) {
-		int r = add_text(loop, word, group, out, err);
+		int r = add_text(loop, options, word, out, err);
 
 		if (r < 0)
 			return -1;
@@ -175,7 +251,8 @@ static int check_fd(int fd, struct address *out, struct err *err)
 	if (address_of_socket(fd, out) < 0 || !address_is_local(out))
 		return err_set(
 			err, ERR_INVALID,
-			"the socket passed to the service listens on an address other than loopback");
+			"the socket passed to the service listens on an address other than loopback, and without TLS; disable "
+			"volume-daemon.socket, and name the address in http.listen");
 	return 0;
 }
 
@@ -241,14 +318,15 @@ static void drop(struct rest_listeners *listeners)
 	listeners->count = 0;
 }
 
-int rest_listen(struct loop *loop, const char *text, int fd, const struct rest_group *group,
-		struct rest_listeners *out, struct err *err)
+int rest_listen(struct loop *loop, const struct rest_options *options, struct rest_listeners *out,
+		struct err *err)
 {
-	_cleanup_close_ int taken = fd;
+	_cleanup_close_ int taken = options->listen_fd;
 	int r;
 
 	*out = (struct rest_listeners){ 0 };
-	r = fd >= 0 ? from_fd(loop, text, fd, out, err) : from_text(loop, text, group, out, err);
+	r = taken >= 0 ? from_fd(loop, options->listen, taken, out, err)
+		       : from_text(loop, options, out, err);
 	if (r < 0) {
 		drop(out);
 		return -1;

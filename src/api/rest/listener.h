@@ -14,16 +14,19 @@
 struct rest_listeners {
 	struct evconnlistener *items[REST_LISTENERS_MAX];
 	struct address addresses[REST_LISTENERS_MAX];  /* really bound */
+	bool is_encrypted[REST_LISTENERS_MAX];         /* by TLS */
 	struct address_file files[REST_LISTENERS_MAX]; /* of unix sockets */
 	size_t count;
 };
 
+struct rest_options;
+
 /*
- * fd, an activated socket, is taken over in any case; with -1, text names the addresses, with
- * blanks or commas between them. -1 and err if one of them cannot be bound or is not local; nothing
- * listens then. The items belong to the caller.
+ * After rest_check_listen(). The activated socket of the options is taken over in any case; without
+ * one, their text names the addresses. -1 and err if one of them cannot be bound; nothing listens
+ * then. The items belong to the caller.
  */
-int rest_listen(struct loop *loop, const char *text, int fd, const struct rest_group *group,
-		struct rest_listeners *out, struct err *err);
+int rest_listen(struct loop *loop, const struct rest_options *options, struct rest_listeners *out,
+		struct err *err);
 /* Removes the files of unix sockets, while their listeners are still there. */
 void rest_unlink_sockets(const struct rest_listeners *listeners);

@@ -21,10 +21,12 @@ struct rest_limits {
 
 struct rest_options {
 	/*
-	 * "127.0.0.1:8090 unix:/run/volume-daemon/http.sock", …: loopback and unix sockets only,
-	 * with blanks or commas between them
+	 * "127.0.0.1:8090 https://192.0.2.7:8443 unix:/run/volume-daemon/http.sock", …, with blanks
+	 * or commas between them. An address that is not loopback needs https:// and require_token.
 	 */
 	const char *listen;
+	/* with server-cert.pem and server-key.pem; set if, and only if, listen has https:// */
+	const char *tls_dir;
 	/* of unix sockets: its members may connect. (gid_t)-1: none, there is no such group */
 	gid_t group;
 	const char *group_name;
@@ -48,8 +50,13 @@ struct rest_options {
 	struct rest_limits limits;
 };
 
-/* The form of the addresses, and that no other machine can connect to them. */
-int rest_check_listen(const char *text, struct err *err);
+/*
+ * Each is -1 and err if rest_open() would refuse the addresses with what they need, or the
+ * certificate in this folder; what other programs have taken is not looked at. The second blocks
+ * for reading two small files.
+ */
+int rest_check_listen(const struct rest_options *options, struct err *err);
+int rest_check_certificate(const char *tls_dir, struct err *err);
 struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_options *options,
 		       struct err *err);
 /* Sets what may change: max_requests, max_connections, access, require_token and limits; for
@@ -57,8 +64,11 @@ struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_o
 void rest_set_limits(struct rest *rest, const struct rest_options *options);
 /* the port really bound, of the first TCP address; 0: there is none */
 int rest_port(const struct rest *rest);
-/* The n-th address, from 0, as "http://127.0.0.1:8090" or "unix:/path"; false: there are fewer. */
+/* The n-th address, from 0, as "http://127.0.0.1:8090", with https, or "unix:/path"; false: there
+ * are fewer. */
 bool rest_address(const struct rest *rest, size_t n, char *out, size_t size);
+/* Reads the certificate anew (tls.h); 0 if there is none. -1 and err: the earlier one stays. */
+int rest_reload_certificate(struct rest *rest, struct err *err);
 /* accept nothing more; answers carry Connection: close, long polls are answered now */
 void rest_drain(struct rest *rest);
 size_t rest_in_flight(const struct rest *rest);

@@ -43,6 +43,7 @@
 #include "api/rest/openapi.h"
 #include "api/rest/peer.h"
 #include "api/rest/status_page.h"
+#include "api/rest/tls.h"
 #include "api/rest/watch.h"
 #include "base/log.h"
 #include "spec/messages.h"
@@ -55,8 +56,9 @@ struct rest {
 	LIST_ENTRY(rest) entry;
 	struct loop *loop;
 	struct core *core;
-	struct evhttp *http;
-	struct rest_group group; /* of unix sockets */
+	struct evhttp *http, *https; /* for connections in the clear, and for encrypted ones */
+	struct rest_tls *tls;        /* NULL: none is encrypted */
+	struct rest_group group;     /* of unix sockets */
 	struct rest_listeners listeners;
 	bool is_accepting; /* not draining */
 	struct evhttp_bound_socket *bound[REST_LISTENERS_MAX];
@@ -75,9 +77,6 @@ struct rest {
 	enum method_access access; /* of callers over TCP without a token */
 	bool require_token;
 	struct log_limit refused_limit;
-	/* the bound addresses as they stand in a Host header, "[::1]", ended by NULL */
-	char hosts[REST_LISTENERS_MAX][64];
-	const char *own_hosts[REST_LISTENERS_MAX + 1];
 };
 
 /* A request that core works on. Ends in request_end(), whatever happens. */
@@ -439,12 +438,27 @@ static int find_access(struct rest *rest, struct evhttp_request *http,
 		       "the token is not known: it was revoked, or mistyped");
 }
 
+static bool is_encrypted(struct evhttp_request *http)
+{
+	struct evhttp_connection *connection = evhttp_request_get_connection(http);
+
+	return connection && stream_is_encrypted(evhttp_connection_get_bufferevent(connection));
+}
+
 /* Before any work is done for a caller. */
 static int check_caller(struct rest *rest, struct evhttp_request *http,
 			struct rest_headers *headers, struct rest_caller *caller, struct err *err)
 {
+	struct address local = { 0 };
+	struct rest_place place = {
+		.address = local.host,
+		.tls = is_encrypted(http) ? rest->tls : NULL,
+	};
+
+	/* It has no host if it is a unix socket. */
+	(void)address_of_socket(fd_of(http), &local);
 	if (rest_check_peer(fd_of(http), &rest->group, err) < 0 ||
-	    rest_auth(http, rest->own_hosts, headers, err) < 0)
+	    rest_auth(http, &place, headers, err) < 0)
 		return -1;
 	rest_describe_peer(fd_of(http), caller);
 	return find_access(rest, http, headers, caller, err);
@@ -567,7 +581,7 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 	struct rest *rest;
 
 	LIST_FOREACH(rest, &servers, entry) {
-		if (rest->http != arg)
+		if (rest->http != arg && rest->https != arg)
 			continue;
 		log_warning("accepting connections pauses for a moment: %s",
 			    evutil_socket_error_to_string(error));
@@ -598,30 +612,71 @@ static struct evhttp *http_new(struct rest *rest)
 	return http;
 }
 
-static void remember_hosts(struct rest *rest)
+static struct evhttp *http_of(const struct rest *rest, size_t listener)
 {
-	size_t count = 0;
-
-	for (size_t i = 0; i < rest->listeners.count; i++) {
-		const struct address *address = &rest->listeners.addresses[i];
-
-		if (!address->host[0])
-			continue; /* a unix socket has none */
-		snprintf(rest->hosts[count], sizeof(rest->hosts[count]),
-			 address->sa.any.sa_family == AF_INET6 ? "[%s]" : "%s", address->host);
-		rest->own_hosts[count] = rest->hosts[count];
-		count++;
-	}
+	return rest->listeners.is_encrypted[listener] ? rest->https : rest->http;
 }
 
 static void accept_all(struct rest *rest)
 {
 	rest->is_accepting = true;
+	connections_accept(rest->connections, rest->http, NULL);
+	if (rest->https)
+		connections_accept(rest->connections, rest->https, rest->tls);
 	for (size_t i = 0; i < rest->listeners.count; i++) {
 		evconnlistener_set_error_cb(rest->listeners.items[i], on_accept_error);
-		rest->bound[i] = evhttp_bind_listener(rest->http, rest->listeners.items[i]);
+		rest->bound[i] = evhttp_bind_listener(http_of(rest, i), rest->listeners.items[i]);
 		if (!rest->bound[i])
 			abort(); /* out of memory */
+	}
+}
+
+static void on_certificate(void *arg, const char *words)
+{
+	struct rest *rest = arg;
+
+	core_set_rest_certificate(rest->core, words);
+}
+
+static int open_listeners(struct rest *rest, const struct rest_options *options, struct err *err)
+{
+	int r = rest_check_listen(options, err);
+
+	if (r == 0 && options->tls_dir) {
+		rest->tls = rest_tls_open(rest->loop, options->tls_dir, on_certificate, rest, err);
+		r = rest->tls ? 0 : -1;
+	}
+	if (r < 0) {
+		if (options->listen_fd >= 0)
+			close(options->listen_fd);
+		return -1;
+	}
+	if (rest_listen(rest->loop, options, &rest->listeners, err) < 0)
+		return -1;
+	rest->http = http_new(rest);
+	if (rest->tls)
+		rest->https = http_new(rest);
+	return 0;
+}
+
+int rest_check_certificate(const char *tls_dir, struct err *err)
+{
+	return rest_tls_check(tls_dir, err);
+}
+
+int rest_reload_certificate(struct rest *rest, struct err *err)
+{
+	return rest->tls ? rest_tls_reload(rest->tls, err) : 0;
+}
+
+/* The addresses stay until a restart, also if the configuration has others by now. */
+static void set_require_token(struct rest *rest, const struct rest_options *options)
+{
+	rest->require_token = options->require_token;
+	for (size_t i = 0; i < rest->listeners.count; i++) {
+		const struct address *address = &rest->listeners.addresses[i];
+
+		rest->require_token |= address->host[0] && !address_is_local(address);
 	}
 }
 
@@ -635,21 +690,18 @@ struct rest *rest_open(struct loop *loop, struct core *core, const struct rest_o
 	rest->core = core;
 	rest->max_requests = options->max_requests;
 	rest->access = options->access;
-	rest->require_token = options->require_token;
 	rest->group = (struct rest_group){ .name = options->group_name, .id = options->group };
 	rest->watch_soon.fire = on_watch;
 	TAILQ_INIT(&rest->requests);
 	LIST_INSERT_HEAD(&servers, rest, entry);
 	rest->routes = route_table_new(methods, METHOD_COUNT);
 
-	if (rest_listen(loop, options->listen, options->listen_fd, &rest->group, &rest->listeners,
-			err) < 0)
+	if (open_listeners(rest, options, err) < 0)
 		return rest_close(rest);
-	remember_hosts(rest);
-	rest->http = http_new(rest);
+	set_require_token(rest, options);
 	rest->limits = limits_new(&options->limits);
-	rest->connections = connections_new(loop, rest->http, &rest->listeners,
-					    options->max_connections, rest->limits);
+	rest->connections =
+		connections_new(loop, &rest->listeners, options->max_connections, rest->limits);
 	rest->encoder.connections = rest->connections;
 	rest->streams = event_streams_new(loop, core, rest->connections);
 	accept_all(rest);
@@ -666,7 +718,7 @@ void rest_set_limits(struct rest *rest, const struct rest_options *options)
 	assert(options->max_requests > 0 && options->max_connections > 0);
 	rest->max_requests = options->max_requests;
 	rest->access = options->access;
-	rest->require_token = options->require_token;
+	set_require_token(rest, options);
 	limits_set(rest->limits, &options->limits);
 	connections_set_max(rest->connections, options->max_connections);
 }
@@ -691,7 +743,11 @@ bool rest_address(const struct rest *rest, size_t n, char *out, size_t size)
 	if (address->sa.any.sa_family == AF_UNSPEC)
 		snprintf(out, size, "the unix socket that systemd opened");
 	else
-		snprintf(out, size, "%s%s", address_is_unix(address) ? "" : "http://", text);
+		snprintf(out, size, "%s%s",
+			 address_is_unix(address)          ? ""
+			 : rest->listeners.is_encrypted[n] ? "https://"
+							   : "http://",
+			 text);
 	return true;
 }
 
@@ -721,7 +777,7 @@ void rest_drain(struct rest *rest)
 	if (rest->is_accepting)
 		rest_unlink_sockets(&rest->listeners);
 	for (size_t i = 0; i < rest->listeners.count && rest->is_accepting; i++)
-		evhttp_del_accept_socket(rest->http, rest->bound[i]);
+		evhttp_del_accept_socket(http_of(rest, i), rest->bound[i]);
 	rest->is_accepting = false;
 }
 
@@ -740,8 +796,11 @@ struct rest *rest_close(struct rest *rest)
 		rest_drain(rest);
 		evhttp_free(rest->http);
 	}
+	if (rest->https)
+		evhttp_free(rest->https);
 	event_streams_free(rest->streams);
 	connections_free(rest->connections);
+	rest_tls_close(rest->tls);
 	limits_free(rest->limits);
 	watch_free(rest->watch);
 	loop_timer_clear(rest->loop, &rest->watch_soon);

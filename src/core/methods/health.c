@@ -4,7 +4,8 @@
  * The daemon's health. Unhealthy means that answers may be wrong or lost (the store or the kernel's
  * devices cannot be read); without CloudStack, or while changes are paused, the daemon is degraded:
  * all its knowledge is still true, and changes are refused. If CloudStack refuses only some reads,
- * such as the list of all volumes, changes go on.
+ * such as the list of all volumes, changes go on. A certificate of REST that expires soon degrades
+ * the daemon as well, so that it is renewed in time.
  */
 
 #include "core/methods/health.h"
@@ -182,6 +183,11 @@ static char *clock_word(const struct parts *parts)
 	return xstrdup("healthy");
 }
 
+static const char *certificate_word(const struct calls *calls)
+{
+	return str_or(calls->env->rest_certificate, "healthy");
+}
+
 static int store_may_change(const struct calls *calls, const struct parts *parts, struct err *err)
 {
 	if (calls->env->draining)
@@ -336,6 +342,8 @@ static char *details_json(struct calls *calls, const struct parts *parts, bool a
 	put_figure(&writer, "exports", export_count(calls->model));
 	json_put_name(&writer, "rest_access");
 	json_put_text(&writer, str_or(calls->env->options.rest_access, ""));
+	json_put_name(&writer, "rest_certificate");
+	json_put_text(&writer, str_or(calls->env->rest_certificate, ""));
 	json_put_name(&writer, "nbd_access");
 	json_put_text(&writer, str_or(calls->env->options.nbd_access, ""));
 	json_put_name(&writer, "appliance_id");
@@ -369,6 +377,7 @@ void health_put_metrics(struct calls *calls, struct buf *out)
 	put_part(out, "monitor", streq(devices, "healthy"));
 	put_part(out, "nbd", parts.exports.ok);
 	put_part(out, "clock", streq(clock, "healthy"));
+	put_part(out, "rest_certificate", streq(certificate_word(calls), "healthy"));
 	metric_family(out, "volumed_accepting_changes", METRIC_GAUGE, "1 if changes are accepted.");
 	metric_value(out, "volumed_accepting_changes", NULL, accepts_changes(calls, &parts));
 	metric_family(
@@ -393,6 +402,7 @@ bool health_to_record(struct calls *calls, struct health_record *out)
 	well = !calls->env->paused && parts.cloud_configured && parts.cloud.usable &&
 	       !parts.cloud.reason[0] && !parts.refused_word[0] && !parts.lost_word[0] &&
 	       streq(devices, "healthy") && parts.exports.ok &&
+	       streq(certificate_word(calls), "healthy") &&
 	       calls->env->store_state == STORE_CURRENT;
 	str_set(&out->status, !sound ? "unhealthy" : well ? "healthy" : "degraded");
 	out->timestamp = clock_wall_ms();

@@ -155,6 +155,11 @@ void core_watch_health(struct core *core, bool is_wanted)
 	core->watches_health = is_wanted;
 }
 
+void core_set_rest_certificate(struct core *core, const char *words)
+{
+	snprintf(core->certificate, sizeof(core->certificate), "%s", words);
+}
+
 const char *core_appliance_id(const struct core *core)
 {
 	return OTHER_UUID;

@@ -18,8 +18,9 @@ struct core {
 	struct loop *loop;
 	TAILQ_HEAD(, event_listener) listeners;
 	bool watches_health;
-	size_t measured;     /* for metrics */
-	const char *figures; /* more of the page; NULL: none */
+	size_t measured;                 /* for metrics */
+	char certificate[ERR_TEXT_SIZE]; /* as told last */
+	const char *figures;             /* more of the page; NULL: none */
 	TAILQ_HEAD(, call) calls;
 	bool hold; /* calls wait for fake_core_release() */
 	size_t started;

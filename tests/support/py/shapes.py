@@ -192,7 +192,7 @@ HEALTH = Shape(
                "uptime_seconds": whole,
                "accepting_changes": truth, "paused": text, "store_state": one_of("checking", "current", "past"), "uevents": truth, "appliance_id": text,
                "stable_names": truth, "exports": whole, "nbd_engine": text, "nbd_pid": whole,
-               "nbd_restarts": whole, "rest_access": text, "nbd_access": text})})
+               "nbd_restarts": whole, "rest_access": text, "rest_certificate": text, "nbd_access": text})})
 
 NUMBERS = {"cloudstack_api_calls": whole, "device_events_processed": whole, "database_transactions": whole,
            "loop_turns": whole, "uptime_seconds": whole}

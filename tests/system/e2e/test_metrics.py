@@ -60,7 +60,7 @@ def test_operations_steps_requests_and_commits_are_counted(world):
     assert value(told, "volumed_store_batch_size_sum") >= value(told, "volumed_store_batch_size_count")
     assert value(told, "volumed_mappings") == 1 and total(told, "volumed_exports") == 0
     assert total(told, "volumed_operations_running") == total(told, "volumed_operations_pending") == 0
-    assert total(told, "volumed_health") == 5 and value(told, "volumed_accepting_changes") == 1
+    assert total(told, "volumed_health") == 6 and value(told, "volumed_accepting_changes") == 1
 
 
 def test_an_operation_says_where_its_time_went(world):

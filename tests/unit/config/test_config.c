@@ -99,6 +99,7 @@ static const char *value_of(const struct config *config, const char *name, struc
 
 static const char *const defaults[][2] = {
 	{ "http_listen", "127.0.0.1:8090 [::1]:8090" },
+	{ "http_tls_dir", "" },
 	{ "http_group", "volume-daemon" },
 	{ "http_loopback_access", "admin" },
 	{ "http_require_token", "no" },

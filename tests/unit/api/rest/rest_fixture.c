@@ -5,6 +5,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -69,6 +71,22 @@ void client_open(struct client *c, struct fixture *f)
 	assert_int_equal(fcntl(c->fd, F_SETFL, O_NONBLOCK), 0);
 }
 
+/* Certificates are not compared: that is the work of the clients of users. */
+void client_open_tls(struct client *c, struct fixture *f, int version)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+
+	client_open(c, f);
+	assert_non_null(context);
+	assert_int_equal(SSL_CTX_set_max_proto_version(context, version), 1);
+	SSL_CTX_set_security_level(context, 0);
+	c->ssl = SSL_new(context);
+	SSL_CTX_free(context);
+	assert_int_equal(SSL_set_fd(c->ssl, c->fd), 1);
+	SSL_set_connect_state(c->ssl);
+	SSL_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+}
+
 void connect_as(uid_t user, int fd, const struct sockaddr *address, socklen_t length)
 {
 	uid_t self = geteuid();
@@ -80,9 +98,38 @@ void connect_as(uid_t user, int fd, const struct sockaddr *address, socklen_t le
 
 void client_close(struct client *c)
 {
+	SSL_free(c->ssl);
+	c->ssl = NULL;
 	closep(&c->fd);
 	c->fd = -1;
 	buf_clear(&c->in);
+}
+
+/* What SSL_read() and SSL_write() return, as recv() and send() would. */
+static ssize_t result_of(struct client *c, int r)
+{
+	int error = SSL_get_error(c->ssl, r);
+
+	ERR_clear_error();
+	if (r > 0)
+		return r;
+	c->ended = c->ended || error == SSL_ERROR_ZERO_RETURN;
+	if (error == SSL_ERROR_ZERO_RETURN)
+		return 0;
+	errno = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? EAGAIN : EPROTO;
+	return -1;
+}
+
+static ssize_t receive(struct client *c, char *bytes, size_t size)
+{
+	return c->ssl ? result_of(c, SSL_read(c->ssl, bytes, (int)size))
+		      : recv(c->fd, bytes, size, 0);
+}
+
+static ssize_t transmit(struct client *c, const char *bytes, size_t length)
+{
+	return c->ssl ? result_of(c, SSL_write(c->ssl, bytes, (int)length))
+		      : send(c->fd, bytes, length, MSG_NOSIGNAL);
 }
 
 /* One turn of both sides. */
@@ -92,7 +139,7 @@ static void client_turn(struct client *c)
 	ssize_t got;
 
 	loop_turn(c->fixture->loop);
-	got = recv(c->fd, chunk, sizeof(chunk), 0);
+	got = receive(c, chunk, sizeof(chunk));
 	if (got > 0)
 		buf_add(&c->in, chunk, (size_t)got);
 	else if (got == 0 || (errno != EAGAIN && errno != EINTR))
@@ -105,7 +152,7 @@ static void client_turn(struct client *c)
 void client_send(struct client *c, const char *bytes, size_t length)
 {
 	for (int turn = 0; length > 0 && !c->closed; turn++) {
-		ssize_t sent = send(c->fd, bytes, length, MSG_NOSIGNAL);
+		ssize_t sent = transmit(c, bytes, length);
 
 		assert_true(turn < TURNS_MAX);
 		if (sent > 0) {

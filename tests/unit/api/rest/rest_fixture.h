@@ -34,8 +34,10 @@ void fixture_open(struct fixture *f, const struct rest_options *options);
 struct client {
 	struct fixture *fixture;
 	int fd;
-	struct buf in; /* received and not yet taken */
-	bool closed;   /* by the server */
+	struct ssl_st *ssl; /* NULL: in the clear */
+	struct buf in;      /* received and not yet taken */
+	bool closed;        /* by the server */
+	bool ended;         /* the same, and TLS says that nothing is missing */
 };
 
 struct reply {
@@ -50,6 +52,9 @@ void reply_clear(struct reply *reply);
 const char *reply_header(const struct reply *reply, const char *name);
 
 void client_open(struct client *c, struct fixture *f);
+/* The same over TLS of at most this version, of which the handshake follows with what is sent or
+ * awaited first. */
+void client_open_tls(struct client *c, struct fixture *f, int version);
 void client_close(struct client *c);
 #define NOBODY ((uid_t)65534)
 /* As a client of this user, of whom the kernel takes note now. Only root becomes others. */

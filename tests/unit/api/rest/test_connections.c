@@ -322,7 +322,8 @@ static void test_a_lack_of_descriptors_during_a_rush(void **state)
 
 	listeners.items[0] = listen_on_unix(f, &address, &length);
 	assert_non_null(evhttp_bind_listener(http, listeners.items[0]));
-	connections = connections_new(f->loop, http, &listeners, 100, limits);
+	connections = connections_new(f->loop, &listeners, 100, limits);
+	connections_accept(connections, http, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(rush); i++) {
 		rush[i] = (struct client){ .fixture = f,
 					   .fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) };
@@ -357,7 +358,8 @@ static void assert_oldest_closed(struct fixture *f, uid_t user, size_t count)
 
 	listeners.items[0] = listen_on_unix(f, &address, &length);
 	assert_non_null(evhttp_bind_listener(http, listeners.items[0]));
-	connections = connections_new(f->loop, http, &listeners, 8, limits);
+	connections = connections_new(f->loop, &listeners, 8, limits);
+	connections_accept(connections, http, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
 		clients[i] =
 			(struct client){ .fixture = f,
