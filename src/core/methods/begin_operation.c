@@ -6,6 +6,7 @@
 
 #include "core/engine/operation_start.h"
 #include "core/engine/operation_table.h"
+#include "core/methods/admission.h"
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
@@ -16,6 +17,17 @@
 static bool was_begun(struct call *call)
 {
 	return request_id_of(call) && idempotency_find(call);
+}
+
+/* Changes may have been paused while it waited. */
+static bool is_refused(struct call *call)
+{
+	struct err err = { 0 };
+
+	if (admission_check(call, &err) == 0)
+		return false;
+	call_fail(call, &err);
+	return true;
 }
 
 void begin_operation(struct call *call, const char *volume_id, const char *vm_id, void *context)
@@ -32,7 +44,7 @@ void begin_operation(struct call *call, const char *volume_id, const char *vm_id
 		.context = context,
 	};
 
-	if (was_begun(call)) {
+	if (was_begun(call) || is_refused(call)) {
 		operation_context_free(engine, order.type, context);
 		return;
 	}

@@ -6,5 +6,5 @@
 struct call;
 
 /* The operation of the call's method, unless another call has begun it under the same key
- * meanwhile. context is taken over. */
+ * meanwhile, or the call is not admitted any more (admission.h). context is taken over. */
 void begin_operation(struct call *call, const char *volume_id, const char *vm_id, void *context);

@@ -8,9 +8,9 @@
 
 #include "base/log.h"
 #include "core/call.h"
-#include "core/engine/operation_owner.h"
 #include "core/env.h"
 #include "core/methods/admin_methods.h"
+#include "core/methods/admission.h"
 #include "core/methods/attention_methods.h"
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
@@ -109,54 +109,6 @@ static int check(struct call *call, struct err *err)
 	return record_check_required(method->args, call->args, err);
 }
 
-static bool only_reports(const struct call *call)
-{
-	const struct sync_args *sync = call->args;
-	const struct export_cleanup_args *cleanup = call->args;
-	const struct export_cleanup_age_args *cleanup_age = call->args;
-
-	switch (call->method - methods) {
-	case METHOD_FORCE_SYNC:
-		return sync->dry_run;
-	case METHOD_EXPORT_CLEANUP:
-		return cleanup->dry_run;
-	case METHOD_EXPORT_CLEANUP_AGE:
-		return cleanup_age->dry_run;
-	}
-	return false;
-}
-
-/* The caller of an open disk may change what is on it; the daemon changes nothing that it manages.
- */
-static bool changes_nothing(const struct call *call)
-{
-	return only_reports(call) || call->method == &methods[METHOD_VOLUME_OPEN];
-}
-
-/* A cancellation ends a change, and an administrator may settle and repair what there is. */
-static bool is_paused(const struct call *call)
-{
-	if (!call->calls->env->paused || changes_nothing(call))
-		return false;
-	if (call->method->access == ACCESS_ADMIN)
-		return call->method == &methods[METHOD_FORCE_SYNC];
-	return call->method->access == ACCESS_CHANGE &&
-	       call->method != &methods[METHOD_OPERATION_CANCEL];
-}
-
-static bool needs_store(const struct call *call)
-{
-	if (changes_nothing(call))
-		return false;
-	/* The administrator's methods for the store itself, and for the configuration, change
-	 * nothing that it tells of. */
-	return call->method->access != ACCESS_READ &&
-	       call->method != &methods[METHOD_CONFIG_RELOAD] &&
-	       call->method != &methods[METHOD_STORE_ACCEPT] &&
-	       call->method != &methods[METHOD_STORE_BACKUP] &&
-	       call->method != &methods[METHOD_STORE_CHECK];
-}
-
 /* The caller says which export is made or closed, and a cancelled operation that began is undone
  * when operations go on. */
 static bool needs_cloud(const struct call *call)
@@ -189,51 +141,20 @@ static void on_store_checked(void *arg)
 	admit(call);
 }
 
-/* Without CloudStack nobody knows how long the check will take. */
-static void run_or_await_store(struct call *call)
-{
-	struct store_guard *guard = call->calls->store_guard;
-	struct err err = { 0 };
-
-	store_guard_soon(guard);
-	if (!needs_cloud(call))
-		run(call);
-	else if (health_check_changes(call->calls, &err) < 0)
-		call_fail(call, &err);
-	else
-		call_wait_store(call, store_guard_wait(guard, on_store_checked, call));
-}
-
-/* One caller leaves places for operations to the others. */
-static int check_share(const struct call *call, struct err *err)
-{
-	size_t most = call->calls->env->options.max_operations_per_caller;
-	_cleanup_free_ char *owner = operation_owner(call->asked_by);
-
-	if (!most || !owner || operation_count_of(call->calls->engine, owner) < most)
-		return 0;
-	return err_set(err, ERR_TOO_MANY,
-		       "%zu operations of this caller (%s) are unfinished, which is the limit "
-		       "(operations.max_per_caller); try again later",
-		       most, owner);
-}
-
 static void admit(struct call *call)
 {
 	struct store_guard *guard = call->calls->store_guard;
+	bool awaits_store = admission_awaits_store(call) && needs_cloud(call);
 	struct err err = { 0 };
 
-	if (is_paused(call))
-		call_failf(
-			call, ERR_UNAVAILABLE,
-			"changes are paused: %s. An administrator lets them go on with 'volumectl resume'",
-			call->calls->env->paused);
-	else if (needs_store(call) && call->calls->env->store_state == STORE_CHECKING)
-		run_or_await_store(call);
-	else if ((needs_store(call) && store_guard_check(guard, &err) < 0) ||
-		 (call->method->answer == ANSWER_OPERATION &&
-		  (health_check_changes(call->calls, &err) < 0 || check_share(call, &err) < 0)))
+	if (admission_awaits_store(call))
+		store_guard_soon(guard);
+	/* Without CloudStack nobody knows how long the check of the store will take. */
+	if (admission_check(call, &err) < 0 ||
+	    (awaits_store && health_check_changes(call->calls, &err) < 0))
 		call_fail(call, &err);
+	else if (awaits_store)
+		call_wait_store(call, store_guard_wait(guard, on_store_checked, call));
 	else
 		run(call);
 }

@@ -117,6 +117,32 @@ static void a_leftover_needs_attention(void **state)
 	assert_false(core_operation(world->core, id)->needs_attention);
 }
 
+/* The look for the snapshot's volume takes a while. */
+static void a_pause_comes_before_the_operation(void **state)
+{
+	static const enum method_id asked[] = { METHOD_VOLUME_DELETE_SNAPSHOT,
+						METHOD_VOLUME_REVERT };
+	struct world *world = *state;
+	struct pause_args pause = { .reason = (char *)(intptr_t) "the storage is moved" };
+
+	with_snapshot(world);
+	world->server.trip_ms = 5000;
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+		struct reply *reply = change(world, asked[i], SNAPSHOT_1);
+
+		world_pass(world, 1000);
+		answered(world, ask(world, METHOD_CHANGES_PAUSE, &pause));
+		assert_false(reply->done);
+		refused(world, reply, ERR_UNAVAILABLE, "changes are paused: the storage is moved");
+		answered(world, ask(world, METHOD_CHANGES_RESUME, &(struct pause_args){ 0 }));
+	}
+	world->server.trip_ms = 1;
+	world_pass(world, 60000);
+	assert_int_equal(world->server.calls[FAKE_DELETE_SNAPSHOT], 0);
+	assert_int_equal(server_snapshots(&world->server), 1);
+	completed(world, accepted(world, change(world, asked[0], SNAPSHOT_1)));
+}
+
 static void not_under_a_running_vm(void **state)
 {
 	struct world *world = *state;
@@ -213,10 +239,15 @@ static void what_is_not_there(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(the_name_is_its_own),       TEST(a_volume_without_data),
-		TEST(a_failed_one_is_deleted),   TEST(a_leftover_needs_attention),
-		TEST(not_under_a_running_vm),    TEST(a_lost_revert_is_not_repeated),
-		TEST(a_deletion_without_an_end), TEST(an_older_leftover_is_taken_back),
+		TEST(the_name_is_its_own),
+		TEST(a_volume_without_data),
+		TEST(a_failed_one_is_deleted),
+		TEST(a_leftover_needs_attention),
+		TEST(a_pause_comes_before_the_operation),
+		TEST(not_under_a_running_vm),
+		TEST(a_lost_revert_is_not_repeated),
+		TEST(a_deletion_without_an_end),
+		TEST(an_older_leftover_is_taken_back),
 		TEST(what_is_not_there),
 	};
 
