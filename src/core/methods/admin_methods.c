@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "core/call.h"
 #include "core/env.h"
+#include "core/methods/admission.h"
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
@@ -17,15 +18,30 @@
 #include "core/reconcile/reconciler.h"
 #include "core/reload.h"
 
-static void on_compared(void *arg, const struct sync_record *record, const struct err *err)
+/* Changes were paused while the call waited for its turn, and perhaps go on again by now. */
+static void fail_without_repair(struct call *call)
+{
+	struct err err = { 0 };
+
+	if (admission_check(call, &err) == 0)
+		err_set(&err, ERR_UNAVAILABLE,
+			"changes were paused when the comparison began, so it has repaired nothing; try again");
+	call_fail(call, &err);
+}
+
+static void on_compared(void *arg, const struct sync_record *record, bool dry_run,
+			const struct err *err)
 {
 	struct call *call = arg;
+	const struct sync_args *args = call->args;
 
 	call_waited(call);
-	if (record)
-		call_answer(call, record);
-	else
+	if (!record)
 		call_fail(call, err);
+	else if (dry_run && !args->dry_run)
+		fail_without_repair(call);
+	else
+		call_answer(call, record);
 }
 
 void force_sync(struct call *call)

@@ -296,7 +296,8 @@ static void answer_list(struct call *call)
 }
 
 /* A new list comes with each comparison that a client asks for. */
-static void on_compared(void *arg, const struct sync_record *record, const struct err *err)
+static void on_compared(void *arg, const struct sync_record *record, bool dry_run,
+			const struct err *err)
 {
 	struct call *call = arg;
 

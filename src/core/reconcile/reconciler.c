@@ -152,7 +152,7 @@ static void comparison_drop(struct reconciler *reconciler)
 /* Each round begins with the first ticket, since a caller that is answered may cancel any other
  * ticket. */
 static void answer_tickets(struct reconciler *reconciler, const struct sync_record *record,
-			   const struct err *err)
+			   bool dry_run, const struct err *err)
 {
 	struct reconcile_ticket *ticket;
 
@@ -161,7 +161,7 @@ static void answer_tickets(struct reconciler *reconciler, const struct sync_reco
 		void *arg = ticket->arg;
 
 		reconcile_ticket_cancel(ticket);
-		done(arg, record, err);
+		done(arg, record, dry_run, err);
 	}
 }
 
@@ -180,6 +180,7 @@ static void finish(struct comparison *comparison)
 {
 	struct reconciler *reconciler = comparison->reconciler;
 	struct sync_record record = { .timestamp = clock_wall_ms() };
+	bool dry_run = comparison->dry_run;
 
 	record.message = message(comparison);
 	record.report = report_json(comparison);
@@ -190,7 +191,7 @@ static void finish(struct comparison *comparison)
 		store_heal_links(reconciler->env->store);
 	}
 	comparison_drop(reconciler);
-	answer_tickets(reconciler, &record, NULL);
+	answer_tickets(reconciler, &record, dry_run, NULL);
 	record_clear(&sync_record, &record);
 	if (reconciler->is_stale)
 		volume_list_expire(reconciler->volume_list);
@@ -574,7 +575,7 @@ static void on_listed(void *arg, const struct err *err)
 		return;
 	}
 	comparison_drop(reconciler);
-	answer_tickets(reconciler, NULL, err);
+	answer_tickets(reconciler, NULL, false, err);
 	loop_timer_set(reconciler->env->loop, &reconciler->timer,
 		       retry_in_ms(reconciler, is_whole));
 }
@@ -582,7 +583,8 @@ static void on_listed(void *arg, const struct err *err)
 /*
  * The first ticket decides whether this is a dry run; tickets of the other kind wait. While nothing
  * may be repaired, or changes are paused, each comparison is a dry run and serves all tickets: a
- * client that wanted repairs was refused, and a client that only wants a fresh list gets it.
+ * client that only wants a fresh list gets it, and one that wanted repairs learns that there are
+ * none.
  */
 static void take_tickets(struct comparison *comparison)
 {

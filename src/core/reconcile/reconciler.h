@@ -30,8 +30,11 @@ void reconciler_list_health(const struct reconciler *reconciler, struct volume_l
 /* The ids of volumes that CloudStack has lost, separated by ", " and cut to size bytes; "" none. */
 void reconciler_lost_volumes(const struct reconciler *reconciler, char *out, size_t size);
 
-/* record: the findings; NULL if CloudStack's list could not be fetched, and err says why. */
-typedef void (*reconcile_done_fn)(void *arg, const struct sync_record *record,
+/*
+ * record: the findings; NULL if CloudStack's list could not be fetched, and err says why. dry_run:
+ * nothing was to be repaired, also if the ticket did not ask for that.
+ */
+typedef void (*reconcile_done_fn)(void *arg, const struct sync_record *record, bool dry_run,
 				  const struct err *err);
 
 /* Asks for a comparison of all volumes that begins after this call. done runs once, on a later

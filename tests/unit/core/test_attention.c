@@ -132,6 +132,26 @@ static void a_pause_ends_the_repairs_of_a_comparison(void **state)
 	check_unmapped(world, VOLUME(1));
 }
 
+/* It waits for the end of a comparison that repairs nothing. */
+static void a_late_pause_is_told_to_who_waits_for_repairs(void **state)
+{
+	struct world *world = *state;
+	struct reply *look, *repair;
+
+	server_add(&world->server, "one", 5);
+	attached(world, VOLUME(1));
+	server_detach(&world->server, server_find(&world->server, VOLUME(1)));
+	world->server.list_ms = 5000;
+	look = ask_sync(world, true);
+	world_pass(world, 1000);
+	repair = ask_sync(world, false);
+	world_pass(world, 1000);
+	answered(world, ask_pause(world, WHY));
+	answered(world, look);
+	refused(world, repair, ERR_UNAVAILABLE, WHY);
+	assert_non_null(mapping_find(world->core->model, VOLUME(1)));
+}
+
 /* ---- an operation ---- */
 
 /* An attachment that failed and could not be undone, while changes are paused, so that the daemon
@@ -243,6 +263,7 @@ int main(void)
 		TEST(a_cancellation_is_no_new_change),
 		TEST(nothing_is_repaired_in_a_pause),
 		TEST(a_pause_ends_the_repairs_of_a_comparison),
+		TEST(a_late_pause_is_told_to_who_waits_for_repairs),
 		TEST(the_volume_is_looked_at_first),
 		TEST(an_attachment_that_was_made),
 		TEST(only_what_has_ended),
