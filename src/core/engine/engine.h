@@ -28,6 +28,7 @@ struct engine {
 	struct volume_queue *queues;
 	struct vm_queue *vm_queues;
 	TAILQ_HEAD(, settling) settlings; /* on their way to the store */
+	uint64_t settlings_begun;
 	/* the newest id of a store that was accepted as one from the past, "" none */
 	char past_id[UUID_TEXT_SIZE];
 	/* clock_mono_ms(): an absent CloudStack is not asked again before this time */

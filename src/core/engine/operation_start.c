@@ -245,6 +245,7 @@ struct settling *operation_resolve(struct engine *engine, const struct operation
 	struct settling *settling = xnew(struct settling);
 
 	settling->engine = engine;
+	engine->settlings_begun++;
 	TAILQ_INSERT_TAIL(&engine->settlings, settling, entry);
 	record_copy(&operation_record, &settling->record, record);
 	operation_show_stored(&settling->record);
@@ -263,6 +264,22 @@ struct settling *operation_resolve(struct engine *engine, const struct operation
 void settling_forget(struct settling *settling)
 {
 	settling->done = NULL;
+}
+
+bool operation_is_settling(const struct engine *engine, const char *operation_id)
+{
+	const struct settling *settling;
+
+	TAILQ_FOREACH(settling, &engine->settlings, entry) {
+		if (streq(settling->record.id, operation_id))
+			return true;
+	}
+	return false;
+}
+
+uint64_t operation_settlings(const struct engine *engine)
+{
+	return engine->settlings_begun;
 }
 
 void operation_settle(struct engine *engine, const struct operation_record *record)

@@ -50,6 +50,11 @@ struct settling *operation_resolve(struct engine *engine, const struct operation
 				   const char *words, const char *details, const char *caller,
 				   operation_resolved_fn done, void *arg);
 void settling_forget(struct settling *settling); /* done will not run */
+/* Is an end of this operation's attention being committed? */
+bool operation_is_settling(const struct engine *engine, const char *operation_id);
+/* How many such ends were begun so far: what the store was asked before the last one may not hold
+ * any more. */
+uint64_t operation_settlings(const struct engine *engine);
 /* A device came, went or changed: steps that wait for the kernel run again, and jobs that
  * may concern the device are polled at once. */
 void operation_on_device(struct engine *engine, const struct device *device);

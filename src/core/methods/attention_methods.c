@@ -85,11 +85,17 @@ static bool is_busy(struct call *call, const char *volume_id, const struct cloud
 
 /* ---- an operation ---- */
 
-/* The operation that is resolved, as the store has it. */
-static void free_operation(void *state)
+struct resolving {
+	struct operation_record record; /* as the store has it */
+	uint64_t settlings;             /* operation_settlings(), before it was read */
+};
+
+static void free_resolving(void *state)
 {
-	record_clear(&operation_record, state);
-	free(state);
+	struct resolving *resolving = state;
+
+	record_clear(&operation_record, &resolving->record);
+	free(resolving);
 }
 
 static bool is_done(const struct call *call)
@@ -122,25 +128,101 @@ static char *details_json(const struct call *call)
 	return buf_take(&out);
 }
 
+static void look_up(struct call *call);
+
+/* Another call or the daemon itself may have settled it while CloudStack was asked. */
+static bool is_settled_meanwhile(struct call *call)
+{
+	const struct resolving *resolving = call->state;
+	struct engine *engine = call->calls->engine;
+
+	if (operation_is_settling(engine, resolving->record.id))
+		call_failf(call, ERR_CONFLICT, "operation %s is being resolved already",
+			   resolving->record.id);
+	else if (operation_settlings(engine) != resolving->settlings)
+		look_up(call);
+	else
+		return false;
+	return true;
+}
+
 static void resolve(struct call *call)
 {
-	const struct operation_record *record = call->state;
+	const struct resolving *resolving = call->state;
 	_cleanup_free_ char *details = details_json(call);
 	_cleanup_free_ char *words =
 		xasprintf("an administrator has settled it over %s: its change is %s",
 			  call->caller.surface,
 			  is_done(call) ? "made" : "not made, and nothing is left");
 
-	call_wait_settling(call, operation_resolve(call->calls->engine, record, words, details,
-						   call->asked_by, on_resolved, call));
+	if (is_settled_meanwhile(call))
+		return;
+	call_wait_settling(call, operation_resolve(call->calls->engine, &resolving->record, words,
+						   details, call->asked_by, on_resolved, call));
+}
+
+/* facts: half a sentence. */
+static void resolve_unless(struct call *call, enum op_goal goal, const char *facts)
+{
+	const struct resolving *resolving = call->state;
+
+	if (goal != GOAL_HALF && goal != (is_done(call) ? GOAL_MISSED : GOAL_REACHED)) {
+		resolve(call);
+		return;
+	}
+	call_failf(call, ERR_CONFLICT, "operation %s (%s) is %s: %s", resolving->record.id,
+		   operation_type_names[resolving->record.type],
+		   is_done(call) ? "not done" : "not undone", facts);
+}
+
+static char *describe_snapshot(const struct cloud_snapshot *snapshot)
+{
+	if (!snapshot)
+		return xstrdup("CloudStack does not show its snapshot");
+	return xasprintf("CloudStack shows snapshot %s (%s), which is %s", snapshot->id,
+			 str_or(snapshot->name, ""), str_or(snapshot->state, "in no state"));
+}
+
+static void on_snapshot_looked_at(void *arg, const struct cloud_result *result)
+{
+	struct call *call = arg;
+	const struct resolving *resolving = call->state;
+	const struct cloud_snapshot *snapshot = result->count > 0 ? &result->snapshots[0] : NULL;
+	_cleanup_free_ char *facts = NULL;
+
+	call_waited(call);
+	if (result->outcome != CLOUD_OK) {
+		call_fail(call, &result->err);
+		return;
+	}
+	facts = describe_snapshot(snapshot);
+	resolve_unless(call, op_goal_look_at_snapshot(&resolving->record, snapshot), facts);
+}
+
+/* The volume of a snapshot tells nothing of it. */
+static bool looks_at_snapshot(struct call *call)
+{
+	const struct resolving *resolving = call->state;
+	_cleanup_free_ char *id = NULL, *name = NULL;
+	struct cloud_snapshot_filter filter = { 0 };
+
+	if (!op_goal_snapshot(&resolving->record, &id, &name))
+		return false;
+	filter.id = id;
+	filter.name = name;
+	filter.volume_id = name ? resolving->record.volume_id : NULL;
+	call_wait_cloud(call, cloud_list_snapshots(call->calls->env->cloud, &filter,
+						   on_snapshot_looked_at, call));
+	return true;
 }
 
 static void on_goal_looked_at(void *arg, const struct cloud_result *result)
 {
 	struct call *call = arg;
-	const struct operation_record *record = call->state;
+	const struct resolving *resolving = call->state;
+	const struct operation_record *record = &resolving->record;
+	_cleanup_free_ char *facts = NULL;
 	const struct cloud_volume *volume;
-	enum op_goal goal;
 
 	call_waited(call);
 	if (result->outcome != CLOUD_OK) {
@@ -150,16 +232,10 @@ static void on_goal_looked_at(void *arg, const struct cloud_result *result)
 	volume = note_volume(call, record->volume_id, result);
 	if (is_busy(call, record->volume_id, volume))
 		return;
-	goal = op_goal_look(record, volume);
-	if (goal == (is_done(call) ? GOAL_MISSED : GOAL_REACHED)) {
-		_cleanup_free_ char *state = describe(record->volume_id, volume);
-
-		call_failf(call, ERR_CONFLICT, "operation %s (%s) is %s: %s", record->id,
-			   operation_type_names[record->type],
-			   is_done(call) ? "not done" : "not undone", state);
+	if (looks_at_snapshot(call))
 		return;
-	}
-	resolve(call);
+	facts = describe(record->volume_id, volume);
+	resolve_unless(call, op_goal_look(record, volume), facts);
 }
 
 /* A creation that never learned its volume left it under a name of its own. */
@@ -181,7 +257,7 @@ static void on_found(void *arg, const struct store_operations *result)
 {
 	struct call *call = arg;
 	const struct operation_resolve_args *args = call->args;
-	struct operation_record *record;
+	struct resolving *resolving = call->state;
 
 	call_waited(call);
 	if (result->err.code) {
@@ -196,11 +272,20 @@ static void on_found(void *arg, const struct store_operations *result)
 		call_failf(call, ERR_CONFLICT, "operation %s needs no attention: it is %s",
 			   args->operation_id, operation_status_names[result->items[0].status]);
 	} else if (needs_cloud(call)) {
-		record = xnew(struct operation_record);
-		record_copy(&operation_record, record, &result->items[0]);
-		call_keep(call, record, free_operation);
-		look_at_goal(call, record);
+		record_clear(&operation_record, &resolving->record);
+		record_copy(&operation_record, &resolving->record, &result->items[0]);
+		look_at_goal(call, &resolving->record);
 	}
+}
+
+static void look_up(struct call *call)
+{
+	const struct operation_resolve_args *args = call->args;
+	struct resolving *resolving = call->state;
+
+	resolving->settlings = operation_settlings(call->calls->engine);
+	call_wait_read(call, store_find_operation(call->calls->env->store, args->operation_id,
+						  on_found, call));
 }
 
 void operation_resolve_asked(struct call *call)
@@ -209,8 +294,8 @@ void operation_resolve_asked(struct call *call)
 	struct err err = { 0 };
 
 	if (is_done(call) || streq(args->as, "undone")) {
-		call_wait_read(call, store_find_operation(call->calls->env->store,
-							  args->operation_id, on_found, call));
+		call_keep(call, xnew(struct resolving), free_resolving);
+		look_up(call);
 		return;
 	}
 	err_set_field(&err, "as", ERR_INVALID, "as must be done or undone, got \"%s\"", args->as);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Whether the volume, as CloudStack shows it, is as an ended operation wanted to make it. The
- * stored request tells the goal, so that this holds for operations of an earlier process as well.
+/*
+ * Whether the volume or the snapshot, as CloudStack shows it, is as an ended operation wanted to
+ * make it. The stored request tells the goal, so that this holds for operations of an earlier
+ * process as well. Nothing shows whether a volume was reverted.
  */
 
 #include <strings.h>
@@ -58,4 +60,27 @@ enum op_goal op_goal_look(const struct operation_record *record, const struct cl
 		break;
 	}
 	return GOAL_UNKNOWN;
+}
+
+bool op_goal_snapshot(const struct operation_record *record, char **id, char **name)
+{
+	const char *text = str_or(record->request, "{}");
+	_cleanup_json_ struct json *request = json_parse(text, strlen(text), NULL);
+
+	*id = *name = NULL;
+	if (record->type == OPERATION_DELETE_SNAPSHOT)
+		*id = xstrdup(json_text(json_get(request, "id")));
+	else if (record->type == OPERATION_SNAPSHOT)
+		*name = op_snapshot_name(json_text(json_get(request, "name")), record->id);
+	return *id || *name;
+}
+
+enum op_goal op_goal_look_at_snapshot(const struct operation_record *record,
+				      const struct cloud_snapshot *snapshot)
+{
+	bool is_there = snapshot && !streq(snapshot->state, "Destroyed");
+
+	if (record->type == OPERATION_DELETE_SNAPSHOT)
+		return goal_if(!is_there);
+	return is_there && !op_snapshot_is_taken(snapshot) ? GOAL_HALF : goal_if(is_there);
 }

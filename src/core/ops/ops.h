@@ -65,10 +65,23 @@ bool op_attach_lost_volume(const struct operation_record *record);
 enum op_goal {
 	GOAL_REACHED,
 	GOAL_MISSED,
-	GOAL_UNKNOWN, /* its volume cannot tell */
+	GOAL_HALF,    /* neither made nor undone */
+	GOAL_UNKNOWN, /* CloudStack cannot tell */
 };
 /* volume: NULL if CloudStack does not list it. */
 enum op_goal op_goal_look(const struct operation_record *record, const struct cloud_volume *volume);
+/*
+ * The snapshot that the goal is about, by its id or, if that was never known, by its volume and
+ * name: one of the two is to be freed, the other is NULL. False: the goal is about no snapshot.
+ */
+bool op_goal_snapshot(const struct operation_record *record, char **id, char **name);
+/* The same as op_goal_look(), for such a snapshot; NULL if CloudStack does not list it. */
+enum op_goal op_goal_look_at_snapshot(const struct operation_record *record,
+				      const struct cloud_snapshot *snapshot);
+bool op_snapshot_is_taken(const struct cloud_snapshot *snapshot);
+/* The name that an operation gives the snapshot that it takes; asked: NULL if none was asked for.
+ * To be freed. */
+char *op_snapshot_name(const char *asked, const char *operation_id);
 /* An ended operation that needs attention, because a volume has made way for it, and is still
  * attached to nothing. */
 bool op_displaced_is_away(struct model *model, const struct operation_record *record);

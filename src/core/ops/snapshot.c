@@ -43,11 +43,16 @@ static const struct field snapshot_fields[] = {
 static const struct record snapshot_context =
 	RECORD("snapshot_context", snapshot_context, snapshot_fields);
 
+char *op_snapshot_name(const char *asked, const char *operation_id)
+{
+	return op_create_name(str_empty(asked) ? "snapshot" : asked, operation_id);
+}
+
 static char *unique_name(const struct operation *operation)
 {
 	const struct snapshot_context *context = operation->context;
 
-	return op_create_name(context->name, operation->record.id);
+	return op_snapshot_name(context->name, operation->record.id);
 }
 
 /* ---- check ---- */
@@ -211,13 +216,18 @@ static void ask_cloud(struct operation *operation)
 /* ---- await-job ---- */
 
 /* Some storages keep snapshots where the volume is. */
+bool op_snapshot_is_taken(const struct cloud_snapshot *snapshot)
+{
+	return streq(snapshot->state, "BackedUp") || streq(snapshot->state, "CreatedOnPrimary");
+}
+
 static int check_taken(struct operation *operation, const struct cloud_snapshot *snapshot,
 		       struct err *err)
 {
 	if (!snapshot)
 		return err_set(err, ERR_CLOUD,
 			       "CloudStack accepted the snapshot but does not have it");
-	if (streq(snapshot->state, "BackedUp") || streq(snapshot->state, "CreatedOnPrimary"))
+	if (op_snapshot_is_taken(snapshot))
 		return 0;
 	return err_set(err, ERR_CLOUD, "the snapshot is of no use (%s)",
 		       str_or(snapshot->state, "no state"));
@@ -306,7 +316,7 @@ void *op_snapshot_context(const struct snapshot_create_args *args)
 {
 	struct snapshot_context *context = xnew(struct snapshot_context);
 
-	context->name = xstrdup(str_empty(args->name) ? "snapshot" : args->name);
+	context->name = xstrdup(args->name);
 	cloud_step_new_job(&context->job_id);
 	cloud_step_new_job(&context->target.delete_job_id);
 	return context;

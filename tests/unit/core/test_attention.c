@@ -211,6 +211,25 @@ static void an_attachment_that_was_made(void **state)
 	refused(world, ask_resolve(world, "op-of-nobody", "done"), ERR_NOT_FOUND, "op-of-nobody");
 }
 
+/* Both look at CloudStack at the same time, and one settles it. */
+static void one_of_two_words_counts(void **state)
+{
+	struct world *world = *state;
+	const struct operation_record *record;
+	struct reply *first, *second;
+	char id[64];
+
+	left_attached(world, id);
+	server_detach(&world->server, server_find(&world->server, VOLUME(1)));
+	first = ask_resolve(world, id, "undone");
+	second = ask_resolve(world, id, "undone");
+	answered(world, first);
+	refused(world, second, ERR_CONFLICT, "operation");
+	record = core_operation(world->core, id);
+	assert_false(record->needs_attention);
+	assert_null(strstr(strstr(record->error, "settled it") + 1, "settled it"));
+}
+
 static void only_what_has_ended(void **state)
 {
 	struct world *world = *state;
@@ -266,6 +285,7 @@ int main(void)
 		TEST(a_late_pause_is_told_to_who_waits_for_repairs),
 		TEST(the_volume_is_looked_at_first),
 		TEST(an_attachment_that_was_made),
+		TEST(one_of_two_words_counts),
 		TEST(only_what_has_ended),
 		TEST(only_a_mapping_without_a_disk_is_forgotten),
 		TEST(a_true_mapping_to_another_vm_is_kept),

@@ -106,13 +106,23 @@ static void a_leftover_needs_attention(void **state)
 {
 	struct world *world = *state;
 	struct operation_resolve_args undone = { .as = (char *)(intptr_t) "undone" };
+	struct operation_resolve_args done = { .as = (char *)(intptr_t) "done" };
 	char id[64];
 
 	used(world);
 	snprintf(id, sizeof(id), "%s", snapshot_left_over(world));
 	world_pass(world, 3 * world->options.reconcile_ms);
 	assert_true(core_operation(world->core, id)->needs_attention);
-	undone.operation_id = id;
+	undone.operation_id = done.operation_id = id;
+	/* The row of a snapshot that failed is neither. */
+	refused(world, ask(world, METHOD_OPERATION_RESOLVE, &done), ERR_CONFLICT,
+		"is not done: CloudStack shows snapshot");
+	refused(world, ask(world, METHOD_OPERATION_RESOLVE, &undone), ERR_CONFLICT,
+		"is not undone: CloudStack shows snapshot");
+	assert_true(core_operation(world->core, id)->needs_attention);
+	TAILQ_FIRST(&world->server.snapshots)->gone = true;
+	refused(world, ask(world, METHOD_OPERATION_RESOLVE, &done), ERR_CONFLICT,
+		"is not done: CloudStack does not show its snapshot");
 	answered(world, ask(world, METHOD_OPERATION_RESOLVE, &undone));
 	assert_false(core_operation(world->core, id)->needs_attention);
 }
