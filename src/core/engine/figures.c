@@ -93,6 +93,16 @@ void operation_step_begins(struct operation *operation, const char *name)
 	operation->timed_since_ms = now;
 }
 
+/* No step of the wall clock changes it. */
+static int64_t time_of(const struct operation *operation)
+{
+	int64_t sum = 0;
+
+	for (int part = 0; part < TIME_PART_COUNT; part++)
+		sum += operation->spent_ms[part];
+	return sum;
+}
+
 void operation_has_ended(const struct operation *operation)
 {
 	const struct operation_record *record = &operation->record;
@@ -100,8 +110,7 @@ void operation_has_ended(const struct operation *operation)
 
 	figures->ended[record->status]++;
 	figures->attention += record->needs_attention;
-	histogram_observe(&figures->seconds, &operation_scale,
-			  (double)(record->completed_at - record->created_at) / 1000);
+	histogram_observe(&figures->seconds, &operation_scale, (double)time_of(operation) / 1000);
 }
 
 /* ---- the text ---- */
@@ -127,8 +136,10 @@ static void put_ended(const struct engine_figures *figures, struct buf *out)
 
 static void put_durations(const struct engine_figures *figures, struct buf *out)
 {
-	metric_family(out, "volumed_operation_duration_seconds", METRIC_HISTOGRAM,
-		      "Time from the acceptance of an operation to its end.");
+	metric_family(
+		out, "volumed_operation_duration_seconds", METRIC_HISTOGRAM,
+		"Time from the acceptance of an operation to its end, without the time in which "
+		"no daemon ran.");
 	for (int type = 0; type < OPERATION_TYPE_COUNT; type++)
 		metric_histogram(out, "volumed_operation_duration_seconds",
 				 METRIC_LABELS({ "type", operation_type_names[type] }),

@@ -63,6 +63,33 @@ static void test_time_of_cloudstack_and_of_the_queue(void **state)
 	assert_whole(record);
 }
 
+static double sum_of_attachments(struct world *world)
+{
+	static const char series[] = "volumed_operation_duration_seconds_sum{type=\"attach\"} ";
+	_cleanup_buf_ struct buf page = BUF_NULL;
+	const char *found;
+
+	core_put_metrics(world->core, &page);
+	found = strstr(page.data, series);
+	assert_non_null(found);
+	return strtod(found + strlen(series), NULL);
+}
+
+/* Somebody sets it back while an operation runs. */
+static void test_the_wall_clock_measures_nothing(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	server_add(&world->server, "one", 5);
+	id = attach_stuck(world, VOLUME(1));
+	clock_test_set_wall(clock_wall_ms() - 3600000);
+	world_pass(world, LONG_MS);
+	server_release_stuck(&world->server);
+	assert_int_equal(ended(world, id)->status, OPERATION_COMPLETED);
+	assert_true(sum_of_attachments(world) >= (double)LONG_MS / 1000);
+}
+
 /* The disk comes long after the job's end. */
 static void test_time_from_cloudstack_to_the_kernel(void **state)
 {
@@ -122,6 +149,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_time_of_cloudstack_and_of_the_queue),
 		TEST(test_time_from_cloudstack_to_the_kernel),
+		TEST(test_the_wall_clock_measures_nothing),
 		TEST(test_time_survives_a_restart),
 	};
 
