@@ -71,6 +71,7 @@ static int check_name(const char *name, struct err *err)
 static int check_new(struct call *call, const char *name, struct err *err)
 {
 	struct model *model = call->calls->model;
+	size_t count = token_count(model) + change_count_tokens(model);
 
 	if (check_name(name, err) < 0)
 		return -1;
@@ -79,11 +80,11 @@ static int check_new(struct call *call, const char *name, struct err *err)
 			err, "name", ERR_CONFLICT,
 			"there is a token %s already; revoke it first, or choose another name",
 			name);
-	if (token_count(model) >= TOKENS_MAX)
+	if (count >= TOKENS_MAX)
 		return err_set(
 			err, ERR_CONFLICT,
 			"there are %zu tokens already, which is the limit; revoke those that are not used",
-			token_count(model));
+			count);
 	return 0;
 }
 

@@ -498,6 +498,16 @@ struct change *commit_token(struct model *model, const char *name, struct token_
 	return change;
 }
 
+size_t change_count_tokens(const struct model *model)
+{
+	const struct change *change;
+	size_t count = 0;
+
+	TAILQ_FOREACH(change, &model->changes, entry)
+		count += change->token.id && !change->drops_token;
+	return count;
+}
+
 bool change_has_token(const struct model *model, const char *name)
 {
 	const struct change *change;

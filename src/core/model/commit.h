@@ -93,6 +93,8 @@ struct change *commit_token(struct model *model, const char *name, struct token_
 			    change_done_fn done, void *arg);
 /* A change of this token is on its way to the store. */
 bool change_has_token(const struct model *model, const char *name);
+/* The tokens that are made by changes on their way to the store. */
+size_t change_count_tokens(const struct model *model);
 
 /* Changes on their way to the store that belong to no operation: of any mapping, or of the export
  * of a volume. */

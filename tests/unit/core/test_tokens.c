@@ -128,6 +128,25 @@ static void one_name_one_token(void **state)
 	refused(world, create(world, "..", ACCESS_READ), ERR_INVALID, "does not begin with");
 }
 
+/* Those that are on their way to the store count. */
+static void not_too_many_at_once(void **state)
+{
+	enum { MOST = 256 };
+	struct world *world = *state;
+	struct reply *replies[MOST + 1];
+	char name[16];
+
+	for (int i = 0; i <= MOST; i++) {
+		snprintf(name, sizeof(name), "ci%d", i);
+		replies[i] = create(world, name, ACCESS_READ);
+	}
+	for (int i = 0; i < MOST; i++)
+		answered(world, replies[i]);
+	refused(world, replies[MOST], ERR_CONFLICT, "there are 256 tokens already");
+	answered(world, revoke_token(world, "ci0"));
+	answered(world, create(world, "another", ACCESS_READ));
+}
+
 static void only_administrators(void **state)
 {
 	struct world *world = *state;
@@ -177,6 +196,7 @@ int main(void)
 		TEST(what_is_no_token),         TEST(a_revoked_token_is_over),
 		TEST(one_name_one_token),       TEST(only_administrators),
 		TEST(the_store_is_away),        TEST(an_end_to_their_number),
+		TEST(not_too_many_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
