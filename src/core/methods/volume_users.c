@@ -4,13 +4,18 @@
  * Who uses the disk of a volume here: the users that a detachment would meet, and who is connected
  * to its export. The daemon's own map and NBD engine stand between a disk and its users, and are
  * none.
+ *
+ * A volume that is not known may be newer than the list of volumes, so CloudStack is asked for it
+ * before the answer is that there is none.
  */
 
 #include "core/methods/volume_users.h"
 
+#include "cloud/cloud.h"
 #include "core/env.h"
 #include "core/host/disk_users.h"
 #include "core/methods/call.h"
+#include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
@@ -130,20 +135,12 @@ static void on_users(void *arg, const struct err *err)
 		look_at_clients(look);
 }
 
-void volume_users(struct call *call)
+static void look_at_disk(struct call *call)
 {
 	const struct volume_args *args = call->args;
-	struct model *model = call->calls->model;
+	struct look *look = xnew(struct look);
 	struct err err = { 0 };
-	struct look *look;
 
-	if (volumes_are_known(model) && !volume_find(model, args->volume_id) &&
-	    !mapping_find(model, args->volume_id)) {
-		volume_missing(model, args->volume_id, &err);
-		call_fail(call, &err);
-		return;
-	}
-	look = xnew(struct look);
 	look->call = call;
 	look->volume_id = args->volume_id;
 	call_keep(call, look, look_free);
@@ -156,4 +153,41 @@ void volume_users(struct call *call)
 		finish(look, &err);
 	else
 		look_at_clients(look);
+}
+
+static void on_asked(void *arg, const struct cloud_result *result)
+{
+	struct call *call = arg;
+	const struct volume_args *args = call->args;
+	struct model *model = call->calls->model;
+	struct err err = { 0 };
+
+	call_waited(call);
+	if (result->outcome != CLOUD_OK) {
+		call_fail(call, &result->err);
+		return;
+	}
+	for (size_t i = 0; i < result->count; i++)
+		volume_update(model, &result->volumes[i]);
+	if (volume_find(model, args->volume_id)) {
+		look_at_disk(call);
+		return;
+	}
+	volume_missing(model, args->volume_id, &err);
+	call_fail(call, &err);
+}
+
+void volume_users(struct call *call)
+{
+	const struct volume_args *args = call->args;
+	struct calls *calls = call->calls;
+	struct cloud_volume_filter filter = { .id = args->volume_id };
+
+	if (volumes_are_known(calls->model) && calls->env->cloud &&
+	    !volume_find(calls->model, args->volume_id) &&
+	    !mapping_find(calls->model, args->volume_id))
+		call_wait_cloud(call,
+				cloud_list_volumes(calls->env->cloud, &filter, on_asked, call));
+	else
+		look_at_disk(call);
 }

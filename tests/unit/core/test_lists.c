@@ -395,6 +395,14 @@ static void users_of_a_volume(void **state)
 	answered(world, reply);
 	assert_int_equal(reply->count, 0);
 	refused(world, ask_users(world, VOLUME(9)), ERR_NOT_FOUND, VOLUME(9));
+
+	/* Newer than the list. */
+	server_add(&world->server, "three", 5);
+	reply = ask_users(world, VOLUME(3));
+	answered(world, reply);
+	assert_int_equal(reply->count, 0);
+	world->server.down = true;
+	refused(world, ask_users(world, VOLUME(4)), ERR_UNAVAILABLE, "did not answer");
 }
 
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup, world_teardown)
