@@ -12,8 +12,8 @@
 
 #define BUF_FIRST_ROOM 128
 
-/* Makes room for length more bytes and the zero. */
-static void buf_reserve(struct buf *buf, size_t length)
+/* And for the zero. */
+void buf_reserve(struct buf *buf, size_t length)
 {
 	size_t need, room = buf->room ? buf->room : BUF_FIRST_ROOM;
 	bool overflow = __builtin_add_overflow(buf->length, length, &need) || need > SIZE_MAX / 4;
@@ -75,6 +75,13 @@ void buf_reset(struct buf *buf)
 	buf->length = 0;
 	if (buf->data)
 		buf->data[0] = '\0';
+}
+
+void buf_wipe(struct buf *buf)
+{
+	if (buf->data)
+		explicit_bzero(buf->data, buf->room);
+	buf_clear(buf);
 }
 
 void buf_clear(struct buf *buf)

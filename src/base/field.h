@@ -71,6 +71,7 @@ enum field_flag {
 	FIELD_MANY = 1 << 14,
 	/* a list of such values; only in what an object holds */
 	FIELD_LIST = 1 << 15,
+	FIELD_SECRET = 1 << 16, /* of an answer: wiped from the memory in which it was written */
 };
 
 struct record;

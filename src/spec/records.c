@@ -340,7 +340,7 @@ static const struct field token_created_fields[] = {
 	TOKEN_SCOPE,
 	TOKEN_CREATED,
 	TOKEN_CALLER,
-	F(token, TEXT, .doc = "The token itself; no later answer shows it."),
+	F(token, TEXT, .flags = FIELD_SECRET, .doc = "The token itself; no later answer shows it."),
 };
 #undef TOKEN_CALLER
 #undef TOKEN_CREATED

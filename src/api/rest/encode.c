@@ -23,6 +23,7 @@
 #define RETRY_AFTER_S "1"
 /* A longer body is not copied, and its memory is not kept for the next one. */
 #define BODY_KEPT_MAX ((size_t)16 << 10)
+#define SECRET_ROOM ((size_t)4096) /* for an answer with a secret, which is never compressed */
 
 static void add_header(struct evhttp_request *http, const char *name, const char *value)
 {
@@ -39,11 +40,31 @@ static void free_body(const void *data, size_t length, void *arg)
 	free(arg);
 }
 
-static void add_body(struct evbuffer *out, struct buf *body)
+static void free_secret(const void *data, size_t length, void *arg)
+{
+	struct buf *body = arg;
+
+	buf_wipe(body);
+	free(body);
+}
+
+/* libevent wipes nothing, so it gets no copy. */
+static int add_secret(struct evbuffer *out, struct buf *body)
+{
+	struct buf *kept = xnew(struct buf);
+
+	*kept = *body;
+	*body = (struct buf)BUF_NULL;
+	return evbuffer_add_reference(out, kept->data, kept->length, free_secret, kept);
+}
+
+static void add_body(struct evbuffer *out, struct buf *body, bool is_secret)
 {
 	int r;
 
-	if (body->length <= BODY_KEPT_MAX) {
+	if (is_secret) {
+		r = add_secret(out, body);
+	} else if (body->length <= BODY_KEPT_MAX) {
 		r = evbuffer_add(out, body->data, body->length);
 	} else {
 		/* the rest of the memory that it has grown into */
@@ -91,7 +112,8 @@ static void send_body(struct rest_encoder *encoder, struct evhttp_request *http,
 {
 	add_headers(encoder, http, false);
 	if (evhttp_request_get_command(http) != EVHTTP_REQ_HEAD)
-		add_body(evhttp_request_get_output_buffer(http), &encoder->body);
+		add_body(evhttp_request_get_output_buffer(http), &encoder->body,
+			 encoder->is_secret);
 	evhttp_send_reply(http, status, reason_phrase(status), NULL);
 }
 
@@ -103,7 +125,7 @@ static void send_last_body(struct rest_encoder *encoder, struct evhttp_request *
 	if (!part)
 		abort(); /* out of memory */
 	add_headers(encoder, http, true);
-	add_body(part, &encoder->body);
+	add_body(part, &encoder->body, false);
 	evhttp_send_reply_start(http, status, reason_phrase(status));
 	evhttp_send_reply_chunk(http, part);
 	evbuffer_free(part);
@@ -288,7 +310,8 @@ static void send_answer(struct rest_encoder *encoder, struct evhttp_request *htt
 		rest_reply_error(encoder, http, &err);
 		return;
 	}
-	if (gzip && encoder->body.length >= GZIP_MIN && compress(encoder, http, status))
+	if (gzip && !encoder->is_secret && encoder->body.length >= GZIP_MIN &&
+	    compress(encoder, http, status))
 		return;
 	send_if_room(encoder, http, status);
 }
@@ -304,6 +327,23 @@ void rest_reply_compressed(struct rest_encoder *encoder, struct evhttp_request *
 	send_if_room(encoder, http, answer->status);
 }
 
+static bool has_secret(const struct record *record)
+{
+	for (size_t i = 0; i < record->count; i++) {
+		if (record->fields[i].flags & FIELD_SECRET)
+			return true;
+	}
+	return false;
+}
+
+/* A buffer that grows leaves copies behind. */
+static void begin_secret(struct rest_encoder *encoder)
+{
+	encoder->is_secret = true;
+	buf_clear(&encoder->body);
+	buf_reserve(&encoder->body, SECRET_ROOM);
+}
+
 void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http,
 		       const struct method *method, const struct answer *answer, bool gzip)
 {
@@ -315,6 +355,8 @@ void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http
 		return;
 	}
 	buf_reset(&encoder->body);
+	if (has_secret(answer->record))
+		begin_secret(encoder);
 	switch (method->answer) {
 	case ANSWER_MANY:
 		put_many(http, method, answer, &w);
@@ -332,6 +374,9 @@ void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http
 		abort();
 	}
 	send_answer(encoder, http, status, gzip);
+	if (encoder->is_secret)
+		buf_wipe(&encoder->body); /* of an answer that was not sent */
+	encoder->is_secret = false;
 }
 
 void rest_reply_text(struct rest_encoder *encoder, struct evhttp_request *http, const char *type,

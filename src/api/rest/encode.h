@@ -13,6 +13,7 @@ struct rest_encoder {
 	struct connections *connections;
 	struct gzip *gzip;
 	struct buf body; /* a reply being written; kept for its memory, and cleared by its owner */
+	bool is_secret;  /* the body has a secret */
 	bool closing;    /* replies carry Connection: close */
 };
 

@@ -30,6 +30,8 @@ void fake_fill(const struct record *record, void *item)
 		}
 		if (field->type == FIELD_UUID)
 			text = SAMPLE_UUID;
+		else if (field->flags & FIELD_SECRET)
+			text = SAMPLE_SECRET;
 		else if (field->type == FIELD_TEXT)
 			text = streq(field->name, "id") ? SAMPLE_OPERATION : "text";
 		else if (field->type == FIELD_OBJECT)
@@ -49,6 +51,16 @@ static void call_end(struct call *call)
 {
 	TAILQ_REMOVE(&call->core->calls, call, entry);
 	free(call);
+}
+
+static void wipe_secrets(const struct record *record, void *item)
+{
+	for (size_t i = 0; i < record->count; i++) {
+		char *const *text = field_of(&record->fields[i], item);
+
+		if (record->fields[i].flags & FIELD_SECRET)
+			explicit_bzero(*text, strlen(*text));
+	}
 }
 
 static void call_answer(struct loop_task *task)
@@ -76,8 +88,10 @@ static void call_answer(struct loop_task *task)
 	answer.items = items;
 	call_end(call);
 	done(arg, &answer);
-	for (size_t i = 0; i < answer.count; i++)
+	for (size_t i = 0; i < answer.count; i++) {
+		wipe_secrets(record, items + i * record->size);
 		record_clear(record, items + i * record->size);
+	}
 	free(items);
 }
 

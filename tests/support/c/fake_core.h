@@ -12,6 +12,7 @@
 #define SAMPLE_UUID "0195a1f0-7c3e-7b11-8f00-0123456789ab"
 #define OTHER_UUID "0195a1f0-7c3e-7b11-8f00-0123456789ac"
 #define SAMPLE_OPERATION "op-" SAMPLE_UUID
+#define SAMPLE_SECRET "vold_0123456789abcdef"
 #define SAMPLE_OBJECT "{\"number\":1,\"nested\":{\"list\":[true,\"x\",2.5,null]}}"
 
 struct core {
