@@ -41,7 +41,8 @@ static const struct field config_fields[] = {
 	  .doc = "Refuse requests over TCP that show no token. Unix sockets stay open to root and the group."),
 	F(http_max_requests, INT, LIVE, .fallback = "256", .min = 1, .max = 10000,
 	  .doc = "Requests answered at the same time, as many lists, and as many requests that wait "
-		 "for operations; further callers are told to come back later."),
+		 "for operations, those of users of unix sockets and of tokens apart from those of all "
+		 "others; further callers are told to come back later."),
 	F(http_caller_requests, INT, LIVE, .fallback = "200", .min = 1, .max = 1000000,
 	  .doc = "Requests a second of one user of a unix socket, and of one token. Here and below, "
 		 "root and the daemon's own user have no such limit on a unix socket."),

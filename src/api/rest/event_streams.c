@@ -35,8 +35,7 @@ struct stream {
 	TAILQ_ENTRY(stream) entry;
 	struct event_streams *streams;
 	struct evhttp_request *http;
-	uid_t user;
-	char *token;      /* its name; NULL: none was shown */
+	struct rest_owner owner;
 	struct buf words; /* to be sent before the next event */
 	uint64_t next;    /* the event that the client needs next */
 	bool is_writing;
@@ -74,7 +73,6 @@ static void stream_free(struct stream *stream)
 		core_watch_health(streams->core, false);
 	loop_timer_clear(streams->loop, &stream->beat);
 	buf_clear(&stream->words);
-	free(stream->token);
 	free(stream);
 }
 
@@ -197,7 +195,7 @@ static void end_those_of(struct event_streams *streams, const char *token)
 
 	for (stream = TAILQ_FIRST(&streams->list); stream; stream = next) {
 		next = TAILQ_NEXT(stream, entry);
-		if (streq(stream->token, token))
+		if (stream->owner.kind == REST_OWNER_TOKEN && streq(stream->owner.token, token))
 			end(stream);
 	}
 }
@@ -301,8 +299,8 @@ void event_streams_refuse(struct event_streams *streams, struct evhttp_request *
 	answer_and_end(streams, http, &words);
 }
 
-void event_streams_open(struct event_streams *streams, struct evhttp_request *http, uid_t user,
-			const char *token, const char *last_id)
+void event_streams_open(struct event_streams *streams, struct evhttp_request *http,
+			const struct rest_owner *owner, const char *last_id)
 {
 	struct stream *stream;
 
@@ -314,8 +312,7 @@ void event_streams_open(struct event_streams *streams, struct evhttp_request *ht
 	stream = xnew(struct stream);
 	stream->streams = streams;
 	stream->http = http;
-	stream->user = user;
-	stream->token = xstrdup(token);
+	stream->owner = *owner;
 	stream->beat.fire = on_beat;
 	TAILQ_INSERT_TAIL(&streams->list, stream, entry);
 	streams->count++;
@@ -332,13 +329,19 @@ size_t event_streams_count(const struct event_streams *streams)
 	return streams->count;
 }
 
-size_t event_streams_count_of(const struct event_streams *streams, uid_t user)
+size_t event_streams_count_anonymous(const struct event_streams *streams)
+{
+	return event_streams_count_of(streams,
+				      &(struct rest_owner){ .kind = REST_OWNER_ANONYMOUS });
+}
+
+size_t event_streams_count_of(const struct event_streams *streams, const struct rest_owner *owner)
 {
 	const struct stream *stream;
 	size_t count = 0;
 
 	TAILQ_FOREACH(stream, &streams->list, entry)
-		count += stream->user == user;
+		count += rest_owner_equals(&stream->owner, owner);
 	return count;
 }
 

@@ -21,12 +21,13 @@ void event_streams_end(struct event_streams *streams);
 /* When the connections are closed. Returns NULL, takes NULL. */
 struct event_streams *event_streams_free(struct event_streams *streams);
 
-/* token: its name, NULL none; the stream ends when it is revoked. last_id: the last event that the
- * client has got, NULL none. The stream owns the request now. */
-void event_streams_open(struct event_streams *streams, struct evhttp_request *http, uid_t user,
-			const char *token, const char *last_id);
+/* The stream of a token ends when it is revoked. last_id: the last event that the client has got,
+ * NULL none. The stream owns the request now. */
+void event_streams_open(struct event_streams *streams, struct evhttp_request *http,
+			const struct rest_owner *owner, const char *last_id);
 size_t event_streams_count(const struct event_streams *streams);
-size_t event_streams_count_of(const struct event_streams *streams, uid_t user);
+size_t event_streams_count_of(const struct event_streams *streams, const struct rest_owner *owner);
+size_t event_streams_count_anonymous(const struct event_streams *streams);
 /* There is no place for a stream now: the client is asked to come back later. An error's status
  * would make a browser give up for good. */
 void event_streams_refuse(struct event_streams *streams, struct evhttp_request *http);

@@ -88,10 +88,3 @@ void rest_describe_peer(int fd, struct rest_caller *out)
 		out->caller.address = out->address;
 	}
 }
-
-uid_t rest_bounded_user(int fd)
-{
-	struct ucred peer;
-
-	return find_peer(fd, &peer) && !is_trusted(&peer) ? peer.uid : REST_UNBOUNDED_USER;
-}

@@ -32,9 +32,6 @@ struct rest_caller {
 /* Who it is: the user of a unix socket, or the address of a TCP socket. */
 void rest_describe_peer(int fd, struct rest_caller *out);
 
-/* The client of a TCP socket, root, and the daemon's own user. */
-#define REST_UNBOUNDED_USER ((uid_t)-1)
-#define REST_USER_SHARE 2 /* any other user may take a half of what all clients share */
-
-/* The user of a socket who has a share, else REST_UNBOUNDED_USER. */
-uid_t rest_bounded_user(int fd);
+/* A user of a unix socket (but for root and the daemon's own user) or a token may take a half of
+ * what all clients share. */
+#define REST_USER_SHARE 2

@@ -19,8 +19,9 @@
  * poll is answered at once with the operation as it is, any other request is dropped.
  *
  * Long polls and streams of events do nothing but wait, and lists wait for their turn, so each of
- * the two has a budget of its own and takes no place from other requests. One user has half of each
- * budget at most, as far as users are known.
+ * the two has a budget of its own and takes no place from other requests. Those who wait and are
+ * known, as the user of a unix socket or by a token, have places that nobody else can take. One
+ * user or token has half of each budget at most.
  */
 
 #include "api/rest/rest.h"
@@ -87,7 +88,7 @@ struct rest_request {
 	const struct method *method;
 	struct call *call;
 	enum request_kind kind;
-	uid_t user; /* who has a share; REST_UNBOUNDED_USER: all others */
+	struct rest_owner owner;
 	bool is_watched;
 	bool gzip; /* the client takes it */
 };
@@ -194,7 +195,8 @@ static bool accepts_gzip(struct evhttp_request *http)
 }
 
 static void request_start(struct rest *rest, struct evhttp_request *http, const struct route *route,
-			  const void *args, const struct caller *caller)
+			  const void *args, const struct rest_owner *owner,
+			  const struct caller *caller)
 {
 	struct rest_request *request = xnew(struct rest_request);
 
@@ -204,7 +206,7 @@ static void request_start(struct rest *rest, struct evhttp_request *http, const 
 	request->http = http;
 	request->method = route->method;
 	request->kind = kind_of(route->method, args);
-	request->user = rest_bounded_user(fd_of(http));
+	request->owner = *owner;
 	TAILQ_INSERT_TAIL(&rest->requests, request, entry);
 	rest->counts[request->kind]++;
 	if (!loop_timer_is_set(&rest->watch_soon))
@@ -233,22 +235,29 @@ static enum http_verb verb_of(const struct evhttp_request *http)
 	}
 }
 
-/* Streams take the places of those who wait. */
-static size_t count_of(const struct rest *rest, enum request_kind kind)
+/* Those who wait in the places of the owner, also in streams. */
+static size_t count_waiting(const struct rest *rest, const struct rest_owner *owner)
 {
-	size_t streams = kind == REQUEST_LONG_POLL ? event_streams_count(rest->streams) : 0;
+	bool is_anonymous = owner->kind == REST_OWNER_ANONYMOUS;
+	size_t anonymous = event_streams_count_anonymous(rest->streams);
+	size_t count = is_anonymous ? anonymous : event_streams_count(rest->streams) - anonymous;
+	const struct rest_request *request;
 
-	return rest->counts[kind] + streams;
+	TAILQ_FOREACH(request, &rest->requests, entry)
+		count += request->kind == REQUEST_LONG_POLL &&
+			 (request->owner.kind == REST_OWNER_ANONYMOUS) == is_anonymous;
+	return count;
 }
 
-static int check_room(const struct rest *rest, enum request_kind kind, struct err *err)
+static int check_room(const struct rest *rest, const struct rest_owner *owner,
+		      enum request_kind kind, struct err *err)
 {
 	static const char *const words[REQUEST_KIND_COUNT] = {
 		[REQUEST_PLAIN] = "requests are being answered already",
 		[REQUEST_LIST] = "lists are being made already",
 		[REQUEST_LONG_POLL] = "requests wait for operations or events already",
 	};
-	size_t count = count_of(rest, kind);
+	size_t count = kind == REQUEST_LONG_POLL ? count_waiting(rest, owner) : rest->counts[kind];
 
 	if (count < rest->max_requests)
 		return 0;
@@ -257,34 +266,41 @@ static int check_room(const struct rest *rest, enum request_kind kind, struct er
 		       words[kind], kind == REQUEST_LONG_POLL ? ", or ask without waiting" : "");
 }
 
-/* One user leaves places to the others. */
-static int check_share(const struct rest *rest, uid_t user, enum request_kind kind, struct err *err)
+/* One user or token leaves places to the others. */
+static int check_share(const struct rest *rest, const struct rest_owner *owner,
+		       enum request_kind kind, struct err *err)
 {
 	static const char *const words[REQUEST_KIND_COUNT] = {
-		[REQUEST_PLAIN] = "requests of your user are being answered",
-		[REQUEST_LIST] = "lists are being made for your user",
-		[REQUEST_LONG_POLL] = "requests of your user wait for operations or events",
+		[REQUEST_PLAIN] = "requests of this caller are being answered",
+		[REQUEST_LIST] = "lists are being made for this caller",
+		[REQUEST_LONG_POLL] = "requests of this caller wait for operations or events",
 	};
 	const struct rest_request *request;
 	size_t count = 0;
 
-	if (user == REST_UNBOUNDED_USER)
+	if (!rest_owner_has_share(owner))
 		return 0;
 	TAILQ_FOREACH(request, &rest->requests, entry)
-		count += request->user == user && request->kind == kind;
+		count += rest_owner_equals(&request->owner, owner) && request->kind == kind;
 	if (kind == REQUEST_LONG_POLL)
-		count += event_streams_count_of(rest->streams, user);
+		count += event_streams_count_of(rest->streams, owner);
 	if (count * REST_USER_SHARE < rest->max_requests)
 		return 0;
 	return err_set(
 		err, ERR_TOO_MANY,
-		"%zu %s already, which is the limit for one user (half of http.max_requests); try again",
+		"%zu %s already, which is the limit for one user or token (half of http.max_requests); try again",
 		count, words[kind]);
+}
+
+static int check_places(const struct rest *rest, const struct rest_owner *owner,
+			enum request_kind kind, struct err *err)
+{
+	return check_room(rest, owner, kind, err) < 0 ? -1 : check_share(rest, owner, kind, err);
 }
 
 /* The description of the interface, which says nothing of the daemon's state. */
 static int serve_document(struct rest *rest, struct evhttp_request *http,
-			  const struct route_target *target, const struct caller *caller,
+			  const struct route_target *target, const struct rest_caller *caller,
 			  struct err *err)
 {
 	rest_reply_document(&rest->encoder, http, rest_openapi, accepts_gzip(http));
@@ -292,7 +308,7 @@ static int serve_document(struct rest *rest, struct evhttp_request *http,
 }
 
 static int serve_metrics(struct rest *rest, struct evhttp_request *http,
-			 const struct route_target *target, const struct caller *caller,
+			 const struct route_target *target, const struct rest_caller *caller,
 			 struct err *err)
 {
 	const struct rest_figures figures = {
@@ -327,25 +343,25 @@ static int find_last_id(struct evhttp_request *http, char *copy, const char **ou
 }
 
 static int serve_events(struct rest *rest, struct evhttp_request *http,
-			const struct route_target *target, const struct caller *caller,
+			const struct route_target *target, const struct rest_caller *caller,
 			struct err *err)
 {
 	_cleanup_free_ char *query = xstrdup(str_or(target->query, ""));
-	uid_t user = rest_bounded_user(fd_of(http));
+	struct rest_owner owner;
 	const char *last_id;
 
 	if (find_last_id(http, query, &last_id, err) < 0)
 		return -1;
-	if (!rest->is_accepting || check_room(rest, REQUEST_LONG_POLL, NULL) < 0 ||
-	    check_share(rest, user, REQUEST_LONG_POLL, NULL) < 0)
+	rest_owner_of_caller(caller, &owner);
+	if (!rest->is_accepting || check_places(rest, &owner, REQUEST_LONG_POLL, NULL) < 0)
 		event_streams_refuse(rest->streams, http);
 	else
-		event_streams_open(rest->streams, http, user, caller->token, last_id);
+		event_streams_open(rest->streams, http, &owner, last_id);
 	return 0;
 }
 
 static int serve_file(struct rest *rest, struct evhttp_request *http,
-		      const struct route_target *target, const struct caller *caller,
+		      const struct route_target *target, const struct rest_caller *caller,
 		      struct err *err)
 {
 	status_page_send(&rest->encoder, http, status_page_find(target), accepts_gzip(http));
@@ -356,7 +372,7 @@ static int serve_file(struct rest *rest, struct evhttp_request *http,
 static const struct page {
 	const char *path;
 	int (*serve)(struct rest *rest, struct evhttp_request *http,
-		     const struct route_target *target, const struct caller *caller,
+		     const struct route_target *target, const struct rest_caller *caller,
 		     struct err *err);
 	bool takes_query;
 } pages[] = {
@@ -375,7 +391,7 @@ static const struct page *find_page(const struct route_target *target)
 }
 
 static int serve_page(struct rest *rest, struct evhttp_request *http, const struct page *page,
-		      const struct route_target *target, const struct caller *caller,
+		      const struct route_target *target, const struct rest_caller *caller,
 		      struct err *err)
 {
 	if (verb_of(http) != HTTP_GET) {
@@ -481,6 +497,7 @@ static int serve(struct rest *rest, struct evhttp_request *http, const struct la
 {
 	struct rest_headers headers;
 	struct rest_caller caller;
+	struct rest_owner owner;
 	struct route_target target;
 	const struct page *page;
 	const struct route *route;
@@ -499,7 +516,7 @@ static int serve(struct rest *rest, struct evhttp_request *http, const struct la
 		return -1;
 	page = find_page(&target);
 	if (page)
-		return serve_page(rest, http, page, &target, &caller.caller, err);
+		return serve_page(rest, http, page, &target, &caller, err);
 	route = route_find(rest->routes, &target, verb_of(http), &verbs);
 	if (!route && !verbs)
 		return err_set(err, ERR_NO_SUCH_PATH, "no such path");
@@ -507,16 +524,14 @@ static int serve(struct rest *rest, struct evhttp_request *http, const struct la
 		rest_reply_verbs(&rest->encoder, http, verbs);
 		return 0;
 	}
+	rest_owner_of_caller(&caller, &owner);
 	args = xcalloc(1, route->method->args->size);
 	record_init(route->method->args, args);
 	r = rest_decode(route, &target, &headers, http, parsed, args, err);
 	if (r == 0)
-		r = check_room(rest, kind_of(route->method, args), err);
+		r = check_places(rest, &owner, kind_of(route->method, args), err);
 	if (r == 0)
-		r = check_share(rest, rest_bounded_user(fd_of(http)), kind_of(route->method, args),
-				err);
-	if (r == 0)
-		request_start(rest, http, route, args, &caller.caller);
+		request_start(rest, http, route, args, &owner, &caller.caller);
 	record_clear(route->method->args, args);
 	free(args);
 	return r;

@@ -73,6 +73,56 @@ static void test_requests_of_a_token(void **state)
 	assert_status(f, KNOWN, 200);
 }
 
+static void wait_for_an_operation(struct client *c, struct fixture *f, const char *headers)
+{
+	client_open(c, f);
+	client_request(c, "GET", "/api/v1/operations/" SAMPLE_OPERATION "?wait=30", headers, NULL);
+	fixture_settle(f);
+}
+
+static void assert_no_place(struct fixture *f, const char *headers)
+{
+	_cleanup_client_ struct client c;
+	_cleanup_reply_ struct reply reply;
+
+	wait_for_an_operation(&c, f, headers);
+	client_reply(&c, false, &reply);
+	assert_error(&reply, 429, "TOO_MANY_REQUESTS", NULL);
+}
+
+/* Programs without a token take all their places for those who wait, but none of the others. */
+static void test_places_of_those_who_wait(void **state)
+{
+	enum { PLACES = 4 };
+	struct fixture *f = *state;
+	struct client anonymous[PLACES], known[PLACES / 2];
+	_cleanup_client_ struct client stream;
+
+	f->core.known_token = "vold_right";
+	f->core.token_access = ACCESS_READ;
+	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
+						.listen_fd = -1,
+						.max_requests = PLACES,
+						.max_connections = 100,
+						.access = ACCESS_READ });
+	f->core.hold = true;
+	client_open(&stream, f);
+	client_request(&stream, "GET", "/api/v1/events", NULL, NULL);
+	client_await(&stream, "retry: ");
+	for (size_t i = 1; i < PLACES; i++)
+		wait_for_an_operation(&anonymous[i], f, NULL);
+	assert_int_equal(rest_in_flight(f->rest), PLACES - 1);
+	assert_no_place(f, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		wait_for_an_operation(&known[i], f, KNOWN);
+	assert_int_equal(rest_in_flight(f->rest), PLACES - 1 + PLACES / 2);
+	assert_no_place(f, KNOWN); /* one token has half of them */
+	for (size_t i = 1; i < PLACES; i++)
+		client_close(&anonymous[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		client_close(&known[i]);
+}
+
 /* Who tries tokens uses up what those have who show none. */
 static void test_tokens_that_are_tried(void **state)
 {
@@ -233,6 +283,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_requests_of_all_without_a_token),
 		T(test_requests_of_a_token),
+		T(test_places_of_those_who_wait),
 		T(test_tokens_that_are_tried),
 		T(test_a_large_body_is_one_request),
 		T(test_connections_of_all_without_a_token),
