@@ -189,7 +189,7 @@ def settle(story, volume, gone):
                       {"do": "job_fail", "code": 530, "command": "detachVolume", "times": 0,
                        "text": "Failed to detach volume db1-data from VM appliance"}])
     begun = story.daemon.attach(volume)
-    eventually(lambda: story.daemon.operation(begun["id"])["step"] == "await-device", "it awaits its disk")
+    eventually(lambda: story.daemon.operation(begun["id"]).get("step") == "await-device", "it awaits its disk")
     story.ask("operation.cancel", operation_id=story.daemon.detach(volume)["id"])
     story.ask("admin.pause", reason="the storage is moved to another rack")
     story.refused(503, "POST", f"/api/v1/volumes/{volume}/resize", {"size": 20 * GIB})

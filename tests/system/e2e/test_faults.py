@@ -268,7 +268,7 @@ def held(world, point, volume):
     operation = point.begin(world, volume)
     world.cloud.wait_request(point.command, point.count)
     if point.step:
-        eventually(lambda: world.daemon.operation(operation["id"])["step"] == point.step,
+        eventually(lambda: world.daemon.operation(operation["id"]).get("step") == point.step,
                    point.step)
     return operation
 

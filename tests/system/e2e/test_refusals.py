@@ -290,7 +290,7 @@ def test_many_operations_ask_a_stopping_server_as_one(world):
         attaches = [world.daemon.attach(world.volume(), world.cloud.put_vm(name=f"vm-{i}")["id"])
                     for i in range(20)]
         for attach in attaches:
-            eventually(lambda: world.daemon.operation(attach["id"])["step"] == "ask-cloud",
+            eventually(lambda: world.daemon.operation(attach["id"]).get("step") == "ask-cloud",
                        "it is about to ask")
         world.cloud.set(maintenance=530)
     finally:

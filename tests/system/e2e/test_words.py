@@ -160,7 +160,7 @@ def test_an_undo_that_a_restart_interrupts(world):
     world.cloud.set_faults([{"do": "job_delay", "seconds": 3600, "command": "attachVolume"}])
     operation = world.daemon.attach(world.volume())
     world.await_jobs("attachVolume")
-    eventually(lambda: world.daemon.operation(operation["id"])["step"] == "await-job", "it waits")
+    eventually(lambda: world.daemon.operation(operation["id"]).get("step") == "await-job", "it waits")
     assert world.daemon.rest("POST", f"/api/v1/operations/{operation['id']}/cancel").status == 200
     world.daemon.log.wait(lambda line: "undo from step await-job on: cancelled by request" in line)
     world.daemon.stop()
