@@ -17,6 +17,7 @@ def chromium():
 @pytest.fixture
 def browser(chromium):
     """Its page must have complained of nothing at the end of a test."""
+    chromium.open("about:blank")    # the page before it, whose daemon is gone, ends
     chromium.take_complaints()
     yield chromium
     assert chromium.take_complaints() == []
@@ -72,6 +73,19 @@ def test_a_running_operation_shows_its_step(world, browser):
     world.cloud.hurry()
     world.daemon.completed(operation)
     browser.run("await page.locator('#running').waitFor({state: 'hidden'})")
+
+
+def test_the_time_that_is_left_is_shown(world, browser):
+    daemon = world.daemon
+    daemon.completed(daemon.create())           # from which it learns
+    world.cloud.set(job_delay=3600)
+    open_page(browser, daemon)
+    operation = daemon.create()
+    browser.wait("#running tbody tr", "expected")
+    world.cloud.wait_request("createVolume", 2)
+    world.cloud.set(job_delay=0)
+    world.cloud.hurry()
+    daemon.completed(operation)
 
 
 def test_history_is_filtered_and_goes_on(world, browser):

@@ -162,13 +162,20 @@ function show_health() {
     [element("dt", {}, name), element("dd", {class: text === "healthy" ? "good" : ""}, text)]));
 }
 
+function time_words(operation, now) {
+  const elapsed = duration_text(now - Date.parse(operation.created_at));
+  if (!operation.expected_end)
+    return elapsed;
+  return `${elapsed}, expected ${duration_text(Date.parse(operation.expected_end) - Date.parse(operation.created_at))}`;
+}
+
 function show_running() {
   const now = Date.now();
   const rows = [...known.operations.values()].sort((a, b) => a.id < b.id ? -1 : 1);
   find("running-count").textContent = rows.length ? `(${rows.length})` : "";
   fill("running", rows.slice(0, ROWS_MAX).map(operation => element("tr", {},
     cell(operation.type), volume_cell(operation.volume_id), cell(operation.step || operation.status),
-    cell(operation.waits_for, "text"), cell(duration_text(now - Date.parse(operation.created_at)), "number"))));
+    cell(operation.waits_for, "text"), cell(time_words(operation, now), "number"))));
 }
 
 function fits(mapping, words) {
@@ -387,7 +394,7 @@ const by = (list, key) => new Map(list.map(row => [row[key], row]));
 
 async function read_lists() {
   const [health, mappings, exports, volumes, pending, executing, ended] = await Promise.all([
-    ask_json("health"), ask_json("api/v1/mappings"), ask_json(`api/v1/exports?limit=${PAGE}`),
+    ask_json("health"), ask_json(`api/v1/mappings?limit=${PAGE}`), ask_json(`api/v1/exports?limit=${PAGE}`),
     ask_json(`api/v1/volumes?limit=${PAGE}`), ask_json(`api/v1/operations?status=pending&limit=${PAGE}`),
     ask_json(`api/v1/operations?status=executing&limit=${PAGE}`), ask_json(`api/v1/operations?limit=${PAGE / 10}`)]);
   known.health = health;
