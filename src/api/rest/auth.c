@@ -124,8 +124,11 @@ int rest_auth(struct evhttp_request *http, const struct rest_place *place, struc
 	} else if (!host_is_ours(place, out->host)) {
 		return err_set(
 			err, ERR_MISDIRECTED,
-			"this server answers to localhost, the address it listens on%s, not to Host '%s'",
-			place->tls ? ", and the names in its certificate" : "", out->host);
+			place->tls
+				? "this server answers to localhost, the address it listens on and the names in its "
+				  "certificate, not to Host '%s'"
+				: "this server answers to localhost and the address it listens on, not to Host '%s'",
+			out->host);
 	}
 	if (out->origin && !origin_is_ours(place, out->origin, out->host))
 		return err_set(err, ERR_FORBIDDEN, "requests from the origin '%s' are not allowed",
