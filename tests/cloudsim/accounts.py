@@ -31,6 +31,7 @@ class Account:
     forbidden: tuple = ()       # commands that its role does not allow
     limit_gib: int | None = None        # of primary storage
     limit_volumes: int | None = None
+    limit_snapshots: int | None = None
     project: str | None = None  # the project's id, if it is one
     members: list = field(default_factory=list)     # names of accounts
 
@@ -65,6 +66,13 @@ def check_limits(owner, volumes, more_bytes, more_volumes=0):
         raise _exceeded(owner, "primary_storage",
                         *(f"({amount / ids.GIB:.2f} GB) {amount}"
                           for amount in (owner.limit_gib * ids.GIB, used, more_bytes)))
+
+
+def check_snapshots(owner, snapshots):
+    """Refuse one more snapshot, if these are as many as its owner may have."""
+    used = len([s for s in snapshots if not s.removed])
+    if owner.limit_snapshots is not None and used >= owner.limit_snapshots:
+        raise _exceeded(owner, "snapshot", owner.limit_snapshots, used, 1)
 
 
 def _exceeded(owner, what, limit, used, more):

@@ -1,4 +1,4 @@
-"""Commands about the cloud itself: zones, offerings, capabilities, jobs."""
+"""Commands about the cloud itself: zones, offerings, capabilities, accounts, jobs."""
 
 from . import errors
 from .command import Command, truth
@@ -35,6 +35,44 @@ def list_capabilities(call):
         "userpublictemplateenabled": True}}
 
 
+def list_apis(call):
+    """The commands that the caller may use; all of them, or the one that is named."""
+    name = call.args.name
+    names = sorted(call.sim.api.allowed(call.account))
+    if name is not None and name not in names:
+        raise errors.no_api()
+    return listed(call, "api", [name] if name else names, lambda name: {
+        "name": name, "description": name, "isasync": call.sim.api.makes_job(name),
+        "related": "", "params": [], "response": []})
+
+
+def list_accounts(call):
+    """An ordinary user sees the own account alone, an administrator those of the domain."""
+    args, caller = call.args, call.account
+    rows = [a for a in call.world.accounts.values()
+            if not a.project and (a is caller or caller.admin)]
+    if args.name:
+        rows = [a for a in rows if a.name == args.name]
+    if args.domainid:
+        rows = [a for a in rows if a.domain.id == args.domainid]
+    return listed(call, "account", rows, call.rows.account)
+
+
+def list_projects(call):
+    rows = [a for a in call.world.accounts.values()
+            if a.project and call.account.may_use(a) and call.args.id in (None, a.project)]
+    return listed(call, "project", rows, call.rows.project)
+
+
+def list_hypervisor_capabilities(call):
+    settings = call.sim.settings
+    rows = [settings.hypervisor] if call.args.hypervisor in (None, settings.hypervisor) else []
+    return listed(call, "hypervisorCapabilities", rows, lambda hypervisor: {
+        "id": call.world.new_uuid(), "hypervisor": hypervisor, "hypervisorversion": "default",
+        "maxguestslimit": 50, "maxdatavolumeslimit": settings.max_data_volumes,
+        "securitygroupenabled": True, "storagemotionenabled": True, "vmsnapshotenabled": True})
+
+
 def query_job(call):
     job = call.args.jobid
     if job is None and call.args.resourceid and call.version.newest_job:
@@ -68,6 +106,11 @@ COMMANDS = {
     "listDiskOfferings": Command(list_disk_offerings, lists=True, numbers=_PAGES,
                                  refs=(("id", "offerings"), ("zoneid", "zones"))),
     "listCapabilities": Command(list_capabilities),
+    "listApis": Command(list_apis, lists=True),
+    "listAccounts": Command(list_accounts, lists=True, numbers=_PAGES),
+    "listProjects": Command(list_projects, lists=True, numbers=_PAGES),
+    "listHypervisorCapabilities": Command(list_hypervisor_capabilities, lists=True,
+                                          numbers=_PAGES, only_admins=True),
     "queryAsyncJobResult": Command(query_job, refs=(("jobid", "jobs"),)),
     "listAsyncJobs": Command(list_jobs, lists=True, numbers=_PAGES),
 }

@@ -17,6 +17,15 @@ class Api:
         self.sim = sim
         self.world = sim.world
 
+    def allowed(self, account):
+        """The commands that the server knows and the account's role allows."""
+        unknown = {*self.sim.settings.unknown_commands, *account.forbidden}
+        return {name for name, command in COMMANDS.items()
+                if name not in unknown and (account.admin or not command.only_admins)}
+
+    def makes_job(self, name):
+        return COMMANDS[name].makes_job
+
     def execute(self, name, params, faults, account):
         """Run one authenticated command and return the inside of its answer."""
         command = COMMANDS[name]

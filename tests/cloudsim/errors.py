@@ -80,6 +80,12 @@ def forbidden(command, account):
                                  f"account {account}.", GENERIC, envelope="errorresponse")
 
 
+def no_api():
+    """listApis: the command is unknown, or the account's role does not allow it."""
+    return ApiError(INTERNAL, "Api Discovery plugin was unable to find an api by that name or "
+                              "process any apis", GENERIC)
+
+
 def no_new_jobs(code, text):
     """The server is about to stop, or is maintained."""
     return ApiError(code, text, CLOUD_RUNTIME if code == INTERNAL else GENERIC)

@@ -159,6 +159,33 @@ class Rows:
             nic |= {"broadcasturi": "vlan://100", "isolationuri": "vlan://100"}
         return nic
 
+    # -- accounts and projects
+
+    def _resources(self, owner):
+        """What an owner may have, has, and may have besides. Storage counts in whole GiB."""
+        volumes = self._world.volumes_of(owner)
+        snapshots = [s for s in self._world.snapshots.values()
+                     if s.owner == owner.id and not s.removed]
+        row = {}
+        for name, limit, total in (
+                ("volume", owner.limit_volumes, len(volumes)),
+                ("primarystorage", owner.limit_gib, sum(v.size for v in volumes) // ids.GIB),
+                ("snapshot", owner.limit_snapshots, len(snapshots))):
+            row |= {f"{name}limit": "Unlimited" if limit is None else str(limit),
+                    f"{name}total": total,
+                    f"{name}available": "Unlimited" if limit is None else str(limit - total)}
+        return row
+
+    def account(self, a):
+        return {"id": a.id, "name": a.name, "accounttype": 1 if a.admin else 0,
+                "rolename": "Root Admin" if a.admin else "User", "domainid": a.domain.id,
+                "domain": a.domain.name, "state": "enabled", "isdefault": a.admin,
+                **self._resources(a), "user": [], "groups": []}
+
+    def project(self, a):
+        return {"id": a.project, "name": a.name, "displaytext": a.name, "domainid": a.domain.id,
+                "domain": a.domain.name, "state": "Active", **self._resources(a), "tags": []}
+
     # -- zones and offerings
 
     def zone(self, z):

@@ -326,7 +326,8 @@ class CloudSim:
 
     def put_account(self, name, **row):
         """Make an account with keys of its own, or change the one of that name: its role
-        (`admin`, `forbidden` commands) and its limits (`limit_gib`, `limit_volumes`)."""
+        (`admin`, `forbidden` commands) and its limits (`limit_gib`, `limit_volumes`,
+        `limit_snapshots`)."""
         with self.world.lock:
             account = self.world.account_named(name)
             if account:

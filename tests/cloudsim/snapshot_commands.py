@@ -1,5 +1,6 @@
 """Commands about snapshots of volumes."""
 
+from .accounts import check_snapshots
 from .command import Command
 from .errors import invalid
 from .lists import listed, referring, visible
@@ -11,6 +12,8 @@ def create_snapshot(call):
     if volume.state != "Ready":
         raise invalid(call.version.text("snapshot not ready", number=volume.serial_number,
                                         volume=volume.name, state=volume.state))
+    check_snapshots(call.world.accounts[volume.owner],
+                    [s for s in call.world.snapshots.values() if s.owner == volume.owner])
     name = call.args.name or f"{volume.name}_{call.world.new_uuid()[:8]}"
     return Take(call, volume, call.world.add_snapshot(volume, name))
 
