@@ -70,6 +70,9 @@ enum cloud_outcome {
 
 enum cloud_job_status { CLOUD_JOB_PENDING, CLOUD_JOB_SUCCEEDED, CLOUD_JOB_FAILED };
 
+/* An owner is "project <id>", or "<domain id> <name of the account>". */
+#define CLOUD_OWNER_PROJECT "project "
+
 struct cloud_volume {
 	char *id;
 	char *name;
@@ -79,6 +82,7 @@ struct cloud_volume {
 	char *vm_id;       /* NULL if detached */
 	char *job_id;      /* a job under way on the volume, else NULL */
 	char *hypervisor;  /* only administrators see it */
+	char *owner;       /* CLOUD_OWNER_PROJECT; NULL: not told */
 	uint64_t size;     /* bytes */
 	int64_t device_id; /* -1 if detached */
 	bool is_protected; /* from deletion; servers before 4.20 protect none */
@@ -92,7 +96,18 @@ struct cloud_vm {
 	char *zone_id;
 	char *state;  /* Running, Stopped, Stopping, … */
 	char *job_id; /* a job under way on the VM, else NULL */
+	char *hypervisor;
+	char *owner; /* as of a volume */
 };
+
+/* How much more an account or a project may have; its domain may have limits of its own, which only
+ * administrators see. */
+struct cloud_limits {
+	char *name;
+	int64_t volumes, gib, snapshots;
+};
+#define CLOUD_UNLIMITED INT64_MAX
+#define CLOUD_NOT_TOLD (-1)
 
 struct cloud_zone {
 	char *id;
@@ -138,6 +153,10 @@ struct cloud_result {
 	const struct cloud_zone *zones;
 	const struct cloud_offering *offerings;
 	const struct cloud_snapshot *snapshots;
+	const struct cloud_limits *limits;
+	/* data disks that a VM of a hypervisor takes: the least and the most of its versions; 0 not
+	 * told */
+	int64_t least_disks, most_disks;
 	/* list: the objects in the answer, also those that are in neither volumes nor jobs */
 	size_t rows;
 	/* page: names and ids of the volumes whose ids are no UUIDs, as one text; NULL none */
@@ -255,6 +274,27 @@ struct cloud_call *cloud_find_job(struct cloud *cloud, const char *job_id, cloud
  * is CLOUD_OK without an id. */
 struct cloud_call *cloud_find_zone(struct cloud *cloud, const char *name, cloud_done_fn done,
 				   void *arg);
+/* The zone, or the disk offering, with this id; an unknown one is CLOUD_OK with count 0. */
+struct cloud_call *cloud_list_zone(struct cloud *cloud, const char *zone_id, cloud_done_fn done,
+				   void *arg);
+struct cloud_call *cloud_list_offering(struct cloud *cloud, const char *offering_id,
+				       cloud_done_fn done, void *arg);
+/* How many VM snapshots the VM has: result->rows. */
+struct cloud_call *cloud_list_vm_snapshots(struct cloud *cloud, const char *vm_id,
+					   cloud_done_fn done, void *arg);
+/* May the account use this command? result->rows is 0 if it may not, or if CloudStack does not know
+ * the command. */
+struct cloud_call *cloud_find_command(struct cloud *cloud, const char *name, cloud_done_fn done,
+				      void *arg);
+/* The limits of an owner; NULL: of the account that the keys belong to. An administrator then sees
+ * all accounts of a domain. */
+struct cloud_call *cloud_find_limits(struct cloud *cloud, const char *owner, cloud_done_fn done,
+				     void *arg);
+struct cloud_call *cloud_find_project_limits(struct cloud *cloud, const char *project_id,
+					     cloud_done_fn done, void *arg);
+/* How many data disks a VM takes: least_disks and most_disks. Only administrators may ask. */
+struct cloud_call *cloud_find_disk_limit(struct cloud *cloud, const char *hypervisor,
+					 cloud_done_fn done, void *arg);
 void cloud_call_cancel(struct cloud_call *call); /* not from inside done */
 /*
  * All volumes of a VM (NULL: of all VMs and of none), page by page: on_page runs for each page,

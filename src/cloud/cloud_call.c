@@ -51,6 +51,17 @@ static const struct cloud_command commands[CLOUD_COMMAND_COUNT] = {
 					      CLOUD_REPLY_ANY, false, true },
 	[CLOUD_COMMAND_LIST_SNAPSHOTS] = { "listSnapshots", "list snapshots", CLOUD_REPLY_SNAPSHOTS,
 					   false, true },
+	[CLOUD_COMMAND_LIST_VM_SNAPSHOTS] = { "listVMSnapshot", "list VM snapshots",
+					      CLOUD_REPLY_VM_SNAPSHOTS, false, true },
+	[CLOUD_COMMAND_LIST_APIS] = { "listApis", "tell whether a command may be used",
+				      CLOUD_REPLY_COMMANDS, false, true },
+	[CLOUD_COMMAND_LIST_ACCOUNTS] = { "listAccounts", "tell the limits of an account",
+					  CLOUD_REPLY_ACCOUNTS, false, true },
+	[CLOUD_COMMAND_LIST_PROJECTS] = { "listProjects", "tell the limits of a project",
+					  CLOUD_REPLY_PROJECTS, false, true },
+	[CLOUD_COMMAND_LIST_HYPERVISORS] = { "listHypervisorCapabilities",
+					     "tell how many disks a VM takes",
+					     CLOUD_REPLY_HYPERVISORS, false, true },
 	[CLOUD_COMMAND_LIST_JOBS] = { "listAsyncJobs", "list jobs", CLOUD_REPLY_JOBS, false, true },
 };
 

@@ -303,6 +303,83 @@ struct cloud_call *cloud_find_zone(struct cloud *cloud, const char *name, cloud_
 	return cloud_queue_add(call);
 }
 
+static struct cloud_call *one_of_list(struct cloud *cloud, enum cloud_command_id id,
+				      const char *name, const char *value, cloud_done_fn done,
+				      void *arg)
+{
+	struct cloud_call *call = cloud_call_new(cloud->queue, id, done, arg);
+
+	assert(!str_empty(value));
+
+	cloud_call_add(call, name, value);
+	return call;
+}
+
+struct cloud_call *cloud_list_zone(struct cloud *cloud, const char *zone_id, cloud_done_fn done,
+				   void *arg)
+{
+	return cloud_queue_add(
+		one_of_list(cloud, CLOUD_COMMAND_LIST_ZONES, "id", zone_id, done, arg));
+}
+
+struct cloud_call *cloud_list_offering(struct cloud *cloud, const char *offering_id,
+				       cloud_done_fn done, void *arg)
+{
+	return cloud_queue_add(
+		one_of_list(cloud, CLOUD_COMMAND_LIST_OFFERINGS, "id", offering_id, done, arg));
+}
+
+struct cloud_call *cloud_list_vm_snapshots(struct cloud *cloud, const char *vm_id,
+					   cloud_done_fn done, void *arg)
+{
+	struct cloud_call *call = one_of_list(cloud, CLOUD_COMMAND_LIST_VM_SNAPSHOTS,
+					      "virtualmachineid", vm_id, done, arg);
+
+	cloud_call_add(call, "listall", "true");
+	cloud_call_add(call, "projectid", cloud_queue_project_id(cloud->queue));
+	return cloud_queue_add(call);
+}
+
+struct cloud_call *cloud_find_command(struct cloud *cloud, const char *name, cloud_done_fn done,
+				      void *arg)
+{
+	return cloud_queue_add(
+		one_of_list(cloud, CLOUD_COMMAND_LIST_APIS, "name", name, done, arg));
+}
+
+struct cloud_call *cloud_find_project_limits(struct cloud *cloud, const char *project_id,
+					     cloud_done_fn done, void *arg)
+{
+	return cloud_queue_add(
+		one_of_list(cloud, CLOUD_COMMAND_LIST_PROJECTS, "id", project_id, done, arg));
+}
+
+struct cloud_call *cloud_find_limits(struct cloud *cloud, const char *owner, cloud_done_fn done,
+				     void *arg)
+{
+	const char *name = owner ? strchr(owner, ' ') : NULL;
+	_cleanup_free_ char *domain_id = NULL;
+	struct cloud_call *call;
+
+	if (str_has_prefix(owner, CLOUD_OWNER_PROJECT))
+		return cloud_find_project_limits(cloud, owner + strlen(CLOUD_OWNER_PROJECT), done,
+						 arg);
+	call = cloud_call_new(cloud->queue, CLOUD_COMMAND_LIST_ACCOUNTS, done, arg);
+	if (name) {
+		domain_id = xstrndup(owner, (size_t)(name - owner));
+		cloud_call_add(call, "domainid", domain_id);
+		cloud_call_add(call, "name", name + 1);
+	}
+	return cloud_queue_add(call);
+}
+
+struct cloud_call *cloud_find_disk_limit(struct cloud *cloud, const char *hypervisor,
+					 cloud_done_fn done, void *arg)
+{
+	return cloud_queue_add(one_of_list(cloud, CLOUD_COMMAND_LIST_HYPERVISORS, "hypervisor",
+					   hypervisor, done, arg));
+}
+
 static struct cloud_call *page_new(const struct cloud_list *list, enum cloud_command_id id,
 				   int64_t page, int64_t size, cloud_done_fn done, void *arg)
 {

@@ -82,6 +82,12 @@ int64_t cloud_error_wait_ms(const char *text)
 	return wait > WAIT_MAX_MS ? WAIT_MAX_MS : wait;
 }
 
+bool cloud_error_is_no_command(const struct err *err)
+{
+	return err->cloud_code == CLOUD_CODE_INTERNAL &&
+	       strstr(err->cloud_text, "unable to find an api by that name");
+}
+
 bool cloud_error_page_size(const struct err *err, int64_t *limit)
 {
 	const char *number;

@@ -48,6 +48,9 @@ void cloud_error_keys(const char *words, struct err *err);
 /* Writes err for a failed job; text is NULL if CloudStack does not know the reason. */
 void cloud_error_job(int code, const char *text, struct err *err);
 
+/* CloudStack's answer to the question for one command (listApis): there is no such command, or the
+ * account may not use it. */
+bool cloud_error_is_no_command(const struct err *err);
 /*
  * True: CloudStack refused the request because its page is longer than an administrator allows.
  * limit is the allowed length, 0 if CloudStack does not say.

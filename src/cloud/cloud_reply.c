@@ -20,6 +20,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <stdio.h>
 #include <strings.h>
 
 #include "base/clock.h"
@@ -27,6 +28,7 @@
 #include "base/uuid.h"
 #include "cloud/cloud_error.h"
 #include "cloud/cloud_reply.h"
+#include "cloud/cloud_reply_limits.h"
 
 #define TEXT_MAX 1024 /* bytes of one stored member; names have at most 255 characters */
 #define ID_MAX 64
@@ -86,6 +88,23 @@ static int64_t get_integer(const struct json *object, const char *name, int64_t 
 	return otherwise;
 }
 
+/* NULL if that is not told. */
+static char *get_owner(const struct json *object)
+{
+	const char *project_id = json_text(json_get(object, "projectid"));
+	const char *account = json_text(json_get(object, "account"));
+	const char *domain_id = json_text(json_get(object, "domainid"));
+	char text[TEXT_MAX];
+
+	if (project_id)
+		snprintf(text, sizeof(text), CLOUD_OWNER_PROJECT "%.*s", ID_MAX, project_id);
+	else if (account && domain_id)
+		snprintf(text, sizeof(text), "%.*s %s", ID_MAX, domain_id, account);
+	else
+		return NULL;
+	return str_is_plain_text(text) ? xstrdup(text) : NULL;
+}
+
 /* The volume's object, without the job that happened to be under way when it was written. */
 static char *get_raw(const struct json *object)
 {
@@ -115,6 +134,7 @@ static void volume_clear(struct cloud_volume *volume)
 	free(volume->vm_id);
 	free(volume->job_id);
 	free(volume->hypervisor);
+	free(volume->owner);
 	free(volume->raw);
 }
 
@@ -126,6 +146,8 @@ static void vm_clear(struct cloud_vm *vm)
 	free(vm->zone_id);
 	free(vm->state);
 	free(vm->job_id);
+	free(vm->hypervisor);
+	free(vm->owner);
 }
 
 static void zone_clear(struct cloud_zone *zone)
@@ -192,6 +214,7 @@ static int volume_read(struct cloud_volume *volume, const struct json *object)
 		.vm_id = get_id(object, "virtualmachineid"),
 		.job_id = get_id(object, "jobid"),
 		.hypervisor = get_text(object, "hypervisor"),
+		.owner = get_owner(object),
 		.size = size > 0 ? (uint64_t)size : 0,
 		.device_id = get_integer(object, "deviceid", -1),
 		.is_protected = json_true(json_get(object, "deleteprotection")),
@@ -273,6 +296,8 @@ static const char *read_vms(struct cloud_reply *reply, const struct cloud_questi
 			.zone_id = get_id(item, "zoneid"),
 			.state = get_text(item, "state"),
 			.job_id = get_id(item, "jobid"),
+			.hypervisor = get_text(item, "hypervisor"),
+			.owner = get_owner(item),
 		};
 	}
 	return NULL;
@@ -485,6 +510,16 @@ static const char *read_payload(struct cloud_reply *reply, const struct cloud_qu
 		return read_offerings(reply, payload);
 	case CLOUD_REPLY_SNAPSHOTS:
 		return read_snapshots(reply, question, payload);
+	case CLOUD_REPLY_VM_SNAPSHOTS:
+		return cloud_reply_read_number(reply, payload, "vmSnapshot");
+	case CLOUD_REPLY_COMMANDS:
+		return cloud_reply_read_number(reply, payload, "api");
+	case CLOUD_REPLY_ACCOUNTS:
+		return cloud_reply_read_limits(reply, payload, "account");
+	case CLOUD_REPLY_PROJECTS:
+		return cloud_reply_read_limits(reply, payload, "project");
+	case CLOUD_REPLY_HYPERVISORS:
+		return cloud_reply_read_disk_limit(reply, payload);
 	}
 	return "it was not asked for";
 }
@@ -553,9 +588,18 @@ static const char *why_nonsense(const struct http_response *response, const stru
 /* An unknown id lists nothing, like a deleted one: the server tells them apart only by accident. */
 static bool is_empty_list(const struct cloud_question *question, const struct cloud_reply *reply)
 {
-	return (question->kind == CLOUD_REPLY_VOLUMES || question->kind == CLOUD_REPLY_VMS ||
-		question->kind == CLOUD_REPLY_SNAPSHOTS) &&
-	       reply->result.outcome == CLOUD_REFUSED && reply->result.err.code == ERR_NOT_FOUND;
+	static const enum cloud_reply_kind kinds[] = { CLOUD_REPLY_VOLUMES, CLOUD_REPLY_VMS,
+						       CLOUD_REPLY_SNAPSHOTS, CLOUD_REPLY_ZONES,
+						       CLOUD_REPLY_OFFERINGS };
+
+	if (question->kind == CLOUD_REPLY_COMMANDS)
+		return cloud_error_is_no_command(&reply->result.err);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (question->kind == kinds[i])
+			return reply->result.outcome == CLOUD_REFUSED &&
+			       reply->result.err.code == ERR_NOT_FOUND;
+	}
+	return false;
 }
 
 static void read_error(struct cloud_reply *reply, const struct cloud_question *question,
@@ -652,6 +696,7 @@ void cloud_reply_read(struct cloud_reply *reply, const struct cloud_question *qu
 	reply->result.zones = reply->zones;
 	reply->result.offerings = reply->offerings;
 	reply->result.snapshots = reply->snapshots;
+	reply->result.limits = reply->limits;
 	reply->result.left_out = reply->left_out.data;
 	reply->result.jobs = (const char *const *)reply->jobs;
 	reply->result.count = reply->count;
@@ -670,6 +715,8 @@ void cloud_reply_clear(struct cloud_reply *reply)
 			offering_clear(&reply->offerings[i]);
 		else if (reply->snapshots)
 			snapshot_clear(&reply->snapshots[i]);
+		else if (reply->limits)
+			free(reply->limits[i].name);
 		else
 			free(reply->jobs[i]);
 	}
@@ -678,6 +725,7 @@ void cloud_reply_clear(struct cloud_reply *reply)
 	free(reply->zones);
 	free(reply->offerings);
 	free(reply->snapshots);
+	free(reply->limits);
 	free(reply->jobs);
 	free(reply->job_id);
 	free(reply->entity_id);

@@ -23,7 +23,12 @@ enum cloud_reply_kind {
 	CLOUD_REPLY_ZONE, /* the zone of this name */
 	CLOUD_REPLY_ZONES,
 	CLOUD_REPLY_OFFERINGS,
-	CLOUD_REPLY_SNAPSHOTS
+	CLOUD_REPLY_SNAPSHOTS,
+	CLOUD_REPLY_VM_SNAPSHOTS, /* their number */
+	CLOUD_REPLY_COMMANDS,     /* their number */
+	CLOUD_REPLY_ACCOUNTS,     /* their limits */
+	CLOUD_REPLY_PROJECTS,     /* likewise */
+	CLOUD_REPLY_HYPERVISORS   /* the disks that they take */
 };
 
 /* The question, as far as the meaning of the answer depends on it. */
@@ -51,6 +56,7 @@ struct cloud_reply {
 	struct cloud_zone *zones;
 	struct cloud_offering *offerings;
 	struct cloud_snapshot *snapshots;
+	struct cloud_limits *limits;
 	char **jobs;
 	struct buf left_out;
 	size_t count; /* of the rows in one of these */

@@ -17,7 +17,7 @@
 #include "core/model/model.h"
 #include "core/model/notice.h"
 
-static void cloud_volume_assign(struct cloud_volume *to, const struct cloud_volume *from)
+void cloud_volume_assign(struct cloud_volume *to, const struct cloud_volume *from)
 {
 	str_set(&to->id, from->id);
 	str_set(&to->name, from->name);
@@ -26,6 +26,7 @@ static void cloud_volume_assign(struct cloud_volume *to, const struct cloud_volu
 	str_set(&to->state, from->state);
 	str_set(&to->vm_id, from->vm_id);
 	str_set(&to->hypervisor, from->hypervisor);
+	str_set(&to->owner, from->owner);
 	str_set(&to->raw, from->raw);
 	to->size = from->size;
 	to->device_id = from->device_id;

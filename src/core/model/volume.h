@@ -27,6 +27,9 @@ struct volume {
 	UT_hash_handle hh;
 };
 
+/* Makes *to an owned copy of *from, in place of the owned copy that it was, or of zeroes; but for
+ * the job under way. Zeroes free it. */
+void cloud_volume_assign(struct cloud_volume *to, const struct cloud_volume *from);
 /* All volumes, in the order they came; volume_next() is NULL after the last. */
 struct volume *volume_first(const struct model *model);
 static inline struct volume *volume_next(const struct volume *volume)

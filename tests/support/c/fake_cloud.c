@@ -289,6 +289,8 @@ static void put_answer(struct cloud_result *result, struct listing *listing,
 			put_unknown_job(result);
 	} else if (request->command == FAKE_FIND_ZONE) {
 		result->entity_id = streq(server->zone, request->name) ? ZONE : NULL;
+	} else if (request->command == FAKE_TELL) {
+		request->tell(&server->facts, request->name, result);
 	} else if (request->command != FAKE_DELETE) {
 		result->job_id = request->job_id;
 		result->entity_id = request->entity_id[0] ? request->entity_id : NULL;
@@ -640,6 +642,97 @@ struct cloud_call *cloud_find_zone(struct cloud *cloud, const char *name, cloud_
 
 	request->name = xstrdup(name);
 	return request->call;
+}
+
+static struct cloud_call *ask_fact(struct cloud *cloud, const char *name, fake_tell_fn tell,
+				   cloud_done_fn done, void *arg)
+{
+	struct fake_request *request = request_new(cloud, FAKE_TELL, done, arg);
+
+	request->name = xstrdup(name);
+	request->tell = tell;
+	return request->call;
+}
+
+static void tell_zone(const struct fake_facts *facts, const char *name, struct cloud_result *result)
+{
+	result->count = result->rows = streq(name, ZONE);
+}
+
+struct cloud_call *cloud_list_zone(struct cloud *cloud, const char *id, cloud_done_fn done,
+				   void *arg)
+{
+	return ask_fact(cloud, id, tell_zone, done, arg);
+}
+
+static void tell_offering(const struct fake_facts *facts, const char *name,
+			  struct cloud_result *result)
+{
+	static const struct cloud_offering any;
+
+	result->offerings = &any;
+	result->count = result->rows = 1;
+}
+
+struct cloud_call *cloud_list_offering(struct cloud *cloud, const char *id, cloud_done_fn done,
+				       void *arg)
+{
+	return ask_fact(cloud, id, tell_offering, done, arg);
+}
+
+static void tell_vm_snapshots(const struct fake_facts *facts, const char *name,
+			      struct cloud_result *result)
+{
+	result->rows = facts->vm_snapshots;
+}
+
+struct cloud_call *cloud_list_vm_snapshots(struct cloud *cloud, const char *id, cloud_done_fn done,
+					   void *arg)
+{
+	return ask_fact(cloud, id, tell_vm_snapshots, done, arg);
+}
+
+static void tell_command(const struct fake_facts *facts, const char *name,
+			 struct cloud_result *result)
+{
+	result->rows = !streq(name, facts->forbidden);
+}
+
+struct cloud_call *cloud_find_command(struct cloud *cloud, const char *name, cloud_done_fn done,
+				      void *arg)
+{
+	return ask_fact(cloud, name, tell_command, done, arg);
+}
+
+static void tell_limits(const struct fake_facts *facts, const char *name,
+			struct cloud_result *result)
+{
+	result->limits = facts->limits;
+	result->count = result->rows = facts->limits != NULL;
+}
+
+struct cloud_call *cloud_find_limits(struct cloud *cloud, const char *owner, cloud_done_fn done,
+				     void *arg)
+{
+	return ask_fact(cloud, owner, tell_limits, done, arg);
+}
+
+struct cloud_call *cloud_find_project_limits(struct cloud *cloud, const char *id,
+					     cloud_done_fn done, void *arg)
+{
+	return ask_fact(cloud, id, tell_limits, done, arg);
+}
+
+static void tell_disk_limit(const struct fake_facts *facts, const char *name,
+			    struct cloud_result *result)
+{
+	result->least_disks = result->most_disks = facts->data_disks;
+}
+
+struct cloud_call *cloud_find_disk_limit(struct cloud *cloud, const char *hypervisor,
+					 cloud_done_fn done, void *arg)
+{
+	return ask_fact(cloud, hypervisor, tell_disk_limit, done, arg);
 }
 
 struct cloud_walk {

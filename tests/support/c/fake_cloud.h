@@ -38,7 +38,8 @@ enum fake_command {
 	FAKE_FIND_JOB,
 	FAKE_FIND_ZONE,
 	FAKE_LIST_SNAPSHOTS,
-	FAKE_ANY, /* and their number */
+	FAKE_TELL, /* the facts of struct fake_facts */
+	FAKE_ANY,  /* and their number */
 };
 
 enum fault_kind {
@@ -55,6 +56,14 @@ enum fault_kind {
 	FAULT_JOB_FAILED_AFTER, /* the job fails after its effect */
 	FAULT_JOB_IDLE,         /* the job succeeds without effect */
 	FAULT_KIND_COUNT
+};
+
+/* What only plans ask for. */
+struct fake_facts {
+	size_t vm_snapshots;               /* of each VM */
+	const char *forbidden;             /* a command that the account may not use */
+	const struct cloud_limits *limits; /* of every owner; NULL: not told */
+	int64_t data_disks;                /* that a VM takes; 0: not told */
 };
 
 struct fake_fault {
@@ -108,6 +117,7 @@ struct fake_server {
 	TAILQ_HEAD(, fake_job) jobs;
 	TAILQ_HEAD(, fake_request) requests;
 	unsigned volumes_made, snapshots_made;
+	struct fake_facts facts;
 	unsigned reverts;             /* that had their effect */
 	unsigned calls[FAKE_ANY + 1]; /* received by the client functions */
 	struct fake_fault faults[8];

@@ -27,6 +27,9 @@ struct fake_job {
 };
 
 /* A request on its way: it arrives whether or not somebody still waits for the answer. */
+typedef void (*fake_tell_fn)(const struct fake_facts *facts, const char *name,
+			     struct cloud_result *result);
+
 struct fake_request {
 	TAILQ_ENTRY(fake_request) entry;
 	struct fake_server *server;
@@ -35,6 +38,7 @@ struct fake_request {
 	struct fake_fault fault;     /* on the way */
 	struct fake_fault job_fault; /* of the job it becomes */
 	struct loop_timer arrive, answer;
+	fake_tell_fn tell; /* FAKE_TELL */
 	char *volume_id, *vm_id, *name, *job_id, *project_id, *snapshot_id;
 	uint64_t size_gib;
 	int64_t device_id; /* of an attachment, -1: any */
