@@ -30,6 +30,7 @@ static const struct field_type_view views[] = {
 	[FIELD_DURATION] = { "integer", "int64", "x", "a duration such as 2s, 250ms or 5min" },
 	[FIELD_ENUM] = { "string", NULL, "s", "one of a few words" },
 	[FIELD_OBJECT] = { "object", NULL, "a{sv}", "a JSON object" },
+	[FIELD_ITEMS] = { "array", NULL, "aa{sv}", "a list of JSON objects" },
 	[FIELD_DESCRIPTOR] = { "null", NULL, "h", "an open file" },
 };
 _Static_assert(ARRAY_SIZE(views) == FIELD_TYPE_COUNT, "each field type has one row");
@@ -46,6 +47,7 @@ bool field_is_set(const struct field *field, const void *object)
 	case FIELD_TEXT:
 	case FIELD_UUID:
 	case FIELD_OBJECT:
+	case FIELD_ITEMS:
 		return field_text_value(field, object) != NULL;
 	case FIELD_BOOL:
 		return field_bool_value(field, object);
@@ -78,6 +80,9 @@ bool field_is_same(const struct field *field, const void *a, const void *b)
 	case FIELD_OBJECT:
 		return streq(str_or(field_text_value(field, a), "{}"),
 			     str_or(field_text_value(field, b), "{}"));
+	case FIELD_ITEMS:
+		return streq(str_or(field_text_value(field, a), "[]"),
+			     str_or(field_text_value(field, b), "[]"));
 	case FIELD_BOOL:
 		return field_bool_value(field, a) == field_bool_value(field, b);
 	case FIELD_INT:
@@ -286,6 +291,7 @@ int field_check(const struct field *field, const void *object, struct err *err)
 		return check_string(field, field_text_value(field, object), err);
 	case FIELD_BOOL:
 	case FIELD_RATIO:
+	case FIELD_ITEMS:
 	case FIELD_DESCRIPTOR:
 		return 0;
 	case FIELD_TIME:

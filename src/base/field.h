@@ -29,6 +29,7 @@ enum field_type {
 	FIELD_DURATION,   /* int64_t   integer, milliseconds  x       2s, 250ms, 5min           */
 	FIELD_ENUM,       /* int       string                 s       one of names[]            */
 	FIELD_OBJECT,     /* char *    object (kept as text)  a{sv}   JSON                      */
+	FIELD_ITEMS,      /* char *    array of objects       aa{sv}  JSON; in answers alone    */
 	FIELD_DESCRIPTOR, /* int     none                   h       none: on D-Bus alone      */
 	FIELD_TYPE_COUNT
 };
@@ -67,6 +68,9 @@ enum field_flag {
 	/* large, and seldom wanted: on D-Bus a property for those who read it (Get, GetAll), which
 	 * neither lists of objects nor signals carry */
 	FIELD_APART = 1 << 13,
+	/* asks for the plan of the change, in place of the change; over REST, and an option of
+	 * volumectl. D-Bus has a method of its own for that */
+	FIELD_PLAN = 1 << 17,
 	/* volumectl takes several by position, and makes a call for each */
 	FIELD_MANY = 1 << 14,
 	/* a list of such values; only in what an object holds */
@@ -85,8 +89,9 @@ struct field {
 	/* value, or length of a text in characters, of an object in bytes; both 0, or max < min =
 	 * unlimited */
 	int64_t min, max;
-	const char *fallback;     /* default, as text; NULL = zero */
-	const char *const *names; /* FIELD_ENUM: words by value, ended by NULL */
+	const char *fallback;       /* default, as text; NULL = zero */
+	const char *const *names;   /* FIELD_ENUM: words by value, ended by NULL */
+	const struct record *items; /* FIELD_ITEMS: describes an item */
 	/* FIELD_UUID: the kind of the object that the value names; NULL: volumectl lists no such
 	 * kind */
 	const struct record *refers_to;
@@ -124,6 +129,7 @@ static inline bool field_must_be_given(const struct field *field)
 #define FIELD_C_DURATION int64_t
 #define FIELD_C_ENUM int
 #define FIELD_C_OBJECT char *
+#define FIELD_C_ITEMS char *
 /* an open file of the struct, never 0; 0: none */
 #define FIELD_C_DESCRIPTOR int
 

@@ -22,6 +22,7 @@ static int refuse_json(const struct field *field, const struct json *node, struc
 		[FIELD_DURATION] = "a whole number of milliseconds",
 		[FIELD_ENUM] = "a string",
 		[FIELD_OBJECT] = "an object",
+		[FIELD_ITEMS] = "a list, which only answers have",
 		[FIELD_DESCRIPTOR] = "an open file, which only D-Bus can hand over",
 	};
 	enum json_kind kind = json_kind(node);
@@ -96,6 +97,7 @@ int field_from_json(const struct field *field, void *object, const struct json *
 	case FIELD_OBJECT:
 		return kind == JSON_OBJECT ? from_json_object(field, object, node, err)
 					   : refuse_json(field, node, err);
+	case FIELD_ITEMS:
 	case FIELD_DESCRIPTOR:
 		return refuse_json(field, node, err);
 	case FIELD_TYPE_COUNT:
@@ -116,6 +118,9 @@ void field_to_json(const struct field *field, const void *object, struct json_wr
 		return;
 	case FIELD_OBJECT:
 		json_put_raw(w, str_or(field_text_value(field, object), "{}"));
+		return;
+	case FIELD_ITEMS:
+		json_put_raw(w, str_or(field_text_value(field, object), "[]"));
 		return;
 	case FIELD_BOOL:
 		json_put_bool(w, field_bool_value(field, object));

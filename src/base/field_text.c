@@ -67,6 +67,7 @@ int field_from_text(const struct field *field, void *object, const char *text, s
 	case FIELD_OBJECT:
 		return take_object(field, object, text, err);
 	case FIELD_RATIO: /* stands in answers alone */
+	case FIELD_ITEMS:
 	case FIELD_DESCRIPTOR:
 		return field_refuse_text(field, text, err);
 	case FIELD_TYPE_COUNT:
@@ -83,6 +84,7 @@ void field_to_text(const struct field *field, const void *object, struct buf *ou
 	case FIELD_TEXT:
 	case FIELD_UUID:
 	case FIELD_OBJECT:
+	case FIELD_ITEMS:
 		buf_add_text(out, str_or(field_text_value(field, object), ""));
 		return;
 	case FIELD_BOOL:

@@ -13,10 +13,14 @@
 #define WEIGHT_OF_FIELD 32 /* quotes, signatures, padding, a number */
 #define WEIGHT_OF_OBJECT 8 /* "1," in an array of JSON is a variant of 16 bytes on D-Bus */
 
+static bool is_json(const struct field *field)
+{
+	return field->type == FIELD_OBJECT || field->type == FIELD_ITEMS;
+}
+
 static bool is_string(const struct field *field)
 {
-	return field->type == FIELD_TEXT || field->type == FIELD_UUID ||
-	       field->type == FIELD_OBJECT;
+	return field->type == FIELD_TEXT || field->type == FIELD_UUID || is_json(field);
 }
 
 const struct field *record_find(const struct record *record, const char *name)
@@ -137,8 +141,7 @@ size_t record_weight(const struct record *record, const void *object)
 			continue;
 		weight += strlen(field->name) + WEIGHT_OF_FIELD;
 		if (text)
-			weight +=
-				(field->type == FIELD_OBJECT ? WEIGHT_OF_OBJECT : 1) * strlen(text);
+			weight += (is_json(field) ? WEIGHT_OF_OBJECT : 1) * strlen(text);
 	}
 	return weight;
 }

@@ -210,6 +210,20 @@ bool bus_field_is_same(const struct field *field, const void *a, const void *b)
 	return field_is_same(field, a, b);
 }
 
+/* Items that are no objects have no place in a list. */
+static int append_list(sd_bus_message *m, const char *json)
+{
+	_cleanup_json_ struct json *document = json ? json_parse(json, strlen(json), NULL) : NULL;
+	int r = sd_bus_message_open_container(m, 'a', "a{sv}");
+
+	for (const struct json *item = json_first(document); item && r >= 0;
+	     item = json_next(item)) {
+		if (json_kind(item) == JSON_OBJECT)
+			r = append_object(m, item, NULL, 0);
+	}
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 int bus_append_field(sd_bus_message *m, const struct field *field, const void *object)
 {
 	const void *value = field_of_const(field, object);
@@ -240,6 +254,8 @@ int bus_append_field(sd_bus_message *m, const struct field *field, const void *o
 		return bus_append_text(m, field_word(field, object));
 	case FIELD_OBJECT:
 		return append_json_object(m, field, *(char *const *)value);
+	case FIELD_ITEMS:
+		return append_list(m, *(char *const *)value);
 	case FIELD_DESCRIPTOR:
 		return sd_bus_message_append_basic(m, 'h', value);
 	case FIELD_TYPE_COUNT:
@@ -387,6 +403,8 @@ static bool type_fits(const struct field *field, char type, const char *contents
 		return strchr("ynqiuxt", type);
 	case FIELD_OBJECT:
 		return type == 'a' && (streq(contents, "{sv}") || streq(contents, "{ss}"));
+	case FIELD_ITEMS: /* in answers alone */
+		return false;
 	case FIELD_DESCRIPTOR:
 		return type == 'h';
 	case FIELD_RATIO:
@@ -437,6 +455,7 @@ int bus_read_field(sd_bus_message *m, const struct field *field, void *object, s
 	case FIELD_DESCRIPTOR:
 		return read_descriptor(m, field, object, err);
 	case FIELD_RATIO: /* stands in answers alone */
+	case FIELD_ITEMS:
 	case FIELD_TYPE_COUNT:
 		break;
 	}

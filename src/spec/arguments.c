@@ -16,9 +16,14 @@
 	FIELD(STRUCT, vm_id, UUID, .flags = (FLAGS), .option = "vm", .refers_to = &vm_record,      \
 	      .doc = "The virtual machine's UUID.")
 #define METADATA_MAX (16 << 10)
+#define PLAN_ARGUMENTS_MAX (64 << 10)
 #define REQUEST_ID(STRUCT)                                                                         \
 	FIELD(STRUCT, request_id, TEXT, .flags = FIELD_KEY, .min = 1, .max = 255,                  \
 	      .doc = "Your own key of the request: a repeat with it within 24 hours is the same operation.")
+/* A plan is no request: nothing of it is kept. */
+#define PLAN(STRUCT)                                                                               \
+	FIELD(STRUCT, dry_run, BOOL, .flags = FIELD_PLAN | FIELD_REST_ONLY | FIELD_OMIT,           \
+	      .doc = "Change nothing; only answer what would happen, and what would refuse it.")
 #define LIMIT(STRUCT)                                                                              \
 	FIELD(STRUCT, limit, INT, .min = 1, .max = 1000, .fallback = "100",                        \
 	      .doc = "At most this many; a page of large records has fewer. No more come if a page is empty.")
@@ -49,6 +54,7 @@ static const struct field volume_create_fields[] = {
 	  .doc = "Project that gets the volume; needs cloud.project_id = all in the configuration."),
 	F(metadata, OBJECT, .max = METADATA_MAX,
 	  .doc = "Kept with the operation, for the caller's own use; at most 16 KiB of JSON."),
+	PLAN(volume_create_args),
 	REQUEST_ID(volume_create_args),
 };
 #undef F
@@ -65,6 +71,7 @@ static const struct field volume_attach_fields[] = {
 	  .doc = "Accepted for existing clients; kept in the request."),
 	F(request_persistent_name, BOOL, .flags = FIELD_REST_ONLY,
 	  .doc = "Accepted for existing clients."),
+	PLAN(volume_attach_args),
 	REQUEST_ID(volume_attach_args),
 };
 #undef F
@@ -81,6 +88,7 @@ static const struct field volume_attach_root_fields[] = {
 	F(device_id, INT, .flags = FIELD_REST_ONLY, .doc = "CloudStack's deviceid: 0."),
 	F(attach_as, ENUM, .flags = FIELD_REST_ONLY, .names = attach_as_names,
 	  .doc = "Always root."),
+	PLAN(volume_attach_root_args),
 	REQUEST_ID(volume_attach_root_args),
 };
 #undef F
@@ -99,6 +107,7 @@ static const struct field volume_detach_fields[] = {
 	      .doc = "Detach even while the device is held; never the root disk."),
 	FIELD(volume_detach_args, keep_name, BOOL,
 	      .doc = "The volume comes back soon: users of its name or export wait for it."),
+	PLAN(volume_detach_args),
 	REQUEST_ID(volume_detach_args),
 };
 const struct record volume_detach_args =
@@ -106,6 +115,7 @@ const struct record volume_detach_args =
 
 static const struct field volume_delete_fields[] = {
 	VOLUME_ID(volume_delete_args, FIELD_REQUIRED | FIELD_MANY),
+	PLAN(volume_delete_args),
 	REQUEST_ID(volume_delete_args),
 };
 const struct record volume_delete_args =
@@ -118,6 +128,7 @@ static const struct field volume_resize_fields[] = {
 	  .doc = "New size in bytes; rounded up to whole GiB."),
 	F(allow_shrink, BOOL,
 	  .doc = "Allow a smaller size, which cuts off the data behind the new end."),
+	PLAN(volume_resize_args),
 	REQUEST_ID(volume_resize_args),
 };
 #undef F
@@ -136,6 +147,7 @@ static const struct field volume_cleanup_fields[] = {
 	  .doc = "Delete the virtual machine of the test for good; needs operations.allow_vm_expunge."),
 	F(force_clean, BOOL,
 	  .doc = "Do not stop the virtual machine of the test before, unless the volume is its root disk."),
+	PLAN(volume_cleanup_args),
 	REQUEST_ID(volume_cleanup_args),
 };
 #undef F
@@ -144,6 +156,13 @@ const struct record volume_cleanup_args =
 
 static const struct field volume_fields_args[] = { VOLUME_ID(volume_args, FIELD_REQUIRED) };
 const struct record volume_args = RECORD("volume_id", volume_args, volume_fields_args);
+
+static const struct field volume_forget_fields[] = {
+	VOLUME_ID(volume_forget_args, FIELD_REQUIRED),
+	PLAN(volume_forget_args),
+};
+const struct record volume_forget_args =
+	RECORD("volume_forget", volume_forget_args, volume_forget_fields);
 
 static const struct field volume_get_fields[] = {
 	VOLUME_ID(volume_get_args, FIELD_REQUIRED),
@@ -188,11 +207,13 @@ const struct record sync_args = RECORD("sync_options", sync_args, sync_args_fiel
 static const struct field pause_fields[] = {
 	FIELD(pause_args, reason, TEXT, .flags = FIELD_REQUIRED | FIELD_POSITIONAL, .min = 1,
 	      .max = 250, .doc = "The reason; the error of each refused change shows it."),
+	PLAN(pause_args),
 };
 const struct record pause_args = RECORD("pause", pause_args, pause_fields);
 
 static const struct field resume_fields[] = {
 	FIELD(pause_args, reason, TEXT, .max = 250, .doc = "The reason, for the log."),
+	PLAN(pause_args),
 };
 const struct record resume_args = RECORD("resume", pause_args, resume_fields);
 
@@ -200,6 +221,7 @@ static const struct field snapshot_create_fields[] = {
 	VOLUME_ID(snapshot_create_args, FIELD_REQUIRED | FIELD_MANY),
 	FIELD(snapshot_create_args, name, TEXT, .flags = FIELD_OMIT, .min = 1, .max = 200,
 	      .doc = "The beginning of the snapshot's name, which ends with the operation's id."),
+	PLAN(snapshot_create_args),
 	REQUEST_ID(snapshot_create_args),
 };
 const struct record snapshot_create_args =
@@ -208,6 +230,7 @@ const struct record snapshot_create_args =
 static const struct field snapshot_args_fields[] = {
 	FIELD(snapshot_args, id, UUID, .flags = FIELD_REQUIRED, .option = "snapshot",
 	      .doc = "CloudStack's UUID of the snapshot."),
+	PLAN(snapshot_args),
 	REQUEST_ID(snapshot_args),
 };
 const struct record snapshot_args = RECORD("snapshot_id", snapshot_args, snapshot_args_fields);
@@ -228,6 +251,7 @@ static const struct field snapshot_track_fields[] = {
 	FIELD(snapshot_track_args, snapshot_status, TEXT, .max = 50, .fallback = "ready",
 	      .doc = "The caller's word for the state of the snapshot."),
 	FIELD(snapshot_track_args, disk_id, TEXT, .max = 255, .doc = "Kept with the snapshot."),
+	PLAN(snapshot_track_args),
 };
 const struct record snapshot_track_args =
 	RECORD("snapshot_track", snapshot_track_args, snapshot_track_fields);
@@ -239,12 +263,20 @@ static const struct field snapshot_update_fields[] = {
 	SNAPSHOT_NAME(snapshot_update_args),
 	FIELD(snapshot_update_args, snapshot_status, TEXT, .max = 50,
 	      .doc = "The caller's word for the state of the snapshot."),
+	PLAN(snapshot_update_args),
 };
 const struct record snapshot_update_args =
 	RECORD("snapshot_update", snapshot_update_args, snapshot_update_fields);
 
 static const struct field vm_context_fields[] = { VM_CONTEXT_ID(vm_context_args) };
 const struct record vm_context_args = RECORD("vm_context", vm_context_args, vm_context_fields);
+
+static const struct field snapshot_untrack_fields[] = {
+	VM_CONTEXT_ID(snapshot_untrack_args),
+	PLAN(snapshot_untrack_args),
+};
+const struct record snapshot_untrack_args =
+	RECORD("snapshot_untrack", snapshot_untrack_args, snapshot_untrack_fields);
 
 #define F(MEMBER, TYPE, ...) FIELD(export_create_args, MEMBER, TYPE, __VA_ARGS__)
 static const struct field export_create_fields[] = {
@@ -257,6 +289,7 @@ static const struct field export_create_fields[] = {
 	F(read_only, BOOL, .doc = "Clients cannot write."),
 	F(metadata, OBJECT, .max = METADATA_MAX,
 	  .doc = "Kept with the export, for the caller's own use; at most 16 KiB of JSON."),
+	PLAN(export_create_args),
 };
 #undef F
 const struct record export_create_args =
@@ -278,6 +311,7 @@ static const struct field export_delete_fields[] = {
 	VOLUME_ID(export_delete_args, FIELD_REQUIRED),
 	FIELD(export_delete_args, force, BOOL,
 	      .doc = "Disconnect the clients that use the export."),
+	PLAN(export_delete_args),
 };
 const struct record export_delete_args =
 	RECORD("export_delete", export_delete_args, export_delete_fields);
@@ -316,6 +350,7 @@ static const struct field token_create_fields[] = {
 	      .doc = "A name for the token, which the history shows; letters, digits, -, _ and . only."),
 	FIELD(token_create_args, scope, ENUM, .names = access_names, .fallback = "read",
 	      .doc = "The most that the token allows: read, change (volumes, snapshots and exports too), or admin (everything)."),
+	PLAN(token_create_args),
 };
 const struct record token_create_args =
 	RECORD("token_create", token_create_args, token_create_fields);
@@ -323,6 +358,7 @@ const struct record token_create_args =
 static const struct field token_args_fields[] = {
 	FIELD(token_args, name, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 64,
 	      .doc = "The name of the token."),
+	PLAN(token_args),
 };
 const struct record token_args = RECORD("token_named", token_args, token_args_fields);
 
@@ -338,10 +374,18 @@ const struct record device_args = RECORD("device", device_args, device_args_fiel
 static const struct field operation_args_fields[] = { OPERATION_ID(operation_args) };
 const struct record operation_args = RECORD("operation_id", operation_args, operation_args_fields);
 
+static const struct field operation_cancel_fields[] = {
+	OPERATION_ID(operation_cancel_args),
+	PLAN(operation_cancel_args),
+};
+const struct record operation_cancel_args =
+	RECORD("operation_cancel", operation_cancel_args, operation_cancel_fields);
+
 static const struct field operation_resolve_fields[] = {
 	OPERATION_ID(operation_resolve_args),
 	FIELD(operation_resolve_args, as, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 64,
 	      .doc = "done: the operation's change is made; undone: nothing of the change is left."),
+	PLAN(operation_resolve_args),
 };
 const struct record operation_resolve_args =
 	RECORD("operation_resolve", operation_resolve_args, operation_resolve_fields);
@@ -368,3 +412,12 @@ static const struct field operation_list_fields[] = {
 #undef F
 const struct record operation_list_args =
 	RECORD("operation_list", operation_list_args, operation_list_fields);
+
+static const struct field plan_arg_fields[] = {
+	FIELD(plan_args, method, TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 64,
+	      .doc = "The change: a method of the Manager such as AttachVolume, or its name such as "
+		     "volume.attach."),
+	FIELD(plan_args, arguments, OBJECT, .flags = FIELD_REQUIRED, .max = PLAN_ARGUMENTS_MAX,
+	      .doc = "All arguments of the change by their names, the required ones too."),
+};
+const struct record plan_args = RECORD("plan_args", plan_args, plan_arg_fields);

@@ -103,7 +103,7 @@ const struct method methods[METHOD_COUNT] = {
 		.summary = "Drop the mapping of a volume whose disk is gone; nothing is done in CloudStack.",
 		.scope = SCOPE_VOLUME, .access = ACCESS_ADMIN,
 		.verb = HTTP_POST, .path = "/api/v1/volumes/{volume_id}/forget",
-		.args = &volume_args, .answer = ANSWER_ONE, .result = &message_record,
+		.args = &volume_forget_args, .answer = ANSWER_ONE, .result = &message_record,
 	},
 	[METHOD_VM_VOLUMES] = {
 		.name = "vm.volumes", .command = "vm-volumes", .member = "ListVolumesOfVM",
@@ -266,7 +266,7 @@ const struct method methods[METHOD_COUNT] = {
 		.summary = "Forget the snapshots that clients have noted for a virtual machine; they stay in CloudStack.",
 		.scope = SCOPE_MANAGER, .access = ACCESS_CHANGE,
 		.verb = HTTP_DELETE, .path = "/api/v1/snapshots/vm/{vm_context_id}",
-		.args = &vm_context_args, .answer = ANSWER_ONE, .result = &snapshot_untracked_record,
+		.args = &snapshot_untrack_args, .answer = ANSWER_ONE, .result = &snapshot_untracked_record,
 	},
 	[METHOD_OPERATION_LIST] = {
 		.name = "operation.list", .command = "operations", .member = "ListOperations",
@@ -296,7 +296,7 @@ const struct method methods[METHOD_COUNT] = {
 		.summary = "Stop an operation and undo its steps.",
 		.scope = SCOPE_OPERATION, .access = ACCESS_CHANGE,
 		.verb = HTTP_POST, .path = "/api/v1/operations/{operation_id}/cancel",
-		.args = &operation_args, .answer = ANSWER_ONE, .result = &operation_record,
+		.args = &operation_cancel_args, .answer = ANSWER_ONE, .result = &operation_record,
 	},
 	[METHOD_OPERATION_RESOLVE] = {
 		.name = "operation.resolve", .command = "resolve", .member = "ResolveOperation",
@@ -368,6 +368,12 @@ const struct method methods[METHOD_COUNT] = {
 		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
 		.verb = HTTP_GET, .path = "/api/v1/metrics",
 		.args = &no_args, .answer = ANSWER_ONE, .result = &metrics_record,
+	},
+	[METHOD_PLAN_GET] = {
+		.name = "plan.get", .member = "GetPlan",
+		.summary = "Say what a change would do and what would refuse it; nothing is changed.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_READ, .surfaces = SURFACES_BUS,
+		.args = &plan_args, .answer = ANSWER_ONE, .result = &plan_record,
 	},
 	[METHOD_STORE_BACKUP] = {
 		.name = "store.backup", .member = "StoreBackup",
@@ -441,6 +447,49 @@ const char *scope_id_of(enum method_scope scope, const void *object)
 enum method_scope method_answer_scope(const struct method *method)
 {
 	return method->answer == ANSWER_OPERATION ? SCOPE_OPERATION : method->bus_object;
+}
+
+static const struct field *plan_field(const struct method *method)
+{
+	for (size_t i = 0; i < method->args->count; i++) {
+		if (method->args->fields[i].flags & FIELD_PLAN)
+			return &method->args->fields[i];
+	}
+	return NULL;
+}
+
+bool method_can_plan(const struct method *method)
+{
+	return plan_field(method) != NULL;
+}
+
+bool method_asks_plan(const struct method *method, const void *args)
+{
+	const struct field *field = plan_field(method);
+
+	return field && field_is_set(field, args);
+}
+
+void method_ask_plan(const struct method *method, void *args)
+{
+	*(bool *)field_of(plan_field(method), args) = true;
+}
+
+const struct method *method_of_plan(const struct plan_args *args)
+{
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		if (streq(methods[i].name, args->method) || streq(methods[i].member, args->method))
+			return &methods[i];
+	}
+	return NULL;
+}
+
+enum method_access method_needs(const struct method *method, const void *args)
+{
+	const struct method *change =
+		method == &methods[METHOD_PLAN_GET] ? method_of_plan(args) : NULL;
+
+	return change ? change->access : method->access;
 }
 
 bool method_bus_has_options(const struct method *method)

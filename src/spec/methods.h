@@ -67,6 +67,7 @@ enum method_id {
 	METHOD_CONFIG_RELOAD,
 	METHOD_HEALTH_GET,
 	METHOD_METRICS_GET,
+	METHOD_PLAN_GET,
 	METHOD_STORE_BACKUP,
 	METHOD_STORE_CHECK,
 	METHOD_STORE_PLAN,
@@ -146,6 +147,16 @@ extern const struct scope scopes[SCOPE_COUNT];
 const char *scope_id_of(enum method_scope scope, const void *object);
 /* The kind of the object whose path D-Bus gets as the answer; SCOPE_MANAGER: no path. */
 enum method_scope method_answer_scope(const struct method *method);
+
+/* A change has a plan if a caller can ask for it: the argument with FIELD_PLAN. The answer is then
+ * that of METHOD_PLAN_GET. */
+bool method_can_plan(const struct method *method);
+bool method_asks_plan(const struct method *method, const void *args);
+void method_ask_plan(const struct method *method, void *args);
+/* The method that the arguments of METHOD_PLAN_GET name; NULL: there is no such method. */
+const struct method *method_of_plan(const struct plan_args *args);
+/* The right that a call needs: a plan needs that of its change. */
+enum method_access method_needs(const struct method *method, const void *args);
 
 /* True if the argument stands in the path template. */
 bool method_path_has(const struct method *method, const char *field_name);

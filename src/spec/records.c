@@ -593,3 +593,42 @@ static const struct field metrics_fields[] = {
 };
 #undef F
 const struct record metrics_record = RECORD("metrics", metrics_record, metrics_fields);
+
+#define CHECK(STRUCT)                                                                              \
+	FIELD(STRUCT, check, TEXT, .doc = "The question whose answer matters, in a word or two.")
+
+static const struct field plan_step_fields[] = {
+	FIELD(plan_step_record, step, TEXT,
+	      .doc = "The step, as the operation would show it; before the first: queue."),
+	FIELD(plan_step_record, text, TEXT, .doc = "The step in a sentence."),
+};
+const struct record plan_step_record = RECORD("plan_step", plan_step_record, plan_step_fields);
+
+static const struct field plan_refusal_fields[] = {
+	CHECK(plan_refusal_record),
+	FIELD(plan_refusal_record, code, TEXT, .doc = "The code of the error."),
+	FIELD(plan_refusal_record, reason, TEXT, .flags = FIELD_OMIT,
+	      .doc = "The cause in one word, if it tells more than the code."),
+	FIELD(plan_refusal_record, text, TEXT, .doc = "The refusal, its cause, and the remedy."),
+};
+const struct record plan_refusal_record =
+	RECORD("plan_refusal", plan_refusal_record, plan_refusal_fields);
+
+static const struct field plan_doubt_fields[] = {
+	CHECK(plan_doubt_record),
+	FIELD(plan_doubt_record, text, TEXT, .doc = "Why the answer could not be found out."),
+};
+const struct record plan_doubt_record = RECORD("plan_doubt", plan_doubt_record, plan_doubt_fields);
+
+#define F(MEMBER, TYPE, ...) FIELD(plan_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field plan_fields[] = {
+	F(method, TEXT, .doc = "The change."),
+	F(would, ITEMS, .items = &plan_step_record,
+	  .doc = "The steps of the change in their order, if nothing refuses it."),
+	F(refused_by, ITEMS, .items = &plan_refusal_record,
+	  .doc = "What refuses the change now; empty: nothing that is known."),
+	F(unchecked, ITEMS, .items = &plan_doubt_record,
+	  .doc = "What could not be checked, and may refuse the change as well."),
+};
+#undef F
+const struct record plan_record = RECORD("plan", plan_record, plan_fields);

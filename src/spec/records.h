@@ -407,6 +407,30 @@ struct metrics_record {
 };
 extern const struct record metrics_record;
 
+/* The plan of a change: the change would happen if nothing refuses it. The lists are JSON arrays.
+ */
+struct plan_record {
+	char *method;
+	char *would;      /* plan_step_record: in their order */
+	char *refused_by; /* plan_refusal_record */
+	char *unchecked;  /* plan_doubt_record: what might refuse it as well */
+};
+struct plan_step_record {
+	char *step; /* of the operation, or what it does first */
+	char *text;
+};
+struct plan_refusal_record {
+	char *check;
+	char *code;   /* the words of an error */
+	char *reason; /* NULL: there is none */
+	char *text;
+};
+struct plan_doubt_record {
+	char *check;
+	char *text;
+};
+extern const struct record plan_record, plan_step_record, plan_refusal_record, plan_doubt_record;
+
 /* Arguments: one struct for a method, or for a family of methods that take the same. */
 
 struct no_args {
@@ -419,6 +443,7 @@ struct volume_create_args {
 	char *zone_id;
 	char *project_id;
 	char *metadata;
+	bool dry_run;
 	char *request_id; /* here and below: REST takes it from the header Idempotency-Key */
 };
 struct volume_attach_args {
@@ -427,6 +452,7 @@ struct volume_attach_args {
 	char *vm_name;
 	char *disk_id;
 	bool request_persistent_name;
+	bool dry_run;
 	char *request_id;
 };
 struct volume_attach_root_args {
@@ -435,22 +461,26 @@ struct volume_attach_root_args {
 	bool replace;
 	int64_t device_id;
 	int attach_as;
+	bool dry_run;
 	char *request_id;
 };
 struct volume_detach_args {
 	char *volume_id;
 	bool force;
 	bool keep_name;
+	bool dry_run;
 	char *request_id;
 };
 struct volume_delete_args {
 	char *volume_id;
+	bool dry_run;
 	char *request_id;
 };
 struct volume_resize_args {
 	char *volume_id;
 	uint64_t size;
 	bool allow_shrink;
+	bool dry_run;
 	char *request_id;
 };
 struct volume_cleanup_args {
@@ -459,6 +489,7 @@ struct volume_cleanup_args {
 	char *oma_vm_id;
 	bool delete_vm;
 	bool force_clean;
+	bool dry_run;
 	char *request_id;
 };
 struct volume_open_args {
@@ -467,6 +498,10 @@ struct volume_open_args {
 };
 struct volume_args {
 	char *volume_id;
+};
+struct volume_forget_args {
+	char *volume_id;
+	bool dry_run;
 };
 struct volume_get_args {
 	char *volume_id;
@@ -494,18 +529,22 @@ struct sync_args {
 };
 struct pause_args {
 	char *reason;
+	bool dry_run;
 };
 struct operation_resolve_args {
 	char *operation_id;
 	char *as; /* "done" or "undone" */
+	bool dry_run;
 };
 struct snapshot_create_args {
 	char *volume_id;
 	char *name;
+	bool dry_run;
 	char *request_id;
 };
 struct snapshot_args {
 	char *id; /* CloudStack's, of the snapshot */
+	bool dry_run;
 	char *request_id;
 };
 struct snapshot_track_args {
@@ -515,15 +554,21 @@ struct snapshot_track_args {
 	char *snapshot_name;
 	char *snapshot_status;
 	char *disk_id;
+	bool dry_run;
 };
 struct snapshot_update_args {
 	char *id; /* of the volume */
 	char *snapshot_id;
 	char *snapshot_name;
 	char *snapshot_status;
+	bool dry_run;
 };
 struct vm_context_args {
 	char *vm_context_id;
+};
+struct snapshot_untrack_args {
+	char *vm_context_id;
+	bool dry_run;
 };
 struct export_create_args {
 	char *volume_id;
@@ -532,6 +577,7 @@ struct export_create_args {
 	int64_t disk_number;
 	bool read_only;
 	char *metadata;
+	bool dry_run;
 };
 struct export_list_args {
 	char *volume_id;
@@ -543,6 +589,7 @@ struct export_list_args {
 struct export_delete_args {
 	char *volume_id;
 	bool force;
+	bool dry_run;
 };
 struct export_cleanup_args {
 	bool dry_run;
@@ -560,15 +607,21 @@ struct vm_volumes_args {
 struct token_create_args {
 	char *name;
 	int scope;
+	bool dry_run;
 };
 struct token_args {
 	char *name;
+	bool dry_run;
 };
 struct device_args {
 	char *device;
 };
 struct operation_args {
 	char *operation_id;
+};
+struct operation_cancel_args {
+	char *operation_id;
+	bool dry_run;
 };
 struct operation_get_args {
 	char *operation_id;
@@ -585,6 +638,11 @@ struct operation_list_args {
 	char *cursor;
 };
 
+struct plan_args {
+	char *method;
+	char *arguments; /* JSON object */
+};
+
 struct store_backup_args {
 	int file;
 };
@@ -592,7 +650,8 @@ struct store_backup_args {
 extern const struct record snapshot_create_args, snapshot_args;
 extern const struct record no_args, store_backup_args, volume_create_args, volume_attach_args,
 	volume_attach_root_args, volume_open_args, volume_detach_args, volume_delete_args,
-	volume_resize_args, volume_cleanup_args, volume_args, volume_get_args, volume_list_args,
+	volume_resize_args, volume_cleanup_args, volume_args, volume_forget_args,
+	snapshot_untrack_args, operation_cancel_args, plan_args, volume_get_args, volume_list_args,
 	mapping_list_args, cloud_list_args, sync_args, pause_args, resume_args,
 	operation_resolve_args, snapshot_track_args, snapshot_update_args, vm_context_args,
 	export_create_args, export_list_args, export_delete_args, export_cleanup_args,

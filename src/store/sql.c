@@ -69,6 +69,7 @@ void sql_value_of_field(const struct field *field, const void *row, struct sql_v
 		set_text(out, field_word(field, row));
 		return;
 	case FIELD_RATIO:
+	case FIELD_ITEMS:
 	case FIELD_DESCRIPTOR:
 	case FIELD_TYPE_COUNT:
 		break;
@@ -125,6 +126,7 @@ int sql_value_to_field(const struct field *field, void *row, const char *text)
 	case FIELD_ENUM:
 		return enum_from_word(field, text, value);
 	case FIELD_RATIO:
+	case FIELD_ITEMS:
 	case FIELD_DESCRIPTOR:
 	case FIELD_TYPE_COUNT:
 		break;

@@ -16,6 +16,7 @@
 #include "volumectl/names.h"
 #include "volumectl/output.h"
 #include "volumectl/output_list.h"
+#include "volumectl/plan.h"
 #include "volumectl/unfinished.h"
 #include "volumectl/wait.h"
 
@@ -133,6 +134,15 @@ static int check_columns(struct ctl *ctl, const struct method *method)
 	return output_list_check(method->result, &ctl->options);
 }
 
+static int show_plan(struct ctl *ctl, const struct request *request)
+{
+	struct err err = { 0 };
+
+	if (many_is_wanted(request))
+		return ctl_usage("--dry-run is for one volume at a time");
+	return ctl_connect(ctl, &err) < 0 ? ctl_fail(&err) : plan_show(ctl, request);
+}
+
 static int run(struct ctl *ctl, struct request *request, int argc, char **argv)
 {
 	sd_bus_message *reply = NULL;
@@ -152,6 +162,8 @@ static int run(struct ctl *ctl, struct request *request, int argc, char **argv)
 		return result;
 	if (names_resolve(ctl, request, &err) < 0)
 		return ctl_fail(&err);
+	if (method_asks_plan(request->method, request->args))
+		return show_plan(ctl, request);
 	if (many_is_wanted(request))
 		return many_run(ctl, request);
 	if (!confirm(ctl, request)) {

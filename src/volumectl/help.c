@@ -69,6 +69,7 @@ static const char *value_word(const struct field *field)
 		return "JSON";
 	case FIELD_TEXT:
 	case FIELD_ENUM:
+	case FIELD_ITEMS:
 	case FIELD_DESCRIPTOR:
 	case FIELD_TYPE_COUNT:
 		break;

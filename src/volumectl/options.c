@@ -53,8 +53,10 @@ bool options_is_positional(const struct method *method, const struct field *fiel
 
 bool options_is_option(const struct method *method, const struct field *field)
 {
-	return !(field->flags & (FIELD_REST_ONLY | FIELD_PRIVATE)) &&
-	       !options_is_positional(method, field);
+	bool is_known =
+		!(field->flags & (FIELD_REST_ONLY | FIELD_PRIVATE)) || (field->flags & FIELD_PLAN);
+
+	return is_known && !options_is_positional(method, field);
 }
 
 const struct own_option own_options[OWN_OPTION_COUNT] = {

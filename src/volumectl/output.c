@@ -79,6 +79,14 @@ void output_size(uint64_t bytes, struct buf *out)
 	buf_add_text(out, units[unit]);
 }
 
+void output_line(const char *text)
+{
+	_cleanup_buf_ struct buf line = BUF_NULL;
+
+	text_add_clean(&line, text);
+	puts(line.data);
+}
+
 /* field may be NULL: then the value alone tells its kind. */
 void output_value(const struct field *field, const struct volume_client_value *value,
 		  struct buf *out)

@@ -10,6 +10,7 @@
 
 void output_json_value(const struct volume_client_value *value, struct json_writer *w);
 void output_json(const struct volume_client_value *value); /* one line on stdout */
+void output_line(const char *text);                        /* with '?' for control characters */
 /* One record as "name  value" lines, or as JSON. record orders and types the members it knows. */
 void output_record(const struct record *record, const struct volume_client_value *dict, bool json);
 /* A value for people; field may be NULL: then the value alone tells its kind. */

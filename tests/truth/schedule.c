@@ -219,7 +219,7 @@ static void cancel(struct sim *sim)
 
 	if (!ask)
 		return;
-	struct operation_args args = { .operation_id = ask->operation_id };
+	struct operation_cancel_args args = { .operation_id = ask->operation_id };
 
 	snprintf(ask->operation_id, sizeof(ask->operation_id), "%s", operation->record.id);
 	ask_begin(ask, &args);

@@ -265,7 +265,8 @@ int bus_calls_begin(struct bus_calls *calls, sd_bus_message *m, const struct met
 		end_call(call);
 		return r;
 	}
-	call->check = auth_check_start(calls->auth, head, method->access, on_authorised, call);
+	call->check = auth_check_start(calls->auth, head, method_needs(method, call->args),
+				       on_authorised, call);
 	return 1;
 }
 

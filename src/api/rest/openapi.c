@@ -127,6 +127,10 @@ static void put_type(struct json_writer *w, const struct field *field, bool is_a
 	json_put_name(w, "type");
 	if (!is_answer || field->type != FIELD_TIME || (field->flags & FIELD_OMIT)) {
 		json_put_text(w, type);
+		if (field->type == FIELD_ITEMS) {
+			json_put_name(w, "items");
+			put_reference(w, "schemas", field->items->name);
+		}
 		return;
 	}
 	json_begin_array(w);
@@ -368,6 +372,17 @@ static void put_header(struct json_writer *w, const char *name, const char *doc)
 	json_end_object(w);
 }
 
+static void put_one_of(struct json_writer *w, const char *one, const char *other)
+{
+	json_begin_object(w);
+	json_put_name(w, "oneOf");
+	json_begin_array(w);
+	put_reference(w, "schemas", one);
+	put_reference(w, "schemas", other);
+	json_end_array(w);
+	json_end_object(w);
+}
+
 static void put_success(struct json_writer *w, const struct method *method)
 {
 	bool is_new = method->answer == ANSWER_OPERATION || method->answer == ANSWER_CREATED;
@@ -384,9 +399,26 @@ static void put_success(struct json_writer *w, const struct method *method)
 	begin_json_content(w);
 	if (method->answer == ANSWER_MANY)
 		put_list(w, method);
+	else if (!is_new && method_can_plan(method))
+		put_one_of(w, method->result->name, plan_record.name);
 	else
 		put_reference(w, "schemas", method->result->name);
 	put_example_text(w, openapi_example_answer(method->name));
+	end_json_content(w);
+	json_end_object(w);
+}
+
+/* Where 200 is not the change itself. */
+static void put_plan(struct json_writer *w, const struct method *method)
+{
+	bool is_new = method->answer == ANSWER_OPERATION || method->answer == ANSWER_CREATED;
+
+	if (!is_new || !method_can_plan(method))
+		return;
+	begin_member(w, "200");
+	json_put_member(w, "description", "The plan, if dry_run asks for it; nothing is changed.");
+	begin_json_content(w);
+	put_reference(w, "schemas", plan_record.name);
 	end_json_content(w);
 	json_end_object(w);
 }
@@ -434,13 +466,7 @@ static void put_unhealthy(struct json_writer *w, const struct method *method)
 	begin_member(w, "503");
 	json_put_member(w, "description", "Unhealthy, or too busy to tell.");
 	begin_json_content(w);
-	json_begin_object(w);
-	json_put_name(w, "oneOf");
-	json_begin_array(w);
-	put_reference(w, "schemas", method->result->name);
-	put_reference(w, "schemas", "error");
-	json_end_array(w);
-	json_end_object(w);
+	put_one_of(w, method->result->name, "error");
 	end_json_content(w);
 	json_end_object(w);
 }
@@ -506,6 +532,7 @@ static void put_operation(struct json_writer *w, const struct method *method, bo
 	if (has_body(method))
 		put_body(w, method, example);
 	begin_member(w, "responses");
+	put_plan(w, method);
 	put_success(w, method);
 	put_errors(w, method);
 	json_end_object(w);
@@ -694,6 +721,10 @@ static void put_schemas(struct json_writer *w)
 			put_record(w, methods[i].result);
 	}
 	put_record(w, &drift_record); /* which only an event tells */
+	put_record(w, &plan_record);
+	put_record(w, &plan_step_record);
+	put_record(w, &plan_refusal_record);
+	put_record(w, &plan_doubt_record);
 	put_error_schema(w);
 	openapi_put_event_schemas(w);
 	json_end_object(w);

@@ -204,7 +204,9 @@ static void request_start(struct rest *rest, struct evhttp_request *http, const 
 	connections_work(rest->connections, http);
 	request->rest = rest;
 	request->http = http;
-	request->method = route->method;
+	/* A plan is answered as a plan, whatever the change would answer. */
+	request->method =
+		method_asks_plan(route->method, args) ? &methods[METHOD_PLAN_GET] : route->method;
 	request->kind = kind_of(route->method, args);
 	request->owner = *owner;
 	TAILQ_INSERT_TAIL(&rest->requests, request, entry);

@@ -506,7 +506,12 @@ static void run_step(struct operation *operation)
 	operation->runs++;
 	if (operation_is_rerun(operation))
 		operation->asked_ms = clock_mono_ms();
-	(operation->record.undoing ? step->undo : step->run)(operation);
+	if (operation->record.undoing)
+		step->undo(operation);
+	else if (step->applies && !step->applies(operation))
+		operation_next(operation);
+	else
+		step->run(operation);
 	assert(operation->phase != PHASE_RUNNING); /* a step ends in exactly one verb */
 }
 

@@ -75,7 +75,9 @@ struct change *operation_change_anew(struct operation *operation);
 /* JSON: the caller of what the daemon does on its own. */
 #define OPERATION_CALLER_DAEMON "{\"surface\":\"daemon\"}"
 
-/* caller: JSON, who asks. ERR_CONFLICT if the operation has ended or can only go forward. */
+/* ERR_CONFLICT if the operation has ended or can only go forward. */
+int operation_may_cancel(const struct operation *operation, struct err *err);
+/* The same, and cancels it. caller: JSON, who asks. */
 int operation_cancel(struct operation *operation, const char *caller, struct err *err);
 
 /* ---- for the engine ---- */

@@ -119,10 +119,8 @@ void operation_on_deadline(struct loop_timer *timer)
 	operation_interrupt(operation, &err);
 }
 
-int operation_cancel(struct operation *operation, const char *caller, struct err *err)
+int operation_may_cancel(const struct operation *operation, struct err *err)
 {
-	struct err cancelled;
-
 	if (operation->phase == PHASE_ENDED || operation->ended)
 		return err_set(err, ERR_CONFLICT, "operation %s has already ended: %s",
 			       operation->record.id,
@@ -135,6 +133,15 @@ int operation_cancel(struct operation *operation, const char *caller, struct err
 		return err_set(err, ERR_CONFLICT,
 			       "operation %s can no longer be stopped: it is at step %s",
 			       operation->record.id, operation->record.step);
+	return 0;
+}
+
+int operation_cancel(struct operation *operation, const char *caller, struct err *err)
+{
+	struct err cancelled;
+
+	if (operation_may_cancel(operation, err) < 0)
+		return -1;
 	err_set(&cancelled, ERR_CANCELLED, "cancelled by request");
 	str_set(&operation->asked_by, caller);
 	operation_interrupt(operation, &cancelled);

@@ -79,6 +79,20 @@ struct operation_asker *operation_start(struct engine *engine, const struct oper
 	return asker;
 }
 
+struct operation *operation_imagine(struct engine *engine, const struct operation_order *order)
+{
+	struct operation *operation = operation_new(engine);
+
+	operation->record.type = order->type;
+	str_set(&operation->record.id, "");
+	str_set(&operation->record.volume_id, str_or(order->volume_id, ""));
+	str_set(&operation->record.vm_id, order->vm_id);
+	operation->record.request = order->request;
+	operation->kind = operation_kind_of(engine, &operation->record);
+	operation->context = order->context;
+	return operation;
+}
+
 /* The kind's own text of a step's name; NULL if there is no such step. */
 static const char *step_name(const struct operation_kind *kind, const char *name)
 {

@@ -31,6 +31,9 @@ struct operation_order {
  * (then its operation is NULL). */
 struct operation_asker *operation_start(struct engine *engine, const struct operation_order *order,
 					operation_accepted_fn accepted, void *arg);
+/* An operation that is never begun, for questions about it: it stands in no registry, queue or
+ * store, and no verb may be said of it. To be freed with operation_free(). */
+struct operation *operation_imagine(struct engine *engine, const struct operation_order *order);
 /* Puts a stored, unfinished operation into its queues. The operation stands still until
  * operations_go_on(). */
 void operation_load(struct engine *engine, const struct operation_record *record);

@@ -14,6 +14,7 @@
 struct cloud_refusals;
 struct engine;
 struct device;
+struct op_checks;
 struct operation;
 struct ops;
 
@@ -26,6 +27,13 @@ enum step_deadline {
 
 struct step {
 	const char *name;
+	const char *would; /* what the step does, for people: "Ask CloudStack to …." */
+	/* False: this operation has nothing to do in this step, whose run is left out. NULL: it
+	 * always has. */
+	bool (*applies)(const struct operation *operation);
+	/* the command of CloudStack that the step cannot do without, and another one that serves as
+	 * well; NULL: none */
+	const char *command, *command_instead;
 	void (*run)(struct operation *operation);
 	void (*undo)(struct operation *operation); /* NULL: nothing to undo */
 	enum step_deadline deadline;
@@ -71,6 +79,7 @@ struct operation_kind {
 	/* Names the effects that the steps so far have had for good, although the operation fails:
 	 * half a sentence, to be freed; NULL if there are none. The hook may be NULL as well. */
 	char *(*stays)(const struct operation *operation);
+	const struct op_checks *checks; /* for ops/; the engine does not look inside */
 };
 
 enum operation_phase {

@@ -18,6 +18,8 @@
 #include "dm/devmap.h"
 #include "nbd/exporter.h"
 
+#define CLIENTS_NAMED 8
+
 static struct usage_check *start(struct host *host, const char *volume_id,
 				 const struct device *device, bool openers_may_stay,
 				 usage_done_fn done, void *arg)
@@ -58,6 +60,17 @@ int usage_allows_sharing(const char *volume_id, const struct usage_result *resul
 	return err_set_reason(err, ERR_REASON_IN_USE, ERR_CONFLICT,
 			      "the disk of volume %s is in use: %s; release it before it is %s",
 			      volume_id, result->what, doing);
+}
+
+void export_clients_refuse(const char *volume_id, const struct export_seen *seen, struct err *err)
+{
+	_cleanup_buf_ struct buf clients = BUF_NULL;
+
+	for (size_t i = 0; i < seen->client_count && i < CLIENTS_NAMED; i++)
+		buf_printf(&clients, "%sNBD client %s", i ? ", " : "", seen->clients[i].address);
+	err_set_reason(err, ERR_REASON_IN_USE, ERR_CONFLICT,
+		       "volume %s is in use: %s; disconnect the client, or use force", volume_id,
+		       clients.data);
 }
 
 struct disk_users {

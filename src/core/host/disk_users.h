@@ -7,6 +7,7 @@
 
 struct device;
 struct disk_users;
+struct export_seen;
 struct host;
 
 /* The users of this one disk of a volume. done runs once, on a later turn, unless cancelled. */
@@ -25,6 +26,9 @@ struct usage_check *usage_start_for_sharing(struct host *host, const char *volum
  * its users are not known. doing: "exported", for the error. */
 int usage_allows_sharing(const char *volume_id, const struct usage_result *result,
 			 const char *doing, struct err *err);
+
+/* Why a volume with these NBD clients is not detached. */
+void export_clients_refuse(const char *volume_id, const struct export_seen *seen, struct err *err);
 
 /* The findings about one disk of the volume. */
 struct disk_use {

@@ -8,12 +8,14 @@
 
 #include "base/log.h"
 #include "core/call.h"
+#include "core/engine/operation_table.h"
 #include "core/env.h"
 #include "core/methods/admission.h"
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
 #include "core/methods/health.h"
+#include "core/methods/plan.h"
 #include "core/model/commit.h"
 #include "core/reconcile/reconciler.h"
 #include "core/reload.h"
@@ -103,6 +105,11 @@ void changes_pause(struct call *call)
 {
 	const struct pause_args *args = call->args;
 
+	if (plan_ends(call,
+		      "Let no further change begin until 'volumectl resume'; %zu running "
+		      "operations finish.",
+		      operation_count(call->calls->engine)))
+		return;
 	log_notice("%s pauses changes: %s", call->caller.surface, args->reason);
 	set_paused(call, args->reason);
 }
@@ -111,6 +118,9 @@ void changes_resume(struct call *call)
 {
 	const struct pause_args *args = call->args;
 
+	if (plan_ends(call, call->calls->env->paused ? "Let changes begin again."
+						     : "Nothing: changes are not paused."))
+		return;
 	log_notice("%s lets changes go on%s%s", call->caller.surface,
 		   str_empty(args->reason) ? "" : ": ", str_or(args->reason, ""));
 	set_paused(call, NULL);

@@ -84,18 +84,57 @@ bool admission_awaits_store(const struct call *call)
 	return needs_store(call) && call->calls->env->store_state == STORE_CHECKING;
 }
 
+static int check_pause(const struct call *call, struct err *err)
+{
+	if (!is_paused(call))
+		return 0;
+	return err_set(
+		err, ERR_UNAVAILABLE,
+		"changes are paused: %s. An administrator lets them go on with 'volumectl resume'",
+		call->calls->env->paused);
+}
+
+static int check_store(const struct call *call, struct err *err)
+{
+	return needs_store(call) ? store_guard_check(call->calls->store_guard, err) : 0;
+}
+
+static int check_changes(const struct call *call, struct err *err)
+{
+	return call->method->answer == ANSWER_OPERATION ? health_check_changes(call->calls, err)
+							: 0;
+}
+
+static int check_limit(const struct call *call, struct err *err)
+{
+	return call->method->answer == ANSWER_OPERATION ? check_share(call, err) : 0;
+}
+
+static const struct {
+	const char *name; /* for plans */
+	int (*check)(const struct call *call, struct err *err);
+} checks[] = {
+	{ "pause", check_pause },
+	{ "store", check_store },
+	{ "cloudstack", check_changes },
+	{ "limit", check_limit },
+};
+
 int admission_check(const struct call *call, struct err *err)
 {
-	struct calls *calls = call->calls;
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+		if (checks[i].check(call, err) < 0)
+			return -1;
+	}
+	return 0;
+}
 
-	if (is_paused(call))
-		return err_set(
-			err, ERR_UNAVAILABLE,
-			"changes are paused: %s. An administrator lets them go on with 'volumectl resume'",
-			calls->env->paused);
-	if (needs_store(call) && store_guard_check(calls->store_guard, err) < 0)
-		return -1;
-	if (call->method->answer != ANSWER_OPERATION)
-		return 0;
-	return health_check_changes(calls, err) < 0 ? -1 : check_share(call, err);
+void admission_each(const struct call *call, admission_fn refused, void *arg)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+		struct err err = { 0 };
+
+		if (checks[i].check(call, &err) < 0)
+			refused(arg, checks[i].name, &err);
+	}
 }

@@ -13,5 +13,9 @@ struct call;
  * wait: any of them may have changed meanwhile.
  */
 int admission_check(const struct call *call, struct err *err);
+/* Tells each of these reasons that holds now, and not only the first; check names it for clients.
+ */
+typedef void (*admission_fn)(void *arg, const char *check, const struct err *err);
+void admission_each(const struct call *call, admission_fn refused, void *arg);
 /* The call must not be admitted before the store has been checked. */
 bool admission_awaits_store(const struct call *call);

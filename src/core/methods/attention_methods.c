@@ -19,6 +19,7 @@
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
+#include "core/methods/plan.h"
 #include "core/model/commit.h"
 #include "core/model/mapping.h"
 #include "core/model/volume.h"
@@ -167,7 +168,10 @@ static void resolve_unless(struct call *call, enum op_goal goal, const char *fac
 	const struct resolving *resolving = call->state;
 
 	if (goal != GOAL_HALF && goal != (is_done(call) ? GOAL_MISSED : GOAL_REACHED)) {
-		resolve(call);
+		if (!plan_ends(call, "Mark operation %s as settled: its change is %s.",
+			       resolving->record.id,
+			       is_done(call) ? "made" : "not made, and nothing is left"))
+			resolve(call);
 		return;
 	}
 	call_failf(call, ERR_CONFLICT, "operation %s (%s) is %s: %s", resolving->record.id,
@@ -307,7 +311,7 @@ void operation_resolve_asked(struct call *call)
 static void on_forgotten(void *arg, const struct err *err)
 {
 	struct call *call = arg;
-	const struct volume_args *args = call->args;
+	const struct volume_forget_args *args = call->args;
 	struct message_record record = { 0 };
 
 	call_waited(call);
@@ -340,7 +344,7 @@ static char *why_kept(struct call *call, const struct mapping *mapping,
 static void on_volume_looked_at(void *arg, const struct cloud_result *result)
 {
 	struct call *call = arg;
-	const struct volume_args *args = call->args;
+	const struct volume_forget_args *args = call->args;
 	struct model *model = call->calls->model;
 	const struct mapping *mapping = mapping_find(model, args->volume_id);
 	const struct cloud_volume *volume;
@@ -369,6 +373,9 @@ static void on_volume_looked_at(void *arg, const struct cloud_result *result)
 			   args->volume_id, why);
 		return;
 	}
+	if (plan_ends(call, "Drop the mapping of volume %s to %s; CloudStack is not changed.",
+		      args->volume_id, mapping->record.device_path))
+		return;
 	log_notice("volume=%s %s: its mapping to %s is dropped by an administrator",
 		   args->volume_id, call->caller.surface, mapping->record.device_path);
 	call_wait_change(call, commit_mapping(model, args->volume_id, NULL, CHANGE_OPTIONAL,
@@ -377,7 +384,7 @@ static void on_volume_looked_at(void *arg, const struct cloud_result *result)
 
 void volume_forget(struct call *call)
 {
-	const struct volume_args *args = call->args;
+	const struct volume_forget_args *args = call->args;
 	struct cloud_volume_filter filter = { .id = args->volume_id };
 
 	if (!mapping_find(call->calls->model, args->volume_id))

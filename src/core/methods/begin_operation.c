@@ -11,6 +11,7 @@
 #include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
 #include "core/methods/idempotency.h"
+#include "core/methods/plan_operation.h"
 
 /* While the call waited for the store to be checked, or for the users of its disk, another call may
  * have begun an operation under its key. */
@@ -44,11 +45,15 @@ void begin_operation(struct call *call, const char *volume_id, const char *vm_id
 		.context = context,
 	};
 
-	if (was_begun(call) || is_refused(call)) {
+	if (!call->plan && (was_begun(call) || is_refused(call))) {
 		operation_context_free(engine, order.type, context);
 		return;
 	}
 	record_to_json(call->method->args, call->args, false, &writer);
 	order.request = buf_take(&request);
+	if (call->plan) {
+		plan_operation(call, &order);
+		return;
+	}
 	call_wait_operation(call, operation_start(engine, &order, call_on_accepted, call));
 }

@@ -32,6 +32,8 @@ static void call_free(struct call *call)
 		call->cancel(TAKE_PTR(call->awaited));
 	if (call->state)
 		call->free_state(TAKE_PTR(call->state));
+	if (call->plan)
+		call->free_plan(call->plan);
 	TAILQ_REMOVE(&calls->calls, call, entry);
 	record_clear(call->method->args, call->args);
 	free(call->args);
@@ -73,6 +75,8 @@ void call_answer_as(struct call *call, const struct answer *answer)
 {
 	struct answer cut = *answer;
 
+	if (call->instead && call->instead(call, answer))
+		return;
 	if (call->method->answer == ANSWER_MANY)
 		cut_page(call, &cut);
 	call->done(call->arg, &cut);

@@ -26,6 +26,11 @@ struct call {
 	/* answers what is known when the asker waits no longer; NULL: the call goes on */
 	void (*hurry)(void *awaited);
 	bool hurried;
+	/* the plan that is being made; NULL: the call is a real one (plan.h) */
+	struct plan *plan;
+	void (*free_plan)(void *plan);
+	/* takes an answer in place of the asker; false: the asker gets it. NULL: there is none. */
+	bool (*instead)(struct call *call, const struct answer *answer);
 	/* the method's own data, until the call is answered or cancelled */
 	void *state;
 	void (*free_state)(void *state);

@@ -151,32 +151,22 @@ static void close_export(struct precheck *precheck)
 				 ACTIVATION_EXPORT, NULL, on_closed, precheck);
 }
 
-static void name_clients(struct precheck *precheck, const struct export_seen *seen)
-{
-	_cleanup_buf_ struct buf clients = BUF_NULL;
-	struct err err;
-
-	for (size_t i = 0; i < seen->client_count && i < 8; i++)
-		buf_printf(&clients, "%sNBD client %s", i ? ", " : "", seen->clients[i].address);
-	err_set_reason(&err, ERR_REASON_IN_USE, ERR_CONFLICT,
-		       "volume %s is in use: %s; disconnect the client, or use force",
-		       precheck->volume_id, clients.data);
-	call_fail(precheck->call, &err);
-}
-
 static void on_clients(void *arg, const struct export_seen *items, size_t count,
 		       const struct err *err)
 {
 	struct precheck *precheck = arg;
 	const struct export_seen *seen = seen_of(precheck, items, count);
+	struct err in_use;
 
 	precheck->listing = NULL;
 	if (!seen || seen->client_count == 0)
 		go_on(precheck);
 	else if (!seen->clients_certain)
 		close_export(precheck);
-	else if (!look_again(precheck))
-		name_clients(precheck, seen);
+	else if (!look_again(precheck)) {
+		export_clients_refuse(precheck->volume_id, seen, &in_use);
+		call_fail(precheck->call, &in_use);
+	}
 }
 
 static bool may_stay(const struct precheck *precheck, const struct usage_result *result)
@@ -225,6 +215,11 @@ void detach_precheck(struct call *call, const char *volume_id, enum in_use_leave
 	const struct device *device;
 	struct precheck *precheck;
 
+	/* The checks of the plan look for users, and close no export for that. */
+	if (call->plan) {
+		proceed(call);
+		return;
+	}
 	if (volume && volume_is_own_root(calls->model, &volume->cloud)) {
 		call_failf(call, ERR_CONFLICT,
 			   "volume %s carries this system; it is never detached", volume_id);

@@ -29,6 +29,7 @@
 #include "core/methods/operation_history.h"
 #include "core/methods/operation_methods.h"
 #include "core/methods/past_methods.h"
+#include "core/methods/plan.h"
 #include "core/methods/snapshot_methods.h"
 #include "core/methods/store_methods.h"
 #include "core/methods/token_methods.h"
@@ -39,6 +40,8 @@
 #include "store/snapshot.h"
 
 typedef void (*call_impl)(struct call *call);
+
+static void plan_get(struct call *call);
 
 static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_EXPORT_CREATE] = export_create,
@@ -91,6 +94,7 @@ static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_TOKEN_CREATE] = token_create,
 	[METHOD_TOKEN_LIST] = token_list_asked,
 	[METHOD_TOKEN_REVOKE] = token_revoke,
+	[METHOD_PLAN_GET] = plan_get,
 	[METHOD_STORE_BACKUP] = store_backup,
 	[METHOD_STORE_CHECK] = store_check_asked,
 	[METHOD_STORE_PLAN] = store_plan,
@@ -100,10 +104,11 @@ static const call_impl impls[METHOD_COUNT] = {
 static int check(struct call *call, struct err *err)
 {
 	const struct method *method = call->method;
+	enum method_access needs = method_needs(method, call->args);
 
-	if (method->access > call->caller.access)
+	if (needs > call->caller.access)
 		return err_set(err, ERR_FORBIDDEN, "%s needs the right \"%s\"; %s \"%s\"",
-			       method->name, access_names[method->access],
+			       method->name, access_names[needs],
 			       call->caller.token ? "the token has the scope" : "this caller has",
 			       access_names[call->caller.access]);
 	return record_check_required(method->args, call->args, err);
@@ -159,9 +164,28 @@ static void admit(struct call *call)
 		run(call);
 }
 
+static void on_not_admitted(void *arg, const char *check, const struct err *err)
+{
+	plan_refuse(arg, check, err);
+}
+
+/* A plan names all that is in the way, and not only the first. */
+static void admit_plan(struct call *call)
+{
+	admission_each(call, on_not_admitted, call);
+	if (call->calls->env->cloud || call->method->answer != ANSWER_OPERATION)
+		run(call);
+	else
+		plan_answer(call);
+}
+
 static void begin_as(struct call *call, const char *user)
 {
 	call->asked_by = caller_to_json(&call->caller, user);
+	if (call->plan) {
+		admit_plan(call);
+		return;
+	}
 	if (call->method->answer != ANSWER_OPERATION &&
 	    log_limit_allows(&call->calls->changes_limit, LOG_LEVEL_INFO))
 		log_info("%s by %s", call->method->name, call->asked_by);
@@ -196,12 +220,26 @@ static void begin(struct call *call)
 {
 	struct err err = { 0 };
 
-	if (check(call, &err) < 0)
+	if (check(call, &err) < 0) {
 		call_fail(call, &err);
-	else if (call->method->access != ACCESS_READ)
+		return;
+	}
+	if (method_asks_plan(call->method, call->args))
+		plan_begin(call);
+	if (call->method->access != ACCESS_READ)
 		begin_change(call);
 	else
 		admit(call);
+}
+
+static void plan_get(struct call *call)
+{
+	struct err err = { 0 };
+
+	if (plan_take_change(call, &err) < 0)
+		call_fail(call, &err);
+	else
+		begin(call);
 }
 
 static void on_begin(struct loop_task *task)

@@ -19,6 +19,7 @@
 #include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
 #include "core/methods/health.h"
+#include "core/methods/plan.h"
 #include "core/model/commit.h"
 #include "core/model/export.h"
 #include "core/model/local_disk.h"
@@ -201,7 +202,8 @@ static void answer_served(struct call *call, const struct export *export)
 		call_answer(call, &export->record);
 	} else if (check_free(call, &err) < 0 || health_check_store(calls, &err) < 0) {
 		call_fail(call, &err);
-	} else {
+	} else if (!plan_ends(call, "Change what is kept with the export of volume %s.",
+			      args->volume_id)) {
 		keep_change(call, args->volume_id);
 		call_wait_change(call, commit_export(calls->model, args->volume_id, &record,
 						     CHANGE_OPTIONAL, on_made, call));
@@ -233,7 +235,8 @@ static void on_usage(void *arg, const struct usage_result *result)
 	call_waited(call);
 	if (usage_allows_sharing(args->volume_id, result, "exported", &err) < 0)
 		call_fail(call, &err);
-	else
+	else if (!plan_ends(call, "Serve the disk of volume %s over NBD%s, and note that.",
+			    args->volume_id, args->read_only ? ", for reading only" : ""))
 		desire(call);
 }
 
@@ -252,7 +255,8 @@ void export_create(struct call *call)
 	} else {
 		/* The disk is looked at before the export is noted, so that a refusal leaves no
 		 * trace. */
-		keep_change(call, args->volume_id);
+		if (!call->plan)
+			keep_change(call, args->volume_id);
 		call_wait_usage(
 			call,
 			usage_start_for_sharing(
@@ -264,6 +268,8 @@ void export_create(struct call *call)
 }
 
 /* ---- delete ---- */
+
+#define CHECK_CLIENTS "nbd-clients" /* for plans */
 
 static void answer_deleted(struct call *call)
 {
@@ -304,6 +310,54 @@ static void on_closed(void *arg, const struct err *err)
 		answer_deleted(call);
 }
 
+static void end_plan(struct call *call)
+{
+	const struct export_delete_args *args = call->args;
+
+	plan_ends(call, "Stop serving volume %s over NBD%s.", args->volume_id,
+		  args->force ? ", and disconnect its clients" : "");
+}
+
+static void on_clients_seen(void *arg, const struct export_seen *items, size_t count,
+			    const struct err *err)
+{
+	struct call *call = arg;
+	const struct export_delete_args *args = call->args;
+	struct err in_use;
+
+	call_waited(call);
+	if (err->code)
+		plan_doubt(call, CHECK_CLIENTS, err->text);
+	for (size_t i = 0; !err->code && i < count; i++) {
+		if (!streq(export_volume_of(items[i].name), args->volume_id) ||
+		    items[i].client_count == 0)
+			continue;
+		export_clients_refuse(args->volume_id, &items[i], &in_use);
+		if (items[i].clients_certain)
+			plan_refuse(call, CHECK_CLIENTS, &in_use);
+		else
+			plan_doubt(
+				call, CHECK_CLIENTS,
+				"the NBD server tells only when an export is closed which one its "
+				"clients use");
+	}
+	end_plan(call);
+}
+
+/* Only the engine knows, when it closes an export, whether clients are in the way; it can be asked
+ * for them before. */
+static void plan_delete(struct call *call)
+{
+	const struct calls *calls = call->calls;
+	const struct export_delete_args *args = call->args;
+
+	if (calls->env->options.exporter && !args->force)
+		call_wait_exports(call,
+				  export_list(calls->env->options.exporter, on_clients_seen, call));
+	else
+		end_plan(call);
+}
+
 /* An export without a note may be served, too: by an engine that is older than our notes. */
 void export_delete(struct call *call)
 {
@@ -320,6 +374,10 @@ void export_delete(struct call *call)
 		call_failf(call, ERR_CONFLICT,
 			   "another request works on volume %s; ask again when that has ended",
 			   args->volume_id);
+		return;
+	}
+	if (call->plan) {
+		plan_delete(call);
 		return;
 	}
 	keep_change(call, args->volume_id);

@@ -15,6 +15,7 @@
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
+#include "core/methods/plan.h"
 #include "core/model/event.h"
 #include "store/store.h"
 
@@ -254,13 +255,18 @@ void operation_get(struct call *call)
 
 void operation_cancel_asked(struct call *call)
 {
-	const struct operation_args *args = call->args;
+	const struct operation_cancel_args *args = call->args;
 	struct operation *operation = find_living(call, args->operation_id);
 	struct err err = { 0 };
 
 	if (!operation) {
 		call_wait_read(call, store_find_operation(call->calls->env->store,
 							  args->operation_id, on_operation, call));
+	} else if (operation_may_cancel(operation, &err) < 0) {
+		call_fail(call, &err);
+	} else if (plan_ends(call, "Stop operation %s (%s), and undo its steps so far.",
+			     operation->record.id, operation_type_names[operation->record.type])) {
+		return;
 	} else if (operation_cancel(operation, call->asked_by, &err) < 0) {
 		call_fail(call, &err);
 	} else {

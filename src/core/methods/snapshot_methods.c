@@ -13,6 +13,7 @@
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
+#include "core/methods/plan.h"
 #include "core/model/commit.h"
 #include "core/model/mapping.h"
 #include "core/model/snapshot.h"
@@ -88,6 +89,9 @@ void snapshot_track(struct call *call)
 		call_fail(call, &err);
 		return;
 	}
+	if (plan_ends(call, "Keep in mind snapshot %s of volume %s for %s.", args->snapshot_id,
+		      args->volume_uuid, args->vm_context_id))
+		return;
 	begin(model, args->volume_uuid, &record);
 	str_set(&record.vm_context_id, args->vm_context_id);
 	take_snapshot(&record, args->snapshot_id);
@@ -126,6 +130,8 @@ void snapshot_update(struct call *call)
 		call_fail(call, &err);
 		return;
 	}
+	if (plan_ends(call, "Change what is kept about the snapshot of volume %s.", args->id))
+		return;
 	begin(model, args->id, &record);
 	take_snapshot(&record, args->snapshot_id);
 	take(&record.snapshot_name, args->snapshot_name);
@@ -159,7 +165,7 @@ void snapshot_list_asked(struct call *call)
 static void on_untracked(void *arg, const struct err *err)
 {
 	struct call *call = arg;
-	const struct vm_context_args *args = call->args;
+	const struct snapshot_untrack_args *args = call->args;
 	const size_t *cleared = call->state;
 	struct snapshot_change_record record = { 0 };
 
@@ -178,7 +184,7 @@ static void on_untracked(void *arg, const struct err *err)
 
 void snapshot_untrack(struct call *call)
 {
-	const struct vm_context_args *args = call->args;
+	const struct snapshot_untrack_args *args = call->args;
 	struct model *model = call->calls->model;
 	struct change *change = change_new(model, SNAPSHOTS_ENTITY);
 	size_t *cleared = xnew(size_t);
@@ -188,6 +194,11 @@ void snapshot_untrack(struct call *call)
 	if (*cleared == 0) {
 		change_free(change);
 		on_untracked(call, &(struct err){ 0 });
+		return;
+	}
+	if (plan_ends(call, "Forget %zu snapshots of %s; they stay in CloudStack.", *cleared,
+		      args->vm_context_id)) {
+		change_free(change);
 		return;
 	}
 	change_submit(change, CHANGE_OPTIONAL, NULL, on_untracked, call);

@@ -15,6 +15,7 @@
 #include "core/methods/call.h"
 #include "core/methods/call_wait.h"
 #include "core/methods/calls.h"
+#include "core/methods/plan.h"
 #include "core/model/commit.h"
 #include "core/model/token.h"
 #include "io/digest.h"
@@ -129,6 +130,9 @@ void token_create(struct call *call)
 		call_fail(call, &err);
 		return;
 	}
+	if (plan_ends(call, "Make a token named %s with the scope %s, and show it once.",
+		      args->name, access_names[args->scope]))
+		return;
 	str_set(&record.id, args->name);
 	str_set(&record.digest, digest);
 	str_set(&record.caller, call->asked_by);
@@ -176,6 +180,7 @@ void token_revoke(struct call *call)
 		call_failf(call, ERR_CONFLICT, "token %s is being changed; try again", args->name);
 	else if (!token_find(model, args->name))
 		call_failf(call, ERR_NOT_FOUND, "there is no token %s", args->name);
-	else
+	else if (!plan_ends(call, "Revoke token %s: no request with it is accepted any more.",
+			    args->name))
 		call_wait_change(call, commit_token(model, args->name, NULL, on_revoked, call));
 }

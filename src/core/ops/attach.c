@@ -62,9 +62,8 @@ static void on_checked(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
 	struct attach_context *context = operation->context;
-	const struct cloud_volume *volume;
+	const struct cloud_volume *volume = op_check_volume_or_end(operation, result);
 
-	volume = op_attach_free_volume_or_end(operation, result);
 	if (!volume)
 		return;
 	context->listed_size = volume->size;
@@ -78,8 +77,22 @@ static void check(struct operation *operation)
 }
 
 static const struct step check_step[] = {
-	{ .name = "check", .run = check, .deadline = STEP_CLOUD, .vm_turn = true },
+	{ .name = "check",
+	  .would = "Look at the volume in CloudStack, and wait until nothing else works on its VM.",
+	  .run = check,
+	  .deadline = STEP_CLOUD,
+	  .vm_turn = true },
 };
+
+static const struct op_check *const checks[] = {
+	&check_volume_exists, &check_volume_kept, &check_volume_free, &check_vm_exists,
+	&check_vm_state,      &check_zone,        &check_owner,       &check_to_snapshots,
+	&check_device_slot,   &check_rights,      &check_disk_users,  NULL,
+};
+
+static const struct op_checks attach_checks = { .list = checks,
+						.wish = op_attach_wish,
+						.users = op_attach_users };
 
 static char *users_note(const struct attach_context *context)
 {
@@ -194,4 +207,5 @@ const struct operation_kind op_attach = {
 	.respond = respond,
 	.left_over = left_over,
 	.stays = op_attach_ready_ends,
+	.checks = &attach_checks,
 };

@@ -16,49 +16,46 @@
 #include "core/model/notice.h"
 #include "core/model/volume.h"
 #include "core/ops/attach_device.h"
+#include "core/ops/check.h"
 #include "core/ops/cloud_step.h"
+#include "core/ops/leftover_disk.h"
 #include "core/ops/ops.h"
 
-static void refuse_attached(struct operation *operation, const struct cloud_volume *volume)
+static int judge_free(const struct operation *operation, const struct op_facts *facts,
+		      struct err *err)
 {
+	const struct cloud_volume *volume = facts->volume;
 	const char *id = operation->record.volume_id;
 	const struct mapping *mapping = mapping_find(operation->ops->model, id);
 
+	if (!volume || !volume->vm_id)
+		return 0;
 	if (strcasecmp(volume->vm_id, operation->record.vm_id) != 0)
-		operation_failf(operation, ERR_CONFLICT,
-				"volume %s is already attached to VM %s; detach it first", id,
-				volume->vm_id);
-	else if (mapping && op_on_appliance(operation) && !str_empty(mapping->record.device_path))
-		operation_failf(
-			operation, ERR_CONFLICT,
+		return err_set(err, ERR_CONFLICT,
+			       "volume %s is already attached to VM %s; detach it first", id,
+			       volume->vm_id);
+	if (mapping && op_on_appliance(operation) && !str_empty(mapping->record.device_path))
+		return err_set(
+			err, ERR_CONFLICT,
 			"volume %s need not be attached to VM %s: it is attached there already, "
 			"as %s",
 			id, volume->vm_id, mapping->record.device_path);
-	else
-		operation_failf(
-			operation, ERR_CONFLICT,
-			"volume %s need not be attached to VM %s: it is attached there already, "
-			"as CloudStack's device %lld",
-			id, volume->vm_id, (long long)volume->device_id);
+	return err_set(err, ERR_CONFLICT,
+		       "volume %s need not be attached to VM %s: it is attached there already, "
+		       "as CloudStack's device %lld",
+		       id, volume->vm_id, (long long)volume->device_id);
 }
 
-const struct cloud_volume *op_attach_free_volume_or_end(struct operation *operation,
-							const struct cloud_result *result)
-{
-	const struct cloud_volume *volume;
+const struct op_check check_volume_free = { "volume-attached", FACT_VOLUME, judge_free };
 
-	if (!cloud_step_succeeded_or_end(operation, result))
-		return NULL;
-	volume = cloud_step_volume(operation, result, operation->record.volume_id);
-	if (!volume)
-		cloud_step_missing(operation);
-	else if (volume->vm_id)
-		refuse_attached(operation, volume);
-	else if (cloud_volume_is_busy(volume))
-		cloud_step_busy(operation, volume);
-	else
-		return volume;
-	return NULL;
+void op_attach_wish(const struct operation *operation, struct op_wish *out)
+{
+	out->to_vm_id = operation->record.vm_id;
+}
+
+disk_users_judge_fn op_attach_users(const struct operation *operation)
+{
+	return leftover_disk_may_stay;
 }
 
 static void on_refusal_checked(void *arg, const struct cloud_result *result)

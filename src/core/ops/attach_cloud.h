@@ -4,14 +4,14 @@
 /* Hooks of a cloud_change_kind for the attachment of a volume, as data disk or as root disk; the
  * context of the operation starts with a struct attach_context. */
 
+#include "core/ops/check.h"
 #include "core/ops/cloud_change.h"
 
-/*
- * In the first step, when the volume was listed: the volume, attached to nothing and idle; NULL: it
- * is not, and the step has ended.
- */
-const struct cloud_volume *op_attach_free_volume_or_end(struct operation *operation,
-							const struct cloud_result *result);
+/* For the checks (check.h) of both. */
+extern const struct op_check check_volume_free;
+void op_attach_wish(const struct operation *operation, struct op_wish *out);
+disk_users_judge_fn op_attach_users(const struct operation *operation);
+
 enum cloud_refusal op_attach_refused(struct operation *operation, const struct err *err);
 int op_attach_check(struct operation *operation, const struct cloud_volume *volume,
 		    struct err *err);

@@ -50,6 +50,84 @@ void op_attach_root_refuse(const char *vm_id, struct err *err)
 
 /* ---- check ---- */
 
+/* The id of this machine may have become known since the request. */
+static int judge_vm(const struct operation *operation, const struct op_facts *facts,
+		    struct err *err)
+{
+	if (!op_on_appliance(operation))
+		return 0;
+	op_attach_root_refuse(operation->record.vm_id, err);
+	return -1;
+}
+
+static const struct op_check check_other_vm = { "own-system", 0, judge_vm };
+
+static int judge_stopped(const struct operation *operation, const struct op_facts *facts,
+			 struct err *err)
+{
+	const struct cloud_vm *vm = facts->to;
+
+	if (!vm || vm->job_id || streq(vm->state, "Stopped"))
+		return 0;
+	return err_set_reason(
+		err, ERR_REASON_VM_RUNNING, ERR_CONFLICT,
+		"VM %s is %s; CloudStack changes the root disk of a stopped VM only: stop it first",
+		vm->id, str_or(vm->state, "in an unknown state"));
+}
+
+static const struct op_check check_stopped = { "vm-state", FACT_TO, judge_stopped };
+
+static int judge_root(const struct operation *operation, const struct op_facts *facts,
+		      struct err *err)
+{
+	const struct attach_context *context = operation->context;
+
+	if (!facts->to_root || context->replace)
+		return 0;
+	return err_set(
+		err, ERR_CONFLICT,
+		"VM %s has a root disk already, volume %s (%s); detach it first, or ask with "
+		"replace",
+		operation->record.vm_id, facts->to_root->id, str_or(facts->to_root->name, ""));
+}
+
+static const struct op_check check_root = { "root-disk", FACT_TO_DISKS, judge_root };
+
+static const struct op_check *const checks[] = {
+	&check_other_vm,
+	&check_volume_exists,
+	&check_volume_kept,
+	&check_volume_free,
+	&check_vm_exists,
+	&check_stopped,
+	&check_root,
+	&check_zone,
+	&check_owner,
+	&check_to_snapshots,
+	&check_rights,
+	&check_disk_users,
+	NULL,
+};
+
+static void note_root(struct operation *operation, const struct cloud_volume *root)
+{
+	struct attach_context *context = operation->context;
+
+	str_set(&context->displaced.volume_id, root ? root->id : NULL);
+	str_set(&context->displaced.vm_id, operation->record.vm_id);
+	context->displaced.is_root = true;
+}
+
+static void foresee(struct operation *operation, const struct op_facts *facts)
+{
+	if (facts->known & FACT_TO_DISKS)
+		note_root(operation, facts->to_root);
+}
+
+static const struct op_checks attach_root_checks = {
+	.list = checks, .wish = op_attach_wish, .users = op_attach_users, .foresee = foresee
+};
+
 static const struct cloud_volume *find_root(const struct cloud_result *result)
 {
 	for (size_t i = 0; i < result->count; i++) {
@@ -68,78 +146,53 @@ static const struct cloud_volume *find_busy(const struct cloud_result *result)
 	return NULL;
 }
 
-static void make_way(struct operation *operation, const struct cloud_volume *root)
-{
-	struct attach_context *context = operation->context;
-
-	str_set(&context->displaced.volume_id, root ? root->id : NULL);
-	str_set(&context->displaced.vm_id, operation->record.vm_id);
-	context->displaced.is_root = true;
-	leftover_disk_gone_then(&context->leftover, operation, true, operation_next);
-}
-
 static void on_disks_listed(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
-	const struct attach_context *context = operation->context;
-	const struct cloud_volume *busy, *root;
+	struct attach_context *context = operation->context;
+	struct op_facts facts = { .known = FACT_TO_DISKS };
+	const struct cloud_volume *busy;
+	struct err err;
 
 	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
 	busy = find_busy(result);
-	root = find_root(result);
-	if (busy)
+	facts.to_root = find_root(result);
+	if (busy) {
 		cloud_step_busy(operation, busy);
-	else if (root && !context->replace)
-		operation_failf(
-			operation, ERR_CONFLICT,
-			"VM %s has a root disk already, volume %s (%s); detach it first, or ask with "
-			"replace",
-			operation->record.vm_id, root->id, str_or(root->name, ""));
-	else
-		make_way(operation, root);
-}
-
-static void fail_running(struct operation *operation, const struct cloud_vm *vm)
-{
-	struct err err;
-
-	err_set_reason(
-		&err, ERR_REASON_VM_RUNNING, ERR_CONFLICT,
-		"VM %s is %s; CloudStack changes the root disk of a stopped VM only: stop it first",
-		vm->id, str_or(vm->state, "in an unknown state"));
-	operation_fail(operation, &err);
+	} else if (op_check(operation, &facts, &err) < 0) {
+		operation_fail(operation, &err);
+	} else {
+		note_root(operation, facts.to_root);
+		leftover_disk_gone_then(&context->leftover, operation, true, operation_next);
+	}
 }
 
 static void on_vm_listed(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
 	const struct cloud_volume_filter filter = { .vm_id = operation->record.vm_id };
-	const struct cloud_vm *vm;
+	struct op_facts facts = { .known = FACT_TO };
 	struct err err;
 
 	if (!cloud_step_succeeded_or_end(operation, result))
 		return;
-	vm = cloud_step_vm(result, operation->record.vm_id);
-	if (!vm) {
-		err_set_reason(&err, ERR_REASON_UNKNOWN_VM, ERR_CLOUD, "there is no such VM");
-		cloud_step_fail(operation, &err);
-	} else if (vm->job_id) {
-		cloud_step_vm_busy(operation, vm);
-	} else if (!streq(vm->state, "Stopped")) {
-		fail_running(operation, vm);
-	} else {
+	facts.to = cloud_step_vm(result, operation->record.vm_id);
+	if (op_check(operation, &facts, &err) < 0)
+		operation_fail(operation, &err);
+	else if (facts.to->job_id)
+		cloud_step_vm_busy(operation, facts.to);
+	else
 		cloud_step_wait_call(operation,
 				     cloud_list_volumes(operation->ops->env->cloud, &filter,
 							on_disks_listed, operation));
-	}
 }
 
 static void on_checked(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
 	struct attach_context *context = operation->context;
-	const struct cloud_volume *volume = op_attach_free_volume_or_end(operation, result);
+	const struct cloud_volume *volume = op_check_volume_or_end(operation, result);
 
 	if (!volume)
 		return;
@@ -149,18 +202,15 @@ static void on_checked(void *arg, const struct cloud_result *result)
 					   on_vm_listed, operation));
 }
 
-/* The id of this machine may have become known since the request. */
 static void check(struct operation *operation)
 {
+	const struct op_facts nothing = { 0 };
 	struct err err;
 
-	if (!op_on_appliance(operation)) {
-		if (cloud_step_open_or_wait(operation))
-			cloud_step_list(operation, on_checked);
-		return;
-	}
-	op_attach_root_refuse(operation->record.vm_id, &err);
-	operation_fail(operation, &err);
+	if (op_check(operation, &nothing, &err) < 0)
+		operation_fail(operation, &err);
+	else if (cloud_step_open_or_wait(operation))
+		cloud_step_list(operation, on_checked);
 }
 
 /* ---- ask-cloud, await-job ---- */
@@ -233,8 +283,16 @@ static void publish(struct operation *operation)
 /* ---- the table ---- */
 
 static const struct step attach_root_steps[] = {
-	{ .name = "check", .run = check, .deadline = STEP_CLOUD, .vm_turn = true },
+	{ .name = "check",
+	  .would = "Look at the volume, the VM and its disks in CloudStack, and wait until nothing "
+		   "works on them.",
+	  .run = check,
+	  .deadline = STEP_CLOUD,
+	  .vm_turn = true },
 	{ .name = "detach-old",
+	  .would = "Ask CloudStack to detach the root disk that the VM has now, and wait for that.",
+	  .applies = has_displaced,
+	  .command = "detachVolume",
 	  .run = displace,
 	  .undo = displace_undo,
 	  .deadline = STEP_CLOUD,
@@ -242,14 +300,23 @@ static const struct step attach_root_steps[] = {
 	  .vm_turn = true,
 	  .undo_vm_turn = true },
 	{ .name = "ask-cloud",
+	  .would = "Ask CloudStack to attach the volume to the VM as its root disk.",
+	  .command = "attachVolume",
 	  .run = ask_cloud,
 	  .undo = op_attach_undo,
 	  .deadline = STEP_CLOUD,
 	  .asks = true,
 	  .vm_turn = true,
 	  .undo_vm_turn = true },
-	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD, .vm_turn = true },
-	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
+	{ .name = "await-job",
+	  .would = "Wait until CloudStack has attached the volume.",
+	  .run = await_job,
+	  .deadline = STEP_CLOUD,
+	  .vm_turn = true },
+	{ .name = "publish",
+	  .would = "Note the attachment in the store.",
+	  .run = publish,
+	  .deadline = STEP_DEVICE },
 };
 
 static char *message(const struct operation *operation)
@@ -297,6 +364,7 @@ const struct operation_kind op_attach_root = {
 	.groups = { STEP_GROUP(attach_root_steps) },
 	.respond = respond,
 	.left_over = left_over,
+	.checks = &attach_root_checks,
 };
 
 void *op_attach_root_context(bool replace)

@@ -208,15 +208,13 @@ static void await_device(struct operation *operation)
 		operation_next(operation);
 }
 
-/* ---- name, read, export: on this VM only, and each with the disk as it is at that moment ---- */
+/* ---- name, read, export: on this VM only, see applies; and each with the disk as it is at that
+ * moment ---- */
 
 static bool is_active_or_wait(struct operation *operation, unsigned parts)
 {
-	const struct device *device;
+	const struct device *device = op_attach_device_or_wait(operation);
 
-	if (!op_on_appliance(operation))
-		return true;
-	device = op_attach_device_or_wait(operation);
 	return device && op_attach_activate_or_wait(operation, device, parts);
 }
 
@@ -228,13 +226,8 @@ static void make_name(struct operation *operation)
 
 static void read_contents(struct operation *operation)
 {
-	const struct device *device;
+	const struct device *device = op_attach_device_or_wait(operation);
 
-	if (!op_on_appliance(operation)) {
-		operation_next(operation);
-		return;
-	}
-	device = op_attach_device_or_wait(operation);
 	if (device)
 		op_attach_read(operation, device);
 }
@@ -263,8 +256,15 @@ static void publish(struct operation *operation)
 
 /* ---- the table ---- */
 
+static bool is_here(const struct operation *operation)
+{
+	return op_on_appliance(operation);
+}
+
 const struct step attaching_steps[ATTACHING_STEP_COUNT] = {
 	{ .name = "ask-cloud",
+	  .would = "Ask CloudStack to attach the volume to the VM.",
+	  .command = "attachVolume",
 	  .run = ask_cloud,
 	  .undo = op_attach_undo,
 	  .deadline = STEP_CLOUD,
@@ -272,19 +272,36 @@ const struct step attaching_steps[ATTACHING_STEP_COUNT] = {
 	  .vm_turn = true,
 	  .undo_vm_turn = true },
 	{ .name = "await-job",
+	  .would = "Wait until CloudStack has attached the volume.",
 	  .run = await_job,
 	  .undo = op_attach_undo_early_name,
 	  .deadline = STEP_CLOUD,
 	  .vm_turn = true },
 	{ .name = "await-device",
+	  .would =
+		  "Find out which device the volume has become; on another VM there is none to find.",
 	  .run = await_device,
 	  .deadline = STEP_DEVICE,
 	  .awaits_kernel = true },
-	{ .name = "name", .run = make_name, .undo = op_attach_undo_name, .deadline = STEP_DEVICE },
-	{ .name = "read", .run = read_contents, .deadline = STEP_DEVICE },
+	{ .name = "name",
+	  .would = "Give the disk the stable name of the volume.",
+	  .applies = is_here,
+	  .run = make_name,
+	  .undo = op_attach_undo_name,
+	  .deadline = STEP_DEVICE },
+	{ .name = "read",
+	  .would = "Read what kind of data is on the disk.",
+	  .applies = is_here,
+	  .run = read_contents,
+	  .deadline = STEP_DEVICE },
 	{ .name = "export",
+	  .would = "Serve the disk over NBD, unless a program uses it.",
+	  .applies = is_here,
 	  .run = make_export,
 	  .undo = op_attach_undo_export,
 	  .deadline = STEP_DEVICE },
-	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
+	{ .name = "publish",
+	  .would = "Note the attachment in the store.",
+	  .run = publish,
+	  .deadline = STEP_DEVICE },
 };

@@ -24,9 +24,11 @@
 #include "core/env.h"
 #include "core/model/export.h"
 #include "core/model/mapping.h"
+#include "core/ops/attach_cloud.h"
 #include "core/ops/attach_device.h"
 #include "core/ops/attach_ready.h"
 #include "core/ops/attach_steps.h"
+#include "core/ops/check.h"
 #include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/displace_step.h"
@@ -115,31 +117,65 @@ static bool is_off(const struct cloud_vm *vm)
 	return false;
 }
 
-/* CloudStack changes the root disk of a stopped VM only. */
-static void on_vm_listed(void *arg, const struct cloud_result *result)
+/* The id of this machine may have become known, or another, since the request. */
+static int judge_machines(const struct operation *operation, const struct op_facts *facts,
+			  struct err *err)
 {
-	struct operation *operation = arg;
-	struct cleanup_context *context = operation->context;
-	bool must_stop = !context->force_clean || context->attach.displaced.is_root;
-	const struct cloud_vm *vm;
+	const struct cleanup_context *context = operation->context;
 
-	if (!cloud_step_succeeded_or_end(operation, result))
-		return;
-	vm = cloud_step_vm(result, context->test_vm_id);
-	if (vm && vm->job_id) {
-		cloud_step_vm_busy(operation, vm);
-		return;
-	}
-	if (!vm && held_volume(context) && !context->force_clean) {
-		operation_failf(
-			operation, ERR_CLOUD,
-			"CloudStack does not show VM %s, so it cannot be stopped; ask with force_clean if it does not run",
-			context->test_vm_id);
-		return;
-	}
-	context->stops = vm && held_volume(context) && must_stop && !is_off(vm);
-	leftover_disk_gone_then(&context->attach.leftover, operation, false, operation_next);
+	return op_cleanup_check(operation->ops->env, context->test_vm_id, context->oma_vm_id, err);
 }
+
+static const struct op_check check_machines = { "vm", 0, judge_machines };
+
+static int judge_place(const struct operation *operation, const struct op_facts *facts,
+		       struct err *err)
+{
+	const struct cleanup_context *context = operation->context;
+	const struct cloud_volume *volume = facts->volume;
+
+	if (!volume || !volume->vm_id || streq(volume->vm_id, context->test_vm_id))
+		return 0;
+	if (env_is_appliance(operation->ops->env, volume->vm_id))
+		return err_set(
+			err, ERR_CONFLICT,
+			"volume %s is attached to this machine already; there is nothing to take back",
+			volume->id);
+	return err_set(err, ERR_CONFLICT,
+		       "volume %s is attached to VM %s, not to VM %s of the test", volume->id,
+		       volume->vm_id, context->test_vm_id);
+}
+
+static const struct op_check check_place = { "volume-attached", FACT_VOLUME, judge_place };
+
+static int judge_shown(const struct operation *operation, const struct op_facts *facts,
+		       struct err *err)
+{
+	const struct cleanup_context *context = operation->context;
+
+	if (facts->from || !held_volume(context) || context->force_clean)
+		return 0;
+	return err_set(
+		err, ERR_CLOUD,
+		"CloudStack does not show VM %s, so it cannot be stopped; ask with force_clean if it does not run",
+		context->test_vm_id);
+}
+
+static const struct op_check check_shown = { "vm", FACT_FROM, judge_shown };
+
+static const struct op_check *const checks[] = {
+	&check_machines,
+	&check_volume_exists,
+	&check_place,
+	&check_shown,
+	&check_owner,
+	&check_from_snapshots,
+	&check_to_snapshots,
+	&check_device_slot,
+	&check_disk_users,
+	&check_rights,
+	NULL,
+};
 
 static void note_place(struct cleanup_context *context, const struct cloud_volume *volume)
 {
@@ -151,19 +187,34 @@ static void note_place(struct cleanup_context *context, const struct cloud_volum
 	displaced->is_root = volume->vm_id && streq(volume->type, "ROOT");
 }
 
-static void fail_elsewhere(struct operation *operation, const struct cloud_volume *volume)
+/* CloudStack changes the root disk of a stopped VM only. vm: NULL if CloudStack does not show it.
+ */
+static void note_vm(struct cleanup_context *context, const struct cloud_vm *vm)
 {
-	const struct cleanup_context *context = operation->context;
+	bool must_stop = !context->force_clean || context->attach.displaced.is_root;
 
-	if (env_is_appliance(operation->ops->env, volume->vm_id))
-		operation_failf(
-			operation, ERR_CONFLICT,
-			"volume %s is attached to this machine already; there is nothing to take back",
-			volume->id);
-	else
-		operation_failf(operation, ERR_CONFLICT,
-				"volume %s is attached to VM %s, not to VM %s of the test",
-				volume->id, volume->vm_id, context->test_vm_id);
+	context->stops = vm && held_volume(context) && must_stop && !is_off(vm);
+}
+
+static void on_vm_listed(void *arg, const struct cloud_result *result)
+{
+	struct operation *operation = arg;
+	struct cleanup_context *context = operation->context;
+	struct op_facts facts = { .known = FACT_FROM };
+	struct err err;
+
+	if (!cloud_step_succeeded_or_end(operation, result))
+		return;
+	facts.from = cloud_step_vm(result, context->test_vm_id);
+	if (facts.from && facts.from->job_id) {
+		cloud_step_vm_busy(operation, facts.from);
+	} else if (op_check(operation, &facts, &err) < 0) {
+		operation_fail(operation, &err);
+	} else {
+		note_vm(context, facts.from);
+		leftover_disk_gone_then(&context->attach.leftover, operation, false,
+					operation_next);
+	}
 }
 
 /* A volume that is attached to nothing may be what an earlier attempt has left. */
@@ -171,33 +222,22 @@ static void on_checked(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
 	struct cleanup_context *context = operation->context;
-	const struct cloud_volume *volume;
+	const struct cloud_volume *volume = op_check_volume_or_end(operation, result);
 
-	if (!cloud_step_succeeded_or_end(operation, result))
+	if (!volume)
 		return;
-	volume = cloud_step_volume(operation, result, operation->record.volume_id);
-	if (!volume) {
-		cloud_step_missing(operation);
-	} else if (volume->vm_id && !streq(volume->vm_id, context->test_vm_id)) {
-		fail_elsewhere(operation, volume);
-	} else if (cloud_volume_is_busy(volume)) {
-		cloud_step_busy(operation, volume);
-	} else {
-		note_place(context, volume);
-		cloud_step_wait_call(operation,
-				     cloud_list_vm(operation->ops->env->cloud, context->test_vm_id,
-						   on_vm_listed, operation));
-	}
+	note_place(context, volume);
+	cloud_step_wait_call(operation,
+			     cloud_list_vm(operation->ops->env->cloud, context->test_vm_id,
+					   on_vm_listed, operation));
 }
 
-/* The id of this machine may have become known, or another, since the request. */
 static void check(struct operation *operation)
 {
-	const struct cleanup_context *context = operation->context;
+	const struct op_facts nothing = { 0 };
 	struct err err;
 
-	if (op_cleanup_check(operation->ops->env, context->test_vm_id, context->oma_vm_id, &err) <
-	    0)
+	if (op_check(operation, &nothing, &err) < 0)
 		operation_fail(operation, &err);
 	else if (cloud_step_open_or_wait(operation))
 		cloud_step_list(operation, on_checked);
@@ -247,10 +287,7 @@ static void stop(struct operation *operation)
 {
 	struct cleanup_context *context = operation->context;
 
-	if (context->stops)
-		cloud_change_ask(&context->stop, &stopping, operation, &context->stop_job_id);
-	else
-		operation_next(operation);
+	cloud_change_ask(&context->stop, &stopping, operation, &context->stop_job_id);
 }
 
 static struct cloud_call *submit_start(struct operation *operation, const char *job_id,
@@ -361,6 +398,17 @@ static void keep_vm(struct operation *operation, const char *why)
 		str_set(&context->vm_kept, why);
 }
 
+static void note_permit(struct operation *operation)
+{
+	const struct cleanup_context *context = operation->context;
+
+	if (context->delete_vm && !operation->ops->env->options.allow_vm_expunge)
+		keep_vm(operation,
+			"the configuration of the daemon does not allow that (allow_vm_expunge in [operations])");
+	else if (context->delete_vm && !held_volume(context))
+		keep_vm(operation, "the volume was not attached to it when the cleanup began");
+}
+
 /* The attachment is over: another one need not wait for it any more. Nor need an operation on the
  * volume, or its name, while the VM is deleted. */
 static void permit(struct operation *operation)
@@ -368,11 +416,7 @@ static void permit(struct operation *operation)
 	struct cleanup_context *context = operation->context;
 
 	str_set(&context->attach.boot_id, NULL);
-	if (context->delete_vm && !operation->ops->env->options.allow_vm_expunge)
-		keep_vm(operation,
-			"the configuration of the daemon does not allow that (allow_vm_expunge in [operations])");
-	else if (context->delete_vm && !held_volume(context))
-		keep_vm(operation, "the volume was not attached to it when the cleanup began");
+	note_permit(operation);
 	operation_go_to_vm(operation, context->test_vm_id);
 	operation_leave_volume(operation);
 	operation_next(operation);
@@ -474,19 +518,68 @@ static void expunge(struct operation *operation)
 	const struct cloud_volume_filter filter = { .vm_id = context->test_vm_id };
 
 	operation_leave_volume(operation); /* again, if the daemon was started anew */
-	if (context->delete_vm && str_empty(context->vm_kept))
-		cloud_step_wait_call(operation,
-				     cloud_list_volumes(operation->ops->env->cloud, &filter,
-							on_disks_listed, operation));
-	else
-		operation_next(operation);
+	cloud_step_wait_call(operation, cloud_list_volumes(operation->ops->env->cloud, &filter,
+							   on_disks_listed, operation));
 }
+
+/* ---- the plan ---- */
+
+/* From step begin on, this machine's VM is the one that is changed. */
+static void foresee(struct operation *operation, const struct op_facts *facts)
+{
+	struct cleanup_context *context = operation->context;
+
+	if (facts->volume) {
+		note_place(context, facts->volume);
+		note_permit(operation);
+	}
+	if (facts->known & FACT_FROM)
+		note_vm(context, facts->from);
+	operation_go_to_vm(operation, context->oma_vm_id);
+}
+
+static void wish(const struct operation *operation, struct op_wish *out)
+{
+	const struct cleanup_context *context = operation->context;
+
+	out->to_vm_id = context->oma_vm_id;
+}
+
+static const struct op_checks cleanup_checks = {
+	.list = checks, .wish = wish, .foresee = foresee, .users = op_attach_users
+};
 
 /* ---- the table ---- */
 
+static bool must_stop(const struct operation *operation)
+{
+	const struct cleanup_context *context = operation->context;
+
+	return context->stops;
+}
+
+static bool must_detach(const struct operation *operation)
+{
+	return held_volume(operation->context);
+}
+
+static bool must_expunge(const struct operation *operation)
+{
+	const struct cleanup_context *context = operation->context;
+
+	return context->delete_vm && str_empty(context->vm_kept);
+}
+
 static const struct step first_steps[] = {
-	{ .name = "check", .run = check, .deadline = STEP_CLOUD, .vm_turn = true },
+	{ .name = "check",
+	  .would = "Look at the volume and at the VM of the test in CloudStack.",
+	  .run = check,
+	  .deadline = STEP_CLOUD,
+	  .vm_turn = true },
 	{ .name = "stop",
+	  .would = "Ask CloudStack to stop the VM of the test, and wait for that.",
+	  .applies = must_stop,
+	  .command = "stopVirtualMachine",
 	  .run = stop,
 	  .undo = start_again,
 	  .deadline = STEP_CLOUD,
@@ -494,20 +587,35 @@ static const struct step first_steps[] = {
 	  .vm_turn = true,
 	  .undo_vm_turn = true },
 	{ .name = "detach",
+	  .would =
+		  "Ask CloudStack to detach the volume from the VM of the test, and wait for that.",
+	  .applies = must_detach,
+	  .command = "detachVolume",
 	  .run = displace,
 	  .undo = displace_undo,
 	  .deadline = STEP_CLOUD,
 	  .asks = true,
 	  .vm_turn = true,
 	  .undo_vm_turn = true },
-	{ .name = "begin", .run = begin, .undo = go_back, .deadline = STEP_CLOUD },
+	{ .name = "begin",
+	  .would = "Wait until no other attachment to this machine is in the way.",
+	  .run = begin,
+	  .undo = go_back,
+	  .deadline = STEP_CLOUD },
 };
 
 static const struct step last_steps[] = {
 	/* It is entered by the commit that publishes the volume, and if the store refuses that, all
 	 * is undone. */
-	{ .name = "permit", .run = permit, .deadline = STEP_CLOUD, .no_return = true },
+	{ .name = "permit",
+	  .would = "Decide whether the VM of the test is deleted.",
+	  .run = permit,
+	  .deadline = STEP_CLOUD,
+	  .no_return = true },
 	{ .name = "expunge",
+	  .would =
+		  "Ask CloudStack to delete the VM of the test for good, unless it still has volumes.",
+	  .applies = must_expunge,
 	  .run = expunge,
 	  .deadline = STEP_CLOUD,
 	  .no_return = true,
@@ -594,6 +702,7 @@ const struct operation_kind op_cleanup = {
 	.respond = respond,
 	.left_over = left_over,
 	.stays = stays,
+	.checks = &cleanup_checks,
 };
 
 void *op_cleanup_context(const struct volume_cleanup_args *args)

@@ -149,7 +149,7 @@ static void not_made(struct cloud_change *change, const struct err *err)
 
 static void explain(const struct cloud_change *change, struct err *err)
 {
-	refusal_explain(change->operation, err);
+	refusal_explain(change->operation, change->operation->record.vm_id, err);
 	if (change->kind->explain)
 		change->kind->explain(change->operation, err);
 }

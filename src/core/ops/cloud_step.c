@@ -116,7 +116,7 @@ void cloud_step_fail(struct operation *operation, const struct err *err)
 {
 	struct err explained = *err;
 
-	refusal_explain(operation, &explained);
+	refusal_explain(operation, operation->record.vm_id, &explained);
 	operation_fail(operation, &explained);
 }
 

@@ -24,6 +24,7 @@
 #include "core/engine/silence.h"
 #include "core/env.h"
 #include "core/model/volume.h"
+#include "core/ops/check.h"
 #include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/destroy_step.h"
@@ -407,13 +408,37 @@ static void undo_creation(struct operation *operation)
 
 static const struct step create_steps[] = {
 	{ .name = "ask-cloud",
+	  .would = "Ask CloudStack to create the volume, under a longer name.",
+	  .command = "createVolume",
 	  .run = ask_cloud,
 	  .undo = undo_creation,
 	  .deadline = STEP_CLOUD,
 	  .asks = true },
-	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD },
-	{ .name = "rename", .run = rename_volume, .deadline = STEP_CLOUD },
+	{ .name = "await-job",
+	  .would = "Wait until CloudStack has created the volume.",
+	  .run = await_job,
+	  .deadline = STEP_CLOUD },
+	{ .name = "rename",
+	  .would = "Give the volume its name; if CloudStack refuses that, the longer one stays.",
+	  .run = rename_volume,
+	  .deadline = STEP_CLOUD },
 };
+
+static const struct op_check *const checks[] = { &check_new_zone, &check_offering, &check_quota,
+						 &check_rights, NULL };
+
+static void wish(const struct operation *operation, struct op_wish *out)
+{
+	const struct create_context *context = operation->context;
+
+	out->creates = true;
+	out->zone_id = context->zone_id;
+	out->offering_id = context->offering_id;
+	out->project_id = str_empty(context->project_id) ? NULL : context->project_id;
+	out->gib = (uint64_t)context->size_gib;
+}
+
+static const struct op_checks create_checks = { .list = checks, .wish = wish };
 
 static char *message(const struct create_context *context, const struct volume *volume)
 {
@@ -458,6 +483,7 @@ const struct operation_kind op_create = {
 	.groups = { STEP_GROUP(create_steps) },
 	.respond = respond,
 	.left_over = left_over,
+	.checks = &create_checks,
 };
 
 void *op_create_context(const struct volume_create_args *args, const char *zone_id,

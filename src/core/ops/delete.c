@@ -99,9 +99,29 @@ static void await_destroyed(struct operation *operation)
 /* ---- the table ---- */
 
 static const struct step delete_steps[] = {
-	{ .name = "destroy", .run = destroy, .deadline = STEP_CLOUD, .asks = true },
-	{ .name = "await-destroyed", .run = await_destroyed, .deadline = STEP_CLOUD },
+	{ .name = "destroy",
+	  .would = "Ask CloudStack to destroy the volume with all its data.",
+	  .command = "destroyVolume",
+	  .command_instead = "deleteVolume",
+	  .run = destroy,
+	  .deadline = STEP_CLOUD,
+	  .asks = true },
+	{ .name = "await-destroyed",
+	  .would = "Wait until CloudStack has destroyed the volume, and forget it.",
+	  .run = await_destroyed,
+	  .deadline = STEP_CLOUD },
 };
+
+static const struct op_check *const checks[] = {
+	&check_volume_exists,  &check_own_root, &check_protection,
+	&check_disk_users,     &check_clients,  &check_root_state,
+	&check_from_snapshots, &check_rights,   NULL,
+};
+
+static const struct op_checks delete_checks = { .list = checks,
+						.foresee = detaching_foresee,
+						.users = detaching_users,
+						.needs_no_clients = detaching_sends_clients_away };
 
 static void respond(struct operation *operation, struct json_writer *writer)
 {
@@ -145,6 +165,7 @@ const struct operation_kind op_delete = {
 	.respond = respond,
 	.left_over = left_over,
 	.stays = stays,
+	.checks = &delete_checks,
 };
 
 void *op_delete_context(void)

@@ -5,6 +5,7 @@
 
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
+#include "core/ops/check.h"
 #include "core/ops/ops.h"
 #include "core/ops/snapshot_step.h"
 
@@ -24,12 +25,20 @@ static void ask_cloud(struct operation *operation)
 
 static const struct step delete_snapshot_steps[] = {
 	{ .name = "ask-cloud",
+	  .would = "Ask CloudStack to delete the snapshot.",
+	  .command = "deleteSnapshot",
 	  .run = ask_cloud,
 	  .deadline = STEP_CLOUD,
 	  .asks = true,
 	  .no_return = true },
-	{ .name = "await-job", .run = snapshot_delete_settle, .deadline = STEP_CLOUD },
+	{ .name = "await-job",
+	  .would = "Wait until CloudStack has deleted the snapshot.",
+	  .run = snapshot_delete_settle,
+	  .deadline = STEP_CLOUD },
 };
+
+static const struct op_check *const checks[] = { &check_rights, NULL };
+static const struct op_checks delete_snapshot_checks = { .list = checks };
 
 static void respond(struct operation *operation, struct json_writer *writer)
 {
@@ -50,6 +59,7 @@ const struct operation_kind op_delete_snapshot = {
 	.groups = { STEP_GROUP(delete_snapshot_steps) },
 	.respond = respond,
 	.left_over = left_over,
+	.checks = &delete_snapshot_checks,
 };
 
 void *op_delete_snapshot_context(const char *snapshot_id)

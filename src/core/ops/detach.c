@@ -34,12 +34,24 @@ static void respond(struct operation *operation, struct json_writer *writer)
 	json_put_text(writer, text);
 }
 
+static const struct op_check *const checks[] = {
+	&check_volume_exists,  &check_own_root, &check_volume_attached,
+	&check_disk_users,     &check_clients,  &check_root_state,
+	&check_from_snapshots, &check_rights,   NULL,
+};
+
+static const struct op_checks detach_checks = { .list = checks,
+						.foresee = detaching_foresee,
+						.users = detaching_users,
+						.needs_no_clients = detaching_sends_clients_away };
+
 const struct operation_kind op_detach = {
 	.type = OPERATION_DETACH,
 	.context = &detach_context,
 	.groups = { DETACHING_STEPS },
 	.respond = respond,
 	.left_over = detaching_left_over,
+	.checks = &detach_checks,
 };
 
 void *op_detach_context(const struct volume_detach_args *args)

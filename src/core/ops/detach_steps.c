@@ -148,51 +148,54 @@ static void check_disk(struct operation *operation)
 		operation_next(operation);
 }
 
-/* CloudStack would refuse the deletion only after the detachment. */
-static void fail_protected(struct operation *operation)
+static int judge_attached(const struct operation *operation, const struct op_facts *facts,
+			  struct err *err)
 {
-	struct err err;
+	if (!op_volume_is_settled(facts) || facts->volume->vm_id)
+		return 0;
+	return err_set(err, ERR_CONFLICT, "volume %s is not attached to any VM",
+		       operation->record.volume_id);
+}
 
-	err_set_reason(&err, ERR_REASON_DELETE_PROTECTION, ERR_CLOUD,
-		       "the volume is protected from deletion");
-	cloud_step_fail(operation, &err);
+const struct op_check check_volume_attached = { "volume-attached", FACT_VOLUME, judge_attached };
+
+void detaching_foresee(struct operation *operation, const struct op_facts *facts)
+{
+	struct detaching *detaching = detaching_of(operation);
+
+	if (!facts->volume)
+		return;
+	detaching->attached = facts->volume->vm_id != NULL;
+	str_set(&detaching->vm_id, facts->volume->vm_id);
+}
+
+/* By force, or with the name, users may stay. */
+disk_users_judge_fn detaching_users(const struct operation *operation)
+{
+	return is_served_here(operation) ? may_go : leftover_disk_may_stay;
+}
+
+bool detaching_sends_clients_away(const struct operation *operation)
+{
+	return is_served_here(operation) && !keeps_name(operation) &&
+	       !detaching_of(operation)->force;
 }
 
 static void on_checked(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
 	struct detaching *detaching = detaching_of(operation);
-	const struct cloud_volume *volume;
+	const struct cloud_volume *volume = op_check_volume_or_end(operation, result);
 
-	if (!cloud_step_succeeded_or_end(operation, result))
+	if (!volume || !operation_on_vm_or_queued(operation, volume->vm_id))
 		return;
-	volume = cloud_step_volume(operation, result, operation->record.volume_id);
-	if (!volume) {
-		cloud_step_missing(operation);
-	} else if (volume_is_own_root(operation->ops->model, volume)) {
-		operation_failf(operation, ERR_CONFLICT,
-				"volume %s carries this system; it is never detached",
-				operation->record.volume_id);
-	} else if (detaching->if_attached && volume->is_protected) {
-		fail_protected(operation);
-	} else if (cloud_volume_is_busy(volume)) {
-		cloud_step_busy(operation, volume);
-	} else if (!operation_on_vm_or_queued(operation, volume->vm_id)) {
+	if (!volume->vm_id) {
+		leftover_disk_gone_then(&detaching->leftover, operation, true, operation_next);
 		return;
-	} else if (!volume->vm_id) {
-		if (!detaching->if_attached)
-			operation_failf(operation, ERR_CONFLICT,
-					"volume %s is not attached to any VM",
-					operation->record.volume_id);
-		else
-			leftover_disk_gone_then(&detaching->leftover, operation, true,
-						operation_next);
-	} else {
-		detaching->attached = true;
-		detaching->change.looked_ms = clock_mono_ms();
-		str_set(&detaching->vm_id, volume->vm_id);
-		check_disk(operation);
 	}
+	detaching_foresee(operation, &(struct op_facts){ .volume = volume });
+	detaching->change.looked_ms = clock_mono_ms();
+	check_disk(operation);
 }
 
 static void check(struct operation *operation)
@@ -229,14 +232,15 @@ static void on_cut_off(void *arg, const struct err *err)
 	operation_next(operation);
 }
 
+/* The export's clients are users of the name and wait with it. */
+static bool closes_export(const struct operation *operation)
+{
+	return is_served_here(operation) && !keeps_name(operation);
+}
+
 static void close_export(struct operation *operation)
 {
-	/* The export's clients are users of the name and wait with it. */
-	if (!is_served_here(operation) || keeps_name(operation))
-		operation_next(operation);
-	else
-		activation_step_then(operation, goal(operation), ACTIVATION_EXPORT, NULL,
-				     on_cut_off);
+	activation_step_then(operation, goal(operation), ACTIVATION_EXPORT, NULL, on_cut_off);
 }
 
 static void on_flushed(void *arg, const struct err *err)
@@ -259,12 +263,11 @@ static void cancel_flush(void *awaited)
 static void flush(struct operation *operation)
 {
 	static const struct wait_kind kind = { .cancel = cancel_flush };
-	struct flush_volume *flushing = NULL;
+	struct flush_volume *flushing;
 
 	/* Without force no program uses the disk now, or its users wait with the name. */
-	if (is_served_here(operation))
-		flushing = flush_volume(operation->ops->host, operation->record.volume_id,
-					detaching_of(operation)->force, on_flushed, operation);
+	flushing = flush_volume(operation->ops->host, operation->record.volume_id,
+				detaching_of(operation)->force, on_flushed, operation);
 	if (flushing)
 		operation_wait(operation, flushing, &kind);
 	else
@@ -273,9 +276,7 @@ static void flush(struct operation *operation)
 
 static void take_name(struct operation *operation)
 {
-	if (!is_served_here(operation))
-		operation_next(operation);
-	else if (keeps_name(operation))
+	if (keeps_name(operation))
 		activation_step(operation, ACTIVATION_SUSPENDED, ACTIVATION_MAP, NULL);
 	else
 		activation_step_then(operation, goal(operation), ACTIVATION_MAP, NULL, on_cut_off);
@@ -445,11 +446,7 @@ static void on_users_known_again(void *arg, const struct err *err)
 
 static void ask_cloud(struct operation *operation)
 {
-	const struct detaching *detaching = detaching_of(operation);
-
-	if (!detaching->attached)
-		operation_next(operation);
-	else if (is_served_here(operation))
+	if (is_served_here(operation))
 		check_users(operation, on_users_known_again);
 	else
 		ask(operation);
@@ -459,10 +456,7 @@ static void await_job(struct operation *operation)
 {
 	struct detaching *detaching = detaching_of(operation);
 
-	if (detaching->attached)
-		cloud_change_settle(&detaching->change, &detachment, operation, &detaching->job_id);
-	else
-		operation_next(operation);
+	cloud_change_settle(&detaching->change, &detachment, operation, &detaching->job_id);
 }
 
 /* ---- await-gone ---- */
@@ -502,29 +496,59 @@ static void await_gone(struct operation *operation)
 
 /* ---- the steps ---- */
 
+static bool is_attached(const struct operation *operation)
+{
+	return detaching_of(operation)->attached;
+}
+
 const struct step detaching_steps[DETACHING_STEP_COUNT] = {
 	/* Nothing has been changed yet if this step fails. */
-	{ .name = "check", .run = check, .deadline = STEP_CLOUD, .vm_turn = true },
+	{ .name = "check",
+	  .would = "Look at the volume in CloudStack, and at the users of its disk.",
+	  .run = check,
+	  .deadline = STEP_CLOUD,
+	  .vm_turn = true },
 	{ .name = "close-export",
+	  .would = "Stop serving the disk over NBD.",
+	  .applies = closes_export,
 	  .run = close_export,
 	  .undo = reopen_export,
 	  .deadline = STEP_DEVICE,
 	  .vm_turn = true },
-	{ .name = "flush", .run = flush, .deadline = STEP_DEVICE, .vm_turn = true },
+	{ .name = "flush",
+	  .would = "Write all data that is still in memory to the disk.",
+	  .applies = is_served_here,
+	  .run = flush,
+	  .deadline = STEP_DEVICE,
+	  .vm_turn = true },
 	{ .name = "take-name",
+	  .would = "Take the stable name from the disk; if the name is kept, its users wait.",
+	  .applies = is_served_here,
 	  .run = take_name,
 	  .undo = return_name,
 	  .deadline = STEP_DEVICE,
 	  .vm_turn = true },
 	/* The users are looked for once more. */
 	{ .name = "ask-cloud",
+	  .would = "Ask CloudStack to detach the volume.",
+	  .applies = is_attached,
+	  .command = "detachVolume",
 	  .run = ask_cloud,
 	  .deadline = STEP_CLOUD,
 	  .asks = true,
 	  .no_return = true,
 	  .vm_turn = true },
-	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD, .vm_turn = true },
-	{ .name = "await-gone", .run = await_gone, .deadline = STEP_DEVICE, .awaits_kernel = true },
+	{ .name = "await-job",
+	  .would = "Wait until CloudStack has detached the volume.",
+	  .applies = is_attached,
+	  .run = await_job,
+	  .deadline = STEP_CLOUD,
+	  .vm_turn = true },
+	{ .name = "await-gone",
+	  .would = "Wait until the disk is gone from this machine, and note that in the store.",
+	  .run = await_gone,
+	  .deadline = STEP_DEVICE,
+	  .awaits_kernel = true },
 };
 
 char *detaching_left_over(const struct operation *operation)

@@ -5,6 +5,7 @@
  * attached volume. The context of such an operation starts with a struct detaching. */
 
 #include "core/engine/silence.h"
+#include "core/ops/check.h"
 #include "core/ops/cloud_change.h"
 #include "core/ops/leftover_disk.h"
 
@@ -56,5 +57,12 @@ extern const struct step detaching_steps[DETACHING_STEP_COUNT];
 	{                                                                                          \
 		.steps = detaching_steps, .count = DETACHING_STEP_COUNT                            \
 	}
+
+/* For the checks (check.h) of these operations. */
+extern const struct op_check check_volume_attached;
+void detaching_foresee(struct operation *operation, const struct op_facts *facts);
+disk_users_judge_fn detaching_users(const struct operation *operation);
+/* The NBD clients of the volume must be gone. */
+bool detaching_sends_clients_away(const struct operation *operation);
 
 char *detaching_left_over(const struct operation *operation); /* for operation_kind */

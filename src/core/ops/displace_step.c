@@ -89,10 +89,7 @@ void displace(struct operation *operation)
 {
 	struct displaced *displaced = displaced_of(operation);
 
-	if (str_empty(displaced->volume_id))
-		operation_next(operation);
-	else
-		cloud_change_ask(&displaced->change, &displacement, operation, &displaced->job_id);
+	cloud_change_ask(&displaced->change, &displacement, operation, &displaced->job_id);
 }
 
 /* ---- it comes back ---- */

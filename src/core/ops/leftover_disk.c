@@ -27,10 +27,10 @@
 
 #define LOOK_AGAIN_MS 1000
 
-static int may_stay(void *arg, const struct disk_use *use, struct err *err)
+int leftover_disk_may_stay(void *arg, const struct disk_use *use, struct err *err)
 {
-	const struct leftover_disk *leftover = arg;
-	const char *volume_id = leftover->operation->record.volume_id;
+	const struct operation *operation = arg;
+	const char *volume_id = operation->record.volume_id;
 
 	if (use->guessed)
 		return 0;
@@ -48,6 +48,13 @@ static int may_stay(void *arg, const struct disk_use *use, struct err *err)
 			volume_id, use->path, use->result->what);
 	}
 	abort();
+}
+
+static int may_stay(void *arg, const struct disk_use *use, struct err *err)
+{
+	const struct leftover_disk *leftover = arg;
+
+	return leftover_disk_may_stay(leftover->operation, use, err);
 }
 
 static void fail_remaining(struct leftover_disk *leftover)

@@ -5,6 +5,7 @@
  * not have at this VM is attached or destroyed. */
 
 #include "base/util.h"
+#include "core/host/disk_users.h"
 #include "disk/device.h"
 
 struct operation;
@@ -18,6 +19,8 @@ struct leftover_disk {
 	char path[DEVICE_PATH_SIZE];
 };
 
+/* For disk_users_check(); arg: the operation. */
+int leftover_disk_may_stay(void *arg, const struct disk_use *use, struct err *err);
 /*
  * Goes on with `then` if no disk of this VM is the volume, or if its disk is unused and must_go is
  * false. Otherwise the step ends: a disk in use fails the operation with ERR_CONFLICT; for an

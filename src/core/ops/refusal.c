@@ -70,6 +70,23 @@ static void explain_remaining(const char *goal, const char *vm, struct err *err)
 		goal, vm, err->cloud_text, err->cloud_code);
 }
 
+/* Found out before CloudStack was asked, or by its refusal. */
+static void explain_quota(const char *goal, struct err *err)
+{
+	if (!err->cloud_code)
+		err_reword(
+			err,
+			"%s: %s. Delete what is not needed, or ask the administrator of CloudStack for more",
+			goal, err->text);
+	else
+		err_reword(
+			err,
+			"%s: the account, its project or its domain has reached a limit. Delete what is "
+			"not needed, or ask the administrator of CloudStack for more. CloudStack's words: "
+			"%s (code %d)",
+			goal, err->cloud_text, err->cloud_code);
+}
+
 static void explain_owner(const struct operation *operation, const char *goal, struct err *err)
 {
 	const struct operation_record *record = &operation->record;
@@ -152,12 +169,7 @@ static void explain(const struct operation *operation, const char *goal, const c
 		explain_no_slot(goal, vm, err);
 		return;
 	case ERR_REASON_QUOTA:
-		err_reword(
-			err,
-			"%s: the account, its project or its domain has reached a limit. Delete what is "
-			"not needed, or ask the administrator of CloudStack for more. CloudStack's words: "
-			"%s (code %d)",
-			goal, err->cloud_text, err->cloud_code);
+		explain_quota(goal, err);
 		return;
 	case ERR_REASON_BUSY:
 		err_reword(
@@ -194,9 +206,8 @@ static void explain(const struct operation *operation, const char *goal, const c
 	}
 }
 
-void refusal_explain(const struct operation *operation, struct err *err)
+void refusal_explain(const struct operation *operation, const char *vm_id, struct err *err)
 {
-	const char *vm_id = operation->record.vm_id;
 	_cleanup_free_ char *goal = goal_of(operation);
 	_cleanup_free_ char *vm = vm_id ? xasprintf("VM %s", vm_id) : xstrdup("its VM");
 

@@ -9,7 +9,7 @@ struct operation;
 
 /*
  * Says a refusal, or the failure of a job, in other words if its reason is known: what failed, why,
- * and what helps, with the ids of the request. CloudStack's own words go to the log and stay in
- * err.
+ * and what helps, with the ids of the request. vm_id: the VM that it is about, NULL if it has no
+ * id. CloudStack's own words go to the log and stay in err.
  */
-void refusal_explain(const struct operation *operation, struct err *err);
+void refusal_explain(const struct operation *operation, const char *vm_id, struct err *err);

@@ -29,6 +29,7 @@
 #include "core/model/export.h"
 #include "core/model/mapping.h"
 #include "core/ops/activation_step.h"
+#include "core/ops/check.h"
 #include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/leftover_disk.h"
@@ -109,49 +110,80 @@ static size_t find_disks(struct operation *operation, const struct device **out)
 
 /* ---- check: may it be done, now that it is our turn? ---- */
 
-static void check_shrink(struct operation *operation)
+static bool shrinks(const struct operation *operation, const struct cloud_volume *volume)
+{
+	return wanted_size(operation->context) < volume->size;
+}
+
+static int judge_shrink(const struct operation *operation, const struct op_facts *facts,
+			struct err *err)
+{
+	const struct resize_context *context = operation->context;
+	const struct cloud_volume *volume = facts->volume;
+
+	if (!op_volume_is_settled(facts) || !shrinks(operation, volume))
+		return 0;
+	if (!context->allow_shrink)
+		return err_set(err, ERR_CONFLICT,
+			       "volume %s has %" PRIu64 " bytes; with %" PRIu64
+			       " the data behind them would be lost. If that is intended, give "
+			       "allow_shrink",
+			       volume->id, volume->size, wanted_size(context));
+	if (volume->vm_id)
+		return err_set(
+			err, ERR_CONFLICT,
+			"volume %s is attached to VM %s; it is made smaller only when it is detached",
+			volume->id, volume->vm_id);
+	return 0;
+}
+
+static const struct op_check check_shrink = { "shrink", FACT_VOLUME, judge_shrink };
+
+static const struct op_check *const checks[] = {
+	&check_volume_exists,  &check_volume_kept, &check_shrink, &check_disk_users,
+	&check_from_snapshots, &check_quota,       &check_rights, NULL,
+};
+
+static void wish(const struct operation *operation, struct op_wish *out)
+{
+	const struct resize_context *context = operation->context;
+
+	out->gib = (uint64_t)context->size_gib;
+}
+
+static void foresee(struct operation *operation, const struct op_facts *facts)
 {
 	struct resize_context *context = operation->context;
-	const struct operation_record *record = &operation->record;
 
-	if (!context->allow_shrink)
-		operation_failf(
-			operation, ERR_CONFLICT,
-			"volume %s has %" PRIu64 " bytes; with %" PRIu64
-			" the data behind them would be lost. If that is intended, give allow_shrink",
-			record->volume_id, context->previous_size, wanted_size(context));
-	else if (record->vm_id)
-		operation_failf(
-			operation, ERR_CONFLICT,
-			"volume %s is attached to VM %s; it is made smaller only when it is detached",
-			record->volume_id, record->vm_id);
-	else
-		leftover_disk_gone_then(&context->leftover, operation, true, operation_next);
+	if (!facts->volume)
+		return;
+	note_volume(operation, facts->volume);
+	context->previous_size = facts->volume->size;
 }
+
+/* Growing disturbs no user. */
+static disk_users_judge_fn users(const struct operation *operation)
+{
+	const struct resize_context *context = operation->context;
+
+	return wanted_size(context) < context->previous_size ? leftover_disk_may_stay : NULL;
+}
+
+static const struct op_checks resize_checks = {
+	.list = checks, .wish = wish, .foresee = foresee, .users = users
+};
 
 static void on_checked(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
 	struct resize_context *context = operation->context;
-	const struct cloud_volume *volume;
+	const struct cloud_volume *volume = op_check_volume_or_end(operation, result);
 
-	if (!cloud_step_succeeded_or_end(operation, result))
+	if (!volume || !operation_on_vm_or_queued(operation, volume->vm_id))
 		return;
-	volume = cloud_step_volume(operation, result, operation->record.volume_id);
-	if (!volume) {
-		cloud_step_missing(operation);
-		return;
-	}
-	if (cloud_volume_is_busy(volume)) {
-		cloud_step_busy(operation, volume);
-		return;
-	}
-	if (!operation_on_vm_or_queued(operation, volume->vm_id))
-		return;
-	note_volume(operation, volume);
-	context->previous_size = volume->size;
-	if (wanted_size(context) < context->previous_size)
-		check_shrink(operation);
+	foresee(operation, &(struct op_facts){ .volume = volume });
+	if (shrinks(operation, volume))
+		leftover_disk_gone_then(&context->leftover, operation, true, operation_next);
 	else
 		operation_next(operation);
 }
@@ -227,20 +259,14 @@ static void ask_cloud(struct operation *operation)
 {
 	struct resize_context *context = operation->context;
 
-	if (had_that_size(context))
-		operation_next(operation);
-	else
-		cloud_change_ask(&context->change, &resizing, operation, &context->job_id);
+	cloud_change_ask(&context->change, &resizing, operation, &context->job_id);
 }
 
 static void await_job(struct operation *operation)
 {
 	struct resize_context *context = operation->context;
 
-	if (had_that_size(context))
-		operation_next(operation);
-	else
-		cloud_change_settle(&context->change, &resizing, operation, &context->job_id);
+	cloud_change_settle(&context->change, &resizing, operation, &context->job_id);
 }
 
 /* ---- await-size ---- */
@@ -287,9 +313,14 @@ static const struct device *new_size_or_wait(struct operation *operation)
 	return device;
 }
 
+static bool is_here(const struct operation *operation)
+{
+	return op_on_appliance(operation);
+}
+
 static void await_size(struct operation *operation)
 {
-	if (!op_on_appliance(operation) || new_size_or_wait(operation))
+	if (new_size_or_wait(operation))
 		operation_next(operation);
 }
 
@@ -327,15 +358,10 @@ static void fail_resized(struct operation *operation, const struct err *err)
 	operation_fail(operation, &failure);
 }
 
-static void grow(struct operation *operation, bool is_there, unsigned part, activation_done_fn done)
+static void grow(struct operation *operation, unsigned part, activation_done_fn done)
 {
-	const struct device *device;
+	const struct device *device = new_size_or_wait(operation);
 
-	if (!is_there) {
-		operation_next(operation);
-		return;
-	}
-	device = new_size_or_wait(operation);
 	if (device)
 		activation_step_then(operation, ACTIVATION_UP, part, device, done);
 }
@@ -356,7 +382,7 @@ static void on_name_grown(void *arg, const struct err *err)
 /* The name grows while programs use it. */
 static void grow_name(struct operation *operation)
 {
-	grow(operation, is_mapped_here(operation), ACTIVATION_MAP, on_name_grown);
+	grow(operation, ACTIVATION_MAP, on_name_grown);
 }
 
 /*
@@ -385,12 +411,15 @@ static void on_export_grown(void *arg, const struct err *err)
 	operation_next(operation);
 }
 
+static bool is_exported_here(const struct operation *operation)
+{
+	return is_mapped_here(operation) &&
+	       export_find(operation->ops->model, operation->record.volume_id);
+}
+
 static void grow_export(struct operation *operation)
 {
-	bool is_exported = export_find(operation->ops->model, operation->record.volume_id) != NULL;
-
-	grow(operation, is_mapped_here(operation) && is_exported, ACTIVATION_EXPORT,
-	     on_export_grown);
+	grow(operation, ACTIVATION_EXPORT, on_export_grown);
 }
 
 /* ---- publish ---- */
@@ -446,19 +475,52 @@ static void publish(struct operation *operation)
 
 /* ---- the table ---- */
 
+static bool must_ask(const struct operation *operation)
+{
+	return !had_that_size(operation->context);
+}
+
 static const struct step resize_steps[] = {
-	{ .name = "check", .run = check, .deadline = STEP_CLOUD, .vm_turn = true },
+	{ .name = "check",
+	  .would = "Look at the volume in CloudStack.",
+	  .run = check,
+	  .deadline = STEP_CLOUD,
+	  .vm_turn = true },
 	{ .name = "ask-cloud",
+	  .would = "Ask CloudStack to give the volume its new size.",
+	  .applies = must_ask,
+	  .command = "resizeVolume",
 	  .run = ask_cloud,
 	  .deadline = STEP_CLOUD,
 	  .asks = true,
 	  .no_return = true,
 	  .vm_turn = true },
-	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD, .vm_turn = true },
-	{ .name = "await-size", .run = await_size, .deadline = STEP_DEVICE, .awaits_kernel = true },
-	{ .name = "grow", .run = grow_name, .deadline = STEP_DEVICE },
-	{ .name = "grow-export", .run = grow_export, .deadline = STEP_DEVICE },
-	{ .name = "publish", .run = publish, .deadline = STEP_DEVICE },
+	{ .name = "await-job",
+	  .would = "Wait until CloudStack has resized the volume.",
+	  .applies = must_ask,
+	  .run = await_job,
+	  .deadline = STEP_CLOUD,
+	  .vm_turn = true },
+	{ .name = "await-size",
+	  .would = "Wait until the disk here has the new size.",
+	  .applies = is_here,
+	  .run = await_size,
+	  .deadline = STEP_DEVICE,
+	  .awaits_kernel = true },
+	{ .name = "grow",
+	  .would = "Let the stable name lead to the whole disk.",
+	  .applies = is_mapped_here,
+	  .run = grow_name,
+	  .deadline = STEP_DEVICE },
+	{ .name = "grow-export",
+	  .would = "Serve the new size over NBD, unless clients are connected.",
+	  .applies = is_exported_here,
+	  .run = grow_export,
+	  .deadline = STEP_DEVICE },
+	{ .name = "publish",
+	  .would = "Note the new size in the store.",
+	  .run = publish,
+	  .deadline = STEP_DEVICE },
 };
 
 static void put_size(struct json_writer *writer, const char *name, uint64_t size)
@@ -504,6 +566,7 @@ const struct operation_kind op_resize = {
 	.groups = { STEP_GROUP(resize_steps) },
 	.respond = respond,
 	.left_over = left_over,
+	.checks = &resize_checks,
 };
 
 void *op_resize_context(const struct volume_resize_args *args)

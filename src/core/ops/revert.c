@@ -17,9 +17,11 @@
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
 #include "core/engine/silence.h"
+#include "core/ops/check.h"
 #include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
+#include "core/ops/refusal.h"
 #include "core/ops/vm_idle.h"
 
 /* A job that CloudStack refuses to show is looked at again. */
@@ -64,23 +66,41 @@ static int check_vm(const struct operation *operation, const struct cloud_volume
 		volume->id);
 }
 
+static int judge_here(const struct operation *operation, const struct op_facts *facts,
+		      struct err *err)
+{
+	return op_volume_is_settled(facts) ? check_vm(operation, facts->volume, err) : 0;
+}
+
+static const struct op_check check_here = { "vm-state", FACT_VOLUME, judge_here };
+
+static int judge_stopped(const struct operation *operation, const struct op_facts *facts,
+			 struct err *err)
+{
+	const struct cloud_vm *vm = facts->from;
+
+	if (!op_volume_is_settled(facts) || !vm || streq(vm->state, "Stopped"))
+		return 0;
+	err_set_reason(err, ERR_REASON_VM_RUNNING, ERR_CLOUD, "the VM is not stopped");
+	refusal_explain(operation, vm->id, err);
+	return -1;
+}
+
+static const struct op_check check_stopped = { "vm-state", FACT_VOLUME | FACT_FROM, judge_stopped };
+
+static const struct op_check *const checks[] = { &check_volume_exists, &check_here,
+						 &check_stopped,       &check_from_snapshots,
+						 &check_rights,        NULL };
+
+static const struct op_checks revert_checks = { .list = checks };
+
 static void on_checked(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
 	struct revert_context *context = operation->context;
-	const struct cloud_volume *volume;
-	struct err err = { 0 };
+	const struct cloud_volume *volume = op_check_volume_or_end(operation, result);
 
-	if (!cloud_step_succeeded_or_end(operation, result))
-		return;
-	volume = cloud_step_volume(operation, result, operation->record.volume_id);
-	if (!volume) {
-		cloud_step_missing(operation);
-	} else if (cloud_volume_is_busy(volume)) {
-		cloud_step_busy(operation, volume);
-	} else if (check_vm(operation, volume, &err) < 0) {
-		operation_fail(operation, &err);
-	} else if (operation_on_vm_or_queued(operation, volume->vm_id)) {
+	if (volume && operation_on_vm_or_queued(operation, volume->vm_id)) {
 		context->change.looked_ms = clock_mono_ms();
 		operation_next(operation);
 	}
@@ -185,14 +205,25 @@ static void await_job(struct operation *operation)
 /* ---- the table ---- */
 
 static const struct step revert_steps[] = {
-	{ .name = "check", .run = check, .deadline = STEP_CLOUD, .vm_turn = true },
+	{ .name = "check",
+	  .would = "Look at the volume in CloudStack.",
+	  .run = check,
+	  .deadline = STEP_CLOUD,
+	  .vm_turn = true },
 	{ .name = "ask-cloud",
+	  .would = "Ask CloudStack to give the volume the data of the snapshot; what was written "
+		   "since then is lost.",
+	  .command = "revertSnapshot",
 	  .run = ask_cloud,
 	  .deadline = STEP_CLOUD,
 	  .asks = true,
 	  .no_return = true,
 	  .vm_turn = true },
-	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD, .vm_turn = true },
+	{ .name = "await-job",
+	  .would = "Wait until CloudStack has reverted the volume.",
+	  .run = await_job,
+	  .deadline = STEP_CLOUD,
+	  .vm_turn = true },
 };
 
 static void respond(struct operation *operation, struct json_writer *writer)
@@ -220,6 +251,7 @@ const struct operation_kind op_revert = {
 	.groups = { STEP_GROUP(revert_steps) },
 	.respond = respond,
 	.left_over = left_over,
+	.checks = &revert_checks,
 };
 
 void *op_revert_context(const char *snapshot_id)

@@ -15,6 +15,7 @@
 #include "core/engine/operation.h"
 #include "core/engine/operation_table.h"
 #include "core/env.h"
+#include "core/ops/check.h"
 #include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
@@ -57,29 +58,37 @@ static char *unique_name(const struct operation *operation)
 
 /* ---- check ---- */
 
+static int judge_state(const struct operation *operation, const struct op_facts *facts,
+		       struct err *err)
+{
+	const struct cloud_volume *volume = facts->volume;
+
+	if (!op_volume_is_settled(facts) || streq(volume->state, "Ready"))
+		return 0;
+	if (streq(volume->state, "Allocated"))
+		return err_set(
+			err, ERR_CONFLICT,
+			"volume %s was never attached, so it has no data yet that a snapshot could keep",
+			volume->id);
+	return err_set(
+		err, ERR_CONFLICT,
+		"volume %s is %s in CloudStack, and a snapshot is taken of a volume that is Ready",
+		volume->id, str_or(volume->state, "in no state"));
+}
+
+static const struct op_check check_state = { "volume-state", FACT_VOLUME, judge_state };
+
+static const struct op_check *const checks[] = { &check_volume_exists, &check_state, &check_quota,
+						 &check_rights, NULL };
+
+static const struct op_checks snapshot_checks = { .list = checks };
+
 static void on_checked(void *arg, const struct cloud_result *result)
 {
 	struct operation *operation = arg;
-	const struct cloud_volume *volume;
+	const struct cloud_volume *volume = op_check_volume_or_end(operation, result);
 
-	if (!cloud_step_succeeded_or_end(operation, result))
-		return;
-	volume = cloud_step_volume(operation, result, operation->record.volume_id);
-	if (!volume)
-		cloud_step_missing(operation);
-	else if (cloud_volume_is_busy(volume))
-		cloud_step_busy(operation, volume);
-	else if (streq(volume->state, "Allocated"))
-		operation_failf(
-			operation, ERR_CONFLICT,
-			"volume %s was never attached, so it has no data yet that a snapshot could keep",
-			volume->id);
-	else if (!streq(volume->state, "Ready"))
-		operation_failf(
-			operation, ERR_CONFLICT,
-			"volume %s is %s in CloudStack, and a snapshot is taken of a volume that is Ready",
-			volume->id, str_or(volume->state, "in no state"));
-	else if (operation_on_vm_or_queued(operation, volume->vm_id))
+	if (volume && operation_on_vm_or_queued(operation, volume->vm_id))
 		operation_next(operation);
 }
 
@@ -276,14 +285,24 @@ static void undo(struct operation *operation)
 /* ---- the table ---- */
 
 static const struct step snapshot_steps[] = {
-	{ .name = "check", .run = check, .deadline = STEP_CLOUD, .vm_turn = true },
+	{ .name = "check",
+	  .would = "Look at the volume in CloudStack.",
+	  .run = check,
+	  .deadline = STEP_CLOUD,
+	  .vm_turn = true },
 	{ .name = "ask-cloud",
+	  .would = "Ask CloudStack to take a snapshot of the volume as it is on its storage then.",
+	  .command = "createSnapshot",
 	  .run = ask_cloud,
 	  .undo = undo,
 	  .deadline = STEP_CLOUD,
 	  .asks = true,
 	  .vm_turn = true },
-	{ .name = "await-job", .run = await_job, .deadline = STEP_CLOUD, .vm_turn = true },
+	{ .name = "await-job",
+	  .would = "Wait until CloudStack has taken the snapshot.",
+	  .run = await_job,
+	  .deadline = STEP_CLOUD,
+	  .vm_turn = true },
 };
 
 static void respond(struct operation *operation, struct json_writer *writer)
@@ -310,6 +329,7 @@ const struct operation_kind op_snapshot = {
 	.groups = { STEP_GROUP(snapshot_steps) },
 	.respond = respond,
 	.left_over = left_over,
+	.checks = &snapshot_checks,
 };
 
 void *op_snapshot_context(const struct snapshot_create_args *args)

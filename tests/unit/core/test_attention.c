@@ -23,7 +23,7 @@ static struct reply *ask_resolve(struct world *world, const char *id, const char
 
 static struct reply *ask_forget(struct world *world, const char *volume_id)
 {
-	struct volume_args args = { .volume_id = (char *)(intptr_t)volume_id };
+	struct volume_forget_args args = { .volume_id = (char *)(intptr_t)volume_id };
 
 	return ask(world, METHOD_VOLUME_FORGET, &args);
 }

@@ -73,7 +73,7 @@ static void who_cancelled(void **state)
 	struct world *world = *state;
 	const struct fake_volume *volume = server_add(&world->server, "v", 5);
 	char id[64];
-	struct operation_args args = { .operation_id = id };
+	struct operation_cancel_args args = { .operation_id = id };
 	struct reply *history;
 	size_t n;
 

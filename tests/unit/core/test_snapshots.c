@@ -26,7 +26,7 @@ static struct reply *track(struct world *world, char *snapshot_id)
 static struct reply *untrack(struct world *world)
 {
 	return ask(world, METHOD_SNAPSHOT_UNTRACK,
-		   &(struct vm_context_args){ .vm_context_id = context });
+		   &(struct snapshot_untrack_args){ .vm_context_id = context });
 }
 
 static struct reply *update(struct world *world, char *status)

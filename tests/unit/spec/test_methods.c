@@ -125,6 +125,41 @@ static void nothing_is_there_twice(void **state)
 	}
 }
 
+/* Every change over REST can be asked for its plan; D-Bus has GetPlan for that. */
+static void every_change_has_a_plan(void **state)
+{
+	struct volume_attach_args args = { 0 };
+	struct plan_args plan = { .method = (char *)(uintptr_t) "AttachVolume" };
+
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		const struct method *method = &methods[i];
+		const struct field *dry_run = record_find(method->args, "dry_run");
+
+		/* 'volume-daemon --check-config' says what a reload would refuse. */
+		if (method->access == ACCESS_READ || method->surfaces == SURFACES_BUS ||
+		    method->verb == HTTP_GET || i == METHOD_CONFIG_RELOAD) {
+			assert_null(dry_run);
+			continue;
+		}
+		/* The three that had a dry_run of their own answer with their own report. */
+		assert_non_null(dry_run);
+		assert_int_equal(method_can_plan(method), i != METHOD_FORCE_SYNC &&
+								  i != METHOD_EXPORT_CLEANUP &&
+								  i != METHOD_EXPORT_CLEANUP_AGE);
+	}
+	assert_false(method_asks_plan(&methods[METHOD_VOLUME_ATTACH], &args));
+	method_ask_plan(&methods[METHOD_VOLUME_ATTACH], &args);
+	assert_true(args.dry_run);
+	assert_true(method_asks_plan(&methods[METHOD_VOLUME_ATTACH], &args));
+	assert_ptr_equal(method_of_plan(&plan), &methods[METHOD_VOLUME_ATTACH]);
+	assert_int_equal(method_needs(&methods[METHOD_PLAN_GET], &plan), ACCESS_CHANGE);
+	plan.method = (char *)(uintptr_t) "token.create";
+	assert_int_equal(method_needs(&methods[METHOD_PLAN_GET], &plan), ACCESS_ADMIN);
+	plan.method = (char *)(uintptr_t) "no such method";
+	assert_null(method_of_plan(&plan));
+	assert_int_equal(method_needs(&methods[METHOD_PLAN_GET], &plan), ACCESS_READ);
+}
+
 static void signatures_are_the_promised_ones(void **state)
 {
 	static const struct {
@@ -161,6 +196,7 @@ static void signatures_are_the_promised_ones(void **state)
 		{ METHOD_EXPORT_CLEANUP_AGE, "a{sv}", NULL, "a{sv}" },
 		{ METHOD_EXPORT_ORPHANS, "", NULL, "a{sv}" },
 		{ METHOD_HEALTH_GET, "", NULL, "a{sv}" },
+		{ METHOD_PLAN_GET, "sa{sv}", NULL, "a{sv}" },
 		{ METHOD_STORE_BACKUP, "ha{sv}", NULL, "a{sv}" },
 		{ METHOD_VOLUME_OPEN, "sa{sv}", NULL, "h" },
 		{ METHOD_STORE_CHECK, "a{sv}", NULL, "a{sv}" },
@@ -262,6 +298,7 @@ int main(void)
 		cmocka_unit_test(fields_are_documented),
 		cmocka_unit_test(paths_name_required_arguments),
 		cmocka_unit_test(nothing_is_there_twice),
+		cmocka_unit_test(every_change_has_a_plan),
 		cmocka_unit_test(signatures_are_the_promised_ones),
 		cmocka_unit_test(requests_hold_the_arguments),
 		cmocka_unit_test(objects_have_their_members),

@@ -541,6 +541,7 @@ static void fill_field(const struct field *field, void *object, int64_t number)
 		*(int *)value = 1;
 		return;
 	case FIELD_RATIO:
+	case FIELD_ITEMS:
 	case FIELD_DESCRIPTOR:
 	case FIELD_TYPE_COUNT:
 		break;

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The option --dry-run of the commands that change something. */
+
+#include "volumectl/request.h"
+
+/* Asks for the plan of a change and shows it; the client is connected. The exit code is that of the
+ * first refusal, 0 if nothing refuses the change. */
+int plan_show(struct ctl *ctl, const struct request *request);
