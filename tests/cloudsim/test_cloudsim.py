@@ -1164,6 +1164,34 @@ def test_limits(sim, cloud, alice):
     assert "Type = 'volume'" in error.text
 
 
+def test_limits_are_told(sim, cloud, alice):
+    """A user sees its own account, and an administrator those of the domain."""
+    sim.put_account("alice", limit_gib=5, limit_volumes=2)
+    alice.run("createVolume", name="one", size=2, zoneid=ZONE, diskofferingid=OFFERING_CUSTOM)
+    (own,) = alice.call("listAccounts")["account"]
+    assert own["name"] == "alice" and (own["volumelimit"], own["volumetotal"], own["volumeavailable"]) == \
+        ("2", 1, "1")
+    assert (own["primarystorageavailable"], own["snapshotavailable"]) == ("3", "Unlimited")
+    seen = {row["name"]: row for row in cloud.call("listAccounts")["account"]}
+    assert seen.keys() >= {"admin", "alice"}
+    assert [row["name"] for row in cloud.call("listAccounts", name="alice",
+                                              domainid=own["domainid"])["account"]] == ["alice"]
+    ours = sim.put_project("ours", ["alice"], limit_volumes=0)["project"]
+    assert alice.call("listProjects", id=ours)["project"][0]["volumeavailable"] == "0"
+
+
+def test_rights_are_told(sim, cloud, alice):
+    sim.put_account("alice", forbidden=("destroyVolume",))
+    assert alice.call("listApis", name="attachVolume")["api"][0]["name"] == "attachVolume"
+    for who, name in ((alice, "destroyVolume"), (cloud, "noSuchCommand"),
+                      (alice, "listHypervisorCapabilities")):
+        error = refusal(who.call, "listApis", name=name)
+        assert (error.status, "unable to find an api by that name" in error.text) == (530, True)
+    assert refusal(alice.call, "listHypervisorCapabilities").status == 432
+    (row,) = cloud.call("listHypervisorCapabilities", hypervisor="KVM")["hypervisorCapabilities"]
+    assert row["maxdatavolumeslimit"] == sim.settings.max_data_volumes
+
+
 # -- snapshots, tags, machines
 
 def test_snapshot_keeps_contents(tree):

@@ -759,9 +759,75 @@ static int set_clock(void **state)
 	return 0;
 }
 
+/* ---- what plans ask for ---- */
+
+static void test_limits(void **state)
+{
+	static const struct cloud_question accounts = { "tell limits", CLOUD_REPLY_ACCOUNTS,
+							false };
+	struct http_response response = answer(
+		200,
+		"{\"listaccountsresponse\":{\"count\":1,\"account\":[{\"name\":\"alice\","
+		"\"volumeavailable\":\"17\",\"primarystorageavailable\":\"Unlimited\","
+		"\"snapshotavailable\":-3}, {\"name\":\"bob\",\"volumeavailable\":\"many\"}]}}");
+	struct cloud_reply reply;
+
+	cloud_reply_read(&reply, &accounts, &response);
+	assert_int_equal(reply.result.count, 2);
+	assert_string_equal(reply.result.limits[0].name, "alice");
+	assert_int_equal(reply.result.limits[0].volumes, 17);
+	assert_true(reply.result.limits[0].gib == CLOUD_UNLIMITED);
+	assert_int_equal(reply.result.limits[0].snapshots, 0);
+	assert_int_equal(reply.result.limits[1].volumes, CLOUD_NOT_TOLD);
+	assert_int_equal(reply.result.limits[1].gib, CLOUD_NOT_TOLD);
+	cloud_reply_clear(&reply);
+}
+
+static void test_rights(void **state)
+{
+	static const struct cloud_question rights = { "tell rights", CLOUD_REPLY_COMMANDS, false };
+	struct http_response known =
+		answer(200, "{\"listapisresponse\":{\"count\":1,\"api\":[{\"name\":\"x\"}]}}");
+	struct http_response unknown =
+		answer(530, ERROR_BODY("listapisresponse", 530,
+				       "Api Discovery plugin was unable to find an api by that "
+				       "name or process any apis"));
+	struct http_response broken =
+		answer(530, ERROR_BODY("listapisresponse", 530, "Internal error"));
+	struct cloud_reply reply;
+
+	cloud_reply_read(&reply, &rights, &known);
+	assert_int_equal(reply.result.rows, 1);
+	cloud_reply_clear(&reply);
+	cloud_reply_read(&reply, &rights, &unknown);
+	assert_int_equal(reply.result.outcome, CLOUD_OK);
+	assert_int_equal(reply.result.rows, 0);
+	cloud_reply_clear(&reply);
+	cloud_reply_read(&reply, &rights, &broken);
+	assert_int_equal(reply.result.outcome, CLOUD_AWAY);
+	cloud_reply_clear(&reply);
+}
+
+static void test_disk_limits(void **state)
+{
+	static const struct cloud_question disks = { "tell disks", CLOUD_REPLY_HYPERVISORS, false };
+	struct http_response response =
+		answer(200, "{\"x\":{\"hypervisorCapabilities\":[{\"maxdatavolumeslimit\":32},"
+			    "{\"maxdatavolumeslimit\":6},{\"maxdatavolumeslimit\":0},{}]}}");
+	struct cloud_reply reply;
+
+	cloud_reply_read(&reply, &disks, &response);
+	assert_int_equal(reply.result.least_disks, 6);
+	assert_int_equal(reply.result.most_disks, 32);
+	cloud_reply_clear(&reply);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_rights),
+		cmocka_unit_test(test_disk_limits),
 		cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_submit),
