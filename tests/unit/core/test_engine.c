@@ -227,8 +227,10 @@ static void nothing_is_told_while_the_store_is_away(void **state)
 
 static void history(void **state)
 {
-	static const char *const steps[] = { "check", "ask-cloud", "await-job", "await-device",
-					     "name",  "read",      "export",    "publish" };
+	/* That the disk is here is committed before clients are told, in the step that saw it. */
+	static const char *const steps[] = { "check",        "ask-cloud", "await-job",
+					     "await-device", "name",      "name",
+					     "read",         "export",    "publish" };
 	struct world *world = *state;
 	struct store_memory_transition rows[16];
 	const char *id;
