@@ -68,6 +68,22 @@ static struct bus_object *get(struct directory *directory, enum method_scope sco
 	return object;
 }
 
+static void free_values(const struct bus_object *object, void **values)
+{
+	if (*values)
+		record_clear(scopes[object->scope].record, *values);
+	free(TAKE_PTR(*values));
+}
+
+static void object_free(struct directory *directory, struct bus_object *object)
+{
+	HASH_DEL(directory->shelves[object->scope].by_id, object);
+	free_values(object, &object->next);
+	free_values(object, &object->values);
+	free(object->id);
+	free(object);
+}
+
 static void mark(struct directory *directory, struct bus_object *object)
 {
 	if (object->is_dirty)
@@ -84,6 +100,16 @@ static void unmark(struct directory *directory, struct bus_object *object)
 	object->is_dirty = false;
 }
 
+/* An object that lost its last reason before it was told. It must not wait for its mark to be
+ * settled: while the bus does not read, marks stay, and there would be more and more of them. */
+static void free_untold(struct directory *directory, struct bus_object *object)
+{
+	if (exists(object) || object->place != PLACE_NONE || object->values)
+		return;
+	unmark(directory, object);
+	object_free(directory, object);
+}
+
 /* Follows each change of the object's reasons. */
 static void note_reasons(struct directory *directory, struct bus_object *object)
 {
@@ -96,7 +122,10 @@ static void note_reasons(struct directory *directory, struct bus_object *object)
 	if (!is_there && object->counts)
 		shelf->weight -= object->weight;
 	object->counts = is_there;
-	shelf->hidden_count += (size_t)is_hidden - (size_t)object->is_hidden;
+	if (is_hidden != object->is_hidden) {
+		shelf->hidden_count += (size_t)is_hidden - (size_t)object->is_hidden;
+		directory->on_dirty(directory->arg);
+	}
 	object->is_hidden = is_hidden;
 	/* Settling also frees an object without a reason. */
 	if (is_there != (object->values != NULL) || (!is_there && object->place == PLACE_NONE))
@@ -186,10 +215,12 @@ static struct bus_object *first_named(const struct directory *directory)
 	return first;
 }
 
+/* The object may be freed. */
 static void forget_name(struct directory *directory, struct bus_object *object)
 {
 	unname(directory, object);
 	note_reasons(directory, object);
+	free_untold(directory, object);
 }
 
 static void trim(struct directory *directory, struct bus_shelf *shelf)
@@ -290,8 +321,10 @@ void directory_drop(struct directory *directory, enum method_scope scope, const 
 {
 	struct bus_object *object = find(directory, scope, id);
 
-	if (object)
-		lose_place(directory, object, false);
+	if (!object)
+		return;
+	lose_place(directory, object, false);
+	free_untold(directory, object);
 }
 
 static void *copy_values(const struct bus_object *object, const void *values)
@@ -301,13 +334,6 @@ static void *copy_values(const struct bus_object *object, const void *values)
 
 	record_copy(record, copy, values);
 	return copy;
-}
-
-static void free_values(const struct bus_object *object, void **values)
-{
-	if (*values)
-		record_clear(scopes[object->scope].record, *values);
-	free(TAKE_PTR(*values));
 }
 
 void directory_change(struct directory *directory, enum method_scope scope, const char *id,
@@ -399,15 +425,6 @@ struct bus_object *directory_dirty_at(struct directory *directory, enum method_s
 	struct bus_object *object = find(directory, scope, id);
 
 	return object && object->is_dirty ? object : NULL;
-}
-
-static void object_free(struct directory *directory, struct bus_object *object)
-{
-	HASH_DEL(directory->shelves[object->scope].by_id, object);
-	free_values(object, &object->next);
-	free_values(object, &object->values);
-	free(object->id);
-	free(object);
 }
 
 static enum directory_change settle_gone(struct directory *directory, struct bus_object *object)

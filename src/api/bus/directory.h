@@ -7,7 +7,8 @@
  *
  * An object has a right to exist while it is kept (an attached volume, an export, an unfinished
  * operation), and for five minutes after it was named. All changes here only mark objects; an
- * object comes, changes and goes when the owner settles its mark and tells the clients.
+ * object comes, changes and goes when the owner settles its mark and tells the clients. An object
+ * that was never told goes at once with its last reason.
  */
 
 #include "base/hash.h"
@@ -64,7 +65,8 @@ struct directory {
 	struct export_record export;
 };
 
-/* on_dirty runs when an object is marked, perhaps within another function of the directory. */
+/* on_dirty runs when an object is marked or the number of hidden ones changes, perhaps within
+ * another function of the directory. */
 void directory_init(struct directory *directory, struct loop *loop, struct core *core,
 		    void (*on_dirty)(void *arg), void *arg);
 void directory_fini(struct directory *directory);
