@@ -29,7 +29,6 @@ struct bus {
 static int on_opened(void *arg, sd_bus *sd_bus)
 {
 	struct bus *bus = arg;
-
 	int r;
 
 	bus->calls.auth = auth_bus_new(bus->loop, sd_bus);

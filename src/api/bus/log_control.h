@@ -4,7 +4,8 @@
 /*
  * org.freedesktop.LogControl1, by which "systemctl service-log-level volume-daemon debug" and
  * service-log-target change the log of the running daemon. Everybody may read it; a change needs
- * the right "admin". It lasts until the configuration is read again. Private to api/bus/.
+ * the right "admin". A level lasts until the configuration is read again, a target until the daemon
+ * ends. Private to api/bus/.
  */
 
 #include <systemd/sd-bus.h>
