@@ -23,6 +23,9 @@
 #include "store/open.h"
 
 #define EXPORT_MS 10000 /* for one change of an export */
+/* Of a group with the names of all its members. */
+#define GROUP_SIZE_MIN ((size_t)1 << 10)
+#define GROUP_SIZE_MAX ((size_t)16 << 20)
 
 int settings_read_key(const char *file, const char *credential, enum secret_kind kind,
 		      struct secret **out, struct err *err)
@@ -141,17 +144,30 @@ static int check_exports(struct settings *settings, struct err *err)
 	return options.engine == EXPORT_ENGINE_NONE ? 0 : exporter_check(&options, err);
 }
 
+/* (gid_t)-1: there is no such group. A group of a directory server may have thousands of members,
+ * and they are all read with it. */
+static gid_t group_id(const char *name)
+{
+	_cleanup_free_ char *text = NULL;
+	struct group entry, *found = NULL;
+	size_t size = GROUP_SIZE_MIN;
+	int r;
+
+	do {
+		text = xrealloc(text, size);
+		r = getgrnam_r(name, &entry, text, size, &found);
+		size *= 2;
+	} while (r == ERANGE && size <= GROUP_SIZE_MAX);
+	return r == 0 && found ? found->gr_gid : (gid_t)-1;
+}
+
 /* A group that is missing keeps users out, which is no reason to keep the daemon from starting. */
 static int find_group(struct settings *settings, struct err *err)
 {
 	const struct config *config = &settings->config;
-	struct group entry, *found = NULL;
-	char text[16384];
 
-	if (getgrnam_r(config->http_group, &entry, text, sizeof(text), &found) != 0)
-		found = NULL;
-	settings->group = found ? found->gr_gid : (gid_t)-1;
-	if (!found &&
+	settings->group = group_id(config->http_group);
+	if (settings->group == (gid_t)-1 &&
 	    (strstr(config->http_listen, "unix:") || address_all_unix(config->export_listen)))
 		log_warning(
 			"there is no group %s, so only root may connect to unix sockets of REST and NBD: make it with systemd-sysusers or groupadd, or set http.group",
