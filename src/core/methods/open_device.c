@@ -113,8 +113,7 @@ static int check_clients(const struct call *call, const struct export_seen *expo
 {
 	_cleanup_buf_ struct buf clients = BUF_NULL;
 
-	if (!streq(str_or(export_volume_of(export->name), ""), volume_of(call)) ||
-	    export->client_count == 0)
+	if (!streq(export_volume_of(export->name), volume_of(call)) || export->client_count == 0)
 		return 0;
 	for (size_t i = 0; i < export->client_count; i++)
 		buf_printf(&clients, "%s%s", i ? ", " : "", export->clients[i].address);
