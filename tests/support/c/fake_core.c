@@ -4,7 +4,9 @@
  * here. */
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "fake_core.h"
 
@@ -26,6 +28,14 @@ void fake_fill(const struct record *record, void *item)
 
 		if (field->type == FIELD_RATIO) {
 			*(double *)field_of(field, item) = 0.5;
+			continue;
+		}
+		if (field->type == FIELD_DESCRIPTOR) {
+			*(int *)field_of(field, item) = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+			continue;
+		}
+		if (field->type == FIELD_ITEMS) {
+			str_set(field_of(field, item), "[" SAMPLE_OBJECT "]");
 			continue;
 		}
 		if (field->type == FIELD_UUID)
