@@ -166,6 +166,45 @@ static const struct field store_check_table[] = {
 };
 const struct record store_check_members = MEMBERS("report_on_store", store_check_table);
 
+/* Also a record of its own, of signals and events. */
+const char *const drift_kind_names[] = {
+	[DRIFT_NONE] = "none",
+	[DRIFT_ATTACHED_OUTSIDE] = "attached-outside",
+	[DRIFT_DETACHED_OUTSIDE] = "detached-outside",
+	[DRIFT_DELETED_OUTSIDE] = "deleted-outside",
+	[DRIFT_MOVED] = "moved",
+	[DRIFT_DEVICE_RENAMED] = "device-renamed",
+	[DRIFT_DEVICE_MISSING] = "device-missing",
+	[DRIFT_DEVICE_UNEXPECTED] = "device-unexpected",
+	[DRIFT_SIZE_CHANGED] = "size-changed",
+	[DRIFT_OPERATION_LOST] = "operation-lost",
+	[DRIFT_NOT_TAKEN_BACK] = "not-taken-back",
+	[DRIFT_ORPHAN] = "orphan",
+	[DRIFT_VOLUME_LOST] = "volume-lost",
+	[DRIFT_NOT_RENAMED] = "not-renamed",
+	[DRIFT_KIND_COUNT] = NULL,
+};
+
+#define F(MEMBER, TYPE, ...) FIELD(drift_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field drift_fields[] = {
+	F(kind, ENUM, .flags = FIELD_COLUMN, .names = drift_kind_names,
+	  .doc = "How store, CloudStack and kernel disagree."),
+	F(volume_id, UUID, .flags = FIELD_COLUMN, .doc = "The volume."),
+	F(vm_id, UUID, .flags = FIELD_OMIT,
+	  .doc = "The volume's virtual machine according to CloudStack."),
+	F(device_path, TEXT, .flags = FIELD_OMIT, .bus_text = bus_device,
+	  .doc = "The volume's device according to the kernel."),
+	F(operation_id, TEXT, .flags = FIELD_OMIT,
+	  .doc = "The operation that left the difference behind, or that repairs it."),
+	F(found, TEXT, .flags = FIELD_COLUMN, .doc = "The difference in one sentence."),
+	F(action, TEXT, .flags = FIELD_COLUMN,
+	  .doc = "The repair that was done, or that an operator has to do."),
+	F(repaired, BOOL, .flags = FIELD_COLUMN,
+	  .doc = "True if the daemon has repaired the difference or is about to."),
+};
+#undef F
+const struct record drift_record = RECORD("drift", drift_record, drift_fields);
+
 #define DRIFTS .flags = FIELD_LIST, .members = &drift_record
 static const struct field sync_table[] = {
 	M("checked", INT, .doc = "How many volumes."),

@@ -43,24 +43,6 @@ const char *const matched_by_names[] = {
 	[MATCHED_BY_COUNT] = NULL,
 };
 
-const char *const drift_kind_names[] = {
-	[DRIFT_NONE] = "none",
-	[DRIFT_ATTACHED_OUTSIDE] = "attached-outside",
-	[DRIFT_DETACHED_OUTSIDE] = "detached-outside",
-	[DRIFT_DELETED_OUTSIDE] = "deleted-outside",
-	[DRIFT_MOVED] = "moved",
-	[DRIFT_DEVICE_RENAMED] = "device-renamed",
-	[DRIFT_DEVICE_MISSING] = "device-missing",
-	[DRIFT_DEVICE_UNEXPECTED] = "device-unexpected",
-	[DRIFT_SIZE_CHANGED] = "size-changed",
-	[DRIFT_OPERATION_LOST] = "operation-lost",
-	[DRIFT_NOT_TAKEN_BACK] = "not-taken-back",
-	[DRIFT_ORPHAN] = "orphan",
-	[DRIFT_VOLUME_LOST] = "volume-lost",
-	[DRIFT_NOT_RENAMED] = "not-renamed",
-	[DRIFT_KIND_COUNT] = NULL,
-};
-
 #define F(MEMBER, TYPE, ...) FIELD(operation_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field operation_fields[] = {
 	F(id, TEXT, .flags = FIELD_COLUMN | FIELD_CONST,
@@ -434,7 +416,7 @@ const struct record volume_user_record =
 	RECORD("volume_user", volume_user_record, volume_user_fields);
 
 static const struct field opened_device_fields[] = {
-	FIELD(opened_device_record, device, DESCRIPTOR,
+	FIELD(opened_device_record, disk, DESCRIPTOR,
 	      .doc = "The answer is an open file: the disk itself."),
 };
 const struct record opened_device_record =
@@ -479,26 +461,6 @@ static const struct field vm_fields[] = {
 };
 #undef F
 const struct record vm_record = RECORD("vm", vm_record, vm_fields);
-
-#define F(MEMBER, TYPE, ...) FIELD(drift_record, MEMBER, TYPE, __VA_ARGS__)
-static const struct field drift_fields[] = {
-	F(kind, ENUM, .flags = FIELD_COLUMN, .names = drift_kind_names,
-	  .doc = "How store, CloudStack and kernel disagree."),
-	F(volume_id, UUID, .flags = FIELD_COLUMN, .doc = "The volume."),
-	F(vm_id, UUID, .flags = FIELD_OMIT,
-	  .doc = "The volume's virtual machine according to CloudStack."),
-	F(device_path, TEXT, .flags = FIELD_OMIT, .bus_text = bus_device,
-	  .doc = "The volume's device according to the kernel."),
-	F(operation_id, TEXT, .flags = FIELD_OMIT,
-	  .doc = "The operation that left the difference behind, or that repairs it."),
-	F(found, TEXT, .flags = FIELD_COLUMN, .doc = "The difference in one sentence."),
-	F(action, TEXT, .flags = FIELD_COLUMN,
-	  .doc = "The repair that was done, or that an operator has to do."),
-	F(repaired, BOOL, .flags = FIELD_COLUMN,
-	  .doc = "True if the daemon has repaired the difference or is about to."),
-};
-#undef F
-const struct record drift_record = RECORD("drift", drift_record, drift_fields);
 
 #define F(MEMBER, TYPE, ...) FIELD(reload_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field reload_fields[] = {

@@ -299,7 +299,7 @@ struct volume_user_record {
 extern const struct record volume_user_record;
 
 struct opened_device_record {
-	int device; /* an open file */
+	int disk; /* an open file */
 };
 extern const struct record opened_device_record;
 

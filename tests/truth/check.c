@@ -230,7 +230,7 @@ static void check_operation(struct sim *sim, const struct operation_record *oper
 static void judge_opened(struct sim *sim, const struct ask *ask,
 			 const struct opened_device_record *opened)
 {
-	if (opened_is_of(opened->device, ask->volume_id))
+	if (opened_is_of(opened->disk, ask->volume_id))
 		return;
 	sim->wrong = true;
 	sim_fail(sim, "the disk that was opened for volume %s is another one", ask->volume_id);

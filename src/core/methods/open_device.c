@@ -98,7 +98,7 @@ static void on_opened(void *arg, int fd, const struct err *err)
 	    check_attached_here(call, &refusal) < 0)
 		call_fail(call, &refusal);
 	else
-		call_answer(call, &(struct opened_device_record){ .device = fd });
+		call_answer(call, &(struct opened_device_record){ .disk = fd });
 }
 
 static void open_disk(struct call *call)

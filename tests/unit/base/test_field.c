@@ -483,7 +483,8 @@ static const struct record link_record = RECORD("link", link, link_fields);
 
 static void ports_and_ratios(void **state)
 {
-	_cleanup_json_ struct json *document = json_parse("{\"port\":1,\"load\":\"x\"}", 20, NULL);
+	static const char wrong[] = "{\"port\":1,\"load\":\"x\"}";
+	_cleanup_json_ struct json *document = json_parse(wrong, strlen(wrong), NULL);
 	_cleanup_buf_ struct buf out = BUF_NULL, text = BUF_NULL;
 	_cleanup_json_writer_ struct json_writer w = { .out = &out };
 	struct link link = { 0 }, other = { .load = 0.5 };

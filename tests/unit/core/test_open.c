@@ -27,7 +27,7 @@ static void opened(struct world *world, const char *volume_id, bool read_only, c
 
 	answered(world, reply);
 	record = item(reply, 0);
-	assert_true(fcntl(record->device, F_GETFD) >= 0);
+	assert_true(fcntl(record->disk, F_GETFD) >= 0);
 	assert_string_equal(fake_disk.opened, disk);
 }
 

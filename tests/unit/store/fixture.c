@@ -540,7 +540,8 @@ static void fill_field(const struct field *field, void *object, int64_t number)
 	case FIELD_ENUM:
 		*(int *)value = 1;
 		return;
-	case FIELD_RATIO:
+	case FIELD_RATIO: /* computed when it is shown */
+		return;
 	case FIELD_ITEMS:
 	case FIELD_DESCRIPTOR:
 	case FIELD_TYPE_COUNT:

@@ -105,7 +105,7 @@ static void test_one_record(void **state)
 	assert_string_equal(
 		reply.body,
 		"{\"volume_id\":\"" SAMPLE_UUID "\",\"name\":\"text\",\"vm_id\":\"" SAMPLE_UUID
-		"\",\"device_path\":\"text\",\"state\":\"text\",\"size\":7,\"type\":\"text\","
+		"\",\"device_path\":\"text\",\"linux_state\":\"text\",\"state\":\"text\",\"size\":7,\"type\":\"text\","
 		"\"attached_at\":\"2026-11-22T21:50:03.123Z\",\"zone_id\":\"" SAMPLE_UUID
 		"\",\"cloudstack_data\":" SAMPLE_OBJECT ",\"linux_data\":" SAMPLE_OBJECT
 		",\"last_operation\":" SAMPLE_OBJECT "}");
