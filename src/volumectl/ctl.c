@@ -92,6 +92,39 @@ int ctl_connect(struct ctl *ctl, struct err *err)
 	return 0;
 }
 
+bool ctl_daemon_runs(struct ctl *ctl)
+{
+	sd_bus_message *reply = NULL;
+	struct err err = { 0 };
+	int runs = 0;
+
+	if (ctl_connect(ctl, &err) < 0)
+		return false;
+	if (sd_bus_call_method(volume_client_bus(ctl->client), "org.freedesktop.DBus",
+			       "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameHasOwner",
+			       NULL, &reply, "s", BUS_NAME) >= 0)
+		sd_bus_message_read(reply, "b", &runs);
+	sd_bus_message_unref(reply);
+	return runs;
+}
+
+char *ctl_program(const char *built, const char *installed)
+{
+	char self[4096];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash, *path;
+
+	self[length > 0 ? length : 0] = '\0';
+	slash = strrchr(self, '/');
+	if (!slash)
+		return xstrdup(installed);
+	path = xasprintf("%.*s/../%s", (int)(slash - self), self, built);
+	if (access(path, X_OK) == 0)
+		return path;
+	free(path);
+	return xstrdup(installed);
+}
+
 void ctl_disconnect(struct ctl *ctl)
 {
 	agent_stop();

@@ -55,5 +55,15 @@ void ctl_disconnect(struct ctl *ctl);
  */
 int ctl_call(struct ctl *ctl, enum method_id id, int fd, struct volume_client_value **out,
 	     struct err *err);
+/*
+ * Does the daemon have its name on the bus? Does not start it, as a call would start a daemon that a
+ * person has stopped. Connects if need be; false also without a bus.
+ */
+bool ctl_daemon_runs(struct ctl *ctl);
+/*
+ * The path of another program of ours, to be freed: built names it from the folder beside
+ * volumectl's in a build; where there is none, it is the installed one.
+ */
+char *ctl_program(const char *built, const char *installed);
 /* The library's error as an error of volumectl, with a remedy. Returns -1. */
 int ctl_client_error(const struct volume_client_error *error, struct err *err);

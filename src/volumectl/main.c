@@ -19,6 +19,7 @@
 #include "volumectl/command.h"
 #include "volumectl/complete.h"
 #include "volumectl/device_wait.h"
+#include "volumectl/doctor.h"
 #include "volumectl/help.h"
 #include "volumectl/open.h"
 #include "volumectl/store.h"
@@ -58,6 +59,15 @@ static const struct extra_command extra_commands[] = {
 		.summary = "Pause changes, and wait until no operation runs.",
 		.help = "The pause holds until 'volumectl resume', also if the wait ends early.\n\n",
 		.run = drain_main,
+	},
+	{
+		.name = "doctor",
+		.usage = "doctor [--config FILE]",
+		.summary = "Check all that the daemon needs, and say for each part what to do.",
+		.help = "It changes nothing, starts no daemon, and works without one. The exit code is 0 if all is\n"
+			"ok, 1 if something is not. --config names another file than " CONFIG_FILE
+			".\n\n",
+		.run = doctor_main,
 	},
 	{
 		.name = "watch",

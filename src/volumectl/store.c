@@ -19,21 +19,12 @@
 
 static int start_program(char **argv)
 {
-	char self[4096];
-	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	_cleanup_free_ char *built = NULL;
+	_cleanup_free_ char *program = ctl_program("storectl/volume-store", STORE_PROGRAM);
 	struct err err = { 0 };
-	char *slash;
 
-	self[length > 0 ? length : 0] = '\0';
-	slash = strrchr(self, '/');
-	if (slash) {
-		built = xasprintf("%.*s/../storectl/volume-store", (int)(slash - self), self);
-		execv(built, argv);
-	}
-	execv(STORE_PROGRAM, argv);
+	execv(program, argv);
 	err_set(&err, ERR_INTERNAL, "%s cannot be started: %s; install volume-daemon completely",
-		STORE_PROGRAM, strerrordesc_np(errno));
+		program, strerrordesc_np(errno));
 	return ctl_fail(&err);
 }
 

@@ -110,23 +110,6 @@ static int give_name(const char *path, const char *name, bool force, struct err 
 
 /* ---- the daemon ---- */
 
-/* A call would start a daemon that a person has stopped. */
-static bool is_daemon_running(struct ctl *ctl)
-{
-	sd_bus_message *reply = NULL;
-	struct err err = { 0 };
-	int running = 0;
-
-	if (ctl_connect(ctl, &err) < 0)
-		return false;
-	if (sd_bus_call_method(volume_client_bus(ctl->client), "org.freedesktop.DBus",
-			       "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameHasOwner",
-			       NULL, &reply, "s", BUS_NAME) >= 0)
-		sd_bus_message_read(reply, "b", &running);
-	sd_bus_message_unref(reply);
-	return running;
-}
-
 /* Reading a large store takes its time. */
 static int call_patiently(struct ctl *ctl, enum method_id id, int fd,
 			  struct volume_client_value **out, struct err *err)
@@ -146,7 +129,7 @@ static int make_backup(struct ctl *ctl, const char *name, char *path, bool force
 
 	if (check_name(name, force, err) < 0)
 		return -1;
-	if (!is_daemon_running(ctl))
+	if (!ctl_daemon_runs(ctl))
 		return err_set(
 			err, ERR_UNAVAILABLE,
 			"volume-daemon is not running, or the bus is away: the store of a stopped daemon is copied with 'volumectl store copy'");
@@ -226,7 +209,7 @@ int store_live_check(struct ctl *ctl, int argc, char **argv)
 		if (options_take_common(&ctl->options, code, optarg) <= 0)
 			return -1;
 	}
-	if (optind < argc || !is_daemon_running(ctl))
+	if (optind < argc || !ctl_daemon_runs(ctl))
 		return -1;
 	if (call_patiently(ctl, METHOD_STORE_CHECK, -1, &reply, &err) < 0)
 		return ctl_fail(&err);

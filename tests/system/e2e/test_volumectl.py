@@ -33,7 +33,7 @@ def ctl(shared_world):
 # ---- help ----
 
 @pytest.mark.parametrize("command", [*(m.command for m in on_every_surface().values()),
-                                     "wait", "watch", "help"])
+                                     "wait", "watch", "doctor", "help"])
 def test_help_of_a_command(ctl, command):
     for words in (("help", command), (command, "--help")):
         if words == ("help", "--help"):

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""volumectl doctor: what is not well is named, and the person learns what to do.
+
+One cause gives one line that is wrong: what depends on it is unknown. The doctor must work best
+when nothing else does, so most worlds here are broken.
+"""
+
+import json
+import subprocess
+
+from cloudsim import APPLIANCE_VM
+from support.py.programs import program
+from support.py.strangers import command_of
+from support.py.waiting import DEADLINE, eventually
+
+from .test_volumectl_terminal import COLOUR, shown
+
+
+def doctor(daemon, *more):
+    return daemon.ctl("doctor", "--config", daemon.config, *more)
+
+
+def examined(daemon, *more):
+    """All checks by name, and the exit code."""
+    done = doctor(daemon, "--json", *more)
+    answer = json.loads(done.stdout)
+    checks = {check.pop("check"): check for check in answer["checks"]}
+    assert done.stderr == "" and done.returncode == (answer["verdict"] != "ok"), done
+    for check in checks.values():
+        assert check["text"] and (check["remedy"] or check["verdict"] in ("ok", "unknown")), check
+    return checks
+
+
+def not_ok(checks):
+    return {name: check["verdict"] for name, check in checks.items() if check["verdict"] != "ok"}
+
+
+# ---- a healthy world ----
+
+def test_all_is_well(make_world):
+    world = make_world(reconcile={"interval": "1s"}, export={"engine": "nbdkit"})
+    world.attached()
+    # An export is active a moment after its attachment has ended.
+    checks = eventually(lambda: not not_ok(c := examined(world.daemon)) and c, "all is well")
+    assert str(world.daemon.config) in checks["configuration"]["text"]
+    assert "listVolumes" in checks["api-commands"]["text"]
+    assert APPLIANCE_VM in checks["disks"]["text"]
+    assert "nbdkit" in checks["nbd-engine"]["text"]
+    assert "every local user" in checks["access"]["text"] and "closed" in checks["access"]["remedy"]
+
+
+def test_a_line_for_each_check(world):
+    done = doctor(world.daemon)
+    assert done.returncode == 0 and "\033" not in done.stdout, done
+    lines = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
+    assert [line.split()[1] for line in lines] == list(examined(world.daemon))
+    assert {line.split()[0] for line in lines} == {"ok"}
+
+
+def test_colours_on_a_terminal(world):
+    assert COLOUR.search(said := shown(world, "doctor", "--config", str(world.daemon.config))), said
+
+
+def test_it_changes_nothing(world):
+    before = world.daemon.get("/api/v1/operations")
+    examined(world.daemon)
+    assert world.daemon.get("/api/v1/operations") == before
+    assert not [r for r in world.cloud.requests() if not r["command"].startswith(("list", "query"))]
+
+
+# ---- CloudStack ----
+
+def test_cloudstack_down(make_world):
+    world = make_world(reconcile={"interval": "1s"})
+    world.cloud.down()
+    eventually(lambda: world.daemon.health()["cloudstack_health"] != "healthy", "its absence")
+    checks = examined(world.daemon)
+    assert checks["cloudstack"]["verdict"] == "wrong" and "cloud.url" in checks["cloudstack"]["remedy"]
+    assert checks["keys"]["verdict"] == "unknown"
+    assert checks["store"]["verdict"] == checks["disks"]["verdict"] == "ok"
+
+
+def test_a_wrong_key(make_world):
+    world = make_world(start=False)
+    (world.folder / "secret-key").write_text("quite-another-secret\n")
+    world.bus.start()
+    world.daemon.start()
+    eventually(lambda: "401" in world.daemon.health()["cloudstack_health"], "the refusal")
+    checks = examined(world.daemon)
+    assert checks["keys"]["verdict"] == "wrong" and "cloud.secret_key_file" in checks["keys"]["remedy"]
+    assert checks["cloudstack"]["verdict"] == "ok" and checks["api-commands"]["verdict"] == "unknown"
+    assert "quite-another-secret" not in json.dumps(checks)
+
+
+def test_no_cloudstack_configured(make_world):
+    world = make_world(start=False, cloud={"url": None, "api_key_file": None, "secret_key_file": None})
+    world.bus.start()
+    world.daemon.start()
+    assert examined(world.daemon)["cloudstack"]["verdict"] == "wrong"
+
+
+def test_a_command_that_is_refused(make_world):
+    world = make_world(reconcile={"interval": "1s"})
+    world.cloud.set_faults([{"do": "status", "code": 530, "text": "no such luck", "command": "listVolumes", "times": 0}])
+    checks = eventually(lambda: (c := examined(world.daemon))["api-commands"]["verdict"] == "warning" and c,
+                        "the refusal")
+    assert "listVolumes: " in checks["api-commands"]["text"] and "role" in checks["api-commands"]["remedy"]
+    assert checks["projects"]["verdict"] == "wrong" and "cloud.project_id" in checks["projects"]["remedy"]
+
+
+def test_clocks_that_differ(world):
+    world.cloud.set_faults([{"do": "date_skew", "seconds": 3600, "times": 0}])
+    world.daemon.completed(world.daemon.attach(world.volume()))
+    clock = examined(world.daemon)["clock"]
+    assert clock["verdict"] == "warning" and "ahead of the clock here" in clock["text"]
+    assert "timedatectl" in clock["remedy"]
+
+
+def test_clocks_that_differ_by_days(world):
+    world.cloud.set(enforce_post=False)
+    world.cloud.set_faults([{"do": "date_skew", "seconds": 2 * 86400, "times": 0}])
+    operation = world.daemon.attach(world.volume())
+    eventually(lambda: "401" in world.daemon.health()["cloudstack_health"], "the refusal")
+    checks = examined(world.daemon)
+    assert checks["clock"]["verdict"] == "wrong" and checks["keys"]["verdict"] == "ok"
+    world.cloud.clear_faults()
+    world.daemon.completed(operation)
+
+
+# ---- work for a person ----
+
+def test_a_pause(world):
+    world.daemon.ctl("pause", "upgrade of CloudStack")
+    checks = examined(world.daemon)
+    assert not_ok(checks) == {"pause": "warning"}
+    assert "upgrade of CloudStack" in checks["pause"]["text"] and "volumectl resume" in checks["pause"]["remedy"]
+
+
+def test_an_operation_that_needs_attention(make_world):
+    world = make_world(device={"wait": "500ms"})
+    volume, _ = world.attached()
+    world.cloud.set_faults([{"do": "no_plug", "command": "detachVolume"}])
+    record = world.daemon.failed(world.daemon.detach(volume))
+    attention = examined(world.daemon)["attention"]
+    assert attention["verdict"] == "warning" and record["id"] in attention["text"]
+    assert "volumectl resolve" in attention["remedy"]
+
+
+def test_a_difference(make_world):
+    """A volume that somebody detached by hand; a pause keeps the daemon from following."""
+    world = make_world(reconcile={"interval": "1h"})
+    volume, _ = world.attached()
+    world.daemon.ctl("pause", "so that nothing is repaired")
+    world.cloud.detach_behind(volume)
+    differences = examined(world.daemon)["differences"]
+    assert differences["verdict"] == "warning" and volume in differences["text"]
+    assert "volumectl sync" in differences["remedy"]
+
+
+# ---- the daemon ----
+
+def test_a_daemon_that_is_stopped(world):
+    world.daemon.stop()
+    checks = examined(world.daemon)
+    assert checks["daemon"]["verdict"] == "wrong" and "systemctl start volume-daemon" in checks["daemon"]["remedy"]
+    assert checks["configuration"]["verdict"] == checks["bus"]["verdict"] == "ok"
+    assert checks["store"]["verdict"] == "unknown"
+    assert world.bus.owner() is None    # it was not started
+
+
+def test_no_bus(tmp_path):
+    address = f"unix:path={tmp_path / 'no-bus'}"
+    done = subprocess.run([program("volumectl"), "doctor", "--address", address], text=True,
+                          capture_output=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 1 and "systemctl start dbus" in done.stdout, done
+
+
+def test_a_broken_configuration(world):
+    """The running daemon has its old one; the next start would fail."""
+    world.daemon.config.write_text("[cloud]\ntimout = 3s\n")
+    checks = examined(world.daemon)
+    assert not_ok(checks) == {"configuration": "wrong"}
+    assert "timout" in checks["configuration"]["text"] and ":2" in checks["configuration"]["text"]
+    assert "volumectl reload" in checks["configuration"]["remedy"]
+
+
+def test_no_configuration(world):
+    world.daemon.config.unlink()
+    configuration = examined(world.daemon)["configuration"]
+    assert configuration["verdict"] == "warning" and "--sample-config" in configuration["remedy"]
+
+
+def test_another_user_learns_to_use_sudo(make_world):
+    world = make_world()
+    world.daemon.config.chmod(0o600)
+    done = subprocess.run(command_of(program("volumectl"), "doctor", "--config", str(world.daemon.config)),
+                          env=world.bus.environment, text=True, capture_output=True, timeout=DEADLINE,
+                          check=False)
+    assert done.returncode == 1 and done.stderr == "", done
+    said = {line.split()[1]: line for line in done.stdout.splitlines() if not line.startswith(" ")}
+    assert said["daemon"].startswith("warning") and said["configuration"].startswith("unknown")
+    assert done.stdout.count("to do: look as root: sudo volumectl doctor") == 2
+
+
+def test_wrong_usage(world):
+    done = world.daemon.ctl("doctor", "all")
+    assert done.returncode == 2 and "takes no arguments" in done.stderr
