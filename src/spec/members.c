@@ -277,6 +277,8 @@ static const struct field health_table[] = {
 	M("nbd_restarts", INT, .doc = "How often it began anew."),
 	M("exports", INT, .doc = "Volumes that are served."),
 	M("rest_access", TEXT, .doc = "Who may use REST."),
+	M("rest_certificate", TEXT,
+	  .doc = "Whether the certificate of REST is well; empty without TLS."),
 	M("nbd_access", TEXT, .doc = "Who may use the exports."),
 	M("appliance_id", TEXT, .doc = "CloudStack's UUID of this virtual machine."),
 };
