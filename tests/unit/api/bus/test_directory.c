@@ -105,6 +105,20 @@ static void test_what_was_told_stays_until_its_end_is(void **state)
 	assert_null(directory_find(&scene->directory, SCOPE_OPERATION, "op-0"));
 }
 
+/* Its name was lost and came back before that was told, and core has forgotten it by now. */
+static void test_what_is_named_again_stays(void **state)
+{
+	struct scene *scene = *state;
+
+	have_operations(scene, 0, 1);
+	settle_all(scene);
+	have_operations(scene, 1, DIRECTORY_NAMED_MAX);
+	directory_name(&scene->directory, SCOPE_OPERATION, "op-0");
+	settle_all(scene);
+	assert_non_null(directory_find(&scene->directory, SCOPE_OPERATION, "op-0"));
+	assert_null(directory_find(&scene->directory, SCOPE_OPERATION, "op-1"));
+}
+
 /* Their number is a property, so the owner has something to tell. */
 static void test_the_owner_hears_of_hidden_objects(void **state)
 {
@@ -134,6 +148,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_what_was_never_told_does_not_stay),
 		TEST(test_what_was_told_stays_until_its_end_is),
+		TEST(test_what_is_named_again_stays),
 		TEST(test_the_owner_hears_of_hidden_objects),
 	};
 
