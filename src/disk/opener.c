@@ -58,10 +58,14 @@ static void task_run(void *work)
 	struct task *task = work;
 
 	task->fd = block_device_open(task->disk.path, task->read_only);
-	if (task->fd < 0)
+	if (task->fd < 0) {
 		cannot_open(task, &task->err);
-	else
-		disk_prove(task->fd, &task->disk, task->volume_id, task->sysfs_root, &task->err);
+	} else if (disk_prove(task->fd, &task->disk, task->volume_id, task->sysfs_root,
+			      &task->err) < 0) {
+		/* The last close of a disk may wait for it, so the loop is not left to do this. */
+		close(task->fd);
+		task->fd = -1;
+	}
 }
 
 static void task_free(void *work)
@@ -85,9 +89,7 @@ static void on_opened(struct blocking_call *call, void *work, const struct err *
 	void *arg = opening->arg;
 
 	free(opening);
-	if (task)
-		err = &task->err;
-	done(arg, err->code ? -1 : task->fd, err);
+	done(arg, task ? task->fd : -1, task ? &task->err : err);
 }
 
 struct disk_opener *disk_opener_new(struct loop *loop, const char *sysfs_root, int64_t timeout_ms,
