@@ -582,7 +582,9 @@ static void test_manual_is_what_is_shipped(void **state)
 				assert_manual_has(printed, methods[i].args->fields[k].name);
 		}
 		for (size_t k = 0; k < methods[i].result->count; k++) {
+			/* An open file has its place and no name. */
 			if (methods[i].bus_object == SCOPE_MANAGER &&
+			    methods[i].answer != ANSWER_DESCRIPTOR &&
 			    !(methods[i].result->fields[k].flags & FIELD_PRIVATE))
 				assert_manual_has(printed, methods[i].result->fields[k].name);
 		}
