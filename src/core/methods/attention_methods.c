@@ -373,8 +373,8 @@ static void on_volume_looked_at(void *arg, const struct cloud_result *result)
 			   args->volume_id, why);
 		return;
 	}
-	if (plan_ends(call, "Drop the mapping of volume %s to %s; CloudStack is not changed.",
-		      args->volume_id, mapping->record.device_path))
+	if (plan_ends(call, "Drop the mapping of volume %s; CloudStack is not changed.",
+		      args->volume_id))
 		return;
 	log_notice("volume=%s %s: its mapping to %s is dropped by an administrator",
 		   args->volume_id, call->caller.surface, mapping->record.device_path);
