@@ -397,9 +397,9 @@ def test_what_an_administrator_settles(world):
     world.cloud.detach_behind(left)
     plan = plan_of(world, "operation.resolve", **settle)
     assert (steps(plan), plan["refused_by"]) == (["change"], [])
-    world.cloud.detach_behind(volume)
-    eventually(lambda: world.daemon.get(f"/api/v1/volumes/{volume}/device")["device_path"] == f"gone-{volume}",
-               "the daemon knows that the disk is gone")
+    with world.monitor() as monitor:
+        world.cloud.detach_behind(volume)
+        monitor.wait("MappingChanged", lambda arguments: arguments[:2] == [volume, ""])
     plan = plan_of(world, "volume.forget", volume_id=volume)
     assert (plan["refused_by"], volume in plan["would"][0]["text"]) == ([], True)
 
