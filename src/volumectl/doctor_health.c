@@ -33,6 +33,28 @@ static bool is_time_refused(const struct doctor *doctor)
 	return strstr(doctor_word(doctor, "cloudstack_health"), "requests that expire");
 }
 
+static bool has_flag(const struct doctor *doctor, const char *name)
+{
+	const struct volume_client_value *value =
+		volume_client_get(volume_client_get(doctor->health, "details"), name);
+
+	return value && value->kind == VOLUME_CLIENT_BOOL && value->boolean;
+}
+
+/*
+ * False: what depends on CloudStack cannot be judged, and another check tells why. CloudStack may
+ * answer and yet not be well: then the daemon takes changes, or it is paused and its words say so.
+ */
+static bool does_cloudstack_answer(const struct doctor *doctor)
+{
+	const char *word = doctor_word(doctor, "cloudstack_health");
+
+	return is_healthy(word) || has_flag(doctor, "accepting_changes") ||
+	       has_flag(doctor, "cloudstack_throttled") ||
+	       str_has_prefix(word, "CloudStack answers") ||
+	       str_has_prefix(word, "CloudStack lost");
+}
+
 static bool is_configured(const struct doctor *doctor)
 {
 	return !streq(doctor_word(doctor, "cloudstack_health"), "not configured");
@@ -54,6 +76,11 @@ void check_cloudstack(const struct doctor *doctor, struct finding *finding)
 	else if (are_keys_refused(doctor) || is_time_refused(doctor))
 		finding_set(finding, VERDICT_OK, NULL,
 			    "CloudStack answers, but refuses requests; see keys and clock");
+	else if (does_cloudstack_answer(doctor))
+		finding_set(
+			finding, VERDICT_WARNING,
+			"see what the daemon asked for: journalctl -u volume-daemon; it tries again by itself",
+			"%s", word);
 	else
 		finding_set(
 			finding, VERDICT_WRONG,
@@ -68,11 +95,10 @@ void check_keys(const struct doctor *doctor, struct finding *finding)
 			finding, VERDICT_WRONG,
 			"put the keys of the CloudStack user into the files cloud.api_key_file and cloud.secret_key_file, then: volumectl reload",
 			"%s", doctor_word(doctor, "cloudstack_health"));
-	else if (is_healthy(doctor_word(doctor, "cloudstack_health")) || is_time_refused(doctor))
+	else if (does_cloudstack_answer(doctor) || is_time_refused(doctor))
 		finding_set(finding, VERDICT_OK, NULL, "CloudStack accepts the keys");
 	else
-		finding_set(finding, VERDICT_UNKNOWN, NULL,
-			    "CloudStack is not well, so the keys cannot be judged");
+		finding_set(finding, VERDICT_UNKNOWN, NULL, "CloudStack does not answer");
 }
 
 /* Only commands that read are told: whether one that changes may be used shows when it is used. */
@@ -91,8 +117,9 @@ void check_commands(const struct doctor *doctor, struct finding *finding)
 			buf_printf(&refused, "%s%s: %s", refused.length ? "; " : "", read->key,
 				   word);
 	}
-	if (are_keys_refused(doctor) || is_time_refused(doctor) || !is_configured(doctor))
-		finding_set(finding, VERDICT_UNKNOWN, NULL, "CloudStack refuses all commands");
+	if (!does_cloudstack_answer(doctor))
+		finding_set(finding, VERDICT_UNKNOWN, NULL,
+			    "CloudStack does not answer, or refuses all");
 	else if (refused.length)
 		finding_set(
 			finding, VERDICT_WARNING,
@@ -134,9 +161,9 @@ void check_volumes(const struct doctor *doctor, struct finding *finding)
 	else if (*left_out)
 		finding_set(finding, VERDICT_WARNING, "ask CloudStack's administrator about them",
 			    "volumes of CloudStack are left out: %s", left_out);
-	else if (age < 0)
+	else if (age < 0 || !does_cloudstack_answer(doctor))
 		finding_set(finding, VERDICT_UNKNOWN, NULL,
-			    "CloudStack has not listed its volumes yet");
+			    "CloudStack cannot be asked for its volumes");
 	else if (!is_healthy(word))
 		finding_set(
 			finding, VERDICT_WRONG,
@@ -179,7 +206,7 @@ void check_disks(const struct doctor *doctor, struct finding *finding)
 			"%s", word);
 	else
 		finding_set(finding, VERDICT_OK, NULL,
-			    "this machine is VM %s, with %lld disks and %lld volumes on them",
+			    "this machine is VM %s; disks: %lld, volumes among them: %lld",
 			    doctor_detail(doctor, "appliance_id"),
 			    (long long)doctor_figure(doctor, "device_count"),
 			    (long long)doctor_figure(doctor, "active_mappings"));

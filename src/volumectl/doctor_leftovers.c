@@ -76,8 +76,8 @@ void check_attention(const struct doctor *doctor, struct finding *finding)
 		finding_set(
 			finding, VERDICT_WARNING,
 			"look with 'volumectl history OPERATION', put CloudStack in order, then: volumectl resolve OPERATION --as done|undone",
-			"%zu operations left something behind: %s%s", names.count, names.text.data,
-			rest_of(&names));
+			"operations that left something behind: %zu: %s%s", names.count,
+			names.text.data, rest_of(&names));
 	else
 		finding_set(finding, VERDICT_OK, NULL, "no operation needs attention");
 	buf_clear(&names.text);
@@ -113,8 +113,8 @@ static void judge(const char *remedy, const char *good, const struct names *name
 		  struct finding *finding)
 {
 	if (names->count)
-		finding_set(finding, VERDICT_WARNING, remedy, "%zu differences: %s%s", names->count,
-			    names->text.data, rest_of(names));
+		finding_set(finding, VERDICT_WARNING, remedy, "differences: %zu: %s%s",
+			    names->count, names->text.data, rest_of(names));
 	else
 		finding_set(finding, VERDICT_OK, NULL, "%s", good);
 }
