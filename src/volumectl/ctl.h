@@ -56,8 +56,8 @@ void ctl_disconnect(struct ctl *ctl);
 int ctl_call(struct ctl *ctl, enum method_id id, int fd, struct volume_client_value **out,
 	     struct err *err);
 /*
- * Does the daemon have its name on the bus? Does not start it, as a call would start a daemon that a
- * person has stopped. Connects if need be; false also without a bus.
+ * Does the daemon have its name on the bus? Does not start it, as a call would start a daemon that
+ * a person has stopped. Connects if need be; false also without a bus.
  */
 bool ctl_daemon_runs(struct ctl *ctl);
 /*

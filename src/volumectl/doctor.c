@@ -77,20 +77,30 @@ const char *doctor_word(const struct doctor *doctor, const char *name)
 	return volume_client_text(volume_client_get(doctor->health, name));
 }
 
+static const struct volume_client_value *detail_of(const struct doctor *doctor, const char *name)
+{
+	return volume_client_get(volume_client_get(doctor->health, "details"), name);
+}
+
 const char *doctor_detail(const struct doctor *doctor, const char *name)
 {
-	return volume_client_text(
-		volume_client_get(volume_client_get(doctor->health, "details"), name));
+	return volume_client_text(detail_of(doctor, name));
 }
 
 int64_t doctor_figure(const struct doctor *doctor, const char *name)
 {
-	const struct volume_client_value *value =
-		volume_client_get(volume_client_get(doctor->health, "details"), name);
+	const struct volume_client_value *value = detail_of(doctor, name);
 
 	if (value && value->kind == VOLUME_CLIENT_INTEGER)
 		return value->integer;
 	return value && value->kind == VOLUME_CLIENT_UNSIGNED ? (int64_t)value->natural : 0;
+}
+
+bool doctor_flag(const struct doctor *doctor, const char *name)
+{
+	const struct volume_client_value *value = detail_of(doctor, name);
+
+	return value && value->kind == VOLUME_CLIENT_BOOL && value->boolean;
 }
 
 /* --- output --- */

@@ -38,8 +38,9 @@ void finding_set(struct finding *finding, enum verdict verdict, const char *reme
 /* A text of the health; "" if an older daemon does not tell it. */
 const char *doctor_word(const struct doctor *doctor, const char *name);
 const char *doctor_detail(const struct doctor *doctor, const char *name);
-/* A figure of the details, 0 if there is none. */
+/* A figure or a truth value of the details; 0 and false if there is none. */
 int64_t doctor_figure(const struct doctor *doctor, const char *name);
+bool doctor_flag(const struct doctor *doctor, const char *name);
 
 /* --- what this machine tells: doctor_machine.c --- */
 void check_configuration(const struct doctor *doctor, struct finding *finding);

@@ -33,14 +33,6 @@ static bool is_time_refused(const struct doctor *doctor)
 	return strstr(doctor_word(doctor, "cloudstack_health"), "requests that expire");
 }
 
-static bool has_flag(const struct doctor *doctor, const char *name)
-{
-	const struct volume_client_value *value =
-		volume_client_get(volume_client_get(doctor->health, "details"), name);
-
-	return value && value->kind == VOLUME_CLIENT_BOOL && value->boolean;
-}
-
 /*
  * False: what depends on CloudStack cannot be judged, and another check tells why. CloudStack may
  * answer and yet not be well: then the daemon takes changes, or it is paused and its words say so.
@@ -49,8 +41,8 @@ static bool does_cloudstack_answer(const struct doctor *doctor)
 {
 	const char *word = doctor_word(doctor, "cloudstack_health");
 
-	return is_healthy(word) || has_flag(doctor, "accepting_changes") ||
-	       has_flag(doctor, "cloudstack_throttled") ||
+	return is_healthy(word) || doctor_flag(doctor, "accepting_changes") ||
+	       doctor_flag(doctor, "cloudstack_throttled") ||
 	       str_has_prefix(word, "CloudStack answers") ||
 	       str_has_prefix(word, "CloudStack lost");
 }

@@ -209,17 +209,9 @@ void check_daemon(const struct doctor *doctor, struct finding *finding)
 
 #define CONTROL "/dev/mapper/control"
 
-static bool has_stable_names(const struct doctor *doctor)
-{
-	const struct volume_client_value *value =
-		volume_client_get(volume_client_get(doctor->health, "details"), "stable_names");
-
-	return value && value->kind == VOLUME_CLIENT_BOOL && value->boolean;
-}
-
 void check_device_mapper(const struct doctor *doctor, struct finding *finding)
 {
-	if (has_stable_names(doctor))
+	if (doctor_flag(doctor, "stable_names"))
 		finding_set(finding, VERDICT_OK, NULL, "each volume has a name under /dev/mapper");
 	else if (doctor->health)
 		/* The daemon does not tell whether they are turned off or impossible. */
