@@ -420,7 +420,8 @@ static void test_help(void **state)
 			assert_has(all.out, methods[i].summary);
 	}
 	assert_worked(&one);
-	assert_has(one.out, "Usage: volumectl attach VOLUME... [--vm VM] [--request-id TEXT]\n");
+	assert_has(one.out,
+		   "Usage: volumectl attach VOLUME... [--vm VM] [--dry-run] [--request-id TEXT]\n");
 	assert_string_equal(one.out, same.out);
 	/* What is on by itself: help says how to turn it off. */
 	assert_worked(&dry);
