@@ -212,6 +212,13 @@ int volume_client_watch(struct volume_client *client, volume_client_signal_fn on
 int volume_client_watch_for(struct volume_client *client, int64_t timeout_ms,
 			    volume_client_signal_fn on_signal, void *arg,
 			    struct volume_client_error *error);
+/*
+ * The same for a program that has an input of its own, such as a terminal: ends also as soon as the
+ * file fd can be read, with 0.
+ */
+int volume_client_watch_beside(struct volume_client *client, int fd, int64_t timeout_ms,
+			       volume_client_signal_fn on_signal, void *arg,
+			       struct volume_client_error *error);
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,7 @@
  */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,7 +210,28 @@ uint64_t client_now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-int client_turn(struct volume_client *client, uint64_t deadline_us,
+/* sd_bus_wait() with a second file. */
+static int wait_for_input(sd_bus *bus, int fd, uint64_t deadline_us)
+{
+	struct pollfd files[2] = { { .fd = sd_bus_get_fd(bus) }, { .fd = fd, .events = POLLIN } };
+	int events = sd_bus_get_events(bus), r;
+	uint64_t bus_us, now = client_now_us(), left_us;
+	struct timespec left;
+
+	if (files[0].fd < 0 || events < 0)
+		return files[0].fd < 0 ? files[0].fd : events;
+	files[0].events = (short)events;
+	r = sd_bus_get_timeout(bus, &bus_us);
+	if (r < 0)
+		return r;
+	if (deadline_us < bus_us)
+		bus_us = deadline_us;
+	left_us = bus_us > now ? bus_us - now : 0;
+	left = (struct timespec){ (time_t)(left_us / 1000000), (long)(left_us % 1000000) * 1000 };
+	return ppoll(files, 2, bus_us == UINT64_MAX ? NULL : &left, NULL) < 0 ? -errno : 0;
+}
+
+int client_turn(struct volume_client *client, int fd, uint64_t deadline_us,
 		struct volume_client_error *error)
 {
 	uint64_t now;
@@ -221,8 +243,7 @@ int client_turn(struct volume_client *client, uint64_t deadline_us,
 	if (r >= 0 && now >= deadline_us)
 		return 0;
 	if (r >= 0)
-		r = sd_bus_wait(client->bus,
-				deadline_us == UINT64_MAX ? UINT64_MAX : deadline_us - now);
+		r = wait_for_input(client->bus, fd, deadline_us);
 	if (r < 0 && r != -EINTR)
 		return client_fail(error, VOLUME_CLIENT_ERROR_DISCONNECTED,
 				   "the connection to the bus was lost: %s", strerror(-r));

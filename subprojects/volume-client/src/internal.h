@@ -24,9 +24,10 @@ int client_fail_errno(struct volume_client_error *error, int negative_errno, con
 
 /*
  * Handles the messages that have come in, then waits for more until the deadline (CLOCK_MONOTONIC
- * in µs, UINT64_MAX none). 1: go on. 0: the deadline has passed. -1: the bus is lost.
+ * in µs, UINT64_MAX none), or until fd can be read; -1: there is no such file. 1: go on. 0: the
+ * deadline has passed. -1: the bus is lost.
  */
-int client_turn(struct volume_client *client, uint64_t deadline_us,
+int client_turn(struct volume_client *client, int fd, uint64_t deadline_us,
 		struct volume_client_error *error);
 uint64_t client_now_us(void);
 /* True for the signal by which the daemon takes (arrived) or leaves its name. */

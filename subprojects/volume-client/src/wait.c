@@ -14,6 +14,7 @@
  */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -267,7 +268,7 @@ static int wait_for_signal(struct volume_client *client, struct wait *wait,
 	int r;
 
 	for (;;) {
-		r = client_turn(client, earliest(tick_at, earliest(look_at, deadline)), error);
+		r = client_turn(client, -1, earliest(tick_at, earliest(look_at, deadline)), error);
 		if (r < 0 || wait->look || wait->left)
 			return r < 0 ? -1 : 1;
 		if (r > 0)
@@ -386,9 +387,16 @@ static int watch_on_signal(sd_bus_message *m, void *arg)
 	return r;
 }
 
-PUBLIC int volume_client_watch_for(struct volume_client *client, int64_t timeout_ms,
-				   volume_client_signal_fn on_daemon_signal, void *arg,
-				   struct volume_client_error *error)
+static bool can_be_read(int fd)
+{
+	struct pollfd file = { .fd = fd, .events = POLLIN };
+
+	return fd >= 0 && poll(&file, 1, 0) > 0;
+}
+
+PUBLIC int volume_client_watch_beside(struct volume_client *client, int fd, int64_t timeout_ms,
+				      volume_client_signal_fn on_daemon_signal, void *arg,
+				      struct volume_client_error *error)
 {
 	struct watch watch = { .fn = on_daemon_signal, .arg = arg };
 	uint64_t deadline = deadline_of(timeout_ms);
@@ -397,14 +405,21 @@ PUBLIC int volume_client_watch_for(struct volume_client *client, int64_t timeout
 	if (volume_client_subscribe(client, error) < 0)
 		return -1;
 	listen(client, watch_on_signal, &watch);
-	while (r > 0 && client->signal_result == 0)
-		r = client_turn(client, deadline, error);
+	while (r > 0 && client->signal_result == 0 && !can_be_read(fd))
+		r = client_turn(client, fd, deadline, error);
 	listen(client, NULL, NULL);
 	if (r == 0)
 		return client_fail(error, VOLUME_CLIENT_ERROR_TIMEOUT,
 				   "no such signal has come within %g s",
 				   (double)timeout_ms / 1000);
 	return r < 0 ? -1 : 0;
+}
+
+PUBLIC int volume_client_watch_for(struct volume_client *client, int64_t timeout_ms,
+				   volume_client_signal_fn on_daemon_signal, void *arg,
+				   struct volume_client_error *error)
+{
+	return volume_client_watch_beside(client, -1, timeout_ms, on_daemon_signal, arg, error);
 }
 
 PUBLIC int volume_client_watch(struct volume_client *client,

@@ -280,12 +280,16 @@ static int note_signal(void *arg, const char *member, const char *path,
 
 static void test_watch(struct volume_client *client, pid_t service)
 {
-	int count = 0;
+	int count = 0, keys[2];
 
 	CHECK(volume_client_subscribe(client, &error) == 0);
 	CHECK(volume_client_watch_for(client, 1, note_signal, &count, &error) == -1);
 	CHECK(strcmp(error.name, VOLUME_CLIENT_ERROR_TIMEOUT) == 0);
 	CHECK(strcmp(error.text, "no such signal has come within 0.001 s") == 0);
+	CHECK(pipe(keys) == 0 && write(keys[1], "q", 1) == 1);
+	CHECK(volume_client_watch_beside(client, keys[0], 0, note_signal, &count, &error) == 0);
+	close(keys[0]);
+	close(keys[1]);
 	count = 0;
 	kill(service, SIGTERM);
 	CHECK(volume_client_watch(client, note_signal, &count, &error) == 0);
