@@ -414,6 +414,7 @@ int complete_main(struct ctl *ctl, int argc, char **argv)
 		return ctl_usage("complete needs the words of a command line; a shell gives them");
 	words = (struct words){ argv + first, (size_t)argc - first, argv[argc - 1] };
 	ctl->completing = true;
+	ctl->starts_nothing = true;
 	if (ctl_connect(ctl, &err) == 0)
 		volume_client_set_call_timeout(ctl->client, ANSWER_MS);
 	complete(ctl, &words);

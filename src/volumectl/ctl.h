@@ -39,7 +39,8 @@ struct extra_command {
 struct ctl {
 	struct options options;
 	struct volume_client *client;
-	bool completing; /* for a shell: starts no daemon and asks for no password */
+	bool completing;                   /* for a shell: asks for no password */
+	bool starts_nothing;               /* a call to a daemon that does not run is an error */
 	const struct extra_command *extra; /* all of them; the last has no name */
 };
 

@@ -71,8 +71,10 @@ static const struct extra_command extra_commands[] = {
 	},
 	{
 		.name = "watch",
-		.usage = "watch",
-		.summary = "Print events until interrupted.",
+		.usage = "watch [--plain]",
+		.summary = "Show volumes, running operations and events live, until interrupted.",
+		.help = "On a terminal it is a view of the whole terminal; q ends it. Elsewhere, and with --plain, it is\n"
+			"a log: a line with the time for each event.\n\n",
 		.run = watch_main,
 	},
 	{

@@ -56,16 +56,15 @@ static void add_seconds(struct buf *out, int64_t ms)
 	buf_printf(out, "%lld s", (long long)seconds % 60);
 }
 
-static void add_times(const struct progress *progress, struct buf *out)
+void progress_add_times(struct buf *out, int64_t begun_ms, int64_t expected_ms)
 {
-	if (!progress->begun_ms)
+	if (!begun_ms)
 		return;
-	buf_add_text(out, ", ");
-	add_seconds(out, clock_wall_ms() - progress->begun_ms);
-	if (progress->expected_ms <= progress->begun_ms)
+	add_seconds(out, clock_wall_ms() - begun_ms);
+	if (expected_ms <= begun_ms)
 		return;
 	buf_add_text(out, " of about ");
-	add_seconds(out, progress->expected_ms - progress->begun_ms);
+	add_seconds(out, expected_ms - begun_ms);
 }
 
 /* One line, so that the next one can take its place. */
@@ -75,7 +74,9 @@ static void show_on_terminal(struct progress *progress)
 	size_t columns = terminal_columns(STDERR_FILENO);
 
 	text_add_clean(&whole, progress->doing);
-	add_times(progress, &whole);
+	if (progress->begun_ms)
+		buf_add_text(&whole, ", ");
+	progress_add_times(&whole, progress->begun_ms, progress->expected_ms);
 	if (*progress->waits_for) {
 		buf_add_text(&whole, "; waits: ");
 		text_add_clean(&whole, progress->waits_for);
@@ -99,15 +100,14 @@ static const char *text_of(const struct volume_client_value *operation, const ch
 	return volume_client_text(volume_client_get(operation, name));
 }
 
-static int64_t time_of(const struct volume_client_value *operation, const char *name)
+int64_t progress_time(const struct volume_client_value *operation, const char *name)
 {
 	int64_t ms;
 
 	return time_parse(text_of(operation, name), &ms) == 0 ? ms : 0;
 }
 
-/* "pending", "executing, await-job", "undoing, ask-cloud"; brief: "await-job" */
-static char *doing_of(const struct volume_client_value *operation, bool brief)
+char *progress_doing(const struct volume_client_value *operation, bool brief)
 {
 	const char *status = text_of(operation, "status"), *step = text_of(operation, "step");
 	bool executing = streq(status, operation_status_names[OPERATION_EXECUTING]);
@@ -123,7 +123,8 @@ static char *doing_of(const struct volume_client_value *operation, bool brief)
 void progress_show(struct progress *progress, const struct volume_client_value *operation)
 {
 	const char *status = text_of(operation, "status"), *type = text_of(operation, "type");
-	_cleanup_free_ char *doing = operation ? doing_of(operation, progress->terminal) : NULL;
+	_cleanup_free_ char *doing =
+		operation ? progress_doing(operation, progress->terminal) : NULL;
 
 	if (!operation) {
 		put_line(progress, "volume-daemon has left the bus; waiting for it to come back");
@@ -135,8 +136,8 @@ void progress_show(struct progress *progress, const struct volume_client_value *
 		return;
 	str_set(&progress->id, text_of(operation, "id"));
 	str_set(&progress->waits_for, text_of(operation, "waits_for"));
-	progress->begun_ms = time_of(operation, "created_at");
-	progress->expected_ms = time_of(operation, "expected_end");
+	progress->begun_ms = progress_time(operation, "created_at");
+	progress->expected_ms = progress_time(operation, "expected_end");
 	free(progress->doing);
 	progress->doing = xasprintf("%s: %s", type, doing);
 	if (progress->terminal)

@@ -291,7 +291,7 @@ int request_call(struct ctl *ctl, const struct request *request, sd_bus_message 
 	    0)
 		return ctl_client_error(&error, err);
 	r = append_args(m, request);
-	if (r >= 0 && ctl->completing)
+	if (r >= 0 && ctl->starts_nothing)
 		r = sd_bus_message_set_auto_start(m, 0);
 	if (r < 0) {
 		sd_bus_message_unref(m);

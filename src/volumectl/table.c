@@ -96,23 +96,24 @@ static size_t widest_that_fits(const struct table *table, size_t columns)
 
 /* --- output --- */
 
-static void print_cell(const struct cell *cell, size_t width, bool last, bool colours)
+static void put_cell(const struct cell *cell, size_t width, bool last, bool colours,
+		     struct buf *out)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
 
 	text_add_cut(&text, cell->text, width);
 	if (colours && cell->style != STYLE_PLAIN)
-		printf("%s%s" STYLE_END, style_begins[cell->style], text.data);
+		buf_printf(out, "%s%s" STYLE_END, style_begins[cell->style], text.data);
 	else
-		fputs(str_or(text.data, ""), stdout);
+		buf_add_text(out, str_or(text.data, ""));
 	if (!last)
-		printf("%*s", (int)(width - text_columns(str_or(text.data, "")) + GAP), "");
+		buf_printf(out, "%*s", (int)(width - text_columns(str_or(text.data, "")) + GAP),
+			   "");
 }
 
-void table_print(struct table *table)
+void table_put(struct table *table, size_t columns, bool colours, struct buf *out)
 {
-	size_t columns = terminal_columns(STDOUT_FILENO), widest = SIZE_MAX;
-	bool colours = terminal_has_colours(STDOUT_FILENO);
+	size_t widest = SIZE_MAX;
 
 	measure(table);
 	if (columns)
@@ -121,9 +122,18 @@ void table_print(struct table *table)
 		size_t column = i % table->columns, width = table->widths[column];
 		bool last = column + 1 == table->columns;
 
-		print_cell(&table->cells[i], width < widest ? width : widest, last, colours);
+		put_cell(&table->cells[i], width < widest ? width : widest, last, colours, out);
 		if (last)
-			putchar('\n');
+			buf_add_char(out, '\n');
 	}
 	drop_cells(table);
+}
+
+void table_print(struct table *table)
+{
+	_cleanup_buf_ struct buf text = BUF_NULL;
+
+	table_put(table, terminal_columns(STDOUT_FILENO), terminal_has_colours(STDOUT_FILENO),
+		  &text);
+	fputs(str_or(text.data, ""), stdout);
 }

@@ -18,3 +18,5 @@ void table_add(struct table *table, char *text, enum style style);
  * every cell is whole.
  */
 void table_print(struct table *table);
+/* The same as lines of text, for a terminal of so many columns; 0: every cell is whole. */
+void table_put(struct table *table, size_t columns, bool colours, struct buf *out);

@@ -48,10 +48,14 @@ size_t terminal_columns(int fd)
 	return isatty(fd) && ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
+bool terminal_can_draw(int fd)
+{
+	return isatty(fd) && !streq(str_or(getenv("TERM"), "dumb"), "dumb");
+}
+
 bool terminal_has_colours(int fd)
 {
-	return isatty(fd) && str_empty(getenv("NO_COLOR")) &&
-	       !streq(str_or(getenv("TERM"), "dumb"), "dumb");
+	return terminal_can_draw(fd) && str_empty(getenv("NO_COLOR"));
 }
 
 /* --- characters --- */

@@ -7,6 +7,8 @@
 
 /* Columns of the terminal behind fd; 0: fd is no terminal, or its width is not known. */
 size_t terminal_columns(int fd);
+/* A terminal that understands the usual sequences. */
+bool terminal_can_draw(int fd);
 /* A terminal that shows colours, and a user who wants them (no NO_COLOR). */
 bool terminal_has_colours(int fd);
 

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Events, a line for each, until interrupted: the daemon's signals, and its coming and going.
- * Changed properties are shown as name=value. With --json each line is an object of signal, path
- * and arguments.
+ * Events until interrupted: the daemon's signals, and its coming and going. On a terminal they are
+ * part of a view of the whole (watch_screen.h). Elsewhere, and with --plain, they are a log: a line
+ * for each, with the time at which it came. With --json each line is an object of signal, path and
+ * arguments.
  */
 
 #include "volumectl/watch.h"
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "volumectl/output.h"
+#include "volumectl/watch_event.h"
+#include "volumectl/watch_screen.h"
 
 static void print_json(const char *member, const char *path,
 		       const struct volume_client_value *arguments)
@@ -33,50 +37,15 @@ static void print_json(const char *member, const char *path,
 	puts(line.data);
 }
 
-static void print_clean(const char *text)
-{
-	for (; *text; text++)
-		putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
-}
-
-/* The state of an object, in the few words that fit a line. */
-static void print_properties(const char *path, const struct volume_client_value *changed)
-{
-	static const char *const shown[] = { "Status", "Step", "Error",
-					     "State",  "VmId", "DevicePath" };
-	_cleanup_free_ char *id = volume_client_path_id(path);
-
-	printf("Changed %s", str_or(id, path));
-	for (size_t i = 0; i < ARRAY_SIZE(shown); i++) {
-		const char *text = volume_client_text(volume_client_get(changed, shown[i]));
-
-		if (!*text)
-			continue;
-		printf(" %s=", shown[i]);
-		print_clean(text);
-	}
-	putchar('\n');
-}
-
 static void print_signal(const char *member, const char *path,
 			 const struct volume_client_value *arguments)
 {
-	if (streq(member, "PropertiesChanged") && arguments->count >= 2) {
-		print_properties(path, &arguments->items[1]);
-		return;
-	}
-	fputs(member, stdout);
-	for (size_t i = 0; arguments && i < arguments->count; i++) {
-		const char *text = volume_client_text(&arguments->items[i]);
+	_cleanup_buf_ struct buf line = BUF_NULL;
+	char now[TIME_TEXT_SIZE];
 
-		/* The object's path says no more than the id beside it. */
-		if (!*text ||
-		    (text[0] == '/' && str_has_prefix(text, BUS_ROOT) && arguments->count > 2))
-			continue;
-		putchar(' ');
-		print_clean(text);
-	}
-	putchar('\n');
+	time_format(clock_wall_ms(), now);
+	watch_event_add(&line, member, path, arguments);
+	printf("%s %s\n", now, line.data);
 }
 
 static int on_signal(void *arg, const char *member, const char *path,
@@ -92,22 +61,53 @@ static int on_signal(void *arg, const char *member, const char *path,
 	return fflush(stdout) == 0 ? 0 : 1;
 }
 
+bool watch_finds_daemon(struct ctl *ctl)
+{
+	return sd_bus_call_method(volume_client_bus(ctl->client), "org.freedesktop.DBus",
+				  "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetNameOwner",
+				  NULL, NULL, "s", VOLUME_CLIENT_NAME) >= 0;
+}
+
+static int log_events(struct ctl *ctl, struct err *err)
+{
+	struct volume_client_error error;
+
+	if (volume_client_subscribe(ctl->client, &error) < 0)
+		return ctl_client_error(&error, err);
+	if (!watch_finds_daemon(ctl) && !ctl->options.json)
+		fputs("waiting for volume-daemon, which does not run\n", stderr);
+	if (volume_client_watch(ctl->client, on_signal, &ctl->options, &error) < 0)
+		return ctl_client_error(&error, err);
+	return 0;
+}
+
+static int take_option(void *arg, int code, const char *value)
+{
+	*(bool *)arg = true;
+	return 0;
+}
+
 int watch_main(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct option options[] = { COMMON_OPTIONS, { 0 } };
-	struct volume_client_error error;
+	static const struct option options[] = {
+		COMMON_OPTIONS,
+		{ "plain", no_argument, NULL, OPTION_CODE_OWN },
+		{ 0 },
+	};
 	struct err err = { 0 };
-	int result = options_read(&ctl->options, argv[0], options, argc, argv, NULL, NULL);
+	bool plain = false;
+	int result = options_read(&ctl->options, argv[0], options, argc, argv, take_option, &plain);
 
 	if (result)
 		return result;
 	if (optind != argc)
 		return ctl_usage("watch takes no arguments");
+	ctl->starts_nothing = true; /* a daemon that was stopped on purpose */
 	if (ctl_connect(ctl, &err) < 0)
 		return ctl_fail(&err);
-	if (volume_client_watch(ctl->client, on_signal, &ctl->options, &error) < 0) {
-		ctl_client_error(&error, &err);
-		return ctl_fail(&err);
-	}
-	return 0;
+	if (plain || ctl->options.json || !terminal_can_draw(STDOUT_FILENO))
+		result = log_events(ctl, &err);
+	else
+		result = watch_screen(ctl, &err);
+	return result < 0 ? ctl_fail(&err) : 0;
 }

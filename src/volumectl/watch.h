@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* "volumectl watch" */
+/* The command "watch". */
 
 #include "volumectl/ctl.h"
 
 int watch_main(struct ctl *ctl, int argc, char **argv);
+/* The daemon is on the bus now; the question starts none. */
+bool watch_finds_daemon(struct ctl *ctl);

@@ -14,14 +14,16 @@ from .waiting import DEADLINE
 
 
 class Terminal:
-    """Runs a command with stdin, stdout and stderr on a terminal. `said` is all that came so far."""
+    """Runs a command with stdin, stdout and stderr on a terminal, which is its own: Ctrl-C and the like reach it.
+    `said` is all that came so far."""
 
     def __init__(self, command, environment, columns=80, rows=24, **changes):
         self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.resize(columns, rows)
+        self.mode_before = self.mode()
         environment = {**environment, "TERM": "xterm", **changes}
-        self._process = subprocess.Popen([str(word) for word in command], stdin=theirs, stdout=theirs, stderr=theirs,
-                                         env=environment, start_new_session=True)
+        self._process = subprocess.Popen(["setsid", "--ctty", *(str(word) for word in command)], stdin=theirs,
+                                         stdout=theirs, stderr=theirs, env=environment)
         os.close(theirs)
         self._said = b""
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -46,6 +48,16 @@ class Terminal:
 
     def type(self, text):
         os.write(self._ours, text.encode())
+
+    def resize(self, columns, rows):
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def mode(self):
+        """Echo, reading by lines and the like."""
+        return termios.tcgetattr(self._ours)
+
+    def signal(self, number):
+        self._process.send_signal(number)
 
     def end(self):
         """The exit status."""

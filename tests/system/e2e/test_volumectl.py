@@ -351,20 +351,26 @@ def watching(world, monitor, *options):
     return running
 
 
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+
+
 def test_watch(world):
     with world.monitor() as monitor, watching(world, monitor) as watch:
+        def told(event):
+            watch.out.wait(lambda line: re.fullmatch(f"{TIME} {event}", line))
+
         volume, path = world.attached()
-        watch.out.wait(lambda line: re.fullmatch(rf"OperationStarted op-\S+ attach {volume}",
-                                                 line))
-        watch.out.wait(lambda line: line == f"DeviceAdded {path}")
-        watch.out.wait(lambda line: line == f"MappingChanged {volume} {path}")
-        watch.out.wait(lambda line: re.fullmatch(
-            rf"OperationCompleted op-\S+ attach completed {volume} {path}", line))
-        watch.out.wait(lambda line: re.match(r"Changed op-\S+ .*Step=await-job", line))
+        told(rf"OperationStarted op-\S+ attach {volume}")
+        told(f"DeviceAdded {path}")
+        told(f"MappingChanged {volume} {path}")
+        told(rf"OperationCompleted op-\S+ attach completed {volume} {path}")
+        told(r"Changed op-\S+ .*Step=await-job.*")
         world.daemon.stop()
-        watch.out.wait(lambda line: line == "DaemonLeft")
+        told("DaemonLeft: waiting for volume-daemon to come back")
         world.daemon.start()
-        watch.out.wait(lambda line: line == "DaemonArrived")
+        told("DaemonArrived")
+        world.daemon.detach(volume)
+        told(rf"OperationStarted op-\S+ detach {volume}")
         assert watch.interrupt() == -signal.SIGINT
 
 
