@@ -71,7 +71,7 @@ static bool hear(int from, struct buf *said)
 static int run(char *const *argv, struct buf *said)
 {
 	int from = -1, status = 0, r;
-	pid_t pid;
+	pid_t pid = -1;
 	bool ended;
 
 	r = start(argv, &pid, &from);
