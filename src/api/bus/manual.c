@@ -239,7 +239,7 @@ static void put_dictionary(struct buf *out, const struct record *record)
 	buf_add_text(out, ".El\n");
 }
 
-#define DICTIONARIES_MAX (2 * (METHOD_COUNT + SIGNAL_COUNT))
+#define DICTIONARIES_MAX ((size_t)2 * (METHOD_COUNT + SIGNAL_COUNT))
 
 struct dictionaries {
 	const struct record *records[DICTIONARIES_MAX];
