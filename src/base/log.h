@@ -77,7 +77,7 @@ extern const char *const log_target_names[LOG_TARGET_COUNT + 1]; /* as LogContro
 /* Lines go to stderr until this is called. journal_socket (a literal): where journald listens;
  * NULL: as before the first call. */
 void log_open(const char *journal_socket);
-void log_set_target(enum log_target target);
+void log_set_target(enum log_target wanted);
 enum log_target log_get_target(void);
 
 /* ---- lines ---- */

@@ -208,7 +208,7 @@ static void take_context(struct rest_tls *tls, SSL_CTX *context)
 /* 1: the files are those that are in use. */
 static int load(struct rest_tls *tls, struct err *err)
 {
-	struct stamp cert, key;
+	struct stamp cert = { 0 }, key = { 0 };
 	SSL_CTX *context;
 
 	if (look_at(tls->cert, &cert, err) < 0 || look_at(tls->key, &key, err) < 0)
