@@ -29,7 +29,7 @@ static void check_target(const char *raw, const struct route_target *target)
 {
 	size_t length = 0;
 
-	MUST(target->count >= 1 && target->count <= ROUTE_SEGMENTS_MAX);
+	MUST(target->count <= ROUTE_SEGMENTS_MAX);
 	for (size_t i = 0; i < target->count; i++) {
 		const char *segment = target->segments[i];
 
@@ -37,6 +37,8 @@ static void check_target(const char *raw, const struct route_target *target)
 		MUST(!streq(segment, ".") && !streq(segment, ".."));
 		length += 1 + strlen(segment);
 	}
+	if (target->count == 0)
+		length = strlen("/");
 	MUST(length == decoded_length(raw, strcspn(raw, "?")));
 }
 
