@@ -64,7 +64,6 @@ void bus_calls_cancel(struct bus_calls *calls)
 static void name_object(const struct bus_call *call, const struct answer *answer)
 {
 	enum method_scope scope = method_answer_scope(call->method);
-	const void *item = answer_item(answer, 0);
 	const char *id;
 
 	if (scope == SCOPE_MANAGER)
@@ -72,7 +71,8 @@ static void name_object(const struct bus_call *call, const struct answer *answer
 	id = bus_answer_id(scope, answer);
 	if (!str_empty(id))
 		bus_signals_name(call->calls->signals, scope, id,
-				 answer->record == &operation_record ? item : NULL);
+				 answer->record == &operation_record ? answer_item(answer, 0)
+								     : NULL);
 }
 
 static int reply_answer(const struct bus_call *call, const struct answer *answer)

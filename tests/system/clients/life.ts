@@ -10,6 +10,7 @@ import type { components, paths } from "./schema.js";
 
 type Schemas = components["schemas"];
 type Operation = Schemas["operation"];
+type Plan = Schemas["plan"];
 type Event =
   | Schemas["event_operation"]
   | Schemas["event_volume"]
@@ -70,7 +71,9 @@ async function live(client: Client<paths>): Promise<void> {
   const stream = good(await client.GET("/api/v1/events", { parseAs: "stream" }));
   const events = eventsOf(stream as ReadableStream<Uint8Array>);
 
-  const ended = async (begun: Operation): Promise<Record<string, unknown>> => {
+  // A change answers with its operation, or with a plan if `dry_run` asks for one.
+  const ended = async (begun: Operation | Plan): Promise<Record<string, unknown>> => {
+    if (!("id" in begun)) throw new Error("a plan came, which nobody asked for");
     own.add(begun.id);
     return (await endOf(events, (operation) => operation.id === begun.id)).response ?? {};
   };
