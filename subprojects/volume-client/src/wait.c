@@ -275,7 +275,7 @@ static int wait_for_signal(struct volume_client *client, struct wait *wait,
 			continue;
 		if (client_now_us() >= deadline)
 			return 0;
-		if (client_now_us() >= tick_at) {
+		if (options && client_now_us() >= tick_at) {
 			options->tick(options->arg);
 			tick_at = next_tick(options);
 		}
