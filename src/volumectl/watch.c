@@ -61,20 +61,13 @@ static int on_signal(void *arg, const char *member, const char *path,
 	return fflush(stdout) == 0 ? 0 : 1;
 }
 
-bool watch_finds_daemon(struct ctl *ctl)
-{
-	return sd_bus_call_method(volume_client_bus(ctl->client), "org.freedesktop.DBus",
-				  "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetNameOwner",
-				  NULL, NULL, "s", VOLUME_CLIENT_NAME) >= 0;
-}
-
 static int log_events(struct ctl *ctl, struct err *err)
 {
 	struct volume_client_error error;
 
 	if (volume_client_subscribe(ctl->client, &error) < 0)
 		return ctl_client_error(&error, err);
-	if (!watch_finds_daemon(ctl) && !ctl->options.json)
+	if (!ctl_daemon_runs(ctl) && !ctl->options.json)
 		fputs("waiting for volume-daemon, which does not run\n", stderr);
 	if (volume_client_watch(ctl->client, on_signal, &ctl->options, &error) < 0)
 		return ctl_client_error(&error, err);

@@ -6,5 +6,3 @@
 #include "volumectl/ctl.h"
 
 int watch_main(struct ctl *ctl, int argc, char **argv);
-/* The daemon is on the bus now; the question starts none. */
-bool watch_finds_daemon(struct ctl *ctl);

@@ -22,7 +22,6 @@
 #include "volumectl/request.h"
 #include "volumectl/screen.h"
 #include "volumectl/table.h"
-#include "volumectl/watch.h"
 #include "volumectl/watch_event.h"
 
 #define LOOK_SOON_MS 200   /* after a signal */
@@ -481,7 +480,7 @@ static int begin(struct view *view, struct err *err)
 
 	if (volume_client_subscribe(view->ctl->client, &error) < 0)
 		return ctl_client_error(&error, err);
-	view->away = !watch_finds_daemon(view->ctl);
+	view->away = !ctl_daemon_runs(view->ctl);
 	if (look(view, err) < 0)
 		return -1;
 	volume_client_set_call_timeout(view->ctl->client, ANSWER_MS);
