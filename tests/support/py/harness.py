@@ -82,7 +82,7 @@ class Bus:
     watched, a Monitor hears all of it, and its end is that of the bus."""
 
     def __init__(self, folder, watched=False):
-        self._watched, self._monitor = watched, None
+        self.watched, self._monitor = watched, None
         self._config = folder / "bus.conf"
         # Abstract, so that other users reach the bus without access to the folder.
         self.address = f"unix:abstract={folder}/bus"
@@ -97,7 +97,7 @@ class Bus:
                 ["dbus-daemon", f"--config-file={self._config}", "--nofork", "--nopidfile",
                  "--print-address"], stdout=subprocess.PIPE, stderr=log, text=True)
         assert self._process.stdout.readline().startswith("unix:"), "the bus did not start"
-        if self._watched:
+        if self.watched:
             self._monitor = Monitor(self)
 
     def stop(self):

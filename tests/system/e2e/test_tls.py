@@ -252,9 +252,9 @@ def test_refused_at_the_start(make_world, certificates, listen, keys, spoil, wor
 
 
 @needs_root
-def test_other_machines(make_world, certificates):
-    """An address that is not loopback, in a network of its own, which has the same files."""
-    world = make_world(start=False)
+def test_other_machines(make_world, certificates, tmp_path):
+    """An address that is not loopback, in a network of its own, which has the same files and no database server."""
+    world = make_world(start=False, store={"url": f"sqlite://{tmp_path}/far.db"})
     local = f"{world.daemon.run.name}/http.sock"
     world.daemon.starter = ELSEWHERE
     world.daemon.configure(http={"listen": f"https://0.0.0.0:8443 unix:{local}", "tls_dir": certificates.folder,

@@ -585,6 +585,7 @@ static void a_fault_that_shows_later_has_its_line(void **state)
 	/* Without a file there is nothing to blame. */
 	unlink(f->path);
 	f->err = (struct err){ 0 };
+	config_clear(&f->config);
 	assert_int_equal(config_read(&f->config, f->path, false, &f->source, &f->err), 0);
 	err_set_field(&f->err, "cloud_timeout", ERR_INVALID, "too slow");
 	config_blame(&f->source, &f->err);

@@ -264,7 +264,11 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 	struct token_create_args token_create = { .name = name };
 	struct token_args token = { .name = name };
 	const struct record *record = methods[id].args;
+	/* Of all others: what they name stands first, and nothing else is asked for. */
+	_Alignas(struct volume_attach_args) char others[512] = { 0 };
 
+	assert_true(record->size <= sizeof(others));
+	memcpy(others, &attach, sizeof(attach));
 	return ask(world, id,
 		   record == &volume_create_args        ? (void *)&create
 		   : record == &volume_attach_root_args ? (void *)&attach_root
@@ -289,7 +293,7 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 		   : record == &snapshot_track_args     ? (void *)&track
 		   : record == &snapshot_update_args    ? (void *)&update
 		   : record == &vm_context_args         ? (void *)&context
-							: (void *)&attach);
+							: (void *)others);
 }
 
 /* At every turn of every method the asker leaves: nothing is left of the call, and an operation
