@@ -62,7 +62,7 @@ SEARCHES = ("truth", "requests", "storm", "soak", "fuzz")
 
 STORES = ("sqlite", "mariadb", "galera")
 SUITES = {"unit": (), "truth": (), "e2e": STORES, "crash": STORES[:2], "faults": STORES[:2], "hostile": (),
-          "requests": (), "storm": STORES[:2], "soak": STORES[:2], "fuzz": (), "lab": (), "tidy": (), "bench": ()}
+          "requests": (), "storm": STORES[:2], "soak": STORES[:2], "fuzz": (), "lab": (), "package": (), "tidy": (), "bench": ()}
 
 
 @dataclass
@@ -340,6 +340,8 @@ def jobs_of(wanted, everything, searches):
     for store in ("sqlite", "mariadb"):
         if wants(f"crash:{store}"):
             jobs.append(Pytest("crash", "gcc", store, "tests/system/crash"))
+    if wants("package"):
+        jobs.append(Pytest("package", "gcc", "sqlite", "tests/system/package", workers=1))
     if wants("hostile"):
         jobs.append(Pytest("hostile", "gcc", "sqlite", "tests/system/hostile"))
     if wants("requests"):
@@ -465,7 +467,7 @@ def report(run, seconds):
 def wanted_of(words):
     """The suites that the words name, each with its kind of store where it has kinds."""
     wanted = []
-    for word in words or [suite for suite in SUITES if suite != "bench"]:
+    for word in words or [suite for suite in SUITES if suite not in ("package", "bench")]:
         suite, _, store = word.partition(":")
         if suite not in SUITES:
             sys.exit(f"run: there is no suite \"{suite}\"; there are: {' '.join(SUITES)}")
