@@ -265,12 +265,14 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 	struct token_args token = { .name = name };
 	const struct record *record = methods[id].args;
 	/* Of all others: what they name stands first, and nothing else is asked for. */
+	const char *const named = volume;
 	_Alignas(struct volume_attach_args) char others[512] = { 0 };
 
 	assert_true(record->size <= sizeof(others));
-	memcpy(others, &attach, sizeof(attach));
+	memcpy(others, &named, sizeof(named));
 	return ask(world, id,
 		   record == &volume_create_args        ? (void *)&create
+		   : record == &volume_attach_args      ? (void *)&attach
 		   : record == &volume_attach_root_args ? (void *)&attach_root
 		   : record == &volume_cleanup_args     ? (void *)&clean
 		   : record == &volume_detach_args      ? (void *)&detach
