@@ -3,9 +3,8 @@
 
 /*
  * May the operation be done? Each kind has one list of checks, and every answer to that question
- * comes from the list: the first step of the operation makes those checks whose facts it has, the
- * plan of a change (methods/plan_operation.h) finds out the facts of all, and an operation that
- * CloudStack has refused without a reason looks for the reason there (diagnosis.h).
+ * comes from the list: the first step of the operation makes those checks whose facts it has, and
+ * the plan of a change (methods/plan_operation.h) finds out the facts of all.
  */
 
 #include "cloud/cloud.h"
