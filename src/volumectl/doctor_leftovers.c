@@ -49,28 +49,14 @@ static void on_operations(void *arg, const struct volume_client_value *page)
 	}
 }
 
-static int list_attention(struct ctl *ctl, enum operation_status status, struct names *names,
-			  struct err *err)
-{
-	struct request request;
-	int r;
-
-	request_init(&request, &methods[METHOD_OPERATION_LIST]);
-	request_set(&request, request_field(&request, "status"), "status",
-		    operation_status_names[status]);
-	r = listing_read(ctl, &request, on_operations, names, err);
-	request_clear(&request);
-	return r;
-}
-
 /* What undoing could not take back: such operations have failed, or were cancelled. */
 void check_attention(const struct doctor *doctor, struct finding *finding)
 {
 	struct names names = { .text = BUF_NULL };
 	struct err err = { 0 };
 
-	if (list_attention(doctor->ctl, OPERATION_FAILED, &names, &err) < 0 ||
-	    list_attention(doctor->ctl, OPERATION_CANCELLED, &names, &err) < 0)
+	if (listing_operations(doctor->ctl, OPERATION_FAILED, on_operations, &names, &err) < 0 ||
+	    listing_operations(doctor->ctl, OPERATION_CANCELLED, on_operations, &names, &err) < 0)
 		finding_set(finding, VERDICT_UNKNOWN, NULL, "%s", err.text);
 	else if (names.count)
 		finding_set(

@@ -90,3 +90,17 @@ int listing_read(struct ctl *ctl, struct request *request, listing_page_fn on_pa
 	volume_client_value_free(list);
 	return 0;
 }
+
+int listing_operations(struct ctl *ctl, enum operation_status status, listing_page_fn on_page,
+		       void *arg, struct err *err)
+{
+	struct request request;
+	int r;
+
+	request_init(&request, &methods[METHOD_OPERATION_LIST]);
+	request_set(&request, request_field(&request, "status"), "status",
+		    operation_status_names[status]);
+	r = listing_read(ctl, &request, on_page, arg, err);
+	request_clear(&request);
+	return r;
+}

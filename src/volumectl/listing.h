@@ -15,3 +15,6 @@ typedef void (*listing_page_fn)(void *arg, const struct volume_client_value *lis
  */
 int listing_read(struct ctl *ctl, struct request *request, listing_page_fn on_page, void *arg,
 		 struct err *err);
+/* The same for the operations with this status. */
+int listing_operations(struct ctl *ctl, enum operation_status status, listing_page_fn on_page,
+		       void *arg, struct err *err);

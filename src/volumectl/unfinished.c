@@ -17,20 +17,6 @@
 
 static const enum operation_status unfinished[] = { OPERATION_EXECUTING, OPERATION_PENDING };
 
-static int list(struct ctl *ctl, enum operation_status status, listing_page_fn on_page, void *arg,
-		struct err *err)
-{
-	struct request request;
-	int r;
-
-	request_init(&request, &methods[METHOD_OPERATION_LIST]);
-	request_set(&request, request_field(&request, "status"), "status",
-		    operation_status_names[status]);
-	r = listing_read(ctl, &request, on_page, arg, err);
-	request_clear(&request);
-	return r;
-}
-
 /* --- pause --- */
 
 struct shown {
@@ -57,7 +43,7 @@ void unfinished_show(struct ctl *ctl)
 	struct err err = { 0 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(unfinished); i++) {
-		if (list(ctl, unfinished[i], on_page, &shown, &err) < 0)
+		if (listing_operations(ctl, unfinished[i], on_page, &shown, &err) < 0)
 			break;
 	}
 	if (shown.output)
@@ -83,7 +69,7 @@ static int find_one(struct ctl *ctl, char **id, struct err *err)
 {
 	*id = NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(unfinished) && !*id; i++) {
-		if (list(ctl, unfinished[i], on_first, id, err) < 0)
+		if (listing_operations(ctl, unfinished[i], on_first, id, err) < 0)
 			return -1;
 	}
 	return 0;
