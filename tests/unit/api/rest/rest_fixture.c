@@ -56,6 +56,13 @@ void fixture_settle(struct fixture *f)
 		loop_turn(f->loop);
 }
 
+void fixture_pass(struct fixture *f, int64_t ms)
+{
+	fixture_settle(f);
+	clock_test_advance(ms);
+	fixture_settle(f);
+}
+
 void client_open(struct client *c, struct fixture *f)
 {
 	struct sockaddr_in address = {
@@ -329,4 +336,14 @@ void assert_error(const struct reply *reply, int status, const char *word, const
 				    field);
 	else
 		assert_null(json_get(json_get(body, "details"), "field"));
+}
+
+bool client_is_closed(struct client *c)
+{
+	ssize_t got;
+	char byte;
+
+	fixture_settle(c->fixture);
+	got = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	return got == 0 || (got < 0 && errno == ECONNRESET);
 }

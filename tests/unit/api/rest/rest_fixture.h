@@ -76,6 +76,8 @@ void client_await_line(struct client *c, const char *before, char *out, size_t s
 void client_await_close(struct client *c);
 /* A few turns, in which anything that could happen without waiting does. */
 void fixture_settle(struct fixture *f);
+/* So much time goes by, after all that was sent has come. */
+void fixture_pass(struct fixture *f, int64_t ms);
 
 /* One request on a connection of its own. */
 void ask(struct fixture *f, const char *verb, const char *target, const char *headers,
@@ -83,3 +85,5 @@ void ask(struct fixture *f, const char *verb, const char *target, const char *he
 /* The reply is an error of the fixed form with this status, word and field (NULL: without
  * details). */
 void assert_error(const struct reply *reply, int status, const char *word, const char *field);
+/* Looks without waiting. */
+bool client_is_closed(struct client *c);

@@ -16,24 +16,6 @@
 #define HALF_A_MINUTE 30000
 #define REQUEST "GET " VOLUME_PATH " HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-static void pass(struct fixture *f, int64_t ms)
-{
-	fixture_settle(f); /* what was sent has come before */
-	clock_test_advance(ms);
-	fixture_settle(f);
-}
-
-/* Looks without waiting. */
-static bool is_closed(struct client *c)
-{
-	ssize_t got;
-	char byte;
-
-	fixture_settle(c->fixture);
-	got = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	return got == 0 || (got < 0 && errno == ECONNRESET);
-}
-
 static void test_a_request_must_be_complete_in_time(void **state)
 {
 	static const char *const begun[] = {
@@ -48,12 +30,12 @@ static void test_a_request_must_be_complete_in_time(void **state)
 		client_text(&clients[i], "%s", begun[i]);
 	}
 	fixture_settle(f);
-	pass(f, HALF_A_MINUTE - 1);
+	fixture_pass(f, HALF_A_MINUTE - 1);
 	for (size_t i = 0; i < ARRAY_SIZE(begun); i++)
-		assert_false(is_closed(&clients[i]));
-	pass(f, 1);
+		assert_false(client_is_closed(&clients[i]));
+	fixture_pass(f, 1);
 	for (size_t i = 0; i < ARRAY_SIZE(begun); i++) {
-		assert_true(is_closed(&clients[i]));
+		assert_true(client_is_closed(&clients[i]));
 		client_close(&clients[i]);
 	}
 }
@@ -67,12 +49,12 @@ static void test_steady_bytes_gain_no_time(void **state)
 	client_open(&c, f);
 	for (int second = 0; second < 29; second++) {
 		client_text(&c, "G");
-		pass(f, 1000);
-		assert_false(is_closed(&c));
+		fixture_pass(f, 1000);
+		assert_false(client_is_closed(&c));
 	}
 	client_text(&c, "G");
-	pass(f, 1000);
-	assert_true(is_closed(&c));
+	fixture_pass(f, 1000);
+	assert_true(client_is_closed(&c));
 }
 
 /* From the answer to the next request, and again for that request. */
@@ -86,15 +68,15 @@ static void test_a_kept_connection_has_its_time_for_each_request(void **state)
 		_cleanup_reply_ struct reply reply;
 
 		client_text(&c, "GET " VOLUME_PATH " HTTP/1.1\r\n");
-		pass(f, HALF_A_MINUTE - 1);
+		fixture_pass(f, HALF_A_MINUTE - 1);
 		client_text(&c, "Host: localhost\r\n\r\n");
 		client_reply(&c, false, &reply);
 		assert_int_equal(reply.status, 200);
-		pass(f, HALF_A_MINUTE - 1);
-		assert_false(is_closed(&c));
+		fixture_pass(f, HALF_A_MINUTE - 1);
+		assert_false(client_is_closed(&c));
 	}
-	pass(f, 1);
-	assert_true(is_closed(&c));
+	fixture_pass(f, 1);
+	assert_true(client_is_closed(&c));
 	/* No connection, no timer. */
 	clock_test_advance(100000);
 	assert_false(loop_turn(f->loop));
@@ -110,7 +92,7 @@ static void test_work_takes_its_time(void **state)
 	client_open(&c, f);
 	client_text(&c, REQUEST);
 	fixture_settle(f);
-	pass(f, 10 * HALF_A_MINUTE);
+	fixture_pass(f, 10 * HALF_A_MINUTE);
 	fake_core_release(&f->core);
 	client_reply(&c, false, &reply);
 	assert_int_equal(reply.status, 200);
@@ -127,7 +109,7 @@ static void test_an_answer_must_be_read_in_time(void **state)
 	client_text(&c, "GET /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	fixture_settle(f);
 	assert_int_equal(f->core.started, 1);
-	pass(f, HALF_A_MINUTE);
+	fixture_pass(f, HALF_A_MINUTE);
 	client_await_close(&c);
 	assert_true(c.in.length > 0);
 	assert_null(strstr(c.in.data, "\"count\":8000"));
@@ -154,7 +136,7 @@ static void test_the_oldest_makes_room(void **state)
 		fixture_settle(f);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
-		assert_int_equal(is_closed(&clients[i]), i < 3);
+		assert_int_equal(client_is_closed(&clients[i]), i < 3);
 		client_close(&clients[i]);
 	}
 }
@@ -174,7 +156,7 @@ static void test_work_makes_no_room(void **state)
 	}
 	client_open(&idle, f);
 	fixture_settle(f);
-	assert_true(is_closed(&idle));
+	assert_true(client_is_closed(&idle));
 	client_close(&idle);
 	fake_core_release(&f->core);
 	for (size_t i = 0; i < ARRAY_SIZE(works); i++) {
@@ -368,7 +350,7 @@ static void assert_oldest_closed(struct fixture *f, uid_t user, size_t count)
 		fixture_settle(f);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
-		assert_int_equal(is_closed(&clients[i]), i < count);
+		assert_int_equal(client_is_closed(&clients[i]), i < count);
 		client_close(&clients[i]);
 	}
 	fixture_settle(f);

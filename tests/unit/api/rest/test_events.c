@@ -192,13 +192,6 @@ static void test_the_bytes_of_the_ring_are_bounded(void **state)
 	event_ring_free(ring);
 }
 
-static void pass(struct fixture *f, int64_t ms)
-{
-	fixture_settle(f);
-	clock_test_advance(ms);
-	fixture_settle(f);
-}
-
 static void test_a_quiet_stream_has_a_heart_beat(void **state)
 {
 	struct fixture *f = *state;
@@ -208,9 +201,9 @@ static void test_a_quiet_stream_has_a_heart_beat(void **state)
 	client_await(&c, ".0\n\n");
 	/* far longer than any other answer may take */
 	for (int i = 0; i < 10; i++) {
-		pass(f, EVENT_BEAT_MS - 1);
+		fixture_pass(f, EVENT_BEAT_MS - 1);
 		assert_int_equal(c.in.length, 0);
-		pass(f, 1);
+		fixture_pass(f, 1);
 		client_await(&c, ": still here\n\n");
 	}
 	assert_false(c.closed);
@@ -238,8 +231,8 @@ static void test_a_client_that_takes_nothing_is_cut_off(void **state)
 	stream_open(&quick, f, "", "");
 	fill_pipe(f);
 	client_await(&quick, ".400\nevent: volume\n");
-	pass(f, EVENT_BEAT_MS);
-	pass(f, EVENT_BEAT_MS);
+	fixture_pass(f, EVENT_BEAT_MS);
+	fixture_pass(f, EVENT_BEAT_MS);
 	client_await_close(&slow);
 	tell_volume(f, EVENT_EXPORT_REMOVED, SAMPLE_UUID);
 	client_await(&quick, ".401\nevent: export\n");

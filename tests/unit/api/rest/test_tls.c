@@ -107,23 +107,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static void pass(struct fixture *f, int64_t ms)
-{
-	fixture_settle(f);
-	clock_test_advance(ms);
-	fixture_settle(f);
-}
-
-static bool is_closed(struct client *c)
-{
-	ssize_t got;
-	char byte;
-
-	fixture_settle(c->fixture);
-	got = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	return got == 0 || (got < 0 && errno == ECONNRESET);
-}
-
 static void get(struct client *c, const char *target, const char *host, const char *headers,
 		struct reply *reply)
 {
@@ -157,7 +140,7 @@ static void test_requests_and_answers(void **state)
 		assert_int_equal(reply.status, 201);
 		assert_true(str_has_prefix(f->core.address, "127.0.0.1:"));
 	}
-	assert_false(is_closed(&c));
+	assert_false(client_is_closed(&c));
 }
 
 static void test_large_answers_come_whole(void **state)
@@ -228,7 +211,7 @@ static void test_an_answer_that_is_cut_off_has_no_end(void **state)
 	client_open_tls(&c, f, NEWEST);
 	client_request(&c, "GET", "/api/v1/volumes", NULL, NULL);
 	client_await(&c, "HTTP/1.1 200");
-	pass(f, HALF_A_MINUTE);
+	fixture_pass(f, HALF_A_MINUTE);
 	client_await_close(&c);
 	assert_false(c.ended);
 }
@@ -256,13 +239,13 @@ static void test_a_handshake_must_end_in_time(void **state)
 		client_open(&clients[i], f);
 		client_text(&clients[i], "%s", begun[i]);
 	}
-	pass(f, HALF_A_MINUTE - 1);
+	fixture_pass(f, HALF_A_MINUTE - 1);
 	for (size_t i = 0; i < ARRAY_SIZE(begun); i++)
-		assert_false(is_closed(&clients[i]));
+		assert_false(client_is_closed(&clients[i]));
 	assert_serves(f, 200);
-	pass(f, 1);
+	fixture_pass(f, 1);
 	for (size_t i = 0; i < ARRAY_SIZE(begun); i++) {
-		assert_true(is_closed(&clients[i]));
+		assert_true(client_is_closed(&clients[i]));
 		client_close(&clients[i]);
 	}
 }
@@ -324,7 +307,7 @@ static void test_clients_that_wait(void **state)
 	client_open_tls(&waits, f, NEWEST);
 	client_request(&waits, "GET", "/api/v1/operations/" SAMPLE_OPERATION "?wait=30", NULL,
 		       NULL);
-	pass(f, 2000);
+	fixture_pass(f, 2000);
 	assert_int_equal(rest_in_flight(f->rest), 1);
 	fake_core_release(&f->core);
 	client_reply(&waits, false, &reply);
@@ -333,7 +316,7 @@ static void test_clients_that_wait(void **state)
 	fake_core_tell(&f->core, &(struct core_event){ .type = EVENT_OPERATION_CHANGED,
 						       .id = SAMPLE_OPERATION });
 	client_await(&stream, "event: operation");
-	pass(f, 20000);
+	fixture_pass(f, 20000);
 	client_await(&stream, ": still here");
 	rest_drain(f->rest);
 	client_await(&stream, "0\r\n\r\n");
@@ -348,10 +331,10 @@ static void test_a_client_that_waits_leaves(void **state)
 	f->core.hold = true;
 	client_open_tls(&c, f, NEWEST);
 	client_request(&c, "GET", VOLUME_PATH, NULL, NULL);
-	pass(f, 2000);
+	fixture_pass(f, 2000);
 	assert_int_equal(rest_in_flight(f->rest), 1);
 	client_close(&c);
-	pass(f, 2000);
+	fixture_pass(f, 2000);
 	assert_int_equal(rest_in_flight(f->rest), 0);
 	assert_int_equal(f->core.cancelled, 1);
 }
@@ -506,7 +489,7 @@ static void test_the_end_of_a_certificate_is_told(void **state)
 	assert_told(f, 60, LIFE, "is not valid yet");
 	/* without a client and without a new file, within an hour */
 	assert_told(f, -86 * DAY, 14 * DAY + 600, "healthy");
-	pass(f, 3600 * 1000);
+	fixture_pass(f, 3600 * 1000);
 	assert_non_null(strstr(f->core.certificate, "expires at 1972-"));
 }
 
