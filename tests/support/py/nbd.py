@@ -6,12 +6,14 @@ from .waiting import DEADLINE
 
 
 class NBDClient:
-    """A client that stays connected: qemu-io with commands on its standard input."""
+    """A client that stays connected: qemu-io with commands on its standard input. It is connected
+    once there is such an object."""
 
     def __init__(self, uri, read_only=False):
         self.process = subprocess.Popen(
             ["stdbuf", "-oL", "qemu-io", "-f", "raw", *(["-r"] if read_only else []), uri],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.say("length", "\n")
 
     def say(self, command, until):
         """The answer to a command, up to and including the line with that text. One command at a
