@@ -150,6 +150,12 @@ class FaultScript:
                     due[rule.group] = rule
         return due
 
+    def while_loaded(self, rule, act):
+        """Do what a rule says, unless it was cleared since it struck: what is cleared has ended."""
+        with self._lock:
+            if any(loaded is rule for loaded in self._rules):
+                act()
+
     def rows(self):
         with self._lock:
             return [rule.row() for rule in self._rules]

@@ -234,7 +234,7 @@ class Endpoint:
     def _instead(self, command, fault):
         options = fault.options
         if fault.do == "refuse_connect":
-            self.sim.down(options["seconds"])
+            self.sim.faults.while_loaded(fault, lambda: self.sim.down(options["seconds"]))
         elif fault.do == "empty":
             return Reply(200)
         elif fault.do == "html":

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -581,6 +581,21 @@ def test_resize(sim, cloud):
 
 # -- faults
 
+@contextmanager
+def clearing_at(sim, command):
+    """Clear the faults as soon as such a request has come."""
+    def clear():
+        sim.wait_request(command)
+        sim.clear_faults()
+
+    thread = threading.Thread(target=clear)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
 def strike(sim, do, command="listZones", **options):
     sim.set_faults([{"do": do, "command": command, **options}])
 
@@ -779,6 +794,14 @@ def test_fault_refuse_connect(sim, cloud):
     with pytest.raises(ConnectionRefusedError):
         ask(sim, signed(sim, command="listZones"))
     sim.up()
+    assert cloud.call("listZones")
+
+
+def test_fault_that_was_cleared_is_over(sim, cloud):
+    """Also one that has struck a request, and has not done its deed yet."""
+    sim.set_faults([{"do": "slow", "seconds": 0.5}, {"do": "refuse_connect", "seconds": FOREVER}])
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)), clearing_at(sim, "listZones"):
+        ask(sim, signed(sim, command="listZones"))
     assert cloud.call("listZones")
 
 
