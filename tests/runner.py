@@ -490,9 +490,19 @@ def searches_of(words):
     return rest, seconds
 
 
+def bench_of(words):
+    """The words up to "bench", and those behind it, which are the bench's own."""
+    end = words.index("bench") + 1 if "bench" in words else len(words)
+    return words[:end], words[end:]
+
+
 def main():
-    words, searches = searches_of(sys.argv[1:])
+    words, bench_words = bench_of(sys.argv[1:])
+    words, searches = searches_of(words)
     wanted = wanted_of(words)
+    bench = [PYTHON, TOP / "tests/bench/bench.py", *bench_words]
+    if "--list" in bench_words:
+        return subprocess.run(bench, check=False).returncode
     LOGS.mkdir(parents=True, exist_ok=True)
     for old in LOGS.iterdir():
         old.unlink()
@@ -506,9 +516,8 @@ def main():
         return 130
     if "bench" in wanted:
         # Its figures are compared with each other, so nothing runs beside it; and they are for reading now.
-        bench = subprocess.run([PYTHON, TOP / "tests/bench/bench.py"], check=False,
-                               env=os.environ | {"VOLD_BUILD": str(BUILD / "release")})
-        if bench.returncode:
+        done = subprocess.run(bench, check=False, env=os.environ | {"VOLD_BUILD": str(BUILD / "release")})
+        if done.returncode:
             run.jobs[-1].failures.append(Failure("bench", LOGS, "tests/run bench"))
     return 0 if report(run, time.monotonic() - begun) else 1
 

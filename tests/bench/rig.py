@@ -15,6 +15,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -22,17 +23,13 @@ sys.path.insert(0, str(HERE.parent))
 
 from cloudsim import ids    # noqa: E402
 
-PATIENCE = 30.0     # seconds, until something that must come is given up
+PATIENCE = 120.0    # seconds, until something that must come is given up
 NETLINK_KOBJECT_UEVENT = 15
 KERNEL_GROUP = 1
 
 
 class BenchError(Exception):
     """Nothing can be measured, and why."""
-
-
-def show(what, figure, how):
-    print(f"{what:<42} {figure:>14}   {how}", flush=True)
 
 
 # -- programs
@@ -185,10 +182,52 @@ def wait_for_volumes(daemon, sim):
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(urllib.error.HTTPError):
-            if len(daemon.ask("GET", "/api/v1/volumes?limit=1000")["volumes"]) >= known:
+            if count_volumes(daemon) >= known:
                 return
         time.sleep(0.02)
     raise BenchError("the daemon did not get to know the volumes")
+
+
+def count_volumes(daemon):
+    count, path = 0, "/api/v1/volumes?limit=1000"
+    while path:
+        with urllib.request.urlopen(daemon.url + path, timeout=PATIENCE) as reply:
+            count += len(json.load(reply)["volumes"])
+            following = re.match(r'<(.*)>; rel="next"$', reply.headers.get("Link", ""))
+        path = following and following[1]
+    return count
+
+
+# -- the costs of a process
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def switches(pid):
+    """Voluntary context switches of all threads: each is a wake-up that ended in waiting."""
+    total = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        total += int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status.read_text(), re.M)[1])
+    return total
+
+
+@dataclass(frozen=True)
+class Memory:
+    """In MiB; `own` is what no other process shares: of files private to this one, and anonymous."""
+
+    resident: float
+    own: float
+
+
+def memory(pid):
+    kib = {key: int(value) for key, value in
+           re.findall(r"^(\w+): +(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)}
+    return Memory(kib["Rss"] / 1024, kib["Anonymous"] / 1024)
 
 
 # -- moments
