@@ -25,9 +25,12 @@ ROWS = {
     "attach": "kernel event to OperationCompleted",
     "accepts": "durable accepts, beside bare inserts, on three stores",
     "rest": "GET of a volume, a mapping, an operation, beside a bare evhttp",
-    "exports": "an export that is added and removed, and the clients of another one",
+    "bus": "D-Bus GetDevice, beside a bare sd-bus service",
+    "told": "one completion to 1, 100, 1,000 subscribers, by signals and event streams",
+    "exports": "exports that come and go, beside the engine's own commands, and their clients beside the raw device",
     "lists": "pages, filters and histories among many operations",
     "many": "many operations at once: CloudStack calls, processor, memory",
+    "scan": "a scan of 10, 1,000, 10,000 disks, beside a listing of their folder",
     "idle": "memory, wake-ups and processor without requests",
     "start": "start to ready, with much in the store",
 }

@@ -112,6 +112,7 @@ CONFIG = """\
 listen = 127.0.0.1:0
 anonymous_requests = {requests}
 anonymous_connections = 100000
+max_requests = {at_once}
 [cloud]
 url = {cloud}
 api_key_file = {run}/api-key
@@ -135,7 +136,7 @@ max = 1000000
 """
 
 
-def configure(run, sim, disks, scan="2s", poll="20ms", engine="none", store=None):
+def configure(run, sim, disks, scan="2s", poll="20ms", engine="none", store=None, requests_at_once=256):
     """The daemon's configuration file; `store` has the keys of that section."""
     for name, key in (("api-key", sim.api_key), ("secret-key", sim.secret_key)):
         (run / name).touch(0o600)
@@ -144,34 +145,35 @@ def configure(run, sim, disks, scan="2s", poll="20ms", engine="none", store=None
     config = run / "volume-daemon.conf"
     config.write_text(CONFIG.format(run=run, requests=REQUESTS, cloud=sim.url, appliance=ids.APPLIANCE_VM, scan=scan,
                                     sysfs=disks.sysfs, dev=disks.dev, buses=disks.buses,
-                                    poll=poll, engine=engine,
+                                    poll=poll, engine=engine, at_once=requests_at_once,
                                     store="\n".join(f"{k} = {v}" for k, v in store.items())))
     return config
 
 
 @contextlib.contextmanager
-def serving(build, run, sim, disks, **settings):
+def serving(build, run, sim, disks, descriptors=1024, **settings):
     """A fresh daemon that knows the volumes of the cloud; settings: those of `configure`."""
     for stale in run.glob("bench.db*"):
         stale.unlink()
-    with started(build, run, configure(run, sim, disks, **settings)) as daemon:
+    with started(build, run, configure(run, sim, disks, **settings), descriptors) as daemon:
         wait_for_volumes(daemon, sim)
         yield daemon
 
 
 @contextlib.contextmanager
-def started(build, run, config):
-    """A daemon with this configuration, on whatever is in its store."""
+def started(build, run, config, descriptors=1024):
+    """A daemon with this configuration, on whatever is in its store; it and its bus may open so many files."""
+    limited = ["prlimit", f"--nofile={descriptors}:{descriptors}"]
     bus = f"unix:path={run}/bus"
     with contextlib.ExitStack() as stack:
         log = run / "dbus.log"
         process = stack.enter_context(running(
-            ["dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={bus}",
+            [*limited, "dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={bus}",
              "--print-address"], log))
         await_line(process, log, "unix:")
         log = run / "daemon.log"
         process = stack.enter_context(running(
-            [program(build, "src/daemon/volume-daemon"), "--config", str(config)], log,
+            [*limited, program(build, "src/daemon/volume-daemon"), "--config", str(config)], log,
             env=os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": bus}))
         url = await_line(process, log, r"listening on (http://[\w.:]+)")[1]
         yield Daemon(process, url, bus)

@@ -25,7 +25,7 @@ class Aim:
     def text(self, unit):
         sign = "≥" if self.is_least else "≤"
         if self.of == "ratio":
-            return f"{sign} {self.limit:g}×"
+            return f"{sign} {self.limit:.3g}×"
         return f"{sign} {self.limit:g} {unit}{' over it' if self.of == 'difference' else ''}"
 
 

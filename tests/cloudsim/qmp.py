@@ -47,7 +47,7 @@ class QMP:
     def __exit__(self, *_):
         self.close()
 
-    def command(self, name, **arguments):
+    def command(self, name, /, **arguments):
         """Run a command and return its `return` value. Underscores in argument names become
         the dashes QEMU uses."""
         request = {"execute": name}
