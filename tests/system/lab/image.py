@@ -12,35 +12,34 @@ new image, an unchanged one is found at once. Deleting the cache folder is alway
 installed on the host; the tools needed are listed in the file `packages` beside this one, and apt's
 package lists must be there (`apt-get update`).
 
-Run as a program it builds the image if need be and prints its folder.
+Run as a program (python3 -m system.lab.image, in the folder `tests`) it builds the image if need be and
+prints its folder.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import lzma
-import os
-import platform
 import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
+
+from support.py import debian
+from support.py.cache import cached
 
 LAB = Path(__file__).resolve().parent
 
 # A system that boots to D-Bus, with the libraries the daemon links, the programs that export disks
-# (qemu-system-common has qemu-storage-daemon) and clients for them, and LVM, which takes what it
-# knows on a disk that comes. The two sanitizer libraries let a build made with -Db_sanitize run in
-# the guest as well.
+# (qemu-system-common has qemu-storage-daemon) and clients for them, polkit, and LVM, which takes what
+# it knows on a disk that comes. So the packages of the daemon can be installed without a network. The
+# two sanitizer libraries let a build made with -Db_sanitize run in the guest as well.
 GUEST_PACKAGES = (
-    "ca-certificates", "dbus", "e2fsprogs", "iproute2", "kmod", "qemu-guest-agent", "systemd",
-    "systemd-sysv", "udev", "util-linux",
+    "ca-certificates", "curl", "dbus", "e2fsprogs", "iproute2", "kmod", "polkitd", "qemu-guest-agent",
+    "systemd", "systemd-sysv", "udev", "util-linux",
     "libblkid1", "libcjson1", "libcurl4", "libdevmapper1.02.1", "libevent-2.1-7",
     "libevent-core-2.1-7", "libevent-extra-2.1-7", "libevent-openssl-2.1-7",
-    "libevent-pthreads-2.1-7", "libinih1", "libmariadb3", "libsqlite3-0", "libsystemd0",
+    "libevent-pthreads-2.1-7", "libinih1", "libmariadb3", "libsqlite3-0", "libssl3", "libsystemd0",
     "libnbd-bin", "lvm2", "nbdkit", "qemu-system-common", "qemu-utils",
     "libasan8", "libubsan1",
 )
@@ -130,12 +129,7 @@ class Image(NamedTuple):
 
 def get():
     """The image for the present recipe, built now if the cache lacks it."""
-    cache = _cache()
-    folder = cache / hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
-    with _locked(cache / "lock"):
-        if not folder.is_dir():
-            _build_into(folder)
-    return Image.in_folder(folder)
+    return Image.in_folder(cached(hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16], _build_image))
 
 
 def pack(tree, archive, append=False):
@@ -149,38 +143,17 @@ def pack(tree, archive, append=False):
              input="\n".join(names).encode(), stdout=out)
 
 
-def _cache():
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cache = Path(os.environ.get("VOLD_LAB_CACHE") or Path(base, "volume-daemon-lab"))
-    cache.mkdir(parents=True, exist_ok=True)
-    return cache
-
-
-@contextlib.contextmanager
-def _locked(path):
-    """Hold a file lock: of two sessions that start together, one builds and the other waits."""
-    with open(path, "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _build_into(folder):
-    """Build beside the final place and rename, so that a folder that exists is complete."""
+def _build_image(result, work):
     missing = [tool for tool in ("apt-get", "busybox", "cpio", "depmod", "dpkg", "mke2fs",
                                  "mmdebstrap", "modprobe") if not shutil.which(tool)]
     if missing:
         raise RuntimeError(f"to build the appliance, {', '.join(missing)} must be installed: "
                            f"see {LAB / 'packages'}")
-    with tempfile.TemporaryDirectory(prefix="build.", dir=folder.parent) as name:
-        work = Path(name)
-        result = work / "result"
-        result.mkdir()
-        image = Image.in_folder(result)
-        kernel = _unpack_kernel(work)
-        image.kernel.write_bytes(_uncompressed(next(kernel.glob("boot/vmlinuz-*")).read_bytes()))
-        _make_initramfs(work, kernel, image.initramfs)
-        _make_root(work, kernel, image.root)
-        result.rename(folder)
+    image = Image.in_folder(result)
+    kernel = _unpack_kernel(work)
+    image.kernel.write_bytes(_uncompressed(next(kernel.glob("boot/vmlinuz-*")).read_bytes()))
+    _make_initramfs(work, kernel, image.initramfs)
+    _make_root(work, kernel, image.root)
 
 
 def _unpack_kernel(work):
@@ -257,24 +230,15 @@ def _make_root(work, kernel, disk):
                  f' && mke2fs -q -t ext4 -d "$1.bare" "$1.ext4" {DISK_SIZE}'
                  f' && umount "$1.bare" && rmdir "$1.bare" && mv "$1.ext4" "$1/root.ext4"')
     settings = work / "apt.conf"
-    settings.write_text(_run("apt-config", "dump", "--no-empty", "Acquire"), encoding="utf-8")
+    settings.write_text(debian.apt_settings(), encoding="utf-8")
     _run("mmdebstrap", "--quiet", "--variant=minbase", "--format=null", f"--aptopt={settings}",
          f"--include={','.join(GUEST_PACKAGES)}",
          f"--customize-hook=copy-in {shlex.quote(str(files / 'etc'))} /",
          f"--customize-hook=copy-in {shlex.quote(str(modules / 'lib/modules'))} /usr/lib",
          f"--customize-hook={make_disk}",
          f"--customize-hook=download /root.ext4 {shlex.quote(str(disk))}",
-         platform.freedesktop_os_release()["VERSION_CODENAME"], "/dev/null", *_sources())
+         debian.suite(), "/dev/null", *debian.sources())
     _run("fallocate", "--dig-holes", disk)
-
-
-def _sources():
-    """The Debian archives the host itself uses, as lines of a sources.list."""
-    lines = _run("apt-get", "indextargets", "--format", "deb $(REPO_URI) $(RELEASE) $(COMPONENT)",
-                 "Created-By: Packages", "Origin: Debian").splitlines()
-    if not lines:
-        raise RuntimeError("apt knows no Debian archive: run apt-get update")
-    return lines
 
 
 def _run(*command, **options):
