@@ -18,6 +18,7 @@ prints its folder.
 
 import hashlib
 import lzma
+import os
 import shlex
 import shutil
 import subprocess
@@ -231,7 +232,10 @@ def _make_root(work, kernel, disk):
                  f' && umount "$1.bare" && rmdir "$1.bare" && mv "$1.ext4" "$1/root.ext4"')
     settings = work / "apt.conf"
     settings.write_text(debian.apt_settings(), encoding="utf-8")
-    _run("mmdebstrap", "--quiet", "--variant=minbase", "--format=null", f"--aptopt={settings}",
+    # As root in a mount namespace of its own: a program of the host that looks through /tmp meanwhile
+    # would keep what mmdebstrap mounts there busy. Without privilege mmdebstrap makes one itself.
+    alone = ["unshare", "--mount"] if os.geteuid() == 0 else []
+    _run(*alone, "mmdebstrap", "--quiet", "--variant=minbase", "--format=null", f"--aptopt={settings}",
          f"--include={','.join(GUEST_PACKAGES)}",
          f"--customize-hook=copy-in {shlex.quote(str(files / 'etc'))} /",
          f"--customize-hook=copy-in {shlex.quote(str(modules / 'lib/modules'))} /usr/lib",
