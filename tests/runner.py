@@ -61,7 +61,7 @@ INPUTS_SECONDS = 30
 SEARCHES = ("truth", "requests", "storm", "soak", "fuzz")
 
 STORES = ("sqlite", "mariadb", "galera")
-SUITES = {"unit": (), "truth": (), "e2e": STORES, "crash": STORES[:2], "faults": STORES[:2], "hostile": (),
+SUITES = {"unit": (), "truth": (), "e2e": STORES, "crash": STORES[:2], "faults": STORES[:2], "documents": (), "hostile": (),
           "requests": (), "storm": STORES[:2], "soak": STORES[:2], "fuzz": (), "lab": (), "package": (), "tidy": (), "bench": ()}
 
 
@@ -342,6 +342,8 @@ def jobs_of(wanted, everything, searches):
             jobs.append(Pytest("crash", "gcc", store, "tests/system/crash"))
     if wants("package"):
         jobs.append(Pytest("package", "gcc", "sqlite", "tests/system/package", workers=1))
+    if wants("documents"):
+        jobs.append(Pytest("documents", "gcc", "sqlite", "tests/system/documents"))
     if wants("hostile"):
         jobs.append(Pytest("hostile", "gcc", "sqlite", "tests/system/hostile"))
     if wants("requests"):
