@@ -19,6 +19,9 @@
 #define REPEATS_MAX 5u
 #define REPEAT_FIRST_MS 500
 #define LOOK_LASTS_MS 5000
+/* A request expires one time-out after the commit that it follows; looks before it that have taken
+ * longer than this leave too little of that time. */
+#define LOOK_QUICK_MS 500
 /* Another job of CloudStack's is in the way. */
 #define BUSY_FIRST_MS 2000
 #define BUSY_MAX_MS 60000
@@ -453,6 +456,19 @@ static void on_asked(void *arg, const struct cloud_result *result)
 	}
 }
 
+/* True: the request has nearly its whole time. False: the step has ended, and the run that follows
+ * a new commit makes the request. */
+static bool has_time_or_wait(struct cloud_change *change)
+{
+	int64_t now_ms = clock_mono_ms();
+
+	if (now_ms - change->operation->asked_ms <= LOOK_QUICK_MS)
+		return true;
+	change->ready_ms = now_ms;
+	operation_store(change->operation);
+	return false;
+}
+
 static void submit(struct cloud_change *change)
 {
 	struct operation *operation = change->operation;
@@ -463,7 +479,7 @@ static void submit(struct cloud_change *change)
 		not_made(change, &err);
 		return;
 	}
-	if (!cloud_change_may_ask_or_wait(operation))
+	if (!cloud_change_may_ask_or_wait(operation) || !has_time_or_wait(change))
 		return;
 	change->asked_ms = operation->asked_ms;
 	operation->untouched = change->unasked = false;
@@ -537,13 +553,23 @@ static void pause_before(struct cloud_change *change)
 				: "a pause, since the last request came to nothing");
 }
 
+bool cloud_change_is_ready(const struct cloud_change *change)
+{
+	return change->ready_ms && clock_mono_ms() - change->ready_ms < LOOK_LASTS_MS;
+}
+
 void cloud_change_ask(struct cloud_change *change, const struct cloud_change_kind *kind,
 		      struct operation *operation, char **job_id)
 {
+	bool is_ready = cloud_change_is_ready(change);
+
 	begin(change, kind, operation, job_id);
 	forget_end(change);
 	change->settling = false;
-	if (change->in_doubt)
+	change->ready_ms = 0;
+	if (is_ready)
+		submit(change);
+	else if (change->in_doubt)
 		find_job(change, on_doubt_settled);
 	else if (clock_mono_ms() < change->not_before_ms)
 		pause_before(change);

@@ -83,6 +83,8 @@ struct cloud_change {
 	bool unasked;
 	/* clock_mono_ms(): CloudStack showed the volume as the change needs it; 0 unknown */
 	int64_t looked_ms;
+	/* clock_mono_ms(): the step was about to make the request then; 0: it was not */
+	int64_t ready_ms;
 	/* clock_mono_ms(): the last request was asked for then, or before; 0 unknown */
 	int64_t asked_ms;
 	/* how the last request has ended by CloudStack's word; CLOUD_JOB_PENDING: not known */
@@ -105,6 +107,9 @@ void cloud_change_ask(struct cloud_change *change, const struct cloud_change_kin
 		      struct operation *operation, char **job_id);
 void cloud_change_settle(struct cloud_change *change, const struct cloud_change_kind *kind,
 			 struct operation *operation, char **job_id);
+/* The last run of the step has looked at all that decides whether the request may be made, and this
+ * run makes it: a step that looks at something before cloud_change_ask() need not look again. */
+bool cloud_change_is_ready(const struct cloud_change *change);
 /* A step that only looks at the volume, without a request; if the change is not made, the operation
  * fails with the error of check(). */
 void cloud_change_verify(struct cloud_change *change, const struct cloud_change_kind *kind,

@@ -446,7 +446,7 @@ static void on_users_known_again(void *arg, const struct err *err)
 
 static void ask_cloud(struct operation *operation)
 {
-	if (is_served_here(operation))
+	if (is_served_here(operation) && !cloud_change_is_ready(&detaching_of(operation)->change))
 		check_users(operation, on_users_known_again);
 	else
 		ask(operation);

@@ -171,6 +171,7 @@ struct usage_check *usage_check_start(struct usage_checker *checker, const char 
 				      void *arg)
 {
 	struct usage_check *check = xnew(struct usage_check);
+	int64_t answer_ms = fake_disk.usage_ms ? fake_disk.usage_ms : ANSWER_MS;
 
 	fake_disk.usage_checks++;
 	checker->pending++;
@@ -180,8 +181,9 @@ struct usage_check *usage_check_start(struct usage_checker *checker, const char 
 				       .done = done,
 				       .arg = arg };
 	usage_report_init(&check->report, &checker->options, name, ignore);
-	loop_timer_set(checker->loop, &check->timer,
-		       check->hangs ? checker->options.timeout_ms : ANSWER_MS);
+	if (check->hangs)
+		answer_ms = checker->options.timeout_ms;
+	loop_timer_set(checker->loop, &check->timer, answer_ms);
 	return check;
 }
 

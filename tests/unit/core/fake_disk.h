@@ -18,6 +18,7 @@ struct fake_disk {
 	int opener;                   /* a process that has every disk open; 0: none has */
 	/* nothing is ever answered but, in the end, that it took too long */
 	bool hangs;
+	int64_t usage_ms;             /* that each look for users takes; 0: a short time */
 	size_t usage_checks, flushes; /* begun */
 	struct err flush_err;         /* of every flush */
 	char flushed[200];            /* "on-vdb vdb ": what stands on it, itself */

@@ -345,6 +345,36 @@ static void who_came_after_the_request_comes_too_late(void **state)
 	check_world(world, 1);
 }
 
+/* A busy machine with many processes: the request has its whole time all the same. */
+static void a_look_for_users_longer_than_a_request_lives(void **state)
+{
+	struct world *world = *state;
+
+	served_one(world);
+	fake_disk.usage_ms = 2 * REQUEST_MS;
+	completed(world, accepted(world, ask_detach(world, VOLUME(1), false)));
+	assert_int_equal(server_jobs(&world->server, FAKE_DETACH), 1);
+	check_world(world, 1);
+}
+
+/* Before the request is made, the store takes so long that programs may have come. */
+static void a_look_for_users_does_not_last(void **state)
+{
+	struct world *world = *state;
+	struct fake_volume *one = served_one(world);
+	char id[64];
+
+	fake_disk.usage_ms = 1000;
+	snprintf(id, sizeof(id), "%s", accepted(world, ask_detach(world, VOLUME(1), false)));
+	at_step(world, id, "ask-cloud", PHASE_WAITING);
+	at_step(world, id, "ask-cloud", PHASE_COMMITTING);
+	clock_test_advance(60000);
+	kernel_mount(&world->kernel, one->disk);
+	ended_with(world, id, OPERATION_FAILED, "vdb is in use: mounted at /mnt/data");
+	assert_int_equal(server_jobs(&world->server, FAKE_DETACH), 0);
+	check_left_alone(world);
+}
+
 static void what_was_written_is_flushed(void **state)
 {
 	struct world *world = *state;
@@ -654,6 +684,8 @@ int main(void)
 		TEST(a_disk_in_use_here_is_not_destroyed_elsewhere),
 		TEST(who_came_meanwhile_is_left_alone),
 		TEST(who_came_during_the_flush_is_left_alone),
+		TEST(a_look_for_users_longer_than_a_request_lives),
+		TEST(a_look_for_users_does_not_last),
 		TEST(who_came_before_the_request_is_left_alone),
 		TEST(who_came_meanwhile_has_the_disk_to_himself),
 		TEST(who_came_meanwhile_leaves_again),
