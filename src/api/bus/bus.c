@@ -10,6 +10,7 @@
 
 #include "api/bus/calls.h"
 #include "api/bus/connection.h"
+#include "api/bus/enumeration.h"
 #include "api/bus/inhibitor.h"
 #include "api/bus/log_control.h"
 #include "api/bus/objects.h"
@@ -22,6 +23,7 @@ struct bus {
 	struct bus_calls calls;
 	struct bus_objects objects;
 	struct bus_signals signals;
+	struct bus_enumeration enumeration;
 	struct bus_log_control log_control;
 	struct bus_inhibitor inhibitor;
 };
@@ -49,6 +51,7 @@ static void on_closing(void *arg)
 	struct bus *bus = arg;
 
 	bus_inhibitor_reset(&bus->inhibitor);
+	bus_enumeration_cancel(&bus->enumeration);
 	bus_calls_cancel(&bus->calls);
 	bus_log_control_cancel(&bus->log_control);
 	bus->calls.auth = auth_bus_free(bus->calls.auth);
@@ -76,7 +79,8 @@ struct bus *bus_open(struct loop *loop, struct core *core, const struct bus_opti
 	bus->options = *options;
 	bus_signals_init(&bus->signals, loop, core, &bus->connection);
 	bus_calls_init(&bus->calls, core, &bus->signals);
-	bus_objects_init(&bus->objects, &bus->signals.directory, &bus->calls);
+	bus_enumeration_init(&bus->enumeration, loop, &bus->signals.directory, &bus->connection);
+	bus_objects_init(&bus->objects, &bus->signals.directory, &bus->enumeration, &bus->calls);
 	bus_log_control_init(&bus->log_control);
 	bus_inhibitor_init(&bus->inhibitor, core, &bus->connection);
 	bus_connection_open(&bus->connection, loop, options->address, &events, bus);

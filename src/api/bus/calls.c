@@ -87,7 +87,7 @@ static int reply_answer(const struct bus_call *call, const struct answer *answer
 	if (r >= 0)
 		r = bus_append_answer(reply, call->method, answer);
 	if (r >= 0)
-		r = sd_bus_send(NULL, reply, NULL);
+		r = bus_connection_send(call->calls->signals->connection, reply);
 	sd_bus_message_unref(reply);
 	return r;
 }
@@ -211,34 +211,6 @@ static int check_bounds(const struct bus_calls *calls, sd_bus_message *m,
 	return takes_descriptor(method) ? check_descriptors(calls, sender, err) : 0;
 }
 
-/* A message with the same head, so that a reply to it reaches the caller as the reply to m. */
-static int copy_head(sd_bus_message *m, sd_bus_message **out)
-{
-	sd_bus_message *copy = NULL;
-	uint64_t cookie = 0;
-	int r;
-
-	r = sd_bus_message_new_method_call(sd_bus_message_get_bus(m), &copy, NULL,
-					   sd_bus_message_get_path(m),
-					   sd_bus_message_get_interface(m),
-					   sd_bus_message_get_member(m));
-	if (r >= 0)
-		r = sd_bus_message_set_sender(copy, sd_bus_message_get_sender(m));
-	if (r >= 0)
-		r = sd_bus_message_set_expect_reply(copy, sd_bus_message_get_expect_reply(m));
-	if (r >= 0)
-		r = sd_bus_message_set_allow_interactive_authorization(
-			copy, sd_bus_message_get_allow_interactive_authorization(m));
-	if (r >= 0)
-		r = sd_bus_message_get_cookie(m, &cookie);
-	if (r >= 0)
-		r = sd_bus_message_seal(copy, cookie, 0);
-	if (r < 0)
-		copy = sd_bus_message_unref(copy);
-	*out = copy;
-	return r;
-}
-
 int bus_calls_begin(struct bus_calls *calls, sd_bus_message *m, const struct method *method,
 		    const struct field *self, const char *id)
 {
@@ -249,7 +221,7 @@ int bus_calls_begin(struct bus_calls *calls, sd_bus_message *m, const struct met
 
 	if (check_bounds(calls, m, method, &err) < 0)
 		return bus_reply_error(m, &err);
-	r = copy_head(m, &head);
+	r = bus_copy_head(m, &head);
 	if (r < 0)
 		return r; /* sd-bus answers with the error */
 	call = xnew(struct bus_call);

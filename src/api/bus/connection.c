@@ -28,6 +28,19 @@
 #define BACKOFF_MIN_MS 1000
 #define BACKOFF_MAX_MS 30000
 
+struct bus_held {
+	TAILQ_ENTRY(bus_held) entry;
+	sd_bus_message *m;
+};
+
+static void held_free(struct bus_connection *connection, struct bus_held *held)
+{
+	TAILQ_REMOVE(&connection->held, held, entry);
+	connection->held_count--;
+	sd_bus_message_unref(held->m);
+	free(held);
+}
+
 static void connect_later(struct bus_connection *connection)
 {
 	loop_timer_set(connection->loop, &connection->retry_timer, connection->backoff_ms);
@@ -40,6 +53,9 @@ static void drop(struct bus_connection *connection)
 {
 	connection->ready = false;
 	connection->events->closing(connection->arg);
+	connection->holds = false;
+	while (!TAILQ_EMPTY(&connection->held))
+		held_free(connection, TAILQ_FIRST(&connection->held));
 	connection->bus_loop = bus_loop_detach(connection->bus_loop);
 	connection->sd_bus = sd_bus_close_unref(connection->sd_bus);
 }
@@ -211,6 +227,7 @@ void bus_connection_open(struct bus_connection *connection, struct loop *loop, c
 		.name_lost_task.run = on_name_lost_task,
 		.drop_task.run = on_drop_task,
 	};
+	TAILQ_INIT(&connection->held);
 	connect_now(connection);
 }
 
@@ -220,7 +237,39 @@ size_t bus_connection_queued(const struct bus_connection *connection)
 
 	if (!connection->sd_bus || sd_bus_get_n_queued_write(connection->sd_bus, &queued) < 0)
 		return 0;
-	return (size_t)queued;
+	return (size_t)queued + connection->held_count;
+}
+
+int bus_connection_send(struct bus_connection *connection, sd_bus_message *m)
+{
+	struct bus_held *held;
+
+	if (!connection->holds)
+		return sd_bus_send(connection->sd_bus, m, NULL);
+	held = xnew(struct bus_held);
+	held->m = sd_bus_message_ref(m);
+	TAILQ_INSERT_TAIL(&connection->held, held, entry);
+	connection->held_count++;
+	return 0;
+}
+
+void bus_connection_hold(struct bus_connection *connection)
+{
+	assert(!connection->holds);
+	connection->holds = true;
+}
+
+void bus_connection_release(struct bus_connection *connection)
+{
+	connection->holds = false;
+	while (!TAILQ_EMPTY(&connection->held)) {
+		struct bus_held *held = TAILQ_FIRST(&connection->held);
+		int r = sd_bus_send(connection->sd_bus, held->m, NULL);
+
+		if (r < 0)
+			log_warning("bus: a message was not sent: %s", strerror(-r));
+		held_free(connection, held);
+	}
 }
 
 void bus_connection_close(struct bus_connection *connection)

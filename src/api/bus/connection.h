@@ -8,6 +8,7 @@
 
 #include <systemd/sd-bus.h>
 
+#include "base/queue.h"
 #include "io/bus_loop.h"
 
 struct bus_connection_events {
@@ -27,6 +28,8 @@ struct bus_connection_events {
 	void (*name_lost)(void *arg, const char *reason);
 };
 
+TAILQ_HEAD(bus_held_list, bus_held);
+
 struct bus_connection {
 	struct loop *loop;
 	const struct bus_connection_events *events;
@@ -42,6 +45,9 @@ struct bus_connection {
 	struct loop_task name_lost_task;
 	struct loop_task drop_task;
 	char *name_lost_reason;
+	bool holds;
+	struct bus_held_list held; /* the messages that were sent meanwhile */
+	size_t held_count;
 };
 
 /* opened() may run within. */
@@ -50,3 +56,11 @@ void bus_connection_open(struct bus_connection *connection, struct loop *loop, c
 void bus_connection_close(struct bus_connection *connection); /* without flushing */
 /* messages not yet written */
 size_t bus_connection_queued(const struct bus_connection *connection);
+/* A negative errno if the message cannot be sent. The caller keeps its reference. */
+int bus_connection_send(struct bus_connection *connection, sd_bus_message *m);
+/*
+ * Until the release, messages wait that are sent by bus_connection_send(), in their order. The
+ * connection may end before the release; then they are gone.
+ */
+void bus_connection_hold(struct bus_connection *connection);
+void bus_connection_release(struct bus_connection *connection);

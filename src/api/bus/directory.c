@@ -77,6 +77,8 @@ static void free_values(const struct bus_object *object, void **values)
 
 static void object_free(struct directory *directory, struct bus_object *object)
 {
+	if (directory->walk && directory->walk->next == object)
+		directory->walk->next = object->hh.next;
 	HASH_DEL(directory->shelves[object->scope].by_id, object);
 	free_values(object, &object->next);
 	free_values(object, &object->values);
@@ -377,6 +379,50 @@ const struct bus_object *directory_next(const struct bus_object *object)
 	return on_bus_from(object->hh.next);
 }
 
+static void pass(struct directory_walk *walk, struct bus_object *object)
+{
+	if (!object->values || object->walk == walk->number)
+		return;
+	object->walk = walk->number;
+	walk->pass(walk->arg, object);
+}
+
+void directory_walk_begin(struct directory *directory, struct directory_walk *walk)
+{
+	assert(!directory->walk);
+	walk->number = ++directory->walks;
+	walk->scope = SCOPE_VOLUME;
+	walk->next = directory->shelves[SCOPE_VOLUME].by_id;
+	directory->walk = walk;
+}
+
+bool directory_walk_on(struct directory *directory, size_t weight)
+{
+	struct directory_walk *walk = directory->walk;
+	size_t passed = 0;
+
+	while (passed < weight) {
+		if (walk->next) {
+			struct bus_object *object = walk->next;
+
+			walk->next = object->hh.next;
+			passed += object->weight;
+			pass(walk, object);
+		} else if (walk->scope + 1 < SCOPE_COUNT) {
+			walk->scope++;
+			walk->next = directory->shelves[walk->scope].by_id;
+		} else {
+			return false;
+		}
+	}
+	return true;
+}
+
+void directory_walk_end(struct directory *directory)
+{
+	directory->walk = NULL;
+}
+
 size_t directory_hidden(const struct directory *directory, enum method_scope scope)
 {
 	return directory->shelves[scope].hidden_count;
@@ -506,6 +552,10 @@ enum directory_change directory_settle(struct directory *directory, struct bus_o
 	enum directory_change change;
 
 	unmark(directory, object);
+	if (directory->walk) {
+		pass(directory->walk, object);
+		object->walk = directory->walk->number;
+	}
 	if (exists(object) && !values)
 		values = directory_read(directory, object->scope, object->id);
 	if (!exists(object))

@@ -39,6 +39,7 @@ struct bus_object {
 	void *next;     /* the values to be told next; NULL: core has them */
 	void *values;   /* the values that were told; NULL: the object is not on the bus */
 	size_t weight;  /* of these values, or of the last ones */
+	uint64_t walk;  /* the number of the last walk that has passed the object */
 };
 
 TAILQ_HEAD(bus_object_list, bus_object);
@@ -52,13 +53,28 @@ struct bus_shelf {
 	size_t weight; /* of all that exist */
 };
 
+/*
+ * A walk over all objects that are on the bus, in slices, which shows them as they were at its
+ * begin: an object that is about to change or to go is passed right before, and objects that come
+ * are not passed.
+ */
+struct directory_walk {
+	void (*pass)(void *arg, const struct bus_object *object);
+	void *arg;
+	uint64_t number;
+	enum method_scope scope;
+	struct bus_object *next; /* NULL: the first of the next kind */
+};
+
 struct directory {
 	struct loop *loop;
 	struct core *core;
 	struct bus_shelf shelves[SCOPE_COUNT];
 	size_t named_count; /* of all kinds */
 	struct bus_object_list dirty;
-	struct loop_timer expiry; /* of the object that was named first */
+	struct loop_timer expiry;    /* of the object that was named first */
+	struct directory_walk *walk; /* NULL: none is under way */
+	uint64_t walks;
 	void (*on_dirty)(void *arg);
 	void *arg;
 	struct volume_record volume; /* core's answers */
@@ -94,6 +110,12 @@ const struct bus_object *directory_find(const struct directory *directory, enum 
 const struct bus_object *directory_first(const struct directory *directory,
 					 enum method_scope scope);
 const struct bus_object *directory_next(const struct bus_object *object);
+/* pass and arg are set; the walk belongs to the caller and lasts until it is ended. One at a time.
+ */
+void directory_walk_begin(struct directory *directory, struct directory_walk *walk);
+/* Passes objects that weigh as much together. False: no object is left. */
+bool directory_walk_on(struct directory *directory, size_t weight);
+void directory_walk_end(struct directory *directory);
 /* Objects of a kind that are kept, and are not on the bus. */
 size_t directory_hidden(const struct directory *directory, enum method_scope scope);
 /* A struct of the scope's record as core has it now; NULL: core has none. Valid until the next

@@ -29,6 +29,33 @@ char *bus_object_path(enum method_scope scope, const char *id)
 	return path;
 }
 
+int bus_copy_head(sd_bus_message *m, sd_bus_message **out)
+{
+	sd_bus_message *copy = NULL;
+	uint64_t cookie = 0;
+	int r;
+
+	r = sd_bus_message_new_method_call(sd_bus_message_get_bus(m), &copy, NULL,
+					   sd_bus_message_get_path(m),
+					   sd_bus_message_get_interface(m),
+					   sd_bus_message_get_member(m));
+	if (r >= 0)
+		r = sd_bus_message_set_sender(copy, sd_bus_message_get_sender(m));
+	if (r >= 0)
+		r = sd_bus_message_set_expect_reply(copy, sd_bus_message_get_expect_reply(m));
+	if (r >= 0)
+		r = sd_bus_message_set_allow_interactive_authorization(
+			copy, sd_bus_message_get_allow_interactive_authorization(m));
+	if (r >= 0)
+		r = sd_bus_message_get_cookie(m, &cookie);
+	if (r >= 0)
+		r = sd_bus_message_seal(copy, cookie, 0);
+	if (r < 0)
+		copy = sd_bus_message_unref(copy);
+	*out = copy;
+	return r;
+}
+
 int bus_reply_error(sd_bus_message *m, const struct err *err)
 {
 	_cleanup_free_ char *name =

@@ -12,6 +12,9 @@ char *bus_object_path(enum method_scope scope, const char *id);
 /* The id of the object that an answer shows, by its path; NULL: it shows none. */
 const char *bus_answer_id(enum method_scope scope, const struct answer *answer);
 int bus_reply_error(sd_bus_message *m, const struct err *err);
+/* A message with the same head and neither body nor descriptors, so that a reply to it reaches the
+ * caller as the reply to m. */
+int bus_copy_head(sd_bus_message *m, sd_bus_message **out);
 /* The method's answer: the path of an object, a record, an open file, or an array of records,
  * perhaps with the cursor of the next page. */
 int bus_append_answer(sd_bus_message *reply, const struct method *method,

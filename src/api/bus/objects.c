@@ -11,8 +11,8 @@
  * find has found.
  *
  * sd-bus could answer GetManagedObjects by itself: it would find each object by its path, and each
- * property by its name, which takes ten times as long. on_root() answers with what InterfacesAdded
- * carried, written by the same function.
+ * property by its name, which takes ten times as long. The enumeration answers
+ * instead (enumeration.h).
  */
 
 #include "api/bus/objects.h"
@@ -145,49 +145,15 @@ static int list_objects(const struct bus_objects *objects, enum method_scope sco
 	return 0;
 }
 
-static int append_object(sd_bus_message *m, enum method_scope scope,
-			 const struct bus_object *object)
-{
-	_cleanup_free_ char *path = bus_object_path(scope, object->id);
-	int r = sd_bus_message_open_container(m, 'e', "oa{sa{sv}}");
-
-	if (r >= 0)
-		r = sd_bus_message_append_basic(m, 'o', path);
-	if (r >= 0)
-		r = bus_append_interfaces(m, scope, object->values);
-	return r < 0 ? r : sd_bus_message_close_container(m);
-}
-
-static int append_objects(sd_bus_message *m, const struct directory *directory)
-{
-	const struct bus_object *object;
-	int r = sd_bus_message_open_container(m, 'a', "{oa{sa{sv}}}");
-
-	for (enum method_scope scope = SCOPE_VOLUME; scope < SCOPE_COUNT; scope++) {
-		for (object = directory_first(directory, scope); object && r >= 0;
-		     object = directory_next(object))
-			r = append_object(m, scope, object);
-	}
-	return r < 0 ? r : sd_bus_message_close_container(m);
-}
-
 static int on_root(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	const struct bus_objects *objects = userdata;
-	sd_bus_message *reply = NULL;
-	int r;
 
 	if (!sd_bus_message_is_method_call(m, "org.freedesktop.DBus.ObjectManager",
 					   "GetManagedObjects") ||
 	    !sd_bus_message_is_empty(m))
 		return 0; /* sd-bus goes on */
-	r = sd_bus_message_new_method_return(m, &reply);
-	if (r >= 0)
-		r = append_objects(reply, objects->directory);
-	if (r >= 0)
-		r = sd_bus_send(NULL, reply, NULL);
-	sd_bus_message_unref(reply);
-	return r < 0 ? r : 1;
+	return bus_enumeration_ask(objects->enumeration, m);
 }
 
 static int enumerate_volumes(sd_bus *sd_bus, const char *prefix, void *userdata, char ***ret_nodes,
@@ -275,7 +241,7 @@ int bus_objects_register(struct bus_objects *objects, sd_bus *sd_bus)
 /* --- life --- */
 
 void bus_objects_init(struct bus_objects *objects, struct directory *directory,
-		      struct bus_calls *calls)
+		      struct bus_enumeration *enumeration, struct bus_calls *calls)
 {
 	static const struct bus_handlers handlers = {
 		.method = on_method,
@@ -285,7 +251,9 @@ void bus_objects_init(struct bus_objects *objects, struct directory *directory,
 		.interface_version = get_interface_version,
 	};
 
-	*objects = (struct bus_objects){ .directory = directory, .calls = calls };
+	*objects = (struct bus_objects){ .directory = directory,
+					 .enumeration = enumeration,
+					 .calls = calls };
 	for (enum method_scope scope = SCOPE_MANAGER; scope < SCOPE_COUNT; scope++) {
 		objects->view[scope].objects = objects;
 		objects->interfaces[scope] = bus_interface_new(scope, &handlers);

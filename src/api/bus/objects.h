@@ -8,6 +8,7 @@
 
 #include "api/bus/calls.h"
 #include "api/bus/directory.h"
+#include "api/bus/enumeration.h"
 #include "api/bus/vtable.h"
 
 /* The thing behind an object while sd-bus handles one message. */
@@ -18,14 +19,15 @@ struct bus_view {
 
 struct bus_objects {
 	struct directory *directory;
+	struct bus_enumeration *enumeration;
 	struct bus_calls *calls;
 	struct bus_interface *interfaces[SCOPE_COUNT];
 	struct bus_view view[SCOPE_COUNT];
 };
 
-/* Shows what the directory has; method calls go to `calls`. */
+/* Shows what the directory has, all at once by the enumeration; method calls go to `calls`. */
 void bus_objects_init(struct bus_objects *objects, struct directory *directory,
-		      struct bus_calls *calls);
+		      struct bus_enumeration *enumeration, struct bus_calls *calls);
 void bus_objects_fini(struct bus_objects *objects);
 /* On a new connection. A negative errno if the connection does not take the objects. */
 int bus_objects_register(struct bus_objects *objects, sd_bus *sd_bus);

@@ -82,7 +82,7 @@ static int signal_new(struct bus_signals *signals, int which, sd_bus_message **o
 static void signal_send(struct bus_signals *signals, int which, sd_bus_message *m, int r)
 {
 	if (r >= 0)
-		r = sd_bus_send(signals->connection->sd_bus, m, NULL);
+		r = bus_connection_send(signals->connection, m);
 	if (r < 0)
 		log_warning("bus: signal %s was not sent: %s", bus_signal_table[which].member,
 			    strerror(-r));
@@ -95,7 +95,7 @@ static void signal_send(struct bus_signals *signals, int which, sd_bus_message *
 static void object_signal_send(struct bus_signals *signals, sd_bus_message *m, int r)
 {
 	if (r >= 0)
-		r = sd_bus_send(signals->connection->sd_bus, m, NULL);
+		r = bus_connection_send(signals->connection, m);
 	if (r < 0)
 		log_debug("bus: a signal about an object was not sent: %s", strerror(-r));
 	sd_bus_message_unref(m);
@@ -539,7 +539,7 @@ static void on_event(struct event_listener *listener, const struct core_event *e
 }
 
 void bus_signals_init(struct bus_signals *signals, struct loop *loop, struct core *core,
-		      const struct bus_connection *connection)
+		      struct bus_connection *connection)
 {
 	*signals = (struct bus_signals){
 		.loop = loop,

@@ -10,7 +10,7 @@
 struct bus_signals {
 	struct loop *loop;
 	struct core *core;
-	const struct bus_connection *connection;
+	struct bus_connection *connection;
 	struct event_listener listener;
 	struct directory directory;
 	char *appliance_id; /* whose volumes go first */
@@ -24,7 +24,7 @@ struct bus_signals {
 
 /* Signals go to connection while it is ready. */
 void bus_signals_init(struct bus_signals *signals, struct loop *loop, struct core *core,
-		      const struct bus_connection *connection);
+		      struct bus_connection *connection);
 /* The daemon has its name: completions of the time without the name are sent. */
 void bus_signals_begin(struct bus_signals *signals);
 /* A reply that is about to be sent has the path of this object. values may be NULL, or a struct of

@@ -126,18 +126,23 @@ class Costs:
     def peak_growth(self):
         return self._status("VmHWM") - self.resident
 
-    def descriptors(self):
-        return len(list((self.proc / "fd").iterdir()))
-
-    def sockets(self):
-        """The number of sockets it holds."""
+    def _descriptors(self, begin):
+        """The number of descriptors whose link begins so."""
         count = 0
         for entry in (self.proc / "fd").iterdir():
             try:
-                count += os.readlink(entry).startswith("socket:")
+                count += os.readlink(entry).startswith(begin)
             except FileNotFoundError:
                 pass
         return count
+
+    def descriptors_of(self, file):
+        """The number of descriptors of a file."""
+        return self._descriptors(str(file))
+
+    def sockets(self):
+        """The number of sockets it holds."""
+        return self._descriptors("socket:")
 
     def _cpu(self):
         fields = (self.proc / "stat").read_text().rpartition(")")[2].split()

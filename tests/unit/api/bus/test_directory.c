@@ -141,6 +141,57 @@ static void test_the_owner_hears_of_hidden_objects(void **state)
 	assert_int_equal(scene->stirred, before + 1);
 }
 
+/* An operation as it stands in the directory, with another step. */
+static void change_step(struct scene *scene, const char *id, const char *step)
+{
+	struct operation_record record = { 0 };
+
+	record_copy(&operation_record, &record,
+		    directory_find(&scene->directory, SCOPE_OPERATION, id)->values);
+	str_set(&record.step, step);
+	directory_change(&scene->directory, SCOPE_OPERATION, id, &record);
+	record_clear(&operation_record, &record);
+	settle_all(scene);
+}
+
+static void on_pass(void *arg, const struct bus_object *object)
+{
+	const struct operation_record *record = object->values;
+
+	buf_printf(arg, "%s%s ", record->id, str_or(record->step, ""));
+}
+
+/* Between two slices, objects change, come and go. */
+static void test_a_walk_shows_one_moment(void **state)
+{
+	struct scene *scene = *state;
+	struct directory *directory = &scene->directory;
+	_cleanup_buf_ struct buf passed = BUF_NULL;
+	struct directory_walk walk = { .pass = on_pass, .arg = &passed };
+
+	have_operations(scene, 0, 6);
+	settle_all(scene);
+	directory_walk_begin(directory, &walk);
+	assert_true(directory_walk_on(directory, 1));
+	assert_string_equal(passed.data, "op-0 ");
+	change_step(scene, "op-0", "name");
+	change_step(scene, "op-4", "name");
+	change_step(scene, "op-4", "read");
+	directory_drop(directory, SCOPE_OPERATION, "op-1"); /* the next one */
+	directory_drop(directory, SCOPE_OPERATION, "op-3");
+	have_operations(scene, 6, 1);
+	settle_all(scene);
+	assert_false(directory_walk_on(directory, SIZE_MAX));
+	directory_walk_end(directory);
+	assert_string_equal(passed.data, "op-0 op-4 op-1 op-3 op-2 op-5 ");
+	/* The next walk shows what there is then. */
+	buf_reset(&passed);
+	directory_walk_begin(directory, &walk);
+	assert_false(directory_walk_on(directory, SIZE_MAX));
+	directory_walk_end(directory);
+	assert_string_equal(passed.data, "op-0name op-2 op-4read op-5 op-6 ");
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, setup, teardown)
 
 int main(void)
@@ -150,6 +201,7 @@ int main(void)
 		TEST(test_what_was_told_stays_until_its_end_is),
 		TEST(test_what_is_named_again_stays),
 		TEST(test_the_owner_hears_of_hidden_objects),
+		TEST(test_a_walk_shows_one_moment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
