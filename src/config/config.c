@@ -112,7 +112,8 @@ static const struct field config_fields[] = {
 		 "Another address needs tls_dir with a client-cert.pem in it, so that clients must "
 		 "show a certificate, too."),
 	F(export_tls_dir, TEXT, .max = 4000,
-	  .doc = "Folder with ca-cert.pem, server-cert.pem and server-key.pem. Without it there is no TLS."),
+	  .doc = "Folder with ca-cert.pem, server-cert.pem and server-key.pem, which only its owner may read. "
+		 "Without it there is no TLS."),
 	F(export_qmp_socket, TEXT, .max = 100,
 	  .doc = "QMP socket of a qemu-storage-daemon that runs as a unit of its own, and so outlives this daemon. "
 		 "Default: the daemon starts one itself."),

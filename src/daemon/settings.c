@@ -144,6 +144,15 @@ static int check_exports(struct settings *settings, struct err *err)
 	return options.engine == EXPORT_ENGINE_NONE ? 0 : exporter_check(&options, err);
 }
 
+static int check_export_certificate(struct settings *settings, struct err *err)
+{
+	const struct config *config = &settings->config;
+
+	if (config->export_engine == EXPORT_ENGINE_NONE || !config->export_tls_dir)
+		return 0;
+	return exporter_check_certificate(config->export_tls_dir, err);
+}
+
 /* (gid_t)-1: there is no such group. A group of a directory server may have thousands of members,
  * and they are all read with it. */
 static gid_t group_id(const char *name)
@@ -190,6 +199,7 @@ static const struct check {
 	{ "cloud_ca_file", check_ca_file },
 	{ "device_sysfs_root", check_disks },
 	{ "export_listen", check_exports },
+	{ "export_tls_dir", check_export_certificate },
 };
 
 static int run_check(const struct check *check, struct settings *settings, struct err *err)

@@ -235,15 +235,13 @@ int exporter_check(const struct exporter_options *options, struct err *err)
 {
 	const struct engine_ops *ops;
 	struct address address;
-	struct ssl_ctx_st *tls;
 
-	if (check_options(options, &ops, &address, err) < 0)
-		return -1;
-	if (!options->tls_dir)
-		return 0;
-	tls = tls_open(options->tls_dir, err);
-	tls_close(tls);
-	return tls ? 0 : -1;
+	return check_options(options, &ops, &address, err);
+}
+
+int exporter_check_certificate(const char *tls_dir, struct err *err)
+{
+	return tls_check(tls_dir, err);
 }
 
 static int open_parts(struct exporter *exporter, struct err *err)

@@ -85,8 +85,11 @@ typedef void (*export_done_fn)(void *arg, const struct err *err);
 typedef void (*export_listed_fn)(void *arg, const struct export_seen *items, size_t count,
 				 const struct err *err);
 
-/* The options alone, and the files of tls_dir; blocks for reading these. */
+/* The options alone. */
 int exporter_check(const struct exporter_options *options, struct err *err);
+/* The files of tls_dir; blocks for reading these. Logs if the server's certificate has expired, or
+ * soon will. */
+int exporter_check_certificate(const char *tls_dir, struct err *err);
 /*
  * Starts or finds the engine on a later turn; a program that is not installed is no error here: the
  * health and every verb's answer report it. NULL and ERR_INVALID: EXPORT_ENGINE_NONE, or options

@@ -10,21 +10,12 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <stdio.h>
 
+#include "base/log.h"
 #include "io/certificate.h"
+#include "io/tls_identity.h"
 
 #define CLIENT_CERT "client-cert.pem"
-
-static int fail(const char *path, struct err *err)
-{
-	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-
-	err_set(err, ERR_INVALID, "%s cannot be used for TLS: %s", path,
-		str_or(reason, "it cannot be read"));
-	ERR_clear_error();
-	return -1;
-}
 
 bool tls_verifies_clients(const char *tls_dir)
 {
@@ -33,31 +24,41 @@ bool tls_verifies_clients(const char *tls_dir)
 	return access(cert, F_OK) == 0;
 }
 
+static SSL_CTX *server_new(void)
+{
+	SSL_CTX *server = SSL_CTX_new(TLS_server_method());
+
+	if (!server)
+		abort(); /* out of memory */
+	return server;
+}
+
+/* These are the engine's files, but it would complain later and less clearly, and it does not mind
+ * who may read the key. */
+static int read_server(const char *tls_dir, char **fault, struct err *err)
+{
+	_cleanup_free_ char *cert = xasprintf("%s/server-cert.pem", tls_dir);
+	_cleanup_free_ char *key = xasprintf("%s/server-key.pem", tls_dir);
+	SSL_CTX *server = server_new();
+	int r = tls_identity_read(server, cert, key, err);
+
+	if (r == 0 && fault)
+		*fault = tls_identity_fault(server, cert);
+	SSL_CTX_free(server);
+	return r;
+}
+
 static int load(SSL_CTX *tls, const char *tls_dir, struct err *err)
 {
 	_cleanup_free_ char *ca = xasprintf("%s/ca-cert.pem", tls_dir);
-	_cleanup_free_ char *server = xasprintf("%s/server-cert.pem", tls_dir);
-	_cleanup_free_ char *server_key = xasprintf("%s/server-key.pem", tls_dir);
 	_cleanup_free_ char *cert = xasprintf("%s/" CLIENT_CERT, tls_dir);
 	_cleanup_free_ char *key = xasprintf("%s/client-key.pem", tls_dir);
 
 	if (SSL_CTX_load_verify_locations(tls, ca, NULL) != 1)
-		return fail(ca, err);
-	/*
-	 * The engine's file; checked here, because the engine would complain later and less
-	 * clearly.
-	 */
-	if (access(server, R_OK) < 0)
-		return fail(server, err);
-	if (access(server_key, R_OK) < 0)
-		return fail(server_key, err);
-	if (!tls_verifies_clients(tls_dir))
-		return 0;
-	if (SSL_CTX_use_certificate_chain_file(tls, cert) != 1)
-		return fail(cert, err);
-	if (SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1)
-		return fail(key, err);
-	return 0;
+		return tls_cannot_use(ca, err);
+	if (read_server(tls_dir, NULL, err) < 0)
+		return -1;
+	return tls_verifies_clients(tls_dir) ? tls_identity_read(tls, cert, key, err) : 0;
 }
 
 SSL_CTX *tls_open(const char *tls_dir, struct err *err)
@@ -73,6 +74,18 @@ SSL_CTX *tls_open(const char *tls_dir, struct err *err)
 		return tls;
 	tls_close(tls);
 	return NULL;
+}
+
+int tls_check(const char *tls_dir, struct err *err)
+{
+	SSL_CTX *tls = tls_open(tls_dir, err);
+	_cleanup_free_ char *fault = NULL;
+	int r = tls ? read_server(tls_dir, &fault, err) : -1;
+
+	if (fault)
+		log_warning("export: %s", fault);
+	tls_close(tls);
+	return r;
 }
 
 char *tls_fault_text(long verify_result)
@@ -101,14 +114,12 @@ static int verify(SSL_CTX *tls, SSL_CTX *server)
 int tls_check_server(SSL_CTX *tls, const char *tls_dir, struct err *err)
 {
 	_cleanup_free_ char *path = xasprintf("%s/server-cert.pem", tls_dir), *fault = NULL;
-	SSL_CTX *server = SSL_CTX_new(TLS_server_method());
+	SSL_CTX *server = server_new();
 	int r = 0;
 
-	if (!server)
-		abort();
 	ERR_clear_error();
 	if (SSL_CTX_use_certificate_chain_file(server, path) != 1)
-		r = fail(path, err);
+		r = tls_cannot_use(path, err);
 	else
 		fault = tls_fault_text(verify(tls, server));
 	if (fault)

@@ -17,9 +17,7 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
-#include <fcntl.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -28,16 +26,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/secret.h"
-#include "io/certificate.h"
+#include "io/tls_identity.h"
 
 #define LOOK_MS 1000
 #define EXPIRY_LOOK_MS INT64_C(3600000)
-#define DAY_MS INT64_C(86400000)
-#define SOON_MS (14 * DAY_MS) /* before a certificate expires, or a quarter of its life */
 /* Forward secrecy and encryption that is authenticated; TLS 1.3 has no other. */
 #define CIPHERS_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20"
-#define KEY_MAX ((size_t)64 << 10)
 
 /* The state of a file in which it was read. */
 struct stamp {
@@ -51,7 +45,6 @@ struct rest_tls {
 	char *cert, *key; /* paths */
 	struct stamp cert_stamp, key_stamp;
 	SSL_CTX *context;
-	int64_t begins_ms, expires_ms;
 	int64_t looked_ms;
 	char *refused; /* why files that are newer are not used; NULL: there are none */
 	char *words;   /* as told last */
@@ -61,16 +54,6 @@ struct rest_tls {
 };
 
 /* ---- reading the files ---- */
-
-static int cannot_use(const char *path, struct err *err)
-{
-	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-
-	err_set(err, ERR_INVALID, "%s cannot be used for TLS: %s", path,
-		str_or(reason, "it cannot be read"));
-	ERR_clear_error();
-	return -1;
-}
 
 /* -1 and err: there is no file at the path, or one that may hang its reader. */
 static int look_at(const char *path, struct stamp *out, struct err *err)
@@ -93,72 +76,6 @@ static bool is_same(const struct stamp *a, const struct stamp *b)
 	       a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
-/* OpenSSL would ask for one on the terminal. */
-static int no_password(char *buffer, int size, int is_writing, void *arg)
-{
-	return -1;
-}
-
-/* -1: it cannot be read, or is longer than any key. */
-static int read_whole(int fd, char *out, size_t size, size_t *length)
-{
-	ssize_t got;
-
-	*length = 0;
-	while (*length < size && (got = read(fd, out + *length, size - *length)) > 0)
-		*length += (size_t)got;
-	return *length < size && got == 0 ? 0 : -1;
-}
-
-static EVP_PKEY *parse_key(const char *text, size_t length)
-{
-	BIO *bio = BIO_new_mem_buf(text, (int)length);
-	EVP_PKEY *key;
-
-	if (!bio)
-		abort(); /* out of memory */
-	key = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
-	BIO_free(bio);
-	return key;
-}
-
-static EVP_PKEY *read_key(const char *path, struct err *err)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	EVP_PKEY *key = NULL;
-	char text[KEY_MAX];
-	size_t length;
-
-	if (fd < 0) {
-		err_set(err, ERR_INVALID, "%s cannot be used for TLS: %s", path, strerror(errno));
-		return NULL;
-	}
-	if (secret_check_file(fd, path, err) < 0)
-		return NULL;
-	if (read_whole(fd, text, sizeof(text), &length) == 0)
-		key = parse_key(text, length);
-	explicit_bzero(text, sizeof(text));
-	if (!key)
-		cannot_use(path, err);
-	return key;
-}
-
-static int use_key(const struct rest_tls *tls, SSL_CTX *context, struct err *err)
-{
-	EVP_PKEY *key = read_key(tls->key, err);
-	int r;
-
-	if (!key)
-		return -1;
-	/* OpenSSL compares it with the certificate that is there already. */
-	r = SSL_CTX_use_PrivateKey(context, key);
-	EVP_PKEY_free(key);
-	ERR_clear_error();
-	return r == 1 ? 0
-		      : err_set(err, ERR_INVALID, "the key in %s does not belong to %s", tls->key,
-				tls->cert);
-}
-
 static SSL_CTX *context_new(void)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
@@ -172,39 +89,6 @@ static SSL_CTX *context_new(void)
 	return context;
 }
 
-static SSL_CTX *read_files(const struct rest_tls *tls, struct err *err)
-{
-	SSL_CTX *context = context_new();
-	int r = 0;
-
-	ERR_clear_error();
-	if (SSL_CTX_use_certificate_chain_file(context, tls->cert) != 1)
-		r = cannot_use(tls->cert, err);
-	if (r == 0)
-		r = use_key(tls, context, err);
-	if (r == 0)
-		return context;
-	SSL_CTX_free(context);
-	return NULL;
-}
-
-static int64_t time_of(const ASN1_TIME *time)
-{
-	struct tm tm;
-
-	return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t)timegm(&tm) * 1000 : 0;
-}
-
-static void take_context(struct rest_tls *tls, SSL_CTX *context)
-{
-	const X509 *cert = SSL_CTX_get0_certificate(context);
-
-	SSL_CTX_free(tls->context);
-	tls->context = context;
-	tls->begins_ms = time_of(X509_get0_notBefore(cert));
-	tls->expires_ms = time_of(X509_get0_notAfter(cert));
-}
-
 /* 1: the files are those that are in use. */
 static int load(struct rest_tls *tls, struct err *err)
 {
@@ -215,10 +99,13 @@ static int load(struct rest_tls *tls, struct err *err)
 		return -1;
 	if (tls->context && is_same(&cert, &tls->cert_stamp) && is_same(&key, &tls->key_stamp))
 		return 1;
-	context = read_files(tls, err);
-	if (!context)
+	context = context_new();
+	if (tls_identity_read(context, tls->cert, tls->key, err) < 0) {
+		SSL_CTX_free(context);
 		return -1;
-	take_context(tls, context);
+	}
+	SSL_CTX_free(tls->context);
+	tls->context = context;
 	tls->cert_stamp = cert;
 	tls->key_stamp = key;
 	return 0;
@@ -226,36 +113,21 @@ static int load(struct rest_tls *tls, struct err *err)
 
 /* ---- health ---- */
 
-static char *fault_words(const struct rest_tls *tls, enum certificate_fault fault)
-{
-	_cleanup_free_ char *words =
-		certificate_fault_text(fault, &(struct certificate_place){ 0 });
-
-	return xasprintf("%s is of no use to clients: %s", tls->cert, words);
-}
-
 static char *words_of(const struct rest_tls *tls)
 {
-	int64_t now_ms = clock_wall_ms(), left_ms = tls->expires_ms - now_ms;
-	int64_t quarter_ms = (tls->expires_ms - tls->begins_ms) / 4;
-	char date[TIME_TEXT_SIZE];
+	char *fault;
 
 	if (tls->refused)
 		return xasprintf("the files of http.tls_dir have changed and are not used: %s",
 				 tls->refused);
-	if (now_ms < tls->begins_ms)
-		return fault_words(tls, CERTIFICATE_NOT_YET_VALID);
-	if (left_ms <= 0)
-		return fault_words(tls, CERTIFICATE_EXPIRED);
-	if (left_ms > SOON_MS || left_ms > quarter_ms)
-		return xstrdup("healthy");
-	time_format(tls->expires_ms, date);
-	return xasprintf("%s expires at %s: renew it", tls->cert, date);
+	fault = tls_identity_fault(tls->context, tls->cert);
+	return fault ? fault : xstrdup("healthy");
 }
 
 static void tell(struct rest_tls *tls)
 {
 	char *words = words_of(tls);
+	bool is_first = !tls->words; /* the check of the configuration has logged it */
 
 	if (streq(words, tls->words)) {
 		free(words);
@@ -263,7 +135,7 @@ static void tell(struct rest_tls *tls)
 	}
 	free(tls->words);
 	tls->words = words;
-	if (!streq(words, "healthy"))
+	if (!is_first && !streq(words, "healthy"))
 		log_warning("rest: %s", words);
 	tls->changed(tls->arg, words);
 }
@@ -311,10 +183,14 @@ static void clear(struct rest_tls *tls)
 int rest_tls_check(const char *dir, struct err *err)
 {
 	struct rest_tls tls = { 0 };
+	_cleanup_free_ char *fault = NULL;
 	int r;
 
 	set_paths(&tls, dir);
 	r = load(&tls, err);
+	fault = r == 0 ? tls_identity_fault(tls.context, tls.cert) : NULL;
+	if (fault)
+		log_warning("rest: %s", fault);
 	clear(&tls);
 	return r;
 }

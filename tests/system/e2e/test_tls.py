@@ -246,9 +246,43 @@ def test_refused_at_the_start(make_world, certificates, listen, keys, spoil, wor
     world.bus.start()
     log = world.daemon.fails_to_start()
     assert all(word in log for word in words), log
-    done = subprocess.run([program("volume-daemon"), "--config", world.daemon.config, "--check-config"],
-                          capture_output=True, text=True, timeout=DEADLINE, check=False)
+    done = check_config(world)
     assert done.returncode == 1 and all(word in done.stderr for word in words), done
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (refuse_open_key, ["may be used by others", "chmod 600"]), (remove_key, ["server-key.pem", "No such file"]),
+    (replace_key, ["does not belong to"])], ids=["open-key", "no-key", "other-key"])
+def test_refused_for_the_nbd_server(make_world, certificates, spoil, words):
+    """By the same rules: the server itself would serve with a key that others may read."""
+    spoil(certificates)
+    world = make_world(start=False, export=nbd_server(certificates))
+    world.bus.start()
+    lines = world.daemon.config.read_text().splitlines()
+    blamed = next(number for number, line in enumerate(lines, 1) if line.startswith("tls_dir"))
+    log = world.daemon.fails_to_start()
+    assert all(word in log for word in [*words, f"volume-daemon.conf:{blamed}: "]), log
+    done = check_config(world)
+    assert done.returncode == 1 and all(word in done.stderr for word in words), done
+
+
+@pytest.mark.parametrize("part", ["http", "export"])
+def test_the_check_of_the_configuration_tells_of_an_expiry(make_world, certificates, part):
+    certificates.renew(begins=timedelta(days=-80), ends=timedelta(hours=-1))
+    world = make_world(start=False, **{part: {"http": {"listen": "https://127.0.0.1:0", "tls_dir": certificates.folder},
+                                              "export": nbd_server(certificates)}[part]})
+    done = check_config(world)
+    assert done.returncode == 0 and "server-cert.pem" in done.stderr and "has expired; renew it" in done.stderr, done
+
+
+def nbd_server(certificates):
+    shutil.copy(certificates.authority.file, certificates.folder / "ca-cert.pem")
+    return {"engine": "nbdkit", "listen": "127.0.0.1:0", "tls_dir": certificates.folder}
+
+
+def check_config(world):
+    return subprocess.run([program("volume-daemon"), "--config", world.daemon.config, "--check-config"],
+                          capture_output=True, text=True, timeout=DEADLINE, check=False)
 
 
 @needs_root

@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -295,10 +296,10 @@ def test_tls(start, engine, disk, tmp_path):
 @pytest.mark.parametrize("fault", ["authority", "expired", "future"])
 def test_tls_with_a_certificate_out_of_order(start, engine, disk, tmp_path, fault):
     authority = Authority(tmp_path / "pki")
-    cert, key = authority.sign_with(fault)
+    cert, key = authority.sign_with(fault, "faulty")
     folder = authority.file.parent
-    (folder / "server-cert.pem").write_bytes(cert.read_bytes())
-    (folder / "server-key.pem").write_bytes(key.read_bytes())
+    shutil.copy(cert, folder / "server-cert.pem")
+    shutil.copy(key, folder / "server-key.pem")
     driver = start(engine, tls=str(folder))
     reasons = []
 

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -27,15 +28,21 @@
 
 static const char certificate[] =
 	"-----BEGIN CERTIFICATE-----\n"
-	"MIIBdDCCARugAwIBAgIURwkMIIYRqLY3nMV+ezqsNQuM5rIwCgYIKoZIzj0EAwIw\n"
-	"DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjkwMTMwMDhaGA8yMTI2MTEwNTAxMzAw\n"
-	"OFowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABMqz\n"
-	"GqVsm4aGdVfYlmRT/QmBxXLTnJdTa2DWYJblxn5FTAbgTXrylzuY7CCAA4iZlj8u\n"
-	"JNODZFV7FV43ktj6H7ijUzBRMB0GA1UdDgQWBBTOG0krFOzDTMfLWzgmOnzHzK70\n"
-	"eDAfBgNVHSMEGDAWgBTOG0krFOzDTMfLWzgmOnzHzK70eDAPBgNVHRMBAf8EBTAD\n"
-	"AQH/MAoGCCqGSM49BAMCA0cAMEQCID0sHmaSebbCchAqRJzM5cK2ZT6JS0WBNdhh\n"
-	"MIraUQ93AiBECvn9JkhBGsXQAqP3YqyGcqfWgHY2ZrtNAfTk61FwTA==\n"
+	"MIIBdTCCARugAwIBAgIUH/qYwiHCu/VibTtwXqAO0O5QJ9kwCgYIKoZIzj0EAwIw\n"
+	"DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMzAyMjU5NTNaGA8yMTI2MTEwNjIyNTk1\n"
+	"M1owDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABLjb\n"
+	"LpeFIDujEHft7dec5WOb8s89BHhiij0TXHLKQ+vXwoqm1VgJa3uSHfzNE19B7zTP\n"
+	"8O3wUtLuQhnLXPraLeqjUzBRMB0GA1UdDgQWBBRpLVQMGKaAv/Ns7F9BV37NQzG9\n"
+	"mTAfBgNVHSMEGDAWgBRpLVQMGKaAv/Ns7F9BV37NQzG9mTAPBgNVHRMBAf8EBTAD\n"
+	"AQH/MAoGCCqGSM49BAMCA0gAMEUCIGX9OpYul2vVbQXNSaE/AjDjGS/LbddlwmVq\n"
+	"l4p88pMJAiEA/uKKV3W2fDH6mrg4rtf5h+TaGt+bhYX5vYEUq7tehZ4=\n"
 	"-----END CERTIFICATE-----\n";
+static const char private_key[] =
+	"-----BEGIN PRIVATE KEY-----\n"
+	"MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgu6SqaJxxdUsD9vtc\n"
+	"ssuHnLdDtyNmD4TPWE2x8EuxaqShRANCAAS42y6XhSA7oxB37e3XnOVjm/LPPQR4\n"
+	"Yoo9E1xyykPr18KKptVYCWt7kh38zRNfQe80z/Dt8FLS7kIZy1z62i3q\n"
+	"-----END PRIVATE KEY-----\n";
 
 struct scene {
 	struct tree tree;
@@ -53,6 +60,7 @@ static void on_lost(void *arg)
 static int setup(void **state)
 {
 	struct scene *scene = xnew(struct scene);
+	_cleanup_free_ char *key = NULL;
 
 	clock_test_start(1000000, 1790000000000);
 	fake_process_reset();
@@ -61,7 +69,9 @@ static int setup(void **state)
 	tree_folder(&scene->tree, "proc/net");
 	tree_write(&scene->tree, "tls/ca-cert.pem", certificate);
 	tree_write(&scene->tree, "tls/server-cert.pem", certificate);
-	tree_write(&scene->tree, "tls/server-key.pem", "");
+	tree_write(&scene->tree, "tls/server-key.pem", private_key);
+	key = tree_path(&scene->tree, "tls/server-key.pem");
+	assert_int_equal(chmod(key, 0600), 0);
 	scene->run = tree_path(&scene->tree, "run");
 	scene->proc = tree_path(&scene->tree, "proc");
 	scene->socket = tree_path(&scene->tree, "run/qmp.sock");

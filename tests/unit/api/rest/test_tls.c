@@ -566,6 +566,7 @@ static void assert_files_refused(struct fixture *f, const char *words)
 static void test_files_that_are_refused(void **state)
 {
 	struct fixture *f = *state;
+	EVP_PKEY *key;
 	char path[64];
 
 	spoil("server-cert.pem", NULL);
@@ -579,6 +580,10 @@ static void test_files_that_are_refused(void **state)
 	path_of("server-key.pem", path, sizeof(path));
 	assert_int_equal(chmod(path, 0640), 0);
 	assert_files_refused(f, "may be used by others");
+	key = EVP_RSA_gen(4104);
+	write_pem("server-key.pem", NULL, key);
+	EVP_PKEY_free(key);
+	assert_files_refused(f, "has 4104 bits");
 	spoil("server-key.pem", NULL);
 	assert_int_equal(mkfifo(path, 0600), 0);
 	assert_files_refused(f, "is no regular file");
