@@ -27,13 +27,16 @@ static const struct field config_fields[] = {
 		 "free one), which every local user may use, or unix: and a path, which root and the "
 		 "group may use. https:// before an address and port encrypts it with the certificate of "
 		 "tls_dir; an address that other machines reach needs that, and require_token. Several of "
-		 "them with blanks between; one of IPv6 is left out on a machine without IPv6."),
+		 "them with blanks between; one of IPv6 is left out on a machine without IPv6. The daemon "
+		 "also serves the sockets that systemd passes (volume-daemon.socket, "
+		 "volume-daemon-unix.socket), and does not bind their addresses itself."),
 	F(http_tls_dir, TEXT, .max = 4000,
 	  .doc = "Folder with server-cert.pem (the certificate, and those between it and its authority) and "
 		 "server-key.pem, for the https:// addresses of listen. Renewed files are used without a "
 		 "restart. The file of the key must be readable by its owner only."),
 	F(http_group, TEXT, .fallback = "volume-daemon", .min = 1, .max = 64,
-	  .doc = "Group whose members may connect to unix sockets of REST and of the NBD server."),
+	  .doc = "Group whose members may connect to unix sockets of REST and of the NBD server. If it is "
+		 "another one, set Group= of volume-daemon.service to it as well."),
 	F(http_loopback_access, ENUM, LIVE, .fallback = "admin", .names = access_names,
 	  .doc = "What a program of this machine may do over TCP if it shows no token: read, change "
 		 "(volumes and exports as well), or admin (everything)."),

@@ -40,6 +40,9 @@
 /* systemd allows 10 s by our unit; a drain that takes longer is cut. */
 #define DRAIN_MS 8000
 #define DRAIN_LOOK_MS 20
+/* For clients that have connected before a stop to send their requests and to read their answers.
+ */
+#define DRAIN_CLIENTS_MS 2000
 #define APPLIANCE_LOOK_MS 1000
 
 /* Time for one change of a name, and for udev to say that it has seen the change. */
@@ -69,10 +72,12 @@ struct daemon {
 	struct loop_timer drain;
 	struct watchdog *watchdog;
 	struct loop_timer appliance;
-	int64_t drain_until_ms;
+	int64_t drain_until_ms, clients_until_ms;
 	size_t descriptors; /* that the connections of REST may take */
-	bool activated;     /* systemd has opened the socket of REST */
-	char *dmi_id;       /* of this VM as the hypervisor tells it; NULL: it does not */
+	int *passed;        /* sockets of REST that systemd has opened */
+	size_t passed_count;
+	bool passed_unix; /* a unix socket is among them */
+	char *dmi_id;     /* of this VM as the hypervisor tells it; NULL: it does not */
 	char *rest_access, *nbd_access; /* who may use them, in words */
 	int exit_code;
 };
@@ -93,8 +98,10 @@ static void on_drain_look(struct loop_timer *timer)
 	struct daemon *daemon = container_of(timer, struct daemon, drain);
 	bool settled = core_drain(daemon->core) && rest_in_flight(daemon->rest) == 0 &&
 		       bus_queued(daemon->bus) == 0;
+	bool served =
+		rest_under_way(daemon->rest) == 0 || clock_mono_ms() >= daemon->clients_until_ms;
 
-	if (settled || clock_mono_ms() >= daemon->drain_until_ms)
+	if ((settled && served) || clock_mono_ms() >= daemon->drain_until_ms)
 		loop_stop(daemon->loop);
 	else
 		loop_timer_set(daemon->loop, timer, DRAIN_LOOK_MS);
@@ -105,6 +112,7 @@ static void stop(struct daemon *daemon)
 	if (daemon->drain_until_ms)
 		return;
 	daemon->drain_until_ms = clock_mono_ms() + DRAIN_MS;
+	daemon->clients_until_ms = clock_mono_ms() + DRAIN_CLIENTS_MS;
 	sd_notify(0, "STOPPING=1");
 	rest_drain(daemon->rest);
 	core_drain(daemon->core);
@@ -354,7 +362,7 @@ static int open_core(struct daemon *daemon, struct err *err)
 	if (!appliance_id(daemon))
 		log_warning(
 			"this VM's CloudStack id is unknown: no devices will be named; set appliance.vm_id");
-	daemon->rest_access = who_may_use_rest(daemon->settings, daemon->activated);
+	daemon->rest_access = who_may_use_rest(daemon->settings, daemon->passed_unix);
 	daemon->nbd_access = who_may_use_exports(daemon->settings, daemon->exporter);
 	core_options(daemon, &options);
 	options.appliance_id = appliance_id(daemon);
@@ -368,18 +376,21 @@ static int open_core(struct daemon *daemon, struct err *err)
 	return 0;
 }
 
-/* A socket handed over by systemd replaces the configured address. */
-static int activated_socket(struct err *err)
+/* rest_open() looks at what they are. */
+static void find_passed(struct daemon *daemon)
 {
 	int count = sd_listen_fds(1);
 
-	if (count > 1) {
-		err_set(err, ERR_INVALID,
-			"systemd handed over %d sockets, and volume-daemon takes one: leave one ListenStream= in its socket unit",
-			count);
-		return -2;
+	if (count <= 0)
+		return;
+	daemon->passed = xcalloc((size_t)count, sizeof(*daemon->passed));
+	daemon->passed_count = (size_t)count;
+	for (int i = 0; i < count; i++) {
+		int fd = SD_LISTEN_FDS_START + i;
+
+		daemon->passed[i] = fd;
+		daemon->passed_unix |= sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0;
 	}
-	return count == 1 ? SD_LISTEN_FDS_START : -1;
 }
 
 /*
@@ -409,7 +420,6 @@ static void rest_options(const struct daemon *daemon, struct rest_options *out)
 		.tls_dir = config->http_tls_dir,
 		.group = daemon->settings->group,
 		.group_name = config->http_group,
-		.listen_fd = -1,
 		.max_requests = (size_t)config->http_max_requests,
 		.max_connections =
 			connections < daemon->descriptors ? connections : daemon->descriptors,
@@ -430,9 +440,8 @@ static int open_surfaces(struct daemon *daemon, struct err *err)
 	struct rest_options options;
 
 	rest_options(daemon, &options);
-	options.listen_fd = activated_socket(err);
-	if (options.listen_fd == -2)
-		return -1;
+	options.passed = daemon->passed;
+	options.passed_count = daemon->passed_count;
 	daemon->bus = bus_open(daemon->loop, daemon->core, &bus_options);
 	daemon->rest = rest_open(daemon->loop, daemon->core, &options, err);
 	return daemon->rest ? 0 : -1;
@@ -473,7 +482,7 @@ static void apply_settings(void *arg, enum reload_effect effect)
 	/* The log and health tell if it is of no use. */
 	rest_reload_certificate(daemon->rest, NULL);
 	free(daemon->rest_access);
-	daemon->rest_access = who_may_use_rest(daemon->settings, daemon->activated);
+	daemon->rest_access = who_may_use_rest(daemon->settings, daemon->passed_unix);
 	core_options(daemon, &core);
 	core_retune(daemon->core, &core);
 }
@@ -495,12 +504,13 @@ struct daemon *daemon_new(struct settings *settings, struct err *err)
 	struct daemon *daemon = xnew(struct daemon);
 
 	daemon->settings = settings;
-	daemon->activated = sd_listen_fds(0) > 0;
+	find_passed(daemon);
 	set_log_levels(settings);
 	daemon->loop = loop_new();
 	if (!daemon->loop) {
 		err_set(err, ERR_UNAVAILABLE, "the event loop cannot be made: %s", strerror(errno));
 		settings_free(settings);
+		free(daemon->passed);
 		free(daemon);
 		return NULL;
 	}
@@ -561,6 +571,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	loop_timer_clear(daemon->loop, &daemon->drain);
 	loop_timer_clear(daemon->loop, &daemon->appliance);
 	loop_free(daemon->loop);
+	free(daemon->passed);
 	free(daemon->rest_access);
 	free(daemon->nbd_access);
 	free(daemon->dmi_id);

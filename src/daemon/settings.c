@@ -67,7 +67,6 @@ static int check_listen(struct settings *settings, struct err *err)
 	const struct rest_options options = {
 		.listen = settings->config.http_listen,
 		.tls_dir = settings->config.http_tls_dir,
-		.listen_fd = -1,
 		.require_token = settings->config.http_require_token,
 	};
 

@@ -5,8 +5,6 @@
 
 #include "daemon/who.h"
 
-#include <systemd/sd-daemon.h>
-
 #include "base/log.h"
 #include "daemon/settings.h"
 #include "io/address.h"
@@ -23,17 +21,16 @@ static char *group_words(const struct settings *settings)
 	return xasprintf("root and the group %s", settings->config.http_group);
 }
 
-char *who_may_use_rest(const struct settings *settings, bool activated)
+char *who_may_use_rest(const struct settings *settings, bool passed_unix)
 {
 	const struct config *config = &settings->config;
 	_cleanup_free_ char *group = NULL;
 
-	if (activated ? sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) > 0
-		      : address_all_unix(config->http_listen))
+	if (address_all_unix(config->http_listen))
 		return group_words(settings);
 	if (!config->http_require_token && config->http_loopback_access == ACCESS_ADMIN)
 		return xstrdup(EVERY_USER);
-	if (!activated && strstr(config->http_listen, "unix:"))
+	if (passed_unix || strstr(config->http_listen, "unix:"))
 		group = group_words(settings);
 	if (config->http_require_token)
 		return xasprintf("%s%s%s", str_or(group, ""), group ? ", " : "", TOKENS);

@@ -8,9 +8,9 @@
 struct exporter;
 struct settings;
 
-/* The users with full access over REST; activated: over the socket that systemd has opened. The
- * caller frees it. */
-char *who_may_use_rest(const struct settings *settings, bool activated);
+/* The users with full access over REST; passed_unix: also over a unix socket that systemd has
+ * opened. The caller frees it. */
+char *who_may_use_rest(const struct settings *settings, bool passed_unix);
 /* The same over NBD; exporter NULL: there are no exports. */
 char *who_may_use_exports(const struct settings *settings, const struct exporter *exporter);
 /* Tells both in the log: louder if every user of the machine is one of them. */

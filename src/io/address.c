@@ -94,9 +94,17 @@ int address_parse(const char *text, struct address *out, struct err *err)
 	return 0;
 }
 
+/* A name that is no path has no file, and fills sun_path from its second byte on. */
+static bool has_path(const struct sockaddr_un *local)
+{
+	return local->sun_path[0] && !local->sun_path[sizeof(local->sun_path) - 1];
+}
+
 /* Fills in the members beside the address itself. */
 static int describe(struct address *out)
 {
+	if (out->sa.any.sa_family == AF_UNIX)
+		return has_path(&out->sa.local) ? 0 : -1;
 	if (out->sa.any.sa_family == AF_INET) {
 		inet_ntop(AF_INET, &out->sa.v4.sin_addr, out->host, sizeof(out->host));
 		out->port = ntohs(out->sa.v4.sin_port);
@@ -121,6 +129,15 @@ int address_of_peer(int fd, struct address *out)
 	memset(out, 0, sizeof(*out));
 	out->length = sizeof(out->sa);
 	return getpeername(fd, &out->sa.any, &out->length) < 0 ? -1 : describe(out);
+}
+
+bool address_equals(const struct address *one, const struct address *other)
+{
+	if (one->sa.any.sa_family != other->sa.any.sa_family)
+		return false;
+	if (address_is_unix(one))
+		return streq(one->sa.local.sun_path, other->sa.local.sun_path);
+	return one->port == other->port && streq(one->host, other->host);
 }
 
 bool address_is_local(const struct address *address)
@@ -184,13 +201,23 @@ void address_format(const struct address *address, char *out, size_t size)
 
 /* ---- unix sockets ---- */
 
+/* A file of a member of the group has it already, and its owner needs no privilege then. */
+static int set_group(const char *path, gid_t group)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return -1;
+	return st.st_gid == group ? 0 : lchown(path, (uid_t)-1, group);
+}
+
 int address_share_unix(const struct address *address, gid_t group)
 {
 	const char *path = address->sa.local.sun_path;
 
 	if (group == (gid_t)-1)
 		return chmod(path, 0600);
-	return lchown(path, (uid_t)-1, group) < 0 ? -1 : chmod(path, 0660);
+	return set_group(path, group) < 0 ? -1 : chmod(path, 0660);
 }
 
 /* Does a program listen there? 0: no. -1 and errno: it does, or that cannot be known. */

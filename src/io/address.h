@@ -36,10 +36,12 @@ static inline bool address_is_unix(const struct address *address)
 /* True if the text names unix sockets only, and at least one. */
 bool address_all_unix(const char *text);
 int address_parse(const char *text, struct address *out, struct err *err);
-/* The address of a socket that is bound to IPv4 or IPv6. -1: it is not. */
+/* The address of a socket that is bound to IPv4, IPv6 or a path. -1: it is not. */
 int address_of_socket(int fd, struct address *out);
 /* The same of the other end of a connection. */
 int address_of_peer(int fd, struct address *out);
+/* The same place: family, host and port, or path. */
+bool address_equals(const struct address *one, const struct address *other);
 /* Only this machine can connect. */
 bool address_is_local(const struct address *address);
 void address_set_port(struct address *address, int port);

@@ -48,7 +48,6 @@ static void open_server(void)
 	const struct rest_options options = { .listen = listen,
 					      .group = (gid_t)-1,
 					      .group_name = "nobody",
-					      .listen_fd = -1,
 					      .max_requests = 8,
 					      .max_connections = 8,
 					      .access = ACCESS_CHANGE };

@@ -715,6 +715,16 @@ void connections_drain(struct connections *all)
 	on_adopt(&all->adopt);
 }
 
+size_t connections_under_way(const struct connections *all)
+{
+	const struct connection *connection;
+	size_t count = all->fresh_count;
+
+	TAILQ_FOREACH(connection, &all->clients, entry)
+		count += connection->state != CONNECTION_RESTS;
+	return count;
+}
+
 struct connections *connections_free(struct connections *all)
 {
 	if (!all)

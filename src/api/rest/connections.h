@@ -36,6 +36,8 @@ void connections_set_max(struct connections *all, size_t max); /* closes none at
  */
 void connections_accept(struct connections *all, struct evhttp *http, struct rest_tls *tls);
 void connections_drain(struct connections *all); /* before the listeners go */
+/* Those on which a request, also a first one that has not begun, or an answer is on its way. */
+size_t connections_under_way(const struct connections *all);
 /* After the evhttp was freed. Returns NULL, takes NULL. */
 struct connections *connections_free(struct connections *all);
 /*

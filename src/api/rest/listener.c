@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The sockets REST listens on: the addresses of the configuration, or one socket that systemd has
- * opened already. TCP tells nothing about a client, so an address that other machines reach needs
- * both TLS and tokens; an address of IPv6 is left out on a machine without IPv6, so that one
- * configuration fits all machines. A unix socket tells its client's user and groups, and its file
- * lets only root and one group in.
+ * The sockets REST listens on: those that systemd has opened already, and the addresses of the
+ * configuration that are not among them. systemd keeps its sockets while the daemon is restarted,
+ * and clients that connect meanwhile wait. TCP tells nothing about a client, so an address that
+ * other machines reach needs both TLS and tokens; an address of IPv6 is left out on a machine
+ * without IPv6, so that one configuration fits all machines. A unix socket tells its client's user
+ * and groups, and its file lets only root and one group in.
  */
 
 #include "api/rest/listener.h"
@@ -103,24 +104,11 @@ static int check_words(const struct rest_options *options, char *words, bool *en
 	return count ? 0 : refuse(options->listen, err);
 }
 
-/* An activated socket takes the place of the addresses. */
-static int check_activated(const struct rest_options *options, struct err *err)
-{
-	if (!options->tls_dir)
-		return 0;
-	return err_set_field(
-		err, "listen", ERR_INVALID,
-		"http.tls_dir is set, but systemd passed a socket, which takes the place of http.listen and is never "
-		"encrypted; disable volume-daemon.socket");
-}
-
 int rest_check_listen(const struct rest_options *options, struct err *err)
 {
 	_cleanup_free_ char *words = xstrdup(options->listen);
 	bool encrypts = false;
 
-	if (options->listen_fd >= 0)
-		return check_activated(options, err);
 	if (check_words(options, words, &encrypts, err) < 0)
 		return -1;
 	if (!options->tls_dir || encrypts)
@@ -141,6 +129,12 @@ static int cannot_listen(const char *text, int error, struct err *err)
 			"can't listen on %s: the file there is no socket, so it is kept; remove it, or set http.listen "
 			"to another address",
 			text);
+	if (error == EPERM)
+		return err_set_field(
+			err, "listen", ERR_UNAVAILABLE,
+			"can't listen on %s: %s; if http.group is not the group of volume-daemon.service, set Group= of this "
+			"unit to it",
+			text, strerrordesc_np(error));
 	if (error != EADDRINUSE)
 		return err_set_field(err, "listen", ERR_UNAVAILABLE, "can't listen on %s: %s", text,
 				     strerrordesc_np(error));
@@ -194,29 +188,62 @@ static bool is_without_ipv6(const struct address *address, int error)
 	       (error == EADDRNOTAVAIL || error == EAFNOSUPPORT);
 }
 
+static void add(struct rest_listeners *out, struct evconnlistener *listener,
+		const struct address *address, bool is_encrypted)
+{
+	out->items[out->count] = listener;
+	out->addresses[out->count] = *address;
+	out->is_encrypted[out->count] = is_encrypted;
+	out->count++;
+}
+
+static bool is_listening(const struct rest_listeners *listeners, const struct address *address)
+{
+	for (size_t i = 0; i < listeners->count; i++) {
+		if (address_equals(&listeners->addresses[i], address))
+			return true;
+	}
+	return false;
+}
+
+static int check_room(const struct rest_listeners *listeners, struct err *err)
+{
+	if (listeners->count < REST_LISTENERS_MAX)
+		return 0;
+	return err_set_field(
+		err, "listen", ERR_INVALID,
+		"listen and the sockets that systemd passed are more than %d addresses together",
+		REST_LISTENERS_MAX);
+}
+
 /* 1 and err: the address is of a kind that this machine does not have. */
 static int add_text(struct loop *loop, const struct rest_options *options, const char *text,
 		    struct rest_listeners *out, struct err *err)
 {
 	const struct rest_group group = { options->group_name, options->group };
-	struct address *address = &out->addresses[out->count];
+	struct address address;
+	struct address_file file = { 0 };
 	struct evconnlistener *listener;
+	bool is_encrypted;
 
-	if (parse(text, address, &out->is_encrypted[out->count], err) < 0)
+	if (parse(text, &address, &is_encrypted, err) < 0)
 		return -1;
-	listener = address_is_unix(address)
-			   ? from_unix(loop, text, address, &group, &out->files[out->count], err)
-			   : from_tcp(loop, text, address, err);
+	if (is_listening(out, &address))
+		return 0;
+	if (check_room(out, err) < 0)
+		return -1;
+	listener = address_is_unix(&address) ? from_unix(loop, text, &address, &group, &file, err)
+					     : from_tcp(loop, text, &address, err);
 	if (!listener)
-		return is_without_ipv6(address, errno) ? 1 : -1;
-	if (!address_is_unix(address) &&
-	    address_of_socket(evconnlistener_get_fd(listener), address) < 0)
+		return is_without_ipv6(&address, errno) ? 1 : -1;
+	if (address_of_socket(evconnlistener_get_fd(listener), &address) < 0)
 		abort(); /* it was made above */
-	out->items[out->count++] = listener;
+	out->files[out->count] = file;
+	add(out, listener, &address, is_encrypted);
 	return 0;
 }
 
-static int from_text(struct loop *loop, const struct rest_options *options,
+static int add_words(struct loop *loop, const struct rest_options *options,
 		     struct rest_listeners *out, struct err *err)
 {
 	_cleanup_free_ char *words = xstrdup(options->listen);
@@ -239,53 +266,100 @@ static int from_text(struct loop *loop, const struct rest_options *options,
 	return 0;
 }
 
-/* The address of a unix socket stays empty: its file is systemd's to remove. */
-static int check_fd(int fd, struct address *out, struct err *err)
+/* ---- sockets that systemd has opened ---- */
+
+/* The address of a unix socket without a file stays empty. */
+static int find_passed_address(int fd, struct address *out, struct err *err)
 {
-	if (sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0)
-		return 0;
-	if (sd_is_socket_inet(fd, AF_UNSPEC, SOCK_STREAM, 1, 0) <= 0)
-		return err_set(
-			err, ERR_INVALID,
-			"the socket passed to the service is no listening TCP or unix socket");
-	if (address_of_socket(fd, out) < 0 || !address_is_local(out))
-		return err_set(
-			err, ERR_INVALID,
-			"the socket passed to the service listens on an address other than loopback, and without TLS; disable "
-			"volume-daemon.socket, and name the address in http.listen");
+	bool is_unix = sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0;
+
+	if (!is_unix && sd_is_socket_inet(fd, AF_UNSPEC, SOCK_STREAM, 1, 0) <= 0)
+		return err_set(err, ERR_INVALID,
+			       "a socket passed to the service is no listening TCP or unix socket");
+	if (address_of_socket(fd, out) < 0)
+		*out = (struct address){ 0 };
 	return 0;
 }
 
-/* A configuration that keeps users out must not be opened by a unit that was enabled long ago. */
-static int check_closed(const char *text, const struct address *address, struct err *err)
+/* False: the text does not name the address. */
+static bool find_word(const char *text, const struct address *address, bool *is_encrypted)
 {
-	if (address->sa.any.sa_family == AF_UNSPEC || !address_all_unix(text))
-		return 0;
-	return err_set_field(
-		err, "listen", ERR_INVALID,
-		"systemd passed a TCP socket, by which every local user may connect, but http.listen names unix sockets "
-		"only; disable volume-daemon.socket, or give it a ListenStream= that is a path");
+	_cleanup_free_ char *words = xstrdup(text);
+	struct err err = { 0 };
+	struct address named;
+	char *rest = NULL;
+
+	for (char *word = strtok_r(words, ADDRESS_SEPARATORS, &rest); word;
+	     word = strtok_r(NULL, ADDRESS_SEPARATORS, &rest)) {
+		if (parse(word, &named, is_encrypted, &err) == 0 && address_equals(&named, address))
+			return true;
+	}
+	*is_encrypted = false;
+	return false;
 }
 
-static int from_fd(struct loop *loop, const char *text, int fd, struct rest_listeners *out,
-		   struct err *err)
+/* A configuration that keeps users out must not be opened by a unit that was enabled long ago. */
+static int check_unnamed(const char *text, const struct address *address, struct err *err)
 {
-	if (check_fd(fd, &out->addresses[0], err) < 0 ||
-	    check_closed(text, &out->addresses[0], err) < 0)
+	char said[ADDRESS_TEXT_SIZE];
+
+	if (address->sa.any.sa_family == AF_UNSPEC || address_is_unix(address))
+		return 0;
+	address_format(address, said, sizeof(said));
+	if (!address_is_local(address))
+		return err_set_field(
+			err, "listen", ERR_INVALID,
+			"systemd passed a socket on %s, which can be reached from other machines, and http.listen does not "
+			"name " ENCRYPTED "%s; name it, or disable volume-daemon.socket",
+			said, said);
+	if (address_all_unix(text))
+		return err_set_field(
+			err, "listen", ERR_INVALID,
+			"systemd passed a socket on %s, by which every local user may connect, but http.listen names unix "
+			"sockets only; disable volume-daemon.socket, and enable volume-daemon-unix.socket in its place",
+			said);
+	return 0;
+}
+
+static int add_passed(struct loop *loop, const struct rest_options *options, int fd,
+		      struct rest_listeners *out, struct err *err)
+{
+	struct evconnlistener *listener;
+	struct address address;
+	bool is_encrypted;
+
+	if (check_room(out, err) < 0 || find_passed_address(fd, &address, err) < 0)
+		return -1;
+	if (!find_word(options->listen, &address, &is_encrypted) &&
+	    check_unnamed(options->listen, &address, err) < 0)
 		return -1;
 	/*
-	 * An activated socket arrives blocking, and then one client that resets in time would stop
-	 * the loop in accept().
+	 * A passed socket arrives blocking, and then one client that resets in time would stop the
+	 * loop in accept().
 	 */
 	if (evutil_make_socket_nonblocking(fd) < 0 || evutil_make_socket_closeonexec(fd) < 0)
 		return err_set(err, ERR_INTERNAL, "can't make the passed socket non-blocking: %s",
 			       strerrordesc_np(errno));
-	out->items[0] = evconnlistener_new(loop_base(loop), NULL, NULL, OURS_ALONE, 0, fd);
-	if (!out->items[0])
-		return err_set(err, ERR_INTERNAL, "can't use the passed socket: %s",
-			       strerrordesc_np(errno));
-	out->count = 1;
+	listener = evconnlistener_new(loop_base(loop), NULL, NULL, OURS_ALONE, 0, fd);
+	if (!listener)
+		abort(); /* out of memory */
+	add(out, listener, &address, is_encrypted);
 	return 0;
+}
+
+/* Takes all of them over, also if one is no good. */
+static int add_all_passed(struct loop *loop, const struct rest_options *options,
+			  struct rest_listeners *out, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < options->passed_count; i++) {
+		if (r == 0)
+			r = add_passed(loop, options, options->passed[i], out, err);
+		if (r < 0)
+			close(options->passed[i]);
+	}
+	return r;
 }
 
 /*
@@ -321,17 +395,11 @@ static void drop(struct rest_listeners *listeners)
 int rest_listen(struct loop *loop, const struct rest_options *options, struct rest_listeners *out,
 		struct err *err)
 {
-	_cleanup_close_ int taken = options->listen_fd;
-	int r;
-
 	*out = (struct rest_listeners){ 0 };
-	r = taken >= 0 ? from_fd(loop, options->listen, taken, out, err)
-		       : from_text(loop, options, out, err);
-	if (r < 0) {
+	if (add_all_passed(loop, options, out, err) < 0 || add_words(loop, options, out, err) < 0) {
 		drop(out);
 		return -1;
 	}
-	TAKE_FD(taken);
 	for (size_t i = 0; i < out->count; i++)
 		send_at_once(out->items[i]);
 	return 0;

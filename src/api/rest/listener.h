@@ -15,16 +15,16 @@ struct rest_listeners {
 	struct evconnlistener *items[REST_LISTENERS_MAX];
 	struct address addresses[REST_LISTENERS_MAX];  /* really bound */
 	bool is_encrypted[REST_LISTENERS_MAX];         /* by TLS */
-	struct address_file files[REST_LISTENERS_MAX]; /* of unix sockets */
+	struct address_file files[REST_LISTENERS_MAX]; /* of unix sockets of our own */
 	size_t count;
 };
 
 struct rest_options;
 
 /*
- * After rest_check_listen(). The activated socket of the options is taken over in any case; without
- * one, their text names the addresses. -1 and err if one of them cannot be bound; nothing listens
- * then. The items belong to the caller.
+ * After rest_check_listen(). The passed sockets of the options are taken over in any case. -1 and
+ * err if one of them is no good, or one of the addresses in the text cannot be bound; nothing
+ * listens then. The items belong to the caller.
  */
 int rest_listen(struct loop *loop, const struct rest_options *options, struct rest_listeners *out,
 		struct err *err);

@@ -31,10 +31,13 @@ struct rest_options {
 	gid_t group;
 	const char *group_name;
 	/*
-	 * an activated socket instead, -1 none; taken over. TCP is refused if listen names unix
-	 * sockets only.
+	 * Listening sockets that a service manager has opened, besides those of listen; taken over.
+	 * If listen names the address of such a socket, it is not bound anew, and may be https://.
+	 * All others must be loopback or unix, and TCP is refused if listen names unix sockets
+	 * only.
 	 */
-	int listen_fd;
+	const int *passed;
+	size_t passed_count;
 	/*
 	 * requests in flight at once, and as many long polls besides; more get 429, as do those of
 	 * one user of a unix socket above the half, unless it is root or the daemon's user
@@ -72,5 +75,8 @@ int rest_reload_certificate(struct rest *rest, struct err *err);
 /* accept nothing more; answers carry Connection: close, long polls are answered now */
 void rest_drain(struct rest *rest);
 size_t rest_in_flight(const struct rest *rest);
+/* Connections whose client sends a request, is about to send its first one, or reads an answer. A
+ * connection that is closed then breaks off. */
+size_t rest_under_way(const struct rest *rest);
 /* cancels the requests in flight; returns NULL, takes NULL */
 struct rest *rest_close(struct rest *rest);

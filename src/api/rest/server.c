@@ -664,8 +664,8 @@ static int open_listeners(struct rest *rest, const struct rest_options *options,
 		r = rest->tls ? 0 : -1;
 	}
 	if (r < 0) {
-		if (options->listen_fd >= 0)
-			close(options->listen_fd);
+		for (size_t i = 0; i < options->passed_count; i++)
+			close(options->passed[i]);
 		return -1;
 	}
 	if (rest_listen(rest->loop, options, &rest->listeners, err) < 0)
@@ -776,6 +776,11 @@ size_t rest_in_flight(const struct rest *rest)
 	for (size_t kind = 0; kind < REQUEST_KIND_COUNT; kind++)
 		count += rest->counts[kind];
 	return count;
+}
+
+size_t rest_under_way(const struct rest *rest)
+{
+	return connections_under_way(rest->connections);
 }
 
 /* Long polls are answered with the operation as it is, and streams end: they would outlast the

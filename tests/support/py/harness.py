@@ -301,6 +301,7 @@ class Daemon:
         self.program, self.crash_at = "volume-daemon", folder / "crash-at"
         self.wall_ahead, self.machine_id = folder / "wall-ahead", folder / "machine-id"
         self.starter = []  # a program, with arguments, that becomes this one
+        self.passed = []  # listening sockets of the test's that it inherits, as from systemd
         self.store = new_store(folder)
         # Not below the test's folder, whose name is too long for that of a socket.
         self.run = tempfile.TemporaryDirectory(prefix="vold-")
@@ -329,8 +330,10 @@ class Daemon:
 
     def launch(self):
         """Start the process without waiting for anything."""
+        descriptors = [held.fileno() for held in self.passed]
         self.process = subprocess.Popen(
-            [*self.starter, program(self.program), "--config", self.config],
+            [*_renumber(descriptors), *self.starter, program(self.program), "--config", self.config],
+            pass_fds=descriptors,
             env={**self.bus.environment, "VOLD_CRASH_AT": self.crash_at,
                  "VOLD_WALL_AHEAD": self.wall_ahead, "VOLD_MACHINE_ID": self.machine_id},
             stderr=subprocess.PIPE, text=True, errors="replace")
@@ -364,12 +367,13 @@ class Daemon:
         except AssertionError as error:
             raise AssertionError(f"{error}: {leaks}\n{self.tail}") from None
 
-    def stop(self):
-        """SIGTERM, which must end it soon, cleanly and without a sanitizer's complaint."""
+    def stop(self, at_work=False):
+        """SIGTERM, which must end it soon, cleanly and without a sanitizer's complaint. at_work: clients go on with
+        their requests, so that it never holds as little as when it is idle."""
         if not self.process:
             return
         try:
-            if self.holdings and self.process.poll() is None:
+            if self.holdings and not at_work and self.process.poll() is None:
                 self.check_leaks()
         finally:
             self._terminate()
@@ -530,6 +534,15 @@ class Daemon:
         # As from a terminal: where the tests run in the background, a shell may have made them ignore SIGINT.
         return Running(["env", "--default-signal=INT", program("volumectl"), *map(str, arguments)],
                        self.bus.environment)
+
+
+def _renumber(descriptors):
+    """A shell that becomes a program to which these descriptors are the first after standard error, as systemd's are."""
+    if not descriptors:
+        return []
+    assert min(descriptors) >= 3 + len(descriptors), "they would overwrite each other"
+    moves = " ".join(f"{3 + place}<&{fd} {fd}<&-" for place, fd in enumerate(descriptors))
+    return ["bash", "-c", f'exec {moves}; export LISTEN_PID=$$ LISTEN_FDS={len(descriptors)}; exec "$@"', "bash"]
 
 
 def _key(path, key):

@@ -31,7 +31,6 @@ int fixture_setup(void **state)
 	f->loop = loop_new();
 	fake_core_init(&f->core, f->loop);
 	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
-						.listen_fd = -1,
 						.max_requests = 100,
 						.max_connections = 100,
 						.access = ACCESS_CHANGE });

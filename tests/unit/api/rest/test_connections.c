@@ -118,7 +118,6 @@ static void test_an_answer_must_be_read_in_time(void **state)
 static void open_small(struct fixture *f)
 {
 	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
-						.listen_fd = -1,
 						.max_requests = 100,
 						.max_connections = 3,
 						.access = ACCESS_CHANGE });

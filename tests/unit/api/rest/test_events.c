@@ -307,7 +307,6 @@ static void test_what_a_client_sends_to_a_stream_is_not_kept(void **state)
 static void open_small(struct fixture *f)
 {
 	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
-						.listen_fd = -1,
 						.max_requests = 2,
 						.max_connections = 100,
 						.access = ACCESS_CHANGE });

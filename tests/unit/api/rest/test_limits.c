@@ -21,7 +21,6 @@ static void open_limited(struct fixture *f, const struct rest_limits *limits)
 	f->core.known_token = "vold_right";
 	f->core.token_access = ACCESS_ADMIN;
 	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
-						.listen_fd = -1,
 						.max_requests = 100,
 						.max_connections = 100,
 						.access = ACCESS_ADMIN,
@@ -101,7 +100,6 @@ static void test_places_of_those_who_wait(void **state)
 	f->core.known_token = "vold_right";
 	f->core.token_access = ACCESS_READ;
 	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
-						.listen_fd = -1,
 						.max_requests = PLACES,
 						.max_connections = 100,
 						.access = ACCESS_READ });
@@ -245,8 +243,9 @@ static int count_answered(struct fixture *f, uid_t user)
 	assert_int_equal(bind(fd, (struct sockaddr *)&path, sizeof(sa_family_t)), 0);
 	assert_int_equal(listen(fd, 9), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&path, &length), 0);
-	fixture_open(f, &(struct rest_options){ .listen = "ignored",
-						.listen_fd = fd,
+	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
+						.passed = &fd,
+						.passed_count = 1,
 						.group = getegid(),
 						.group_name = "ours",
 						.max_requests = 100,

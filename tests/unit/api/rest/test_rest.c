@@ -139,7 +139,6 @@ static void test_a_token_is_required(void **state)
 	_cleanup_reply_ struct reply none, known, document;
 
 	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
-						.listen_fd = -1,
 						.max_requests = 1,
 						.max_connections = 100,
 						.access = ACCESS_ADMIN,
@@ -164,7 +163,6 @@ static void test_callers_have_the_access_of_the_option(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
 		const struct rest_options options = { .listen = "127.0.0.1:0",
-						      .listen_fd = -1,
 						      .max_requests = 1,
 						      .max_connections = 100,
 						      .access = levels[i] };

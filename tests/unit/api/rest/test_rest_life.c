@@ -433,7 +433,6 @@ static void test_too_many_at_once(void **state)
 	_cleanup_reply_ struct reply refused, reply;
 
 	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
-						.listen_fd = -1,
 						.max_requests = 2,
 						.max_connections = 100,
 						.access = ACCESS_CHANGE });
@@ -462,7 +461,6 @@ static void test_long_polls_take_no_place_from_work(void **state)
 	_cleanup_reply_ struct reply reply, refused;
 
 	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
-						.listen_fd = -1,
 						.max_requests = 2,
 						.max_connections = 100,
 						.access = ACCESS_CHANGE });
@@ -492,7 +490,6 @@ static void test_lists_take_no_place_from_work(void **state)
 	_cleanup_reply_ struct reply reply, refused;
 
 	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
-						.listen_fd = -1,
 						.max_requests = 2,
 						.max_connections = 100,
 						.access = ACCESS_CHANGE });
@@ -603,7 +600,6 @@ static void test_only_loopback_is_listened_on(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct rest_options options = { .listen = bad[i],
-						.listen_fd = -1,
 						.max_requests = 1,
 						.max_connections = 100,
 						.access = ACCESS_CHANGE };
@@ -620,11 +616,9 @@ static void test_a_port_in_use(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_free_ char *listen = xasprintf("127.0.0.1:%d", rest_port(f->rest));
-	struct rest_options options = { .listen = listen,
-					.listen_fd = -1,
-					.max_requests = 1,
-					.max_connections = 100,
-					.access = ACCESS_CHANGE };
+	struct rest_options options = {
+		.listen = listen, .max_requests = 1, .max_connections = 100, .access = ACCESS_CHANGE
+	};
 	struct err err = { 0 };
 
 	assert_null(rest_open(f->loop, &f->core, &options, &err));
@@ -650,7 +644,6 @@ static void test_the_bound_address_is_a_good_host(void **state)
 	_cleanup_reply_ struct reply reply;
 
 	fixture_open(f, &(struct rest_options){ .listen = "127.0.1.2:0",
-						.listen_fd = -1,
 						.max_requests = 1,
 						.max_connections = 100,
 						.access = ACCESS_CHANGE });
@@ -681,7 +674,6 @@ static void test_version_6_of_loopback(void **state)
 	if (!machine_has_v6())
 		skip();
 	fixture_open(f, &(struct rest_options){ .listen = "[::1]:0",
-						.listen_fd = -1,
 						.max_requests = 1,
 						.max_connections = 100,
 						.access = ACCESS_CHANGE });
@@ -698,7 +690,6 @@ static void open_without_v6(struct fixture *f, const char *listen, struct err *e
 	const struct rest_options options = { .listen = listen,
 					      .group = (gid_t)-1,
 					      .group_name = "nobody",
-					      .listen_fd = -1,
 					      .max_requests = 1,
 					      .max_connections = 100,
 					      .access = ACCESS_CHANGE };
@@ -780,8 +771,9 @@ static void test_an_activated_socket(void **state)
 
 	/* As a service manager passes it: blocking. */
 	assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
-	fixture_open(f, &(struct rest_options){ .listen = "ignored",
-						.listen_fd = fd,
+	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
+						.passed = &fd,
+						.passed_count = 1,
 						.max_requests = 1,
 						.max_connections = 100,
 						.access = ACCESS_CHANGE });
@@ -816,12 +808,13 @@ static void test_connections_are_not_inherited(void **state)
 		_cleanup_reply_ struct reply reply;
 
 		if (is_passed)
-			fixture_open(f, &(struct rest_options){
-						.listen = "ignored",
-						.listen_fd = listening_socket(INADDR_LOOPBACK),
-						.max_requests = 1,
-						.max_connections = 100,
-						.access = ACCESS_CHANGE });
+			fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
+								.passed = (int[]){ listening_socket(
+									INADDR_LOOPBACK) },
+								.passed_count = 1,
+								.max_requests = 1,
+								.max_connections = 100,
+								.access = ACCESS_CHANGE });
 		client_open(&c, f);
 		client_request(&c, "GET", "/health", NULL, NULL);
 		client_reply(&c, false, &reply);
@@ -832,7 +825,8 @@ static void test_connections_are_not_inherited(void **state)
 static void refuse_socket(struct fixture *f, const char *listen, int fd, const char *reason)
 {
 	struct rest_options options = { .listen = listen,
-					.listen_fd = fd,
+					.passed = &fd,
+					.passed_count = 1,
 					.max_requests = 1,
 					.max_connections = 100,
 					.access = ACCESS_CHANGE };
@@ -853,7 +847,7 @@ static void test_activated_sockets_that_are_no_good(void **state)
 	refuse_socket(*state, any, open("/dev/null", O_RDONLY | O_CLOEXEC), "no listening TCP");
 	refuse_socket(*state, any, bound_socket(SOCK_STREAM, INADDR_LOOPBACK), "no listening TCP");
 	refuse_socket(*state, any, bound_socket(SOCK_DGRAM, INADDR_LOOPBACK), "no listening TCP");
-	refuse_socket(*state, any, listening_socket(INADDR_ANY), "other than loopback");
+	refuse_socket(*state, any, listening_socket(INADDR_ANY), "reached from other machines");
 }
 
 /* A socket unit that is still enabled does not open what the configuration closes. */
@@ -867,11 +861,81 @@ static void test_an_activated_socket_that_lets_others_in(void **state)
 	refuse_socket(f, "unix:/run/x.sock, unix:/run/y.sock", listening_socket(INADDR_LOOPBACK),
 		      "disable volume-daemon.socket");
 	fd = listening_socket(INADDR_LOOPBACK);
-	fixture_open(f, &(struct rest_options){ .listen = "unix:/run/x.sock 127.0.0.1:8090",
-						.listen_fd = fd,
+	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0 [::1]:0",
+						.passed = &fd,
+						.passed_count = 1,
 						.max_requests = 1,
 						.max_connections = 100,
 						.access = ACCESS_CHANGE });
+}
+
+static void name_socket(int fd, char *out, size_t size)
+{
+	struct sockaddr_in address;
+	socklen_t length = sizeof(address);
+
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+	snprintf(out, size, "127.0.0.1:%d", ntohs(address.sin_port));
+}
+
+/* Both are served, and an address that the configuration names as well is not bound once more. */
+static void test_several_activated_sockets(void **state)
+{
+	struct fixture *f = *state;
+	int fds[] = { listening_socket(INADDR_LOOPBACK), listening_socket(INADDR_LOOPBACK) };
+	char named[32], wanted[64], said[192];
+
+	name_socket(fds[1], named, sizeof(named));
+	fixture_open(f, &(struct rest_options){ .listen = named,
+						.passed = fds,
+						.passed_count = ARRAY_SIZE(fds),
+						.max_requests = 1,
+						.max_connections = 100,
+						.access = ACCESS_CHANGE });
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		struct sockaddr_in address;
+		socklen_t length = sizeof(address);
+		_cleanup_client_ struct client c;
+		_cleanup_reply_ struct reply reply;
+
+		name_socket(fds[i], named, sizeof(named));
+		snprintf(wanted, sizeof(wanted), "http://%s", named);
+		assert_true(rest_address(f->rest, i, said, sizeof(said)));
+		assert_string_equal(said, wanted);
+		assert_int_equal(getsockname(fds[i], (struct sockaddr *)&address, &length), 0);
+		connect_to(&c, f, (struct sockaddr *)&address, length);
+		client_text(&c, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+		client_reply(&c, false, &reply);
+		assert_int_equal(reply.status, 200);
+	}
+	assert_false(rest_address(f->rest, ARRAY_SIZE(fds), said, sizeof(said)));
+}
+
+/* A drain ends no socket of the service manager: clients wait there for the next daemon. */
+static void test_an_activated_socket_outlives_a_drain(void **state)
+{
+	struct fixture *f = *state;
+	struct sockaddr_un path = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), kept;
+
+	snprintf(path.sun_path, sizeof(path.sun_path), "/tmp/rest-%d.sock", getpid());
+	assert_int_equal(bind(fd, (struct sockaddr *)&path, sizeof(path)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
+						.passed = &fd,
+						.passed_count = 1,
+						.group = (gid_t)-1,
+						.group_name = "nobody",
+						.max_requests = 1,
+						.max_connections = 100,
+						.access = ACCESS_CHANGE });
+	rest_drain(f->rest);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&path, sizeof(path)), 0);
+	close(fd);
+	close(kept);
+	assert_int_equal(unlink(path.sun_path), 0);
 }
 
 /* Its client is known to be this very user. */
@@ -888,14 +952,14 @@ static void test_an_activated_unix_socket(void **state)
 	assert_int_equal(bind(fd, (struct sockaddr *)&path, sizeof(sa_family_t)), 0);
 	assert_int_equal(listen(fd, 1), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&path, &length), 0);
-	fixture_open(f, &(struct rest_options){ .listen = "ignored",
-						.listen_fd = fd,
+	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
+						.passed = &fd,
+						.passed_count = 1,
 						.group = (gid_t)-1,
 						.group_name = "nobody",
 						.max_requests = 1,
 						.max_connections = 100,
 						.access = ACCESS_CHANGE });
-	assert_int_equal(rest_port(f->rest), 0);
 	connect_to(&c, f, (struct sockaddr *)&path, length);
 	client_text(&c, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	client_reply(&c, false, &reply);
@@ -912,8 +976,9 @@ static void open_unix(struct fixture *f, struct sockaddr_un *path, socklen_t *le
 	assert_int_equal(bind(fd, (struct sockaddr *)path, sizeof(sa_family_t)), 0);
 	assert_int_equal(listen(fd, 9), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)path, length), 0);
-	fixture_open(f, &(struct rest_options){ .listen = "ignored",
-						.listen_fd = fd,
+	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
+						.passed = &fd,
+						.passed_count = 1,
 						.group = getegid(),
 						.group_name = "ours",
 						.max_requests = 4,
@@ -1032,6 +1097,8 @@ int main(void)
 		T(test_connections_are_not_inherited),
 		T(test_activated_sockets_that_are_no_good),
 		T(test_an_activated_socket_that_lets_others_in),
+		T(test_several_activated_sockets),
+		T(test_an_activated_socket_outlives_a_drain),
 		T(test_an_activated_unix_socket),
 		T(test_one_user_has_half_of_the_places),
 		T(test_our_own_user_has_all_places),

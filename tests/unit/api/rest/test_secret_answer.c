@@ -13,7 +13,6 @@ static void test_a_token_is_wiped(void **state)
 	_cleanup_reply_ struct reply next;
 
 	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
-						.listen_fd = -1,
 						.max_requests = 100,
 						.max_connections = 100,
 						.access = ACCESS_ADMIN });

@@ -87,7 +87,6 @@ static const struct rest_options *options(void)
 {
 	static const struct rest_options encrypted = { .listen = BOUND,
 						       .tls_dir = folder,
-						       .listen_fd = -1,
 						       .max_requests = 100,
 						       .max_connections = 100,
 						       .access = ACCESS_CHANGE };
