@@ -56,6 +56,7 @@ def appliance(tmp_path_factory):
 def boot(vm):
     vm.start()
     vm.wait_ready()
+    vm.run("systemd-sysusers")  # as the package's scripts do it: the service runs in its group
     Product(vm).configure()
 
 
