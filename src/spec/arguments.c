@@ -374,6 +374,14 @@ const struct record device_args = RECORD("device", device_args, device_args_fiel
 static const struct field operation_args_fields[] = { OPERATION_ID(operation_args) };
 const struct record operation_args = RECORD("operation_id", operation_args, operation_args_fields);
 
+static const struct field operation_history_fields[] = {
+	OPERATION_ID(operation_history_args),
+	LIMIT(operation_history_args),
+	CURSOR(operation_history_args),
+};
+const struct record operation_history_args =
+	RECORD("operation_history", operation_history_args, operation_history_fields);
+
 static const struct field operation_cancel_fields[] = {
 	OPERATION_ID(operation_cancel_args),
 	PLAN(operation_cancel_args),

@@ -289,7 +289,8 @@ const struct method methods[METHOD_COUNT] = {
 		.summary = "List the steps of an operation, oldest first, and the callers that asked for them.",
 		.scope = SCOPE_OPERATION, .access = ACCESS_READ,
 		.verb = HTTP_GET, .path = "/api/v1/operations/{operation_id}/history",
-		.args = &operation_args, .answer = ANSWER_MANY, .result = &history_record, .list_key = "history",
+		.args = &operation_history_args, .answer = ANSWER_MANY, .result = &history_record,
+		.list_key = "history",
 	},
 	[METHOD_OPERATION_CANCEL] = {
 		.name = "operation.cancel", .command = "cancel", .member = "CancelOperation", .object_member = "Cancel",

@@ -619,6 +619,11 @@ struct device_args {
 struct operation_args {
 	char *operation_id;
 };
+struct operation_history_args {
+	char *operation_id;
+	int64_t limit;
+	char *cursor;
+};
 struct operation_cancel_args {
 	char *operation_id;
 	bool dry_run;
@@ -656,4 +661,4 @@ extern const struct record no_args, store_backup_args, volume_create_args, volum
 	operation_resolve_args, snapshot_track_args, snapshot_update_args, vm_context_args,
 	export_create_args, export_list_args, export_delete_args, export_cleanup_args,
 	export_cleanup_age_args, vm_volumes_args, token_create_args, token_args, device_args,
-	operation_args, operation_get_args, operation_list_args;
+	operation_args, operation_history_args, operation_get_args, operation_list_args;

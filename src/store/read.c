@@ -61,6 +61,8 @@ static void free_read(struct store_item *item)
 
 	store_read_reset(read);
 	free(read->id);
+	free(read->after_id);
+	free(read->also_id);
 	freep(&read->filter.volume_id);
 	freep(&read->filter.vm_id);
 	freep(&read->filter.before_id);
@@ -114,15 +116,20 @@ struct store_read *store_list_operations(struct store *store,
 	return submit(store, read_new(NULL, filter, done, arg));
 }
 
-struct store_read *store_list_history(struct store *store, const char *operation_id,
+struct store_read *store_list_history(struct store *store,
+				      const struct store_history_filter *filter,
 				      store_history_fn told, void *arg)
 {
-	const struct store_operation_filter filter = { .type = -1,
-						       .status = -1,
-						       .limit = STORE_HISTORY_MAX };
-	struct store_read *read = read_new(operation_id, &filter, NULL, arg);
+	const struct store_operation_filter rows = { .type = -1,
+						     .status = -1,
+						     .limit = filter->limit + !!filter->also_id };
+	struct store_read *read = read_new(filter->operation_id, &rows, NULL, arg);
 
-	assert(operation_id && told);
+	assert(filter->operation_id && told);
+	assert(filter->limit > 0 && filter->limit < INT32_MAX);
+	assert(!filter->also_id || filter->after_id);
+	read->after_id = xstrdup(filter->after_id);
+	read->also_id = xstrdup(filter->also_id);
 	read->table = STORE_HISTORY;
 	read->told = told;
 	return submit(store, read);

@@ -12,6 +12,7 @@ struct store_read {
 	/* of the rows: STORE_OPERATIONS; or STORE_HISTORY, for the transitions of operation `id` */
 	enum store_table table;
 	char *id;                             /* find this operation; or NULL: list by filter */
+	char *after_id, *also_id;             /* STORE_HISTORY: of struct store_history_filter */
 	struct store_operation_filter filter; /* its texts are copies */
 	store_operations_fn done;
 	store_history_fn told;   /* STORE_HISTORY */

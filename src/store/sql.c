@@ -281,11 +281,16 @@ void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_dialect *d
 	buf_add_text(sql, " ORDER BY created_at DESC, id DESC LIMIT ?");
 }
 
-void sql_add_history(struct buf *sql, const struct sql_dialect *dialect)
+void sql_add_history(struct buf *sql, const struct store_read *read,
+		     const struct sql_dialect *dialect)
 {
 	buf_add_text(sql, " WHERE operation_id = ?");
 	if (dialect->exactly)
 		buf_printf(sql, " AND operation_id = ? %s", dialect->exactly);
+	if (read->after_id)
+		buf_add_text(sql,
+			     " AND (id = ? OR (changed_at, id) > "
+			     "(SELECT changed_at, id FROM volume_operation_history WHERE id = ?))");
 	buf_add_text(sql, " ORDER BY changed_at, id LIMIT ?");
 }
 
@@ -297,6 +302,10 @@ unsigned sql_values_of_history(const struct store_read *read, const struct sql_d
 	set_text(&out[count++], read->id);
 	if (dialect->exactly)
 		set_text(&out[count++], read->id);
+	if (read->after_id) {
+		set_text(&out[count++], read->also_id);
+		set_text(&out[count++], read->after_id);
+	}
 	set_number(&out[count++], (int64_t)read->filter.limit + 1);
 	return count;
 }

@@ -83,7 +83,8 @@ void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_dialect *d
 unsigned sql_values_of_list(const struct store_read *read, unsigned mask,
 			    const struct sql_dialect *dialect, struct sql_value *out);
 /* " WHERE operation_id = ? … LIMIT ?": the history of an operation; its parameters likewise. */
-void sql_add_history(struct buf *sql, const struct sql_dialect *dialect);
+void sql_add_history(struct buf *sql, const struct store_read *read,
+		     const struct sql_dialect *dialect);
 unsigned sql_values_of_history(const struct store_read *read, const struct sql_dialect *dialect,
 			       struct sql_value *out);
 /*

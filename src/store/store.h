@@ -160,15 +160,24 @@ struct store_read *store_list_operations(struct store *store,
 					 store_operations_fn done, void *arg);
 
 /* The transitions of one operation, oldest first; none if there is no such operation. */
-#define STORE_HISTORY_MAX 1000
+struct store_history_filter {
+	const char *operation_id;
+	/* keyset cursor, the id of a transition: those behind it; NULL from the oldest */
+	const char *after_id;
+	/* the id of a transition before it that comes first all the same, and does not count for
+	 * the limit; NULL none */
+	const char *also_id;
+	size_t limit;
+};
 struct store_history {
 	struct err err;
 	const struct history_record *items; /* valid during the callback */
 	size_t count;
-	bool more; /* there are more than STORE_HISTORY_MAX */
+	bool more; /* there are more than the limit */
 };
 typedef void (*store_history_fn)(void *arg, const struct store_history *result);
-struct store_read *store_list_history(struct store *store, const char *operation_id,
+struct store_read *store_list_history(struct store *store,
+				      const struct store_history_filter *filter,
 				      store_history_fn told, void *arg);
 
 /* How many operations the store has; the operations of unknown types or statuses count in the sum

@@ -29,6 +29,7 @@
 #define STEPS_MAX 32     /* names of steps of one type of operation */
 #define SAMPLES_MAX 7    /* of a step */
 #define RECALLED_MAX 100 /* operations whose history is read after a start */
+#define RECALLED_ROWS_MAX 1000
 
 struct step_times {
 	const char *name; /* the kind's text; NULL behind the last */
@@ -240,10 +241,13 @@ static void recall_next(struct engine *engine)
 	       is_known(estimates, estimates->recalled[estimates->recalled_next].type))
 		estimates->recalled_next++;
 	if (estimates->recalled_next < estimates->recalled_count) {
+		const struct store_history_filter filter = {
+			.operation_id = estimates->recalled[estimates->recalled_next].id,
+			.limit = RECALLED_ROWS_MAX,
+		};
+
 		estimates->read =
-			store_list_history(engine->env->store,
-					   estimates->recalled[estimates->recalled_next].id,
-					   on_history, engine);
+			store_list_history(engine->env->store, &filter, on_history, engine);
 		return;
 	}
 	recall_end(estimates);

@@ -3,7 +3,9 @@
 /*
  * The history is in the store alone, also of an operation that is under way: each transition is
  * durable before anything follows from it. A transition that a caller asked for names the caller;
- * those after it follow from it, so the words of the caller stand with them, too.
+ * those after it follow from it, so the words of the caller stand with them, too. These words must
+ * not end with a page: its cursor names the last transition that is shown and, behind a slash, the
+ * last one that a caller asked for, which the store shows once more before the next page.
  */
 
 #include "core/methods/operation_history.h"
@@ -14,6 +16,21 @@
 #include "core/methods/caller.h"
 #include "core/methods/calls.h"
 #include "store/store.h"
+
+static const char *cursor_of(const struct call *call)
+{
+	const struct operation_history_args *args = call->args;
+
+	return str_empty(args->cursor) ? NULL : args->cursor;
+}
+
+/* NULL: there is none. */
+static const char *also_in(const char *cursor)
+{
+	const char *slash = cursor ? strchr(cursor, '/') : NULL;
+
+	return slash && slash[1] ? slash + 1 : NULL;
+}
 
 static void show(struct history_record *shown, const struct history_record *row, struct buf *words)
 {
@@ -32,12 +49,21 @@ static void show(struct history_record *shown, const struct history_record *row,
 
 static void answer(struct call *call, const struct store_history *history)
 {
+	const char *also_id = also_in(cursor_of(call));
+	bool is_also_there = history->count > 0 && also_id && streq(history->items[0].id, also_id);
 	struct history_record *shown = xcalloc(history->count, sizeof(*shown));
 	_cleanup_buf_ struct buf words = BUF_NULL;
+	_cleanup_free_ char *cursor = NULL;
+	const char *asked = "";
 
-	for (size_t i = 0; i < history->count; i++)
+	for (size_t i = 0; i < history->count; i++) {
 		show(&shown[i], &history->items[i], &words);
-	call_answer_many(call, shown, history->count, NULL);
+		if (history->items[i].caller)
+			asked = history->items[i].id;
+	}
+	if (history->more)
+		cursor = xasprintf("%s/%s", history->items[history->count - 1].id, asked);
+	call_answer_many(call, shown + is_also_there, history->count - is_also_there, cursor);
 	for (size_t i = 0; i < history->count; i++)
 		record_clear(&history_record, &shown[i]);
 	free(shown);
@@ -46,7 +72,7 @@ static void answer(struct call *call, const struct store_history *history)
 static void on_operation(void *arg, const struct store_operations *result)
 {
 	struct call *call = arg;
-	const struct operation_args *args = call->args;
+	const struct operation_history_args *args = call->args;
 
 	call_waited(call);
 	if (result->err.code)
@@ -61,7 +87,7 @@ static void on_operation(void *arg, const struct store_operations *result)
 static void on_history(void *arg, const struct store_history *history)
 {
 	struct call *call = arg;
-	const struct operation_args *args = call->args;
+	const struct operation_history_args *args = call->args;
 	struct store *store = call->calls->env->store;
 
 	call_waited(call);
@@ -76,8 +102,16 @@ static void on_history(void *arg, const struct store_history *history)
 
 void operation_history(struct call *call)
 {
-	const struct operation_args *args = call->args;
+	const struct operation_history_args *args = call->args;
+	const char *cursor = cursor_of(call);
+	_cleanup_free_ char *after_id = cursor ? xstrndup(cursor, strcspn(cursor, "/")) : NULL;
+	const struct store_history_filter filter = {
+		.operation_id = args->operation_id,
+		.after_id = after_id,
+		.also_id = also_in(cursor),
+		.limit = (size_t)args->limit,
+	};
 
-	call_wait_read(call, store_list_history(call->calls->env->store, args->operation_id,
-						on_history, call));
+	call_wait_read(call,
+		       store_list_history(call->calls->env->store, &filter, on_history, call));
 }

@@ -414,7 +414,7 @@ enum mariadb_fault mariadb_history(struct mariadb_session *session, struct store
 	enum mariadb_fault fault;
 
 	add_select(&sql, STORE_HISTORY);
-	sql_add_history(&sql, &dialect);
+	sql_add_history(&sql, read, &dialect);
 	parameters.count = sql_values_of_history(read, &dialect, parameters.values);
 	fault = read_table(session, STORE_HISTORY, &sql, &sink, &parameters, err);
 	if (fault == MARIADB_OK)

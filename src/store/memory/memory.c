@@ -384,16 +384,26 @@ static int oldest_transition_first(const void *a, const void *b)
 	return compare_age(x->changed_at, x->id, y->changed_at, y->id);
 }
 
+static bool is_listed(const struct history_record *row, const struct history_record *after,
+		      const struct store_read *read)
+{
+	if (!streq(row->operation_id, read->id))
+		return false;
+	if (!read->after_id || streq(row->id, read->also_id))
+		return true;
+	return after && compare_age(row->changed_at, row->id, after->changed_at, after->id) > 0;
+}
+
 static void list_history(const struct memory_data *data, struct store_read *read)
 {
 	const struct memory_table *table = &data->tables[STORE_HISTORY];
+	const struct history_record *after =
+		read->after_id ? table_find(data, STORE_HISTORY, read->after_id) : NULL;
 	void **found = xcalloc(table->count + 1, sizeof(found[0]));
 	size_t count = 0;
 
 	for (size_t i = 0; i < table->count; i++) {
-		const struct history_record *row = table->rows[i];
-
-		if (streq(row->operation_id, read->id))
+		if (is_listed(table->rows[i], after, read))
 			found[count++] = table->rows[i];
 	}
 	qsort(found, count, sizeof(found[0]), oldest_transition_first);

@@ -207,7 +207,7 @@ int sqlite_history(sqlite3 *db, struct store_read *read, struct err *err)
 	int rc;
 
 	add_select(&sql, STORE_HISTORY);
-	sql_add_history(&sql, &dialect);
+	sql_add_history(&sql, read, &dialect);
 	rc = sqlite3_prepare_v2(db, sql.data, -1, &stmt, NULL);
 	for (unsigned i = 0; i < count && rc == SQLITE_OK; i++)
 		rc = bind_value(stmt, (int)i + 1, &values[i]);

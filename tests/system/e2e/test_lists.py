@@ -1,8 +1,10 @@
 """Lists of volumes as servers differ in them: how long a page may be, where a list ends, what it
 costs. Whatever becomes of the list of all volumes, changes go on, and health says what is wrong."""
 
+import json
 import time
 from datetime import datetime, timezone
+from urllib.parse import quote
 
 from support.py import shapes
 from support.py.waiting import eventually
@@ -133,3 +135,36 @@ def test_what_a_list_may_cost(make_world):
     assert new not in listed(world)
     assert new in listed(world, "&refresh")
     assert age_of_list(world) < 60
+
+
+def history_pages(world, operation, limit):
+    """Page by page over REST."""
+    found, cursor = [], ""
+    while cursor is not None:
+        answer = world.daemon.get(f"/api/v1/operations/{operation}/history?limit={limit}{cursor}")
+        assert len(answer["history"]) <= limit
+        found += answer["history"]
+        cursor = answer.get("next_cursor") and f"&cursor={quote(answer['next_cursor'])}"
+    return found
+
+
+def test_a_long_history(world):
+    """As an operation has that waited for CloudStack for days. The caller is named on each page."""
+    record = world.daemon.completed(world.daemon.attach(world.volume()))
+    operation = record["id"]
+    begin = world.daemon.get(f"/api/v1/operations/{operation}/history?limit=1")["history"][0]
+    world.daemon.stop()
+    (id, changed_at), = world.daemon.store.rows(
+        "SELECT id, changed_at FROM volume_operation_history WHERE previous_status IS NULL OR previous_status = ''")
+    rows = ", ".join(f"('{id[:24]}{number:012}', '{operation}', 'executing', 'executing', '{changed_at}', "
+                     f"'{{\"step\":\"{number}\"}}')" for number in range(2100))
+    world.daemon.store.rows("INSERT INTO volume_operation_history "
+                            f"(id, operation_id, previous_status, new_status, changed_at, details) VALUES {rows}")
+    world.daemon.start().wait_healthy()
+    history = history_pages(world, operation, 1000)
+    assert len(history) > 2100 and history == history_pages(world, operation, 999)
+    assert {str(number) for number in range(2100)} < {row.get("step") for row in history}
+    assert history[-1]["new_status"] == "completed"
+    assert json.loads(world.daemon.ctl("history", operation, "--json").stdout) == history
+    following = history[history.index(begin):]
+    assert {row["asked_by"] for row in following} == {begin["asked_by"]}

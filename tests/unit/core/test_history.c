@@ -23,9 +23,22 @@ static struct reply *attach_by(struct world *world, const char *volume_id,
 	return ask_by(world, METHOD_VOLUME_ATTACH, &args, caller);
 }
 
+static struct reply *ask_page(struct world *world, const char *operation_id, const char *cursor,
+			      int64_t limit)
+{
+	char id[64], place[256];
+	struct operation_history_args args = { .operation_id = id,
+					       .limit = limit,
+					       .cursor = cursor ? place : NULL };
+
+	snprintf(id, sizeof(id), "%s", operation_id);
+	snprintf(place, sizeof(place), "%s", cursor ? cursor : "");
+	return ask(world, METHOD_OPERATION_HISTORY, &args);
+}
+
 static struct reply *history_of(struct world *world, const char *operation_id)
 {
-	struct reply *reply = ask_operation(world, METHOD_OPERATION_HISTORY, operation_id);
+	struct reply *reply = ask_page(world, operation_id, NULL, 1000);
 
 	answered(world, reply);
 	assert_int_equal(reply->err.code, ERR_NONE);
@@ -117,8 +130,40 @@ static void of_no_operation(void **state)
 {
 	struct world *world = *state;
 
-	refused(world, ask_operation(world, METHOD_OPERATION_HISTORY, "op-x"), ERR_NOT_FOUND,
+	refused(world, ask_page(world, "op-x", NULL, 100), ERR_NOT_FOUND,
 		"operation op-x does not exist");
+}
+
+/* Two callers, whose words go on from page to page. */
+static void in_pages(void **state)
+{
+	struct world *world = *state;
+	const struct fake_volume *volume = server_add(&world->server, "v", 5);
+	char id[64];
+	struct operation_cancel_args args = { .operation_id = id };
+	struct reply *all, *page;
+	const char *cursor = NULL;
+	size_t n = 0;
+
+	snprintf(id, sizeof(id), "%s", accepted(world, attach_by(world, volume->id, &over_tcp)));
+	at_step(world, id, "await-job", PHASE_WAITING);
+	ask_by(world, METHOD_OPERATION_CANCEL, &args, &on_bus);
+	ended_with(world, id, OPERATION_CANCELLED, "cancelled by request");
+	all = history_of(world, id);
+	assert_true(all->count > 4);
+	assert_null(all->next_cursor);
+	do {
+		page = ask_page(world, id, cursor, 2);
+		answered(world, page);
+		assert_in_range(page->count, 1, 2);
+		for (size_t i = 0; i < page->count; i++, n++) {
+			assert_string_equal(transition(page, i)->id, transition(all, n)->id);
+			assert_string_equal(transition(page, i)->asked_by,
+					    transition(all, n)->asked_by);
+		}
+		cursor = page->next_cursor;
+	} while (!str_empty(cursor));
+	assert_int_equal(n, all->count);
 }
 
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, world_setup, world_teardown)
@@ -126,10 +171,8 @@ static void of_no_operation(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(every_step_and_who_asked),
-		TEST(who_cancelled),
-		TEST(after_a_restart),
-		TEST(of_no_operation),
+		TEST(every_step_and_who_asked), TEST(who_cancelled),   TEST(in_pages),
+		TEST(after_a_restart),          TEST(of_no_operation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -326,14 +326,20 @@ static void on_history(void *arg, const struct store_history *history)
 	loop_stop(told->loop);
 }
 
-static struct told history_of(struct fixture *f, const char *operation_id)
+static struct told page_of(struct fixture *f, const struct store_history_filter *filter)
 {
 	struct told told = { .loop = f->loop };
 
-	store_list_history(f->store, operation_id, on_history, &told);
+	store_list_history(f->store, filter, on_history, &told);
 	fixture_wait(f, &told.done);
 	assert_ok(told.err);
 	return told;
+}
+
+static struct told history_of(struct fixture *f, const char *operation_id)
+{
+	return page_of(f, &(struct store_history_filter){ .operation_id = operation_id,
+							  .limit = 1000 });
 }
 
 static void told_clear(struct told *told)
@@ -374,21 +380,42 @@ static void the_history_of_one_operation(void **state)
 	}
 }
 
-static void a_long_history_ends(void **state)
+static void a_history_in_pages(void **state)
 {
 	struct fixture *f = *state;
 	struct store_batch *batch = batch_with_operation("op-1", OPERATION_PENDING);
-	struct told told;
+	struct store_history_filter filter = { .operation_id = "op-1", .limit = 2 };
+	struct told first, second, third;
 
-	store_batch_history(batch, "op-1", "", "pending", NULL, NULL);
-	for (size_t i = 0; i < STORE_HISTORY_MAX; i++)
-		store_batch_history(batch, "op-1", "executing", "executing", NULL, NULL);
+	store_batch_history(batch, "op-1", "", "pending", NULL, "{\"surface\":\"bus\"}");
+	for (size_t i = 1; i < 5; i++)
+		store_batch_history(batch, "op-1", "pending", "executing", NULL, NULL);
 	assert_ok(fixture_commit(f, batch));
-	told = history_of(f, "op-1");
-	assert_int_equal(told.count, STORE_HISTORY_MAX);
-	assert_true(told.more);
-	assert_string_equal(told.rows[0].new_status, "pending");
-	told_clear(&told);
+	first = page_of(f, &filter);
+	assert_int_equal(first.count, 2);
+	assert_true(first.more);
+	assert_string_equal(first.rows[0].new_status, "pending");
+	/* Behind the first page; the transition that was asked for comes once more. */
+	filter.after_id = first.rows[1].id;
+	filter.also_id = first.rows[0].id;
+	second = page_of(f, &filter);
+	assert_int_equal(second.count, 3);
+	assert_true(second.more);
+	assert_string_equal(second.rows[0].id, first.rows[0].id);
+	assert_true(strcmp(second.rows[1].id, first.rows[1].id) > 0);
+	filter.after_id = second.rows[2].id;
+	filter.also_id = NULL;
+	third = page_of(f, &filter);
+	assert_int_equal(third.count, 1);
+	assert_false(third.more);
+	assert_true(strcmp(third.rows[0].id, second.rows[2].id) > 0);
+	told_clear(&third);
+	/* A transition that has gone. */
+	filter.after_id = "none";
+	third = page_of(f, &filter);
+	assert_int_equal(third.count, 0);
+	told_clear(&first);
+	told_clear(&second);
 }
 
 static void a_cancelled_count_is_silent(void **state)
@@ -536,7 +563,7 @@ int main(int argc, char **argv)
 		T(operations_are_counted),
 		T(a_cancelled_count_is_silent),
 		T(the_history_of_one_operation),
-		T(a_long_history_ends),
+		T(a_history_in_pages),
 		T(old_operations_leave),
 		T(a_cancelled_prune_is_silent),
 	};
