@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The thread opens and proves; the loop hands the descriptor on and closes its own copy. */
+/* The thread opens and proves, and the loop hands a copy of the descriptor on. The thread closes
+ * the descriptor: the last close of a disk writes what was left in memory, and may wait for the
+ * disk. */
 
 #include "disk/opener.h"
 
@@ -53,6 +55,15 @@ static int cannot_open(const struct task *task, struct err *err)
 	}
 }
 
+static void task_close(void *work)
+{
+	struct task *task = work;
+
+	if (task->fd >= 0)
+		close(task->fd);
+	task->fd = -1;
+}
+
 static void task_run(void *work)
 {
 	struct task *task = work;
@@ -62,9 +73,7 @@ static void task_run(void *work)
 		cannot_open(task, &task->err);
 	} else if (disk_prove(task->fd, &task->disk, task->volume_id, task->sysfs_root,
 			      &task->err) < 0) {
-		/* The last close of a disk may wait for it, so the loop is not left to do this. */
-		close(task->fd);
-		task->fd = -1;
+		task_close(task);
 	}
 }
 
@@ -72,8 +81,7 @@ static void task_free(void *work)
 {
 	struct task *task = work;
 
-	if (task->fd >= 0)
-		close(task->fd);
+	task_close(task);
 	free(task->volume_id);
 	free(task->sysfs_root);
 	free(task);
@@ -103,6 +111,7 @@ struct disk_opener *disk_opener_new(struct loop *loop, const char *sysfs_root, i
 		.setting = setting,
 		.one_hangs_per_object = true,
 		.run = task_run,
+		.discard = task_close,
 		.free_work = task_free,
 	};
 	struct disk_opener *opener = xnew(struct disk_opener);

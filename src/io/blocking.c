@@ -14,6 +14,9 @@
  * The loop and a thread share a job. While the pool exists, only the loop frees the job: the thread
  * only notes that run() has returned. blocking_pool_free() swaps JOB_DROPPED into jobs that still
  * run, and the thread, which swaps in JOB_ENDED, frees the job if it finds JOB_DROPPED there.
+ *
+ * What a job has to give back is given back on a thread as well: the slot's worker gets the job a
+ * second time, or, if the job was given up, its thread goes on with that at once.
  */
 
 #include "io/blocking.h"
@@ -23,7 +26,7 @@
 
 #include "base/log.h"
 
-enum job_stage { JOB_WAITING, JOB_RUNNING, JOB_ENDED, JOB_DROPPED };
+enum job_stage { JOB_WAITING, JOB_RUNNING, JOB_GIVEN_UP, JOB_ENDED, JOB_DROPPED };
 
 struct job {
 	struct worker_job job;
@@ -31,6 +34,7 @@ struct job {
 	struct blocking_slot *slot;
 	_Atomic(enum job_stage) stage;
 	void (*run)(void *work);
+	void (*discard)(void *work); /* NULL when there is nothing left for it */
 	void (*free_work)(void *work);
 	void *work;
 	const char *doing;
@@ -74,6 +78,11 @@ static void thread_run(void *context, struct worker_jobs *jobs, size_t count)
 	if (!atomic_compare_exchange_strong(&job->stage, &stage, JOB_RUNNING))
 		return; /* withdrawn: nothing is touched */
 	job->run(job->work);
+	stage = JOB_RUNNING;
+	if (atomic_compare_exchange_strong(&job->stage, &stage, JOB_ENDED))
+		return;
+	if (job->discard)
+		job->discard(job->work);
 	/* The worker of a dropped job is abandoned, so no other thread reads the job any more. */
 	if (atomic_exchange(&job->stage, JOB_ENDED) == JOB_DROPPED)
 		job_free(job);
@@ -151,6 +160,26 @@ static void fail(struct blocking_call *call, const struct err *err)
 	call->done(call, NULL, err);
 }
 
+/* The work of the slot, from now on. */
+static void submit(struct blocking_slot *slot, struct job *job)
+{
+	atomic_store(&job->stage, JOB_WAITING);
+	slot->job = job;
+	loop_deadline_set(slot->pool->loop, &slot->deadline, slot->pool->options.timeout_ms);
+	worker_submit(slot->worker, &job->job);
+}
+
+/* A job that was withdrawn has not run, and the slot ends. */
+static void discard_or_free(struct blocking_slot *slot, struct job *job)
+{
+	if (!job->discard || atomic_load(&job->stage) != JOB_ENDED) {
+		job_free(job);
+		return;
+	}
+	job->run = TAKE_PTR(job->discard);
+	submit(slot, job);
+}
+
 static void on_job_done(struct worker_job *worker_job)
 {
 	struct job *job = container_of(worker_job, struct job, job);
@@ -165,7 +194,7 @@ static void on_job_done(struct worker_job *worker_job)
 	look_for_work(slot->pool);
 	if (call)
 		call->done(call, job->work, &none);
-	job_free(job);
+	discard_or_free(slot, job);
 }
 
 /* Gives up the worker. Its thread keeps working on the job. */
@@ -182,10 +211,12 @@ static void on_deadline(struct loop_timer *timer)
 	struct blocking_pool *pool = slot->pool;
 	struct blocking_call *call = slot->call;
 	struct job *job = slot->job;
+	enum job_stage stage = JOB_RUNNING;
 	struct err err = { 0 };
 	const char *setting = pool->options.setting;
 
-	switch (atomic_load(&job->stage)) {
+	atomic_compare_exchange_strong(&job->stage, &stage, JOB_GIVEN_UP);
+	switch (stage) {
 	case JOB_WAITING:
 		/* A thread that has not begun does not hang: this machine is slow. */
 		loop_deadline_set(pool->loop, timer, pool->options.timeout_ms);
@@ -194,6 +225,7 @@ static void on_deadline(struct loop_timer *timer)
 		return; /* the result is on its way */
 	case JOB_RUNNING:
 		break;
+	case JOB_GIVEN_UP:
 	case JOB_DROPPED:
 		abort();
 	}
@@ -263,15 +295,14 @@ static void hand_over(struct blocking_slot *slot, struct blocking_call *call)
 	job->job.done = on_job_done;
 	job->slot = slot;
 	job->run = options->run;
+	job->discard = options->discard;
 	job->free_work = options->free_work;
 	job->work = TAKE_PTR(call->work);
 	job->doing = call->doing;
 	job->object = xstrdup(call->object);
-	slot->job = job;
 	slot->call = call;
 	call->slot = slot;
-	loop_deadline_set(slot->pool->loop, &slot->deadline, options->timeout_ms);
-	worker_submit(slot->worker, &job->job);
+	submit(slot, job);
 }
 
 static bool has_worker(struct blocking_slot *slot, size_t hung)

@@ -30,6 +30,12 @@ struct blocking_options {
 	 */
 	bool one_hangs_per_object;
 	void (*run)(void *work); /* on a thread */
+	/*
+	 * On a thread, when run() has ended and done() has returned, if there was one to run: gives
+	 * back what may block (a descriptor of a disk), also of a call that was cancelled or given
+	 * up. NULL: there is nothing of the kind. free_work runs without it if the pool is freed.
+	 */
+	void (*discard)(void *work);
 	/* on the loop; on its thread if the pool was freed before the thread came back */
 	void (*free_work)(void *work);
 };

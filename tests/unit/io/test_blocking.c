@@ -17,6 +17,7 @@ static struct loop *loop;
 static struct blocking_pool *pool;
 static sem_t entered; /* posted by a thread that has something to do */
 static int ended, stop_at;
+static bool discards;              /* the pool that is made next */
 static const char *objects[CALLS]; /* of the askers */
 
 struct work {
@@ -39,6 +40,15 @@ static void run(void *work)
 	sem_wait(&((struct work *)work)->gate);
 }
 
+static pthread_t discarded_by;
+
+/* Blocks like run(). */
+static void discard(void *work)
+{
+	discarded_by = pthread_self();
+	run(work);
+}
+
 static void free_work(void *work)
 {
 	sem_post(&((struct work *)work)->freed);
@@ -57,7 +67,7 @@ static void on_done(struct blocking_call *call, void *work, const struct err *er
 
 static void make_pool(size_t at_once, bool one_hangs_per_object)
 {
-	const struct blocking_options options = {
+	struct blocking_options options = {
 		.name = "test",
 		.at_once = at_once,
 		.hung_max = 2,
@@ -67,6 +77,8 @@ static void make_pool(size_t at_once, bool one_hangs_per_object)
 		.free_work = free_work,
 	};
 
+	if (discards)
+		options.discard = discard;
 	pool = blocking_pool_new(loop, &options);
 }
 
@@ -296,14 +308,133 @@ static void an_end_waits_for_nobody(void **state)
 	sem_wait(&askers[0].work.freed);
 }
 
+static int setup_discarding(void **state)
+{
+	int r;
+
+	discards = true;
+	r = setup(state);
+	discards = false;
+	return r;
+}
+
+static bool is_freed(int number)
+{
+	return sem_trywait(&askers[number].work.freed) == 0;
+}
+
+static void await_thread(void)
+{
+	sem_wait(&entered);
+}
+
+/* Turns the loop until the work is freed. */
+static void await_freed(int number)
+{
+	while (!is_freed(number)) {
+		loop_turn(loop);
+		sched_yield();
+	}
+	assert_false(pthread_equal(discarded_by, pthread_self()));
+}
+
+static void it_is_discarded_after_its_answer(void **state)
+{
+	start(0);
+	loop_turn(loop);
+	await_thread();
+	let_out(0);
+	run_until(1);
+	await_thread(); /* in discard() */
+	assert_false(is_freed(0));
+	let_out(0);
+	await_freed(0);
+}
+
+/* The answer of a cancelled call is on its way, or the call still runs. */
+static void a_cancelled_one_is_discarded(void **state)
+{
+	start(0);
+	start(1);
+	loop_turn(loop);
+	await_thread();
+	await_thread();
+	let_out(0);
+	blocking_cancel(&askers[0].call);
+	blocking_cancel(&askers[1].call);
+	let_out(1);
+	while (sem_trywait(&entered) < 0)
+		loop_turn(loop);
+	while (sem_trywait(&entered) < 0)
+		loop_turn(loop);
+	let_out(0);
+	let_out(1);
+	await_freed(0);
+	await_freed(1);
+}
+
+/* Its thread does that when it comes back, and the loop looks when there is work again. */
+static void one_that_was_given_up_is_discarded(void **state)
+{
+	start(0);
+	loop_turn(loop);
+	await_thread();
+	advance(TIMEOUT_MS);
+	assert_int_equal(askers[0].err.code, ERR_TIMEOUT);
+	let_out(0);
+	await_thread(); /* in discard() */
+	assert_true(blocking_pool_is_busy(pool));
+	let_out(0);
+	while (blocking_pool_is_busy(pool))
+		sched_yield();
+	assert_true(is_freed(0));
+	assert_false(pthread_equal(discarded_by, pthread_self()));
+}
+
+/* A hang in discard() is one as any other. */
+static void a_discard_that_hangs(void **state)
+{
+	start(0);
+	loop_turn(loop);
+	await_thread();
+	let_out(0);
+	run_until(1);
+	await_thread(); /* in discard() */
+	advance(TIMEOUT_MS);
+	start(1);
+	start(2);
+	loop_turn(loop);
+	await_thread();
+	await_thread();
+	let_out(1);
+	let_out(2);
+	run_until(3);
+	for (int i = 0; i < 3; i++)
+		let_out(i);
+	for (int i = 1; i < 3; i++)
+		await_freed(i);
+	while (blocking_pool_is_busy(pool))
+		sched_yield();
+	assert_true(is_freed(0));
+}
+
 int main(void)
 {
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, setup, teardown)
+#define DISCARDING(NAME) cmocka_unit_test_setup_teardown(NAME, setup_discarding, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(two_run_side_by_side),           TEST(what_hangs_is_given_up),
-		TEST(one_object_hangs_once),          TEST(cancelled_ones_are_silent),
-		TEST(an_end_waits_for_nobody),        TEST(without_threads_the_other_slots_go_on),
-		TEST(a_lack_of_threads_is_an_answer), TEST(a_pool_that_began_without_threads),
+		DISCARDING(it_is_discarded_after_its_answer),
+		DISCARDING(a_cancelled_one_is_discarded),
+		DISCARDING(one_that_was_given_up_is_discarded),
+		DISCARDING(a_discard_that_hangs),
+		TEST(two_run_side_by_side),
+		TEST(what_hangs_is_given_up),
+		TEST(one_object_hangs_once),
+		TEST(cancelled_ones_are_silent),
+		TEST(an_end_waits_for_nobody),
+		TEST(without_threads_the_other_slots_go_on),
+		TEST(a_lack_of_threads_is_an_answer),
+		TEST(a_pool_that_began_without_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
