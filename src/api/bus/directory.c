@@ -560,8 +560,10 @@ enum directory_change directory_settle(struct directory *directory, struct bus_o
 		values = directory_read(directory, object->scope, object->id);
 	if (!exists(object))
 		return settle_gone(directory, object);
-	/* Core has forgotten an operation that has ended, and what was told of it stays true. */
-	if (!values && object->values && object->named_until_ms > 0)
+	/* Core has forgotten an operation that has ended, and what was told of it stays true. Of
+	 * another object nothing is true any more: its last operation may name it after its end. */
+	if (!values && object->scope == SCOPE_OPERATION && object->values &&
+	    object->named_until_ms > 0)
 		return DIRECTORY_SAME;
 	if (!values) {
 		/* Core does not have it: a name of nothing, or core is about to tell. */

@@ -109,7 +109,7 @@ class Copy:
         known.update(values)
 
     def _ended(self, message):
-        path, operation, kind, status, volume = message.arguments[:5]
+        path, operation, _, status, volume = message.arguments[:5]
         shown = self.objects.get((path, f"{NAME}.Operation"), {})
         assert shown.get("Status", status) == status, f"shown as {shown}: {message}"
         self.ended.add(path)
@@ -117,8 +117,7 @@ class Copy:
                           if interface == f"{NAME}.Volume" and values.get("VolumeId") == volume),
                          {})
         last = of_volume.get("LastOperation", {})
-        # A deleted volume shows nothing any more, and its object goes in the same turn.
-        if last.get("id") == operation and kind != "delete":
+        if last.get("id") == operation:
             assert last["status"] == status, f"the volume shows {last}: {message}"
 
 

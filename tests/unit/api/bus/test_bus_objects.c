@@ -678,6 +678,32 @@ static void test_life_of_an_operation(void **state)
 	assert_heard(f, "InterfacesRemoved " BUS_ROOT "\n");
 }
 
+/* The deletion is stored in the very turn in which the volume goes. */
+static void test_a_volume_goes_before_its_deletion_is_told(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *volume = volume_path(0), *operation = operation_path();
+	_cleanup_free_ char *expected =
+		xasprintf("InterfacesRemoved " BUS_ROOT "\nPropertiesChanged %s\n"
+			  "OperationCompleted " BUS_ROOT "\n",
+			  operation);
+	char id[37];
+
+	have_volumes(f, 1);
+	fake_volume_id(0, id);
+	have_operation(f);
+	str_set(&f->core.operation.volume_id, id);
+	tell_operation(f, EVENT_OPERATION_STARTED);
+	fixture_settle(f);
+	buf_reset(&f->heard);
+	f->core.volume_count = 0;
+	tell(f, EVENT_VOLUME_REMOVED, id);
+	f->core.operation.status = OPERATION_COMPLETED;
+	tell_operation(f, EVENT_OPERATION_ENDED);
+	assert_heard(f, expected);
+	assert_false(is_there(f, volume, BUS_NAME ".Volume"));
+}
+
 static void test_changes_of_volumes(void **state)
 {
 	struct fixture *f = *state;
@@ -888,6 +914,7 @@ int main(void)
 		TEST(test_an_end_while_a_list_is_written),
 		TEST(test_large_objects_are_bounded_too),
 		TEST(test_life_of_an_operation),
+		TEST(test_a_volume_goes_before_its_deletion_is_told),
 		TEST(test_changes_of_volumes),
 		TEST(test_all_properties_come_before_the_end),
 		TEST(test_only_the_difference_is_told),
