@@ -32,8 +32,8 @@
 #include "disk/sysblock.h"
 #include "disk/uevent.h"
 
-#define SLICE 200      /* entries looked at again per scan: about a millisecond */
-#define DEBOUNCE_MS 50 /* one hot-plug raises a handful of uevents */
+#define SLICE 200   /* entries looked at again per scan: about a millisecond */
+#define PAUSE_MS 50 /* one hot-plug raises a handful of uevents */
 
 enum entry_state { ENTRY_EMPTY, ENTRY_HELD, ENTRY_LISTED };
 
@@ -69,6 +69,7 @@ struct sysblock {
 	char *block_path;
 	char *dev_root;
 	int64_t scan_ms;
+	int64_t quiet_until_ms; /* monotonic; no scan is brought forward to before that */
 	unsigned buses;
 
 	DIR *dir;            /* of block_path; NULL while it cannot be opened */
@@ -465,12 +466,14 @@ static void on_tick(struct loop_timer *timer)
 
 void sysblock_wake(struct sysblock *sysblock)
 {
-	int64_t delay_ms = DEBOUNCE_MS < sysblock->scan_ms ? DEBOUNCE_MS : sysblock->scan_ms;
+	int64_t now_ms = clock_mono_ms();
+	int64_t due_ms = sysblock->quiet_until_ms > now_ms ? sysblock->quiet_until_ms : now_ms;
 
 	/* Never later than planned: a stream of events must not put the scan off without end. */
-	if (!loop_timer_is_set(&sysblock->tick) ||
-	    sysblock->tick.due_ms > clock_mono_ms() + delay_ms)
-		loop_timer_set(sysblock->loop, &sysblock->tick, delay_ms);
+	if (loop_timer_is_set(&sysblock->tick) && sysblock->tick.due_ms <= due_ms)
+		return;
+	loop_timer_set(sysblock->loop, &sysblock->tick, due_ms - now_ms);
+	sysblock->quiet_until_ms = due_ms + PAUSE_MS;
 }
 
 void sysblock_ask_identities(struct sysblock *sysblock)

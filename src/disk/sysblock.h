@@ -63,7 +63,10 @@ int sysblock_check(const char *sysfs_root, const char *dev_root, struct err *err
 void sysblock_set_interval(struct sysblock *sysblock, int64_t scan_ms);
 /* Looks now; callbacks run before it returns. -1 if the directory can't be read. */
 int sysblock_scan(struct sysblock *sysblock, struct err *err);
-/* Brings the next scan forward; several calls close together make one scan. */
+/*
+ * Brings the next scan forward to the next turn of the loop, or to 50 ms after the last scan that
+ * was brought forward, so that many calls cost few scans.
+ */
 void sysblock_wake(struct sysblock *sysblock);
 /*
  * For an operation that waits for a disk: the next scan, brought forward, asks the listed disks

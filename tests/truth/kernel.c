@@ -17,7 +17,7 @@
 #include "disk/usage.h"
 #include "sim.h"
 
-#define WAKE_MS 50
+#define PAUSE_MS 50
 #define PROBE_MS 30
 #define USAGE_MS 20
 
@@ -158,6 +158,7 @@ struct sysblock {
 	struct sysblock_listener listener;
 	struct loop_timer tick;
 	int64_t scan_ms;
+	int64_t quiet_until_ms;
 	bool opening;
 	struct entry entries[DISKS_MAX];
 	struct device devices[DISKS_MAX]; /* the listed ones */
@@ -278,9 +279,13 @@ static void on_tick(struct loop_timer *timer)
 
 void sysblock_wake(struct sysblock *sysblock)
 {
-	if (!loop_timer_is_set(&sysblock->tick) ||
-	    sysblock->tick.due_ms > clock_mono_ms() + WAKE_MS)
-		loop_timer_set(sysblock->loop, &sysblock->tick, WAKE_MS);
+	int64_t now_ms = clock_mono_ms();
+	int64_t due_ms = sysblock->quiet_until_ms > now_ms ? sysblock->quiet_until_ms : now_ms;
+
+	if (loop_timer_is_set(&sysblock->tick) && sysblock->tick.due_ms <= due_ms)
+		return;
+	loop_timer_set(sysblock->loop, &sysblock->tick, due_ms - now_ms);
+	sysblock->quiet_until_ms = due_ms + PAUSE_MS;
 }
 
 /* Here each disk has its identity from the beginning. */

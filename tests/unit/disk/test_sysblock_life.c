@@ -57,36 +57,54 @@ static void test_wake(void **state)
 	struct world *world = *state;
 
 	world_open(world);
-	/* Several close together make one scan, 50 ms after the first. */
+	/* The first acts at once; those of the next 50 ms are taken together. */
 	sysblock_wake(world->sysblock);
-	advance(world, 30);
 	sysblock_wake(world->sysblock);
-	advance(world, 19);
 	assert_int_equal(scans(world), 1);
-	advance(world, 1);
+	advance(world, 0);
 	assert_int_equal(scans(world), 2);
-	advance(world, 50);
-	assert_int_equal(scans(world), 2);
-	/* The ticks go on from there. */
-	advance(world, SCAN_MS - 50);
-	assert_int_equal(scans(world), 3);
-	/* Waking shortly before a tick does not put it off. */
-	advance(world, SCAN_MS - 10);
+	advance(world, 20);
 	sysblock_wake(world->sysblock);
-	advance(world, 10);
+	advance(world, 20);
+	sysblock_wake(world->sysblock);
+	advance(world, 9);
+	assert_int_equal(scans(world), 2);
+	advance(world, 1);
+	assert_int_equal(scans(world), 3);
+	/* The second scan was brought forward, too, so the pause begins anew. */
+	advance(world, 49);
+	sysblock_wake(world->sysblock);
+	advance(world, 0);
+	assert_int_equal(scans(world), 3);
+	advance(world, 1);
 	assert_int_equal(scans(world), 4);
+	/* The ticks go on from there. */
+	advance(world, SCAN_MS - 1);
+	assert_int_equal(scans(world), 4);
+	advance(world, 1);
+	assert_int_equal(scans(world), 5);
+	/* A tick is no reason to let an event wait. */
+	advance(world, 10);
+	sysblock_wake(world->sysblock);
+	advance(world, 0);
+	assert_int_equal(scans(world), 6);
 }
 
+/* A storm of events costs a scan every 50 ms, and a scan follows the last event. */
 static void test_endless_wakes(void **state)
 {
 	struct world *world = *state;
 
 	world_open(world);
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 200; i++) {
 		sysblock_wake(world->sysblock);
-		advance(world, 10);
+		advance(world, 1);
 	}
-	assert_int_equal(scans(world), 1 + 200 / 50);
+	assert_int_equal(scans(world), 2 + 200 / 50);
+	disk_add(world, "vdb", GIB, 2, SERIAL);
+	sysblock_wake(world->sysblock);
+	advance(world, 50);
+	world_said(world, "+vdb");
 }
 
 /* While a disk may still say who it is, the scans come close together. */
