@@ -30,7 +30,7 @@ struct cloud_options {
 	 * those of no project; NULL: those of no project. */
 	const char *project_id;
 	int64_t timeout_ms; /* of one request */
-	/* first wait between two queries of a job, doubled up to poll_max_ms */
+	/* first wait between two queries of a job of unknown length, doubled up to poll_max_ms */
 	int64_t poll_min_ms;
 	int64_t poll_max_ms;
 	size_t max_parallel;
@@ -328,14 +328,17 @@ int64_t cloud_late_until_ms(struct cloud *cloud, int64_t asked_ms);
 
 /*
  * Queries a job until it has ended, with back-off; trouble on the way (CLOUD_AWAY, CLOUD_UNKNOWN)
- * only delays the next query, by at most 30 s or poll_max_ms if that is longer. The first query
- * comes after poll_min_ms. If many jobs are watched, one list shows which of them still run, and
- * only the others are queried. done runs once: with CLOUD_OK and job_status succeeded or failed
- * (err says why), or with CLOUD_REFUSED. Then err is ERR_NOT_FOUND if CloudStack does not know the
- * job, and another error if CloudStack does not allow the query, or refuses it again and again.
+ * only delays the next query, by at most 30 s or poll_max_ms if that is longer. kind is a text that
+ * lasts: jobs of one kind take alike, and jobs that have succeeded tell when the first query is
+ * worth its cost. NULL: the job has been running for an unknown time, or nothing is to be learned
+ * of it. Then, and with the first job of a kind, the first query comes after poll_min_ms. If many
+ * jobs are watched, one list shows which of them still run, and only the others are queried. done
+ * runs once: with CLOUD_OK and job_status succeeded or failed (err says why), or with
+ * CLOUD_REFUSED. Then err is ERR_NOT_FOUND if CloudStack does not know the job, and another error
+ * if CloudStack does not allow the query, or refuses it again and again.
  */
-struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud_done_fn done,
-				  void *arg);
+struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, const char *kind,
+				  cloud_done_fn done, void *arg);
 /*
  * For a caller that has a sign of the job's end: queries at once, and often again. Cheap to repeat;
  * not from inside the job's own done.

@@ -3,16 +3,19 @@
 /*
  * Waiting for jobs to end.
  *
- * CloudStack does not report the end of a job, so it has to be asked. A watch queries soon at
- * first, since most jobs take seconds, and then less and less often. The poke makes the daemon
- * quick: the kernel shows the new disk a moment before CloudStack marks the job as done, so a
- * caller that sees the disk wants a query now, and the waits start over from the shortest, as the
- * job is about to finish.
+ * CloudStack does not report the end of a job, so it has to be asked. While nothing is known of a
+ * kind of jobs, a watch queries soon at first, since most jobs take seconds, and then less and less
+ * often. Each job that ends teaches how long its kind takes (cloud_pace.h), and from then on the
+ * queries are placed around the expected end. A job that fails does so early; so even a job that is
+ * expected to take long is queried after the longest ordinary wait, and again when it has taken
+ * three times as long. The poke makes the daemon quick: the kernel shows the new disk a moment
+ * before CloudStack marks the job as done, so a caller that sees the disk wants a query now, and
+ * the waits start over from the shortest, as the job is about to finish.
  *
  * Only an answer ends a watch, or a query that is refused again and again (cloud_refusals.h). A
  * CloudStack that is away, slow or in trouble says nothing about the job, so the watch goes on with
- * longer waits. The waits are shortened by up to a quarter at random, so that jobs begun together
- * are not queried together again and again.
+ * longer waits. Waits for no expected moment are shortened by up to a quarter at random, so that
+ * jobs begun together are not queried together again and again.
  *
  * With many watches, one list of CloudStack's pending jobs replaces the query of each: a scan. A
  * job that is listed still runs. A job that is not listed has ended, or is too young for the list,
@@ -28,6 +31,7 @@
 #include "cloud/cloud_command.h"
 #include "cloud/cloud_error.h"
 #include "cloud/cloud_job.h"
+#include "cloud/cloud_pace.h"
 #include "cloud/cloud_refusals.h"
 
 #define TROUBLE_MAX_MS 30000
@@ -48,6 +52,13 @@ struct scan {
 	unsigned denied;          /* 401 in a row */
 };
 
+#define KINDS_MAX 32
+
+struct job_kind {
+	const char *name; /* NULL behind the last */
+	struct cloud_pace pace;
+};
+
 struct cloud_jobs {
 	struct loop *loop;
 	struct cloud *cloud;
@@ -56,13 +67,21 @@ struct cloud_jobs {
 	TAILQ_HEAD(, cloud_job) watched;
 	size_t count;
 	struct scan scan;
+	struct job_kind kinds[KINDS_MAX + 1];
 };
 
 struct cloud_job {
 	TAILQ_ENTRY(cloud_job) entry;
 	struct cloud_jobs *jobs;
 	char *id;
-	int64_t wait_ms;         /* before the next query */
+	struct job_kind *kind; /* NULL: the length of the job is not known, nor will it be */
+	int64_t begun_ms;      /* monotonic */
+	int64_t ran_ms;        /* how old it was when CloudStack was asked and said that it runs */
+	int64_t asked_ms;      /* how old it was when it was queried last */
+	int64_t gap_ms;        /* before the next query, once it could have ended; 0 not yet */
+	bool inexact;          /* its end was not looked for as its kind asks */
+	bool was_poked;
+	int64_t wait_ms;         /* before the next query, if nothing is expected */
 	struct loop_timer timer; /* armed exactly while no query is under way or due */
 	struct cloud_call *query;
 	bool again;    /* poked during a query: the answer may be older than the poke */
@@ -115,6 +134,17 @@ static int64_t trouble_max_ms(const struct cloud_jobs *jobs)
 	return jobs->poll_max_ms > TROUBLE_MAX_MS ? jobs->poll_max_ms : TROUBLE_MAX_MS;
 }
 
+/* How long it has been running for. */
+static int64_t age_ms(const struct cloud_job *job)
+{
+	return clock_mono_ms() - job->begun_ms;
+}
+
+static bool is_expected(const struct cloud_job *job)
+{
+	return job->kind && cloud_pace_is_known(&job->kind->pace);
+}
+
 static bool may_scan(const struct cloud_jobs *jobs)
 {
 	return jobs->count > FEW && clock_mono_ms() >= jobs->scan.refused_until_ms;
@@ -126,6 +156,7 @@ static void job_query(struct cloud_job *job)
 {
 	loop_timer_clear(job->jobs->loop, &job->timer);
 	job->again = job->due = job->poked = job->in_scan = false;
+	job->asked_ms = age_ms(job);
 	job->query = cloud_find_job(job->jobs->cloud, job->id, on_query, job);
 }
 
@@ -146,35 +177,92 @@ static void on_timer(struct loop_timer *timer)
 	job_due(container_of(timer, struct cloud_job, timer));
 }
 
-/* Waits for the next query, unless the job was poked meanwhile. max_ms bounds the later waits. */
-static void job_wait(struct cloud_job *job, int64_t max_ms)
+static int64_t wait_unexpected(struct cloud_job *job, int64_t max_ms)
 {
-	job->due = false;
-	if (job->again) {
-		job->again = false;
-		job->poked = true;
-		job->wait_ms = job->jobs->poll_min_ms;
-		job_due(job);
-		return;
-	}
-	loop_timer_set(job->jobs->loop, &job->timer, shortened(job->wait_ms));
+	int64_t wait_ms = shortened(job->wait_ms);
+
 	job->wait_ms = doubled(job->wait_ms, max_ms);
+	return wait_ms;
 }
 
-static void job_still_runs(struct cloud_job *job)
+/* Waits for the expected end, or in small steps behind the time from which it could have come. */
+static int64_t wait_expected(struct cloud_job *job)
+{
+	const struct cloud_pace *pace = &job->kind->pace;
+	int64_t max_ms = job->jobs->poll_max_ms, age = age_ms(job), wait_ms;
+	int64_t left_ms = cloud_pace_first_ms(pace) - age;
+
+	if (job->gap_ms == 0 && left_ms > 0) {
+		if (2 * age > max_ms)
+			max_ms = 2 * age;
+		wait_ms = left_ms < max_ms ? left_ms : max_ms;
+		if (!job->was_poked)
+			return wait_ms;
+		max_ms = wait_unexpected(job, job->jobs->poll_max_ms);
+		return wait_ms < max_ms ? wait_ms : max_ms;
+	}
+	job->gap_ms = job->gap_ms ? cloud_pace_wider_ms(job->gap_ms) : cloud_pace_gap_ms(pace);
+	if (job->gap_ms > max_ms)
+		job->gap_ms = max_ms;
+	return job->gap_ms;
+}
+
+/* Looks again at once. */
+static void job_again(struct cloud_job *job)
+{
+	job->again = false;
+	job->poked = job->was_poked = true;
+	job->wait_ms = job->jobs->poll_min_ms;
+	job_due(job);
+}
+
+/* Waits for the next query, unless the job was poked meanwhile. */
+static void job_wait(struct cloud_job *job)
+{
+	int64_t wait_ms;
+
+	job->due = false;
+	if (job->again) {
+		job_again(job);
+		return;
+	}
+	wait_ms = is_expected(job) ? wait_expected(job)
+				   : wait_unexpected(job, job->jobs->poll_max_ms);
+	loop_timer_set(job->jobs->loop, &job->timer, wait_ms);
+}
+
+/* CloudStack gave no answer, and gets more and more time. */
+static void job_wait_out(struct cloud_job *job)
+{
+	job->due = false;
+	job->inexact = true;
+	if (job->again)
+		job_again(job);
+	else
+		loop_timer_set(job->jobs->loop, &job->timer,
+			       wait_unexpected(job, trouble_max_ms(job->jobs)));
+}
+
+/* CloudStack was asked for it when it was so old. */
+static void job_still_runs(struct cloud_job *job, int64_t ran_ms)
 {
 	job->running_ms = clock_waking_ms();
+	job->ran_ms = ran_ms;
 	str_set(&job->trouble, NULL);
 	loop_timer_clear(job->jobs->loop, &job->timer);
 	if (job->wait_ms > job->jobs->poll_max_ms)
 		job->wait_ms = job->jobs->poll_max_ms;
-	job_wait(job, job->jobs->poll_max_ms);
+	job_wait(job);
 }
 
 static void job_unlink(struct cloud_job *job);
 
 static void job_end(struct cloud_job *job, const struct cloud_result *result)
 {
+	/* A job that failed has ended before its time. */
+	if (job->kind && !job->inexact && result->outcome == CLOUD_OK &&
+	    result->job_status == CLOUD_JOB_SUCCEEDED)
+		cloud_pace_learn(&job->kind->pace, job->ran_ms, age_ms(job));
 	job_unlink(job);
 	job->done(job->arg, result);
 	job_free(job);
@@ -193,7 +281,7 @@ static void on_no_answer(struct cloud_job *job, const struct cloud_result *resul
 		return;
 	}
 	log_debug("cloud: job %s: no answer, looking again later", job->id);
-	job_wait(job, trouble_max_ms(job->jobs));
+	job_wait_out(job);
 }
 
 static void on_query(void *arg, const struct cloud_result *result)
@@ -210,7 +298,7 @@ static void on_query(void *arg, const struct cloud_result *result)
 		if (result->job_status != CLOUD_JOB_PENDING)
 			break;
 		cloud_refusals_clear(&job->refusals);
-		job_still_runs(job);
+		job_still_runs(job, job->asked_ms);
 		return;
 	case CLOUD_REFUSED:
 		break;
@@ -239,7 +327,8 @@ static void scan_start(struct cloud_jobs *jobs)
 	jobs->scan.next_ms = clock_mono_ms() + jobs->poll_min_ms;
 	TAILQ_FOREACH(job, &jobs->watched, entry) {
 		job->in_scan = !job->query;
-		job->poked = false; /* a poke from now on may be younger than the list */
+		job->inexact = true; /* with many jobs, CloudStack lets some of them wait */
+		job->poked = false;  /* a poke from now on may be younger than the list */
 	}
 	scan_walk(jobs);
 }
@@ -257,7 +346,7 @@ static void scan_judge(struct cloud_jobs *jobs, struct cloud_job *job)
 	if (scan->count > 0 &&
 	    bsearch(&id, scan->ids, scan->count, sizeof(*scan->ids), compare_ids)) {
 		job->unlisted = false;
-		job_still_runs(job);
+		job_still_runs(job, age_ms(job));
 	} else if (!job->unlisted || job->due || job->again) {
 		job->unlisted = true;
 		job_query(job);
@@ -281,7 +370,7 @@ static void scan_end(struct cloud_jobs *jobs, bool listed)
 		if (listed)
 			scan_judge(jobs, job);
 		else if (job->due || job->again)
-			job_wait(job, trouble_max_ms(jobs));
+			job_wait_out(job);
 	}
 	scan_clear(scan);
 	loop_task_queue(jobs->loop, &scan->begin);
@@ -435,8 +524,19 @@ struct cloud_jobs *cloud_jobs_free(struct cloud_jobs *jobs)
 
 /* --- watches --- */
 
-struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud_done_fn done,
-				  void *arg)
+static struct job_kind *find_kind(struct cloud_jobs *jobs, const char *name)
+{
+	struct job_kind *kind = jobs->kinds;
+
+	while (kind->name && !streq(kind->name, name))
+		kind++;
+	assert(kind < &jobs->kinds[KINDS_MAX]);
+	kind->name = name;
+	return kind;
+}
+
+struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, const char *kind,
+				  cloud_done_fn done, void *arg)
 {
 	struct cloud_job *job = xnew(struct cloud_job);
 	struct cloud_jobs *jobs = cloud->jobs;
@@ -445,13 +545,15 @@ struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud
 
 	job->jobs = jobs;
 	job->id = xstrdup(job_id);
+	job->kind = kind ? find_kind(jobs, kind) : NULL;
+	job->begun_ms = clock_mono_ms();
 	job->wait_ms = jobs->poll_min_ms;
 	job->timer.fire = on_timer;
 	job->done = done;
 	job->arg = arg;
 	TAILQ_INSERT_TAIL(&jobs->watched, job, entry);
 	jobs->count++;
-	job_wait(job, jobs->poll_max_ms);
+	job_wait(job);
 	return job;
 }
 
@@ -463,9 +565,7 @@ void cloud_job_poke(struct cloud_job *job)
 		job->again = true;
 		return;
 	}
-	job->wait_ms = job->jobs->poll_min_ms;
-	job->poked = true;
-	job_due(job);
+	job_again(job);
 }
 
 void cloud_job_cancel(struct cloud_job *job)

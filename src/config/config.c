@@ -72,7 +72,8 @@ static const struct field config_fields[] = {
 	F(cloud_timeout, DURATION, LIVE, .fallback = "30s", .min = 100, .max = 10 * MINUTE,
 	  .doc = "Time for one request."),
 	F(cloud_poll_min, DURATION, LIVE, .fallback = "500ms", .min = 10, .max = MINUTE,
-	  .doc = "First wait between two queries of a job; doubled each time."),
+	  .doc = "First wait between two queries of a job, doubled each time, while it is not known how "
+		 "long such jobs take. After that, queries come around the expected end of the job."),
 	F(cloud_poll_max, DURATION, LIVE, .fallback = "5s", .min = 10, .max = 10 * MINUTE,
 	  .doc = "Longest such wait."),
 	F(cloud_job_wait, DURATION, LIVE, .fallback = "35min", .min = 1000, .max = 48 * HOUR,

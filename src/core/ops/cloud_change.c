@@ -77,7 +77,7 @@ static void begin(struct cloud_change *change, const struct cloud_change_kind *k
 static void forget_end(struct cloud_change *change)
 {
 	change->end = CLOUD_JOB_PENDING;
-	change->lost = change->hidden = false;
+	change->lost = change->hidden = change->watched = false;
 	err_clear(&change->refusal);
 }
 
@@ -355,9 +355,12 @@ static void await_job(struct cloud_change *change)
 						   .poke = poke_job,
 						   .seen = cloud_change_job_seen };
 	struct operation *operation = change->operation;
+	bool is_new = !operation->resumed && !change->watched;
 	struct cloud_job *job =
-		cloud_job_watch(operation->ops->env->cloud, *change->job_id, on_job_ended, change);
+		cloud_job_watch(operation->ops->env->cloud, *change->job_id,
+				is_new ? change->kind->done : NULL, on_job_ended, change);
 
+	change->watched = true;
 	operation_wait(operation, job, change->kind->job_wait ? change->kind->job_wait : &ordinary);
 }
 

@@ -89,8 +89,9 @@ struct cloud_change {
 	int64_t asked_ms;
 	/* how the last request has ended by CloudStack's word; CLOUD_JOB_PENDING: not known */
 	enum cloud_job_status end;
-	bool lost;   /* CloudStack has lost its job, or never knew it */
-	bool hidden; /* CloudStack refuses to show its job */
+	bool watched; /* its job was awaited before, so it has been running for an unknown time */
+	bool lost;    /* CloudStack has lost its job, or never knew it */
+	bool hidden;  /* CloudStack refuses to show its job */
 	/* why it was refused, or why its job failed or is not shown */
 	struct err refusal;
 	bool settling;         /* the second of the two steps runs */

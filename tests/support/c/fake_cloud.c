@@ -1003,8 +1003,8 @@ static void on_look(struct loop_timer *timer)
 	free(job);
 }
 
-struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, cloud_done_fn done,
-				  void *arg)
+struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, const char *kind,
+				  cloud_done_fn done, void *arg)
 {
 	struct cloud_job *job = xnew(struct cloud_job);
 

@@ -22,7 +22,7 @@
 
 static struct cloud_job *watch(struct fixture *fixture, struct seen *seen)
 {
-	return cloud_job_watch(fixture->cloud, JOB_ID, on_done, seen);
+	return cloud_job_watch(fixture->cloud, JOB_ID, NULL, on_done, seen);
 }
 
 /* No look in the first three quarters of the wait, one at its end. */
@@ -246,6 +246,112 @@ static void test_cancel(void **state)
 	assert_int_equal(fixture->server.asked, 2);
 }
 
+static void watch_kind(struct fixture *fixture, const char *kind, struct seen *seen)
+{
+	seen->runs = 0;
+	cloud_job_watch(fixture->cloud, JOB_ID, kind, on_done, seen);
+}
+
+static void run_until_ended(struct fixture *fixture, const struct seen *seen)
+{
+	for (int i = 0; i < 3000 && seen->runs == 0; i++) {
+		run_idle(fixture);
+		clock_test_advance(10);
+	}
+	assert_int_equal(seen->runs, 1);
+}
+
+static void expect_no_look(struct fixture *fixture, int64_t ms)
+{
+	size_t asked = fixture->server.asked;
+
+	run_idle(fixture);
+	clock_test_advance(ms);
+	run_idle(fixture);
+	assert_int_equal(fixture->server.asked, asked);
+}
+
+static void expect_look(struct fixture *fixture, int64_t ms)
+{
+	size_t asked = fixture->server.asked;
+
+	run_idle(fixture);
+	clock_test_advance(ms);
+	run_until(fixture, &fixture->server.asked, asked + 1);
+	run_idle(fixture);
+}
+
+/* The first job of a kind is looked at after a second; it had ended before, so the next one is
+ * looked at earlier. */
+static void test_learns_when_to_look(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen, other;
+
+	SCRIPT(fixture, JOB_SUCCEEDED);
+	watch_kind(fixture, "attached", &seen);
+	expect_no_look(fixture, 749);
+	run_until_ended(fixture, &seen);
+	watch_kind(fixture, "attached", &seen);
+	expect_look(fixture, 250);
+	assert_int_equal(seen.runs, 1);
+	/* That says nothing about jobs of other kinds, or about those that may be old. */
+	watch_kind(fixture, "detached", &seen);
+	watch_kind(fixture, NULL, &other);
+	expect_no_look(fixture, 749);
+	run_until_ended(fixture, &seen);
+	run_until_ended(fixture, &other);
+}
+
+/* It may fail early, so it is looked at after the longest ordinary wait, too. */
+static void test_looks_seldom_at_a_long_job(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen;
+
+	SCRIPT(fixture, JOB_PENDING, JOB_PENDING, JOB_PENDING, JOB_PENDING, JOB_PENDING,
+	       JOB_PENDING, JOB_SUCCEEDED, JOB_PENDING, JOB_SUCCEEDED);
+	watch_kind(fixture, "attached", &seen);
+	run_until_ended(fixture, &seen);
+	watch_kind(fixture, "attached", &seen);
+	expect_no_look(fixture, FIXTURE_POLL_MAX_MS - 1);
+	expect_look(fixture, 1);
+	expect_no_look(fixture, FIXTURE_POLL_MAX_MS);
+	run_until_ended(fixture, &seen);
+	assert_int_equal(fixture->server.asked, 9);
+}
+
+static void test_learns_nothing_of_a_failure(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen;
+
+	SCRIPT(fixture, { .status = 200, .body = "{\"x\":{\"jobstatus\":2}}" }, JOB_SUCCEEDED);
+	watch_kind(fixture, "attached", &seen);
+	run_until_ended(fixture, &seen);
+	watch_kind(fixture, "attached", &seen);
+	expect_no_look(fixture, 749);
+	run_until_ended(fixture, &seen);
+}
+
+/* The end is near, but a CloudStack in trouble is left alone all the same. */
+static void test_trouble_delays_an_expected_end(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen;
+
+	SCRIPT(fixture, JOB_SUCCEEDED, HTML_502, HTML_502, JOB_SUCCEEDED);
+	watch_kind(fixture, "attached", &seen);
+	run_until_ended(fixture, &seen);
+	watch_kind(fixture, "attached", &seen);
+	expect_look(fixture, 250);
+	expect_no_look(fixture, 749);
+	expect_look(fixture, 251);
+	expect_no_look(fixture, 1499);
+	expect_look(fixture, 501);
+	assert_int_equal(seen.runs, 1);
+}
+
 struct pair {
 	struct seen seen;
 	struct cloud_job *other;
@@ -266,7 +372,7 @@ static void test_done_may_cancel_others(void **state)
 	struct pair pair = { .other = watch(fixture, &seen) };
 
 	SCRIPT(fixture, JOB_SUCCEEDED);
-	cloud_job_poke(cloud_job_watch(fixture->cloud, OTHER_JOB_ID, on_pair, &pair));
+	cloud_job_poke(cloud_job_watch(fixture->cloud, OTHER_JOB_ID, NULL, on_pair, &pair));
 	run_until(fixture, &pair.seen.runs, 1);
 	clock_test_advance(60000);
 	run_idle(fixture);
@@ -287,6 +393,10 @@ int main(void)
 		TEST(test_refused_again_and_again),
 		TEST(test_poke_looks_at_once),
 		TEST(test_poke_during_a_look_looks_again),
+		TEST(test_learns_when_to_look),
+		TEST(test_looks_seldom_at_a_long_job),
+		TEST(test_learns_nothing_of_a_failure),
+		TEST(test_trouble_delays_an_expected_end),
 		TEST(test_cancel),
 		TEST(test_done_may_cancel_others),
 	};

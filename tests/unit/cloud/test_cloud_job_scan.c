@@ -43,7 +43,8 @@ static void watch_all(struct fixture *fixture, struct watches *watches)
 		char id[16];
 
 		snprintf(id, sizeof(id), "job-%d", i);
-		watches->jobs[i] = cloud_job_watch(fixture->cloud, id, on_done, &watches->seen[i]);
+		watches->jobs[i] =
+			cloud_job_watch(fixture->cloud, id, NULL, on_done, &watches->seen[i]);
 	}
 }
 

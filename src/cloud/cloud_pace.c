@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * When jobs of a kind are looked at.
+ *
+ * How long a job takes differs from one CloudStack to the next by a factor of a hundred, but little
+ * from one job to the next of the same kind. Each look costs CloudStack a request, and each moment
+ * between the end of a job and the look that shows it costs the client. So mean and spread are kept
+ * as TCP keeps its round-trip times, and the looks are placed around the expected end: the first a
+ * spread before it, the others at growing distances behind.
+ *
+ * The end of a job is only known to lie between two looks. If the first look shows that a job has
+ * ended, the job may have ended long before. Then the next job is looked at a little earlier, and
+ * if that one has ended, too, twice as much earlier, until a look comes before the end again. So
+ * about every other job costs one look, and the rest two.
+ */
+
+#include "cloud/cloud_pace.h"
+
+#define GAP_MIN_MS 40
+#define GAPS_PER_SPREAD 2
+#define EARLY_MAX 10 /* doublings */
+
+static int64_t at_least(int64_t value, int64_t least)
+{
+	return value > least ? value : least;
+}
+
+int64_t cloud_pace_first_ms(const struct cloud_pace *pace)
+{
+	return at_least(pace->mean_ms - pace->spread_ms, pace->mean_ms / 4);
+}
+
+int64_t cloud_pace_gap_ms(const struct cloud_pace *pace)
+{
+	return at_least(pace->spread_ms / GAPS_PER_SPREAD, GAP_MIN_MS);
+}
+
+int64_t cloud_pace_wider_ms(int64_t gap_ms)
+{
+	return gap_ms + gap_ms / 4;
+}
+
+/* It ended at some time before its first look. The spread stays, since nothing is known of it. */
+static void learn_early(struct cloud_pace *pace, int64_t running_ms, int64_t ended_ms)
+{
+	int64_t guess_ms = ended_ms - (cloud_pace_gap_ms(pace) << pace->early);
+
+	if (pace->early < EARLY_MAX)
+		pace->early++;
+	guess_ms = at_least(guess_ms, at_least(running_ms, ended_ms / 4));
+	pace->mean_ms = at_least(pace->mean_ms + (guess_ms - pace->mean_ms) / 2, 1);
+}
+
+void cloud_pace_learn(struct cloud_pace *pace, int64_t running_ms, int64_t ended_ms)
+{
+	int64_t middle_ms = at_least((running_ms + ended_ms) / 2, 1);
+	int64_t off_ms = middle_ms - pace->mean_ms;
+
+	if (!cloud_pace_is_known(pace)) {
+		*pace = (struct cloud_pace){ .mean_ms = middle_ms,
+					     .spread_ms = (ended_ms - running_ms) / 2 };
+		return;
+	}
+	if (running_ms < cloud_pace_first_ms(pace)) {
+		learn_early(pace, running_ms, ended_ms);
+		return;
+	}
+	pace->early = 0;
+	pace->mean_ms = at_least(pace->mean_ms + off_ms / 4, 1);
+	pace->spread_ms += ((off_ms < 0 ? -off_ms : off_ms) - pace->spread_ms) / 4;
+}
