@@ -326,18 +326,28 @@ void cloud_walk_cancel(struct cloud_walk *walk); /* not from inside on_page or d
  * it, can no longer reach CloudStack. */
 int64_t cloud_late_until_ms(struct cloud *cloud, int64_t asked_ms);
 
+struct cloud_watch {
+	const char *job_id;
+	/*
+	 * A text that lasts: jobs of one kind take alike, and jobs that have succeeded tell when
+	 * the first query is worth its cost. NULL: the job has been running for an unknown time.
+	 */
+	const char *kind;
+	/* If a list of the jobs that run does not show the job, that is enough: the caller asks for
+	 * the object of the job, which costs less if there are many. */
+	bool list_is_enough;
+};
 /*
  * Queries a job until it has ended, with back-off; trouble on the way (CLOUD_AWAY, CLOUD_UNKNOWN)
- * only delays the next query, by at most 30 s or poll_max_ms if that is longer. kind is a text that
- * lasts: jobs of one kind take alike, and jobs that have succeeded tell when the first query is
- * worth its cost. NULL: the job has been running for an unknown time, or nothing is to be learned
- * of it. Then, and with the first job of a kind, the first query comes after poll_min_ms. If many
+ * only delays the next query, by at most 30 s or poll_max_ms if that is longer. The first query
+ * comes when the job is expected to end, or after poll_min_ms if the kind is not known. If many
  * jobs are watched, one list shows which of them still run, and only the others are queried. done
  * runs once: with CLOUD_OK and job_status succeeded or failed (err says why), or with
  * CLOUD_REFUSED. Then err is ERR_NOT_FOUND if CloudStack does not know the job, and another error
- * if CloudStack does not allow the query, or refuses it again and again.
+ * if CloudStack does not allow the query, or refuses it again and again. With list_is_enough,
+ * job_status can also be pending: no list shows the job, so it has probably ended.
  */
-struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, const char *kind,
+struct cloud_job *cloud_job_watch(struct cloud *cloud, const struct cloud_watch *watch,
 				  cloud_done_fn done, void *arg);
 /*
  * For a caller that has a sign of the job's end: queries at once, and often again. Cheap to repeat;

@@ -20,8 +20,9 @@
  * With many watches, one list of CloudStack's pending jobs replaces the query of each: a scan. A
  * job that is listed still runs. A job that is not listed has ended, or is too young for the list,
  * or was missed because the pages shifted while they were read; so the job is queried by itself,
- * and that answer counts. Some servers do not let every account list jobs. Then every job is
- * queried by itself, as with few watches.
+ * and that answer counts. If the object of the job shows the change, even that query is not needed:
+ * the caller asks for the objects of many jobs in one request (cloud_merge.h). Some servers do not
+ * let every account list jobs. Then every job is queried by itself, as with few watches.
  */
 
 #include <assert.h>
@@ -59,19 +60,23 @@ struct job_kind {
 	struct cloud_pace pace;
 };
 
+TAILQ_HEAD(job_list, cloud_job);
+
 struct cloud_jobs {
 	struct loop *loop;
 	struct cloud *cloud;
 	int64_t poll_min_ms;
 	int64_t poll_max_ms;
-	TAILQ_HEAD(, cloud_job) watched;
-	size_t count;
+	struct job_list watched;
+	struct job_list missed; /* of these, a list has just not shown them */
+	size_t count;           /* of both */
 	struct scan scan;
 	struct job_kind kinds[KINDS_MAX + 1];
 };
 
 struct cloud_job {
 	TAILQ_ENTRY(cloud_job) entry;
+	struct job_list *in;
 	struct cloud_jobs *jobs;
 	char *id;
 	struct job_kind *kind; /* NULL: the length of the job is not known, nor will it be */
@@ -89,6 +94,7 @@ struct cloud_job {
 	bool poked;    /* due, and urgent */
 	bool in_scan;  /* the scan under way may list this job */
 	bool unlisted; /* pending, but not in the list: only a query shows its state */
+	bool list_is_enough;
 	struct cloud_refusals refusals;
 	int64_t running_ms; /* clock_waking_ms() when CloudStack last said that it runs; 0 never */
 	char *trouble;      /* the error that came instead since then; NULL none */
@@ -338,7 +344,15 @@ static int compare_ids(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void scan_judge(struct cloud_jobs *jobs, struct cloud_job *job)
+static void move_to(struct cloud_job *job, struct job_list *list)
+{
+	if (job->in)
+		TAILQ_REMOVE(job->in, job, entry);
+	TAILQ_INSERT_TAIL(list, job, entry);
+	job->in = list;
+}
+
+static void scan_judge(struct cloud_jobs *jobs, struct cloud_job *job, bool whole)
 {
 	struct scan *scan = &jobs->scan;
 	const char *id = job->id;
@@ -347,33 +361,49 @@ static void scan_judge(struct cloud_jobs *jobs, struct cloud_job *job)
 	    bsearch(&id, scan->ids, scan->count, sizeof(*scan->ids), compare_ids)) {
 		job->unlisted = false;
 		job_still_runs(job, age_ms(job));
+	} else if (whole && job->list_is_enough) {
+		move_to(job, &jobs->missed);
 	} else if (!job->unlisted || job->due || job->again) {
 		job->unlisted = true;
 		job_query(job);
 	}
 }
 
+/* Each round begins with the first job, since done may cancel any other job. */
+static void tell_missed(struct cloud_jobs *jobs)
+{
+	const struct cloud_result result = { .outcome = CLOUD_OK, .job_status = CLOUD_JOB_PENDING };
+	struct cloud_job *job;
+
+	while ((job = TAILQ_FIRST(&jobs->missed))) {
+		loop_timer_clear(jobs->loop, &job->timer);
+		job_end(job, &result);
+	}
+}
+
 /* With or without a list, a job that is due is queried or waits for the next scan. */
-static void scan_end(struct cloud_jobs *jobs, bool listed)
+static void scan_end(struct cloud_jobs *jobs, bool listed, bool whole)
 {
 	struct scan *scan = &jobs->scan;
-	struct cloud_job *job;
+	struct cloud_job *job, *next;
 
 	if (scan->count > 0)
 		qsort(scan->ids, scan->count, sizeof(*scan->ids), compare_ids);
-	TAILQ_FOREACH(job, &jobs->watched, entry) {
+	for (job = TAILQ_FIRST(&jobs->watched); job; job = next) {
 		bool in_scan = job->in_scan;
 
+		next = TAILQ_NEXT(job, entry);
 		job->in_scan = false;
 		if (!in_scan)
 			continue;
 		if (listed)
-			scan_judge(jobs, job);
+			scan_judge(jobs, job, whole);
 		else if (job->due || job->again)
 			job_wait_out(job);
 	}
 	scan_clear(scan);
 	loop_task_queue(jobs->loop, &scan->begin);
+	tell_missed(jobs);
 }
 
 static void scan_refused(struct cloud_jobs *jobs, const struct err *err)
@@ -415,7 +445,8 @@ static void on_walked(void *arg, const struct cloud_result *result)
 	if (result->outcome == CLOUD_REFUSED || scan->denied >= DENIED_MAX)
 		scan_refused(jobs, &result->err);
 	else
-		scan_end(jobs, result->outcome == CLOUD_OK || result->endless);
+		scan_end(jobs, result->outcome == CLOUD_OK || result->endless,
+			 result->outcome == CLOUD_OK);
 }
 
 static void scan_walk(struct cloud_jobs *jobs)
@@ -480,7 +511,7 @@ static void job_unlink(struct cloud_job *job)
 {
 	struct cloud_jobs *jobs = job->jobs;
 
-	TAILQ_REMOVE(&jobs->watched, job, entry);
+	TAILQ_REMOVE(job->in, job, entry);
 	if (--jobs->count == 0)
 		scan_stop(jobs);
 }
@@ -506,6 +537,7 @@ struct cloud_jobs *cloud_jobs_new(struct loop *loop, struct cloud *cloud,
 	jobs->cloud = cloud;
 	cloud_jobs_set_pace(jobs, options);
 	TAILQ_INIT(&jobs->watched);
+	TAILQ_INIT(&jobs->missed);
 	jobs->scan.begin.run = on_scan_begin;
 	jobs->scan.timer.fire = on_scan_timer;
 	return jobs;
@@ -535,23 +567,24 @@ static struct job_kind *find_kind(struct cloud_jobs *jobs, const char *name)
 	return kind;
 }
 
-struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, const char *kind,
+struct cloud_job *cloud_job_watch(struct cloud *cloud, const struct cloud_watch *watch,
 				  cloud_done_fn done, void *arg)
 {
 	struct cloud_job *job = xnew(struct cloud_job);
 	struct cloud_jobs *jobs = cloud->jobs;
 
-	assert(!str_empty(job_id) && done);
+	assert(!str_empty(watch->job_id) && done);
 
 	job->jobs = jobs;
-	job->id = xstrdup(job_id);
-	job->kind = kind ? find_kind(jobs, kind) : NULL;
+	job->id = xstrdup(watch->job_id);
+	job->kind = watch->kind ? find_kind(jobs, watch->kind) : NULL;
+	job->list_is_enough = watch->list_is_enough;
 	job->begun_ms = clock_mono_ms();
 	job->wait_ms = jobs->poll_min_ms;
 	job->timer.fire = on_timer;
 	job->done = done;
 	job->arg = arg;
-	TAILQ_INSERT_TAIL(&jobs->watched, job, entry);
+	move_to(job, &jobs->watched);
 	jobs->count++;
 	job_wait(job);
 	return job;

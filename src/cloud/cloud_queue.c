@@ -48,7 +48,8 @@ struct cloud_queue {
 	/* answered on the next turn without a request, as CloudStack takes no changes */
 	struct cloud_call_list held;
 	struct loop_task refuse;
-	size_t members_max; /* of lists that travel together */
+	struct loop_task send; /* calls that were added in one turn are sent together */
+	size_t members_max;    /* of lists that travel together */
 	struct cloud_throttle throttle;
 	struct cloud_probe *probe;
 	bool pumping;
@@ -149,7 +150,7 @@ struct cloud_call *cloud_queue_add(struct cloud_call *call)
 	assert(call->done);
 
 	cloud_call_put_last(call, &queue->waiting);
-	pump(queue);
+	loop_task_queue(queue->loop, &queue->send);
 	return call;
 }
 
@@ -433,6 +434,11 @@ static void pump(struct cloud_queue *queue)
 	queue->pumping = false;
 }
 
+static void on_send(struct loop_task *task)
+{
+	pump(container_of(task, struct cloud_queue, send));
+}
+
 static void on_resume(struct loop_timer *timer)
 {
 	pump(container_of(timer, struct cloud_queue, resume));
@@ -499,6 +505,7 @@ struct cloud_queue *cloud_queue_new(struct loop *loop, const struct cloud_option
 	cloud_call_list_init(&queue->running);
 	cloud_call_list_init(&queue->held);
 	queue->refuse.run = on_refuse;
+	queue->send.run = on_send;
 	cloud_throttle_init(&queue->throttle, options->max_parallel);
 	queue->http = http_client_new(loop, &http_options);
 	queue->probe = cloud_probe_new(&(struct cloud_probe_way){
@@ -522,6 +529,7 @@ struct cloud_queue *cloud_queue_free(struct cloud_queue *queue)
 
 	loop_timer_clear(queue->loop, &queue->resume);
 	loop_task_cancel(queue->loop, &queue->refuse);
+	loop_task_cancel(queue->loop, &queue->send);
 	cloud_figures_clear(&queue->figures);
 	http_client_free(queue->http);
 	cloud_reader_free(queue->reader);

@@ -327,9 +327,32 @@ static bool is_shown(struct cloud_change *change, const struct cloud_result *res
 	return volume && change->kind->check(operation, volume, &state) == 0;
 }
 
+static void await_job(struct cloud_change *change);
+
+/* A list no longer shows the job. If the volume shows the change and no job, the job has made it,
+ * otherwise the job itself tells. */
+static void on_looked_early(void *arg, const struct cloud_result *result)
+{
+	struct cloud_change *change = arg;
+	const struct cloud_volume *volume;
+	struct err state = { 0 };
+
+	volume = cloud_step_volume(change->operation, result, subject_of(change));
+	if (volume && !volume->job_id &&
+	    change->kind->check(change->operation, volume, &state) == 0)
+		made(change);
+	else
+		await_job(change);
+}
+
 static void on_job_ended(void *arg, const struct cloud_result *result)
 {
 	struct cloud_change *change = arg;
+
+	if (result->outcome == CLOUD_OK && result->job_status == CLOUD_JOB_PENDING) {
+		list(change, on_looked_early);
+		return;
+	}
 
 	change->refusal = result->err;
 	change->lost = is_lost(result);
@@ -355,13 +378,20 @@ static void await_job(struct cloud_change *change)
 						   .poke = poke_job,
 						   .seen = cloud_change_job_seen };
 	struct operation *operation = change->operation;
-	bool is_new = !operation->resumed && !change->watched;
+	const struct cloud_change_kind *kind = change->kind;
+	const struct cloud_watch watch = {
+		.job_id = *change->job_id,
+		.kind = change->in_doubt || change->watched ? NULL : kind->done,
+		.list_is_enough = !change->watched && kind->volume_tells,
+	};
 	struct cloud_job *job =
-		cloud_job_watch(operation->ops->env->cloud, *change->job_id,
-				is_new ? change->kind->done : NULL, on_job_ended, change);
+		cloud_job_watch(operation->ops->env->cloud, &watch, on_job_ended, change);
 
+	/* A list has missed it. */
+	if (change->watched)
+		cloud_job_poke(job);
 	change->watched = true;
-	operation_wait(operation, job, change->kind->job_wait ? change->kind->job_wait : &ordinary);
+	operation_wait(operation, job, kind->job_wait ? kind->job_wait : &ordinary);
 }
 
 /* The end of the request is known: its job has told it, or the request had no job, or no job came

@@ -23,7 +23,8 @@ char *cloud_change_job_seen(const void *awaited);
  * committed before, and then its job is awaited. However the job ends, the volume decides, since a
  * job that failed may have made the change, and a job that succeeded may not. The volume in the
  * answer of a job that succeeded is enough if it shows the change; in all other cases CloudStack is
- * asked for the volume. Repeating the request is safe, as CloudStack refuses a job id it knows.
+ * asked for the volume. Among many jobs, the volume can be enough without the job (volume_tells).
+ * Repeating the request is safe, as CloudStack refuses a job id it knows.
  */
 struct cloud_change_kind {
 	const char *done; /* the change as a participle: "attached" */
@@ -68,6 +69,9 @@ struct cloud_change_kind {
 	/* If CloudStack refuses to show the volume, the operation fails and undoes the change;
 	 * otherwise the step runs again later. */
 	bool can_undo;
+	/* A volume that shows the change, and no job, proves the change: the word of the job is not
+	 * needed. */
+	bool volume_tells;
 	bool in_one_step; /* requested and awaited in one step */
 };
 

@@ -318,6 +318,7 @@ static void rename_volume(struct operation *operation)
 		.refused = on_refused,
 		.check = check_renamed,
 		.missed = on_not_renamed,
+		.volume_tells = true,
 		.in_one_step = true,
 	};
 	struct create_context *context = operation->context;

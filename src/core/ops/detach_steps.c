@@ -415,6 +415,7 @@ static const struct cloud_change_kind detachment = {
 	.refused = on_refused,
 	.check = check_detached,
 	.keep_words = keep_words,
+	.volume_tells = true,
 };
 
 static void ask(struct operation *operation)

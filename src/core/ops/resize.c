@@ -253,6 +253,7 @@ static const struct cloud_change_kind resizing = {
 	.refused = on_refused,
 	.check = check_resized,
 	.keep_words = keep_words,
+	.volume_tells = true,
 };
 
 static void ask_cloud(struct operation *operation)

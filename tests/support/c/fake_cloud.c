@@ -1003,13 +1003,13 @@ static void on_look(struct loop_timer *timer)
 	free(job);
 }
 
-struct cloud_job *cloud_job_watch(struct cloud *cloud, const char *job_id, const char *kind,
+struct cloud_job *cloud_job_watch(struct cloud *cloud, const struct cloud_watch *watch,
 				  cloud_done_fn done, void *arg)
 {
 	struct cloud_job *job = xnew(struct cloud_job);
 
 	*job = (struct cloud_job){
-		.cloud = cloud, .id = xstrdup(job_id), .done = done, .arg = arg
+		.cloud = cloud, .id = xstrdup(watch->job_id), .done = done, .arg = arg
 	};
 	job->timer.fire = on_look;
 	cloud->open++;

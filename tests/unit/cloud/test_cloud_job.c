@@ -22,7 +22,8 @@
 
 static struct cloud_job *watch(struct fixture *fixture, struct seen *seen)
 {
-	return cloud_job_watch(fixture->cloud, JOB_ID, NULL, on_done, seen);
+	return cloud_job_watch(fixture->cloud, &(struct cloud_watch){ .job_id = JOB_ID }, on_done,
+			       seen);
 }
 
 /* No look in the first three quarters of the wait, one at its end. */
@@ -249,7 +250,8 @@ static void test_cancel(void **state)
 static void watch_kind(struct fixture *fixture, const char *kind, struct seen *seen)
 {
 	seen->runs = 0;
-	cloud_job_watch(fixture->cloud, JOB_ID, kind, on_done, seen);
+	cloud_job_watch(fixture->cloud, &(struct cloud_watch){ .job_id = JOB_ID, .kind = kind },
+			on_done, seen);
 }
 
 static void run_until_ended(struct fixture *fixture, const struct seen *seen)
@@ -372,7 +374,9 @@ static void test_done_may_cancel_others(void **state)
 	struct pair pair = { .other = watch(fixture, &seen) };
 
 	SCRIPT(fixture, JOB_SUCCEEDED);
-	cloud_job_poke(cloud_job_watch(fixture->cloud, OTHER_JOB_ID, NULL, on_pair, &pair));
+	cloud_job_poke(cloud_job_watch(fixture->cloud,
+				       &(struct cloud_watch){ .job_id = OTHER_JOB_ID }, on_pair,
+				       &pair));
 	run_until(fixture, &pair.seen.runs, 1);
 	clock_test_advance(60000);
 	run_idle(fixture);

@@ -33,6 +33,7 @@
 	}
 
 struct watches {
+	bool list_is_enough;
 	struct cloud_job *jobs[MANY];
 	struct seen seen[MANY];
 };
@@ -44,7 +45,11 @@ static void watch_all(struct fixture *fixture, struct watches *watches)
 
 		snprintf(id, sizeof(id), "job-%d", i);
 		watches->jobs[i] =
-			cloud_job_watch(fixture->cloud, id, NULL, on_done, &watches->seen[i]);
+			cloud_job_watch(fixture->cloud,
+					&(struct cloud_watch){ .job_id = id,
+							       .list_is_enough =
+								       watches->list_is_enough },
+					on_done, &watches->seen[i]);
 	}
 }
 
@@ -124,6 +129,60 @@ static void test_not_listed_is_not_ended(void **state)
 	cancel_all(&watches);
 }
 
+/* Those who ask for the volume themselves need no query. */
+static void test_a_list_may_be_enough(void **state)
+{
+	struct fixture *fixture = *state;
+	struct watches watches = { .list_is_enough = true };
+
+	SCRIPT(fixture, ALL, ALL_BUT_2);
+	watch_all(fixture, &watches);
+	clock_test_advance(1000);
+	expect(fixture, 0, "listAsyncJobs");
+	clock_test_advance(2000);
+	expect(fixture, 1, "listAsyncJobs");
+	assert_int_equal(watches.seen[2].runs, 1);
+	assert_int_equal(watches.seen[2].outcome, CLOUD_OK);
+	assert_int_equal(watches.seen[2].job_status, CLOUD_JOB_PENDING);
+	assert_int_equal(watches.seen[0].runs + watches.seen[1].runs + watches.seen[3].runs, 0);
+	cancel_all(&watches);
+}
+
+struct company {
+	struct seen seen;
+	struct cloud_job *others[2];
+};
+
+static void on_missed(void *arg, const struct cloud_result *result)
+{
+	struct company *company = arg;
+
+	on_done(&company->seen, result);
+	for (size_t i = 0; i < ARRAY_SIZE(company->others); i++)
+		cloud_job_cancel(company->others[i]);
+}
+
+/* The list shows none of them, and the first to be told cancels two of the others. */
+static void test_a_missed_one_may_cancel_others(void **state)
+{
+	const struct cloud_watch watch = { .job_id = "none", .list_is_enough = true };
+	struct fixture *fixture = *state;
+	struct company company = { 0 };
+	struct watches watches = { 0 };
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, ALL);
+	cloud_job_watch(fixture->cloud, &watch, on_missed, &company);
+	watch_all(fixture, &watches);
+	for (size_t i = 0; i < ARRAY_SIZE(company.others); i++)
+		company.others[i] = cloud_job_watch(fixture->cloud, &watch, on_done, &seen);
+	clock_test_advance(1000);
+	expect(fixture, 0, "listAsyncJobs");
+	assert_int_equal(company.seen.runs, 1);
+	assert_int_equal(seen.runs, 0);
+	cancel_all(&watches);
+}
+
 static void test_pages(void **state)
 {
 	struct fixture *fixture = *state;
@@ -163,7 +222,8 @@ static void test_list_without_end(void **state)
 	static struct web_row rows[40] = { PAGES_OF("1") };
 	static char bodies[40][64];
 	struct fixture *fixture = *state;
-	struct watches watches = { 0 };
+	/* It does not tell that it is whole, so it is enough for no job. */
+	struct watches watches = { .list_is_enough = true };
 
 	for (size_t i = 1; i < ARRAY_SIZE(rows); i++) {
 		snprintf(bodies[i], sizeof(bodies[i]),
@@ -355,6 +415,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_one_list_looks_at_all),
 		TEST(test_not_listed_is_not_ended),
+		TEST(test_a_list_may_be_enough),
+		TEST(test_a_missed_one_may_cancel_others),
 		TEST(test_pages),
 		TEST(test_list_without_end),
 		TEST(test_many_pokes_are_one_list),

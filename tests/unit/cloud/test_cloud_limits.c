@@ -278,7 +278,8 @@ static void test_durations_ignore_the_wall_clock(void **state)
 
 		/* The wait before a look at a job. */
 		SCRIPT(fixture, { .status = 200, .body = SUCCEEDED });
-		cloud_job_watch(fixture->cloud, JOB_ID, NULL, on_done, &job);
+		cloud_job_watch(fixture->cloud, &(struct cloud_watch){ .job_id = JOB_ID }, on_done,
+				&job);
 		clock_test_start(clock_mono_ms(), clock_wall_ms() - jumps[i]);
 		clock_test_advance(FIXTURE_POLL_MIN_MS * 3 / 4 - 1);
 		run_idle(fixture);

@@ -31,9 +31,10 @@ static struct cloud_call *list(struct fixture *fixture, const char *id, struct s
 /* All places on the wire are taken by lists that are not answered yet. */
 static void occupy(struct fixture *fixture, struct seen *busy)
 {
-	for (size_t i = 0; i < FIXTURE_PARALLEL; i++)
+	for (size_t i = 0; i < FIXTURE_PARALLEL; i++) {
 		list(fixture, "busy", busy);
-	run_until(fixture, &fixture->server.held_count, FIXTURE_PARALLEL);
+		run_until(fixture, &fixture->server.held_count, i + 1);
+	}
 }
 
 static void release_all(struct fixture *fixture)
@@ -102,6 +103,20 @@ static void test_those_of_projects_too(void **state)
 	run_until(fixture, &busy.runs, 2);
 	assert_string_equal(asked(fixture, 2, "ids"), "aaa,bbb");
 	assert_string_equal(asked(fixture, 2, "projectid"), CLOUD_ALL_PROJECTS);
+}
+
+/* Lists of one turn go together, too, although there would be room on the wire for each. */
+static void test_those_of_one_turn_go_together(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, EMPTY);
+	list(fixture, "aaa", &seen);
+	list(fixture, "bbb", &seen);
+	run_until(fixture, &seen.runs, 2);
+	assert_int_equal(fixture->server.asked, 1);
+	assert_string_equal(asked(fixture, 0, "ids"), "aaa,bbb");
 }
 
 static void test_one_that_waits_alone_is_asked_as_ever(void **state)
@@ -412,6 +427,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_those_who_wait_go_together),
 		TEST(test_those_of_projects_too),
+		TEST(test_those_of_one_turn_go_together),
 		TEST(test_one_that_waits_alone_is_asked_as_ever),
 		TEST(test_other_lists_stay_alone),
 		TEST(test_refused_together_asked_alone),
