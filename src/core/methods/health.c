@@ -108,13 +108,21 @@ static void look_at_lost(struct calls *calls, struct parts *parts)
 			parts->lost);
 }
 
-static void look(struct calls *calls, struct parts *parts)
+/* The parts that decide whether a change may begin. Each change asks, so this costs the same for any
+ * number of operations and volumes, and leaves the large rest of the parts alone. */
+static void look_for_change(struct calls *calls, struct parts *parts)
 {
-	memset(parts, 0, sizeof(*parts));
+	parts->refused_word[0] = parts->lost_word[0] = '\0';
 	parts->cloud_configured = calls->env->cloud != NULL;
 	if (calls->env->cloud)
 		cloud_health(calls->env->cloud, &parts->cloud);
 	store_health(calls->env->store, &parts->store);
+}
+
+static void look(struct calls *calls, struct parts *parts)
+{
+	memset(parts, 0, sizeof(*parts));
+	look_for_change(calls, parts);
 	sysblock_health(calls->env->sysblock, &parts->devices);
 	look_at_list(calls, parts);
 	look_at_refusals(calls, parts);
@@ -221,7 +229,7 @@ int health_check_store(struct calls *calls, struct err *err)
 {
 	struct parts parts;
 
-	look(calls, &parts);
+	look_for_change(calls, &parts);
 	return store_may_change(calls, &parts, err);
 }
 
@@ -229,7 +237,7 @@ int health_check_changes(struct calls *calls, struct err *err)
 {
 	struct parts parts;
 
-	look(calls, &parts);
+	look_for_change(calls, &parts);
 	/* A change makes the daemon ask CloudStack again soon; a question about the health must not
 	 * cost a request. */
 	if (parts.cloud_configured && !parts.cloud.usable)
