@@ -158,6 +158,30 @@ void operation_context_free(struct engine *engine, enum operation_type type, voi
 	free(context);
 }
 
+struct operation_memory {
+	struct operation_memory *next;
+	max_align_t bytes[];
+};
+
+void *operation_alloc(struct operation *operation, size_t size)
+{
+	struct operation_memory *memory = xcalloc(1, sizeof(*memory) + size);
+
+	memory->next = operation->memory;
+	operation->memory = memory;
+	return memory->bytes;
+}
+
+static void free_memory(struct operation *operation)
+{
+	struct operation_memory *memory;
+
+	while ((memory = operation->memory)) {
+		operation->memory = memory->next;
+		free(memory);
+	}
+}
+
 void operation_free(struct operation *operation)
 {
 	assert(TAILQ_EMPTY(&operation->askers));
@@ -174,6 +198,7 @@ void operation_free(struct operation *operation)
 	if (operation->refusals)
 		cloud_refusals_clear(operation->refusals);
 	free(operation->refusals);
+	free_memory(operation);
 	free(operation->asked_by);
 	free(operation->owner);
 	record_clear(&operation_record, &operation->record);

@@ -144,6 +144,7 @@ struct operation {
 	bool untouched;
 	/* CloudStack refuses to show the effect of this step */
 	bool effect_unknown;
+	struct operation_memory *memory; /* operation_alloc(); NULL: none */
 	struct cloud_refusals *refusals; /* of a read of this step; NULL: none so far */
 	/* On the heap, since thousands of operations may be unfinished and hardly any has one of
 	 * these. */
@@ -269,6 +270,8 @@ void operation_free(struct operation *operation);
 /* By its type, and by the request that it keeps. */
 const struct operation_kind *operation_kind_of(const struct engine *engine,
 					       const struct operation_record *record);
+/* Zeroed memory that lasts as long as the operation, for what only few operations need. */
+void *operation_alloc(struct operation *operation, size_t size);
 /* The context of an operation that is not begun. */
 void operation_context_free(struct engine *engine, enum operation_type type, void *context);
 void operation_join_queue(struct operation *operation, const char *volume_id);

@@ -102,7 +102,7 @@ void op_attach_missed(struct operation *operation, const struct err *err)
 static bool is_others(const struct cloud_change *change)
 {
 	return change->end == CLOUD_JOB_FAILED && !change->in_doubt &&
-	       cloud_err_is_attached(&change->refusal);
+	       cloud_err_is_attached(cloud_change_refusal(change));
 }
 
 /* The first attachment of a volume gives it its storage, and that may be larger than the volume was

@@ -73,12 +73,36 @@ static void begin(struct cloud_change *change, const struct cloud_change_kind *k
 	change->in_doubt |= operation->resumed;
 }
 
+const struct err *cloud_change_refusal(const struct cloud_change *change)
+{
+	static const struct err none;
+
+	return change->refusal ? change->refusal : &none;
+}
+
+/* An error is large, and most changes are never refused. */
+void cloud_change_note_refusal(struct cloud_change *change, struct operation *operation,
+			       const struct err *err)
+{
+	if (!change->refusal && err->code == ERR_NONE)
+		return;
+	if (!change->refusal)
+		change->refusal = operation_alloc(operation, sizeof(*change->refusal));
+	*change->refusal = *err;
+}
+
+static void forget_refusal(struct cloud_change *change)
+{
+	if (change->refusal)
+		err_clear(change->refusal);
+}
+
 /* Nothing is known of how a request has ended. */
 static void forget_end(struct cloud_change *change)
 {
 	change->end = CLOUD_JOB_PENDING;
 	change->lost = change->hidden = change->watched = false;
-	err_clear(&change->refusal);
+	forget_refusal(change);
 }
 
 static const char *subject_of(const struct cloud_change *change)
@@ -102,9 +126,11 @@ static void made(struct cloud_change *change)
 
 	if (change->end == CLOUD_JOB_FAILED) {
 		log_notice("%s=%s was %s, although: %s", kind_of_subject(change),
-			   subject_of(change), change->kind->done, change->refusal.text);
+			   subject_of(change), change->kind->done,
+			   cloud_change_refusal(change)->text);
 		if (change->kind->keep_words)
-			change->kind->keep_words(operation, change->refusal.cloud_text);
+			change->kind->keep_words(operation,
+						 cloud_change_refusal(change)->cloud_text);
 	}
 	operation_next(operation);
 }
@@ -183,8 +209,8 @@ static void describe_miss(const struct cloud_change *change, const struct err *s
 		err_set(out, ERR_CLOUD,
 			"CloudStack lost the job by which %s %s was to be %s, and %s; try again",
 			what, id, done, state->text);
-	} else if (change->refusal.code) {
-		*out = change->refusal;
+	} else if (cloud_change_refusal(change)->code) {
+		*out = *change->refusal;
 		explain(change, out);
 		add_state(out, state);
 	} else {
@@ -354,7 +380,7 @@ static void on_job_ended(void *arg, const struct cloud_result *result)
 		return;
 	}
 
-	change->refusal = result->err;
+	cloud_change_note_refusal(change, change->operation, &result->err);
 	change->lost = is_lost(result);
 	change->hidden = !change->lost && result->outcome != CLOUD_OK;
 	change->end = result->outcome == CLOUD_OK && !change->lost ? result->job_status
@@ -400,7 +426,7 @@ static bool has_ended(const struct cloud_change *change)
 {
 	if (change->lost || change->hidden)
 		return false;
-	return change->end != CLOUD_JOB_PENDING || change->refusal.code != ERR_NONE;
+	return change->end != CLOUD_JOB_PENDING || cloud_change_refusal(change)->code != ERR_NONE;
 }
 
 static void await(struct cloud_change *change)
@@ -421,7 +447,7 @@ static void go_on(struct cloud_change *change)
 
 static void accepted(struct cloud_change *change)
 {
-	err_clear(&change->refusal);
+	forget_refusal(change);
 	go_on(change);
 }
 
@@ -441,7 +467,7 @@ static void refused(struct cloud_change *change, const struct err *err)
 	case REFUSAL_PASSES:
 		break;
 	}
-	change->refusal = *err;
+	cloud_change_note_refusal(change, operation, err);
 	go_on(change);
 }
 
@@ -463,7 +489,7 @@ static void on_refusal_explained(void *arg, const struct cloud_result *result)
 	if (result->outcome == CLOUD_OK)
 		accepted(change);
 	else
-		refused(change, &change->refusal);
+		refused(change, cloud_change_refusal(change));
 }
 
 static void on_asked(void *arg, const struct cloud_result *result)
@@ -482,7 +508,7 @@ static void on_asked(void *arg, const struct cloud_result *result)
 			change->end = CLOUD_JOB_SUCCEEDED;
 		accepted(change);
 	} else if (change->in_doubt || cloud_err_is_duplicate_job(&result->err)) {
-		change->refusal = result->err;
+		cloud_change_note_refusal(change, operation, &result->err);
 		find_job(change, on_refusal_explained);
 	} else {
 		refused(change, &result->err);

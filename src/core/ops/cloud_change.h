@@ -96,8 +96,9 @@ struct cloud_change {
 	bool watched; /* its job was awaited before, so it has been running for an unknown time */
 	bool lost;    /* CloudStack has lost its job, or never knew it */
 	bool hidden;  /* CloudStack refuses to show its job */
-	/* why it was refused, or why its job failed or is not shown */
-	struct err refusal;
+	/* NULL or why it was refused, or why its job failed or is not shown; see
+	 * cloud_change_refusal(). The operation owns it. */
+	struct err *refusal;
 	bool settling;         /* the second of the two steps runs */
 	unsigned repeats;      /* requests that came to nothing and were made anew */
 	int64_t not_before_ms; /* clock_mono_ms(): the next request has to wait until then */
@@ -135,6 +136,11 @@ bool cloud_change_repeat(struct cloud_change *change);
  */
 bool cloud_change_is_late_or_wait(struct cloud_change *change, struct operation *operation,
 				  const char *words);
+/* Why the last request was refused, or why its job failed or is not shown; ERR_NONE: it was not. */
+const struct err *cloud_change_refusal(const struct cloud_change *change);
+/* err is copied. */
+void cloud_change_note_refusal(struct cloud_change *change, struct operation *operation,
+			       const struct err *err);
 /* Right before each request. True: the step asks. False: the step has ended, and asks when it is
  * stored that this life is going to ask (silence.h). */
 bool cloud_change_may_ask_or_wait(struct operation *operation);

@@ -118,7 +118,7 @@ static void on_submitted(void *arg, const struct cloud_result *result)
 	if (result->err.reason == ERR_REASON_UNKNOWN_ZONE)
 		env_forget_zone(operation->ops->env);
 	if (refused && (context->creation.in_doubt || cloud_err_is_duplicate_job(&result->err))) {
-		context->creation.refusal = result->err;
+		cloud_change_note_refusal(&context->creation, operation, &result->err);
 		settle_doubt(operation);
 		return;
 	}
@@ -182,8 +182,8 @@ static void on_looked_by_name(void *arg, const struct cloud_result *result)
 	if (result->count > 0) {
 		operation_set_volume(operation, result->volumes[0].id);
 		operation_next(operation);
-	} else if (context->creation.refusal.code) {
-		cloud_step_fail(operation, &context->creation.refusal);
+	} else if (cloud_change_refusal(&context->creation)->code) {
+		cloud_step_fail(operation, context->creation.refusal);
 	} else if (cloud_change_is_late_or_wait(
 			   &context->creation, operation,
 			   "waiting until an earlier request can no longer arrive")) {

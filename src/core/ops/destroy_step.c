@@ -84,7 +84,7 @@ enum cloud_refusal destruction_refused(struct destruction *destruction, const st
 static bool is_proven(const struct cloud_change *change)
 {
 	return change->end == CLOUD_JOB_SUCCEEDED ||
-	       (!change->lost && change->refusal.code == ERR_NOT_FOUND);
+	       (!change->lost && cloud_change_refusal(change)->code == ERR_NOT_FOUND);
 }
 
 int destruction_check(struct destruction *destruction, const struct cloud_volume *volume,
@@ -107,7 +107,7 @@ static bool is_worth_asking_again(const struct destruction *destruction)
 	const struct cloud_change *change = &destruction->change;
 
 	return change->lost || change->hidden || change->end == CLOUD_JOB_SUCCEEDED ||
-	       change->refusal.code == ERR_NOT_FOUND ||
+	       cloud_change_refusal(change)->code == ERR_NOT_FOUND ||
 	       (change->end == CLOUD_JOB_FAILED && destruction->unlisted);
 }
 
@@ -117,7 +117,7 @@ void destruction_missed(struct destruction *destruction, const struct err *err)
 	struct err failure = *err;
 
 	if (!is_worth_asking_again(destruction)) {
-		if (!weaken(destruction, &change->refusal))
+		if (!weaken(destruction, cloud_change_refusal(change)))
 			operation_fail(change->operation, err);
 	} else if (!cloud_change_repeat(change)) {
 		err_reword(&failure, "%s (asked %u times)", err->text, change->repeats + 1);
