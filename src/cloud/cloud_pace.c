@@ -9,10 +9,11 @@
  * as TCP keeps its round-trip times, and the looks are placed around the expected end: the first a
  * spread before it, the others at growing distances behind.
  *
- * The end of a job is only known to lie between two looks. If the first look shows that a job has
- * ended, the job may have ended long before. Then the next job is looked at a little earlier, and
- * if that one has ended, too, twice as much earlier, until a look comes before the end again. So
- * about every other job costs one look, and the rest two.
+ * The end of a job is only known to lie between two looks. A mean between them is as right as any,
+ * so looks that were far apart do not make jobs appear scattered. If the first look shows that a
+ * job has ended, the job may have ended long before. Then the next job is looked at a little
+ * earlier, and if that one has ended, too, twice as much earlier, until a look comes before the end
+ * again. So about every other job costs one look, and the rest two.
  */
 
 #include "cloud/cloud_pace.h"
@@ -52,21 +53,37 @@ static void learn_early(struct cloud_pace *pace, int64_t running_ms, int64_t end
 	pace->mean_ms = at_least(pace->mean_ms + (guess_ms - pace->mean_ms) / 2, 1);
 }
 
+/* The first jobs make up the mean in equal parts; later ones push the older aside. */
+static int64_t share(const struct cloud_pace *pace, int64_t change_ms)
+{
+	return change_ms / (int64_t)pace->count;
+}
+
+/* From the mean to the time in which the job must have ended. */
+static int64_t distance_ms(const struct cloud_pace *pace, int64_t running_ms, int64_t ended_ms)
+{
+	if (pace->mean_ms < running_ms)
+		return running_ms - pace->mean_ms;
+	return pace->mean_ms > ended_ms ? pace->mean_ms - ended_ms : 0;
+}
+
 void cloud_pace_learn(struct cloud_pace *pace, int64_t running_ms, int64_t ended_ms)
 {
-	int64_t middle_ms = at_least((running_ms + ended_ms) / 2, 1);
-	int64_t off_ms = middle_ms - pace->mean_ms;
+	int64_t middle_ms = at_least((running_ms + ended_ms) / 2, 1), distance;
 
+	if (pace->count < CLOUD_PACE_SAMPLES)
+		pace->count++;
 	if (!cloud_pace_is_known(pace)) {
-		*pace = (struct cloud_pace){ .mean_ms = middle_ms,
-					     .spread_ms = (ended_ms - running_ms) / 2 };
+		pace->mean_ms = middle_ms;
+		pace->spread_ms = (ended_ms - running_ms) / 2;
 		return;
 	}
 	if (running_ms < cloud_pace_first_ms(pace)) {
 		learn_early(pace, running_ms, ended_ms);
 		return;
 	}
+	distance = distance_ms(pace, running_ms, ended_ms);
 	pace->early = 0;
-	pace->mean_ms = at_least(pace->mean_ms + off_ms / 4, 1);
-	pace->spread_ms += ((off_ms < 0 ? -off_ms : off_ms) - pace->spread_ms) / 4;
+	pace->mean_ms = at_least(pace->mean_ms + share(pace, middle_ms - pace->mean_ms), 1);
+	pace->spread_ms += share(pace, distance - pace->spread_ms);
 }

@@ -7,10 +7,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define CLOUD_PACE_SAMPLES 4 /* so many jobs make a new mean */
+
 /* Zeroed: nothing is known yet. */
 struct cloud_pace {
 	int64_t mean_ms;   /* 0: not known */
 	int64_t spread_ms; /* a typical distance from the mean */
+	unsigned count;    /* of jobs, up to CLOUD_PACE_SAMPLES */
 	unsigned early;    /* jobs that had ended at their first look, one after the other */
 };
 
