@@ -123,14 +123,10 @@ static void restore_failure(struct operation *operation)
 
 static int restore_context(struct operation *operation, struct err *err)
 {
-	const char *stored = operation->record.context;
-
 	operation->context = xcalloc(1, operation->kind->context->size);
 	record_init(operation->kind->context, operation->context);
-	if (operation_context_from_json(operation->kind->context, stored, operation->context, err) <
-	    0)
+	if (operation_restore_context(operation, operation->record.context, err) < 0)
 		return -1;
-	operation_restore_time(operation, stored);
 	operation_show_time(operation, &operation->record);
 	str_set(&operation->record.context, NULL); /* each commit writes it again */
 	return 0;

@@ -81,24 +81,8 @@ char *operation_context_to_json(const struct operation *operation)
 	return buf_take(&out);
 }
 
-int operation_context_from_json(const struct record *shape, const char *text, void *context,
-				struct err *err)
+static void take_time(struct operation *operation, const struct json *json)
 {
-	_cleanup_json_ struct json *json = NULL;
-
-	text = str_or(text, "{}");
-	json = json_parse(text, strlen(text), err);
-	if (!json)
-		return -1;
-	json_drop(json, MEMBER);
-	json_drop(json, BEGIN_MEMBER);
-	return record_from_json(shape, context, json, err);
-}
-
-void operation_restore_time(struct operation *operation, const char *context)
-{
-	_cleanup_json_ struct json *json =
-		context ? json_parse(context, strlen(context), NULL) : NULL;
 	char name[32];
 
 	for (int part = 0; part < TIME_PART_COUNT; part++) {
@@ -107,6 +91,35 @@ void operation_restore_time(struct operation *operation, const char *context)
 				   &operation->spent_ms[part]);
 	}
 	(void)json_integer(json_get(json, BEGIN_MEMBER), &operation->record.started_at);
+}
+
+/* A start reads thousands of contexts, so each is parsed once. of: goes on from the time; or NULL.
+ */
+static int read_context(const struct record *shape, const char *text, void *context,
+			struct operation *of, struct err *err)
+{
+	_cleanup_json_ struct json *json = NULL;
+
+	text = str_or(text, "{}");
+	json = json_parse(text, strlen(text), err);
+	if (!json)
+		return -1;
+	if (of)
+		take_time(of, json);
+	json_drop(json, MEMBER);
+	json_drop(json, BEGIN_MEMBER);
+	return record_from_json(shape, context, json, err);
+}
+
+int operation_context_from_json(const struct record *shape, const char *text, void *context,
+				struct err *err)
+{
+	return read_context(shape, text, context, NULL, err);
+}
+
+int operation_restore_context(struct operation *operation, const char *text, struct err *err)
+{
+	return read_context(operation->kind->context, text, operation->context, operation, err);
 }
 
 void operation_show_stored(struct operation_record *record)

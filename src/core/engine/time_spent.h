@@ -32,5 +32,6 @@ char *operation_context_to_json(const struct operation *operation);
  * time. */
 int operation_context_from_json(const struct record *shape, const char *text, void *context,
 				struct err *err);
-/* Goes on from the time and the begin in this stored context. */
-void operation_restore_time(struct operation *operation, const char *context);
+/* The same for the initialised context of an operation, which goes on from the time and the begin
+ * in the stored one. */
+int operation_restore_context(struct operation *operation, const char *text, struct err *err);
