@@ -108,8 +108,8 @@ static void look_at_lost(struct calls *calls, struct parts *parts)
 			parts->lost);
 }
 
-/* The parts that decide whether a change may begin. Each change asks, so this costs the same for any
- * number of operations and volumes, and leaves the large rest of the parts alone. */
+/* The parts that decide whether a change may begin. Each change asks, so this costs the same for
+ * any number of operations and volumes, and leaves the large rest of the parts alone. */
 static void look_for_change(struct calls *calls, struct parts *parts)
 {
 	parts->refused_word[0] = parts->lost_word[0] = '\0';
