@@ -23,6 +23,7 @@ from table import HEAD, machine
 # Each group of lines is a file of its name, whose measure() yields them.
 ROWS = {
     "attach": "kernel event to OperationCompleted",
+    "jobs": "what operations take beside the jobs of CloudStack, and their calls",
     "accepts": "durable accepts, beside bare inserts, on three stores",
     "rest": "GET of a volume, a mapping, an operation, beside a bare evhttp",
     "bus": "D-Bus GetDevice, beside a bare sd-bus service",
