@@ -160,7 +160,8 @@ int main(int argc, char **argv)
 	if (argc == 9 && streq(argv[1], "call") && parse_u64(argv[2], &number) == 0 && number > 0 &&
 	    number <= IN_FLIGHT_MAX && parse_u64(argv[3], &seconds) == 0 && seconds < 3600)
 		return measure(argv + 4, number, seconds);
-	fprintf(stderr, "usage: bench_bus serve LENGTH-OF-TEXT\n"
-			"       bench_bus call IN-FLIGHT SECONDS NAME PATH INTERFACE MEMBER TEXT\n");
+	fprintf(stderr,
+		"usage: bench_bus serve LENGTH-OF-TEXT\n"
+		"       bench_bus call IN-FLIGHT SECONDS NAME PATH INTERFACE MEMBER TEXT\n");
 	return 2;
 }

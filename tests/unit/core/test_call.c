@@ -245,6 +245,7 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 	struct volume_resize_args resize = { .volume_id = volume, .size = 8 * GIB };
 	struct operation_get_args get = { .operation_id = operation };
 	struct operation_list_args list = { .limit = 10 };
+	struct operation_history_args history = { .operation_id = operation, .limit = 10 };
 	struct volume_list_args volumes = { 0 };
 	struct mapping_list_args mappings = { .limit = 10 };
 	struct volume_get_args volume_get = { .volume_id = volume, .refresh = true };
@@ -279,6 +280,7 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 		   : record == &volume_resize_args      ? (void *)&resize
 		   : record == &operation_get_args || record == &operation_args ? (void *)&get
 		   : record == &operation_list_args                             ? (void *)&list
+		   : record == &operation_history_args                          ? (void *)&history
 		   : record == &volume_list_args                                ? (void *)&volumes
 		   : record == &mapping_list_args                               ? (void *)&mappings
 		   : record == &volume_get_args         ? (void *)&volume_get
