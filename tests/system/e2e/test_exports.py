@@ -3,13 +3,13 @@
 
 import os
 import signal
-import socket
 import subprocess
 
 import cloudsim
 import pytest
 from support.py import shapes
 from support.py.nbd import NBDClient
+from support.py.ports import free_port
 from support.py.waiting import DEADLINE, eventually
 
 from .surfaces import SURFACES, Refused
@@ -340,9 +340,8 @@ def foreign_engine(tmp_path):
     path = tmp_path / "foreign.sock"
     process = subprocess.Popen([QEMU, "--chardev", f"socket,id=qmp,path={path},server=on,wait=off",
                                 "--monitor", "chardev=qmp,mode=control"])
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
-    yield process, {"engine": QEMU, "qmp_socket": str(path), "listen": f"127.0.0.1:{port}"}
+    eventually(path.exists, "it takes commands")
+    yield process, {"engine": QEMU, "qmp_socket": str(path), "listen": f"127.0.0.1:{free_port()}"}
     process.kill()
     process.wait()
 

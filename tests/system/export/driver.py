@@ -119,12 +119,14 @@ class Driver:
 
 
 class Client:
-    """An NBD client that stays connected: qemu-io with commands on its standard input."""
+    """An NBD client that stays connected: qemu-io with commands on its standard input. It is connected
+    once there is such an object."""
 
     def __init__(self, uri):
         self.process = subprocess.Popen(["stdbuf", "-oL", "qemu-io", "-f", "raw", uri], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT)
+        self.say("length", "\n")
 
     def say(self, command, *until):
         """The answer, up to and including the line with one of these texts. One command at a time:
