@@ -626,13 +626,11 @@ void cloud_change_ask(struct cloud_change *change, const struct cloud_change_kin
 	forget_end(change);
 	change->settling = false;
 	change->ready_ms = 0;
-	if (is_ready)
-		submit(change);
-	else if (change->in_doubt)
+	if (!is_ready && change->in_doubt)
 		find_job(change, on_doubt_settled);
-	else if (clock_mono_ms() < change->not_before_ms)
+	else if (!is_ready && clock_mono_ms() < change->not_before_ms)
 		pause_before(change);
-	else if (must_look(change))
+	else if (!is_ready && must_look(change))
 		list(change, on_seen_before_asking);
 	else
 		submit(change);
