@@ -163,8 +163,8 @@ static int list_directory(struct sysblock *sysblock, struct err *err)
 }
 
 /*
- * Size, diskseq, numbers and read-only. -1 if there is no size to be read; then the others stay as
- * they are.
+ * Size, diskseq, read-only, and the number, which an inode keeps. -1 if there is no size to be
+ * read; then the others stay as they are.
  */
 static int read_numbers(int block_fd, struct device *device)
 {
@@ -176,8 +176,10 @@ static int read_numbers(int block_fd, struct device *device)
 	attribute_read_number(block_fd, device->name, "diskseq", &device->diskseq);
 	if (attribute_read_number(block_fd, device->name, "ro", &read_only) == 0)
 		device->read_only = read_only != 0;
-	number = attribute_read(block_fd, device->name, "dev");
-	snprintf(device->number, sizeof(device->number), "%s", str_or(number, ""));
+	if (!device->number[0]) {
+		number = attribute_read(block_fd, device->name, "dev");
+		snprintf(device->number, sizeof(device->number), "%s", str_or(number, ""));
+	}
 	return 0;
 }
 
