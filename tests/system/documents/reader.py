@@ -197,6 +197,12 @@ class Reader:
 
     # -- the shell
 
+    def await_health(self):
+        """A reader who has done it all has a daemon that is healthy."""
+        if not self._shell:
+            self._start_shell()
+        eventually(lambda: self.world.daemon.health()["status"] == "healthy", "the daemon is healthy")
+
     def _start_shell(self):
         self.world.bus.start()
         self.world.daemon.start().wait_healthy()
