@@ -58,6 +58,9 @@ SCHEDULES = 100_000
 INPUTS = 20_000
 INPUTS_SECONDS = 30
 
+# The tests of the lab that install packages, which takes two builds of them.
+INSTALLED = "tests/system/lab/test_installed.py"
+
 SEARCHES = ("truth", "requests", "storm", "soak", "fuzz")
 
 STORES = ("sqlite", "mariadb", "galera")
@@ -306,7 +309,8 @@ def jobs_of(wanted, everything, searches):
     jobs = [Build("gcc", "gcc", "-Dwerror=true")]
     if wants("lab"):
         # The longest of all, and an appliance cannot use more than one core: it begins first.
-        jobs.append(Pytest("lab", "gcc", "sqlite", "tests/system/lab", busy=APPLIANCES, workers=APPLIANCES))
+        jobs.append(Pytest("lab", "gcc", "sqlite", "tests/system/lab", f"--ignore={INSTALLED}", busy=APPLIANCES,
+                           workers=APPLIANCES))
     if sanitized:
         # The build with clang is the one with sanitizers, which slow it least. And each function that succeeds is
         # asked for the error it may have left.
@@ -341,7 +345,7 @@ def jobs_of(wanted, everything, searches):
         if wants(f"crash:{store}"):
             jobs.append(Pytest("crash", "gcc", store, "tests/system/crash"))
     if wants("package"):
-        jobs.append(Pytest("package", "gcc", "sqlite", "tests/system/package", workers=1))
+        jobs.append(Pytest("package", "gcc", "sqlite", "tests/system/package", INSTALLED, busy=APPLIANCES, workers=2))
     if wants("documents"):
         jobs.append(Pytest("documents", "gcc", "sqlite", "tests/system/documents"))
     if wants("hostile"):

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The Debian that this machine has, for roots that mmdebstrap makes of it."""
+"""The Debian that this machine has, for roots that mmdebstrap makes of it, and our packages for it."""
 
+import os
 import platform
 import subprocess
+from pathlib import Path
+
+from .cache import cached
+
+TOP = Path(__file__).resolve().parents[3]
 
 
 def suite():
@@ -23,5 +29,24 @@ def apt_settings():
     return _said("apt-config", "dump", "--no-empty", "Acquire")
 
 
-def _said(*command):
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+def packages(commit, options=""):
+    """A folder with the Debian packages of a commit, built now if the cache lacks them. `options` is dpkg's
+    DEB_BUILD_OPTIONS."""
+    def build(result, _):
+        _said(TOP / "data/debian/build", result, commit, stdin=subprocess.DEVNULL,
+              env=os.environ | {"DEB_BUILD_OPTIONS": options})
+
+    tree = _said("git", "-C", TOP, "rev-parse", f"{commit}^{{tree}}").strip()
+    return cached("-".join(["packages", tree[:16], *options.split()]), build)
+
+
+def first_packaged():
+    """The oldest commit that has packages: what a machine may have installed before this one."""
+    return _said("git", "-C", TOP, "log", "--diff-filter=A", "--format=%H", "--", "data/debian/control").split()[-1]
+
+
+def _said(*command, **options):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, **options)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+    return done.stdout

@@ -2,7 +2,8 @@
 
 image.py builds what the VM boots from, vm.py runs the VM, agent.py talks to it, product.py is the
 daemon installed in it. conftest.py puts these and a simulated cloud together, scene.py is what a
-test gets to see of them, and test_lab.py holds the tests.
+test gets to see of them. Most tests share an appliance that has the files of the build folder;
+test_installed.py has appliances in which it installs the Debian packages.
 
     VOLD_BUILD=build /usr/bin/python3 -m pytest tests/system/lab
 """

@@ -11,18 +11,12 @@ from pathlib import Path
 
 import cloudsim
 from cloudsim import plug
-from cloudsim.settings import Settings
-from cloudsim.world import World
 import pytest
 
 from .agent import AgentError
 from .product import Product
-from .scene import PROGRAMS, Lab
+from .scene import PROGRAMS, ROOT_VOLUME, Lab
 from .vm import Appliance, CommandFailed
-
-# The cloud invents its ids from a seed, so the root volume's can be known before any cloud runs.
-ROOT_VOLUME = World(Settings(), 0, cloudsim.ZONE, cloudsim.APPLIANCE_VM, cloudsim.API_KEY,
-                    cloudsim.SECRET_KEY).root_volume(cloudsim.APPLIANCE_VM).id
 
 
 def pytest_configure(config):
@@ -100,7 +94,8 @@ def has_left_names(vm):
 def pytest_runtest_makereport(item):
     """Add to a failure what the daemon logged."""
     report = (yield).get_result()
-    vm = getattr(item, "funcargs", {}).get("appliance")
+    parts = getattr(item, "funcargs", {}).values()
+    vm = next((part.vm if isinstance(part, Lab) else part for part in parts if isinstance(part, (Lab, Appliance))), None)
     if report.failed and vm:
         try:
             report.sections.append(("volume-daemon's journal", Product(vm).journal()))

@@ -16,7 +16,9 @@ UNIT = "volume-daemon.service"
 _KILL = f"systemctl kill --signal=KILL {UNIT}; systemctl stop {UNIT}"
 BUS_NAME = "org.migratekit.VolumeDaemon1"
 
-# volumectl's exit codes for the two refusals the tests provoke, and for a part that is away.
+# volumectl's exit codes for the refusals the tests provoke, and for a part that is away.
+EXIT_UNAUTHORIZED = 4
+EXIT_FORBIDDEN = 5
 EXIT_NOT_FOUND = 6
 EXIT_CONFLICT = 9
 EXIT_UNAVAILABLE = 17

@@ -4,15 +4,26 @@ A volume is told by its contents: the cloud's side of a test writes a pattern in
 the volume, the guest's side reads it from a device.
 """
 
+import json
 from pathlib import Path
 
 import cloudsim
+from cloudsim.settings import Settings
+from cloudsim.world import World
 
 from .product import BusMonitor
+
+# The cloud invents its ids from a seed, so the root volume's can be known before any cloud runs.
+ROOT_VOLUME = World(Settings(), 0, cloudsim.ZONE, cloudsim.APPLIANCE_VM, cloudsim.API_KEY,
+                    cloudsim.SECRET_KEY).root_volume(cloudsim.APPLIANCE_VM).id
 
 # Where the appliance has the programs of the tests themselves.
 PROGRAMS = Path("/usr/local/bin")
 PATTERN_SIZE = 4096
+
+BLOCK = 4096
+# Where the NBD client writes, out of the way of other writers.
+NBD_START = 64 << 20
 
 
 class Lab:
@@ -96,6 +107,33 @@ def uri(volume):
 def wait_served(lab, volume):
     # Each look takes the processor from the engine that is being started.
     lab.vm.run(f"until nbdinfo --size {uri(volume)} >/dev/null 2>&1; do sleep 1; done", timeout=150)
+
+
+def engine_pid(lab):
+    # Its exit code follows the health, which may be degraded by the engine.
+    return json.loads(lab.product.try_volumectl("health").out)["details"].get("nbd_pid")
+
+
+def nbd_writer_of(volume):
+    """Writes block after block through one connection, and tells when all are on the disk."""
+    return f"""{{ n=0
+    until [ -e /run/enough ]; do
+        echo write -q -P $((n % 255 + 1)) $(({NBD_START} + n * {BLOCK})) {BLOCK}
+        n=$((n + 1))
+        sleep .1
+    done
+    echo flush; echo quit; echo $n >/run/served; }} |
+        {{ echo ready; stdbuf -i0 qemu-io -f raw {uri(volume)}; }} && echo served $(cat /run/served)
+    exec sleep infinity"""
+
+
+def assert_nbd_writer_lost_nothing(lab, volume, output):
+    """Once /run/enough tells it to end: each block that it wrote is on the disk, and none gave it an error."""
+    served = int(lab.vm.wait_output(output, "served").split()[-1])
+    assert served > 0
+    assert lab.contents_behind(volume, NBD_START, served * BLOCK) == \
+        b"".join(bytes([n % 255 + 1]) * BLOCK for n in range(served))
+    assert "rror" not in lab.vm.read_file(output).decode()
 
 
 def device_of(operation):

@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""From the Debian packages to a daemon at work, and back: all that an administrator of the appliance does.
+
+A machine has nothing of ours but the .deb files in a folder. Most tests share one: the packages are installed once,
+with three lines of configuration, and each test leaves the machine as it was. The upgrade has a machine of its own,
+which begins with the packages of the first commit that had any.
+"""
+
+import contextlib
+import json
+import shutil
+
+import cloudsim
+from cloudsim import plug
+import pytest
+from support.py import debian
+from support.py.waiting import eventually
+
+from .product import BUS_NAME, EXIT_FORBIDDEN, EXIT_UNAUTHORIZED, UNIT, Product
+from .scene import (ROOT_VOLUME, Lab, assert_nbd_writer_lost_nothing, device_of, engine_pid, nbd_writer_of, node,
+                    pattern, wait_served)
+from .vm import CLOUD_ADDRESS, Appliance
+
+PACKAGES = ("libvolumeclient1", "volume-daemon", "volumectl")
+CONF = "/etc/volume-daemon/volume-daemon.conf"
+SOCKET = "volume-daemon.socket"
+EXPORT_UNIT = "volume-daemon-export.service"
+ORDINARY = "ordinary"           # a user without any right
+# A client that is patient on a busy machine.
+CURL = "curl --silent --show-error --max-time 900"
+URL = "http://127.0.0.1:8090"
+HEALTH = f"{CURL} --fail {URL}/health"
+
+
+def edit(vm, section, key, value):
+    """Set a key in the configuration that the package brought, where it stands in a comment."""
+    line = f"{key} = {value}"
+    vm.run(rf"sed -i '/^\[{section}\]$/,/^\[/ s|^#\?{key} =.*|{line}|' {CONF} && grep -q '^{line}$' {CONF}")
+
+
+def install(vm, folder):
+    """As an administrator who keeps the configuration that is there."""
+    vm.run(f"DEBIAN_FRONTEND=noninteractive dpkg --install --force-confold {folder}/*.deb", timeout=900)
+
+
+def set_up(vm):
+    """Three lines of configuration, and the keys that they name."""
+    vm.write_file("/etc/volume-daemon/api-key", cloudsim.API_KEY, mode="0600")
+    vm.write_file("/etc/volume-daemon/secret-key", cloudsim.SECRET_KEY, mode="0600")
+    edit(vm, "cloud", "url", f"http://{CLOUD_ADDRESS}/client/api")
+    edit(vm, "cloud", "api_key_file", "/etc/volume-daemon/api-key")
+    edit(vm, "cloud", "secret_key_file", "/etc/volume-daemon/secret-key")
+
+
+def attaches(cloud):
+    """How many attachments CloudStack was asked for."""
+    with cloud.world.lock:
+        return sum(job.command == "attachVolume" for job in cloud.world.jobs.values())
+
+
+def unit_property(vm, name, unit=UNIT):
+    return vm.run(f"systemctl show --property={name} --value {unit}").out.strip()
+
+
+@contextlib.contextmanager
+def fresh_machine(tmp_path_factory, **built):
+    """A Debian that never had the daemon, in a cloud of its own, with our packages in folders of root's."""
+    tree, folder = tmp_path_factory.mktemp("packages"), tmp_path_factory.mktemp("machine")
+    for name, source in built.items():
+        (tree / "root" / name).mkdir(parents=True)
+        for package in PACKAGES:
+            shutil.copy(*source.glob(f"{package}_*.deb"), tree / "root" / name)
+    with contextlib.ExitStack() as stack:
+        patches = stack.enter_context(pytest.MonkeyPatch.context())
+        patches.setattr(plug, "UNPLUG_DEADLINE", 120)       # an emulated guest is slow
+        vm = stack.enter_context(Appliance(folder, cloudsim.APPLIANCE_VM, ROOT_VOLUME, overlay=tree))
+        vm.start()
+        vm.wait_ready()
+        cloud = stack.enter_context(cloudsim.CloudSim(plug=f"qmp:{vm.cloud_qmp_path},{folder / 'images'}"))
+        vm.connect_cloud(cloud.port)
+        yield Lab(vm, Product(vm), cloud, folder / "images", ROOT_VOLUME)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    """A fresh Debian with the packages, three lines of configuration and an enabled socket."""
+    with fresh_machine(tmp_path_factory, new=debian.packages("HEAD")) as lab:
+        install(lab.vm, "/root/new")
+        assert unit_property(lab.vm, "ActiveState") == unit_property(lab.vm, "ActiveState", SOCKET) == "inactive"
+        set_up(lab.vm)
+        lab.vm.run(f"systemctl enable --now {SOCKET}")
+        yield lab
+
+
+@pytest.fixture
+def lab(machine):
+    """The shared machine, without volumes."""
+    yield machine
+    machine.cloud.clear_faults()
+    for row in machine.product.volumectl("mappings"):
+        machine.product.volumectl("detach", row["volume_id"], "--force")
+
+
+# The tests that share the machine stay with one worker.
+together = pytest.mark.xdist_group("installed")
+
+
+@together
+def test_the_first_request_starts_the_daemon(lab):
+    lab.vm.run(f"systemctl stop {UNIT}")
+    assert unit_property(lab.vm, "ActiveState") == "inactive"
+    lab.vm.run(f"systemctl start {SOCKET}")
+
+    health = json.loads(lab.vm.run(HEALTH, timeout=900).out)
+
+    assert health["status"] in ("healthy", "degraded")
+    assert unit_property(lab.vm, "ActiveState") == "active"
+    assert unit_property(lab.vm, "UnitFileState", SOCKET) == "enabled"
+    lab.product.await_cloud()
+
+
+@together
+def test_the_first_call_starts_the_daemon(lab):
+    lab.vm.run(f"systemctl stop {UNIT}")
+
+    # The bus gives up after 25 seconds, which may be too early on a busy machine; nobody else starts the daemon.
+    call = f"busctl call {BUS_NAME} /org/migratekit/VolumeDaemon1 {BUS_NAME}.Manager GetHealth"
+    lab.vm.run(f"until {call}; do sleep 1; done", timeout=900)
+
+    assert unit_property(lab.vm, "ActiveState") == "active"
+
+
+@together
+def test_polkit_decides_about_an_ordinary_user(lab):
+    lab.product.await_cloud()
+    volume, before = lab.new_volume(), attaches(lab.cloud)
+    lab.vm.run(f"id {ORDINARY} 2>/dev/null || useradd --system {ORDINARY}")
+
+    def as_user(*words):
+        return lab.vm.run(" ".join(["runuser", "-u", ORDINARY, "--", "volumectl", *words]), timeout=180, check=False)
+
+    # The bus would wait for its start as well, but no longer than 25 seconds.
+    lab.vm.run("systemctl start polkit", timeout=300)
+    # An administrator's password would open the first; the others are closed to users without a session.
+    for words, code in ((["list"], EXIT_UNAUTHORIZED), (["attach", volume], EXIT_FORBIDDEN),
+                        (["pause", "why"], EXIT_FORBIDDEN)):
+        refused = as_user(*words)
+        assert refused.rc == code, (words, refused)
+    assert attaches(lab.cloud) == before
+
+    lab.vm.write_file("/etc/polkit-1/rules.d/10-volumes.rules", f"""
+        polkit.addRule(function(action, subject) {{
+            if (subject.user == "{ORDINARY}" && /^org.migratekit.volumedaemon1.(read|change)$/.test(action.id))
+                return polkit.Result.YES;
+        }});""")
+    try:
+        lab.vm.run(f"until runuser -u {ORDINARY} -- volumectl list; do sleep .5; done", timeout=120)
+        attached = as_user("attach", volume, "--json")
+        assert attached.rc == 0, attached
+        assert lab.contents(device_of(json.loads(attached.out))) == pattern(volume)
+        refused = as_user("pause", "why")
+        assert refused.rc == EXIT_FORBIDDEN, refused
+    finally:
+        lab.vm.run("rm /etc/polkit-1/rules.d/10-volumes.rules")
+
+
+@together
+def test_a_reload_changes_what_is_in_force_or_says_why_not(lab):
+    change = (f"{CURL} --output /dev/null --write-out '%{{http_code}}' --json '{{\"dry_run\":true}}' "
+              f"{URL}/api/v1/admin/force-sync")
+    lab.product.await_cloud()
+    assert lab.vm.run(change).out == "200"
+    pid = unit_property(lab.vm, "MainPID")
+
+    edit(lab.vm, "http", "loopback_access", "read")
+    lab.vm.run(f"systemctl reload {UNIT}", timeout=120)
+    assert lab.vm.run(change).out == "403"
+
+    edit(lab.vm, "http", "loopback_access", "everything")
+    refused = lab.vm.run(f"systemctl reload {UNIT}", timeout=120, check=False)
+    assert refused.rc != 0
+    assert "http.loopback_access must be one of" in lab.product.journal()
+    assert lab.vm.run(change).out == "403"
+
+    edit(lab.vm, "http", "loopback_access", "admin")
+    lab.vm.run(f"systemctl reload {UNIT}", timeout=120)
+    assert lab.vm.run(change).out == "200"
+    assert unit_property(lab.vm, "MainPID") == pid
+
+
+@together
+def test_a_frozen_daemon_is_started_anew(lab):
+    """A client that connects meanwhile waits and is answered; what the old daemon served goes on."""
+    lab.product.await_cloud()
+    volume = lab.new_volume()
+    lab.attach(volume)
+    wait_served(lab, volume)
+    pid, engine = unit_property(lab.vm, "MainPID"), engine_pid(lab)
+
+    lab.vm.run(f"kill -STOP {pid}")
+    lab.vm.run(HEALTH, timeout=900)
+
+    assert unit_property(lab.vm, "MainPID") not in ("0", pid)
+    assert "watchdog" in lab.product.journal().lower()
+    lab.product.await_cloud()
+    assert engine_pid(lab) == engine
+    assert lab.contents(node(volume)) == pattern(volume)
+
+
+@together
+def test_a_daemon_that_dies_in_an_attach_goes_on_with_it(lab):
+    lab.product.await_cloud()
+    volume = lab.new_volume()
+    before = attaches(lab.cloud)
+    lab.cloud.set_faults([{"do": kind, "command": "attachVolume", "volume": volume, "seconds": 3600}
+                          for kind in ("job_delay", "plug_delay")])
+    operation = lab.product.begin("attach", volume)
+    lab.cloud.wait_for(lambda cloud: attaches(cloud) > before)
+
+    lab.product.crash()
+    lab.cloud.hurry()
+
+    assert lab.contents(device_of(lab.wait(operation))) == pattern(volume)
+    assert attaches(lab.cloud) == before + 1
+
+
+@together
+def test_services_and_mounts_come_after_their_volumes_at_boot(lab):
+    """The disks are there before the daemon, under other names of the kernel."""
+    lab.product.await_cloud()
+    mounted, read = lab.new_volume(), lab.cloud.put_volume(name="to-read")["id"]
+    lab.mark(read)
+    assert (lab.attach(mounted), lab.attach(read)) == ("/dev/vdb", "/dev/vdc")
+    lab.vm.run(f"mkfs.ext4 -q {node(mounted)} && mkdir -p /srv/data && mount {node(mounted)} /srv/data && "
+               "echo kept >/srv/data/file && umount /srv/data")
+    lab.vm.write_file("/etc/fstab", f"{node(mounted)} /srv/data ext4 _netdev,nofail,x-systemd.requires=volume@{mounted}"
+                      ".service,x-systemd.device-timeout=10min 0 2\n")
+    lab.vm.write_file("/etc/systemd/system/reader.service", f"""
+[Unit]
+Requires=volume@to-read.service
+After=volume@to-read.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/dd if={node(read)} of=/run/read bs=4096 count=1
+[Install]
+WantedBy=multi-user.target
+""")
+    lab.vm.run("systemctl enable reader && sync")
+    try:
+        lab.product.kill()
+        for volume in (mounted, read):
+            lab.cloud.unplug_volume(volume)
+        for volume in (read, mounted):
+            lab.plug(volume)
+        lab.vm.reset()      # and wait until all jobs have ended and none has failed
+
+        assert lab.vm.read_file("/srv/data/file") == b"kept\n"
+        assert lab.vm.read_file("/run/read") == pattern(read)
+        lab.vm.run("umount /srv/data")
+        lab.product.await_cloud()
+        for volume, device in ((mounted, "/dev/vdc"), (read, "/dev/vdb")):
+            assert lab.product.volumectl("device", volume)["device_path"] == device
+            assert lab.product.volumectl("which", device)["volume_id"] == volume
+            wait_served(lab, volume)
+    finally:
+        lab.vm.run("umount --quiet /srv/data; systemctl disable reader; rm /etc/systemd/system/reader.service; "
+                   "true >/etc/fstab; systemctl daemon-reload", check=False)
+
+
+# ---- from the packages before ----
+
+# Creates a volume every second, and prints each answer.
+CREATOR = f"""echo ready
+    until [ -e /run/enough ]; do
+        {CURL} {URL}/api/v1/volumes --json '{{"size": {cloudsim.GIB}, "name": "under-way",
+            "disk_offering_id": "{cloudsim.OFFERING_CUSTOM}", "zone_id": "{cloudsim.ZONE}"}}' || echo curl ended with $?
+        echo
+        sleep 1
+    done
+    echo enough
+    exec sleep infinity"""
+
+
+@pytest.fixture(scope="module")
+def old_machine(tmp_path_factory):
+    """A fresh Debian with the packages of then, and those of now beside them. The old ones need not be fast."""
+    old = debian.packages(debian.first_packaged(), options="noopt noautodbgsym")
+    with fresh_machine(tmp_path_factory, old=old, new=debian.packages("HEAD")) as lab:
+        install(lab.vm, "/root/old")
+        yield lab
+
+
+@pytest.mark.slowest
+def test_upgrade_under_load_then_removal(old_machine):
+    """Clients of REST and NBD do not notice the upgrade, and each operation that the old daemon accepted is carried out
+    once by the new one. Then the packages are removed and purged."""
+    upgrade(old_machine)
+    remove(old_machine)
+
+
+def upgrade(lab):
+    vm = lab.vm
+    set_up(vm)
+    edit(vm, "export", "qmp_socket", "/run/volume-daemon-export/qmp.sock")
+    vm.run(f"systemctl enable --now {SOCKET} {EXPORT_UNIT}")
+    vm.run(HEALTH, timeout=900)
+    lab.product.await_cloud()
+
+    served, no_device, no_answer = (lab.new_volume() for _ in range(3))
+    lab.attach(served)
+    wait_served(lab, served)
+    writer = spawn(vm, "writer", nbd_writer_of(served))
+    lab.cloud.set_faults([
+        {"do": "no_plug", "command": "attachVolume", "volume": no_device},
+        *({"do": kind, "command": "attachVolume", "volume": no_answer, "seconds": 3600}
+          for kind in ("job_delay", "plug_delay"))])
+    waiting = {volume: lab.product.begin("attach", volume) for volume in (no_device, no_answer)}
+    lab.cloud.wait_for(lambda cloud: attaches(cloud) == 3)
+    creator = spawn(vm, "creator", CREATOR)
+    vm.wait_output(creator, "op-")
+    pid, engine = unit_property(vm, "MainPID"), unit_property(vm, "MainPID", EXPORT_UNIT)
+
+    install(vm, "/root/new")
+
+    assert unit_property(vm, "MainPID") not in ("0", pid)
+    assert "(deleted)" not in vm.run(f"readlink /proc/{unit_property(vm, 'MainPID')}/exe").out
+    lab.product.await_cloud()
+    vm.run("touch /run/enough")
+    vm.wait_output(creator, "^enough$", timeout=900)
+    created = vm.read_file(creator).decode()
+    operations = [json.loads(line)["id"] for line in created.splitlines() if '"op-' in line]
+    assert "curl ended" not in created and len(operations) > 1, created
+    lab.plug(no_device)
+    lab.cloud.hurry()
+    for volume, operation in waiting.items():
+        assert lab.contents(device_of(lab.wait(operation))) == pattern(volume)
+    assert attaches(lab.cloud) == 3
+    statuses = eventually(lambda: ended(lab, operations), "the end of what was accepted")
+    assert set(statuses) == {"completed"}, statuses
+    assert len(lab.jobs("createVolume")) == len(operations)
+    assert unit_property(vm, "MainPID", EXPORT_UNIT) == engine
+    assert_nbd_writer_lost_nothing(lab, served, writer)
+    vm.run("systemctl stop writer creator")
+    vm.run(HEALTH)
+
+
+def ended(lab, operations):
+    """The statuses of operations, once each has ended."""
+    rows = json.loads(lab.vm.run(f"{CURL} --fail '{URL}/api/v1/operations?limit=1000'", timeout=900).out)
+    statuses = [row["status"] for row in rows if row["id"] in operations]
+    assert len(statuses) == len(operations)
+    return None if {"pending", "executing"} & set(statuses) else statuses
+
+
+def spawn(vm, unit, command):
+    output = vm.spawn(unit, command)
+    vm.wait_output(output, "ready")
+    return output
+
+
+def remove(lab):
+    vm = lab.vm
+    ours = " ".join(PACKAGES)
+    vm.run(f"dpkg --remove {ours}", timeout=300)
+    assert vm.run(HEALTH, check=False).rc == 7      # nobody listens
+    assert vm.run("systemctl --failed --no-legend --plain").out == ""
+    assert vm.run("systemctl list-units --no-legend --plain 'volume*'").out == ""
+    # The disks are the machine's, and so is the store.
+    assert len(lab.disks()) == 4
+    said = vm.run(f"dpkg --purge {ours}", timeout=300)
+    assert "The store stays in /var/lib/volume-daemon" in said.err
+    left = vm.run("find /etc /usr -iname '*volume-daemon*' -o -iname '*volumedaemon*'").out
+    assert left == "/etc/volume-daemon\n"
+    assert vm.run("ls /etc/volume-daemon").out == "api-key\nsecret-key\n"
