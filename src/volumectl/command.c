@@ -138,8 +138,6 @@ static int show_plan(struct ctl *ctl, const struct request *request)
 {
 	struct err err = { 0 };
 
-	if (many_is_wanted(request))
-		return ctl_usage("--dry-run is for one volume at a time");
 	return ctl_connect(ctl, &err) < 0 ? ctl_fail(&err) : plan_show(ctl, request);
 }
 
@@ -162,10 +160,10 @@ static int run(struct ctl *ctl, struct request *request, int argc, char **argv)
 		return result;
 	if (names_resolve(ctl, request, &err) < 0)
 		return ctl_fail(&err);
-	if (method_asks_plan(request->method, request->args))
-		return show_plan(ctl, request);
 	if (many_is_wanted(request))
 		return many_run(ctl, request);
+	if (method_asks_plan(request->method, request->args))
+		return show_plan(ctl, request);
 	if (!confirm(ctl, request)) {
 		fputs("Nothing was changed.\n", stderr);
 		return EXIT_FAILURE;

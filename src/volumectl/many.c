@@ -6,6 +6,8 @@
  * All names are looked up before the first change begins, so a mistyped one stops nothing half
  * way. Then all changes begin, since CloudStack works on volumes of different VMs at once, and the
  * daemon knows the order of those of one VM. What cannot begin, or fails, does not stop the others.
+ * With --dry-run nothing begins, and each volume has a plan, made as if the others stayed as they
+ * are.
  */
 
 #include "volumectl/many.h"
@@ -17,6 +19,7 @@
 #include "volumectl/listing.h"
 #include "volumectl/names.h"
 #include "volumectl/output.h"
+#include "volumectl/plan.h"
 #include "volumectl/table.h"
 #include "volumectl/wait.h"
 
@@ -25,6 +28,7 @@ struct change {
 	char *volume_id;
 	char *operation_id;                    /* NULL: it did not begin */
 	struct volume_client_value *operation; /* NULL: it has not ended */
+	struct volume_client_value *plan;      /* with --dry-run */
 	struct err *err;                       /* NULL: all is well */
 };
 
@@ -47,6 +51,7 @@ static void changes_clear(struct changes *changes)
 		free(change->volume_id);
 		free(change->operation_id);
 		volume_client_value_free(change->operation);
+		volume_client_value_free(change->plan);
 		free(change->err);
 	}
 	free(changes->items);
@@ -119,16 +124,30 @@ static int read_operation_id(sd_bus_message *reply, char **id, struct err *err)
 	return *id ? 0 : err_set(err, ERR_INTERNAL, "the daemon's answer cannot be read");
 }
 
+static int set_volume(struct request *request, const struct change *change, struct err *err)
+{
+	if (request_set(request, request_field(request, "volume_id"), "volume", change->volume_id))
+		return err_set(err, ERR_INVALID, "the volume is not understood");
+	return 0;
+}
+
 static void begin(struct ctl *ctl, struct request *request, struct change *change)
 {
 	sd_bus_message *reply = NULL;
 	struct err err = { 0 };
 
-	if (request_set(request, request_field(request, "volume_id"), "volume", change->volume_id))
-		err_set(&err, ERR_INVALID, "the volume is not understood");
-	else if (request_call(ctl, request, &reply, &err) == 0)
+	if (set_volume(request, change, &err) == 0 && request_call(ctl, request, &reply, &err) == 0)
 		read_operation_id(reply, &change->operation_id, &err);
 	sd_bus_message_unref(reply);
+	err_keep(&change->err, &err);
+}
+
+static void ask_plan(struct ctl *ctl, struct request *request, struct change *change)
+{
+	struct err err = { 0 };
+
+	if (set_volume(request, change, &err) == 0)
+		plan_ask(ctl, request, &change->plan, &err);
 	err_keep(&change->err, &err);
 }
 
@@ -210,6 +229,28 @@ static void print_table(const struct changes *changes)
 	table_free(table);
 }
 
+static void print_plans(const struct changes *changes)
+{
+	for (size_t i = 0; i < changes->count; i++) {
+		_cleanup_buf_ struct buf heading = BUF_NULL;
+
+		if (!changes->items[i].plan)
+			continue;
+		text_add_clean(&heading, changes->items[i].word);
+		printf("%s:\n", heading.data);
+		plan_print(changes->items[i].plan);
+		putchar('\n');
+	}
+}
+
+static void put_plan(const struct volume_client_value *plan, struct json_writer *w)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		json_put_name(w, plan->items[i].key);
+		output_json_value(&plan->items[i], w);
+	}
+}
+
 /* An operation's own record; without one, the members that it would have. */
 static void put_json(const struct change *change, struct json_writer *w)
 {
@@ -221,7 +262,10 @@ static void put_json(const struct change *change, struct json_writer *w)
 	if (change->operation_id)
 		json_put_member(w, "id", change->operation_id);
 	json_put_member(w, "volume_id", change->volume_id);
-	json_put_member(w, "status", status_of(change));
+	if (change->plan)
+		put_plan(change->plan, w);
+	else
+		json_put_member(w, "status", status_of(change));
 	if (change->err) {
 		json_put_member(w, "error", change->err->text);
 		json_put_member(w, "error_code", err_view(change->err->code)->bus_name);
@@ -249,30 +293,22 @@ static int report(const struct changes *changes)
 	fflush(stdout);
 	for (size_t i = 0; i < changes->count; i++) {
 		const struct change *change = &changes->items[i];
-		int code;
+		int code = change->plan ? plan_exit_code(change->plan) : EXIT_SUCCESS;
 
-		if (!change->err)
-			continue;
-		fprintf(stderr, "volumectl: %s: %s\n", change->word, change->err->text);
-		code = err_view(change->err->code)->exit_code;
+		if (change->err) {
+			fprintf(stderr, "volumectl: %s: %s\n", change->word, change->err->text);
+			code = err_view(change->err->code)->exit_code;
+		}
 		worst = code > worst ? code : worst;
 	}
 	return worst;
 }
 
-static int run(struct ctl *ctl, struct request *request, struct changes *changes)
+static int change_all(struct ctl *ctl, struct request *request, struct changes *changes)
 {
 	struct volume_client_error error;
 	struct err err = { 0 };
 
-	if ((request_own(request, "all") ? find_all : find_named)(ctl, request, changes, &err) < 0)
-		return ctl_fail(&err);
-	if (changes->count == 0) {
-		fputs("No data volume is attached to this virtual machine.\n", stderr);
-		if (ctl->options.json)
-			puts("[]");
-		return EXIT_SUCCESS;
-	}
 	if (volume_client_subscribe(ctl->client, &error) < 0) {
 		ctl_client_error(&error, &err);
 		return ctl_fail(&err);
@@ -286,6 +322,33 @@ static int run(struct ctl *ctl, struct request *request, struct changes *changes
 	else
 		print_table(changes);
 	return report(changes);
+}
+
+static int plan_all(struct ctl *ctl, struct request *request, struct changes *changes)
+{
+	for (size_t i = 0; i < changes->count; i++)
+		ask_plan(ctl, request, &changes->items[i]);
+	if (ctl->options.json)
+		print_json(changes);
+	else
+		print_plans(changes);
+	return report(changes);
+}
+
+static int run(struct ctl *ctl, struct request *request, struct changes *changes)
+{
+	struct err err = { 0 };
+
+	if ((request_own(request, "all") ? find_all : find_named)(ctl, request, changes, &err) < 0)
+		return ctl_fail(&err);
+	if (changes->count == 0) {
+		fputs("No data volume is attached to this virtual machine.\n", stderr);
+		if (ctl->options.json)
+			puts("[]");
+		return EXIT_SUCCESS;
+	}
+	return method_asks_plan(request->method, request->args) ? plan_all(ctl, request, changes)
+								: change_all(ctl, request, changes);
 }
 
 int many_run(struct ctl *ctl, struct request *request)

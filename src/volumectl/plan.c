@@ -30,8 +30,8 @@ static int append_args(sd_bus_message *m, const struct request *request)
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int ask(struct ctl *ctl, const struct request *request, struct volume_client_value **plan,
-	       struct err *err)
+int plan_ask(struct ctl *ctl, const struct request *request, struct volume_client_value **plan,
+	     struct err *err)
 {
 	sd_bus_message *m = NULL, *reply = NULL;
 	struct volume_client_error error;
@@ -80,7 +80,7 @@ static void show_list(const struct volume_client_value *plan, const char *list, 
 	}
 }
 
-static int exit_code_of(const struct volume_client_value *plan)
+int plan_exit_code(const struct volume_client_value *plan)
 {
 	const struct volume_client_value *refusals = volume_client_get(plan, "refused_by");
 
@@ -89,26 +89,28 @@ static int exit_code_of(const struct volume_client_value *plan)
 	return err_view(err_from_word(text_of(&refusals->items[0], "code")))->exit_code;
 }
 
+void plan_print(const struct volume_client_value *plan)
+{
+	show_list(plan, "would", "Would:", "step", true);
+	show_list(plan, "refused_by", "Refused by:", "check", false);
+	show_list(plan, "unchecked", "Unchecked:", "check", false);
+	puts(plan_exit_code(plan) == 0 ? "Nothing is known that refuses it. Nothing was changed."
+				       : "It would be refused. Nothing was changed.");
+}
+
 int plan_show(struct ctl *ctl, const struct request *request)
 {
 	struct volume_client_value *plan = NULL;
 	struct err err = { 0 };
 	int result;
 
-	if (ask(ctl, request, &plan, &err) < 0)
+	if (plan_ask(ctl, request, &plan, &err) < 0)
 		return ctl_fail(&err);
-	result = exit_code_of(plan);
-	if (ctl->options.json) {
+	if (ctl->options.json)
 		output_json(plan);
-	} else {
-		show_list(plan, "would", "Would:", "step", true);
-		show_list(plan, "refused_by", "Refused by:", "check", false);
-		show_list(plan, "unchecked", "Unchecked:", "check", false);
-		if (result == 0)
-			puts("Nothing is known that refuses it. Nothing was changed.");
-		else
-			puts("It would be refused. Nothing was changed.");
-	}
+	else
+		plan_print(plan);
+	result = plan_exit_code(plan);
 	volume_client_value_free(plan);
 	return result;
 }

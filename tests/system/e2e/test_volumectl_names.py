@@ -160,6 +160,24 @@ def test_many_without_waiting(world):
     assert world.daemon.ctl("attach", one, two, "--request-id", "x").returncode == 2
 
 
+def test_plans_of_many(world):
+    one, two = named(world, "one", "two")
+    assert world.daemon.ctl("attach", "two").returncode == 0
+    before = len(world.daemon.get("/api/v1/operations"))
+    done = world.daemon.ctl("attach", "one", "two", "--dry-run")
+    first, second = done.stdout.split("two:\n")
+    assert done.returncode == 9, done                               # that of the worse plan
+    assert first.startswith("one:\nWould:\n") and "Refused by:" not in first
+    assert "Refused by:" in second and "already" in second
+    done = world.daemon.ctl("detach", "--vm", APPLIANCE_VM, "--all", "--dry-run", "--json")
+    (plan,) = json.loads(done.stdout)
+    assert done.returncode == 0 and (plan["volume_id"], plan["method"]) == (two, "volume.detach") and plan["would"]
+    done = world.daemon.ctl("delete", one, "00000000-0000-4000-8000-000000000000", "--dry-run")
+    assert done.returncode == 6 and done.stdout.count("Would:") == 2, done
+    assert len(world.daemon.get("/api/v1/operations")) == before
+    assert {volume["id"] for volume in world.data_volumes()} == {one, two}
+
+
 # ---- waiting for a device ----
 
 def test_wait_device(world):
